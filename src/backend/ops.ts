@@ -1,0 +1,146 @@
+// The verbs that a forward pass is written in. A backend is one implementation; nothing above it knows a buffer.
+//
+// Tensors are handles that live until the next begin(): a backend may reuse their storage step after step.
+// WebGPU only records until read(); the CPU computes at once. Letters: see tensor/types.ts.
+
+import type { ExpertSource, MatrixSource, Precision, Tensor } from "../tensor/types.ts";
+
+/** A weight matrix [rows, cols] on the backend; y = x · Wᵀ. */
+export interface Matrix {
+  readonly name: string;
+  readonly rows: number;
+  readonly cols: number;
+  readonly precision: Precision;
+  readonly bytes: number;
+}
+
+/** A weight vector [size] on the backend, always f32 (norms). */
+export interface Vector {
+  readonly size: number;
+  readonly bytes: number;
+}
+
+/** The E experts of one layer on the backend. */
+export interface Experts {
+  readonly count: number; // E
+  readonly hidden: number; // D
+  readonly intermediate: number; // F
+  readonly precision: Precision;
+  readonly bytes: number;
+}
+
+/** Which experts each token goes to: ids [T, K] (u32) and weights [T, K] (f32, they sum to 1 for each token). */
+export interface Routes {
+  readonly ids: Tensor;
+  readonly weights: Tensor;
+}
+
+/** Geometry of attention: fixed for a model. */
+export interface AttentionShape {
+  readonly heads: number; // H
+  readonly kvHeads: number; // Hkv
+  readonly headDim: number; // Dh
+  readonly ropeTheta: number;
+  /** Key j is seen from position i iff 0 <= i - j < slidingWindow; null sees every earlier key. */
+  readonly slidingWindow: number | null;
+}
+
+/** Storage of keys and values in blocks of `blockSize` positions: [block, position in block, Hkv, Dh] for each layer. */
+export interface KvStore {
+  readonly blockSize: number;
+  readonly precision: "f32" | "f16";
+  /** Blocks that exist now. */
+  readonly blocks: number;
+  /** Bytes of one block over all layers, K and V. */
+  readonly blockBytes: number;
+  /**
+   * Makes sure that block ids below `blocks` exist; keeps what the present ones hold. Only between steps.
+   * @throws MemoryError if the backend cannot allocate them.
+   */
+  reserve(blocks: number): Promise<void>;
+  close(): void;
+}
+
+/**
+ * One step's tokens: a flat list over any number of sequences. A prompt chunk, one decoded token and twenty sessions
+ * decoding together are the same call. Example, a 3-token chunk of sequence 0 beside one decoded token of sequence 1:
+ *   tokens    [9, 4, 7, 2]    positions [5, 6, 7, 31]    sequence [0, 0, 0, 1]    outputs [2, 3]
+ *   tables    [[0], [3, 1]]   (blocks of 16: sequence 1 keeps positions 0-15 in block 3 and 16-31 in block 1)
+ */
+export interface Batch {
+  readonly tokens: Uint32Array; // [T]
+  readonly positions: Uint32Array; // [T]
+  readonly sequence: Uint32Array; // [T], index into tables
+  readonly tables: readonly Uint32Array[]; // [B] block ids of each sequence, in order of position
+  /** Rows of the batch whose logits are wanted, ascending. May be empty (a prompt chunk that is not the last). */
+  readonly outputs: Uint32Array; // [R]
+}
+
+/** Bytes held on the backend now. */
+export interface BackendMemory {
+  readonly weights: number;
+  readonly kv: number;
+  readonly scratch: number;
+}
+
+/** What a person is told about a backend. */
+export interface BackendInfo {
+  readonly backend: "cpu" | "webgpu";
+  /** Processor or adapter name, as far as the platform tells. */
+  readonly device: string;
+  /** A WebGPU adapter that is computed on the CPU. */
+  readonly software: boolean;
+  readonly threads: number;
+  /** Optional features in use, as "shader-f16" or "subgroups". */
+  readonly features: readonly string[];
+}
+
+export interface Ops {
+  readonly info: BackendInfo;
+  /** Largest batch (T) that begin() takes. */
+  readonly maxTokens: number;
+
+  // ---- loading: every matrix is read in bounded pieces and packed on the way -----------------------------------
+  /** @throws WeightsError from the source, MemoryError or DeviceError if it cannot be held. */
+  loadMatrix(source: MatrixSource, precision: Precision): Promise<Matrix>;
+  /** A [1, n] or [n, 1] source as f32 [n]. */
+  loadVector(source: MatrixSource): Promise<Vector>;
+  /** All experts of one layer, in order; w1 and w3 rows interleaved so that gate and up are one pass. */
+  loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts>;
+  /** An empty KvStore for `layers` layers. */
+  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number): KvStore;
+
+  // ---- a step: begin, verbs, read ------------------------------------------------------------------------------
+  /** Starts a step over `batch`; ends the life of the previous step's tensors. T must be in 1..maxTokens. */
+  begin(batch: Batch): void;
+  /** Rows of the embedding table for the batch's tokens: [T, D]. */
+  embed(table: Matrix): Tensor;
+  /** x / sqrt(mean(x²) + eps) * w, by row, in f32: [T, D]. */
+  rmsNorm(x: Tensor, w: Vector, eps: number): Tensor;
+  /** Fused projection, RoPE (half-split pairs i, i + Dh/2) applied to q and k: [T, (H + 2 Hkv) Dh] as q | k | v. */
+  qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor;
+  /** Writes k and v of every token to its sequence's block. */
+  append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void;
+  /** softmax(q kᵀ / sqrt(Dh)) v over the sequence's cached positions up to the token's own: [T, H Dh]. */
+  attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor;
+  /** x · wᵀ: [T, rows of w]. */
+  matmul(x: Tensor, w: Matrix): Tensor;
+  /** x + y, in x's storage: x must not be used again. */
+  add(x: Tensor, y: Tensor): Tensor;
+  /** Softmax over the gate's logits in f32, top k renormalised; equal logits: the lowest expert first. */
+  route(x: Tensor, gate: Matrix, k: number): Routes;
+  /** Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts: [T, D]. */
+  moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor>;
+  /** The batch's output rows of x: [R, D]. Every later verb of the step works on R rows. */
+  rows(x: Tensor): Tensor;
+  /**
+   * Finishes the step so far and copies a tensor to the host; f32 tensors come as they are, u32 ids as numbers.
+   * An empty tensor waits for the step all the same. The step may go on after it.
+   * @throws DeviceError if the device was lost or refused a command.
+   */
+  read(x: Tensor): Promise<Float32Array>;
+
+  memory(): BackendMemory;
+  /** Frees everything; later calls throw RequestError. Safe to call twice. */
+  close(): void;
+}

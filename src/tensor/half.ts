@@ -1,0 +1,50 @@
+// Conversions between f32 and the 16-bit floats: IEEE half (f16) and bfloat16, with round-to-nearest-even.
+
+const f32 = new Float32Array(1);
+const u32 = new Uint32Array(f32.buffer);
+
+/** f32 -> the bits of the nearest f16; ties to even, overflow to infinity, subnormals kept. */
+export function toHalf(value: number): number {
+  f32[0] = value;
+  const bits = u32[0]!;
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude >= 0x47800000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00); // NaN, or too large: infinity
+  if (magnitude < 0x38800000) {
+    // Below 2^-14 an f16 is a multiple of 2^-24: adding 0.5 in f32 makes the hardware round to exactly that grid.
+    f32[0] = Math.abs(value) + 0.5;
+    return sign | (u32[0]! - 0x3f000000);
+  }
+  const odd = (magnitude >>> 13) & 1;
+  return sign | ((magnitude - 0x38000000 + 0xfff + odd) >>> 13);
+}
+
+/** f16 bits -> number, for all 65,536 patterns: one load, no branches. 256 KiB, made on first use of this module. */
+export const HALF_TO_FLOAT: Float32Array = (() => {
+  const table = new Float32Array(65536);
+  for (let half = 0; half < 65536; half++) {
+    const sign = half & 0x8000 ? -1 : 1;
+    const exponent = (half >>> 10) & 31;
+    const fraction = half & 1023;
+    table[half] =
+      exponent === 0
+        ? sign * fraction * 2 ** -24
+        : exponent === 31
+          ? fraction
+            ? Number.NaN
+            : sign * Number.POSITIVE_INFINITY
+          : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  }
+  return table;
+})();
+
+/** f16 bits [n] -> f32 [n]. */
+export function halfToFloats(from: Uint16Array, into: Float32Array): void {
+  for (let i = 0; i < from.length; i++) into[i] = HALF_TO_FLOAT[from[i]!]!;
+}
+
+/** bfloat16 bits [n] -> f32 [n]: the upper half of the f32 pattern. */
+export function bfloatToFloats(from: Uint16Array, into: Float32Array): void {
+  const bits = new Uint32Array(into.buffer, into.byteOffset, from.length);
+  for (let i = 0; i < from.length; i++) bits[i] = from[i]! << 16;
+}

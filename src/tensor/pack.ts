@@ -98,8 +98,8 @@ export function unpackRows(
 ): void {
   const { precision, cols, groups, rowBytes, scaleOffset } = layout;
   const quants = block.subarray(first * rowBytes, (first + count) * rowBytes);
-  const floats = new Float32Array(precision === "f32" ? quants.slice().buffer : 0);
-  const halves = new Uint16Array(precision === "f16" ? quants.slice().buffer : 0);
+  const floats = new Float32Array(precision === "f32" ? quants.slice().buffer : new ArrayBuffer(0));
+  const halves = new Uint16Array(precision === "f16" ? quants.slice().buffer : new ArrayBuffer(0));
   const scales = new Uint16Array(
     block.slice(scaleOffset + first * groups * 2, scaleOffset + (first + count) * groups * 2).buffer,
   );

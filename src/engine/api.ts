@@ -1,0 +1,120 @@
+// The types of the public API: what open() takes, what a Model and a Session do, what a generation yields.
+
+import type { BackendInfo, BackendMemory } from "../backend/ops.ts";
+import type { Precision } from "../tensor/types.ts";
+
+export interface OpenOptions {
+  /** Default "auto": a WebGPU adapter that is not software, else the CPU. */
+  readonly backend?: "auto" | "webgpu" | "cpu";
+  /** Precision of weights in memory. Default "auto": the most precise that fits the memory budget. */
+  readonly weights?: "auto" | Precision;
+  /** Precision of cached keys and values. Default "f16" on WebGPU and "f32" on the CPU. */
+  readonly kv?: "f16" | "f32";
+  /** Positions a session may hold; default and at most config.max_position_embeddings. */
+  readonly context?: number;
+  /** Tokens of a prompt computed in one step. Default 512 (WebGPU) or 128 (CPU). */
+  readonly chunk?: number;
+  /** CPU threads. Default 1. */
+  readonly threads?: number;
+  /** Budget in bytes for weights, KV and scratch in GPU memory (WebGPU cannot report it). */
+  readonly gpuMemory?: number;
+  /** Budget in bytes for weights, KV and scratch in RAM (the CPU backend). */
+  readonly ram?: number;
+  /** Called while loading, with bytes of packed weights done and in all. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** How the next token is chosen. Defaults come from the folder's generation_config.json, else greedy. */
+export interface SamplingOptions {
+  /** 0 is greedy. Logits are divided by it. */
+  readonly temperature?: number;
+  /** Keep the k most likely tokens; 0 keeps all. */
+  readonly topK?: number;
+  /** Keep the smallest set of most likely tokens whose probabilities reach p; 1 keeps all. */
+  readonly topP?: number;
+  /** Keep tokens at least p times as likely as the most likely one; 0 keeps all. */
+  readonly minP?: number;
+  /** Divide positive and multiply negative logits of tokens already seen (prompt included); 1 is off. */
+  readonly repeatPenalty?: number;
+  /** Subtract this times the number of times a token was generated; 0 is off. */
+  readonly frequencyPenalty?: number;
+  /** Subtract this from tokens generated at least once; 0 is off. */
+  readonly presencePenalty?: number;
+  /** Token id -> added to its logit. */
+  readonly logitBias?: Readonly<Record<number, number>>;
+  /** Same seed, same model, same backend: same tokens. Default: random, reported in the result. */
+  readonly seed?: number;
+}
+
+export interface GenerateOptions extends SamplingOptions {
+  /** At most this many new tokens; default: what is left of the context. */
+  readonly maxTokens?: number;
+  /** Texts that end the generation; they are not part of the output. */
+  readonly stop?: readonly string[];
+  /** Report this many most likely tokens (0..20) with each token's log probability. */
+  readonly logprobs?: number;
+  /** Go on past EOS. Default false. */
+  readonly ignoreEos?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface TokenLogprob {
+  readonly id: number;
+  readonly text: string;
+  /** Natural log of the probability under the model's own distribution (before temperature and filters). */
+  readonly logprob: number;
+  readonly top: readonly { readonly id: number; readonly text: string; readonly logprob: number }[];
+}
+
+export type FinishReason = "stop" | "eos" | "length";
+
+/** What a generation yields: text as soon as it is certain, the ids it came from, and a last piece with the reason. */
+export interface Piece {
+  readonly text: string;
+  /** Tokens generated since the last piece (EOS included, where it ended the text). */
+  readonly ids: readonly number[];
+  readonly logprobs?: readonly TokenLogprob[];
+  /** Only on the last piece. */
+  readonly finish?: GenerationResult;
+}
+
+export interface GenerationResult {
+  readonly reason: FinishReason;
+  readonly promptTokens: number;
+  /** Prompt tokens that the session already held. */
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  readonly seed: number;
+  readonly timings: {
+    readonly promptMs: number;
+    readonly promptTps: number;
+    readonly decodeMs: number;
+    /** Tokens a second after the first one. */
+    readonly decodeTps: number;
+  };
+}
+
+/** One timeline of tokens with its own KV cache. */
+export interface Session {
+  /** Tokens held in the KV cache now. */
+  readonly tokens: readonly number[];
+  /**
+   * Continues `prompt` (text, encoded with BOS, or token ids as they are). What the session already holds of it is not
+   * computed again. One generation at a time: a second call while one runs throws RequestError.
+   */
+  generate(prompt: string | readonly number[], options?: GenerateOptions): AsyncIterableIterator<Piece>;
+  /** Frees the session's KV blocks. */
+  close(): void;
+}
+
+export interface ModelStats {
+  readonly backend: BackendInfo;
+  readonly weights: Precision;
+  readonly kv: "f16" | "f32";
+  readonly context: number;
+  readonly memory: BackendMemory;
+  readonly loadMs: number;
+  readonly parameters: { readonly total: number; readonly active: number };
+  readonly sessions: number;
+}

@@ -6,6 +6,8 @@ import type { Precision } from "../tensor/types.ts";
 export interface OpenOptions {
   /** Default "auto": a WebGPU adapter that is not software, else the CPU. */
   readonly backend?: "auto" | "webgpu" | "cpu";
+  /** Substring of the adapter name to use ("llvmpipe", "NVIDIA"); default: what the platform prefers. WebGPU in Node only. */
+  readonly adapter?: string;
   /** Precision of weights in memory. Default "auto": the most precise that fits the memory budget. */
   readonly weights?: "auto" | Precision;
   /** Precision of cached keys and values. Default "f16" on WebGPU and "f32" on the CPU. */

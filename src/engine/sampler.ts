@@ -1,0 +1,164 @@
+// From logits to the next token: penalties, temperature, filters, a draw; and log probabilities for those who ask.
+//
+// Order, that of transformers: logit bias, repetition / frequency / presence penalties, temperature, top-k, top-p,
+// min-p, draw. Temperature 0 takes the largest logit after the penalties (of equal ones the lowest id).
+
+import { DeviceError, RequestError } from "../errors.ts";
+import type { SamplingOptions } from "./api.ts";
+import { type Random, randomFrom } from "./random.ts";
+
+/** Chooses a token from logits [V]; remembers what it chose for the penalties. Leaves the logits as they are. */
+export interface Sampler {
+  readonly seed: number;
+  next(logits: Float32Array): number;
+}
+
+interface Settings extends Required<Omit<SamplingOptions, "logitBias" | "seed">> {
+  readonly logitBias: ReadonlyMap<number, number>;
+}
+
+/** Checks every option. @throws RequestError naming the option, what it holds and its range */
+function settings(o: SamplingOptions, vocab: number): Settings {
+  const number = (name: keyof SamplingOptions, fallback: number, min: number, max: number): number => {
+    const value = o[name] ?? fallback;
+    if (typeof value !== "number" || !(value >= min && value <= max)) {
+      throw new RequestError(`${name}: expected a number from ${min} to ${max}, found ${String(value)}`);
+    }
+    return value;
+  };
+  const logitBias = new Map<number, number>();
+  for (const [key, bias] of Object.entries(o.logitBias ?? {})) {
+    const id = Number(key);
+    if (!Number.isInteger(id) || id < 0 || id >= vocab || typeof bias !== "number" || !Number.isFinite(bias)) {
+      throw new RequestError(
+        `logitBias: expected a token id below ${vocab} and a finite number, found ${key}: ${bias}`,
+      );
+    }
+    logitBias.set(id, bias);
+  }
+  const topK = number("topK", 0, 0, 2 ** 31);
+  if (!Number.isInteger(topK)) throw new RequestError(`topK: expected an integer, found ${topK}`);
+  return {
+    temperature: number("temperature", 0, 0, 1e6),
+    topK,
+    topP: number("topP", 1, 0, 1),
+    minP: number("minP", 0, 0, 1),
+    repeatPenalty: number("repeatPenalty", 1, 1e-6, 1e6),
+    frequencyPenalty: number("frequencyPenalty", 0, -1e6, 1e6),
+    presencePenalty: number("presencePenalty", 0, -1e6, 1e6),
+    logitBias,
+  };
+}
+
+/**
+ * A sampler for one generation over a vocabulary of `vocab` tokens.
+ * @param prompt tokens that count as seen for the repetition penalty
+ * @throws RequestError for an option out of range
+ */
+export function createSampler(options: SamplingOptions, vocab: number, prompt: readonly number[]): Sampler {
+  const s = settings(options, vocab);
+  const seed = options.seed ?? Math.floor(Math.random() * 2 ** 32);
+  if (!Number.isSafeInteger(seed) || seed < 0) {
+    throw new RequestError(`seed: expected an integer from 0 to 2^53 - 1, found ${String(seed)}`);
+  }
+  const random = randomFrom(seed);
+  const seen = new Set(prompt);
+  const counts = new Map<number, number>();
+  const work = new Float32Array(vocab);
+
+  return {
+    seed,
+    next(logits) {
+      work.set(logits);
+      for (const [id, bias] of s.logitBias) work[id]! += bias;
+      if (s.repeatPenalty !== 1) {
+        for (const id of seen) work[id]! *= work[id]! > 0 ? 1 / s.repeatPenalty : s.repeatPenalty;
+      }
+      if (s.frequencyPenalty !== 0 || s.presencePenalty !== 0) {
+        for (const [id, count] of counts) work[id]! -= s.frequencyPenalty * count + s.presencePenalty;
+      }
+      const id = s.temperature === 0 ? argMax(work) : draw(work, s, random);
+      seen.add(id);
+      counts.set(id, (counts.get(id) ?? 0) + 1);
+      return id;
+    },
+  };
+}
+
+/** Index of the largest value, the lowest of equal ones. @throws DeviceError if any value is NaN or none is finite */
+export function argMax(x: Float32Array): number {
+  let best = 0;
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) {
+    if (x[i]! > x[best]!) best = i;
+    sum += x[i]! * 0; // 0, or NaN once a value is NaN or infinite: one check for the whole row
+  }
+  if (sum === 0) return best;
+  // A logit of -Infinity is a banned token; anything else that is not finite is a broken computation.
+  best = -1;
+  for (let i = 0; i < x.length; i++) {
+    const value = x[i]!;
+    if (Number.isNaN(value) || value === Number.POSITIVE_INFINITY) {
+      throw new DeviceError(
+        `logit ${i} is ${value}, not a number to choose from: the weights or the device overflowed`,
+      );
+    }
+    if (value > Number.NEGATIVE_INFINITY && (best < 0 || value > x[best]!)) best = i;
+  }
+  if (best < 0) throw new DeviceError("every logit is -Infinity: no token can follow");
+  return best;
+}
+
+/** Draws from softmax(logits / temperature) after top-k, top-p and min-p. */
+function draw(logits: Float32Array, s: Settings, random: Random): number {
+  const max = logits[argMax(logits)]!;
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) {
+    logits[i] = Math.exp((logits[i]! - max) / s.temperature);
+    sum += logits[i]!;
+  }
+  const weights = logits; // unnormalised probabilities from here on; the largest is 1
+  // Tokens below this cannot be among the nucleus: even all of them together hold less than the tail it leaves out.
+  const tail = s.topP < 1 ? (sum * (1 - s.topP)) / weights.length : 0;
+  const floor = Math.max(s.minP, tail);
+  let kept: number[] = [];
+  for (let i = 0; i < weights.length; i++) if (weights[i]! >= floor && weights[i]! > 0) kept.push(i);
+  const ordered = s.topP < 1 || (s.topK > 0 && s.topK < kept.length);
+  if (ordered) kept.sort((a, b) => weights[b]! - weights[a]! || a - b);
+  let total = sum;
+  if (s.topK > 0 && s.topK < kept.length) kept = kept.slice(0, s.topK);
+  if (s.topK > 0) total = kept.reduce((t, i) => t + weights[i]!, 0); // top-p is a share of what top-k left
+  if (s.topP < 1) {
+    let reached = 0;
+    let n = 0;
+    while (n < kept.length && (n === 0 || reached < s.topP * total)) reached += weights[kept[n++]!]!;
+    kept.length = n;
+  }
+  let left = random() * kept.reduce((t, i) => t + weights[i]!, 0);
+  for (const i of kept) {
+    left -= weights[i]!;
+    if (left < 0) return i;
+  }
+  return kept[kept.length - 1]!; // rounding: the draw fell on the very end
+}
+
+/** Natural log probabilities of `id` and of the `count` most likely tokens under softmax(logits). */
+export function logProbabilities(
+  logits: Float32Array,
+  id: number,
+  count: number,
+): { logprob: number; top: { id: number; logprob: number }[] } {
+  const max = logits[argMax(logits)]!;
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - max);
+  const norm = max + Math.log(sum);
+  const top: number[] = []; // ids, most likely first
+  for (let i = 0; i < logits.length && count > 0; i++) {
+    if (top.length === count && logits[i]! <= logits[top[count - 1]!]!) continue;
+    let at = top.length;
+    while (at > 0 && logits[top[at - 1]!]! < logits[i]!) at--;
+    top.splice(at, 0, i);
+    if (top.length > count) top.pop();
+  }
+  return { logprob: logits[id]! - norm, top: top.map((t) => ({ id: t, logprob: logits[t]! - norm })) };
+}

@@ -1,0 +1,40 @@
+// Stop strings in a stream of text: lets through what can no longer become part of one.
+
+export interface StopFilter {
+  /** Takes the next text; returns what is safe to show, and whether a stop string was completed. */
+  push(text: string): { text: string; stopped: boolean };
+  /** What was held back, when the stream ends without a stop string. */
+  flush(): string;
+}
+
+/** Cuts a stream at the earliest of `stops` (no empty ones); the stop string itself is not let through. */
+export function createStopFilter(stops: readonly string[]): StopFilter {
+  const longest = stops.reduce((max, stop) => Math.max(max, stop.length), 0);
+  let held = "";
+  return {
+    push(text) {
+      held += text;
+      let at = -1;
+      for (const stop of stops) {
+        const found = held.indexOf(stop);
+        if (found >= 0 && (at < 0 || found < at)) at = found;
+      }
+      if (at >= 0) {
+        const before = held.slice(0, at);
+        held = "";
+        return { text: before, stopped: true };
+      }
+      // Hold back the longest end of the text that begins some stop string.
+      let keep = Math.min(held.length, longest - 1);
+      while (keep > 0 && !stops.some((stop) => stop.startsWith(held.slice(held.length - keep)))) keep--;
+      const safe = keep > 0 ? held.slice(0, held.length - keep) : held;
+      held = keep > 0 ? held.slice(held.length - keep) : "";
+      return { text: safe, stopped: false };
+    },
+    flush() {
+      const rest = held;
+      held = "";
+      return rest;
+    },
+  };
+}

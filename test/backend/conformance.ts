@@ -1,0 +1,242 @@
+// What every backend must do: each verb of Ops against a naive float64 reference, over a table of awkward shapes.
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Ops } from "../../src/backend/ops.ts";
+import { RequestError, WeightsError } from "../../src/errors.ts";
+import { packedLayout } from "../../src/tensor/pack.ts";
+import { PRECISIONS } from "../../src/tensor/types.ts";
+import { held, memorySource, packedSource } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+import * as reference from "../support/reference.ts";
+import { expectClose } from "../support/reference.ts";
+import { allowedNmse, batchOf, inputTable, range } from "../support/steps.ts";
+import { attentionConformance } from "./conformance_attention.ts";
+import { moeConformance } from "./conformance_moe.ts";
+
+/** Makes a backend. `maxTokens` is the largest batch that it will be asked to take. */
+export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
+
+const MAX_TOKENS = 65;
+// Not ascending: a batch smaller than the one before it must not see what that one left in reused storage.
+const TOKENS = [65, 1, 2, 64, 5, 33];
+const SLOW = 120_000; // a software adapter compiles its pipelines in the first test that needs them
+
+/** Declares the conformance suite of one backend. A backend with int8 activations lists "int8-activations" as a feature. */
+export function conformance(name: string, makeOps: MakeOps): void {
+  describe(`${name} conforms`, { timeout: SLOW }, () => {
+    let ops: Ops;
+    beforeAll(async () => {
+      ops = await makeOps({ maxTokens: MAX_TOKENS });
+    }, SLOW);
+    afterAll(() => ops?.close());
+
+    loading(() => ops);
+    dense(() => ops);
+    attentionConformance(() => ops);
+    moeConformance(() => ops);
+    lifetime(makeOps);
+  });
+}
+
+function loading(ops: () => Ops): void {
+  describe("loading", () => {
+    it("reads a large matrix in pieces of at most 16 MiB", async () => {
+      const [rows, cols] = [4100, 1100]; // 18 MB of f32
+      const value = (row: number, col: number) => ((row * 31 + col * 17) % 255) - 127;
+      let largest = 0;
+      const source = {
+        name: "large",
+        rows,
+        cols,
+        readRows: async (first: number, count: number, into: Float32Array) => {
+          largest = Math.max(largest, count * cols * 4);
+          for (let i = 0; i < count * cols; i++) into[i] = value(first + Math.floor(i / cols), i % cols);
+        },
+      };
+      const table = await ops().loadMatrix(source, "f16");
+      expect(largest).toBeGreaterThan(0);
+      expect(largest).toBeLessThanOrEqual(16 * 2 ** 20);
+      const tokens = Uint32Array.of(0, 4099, 3812, 3813);
+      ops().begin(batchOf(4, { tokens }));
+      const got = await ops().read(ops().embed(table));
+      expect(got).toEqual(
+        Float32Array.from({ length: 4 * cols }, (_, i) => value(tokens[Math.floor(i / cols)]!, i % cols)),
+      );
+    });
+
+    it.each(PRECISIONS)("takes rows that the source has already packed, or else packs them: %s", async (precision) => {
+      const [rows, cols] = [97, 60];
+      const data = uniform(rows * cols, 11);
+      const other = precision === "q4" ? "q8" : "q4";
+      for (const source of [
+        packedSource("packed", data, rows, cols, precision),
+        packedSource("packed otherwise", data, rows, cols, other),
+      ]) {
+        const table = await ops().loadMatrix(source, precision);
+        ops().begin(batchOf(5, { tokens: Uint32Array.of(96, 0, 50, 1, 96) }));
+        const want = held(precision, data, rows, cols);
+        const rowsWanted = [96, 0, 50, 1, 96].flatMap((row) => [...want.subarray(row * cols, (row + 1) * cols)]);
+        expectClose(await ops().read(ops().embed(table)), Float32Array.from(rowsWanted), cols);
+      }
+    });
+
+    it("passes on the source's error", async () => {
+      const source = {
+        ...memorySource("broken", new Float32Array(64), 1, 64),
+        readRows: () => Promise.reject(new WeightsError("broken: file ends early")),
+      };
+      await expect(ops().loadMatrix(source, "q8")).rejects.toThrow(WeightsError);
+      await expect(ops().loadVector(source)).rejects.toThrow(WeightsError);
+      await expect(ops().loadExperts([{ w1: source, w3: source, w2: source }], "q4")).rejects.toThrow(WeightsError);
+    });
+
+    it("says what it holds and counts its bytes", async () => {
+      const before = ops().memory().weights;
+      const m = await ops().loadMatrix(memorySource("counted", uniform(112 * 60, 3), 112, 60), "q4");
+      expect(m).toMatchObject({ name: "counted", rows: 112, cols: 60, precision: "q4" });
+      expect(m.bytes).toBeGreaterThanOrEqual(packedLayout("q4", 112, 60).bytes);
+      expect(ops().memory().weights).toBe(before + m.bytes);
+    });
+  });
+}
+
+function dense(ops: () => Ops): void {
+  describe("embed and matmul", () => {
+    const shapes = [
+      [60, 97],
+      [64, 112],
+      [112, 50],
+      [256, 320],
+      [6, 1],
+      [50, 65],
+    ] as const;
+    it.each(shapes.flatMap(([D, N]) => PRECISIONS.map((precision) => ({ D, N, precision }))))(
+      "x [T, $D] by [$N, $D] in $precision",
+      async ({ D, N, precision }) => {
+        const x = uniform(MAX_TOKENS * D, D);
+        const w = uniform(N * D, N, 0.1);
+        const input = await inputTable(ops(), x, D);
+        const m = await ops().loadMatrix(memorySource("w", w, N, D), precision);
+        const weights = held(precision, w, N, D);
+        for (const T of TOKENS) {
+          ops().begin(batchOf(T));
+          const embedded = ops().embed(input);
+          const y = ops().matmul(embedded, m);
+          expect(embedded.shape).toEqual([T, D]);
+          expect(y.shape).toEqual([T, N]);
+          expectClose(await ops().read(embedded), x.subarray(0, T * D), D, 0);
+          const want = reference.matmul(x.subarray(0, T * D), weights, D);
+          expectClose(await ops().read(y), want, N === 1 ? T : N, allowedNmse(ops(), precision));
+        }
+      },
+    );
+
+    it.each(PRECISIONS)("embeds tokens in any order, again and again, from a table in %s", async (precision) => {
+      const [V, D] = [320, 60];
+      const data = uniform(V * D, 5);
+      const want = held(precision, data, V, D);
+      const table = await ops().loadMatrix(memorySource("embed", data, V, D), precision);
+      const tokens = Uint32Array.of(319, 0, 7, 7, 318, 1, 0);
+      ops().begin(batchOf(tokens.length, { tokens }));
+      const got = await ops().read(ops().embed(table));
+      expectClose(got, Float32Array.from([...tokens].flatMap((t) => [...want.subarray(t * D, (t + 1) * D)])), D);
+    });
+  });
+
+  describe("rmsNorm and add", () => {
+    it.each([6, 60, 64, 256, 1000])("D = %i", async (D) => {
+      const x = uniform(MAX_TOKENS * D, D + 1);
+      x.fill(0, D, 2 * D); // a row of zeros stays zero
+      x.subarray(2 * D, 3 * D).forEach((value, i) => {
+        x[2 * D + i] = value * 1e4;
+      });
+      x.subarray(3 * D, 4 * D).forEach((value, i) => {
+        x[3 * D + i] = value * 1e-3; // so small that eps matters
+      });
+      const w = uniform(D, D + 2);
+      const input = await inputTable(ops(), x, D);
+      const norms = [
+        await ops().loadVector(memorySource("row", w, 1, D)),
+        await ops().loadVector(memorySource("column", w, D, 1)),
+      ];
+      for (const norm of norms) expect(norm.size).toBe(D);
+      for (const T of TOKENS) {
+        const own = x.subarray(0, T * D);
+        const normed = reference.rmsNorm(own, w, 1e-5);
+        for (const norm of norms) {
+          ops().begin(batchOf(T));
+          const h = ops().rmsNorm(ops().embed(input), norm, 1e-5);
+          expect(h.shape).toEqual([T, D]);
+          expectClose(await ops().read(h), normed, D);
+        }
+        ops().begin(batchOf(T));
+        const residual = ops().embed(input);
+        const sum = ops().add(residual, ops().rmsNorm(residual, norms[0]!, 1e-5));
+        expect(sum.shape).toEqual([T, D]);
+        expectClose(
+          await ops().read(sum),
+          normed.map((value, i) => value + own[i]!),
+          D,
+        );
+      }
+    });
+  });
+
+  describe("rows", () => {
+    const D = 60;
+    const N = 97;
+    it.each([
+      { T: 5, outputs: [4] },
+      { T: 5, outputs: [0, 1, 2, 3, 4] },
+      { T: 65, outputs: [0, 15, 16, 63, 64] },
+      { T: 33, outputs: [] },
+      { T: 1, outputs: [0] },
+      { T: 1, outputs: [] },
+    ])("T = $T, outputs $outputs, and what follows works on those rows", async ({ T, outputs }) => {
+      const R = outputs.length;
+      const x = uniform(MAX_TOKENS * D, 21);
+      const w = uniform(N * D, 22, 0.1);
+      const norm = uniform(D, 23);
+      const input = await inputTable(ops(), x, D);
+      const m = await ops().loadMatrix(memorySource("head", w, N, D), "f32");
+      const v = await ops().loadVector(memorySource("norm", norm, 1, D));
+      ops().begin(batchOf(T, { outputs: Uint32Array.from(outputs) }));
+      const all = ops().embed(input);
+      const picked = ops().rows(all);
+      const h = ops().rmsNorm(picked, v, 1e-5);
+      const logits = ops().matmul(h, m);
+      expect([picked.shape, h.shape, logits.shape]).toEqual([
+        [R, D],
+        [R, D],
+        [R, N],
+      ]);
+      const want = Float32Array.from(outputs.flatMap((row) => [...x.subarray(row * D, (row + 1) * D)]));
+      const normed = reference.rmsNorm(want, norm, 1e-5);
+      expectClose(await ops().read(picked), want, D, 0);
+      expectClose(await ops().read(h), normed, D);
+      expectClose(await ops().read(logits), reference.matmul(normed, w, D), N);
+    });
+  });
+}
+
+function lifetime(makeOps: MakeOps): void {
+  it("gives everything back on close, twice if asked, and refuses work afterwards", async () => {
+    const ops = await makeOps({ maxTokens: 4 });
+    expect(ops.maxTokens).toBe(4);
+    const table = await ops.loadMatrix(memorySource("t", uniform(8 * 64, 1), 8, 64), "f32");
+    const kv = ops.createKv(1, { heads: 2, kvHeads: 1, headDim: 16, ropeTheta: 1e4, slidingWindow: null }, "f16", 16);
+    await kv.reserve(3);
+    expect(kv.blocks).toBeGreaterThanOrEqual(3);
+    expect(kv.blockBytes).toBe(16 * 16 * 2 * 2); // positions * Dh * (k and v) * bytes of an f16
+    expect(ops.memory().kv).toBeGreaterThanOrEqual(3 * kv.blockBytes);
+    kv.close();
+    expect(ops.memory().kv).toBe(0);
+    ops.begin(batchOf(2, { outputs: range(2) }));
+    ops.embed(table);
+    ops.close();
+    ops.close();
+    expect(ops.memory()).toEqual({ weights: 0, kv: 0, scratch: 0 });
+    expect(() => ops.begin(batchOf(1))).toThrow(RequestError);
+    await expect(ops.loadMatrix(memorySource("t", uniform(64, 1), 1, 64), "f32")).rejects.toThrow(RequestError);
+  });
+}

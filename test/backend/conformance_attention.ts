@@ -1,0 +1,193 @@
+// Conformance of qkv, append and attention: RoPE, GQA, paged blocks, ragged batches, sliding windows.
+
+import { describe, expect, it } from "vitest";
+import type { AttentionShape, Batch, Ops } from "../../src/backend/ops.ts";
+import { PRECISIONS } from "../../src/tensor/types.ts";
+import { held, memorySource } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+import * as reference from "../support/reference.ts";
+import { expectClose } from "../support/reference.ts";
+import { allowedNmse, batchOf, inputTable } from "../support/steps.ts";
+
+const BLOCK = 16;
+const LAYERS = 2;
+
+function geometry(
+  heads: number,
+  kvHeads: number,
+  headDim: number,
+  slidingWindow: number | null = null,
+): AttentionShape {
+  return { heads, kvHeads, headDim, ropeTheta: 1e6, slidingWindow };
+}
+
+/** `count` tokens of a sequence from position `from`. */
+type Run = readonly [sequence: number, from: number, count: number];
+
+interface Scenario {
+  readonly name: string;
+  readonly tables: readonly (readonly number[])[]; // block ids of each sequence, all that it will need
+  readonly steps: readonly (readonly Run[])[];
+}
+
+const BLOCK_EDGES: Scenario = {
+  name: "one sequence over block edges",
+  tables: [[0, 1, 2, 3, 4]],
+  steps: [[[0, 0, 15]], [[0, 15, 1]], [[0, 16, 1]], [[0, 17, 14]], [[0, 31, 1]], [[0, 32, 1]], [[0, 33, 32]]],
+};
+const RAGGED: Scenario = {
+  name: "three sequences with interleaved blocks, prompt chunks beside decoded tokens",
+  tables: [
+    [0, 3, 5],
+    [4, 1, 6],
+    [2, 7],
+  ],
+  steps: [
+    [
+      [0, 0, 20],
+      [1, 0, 1],
+      [2, 0, 15],
+    ],
+    [
+      [2, 15, 1],
+      [0, 20, 1],
+      [1, 1, 30],
+    ],
+    [[1, 31, 1]],
+    [
+      [0, 21, 12],
+      [2, 16, 2],
+      [1, 32, 1],
+    ],
+  ],
+};
+const LONG: Scenario = {
+  name: "chunks of the largest batch, then one token",
+  tables: [[3, 0, 1, 7, 2, 5, 6, 4, 8]],
+  steps: [[[0, 0, 65]], [[0, 65, 65]], [[0, 130, 1]]],
+};
+const ROLLBACK: Scenario = {
+  name: "positions written again after going back",
+  tables: [[2, 0, 1]],
+  steps: [[[0, 0, 40]], [[0, 10, 3]], [[0, 13, 5]]],
+};
+const MANY: Scenario = {
+  name: "twenty sequences decoding together",
+  tables: Array.from({ length: 20 }, (_, s) => [(s * 7) % 20]),
+  steps: [
+    Array.from({ length: 20 }, (_, s): Run => [s, 0, 3]),
+    Array.from({ length: 20 }, (_, s): Run => [19 - s, 3, 1]),
+  ],
+};
+
+interface Case {
+  readonly scenario: Scenario;
+  readonly D: number;
+  readonly shape: AttentionShape;
+  readonly kv: "f32" | "f16";
+}
+
+const CASES: readonly Case[] = [
+  [RAGGED, 60, geometry(4, 4, 6)],
+  [RAGGED, 64, geometry(4, 2, 16)],
+  [RAGGED, 64, geometry(8, 2, 16)],
+  [RAGGED, 256, geometry(8, 1, 32)],
+  [RAGGED, 64, geometry(3, 1, 128)],
+  [RAGGED, 64, geometry(4, 2, 16, 16)],
+  [BLOCK_EDGES, 64, geometry(4, 2, 16)],
+  [BLOCK_EDGES, 60, geometry(6, 3, 10, 5)],
+  [LONG, 256, geometry(8, 4, 32)],
+  [LONG, 64, geometry(4, 2, 16, 17)],
+  [LONG, 60, geometry(4, 1, 6, 1)],
+  [ROLLBACK, 64, geometry(4, 2, 16)],
+  [MANY, 64, geometry(4, 2, 16)],
+].flatMap(([scenario, D, shape]) => (["f32", "f16"] as const).map((kv) => ({ scenario, D, shape, kv }) as Case));
+
+export function attentionConformance(ops: () => Ops): void {
+  describe("qkv", () => {
+    const positions = Uint32Array.of(0, 1, 15, 31, 1000, 4095, 32767, 65535);
+    const T = positions.length;
+    it.each(
+      [geometry(4, 4, 6), geometry(8, 2, 16), geometry(8, 1, 32), geometry(3, 1, 128)].flatMap((shape) =>
+        PRECISIONS.map((precision) => ({ shape, precision, ...shape })),
+      ),
+    )(
+      "turns q and k by position, $heads + 2 x $kvHeads heads of $headDim, $precision",
+      async ({ shape, precision }) => {
+        const D = 60;
+        const rows = (shape.heads + 2 * shape.kvHeads) * shape.headDim;
+        const x = uniform(T * D, 31);
+        const w = uniform(rows * D, 32, 0.3);
+        const input = await inputTable(ops(), x, D);
+        const m = await ops().loadMatrix(memorySource("qkv", w, rows, D), precision);
+        ops().begin(batchOf(T, { positions }));
+        const y = ops().qkv(ops().embed(input), m, shape);
+        expect(y.shape).toEqual([T, rows]);
+        const want = reference.rope(reference.matmul(x, held(precision, w, rows, D), D), positions, shape);
+        expectClose(await ops().read(y), want, rows, allowedNmse(ops(), precision));
+      },
+    );
+  });
+
+  describe("append and attention", () => {
+    it.each(CASES.map((c) => ({ ...c, ...c.shape, name: c.scenario.name })))(
+      "$name: H $heads, Hkv $kvHeads, Dh $headDim, window $slidingWindow, kv $kv",
+      (c) => play(ops(), c),
+    );
+  });
+}
+
+/** Plays a scenario on two layers with their own projections; the store grows to just what each step needs. */
+async function play(ops: Ops, { scenario, D, shape, kv }: Case): Promise<void> {
+  const { heads, kvHeads, headDim } = shape;
+  const width = (heads + 2 * kvHeads) * headDim;
+  const V = 97;
+  const table = await inputTable(ops, uniform(V * D, 41), D);
+  const projections = [];
+  for (let layer = 0; layer < LAYERS; layer++) {
+    const w = uniform(width * D, 42 + layer, 5 / Math.sqrt(D)); // scores spread over several units
+    projections.push(await ops.loadMatrix(memorySource(`qkv ${layer}`, w, width, D), "f32"));
+  }
+  const store = ops.createKv(LAYERS, shape, kv, BLOCK);
+  const timelines = projections.map(() => new reference.Timeline(kv));
+  for (const [index, runs] of scenario.steps.entries()) {
+    const batch = batchOfRuns(scenario, runs, index, V);
+    await store.reserve(Math.max(...batch.tables.flatMap((ids) => [...ids])) + 1);
+    ops.begin(batch);
+    const x = ops.embed(table);
+    for (const [layer, projection] of projections.entries()) {
+      const qkv = ops.qkv(x, projection, shape);
+      ops.append(store, layer, qkv, shape);
+      const y = ops.attention(store, layer, qkv, shape);
+      const got = await ops.read(y);
+      const rows = await ops.read(qkv);
+      expect(y.shape).toEqual([batch.tokens.length, heads * headDim]);
+      const sequences = runs.flatMap(([sequence, , count]) => Array<number>(count).fill(sequence));
+      const row = (t: number) => rows.subarray(t * width, (t + 1) * width);
+      sequences.forEach((s, t) => {
+        timelines[layer]!.append(s, batch.positions[t]!, row(t).subarray(heads * headDim));
+      });
+      const want = sequences.flatMap((s, t) => [...timelines[layer]!.attend(s, batch.positions[t]!, row(t), shape)]);
+      expectClose(got, Float64Array.from(want), heads * headDim);
+    }
+  }
+  store.close();
+}
+
+function batchOfRuns(scenario: Scenario, runs: readonly Run[], step: number, V: number): Batch {
+  const places = runs.flatMap(([sequence, from, count], b) =>
+    Array.from({ length: count }, (_, i) => ({
+      b,
+      position: from + i,
+      token: (sequence * 13 + (from + i) * 7 + step) % V,
+    })),
+  );
+  return batchOf(places.length, {
+    tokens: Uint32Array.from(places, (p) => p.token),
+    positions: Uint32Array.from(places, (p) => p.position),
+    sequence: Uint32Array.from(places, (p) => p.b),
+    tables: runs.map(([sequence, from, count]) =>
+      Uint32Array.from(scenario.tables[sequence]!.slice(0, Math.ceil((from + count) / BLOCK))),
+    ),
+  });
+}

@@ -1,0 +1,118 @@
+// Conformance of route and moe: exact expert ids, ties, experts without tokens, every precision.
+
+import { describe, expect, it } from "vitest";
+import type { Ops } from "../../src/backend/ops.ts";
+import { PRECISIONS } from "../../src/tensor/types.ts";
+import { type ExpertData, expertSource, held, memorySource } from "../support/memory_source.ts";
+import { integers, uniform } from "../support/random.ts";
+import * as reference from "../support/reference.ts";
+import { expectClose } from "../support/reference.ts";
+import { allowedNmse, batchOf, inputTable } from "../support/steps.ts";
+
+const TOKENS = [65, 1, 33, 2, 5, 64];
+
+/** x [65, D] whose first column is 1, so that a gate row can have a bias. */
+function inputs(D: number, seed: number): Float32Array {
+  return uniform(65 * D, seed).map((value, i) => (i % D === 0 ? 1 : value));
+}
+
+/** A gate [E, D] that sends every token to the experts of `favourites`, in that order. */
+function biasedGate(E: number, D: number, favourites: readonly number[]): Float32Array {
+  const gate = uniform(E * D, 52, 0.1);
+  favourites.forEach((expert, rank) => {
+    gate[expert * D] = 100 - 30 * rank;
+  });
+  return gate;
+}
+
+export function moeConformance(ops: () => Ops): void {
+  describe("route", () => {
+    const tied = (rows: readonly number[], D: number) => {
+      // Rows of the same kind are equal; everything is a small integer, so equal logits are equal in any order of sums.
+      const kinds = rows.map((kind) => integers(D, 60 + kind, 2));
+      return Float32Array.from(kinds.flatMap((row) => [...row]));
+    };
+    it.each([
+      { name: "random, top 2 of 8", E: 8, K: 2, D: 64, x: inputs(64, 50), gate: uniform(8 * 64, 51) },
+      { name: "random, top 1 of 3", E: 3, K: 1, D: 60, x: inputs(60, 50), gate: uniform(3 * 60, 51) },
+      { name: "random, K = E = 3", E: 3, K: 3, D: 256, x: inputs(256, 50), gate: uniform(3 * 256, 51) },
+      { name: "one expert", E: 1, K: 1, D: 60, x: inputs(60, 50), gate: uniform(60, 51) },
+      { name: "top 6 of 40", E: 40, K: 6, D: 64, x: inputs(64, 50), gate: uniform(40 * 64, 51) },
+      { name: "everything tied", E: 8, K: 2, D: 60, x: inputs(60, 50), gate: new Float32Array(8 * 60) },
+      {
+        name: "ties among pairs",
+        E: 8,
+        K: 2,
+        D: 64,
+        x: integers(65 * 64, 53, 3),
+        gate: tied([0, 1, 2, 3, 3, 2, 1, 0], 64),
+      },
+      { name: "ties, top 3", E: 8, K: 3, D: 60, x: integers(65 * 60, 54, 3), gate: tied([0, 1, 0, 1, 0, 1, 0, 1], 60) },
+      { name: "logits in the hundreds", E: 8, K: 2, D: 64, x: inputs(64, 50), gate: uniform(8 * 64, 51, 200) },
+    ])("$name", async ({ E, K, D, x, gate }) => {
+      const input = await inputTable(ops(), x, D);
+      const m = await ops().loadMatrix(memorySource("gate", gate, E, D), "f32");
+      for (const T of TOKENS) {
+        ops().begin(batchOf(T));
+        const routes = ops().route(ops().embed(input), m, K);
+        expect([routes.ids.shape, routes.weights.shape]).toEqual([
+          [T, K],
+          [T, K],
+        ]);
+        const want = reference.route(x.subarray(0, T * D), gate, D, K);
+        expect([...(await ops().read(routes.ids))]).toEqual(want.ids);
+        expectClose(await ops().read(routes.weights), Float64Array.from(want.weights), K);
+      }
+    });
+  });
+
+  describe("moe", () => {
+    const cases = [
+      { name: "8 experts, top 2", E: 8, K: 2, D: 64, F: 112, gate: uniform(8 * 64, 51) },
+      { name: "odd sizes, K = E", E: 3, K: 3, D: 60, F: 50, gate: uniform(3 * 60, 51) },
+      { name: "one expert", E: 1, K: 1, D: 60, F: 50, gate: uniform(60, 51) },
+      { name: "top 1", E: 8, K: 1, D: 64, F: 50, gate: uniform(8 * 64, 51) },
+      { name: "every token to expert 7", E: 8, K: 1, D: 60, F: 112, gate: biasedGate(8, 60, [7]) },
+      { name: "every token to experts 5 and 0", E: 8, K: 2, D: 64, F: 112, gate: biasedGate(8, 64, [5, 0]) },
+      { name: "wide", E: 8, K: 2, D: 256, F: 112, gate: uniform(8 * 256, 51) },
+    ];
+    it.each(cases.flatMap((c) => PRECISIONS.map((precision) => ({ ...c, precision }))))(
+      "$name: E $E, K $K, D $D, F $F, $precision",
+      async ({ E, K, D, F, gate, precision }) => {
+        const x = inputs(D, 50);
+        const input = await inputTable(ops(), x, D);
+        const router = await ops().loadMatrix(memorySource("gate", gate, E, D), "f32");
+        const data: ExpertData[] = Array.from({ length: E }, (_, e) => ({
+          w1: uniform(F * D, 100 + e, 4 / Math.sqrt(D)),
+          w3: uniform(F * D, 200 + e, 2 / Math.sqrt(D)),
+          w2: uniform(D * F, 300 + e, 2 / Math.sqrt(F)),
+        }));
+        const experts = await ops().loadExperts(
+          data.map((e, i) => expertSource(`expert ${i}`, e, D, F)),
+          precision,
+        );
+        expect(experts).toMatchObject({ count: E, hidden: D, intermediate: F, precision });
+        const weights = data.map((e) => ({
+          w1: held(precision, e.w1, F, D),
+          w3: held(precision, e.w3, F, D),
+          w2: held(precision, e.w2, D, F),
+        }));
+        for (const T of TOKENS) {
+          ops().begin(batchOf(T));
+          const h = ops().embed(input);
+          const routes = ops().route(h, router, K);
+          const y = await ops().moe(h, routes, experts);
+          expect(y.shape).toEqual([T, D]);
+          const want = reference.moe(
+            x.subarray(0, T * D),
+            await ops().read(routes.ids),
+            await ops().read(routes.weights),
+            weights,
+            D,
+          );
+          expectClose(await ops().read(y), want, D, allowedNmse(ops(), precision));
+        }
+      },
+    );
+  });
+}

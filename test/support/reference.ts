@@ -1,0 +1,163 @@
+// The forward pass's arithmetic in naive float64, written from the formulas and sharing no code with the kernels.
+
+import { expect } from "vitest";
+import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
+import type { ExpertData } from "./memory_source.ts";
+
+type Numbers = Float32Array | Float64Array;
+
+/** y = x wᵀ: x [T, D], w [N, D] -> [T, N]. */
+export function matmul(x: Numbers, w: Numbers, D: number): Float64Array {
+  const T = x.length / D;
+  const N = w.length / D;
+  const y = new Float64Array(T * N);
+  for (let t = 0; t < T; t++)
+    for (let n = 0; n < N; n++) {
+      let sum = 0;
+      for (let d = 0; d < D; d++) sum += x[t * D + d]! * w[n * D + d]!;
+      y[t * N + n] = sum;
+    }
+  return y;
+}
+
+/** x / sqrt(mean(x²) + eps) * w, by row: x [T, D], w [D]. */
+export function rmsNorm(x: Numbers, w: Numbers, eps: number): Float64Array {
+  const D = w.length;
+  const y = new Float64Array(x.length);
+  for (let row = 0; row < x.length; row += D) {
+    let sum = 0;
+    for (let d = 0; d < D; d++) sum += x[row + d]! ** 2;
+    for (let d = 0; d < D; d++) y[row + d] = (x[row + d]! / Math.sqrt(sum / D + eps)) * w[d]!;
+  }
+  return y;
+}
+
+export interface Geometry {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly ropeTheta: number;
+  readonly slidingWindow: number | null;
+}
+
+/**
+ * RoPE as transformers does it: inv_freq and the angle are rounded to f32, pairs are (i, i + Dh/2).
+ * qkv [T, (H + 2 Hkv) Dh]: q and k turned, v as it was.
+ */
+export function rope(qkv: Numbers, positions: Uint32Array, g: Geometry): Float64Array {
+  const { heads, kvHeads, headDim } = g;
+  const width = (heads + 2 * kvHeads) * headDim;
+  const y = Float64Array.from(qkv);
+  for (let t = 0; t < positions.length; t++)
+    for (let head = 0; head < heads + kvHeads; head++)
+      for (let i = 0; i < headDim / 2; i++) {
+        const inverse = Math.fround(1 / Math.fround(g.ropeTheta ** Math.fround((2 * i) / headDim)));
+        const angle = Math.fround(positions[t]! * inverse);
+        const a = t * width + head * headDim + i;
+        const b = a + headDim / 2;
+        y[a] = qkv[a]! * Math.cos(angle) - qkv[b]! * Math.sin(angle);
+        y[b] = qkv[b]! * Math.cos(angle) + qkv[a]! * Math.sin(angle);
+      }
+  return y;
+}
+
+/** Keys and values by sequence and position: what a KV store must give back, however it keeps its blocks. */
+export class Timeline {
+  readonly #rows = new Map<string, Float64Array>(); // k | v, each [Hkv, Dh]
+  readonly #half: boolean;
+
+  constructor(precision: "f32" | "f16") {
+    this.#half = precision === "f16";
+  }
+
+  append(sequence: number, position: number, kv: Numbers): void {
+    const row = Float64Array.from(kv, (value) => (this.#half ? HALF_TO_FLOAT[toHalf(value)]! : value));
+    this.#rows.set(`${sequence} ${position}`, row);
+  }
+
+  /** softmax(q kᵀ / sqrt(Dh)) v for one token: q [H, Dh] -> [H, Dh]. */
+  attend(sequence: number, position: number, q: Numbers, g: Geometry): Float64Array {
+    const { heads, kvHeads, headDim } = g;
+    const first = g.slidingWindow === null ? 0 : Math.max(0, position - g.slidingWindow + 1);
+    const seen: Float64Array[] = [];
+    for (let p = first; p <= position; p++) seen.push(this.#rows.get(`${sequence} ${p}`)!);
+    const y = new Float64Array(heads * headDim);
+    for (let h = 0; h < heads; h++) {
+      const kvHead = Math.floor((h * kvHeads) / heads);
+      const at = kvHead * headDim;
+      const scores = seen.map((row) => {
+        let sum = 0;
+        for (let d = 0; d < headDim; d++) sum += q[h * headDim + d]! * row[at + d]!;
+        return sum / Math.sqrt(headDim);
+      });
+      const max = Math.max(...scores);
+      const total = scores.reduce((sum, score) => sum + Math.exp(score - max), 0);
+      seen.forEach((row, p) => {
+        const weight = Math.exp(scores[p]! - max) / total;
+        for (let d = 0; d < headDim; d++) y[h * headDim + d]! += weight * row[kvHeads * headDim + at + d]!;
+      });
+    }
+    return y;
+  }
+}
+
+/** Top-k of the gate's softmax, renormalised; equal logits: the lowest expert first. */
+export function route(x: Numbers, gate: Numbers, D: number, k: number): { ids: number[]; weights: number[] } {
+  const E = gate.length / D;
+  const logits = matmul(x, gate, D);
+  const ids: number[] = [];
+  const weights: number[] = [];
+  for (let row = 0; row < logits.length; row += E) {
+    const own = [...logits.subarray(row, row + E)];
+    const order = own.map((_, e) => e).sort((a, b) => own[b]! - own[a]! || a - b);
+    const chosen = order.slice(0, k);
+    const exps = chosen.map((e) => Math.exp(own[e]! - own[chosen[0]!]!));
+    const total = exps.reduce((a, b) => a + b, 0);
+    ids.push(...chosen);
+    weights.push(...exps.map((value) => value / total));
+  }
+  return { ids, weights };
+}
+
+/** Σₖ weightₖ · w2(silu(w1 x) * (w3 x)): x [T, D], ids and weights [T, K] -> [T, D]. */
+export function moe(
+  x: Numbers,
+  ids: ArrayLike<number>,
+  weights: ArrayLike<number>,
+  experts: readonly ExpertData[],
+  D: number,
+): Float64Array {
+  const T = x.length / D;
+  const k = ids.length / T;
+  const y = new Float64Array(T * D);
+  for (let slot = 0; slot < ids.length; slot++) {
+    const t = Math.floor(slot / k);
+    const expert = experts[ids[slot]!]!;
+    const row = x.subarray(t * D, (t + 1) * D);
+    const gate = matmul(row, expert.w1, D);
+    const up = matmul(row, expert.w3, D);
+    const hidden = gate.map((value, f) => (value / (1 + Math.exp(-value))) * up[f]!);
+    const down = matmul(hidden, expert.w2, hidden.length);
+    for (let d = 0; d < D; d++) y[t * D + d]! += weights[slot]! * down[d]!;
+  }
+  return y;
+}
+
+/** NMSE of arithmetic on float activations, and on activations quantized to int8. */
+export const FLOAT_NMSE = 1e-5;
+export const INT8_NMSE = 5e-4;
+
+/** Fails unless every row [width] of `got` is within `nmse` = Σ(got - want)² / Σ want² of the reference. */
+export function expectClose(got: Numbers, want: Numbers, width: number, nmse = FLOAT_NMSE): void {
+  expect(got.length).toBe(want.length);
+  for (let row = 0; row < want.length; row += width) {
+    let error = 0;
+    let norm = 0;
+    for (let i = row; i < row + width; i++) {
+      error += (got[i]! - want[i]!) ** 2;
+      norm += want[i]! ** 2;
+    }
+    if (!(error <= nmse * norm))
+      expect.fail(`row ${row / width} of ${want.length / width}: NMSE ${error / norm}, allowed ${nmse}`);
+  }
+}

@@ -1,0 +1,34 @@
+// Small helpers to write one step over a backend: batches with sensible defaults, and tensors made from numbers.
+
+import type { Batch, Matrix, Ops } from "../../src/backend/ops.ts";
+import type { Precision } from "../../src/tensor/types.ts";
+import { memorySource } from "./memory_source.ts";
+import { FLOAT_NMSE, INT8_NMSE } from "./reference.ts";
+
+/** 0, 1, ... n - 1. */
+export function range(n: number): Uint32Array {
+  return Uint32Array.from({ length: n }, (_, i) => i);
+}
+
+/** T tokens 0..T-1 of one sequence at positions 0..T-1, only the last one an output, unless `parts` says otherwise. */
+export function batchOf(T: number, parts: Partial<Batch> = {}): Batch {
+  return {
+    tokens: range(T),
+    positions: range(T),
+    sequence: new Uint32Array(T),
+    tables: [range(Math.ceil(T / 16))],
+    outputs: Uint32Array.of(T - 1),
+    ...parts,
+  };
+}
+
+/** `x` [n, D] as an f32 embedding table: embedding the tokens 0..T-1 makes its first T rows a tensor. */
+export function inputTable(ops: Ops, x: Float32Array, D: number): Promise<Matrix> {
+  return ops.loadMatrix(memorySource("input", x, x.length / D, D), "f32");
+}
+
+/** The error that a backend's matrix products may have: larger where activations are quantized to int8. */
+export function allowedNmse(ops: Ops, precision: Precision): number {
+  const quantized = precision === "q8" || precision === "q4";
+  return quantized && ops.info.features.includes("int8-activations") ? INT8_NMSE : FLOAT_NMSE;
+}

@@ -49,7 +49,6 @@ export function createStepper(
   let waiting: Job[] = [];
   let running: Promise<void> | null = null;
   let closed = false;
-  const yieldIfLate = createYielder();
 
   /** Takes jobs that fit in one step, single tokens first, so that decoding never waits for a prompt. */
   function take(): Job[] {
@@ -84,6 +83,7 @@ export function createStepper(
   }
 
   async function loop(): Promise<void> {
+    await turn();
     while (waiting.length > 0) {
       const jobs = await admit(take());
       if (jobs.length === 0) continue;
@@ -99,9 +99,10 @@ export function createStepper(
       } catch (error) {
         for (const job of jobs) job.reject(error);
       }
-      // Those who were just answered ask for their next token in a microtask: let them, so that they share a step.
-      await yieldIfLate();
+      // Those who were just answered ask for their next token now: let them, so that they share a step.
+      await turn();
     }
+    running = null; // in the same turn as the check above, so that no job is left waiting without a loop
   }
 
   return {
@@ -110,11 +111,7 @@ export function createStepper(
       if (closed) return Promise.reject(new RequestError("the model is closed"));
       return new Promise((resolve, reject) => {
         waiting.push({ sequence, tokens, wanted, signal, resolve, reject });
-        running ??= Promise.resolve()
-          .then(loop)
-          .finally(() => {
-            running = null;
-          });
+        running ??= loop();
       });
     },
     async close() {
@@ -148,18 +145,10 @@ function toBatch(jobs: readonly Job[]): Batch {
   return { tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs) };
 }
 
-/**
- * A function that lets timers, signals and sockets have their turn when 10 ms went by without one (CPU steps never
- * leave the event loop by themselves), and otherwise only runs the microtasks that wait.
- */
-function createYielder(): () => Promise<void> {
-  let last = performance.now();
-  return async () => {
-    if (performance.now() - last < 10) {
-      await Promise.resolve();
-      return;
-    }
-    await new Promise<void>((resolve) => setTimeout(resolve, 0));
-    last = performance.now();
-  };
+/** Resolves after timers, signals and sockets had their turn: CPU steps never leave the event loop by themselves. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof setImmediate === "function") setImmediate(resolve);
+    else setTimeout(resolve, 0);
+  });
 }

@@ -1,0 +1,130 @@
+// A model ready to use: weights on a backend, a KV cache, a tokenizer; sessions come from here.
+
+import type { Batch, KvStore, Ops } from "../backend/ops.ts";
+import { MemoryError, RequestError } from "../errors.ts";
+import type { RouteWatcher } from "../model/mixtral.ts";
+import type { MixtralConfig } from "../model/mixtral_config.ts";
+import type { Precision, Tensor } from "../tensor/types.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { ModelStats, SamplingOptions, Session } from "./api.ts";
+import { createBlockPool } from "./kv.ts";
+import { createSession } from "./session.ts";
+import { createStepper, type Sequence } from "./stepper.ts";
+import { textCodec } from "./text.ts";
+
+/** A loaded model. Close it when done: it holds memory, and on WebGPU it keeps the process alive. */
+export interface Model {
+  /** config.json, checked; field names are config.json's. */
+  readonly config: MixtralConfig;
+  /** null for a synthetic model, which takes token ids only. */
+  readonly tokenizer: Tokenizer | null;
+  session(): Session;
+  /**
+   * Logits [T, V], row-major, of every position of `ids`: row t is the distribution after ids[0..t].
+   * For evaluation; nothing is kept. @throws RequestError for ids that do not fit, MemoryError if T * V is too large
+   */
+  logits(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
+  stats(): ModelStats;
+  /** Frees everything; running generations reject. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+export interface ModelParts {
+  readonly label: string;
+  readonly config: MixtralConfig;
+  readonly tokenizer: Tokenizer | null;
+  readonly ops: Ops;
+  readonly kv: KvStore;
+  readonly kvBytes: number;
+  readonly context: number;
+  readonly weights: Precision;
+  readonly eos: ReadonlySet<number>;
+  readonly sampling: SamplingOptions;
+  readonly loadMs: number;
+  readonly parameters: { readonly total: number; readonly active: number };
+  readonly forward: (batch: Batch, watch?: RouteWatcher) => Promise<Tensor>;
+  readonly release: () => Promise<void>;
+}
+
+export function createModel(parts: ModelParts): Model {
+  const { ops, kv, config, context } = parts;
+  const vocab = config.vocab_size;
+  const pool = createBlockPool(kv, parts.kvBytes);
+  const run = async (batch: Batch): Promise<Float32Array> => ops.read(await parts.forward(batch));
+  const stepper = createStepper(run, pool, ops.maxTokens, vocab);
+  const text = textCodec(parts.tokenizer, parts.label);
+  const open = new Set<Session>();
+  let closing: Promise<void> | null = null;
+
+  const alive = (): void => {
+    if (closing) throw new RequestError("the model is closed");
+  };
+  return {
+    config,
+    tokenizer: parts.tokenizer,
+    session() {
+      alive();
+      const session: Session = createSession({
+        stepper,
+        pool,
+        text,
+        vocab,
+        context,
+        eos: parts.eos,
+        sampling: parts.sampling,
+        onClose: () => open.delete(session),
+      });
+      open.add(session);
+      return session;
+    },
+    async logits(ids, signal) {
+      alive();
+      if (ids.length > context) {
+        throw new RequestError(`logits: ${ids.length} tokens do not fit in the context of ${context}`);
+      }
+      const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
+      if (bad >= 0) {
+        throw new RequestError(`logits: token ${bad}: expected an id from 0 to ${vocab - 1}, found ${ids[bad]}`);
+      }
+      const result = allocate(ids.length * vocab);
+      const sequence: Sequence = { blocks: [], length: 0 };
+      try {
+        for (let at = 0; at < ids.length; at += stepper.maxTokens) {
+          const chunk = ids.slice(at, at + stepper.maxTokens);
+          result.set(await stepper.step(sequence, chunk, "all", signal), at * vocab);
+        }
+      } finally {
+        pool.shrink(sequence.blocks, 0);
+      }
+      return result;
+    },
+    stats: () => ({
+      backend: ops.info,
+      weights: parts.weights,
+      kv: kv.precision,
+      context,
+      memory: ops.memory(),
+      loadMs: parts.loadMs,
+      parameters: parts.parameters,
+      sessions: open.size,
+    }),
+    close() {
+      closing ??= (async () => {
+        await stepper.close();
+        for (const session of open) session.close();
+        kv.close();
+        ops.close();
+        await parts.release();
+      })();
+      return closing;
+    },
+  };
+}
+
+function allocate(size: number): Float32Array {
+  try {
+    return new Float32Array(size);
+  } catch {
+    throw new MemoryError(`logits: ${size} numbers do not fit in memory; ask for fewer positions at a time`);
+  }
+}

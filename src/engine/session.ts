@@ -1,0 +1,196 @@
+// A session: one timeline of tokens, its KV blocks, and the generation loop over them.
+
+import { RequestError } from "../errors.ts";
+import type { FinishReason, GenerateOptions, Piece, SamplingOptions, Session, TokenLogprob } from "./api.ts";
+import type { BlockPool } from "./kv.ts";
+import { createSampler, logProbabilities } from "./sampler.ts";
+import type { Sequence, Stepper } from "./stepper.ts";
+import { createStopFilter } from "./stop.ts";
+import type { TextCodec } from "./text.ts";
+
+/** What a session needs of the model it belongs to. */
+export interface SessionHost {
+  readonly stepper: Stepper;
+  readonly pool: BlockPool;
+  readonly text: TextCodec;
+  /** V */
+  readonly vocab: number;
+  /** Positions a session may hold, prompt and answer together. */
+  readonly context: number;
+  /** Tokens that end a text. */
+  readonly eos: ReadonlySet<number>;
+  /** Sampling that the model's folder recommends. */
+  readonly sampling: SamplingOptions;
+  readonly onClose: () => void;
+}
+
+/** Opens a session; what `session.sync` keeps of earlier prompts is in `tokens`. */
+export function createSession(host: SessionHost): Session {
+  const { stepper, pool, context } = host;
+  const sequence: Sequence = { blocks: [], length: 0 };
+  let held: number[] = []; // tokens whose keys and values are in the cache, one for each of sequence.length
+  let busy = false;
+  let closed = false;
+
+  /**
+   * Makes the cache hold exactly `tokens`, computing only what follows the longest common prefix, and returns the
+   * logits [V] that follow the last one. That last token is always computed: its logits are not kept.
+   */
+  async function sync(tokens: readonly number[], signal?: AbortSignal): Promise<{ logits: Float32Array; cached: number }> {
+    let cached = 0;
+    const limit = Math.min(held.length, tokens.length - 1);
+    while (cached < limit && held[cached] === tokens[cached]) cached++;
+    held.length = cached;
+    sequence.length = cached;
+    pool.shrink(sequence.blocks, cached);
+    let logits = new Float32Array(0);
+    for (let at = cached; at < tokens.length; at += stepper.maxTokens) {
+      const chunk = tokens.slice(at, at + stepper.maxTokens);
+      const last = at + chunk.length === tokens.length;
+      logits = await stepper.step(sequence, chunk, last ? "last" : "none", signal);
+      held.push(...chunk);
+    }
+    return { logits, cached };
+  }
+
+  /** Checks a prompt. @throws RequestError for an empty one, an id outside the vocabulary, or too long a one */
+  function promptIds(prompt: string | readonly number[]): readonly number[] {
+    const ids = typeof prompt === "string" ? host.text.encode(prompt) : [...prompt];
+    if (ids.length === 0) throw new RequestError("prompt: expected at least one token, found none");
+    for (const [i, id] of ids.entries()) {
+      if (!Number.isInteger(id) || id < 0 || id >= host.vocab) {
+        throw new RequestError(`prompt: token ${i}: expected an id from 0 to ${host.vocab - 1}, found ${id}`);
+      }
+    }
+    if (ids.length > context) {
+      throw new RequestError(
+        `prompt: ${ids.length} tokens do not fit in the context of ${context}; shorten the prompt or open the model with a larger context`,
+      );
+    }
+    return ids;
+  }
+
+  async function* run(prompt: string | readonly number[], options: GenerateOptions): AsyncGenerator<Piece, void> {
+    const ids = [...promptIds(prompt)];
+    const promptTokens = ids.length;
+    const most = Math.min(checkCount("maxTokens", options.maxTokens ?? context), context - promptTokens);
+    const wantLogprobs = options.logprobs === undefined ? null : checkCount("logprobs", options.logprobs, 20);
+    const stops = checkStops(options.stop ?? []);
+    const sampler = createSampler({ ...host.sampling, ...defined(options) }, host.vocab, ids);
+    const filter = createStopFilter(stops);
+    const decoder = host.text.stream(ids);
+    const started = performance.now();
+    let firstAt = started;
+    let cachedTokens = 0;
+    let reason: FinishReason = "length";
+    let count = 0;
+
+    for (; count < most; count++) {
+      const { logits, cached } = await sync(ids, options.signal);
+      if (count === 0) {
+        cachedTokens = cached;
+        firstAt = performance.now();
+      }
+      const id = sampler.next(logits);
+      ids.push(id);
+      const logprobs = wantLogprobs === null ? undefined : [tokenLogprob(logits, id, wantLogprobs)];
+      const extra = logprobs === undefined ? {} : { logprobs };
+      if (host.eos.has(id) && !options.ignoreEos) {
+        reason = "eos";
+        yield { text: "", ids: [id], ...extra };
+        count++;
+        break;
+      }
+      const { text, stopped } = filter.push(decoder.push(id));
+      yield { text, ids: [id], ...extra };
+      if (stopped) {
+        reason = "stop";
+        count++;
+        break;
+      }
+    }
+    let rest = "";
+    if (reason !== "stop") {
+      // What the detokenizer still held may complete a stop string after all.
+      const { text, stopped } = filter.push(decoder.end());
+      rest = stopped ? text : text + filter.flush();
+      if (stopped) reason = "stop";
+    }
+    const ended = performance.now();
+    const decoded = Math.max(0, count - 1);
+    yield {
+      text: rest,
+      ids: [],
+      finish: {
+        reason,
+        promptTokens,
+        cachedTokens,
+        completionTokens: count,
+        seed: sampler.seed,
+        timings: {
+          promptMs: firstAt - started,
+          promptTps: rate(promptTokens - cachedTokens, firstAt - started),
+          decodeMs: count === 0 ? 0 : ended - firstAt,
+          decodeTps: rate(decoded, ended - firstAt),
+        },
+      },
+    };
+  }
+
+  function tokenLogprob(logits: Float32Array, id: number, top: number): TokenLogprob {
+    const found = logProbabilities(logits, id, top);
+    return {
+      id,
+      text: host.text.piece(id),
+      logprob: found.logprob,
+      top: found.top.map((t) => ({ ...t, text: host.text.piece(t.id) })),
+    };
+  }
+
+  return {
+    get tokens() {
+      return held;
+    },
+    async *generate(prompt, options = {}) {
+      if (closed) throw new RequestError("the session is closed");
+      if (busy) throw new RequestError("the session is generating already; use a session for each concurrent generation");
+      options.signal?.throwIfAborted();
+      busy = true;
+      try {
+        yield* run(prompt, options);
+      } finally {
+        busy = false;
+        if (closed) pool.shrink(sequence.blocks, 0);
+      }
+    },
+    close() {
+      if (closed) return;
+      closed = true;
+      held = [];
+      if (!busy) pool.shrink(sequence.blocks, 0);
+      host.onClose();
+    },
+  };
+}
+
+/** Tokens a second; 0 for nothing at all. */
+function rate(tokens: number, ms: number): number {
+  return tokens > 0 && ms > 0 ? (tokens / ms) * 1000 : 0;
+}
+
+/** The options that are set: an explicit undefined must not hide the folder's default. */
+function defined(options: SamplingOptions): SamplingOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function checkCount(name: string, value: number, max = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isInteger(value) && value >= 0 && value <= max) return value;
+  throw new RequestError(`${name}: expected an integer from 0 to ${max}, found ${String(value)}`);
+}
+
+function checkStops(stops: readonly string[]): readonly string[] {
+  for (const stop of stops) {
+    if (typeof stop !== "string" || stop === "") throw new RequestError("stop: expected texts that are not empty");
+  }
+  return stops;
+}

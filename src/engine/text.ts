@@ -1,0 +1,30 @@
+// Text to tokens and back, as a session needs it; a model without a tokenizer has one that only counts.
+
+import { RequestError } from "../errors.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+export interface TextCodec {
+  /** Ids of a prompt, BOS first where the model has one. */
+  encode(text: string): readonly number[];
+  /** A streaming detokenizer for what follows `prompt`: push(id) gives text that is final, end() what is left. */
+  stream(prompt: readonly number[]): { push(id: number): string; end(): string };
+  /** One token as text, for lists of log probabilities. */
+  piece(id: number): string;
+}
+
+export function textCodec(tokenizer: Tokenizer | null, label: string): TextCodec {
+  if (tokenizer === null) {
+    return {
+      encode() {
+        throw new RequestError(`${label} has no tokenizer: give the prompt as token ids`);
+      },
+      stream: () => ({ push: () => "", end: () => "" }),
+      piece: () => "",
+    };
+  }
+  return {
+    encode: (text) => tokenizer.encode(text, { addBos: tokenizer.bosId !== null }),
+    stream: (prompt) => tokenizer.stream({ prompt }),
+    piece: (id) => tokenizer.decode([id]),
+  };
+}

@@ -1,0 +1,140 @@
+// Tensors of safetensors files as matrices, read and converted to f32 in bounded pieces.
+
+import { WeightsError } from "../errors.ts";
+import { bfloatToFloats, halfToFloats } from "../tensor/half.ts";
+import type { MatrixSource, StoredDtype, WeightSource } from "../tensor/types.ts";
+import type { Files } from "./files.ts";
+import type { SafetensorsHeader, TensorEntry } from "./safetensors.ts";
+
+/** Most bytes read before they are converted and checked. */
+const PIECE = 16 * 2 ** 20;
+const BYTES = { F32: 4, F16: 2, BF16: 2 } as const satisfies Record<StoredDtype, number>;
+
+interface Placed {
+  readonly file: string;
+  readonly entry: TensorEntry;
+}
+
+/**
+ * The tensors of one or more files as one source. It holds no weights and no buffer: bytes are read straight into the
+ * caller's array, so that matrices may be read side by side.
+ * @throws WeightsError if two files hold a tensor of the same name.
+ */
+export function safetensorsSource(files: Files, headers: readonly SafetensorsHeader[]): WeightSource {
+  const tensors = new Map<string, Placed>();
+  for (const { file, tensors: entries } of headers) {
+    for (const [name, entry] of entries) {
+      const other = tensors.get(name);
+      if (other !== undefined)
+        throw new WeightsError(
+          `${files.label}: tensor ${name} is both in ${other.file} and in ${file}; one of the files is of another checkpoint`,
+        );
+      tensors.set(name, { file, entry });
+    }
+  }
+  const find = (name: string): Placed => {
+    const placed = tensors.get(name);
+    if (placed === undefined) throw new WeightsError(`${files.label}: tensor ${name} is missing`);
+    return placed;
+  };
+  return {
+    label: files.label,
+    has: (name) => tensors.has(name),
+    names: () => tensors.keys(),
+    shape: (name) => find(name).entry.shape,
+    matrix(name, firstRow, rows) {
+      const { file, entry } = find(name);
+      const where = `${files.label}: ${file}: tensor ${name}`;
+      if (!isStored(entry.dtype))
+        throw new WeightsError(`${where} is of dtype ${entry.dtype}; F32, F16 and BF16 are read`);
+      return new StoredMatrix(files, file, name, entry, entry.dtype, firstRow, rows);
+    },
+  };
+}
+
+function isStored(dtype: string): dtype is StoredDtype {
+  return Object.hasOwn(BYTES, dtype);
+}
+
+class StoredMatrix implements MatrixSource {
+  readonly name: string;
+  readonly rows: number;
+  readonly cols: number;
+  private readonly files: Files;
+  private readonly file: string;
+  private readonly entry: TensorEntry;
+  private readonly dtype: StoredDtype;
+  /** Index in the tensor of this matrix's first element. */
+  private readonly start: number;
+
+  constructor(
+    files: Files,
+    file: string,
+    name: string,
+    entry: TensorEntry,
+    dtype: StoredDtype,
+    firstRow = 0,
+    rows?: number,
+  ) {
+    this.cols = entry.shape.at(-1) ?? 1;
+    const all = entry.shape.slice(0, -1).reduce((product, size) => product * size, 1);
+    this.rows = rows ?? all - firstRow;
+    this.name = name;
+    this.files = files;
+    this.file = file;
+    this.entry = entry;
+    this.dtype = dtype;
+    this.start = firstRow * this.cols;
+    if (firstRow < 0 || this.rows < 0 || firstRow + this.rows > all)
+      throw new RangeError(`rows ${firstRow} to ${firstRow + this.rows} of ${name}, which has ${all}`);
+  }
+
+  async readRows(first: number, count: number, into: Float32Array): Promise<void> {
+    const size = count * this.cols;
+    if (first < 0 || count < 0 || first + count > this.rows || into.length < size)
+      throw new RangeError(
+        `rows ${first} to ${first + count} of ${this.rows} of ${this.name} into ${into.length} floats`,
+      );
+    const step = PIECE / BYTES[this.dtype];
+    for (let at = 0; at < size; at += step) {
+      const piece = into.subarray(at, Math.min(at + step, size));
+      await this.readPiece(this.start + first * this.cols + at, piece);
+    }
+  }
+
+  /** Elements `index ..` of the tensor, as many as `into` holds. */
+  private async readPiece(index: number, into: Float32Array): Promise<void> {
+    // A 16-bit element i is read to where it lies behind float i until that is written: no second buffer.
+    const bytes = into.length * BYTES[this.dtype];
+    const raw = new Uint8Array(into.buffer, into.byteOffset + into.byteLength - bytes, bytes);
+    await this.files.read(this.file, this.entry.begin + index * BYTES[this.dtype], raw);
+    if (this.dtype !== "F32") {
+      const from = new Uint16Array(raw.buffer, raw.byteOffset, into.length);
+      if (this.dtype === "F16") halfToFloats(from, into);
+      else bfloatToFloats(from, into);
+    }
+    const bad = firstNonFinite(into);
+    if (bad !== -1) this.refuse(index + bad, into[bad]!);
+  }
+
+  private refuse(index: number, value: number): never {
+    const place: number[] = [];
+    let rest = index;
+    for (const size of this.entry.shape.toReversed()) {
+      place.unshift(rest % size);
+      rest = Math.floor(rest / size);
+    }
+    throw new WeightsError(
+      `${this.files.label}: ${this.file}: tensor ${this.name} holds ${value} at [${place.join(", ")}] (byte ${this.entry.begin + index * BYTES[this.dtype]}); every weight must be finite: the file is damaged or of a failed training`,
+    );
+  }
+}
+
+/** Index of the first NaN or infinity, or -1. */
+function firstNonFinite(x: Float32Array): number {
+  // Only an exponent of all ones carries into the sign bit here; without branches, so that it costs next to nothing.
+  const bits = new Int32Array(x.buffer, x.byteOffset, x.length);
+  let carry = 0;
+  for (let i = 0; i < bits.length; i++) carry |= (bits[i]! & 0x7f800000) + 0x00800000;
+  return carry >= 0 ? -1 : x.findIndex((value) => !Number.isFinite(value));
+}

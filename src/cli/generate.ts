@@ -1,0 +1,134 @@
+// `hotset generate`: opens a weights folder, streams the continuation of a prompt to stdout, then a line of figures.
+
+import type { Command } from "commander";
+import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";
+import { open } from "../index.ts";
+import { interruptible } from "./interrupt.ts";
+import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
+import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
+import { loadingProgress } from "./progress.ts";
+import { promptFromStdin } from "./prompt.ts";
+import { collect, integer, number } from "./values.ts";
+
+const NAMES = [
+  "maxTokens",
+  "temperature",
+  "topK",
+  "topP",
+  "minP",
+  "repeatPenalty",
+  "frequencyPenalty",
+  "presencePenalty",
+  "seed",
+  "stop",
+  "logprobs",
+] as const;
+
+interface GenerateFlags extends ModelFlags, Pick<GenerateOptions, (typeof NAMES)[number]> {
+  readonly prompt?: string;
+  readonly json?: true;
+  readonly quiet?: true;
+}
+
+export function addGenerate(program: Command): void {
+  const command = program
+    .command("generate")
+    .description("continue a prompt with the model in a weights folder")
+    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
+    .option("-p, --prompt <text>", "the text to continue; default: what is piped to stdin")
+    .option("-n, --max-tokens <count>", "at most this many new tokens; default: what the context holds", integer(1));
+  addModelOptions(command)
+    .option("--temperature <number>", "0 always takes the most likely token", number(0))
+    .option("--top-k <count>", "sample from the k most likely tokens; 0: from all", integer(0))
+    .option("--top-p <number>", "sample from the most likely tokens that together reach p", number(0, 1))
+    .option("--min-p <number>", "drop tokens less than p times as likely as the most likely", number(0, 1))
+    .option("--repeat-penalty <number>", "penalise tokens seen before; 1 is off", number(0))
+    .option("--frequency-penalty <number>", "subtract this for each time a token was generated", number(-1e6, 1e6))
+    .option("--presence-penalty <number>", "subtract this from tokens generated before", number(-1e6, 1e6))
+    .option("--seed <integer>", "same seed, same tokens; default: random, and reported", integer(0))
+    .option("--stop <text>", "end before this text; may be given several times", collect)
+    .option("--logprobs <count>", "with --json: this many most likely tokens at each step", integer(0, 20))
+    .option("--json", "print one JSON object at the end instead of the text as it comes")
+    .option("--quiet", "only the text: no progress, no figures")
+    .action(async (folder: string, flags: GenerateFlags) => {
+      if (flags.logprobs !== undefined && !flags.json) command.error("--logprobs needs --json, which prints them");
+      if (flags.prompt === undefined && process.stdin.isTTY)
+        command.error("a prompt is needed: pass one with -p, or pipe a text to stdin");
+      await interruptible((signal) => generate(folder, flags, signal));
+    });
+}
+
+async function generate(folder: string, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
+  const prompt = flags.prompt ?? (await promptFromStdin(signal));
+  const progress = loadingProgress(flags.quiet === true);
+  const options = { ...openOptions(flags), onProgress: progress.update, signal };
+  const model = await open(folder, options).finally(progress.end);
+  try {
+    const terminal = process.stdout.isTTY && !flags.json;
+    if (terminal && !flags.quiet) process.stdout.write(`\x1b[2m${printable(prompt)}\x1b[22m`);
+    const session = model.session();
+    const ids: number[] = [];
+    const logprobs: TokenLogprob[] = [];
+    let text = "";
+    let result: GenerationResult | undefined;
+    for await (const piece of session.generate(prompt, { ...pick(flags, NAMES), signal })) {
+      ids.push(...piece.ids);
+      logprobs.push(...(piece.logprobs ?? []));
+      text += piece.text;
+      result = piece.finish;
+      if (!flags.json && piece.text !== "") await print(terminal ? printable(piece.text) : piece.text, signal);
+    }
+    if (result === undefined) throw new Error("the generation ended without a result");
+    const stats = model.stats();
+    if (flags.json) {
+      const report = {
+        text,
+        ids,
+        ...summary(folder, result, stats),
+        ...(flags.logprobs !== undefined && { logprobs }),
+      };
+      await print(`${JSON.stringify(report)}\n`, signal);
+    } else {
+      if (!text.endsWith("\n")) await print("\n", signal);
+      if (!flags.quiet) process.stderr.write(`${figures(result, stats)}\n`);
+    }
+  } finally {
+    await model.close();
+  }
+}
+
+/** What --json prints beside the text and its tokens. */
+function summary(model: string, result: GenerationResult, stats: ModelStats) {
+  const { promptTokens, cachedTokens, completionTokens } = result;
+  return {
+    finishReason: result.reason,
+    usage: { promptTokens, cachedTokens, completionTokens },
+    timings: { loadMs: stats.loadMs, ...result.timings },
+    seed: result.seed,
+    model,
+    backend: stats.backend,
+    weights: stats.weights,
+    kv: stats.kv,
+    context: stats.context,
+    memory: stats.memory,
+  };
+}
+
+/** One line: how long loading took, tokens in and out, how fast, on what, with how much memory. */
+function figures(result: GenerationResult, stats: ModelStats): string {
+  const { memory, backend } = stats;
+  const { promptMs, promptTps, decodeTps } = result.timings;
+  return [
+    `loaded in ${formatSeconds(stats.loadMs)}`,
+    `prompt ${result.promptTokens} tokens in ${formatSeconds(promptMs)} (${formatRate(promptTps)})`,
+    `generated ${result.completionTokens} tokens at ${formatRate(result.completionTokens > 1 ? decodeTps : null)}`,
+    `${backend.backend} ${backend.device}, weights ${stats.weights}, kv ${stats.kv}`,
+    `memory ${formatBytes(memory.weights + memory.kv + memory.scratch)}`,
+    `seed ${result.seed}`,
+  ].join(" · ");
+}
+
+/** Text for a terminal: a model may produce control characters, and those would be obeyed. */
+function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, "\uFFFD");
+}

@@ -1,0 +1,35 @@
+// Ctrl-C and a closed pipe as an AbortSignal, so that a command ends cleanly: nothing half-freed, no stack trace.
+
+import { HotsetError } from "../errors.ts";
+
+/** Why a command ended early, and the exit code that says so. It is no failure: nothing is printed. */
+export class Interrupted extends HotsetError {
+  readonly exitCode: number;
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/**
+ * Runs `work` with a signal that aborts on the first Ctrl-C (exit code 130) and when nobody reads stdout any more, as
+ * in `hotset generate ... | head -c 10` (exit code 0). A second Ctrl-C kills the process at once.
+ * @throws Interrupted if it was, whatever `work` made of the signal
+ */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const onInterrupt = (): void => controller.abort(new Interrupted("interrupted", 130));
+  const onStdoutError = (error: NodeJS.ErrnoException): void => {
+    if (error.code === "EPIPE") controller.abort(new Interrupted("nobody reads the output", 0));
+  };
+  process.once("SIGINT", onInterrupt); // once: the second finds Node's default, which kills
+  process.stdout.on("error", onStdoutError);
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    throw controller.signal.aborted ? controller.signal.reason : error;
+  } finally {
+    process.off("SIGINT", onInterrupt);
+    process.stdout.off("error", onStdoutError);
+  }
+}

@@ -1,0 +1,34 @@
+// The options that say how a model is opened, shared by every command that opens one.
+
+import { type Command, Option } from "commander";
+import type { OpenOptions } from "../engine/api.ts";
+import { PRECISIONS } from "../tensor/types.ts";
+import { integer, size } from "./values.ts";
+
+const NAMES = ["backend", "adapter", "weights", "kv", "context", "chunk", "threads", "ram", "gpuMemory"] as const;
+
+/** What commander parses of the options below; an option that was not given has no key. */
+export type ModelFlags = Pick<OpenOptions, (typeof NAMES)[number]>;
+
+export function addModelOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--backend <name>", "what computes").choices(["auto", "webgpu", "cpu"]))
+    .option("--adapter <text>", "WebGPU adapter to use: part of its name, as `hotset devices` prints it")
+    .addOption(new Option("--weights <precision>", "weights in memory").choices(["auto", ...PRECISIONS]))
+    .addOption(new Option("--kv <precision>", "cached keys and values").choices(["f16", "f32"]))
+    .option("--context <tokens>", "positions a session may hold", integer(1))
+    .option("--chunk <tokens>", "prompt tokens computed in one step", integer(1))
+    .option("--threads <count>", "CPU threads", integer(1, 1024))
+    .option("--ram <size>", "budget in RAM of the CPU backend, as 24GiB", size)
+    .option("--gpu-memory <size>", "budget in GPU memory, as 6GiB", size);
+}
+
+/** The entries of `from` under `keys`, without those that are absent. */
+export function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Pick<T, K> {
+  const present = keys.filter((key) => key in from).map((key) => [key, from[key]]);
+  return Object.fromEntries(present) as Pick<T, K>;
+}
+
+export function openOptions(flags: ModelFlags): ModelFlags {
+  return pick(flags, NAMES);
+}

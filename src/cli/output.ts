@@ -1,0 +1,28 @@
+// How the commands write: text to stdout at the reader's pace, and sizes, times and rates as people read them.
+
+import { once } from "node:events";
+
+/** Writes to stdout and waits where the reader is slower than the writer. */
+export async function print(text: string, signal: AbortSignal): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, "drain", { signal });
+}
+
+/** "26.3 GB": decimal units, as disks and model sizes are given. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let power = 0;
+  while (power < units.length - 1 && bytes >= 1000 ** (power + 1)) power++;
+  const value = bytes / 1000 ** power;
+  return `${value.toFixed(power === 0 || value >= 100 ? 0 : 1)} ${units[power]}`;
+}
+
+/** "0.31 s" from milliseconds. */
+export function formatSeconds(ms: number): string {
+  return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+}
+
+/** "95.2 tok/s"; a dash where nothing was measured. */
+export function formatRate(perSecond: number | null): string {
+  if (perSecond === null || !Number.isFinite(perSecond)) return "-";
+  return `${perSecond.toFixed(perSecond >= 100 ? 0 : perSecond >= 1 ? 1 : 3)} tok/s`;
+}

@@ -1,0 +1,30 @@
+// Where the prompt comes from: the option -p, else all of stdin.
+
+import { addAbortSignal } from "node:stream";
+import { RequestError } from "../errors.ts";
+
+/** More than any context holds; a pipe that never ends is refused here and not when memory runs out. */
+const MAX_PROMPT_BYTES = 64 * 2 ** 20;
+
+/**
+ * The text piped to stdin, without the one line end that `echo` and editors put after it.
+ * @throws RequestError if it is empty, not UTF-8 or over 64 MiB
+ */
+export async function promptFromStdin(signal: AbortSignal): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of addAbortSignal(signal, process.stdin) as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_PROMPT_BYTES) throw new RequestError("prompt: expected at most 64 MiB on stdin, found more");
+    chunks.push(chunk);
+  }
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new RequestError("prompt: stdin is not UTF-8 text; convert it, or pass the prompt with -p");
+  }
+  text = text.replace(/\r?\n$/, "");
+  if (text === "") throw new RequestError("prompt: stdin was empty; pipe a text in, or pass one with -p");
+  return text;
+}

@@ -1,0 +1,53 @@
+// Parsers of option values: each turns the text of an option into a checked value, or says what was expected.
+
+import { InvalidArgumentError } from "commander";
+
+/** A parser of numbers from `min` to `max`. */
+export function number(min: number, max = Number.MAX_VALUE): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? Number.NaN : Number(text);
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected a number ${range(min, max, Number.MAX_VALUE)}.`);
+  };
+}
+
+/** A parser of integers from `min` to `max`. */
+export function integer(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected an integer ${range(min, max, Number.MAX_SAFE_INTEGER)}.`);
+  };
+}
+
+function range(min: number, max: number, unbounded: number): string {
+  return max === unbounded ? `of at least ${min}` : `from ${min} to ${max}`;
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+/** Bytes from a size such as "6GiB", "512MB", "1.5 GiB" or "1048576". */
+export function size(text: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
+  const scale = unit === undefined ? undefined : UNITS[unit.toLowerCase()];
+  const bytes = scale === undefined ? Number.NaN : Math.floor(Number(digits) * scale);
+  if (bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER) return bytes;
+  throw new InvalidArgumentError('Expected a size in bytes such as "6GiB", "512MB" or "1048576".');
+}
+
+/** A parser for an option that may be given several times. */
+export function collect(text: string, before: readonly string[] = []): readonly string[] {
+  if (text === "") throw new InvalidArgumentError("Expected a text that is not empty.");
+  return [...before, text];
+}

@@ -1,0 +1,123 @@
+// Makes a checkout ready to run: node_modules from the lock file, then dist from the sources; does nothing where both are fresh.
+//
+// Run by `npm start`, `npm test` (with --test: a WebGPU adapter for the tests too), `npm run bench`, `npm run check` and
+// `npm pack`. Node built-ins only: it runs before anything is installed. It prints to stderr, so that stdout is the command's.
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const at = (...parts) => join(root, ...parts);
+const STAMP = at("dist", ".sources");
+
+/** Runs a command with its stdout on our stderr. Returns its exit status; 127 where it cannot be started. */
+function execute(command, args) {
+  // On Windows npm is a .cmd file, which only a shell starts. No argument here needs quoting.
+  const shell = process.platform === "win32" && command === "npm";
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], shell });
+  if (error) console.error(`setup: ${command}: ${error.message}`);
+  return error ? 127 : (status ?? 1);
+}
+
+function fail(message) {
+  console.error(`setup: ${message}`);
+  process.exit(1);
+}
+
+/** Whether node_modules holds what package-lock.json says; packages for other platforms may be absent. */
+function installed() {
+  try {
+    const wanted = JSON.parse(readFileSync(at("package-lock.json"), "utf8")).packages;
+    const present = JSON.parse(readFileSync(at("node_modules", ".package-lock.json"), "utf8")).packages;
+    return Object.entries(wanted).every(
+      ([path, { version, optional }]) =>
+        path === "" || (present[path] === undefined ? optional === true : present[path].version === version),
+    );
+  } catch {
+    return false; // one of the two files is missing or cut short
+  }
+}
+
+function install() {
+  if (installed()) return;
+  console.error("setup: installing packages");
+  // devDependencies hold the compiler: they are needed whatever NODE_ENV says.
+  const options = ["--include=dev", "--include=optional", "--no-audit", "--no-fund"];
+  // `npm ci` starts from nothing; a folder that only lags behind is brought up to date in place.
+  if (!existsSync(at("node_modules")) && execute("npm", ["ci", ...options]) === 0) return;
+  if (execute("npm", ["install", "--no-save", ...options]) !== 0)
+    fail("npm could not install the packages (see above); with the network back, run the same command again");
+}
+
+/** Every file that dist is made from, relative to the root. */
+function sources() {
+  const found = ["package.json", "package-lock.json", "tsconfig.json"];
+  const visit = (folder) => {
+    for (const entry of readdirSync(at(folder), { withFileTypes: true })) {
+      const path = `${folder}/${entry.name}`;
+      if (entry.isDirectory()) visit(path);
+      else if (/\.(ts|mjs|wgsl)$/.test(entry.name) && path !== "kernels/wgsl.ts") found.push(path);
+    }
+  };
+  for (const folder of ["src", "kernels", "bench", "test"]) if (existsSync(at(folder))) visit(folder);
+  return found;
+}
+
+/** A digest of names, sizes and times of the sources: a removed file counts as a change. */
+function fingerprint(files) {
+  const hash = createHash("sha256");
+  for (const file of files) {
+    const { size, mtimeMs } = statSync(at(file));
+    hash.update(`${file} ${size} ${mtimeMs}\n`);
+  }
+  return hash.digest("hex");
+}
+
+/** Removes compiled files whose source is gone. */
+function prune() {
+  for (const entry of readdirSync(at("dist"), { withFileTypes: true, recursive: true })) {
+    const path = join(entry.parentPath ?? entry.path, entry.name);
+    const made = /^(.*?)(\.d\.ts|\.js\.map|\.js)$/.exec(relative(at("dist"), path));
+    if (entry.isFile() && made && !existsSync(at(`${made[1]}.ts`))) rmSync(path);
+  }
+}
+
+/**
+ * Embeds the kernels and compiles dist if a source changed since the last time. Returns whether dist is good: where
+ * the compiler found errors it has written what it could, and they are on stderr.
+ */
+export function build() {
+  const digest = fingerprint(sources());
+  const fresh = existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest;
+  if (fresh && existsSync(at("dist/src/cli/main.js")) && existsSync(at("kernels/wgsl.ts"))) return true;
+  if (execute(process.execPath, ["kernels/embed.mjs"]) !== 0) return false;
+  // The compiler's own script, not its .bin link: those are shell scripts on Windows.
+  const manifest = JSON.parse(readFileSync(at("node_modules/typescript/package.json"), "utf8"));
+  const tsc = at("node_modules/typescript", manifest.bin.tsc);
+  if (execute(process.execPath, [tsc, "-p", "tsconfig.json"]) !== 0) return false;
+  prune();
+  chmodSync(at("dist/src/cli/main.js"), 0o755);
+  writeFileSync(STAMP, digest);
+  return true;
+}
+
+if (process.argv[1] && pathToFileURL(realpathSync(process.argv[1])).href === import.meta.url) {
+  install();
+  if (!build()) fail("the build failed (see above)");
+  if (process.argv.includes("--test")) {
+    const { ensureAdapter } = await import("../test/setup/adapter.mjs");
+    ensureAdapter();
+  }
+}

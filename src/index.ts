@@ -1,0 +1,49 @@
+// hotset's public API in Node: open() a folder of weights, generate from a session.
+
+import { cpus, totalmem } from "node:os";
+import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
+import type { OpenOptions } from "./engine/api.ts";
+import type { Model } from "./engine/model.ts";
+import { type Host, openModel } from "./open.ts";
+import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
+import { nodeFiles } from "./weights/node_files.ts";
+
+export type * from "./engine/api.ts";
+export type { Model } from "./engine/model.ts";
+export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
+export type { MixtralConfig } from "./model/mixtral_config.ts";
+export type { Precision } from "./tensor/types.ts";
+export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
+
+/** The share of the machine's (or the container's) memory that is used when no budget is given. */
+const RAM_SHARE = 0.6;
+
+function host(): Host {
+  const container = process.constrainedMemory?.() ?? 0;
+  return {
+    files: nodeFiles,
+    gpu: openNodeGpu,
+    ram: Math.floor(RAM_SHARE * (container > 0 ? Math.min(container, totalmem()) : totalmem())),
+    cpuName: cpus()[0]?.model.trim() ?? "CPU",
+  };
+}
+
+/**
+ * Opens a model.
+ * @param folder a folder of weights as published on the model hub, or `synthetic:mixtral-8x7b?layers=2&seed=1`
+ * @throws WeightsError for what is wrong in the folder, MemoryError for a budget that is too small, DeviceError for a
+ * GPU that cannot be had, RequestError for a bad option
+ */
+export function open(folder: string, options: OpenOptions = {}): Promise<Model> {
+  return openModel(folder, options, host());
+}
+
+/** The tokenizer of a folder alone; no weights are read. @throws WeightsError */
+export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+  const files = await nodeFiles(folder);
+  try {
+    return await openTokenizer(files);
+  } finally {
+    await files.close();
+  }
+}

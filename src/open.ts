@@ -1,0 +1,255 @@
+// open(): the one place where a weights source, a backend and a model meet. What differs between Node and a browser
+// (files, the GPU object, how much memory there is) comes in as a Host.
+
+import { createCpuOps } from "./backend/cpu/cpu.ts";
+import type { Ops } from "./backend/ops.ts";
+import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
+import type { OpenOptions, SamplingOptions } from "./engine/api.ts";
+import { type Plan, planMemory } from "./engine/budget.ts";
+import { createModel, type Model } from "./engine/model.ts";
+import { DeviceError, RequestError, WeightsError } from "./errors.ts";
+import { bindMixtral, forward, loadMixtral } from "./model/mixtral.ts";
+import {
+  type MixtralConfig,
+  mixtralFootprint,
+  mixtralParameters,
+  parseMixtralConfig,
+  tokenIds,
+} from "./model/mixtral_config.ts";
+import type { WeightSource } from "./tensor/types.ts";
+import { checkVocab, openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
+import type { Files } from "./weights/files.ts";
+import { openFolder } from "./weights/folder.ts";
+import { isSynthetic, parseSynthetic } from "./weights/synthetic.ts";
+
+/** A WebGPU implementation, held until release(). */
+export interface HostGpu {
+  readonly gpu: GPU;
+  /** Whether the adapter that requestAdapter() gives is computed on the CPU. */
+  readonly software: boolean;
+  release(): Promise<void>;
+}
+
+/** What the platform provides. */
+export interface Host {
+  files(folder: string): Promise<Files>;
+  /** The platform's WebGPU, or null where there is none or no adapter. `adapter`: substring of the name to choose by. */
+  gpu(adapter?: string): Promise<HostGpu | null>;
+  /** Default budget in bytes for the CPU backend and for software adapters. */
+  readonly ram: number;
+  readonly cpuName: string;
+}
+
+/** GPU memory that is used when nothing is said: WebGPU cannot tell how much there is. */
+const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
+/** Positions a KV block holds. */
+const BLOCK_SIZE = 32;
+/** Positions that the KV cache has room for before it first grows. */
+const FIRST_POSITIONS = 512;
+
+export async function openModel(where: string, options: OpenOptions, host: Host): Promise<Model> {
+  const started = performance.now();
+  options.signal?.throwIfAborted();
+  checkOptions(options);
+  const input = isSynthetic(where) ? openSynthetic(where) : await openWeights(where, host);
+  let gpu: HostGpu | null = null;
+  let ops: Ops | null = null;
+  try {
+    const { config, source, tokenizer } = input;
+    bindMixtral(config, source); // names and shapes first: they cost nothing, and loading may take minutes
+    gpu = options.backend === "cpu" ? null : await chooseGpu(options, host);
+    const context = chooseContext(options.context, config);
+    const chunk = Math.min(options.chunk ?? (gpu ? 512 : 128), context);
+    const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
+    const plan = choosePlan(config, options, { gpu, host, context, chunk, kvPrecision });
+
+    ops = gpu
+      ? await createWebGpuOps(gpu.gpu, { maxTokens: chunk, ...(options.adapter ? { adapter: options.adapter } : {}) })
+      : createCpuOps({ maxTokens: chunk, threads: options.threads ?? 1, deviceName: host.cpuName });
+    const backend = ops;
+    const total = mixtralFootprint(config, plan.weights).weights;
+    let done = 0;
+    const model = await loadMixtral(backend, config, source, {
+      precision: plan.weights,
+      signal: options.signal,
+      onLoaded(bytes) {
+        done += bytes;
+        options.onProgress?.(Math.min(done, total), total);
+      },
+    });
+    const kv = backend.createKv(config.num_hidden_layers, model.attention, kvPrecision, BLOCK_SIZE);
+    const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
+    await kv.reserve(Math.ceil(first / BLOCK_SIZE));
+    const step = forward.bind(null, backend, model, kv);
+    if (gpu) {
+      // Pipelines, scratch and bind groups of both forms (one token, a chunk) exist before the first real token.
+      for (const size of [1, Math.min(chunk, first, 32)]) await backend.read(await step(warmUp(size)));
+    }
+    await input.close();
+    const held = gpu;
+    return createModel({
+      label: where,
+      config,
+      tokenizer,
+      ops: backend,
+      kv,
+      kvBytes: plan.kvBytes,
+      context,
+      weights: plan.weights,
+      eos: new Set(input.eos),
+      sampling: input.sampling,
+      loadMs: performance.now() - started,
+      parameters: mixtralParameters(config),
+      forward: step,
+      release: async () => held?.release(),
+    });
+  } catch (error) {
+    ops?.close();
+    await gpu?.release();
+    await input.close();
+    throw error;
+  }
+}
+
+interface Input {
+  readonly config: MixtralConfig;
+  readonly source: WeightSource;
+  readonly tokenizer: Tokenizer | null;
+  readonly eos: readonly number[];
+  readonly sampling: SamplingOptions;
+  close(): Promise<void>;
+}
+
+function openSynthetic(url: string): Input {
+  const { config: raw, source } = parseSynthetic(url);
+  const config = parseMixtralConfig(raw, url);
+  return { config, source, tokenizer: null, eos: config.eos_token_id, sampling: {}, close: async () => {} };
+}
+
+async function openWeights(path: string, host: Host): Promise<Input> {
+  const files = await host.files(path);
+  try {
+    const folder = await openFolder(files);
+    const config = parseMixtralConfig(folder.config, `${folder.label}/config.json`);
+    const tokenizer = await openTokenizer(files);
+    checkVocab(tokenizer, config.vocab_size, folder.label);
+    const eos = generationEos(folder.generationConfig, folder.label) ?? config.eos_token_id;
+    return {
+      config,
+      source: folder.source,
+      tokenizer,
+      eos: eos.length > 0 ? eos : tokenizer.eosIds,
+      sampling: generationSampling(folder.generationConfig, folder.label),
+      close: () => folder.close(),
+    };
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+async function chooseGpu(options: OpenOptions, host: Host): Promise<HostGpu | null> {
+  const gpu = await host.gpu(options.adapter);
+  if (options.backend === "webgpu" && gpu === null) {
+    throw new DeviceError(
+      `backend webgpu: no WebGPU adapter was found${options.adapter ? ` whose name contains "${options.adapter}"` : ""}; install a Vulkan driver, or use backend cpu`,
+    );
+  }
+  if (gpu?.software && options.backend !== "webgpu") {
+    await gpu.release(); // our own CPU backend beats a GPU that is computed on the CPU
+    return null;
+  }
+  return gpu;
+}
+
+interface PlanInput {
+  readonly gpu: HostGpu | null;
+  readonly host: Host;
+  readonly context: number;
+  readonly chunk: number;
+  readonly kvPrecision: "f16" | "f32";
+}
+
+function choosePlan(
+  c: MixtralConfig,
+  options: OpenOptions,
+  { gpu, host, context, chunk, kvPrecision }: PlanInput,
+): Plan {
+  const fallback = gpu && !gpu.software ? DEFAULT_GPU_MEMORY : host.ram;
+  const budget = (gpu ? options.gpuMemory : options.ram) ?? fallback;
+  // Values a token holds at once: residual, norm and sums [D], q k v and attention's result, gate/up and down of K experts.
+  const heads = c.num_attention_heads + 2 * c.num_key_value_heads + c.num_attention_heads;
+  const perToken =
+    4 * c.hidden_size + heads * c.head_dim + c.num_experts_per_tok * (c.intermediate_size + c.hidden_size);
+  const needs = {
+    weights: (precision: Plan["weights"]) => mixtralFootprint(c, precision).weights,
+    kvPerPosition: mixtralFootprint(c, "f32").kvPerPosition * (kvPrecision === "f32" ? 2 : 1),
+    scratch: 4 * chunk * (perToken + c.vocab_size),
+    context,
+  };
+  return planMemory(needs, options.weights ?? "auto", budget, gpu ? "gpuMemory, --gpu-memory" : "ram, --ram");
+}
+
+function chooseContext(asked: number | undefined, config: MixtralConfig): number {
+  const most = config.max_position_embeddings;
+  if (asked === undefined) return most;
+  if (asked > most)
+    throw new RequestError(`context: this model has at most ${most} positions, ${asked} were asked for`);
+  return asked;
+}
+
+/** Wrong values are refused before anything is opened. */
+function checkOptions(options: OpenOptions): void {
+  for (const name of ["context", "chunk", "threads", "gpuMemory", "ram"] as const) {
+    const value = options[name];
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1)) {
+      throw new RequestError(`${name}: expected a whole number of at least 1, found ${String(value)}`);
+    }
+  }
+  const choices = {
+    backend: ["auto", "webgpu", "cpu"],
+    weights: ["auto", "f32", "f16", "q8", "q4"],
+    kv: ["f16", "f32"],
+  } as const;
+  for (const name of ["backend", "weights", "kv"] as const) {
+    const value: string | undefined = options[name];
+    if (value !== undefined && !(choices[name] as readonly string[]).includes(value)) {
+      throw new RequestError(`${name}: expected one of ${choices[name].join(", ")}, found ${String(value)}`);
+    }
+  }
+}
+
+function warmUp(size: number) {
+  return {
+    tokens: new Uint32Array(size),
+    positions: Uint32Array.from({ length: size }, (_, i) => i),
+    sequence: new Uint32Array(size),
+    tables: [Uint32Array.from({ length: Math.ceil(size / BLOCK_SIZE) }, (_, i) => i)],
+    outputs: Uint32Array.of(size - 1),
+  };
+}
+
+function generationEos(raw: unknown, label: string): readonly number[] | null {
+  const ids = (raw as { eos_token_id?: unknown } | null)?.eos_token_id;
+  return ids == null ? null : tokenIds(ids, `${label}/generation_config.json: eos_token_id`);
+}
+
+/** generation_config.json's sampling, where it says do_sample; greedy otherwise. */
+function generationSampling(raw: unknown, label: string): SamplingOptions {
+  if (typeof raw !== "object" || raw === null) return {};
+  const json = raw as Readonly<Record<string, unknown>>;
+  const number = (field: string, fallback: number): number => {
+    const value = json[field] ?? fallback;
+    if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value;
+    throw new WeightsError(
+      `${label}/generation_config.json: ${field}: expected a number of at least 0, found ${String(value)}`,
+    );
+  };
+  return {
+    temperature: json.do_sample === true ? number("temperature", 1) : 0,
+    topK: number("top_k", 0),
+    topP: number("top_p", 1),
+    minP: number("min_p", 0),
+    repeatPenalty: number("repetition_penalty", 1),
+  };
+}

@@ -1,0 +1,139 @@
+import { describe, expect, it } from "vitest";
+import type { Batch, KvStore } from "../../src/backend/ops.ts";
+import { createBlockPool } from "../../src/engine/kv.ts";
+import { createStepper, type Sequence } from "../../src/engine/stepper.ts";
+import { MemoryError, RequestError } from "../../src/errors.ts";
+
+/** A store of blocks of 4 positions that only counts. */
+function fakeStore(): KvStore & { reserved: number[] } {
+  const reserved: number[] = [];
+  let blocks = 0;
+  return {
+    blockSize: 4,
+    precision: "f32",
+    blockBytes: 100,
+    reserved,
+    get blocks() {
+      return blocks;
+    },
+    async reserve(n) {
+      reserved.push(n);
+      blocks = Math.max(blocks, n);
+    },
+    close() {},
+  };
+}
+
+/** A stepper whose logits [R, 2] are (token, position), so that every answer tells whose it is. */
+function fake(maxTokens = 8, maxBytes = 10_000) {
+  const batches: Batch[] = [];
+  let fail: Error | null = null;
+  const store = fakeStore();
+  const pool = createBlockPool(store, maxBytes);
+  const run = async (batch: Batch): Promise<Float32Array> => {
+    batches.push(batch);
+    if (fail) throw fail;
+    return Float32Array.from([...batch.outputs].flatMap((row) => [batch.tokens[row]!, batch.positions[row]!]));
+  };
+  const stepper = createStepper(run, pool, maxTokens, 2);
+  return { stepper, batches, store, pool, failWith: (error: Error | null) => (fail = error) };
+}
+const sequence = (): Sequence => ({ blocks: [], length: 0 });
+
+describe("stepper", () => {
+  it("answers with the rows asked for", async () => {
+    const { stepper } = fake();
+    const s = sequence();
+    expect([...(await stepper.step(s, [5, 6, 7], "last"))]).toEqual([7, 2]);
+    expect([...(await stepper.step(s, [8, 9], "all"))]).toEqual([8, 3, 9, 4]);
+    expect([...(await stepper.step(s, [1], "none"))]).toEqual([]);
+    expect(s).toEqual({ blocks: [0, 1], length: 6 });
+  });
+
+  it("puts what waits together into one ragged batch, each with its own blocks", async () => {
+    const { stepper, batches } = fake();
+    const [a, b] = [sequence(), sequence()];
+    const answers = await Promise.all([stepper.step(a, [1, 2, 3, 4, 5], "last"), stepper.step(b, [9], "last")]);
+    expect(answers.map((row) => [...row])).toEqual([
+      [5, 4],
+      [9, 0],
+    ]);
+    expect(batches).toHaveLength(1);
+    expect([...batches[0]!.sequence]).toEqual([0, 0, 0, 0, 0, 1]);
+    expect(new Set([...a.blocks, ...b.blocks]).size).toBe(3);
+  });
+
+  it("lets decoding tokens go before prompt chunks when not all fit, and starves nobody", async () => {
+    const { stepper, batches } = fake(4);
+    const order: string[] = [];
+    await Promise.all([
+      stepper.step(sequence(), [1, 1, 1, 1], "last").then(() => order.push("prompt")),
+      stepper.step(sequence(), [2], "last").then(() => order.push("token")),
+    ]);
+    expect(order).toEqual(["token", "prompt"]);
+    expect(batches.map((b) => b.tokens.length)).toEqual([1, 4]);
+  });
+
+  it("shares steps between sessions that decode side by side", async () => {
+    const { stepper, batches } = fake();
+    await Promise.all(
+      [1, 2, 3].map(async (token) => {
+        const s = sequence();
+        for (let i = 0; i < 10; i++) expect([...(await stepper.step(s, [token], "last"))]).toEqual([token, i]);
+      }),
+    );
+    expect(batches.map((b) => b.tokens.length)).toEqual(new Array(10).fill(3));
+  });
+
+  it("rejects an aborted wait with the signal's reason and leaves the others alone", async () => {
+    const { stepper } = fake();
+    const abort = new AbortController();
+    const gone = stepper.step(sequence(), [1], "last", abort.signal);
+    const stays = stepper.step(sequence(), [2], "last");
+    abort.abort(new Error("enough"));
+    await expect(gone).rejects.toThrow("enough");
+    expect([...(await stays)]).toEqual([2, 0]);
+  });
+
+  it("passes a failed step on to those in it, and works again after", async () => {
+    const { stepper, failWith } = fake();
+    const s = sequence();
+    failWith(new Error("device gone"));
+    await expect(stepper.step(s, [1], "last")).rejects.toThrow("device gone");
+    failWith(null);
+    expect([...(await stepper.step(s, [1], "last"))]).toEqual([1, 0]);
+  });
+
+  it("refuses only the sequence that the KV budget has no room for", async () => {
+    const { stepper } = fake(64, 300); // three blocks
+    const big = stepper.step(sequence(), new Array<number>(16).fill(1), "last");
+    const small = stepper.step(sequence(), [2], "last");
+    await expect(big).rejects.toThrow(MemoryError);
+    await expect(big).rejects.toThrow("16 positions");
+    expect([...(await small)]).toEqual([2, 0]);
+  });
+
+  it("close() rejects what waits and everything later", async () => {
+    const { stepper } = fake();
+    const waits = stepper.step(sequence(), [1], "last");
+    const closed = stepper.close();
+    await expect(waits).rejects.toThrow(RequestError);
+    await closed;
+    await expect(stepper.step(sequence(), [1], "last")).rejects.toThrow("closed");
+  });
+});
+
+describe("block pool", () => {
+  it("gives blocks back and hands them out again", async () => {
+    const { pool, store } = fake();
+    const a: number[] = [];
+    await pool.grow(a, 17);
+    expect(a).toHaveLength(5);
+    pool.shrink(a, 4);
+    expect(a).toHaveLength(1);
+    const b: number[] = [];
+    await pool.grow(b, 16);
+    expect(new Set([...a, ...b]).size).toBe(5);
+    expect(store.blocks).toBe(5);
+  });
+});

@@ -16,8 +16,8 @@ import { textCodec } from "./text.ts";
 export interface Model {
   /** config.json, checked; field names are config.json's. */
   readonly config: MixtralConfig;
-  /** null for a synthetic model, which takes token ids only. */
-  readonly tokenizer: Tokenizer | null;
+  /** @throws RequestError for a model without one (a synthetic model), which takes token ids only */
+  readonly tokenizer: Tokenizer;
   session(): Session;
   /**
    * Logits [T, V], row-major, of every position of `ids`: row t is the distribution after ids[0..t].
@@ -61,7 +61,10 @@ export function createModel(parts: ModelParts): Model {
   };
   return {
     config,
-    tokenizer: parts.tokenizer,
+    get tokenizer() {
+      if (parts.tokenizer === null) throw new RequestError(`${parts.label} has no tokenizer: it takes token ids only`);
+      return parts.tokenizer;
+    },
     session() {
       alive();
       const session: Session = createSession({

@@ -36,7 +36,10 @@ export function createSession(host: SessionHost): Session {
    * Makes the cache hold exactly `tokens`, computing only what follows the longest common prefix, and returns the
    * logits [V] that follow the last one. That last token is always computed: its logits are not kept.
    */
-  async function sync(tokens: readonly number[], signal?: AbortSignal): Promise<{ logits: Float32Array; cached: number }> {
+  async function sync(
+    tokens: readonly number[],
+    signal?: AbortSignal,
+  ): Promise<{ logits: Float32Array; cached: number }> {
     let cached = 0;
     const limit = Math.min(held.length, tokens.length - 1);
     while (cached < limit && held[cached] === tokens[cached]) cached++;
@@ -153,7 +156,8 @@ export function createSession(host: SessionHost): Session {
     },
     async *generate(prompt, options = {}) {
       if (closed) throw new RequestError("the session is closed");
-      if (busy) throw new RequestError("the session is generating already; use a session for each concurrent generation");
+      if (busy)
+        throw new RequestError("the session is generating already; use a session for each concurrent generation");
       options.signal?.throwIfAborted();
       busy = true;
       try {

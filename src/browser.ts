@@ -1,0 +1,40 @@
+// hotset's public API in a browser: the same engine over navigator.gpu, range requests and picked files.
+
+import type { OpenOptions } from "./engine/api.ts";
+import type { Model } from "./engine/model.ts";
+import { type Host, type HostGpu, openModel } from "./open.ts";
+import type { Files } from "./weights/files.ts";
+import { httpFiles, pickedFiles } from "./weights/web_files.ts";
+
+export type * from "./engine/api.ts";
+export type { Model } from "./engine/model.ts";
+export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
+export type { Files } from "./weights/files.ts";
+
+/** What a page may use when nothing is said: a tab's heap ends at 4 GiB. */
+const DEFAULT_RAM = 2 * 2 ** 30;
+
+/** The page's WebGPU, or null where the browser or the machine has none. */
+async function pageGpu(): Promise<HostGpu | null> {
+  const gpu: GPU | undefined = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  const adapter = await gpu?.requestAdapter();
+  if (!gpu || !adapter) return null;
+  return { gpu, software: adapter.info.isFallbackAdapter === true, release: async () => {} };
+}
+
+/**
+ * Opens a model in a page.
+ * @param weights the URL of a folder of weights (the server must answer range requests), picked files, a Files of your
+ * own, or `synthetic:mixtral-8x7b?layers=2&seed=1`
+ * @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node
+ */
+export function open(weights: string | readonly File[] | Files, options: OpenOptions = {}): Promise<Model> {
+  const given = typeof weights === "string" ? null : "read" in weights ? weights : pickedFiles(weights);
+  const host: Host = {
+    files: async (url) => given ?? httpFiles(url),
+    gpu: pageGpu,
+    ram: DEFAULT_RAM,
+    cpuName: "browser",
+  };
+  return openModel(given?.label ?? (weights as string), options, host);
+}

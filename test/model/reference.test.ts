@@ -1,0 +1,100 @@
+// The whole forward pass against transformers' own outputs on small random checkpoints, on every backend.
+
+import { existsSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { nodeFiles } from "../../src/weights/node_files.ts";
+import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";
+import { backends } from "../support/backends.ts";
+import { inRepo, inShared, titled } from "../support/fixtures.ts";
+import { loadFolder } from "../support/model.ts";
+
+interface Expected {
+  ids: number[];
+  logits: number[][];
+  experts: number[][][];
+  greedy_prompt: number;
+  greedy_ids: number[];
+}
+
+/** Largest difference of two rows of logits, as a share of the largest reference logit. */
+function worst(found: Float32Array, expected: Float32Array): number {
+  let difference = 0;
+  let size = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference = Math.max(difference, Math.abs(found[i]! - expected[i]!));
+    size = Math.max(size, Math.abs(expected[i]!));
+  }
+  expect(found).toHaveLength(expected.length);
+  return difference / size;
+}
+
+const TINY = ["bf16-odd-window-shards", "f16-fused-v5-tied", "f32-all-experts"];
+
+describe.each(backends)("$name", ({ make }) => {
+  it.each(TINY)("%s: logits, experts and greedy tokens of transformers", async (name) => {
+    const folder = inRepo(`test/fixtures/mixtral/${name}`);
+    const expected: Expected = JSON.parse(readFileSync(`${folder}/expected.json`, "utf8"));
+    // Chunks of 16 of 37 tokens: the cache is read across steps and blocks.
+    const model = await loadFolder(folder, await make({ maxTokens: 16 }), "f32", "f32");
+    try {
+      const { logits, experts } = await model.run(expected.ids);
+      expect(worst(logits, Float32Array.from(expected.logits.flat()))).toBeLessThan(2e-4);
+      expect(experts).toEqual(expected.experts);
+      const prompt = expected.ids.slice(0, expected.greedy_prompt);
+      expect(await model.greedy(prompt, 16)).toEqual(expected.greedy_ids);
+    } finally {
+      model.close();
+    }
+  });
+
+  const shared = inShared("fixtures/hf-mixtral/a-f32-v4config");
+  it.skipIf(shared.skip)(
+    titled("a-f32-v4config: logits, experts and greedy tokens of transformers", shared.skip),
+    async () => {
+      const files = await nodeFiles(shared.path);
+      const header = await readSafetensorsHeader(files, "expected.safetensors");
+      const floats = async (name: string): Promise<Float32Array> => {
+        const entry = header.tensors.get(name)!;
+        const bytes = new Uint8Array(entry.end - entry.begin);
+        await files.read("expected.safetensors", entry.begin, bytes);
+        return new Float32Array(bytes.buffer);
+      };
+      const { cases } = JSON.parse(readFileSync(`${shared.path}/expected.json`, "utf8")) as {
+        cases: { prompt_ids: number[]; greedy_ids: number[] }[];
+      };
+      const model = await loadFolder(shared.path, await make({ maxTokens: 128 }), "f32", "f32");
+      try {
+        for (const [n, { prompt_ids, greedy_ids }] of cases.entries()) {
+          const { logits, experts } = await model.run(prompt_ids);
+          expect(worst(logits, await floats(`p${n}.logits_f32`)), `prompt ${n}`).toBeLessThan(2e-4);
+          if (header.tensors.has(`p${n}.router_logits_f32`)) {
+            const router = await floats(`p${n}.router_logits_f32`);
+            expect(experts, `prompt ${n}`).toEqual(topTwo(router, 3, prompt_ids.length));
+          }
+          expect(await model.greedy(prompt_ids, greedy_ids.length), `prompt ${n}`).toEqual(greedy_ids);
+        }
+      } finally {
+        model.close();
+        await files.close();
+      }
+    },
+  );
+});
+
+/** The two largest of each row of router logits [layers, T, 8], largest first. */
+function topTwo(router: Float32Array, layers: number, T: number): number[][][] {
+  return Array.from({ length: layers }, (_, l) =>
+    Array.from({ length: T }, (_, t) => {
+      const row = [...router.subarray((l * T + t) * 8, (l * T + t + 1) * 8)];
+      return row
+        .map((value, id) => ({ value, id }))
+        .sort((a, b) => b.value - a.value || a.id - b.id)
+        .slice(0, 2)
+        .map(({ id }) => id);
+    }),
+  );
+}
+
+it("the checkpoints of this test are in the repository", () => {
+  for (const name of TINY) expect(existsSync(inRepo(`test/fixtures/mixtral/${name}/expected.json`))).toBe(true);
+});

@@ -1,0 +1,168 @@
+// The rules of the house that a machine can check: which way imports go, where Node's APIs may appear, how long files get.
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const root = new URL("../", import.meta.url);
+
+/** Relative paths of the files under `folder` with one of the `endings`. */
+function filesUnder(folder: string, ...endings: string[]): string[] {
+  if (!existsSync(new URL(folder, root))) return [];
+  return readdirSync(new URL(folder, root), { recursive: true, encoding: "utf8" })
+    .map((path) => `${folder}/${path.replaceAll("\\", "/")}`)
+    .filter((path) => endings.some((ending) => path.endsWith(ending)))
+    .filter((path) => !GENERATED.has(path))
+    .sort();
+}
+
+const GENERATED: ReadonlySet<string> = new Set(["kernels/wgsl.ts"]);
+
+function read(path: string): string {
+  return readFileSync(new URL(path, root), "utf8");
+}
+
+interface Import {
+  readonly from: string;
+  /** Path relative to the root, "node:fs", or a package's name. */
+  readonly to: string;
+}
+
+/** Every static, side-effect and dynamic import of a file, types included. */
+function importsOf(from: string): Import[] {
+  const code = read(from).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
+  const pattern =
+    /(?:^|\n)\s*(?:import|export)\s(?:[^'";]*?\sfrom\s)?\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/g;
+  return [...code.matchAll(pattern)].map((match) => {
+    const target = (match[1] ?? match[2]) as string;
+    if (target.startsWith(".")) return { from, to: posix.join(posix.dirname(from), target) };
+    return { from, to: target };
+  });
+}
+
+const SOURCES = [...filesUnder("src", ".ts"), ...filesUnder("kernels", ".ts")];
+const IMPORTS = SOURCES.flatMap(importsOf);
+
+/** The layers, by path: the first match counts. `knows` lists what a layer may import beside itself, tensor and errors. */
+const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly knows: readonly string[] }[] = [
+  { name: "errors", paths: /^src\/errors\.ts$/, knows: [] },
+  { name: "tensor", paths: /^src\/tensor\//, knows: [] },
+  { name: "kernels", paths: /^kernels\//, knows: [] },
+  { name: "weights", paths: /^src\/weights\//, knows: [] },
+  { name: "tokenizer", paths: /^src\/tokenizer\//, knows: ["weights"] },
+  { name: "chat", paths: /^src\/chat\//, knows: ["weights", "tokenizer"] },
+  { name: "ops", paths: /^src\/backend\/[^/]+$/, knows: [] },
+  { name: "webgpu", paths: /^src\/backend\/webgpu\//, knows: ["ops", "kernels"] },
+  { name: "cpu", paths: /^src\/backend\/cpu\//, knows: ["ops", "kernels"] },
+  { name: "experts", paths: /^src\/experts\//, knows: ["ops", "weights"] },
+  { name: "model", paths: /^src\/model\//, knows: ["ops", "experts"] },
+  { name: "engine", paths: /^src\/engine\//, knows: ["ops", "model", "experts", "tokenizer", "chat"] },
+  {
+    name: "join",
+    paths: /^src\/(open|index|browser)\.ts$/,
+    knows: ["ops", "webgpu", "cpu", "experts", "model", "engine", "weights", "tokenizer", "chat"],
+  },
+  { name: "server", paths: /^src\/server\//, knows: ["join", "engine"] },
+  { name: "cli", paths: /^src\/cli\//, knows: ["join", "engine", "server"] },
+];
+
+/** Files that know more than their layer does, each with its reason. */
+const KNOWS_MORE: Readonly<Record<string, { readonly layers: readonly string[]; readonly why: string }>> = {
+  "src/cli/inspect.ts": { layers: ["weights", "model"], why: "reads headers only and opens no model" },
+};
+
+/** Which files may import which package. */
+const PACKAGES: Readonly<Record<string, RegExp>> = {
+  commander: /^src\/cli\//,
+  webgpu: /^src\/backend\/webgpu\/node_\w+\.ts$/,
+  "@huggingface/tokenizers": /^src\/tokenizer\//,
+  "gpt-tokenizer": /^src\/tokenizer\//,
+};
+
+/** Files that run in Node only: commands, servers, the Node entry and files named node_*. */
+const NODE_ONLY = /^src\/(cli|server)\/|^src\/index\.ts$|\/node_\w+\.ts$/;
+
+/** Files of more than MAX_LINES, each with its reason. */
+const LONG_FILES: Readonly<Record<string, string>> = {};
+const MAX_LINES = 400;
+
+/** WGSL kernels without a plain TypeScript form, each with its reason. */
+const NO_TWIN: Readonly<Record<string, string>> = {};
+
+function layerOf(path: string): string | undefined {
+  return LAYERS.find((layer) => layer.paths.test(path))?.name;
+}
+
+describe("layers", () => {
+  it("reads the imports of a source", () => {
+    expect(importsOf("src/cli/generate.ts").map(({ to }) => to)).toEqual(
+      expect.arrayContaining(["commander", "src/index.ts", "src/cli/values.ts"]),
+    );
+    expect(IMPORTS.length).toBeGreaterThan(SOURCES.length);
+  });
+
+  it("every source belongs to a layer", () => {
+    expect(SOURCES.filter((path) => layerOf(path) === undefined)).toEqual([]);
+  });
+
+  it("imports go one way", () => {
+    const wrong = IMPORTS.filter(({ from, to }) => {
+      const [source, target] = [layerOf(from), layerOf(to)];
+      if (!/^(src|kernels)\//.test(to) || source === target) return false;
+      const known = [...(LAYERS.find((layer) => layer.name === source)?.knows ?? []), "tensor", "errors"];
+      known.push(...(KNOWS_MORE[from]?.layers ?? []));
+      return target === undefined || !known.includes(target);
+    });
+    expect(wrong.map(({ from, to }) => `${from} -> ${to}`)).toEqual([]);
+  });
+
+  it("nothing in src imports tests or benchmarks", () => {
+    expect(IMPORTS.filter(({ to }) => /^(test|bench)\//.test(to))).toEqual([]);
+  });
+
+  it("each package is imported in one place", () => {
+    const external = IMPORTS.filter(({ to }) => !/^(src|kernels)\/|^node:/.test(to));
+    const packageOf = (to: string): string => to.split("/", to.startsWith("@") ? 2 : 1).join("/");
+    expect(external.filter(({ from, to }) => !PACKAGES[packageOf(to)]?.test(from))).toEqual([]);
+  });
+});
+
+describe("Node-only code", () => {
+  const portable = SOURCES.filter((path) => !NODE_ONLY.test(path));
+
+  it("has the only imports of Node's modules", () => {
+    expect(IMPORTS.filter(({ from, to }) => to.startsWith("node:") && !NODE_ONLY.test(from))).toEqual([]);
+  });
+
+  it("is not imported by portable code", () => {
+    expect(IMPORTS.filter(({ from, to }) => NODE_ONLY.test(to) && !NODE_ONLY.test(from))).toEqual([]);
+  });
+
+  it.each(portable)("%s uses no Node global", (path) => {
+    const code = read(path).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
+    expect(code.match(/\b(?:process\.\w+|Buffer\.\w+|require\(|__dirname|setImmediate)/g) ?? []).toEqual([]);
+  });
+});
+
+describe("files", () => {
+  const code = [...filesUnder("src", ".ts", ".mjs"), ...filesUnder("kernels", ".ts", ".mjs", ".wgsl")];
+  const checked = [...code, ...filesUnder("bench", ".ts"), ...filesUnder("test", ".ts", ".mjs")];
+
+  it(`have at most ${MAX_LINES} lines, or a reason here`, () => {
+    const long = checked.filter((path) => read(path).split("\n").length > MAX_LINES + 1);
+    expect(long.filter((path) => !(path in LONG_FILES))).toEqual([]);
+    expect(Object.keys(LONG_FILES).filter((path) => !long.includes(path))).toEqual([]);
+  });
+
+  it("open with a sentence that says what they are", () => {
+    const opens = /^(#!.*\n)?\/\/ \S/;
+    expect(checked.filter((path) => !path.endsWith(".test.ts") && !opens.test(read(path)))).toEqual([]);
+  });
+
+  it("every WGSL kernel has a plain twin of the same name, or a reason here", () => {
+    const kernels = filesUnder("kernels", ".wgsl").filter((path) => !path.startsWith("kernels/lib/"));
+    const alone = kernels.filter((path) => !existsSync(new URL(path.replace(/\.wgsl$/, ".ts"), root)));
+    expect(alone.filter((path) => !(path in NO_TWIN))).toEqual([]);
+    expect(Object.keys(NO_TWIN).filter((path) => !alone.includes(path))).toEqual([]);
+  });
+});

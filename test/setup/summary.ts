@@ -1,0 +1,43 @@
+// The end of a test run: what was skipped, by name, and the plain line "N passed, N failed, N skipped".
+
+import { writeFileSync } from "node:fs";
+import type { Reporter, SerializedError, TestCase, TestModule, TestSuite } from "vitest/node";
+
+/** Where .ci/run finds the plain line. */
+const SUMMARY_FILE = new URL("../../dist/test-summary.txt", import.meta.url);
+
+export default class Summary implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): void {
+    const tests = modules.flatMap((module) => [...module.children.allTests()]);
+    const count = (state: string): number => tests.filter((test) => test.result().state === state).length;
+    // A file that cannot be loaded and an error outside any test fail the run too.
+    const failed = count("failed") + modules.filter((module) => module.errors().length > 0).length + errors.length;
+    const line = `${count("passed")} passed, ${failed} failed, ${count("skipped")} skipped`;
+    for (const module of modules) {
+      for (const name of skipped(module)) console.log(`skipped: ${module.relativeModuleId} > ${name}`);
+    }
+    console.log(line);
+    writeFileSync(SUMMARY_FILE, `${line}\n`);
+  }
+}
+
+/** Names of skipped tests; a suite that is skipped whole is one name. */
+function skipped(parent: TestModule | TestSuite): string[] {
+  return [...parent.children].flatMap((child) => {
+    const tests = child.type === "test" ? [child] : [...child.children.allTests()];
+    if (tests.length === 0 || !tests.every(isSkipped)) return child.type === "suite" ? skipped(child) : [];
+    const note = tests.map((test) => reason(test)).find((text) => text !== undefined);
+    const more = child.type === "suite" ? ` (${tests.length} tests)` : "";
+    return [`${child.fullName}${more}${note ? `: ${note}` : ""}`];
+  });
+}
+
+function isSkipped(test: TestCase): boolean {
+  return test.result().state === "skipped";
+}
+
+/** What a test gave to ctx.skip(). */
+function reason(test: TestCase): string | undefined {
+  const result = test.result();
+  return result.state === "skipped" ? result.note : undefined;
+}

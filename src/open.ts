@@ -63,10 +63,10 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
     const plan = choosePlan(config, options, { gpu, host, context, chunk, kvPrecision });
 
-    ops = gpu
+    const backend: Ops = gpu
       ? await createWebGpuOps(gpu.gpu, { maxTokens: chunk, ...(options.adapter ? { adapter: options.adapter } : {}) })
       : createCpuOps({ maxTokens: chunk, threads: options.threads ?? 1, deviceName: host.cpuName });
-    const backend = ops;
+    ops = backend;
     const total = mixtralFootprint(config, plan.weights).weights;
     let done = 0;
     const model = await loadMixtral(backend, config, source, {

@@ -5,7 +5,7 @@ import { MemoryError, RequestError } from "../errors.ts";
 import type { RouteWatcher } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
 import type { Precision, Tensor } from "../tensor/types.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ModelStats, SamplingOptions, Session } from "./api.ts";
 import { createBlockPool } from "./kv.ts";
 import { createSession } from "./session.ts";

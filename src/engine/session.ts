@@ -46,7 +46,7 @@ export function createSession(host: SessionHost): Session {
     held.length = cached;
     sequence.length = cached;
     pool.shrink(sequence.blocks, cached);
-    let logits = new Float32Array(0);
+    let logits: Float32Array = new Float32Array(0);
     for (let at = cached; at < tokens.length; at += stepper.maxTokens) {
       const chunk = tokens.slice(at, at + stepper.maxTokens);
       const last = at + chunk.length === tokens.length;

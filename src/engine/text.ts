@@ -1,7 +1,7 @@
 // Text to tokens and back, as a session needs it; a model without a tokenizer has one that only counts.
 
 import { RequestError } from "../errors.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Tokenizer } from "../tokenizer/types.ts";
 
 export interface TextCodec {
   /** Ids of a prompt, BOS first where the model has one. */
@@ -25,6 +25,6 @@ export function textCodec(tokenizer: Tokenizer | null, label: string): TextCodec
   return {
     encode: (text) => tokenizer.encode(text, { addBos: tokenizer.bosId !== null }),
     stream: (prompt) => tokenizer.stream({ prompt }),
-    piece: (id) => tokenizer.decode([id]),
+    piece: (id) => tokenizer.tokenText(id),
   };
 }

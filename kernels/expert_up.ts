@@ -1,0 +1,25 @@
+// h = silu(w1 x) * (w3 x): the first half of an expert, gate and up in one pass.
+
+import { matmul } from "./matmul.ts";
+import type { Packed } from "./packed.ts";
+import type { Scratch } from "./scratch.ts";
+
+/** Columns [from, to) of h [T, F]; x [T, D], w13 [2F, D] with row 2f of w1 (gate) and row 2f + 1 of w3 (up). */
+export function expertUp(
+  x: Float32Array,
+  T: number,
+  w13: Packed,
+  h: Float32Array,
+  from: number,
+  to: number,
+  scratch: Scratch,
+): void {
+  const F = w13.layout.rows / 2;
+  const both = scratch.floats("gate and up", T * 2 * F);
+  matmul(x, T, w13, both, 2 * from, 2 * to, scratch);
+  for (let t = 0; t < T; t++)
+    for (let f = from; f < to; f++) {
+      const gate = both[2 * (t * F + f)]!;
+      h[t * F + f] = (gate / (1 + Math.exp(-gate))) * both[2 * (t * F + f) + 1]!;
+    }
+}

@@ -1,0 +1,60 @@
+// Keys and values in blocks that grow with the sequences: one allocation a block, over all layers.
+
+import type { KvPlane } from "../../../kernels/kv_append.ts";
+import { MemoryError, RequestError } from "../../errors.ts";
+import type { AttentionShape, KvStore } from "../ops.ts";
+
+export class CpuKv implements KvStore {
+  readonly blockSize: number;
+  readonly precision: "f32" | "f16";
+  readonly blockBytes: number;
+  /** keys[layer][block id] and values[layer][block id], each plane [blockSize, Hkv, Dh]. */
+  readonly keys: readonly KvPlane[][];
+  readonly values: readonly KvPlane[][];
+  readonly #planeSize: number;
+  #blocks = 0;
+  #closed = false;
+
+  constructor(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number) {
+    this.blockSize = blockSize;
+    this.precision = precision;
+    this.#planeSize = blockSize * shape.kvHeads * shape.headDim;
+    this.blockBytes = layers * 2 * this.#planeSize * (precision === "f32" ? 4 : 2);
+    this.keys = Array.from({ length: layers }, () => []);
+    this.values = Array.from({ length: layers }, () => []);
+  }
+
+  get blocks(): number {
+    return this.#blocks;
+  }
+
+  async reserve(blocks: number): Promise<void> {
+    if (this.#closed) throw new RequestError("This KV store is closed; create another with createKv()");
+    for (; this.#blocks < blocks; this.#blocks++) {
+      const block = this.#allocate(blocks);
+      const Plane = this.precision === "f32" ? Float32Array : Uint16Array;
+      const planeBytes = this.#planeSize * Plane.BYTES_PER_ELEMENT;
+      for (const [layer, keys] of this.keys.entries()) {
+        keys.push(new Plane(block, 2 * layer * planeBytes, this.#planeSize));
+        this.values[layer]!.push(new Plane(block, (2 * layer + 1) * planeBytes, this.#planeSize));
+      }
+    }
+  }
+
+  #allocate(wanted: number): ArrayBuffer {
+    try {
+      return new ArrayBuffer(this.blockBytes);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new MemoryError(
+        `KV cache: block ${this.#blocks} of ${wanted} (${this.blockBytes} bytes each) could not be allocated; use a shorter context or fewer sessions`,
+      );
+    }
+  }
+
+  close(): void {
+    for (const planes of [...this.keys, ...this.values]) planes.length = 0;
+    this.#blocks = 0;
+    this.#closed = true;
+  }
+}

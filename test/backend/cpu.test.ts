@@ -1,0 +1,56 @@
+// The CPU backend against the conformance suite, and what only it promises.
+
+import { describe, expect, it } from "vitest";
+import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
+import { MemoryError, RequestError } from "../../src/errors.ts";
+import { memorySource } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+import { batchOf } from "../support/steps.ts";
+import { conformance } from "./conformance.ts";
+
+conformance("cpu", async ({ maxTokens }) => createCpuOps({ maxTokens }));
+
+describe("cpu", () => {
+  it("says what it is", () => {
+    const ops = createCpuOps({ maxTokens: 8, threads: 4, deviceName: "a processor" });
+    expect(ops.info).toEqual({ backend: "cpu", device: "a processor", software: false, threads: 1, features: [] });
+  });
+
+  it("refuses batches and token ids out of range, and a position without a block", async () => {
+    const ops = createCpuOps({ maxTokens: 4 });
+    expect(() => ops.begin(batchOf(5))).toThrow(RequestError);
+    expect(() => ops.begin(batchOf(0))).toThrow(RequestError);
+    const table = await ops.loadMatrix(memorySource("t", uniform(3 * 64, 1), 3, 64), "q4");
+    expect(() => ops.embed(table)).toThrow(/begin/);
+    ops.begin(batchOf(2, { tokens: Uint32Array.of(0, 3) }));
+    expect(() => ops.embed(table)).toThrow("Token id 3 is not in the vocabulary: ids are 0 to 2");
+    const shape = { heads: 2, kvHeads: 1, headDim: 16, ropeTheta: 1e4, slidingWindow: null };
+    const kv = ops.createKv(1, shape, "f32", 16);
+    await kv.reserve(1);
+    ops.begin(batchOf(1, { positions: Uint32Array.of(16), tables: [Uint32Array.of(0, 1)] }));
+    expect(() => ops.append(kv, 0, ops.embed(table), shape)).toThrow(/position 16 of sequence 0 has no block/);
+    kv.close();
+    await expect(kv.reserve(1)).rejects.toThrow(RequestError);
+  });
+
+  it("turns an allocation that fails into a MemoryError that names the matrix", async () => {
+    const ops = createCpuOps({ maxTokens: 4 });
+    const huge = { ...memorySource("huge", new Float32Array(0), 0, 2 ** 20), rows: 2 ** 31 };
+    await expect(ops.loadMatrix(huge, "f32")).rejects.toThrow(MemoryError);
+    await expect(ops.loadMatrix(huge, "f32")).rejects.toThrow(/huge.*2147483648, 1048576/);
+    expect(ops.memory().weights).toBe(0);
+  });
+
+  it("uses its working memory again step after step", async () => {
+    const ops = createCpuOps({ maxTokens: 8 });
+    const table = await ops.loadMatrix(memorySource("t", uniform(64 * 64, 1), 64, 64), "q8");
+    const step = async (T: number) => {
+      ops.begin(batchOf(T));
+      await ops.read(ops.matmul(ops.embed(table), table));
+      return ops.memory().scratch;
+    };
+    const first = await step(8);
+    for (const T of [1, 8, 3, 8]) await step(T);
+    expect(await step(8)).toBeLessThanOrEqual(first + 4096); // the few-token path adds its own rows once
+  });
+});

@@ -1,0 +1,125 @@
+// `npm run bench`: takes the measurements of suite.ts, each in a process of its own, prints a table and writes a result.
+//
+// A process each, because a peak resident set is a process's, and a crash then costs one measurement.
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { openNodeGpu } from "../src/backend/webgpu/node_gpu.ts";
+import type { BenchReport } from "../src/cli/bench.ts";
+import { formatBytes, formatRate, formatSeconds } from "../src/cli/output.ts";
+import { commit, machine } from "./machine.ts";
+import { type Measurement, suite } from "./suite.ts";
+
+// This file runs as dist/bench/run.js.
+const root = new URL("../../", import.meta.url);
+const cli = fileURLToPath(new URL("dist/src/cli/main.js", root));
+
+/** Longer than this, a measurement is given up. */
+const LIMIT_MS = 600_000;
+const USAGE = "usage: npm run bench -- [--quick] [--only <part of a name>] [--name <of the result>] [--list]";
+
+/** One entry of "runs" in a result: a report, or why there is none. */
+interface Run extends Measurement {
+  /** Of the whole process, start and end included. */
+  readonly wallMs: number;
+  readonly report?: BenchReport;
+  readonly error?: string;
+}
+
+function measure(measurement: Measurement): Run {
+  const started = performance.now();
+  const { status, signal, stdout, stderr } = spawnSync(
+    process.execPath,
+    [cli, "bench", ...measurement.args, "--json"],
+    {
+      cwd: root,
+      encoding: "utf8",
+      maxBuffer: 2 ** 26,
+      timeout: LIMIT_MS,
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  const wallMs = Math.round(performance.now() - started);
+  if (status === 0) return { ...measurement, wallMs, report: JSON.parse(stdout) as BenchReport };
+  const why = signal === "SIGTERM" ? `given up after ${LIMIT_MS / 1000} s` : (signal ?? `exit code ${status}`);
+  return { ...measurement, wallMs, error: stderr.trim() || why };
+}
+
+function row({ name, report, error }: Run): string {
+  if (!report) return `${name.padEnd(24)}${error}`;
+  const cells = [
+    formatSeconds(report.loadMs),
+    formatRate(report.prefillTps),
+    formatRate(report.decodeTps),
+    formatBytes(report.peakRssBytes),
+  ];
+  return name.padEnd(24) + cells.map((cell) => cell.padStart(13)).join("");
+}
+
+function usageError(message: string): never {
+  console.error(`${message}\n${USAGE}`);
+  process.exit(2);
+}
+
+function options() {
+  try {
+    return parseArgs({
+      options: {
+        quick: { type: "boolean", default: false },
+        list: { type: "boolean", default: false },
+        only: { type: "string", default: "" },
+        name: { type: "string" },
+      },
+    }).values;
+  } catch (error) {
+    return usageError((error as Error).message);
+  }
+}
+
+const flags = options();
+const gpu = await openNodeGpu();
+const device = gpu === null ? "none" : gpu.software ? "software" : "hardware";
+await gpu?.release();
+
+const all = suite({ quick: flags.quick, hardware: device === "hardware" });
+const chosen = all.filter(({ name }) => name.includes(flags.only));
+if (chosen.length === 0) usageError(`no measurement's name contains "${flags.only}"`);
+if (flags.list) {
+  for (const { name } of chosen) console.log(name);
+  process.exit(0);
+}
+const measurements = chosen.filter(({ name }) => device !== "none" || !name.includes("/webgpu/"));
+if (device === "none") console.error("no WebGPU adapter: only the CPU is measured");
+
+const date = new Date();
+const git = commit(root);
+const name =
+  flags.name ?? `${date.toISOString().slice(0, 10)}-${git.id?.slice(0, 7) ?? "unknown"}${git.dirty ? "-dirty" : ""}`;
+if (!/^[\w.-]+$/.test(name)) usageError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
+
+const titles = ["load", "prefill", "decode", "peak RSS"].map((title) => title.padStart(13)).join("");
+console.log(`${"model/backend/weights/T".padEnd(24)}${titles}`);
+const runs: Run[] = [];
+for (const measurement of measurements) {
+  const run = measure(measurement);
+  runs.push(run);
+  console.log(row(run));
+}
+
+const result = {
+  schema: 1,
+  name,
+  date: date.toISOString(),
+  command: ["npm", "run", "bench", "--", ...process.argv.slice(2)].join(" "),
+  commit: git,
+  machine: machine(),
+  adapter: device,
+  runs,
+};
+const folder = new URL("bench/results/", root);
+mkdirSync(folder, { recursive: true });
+writeFileSync(new URL(`${name}.json`, folder), `${JSON.stringify(result, null, 2)}\n`);
+console.log(`written to bench/results/${name}.json`);
+if (runs.some((run) => run.error !== undefined)) process.exitCode = 1;

@@ -1,0 +1,54 @@
+import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { hotset, type Outcome, tales, talesCopy } from "../support/cli.ts";
+
+const GENERATE = ["-p", "Once", "-n", "2", "--backend", "cpu"];
+
+function expectFailure({ code, stdout, stderr }: Outcome, message: RegExp): void {
+  expect(stderr).toMatch(message);
+  expect(stderr).toMatch(/^hotset: [^\n]+\n$/);
+  expect(stderr).not.toMatch(/internal error/);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+}
+
+function editConfig(folder: string, change: Record<string, unknown>): void {
+  const path = join(folder, "config.json");
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), ...change }));
+}
+
+describe("a damaged folder: exit code 1, one line that names what is wrong", () => {
+  it.each<[string, (folder: string) => void, RegExp]>([
+    ["no folder", (folder) => rmSync(join(folder, "."), { recursive: true }), /hotset-test-/],
+    ["no config", (folder) => rmSync(join(folder, "config.json")), /config\.json/],
+    ["a config that is not JSON", (folder) => writeFileSync(join(folder, "config.json"), "{"), /config\.json/],
+    ["another model type", (folder) => editConfig(folder, { model_type: "llama" }), /llama.*mixtral|mixtral.*llama/],
+    ["a config at odds with the weights", (folder) => editConfig(folder, { hidden_size: 128 }), /128/],
+    ["no weights", (folder) => rmSync(join(folder, "model.safetensors")), /model\.safetensors/],
+    ["a truncated shard", (folder) => truncateSync(join(folder, "model.safetensors"), 1_000_000), /model\.safetensors/],
+    ["an empty shard", (folder) => truncateSync(join(folder, "model.safetensors"), 0), /model\.safetensors/],
+  ])("%s", async (_, damage, message) => {
+    const folder = talesCopy();
+    damage(folder);
+    expectFailure(await hotset(["generate", folder, ...GENERATE]), message);
+  });
+});
+
+describe("an impossible request: exit code 1, one line", () => {
+  it.each<[string[], string | Uint8Array, RegExp]>([
+    [["--backend", "cpu"], "", /stdin was empty/],
+    [["--backend", "cpu"], Uint8Array.of(0x61, 0xff, 0xfe), /not UTF-8/],
+    [[...GENERATE, "--context", "4096"], "", /2048/],
+    [["--backend", "cpu", "--context", "8"], "a prompt of more than eight tokens, beyond any doubt", /context of 8/],
+    [[...GENERATE, "--ram", "1MB"], "", /--ram/],
+    [[...GENERATE, "--backend", "webgpu", "--adapter", "no such adapter"], "", /no such adapter/],
+  ])("generate %j", async (args, input, message) => {
+    expectFailure(await hotset(["generate", tales, ...args], input), message);
+  });
+
+  it("--debug adds the stack", async () => {
+    const { code, stderr } = await hotset(["generate", "no/such/folder", ...GENERATE, "--debug"]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^hotset: [^\n]+\n\w*Error: [^\n]+\n {4}at /);
+  });
+});

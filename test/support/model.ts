@@ -1,6 +1,7 @@
 // A folder's model on a given backend with everything a test wants to look at: logits and routes of every position.
 
 import type { Batch, KvStore, Ops } from "../../src/backend/ops.ts";
+import { argMax } from "../../src/engine/sampler.ts";
 import { forward, loadMixtral, type Mixtral } from "../../src/model/mixtral.ts";
 import { type MixtralConfig, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
 import type { Precision } from "../../src/tensor/types.ts";
@@ -66,14 +67,15 @@ async function run(ops: Ops, model: Mixtral, kv: KvStore, ids: readonly number[]
 async function greedy(ops: Ops, model: Mixtral, kv: KvStore, ids: readonly number[], count: number) {
   await kv.reserve(Math.ceil((ids.length + count) / BLOCK));
   const out: number[] = [];
-  let next = ids;
+  let waiting = [...ids];
   let held = 0;
   while (out.length < count) {
-    const logits = await ops.read(await forward(ops, model, kv, batch(next, held, false)));
-    held += next.length;
-    const best = logits.reduce((b, value, i) => (value > logits[b]! ? i : b), 0);
-    out.push(best);
-    next = [best];
+    const chunk = waiting.splice(0, ops.maxTokens);
+    const logits = await ops.read(await forward(ops, model, kv, batch(chunk, held, false)));
+    held += chunk.length;
+    if (waiting.length > 0) continue;
+    out.push(argMax(logits));
+    waiting = out.slice(-1);
   }
   return out;
 }

@@ -1,0 +1,121 @@
+// What the small JSON files beside a tokenizer say: which tokens are BOS and EOS, what is added, what has been chosen.
+
+import { WeightsError } from "../errors.ts";
+import type { Files } from "../weights/files.ts";
+import type { AddedToken } from "./types.ts";
+
+/** Far above any published file: tokenizer.json of 260,000 pieces is 35 MB. */
+const MAX_FILE = 256 * 2 ** 20;
+/** Far above any published vocabulary; what is indexed by id stays bounded. */
+export const MAX_VOCAB = 2 ** 21;
+
+export type JsonObject = { readonly [key: string]: unknown };
+
+export interface FolderConfig {
+  readonly bosToken: string | null;
+  readonly eosToken: string | null;
+  readonly addBos: boolean | null;
+  /** Whether every section after a control token gets the leading space again, as in the first releases. */
+  readonly legacy: boolean | null;
+  readonly added: readonly AddedToken[];
+  /** tokenizer_config.json as it is, for names of tiktoken encodings; empty where there is no such file. */
+  readonly raw: JsonObject;
+}
+
+/** Reads tokenizer_config.json, special_tokens_map.json and added_tokens.json; each may be missing. */
+export async function readFolderConfig(files: Files): Promise<FolderConfig> {
+  const raw = (await readJsonObject(files, "tokenizer_config.json")) ?? {};
+  const map = (await readJsonObject(files, "special_tokens_map.json")) ?? {};
+  const addedFile = (await readJsonObject(files, "added_tokens.json")) ?? {};
+  const where = `${files.label}/tokenizer_config.json`;
+  const added = new Map<number, AddedToken>();
+  for (const [content, id] of Object.entries(addedFile)) {
+    const token = addedToken({ id, content, special: true }, `${files.label}/added_tokens.json`);
+    added.set(token.id, token);
+  }
+  for (const [id, token] of Object.entries(asObject(raw.added_tokens_decoder))) {
+    const read = addedToken({ ...asObject(token), id: Number(id) }, where);
+    added.set(read.id, read);
+  }
+  return {
+    bosToken: tokenName(raw.bos_token) ?? tokenName(map.bos_token),
+    eosToken: tokenName(raw.eos_token) ?? tokenName(map.eos_token),
+    addBos: typeof raw.add_bos_token === "boolean" ? raw.add_bos_token : null,
+    legacy: typeof raw.legacy === "boolean" ? raw.legacy : null,
+    added: [...added.values()],
+    raw,
+  };
+}
+
+/** An added token as tokenizer.json and added_tokens_decoder describe it. @throws WeightsError */
+export function addedToken(value: unknown, where: string): AddedToken {
+  const { id, content, special, normalized, lstrip, rstrip, single_word } = asObject(value);
+  if (typeof content !== "string" || !isId(id)) {
+    throw new WeightsError(
+      `${where}: added tokens: expected an id below ${MAX_VOCAB} and a content, found ${shown({ id, content })}`,
+    );
+  }
+  if (single_word === true) {
+    throw new WeightsError(`${where}: added token ${shown(content)}: "single_word" is not supported`);
+  }
+  return {
+    id,
+    content,
+    match: content,
+    special: special === true,
+    normalized: typeof normalized === "boolean" ? normalized : special !== true,
+    lstrip: lstrip === true,
+    rstrip: rstrip === true,
+  };
+}
+
+export function isId(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < MAX_VOCAB;
+}
+
+/** The whole file, or null where there is none. @throws WeightsError if it is too large to be what its name says. */
+export async function readBytes(files: Files, name: string): Promise<Uint8Array | null> {
+  const size = await files.size(name);
+  if (size === null) return null;
+  if (size > MAX_FILE) {
+    throw new WeightsError(`${files.label}/${name}: expected at most ${MAX_FILE} bytes, found ${size}`);
+  }
+  const bytes = new Uint8Array(size);
+  await files.read(name, 0, bytes);
+  return bytes;
+}
+
+/** A JSON file that holds one object, or null where there is no such file. @throws WeightsError */
+export async function readJsonObject(files: Files, name: string): Promise<JsonObject | null> {
+  const bytes = await readBytes(files, name);
+  if (bytes === null) return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new WeightsError(`${files.label}/${name}: expected JSON: ${(error as Error).message}`, { cause: error });
+  }
+  if (!isObject(value)) throw new WeightsError(`${files.label}/${name}: expected a JSON object, found ${shown(value)}`);
+  return value;
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The value, or an object without members in place of anything that is not an object. */
+export function asObject(value: unknown): JsonObject {
+  return isObject(value) ? value : {};
+}
+
+/** A value as messages show it, cut short. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** "bos_token" is a string or an object with its content. */
+function tokenName(value: unknown): string | null {
+  const name = typeof value === "string" ? value : asObject(value).content;
+  return typeof name === "string" && name !== "" ? name : null;
+}

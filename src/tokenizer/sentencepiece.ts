@@ -1,0 +1,211 @@
+// tokenizer.model (SentencePiece's ModelProto): what is read of it, and the tokenizer that it describes.
+
+import { WeightsError } from "../errors.ts";
+import { type FolderConfig, MAX_VOCAB } from "./folder_config.ts";
+import { mergesOfVocabulary } from "./merges.ts";
+import { type Field, ProtobufError, readFields } from "./protobuf.ts";
+import type { AddedToken, TokenizerSpec } from "./types.ts";
+
+/** Characters of a piece that merges may build; published vocabularies stay below 100. */
+const MAX_PIECE = 256;
+
+const KINDS = ["", "normal", "unknown", "control", "user defined", "unused", "byte"] as const;
+type Kind = Exclude<(typeof KINDS)[number], "">;
+
+interface Piece {
+  readonly text: string;
+  readonly score: number;
+  readonly kind: Kind;
+}
+
+/** The fields of ModelProto that decide how text is encoded (sentencepiece_model.proto), with its defaults. */
+export interface SentencePieceModel {
+  readonly pieces: readonly Piece[];
+  readonly modelType: number;
+  readonly byteFallback: boolean;
+  readonly bosId: number;
+  readonly eosId: number;
+  readonly suffixSpace: boolean;
+  readonly normalizer: string;
+  readonly charsmapBytes: number;
+  readonly dummyPrefix: boolean;
+  readonly removeExtraSpaces: boolean;
+  readonly escapeSpaces: boolean;
+}
+
+/** @throws WeightsError naming the byte, for a file that is no ModelProto */
+export function parseSentencePiece(bytes: Uint8Array, where: string): SentencePieceModel {
+  try {
+    return readModel(bytes);
+  } catch (error) {
+    if (!(error instanceof ProtobufError)) throw error;
+    throw new WeightsError(
+      `${where}: byte ${error.at}: expected a SentencePiece model, found ${error.message}; is the file complete?`,
+      { cause: error },
+    );
+  }
+}
+
+function readModel(bytes: Uint8Array): SentencePieceModel {
+  const pieces: Piece[] = [];
+  let trainer = new Map<number, Field>();
+  let normalizer = new Map<number, Field>();
+  for (const field of readFields(bytes)) {
+    if (field.number > 3) continue; // self-test data, denormalizer, extensions
+    if (field.type !== "bytes") throw new ProtobufError(`field ${field.number} of type ${field.type}`, field.at);
+    if (field.number === 1) pieces.push(readPiece(field.value, field.at));
+    else if (field.number === 2) trainer = lastFields(field.value, field.at);
+    else normalizer = lastFields(field.value, field.at);
+    if (pieces.length > MAX_VOCAB) throw new ProtobufError(`more than ${MAX_VOCAB} pieces`, field.at);
+  }
+  return {
+    pieces,
+    modelType: integer(trainer, 3, 1),
+    byteFallback: integer(trainer, 35, 0) !== 0,
+    bosId: integer(trainer, 41, 1),
+    eosId: integer(trainer, 42, 2),
+    suffixSpace: integer(trainer, 24, 0) !== 0,
+    normalizer: text(normalizer, 1),
+    charsmapBytes: bytesOf(normalizer, 2).length,
+    dummyPrefix: integer(normalizer, 3, 1) !== 0,
+    removeExtraSpaces: integer(normalizer, 4, 1) !== 0,
+    escapeSpaces: integer(normalizer, 5, 1) !== 0,
+  };
+}
+
+function readPiece(bytes: Uint8Array, at: number): Piece {
+  const fields = lastFields(bytes, at);
+  const score = fields.get(2);
+  const kind = KINDS[integer(fields, 3, 1)];
+  if (!kind) throw new ProtobufError(`a piece of unknown type ${integer(fields, 3, 1)}`, at);
+  const piece = { text: text(fields, 1), score: score?.type === "fixed32" ? score.value.getFloat32(0, true) : 0, kind };
+  if (piece.text === "") throw new ProtobufError("an empty piece", at);
+  if (Number.isNaN(piece.score)) throw new ProtobufError(`the piece "${piece.text}" with score NaN`, at);
+  return piece;
+}
+
+/** Field number -> its last value, which is the one that counts for a field that is not repeated. */
+function lastFields(bytes: Uint8Array, at: number): Map<number, Field> {
+  const fields = new Map<number, Field>();
+  for (const field of readFields(bytes, at)) fields.set(field.number, field);
+  return fields;
+}
+
+function integer(fields: ReadonlyMap<number, Field>, number: number, otherwise: number): number {
+  const field = fields.get(number);
+  if (field === undefined) return otherwise;
+  if (field.type !== "varint") throw new ProtobufError(`field ${number} of type ${field.type}`, field.at);
+  return field.value >= 2 ** 63 ? -1 : field.value; // negative numbers are sign-extended to 64 bits
+}
+
+function bytesOf(fields: ReadonlyMap<number, Field>, number: number): Uint8Array {
+  const field = fields.get(number);
+  if (field === undefined) return new Uint8Array(0);
+  if (field.type !== "bytes") throw new ProtobufError(`field ${number} of type ${field.type}`, field.at);
+  return field.value;
+}
+
+function text(fields: ReadonlyMap<number, Field>, number: number): string {
+  const bytes = bytesOf(fields, number);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new ProtobufError("text that is not UTF-8", fields.get(number)?.at ?? 0);
+  }
+}
+
+/**
+ * The tokenizer of a SentencePiece BPE model as SentencePiece itself runs it: "▁" for spaces, one in front of the text,
+ * and merges by the score of their result, so that equal scores go leftmost first.
+ * @throws WeightsError for a model of another type or with a normalizer, naming it
+ */
+export function sentencePieceSpec(model: SentencePieceModel, config: FolderConfig, where: string): TokenizerSpec {
+  refuse(model, where);
+  const pieces: (string | undefined)[] = model.pieces.map((piece) => piece.text);
+  const ordinary = new Map<string, number>();
+  const added = new Map<number, AddedToken>();
+  const byteIds = new Int32Array(256).fill(-1);
+  for (const [id, { text, kind }] of model.pieces.entries()) {
+    if (kind === "normal") {
+      if (text.length > MAX_PIECE) {
+        throw new WeightsError(`${where}: piece ${id}: expected at most ${MAX_PIECE} characters, found ${text.length}`);
+      }
+      if (ordinary.has(text))
+        throw new WeightsError(`${where}: pieces ${ordinary.get(text)} and ${id} are both "${text}"`);
+      ordinary.set(text, id);
+    } else if (kind === "byte") {
+      const byte = /^<0x([0-9A-F]{2})>$/.exec(text);
+      if (!byte) throw new WeightsError(`${where}: piece ${id}: expected a byte such as <0x0A>, found "${text}"`);
+      byteIds[Number.parseInt(byte[1]!, 16)] = id;
+    } else {
+      // SentencePiece looks for user-defined pieces in normalized text; transformers for control pieces in the raw one.
+      const special = kind !== "user defined";
+      const match = special ? text : text.replaceAll(" ", "▁");
+      added.set(id, { id, content: text, match, special, normalized: !special, lstrip: false, rstrip: false });
+    }
+  }
+  for (const token of config.added) {
+    if (token.id < model.pieces.length) continue;
+    added.set(token.id, { ...token, normalized: false });
+    pieces[token.id] = token.content;
+  }
+  const hasBytes = byteIds.every((id) => id >= 0);
+  if (model.byteFallback && !hasBytes) {
+    throw new WeightsError(
+      `${where}: expected the 256 byte pieces that byte_fallback needs, found ${byteIds.filter((id) => id >= 0).length}`,
+    );
+  }
+  const rank = ranks(model.pieces);
+  const unkId = model.pieces.findIndex((piece) => piece.kind === "unknown");
+  const everySection = config.legacy ?? true;
+  const idOf = (name: string | null, otherwise: number): number | null => {
+    const token = [...added.values()].find((one) => one.content === name);
+    return token?.id ?? (model.pieces[otherwise]?.kind === "control" ? otherwise : null);
+  };
+  const eosId = idOf(config.eosToken, model.eosId);
+  return {
+    pieces,
+    added: [...added.values()],
+    ordinary,
+    merges: mergesOfVocabulary(ordinary, (id) => rank[id]!),
+    spelling: "text",
+    byteIds: model.byteFallback ? byteIds : null,
+    unkId: unkId < 0 ? null : unkId,
+    fuseUnk: true,
+    wholeWords: false,
+    normalize: (section, first) =>
+      (model.dummyPrefix && (first || everySection) ? "▁" : "") + section.replaceAll(" ", "▁"),
+    words: (normalized) => [normalized],
+    stripSpace: model.dummyPrefix,
+    bosId: idOf(config.bosToken, model.bosId),
+    eosIds: eosId === null ? [] : [eosId],
+    addBos: config.addBos ?? true,
+  };
+}
+
+/** What SentencePiece can and this file cannot. */
+function refuse(model: SentencePieceModel, where: string): void {
+  const types: Readonly<Record<number, string>> = { 1: "unigram", 3: "word", 4: "char" };
+  const found = (what: string, remedy = "a tokenizer.json beside it would be read instead") => {
+    throw new WeightsError(`${where}: ${what}; ${remedy}`);
+  };
+  if (model.pieces.length === 0) found("expected pieces, found none", "is this a SentencePiece model?");
+  if (model.modelType !== 2) {
+    found(`expected a BPE model, found model_type ${model.modelType} (${types[model.modelType] ?? "unknown"})`);
+  }
+  if (model.charsmapBytes > 0 || (model.normalizer !== "identity" && model.normalizer !== "")) {
+    found(`expected the normalizer "identity", found "${model.normalizer}"`);
+  }
+  if (model.removeExtraSpaces) found("remove_extra_whitespaces is not supported");
+  if (!model.escapeSpaces) found("escape_whitespaces = false is not supported");
+  if (model.suffixSpace) found("treat_whitespace_as_suffix is not supported");
+  const unused = model.pieces.findIndex((piece) => piece.kind === "unused");
+  if (unused >= 0) found(`piece ${unused}: pieces of type UNUSED are not supported`);
+}
+
+/** Id -> rank of its score, best first; equal scores have equal ranks. */
+function ranks(pieces: readonly Piece[]): Int32Array {
+  const scores = [...new Set(pieces.map((piece) => piece.score))].sort((a, b) => b - a);
+  const rankOf = new Map(scores.map((score, rank) => [score, rank]));
+  return Int32Array.from(pieces, (piece) => rankOf.get(piece.score)!);
+}

@@ -1,0 +1,108 @@
+// OpenAI's encodings by name: vocabulary and splitting rule from gpt-tokenizer, run like every other tokenizer here.
+
+import { WeightsError } from "../errors.ts";
+import { spellBytes } from "./byte_alphabet.ts";
+import type { FolderConfig, JsonObject } from "./folder_config.ts";
+import { mergesOfVocabulary } from "./merges.ts";
+import type { AddedToken, TokenizerSpec } from "./types.ts";
+
+type Ranks = readonly (string | readonly number[] | undefined)[];
+interface Rules {
+  readonly tokenSplitRegex: RegExp;
+  readonly specialTokensEncoder?: ReadonlyMap<string, number> | undefined;
+}
+
+/** Each encoding is a module of megabytes, loaded only when a checkpoint names it. */
+const ENCODINGS: Readonly<Record<string, () => Promise<{ ranks: Ranks; rules: Rules; eos: string }>>> = {
+  cl100k_base: async () => {
+    const ranks = (await import("gpt-tokenizer/bpeRanks/cl100k_base")).default;
+    const { Cl100KBase } = await import("gpt-tokenizer/encodingParams/cl100k_base");
+    return { ranks, rules: Cl100KBase(ranks), eos: "<|endoftext|>" };
+  },
+  o200k_base: async () => {
+    const ranks = (await import("gpt-tokenizer/bpeRanks/o200k_base")).default;
+    const { O200KBase } = await import("gpt-tokenizer/encodingParams/o200k_base");
+    return { ranks, rules: O200KBase(ranks), eos: "<|endoftext|>" };
+  },
+  o200k_harmony: async () => {
+    const ranks = (await import("gpt-tokenizer/bpeRanks/o200k_base")).default;
+    const { O200KHarmony } = await import("gpt-tokenizer/encodingParams/o200k_harmony");
+    return { ranks, rules: O200KHarmony(ranks), eos: "<|return|>" };
+  },
+};
+
+/** Models whose name a tokenizer_config.json gives in place of an encoding (TiktokenTokenizerWrapper, as of DBRX). */
+const ENCODING_OF_MODEL: Readonly<Record<string, string>> = {
+  "gpt-3.5-turbo": "cl100k_base",
+  "gpt-4": "cl100k_base",
+  "gpt-4o": "o200k_base",
+  "gpt-oss": "o200k_harmony",
+};
+
+/**
+ * The encoding that a checkpoint without a tokenizer file names, or null: in tokenizer_config.json or config.json as
+ * `tiktoken_encoding`, `encoding_name` or `encoding`, there by `model_name`, or by a file <encoding>.tiktoken.
+ */
+export function namedEncoding(configs: readonly JsonObject[], files: readonly string[]): string | null {
+  for (const config of configs) {
+    for (const key of ["tiktoken_encoding", "encoding_name", "encoding"]) {
+      const name = config[key];
+      if (typeof name === "string" && name !== "") return name;
+    }
+  }
+  for (const { model_name: name } of configs) {
+    if (typeof name === "string" && Object.hasOwn(ENCODING_OF_MODEL, name)) return ENCODING_OF_MODEL[name]!;
+  }
+  const file = files.find((name) => name.endsWith(".tiktoken"));
+  return file === undefined ? null : file.slice(0, -".tiktoken".length);
+}
+
+/** @throws WeightsError for a name that is not one of the encodings here */
+export async function tiktokenSpec(name: string, config: FolderConfig, where: string): Promise<TokenizerSpec> {
+  const load = Object.hasOwn(ENCODINGS, name) ? ENCODINGS[name] : undefined;
+  if (load === undefined) {
+    throw new WeightsError(
+      `${where}: tiktoken encoding "${name}" is not supported (supported: ${Object.keys(ENCODINGS).join(", ")})`,
+    );
+  }
+  const { ranks, rules, eos } = await load();
+  const utf8 = new TextEncoder();
+  const pieces: (string | undefined)[] = [];
+  const ordinary = new Map<string, number>();
+  ranks.forEach((token, id) => {
+    if (token === undefined) return;
+    const piece = spellBytes(typeof token === "string" ? utf8.encode(token) : token);
+    pieces[id] = piece;
+    ordinary.set(piece, id);
+  });
+  const added: AddedToken[] = [];
+  for (const [content, id] of rules.specialTokensEncoder ?? []) {
+    added.push({ id, content, match: content, special: true, normalized: false, lstrip: false, rstrip: false });
+    pieces[id] ??= content;
+  }
+  // tiktoken's \s is Unicode's White_Space; JavaScript's has U+FEFF in it and lacks U+0085.
+  const source = rules.tokenSplitRegex.source
+    .replaceAll("\\s", "\\p{White_Space}")
+    .replaceAll("\\S", "\\P{White_Space}");
+  const split = new RegExp(source, "gu");
+  const idOf = (token: string): number | null => rules.specialTokensEncoder?.get(token) ?? null;
+  const bosId = config.bosToken === null ? null : idOf(config.bosToken);
+  const eosId = idOf(config.eosToken ?? eos);
+  return {
+    pieces,
+    added,
+    ordinary,
+    merges: mergesOfVocabulary(ordinary, (id) => id),
+    spelling: "bytes",
+    byteIds: null,
+    unkId: null,
+    fuseUnk: false,
+    wholeWords: true,
+    normalize: (section) => section,
+    words: (text) => (text.match(split) ?? []).map((word) => spellBytes(utf8.encode(word))),
+    stripSpace: false,
+    bosId,
+    eosIds: eosId === null ? [] : [eosId],
+    addBos: config.addBos ?? false,
+  };
+}

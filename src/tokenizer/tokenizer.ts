@@ -1,0 +1,46 @@
+// Opens the tokenizer of a folder: tokenizer.json, else tokenizer.model, else a tiktoken encoding named by a config.
+
+import { WeightsError } from "../errors.ts";
+import type { Files } from "../weights/files.ts";
+import { createTokenizer } from "./codec.ts";
+import { readBytes, readFolderConfig, readJsonObject } from "./folder_config.ts";
+import { parseSentencePiece, sentencePieceSpec } from "./sentencepiece.ts";
+import { namedEncoding, tiktokenSpec } from "./tiktoken.ts";
+import { tokenizerJsonSpec } from "./tokenizer_json.ts";
+import type { Tokenizer, TokenizerSpec } from "./types.ts";
+
+export type { DecodeOptions, EncodeOptions, StreamOptions, Tokenizer, TokenStream } from "./types.ts";
+
+/** @throws WeightsError if the folder has no tokenizer, or one that is malformed or not supported */
+export async function openTokenizer(files: Files): Promise<Tokenizer> {
+  return createTokenizer(await readSpec(files));
+}
+
+async function readSpec(files: Files): Promise<TokenizerSpec> {
+  const config = await readFolderConfig(files);
+  const json = await readJsonObject(files, "tokenizer.json");
+  if (json !== null) return tokenizerJsonSpec(json, config, `${files.label}/tokenizer.json`);
+  const model = await readBytes(files, "tokenizer.model");
+  if (model !== null) {
+    const where = `${files.label}/tokenizer.model`;
+    return sentencePieceSpec(parseSentencePiece(model, where), config, where);
+  }
+  const modelConfig = (await readJsonObject(files, "config.json")) ?? {};
+  const encoding = namedEncoding([config.raw, modelConfig], await files.list());
+  if (encoding !== null) return await tiktokenSpec(encoding, config, files.label);
+  throw new WeightsError(
+    `${files.label}: expected tokenizer.json, tokenizer.model or the name of a tiktoken encoding in tokenizer_config.json, found none; copy the model's tokenizer files into the folder`,
+  );
+}
+
+/**
+ * Checks a tokenizer against the model it feeds. The model may have more ids (vocabularies are padded), not fewer.
+ * @param vocabSize config.json's vocab_size; `where` names the folder or file in the message
+ * @throws WeightsError
+ */
+export function checkVocab(tokenizer: Tokenizer, vocabSize: number, where: string): void {
+  if (tokenizer.vocabSize <= vocabSize) return;
+  throw new WeightsError(
+    `${where}: the tokenizer has ${tokenizer.vocabSize} ids and config.json's vocab_size is ${vocabSize}: expected no more ids than that; are the tokenizer's files those of this model?`,
+  );
+}

@@ -1,0 +1,233 @@
+// tokenizer.json: its BPE vocabulary and merges read here, its normalizer and pre-tokenizer run by @huggingface/tokenizers.
+
+import { Tokenizer as Library } from "@huggingface/tokenizers";
+import { WeightsError } from "../errors.ts";
+import {
+  addedToken,
+  asObject,
+  type FolderConfig,
+  isId,
+  isObject,
+  type JsonObject,
+  MAX_VOCAB,
+  shown,
+} from "./folder_config.ts";
+import { MAX_RANK, type Merge, Merges } from "./merges.ts";
+import type { AddedToken, TokenizerSpec } from "./types.ts";
+
+/**
+ * The tokenizer that a tokenizer.json describes. Ids are those of the reference implementation (Rust `tokenizers`), with
+ * one difference wanted here: text never becomes a control or byte token through merges.
+ * @throws WeightsError naming the part that is malformed or not supported
+ */
+export function tokenizerJsonSpec(json: JsonObject, config: FolderConfig, where: string): TokenizerSpec {
+  const model = asObject(json.model);
+  checkModel(model, where);
+  const added = listOf(json.added_tokens, "added_tokens", where).map((token) => addedToken(token, where));
+  const { pieces, ids } = readVocabulary(model, added, where);
+  const byteIds = model.byte_fallback === true ? findBytes(ids) : null;
+  const ordinary = new Map(ids);
+  for (const token of added) if (token.special) ordinary.delete(token.content);
+  if (byteIds !== null) for (const id of byteIds) ordinary.delete(pieces[id]!);
+  const { spelling, stripSpace } = readDecoder(json.decoder, where);
+  const { normalize, words } = textRules(json, where);
+  const template = templateStart(json.post_processor);
+  const idOf = (name: string | null): number | null =>
+    name === null ? null : (added.find((token) => token.content === name)?.id ?? ids.get(name) ?? null);
+  const bosId = idOf(config.bosToken ?? template);
+  const eosId = idOf(config.eosToken);
+  return {
+    pieces,
+    added: added.map((token) => (token.normalized ? { ...token, match: normalize(token.content, false) } : token)),
+    ordinary,
+    merges: readMerges(model, ids, ordinary, where),
+    spelling,
+    byteIds,
+    unkId: typeof model.unk_token === "string" ? idOf(model.unk_token) : null,
+    fuseUnk: model.fuse_unk === true,
+    wholeWords: model.ignore_merges === true,
+    normalize,
+    words,
+    stripSpace,
+    bosId,
+    eosIds: eosId === null ? [] : [eosId],
+    addBos: config.addBos ?? template !== null,
+  };
+}
+
+function checkModel(model: JsonObject, where: string): void {
+  const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined); // old files do not say
+  if (type !== "BPE") {
+    throw new WeightsError(
+      `${where}: model: expected type "BPE", found ${shown(type)}; other models are not supported`,
+    );
+  }
+  for (const name of ["continuing_subword_prefix", "end_of_word_suffix"]) {
+    if (model[name]) throw new WeightsError(`${where}: model.${name} ${shown(model[name])} is not supported`);
+  }
+}
+
+function readVocabulary(model: JsonObject, added: readonly AddedToken[], where: string) {
+  const pieces: (string | undefined)[] = [];
+  const ids = new Map<string, number>();
+  for (const [piece, id] of Object.entries(asObject(model.vocab))) {
+    if (!isId(id)) {
+      throw new WeightsError(
+        `${where}: model.vocab[${shown(piece)}]: expected an id below ${MAX_VOCAB}, found ${shown(id)}`,
+      );
+    }
+    if (pieces[id] !== undefined) {
+      throw new WeightsError(`${where}: model.vocab: ${shown(pieces[id])} and ${shown(piece)} have the same id ${id}`);
+    }
+    pieces[id] = piece;
+    ids.set(piece, id);
+  }
+  if (ids.size === 0) throw new WeightsError(`${where}: model.vocab: expected pieces and their ids, found none`);
+  for (const token of added) pieces[token.id] = token.content;
+  return { pieces, ids };
+}
+
+/** Ids of <0x00>..<0xFF>, or null if one is missing: then characters without a piece are unknown. */
+function findBytes(ids: ReadonlyMap<string, number>): Int32Array | null {
+  const found = Int32Array.from({ length: 256 }, (_, byte) => {
+    const name = `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
+    return ids.get(name) ?? -1;
+  });
+  return found.every((id) => id >= 0) ? found : null;
+}
+
+/** `merges` is a list of "a b" or of ["a", "b"]; a pair's place in it is its rank. */
+function readMerges(
+  model: JsonObject,
+  ids: ReadonlyMap<string, number>,
+  ordinary: ReadonlyMap<string, number>,
+  where: string,
+): Merges {
+  const list = listOf(model.merges, "model.merges", where);
+  if (list.length >= MAX_RANK) {
+    throw new WeightsError(`${where}: model.merges: expected fewer than ${MAX_RANK}, found ${list.length}`);
+  }
+  const merges: Merge[] = [];
+  for (const [rank, entry] of list.entries()) {
+    const pair: unknown[] = typeof entry === "string" ? entry.split(" ") : Array.isArray(entry) ? entry : [];
+    const [a, b] = pair;
+    if (pair.length !== 2 || typeof a !== "string" || typeof b !== "string") {
+      throw new WeightsError(`${where}: model.merges[${rank}]: expected two pieces, found ${shown(entry)}`);
+    }
+    const left = ids.get(a);
+    const right = ids.get(b);
+    if (left === undefined || right === undefined || !ids.has(a + b)) {
+      const missing = left === undefined ? a : right === undefined ? b : a + b;
+      throw new WeightsError(`${where}: model.merges[${rank}]: ${shown(missing)} is not in model.vocab`);
+    }
+    const result = ordinary.get(a + b);
+    if (result !== undefined) merges.push({ left, right, rank, result });
+  }
+  return new Merges(merges);
+}
+
+/** How pieces spell text, and whether decoding takes the first space away, from the kinds of decoder in use. */
+function readDecoder(decoder: unknown, where: string): { spelling: "text" | "bytes"; stripSpace: boolean } {
+  let spelling: "text" | "bytes" = "text";
+  let stripSpace = false;
+  for (const part of flatten(decoder, "decoders")) {
+    const replacesSpace = asObject(part.pattern).String === "▁" && part.content === " ";
+    const stripsOne = part.content === " " && part.start === 1 && part.stop === 0;
+    if (part.type === "ByteLevel") spelling = "bytes";
+    else if (part.type === "Metaspace" && (part.replacement ?? "▁") === "▁")
+      stripSpace = prependScheme(part) !== "never";
+    else if (part.type === "Strip" && stripsOne) stripSpace = true;
+    else if (part.type !== "ByteFallback" && part.type !== "Fuse" && !(part.type === "Replace" && replacesSpace)) {
+      throw new WeightsError(
+        `${where}: decoder ${shown(part)} is not supported (supported: ByteLevel, Metaspace, and SentencePiece's Replace, ByteFallback, Fuse, Strip)`,
+      );
+    }
+  }
+  return { spelling, stripSpace };
+}
+
+/** The normalizer and the pre-tokenizer as two functions. */
+function textRules(json: JsonObject, where: string): Pick<TokenizerSpec, "normalize" | "words"> {
+  const parts = flatten(json.pre_tokenizer, "pretokenizers").map((part) => readyForLibrary(part, where));
+  const cutAtSpaces = parts.some((part) => part.type === "Metaspace" && part.split !== false);
+  if (cutAtSpaces && parts.length > 1) {
+    throw new WeightsError(
+      `${where}: pre_tokenizer Metaspace with others in a row is not supported unless "split" is false`,
+    );
+  }
+  const library = makeLibrary(
+    {
+      normalizer: json.normalizer ?? null,
+      pre_tokenizer: parts.length === 0 ? null : { type: "Sequence", pretokenizers: parts },
+    },
+    where,
+  );
+  const { normalizer, pre_tokenizer } = library;
+  return {
+    normalize: (section) => (normalizer ? normalizer.normalize(section) : section),
+    words(text, first) {
+      const words: readonly string[] = pre_tokenizer
+        ? pre_tokenizer.pre_tokenize(text, { section_index: first ? 0 : 1 })
+        : [text];
+      return cutAtSpaces ? words.flatMap((word) => word.split(/(?=▁)/u)) : words;
+    },
+  };
+}
+
+/** The library's tokenizer without a vocabulary: only its normalizer and pre-tokenizer are run. */
+function makeLibrary(parts: JsonObject, where: string): Library {
+  try {
+    const model = { type: "BPE", vocab: {}, merges: [] };
+    return new Library({ ...parts, model, added_tokens: [], post_processor: null, decoder: null }, {});
+  } catch (error) {
+    throw new WeightsError(`${where}: normalizer or pre_tokenizer: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** A pre-tokenizer in the form for which the library does what the reference implementation does. */
+function readyForLibrary(part: JsonObject, where: string): JsonObject {
+  if (part.type === "Metaspace") {
+    if ((part.replacement ?? "▁") !== "▁") {
+      throw new WeightsError(
+        `${where}: pre_tokenizer Metaspace: replacement ${shown(part.replacement)} is not supported`,
+      );
+    }
+    return { ...part, prepend_scheme: prependScheme(part) }; // the library does not read add_prefix_space
+  }
+  if (part.type === "Split") {
+    const behavior = part.behavior;
+    if (behavior === "Isolated") return { ...part, invert: false }; // the same cuts either way
+    if (behavior !== "Removed") {
+      throw new WeightsError(`${where}: pre_tokenizer Split: behavior ${shown(behavior)} is not supported`);
+    }
+  }
+  return part;
+}
+
+/** Metaspace's rule for the first space; files from before it had a name say add_prefix_space. */
+function prependScheme(part: JsonObject): unknown {
+  return part.prepend_scheme ?? (part.add_prefix_space === false ? "never" : "always");
+}
+
+/** The token that the post-processor's template puts in front of a text, or null. */
+function templateStart(postProcessor: unknown): string | null {
+  for (const part of flatten(postProcessor, "processors")) {
+    if (part.type !== "TemplateProcessing" || !Array.isArray(part.single)) continue;
+    const id = asObject(asObject(part.single[0]).SpecialToken).id;
+    if (typeof id === "string") return id;
+  }
+  return null;
+}
+
+/** The parts of a possibly nested "Sequence", in order. Depth is bounded by what JSON.parse accepts. */
+function flatten(value: unknown, listName: string): JsonObject[] {
+  if (!isObject(value)) return [];
+  const inner = value[listName];
+  return value.type === "Sequence" && Array.isArray(inner) ? inner.flatMap((one) => flatten(one, listName)) : [value];
+}
+
+function listOf(value: unknown, name: string, where: string): readonly unknown[] {
+  if (value === undefined || value === null) return [];
+  if (Array.isArray(value)) return value;
+  throw new WeightsError(`${where}: ${name}: expected a list, found ${shown(value)}`);
+}

@@ -65,9 +65,11 @@ const EXPERT_TENSOR = /^block_sparse_moe\.experts\.(0|[1-9]\d{0,5})\.(w[123])\.w
 
 /**
  * The tensor of a name, or null where the model has none.
- * Every matrix has a standard deviation of 1/sqrt(inputs): what goes in normalised comes out normalised. So attention
- * scores and router logits are about standard normal (routing spreads), and each layer adds at most about as much as
- * the embedding holds: the residual grows like the square root of the depth.
+ * Every matrix has a standard deviation of 1/sqrt(inputs): what goes in normalised comes out normalised, so attention
+ * scores and router logits are about standard normal. Each of a layer's two branches then adds at most about a variance
+ * of 1 to the residual; the embedding's 2 L keeps tokens apart to the last layer, and with them their routes. (The same
+ * ratio as GPT-2's initialisation, which instead divides the branches by sqrt(2 L); weights that small would make f16
+ * scales subnormal.)
  */
 export function syntheticTensor(name: string, s: SyntheticSizes): SyntheticTensor | null {
   const matrix = (rows: number, cols: number): SyntheticTensor => ({
@@ -76,7 +78,8 @@ export function syntheticTensor(name: string, s: SyntheticSizes): SyntheticTenso
     mean: 0,
   });
   const norm: SyntheticTensor = { shape: [s.hidden], std: 0.05, mean: 1 };
-  if (name === "model.embed_tokens.weight") return { shape: [s.vocab, s.hidden], std: 1, mean: 0 };
+  if (name === "model.embed_tokens.weight")
+    return { shape: [s.vocab, s.hidden], std: Math.sqrt(2 * s.layers), mean: 0 };
   if (name === "lm_head.weight") return matrix(s.vocab, s.hidden);
   if (name === "model.norm.weight") return norm;
   const [, layer, part] = LAYER_TENSOR.exec(name) ?? [];

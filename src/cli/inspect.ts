@@ -1,0 +1,101 @@
+// `hotset inspect`: what a folder or a safetensors file holds and what running it would take; reads headers only.
+
+import type { Command } from "commander";
+import { WeightsError } from "../errors.ts";
+import { bindMixtral } from "../model/mixtral.ts";
+import { mixtralFootprint, mixtralParameters, parseMixtralConfig } from "../model/mixtral_config.ts";
+import { PRECISIONS, type Precision } from "../tensor/types.ts";
+import { type Describe, type FileReport, type FolderReport, inspectFile, inspectFolder } from "../weights/inspect.ts";
+import { nodeFolderOrFile } from "../weights/node_files.ts";
+
+/** Adds the command to the program. */
+export function addInspect(program: Command): void {
+  program
+    .command("inspect")
+    .description("Say what a weights folder or a safetensors file holds, and the memory that it needs")
+    .argument("<path>", "a weights folder, or one .safetensors file")
+    .option("--json", "one JSON object")
+    .action(async (path: string, options: { json?: true }) => {
+      const report = await inspect(path);
+      const text = report.kind === "file" ? fileText(report) : folderText(report);
+      process.stdout.write(`${options.json ? JSON.stringify(report, null, 2) : text}\n`);
+      if (report.kind === "folder" && report.problem !== null) throw new WeightsError(report.problem);
+    });
+}
+
+/** Reports on a folder or a file. @throws WeightsError if it cannot be read. */
+export async function inspect(path: string): Promise<FolderReport | FileReport> {
+  const { files, file } = await nodeFolderOrFile(path);
+  try {
+    return file === null ? await inspectFolder(files, describeMixtral) : await inspectFile(files, file);
+  } finally {
+    await files.close();
+  }
+}
+
+const describeMixtral: Describe = (raw, where, source) => {
+  const config = parseMixtralConfig(raw, where);
+  bindMixtral(config, source);
+  const footprints = PRECISIONS.map((precision) => [precision, mixtralFootprint(config, precision)] as const);
+  return {
+    config,
+    parameters: mixtralParameters(config),
+    memory: Object.fromEntries(footprints.map(([p, { weights }]) => [p, weights])) as Record<Precision, number>,
+    kvPerPosition: footprints[0]![1].kvPerPosition,
+  };
+};
+
+function folderText(report: FolderReport): string {
+  const rows: [string, string][] = [];
+  if (report.architecture !== null) {
+    const { config, parameters, memory, kvPerPosition } = report.architecture;
+    rows.push(["architecture", fields(config)]);
+    rows.push(["parameters", `${count(parameters.total)} total, ${count(parameters.active)} active per token`]);
+    const sizes = PRECISIONS.map((precision) => `${precision} ${size(memory[precision])}`);
+    rows.push(["memory for weights", sizes.join(", ")]);
+    rows.push(["memory for context", `${size(1024 * kvPerPosition)} per 1,024 positions (f16)`]);
+  }
+  rows.push(["files", `${report.files} safetensors, ${size(report.bytes)}`]);
+  for (const line of dtypeLines(report)) rows.push(["tensors", line]);
+  rows.push(["tokenizer", report.tokenizer ?? "none"]);
+  rows.push(["chat template", report.chatTemplate ?? "none"]);
+  return [report.path, ...rows.map(([name, value]) => `  ${name.padEnd(20)}${value}`)].join("\n");
+}
+
+function fileText(report: FileReport): string {
+  const metadata = Object.entries(report.metadata).map(([key, value]) => `  ${printable(key)}: ${printable(value)}`);
+  return [
+    `${report.path}: ${size(report.bytes)}, ${report.tensors.length} tensors (${dtypeLines(report).join("; ")})`,
+    ...(metadata.length > 0 ? ["metadata", ...metadata, "tensors"] : []),
+    ...report.tensors.map(
+      (t) => `  ${printable(t.name)}  ${t.dtype} [${t.shape.join(", ")}]  ${t.end - t.begin} bytes`,
+    ),
+  ].join("\n");
+}
+
+function dtypeLines({ dtypes }: FolderReport | FileReport): string[] {
+  return dtypes.map((d) => `${d.tensors} ${d.dtype}, ${count(d.elements)} elements, ${size(d.bytes)}`);
+}
+
+function fields(config: object): string {
+  return Object.entries(config)
+    .map(([key, value]) => (key === "model_type" ? String(value) : `${key} ${JSON.stringify(value)}`))
+    .join(", ");
+}
+
+/** A name from a file, without what could steer a terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{C}/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
+}
+
+function count(n: number): string {
+  return n.toLocaleString("en-US");
+}
+
+function size(bytes: number): string {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  let value = bytes;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return unit === 0 ? `${value} bytes` : `${value.toFixed(value < 10 ? 2 : 1)} ${units[unit]}`;
+}

@@ -1,0 +1,150 @@
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, open, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { WeightsError } from "../../src/errors.ts";
+import type { Files } from "../../src/weights/files.ts";
+import { nodeFiles, nodeFolderOrFile } from "../../src/weights/node_files.ts";
+import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";
+import { safetensorsSource } from "../../src/weights/source.ts";
+import { rawFile } from "./memory_files.ts";
+
+let root: string;
+let folder: string;
+let files: Files;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "hotset-files-"));
+  folder = join(root, "model");
+  await mkdir(join(folder, "sub"), { recursive: true });
+  await writeFile(join(root, "outside"), "outside");
+  await writeFile(join(folder, "a.txt"), "0123456789");
+  files = await nodeFiles(folder);
+});
+
+afterAll(async () => {
+  await files.close();
+  await rm(root, { recursive: true });
+});
+
+const readText = async (from: Files, name: string, offset: number, size: number): Promise<string> => {
+  const into = new Uint8Array(size);
+  await from.read(name, offset, into);
+  return new TextDecoder().decode(into);
+};
+
+describe("a folder on disk", () => {
+  it("lists, measures and reads files", async () => {
+    expect(await files.list()).toContain("a.txt");
+    expect(await files.list()).not.toContain("sub");
+    expect(await files.size("a.txt")).toBe(10);
+    expect(await files.size("b.txt")).toBeNull();
+    expect(await readText(files, "a.txt", 3, 4)).toBe("3456");
+    expect(await readText(files, "a.txt", 0, 10)).toBe("0123456789");
+  });
+
+  it("reads into shared memory too", async () => {
+    const into = new Uint8Array(new SharedArrayBuffer(8), 2, 4);
+    await files.read("a.txt", 1, into);
+    expect([...into]).toEqual([49, 50, 51, 52]);
+  });
+
+  it.each(["../outside", "sub/x", "/etc/hostname", "..", ".", "", "sub\\x", "a.txt\0", "C:x"])(
+    "refuses %j, which is not the name of a file in it",
+    async (name) => {
+      await expect(files.size(name)).rejects.toThrow(WeightsError);
+      await expect(files.read(name, 0, new Uint8Array(1))).rejects.toThrow("name of a file in this folder");
+    },
+  );
+
+  it("follows a link to a file elsewhere, as the hub's cache has them", async () => {
+    const snapshot = join(root, "snapshots", "abc");
+    await mkdir(snapshot, { recursive: true });
+    await mkdir(join(root, "blobs"));
+    await writeFile(join(root, "blobs", "0f"), "blob");
+    await symlink("../../blobs/0f", join(snapshot, "model.safetensors"));
+    await symlink("../../blobs/gone", join(snapshot, "gone.safetensors"));
+    const cache = await nodeFiles(snapshot);
+    expect(await readText(cache, "model.safetensors", 0, 4)).toBe("blob");
+    expect(await cache.size("gone.safetensors")).toBeNull();
+    await cache.close();
+  });
+
+  it("says where a file ends before the bytes asked for", async () => {
+    await expect(readText(files, "a.txt", 8, 4)).rejects.toThrow(/a\.txt ends at byte 10; bytes up to 12/);
+    await expect(readText(files, "b.txt", 0, 1)).rejects.toThrow("no such file");
+  });
+
+  it("notices a file cut short after it was opened", async () => {
+    await writeFile(join(folder, "cut"), new Uint8Array(100));
+    await files.read("cut", 0, new Uint8Array(100));
+    await truncate(join(folder, "cut"), 60);
+    await expect(files.read("cut", 50, new Uint8Array(20))).rejects.toThrow(/ends at byte 60/);
+  });
+
+  it("refuses folders and pipes as files, without waiting for them", async () => {
+    execFileSync("mkfifo", [join(folder, "pipe")]);
+    for (const name of ["sub", "pipe"]) {
+      await expect(files.size(name)).rejects.toThrow("expected a file");
+      await expect(files.read(name, 0, new Uint8Array(1))).rejects.toThrow("expected a file");
+    }
+  });
+
+  it("can be closed twice, and after a failed open", async () => {
+    const other = await nodeFiles(folder);
+    await readText(other, "a.txt", 0, 1);
+    await expect(readText(other, "b.txt", 0, 1)).rejects.toThrow(WeightsError);
+    await other.close();
+    await other.close();
+  });
+});
+
+describe("a path given by a person", () => {
+  it.each([
+    ["gone", "found nothing"],
+    ["model/a.txt", "found file"],
+    ["model/a.txt/x", "found nothing"],
+  ])("%s is no folder: %s", async (path, text) => {
+    await expect(nodeFiles(join(root, path))).rejects.toThrow(WeightsError);
+    await expect(nodeFiles(join(root, path))).rejects.toThrow(text);
+  });
+
+  it("may be a file, which is seen alone", async () => {
+    const { files: alone, file } = await nodeFolderOrFile(join(folder, "a.txt"));
+    expect([file, await alone.list()]).toEqual(["a.txt", ["a.txt"]]);
+    expect(await readText(alone, "a.txt", 0, 2)).toBe("01");
+    await alone.close();
+    expect((await nodeFolderOrFile(folder)).file).toBeNull();
+  });
+});
+
+describe("files beyond 2 GiB and 4 GiB", () => {
+  // Sparse: they take no room. One tensor of U8 fills the file up to the one that is read, in its last bytes.
+  it.each([2 ** 31 + 6, 2 ** 32 + 6])("reads the tensor behind byte %d", async (filler) => {
+    const name = `big-${filler}.safetensors`;
+    const header = JSON.stringify({
+      filler: { dtype: "U8", shape: [filler], data_offsets: [0, filler] },
+      last: { dtype: "F32", shape: [2, 2], data_offsets: [filler, filler + 16] },
+    });
+    const start = rawFile(header);
+    const handle = await open(join(folder, name), "w");
+    await handle.write(start);
+    await handle.write(new Uint8Array(Float32Array.of(1, -2, 3.5, 4).buffer), 0, 16, start.length + filler);
+    await handle.close();
+    const source = safetensorsSource(files, [await readSafetensorsHeader(files, name)]);
+    const rows = new Float32Array(2);
+    await source.matrix("last").readRows(1, 1, rows);
+    expect([...rows]).toEqual([3.5, 4]);
+    await rm(join(folder, name));
+  });
+
+  it("names the bytes that are missing when such a file is cut", async () => {
+    const size = 2 ** 32 + 100;
+    const header = rawFile(JSON.stringify({ a: { dtype: "U8", shape: [size], data_offsets: [0, size] } }));
+    await writeFile(join(folder, "cut-big"), header);
+    await truncate(join(folder, "cut-big"), 2 ** 32);
+    await expect(readSafetensorsHeader(files, "cut-big")).rejects.toThrow(`${header.length + 100} are missing`);
+    await rm(join(folder, "cut-big"));
+  });
+});

@@ -1,0 +1,228 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { RequestError } from "../../src/errors.ts";
+import { bindMixtral } from "../../src/model/mixtral.ts";
+import { mixtralParameters, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
+import { packedLayout, packRows } from "../../src/tensor/pack.ts";
+import { type MatrixSource, PRECISIONS } from "../../src/tensor/types.ts";
+import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
+
+const NARROW =
+  "synthetic:mixtral-8x7b?layers=32&hidden_size=128&intermediate_size=192&num_attention_heads=4&num_key_value_heads=2&vocab_size=256";
+
+async function read(matrix: MatrixSource, first = 0, count = matrix.rows): Promise<Float32Array> {
+  const into = new Float32Array(count * matrix.cols);
+  await matrix.readRows(first, count, into);
+  return into;
+}
+
+/** Bit for bit. */
+function same(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  const bytes = (x: ArrayBufferView) => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+  return Buffer.compare(bytes(a), bytes(b)) === 0;
+}
+
+describe("a synthetic URL", () => {
+  // Parameter counts as published with the models ("46.7B", "12.9B active"; "141B", "39B active": rounded here to one decimal).
+  it.each([
+    ["synthetic:mixtral-8x7b", 32, 46.7, 12.9],
+    ["synthetic:mixtral-8x22b", 56, 140.6, 39.2],
+  ])("%s has the model's true shapes", (url, layers, total, active) => {
+    const { config, source } = parseSynthetic(url);
+    const c = parseMixtralConfig(config, url);
+    expect(c.num_hidden_layers).toBe(layers);
+    expect(mixtralParameters(c).total / 1e9).toBeCloseTo(total, 1);
+    expect(mixtralParameters(c).active / 1e9).toBeCloseTo(active, 1);
+    expect([...source.names()].length).toBe(3 + layers * 31);
+    for (const name of source.names()) expect(source.has(name)).toBe(true);
+    bindMixtral(c, source);
+  });
+
+  it("takes layers, seed and sizes", () => {
+    const url = "synthetic:mixtral-8x22b?layers=3&num_local_experts=5&head_dim=64&seed=9&sliding_window=100";
+    const { config, source } = parseSynthetic(url);
+    const c = parseMixtralConfig(config, url);
+    expect([c.num_hidden_layers, c.num_local_experts, c.head_dim, c.sliding_window]).toEqual([3, 5, 64, 100]);
+    bindMixtral(c, source);
+    expect(source.label).toBe(url);
+    expect(source.has("model.layers.3.input_layernorm.weight")).toBe(false);
+    expect(source.has("model.layers.0.block_sparse_moe.experts.5.w1.weight")).toBe(false);
+    expect(() => source.matrix("lm_head")).toThrow("tensor lm_head is missing");
+  });
+
+  it.each([
+    ["synthetic:", "one of mixtral-8x7b, mixtral-8x22b"],
+    ["synthetic:mixtral-9x9b", "one of mixtral-8x7b"],
+    ["synthetic:constructor", "one of mixtral-8x7b"],
+    ["mixtral-8x7b", "expected synthetic:"],
+    ["synthetic:mixtral-8x7b?layer=2", "unknown option layer; there are layers"],
+    ["synthetic:mixtral-8x7b?__proto__=2", "unknown option __proto__"],
+    ["synthetic:mixtral-8x7b?layers=0", "from 1 to 1024"],
+    ["synthetic:mixtral-8x7b?layers=99999999999", "from 1 to 1024"],
+    ["synthetic:mixtral-8x7b?layers=1.5", 'found "1.5"'],
+    ["synthetic:mixtral-8x7b?layers=", 'found ""'],
+    ["synthetic:mixtral-8x7b?layers=2&layers=3", "found two"],
+    ["synthetic:mixtral-8x7b?seed=-1", "from 0"],
+  ])("%s is refused", (url, text) => {
+    expect(() => parseSynthetic(url)).toThrow(RequestError);
+    expect(() => parseSynthetic(url)).toThrow(text);
+  });
+
+  it("is told from a folder", () => {
+    expect([isSynthetic("synthetic:x"), isSynthetic("./synthetic:x"), isSynthetic("models/tales")]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+});
+
+describe("synthetic weights", () => {
+  it("are the same for any range of rows, in any order, in another source of the same seed", async () => {
+    const name = "model.layers.7.block_sparse_moe.experts.3.w2.weight";
+    const whole = await read(parseSynthetic(NARROW).source.matrix(name));
+    const { source } = parseSynthetic(NARROW);
+    await fc.assert(
+      fc.asyncProperty(fc.nat(127), fc.nat(127), fc.nat(127), async (cut, f, c) => {
+        const matrix = source.matrix(name, cut, 128 - cut);
+        const first = f % matrix.rows;
+        const count = Math.min(c, matrix.rows - first);
+        const from = (cut + first) * matrix.cols;
+        const got = await read(matrix, first, count);
+        expect(same(got, whole.subarray(from, from + count * matrix.cols))).toBe(true);
+      }),
+    );
+  });
+
+  it("differ by seed, tensor and row", async () => {
+    const name = "model.layers.0.self_attn.q_proj.weight";
+    const { source } = parseSynthetic(NARROW);
+    const rows = await read(source.matrix(name));
+    const first = rows.slice(0, 128);
+    for (let r = 1; r < 128; r++) expect(same(rows.subarray(r * 128, r * 128 + 128), first)).toBe(false);
+    expect(same(await read(source.matrix(name.replace("q_proj", "k_proj")), 0, 1), first)).toBe(false);
+    expect(same(await read(parseSynthetic(`${NARROW}&seed=2`).source.matrix(name), 0, 1), first)).toBe(false);
+  });
+
+  it("are normal, of the standard deviation that keeps activations level; norms are near one", async () => {
+    const { source } = parseSynthetic("synthetic:mixtral-8x7b");
+    const moments = async (name: string, rows: number) => {
+      const x = await read(source.matrix(name), 0, rows);
+      const mean = x.reduce((a, b) => a + b, 0) / x.length;
+      const moment = (k: number) => x.reduce((a, b) => a + (b - mean) ** k, 0) / x.length;
+      return { mean, std: Math.sqrt(moment(2)), kurtosis: moment(4) / moment(2) ** 2 };
+    };
+    // 2^18 samples: six standard errors of the mean are 0.012 std, of the deviation 0.0083 std, of the kurtosis 0.057.
+    const w1 = await moments("model.layers.0.block_sparse_moe.experts.0.w1.weight", 64);
+    expect(Math.abs(w1.mean * 64)).toBeLessThan(0.012);
+    expect(Math.abs(w1.std * 64 - 1)).toBeLessThan(0.0083);
+    expect(Math.abs(w1.kurtosis - 3)).toBeLessThan(0.057);
+    const norm = await moments("model.layers.0.input_layernorm.weight", 1);
+    expect(Math.abs(norm.mean - 1)).toBeLessThan(0.01);
+    expect(norm.std).toBeLessThan(0.06);
+  });
+
+  const wide = parseSynthetic("synthetic:mixtral-8x7b?layers=1").source;
+  it.each(PRECISIONS)("come packed as %s just as packing the rows would give them", async (precision) => {
+    for (const name of ["self_attn.k_proj", "block_sparse_moe.experts.7.w2"]) {
+      const matrix = wide.matrix(`model.layers.0.${name}.weight`);
+      const layout = packedLayout(precision, 3, matrix.cols);
+      const planes = () => ({
+        quants: new Uint8Array(layout.scaleOffset),
+        scales: new Uint16Array(layout.bytes > layout.scaleOffset ? 3 * layout.groups : 0),
+      });
+      const got = planes();
+      expect(await matrix.readPacked!(precision, 5, 3, got.quants, got.scales)).toBe(true);
+      const want = planes();
+      packRows(precision, await read(matrix, 5, 3), 3, matrix.cols, want);
+      expect(same(got.quants, want.quants) && same(got.scales, want.scales)).toBe(true);
+    }
+  });
+
+  it("are not packed where rows end within a group", async () => {
+    const { source } = parseSynthetic(
+      "synthetic:mixtral-8x7b?layers=1&hidden_size=72&num_attention_heads=4&num_key_value_heads=2",
+    );
+    const matrix = source.matrix("model.layers.0.block_sparse_moe.gate.weight");
+    expect(matrix.cols).toBe(72);
+    expect(await matrix.readPacked!("q8", 0, 1, new Uint8Array(96), new Uint16Array(3))).toBe(false);
+  });
+});
+
+describe("a plain f64 forward pass over 32 layers", () => {
+  it("stays finite and level, and routes to every expert", async () => {
+    const { config, source } = parseSynthetic(NARROW);
+    const c = parseMixtralConfig(config, NARROW);
+    const { hidden_size: D, num_hidden_layers: L, num_local_experts: E, head_dim: Dh } = c;
+    const T = 48;
+    const { embed, layers } = bindMixtral(c, source);
+    const table = await read(embed);
+    const x = Array.from({ length: T }, (_, t) => Float64Array.from(table.subarray(t * D, (t + 1) * D)));
+    const counts = Array.from({ length: L }, () => new Array<number>(E).fill(0));
+    for (const [l, layer] of layers.entries()) {
+      const [n1, qkvW, wo, n2, gate] = await Promise.all(
+        [layer.attnNorm, layer.qkv, layer.wo, layer.ffnNorm, layer.gate].map((m) => read(m)),
+      );
+      const qkv = x.map((row) => times(qkvW!, rmsNorm(row, n1!)));
+      for (let t = T - 1; t >= 0; t--)
+        add(x[t]!, times(wo!, attend(qkv, t, c.num_attention_heads, c.num_key_value_heads, Dh)));
+      const experts = await Promise.all(
+        layer.experts.map(async ({ w1, w2, w3 }) => [await read(w1), await read(w2), await read(w3)] as const),
+      );
+      for (const row of x) {
+        const h = rmsNorm(row, n2!);
+        const logits = times(gate!, h);
+        const top = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]!).slice(0, 2);
+        const p = top.map((e) => Math.exp(logits[e]! - logits[top[0]!]!));
+        const sum = Float64Array.from({ length: D }, () => 0);
+        for (const [i, e] of top.entries()) {
+          counts[l]![e]!++;
+          const [w1, w2, w3] = experts[e]!;
+          const up = times(w3, h);
+          const mid = times(w1, h).map((g, j) => (g / (1 + Math.exp(-g))) * up[j]!);
+          add(
+            sum,
+            times(w2, mid).map((y) => (y * p[i]!) / (p[0]! + p[1]!)),
+          );
+        }
+        add(row, sum);
+      }
+    }
+    const rms = x.map((row) => Math.sqrt(row.reduce((a, b) => a + b * b, 0) / D));
+    // The embedding's 8, and at most 64 branches of 1 beside it.
+    for (const value of rms) expect(value).toBeGreaterThan(7);
+    for (const value of rms) expect(value).toBeLessThan(12);
+    // 96 choices a layer, 12 an expert if evenly spread: none idle, none with half of them.
+    for (const layer of counts) expect(Math.min(...layer)).toBeGreaterThan(0);
+    for (const layer of counts) expect(Math.max(...layer)).toBeLessThan(T / 2 + 1);
+  });
+});
+
+function times(w: Float32Array, x: Float64Array): Float64Array {
+  const y = new Float64Array(w.length / x.length);
+  for (let r = 0; r < y.length; r++) for (let i = 0; i < x.length; i++) y[r]! += w[r * x.length + i]! * x[i]!;
+  return y;
+}
+
+function add(x: Float64Array, y: Float64Array): void {
+  for (let i = 0; i < x.length; i++) x[i]! += y[i]!;
+}
+
+function rmsNorm(x: Float64Array, w: Float32Array): Float64Array {
+  const scale = 1 / Math.sqrt(x.reduce((a, b) => a + b * b, 0) / x.length + 1e-5);
+  return x.map((v, i) => v * scale * w[i]!);
+}
+
+/** Causal attention of position `t`, without RoPE: positions do not matter to what is shown here. */
+function attend(qkv: readonly Float64Array[], t: number, heads: number, kvHeads: number, dh: number): Float64Array {
+  const out = new Float64Array(heads * dh);
+  for (let h = 0; h < heads; h++) {
+    const k = (heads + Math.floor((h * kvHeads) / heads)) * dh;
+    const q = qkv[t]!.subarray(h * dh, (h + 1) * dh);
+    const p = qkv.slice(0, t + 1).map((row) => Math.exp(q.reduce((a, v, i) => a + v * row[k + i]!, 0) / Math.sqrt(dh)));
+    const total = p.reduce((a, b) => a + b, 0);
+    for (let j = 0; j <= t; j++)
+      for (let i = 0; i < dh; i++) out[h * dh + i]! += (p[j]! / total) * qkv[j]![k + kvHeads * dh + i]!;
+  }
+  return out;
+}

@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { HotsetError } from "../errors.ts";
 import { addBench } from "./bench.ts";
 import { addGenerate } from "./generate.ts";
+import { addInspect } from "./inspect.ts";
 import { Interrupted } from "./interrupt.ts";
 
 const FAILED = 1;
@@ -23,6 +24,7 @@ const program = new Command("hotset")
     outputError: (text, write) => write(`hotset: ${oneLine(text.replace(/^error: /, ""))}\n`),
   });
 addGenerate(program);
+addInspect(program);
 addBench(program);
 
 // A closed pipe is the reader's choice (`| head`), not an error; without a listener Node throws.

@@ -19,7 +19,7 @@ function editConfig(folder: string, change: Record<string, unknown>): void {
 
 describe("a damaged folder: exit code 1, one line that names what is wrong", () => {
   it.each<[string, (folder: string) => void, RegExp]>([
-    ["no folder", (folder) => rmSync(join(folder, "."), { recursive: true }), /hotset-test-/],
+    ["no folder", (folder) => rmSync(folder, { recursive: true }), /hotset-test-/],
     ["no config", (folder) => rmSync(join(folder, "config.json")), /config\.json/],
     ["a config that is not JSON", (folder) => writeFileSync(join(folder, "config.json"), "{"), /config\.json/],
     ["another model type", (folder) => editConfig(folder, { model_type: "llama" }), /llama.*mixtral|mixtral.*llama/],

@@ -50,7 +50,7 @@ export function hotset(args: readonly string[], input: string | Uint8Array = "")
 /** A copy of models/tales that a test may damage; removed when the test ends. */
 export function talesCopy(): string {
   const folder = mkdtempSync(join(tmpdir(), "hotset-test-"));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   cpSync(join(root, tales), folder, { recursive: true });
   return folder;
 }

@@ -1,0 +1,83 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { root } from "../support/cli.ts";
+
+const project = mkdtempSync(join(tmpdir(), "hotset-package-"));
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+function execute(cwd: string, command: string, ...args: string[]) {
+  return spawnSync(command, args, { cwd, encoding: "utf8", timeout: 300_000 });
+}
+
+/** The first TypeScript block of README's section "As a library". */
+function libraryExample(): string {
+  const section = /^#+ As a library\s*$([\s\S]*)/m.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1];
+  const example = /^```ts\n([\s\S]*?)^```/m.exec(section ?? "")?.[1];
+  if (example === undefined) throw new Error('README.md: expected a ```ts block under the heading "As a library"');
+  return example;
+}
+
+const registry = execute(root, "npm", "ping", "--fetch-retries=0", "--fetch-timeout=10000").status === 0;
+
+describe.skipIf(!registry)("the packed package in an empty project (needs npm's registry)", () => {
+  let packed: readonly string[] = [];
+
+  beforeAll(() => {
+    const pack = execute(root, "npm", "pack", "--json", "--pack-destination", project);
+    expect(pack.stderr, pack.stderr).not.toMatch(/npm error/);
+    const [made] = JSON.parse(pack.stdout) as [{ filename: string; files: { path: string }[] }];
+    packed = made.files.map((file) => file.path);
+    writeFileSync(join(project, "package.json"), JSON.stringify({ name: "example", type: "module", private: true }));
+    const install = execute(project, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", made.filename);
+    expect(install.status, install.stderr).toBe(0);
+    symlinkSync(join(root, "models"), join(project, "models"));
+  });
+
+  it("holds the code, its types, the small model and the licence, and no tests", () => {
+    expect(packed).toEqual(
+      expect.arrayContaining([
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "package.json",
+        "dist/src/index.js",
+        "dist/src/index.d.ts",
+        "dist/src/cli/main.js",
+        "models/tales/model.safetensors",
+      ]),
+    );
+    expect(packed.filter((path) => /\.test\.|(^|\/)(test|bench)\//.test(path))).toEqual([]);
+  });
+
+  it("runs README's library example as printed, with types", () => {
+    writeFileSync(join(project, "example.ts"), libraryExample());
+    // Node's types from here; everything of hotset's own must come with the package (its .d.ts files are checked too).
+    const types = { types: ["node"], typeRoots: [join(root, "node_modules/@types")] };
+    const compilerOptions = { module: "nodenext", target: "es2023", strict: true, lib: ["es2023", "dom"], ...types };
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["example.ts"] }));
+    const manifest = JSON.parse(readFileSync(join(root, "node_modules/typescript/package.json"), "utf8"));
+    const compile = execute(
+      project,
+      process.execPath,
+      join(root, "node_modules/typescript", manifest.bin.tsc),
+      "-p",
+      ".",
+    );
+    expect(compile.status, compile.stdout).toBe(0);
+    const run = execute(project, process.execPath, "example.js");
+    expect(run.status, run.stderr).toBe(0);
+    expect(run.stdout.length).toBeGreaterThan(20);
+  });
+
+  it("brings the command", () => {
+    expect(readdirSync(join(project, "node_modules/.bin"))).toContain("hotset");
+    const story = ["-p", "Once", "-n", "4", "--backend", "cpu", "--quiet"];
+    const model = join("node_modules", "hotset", "models", "tales");
+    const run = execute(project, "npx", "--no-install", "hotset", "generate", model, ...story);
+    expect(run.status, run.stderr).toBe(0);
+    expect(run.stdout.trim()).not.toBe("");
+  });
+});

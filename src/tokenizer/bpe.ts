@@ -4,6 +4,8 @@ import type { TokenizerSpec } from "./types.ts";
 
 /** Positions of a word must stay below this: rank * POSITIONS + position is exact in a double (ranks < 2^22). */
 const POSITIONS = 2 ** 30;
+const SPACE = "▁";
+const INNER_SPACE = /[^▁]▁/;
 /** Symbols for which scratch is kept between calls. */
 const KEEP = 1 << 16;
 
@@ -17,14 +19,20 @@ export class Bpe {
   private readonly vocabulary: Vocabulary;
   /** Code point -> id of the piece that is this character alone. */
   private readonly characters = new Map<number, number>();
+  /** Whether no merge crosses from a character to a "▁" after it, so that words may be cut there. */
+  private readonly cutsAtSpace: boolean;
   private scratch = new Scratch(256);
 
   constructor(vocabulary: Vocabulary) {
     this.vocabulary = vocabulary;
+    let cutsAtSpace = vocabulary.ordinary.has(SPACE);
     for (const [piece, id] of vocabulary.ordinary) {
+      // A merge across the cut would result in a piece with "▁" after another character.
+      if (cutsAtSpace && INNER_SPACE.test(piece)) cutsAtSpace = false;
       const point = piece.codePointAt(0);
       if (point !== undefined && piece.length === (point > 0xffff ? 2 : 1)) this.characters.set(point, id);
     }
+    this.cutsAtSpace = cutsAtSpace;
   }
 
   /** Appends the ids of `word` to `out`. */
@@ -36,6 +44,16 @@ export class Bpe {
         return;
       }
     }
+    for (let from = 0; from < word.length; ) {
+      let to = this.cutsAtSpace ? word.indexOf(SPACE, from + 1) : -1;
+      while (to > 0 && word[to - 1] === SPACE) to = word.indexOf(SPACE, to + 1);
+      if (to < 0) to = word.length;
+      this.encodePart(word.slice(from, to), out);
+      from = to;
+    }
+  }
+
+  private encodePart(word: string, out: number[]): void {
     const s = this.scratch.capacity >= word.length ? this.scratch : new Scratch(word.length);
     if (s.capacity <= KEEP) this.scratch = s;
     const count = this.read(word, s);

@@ -7,27 +7,43 @@ import { mergesOfVocabulary } from "./merges.ts";
 import type { AddedToken, TokenizerSpec } from "./types.ts";
 
 type Ranks = readonly (string | readonly number[] | undefined)[];
-interface Rules {
-  readonly tokenSplitRegex: RegExp;
-  readonly specialTokensEncoder?: ReadonlyMap<string, number> | undefined;
+interface Encoding {
+  readonly ranks: Ranks;
+  readonly split: RegExp;
+  /** Control tokens as tiktoken has them (openai_public.py); gpt-tokenizer adds some of its own to the first two. */
+  readonly special: ReadonlyMap<string, number>;
+  readonly eos: string;
 }
 
 /** Each encoding is a module of megabytes, loaded only when a checkpoint names it. */
-const ENCODINGS: Readonly<Record<string, () => Promise<{ ranks: Ranks; rules: Rules; eos: string }>>> = {
+const ENCODINGS: Readonly<Record<string, () => Promise<Encoding>>> = {
   cl100k_base: async () => {
     const ranks = (await import("gpt-tokenizer/bpeRanks/cl100k_base")).default;
     const { Cl100KBase } = await import("gpt-tokenizer/encodingParams/cl100k_base");
-    return { ranks, rules: Cl100KBase(ranks), eos: "<|endoftext|>" };
+    const special = new Map([
+      ["<|endoftext|>", 100257],
+      ["<|fim_prefix|>", 100258],
+      ["<|fim_middle|>", 100259],
+      ["<|fim_suffix|>", 100260],
+      ["<|endofprompt|>", 100276],
+    ]);
+    return { ranks, split: Cl100KBase(ranks).tokenSplitRegex, special, eos: "<|endoftext|>" };
   },
   o200k_base: async () => {
     const ranks = (await import("gpt-tokenizer/bpeRanks/o200k_base")).default;
     const { O200KBase } = await import("gpt-tokenizer/encodingParams/o200k_base");
-    return { ranks, rules: O200KBase(ranks), eos: "<|endoftext|>" };
+    const special = new Map([
+      ["<|endoftext|>", 199999],
+      ["<|endofprompt|>", 200018],
+    ]);
+    return { ranks, split: O200KBase(ranks).tokenSplitRegex, special, eos: "<|endoftext|>" };
   },
   o200k_harmony: async () => {
     const ranks = (await import("gpt-tokenizer/bpeRanks/o200k_base")).default;
     const { O200KHarmony } = await import("gpt-tokenizer/encodingParams/o200k_harmony");
-    return { ranks, rules: O200KHarmony(ranks), eos: "<|return|>" };
+    const rules = O200KHarmony(ranks);
+    const special = rules.specialTokensEncoder ?? new Map<string, number>();
+    return { ranks, split: rules.tokenSplitRegex, special, eos: "<|return|>" };
   },
 };
 
@@ -65,7 +81,7 @@ export async function tiktokenSpec(name: string, config: FolderConfig, where: st
       `${where}: tiktoken encoding "${name}" is not supported (supported: ${Object.keys(ENCODINGS).join(", ")})`,
     );
   }
-  const { ranks, rules, eos } = await load();
+  const { ranks, split: rule, special, eos } = await load();
   const utf8 = new TextEncoder();
   const pieces: (string | undefined)[] = [];
   const ordinary = new Map<string, number>();
@@ -76,18 +92,15 @@ export async function tiktokenSpec(name: string, config: FolderConfig, where: st
     ordinary.set(piece, id);
   });
   const added: AddedToken[] = [];
-  for (const [content, id] of rules.specialTokensEncoder ?? []) {
+  for (const [content, id] of special) {
     added.push({ id, content, match: content, special: true, normalized: false, lstrip: false, rstrip: false });
     pieces[id] ??= content;
   }
   // tiktoken's \s is Unicode's White_Space; JavaScript's has U+FEFF in it and lacks U+0085.
-  const source = rules.tokenSplitRegex.source
-    .replaceAll("\\s", "\\p{White_Space}")
-    .replaceAll("\\S", "\\P{White_Space}");
+  const source = rule.source.replaceAll("\\s", "\\p{White_Space}").replaceAll("\\S", "\\P{White_Space}");
   const split = new RegExp(source, "gu");
-  const idOf = (token: string): number | null => rules.specialTokensEncoder?.get(token) ?? null;
-  const bosId = config.bosToken === null ? null : idOf(config.bosToken);
-  const eosId = idOf(config.eosToken ?? eos);
+  const bosId = special.get(config.bosToken ?? "") ?? null;
+  const eosId = special.get(config.eosToken ?? eos) ?? null;
   return {
     pieces,
     added,

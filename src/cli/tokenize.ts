@@ -1,0 +1,78 @@
+// `hotset tokenize`: text to token ids and back with a folder's tokenizer; no weights are read.
+
+import type { Command } from "commander";
+import { loadTokenizer } from "../index.ts";
+import { interruptible } from "./interrupt.ts";
+import { print } from "./output.ts";
+import { promptFromStdin } from "./prompt.ts";
+import { integer } from "./values.ts";
+
+interface TokenizeFlags {
+  readonly ids?: true;
+  readonly decode?: readonly number[];
+  /** False with --no-bos; commander's default is true. */
+  readonly bos: boolean;
+  readonly special?: true;
+  readonly json?: true;
+}
+
+/** What --json prints. */
+export interface TokenizeReport {
+  readonly ids: readonly number[];
+  /** Each id's piece as the tokenizer's file spells it; null for an unused id. */
+  readonly pieces: readonly (string | null)[];
+  /** With --decode: the text of the ids. */
+  readonly text?: string;
+}
+
+/** Adds the command to the program. */
+export function addTokenize(program: Command): void {
+  program
+    .command("tokenize")
+    .description("Show the tokens of a text, or the text of tokens")
+    .argument("<folder>", "a folder with tokenizer files")
+    .argument("[text]", "the text; stdin if omitted")
+    .option("--ids", "print ids only, on one line")
+    .option("--decode <ids...>", "the other way: token ids to text", idList)
+    .option("--no-bos", "do not put BOS in front")
+    .option("--special", 'read control tokens such as "</s>" in the text, show them in decoded text')
+    .option("--json", "print one JSON object: ids, pieces, and text with --decode")
+    .action(async (folder: string, text: string | undefined, flags: TokenizeFlags) => {
+      await interruptible(async (signal) => {
+        const tokenizer = await loadTokenizer(folder);
+        const special = flags.special ?? false;
+        let report: TokenizeReport;
+        if (flags.decode) {
+          const ids = flags.decode;
+          const text = tokenizer.decode(ids, { skipSpecialTokens: !special });
+          report = { ids, pieces: ids.map((id) => tokenizer.idToPiece(id)), text };
+        } else {
+          const input = text ?? (await promptFromStdin(signal));
+          const ids = tokenizer.encode(input, { specialTokens: special, ...(flags.bos ? {} : { addBos: false }) });
+          report = { ids, pieces: ids.map((id) => tokenizer.idToPiece(id)) };
+        }
+        await print(`${format(report, flags)}\n`, signal);
+      });
+    });
+}
+
+function format(report: TokenizeReport, flags: TokenizeFlags): string {
+  if (flags.json) return JSON.stringify(report);
+  if (flags.ids) return report.ids.join(" ");
+  if (report.text !== undefined) return report.text;
+  // As JSON: a piece may hold line ends and terminal controls.
+  return report.ids.map((id, i) => `${id}\t${JSON.stringify(report.pieces[i])}`).join("\n");
+}
+
+const id = integer(0, 2 ** 31 - 1);
+
+/** Ids apart by commas or spaces, in one argument or in several. */
+function idList(text: string, before: readonly number[] = []): readonly number[] {
+  return [
+    ...before,
+    ...text
+      .split(/[\s,]+/)
+      .filter((part) => part !== "")
+      .map(id),
+  ];
+}

@@ -8,6 +8,7 @@ import { addBench } from "./bench.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { Interrupted } from "./interrupt.ts";
+import { addTokenize } from "./tokenize.ts";
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
@@ -25,6 +26,7 @@ const program = new Command("hotset")
   });
 addGenerate(program);
 addInspect(program);
+addTokenize(program);
 addBench(program);
 
 // A closed pipe is the reader's choice (`| head`), not an error; without a listener Node throws.

@@ -96,7 +96,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 
 async function contents(files: Files): Promise<string> {
   const names = [...(await files.list())].sort();
-  return names.length === 0 ? "the folder is empty" : `the folder holds ${enumerate(names)}`;
+  return names.length === 0 ? "no files are listed" : `the folder holds ${enumerate(names)}`;
 }
 
 function enumerate(names: readonly string[]): string {

@@ -7,7 +7,6 @@
 const MAX_DEPTH = 127;
 const MAX_U64 = 2n ** 64n - 1n;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const SPACE = /[ \t\n\r]*/y;
 const ESCAPES: Readonly<Record<string, string>> = {
   '"': '"',
   "\\": "\\",
@@ -39,9 +38,7 @@ export class JsonReader {
 
   /** The first character of the next value, without reading it; "" at the end. */
   peek(): string {
-    SPACE.lastIndex = this.at;
-    SPACE.test(this.text);
-    this.at = SPACE.lastIndex;
+    for (let c = this.text[this.at]; c === " " || c === "\n" || c === "\r" || c === "\t"; ) c = this.text[++this.at];
     return this.text[this.at] ?? "";
   }
 
@@ -81,12 +78,14 @@ export class JsonReader {
     return out + this.text.slice(from, this.at++);
   }
 
-  /** A whole number in 0 .. 2^64 - 1, written without fraction, exponent or sign. */
-  unsigned(what: string): bigint {
+  /** A whole number in 0 .. 2^64 - 1, written without fraction, exponent or sign; a bigint only where it must be. */
+  unsigned(what: string): number | bigint {
     const start = this.at;
     const text = this.number(what);
-    if (/^[0-9]+$/.test(text) && (text.length < 20 || BigInt(text) <= MAX_U64)) return BigInt(text);
-    throw new JsonError(`expected ${what}, found ${clip(text)}`, start);
+    if (/^[0-9]{1,15}$/.test(text)) return Number(text);
+    const value = /^[0-9]{16,20}$/.test(text) ? BigInt(text) : MAX_U64 + 1n;
+    if (value > MAX_U64) throw new JsonError(`expected ${what}, found ${clip(text)}`, start);
+    return value > Number.MAX_SAFE_INTEGER ? value : Number(value);
   }
 
   null(what: string): void {

@@ -66,7 +66,7 @@ const MAX_U64 = 2n ** 64n - 1n;
 /** What the header says of a tensor, before anything is believed. Offsets count from the data. */
 interface Claim {
   readonly dtype: string;
-  readonly shape: readonly bigint[];
+  readonly shape: readonly (number | bigint)[];
   readonly begin: number;
   readonly end: number;
 }
@@ -138,7 +138,7 @@ function parseHeader(text: string, where: string): { claims: Map<string, Claim>;
 
 function readClaim(json: JsonReader): Claim {
   let dtype: string | undefined;
-  let shape: bigint[] | undefined;
+  let shape: (number | bigint)[] | undefined;
   let offsets: number[] | undefined;
   const fields: Readonly<Record<string, () => void>> = {
     dtype: () => {
@@ -147,7 +147,7 @@ function readClaim(json: JsonReader): Claim {
     },
     shape: () => {
       if (shape !== undefined) json.fail("shape only once");
-      const sizes: bigint[] = [];
+      const sizes: (number | bigint)[] = [];
       json.array("shape as an array of sizes", () => sizes.push(json.unsigned("a size (whole number)")));
       shape = sizes;
     },
@@ -204,11 +204,11 @@ function locate(claims: Map<string, Claim>, data: number, size: number, where: s
       );
     const bits = bitsOf(claim);
     if (bits === null) throw new WeightsError(`${tensor} [${claim.shape.join(", ")}] is larger than 2^64 bits`);
-    if (bits % 8n !== 0n)
+    if (bits % 8 !== 0)
       throw new WeightsError(`${tensor}: ${claim.dtype} [${claim.shape.join(", ")}] does not fill whole bytes`);
-    if (bits / 8n !== BigInt(claim.end - claim.begin))
+    if (bits / 8 !== claim.end - claim.begin)
       throw new WeightsError(
-        `${tensor}: ${claim.dtype} [${claim.shape.join(", ")}] needs ${bits / 8n} bytes, the header gives it ${claim.end - claim.begin} (from byte ${data + claim.begin})`,
+        `${tensor}: ${claim.dtype} [${claim.shape.join(", ")}] needs ${bits / 8} bytes, the header gives it ${claim.end - claim.begin} (from byte ${data + claim.begin})`,
       );
     tensors.set(name, {
       dtype: claim.dtype,
@@ -227,12 +227,18 @@ function locate(claims: Map<string, Claim>, data: number, size: number, where: s
   return tensors;
 }
 
-/** Bits of a tensor, or null where a product of sizes, taken in order, leaves 64 bits. */
-function bitsOf(claim: Claim): bigint | null {
-  let product = 1n;
-  for (const factor of [...claim.shape, BigInt(DTYPE_BITS.get(claim.dtype)!)]) {
-    product *= factor;
+/**
+ * Bits of a tensor, or null where a product of sizes, taken in order, leaves 64 bits. Rounded beyond 2^53, where no
+ * file can follow.
+ */
+function bitsOf(claim: Claim): number | null {
+  const factors = [...claim.shape, DTYPE_BITS.get(claim.dtype)!];
+  let product: number | bigint = 1;
+  for (const factor of factors) {
+    if (typeof product === "number" && typeof factor === "number" && product * factor <= Number.MAX_SAFE_INTEGER)
+      product *= factor;
+    else product = BigInt(product) * BigInt(factor);
     if (product > MAX_U64) return null;
   }
-  return product;
+  return Number(product);
 }

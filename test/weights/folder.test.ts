@@ -52,7 +52,7 @@ describe("a folder of weights", () => {
   const { s1: _1, s2: _2, ...noShards } = sharded;
   it.each([
     ["no config.json", noConfig, "config.json is missing; the folder holds generation_config.json"],
-    ["an empty folder", {}, "the folder is empty"],
+    ["an empty folder", {}, "config.json is missing; no files are listed"],
     ["a config.json that is no JSON", { ...sharded, "config.json": "{" }, "config.json is not valid JSON"],
     [
       "a config.json that is no UTF-8",

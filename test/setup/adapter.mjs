@@ -11,17 +11,17 @@ const APT_SOURCES = "/etc/apt/sources.list.d";
 
 // In a process of its own: a Vulkan driver that crashes must not take the tests with it.
 const PROBE = `
-  const { create } = await import("webgpu");
+  const { create } = await import("webgpu").catch(() => process.exit(2));
   const gpu = create([]);
-  const adapter = await gpu.requestAdapter();
-  process.exit(adapter ? 0 : 1);
+  process.exit((await gpu.requestAdapter()) ? 0 : 1);
 `;
 
-/** Whether Dawn finds an adapter, SwiftShader of an installed Chromium included. */
-function hasAdapter() {
+/** What Dawn finds, SwiftShader of an installed Chromium included: "adapter", "none", or "no package". */
+function probe() {
   const env = existsSync(SWIFTSHADER) ? { ...process.env, VK_ADD_DRIVER_FILES: SWIFTSHADER } : process.env;
   const options = { env, cwd: new URL("../../", import.meta.url), stdio: "ignore", timeout: 60_000 };
-  return spawnSync(process.execPath, ["--input-type=module", "-e", PROBE], options).status === 0;
+  const { status } = spawnSync(process.execPath, ["--input-type=module", "-e", PROBE], options);
+  return status === 0 ? "adapter" : status === 2 ? "no package" : "none";
 }
 
 /** "bookworm" on Debian 12; null on anything that is not Debian. */
@@ -74,19 +74,22 @@ function installSoftwareAdapters(codename) {
   if (!apt(...install, ...from, "mesa-vulkan-drivers")) console.error("setup: could not install mesa-vulkan-drivers");
 }
 
-/** Installs software adapters where Dawn finds no adapter at all and this is Debian, as root; says what it could not do. */
+/** Where Dawn finds no adapter at all: installs software ones on Debian as root, else says how to get one. */
 export function ensureAdapter() {
-  if (hasAdapter()) return;
+  let found = probe();
   const codename = debianCodename();
-  if (codename !== null && process.getuid?.() === 0) {
+  if (found === "none" && codename !== null && process.getuid?.() === 0) {
     console.error("setup: no WebGPU adapter; installing software ones (libvulkan1, chromium, mesa-vulkan-drivers)");
     installSoftwareAdapters(codename);
-    if (hasAdapter()) return;
+    found = probe();
   }
+  if (found === "adapter") return;
   const remedy =
-    codename === null
-      ? "install a Vulkan driver (Mesa's lavapipe computes on the CPU: package mesa-vulkan-drivers on most systems)"
-      : "run `npm test` once as root, or install libvulkan1, chromium and mesa-vulkan-drivers (on Debian 12 the last from bookworm-backports)";
+    found === "no package"
+      ? "install the npm package webgpu (an optional dependency; it has no binary for every platform)"
+      : codename === null
+        ? "install a Vulkan driver (Mesa's lavapipe computes on the CPU: package mesa-vulkan-drivers on most systems)"
+        : "run `npm test` once as root, or install libvulkan1, chromium and mesa-vulkan-drivers (on Debian 12 the last from bookworm-backports)";
   console.error(
     `setup: there is no WebGPU adapter, so the tests that need one will be skipped; to run them, ${remedy}`,
   );

@@ -3,8 +3,11 @@
 import { writeFileSync } from "node:fs";
 import type { Reporter, SerializedError, TestCase, TestModule, TestSuite } from "vitest/node";
 
-/** Where .ci/run finds the plain line. */
+/** What .ci/run reads: how many tests passed on WebGPU adapters, and the plain line. */
 const SUMMARY_FILE = new URL("../../dist/test-summary.txt", import.meta.url);
+
+/** Tests on an adapter have its name after this word (test/support/backends.ts). */
+const ON_ADAPTER = /\bwebgpu (?!\(no adapter)/;
 
 export default class Summary implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): void {
@@ -16,8 +19,10 @@ export default class Summary implements Reporter {
     for (const module of modules) {
       for (const name of skipped(module)) console.log(`skipped: ${module.relativeModuleId} > ${name}`);
     }
+    const onAdapter = tests.filter((test) => test.result().state === "passed" && ON_ADAPTER.test(test.fullName)).length;
+    console.log(`${onAdapter} of the passed tests ran on WebGPU adapters`);
     console.log(line);
-    writeFileSync(SUMMARY_FILE, `${line}\n`);
+    writeFileSync(SUMMARY_FILE, `${onAdapter} on WebGPU adapters\n${line}\n`);
   }
 }
 

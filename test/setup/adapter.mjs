@@ -51,7 +51,7 @@ function aptSources() {
 /** Adds bookworm's backports from the mirror that this machine uses for the rest of Debian. */
 function addBackports() {
   const texts = aptSources();
-  if (texts.some((text) => /^[^#]*bookworm-backports/m.test(text))) return true;
+  if (texts.some((text) => /^[^#\n]*bookworm-backports/m.test(text))) return true;
   const mirror = texts
     .map(
       (text) => /^URIs:\s*(\S+\/debian\/?)\s*$/m.exec(text) ?? /^deb\s+(?:\[.*?\]\s+)?(\S+\/debian\/?)\s/m.exec(text),

@@ -1,0 +1,25 @@
+// Residual: x += y
+//
+//   x [T, D] f32   y [T, D] f32   ->   x
+//
+// grid ceil(T * D / 4 / 64): an invocation adds four columns.
+#import "lib/step.wgsl"
+#import "lib/grid.wgsl"
+
+override VECTORS: u32; // vec4f a row, padding included
+
+@group(0) @binding(0) var<uniform> count: Count;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read> y: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = group_index(group, groups) * 64 + lane;
+  if (i < count.n * VECTORS) {
+    x[i] += y[i];
+  }
+}

@@ -1,0 +1,40 @@
+// KV append: writes every token's k and v to its place in the sequence's blocks
+//
+//   qkv [T, (H + 2 Hkv) Dh] f32   ->   keys, values [block, position in block, Hkv, Dh], f16 or f32
+//
+// grid ceil(T * Hkv * Dh / 2 / 64): an invocation writes two neighbouring dimensions of one head's k and of its v.
+#import "lib/kv.wgsl"
+#import "lib/paged.wgsl"
+#import "lib/step.wgsl"
+#import "lib/grid.wgsl"
+
+override HEADS: u32; // H
+override STRIDE: u32; // floats a row of qkv
+
+@group(0) @binding(0) var<uniform> count: Count;
+@group(0) @binding(1) var<storage, read> tokens: array<Token>;
+@group(0) @binding(2) var<storage, read> blocks: array<u32>;
+@group(0) @binding(3) var<storage, read> qkv: array<f32>;
+@group(0) @binding(4) var<storage, read_write> keys: array<KvPair>;
+@group(0) @binding(5) var<storage, read_write> values: array<KvPair>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = group_index(group, groups) * 64 + lane;
+  let t = index / (KV_HEADS * PAIRS);
+  if (t >= count.n) {
+    return;
+  }
+  let head = index / PAIRS % KV_HEADS;
+  let i = index % PAIRS;
+  let token = tokens[t];
+  let to = kv_at(token.table, token.position, head) + i;
+  let k = t * STRIDE + ((HEADS + head) * PAIRS + i) * 2;
+  let v = k + KV_HEADS * PAIRS * 2;
+  keys[to] = kv_pack(vec2f(qkv[k], qkv[k + 1]));
+  values[to] = kv_pack(vec2f(qkv[v], qkv[v + 1]));
+}

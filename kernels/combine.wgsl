@@ -1,0 +1,33 @@
+// Weighted sum over a token's experts, in the order of its choices: y[t,:] = Σ_k weights[t,k] x[t K + k,:]
+//
+//   x [T K, D] f32   weights [T, K] f32   ->   y [T, D] f32
+//
+// grid ceil(T * D / 4 / 64): an invocation makes four columns of one token.
+#import "lib/step.wgsl"
+#import "lib/grid.wgsl"
+
+override K: u32;
+override VECTORS: u32; // vec4f a row, padding included
+
+@group(0) @binding(0) var<uniform> count: Count;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read> weights: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = group_index(group, groups) * 64 + lane;
+  let t = i / VECTORS;
+  if (t >= count.n) {
+    return;
+  }
+  var sum = vec4f();
+  for (var k = 0u; k < K; k++) {
+    sum += weights[t * K + k] * x[(t * K + k) * VECTORS + i % VECTORS];
+  }
+  y[i] = sum;
+}

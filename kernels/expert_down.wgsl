@@ -1,0 +1,45 @@
+// Expert down for many tokens: y[s,d] = w2[d,:] · x[s,:], expert = ids[s]
+//
+//   w [E, D, F] packed   x [T K, F] f32   starts, sorted: slots by expert (group.wgsl)   ->   y [T K, D] f32
+//
+// grid (ceil(rows of the part / 64), tiles): a workgroup makes 32 slots of one expert by 64 rows. The tiles of all
+// experts are at most ceil(T K / 32) + E; surplus workgroups, and those whose expert is not in the part, do nothing.
+#import "lib/weights.wgsl"
+#import "lib/tile.wgsl"
+#import "lib/expert_tile.wgsl"
+#import "lib/grid.wgsl"
+
+override Y_STRIDE: u32; // floats a row of y
+
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> starts: array<u32>;
+@group(0) @binding(4) var<storage, read> sorted: array<u32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(TILE_THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) i: u32,
+) {
+  let row = group_index(group, groups) * TILE_W;
+  let tile = expert_tile(group.z);
+  let expert = tile.expert - part.first_expert; // wraps to a large number below the part
+  if (row >= part.rows || tile.count == 0 || expert >= part.experts) {
+    return;
+  }
+  let x0 = sorted[tile.first + min(i / 8, tile.count - 1)] * GROUPS * 8;
+  let x1 = sorted[tile.first + min(i / 8 + 16, tile.count - 1)] * GROUPS * 8;
+  let w0 = min(row + i / 4, part.rows - 1);
+  let w1 = min(row + i / 4 + 32, part.rows - 1);
+  var sum = tile_product(x0, x1, expert, w0, w1, i);
+  for (var a = 0u; a < 4; a++) {
+    let m = i / 16 + 8 * a;
+    for (var b = 0u; b < 4; b++) {
+      let n = row + i % 16 + 16 * b;
+      if (m < tile.count && n < part.rows) {
+        y[sorted[tile.first + m] * Y_STRIDE + part.first_row + n] = sum[a][b];
+      }
+    }
+  }
+}

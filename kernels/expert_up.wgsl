@@ -1,0 +1,48 @@
+// Expert gate and up for many tokens: y[s,f] = silu(w1[f,:] · x[t,:]) * (w3[f,:] · x[t,:]), s = t K + k, expert = ids[s]
+//
+//   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32   starts, sorted: slots by expert (group.wgsl)
+//   ->   y [T K, F] f32
+//
+// grid (ceil(rows of the part / 64), tiles): a workgroup makes 32 slots of one expert by 32 outputs. The tiles of all
+// experts are at most ceil(T K / 32) + E; surplus workgroups, and those whose expert is not in the part, do nothing.
+#import "lib/weights.wgsl"
+#import "lib/tile.wgsl"
+#import "lib/expert_tile.wgsl"
+#import "lib/silu.wgsl"
+#import "lib/grid.wgsl"
+
+override K: u32;
+override Y_STRIDE: u32; // floats a row of y
+
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> starts: array<u32>;
+@group(0) @binding(4) var<storage, read> sorted: array<u32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(TILE_THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) i: u32,
+) {
+  let row = group_index(group, groups) * TILE_W;
+  let tile = expert_tile(group.z);
+  let expert = tile.expert - part.first_expert; // wraps to a large number below the part
+  if (row >= part.rows || tile.count == 0 || expert >= part.experts) {
+    return;
+  }
+  let x0 = sorted[tile.first + min(i / 8, tile.count - 1)] / K * GROUPS * 8;
+  let x1 = sorted[tile.first + min(i / 8 + 16, tile.count - 1)] / K * GROUPS * 8;
+  // Tile rows 0..31 take the w1 rows and 32..63 the w3 rows, so that an invocation ends with both of its outputs.
+  let w0 = min(row + i / 4 * 2, part.rows - 2);
+  var sum = tile_product(x0, x1, expert, w0, w0 + 1, i);
+  for (var a = 0u; a < 4; a++) {
+    let m = i / 16 + 8 * a;
+    for (var b = 0u; b < 2; b++) {
+      let f = row / 2 + i % 16 + 16 * b;
+      if (m < tile.count && f < part.rows / 2) {
+        y[sorted[tile.first + m] * Y_STRIDE + part.first_row / 2 + f] = silu(sum[a][b]) * sum[a][b + 2];
+      }
+    }
+  }
+}

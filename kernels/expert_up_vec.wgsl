@@ -1,0 +1,32 @@
+// Expert gate and up for few tokens: y[s,f] = silu(w1[f,:] · x[t,:]) * (w3[f,:] · x[t,:]), s = t K + k, expert = ids[s]
+//
+//   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32   ids [T K]   ->   y [T K, F] f32
+//
+// grid (ceil(rows of the part / 4), T K): a workgroup makes two outputs of one slot, or nothing if the part lacks its expert.
+#import "lib/weights.wgsl"
+#import "lib/reduce.wgsl"
+#import "lib/dot.wgsl"
+#import "lib/silu.wgsl"
+#import "lib/grid.wgsl"
+
+override K: u32;
+override Y_STRIDE: u32; // floats a row of y
+override THREADS: u32;
+
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> ids: array<u32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
+  let row = group_index(group, groups) * 4;
+  let slot = group.z;
+  let expert = ids[slot] - part.first_expert; // wraps to a large number below the part
+  if (row >= part.rows || expert >= part.experts) {
+    return;
+  }
+  let sum = dot4(expert, row, slot / K * GROUPS * 8, lane);
+  if (lane.index < min(2, (part.rows - row) / 2)) {
+    y[slot * Y_STRIDE + (part.first_row + row) / 2 + lane.index] = silu(sum[lane.index * 2]) * sum[lane.index * 2 + 1];
+  }
+}

@@ -1,0 +1,42 @@
+// Sums and maxima over a workgroup of THREADS invocations: one subgroup operation, then one value a subgroup.
+// Right for any subgroup size: subgroup_id tells which slot is ours, num_subgroups how many there are.
+enable subgroups;
+requires subgroup_id;
+
+struct Lane {
+  @builtin(local_invocation_index) index: u32,
+  @builtin(subgroup_id) subgroup: u32,
+  @builtin(num_subgroups) subgroups: u32,
+}
+
+var<workgroup> partial: array<vec4f, THREADS>;
+
+// Every invocation gets the sum. Contains barriers: call it in uniform control flow.
+fn workgroup_sum(value: vec4f, lane: Lane) -> vec4f {
+  let own = subgroupAdd(value);
+  if (subgroupElect()) {
+    partial[lane.subgroup] = own;
+  }
+  workgroupBarrier();
+  var sum = partial[0];
+  for (var i = 1u; i < lane.subgroups; i++) {
+    sum += partial[i];
+  }
+  workgroupBarrier(); // the next call overwrites what the slowest invocation still reads
+  return sum;
+}
+
+// Every invocation gets the maximum. Contains barriers: call it in uniform control flow.
+fn workgroup_max(value: f32, lane: Lane) -> f32 {
+  let own = subgroupMax(value);
+  if (subgroupElect()) {
+    partial[lane.subgroup].x = own;
+  }
+  workgroupBarrier();
+  var top = partial[0].x;
+  for (var i = 1u; i < lane.subgroups; i++) {
+    top = max(top, partial[i].x);
+  }
+  workgroupBarrier();
+  return top;
+}

@@ -1,0 +1,36 @@
+// RMSNorm: y[t,:] = x[t,:] / sqrt(mean(x[t,:]²) + eps) * w
+//
+//   x [T, D] f32   w [D] f32   ->   y [T, D] f32
+//
+// grid T: a workgroup owns a row; invocations stride over its columns four at a time. Padding is zero and stays zero.
+#import "lib/reduce.wgsl"
+#import "lib/step.wgsl"
+#import "lib/grid.wgsl"
+
+override D: u32;
+override EPS: f32;
+override VECTORS: u32; // vec4f a row, padding included
+override THREADS: u32;
+
+@group(0) @binding(0) var<uniform> count: Count;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read> w: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
+  let t = group_index(group, groups);
+  if (t >= count.n) {
+    return;
+  }
+  var squares = vec4f();
+  for (var c = lane.index; c < VECTORS; c += THREADS) {
+    let v = x[t * VECTORS + c];
+    squares += v * v;
+  }
+  let sum = workgroup_sum(squares, lane);
+  let scale = 1 / sqrt((sum.x + sum.y + sum.z + sum.w) / f32(D) + EPS);
+  for (var c = lane.index; c < VECTORS; c += THREADS) {
+    y[t * VECTORS + c] = x[t * VECTORS + c] * scale * w[c];
+  }
+}

@@ -1,0 +1,36 @@
+// Rotary position embedding, in place on q and k: the two halves of a head, (i, i + Dh / 2), turn by position * theta^(-2i/Dh)
+//
+//   qkv [T, (H + 2 Hkv) Dh] f32   angles [T, Dh / 2] (cos, sin) f32, from the host: WGSL's cos is poor at large angles
+//
+// grid ceil(T * (H + Hkv) * Dh / 2 / 64): an invocation turns one pair.
+#import "lib/step.wgsl"
+#import "lib/grid.wgsl"
+
+override TURNED: u32; // H + Hkv, the heads of q and k
+override PAIRS: u32; // Dh / 2
+override STRIDE: u32; // floats a row of qkv
+
+@group(0) @binding(0) var<uniform> count: Count;
+@group(0) @binding(1) var<storage, read> angles: array<vec2f>;
+@group(0) @binding(2) var<storage, read_write> qkv: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = group_index(group, groups) * 64 + lane;
+  let t = index / (TURNED * PAIRS);
+  if (t >= count.n) {
+    return;
+  }
+  let head = index / PAIRS % TURNED;
+  let i = index % PAIRS;
+  let turn = angles[t * PAIRS + i];
+  let at = t * STRIDE + head * PAIRS * 2 + i;
+  let a = qkv[at];
+  let b = qkv[at + PAIRS];
+  qkv[at] = a * turn.x - b * turn.y;
+  qkv[at + PAIRS] = b * turn.x + a * turn.y;
+}

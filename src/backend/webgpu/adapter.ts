@@ -1,0 +1,45 @@
+// Choosing and describing a WebGPU adapter, and opening its device with all that it can give.
+
+import { DeviceError } from "../../errors.ts";
+
+export interface AdapterInfo {
+  readonly name: string;
+  /** Computed on the CPU. */
+  readonly software: boolean;
+}
+
+/** Name of an adapter as a person knows it, and whether it is a software one. */
+export function describeAdapter(adapter: GPUAdapter): AdapterInfo {
+  const { description, device, architecture, vendor, isFallbackAdapter } = adapter.info;
+  const name = description || [vendor, architecture, device].filter(Boolean).join(" ") || "unknown adapter";
+  const words = [description, device, architecture, vendor].join(" ");
+  return { name, software: isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(words) };
+}
+
+/** Whether the kernels' subgroup forms can run: the feature, and subgroup_id, which tells subgroups apart. */
+export function hasSubgroups(gpu: GPU, adapter: GPUAdapter): boolean {
+  return adapter.features.has("subgroups") && gpu.wgslLanguageFeatures.has("subgroup_id");
+}
+
+/** @throws DeviceError if there is none */
+export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter) return adapter;
+  throw new DeviceError(
+    "no WebGPU adapter was found: install a GPU driver (Vulkan on Linux), or use the CPU backend (--backend cpu)",
+  );
+}
+
+/** The device with the adapter's own limits: the defaults allow only 128 MiB a binding. @throws DeviceError */
+export async function requestDevice(adapter: GPUAdapter, subgroups: boolean): Promise<GPUDevice> {
+  const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
+  try {
+    return await adapter.requestDevice({
+      label: "hotset",
+      requiredLimits: { maxStorageBufferBindingSize, maxBufferSize },
+      requiredFeatures: subgroups ? ["subgroups"] : [],
+    });
+  } catch (error) {
+    throw new DeviceError(`${describeAdapter(adapter).name} gave no device: ${String(error)}`);
+  }
+}

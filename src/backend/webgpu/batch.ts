@@ -1,0 +1,116 @@
+// The step's batch on the device: how many rows, what each token is, the block tables, the angles of RoPE.
+
+import { RequestError } from "../../errors.ts";
+import type { AttentionShape, Batch } from "../ops.ts";
+import type { Buffer, Device } from "./device.ts";
+import type { Recorder } from "./recorder.ts";
+
+/** Which rows a tensor has: all T tokens of the batch, or the R output rows. */
+export type RowKind = "tokens" | "outputs";
+
+export class StepBatch {
+  readonly counts: Readonly<Record<RowKind, Buffer>>; // uniforms
+  readonly tokens: Buffer; // [T] of Token, kernels/lib/step.wgsl
+  readonly outputs: Buffer; // [R]
+  blocks: Buffer; // block ids of all sequences, one table after another
+  batch: Batch | null = null;
+  readonly #device: Device;
+  readonly #recorder: Recorder;
+  readonly #maxTokens: number;
+  readonly #angles = new Map<string, { buffer: Buffer; current: boolean; inverse: Float64Array }>();
+
+  constructor(device: Device, recorder: Recorder, maxTokens: number) {
+    this.#device = device;
+    this.#recorder = recorder;
+    this.#maxTokens = maxTokens;
+    this.counts = {
+      tokens: device.buffer("batch: T", 16, "scratch", "uniform"),
+      outputs: device.buffer("batch: R", 16, "scratch", "uniform"),
+    };
+    this.tokens = device.buffer("batch: tokens", maxTokens * 16, "scratch", "storage");
+    this.outputs = device.buffer("batch: outputs", maxTokens * 4, "scratch", "storage");
+    this.blocks = device.buffer("batch: block tables", 4096, "scratch", "storage");
+  }
+
+  /** Writes the batch. Returns true if buffers were replaced. @throws RequestError if it is not one */
+  begin(batch: Batch): boolean {
+    checkBatch(batch, this.#maxTokens);
+    const { queue } = this.#device.gpu;
+    const starts: number[] = [];
+    let total = 0;
+    for (const table of batch.tables) {
+      starts.push(total);
+      total += table.length;
+    }
+    const grown = total * 4 > this.blocks.size;
+    if (grown) {
+      this.#recorder.forget(this.blocks);
+      this.#device.free(this.blocks);
+      this.blocks = this.#device.buffer("batch: block tables", total * 8, "scratch", "storage");
+    }
+    const blocks = new Uint32Array(total);
+    for (const [b, table] of batch.tables.entries()) blocks.set(table, starts[b]!);
+    const tokens = new Uint32Array(batch.tokens.length * 4);
+    for (let t = 0; t < batch.tokens.length; t++) {
+      tokens[4 * t] = batch.tokens[t]!;
+      tokens[4 * t + 1] = batch.positions[t]!;
+      tokens[4 * t + 2] = starts[batch.sequence[t]!]!;
+    }
+    queue.writeBuffer(this.counts.tokens.gpu, 0, Uint32Array.of(batch.tokens.length));
+    queue.writeBuffer(this.counts.outputs.gpu, 0, Uint32Array.of(batch.outputs.length));
+    queue.writeBuffer(this.tokens.gpu, 0, tokens);
+    if (total > 0) queue.writeBuffer(this.blocks.gpu, 0, blocks);
+    if (batch.outputs.length > 0) queue.writeBuffer(this.outputs.gpu, 0, new Uint32Array(batch.outputs));
+    for (const angles of this.#angles.values()) angles.current = false;
+    this.batch = batch;
+    return grown;
+  }
+
+  /**
+   * cos and sin of every token's angles [T, Dh / 2]. Computed as transformers does, all in f32: inverse frequencies
+   * 1 / theta^(2i/Dh), angle = position * inverse frequency.
+   */
+  angles({ headDim, ropeTheta }: AttentionShape): Buffer {
+    const pairs = headDim / 2;
+    const key = `${pairs} ${ropeTheta}`;
+    let angles = this.#angles.get(key);
+    if (!angles) {
+      const buffer = this.#device.buffer("batch: RoPE angles", this.#maxTokens * pairs * 8, "scratch", "storage");
+      const inverse = Float64Array.from({ length: pairs }, (_, i) =>
+        Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
+      );
+      angles = { buffer, current: false, inverse };
+      this.#angles.set(key, angles);
+    }
+    if (!angles.current) {
+      const { positions } = this.batch!;
+      const turns = new Float32Array(positions.length * pairs * 2);
+      for (const [t, position] of positions.entries())
+        for (let i = 0; i < pairs; i++) {
+          const angle = Math.fround(position * angles.inverse[i]!);
+          turns[(t * pairs + i) * 2] = Math.cos(angle);
+          turns[(t * pairs + i) * 2 + 1] = Math.sin(angle);
+        }
+      this.#device.gpu.queue.writeBuffer(angles.buffer.gpu, 0, turns);
+      angles.current = true;
+    }
+    return angles.buffer;
+  }
+}
+
+function checkBatch({ tokens, positions, sequence, tables, outputs }: Batch, maxTokens: number): void {
+  const T = tokens.length;
+  if (T < 1 || T > maxTokens) throw new RequestError(`a batch holds 1 to ${maxTokens} tokens, this one has ${T}`);
+  if (positions.length !== T || sequence.length !== T) {
+    throw new RequestError(
+      `a batch of ${T} tokens needs as many positions and sequences, found ${positions.length} and ${sequence.length}`,
+    );
+  }
+  const stray = sequence.find((s) => s >= tables.length);
+  if (stray !== undefined)
+    throw new RequestError(`batch: sequence ${stray} has no block table; there are ${tables.length}`);
+  const past = outputs.find((row) => row >= T);
+  if (past !== undefined || outputs.length > T) {
+    throw new RequestError(`batch: outputs must be rows below ${T}, each at most once, found [${outputs.slice(0, 8)}]`);
+  }
+}

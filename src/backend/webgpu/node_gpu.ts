@@ -1,0 +1,75 @@
+// WebGPU in Node: the optional npm package `webgpu` (Dawn), held for as long as somebody uses it. Node only.
+
+import { describeAdapter } from "./adapter.ts";
+
+/** A WebGPU implementation that has an adapter, and its release. */
+export interface NodeGpu {
+  readonly gpu: GPU;
+  /** Name of the adapter that requestAdapter() gives. */
+  readonly name: string;
+  /** Whether that adapter is computed on the CPU. */
+  readonly software: boolean;
+  /** Lets go of it; after the last release the process can exit by itself. Safe to call twice. */
+  release(): Promise<void>;
+}
+
+interface Held {
+  readonly gpu: GPU;
+  users: number;
+}
+
+// What create() returns must stay referenced while it is in use (collected, it ends in a segfault), and must not stay
+// referenced afterwards (the process would never exit). On globalThis, so that two copies of this module share it.
+const PINNED = Symbol.for("hotset.webgpu");
+const pins = globalThis as { [PINNED]?: Map<string, Held> };
+
+/**
+ * Opens the machine's WebGPU.
+ * @param adapterName part of the name of the adapter to use, as "llvmpipe"; default: what the platform prefers
+ * @returns null where the package is not installed (it is optional) or there is no adapter of that name
+ */
+export async function openNodeGpu(adapterName?: string): Promise<NodeGpu | null> {
+  const dawn = await loadDawn();
+  if (!dawn) return null;
+  const key = adapterName ?? "";
+  pins[PINNED] ??= new Map();
+  const held = pins[PINNED].get(key) ?? { gpu: dawn.create(adapterName ? [`adapter=${adapterName}`] : []), users: 0 };
+  pins[PINNED].set(key, held);
+  held.users++;
+  let released = false;
+  const release = async (): Promise<void> => {
+    if (released) return;
+    released = true;
+    held.users--;
+    if (held.users > 0) return;
+    pins[PINNED]?.delete(key);
+  };
+  const adapter = await held.gpu.requestAdapter({ powerPreference: "high-performance" }).catch((error: unknown) => {
+    // Dawn throws where no adapter has the name; anything else is worth knowing.
+    if (/no suitable backends/.test(String(error))) return null;
+    throw error;
+  });
+  if (!adapter) {
+    await release();
+    return null;
+  }
+  return { gpu: held.gpu, ...describeAdapter(adapter), release };
+}
+
+/** Names of all adapters of this machine; empty where there are none or the package is not installed. */
+export async function listAdapterNames(): Promise<string[]> {
+  const dawn = await loadDawn();
+  if (!dawn) return [];
+  // Dawn has no call for this, but lists them all when asked for one that does not exist.
+  const gpu = dawn.create(["adapter=no adapter has this name"]);
+  const answer = await gpu.requestAdapter().then(() => "", String);
+  return [...answer.matchAll(/name: '([^']*)'/g)].map((match) => match[1]!);
+}
+
+async function loadDawn(): Promise<{ create(options: string[]): GPU } | null> {
+  try {
+    return await import("webgpu");
+  } catch {
+    return null; // not installed, or no binary for this platform
+  }
+}

@@ -1,0 +1,216 @@
+// Records a step's dispatches, and submits them as one pass; makes and keeps the pipelines and bind groups that they use.
+
+import { DeviceError } from "../../errors.ts";
+import { type Buffer, type Device, MAP_MODE_READ } from "./device.ts";
+import { assemble, type Variant } from "./shader.ts";
+import { type Access, type KernelLine, type KernelName, TABLE } from "./table.ts";
+
+const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
+
+interface Pipeline {
+  ready: GPUComputePipeline | null;
+  readonly made: Promise<GPUComputePipeline>;
+}
+
+/** A kernel bound to its buffers, ready to be dispatched again and again. */
+export interface Call {
+  readonly pipeline: Pipeline;
+  readonly group: GPUBindGroup;
+  /** Workgroups for n rows: x, y, z. */
+  readonly grid: (n: number) => readonly [number, number, number];
+}
+
+/** Rows to copy to the host: `width` elements out of every `stride`. */
+export interface Readback {
+  readonly buffer: Buffer;
+  readonly rows: number;
+  readonly width: number;
+  readonly stride: number;
+  readonly type: "f32" | "u32";
+}
+
+export class Recorder {
+  readonly #device: Device;
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  readonly #modules = new Map<string, { module: GPUShaderModule; origin: (line: number) => string }>();
+  readonly #pipelines = new Map<string, Pipeline>();
+  readonly #calls = new Map<string, { call: Call; buffers: readonly Buffer[] }>();
+  #commands: { call: Call; grid: readonly [number, number, number] }[] = [];
+  #staging: Buffer | null = null;
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  /**
+   * Binds a kernel to override constants and buffers, in the order of its bindings. The same arguments give the same Call.
+   * @param rows of the weight part, for kernels whose grid follows them
+   */
+  call(
+    name: KernelName,
+    variant: Variant,
+    overrides: Readonly<Record<string, number>>,
+    buffers: readonly Buffer[],
+    rows = 0,
+  ): Call {
+    const line: KernelLine = TABLE[name];
+    const key = `${name} ${line.overrides.map((o) => overrides[o])} ${variant.weights} ${variant.kv} ${buffers.map((b) => b.id)}`;
+    const known = this.#calls.get(key);
+    if (known) return known.call;
+    const layout = this.#layout(Object.values(line.bindings));
+    const group = this.#device.gpu.createBindGroup({
+      label: name,
+      layout,
+      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer: buffer.gpu } })),
+    });
+    this.#device.counters.bindGroupsCreated++;
+    const pipeline = this.#pipeline(name, line, variant, overrides, layout);
+    const call: Call = { pipeline, group, grid: (n) => fold(line.grid(n, overrides, rows)) };
+    this.#calls.set(key, { call, buffers });
+    return call;
+  }
+
+  /** Drops what was bound to a buffer that is about to be freed. */
+  forget(buffer: Buffer): void {
+    for (const [key, { buffers }] of this.#calls) if (buffers.includes(buffer)) this.#calls.delete(key);
+  }
+
+  /** Drops commands that were recorded and not submitted. */
+  reset(): void {
+    this.#commands = [];
+  }
+
+  /** Records a dispatch over n rows. */
+  dispatch(call: Call, n: number): void {
+    this.#commands.push({ call, grid: call.grid(n) });
+  }
+
+  /** Submits what was recorded and waits for it; returns the rows asked for, [rows, width]. */
+  async read(what: Readback): Promise<Float32Array> {
+    const device = this.#device;
+    const commands = this.#commands;
+    this.#commands = [];
+    for (const { call } of commands) call.pipeline.ready ??= await device.wait(call.pipeline.made);
+    device.check();
+    const bytes = what.rows * what.stride * 4;
+    const staging = bytes > 0 ? this.#stagingOf(bytes) : null;
+    device.watched(() => {
+      const encoder = device.gpu.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (const { call, grid } of commands) {
+        pass.setPipeline(call.pipeline.ready!);
+        pass.setBindGroup(0, call.group);
+        pass.dispatchWorkgroups(...grid);
+      }
+      pass.end();
+      if (staging) encoder.copyBufferToBuffer(what.buffer.gpu, 0, staging.gpu, 0, bytes);
+      device.gpu.queue.submit([encoder.finish()]);
+    });
+    device.counters.dispatches += commands.length;
+    device.counters.submits++;
+    if (!staging) {
+      await device.wait(device.gpu.queue.onSubmittedWorkDone());
+      await device.settle();
+      return new Float32Array(0);
+    }
+    try {
+      await device.wait(staging.gpu.mapAsync(MAP_MODE_READ, 0, bytes));
+    } catch (error) {
+      await device.settle(); // what made the mapping fail, if the device has said it
+      throw error;
+    }
+    const range = staging.gpu.getMappedRange(0, bytes);
+    const mapped = what.type === "u32" ? new Uint32Array(range) : new Float32Array(range);
+    const result = new Float32Array(what.rows * what.width);
+    for (let r = 0; r < what.rows; r++)
+      result.set(mapped.subarray(r * what.stride, r * what.stride + what.width), r * what.width);
+    staging.gpu.unmap();
+    await device.settle();
+    return result;
+  }
+
+  #stagingOf(bytes: number): Buffer {
+    if (this.#staging && this.#staging.size >= bytes) return this.#staging;
+    if (this.#staging) this.#device.free(this.#staging);
+    this.#staging = this.#device.buffer("readback", 2 ** Math.ceil(Math.log2(bytes)), "scratch", "staging");
+    return this.#staging;
+  }
+
+  #layout(bindings: readonly Access[]): GPUBindGroupLayout {
+    const key = bindings.join();
+    let layout = this.#layouts.get(key);
+    if (!layout) {
+      const type = { uniform: "uniform", read: "read-only-storage", write: "storage" } as const;
+      layout = this.#device.gpu.createBindGroupLayout({
+        entries: bindings.map((access, binding) => ({
+          binding,
+          visibility: 0x4, // GPUShaderStage.COMPUTE
+          buffer: { type: type[access] },
+        })),
+      });
+      this.#layouts.set(key, layout);
+    }
+    return layout;
+  }
+
+  #pipeline(
+    name: KernelName,
+    line: KernelLine,
+    variant: Variant,
+    overrides: Readonly<Record<string, number>>,
+    layout: GPUBindGroupLayout,
+  ): Pipeline {
+    const kernel = `${name} ${variant.weights} ${variant.kv} ${variant.reduce}`;
+    const constants = Object.fromEntries(line.overrides.map((o) => [o, overrides[o]!]));
+    const key = `${kernel} ${Object.values(constants)}`;
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      pipeline = { ready: null, made: this.#compile(name, kernel, variant, constants, layout) };
+      pipeline.made.catch(() => {}); // thrown by the read() that needs it
+      this.#pipelines.set(key, pipeline);
+      this.#device.counters.pipelinesCreated++;
+    }
+    return pipeline;
+  }
+
+  async #compile(
+    name: KernelName,
+    kernel: string,
+    variant: Variant,
+    constants: Record<string, number>,
+    layout: GPUBindGroupLayout,
+  ): Promise<GPUComputePipeline> {
+    const { gpu } = this.#device;
+    let shader = this.#modules.get(kernel);
+    if (!shader) {
+      const { code, origin } = assemble(name, variant);
+      shader = { module: gpu.createShaderModule({ label: name, code }), origin };
+      this.#modules.set(kernel, shader);
+    }
+    try {
+      return await gpu.createComputePipelineAsync({
+        label: name,
+        layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module: shader.module, entryPoint: "main", constants },
+      });
+    } catch (error) {
+      this.#device.check();
+      const { messages } = await shader.module.getCompilationInfo();
+      const { origin } = shader;
+      const why = messages
+        .filter((m) => m.type === "error")
+        .map((m) => `kernels/${origin(m.lineNum)}: ${m.message.split("\n")[0]}`);
+      throw new DeviceError(
+        why.length > 0
+          ? why.join("; ")
+          : `kernels/${name}.wgsl: no pipeline: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  }
+}
+
+/** [linear, second] -> [x, y, z] with x and y within what a dispatch may have; the kernels know the way back. */
+export function fold([linear, second]: readonly [number, number]): readonly [number, number, number] {
+  const y = Math.ceil(linear / MAX_GROUPS);
+  return [y > 1 ? Math.ceil(linear / y) : linear, Math.max(y, 1), second];
+}

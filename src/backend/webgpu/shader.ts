@@ -1,0 +1,52 @@
+// Puts a kernel's WGSL together: #import lines are replaced by the helpers of kernels/lib, each at most once.
+
+import { KERNELS, LIBS } from "../../../kernels/wgsl.ts";
+import type { Precision } from "../../tensor/types.ts";
+
+/** Which helper stands behind each of the names that the host chooses: lib/weights.wgsl, lib/kv.wgsl, lib/reduce.wgsl. */
+export interface Variant {
+  readonly weights?: Precision;
+  readonly kv?: "f32" | "f16";
+  readonly reduce?: "tree" | "subgroups";
+}
+
+export interface Shader {
+  readonly code: string;
+  /** Where line n (from 1) of the code comes from, as "rms_norm.wgsl:12". */
+  origin(line: number): string;
+}
+
+const IMPORT = /^#import "lib\/(\w+)\.wgsl"$/;
+// Directives must stand before everything else in a module, wherever the helper that needs them is imported.
+const DIRECTIVE = /^(enable|requires|diagnostic)\b/;
+
+/** The module of kernels/<name>.wgsl with the helpers that `variant` chooses. */
+export function assemble(name: string, variant: Variant): Shader {
+  const lines: string[] = [];
+  const origins: string[] = [];
+  const directives: string[] = [];
+  const directiveOrigins: string[] = [];
+  const seen = new Set<string>();
+  const include = (source: string | undefined, file: string): void => {
+    if (source === undefined) throw new Error(`kernels/${file} does not exist, or kernels/embed.mjs has not been run`);
+    for (const [i, line] of source.split("\n").entries()) {
+      const wanted = IMPORT.exec(line)?.[1];
+      const choice = wanted && variant[wanted as keyof Variant];
+      const lib = choice ? `${wanted}_${choice}` : wanted;
+      if (lib === undefined) {
+        const isDirective = DIRECTIVE.test(line);
+        (isDirective ? directives : lines).push(line);
+        (isDirective ? directiveOrigins : origins).push(`${file}:${i + 1}`);
+      } else if (!seen.has(lib)) {
+        seen.add(lib);
+        include(LIBS[lib], `lib/${lib}.wgsl`);
+      }
+    }
+  };
+  include(KERNELS[name], `${name}.wgsl`);
+  const all = [...directiveOrigins, ...origins];
+  return {
+    code: [...directives, ...lines].join("\n"),
+    origin: (line) => all[line - 1] ?? `${name}.wgsl`,
+  };
+}

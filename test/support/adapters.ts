@@ -1,0 +1,38 @@
+// The WebGPU adapters that tests run on: the software ones of this machine, or whatever adapter it has.
+
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { listAdapterNames, openNodeGpu } from "../../src/backend/webgpu/node_gpu.ts";
+import { createWebGpuOps, type WebGpuOps, type WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
+
+const MESA = "/usr/share/vulkan/icd.d";
+const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
+
+/** Drivers of the software adapters that are installed: llvmpipe (f16, subgroups of 8) and SwiftShader (no f16, of 4). */
+function softwareDrivers(): string[] {
+  const mesa = existsSync(MESA) ? readdirSync(MESA).filter((name) => /^lvp_icd.*\.json$/.test(name)) : [];
+  return [...mesa.map((name) => join(MESA, name)), SWIFTSHADER].filter(existsSync);
+}
+
+// Read by the Vulkan loader when the first adapter is asked for. Tests are the same on every machine this way.
+const drivers = softwareDrivers();
+if (drivers.length > 0) process.env.VK_DRIVER_FILES ??= drivers.join(":");
+
+export interface TestAdapter {
+  readonly name: string;
+  open(options: WebGpuOptions): Promise<WebGpuOps>;
+}
+
+/** Adapters to test on; empty on a machine that has none. */
+export const adapters: readonly TestAdapter[] = (await listAdapterNames()).map((name) => ({
+  name,
+  async open(options) {
+    const node = await openNodeGpu(name);
+    if (!node) throw new Error(`adapter ${name} was listed and could not be opened`);
+    return createWebGpuOps(node.gpu, { ...options, onClose: () => void node.release() });
+  },
+}));
+
+/** Why tests that need an adapter are skipped, for their titles. With CI=true they run, and fail, instead. */
+export const noAdapter = adapters.length === 0 && process.env.CI !== "true";
+export const NO_ADAPTER = "skipped: this machine has no WebGPU adapter (npm test installs one on Debian, as root)";

@@ -1,0 +1,65 @@
+// OpenAI's encodings from gpt-tokenizer, against tiktoken.
+
+import { describe, expect, it } from "vitest";
+import { WeightsError } from "../../src/errors.ts";
+import { readJson, tokenizerOf } from "./support.ts";
+
+interface Case {
+  readonly text: string;
+  readonly ids: readonly number[];
+}
+interface Table {
+  readonly encodings: readonly { name: string; vocab: number; encode: readonly Case[]; special: Case }[];
+  readonly decode: readonly Case[];
+}
+const { encodings, decode } = readJson<Table>("test/fixtures/tokenizer/tiktoken.json");
+
+describe.each(encodings)("$name", ({ name, vocab, encode, special }) => {
+  const opened = tokenizerOf({ "tokenizer_config.json": { tiktoken_encoding: name } });
+
+  it("gives tiktoken's ids, and the text back", async () => {
+    const tokenizer = await opened;
+    expect(encode.map(({ text }) => tokenizer.encode(text))).toEqual(encode.map(({ ids }) => ids));
+    expect(encode.map(({ ids }) => tokenizer.decode(ids))).toEqual(encode.map(({ text }) => text));
+  });
+
+  it("reads control tokens only when asked to", async () => {
+    const tokenizer = await opened;
+    expect(tokenizer.encode(special.text, { specialTokens: true })).toEqual(special.ids);
+    expect(tokenizer.encode(special.text).filter((id) => tokenizer.isSpecial(id))).toEqual([]);
+    expect(tokenizer.vocabSize).toBe(vocab);
+    expect(tokenizer.bosId).toBe(null);
+  });
+
+  if (name === "cl100k_base") {
+    it("decodes bytes that are no characters as tiktoken does", async () => {
+      const tokenizer = await opened;
+      expect(decode.map(({ ids }) => tokenizer.decode(ids))).toEqual(decode.map(({ text }) => text));
+    });
+  }
+});
+
+/** "hello world" in cl100k_base and in o200k_base, as OpenAI's tokenizer page shows them. */
+const CL100K = [15339, 1917];
+const O200K = [24912, 2375];
+
+describe("an encoding is named", () => {
+  it.each<[string, Readonly<Record<string, unknown>>, readonly number[]]>([
+    ["in tokenizer_config.json", { "tokenizer_config.json": { encoding_name: "o200k_base" } }, O200K],
+    ["in config.json", { "config.json": { encoding: "cl100k_base" } }, CL100K],
+    ["by a model, as DBRX does", { "tokenizer_config.json": { encoding_name: null, model_name: "gpt-4" } }, CL100K],
+    ["by a file", { "o200k_base.tiktoken": "" }, O200K],
+  ])("%s", async (_, files, ids) => {
+    const tokenizer = await tokenizerOf(files);
+    expect(tokenizer.encode("hello world")).toEqual(ids);
+    expect(tokenizer.eosIds.map((id) => tokenizer.idToPiece(id))).toEqual(["<|endoftext|>"]);
+  });
+
+  it.each(["qwen", "constructor", "p50k_base"])("but %s is not supported", async (name) => {
+    const opened = tokenizerOf({ "config.json": { tiktoken_encoding: name } });
+    await expect(opened).rejects.toThrow(WeightsError);
+    await expect(opened).rejects.toThrow(
+      `"${name}" is not supported (supported: cl100k_base, o200k_base, o200k_harmony)`,
+    );
+  });
+});

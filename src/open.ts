@@ -64,7 +64,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     const plan = choosePlan(config, options, { gpu, host, context, chunk, kvPrecision });
 
     const backend: Ops = gpu
-      ? await createWebGpuOps(gpu.gpu, { maxTokens: chunk, ...(options.adapter ? { adapter: options.adapter } : {}) })
+      ? await createWebGpuOps(gpu.gpu, { maxTokens: chunk })
       : createCpuOps({ maxTokens: chunk, threads: options.threads ?? 1, deviceName: host.cpuName });
     ops = backend;
     const total = mixtralFootprint(config, plan.weights).weights;

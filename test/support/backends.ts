@@ -1,11 +1,34 @@
-// Every backend that this machine can run tests on.
+// Every backend that this machine can run tests on: the CPU, and each WebGPU adapter.
 
 import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
 import type { Ops } from "../../src/backend/ops.ts";
+import { adapters, NO_ADAPTER, noAdapter } from "./adapters.ts";
 
 export interface TestBackend {
   readonly name: string;
+  /** open()'s options that choose it. */
+  readonly options: { readonly backend: "cpu" | "webgpu"; readonly adapter?: string };
   readonly make: (options: { maxTokens: number }) => Promise<Ops>;
 }
 
-export const backends: readonly TestBackend[] = [{ name: "cpu", make: async (options) => createCpuOps(options) }];
+const missing: readonly TestBackend[] = noAdapter
+  ? []
+  : [
+      {
+        name: "webgpu (no adapter on this machine: with CI=true that is a failure)",
+        options: { backend: "webgpu" },
+        make: () => Promise.reject(new Error("CI=true and this machine has no WebGPU adapter")),
+      },
+    ];
+
+export const backends: readonly TestBackend[] = [
+  { name: "cpu", options: { backend: "cpu" }, make: async (options) => createCpuOps(options) },
+  ...adapters.map(({ name, open }) => ({
+    name: `webgpu ${name}`,
+    options: { backend: "webgpu", adapter: name } as const,
+    make: open,
+  })),
+  ...(adapters.length === 0 ? missing : []),
+];
+
+if (noAdapter) console.warn(`tests on WebGPU ${NO_ADAPTER}`);

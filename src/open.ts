@@ -17,7 +17,7 @@ import {
   tokenIds,
 } from "./model/mixtral_config.ts";
 import type { WeightSource } from "./tensor/types.ts";
-import { checkVocab, openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
+import { checkVocab, findTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import type { Files } from "./weights/files.ts";
 import { openFolder } from "./weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "./weights/synthetic.ts";
@@ -131,14 +131,14 @@ async function openWeights(path: string, host: Host): Promise<Input> {
   try {
     const folder = await openFolder(files);
     const config = parseMixtralConfig(folder.config, `${folder.label}/config.json`);
-    const tokenizer = await openTokenizer(files);
-    checkVocab(tokenizer, config.vocab_size, folder.label);
+    const tokenizer = await findTokenizer(files);
+    if (tokenizer) checkVocab(tokenizer, config.vocab_size, folder.label);
     const eos = generationEos(folder.generationConfig, folder.label) ?? config.eos_token_id;
     return {
       config,
       source: folder.source,
       tokenizer,
-      eos: eos.length > 0 ? eos : tokenizer.eosIds,
+      eos: eos.length > 0 ? eos : (tokenizer?.eosIds ?? []),
       sampling: generationSampling(folder.generationConfig, folder.label),
       close: () => folder.close(),
     };

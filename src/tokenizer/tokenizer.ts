@@ -13,10 +13,20 @@ export type { DecodeOptions, EncodeOptions, StreamOptions, Tokenizer, TokenStrea
 
 /** @throws WeightsError if the folder has no tokenizer, or one that is malformed or not supported */
 export async function openTokenizer(files: Files): Promise<Tokenizer> {
-  return createTokenizer(await readSpec(files));
+  const tokenizer = await findTokenizer(files);
+  if (tokenizer !== null) return tokenizer;
+  throw new WeightsError(
+    `${files.label}: expected tokenizer.json, tokenizer.model or the name of a tiktoken encoding in tokenizer_config.json, found none; copy the model's tokenizer files into the folder`,
+  );
 }
 
-async function readSpec(files: Files): Promise<TokenizerSpec> {
+/** The same, or null for a folder without one: weights alone still run on token ids. */
+export async function findTokenizer(files: Files): Promise<Tokenizer | null> {
+  const spec = await readSpec(files);
+  return spec === null ? null : createTokenizer(spec);
+}
+
+async function readSpec(files: Files): Promise<TokenizerSpec | null> {
   const config = await readFolderConfig(files);
   const json = await readJsonObject(files, "tokenizer.json");
   if (json !== null) return tokenizerJsonSpec(json, config, `${files.label}/tokenizer.json`);
@@ -27,10 +37,7 @@ async function readSpec(files: Files): Promise<TokenizerSpec> {
   }
   const modelConfig = (await readJsonObject(files, "config.json")) ?? {};
   const encoding = namedEncoding([config.raw, modelConfig], await files.list());
-  if (encoding !== null) return await tiktokenSpec(encoding, config, files.label);
-  throw new WeightsError(
-    `${files.label}: expected tokenizer.json, tokenizer.model or the name of a tiktoken encoding in tokenizer_config.json, found none; copy the model's tokenizer files into the folder`,
-  );
+  return encoding === null ? null : await tiktokenSpec(encoding, config, files.label);
 }
 
 /**

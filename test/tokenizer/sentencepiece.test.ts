@@ -61,9 +61,11 @@ describe.each(sources)("models/tales from %s", (_, tokenizer) => {
 });
 
 it("both files of models/tales give the same ids for any text", () => {
-  const text = fc.string({
-    unit: fc.oneof(fc.constantFrom(" ", "▁", "e", "t", "\n", "<", "/s>"), fc.string({ unit: "binary", maxLength: 2 })),
-  });
+  const part = fc.oneof(
+    fc.constantFrom(" ", "▁", "e", "t", "\n", "<", "/s>"),
+    fc.string({ unit: "binary", maxLength: 2 }),
+  );
+  const text = fc.array(part).map((parts) => parts.join(""));
   fc.assert(
     fc.property(text, (text) => {
       expect(talesFromModel.encode(text)).toEqual(talesFromJson.encode(text));

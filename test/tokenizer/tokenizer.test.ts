@@ -55,12 +55,8 @@ describe.each(tokenizers)("%s", (_, tokenizer) => {
   });
 
   it("encodes any string to ids of the vocabulary that are no control tokens", () => {
-    const text = fc.string({
-      unit: fc.oneof(
-        fc.constantFrom("</s>", "<s>", "<unk>", "<0x0A>", "<|end|>", " "),
-        fc.string({ unit: "binary", maxLength: 1 }),
-      ),
-    });
+    const odd = fc.constantFrom("</s>", "<s>", "<unk>", "<0x0A>", "<|end|>", " ");
+    const text = fc.array(fc.oneof(odd, fc.string({ unit: "binary", maxLength: 1 }))).map((parts) => parts.join(""));
     fc.assert(
       fc.property(text, (text) => {
         const ids = tokenizer.encode(text, { addBos: false });

@@ -22,8 +22,16 @@ export async function openTokenizer(files: Files): Promise<Tokenizer> {
 
 /** The same, or null for a folder without one: weights alone still run on token ids. */
 export async function findTokenizer(files: Files): Promise<Tokenizer | null> {
-  const spec = await readSpec(files);
-  return spec === null ? null : createTokenizer(spec);
+  try {
+    const spec = await readSpec(files);
+    return spec === null ? null : createTokenizer(spec);
+  } catch (error) {
+    // JSON.parse accepts any depth of nesting; what walks the result recursively does not.
+    if (!(error instanceof RangeError)) throw error;
+    throw new WeightsError(`${files.label}: the tokenizer's files are nested too deeply: ${error.message}`, {
+      cause: error,
+    });
+  }
 }
 
 async function readSpec(files: Files): Promise<TokenizerSpec | null> {

@@ -104,11 +104,14 @@ describe("BOS and EOS", () => {
 
 describe("a file that cannot be used is refused by name", () => {
   const bpe = { type: "BPE", vocab, merges };
+  const levels = 20_000;
+  const nested = `${'{"type":"Sequence","decoders":['.repeat(levels)}${"]}".repeat(levels)}}`;
   const metaspace = { type: "Metaspace", prepend_scheme: "always" };
   it.each<[string, unknown, RegExp]>([
     ["no JSON", "{", /tokenizer\.json: expected JSON/],
     ["no object", "[]", /expected a JSON object, found \[\]/],
     ["no UTF-8", Uint8Array.of(0x22, 0xff, 0x22), /expected JSON/],
+    ["endless nesting", `{"model":{"type":"BPE","vocab":{"a":0}},"decoder":${nested}`, /nested too deeply/],
     ["no model", {}, /expected type "BPE", found undefined/],
     ["Unigram", small({ type: "Unigram", vocab: [["a", 0]] }), /found "Unigram"/],
     ["no vocabulary", small({ type: "BPE", vocab: {}, merges: [] }), /expected pieces and their ids, found none/],

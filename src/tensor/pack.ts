@@ -68,17 +68,23 @@ export function packRows(precision: Precision, x: Float32Array, count: number, c
     }
     case "q8":
     case "q4": {
-      const group = new Float32Array(GROUP);
-      const quants = new Int8Array(GROUP);
+      const tail = new Float32Array(GROUP); // a row's last group, where it is not whole
+      const levels = new Uint8Array(GROUP);
       for (let r = 0; r < count; r++) {
         for (let g = 0; g < groups; g++) {
-          const from = r * cols + g * GROUP;
-          const size = Math.min(GROUP, cols - g * GROUP);
-          for (let i = 0; i < GROUP; i++) group[i] = i < size ? x[from + i]! : 0;
-          out.scales[r * groups + g] =
-            precision === "q8" ? quantizeQ8Group(group, quants) : quantizeQ4Group(group, quants);
-          if (precision === "q8") out.quants.set(new Uint8Array(quants.buffer), (r * groups + g) * 32);
-          else packNibbles(quants, out.quants, (r * groups + g) * 16);
+          let from = r * cols + g * GROUP;
+          let values = x;
+          if (cols - g * GROUP < GROUP) {
+            tail.fill(0).set(x.subarray(from, (r + 1) * cols));
+            values = tail;
+            from = 0;
+          }
+          const at = r * groups + g;
+          if (precision === "q8") out.scales[at] = quantizeQ8Group(values, from, out.quants, at * 32);
+          else {
+            out.scales[at] = quantizeQ4Group(values, from, levels);
+            packNibbles(levels, out.quants, at * 16);
+          }
         }
       }
       return;
@@ -119,10 +125,10 @@ export function unpackRows(
   }
 }
 
-/** Writes 32 values in -8..7 as one q4 group of 16 bytes at `at`. */
-function packNibbles(values: Int8Array, out: Uint8Array, at: number): void {
+/** Writes 32 levels 0..15 as one q4 group of 16 bytes at `at`. */
+function packNibbles(levels: Uint8Array, out: Uint8Array, at: number): void {
   for (let j = 0; j < 4; j++)
-    for (let b = 0; b < 4; b++) out[at + 4 * j + b] = (values[8 * j + b]! + 8) | ((values[8 * j + 4 + b]! + 8) << 4);
+    for (let b = 0; b < 4; b++) out[at + 4 * j + b] = levels[8 * j + b]! | (levels[8 * j + 4 + b]! << 4);
 }
 
 /** The 4-bit value (0..15) of weight `at` in a plane of q4 groups. */
@@ -132,13 +138,13 @@ function nibble(quants: Uint8Array, at: number): number {
   return i & 4 ? byte >>> 4 : byte & 15;
 }
 
-/** q8: the scale is max|x| / 127, quants round to nearest. Returns the scale's f16 bits. */
-function quantizeQ8Group(x: Float32Array, quants: Int8Array): number {
+/** q8: the scale is max|x| / 127, quants round to nearest and are written at out[to]. Returns the scale's f16 bits. */
+function quantizeQ8Group(x: Float32Array, at: number, out: Uint8Array, to: number): number {
   let max = 0;
-  for (let i = 0; i < GROUP; i++) max = Math.max(max, Math.abs(x[i]!));
-  const scale = toHalf(max / 127);
+  for (let i = 0; i < GROUP; i++) max = Math.max(max, Math.abs(x[at + i]!));
+  const scale = Math.min(toHalf(max / 127), 0x7bff); // never infinite: that would make NaN of zero weights
   const rounded = HALF_TO_FLOAT[scale]!;
   const inverse = rounded > 0 ? 1 / rounded : 0;
-  for (let i = 0; i < GROUP; i++) quants[i] = Math.max(-127, Math.min(127, Math.round(x[i]! * inverse)));
+  for (let i = 0; i < GROUP; i++) out[to + i] = Math.max(-127, Math.min(127, Math.round(x[at + i]! * inverse)));
   return scale;
 }

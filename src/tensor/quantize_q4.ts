@@ -2,42 +2,77 @@
 
 import { HALF_TO_FLOAT, toHalf } from "./half.ts";
 
-const STEPS = 9; // candidates on each side of the scale that the extreme weight asks for
+// The integers that the extreme weight is tried at: -8 is where the naive scale puts it; beyond that it is clipped a
+// little so that the others fit better. Finer steps and the other sign lower the squared error by 0.1 % at most.
+const LEVELS = Float64Array.of(8, 7, 7.2, 7.4, 7.6, 7.8, 8.2, 8.4, 8.6, 8.8, 9);
+const LARGEST_HALF = 0x7bff;
+
+const group = new Float64Array(32); // V8 converts an f32 at every read: once here instead of once a level
 
 /**
- * Quantizes 32 weights to integers in -8..7 times one f16 scale, least squares over a search of scales.
- * The scale's sign is free, so that the larger side gets the ninth level (-8). Returns the scale's f16 bits.
+ * Quantizes the 32 weights at x[at] to integers in -8..7 times one f16 scale of least squared error, and writes the
+ * integers plus 8 (0..15) to `levels`. The scale's sign is free, so that the larger side gets the ninth level (-8).
+ * Never worse than the naive scale, extreme / -8. Returns the scale's f16 bits.
  */
-export function quantizeQ4Group(x: Float32Array, quants: Int8Array): number {
+export function quantizeQ4Group(x: Float32Array, at: number, levels: Uint8Array): number {
   let extreme = 0;
-  for (let i = 0; i < 32; i++) if (Math.abs(x[i]!) > Math.abs(extreme)) extreme = x[i]!;
-  let best = 0;
-  let bestError = Number.POSITIVE_INFINITY;
-  for (let step = -STEPS; step <= STEPS && extreme !== 0; step++) {
-    const inverse = -(8 + 0.1 * step) / extreme;
-    // Round with this scale, then take the scale that fits those integers best, rounded to f16.
+  for (let i = 0; i < 32; i++) {
+    const value = x[at + i]!;
+    group[i] = value;
+    if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+  }
+  const naive = nearestHalf(extreme / -8);
+  if (HALF_TO_FLOAT[naive] === 0) {
+    levels.fill(8);
+    return 0;
+  }
+  // For given integers q the best scale is Σxq / Σqq, and it leaves Σxx - (Σxq)² / Σqq: the largest quotient wins.
+  let most = 0;
+  let scale = 0;
+  for (let k = 0; k < LEVELS.length; k++) {
+    const inverse = -LEVELS[k]! / extreme;
     let xq = 0;
     let qq = 0;
     for (let i = 0; i < 32; i++) {
-      const q = Math.max(-8, Math.min(7, Math.round(x[i]! * inverse)));
-      xq += x[i]! * q;
+      const value = group[i]!;
+      const u = (value * inverse + 8.5) | 0; // nothing is below -9, and -9 + 8.5 truncates to 0
+      const q = u > 15 ? 7 : u - 8;
+      xq += value * q;
       qq += q * q;
     }
-    if (qq === 0) continue;
-    const half = toHalf(xq / qq);
-    const scale = HALF_TO_FLOAT[half]!;
-    if (scale === 0 || !Number.isFinite(scale)) continue;
-    let error = 0;
-    for (let i = 0; i < 32; i++) {
-      const q = Math.max(-8, Math.min(7, Math.round(x[i]! / scale)));
-      error += (x[i]! - scale * q) ** 2;
-    }
-    if (error < bestError) {
-      bestError = error;
-      best = half;
+    if (xq * xq > most * qq) {
+      most = (xq * xq) / qq;
+      scale = xq / qq;
     }
   }
-  const scale = HALF_TO_FLOAT[best]!;
-  for (let i = 0; i < 32; i++) quants[i] = scale === 0 ? 0 : Math.max(-8, Math.min(7, Math.round(x[i]! / scale)));
+  const searched = nearestHalf(scale);
+  const best = squaredError(searched) <= squaredError(naive) ? searched : naive;
+  const inverse = 1 / HALF_TO_FLOAT[best]!;
+  for (let i = 0; i < 32; i++) levels[i] = nearestLevel(group[i]! * inverse);
   return best;
+}
+
+/** The error that an f16 scale leaves when every weight takes its nearest level. */
+function squaredError(half: number): number {
+  const scale = HALF_TO_FLOAT[half]!;
+  if (scale === 0) return Number.POSITIVE_INFINITY;
+  const inverse = 1 / scale;
+  let sum = 0;
+  for (let i = 0; i < 32; i++) {
+    const difference = group[i]! - scale * (nearestLevel(group[i]! * inverse) - 8);
+    sum += difference * difference;
+  }
+  return sum;
+}
+
+/** The level 0..15 (value -8..7) nearest to a multiple of the scale. */
+function nearestLevel(multiple: number): number {
+  const u = Math.floor(multiple + 8.5);
+  return u < 0 ? 0 : u > 15 ? 15 : u;
+}
+
+/** f16 bits, never infinite: a scale that overflows would make NaN of its zero weights. */
+function nearestHalf(value: number): number {
+  const half = toHalf(value);
+  return (half & 0x7fff) > LARGEST_HALF ? (half & 0x8000) | LARGEST_HALF : half;
 }

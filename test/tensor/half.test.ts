@@ -1,0 +1,81 @@
+// f16 and bf16 conversions: every pattern, and the rounding cases where implementations differ.
+
+import { describe, expect, it } from "vitest";
+import { bfloatToFloats, HALF_TO_FLOAT, halfToFloats, toHalf } from "../../src/tensor/half.ts";
+import { uniform } from "../support/random.ts";
+
+/** The value of an f16 pattern by IEEE 754's formula. */
+function meaning(half: number): number {
+  const [sign, exponent, fraction] = [half >>> 15 ? -1 : 1, (half >>> 10) & 31, half & 1023];
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return exponent === 0 ? (sign * fraction) / 2 ** 24 : (sign * (1024 + fraction) * 2 ** exponent) / 2 ** 25;
+}
+
+describe("f16", () => {
+  it("gives every one of the 65,536 patterns its value, and takes it back", () => {
+    const wrong: number[] = [];
+    for (let half = 0; half < 65536; half++) {
+      const value = HALF_TO_FLOAT[half]!;
+      const back = toHalf(value);
+      const same = Number.isNaN(value) ? Number.isNaN(HALF_TO_FLOAT[back]!) : back === half;
+      if (!Object.is(value, meaning(half)) || !same) wrong.push(half);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it("rounds the middle between two neighbours to the even one, and either side of it to the nearer", () => {
+    const wrong: number[] = [];
+    for (let half = 0; half < 0x7bff; half++) {
+      const middle = (meaning(half) + meaning(half + 1)) / 2; // exact in f32
+      const even = half % 2 === 0 ? half : half + 1;
+      const step = middle * 2 ** -20; // a few units of f32
+      const ok = [1, -1].every(
+        (sign) =>
+          (toHalf(sign * middle) & 0x7fff) === even &&
+          (toHalf(sign * (middle - step)) & 0x7fff) === half &&
+          (toHalf(sign * (middle + step)) & 0x7fff) === half + 1,
+      );
+      if (!ok) wrong.push(half);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it.each([
+    [65504, 0x7bff],
+    [65519.99, 0x7bff],
+    [65520, 0x7c00], // the middle between the largest f16 and the next power of two is infinity
+    [1e30, 0x7c00],
+    [-1e30, 0xfc00],
+    [Number.POSITIVE_INFINITY, 0x7c00],
+    [2 ** -24, 0x0001],
+    [2 ** -25, 0x0000], // half the smallest subnormal: a tie to even zero
+    [2 ** -25 * 1.0001, 0x0001],
+    [1e-30, 0x0000],
+    [0, 0x0000],
+    [-0, 0x8000],
+    [-1e-30, 0x8000],
+    [6.097555160522461e-5, 0x03ff],
+    [6.103515625e-5, 0x0400],
+  ])("%d is 0x%x", (value, bits) => {
+    expect(toHalf(value)).toBe(bits);
+  });
+
+  it("keeps NaN a NaN, converts arrays", () => {
+    expect(HALF_TO_FLOAT[toHalf(Number.NaN)]).toBeNaN();
+    const out = new Float32Array(4);
+    halfToFloats(Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001), out);
+    expect(out).toEqual(Float32Array.of(1, -2, 65504, 2 ** -24));
+  });
+});
+
+describe("bf16", () => {
+  it("is the upper half of an f32, at any offset of the destination", () => {
+    const values = uniform(64, 1, 1e3);
+    const upper = Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
+    const out = new Float32Array(66);
+    bfloatToFloats(upper, out.subarray(1, 65));
+    const want = new Float32Array(Uint32Array.from(upper, (bits) => bits << 16).buffer);
+    expect(out.subarray(1, 65)).toEqual(want);
+    expect([out[0], out[65]]).toEqual([0, 0]);
+  });
+});

@@ -1,8 +1,8 @@
 // y = softmax(q kᵀ / sqrt(Dh)) v over a sequence's paged keys: online softmax, grouped queries, sliding window.
 
 import { HALF_TO_FLOAT } from "../src/tensor/half.ts";
+import type { KvPlane } from "./append.ts";
 import { dot } from "./dot.ts";
-import type { KvPlane } from "./kv_append.ts";
 import type { Scratch } from "./scratch.ts";
 
 /** One token's place among the cached keys. */

@@ -1,7 +1,7 @@
 // y = x wᵀ for every precision of w: many tokens share each unpacked row, few tokens multiply the packed form itself.
 
 import { dot, tile1x4 } from "./dot.ts";
-import { matvec } from "./matvec.ts";
+import { matmulVec } from "./matmul_vec.ts";
 import { type Packed, unpackRow } from "./packed.ts";
 import type { Scratch } from "./scratch.ts";
 
@@ -23,7 +23,7 @@ export function matmul(
 ): void {
   const { rows: N, cols: D, precision } = w.layout;
   if (T < SHARED_FROM[precision]) {
-    for (let t = 0; t < T; t++) matvec(x, t * D, w, y, t * N, from, to, scratch);
+    for (let t = 0; t < T; t++) matmulVec(x, t * D, w, y, t * N, from, to, scratch);
     return;
   }
   const panel = precision === "f32" ? w.floats : scratch.floats("panel", 4 * w.stride);

@@ -1,11 +1,12 @@
 // The CPU backend: every verb of Ops computed at once by the plain kernels, on typed arrays. Runs in any JavaScript engine.
 
 import { add } from "../../../kernels/add.ts";
+import { append } from "../../../kernels/append.ts";
 import { attention } from "../../../kernels/attention.ts";
 import { embed } from "../../../kernels/embed.ts";
 import { expertDown } from "../../../kernels/expert_down.ts";
 import { expertUp } from "../../../kernels/expert_up.ts";
-import { kvAppend } from "../../../kernels/kv_append.ts";
+import { group } from "../../../kernels/group.ts";
 import { matmul } from "../../../kernels/matmul.ts";
 import type { Packed } from "../../../kernels/packed.ts";
 import { rmsNorm } from "../../../kernels/rms_norm.ts";
@@ -166,8 +167,8 @@ class CpuOps implements Ops {
           `KV cache: position ${position} of sequence ${sequence[t]} has no block (${store.blocks} reserved); reserve() it before the step`,
         );
       const at = t * width + shape.heads * shape.headDim;
-      kvAppend(floats(qkv), at, keys, position % store.blockSize, kvWidth);
-      kvAppend(floats(qkv), at + kvWidth, store.values[layer]![block]!, position % store.blockSize, kvWidth);
+      append(floats(qkv), at, keys, position % store.blockSize, kvWidth);
+      append(floats(qkv), at + kvWidth, store.values[layer]![block]!, position % store.blockSize, kvWidth);
     }
   }
 
@@ -206,27 +207,31 @@ class CpuOps implements Ops {
 
   async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
     const { w13, w2, hidden: D, intermediate: F } = experts as CpuExperts;
-    const ids = (routes.ids as CpuTensor).data;
+    const ids = (routes.ids as CpuTensor).data as Uint32Array;
     const weights = floats(routes.weights);
     const k = routes.ids.shape[1]!;
     const y = this.#floats(x.shape);
     y.data.fill(0);
-    const tokens = new Uint32Array(rowsOf(x)); // those of one expert
-    const shares = new Float32Array(rowsOf(x));
+    const slots = ids.length;
+    const starts = this.#arena.ids(experts.count + 1);
+    const sorted = this.#arena.ids(slots);
+    group(ids, experts.count, starts, sorted);
+    const tokens = this.#arena.ids(slots);
+    const shares = this.#arena.floats(slots);
+    for (let i = 0; i < slots; i++) {
+      tokens[i] = Math.floor(sorted[i]! / k);
+      shares[i] = weights[sorted[i]!]!;
+    }
     for (let expert = 0; expert < experts.count; expert++) {
-      let n = 0;
-      for (let slot = 0; slot < ids.length; slot++) {
-        if (ids[slot] !== expert) continue;
-        tokens[n] = Math.floor(slot / k);
-        shares[n++] = weights[slot]!;
-      }
+      const [from, to] = [starts[expert]!, starts[expert + 1]!];
+      const n = to - from;
       if (n === 0) continue;
-      const own = tokens.subarray(0, n);
+      const own = tokens.subarray(from, to);
       const gathered = this.#scratch.floats("gathered", n * D);
       const h = this.#scratch.floats("hidden", n * F);
       rows(floats(x), own, D, gathered, 0, n);
       expertUp(gathered, n, w13[expert]!, h, 0, F, this.#scratch);
-      expertDown(h, own, shares, w2[expert]!, y.data, 0, D, this.#scratch);
+      expertDown(h, own, shares.subarray(from, to), w2[expert]!, y.data, 0, D, this.#scratch);
     }
     return y;
   }

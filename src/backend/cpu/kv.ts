@@ -1,6 +1,6 @@
 // Keys and values in blocks that grow with the sequences: one allocation a block, over all layers.
 
-import type { KvPlane } from "../../../kernels/kv_append.ts";
+import type { KvPlane } from "../../../kernels/append.ts";
 import { MemoryError, RequestError } from "../../errors.ts";
 import type { AttentionShape, KvStore } from "../ops.ts";
 

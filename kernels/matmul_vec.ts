@@ -7,7 +7,7 @@ import { type Packed, unpackRow } from "./packed.ts";
 import type { Scratch } from "./scratch.ts";
 
 /** y[yAt + n] = Σ_d w[n, d] x[xAt + d] for rows n in [from, to). */
-export function matvec(
+export function matmulVec(
   x: Float32Array,
   xAt: number,
   w: Packed,
@@ -24,13 +24,13 @@ export function matvec(
       for (let n = from; n < whole; n += 4) tile1x4(x, xAt, w.floats, n * w.stride, w.stride, D, y, yAt + n);
       break;
     case "f16":
-      matvecF16(x, xAt, w, y, yAt, from, whole);
+      matmulVecF16(x, xAt, w, y, yAt, from, whole);
       break;
     case "q8":
-      matvecQ8(padded(x, xAt, w, scratch), w, y, yAt, from, whole);
+      matmulVecQ8(padded(x, xAt, w, scratch), w, y, yAt, from, whole);
       break;
     case "q4":
-      matvecQ4(padded(x, xAt, w, scratch), groupSums(x, xAt, w, scratch), w, y, yAt, from, whole);
+      matmulVecQ4(padded(x, xAt, w, scratch), groupSums(x, xAt, w, scratch), w, y, yAt, from, whole);
       break;
     default:
       w.layout.precision satisfies never;
@@ -62,7 +62,7 @@ function groupSums(x: Float32Array, at: number, w: Packed, scratch: Scratch): Fl
   return sums;
 }
 
-function matvecF16(
+function matmulVecF16(
   x: Float32Array,
   xAt: number,
   w: Packed,
@@ -96,7 +96,7 @@ function matvecF16(
   }
 }
 
-function matvecQ8(x: Float64Array, w: Packed, y: Float32Array, yAt: number, from: number, to: number): void {
+function matmulVecQ8(x: Float64Array, w: Packed, y: Float32Array, yAt: number, from: number, to: number): void {
   const { bytes, scales, stride } = w;
   const { groups } = w.layout;
   for (let n = from; n < to; n += 4) {
@@ -134,7 +134,7 @@ function matvecQ8(x: Float64Array, w: Packed, y: Float32Array, yAt: number, from
 }
 
 /** Two rows at a time: each converted x serves two nibbles, and more rows would not fit the registers. */
-function matvecQ4(
+function matmulVecQ4(
   x: Float64Array,
   sums: Float64Array,
   w: Packed,

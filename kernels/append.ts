@@ -6,7 +6,7 @@ import { toHalf } from "../src/tensor/half.ts";
 export type KvPlane = Float32Array | Uint16Array;
 
 /** `width` = Hkv Dh values of x at `at` become position `slot` of a plane. */
-export function kvAppend(x: Float32Array, at: number, plane: KvPlane, slot: number, width: number): void {
+export function append(x: Float32Array, at: number, plane: KvPlane, slot: number, width: number): void {
   if (plane instanceof Float32Array) plane.set(x.subarray(at, at + width), slot * width);
   else for (let i = 0; i < width; i++) plane[slot * width + i] = toHalf(x[at + i]!);
 }

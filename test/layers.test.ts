@@ -88,9 +88,7 @@ const MAX_LINES = 400;
 
 /** WGSL kernels without a plain TypeScript form of their name, each with its reason. */
 const NO_TWIN: Readonly<Record<string, string>> = {
-  "kernels/append.wgsl": "its plain form is kernels/kv_append.ts",
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
-  "kernels/group.wgsl": "tokens are sorted by expert for the GPU only; a loop needs no order",
 };
 
 function layerOf(path: string): string | undefined {

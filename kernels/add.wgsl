@@ -6,11 +6,14 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
-override VECTORS: u32; // vec4f a row, padding included
+struct Params {
+  vectors: u32, // vec4f a row, padding included
+}
 
-@group(0) @binding(0) var<uniform> count: Count;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> y: array<vec4f>;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<uniform> count: Count;
+@group(0) @binding(2) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> y: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -19,7 +22,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = group_index(group, groups) * 64 + lane;
-  if (i < count.n * VECTORS) {
+  if (i < count.n * p.vectors) {
     x[i] += y[i];
   }
 }

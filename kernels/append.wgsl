@@ -8,15 +8,21 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
-override HEADS: u32; // H
-override STRIDE: u32; // floats a row of qkv
+struct Params {
+  block: u32, // positions a block
+  heads: u32, // H
+  kv_heads: u32, // Hkv
+  pairs: u32, // Dh / 2
+  stride: u32, // floats a row of qkv
+}
 
-@group(0) @binding(0) var<uniform> count: Count;
-@group(0) @binding(1) var<storage, read> tokens: array<Token>;
-@group(0) @binding(2) var<storage, read> blocks: array<u32>;
-@group(0) @binding(3) var<storage, read> qkv: array<f32>;
-@group(0) @binding(4) var<storage, read_write> keys: array<KvPair>;
-@group(0) @binding(5) var<storage, read_write> values: array<KvPair>;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<uniform> count: Count;
+@group(0) @binding(2) var<storage, read> tokens: array<Token>;
+@group(0) @binding(3) var<storage, read> blocks: array<u32>;
+@group(0) @binding(4) var<storage, read> qkv: array<f32>;
+@group(0) @binding(5) var<storage, read_write> keys: array<KvPair>;
+@group(0) @binding(6) var<storage, read_write> values: array<KvPair>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -25,16 +31,16 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = group_index(group, groups) * 64 + lane;
-  let t = index / (KV_HEADS * PAIRS);
+  let t = index / (p.kv_heads * p.pairs);
   if (t >= count.n) {
     return;
   }
-  let head = index / PAIRS % KV_HEADS;
-  let i = index % PAIRS;
+  let head = index / p.pairs % p.kv_heads;
+  let i = index % p.pairs;
   let token = tokens[t];
   let to = kv_at(token.table, token.position, head) + i;
-  let k = t * STRIDE + ((HEADS + head) * PAIRS + i) * 2;
-  let v = k + KV_HEADS * PAIRS * 2;
+  let k = t * p.stride + ((p.heads + head) * p.pairs + i) * 2;
+  let v = k + p.kv_heads * p.pairs * 2;
   keys[to] = kv_pack(vec2f(qkv[k], qkv[k + 1]));
   values[to] = kv_pack(vec2f(qkv[v], qkv[v + 1]));
 }

@@ -9,22 +9,30 @@
 #import "lib/paged.wgsl"
 #import "lib/step.wgsl"
 
-override HEADS: u32; // H
-override WINDOW: u32; // positions seen, the token's own included; 0 sees every earlier one
-override SCALE: f32; // 1 / sqrt(Dh)
-override STRIDE: u32; // floats a row of qkv
-override Y_STRIDE: u32; // floats a row of y
+override MAX_PAIRS: u32; // room for a head: at least Dh / 2
 override THREADS: u32;
 
-@group(0) @binding(0) var<storage, read> tokens: array<Token>;
-@group(0) @binding(1) var<storage, read> blocks: array<u32>;
-@group(0) @binding(2) var<storage, read> qkv: array<f32>;
-@group(0) @binding(3) var<storage, read> keys: array<KvPair>;
-@group(0) @binding(4) var<storage, read> values: array<KvPair>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+struct Params {
+  block: u32, // positions a block
+  heads: u32, // H
+  kv_heads: u32, // Hkv
+  pairs: u32, // Dh / 2
+  window: u32, // positions seen, the token's own included; 0 sees every earlier one
+  scale: f32, // 1 / sqrt(Dh)
+  stride: u32, // floats a row of qkv
+  y_stride: u32, // floats a row of y
+}
 
-var<workgroup> query: array<vec2f, PAIRS>; // scaled by 1 / sqrt(Dh)
-var<workgroup> out: array<vec2f, PAIRS>;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> tokens: array<Token>;
+@group(0) @binding(2) var<storage, read> blocks: array<u32>;
+@group(0) @binding(3) var<storage, read> qkv: array<f32>;
+@group(0) @binding(4) var<storage, read> keys: array<KvPair>;
+@group(0) @binding(5) var<storage, read> values: array<KvPair>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+
+var<workgroup> query: array<vec2f, MAX_PAIRS>; // scaled by 1 / sqrt(Dh)
+var<workgroup> out: array<vec2f, MAX_PAIRS>;
 var<workgroup> weight: array<f32, THREADS>; // exp(score - max) of the positions in hand
 var<workgroup> place: array<u32, THREADS>; // where those positions lie
 
@@ -34,10 +42,10 @@ fn main(@builtin(workgroup_id) group: vec3u, lane: Lane) {
   let t = group.z;
   let token = tokens[t];
   let end = token.position + 1;
-  let begin = select(0, end - min(end, WINDOW), WINDOW > 0);
-  for (var i = lane.index; i < PAIRS; i += THREADS) {
-    let at = t * STRIDE + (head * PAIRS + i) * 2;
-    query[i] = vec2f(qkv[at], qkv[at + 1]) * SCALE;
+  let begin = select(0, end - min(end, p.window), p.window > 0);
+  for (var i = lane.index; i < p.pairs; i += THREADS) {
+    let at = t * p.stride + (head * p.pairs + i) * 2;
+    query[i] = vec2f(qkv[at], qkv[at + 1]) * p.scale;
     out[i] = vec2f();
   }
   workgroupBarrier();
@@ -48,10 +56,10 @@ fn main(@builtin(workgroup_id) group: vec3u, lane: Lane) {
     let position = first + lane.index;
     var score = -3.0e38;
     if (position < end) {
-      let at = kv_at(token.table, position, head * KV_HEADS / HEADS);
+      let at = kv_at(token.table, position, head * p.kv_heads / p.heads);
       place[lane.index] = at;
       var sum = vec2f();
-      for (var i = 0u; i < PAIRS; i++) {
+      for (var i = 0u; i < p.pairs; i++) {
         sum += query[i] * kv_unpack(keys[at + i]);
       }
       score = sum.x + sum.y;
@@ -63,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3u, lane: Lane) {
     weight[lane.index] = own;
     total = total * fade + workgroup_sum(vec4f(own, 0, 0, 0), lane).x; // its barriers show weight and place to all
     let here = min(THREADS, end - first);
-    for (var i = lane.index; i < PAIRS; i += THREADS) {
+    for (var i = lane.index; i < p.pairs; i += THREADS) {
       var sum = out[i] * fade;
       for (var j = 0u; j < here; j++) {
         sum += weight[j] * kv_unpack(values[place[j] + i]);
@@ -72,8 +80,8 @@ fn main(@builtin(workgroup_id) group: vec3u, lane: Lane) {
     }
     workgroupBarrier();
   }
-  for (var i = lane.index; i < PAIRS; i += THREADS) {
-    let at = t * Y_STRIDE + (head * PAIRS + i) * 2;
+  for (var i = lane.index; i < p.pairs; i += THREADS) {
+    let at = t * p.y_stride + (head * p.pairs + i) * 2;
     y[at] = out[i].x / total;
     y[at + 1] = out[i].y / total;
   }

@@ -6,13 +6,16 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
-override K: u32;
-override VECTORS: u32; // vec4f a row, padding included
+struct Params {
+  K: u32,
+  vectors: u32, // vec4f a row, padding included
+}
 
-@group(0) @binding(0) var<uniform> count: Count;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> weights: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<uniform> count: Count;
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -21,13 +24,13 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = group_index(group, groups) * 64 + lane;
-  let t = i / VECTORS;
+  let t = i / p.vectors;
   if (t >= count.n) {
     return;
   }
   var sum = vec4f();
-  for (var k = 0u; k < K; k++) {
-    sum += weights[t * K + k] * x[(t * K + k) * VECTORS + i % VECTORS];
+  for (var k = 0u; k < p.K; k++) {
+    sum += weights[t * p.K + k] * x[(t * p.K + k) * p.vectors + i % p.vectors];
   }
   y[i] = sum;
 }

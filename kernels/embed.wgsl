@@ -19,7 +19,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = group_index(group, groups) * 64 + lane;
-  let t = i / (GROUPS * 4);
+  let t = i / (part.groups * 4);
   if (t >= count.n) {
     return;
   }
@@ -27,7 +27,7 @@ fn main(
   if (row >= part.rows) {
     return;
   }
-  let eight = weights8(0, row, i % (GROUPS * 4));
+  let eight = weights8(0, row, i % (part.groups * 4));
   y[i * 2] = eight.lo;
   y[i * 2 + 1] = eight.hi;
 }

@@ -9,12 +9,16 @@
 #import "lib/expert_tile.wgsl"
 #import "lib/grid.wgsl"
 
-override Y_STRIDE: u32; // floats a row of y
+struct Params {
+  E: u32,
+  y_stride: u32, // floats a row of y
+}
 
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> starts: array<u32>;
-@group(0) @binding(4) var<storage, read> sorted: array<u32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(3) var<storage, read> x: array<vec4f>;
+@group(0) @binding(4) var<storage, read> starts: array<u32>;
+@group(0) @binding(5) var<storage, read> sorted: array<u32>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(TILE_THREADS)
 fn main(
@@ -28,8 +32,8 @@ fn main(
   if (row >= part.rows || tile.count == 0 || expert >= part.experts) {
     return;
   }
-  let x0 = sorted[tile.first + min(i / 8, tile.count - 1)] * GROUPS * 8;
-  let x1 = sorted[tile.first + min(i / 8 + 16, tile.count - 1)] * GROUPS * 8;
+  let x0 = sorted[tile.first + min(i / 8, tile.count - 1)] * part.groups * 8;
+  let x1 = sorted[tile.first + min(i / 8 + 16, tile.count - 1)] * part.groups * 8;
   let w0 = min(row + i / 4, part.rows - 1);
   let w1 = min(row + i / 4 + 32, part.rows - 1);
   var sum = tile_product(x0, x1, expert, w0, w1, i);
@@ -38,7 +42,7 @@ fn main(
     for (var b = 0u; b < 4; b++) {
       let n = row + i % 16 + 16 * b;
       if (m < tile.count && n < part.rows) {
-        y[sorted[tile.first + m] * Y_STRIDE + part.first_row + n] = sum[a][b];
+        y[sorted[tile.first + m] * p.y_stride + part.first_row + n] = sum[a][b];
       }
     }
   }

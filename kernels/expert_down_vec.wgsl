@@ -8,12 +8,16 @@
 #import "lib/dot.wgsl"
 #import "lib/grid.wgsl"
 
-override Y_STRIDE: u32; // floats a row of y
 override THREADS: u32;
 
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> ids: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+struct Params {
+  y_stride: u32, // floats a row of y
+}
+
+@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(3) var<storage, read> x: array<vec4f>;
+@group(0) @binding(4) var<storage, read> ids: array<u32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
@@ -23,8 +27,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (row >= part.rows || expert >= part.experts) {
     return;
   }
-  let sum = dot4(expert, row, slot * GROUPS * 8, lane);
+  let sum = dot4(expert, row, slot * part.groups * 8, lane);
   if (lane.index < min(4, part.rows - row)) {
-    y[slot * Y_STRIDE + part.first_row + row + lane.index] = sum[lane.index];
+    y[slot * p.y_stride + part.first_row + row + lane.index] = sum[lane.index];
   }
 }

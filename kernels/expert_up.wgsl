@@ -11,13 +11,17 @@
 #import "lib/silu.wgsl"
 #import "lib/grid.wgsl"
 
-override K: u32;
-override Y_STRIDE: u32; // floats a row of y
+struct Params {
+  E: u32,
+  K: u32,
+  y_stride: u32, // floats a row of y
+}
 
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> starts: array<u32>;
-@group(0) @binding(4) var<storage, read> sorted: array<u32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(3) var<storage, read> x: array<vec4f>;
+@group(0) @binding(4) var<storage, read> starts: array<u32>;
+@group(0) @binding(5) var<storage, read> sorted: array<u32>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(TILE_THREADS)
 fn main(
@@ -31,8 +35,8 @@ fn main(
   if (row >= part.rows || tile.count == 0 || expert >= part.experts) {
     return;
   }
-  let x0 = sorted[tile.first + min(i / 8, tile.count - 1)] / K * GROUPS * 8;
-  let x1 = sorted[tile.first + min(i / 8 + 16, tile.count - 1)] / K * GROUPS * 8;
+  let x0 = sorted[tile.first + min(i / 8, tile.count - 1)] / p.K * part.groups * 8;
+  let x1 = sorted[tile.first + min(i / 8 + 16, tile.count - 1)] / p.K * part.groups * 8;
   // Tile rows 0..31 take the w1 rows and 32..63 the w3 rows, so that an invocation ends with both of its outputs.
   let w0 = min(row + i / 4 * 2, part.rows - 2);
   var sum = tile_product(x0, x1, expert, w0, w0 + 1, i);
@@ -41,7 +45,7 @@ fn main(
     for (var b = 0u; b < 2; b++) {
       let f = row / 2 + i % 16 + 16 * b;
       if (m < tile.count && f < part.rows / 2) {
-        y[sorted[tile.first + m] * Y_STRIDE + part.first_row / 2 + f] = silu(sum[a][b]) * sum[a][b + 2];
+        y[sorted[tile.first + m] * p.y_stride + part.first_row / 2 + f] = silu(sum[a][b]) * sum[a][b + 2];
       }
     }
   }

@@ -6,13 +6,16 @@
 // grid E: a workgroup owns an expert. Each invocation counts its own run of slots; a prefix sum tells it where to write.
 #import "lib/step.wgsl"
 
-override E: u32;
-override K: u32;
+struct Params {
+  E: u32,
+  K: u32,
+}
 
-@group(0) @binding(0) var<uniform> count: Count;
-@group(0) @binding(1) var<storage, read> ids: array<u32>;
-@group(0) @binding(2) var<storage, read_write> starts: array<u32>;
-@group(0) @binding(3) var<storage, read_write> sorted: array<u32>;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<uniform> count: Count;
+@group(0) @binding(2) var<storage, read> ids: array<u32>;
+@group(0) @binding(3) var<storage, read_write> starts: array<u32>;
+@group(0) @binding(4) var<storage, read_write> sorted: array<u32>;
 
 const THREADS = 128u;
 var<workgroup> before: array<vec2u, THREADS>; // slots of lower experts; slots of this one
@@ -20,7 +23,7 @@ var<workgroup> before: array<vec2u, THREADS>; // slots of lower experts; slots o
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let expert = group.x;
-  let slots = count.n * K;
+  let slots = count.n * p.K;
   let run = (slots + THREADS - 1) / THREADS;
   let first = min(lane * run, slots);
   let end = min(first + run, slots);
@@ -49,8 +52,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   if (lane == 0) {
     starts[expert] = start;
-    if (expert == E - 1) {
-      starts[E] = slots;
+    if (expert == p.E - 1) {
+      starts[p.E] = slots;
     }
   }
 }

@@ -8,11 +8,14 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
-override Y_STRIDE: u32; // floats a row of y
+struct Params {
+  y_stride: u32, // floats a row of y
+}
 
-@group(0) @binding(2) var<uniform> count: Count;
-@group(0) @binding(3) var<storage, read> x: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(3) var<uniform> count: Count;
+@group(0) @binding(4) var<storage, read> x: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(TILE_THREADS)
 fn main(
@@ -26,8 +29,8 @@ fn main(
   }
   let t = group.z * TILE_X;
   // Rows past the end repeat the last one; what they give is not stored.
-  let x0 = min(t + i / 8, count.n - 1) * GROUPS * 8;
-  let x1 = min(t + i / 8 + 16, count.n - 1) * GROUPS * 8;
+  let x0 = min(t + i / 8, count.n - 1) * part.groups * 8;
+  let x1 = min(t + i / 8 + 16, count.n - 1) * part.groups * 8;
   let w0 = min(row + i / 4, part.rows - 1);
   let w1 = min(row + i / 4 + 32, part.rows - 1);
   var sum = tile_product(x0, x1, 0, w0, w1, i);
@@ -36,7 +39,7 @@ fn main(
     for (var b = 0u; b < 4; b++) {
       let n = row + i % 16 + 16 * b;
       if (token < count.n && n < part.rows) {
-        y[token * Y_STRIDE + part.first_row + n] = sum[a][b];
+        y[token * p.y_stride + part.first_row + n] = sum[a][b];
       }
     }
   }

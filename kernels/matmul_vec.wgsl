@@ -8,11 +8,15 @@
 #import "lib/dot.wgsl"
 #import "lib/grid.wgsl"
 
-override Y_STRIDE: u32; // floats a row of y
 override THREADS: u32;
 
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+struct Params {
+  y_stride: u32, // floats a row of y
+}
+
+@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(3) var<storage, read> x: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
@@ -21,8 +25,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     return;
   }
   let t = group.z;
-  let sum = dot4(0, row, t * GROUPS * 8, lane);
+  let sum = dot4(0, row, t * part.groups * 8, lane);
   if (lane.index < min(4, part.rows - row)) {
-    y[t * Y_STRIDE + part.first_row + row + lane.index] = sum[lane.index];
+    y[t * p.y_stride + part.first_row + row + lane.index] = sum[lane.index];
   }
 }

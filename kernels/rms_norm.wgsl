@@ -7,15 +7,19 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
-override D: u32;
-override EPS: f32;
-override VECTORS: u32; // vec4f a row, padding included
 override THREADS: u32;
 
-@group(0) @binding(0) var<uniform> count: Count;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> w: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+struct Params {
+  D: u32,
+  vectors: u32, // vec4f a row, padding included
+  eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<uniform> count: Count;
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> w: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
@@ -24,13 +28,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     return;
   }
   var squares = vec4f();
-  for (var c = lane.index; c < VECTORS; c += THREADS) {
-    let v = x[t * VECTORS + c];
+  for (var c = lane.index; c < p.vectors; c += THREADS) {
+    let v = x[t * p.vectors + c];
     squares += v * v;
   }
   let sum = workgroup_sum(squares, lane);
-  let scale = 1 / sqrt((sum.x + sum.y + sum.z + sum.w) / f32(D) + EPS);
-  for (var c = lane.index; c < VECTORS; c += THREADS) {
-    y[t * VECTORS + c] = x[t * VECTORS + c] * scale * w[c];
+  let scale = 1 / sqrt((sum.x + sum.y + sum.z + sum.w) / f32(p.D) + p.eps);
+  for (var c = lane.index; c < p.vectors; c += THREADS) {
+    y[t * p.vectors + c] = x[t * p.vectors + c] * scale * w[c];
   }
 }

@@ -6,13 +6,16 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
-override TURNED: u32; // H + Hkv, the heads of q and k
-override PAIRS: u32; // Dh / 2
-override STRIDE: u32; // floats a row of qkv
+struct Params {
+  turned: u32, // H + Hkv, the heads of q and k
+  pairs: u32, // Dh / 2
+  stride: u32, // floats a row of qkv
+}
 
-@group(0) @binding(0) var<uniform> count: Count;
-@group(0) @binding(1) var<storage, read> angles: array<vec2f>;
-@group(0) @binding(2) var<storage, read_write> qkv: array<f32>;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<uniform> count: Count;
+@group(0) @binding(2) var<storage, read> angles: array<vec2f>;
+@group(0) @binding(3) var<storage, read_write> qkv: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -21,16 +24,16 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = group_index(group, groups) * 64 + lane;
-  let t = index / (TURNED * PAIRS);
+  let t = index / (p.turned * p.pairs);
   if (t >= count.n) {
     return;
   }
-  let head = index / PAIRS % TURNED;
-  let i = index % PAIRS;
-  let turn = angles[t * PAIRS + i];
-  let at = t * STRIDE + head * PAIRS * 2 + i;
+  let head = index / p.pairs % p.turned;
+  let i = index % p.pairs;
+  let turn = angles[t * p.pairs + i];
+  let at = t * p.stride + head * p.pairs * 2 + i;
   let a = qkv[at];
-  let b = qkv[at + PAIRS];
+  let b = qkv[at + p.pairs];
   qkv[at] = a * turn.x - b * turn.y;
-  qkv[at + PAIRS] = b * turn.x + a * turn.y;
+  qkv[at + p.pairs] = b * turn.x + a * turn.y;
 }

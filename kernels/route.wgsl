@@ -8,14 +8,17 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
-override E: u32;
-override K: u32;
-override STRIDE: u32; // floats a row of logits
+struct Params {
+  E: u32,
+  K: u32,
+  stride: u32, // floats a row of logits
+}
 
-@group(0) @binding(0) var<uniform> count: Count;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read_write> ids: array<u32>;
-@group(0) @binding(3) var<storage, read_write> weights: array<f32>;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<uniform> count: Count;
+@group(0) @binding(2) var<storage, read> logits: array<f32>;
+@group(0) @binding(3) var<storage, read_write> ids: array<u32>;
+@group(0) @binding(4) var<storage, read_write> weights: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -31,13 +34,13 @@ fn main(
   var total = 0.0;
   var last = 0.0;
   var last_id = 0u;
-  for (var k = 0u; k < K; k++) {
+  for (var k = 0u; k < p.K; k++) {
     var best = 0.0;
-    var id = E; // none yet
-    for (var e = 0u; e < E; e++) {
-      let logit = logits[t * STRIDE + e];
+    var id = p.E; // none yet
+    for (var e = 0u; e < p.E; e++) {
+      let logit = logits[t * p.stride + e];
       let left = k == 0 || logit < last || (logit == last && e > last_id);
-      if (left && (id == E || logit > best)) {
+      if (left && (id == p.E || logit > best)) {
         best = logit;
         id = e;
       }
@@ -48,10 +51,10 @@ fn main(
     last = best;
     last_id = id;
     total += exp(best - top);
-    ids[t * K + k] = min(id, E - 1); // NaN logits find none: an id in range all the same
-    weights[t * K + k] = exp(best - top);
+    ids[t * p.K + k] = min(id, p.E - 1); // NaN logits find none: an id in range all the same
+    weights[t * p.K + k] = exp(best - top);
   }
-  for (var k = 0u; k < K; k++) {
-    weights[t * K + k] /= total;
+  for (var k = 0u; k < p.K; k++) {
+    weights[t * p.K + k] /= total;
   }
 }

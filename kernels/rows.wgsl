@@ -6,12 +6,15 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
-override VECTORS: u32; // vec4f a row, padding included
+struct Params {
+  vectors: u32, // vec4f a row, padding included
+}
 
-@group(0) @binding(0) var<uniform> count: Count;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> outputs: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<uniform> count: Count;
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> outputs: array<u32>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -20,7 +23,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = group_index(group, groups) * 64 + lane;
-  if (i < count.n * VECTORS) {
-    y[i] = x[outputs[i / VECTORS] * VECTORS + i % VECTORS];
+  if (i < count.n * p.vectors) {
+    y[i] = x[outputs[i / p.vectors] * p.vectors + i % p.vectors];
   }
 }

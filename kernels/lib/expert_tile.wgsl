@@ -1,7 +1,5 @@
 // Finds the tile of a grouped matrix product that a workgroup owns: every expert has ceil(count / 32) tiles of slots.
-// Uses the kernel's `starts`: expert e's slots are sorted[starts[e]] .. sorted[starts[e + 1] - 1].
-override E: u32;
-
+// Uses the kernel's params and `starts`: expert e's slots are sorted[starts[e]] .. sorted[starts[e + 1] - 1].
 struct ExpertTile {
   expert: u32,
   first: u32, // index into the sorted slots
@@ -10,7 +8,7 @@ struct ExpertTile {
 
 fn expert_tile(index: u32) -> ExpertTile {
   var tile = index;
-  for (var e = 0u; e < E; e++) {
+  for (var e = 0u; e < p.E; e++) {
     let count = starts[e + 1] - starts[e];
     let tiles = (count + TILE_X - 1) / TILE_X;
     if (tile < tiles) {

@@ -6,9 +6,9 @@ struct Part {
   rows: u32, // of each expert
   stride: u32, // u32 words from one expert's block to the next
   scales: u32, // u32 words from a block's start to its plane of scales
+  groups: u32, // groups of 32 columns a row
 }
 
-override GROUPS: u32; // groups of 32 columns a row
 @group(0) @binding(1) var<uniform> part: Part;
 
 // Eight consecutive weights of a row: columns 8u .. 8u + 7.

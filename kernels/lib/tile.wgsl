@@ -1,5 +1,5 @@
 // A tile of 32 rows of activations by 64 rows of weights, by a workgroup of 128: the body of the matrix-matrix kernels.
-// Weights are unpacked once a tile, 32 columns at a time. Uses the kernel's `x`, rows of GROUPS * 8 vec4f, padding zero.
+// Weights are unpacked once a tile, 32 columns at a time. Uses the kernel's `x`, rows of groups * 8 vec4f, padding zero.
 //
 // Invocation i: m = i / 16 owns activation rows m + 8a (a = 0..3), n = i % 16 owns weight rows n + 16b (b = 0..3).
 const TILE_X = 32u;
@@ -18,7 +18,7 @@ fn tile_product(x0: u32, x1: u32, expert: u32, w0: u32, w1: u32, i: u32) -> mat4
   let wn = i / 4 * PITCH + i % 4 * 2;
   let m = i / 16 * PITCH;
   let n = i % 16 * PITCH;
-  for (var group = 0u; group < GROUPS; group++) {
+  for (var group = 0u; group < part.groups; group++) {
     x_tile[xm] = x[x0 + group * 8 + i % 8];
     x_tile[xm + 16 * PITCH] = x[x1 + group * 8 + i % 8];
     let near = weights8(expert, w0, group * 4 + i % 4);

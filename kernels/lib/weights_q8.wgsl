@@ -10,8 +10,8 @@ fn bytes4(word: u32) -> vec4f {
 // Columns 8 unit .. 8 unit + 7 of a row; expert and row count from the part's first.
 fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
   let block = expert * part.stride;
-  let at = block + row * (GROUPS * 8) + unit * 2;
-  let group = row * GROUPS + unit / 4;
+  let at = block + row * (part.groups * 8) + unit * 2;
+  let group = row * part.groups + unit / 4;
   let scale = unpack2x16float(w[block + part.scales + group / 2])[group % 2];
   return Eight(scale * bytes4(w[at]), scale * bytes4(w[at + 1]));
 }

@@ -3,7 +3,7 @@
 import { DeviceError } from "../../errors.ts";
 import { type Buffer, type Device, MAP_MODE_READ } from "./device.ts";
 import { assemble, type Variant } from "./shader.ts";
-import { type Access, type KernelLine, type KernelName, TABLE } from "./table.ts";
+import { type Access, FLOAT_PARAMS, type KernelLine, type KernelName, type PartShape, TABLE } from "./table.ts";
 
 const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
 
@@ -18,6 +18,17 @@ export interface Call {
   readonly group: GPUBindGroup;
   /** Workgroups for n rows: x, y, z. */
   readonly grid: (n: number) => readonly [number, number, number];
+}
+
+export interface Binding {
+  readonly variant?: Pick<Variant, "weights" | "kv">;
+  /** By field name; fields that the kernel lacks are ignored, so that the forms of a verb can share them. */
+  readonly params?: Readonly<Record<string, number>>;
+  readonly overrides?: Readonly<Record<string, number>>;
+  /** By binding name, all but `p`. */
+  readonly buffers: Readonly<Record<string, Buffer>>;
+  /** The weight part, for kernels whose grid follows it. */
+  readonly part?: PartShape;
 }
 
 /** Rows to copy to the host: `width` elements out of every `stride`. */
@@ -35,38 +46,47 @@ export class Recorder {
   readonly #modules = new Map<string, { module: GPUShaderModule; origin: (line: number) => string }>();
   readonly #pipelines = new Map<string, Pipeline>();
   readonly #calls = new Map<string, { call: Call; buffers: readonly Buffer[] }>();
+  readonly #reduce: "tree" | "subgroups";
+  readonly #params = new Map<string, Buffer>();
   #commands: { call: Call; grid: readonly [number, number, number] }[] = [];
   #staging: Buffer | null = null;
 
-  constructor(device: Device) {
+  /** @param subgroups whether reductions use subgroup operations */
+  constructor(device: Device, subgroups: boolean) {
     this.#device = device;
+    this.#reduce = subgroups ? "subgroups" : "tree";
   }
 
-  /**
-   * Binds a kernel to override constants and buffers, in the order of its bindings. The same arguments give the same Call.
-   * @param rows of the weight part, for kernels whose grid follows them
-   */
-  call(
-    name: KernelName,
-    variant: Variant,
-    overrides: Readonly<Record<string, number>>,
-    buffers: readonly Buffer[],
-    rows = 0,
-  ): Call {
+  /** Binds a kernel to its params, override constants and buffers. The same arguments give the same Call. */
+  call(name: KernelName, { variant, params, overrides, buffers, part }: Binding): Call {
     const line: KernelLine = TABLE[name];
-    const key = `${name} ${line.overrides.map((o) => overrides[o])} ${variant.weights} ${variant.kv} ${buffers.map((b) => b.id)}`;
+    const values = line.params.map((field) => fieldOf(params, field, name));
+    const constants = Object.fromEntries(line.overrides.map((field) => [field, fieldOf(overrides, field, name)]));
+    const ids = Object.keys(line.bindings).map((b) => (b === "p" ? "p" : bufferOf(buffers, b, name).id));
+    const pipelineKey = `${name} ${variant?.weights} ${variant?.kv} ${Object.values(constants)}`;
+    const key = `${pipelineKey} ${values} ${ids}`;
     const known = this.#calls.get(key);
     if (known) return known.call;
     const layout = this.#layout(Object.values(line.bindings));
+    const used = Object.keys(line.bindings).map((b) =>
+      b === "p" ? this.#paramsOf(line, values) : bufferOf(buffers, b, name),
+    );
     const group = this.#device.gpu.createBindGroup({
       label: name,
       layout,
-      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer: buffer.gpu } })),
+      entries: used.map((buffer, binding) => ({ binding, resource: { buffer: buffer.gpu } })),
     });
     this.#device.counters.bindGroupsCreated++;
-    const pipeline = this.#pipeline(name, line, variant, overrides, layout);
-    const call: Call = { pipeline, group, grid: (n) => fold(line.grid(n, overrides, rows)) };
-    this.#calls.set(key, { call, buffers });
+    let pipeline = this.#pipelines.get(pipelineKey);
+    if (!pipeline) {
+      pipeline = { ready: null, made: this.#compile(name, variant ?? {}, constants, layout) };
+      pipeline.made.catch(() => {}); // thrown by the read() that needs it
+      this.#pipelines.set(pipelineKey, pipeline);
+      this.#device.counters.pipelinesCreated++;
+    }
+    const shape = part ?? { rows: 0, groups: 0 };
+    const call: Call = { pipeline, group, grid: (n) => fold(line.grid(n, params ?? {}, shape)) };
+    this.#calls.set(key, { call, buffers: used });
     return call;
   }
 
@@ -153,37 +173,33 @@ export class Recorder {
     return layout;
   }
 
-  #pipeline(
-    name: KernelName,
-    line: KernelLine,
-    variant: Variant,
-    overrides: Readonly<Record<string, number>>,
-    layout: GPUBindGroupLayout,
-  ): Pipeline {
-    const kernel = `${name} ${variant.weights} ${variant.kv} ${variant.reduce}`;
-    const constants = Object.fromEntries(line.overrides.map((o) => [o, overrides[o]!]));
-    const key = `${kernel} ${Object.values(constants)}`;
-    let pipeline = this.#pipelines.get(key);
-    if (!pipeline) {
-      pipeline = { ready: null, made: this.#compile(name, kernel, variant, constants, layout) };
-      pipeline.made.catch(() => {}); // thrown by the read() that needs it
-      this.#pipelines.set(key, pipeline);
-      this.#device.counters.pipelinesCreated++;
+  /** The uniform that holds these params; kernels with equal ones share it. */
+  #paramsOf(line: KernelLine, values: readonly number[]): Buffer {
+    const floats = line.params.map((field) => FLOAT_PARAMS.has(field));
+    const key = `${values} ${floats}`;
+    let buffer = this.#params.get(key);
+    if (!buffer) {
+      const words = new Uint32Array(values);
+      const view = new Float32Array(words.buffer);
+      for (const [i, isFloat] of floats.entries()) if (isFloat) view[i] = values[i]!;
+      buffer = this.#device.buffer("params", words.byteLength, "scratch", "uniform");
+      this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, words);
+      this.#params.set(key, buffer);
     }
-    return pipeline;
+    return buffer;
   }
 
   async #compile(
     name: KernelName,
-    kernel: string,
     variant: Variant,
     constants: Record<string, number>,
     layout: GPUBindGroupLayout,
   ): Promise<GPUComputePipeline> {
     const { gpu } = this.#device;
+    const kernel = `${name} ${variant.weights} ${variant.kv}`;
     let shader = this.#modules.get(kernel);
     if (!shader) {
-      const { code, origin } = assemble(name, variant);
+      const { code, origin } = assemble(name, { ...variant, reduce: this.#reduce });
       shader = { module: gpu.createShaderModule({ label: name, code }), origin };
       this.#modules.set(kernel, shader);
     }
@@ -213,4 +229,16 @@ export class Recorder {
 export function fold([linear, second]: readonly [number, number]): readonly [number, number, number] {
   const y = Math.ceil(linear / MAX_GROUPS);
   return [y > 1 ? Math.ceil(linear / y) : linear, Math.max(y, 1), second];
+}
+
+function fieldOf(values: Readonly<Record<string, number>> | undefined, field: string, name: string): number {
+  const value = values?.[field];
+  if (value === undefined) throw new Error(`kernel ${name}: no value for ${field}`);
+  return value;
+}
+
+function bufferOf(buffers: Readonly<Record<string, Buffer>>, binding: string, name: string): Buffer {
+  const buffer = buffers[binding];
+  if (!buffer) throw new Error(`kernel ${name}: no buffer for ${binding}`);
+  return buffer;
 }

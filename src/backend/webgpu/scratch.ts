@@ -41,13 +41,14 @@ export class Scratch {
     for (const ring of this.#rings.values()) ring.next = 0;
   }
 
-  /** A tensor [n, width] to hold a verb's result. Its rows are padded to whole groups, as weights are. */
-  tensor(verb: string, n: number, width: number, rows: RowKind, type: "f32" | "u32" = "f32"): GpuTensor {
-    const stride = type === "f32" && verb !== "weights" ? Math.ceil(width / GROUP) * GROUP : width;
-    const buffer = this.storage(verb, n, stride, rows, RING);
-    const tensor: GpuTensor = { shape: [n, width], buffer, stride, rows, type };
-    this.#owners.set(buffer, tensor);
-    return tensor;
+  /** A tensor [n, width] of f32 for a verb's result; rows are padded to whole groups, as weights are. */
+  tensor(verb: string, n: number, width: number, rows: RowKind): GpuTensor {
+    return this.#make(verb, n, width, padded(width), rows, "f32");
+  }
+
+  /** A tensor [n, width] without padding: experts' ids and weights. */
+  list(verb: string, n: number, width: number, rows: RowKind, type: "f32" | "u32"): GpuTensor {
+    return this.#make(verb, n, width, width, rows, type);
   }
 
   /** The storage of `x` as a new tensor; x itself must not be used again. */
@@ -58,10 +59,10 @@ export class Scratch {
   }
 
   /**
-   * A buffer of n rows of `stride` 4-byte elements, for the largest batch where rows are tokens, and for the next power
+   * A buffer of n x perRow rows of `stride` 4-byte elements, for the largest batch where rows are tokens, and for the next power
    * of two where they are outputs: mostly one, but V numbers wide.
    */
-  storage(verb: string, n: number, stride: number, rows: RowKind, ring = 1, perRow = 1): Buffer {
+  storage(verb: string, n: number, stride: number, rows: RowKind, perRow = 1, ring = 1): Buffer {
     const key = `${verb} ${stride} ${rows} ${perRow}`;
     let slots = this.#rings.get(key);
     if (!slots) {
@@ -97,4 +98,16 @@ export class Scratch {
     }
     return tensor;
   }
+
+  #make(verb: string, n: number, width: number, stride: number, rows: RowKind, type: "f32" | "u32"): GpuTensor {
+    const buffer = this.storage(verb, n, stride, rows, 1, RING);
+    const tensor: GpuTensor = { shape: [n, width], buffer, stride, rows, type };
+    this.#owners.set(buffer, tensor);
+    return tensor;
+  }
+}
+
+/** Elements of a row of `width`, padding included. */
+export function padded(width: number): number {
+  return Math.ceil(width / GROUP) * GROUP;
 }

@@ -1,16 +1,28 @@
-// One line a kernel: its bindings in order, its override constants, its grid. A test holds each line against the WGSL.
+// One line a kernel: its bindings in order, its params, its override constants, its grid. A test holds each line against the WGSL.
 
 /** How a kernel sees a buffer: a uniform, a storage buffer that it reads, or one that it writes. */
 export type Access = "uniform" | "read" | "write";
 
+/** What a grid may depend on of the weights that a kernel reads. */
+export interface PartShape {
+  readonly rows: number;
+  readonly groups: number;
+}
+
+/** Params that are f32; all others are u32. */
+export const FLOAT_PARAMS: ReadonlySet<string> = new Set(["eps", "scale"]);
+
 export interface KernelLine {
   readonly bindings: Readonly<Record<string, Access>>;
+  /** Fields of its `Params`, in order, written to a uniform; u32 but for eps and scale. */
+  readonly params: readonly string[];
+  /** Constants of its pipeline. Few: each combination is compiled anew. */
   readonly overrides: readonly string[];
   /**
-   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its override constants,
-   * `rows` the rows of the weight part. The linear count is folded into x and y where it is too large for x.
+   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its params,
+   * `part` the rows and groups of the weight part. The linear count is folded into x and y where it is too large for x.
    */
-  readonly grid: (n: number, o: Readonly<Record<string, number>>, rows: number) => readonly [number, number];
+  readonly grid: (n: number, o: Readonly<Record<string, number>>, part: PartShape) => readonly [number, number];
 }
 
 const WEIGHTS = { w: "read", part: "uniform" } as const;
@@ -22,83 +34,107 @@ const tiles = (n: number, o: Readonly<Record<string, number>>) =>
 export const TABLE = {
   embed: {
     bindings: { ...WEIGHTS, count: "uniform", tokens: "read", y: "write" },
-    overrides: ["GROUPS"],
-    grid: (n, o) => per64(n * o.GROUPS! * 4),
+    params: [],
+    overrides: [],
+    grid: (n, _, { groups }) => per64(n * groups * 4),
   },
   rms_norm: {
-    bindings: { count: "uniform", x: "read", w: "read", y: "write" },
-    overrides: ["D", "EPS", "VECTORS", "THREADS"],
+    bindings: { p: "uniform", count: "uniform", x: "read", w: "read", y: "write" },
+    params: ["D", "vectors", "eps"],
+    overrides: ["THREADS"],
     grid: (n) => [n, 1],
   },
   matmul_vec: {
-    bindings: { ...WEIGHTS, x: "read", y: "write" },
-    overrides: ["GROUPS", "Y_STRIDE", "THREADS"],
-    grid: (n, _, rows) => [Math.ceil(rows / 4), n],
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", y: "write" },
+    params: ["y_stride"],
+    overrides: ["THREADS"],
+    grid: (n, _, { rows }) => [Math.ceil(rows / 4), n],
   },
   matmul: {
-    bindings: { ...WEIGHTS, count: "uniform", x: "read", y: "write" },
-    overrides: ["GROUPS", "Y_STRIDE"],
-    grid: (n, _, rows) => [Math.ceil(rows / 64), Math.ceil(n / 32)],
+    bindings: { ...WEIGHTS, p: "uniform", count: "uniform", x: "read", y: "write" },
+    params: ["y_stride"],
+    overrides: [],
+    grid: (n, _, { rows }) => [Math.ceil(rows / 64), Math.ceil(n / 32)],
   },
   rope: {
-    bindings: { count: "uniform", angles: "read", qkv: "write" },
-    overrides: ["TURNED", "PAIRS", "STRIDE"],
-    grid: (n, o) => per64(n * o.TURNED! * o.PAIRS!),
+    bindings: { p: "uniform", count: "uniform", angles: "read", qkv: "write" },
+    params: ["turned", "pairs", "stride"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.turned! * o.pairs!),
   },
   append: {
-    bindings: { count: "uniform", tokens: "read", blocks: "read", qkv: "read", keys: "write", values: "write" },
-    overrides: ["BLOCK", "KV_HEADS", "PAIRS", "HEADS", "STRIDE"],
-    grid: (n, o) => per64(n * o.KV_HEADS! * o.PAIRS!),
+    bindings: {
+      p: "uniform",
+      count: "uniform",
+      tokens: "read",
+      blocks: "read",
+      qkv: "read",
+      keys: "write",
+      values: "write",
+    },
+    params: ["block", "heads", "kv_heads", "pairs", "stride"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.kv_heads! * o.pairs!),
   },
   attention: {
-    bindings: { tokens: "read", blocks: "read", qkv: "read", keys: "read", values: "read", y: "write" },
-    overrides: ["BLOCK", "KV_HEADS", "PAIRS", "HEADS", "WINDOW", "SCALE", "STRIDE", "Y_STRIDE", "THREADS"],
-    grid: (n, o) => [o.HEADS!, n],
+    bindings: { p: "uniform", tokens: "read", blocks: "read", qkv: "read", keys: "read", values: "read", y: "write" },
+    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride"],
+    overrides: ["MAX_PAIRS", "THREADS"],
+    grid: (n, o) => [o.heads!, n],
   },
   route: {
-    bindings: { count: "uniform", logits: "read", ids: "write", weights: "write" },
-    overrides: ["E", "K", "STRIDE"],
+    bindings: { p: "uniform", count: "uniform", logits: "read", ids: "write", weights: "write" },
+    params: ["E", "K", "stride"],
+    overrides: [],
     grid: (n) => per64(n),
   },
   group: {
-    bindings: { count: "uniform", ids: "read", starts: "write", sorted: "write" },
-    overrides: ["E", "K"],
+    bindings: { p: "uniform", count: "uniform", ids: "read", starts: "write", sorted: "write" },
+    params: ["E", "K"],
+    overrides: [],
     grid: (_, o) => [o.E!, 1],
   },
   expert_up_vec: {
-    bindings: { ...WEIGHTS, x: "read", ids: "read", y: "write" },
-    overrides: ["GROUPS", "K", "Y_STRIDE", "THREADS"],
-    grid: (n, o, rows) => [Math.ceil(rows / 4), n * o.K!],
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", ids: "read", y: "write" },
+    params: ["K", "y_stride"],
+    overrides: ["THREADS"],
+    grid: (n, o, { rows }) => [Math.ceil(rows / 4), n * o.K!],
   },
   expert_up: {
-    bindings: { ...WEIGHTS, x: "read", starts: "read", sorted: "read", y: "write" },
-    overrides: ["GROUPS", "E", "K", "Y_STRIDE"],
-    grid: (n, o, rows) => [Math.ceil(rows / 64), tiles(n, o)],
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
+    params: ["E", "K", "y_stride"],
+    overrides: [],
+    grid: (n, o, { rows }) => [Math.ceil(rows / 64), tiles(n, o)],
   },
   expert_down_vec: {
-    bindings: { ...WEIGHTS, x: "read", ids: "read", y: "write" },
-    overrides: ["GROUPS", "Y_STRIDE", "THREADS"],
-    grid: (n, _, rows) => [Math.ceil(rows / 4), n],
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", ids: "read", y: "write" },
+    params: ["y_stride"],
+    overrides: ["THREADS"],
+    grid: (n, _, { rows }) => [Math.ceil(rows / 4), n],
   },
   expert_down: {
-    bindings: { ...WEIGHTS, x: "read", starts: "read", sorted: "read", y: "write" },
-    overrides: ["GROUPS", "E", "Y_STRIDE"],
-    grid: (n, o, rows) => [Math.ceil(rows / 64), tiles(n, { ...o, K: 1 })],
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
+    params: ["E", "y_stride"],
+    overrides: [],
+    grid: (n, o, { rows }) => [Math.ceil(rows / 64), tiles(n, { ...o, K: 1 })],
   },
   combine: {
-    bindings: { count: "uniform", x: "read", weights: "read", y: "write" },
-    overrides: ["K", "VECTORS"],
-    grid: (n, o) => per64(n * o.VECTORS!),
+    bindings: { p: "uniform", count: "uniform", x: "read", weights: "read", y: "write" },
+    params: ["K", "vectors"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.vectors!),
   },
   add: {
-    bindings: { count: "uniform", x: "write", y: "read" },
-    overrides: ["VECTORS"],
-    grid: (n, o) => per64(n * o.VECTORS!),
+    bindings: { p: "uniform", count: "uniform", x: "write", y: "read" },
+    params: ["vectors"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.vectors!),
   },
   rows: {
-    bindings: { count: "uniform", x: "read", outputs: "read", y: "write" },
-    overrides: ["VECTORS"],
-    grid: (n, o) => per64(n * o.VECTORS!),
+    bindings: { p: "uniform", count: "uniform", x: "read", outputs: "read", y: "write" },
+    params: ["vectors"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.vectors!),
   },
 } as const satisfies Record<string, KernelLine>;
 

@@ -1,7 +1,6 @@
 // The verbs of a forward pass on WebGPU: each records dispatches; read() submits them as one pass.
 
 import { RequestError } from "../../errors.ts";
-import { GROUP } from "../../tensor/pack.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../tensor/types.ts";
 import type {
   AttentionShape,
@@ -20,9 +19,16 @@ import { type RowKind, StepBatch } from "./batch.ts";
 import { type Buffer, type Counters, Device } from "./device.ts";
 import { GpuKv } from "./kv.ts";
 import { type Call, Recorder } from "./recorder.ts";
-import { type GpuTensor, Scratch } from "./scratch.ts";
-import type { Variant } from "./shader.ts";
-import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from "./weights.ts";
+import { type GpuTensor, padded, Scratch } from "./scratch.ts";
+import type { KernelName } from "./table.ts";
+import {
+  type GpuExperts,
+  type GpuMatrix,
+  type GpuVector,
+  type PackedWeights,
+  WeightLoader,
+  type WeightPart,
+} from "./weights.ts";
 
 export interface WebGpuOptions {
   /** Largest batch (T) of a step. */
@@ -70,7 +76,6 @@ class Verbs implements WebGpuOps {
   readonly #loader: WeightLoader;
   readonly #step: StepBatch;
   readonly #scratch: Scratch;
-  readonly #reduce: "tree" | "subgroups";
   /** Calls of a verb on given weights and tensors, so that a step makes no bind group and hardly a string. */
   readonly #plans = new Map<string, readonly Call[]>();
   readonly #onClose: (() => void) | undefined;
@@ -80,8 +85,7 @@ class Verbs implements WebGpuOps {
     this.info = info;
     this.maxTokens = options.maxTokens;
     this.#device = device;
-    this.#reduce = info.features.includes("subgroups") ? "subgroups" : "tree";
-    this.#recorder = new Recorder(device);
+    this.#recorder = new Recorder(device, info.features.includes("subgroups"));
     this.#loader = new WeightLoader(device);
     this.#step = new StepBatch(device, this.#recorder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
@@ -133,20 +137,16 @@ class Verbs implements WebGpuOps {
     const stray = tokens.find((id) => id >= w.rows);
     if (stray !== undefined)
       throw new RequestError(`token id ${stray} is outside the vocabulary of ${w.rows} (${w.name})`);
-    const n = tokens.length;
-    const y = this.#scratch.tensor("embed", n, w.cols, "tokens");
-    const calls = this.#plan(`embed ${w.id} ${y.buffer.id}`, () =>
-      w.parts.map(({ buffer, part }) =>
-        this.#recorder.call("embed", { weights: w.precision }, { GROUPS: w.groups }, [
-          buffer,
+    const y = this.#scratch.tensor("embed", tokens.length, w.cols, "tokens");
+    this.#run(`embed ${w.id} ${y.buffer.id}`, tokens.length, () =>
+      w.parts.map((part) =>
+        this.#recorder.call("embed", {
+          variant: { weights: w.precision },
+          buffers: { ...held(part), count: this.#step.counts.tokens, tokens: this.#step.tokens, y: y.buffer },
           part,
-          this.#step.counts.tokens,
-          this.#step.tokens,
-          y.buffer,
-        ]),
+        }),
       ),
     );
-    for (const call of calls) this.#recorder.dispatch(call, n);
     return y;
   }
 
@@ -156,14 +156,13 @@ class Verbs implements WebGpuOps {
     const [n, D] = from.shape;
     if (w.size !== D) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${D}`);
     const y = this.#scratch.tensor("rmsNorm", n, D, from.rows);
-    const VECTORS = from.stride / 4;
+    const vectors = from.stride / 4;
     this.#run(`rms_norm ${weight.id} ${from.buffer.id} ${y.buffer.id} ${eps}`, n, () => [
-      this.#recorder.call(
-        "rms_norm",
-        { reduce: this.#reduce },
-        { D, EPS: eps, VECTORS, THREADS: VECTORS > 256 ? 256 : 64 },
-        [this.#step.counts[from.rows], from.buffer, weight, y.buffer],
-      ),
+      this.#recorder.call("rms_norm", {
+        params: { D, vectors, eps },
+        overrides: { THREADS: vectors > 256 ? 256 : 64 },
+        buffers: { count: this.#step.counts[from.rows], x: from.buffer, w: weight, y: y.buffer },
+      }),
     ]);
     return y;
   }
@@ -173,15 +172,15 @@ class Verbs implements WebGpuOps {
     if (w.rows !== (heads + 2 * kvHeads) * headDim || headDim % 2 !== 0)
       throw new RequestError(`${w.name}: ${w.rows} rows for ${heads} + 2 x ${kvHeads} heads of ${headDim} (even)`);
     const from = this.#tokenRows(x);
-    const y = this.#scratch.tensor("qkv", from.shape[0], w.rows, "tokens");
+    const n = from.shape[0];
+    const y = this.#scratch.tensor("qkv", n, w.rows, "tokens");
     this.#product(from, w as GpuMatrix, y.buffer, y.stride);
     const angles = this.#step.angles(shape);
-    this.#run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads}`, from.shape[0], () => [
-      this.#recorder.call("rope", {}, { TURNED: heads + kvHeads, PAIRS: headDim / 2, STRIDE: y.stride }, [
-        this.#step.counts.tokens,
-        angles,
-        y.buffer,
-      ]),
+    this.#run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads}`, n, () => [
+      this.#recorder.call("rope", {
+        params: { turned: heads + kvHeads, pairs: headDim / 2, stride: y.stride },
+        buffers: { count: this.#step.counts.tokens, angles, qkv: y.buffer },
+      }),
     ]);
     return y;
   }
@@ -189,39 +188,36 @@ class Verbs implements WebGpuOps {
   append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
     const from = this.#tokenRows(qkv);
     const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
+    const { counts, tokens, blocks } = this.#step;
     this.#run(`append ${keys.id} ${from.buffer.id}`, from.shape[0], () => [
-      this.#recorder.call("append", { kv: kv.precision }, { ...cacheShape(kv, shape), STRIDE: from.stride }, [
-        this.#step.counts.tokens,
-        this.#step.tokens,
-        this.#step.blocks,
-        from.buffer,
-        keys,
-        values,
-      ]),
+      this.#recorder.call("append", {
+        variant: { kv: kv.precision },
+        params: { ...cacheShape(kv, shape), stride: from.stride },
+        buffers: { count: counts.tokens, tokens, blocks, qkv: from.buffer, keys, values },
+      }),
     ]);
   }
 
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
     const from = this.#tokenRows(qkv);
+    const n = from.shape[0];
+    const { heads, headDim, slidingWindow } = shape;
     const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
-    const y = this.#scratch.tensor("attention", from.shape[0], shape.heads * shape.headDim, "tokens");
-    const overrides = {
-      ...cacheShape(kv, shape),
-      WINDOW: shape.slidingWindow ?? 0,
-      SCALE: 1 / Math.sqrt(shape.headDim),
-      STRIDE: from.stride,
-      Y_STRIDE: y.stride,
-      THREADS: 64,
-    };
-    this.#run(`attention ${keys.id} ${from.buffer.id} ${y.buffer.id}`, from.shape[0], () => [
-      this.#recorder.call("attention", { kv: kv.precision, reduce: this.#reduce }, overrides, [
-        this.#step.tokens,
-        this.#step.blocks,
-        from.buffer,
-        keys,
-        values,
-        y.buffer,
-      ]),
+    const { tokens, blocks } = this.#step;
+    const y = this.#scratch.tensor("attention", n, heads * headDim, "tokens");
+    this.#run(`attention ${keys.id} ${from.buffer.id} ${y.buffer.id}`, n, () => [
+      this.#recorder.call("attention", {
+        variant: { kv: kv.precision },
+        params: {
+          ...cacheShape(kv, shape),
+          window: slidingWindow ?? 0,
+          scale: 1 / Math.sqrt(headDim),
+          stride: from.stride,
+          y_stride: y.stride,
+        },
+        overrides: { MAX_PAIRS: Math.ceil(headDim / 128) * 64, THREADS: 64 },
+        buffers: { tokens, blocks, qkv: from.buffer, keys, values, y: y.buffer },
+      }),
     ]);
     return y;
   }
@@ -239,7 +235,10 @@ class Verbs implements WebGpuOps {
     if (to.shape[0] !== from.shape[0] || to.shape[1] !== from.shape[1] || to === from)
       throw new RequestError(`add: needs two tensors of one shape, found [${x.shape}] and [${y.shape}]`);
     this.#run(`add ${to.buffer.id} ${from.buffer.id}`, to.shape[0], () => [
-      this.#recorder.call("add", {}, { VECTORS: to.stride / 4 }, [this.#step.counts[to.rows], to.buffer, from.buffer]),
+      this.#recorder.call("add", {
+        params: { vectors: to.stride / 4 },
+        buffers: { count: this.#step.counts[to.rows], x: to.buffer, y: from.buffer },
+      }),
     ]);
     return this.#scratch.reuse(to);
   }
@@ -252,15 +251,13 @@ class Verbs implements WebGpuOps {
     const stride = padded(E);
     const logits = this.#scratch.storage("gate logits", n, stride, from.rows);
     this.#product(from, gate as GpuMatrix, logits, stride);
-    const ids = this.#scratch.tensor("ids", n, k, from.rows, "u32");
-    const weights = this.#scratch.tensor("weights", n, k, from.rows);
+    const ids = this.#scratch.list("ids", n, k, from.rows, "u32");
+    const weights = this.#scratch.list("weights", n, k, from.rows, "f32");
     this.#run(`route ${logits.id} ${ids.buffer.id} ${weights.buffer.id} ${E}`, n, () => [
-      this.#recorder.call("route", {}, { E, K: k, STRIDE: stride }, [
-        this.#step.counts[from.rows],
-        logits,
-        ids.buffer,
-        weights.buffer,
-      ]),
+      this.#recorder.call("route", {
+        params: { E, K: k, stride },
+        buffers: { count: this.#step.counts[from.rows], logits, ids: ids.buffer, weights: weights.buffer },
+      }),
     ]);
     return { ids, weights };
   }
@@ -269,49 +266,36 @@ class Verbs implements WebGpuOps {
     const from = this.#scratch.own(x);
     const ids = this.#scratch.own(routes.ids);
     const weights = this.#scratch.own(routes.weights);
-    const { count: E, hidden: D, intermediate: F, precision: held, up, down } = experts as GpuExperts;
+    const { count: E, hidden: D, intermediate: F, precision, up, down } = experts as GpuExperts;
     const [n, width] = from.shape;
     const K = ids.shape[1];
-    if (width !== D) throw new RequestError(`moe: experts of hidden size ${D} for rows of ${width}`);
+    if (width !== D || ids.shape[0] !== n)
+      throw new RequestError(`moe: rows [${from.shape}] and routes [${ids.shape}] for experts of hidden size ${D}`);
     const { rows } = from;
-    const act = this.#scratch.storage("expert activations", n, padded(F), rows, 1, K);
-    const out = this.#scratch.storage("expert outputs", n, padded(D), rows, 1, K);
-    const sorted = this.#scratch.storage("sorted slots", n, 1, rows, 1, K);
+    const act = this.#scratch.storage("expert activations", n, padded(F), rows, K);
+    const out = this.#scratch.storage("expert outputs", n, padded(D), rows, K);
+    const sorted = this.#scratch.storage("sorted slots", n, 1, rows, K);
     const starts = this.#scratch.storage("expert starts", 1, E + 1, "outputs");
     const y = this.#scratch.tensor("moe", n, D, rows);
-    const vec: Variant = { weights: held, reduce: this.#reduce };
-    const tile: Variant = { weights: held };
-    const upShape = { GROUPS: up.groups, E, K, Y_STRIDE: padded(F), THREADS: threadsFor(up.groups) };
-    const downShape = { GROUPS: down.groups, E, Y_STRIDE: padded(D), THREADS: threadsFor(down.groups) };
+    const count = this.#step.counts[rows];
     const key = `${up.id} ${from.buffer.id} ${ids.buffer.id} ${y.buffer.id}`;
     const few = n * K <= FEW_SLOTS_AN_EXPERT * E;
-    const count = this.#step.counts[rows];
-    const call = this.#recorder.call.bind(this.#recorder);
 
-    // Both forms are bound at the first use, so that a warm-up with one token serves prompts too.
-    const upFew = this.#plan(`up few ${key}`, () =>
-      up.parts.map((p) =>
-        call("expert_up_vec", vec, upShape, [p.buffer, p.part, from.buffer, ids.buffer, act], p.rows),
-      ),
-    );
-    const downFew = this.#plan(`down few ${key}`, () =>
-      down.parts.map((p) => call("expert_down_vec", vec, downShape, [p.buffer, p.part, act, ids.buffer, out], p.rows)),
-    );
-    const group = this.#plan(`group ${key}`, () => [call("group", {}, { E, K }, [count, ids.buffer, starts, sorted])]);
-    const upMany = this.#plan(`up many ${key}`, () =>
-      up.parts.map((p) =>
-        call("expert_up", tile, upShape, [p.buffer, p.part, from.buffer, starts, sorted, act], p.rows),
-      ),
-    );
-    const downMany = this.#plan(`down many ${key}`, () =>
-      down.parts.map((p) => call("expert_down", tile, downShape, [p.buffer, p.part, act, starts, sorted, out], p.rows)),
-    );
-    if (n > 0) {
-      for (const c of few ? upFew : [...group, ...upMany]) this.#recorder.dispatch(c, n);
-      for (const c of few ? downFew : downMany) this.#recorder.dispatch(c, n * K);
-    }
+    const bound = { x: from.buffer, ids: ids.buffer, starts, sorted, y: act };
+    const ups = this.#forms(`up ${key}`, "expert_up", up, precision, { E, K, y_stride: padded(F) }, bound);
+    const again = { x: act, ids: ids.buffer, starts, sorted, y: out };
+    const downs = this.#forms(`down ${key}`, "expert_down", down, precision, { E, y_stride: padded(D) }, again);
+    const group = this.#plan(`group ${key}`, () => [
+      this.#recorder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
+    ]);
+    if (!few) this.#dispatch(group, n);
+    this.#dispatch(few ? ups.few : ups.many, n);
+    this.#dispatch(few ? downs.few : downs.many, n * K);
     this.#run(`combine ${key} ${weights.buffer.id}`, n, () => [
-      call("combine", {}, { K, VECTORS: y.stride / 4 }, [count, out, weights.buffer, y.buffer]),
+      this.#recorder.call("combine", {
+        params: { K, vectors: y.stride / 4 },
+        buffers: { count, x: out, weights: weights.buffer, y: y.buffer },
+      }),
     ]);
     return y;
   }
@@ -320,13 +304,12 @@ class Verbs implements WebGpuOps {
     const from = this.#tokenRows(x);
     const n = this.#batch().outputs.length;
     const y = this.#scratch.tensor("rows", n, from.shape[1], "outputs");
+    const { counts, outputs } = this.#step;
     this.#run(`rows ${from.buffer.id} ${y.buffer.id}`, n, () => [
-      this.#recorder.call("rows", {}, { VECTORS: y.stride / 4 }, [
-        this.#step.counts.outputs,
-        from.buffer,
-        this.#step.outputs,
-        y.buffer,
-      ]),
+      this.#recorder.call("rows", {
+        params: { vectors: y.stride / 4 },
+        buffers: { count: counts.outputs, x: from.buffer, outputs, y: y.buffer },
+      }),
     ]);
     return y;
   }
@@ -354,32 +337,46 @@ class Verbs implements WebGpuOps {
   #product(x: GpuTensor, w: GpuMatrix, y: Buffer, stride: number): void {
     const [n, cols] = x.shape;
     if (cols !== w.cols) throw new RequestError(`${w.name}: a matrix [${w.rows}, ${w.cols}] for rows of ${cols}`);
-    const key = `${w.id} ${x.buffer.id} ${y.id}`;
-    const shape = { GROUPS: w.groups, Y_STRIDE: stride, THREADS: threadsFor(w.groups) };
-    const weights = w.precision;
-    const count = this.#step.counts[x.rows];
-    const few = this.#plan(`few ${key}`, () =>
-      w.parts.map((p) =>
-        this.#recorder.call(
-          "matmul_vec",
-          { weights, reduce: this.#reduce },
-          shape,
-          [p.buffer, p.part, x.buffer, y],
-          p.rows,
-        ),
-      ),
+    const buffers = { count: this.#step.counts[x.rows], x: x.buffer, y };
+    const forms = this.#forms(
+      `${w.id} ${x.buffer.id} ${y.id}`,
+      "matmul",
+      w,
+      w.precision,
+      { y_stride: stride },
+      buffers,
     );
-    const many = this.#plan(`many ${key}`, () =>
-      w.parts.map((p) =>
-        this.#recorder.call("matmul", { weights }, shape, [p.buffer, p.part, count, x.buffer, y], p.rows),
-      ),
-    );
-    if (n > 0) for (const call of n <= FEW_ROWS ? few : many) this.#recorder.dispatch(call, n);
+    this.#dispatch(n <= FEW_ROWS ? forms.few : forms.many, n);
   }
 
-  /** Plans and records a verb's calls over n rows; nothing for none. */
+  /** Both forms of a product over all parts, bound at its first use: a warm-up with one token serves prompts too. */
+  #forms(
+    key: string,
+    kernel: "matmul" | "expert_up" | "expert_down",
+    weights: PackedWeights,
+    precision: Precision,
+    params: Readonly<Record<string, number>>,
+    buffers: Readonly<Record<string, Buffer>>,
+  ): { few: readonly Call[]; many: readonly Call[] } {
+    const variant = { weights: precision };
+    const overrides = { THREADS: weights.groups <= 8 ? 32 : 64 }; // an invocation reads 8 columns at a time
+    const bind = (name: KernelName) =>
+      weights.parts.map((part) =>
+        this.#recorder.call(name, { variant, params, overrides, buffers: { ...held(part), ...buffers }, part }),
+      );
+    return {
+      few: this.#plan(`few ${key}`, () => bind(`${kernel}_vec`)),
+      many: this.#plan(`many ${key}`, () => bind(kernel)),
+    };
+  }
+
+  /** Plans and records a verb's calls over n rows. */
   #run(key: string, n: number, make: () => readonly Call[]): void {
-    const calls = this.#plan(key, make);
+    this.#dispatch(this.#plan(key, make), n);
+  }
+
+  /** Records calls over n rows; nothing for none. */
+  #dispatch(calls: readonly Call[], n: number): void {
     if (n > 0) for (const call of calls) this.#recorder.dispatch(call, n);
   }
 
@@ -415,15 +412,10 @@ class Verbs implements WebGpuOps {
 }
 
 function cacheShape(kv: KvStore, { heads, kvHeads, headDim }: AttentionShape) {
-  return { BLOCK: kv.blockSize, HEADS: heads, KV_HEADS: kvHeads, PAIRS: headDim / 2 };
+  return { block: kv.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
 }
 
-/** Floats of a row of `width`, padding included. */
-function padded(width: number): number {
-  return Math.ceil(width / GROUP) * GROUP;
-}
-
-/** Invocations for a row of weights that is read 8 columns at a time. */
-function threadsFor(groups: number): number {
-  return groups <= 8 ? 32 : 64;
+/** The bindings that every kernel over weights begins with. */
+function held({ buffer, part }: WeightPart): { w: Buffer; part: Buffer } {
+  return { w: buffer, part };
 }

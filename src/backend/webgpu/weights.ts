@@ -15,9 +15,10 @@ export interface WeightPart {
   readonly buffer: Buffer;
   readonly part: Buffer; // uniform
   readonly rows: number; // of each of its experts
+  readonly groups: number; // groups of 32 columns a row
 }
 
-interface PackedWeights {
+export interface PackedWeights {
   readonly id: number;
   readonly groups: number;
   readonly parts: readonly WeightPart[];
@@ -133,9 +134,17 @@ export class WeightLoader {
         const buffer = device.buffer(name, layout.bytes * range.experts, "weights", "storage");
         const part = device.buffer(`${name} (part)`, 32, "scratch", "uniform");
         made.push(buffer, part);
-        const words = [range.expert, range.experts, range.row, range.rows, layout.bytes / 4, layout.scaleOffset / 4];
+        const words = [
+          range.expert,
+          range.experts,
+          range.row,
+          range.rows,
+          layout.bytes / 4,
+          layout.scaleOffset / 4,
+          groups,
+        ];
         device.gpu.queue.writeBuffer(part.gpu, 0, Uint32Array.from(words));
-        parts.push({ buffer, part, rows: range.rows });
+        parts.push({ buffer, part, rows: range.rows, groups });
       }
       await device.settle();
       const write = pieceWriter(device, precision, cols);

@@ -1,0 +1,193 @@
+// Sessions of models/tales through open(), on every backend: the same tokens however they are asked for.
+
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { GenerateOptions, Piece, Session } from "../../src/engine/api.ts";
+import type { Model } from "../../src/engine/model.ts";
+import { RequestError } from "../../src/errors.ts";
+import { open } from "../../src/index.ts";
+import { backends } from "../support/backends.ts";
+import { inRepo } from "../support/fixtures.ts";
+
+const folder = inRepo("models/tales");
+const { prompts } = JSON.parse(readFileSync(`${folder}/reference.json`, "utf8")) as {
+  prompts: { prompt: string; ids: number[]; greedy_ids: number[]; greedy_text: string }[];
+};
+const [first, second] = [prompts[0]!, prompts[1]!];
+
+async function collect(session: Session, prompt: string | readonly number[], options: GenerateOptions = {}) {
+  const pieces: Piece[] = [];
+  for await (const piece of session.generate(prompt, { temperature: 0, ...options })) pieces.push(piece);
+  const { finish } = pieces.at(-1)!;
+  return { pieces, ids: pieces.flatMap((p) => p.ids), text: pieces.map((p) => p.text).join(""), finish: finish! };
+}
+
+describe.each(backends)("sessions on $name", ({ options: backend }) => {
+  let model: Model;
+  beforeAll(async () => {
+    model = await open(folder, { ...backend, weights: "f32", kv: "f32", context: 512, chunk: 32 });
+  });
+  afterAll(() => model?.close());
+
+  it("continue a text with the reference's greedy tokens, and say what happened", async () => {
+    const session = model.session();
+    const { ids, text, finish } = await collect(session, first.prompt, { maxTokens: 16 });
+    expect(ids).toEqual(first.greedy_ids.slice(0, 16));
+    expect(text).toBe(` ${first.greedy_text}`.slice(0, text.length));
+    expect(finish).toMatchObject({
+      reason: "length",
+      promptTokens: first.ids.length,
+      completionTokens: 16,
+      cachedTokens: 0,
+    });
+    expect(session.tokens).toEqual([...first.ids, ...first.greedy_ids.slice(0, 15)]);
+    session.close();
+  });
+
+  it("compute only what follows the common prefix, with the same result", async () => {
+    const session = model.session();
+    await collect(session, first.ids, { maxTokens: 8 });
+    const again = await collect(session, [...first.ids, ...first.greedy_ids.slice(0, 6)], { maxTokens: 6 });
+    expect(again.ids).toEqual(first.greedy_ids.slice(6, 12));
+    expect(again.finish.cachedTokens).toBe(first.ids.length + 5);
+    const other = await collect(session, second.ids, { maxTokens: 6 });
+    expect(other.ids).toEqual(second.greedy_ids.slice(0, 6));
+    expect(other.finish.cachedTokens).toBe(1); // BOS
+    session.close();
+  });
+
+  it("run side by side without disturbing each other", async () => {
+    const sessions = [first, second, first].map(() => model.session());
+    const answers = await Promise.all(
+      [first, second, first].map((p, i) => collect(sessions[i]!, p.ids, { maxTokens: 8 })),
+    );
+    expect(answers.map((a) => a.ids)).toEqual([first, second, first].map((p) => p.greedy_ids.slice(0, 8)));
+    for (const session of sessions) session.close();
+  });
+
+  it("give logits of every position that agree with what a session samples from", async () => {
+    const logits = await model.logits([...first.ids, ...first.greedy_ids.slice(0, 4)]);
+    const V = model.config.vocab_size;
+    expect(logits).toHaveLength((first.ids.length + 4) * V);
+    const best = [0, 1, 2, 3].map((i) => {
+      const row = logits.subarray((first.ids.length - 1 + i) * V, (first.ids.length + i) * V);
+      return row.indexOf(Math.max(...row));
+    });
+    expect(best).toEqual(first.greedy_ids.slice(0, 4));
+  });
+});
+
+describe("generation on cpu", () => {
+  let model: Model;
+  let session: Session;
+  beforeAll(async () => {
+    model = await open(folder, { backend: "cpu", weights: "f32", context: 64 });
+    session = model.session();
+  });
+  afterAll(() => model.close());
+
+  it("takes the folder's sampling by default, and gives the same tokens for the same seed", async () => {
+    const draw = (seed: number) => collect(session, first.ids, { maxTokens: 12, temperature: undefined!, seed });
+    const [a, b, c] = [await draw(5), await draw(5), await draw(6)];
+    expect(a.ids).toEqual(b.ids);
+    expect(a.ids).not.toEqual(c.ids);
+    expect(a.finish.seed).toBe(5);
+  });
+
+  it("stops before a stop string that spans tokens", async () => {
+    const { text, finish } = await collect(session, first.ids, { stop: ["had three"], maxTokens: 40 });
+    expect(text).toBe(" there lived a man who ");
+    expect(finish.reason).toBe("stop");
+  });
+
+  it("ends at EOS, and goes past it when told to", async () => {
+    // Bias makes EOS certain after any text.
+    const bias = { logitBias: { 2: 1000 }, maxTokens: 5 };
+    const ended = await collect(session, first.ids, bias);
+    expect([ended.ids, ended.text, ended.finish.reason]).toEqual([[2], "", "eos"]);
+    const past = await collect(session, first.ids, { ...bias, ignoreEos: true });
+    expect([past.ids, past.finish.reason]).toEqual([[2, 2, 2, 2, 2], "length"]);
+  });
+
+  it("reports log probabilities whose sum over the vocabulary is one", async () => {
+    const { pieces } = await collect(session, first.ids, { maxTokens: 2, logprobs: 20 });
+    const [entry] = pieces[0]!.logprobs!;
+    expect(entry!.id).toBe(first.greedy_ids[0]);
+    expect(entry!.top[0]).toMatchObject({ id: entry!.id, logprob: entry!.logprob, text: " there" });
+    expect(entry!.top).toHaveLength(20);
+    const logits = await model.logits(first.ids);
+    const row = logits.subarray((first.ids.length - 1) * model.config.vocab_size);
+    const norm = Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
+    expect(entry!.logprob).toBeCloseTo(row[entry!.id]! - norm, 4);
+  });
+
+  it("clamps to the context and refuses a prompt that does not fit, with both numbers", async () => {
+    const long = new Array<number>(60).fill(300);
+    const { ids, finish } = await collect(session, long, { maxTokens: 1000, ignoreEos: true });
+    expect([ids.length, finish.reason]).toEqual([4, "length"]);
+    const full = await collect(session, new Array<number>(64).fill(300));
+    expect([full.ids.length, full.finish.reason]).toEqual([0, "length"]);
+    await expect(collect(session, new Array<number>(65).fill(300))).rejects.toThrow(/65 tokens.*context of 64/);
+  });
+
+  it.each([
+    ["an empty prompt", [], {}, "at least one token"],
+    ["an id outside the vocabulary", [4096], {}, "token 0: expected an id from 0 to 4095, found 4096"],
+    ["a fraction of a token", [1], { maxTokens: 1.5 }, "maxTokens"],
+    ["too many log probabilities", [1], { logprobs: 21 }, "logprobs"],
+    ["an empty stop string", [1], { stop: [""] }, "stop"],
+    ["a temperature below zero", [1], { temperature: -1 }, "temperature"],
+  ])("refuses %s", async (_name, ids, options, message) => {
+    await expect(collect(session, ids as number[], options)).rejects.toThrow(RequestError);
+    await expect(collect(session, ids as number[], options)).rejects.toThrow(message);
+  });
+
+  it("refuses a second generation on the same session while one runs, and takes it afterwards", async () => {
+    const running = session.generate(first.ids, { maxTokens: 3, temperature: 0 });
+    await running.next();
+    await expect(collect(session, first.ids)).rejects.toThrow(/generating already/);
+    await running.return?.();
+    expect((await collect(session, first.ids, { maxTokens: 3 })).ids).toEqual(first.greedy_ids.slice(0, 3));
+  });
+
+  it("stops for an aborted signal in a prompt and between tokens, and can go on after", async () => {
+    await expect(collect(session, first.ids, { signal: AbortSignal.abort(new Error("no")) })).rejects.toThrow("no");
+    const abort = new AbortController();
+    const ids: number[] = [];
+    const run = async () => {
+      for await (const piece of session.generate(first.ids, { temperature: 0, signal: abort.signal })) {
+        ids.push(...piece.ids);
+        if (ids.length === 3) abort.abort(new Error("enough"));
+      }
+    };
+    await expect(run()).rejects.toThrow("enough");
+    expect(ids).toEqual(first.greedy_ids.slice(0, 3));
+    expect((await collect(session, first.ids, { maxTokens: 5 })).ids).toEqual(first.greedy_ids.slice(0, 5));
+  });
+
+  it("gives KV blocks back when a session closes", async () => {
+    const before = model.stats().sessions;
+    const memory = async () => {
+      const s = model.session();
+      await collect(s, first.ids, { maxTokens: 2 });
+      s.close();
+      return model.stats().memory.kv;
+    };
+    const once = await memory();
+    for (let i = 0; i < 20; i++) expect(await memory()).toBe(once);
+    expect(model.stats().sessions).toBe(before);
+  });
+});
+
+describe("a closed model", () => {
+  it("rejects what runs and whatever comes after, once and for all", async () => {
+    const model = await open(folder, { backend: "cpu", weights: "q8", context: 256 });
+    const session = model.session();
+    const running = session.generate(first.ids, { temperature: 0 });
+    await running.next();
+    await Promise.all([model.close(), model.close()]);
+    await expect(running.next()).rejects.toThrow(RequestError);
+    expect(() => model.session()).toThrow("closed");
+    await expect(model.logits([1])).rejects.toThrow("closed");
+  });
+});

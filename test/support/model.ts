@@ -14,8 +14,8 @@ export interface Loaded {
   readonly config: MixtralConfig;
   /** Logits [T, V] of all positions and the experts [layer][T][K] that they went to, over a fresh KV cache. */
   run(ids: readonly number[]): Promise<{ logits: Float32Array; experts: number[][][] }>;
-  /** The `count` tokens that greedy decoding gives after `ids`, one step a token over a cache, no stop. */
-  greedy(ids: readonly number[], count: number): Promise<number[]>;
+  /** The `count` tokens that greedy decoding gives after the last run(), one step a token over its cache, no stop. */
+  greedy(count: number): Promise<number[]>;
   close(): void;
 }
 
@@ -26,10 +26,15 @@ export async function loadFolder(folder: string, ops: Ops, precision: Precision,
   const model = await loadMixtral(ops, config, opened.source, { precision });
   await opened.close();
   const store = ops.createKv(config.num_hidden_layers, model.attention, kv, BLOCK);
+  let last: { ids: readonly number[]; logits: Float32Array } = { ids: [], logits: new Float32Array(0) };
   return {
     config,
-    run: (ids) => run(ops, model, store, ids),
-    greedy: (ids, count) => greedy(ops, model, store, ids, count),
+    async run(ids) {
+      const result = await run(ops, model, store, ids);
+      last = { ids, logits: result.logits.slice(-config.vocab_size) };
+      return result;
+    },
+    greedy: (count) => greedy(ops, model, store, last.ids.length, last.logits, count),
     close: () => {
       store.close();
       ops.close();
@@ -64,18 +69,22 @@ async function run(ops: Ops, model: Mixtral, kv: KvStore, ids: readonly number[]
   return { logits, experts };
 }
 
-async function greedy(ops: Ops, model: Mixtral, kv: KvStore, ids: readonly number[], count: number) {
-  await kv.reserve(Math.ceil((ids.length + count) / BLOCK));
+async function greedy(
+  ops: Ops,
+  model: Mixtral,
+  kv: KvStore,
+  held: number,
+  logits: Float32Array,
+  count: number,
+): Promise<number[]> {
+  await kv.reserve(Math.ceil((held + count) / BLOCK));
   const out: number[] = [];
-  let waiting = [...ids];
-  let held = 0;
+  let next = logits;
   while (out.length < count) {
-    const chunk = waiting.splice(0, ops.maxTokens);
-    const logits = await ops.read(await forward(ops, model, kv, batch(chunk, held, false)));
-    held += chunk.length;
-    if (waiting.length > 0) continue;
-    out.push(argMax(logits));
-    waiting = out.slice(-1);
+    out.push(argMax(next));
+    if (out.length === count) break;
+    const step = batch(out.slice(-1), held + out.length - 1, false);
+    next = await ops.read(await forward(ops, model, kv, step));
   }
   return out;
 }

@@ -1,21 +1,24 @@
-// Perplexity of models/tales on held-out text, by the protocol of its reference.json.
+// Perplexity of models/tales on held-out text, by the protocol of its reference.json, window by window.
 
 import type { Model } from "../../src/engine/model.ts";
 
 const TOKENS = 20_000;
 const PIECE = 511;
+/** Windows of the whole protocol. */
+export const WINDOWS = Math.floor(TOKENS / PIECE);
 
 /**
- * Mean of -log softmax(logits)[token] over all tokens of the first `windows` pieces, as a perplexity. The protocol has
- * 39 pieces: the first 20,000 ids of the text without BOS, cut into pieces of 511, each scored after a BOS of its own.
+ * Mean of -log softmax(logits)[token] of each of the first `windows` windows: the first 20,000 ids of the text without
+ * BOS, cut into pieces of 511, each scored after a BOS of its own. Perplexity is exp of their mean.
  */
-export async function perplexity(model: Model, text: string, windows = Math.floor(TOKENS / PIECE)): Promise<number> {
-  const ids = model.tokenizer.encode(text, { addBos: false }).slice(0, TOKENS);
+export async function windowNll(model: Model, text: string, windows = WINDOWS): Promise<number[]> {
+  const ids = model.tokenizer.encode(text, { addBos: false });
   const V = model.config.vocab_size;
-  let nll = 0;
+  const result: number[] = [];
   for (let w = 0; w < windows; w++) {
     const piece = ids.slice(w * PIECE, (w + 1) * PIECE);
     const logits = await model.logits([1, ...piece.slice(0, -1)]);
+    let nll = 0;
     for (const [t, id] of piece.entries()) {
       const row = logits.subarray(t * V, (t + 1) * V);
       let max = Number.NEGATIVE_INFINITY;
@@ -24,6 +27,12 @@ export async function perplexity(model: Model, text: string, windows = Math.floo
       for (let i = 0; i < V; i++) sum += Math.exp(row[i]! - max);
       nll += max + Math.log(sum) - row[id]!;
     }
+    result.push(nll / PIECE);
   }
-  return Math.exp(nll / (windows * PIECE));
+  return result;
+}
+
+/** exp of the mean. */
+export function perplexityOf(nll: readonly number[]): number {
+  return Math.exp(nll.reduce((sum, x) => sum + x, 0) / nll.length);
 }

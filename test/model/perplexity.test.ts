@@ -1,0 +1,64 @@
+// Held-out perplexity of models/tales: the whole protocol on the CPU at every precision, its first windows on WebGPU.
+//
+// The reference is transformers in float32 (test/fixtures/perplexity), whose mean is that of models/tales/reference.json.
+
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { open } from "../../src/index.ts";
+import type { Precision } from "../../src/tensor/types.ts";
+import { backends } from "../support/backends.ts";
+import { inRepo, inShared, titled } from "../support/fixtures.ts";
+import { perplexityOf, WINDOWS, windowNll } from "../support/perplexity.ts";
+
+const heldout = inShared("fixtures/perplexity/tales-valid.txt");
+const { nll: reference } = JSON.parse(readFileSync(inRepo("test/fixtures/perplexity/windows.json"), "utf8")) as {
+  nll: number[];
+};
+/** Largest excess over the reference's perplexity at each precision, as a share. f16 KV is used with q8 and q4. */
+const LIMITS = { f32: 0.001, q8: 0.002, q4: 0.015 } as const satisfies Partial<Record<Precision, number>>;
+/** Windows on WebGPU: software adapters take seconds for one. */
+const GPU_WINDOWS = 2;
+
+it("the reference is that of models/tales", () => {
+  const { heldout: whole } = JSON.parse(readFileSync(inRepo("models/tales/reference.json"), "utf8"));
+  expect(reference).toHaveLength(WINDOWS);
+  expect(perplexityOf(reference)).toBeCloseTo(whole.perplexity, 3);
+});
+
+describe.skipIf(heldout.skip)(titled("perplexity", heldout.skip), () => {
+  const text = heldout.skip ? "" : readFileSync(heldout.path, "utf8");
+
+  it.each(["f32", "q8", "q4"] as const)("cpu, %s: all 39 windows", { timeout: 900_000 }, async (weights) => {
+    const model = await open(inRepo("models/tales"), { backend: "cpu", weights });
+    try {
+      const excess = perplexityOf(await windowNll(model, text)) / perplexityOf(reference) - 1;
+      console.log(`perplexity, cpu ${weights}: ${(excess * 100).toFixed(3)} % over the reference`);
+      expect(Math.abs(excess)).toBeLessThan(LIMITS[weights]);
+    } finally {
+      await model.close();
+    }
+  });
+
+  describe.each(backends.filter((b) => b.name !== "cpu"))("$name", ({ options }) => {
+    it.each(["f32", "q8", "q4"] as const)("%s: the first windows", { timeout: 900_000 }, async (weights) => {
+      const kv = weights === "f32" ? "f32" : "f16";
+      const model = await open(inRepo("models/tales"), { ...options, weights, kv });
+      const cpu = weights === "f32" ? null : await open(inRepo("models/tales"), { backend: "cpu", weights, kv });
+      try {
+        const found = await windowNll(model, text, GPU_WINDOWS);
+        if (cpu) {
+          // Two windows say little about what quantizing costs on the whole: the same weights on the CPU, which are
+          // held to the limit above, must give the same.
+          const same = await windowNll(cpu, text, GPU_WINDOWS);
+          expect(Math.abs(perplexityOf(found) / perplexityOf(same) - 1)).toBeLessThan(0.001);
+        } else {
+          const expected = perplexityOf(reference.slice(0, GPU_WINDOWS));
+          expect(Math.abs(perplexityOf(found) / expected - 1)).toBeLessThan(LIMITS.f32);
+        }
+      } finally {
+        await model.close();
+        await cpu?.close();
+      }
+    });
+  });
+});

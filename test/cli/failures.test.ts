@@ -41,9 +41,15 @@ describe("an impossible request: exit code 1, one line", () => {
     [[...GENERATE, "--context", "4096"], "", /2048/],
     [["--backend", "cpu", "--context", "8"], "a prompt of more than eight tokens, beyond any doubt", /context of 8/],
     [[...GENERATE, "--ram", "1MB"], "", /--ram/],
-    [[...GENERATE, "--backend", "webgpu", "--adapter", "no such adapter"], "", /no such adapter/],
   ])("generate %j", async (args, input, message) => {
     expectFailure(await hotset(["generate", tales, ...args], input), message);
+  });
+
+  it("an adapter that is not there; Dawn may print warnings of its own before", async () => {
+    const args = ["-p", "Once", "--backend", "webgpu", "--adapter", "no such adapter"];
+    const { code, stdout, stderr } = await hotset(["generate", tales, ...args]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(/(^|\n)hotset: [^\n]*no such adapter[^\n]*\n$/);
   });
 
   it("--debug adds the stack", async () => {

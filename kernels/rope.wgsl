@@ -1,6 +1,8 @@
 // Rotary position embedding, in place on q and k: the two halves of a head, (i, i + Dh / 2), turn by position * theta^(-2i/Dh)
 //
-//   qkv [T, (H + 2 Hkv) Dh] f32   angles [T, Dh / 2] (cos, sin) f32, from the host: WGSL's cos is poor at large angles
+//   qkv [T, (H + 2 Hkv) Dh] f32   angles [T, Dh / 2] (cos, sin) f32   ->   qkv
+//
+// The angles come from the host: WGSL's own cos is poor at large ones.
 //
 // grid ceil(T * (H + Hkv) * Dh / 2 / 64): an invocation turns one pair.
 #import "lib/step.wgsl"

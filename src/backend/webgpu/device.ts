@@ -54,10 +54,9 @@ export class Device {
   #closed = false;
   #nextId = 1;
 
-  /** @param maxBinding use at most this many bytes a binding (tests of split matrices); default: what the device allows */
-  constructor(gpu: GPUDevice, maxBinding = Number.POSITIVE_INFINITY) {
+  constructor(gpu: GPUDevice) {
     this.gpu = gpu;
-    const most = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize, maxBinding);
+    const most = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
     this.maxBinding = most - (most % 16);
     this.#lost = gpu.lost.then((info) => {
       const why = info.message || info.reason || "no reason given";
@@ -154,7 +153,10 @@ export class Device {
   /** Waits for the verdict on everything asked for so far. @throws MemoryError, DeviceError */
   async settle(): Promise<void> {
     let first: HotsetError | null = null;
-    while (this.#late.length > 0) first ??= await this.wait(this.#late.shift()!);
+    for (let late = this.#late.shift(); late; late = this.#late.shift()) {
+      const verdict = await this.wait(late);
+      first ??= verdict;
+    }
     if (first) {
       this.check(); // a lost device is the better explanation
       throw first;

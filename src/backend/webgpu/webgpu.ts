@@ -37,8 +37,8 @@ export interface WebGpuOptions {
   readonly adapter?: GPUAdapter;
   /** False keeps to the core of WebGPU where the adapter offers more. Default true. */
   readonly optionalFeatures?: boolean;
-  /** Bind at most this many bytes at once. Default: what the device allows. */
-  readonly maxBindingBytes?: number;
+  /** Bind at most this many bytes of weights at once. Default: what the device allows. */
+  readonly maxWeightBytes?: number;
   /** Called once, by close(). */
   readonly onClose?: () => void;
 }
@@ -58,7 +58,7 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
   try {
     const adapter = options.adapter ?? (await requestAdapter(gpu));
     const subgroups = (options.optionalFeatures ?? true) && hasSubgroups(gpu, adapter);
-    const device = new Device(await requestDevice(adapter, subgroups), options.maxBindingBytes);
+    const device = new Device(await requestDevice(adapter, subgroups));
     const { name, software } = describeAdapter(adapter);
     const features = subgroups ? ["subgroups"] : [];
     return new Verbs(device, { backend: "webgpu", device: name, software, threads: 1, features }, options);
@@ -86,7 +86,7 @@ class Verbs implements WebGpuOps {
     this.maxTokens = options.maxTokens;
     this.#device = device;
     this.#recorder = new Recorder(device, info.features.includes("subgroups"));
-    this.#loader = new WeightLoader(device);
+    this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding);
     this.#step = new StepBatch(device, this.#recorder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
     this.#onClose = options.onClose;

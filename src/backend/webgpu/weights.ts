@@ -78,11 +78,14 @@ export function splitParts(
 
 export class WeightLoader {
   readonly #device: Device;
+  readonly #limit: number;
   #inFlight = 0;
   #nextId = 1;
 
-  constructor(device: Device) {
+  /** @param limit bytes of weights that one binding may hold */
+  constructor(device: Device, limit: number) {
     this.#device = device;
+    this.#limit = Math.min(limit, device.maxBinding);
   }
 
   async matrix(source: MatrixSource, precision: Precision): Promise<GpuMatrix> {
@@ -128,7 +131,7 @@ export class WeightLoader {
     const made: Buffer[] = [];
     const parts: WeightPart[] = [];
     try {
-      const ranges = splitParts(name, precision, sources.length, rows, cols, device.maxBinding);
+      const ranges = splitParts(name, precision, sources.length, rows, cols, this.#limit);
       for (const range of ranges) {
         const layout = packedLayout(precision, range.rows, cols);
         const buffer = device.buffer(name, layout.bytes * range.experts, "weights", "storage");

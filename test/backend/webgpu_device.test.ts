@@ -1,0 +1,213 @@
+// The WebGPU backend as a user of a device: what it creates, splits, reports when the device fails, and leaves behind.
+
+import { spawnSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import type { AttentionShape, Ops } from "../../src/backend/ops.ts";
+import { splitParts } from "../../src/backend/webgpu/weights.ts";
+import { DeviceError, MemoryError, RequestError } from "../../src/errors.ts";
+import { packedLayout } from "../../src/tensor/pack.ts";
+import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { expertSource, memorySource } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+import { batchOf, inputTable } from "../support/steps.ts";
+
+const ATTENTION: AttentionShape = { heads: 4, kvHeads: 2, headDim: 16, ropeTheta: 1e4, slidingWindow: null };
+const [D, F, E, K] = [64, 112, 4, 2];
+
+/** Loads one layer and returns a function that runs a whole step on `T` tokens and reads the result. */
+async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
+  const embed = await inputTable(ops, uniform(300 * D, 1), D);
+  const norm = await ops.loadVector(memorySource("norm", uniform(D, 2), 1, D));
+  const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3, 0.2), 128, D), precision);
+  const gate = await ops.loadMatrix(memorySource("gate", uniform(E * D, 4), E, D), "f32");
+  const head = await ops.loadMatrix(memorySource("head", uniform(500 * D, 5, 0.2), 500, D), precision);
+  const data = Array.from({ length: E }, (_, e) => ({
+    w1: uniform(F * D, 10 + e, 0.2),
+    w3: uniform(F * D, 20 + e, 0.2),
+    w2: uniform(D * F, 30 + e, 0.2),
+  }));
+  const experts = await ops.loadExperts(
+    data.map((d, e) => expertSource(`expert ${e}`, d, D, F)),
+    precision,
+  );
+  const kv = ops.createKv(1, ATTENTION, "f16", 16);
+  await kv.reserve(4);
+  const step = async (T: number): Promise<Float32Array> => {
+    ops.begin(batchOf(T, { tokens: Uint32Array.from({ length: T }, (_, t) => (t * 37) % 300) }));
+    let x = ops.embed(embed);
+    const h = ops.qkv(ops.rmsNorm(x, norm, 1e-5), qkv, ATTENTION);
+    ops.append(kv, 0, h, ATTENTION);
+    x = ops.add(x, ops.attention(kv, 0, h, ATTENTION));
+    const g = ops.rmsNorm(x, norm, 1e-5);
+    x = ops.add(x, await ops.moe(g, ops.route(g, gate, K), experts));
+    return ops.read(ops.matmul(ops.rows(x), head));
+  };
+  return { kv, step, head };
+}
+
+describe("splitParts", () => {
+  const expert = packedLayout("q4", 224, 256).bytes;
+  it.each([
+    { limit: 8 * expert, parts: [[0, 8, 0, 224]] },
+    {
+      limit: 3 * expert,
+      parts: [
+        [0, 3, 0, 224],
+        [3, 3, 0, 224],
+        [6, 2, 0, 224],
+      ],
+    },
+  ])("puts whole experts into parts of $limit bytes", ({ limit, parts }) => {
+    const got = splitParts("w", "q4", 8, 224, 256, limit);
+    expect(got.map((p) => [p.expert, p.experts, p.row, p.rows])).toEqual(parts);
+  });
+
+  it.each(["f32", "f16", "q8", "q4"] as const)(
+    "cuts what is too large by rows, each part within the limit: %s",
+    (p) => {
+      const limit = 20_000;
+      const parts = splitParts("w", p, 2, 1001, 60, limit);
+      let next = 0;
+      for (const part of parts) {
+        expect(part.experts).toBe(1);
+        expect(part.expert * 1001 + part.row).toBe(next);
+        expect(part.row % 8).toBe(0);
+        expect(packedLayout(p, part.rows, 60).bytes).toBeLessThanOrEqual(limit);
+        next += part.rows;
+      }
+      expect(next).toBe(2002);
+    },
+  );
+
+  it("says so where not even a few rows fit", () => {
+    expect(() => splitParts("w", "f32", 1, 100, 4096, 1000)).toThrow(MemoryError);
+  });
+});
+
+describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
+  if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
+
+  describe.each(adapters.map((adapter) => ({ name: adapter.name, adapter })))("$name", ({ adapter }) => {
+    it("creates nothing after a warm-up of one token, and submits once a step", async () => {
+      const ops = await adapter.open({ maxTokens: 40 });
+      const { step } = await smallModel(ops);
+      await step(1);
+      const warm = ops.counters();
+      for (const T of [40, 1, 7, 40]) await step(T);
+      const after = ops.counters();
+      expect(after).toEqual({ ...warm, dispatches: after.dispatches, submits: warm.submits + 4 });
+      expect(after.dispatches).toBeGreaterThan(warm.dispatches);
+      ops.close();
+    });
+
+    it.each(["f32", "q4"] as const)(
+      "computes the same bits from matrices in parts as from whole ones: %s",
+      async (p) => {
+        const whole = await adapter.open({ maxTokens: 40 });
+        // Below one expert's gate and up in f32 (57 KB) and below the head: some split by rows, some by experts.
+        const limit = p === "f32" ? 45_000 : 12_000;
+        const split = await adapter.open({ maxTokens: 40, maxWeightBytes: limit });
+        const a = await smallModel(whole, p);
+        const b = await smallModel(split, p);
+        for (const T of [40, 3]) expect(await b.step(T)).toEqual(await a.step(T));
+        expect(split.counters().dispatches).toBeGreaterThan(whole.counters().dispatches);
+        whole.close();
+        split.close();
+      },
+    );
+
+    it("gives DeviceError once the device is lost", async () => {
+      const ops = await adapter.open({ maxTokens: 4 });
+      const { step, kv } = await smallModel(ops);
+      await step(2);
+      const running = step(3);
+      ops.device.destroy();
+      await expect(running).rejects.toThrow(DeviceError);
+      await expect(step(1)).rejects.toThrow(/lost/);
+      await expect(kv.reserve(100)).rejects.toThrow(DeviceError);
+      await expect(ops.loadVector(memorySource("v", uniform(8, 1), 1, 8))).rejects.toThrow(DeviceError);
+      ops.close();
+    });
+
+    it("gives MemoryError for more positions than a binding holds, and goes on", async () => {
+      const ops = await adapter.open({ maxTokens: 4 });
+      const { step, kv } = await smallModel(ops);
+      const before = await step(3);
+      await expect(kv.reserve(2 ** 31)).rejects.toThrow(MemoryError);
+      expect(kv.blocks).toBe(4);
+      expect(await step(3)).toEqual(before);
+      ops.close();
+    });
+
+    it("gives MemoryError for an allocation that the device refuses, and frees what it had", async () => {
+      const ops = await adapter.open({ maxTokens: 4 });
+      // The device answers an allocation late, through an error scope: let it find the memory gone.
+      const { device } = ops;
+      const pop = device.popErrorScope.bind(device);
+      let scopes = 0;
+      device.popErrorScope = async () => {
+        const found = await pop();
+        return ++scopes % 2 === 0 ? ({ message: "VK_ERROR_OUT_OF_DEVICE_MEMORY" } as GPUError) : found;
+      };
+      const source = memorySource("w1", uniform(64 * 64, 1), 64, 64);
+      await expect(ops.loadMatrix(source, "f32")).rejects.toThrow(/w1.*could not allocate.*choose smaller weights/);
+      device.popErrorScope = pop;
+      expect(ops.memory().weights).toBe(0);
+      expect(await ops.loadMatrix(source, "f32")).toMatchObject({ rows: 64 });
+      ops.close();
+    });
+
+    it("keeps what a KV store holds when it grows", async () => {
+      const ops = await adapter.open({ maxTokens: 20 });
+      const { step, kv } = await smallModel(ops);
+      const before = await step(20);
+      await kv.reserve(9);
+      expect(kv.blocks).toBe(9);
+      expect(await step(20)).toEqual(before);
+      ops.close();
+    });
+
+    it("refuses a tensor whose storage was taken, tokens past the vocabulary and blocks that do not exist", async () => {
+      const ops = await adapter.open({ maxTokens: 4 });
+      const embed = await inputTable(ops, uniform(8 * D, 1), D);
+      const norm = await ops.loadVector(memorySource("norm", uniform(D, 2), 1, D));
+      const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3), 128, D), "f32");
+      const kv = ops.createKv(1, ATTENTION, "f32", 16);
+      await kv.reserve(1);
+      ops.begin(batchOf(2));
+      const x = ops.embed(embed);
+      const [first] = [ops.rmsNorm(x, norm, 1e-5), ops.rmsNorm(x, norm, 1e-5), ops.rmsNorm(x, norm, 1e-5)];
+      await expect(ops.read(first!)).rejects.toThrow(RequestError);
+      ops.begin(batchOf(2));
+      await expect(ops.read(x)).rejects.toThrow(RequestError);
+      ops.begin(batchOf(1, { tokens: Uint32Array.of(8) }));
+      expect(() => ops.embed(embed)).toThrow(/token id 8 .* 8/);
+      ops.begin(batchOf(1, { tables: [Uint32Array.of(1)] }));
+      const h = ops.qkv(ops.embed(embed), qkv, ATTENTION);
+      expect(() => ops.append(kv, 0, h, ATTENTION)).toThrow(/block 1 does not exist/);
+      expect(() => ops.begin(batchOf(5))).toThrow(RequestError);
+      ops.close();
+    });
+
+    it("lets the process exit by itself after close()", () => {
+      const script = `
+        import { createWebGpuOps } from "./dist/src/backend/webgpu/webgpu.js";
+        import { openNodeGpu } from "./dist/src/backend/webgpu/node_gpu.js";
+        const node = await openNodeGpu(${JSON.stringify(adapter.name)});
+        const ops = await createWebGpuOps(node.gpu, { maxTokens: 4, onClose: () => node.release() });
+        const rows = async (first, count, into) => into.fill(2);
+        const table = await ops.loadMatrix({ name: "t", rows: 8, cols: 32, readRows: rows }, "f32");
+        ops.begin({ tokens: [3], positions: [0], sequence: [0], tables: [[0]], outputs: [0] });
+        const got = await ops.read(ops.embed(table));
+        ops.close();
+        console.log(got[0], got.length);
+      `;
+      const run = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+        cwd: new URL("../../", import.meta.url),
+        encoding: "utf8",
+        timeout: 60_000,
+      });
+      expect({ status: run.status, stdout: run.stdout.trim() }).toEqual({ status: 0, stdout: "2 32" });
+    });
+  });
+});

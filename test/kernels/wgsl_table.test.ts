@@ -1,0 +1,92 @@
+// The table of kernels against the WGSL itself: every binding, param and override constant, in order; and what is imported.
+
+import { describe, expect, it } from "vitest";
+import { KERNELS, LIBS } from "../../kernels/wgsl.ts";
+import { assemble, type Variant } from "../../src/backend/webgpu/shader.ts";
+import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/table.ts";
+
+const VARIANTS: readonly Required<Variant>[] = [
+  { weights: "f32", kv: "f32", reduce: "tree" },
+  { weights: "f16", kv: "f16", reduce: "subgroups" },
+  { weights: "q8", kv: "f32", reduce: "tree" },
+  { weights: "q4", kv: "f16", reduce: "subgroups" },
+];
+
+/** WGSL without its comments. */
+function code(name: string, variant: Variant): string {
+  return assemble(name, variant).code.replace(/\/\/.*$/gm, "");
+}
+
+function bindings(wgsl: string): [string, string][] {
+  const found = [...wgsl.matchAll(/@group\(0\) @binding\((\d+)\) var<([^>]+)> (\w+)/g)];
+  found.sort((a, b) => Number(a[1]) - Number(b[1]));
+  expect(found.map((m) => Number(m[1]))).toEqual(found.map((_, i) => i));
+  const access = new Map([
+    ["uniform", "uniform"],
+    ["storage, read", "read"],
+    ["storage, read_write", "write"],
+  ]);
+  return found.map((m) => [m[3]!, access.get(m[2]!) ?? m[2]!]);
+}
+
+function params(wgsl: string): string[] {
+  const struct = /struct Params \{([^}]*)\}/.exec(wgsl)?.[1] ?? "";
+  return [...struct.matchAll(/(\w+): (\w+)/g)].map((m) => {
+    expect(m[2]).toBe(FLOAT_PARAMS.has(m[1]!) ? "f32" : "u32");
+    return m[1]!;
+  });
+}
+
+const names = Object.keys(TABLE) as KernelName[];
+
+describe("the table of kernels", () => {
+  it("has a line for every kernels/*.wgsl and no other", () => {
+    expect([...names].sort()).toEqual(Object.keys(KERNELS).sort());
+  });
+
+  describe.each(names)("%s", (name) => {
+    const line: KernelLine = TABLE[name];
+
+    it.each(VARIANTS)("agrees with the WGSL: weights $weights, kv $kv, reduce $reduce", (variant) => {
+      const wgsl = code(name, variant);
+      expect(bindings(wgsl)).toEqual(Object.entries(line.bindings));
+      expect(params(wgsl)).toEqual([...line.params]);
+      expect([...wgsl.matchAll(/^override (\w+)/gm)].map((m) => m[1])).toEqual([...line.overrides]);
+    });
+
+    it("binds at most the 8 storage buffers that every device has", () => {
+      expect(Object.values(line.bindings).filter((access) => access !== "uniform").length).toBeLessThanOrEqual(8);
+    });
+
+    it("opens with what it computes, its shapes and its grid", () => {
+      const header = KERNELS[name]!.slice(0, KERNELS[name]!.indexOf("#import"));
+      expect(header).toMatch(/^\/\/ .+\n\/\/\n/);
+      expect(header).toContain("->");
+      expect(header).toContain("grid");
+    });
+  });
+
+  it("uses every helper of kernels/lib", () => {
+    const all = names.flatMap((name) => VARIANTS.map((variant) => code(name, variant))).join("\n");
+    for (const [lib, wgsl] of Object.entries(LIBS)) {
+      const declared = /\b(?:fn|struct|alias|const)\s+(\w+)/.exec(wgsl)?.[1];
+      expect(all, lib).toContain(declared);
+    }
+  });
+});
+
+describe("assemble", () => {
+  it("puts directives first and maps lines to their files", () => {
+    const { code: wgsl, origin } = assemble("rms_norm", { reduce: "subgroups" });
+    const lines = wgsl.split("\n");
+    expect(lines[0]).toBe("enable subgroups;");
+    expect(origin(1)).toMatch(/^lib\/reduce_subgroups\.wgsl:\d+$/);
+    const main = lines.findIndex((line) => line.startsWith("fn main(")) + 1;
+    const at = KERNELS.rms_norm!.split("\n").findIndex((line) => line.startsWith("fn main(")) + 1;
+    expect(origin(main)).toBe(`rms_norm.wgsl:${at}`);
+  });
+
+  it("says which file is missing", () => {
+    expect(() => assemble("nowhere", {})).toThrow("kernels/nowhere.wgsl does not exist");
+  });
+});

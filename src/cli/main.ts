@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { HotsetError } from "../errors.ts";
 import { addBench } from "./bench.ts";
+import { addDevices } from "./devices.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { Interrupted } from "./interrupt.ts";
@@ -28,6 +29,7 @@ addGenerate(program);
 addInspect(program);
 addTokenize(program);
 addBench(program);
+addDevices(program);
 
 // A closed pipe is the reader's choice (`| head`), not an error; without a listener Node throws.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -8,7 +8,9 @@ import { type Browser, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { inRepo, titled } from "../support/fixtures.ts";
 
-const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
+const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
+  existsSync(path),
+);
 const skip = CHROMIUM ? null : "skipped: no Chromium on this machine";
 /** Bare imports of the built modules, as a bundler or an import map of the user's page would resolve them. */
 const IMPORTS = { "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs" };
@@ -71,37 +73,46 @@ describe.skipIf(skip)(titled("in Chromium", skip), () => {
     server?.close();
   });
 
-  it.each(["webgpu", "cpu"])("backend %s: models/tales over HTTP gives the reference's greedy tokens", async (backend) => {
-    const reference = JSON.parse(readFileSync(inRepo("models/tales/reference.json"), "utf8")).prompts[0] as {
-      prompt: string;
-      greedy_ids: number[];
-    };
-    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const page = await browser.newPage();
-    const problems: string[] = [];
-    page.on("pageerror", (error) => problems.push(String(error)));
-    await page.goto(origin);
-    const found = await page.evaluate(
-      async ({ origin, backend, prompt }) => {
-        const { open } = await import(`${origin}/dist/src/browser.js`);
-        const model = await open(`${origin}/models/tales`, { backend, weights: "f32", kv: "f32", chunk: 32, context: 256 });
-        const session = model.session();
-        const ids: number[] = [];
-        let text = "";
-        for await (const piece of session.generate(prompt, { maxTokens: 12, temperature: 0 })) {
-          ids.push(...piece.ids);
-          text += piece.text;
-        }
-        const ran = model.stats().backend.backend as string;
-        await model.close();
-        return { ids, text, ran };
-      },
-      { origin, backend, prompt: reference.prompt },
-    );
-    expect(problems).toEqual([]);
-    expect(found.ran).toBe(backend);
-    expect(found.ids).toEqual(reference.greedy_ids.slice(0, 12));
-    expect(found.text).toBe(" there lived a man who had three sons, and they were");
-    await page.close();
-  });
+  it.each(["webgpu", "cpu"])(
+    "backend %s: models/tales over HTTP gives the reference's greedy tokens",
+    async (backend) => {
+      const reference = JSON.parse(readFileSync(inRepo("models/tales/reference.json"), "utf8")).prompts[0] as {
+        prompt: string;
+        greedy_ids: number[];
+      };
+      const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const page = await browser.newPage();
+      const problems: string[] = [];
+      page.on("pageerror", (error) => problems.push(String(error)));
+      await page.goto(origin);
+      const found = await page.evaluate(
+        async ({ origin, backend, prompt }) => {
+          const { open } = await import(`${origin}/dist/src/browser.js`);
+          const model = await open(`${origin}/models/tales`, {
+            backend,
+            weights: "f32",
+            kv: "f32",
+            chunk: 32,
+            context: 256,
+          });
+          const session = model.session();
+          const ids: number[] = [];
+          let text = "";
+          for await (const piece of session.generate(prompt, { maxTokens: 12, temperature: 0 })) {
+            ids.push(...piece.ids);
+            text += piece.text;
+          }
+          const ran = model.stats().backend.backend as string;
+          await model.close();
+          return { ids, text, ran };
+        },
+        { origin, backend, prompt: reference.prompt },
+      );
+      expect(problems).toEqual([]);
+      expect(found.ran).toBe(backend);
+      expect(found.ids).toEqual(reference.greedy_ids.slice(0, 12));
+      expect(found.text).toBe(" there lived a man who had three sons, and they were");
+      await page.close();
+    },
+  );
 });

@@ -2,8 +2,8 @@
 //
 //   w [E, D, F] packed   x [T K, F] f32   starts, sorted: slots by expert (group.wgsl)   ->   y [T K, D] f32
 //
-// grid (ceil(rows of the part / 64), tiles): a workgroup makes 32 slots of one expert by 64 rows. The tiles of all
-// experts are at most ceil(T K / 32) + E; surplus workgroups, and those whose expert is not in the part, do nothing.
+// grid (ceil(rows of the part / 128), tiles): a workgroup makes 16 slots of one expert by 128 rows. The tiles of all
+// experts are at most T K / 16 + E; surplus workgroups, and those whose expert is not in the part, do nothing.
 #import "lib/weights.wgsl"
 #import "lib/tile.wgsl"
 #import "lib/expert_tile.wgsl"
@@ -33,17 +33,17 @@ fn main(
     return;
   }
   let x0 = sorted[tile.first + min(i / 8, tile.count - 1)] * part.groups * 8;
-  let x1 = sorted[tile.first + min(i / 8 + 16, tile.count - 1)] * part.groups * 8;
-  let w0 = min(row + i / 4, part.rows - 1);
-  let w1 = min(row + i / 4 + 32, part.rows - 1);
-  var sum = tile_product(x0, x1, expert, w0, w1, i);
-  for (var a = 0u; a < 4; a++) {
-    let m = i / 16 + 8 * a;
-    for (var b = 0u; b < 4; b++) {
-      let n = row + i % 16 + 16 * b;
-      if (m < tile.count && n < part.rows) {
-        y[sorted[tile.first + m] * p.y_stride + part.first_row + n] = sum[a][b];
-      }
+  let x1 = sorted[tile.first + min(i / 8 + 8, tile.count - 1)] * part.groups * 8;
+  let near = row + i;
+  let far = near + TILE_THREADS;
+  let sums = tile_product(x0, x1, expert, min(near, part.rows - 1), min(far, part.rows - 1), i);
+  for (var m = 0u; m < tile.count; m++) {
+    let at = sorted[tile.first + m] * p.y_stride + part.first_row;
+    if (near < part.rows) {
+      y[at + near] = sums.near[m / 4][m % 4];
+    }
+    if (far < part.rows) {
+      y[at + far] = sums.far[m / 4][m % 4];
     }
   }
 }

@@ -3,8 +3,8 @@
 //   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32   starts, sorted: slots by expert (group.wgsl)
 //   ->   y [T K, F] f32
 //
-// grid (ceil(rows of the part / 64), tiles): a workgroup makes 32 slots of one expert by 32 outputs. The tiles of all
-// experts are at most ceil(T K / 32) + E; surplus workgroups, and those whose expert is not in the part, do nothing.
+// grid (ceil(rows of the part / 128), tiles): a workgroup makes 16 slots of one expert by 64 outputs. The tiles of all
+// experts are at most T K / 16 + E; surplus workgroups, and those whose expert is not in the part, do nothing.
 #import "lib/weights.wgsl"
 #import "lib/tile.wgsl"
 #import "lib/expert_tile.wgsl"
@@ -36,17 +36,15 @@ fn main(
     return;
   }
   let x0 = sorted[tile.first + min(i / 8, tile.count - 1)] / p.K * part.groups * 8;
-  let x1 = sorted[tile.first + min(i / 8 + 16, tile.count - 1)] / p.K * part.groups * 8;
-  // Tile rows 0..31 take the w1 rows and 32..63 the w3 rows, so that an invocation ends with both of its outputs.
-  let w0 = min(row + i / 4 * 2, part.rows - 2);
-  var sum = tile_product(x0, x1, expert, w0, w0 + 1, i);
-  for (var a = 0u; a < 4; a++) {
-    let m = i / 16 + 8 * a;
-    for (var b = 0u; b < 2; b++) {
-      let f = row / 2 + i % 16 + 16 * b;
-      if (m < tile.count && f < part.rows / 2) {
-        y[sorted[tile.first + m] * p.y_stride + part.first_row / 2 + f] = silu(sum[a][b]) * sum[a][b + 2];
-      }
+  let x1 = sorted[tile.first + min(i / 8 + 8, tile.count - 1)] / p.K * part.groups * 8;
+  // An invocation takes the w1 row and the w3 row of one output.
+  let w1 = min(row + 2 * i, part.rows - 2);
+  let sums = tile_product(x0, x1, expert, w1, w1 + 1, i);
+  let f = row / 2 + i;
+  if (f < part.rows / 2) {
+    for (var m = 0u; m < tile.count; m++) {
+      let at = sorted[tile.first + m] * p.y_stride + part.first_row / 2;
+      y[at + f] = silu(sums.near[m / 4][m % 4]) * sums.far[m / 4][m % 4];
     }
   }
 }

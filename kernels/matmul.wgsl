@@ -2,7 +2,7 @@
 //
 //   w [N, C] packed   x [T, C] f32   ->   y [T, N] f32
 //
-// grid (ceil(rows of the part / 64), ceil(T / 32)): a workgroup makes a tile of 32 tokens by 64 rows.
+// grid (ceil(rows of the part / 128), ceil(T / 16)): a workgroup makes a tile of 16 tokens by 128 rows.
 #import "lib/weights.wgsl"
 #import "lib/tile.wgsl"
 #import "lib/step.wgsl"
@@ -30,17 +30,17 @@ fn main(
   let t = group.z * TILE_X;
   // Rows past the end repeat the last one; what they give is not stored.
   let x0 = min(t + i / 8, count.n - 1) * part.groups * 8;
-  let x1 = min(t + i / 8 + 16, count.n - 1) * part.groups * 8;
-  let w0 = min(row + i / 4, part.rows - 1);
-  let w1 = min(row + i / 4 + 32, part.rows - 1);
-  var sum = tile_product(x0, x1, 0, w0, w1, i);
-  for (var a = 0u; a < 4; a++) {
-    let token = t + i / 16 + 8 * a;
-    for (var b = 0u; b < 4; b++) {
-      let n = row + i % 16 + 16 * b;
-      if (token < count.n && n < part.rows) {
-        y[token * p.y_stride + part.first_row + n] = sum[a][b];
-      }
+  let x1 = min(t + i / 8 + 8, count.n - 1) * part.groups * 8;
+  let near = row + i;
+  let far = near + TILE_THREADS;
+  let sums = tile_product(x0, x1, 0, min(near, part.rows - 1), min(far, part.rows - 1), i);
+  for (var m = 0u; m < min(TILE_X, count.n - t); m++) {
+    let at = (t + m) * p.y_stride + part.first_row;
+    if (near < part.rows) {
+      y[at + near] = sums.near[m / 4][m % 4];
+    }
+    if (far < part.rows) {
+      y[at + far] = sums.far[m / 4][m % 4];
     }
   }
 }

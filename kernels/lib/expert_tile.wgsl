@@ -1,4 +1,4 @@
-// Finds the tile of a grouped matrix product that a workgroup owns: every expert has ceil(count / 32) tiles of slots.
+// Finds the tile of a grouped matrix product that a workgroup owns: every expert has ceil(count / 16) tiles of slots.
 // Uses the kernel's params and `starts`: expert e's slots are sorted[starts[e]] .. sorted[starts[e + 1] - 1].
 struct ExpertTile {
   expert: u32,

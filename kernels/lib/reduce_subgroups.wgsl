@@ -26,16 +26,16 @@ fn workgroup_sum(value: vec4f, lane: Lane) -> vec4f {
   return sum;
 }
 
-// Every invocation gets the maximum. Contains barriers: call it in uniform control flow.
-fn workgroup_max(value: f32, lane: Lane) -> f32 {
+// Every invocation gets the maximum, by component. Contains barriers: call it in uniform control flow.
+fn workgroup_max(value: vec4f, lane: Lane) -> vec4f {
   let own = subgroupMax(value);
   if (subgroupElect()) {
-    partial[lane.subgroup].x = own;
+    partial[lane.subgroup] = own;
   }
   workgroupBarrier();
-  var top = partial[0].x;
+  var top = partial[0];
   for (var i = 1u; i < lane.subgroups; i++) {
-    top = max(top, partial[i].x);
+    top = max(top, partial[i]);
   }
   workgroupBarrier();
   return top;

@@ -14,19 +14,17 @@ fn workgroup_sum(value: vec4f, lane: Lane) -> vec4f {
       partial[lane.index] += partial[lane.index + half];
     }
   }
-  let sum = workgroupUniformLoad(&partial[0]);
-  return sum;
+  return workgroupUniformLoad(&partial[0]);
 }
 
-// Every invocation gets the maximum. Contains barriers: call it in uniform control flow.
-fn workgroup_max(value: f32, lane: Lane) -> f32 {
-  partial[lane.index].x = value;
+// Every invocation gets the maximum, by component. Contains barriers: call it in uniform control flow.
+fn workgroup_max(value: vec4f, lane: Lane) -> vec4f {
+  partial[lane.index] = value;
   for (var half = THREADS / 2; half > 0; half /= 2) {
     workgroupBarrier();
     if (lane.index < half) {
-      partial[lane.index].x = max(partial[lane.index].x, partial[lane.index + half].x);
+      partial[lane.index] = max(partial[lane.index], partial[lane.index + half]);
     }
   }
-  let top = workgroupUniformLoad(&partial[0]);
-  return top.x;
+  return workgroupUniformLoad(&partial[0]);
 }

@@ -12,7 +12,7 @@ it.skipIf(noAdapter)(`lists each adapter with its limits${noAdapter ? `: ${NO_AD
   expect(adapters.length).toBeGreaterThan(0);
   expect(report.adapters.filter((adapter) => adapter.default)).toHaveLength(1);
   for (const { limits } of report.adapters)
-    for (const limit of Object.values(limits)) expect(limit).toBeGreaterThanOrEqual(256);
+    for (const limit of Object.values(limits)) expect(limit).toBeGreaterThanOrEqual(8);
   const text = await hotset(["devices"]);
   for (const { name } of adapters) expect(text.stdout).toContain(name);
 });

@@ -17,6 +17,7 @@ export class StepBatch {
   readonly #device: Device;
   readonly #recorder: Recorder;
   readonly #maxTokens: number;
+  readonly #runs = new Map<number, { buffer: Buffer; count: number }>(); // count 0: not of this batch
   readonly #angles = new Map<string, { buffer: Buffer; current: boolean; inverse: Float64Array }>();
 
   constructor(device: Device, recorder: Recorder, maxTokens: number) {
@@ -62,8 +63,36 @@ export class StepBatch {
     if (total > 0) queue.writeBuffer(this.blocks.gpu, 0, blocks);
     if (batch.outputs.length > 0) queue.writeBuffer(this.outputs.gpu, 0, new Uint32Array(batch.outputs));
     for (const angles of this.#angles.values()) angles.current = false;
+    for (const runs of this.#runs.values()) runs.count = 0;
     this.batch = batch;
     return grown;
+  }
+
+  /**
+   * The batch cut into runs of at most `longest` tokens that follow each other in one sequence, as (first, count).
+   * Example, longest 2: positions [5, 6, 7, 31] of sequences [0, 0, 0, 1] -> (0, 2) (2, 1) (3, 1).
+   */
+  runs(longest: number): { readonly buffer: Buffer; readonly count: number } {
+    let runs = this.#runs.get(longest);
+    if (!runs) {
+      const buffer = this.#device.buffer("batch: runs", this.#maxTokens * 8, "scratch", "storage");
+      runs = { buffer, count: 0 };
+      this.#runs.set(longest, runs);
+    }
+    if (runs.count === 0) {
+      const { positions, sequence } = this.batch!;
+      const list: number[] = [];
+      let first = 0;
+      for (let t = 1; t <= positions.length; t++) {
+        const follows = sequence[t] === sequence[t - 1] && positions[t] === positions[t - 1]! + 1;
+        if (follows && t - first < longest) continue;
+        list.push(first, t - first);
+        first = t;
+      }
+      this.#device.gpu.queue.writeBuffer(runs.buffer.gpu, 0, Uint32Array.from(list));
+      runs.count = list.length / 2;
+    }
+    return runs;
   }
 
   /**

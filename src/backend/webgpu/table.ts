@@ -27,9 +27,9 @@ export interface KernelLine {
 
 const WEIGHTS = { w: "read", part: "uniform" } as const;
 const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
-/** Tiles of 32 slots over all experts, at most: each expert may have one that is not full. */
+/** Tiles of 16 slots over all experts, at most: each expert may have one that is not full. */
 const tiles = (n: number, o: Readonly<Record<string, number>>) =>
-  Math.floor((n * o.K!) / 32) + Math.min(o.E!, n * o.K!);
+  Math.floor((n * o.K!) / 16) + Math.min(o.E!, n * o.K!);
 
 export const TABLE = {
   embed: {
@@ -54,7 +54,7 @@ export const TABLE = {
     bindings: { ...WEIGHTS, p: "uniform", count: "uniform", x: "read", y: "write" },
     params: ["y_stride"],
     overrides: [],
-    grid: (n, _, { rows }) => [Math.ceil(rows / 64), Math.ceil(n / 32)],
+    grid: (n, _, { rows }) => [Math.ceil(rows / 128), Math.ceil(n / 16)],
   },
   rope: {
     bindings: { p: "uniform", count: "uniform", angles: "read", qkv: "write" },
@@ -77,10 +77,19 @@ export const TABLE = {
     grid: (n, o) => per64(n * o.kv_heads! * o.pairs!),
   },
   attention: {
-    bindings: { p: "uniform", tokens: "read", blocks: "read", qkv: "read", keys: "read", values: "read", y: "write" },
+    bindings: {
+      p: "uniform",
+      runs: "read",
+      tokens: "read",
+      blocks: "read",
+      qkv: "read",
+      keys: "read",
+      values: "read",
+      y: "write",
+    },
     params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride"],
-    overrides: ["MAX_PAIRS", "THREADS"],
-    grid: (n, o) => [o.heads!, n],
+    overrides: ["THREADS"],
+    grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / 8), runs],
   },
   route: {
     bindings: { p: "uniform", count: "uniform", logits: "read", ids: "write", weights: "write" },
@@ -104,7 +113,7 @@ export const TABLE = {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
     params: ["E", "K", "y_stride"],
     overrides: [],
-    grid: (n, o, { rows }) => [Math.ceil(rows / 64), tiles(n, o)],
+    grid: (n, o, { rows }) => [Math.ceil(rows / 128), tiles(n, o)],
   },
   expert_down_vec: {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", ids: "read", y: "write" },
@@ -116,7 +125,7 @@ export const TABLE = {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
     params: ["E", "y_stride"],
     overrides: [],
-    grid: (n, o, { rows }) => [Math.ceil(rows / 64), tiles(n, { ...o, K: 1 })],
+    grid: (n, o, { rows }) => [Math.ceil(rows / 128), tiles(n, { ...o, K: 1 })],
   },
   combine: {
     bindings: { p: "uniform", count: "uniform", x: "read", weights: "read", y: "write" },

@@ -51,6 +51,8 @@ export interface WebGpuOps extends Ops {
 
 // Up to so many rows, a workgroup a row of weights beats a tile that is mostly empty.
 const FEW_ROWS = 8;
+/** Queries that one workgroup of attention.wgsl holds. */
+const QUERIES = 8;
 const FEW_SLOTS_AN_EXPERT = 8;
 
 /** @throws DeviceError without an adapter or device */
@@ -204,8 +206,9 @@ class Verbs implements WebGpuOps {
     const { heads, headDim, slidingWindow } = shape;
     const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
     const { tokens, blocks } = this.#step;
+    const runs = this.#step.runs(Math.max(1, Math.floor(QUERIES / (heads / shape.kvHeads))));
     const y = this.#scratch.tensor("attention", n, heads * headDim, "tokens");
-    this.#run(`attention ${keys.id} ${from.buffer.id} ${y.buffer.id}`, n, () => [
+    this.#run(`attention ${keys.id} ${from.buffer.id} ${y.buffer.id}`, runs.count, () => [
       this.#recorder.call("attention", {
         variant: { kv: kv.precision },
         params: {
@@ -215,8 +218,8 @@ class Verbs implements WebGpuOps {
           stride: from.stride,
           y_stride: y.stride,
         },
-        overrides: { MAX_PAIRS: Math.ceil(headDim / 128) * 64, THREADS: 64 },
-        buffers: { tokens, blocks, qkv: from.buffer, keys, values, y: y.buffer },
+        overrides: { THREADS: Math.max(32, 2 ** Math.ceil(Math.log2(headDim / 2))) },
+        buffers: { runs: runs.buffer, tokens, blocks, qkv: from.buffer, keys, values, y: y.buffer },
       }),
     ]);
     return y;

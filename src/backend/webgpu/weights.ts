@@ -12,8 +12,7 @@ const ROW_UNIT = 8; // parts and pieces start at multiples of this, which keeps 
 
 /** What one binding holds of a matrix or of a layer's experts: see kernels/lib/part.wgsl. */
 export interface WeightPart {
-  readonly buffer: Buffer;
-  readonly part: Buffer; // uniform
+  readonly buffers: { readonly w: Buffer; readonly part: Buffer }; // as the kernels call them
   readonly rows: number; // of each of its experts
   readonly groups: number; // groups of 32 columns a row
 }
@@ -147,14 +146,14 @@ export class WeightLoader {
           groups,
         ];
         device.gpu.queue.writeBuffer(part.gpu, 0, Uint32Array.from(words));
-        parts.push({ buffer, part, rows: range.rows, groups });
+        parts.push({ buffers: { w: buffer, part }, rows: range.rows, groups });
       }
       await device.settle();
       const write = pieceWriter(device, precision, cols);
       for (const [i, range] of ranges.entries()) {
         const layout = packedLayout(precision, range.rows, cols);
         for (let e = 0; e < range.experts; e++)
-          await write(sources[range.expert + e]!, range, layout, parts[i]!.buffer, e * layout.bytes, (bytes) =>
+          await write(sources[range.expert + e]!, range, layout, parts[i]!.buffers.w, e * layout.bytes, (bytes) =>
             this.#written(bytes),
           );
       }
@@ -163,7 +162,7 @@ export class WeightLoader {
       for (const buffer of made) device.free(buffer);
       throw error;
     }
-    const bytes = parts.reduce((sum, { buffer }) => sum + buffer.size, 0);
+    const bytes = parts.reduce((sum, { buffers }) => sum + buffers.w.size, 0);
     return { id: this.#nextId++, groups, parts, bytes };
   }
 

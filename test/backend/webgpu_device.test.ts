@@ -189,17 +189,25 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       ops.close();
     });
 
-    it("lets the process exit by itself after close()", () => {
+    it("lets the process exit by itself after close(), in the middle of a step too", () => {
       const script = `
         import { createWebGpuOps } from "./dist/src/backend/webgpu/webgpu.js";
         import { openNodeGpu } from "./dist/src/backend/webgpu/node_gpu.js";
+        let got;
+        for (let round = 0; round < 6; round++) {
         const node = await openNodeGpu(${JSON.stringify(adapter.name)});
-        const ops = await createWebGpuOps(node.gpu, { maxTokens: 4, onClose: () => node.release() });
+        const ops = await createWebGpuOps(node.gpu, { maxTokens: 4 });
         const rows = async (first, count, into) => into.fill(2);
         const table = await ops.loadMatrix({ name: "t", rows: 8, cols: 32, readRows: rows }, "f32");
-        ops.begin({ tokens: [3], positions: [0], sequence: [0], tables: [[0]], outputs: [0] });
-        const got = await ops.read(ops.embed(table));
+        const batch = { tokens: [3], positions: [0], sequence: [0], tables: [[0]], outputs: [0] };
+        ops.begin(batch);
+        got = await ops.read(ops.embed(table));
+        ops.begin(batch);
+        const cut = ops.read(ops.embed(table)).catch((error) => error.name);
         ops.close();
+        await node.release();
+        if ((await cut) !== "RequestError") throw new Error("a step outlived close()");
+        }
         console.log(got[0], got.length);
       `;
       const run = spawnSync(process.execPath, ["--input-type=module", "-e", script], {

@@ -49,6 +49,7 @@ export class Device {
   readonly #buffers = new Set<Buffer>();
   readonly #bytes = { weights: 0, kv: 0, scratch: 0 };
   readonly #late: Promise<HotsetError | null>[] = [];
+  readonly #running = new Set<Promise<unknown>>();
   readonly #lost: Promise<DeviceError>;
   #failure: DeviceError | null = null;
   #closed = false;
@@ -133,7 +134,7 @@ export class Device {
   async wait<T>(work: Promise<T>): Promise<T> {
     try {
       return await Promise.race([
-        work,
+        this.track(work),
         this.#lost.then((failure): never => {
           throw failure;
         }),
@@ -163,16 +164,27 @@ export class Device {
     }
   }
 
-  close(): void {
+  /** Notes an answer that the device owes: close() has it first. */
+  track<T>(work: Promise<T>): Promise<T> {
+    this.#running.add(work);
+    const done = (): void => void this.#running.delete(work);
+    work.then(done, done);
+    return work;
+  }
+
+  /** Destroys the device. Resolves when nothing of it runs any more: only then may the GPU object be let go of. */
+  async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     for (const buffer of [...this.#buffers]) this.free(buffer);
     this.gpu.destroy();
+    await this.#lost;
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
   }
 
   #watch(verdict: (error: GPUError | null) => HotsetError | null): void {
     // A scope whose device is lost or destroyed has no verdict; that is reported by check() and wait().
-    this.#late.push(this.gpu.popErrorScope().then(verdict, () => null));
+    this.#late.push(this.track(this.gpu.popErrorScope()).then(verdict, () => null));
   }
 
   #total(): number {

@@ -70,8 +70,11 @@ export async function listAdapterNames(): Promise<string[]> {
   const dawn = await loadDawn();
   if (!dawn) return [];
   // Dawn has no call for this, but lists them all when asked for one that does not exist.
-  const gpu = dawn.create(["adapter=no adapter has this name"]);
-  const answer = await gpu.requestAdapter().then(() => "", String);
+  const held: Held = { gpu: dawn.create(["adapter=no adapter has this name"]), users: 1 };
+  pins[PINNED] ??= new Map();
+  pins[PINNED].set("list of adapters", held);
+  const answer = await held.gpu.requestAdapter().then(() => "", String);
+  pins[PINNED].delete("list of adapters");
   return [...answer.matchAll(/name: '([^']*)'/g)].map((match) => match[1]!);
 }
 

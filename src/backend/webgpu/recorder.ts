@@ -204,11 +204,13 @@ export class Recorder {
       this.#modules.set(kernel, shader);
     }
     try {
-      return await gpu.createComputePipelineAsync({
-        label: name,
-        layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
-        compute: { module: shader.module, entryPoint: "main", constants },
-      });
+      return await this.#device.track(
+        gpu.createComputePipelineAsync({
+          label: name,
+          layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+          compute: { module: shader.module, entryPoint: "main", constants },
+        }),
+      );
     } catch (error) {
       this.#device.check();
       const { messages } = await shader.module.getCompilationInfo();

@@ -38,7 +38,7 @@ export interface VerbsOptions {
   readonly maxTokens: number;
   /** Bind at most this many bytes of weights at once. Default: what the device allows. */
   readonly maxWeightBytes?: number;
-  /** Called once, by close(). */
+  /** Called once, when close() has ended all that ran. */
   readonly onClose?: () => void;
 }
 
@@ -302,9 +302,8 @@ export class Verbs implements WebGpuOps {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#device.close();
     this.#plans.clear();
-    this.#onClose?.();
+    void this.#device.close().then(this.#onClose);
   }
 
   // ---- inside --------------------------------------------------------------------------------------------------

@@ -13,17 +13,31 @@ export interface WebGpuOptions extends VerbsOptions {
   readonly optionalFeatures?: boolean;
 }
 
+// The GPU objects of devices that are open or still closing. Dawn's must not be collected before their work has ended,
+// and who opened one may let go of it as soon as close() returns.
+const inUse = new Set<{ readonly gpu: GPU }>();
+
 /** @throws DeviceError without an adapter or device */
 export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise<WebGpuOps> {
+  const pin = { gpu };
+  inUse.add(pin);
+  const onClose = (): void => {
+    inUse.delete(pin);
+    options.onClose?.();
+  };
   try {
     const adapter = options.adapter ?? (await requestAdapter(gpu));
     const subgroups = (options.optionalFeatures ?? true) && hasSubgroups(gpu, adapter);
     const device = new Device(await requestDevice(adapter, subgroups));
     const { name, software } = describeAdapter(adapter);
     const features = subgroups ? ["subgroups"] : [];
-    return new Verbs(device, { backend: "webgpu", device: name, software, threads: 1, features }, options);
+    return new Verbs(
+      device,
+      { backend: "webgpu", device: name, software, threads: 1, features },
+      { ...options, onClose },
+    );
   } catch (error) {
-    options.onClose?.();
+    onClose();
     throw error;
   }
 }

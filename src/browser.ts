@@ -1,5 +1,6 @@
 // hotset's public API in a browser: the same engine over navigator.gpu, range requests and picked files.
 
+import { describeAdapter } from "./backend/webgpu/adapter.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { type Host, type HostGpu, openModel } from "./open.ts";
@@ -19,7 +20,7 @@ async function pageGpu(): Promise<HostGpu | null> {
   const gpu: GPU | undefined = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   const adapter = await gpu?.requestAdapter();
   if (!gpu || !adapter) return null;
-  return { gpu, software: adapter.info.isFallbackAdapter === true, release: async () => {} };
+  return { gpu, software: describeAdapter(adapter).software, release: async () => {} };
 }
 
 /**

@@ -1,11 +1,11 @@
 // What the small JSON files beside a tokenizer say: which tokens are BOS and EOS, what is added, what has been chosen.
 
 import { WeightsError } from "../errors.ts";
-import type { Files } from "../weights/files.ts";
+import { type Files, readJson } from "../weights/files.ts";
 import type { AddedToken } from "./types.ts";
 
 /** Far above any published file: tokenizer.json of 260,000 pieces is 35 MB. */
-const MAX_FILE = 256 * 2 ** 20;
+export const MAX_FILE = 256 * 2 ** 20;
 /** Far above any published vocabulary; what is indexed by id stays bounded. */
 export const MAX_VOCAB = 2 ** 21;
 
@@ -73,28 +73,10 @@ export function isId(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < MAX_VOCAB;
 }
 
-/** The whole file, or null where there is none. @throws WeightsError if it is too large to be what its name says. */
-export async function readBytes(files: Files, name: string): Promise<Uint8Array | null> {
-  const size = await files.size(name);
-  if (size === null) return null;
-  if (size > MAX_FILE) {
-    throw new WeightsError(`${files.label}/${name}: expected at most ${MAX_FILE} bytes, found ${size}`);
-  }
-  const bytes = new Uint8Array(size);
-  await files.read(name, 0, bytes);
-  return bytes;
-}
-
 /** A JSON file that holds one object, or null where there is no such file. @throws WeightsError */
 export async function readJsonObject(files: Files, name: string): Promise<JsonObject | null> {
-  const bytes = await readBytes(files, name);
-  if (bytes === null) return null;
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw new WeightsError(`${files.label}/${name}: expected JSON: ${(error as Error).message}`, { cause: error });
-  }
+  const value = await readJson(files, name, MAX_FILE);
+  if (value === undefined) return null;
   if (!isObject(value)) throw new WeightsError(`${files.label}/${name}: expected a JSON object, found ${shown(value)}`);
   return value;
 }

@@ -1,9 +1,9 @@
 // Opens the tokenizer of a folder: tokenizer.json, else tokenizer.model, else a tiktoken encoding named by a config.
 
 import { WeightsError } from "../errors.ts";
-import type { Files } from "../weights/files.ts";
+import { type Files, readBytes } from "../weights/files.ts";
 import { createTokenizer } from "./codec.ts";
-import { readBytes, readFolderConfig, readJsonObject } from "./folder_config.ts";
+import { MAX_FILE, readFolderConfig, readJsonObject } from "./folder_config.ts";
 import { parseSentencePiece, sentencePieceSpec } from "./sentencepiece.ts";
 import { namedEncoding, tiktokenSpec } from "./tiktoken.ts";
 import { tokenizerJsonSpec } from "./tokenizer_json.ts";
@@ -38,7 +38,7 @@ async function readSpec(files: Files): Promise<TokenizerSpec | null> {
   const config = await readFolderConfig(files);
   const json = await readJsonObject(files, "tokenizer.json");
   if (json !== null) return tokenizerJsonSpec(json, config, `${files.label}/tokenizer.json`);
-  const model = await readBytes(files, "tokenizer.model");
+  const model = await readBytes(files, "tokenizer.model", MAX_FILE);
   if (model !== null) {
     const where = `${files.label}/tokenizer.model`;
     return sentencePieceSpec(parseSentencePiece(model, where), config, where);

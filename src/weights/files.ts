@@ -26,16 +26,26 @@ export function isPlainName(name: string): boolean {
 }
 
 /**
- * A small text file of the folder, or null where there is none.
- * @throws WeightsError if it is larger than `limit` bytes or not UTF-8.
+ * A small file of the folder whole, or null where there is none.
+ * @throws WeightsError if it is larger than `limit` bytes.
  */
-export async function readText(files: Files, name: string, limit: number): Promise<string | null> {
+export async function readBytes(files: Files, name: string, limit: number): Promise<Uint8Array | null> {
   const size = await files.size(name);
   if (size === null) return null;
   if (size > limit)
     throw new WeightsError(`${files.label}: ${name} is ${size} bytes; a file of this name has at most ${limit}`);
   const bytes = new Uint8Array(size);
   await files.read(name, 0, bytes);
+  return bytes;
+}
+
+/**
+ * The same as text.
+ * @throws WeightsError if it is larger than `limit` bytes or not UTF-8.
+ */
+export async function readText(files: Files, name: string, limit: number): Promise<string | null> {
+  const bytes = await readBytes(files, name, limit);
+  if (bytes === null) return null;
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {

@@ -108,9 +108,9 @@ describe("a file that cannot be used is refused by name", () => {
   const nested = `${'{"type":"Sequence","decoders":['.repeat(levels)}${"]}".repeat(levels)}}`;
   const metaspace = { type: "Metaspace", prepend_scheme: "always" };
   it.each<[string, unknown, RegExp]>([
-    ["no JSON", "{", /tokenizer\.json: expected JSON/],
+    ["no JSON", "{", /tokenizer\.json is not valid JSON/],
     ["no object", "[]", /expected a JSON object, found \[\]/],
-    ["no UTF-8", Uint8Array.of(0x22, 0xff, 0x22), /expected JSON/],
+    ["no UTF-8", Uint8Array.of(0x22, 0xff, 0x22), /is not valid UTF-8/],
     ["endless nesting", `{"model":{"type":"BPE","vocab":{"a":0}},"decoder":${nested}`, /nested too deeply/],
     ["no model", {}, /expected type "BPE", found undefined/],
     ["Unigram", small({ type: "Unigram", vocab: [["a", 0]] }), /found "Unigram"/],

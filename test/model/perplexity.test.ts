@@ -16,8 +16,8 @@ const { nll: reference } = JSON.parse(readFileSync(inRepo("test/fixtures/perplex
 };
 /** Largest excess over the reference's perplexity at each precision, as a share. */
 const LIMITS = { f32: 0.001, q8: 0.002, q4: 0.015 } as const satisfies Partial<Record<Precision, number>>;
-/** Windows on WebGPU: software adapters take seconds for one. */
-const GPU_WINDOWS = 2;
+/** Windows on WebGPU: software adapters take many seconds for one. */
+const GPU_WINDOWS = 1;
 
 it("the reference is that of models/tales", () => {
   const { heldout: whole } = JSON.parse(readFileSync(inRepo("models/tales/reference.json"), "utf8"));
@@ -45,14 +45,14 @@ describe.skipIf(heldout.skip)(titled("perplexity", heldout.skip), () => {
   });
 
   describe.each(backends.filter((b) => b.name !== "cpu"))("$name", ({ options }) => {
-    it.each(["f32", "q8", "q4"] as const)("%s: the first windows", { timeout: 900_000 }, async (weights) => {
+    it.each(["f32", "q8", "q4"] as const)("%s: the first window", { timeout: 900_000 }, async (weights) => {
       const kv = weights === "f32" ? "f32" : "f16";
       const model = await open(inRepo("models/tales"), { ...options, weights, kv });
       const cpu = weights === "f32" ? null : await open(inRepo("models/tales"), { backend: "cpu", weights, kv });
       try {
         const found = await windowNll(model, text, GPU_WINDOWS);
         if (cpu) {
-          // Two windows say little about what quantizing costs on the whole: the same weights on the CPU, which are
+          // One window says little about what quantizing costs on the whole: the same weights on the CPU, which are
           // held to the limit above, must give the same.
           const same = await windowNll(cpu, text, GPU_WINDOWS);
           expect(Math.abs(perplexityOf(found) / perplexityOf(same) - 1)).toBeLessThan(0.001);

@@ -34,6 +34,7 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
   const host: Host = {
     files: async (url) => given ?? httpFiles(url),
     gpu: pageGpu,
+    mayHaveGpu: true,
     ram: DEFAULT_RAM,
     cpuName: "browser",
   };

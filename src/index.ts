@@ -1,5 +1,6 @@
 // hotset's public API in Node: open() a folder of weights, generate from a session.
 
+import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
 import type { OpenOptions } from "./engine/api.ts";
@@ -18,11 +19,28 @@ export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
 /** The share of the machine's (or the container's) memory that is used when no budget is given. */
 const RAM_SHARE = 0.6;
 
+/** Device files that the kernel makes for GPUs: DRM, NVIDIA, AMD compute, WSL, Mali, Adreno, Tegra. */
+const GPU_DEVICES = /^(dri|nvidia|kfd$|dxg$|mali|kgsl|nvhost|nvgpu)/;
+
+/**
+ * On Linux a GPU shows as a device file, so that a machine without one need not load Vulkan, which takes 50 ms and
+ * complains on stderr.
+ */
+function mayHaveGpu(): boolean {
+  if (process.platform !== "linux") return true;
+  try {
+    return readdirSync("/dev").some((name) => GPU_DEVICES.test(name));
+  } catch {
+    return true; // no telling
+  }
+}
+
 function host(): Host {
   const container = process.constrainedMemory?.() ?? 0;
   return {
     files: nodeFiles,
     gpu: openNodeGpu,
+    mayHaveGpu: mayHaveGpu(),
     ram: Math.floor(RAM_SHARE * (container > 0 ? Math.min(container, totalmem()) : totalmem())),
     cpuName: cpus()[0]?.model.trim() ?? "CPU",
   };

@@ -35,6 +35,8 @@ export interface Host {
   files(folder: string): Promise<Files>;
   /** The platform's WebGPU, or null where there is none or no adapter. `adapter`: substring of the name to choose by. */
   gpu(adapter?: string): Promise<HostGpu | null>;
+  /** False where it is certain, without loading a driver, that no adapter but a software one exists. */
+  readonly mayHaveGpu: boolean;
   /** Default budget in bytes for the CPU backend and for software adapters. */
   readonly ram: number;
   readonly cpuName: string;
@@ -149,6 +151,7 @@ async function openWeights(path: string, host: Host): Promise<Input> {
 }
 
 async function chooseGpu(options: OpenOptions, host: Host): Promise<HostGpu | null> {
+  if (options.backend !== "webgpu" && !host.mayHaveGpu) return null;
   const gpu = await host.gpu(options.adapter);
   if (options.backend === "webgpu" && gpu === null) {
     throw new DeviceError(

@@ -44,6 +44,8 @@ export interface Host {
 
 /** GPU memory that is used when nothing is said: WebGPU cannot tell how much there is. */
 const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
+/** What the CPU backend keeps for the values of small steps, whatever the model. */
+const CPU_SCRATCH = 17 * 2 ** 20;
 /** Positions a KV block holds. */
 const BLOCK_SIZE = 32;
 /** Positions that the KV cache has room for before it first grows. */
@@ -187,8 +189,8 @@ function choosePlan(
   const needs = {
     weights: (precision: Plan["weights"]) => mixtralFootprint(c, precision).weights,
     kvPerPosition: mixtralFootprint(c, "f32").kvPerPosition * (kvPrecision === "f32" ? 2 : 1),
-    scratch: 4 * chunk * (perToken + c.vocab_size),
-    context,
+    scratch: 4 * chunk * (perToken + c.vocab_size) + (gpu ? 0 : CPU_SCRATCH),
+    context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
   };
   return planMemory(needs, options.weights ?? "auto", budget, gpu ? "gpuMemory, --gpu-memory" : "ram, --ram");
 }

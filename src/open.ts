@@ -7,6 +7,7 @@ import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
 import type { OpenOptions, SamplingOptions } from "./engine/api.ts";
 import { type Plan, planMemory } from "./engine/budget.ts";
 import { createModel, type Model } from "./engine/model.ts";
+import { maxRows } from "./engine/stepper.ts";
 import { DeviceError, RequestError, WeightsError } from "./errors.ts";
 import { bindMixtral, forward, loadMixtral } from "./model/mixtral.ts";
 import {
@@ -189,7 +190,7 @@ function choosePlan(
   const needs = {
     weights: (precision: Plan["weights"]) => mixtralFootprint(c, precision).weights,
     kvPerPosition: mixtralFootprint(c, "f32").kvPerPosition * (kvPrecision === "f32" ? 2 : 1),
-    scratch: 4 * chunk * (perToken + c.vocab_size) + (gpu ? 0 : CPU_SCRATCH),
+    scratch: 4 * (chunk * perToken + Math.min(chunk, maxRows(c.vocab_size)) * c.vocab_size) + (gpu ? 0 : CPU_SCRATCH),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
   };
   return planMemory(needs, options.weights ?? "auto", budget, gpu ? "gpuMemory, --gpu-memory" : "ram, --ram");

@@ -9,7 +9,7 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ModelStats, SamplingOptions, Session } from "./api.ts";
 import { createBlockPool } from "./kv.ts";
 import { createSession } from "./session.ts";
-import { createStepper, type Sequence } from "./stepper.ts";
+import { createStepper, maxRows, type Sequence } from "./stepper.ts";
 import { textCodec } from "./text.ts";
 
 /** A loaded model. Close it when done: it holds memory, and on WebGPU it keeps the process alive. */
@@ -92,8 +92,9 @@ export function createModel(parts: ModelParts): Model {
       const result = allocate(ids.length * vocab);
       const sequence: Sequence = { blocks: [], length: 0 };
       try {
-        for (let at = 0; at < ids.length; at += stepper.maxTokens) {
-          const chunk = ids.slice(at, at + stepper.maxTokens);
+        const size = Math.min(stepper.maxTokens, maxRows(vocab));
+        for (let at = 0; at < ids.length; at += size) {
+          const chunk = ids.slice(at, at + size);
           result.set(await stepper.step(sequence, chunk, "all", signal), at * vocab);
         }
       } finally {

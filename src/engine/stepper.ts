@@ -23,11 +23,20 @@ interface Job {
   readonly reject: (error: unknown) => void;
 }
 
+/** Most logits that one step computes: 64 MiB, so that they fit every device's buffers whatever the vocabulary. */
+const MAX_LOGITS = 2 ** 24;
+
+/** Rows of logits [R, V] that one step computes at most. */
+export function maxRows(vocab: number): number {
+  return Math.max(1, Math.floor(MAX_LOGITS / vocab));
+}
+
 export interface Stepper {
   readonly maxTokens: number;
   /**
-   * Appends `tokens` (1..maxTokens of them) to the sequence and returns logits [n, V]: of the last token, of all, or
-   * of none (n = 0). One call at a time a sequence. Rejects with the signal's reason if it is aborted before the step.
+   * Appends `tokens` (1..maxTokens of them) to the sequence and returns logits [n, V]: of the last token, of all (at
+   * most `maxRows(V)`), or of none (n = 0). One call at a time a sequence. Rejects with the signal's reason if it is
+   * aborted before the step.
    */
   step(
     sequence: Sequence,
@@ -53,11 +62,13 @@ export function createStepper(
   /** Takes jobs that fit in one step, single tokens first, so that decoding never waits for a prompt. */
   function take(): Job[] {
     let room = maxTokens;
+    let rows = maxRows(vocab);
     const batch = new Set<Job>();
     for (const single of [true, false]) {
       for (const job of waiting) {
-        if ((job.tokens.length === 1) !== single || job.tokens.length > room) continue;
+        if ((job.tokens.length === 1) !== single || job.tokens.length > room || rowsOf(job) > rows) continue;
         room -= job.tokens.length;
+        rows -= rowsOf(job);
         batch.add(job);
       }
     }
@@ -91,7 +102,7 @@ export function createStepper(
         const logits = await run(toBatch(jobs));
         let row = 0;
         for (const job of jobs) {
-          const rows = job.wanted === "all" ? job.tokens.length : job.wanted === "last" ? 1 : 0;
+          const rows = rowsOf(job);
           job.sequence.length += job.tokens.length;
           job.resolve(logits.slice(row * vocab, (row + rows) * vocab));
           row += rows;
@@ -122,6 +133,11 @@ export function createStepper(
       await running;
     },
   };
+}
+
+/** Rows of logits that a job asks for. */
+function rowsOf(job: Job): number {
+  return job.wanted === "all" ? job.tokens.length : job.wanted === "last" ? 1 : 0;
 }
 
 /** Jobs side by side as one flat batch. */

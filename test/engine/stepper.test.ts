@@ -25,7 +25,7 @@ function fakeStore(): KvStore & { reserved: number[] } {
 }
 
 /** A stepper whose logits [R, 2] are (token, position), so that every answer tells whose it is. */
-function fake(maxTokens = 8, maxBytes = 10_000) {
+function fake(maxTokens = 8, maxBytes = 10_000, vocab = 2) {
   const batches: Batch[] = [];
   let fail: Error | null = null;
   const store = fakeStore();
@@ -35,7 +35,7 @@ function fake(maxTokens = 8, maxBytes = 10_000) {
     if (fail) throw fail;
     return Float32Array.from([...batch.outputs].flatMap((row) => [batch.tokens[row]!, batch.positions[row]!]));
   };
-  const stepper = createStepper(run, pool, maxTokens, 2);
+  const stepper = createStepper(run, pool, maxTokens, vocab);
   return { stepper, batches, store, pool, failWith: (error: Error | null) => (fail = error) };
 }
 const sequence = (): Sequence => ({ blocks: [], length: 0 });
@@ -48,6 +48,21 @@ describe("stepper", () => {
     expect([...(await stepper.step(s, [8, 9], "all"))]).toEqual([8, 3, 9, 4]);
     expect([...(await stepper.step(s, [1], "none"))]).toEqual([]);
     expect(s).toEqual({ blocks: [0, 1], length: 6 });
+  });
+
+  it("computes no more logits in one step than a small device's buffer holds", async () => {
+    const { stepper, batches } = fake(8, 10_000, 2 ** 22); // 4 rows of 16 MiB
+    const ask = (wanted: "last" | "all", tokens: number[]) => stepper.step(sequence(), tokens, wanted);
+    await Promise.all([
+      ...[1, 2, 3, 4, 5].map((token) => ask("last", [token])),
+      ask("all", [6, 7, 8]),
+      stepper.step(sequence(), [9], "none"),
+    ]);
+    expect(batches.map((batch) => batch.outputs.length)).toEqual([4, 4]);
+    expect(batches.map((batch) => [...batch.tokens])).toEqual([
+      [1, 2, 3, 4, 9],
+      [5, 6, 7, 8],
+    ]);
   });
 
   it("puts what waits together into one ragged batch, each with its own blocks", async () => {

@@ -5,9 +5,11 @@ import { cpus, totalmem } from "node:os";
 import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
+import { RequestError } from "./errors.ts";
 import { type Host, openModel } from "./open.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { nodeFiles } from "./weights/node_files.ts";
+import { isSynthetic } from "./weights/synthetic.ts";
 
 export type * from "./engine/api.ts";
 export type { Model } from "./engine/model.ts";
@@ -52,16 +54,26 @@ function host(): Host {
  * @throws WeightsError for what is wrong in the folder, MemoryError for a budget that is too small, DeviceError for a
  * GPU that cannot be had, RequestError for a bad option
  */
-export function open(folder: string, options: OpenOptions = {}): Promise<Model> {
+export async function open(folder: string, options: OpenOptions = {}): Promise<Model> {
+  checkFolder("open", folder);
   return openModel(folder, options, host());
 }
 
-/** The tokenizer of a folder alone; no weights are read. @throws WeightsError */
+/** The tokenizer of a folder alone; no weights are read. @throws WeightsError; RequestError for a synthetic model */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+  checkFolder("loadTokenizer", folder);
+  if (isSynthetic(folder)) throw new RequestError(`${folder} has no tokenizer: it takes token ids only`);
   const files = await nodeFiles(folder);
   try {
     return await openTokenizer(files);
   } finally {
     await files.close();
   }
+}
+
+/** Callers in plain JavaScript, and an unset variable in a shell. */
+function checkFolder(call: string, folder: unknown): void {
+  if (typeof folder === "string" && folder !== "") return;
+  const found = folder === "" ? "an empty text" : typeof folder;
+  throw new RequestError(`${call}: expected the path of a weights folder, found ${found}`);
 }

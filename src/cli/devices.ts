@@ -78,7 +78,9 @@ function text(adapters: readonly AdapterReport[]): string {
     return "no WebGPU adapter: install a GPU driver (Vulkan on Linux); hotset runs on the CPU without one\n";
   return adapters
     .map(({ name, driver, software, limits, subgroups, features, ...rest }) => {
-      const kind = [software ? "software, computed on the CPU" : "hardware", ...(rest.default ? ["default"] : [])];
+      // "auto" prefers our own CPU backend to a GPU that is computed on the CPU.
+      const chosen = software ? "default of --backend webgpu" : "default";
+      const kind = [software ? "software, computed on the CPU" : "hardware", ...(rest.default ? [chosen] : [])];
       const lanes = subgroups ? `${subgroups.min}..${subgroups.max}${subgroups.used ? "" : " (not used)"}` : "none";
       return [
         `${name} (${kind.join("; ")})`,

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";
-import { open } from "../index.ts";
+import { loadTokenizer, open } from "../index.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
 import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
@@ -38,11 +38,11 @@ export function addGenerate(program: Command): void {
     .option("-p, --prompt <text>", "the text to continue; default: what is piped to stdin")
     .option("-n, --max-tokens <count>", "at most this many new tokens; default: what the context holds", integer(1));
   addModelOptions(command)
-    .option("--temperature <number>", "0 always takes the most likely token", number(0))
-    .option("--top-k <count>", "sample from the k most likely tokens; 0: from all", integer(0))
+    .option("--temperature <number>", "0 always takes the most likely token", number(0, 1e6))
+    .option("--top-k <count>", "sample from the k most likely tokens; 0: from all", integer(0, 2 ** 31))
     .option("--top-p <number>", "sample from the most likely tokens that together reach p", number(0, 1))
     .option("--min-p <number>", "drop tokens less than p times as likely as the most likely", number(0, 1))
-    .option("--repeat-penalty <number>", "penalise tokens seen before; 1 is off", number(0))
+    .option("--repeat-penalty <number>", "penalise tokens seen before; 1 is off", number(1e-6, 1e6))
     .option("--frequency-penalty <number>", "subtract this for each time a token was generated", number(-1e6, 1e6))
     .option("--presence-penalty <number>", "subtract this from tokens generated before", number(-1e6, 1e6))
     .option("--seed <integer>", "same seed, same tokens; default: random, and reported", integer(0))
@@ -61,10 +61,19 @@ export function addGenerate(program: Command): void {
 async function generate(folder: string, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
   const prompt = flags.prompt ?? (await promptFromStdin(signal));
   const progress = loadingProgress(flags.quiet === true);
-  const options = { ...openOptions(flags), onProgress: progress.update, signal };
-  const model = await open(folder, options).finally(progress.end);
+  // A model without a tokenizer cannot take text: better said now than after minutes of loading, but not before what
+  // open() finds wrong in the folder.
+  const problem = await loadTokenizer(folder).then(
+    () => null,
+    (error: unknown) => ({ error }),
+  );
+  const onProgress = (done: number, total: number): void => {
+    if (problem) throw problem.error;
+    progress.update(done, total);
+  };
+  const model = await open(folder, { ...openOptions(flags), onProgress, signal }).finally(progress.end);
+  const terminal = process.stdout.isTTY && !flags.json;
   try {
-    const terminal = process.stdout.isTTY && !flags.json;
     if (terminal && !flags.quiet) process.stdout.write(`\x1b[2m${printable(prompt)}\x1b[22m`);
     const session = model.session();
     const ids: number[] = [];
@@ -92,6 +101,9 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
       if (!text.endsWith("\n")) await print("\n", signal);
       if (!flags.quiet) process.stderr.write(`${figures(result, stats)}\n`);
     }
+  } catch (error) {
+    if (terminal && signal.aborted) process.stdout.write("\n"); // the shell's prompt on a line of its own
+    throw error;
   } finally {
     await model.close();
   }

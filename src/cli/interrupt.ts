@@ -11,16 +11,23 @@ export class Interrupted extends HotsetError {
   }
 }
 
+/** A step of a large model is not cut short by the signal: whoever pressed Ctrl-C does not wait longer than this. */
+const GRACE_MS = 1000;
+
 /**
- * Runs `work` with a signal that aborts on the first Ctrl-C (exit code 130) and when nobody reads stdout any more, as
- * in `hotset generate ... | head -c 10` (exit code 0). A second Ctrl-C kills the process at once.
+ * Runs `work` with a signal that aborts on the first Ctrl-C (exit code 130), when nobody reads stdout any more, as in
+ * `hotset generate ... | head -c 10` (exit code 0), and when stdout cannot be written (1; the listener in main.ts says
+ * so). A second Ctrl-C kills the process at once.
  * @throws Interrupted if it was, whatever `work` made of the signal
  */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
-  const onInterrupt = (): void => controller.abort(new Interrupted("interrupted", 130));
+  const onInterrupt = (): void => {
+    controller.abort(new Interrupted("interrupted", 130));
+    setTimeout(() => process.exit(130), GRACE_MS).unref();
+  };
   const onStdoutError = (error: NodeJS.ErrnoException): void => {
-    if (error.code === "EPIPE") controller.abort(new Interrupted("nobody reads the output", 0));
+    controller.abort(new Interrupted("stdout failed", error.code === "EPIPE" ? 0 : 1));
   };
   process.once("SIGINT", onInterrupt); // once: the second finds Node's default, which kills
   process.stdout.on("error", onStdoutError);

@@ -32,9 +32,14 @@ addBench(program);
 addDevices(program);
 
 // A closed pipe is the reader's choice (`| head`), not an error; without a listener Node throws.
+let stdoutFailed = false;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") report(error);
+  if (error.code === "EPIPE" || stdoutFailed) return;
+  stdoutFailed = true;
+  report(new HotsetError(`the output cannot be written: ${error.message}`));
 });
+// Nobody is left to tell; the text on stdout is as good as before.
+process.stderr.on("error", () => {});
 
 try {
   await program.parseAsync();

@@ -37,7 +37,8 @@ export function addTokenize(program: Command): void {
     .option("--no-bos", "do not put BOS in front")
     .option("--special", 'read control tokens such as "</s>" in the text, show them in decoded text')
     .option("--json", "print one JSON object: ids, pieces, and text with --decode")
-    .action(async (folder: string, text: string | undefined, flags: TokenizeFlags) => {
+    .action(async (folder: string, text: string | undefined, flags: TokenizeFlags, command: Command) => {
+      if (text !== undefined && flags.decode) command.error("--decode takes ids only: leave out the text");
       await interruptible(async (signal) => {
         const tokenizer = await loadTokenizer(folder);
         const special = flags.special ?? false;

@@ -1,7 +1,8 @@
-import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { hotset, type Outcome, tales, talesCopy } from "../support/cli.ts";
+import { hotset, type Outcome, root, tales, talesCopy } from "../support/cli.ts";
 
 const GENERATE = ["-p", "Once", "-n", "2", "--backend", "cpu"];
 
@@ -52,9 +53,44 @@ describe("an impossible request: exit code 1, one line", () => {
     expect(stderr).toMatch(/(^|\n)hotset: [^\n]*no such adapter[^\n]*\n$/);
   });
 
+  it("no folder named, as in hotset generate $UNSET", async () => {
+    expectFailure(await hotset(["generate", "", ...GENERATE]), /expected the path of a weights folder/);
+  });
+
+  it("a text for a model without a tokenizer, before its weights are loaded", async () => {
+    expectFailure(await hotset(["generate", "synthetic:mixtral-8x7b?layers=1", ...GENERATE]), /has no tokenizer/);
+    const folder = talesCopy();
+    for (const name of readdirSync(folder)) if (/^tokenizer/.test(name)) rmSync(join(folder, name));
+    expectFailure(await hotset(["generate", folder, ...GENERATE]), /expected tokenizer\.json/);
+  });
+
   it("--debug adds the stack", async () => {
     const { code, stderr } = await hotset(["generate", "no/such/folder", ...GENERATE, "--debug"]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^hotset: [^\n]+\n\w*Error: [^\n]+\n {4}at /);
+  });
+});
+
+describe.skipIf(!existsSync("/dev/full"))("a disk that is full (needs /dev/full)", () => {
+  const run = (redirect: string, args: readonly string[]) =>
+    spawnSync("sh", ["-c", `exec "$@" ${redirect}`, "sh", process.execPath, "dist/src/cli/main.js", ...args], {
+      cwd: root,
+      encoding: "utf8",
+      timeout: 60_000,
+    });
+
+  it.each([[["generate", tales, ...GENERATE]], [["inspect", tales]], [["tokenize", tales, "Once"]], [["--help"]]])(
+    "hotset %j: one line, once",
+    (args) => {
+      const { status, stderr } = run(">/dev/full", args);
+      expect(stderr).toMatch(/^hotset: the output cannot be written: ENOSPC[^\n]*\n$/);
+      expect(status).toBe(1);
+    },
+  );
+
+  it("for stderr alone: the text is written all the same", () => {
+    const { status, stdout } = run("2>/dev/full", ["generate", tales, ...GENERATE]);
+    expect(stdout.length).toBeGreaterThan(1);
+    expect(status).toBe(0);
   });
 });

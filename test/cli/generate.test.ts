@@ -102,6 +102,14 @@ describe("an end that somebody else decides", () => {
     expect(await done).toMatchObject({ code: 130, signal: null, stderr: "" });
   });
 
+  it("Ctrl-C in the middle of a long step: nobody waits for its end", async () => {
+    const child = start([...CPU, "-n", "2", "--chunk", "2048"], "the fox said once upon a time there was ".repeat(180));
+    const done = outcome(child);
+    await new Promise((resolve) => setTimeout(resolve, 1500)); // nothing tells that the step of 20 s has begun
+    child.kill("SIGINT");
+    expect(await done).toMatchObject({ code: 130, signal: null, stdout: "", stderr: "" });
+  });
+
   it("Ctrl-C while stdin is being read", async () => {
     const child = start(CPU);
     const done = outcome(child);

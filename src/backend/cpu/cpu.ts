@@ -40,6 +40,9 @@ export interface CpuOptions {
   readonly deviceName?: string;
 }
 
+/** How long a step may keep the event loop waiting, give or take one expert. */
+const MAX_BREATH_MS = 50;
+
 interface CpuMatrix extends Matrix {
   readonly packed: Packed;
 }
@@ -68,6 +71,7 @@ class CpuOps implements Ops {
   #batch: Batch | null = null;
   #ropeKey = ""; // geometry that the step's table of angles was made for
   #closed = false;
+  #breath = 0; // when the event loop last had its turn
 
   constructor(options: CpuOptions) {
     this.maxTokens = options.maxTokens;
@@ -121,6 +125,7 @@ class CpuOps implements Ops {
     if (T < 1 || T > this.maxTokens)
       throw new RequestError(`A step takes 1 to ${this.maxTokens} tokens, found ${T}; split the batch`);
     this.#batch = batch;
+    this.#breath = performance.now();
     this.#ropeKey = "";
     this.#arena.reset();
   }
@@ -226,6 +231,7 @@ class CpuOps implements Ops {
       const [from, to] = [starts[expert]!, starts[expert + 1]!];
       const n = to - from;
       if (n === 0) continue;
+      await this.#breathe();
       const own = tokens.subarray(from, to);
       const gathered = this.#scratch.floats("gathered", n * D);
       const h = this.#scratch.floats("hidden", n * F);
@@ -263,6 +269,16 @@ class CpuOps implements Ops {
     this.#arena.close();
     this.#batch = null;
     this.#closed = true;
+  }
+
+  /** Gives signals, timers and sockets their turn in a step that takes long: it computes on the caller's thread. */
+  async #breathe(): Promise<void> {
+    if (performance.now() - this.#breath < MAX_BREATH_MS) return;
+    await new Promise<void>((resolve) => {
+      if (typeof setImmediate === "function") setImmediate(resolve);
+      else setTimeout(resolve, 0);
+    });
+    this.#breath = performance.now();
   }
 
   /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */

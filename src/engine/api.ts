@@ -106,7 +106,7 @@ export interface Session {
    * computed again. One generation at a time: a second call while one runs throws RequestError.
    */
   generate(prompt: string | readonly number[], options?: GenerateOptions): AsyncIterableIterator<Piece>;
-  /** Frees the session's KV blocks. */
+  /** Frees the session's KV blocks; a generation that runs rejects at its next token. */
   close(): void;
 }
 

@@ -58,6 +58,8 @@ export function createSession(host: SessionHost): Session {
 
   /** Checks a prompt. @throws RequestError for an empty one, an id outside the vocabulary, or too long a one */
   function promptIds(prompt: string | readonly number[]): readonly number[] {
+    if (typeof prompt !== "string" && typeof prompt?.[Symbol.iterator] !== "function")
+      throw new RequestError(`prompt: expected a text or token ids, found ${String(prompt)}`);
     const ids = typeof prompt === "string" ? host.text.encode(prompt) : [...prompt];
     if (ids.length === 0) throw new RequestError("prompt: expected at least one token, found none");
     for (const [i, id] of ids.entries()) {
@@ -89,6 +91,7 @@ export function createSession(host: SessionHost): Session {
     let count = 0;
 
     for (; count < most; count++) {
+      if (closed) throw new RequestError("the session was closed");
       const { logits, cached } = await sync(ids, options.signal);
       if (count === 0) {
         cachedTokens = cached;
@@ -193,6 +196,7 @@ function checkCount(name: string, value: number, max = Number.MAX_SAFE_INTEGER):
 }
 
 function checkStops(stops: readonly string[]): readonly string[] {
+  if (!Array.isArray(stops)) throw new RequestError(`stop: expected a list of texts, found ${typeof stops}`);
   for (const stop of stops) {
     if (typeof stop !== "string" || stop === "") throw new RequestError("stop: expected texts that are not empty");
   }

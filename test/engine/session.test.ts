@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GenerateOptions, Piece, Session } from "../../src/engine/api.ts";
 import type { Model } from "../../src/engine/model.ts";
 import { RequestError } from "../../src/errors.ts";
-import { open } from "../../src/index.ts";
+import { loadTokenizer, open } from "../../src/index.ts";
 import { backends } from "../support/backends.ts";
 import { inRepo } from "../support/fixtures.ts";
 
@@ -54,6 +54,29 @@ describe.each(backends)("sessions on $name", ({ options: backend }) => {
     expect(other.ids).toEqual(second.greedy_ids.slice(0, 6));
     expect(other.finish.cachedTokens).toBe(1); // BOS
     session.close();
+  });
+
+  it("end a running generation when they are closed", async () => {
+    const session = model.session();
+    const before = model.stats().sessions;
+    const pieces = session.generate(first.ids, { temperature: 0, maxTokens: 8 });
+    await pieces.next();
+    session.close();
+    await expect(pieces.next()).rejects.toThrow(/session was closed/);
+    await expect(collect(session, first.ids)).rejects.toThrow(/session is closed/);
+    expect(model.stats().sessions).toBe(before - 1);
+  });
+
+  it.each<[string, unknown, unknown, RegExp]>([
+    ["no prompt", undefined, {}, /prompt: expected a text or token ids, found undefined/],
+    ["a number", 5, {}, /prompt: expected a text or token ids, found 5/],
+    ["one stop text", "a", { stop: "END" }, /stop: expected a list of texts, found string/],
+  ])("refuse what plain JavaScript may pass: %s", async (_, prompt, options, message) => {
+    const session = model.session();
+    const refused = await collect(session, prompt as string, options as GenerateOptions).catch((error) => error);
+    session.close();
+    expect(refused).toBeInstanceOf(RequestError);
+    expect(refused.message).toMatch(message);
   });
 
   it("run side by side without disturbing each other", async () => {
@@ -189,5 +212,15 @@ describe("a closed model", () => {
     await expect(running.next()).rejects.toThrow(RequestError);
     expect(() => model.session()).toThrow("closed");
     await expect(model.logits([1])).rejects.toThrow("closed");
+  });
+});
+
+describe("open and loadTokenizer", () => {
+  it.each([[undefined], [""], [new URL("file:///models")]])("refuse %j as a folder", async (where) => {
+    for (const call of [open, loadTokenizer]) {
+      const refused = await call(where as string).catch((error) => error);
+      expect(refused).toBeInstanceOf(RequestError);
+      expect(refused.message).toMatch(/expected the path of a weights folder/);
+    }
   });
 });

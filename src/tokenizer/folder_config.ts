@@ -8,6 +8,8 @@ import type { AddedToken } from "./types.ts";
 export const MAX_FILE = 256 * 2 ** 20;
 /** Far above any published vocabulary; what is indexed by id stays bounded. */
 export const MAX_VOCAB = 2 ** 21;
+/** Characters of one added token; published ones stay below 100. They become a tree of one node a character. */
+const MAX_ADDED = 4096;
 
 export type JsonObject = { readonly [key: string]: unknown };
 
@@ -53,6 +55,11 @@ export function addedToken(value: unknown, where: string): AddedToken {
   if (typeof content !== "string" || !isId(id)) {
     throw new WeightsError(
       `${where}: added tokens: expected an id below ${MAX_VOCAB} and a content, found ${shown({ id, content })}`,
+    );
+  }
+  if (content.length > MAX_ADDED) {
+    throw new WeightsError(
+      `${where}: added token ${shown(id)}: expected at most ${MAX_ADDED} characters, found ${content.length}`,
     );
   }
   if (single_word === true) {

@@ -11,6 +11,9 @@ import type { Tokenizer, TokenizerSpec } from "./types.ts";
 
 export type { DecodeOptions, EncodeOptions, StreamOptions, Tokenizer, TokenStream } from "./types.ts";
 
+/** Characters of all added tokens together: 2^21 ids would still fit at two each, and the tree of them in memory. */
+const MAX_ADDED_TEXT = 2 ** 22;
+
 /** @throws WeightsError if the folder has no tokenizer, or one that is malformed or not supported */
 export async function openTokenizer(files: Files): Promise<Tokenizer> {
   const tokenizer = await findTokenizer(files);
@@ -24,7 +27,14 @@ export async function openTokenizer(files: Files): Promise<Tokenizer> {
 export async function findTokenizer(files: Files): Promise<Tokenizer | null> {
   try {
     const spec = await readSpec(files);
-    return spec === null ? null : createTokenizer(spec);
+    if (spec === null) return null;
+    const characters = spec.added.reduce((sum, token) => sum + token.match.length, 0);
+    if (characters > MAX_ADDED_TEXT) {
+      throw new WeightsError(
+        `${files.label}: added tokens of the tokenizer: expected at most ${MAX_ADDED_TEXT} characters in all, found ${characters}`,
+      );
+    }
+    return createTokenizer(spec);
   } catch (error) {
     // JSON.parse accepts any depth of nesting; what walks the result recursively does not.
     if (!(error instanceof RangeError)) throw error;

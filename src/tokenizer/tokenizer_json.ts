@@ -15,6 +15,9 @@ import {
 import { MAX_RANK, type Merge, Merges } from "./merges.ts";
 import type { AddedToken, TokenizerSpec } from "./types.ts";
 
+/** Unicode's own normal forms make a character at most 18; a normalizer that grows a text more than this runs away. */
+const MAX_GROWTH = 64;
+
 /**
  * The tokenizer that a tokenizer.json describes. Ids are those of the reference implementation (Rust `tokenizers`), with
  * one difference wanted here: text never becomes a control or byte token through merges.
@@ -155,23 +158,53 @@ function textRules(json: JsonObject, where: string): Pick<TokenizerSpec, "normal
       `${where}: pre_tokenizer Metaspace with others in a row is not supported unless "split" is false`,
     );
   }
-  const library = makeLibrary(
-    {
-      normalizer: json.normalizer ?? null,
-      pre_tokenizer: parts.length === 0 ? null : { type: "Sequence", pretokenizers: parts },
-    },
+  const normalizers = flatten(json.normalizer, "normalizers").map((part) => {
+    checkPattern(part, "normalizer", where);
+    return makeLibrary({ normalizer: part, pre_tokenizer: null }, where).normalizer;
+  });
+  const { pre_tokenizer } = makeLibrary(
+    { normalizer: null, pre_tokenizer: parts.length === 0 ? null : { type: "Sequence", pretokenizers: parts } },
     where,
   );
-  const { normalizer, pre_tokenizer } = library;
   return {
-    normalize: (section) => (normalizer ? normalizer.normalize(section) : section),
-    words(text, first) {
+    normalize: guarded(where, (section: string) => {
+      let text = section;
+      for (const normalizer of normalizers) {
+        text = normalizer?.normalize(text) ?? text;
+        if (text.length > MAX_GROWTH * (section.length + MAX_GROWTH)) {
+          throw new RangeError(`${section.length} characters became ${text.length}`);
+        }
+      }
+      return text;
+    }),
+    words: guarded(where, (text: string, first: boolean) => {
       const words: readonly string[] = pre_tokenizer
         ? pre_tokenizer.pre_tokenize(text, { section_index: first ? 0 : 1 })
         : [text];
       return cutAtSpaces ? words.flatMap((word) => word.split(/(?=▁)/u)) : words;
-    },
+    }),
   };
+}
+
+/** What the library throws while it runs is the file's fault: the same rules work on any text, or are not usable. */
+function guarded<A extends unknown[], R>(where: string, rule: (...args: A) => R): (...args: A) => R {
+  return (...args) => {
+    try {
+      return rule(...args);
+    } catch (error) {
+      throw new WeightsError(`${where}: normalizer or pre_tokenizer: ${(error as Error).message}`, { cause: error });
+    }
+  };
+}
+
+/** The library skips a part whose pattern it does not know; the text would be cut differently without a word. */
+function checkPattern(part: JsonObject, name: string, where: string): void {
+  if (part.type !== "Split" && part.type !== "Replace") return;
+  const { String: plain, Regex: regex } = asObject(part.pattern);
+  if (typeof (regex ?? plain) === "string") return;
+  throw new WeightsError(
+    `${where}: ${name} ${part.type}: expected a pattern { "String": ... } or { "Regex": ... }, found ${shown(part.pattern)}`,
+  );
 }
 
 /** The library's tokenizer without a vocabulary: only its normalizer and pre-tokenizer are run. */
@@ -196,10 +229,11 @@ function readyForLibrary(part: JsonObject, where: string): JsonObject {
   }
   if (part.type === "Split") {
     const behavior = part.behavior;
-    if (behavior === "Isolated") return { ...part, invert: false }; // the same cuts either way
-    if (behavior !== "Removed") {
+    if (behavior !== "Isolated" && behavior !== "Removed") {
       throw new WeightsError(`${where}: pre_tokenizer Split: behavior ${shown(behavior)} is not supported`);
     }
+    checkPattern(part, "pre_tokenizer", where);
+    if (behavior === "Isolated") return { ...part, invert: false }; // the same cuts either way
   }
   return part;
 }

@@ -148,6 +148,22 @@ describe("a file that cannot be used is refused by name", () => {
       small(bpe, { pre_tokenizer: { type: "Split", behavior: "MergedWithNext" } }),
       /"MergedWithNext"/,
     ],
+    [
+      "a Split without a pattern",
+      small(bpe, { pre_tokenizer: { type: "Split", pattern: {}, behavior: "Isolated" } }),
+      /pre_tokenizer Split: expected a pattern .*, found \{\}/,
+    ],
+    [
+      "a Replace without a pattern, in a row",
+      small(bpe, { normalizer: { type: "Sequence", normalizers: [{ type: "Replace", pattern: "x", content: "" }] } }),
+      /normalizer Replace: expected a pattern .*, found "x"/,
+    ],
+    ["an added token of a megabyte", small(bpe, { added_tokens: [added(9, "x".repeat(1e6))] }), /found 1000000/],
+    [
+      "added tokens of many megabytes in all",
+      small(bpe, { added_tokens: Array.from({ length: 1100 }, (_, i) => added(9 + i, `${i}`.padEnd(4000, "x"))) }),
+      /in all, found 4400000/,
+    ],
     ["another space mark", small(bpe, { pre_tokenizer: { ...metaspace, replacement: "_" } }), /replacement "_"/],
     [
       "Metaspace in a row",
@@ -164,4 +180,15 @@ describe("a file that cannot be used is refused by name", () => {
     await expect(opened).rejects.toThrow(WeightsError);
     await expect(opened).rejects.toThrow(expected);
   });
+});
+
+it("a normalizer that doubles the text again and again is stopped", async () => {
+  const double = { type: "Replace", pattern: { String: "a" }, content: "aa" };
+  const tokenizer = await tokenizerOf({
+    "tokenizer.json": small(
+      { type: "BPE", vocab, merges },
+      { normalizer: { type: "Sequence", normalizers: Array(60).fill(double) } },
+    ),
+  });
+  expect(() => tokenizer.encode("a")).toThrow(/normalizer or pre_tokenizer: 1 characters became 8192/);
 });

@@ -129,6 +129,13 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       ops.close();
     });
 
+    it("refuses heads that attention's workgroup memory cannot hold", async () => {
+      const ops = await adapter.open({ maxTokens: 4 });
+      expect(() => ops.createKv(1, { ...ATTENTION, headDim: 258 }, "f32", 16)).toThrow(/head_dim 258: .* at most 256/);
+      ops.createKv(1, { ...ATTENTION, headDim: 256 }, "f32", 16).close();
+      ops.close();
+    });
+
     it("gives MemoryError for more positions than a binding holds, and goes on", async () => {
       const ops = await adapter.open({ maxTokens: 4 });
       const { step, kv } = await smallModel(ops);

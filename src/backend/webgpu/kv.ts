@@ -1,8 +1,11 @@
 // The KV store on the device: two buffers a layer, replaced by larger ones as it grows.
 
-import { MemoryError, RequestError } from "../../errors.ts";
+import { DeviceError, MemoryError, RequestError } from "../../errors.ts";
 import type { AttentionShape, Batch, KvStore } from "../ops.ts";
 import { type Buffer, type Device, mib } from "./device.ts";
+
+/** Largest head: attention.wgsl holds 8 queries in the 16 KiB of workgroup memory that every device has. */
+const MAX_HEAD_DIM = 256;
 
 export class GpuKv implements KvStore {
   readonly blockSize: number;
@@ -26,6 +29,11 @@ export class GpuKv implements KvStore {
     blockSize: number,
     forget: (buffer: Buffer) => void,
   ) {
+    if (shape.headDim > MAX_HEAD_DIM) {
+      throw new DeviceError(
+        `head_dim ${shape.headDim}: the WebGPU backend computes heads of at most ${MAX_HEAD_DIM}; use backend cpu`,
+      );
+    }
     this.#device = device;
     this.#forget = forget;
     this.blockSize = blockSize;

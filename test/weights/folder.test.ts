@@ -75,6 +75,16 @@ describe("a folder of weights", () => {
     ["one missing shard", noShard, "not there: s1;"],
     ["all shards missing", noShards, "not there: s1, s2;"],
     [
+      "a thousand files that are not there",
+      {
+        ...sharded,
+        "model.safetensors.index.json": index(
+          Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`t${i}`, `f${1000 + i}`])),
+        ),
+      },
+      "f1018, f1019 and others; download them",
+    ],
+    [
       "a tensor in the wrong shard",
       { ...sharded, "model.safetensors.index.json": index({ a: "s2", c: "s2" }) },
       "a (s2)",

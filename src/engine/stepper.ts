@@ -59,18 +59,20 @@ export function createStepper(
   let running: Promise<void> | null = null;
   let closed = false;
 
-  /** Takes jobs that fit in one step, single tokens first, so that decoding never waits for a prompt. */
+  /**
+   * Takes jobs that fit in one step: the one that has waited longest, whatever its size, so that nobody starves; then
+   * single tokens, so that decoding waits for a prompt chunk at most every other step; then what else fits.
+   */
   function take(): Job[] {
     let room = maxTokens;
     let rows = maxRows(vocab);
     const batch = new Set<Job>();
-    for (const single of [true, false]) {
-      for (const job of waiting) {
-        if ((job.tokens.length === 1) !== single || job.tokens.length > room || rowsOf(job) > rows) continue;
-        room -= job.tokens.length;
-        rows -= rowsOf(job);
-        batch.add(job);
-      }
+    const single = (job: Job): boolean => job.tokens.length === 1;
+    for (const job of [...waiting.slice(0, 1), ...waiting.filter(single), ...waiting]) {
+      if (batch.has(job) || job.tokens.length > room || rowsOf(job) > rows) continue;
+      room -= job.tokens.length;
+      rows -= rowsOf(job);
+      batch.add(job);
     }
     const rest = waiting.filter((job) => !batch.has(job));
     const jobs = waiting.filter((job) => batch.has(job));

@@ -78,15 +78,36 @@ describe("stepper", () => {
     expect(new Set([...a.blocks, ...b.blocks]).size).toBe(3);
   });
 
-  it("lets decoding tokens go before prompt chunks when not all fit, and starves nobody", async () => {
-    const { stepper, batches } = fake(4);
-    const order: string[] = [];
+  it("takes the longest waiting first, then single tokens before prompt chunks", async () => {
+    const { stepper, batches } = fake(5);
     await Promise.all([
-      stepper.step(sequence(), [1, 1, 1, 1], "last").then(() => order.push("prompt")),
-      stepper.step(sequence(), [2], "last").then(() => order.push("token")),
+      stepper.step(sequence(), [1, 1, 1, 1], "last"),
+      stepper.step(sequence(), [3, 3], "last"),
+      stepper.step(sequence(), [2], "last"),
     ]);
-    expect(order).toEqual(["token", "prompt"]);
-    expect(batches.map((b) => b.tokens.length)).toEqual([1, 4]);
+    expect(batches.map((b) => [...b.tokens])).toEqual([
+      [1, 1, 1, 1, 2],
+      [3, 3],
+    ]);
+  });
+
+  it("lets a prompt of whole steps through while another session decodes without end", async () => {
+    const { stepper, batches } = fake(4);
+    let done = false;
+    const decode = async () => {
+      const s = sequence();
+      while (!done) await stepper.step(s, [2], "last");
+    };
+    const prompt = async () => {
+      const s = sequence();
+      for (let i = 0; i < 3; i++) await stepper.step(s, [1, 1, 1, 1], "none");
+      done = true;
+    };
+    await Promise.all([decode(), prompt()]);
+    const sizes = batches.map((b) => b.tokens.length);
+    expect(sizes.filter((size) => size === 4)).toHaveLength(3);
+    // The decoding session never waited for more than one chunk at a time.
+    expect(sizes.join("")).not.toContain("44");
   });
 
   it("shares steps between sessions that decode side by side", async () => {

@@ -1,6 +1,6 @@
 // Writes a token's keys and values to the slot of its position in its sequence's blocks.
 
-import { toHalf } from "../src/tensor/half.ts";
+import { toFiniteHalf } from "../src/tensor/half.ts";
 
 /** One block of keys or values of one layer: [blockSize, Hkv, Dh], f32 or the bits of f16. */
 export type KvPlane = Float32Array | Uint16Array;
@@ -8,5 +8,5 @@ export type KvPlane = Float32Array | Uint16Array;
 /** `width` = Hkv Dh values of x at `at` become position `slot` of a plane. */
 export function append(x: Float32Array, at: number, plane: KvPlane, slot: number, width: number): void {
   if (plane instanceof Float32Array) plane.set(x.subarray(at, at + width), slot * width);
-  else for (let i = 0; i < width; i++) plane[slot * width + i] = toHalf(x[at + i]!);
+  else for (let i = 0; i < width; i++) plane[slot * width + i] = toFiniteHalf(x[at + i]!);
 }

@@ -19,6 +19,12 @@ export function toHalf(value: number): number {
   return sign | ((magnitude - 0x38000000 + 0xfff + odd) >>> 13);
 }
 
+/** The same, but what is too large becomes the largest f16 of its sign: one infinity would make NaN of a whole row. */
+export function toFiniteHalf(value: number): number {
+  const half = toHalf(value);
+  return (half & 0x7fff) === 0x7c00 ? half - 1 : half;
+}
+
 /** f16 bits -> number, for all 65,536 patterns: one load, no branches. 256 KiB, made on first use of this module. */
 export const HALF_TO_FLOAT: Float32Array = (() => {
   const table = new Float32Array(65536);

@@ -8,7 +8,7 @@
 // nibble of its byte b is weight 8j+b, the high nibble is weight 8j+4+b. So `word & 0x0f0f0f0f` is four consecutive
 // weights as bytes and `(word >> 4) & 0x0f0f0f0f` is the next four, for float and for int8 arithmetic alike.
 
-import { HALF_TO_FLOAT, toHalf } from "./half.ts";
+import { HALF_TO_FLOAT, toFiniteHalf } from "./half.ts";
 import { quantizeQ4Group } from "./quantize_q4.ts";
 import type { Precision } from "./types.ts";
 
@@ -63,7 +63,7 @@ export function packRows(precision: Precision, x: Float32Array, count: number, c
     case "f16": {
       const y = new Uint16Array(out.quants.buffer, out.quants.byteOffset, count * padded);
       for (let r = 0; r < count; r++)
-        for (let c = 0; c < padded; c++) y[r * padded + c] = c < cols ? toHalf(x[r * cols + c]!) : 0;
+        for (let c = 0; c < padded; c++) y[r * padded + c] = c < cols ? toFiniteHalf(x[r * cols + c]!) : 0;
       return;
     }
     case "q8":
@@ -142,7 +142,7 @@ function nibble(quants: Uint8Array, at: number): number {
 function quantizeQ8Group(x: Float32Array, at: number, out: Uint8Array, to: number): number {
   let max = 0;
   for (let i = 0; i < GROUP; i++) max = Math.max(max, Math.abs(x[at + i]!));
-  const scale = Math.min(toHalf(max / 127), 0x7bff); // never infinite: that would make NaN of zero weights
+  const scale = toFiniteHalf(max / 127); // infinity would make NaN of zero weights
   const rounded = HALF_TO_FLOAT[scale]!;
   const inverse = rounded > 0 ? 1 / rounded : 0;
   for (let i = 0; i < GROUP; i++) out[to + i] = Math.max(-127, Math.min(127, Math.round(x[at + i]! * inverse)));

@@ -1,11 +1,10 @@
 // The scale of a q4 group, chosen by the error that it leaves rather than by the largest weight alone.
 
-import { HALF_TO_FLOAT, toHalf } from "./half.ts";
+import { HALF_TO_FLOAT, toFiniteHalf } from "./half.ts";
 
 // The integers that the extreme weight is tried at: -8 is where the naive scale puts it; beyond that it is clipped a
 // little so that the others fit better. Finer steps and the other sign lower the squared error by 0.1 % at most.
 const LEVELS = Float64Array.of(8, 7, 7.2, 7.4, 7.6, 7.8, 8.2, 8.4, 8.6, 8.8, 9);
-const LARGEST_HALF = 0x7bff;
 
 const group = new Float64Array(32); // V8 converts an f32 at every read: once here instead of once a level
 
@@ -21,7 +20,7 @@ export function quantizeQ4Group(x: Float32Array, at: number, levels: Uint8Array)
     group[i] = value;
     if (Math.abs(value) > Math.abs(extreme)) extreme = value;
   }
-  const naive = nearestHalf(extreme / -8);
+  const naive = toFiniteHalf(extreme / -8);
   if (HALF_TO_FLOAT[naive] === 0) {
     levels.fill(8);
     return 0;
@@ -45,7 +44,7 @@ export function quantizeQ4Group(x: Float32Array, at: number, levels: Uint8Array)
       scale = xq / qq;
     }
   }
-  const searched = nearestHalf(scale);
+  const searched = toFiniteHalf(scale);
   const best = squaredError(searched) <= squaredError(naive) ? searched : naive;
   const inverse = 1 / HALF_TO_FLOAT[best]!;
   for (let i = 0; i < 32; i++) levels[i] = nearestLevel(group[i]! * inverse);
@@ -69,10 +68,4 @@ function squaredError(half: number): number {
 function nearestLevel(multiple: number): number {
   const u = Math.floor(multiple + 8.5);
   return u < 0 ? 0 : u > 15 ? 15 : u;
-}
-
-/** f16 bits, never infinite: a scale that overflows would make NaN of its zero weights. */
-function nearestHalf(value: number): number {
-  const half = toHalf(value);
-  return (half & 0x7fff) > LARGEST_HALF ? (half & 0x8000) | LARGEST_HALF : half;
 }

@@ -1,6 +1,7 @@
 // The plain kernels where the conformance suite does not reach: ranges of work, as threads will split it, and extremes.
 
 import { describe, expect, it } from "vitest";
+import { append } from "../../kernels/append.ts";
 import { attention } from "../../kernels/attention.ts";
 import { expertDown } from "../../kernels/expert_down.ts";
 import { expertUp } from "../../kernels/expert_up.ts";
@@ -169,4 +170,10 @@ describe("group", () => {
     group(Uint32Array.from(ids), E, got.starts, got.sorted);
     expect([[...got.starts], [...got.sorted]]).toEqual([starts, sorted]);
   });
+});
+
+it("append keeps what f16 cannot hold as its largest number, as append.wgsl does", () => {
+  const plane = new Uint16Array(8);
+  append(Float32Array.of(7, 1e6, -1e6, 65504, 1), 1, plane, 1, 4);
+  expect([...plane]).toEqual([0, 0, 0, 0, 0x7bff, 0xfbff, 0x7bff, 0x3c00]);
 });

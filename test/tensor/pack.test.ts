@@ -88,6 +88,11 @@ describe("packRows", () => {
     expect([...back.subarray(80)].map(Math.abs)).toEqual(Array(16).fill(0));
   });
 
+  it("f16 keeps huge weights finite, as large as it can", () => {
+    const back = held("f16", Float32Array.of(1e5, -3e38, 65519, 1), 1, 4);
+    expect(back).toEqual(Float32Array.of(65504, -65504, 65504, 1));
+  });
+
   it("f16 rounds to nearest even", () => {
     const x = uniform(64, 9);
     expect(held("f16", x, 1, 64)).toEqual(Float32Array.from(x, (value) => HALF_TO_FLOAT[toHalf(value)]!));

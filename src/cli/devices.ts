@@ -27,7 +27,7 @@ interface AdapterReport {
 export function addDevices(program: Command): void {
   program
     .command("devices")
-    .description("List the WebGPU adapters of this machine")
+    .description("list the WebGPU adapters of this machine")
     .option("--json", "one JSON object")
     .action(async (options: { json?: true }) => {
       const adapters = await listAdapters();

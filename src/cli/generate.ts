@@ -59,7 +59,7 @@ export function addGenerate(program: Command): void {
 }
 
 async function generate(folder: string, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
-  const prompt = flags.prompt ?? (await promptFromStdin(signal));
+  const prompt = flags.prompt ?? (await promptFromStdin(signal, "pass one with -p"));
   const progress = loadingProgress(flags.quiet === true);
   // A model without a tokenizer cannot take text: better said now than after minutes of loading, but not before what
   // open() finds wrong in the folder.

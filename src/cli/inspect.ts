@@ -12,7 +12,7 @@ import { nodeFolderOrFile } from "../weights/node_files.ts";
 export function addInspect(program: Command): void {
   program
     .command("inspect")
-    .description("Say what a weights folder or a safetensors file holds, and the memory that it needs")
+    .description("say what a weights folder or a safetensors file holds, and the memory that it needs")
     .argument("<path>", "a weights folder, or one .safetensors file")
     .option("--json", "one JSON object")
     .action(async (path: string, options: { json?: true }) => {

@@ -12,15 +12,26 @@ export type ModelFlags = Pick<OpenOptions, (typeof NAMES)[number]>;
 
 export function addModelOptions(command: Command): Command {
   return command
-    .addOption(new Option("--backend <name>", "what computes").choices(["auto", "webgpu", "cpu"]))
+    .addOption(
+      new Option("--backend <name>", "what computes; default: auto, a GPU if there is one").choices([
+        "auto",
+        "webgpu",
+        "cpu",
+      ]),
+    )
     .option("--adapter <text>", "WebGPU adapter to use: part of its name, as `hotset devices` prints it")
-    .addOption(new Option("--weights <precision>", "weights in memory").choices(["auto", ...PRECISIONS]))
-    .addOption(new Option("--kv <precision>", "cached keys and values").choices(["f16", "f32"]))
-    .option("--context <tokens>", "positions a session may hold", integer(1))
-    .option("--chunk <tokens>", "prompt tokens computed in one step", integer(1))
-    .option("--threads <count>", "CPU threads", integer(1, 1024))
-    .option("--ram <size>", "budget in RAM of the CPU backend, as 24GiB", size)
-    .option("--gpu-memory <size>", "budget in GPU memory, as 6GiB", size);
+    .addOption(
+      new Option("--weights <precision>", "weights in memory; default: auto, what fits the budget").choices([
+        "auto",
+        ...PRECISIONS,
+      ]),
+    )
+    .addOption(new Option("--kv <precision>", "cached keys and values; default: f16 on a GPU").choices(["f16", "f32"]))
+    .option("--context <tokens>", "positions a session may hold; default: what the model has", integer(1))
+    .option("--chunk <tokens>", "prompt tokens computed in one step; default: 512, on the CPU 128", integer(1))
+    .option("--threads <count>", "CPU threads: accepted, today one computes", integer(1, 1024))
+    .option("--ram <size>", "budget in RAM of the CPU backend, as 24GiB; default: 60 % of it", size)
+    .option("--gpu-memory <size>", "budget in GPU memory, as 24GiB; default: 6GiB", size);
 }
 
 /** The entries of `from` under `keys`, without those that are absent. */

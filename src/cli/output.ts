@@ -23,6 +23,6 @@ export function formatSeconds(ms: number): string {
 
 /** "95.2 tok/s"; a dash where nothing was measured. */
 export function formatRate(perSecond: number | null): string {
-  if (perSecond === null || !Number.isFinite(perSecond)) return "-";
+  if (perSecond === null || !Number.isFinite(perSecond) || perSecond === 0) return "-";
   return `${perSecond.toFixed(perSecond >= 100 ? 0 : perSecond >= 1 ? 1 : 3)} tok/s`;
 }

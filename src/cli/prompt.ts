@@ -8,9 +8,10 @@ const MAX_PROMPT_BYTES = 64 * 2 ** 20;
 
 /**
  * The text piped to stdin, without the one line end that `echo` and editors put after it.
+ * @param instead how this command takes a text otherwise, for messages: "pass one with -p"
  * @throws RequestError if it is empty, not UTF-8 or over 64 MiB
  */
-export async function promptFromStdin(signal: AbortSignal): Promise<string> {
+export async function promptFromStdin(signal: AbortSignal, instead: string): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of addAbortSignal(signal, process.stdin) as AsyncIterable<Buffer>) {
@@ -22,9 +23,9 @@ export async function promptFromStdin(signal: AbortSignal): Promise<string> {
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(Buffer.concat(chunks));
   } catch {
-    throw new RequestError("prompt: stdin is not UTF-8 text; convert it, or pass the prompt with -p");
+    throw new RequestError(`prompt: stdin is not UTF-8 text; convert it, or ${instead}`);
   }
   text = text.replace(/\r?\n$/, "");
-  if (text === "") throw new RequestError("prompt: stdin was empty; pipe a text in, or pass one with -p");
+  if (text === "") throw new RequestError(`prompt: stdin was empty; pipe a text in, or ${instead}`);
   return text;
 }

@@ -29,7 +29,7 @@ export interface TokenizeReport {
 export function addTokenize(program: Command): void {
   program
     .command("tokenize")
-    .description("Show the tokens of a text, or the text of tokens")
+    .description("show the tokens of a text, or the text of tokens")
     .argument("<folder>", "a folder with tokenizer files")
     .argument("[text]", "the text; stdin if omitted")
     .option("--ids", "print ids only, on one line")
@@ -48,7 +48,7 @@ export function addTokenize(program: Command): void {
           const text = tokenizer.decode(ids, { skipSpecialTokens: !special });
           report = { ids, pieces: ids.map((id) => tokenizer.idToPiece(id)), text };
         } else {
-          const input = text ?? (await promptFromStdin(signal));
+          const input = text ?? (await promptFromStdin(signal, "pass one after the folder"));
           const ids = tokenizer.encode(input, { specialTokens: special, ...(flags.bos ? {} : { addBos: false }) });
           report = { ids, pieces: ids.map((id) => tokenizer.idToPiece(id)) };
         }

@@ -72,6 +72,12 @@ describe("hotset generate --json", () => {
     expect(JSON.parse(twice.stdout)).toMatchObject({ ids: greedy_ids.slice(0, 3) });
   });
 
+  it("has nothing to measure where the prompt fills the context", async () => {
+    const full = await hotset([...GREEDY, "-p", prompt, "--context", `${ids.length}`]);
+    expect(full).toMatchObject({ code: 0, stdout: "\n" });
+    expect(full.stderr).toMatch(/ \(-\) · generated 0 tokens at - · /);
+  });
+
   it("repeats itself with the same seed, and not with another", async () => {
     const sample = async (seed: number): Promise<unknown> => {
       const args = [...CPU, "-p", prompt, "--temperature", "1", "-n", "16", "--json", "--seed", `${seed}`];

@@ -21,6 +21,7 @@ describe("hotset tokenize", () => {
     ["no such folder", ["no-such-folder", "a"], 1, /^hotset: no-such-folder: .*found nothing\n$/],
     ["a folder without a tokenizer", ["src", "a"], 1, /^hotset: src: expected tokenizer\.json/],
     ["an id that is no number", [tales, "--decode", "x"], 2, /^hotset: .*Expected an integer/],
+    ["no text", [tales], 1, /^hotset: prompt: stdin was empty; pipe a text in, or pass one after the folder\n$/],
     ["no folder", [], 2, /^hotset: missing required argument 'folder'/],
   ])("%s", async (_, args, code, stderr) => {
     const outcome = await hotset(["tokenize", ...args]);

@@ -54,10 +54,12 @@ function install() {
   if (installed()) return;
   console.error("setup: installing packages");
   // devDependencies hold the compiler: they are needed whatever NODE_ENV says.
-  const options = ["--include=dev", "--include=optional", "--no-audit", "--no-fund"];
+  // npm's own waits between retries are over a minute in all: too long to learn that there is no network.
+  const retries = ["--fetch-retries=3", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"];
+  const options = ["--include=dev", "--include=optional", "--no-audit", "--no-fund", ...retries];
   // `npm ci` starts from nothing; a folder that only lags behind is brought up to date in place.
-  if (!existsSync(at("node_modules")) && execute("npm", ["ci", ...options]) === 0) return;
-  if (execute("npm", ["install", "--no-save", ...options]) !== 0)
+  const command = existsSync(at("node_modules")) ? ["install", "--no-save"] : ["ci"];
+  if (execute("npm", [...command, ...options]) !== 0)
     fail("npm could not install the packages (see above); with the network back, run the same command again");
 }
 

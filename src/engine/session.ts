@@ -48,6 +48,7 @@ export function createSession(host: SessionHost): Session {
     pool.shrink(sequence.blocks, cached);
     let logits: Float32Array = new Float32Array(0);
     for (let at = cached; at < tokens.length; at += stepper.maxTokens) {
+      if (closed) throw new RequestError("the session was closed");
       const chunk = tokens.slice(at, at + stepper.maxTokens);
       const last = at + chunk.length === tokens.length;
       logits = await stepper.step(sequence, chunk, last ? "last" : "none", signal);
@@ -91,7 +92,6 @@ export function createSession(host: SessionHost): Session {
     let count = 0;
 
     for (; count < most; count++) {
-      if (closed) throw new RequestError("the session was closed");
       const { logits, cached } = await sync(ids, options.signal);
       if (count === 0) {
         cachedTokens = cached;

@@ -65,6 +65,10 @@ describe.each(backends)("sessions on $name", ({ options: backend }) => {
     await expect(pieces.next()).rejects.toThrow(/session was closed/);
     await expect(collect(session, first.ids)).rejects.toThrow(/session is closed/);
     expect(model.stats().sessions).toBe(before - 1);
+    const another = model.session();
+    const prompt = another.generate(Array(100).fill(first.ids[1]), { maxTokens: 1 }).next(); // four chunks
+    another.close();
+    await expect(prompt).rejects.toThrow(/session was closed/);
   });
 
   it.each<[string, unknown, unknown, RegExp]>([

@@ -158,7 +158,7 @@ async function chooseGpu(options: OpenOptions, host: Host): Promise<HostGpu | nu
   const gpu = await host.gpu(options.adapter);
   if (options.backend === "webgpu" && gpu === null) {
     throw new DeviceError(
-      `backend webgpu: no WebGPU adapter was found${options.adapter ? ` whose name contains "${options.adapter}"` : ""}; install a Vulkan driver, or use backend cpu`,
+      `backend webgpu: no WebGPU adapter was found${options.adapter ? ` whose name contains "${options.adapter}"` : ""}; install a Vulkan driver (in Node also the optional package webgpu), or use backend cpu`,
     );
   }
   if (gpu?.software && options.backend !== "webgpu") {

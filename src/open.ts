@@ -61,7 +61,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
   let ops: Ops | null = null;
   try {
     const { config, source, tokenizer } = input;
-    bindMixtral(config, source); // names and shapes first: they cost nothing, and loading may take minutes
+    const sources = bindMixtral(config, source); // names and shapes first: they cost nothing, and loading may take minutes
     gpu = options.backend === "cpu" ? null : await chooseGpu(options, host);
     const context = chooseContext(options.context, config);
     const chunk = Math.min(options.chunk ?? (gpu ? 512 : 128), context);
@@ -74,7 +74,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     ops = backend;
     const total = mixtralFootprint(config, plan.weights).weights;
     let done = 0;
-    const model = await loadMixtral(backend, config, source, {
+    const model = await loadMixtral(backend, config, sources, {
       precision: plan.weights,
       signal: options.signal,
       onLoaded(bytes) {

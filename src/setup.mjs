@@ -104,7 +104,7 @@ export function build() {
   const digest = fingerprint(sources());
   const fresh = existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest;
   if (fresh && existsSync(at("dist/src/cli/main.js")) && existsSync(at("kernels/wgsl.ts"))) return true;
-  if (execute(process.execPath, ["kernels/embed.mjs"]) !== 0) return false;
+  if (execute(process.execPath, ["kernels/bundle.mjs"]) !== 0) return false;
   // The compiler's own script, not its .bin link: those are shell scripts on Windows.
   const manifest = JSON.parse(readFileSync(at("node_modules/typescript/package.json"), "utf8"));
   const tsc = at("node_modules/typescript", manifest.bin.tsc);

@@ -1,6 +1,7 @@
 // The verbs that a forward pass is written in. A backend is one implementation; nothing above it knows a buffer.
 //
-// Tensors are handles that live until the next begin(): a backend may reuse their storage step after step.
+// Tensors are handles that live until the next begin(), or until the verb that made one has made two more of the same
+// width: a forward pass needs no more, and what a step holds stays bounded. Using one later is an error where it is seen.
 // WebGPU only records until read(); the CPU computes at once. Letters: see tensor/types.ts.
 
 import type { ExpertSource, MatrixSource, Precision, Tensor } from "../tensor/types.ts";

@@ -205,10 +205,9 @@ export interface LoadOptions {
 export async function loadMixtral(
   ops: Ops,
   config: MixtralConfig,
-  source: WeightSource,
+  sources: MixtralSources,
   { precision, onLoaded, signal }: LoadOptions,
 ): Promise<Mixtral> {
-  const sources = bindMixtral(config, source);
   const done = async <T extends { readonly bytes: number }>(loading: Promise<T>): Promise<T> => {
     const loaded = await loading;
     signal?.throwIfAborted();

@@ -2,7 +2,7 @@
 
 import type { Batch, KvStore, Ops } from "../../src/backend/ops.ts";
 import { argMax } from "../../src/engine/sampler.ts";
-import { forward, loadMixtral, type Mixtral } from "../../src/model/mixtral.ts";
+import { bindMixtral, forward, loadMixtral, type Mixtral } from "../../src/model/mixtral.ts";
 import { type MixtralConfig, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
 import type { Precision } from "../../src/tensor/types.ts";
 import { openFolder } from "../../src/weights/folder.ts";
@@ -23,7 +23,7 @@ export async function loadFolder(folder: string, ops: Ops, precision: Precision,
   const files = await nodeFiles(folder);
   const opened = await openFolder(files);
   const config = parseMixtralConfig(opened.config, folder);
-  const model = await loadMixtral(ops, config, opened.source, { precision });
+  const model = await loadMixtral(ops, config, bindMixtral(config, opened.source), { precision });
   await opened.close();
   const store = ops.createKv(config.num_hidden_layers, model.attention, kv, BLOCK);
   let last: { ids: readonly number[]; logits: Float32Array } = { ids: [], logits: new Float32Array(0) };

@@ -28,7 +28,7 @@ export function assemble(name: string, variant: Variant): Shader {
   const directiveOrigins: string[] = [];
   const seen = new Set<string>();
   const include = (source: string | undefined, file: string): void => {
-    if (source === undefined) throw new Error(`kernels/${file} does not exist, or kernels/embed.mjs has not been run`);
+    if (source === undefined) throw new Error(`kernels/${file} does not exist, or kernels/bundle.mjs has not been run`);
     for (const [i, line] of source.split("\n").entries()) {
       const wanted = IMPORT.exec(line)?.[1];
       const choice = wanted && variant[wanted as keyof Variant];

@@ -18,7 +18,7 @@ import {
   tokenIds,
 } from "./model/mixtral_config.ts";
 import type { WeightSource } from "./tensor/types.ts";
-import { checkVocab, findTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
+import { checkVocab, findTokenizer, openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import type { Files } from "./weights/files.ts";
 import { openFolder } from "./weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "./weights/synthetic.ts";
@@ -56,7 +56,8 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
   const started = performance.now();
   options.signal?.throwIfAborted();
   checkOptions(options);
-  const input = isSynthetic(where) ? openSynthetic(where) : await openWeights(where, host);
+  const text = options.needTokenizer === true;
+  const input = isSynthetic(where) ? openSynthetic(where, text) : await openWeights(where, host, text);
   let gpu: HostGpu | null = null;
   let ops: Ops | null = null;
   try {
@@ -125,18 +126,19 @@ interface Input {
   close(): Promise<void>;
 }
 
-function openSynthetic(url: string): Input {
+function openSynthetic(url: string, needTokenizer: boolean): Input {
   const { config: raw, source } = parseSynthetic(url);
   const config = parseMixtralConfig(raw, url);
+  if (needTokenizer) throw new RequestError(`${url} has no tokenizer: it takes token ids only`);
   return { config, source, tokenizer: null, eos: config.eos_token_id, sampling: {}, close: async () => {} };
 }
 
-async function openWeights(path: string, host: Host): Promise<Input> {
+async function openWeights(path: string, host: Host, needTokenizer: boolean): Promise<Input> {
   const files = await host.files(path);
   try {
     const folder = await openFolder(files);
     const config = parseMixtralConfig(folder.config, `${folder.label}/config.json`);
-    const tokenizer = await findTokenizer(files);
+    const tokenizer = await (needTokenizer ? openTokenizer(files) : findTokenizer(files));
     if (tokenizer) checkVocab(tokenizer, config.vocab_size, folder.label);
     const eos = generationEos(folder.generationConfig, folder.label) ?? config.eos_token_id;
     return {

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";
-import { loadTokenizer, open } from "../index.ts";
+import { open } from "../index.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
 import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
@@ -61,17 +61,8 @@ export function addGenerate(program: Command): void {
 async function generate(folder: string, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
   const prompt = flags.prompt ?? (await promptFromStdin(signal, "pass one with -p"));
   const progress = loadingProgress(flags.quiet === true);
-  // A model without a tokenizer cannot take text: better said now than after minutes of loading, but not before what
-  // open() finds wrong in the folder.
-  const problem = await loadTokenizer(folder).then(
-    () => null,
-    (error: unknown) => ({ error }),
-  );
-  const onProgress = (done: number, total: number): void => {
-    if (problem) throw problem.error;
-    progress.update(done, total);
-  };
-  const model = await open(folder, { ...openOptions(flags), onProgress, signal }).finally(progress.end);
+  const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal };
+  const model = await open(folder, options).finally(progress.end);
   const terminal = process.stdout.isTTY && !flags.json;
   try {
     if (terminal && !flags.quiet) process.stdout.write(`\x1b[2m${printable(prompt)}\x1b[22m`);

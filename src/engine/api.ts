@@ -22,6 +22,8 @@ export interface OpenOptions {
   readonly gpuMemory?: number;
   /** Budget in bytes for weights, KV and scratch in RAM (the CPU backend). */
   readonly ram?: number;
+  /** Refuse a model without a tokenizer before its weights are loaded; by default it opens and takes token ids. */
+  readonly needTokenizer?: boolean;
   /** Called while loading, with bytes of packed weights done and in all. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;

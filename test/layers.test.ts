@@ -16,7 +16,7 @@ function filesUnder(folder: string, ...endings: string[]): string[] {
     .sort();
 }
 
-const GENERATED: ReadonlySet<string> = new Set(["kernels/wgsl.ts"]);
+const GENERATED: ReadonlySet<string> = new Set(["kernels/wgsl.ts", "kernels/wasm.ts"]);
 
 function read(path: string): string {
   return readFileSync(new URL(path, root), "utf8");

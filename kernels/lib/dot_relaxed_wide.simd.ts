@@ -1,0 +1,78 @@
+// Products of int8 activations and nibbles with relaxed SIMD's four-fold product into int32: one instruction where the
+// processor has one (Arm's sdot, AVX-VNNI), three elsewhere.
+//
+// One of three files with the same names; a module is built with one of them as "./dot.simd" (see bundle.mjs).
+// A vector of weights w holds one u32 word of each of four rows: eight columns in q4, four in q8 (tensor/pack.ts).
+// The second factor of a relaxed product must lie in 0..127, where all engines agree: nibbles always do.
+
+/** Bytes that a group of 32 activations takes: int8 in the order of the columns. */
+export const X_GROUP: usize = 32;
+
+/** Writes eight activations, given as two vectors of int32, at p. */
+// @ts-ignore: decorator
+@inline export function storeEight(p: usize, low: v128, high: v128): void {
+  const eight = i16x8.narrow_i32x4_s(low, high);
+  v128.store64_lane(p, i8x16.narrow_i16x8_s(eight, eight), 0);
+}
+
+/** What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4 sum's first value. */
+// @ts-ignore: decorator
+@inline export function start(sum: i32): i32 {
+  return -8 * sum;
+}
+
+/** Vectors of factors that one vector of q4 words makes. */
+export const PARTS: i32 = 2;
+/** Bytes of activations from one q4 word to the next. */
+export const X_WORD: usize = 8;
+
+/** The weights of one part, from 0 to 15. `part` is a constant wherever this is called. */
+// @ts-ignore: decorator
+@inline export function nibbles(w: v128, part: i32): v128 {
+  return v128.and(part == 0 ? w : i16x8.shr_u(w, 4), i8x16.splat(15));
+}
+
+/** The activations that meet a part of the q4 word at x, the same in each of the four rows. */
+// @ts-ignore: decorator
+@inline export function activations(x: usize, part: i32): v128 {
+  return v128.load32_splat(x + 4 * part);
+}
+
+/** Bytes of activations from one q8 word to the next. */
+export const X_BYTES: usize = 4;
+
+/** One of the two parts of a vector of q8 words, whose bytes are weights plus 128: the low nibbles, then the high. */
+// @ts-ignore: decorator
+@inline export function bytes(w: v128, part: i32): v128 {
+  return nibbles(w, part);
+}
+
+/** The activations that meet a part of the q8 word at x: both parts are of the same columns. */
+// @ts-ignore: decorator
+@inline export function byteActivations(x: usize, part: i32): v128 {
+  return v128.load32_splat(x);
+}
+
+/** sum + x · w, a row a lane. */
+// @ts-ignore: decorator
+@inline export function dot(sum: v128, x: v128, w: v128): v128 {
+  return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, w, sum);
+}
+
+/** A sum of nibbles as int32, a row a lane. */
+// @ts-ignore: decorator
+@inline export function total(sum: v128): v128 {
+  return sum;
+}
+
+/** The sums of both parts of q8 words as int32: 16 high + low - 128; `first` is the group's start(). */
+// @ts-ignore: decorator
+@inline export function totalBytes(low: v128, high: v128, first: v128): v128 {
+  return i32x4.add(i32x4.shl(i32x4.add(total(high), total(first)), 4), total(low));
+}
+
+/** a * b + c, rounded once or twice. */
+// @ts-ignore: decorator
+@inline export function madd(a: v128, b: v128, c: v128): v128 {
+  return f32x4.relaxed_madd(a, b, c);
+}

@@ -1,0 +1,22 @@
+// Where a thread keeps what does not fit in registers: a few kilobytes at the start of every memory.
+
+/** First byte of the first thread's scratch. Below it nothing is kept, so that a null pointer harms nobody. */
+const FIRST: usize = 1024;
+/** Bytes a thread has. */
+const BYTES: usize = 4096;
+
+/** Most threads that may compute at once. */
+export function maxThreads(): u32 {
+  return 64;
+}
+
+/** The first byte after all scratch: the host's own allocations begin here. */
+export function scratchEnd(): usize {
+  return FIRST + <usize>maxThreads() * BYTES;
+}
+
+/** 4,096 bytes that belong to this thread until its kernel returns. */
+// @ts-ignore: decorator
+@inline export function scratchOf(thread: u32): usize {
+  return FIRST + <usize>thread * BYTES;
+}

@@ -1,0 +1,55 @@
+// Activations as int8 with one scale a group of 32: x = scale * q, scale = max|x| / 127, q to the nearest integer.
+//
+// A row of D values becomes G = ceil(D / 32) groups: all quants (X_GROUP bytes a group), then G scales (f32), then
+// G first values of sums (i32, see start()). Columns past D count as zeros.
+
+import { start, storeEight, X_GROUP } from "./lib/dot.simd";
+import { maxOf } from "./lib/lanes.simd";
+import { scratchOf } from "./lib/scratch.simd";
+
+/** Bytes of one quantized row of D values. */
+export function quantizedBytes(D: u32): u32 {
+  return ((D + 31) / 32) * (X_GROUP + 8);
+}
+
+/** Rows [from, to) of x [T, D] at `x` to quantized rows at `y`. */
+export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, y: usize): void {
+  const groups = (D + 31) / 32;
+  const bytes: usize = quantizedBytes(D);
+  for (let t = from; t < to; t++) {
+    let xp = x + <usize>t * D * 4;
+    let quants = y + <usize>t * bytes;
+    let scales = quants + groups * X_GROUP;
+    let starts = scales + groups * 4;
+    for (let left: i32 = D; left > 0; left -= 32) {
+      if (left >= 32) group(xp, quants, scales, starts);
+      else {
+        const padded = scratchOf(thread);
+        memory.fill(padded, 0, 128);
+        memory.copy(padded, xp, left * 4);
+        group(padded, quants, scales, starts);
+      }
+      xp += 128;
+      quants += X_GROUP;
+      scales += 4;
+      starts += 4;
+    }
+  }
+}
+
+function group(x: usize, quants: usize, scale: usize, first: usize): void {
+  let most = f32x4.splat(0);
+  for (let i: usize = 0; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(x + i)));
+  const step = maxOf(most) / 127;
+  const inverse = f32x4.splat(step > 0 ? 1 / step : 0);
+  let sum = i32x4.splat(0);
+  for (let i: usize = 0; i < 4; i++) {
+    const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x + 32 * i), inverse)));
+    const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x + 32 * i, 16), inverse)));
+    sum = i32x4.add(sum, i32x4.add(low, high));
+    storeEight(quants + i * (X_GROUP / 4), low, high);
+  }
+  store<f32>(scale, step);
+  const pairs = i32x4.add(sum, v128.shuffle<i32>(sum, sum, 2, 3, 2, 3));
+  store<i32>(first, start(i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1)));
+}

@@ -1,0 +1,49 @@
+// The compiled SIMD kernels in a memory of their own, so that a test can call one kernel on its own numbers.
+
+import { MODULES } from "../../kernels/wasm.ts";
+import { instructionSets } from "../../src/backend/cpu/instruction_set.ts";
+import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
+
+enableWasmFeatures();
+
+export type Kernel = (...args: readonly number[]) => number;
+
+export interface SimdBench {
+  readonly name: keyof typeof MODULES;
+  readonly kernels: Readonly<Record<string, Kernel>>;
+  /** Copies an array into the memory, 64-byte aligned. Returns its address. */
+  put(data: Float32Array | Uint32Array | Uint16Array | Uint8Array | Int8Array): number;
+  /** Zeroed bytes. Returns their address. */
+  room(bytes: number): number;
+  floats(at: number, count: number): Float32Array;
+  bytes(at: number, count: number): Uint8Array;
+}
+
+/** One bench for every instruction set that this engine runs. */
+export function simdBenches(): SimdBench[] {
+  return instructionSets().map((name) => {
+    const memory = new WebAssembly.Memory({ initial: 512, maximum: 65536, shared: true });
+    const module = new WebAssembly.Module(Buffer.from(MODULES[name], "base64"));
+    const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Record<string, Kernel>;
+    let used = kernels.scratchEnd!();
+    const room = (bytes: number): number => {
+      const at = Math.ceil(used / 64) * 64;
+      used = at + bytes;
+      return at;
+    };
+    return {
+      name,
+      kernels,
+      room,
+      put(data) {
+        const at = room(data.byteLength);
+        new Uint8Array(memory.buffer, at, data.byteLength).set(
+          new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+        );
+        return at;
+      },
+      floats: (at, count) => new Float32Array(memory.buffer, at, count).slice(),
+      bytes: (at, count) => new Uint8Array(memory.buffer, at, count).slice(),
+    };
+  });
+}

@@ -10,6 +10,7 @@ import { openNodeGpu } from "../src/backend/webgpu/node_gpu.ts";
 import type { BenchReport } from "../src/cli/bench.ts";
 import { formatBytes, formatRate, formatSeconds } from "../src/cli/output.ts";
 import { commit, machine } from "./machine.ts";
+import { comparePeer, PEERS, type PeerName } from "./peer.ts";
 import { type Measurement, suite } from "./suite.ts";
 
 // This file runs as dist/bench/run.js.
@@ -18,7 +19,8 @@ const cli = fileURLToPath(new URL("dist/src/cli/main.js", root));
 
 /** Longer than this, a measurement is given up. */
 const LIMIT_MS = 600_000;
-const USAGE = "usage: npm run bench -- [--quick] [--only <part of a name>] [--name <of the result>] [--list]";
+const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--name <of the result>] [--list]
+       npm run bench -- --peer <${Object.keys(PEERS).join("|")}> [--threads <most>] [--rounds <number>] [the options above]`;
 
 /** One entry of "runs" in a result: a report, or why there is none. */
 interface Run extends Measurement {
@@ -71,6 +73,9 @@ function options() {
         list: { type: "boolean", default: false },
         only: { type: "string", default: "" },
         name: { type: "string" },
+        peer: { type: "string" },
+        threads: { type: "string" },
+        rounds: { type: "string" },
       },
     }).values;
   } catch (error) {
@@ -78,7 +83,35 @@ function options() {
   }
 }
 
+/** A whole number of at least 1 given as an option. */
+function count(option: "threads" | "rounds", fallback: number): number {
+  const text = flags[option];
+  if (text !== undefined && flags.peer === undefined) usageError(`--${option}: goes with --peer only`);
+  if (text !== undefined && !/^[1-9]\d{0,3}$/.test(text))
+    usageError(`--${option}: expected a whole number of at least 1, found "${text}"`);
+  return text === undefined ? fallback : Number(text);
+}
+
 const flags = options();
+const date = new Date();
+const git = commit(root);
+const stamp = `${date.toISOString().slice(0, 10)}-${git.id?.slice(0, 7) ?? "unknown"}${git.dirty ? "-dirty" : ""}`;
+const name = flags.name ?? (flags.peer === undefined ? stamp : `${stamp}-${flags.peer}`);
+if (!/^[\w.-]+$/.test(name)) usageError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
+const [threads, rounds] = [count("threads", 2), count("rounds", 3)];
+
+if (flags.peer !== undefined) {
+  if (!Object.hasOwn(PEERS, flags.peer))
+    usageError(`--peer: expected ${Object.keys(PEERS).join(" or ")}, found "${flags.peer}"`);
+  const { quick, only, list } = flags;
+  const asked = { peer: flags.peer as PeerName, rounds, threads, quick, only, name, list };
+  const code = await comparePeer(root, asked).catch((error: Error) => {
+    console.error(error.message);
+    return 1;
+  });
+  process.exit(code);
+}
+
 const gpu = await openNodeGpu();
 const device = gpu === null ? "none" : gpu.software ? "software" : "hardware";
 await gpu?.release();
@@ -92,12 +125,6 @@ if (flags.list) {
 }
 const measurements = chosen.filter(({ name }) => device !== "none" || !name.includes("/webgpu/"));
 if (device === "none") console.error("no WebGPU adapter: only the CPU is measured");
-
-const date = new Date();
-const git = commit(root);
-const name =
-  flags.name ?? `${date.toISOString().slice(0, 10)}-${git.id?.slice(0, 7) ?? "unknown"}${git.dirty ? "-dirty" : ""}`;
-if (!/^[\w.-]+$/.test(name)) usageError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
 
 const titles = ["load", "prefill", "decode", "peak RSS"].map((title) => title.padStart(13)).join("");
 console.log(`${"model/backend/weights/T".padEnd(24)}${titles}`);

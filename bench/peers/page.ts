@@ -1,0 +1,133 @@
+// Runs in the page: one measurement of hotset's CPU backend or of wllama, in a tab of its own.
+
+import { type Model, open } from "../../src/browser.ts";
+import type { GenerationResult } from "../../src/engine/api.ts";
+import { promptIds, type Sample, type SideName, type Work } from "./types.ts";
+import { FIRST_WORD, word } from "./words.ts";
+
+/** Where the server shows what the page needs. */
+export interface PageFiles {
+  readonly weights: string;
+  readonly gguf: string;
+  /** The folder of @wllama/wllama. */
+  readonly wllama: string;
+  readonly vocab: number;
+}
+
+/** What is used of @wllama/wllama 3, which is no dependency and so brings no types. */
+interface WllamaModule {
+  readonly Wllama: (new (paths: object, config: object) => Wllama) & { getLibllamaVersion(): string };
+}
+
+interface Wllama {
+  loadModel(blobs: readonly Blob[], parameters: object): Promise<void>;
+  createCompletion(options: object): Promise<{ readonly timings?: Timings }>;
+  getNumThreads(): number;
+  isMultithread(): boolean;
+  exit(): Promise<void>;
+}
+
+/** llama.cpp's server takes the time itself, inside the module: nothing of JavaScript is in it. */
+interface Timings {
+  readonly cache_n: number;
+  readonly prompt_n: number;
+  readonly prompt_ms: number;
+  readonly predicted_n: number;
+  readonly predicted_ms: number;
+}
+
+/** The prompt of both sides: wllama takes text only, and there are ids that no text is cut into. */
+function prompt(work: Work, { vocab }: PageFiles): number[] {
+  return promptIds(work, vocab).map((id) => (id < FIRST_WORD ? id + FIRST_WORD : id));
+}
+
+/** Longer than V8 takes to compile a module again, and better, while it runs. */
+const WARM_MS = 4000;
+
+/** Does the work unmeasured, on both sides for as long. */
+async function warm(work: () => Promise<unknown>): Promise<void> {
+  const started = performance.now();
+  while (performance.now() - started < WARM_MS) await work();
+}
+
+async function ours(work: Work, files: PageFiles): Promise<Sample> {
+  const options = { backend: "cpu", weights: "q4", threads: work.threads } as const;
+  const model = await open(files.weights, options);
+  try {
+    const ids = prompt(work, files);
+    await warm(() => generate(model, ids, work.decodeTokens));
+    const runs: GenerationResult[] = [];
+    for (let i = 0; i < work.repeats; i++) runs.push(await generate(model, ids, work.decodeTokens));
+    const { loadMs, backend } = model.stats();
+    return {
+      prefillTps: runs.map((run) => run.timings.promptTps),
+      decodeTps: work.decodeTokens > 1 ? runs.map((run) => run.timings.decodeTps) : [],
+      loadMs,
+      peakRssBytes: null,
+      engine: JSON.stringify(backend),
+    };
+  } finally {
+    await model.close();
+  }
+}
+
+async function generate(model: Model, prompt: readonly number[], maxTokens: number): Promise<GenerationResult> {
+  const session = model.session();
+  try {
+    for await (const piece of session.generate(prompt, { maxTokens, temperature: 0, ignoreEos: true }))
+      if (piece.finish) return piece.finish;
+  } finally {
+    session.close();
+  }
+  throw new Error("the generation ended without a result");
+}
+
+async function wllama(work: Work, files: PageFiles): Promise<Sample> {
+  const { promptTokens, decodeTokens, repeats, threads } = work;
+  const { Wllama: Peer } = (await import(`${files.wllama}/esm/index.js`)) as WllamaModule;
+  const peer = new Peer({ default: `${files.wllama}/esm/wasm/wllama.wasm` }, { suppressNativeLog: true });
+  const started = performance.now();
+  const blob = await (await fetch(files.gguf)).blob();
+  // One sequence, as ours has; no adapter: the CPU is compared.
+  const size = Math.ceil((promptTokens + decodeTokens + 1) / 256) * 256;
+  await peer.loadModel([blob], { n_ctx: size, n_threads: threads, n_gpu_layers: 0, n_parallel: 1 });
+  const loadMs = performance.now() - started;
+  if (peer.isMultithread() !== threads > 1 || peer.getNumThreads() !== threads)
+    throw new Error(`wllama runs on ${peer.getNumThreads()} threads, expected ${threads}`);
+  const complete = async (ids: readonly number[], count: number): Promise<Timings> => {
+    const options = {
+      prompt: ids.map(word).join(""),
+      max_tokens: count,
+      temperature: 0,
+      ignore_eos: true,
+      cache_prompt: false,
+    };
+    const { timings } = await peer.createCompletion(options);
+    if (timings?.cache_n !== 0 || timings.prompt_n !== ids.length || timings.predicted_n !== count)
+      throw new Error(
+        `wllama: expected a prompt of ${ids.length} and ${count} tokens, found ${JSON.stringify(timings)}`,
+      );
+    return timings;
+  };
+  const ids = prompt(work, files);
+  await warm(() => complete(ids, decodeTokens));
+  const runs: Timings[] = [];
+  for (let i = 0; i < repeats; i++) runs.push(await complete(ids, decodeTokens));
+  await peer.exit();
+  return {
+    prefillTps: runs.map((run) => (promptTokens / run.prompt_ms) * 1000),
+    // predicted_ms begins when the first token has been chosen: it is the time of the others.
+    decodeTps: decodeTokens > 1 ? runs.map((run) => ((decodeTokens - 1) / run.predicted_ms) * 1000) : [],
+    loadMs,
+    peakRssBytes: null,
+    engine: `llama.cpp ${Peer.getLibllamaVersion()} in WebAssembly`,
+  };
+}
+
+/** What the harness calls. */
+export type Measure = (side: SideName, work: Work, files: PageFiles) => Promise<Sample>;
+
+(globalThis as { measure?: Measure }).measure = (side, work, files) => {
+  if (!crossOriginIsolated) throw new Error("the page is not cross-origin isolated: there are no shared memories");
+  return side === "ours" ? ours(work, files) : wllama(work, files);
+};

@@ -1,0 +1,34 @@
+// The table of a comparison.
+
+import { formatBytes, formatRate, formatSeconds } from "../../src/cli/output.ts";
+import type { Best, Row, Scaling, Unit } from "./compare.ts";
+
+const FORMATS: Readonly<Record<Unit, (value: number) => string>> = {
+  "tok/s": formatRate,
+  ms: formatSeconds,
+  bytes: formatBytes,
+};
+const WIDTHS = [34, 18, 18, 12, 16];
+
+function line(cells: readonly string[]): string {
+  return cells.map((cell, i) => (i === 0 ? cell.padEnd(WIDTHS[i]!) : cell.padStart(WIDTHS[i]!))).join("");
+}
+
+function times(ratio: number): string {
+  return `${ratio.toFixed(ratio >= 100 ? 0 : ratio >= 0.1 ? 2 : 3)}x`;
+}
+
+function between([least, greatest]: readonly [number, number]): string {
+  return `${times(least)} to ${times(greatest)}`;
+}
+
+/** Lines of text. "2t": the better median was that on two threads. */
+export function table(peer: string, rows: readonly Row[], scalings: readonly Scaling[]): string {
+  const cell = ({ threads, median }: Best, unit: Unit): string => `${FORMATS[unit](median)} ${threads}t`;
+  const lines = [line(["measure", "hotset", peer, "ratio", "spread"])];
+  for (const { name, unit, ours, peer: other, ratio, spread } of rows)
+    lines.push(line([name, cell(ours, unit), cell(other, unit), times(ratio), between(spread)]));
+  for (const { name, threads, ratio, spread } of scalings)
+    lines.push(line([`${name}, hotset`, `${threads[1]}t over ${threads[0]}t`, "", times(ratio), between(spread)]));
+  return lines.join("\n");
+}

@@ -1,0 +1,46 @@
+// ggml's Q4_0: groups of 32 weights in 18 bytes, an f16 scale d and then 16 bytes of two quants q in 0..15; w = d (q - 8).
+//
+// Byte i holds weight i in its low and weight 16 + i in its high nibble. Our q4 (src/tensor/pack.ts) has the same scale and
+// the same quants in another order, so that it becomes Q4_0 without a rounding: 4.5 bits a weight on both sides.
+
+import { toHalf } from "../../src/tensor/half.ts";
+import { GROUP, type PackedRows } from "../../src/tensor/pack.ts";
+
+/** Bytes of a group. */
+export const Q4_0_BYTES = 18;
+
+/** Weights [n], n a multiple of 32, to Q4_0 with the rounding of ggml's own quantize_row_q4_0_ref, in f32 as there. */
+export function quantizeQ4_0(x: Float32Array): Uint8Array {
+  const out = new Uint8Array((x.length / GROUP) * Q4_0_BYTES);
+  const view = new DataView(out.buffer);
+  for (let group = 0, at = 0; group < x.length; group += GROUP, at += Q4_0_BYTES) {
+    let largest = 0; // the weight of the largest magnitude, with its sign: it becomes quant 0, that is -8
+    for (let i = 0; i < GROUP; i++) if (Math.abs(x[group + i]!) > Math.abs(largest)) largest = x[group + i]!;
+    const d = Math.fround(largest / -8);
+    const inverse = d === 0 ? 0 : Math.fround(1 / d);
+    const quant = (i: number): number =>
+      Math.min(15, Math.trunc(Math.fround(Math.fround(x[group + i]! * inverse) + 8.5)));
+    view.setUint16(at, toHalf(d), true);
+    for (let i = 0; i < 16; i++) out[at + 2 + i] = quant(i) | (quant(16 + i) << 4);
+  }
+  return out;
+}
+
+/** Rows packed as our q4 to Q4_0: the same weights. */
+export function repackQ4_0({ quants, scales }: PackedRows): Uint8Array {
+  const out = new Uint8Array(scales.length * Q4_0_BYTES);
+  for (let g = 0; g < scales.length; g++) {
+    const to = g * Q4_0_BYTES;
+    out[to] = scales[g]! & 0xff;
+    out[to + 1] = scales[g]! >> 8;
+    // Byte 4j + b of ours is weights 8j + b and 8j + 4 + b; eight bytes on, the same plus 16.
+    for (let i = 0; i < 8; i++) {
+      const low = quants[g * 16 + i]!;
+      const high = quants[g * 16 + 8 + i]!;
+      const at = to + 2 + (i & 3) + ((i & 4) << 1);
+      out[at] = (low & 15) | ((high & 15) << 4);
+      out[at + 4] = (low >> 4) | (high & 0xf0);
+    }
+  }
+  return out;
+}

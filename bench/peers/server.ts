@@ -1,0 +1,74 @@
+// Serves folders to a cross-origin isolated page: what SharedArrayBuffer, and with it threads, asks for.
+
+import { createReadStream, statSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join, normalize } from "node:path";
+
+const TYPES: Readonly<Record<string, string>> = {
+  html: "text/html",
+  js: "text/javascript",
+  mjs: "text/javascript",
+  wasm: "application/wasm",
+  json: "application/json",
+};
+
+const ISOLATED = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+  "cross-origin-resource-policy": "same-origin",
+} as const;
+
+export interface Site {
+  /** What "/" is. */
+  readonly page: string;
+  /** "dist" -> the folder shown under /dist/. */
+  readonly folders: Readonly<Record<string, string>>;
+}
+
+export interface Served {
+  readonly origin: string;
+  close(): void;
+}
+
+/** Starts a server on a free port of this machine, which others cannot reach. */
+export async function serve(site: Site): Promise<Served> {
+  const server: Server = createServer((request, response) => answer(site, request, response));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+function answer(site: Site, request: IncomingMessage, response: ServerResponse): void {
+  const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
+  if (path === "/") {
+    response.writeHead(200, { ...ISOLATED, "content-type": "text/html" }).end(site.page);
+    return;
+  }
+  const [, name = "", rest = ""] = /^\/([^/]+)\/(.+)$/.exec(path) ?? [];
+  const folder = Object.hasOwn(site.folders, name) ? site.folders[name] : undefined;
+  // An absolute path normalized has no "..": nothing outside the folder is shown.
+  const file = folder === undefined ? null : join(folder, normalize(`/${rest}`));
+  const stats = file === null ? undefined : statSync(file, { throwIfNoEntry: false });
+  if (file === null || !stats?.isFile()) {
+    response.writeHead(404, ISOLATED).end();
+    return;
+  }
+  const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+  const first = range ? Number(range[1]) : 0;
+  const last = range ? Math.min(Number(range[2]), stats.size - 1) : stats.size - 1;
+  response.writeHead(range ? 206 : 200, {
+    ...ISOLATED,
+    "content-type": TYPES[file.split(".").at(-1) ?? ""] ?? "application/octet-stream",
+    "content-length": last - first + 1,
+    ...(range ? { "content-range": `bytes ${first}-${last}/${stats.size}` } : {}),
+  });
+  if (request.method === "HEAD" || stats.size === 0) response.end();
+  else createReadStream(file, { start: first, end: last }).pipe(response);
+}

@@ -3,7 +3,18 @@
 import { defineConfig } from "vitest/config";
 import Summary from "./test/setup/summary.ts";
 
+/** Node starts a worker from a file that it can run: the compiled one, also where the rest of the code is TypeScript. */
+const compiledWorker = {
+  name: "compiled-worker",
+  transform(code: string, id: string): string | null {
+    if (!id.endsWith("/src/backend/cpu/node_threads.ts")) return null;
+    const worker = new URL("dist/src/backend/cpu/node_worker.js", import.meta.url).href;
+    return code.replace('"./node_worker.js", import.meta.url', JSON.stringify(worker));
+  },
+};
+
 export default defineConfig({
+  plugins: [compiledWorker],
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/setup/build.mjs"],

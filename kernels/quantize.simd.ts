@@ -44,12 +44,18 @@ function group(x: usize, quants: usize, scale: usize, first: usize): void {
   const inverse = f32x4.splat(step > 0 ? 1 / step : 0);
   let sum = i32x4.splat(0);
   for (let i: usize = 0; i < 4; i++) {
-    const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x + 32 * i), inverse)));
-    const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x + 32 * i, 16), inverse)));
+    const low = nearest(f32x4.mul(v128.load(x + 32 * i), inverse));
+    const high = nearest(f32x4.mul(v128.load(x + 32 * i, 16), inverse));
     sum = i32x4.add(sum, i32x4.add(low, high));
     storeEight(quants + i * (X_GROUP / 4), low, high);
   }
   store<f32>(scale, step);
   const pairs = i32x4.add(sum, v128.shuffle<i32>(sum, sum, 2, 3, 2, 3));
   store<i32>(first, start(i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1)));
+}
+
+/** The nearest integers, ties to even, of values within 2^22: added to 1.5 * 2^23, they are the low bits of the sum. */
+// @ts-ignore: decorator
+@inline function nearest(x: v128): v128 {
+  return i32x4.sub(f32x4.add(x, f32x4.splat(<f32>12582912)), i32x4.splat(0x4b400000));
 }

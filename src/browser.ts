@@ -1,5 +1,6 @@
 // hotset's public API in a browser: the same engine over navigator.gpu, range requests and picked files.
 
+import { likelyCores, startWebWorker } from "./backend/cpu/web_threads.ts";
 import { describeAdapter } from "./backend/webgpu/adapter.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
@@ -37,6 +38,8 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
     mayHaveGpu: true,
     ram: DEFAULT_RAM,
     cpuName: "browser",
+    cores: likelyCores(),
+    startWorker: startWebWorker,
   };
   return openModel(given?.label ?? (weights as string), options, host);
 }

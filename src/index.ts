@@ -2,6 +2,8 @@
 
 import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
+import { physicalCores, startNodeWorker } from "./backend/cpu/node_threads.ts";
+import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
@@ -38,6 +40,7 @@ function mayHaveGpu(): boolean {
 }
 
 function host(): Host {
+  enableWasmFeatures();
   const container = process.constrainedMemory?.() ?? 0;
   return {
     files: nodeFiles,
@@ -45,6 +48,8 @@ function host(): Host {
     mayHaveGpu: mayHaveGpu(),
     ram: Math.floor(RAM_SHARE * (container > 0 ? Math.min(container, totalmem()) : totalmem())),
     cpuName: cpus()[0]?.model.trim() ?? "CPU",
+    cores: physicalCores(),
+    startWorker: startNodeWorker,
   };
 }
 

@@ -2,6 +2,7 @@
 // (files, the GPU object, how much memory there is) comes in as a Host.
 
 import { createCpuOps } from "./backend/cpu/cpu.ts";
+import type { PoolWorker } from "./backend/cpu/pool.ts";
 import type { Ops } from "./backend/ops.ts";
 import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
 import type { OpenOptions, SamplingOptions } from "./engine/api.ts";
@@ -41,6 +42,10 @@ export interface Host {
   /** Default budget in bytes for the CPU backend and for software adapters. */
   readonly ram: number;
   readonly cpuName: string;
+  /** Physical cores, as far as the platform tells: the CPU backend's threads where nothing is said. */
+  readonly cores: number;
+  /** Starts a thread of the CPU backend. */
+  startWorker(): PoolWorker;
 }
 
 /** GPU memory that is used when nothing is said: WebGPU cannot tell how much there is. */
@@ -71,7 +76,12 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
 
     const backend: Ops = gpu
       ? await createWebGpuOps(gpu.gpu, { maxTokens: chunk })
-      : createCpuOps({ maxTokens: chunk, threads: options.threads ?? 1, deviceName: host.cpuName });
+      : await createCpuOps({
+          maxTokens: chunk,
+          threads: options.threads ?? host.cores,
+          deviceName: host.cpuName,
+          startWorker: host.startWorker,
+        });
     ops = backend;
     const total = mixtralFootprint(config, plan.weights).weights;
     let done = 0;
@@ -83,7 +93,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
         options.onProgress?.(Math.min(done, total), total);
       },
     });
-    const kv = backend.createKv(config.num_hidden_layers, model.attention, kvPrecision, BLOCK_SIZE);
+    const kv = backend.createKv(config.num_hidden_layers, model.attention, kvPrecision, BLOCK_SIZE, context);
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);

@@ -21,6 +21,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const root = fileURLToPath(new URL("../", import.meta.url));
 const at = (...parts) => join(root, ...parts);
 const STAMP = at("dist", ".sources");
+/** What kernels/bundle.mjs writes. */
+const GENERATED = ["kernels/wgsl.ts", "kernels/wasm.ts"];
 
 /** Runs a command with its stdout on our stderr. Returns its exit status; 127 where it cannot be started. */
 function execute(command, args) {
@@ -70,7 +72,7 @@ function sources() {
     for (const entry of readdirSync(at(folder), { withFileTypes: true })) {
       const path = `${folder}/${entry.name}`;
       if (entry.isDirectory()) visit(path);
-      else if (/\.(ts|mjs|wgsl)$/.test(entry.name) && path !== "kernels/wgsl.ts") found.push(path);
+      else if (/\.(ts|mjs|wgsl)$/.test(entry.name) && !GENERATED.includes(path)) found.push(path);
     }
   };
   for (const folder of ["src", "kernels", "bench", "test"]) if (existsSync(at(folder))) visit(folder);
@@ -103,7 +105,7 @@ function prune() {
 export function build() {
   const digest = fingerprint(sources());
   const fresh = existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest;
-  if (fresh && existsSync(at("dist/src/cli/main.js")) && existsSync(at("kernels/wgsl.ts"))) return true;
+  if (fresh && existsSync(at("dist/src/cli/main.js")) && GENERATED.every((path) => existsSync(at(path)))) return true;
   if (execute(process.execPath, ["kernels/bundle.mjs"]) !== 0) return false;
   // The compiler's own script, not its .bin link: those are shell scripts on Windows.
   const manifest = JSON.parse(readFileSync(at("node_modules/typescript/package.json"), "utf8"));

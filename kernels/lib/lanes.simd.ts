@@ -14,6 +14,15 @@ import { madd } from "./dot.simd";
   return v128.and(i32x4.shl(v128.load16x4_s(p) as v128, 13), i32x4.splat(0x8fffffff));
 }
 
+/** The f16 of these bits as f32, whatever it is. */
+// @ts-ignore: decorator
+@inline export function half(bits: u32): f32 {
+  const sign = (bits & 0x8000) << 16;
+  const magnitude = (bits & 0x7fff) << 13;
+  if (magnitude < 0x0f800000) return reinterpret<f32>(sign | magnitude) * <f32>5.192296858534828e33;
+  return magnitude > 0x0f800000 ? reinterpret<f32>(0x7fc00000) : reinterpret<f32>(sign | 0x7f800000);
+}
+
 /** The sum of four f32 lanes. */
 // @ts-ignore: decorator
 @inline export function sumOf(v: v128): f32 {
@@ -45,7 +54,7 @@ export function exp4(x: v128): v128 {
   p = madd(p, r, f32x4.splat(<f32>5.0000001201e-1));
   const y = f32x4.add(madd(p, f32x4.mul(r, r), r), f32x4.splat(1.0));
   const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return v128.and(f32x4.mul(y, power), f32x4.ge(x, f32x4.splat(<f32>-87.3)));
+  return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, f32x4.splat(<f32>-87.3))); // not and(ge): NaN stays NaN
 }
 
 /** silu(gate) * up = gate / (1 + exp(-gate)) * up. */

@@ -108,8 +108,14 @@ export interface Ops {
   loadVector(source: MatrixSource): Promise<Vector>;
   /** All experts of one layer, in order; w1 and w3 rows interleaved so that gate and up are one pass. */
   loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts>;
-  /** An empty KvStore for `layers` layers. */
-  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number): KvStore;
+  /** An empty KvStore for `layers` layers. `positions`: of the longest sequence to come, where that is known. */
+  createKv(
+    layers: number,
+    shape: AttentionShape,
+    precision: "f32" | "f16",
+    blockSize: number,
+    positions?: number,
+  ): KvStore;
 
   // ---- a step: begin, verbs, read ------------------------------------------------------------------------------
   /** Starts a step over `batch`; ends the life of the previous step's tensors. T must be in 1..maxTokens. */

@@ -1,23 +1,43 @@
 // The CPU backend against the conformance suite, and what only it promises.
 
 import { describe, expect, it } from "vitest";
-import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
 import { MemoryError, RequestError } from "../../src/errors.ts";
+import { cpuInstructions, cpuOps } from "../support/cpu.ts";
 import { memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { batchOf } from "../support/steps.ts";
 import { conformance } from "./conformance.ts";
 
-conformance("cpu", async ({ maxTokens }) => createCpuOps({ maxTokens }));
+for (const instructions of cpuInstructions()) {
+  if (instructions === "plain") {
+    conformance("cpu plain", ({ maxTokens }) => cpuOps({ maxTokens, instructions }));
+    continue;
+  }
+  for (const threads of [1, 2])
+    for (const activations of ["int8", "f32"] as const)
+      conformance(`cpu ${instructions}, ${threads} threads, ${activations} activations`, ({ maxTokens }) =>
+        cpuOps({ maxTokens, instructions, threads, activations }),
+      );
+}
 
 describe("cpu", () => {
-  it("says what it is", () => {
-    const ops = createCpuOps({ maxTokens: 8, threads: 4, deviceName: "a processor" });
-    expect(ops.info).toEqual({ backend: "cpu", device: "a processor", software: false, threads: 1, features: [] });
+  it("says what it is", async () => {
+    const best = cpuInstructions()[0];
+    const ops = await cpuOps({ maxTokens: 8, threads: 3, deviceName: "a processor" });
+    expect(ops.info).toEqual({
+      backend: "cpu",
+      device: "a processor",
+      software: false,
+      threads: 3,
+      features: [best === "simd128" ? "simd128" : "relaxed-simd", "int8-activations"],
+    });
+    ops.close();
+    const plain = await cpuOps({ maxTokens: 8, threads: 3, deviceName: "a processor", instructions: "plain" });
+    expect(plain.info).toEqual({ backend: "cpu", device: "a processor", software: false, threads: 1, features: [] });
   });
 
   it("refuses batches and token ids out of range, and a position without a block", async () => {
-    const ops = createCpuOps({ maxTokens: 4 });
+    const ops = await cpuOps({ maxTokens: 4 });
     expect(() => ops.begin(batchOf(5))).toThrow(RequestError);
     expect(() => ops.begin(batchOf(0))).toThrow(RequestError);
     const table = await ops.loadMatrix(memorySource("t", uniform(3 * 64, 1), 3, 64), "q4");
@@ -34,7 +54,7 @@ describe("cpu", () => {
   });
 
   it("turns an allocation that fails into a MemoryError that names the matrix", async () => {
-    const ops = createCpuOps({ maxTokens: 4 });
+    const ops = await cpuOps({ maxTokens: 4 });
     const huge = { ...memorySource("huge", new Float32Array(0), 0, 2 ** 20), rows: 2 ** 31 };
     await expect(ops.loadMatrix(huge, "f32")).rejects.toThrow(MemoryError);
     await expect(ops.loadMatrix(huge, "f32")).rejects.toThrow(/huge.*2147483648, 1048576/);
@@ -42,7 +62,7 @@ describe("cpu", () => {
   });
 
   it("uses its working memory again step after step", async () => {
-    const ops = createCpuOps({ maxTokens: 8 });
+    const ops = await cpuOps({ maxTokens: 8 });
     const table = await ops.loadMatrix(memorySource("t", uniform(64 * 64, 1), 64, 64), "q8");
     const step = async (T: number) => {
       ops.begin(batchOf(T));

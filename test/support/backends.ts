@@ -1,8 +1,8 @@
 // Every backend that this machine can run tests on: the CPU, and each WebGPU adapter.
 
-import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "./adapters.ts";
+import { cpuOps } from "./cpu.ts";
 
 export interface TestBackend {
   readonly name: string;
@@ -22,7 +22,7 @@ const missing: readonly TestBackend[] = noAdapter
     ];
 
 export const backends: readonly TestBackend[] = [
-  { name: "cpu", options: { backend: "cpu" }, make: async (options) => createCpuOps(options) },
+  { name: "cpu", options: { backend: "cpu" }, make: (options) => cpuOps(options) },
   ...adapters.map(({ name, open }) => ({
     name: `webgpu ${name}`,
     options: { backend: "webgpu", adapter: name } as const,

@@ -1,314 +1,57 @@
-// The CPU backend: every verb of Ops computed at once by the plain kernels, on typed arrays. Runs in any JavaScript engine.
+// The CPU backend: the SIMD kernels on several threads where the platform has WebAssembly SIMD, the plain ones elsewhere.
 
-import { add } from "../../../kernels/add.ts";
-import { append } from "../../../kernels/append.ts";
-import { attention } from "../../../kernels/attention.ts";
-import { embed } from "../../../kernels/embed.ts";
-import { expertDown } from "../../../kernels/expert_down.ts";
-import { expertUp } from "../../../kernels/expert_up.ts";
-import { group } from "../../../kernels/group.ts";
-import { matmul } from "../../../kernels/matmul.ts";
-import type { Packed } from "../../../kernels/packed.ts";
-import { rmsNorm } from "../../../kernels/rms_norm.ts";
-import { rope, ropeTable } from "../../../kernels/rope.ts";
-import { route } from "../../../kernels/route.ts";
-import { rows } from "../../../kernels/rows.ts";
-import { Scratch } from "../../../kernels/scratch.ts";
+import { MODULES } from "../../../kernels/wasm.ts";
 import { RequestError } from "../../errors.ts";
-import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../tensor/types.ts";
-import type {
-  AttentionShape,
-  BackendInfo,
-  BackendMemory,
-  Batch,
-  Experts,
-  KvStore,
-  Matrix,
-  Ops,
-  Routes,
-  Vector,
-} from "../ops.ts";
-import { Arena, type CpuTensor } from "./arena.ts";
-import { CpuKv } from "./kv.ts";
-import { loadInterleaved, loadPacked } from "./load.ts";
+import type { Ops } from "../ops.ts";
+import { Heap } from "./heap.ts";
+import { type InstructionSet, instructionSets } from "./instruction_set.ts";
+import { createPlainOps } from "./plain/plain.ts";
+import { Pool, type PoolWorker } from "./pool.ts";
+import { createSimdOps } from "./simd.ts";
 
 export interface CpuOptions {
   readonly maxTokens: number;
-  /** Accepted for the engine's sake: this backend computes on one thread, and info.threads says so. */
+  /** Threads that compute, the caller's included; default 1. */
   readonly threads?: number;
   /** Processor name for info.device; a browser does not tell. */
   readonly deviceName?: string;
+  /** Starts a worker. Without it, or without shared memory between threads, one thread computes. */
+  readonly startWorker?: () => PoolWorker;
+  /** "plain", or one build of the SIMD kernels; default: the best that runs here. */
+  readonly instructions?: InstructionSet | "plain";
+  /** How q8 and q4 weights are multiplied: with activations rounded to int8 (the default), or exactly. */
+  readonly activations?: "int8" | "f32";
 }
 
-/** How long a step may keep the event loop waiting, give or take one expert. */
-const MAX_BREATH_MS = 50;
-
-interface CpuMatrix extends Matrix {
-  readonly packed: Packed;
+/**
+ * @throws RequestError for an instruction set that does not run here, MemoryError where no shared memory can be reserved
+ */
+export async function createCpuOps(options: CpuOptions): Promise<Ops> {
+  const { maxTokens, threads = 1, deviceName = "CPU", startWorker, activations = "int8" } = options;
+  const present = instructionSets();
+  const instructions = options.instructions ?? present[0] ?? "plain";
+  if (instructions === "plain") return createPlainOps(maxTokens, deviceName);
+  if (!present.includes(instructions))
+    throw new RequestError(
+      `instructions: ${instructions} does not run here; there are ${[...present, "plain"].join(", ")}`,
+    );
+  const module = await compiled(instructions);
+  const home = await Heap.create(module);
+  // In a page that is not isolated a WebAssembly memory can be shared, but not sent to a worker.
+  const sendable = typeof SharedArrayBuffer === "function" && globalThis.crossOriginIsolated !== false;
+  const pool = new Pool(module, home, threads, sendable && startWorker !== undefined ? startWorker : null);
+  return createSimdOps({ maxTokens, deviceName, instructions, activations, module, home, pool });
 }
 
-interface CpuVector extends Vector {
-  readonly data: Float32Array;
-}
+const modules = new Map<InstructionSet, Promise<WebAssembly.Module>>();
 
-interface CpuExperts extends Experts {
-  readonly w13: readonly Packed[]; // [2F, D] each, rows of w1 and w3 in turn
-  readonly w2: readonly Packed[]; // [D, F] each
-}
-
-/** The CPU backend. */
-export function createCpuOps(options: CpuOptions): Ops {
-  return new CpuOps(options);
-}
-
-class CpuOps implements Ops {
-  readonly info: BackendInfo;
-  readonly maxTokens: number;
-  readonly #arena = new Arena();
-  #scratch = new Scratch();
-  #weightBytes = 0;
-  #kv = new Set<CpuKv>();
-  #batch: Batch | null = null;
-  #ropeKey = ""; // geometry that the step's table of angles was made for
-  #closed = false;
-  #breath = 0; // when the event loop last had its turn
-
-  constructor(options: CpuOptions) {
-    this.maxTokens = options.maxTokens;
-    this.info = { backend: "cpu", device: options.deviceName ?? "CPU", software: false, threads: 1, features: [] };
+/** The kernels of an instruction set, compiled once a process. */
+function compiled(instructions: InstructionSet): Promise<WebAssembly.Module> {
+  let module = modules.get(instructions);
+  if (!module) {
+    const binary = Uint8Array.from(atob(MODULES[instructions]), (character) => character.charCodeAt(0));
+    module = WebAssembly.compile(binary);
+    modules.set(instructions, module);
   }
-
-  async loadMatrix(source: MatrixSource, precision: Precision): Promise<Matrix> {
-    this.#open();
-    const packed = await loadPacked(source, precision);
-    const bytes = packed.layout.bytes;
-    this.#weightBytes += bytes;
-    const matrix: CpuMatrix = { name: source.name, rows: source.rows, cols: source.cols, precision, bytes, packed };
-    return matrix;
-  }
-
-  async loadVector(source: MatrixSource): Promise<Vector> {
-    this.#open();
-    const data = new Float32Array(source.rows * source.cols);
-    await source.readRows(0, source.rows, data);
-    this.#weightBytes += data.byteLength;
-    const vector: CpuVector = { size: data.length, bytes: data.byteLength, data };
-    return vector;
-  }
-
-  async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
-    this.#open();
-    const w13: Packed[] = [];
-    const w2: Packed[] = [];
-    let bytes = 0;
-    for (const source of sources) {
-      w13.push(await loadInterleaved(source.w1, source.w3, precision));
-      w2.push(await loadPacked(source.w2, precision));
-      bytes += w13.at(-1)!.layout.bytes + w2.at(-1)!.layout.bytes;
-    }
-    this.#weightBytes += bytes;
-    const [hidden, intermediate] = [w2[0]!.layout.rows, w2[0]!.layout.cols];
-    const experts: CpuExperts = { count: sources.length, hidden, intermediate, precision, bytes, w13, w2 };
-    return experts;
-  }
-
-  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number): KvStore {
-    this.#open();
-    const kv = new CpuKv(layers, shape, precision, blockSize);
-    this.#kv.add(kv);
-    return kv;
-  }
-
-  begin(batch: Batch): void {
-    this.#open();
-    const T = batch.tokens.length;
-    if (T < 1 || T > this.maxTokens)
-      throw new RequestError(`A step takes 1 to ${this.maxTokens} tokens, found ${T}; split the batch`);
-    this.#batch = batch;
-    this.#breath = performance.now();
-    this.#ropeKey = "";
-    this.#arena.reset();
-  }
-
-  embed(table: Matrix): Tensor {
-    const { tokens } = this.#step();
-    const bad = tokens.find((id) => id >= table.rows);
-    if (bad !== undefined)
-      throw new RequestError(`Token id ${bad} is not in the vocabulary: ids are 0 to ${table.rows - 1}`);
-    const y = this.#floats([tokens.length, table.cols]);
-    embed(tokens, (table as CpuMatrix).packed, y.data, 0, tokens.length, this.#scratch);
-    return y;
-  }
-
-  rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
-    const y = this.#floats(x.shape);
-    rmsNorm(floats(x), (w as CpuVector).data, eps, y.data, 0, rowsOf(x));
-    return y;
-  }
-
-  qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor {
-    const { positions } = this.#step();
-    const { heads, kvHeads, headDim, ropeTheta } = shape;
-    const y = this.#product(x, w);
-    const table = this.#scratch.floats("rope", positions.length * headDim);
-    const key = `${headDim} ${ropeTheta}`;
-    if (key !== this.#ropeKey) ropeTable(positions, headDim, ropeTheta, table);
-    this.#ropeKey = key;
-    rope(y.data, w.rows, heads + kvHeads, headDim, table, 0, rowsOf(x));
-    return y;
-  }
-
-  append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
-    const { positions, sequence, tables } = this.#step();
-    const store = kv as CpuKv;
-    const kvWidth = shape.kvHeads * shape.headDim;
-    const width = shape.heads * shape.headDim + 2 * kvWidth;
-    for (let t = 0; t < positions.length; t++) {
-      const position = positions[t]!;
-      const block = tables[sequence[t]!]![Math.floor(position / store.blockSize)]!;
-      const keys = store.keys[layer]![block];
-      if (keys === undefined)
-        throw new RequestError(
-          `KV cache: position ${position} of sequence ${sequence[t]} has no block (${store.blocks} reserved); reserve() it before the step`,
-        );
-      const at = t * width + shape.heads * shape.headDim;
-      append(floats(qkv), at, keys, position % store.blockSize, kvWidth);
-      append(floats(qkv), at + kvWidth, store.values[layer]![block]!, position % store.blockSize, kvWidth);
-    }
-  }
-
-  attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
-    const { positions, sequence, tables } = this.#step();
-    const { keys, values, blockSize } = kv as CpuKv;
-    const { heads, kvHeads, headDim, slidingWindow } = shape;
-    const width = (heads + 2 * kvHeads) * headDim;
-    const y = this.#floats([positions.length, heads * headDim]);
-    for (let t = 0; t < positions.length; t++) {
-      const end = positions[t]! + 1;
-      const first = slidingWindow === null ? 0 : Math.max(0, end - slidingWindow);
-      const span = { keys: keys[layer]!, values: values[layer]!, blockSize, table: tables[sequence[t]!]!, first, end };
-      attention(floats(qkv), t * width, span, shape, y.data, t * heads * headDim, 0, kvHeads, this.#scratch);
-    }
-    return y;
-  }
-
-  matmul(x: Tensor, w: Matrix): Tensor {
-    return this.#product(x, w);
-  }
-
-  add(x: Tensor, y: Tensor): Tensor {
-    add(floats(x), floats(y), 0, floats(x).length);
-    return x;
-  }
-
-  route(x: Tensor, gate: Matrix, k: number): Routes {
-    const T = rowsOf(x);
-    const logits = this.#product(x, gate);
-    const ids: CpuTensor & { data: Uint32Array } = { shape: [T, k], data: this.#arena.ids(T * k) };
-    const weights = this.#floats([T, k]);
-    route(logits.data, gate.rows, k, ids.data, weights.data, 0, T);
-    return { ids, weights };
-  }
-
-  async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
-    const { w13, w2, hidden: D, intermediate: F } = experts as CpuExperts;
-    const ids = (routes.ids as CpuTensor).data as Uint32Array;
-    const weights = floats(routes.weights);
-    const k = routes.ids.shape[1]!;
-    const y = this.#floats(x.shape);
-    y.data.fill(0);
-    const slots = ids.length;
-    const starts = this.#arena.ids(experts.count + 1);
-    const sorted = this.#arena.ids(slots);
-    group(ids, experts.count, starts, sorted);
-    const tokens = this.#arena.ids(slots);
-    const shares = this.#arena.floats(slots);
-    for (let i = 0; i < slots; i++) {
-      tokens[i] = Math.floor(sorted[i]! / k);
-      shares[i] = weights[sorted[i]!]!;
-    }
-    for (let expert = 0; expert < experts.count; expert++) {
-      const [from, to] = [starts[expert]!, starts[expert + 1]!];
-      const n = to - from;
-      if (n === 0) continue;
-      await this.#breathe();
-      const own = tokens.subarray(from, to);
-      const gathered = this.#scratch.floats("gathered", n * D);
-      const h = this.#scratch.floats("hidden", n * F);
-      rows(floats(x), own, D, gathered, 0, n);
-      expertUp(gathered, n, w13[expert]!, h, 0, F, this.#scratch);
-      expertDown(h, own, shares.subarray(from, to), w2[expert]!, y.data, 0, D, this.#scratch);
-    }
-    return y;
-  }
-
-  rows(x: Tensor): Tensor {
-    const { outputs } = this.#step();
-    const D = x.shape[1]!;
-    const y = this.#floats([outputs.length, D]);
-    rows(floats(x), outputs, D, y.data, 0, outputs.length);
-    return y;
-  }
-
-  async read(x: Tensor): Promise<Float32Array> {
-    this.#open();
-    return Float32Array.from((x as CpuTensor).data);
-  }
-
-  memory(): BackendMemory {
-    let kv = 0;
-    for (const store of this.#kv) kv += store.blocks * store.blockBytes;
-    return { weights: this.#weightBytes, kv, scratch: this.#arena.bytes + this.#scratch.bytes };
-  }
-
-  close(): void {
-    for (const kv of this.#kv) kv.close();
-    this.#kv.clear();
-    this.#weightBytes = 0;
-    this.#scratch = new Scratch();
-    this.#arena.close();
-    this.#batch = null;
-    this.#closed = true;
-  }
-
-  /** Gives signals, timers and sockets their turn in a step that takes long: it computes on the caller's thread. */
-  async #breathe(): Promise<void> {
-    if (performance.now() - this.#breath < MAX_BREATH_MS) return;
-    await new Promise<void>((resolve) => {
-      if (typeof setImmediate === "function") setImmediate(resolve);
-      else setTimeout(resolve, 0);
-    });
-    this.#breath = performance.now();
-  }
-
-  /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */
-  #product(x: Tensor, w: Matrix): CpuTensor & { data: Float32Array } {
-    const y = this.#floats([rowsOf(x), w.rows]);
-    matmul(floats(x), rowsOf(x), (w as CpuMatrix).packed, y.data, 0, w.rows, this.#scratch);
-    return y;
-  }
-
-  #floats(shape: readonly number[]): CpuTensor & { data: Float32Array } {
-    this.#step();
-    return { shape, data: this.#arena.floats(shape.reduce((a, b) => a * b, 1)) };
-  }
-
-  /** The step's batch. */
-  #step(): Batch {
-    this.#open();
-    if (this.#batch === null) throw new RequestError("No step is open: call begin() first");
-    return this.#batch;
-  }
-
-  #open(): void {
-    if (this.#closed) throw new RequestError("The CPU backend is closed; open the model again");
-  }
-}
-
-function floats(x: Tensor): Float32Array {
-  return (x as CpuTensor).data as Float32Array;
-}
-
-function rowsOf(x: Tensor): number {
-  return x.shape[0]!;
+  return module;
 }

@@ -1,8 +1,8 @@
 // Keys and values in blocks that grow with the sequences: one allocation a block, over all layers.
 
-import type { KvPlane } from "../../../kernels/append.ts";
-import { MemoryError, RequestError } from "../../errors.ts";
-import type { AttentionShape, KvStore } from "../ops.ts";
+import type { KvPlane } from "../../../../kernels/append.ts";
+import { MemoryError, RequestError } from "../../../errors.ts";
+import type { AttentionShape, KvStore } from "../../ops.ts";
 
 export class CpuKv implements KvStore {
   readonly blockSize: number;

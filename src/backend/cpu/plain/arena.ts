@@ -1,6 +1,6 @@
 // Storage of a step's tensors: one slab used again by every step.
 
-import type { Tensor } from "../../tensor/types.ts";
+import type { Tensor } from "../../../tensor/types.ts";
 
 /** A tensor of the CPU backend: f32 values, or u32 ids. */
 export interface CpuTensor extends Tensor {

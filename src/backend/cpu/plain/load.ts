@@ -1,9 +1,9 @@
 // Reads a source's rows in bounded pieces and packs them into one block of memory a matrix.
 
-import { type Packed, packedViews } from "../../../kernels/packed.ts";
-import { MemoryError } from "../../errors.ts";
-import { packedLayout, packRows } from "../../tensor/pack.ts";
-import type { MatrixSource, Precision } from "../../tensor/types.ts";
+import { type Packed, packedViews } from "../../../../kernels/packed.ts";
+import { MemoryError } from "../../../errors.ts";
+import { packedLayout, packRows } from "../../../tensor/pack.ts";
+import type { MatrixSource, Precision } from "../../../tensor/types.ts";
 
 const PIECE_BYTES = 16 * 2 ** 20; // of f32 rows, the most that is held beside the packed block
 

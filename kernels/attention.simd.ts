@@ -1,0 +1,424 @@
+// y = softmax(q kᵀ / sqrt(Dh)) v over a sequence's paged keys: online softmax, grouped queries, sliding window.
+//
+// The queries of a KV head, those of a few tokens that follow one another, go through the keys together: four positions
+// meet two queries at a time, so that every key and value loaded is used twice, and every f16 converted once for all.
+// Positions are taken in fours at multiples of four; what a four holds beyond the positions that a query sees gets the
+// weight 0, and no position is read that no query of the tile sees. So a query's result does not depend on its tile.
+
+import { madd } from "./lib/dot.simd";
+import { exp4, half as halfToFloat, halves, maxOf, sumOf } from "./lib/lanes.simd";
+
+/** Queries of a tile: with their sums they fit in the first cache. */
+const TILE: u32 = 32;
+
+/** Bytes of a query's state: total (a v128, to be summed), max (f32), first position and end (u32). */
+const STATE: usize = 32;
+const MAX: usize = 16;
+const FIRST: usize = 20;
+const END: usize = 24;
+
+/** Bytes of a query, its sums, or a row as f32, padded with zeros to whole steps of the inner loops. */
+// @ts-ignore: decorator
+@inline function paddedBytes(headDim: u32): usize {
+  return ((<usize>headDim + 7) / 8) * 32;
+}
+
+/** Bytes of a query's scores in one block, in whole fours. */
+// @ts-ignore: decorator
+@inline function scoreBytes(blockSize: u32): usize {
+  return ((<usize>blockSize + 3) / 4) * 16;
+}
+
+/** Bytes of scratch that a thread needs. */
+export function attentionScratch(blockSize: u32, heads: u32, kvHeads: u32, headDim: u32): u32 {
+  const queries = <usize>max(TILE, heads / kvHeads);
+  return <u32>(queries * (2 * paddedBytes(headDim) + STATE + scoreBytes(blockSize)) + 4 * paddedBytes(headDim));
+}
+
+/**
+ * Unit u of [from, to): the queries that share KV head u mod Hkv, of token t = u / Hkv. q [H, Dh] at row t of `width`
+ * floats, y [T, H, Dh]. The token sees positions max(0, p + 1 - window) .. p = positions[t] (window 0: all of them)
+ * of the blocks at the addresses in the u32 array at address tables[t]: keys at keyOffset and values at valueOffset
+ * of a block, each [blockSize, Hkv, Dh] in f32, or in f16 where `half` is not 0. `scratchBytes` at `scratch` a thread.
+ */
+export function attention(
+  from: u32,
+  to: u32,
+  thread: u32,
+  q: usize,
+  width: u32,
+  positions: usize,
+  tables: usize,
+  keyOffset: u32,
+  valueOffset: u32,
+  blockSize: u32,
+  heads: u32,
+  kvHeads: u32,
+  headDim: u32,
+  window: u32,
+  half: u32,
+  scratch: usize,
+  scratchBytes: u32,
+  y: usize,
+): void {
+  const group = heads / kvHeads;
+  const padded = paddedBytes(headDim);
+  const own = scratch + <usize>thread * <usize>scratchBytes;
+  // Padding of queries and rows is zero and stays so.
+  memory.fill(own, 0, <usize>(max(TILE, group) * 2 + 4) * padded);
+  for (let u = from; u < to; ) {
+    const t = u / kvHeads;
+    const firstHead = u % kvHeads;
+    // Either some KV heads of one token, or all of them of tokens that follow one another in one sequence.
+    const whole = firstHead == 0 ? (to - u) / kvHeads : 0;
+    const tokens = whole > 1 ? run(positions, tables, t, whole) : 1;
+    const endHead = whole > 0 ? kvHeads : min(kvHeads, firstHead + to - u);
+    const tileTokens = min(tokens, max(1, TILE / group));
+    const tileHeads = max(1, TILE / (tileTokens * group));
+    for (let head = firstHead; head < endHead; head += tileHeads)
+      for (let i: u32 = 0; i < tokens; i += tileTokens)
+        attendTile(
+          t + i,
+          min(tileTokens, tokens - i),
+          head,
+          min(tileHeads, endHead - head),
+          q,
+          width,
+          load<u32>(positions + <usize>(t + i) * 4),
+          <usize>load<u32>(tables + <usize>t * 4),
+          keyOffset,
+          valueOffset,
+          blockSize,
+          group,
+          kvHeads,
+          headDim,
+          window,
+          half,
+          own,
+          y,
+        );
+    u += whole > 0 ? tokens * kvHeads : endHead - firstHead;
+  }
+}
+
+/** How many of `most` tokens from token t on follow one another in one sequence. */
+function run(positions: usize, tables: usize, t: u32, most: u32): u32 {
+  const at = <usize>t * 4;
+  const table = load<u32>(tables + at);
+  const position = load<u32>(positions + at);
+  let n: u32 = 1;
+  while (
+    n < most &&
+    load<u32>(tables + at + <usize>n * 4) == table &&
+    load<u32>(positions + at + <usize>n * 4) == position + n
+  )
+    n++;
+  return n;
+}
+
+/** `count` KV heads of `tokens` tokens, the first of which is t at `position`. Queries lie [KV head, token, head]. */
+function attendTile(
+  t: u32,
+  tokens: u32,
+  kvHead: u32,
+  count: u32,
+  q: usize,
+  width: u32,
+  position: u32,
+  table: usize,
+  keyOffset: u32,
+  valueOffset: u32,
+  blockSize: u32,
+  group: u32,
+  kvHeads: u32,
+  headDim: u32,
+  window: u32,
+  half: u32,
+  queries: usize,
+  y: usize,
+): void {
+  const padded = paddedBytes(headDim);
+  const most = <usize>max(TILE, group);
+  const sums = queries + most * padded;
+  const rows = sums + most * padded;
+  const states = rows + 4 * padded;
+  const scores = states + most * STATE;
+  const headBytes = <usize>headDim * 4;
+  const each = tokens * group; // queries of a KV head
+  const total = count * each;
+  for (let i: u32 = 0; i < total; i++) {
+    const token = (i % each) / group;
+    const head = (kvHead + i / each) * group + (i % group);
+    const state = states + <usize>i * STATE;
+    const end = position + token + 1;
+    v128.store(state, f32x4.splat(0));
+    store<f32>(state, -Infinity, MAX);
+    store<u32>(state, window != 0 && end > window ? end - window : 0, FIRST);
+    store<u32>(state, end, END);
+    const from = q + <usize>(t + token) * <usize>width * 4 + <usize>head * headBytes;
+    scaled(from, headDim, queries + <usize>i * padded);
+    memory.fill(sums + <usize>i * padded, 0, padded);
+  }
+  const low = load<u32>(states, FIRST);
+  const high = position + tokens;
+  const rowBytes = half ? headBytes / 2 : headBytes;
+  const stride = <usize>kvHeads * rowBytes;
+  const inPlace = !half && headBytes == padded && each <= 8;
+  const step = scoreBytes(blockSize);
+  for (let block = low / blockSize; block * blockSize < high; block++) {
+    const start = block * blockSize;
+    const begin = max(low, start) - start;
+    const end = min(high - start, blockSize);
+    const base = <usize>load<u32>(table + <usize>block * 4) + <usize>kvHead * rowBytes;
+    for (let p = begin & ~3; p < end; p += 4) {
+      let query = queries;
+      let into = scores + <usize>p * 4;
+      for (let h: u32 = 0; h < count; h++) {
+        const keys = base + <usize>keyOffset + <usize>h * rowBytes;
+        let r0 = rowOf(keys, stride, p, begin, end);
+        let r1 = rowOf(keys, stride, p + 1, begin, end);
+        let r2 = rowOf(keys, stride, p + 2, begin, end);
+        let r3 = rowOf(keys, stride, p + 3, begin, end);
+        if (!inPlace) {
+          r0 = copyRow(r0, headDim, half, rows);
+          r1 = copyRow(r1, headDim, half, rows + padded);
+          r2 = copyRow(r2, headDim, half, rows + 2 * padded);
+          r3 = copyRow(r3, headDim, half, rows + 3 * padded);
+        }
+        let left = each;
+        for (; left >= 2; left -= 2) {
+          scoreTwo(query, query + padded, r0, r1, r2, r3, padded, into, into + step);
+          query += 2 * padded;
+          into += 2 * step;
+        }
+        if (left != 0) {
+          scoreOne(query, r0, r1, r2, r3, padded, into);
+          query += padded;
+          into += step;
+        }
+      }
+    }
+    for (let i: usize = 0; i < <usize>total; i++)
+      weigh(states + i * STATE, sums + i * padded, padded, scores + i * step, start, begin & ~3, end);
+    for (let p = begin & ~3; p < end; p += 4) {
+      let sum = sums;
+      let weights = scores + <usize>p * 4;
+      for (let h: u32 = 0; h < count; h++) {
+        const values = base + <usize>valueOffset + <usize>h * rowBytes;
+        let r0 = rowOf(values, stride, p, begin, end);
+        let r1 = rowOf(values, stride, p + 1, begin, end);
+        let r2 = rowOf(values, stride, p + 2, begin, end);
+        let r3 = rowOf(values, stride, p + 3, begin, end);
+        if (!inPlace) {
+          r0 = copyRow(r0, headDim, half, rows);
+          r1 = copyRow(r1, headDim, half, rows + padded);
+          r2 = copyRow(r2, headDim, half, rows + 2 * padded);
+          r3 = copyRow(r3, headDim, half, rows + 3 * padded);
+        }
+        let left = each;
+        for (; left >= 2; left -= 2) {
+          addTwo(sum, sum + padded, weights, weights + step, r0, r1, r2, r3, padded);
+          sum += 2 * padded;
+          weights += 2 * step;
+        }
+        if (left != 0) {
+          addOne(sum, weights, r0, r1, r2, r3, padded);
+          sum += padded;
+          weights += step;
+        }
+      }
+    }
+  }
+  for (let i: u32 = 0; i < total; i++) {
+    const token = (i % each) / group;
+    const head = (kvHead + i / each) * group + (i % group);
+    const into = y + (<usize>(t + token) * <usize>(group * kvHeads) + <usize>head) * headBytes;
+    finish(states + <usize>i * STATE, sums + <usize>i * padded, into, headDim);
+  }
+}
+
+/** Position p of a block; one that no query of the tile sees is another in its place, since nobody may have written it. */
+// @ts-ignore: decorator
+@inline function rowOf(plane: usize, stride: usize, p: u32, begin: u32, end: u32): usize {
+  return plane + <usize>min(max(p, begin), end - 1) * stride;
+}
+
+/** A query's own values times 1 / sqrt(Dh). */
+function scaled(q: usize, headDim: u32, into: usize): void {
+  const scale = <f32>(1 / sqrt<f64>(<f64>headDim));
+  for (let d: usize = 0; d < <usize>headDim * 4; d += 4) store<f32>(into + d, load<f32>(q + d) * scale);
+}
+
+/** y = sums / total. */
+function finish(state: usize, sums: usize, y: usize, headDim: u32): void {
+  const total = sumOf(v128.load(state));
+  const end = <usize>headDim * 4;
+  let d: usize = 0;
+  for (; d + 16 <= end; d += 16) v128.store(y + d, f32x4.div(v128.load(sums + d), f32x4.splat(total)));
+  for (; d < end; d += 4) store<f32>(y + d, load<f32>(sums + d) / total);
+}
+
+/** One position's key or value as f32, at `into`. */
+function copyRow(row: usize, headDim: u32, half: u32, into: usize): usize {
+  const vectors = (<usize>headDim & ~3) * 4;
+  const end = <usize>headDim * 4;
+  let d: usize = 0;
+  if (half) {
+    for (; d < vectors; d += 16) v128.store(into + d, halves(row + d / 2));
+    for (; d < end; d += 4) store<f32>(into + d, halfToFloat(load<u16>(row + d / 2)));
+  } else {
+    for (; d < vectors; d += 16) v128.store(into + d, v128.load(row + d));
+    for (; d < end; d += 4) store<f32>(into + d, load<f32>(row + d));
+  }
+  return into;
+}
+
+/** Scores of one query become weights exp(score - max), 0 where it does not look; a larger max rescales its sums. */
+function weigh(state: usize, sums: usize, padded: usize, scores: usize, start: u32, low: u32, high: u32): void {
+  const first = load<u32>(state, FIRST);
+  const end = min(load<u32>(state, END), start + high);
+  if (end <= start + low || first >= start + high) {
+    memory.fill(scores + <usize>low * 4, 0, <usize>(((high + 3) & ~3) - low) * 4);
+    return;
+  }
+  const least = f32x4.splat(-Infinity);
+  let peaks = least;
+  for (let p = low; p < high; p += 4) {
+    const at = scores + <usize>p * 4;
+    let score = v128.load(at);
+    if (start + p < first || start + p + 4 > end) {
+      const position = i32x4.add(i32x4.splat(start + p), i32x4(0, 1, 2, 3));
+      const seen = v128.and(i32x4.ge_u(position, i32x4.splat(first)), i32x4.lt_u(position, i32x4.splat(end)));
+      score = v128.bitselect(score, least, seen);
+      v128.store(at, score);
+    }
+    peaks = f32x4.max(peaks, score);
+  }
+  const before = load<f32>(state, MAX);
+  const peak = max(before, maxOf(peaks));
+  let total = v128.load(state);
+  if (before != peak) {
+    const fade = exp4(f32x4.splat(before - peak));
+    store<f32>(state, peak, MAX);
+    total = f32x4.mul(total, fade);
+    for (let d: usize = 0; d < padded; d += 16) v128.store(sums + d, f32x4.mul(v128.load(sums + d), fade));
+  }
+  const peakOfAll = f32x4.splat(peak);
+  for (let p = low; p < high; p += 4) {
+    const at = scores + <usize>p * 4;
+    const weight = exp4(f32x4.sub(v128.load(at), peakOfAll));
+    v128.store(at, weight);
+    total = f32x4.add(total, weight);
+  }
+  v128.store(state, total);
+}
+
+/** Scores of two queries and four rows. */
+// @ts-ignore: decorator
+@inline function scoreTwo(
+  q0: usize,
+  q1: usize,
+  r0: usize,
+  r1: usize,
+  r2: usize,
+  r3: usize,
+  bytes: usize,
+  s0: usize,
+  s1: usize,
+): void {
+  let a0 = f32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  let b0 = a0;
+  let b1 = a0;
+  let b2 = a0;
+  let b3 = a0;
+  for (let d: usize = 0; d < bytes; d += 16) {
+    const a = v128.load(q0 + d);
+    const b = v128.load(q1 + d);
+    let k = v128.load(r0 + d);
+    a0 = madd(a, k, a0);
+    b0 = madd(b, k, b0);
+    k = v128.load(r1 + d);
+    a1 = madd(a, k, a1);
+    b1 = madd(b, k, b1);
+    k = v128.load(r2 + d);
+    a2 = madd(a, k, a2);
+    b2 = madd(b, k, b2);
+    k = v128.load(r3 + d);
+    a3 = madd(a, k, a3);
+    b3 = madd(b, k, b3);
+  }
+  v128.store(s0, sumsOf(a0, a1, a2, a3));
+  v128.store(s1, sumsOf(b0, b1, b2, b3));
+}
+
+/** Scores of one query and four rows. */
+// @ts-ignore: decorator
+@inline function scoreOne(q: usize, r0: usize, r1: usize, r2: usize, r3: usize, bytes: usize, s: usize): void {
+  let a0 = f32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  for (let d: usize = 0; d < bytes; d += 16) {
+    const a = v128.load(q + d);
+    a0 = madd(a, v128.load(r0 + d), a0);
+    a1 = madd(a, v128.load(r1 + d), a1);
+    a2 = madd(a, v128.load(r2 + d), a2);
+    a3 = madd(a, v128.load(r3 + d), a3);
+  }
+  v128.store(s, sumsOf(a0, a1, a2, a3));
+}
+
+/** The sums of the lanes of four vectors. */
+// @ts-ignore: decorator
+@inline function sumsOf(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
+  const cd = f32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7));
+  return f32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** Four weighted rows added to the sums of two queries. */
+// @ts-ignore: decorator
+@inline function addTwo(
+  y0: usize,
+  y1: usize,
+  w0: usize,
+  w1: usize,
+  r0: usize,
+  r1: usize,
+  r2: usize,
+  r3: usize,
+  bytes: usize,
+): void {
+  const a0 = v128.load32_splat(w0);
+  const a1 = v128.load32_splat(w0, 4);
+  const a2 = v128.load32_splat(w0, 8);
+  const a3 = v128.load32_splat(w0, 12);
+  const b0 = v128.load32_splat(w1);
+  const b1 = v128.load32_splat(w1, 4);
+  const b2 = v128.load32_splat(w1, 8);
+  const b3 = v128.load32_splat(w1, 12);
+  for (let d: usize = 0; d < bytes; d += 16) {
+    const v0 = v128.load(r0 + d);
+    const v1 = v128.load(r1 + d);
+    const v2 = v128.load(r2 + d);
+    const v3 = v128.load(r3 + d);
+    v128.store(y0 + d, madd(v3, a3, madd(v2, a2, madd(v1, a1, madd(v0, a0, v128.load(y0 + d))))));
+    v128.store(y1 + d, madd(v3, b3, madd(v2, b2, madd(v1, b1, madd(v0, b0, v128.load(y1 + d))))));
+  }
+}
+
+/** Four weighted rows added to the sums of one query. */
+// @ts-ignore: decorator
+@inline function addOne(y: usize, w: usize, r0: usize, r1: usize, r2: usize, r3: usize, bytes: usize): void {
+  const a0 = v128.load32_splat(w);
+  const a1 = v128.load32_splat(w, 4);
+  const a2 = v128.load32_splat(w, 8);
+  const a3 = v128.load32_splat(w, 12);
+  for (let d: usize = 0; d < bytes; d += 16) {
+    const sum = madd(v128.load(r1 + d), a1, madd(v128.load(r0 + d), a0, v128.load(y + d)));
+    v128.store(y + d, madd(v128.load(r3 + d), a3, madd(v128.load(r2 + d), a2, sum)));
+  }
+}

@@ -1,0 +1,74 @@
+// What the threads of a pool share: a few integers that say which job is open, and the job itself.
+//
+// Life of a job: the caller writes it, adds 1 to JOB (odd: open), wakes who sleeps, and takes pieces like everybody else
+// until none is left; then it adds 1 to JOB (even: closed) and waits until ACTIVE is 0. A worker that comes late finds the
+// job closed and has touched nothing. So nobody has to answer, and a job that is not joined costs nothing.
+
+import type { Kernels } from "./heap.ts";
+
+/** Kernels that may be a job, by number. */
+export const JOBS = [
+  "matmul",
+  "expertUp",
+  "addWeighted",
+  "quantize",
+  "rmsNorm",
+  "rope",
+  "add",
+  "append",
+  "attention",
+  "embed",
+  "rows",
+  "pack",
+  "interleave",
+] as const satisfies readonly (keyof Kernels)[];
+export type Job = (typeof JOBS)[number];
+
+// Indices of the Int32Array.
+/** Grows by 1 whenever a job opens (odd) or closes (even). */
+export const JOB = 0;
+/** Workers that hold the open job. */
+export const ACTIVE = 1;
+/** First unit that nobody has taken. */
+export const NEXT = 2;
+/** Workers that sleep until JOB changes. */
+export const SLEEPERS = 3;
+/** Messages posted to the workers so far; one that has read fewer goes to its mailbox first. */
+export const MAIL = 4;
+/** Not 0: a kernel threw in a worker. */
+export const FAILED = 5;
+// The job, valid while it is open.
+export const KERNEL = 6; // number in JOBS
+export const HEAP = 7; // number of the heap that it works in
+export const UNITS = 8;
+export const PIECE = 9; // units taken at a time
+
+/** Most arguments of a kernel after its range and thread. */
+export const MAX_ARGS = 16;
+
+export interface Control {
+  readonly buffer: SharedArrayBuffer;
+  readonly state: Int32Array;
+  readonly args: Float64Array;
+}
+
+const INTS = 16;
+
+export function controlOf(buffer = new SharedArrayBuffer(4 * INTS + 8 * MAX_ARGS)): Control {
+  return { buffer, state: new Int32Array(buffer, 0, INTS), args: new Float64Array(buffer, 4 * INTS, MAX_ARGS) };
+}
+
+/** Takes pieces of the open job until none is left. */
+export function takePieces({ state, args: a }: Control, kernels: Kernels, thread: number): void {
+  const kernel = kernels[JOBS[state[KERNEL]!]!]!;
+  const units = state[UNITS]!;
+  const piece = state[PIECE]!;
+  for (;;) {
+    const from = Atomics.add(state, NEXT, piece);
+    if (from >= units) return;
+    const to = Math.min(units, from + piece);
+    // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does not have are ignored.
+    // biome-ignore format: one line of sixteen
+    kernel(from, to, thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!);
+  }
+}

@@ -1,0 +1,138 @@
+// One shared WebAssembly memory and the kernels bound to it: storage is handed out by address and grows as it is asked for.
+
+import { MemoryError } from "../../errors.ts";
+
+/** A kernel: units [from, to) of its work, the thread that computes them, then its own arguments. */
+export type Kernel = (from: number, to: number, thread: number, ...args: readonly number[]) => void;
+
+/** What kernels/*.simd.ts export. */
+export type Kernels = Readonly<Record<string, Kernel>> & {
+  readonly scratchEnd: () => number;
+  readonly maxThreads: () => number;
+  readonly quantizedBytes: (D: number) => number;
+  readonly attentionScratch: (blockSize: number, heads: number, kvHeads: number, headDim: number) => number;
+};
+
+const PAGE = 65536;
+/** Pages of the largest WebAssembly memory: 4 GiB. */
+const MAX_PAGES = 65536;
+/** Bytes that one heap can hand out: all but the threads' scratch, and one page so that no end is 2^32. */
+export const HEAP_BYTES = (MAX_PAGES - 8) * PAGE;
+/** Smallest step of growth: each one stops every thread for a moment. */
+const STEP_PAGES = 64;
+/** Cache lines and vectors: every address is a multiple of it. */
+const ALIGN = 64;
+
+export class Heap {
+  readonly memory: WebAssembly.Memory;
+  readonly kernels: Kernels;
+  #end: number; // of what was ever handed out
+  #used = 0;
+  #free: { at: number; bytes: number }[] = [];
+  #bytes = new Uint8Array(0);
+  #floats = new Float32Array(0);
+  #words = new Uint32Array(0);
+
+  private constructor(memory: WebAssembly.Memory, kernels: Kernels) {
+    this.memory = memory;
+    this.kernels = kernels;
+    this.#end = kernels.scratchEnd();
+    this.#view();
+  }
+
+  /** @throws MemoryError where the platform has no address space left */
+  static async create(module: WebAssembly.Module): Promise<Heap> {
+    let memory: WebAssembly.Memory;
+    try {
+      memory = new WebAssembly.Memory({ initial: 8, maximum: MAX_PAGES, shared: true });
+    } catch (error) {
+      throw new MemoryError(
+        `CPU backend: no shared memory of up to 4 GiB could be reserved (${(error as Error).message}); close other models, or raise the limit on address space (ulimit -v)`,
+      );
+    }
+    const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+    return new Heap(memory, exports as unknown as Kernels);
+  }
+
+  /** Bytes handed out and not taken back. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Whether `bytes` more can be handed out. */
+  fits(bytes: number): boolean {
+    return this.#end + align(bytes) <= HEAP_BYTES;
+  }
+
+  // Views of all that exists now: they are made again when the memory has grown, so take them afresh after allocate().
+  get bytes(): Uint8Array<ArrayBufferLike> {
+    return this.#bytes;
+  }
+  get floats(): Float32Array<ArrayBufferLike> {
+    return this.#floats;
+  }
+  get words(): Uint32Array<ArrayBufferLike> {
+    return this.#words;
+  }
+
+  /**
+   * The address of `bytes` bytes, a multiple of 64. Contents are undefined.
+   * @param what for the message
+   * @throws MemoryError
+   */
+  allocate(bytes: number, what: string): number {
+    const size = align(bytes);
+    const hole = this.#free.findIndex((block) => block.bytes >= size);
+    if (hole >= 0) {
+      const block = this.#free[hole]!;
+      const { at } = block;
+      block.at += size;
+      block.bytes -= size;
+      if (block.bytes === 0) this.#free.splice(hole, 1);
+      this.#used += size;
+      return at;
+    }
+    const at = this.#end;
+    if (at + size > HEAP_BYTES) throw refused(what, bytes, "one memory holds at most 4 GiB");
+    this.#grow(at + size, what, bytes);
+    this.#end += size;
+    this.#used += size;
+    return at;
+  }
+
+  /** Takes back what allocate() gave, with the same size. */
+  free(at: number, bytes: number): void {
+    const size = align(bytes);
+    this.#used -= size;
+    if (at + size === this.#end) this.#end = at;
+    else this.#free.push({ at, bytes: size });
+  }
+
+  #grow(end: number, what: string, bytes: number): void {
+    const present = this.#bytes.length / PAGE;
+    const missing = Math.ceil(end / PAGE) - present;
+    if (missing <= 0) return;
+    try {
+      this.memory.grow(Math.min(Math.max(missing, STEP_PAGES), MAX_PAGES - present));
+    } catch (error) {
+      throw refused(what, bytes, (error as Error).message);
+    }
+    this.#view();
+  }
+
+  #view(): void {
+    this.#bytes = new Uint8Array(this.memory.buffer);
+    this.#floats = new Float32Array(this.memory.buffer);
+    this.#words = new Uint32Array(this.memory.buffer);
+  }
+}
+
+function align(bytes: number): number {
+  return Math.ceil(bytes / ALIGN) * ALIGN;
+}
+
+function refused(what: string, bytes: number, why: string): MemoryError {
+  return new MemoryError(
+    `${what}: ${bytes} bytes could not be allocated (${why}); free memory, choose a smaller precision, a shorter context or a smaller chunk`,
+  );
+}

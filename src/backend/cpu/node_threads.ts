@@ -1,0 +1,36 @@
+// Threads in Node: how many cores there are, and how a worker is started.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import type { PoolWorker } from "./pool.ts";
+
+/** Cores that this process may use: two hardware threads of one core share the units that kernels are bound by. */
+export function physicalCores(): number {
+  const logical = availableParallelism();
+  if (process.platform !== "linux") return logical; // nothing short of starting a program tells
+  try {
+    const folder = "/sys/devices/system/cpu";
+    const names = readdirSync(folder).filter((name) => /^cpu\d+$/.test(name));
+    const cores = new Set(
+      names.map((name) => readFileSync(`${folder}/${name}/topology/thread_siblings_list`, "utf8").trim()),
+    );
+    return Math.max(1, Math.min(logical, cores.size));
+  } catch {
+    return logical;
+  }
+}
+
+export function startNodeWorker(): PoolWorker {
+  const worker = new Worker(new URL("./node_worker.js", import.meta.url));
+  worker.unref(); // a model that nobody closed does not keep the process
+  return {
+    post: (message) => worker.postMessage(message),
+    onEnd(ended) {
+      worker.on("message", (failure: string) => ended(failure));
+      worker.on("error", (error) => ended(error.message));
+      worker.on("exit", (code) => ended(`it ended with exit code ${code}`));
+    },
+    stop: () => void worker.terminate(),
+  };
+}

@@ -1,0 +1,294 @@
+// The CPU backend where there is no WebAssembly SIMD: every verb of Ops by the plain kernels, on typed arrays and one thread.
+
+import { add } from "../../../../kernels/add.ts";
+import { append } from "../../../../kernels/append.ts";
+import { attention } from "../../../../kernels/attention.ts";
+import { embed } from "../../../../kernels/embed.ts";
+import { expertDown } from "../../../../kernels/expert_down.ts";
+import { expertUp } from "../../../../kernels/expert_up.ts";
+import { group } from "../../../../kernels/group.ts";
+import { matmul } from "../../../../kernels/matmul.ts";
+import type { Packed } from "../../../../kernels/packed.ts";
+import { rmsNorm } from "../../../../kernels/rms_norm.ts";
+import { rope, ropeTable } from "../../../../kernels/rope.ts";
+import { route } from "../../../../kernels/route.ts";
+import { rows } from "../../../../kernels/rows.ts";
+import { Scratch } from "../../../../kernels/scratch.ts";
+import { RequestError } from "../../../errors.ts";
+import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../../tensor/types.ts";
+import type {
+  AttentionShape,
+  BackendInfo,
+  BackendMemory,
+  Batch,
+  Experts,
+  KvStore,
+  Matrix,
+  Ops,
+  Routes,
+  Vector,
+} from "../../ops.ts";
+import { Breath } from "../breath.ts";
+import { Arena, type CpuTensor } from "./arena.ts";
+import { CpuKv } from "./kv.ts";
+import { loadInterleaved, loadPacked } from "./load.ts";
+
+interface CpuMatrix extends Matrix {
+  readonly packed: Packed;
+}
+
+interface CpuVector extends Vector {
+  readonly data: Float32Array;
+}
+
+interface CpuExperts extends Experts {
+  readonly w13: readonly Packed[]; // [2F, D] each, rows of w1 and w3 in turn
+  readonly w2: readonly Packed[]; // [D, F] each
+}
+
+/** The plain CPU backend. `deviceName`: of the processor, for info.device. */
+export function createPlainOps(maxTokens: number, deviceName: string): Ops {
+  return new PlainOps(maxTokens, deviceName);
+}
+
+class PlainOps implements Ops {
+  readonly info: BackendInfo;
+  readonly maxTokens: number;
+  readonly #arena = new Arena();
+  #scratch = new Scratch();
+  #weightBytes = 0;
+  #kv = new Set<CpuKv>();
+  #batch: Batch | null = null;
+  #ropeKey = ""; // geometry that the step's table of angles was made for
+  #closed = false;
+  readonly #breath = new Breath();
+
+  constructor(maxTokens: number, deviceName: string) {
+    this.maxTokens = maxTokens;
+    this.info = { backend: "cpu", device: deviceName, software: false, threads: 1, features: [] };
+  }
+
+  async loadMatrix(source: MatrixSource, precision: Precision): Promise<Matrix> {
+    this.#open();
+    const packed = await loadPacked(source, precision);
+    const bytes = packed.layout.bytes;
+    this.#weightBytes += bytes;
+    const matrix: CpuMatrix = { name: source.name, rows: source.rows, cols: source.cols, precision, bytes, packed };
+    return matrix;
+  }
+
+  async loadVector(source: MatrixSource): Promise<Vector> {
+    this.#open();
+    const data = new Float32Array(source.rows * source.cols);
+    await source.readRows(0, source.rows, data);
+    this.#weightBytes += data.byteLength;
+    const vector: CpuVector = { size: data.length, bytes: data.byteLength, data };
+    return vector;
+  }
+
+  async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
+    this.#open();
+    const w13: Packed[] = [];
+    const w2: Packed[] = [];
+    let bytes = 0;
+    for (const source of sources) {
+      w13.push(await loadInterleaved(source.w1, source.w3, precision));
+      w2.push(await loadPacked(source.w2, precision));
+      bytes += w13.at(-1)!.layout.bytes + w2.at(-1)!.layout.bytes;
+    }
+    this.#weightBytes += bytes;
+    const [hidden, intermediate] = [w2[0]!.layout.rows, w2[0]!.layout.cols];
+    const experts: CpuExperts = { count: sources.length, hidden, intermediate, precision, bytes, w13, w2 };
+    return experts;
+  }
+
+  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number): KvStore {
+    this.#open();
+    const kv = new CpuKv(layers, shape, precision, blockSize);
+    this.#kv.add(kv);
+    return kv;
+  }
+
+  begin(batch: Batch): void {
+    this.#open();
+    const T = batch.tokens.length;
+    if (T < 1 || T > this.maxTokens)
+      throw new RequestError(`A step takes 1 to ${this.maxTokens} tokens, found ${T}; split the batch`);
+    this.#batch = batch;
+    this.#breath.begin();
+    this.#ropeKey = "";
+    this.#arena.reset();
+  }
+
+  embed(table: Matrix): Tensor {
+    const { tokens } = this.#step();
+    const bad = tokens.find((id) => id >= table.rows);
+    if (bad !== undefined)
+      throw new RequestError(`Token id ${bad} is not in the vocabulary: ids are 0 to ${table.rows - 1}`);
+    const y = this.#floats([tokens.length, table.cols]);
+    embed(tokens, (table as CpuMatrix).packed, y.data, 0, tokens.length, this.#scratch);
+    return y;
+  }
+
+  rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
+    const y = this.#floats(x.shape);
+    rmsNorm(floats(x), (w as CpuVector).data, eps, y.data, 0, rowsOf(x));
+    return y;
+  }
+
+  qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor {
+    const { positions } = this.#step();
+    const { heads, kvHeads, headDim, ropeTheta } = shape;
+    const y = this.#product(x, w);
+    const table = this.#scratch.floats("rope", positions.length * headDim);
+    const key = `${headDim} ${ropeTheta}`;
+    if (key !== this.#ropeKey) ropeTable(positions, headDim, ropeTheta, table);
+    this.#ropeKey = key;
+    rope(y.data, w.rows, heads + kvHeads, headDim, table, 0, rowsOf(x));
+    return y;
+  }
+
+  append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
+    const { positions, sequence, tables } = this.#step();
+    const store = kv as CpuKv;
+    const kvWidth = shape.kvHeads * shape.headDim;
+    const width = shape.heads * shape.headDim + 2 * kvWidth;
+    for (let t = 0; t < positions.length; t++) {
+      const position = positions[t]!;
+      const block = tables[sequence[t]!]![Math.floor(position / store.blockSize)]!;
+      const keys = store.keys[layer]![block];
+      if (keys === undefined)
+        throw new RequestError(
+          `KV cache: position ${position} of sequence ${sequence[t]} has no block (${store.blocks} reserved); reserve() it before the step`,
+        );
+      const at = t * width + shape.heads * shape.headDim;
+      append(floats(qkv), at, keys, position % store.blockSize, kvWidth);
+      append(floats(qkv), at + kvWidth, store.values[layer]![block]!, position % store.blockSize, kvWidth);
+    }
+  }
+
+  attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
+    const { positions, sequence, tables } = this.#step();
+    const { keys, values, blockSize } = kv as CpuKv;
+    const { heads, kvHeads, headDim, slidingWindow } = shape;
+    const width = (heads + 2 * kvHeads) * headDim;
+    const y = this.#floats([positions.length, heads * headDim]);
+    for (let t = 0; t < positions.length; t++) {
+      const end = positions[t]! + 1;
+      const first = slidingWindow === null ? 0 : Math.max(0, end - slidingWindow);
+      const span = { keys: keys[layer]!, values: values[layer]!, blockSize, table: tables[sequence[t]!]!, first, end };
+      attention(floats(qkv), t * width, span, shape, y.data, t * heads * headDim, 0, kvHeads, this.#scratch);
+    }
+    return y;
+  }
+
+  matmul(x: Tensor, w: Matrix): Tensor {
+    return this.#product(x, w);
+  }
+
+  add(x: Tensor, y: Tensor): Tensor {
+    add(floats(x), floats(y), 0, floats(x).length);
+    return x;
+  }
+
+  route(x: Tensor, gate: Matrix, k: number): Routes {
+    const T = rowsOf(x);
+    const logits = this.#product(x, gate);
+    const ids: CpuTensor & { data: Uint32Array } = { shape: [T, k], data: this.#arena.ids(T * k) };
+    const weights = this.#floats([T, k]);
+    route(logits.data, gate.rows, k, ids.data, weights.data, 0, T);
+    return { ids, weights };
+  }
+
+  async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
+    const { w13, w2, hidden: D, intermediate: F } = experts as CpuExperts;
+    const ids = (routes.ids as CpuTensor).data as Uint32Array;
+    const weights = floats(routes.weights);
+    const k = routes.ids.shape[1]!;
+    const y = this.#floats(x.shape);
+    y.data.fill(0);
+    const slots = ids.length;
+    const starts = this.#arena.ids(experts.count + 1);
+    const sorted = this.#arena.ids(slots);
+    group(ids, experts.count, starts, sorted);
+    const tokens = this.#arena.ids(slots);
+    const shares = this.#arena.floats(slots);
+    for (let i = 0; i < slots; i++) {
+      tokens[i] = Math.floor(sorted[i]! / k);
+      shares[i] = weights[sorted[i]!]!;
+    }
+    for (let expert = 0; expert < experts.count; expert++) {
+      const [from, to] = [starts[expert]!, starts[expert + 1]!];
+      const n = to - from;
+      if (n === 0) continue;
+      await this.#breath.take();
+      const own = tokens.subarray(from, to);
+      const gathered = this.#scratch.floats("gathered", n * D);
+      const h = this.#scratch.floats("hidden", n * F);
+      rows(floats(x), own, D, gathered, 0, n);
+      expertUp(gathered, n, w13[expert]!, h, 0, F, this.#scratch);
+      expertDown(h, own, shares.subarray(from, to), w2[expert]!, y.data, 0, D, this.#scratch);
+    }
+    return y;
+  }
+
+  rows(x: Tensor): Tensor {
+    const { outputs } = this.#step();
+    const D = x.shape[1]!;
+    const y = this.#floats([outputs.length, D]);
+    rows(floats(x), outputs, D, y.data, 0, outputs.length);
+    return y;
+  }
+
+  async read(x: Tensor): Promise<Float32Array> {
+    this.#open();
+    return Float32Array.from((x as CpuTensor).data);
+  }
+
+  memory(): BackendMemory {
+    let kv = 0;
+    for (const store of this.#kv) kv += store.blocks * store.blockBytes;
+    return { weights: this.#weightBytes, kv, scratch: this.#arena.bytes + this.#scratch.bytes };
+  }
+
+  close(): void {
+    for (const kv of this.#kv) kv.close();
+    this.#kv.clear();
+    this.#weightBytes = 0;
+    this.#scratch = new Scratch();
+    this.#arena.close();
+    this.#batch = null;
+    this.#closed = true;
+  }
+
+  /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */
+  #product(x: Tensor, w: Matrix): CpuTensor & { data: Float32Array } {
+    const y = this.#floats([rowsOf(x), w.rows]);
+    matmul(floats(x), rowsOf(x), (w as CpuMatrix).packed, y.data, 0, w.rows, this.#scratch);
+    return y;
+  }
+
+  #floats(shape: readonly number[]): CpuTensor & { data: Float32Array } {
+    this.#step();
+    return { shape, data: this.#arena.floats(shape.reduce((a, b) => a * b, 1)) };
+  }
+
+  /** The step's batch. */
+  #step(): Batch {
+    this.#open();
+    if (this.#batch === null) throw new RequestError("No step is open: call begin() first");
+    return this.#batch;
+  }
+
+  #open(): void {
+    if (this.#closed) throw new RequestError("The CPU backend is closed; open the model again");
+  }
+}
+
+function floats(x: Tensor): Float32Array {
+  return (x as CpuTensor).data as Float32Array;
+}
+
+function rowsOf(x: Tensor): number {
+  return x.shape[0]!;
+}

@@ -1,0 +1,149 @@
+// The threads that kernels run on: the caller's own, and workers that are woken through shared memory.
+
+import { DeviceError } from "../../errors.ts";
+import {
+  ACTIVE,
+  type Control,
+  controlOf,
+  FAILED,
+  HEAP,
+  JOB,
+  JOBS,
+  type Job,
+  KERNEL,
+  MAIL,
+  MAX_ARGS,
+  NEXT,
+  PIECE,
+  SLEEPERS,
+  takePieces,
+  UNITS,
+} from "./control.ts";
+import type { Heap } from "./heap.ts";
+import type { WorkerMessage } from "./worker.ts";
+
+/** A worker as the platform starts it (node_threads.ts, web_threads.ts). */
+export interface PoolWorker {
+  post(message: WorkerMessage): void;
+  /** `ended` is called with the reason when the worker fails or ends. */
+  onEnd(ended: (reason: string) => void): void;
+  stop(): void;
+}
+
+/** Pieces a thread would take of an even job: more even out what threads lose to other programs. */
+const PIECES = 8;
+/** Looks at ACTIVE before the caller sleeps. */
+const SPINS = 20_000;
+/** How long a worker may hold a closed job, and the length of one wait. A piece takes milliseconds. */
+const PATIENCE_MS = 30_000;
+const WAIT_MS = 100;
+
+export class Pool {
+  readonly threads: number;
+  readonly #control: Control | null;
+  readonly #workers: PoolWorker[] = [];
+  readonly #heaps: Heap[] = [];
+  readonly #module: WebAssembly.Module;
+  #failure: string | null = null;
+  #closed = false;
+
+  /**
+   * @param threads that compute, the caller's included
+   * @param start starts a worker; null where there is no shared memory between threads: then there is one thread
+   */
+  constructor(module: WebAssembly.Module, home: Heap, threads: number, start: (() => PoolWorker) | null) {
+    this.#module = module;
+    this.#heaps.push(home);
+    this.threads = start === null ? 1 : Math.min(threads, home.kernels.maxThreads());
+    this.#control = this.threads > 1 ? controlOf() : null;
+    for (let thread = 1; thread < this.threads; thread++) this.#start(start!(), thread);
+    if (this.#control) Atomics.store(this.#control.state, MAIL, 1);
+  }
+
+  #start(worker: PoolWorker, thread: number): void {
+    worker.onEnd((reason) => {
+      if (!this.#closed)
+        this.#failure ??= `thread ${thread} of the CPU backend failed: ${reason}; open the model again`;
+    });
+    worker.post({
+      control: this.#control!.buffer,
+      thread,
+      module: this.#module,
+      memory: this.#heaps[0]!.memory,
+    });
+    this.#workers.push(worker);
+  }
+
+  /** Lets jobs run in another heap. */
+  add(heap: Heap): void {
+    this.#heaps.push(heap);
+    if (!this.#control) return;
+    for (const worker of this.#workers) worker.post({ memory: heap.memory });
+    const { state } = this.#control;
+    Atomics.add(state, MAIL, 1);
+    Atomics.notify(state, JOB);
+  }
+
+  /**
+   * Runs units [0, units) of a kernel on all threads and returns when they are done. Work of no more than `grain` units
+   * stays on the calling thread, which is sooner done than the others are told.
+   * @throws DeviceError if a thread has failed
+   */
+  run(job: Job, heap: Heap, units: number, grain: number, ...args: readonly number[]): void {
+    if (this.#failure !== null) throw new DeviceError(this.#failure);
+    const control = this.#control;
+    if (control === null || units <= grain) {
+      heap.kernels[job]!(0, units, 0, ...args);
+      return;
+    }
+    const { state } = control;
+    state[KERNEL] = JOBS.indexOf(job);
+    state[HEAP] = this.#heaps.indexOf(heap);
+    state[UNITS] = units;
+    state[PIECE] = Math.max(grain, Math.ceil(units / (this.threads * PIECES)));
+    for (let i = 0; i < MAX_ARGS; i++) control.args[i] = args[i] ?? 0;
+    Atomics.store(state, NEXT, 0);
+    Atomics.add(state, JOB, 1);
+    if (Atomics.load(state, SLEEPERS) > 0) Atomics.notify(state, JOB);
+    try {
+      takePieces(control, heap.kernels, 0);
+    } finally {
+      Atomics.add(state, JOB, 1);
+      this.#join(state);
+    }
+    if (Atomics.load(state, FAILED) !== 0) {
+      this.#failure ??= "a thread of the CPU backend failed in a kernel; open the model again";
+      throw new DeviceError(this.#failure);
+    }
+  }
+
+  /** Waits until no worker holds the closed job. */
+  #join(state: Int32Array): void {
+    for (let spins = 0; spins < SPINS; spins++) if (Atomics.load(state, ACTIVE) === 0) return;
+    for (let waited = 0; waited < PATIENCE_MS; ) {
+      const active = Atomics.load(state, ACTIVE);
+      if (active === 0) return;
+      waited += wait(state, active);
+    }
+    this.#failure = `a thread of the CPU backend has stopped in the middle of its work (no answer for ${PATIENCE_MS / 1000} s); open the model again`;
+    throw new DeviceError(this.#failure);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const worker of this.#workers) worker.stop();
+    this.#workers.length = 0;
+  }
+}
+
+/** Waits until ACTIVE is no longer `active`, WAIT_MS at most. Returns how long, in milliseconds. */
+function wait(state: Int32Array, active: number): number {
+  const started = performance.now();
+  try {
+    if (Atomics.wait(state, ACTIVE, active, WAIT_MS) === "timed-out") return WAIT_MS;
+  } catch {
+    // The main thread of a page may not sleep.
+    while (Atomics.load(state, ACTIVE) === active && performance.now() - started < WAIT_MS);
+  }
+  return Math.min(WAIT_MS, performance.now() - started);
+}

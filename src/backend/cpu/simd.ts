@@ -1,0 +1,465 @@
+// The CPU backend's fast form: every verb of Ops by the SIMD kernels, on the threads of a pool, over shared memories.
+//
+// Values of a step live in the home heap. Weights and cached keys may lie in others (a WebAssembly memory ends at 4 GiB):
+// a verb that needs them runs there, on a copy of its few inputs.
+
+import { group } from "../../../kernels/group.ts";
+import { ropeTable } from "../../../kernels/rope.ts";
+import { route } from "../../../kernels/route.ts";
+import { RequestError } from "../../errors.ts";
+import { GROUP } from "../../tensor/pack.ts";
+import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../tensor/types.ts";
+import type {
+  AttentionShape,
+  BackendInfo,
+  BackendMemory,
+  Batch,
+  Experts,
+  KvStore,
+  Matrix,
+  Ops,
+  Routes,
+  Vector,
+} from "../ops.ts";
+import { Breath } from "./breath.ts";
+import type { Heap } from "./heap.ts";
+import type { InstructionSet } from "./instruction_set.ts";
+import type { Pool } from "./pool.ts";
+import { SimdHeaps } from "./simd_heaps.ts";
+import { SimdKv } from "./simd_kv.ts";
+import { loadInterleaved, loadRows, type SimdBlock } from "./simd_load.ts";
+
+export interface SimdOptions {
+  readonly maxTokens: number;
+  readonly deviceName: string;
+  readonly instructions: InstructionSet;
+  readonly activations: "int8" | "f32";
+  readonly module: WebAssembly.Module;
+  readonly home: Heap;
+  readonly pool: Pool;
+}
+
+interface SimdTensor extends Tensor {
+  /** Address in the home heap of the values, row by row without padding. */
+  readonly at: number;
+  readonly integers: boolean; // u32, not f32
+}
+
+interface SimdMatrix extends Matrix {
+  readonly block: SimdBlock;
+}
+
+interface SimdVector extends Vector {
+  readonly at: number;
+}
+
+interface SimdExperts extends Experts {
+  readonly w13: readonly SimdBlock[]; // [2F, D] each, rows of w1 and w3 in turn
+  readonly w2: readonly SimdBlock[]; // [D, F] each, in the same heap as its w13
+}
+
+/** Rows of x as a kernel of `form` takes them. */
+interface Input {
+  readonly heap: Heap;
+  readonly at: number;
+  readonly rowBytes: number;
+}
+
+/** Rows of weights in a block: a lane each. */
+const BLOCK_ROWS = 8;
+/** Added to a precision's number where activations are quantized (kernels/lib/product.simd.ts). */
+const INT8_FORM = 4;
+// What is sooner computed than handed to another thread, which takes a few microseconds.
+const GRAIN_MACS = { int8: 200_000, float: 50_000 } as const;
+const GRAIN_VALUES = 32_768;
+/** Results of one verb and width that exist at once (see ops.ts). */
+const RING = 2;
+
+export function createSimdOps(options: SimdOptions): Ops {
+  return new SimdOps(options);
+}
+
+class SimdOps implements Ops {
+  readonly info: BackendInfo;
+  readonly maxTokens: number;
+  readonly #home: Heap;
+  readonly #pool: Pool;
+  readonly #heaps: SimdHeaps;
+  readonly #int8: boolean;
+  readonly #rings = new Map<string, number>();
+  readonly #breath = new Breath();
+  readonly #kv = new Set<SimdKv>();
+  #weightBytes = 0;
+  #batch: Batch | null = null;
+  #ropeKey = ""; // geometry that the step's table of angles was made for
+  #lists = new Uint32Array(0);
+  #closed = false;
+
+  constructor({ maxTokens, deviceName, instructions, activations, module, home, pool }: SimdOptions) {
+    this.maxTokens = maxTokens;
+    this.#home = home;
+    this.#pool = pool;
+    this.#heaps = new SimdHeaps(module, home, pool);
+    this.#int8 = activations === "int8";
+    const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
+    if (this.#int8) features.push("int8-activations");
+    this.info = { backend: "cpu", device: deviceName, software: false, threads: pool.threads, features };
+  }
+
+  // ---- loading ---------------------------------------------------------------------------------------------------
+
+  async loadMatrix(source: MatrixSource, precision: Precision): Promise<Matrix> {
+    this.#open();
+    const block = await loadRows(this.#heaps, source, precision);
+    this.#weightBytes += block.bytes;
+    const { name, rows, cols } = source;
+    const matrix: SimdMatrix = { name, rows, cols, precision, bytes: block.bytes, block };
+    return matrix;
+  }
+
+  async loadVector(source: MatrixSource): Promise<Vector> {
+    this.#open();
+    const data = new Float32Array(source.rows * source.cols);
+    await source.readRows(0, source.rows, data);
+    const at = this.#home.allocate(data.byteLength, source.name);
+    this.#home.floats.set(data, at / 4);
+    this.#weightBytes += data.byteLength;
+    const vector: SimdVector = { size: data.length, bytes: data.byteLength, at };
+    return vector;
+  }
+
+  async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
+    this.#open();
+    const w13: SimdBlock[] = [];
+    const w2: SimdBlock[] = [];
+    let bytes = 0;
+    for (const source of sources) {
+      const gateUp = await loadInterleaved(this.#heaps, source.w1, source.w3, precision, source.w2);
+      const down = await loadRows(this.#heaps, source.w2, precision, gateUp.heap);
+      w13.push(gateUp);
+      w2.push(down);
+      bytes += gateUp.bytes + down.bytes;
+    }
+    this.#weightBytes += bytes;
+    const { rows: hidden, cols: intermediate } = sources[0]!.w2;
+    const experts: SimdExperts = { count: sources.length, hidden, intermediate, precision, bytes, w13, w2 };
+    return experts;
+  }
+
+  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
+    this.#open();
+    const kv = new SimdKv(layers, shape, precision, blockSize, positions, (shared) => this.#heaps.forKv(shared));
+    this.#kv.add(kv);
+    return kv;
+  }
+
+  // ---- a step ----------------------------------------------------------------------------------------------------
+
+  begin(batch: Batch): void {
+    this.#open();
+    const T = batch.tokens.length;
+    if (T < 1 || T > this.maxTokens)
+      throw new RequestError(`A step takes 1 to ${this.maxTokens} tokens, found ${T}; split the batch`);
+    this.#batch = batch;
+    this.#breath.begin();
+    this.#ropeKey = "";
+  }
+
+  embed(table: Matrix): Tensor {
+    const { tokens } = this.#step();
+    const bad = tokens.find((id) => id >= table.rows);
+    if (bad !== undefined)
+      throw new RequestError(`Token id ${bad} is not in the vocabulary: ids are 0 to ${table.rows - 1}`);
+    const { heap, quants, scales, cols, precision } = (table as SimdMatrix).block;
+    const T = tokens.length;
+    const y = this.#tensor("embed", T, cols);
+    const slots = this.#heaps.slots(heap);
+    const ids = slots.at("ids", 4 * T);
+    heap.words.set(tokens, ids / 4);
+    const to = heap === this.#home ? y.at : slots.at("rows", 4 * T * cols);
+    this.#pool.run("embed", heap, T, this.#rowsOf(cols), ids, precision, quants, scales, cols, to);
+    this.#copy(heap, to, this.#home, y.at, 4 * T * cols);
+    return y;
+  }
+
+  rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
+    const [T, D] = sizes(x);
+    const y = this.#tensor("norm", T, D);
+    this.#pool.run("rmsNorm", this.#home, T, this.#rowsOf(D), at(x), (w as SimdVector).at, eps, D, y.at);
+    return y;
+  }
+
+  qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor {
+    const { positions } = this.#step();
+    const { heads, kvHeads, headDim, ropeTheta } = shape;
+    const T = positions.length;
+    const y = this.#product("qkv", x, w);
+    const table = this.#heaps.slots(this.#home).at("rope", 4 * T * headDim);
+    const key = `${headDim} ${ropeTheta}`;
+    if (key !== this.#ropeKey)
+      ropeTable(positions, headDim, ropeTheta, this.#home.floats.subarray(table / 4, table / 4 + T * headDim));
+    this.#ropeKey = key;
+    this.#pool.run("rope", this.#home, T, this.#rowsOf(w.rows), y.at, w.rows, heads + kvHeads, headDim, table);
+    return y;
+  }
+
+  append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
+    const batch = this.#step();
+    const store = kv as SimdKv;
+    const part = store.part(layer);
+    store.lists(part, batch);
+    const [T, width] = sizes(qkv);
+    const from = this.#inHeap(part.heap, "qkv", at(qkv), 4 * T * width);
+    const kvWidth = shape.kvHeads * shape.headDim;
+    const half = store.precision === "f16" ? 1 : 0;
+    for (const plane of [0, 1]) {
+      const slots = store.slots(part, batch, store.offset(layer) + plane * store.planeBytes);
+      const first = shape.heads * shape.headDim + plane * kvWidth;
+      this.#pool.run("append", part.heap, T, this.#rowsOf(kvWidth), from, width, first, slots, kvWidth, half);
+    }
+  }
+
+  attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
+    const batch = this.#step();
+    const store = kv as SimdKv;
+    const part = store.part(layer);
+    const { heap } = part;
+    const { positions, tables } = store.lists(part, batch);
+    const { heads, kvHeads, headDim, slidingWindow } = shape;
+    const { blockSize, planeBytes } = store;
+    const [T, width] = sizes(qkv);
+    const y = this.#tensor("attention", T, heads * headDim);
+    const q = this.#inHeap(heap, "qkv", at(qkv), 4 * T * width);
+    const slots = this.#heaps.slots(heap);
+    const to = heap === this.#home ? y.at : slots.at("attended", 4 * T * heads * headDim);
+    const scratchBytes = heap.kernels.attentionScratch(blockSize, heads, kvHeads, headDim);
+    const scratch = slots.at("attention", scratchBytes * this.#pool.threads);
+    const keys = store.offset(layer);
+    const half = store.precision === "f16" ? 1 : 0;
+    const window = slidingWindow ?? 0;
+    let seen = 0; // pairs of a token and a position
+    for (const position of batch.positions) seen += window > 0 ? Math.min(position + 1, window) : position + 1;
+    const macs = (2 * heads * headDim * seen) / (T * kvHeads); // of one token's KV head, on average
+    const grain = Math.max(1, Math.ceil(GRAIN_MACS.float / macs));
+    // biome-ignore format: the kernel's arguments in order
+    this.#pool.run("attention", heap, T * kvHeads, grain, q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, window, half, scratch, scratchBytes, to);
+    this.#copy(heap, to, this.#home, y.at, 4 * T * heads * headDim);
+    return y;
+  }
+
+  matmul(x: Tensor, w: Matrix): Tensor {
+    return this.#product("matmul", x, w);
+  }
+
+  add(x: Tensor, y: Tensor): Tensor {
+    const [T, D] = sizes(x);
+    this.#pool.run("add", this.#home, T * D, GRAIN_VALUES, at(x), at(y));
+    return x;
+  }
+
+  route(x: Tensor, gate: Matrix, k: number): Routes {
+    const [T] = sizes(x);
+    const logits = this.#product("gate", x, gate);
+    const ids = { ...this.#tensor("ids", T, k), integers: true };
+    const weights = this.#tensor("shares", T, k);
+    const { floats, words } = this.#home;
+    const values = floats.subarray(logits.at / 4, logits.at / 4 + T * gate.rows);
+    const chosen = words.subarray(ids.at / 4, ids.at / 4 + T * k);
+    route(values, gate.rows, k, chosen, floats.subarray(weights.at / 4, weights.at / 4 + T * k), 0, T);
+    return { ids, weights };
+  }
+
+  async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
+    const { w13, w2, count } = experts as SimdExperts;
+    const home = this.#home;
+    const [T, D] = sizes(x);
+    const k = routes.ids.shape[1]!;
+    const y = this.#tensor("moe", T, D);
+    home.floats.fill(0, y.at / 4, y.at / 4 + T * D);
+    const all = this.#input(home, at(x), T, w13[0]!, "expert input");
+
+    // Slots (token, choice) sorted by expert; then each slot's token and weight, where addWeighted reads them.
+    const n = T * k;
+    if (this.#lists.length < count + 1 + n) this.#lists = new Uint32Array(count + 1 + n);
+    const starts = this.#lists.subarray(0, count + 1);
+    const sorted = this.#lists.subarray(count + 1, count + 1 + n);
+    const slots = this.#heaps.slots(home);
+    const [tokens, shares] = [slots.at("tokens", 4 * n), slots.at("token shares", 4 * n)];
+    const { words, floats } = home;
+    group(words.subarray(at(routes.ids) / 4, at(routes.ids) / 4 + n), count, starts, sorted);
+    for (let i = 0; i < n; i++) {
+      words[tokens / 4 + i] = Math.floor(sorted[i]! / k);
+      floats[shares / 4 + i] = floats[at(routes.weights) / 4 + sorted[i]!]!;
+    }
+    for (let expert = 0; expert < count; expert++) {
+      const [from, to] = [starts[expert]!, starts[expert + 1]!];
+      if (from === to) continue;
+      await this.#breath.take();
+      this.#open();
+      const down = this.#expert(all, tokens + 4 * from, to - from, T, w13[expert]!, w2[expert]!);
+      this.#pool.run(
+        "addWeighted",
+        home,
+        to - from,
+        this.#rowsOf(D),
+        y.at,
+        tokens + 4 * from,
+        shares + 4 * from,
+        down,
+        D,
+      );
+    }
+    return y;
+  }
+
+  rows(x: Tensor): Tensor {
+    const { outputs } = this.#step();
+    const [, D] = sizes(x);
+    const y = this.#tensor("rows", outputs.length, D);
+    outputs.forEach((row, i) => {
+      this.#home.floats.copyWithin(y.at / 4 + i * D, at(x) / 4 + row * D, at(x) / 4 + (row + 1) * D);
+    });
+    return y;
+  }
+
+  async read(x: Tensor): Promise<Float32Array> {
+    this.#open();
+    const { at, shape, integers } = x as SimdTensor;
+    const n = shape.reduce((a, b) => a * b, 1);
+    const values = integers ? this.#home.words : this.#home.floats;
+    return Float32Array.from(values.subarray(at / 4, at / 4 + n));
+  }
+
+  memory(): BackendMemory {
+    let kv = 0;
+    for (const store of this.#kv) kv += store.blocks * store.blockBytes;
+    const used = this.#closed ? 0 : this.#heaps.used;
+    return { weights: this.#weightBytes, kv, scratch: Math.max(0, used - this.#weightBytes - kv) };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const kv of this.#kv) kv.close();
+    this.#kv.clear();
+    this.#weightBytes = 0;
+    this.#pool.close();
+    this.#batch = null;
+  }
+
+  // ---- parts of verbs --------------------------------------------------------------------------------------------
+
+  /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */
+  #product(verb: string, x: Tensor, w: Matrix): SimdTensor {
+    const [T] = sizes(x);
+    const y = this.#tensor(verb, T, w.rows);
+    const { block } = w as SimdMatrix;
+    const { heap } = block;
+    const input = this.#input(this.#home, at(x), T, block, "input");
+    const from = this.#inHeap(heap, "copied input", input.at, T * input.rowBytes);
+    const to = heap === this.#home ? y.at : this.#heaps.slots(heap).at("output", 4 * T * w.rows);
+    this.#multiply("matmul", block, from, T, to);
+    this.#copy(heap, to, this.#home, y.at, 4 * T * w.rows);
+    return y;
+  }
+
+  /** Rows of `all` that `tokens` (address, count n) name, through one expert: address of [n, D] in the home heap. */
+  #expert(all: Input, tokens: number, n: number, T: number, w13: SimdBlock, w2: SimdBlock): number {
+    const { heap } = w13;
+    const slots = this.#heaps.slots(heap);
+    let gathered = all.at;
+    if (n < T) {
+      gathered = this.#heaps.slots(this.#home).at("gathered", n * all.rowBytes);
+      this.#pool.run("rows", this.#home, n, this.#rowsOf(all.rowBytes / 4), all.at, tokens, all.rowBytes, gathered);
+    }
+    const x = this.#inHeap(heap, "gathered rows", gathered, n * all.rowBytes);
+    const F = w13.rows / 2;
+    const h = slots.at("hidden", 4 * n * F);
+    this.#multiply("expertUp", w13, x, n, h);
+    const input = this.#input(heap, h, n, w2, "hidden input");
+    const y = slots.at("down", 4 * n * w2.rows);
+    this.#multiply("matmul", w2, input.at, n, y);
+    if (heap === this.#home) return y;
+    const down = this.#heaps.slots(this.#home).at("down", 4 * n * w2.rows);
+    this.#copy(heap, y, this.#home, down, 4 * n * w2.rows);
+    return down;
+  }
+
+  /** A kernel of lib/product.simd.ts over all rows of w. */
+  #multiply(job: "matmul" | "expertUp", w: SimdBlock, x: number, T: number, y: number): void {
+    const blocks = Math.ceil(w.rows / BLOCK_ROWS);
+    const int8 = this.#int8 && w.precision >= 2;
+    const form = w.precision + (int8 ? INT8_FORM : 0);
+    const macs = BLOCK_ROWS * w.groups * GROUP * T;
+    const grain = Math.max(1, Math.ceil(GRAIN_MACS[int8 ? "int8" : "float"] / macs));
+    this.#pool.run(job, w.heap, blocks, grain, form, w.quants, w.scales, w.groups, w.rows, x, T, y);
+  }
+
+  /** Rows [T, D] at `x` in a heap as the kernels for `w` take them: quantized or padded to whole groups, in slot `name`. */
+  #input(heap: Heap, x: number, T: number, w: SimdBlock, name: string): Input {
+    const D = w.cols;
+    const slots = this.#heaps.slots(heap);
+    if (this.#int8 && w.precision >= 2) {
+      const rowBytes = heap.kernels.quantizedBytes(D);
+      const to = slots.at(name, T * rowBytes);
+      this.#pool.run("quantize", heap, T, this.#rowsOf(D), x, D, to);
+      return { heap, at: to, rowBytes };
+    }
+    const padded = w.groups * GROUP;
+    if (padded === D) return { heap, at: x, rowBytes: 4 * D };
+    const to = slots.at(name, 4 * T * padded);
+    const { floats } = heap;
+    for (let t = 0; t < T; t++) {
+      floats.copyWithin(to / 4 + t * padded, x / 4 + t * D, x / 4 + (t + 1) * D);
+      floats.fill(0, to / 4 + t * padded + D, to / 4 + (t + 1) * padded);
+    }
+    return { heap, at: to, rowBytes: 4 * padded };
+  }
+
+  /** Bytes of the home heap where `heap` can read them: themselves, or a copy in the slot `name`. */
+  #inHeap(heap: Heap, name: string, at: number, bytes: number): number {
+    if (heap === this.#home) return at;
+    const to = this.#heaps.slots(heap).at(name, bytes);
+    this.#copy(this.#home, at, heap, to, bytes);
+    return to;
+  }
+
+  #copy(from: Heap, at: number, to: Heap, there: number, bytes: number): void {
+    if (from !== to) to.bytes.set(from.bytes.subarray(at, at + bytes), there);
+  }
+
+  /** Rows of `width` values that are sooner computed than handed to another thread. */
+  #rowsOf(width: number): number {
+    return Math.max(1, Math.ceil(GRAIN_VALUES / width));
+  }
+
+  /** Storage for a verb's result [T, width]. */
+  #tensor(verb: string, T: number, width: number): SimdTensor {
+    this.#step();
+    const key = `${verb} ${width}`;
+    const turn = this.#rings.get(key) ?? 0;
+    this.#rings.set(key, (turn + 1) % RING);
+    const at = this.#heaps.slots(this.#home).at(`${key} ${turn}`, 4 * T * width);
+    return { shape: [T, width], at, integers: false };
+  }
+
+  /** The step's batch. */
+  #step(): Batch {
+    this.#open();
+    if (this.#batch === null) throw new RequestError("No step is open: call begin() first");
+    return this.#batch;
+  }
+
+  #open(): void {
+    if (this.#closed) throw new RequestError("The CPU backend is closed; open the model again");
+  }
+}
+
+function at(x: Tensor): number {
+  return (x as SimdTensor).at;
+}
+
+/** Rows and columns. */
+function sizes(x: Tensor): readonly [number, number] {
+  return [x.shape[0]!, x.shape[1]!];
+}

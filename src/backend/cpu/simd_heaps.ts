@@ -1,0 +1,60 @@
+// The heaps of a model: home, which holds a step's values and what weights fit beside them, and further ones for the rest.
+
+import { HEAP_BYTES, Heap } from "./heap.ts";
+import type { Pool } from "./pool.ts";
+import { Slots } from "./slots.ts";
+
+/** Weights that the home heap takes: the rest of it is for values of steps and for cached keys. */
+const HOME_WEIGHT_BYTES = 1.5 * 2 ** 30;
+/** What a heap of weights keeps free for copies of a step's values and for rows on their way in. */
+const WORK_BYTES = 256 * 2 ** 20;
+
+export class SimdHeaps {
+  readonly pool: Pool;
+  readonly #module: WebAssembly.Module;
+  readonly #home: Heap;
+  readonly #weights: Heap[];
+  readonly #slots = new Map<Heap, Slots>();
+
+  constructor(module: WebAssembly.Module, home: Heap, pool: Pool) {
+    this.pool = pool;
+    this.#module = module;
+    this.#home = home;
+    this.#weights = [home];
+    this.#slots.set(home, new Slots(home));
+  }
+
+  /** Bytes handed out in all heaps. */
+  get used(): number {
+    let sum = 0;
+    for (const heap of this.#slots.keys()) sum += heap.used;
+    return sum;
+  }
+
+  /** A heap's working storage. */
+  slots(heap: Heap): Slots {
+    return this.#slots.get(heap)!;
+  }
+
+  /** A heap with room for `bytes` of weights. @throws MemoryError */
+  async forWeights(bytes: number): Promise<Heap> {
+    const last = this.#weights.at(-1)!;
+    const limit = last === this.#home ? HOME_WEIGHT_BYTES : HEAP_BYTES - WORK_BYTES;
+    if (last.used + bytes <= limit && last.fits(bytes)) return last;
+    const heap = await this.#add();
+    this.#weights.push(heap);
+    return heap;
+  }
+
+  /** A heap for cached keys: home where they are few, one of their own where not. */
+  async forKv(small: boolean): Promise<Heap> {
+    return small ? this.#home : this.#add();
+  }
+
+  async #add(): Promise<Heap> {
+    const heap = await Heap.create(this.#module);
+    this.#slots.set(heap, new Slots(heap));
+    this.pool.add(heap);
+    return heap;
+  }
+}

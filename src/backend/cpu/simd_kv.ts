@@ -1,0 +1,174 @@
+// Keys and values in blocks that grow with the sequences; layers are dealt over several heaps where one cannot hold them.
+
+import { RequestError } from "../../errors.ts";
+import type { AttentionShape, Batch, KvStore } from "../ops.ts";
+import type { Heap } from "./heap.ts";
+
+/** Bytes that the longest sequence may take of the home heap, and of a heap of its own: others need room beside it. */
+const HOME_BYTES = 0.75 * 2 ** 30;
+const PART_BYTES = 1.5 * 2 ** 30;
+
+/** The layers of one heap. */
+export interface KvPart {
+  readonly heap: Heap;
+  readonly firstLayer: number;
+  readonly blockBytes: number;
+  /** Address of each block: for each layer its keys, then its values, [blockSize, Hkv, Dh] each. */
+  readonly blocks: number[];
+  /** What attention reads of the current step, in this heap: addresses of lists. */
+  readonly step: StepLists;
+}
+
+/** Lists of u32 in a part's heap, made anew for each step. */
+export interface StepLists {
+  /** Batch that the lists are of. */
+  batch: Batch | null;
+  at: number;
+  bytes: number;
+  /** Address of positions [T]. */
+  positions: number;
+  /** Address of [T] addresses of lists of block addresses. */
+  tables: number;
+  /** Address of [T] addresses that the step's keys or values of one layer are written to. */
+  slots: number;
+}
+
+export class SimdKv implements KvStore {
+  readonly blockSize: number;
+  readonly precision: "f32" | "f16";
+  readonly blockBytes: number;
+  /** Bytes of one plane: the keys or the values of one layer in one block. */
+  readonly planeBytes: number;
+  readonly parts: KvPart[] = [];
+  readonly #layers: number;
+  readonly #layersPerPart: number;
+  readonly #heap: (small: boolean) => Promise<Heap>;
+  readonly #small: boolean;
+  #blocks = 0;
+  #closed = false;
+
+  /**
+   * @param positions of the longest sequence to come, which decide how many heaps the layers are dealt over
+   * @param heap gives a heap: `small` where it may be shared with a step's values
+   */
+  constructor(
+    layers: number,
+    shape: AttentionShape,
+    precision: "f32" | "f16",
+    blockSize: number,
+    positions: number,
+    heap: (small: boolean) => Promise<Heap>,
+  ) {
+    this.blockSize = blockSize;
+    this.precision = precision;
+    this.planeBytes = blockSize * shape.kvHeads * shape.headDim * (precision === "f32" ? 4 : 2);
+    this.blockBytes = layers * 2 * this.planeBytes;
+    this.#layers = layers;
+    const longest = Math.ceil(positions / blockSize) * this.blockBytes;
+    this.#small = longest <= HOME_BYTES;
+    const parts = this.#small ? 1 : Math.min(layers, Math.ceil(longest / PART_BYTES));
+    this.#layersPerPart = Math.ceil(layers / parts);
+    this.#heap = heap;
+  }
+
+  get blocks(): number {
+    return this.#blocks;
+  }
+
+  async reserve(blocks: number): Promise<void> {
+    if (this.#closed) throw new RequestError("This KV store is closed; create another with createKv()");
+    for (let first = this.parts.length * this.#layersPerPart; first < this.#layers; first += this.#layersPerPart) {
+      const layers = Math.min(this.#layersPerPart, this.#layers - first);
+      const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, slots: 0 };
+      const heap = await this.#heap(this.#small);
+      this.parts.push({ heap, firstLayer: first, blockBytes: layers * 2 * this.planeBytes, blocks: [], step });
+    }
+    for (; this.#blocks < blocks; this.#blocks++) this.#grow(blocks);
+  }
+
+  #grow(wanted: number): void {
+    for (const { heap, blocks, blockBytes } of this.parts) {
+      if (blocks.length > this.#blocks) continue; // an earlier call failed in a later part
+      const what = `KV cache: block ${this.#blocks} of ${wanted}`;
+      blocks.push(heap.allocate(blockBytes, what));
+    }
+  }
+
+  /** The part that holds a layer. */
+  part(layer: number): KvPart {
+    return this.parts[Math.floor(layer / this.#layersPerPart)]!;
+  }
+
+  /** Byte offset of a layer's keys in a block of its part; its values come planeBytes later. */
+  offset(layer: number): number {
+    return (layer % this.#layersPerPart) * 2 * this.planeBytes;
+  }
+
+  /**
+   * The step's positions and tables of block addresses, in the part's heap.
+   * @throws RequestError naming a position that has no block
+   */
+  lists(part: KvPart, batch: Batch): StepLists {
+    const { step, heap, blocks } = part;
+    if (step.batch === batch) return step;
+    const { positions, sequence, tables } = batch;
+    const T = positions.length;
+    this.#check(batch);
+    const bytes = 4 * (3 * T + tables.reduce((sum, table) => sum + table.length, 0));
+    if (bytes > step.bytes) {
+      if (step.bytes > 0) heap.free(step.at, step.bytes);
+      step.bytes = 2 * bytes;
+      step.at = heap.allocate(step.bytes, "the step's block tables");
+    }
+    step.positions = step.at;
+    step.tables = step.at + 4 * T;
+    step.slots = step.at + 8 * T;
+    const { words } = heap;
+    let next = step.at / 4 + 3 * T;
+    const starts = tables.map((table) => {
+      const start = 4 * next;
+      for (let i = 0; i < table.length; i++) words[next++] = blocks[table[i]!] ?? 0;
+      return start;
+    });
+    words.set(positions, step.positions / 4);
+    for (let t = 0; t < T; t++) words[step.tables / 4 + t] = starts[sequence[t]!]!;
+    step.batch = batch;
+    return step;
+  }
+
+  /** Fills `slots` with the addresses of the batch's tokens in a plane at byte `offset` of their blocks. */
+  slots(part: KvPart, batch: Batch, offset: number): number {
+    const { words } = part.heap;
+    const { positions, sequence, tables } = batch;
+    const step = this.lists(part, batch);
+    const width = this.planeBytes / this.blockSize;
+    for (let t = 0; t < positions.length; t++) {
+      const position = positions[t]!;
+      const block = part.blocks[tables[sequence[t]!]![Math.floor(position / this.blockSize)]!]!;
+      words[step.slots / 4 + t] = block + offset + (position % this.blockSize) * width;
+    }
+    return step.slots;
+  }
+
+  #check({ positions, sequence, tables }: Batch): void {
+    for (let t = 0; t < positions.length; t++) {
+      // Only the token's own block: those before it were checked when they were written.
+      const block = tables[sequence[t]!]![Math.floor(positions[t]! / this.blockSize)];
+      if (block === undefined || block >= this.#blocks)
+        throw new RequestError(
+          `KV cache: position ${positions[t]} of sequence ${sequence[t]} has no block (${this.#blocks} reserved); reserve() it before the step`,
+        );
+    }
+  }
+
+  close(): void {
+    for (const { heap, blocks, blockBytes, step } of this.parts) {
+      for (const at of blocks) heap.free(at, blockBytes);
+      if (step.bytes > 0) heap.free(step.at, step.bytes);
+      blocks.length = 0;
+    }
+    this.parts.length = 0;
+    this.#blocks = 0;
+    this.#closed = true;
+  }
+}

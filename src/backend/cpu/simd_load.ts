@@ -1,0 +1,140 @@
+// Reads a source's rows in bounded pieces, packs them on all threads and lays them out for the SIMD kernels.
+
+import { MemoryError } from "../../errors.ts";
+import { packedLayout } from "../../tensor/pack.ts";
+import { type MatrixSource, PRECISIONS, type Precision } from "../../tensor/types.ts";
+import type { Heap } from "./heap.ts";
+import { HEAP_BYTES } from "./heap.ts";
+import type { SimdHeaps } from "./simd_heaps.ts";
+
+/** A packed matrix in blocks of eight rows (kernels/interleave.ts). */
+export interface SimdBlock {
+  readonly heap: Heap;
+  /** Index in PRECISIONS, as kernels take it. */
+  readonly precision: number;
+  readonly rows: number;
+  readonly cols: number;
+  /** Groups of 32 columns. */
+  readonly groups: number;
+  /** Addresses of the two planes. */
+  readonly quants: number;
+  readonly scales: number;
+  /** Of both planes, rows of padding included. */
+  readonly bytes: number;
+}
+
+/** Of f32 rows that are held beside the weights while a matrix is read. */
+const PIECE_BYTES = 4 * 2 ** 20;
+/** Rows that are sooner packed than handed to another thread. */
+const GRAIN_WEIGHTS = 16_384;
+
+/** One source as a block, in `heap` or where there is room. @throws WeightsError, MemoryError */
+export async function loadRows(
+  heaps: SimdHeaps,
+  source: MatrixSource,
+  precision: Precision,
+  heap?: Heap,
+): Promise<SimdBlock> {
+  const { name, rows, cols } = source;
+  const block = await allocate(heaps, name, precision, rows, cols, 0, heap);
+  await fill(heaps, block, source, precision, 0, 1);
+  return block;
+}
+
+/**
+ * Two sources of the same shape as one block: row 2i is row i of `even`, row 2i + 1 is row i of `odd`.
+ * `beside`: a matrix that the heap must have room for too.
+ */
+export async function loadInterleaved(
+  heaps: SimdHeaps,
+  even: MatrixSource,
+  odd: MatrixSource,
+  precision: Precision,
+  beside: MatrixSource,
+): Promise<SimdBlock> {
+  const more = sizesOf(precision, beside.rows, beside.cols).bytes;
+  const block = await allocate(heaps, `${even.name} and ${odd.name}`, precision, 2 * even.rows, even.cols, more);
+  await fill(heaps, block, even, precision, 0, 2);
+  await fill(heaps, block, odd, precision, 1, 2);
+  return block;
+}
+
+/** Bytes of the planes of a matrix whose rows are padded to whole blocks. */
+function sizesOf(precision: Precision, rows: number, cols: number) {
+  const layout = packedLayout(precision, Math.ceil(rows / 8) * 8, cols);
+  return { layout, bytes: layout.bytes };
+}
+
+async function allocate(
+  heaps: SimdHeaps,
+  name: string,
+  precision: Precision,
+  rows: number,
+  cols: number,
+  more: number,
+  heap?: Heap,
+): Promise<SimdBlock> {
+  const { layout, bytes } = sizesOf(precision, rows, cols);
+  const what = `${name}: [${rows}, ${cols}] in ${precision}`;
+  if (bytes + more > HEAP_BYTES)
+    throw new MemoryError(
+      `${what}: ${bytes} bytes do not fit in one WebAssembly memory (${HEAP_BYTES} bytes); choose a smaller precision`,
+    );
+  const own = heap ?? (await heaps.forWeights(bytes + more));
+  const quants = own.allocate(bytes, what);
+  const scales = quants + layout.scaleOffset;
+  const { groups, rowBytes } = layout;
+  if (rows % 8 > 0) {
+    // The last block's rows of padding have no weights and no scale.
+    const whole = Math.floor(rows / 8) * 8;
+    own.bytes.fill(0, quants + whole * rowBytes, scales);
+    own.bytes.fill(0, scales + Math.min(whole * groups * 2, bytes - layout.scaleOffset), quants + bytes);
+  }
+  return { heap: own, precision: PRECISIONS.indexOf(precision), rows, cols, groups, quants, scales, bytes };
+}
+
+/** Row i of the source becomes row first + step * i of the block. */
+async function fill(
+  heaps: SimdHeaps,
+  block: SimdBlock,
+  source: MatrixSource,
+  precision: Precision,
+  first: number,
+  step: 1 | 2,
+): Promise<void> {
+  const { heap, groups, cols } = block;
+  const slots = heaps.slots(heap);
+  const piece = Math.max(8, Math.floor(PIECE_BYTES / (4 * cols) / 8) * 8);
+  const { rowBytes } = packedLayout(precision, 1, cols);
+  const scaled = precision === "q8" || precision === "q4";
+  const flip = precision === "q8" ? 0x80808080 : 0;
+  const grain = Math.max(8, Math.ceil(GRAIN_WEIGHTS / cols));
+  const count = Math.min(piece, source.rows);
+  const rows = slots.at("rows to pack", 4 * count * cols);
+  const quants = slots.at("packed rows", count * rowBytes);
+  const scales = slots.at("packed scales", scaled ? 2 * count * groups : 0);
+  for (let from = 0; from < source.rows; from += count) {
+    const n = Math.min(count, source.rows - from);
+    const { buffer } = heap.bytes;
+    const packed = new Uint8Array(buffer, quants, n * rowBytes);
+    const halves = new Uint16Array(buffer, scales, scaled ? n * groups : 0);
+    if (!(await source.readPacked?.(precision, from, n, packed, halves))) {
+      await source.readRows(from, n, new Float32Array(buffer, rows, n * cols));
+      heaps.pool.run("pack", heap, n, grain, block.precision, rows, cols, quants, scales);
+    }
+    const to = first + step * from;
+    const W = rowBytes / 4;
+    const { words } = heap;
+    const h16 = new Uint16Array(heap.bytes.buffer);
+    const f2 = flip >>> 0;
+    for (let i = 0; i < n; i++) {
+      const r = to + step * i;
+      const base = block.quants / 4 + (r >> 3) * W * 8 + (r & 7);
+      for (let k = 0; k < W; k++) words[base + k * 8] = words[quants / 4 + i * W + k]! ^ f2;
+      if (scaled) {
+        const sb = block.scales / 2 + (r >> 3) * groups * 8 + (r & 7);
+        for (let g = 0; g < groups; g++) h16[sb + g * 8] = h16[scales / 2 + i * groups + g]!;
+      }
+    }
+  }
+}

@@ -1,0 +1,21 @@
+// Threads in a page: how many cores there may be, and how a worker is started.
+
+import type { PoolWorker } from "./pool.ts";
+
+/** A page learns of hardware threads only; from eight on, mostly two share a core. */
+export function likelyCores(): number {
+  const logical = globalThis.navigator?.hardwareConcurrency ?? 1;
+  return logical < 8 ? logical : Math.floor(logical / 2);
+}
+
+export function startWebWorker(): PoolWorker {
+  const worker = new Worker(new URL("./web_worker.js", import.meta.url), { type: "module" });
+  return {
+    post: (message) => worker.postMessage(message),
+    onEnd(ended) {
+      worker.addEventListener("message", (event: MessageEvent<string>) => ended(event.data));
+      worker.addEventListener("error", (event) => ended(event.message || "its script could not be loaded"));
+    },
+    stop: () => worker.terminate(),
+  };
+}

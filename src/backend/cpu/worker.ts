@@ -1,0 +1,65 @@
+// A thread of the pool: waits for a job, takes pieces of it, waits again. It runs in a worker of Node or of a page.
+
+import { ACTIVE, type Control, controlOf, FAILED, HEAP, JOB, MAIL, SLEEPERS, takePieces } from "./control.ts";
+import type { Kernels } from "./heap.ts";
+
+/** The first message to a worker, then one for every further heap. */
+export type WorkerMessage =
+  | {
+      readonly control: SharedArrayBuffer;
+      readonly thread: number;
+      readonly module: WebAssembly.Module;
+      readonly memory: WebAssembly.Memory;
+    }
+  | { readonly memory: WebAssembly.Memory };
+
+/** How often a worker looks for the next job before it sleeps: some 50 us, longer than the gaps within a step. */
+const SPINS = 2000;
+
+/** Makes the function that takes a worker's messages. It returns when there may be another to read. */
+export function createWorker(report: (failure: string) => void): (message: WorkerMessage) => void {
+  const heaps: Kernels[] = [];
+  let control: Control | null = null;
+  let module: WebAssembly.Module | null = null;
+  let thread = 0;
+  let read = 0;
+  let last = 0; // the newest job seen
+  return (message) => {
+    read++;
+    if ("control" in message) {
+      control = controlOf(message.control);
+      ({ module, thread } = message);
+    }
+    const { exports } = new WebAssembly.Instance(module!, { env: { memory: message.memory } });
+    heaps.push(exports as unknown as Kernels);
+    const { state } = control!;
+    // All that was posted so far is read before the loop is entered: from inside it nothing arrives.
+    while (Atomics.load(state, MAIL) <= read) last = next(control!, heaps, thread, last, report);
+  };
+}
+
+/** Waits for a job newer than `last`, does it, returns its number; or returns sooner when there is mail. */
+function next(control: Control, heaps: Kernels[], thread: number, last: number, report: (why: string) => void): number {
+  const { state } = control;
+  const mail = Atomics.load(state, MAIL);
+  let job = Atomics.load(state, JOB);
+  for (let spins = 0; job === last || job % 2 === 0; job = Atomics.load(state, JOB)) {
+    if (Atomics.load(state, MAIL) !== mail) return last;
+    if (++spins < SPINS) continue;
+    Atomics.add(state, SLEEPERS, 1);
+    Atomics.wait(state, JOB, job);
+    Atomics.sub(state, SLEEPERS, 1);
+  }
+  Atomics.add(state, ACTIVE, 1);
+  const kernels = heaps[state[HEAP]!];
+  if (Atomics.load(state, JOB) === job && kernels !== undefined) {
+    try {
+      takePieces(control, kernels, thread);
+    } catch (error) {
+      Atomics.store(state, FAILED, 1);
+      report(error instanceof Error ? error.message : String(error));
+    }
+  }
+  if (Atomics.sub(state, ACTIVE, 1) === 1) Atomics.notify(state, ACTIVE);
+  return job;
+}

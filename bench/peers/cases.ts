@@ -61,7 +61,12 @@ function modelCases(model: ModelName, context: number, options: CaseOptions): Ca
   });
   if (options.quick) return [prefill(32, [1]), decode("0", 8)];
   const long = longPrompt(context, decodeTokens);
-  return [prefill(128, [1]), prefill(512), decode("0", 8), decode(long === 2048 ? "2k" : `${long}`, long)];
+  return [
+    prefill(128, [1]),
+    prefill(512),
+    decode("0", 8),
+    decode(long === 2048 ? "2k" : `${long} of ${context}`, long),
+  ];
 }
 
 /** Against llama.cpp in processes. `contexts`: positions that each model has at most. */

@@ -8,7 +8,7 @@ const FORMATS: Readonly<Record<Unit, (value: number) => string>> = {
   ms: formatSeconds,
   bytes: formatBytes,
 };
-const WIDTHS = [34, 18, 18, 12, 16];
+const WIDTHS = [34, 18, 18, 10, 22];
 
 function line(cells: readonly string[]): string {
   return cells.map((cell, i) => (i === 0 ? cell.padEnd(WIDTHS[i]!) : cell.padStart(WIDTHS[i]!))).join("");

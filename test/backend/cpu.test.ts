@@ -20,6 +20,12 @@ for (const instructions of cpuInstructions()) {
       );
 }
 
+// Every matrix and every layer's keys in a WebAssembly memory of their own, as far apart as in a model of many gigabytes.
+for (const threads of [1, 2])
+  conformance(`cpu over many memories, ${threads} threads`, ({ maxTokens }) =>
+    cpuOps({ maxTokens, threads, limits: { homeWeights: 0, weights: 1, homeKv: -1, kv: 1 } }),
+  );
+
 describe("cpu", () => {
   it("says what it is", async () => {
     const best = cpuInstructions()[0];

@@ -8,6 +8,7 @@ import { type InstructionSet, instructionSets } from "./instruction_set.ts";
 import { createPlainOps } from "./plain/plain.ts";
 import { Pool, type PoolWorker } from "./pool.ts";
 import { createSimdOps } from "./simd.ts";
+import type { HeapLimits } from "./simd_heaps.ts";
 
 export interface CpuOptions {
   readonly maxTokens: number;
@@ -21,13 +22,15 @@ export interface CpuOptions {
   readonly instructions?: InstructionSet | "plain";
   /** How q8 and q4 weights are multiplied: with activations rounded to int8 (the default), or exactly. */
   readonly activations?: "int8" | "f32";
+  /** How much each WebAssembly memory takes, where tests want less than there is. */
+  readonly limits?: Partial<HeapLimits>;
 }
 
 /**
  * @throws RequestError for an instruction set that does not run here, MemoryError where no shared memory can be reserved
  */
 export async function createCpuOps(options: CpuOptions): Promise<Ops> {
-  const { maxTokens, threads = 1, deviceName = "CPU", startWorker, activations = "int8" } = options;
+  const { maxTokens, threads = 1, deviceName = "CPU", startWorker, activations = "int8", limits } = options;
   const present = instructionSets();
   const instructions = options.instructions ?? present[0] ?? "plain";
   if (instructions === "plain") return createPlainOps(maxTokens, deviceName);
@@ -40,7 +43,7 @@ export async function createCpuOps(options: CpuOptions): Promise<Ops> {
   // In a page that is not isolated a WebAssembly memory can be shared, but not sent to a worker.
   const sendable = typeof SharedArrayBuffer === "function" && globalThis.crossOriginIsolated !== false;
   const pool = new Pool(module, home, threads, sendable && startWorker !== undefined ? startWorker : null);
-  return createSimdOps({ maxTokens, deviceName, instructions, activations, module, home, pool });
+  return createSimdOps({ maxTokens, deviceName, instructions, activations, module, home, pool, limits });
 }
 
 const modules = new Map<InstructionSet, Promise<WebAssembly.Module>>();

@@ -25,7 +25,7 @@ import { Breath } from "./breath.ts";
 import type { Heap } from "./heap.ts";
 import type { InstructionSet } from "./instruction_set.ts";
 import type { Pool } from "./pool.ts";
-import { SimdHeaps } from "./simd_heaps.ts";
+import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
 import { loadInterleaved, loadRows, type SimdBlock } from "./simd_load.ts";
 
@@ -37,6 +37,7 @@ export interface SimdOptions {
   readonly module: WebAssembly.Module;
   readonly home: Heap;
   readonly pool: Pool;
+  readonly limits?: Partial<HeapLimits> | undefined;
 }
 
 interface SimdTensor extends Tensor {
@@ -95,11 +96,11 @@ class SimdOps implements Ops {
   #lists = new Uint32Array(0);
   #closed = false;
 
-  constructor({ maxTokens, deviceName, instructions, activations, module, home, pool }: SimdOptions) {
+  constructor({ maxTokens, deviceName, instructions, activations, module, home, pool, limits }: SimdOptions) {
     this.maxTokens = maxTokens;
     this.#home = home;
     this.#pool = pool;
-    this.#heaps = new SimdHeaps(module, home, pool);
+    this.#heaps = new SimdHeaps(module, home, pool, limits);
     this.#int8 = activations === "int8";
     const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
     if (this.#int8) features.push("int8-activations");
@@ -148,7 +149,7 @@ class SimdOps implements Ops {
 
   createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
     this.#open();
-    const kv = new SimdKv(layers, shape, precision, blockSize, positions, (shared) => this.#heaps.forKv(shared));
+    const kv = new SimdKv(layers, shape, precision, blockSize, positions, this.#heaps);
     this.#kv.add(kv);
     return kv;
   }

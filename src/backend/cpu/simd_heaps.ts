@@ -4,19 +4,35 @@ import { HEAP_BYTES, Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import { Slots } from "./slots.ts";
 
-/** Weights that the home heap takes: the rest of it is for values of steps and for cached keys. */
-const HOME_WEIGHT_BYTES = 1.5 * 2 ** 30;
-/** What a heap of weights keeps free for copies of a step's values and for rows on their way in. */
-const WORK_BYTES = 256 * 2 ** 20;
+/** How much goes where, in bytes. */
+export interface HeapLimits {
+  /** Weights in the home heap: the rest of it is for values of steps and for cached keys. */
+  readonly homeWeights: number;
+  /** Weights in a further heap, which keeps room for copies of a step's values and for rows on their way in. */
+  readonly weights: number;
+  /** Keys and values of the longest sequence, in the home heap and in one of their own: other sequences come beside it. */
+  readonly homeKv: number;
+  readonly kv: number;
+}
+
+const LIMITS: HeapLimits = {
+  homeWeights: 1.5 * 2 ** 30,
+  weights: HEAP_BYTES - 256 * 2 ** 20,
+  homeKv: 0.75 * 2 ** 30,
+  kv: 1.5 * 2 ** 30,
+};
 
 export class SimdHeaps {
   readonly pool: Pool;
+  readonly limits: HeapLimits;
   readonly #module: WebAssembly.Module;
   readonly #home: Heap;
   readonly #weights: Heap[];
   readonly #slots = new Map<Heap, Slots>();
 
-  constructor(module: WebAssembly.Module, home: Heap, pool: Pool) {
+  /** `limits`: other ones than the default, for tests. */
+  constructor(module: WebAssembly.Module, home: Heap, pool: Pool, limits?: Partial<HeapLimits>) {
+    this.limits = { ...LIMITS, ...limits };
     this.pool = pool;
     this.#module = module;
     this.#home = home;
@@ -39,7 +55,7 @@ export class SimdHeaps {
   /** A heap with room for `bytes` of weights. @throws MemoryError */
   async forWeights(bytes: number): Promise<Heap> {
     const last = this.#weights.at(-1)!;
-    const limit = last === this.#home ? HOME_WEIGHT_BYTES : HEAP_BYTES - WORK_BYTES;
+    const limit = last === this.#home ? this.limits.homeWeights : this.limits.weights;
     if (last.used + bytes <= limit && last.fits(bytes)) return last;
     const heap = await this.#add();
     this.#weights.push(heap);

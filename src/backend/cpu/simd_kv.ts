@@ -3,10 +3,7 @@
 import { RequestError } from "../../errors.ts";
 import type { AttentionShape, Batch, KvStore } from "../ops.ts";
 import type { Heap } from "./heap.ts";
-
-/** Bytes that the longest sequence may take of the home heap, and of a heap of its own: others need room beside it. */
-const HOME_BYTES = 0.75 * 2 ** 30;
-const PART_BYTES = 1.5 * 2 ** 30;
+import type { SimdHeaps } from "./simd_heaps.ts";
 
 /** The layers of one heap. */
 export interface KvPart {
@@ -42,14 +39,13 @@ export class SimdKv implements KvStore {
   readonly parts: KvPart[] = [];
   readonly #layers: number;
   readonly #layersPerPart: number;
-  readonly #heap: (small: boolean) => Promise<Heap>;
+  readonly #heaps: SimdHeaps;
   readonly #small: boolean;
   #blocks = 0;
   #closed = false;
 
   /**
    * @param positions of the longest sequence to come, which decide how many heaps the layers are dealt over
-   * @param heap gives a heap: `small` where it may be shared with a step's values
    */
   constructor(
     layers: number,
@@ -57,18 +53,18 @@ export class SimdKv implements KvStore {
     precision: "f32" | "f16",
     blockSize: number,
     positions: number,
-    heap: (small: boolean) => Promise<Heap>,
+    heaps: SimdHeaps,
   ) {
     this.blockSize = blockSize;
     this.precision = precision;
     this.planeBytes = blockSize * shape.kvHeads * shape.headDim * (precision === "f32" ? 4 : 2);
     this.blockBytes = layers * 2 * this.planeBytes;
     this.#layers = layers;
-    const longest = Math.ceil(positions / blockSize) * this.blockBytes;
-    this.#small = longest <= HOME_BYTES;
-    const parts = this.#small ? 1 : Math.min(layers, Math.ceil(longest / PART_BYTES));
+    const longest = Math.max(1, Math.ceil(positions / blockSize)) * this.blockBytes;
+    this.#small = longest <= heaps.limits.homeKv;
+    const parts = this.#small ? 1 : Math.min(layers, Math.ceil(longest / heaps.limits.kv));
     this.#layersPerPart = Math.ceil(layers / parts);
-    this.#heap = heap;
+    this.#heaps = heaps;
   }
 
   get blocks(): number {
@@ -80,7 +76,7 @@ export class SimdKv implements KvStore {
     for (let first = this.parts.length * this.#layersPerPart; first < this.#layers; first += this.#layersPerPart) {
       const layers = Math.min(this.#layersPerPart, this.#layers - first);
       const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, slots: 0 };
-      const heap = await this.#heap(this.#small);
+      const heap = await this.#heaps.forKv(this.#small);
       this.parts.push({ heap, firstLayer: first, blockBytes: layers * 2 * this.planeBytes, blocks: [], step });
     }
     for (; this.#blocks < blocks; this.#blocks++) this.#grow(blocks);

@@ -123,18 +123,7 @@ async function fill(
       heaps.pool.run("pack", heap, n, grain, block.precision, rows, cols, quants, scales);
     }
     const to = first + step * from;
-    const W = rowBytes / 4;
-    const { words } = heap;
-    const h16 = new Uint16Array(heap.bytes.buffer);
-    const f2 = flip >>> 0;
-    for (let i = 0; i < n; i++) {
-      const r = to + step * i;
-      const base = block.quants / 4 + (r >> 3) * W * 8 + (r & 7);
-      for (let k = 0; k < W; k++) words[base + k * 8] = words[quants / 4 + i * W + k]! ^ f2;
-      if (scaled) {
-        const sb = block.scales / 2 + (r >> 3) * groups * 8 + (r & 7);
-        for (let g = 0; g < groups; g++) h16[sb + g * 8] = h16[scales / 2 + i * groups + g]!;
-      }
-    }
+    // biome-ignore format: the kernel's arguments in order
+    heaps.pool.run("interleave", heap, n, grain, quants, scales, rowBytes / 4, scaled ? groups : 0, to, step, block.quants, block.scales, flip);
   }
 }

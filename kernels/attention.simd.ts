@@ -1,11 +1,12 @@
 // y = softmax(q kᵀ / sqrt(Dh)) v over a sequence's paged keys: online softmax, grouped queries, sliding window.
 //
-// The queries of a KV head, those of a few tokens that follow one another, go through the keys together: four positions
-// meet two queries at a time, so that every key and value loaded is used twice, and every f16 converted once for all.
-// Positions are taken in fours at multiples of four; what a four holds beyond the positions that a query sees gets the
-// weight 0, and no position is read that no query of the tile sees. So a query's result does not depend on its tile.
+// A tile of queries goes through the keys together: those of several tokens that follow one another in a sequence, or
+// of several KV heads of one token, whose keys lie side by side. Four positions meet two queries at a time; an f16 is
+// converted once for many queries, and for few only moved into place (lib/attend.simd.ts); a NaN in f16 becomes a number.
+// Positions are taken in fours at multiples of four, the same for every tile: those of a four that a query does not see
+// get the weight 0, and what no query of the tile sees is not read. So results do not depend on how the work was cut.
 
-import { madd } from "./lib/dot.simd";
+import { addOne, addTwo, scoreOne, scoreTwo } from "./lib/attend.simd";
 import { exp4, half as halfToFloat, halves, maxOf, sumOf } from "./lib/lanes.simd";
 
 /** Queries of a tile: with their sums they fit in the first cache. */
@@ -65,7 +66,7 @@ export function attention(
   const padded = paddedBytes(headDim);
   const own = scratch + <usize>thread * <usize>scratchBytes;
   // Padding of queries and rows is zero and stays so.
-  memory.fill(own, 0, <usize>(max(TILE, group) * 2 + 4) * padded);
+  if (padded != <usize>headDim * 4) memory.fill(own, 0, <usize>(max(TILE, group) * 2 + 4) * padded);
   for (let u = from; u < to; ) {
     const t = u / kvHeads;
     const firstHead = u % kvHeads;
@@ -146,6 +147,13 @@ function attendTile(
   const headBytes = <usize>headDim * 4;
   const each = tokens * group; // queries of a KV head
   const total = count * each;
+  const rowBytes = half ? headBytes / 2 : headBytes;
+  const stride = <usize>kvHeads * rowBytes;
+  // Many queries are worth a copy of the rows as f32, one after the other: in place they all fall on the same few lines
+  // of the first cache, being whole pages apart.
+  const copied = headBytes != padded || each > (half ? 4 : 8);
+  const raw = half != 0 && !copied;
+  const step = scoreBytes(blockSize);
   for (let i: u32 = 0; i < total; i++) {
     const token = (i % each) / group;
     const head = (kvHead + i / each) * group + (i % group);
@@ -156,78 +164,34 @@ function attendTile(
     store<u32>(state, window != 0 && end > window ? end - window : 0, FIRST);
     store<u32>(state, end, END);
     const from = q + <usize>(t + token) * <usize>width * 4 + <usize>head * headBytes;
-    scaled(from, headDim, queries + <usize>i * padded);
+    scaled(from, headDim, raw, queries + <usize>i * padded);
     memory.fill(sums + <usize>i * padded, 0, padded);
   }
   const low = load<u32>(states, FIRST);
   const high = position + tokens;
-  const rowBytes = half ? headBytes / 2 : headBytes;
-  const stride = <usize>kvHeads * rowBytes;
-  const inPlace = !half && headBytes == padded && each <= 8;
-  const step = scoreBytes(blockSize);
   for (let block = low / blockSize; block * blockSize < high; block++) {
     const start = block * blockSize;
     const begin = max(low, start) - start;
     const end = min(high - start, blockSize);
     const base = <usize>load<u32>(table + <usize>block * 4) + <usize>kvHead * rowBytes;
-    for (let p = begin & ~3; p < end; p += 4) {
-      let query = queries;
-      let into = scores + <usize>p * 4;
+    const keys = base + <usize>keyOffset;
+    const values = base + <usize>valueOffset;
+    for (let p = begin & ~3; p < end; p += 4)
       for (let h: u32 = 0; h < count; h++) {
-        const keys = base + <usize>keyOffset + <usize>h * rowBytes;
-        let r0 = rowOf(keys, stride, p, begin, end);
-        let r1 = rowOf(keys, stride, p + 1, begin, end);
-        let r2 = rowOf(keys, stride, p + 2, begin, end);
-        let r3 = rowOf(keys, stride, p + 3, begin, end);
-        if (!inPlace) {
-          r0 = copyRow(r0, headDim, half, rows);
-          r1 = copyRow(r1, headDim, half, rows + padded);
-          r2 = copyRow(r2, headDim, half, rows + 2 * padded);
-          r3 = copyRow(r3, headDim, half, rows + 3 * padded);
-        }
-        let left = each;
-        for (; left >= 2; left -= 2) {
-          scoreTwo(query, query + padded, r0, r1, r2, r3, padded, into, into + step);
-          query += 2 * padded;
-          into += 2 * step;
-        }
-        if (left != 0) {
-          scoreOne(query, r0, r1, r2, r3, padded, into);
-          query += padded;
-          into += step;
-        }
+        const i = <usize>(h * each);
+        const into = scores + i * step + <usize>p * 4;
+        const plane = keys + <usize>h * rowBytes;
+        meet(false, plane, stride, p, begin, end, headDim, half, copied, rows, each, queries + i * padded, into, step);
       }
-    }
     for (let i: usize = 0; i < <usize>total; i++)
-      weigh(states + i * STATE, sums + i * padded, padded, scores + i * step, start, begin & ~3, end);
-    for (let p = begin & ~3; p < end; p += 4) {
-      let sum = sums;
-      let weights = scores + <usize>p * 4;
+      weigh(states + i * STATE, sums + i * padded, padded, scores + i * step, start, begin & ~3, end, raw);
+    for (let p = begin & ~3; p < end; p += 4)
       for (let h: u32 = 0; h < count; h++) {
-        const values = base + <usize>valueOffset + <usize>h * rowBytes;
-        let r0 = rowOf(values, stride, p, begin, end);
-        let r1 = rowOf(values, stride, p + 1, begin, end);
-        let r2 = rowOf(values, stride, p + 2, begin, end);
-        let r3 = rowOf(values, stride, p + 3, begin, end);
-        if (!inPlace) {
-          r0 = copyRow(r0, headDim, half, rows);
-          r1 = copyRow(r1, headDim, half, rows + padded);
-          r2 = copyRow(r2, headDim, half, rows + 2 * padded);
-          r3 = copyRow(r3, headDim, half, rows + 3 * padded);
-        }
-        let left = each;
-        for (; left >= 2; left -= 2) {
-          addTwo(sum, sum + padded, weights, weights + step, r0, r1, r2, r3, padded);
-          sum += 2 * padded;
-          weights += 2 * step;
-        }
-        if (left != 0) {
-          addOne(sum, weights, r0, r1, r2, r3, padded);
-          sum += padded;
-          weights += step;
-        }
+        const i = <usize>(h * each);
+        const weights = scores + i * step + <usize>p * 4;
+        const plane = values + <usize>h * rowBytes;
+        meet(true, plane, stride, p, begin, end, headDim, half, copied, rows, each, sums + i * padded, weights, step);
       }
-    }
   }
   for (let i: u32 = 0; i < total; i++) {
     const token = (i % each) / group;
@@ -237,15 +201,56 @@ function attendTile(
   }
 }
 
-/** Position p of a block; one that no query of the tile sees is another in its place, since nobody may have written it. */
+/**
+ * Positions p .. p + 3 of one KV head meet its `count` queries: keys write scores at `scores` from queries at `at`,
+ * values are added to the sums at `at` by the weights at `scores`. One function for both, and called twice, so that
+ * the optimizer leaves it one: as a part of its caller its loops would run short of registers.
+ */
+function meet(
+  values: bool,
+  plane: usize,
+  stride: usize,
+  p: u32,
+  begin: u32,
+  end: u32,
+  headDim: u32,
+  half: u32,
+  copied: bool,
+  rows: usize,
+  count: u32,
+  at: usize,
+  scores: usize,
+  step: usize,
+): void {
+  const padded = paddedBytes(headDim);
+  let r0 = rowOf(plane, stride, p, begin, end);
+  let r1 = rowOf(plane, stride, p + 1, begin, end);
+  let r2 = rowOf(plane, stride, p + 2, begin, end);
+  let r3 = rowOf(plane, stride, p + 3, begin, end);
+  if (copied) {
+    r0 = copyRow(r0, headDim, half, rows);
+    r1 = copyRow(r1, headDim, half, rows + padded);
+    r2 = copyRow(r2, headDim, half, rows + 2 * padded);
+    r3 = copyRow(r3, headDim, half, rows + 3 * padded);
+  }
+  if (half && !copied) {
+    if (values) addEach(count, at, scores, step, r0, r1, r2, r3, padded, true);
+    else scoreEach(count, at, r0, r1, r2, r3, padded, scores, step, true);
+  } else {
+    if (values) addEach(count, at, scores, step, r0, r1, r2, r3, padded, false);
+    else scoreEach(count, at, r0, r1, r2, r3, padded, scores, step, false);
+  }
+}
+
+/** Position p of a block; in place of one that no query of the tile sees, and nobody may have written, the nearest. */
 // @ts-ignore: decorator
 @inline function rowOf(plane: usize, stride: usize, p: u32, begin: u32, end: u32): usize {
   return plane + <usize>min(max(p, begin), end - 1) * stride;
 }
 
-/** A query's own values times 1 / sqrt(Dh). */
-function scaled(q: usize, headDim: u32, into: usize): void {
-  const scale = <f32>(1 / sqrt<f64>(<f64>headDim));
+/** A query's own values times 1 / sqrt(Dh), and times 2^100 for raw keys, which are 2^112 too small. */
+function scaled(q: usize, headDim: u32, raw: bool, into: usize): void {
+  const scale = <f32>((raw ? 1.2676506002282294e30 : 1) / sqrt<f64>(<f64>headDim));
   for (let d: usize = 0; d < <usize>headDim * 4; d += 4) store<f32>(into + d, load<f32>(q + d) * scale);
 }
 
@@ -274,7 +279,16 @@ function copyRow(row: usize, headDim: u32, half: u32, into: usize): usize {
 }
 
 /** Scores of one query become weights exp(score - max), 0 where it does not look; a larger max rescales its sums. */
-function weigh(state: usize, sums: usize, padded: usize, scores: usize, start: u32, low: u32, high: u32): void {
+function weigh(
+  state: usize,
+  sums: usize,
+  padded: usize,
+  scores: usize,
+  start: u32,
+  low: u32,
+  high: u32,
+  raw: bool,
+): void {
   const first = load<u32>(state, FIRST);
   const end = min(load<u32>(state, END), start + high);
   if (end <= start + low || first >= start + high) {
@@ -282,16 +296,18 @@ function weigh(state: usize, sums: usize, padded: usize, scores: usize, start: u
     return;
   }
   const least = f32x4.splat(-Infinity);
+  const rest = f32x4.splat(raw ? 4096 : 1); // of the 2^112 that queries did not get
+  const gain = f32x4.splat(raw ? <f32>5.192296858534828e33 : 1); // 2^112, for raw values
   let peaks = least;
   for (let p = low; p < high; p += 4) {
     const at = scores + <usize>p * 4;
-    let score = v128.load(at);
+    let score = f32x4.mul(v128.load(at), rest);
     if (start + p < first || start + p + 4 > end) {
       const position = i32x4.add(i32x4.splat(start + p), i32x4(0, 1, 2, 3));
       const seen = v128.and(i32x4.ge_u(position, i32x4.splat(first)), i32x4.lt_u(position, i32x4.splat(end)));
       score = v128.bitselect(score, least, seen);
-      v128.store(at, score);
     }
+    v128.store(at, score);
     peaks = f32x4.max(peaks, score);
   }
   const before = load<f32>(state, MAX);
@@ -307,118 +323,52 @@ function weigh(state: usize, sums: usize, padded: usize, scores: usize, start: u
   for (let p = low; p < high; p += 4) {
     const at = scores + <usize>p * 4;
     const weight = exp4(f32x4.sub(v128.load(at), peakOfAll));
-    v128.store(at, weight);
+    v128.store(at, f32x4.mul(weight, gain));
     total = f32x4.add(total, weight);
   }
   v128.store(state, total);
 }
 
-/** Scores of two queries and four rows. */
+/** Four rows' scores for each of `count` queries. */
 // @ts-ignore: decorator
-@inline function scoreTwo(
-  q0: usize,
-  q1: usize,
+@inline function scoreEach(
+  count: u32,
+  query: usize,
   r0: usize,
   r1: usize,
   r2: usize,
   r3: usize,
-  bytes: usize,
-  s0: usize,
-  s1: usize,
+  padded: usize,
+  into: usize,
+  step: usize,
+  raw: bool,
 ): void {
-  let a0 = f32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  let b0 = a0;
-  let b1 = a0;
-  let b2 = a0;
-  let b3 = a0;
-  for (let d: usize = 0; d < bytes; d += 16) {
-    const a = v128.load(q0 + d);
-    const b = v128.load(q1 + d);
-    let k = v128.load(r0 + d);
-    a0 = madd(a, k, a0);
-    b0 = madd(b, k, b0);
-    k = v128.load(r1 + d);
-    a1 = madd(a, k, a1);
-    b1 = madd(b, k, b1);
-    k = v128.load(r2 + d);
-    a2 = madd(a, k, a2);
-    b2 = madd(b, k, b2);
-    k = v128.load(r3 + d);
-    a3 = madd(a, k, a3);
-    b3 = madd(b, k, b3);
+  for (; count >= 2; count -= 2) {
+    scoreTwo(query, query + padded, r0, r1, r2, r3, padded, into, into + step, raw);
+    query += 2 * padded;
+    into += 2 * step;
   }
-  v128.store(s0, sumsOf(a0, a1, a2, a3));
-  v128.store(s1, sumsOf(b0, b1, b2, b3));
+  if (count != 0) scoreOne(query, r0, r1, r2, r3, padded, into, raw);
 }
 
-/** Scores of one query and four rows. */
+/** Four weighted rows added to the sums of each of `count` queries. */
 // @ts-ignore: decorator
-@inline function scoreOne(q: usize, r0: usize, r1: usize, r2: usize, r3: usize, bytes: usize, s: usize): void {
-  let a0 = f32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  for (let d: usize = 0; d < bytes; d += 16) {
-    const a = v128.load(q + d);
-    a0 = madd(a, v128.load(r0 + d), a0);
-    a1 = madd(a, v128.load(r1 + d), a1);
-    a2 = madd(a, v128.load(r2 + d), a2);
-    a3 = madd(a, v128.load(r3 + d), a3);
-  }
-  v128.store(s, sumsOf(a0, a1, a2, a3));
-}
-
-/** The sums of the lanes of four vectors. */
-// @ts-ignore: decorator
-@inline function sumsOf(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = f32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
-  const cd = f32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7));
-  return f32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
-}
-
-/** Four weighted rows added to the sums of two queries. */
-// @ts-ignore: decorator
-@inline function addTwo(
-  y0: usize,
-  y1: usize,
-  w0: usize,
-  w1: usize,
+@inline function addEach(
+  count: u32,
+  sums: usize,
+  weights: usize,
+  step: usize,
   r0: usize,
   r1: usize,
   r2: usize,
   r3: usize,
-  bytes: usize,
+  padded: usize,
+  raw: bool,
 ): void {
-  const a0 = v128.load32_splat(w0);
-  const a1 = v128.load32_splat(w0, 4);
-  const a2 = v128.load32_splat(w0, 8);
-  const a3 = v128.load32_splat(w0, 12);
-  const b0 = v128.load32_splat(w1);
-  const b1 = v128.load32_splat(w1, 4);
-  const b2 = v128.load32_splat(w1, 8);
-  const b3 = v128.load32_splat(w1, 12);
-  for (let d: usize = 0; d < bytes; d += 16) {
-    const v0 = v128.load(r0 + d);
-    const v1 = v128.load(r1 + d);
-    const v2 = v128.load(r2 + d);
-    const v3 = v128.load(r3 + d);
-    v128.store(y0 + d, madd(v3, a3, madd(v2, a2, madd(v1, a1, madd(v0, a0, v128.load(y0 + d))))));
-    v128.store(y1 + d, madd(v3, b3, madd(v2, b2, madd(v1, b1, madd(v0, b0, v128.load(y1 + d))))));
+  for (; count >= 2; count -= 2) {
+    addTwo(sums, sums + padded, weights, weights + step, r0, r1, r2, r3, padded, raw);
+    sums += 2 * padded;
+    weights += 2 * step;
   }
-}
-
-/** Four weighted rows added to the sums of one query. */
-// @ts-ignore: decorator
-@inline function addOne(y: usize, w: usize, r0: usize, r1: usize, r2: usize, r3: usize, bytes: usize): void {
-  const a0 = v128.load32_splat(w);
-  const a1 = v128.load32_splat(w, 4);
-  const a2 = v128.load32_splat(w, 8);
-  const a3 = v128.load32_splat(w, 12);
-  for (let d: usize = 0; d < bytes; d += 16) {
-    const sum = madd(v128.load(r1 + d), a1, madd(v128.load(r0 + d), a0, v128.load(y + d)));
-    v128.store(y + d, madd(v128.load(r3 + d), a3, madd(v128.load(r2 + d), a2, sum)));
-  }
+  if (count != 0) addOne(sums, weights, r0, r1, r2, r3, padded, raw);
 }

@@ -3,7 +3,16 @@
 import { madd } from "./lib/dot.simd";
 
 /** Turns the first `heads` heads of rows [from, to) of x [T, width] in place; table [T, 2, Dh/2]: cos, then sin. */
-export function rope(from: u32, to: u32, thread: u32, x: usize, width: u32, heads: u32, headDim: u32, table: usize): void {
+export function rope(
+  from: u32,
+  to: u32,
+  thread: u32,
+  x: usize,
+  width: u32,
+  heads: u32,
+  headDim: u32,
+  table: usize,
+): void {
   const bytes = <usize>headDim * 4;
   const half = bytes / 2;
   const vectors = half & ~15; // bytes of whole vectors

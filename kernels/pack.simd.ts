@@ -15,7 +15,7 @@ const HIGH: usize = 128; // i16 [16, 2]: weights i and i + 16 of a group as inte
 const LOW: usize = HIGH + 64; // the lower half; close by, one address serves both
 const XQ: usize = 256; // f64 [12]: Σxq of every level; there is no twelfth, its scale is infinite and both its sums 0
 const QQ: usize = XQ + 96; // f64 [12]: Σqq
-const CONSTANTS: usize = 512; // u32 [8]: see storeConstants()
+const CONSTANTS: usize = 512; // u32 [9]: see storeConstants()
 
 /**
  * Rows [from, to) of x [count, cols] at `x` to the planes at `quants` and `scales`, which hold all `count` rows.
@@ -30,6 +30,11 @@ export function pack(from: u32, to: u32, thread: u32, precision: u32, x: usize, 
     let source = x + <usize>r * cols * 4;
     let quant = quants + <usize>r * groups * bytes;
     let scale = scales + <usize>r * groups * 2;
+    if (precision == 0) {
+      memory.copy(quant, source, <usize>cols * 4);
+      memory.fill(quant + <usize>cols * 4, 0, <usize>(groups * 32 - cols) * 4);
+      continue;
+    }
     for (let left: i32 = cols; left > 0; left -= 32) {
       let values = source;
       if (left < 32) {
@@ -37,8 +42,7 @@ export function pack(from: u32, to: u32, thread: u32, precision: u32, x: usize, 
         memory.fill(values, 0, 128);
         memory.copy(values, source, left * 4);
       }
-      if (precision == 0) memory.copy(quant, values, 128);
-      else if (precision == 1) packHalves(values, quant);
+      if (precision == 1) packHalves(values, quant);
       else store<u16>(scale, precision == 2 ? packQ8(values, quant) : packQ4(values, quant, scratch));
       source += 128;
       quant += bytes;
@@ -189,7 +193,7 @@ function storeConstants(scratch: usize): void {
   store<f32>(scratch, 207.75, CONSTANTS + 32);
 }
 
-/** -192 - 8.5, and a step so that a boundary lies in the middle of where f32 is not sure: see levels(). */
+/** 192 + 8.5, and one step of 2^-16 so that what f32 is not sure of lies above a boundary: see levels(). */
 const BIAS: f32 = 200.5 + 1.0 / 65536;
 
 /** Writes 32 nibbles at y. Returns their scale. */
@@ -204,7 +208,7 @@ function packQ4(x: usize, y: usize, scratch: usize): u32 {
   }
   let best = naive;
   const searched = finiteHalf(search(x, extreme, finite, scratch));
-  if ((searched & 0x7fff) != 0 && searched != naive && notWorse(x, ofHalf(searched), ofHalf(naive), scratch)) best = searched;
+  if (searched != naive && notWorse(x, ofHalf(searched), ofHalf(naive), scratch)) best = searched;
   if (!finite || !nibbles(x, y, ofHalf(best), scratch)) exactNibbles(x, y, ofHalf(best));
   return best;
 }
@@ -439,11 +443,12 @@ function notWorse(x: usize, a: f32, b: f32, scratch: usize): bool {
   const errorB = sumOf(sumB);
   // A weight that f32 takes to the wrong side of a half changes its square by 1e-5 of it, rounding the sum by 3e-6.
   const larger = max(errorA, errorB);
-  if (larger > <f32>1e-30 && abs(errorA - errorB) > larger * <f32>3e-5) return errorA < errorB;
+  if (a != 0 && larger > <f32>1e-30 && abs(errorA - errorB) > larger * <f32>3e-5) return errorA < errorB;
   return exactError(x, a) <= exactError(x, b);
 }
 
 function exactError(x: usize, scale: f64): f64 {
+  if (scale == 0) return Infinity;
   const inverse = 1 / scale;
   let sum: f64 = 0;
   for (let i: usize = 0; i < 128; i += 4) {

@@ -1,0 +1,252 @@
+// Packing by SIMD kernels: bit for bit what packRows makes, and the interleaved layout word for word.
+
+import { describe, expect, it } from "vitest";
+import { interleave } from "../../kernels/interleave.ts";
+import { bfloatToFloats, HALF_TO_FLOAT } from "../../src/tensor/half.ts";
+import { packedLayout, packRows } from "../../src/tensor/pack.ts";
+import type { Precision } from "../../src/tensor/types.ts";
+import { generator } from "../support/random.ts";
+import { simdBenches } from "../support/simd.ts";
+
+const CODES = { f32: 0, f16: 1, q8: 2, q4: 3 } as const satisfies Record<Precision, number>;
+const PRECISIONS = Object.keys(CODES) as Precision[];
+const UNTOUCHED = 0xa5;
+
+/** Ranges that cover 0..n in pieces of awkward sizes. */
+function ranges(n: number): [number, number][] {
+  const cuts = [0, 1, 4, 6, 13, 20].filter((cut) => cut < n);
+  return cuts.map((cut, i) => [cut, cuts[i + 1] ?? n]);
+}
+
+/** The nth f32 after x (before it, if negative), as bits go. */
+function neighbour(x: number, n: number): number {
+  const floats = Float32Array.of(x);
+  const bits = new Int32Array(floats.buffer);
+  bits[0] = Math.max(0, bits[0]! & 0x7fffffff) === 0 ? bits[0]! : bits[0]! + n;
+  return floats[0]!;
+}
+
+type Next = () => number;
+const normal = (next: Next) => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+const sign = (next: Next) => (next() < 0.5 ? -1 : 1);
+const pick = <T>(next: Next, values: readonly T[]): T => values[Math.floor(next() * values.length)]!;
+const LEVELS = [8, 7, 7.2, 7.4, 7.6, 7.8, 8.2, 8.4, 8.6, 8.8, 9];
+
+/** Makes the weights of one group of 32, one after the other. */
+const GROUPS: Record<string, (next: Next) => () => number> = {
+  normal: (next) => () => 0.02 * normal(next),
+  "heavy-tailed": (next) => () => (0.001 * normal(next)) / next() ** 2,
+  uniform: (next) => () => 2 * next() - 1,
+  // Few bits, as checkpoints in bf16 have them: multiples of a scale often lie exactly between two integers.
+  bfloat: (next) => () => {
+    const bits = Uint32Array.of(0);
+    new Float32Array(bits.buffer)[0] = 0.02 * normal(next);
+    bits[0] = bits[0]! & 0xffff0000;
+    return new Float32Array(bits.buffer)[0]!;
+  },
+  "multiples of 1/8": (next) => () => Math.round(16 * (2 * next() - 1)) / 8,
+  // Where a level's integers change, and the floats next to that.
+  boundaries: (next) => {
+    const extreme = Math.fround(sign(next) * (0.5 + next()));
+    const level = pick(next, LEVELS);
+    return () => {
+      if (next() < 0.1) return extreme;
+      const boundary = (Math.floor(next() * 17) - 8 + 0.5) / (next() < 0.8 ? level : pick(next, LEVELS));
+      return neighbour(extreme * Math.max(-1, Math.min(1, boundary)), Math.floor(next() * 5) - 2);
+    };
+  },
+  // What a level is taken for where its integers are unsure must not outlive their being found again.
+  "normal with one boundary": (next) => {
+    const extreme = Math.fround(sign(next) * (2.2 + next()));
+    const boundary = extreme * ((Math.floor(next() * 7) + 0.5) / pick(next, [8, 9])) * sign(next);
+    const special = [extreme, neighbour(boundary, pick(next, [0, 0, 1, -1]))];
+    return () => special.pop() ?? Math.max(-2.2, Math.min(2.2, normal(next)));
+  },
+  "halves of an f16 scale": (next) => {
+    const scale = HALF_TO_FLOAT[0x1000 + Math.floor(next() * 0x2000)]!;
+    return () =>
+      next() < 0.1 ? 127 * scale : neighbour(scale * (Math.floor(next() * 20) - 9.5), pick(next, [0, 0, 1, -1]));
+  },
+  "one-sided": (next) => () => next() + 0.3,
+  "one far out": (next) => () => (next() < 0.03 ? 50 : 1) * normal(next),
+  "opposite extremes": (next) => () => (next() < 0.2 ? sign(next) : next() - 0.5),
+  "all magnitudes": (next) => () => sign(next) * 2 ** (next() * 60 - 40),
+  "f16 subnormal scales": (next) => () => 4e-6 * normal(next),
+  "scales about to vanish": (next) => () => 5e-7 * next() ** 2 * sign(next),
+  denormals: (next) => () => 1e-40 * normal(next),
+  zeros: (next) => () => (next() < 0.5 ? 0 : -0),
+  "mostly zeros": (next) => () => (next() < 0.04 ? normal(next) : 0),
+  huge: (next) => () => 1e38 * (2 * next() - 1),
+  "about the largest f16": (next) => () => 65504 * (1 + 0.002 * normal(next)) * sign(next),
+  "about the largest scale": (next) => () => 524_000 * (1 + 0.01 * normal(next)) * sign(next),
+  infinities: (next) => () => (next() < 0.02 ? sign(next) / 0 : normal(next)),
+  "not a number": (next) => () => (next() < 0.02 ? Number.NaN : next() < 0.02 ? sign(next) / 0 : normal(next)),
+};
+
+function weights(kind: string, rows: number, cols: number, seed: number): Float32Array {
+  const next = generator(seed);
+  const x = new Float32Array(rows * cols);
+  let value = GROUPS[kind]!(next);
+  for (let i = 0; i < x.length; i++) {
+    if ((i % cols) % 32 === 0) value = GROUPS[kind]!(next);
+    x[i] = value();
+  }
+  return x;
+}
+
+/** Where two arrays first differ, -1 where nowhere: quicker than toEqual, with a message as short. */
+function difference(a: Uint8Array, b: Uint8Array): number {
+  expect(a.length).toBe(b.length);
+  return Buffer.compare(a, b) === 0 ? -1 : a.findIndex((value, i) => value !== b[i]);
+}
+
+/** f16 bits with one NaN for all: which of them an operation gives is up to the JavaScript engine. */
+function oneNaN(bytes: Uint8Array): Uint8Array {
+  const halves = new Uint16Array(bytes.slice().buffer);
+  return bytesOf(halves.map((half) => ((half & 0x7fff) > 0x7c00 ? 0x7e00 : half)));
+}
+
+function bytesOf(data: Uint16Array | Uint32Array | Float32Array): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+describe("pack", () => {
+  const shapes = [
+    { rows: 24, cols: 2048, seeds: 8 },
+    { rows: 9, cols: 97, seeds: 2 },
+    { rows: 3, cols: 1, seeds: 2 },
+    { rows: 7, cols: 31, seeds: 2 },
+  ];
+  it.each(Object.keys(GROUPS).flatMap((kind) => PRECISIONS.map((precision) => ({ kind, precision }))))(
+    "$kind, $precision: the same bits as packRows",
+    ({ kind, precision }) => {
+      const benches = simdBenches();
+      for (const { rows, cols, seeds } of shapes) {
+        const { groups, rowBytes, scaleOffset, bytes } = packedLayout(precision, rows, cols);
+        for (let seed = 1; seed <= seeds; seed++) {
+          const x = weights(kind, rows, cols, seed);
+          const want = { quants: new Uint8Array(rows * rowBytes), scales: new Uint16Array(rows * groups) };
+          packRows(precision, x, rows, cols, want);
+          const scaleBytes = scaleOffset === bytes ? 0 : rows * groups * 2;
+          for (const bench of benches) {
+            const at = bench.put(x);
+            const quants = bench.put(new Uint8Array(rows * rowBytes + 16).fill(UNTOUCHED));
+            const scales = bench.put(new Uint8Array(rows * groups * 2 + 16).fill(UNTOUCHED));
+            for (const [from, to] of ranges(rows)) {
+              bench.kernels.pack!(from, to, 1, CODES[precision], at, cols, quants, scales);
+              expect(bench.bytes(quants + to * rowBytes, 16).every((byte) => byte === UNTOUCHED)).toBe(true);
+              const end = scaleBytes ? to * groups * 2 : 0;
+              expect(bench.bytes(scales + end, 16).slice(0, 2)).toEqual(Uint8Array.of(UNTOUCHED, UNTOUCHED));
+            }
+            const label = `${bench.name}, [${rows}, ${cols}], seed ${seed}: first byte that differs`;
+            expect(difference(bench.bytes(quants, rows * rowBytes), want.quants), `${label}, quants`).toBe(-1);
+            const wantScales = bytesOf(want.scales).subarray(0, scaleBytes);
+            expect(difference(oneNaN(bench.bytes(scales, scaleBytes)), oneNaN(wantScales)), `${label}, scales`).toBe(
+              -1,
+            );
+          }
+        }
+      }
+    },
+  );
+
+  it("leaves rows outside the range alone", () => {
+    const [rows, cols] = [6, 40];
+    for (const precision of PRECISIONS) {
+      const { groups, rowBytes } = packedLayout(precision, rows, cols);
+      for (const bench of simdBenches()) {
+        const quants = bench.put(new Uint8Array(rows * rowBytes).fill(UNTOUCHED));
+        const scales = bench.put(new Uint8Array(rows * groups * 2).fill(UNTOUCHED));
+        bench.kernels.pack!(2, 4, 0, CODES[precision], bench.put(new Float32Array(rows * cols)), cols, quants, scales);
+        for (const [at, stride] of [
+          [quants, rowBytes],
+          [scales, groups * 2],
+        ] as const) {
+          const outside = [...bench.bytes(at, 2 * stride), ...bench.bytes(at + 4 * stride, 2 * stride)];
+          expect(outside.every((byte) => byte === UNTOUCHED)).toBe(true);
+        }
+      }
+    }
+  });
+});
+
+describe("interleave", () => {
+  const cases = [
+    { rows: 21, W: 4, groups: 1, first: 0, step: 1 },
+    { rows: 24, W: 16, groups: 4, first: 8, step: 1 },
+    { rows: 19, W: 12, groups: 3, first: 4, step: 1 },
+    { rows: 17, W: 5, groups: 2, first: 3, step: 1 },
+    { rows: 13, W: 8, groups: 0, first: 0, step: 2 },
+    { rows: 22, W: 4, groups: 1, first: 1, step: 2 },
+    { rows: 9, W: 3, groups: 3, first: 17, step: 2 },
+    { rows: 7, W: 7, groups: 1, first: 2, step: 5 },
+    { rows: 1, W: 1, groups: 1, first: 7, step: 1 },
+  ];
+  it.each(cases.flatMap((shape) => [0, 0x80808080].map((flip) => ({ ...shape, flip }))))(
+    "$rows rows of $W words and $groups groups from row $first in steps of $step, xor $flip",
+    ({ rows, W, groups, first, step, flip }) => {
+      const next = generator(rows + W);
+      const padded = Math.ceil((first + step * rows) / 8) * 8;
+      const source = {
+        quants: Uint32Array.from({ length: rows * W }, () => next() * 2 ** 32),
+        scales: Uint16Array.from({ length: rows * groups }, () => next() * 65536),
+      };
+      for (const pieces of [ranges(rows), [[0, rows]], [[rows >> 1, rows]]] as [number, number][][]) {
+        const want = { quants: new Uint32Array(padded * W), scales: new Uint16Array(padded * groups) };
+        bytesOf(want.quants).fill(UNTOUCHED);
+        bytesOf(want.scales).fill(UNTOUCHED);
+        const empty = { quants: want.quants.slice(), scales: want.scales.slice() };
+        for (const [from, to] of pieces) interleave(source, W, groups, first, step, flip, want, from, to);
+        for (const bench of simdBenches()) {
+          const [quants, scales] = [bench.put(source.quants), bench.put(source.scales)];
+          const [outQuants, outScales] = [bench.put(empty.quants), bench.put(empty.scales)];
+          for (const [from, to] of pieces)
+            bench.kernels.interleave!(
+              ...[from, to, 0, quants, scales, W, groups, first, step, outQuants, outScales, flip],
+            );
+          expect(difference(bench.bytes(outQuants, want.quants.byteLength), bytesOf(want.quants))).toBe(-1);
+          expect(difference(bench.bytes(outScales, want.scales.byteLength), bytesOf(want.scales))).toBe(-1);
+        }
+      }
+    },
+  );
+
+  it("puts word j of row r at [r / 8, j, r mod 8], in the plain form too", () => {
+    const source = {
+      quants: Uint32Array.from({ length: 20 }, (_, i) => i),
+      scales: Uint16Array.of(50, 51, 52, 53, 54, 55, 56, 57, 58, 59),
+    };
+    const out = { quants: new Uint32Array(32), scales: new Uint16Array(16) };
+    interleave(source, 2, 1, 0, 1, 0, out, 0, 10);
+    expect([...out.quants.subarray(0, 18)]).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 16, 18]);
+    expect([...out.quants.subarray(24, 27)]).toEqual([17, 19, 0]);
+    expect([...out.scales]).toEqual([50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 0, 0, 0, 0, 0, 0]);
+  });
+});
+
+describe("widen", () => {
+  const all = Uint16Array.from({ length: 65536 }, (_, i) => i);
+  it.each([
+    { name: "f16", kind: 0, want: HALF_TO_FLOAT },
+    { name: "bf16", kind: 1, want: new Float32Array(65536) },
+  ])("$name: every pattern, ranges of any length", ({ kind, want }) => {
+    if (kind === 1) bfloatToFloats(all, want);
+    for (const bench of simdBenches()) {
+      const source = bench.put(all);
+      const y = bench.put(new Float32Array(65537).fill(7));
+      for (const [from, to] of [
+        [0, 3],
+        [3, 10],
+        [10, 17],
+        [17, 65535],
+        [65535, 65536],
+      ] as const) {
+        bench.kernels.widen!(from, to, 0, kind, source, y);
+        expect(bench.floats(y + 4 * to, 1)[0]).toBe(7);
+      }
+      const got = bench.floats(y, 65536);
+      const wrong = got.findIndex((value, i) => !Object.is(value, want[i]));
+      expect(wrong, `${bench.name}: first pattern that differs`).toBe(-1);
+    }
+  });
+});

@@ -34,8 +34,9 @@ export interface PoolWorker {
 const PIECES = 8;
 /** Looks at ACTIVE before the caller sleeps. */
 const SPINS = 20_000;
-/** How long a worker may hold a closed job, and the length of one wait. A piece takes milliseconds. */
+/** A piece takes milliseconds, also where the machine swaps. */
 const PATIENCE_MS = 30_000;
+/** The length of one wait for a worker. */
 const WAIT_MS = 100;
 
 export class Pool {
@@ -44,15 +45,24 @@ export class Pool {
   readonly #workers: PoolWorker[] = [];
   readonly #heaps: Heap[] = [];
   readonly #module: WebAssembly.Module;
+  readonly #patienceMs: number;
   #failure: string | null = null;
   #closed = false;
 
   /**
    * @param threads that compute, the caller's included
    * @param start starts a worker; null where there is no shared memory between threads: then there is one thread
+   * @param patienceMs how long a worker may hold a closed job before it is given up
    */
-  constructor(module: WebAssembly.Module, home: Heap, threads: number, start: (() => PoolWorker) | null) {
+  constructor(
+    module: WebAssembly.Module,
+    home: Heap,
+    threads: number,
+    start: (() => PoolWorker) | null,
+    patienceMs = PATIENCE_MS,
+  ) {
     this.#module = module;
+    this.#patienceMs = patienceMs;
     this.#heaps.push(home);
     this.threads = start === null ? 1 : Math.min(threads, home.kernels.maxThreads());
     this.#control = this.threads > 1 ? controlOf() : null;
@@ -120,12 +130,12 @@ export class Pool {
   /** Waits until no worker holds the closed job. */
   #join(state: Int32Array): void {
     for (let spins = 0; spins < SPINS; spins++) if (Atomics.load(state, ACTIVE) === 0) return;
-    for (let waited = 0; waited < PATIENCE_MS; ) {
+    for (let waited = 0; waited < this.#patienceMs; ) {
       const active = Atomics.load(state, ACTIVE);
       if (active === 0) return;
       waited += wait(state, active);
     }
-    this.#failure = `a thread of the CPU backend has stopped in the middle of its work (no answer for ${PATIENCE_MS / 1000} s); open the model again`;
+    this.#failure = `a thread of the CPU backend has stopped in the middle of its work (no answer for ${this.#patienceMs / 1000} s); open the model again`;
     throw new DeviceError(this.#failure);
   }
 

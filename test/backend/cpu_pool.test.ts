@@ -1,0 +1,134 @@
+// Threads of the CPU backend: work is done once each, and a thread that fails or ends is an error, not a hang.
+
+import { afterEach, describe, expect, it } from "vitest";
+import { MODULES } from "../../kernels/wasm.ts";
+import { ACTIVE, controlOf } from "../../src/backend/cpu/control.ts";
+import { Heap } from "../../src/backend/cpu/heap.ts";
+import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
+import { Pool, type PoolWorker } from "../../src/backend/cpu/pool.ts";
+import { DeviceError } from "../../src/errors.ts";
+import { cpuOps } from "../support/cpu.ts";
+import { memorySource } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+import { batchOf } from "../support/steps.ts";
+
+const module = new WebAssembly.Module(Buffer.from(MODULES.simd128, "base64"));
+const pools: Pool[] = [];
+afterEach(() => {
+  for (const pool of pools.splice(0)) pool.close();
+});
+
+async function poolOf(threads: number, start: (() => PoolWorker) | null, patienceMs?: number) {
+  const home = await Heap.create(module);
+  const pool = new Pool(module, home, threads, start, patienceMs);
+  pools.push(pool);
+  return { home, pool };
+}
+
+/** Adds 1 to n floats on the pool and returns how many of them are then not `expected`. */
+function addOnes(pool: Pool, heap: Heap, x: number, ones: number, n: number, expected: number): number {
+  pool.run("add", heap, n, 8, x, ones);
+  return heap.floats.subarray(x / 4, x / 4 + n).reduce((wrong, value) => wrong + (value === expected ? 0 : 1), 0);
+}
+
+describe("pool", () => {
+  it("does every unit of every job once, whether its workers have started, spin or sleep", async () => {
+    const { home, pool } = await poolOf(4, startNodeWorker);
+    const n = 1000;
+    const x = home.allocate(4 * n, "x");
+    const ones = home.allocate(4 * n, "ones");
+    home.floats.fill(0, x / 4, x / 4 + n);
+    home.floats.fill(1, ones / 4, ones / 4 + n);
+    let done = 0;
+    const burst = (jobs: number): void => {
+      for (let job = 0; job < jobs; job++) expect(addOnes(pool, home, x, ones, n, ++done)).toBe(0);
+    };
+    burst(10); // the workers are still being started
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    burst(3000);
+    for (let i = 0; i < 20; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 5)); // long enough for workers to fall asleep
+      burst(5);
+    }
+  });
+
+  it("runs jobs in a memory that was added later", async () => {
+    const { pool } = await poolOf(3, startNodeWorker);
+    for (let i = 0; i < 5; i++) {
+      const heap = await Heap.create(module);
+      pool.add(heap);
+      const n = 4000;
+      const x = heap.allocate(4 * n, "x");
+      const ones = heap.allocate(4 * n, "ones");
+      heap.floats.fill(1, ones / 4, ones / 4 + n);
+      for (let job = 1; job <= 50; job++) expect(addOnes(pool, heap, x, ones, n, job)).toBe(0);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+
+  it("has one thread where there are no workers", async () => {
+    const { pool } = await poolOf(8, null);
+    expect(pool.threads).toBe(1);
+  });
+
+  it("gives up a worker that stopped in the middle of a job, with a DeviceError then and afterwards", async () => {
+    // Takes part in a job and never leaves it, as a thread does that the system killed.
+    const dead = (): PoolWorker => ({
+      post: (message) => {
+        if ("control" in message) Atomics.add(controlOf(message.control).state, ACTIVE, 1);
+      },
+      onEnd: () => {},
+      stop: () => {},
+    });
+    const { home, pool } = await poolOf(2, dead, 300);
+    const x = home.allocate(4000, "x");
+    expect(() => pool.run("add", home, 1000, 8, x, x)).toThrow(DeviceError);
+    expect(() => pool.run("add", home, 1000, 8, x, x)).toThrow(
+      /has stopped in the middle of its work.*open the model again/,
+    );
+  });
+
+  it("reports a kernel that fails in a worker", async () => {
+    let fail: (reason: string) => void = () => {};
+    const failing = (): PoolWorker => ({
+      post: () => {},
+      onEnd: (ended) => {
+        fail = ended;
+      },
+      stop: () => {},
+    });
+    const { home, pool } = await poolOf(2, failing);
+    const x = home.allocate(4000, "x");
+    pool.run("add", home, 1000, 8, x, x);
+    fail("memory access out of bounds");
+    expect(() => pool.run("add", home, 1000, 8, x, x)).toThrow(DeviceError);
+    expect(() => pool.run("add", home, 1000, 8, x, x)).toThrow(
+      /thread 1 of the CPU backend failed: memory access out of bounds/,
+    );
+  });
+});
+
+describe("a worker that ends", () => {
+  it("makes the next verb a DeviceError", async () => {
+    const workers: PoolWorker[] = [];
+    const ops = await cpuOps({
+      maxTokens: 8,
+      startWorker: () => {
+        const worker = startNodeWorker();
+        workers.push(worker);
+        return worker;
+      },
+    });
+    const w = await ops.loadMatrix(memorySource("w", uniform(64 * 64, 1), 64, 64), "q8");
+    const step = async () => {
+      ops.begin(batchOf(8));
+      await ops.read(ops.matmul(ops.embed(w), w));
+    };
+    await step();
+    workers[0]!.stop();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await expect(step()).rejects.toThrow(DeviceError);
+    await expect(step()).rejects.toThrow(/thread 1 of the CPU backend failed: it ended with exit code \d/);
+    ops.close();
+  });
+});

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { interleave } from "../../kernels/interleave.ts";
-import { bfloatToFloats, HALF_TO_FLOAT } from "../../src/tensor/half.ts";
+import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
 import { packedLayout, packRows } from "../../src/tensor/pack.ts";
 import type { Precision } from "../../src/tensor/types.ts";
 import { generator } from "../support/random.ts";
@@ -221,32 +221,5 @@ describe("interleave", () => {
     expect([...out.quants.subarray(0, 18)]).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 16, 18]);
     expect([...out.quants.subarray(24, 27)]).toEqual([17, 19, 0]);
     expect([...out.scales]).toEqual([50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 0, 0, 0, 0, 0, 0]);
-  });
-});
-
-describe("widen", () => {
-  const all = Uint16Array.from({ length: 65536 }, (_, i) => i);
-  it.each([
-    { name: "f16", kind: 0, want: HALF_TO_FLOAT },
-    { name: "bf16", kind: 1, want: new Float32Array(65536) },
-  ])("$name: every pattern, ranges of any length", ({ kind, want }) => {
-    if (kind === 1) bfloatToFloats(all, want);
-    for (const bench of simdBenches()) {
-      const source = bench.put(all);
-      const y = bench.put(new Float32Array(65537).fill(7));
-      for (const [from, to] of [
-        [0, 3],
-        [3, 10],
-        [10, 17],
-        [17, 65535],
-        [65535, 65536],
-      ] as const) {
-        bench.kernels.widen!(from, to, 0, kind, source, y);
-        expect(bench.floats(y + 4 * to, 1)[0]).toBe(7);
-      }
-      const got = bench.floats(y, 65536);
-      const wrong = got.findIndex((value, i) => !Object.is(value, want[i]));
-      expect(wrong, `${bench.name}: first pattern that differs`).toBe(-1);
-    }
   });
 });

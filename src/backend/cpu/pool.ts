@@ -141,6 +141,14 @@ export class Pool {
 
   close(): void {
     this.#closed = true;
+    if (this.#control && this.#workers.length > 0) {
+      // Out of the loop, awake or asleep (JOB changes, and stays even): a page kills a worker that does not come back to its
+      // events only after two seconds, and until then it holds all memories.
+      const { state } = this.#control;
+      Atomics.add(state, MAIL, 1);
+      Atomics.add(state, JOB, 2);
+      Atomics.notify(state, JOB);
+    }
     for (const worker of this.#workers) worker.stop();
     this.#workers.length = 0;
   }

@@ -72,7 +72,7 @@ const BLOCK_ROWS = 8;
 const INT8_FORM = 4;
 // What is sooner computed than handed to another thread, which takes a few microseconds.
 const GRAIN_MACS = { int8: 200_000, float: 50_000 } as const;
-const GRAIN_VALUES = 32_768;
+const GRAIN_VALUES = 8192;
 /** Results of one verb and width that exist at once (see ops.ts). */
 const RING = 2;
 
@@ -238,12 +238,13 @@ class SimdOps implements Ops {
     const keys = store.offset(layer);
     const half = store.precision === "f16" ? 1 : 0;
     const window = slidingWindow ?? 0;
+    // A range of units shares what it reads: a few tokens take adjacent heads each, many tokens all heads of several.
+    const grain = T < 4 * this.#pool.threads ? Math.ceil((T * kvHeads) / this.#pool.threads) : 4 * kvHeads;
     let seen = 0; // pairs of a token and a position
     for (const position of batch.positions) seen += window > 0 ? Math.min(position + 1, window) : position + 1;
-    const macs = (2 * heads * headDim * seen) / (T * kvHeads); // of one token's KV head, on average
-    const grain = Math.max(1, Math.ceil(GRAIN_MACS.float / macs));
+    const alone = 2 * heads * headDim * seen <= GRAIN_MACS.float;
     // biome-ignore format: the kernel's arguments in order
-    this.#pool.run("attention", heap, T * kvHeads, grain, q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, window, half, scratch, scratchBytes, to);
+    this.#pool.run("attention", heap, T * kvHeads, alone ? T * kvHeads : grain, q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, window, half, scratch, scratchBytes, to);
     this.#copy(heap, to, this.#home, y.at, 4 * T * heads * headDim);
     return y;
   }

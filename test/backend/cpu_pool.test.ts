@@ -88,6 +88,29 @@ describe("pool", () => {
     );
   });
 
+  it.each([0, 300])("lets its workers out of their loop when it closes after %s ms", async (ms) => {
+    // stop() alone is not enough in a page, which waits two seconds for a worker that does not come back to its events.
+    let ended: (reason: string) => void = () => {};
+    const reason = new Promise<string>((resolve) => {
+      ended = resolve;
+    });
+    const workers: PoolWorker[] = [];
+    const { home, pool } = await poolOf(2, () => {
+      const worker = startNodeWorker();
+      worker.onEnd(ended);
+      workers.push(worker);
+      return { ...worker, stop: () => {} };
+    });
+    const x = home.allocate(4000, "x");
+    pool.run("add", home, 1000, 8, x, x);
+    await new Promise((resolve) => setTimeout(resolve, ms)); // it is still being started, or asleep
+    pool.close();
+    // Only a worker that is out of its loop finds this, and fails.
+    workers[0]!.post({ memory: {} as WebAssembly.Memory });
+    expect(await reason).toMatch(/WebAssembly/);
+    workers[0]!.stop();
+  });
+
   it("reports a kernel that fails in a worker", async () => {
     let fail: (reason: string) => void = () => {};
     const failing = (): PoolWorker => ({

@@ -1,11 +1,13 @@
-// The built package in headless Chromium, straight from dist without a bundler: the same tokens as in Node, on both backends.
+// The built package in headless Chromium, straight from dist without a bundler: the same tokens as in Node, on both backends,
+// and the CPU backend's threads where the page may have them.
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { open as openFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type ModelStats, type OpenOptions, open } from "../../src/index.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
@@ -19,29 +21,36 @@ const PAGE = `<!doctype html>
 <script type="importmap">${JSON.stringify({ imports: IMPORTS })}</script>
 <script type="module">
   import { open } from "/dist/src/browser.js";
-  globalThis.story = async (backend, prompt) => {
-    const options = { backend, weights: "f32", kv: "f32", chunk: 32, context: 256 };
-    const model = await open(location.origin + "/models/tales", options);
+  let model = null;
+  globalThis.load = async (options) => {
+    model = await open(location.origin + "/models/tales", options);
+    return model.stats().backend;
+  };
+  globalThis.story = async (prompt, options) => {
     const ids = [];
     let text = "";
-    for await (const piece of model.session().generate(prompt, { maxTokens: 12, temperature: 0 })) {
+    for await (const piece of model.session().generate(prompt, options)) {
       ids.push(...piece.ids);
       text += piece.text;
     }
-    const ran = model.stats().backend.backend;
-    await model.close();
-    return { ids, text, ran };
+    return { ids, text };
   };
+  globalThis.close = () => model.close();
+  globalThis.ready = true;
 </script>`;
+/** What a page answers with that wants memory shared between threads; the scripts of its workers need the second too. */
+const ISOLATION = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+} as const;
 const TYPES: Record<string, string> = { html: "text/html", js: "text/javascript", mjs: "text/javascript" };
 
-/** Serves the repository with range requests, and a page that can import. Isolation headers as a real page would need. */
+/** Serves the repository with range requests, and a page that can import: "/isolated", and "/" where it is not. */
 function serve(): Server {
   return createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
-    if (path === "/") {
-      response.setHeader("content-type", "text/html");
-      response.end(PAGE);
+    if (path === "/" || path === "/isolated") {
+      response.writeHead(200, { "content-type": "text/html", ...(path === "/" ? {} : ISOLATION) }).end(PAGE);
       return;
     }
     const file = inRepo(path.slice(1));
@@ -56,6 +65,7 @@ function serve(): Server {
     response.writeHead(range ? 206 : 200, {
       "content-type": TYPES[path.split(".").at(-1) ?? ""] ?? "application/octet-stream",
       "content-length": last - first + 1,
+      ...ISOLATION,
     });
     if (request.method === "HEAD") {
       response.end();
@@ -92,29 +102,86 @@ describe.skipIf(skip)(titled("in Chromium", skip), () => {
     server?.close();
   });
 
-  it.each(["webgpu", "cpu"])(
+  async function visit(path: "/" | "/isolated"): Promise<{ page: Page; problems: string[] }> {
+    const page = await browser.newPage();
+    const problems: string[] = [];
+    page.on("pageerror", (error) => problems.push(String(error)));
+    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
+    await page.waitForFunction("globalThis.ready");
+    return { page, problems };
+  }
+  const call = <T>(page: Page, name: "load" | "story" | "close", ...args: unknown[]) =>
+    page.evaluate(`${name}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`) as Promise<T>;
+  type Backend = ModelStats["backend"];
+  type Story = { ids: number[]; text: string };
+
+  const { prompt, greedy_ids } = JSON.parse(readFileSync(inRepo("models/tales/reference.json"), "utf8")).prompts[0] as {
+    prompt: string;
+    greedy_ids: number[];
+  };
+  const GREEDY = { maxTokens: 12, temperature: 0 };
+
+  it.each(["webgpu", "cpu"] as const)(
     "backend %s: models/tales over HTTP gives the reference's greedy tokens",
     async (backend) => {
-      const reference = JSON.parse(readFileSync(inRepo("models/tales/reference.json"), "utf8")).prompts[0] as {
-        prompt: string;
-        greedy_ids: number[];
-      };
-      const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-      const page = await browser.newPage();
-      const problems: string[] = [];
-      page.on("pageerror", (error) => problems.push(String(error)));
-      await page.goto(origin);
-      await page.waitForFunction("globalThis.story");
-      const found = (await page.evaluate(`story("${backend}", "${reference.prompt}")`)) as {
-        ids: number[];
-        text: string;
-        ran: string;
-      };
+      const { page, problems } = await visit("/");
+      const options = { backend, weights: "f32", kv: "f32", chunk: 32, context: 256 } satisfies OpenOptions;
+      expect((await call<Backend>(page, "load", options)).backend).toBe(backend);
+      const found = await call<Story>(page, "story", prompt, GREEDY);
+      await call(page, "close");
       expect(problems).toEqual([]);
-      expect(found.ran).toBe(backend);
-      expect(found.ids).toEqual(reference.greedy_ids.slice(0, 12));
+      expect(found.ids).toEqual(greedy_ids.slice(0, 12));
       expect(found.text).toBe(" there lived a man who had three sons, and they were");
       await page.close();
     },
   );
+
+  describe("the CPU backend at q4 on two threads", () => {
+    const options = { backend: "cpu", threads: 2, weights: "q4", chunk: 32, context: 256 } satisfies OpenOptions;
+    /** Greedy tokens in Node: of the best kernels there, which need not be the page's, so of tokens that are certain. */
+    let expected: number[];
+    beforeAll(async () => {
+      const model = await open(inRepo("models/tales"), options);
+      expected = [];
+      for await (const { ids, logprobs = [] } of model.session().generate(prompt, { ...GREEDY, logprobs: 2 })) {
+        for (const { top } of logprobs) expect(top[0]!.logprob - top[1]!.logprob).toBeGreaterThan(0.05);
+        expected.push(...ids);
+      }
+      await model.close();
+    });
+
+    it.each([
+      { path: "/isolated", threads: 2 },
+      { path: "/", threads: 1 },
+    ] as const)("$path: $threads threads, Node's greedy tokens, no worker left", async ({ path, threads }) => {
+      const { page, problems } = await visit(path);
+      expect(await page.evaluate("crossOriginIsolated")).toBe(threads > 1);
+      const found = await call<Backend>(page, "load", options);
+      expect(found.threads).toBe(threads);
+      expect(found.features.filter((name) => name === "relaxed-simd" || name === "simd128")).toHaveLength(1);
+      const { ids } = await call<Story>(page, "story", prompt, GREEDY);
+      expect(page.workers()).toHaveLength(threads - 1);
+      await call(page, "close");
+      await expect.poll(() => page.workers(), { timeout: 10_000 }).toHaveLength(0);
+      expect(problems).toEqual([]);
+      expect(ids).toHaveLength(12);
+      expect(ids).toEqual(expected);
+      await page.close();
+    });
+
+    it("says what is wrong where the worker's script comes without its header", async () => {
+      const { page, problems } = await visit("/isolated");
+      await page.route("**/web_worker.js", async (route) => {
+        const { "cross-origin-embedder-policy": _, ...headers } = (await route.fetch()).headers();
+        await route.fulfill({ path: inRepo("dist/src/backend/cpu/web_worker.js"), headers });
+      });
+      const failed = async () => {
+        await call(page, "load", options);
+        await call(page, "story", prompt, GREEDY);
+      };
+      await expect(failed()).rejects.toThrow(/thread 1 of the CPU backend failed: web_worker\.js could not be loaded/);
+      expect(problems).toEqual([]);
+      await page.close();
+    });
+  });
 });

@@ -95,8 +95,8 @@ export class Pool {
   }
 
   /**
-   * Runs units [0, units) of a kernel on all threads and returns when they are done. Work of no more than `grain` units
-   * stays on the calling thread, which is sooner done than the others are told.
+   * Runs units [0, units) of a kernel on all threads and returns when they are done. Threads take multiples of `grain`
+   * units; work of no more than that stays on the calling thread, which is sooner done than the others are told.
    * @throws DeviceError if a thread has failed
    */
   run(job: Job, heap: Heap, units: number, grain: number, ...args: readonly number[]): void {
@@ -110,7 +110,7 @@ export class Pool {
     state[KERNEL] = JOBS.indexOf(job);
     state[HEAP] = this.#heaps.indexOf(heap);
     state[UNITS] = units;
-    state[PIECE] = Math.max(grain, Math.ceil(units / (this.threads * PIECES)));
+    state[PIECE] = grain * Math.ceil(units / (this.threads * PIECES * grain));
     for (let i = 0; i < MAX_ARGS; i++) control.args[i] = args[i] ?? 0;
     Atomics.store(state, NEXT, 0);
     Atomics.add(state, JOB, 1);
@@ -125,6 +125,11 @@ export class Pool {
       this.#failure ??= "a thread of the CPU backend failed in a kernel; open the model again";
       throw new DeviceError(this.#failure);
     }
+  }
+
+  /** Jobs are about to come: whoever sleeps had better be awake by then. */
+  wake(): void {
+    if (this.#control && Atomics.load(this.#control.state, SLEEPERS) > 0) Atomics.notify(this.#control.state, JOB);
   }
 
   /** Waits until no worker holds the closed job. */

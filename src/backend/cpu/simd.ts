@@ -162,6 +162,7 @@ class SimdOps implements Ops {
     if (T < 1 || T > this.maxTokens)
       throw new RequestError(`A step takes 1 to ${this.maxTokens} tokens, found ${T}; split the batch`);
     this.#batch = batch;
+    this.#pool.wake();
     this.#breath.begin();
     this.#ropeKey = "";
   }
@@ -393,7 +394,9 @@ class SimdOps implements Ops {
     const int8 = this.#int8 && w.precision >= 2;
     const form = w.precision + (int8 ? INT8_FORM : 0);
     const macs = BLOCK_ROWS * w.groups * GROUP * T;
-    const grain = Math.max(1, Math.ceil(GRAIN_MACS[int8 ? "int8" : "float"] / macs));
+    // Ranges of columns that end within a pair of cache lines would make two threads write to it in turns.
+    const lines = job === "expertUp" ? 8 : 4;
+    const grain = lines * Math.max(1, Math.ceil(GRAIN_MACS[int8 ? "int8" : "float"] / (lines * macs)));
     this.#pool.run(job, w.heap, blocks, grain, form, w.quants, w.scales, w.groups, w.rows, x, T, y);
   }
 

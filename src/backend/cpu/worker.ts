@@ -13,8 +13,11 @@ export type WorkerMessage =
     }
   | { readonly memory: WebAssembly.Memory };
 
-/** How often a worker looks for the next job before it sleeps: some 50 us, longer than the gaps within a step. */
-const SPINS = 2000;
+/**
+ * How often a worker looks for the next job before it sleeps: about a millisecond, which bridges the gaps within a step
+ * and between the steps of decoding. Waking it takes some 50 us, in which a small model's job is done.
+ */
+const SPINS = 200_000;
 
 /** Makes the function that takes a worker's messages. It returns when there may be another to read. */
 export function createWorker(report: (failure: string) => void): (message: WorkerMessage) => void {
@@ -49,6 +52,7 @@ function next(control: Control, heaps: Kernels[], thread: number, last: number, 
     Atomics.add(state, SLEEPERS, 1);
     Atomics.wait(state, JOB, job);
     Atomics.sub(state, SLEEPERS, 1);
+    spins = 0;
   }
   Atomics.add(state, ACTIVE, 1);
   const kernels = heaps[state[HEAP]!];

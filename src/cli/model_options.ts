@@ -29,7 +29,7 @@ export function addModelOptions(command: Command): Command {
     .addOption(new Option("--kv <precision>", "cached keys and values; default: f16 on a GPU").choices(["f16", "f32"]))
     .option("--context <tokens>", "positions a session may hold; default: what the model has", integer(1))
     .option("--chunk <tokens>", "prompt tokens computed in one step; default: 512, on the CPU 128", integer(1))
-    .option("--threads <count>", "CPU threads: accepted, today one computes", integer(1, 1024))
+    .option("--threads <count>", "threads of the CPU backend; default: physical cores", integer(1, 1024))
     .option("--ram <size>", "budget in RAM of the CPU backend, as 24GiB; default: 60 % of it", size)
     .option("--gpu-memory <size>", "budget in GPU memory, as 24GiB; default: 6GiB", size);
 }

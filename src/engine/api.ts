@@ -16,7 +16,7 @@ export interface OpenOptions {
   readonly context?: number;
   /** Tokens of a prompt computed in one step. Default 512 (WebGPU) or 128 (CPU). */
   readonly chunk?: number;
-  /** CPU threads. Default 1. */
+  /** Threads of the CPU backend, the caller's included (a page must be cross-origin isolated for more than one). Default: physical cores. */
   readonly threads?: number;
   /** Budget in bytes for weights, KV and scratch in GPU memory (WebGPU cannot report it). */
   readonly gpuMemory?: number;

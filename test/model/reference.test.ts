@@ -1,10 +1,12 @@
-// The whole forward pass against transformers' own outputs on small random checkpoints, on every backend.
+// The whole forward pass against transformers' own outputs on small random checkpoints, on every backend and on every
+// path of the CPU backend; with quantized weights, which transformers does not have, against the plain kernels.
 
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";
 import { backends } from "../support/backends.ts";
+import { cpuPaths, readyCpuOps } from "../support/cpu.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
 
@@ -30,7 +32,13 @@ function worst(found: Float32Array, expected: Float32Array): number {
 
 const TINY = ["bf16-odd-window-shards", "f16-fused-v5-tied", "f32-all-experts"];
 
-describe.each(backends)("$name", ({ make }) => {
+const paths = cpuPaths().map(({ name, options }) => ({
+  name,
+  make: ({ maxTokens }: { maxTokens: number }) => readyCpuOps({ ...options, maxTokens }),
+  exact: ({ maxTokens }: { maxTokens: number }) => readyCpuOps({ ...options, maxTokens, activations: "f32" }),
+}));
+
+describe.each([...paths, ...backends.filter(({ name }) => name !== "cpu")])("$name", ({ make }) => {
   it.each(TINY)("%s: logits, experts and greedy tokens of transformers", async (name) => {
     const folder = inRepo(`test/fixtures/mixtral/${name}`);
     const expected: Expected = JSON.parse(readFileSync(`${folder}/expected.json`, "utf8"));
@@ -79,6 +87,26 @@ describe.each(backends)("$name", ({ make }) => {
       }
     },
   );
+});
+
+const plain = paths.find(({ name }) => name === "cpu plain")!;
+describe.each(paths.filter((path) => path !== plain))("$name, exact activations", ({ exact }) => {
+  const cases = TINY.flatMap((name) => (["q8", "q4"] as const).map((precision) => ({ name, precision })));
+  it.each(cases)("$name at $precision: logits and experts of the plain kernels", async ({ name, precision }) => {
+    const folder = inRepo(`test/fixtures/mixtral/${name}`);
+    const { ids }: Expected = JSON.parse(readFileSync(`${folder}/expected.json`, "utf8"));
+    const run = async (make: typeof exact) => {
+      const model = await loadFolder(folder, await make({ maxTokens: 16 }), precision, "f32");
+      try {
+        return await model.run(ids);
+      } finally {
+        model.close();
+      }
+    };
+    const [found, expected] = [await run(exact), await run(plain.exact)];
+    expect(worst(found.logits, expected.logits)).toBeLessThan(2e-4);
+    expect(found.experts).toEqual(expected.experts);
+  });
 });
 
 /** The two largest of each row of router logits [layers, T, 8], largest first. */

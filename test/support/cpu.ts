@@ -1,5 +1,7 @@
 // The CPU backend as Node opens it, for tests: relaxed SIMD turned on, workers of the compiled build.
 
+import { setTimeout as sleep } from "node:timers/promises";
+import { controlOf, SLEEPERS } from "../../src/backend/cpu/control.ts";
 import { type CpuOptions, createCpuOps } from "../../src/backend/cpu/cpu.ts";
 import { type InstructionSet, instructionSets } from "../../src/backend/cpu/instruction_set.ts";
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
@@ -12,8 +14,39 @@ export function cpuOps(options: CpuOptions): Promise<Ops> {
   return createCpuOps({ threads: 2, startWorker: startNodeWorker, ...options });
 }
 
+/** The same with all threads started, which a short test would else be over before. */
+export async function readyCpuOps(options: CpuOptions): Promise<Ops> {
+  let state: Int32Array = new Int32Array(0);
+  const ops = await cpuOps({
+    ...options,
+    startWorker: () => {
+      const worker = startNodeWorker();
+      return {
+        ...worker,
+        post: (message) => {
+          if ("control" in message) state = controlOf(message.control).state;
+          worker.post(message);
+        },
+      };
+    },
+  });
+  // Without work they fall asleep as soon as they have started.
+  while (ops.info.threads > 1 && Atomics.load(state, SLEEPERS) < ops.info.threads - 1) await sleep(1);
+  return ops;
+}
+
 /** What runs here, "plain" included. */
 export function cpuInstructions(): readonly (InstructionSet | "plain")[] {
   enableWasmFeatures();
   return [...instructionSets(), "plain"];
+}
+
+/** Every way through the CPU backend: each build of the kernels, on one thread and on two; the plain kernels have one. */
+export function cpuPaths(): { readonly name: string; readonly options: Omit<CpuOptions, "maxTokens"> }[] {
+  return cpuInstructions().flatMap((instructions) =>
+    (instructions === "plain" ? [1] : [1, 2]).map((threads) => ({
+      name: instructions === "plain" ? "cpu plain" : `cpu ${instructions}, ${threads} thread${threads > 1 ? "s" : ""}`,
+      options: { instructions, threads },
+    })),
+  );
 }

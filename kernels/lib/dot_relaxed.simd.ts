@@ -1,7 +1,7 @@
 // Products of int8 activations and nibbles with relaxed SIMD's two-fold product into int16: one instruction on x86.
 //
 // One of three files with the same names; a module is built with one of them as "./dot.simd" (see bundle.mjs).
-// A vector of weights w holds one u32 word of each of four rows: eight columns in q4, four in q8 (tensor/pack.ts).
+// A vector of weights w holds one u32 word, eight columns, of each of four rows (q4 of tensor/pack.ts).
 // The second factor of a relaxed product must lie in 0..127, where all engines agree: nibbles always do.
 // Sums of a group stay within int16: 16 products of at most 127 * 15 in each lane, and with start() still
 // |sum of (u - 8) x| <= 32 * 8 * 127 = 32,512; that they may pass through more on the way does not matter.
@@ -39,21 +39,6 @@ export const X_WORD: usize = 8;
   return v128.load32_splat(x + 4 * part);
 }
 
-/** Bytes of activations from one q8 word to the next. */
-export const X_BYTES: usize = 4;
-
-/** One of the two parts of a vector of q8 words, whose bytes are weights plus 128: the low nibbles, then the high. */
-// @ts-ignore: decorator
-@inline export function bytes(w: v128, part: i32): v128 {
-  return nibbles(w, part);
-}
-
-/** The activations that meet a part of the q8 word at x: both parts are of the same columns. */
-// @ts-ignore: decorator
-@inline export function byteActivations(x: usize, part: i32): v128 {
-  return v128.load32_splat(x);
-}
-
 /** sum + x · w, a row a lane (two lanes of int16). */
 // @ts-ignore: decorator
 @inline export function dot(sum: v128, x: v128, w: v128): v128 {
@@ -64,12 +49,6 @@ export const X_BYTES: usize = 4;
 // @ts-ignore: decorator
 @inline export function total(sum: v128): v128 {
   return i32x4.extadd_pairwise_i16x8_s(sum);
-}
-
-/** The sums of both parts of q8 words as int32: 16 high + low - 128; `first` is the group's start(). */
-// @ts-ignore: decorator
-@inline export function totalBytes(low: v128, high: v128, first: v128): v128 {
-  return i32x4.add(i32x4.shl(i32x4.add(total(high), total(first)), 4), total(low));
 }
 
 /** a * b + c, rounded once or twice. */

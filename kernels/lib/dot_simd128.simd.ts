@@ -1,7 +1,9 @@
 // Products of int8 activations and nibbles with baseline WebAssembly SIMD: int16 pairs, the widening product it has.
 //
 // One of three files with the same names; a module is built with one of them as "./dot.simd" (see bundle.mjs).
-// A vector of weights w holds one u32 word of each of four rows: eight columns in q4, four in q8 (tensor/pack.ts).
+// A vector of weights w holds one u32 word, eight columns, of each of four rows (q4 of tensor/pack.ts).
+
+import { storePairs } from "./pairs.simd";
 
 /** Bytes that a group of 32 activations takes: int16, the columns of each eight in the order 0 2 1 3 4 6 5 7. */
 export const X_GROUP: usize = 64;
@@ -9,8 +11,7 @@ export const X_GROUP: usize = 64;
 /** Writes eight activations, given as two vectors of int32, at p. */
 // @ts-ignore: decorator
 @inline export function storeEight(p: usize, low: v128, high: v128): void {
-  const eight = i16x8.narrow_i32x4_s(low, high);
-  v128.store(p, v128.shuffle<i16>(eight, eight, 0, 2, 1, 3, 4, 6, 5, 7));
+  storePairs(p, low, high);
 }
 
 /** What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4 sum's first value. */
@@ -40,21 +41,6 @@ export const X_WORD: usize = 16;
   return v128.load32_splat(x + 4 * part);
 }
 
-/** Bytes of activations from one q8 word to the next. */
-export const X_BYTES: usize = 8;
-
-/** One of the two parts of a vector of q8 words, whose bytes are weights plus 128. */
-// @ts-ignore: decorator
-@inline export function bytes(w: v128, part: i32): v128 {
-  return part == 0 ? v128.and(w, i16x8.splat(255)) : i16x8.shr_u(w, 8);
-}
-
-/** The activations that meet a part of the q8 word at x. */
-// @ts-ignore: decorator
-@inline export function byteActivations(x: usize, part: i32): v128 {
-  return v128.load32_splat(x + 4 * part);
-}
-
 /** sum + x · w, a row a lane. */
 // @ts-ignore: decorator
 @inline export function dot(sum: v128, x: v128, w: v128): v128 {
@@ -65,12 +51,6 @@ export const X_BYTES: usize = 8;
 // @ts-ignore: decorator
 @inline export function total(sum: v128): v128 {
   return sum;
-}
-
-/** The sums of both parts of q8 words as int32; `first` is the group's start(). */
-// @ts-ignore: decorator
-@inline export function totalBytes(even: v128, odd: v128, first: v128): v128 {
-  return i32x4.add(i32x4.add(even, odd), i32x4.shl(first, 4));
 }
 
 /** a * b + c. */

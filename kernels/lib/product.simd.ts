@@ -2,6 +2,7 @@
 
 import { X_GROUP } from "./dot.simd";
 import { siluTimes } from "./lanes.simd";
+import { PAIRS_GROUP } from "./pairs.simd";
 import { tileFloat, vecFloat } from "./product_float.simd";
 import { tileQ4, vec4Q4, vecQ4 } from "./product_q4.simd";
 import { tileQ8, vec4Q8, vecQ8 } from "./product_q8.simd";
@@ -17,7 +18,8 @@ const PANEL: usize = 512 << 10;
 /** Bytes of a row of x: f32 padded to whole groups, or quantized. */
 // @ts-ignore: decorator
 @inline function strideOf(form: u32, groups: usize): usize {
-  return form >= INT8 ? groups * (X_GROUP + 8) : groups * 128;
+  if (form < INT8) return groups * 128;
+  return groups * (8 + (form == INT8_Q8 ? PAIRS_GROUP : X_GROUP));
 }
 
 /**

@@ -16,14 +16,14 @@ for (const instructions of cpuInstructions()) {
   for (const threads of [1, 2])
     for (const activations of ["int8", "f32"] as const)
       conformance(`cpu ${instructions}, ${threads} threads, ${activations} activations`, ({ maxTokens }) =>
-        cpuOps({ maxTokens, instructions, threads, activations }),
+        cpuOps({ maxTokens, instructions, threads, activations, limits: { shareAll: true } }),
       );
 }
 
 // Every matrix and every layer's keys in a WebAssembly memory of their own, as far apart as in a model of many gigabytes.
 for (const threads of [1, 2])
   conformance(`cpu over many memories, ${threads} threads`, ({ maxTokens }) =>
-    cpuOps({ maxTokens, threads, limits: { homeWeights: 0, weights: 1, homeKv: -1, kv: 1 } }),
+    cpuOps({ maxTokens, threads, limits: { homeWeights: 0, weights: 1, homeKv: -1, kv: 1, shareAll: true } }),
   );
 
 describe("cpu", () => {

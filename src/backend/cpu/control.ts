@@ -42,6 +42,7 @@ export const KERNEL = 6; // number in JOBS
 export const HEAP = 7; // number of the heap that it works in
 export const UNITS = 8;
 export const PIECE = 9; // units taken at a time
+export const PAGES = 10; // size of the heap's memory
 
 /** Most arguments of a kernel after its range and thread. */
 export const MAX_ARGS = 16;

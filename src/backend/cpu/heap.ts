@@ -9,7 +9,7 @@ export type Kernel = (from: number, to: number, thread: number, ...args: readonl
 export type Kernels = Readonly<Record<string, Kernel>> & {
   readonly scratchEnd: () => number;
   readonly maxThreads: () => number;
-  readonly quantizedBytes: (D: number) => number;
+  readonly quantizedBytes: (D: number, bytes: number) => number;
   readonly attentionScratch: (blockSize: number, heads: number, kvHeads: number, headDim: number) => number;
 };
 
@@ -64,6 +64,11 @@ export class Heap {
     return this.#end + align(bytes) <= HEAP_BYTES;
   }
 
+  /** Size of the memory in pages of 64 KiB. */
+  get pages(): number {
+    return this.#bytes.length / PAGE;
+  }
+
   // Views of all that exists now: they are made again when the memory has grown, so take them afresh after allocate().
   get bytes(): Uint8Array<ArrayBufferLike> {
     return this.#bytes;
@@ -109,7 +114,7 @@ export class Heap {
   }
 
   #grow(end: number, what: string, bytes: number): void {
-    const present = this.#bytes.length / PAGE;
+    const present = this.pages;
     const missing = Math.ceil(end / PAGE) - present;
     if (missing <= 0) return;
     try {

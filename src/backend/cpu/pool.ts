@@ -14,6 +14,7 @@ import {
   MAIL,
   MAX_ARGS,
   NEXT,
+  PAGES,
   PIECE,
   SLEEPERS,
   takePieces,
@@ -109,6 +110,7 @@ export class Pool {
     const { state } = control;
     state[KERNEL] = JOBS.indexOf(job);
     state[HEAP] = this.#heaps.indexOf(heap);
+    state[PAGES] = heap.pages;
     state[UNITS] = units;
     state[PIECE] = grain * Math.ceil(units / (this.threads * PIECES * grain));
     for (let i = 0; i < MAX_ARGS; i++) control.args[i] = args[i] ?? 0;

@@ -8,7 +8,7 @@ import { ropeTable } from "../../../kernels/rope.ts";
 import { route } from "../../../kernels/route.ts";
 import { RequestError } from "../../errors.ts";
 import { GROUP } from "../../tensor/pack.ts";
-import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../tensor/types.ts";
+import { type ExpertSource, type MatrixSource, PRECISIONS, type Precision, type Tensor } from "../../tensor/types.ts";
 import type {
   AttentionShape,
   BackendInfo,
@@ -71,8 +71,7 @@ const BLOCK_ROWS = 8;
 /** Added to a precision's number where activations are quantized (kernels/lib/product.simd.ts). */
 const INT8_FORM = 4;
 // What is sooner computed than handed to another thread, which takes a few microseconds.
-const GRAIN_MACS = { int8: 200_000, float: 50_000 } as const;
-const GRAIN_VALUES = 8192;
+const GRAIN = { int8Macs: 200_000, floatMacs: 50_000, values: 8192 } as const;
 /** Results of one verb and width that exist at once (see ops.ts). */
 const RING = 2;
 
@@ -87,6 +86,7 @@ class SimdOps implements Ops {
   readonly #pool: Pool;
   readonly #heaps: SimdHeaps;
   readonly #int8: boolean;
+  readonly #grain: { readonly int8Macs: number; readonly floatMacs: number; readonly values: number };
   readonly #rings = new Map<string, number>();
   readonly #breath = new Breath();
   readonly #kv = new Set<SimdKv>();
@@ -102,6 +102,7 @@ class SimdOps implements Ops {
     this.#pool = pool;
     this.#heaps = new SimdHeaps(module, home, pool, limits);
     this.#int8 = activations === "int8";
+    this.#grain = limits?.shareAll ? { int8Macs: 0, floatMacs: 0, values: 0 } : GRAIN;
     const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
     if (this.#int8) features.push("int8-activations");
     this.info = { backend: "cpu", device: deviceName, software: false, threads: pool.threads, features };
@@ -243,7 +244,7 @@ class SimdOps implements Ops {
     const grain = T < 4 * this.#pool.threads ? Math.ceil((T * kvHeads) / this.#pool.threads) : 4 * kvHeads;
     let seen = 0; // pairs of a token and a position
     for (const position of batch.positions) seen += window > 0 ? Math.min(position + 1, window) : position + 1;
-    const alone = 2 * heads * headDim * seen <= GRAIN_MACS.float;
+    const alone = 2 * heads * headDim * seen <= this.#grain.floatMacs;
     // biome-ignore format: the kernel's arguments in order
     this.#pool.run("attention", heap, T * kvHeads, alone ? T * kvHeads : grain, q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, window, half, scratch, scratchBytes, to);
     this.#copy(heap, to, this.#home, y.at, 4 * T * heads * headDim);
@@ -256,7 +257,7 @@ class SimdOps implements Ops {
 
   add(x: Tensor, y: Tensor): Tensor {
     const [T, D] = sizes(x);
-    this.#pool.run("add", this.#home, T * D, GRAIN_VALUES, at(x), at(y));
+    this.#pool.run("add", this.#home, T * D, this.#rowsOf(1), at(x), at(y));
     return x;
   }
 
@@ -393,10 +394,11 @@ class SimdOps implements Ops {
     const blocks = Math.ceil(w.rows / BLOCK_ROWS);
     const int8 = this.#int8 && w.precision >= 2;
     const form = w.precision + (int8 ? INT8_FORM : 0);
-    const macs = BLOCK_ROWS * w.groups * GROUP * T;
+    const macs = BLOCK_ROWS * w.groups * GROUP * Math.max(T, 1);
     // Ranges of columns that end within a pair of cache lines would make two threads write to it in turns.
     const lines = job === "expertUp" ? 8 : 4;
-    const grain = lines * Math.max(1, Math.ceil(GRAIN_MACS[int8 ? "int8" : "float"] / (lines * macs)));
+    const grain =
+      lines * Math.max(1, Math.ceil((int8 ? this.#grain.int8Macs : this.#grain.floatMacs) / (lines * macs)));
     this.#pool.run(job, w.heap, blocks, grain, form, w.quants, w.scales, w.groups, w.rows, x, T, y);
   }
 
@@ -405,9 +407,10 @@ class SimdOps implements Ops {
     const D = w.cols;
     const slots = this.#heaps.slots(heap);
     if (this.#int8 && w.precision >= 2) {
-      const rowBytes = heap.kernels.quantizedBytes(D);
+      const bytes = PRECISIONS[w.precision] === "q8" ? 1 : 0;
+      const rowBytes = heap.kernels.quantizedBytes(D, bytes);
       const to = slots.at(name, T * rowBytes);
-      this.#pool.run("quantize", heap, T, this.#rowsOf(D), x, D, to);
+      this.#pool.run("quantize", heap, T, this.#rowsOf(D), x, D, bytes, to);
       return { heap, at: to, rowBytes };
     }
     const padded = w.groups * GROUP;
@@ -435,7 +438,7 @@ class SimdOps implements Ops {
 
   /** Rows of `width` values that are sooner computed than handed to another thread. */
   #rowsOf(width: number): number {
-    return Math.max(1, Math.ceil(GRAIN_VALUES / width));
+    return Math.max(1, Math.ceil(this.#grain.values / width));
   }
 
   /** Storage for a verb's result [T, width]. */

@@ -4,7 +4,7 @@ import { HEAP_BYTES, Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import { Slots } from "./slots.ts";
 
-/** How much goes where, in bytes. */
+/** How much goes where, in bytes; tests want less in one place than there is room for. */
 export interface HeapLimits {
   /** Weights in the home heap: the rest of it is for values of steps and for cached keys. */
   readonly homeWeights: number;
@@ -13,6 +13,8 @@ export interface HeapLimits {
   /** Keys and values of the longest sequence, in the home heap and in one of their own: other sequences come beside it. */
   readonly homeKv: number;
   readonly kv: number;
+  /** Also the smallest work is shared by all threads. */
+  readonly shareAll: boolean;
 }
 
 const LIMITS: HeapLimits = {
@@ -20,6 +22,7 @@ const LIMITS: HeapLimits = {
   weights: HEAP_BYTES - 256 * 2 ** 20,
   homeKv: 0.75 * 2 ** 30,
   kv: 1.5 * 2 ** 30,
+  shareAll: false,
 };
 
 export class SimdHeaps {

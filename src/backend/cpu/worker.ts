@@ -1,6 +1,6 @@
 // A thread of the pool: waits for a job, takes pieces of it, waits again. It runs in a worker of Node or of a page.
 
-import { ACTIVE, type Control, controlOf, FAILED, HEAP, JOB, MAIL, SLEEPERS, takePieces } from "./control.ts";
+import { ACTIVE, type Control, controlOf, FAILED, HEAP, JOB, MAIL, PAGES, SLEEPERS, takePieces } from "./control.ts";
 import type { Kernels } from "./heap.ts";
 
 /** The first message to a worker, then one for every further heap. */
@@ -19,9 +19,16 @@ export type WorkerMessage =
  */
 const SPINS = 200_000;
 
+/** A heap as this thread knows it: its memory may have grown since. */
+interface WorkerHeap {
+  readonly memory: WebAssembly.Memory;
+  readonly kernels: Kernels;
+  pages: number;
+}
+
 /** Makes the function that takes a worker's messages. It returns when there may be another to read. */
 export function createWorker(report: (failure: string) => void): (message: WorkerMessage) => void {
-  const heaps: Kernels[] = [];
+  const heaps: WorkerHeap[] = [];
   let control: Control | null = null;
   let module: WebAssembly.Module | null = null;
   let thread = 0;
@@ -33,8 +40,9 @@ export function createWorker(report: (failure: string) => void): (message: Worke
       control = controlOf(message.control);
       ({ module, thread } = message);
     }
-    const { exports } = new WebAssembly.Instance(module!, { env: { memory: message.memory } });
-    heaps.push(exports as unknown as Kernels);
+    const { memory } = message;
+    const { exports } = new WebAssembly.Instance(module!, { env: { memory } });
+    heaps.push({ memory, kernels: exports as unknown as Kernels, pages: 0 });
     const { state } = control!;
     // All that was posted so far is read before the loop is entered: from inside it nothing arrives.
     while (Atomics.load(state, MAIL) <= read) last = next(control!, heaps, thread, last, report);
@@ -42,7 +50,13 @@ export function createWorker(report: (failure: string) => void): (message: Worke
 }
 
 /** Waits for a job newer than `last`, does it, returns its number; or returns sooner when there is mail. */
-function next(control: Control, heaps: Kernels[], thread: number, last: number, report: (why: string) => void): number {
+function next(
+  control: Control,
+  heaps: readonly WorkerHeap[],
+  thread: number,
+  last: number,
+  report: (failure: string) => void,
+): number {
   const { state } = control;
   const mail = Atomics.load(state, MAIL);
   let job = Atomics.load(state, JOB);
@@ -55,10 +69,13 @@ function next(control: Control, heaps: Kernels[], thread: number, last: number, 
     spins = 0;
   }
   Atomics.add(state, ACTIVE, 1);
-  const kernels = heaps[state[HEAP]!];
-  if (Atomics.load(state, JOB) === job && kernels !== undefined) {
+  const heap = heaps[state[HEAP]!];
+  if (Atomics.load(state, JOB) === job && heap !== undefined) {
     try {
-      takePieces(control, kernels, thread);
+      // V8 may not have told this thread that the memory grew while it was on its way here; asking makes sure.
+      if (heap.pages !== state[PAGES]) heap.memory.grow(0);
+      heap.pages = state[PAGES]!;
+      takePieces(control, heap.kernels, thread);
     } catch (error) {
       Atomics.store(state, FAILED, 1);
       report(error instanceof Error ? error.message : String(error));

@@ -87,9 +87,10 @@ const NODE_ONLY = /^src\/(cli|server)\/|^src\/index\.ts$|\/node_\w+\.ts$/;
 const LONG_FILES: Readonly<Record<string, string>> = {};
 const MAX_LINES = 400;
 
-/** WGSL kernels without a plain TypeScript form of their name, each with its reason. */
+/** Kernels without a plain TypeScript form of their name, each with its reason. */
 const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
+  "kernels/pack.simd.ts": "the plain form is src/tensor/pack.ts: weights are packed by it for every backend",
 };
 
 function layerOf(path: string): string | undefined {
@@ -166,10 +167,10 @@ describe("files", () => {
     expect(checked.filter((path) => !path.endsWith(".test.ts") && !opens.test(read(path)))).toEqual([]);
   });
 
-  it("every WGSL kernel has a plain twin of the same name, or a reason here", () => {
-    const kernels = filesUnder("kernels", ".wgsl").filter((path) => !path.startsWith("kernels/lib/"));
+  it("every WGSL and SIMD kernel has a plain twin of the same name, or a reason here", () => {
+    const kernels = filesUnder("kernels", ".wgsl", ".simd.ts").filter((path) => !path.startsWith("kernels/lib/"));
     // X_vec is the form of X for few tokens.
-    const twin = (path: string): string => path.replace(/(_vec)?\.wgsl$/, ".ts");
+    const twin = (path: string): string => path.replace(/(_vec)?\.wgsl$|\.simd\.ts$/, ".ts");
     const alone = kernels.filter((path) => !existsSync(new URL(twin(path), root)));
     expect(alone.filter((path) => !(path in NO_TWIN))).toEqual([]);
     expect(Object.keys(NO_TWIN).filter((path) => !alone.includes(path))).toEqual([]);

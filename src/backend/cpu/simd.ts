@@ -7,8 +7,7 @@ import { group } from "../../../kernels/group.ts";
 import { ropeTable } from "../../../kernels/rope.ts";
 import { route } from "../../../kernels/route.ts";
 import { RequestError } from "../../errors.ts";
-import { GROUP } from "../../tensor/pack.ts";
-import { type ExpertSource, type MatrixSource, PRECISIONS, type Precision, type Tensor } from "../../tensor/types.ts";
+import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../tensor/types.ts";
 import type {
   AttentionShape,
   BackendInfo,
@@ -28,6 +27,7 @@ import type { Pool } from "./pool.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
 import { loadInterleaved, loadRows, type SimdBlock } from "./simd_load.ts";
+import { SimdProducts } from "./simd_products.ts";
 
 export interface SimdOptions {
   readonly maxTokens: number;
@@ -59,19 +59,6 @@ interface SimdExperts extends Experts {
   readonly w2: readonly SimdBlock[]; // [D, F] each, in the same heap as its w13
 }
 
-/** Rows of x as a kernel of `form` takes them. */
-interface Input {
-  readonly heap: Heap;
-  readonly at: number;
-  readonly rowBytes: number;
-}
-
-/** Rows of weights in a block: a lane each. */
-const BLOCK_ROWS = 8;
-/** Added to a precision's number where activations are quantized (kernels/lib/product.simd.ts). */
-const INT8_FORM = 4;
-// What is sooner computed than handed to another thread, which takes a few microseconds.
-const GRAIN = { int8Macs: 200_000, floatMacs: 50_000, values: 8192 } as const;
 /** Results of one verb and width that exist at once (see ops.ts). */
 const RING = 2;
 
@@ -85,8 +72,7 @@ class SimdOps implements Ops {
   readonly #home: Heap;
   readonly #pool: Pool;
   readonly #heaps: SimdHeaps;
-  readonly #int8: boolean;
-  readonly #grain: { readonly int8Macs: number; readonly floatMacs: number; readonly values: number };
+  readonly #products: SimdProducts;
   readonly #rings = new Map<string, number>();
   readonly #breath = new Breath();
   readonly #kv = new Set<SimdKv>();
@@ -101,10 +87,9 @@ class SimdOps implements Ops {
     this.#home = home;
     this.#pool = pool;
     this.#heaps = new SimdHeaps(module, home, pool, limits);
-    this.#int8 = activations === "int8";
-    this.#grain = limits?.shareAll ? { int8Macs: 0, floatMacs: 0, values: 0 } : GRAIN;
+    this.#products = new SimdProducts(this.#heaps, home, activations === "int8");
     const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
-    if (this.#int8) features.push("int8-activations");
+    if (activations === "int8") features.push("int8-activations");
     this.info = { backend: "cpu", device: deviceName, software: false, threads: pool.threads, features };
   }
 
@@ -180,15 +165,15 @@ class SimdOps implements Ops {
     const ids = slots.at("ids", 4 * T);
     heap.words.set(tokens, ids / 4);
     const to = heap === this.#home ? y.at : slots.at("rows", 4 * T * cols);
-    this.#pool.run("embed", heap, T, this.#rowsOf(cols), ids, precision, quants, scales, cols, to);
-    this.#copy(heap, to, this.#home, y.at, 4 * T * cols);
+    this.#pool.run("embed", heap, T, this.#products.rowsOf(cols), ids, precision, quants, scales, cols, to);
+    this.#products.copy(heap, to, this.#home, y.at, 4 * T * cols);
     return y;
   }
 
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
     const [T, D] = sizes(x);
     const y = this.#tensor("norm", T, D);
-    this.#pool.run("rmsNorm", this.#home, T, this.#rowsOf(D), at(x), (w as SimdVector).at, eps, D, y.at);
+    this.#pool.run("rmsNorm", this.#home, T, this.#products.rowsOf(D), at(x), (w as SimdVector).at, eps, D, y.at);
     return y;
   }
 
@@ -202,7 +187,7 @@ class SimdOps implements Ops {
     if (key !== this.#ropeKey)
       ropeTable(positions, headDim, ropeTheta, this.#home.floats.subarray(table / 4, table / 4 + T * headDim));
     this.#ropeKey = key;
-    this.#pool.run("rope", this.#home, T, this.#rowsOf(w.rows), y.at, w.rows, heads + kvHeads, headDim, table);
+    this.#pool.run("rope", this.#home, T, this.#products.rowsOf(w.rows), y.at, w.rows, heads + kvHeads, headDim, table);
     return y;
   }
 
@@ -212,13 +197,13 @@ class SimdOps implements Ops {
     const part = store.part(layer);
     store.lists(part, batch);
     const [T, width] = sizes(qkv);
-    const from = this.#inHeap(part.heap, "qkv", at(qkv), 4 * T * width);
+    const from = this.#products.inHeap(part.heap, "qkv", at(qkv), 4 * T * width);
     const kvWidth = shape.kvHeads * shape.headDim;
     const half = store.precision === "f16" ? 1 : 0;
     for (const plane of [0, 1]) {
       const slots = store.slots(part, batch, store.offset(layer) + plane * store.planeBytes);
       const first = shape.heads * shape.headDim + plane * kvWidth;
-      this.#pool.run("append", part.heap, T, this.#rowsOf(kvWidth), from, width, first, slots, kvWidth, half);
+      this.#pool.run("append", part.heap, T, this.#products.rowsOf(kvWidth), from, width, first, slots, kvWidth, half);
     }
   }
 
@@ -232,7 +217,7 @@ class SimdOps implements Ops {
     const { blockSize, planeBytes } = store;
     const [T, width] = sizes(qkv);
     const y = this.#tensor("attention", T, heads * headDim);
-    const q = this.#inHeap(heap, "qkv", at(qkv), 4 * T * width);
+    const q = this.#products.inHeap(heap, "qkv", at(qkv), 4 * T * width);
     const slots = this.#heaps.slots(heap);
     const to = heap === this.#home ? y.at : slots.at("attended", 4 * T * heads * headDim);
     const scratchBytes = heap.kernels.attentionScratch(blockSize, heads, kvHeads, headDim);
@@ -244,10 +229,10 @@ class SimdOps implements Ops {
     const grain = T < 4 * this.#pool.threads ? Math.ceil((T * kvHeads) / this.#pool.threads) : 4 * kvHeads;
     let seen = 0; // pairs of a token and a position
     for (const position of batch.positions) seen += window > 0 ? Math.min(position + 1, window) : position + 1;
-    const alone = 2 * heads * headDim * seen <= this.#grain.floatMacs;
+    const alone = 2 * heads * headDim * seen <= this.#products.grain.floatMacs;
     // biome-ignore format: the kernel's arguments in order
     this.#pool.run("attention", heap, T * kvHeads, alone ? T * kvHeads : grain, q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, window, half, scratch, scratchBytes, to);
-    this.#copy(heap, to, this.#home, y.at, 4 * T * heads * headDim);
+    this.#products.copy(heap, to, this.#home, y.at, 4 * T * heads * headDim);
     return y;
   }
 
@@ -257,7 +242,7 @@ class SimdOps implements Ops {
 
   add(x: Tensor, y: Tensor): Tensor {
     const [T, D] = sizes(x);
-    this.#pool.run("add", this.#home, T * D, this.#rowsOf(1), at(x), at(y));
+    this.#pool.run("add", this.#home, T * D, this.#products.rowsOf(1), at(x), at(y));
     return x;
   }
 
@@ -280,7 +265,7 @@ class SimdOps implements Ops {
     const k = routes.ids.shape[1]!;
     const y = this.#tensor("moe", T, D);
     home.floats.fill(0, y.at / 4, y.at / 4 + T * D);
-    const all = this.#input(home, at(x), T, w13[0]!, "expert input");
+    const all = this.#products.input(home, at(x), T, w13[0]!, "expert input");
 
     // Slots (token, choice) sorted by expert; then each slot's token and weight, where addWeighted reads them.
     const n = T * k;
@@ -300,12 +285,12 @@ class SimdOps implements Ops {
       if (from === to) continue;
       await this.#breath.take();
       this.#open();
-      const down = this.#expert(all, tokens + 4 * from, to - from, T, w13[expert]!, w2[expert]!);
+      const down = this.#products.expert(all, tokens + 4 * from, to - from, T, w13[expert]!, w2[expert]!);
       this.#pool.run(
         "addWeighted",
         home,
         to - from,
-        this.#rowsOf(D),
+        this.#products.rowsOf(D),
         y.at,
         tokens + 4 * from,
         shares + 4 * from,
@@ -357,88 +342,8 @@ class SimdOps implements Ops {
   #product(verb: string, x: Tensor, w: Matrix): SimdTensor {
     const [T] = sizes(x);
     const y = this.#tensor(verb, T, w.rows);
-    const { block } = w as SimdMatrix;
-    const { heap } = block;
-    const input = this.#input(this.#home, at(x), T, block, "input");
-    const from = this.#inHeap(heap, "copied input", input.at, T * input.rowBytes);
-    const to = heap === this.#home ? y.at : this.#heaps.slots(heap).at("output", 4 * T * w.rows);
-    this.#multiply("matmul", block, from, T, to);
-    this.#copy(heap, to, this.#home, y.at, 4 * T * w.rows);
+    this.#products.product(at(x), T, (w as SimdMatrix).block, y.at);
     return y;
-  }
-
-  /** Rows of `all` that `tokens` (address, count n) name, through one expert: address of [n, D] in the home heap. */
-  #expert(all: Input, tokens: number, n: number, T: number, w13: SimdBlock, w2: SimdBlock): number {
-    const { heap } = w13;
-    const slots = this.#heaps.slots(heap);
-    let gathered = all.at;
-    if (n < T) {
-      gathered = this.#heaps.slots(this.#home).at("gathered", n * all.rowBytes);
-      this.#pool.run("rows", this.#home, n, this.#rowsOf(all.rowBytes / 4), all.at, tokens, all.rowBytes, gathered);
-    }
-    const x = this.#inHeap(heap, "gathered rows", gathered, n * all.rowBytes);
-    const F = w13.rows / 2;
-    const h = slots.at("hidden", 4 * n * F);
-    this.#multiply("expertUp", w13, x, n, h);
-    const input = this.#input(heap, h, n, w2, "hidden input");
-    const y = slots.at("down", 4 * n * w2.rows);
-    this.#multiply("matmul", w2, input.at, n, y);
-    if (heap === this.#home) return y;
-    const down = this.#heaps.slots(this.#home).at("down", 4 * n * w2.rows);
-    this.#copy(heap, y, this.#home, down, 4 * n * w2.rows);
-    return down;
-  }
-
-  /** A kernel of lib/product.simd.ts over all rows of w. */
-  #multiply(job: "matmul" | "expertUp", w: SimdBlock, x: number, T: number, y: number): void {
-    const blocks = Math.ceil(w.rows / BLOCK_ROWS);
-    const int8 = this.#int8 && w.precision >= 2;
-    const form = w.precision + (int8 ? INT8_FORM : 0);
-    const macs = BLOCK_ROWS * w.groups * GROUP * Math.max(T, 1);
-    // Ranges of columns that end within a pair of cache lines would make two threads write to it in turns.
-    const lines = job === "expertUp" ? 8 : 4;
-    const grain =
-      lines * Math.max(1, Math.ceil((int8 ? this.#grain.int8Macs : this.#grain.floatMacs) / (lines * macs)));
-    this.#pool.run(job, w.heap, blocks, grain, form, w.quants, w.scales, w.groups, w.rows, x, T, y);
-  }
-
-  /** Rows [T, D] at `x` in a heap as the kernels for `w` take them: quantized or padded to whole groups, in slot `name`. */
-  #input(heap: Heap, x: number, T: number, w: SimdBlock, name: string): Input {
-    const D = w.cols;
-    const slots = this.#heaps.slots(heap);
-    if (this.#int8 && w.precision >= 2) {
-      const bytes = PRECISIONS[w.precision] === "q8" ? 1 : 0;
-      const rowBytes = heap.kernels.quantizedBytes(D, bytes);
-      const to = slots.at(name, T * rowBytes);
-      this.#pool.run("quantize", heap, T, this.#rowsOf(D), x, D, bytes, to);
-      return { heap, at: to, rowBytes };
-    }
-    const padded = w.groups * GROUP;
-    if (padded === D) return { heap, at: x, rowBytes: 4 * D };
-    const to = slots.at(name, 4 * T * padded);
-    const { floats } = heap;
-    for (let t = 0; t < T; t++) {
-      floats.copyWithin(to / 4 + t * padded, x / 4 + t * D, x / 4 + (t + 1) * D);
-      floats.fill(0, to / 4 + t * padded + D, to / 4 + (t + 1) * padded);
-    }
-    return { heap, at: to, rowBytes: 4 * padded };
-  }
-
-  /** Bytes of the home heap where `heap` can read them: themselves, or a copy in the slot `name`. */
-  #inHeap(heap: Heap, name: string, at: number, bytes: number): number {
-    if (heap === this.#home) return at;
-    const to = this.#heaps.slots(heap).at(name, bytes);
-    this.#copy(this.#home, at, heap, to, bytes);
-    return to;
-  }
-
-  #copy(from: Heap, at: number, to: Heap, there: number, bytes: number): void {
-    if (from !== to) to.bytes.set(from.bytes.subarray(at, at + bytes), there);
-  }
-
-  /** Rows of `width` values that are sooner computed than handed to another thread. */
-  #rowsOf(width: number): number {
-    return Math.max(1, Math.ceil(this.#grain.values / width));
   }
 
   /** Storage for a verb's result [T, width]. */

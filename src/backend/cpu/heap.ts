@@ -1,6 +1,6 @@
 // One shared WebAssembly memory and the kernels bound to it: storage is handed out by address and grows as it is asked for.
 
-import { MemoryError } from "../../errors.ts";
+import { MemoryError, RequestError } from "../../errors.ts";
 
 /** A kernel: units [from, to) of its work, the thread that computes them, then its own arguments. */
 export type Kernel = (from: number, to: number, thread: number, ...args: readonly number[]) => void;
@@ -20,12 +20,14 @@ const MAX_PAGES = 65536;
 export const HEAP_BYTES = (MAX_PAGES - 8) * PAGE;
 /** Smallest step of growth: each one stops every thread for a moment. */
 const STEP_PAGES = 64;
+/** Of the buffer that reminds V8 of a closed heap. */
+const MAX_HINT_BYTES = 2 ** 30;
 /** Cache lines and vectors: every address is a multiple of it. */
 const ALIGN = 64;
 
 export class Heap {
-  readonly memory: WebAssembly.Memory;
-  readonly kernels: Kernels;
+  #memory: WebAssembly.Memory | null;
+  #kernels: Kernels | null;
   #end: number; // of what was ever handed out
   #used = 0;
   #free: { at: number; bytes: number }[] = [];
@@ -34,8 +36,8 @@ export class Heap {
   #words = new Uint32Array(0);
 
   private constructor(memory: WebAssembly.Memory, kernels: Kernels) {
-    this.memory = memory;
-    this.kernels = kernels;
+    this.#memory = memory;
+    this.#kernels = kernels;
     this.#end = kernels.scratchEnd();
     this.#view();
   }
@@ -52,6 +54,31 @@ export class Heap {
     }
     const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
     return new Heap(memory, exports as unknown as Kernels);
+  }
+
+  get memory(): WebAssembly.Memory {
+    return this.#memory ?? closed();
+  }
+
+  /** The kernels, bound to this memory. */
+  get kernels(): Kernels {
+    return this.#kernels ?? closed();
+  }
+
+  /** Lets go of the memory, whoever still holds the heap: a model that was closed may be kept. */
+  close(): void {
+    // V8 does not count shared memories when it decides whether to collect garbage: a process that opens one model after
+    // the other would keep them all. An ordinary buffer of the size, dropped at once and never touched, is counted.
+    try {
+      new ArrayBuffer(Math.min(this.#bytes.length, MAX_HINT_BYTES));
+    } catch {
+      // No room for it: then there is pressure enough.
+    }
+    this.#memory = null;
+    this.#kernels = null;
+    this.#bytes = new Uint8Array(0);
+    this.#floats = new Float32Array(0);
+    this.#words = new Uint32Array(0);
   }
 
   /** Bytes handed out and not taken back. */
@@ -130,6 +157,10 @@ export class Heap {
     this.#floats = new Float32Array(this.memory.buffer);
     this.#words = new Uint32Array(this.memory.buffer);
   }
+}
+
+function closed(): never {
+  throw new RequestError("The CPU backend is closed; open the model again");
 }
 
 function align(bytes: number): number {

@@ -22,7 +22,8 @@ export function physicalCores(): number {
 }
 
 export function startNodeWorker(): PoolWorker {
-  const worker = new Worker(new URL("./node_worker.js", import.meta.url));
+  // Without the process's own options: a worker refuses some of them, as the --input-type of a script given by -e.
+  const worker = new Worker(new URL("./node_worker.js", import.meta.url), { execArgv: [] });
   worker.unref(); // a model that nobody closed does not keep the process
   return {
     post: (message) => worker.postMessage(message),

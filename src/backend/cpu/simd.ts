@@ -333,6 +333,7 @@ class SimdOps implements Ops {
     this.#kv.clear();
     this.#weightBytes = 0;
     this.#pool.close();
+    this.#heaps.close();
     this.#batch = null;
   }
 

@@ -50,6 +50,10 @@ export class SimdHeaps {
     return sum;
   }
 
+  close(): void {
+    for (const heap of this.#slots.keys()) heap.close();
+  }
+
   /** A heap's working storage. */
   slots(heap: Heap): Slots {
     return this.#slots.get(heap)!;

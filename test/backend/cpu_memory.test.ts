@@ -1,0 +1,28 @@
+// Memory of models that were closed: a process that opens one after the other does not keep them.
+
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+const SCRIPT = `
+  import { open } from "./dist/src/index.js";
+  const kept = [];
+  for (let i = 0; i < 20; i++) {
+    const model = await open("models/tales", { backend: "cpu", weights: "f32", threads: 2 });
+    for await (const piece of model.session().generate("Once", { maxTokens: 2, temperature: 0 }));
+    await model.close();
+    kept.push(model); // a handle that somebody forgot to drop
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  console.log(process.memoryUsage.rss());
+`;
+
+it("closing a model gives its memory back, also while its handle is kept", { timeout: 120_000 }, () => {
+  const options = { cwd: root, encoding: "utf8", timeout: 100_000 } as const;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", SCRIPT], options);
+  // 20 models of 90 MB are 1,800 MB.
+  expect(Number(stdout), stderr).toBeGreaterThan(50e6);
+  expect(Number(stdout)).toBeLessThan(700e6);
+});

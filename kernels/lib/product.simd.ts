@@ -4,8 +4,7 @@ import { X_GROUP } from "./dot.simd";
 import { siluTimes } from "./lanes.simd";
 import { PAIRS_GROUP } from "./pairs.simd";
 import { tileFloat, vecFloat } from "./product_float.simd";
-import { tileQ4, vec4Q4, vecQ4 } from "./product_q4.simd";
-import { tileQ8, vec4Q8, vecQ8 } from "./product_q8.simd";
+import { tileQ4, tileQ8, vec4Q4, vec4Q8, vecQ4, vecQ8 } from "./product_int8.simd";
 import { scratchOf } from "./scratch.simd";
 
 // A form is the weights' precision (0 f32, 1 f16, 2 q8, 3 q4), plus 4 where x is quantized (quantize.simd.ts).

@@ -81,6 +81,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
           threads: options.threads ?? host.cores,
           deviceName: host.cpuName,
           startWorker: host.startWorker,
+          activations: options.activations ?? "int8",
         });
     ops = backend;
     const total = mixtralFootprint(config, plan.weights).weights;
@@ -228,8 +229,9 @@ function checkOptions(options: OpenOptions): void {
     backend: ["auto", "webgpu", "cpu"],
     weights: ["auto", "f32", "f16", "q8", "q4"],
     kv: ["f16", "f32"],
+    activations: ["int8", "f32"],
   } as const;
-  for (const name of ["backend", "weights", "kv"] as const) {
+  for (const name of ["backend", "weights", "kv", "activations"] as const) {
     const value: string | undefined = options[name];
     if (value !== undefined && !(choices[name] as readonly string[]).includes(value)) {
       throw new RequestError(`${name}: expected one of ${choices[name].join(", ")}, found ${String(value)}`);

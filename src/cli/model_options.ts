@@ -5,7 +5,18 @@ import type { OpenOptions } from "../engine/api.ts";
 import { PRECISIONS } from "../tensor/types.ts";
 import { integer, size } from "./values.ts";
 
-const NAMES = ["backend", "adapter", "weights", "kv", "context", "chunk", "threads", "ram", "gpuMemory"] as const;
+const NAMES = [
+  "backend",
+  "adapter",
+  "weights",
+  "kv",
+  "activations",
+  "context",
+  "chunk",
+  "threads",
+  "ram",
+  "gpuMemory",
+] as const;
 
 /** What commander parses of the options below; an option that was not given has no key. */
 export type ModelFlags = Pick<OpenOptions, (typeof NAMES)[number]>;
@@ -27,6 +38,12 @@ export function addModelOptions(command: Command): Command {
       ]),
     )
     .addOption(new Option("--kv <precision>", "cached keys and values; default: f16 on a GPU").choices(["f16", "f32"]))
+    .addOption(
+      new Option("--activations <precision>", "for q8 and q4 weights on the CPU; default: int8, f32 is exact").choices([
+        "int8",
+        "f32",
+      ]),
+    )
     .option("--context <tokens>", "positions a session may hold; default: what the model has", integer(1))
     .option("--chunk <tokens>", "prompt tokens computed in one step; default: 512, on the CPU 128", integer(1))
     .option("--threads <count>", "threads of the CPU backend; default: physical cores", integer(1, 1024))

@@ -16,6 +16,8 @@ export interface OpenOptions {
   readonly context?: number;
   /** Tokens of a prompt computed in one step. Default 512 (WebGPU) or 128 (CPU). */
   readonly chunk?: number;
+  /** What the CPU backend multiplies q8 and q4 weights by: activations rounded to int8 (the default), or exactly f32, slower. */
+  readonly activations?: "int8" | "f32";
   /** Threads of the CPU backend, the caller's included (a page must be cross-origin isolated for more than one). Default: physical cores. */
   readonly threads?: number;
   /** Budget in bytes for weights, KV and scratch in GPU memory (WebGPU cannot report it). */

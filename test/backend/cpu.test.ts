@@ -26,6 +26,11 @@ for (const threads of [1, 2])
     cpuOps({ maxTokens, threads, limits: { homeWeights: 0, weights: 1, homeKv: -1, kv: 1, shareAll: true } }),
   );
 
+// Addresses above 2 GiB, which are negative as 32-bit integers. Nothing is written to what lies below.
+conformance("cpu far up in its memory, 2 threads", ({ maxTokens }) =>
+  cpuOps({ maxTokens, threads: 2, limits: { skip: 3.5 * 2 ** 30, homeWeights: 4 * 2 ** 30, shareAll: true } }),
+);
+
 describe("cpu", () => {
   it("says what it is", async () => {
     const best = cpuInstructions()[0];

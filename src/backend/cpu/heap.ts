@@ -16,7 +16,11 @@ export type Kernels = Readonly<Record<string, Kernel>> & {
 const PAGE = 65536;
 /** Pages of the largest WebAssembly memory: 4 GiB. */
 const MAX_PAGES = 65536;
-/** Bytes that one heap can hand out: all but the threads' scratch, and one page so that no end is 2^32. */
+/** Below 256 MiB no model is worth a heap. */
+const MIN_PAGES = 4096;
+/** Never handed out, so that no address is 2^32. */
+const SPARE_PAGES = 1;
+/** Bytes that one heap can hand out: all but that and the threads' scratch. */
 export const HEAP_BYTES = (MAX_PAGES - 8) * PAGE;
 /** Smallest step of growth: each one stops every thread for a moment. */
 const STEP_PAGES = 64;
@@ -28,6 +32,7 @@ const ALIGN = 64;
 export class Heap {
   #memory: WebAssembly.Memory | null;
   #kernels: Kernels | null;
+  readonly #maxPages: number;
   #end: number; // of what was ever handed out
   #used = 0;
   #free: { at: number; bytes: number }[] = [];
@@ -35,7 +40,8 @@ export class Heap {
   #floats = new Float32Array(0);
   #words = new Uint32Array(0);
 
-  private constructor(memory: WebAssembly.Memory, kernels: Kernels) {
+  private constructor(memory: WebAssembly.Memory, kernels: Kernels, maxPages: number) {
+    this.#maxPages = maxPages;
     this.#memory = memory;
     this.#kernels = kernels;
     this.#end = kernels.scratchEnd();
@@ -44,16 +50,19 @@ export class Heap {
 
   /** @throws MemoryError where the platform has no address space left */
   static async create(module: WebAssembly.Module): Promise<Heap> {
-    let memory: WebAssembly.Memory;
-    try {
-      memory = new WebAssembly.Memory({ initial: 8, maximum: MAX_PAGES, shared: true });
-    } catch (error) {
-      throw new MemoryError(
-        `CPU backend: no shared memory of up to 4 GiB could be reserved (${(error as Error).message}); close other models, or raise the limit on address space (ulimit -v)`,
-      );
+    // Address space is reserved for the largest size at once; where there is less of it, the heap ends sooner.
+    for (let maximum = MAX_PAGES; ; maximum /= 2) {
+      try {
+        const memory = new WebAssembly.Memory({ initial: 8, maximum, shared: true });
+        const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+        return new Heap(memory, exports as unknown as Kernels, maximum);
+      } catch (error) {
+        if (maximum > MIN_PAGES) continue;
+        throw new MemoryError(
+          `CPU backend: no shared memory of ${(maximum * PAGE) / 2 ** 20} MiB could be reserved (${(error as Error).message}); close other models, or raise the limit on address space (ulimit -v)`,
+        );
+      }
     }
-    const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
-    return new Heap(memory, exports as unknown as Kernels);
   }
 
   get memory(): WebAssembly.Memory {
@@ -86,9 +95,13 @@ export class Heap {
     return this.#used;
   }
 
+  get #limit(): number {
+    return (this.#maxPages - SPARE_PAGES) * PAGE;
+  }
+
   /** Whether `bytes` more can be handed out. */
   fits(bytes: number): boolean {
-    return this.#end + align(bytes) <= HEAP_BYTES;
+    return this.#end + align(bytes) <= this.#limit;
   }
 
   /** Size of the memory in pages of 64 KiB. */
@@ -125,7 +138,8 @@ export class Heap {
       return at;
     }
     const at = this.#end;
-    if (at + size > HEAP_BYTES) throw refused(what, bytes, "one memory holds at most 4 GiB");
+    if (at + size > this.#limit)
+      throw refused(what, bytes, `one memory holds at most ${this.#limit} bytes here, ${this.#used} are in use`);
     this.#grow(at + size, what, bytes);
     this.#end += size;
     this.#used += size;
@@ -145,7 +159,7 @@ export class Heap {
     const missing = Math.ceil(end / PAGE) - present;
     if (missing <= 0) return;
     try {
-      this.memory.grow(Math.min(Math.max(missing, STEP_PAGES), MAX_PAGES - present));
+      this.memory.grow(Math.min(Math.max(missing, STEP_PAGES), this.#maxPages - present));
     } catch (error) {
       throw refused(what, bytes, (error as Error).message);
     }

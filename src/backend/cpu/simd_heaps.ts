@@ -13,6 +13,8 @@ export interface HeapLimits {
   /** Keys and values of the longest sequence, in the home heap and in one of their own: other sequences come beside it. */
   readonly homeKv: number;
   readonly kv: number;
+  /** What each heap leaves unused at its start. */
+  readonly skip: number;
   /** Also the smallest work is shared by all threads. */
   readonly shareAll: boolean;
 }
@@ -22,6 +24,7 @@ const LIMITS: HeapLimits = {
   weights: HEAP_BYTES - 256 * 2 ** 20,
   homeKv: 0.75 * 2 ** 30,
   kv: 1.5 * 2 ** 30,
+  skip: 0,
   shareAll: false,
 };
 
@@ -40,7 +43,7 @@ export class SimdHeaps {
     this.#module = module;
     this.#home = home;
     this.#weights = [home];
-    this.#slots.set(home, new Slots(home));
+    this.#take(home);
   }
 
   /** Bytes handed out in all heaps. */
@@ -76,8 +79,13 @@ export class SimdHeaps {
 
   async #add(): Promise<Heap> {
     const heap = await Heap.create(this.#module);
-    this.#slots.set(heap, new Slots(heap));
+    this.#take(heap);
     this.pool.add(heap);
     return heap;
+  }
+
+  #take(heap: Heap): void {
+    if (this.limits.skip > 0) heap.allocate(this.limits.skip, "unused");
+    this.#slots.set(heap, new Slots(heap));
   }
 }

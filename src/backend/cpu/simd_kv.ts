@@ -90,9 +90,12 @@ export class SimdKv implements KvStore {
     }
   }
 
-  /** The part that holds a layer. */
+  /** The part that holds a layer. @throws RequestError before the first reserve() */
   part(layer: number): KvPart {
-    return this.parts[Math.floor(layer / this.#layersPerPart)]!;
+    const part = this.parts[Math.floor(layer / this.#layersPerPart)];
+    if (part === undefined)
+      throw new RequestError("KV cache: it has no blocks, or was closed; reserve() some before the step");
+    return part;
   }
 
   /** Byte offset of a layer's keys in a block of its part; its values come planeBytes later. */

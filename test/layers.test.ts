@@ -45,7 +45,7 @@ const IMPORTS = SOURCES.flatMap(importsOf);
 
 /** The layers, by path: the first match counts. `knows` lists what a layer may import beside itself, tensor and errors. */
 const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly knows: readonly string[] }[] = [
-  { name: "errors", paths: /^src\/errors\.ts$/, knows: [] },
+  { name: "errors", paths: /^src\/(errors|turn)\.ts$/, knows: [] },
   { name: "tensor", paths: /^src\/tensor\//, knows: [] },
   { name: "kernels", paths: /^kernels\//, knows: [] },
   { name: "weights", paths: /^src\/weights\//, knows: [] },

@@ -5,6 +5,7 @@
 
 import type { Batch } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
+import { turn } from "../turn.ts";
 import type { BlockPool } from "./kv.ts";
 
 /** One timeline's place in the KV cache. */
@@ -161,12 +162,4 @@ function toBatch(jobs: readonly Job[]): Batch {
   }
   const tables = jobs.map((job) => Uint32Array.from(job.sequence.blocks));
   return { tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs) };
-}
-
-/** Resolves after timers, signals and sockets had their turn: CPU steps never leave the event loop by themselves. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    if (typeof setImmediate === "function") setImmediate(resolve);
-    else setTimeout(resolve, 0);
-  });
 }

@@ -1,5 +1,7 @@
 // Turns of the event loop within a step: the CPU backend computes on the caller's thread, and a long step may take seconds.
 
+import { turn } from "../../turn.ts";
+
 /** How long a step may keep signals, timers and sockets waiting, give or take one expert. */
 const MAX_BREATH_MS = 50;
 
@@ -14,10 +16,7 @@ export class Breath {
   /** Lets the event loop run, if its last turn was long ago. */
   async take(): Promise<void> {
     if (performance.now() - this.#last < MAX_BREATH_MS) return;
-    await new Promise<void>((resolve) => {
-      if (typeof setImmediate === "function") setImmediate(resolve);
-      else setTimeout(resolve, 0);
-    });
+    await turn();
     this.begin();
   }
 }

@@ -50,7 +50,7 @@ export interface Host {
 
 /** GPU memory that is used when nothing is said: WebGPU cannot tell how much there is. */
 const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
-/** What the CPU backend keeps for the values of small steps, whatever the model. */
+/** What the CPU backend keeps whatever the model: rows on their way into packed form, or the plain kernels' slab. */
 const CPU_SCRATCH = 17 * 2 ** 20;
 /** Positions a KV block holds. */
 const BLOCK_SIZE = 32;

@@ -55,6 +55,7 @@ function compiled(instructions: InstructionSet): Promise<WebAssembly.Module> {
     const binary = Uint8Array.from(atob(MODULES[instructions]), (character) => character.charCodeAt(0));
     module = WebAssembly.compile(binary);
     modules.set(instructions, module);
+    module.catch(() => modules.delete(instructions)); // out of memory today is not so for ever
   }
   return module;
 }

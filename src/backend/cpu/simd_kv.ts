@@ -8,7 +8,6 @@ import type { SimdHeaps } from "./simd_heaps.ts";
 /** The layers of one heap. */
 export interface KvPart {
   readonly heap: Heap;
-  readonly firstLayer: number;
   readonly blockBytes: number;
   /** Address of each block: for each layer its keys, then its values, [blockSize, Hkv, Dh] each. */
   readonly blocks: number[];
@@ -77,7 +76,7 @@ export class SimdKv implements KvStore {
       const layers = Math.min(this.#layersPerPart, this.#layers - first);
       const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, slots: 0 };
       const heap = await this.#heaps.forKv(this.#small);
-      this.parts.push({ heap, firstLayer: first, blockBytes: layers * 2 * this.planeBytes, blocks: [], step });
+      this.parts.push({ heap, blockBytes: layers * 2 * this.planeBytes, blocks: [], step });
     }
     for (; this.#blocks < blocks; this.#blocks++) this.#grow(blocks);
   }

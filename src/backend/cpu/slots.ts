@@ -20,11 +20,4 @@ export class Slots {
     this.#places.set(name, made);
     return made.at;
   }
-
-  /** Gives one name's storage back. */
-  release(name: string): void {
-    const place = this.#places.get(name);
-    if (place !== undefined) this.#heap.free(place.at, place.bytes);
-    this.#places.delete(name);
-  }
 }

@@ -6,6 +6,7 @@
 #import "lib/kv.wgsl"
 #import "lib/paged.wgsl"
 #import "lib/step.wgsl"
+#import "lib/token.wgsl"
 #import "lib/grid.wgsl"
 
 struct Params {
@@ -18,11 +19,10 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<uniform> count: Count;
-@group(0) @binding(2) var<storage, read> tokens: array<Token>;
-@group(0) @binding(3) var<storage, read> blocks: array<u32>;
-@group(0) @binding(4) var<storage, read> qkv: array<f32>;
-@group(0) @binding(5) var<storage, read_write> keys: array<KvPair>;
-@group(0) @binding(6) var<storage, read_write> values: array<KvPair>;
+@group(0) @binding(2) var<storage, read> step: array<u32>;
+@group(0) @binding(3) var<storage, read> qkv: array<f32>;
+@group(0) @binding(4) var<storage, read_write> keys: array<KvPair>;
+@group(0) @binding(5) var<storage, read_write> values: array<KvPair>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -37,7 +37,7 @@ fn main(
   }
   let head = index / p.pairs % p.kv_heads;
   let i = index % p.pairs;
-  let token = tokens[t];
+  let token = token_at(t);
   let to = kv_at(token.table, token.position, head) + i;
   let k = t * p.stride + ((p.heads + head) * p.pairs + i) * 2;
   let v = k + p.kv_heads * p.pairs * 2;

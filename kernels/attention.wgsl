@@ -9,7 +9,7 @@
 #import "lib/reduce.wgsl"
 #import "lib/kv.wgsl"
 #import "lib/paged.wgsl"
-#import "lib/step.wgsl"
+#import "lib/token.wgsl"
 
 override THREADS: u32;
 
@@ -32,12 +32,11 @@ struct Run {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> runs: array<Run>;
-@group(0) @binding(2) var<storage, read> tokens: array<Token>;
-@group(0) @binding(3) var<storage, read> blocks: array<u32>;
-@group(0) @binding(4) var<storage, read> qkv: array<f32>;
-@group(0) @binding(5) var<storage, read> keys: array<KvPair>;
-@group(0) @binding(6) var<storage, read> values: array<KvPair>;
-@group(0) @binding(7) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> step: array<u32>;
+@group(0) @binding(3) var<storage, read> qkv: array<f32>;
+@group(0) @binding(4) var<storage, read> keys: array<KvPair>;
+@group(0) @binding(5) var<storage, read> values: array<KvPair>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 const QUERIES = 8u;
 const KEYS = 128u;
@@ -114,7 +113,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, lane: Lane) {
   let run = runs[workgroup.z];
   let group = workgroup.x;
   let kv_head = query_of(0, run, group).y * p.kv_heads / p.heads;
-  let token = tokens[run.first];
+  let token = token_at(run.first);
   let end = token.position + run.count;
   let begin = select(0, token.position + 1 - min(token.position + 1, p.window), p.window > 0);
   let from0 = query_positions(0, token.position, run, group);

@@ -6,10 +6,11 @@
 // part; each writes only the tokens that it holds.
 #import "lib/weights.wgsl"
 #import "lib/step.wgsl"
+#import "lib/token.wgsl"
 #import "lib/grid.wgsl"
 
 @group(0) @binding(2) var<uniform> count: Count;
-@group(0) @binding(3) var<storage, read> tokens: array<Token>;
+@group(0) @binding(3) var<storage, read> step: array<u32>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -23,7 +24,7 @@ fn main(
   if (t >= count.n) {
     return;
   }
-  let row = tokens[t].id - part.first_row; // wraps to a large number below the part
+  let row = token_at(t).id - part.first_row; // wraps to a large number below the part
   if (row >= part.rows) {
     return;
   }

@@ -1,11 +1,12 @@
 // Rotary position embedding, in place on q and k: the two halves of a head, (i, i + Dh / 2), turn by position * theta^(-2i/Dh)
 //
-//   qkv [T, (H + 2 Hkv) Dh] f32   angles [T, Dh / 2] (cos, sin) f32   ->   qkv
+//   qkv [T, (H + 2 Hkv) Dh] f32   angles [positions, Dh / 2] (cos, sin) f32   ->   qkv
 //
 // The angles come from the host: WGSL's own cos is poor at large ones.
 //
 // grid ceil(T * (H + Hkv) * Dh / 2 / 64): an invocation turns one pair.
 #import "lib/step.wgsl"
+#import "lib/token.wgsl"
 #import "lib/grid.wgsl"
 
 struct Params {
@@ -16,8 +17,9 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<uniform> count: Count;
-@group(0) @binding(2) var<storage, read> angles: array<vec2f>;
-@group(0) @binding(3) var<storage, read_write> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> step: array<u32>;
+@group(0) @binding(3) var<storage, read> angles: array<vec2f>;
+@group(0) @binding(4) var<storage, read_write> qkv: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -32,7 +34,7 @@ fn main(
   }
   let head = index / p.pairs % p.turned;
   let i = index % p.pairs;
-  let turn = angles[t * p.pairs + i];
+  let turn = angles[token_at(t).position * p.pairs + i];
   let at = t * p.stride + head * p.pairs * 2 + i;
   let a = qkv[at];
   let b = qkv[at + p.pairs];

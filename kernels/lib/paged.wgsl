@@ -1,7 +1,7 @@
 // Where a position of a sequence lies in the KV store: [block, position in block, Hkv, Dh / 2] pairs.
-// Uses the kernel's `blocks`, the block ids of all sequences of the batch one after another, and its params.
+// Uses the kernel's `step`, which holds the block ids, and its params.
 
 fn kv_at(table: u32, position: u32, head: u32) -> u32 {
-  let block = blocks[table + position / p.block];
+  let block = step[table + position / p.block];
   return ((block * p.block + position % p.block) * p.kv_heads + head) * p.pairs;
 }

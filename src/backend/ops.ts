@@ -75,7 +75,46 @@ export interface Batch {
   readonly tables: readonly Uint32Array[]; // [B] block ids of each sequence, in order of position
   /** Rows of the batch whose logits are wanted, ascending. May be empty (a prompt chunk that is not the last). */
   readonly outputs: Uint32Array; // [R]
+  /** Who chooses the token after each output row; only for a step that ends in choose(). */
+  readonly choosers?: readonly Chooser[]; // [R]
 }
+
+/** How the tokens of one generation are chosen from their logits: engine/api.ts says what each setting means. */
+export interface ChooserSettings {
+  readonly vocab: number; // V
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly repeatPenalty: number;
+  readonly frequencyPenalty: number;
+  readonly presencePenalty: number;
+  readonly logitBias: ReadonlyMap<number, number>;
+  /** Tokens that count as seen for the repetition penalty. */
+  readonly seen: Iterable<number>;
+  /** Tokens already generated, and how often, for the other two penalties. */
+  readonly counts: ReadonlyMap<number, number>;
+  /** State of the generator of random numbers, four words (engine/random.ts); not used at temperature 0. */
+  readonly random: Uint32Array;
+}
+
+/** Chooses the tokens of one generation on the backend, and remembers them for the penalties. */
+export interface Chooser {
+  close(): void;
+}
+
+export interface Choosing {
+  /** Null for settings that only the host honours. @throws MemoryError */
+  create(settings: ChooserSettings): Chooser | null;
+  /**
+   * Ends the step: chooses a token for each output row of the batch from its logits [R, V], with the batch's choosers, and
+   * reads the ids [R], UNDECIDED among them. Everything is submitted before this returns: begin("next") may follow at once.
+   */
+  choose(logits: Tensor): Promise<Uint32Array>;
+}
+
+/** What choose() gives for a row that its chooser cannot decide: the host has to, from the logits. */
+export const UNDECIDED = 0xffffffff;
 
 /** Bytes held on the backend now. */
 export interface BackendMemory {
@@ -118,8 +157,14 @@ export interface Ops {
   ): KvStore;
 
   // ---- a step: begin, verbs, read ------------------------------------------------------------------------------
-  /** Starts a step over `batch`; ends the life of the previous step's tensors. T must be in 1..maxTokens. */
-  begin(batch: Batch): void;
+  /**
+   * Starts a step over `batch`; ends the life of the previous step's tensors. T must be in 1..maxTokens.
+   * "next" is the batch before with every sequence one token on: the one that `choosing.choose()` gave. That batch must have
+   * been one token of each of its sequences, all of them outputs, and its block tables must have room. Its ids need not
+   * have arrived: a backend that chooses keeps token and position where it computes.
+   * @throws RequestError for "next" where there is no such batch, and always without `choosing`
+   */
+  begin(batch: Batch | "next"): void;
   /** Rows of the embedding table for the batch's tokens: [T, D]. */
   embed(table: Matrix): Tensor;
   /** x / sqrt(mean(x²) + eps) * w, by row, in f32: [T, D]. */
@@ -146,6 +191,8 @@ export interface Ops {
    * @throws DeviceError if the device was lost or refused a command.
    */
   read(x: Tensor): Promise<Float32Array>;
+  /** Choosing tokens on the backend: only where reading logits back is dear. */
+  readonly choosing?: Choosing;
 
   memory(): BackendMemory;
   /** Frees everything; later calls throw RequestError. Safe to call twice. */

@@ -33,7 +33,13 @@ export type RouteWatcher = (layer: number, routes: Routes) => Promise<void>;
  * One step: logits [R, V] for the batch's output rows, keys and values of all T tokens appended to `kv`.
  * The last layer's expert FFN runs only for rows whose logits are wanted: nothing else reads it.
  */
-export async function forward(ops: Ops, m: Mixtral, kv: KvStore, batch: Batch, watch?: RouteWatcher): Promise<Tensor> {
+export async function forward(
+  ops: Ops,
+  m: Mixtral,
+  kv: KvStore,
+  batch: Batch | "next",
+  watch?: RouteWatcher,
+): Promise<Tensor> {
   const { rms_norm_eps: eps, num_experts_per_tok: k } = m.config;
   ops.begin(batch);
   let x = ops.embed(m.embed); // [T, D]

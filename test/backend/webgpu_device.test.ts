@@ -95,7 +95,14 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       const warm = ops.counters();
       for (const T of [40, 1, 7, 40]) await step(T);
       const after = ops.counters();
-      expect(after).toEqual({ ...warm, dispatches: after.dispatches, submits: warm.submits + 4 });
+      const { dispatches, bytesRead } = after;
+      expect(after).toEqual({
+        ...warm,
+        dispatches,
+        bytesRead,
+        submits: warm.submits + 4,
+        readbacks: warm.readbacks + 4,
+      });
       expect(after.dispatches).toBeGreaterThan(warm.dispatches);
       ops.close();
     });

@@ -142,7 +142,8 @@ class SimdOps implements Ops {
 
   // ---- a step ----------------------------------------------------------------------------------------------------
 
-  begin(batch: Batch): void {
+  begin(batch: Batch | "next"): void {
+    if (batch === "next") throw new RequestError("this backend chooses no tokens: give it a batch");
     this.#open();
     const T = batch.tokens.length;
     if (T < 1 || T > this.maxTokens)

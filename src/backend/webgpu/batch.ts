@@ -10,15 +10,15 @@ export type RowKind = "tokens" | "outputs";
 
 export class StepBatch {
   readonly counts: Readonly<Record<RowKind, Buffer>>; // uniforms
-  readonly tokens: Buffer; // [T] of Token, kernels/lib/step.wgsl
   readonly outputs: Buffer; // [R]
-  blocks: Buffer; // block ids of all sequences, one table after another
+  /** [T] of Token (kernels/lib/token.wgsl), room for the largest batch; then the block ids of all sequences. */
+  words: Buffer;
   batch: Batch | null = null;
   readonly #device: Device;
   readonly #recorder: Recorder;
   readonly #maxTokens: number;
   readonly #runs = new Map<number, { buffer: Buffer; count: number }>(); // count 0: not of this batch
-  readonly #angles = new Map<string, { buffer: Buffer; current: boolean; inverse: Float64Array }>();
+  readonly #angles = new Map<string, { buffer: Buffer; positions: number }>();
 
   constructor(device: Device, recorder: Recorder, maxTokens: number) {
     this.#device = device;
@@ -28,29 +28,29 @@ export class StepBatch {
       tokens: device.buffer("batch: T", 16, "scratch", "uniform"),
       outputs: device.buffer("batch: R", 16, "scratch", "uniform"),
     };
-    this.tokens = device.buffer("batch: tokens", maxTokens * 16, "scratch", "storage");
     this.outputs = device.buffer("batch: outputs", maxTokens * 4, "scratch", "storage");
-    this.blocks = device.buffer("batch: block tables", 4096, "scratch", "storage");
+    this.words = device.buffer("batch: tokens and block tables", maxTokens * 16 + 4096, "scratch", "storage");
   }
 
   /** Writes the batch. Returns true if buffers were replaced. @throws RequestError if it is not one */
   begin(batch: Batch): boolean {
     checkBatch(batch, this.#maxTokens);
     const { queue } = this.#device.gpu;
+    const tables = 4 * this.#maxTokens;
     const starts: number[] = [];
-    let total = 0;
+    let end = tables;
     for (const table of batch.tables) {
-      starts.push(total);
-      total += table.length;
+      starts.push(end);
+      end += table.length;
     }
-    const grown = total * 4 > this.blocks.size;
+    const grown = end * 4 > this.words.size;
     if (grown) {
-      this.#recorder.forget(this.blocks);
-      this.#device.free(this.blocks);
-      this.blocks = this.#device.buffer("batch: block tables", total * 8, "scratch", "storage");
+      this.#recorder.forget(this.words);
+      this.#device.free(this.words);
+      this.words = this.#device.buffer("batch: tokens and block tables", end * 8, "scratch", "storage");
     }
-    const blocks = new Uint32Array(total);
-    for (const [b, table] of batch.tables.entries()) blocks.set(table, starts[b]!);
+    const blocks = new Uint32Array(end - tables);
+    for (const [b, table] of batch.tables.entries()) blocks.set(table, starts[b]! - tables);
     const tokens = new Uint32Array(batch.tokens.length * 4);
     for (let t = 0; t < batch.tokens.length; t++) {
       tokens[4 * t] = batch.tokens[t]!;
@@ -59,10 +59,9 @@ export class StepBatch {
     }
     queue.writeBuffer(this.counts.tokens.gpu, 0, Uint32Array.of(batch.tokens.length));
     queue.writeBuffer(this.counts.outputs.gpu, 0, Uint32Array.of(batch.outputs.length));
-    queue.writeBuffer(this.tokens.gpu, 0, tokens);
-    if (total > 0) queue.writeBuffer(this.blocks.gpu, 0, blocks);
+    queue.writeBuffer(this.words.gpu, 0, tokens);
+    if (blocks.length > 0) queue.writeBuffer(this.words.gpu, tables * 4, blocks);
     if (batch.outputs.length > 0) queue.writeBuffer(this.outputs.gpu, 0, new Uint32Array(batch.outputs));
-    for (const angles of this.#angles.values()) angles.current = false;
     for (const runs of this.#runs.values()) runs.count = 0;
     this.batch = batch;
     return grown;
@@ -96,34 +95,36 @@ export class StepBatch {
   }
 
   /**
-   * cos and sin of every token's angles [T, Dh / 2]. Computed as transformers does, all in f32: inverse frequencies
-   * 1 / theta^(2i/Dh), angle = position * inverse frequency.
+   * cos and sin of the angles of every position that the batch may have [positions, Dh / 2], computed once. As
+   * transformers does, all in f32: inverse frequencies 1 / theta^(2i/Dh), angle = position * inverse frequency.
+   * @param positions of the longest sequence to come, where that is known
    */
-  angles({ headDim, ropeTheta }: AttentionShape): Buffer {
+  angles({ headDim, ropeTheta }: AttentionShape, positions = 0): Buffer {
     const pairs = headDim / 2;
     const key = `${pairs} ${ropeTheta}`;
-    let angles = this.#angles.get(key);
-    if (!angles) {
-      const buffer = this.#device.buffer("batch: RoPE angles", this.#maxTokens * pairs * 8, "scratch", "storage");
-      const inverse = Float64Array.from({ length: pairs }, (_, i) =>
-        Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
-      );
-      angles = { buffer, current: false, inverse };
-      this.#angles.set(key, angles);
+    const known = this.#angles.get(key);
+    const last = this.batch ? this.batch.positions.reduce((max, position) => Math.max(max, position), 0) : 0;
+    const need = Math.max(positions, last + 1);
+    if (known && known.positions >= need) return known.buffer;
+    if (known) {
+      this.#recorder.forget(known.buffer);
+      this.#device.free(known.buffer);
     }
-    if (!angles.current) {
-      const { positions } = this.batch!;
-      const turns = new Float32Array(positions.length * pairs * 2);
-      for (const [t, position] of positions.entries())
-        for (let i = 0; i < pairs; i++) {
-          const angle = Math.fround(position * angles.inverse[i]!);
-          turns[(t * pairs + i) * 2] = Math.cos(angle);
-          turns[(t * pairs + i) * 2 + 1] = Math.sin(angle);
-        }
-      this.#device.gpu.queue.writeBuffer(angles.buffer.gpu, 0, turns);
-      angles.current = true;
-    }
-    return angles.buffer;
+    const size = Math.max(need, Math.min(2 * (known?.positions ?? 0), 2 ** 20), 1024);
+    const buffer = this.#device.buffer("RoPE angles", size * pairs * 8, "scratch", "storage");
+    const inverse = Float64Array.from({ length: pairs }, (_, i) =>
+      Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
+    );
+    const turns = new Float32Array(size * pairs * 2);
+    for (let position = 0; position < size; position++)
+      for (let i = 0; i < pairs; i++) {
+        const angle = Math.fround(position * inverse[i]!);
+        turns[(position * pairs + i) * 2] = Math.cos(angle);
+        turns[(position * pairs + i) * 2 + 1] = Math.sin(angle);
+      }
+    this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, turns);
+    this.#angles.set(key, { buffer, positions: size });
+    return buffer;
   }
 }
 

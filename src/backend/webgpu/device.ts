@@ -26,10 +26,12 @@ export interface Buffer {
   readonly what: string;
 }
 
-/** What was done since the device was opened. After a warm-up step only dispatches and submits grow. */
+/** What was done since the device was opened. After a warm-up step nothing more is created. */
 export interface Counters {
   dispatches: number;
   submits: number;
+  readbacks: number;
+  bytesRead: number;
   bindGroupsCreated: number;
   buffersCreated: number;
   pipelinesCreated: number;
@@ -42,6 +44,8 @@ export class Device {
   readonly counters: Counters = {
     dispatches: 0,
     submits: 0,
+    readbacks: 0,
+    bytesRead: 0,
     bindGroupsCreated: 0,
     buffersCreated: 0,
     pipelinesCreated: 0,

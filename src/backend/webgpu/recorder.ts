@@ -20,6 +20,11 @@ export interface Call {
   readonly grid: (n: number) => readonly [number, number, number];
 }
 
+interface Command {
+  readonly call: Call;
+  readonly grid: readonly [number, number, number];
+}
+
 export interface Binding {
   readonly variant?: Pick<Variant, "weights" | "kv">;
   /** By field name; fields that the kernel lacks are ignored, so that the forms of a verb can share them. */
@@ -48,8 +53,11 @@ export class Recorder {
   readonly #calls = new Map<string, { call: Call; buffers: readonly Buffer[] }>();
   readonly #reduce: "tree" | "subgroups";
   readonly #params = new Map<string, Buffer>();
-  #commands: { call: Call; grid: readonly [number, number, number] }[] = [];
-  #staging: Buffer | null = null;
+  #commands: Command[] = [];
+  /** Resolves when what was read before is submitted; null if it is. */
+  #earlier: Promise<void> | null = null;
+  /** Buffers to read back through that are free. */
+  readonly #staging: Buffer[] = [];
 
   /** @param subgroups whether reductions use subgroup operations */
   constructor(device: Device, subgroups: boolean) {
@@ -105,15 +113,67 @@ export class Recorder {
     this.#commands.push({ call, grid: call.grid(n) });
   }
 
-  /** Submits what was recorded and waits for it; returns the rows asked for, [rows, width]. */
+  /** Submits what was recorded and waits for it; returns the rows asked for, [rows, width], u32 as numbers. */
   async read(what: Readback): Promise<Float32Array> {
+    const bits = await this.readBits(what);
+    return what.type === "u32" ? Float32Array.from(bits) : new Float32Array(bits.buffer);
+  }
+
+  /**
+   * The same as the words that the device holds. What was recorded is submitted before this returns, if the pipelines are
+   * compiled, so that the next step can be recorded while this one runs; and in the order of the calls in any case.
+   */
+  async readBits(what: Readback): Promise<Uint32Array<ArrayBuffer>> {
     const device = this.#device;
     const commands = this.#commands;
     this.#commands = [];
-    for (const { call } of commands) call.pipeline.ready ??= await device.wait(call.pipeline.made);
+    if (this.#earlier || commands.some(({ call }) => call.pipeline.ready === null)) {
+      const turn = this.#compiled(commands, this.#earlier);
+      const earlier = turn.catch(() => {}); // its own caller hears of it
+      this.#earlier = earlier;
+      try {
+        await turn;
+      } finally {
+        if (this.#earlier === earlier) this.#earlier = null;
+      }
+    }
     device.check();
     const bytes = what.rows * what.stride * 4;
-    const staging = bytes > 0 ? this.#stagingOf(bytes) : null;
+    const staging = bytes > 0 ? this.#takeStaging(bytes) : null;
+    this.#submit(commands, (encoder) => {
+      if (staging) encoder.copyBufferToBuffer(what.buffer.gpu, 0, staging.gpu, 0, bytes);
+    });
+    if (!staging) {
+      await device.wait(device.gpu.queue.onSubmittedWorkDone());
+      await device.settle();
+      return new Uint32Array(0);
+    }
+    device.counters.readbacks++;
+    device.counters.bytesRead += bytes;
+    try {
+      await device.wait(staging.gpu.mapAsync(MAP_MODE_READ, 0, bytes));
+    } catch (error) {
+      await device.settle(); // what made the mapping fail, if the device has said it
+      throw error;
+    }
+    const mapped = new Uint32Array(staging.gpu.getMappedRange(0, bytes));
+    const result = new Uint32Array(what.rows * what.width);
+    for (let r = 0; r < what.rows; r++)
+      result.set(mapped.subarray(r * what.stride, r * what.stride + what.width), r * what.width);
+    staging.gpu.unmap();
+    this.#staging.push(staging);
+    await device.settle();
+    return result;
+  }
+
+  /** Waits until the pipelines of these commands are compiled and `earlier` commands are submitted. */
+  async #compiled(commands: readonly Command[], earlier: Promise<void> | null): Promise<void> {
+    for (const { call } of commands) call.pipeline.ready ??= await this.#device.wait(call.pipeline.made);
+    await earlier;
+  }
+
+  #submit(commands: readonly Command[], then: (encoder: GPUCommandEncoder) => void): void {
+    const device = this.#device;
     device.watched(() => {
       const encoder = device.gpu.createCommandEncoder();
       const pass = encoder.beginComputePass();
@@ -123,37 +183,19 @@ export class Recorder {
         pass.dispatchWorkgroups(...grid);
       }
       pass.end();
-      if (staging) encoder.copyBufferToBuffer(what.buffer.gpu, 0, staging.gpu, 0, bytes);
+      then(encoder);
       device.gpu.queue.submit([encoder.finish()]);
     });
     device.counters.dispatches += commands.length;
     device.counters.submits++;
-    if (!staging) {
-      await device.wait(device.gpu.queue.onSubmittedWorkDone());
-      await device.settle();
-      return new Float32Array(0);
-    }
-    try {
-      await device.wait(staging.gpu.mapAsync(MAP_MODE_READ, 0, bytes));
-    } catch (error) {
-      await device.settle(); // what made the mapping fail, if the device has said it
-      throw error;
-    }
-    const range = staging.gpu.getMappedRange(0, bytes);
-    const mapped = what.type === "u32" ? new Uint32Array(range) : new Float32Array(range);
-    const result = new Float32Array(what.rows * what.width);
-    for (let r = 0; r < what.rows; r++)
-      result.set(mapped.subarray(r * what.stride, r * what.stride + what.width), r * what.width);
-    staging.gpu.unmap();
-    await device.settle();
-    return result;
   }
 
-  #stagingOf(bytes: number): Buffer {
-    if (this.#staging && this.#staging.size >= bytes) return this.#staging;
-    if (this.#staging) this.#device.free(this.#staging);
-    this.#staging = this.#device.buffer("readback", 2 ** Math.ceil(Math.log2(bytes)), "scratch", "staging");
-    return this.#staging;
+  /** A buffer to map, which nobody uses; one is made where all are waiting for a step. */
+  #takeStaging(bytes: number): Buffer {
+    const at = this.#staging.findIndex((buffer) => buffer.size >= bytes);
+    if (at >= 0) return this.#staging.splice(at, 1)[0]!;
+    const size = Math.max(256, 2 ** Math.ceil(Math.log2(bytes)));
+    return this.#device.buffer("readback", size, "scratch", "staging");
   }
 
   #layout(bindings: readonly Access[]): GPUBindGroupLayout {

@@ -33,7 +33,7 @@ const tiles = (n: number, o: Readonly<Record<string, number>>) =>
 
 export const TABLE = {
   embed: {
-    bindings: { ...WEIGHTS, count: "uniform", tokens: "read", y: "write" },
+    bindings: { ...WEIGHTS, count: "uniform", step: "read", y: "write" },
     params: [],
     overrides: [],
     grid: (n, _, { groups }) => per64(n * groups * 4),
@@ -57,7 +57,7 @@ export const TABLE = {
     grid: (n, _, { rows }) => [Math.ceil(rows / 128), Math.ceil(n / 16)],
   },
   rope: {
-    bindings: { p: "uniform", count: "uniform", angles: "read", qkv: "write" },
+    bindings: { p: "uniform", count: "uniform", step: "read", angles: "read", qkv: "write" },
     params: ["turned", "pairs", "stride"],
     overrides: [],
     grid: (n, o) => per64(n * o.turned! * o.pairs!),
@@ -66,8 +66,7 @@ export const TABLE = {
     bindings: {
       p: "uniform",
       count: "uniform",
-      tokens: "read",
-      blocks: "read",
+      step: "read",
       qkv: "read",
       keys: "write",
       values: "write",
@@ -80,8 +79,7 @@ export const TABLE = {
     bindings: {
       p: "uniform",
       runs: "read",
-      tokens: "read",
-      blocks: "read",
+      step: "read",
       qkv: "read",
       keys: "read",
       values: "read",

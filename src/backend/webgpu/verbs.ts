@@ -92,14 +92,16 @@ export class Verbs implements WebGpuOps {
     return this.#loader.experts(sources, precision);
   }
 
-  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number): KvStore {
+  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
     this.#device.check();
+    this.#step.angles(shape, positions);
     return new GpuKv(this.#device, layers, shape, precision, blockSize, (buffer) => this.#forget(buffer));
   }
 
   // ---- a step --------------------------------------------------------------------------------------------------
 
-  begin(batch: Batch): void {
+  begin(batch: Batch | "next"): void {
+    if (batch === "next") throw new RequestError("this backend chooses no tokens: give it a batch");
     this.#device.check();
     this.#recorder.reset();
     this.#scratch.begin();
@@ -117,7 +119,7 @@ export class Verbs implements WebGpuOps {
       w.parts.map((part) =>
         this.#recorder.call("embed", {
           variant: { weights: w.precision },
-          buffers: { ...part.buffers, count: this.#step.counts.tokens, tokens: this.#step.tokens, y: y.buffer },
+          buffers: { ...part.buffers, count: this.#step.counts.tokens, step: this.#step.words, y: y.buffer },
           part,
         }),
       ),
@@ -154,7 +156,7 @@ export class Verbs implements WebGpuOps {
     this.#run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads}`, n, () => [
       this.#recorder.call("rope", {
         params: { turned: heads + kvHeads, pairs: headDim / 2, stride: y.stride },
-        buffers: { count: this.#step.counts.tokens, angles, qkv: y.buffer },
+        buffers: { count: this.#step.counts.tokens, step: this.#step.words, angles, qkv: y.buffer },
       }),
     ]);
     return y;
@@ -163,12 +165,12 @@ export class Verbs implements WebGpuOps {
   append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
     const from = this.#tokenRows(qkv);
     const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
-    const { counts, tokens, blocks } = this.#step;
+    const { counts, words } = this.#step;
     this.#run(`append ${keys.id} ${from.buffer.id}`, from.shape[0], () => [
       this.#recorder.call("append", {
         variant: { kv: kv.precision },
         params: { ...cacheShape(kv, shape), stride: from.stride },
-        buffers: { count: counts.tokens, tokens, blocks, qkv: from.buffer, keys, values },
+        buffers: { count: counts.tokens, step: words, qkv: from.buffer, keys, values },
       }),
     ]);
   }
@@ -178,7 +180,7 @@ export class Verbs implements WebGpuOps {
     const n = from.shape[0];
     const { heads, headDim, slidingWindow } = shape;
     const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
-    const { tokens, blocks } = this.#step;
+    const { words } = this.#step;
     const runs = this.#step.runs(Math.max(1, Math.floor(QUERIES / (heads / shape.kvHeads))));
     const y = this.#scratch.tensor("attention", n, heads * headDim, "tokens");
     this.#run(`attention ${keys.id} ${from.buffer.id} ${y.buffer.id}`, runs.count, () => [
@@ -192,7 +194,7 @@ export class Verbs implements WebGpuOps {
           y_stride: y.stride,
         },
         overrides: { THREADS: Math.max(32, 2 ** Math.ceil(Math.log2(headDim / 2))) },
-        buffers: { runs: runs.buffer, tokens, blocks, qkv: from.buffer, keys, values, y: y.buffer },
+        buffers: { runs: runs.buffer, step: words, qkv: from.buffer, keys, values, y: y.buffer },
       }),
     ]);
     return y;

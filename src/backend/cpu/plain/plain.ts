@@ -109,7 +109,8 @@ class PlainOps implements Ops {
     return kv;
   }
 
-  begin(batch: Batch): void {
+  begin(batch: Batch | "next"): void {
+    if (batch === "next") throw new RequestError("this backend chooses no tokens: give it a batch");
     this.#open();
     const T = batch.tokens.length;
     if (T < 1 || T > this.maxTokens)

@@ -1,10 +1,12 @@
-// Weighted sum over a token's experts, in the order of its choices: y[t,:] = Σ_k weights[t,k] x[t K + k,:]
+// Weighted sum over a token's experts, in the order of its choices: y[t,:] = Σ_k weights[t,k] x[t K + k,:], added to y or not
 //
 //   x [T K, D] f32   weights [T, K] f32   ->   y [T, D] f32
 //
 // grid ceil(T * D / 4 / 64): an invocation makes four columns of one token.
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
+
+override ADD: u32;
 
 struct Params {
   K: u32,
@@ -15,7 +17,7 @@ struct Params {
 @group(0) @binding(1) var<uniform> count: Count;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> weights: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>; // ADD = 1: the result is added
 
 @compute @workgroup_size(64)
 fn main(
@@ -31,6 +33,9 @@ fn main(
   var sum = vec4f();
   for (var k = 0u; k < p.K; k++) {
     sum += weights[t * p.K + k] * x[(t * p.K + k) * p.vectors + i % p.vectors];
+  }
+  if (ADD == 1) {
+    sum += y[i];
   }
   y[i] = sum;
 }

@@ -1,36 +1,48 @@
 // Expert gate and up for few tokens: y[s,f] = silu(w1[f,:] · x[t,:]) * (w3[f,:] · x[t,:]), s = t K + k, expert = ids[s]
 //
-//   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32   ids [T K]   ->   y [T K, F] f32
+//   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32, normed first or not, or int8   ids [T K]
+//   ->   y [T K, F], f32 or int8 as x
 //
-// grid (ceil(rows of the part / 4), T K): a workgroup makes two outputs of one slot, or nothing if the part lacks its expert.
-#import "lib/weights.wgsl"
-#import "lib/reduce.wgsl"
-#import "lib/dot.wgsl"
+// grid (ceil(rows of the part / (8 THREADS / TEAM)), T K): a team makes four outputs of one slot; nothing is made if the
+// part lacks its expert. With int8 a workgroup makes 32 outputs, a group.
+#import "lib/matvec.wgsl"
+#import "lib/expert_out.wgsl"
 #import "lib/silu.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;
+override TEAM: u32;
+override NORM: u32;
 
 struct Params {
+  D: u32, // columns that the norm's mean is over
+  eps: f32,
   K: u32,
-  y_stride: u32, // floats a row of y
+  y_stride: u32, // words a row of y
 }
 
 @group(0) @binding(2) var<uniform> p: Params;
-@group(0) @binding(3) var<storage, read> x: array<vec4f>;
-@group(0) @binding(4) var<storage, read> ids: array<u32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read> norm: array<vec4f>; // NORM = 1: the norm's weights
+@group(0) @binding(5) var<storage, read> ids: array<u32>;
+
+var<workgroup> made: array<f32, THREADS / TEAM * 4>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
-  let row = group_index(group, groups) * 4;
+  let first = group_index(group, groups) * (THREADS / TEAM) * 8;
   let slot = group.z;
   let expert = ids[slot] - part.first_expert; // wraps to a large number below the part
-  if (row >= part.rows || expert >= part.experts) {
+  if (first >= part.rows || expert >= part.experts) {
     return;
   }
-  let sum = dot4(expert, row, slot / p.K * part.groups * 8, lane);
-  if (lane.index < min(2, (part.rows - row) / 2)) {
-    y[slot * p.y_stride + (part.first_row + row) / 2 + lane.index] = silu(sum[lane.index * 2]) * sum[lane.index * 2 + 1];
+  let team = lane.index / TEAM;
+  let row = first + team * 8;
+  let sum = rows8(expert, min(row, part.rows - 1), slot / p.K, lane);
+  let i = lane.index % TEAM;
+  if (i < 4) {
+    let gate = row_of(sum, i * 2);
+    made[team * 4 + i] = select(0, silu(gate) * row_of(sum, i * 2 + 1), row + i * 2 < part.rows);
   }
+  workgroupBarrier();
+  store_outputs(slot, (part.first_row + first) / 2, (part.rows - first) / 2, lane.index);
 }

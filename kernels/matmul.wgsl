@@ -1,4 +1,4 @@
-// Matrix product for many tokens: y[t,n] = Σ_c w[n,c] x[t,c]
+// Matrix product for many tokens: y[t,n] = Σ_c w[n,c] x[t,c], added to y or not
 //
 //   w [N, C] packed   x [T, C] f32   ->   y [T, N] f32
 //
@@ -8,6 +8,8 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
+override ADD: u32;
+
 struct Params {
   y_stride: u32, // floats a row of y
 }
@@ -15,7 +17,15 @@ struct Params {
 @group(0) @binding(2) var<uniform> p: Params;
 @group(0) @binding(3) var<uniform> count: Count;
 @group(0) @binding(4) var<storage, read> x: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>; // ADD = 1: the result is added
+
+fn store(at: u32, value: f32) {
+  if (ADD == 1) {
+    y[at] += value;
+  } else {
+    y[at] = value;
+  }
+}
 
 @compute @workgroup_size(TILE_THREADS)
 fn main(
@@ -37,10 +47,10 @@ fn main(
   for (var m = 0u; m < min(TILE_X, count.n - t); m++) {
     let at = (t + m) * p.y_stride + part.first_row;
     if (near < part.rows) {
-      y[at + near] = sums.near[m / 4][m % 4];
+      store(at + near, sums.near[m / 4][m % 4]);
     }
     if (far < part.rows) {
-      y[at + far] = sums.far[m / 4][m % 4];
+      store(at + far, sums.far[m / 4][m % 4]);
     }
   }
 }

@@ -1,32 +1,38 @@
-// Matrix product for few tokens: y[t,n] = Σ_c w[n,c] x[t,c]
+// Matrix product for few tokens: y[t,n] = Σ_c w[n,c] x[t,c], x normed first or not, added to y or not
 //
-//   w [N, C] packed   x [T, C] f32   ->   y [T, N] f32
+//   w [N, C] packed   x [T, C] f32   norm [C] f32   ->   y [T, N] f32
 //
-// grid (ceil(rows of the part / 4), T): a workgroup makes four rows of one token; invocations stride over the columns.
-#import "lib/weights.wgsl"
-#import "lib/reduce.wgsl"
-#import "lib/dot.wgsl"
+// grid (ceil(rows of the part / (8 THREADS / TEAM)), T): a team makes eight rows of one token.
+#import "lib/matvec.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;
+override TEAM: u32;
+override NORM: u32;
+override ADD: u32;
 
 struct Params {
+  D: u32, // columns that the norm's mean is over
+  eps: f32,
   y_stride: u32, // floats a row of y
 }
 
 @group(0) @binding(2) var<uniform> p: Params;
-@group(0) @binding(3) var<storage, read> x: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read> norm: array<vec4f>; // NORM = 1: the norm's weights
+@group(0) @binding(5) var<storage, read_write> y: array<f32>; // ADD = 1: the result is added
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
-  let row = group_index(group, groups) * 4;
-  if (row >= part.rows) {
-    return;
-  }
+  let row = (group_index(group, groups) * (THREADS / TEAM) + lane.index / TEAM) * 8;
   let t = group.z;
-  let sum = dot4(0, row, t * part.groups * 8, lane);
-  if (lane.index < min(4, part.rows - row)) {
-    y[t * p.y_stride + part.first_row + row + lane.index] = sum[lane.index];
+  let sum = rows8(0, min(row, part.rows - 1), t, lane);
+  let i = lane.index % TEAM;
+  if (i < 8 && row + i < part.rows) {
+    let at = t * p.y_stride + part.first_row + row + i;
+    var value = row_of(sum, i);
+    if (ADD == 1) {
+      value += y[at];
+    }
+    y[at] = value;
   }
 }

@@ -89,6 +89,7 @@ const MAX_LINES = 400;
 
 /** Kernels without a plain TypeScript form of their name, each with its reason. */
 const NO_TWIN: Readonly<Record<string, string>> = {
+  "kernels/qkv_vec.wgsl": "rms_norm, matmul, rope and append in one dispatch",
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
   "kernels/pack.simd.ts": "the plain form is src/tensor/pack.ts: weights are packed by it for every backend",
 };

@@ -1,11 +1,13 @@
 // The piece of a weight matrix, or of a layer's experts, that one binding holds; matrices larger than a binding have several.
+// Rows lie in blocks of eight, word j of eight rows side by side (kernels/interleave.ts), and so do their scales: an
+// invocation that takes a word of each has 32 bytes of one address, and what it knows of those columns serves eight rows.
 struct Part {
   first_expert: u32,
   experts: u32, // a plain matrix is one expert, 0
   first_row: u32,
   rows: u32, // of each expert
   stride: u32, // u32 words from one expert's block to the next
-  scales: u32, // u32 words from a block's start to its plane of scales
+  scales: u32, // u32 words from an expert's start to its plane of scales
   groups: u32, // groups of 32 columns a row
 }
 
@@ -15,4 +17,14 @@ struct Part {
 struct Eight {
   lo: vec4f,
   hi: vec4f,
+}
+
+// A value for each of eight rows: 0 .. 3 and 4 .. 7.
+struct Rows8 {
+  lo: vec4f,
+  hi: vec4f,
+}
+
+fn row_of(rows: Rows8, i: u32) -> f32 {
+  return select(rows.lo[i % 4], rows.hi[i % 4], i >= 4);
 }

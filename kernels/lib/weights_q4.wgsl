@@ -1,17 +1,21 @@
-// Weights held as 4 bits with an f16 scale a group of 32: a unit of 8 weights is one word (order: src/tensor/pack.ts).
+// Weights held as 4 bits with an f16 scale a group of 32: a word is eight columns (order: src/tensor/pack.ts).
 #import "lib/part.wgsl"
-@group(0) @binding(0) var<storage, read> w: array<u32>;
+#import "lib/bytes.wgsl"
+@group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
-// The low nibbles of a word's four bytes, lowest first, less the offset of 8.
-fn nibbles4(word: u32) -> vec4f {
-  return vec4f((vec4u(word) >> vec4u(0, 8, 16, 24)) & vec4u(15)) - 8;
+// Where the block of `row` starts, as an index of w; expert and row count from the part's first.
+fn block_at(expert: u32, row: u32) -> u32 {
+  return expert * (part.stride / 4) + row / 8 * (part.groups * 8);
 }
 
-// Columns 8 unit .. 8 unit + 7 of a row; expert and row count from the part's first.
+// The scales of a block's eight rows for the group that `unit` is in.
+fn scales8(expert: u32, row: u32, unit: u32) -> vec4u {
+  return w[expert * (part.stride / 4) + part.scales / 4 + row / 8 * part.groups + unit / 4];
+}
+
+// Columns 8 unit .. 8 unit + 7 of a row.
 fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
-  let block = expert * part.stride;
-  let word = w[block + row * (part.groups * 4) + unit];
-  let group = row * part.groups + unit / 4;
-  let scale = unpack2x16float(w[block + part.scales + group / 2])[group % 2];
-  return Eight(scale * nibbles4(word), scale * nibbles4(word >> 4));
+  let word = w[block_at(expert, row) + unit * 2 + row / 4 % 2][row % 4];
+  let scale = unpack2x16float(scales8(expert, row, unit)[row % 8 / 2])[row % 2];
+  return Eight(scale * (bytes4(word & 0x0f0f0f0f) - 8), scale * (bytes4((word >> 4) & 0x0f0f0f0f) - 8));
 }

@@ -1,17 +1,21 @@
-// Weights held as int8 with an f16 scale a group of 32: a unit of 8 weights is two words.
+// Weights held as int8 with an f16 scale a group of 32: a word is four columns, each stored plus 128.
 #import "lib/part.wgsl"
-@group(0) @binding(0) var<storage, read> w: array<u32>;
+#import "lib/bytes.wgsl"
+@group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
-// Four signed bytes of a word, lowest first.
-fn bytes4(word: u32) -> vec4f {
-  return vec4f(vec4i(vec4u(word) << vec4u(24, 16, 8, 0)) >> vec4u(24));
+// Where the block of `row` starts, as an index of w; expert and row count from the part's first.
+fn block_at(expert: u32, row: u32) -> u32 {
+  return expert * (part.stride / 4) + row / 8 * (part.groups * 16);
 }
 
-// Columns 8 unit .. 8 unit + 7 of a row; expert and row count from the part's first.
+// The scales of a block's eight rows for the group that `unit` is in.
+fn scales8(expert: u32, row: u32, unit: u32) -> vec4u {
+  return w[expert * (part.stride / 4) + part.scales / 4 + row / 8 * part.groups + unit / 4];
+}
+
+// Columns 8 unit .. 8 unit + 7 of a row.
 fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
-  let block = expert * part.stride;
-  let at = block + row * (part.groups * 8) + unit * 2;
-  let group = row * part.groups + unit / 4;
-  let scale = unpack2x16float(w[block + part.scales + group / 2])[group % 2];
-  return Eight(scale * bytes4(w[at]), scale * bytes4(w[at + 1]));
+  let at = block_at(expert, row) + unit * 4 + row / 4 % 2;
+  let scale = unpack2x16float(scales8(expert, row, unit)[row % 8 / 2])[row % 2];
+  return Eight(scale * (bytes4(w[at][row % 4]) - 128), scale * (bytes4(w[at + 2][row % 4]) - 128));
 }

@@ -167,7 +167,7 @@ export interface Ops {
   begin(batch: Batch | "next"): void;
   /** Rows of the embedding table for the batch's tokens: [T, D]. */
   embed(table: Matrix): Tensor;
-  /** x / sqrt(mean(x²) + eps) * w, by row, in f32: [T, D]. */
+  /** x / sqrt(mean(x²) + eps) * w, by row, in f32: [T, D]. May be computed where it is used: it lives as long as x. */
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor;
   /** Fused projection, RoPE (half-split pairs i, i + Dh/2) applied to q and k: [T, (H + 2 Hkv) Dh] as q | k | v. */
   qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor;
@@ -177,7 +177,7 @@ export interface Ops {
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor;
   /** x · wᵀ: [T, rows of w]. */
   matmul(x: Tensor, w: Matrix): Tensor;
-  /** x + y, in x's storage: x must not be used again. */
+  /** x + y, in x's storage: x and norms of x must not be used again. */
   add(x: Tensor, y: Tensor): Tensor;
   /** Softmax over the gate's logits in f32, top k renormalised; equal logits: the lowest expert first. */
   route(x: Tensor, gate: Matrix, k: number): Routes;

@@ -6,10 +6,15 @@ import { assemble, type Variant } from "../../src/backend/webgpu/shader.ts";
 import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/table.ts";
 
 const VARIANTS: readonly Required<Variant>[] = [
-  { weights: "f32", kv: "f32", reduce: "tree" },
-  { weights: "f16", kv: "f16", reduce: "subgroups" },
-  { weights: "q8", kv: "f32", reduce: "tree" },
-  { weights: "q4", kv: "f16", reduce: "subgroups" },
+  { weights: "f32", kv: "f32", reduce: "tree", arithmetic: "f32" },
+  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f32" },
+  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f16" },
+  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "f32" },
+  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "f16" },
+  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "int8" },
+  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "f32" },
+  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "f16" },
+  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "int8" },
 ];
 
 /** WGSL without its comments. */
@@ -47,7 +52,7 @@ describe("the table of kernels", () => {
   describe.each(names)("%s", (name) => {
     const line: KernelLine = TABLE[name];
 
-    it.each(VARIANTS)("agrees with the WGSL: weights $weights, kv $kv, reduce $reduce", (variant) => {
+    it.each(VARIANTS)("agrees with the WGSL: weights $weights, kv $kv, reduce $reduce, $arithmetic", (variant) => {
       const wgsl = code(name, variant);
       expect(bindings(wgsl)).toEqual(Object.entries(line.bindings));
       expect(params(wgsl)).toEqual([...line.params]);

@@ -34,7 +34,7 @@ export interface KernelRun extends Omit<Binding, "buffers"> {
 export async function openKernels(adapterName: string, subgroups: boolean): Promise<KernelBench> {
   const node = await openNodeGpu(adapterName);
   if (!node) throw new Error(`adapter ${adapterName} could not be opened`);
-  const device = new Device(await requestDevice(await requestAdapter(node.gpu), subgroups));
+  const device = new Device(await requestDevice(await requestAdapter(node.gpu), subgroups ? ["subgroups"] : []));
   const recorder = new Recorder(device, subgroups);
   const { queue } = device.gpu;
   return {

@@ -21,6 +21,11 @@ export function hasSubgroups(gpu: GPU, adapter: GPUAdapter): boolean {
   return adapter.features.has("subgroups") && gpu.wgslLanguageFeatures.has("subgroup_id");
 }
 
+/** Whether `dot4I8Packed` and its like exist. */
+export function hasInt8Products(gpu: GPU): boolean {
+  return gpu.wgslLanguageFeatures.has("packed_4x8_integer_dot_product");
+}
+
 /** @throws DeviceError if there is none */
 export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -31,13 +36,13 @@ export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
 }
 
 /** The device with the adapter's own limits: the defaults allow only 128 MiB a binding. @throws DeviceError */
-export async function requestDevice(adapter: GPUAdapter, subgroups: boolean): Promise<GPUDevice> {
+export async function requestDevice(adapter: GPUAdapter, features: readonly GPUFeatureName[]): Promise<GPUDevice> {
   const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
   try {
     return await adapter.requestDevice({
       label: "hotset",
       requiredLimits: { maxStorageBufferBindingSize, maxBufferSize },
-      requiredFeatures: subgroups ? ["subgroups"] : [],
+      requiredFeatures: [...features],
     });
   } catch (error) {
     throw new DeviceError(`${describeAdapter(adapter).name} gave no device: ${String(error)}`);

@@ -26,7 +26,7 @@ interface Command {
 }
 
 export interface Binding {
-  readonly variant?: Pick<Variant, "weights" | "kv">;
+  readonly variant?: Omit<Variant, "reduce">;
   /** By field name; fields that the kernel lacks are ignored, so that the forms of a verb can share them. */
   readonly params?: Readonly<Record<string, number>>;
   readonly overrides?: Readonly<Record<string, number>>;
@@ -71,7 +71,7 @@ export class Recorder {
     const values = line.params.map((field) => fieldOf(params, field, name));
     const constants = Object.fromEntries(line.overrides.map((field) => [field, fieldOf(overrides, field, name)]));
     const ids = Object.keys(line.bindings).map((b) => (b === "p" ? "p" : bufferOf(buffers, b, name).id));
-    const pipelineKey = `${name} ${variant?.weights} ${variant?.kv} ${Object.values(constants)}`;
+    const pipelineKey = `${nameOf(name, variant ?? {})} ${Object.values(constants)}`;
     const key = `${pipelineKey} ${values} ${ids}`;
     const known = this.#calls.get(key);
     if (known) return known.call;
@@ -93,7 +93,7 @@ export class Recorder {
       this.#device.counters.pipelinesCreated++;
     }
     const shape = part ?? { rows: 0, groups: 0 };
-    const call: Call = { pipeline, group, grid: (n) => fold(line.grid(n, params ?? {}, shape)) };
+    const call: Call = { pipeline, group, grid: (n) => fold(line.grid(n, { ...params, ...overrides }, shape)) };
     this.#calls.set(key, { call, buffers: used });
     return call;
   }
@@ -238,7 +238,7 @@ export class Recorder {
     layout: GPUBindGroupLayout,
   ): Promise<GPUComputePipeline> {
     const { gpu } = this.#device;
-    const kernel = `${name} ${variant.weights} ${variant.kv}`;
+    const kernel = nameOf(name, variant);
     let shader = this.#modules.get(kernel);
     if (!shader) {
       const { code, origin } = assemble(name, { ...variant, reduce: this.#reduce });
@@ -267,6 +267,11 @@ export class Recorder {
       );
     }
   }
+}
+
+/** A kernel in one of its variants, in words. */
+function nameOf(name: KernelName, { weights, kv, arithmetic }: Variant): string {
+  return [name, weights, arithmetic, kv && `kv ${kv}`].filter(Boolean).join(" ");
 }
 
 /** [linear, second] -> [x, y, z] with x and y within what a dispatch may have; the kernels know the way back. */

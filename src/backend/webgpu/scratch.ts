@@ -13,6 +13,15 @@ export interface GpuTensor extends Tensor {
   readonly stride: number;
   readonly rows: RowKind;
   readonly type: "f32" | "u32";
+  /** Set on a norm that is left to whoever reads it: the tensor is rmsNorm() of what lies in `buffer`. */
+  readonly norm?: Norm;
+}
+
+/** rmsNorm() of a tensor, not computed yet. */
+export interface Norm {
+  readonly of: GpuTensor;
+  readonly weights: Buffer; // [D]
+  readonly eps: number;
 }
 
 /**
@@ -91,9 +100,10 @@ export class Scratch {
   /** The tensor behind a handle. @throws RequestError if its life is over */
   own(x: Tensor): GpuTensor {
     const tensor = x as GpuTensor;
-    if (this.#owners.get(tensor.buffer) !== tensor) {
+    const stored = tensor.norm?.of ?? tensor;
+    if (this.#owners.get(stored.buffer) !== stored) {
       throw new RequestError(
-        `a tensor [${x.shape}] was used after its life: it ends with begin(), with add() into it, and when the verb that made it has made two more of the same width`,
+        `a tensor [${x.shape}] was used after its life: it ends with begin(), with add() into it or into what it is the norm of, and when the verb that made it has made two more of the same width`,
       );
     }
     return tensor;

@@ -3,11 +3,31 @@
 import { KERNELS, LIBS } from "../../../kernels/wgsl.ts";
 import type { Precision } from "../../tensor/types.ts";
 
-/** Which helper stands behind each of the names that the host chooses: lib/weights.wgsl, lib/kv.wgsl, lib/reduce.wgsl. */
+/** What the host chooses of a kernel: which helpers its imports stand for. */
 export interface Variant {
   readonly weights?: Precision;
   readonly kv?: "f32" | "f16";
   readonly reduce?: "tree" | "subgroups";
+  /** What weights are multiplied in, in the kernels for few tokens. f16 not with f32 weights, int8 only with q8 and q4. */
+  readonly arithmetic?: Arithmetic;
+}
+
+export type Arithmetic = "f32" | "f16" | "int8";
+
+/** The file that stands for `#import "lib/<name>.wgsl"`, without the folder and ending. */
+function helper(name: string, { weights, kv, reduce, arithmetic }: Variant): string {
+  const form = arithmetic === "int8" ? "int8" : "float";
+  const choices: Readonly<Record<string, string | undefined>> = {
+    weights,
+    kv,
+    reduce,
+    team: reduce,
+    unit: arithmetic,
+    products: `${weights}_${arithmetic}`,
+    matvec: form,
+    expert_out: form,
+  };
+  return choices[name] === undefined ? name : `${name}_${choices[name]}`;
 }
 
 export interface Shader {
@@ -31,8 +51,7 @@ export function assemble(name: string, variant: Variant): Shader {
     if (source === undefined) throw new Error(`kernels/${file} does not exist, or kernels/bundle.mjs has not been run`);
     for (const [i, line] of source.split("\n").entries()) {
       const wanted = IMPORT.exec(line)?.[1];
-      const choice = wanted && variant[wanted as keyof Variant];
-      const lib = choice ? `${wanted}_${choice}` : wanted;
+      const lib = wanted && helper(wanted, variant);
       if (lib === undefined) {
         const isDirective = DIRECTIVE.test(line);
         (isDirective ? directives : lines).push(line);

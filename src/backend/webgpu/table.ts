@@ -19,7 +19,7 @@ export interface KernelLine {
   /** Constants of its pipeline. Few: each combination is compiled anew. */
   readonly overrides: readonly string[];
   /**
-   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its params,
+   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its params and overrides,
    * `part` the rows and groups of the weight part. The linear count is folded into x and y where it is too large for x.
    */
   readonly grid: (n: number, o: Readonly<Record<string, number>>, part: PartShape) => readonly [number, number];
@@ -27,6 +27,10 @@ export interface KernelLine {
 
 const WEIGHTS = { w: "read", part: "uniform" } as const;
 const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
+/** Workgroups of a matrix-vector kernel, whose teams make `each` rows apiece. */
+const teams = (rows: number, o: Readonly<Record<string, number>>, each = 8) =>
+  Math.ceil(rows / each / (o.THREADS! / o.TEAM!));
+const MATVEC = { ...WEIGHTS, p: "uniform", x: "read", norm: "read" } as const;
 /** Tiles of 16 slots over all experts, at most: each expert may have one that is not full. */
 const tiles = (n: number, o: Readonly<Record<string, number>>) =>
   Math.floor((n * o.K!) / 16) + Math.min(o.E!, n * o.K!);
@@ -45,15 +49,27 @@ export const TABLE = {
     grid: (n) => [n, 1],
   },
   matmul_vec: {
-    bindings: { ...WEIGHTS, p: "uniform", x: "read", y: "write" },
-    params: ["y_stride"],
-    overrides: ["THREADS"],
-    grid: (n, _, { rows }) => [Math.ceil(rows / 4), n],
+    bindings: { ...MATVEC, y: "write" },
+    params: ["D", "eps", "y_stride"],
+    overrides: ["THREADS", "TEAM", "NORM", "ADD"],
+    grid: (n, o, { rows }) => [teams(rows, o), n],
+  },
+  qkv_vec: {
+    bindings: { ...MATVEC, angles: "read", step: "read", y: "write", keys: "write", values: "write" },
+    params: ["D", "eps", "y_stride", "block", "heads", "kv_heads", "pairs"],
+    overrides: ["THREADS", "TEAM", "NORM"],
+    grid: (n, o, { rows }) => [teams(rows, o, 16), n],
+  },
+  quantize: {
+    bindings: { p: "uniform", count: "uniform", x: "read", norm: "read", y: "write" },
+    params: ["D", "eps", "groups"],
+    overrides: ["THREADS", "NORM"],
+    grid: (n) => [n, 1],
   },
   matmul: {
     bindings: { ...WEIGHTS, p: "uniform", count: "uniform", x: "read", y: "write" },
     params: ["y_stride"],
-    overrides: [],
+    overrides: ["ADD"],
     grid: (n, _, { rows }) => [Math.ceil(rows / 128), Math.ceil(n / 16)],
   },
   rope: {
@@ -90,10 +106,10 @@ export const TABLE = {
     grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / 8), runs],
   },
   route: {
-    bindings: { p: "uniform", count: "uniform", logits: "read", ids: "write", weights: "write" },
-    params: ["E", "K", "stride"],
-    overrides: [],
-    grid: (n) => per64(n),
+    bindings: { ...MATVEC, ids: "write", weights: "write" },
+    params: ["D", "eps", "K"],
+    overrides: ["THREADS", "TEAM", "NORM"],
+    grid: (n) => [n, 1],
   },
   group: {
     bindings: { p: "uniform", count: "uniform", ids: "read", starts: "write", sorted: "write" },
@@ -102,10 +118,10 @@ export const TABLE = {
     grid: (_, o) => [o.E!, 1],
   },
   expert_up_vec: {
-    bindings: { ...WEIGHTS, p: "uniform", x: "read", ids: "read", y: "write" },
-    params: ["K", "y_stride"],
-    overrides: ["THREADS"],
-    grid: (n, o, { rows }) => [Math.ceil(rows / 4), n * o.K!],
+    bindings: { ...MATVEC, ids: "read", y: "write" },
+    params: ["D", "eps", "K", "y_stride"],
+    overrides: ["THREADS", "TEAM", "NORM"],
+    grid: (n, o, { rows }) => [teams(rows, o), n * o.K!],
   },
   expert_up: {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
@@ -114,10 +130,10 @@ export const TABLE = {
     grid: (n, o, { rows }) => [Math.ceil(rows / 128), tiles(n, o)],
   },
   expert_down_vec: {
-    bindings: { ...WEIGHTS, p: "uniform", x: "read", ids: "read", y: "write" },
-    params: ["y_stride"],
-    overrides: ["THREADS"],
-    grid: (n, _, { rows }) => [Math.ceil(rows / 4), n],
+    bindings: { ...MATVEC, ids: "read", weights: "read", y: "write" },
+    params: ["D", "eps", "K", "y_stride"],
+    overrides: ["THREADS", "TEAM", "NORM", "ADD"],
+    grid: (n, o, { rows }) => [teams(rows, o), n],
   },
   expert_down: {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
@@ -128,7 +144,7 @@ export const TABLE = {
   combine: {
     bindings: { p: "uniform", count: "uniform", x: "read", weights: "read", y: "write" },
     params: ["K", "vectors"],
-    overrides: [],
+    overrides: ["ADD"],
     grid: (n, o) => per64(n * o.vectors!),
   },
   add: {

@@ -17,10 +17,13 @@ import type {
 import { StepBatch } from "./batch.ts";
 import type { Buffer, Counters, Device } from "./device.ts";
 import { GpuKv } from "./kv.ts";
-import { type Call, Recorder } from "./recorder.ts";
-import { type GpuTensor, padded, Scratch } from "./scratch.ts";
-import type { KernelName } from "./table.ts";
-import { type GpuExperts, type GpuMatrix, type GpuVector, type PackedWeights, WeightLoader } from "./weights.ts";
+import { Plans } from "./plans.ts";
+import { type Cache, Products } from "./products.ts";
+import { Recorder } from "./recorder.ts";
+import { type GpuTensor, Scratch } from "./scratch.ts";
+import type { Arithmetic } from "./shader.ts";
+import { Tuning } from "./tuning.ts";
+import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from "./weights.ts";
 
 /** Ops on WebGPU, with what tests and measurements need beyond the interface. */
 export interface WebGpuOps extends Ops {
@@ -28,18 +31,33 @@ export interface WebGpuOps extends Ops {
   counters(): Readonly<Counters>;
 }
 
-/** Up to so many rows, or rows an expert, a product row by row beats a tile that is mostly empty. */
-const FEW_ROWS = 8;
 /** Queries that one workgroup of attention.wgsl holds. */
 const QUERIES = 8;
 
 export interface VerbsOptions {
   /** Largest batch (T) of a step. */
   readonly maxTokens: number;
+  /** What q8, q4 and f16 weights are multiplied in where rows are few, if the device can. Default: what is fastest. */
+  readonly arithmetic?: Arithmetic;
   /** Bind at most this many bytes of weights at once. Default: what the device allows. */
   readonly maxWeightBytes?: number;
   /** Called once, when close() has ended all that ran. */
   readonly onClose?: () => void;
+}
+
+/**
+ * A verb's last dispatch, held back until the next verb is known: it may take the dispatch's place with one that does
+ * both, a sum with the residual or a projection with the append to the cache.
+ */
+interface HeldBack {
+  readonly tensor: GpuTensor;
+  /** Records it with a sum into `to`, which it may not read. */
+  readonly addTo?: (to: GpuTensor) => void;
+  readonly reads?: Buffer;
+  /** Records it with an append to the cache. */
+  readonly append?: (cache: Cache) => void;
+  /** Records it alone. */
+  readonly alone: () => void;
 }
 
 /** Implements the verbs over an open device. */
@@ -51,8 +69,11 @@ export class Verbs implements WebGpuOps {
   readonly #loader: WeightLoader;
   readonly #step: StepBatch;
   readonly #scratch: Scratch;
-  /** Calls of a verb on given weights and tensors, so that a step makes no bind group and hardly a string. */
-  readonly #plans = new Map<string, readonly Call[]>();
+  readonly #plans: Plans;
+  readonly #products: Products;
+  /** Norms that were left to their readers and then computed after all. */
+  readonly #concrete = new Map<GpuTensor, GpuTensor>();
+  #held: HeldBack | null = null;
   readonly #onClose: (() => void) | undefined;
   #closed = false;
 
@@ -64,6 +85,15 @@ export class Verbs implements WebGpuOps {
     this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding);
     this.#step = new StepBatch(device, this.#recorder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
+    this.#plans = new Plans(this.#recorder);
+    this.#products = new Products({
+      recorder: this.#recorder,
+      plans: this.#plans,
+      scratch: this.#scratch,
+      step: this.#step,
+      tuning: new Tuning(options.arithmetic ?? "f32"),
+      concrete: (x) => this.#computed(x),
+    });
     this.#onClose = options.onClose;
   }
 
@@ -104,6 +134,8 @@ export class Verbs implements WebGpuOps {
     if (batch === "next") throw new RequestError("this backend chooses no tokens: give it a batch");
     this.#device.check();
     this.#recorder.reset();
+    this.#held = null;
+    this.#concrete.clear();
     this.#scratch.begin();
     if (this.#step.begin(batch)) this.#plans.clear();
   }
@@ -115,7 +147,7 @@ export class Verbs implements WebGpuOps {
     if (stray !== undefined)
       throw new RequestError(`token id ${stray} is outside the vocabulary of ${w.rows} (${w.name})`);
     const y = this.#scratch.tensor("embed", tokens.length, w.cols, "tokens");
-    this.#run(`embed ${w.id} ${y.buffer.id}`, tokens.length, () =>
+    this.#plans.run(`embed ${w.id} ${y.buffer.id}`, tokens.length, () =>
       w.parts.map((part) =>
         this.#recorder.call("embed", {
           variant: { weights: w.precision },
@@ -128,45 +160,39 @@ export class Verbs implements WebGpuOps {
   }
 
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
-    const from = this.#scratch.own(x);
-    const weight = (w as GpuVector).buffer;
-    const [n, D] = from.shape;
-    if (w.size !== D) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${D}`);
-    const y = this.#scratch.tensor("rmsNorm", n, D, from.rows);
-    const vectors = from.stride / 4;
-    this.#run(`rms_norm ${weight.id} ${from.buffer.id} ${y.buffer.id} ${eps}`, n, () => [
-      this.#recorder.call("rms_norm", {
-        params: { D, vectors, eps },
-        overrides: { THREADS: vectors > 256 ? 256 : 64 },
-        buffers: { count: this.#step.counts[from.rows], x: from.buffer, w: weight, y: y.buffer },
-      }),
-    ]);
-    return y;
+    const of = this.#computed(this.#given(x));
+    if (w.size !== of.shape[1]) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${of.shape[1]}`);
+    // Kernels for few rows norm what they read: whether a dispatch of its own is needed shows when it is used.
+    const normed: GpuTensor = { ...of, norm: { of, weights: (w as GpuVector).buffer, eps } };
+    return normed;
   }
 
   qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor {
     const { heads, kvHeads, headDim } = shape;
     if (w.rows !== (heads + 2 * kvHeads) * headDim || headDim % 2 !== 0)
       throw new RequestError(`${w.name}: ${w.rows} rows for ${heads} + 2 x ${kvHeads} heads of ${headDim} (even)`);
+    this.#settle();
     const from = this.#tokenRows(x);
-    const n = from.shape[0];
-    const y = this.#scratch.tensor("qkv", n, w.rows, "tokens");
-    this.#product(from, w as GpuMatrix, y.buffer, y.stride);
-    const angles = this.#step.angles(shape);
-    this.#run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads}`, n, () => [
-      this.#recorder.call("rope", {
-        params: { turned: heads + kvHeads, pairs: headDim / 2, stride: y.stride },
-        buffers: { count: this.#step.counts.tokens, step: this.#step.words, angles, qkv: y.buffer },
-      }),
-    ]);
-    return y;
+    const tensor = this.#scratch.tensor("qkv", from.shape[0], w.rows, "tokens");
+    const record = (cache: Cache | null): void => this.#products.qkv(from, w as GpuMatrix, shape, tensor, cache);
+    const alone = (): void => record(null);
+    const fused = this.#products.fusesQkv(from.shape[0], w as GpuMatrix, shape);
+    this.#held = { tensor, alone, ...(fused && { append: record }) };
+    return tensor;
   }
 
   append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
-    const from = this.#tokenRows(qkv);
     const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
+    const held = this.#held;
+    if (held?.append && held.tensor === qkv) {
+      this.#held = null;
+      held.append({ store: kv, keys, values });
+      return;
+    }
+    this.#settle();
+    const from = this.#tokenRows(qkv);
     const { counts, words } = this.#step;
-    this.#run(`append ${keys.id} ${from.buffer.id}`, from.shape[0], () => [
+    this.#plans.run(`append ${keys.id} ${from.buffer.id}`, from.shape[0], () => [
       this.#recorder.call("append", {
         variant: { kv: kv.precision },
         params: { ...cacheShape(kv, shape), stride: from.stride },
@@ -176,6 +202,7 @@ export class Verbs implements WebGpuOps {
   }
 
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
+    this.#settle();
     const from = this.#tokenRows(qkv);
     const n = from.shape[0];
     const { heads, headDim, slidingWindow } = shape;
@@ -183,7 +210,7 @@ export class Verbs implements WebGpuOps {
     const { words } = this.#step;
     const runs = this.#step.runs(Math.max(1, Math.floor(QUERIES / (heads / shape.kvHeads))));
     const y = this.#scratch.tensor("attention", n, heads * headDim, "tokens");
-    this.#run(`attention ${keys.id} ${from.buffer.id} ${y.buffer.id}`, runs.count, () => [
+    this.#plans.run(`attention ${keys.id} ${from.buffer.id} ${y.buffer.id}`, runs.count, () => [
       this.#recorder.call("attention", {
         variant: { kv: kv.precision },
         params: {
@@ -201,89 +228,57 @@ export class Verbs implements WebGpuOps {
   }
 
   matmul(x: Tensor, w: Matrix): Tensor {
-    const from = this.#scratch.own(x);
-    const y = this.#scratch.tensor("matmul", from.shape[0], w.rows, from.rows);
-    this.#product(from, w as GpuMatrix, y.buffer, y.stride);
-    return y;
+    const from = this.#given(x);
+    const tensor = this.#scratch.tensor("matmul", from.shape[0], w.rows, from.rows);
+    const record = (y: GpuTensor, add: boolean): void =>
+      this.#products.matmul(from, w as GpuMatrix, y.buffer, y.stride, add);
+    this.#held = { tensor, reads: from.buffer, addTo: (to) => record(to, true), alone: () => record(tensor, false) };
+    return tensor;
   }
 
   add(x: Tensor, y: Tensor): Tensor {
     const to = this.#scratch.own(x);
     const from = this.#scratch.own(y);
-    if (to.shape[0] !== from.shape[0] || to.shape[1] !== from.shape[1] || to === from)
+    if (to.shape[0] !== from.shape[0] || to.shape[1] !== from.shape[1] || to === from || to.norm)
       throw new RequestError(`add: needs two tensors of one shape, found [${x.shape}] and [${y.shape}]`);
-    this.#run(`add ${to.buffer.id} ${from.buffer.id}`, to.shape[0], () => [
+    const held = this.#held;
+    if (held?.addTo && held.tensor === from && held.reads !== to.buffer) {
+      this.#held = null;
+      held.addTo(to);
+      return this.#scratch.reuse(to);
+    }
+    this.#settle();
+    const addend = this.#computed(from);
+    this.#plans.run(`add ${to.buffer.id} ${addend.buffer.id}`, to.shape[0], () => [
       this.#recorder.call("add", {
         params: { vectors: to.stride / 4 },
-        buffers: { count: this.#step.counts[to.rows], x: to.buffer, y: from.buffer },
+        buffers: { count: this.#step.counts[to.rows], x: to.buffer, y: addend.buffer },
       }),
     ]);
     return this.#scratch.reuse(to);
   }
 
   route(x: Tensor, gate: Matrix, k: number): Routes {
-    const from = this.#scratch.own(x);
-    const [n] = from.shape;
-    const E = gate.rows;
-    if (!(k >= 1 && k <= E)) throw new RequestError(`route: ${k} experts a token of ${E}`);
-    const stride = padded(E);
-    const logits = this.#scratch.storage("gate logits", n, stride, from.rows);
-    this.#product(from, gate as GpuMatrix, logits, stride);
-    const ids = this.#scratch.list("ids", n, k, from.rows, "u32");
-    const weights = this.#scratch.list("weights", n, k, from.rows, "f32");
-    this.#run(`route ${logits.id} ${ids.buffer.id} ${weights.buffer.id} ${E}`, n, () => [
-      this.#recorder.call("route", {
-        params: { E, K: k, stride },
-        buffers: { count: this.#step.counts[from.rows], logits, ids: ids.buffer, weights: weights.buffer },
-      }),
-    ]);
-    return { ids, weights };
+    return this.#products.route(this.#given(x), gate as GpuMatrix, k);
   }
 
   async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
-    const from = this.#scratch.own(x);
-    const ids = this.#scratch.own(routes.ids);
-    const weights = this.#scratch.own(routes.weights);
-    const { count: E, hidden: D, intermediate: F, precision, up, down } = experts as GpuExperts;
-    const [n, width] = from.shape;
-    const K = ids.shape[1];
-    if (width !== D || ids.shape[0] !== n)
-      throw new RequestError(`moe: rows [${from.shape}] and routes [${ids.shape}] for experts of hidden size ${D}`);
-    const { rows } = from;
-    const act = this.#scratch.storage("expert activations", n, padded(F), rows, K);
-    const out = this.#scratch.storage("expert outputs", n, padded(D), rows, K);
-    const sorted = this.#scratch.storage("sorted slots", n, 1, rows, K);
-    const starts = this.#scratch.storage("expert starts", 1, E + 1, "outputs");
-    const y = this.#scratch.tensor("moe", n, D, rows);
-    const count = this.#step.counts[rows];
-    const key = `${up.id} ${from.buffer.id} ${ids.buffer.id} ${y.buffer.id}`;
-    const few = n * K <= FEW_ROWS * E;
-
-    const bound = { x: from.buffer, ids: ids.buffer, starts, sorted, y: act };
-    const ups = this.#forms(`up ${key}`, "expert_up", up, precision, { E, K, y_stride: padded(F) }, bound);
-    const again = { x: act, ids: ids.buffer, starts, sorted, y: out };
-    const downs = this.#forms(`down ${key}`, "expert_down", down, precision, { E, y_stride: padded(D) }, again);
-    const group = this.#plan(`group ${key}`, () => [
-      this.#recorder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
-    ]);
-    if (!few) this.#dispatch(group, n);
-    this.#dispatch(few ? ups.few : ups.many, n);
-    this.#dispatch(few ? downs.few : downs.many, n * K);
-    this.#run(`combine ${key} ${weights.buffer.id}`, n, () => [
-      this.#recorder.call("combine", {
-        params: { K, vectors: y.stride / 4 },
-        buffers: { count, x: out, weights: weights.buffer, y: y.buffer },
-      }),
-    ]);
-    return y;
+    const from = this.#given(x);
+    const { ids, weights } = { ids: this.#scratch.own(routes.ids), weights: this.#scratch.own(routes.weights) };
+    const finish = this.#products.moe(from, ids, weights, experts as GpuExperts);
+    const tensor = this.#scratch.tensor("moe", from.shape[0], experts.hidden, from.rows);
+    const record = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
+    this.#held = { tensor, addTo: (to) => record(to, true), alone: () => record(tensor, false) };
+    return tensor;
   }
 
   rows(x: Tensor): Tensor {
-    const from = this.#tokenRows(x);
+    this.#settle();
+    const from = this.#computed(this.#tokenRows(x));
     const n = this.#batch().outputs.length;
     const y = this.#scratch.tensor("rows", n, from.shape[1], "outputs");
     const { counts, outputs } = this.#step;
-    this.#run(`rows ${from.buffer.id} ${y.buffer.id}`, n, () => [
+    this.#plans.run(`rows ${from.buffer.id} ${y.buffer.id}`, n, () => [
       this.#recorder.call("rows", {
         params: { vectors: y.stride / 4 },
         buffers: { count: counts.outputs, x: from.buffer, outputs, y: y.buffer },
@@ -293,7 +288,7 @@ export class Verbs implements WebGpuOps {
   }
 
   async read(x: Tensor): Promise<Float32Array> {
-    const { buffer, shape, stride, type } = this.#scratch.own(x);
+    const { buffer, shape, stride, type } = this.#computed(this.#given(x));
     return this.#recorder.read({ buffer, rows: shape[0], width: shape[1], stride, type });
   }
 
@@ -310,60 +305,37 @@ export class Verbs implements WebGpuOps {
 
   // ---- inside --------------------------------------------------------------------------------------------------
 
-  /** y [n, rows of w] = x · wᵀ, a dispatch a part. */
-  #product(x: GpuTensor, w: GpuMatrix, y: Buffer, stride: number): void {
-    const [n, cols] = x.shape;
-    if (cols !== w.cols) throw new RequestError(`${w.name}: a matrix [${w.rows}, ${w.cols}] for rows of ${cols}`);
-    const buffers = { count: this.#step.counts[x.rows], x: x.buffer, y };
-    const forms = this.#forms(
-      `${w.id} ${x.buffer.id} ${y.id}`,
-      "matmul",
-      w,
-      w.precision,
-      { y_stride: stride },
-      buffers,
-    );
-    this.#dispatch(n <= FEW_ROWS ? forms.few : forms.many, n);
+  /** Records what was held back. */
+  #settle(): void {
+    const held = this.#held;
+    this.#held = null;
+    held?.alone();
   }
 
-  /** Both forms of a product over all parts, bound at its first use: a warm-up with one token serves prompts too. */
-  #forms(
-    key: string,
-    kernel: "matmul" | "expert_up" | "expert_down",
-    weights: PackedWeights,
-    precision: Precision,
-    params: Readonly<Record<string, number>>,
-    buffers: Readonly<Record<string, Buffer>>,
-  ): { few: readonly Call[]; many: readonly Call[] } {
-    const variant = { weights: precision };
-    const overrides = { THREADS: weights.groups <= 8 ? 32 : 64 }; // an invocation reads 8 columns at a time
-    const bind = (name: KernelName) =>
-      weights.parts.map((part) =>
-        this.#recorder.call(name, { variant, params, overrides, buffers: { ...part.buffers, ...buffers }, part }),
-      );
-    return {
-      few: this.#plan(`few ${key}`, () => bind(`${kernel}_vec`)),
-      many: this.#plan(`many ${key}`, () => bind(kernel)),
-    };
+  /** A verb's argument: all that it may depend on is recorded. @throws RequestError if its life is over */
+  #given(x: Tensor): GpuTensor {
+    this.#settle();
+    return this.#scratch.own(x);
   }
 
-  /** Plans and records a verb's calls over n rows. */
-  #run(key: string, n: number, make: () => readonly Call[]): void {
-    this.#dispatch(this.#plan(key, make), n);
-  }
-
-  /** Records calls over n rows; nothing for none. */
-  #dispatch(calls: readonly Call[], n: number): void {
-    if (n > 0) for (const call of calls) this.#recorder.dispatch(call, n);
-  }
-
-  #plan(key: string, make: () => readonly Call[]): readonly Call[] {
-    let calls = this.#plans.get(key);
-    if (!calls) {
-      calls = make();
-      this.#plans.set(key, calls);
-    }
-    return calls;
+  /** The tensor itself, or what it is the norm of normed by a dispatch of its own, once. */
+  #computed(x: GpuTensor): GpuTensor {
+    if (!x.norm) return x;
+    const known = this.#concrete.get(x);
+    if (known) return this.#scratch.own(known);
+    const { of, weights, eps } = x.norm;
+    const [n, D] = of.shape;
+    const y = this.#scratch.tensor("rmsNorm", n, D, of.rows);
+    const vectors = of.stride / 4;
+    this.#plans.run(`rms_norm ${weights.id} ${of.buffer.id} ${y.buffer.id} ${eps}`, n, () => [
+      this.#recorder.call("rms_norm", {
+        params: { D, vectors, eps },
+        overrides: { THREADS: vectors > 256 ? 256 : 64 },
+        buffers: { count: this.#step.counts[of.rows], x: of.buffer, w: weights, y: y.buffer },
+      }),
+    ]);
+    this.#concrete.set(x, y);
+    return y;
   }
 
   #forget(buffer: Buffer): void {
@@ -378,7 +350,7 @@ export class Verbs implements WebGpuOps {
     return batch;
   }
 
-  /** A tensor with a row for every token. @throws RequestError after rows() */
+  /** A tensor with a row for every token, its norm perhaps left to the reader. @throws RequestError after rows() */
   #tokenRows(x: Tensor): GpuTensor {
     const tensor = this.#scratch.own(x);
     if (tensor.rows !== "tokens")

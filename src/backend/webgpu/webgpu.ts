@@ -1,7 +1,9 @@
 // Opens the WebGPU backend: adapter, device, and the verbs over them.
 
-import { describeAdapter, hasSubgroups, requestAdapter, requestDevice } from "./adapter.ts";
+import { DeviceError } from "../../errors.ts";
+import { describeAdapter, hasInt8Products, hasSubgroups, requestAdapter, requestDevice } from "./adapter.ts";
 import { Device } from "./device.ts";
+import type { Arithmetic } from "./shader.ts";
 import { Verbs, type VerbsOptions, type WebGpuOps } from "./verbs.ts";
 
 export type { WebGpuOps } from "./verbs.ts";
@@ -27,17 +29,30 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
   };
   try {
     const adapter = options.adapter ?? (await requestAdapter(gpu));
-    const subgroups = (options.optionalFeatures ?? true) && hasSubgroups(gpu, adapter);
-    const device = new Device(await requestDevice(adapter, subgroups));
+    const optional = options.optionalFeatures ?? true;
+    const f16 = optional && adapter.features.has("shader-f16");
+    const wanted: GPUFeatureName[] = [
+      ...(optional && hasSubgroups(gpu, adapter) ? (["subgroups"] as const) : []),
+      ...(f16 ? (["shader-f16"] as const) : []),
+    ];
+    const arithmetic = chooseArithmetic(options.arithmetic, f16, hasInt8Products(gpu));
+    const device = new Device(await requestDevice(adapter, wanted));
     const { name, software } = describeAdapter(adapter);
-    const features = subgroups ? ["subgroups"] : [];
+    const features = [...wanted, ...(arithmetic === "int8" ? ["int8-activations"] : [])];
     return new Verbs(
       device,
       { backend: "webgpu", device: name, software, threads: 1, features },
-      { ...options, onClose },
+      { ...options, arithmetic, onClose },
     );
   } catch (error) {
     onClose();
     throw error;
   }
+}
+
+/** @throws DeviceError for an arithmetic that the device lacks */
+function chooseArithmetic(asked: Arithmetic | undefined, f16: boolean, int8: boolean): Arithmetic {
+  if (asked === "f16" && !f16) throw new DeviceError("arithmetic f16: this device has no shader-f16");
+  if (asked === "int8" && !int8) throw new DeviceError("arithmetic int8: this WebGPU has no packed int8 products");
+  return asked ?? "f32";
 }

@@ -1,5 +1,6 @@
 // Weights on the device: matrices are read in bounded pieces, packed and written to as few buffers as bindings allow.
 
+import { interleave } from "../../../kernels/interleave.ts";
 import { MemoryError, RequestError } from "../../errors.ts";
 import { GROUP, type PackedLayout, packedLayout, packRows } from "../../tensor/pack.ts";
 import type { ExpertSource, MatrixSource, Precision } from "../../tensor/types.ts";
@@ -8,7 +9,8 @@ import type { Buffer, Device } from "./device.ts";
 
 const PIECE = 16 * 2 ** 20; // bytes of f32 read at once
 const IN_FLIGHT = 256 * 2 ** 20; // bytes written before waiting: the queue keeps a copy of each until it is done
-const ROW_UNIT = 8; // parts and pieces start at multiples of this, which keeps scales aligned and w1/w3 rows together
+const BLOCK_ROWS = 8; // rows that lie side by side: kernels/interleave.ts
+const ROW_UNIT = 64; // parts start at multiples of this: whole blocks, and whole groups of an expert's outputs
 
 /** What one binding holds of a matrix or of a layer's experts: see kernels/lib/part.wgsl. */
 export interface WeightPart {
@@ -41,7 +43,7 @@ export interface PartRange {
 
 /**
  * Cuts E equal blocks [rows, cols] into parts of at most `limit` bytes: whole experts where they fit, else rows of one.
- * @throws MemoryError if not even 8 rows fit
+ * @throws MemoryError if not even 64 rows fit
  */
 export function splitParts(
   name: string,
@@ -51,7 +53,7 @@ export function splitParts(
   cols: number,
   limit: number,
 ): PartRange[] {
-  const whole = packedLayout(precision, rows, cols).bytes;
+  const whole = blockLayout(precision, rows, cols).bytes;
   if (whole <= limit) {
     const each = Math.min(experts, Math.floor(limit / whole));
     return Array.from({ length: Math.ceil(experts / each) }, (_, i) => ({
@@ -89,7 +91,7 @@ export class WeightLoader {
 
   async matrix(source: MatrixSource, precision: Precision): Promise<GpuMatrix> {
     const { name, rows, cols } = source;
-    return { name, rows, cols, precision, ...(await this.#load(name, [source], precision)) };
+    return { name, rows, cols, precision, ...(await this.#load(name, [[source]], precision)) };
   }
 
   async vector(source: MatrixSource): Promise<GpuVector> {
@@ -108,31 +110,33 @@ export class WeightLoader {
     const { rows: intermediate, cols: hidden } = first.w1;
     const up = await this.#load(
       first.w1.name,
-      sources.map(({ w1, w3 }) => interleaveRows(w1, w3)),
+      sources.map(({ w1, w3 }) => [w1, w3]),
       precision,
     );
     const down = await this.#load(
       first.w2.name,
-      sources.map(({ w2 }) => w2),
+      sources.map(({ w2 }) => [w2]),
       precision,
     );
     return { count: sources.length, hidden, intermediate, precision, bytes: up.bytes + down.bytes, up, down };
   }
 
+  /** @param experts of each, the matrices whose rows alternate in its block */
   async #load(
     name: string,
-    sources: readonly MatrixSource[],
+    experts: readonly (readonly MatrixSource[])[],
     precision: Precision,
   ): Promise<PackedWeights & { bytes: number }> {
     const device = this.#device;
-    const { rows, cols } = sources[0]!;
+    const { rows: each, cols } = experts[0]![0]!;
+    const rows = each * experts[0]!.length;
     const groups = Math.ceil(cols / GROUP);
     const made: Buffer[] = [];
     const parts: WeightPart[] = [];
     try {
-      const ranges = splitParts(name, precision, sources.length, rows, cols, this.#limit);
+      const ranges = splitParts(name, precision, experts.length, rows, cols, this.#limit);
       for (const range of ranges) {
-        const layout = packedLayout(precision, range.rows, cols);
+        const layout = blockLayout(precision, range.rows, cols);
         const buffer = device.buffer(name, layout.bytes * range.experts, "weights", "storage");
         const part = device.buffer(`${name} (part)`, 32, "scratch", "uniform");
         made.push(buffer, part);
@@ -149,13 +153,11 @@ export class WeightLoader {
         parts.push({ buffers: { w: buffer, part }, rows: range.rows, groups });
       }
       await device.settle();
-      const write = pieceWriter(device, precision, cols);
+      const write = pieceWriter(device, precision, cols, (bytes) => this.#written(bytes));
       for (const [i, range] of ranges.entries()) {
-        const layout = packedLayout(precision, range.rows, cols);
+        const layout = blockLayout(precision, range.rows, cols);
         for (let e = 0; e < range.experts; e++)
-          await write(sources[range.expert + e]!, range, layout, parts[i]!.buffers.w, e * layout.bytes, (bytes) =>
-            this.#written(bytes),
-          );
+          await write(experts[range.expert + e]!, range, layout, parts[i]!.buffers.w, e * layout.bytes);
       }
       await device.settle();
     } catch (error) {
@@ -174,90 +176,66 @@ export class WeightLoader {
   }
 }
 
-/** A function that streams a range of rows of a source into a block at `base`, through buffers that it keeps. */
-function pieceWriter(device: Device, precision: Precision, cols: number) {
+/** Rows in blocks of eight: the layout of as many whole blocks as they need. */
+function blockLayout(precision: Precision, rows: number, cols: number): PackedLayout {
+  return packedLayout(precision, Math.ceil(rows / BLOCK_ROWS) * BLOCK_ROWS, cols);
+}
+
+/**
+ * A function that streams a range of rows into a block at `base`, through arrays that it keeps. The range is of matrices
+ * whose rows alternate: row i of n matrices is row i / n of matrix i mod n. It starts with whole rows of all of them.
+ */
+function pieceWriter(device: Device, precision: Precision, cols: number, written: (bytes: number) => Promise<void>) {
   const groups = Math.ceil(cols / GROUP);
-  const rowsAtOnce = Math.max(1, Math.floor(PIECE / (cols * 4 * ROW_UNIT))) * ROW_UNIT;
+  const most = Math.max(1, Math.floor(PIECE / (cols * 4 * BLOCK_ROWS))) * BLOCK_ROWS;
   const { rowBytes, bytes, scaleOffset } = packedLayout(precision, 1, cols);
-  const hasScales = bytes > scaleOffset;
-  let quants = new Uint8Array(0);
-  let scales = new Uint16Array(0);
-  let floats = new Float32Array(0);
+  const scaled = bytes > scaleOffset ? groups : 0; // scales a row
+  // int8 lies as unsigned bytes plus 128, as the CPU backend has it.
+  const flip = precision === "q8" ? 0x80808080 : 0;
+  let rows: { floats: Float32Array; quants: Uint8Array; scales: Uint16Array } | null = null;
+  let blocks: { quants: Uint32Array<ArrayBuffer>; scales: Uint16Array<ArrayBuffer> } | null = null;
 
   return async (
-    source: MatrixSource,
+    alternate: readonly MatrixSource[],
     range: PartRange,
     layout: PackedLayout,
     buffer: Buffer,
     base: number,
-    written: (bytes: number) => Promise<void>,
   ): Promise<void> => {
-    for (let row = 0; row < range.rows; row += rowsAtOnce) {
-      const count = Math.min(rowsAtOnce, range.rows - row);
-      if (quants.length < count * rowBytes) {
-        quants = new Uint8Array(count * rowBytes);
-        scales = new Uint16Array(hasScales ? Math.ceil((count * groups) / 2) * 2 : 0); // whole words
+    const step = alternate.length;
+    for (let row = 0; row < range.rows; row += most) {
+      const count = Math.min(most, range.rows - row);
+      const whole = Math.ceil(count / BLOCK_ROWS) * BLOCK_ROWS;
+      if (!blocks || blocks.quants.length < whole * (rowBytes / 4)) {
+        blocks = { quants: new Uint32Array(whole * (rowBytes / 4)), scales: new Uint16Array(whole * scaled) };
+        rows = {
+          floats: new Float32Array(whole * cols),
+          quants: new Uint8Array(whole * rowBytes),
+          scales: new Uint16Array(whole * scaled),
+        };
       }
-      const q = quants.subarray(0, count * rowBytes);
-      const s = scales.subarray(0, hasScales ? count * groups : 0);
-      const first = range.row + row;
-      if (!(await source.readPacked?.(precision, first, count, q, s))) {
-        if (floats.length < count * cols) floats = new Float32Array(count * cols);
-        const x = floats.subarray(0, count * cols);
-        await source.readRows(first, count, x);
-        packRows(precision, x, count, cols, { quants: q, scales: s });
+      // Rows of padding have no weights and no scale.
+      blocks.quants.fill(0, Math.floor(count / BLOCK_ROWS) * BLOCK_ROWS * (rowBytes / 4));
+      blocks.scales.fill(0, Math.floor(count / BLOCK_ROWS) * BLOCK_ROWS * scaled);
+      for (const [side, source] of alternate.entries()) {
+        const n = count / step;
+        const first = (range.row + row) / step;
+        const quants = rows!.quants.subarray(0, n * rowBytes);
+        const scales = rows!.scales.subarray(0, n * scaled);
+        if (!(await source.readPacked?.(precision, first, n, quants, scales))) {
+          const floats = rows!.floats.subarray(0, n * cols);
+          await source.readRows(first, n, floats);
+          packRows(precision, floats, n, cols, { quants, scales });
+        }
+        const words = new Uint32Array(quants.buffer, 0, (n * rowBytes) / 4);
+        interleave({ quants: words, scales }, rowBytes / 4, scaled, side, step, flip, blocks, 0, n);
       }
       device.check(); // it may have been closed while the source was read
       const { queue } = device.gpu;
-      queue.writeBuffer(buffer.gpu, base + row * rowBytes, q);
-      if (hasScales) {
-        const words = scales.subarray(0, Math.ceil(s.length / 2) * 2);
-        queue.writeBuffer(buffer.gpu, base + layout.scaleOffset + row * groups * 2, words);
-      }
-      await written(q.byteLength + s.byteLength);
+      queue.writeBuffer(buffer.gpu, base + row * rowBytes, blocks.quants, 0, (whole * rowBytes) / 4);
+      if (scaled > 0)
+        queue.writeBuffer(buffer.gpu, base + layout.scaleOffset + row * scaled * 2, blocks.scales, 0, whole * scaled);
+      await written(whole * (rowBytes + scaled * 2));
     }
   };
-}
-
-/** w1 and w3 [F, D] as one source [2F, D] with rows w1_0, w3_0, w1_1, w3_1, ... Ranges must start and end on pairs. */
-export function interleaveRows(w1: MatrixSource, w3: MatrixSource): MatrixSource {
-  const { cols } = w1;
-  let half = new Float32Array(0);
-  let halfQuants = new Uint8Array(0);
-  let halfScales = new Uint16Array(0);
-  return {
-    name: w1.name,
-    rows: 2 * w1.rows,
-    cols,
-    async readRows(first, count, into) {
-      const pairs = count / 2;
-      if (half.length < pairs * cols) half = new Float32Array(pairs * cols);
-      for (const [side, source] of [w1, w3].entries()) {
-        const rows = half.subarray(0, pairs * cols);
-        await source.readRows(first / 2, pairs, rows);
-        spread(rows, into, pairs, side);
-      }
-    },
-    async readPacked(precision, first, count, quants, scales) {
-      const pairs = count / 2;
-      if (halfQuants.length < quants.length / 2) {
-        halfQuants = new Uint8Array(quants.length / 2);
-        halfScales = new Uint16Array(scales.length / 2);
-      }
-      for (const [side, source] of [w1, w3].entries()) {
-        const q = halfQuants.subarray(0, quants.length / 2);
-        const s = halfScales.subarray(0, scales.length / 2);
-        if (!(await source.readPacked?.(precision, first / 2, pairs, q, s))) return false;
-        spread(q, quants, pairs, side);
-        spread(s, scales, pairs, side);
-      }
-      return true;
-    },
-  };
-}
-
-/** Row r of `from` becomes row 2r + side of `into`. */
-function spread<A extends Float32Array | Uint8Array | Uint16Array>(from: A, into: A, rows: number, side: number): void {
-  const width = from.length / rows;
-  for (let r = 0; r < rows; r++) into.set(from.subarray(r * width, (r + 1) * width), (2 * r + side) * width);
 }

@@ -1,0 +1,75 @@
+// Projection of q, k and v for few tokens, with the norm in front and RoPE and the KV append behind
+//
+//   w [(H + 2 Hkv) Dh, D] packed   x [T, D] f32   norm [D]   angles [positions, Dh / 2] (cos, sin)
+//   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v   keys, values [block, position in block, Hkv, Dh], f16 or f32
+//
+// grid (ceil(rows / 16 / (THREADS / TEAM)), T): a team makes two blocks of eight rows of one head, half a head apart, which
+// are the pairs that RoPE turns. Dh is a multiple of 16, and the matrix is in one part.
+#import "lib/matvec.wgsl"
+#import "lib/kv.wgsl"
+#import "lib/paged.wgsl"
+#import "lib/token.wgsl"
+#import "lib/grid.wgsl"
+
+override THREADS: u32;
+override TEAM: u32;
+override NORM: u32;
+
+struct Params {
+  D: u32, // columns that the norm's mean is over
+  eps: f32,
+  y_stride: u32, // floats a row of y
+  block: u32, // positions a block
+  heads: u32, // H
+  kv_heads: u32, // Hkv
+  pairs: u32, // Dh / 2
+}
+
+@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(4) var<storage, read> norm: array<vec4f>; // NORM = 1: the norm's weights
+@group(0) @binding(5) var<storage, read> angles: array<vec2f>;
+@group(0) @binding(6) var<storage, read> step: array<u32>;
+@group(0) @binding(7) var<storage, read_write> y: array<f32>;
+@group(0) @binding(8) var<storage, read_write> keys: array<KvPair>;
+@group(0) @binding(9) var<storage, read_write> values: array<KvPair>;
+
+var<workgroup> made: array<f32, THREADS / TEAM * 16>; // of each team: its first eight rows, then the other eight
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
+  let team = lane.index / TEAM;
+  let i = lane.index % TEAM;
+  let index = group_index(group, groups) * (THREADS / TEAM) + team;
+  let t = group.z;
+  let blocks = p.pairs / 8; // of half a head
+  let head = index / blocks;
+  let first = index % blocks * 8; // row of the half head
+  let inside = head < p.heads + 2 * p.kv_heads;
+  let row = select(0, head * p.pairs * 2 + first, inside);
+  let near = rows8(0, row, t, lane);
+  let far = rows8(0, row + p.pairs, t, lane);
+  let token = token_at(t);
+  if (i < 8) {
+    let a = row_of(near, i);
+    let b = row_of(far, i);
+    var turn = vec2f(1, 0);
+    if (head < p.heads + p.kv_heads) {
+      turn = angles[token.position * p.pairs + first + i];
+    }
+    made[team * 16 + i] = a * turn.x - b * turn.y;
+    made[team * 16 + 8 + i] = b * turn.x + a * turn.y;
+  }
+  workgroupBarrier();
+  if (i < 8 && inside) {
+    let pair = vec2f(made[team * 16 + i * 2], made[team * 16 + i * 2 + 1]);
+    let dimension = first + i % 4 * 2 + select(0, p.pairs, i >= 4);
+    let at = t * p.y_stride + head * p.pairs * 2 + dimension;
+    y[at] = pair.x;
+    y[at + 1] = pair.y;
+    if (head >= p.heads + p.kv_heads) {
+      values[kv_at(token.table, token.position, head - p.heads - p.kv_heads) + dimension / 2] = kv_pack(pair);
+    } else if (head >= p.heads) {
+      keys[kv_at(token.table, token.position, head - p.heads) + dimension / 2] = kv_pack(pair);
+    }
+  }
+}

@@ -1,0 +1,36 @@
+// Calls of a verb on given weights and tensors, planned once, so that a step makes no bind group and hardly a string.
+
+import type { Call, Recorder } from "./recorder.ts";
+
+export class Plans {
+  readonly #recorder: Recorder;
+  readonly #plans = new Map<string, readonly Call[]>();
+
+  constructor(recorder: Recorder) {
+    this.#recorder = recorder;
+  }
+
+  /** Plans, at the first time, and records a verb's calls over n rows. */
+  run(key: string, n: number, make: () => readonly Call[]): void {
+    this.dispatch(this.plan(key, make), n);
+  }
+
+  plan(key: string, make: () => readonly Call[]): readonly Call[] {
+    let calls = this.#plans.get(key);
+    if (!calls) {
+      calls = make();
+      this.#plans.set(key, calls);
+    }
+    return calls;
+  }
+
+  /** Records calls over n rows; nothing for none. */
+  dispatch(calls: readonly Call[], n: number): void {
+    if (n > 0) for (const call of calls) this.#recorder.dispatch(call, n);
+  }
+
+  /** Drops all: buffers have been replaced. */
+  clear(): void {
+    this.#plans.clear();
+  }
+}

@@ -1,25 +1,19 @@
 // The built package in headless Chromium, straight from dist without a bundler: the same tokens as in Node, on both backends,
 // and the CPU backend's threads where the page may have them.
 
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { open as openFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { readFileSync } from "node:fs";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ModelStats, type OpenOptions, open } from "../../src/index.ts";
+import { noChromium, openSite, pageOf, type Site } from "../support/chromium.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 
-const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
-  existsSync(path),
-);
-const skip = CHROMIUM ? null : "skipped: no Chromium on this machine";
 /** Bare imports of the built modules, as a bundler or an import map of the user's page would resolve them. */
 const IMPORTS = { "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs" };
 /** The page: an import of the built package, and what the test calls. A string: vitest would rewrite an import here. */
-const PAGE = `<!doctype html>
-<script type="importmap">${JSON.stringify({ imports: IMPORTS })}</script>
-<script type="module">
+const PAGE = pageOf(
+  IMPORTS,
+  `
   import { open } from "/dist/src/browser.js";
   let model = null;
   globalThis.load = async (options) => {
@@ -37,79 +31,16 @@ const PAGE = `<!doctype html>
   };
   globalThis.close = () => model.close();
   globalThis.ready = true;
-</script>`;
-/** What a page answers with that wants memory shared between threads; the scripts of its workers need the second too. */
-const ISOLATION = {
-  "cross-origin-opener-policy": "same-origin",
-  "cross-origin-embedder-policy": "require-corp",
-} as const;
-const TYPES: Record<string, string> = { html: "text/html", js: "text/javascript", mjs: "text/javascript" };
-
-/** Serves the repository with range requests, and a page that can import: "/isolated", and "/" where it is not. */
-function serve(): Server {
-  return createServer(async (request, response) => {
-    const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
-    if (path === "/" || path === "/isolated") {
-      response.writeHead(200, { "content-type": "text/html", ...(path === "/" ? {} : ISOLATION) }).end(PAGE);
-      return;
-    }
-    const file = inRepo(path.slice(1));
-    if (!existsSync(file) || !statSync(file).isFile()) {
-      response.writeHead(404).end();
-      return;
-    }
-    const size = statSync(file).size;
-    const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
-    const first = range ? Number(range[1]) : 0;
-    const last = range ? Math.min(Number(range[2]), size - 1) : size - 1;
-    response.writeHead(range ? 206 : 200, {
-      "content-type": TYPES[path.split(".").at(-1) ?? ""] ?? "application/octet-stream",
-      "content-length": last - first + 1,
-      ...ISOLATION,
-    });
-    if (request.method === "HEAD") {
-      response.end();
-      return;
-    }
-    const handle = await openFile(file);
-    const { buffer } = await handle.read(Buffer.alloc(last - first + 1), 0, last - first + 1, first);
-    await handle.close();
-    response.end(buffer);
-  });
-}
-
-describe.skipIf(skip)(titled("in Chromium", skip), () => {
-  let server: Server;
-  let browser: Browser;
+`,
+);
+describe.skipIf(noChromium)(titled("in Chromium", noChromium), () => {
+  let site: Site;
   beforeAll(async () => {
-    server = serve();
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    browser = await chromium.launch({
-      executablePath: CHROMIUM!,
-      args: [
-        "--no-sandbox",
-        "--enable-unsafe-webgpu",
-        "--use-webgpu-adapter=swiftshader",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-      ],
-    });
+    site = await openSite(PAGE);
   });
-  afterAll(async () => {
-    await browser?.close();
-    server?.close();
-  });
+  afterAll(() => site?.close());
 
-  async function visit(path: "/" | "/isolated"): Promise<{ page: Page; problems: string[] }> {
-    const page = await browser.newPage();
-    const problems: string[] = [];
-    page.on("pageerror", (error) => problems.push(String(error)));
-    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
-    await page.waitForFunction("globalThis.ready");
-    return { page, problems };
-  }
+  const visit = (path: "/" | "/isolated") => site.visit(path);
   const call = <T>(page: Page, name: "load" | "story" | "close", ...args: unknown[]) =>
     page.evaluate(`${name}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`) as Promise<T>;
   type Backend = ModelStats["backend"];

@@ -1,0 +1,54 @@
+// The tests of the WebGPU backend in a page: the files that Node runs, as they are, each of their cases a test here.
+
+import { execFileSync } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { adapters, NO_ADAPTER } from "../support/adapters.ts";
+import { noChromium } from "../support/chromium.ts";
+import { inRepo, titled } from "../support/fixtures.ts";
+import { casesInPage, type PageRun, startPage } from "../support/page_run.ts";
+
+const FILES = ["dist/test/backend/webgpu.test.js", "dist/test/backend/webgpu_device.test.js"];
+const PATIENCE = 200_000; // more than a page may be silent: page_run.ts then says why
+
+const { cases, adapter } = noChromium ? { cases: [], adapter: null } : await casesInPage(FILES);
+
+describe.skipIf(noChromium)(titled(`in a page, ${adapter}`, noChromium), () => {
+  it("runs on SwiftShader, which has no f16", () => {
+    expect(adapter).toMatch(/swiftshader.* without shader-f16/i);
+  });
+
+  const node = adapters.find(({ name }) => /swiftshader/i.test(name)) ?? adapters[0];
+  it.skipIf(!node)(titled("declares every case that Node does", node ? null : NO_ADAPTER), () => {
+    const list = [inRepo("dist/test/support/node_host.js"), "--list", ...FILES.map(inRepo)];
+    const declared = execFileSync(process.execPath, list, { encoding: "utf8" }).trim().split("\n");
+    const others = adapters.filter((other) => other !== node);
+    const expected = declared.filter((name) => !others.some((other) => name.includes(other.name)));
+    expect(expected.length).toBeGreaterThan(0);
+    expect(cases.map(({ name }) => name.replace(adapter!, "ADAPTER"))).toEqual(
+      expected.map((name) => name.replace(node!.name, "ADAPTER")),
+    );
+  });
+
+  describe("cases", () => {
+    let run: PageRun;
+    // biome-ignore lint/correctness/noEmptyPattern: vitest takes no other name for what is not used
+    beforeAll(async ({}, suite) => {
+      const wanted = new Set(suite.tasks.flatMap(({ name, mode }) => (mode === "run" ? [name] : [])));
+      run = await startPage(FILES, (found) => found.filter(({ name }) => wanted.has(name)).map(({ id }) => id));
+    });
+    afterAll(async () => {
+      expect(await run?.end().finally(run.close)).toEqual([]);
+    }, PATIENCE);
+
+    for (const { id, name } of cases)
+      it(
+        name,
+        async ({ skip }) => {
+          const { status, reason } = await run.result(id);
+          if (status === "skipped") skip(reason!);
+          if (status === "failed") expect.fail(reason!);
+        },
+        PATIENCE,
+      );
+  });
+});

@@ -1,0 +1,128 @@
+// Headless Chromium for tests of pages: the repository over HTTP, on pages that the test writes, with WebGPU on SwiftShader.
+
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { open as openFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { posix } from "node:path";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { inRepo } from "./fixtures.ts";
+
+const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
+  existsSync(path),
+);
+
+/** Why tests that need a page are skipped; null: they can run. */
+export const noChromium = CHROMIUM ? null : "skipped: no Chromium on this machine";
+
+/** What a page answers with that wants memory shared between threads; the scripts of its workers need the second too. */
+const ISOLATION = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+} as const;
+const TYPES: Record<string, string> = { html: "text/html", js: "text/javascript", mjs: "text/javascript" };
+
+/** Serves the repository with range requests, and `html` as a page: "/isolated", and "/" where it is not. */
+function serve(html: string): Server {
+  return createServer(async (request, response) => {
+    const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
+    if (path === "/" || path === "/isolated") {
+      response.writeHead(200, { "content-type": "text/html", ...(path === "/" ? {} : ISOLATION) }).end(html);
+      return;
+    }
+    const file = inRepo(path.slice(1));
+    if (!existsSync(file) || !statSync(file).isFile()) {
+      response.writeHead(404).end();
+      return;
+    }
+    const size = statSync(file).size;
+    const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+    const first = range ? Number(range[1]) : 0;
+    const last = range ? Math.min(Number(range[2]), size - 1) : size - 1;
+    response.writeHead(range ? 206 : 200, {
+      "content-type": TYPES[path.split(".").at(-1) ?? ""] ?? "application/octet-stream",
+      "content-length": last - first + 1,
+      ...ISOLATION,
+    });
+    if (request.method === "HEAD") {
+      response.end();
+      return;
+    }
+    const handle = await openFile(file);
+    const { buffer } = await handle.read(Buffer.alloc(last - first + 1), 0, last - first + 1, first);
+    await handle.close();
+    response.end(buffer);
+  });
+}
+
+export interface Site {
+  /** A new page at a path, loaded as far as `globalThis.ready` says, and what goes wrong in it without being caught. */
+  visit(path: "/" | "/isolated"): Promise<{ page: Page; problems: string[] }>;
+  close(): Promise<void>;
+}
+
+/** A browser, and a server whose pages are `html`. */
+export async function openSite(html: string): Promise<Site> {
+  const server = serve(html);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const browser: Browser = await chromium.launch({
+    executablePath: CHROMIUM!,
+    args: [
+      "--no-sandbox",
+      "--enable-unsafe-webgpu",
+      "--use-webgpu-adapter=swiftshader",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      "--no-first-run",
+    ],
+  });
+  return {
+    async visit(path) {
+      const page = await browser.newPage();
+      const problems: string[] = [];
+      page.on("pageerror", (error) => problems.push(String(error)));
+      await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
+      await page.waitForFunction("globalThis.ready");
+      return { page, problems };
+    },
+    async close() {
+      await browser.close();
+      server.close();
+    },
+  };
+}
+
+/** A page that runs a module script, in which bare imports resolve as `imports` says. */
+export function pageOf(imports: Readonly<Record<string, string>>, script: string): string {
+  return `<!doctype html>
+<script type="importmap">${JSON.stringify({ imports })}</script>
+<script type="module">${script}</script>`;
+}
+
+interface Exports {
+  readonly [key: string]: string | Exports;
+}
+
+/** What the bare imports of installed packages mean in a page of openSite(), from what their package.json files export. */
+export function importsOf(packages: readonly string[]): Record<string, string> {
+  const imports: Record<string, string> = {};
+  for (const name of packages) {
+    const { exports, main } = JSON.parse(readFileSync(inRepo(`node_modules/${name}/package.json`), "utf8")) as {
+      readonly exports?: Exports;
+      readonly main: string;
+    };
+    const entries = exports && "." in exports ? exports : { ".": exports ?? main };
+    for (const [path, target] of Object.entries(entries)) {
+      const file = chosen(target);
+      if (file && !path.includes("*")) imports[posix.join(name, path)] = posix.join("/node_modules", name, file);
+    }
+  }
+  return imports;
+}
+
+function chosen(target: string | Exports): string | null {
+  if (typeof target === "string") return target;
+  const found = target.browser ?? target.import ?? target.default;
+  return found === undefined ? null : chosen(found);
+}

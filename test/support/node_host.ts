@@ -1,0 +1,48 @@
+// Runs compiled test files in Node without vitest: `node dist/test/support/node_host.js [--list] dist/test/x.test.js ... [-t text]`.
+//
+// For machines that have no node_modules but what RUNNER_PACKAGES lists. --list prints the cases and runs none; -t chooses those
+// whose name has the text. The last line is "N passed, N failed, N skipped"; the status is 1 on a failure or where nothing ran.
+
+import * as module from "node:module";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { type Case, type CaseReport, runFiles } from "./runner.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { list: { type: "boolean", default: false }, only: { type: "string", short: "t", default: "" } },
+});
+
+// Test files import "vitest": they get the runner, the very module that this file imports.
+const hook = `export const resolve = (name, context, next) =>
+  name === "vitest" ? { url: ${JSON.stringify(new URL("./runner.js", import.meta.url).href)}, shortCircuit: true } : next(name, context);`;
+module.register(`data:text/javascript,${encodeURIComponent(hook)}`);
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+
+function choose(cases: readonly Case[]): string[] {
+  const chosen = cases.filter(({ name }) => name.includes(values.only));
+  if (!values.list) return chosen.map(({ id }) => id);
+  for (const { name } of chosen) console.log(name);
+  return [];
+}
+
+function report({ status, name, ms, reason }: CaseReport): void {
+  if (values.list || (status === "skipped" && !name.includes(values.only))) return;
+  counts[status]++;
+  console.log(`${status} ${name} (${ms} ms)${reason ? `: ${reason}` : ""}`);
+}
+
+await runFiles(
+  positionals.map((path) => pathToFileURL(resolve(path)).href),
+  { load: (file) => import(file), choose, report },
+);
+if (!values.list) {
+  console.log(
+    Object.entries(counts)
+      .map(([status, count]) => `${count} ${status}`)
+      .join(", "),
+  );
+  if (counts.failed > 0 || counts.passed === 0) process.exitCode = 1;
+}

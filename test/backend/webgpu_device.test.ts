@@ -121,16 +121,39 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       split.close();
     });
 
-    it("gives DeviceError once the device is lost", async () => {
+    it("gives DeviceError once the device is lost, and works when opened again", async () => {
       const ops = await adapter.open({ maxTokens: 4 });
       const { step, kv } = await smallModel(ops);
-      await step(2);
+      const before = await step(2);
       const running = step(3);
       ops.device.destroy();
       await expect(running).rejects.toThrow(DeviceError);
       await expect(step(1)).rejects.toThrow(/lost/);
       await expect(kv.reserve(100)).rejects.toThrow(DeviceError);
       await expect(ops.loadVector(memorySource("v", uniform(8, 1), 1, 8))).rejects.toThrow(DeviceError);
+      ops.close();
+      const again = await adapter.open({ maxTokens: 4 });
+      expect(await (await smallModel(again)).step(2)).toEqual(before);
+      again.close();
+    });
+
+    it("gives DeviceError for a step that the device finds invalid, and goes on", async () => {
+      const ops = await adapter.open({ maxTokens: 4 });
+      const { step } = await smallModel(ops);
+      const before = await step(3);
+      const { device } = ops;
+      const create = device.createCommandEncoder.bind(device);
+      device.createCommandEncoder = (descriptor) => {
+        const encoder = create(descriptor);
+        const buffer = device.createBuffer({ size: 16, usage: 4 | 8 });
+        encoder.copyBufferToBuffer(buffer, 0, buffer, 0, 16); // onto itself, which is not allowed
+        return encoder;
+      };
+      const failed = await step(3).catch((error: unknown) => error);
+      device.createCommandEncoder = create;
+      expect(failed).toBeInstanceOf(DeviceError);
+      expect(String(failed)).toMatch(/refused a command: .*same buffer/);
+      expect(await step(3)).toEqual(before);
       ops.close();
     });
 

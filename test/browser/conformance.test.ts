@@ -12,7 +12,7 @@ const PATIENCE = 200_000; // more than a page may be silent: page_run.ts then sa
 
 const { cases, adapter } = noChromium ? { cases: [], adapter: null } : await casesInPage(FILES);
 
-describe.skipIf(noChromium)(titled(`in a page, ${adapter}`, noChromium), () => {
+describe.skipIf(noChromium)(titled("in a page", noChromium), () => {
   it("runs on SwiftShader, which has no f16", () => {
     expect(adapter).toMatch(/swiftshader.* without shader-f16/i);
   });

@@ -1,17 +1,26 @@
 // Stands for adapters.ts in a page, by its import map: the adapter that the browser gives.
 
-import { describeAdapter } from "../../src/backend/webgpu/adapter.ts";
+import { describeAdapter, hasSubgroups } from "../../src/backend/webgpu/adapter.ts";
 import { createWebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { TestAdapter } from "./adapters.ts";
 
 const found = await navigator.gpu?.requestAdapter();
-/** What kernels may use, for the titles of the tests: the adapter's word for each, and whether it offers it. */
-const offers = ["shader-f16", "subgroups"].map((name) => `${found?.features.has(name) ? "with" : "without"} ${name}`);
+
+/** What kernels may use of it, for the titles of the tests. */
+function offers(adapter: GPUAdapter): string {
+  const features = {
+    "shader-f16": adapter.features.has("shader-f16"),
+    subgroups: hasSubgroups(navigator.gpu, adapter),
+  };
+  return Object.entries(features)
+    .map(([name, has]) => `${has ? "with" : "without"} ${name}`)
+    .join(", ");
+}
 
 export const adapters: readonly TestAdapter[] = found
   ? [
       {
-        name: `${describeAdapter(found).name} in a page, ${offers.join(", ")}`,
+        name: `${describeAdapter(found).name} in a page, ${offers(found)}`,
         open: (options) => createWebGpuOps(navigator.gpu, options),
       },
     ]

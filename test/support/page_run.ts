@@ -62,7 +62,11 @@ export async function startPage(
     stopped ??= why;
     news.emit("news");
   };
-  const silence = setTimeout(() => stop(`the page has reported no case for ${SILENCE / 1000} s`), SILENCE);
+  const fail = (why: string): void => {
+    if (stopped === null) problems.push(why);
+    stop(why);
+  };
+  const silence = setTimeout(() => fail(`the page has reported no case for ${SILENCE / 1000} s`), SILENCE);
   await page.exposeFunction("chooseCases", (cases: readonly Case[]) => {
     declared = new Set(cases.map(({ id }) => id));
     return choose(cases);
@@ -72,15 +76,12 @@ export async function startPage(
     silence.refresh();
     news.emit("news");
   });
-  page.on("crash", () => stop("the page crashed"));
-  page.on("close", () => stop("the page was closed"));
+  page.on("crash", () => fail("the page crashed"));
+  page.on("close", () => fail("the page was closed"));
   const paths = JSON.stringify(files.map((file) => `/${file}`));
-  const ended = page.evaluate(`run(${paths})`).then(
+  page.evaluate(`run(${paths})`).then(
     () => stop("the page's run is over"),
-    (error: unknown) => {
-      problems.push(String(error));
-      stop(String(error));
-    },
+    (error: unknown) => fail(String(error)),
   );
   return {
     adapter: await page.evaluate<string | null>("adapter"),
@@ -93,7 +94,7 @@ export async function startPage(
       }
     },
     async end() {
-      await ended;
+      while (stopped === null) await once(news, "news");
       const others = [...reports.values()].filter(({ id }) => !declared.has(id));
       return [...problems, ...others.map(({ name, reason }) => `${name}: ${reason}`)];
     },

@@ -18,6 +18,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/setup/build.mjs"],
+    // What tests find out about an adapter stays theirs.
+    env: { HOTSET_CACHE: new URL("dist/test-cache", import.meta.url).pathname },
     // Processes, not threads: a GPU driver that crashes takes its own file with it and no other.
     pool: "forks",
     maxWorkers: 2,

@@ -2,6 +2,7 @@
 
 import { likelyCores, startWebWorker } from "./backend/cpu/web_threads.ts";
 import { describeAdapter } from "./backend/webgpu/adapter.ts";
+import { pageStore } from "./backend/webgpu/web_store.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { type Host, type HostGpu, openModel } from "./open.ts";
@@ -40,6 +41,7 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
     cpuName: "browser",
     cores: likelyCores(),
     startWorker: startWebWorker,
+    tuning: pageStore(),
   };
   return openModel(given?.label ?? (weights as string), options, host);
 }

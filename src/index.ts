@@ -5,6 +5,7 @@ import { cpus, totalmem } from "node:os";
 import { physicalCores, startNodeWorker } from "./backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
+import { cacheDirectory, fileStore } from "./backend/webgpu/node_store.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { RequestError } from "./errors.ts";
@@ -50,6 +51,7 @@ function host(): Host {
     cpuName: cpus()[0]?.model.trim() ?? "CPU",
     cores: physicalCores(),
     startWorker: startNodeWorker,
+    tuning: fileStore(cacheDirectory()),
   };
 }
 

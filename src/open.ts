@@ -4,6 +4,7 @@
 import { createCpuOps } from "./backend/cpu/cpu.ts";
 import type { PoolWorker } from "./backend/cpu/pool.ts";
 import type { Ops } from "./backend/ops.ts";
+import type { TuningStore } from "./backend/webgpu/autotune.ts";
 import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
 import type { OpenOptions, SamplingOptions } from "./engine/api.ts";
 import { type Plan, planMemory } from "./engine/budget.ts";
@@ -44,6 +45,8 @@ export interface Host {
   readonly cpuName: string;
   /** Physical cores, as far as the platform tells: the CPU backend's threads where nothing is said. */
   readonly cores: number;
+  /** Where it is remembered which WebGPU kernels are fastest on this machine. */
+  readonly tuning: TuningStore;
   /** Starts a thread of the CPU backend. */
   startWorker(): PoolWorker;
 }
@@ -74,15 +77,19 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
     const plan = choosePlan(config, options, { gpu, host, context, chunk, kvPrecision });
 
-    const backend: Ops = gpu
-      ? await createWebGpuOps(gpu.gpu, { maxTokens: chunk })
-      : await createCpuOps({
-          maxTokens: chunk,
-          threads: options.threads ?? host.cores,
-          deviceName: host.cpuName,
-          startWorker: host.startWorker,
-          activations: options.activations ?? "int8",
-        });
+    const exact = options.activations === "f32";
+    const webgpu = gpu
+      ? await createWebGpuOps(gpu.gpu, { maxTokens: chunk, ...(exact && { arithmetics: ["f32"] }) })
+      : null;
+    const backend: Ops =
+      webgpu ??
+      (await createCpuOps({
+        maxTokens: chunk,
+        threads: options.threads ?? host.cores,
+        deviceName: host.cpuName,
+        startWorker: host.startWorker,
+        activations: options.activations ?? "int8",
+      }));
     ops = backend;
     const total = mixtralFootprint(config, plan.weights).weights;
     let done = 0;
@@ -94,6 +101,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
         options.onProgress?.(Math.min(done, total), total);
       },
     });
+    await webgpu?.tune(host.tuning);
     const kv = backend.createKv(config.num_hidden_layers, model.attention, kvPrecision, BLOCK_SIZE, context);
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));

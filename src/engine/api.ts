@@ -16,7 +16,10 @@ export interface OpenOptions {
   readonly context?: number;
   /** Tokens of a prompt computed in one step. Default 512 (WebGPU) or 128 (CPU). */
   readonly chunk?: number;
-  /** What the CPU backend multiplies q8 and q4 weights by: activations rounded to int8 (the default), or exactly f32, slower. */
+  /**
+   * What q8 and q4 weights are multiplied by. "int8" (the default): activations rounded to int8, on the CPU, and on WebGPU where
+   * that is faster (or f16, there); "f32": exactly.
+   */
   readonly activations?: "int8" | "f32";
   /** Threads of the CPU backend, the caller's included (a page must be cross-origin isolated for more than one). Default: physical cores. */
   readonly threads?: number;

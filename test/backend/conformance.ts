@@ -38,6 +38,20 @@ export function conformance(name: string, makeOps: MakeOps): void {
   });
 }
 
+/** Declares what of the suite depends on how products are computed. */
+export function productConformance(name: string, makeOps: MakeOps): void {
+  describe(`${name} conforms`, { timeout: SLOW }, () => {
+    let ops: Ops;
+    beforeAll(async () => {
+      ops = await makeOps({ maxTokens: MAX_TOKENS });
+    }, SLOW);
+    afterAll(() => ops?.close());
+
+    dense(() => ops);
+    moeConformance(() => ops);
+  });
+}
+
 function loading(ops: () => Ops): void {
   describe("loading", () => {
     it("reads a large matrix in pieces of at most 16 MiB", async () => {

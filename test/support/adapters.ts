@@ -20,18 +20,31 @@ if (drivers.length > 0) process.env.VK_DRIVER_FILES ??= drivers.join(":");
 
 export interface TestAdapter {
   readonly name: string;
+  readonly features: ReadonlySet<string>;
   open(options: WebGpuOptions): Promise<WebGpuOps>;
 }
 
-/** Adapters to test on; empty on a machine that has none. */
-export const adapters: readonly TestAdapter[] = (await listAdapterNames()).map((name) => ({
-  name,
+/** What an adapter offers. */
+async function featuresOf(name: string): Promise<ReadonlySet<string>> {
+  const node = await openNodeGpu(name);
+  const adapter = await node?.gpu.requestAdapter();
+  const features = new Set<string>(adapter?.features ?? []);
+  await node?.release();
+  return features;
+}
+
+const opener = (name: string): Pick<TestAdapter, "open"> => ({
   async open(options) {
     const node = await openNodeGpu(name);
     if (!node) throw new Error(`adapter ${name} was listed and could not be opened`);
     return createWebGpuOps(node.gpu, { ...options, onClose: () => void node.release() });
   },
-}));
+});
+
+/** Adapters to test on; empty on a machine that has none. */
+export const adapters: readonly TestAdapter[] = await Promise.all(
+  (await listAdapterNames()).map(async (name) => ({ name, features: await featuresOf(name), ...opener(name) })),
+);
 
 /** Why tests that need an adapter are skipped, for their titles. With CI=true they run, and fail, instead. */
 export const noAdapter = adapters.length === 0 && process.env.CI !== "true";

@@ -21,6 +21,7 @@ export const adapters: readonly TestAdapter[] = found
   ? [
       {
         name: `${describeAdapter(found).name} in a page, ${offers(found)}`,
+        features: new Set<string>(found.features),
         open: (options) => createWebGpuOps(navigator.gpu, options),
       },
     ]

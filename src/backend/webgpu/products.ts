@@ -5,11 +5,12 @@ import { MemoryError, RequestError } from "../../errors.ts";
 import type { AttentionShape, KvStore, Routes } from "../ops.ts";
 import type { StepBatch } from "./batch.ts";
 import type { Buffer } from "./device.ts";
+import { type Few, matvecCalls } from "./matvec.ts";
 import type { Plans } from "./plans.ts";
 import type { Call, Recorder } from "./recorder.ts";
 import { type GpuTensor, padded, type Scratch } from "./scratch.ts";
 import type { KernelName } from "./table.ts";
-import type { Tuning } from "./tuning.ts";
+import type { Form, Tuning } from "./tuning.ts";
 import type { GpuExperts, GpuMatrix, PackedWeights } from "./weights.ts";
 
 /** Up to so many rows a product row by row beats a tile that is mostly empty. */
@@ -50,7 +51,7 @@ export class Products {
     if (n <= FEW_ROWS) {
       const few = this.#matvec(x, w, w.precision);
       plans.run(`matmul_vec ${w.id} ${x.buffer.id} ${few.key} ${y.id} ${add}`, n, () =>
-        this.#calls("matmul_vec", w, few, { y_stride: stride, ADD: Number(add) }, { y }),
+        matvecCalls(this.#host.recorder, "matmul_vec", w, few, { y_stride: stride, ADD: Number(add) }, { y }),
       );
       return;
     }
@@ -87,7 +88,7 @@ export class Products {
       const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
       const buffers = { angles, step: step.words, y: y.buffer, keys, values };
       plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${few.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-        this.#calls("qkv_vec", w, few, params, buffers, store.precision),
+        matvecCalls(this.#host.recorder, "qkv_vec", w, few, params, buffers, store.precision),
       );
       return;
     }
@@ -113,7 +114,14 @@ export class Products {
     const weights = scratch.list("weights", n, k, x.rows, "f32");
     const few = this.#matvec(x, gate, gate.precision);
     plans.run(`route ${gate.id} ${x.buffer.id} ${few.key} ${ids.buffer.id} ${weights.buffer.id} ${k}`, n, () =>
-      this.#calls("route", gate, { ...few, teams: 1 }, { K: k }, { ids: ids.buffer, weights: weights.buffer }),
+      matvecCalls(
+        this.#host.recorder,
+        "route",
+        gate,
+        { ...few, threads: 64, teams: 1 },
+        { K: k },
+        { ids: ids.buffer, weights: weights.buffer },
+      ),
     );
     return { ids, weights };
   }
@@ -142,19 +150,28 @@ export class Products {
     const { plans, scratch, tuning } = this.#host;
     const n = x.shape[0];
     const K = ids.shape[1];
-    const int8 = tuning.experts(precision, up.groups).arithmetic === "int8";
+    const forms = tuning.experts(precision, up.groups, down.groups);
+    const int8 = forms.up.arithmetic === "int8";
     const from = int8 ? this.#quantized(x) : this.#matvec(x, up, precision);
     const stride = int8 ? down.groups * 9 : padded(F);
     const act = scratch.storage(int8 ? "int8 expert activations" : "expert activations", n, stride, x.rows, K);
-    const few = { ...from, ...tuning.experts(precision, up.groups) };
+    const few = { ...from, ...forms.up };
     const key = `${from.x.id} ${few.key} ${ids.buffer.id}`;
     plans.run(`expert_up_vec ${up.id} ${key} ${act.id}`, n, () =>
-      this.#calls("expert_up_vec", { ...up, precision }, few, { K, y_stride: stride }, { ids: ids.buffer, y: act }),
+      matvecCalls(
+        this.#host.recorder,
+        "expert_up_vec",
+        { ...up, precision },
+        few,
+        { K, y_stride: stride },
+        { ids: ids.buffer, y: act },
+      ),
     );
-    const again = { x: act, norm: null, D: F, eps: 0, key: "", ...tuning.experts(precision, down.groups, int8) };
+    const again: Few = { x: act, norm: null, D: F, eps: 0, key: "", ...forms.down };
     return (y: Buffer, y_stride: number, add: boolean): void =>
       plans.run(`expert_down_vec ${down.id} ${key} ${weights.buffer.id} ${y.id} ${add}`, n, () =>
-        this.#calls(
+        matvecCalls(
+          this.#host.recorder,
           "expert_down_vec",
           { ...down, precision },
           again,
@@ -200,7 +217,7 @@ export class Products {
   }
 
   /** Rows of x rounded to int8, normed first where the norm was left to us. */
-  #quantized(x: GpuTensor): Few {
+  #quantized(x: GpuTensor): Omit<Few, keyof Form> {
     const { plans, scratch, step, recorder } = this.#host;
     const [n, D] = x.shape;
     const groups = x.stride / 32;
@@ -213,7 +230,7 @@ export class Products {
         buffers: { count: step.counts[x.rows], x: x.buffer, norm: norm?.weights ?? x.buffer, y },
       }),
     ]);
-    return { x: y, norm: null, D, eps: 0, key: "int8", arithmetic: "int8", threads: 64, teams: 1 };
+    return { x: y, norm: null, D, eps: 0, key: "int8" };
   }
 
   /** How rows of x meet a matrix in the form for few rows: a norm that was left to us is taken along. */
@@ -228,37 +245,6 @@ export class Products {
       ...this.#host.tuning.matvec(precision, w.groups),
     };
   }
-
-  /** A kernel for few rows over all parts of its weights. */
-  #calls(
-    name: KernelName,
-    w: PackedWeights & { readonly precision: GpuMatrix["precision"] },
-    few: Few,
-    values: Readonly<Record<string, number>>,
-    buffers: Readonly<Record<string, Buffer>>,
-    kv?: KvStore["precision"],
-  ): Call[] {
-    const { arithmetic, threads, teams, D, eps } = few;
-    return w.parts.map((part) =>
-      this.#host.recorder.call(name, {
-        variant: { weights: w.precision, arithmetic, ...(kv && { kv }) },
-        params: { D, eps, ...values },
-        overrides: { THREADS: threads, TEAM: threads / teams, NORM: few.norm ? 1 : 0, ...values },
-        buffers: { ...part.buffers, x: few.x, norm: few.norm ?? few.x, ...buffers },
-        part,
-      }),
-    );
-  }
-}
-
-/** A product for few rows: its activations and the form of the kernel. */
-interface Few extends ReturnType<Tuning["matvec"]> {
-  readonly x: Buffer;
-  readonly norm: Buffer | null;
-  readonly D: number;
-  readonly eps: number;
-  /** Tells apart what else the plan depends on. */
-  readonly key: string;
 }
 
 function checkWidth(x: GpuTensor, w: GpuMatrix): void {

@@ -26,7 +26,8 @@ interface Command {
 }
 
 export interface Binding {
-  readonly variant?: Omit<Variant, "reduce">;
+  /** `reduce`: what the device is best at where nothing is said. */
+  readonly variant?: Variant;
   /** By field name; fields that the kernel lacks are ignored, so that the forms of a verb can share them. */
   readonly params?: Readonly<Record<string, number>>;
   readonly overrides?: Readonly<Record<string, number>>;
@@ -241,7 +242,7 @@ export class Recorder {
     const kernel = nameOf(name, variant);
     let shader = this.#modules.get(kernel);
     if (!shader) {
-      const { code, origin } = assemble(name, { ...variant, reduce: this.#reduce });
+      const { code, origin } = assemble(name, { reduce: this.#reduce, ...variant });
       shader = { module: gpu.createShaderModule({ label: name, code }), origin };
       this.#modules.set(kernel, shader);
     }
@@ -270,8 +271,8 @@ export class Recorder {
 }
 
 /** A kernel in one of its variants, in words. */
-function nameOf(name: KernelName, { weights, kv, arithmetic }: Variant): string {
-  return [name, weights, arithmetic, kv && `kv ${kv}`].filter(Boolean).join(" ");
+function nameOf(name: KernelName, { weights, kv, arithmetic, reduce }: Variant): string {
+  return [name, weights, arithmetic, kv && `kv ${kv}`, reduce].filter(Boolean).join(" ");
 }
 
 /** [linear, second] -> [x, y, z] with x and y within what a dispatch may have; the kernels know the way back. */

@@ -12,7 +12,8 @@ export interface Variant {
   readonly arithmetic?: Arithmetic;
 }
 
-export type Arithmetic = "f32" | "f16" | "int8";
+export const ARITHMETICS = ["f32", "f16", "int8"] as const;
+export type Arithmetic = (typeof ARITHMETICS)[number];
 
 /** The file that stands for `#import "lib/<name>.wgsl"`, without the folder and ending. */
 function helper(name: string, { weights, kv, reduce, arithmetic }: Variant): string {

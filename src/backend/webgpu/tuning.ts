@@ -1,4 +1,5 @@
-// Which form of the kernels for few rows is used: arithmetic, workgroup size, teams. What is best depends on the adapter.
+// Which form of the kernels for few rows is used: arithmetic, reduction, workgroup size, teams. What is best depends on the
+// adapter and on the matrix: autotune.ts finds out, this file holds what was found and what is used without it.
 
 import type { Precision } from "../../tensor/types.ts";
 import type { Arithmetic } from "./shader.ts";
@@ -6,29 +7,108 @@ import type { Arithmetic } from "./shader.ts";
 /** A form of the matrix-vector kernels: kernels/lib/matvec_*.wgsl. */
 export interface Form {
   readonly arithmetic: Arithmetic;
+  readonly reduce: "tree" | "subgroups";
   /** Invocations of a workgroup, a power of two. */
   readonly threads: number;
   /** Teams that they are divided into, each with eight rows of its own; a power of two. */
   readonly teams: number;
 }
 
-export class Tuning {
-  readonly #arithmetic: Arithmetic;
+/** The forms of a layer's experts: both int8, or neither. */
+export interface ExpertForms {
+  readonly up: Form;
+  readonly down: Form;
+}
 
-  constructor(arithmetic: Arithmetic) {
-    this.#arithmetic = arithmetic;
+/** What the device can do, and what is allowed. */
+export interface Abilities {
+  /** Arithmetics that may be used for weights that they suit; f32 always is. */
+  readonly arithmetics: readonly Arithmetic[];
+  /** Largest subgroup; null without subgroups. */
+  readonly subgroup: number | null;
+}
+
+/** Outputs of expert_up_vec that one workgroup has to make together where they become a group of int8. */
+const INT8_TEAMS = 8;
+
+export class Tuning {
+  readonly abilities: Abilities;
+  readonly #matvec = new Map<string, Form>();
+  readonly #experts = new Map<string, ExpertForms>();
+
+  constructor(abilities: Abilities) {
+    this.abilities = abilities;
   }
 
   /** Of a matrix whose rows are `groups` groups of 32. */
   matvec(precision: Precision, groups: number): Form {
-    const arithmetic = this.#arithmetic === "f16" && precision !== "f32" ? "f16" : "f32";
-    return { arithmetic, threads: groups <= 8 ? 32 : 64, teams: 1 };
+    return this.#matvec.get(`${precision} ${groups}`) ?? this.#usual(precision, groups);
   }
 
-  /** Of a layer's experts. `int8`: activations are rounded already, or must not be. */
-  experts(precision: Precision, groups: number, int8?: boolean): Form {
-    const quantized = precision === "q8" || precision === "q4";
-    if (int8 ?? (this.#arithmetic === "int8" && quantized)) return { arithmetic: "int8", threads: 256, teams: 8 };
-    return this.matvec(precision, groups);
+  /** Of a layer's experts, whose rows are `up` and `down` groups of 32. */
+  experts(precision: Precision, up: number, down: number): ExpertForms {
+    const found = this.#experts.get(`${precision} ${up} ${down}`);
+    if (found) return found;
+    const { arithmetics } = this.abilities;
+    if (arithmetics.length === 1 && arithmetics[0] === "int8" && suits("int8", precision)) {
+      const form = { ...this.#usual(precision, up), arithmetic: "int8", threads: 256, teams: INT8_TEAMS } as const;
+      return { up: form, down: form };
+    }
+    return { up: this.#usual(precision, up), down: this.#usual(precision, down) };
   }
+
+  /** Whether experts may be multiplied by rounded activations now. */
+  get usesInt8(): boolean {
+    const { arithmetics } = this.abilities;
+    if (arithmetics.length === 1 && arithmetics[0] === "int8") return true;
+    return [...this.#experts.values()].some(({ up }) => up.arithmetic === "int8");
+  }
+
+  setMatvec(precision: Precision, groups: number, form: Form): void {
+    this.#matvec.set(`${precision} ${groups}`, form);
+  }
+
+  setExperts(precision: Precision, up: number, down: number, forms: ExpertForms): void {
+    this.#experts.set(`${precision} ${up} ${down}`, forms);
+  }
+
+  /** What is used where nothing was found out: the first arithmetic that suits. */
+  #usual(precision: Precision, groups: number): Form {
+    const arithmetic = this.abilities.arithmetics.find((a) => a !== "int8" && suits(a, precision)) ?? "f32";
+    return { arithmetic, reduce: this.#reduce(), threads: groups <= 8 ? 32 : 64, teams: 1 };
+  }
+
+  #reduce(): Form["reduce"] {
+    return this.abilities.subgroup === null ? "tree" : "subgroups";
+  }
+
+  /** Forms worth timing of one arithmetic for rows of `groups` groups; `teams`: only with so many. The usual one first. */
+  candidates(arithmetic: Arithmetic, groups: number, teams?: number): Form[] {
+    const units = 2 ** Math.ceil(Math.log2(groups * 4)); // what the invocations of a team stride over
+    const { subgroup } = this.abilities;
+    const shapes = [
+      [64, 1],
+      [32, 1],
+      [64, 2],
+      [128, 4],
+      [256, 8],
+      [128, 1],
+      [256, 1],
+      [64, 8],
+    ] as const;
+    const forms = shapes
+      .filter(([threads, n]) => (teams === undefined || n === teams) && threads / n <= Math.max(units, 32))
+      .map(([threads, n]): Form => ({ arithmetic, reduce: this.#reduce(), threads, teams: n }));
+    if (subgroup === null) return forms;
+    // A team must be whole subgroups, or the only one.
+    return forms.map((form) =>
+      form.teams > 1 && form.threads / form.teams < subgroup ? { ...form, reduce: "tree" as const } : form,
+    );
+  }
+}
+
+/** Whether weights of a precision can be multiplied in an arithmetic. */
+export function suits(arithmetic: Arithmetic, precision: Precision): boolean {
+  if (arithmetic === "f32") return true;
+  return arithmetic === "f16" ? precision !== "f32" : precision === "q8" || precision === "q4";
 }

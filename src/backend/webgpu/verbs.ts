@@ -14,6 +14,7 @@ import type {
   Routes,
   Vector,
 } from "../ops.ts";
+import { autotune, type TuningStore } from "./autotune.ts";
 import { StepBatch } from "./batch.ts";
 import type { Buffer, Counters, Device } from "./device.ts";
 import { GpuKv } from "./kv.ts";
@@ -21,13 +22,15 @@ import { Plans } from "./plans.ts";
 import { type Cache, Products } from "./products.ts";
 import { Recorder } from "./recorder.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
-import type { Arithmetic } from "./shader.ts";
-import { Tuning } from "./tuning.ts";
+import { type Abilities, Tuning } from "./tuning.ts";
 import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from "./weights.ts";
 
 /** Ops on WebGPU, with what tests and measurements need beyond the interface. */
 export interface WebGpuOps extends Ops {
   readonly device: GPUDevice;
+  readonly tuning: Tuning;
+  /** Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps. */
+  tune(store: TuningStore | null): Promise<void>;
   counters(): Readonly<Counters>;
 }
 
@@ -37,8 +40,7 @@ const QUERIES = 8;
 export interface VerbsOptions {
   /** Largest batch (T) of a step. */
   readonly maxTokens: number;
-  /** What q8, q4 and f16 weights are multiplied in where rows are few, if the device can. Default: what is fastest. */
-  readonly arithmetic?: Arithmetic;
+  readonly abilities: Abilities;
   /** Bind at most this many bytes of weights at once. Default: what the device allows. */
   readonly maxWeightBytes?: number;
   /** Called once, when close() has ended all that ran. */
@@ -62,8 +64,9 @@ interface HeldBack {
 
 /** Implements the verbs over an open device. */
 export class Verbs implements WebGpuOps {
-  readonly info: BackendInfo;
   readonly maxTokens: number;
+  readonly #info: BackendInfo;
+  readonly tuning: Tuning;
   readonly #device: Device;
   readonly #recorder: Recorder;
   readonly #loader: WeightLoader;
@@ -78,7 +81,8 @@ export class Verbs implements WebGpuOps {
   #closed = false;
 
   constructor(device: Device, info: BackendInfo, options: VerbsOptions) {
-    this.info = info;
+    this.#info = info;
+    this.tuning = new Tuning(options.abilities);
     this.maxTokens = options.maxTokens;
     this.#device = device;
     this.#recorder = new Recorder(device, info.features.includes("subgroups"));
@@ -91,7 +95,7 @@ export class Verbs implements WebGpuOps {
       plans: this.#plans,
       scratch: this.#scratch,
       step: this.#step,
-      tuning: new Tuning(options.arithmetic ?? "f32"),
+      tuning: this.tuning,
       concrete: (x) => this.#computed(x),
     });
     this.#onClose = options.onClose;
@@ -99,6 +103,19 @@ export class Verbs implements WebGpuOps {
 
   get device(): GPUDevice {
     return this.#device.gpu;
+  }
+
+  get info(): BackendInfo {
+    const { features } = this.#info;
+    return this.tuning.usesInt8 ? { ...this.#info, features: [...features, "int8-activations"] } : this.#info;
+  }
+
+  async tune(store: TuningStore | null): Promise<void> {
+    this.#settle();
+    const { matrices, experts } = this.#loader;
+    const host = { device: this.#device, recorder: this.#recorder, tuning: this.tuning, matrices, experts };
+    await autotune({ ...host, adapter: this.#info.device }, store);
+    this.#plans.clear();
   }
 
   counters(): Readonly<Counters> {
@@ -119,7 +136,7 @@ export class Verbs implements WebGpuOps {
 
   async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
     this.#device.check();
-    return this.#loader.experts(sources, precision);
+    return this.#loader.layer(sources, precision);
   }
 
   createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {

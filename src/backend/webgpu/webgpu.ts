@@ -3,12 +3,14 @@
 import { DeviceError } from "../../errors.ts";
 import { describeAdapter, hasInt8Products, hasSubgroups, requestAdapter, requestDevice } from "./adapter.ts";
 import { Device } from "./device.ts";
-import type { Arithmetic } from "./shader.ts";
+import { ARITHMETICS, type Arithmetic } from "./shader.ts";
 import { Verbs, type VerbsOptions, type WebGpuOps } from "./verbs.ts";
 
 export type { WebGpuOps } from "./verbs.ts";
 
-export interface WebGpuOptions extends VerbsOptions {
+export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
+  /** What products for few rows may be computed in. Default: all that the device can; ["f32"] is exact. */
+  readonly arithmetics?: readonly Arithmetic[];
   /** Default: the adapter that the platform prefers. */
   readonly adapter?: GPUAdapter;
   /** False keeps to the core of WebGPU where the adapter offers more. Default true. */
@@ -35,24 +37,20 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
       ...(optional && hasSubgroups(gpu, adapter) ? (["subgroups"] as const) : []),
       ...(f16 ? (["shader-f16"] as const) : []),
     ];
-    const arithmetic = chooseArithmetic(options.arithmetic, f16, hasInt8Products(gpu));
+    const can = { f32: true, f16, int8: hasInt8Products(gpu) };
+    const arithmetics = options.arithmetics ?? ARITHMETICS.filter((a) => can[a]);
+    const missing = arithmetics.find((a) => !can[a]);
+    if (missing) throw new DeviceError(`arithmetic ${missing}: this device cannot compute in it`);
+    const subgroup = wanted.includes("subgroups") ? (adapter.info.subgroupMaxSize ?? 128) : null;
     const device = new Device(await requestDevice(adapter, wanted));
     const { name, software } = describeAdapter(adapter);
-    const features = [...wanted, ...(arithmetic === "int8" ? ["int8-activations"] : [])];
     return new Verbs(
       device,
-      { backend: "webgpu", device: name, software, threads: 1, features },
-      { ...options, arithmetic, onClose },
+      { backend: "webgpu", device: name, software, threads: 1, features: wanted },
+      { ...options, abilities: { arithmetics, subgroup }, onClose },
     );
   } catch (error) {
     onClose();
     throw error;
   }
-}
-
-/** @throws DeviceError for an arithmetic that the device lacks */
-function chooseArithmetic(asked: Arithmetic | undefined, f16: boolean, int8: boolean): Arithmetic {
-  if (asked === "f16" && !f16) throw new DeviceError("arithmetic f16: this device has no shader-f16");
-  if (asked === "int8" && !int8) throw new DeviceError("arithmetic int8: this WebGPU has no packed int8 products");
-  return asked ?? "f32";
 }

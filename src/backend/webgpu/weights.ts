@@ -80,6 +80,9 @@ export function splitParts(
 export class WeightLoader {
   readonly #device: Device;
   readonly #limit: number;
+  /** What was loaded. */
+  readonly matrices: GpuMatrix[] = [];
+  readonly experts: GpuExperts[] = [];
   #inFlight = 0;
   #nextId = 1;
 
@@ -91,7 +94,9 @@ export class WeightLoader {
 
   async matrix(source: MatrixSource, precision: Precision): Promise<GpuMatrix> {
     const { name, rows, cols } = source;
-    return { name, rows, cols, precision, ...(await this.#load(name, [[source]], precision)) };
+    const matrix = { name, rows, cols, precision, ...(await this.#load(name, [[source]], precision)) };
+    this.matrices.push(matrix);
+    return matrix;
   }
 
   async vector(source: MatrixSource): Promise<GpuVector> {
@@ -104,7 +109,7 @@ export class WeightLoader {
     return { size, bytes: buffer.size, buffer };
   }
 
-  async experts(sources: readonly ExpertSource[], precision: Precision): Promise<GpuExperts> {
+  async layer(sources: readonly ExpertSource[], precision: Precision): Promise<GpuExperts> {
     const first = sources[0];
     if (!first) throw new RequestError("a layer of experts needs at least one expert, found none");
     const { rows: intermediate, cols: hidden } = first.w1;
@@ -118,7 +123,10 @@ export class WeightLoader {
       sources.map(({ w2 }) => [w2]),
       precision,
     );
-    return { count: sources.length, hidden, intermediate, precision, bytes: up.bytes + down.bytes, up, down };
+    const bytes = up.bytes + down.bytes;
+    const layer = { count: sources.length, hidden, intermediate, precision, bytes, up, down };
+    this.experts.push(layer);
+    return layer;
   }
 
   /** @param experts of each, the matrices whose rows alternate in its block */

@@ -1,0 +1,331 @@
+// Finds the fastest form of the kernels for few rows on this adapter, on the weights that were loaded; remembers it.
+//
+// Every candidate is first held against the usual f32 form on the same inputs: one that computes something else on this
+// device is not taken, whatever its speed. Where time is up, what was not reached keeps the usual form.
+
+import type { Precision } from "../../tensor/types.ts";
+import type { Buffer, Device } from "./device.ts";
+import { type Few, matvecCalls } from "./matvec.ts";
+import type { Call, Recorder } from "./recorder.ts";
+import type { Arithmetic } from "./shader.ts";
+import { type ExpertForms, type Form, suits, type Tuning } from "./tuning.ts";
+import type { GpuExperts, GpuMatrix, PackedWeights } from "./weights.ts";
+
+/** Keeps small texts from run to run: a file in Node, local storage in a page. Both may fail silently. */
+export interface TuningStore {
+  read(name: string): Promise<string | null>;
+  write(name: string, text: string): Promise<void>;
+}
+
+export interface AutotuneHost {
+  readonly device: Device;
+  readonly recorder: Recorder;
+  readonly tuning: Tuning;
+  /** What the model has: kernels are timed on it. */
+  readonly matrices: readonly GpuMatrix[];
+  readonly experts: readonly GpuExperts[];
+  /** Of the adapter, for the store. */
+  readonly adapter: string;
+}
+
+/** Changes when kernels do: what was measured of older ones is measured again. */
+const VERSION = 1;
+/** Milliseconds that finding out may take. */
+const BUDGET = 5000;
+/** Milliseconds of work that a timing lasts at least: far above what a submit costs. */
+const SAMPLE = 3;
+/** Matrices that a timing goes around, so that it does not measure the caches. */
+const MOST_MATRICES = 16;
+/** Largest NMSE against the f32 form. */
+const TOLERANCE: Readonly<Record<Arithmetic, number>> = { f32: 1e-8, f16: 1e-5, int8: 5e-4 };
+
+/** A problem: one shape of matrix, or of a layer's experts. */
+interface Problem {
+  readonly key: string;
+  readonly find: () => Promise<Form | ExpertForms | null>;
+  readonly use: (found: Form | ExpertForms) => void;
+}
+
+/** Chooses forms for every shape of weights that was loaded. @throws DeviceError */
+export async function autotune(host: AutotuneHost, store: TuningStore | null): Promise<void> {
+  const { tuning } = host;
+  const name = `tuning ${VERSION} ${host.adapter} ${tuning.abilities.arithmetics} ${tuning.abilities.subgroup}`;
+  const known = parse(await store?.read(name));
+  const until = performance.now() + BUDGET;
+  let learned = false;
+  for (const { key, find, use } of problems(host, until)) {
+    const found = known[key] ?? (await find());
+    if (found === null) continue;
+    use(found);
+    learned ||= known[key] === undefined;
+    known[key] = found;
+  }
+  if (learned) await store?.write(name, JSON.stringify(known));
+}
+
+function parse(text: string | null | undefined): Record<string, Form | ExpertForms> {
+  try {
+    return text ? JSON.parse(text) : {};
+  } catch {
+    return {}; // somebody else's file, or half of ours: measure again
+  }
+}
+
+function problems(host: AutotuneHost, until: number): Problem[] {
+  const { tuning, matrices, experts } = host;
+  const found = new Map<string, Problem>();
+  for (const layer of experts) {
+    const { precision, up, down } = layer;
+    const key = `experts ${precision} ${up.groups} ${down.groups} ${up.parts.length}`;
+    const alike = experts.filter((e) => e.precision === precision && e.up.groups === up.groups);
+    found.set(key, {
+      key,
+      find: () => new Bench(host, until).experts(alike),
+      use: (forms) => tuning.setExperts(precision, up.groups, down.groups, forms as ExpertForms),
+    });
+  }
+  for (const { precision, groups } of matrices) {
+    if (precision === "f32" && matrices.some((m) => m.precision !== "f32")) continue; // the routers: small
+    const key = `matrix ${precision} ${groups}`;
+    const alike = matrices.filter((m) => m.precision === precision && m.groups === groups);
+    found.set(key, {
+      key,
+      find: () => new Bench(host, until).matrix(alike),
+      use: (form) => tuning.setMatvec(precision, groups, form as Form),
+    });
+  }
+  return [...found.values()];
+}
+
+/** Times forms of one problem; frees what it needed for it. */
+class Bench {
+  readonly #host: AutotuneHost;
+  readonly #until: number;
+  readonly #buffers: Buffer[] = [];
+
+  constructor(host: AutotuneHost, until: number) {
+    this.#host = host;
+    this.#until = until;
+  }
+
+  async matrix(alike: readonly GpuMatrix[]): Promise<Form | null> {
+    const { recorder } = this.#host;
+    const first = alike[0]!;
+    const some = alike.slice(-MOST_MATRICES); // the first are embeddings, of which one row is read
+    const rows = Math.max(...some.map((m) => m.rows));
+    const x = this.#random(first.groups * 32, first.cols);
+    const y = this.#buffer(rows * 4);
+    const few = { x, norm: null, D: first.cols, eps: 0, key: "" };
+    const calls = (form: Form): Call[] =>
+      some.flatMap((w) =>
+        matvecCalls(recorder, "matmul_vec", w, { ...few, ...form }, { y_stride: rows, ADD: 0 }, { y }),
+      );
+    try {
+      const best = await this.#best(first.precision, ["f32", "f16"], first.groups, calls, y, some.at(-1)!.rows);
+      return best?.form ?? null;
+    } finally {
+      this.#free();
+    }
+  }
+
+  async experts(alike: readonly GpuExperts[]): Promise<ExpertForms | null> {
+    const { recorder } = this.#host;
+    const first = alike[0]!;
+    const { precision, up, down, hidden: D, intermediate: F } = first;
+    const some = alike.slice(0, MOST_MATRICES);
+    const K = Math.min(2, first.count);
+    const ids = this.#filled(Uint32Array.from({ length: K }, (_, k) => k));
+    const weights = this.#filled(new Float32Array(K).fill(1 / K));
+    const x = this.#random(up.groups * 32, D);
+    const y = this.#buffer(D * 4);
+    const side = (w: PackedWeights) => ({ ...w, precision });
+    const finders = (int8: boolean) => {
+      const stride = down.groups * (int8 ? 9 : 32);
+      const act = this.#buffer(K * stride * 4);
+      const from = int8 ? this.#quantized(x, up.groups, D) : x;
+      const few: Omit<Few, keyof Form> = { x: from, norm: null, D, eps: 0, key: "" };
+      const ups = (form: Form) =>
+        some.flatMap((e) =>
+          matvecCalls(
+            recorder,
+            "expert_up_vec",
+            side(e.up),
+            { ...few, ...form },
+            { K, y_stride: stride },
+            { ids, y: act },
+          ),
+        );
+      const downs = (form: Form) =>
+        some.flatMap((e) =>
+          matvecCalls(
+            recorder,
+            "expert_down_vec",
+            side(e.down),
+            { ...few, x: act, D: F, ...form },
+            { K, y_stride: D, ADD: 0 },
+            { ids, weights, y },
+          ),
+        );
+      return { act, ups, downs, words: K * stride };
+    };
+    try {
+      const float = finders(false);
+      const floats: Arithmetic[] = ["f32", "f16"];
+      const bestUp = await this.#best(precision, floats, up.groups, float.ups, float.act, float.words);
+      const bestDown = await this.#best(precision, floats, down.groups, float.downs, y, D);
+      let forms = bestUp && bestDown ? { up: bestUp.form, down: bestDown.form } : null;
+      if (!this.#host.tuning.abilities.arithmetics.includes("int8") || !suits("int8", precision)) return forms;
+      const rounded = finders(true);
+      // The rounded activations are no numbers to compare; what the second matrix makes of them is.
+      const fastUp = await this.#best(precision, ["int8"], up.groups, rounded.ups, null, 0, 8);
+      if (!fastUp) return forms;
+      const wanted = await this.#floats(
+        [
+          ...float.ups(bestUp?.form ?? this.#usual(up.groups)).slice(-1),
+          ...float.downs(bestDown?.form ?? this.#usual(down.groups)).slice(-1),
+        ],
+        y,
+        D,
+      );
+      const fastDown = await this.#best(precision, ["int8"], down.groups, rounded.downs, null, 0);
+      if (!fastDown) return forms;
+      const got = await this.#floats(
+        [...rounded.ups(fastUp.form).slice(-1), ...rounded.downs(fastDown.form).slice(-1)],
+        y,
+        D,
+      );
+      if (!(nmse(got, wanted) <= TOLERANCE.int8)) return forms;
+      const now = bestUp && bestDown ? bestUp.ms + bestDown.ms : Number.POSITIVE_INFINITY;
+      if (fastUp.ms + fastDown.ms < now) forms = { up: fastUp.form, down: fastDown.form };
+      return forms;
+    } finally {
+      this.#free();
+    }
+  }
+
+  #usual(groups: number): Form {
+    return this.#host.tuning.candidates("f32", groups)[0]!;
+  }
+
+  /**
+   * The fastest of all forms; null where none was tried, or none is right. With `out`, of `size` numbers, each is held
+   * against the first f32 form.
+   */
+  async #best(
+    precision: Precision,
+    arithmetics: readonly Arithmetic[],
+    groups: number,
+    calls: (form: Form) => readonly Call[],
+    out: Buffer | null,
+    size: number,
+    teams?: number,
+  ): Promise<{ form: Form; ms: number } | null> {
+    const { tuning } = this.#host;
+    const usable = arithmetics.filter((a) => tuning.abilities.arithmetics.includes(a) && suits(a, precision));
+    let best: { form: Form; ms: number } | null = null;
+    let wanted: Float32Array | null = null;
+    const attempt = async (form: Form): Promise<void> => {
+      if (performance.now() > this.#until) return;
+      const made = calls(form);
+      if (out) {
+        const got = await this.#floats(made, out, size);
+        wanted ??= got;
+        if (!(nmse(got, wanted) <= TOLERANCE[form.arithmetic])) return;
+      }
+      const ms = await this.#time(made, best?.ms ?? Number.POSITIVE_INFINITY);
+      if (!best || ms < best.ms) best = { form, ms };
+    };
+    if (out) wanted = await this.#floats(calls(this.#usual(groups)), out, size);
+    // First the shape in the first arithmetic, then the others in the best two shapes.
+    for (const [i, arithmetic] of usable.entries()) {
+      const forms: Form[] = tuning.candidates(arithmetic, groups, teams);
+      const likely =
+        i === 0 || !best
+          ? forms
+          : forms.filter((f) => f.threads === best!.form.threads && f.teams === best!.form.teams);
+      for (const form of likely) await attempt(form);
+    }
+    const found = best as { form: Form; ms: number } | null;
+    if (found && found.form.reduce === "subgroups") await attempt({ ...found.form, reduce: "tree" });
+    return best;
+  }
+
+  /** Milliseconds of one round of calls; stops early where it is far from `record`. */
+  async #time(calls: readonly Call[], record: number): Promise<number> {
+    const round = async (times: number): Promise<number> => {
+      for (let i = 0; i < times; i++) for (const call of calls) this.#host.recorder.dispatch(call, 1);
+      const started = performance.now();
+      await this.#host.recorder.readBits({ buffer: this.#buffers[0]!, rows: 0, width: 0, stride: 0, type: "u32" });
+      return performance.now() - started;
+    };
+    await round(1); // compiles
+    const once = await round(1);
+    if (once > 2 * SAMPLE && once > 2 * record) return once;
+    const times = Math.max(1, Math.ceil(SAMPLE / once));
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 3; i++) least = Math.min(least, (await round(times)) / times);
+    return least;
+  }
+
+  async #floats(calls: readonly Call[], out: Buffer, size: number): Promise<Float32Array> {
+    for (const call of calls) this.#host.recorder.dispatch(call, 1);
+    return this.#host.recorder.read({ buffer: out, rows: 1, width: size, stride: size, type: "f32" });
+  }
+
+  #quantized(x: Buffer, groups: number, D: number): Buffer {
+    const y = this.#buffer(groups * 36);
+    const { recorder } = this.#host;
+    const count = this.#host.device.buffer("tuning", 16, "scratch", "uniform");
+    this.#buffers.push(count);
+    this.#host.device.gpu.queue.writeBuffer(count.gpu, 0, Uint32Array.of(1));
+    const call = recorder.call("quantize", {
+      params: { D, eps: 0, groups },
+      overrides: { THREADS: 64, NORM: 0 },
+      buffers: { count, x, norm: x, y },
+    });
+    recorder.dispatch(call, 1);
+    return y;
+  }
+
+  /** Activations as a model has them, near enough: `used` numbers of about unit size, then zeros. */
+  #random(size: number, used: number): Buffer {
+    let seed = 1;
+    return this.#filled(
+      Float32Array.from({ length: size }, (_, i) => {
+        seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+        return i < used ? seed / 2 ** 31 - 1 : 0;
+      }),
+    );
+  }
+
+  #filled(data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): Buffer {
+    const buffer = this.#buffer(data.byteLength);
+    this.#host.device.gpu.queue.writeBuffer(buffer.gpu, 0, data);
+    return buffer;
+  }
+
+  #buffer(bytes: number): Buffer {
+    const buffer = this.#host.device.buffer("tuning", bytes, "scratch", "storage");
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+
+  #free(): void {
+    this.#host.recorder.reset(); // time may have run out between recording and submitting
+    for (const buffer of this.#buffers.splice(0)) {
+      this.#host.recorder.forget(buffer);
+      this.#host.device.free(buffer);
+    }
+  }
+}
+
+/** Σ (a - b)² / Σ b². */
+function nmse(a: Float32Array, b: Float32Array): number {
+  let error = 0;
+  let norm = 0;
+  for (let i = 0; i < b.length; i++) {
+    error += (a[i]! - b[i]!) ** 2;
+    norm += b[i]! ** 2;
+  }
+  return norm === 0 ? error : error / norm;
+}

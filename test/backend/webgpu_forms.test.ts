@@ -1,0 +1,135 @@
+// Every form of the kernels for few rows, as the tuner may choose it: shapes of workgroups, reductions, arithmetics; and the tuner.
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ARITHMETICS } from "../../src/backend/webgpu/shader.ts";
+import { type Form, suits } from "../../src/backend/webgpu/tuning.ts";
+import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
+import type { Precision } from "../../src/tensor/types.ts";
+import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { expertSource, held, memorySource } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+import * as reference from "../support/reference.ts";
+import { expectClose, INT8_NMSE } from "../support/reference.ts";
+import { batchOf, inputTable } from "../support/steps.ts";
+
+const [E, K, T] = [3, 2, 3];
+
+describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
+  if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
+
+  describe.each(adapters.map((adapter) => ({ name: adapter.name, adapter })))("$name", ({ adapter }) => {
+    let ops: WebGpuOps;
+    beforeAll(async () => {
+      ops = await adapter.open({ maxTokens: T });
+    });
+    afterAll(() => ops?.close());
+
+    /** All shapes for products of q4; for the rest, whose shapes are the same text, the least and the most divided ones. */
+    function forms(precision: Precision, teams?: number): Form[] {
+      const { arithmetics, subgroup } = ops.tuning.abilities;
+      return ARITHMETICS.filter((a) => arithmetics.includes(a) && suits(a, precision))
+        .filter((a) => teams !== undefined || a !== "int8")
+        .flatMap((a) => {
+          const all = ops.tuning.candidates(a, 32, a === "int8" ? teams : undefined);
+          return precision === "q4" && a === "f32" && teams === undefined ? all : all.slice(-2);
+        })
+        .flatMap((form) =>
+          subgroup === null || form.reduce === "tree" ? [form] : [form, { ...form, reduce: "tree" }],
+        );
+    }
+
+    // A form is set for a width of matrix: each has one of its own.
+    it.each(["f32", "f16", "q8", "q4"] as const)(
+      "products with the norm in front, and behind a residual: %s",
+      async (precision) => {
+        const all = forms(precision);
+        expect(all.length).toBeGreaterThan(1);
+        for (const [i, form] of all.entries()) {
+          const D = 20 + 32 * i;
+          ops.tuning.setMatvec(precision, i + 1, form);
+          const x = uniform(T * D, i);
+          const norm = uniform(D, i + 50);
+          const w = uniform(D * D, i + 100, 0.1);
+          const input = await inputTable(ops, x, D);
+          const m = await ops.loadMatrix(memorySource("w", w, D, D), precision);
+          const v = await ops.loadVector(memorySource("n", norm, 1, D));
+          ops.begin(batchOf(T));
+          const e = ops.embed(input);
+          const y = ops.add(e, ops.matmul(ops.rmsNorm(ops.embed(input), v, 1e-5), m));
+          const want = reference.matmul(reference.rmsNorm(x, norm, 1e-5), held(precision, w, D, D), D);
+          const got = await ops.read(y);
+          expectClose(
+            got.map((value, at) => value - x[at]!),
+            want,
+            D,
+            1e-5,
+          );
+        }
+      },
+    );
+
+    it.each(["f16", "q8", "q4"] as const)("experts: %s", async (precision) => {
+      for (const [i, form] of forms(precision, 8).entries()) {
+        const [D, F] = [40 + 32 * i, 50];
+        ops.tuning.setExperts(precision, i + 2, 2, { up: form, down: form });
+        const x = uniform(T * D, i);
+        const norm = new Float32Array(D).fill(1);
+        const data = Array.from({ length: E }, (_, e) => ({
+          w1: uniform(F * D, e, 0.3),
+          w3: uniform(F * D, 10 + e, 0.3),
+          w2: uniform(D * F, 20 + e, 0.3),
+        }));
+        const gate = uniform(E * D, 30);
+        const input = await inputTable(ops, x, D);
+        const router = await ops.loadMatrix(memorySource("gate", gate, E, D), "f32");
+        const v = await ops.loadVector(memorySource("n", norm, 1, D));
+        const experts = await ops.loadExperts(
+          data.map((d, e) => expertSource(`expert ${e}`, d, D, F)),
+          precision,
+        );
+        ops.begin(batchOf(T));
+        const h = ops.rmsNorm(ops.embed(input), v, 1e-5);
+        const routes = ops.route(h, router, K);
+        const y = await ops.moe(h, routes, experts);
+        const normed = Float32Array.from(reference.rmsNorm(x, norm, 1e-5));
+        const ids = await ops.read(routes.ids);
+        expect([...ids]).toEqual(reference.route(normed, gate, D, K).ids);
+        const weights = data.map((d) => ({
+          w1: held(precision, d.w1, F, D),
+          w3: held(precision, d.w3, F, D),
+          w2: held(precision, d.w2, D, F),
+        }));
+        const want = reference.moe(normed, ids, await ops.read(routes.weights), weights, D);
+        expectClose(await ops.read(y), want, D, form.arithmetic === "int8" ? INT8_NMSE : 1e-5);
+      }
+    });
+
+    it("are chosen by timing, remembered, and taken from what is remembered", async () => {
+      const own = await adapter.open({ maxTokens: 1 });
+      const [D, F] = [96, 64];
+      await own.loadMatrix(memorySource("w", uniform(2 * D * D, 1), 2 * D, D), "q4");
+      const data = { w1: uniform(F * D, 2), w3: uniform(F * D, 3), w2: uniform(D * F, 4) };
+      await own.loadExperts([expertSource("expert 0", data, D, F), expertSource("expert 1", data, D, F)], "q4");
+      const texts = new Map<string, string>();
+      const store = {
+        read: async (name: string) => texts.get(name) ?? null,
+        write: async (name: string, text: string) => void texts.set(name, text),
+      };
+      const buffers = own.memory().scratch;
+      // Where compiling is slow, a round ends with what it got to: the next goes on.
+      let found: Record<string, unknown> = {};
+      for (let round = 0; round < 20 && Object.keys(found).length < 2; round++) {
+        await own.tune(store);
+        found = JSON.parse([...texts.values()][0] ?? "{}");
+      }
+      expect(Object.keys(found).sort()).toEqual(["experts q4 3 2 1", "matrix q4 3"]);
+      expect(own.tuning.matvec("q4", 3)).toEqual(found["matrix q4 3"]);
+      expect(own.tuning.experts("q4", 3, 2)).toEqual(found["experts q4 3 2 1"]);
+      expect(own.memory().scratch - buffers).toBeLessThan(4096);
+      const { submits } = own.counters();
+      await own.tune(store);
+      expect(own.counters().submits).toBe(submits);
+      own.close();
+    });
+  });
+});

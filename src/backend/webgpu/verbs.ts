@@ -14,6 +14,7 @@ import type {
   Routes,
   Vector,
 } from "../ops.ts";
+import { Attention } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
 import type { Buffer, Counters, Device } from "./device.ts";
 import { GpuKv } from "./kv.ts";
@@ -30,9 +31,6 @@ export interface WebGpuOps extends Ops {
   readonly device: GPUDevice;
   counters(): Readonly<Counters>;
 }
-
-/** Queries that one workgroup of attention.wgsl holds. */
-const QUERIES = 8;
 
 export interface VerbsOptions {
   /** Largest batch (T) of a step. */
@@ -71,6 +69,7 @@ export class Verbs implements WebGpuOps {
   readonly #scratch: Scratch;
   readonly #plans: Plans;
   readonly #products: Products;
+  readonly #attention: Attention;
   /** Norms that were left to their readers and then computed after all. */
   readonly #concrete = new Map<GpuTensor, GpuTensor>();
   #held: HeldBack | null = null;
@@ -86,11 +85,10 @@ export class Verbs implements WebGpuOps {
     this.#step = new StepBatch(device, this.#recorder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
     this.#plans = new Plans(this.#recorder);
+    const tools = { recorder: this.#recorder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
+    this.#attention = new Attention({ ...tools, software: info.software });
     this.#products = new Products({
-      recorder: this.#recorder,
-      plans: this.#plans,
-      scratch: this.#scratch,
-      step: this.#step,
+      ...tools,
       tuning: new Tuning(options.arithmetic ?? "f32"),
       concrete: (x) => this.#computed(x),
     });
@@ -204,27 +202,7 @@ export class Verbs implements WebGpuOps {
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
     this.#settle();
     const from = this.#tokenRows(qkv);
-    const n = from.shape[0];
-    const { heads, headDim, slidingWindow } = shape;
-    const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
-    const { words } = this.#step;
-    const runs = this.#step.runs(Math.max(1, Math.floor(QUERIES / (heads / shape.kvHeads))));
-    const y = this.#scratch.tensor("attention", n, heads * headDim, "tokens");
-    this.#plans.run(`attention ${keys.id} ${from.buffer.id} ${y.buffer.id}`, runs.count, () => [
-      this.#recorder.call("attention", {
-        variant: { kv: kv.precision },
-        params: {
-          ...cacheShape(kv, shape),
-          window: slidingWindow ?? 0,
-          scale: 1 / Math.sqrt(headDim),
-          stride: from.stride,
-          y_stride: y.stride,
-        },
-        overrides: { THREADS: Math.max(32, 2 ** Math.ceil(Math.log2(headDim / 2))) },
-        buffers: { runs: runs.buffer, step: words, qkv: from.buffer, keys, values, y: y.buffer },
-      }),
-    ]);
-    return y;
+    return this.#attention.record(kv, (kv as GpuKv).layer(layer, this.#batch()), from, shape);
   }
 
   matmul(x: Tensor, w: Matrix): Tensor {

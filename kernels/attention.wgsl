@@ -13,7 +13,6 @@
 #import "lib/window.wgsl"
 
 override SHARES: u32;
-override CHUNK: u32; // positions that are scored together: 8, or 4 with SHARES 8
 
 struct Params {
   block: u32, // positions a block
@@ -25,6 +24,9 @@ struct Params {
   stride: u32, // floats a row of qkv
   y_stride: u32, // floats a row of y
   abreast: u32, // heads that a workgroup takes
+  // Positions that are scored together: 8, or 4 with SHARES 8. Not a constant: a software adapter would unroll the loops over
+  // them, and compile for a minute.
+  chunk: u32,
 }
 
 // Tokens `first` .. `first + count - 1`, at positions one after another.
@@ -195,15 +197,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var first = window_begin(token.position); first < end; first += 32 / SHARES) {
     bring(lane, first, end, token.table, kv_head);
     workgroupBarrier();
-    for (var chunk = 0u; chunk < 32 / SHARES; chunk += CHUNK) {
+    for (var chunk = 0u; chunk < 32 / SHARES; chunk += p.chunk) {
       let at = chunk * SHARES * 8 + share;
-      for (var k = 0u; k < CHUNK; k++) {
+      for (var k = 0u; k < p.chunk; k++) {
         let key = key_share(at + k * SHARES * 8);
         parts[k * THREADS + lane] = vec2f(product(&query_a, key), product(&query_b, key));
       }
       workgroupBarrier();
       var best = top;
-      for (var k = 0u; k < CHUNK; k++) {
+      for (var k = 0u; k < p.chunk; k++) {
         best = max(best, scores(k, lane, first + chunk + k, begins, ends));
       }
       let fade = exp(top - best);
@@ -211,7 +213,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       total *= fade;
       out_a = Share(out_a.near * fade.x, out_a.far * fade.x);
       out_b = Share(out_b.near * fade.y, out_b.far * fade.y);
-      for (var k = 0u; k < CHUNK; k++) {
+      for (var k = 0u; k < p.chunk; k++) {
         let score = scores(k, lane, first + chunk + k, begins, ends);
         let weight = select(vec2f(), exp(score - top), score > vec2f(MASKED));
         total += weight;

@@ -117,10 +117,11 @@ export class Attention {
       stride,
       y_stride: yStride,
       abreast,
+      chunk: shares < 8 ? 8 : 4,
       most,
       slices,
     };
-    const overrides = { SHARES: shares, CHUNK: shares < 8 ? 8 : 4, UNITS: units, SLICES: slices, FOURS: fours };
+    const overrides = { SHARES: shares, UNITS: units, SLICES: slices, FOURS: fours };
     const count = step.counts.tokens;
     const buffers = { count, step: step.words, ...cached };
     if (form === "runs")

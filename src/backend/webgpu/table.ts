@@ -104,8 +104,8 @@ export const TABLE = {
       values: "read",
       y: "write",
     },
-    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "abreast"],
-    overrides: ["SHARES", "CHUNK"],
+    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "abreast", "chunk"],
+    overrides: ["SHARES"],
     grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / o.abreast!), runs],
   },
   attention_split: {

@@ -1,17 +1,18 @@
-// Attention over the cached positions: y[t,h,:] = softmax(q[t,h,:] · keysᵀ / sqrt(Dh)) values, causal, grouped heads
+// Attention over the cached positions, many tokens: y[t,h,:] = softmax(q[t,h,:] · keysᵀ / sqrt(Dh)) values, causal, grouped heads
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   ->   y [T, H Dh] f32
 //
-// grid (Hkv * ceil(G / 8), runs), G = H / Hkv: a workgroup owns 8 queries that read the same keys: the heads of one
-// key/value head (8 of them, if there are more) for the tokens of a run, which follow each other in one sequence. It takes
-// KEYS positions at a time: an invocation scores whole positions, then owns a pair of output dimensions; maxima and sums
-// are carried along (online softmax), so that any length fits. THREADS is at least Dh / 2.
-#import "lib/reduce.wgsl"
+// grid (Hkv * ceil(G / abreast), runs), G = H / Hkv: a workgroup owns 128 / SHARES rows, queries that read the same keys:
+// `abreast` heads of one key/value head for the tokens of a run, which follow each other in one sequence. SHARES invocations
+// own two rows: each keeps its share of their dimensions, of the queries and of the results, in registers. Keys and values
+// are brought in 32 / SHARES positions at a time, as f32; maxima and sums are carried along (online softmax), so that any
+// length fits. SHARES is a power of two, Dh at most 32 SHARES.
 #import "lib/kv.wgsl"
 #import "lib/paged.wgsl"
 #import "lib/token.wgsl"
+#import "lib/window.wgsl"
 
-override THREADS: u32;
+override SHARES: u32;
 
 struct Params {
   block: u32, // positions a block
@@ -22,6 +23,10 @@ struct Params {
   scale: f32, // 1 / sqrt(Dh)
   stride: u32, // floats a row of qkv
   y_stride: u32, // floats a row of y
+  abreast: u32, // heads that a workgroup takes
+  // Positions that are scored together: 8, or 4 with SHARES 8. Not a constant: a software adapter would unroll the loops over
+  // them, and compile for a minute.
+  chunk: u32,
 }
 
 // Tokens `first` .. `first + count - 1`, at positions one after another.
@@ -33,160 +38,192 @@ struct Run {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> runs: array<Run>;
 @group(0) @binding(2) var<storage, read> step: array<u32>;
-@group(0) @binding(3) var<storage, read> qkv: array<f32>;
-@group(0) @binding(4) var<storage, read> keys: array<KvPair>;
-@group(0) @binding(5) var<storage, read> values: array<KvPair>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> qkv: array<vec2f>;
+@group(0) @binding(4) var<storage, read> keys: array<KvUnit>;
+@group(0) @binding(5) var<storage, read> values: array<KvUnit>;
+@group(0) @binding(6) var<storage, read_write> y: array<vec2f>;
 
-const QUERIES = 8u;
-const KEYS = 128u;
+const THREADS = 64u;
 const MASKED = -3.0e38;
 
-// Queries 0..3 and 4..7 of a pair of dimensions (x, y), scaled by 1 / sqrt(Dh).
-struct QueryPair {
-  x0: vec4f,
-  x4: vec4f,
-  y0: vec4f,
-  y4: vec4f,
-}
-struct Scores {
-  q0: vec4f,
-  q4: vec4f,
-}
-var<workgroup> query: array<QueryPair, THREADS>;
-var<workgroup> weight: array<Scores, KEYS>; // scores of the positions in hand, then exp(score - max)
-var<workgroup> place: array<u32, KEYS>; // where those positions lie
+// Positions in hand, as quads of four dimensions: [position, 8 SHARES quads], zero past the head's dimensions.
+var<workgroup> key_tile: array<vec4f, 256>;
+var<workgroup> value_tile: array<vec4f, 256>;
+var<workgroup> parts: array<vec2f, THREADS * 8>; // what each invocation's share adds to the scores of its two rows: [key, invocation]
 
-// Which token of the run and which head query q is: (token, head), or (count, _) if there is no such query.
-fn query_of(q: u32, run: Run, group: u32) -> vec2u {
+// An invocation's share of a row: quads share + i SHARES, i = 0 .. 3 in `near`, 4 .. 7 in `far`.
+struct Share {
+  near: mat4x4f,
+  far: mat4x4f,
+}
+// One query of the workgroup.
+struct Row {
+  real: bool,
+  position: u32,
+  q: u32, // its first pair in qkv
+  y: u32, // and in y
+}
+
+fn row_of(row: u32, run: Run, first_position: u32, group: u32) -> Row {
   let heads_each = p.heads / p.kv_heads;
-  let chunks = (heads_each + QUERIES - 1) / QUERIES;
-  let abreast = min(heads_each, QUERIES);
-  let in_group = group % chunks * QUERIES + q % abreast;
-  return vec2u(select(run.count, q / abreast, in_group < heads_each), group / chunks * heads_each + in_group);
+  let chunks = (heads_each + p.abreast - 1) / p.abreast;
+  let in_group = group % chunks * p.abreast + row % p.abreast;
+  let head = group / chunks * heads_each + in_group;
+  let token = row / p.abreast;
+  let t = run.first + token;
+  return Row(
+    token < run.count && in_group < heads_each,
+    first_position + token,
+    t * (p.stride / 2) + head * p.pairs,
+    t * (p.y_stride / 2) + head * p.pairs,
+  );
 }
 
-fn query_value(q: u32, dimension: u32, run: Run, group: u32) -> f32 {
-  let which = query_of(q, run, group);
-  if (which.x >= run.count) {
-    return 0;
+fn query_pair(row: Row, pair: u32) -> vec2f {
+  let real = row.real && pair < p.pairs;
+  return qkv[select(0, row.q + pair, real)] * select(0, p.scale, real);
+}
+
+fn query_quad(row: Row, quad: u32) -> vec4f {
+  return vec4f(query_pair(row, quad * 2), query_pair(row, quad * 2 + 1));
+}
+
+fn query(row: Row, share: u32) -> Share {
+  return Share(
+    mat4x4f(
+      query_quad(row, share),
+      query_quad(row, share + SHARES),
+      query_quad(row, share + SHARES * 2),
+      query_quad(row, share + SHARES * 3),
+    ),
+    mat4x4f(
+      query_quad(row, share + SHARES * 4),
+      query_quad(row, share + SHARES * 5),
+      query_quad(row, share + SHARES * 6),
+      query_quad(row, share + SHARES * 7),
+    ),
+  );
+}
+
+// Brings in 32 / SHARES positions from `first` on, a unit of eight dimensions at a time; zeros where there are none.
+fn bring(lane: u32, first: u32, end: u32, table: u32, kv_head: u32) {
+  for (var i = lane; i < 128; i += THREADS) {
+    let unit = i % (SHARES * 4);
+    let position = first + i / (SHARES * 4);
+    var key = mat2x4f();
+    var value = mat2x4f();
+    if (unit * 4 < p.pairs && position < end) {
+      let at = kv_at(table, position, kv_head) / 4 + unit;
+      key = kv_unpack(keys[at]);
+      value = kv_unpack(values[at]);
+    }
+    key_tile[i * 2] = key[0];
+    key_tile[i * 2 + 1] = key[1];
+    value_tile[i * 2] = value[0];
+    value_tile[i * 2 + 1] = value[1];
   }
-  return qkv[(run.first + which.x) * p.stride + which.y * p.pairs * 2 + dimension] * p.scale;
 }
 
-fn query_values(q: u32, dimension: u32, run: Run, group: u32) -> vec4f {
-  return vec4f(
-    query_value(q, dimension, run, group),
-    query_value(q + 1, dimension, run, group),
-    query_value(q + 2, dimension, run, group),
-    query_value(q + 3, dimension, run, group),
+fn key_share(at: u32) -> Share {
+  return Share(
+    mat4x4f(key_tile[at], key_tile[at + SHARES], key_tile[at + SHARES * 2], key_tile[at + SHARES * 3]),
+    mat4x4f(key_tile[at + SHARES * 4], key_tile[at + SHARES * 5], key_tile[at + SHARES * 6], key_tile[at + SHARES * 7]),
   );
 }
 
-// Positions of queries q .. q + 3; 0 where there is no query, whose results are not stored.
-fn query_positions(q: u32, position: u32, run: Run, group: u32) -> vec4u {
-  return vec4u(position) + vec4u(
-    query_of(q, run, group).x,
-    query_of(q + 1, run, group).x,
-    query_of(q + 2, run, group).x,
-    query_of(q + 3, run, group).x,
+fn value_share(at: u32) -> Share {
+  return Share(
+    mat4x4f(value_tile[at], value_tile[at + SHARES], value_tile[at + SHARES * 2], value_tile[at + SHARES * 3]),
+    mat4x4f(value_tile[at + SHARES * 4], value_tile[at + SHARES * 5], value_tile[at + SHARES * 6], value_tile[at + SHARES * 7]),
   );
 }
 
-// Scores of a key for the queries that see it: key j is seen from position i iff 0 <= i - j < window.
-fn mask(scores: vec4f, position_of: vec4u, position: u32) -> vec4f {
-  let window = select(0xffffffffu, p.window, p.window > 0);
-  return select(vec4f(MASKED), scores, (position_of - vec4u(position) < vec4u(window)) & (vec4u(position) <= position_of));
+fn product(q: ptr<function, Share>, k: Share) -> f32 {
+  var sum = (*q).near[0] * k.near[0] + (*q).near[1] * k.near[1] + (*q).near[2] * k.near[2] + (*q).near[3] * k.near[3];
+  sum += (*q).far[0] * k.far[0] + (*q).far[1] * k.far[1] + (*q).far[2] * k.far[2] + (*q).far[3] * k.far[3];
+  return dot(sum, vec4f(1));
 }
 
-fn store(q: u32, pair: u32, run: Run, group: u32, x: f32, y_value: f32) {
-  let which = query_of(q, run, group);
-  if (which.x < run.count) {
-    let at = (run.first + which.x) * p.y_stride + (which.y * p.pairs + pair) * 2;
-    y[at] = x;
-    y[at + 1] = y_value;
+// The scores of the chunk's key k for two rows, from what the invocations that share them have left; MASKED where a row
+// does not see the key, which is at `position`.
+fn scores(k: u32, lane: u32, position: u32, begins: vec2u, ends: vec2u) -> vec2f {
+  let first = k * THREADS + lane / SHARES * SHARES;
+  var sum = parts[first];
+  for (var i = 1u; i < SHARES; i++) {
+    sum += parts[first + i];
+  }
+  return select(vec2f(MASKED), sum, (vec2u(position) >= begins) & (vec2u(position) < ends));
+}
+
+// Adds the value at value_tile[at], weighted, to the results of two rows.
+fn accumulate(a: ptr<function, Share>, b: ptr<function, Share>, at: u32, weight: vec2f) {
+  let value = value_share(at);
+  (*a).near += value.near * weight.x;
+  (*b).near += value.near * weight.y;
+  (*a).far += value.far * weight.x;
+  (*b).far += value.far * weight.y;
+}
+
+fn store(row: Row, share: u32, result: mat4x4f, total: f32) {
+  for (var i = 0u; i < 4; i++) {
+    let pair = (share + i * SHARES) * 2;
+    if (row.real && pair < p.pairs) {
+      y[row.y + pair] = result[i].xy / total;
+      if (pair + 1 < p.pairs) {
+        y[row.y + pair + 1] = result[i].zw / total;
+      }
+    }
   }
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) workgroup: vec3u, lane: Lane) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let run = runs[workgroup.z];
   let group = workgroup.x;
-  let kv_head = query_of(0, run, group).y * p.kv_heads / p.heads;
   let token = token_at(run.first);
+  let kv_head = group / ((p.heads / p.kv_heads + p.abreast - 1) / p.abreast);
   let end = token.position + run.count;
-  let begin = select(0, token.position + 1 - min(token.position + 1, p.window), p.window > 0);
-  let from0 = query_positions(0, token.position, run, group);
-  let from4 = query_positions(4, token.position, run, group);
-  let pair = lane.index;
-  if (pair < p.pairs) {
-    query[pair] = QueryPair(
-      query_values(0, pair * 2, run, group),
-      query_values(4, pair * 2, run, group),
-      query_values(0, pair * 2 + 1, run, group),
-      query_values(4, pair * 2 + 1, run, group),
-    );
-  }
-  workgroupBarrier();
-
-  var top = Scores(vec4f(MASKED), vec4f(MASKED));
-  var total = Scores();
-  var out = QueryPair();
-  for (var first = begin; first < end; first += KEYS) {
-    let here = min(KEYS, end - first);
-    var best = top;
-    for (var k = lane.index; k < here; k += THREADS) {
-      let at = kv_at(token.table, first + k, kv_head);
-      var scores = Scores();
-      for (var i = 0u; i < p.pairs; i++) {
-        let key = kv_unpack(keys[at + i]);
-        let q = query[i];
-        scores.q0 += q.x0 * key.x + q.y0 * key.y;
-        scores.q4 += q.x4 * key.x + q.y4 * key.y;
-      }
-      scores.q0 = mask(scores.q0, from0, first + k);
-      scores.q4 = mask(scores.q4, from4, first + k);
-      best.q0 = max(best.q0, scores.q0);
-      best.q4 = max(best.q4, scores.q4);
-      weight[k] = scores;
-      place[k] = at;
-    }
-    best.q0 = workgroup_max(best.q0, lane);
-    best.q4 = workgroup_max(best.q4, lane);
-    let fade = Scores(exp(top.q0 - best.q0), exp(top.q4 - best.q4));
-    top = best;
-    total.q0 *= fade.q0;
-    total.q4 *= fade.q4;
-    for (var k = lane.index; k < here; k += THREADS) {
-      let scores = weight[k];
-      let own = Scores(
-        select(vec4f(), exp(scores.q0 - top.q0), scores.q0 > vec4f(MASKED)),
-        select(vec4f(), exp(scores.q4 - top.q4), scores.q4 > vec4f(MASKED)),
-      );
-      total.q0 += own.q0;
-      total.q4 += own.q4;
-      weight[k] = own;
-    }
+  let share = lane % SHARES;
+  let row_a = row_of(lane / SHARES * 2, run, token.position, group);
+  let row_b = row_of(lane / SHARES * 2 + 1, run, token.position, group);
+  let begins = vec2u(window_begin(row_a.position), window_begin(row_b.position));
+  let ends = vec2u(row_a.position, row_b.position) + 1;
+  var query_a = query(row_a, share);
+  var query_b = query(row_b, share);
+  var out_a = Share();
+  var out_b = Share();
+  var top = vec2f(MASKED);
+  var total = vec2f();
+  for (var first = window_begin(token.position); first < end; first += 32 / SHARES) {
+    bring(lane, first, end, token.table, kv_head);
     workgroupBarrier();
-    if (pair < p.pairs) {
-      out = QueryPair(out.x0 * fade.q0, out.x4 * fade.q4, out.y0 * fade.q0, out.y4 * fade.q4);
-      for (var k = 0u; k < here; k++) {
-        let value = kv_unpack(values[place[k] + pair]);
-        let own = weight[k];
-        out.x0 += own.q0 * value.x;
-        out.x4 += own.q4 * value.x;
-        out.y0 += own.q0 * value.y;
-        out.y4 += own.q4 * value.y;
+    for (var chunk = 0u; chunk < 32 / SHARES; chunk += p.chunk) {
+      let at = chunk * SHARES * 8 + share;
+      for (var k = 0u; k < p.chunk; k++) {
+        let key = key_share(at + k * SHARES * 8);
+        parts[k * THREADS + lane] = vec2f(product(&query_a, key), product(&query_b, key));
       }
+      workgroupBarrier();
+      var best = top;
+      for (var k = 0u; k < p.chunk; k++) {
+        best = max(best, scores(k, lane, first + chunk + k, begins, ends));
+      }
+      let fade = exp(top - best);
+      top = best;
+      total *= fade;
+      out_a = Share(out_a.near * fade.x, out_a.far * fade.x);
+      out_b = Share(out_b.near * fade.y, out_b.far * fade.y);
+      for (var k = 0u; k < p.chunk; k++) {
+        let score = scores(k, lane, first + chunk + k, begins, ends);
+        let weight = select(vec2f(), exp(score - top), score > vec2f(MASKED));
+        total += weight;
+        accumulate(&out_a, &out_b, at + k * SHARES * 8, weight);
+      }
+      workgroupBarrier(); // what comes next overwrites these parts, and the positions in hand after the last chunk
     }
-    workgroupBarrier();
   }
-  let sum0 = workgroup_sum(total.q0, lane);
-  let sum4 = workgroup_sum(total.q4, lane);
-  if (pair < p.pairs) {
-    for (var q = 0u; q < 4; q++) {
-      store(q, pair, run, group, out.x0[q] / sum0[q], out.y0[q] / sum0[q]);
-      store(q + 4, pair, run, group, out.x4[q] / sum4[q], out.y4[q] / sum4[q]);
-    }
-  }
+  store(row_a, share, out_a.near, total.x);
+  store(row_a, share + SHARES * 4, out_a.far, total.x);
+  store(row_b, share, out_b.near, total.y);
+  store(row_b, share + SHARES * 4, out_b.far, total.y);
 }

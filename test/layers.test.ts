@@ -170,8 +170,8 @@ describe("files", () => {
 
   it("every WGSL and SIMD kernel has a plain twin of the same name, or a reason here", () => {
     const kernels = filesUnder("kernels", ".wgsl", ".simd.ts").filter((path) => !path.startsWith("kernels/lib/"));
-    // X_vec is the form of X for few tokens.
-    const twin = (path: string): string => path.replace(/(_vec)?\.wgsl$|\.simd\.ts$/, ".ts");
+    // X_vec is the form of X for few tokens; X_split and X_reduce are X in two kernels.
+    const twin = (path: string): string => path.replace(/(_vec|_split|_reduce)?\.wgsl$|\.simd\.ts$/, ".ts");
     const alone = kernels.filter((path) => !existsSync(new URL(twin(path), root)));
     expect(alone.filter((path) => !(path in NO_TWIN))).toEqual([]);
     expect(Object.keys(NO_TWIN).filter((path) => !alone.includes(path))).toEqual([]);

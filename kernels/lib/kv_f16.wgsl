@@ -1,11 +1,15 @@
-// Keys and values cached as f16: a pair of neighbouring dimensions is one word. Needs no device feature.
+// Keys and values cached as f16: a pair of neighbouring dimensions is one word, eight are a vec4u. Needs no device feature.
 alias KvPair = u32;
+alias KvUnit = vec4u;
 
 fn kv_pack(pair: vec2f) -> KvPair {
   // Past f16's largest number the result of packing is undefined.
   return pack2x16float(clamp(pair, vec2f(-65504), vec2f(65504)));
 }
 
-fn kv_unpack(pair: KvPair) -> vec2f {
-  return unpack2x16float(pair);
+fn kv_unpack(unit: KvUnit) -> mat2x4f {
+  return mat2x4f(
+    vec4f(unpack2x16float(unit.x), unpack2x16float(unit.y)),
+    vec4f(unpack2x16float(unit.z), unpack2x16float(unit.w)),
+  );
 }

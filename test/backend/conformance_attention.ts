@@ -66,6 +66,11 @@ const LONG: Scenario = {
   tables: [[3, 0, 1, 7, 2, 5, 6, 4, 8]],
   steps: [[[0, 0, 65]], [[0, 65, 65]], [[0, 130, 1]]],
 };
+const TILE_EDGES: Scenario = {
+  name: "one token at a time about the edge of a tile of keys",
+  tables: [[4, 1, 3, 0, 2, 5]],
+  steps: [[[0, 0, 1]], [[0, 1, 61]], [[0, 62, 1]], [[0, 63, 1]], [[0, 64, 1]], [[0, 65, 1]]],
+};
 const ROLLBACK: Scenario = {
   name: "positions written again after going back",
   tables: [[2, 0, 1]],
@@ -99,6 +104,8 @@ const CASES: readonly Case[] = [
   [LONG, 256, geometry(8, 4, 32)],
   [LONG, 64, geometry(4, 2, 16, 17)],
   [LONG, 60, geometry(4, 1, 6, 1)],
+  [TILE_EDGES, 64, geometry(4, 1, 128)],
+  [TILE_EDGES, 64, geometry(12, 2, 16, 33)],
   [ROLLBACK, 64, geometry(4, 2, 16)],
   [MANY, 64, geometry(4, 2, 16)],
 ].flatMap(([scenario, D, shape]) => (["f32", "f16"] as const).map((kv) => ({ scenario, D, shape, kv }) as Case));

@@ -9,7 +9,7 @@ import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { expectClose } from "../support/reference.ts";
-import { batchOf, inputTable } from "../support/steps.ts";
+import { batchOf, inputTable, range } from "../support/steps.ts";
 
 const ATTENTION: AttentionShape = { heads: 4, kvHeads: 2, headDim: 16, ropeTheta: 1e4, slidingWindow: null };
 const [D, F, E, K] = [64, 112, 4, 2];
@@ -199,6 +199,31 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       await kv.reserve(9);
       expect(kv.blocks).toBe(9);
       expect(await step(20)).toEqual(before);
+      ops.close();
+    });
+
+    it("holds and creates no more for attention however long a sequence is", async () => {
+      const ops = await adapter.open({ maxTokens: 4 });
+      const shape: AttentionShape = { ...ATTENTION, kvHeads: 1 };
+      const embed = await inputTable(ops, uniform(8 * D, 1), D);
+      const qkv = await ops.loadMatrix(memorySource("qkv", uniform(96 * D, 3), 96, D), "f32");
+      const kv = ops.createKv(1, shape, "f16", 16, 1024);
+      await kv.reserve(64);
+      const step = async (position: number) => {
+        const before = ops.counters();
+        ops.begin(batchOf(1, { positions: Uint32Array.of(position), tables: [range(64)] }));
+        const h = ops.qkv(ops.embed(embed), qkv, shape);
+        ops.append(kv, 0, h, shape);
+        await ops.read(ops.attention(kv, 0, h, shape));
+        const { dispatches, buffersCreated, bindGroupsCreated, pipelinesCreated } = ops.counters();
+        return {
+          scratch: ops.memory().scratch,
+          dispatches: dispatches - before.dispatches,
+          created: [buffersCreated, bindGroupsCreated, pipelinesCreated],
+        };
+      };
+      const first = await step(0);
+      for (const position of [63, 64, 500, 1023]) expect(await step(position)).toEqual(first);
       ops.close();
     });
 

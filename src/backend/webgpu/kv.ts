@@ -4,7 +4,7 @@ import { DeviceError, MemoryError, RequestError } from "../../errors.ts";
 import type { AttentionShape, Batch, KvStore } from "../ops.ts";
 import { type Buffer, type Device, mib } from "./device.ts";
 
-/** Largest head: attention.wgsl holds 8 queries in the 16 KiB of workgroup memory that every device has. */
+/** Largest head: attention.wgsl shares a row among 8 invocations at most, 32 dimensions each. */
 const MAX_HEAD_DIM = 256;
 
 export class GpuKv implements KvStore {
@@ -39,7 +39,8 @@ export class GpuKv implements KvStore {
     this.blockSize = blockSize;
     this.precision = precision;
     this.#layerCount = layers;
-    this.#side = blockSize * shape.kvHeads * shape.headDim * (precision === "f16" ? 2 : 4);
+    const padded = Math.ceil(shape.headDim / 8) * 8; // kernels/lib/paged.wgsl says why
+    this.#side = blockSize * shape.kvHeads * padded * (precision === "f16" ? 2 : 4);
     this.blockBytes = 2 * layers * this.#side;
   }
 

@@ -35,6 +35,9 @@ const MATVEC = { ...WEIGHTS, p: "uniform", x: "read", norm: "read" } as const;
 const tiles = (n: number, o: Readonly<Record<string, number>>) =>
   Math.floor((n * o.K!) / 16) + Math.min(o.E!, n * o.K!);
 
+/** Parts that the positions of each of n tokens are cut into, as kernels/lib/splits.wgsl has it. */
+export const splits = (n: number, most: number) => Math.max(Math.floor(most / n), 1);
+
 export const TABLE = {
   embed: {
     bindings: { ...WEIGHTS, count: "uniform", step: "read", y: "write" },
@@ -101,9 +104,29 @@ export const TABLE = {
       values: "read",
       y: "write",
     },
-    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride"],
-    overrides: ["THREADS"],
-    grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / 8), runs],
+    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "abreast", "chunk"],
+    overrides: ["SHARES"],
+    grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / o.abreast!), runs],
+  },
+  attention_split: {
+    bindings: {
+      p: "uniform",
+      count: "uniform",
+      step: "read",
+      qkv: "read",
+      keys: "read",
+      values: "read",
+      y: "write",
+    },
+    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "most", "slices"],
+    overrides: ["UNITS", "SLICES", "FOURS"],
+    grid: (n, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / 8), n * splits(n, o.most!)],
+  },
+  attention_reduce: {
+    bindings: { p: "uniform", count: "uniform", x: "read", y: "write" },
+    params: ["heads", "pairs", "most", "stride", "y_stride"],
+    overrides: [],
+    grid: (n, o) => [o.heads!, n],
   },
   route: {
     bindings: { ...MATVEC, ids: "write", weights: "write" },

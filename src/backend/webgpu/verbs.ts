@@ -14,6 +14,7 @@ import type {
   Routes,
   Vector,
 } from "../ops.ts";
+import { Attention } from "./attention.ts";
 import { autotune, type TuningStore } from "./autotune.ts";
 import { StepBatch } from "./batch.ts";
 import type { Buffer, Counters, Device } from "./device.ts";
@@ -33,9 +34,6 @@ export interface WebGpuOps extends Ops {
   tune(store: TuningStore | null): Promise<void>;
   counters(): Readonly<Counters>;
 }
-
-/** Queries that one workgroup of attention.wgsl holds. */
-const QUERIES = 8;
 
 export interface VerbsOptions {
   /** Largest batch (T) of a step. */
@@ -74,6 +72,7 @@ export class Verbs implements WebGpuOps {
   readonly #scratch: Scratch;
   readonly #plans: Plans;
   readonly #products: Products;
+  readonly #attention: Attention;
   /** Norms that were left to their readers and then computed after all. */
   readonly #concrete = new Map<GpuTensor, GpuTensor>();
   #held: HeldBack | null = null;
@@ -90,11 +89,10 @@ export class Verbs implements WebGpuOps {
     this.#step = new StepBatch(device, this.#recorder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
     this.#plans = new Plans(this.#recorder);
+    const tools = { recorder: this.#recorder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
+    this.#attention = new Attention({ ...tools, software: info.software });
     this.#products = new Products({
-      recorder: this.#recorder,
-      plans: this.#plans,
-      scratch: this.#scratch,
-      step: this.#step,
+      ...tools,
       tuning: this.tuning,
       concrete: (x) => this.#computed(x),
     });
@@ -221,27 +219,7 @@ export class Verbs implements WebGpuOps {
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
     this.#settle();
     const from = this.#tokenRows(qkv);
-    const n = from.shape[0];
-    const { heads, headDim, slidingWindow } = shape;
-    const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
-    const { words } = this.#step;
-    const runs = this.#step.runs(Math.max(1, Math.floor(QUERIES / (heads / shape.kvHeads))));
-    const y = this.#scratch.tensor("attention", n, heads * headDim, "tokens");
-    this.#plans.run(`attention ${keys.id} ${from.buffer.id} ${y.buffer.id}`, runs.count, () => [
-      this.#recorder.call("attention", {
-        variant: { kv: kv.precision },
-        params: {
-          ...cacheShape(kv, shape),
-          window: slidingWindow ?? 0,
-          scale: 1 / Math.sqrt(headDim),
-          stride: from.stride,
-          y_stride: y.stride,
-        },
-        overrides: { THREADS: Math.max(32, 2 ** Math.ceil(Math.log2(headDim / 2))) },
-        buffers: { runs: runs.buffer, step: words, qkv: from.buffer, keys, values, y: y.buffer },
-      }),
-    ]);
-    return y;
+    return this.#attention.record(kv, (kv as GpuKv).layer(layer, this.#batch()), from, shape);
   }
 
   matmul(x: Tensor, w: Matrix): Tensor {

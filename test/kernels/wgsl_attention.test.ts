@@ -1,0 +1,148 @@
+// The WGSL forms of attention over caches of every length, in every number of splits, against float64.
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { mostSplits } from "../../src/backend/webgpu/attention.ts";
+import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
+import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { type KernelBench, openKernels } from "../support/kernels.ts";
+import { uniform } from "../support/random.ts";
+import { expectClose } from "../support/reference.ts";
+
+const LENGTHS = [1, 63, 64, 65, 4096, 32768];
+const BLOCK = 16;
+
+interface Shape {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly window: number; // 0: none
+  readonly kv: "f32" | "f16";
+}
+
+const SHAPES: readonly Shape[] = [
+  { heads: 4, kvHeads: 1, headDim: 128, window: 0, kv: "f16" },
+  { heads: 6, kvHeads: 1, headDim: 32, window: 4000, kv: "f32" },
+  { heads: 6, kvHeads: 2, headDim: 10, window: 64, kv: "f16" },
+];
+
+/** One token for each length, all of one sequence whose blocks lie in no order. */
+function problem({ heads, kvHeads, headDim, window, kv }: Shape) {
+  const T = LENGTHS.length;
+  const most = Math.max(...LENGTHS);
+  const blocks = most / BLOCK;
+  const table = Uint32Array.from({ length: blocks }, (_, i) => (i * 1025 + 7) % blocks);
+  const step = new Uint32Array(T * 4 + blocks);
+  step.set(LENGTHS.flatMap((length) => [0, length - 1, T * 4, 0]));
+  step.set(table, T * 4);
+  const padded = Math.ceil(headDim / 8) * 8;
+  const cache = (seed: number) => {
+    const stored = Float32Array.from(uniform(most * kvHeads * padded, seed), (x, i) =>
+      i % padded >= headDim ? 0 : kv === "f16" ? HALF_TO_FLOAT[toHalf(x)]! : x,
+    );
+    if (kv === "f32") return { stored, buffer: stored };
+    const halves = Uint16Array.from(stored, toHalf);
+    return { stored, buffer: new Uint32Array(halves.buffer) };
+  };
+  const keys = cache(1);
+  const values = cache(2);
+  const stride = Math.ceil(((heads + 2 * kvHeads) * headDim) / 32) * 32;
+  const qkv = Float32Array.from(uniform(T * stride, 3, 4));
+  const want = new Float64Array(T * heads * headDim);
+  LENGTHS.forEach((length, t) => {
+    for (let h = 0; h < heads; h++) {
+      const q = qkv.subarray(t * stride + h * headDim, t * stride + (h + 1) * headDim);
+      const first = window > 0 ? Math.max(0, length - window) : 0;
+      const rowAt = (position: number) => {
+        const slot = table[Math.floor(position / BLOCK)]! * BLOCK + (position % BLOCK);
+        return (slot * kvHeads + Math.floor((h * kvHeads) / heads)) * padded;
+      };
+      const scores = Float64Array.from({ length: length - first }, (_, i) => {
+        const at = rowAt(first + i);
+        let sum = 0;
+        for (let d = 0; d < headDim; d++) sum += q[d]! * keys.stored[at + d]!;
+        return sum / Math.sqrt(headDim);
+      });
+      const max = scores.reduce((a, b) => Math.max(a, b));
+      const total = scores.reduce((sum, score) => sum + Math.exp(score - max), 0);
+      scores.forEach((score, i) => {
+        const at = rowAt(first + i);
+        const weight = Math.exp(score - max) / total;
+        for (let d = 0; d < headDim; d++) want[(t * heads + h) * headDim + d]! += weight * values.stored[at + d]!;
+      });
+    }
+  });
+  return { T, step, keys: keys.buffer, values: values.buffer, qkv, stride, want };
+}
+
+describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`, { timeout: 240_000 }, () => {
+  const benches = adapters.flatMap(({ name }) => [true, false].map((subgroups) => ({ name, subgroups })));
+  describe.each(benches)("$name, subgroups $subgroups", ({ name, subgroups }) => {
+    let bench: KernelBench;
+    beforeAll(async () => {
+      bench = await openKernels(name, subgroups);
+    });
+    afterAll(() => bench?.close());
+
+    it.each(SHAPES)("H $heads, Hkv $kvHeads, Dh $headDim, window $window, kv $kv", async (shape) => {
+      const { heads, kvHeads, headDim, window, kv } = shape;
+      const { T, step, keys, values, qkv, stride, want } = problem(shape);
+      const width = heads * headDim;
+      const rowOfParts = width + 2 * heads;
+      const units = Math.ceil(headDim / 8);
+      const fours = heads / kvHeads > 4 ? 2 : 1;
+      const slices = Math.min(16, Math.floor(128 / fours / units));
+      const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 32)));
+      const params = {
+        ...{ block: BLOCK, heads, kv_heads: kvHeads, pairs: headDim / 2, window, scale: 1 / Math.sqrt(headDim) },
+        ...{ stride, y_stride: width, abreast: heads / kvHeads, chunk: 8, most: 1, slices },
+      };
+      const count = Uint32Array.of(T, 0, 0, 0);
+      const cached = { step, qkv, keys, values };
+      const overrides = { UNITS: units, SLICES: slices, FOURS: fours, SHARES: shares };
+      const common = { variant: { kv }, n: T, overrides };
+
+      const runs = Uint32Array.from(LENGTHS.flatMap((_, t) => [t, 1]));
+      const whole = new Float32Array(T * width).fill(Number.NaN);
+      const byRuns = new Float32Array(T * width).fill(Number.NaN);
+      await bench.run(
+        { ...common, name: "attention_split", params, buffers: { ...cached, count, y: whole } },
+        { ...common, name: "attention", params, buffers: { ...cached, runs, y: byRuns } },
+      );
+      expectClose(whole, want, width);
+      expectClose(byRuns, want, width);
+
+      for (const each of [2, 5, 64]) {
+        // What lies in the splits that have no positions must not matter.
+        const parts = new Float32Array(T * each * rowOfParts).fill(Number.NaN);
+        const y = new Float32Array(T * width).fill(Number.NaN);
+        const most = T * each;
+        const split = { ...params, y_stride: rowOfParts, most };
+        await bench.run(
+          { ...common, name: "attention_split", params: split, buffers: { ...cached, count, y: parts } },
+          {
+            n: T,
+            name: "attention_reduce",
+            params: { ...params, stride: rowOfParts, most },
+            buffers: { count, x: parts, y },
+          },
+        );
+        expectClose(y, want, width);
+      }
+    });
+  });
+});
+
+describe("splits of a step", () => {
+  const mixtral = { heads: 32, kvHeads: 8, headDim: 128, ropeTheta: 1e6, slidingWindow: null };
+  const store = (positions: number) =>
+    ({ blocks: positions / BLOCK, blockSize: BLOCK, precision: "f16" }) as Parameters<typeof mostSplits>[0];
+
+  it("follow the store's size up to what fills a device, and stay there", () => {
+    const most = [16, 64, 128, 1024, 4096, 32768, 2 ** 20].map((positions) =>
+      mostSplits(store(positions), mixtral, false),
+    );
+    expect(most).toEqual([1, 1, 2, 16, 64, 64, 64]);
+    expect(mostSplits(store(32768), mixtral, true)).toBe(1);
+    expect(mostSplits(store(32768), { ...mixtral, heads: 4, kvHeads: 1 }, true)).toBe(4);
+  });
+});

@@ -9,7 +9,8 @@ import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
 import type { OpenOptions, SamplingOptions } from "./engine/api.ts";
 import { type Plan, planMemory } from "./engine/budget.ts";
 import { createModel, type Model } from "./engine/model.ts";
-import { maxRows } from "./engine/stepper.ts";
+import { warmUp } from "./engine/warm_up.ts";
+import { maxRows } from "./engine/work.ts";
 import { DeviceError, RequestError, WeightsError } from "./errors.ts";
 import { bindMixtral, forward, loadMixtral } from "./model/mixtral.ts";
 import {
@@ -106,10 +107,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);
-    if (gpu) {
-      // Pipelines, scratch and bind groups of both forms (one token, a chunk) exist before the first real token.
-      for (const size of [1, Math.min(chunk, first, 32)]) await backend.read(await step(warmUp(size)));
-    }
+    if (gpu) await warmUp(backend, step, config.vocab_size, BLOCK_SIZE, first);
     await input.close();
     const held = gpu;
     return createModel({
@@ -245,16 +243,6 @@ function checkOptions(options: OpenOptions): void {
       throw new RequestError(`${name}: expected one of ${choices[name].join(", ")}, found ${String(value)}`);
     }
   }
-}
-
-function warmUp(size: number) {
-  return {
-    tokens: new Uint32Array(size),
-    positions: Uint32Array.from({ length: size }, (_, i) => i),
-    sequence: new Uint32Array(size),
-    tables: [Uint32Array.from({ length: Math.ceil(size / BLOCK_SIZE) }, (_, i) => i)],
-    outputs: Uint32Array.of(size - 1),
-  };
 }
 
 function generationEos(raw: unknown, label: string): readonly number[] | null {

@@ -9,8 +9,9 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ModelStats, SamplingOptions, Session } from "./api.ts";
 import { createBlockPool } from "./kv.ts";
 import { createSession } from "./session.ts";
-import { createStepper, maxRows, type Sequence } from "./stepper.ts";
+import { createStepper, type Runner } from "./stepper.ts";
 import { textCodec } from "./text.ts";
+import { maxRows, type Sequence } from "./work.ts";
 
 /** A loaded model. Close it when done: it holds memory, and on WebGPU it keeps the process alive. */
 export interface Model {
@@ -42,7 +43,7 @@ export interface ModelParts {
   readonly sampling: SamplingOptions;
   readonly loadMs: number;
   readonly parameters: { readonly total: number; readonly active: number };
-  readonly forward: (batch: Batch, watch?: RouteWatcher) => Promise<Tensor>;
+  readonly forward: (batch: Batch | "next", watch?: RouteWatcher) => Promise<Tensor>;
   readonly release: () => Promise<void>;
 }
 
@@ -50,8 +51,7 @@ export function createModel(parts: ModelParts): Model {
   const { ops, kv, config, context } = parts;
   const vocab = config.vocab_size;
   const pool = createBlockPool(kv, parts.kvBytes);
-  const run = async (batch: Batch): Promise<Float32Array> => ops.read(await parts.forward(batch));
-  const stepper = createStepper(run, pool, ops.maxTokens, vocab);
+  const stepper = createStepper(runnerOf(ops, parts.forward), pool, ops.maxTokens, vocab);
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
   let closing: Promise<void> | null = null;
@@ -121,6 +121,20 @@ export function createModel(parts: ModelParts): Model {
         await parts.release();
       })();
       return closing;
+    },
+  };
+}
+
+/** Steps of a model on a backend. */
+function runnerOf(ops: Ops, forward: ModelParts["forward"]): Runner {
+  const { choosing } = ops;
+  const logits = async (batch: Batch) => ops.read(await forward(batch));
+  if (!choosing) return { logits };
+  return {
+    logits,
+    choosing: {
+      create: (settings) => choosing.create(settings),
+      submit: async (batch) => ({ ids: choosing.choose(await forward(batch)) }),
     },
   };
 }

@@ -3,6 +3,7 @@
 // Order, that of transformers: logit bias, repetition / frequency / presence penalties, temperature, top-k, top-p,
 // min-p, draw. Temperature 0 takes the largest logit after the penalties (of equal ones the lowest id).
 
+import type { ChooserSettings } from "../backend/ops.ts";
 import { DeviceError, RequestError } from "../errors.ts";
 import type { SamplingOptions } from "./api.ts";
 import { type Random, randomFrom } from "./random.ts";
@@ -11,6 +12,10 @@ import { type Random, randomFrom } from "./random.ts";
 export interface Sampler {
   readonly seed: number;
   next(logits: Float32Array): number;
+  /** Notes a token that a backend chose in this sampler's place: random numbers and penalties go on as after next(). */
+  accept(id: number): void;
+  /** What a backend needs to choose as this sampler would from here on; a copy. */
+  chooser(): ChooserSettings;
 }
 
 interface Settings extends Required<Omit<SamplingOptions, "logitBias" | "seed">> {
@@ -66,6 +71,11 @@ export function createSampler(options: SamplingOptions, vocab: number, prompt: r
   const counts = new Map<number, number>();
   const work = new Float32Array(vocab);
 
+  function note(id: number): void {
+    seen.add(id);
+    counts.set(id, (counts.get(id) ?? 0) + 1);
+  }
+
   return {
     seed,
     next(logits) {
@@ -78,10 +88,14 @@ export function createSampler(options: SamplingOptions, vocab: number, prompt: r
         for (const [id, count] of counts) work[id]! -= s.frequencyPenalty * count + s.presencePenalty;
       }
       const id = s.temperature === 0 ? argMax(work) : draw(work, s, random);
-      seen.add(id);
-      counts.set(id, (counts.get(id) ?? 0) + 1);
+      note(id);
       return id;
     },
+    accept(id) {
+      if (s.temperature > 0) random();
+      note(id);
+    },
+    chooser: () => ({ ...s, vocab, seen: [...seen], counts: new Map(counts), random: random.state.slice() }),
   };
 }
 

@@ -4,9 +4,14 @@ import { RequestError } from "../errors.ts";
 import type { FinishReason, GenerateOptions, Piece, SamplingOptions, Session, TokenLogprob } from "./api.ts";
 import type { BlockPool } from "./kv.ts";
 import { createSampler, logProbabilities } from "./sampler.ts";
-import type { Sequence, Stepper } from "./stepper.ts";
+import type { Stepper } from "./stepper.ts";
 import { createStopFilter } from "./stop.ts";
+import type { Stream } from "./stream.ts";
 import type { TextCodec } from "./text.ts";
+import type { Sequence } from "./work.ts";
+
+/** The KV store is made large enough for an answer of maxTokens before its first token, or for so many: few are longer. */
+const RESERVED = 4096;
 
 /** What a session needs of the model it belongs to. */
 export interface SessionHost {
@@ -31,30 +36,35 @@ export function createSession(host: SessionHost): Session {
   let held: number[] = []; // tokens whose keys and values are in the cache, one for each of sequence.length
   let busy = false;
   let closed = false;
+  let stream: Stream | null = null; // of the generation that runs, if the backend chooses its tokens
+
+  function checkOpen(): void {
+    if (closed) throw new RequestError("the session was closed");
+  }
 
   /**
-   * Makes the cache hold exactly `tokens`, computing only what follows the longest common prefix, and returns the
-   * logits [V] that follow the last one. That last token is always computed: its logits are not kept.
+   * Makes the cache hold the beginning of `tokens`, computing only what follows the longest common prefix, and returns
+   * the end that is left for a step of its own. The last token is always left: its logits are not kept.
    */
-  async function sync(
+  async function prefill(
     tokens: readonly number[],
     signal?: AbortSignal,
-  ): Promise<{ logits: Float32Array; cached: number }> {
+  ): Promise<{ rest: readonly number[]; cached: number }> {
     let cached = 0;
     const limit = Math.min(held.length, tokens.length - 1);
     while (cached < limit && held[cached] === tokens[cached]) cached++;
     held.length = cached;
     sequence.length = cached;
     pool.shrink(sequence.blocks, cached);
-    let logits: Float32Array = new Float32Array(0);
-    for (let at = cached; at < tokens.length; at += stepper.maxTokens) {
-      if (closed) throw new RequestError("the session was closed");
+    let at = cached;
+    for (; tokens.length - at > stepper.maxTokens; at += stepper.maxTokens) {
+      checkOpen();
       const chunk = tokens.slice(at, at + stepper.maxTokens);
-      const last = at + chunk.length === tokens.length;
-      logits = await stepper.step(sequence, chunk, last ? "last" : "none", signal);
+      await stepper.step(sequence, chunk, "none", signal);
       held.push(...chunk);
     }
-    return { logits, cached };
+    checkOpen();
+    return { rest: tokens.slice(at), cached };
   }
 
   /** Checks a prompt. @throws RequestError for an empty one, an id outside the vocabulary, or too long a one */
@@ -90,18 +100,40 @@ export function createSession(host: SessionHost): Session {
     let cachedTokens = 0;
     let reason: FinishReason = "length";
     let count = 0;
+    const ends = (id: number): boolean => host.eos.has(id) && !options.ignoreEos;
+    if (options.maxTokens !== undefined) {
+      pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1); // the last token's keys are not needed
+    }
+
+    /** The next token, with its logits if the host chose it: the backend's own choices are made ahead of us. */
+    async function next(): Promise<{ id: number; logits: Float32Array | null }> {
+      if (stream) {
+        const id = await stream.next();
+        held.push(ids[ids.length - 1]!);
+        return { id, logits: null };
+      }
+      const { rest, cached } = await prefill(ids, options.signal);
+      if (count === 0) cachedTokens = cached;
+      if (count === 0 && wantLogprobs === null) {
+        stream = stepper.stream({ sequence, tokens: rest, sampler, most, ends, signal: options.signal });
+      }
+      if (stream) {
+        const id = await stream.next();
+        held.push(...rest);
+        return { id, logits: null };
+      }
+      const logits = await stepper.step(sequence, rest, "last", options.signal);
+      held.push(...rest);
+      return { id: sampler.next(logits), logits };
+    }
 
     for (; count < most; count++) {
-      const { logits, cached } = await sync(ids, options.signal);
-      if (count === 0) {
-        cachedTokens = cached;
-        firstAt = performance.now();
-      }
-      const id = sampler.next(logits);
+      const { id, logits } = await next();
+      if (count === 0) firstAt = performance.now();
       ids.push(id);
-      const logprobs = wantLogprobs === null ? undefined : [tokenLogprob(logits, id, wantLogprobs)];
+      const logprobs = wantLogprobs === null || !logits ? undefined : [tokenLogprob(logits, id, wantLogprobs)];
       const extra = logprobs === undefined ? {} : { logprobs };
-      if (host.eos.has(id) && !options.ignoreEos) {
+      if (ends(id)) {
         reason = "eos";
         yield { text: "", ids: [id], ...extra };
         count++;
@@ -166,6 +198,9 @@ export function createSession(host: SessionHost): Session {
       try {
         yield* run(prompt, options);
       } finally {
+        pool.expect(sequence.blocks, 0);
+        await stream?.stop();
+        stream = null;
         busy = false;
         if (closed) pool.shrink(sequence.blocks, 0);
       }
@@ -174,6 +209,7 @@ export function createSession(host: SessionHost): Session {
       if (closed) return;
       closed = true;
       held = [];
+      stream?.cancel(new RequestError("the session was closed"));
       if (!busy) pool.shrink(sequence.blocks, 0);
       host.onClose();
     },

@@ -2,34 +2,64 @@
 //
 // A prompt arrives as chunks, a decoding session as one token at a time; whoever waits when a step ends shares the next
 // one. So sessions join and leave between steps, and a long prompt delays the others by one chunk at most.
+//
+// Where the backend chooses tokens, decoding sessions are streams: their steps follow each other without waiting for the
+// ids (run_ahead.ts), until somebody joins or leaves. Then what is in flight arrives, and the next batch is put together
+// here, from ids that are known.
 
-import type { Batch } from "../backend/ops.ts";
+import type { Batch, Chooser, ChooserSettings } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
 import { turn } from "../turn.ts";
 import type { BlockPool } from "./kv.ts";
+import { runAhead } from "./run_ahead.ts";
+import { Stream, type StreamOptions } from "./stream.ts";
+import { maxRows, rowsOf, type Sequence, toBatch, type Work } from "./work.ts";
 
-/** One timeline's place in the KV cache. */
-export interface Sequence {
-  readonly blocks: number[];
-  /** Positions whose keys and values are in the cache. */
-  length: number;
+/** What computes the steps. */
+export interface Runner {
+  /** Logits [R, V] of the batch's output rows, row-major. */
+  logits(batch: Batch): Promise<Float32Array>;
+  /** Where the backend chooses tokens: see Choosing in backend/ops.ts. */
+  readonly choosing?: {
+    create(settings: ChooserSettings): Chooser | null;
+    /** Resolves when the step is submitted and "next" may follow; `ids` [R] come later. */
+    submit(batch: Batch | "next"): Promise<{ readonly ids: Promise<Uint32Array> }>;
+  };
 }
 
-interface Job {
+/** A wait for logits. */
+class Job implements Work {
   readonly sequence: Sequence;
   readonly tokens: readonly number[];
   readonly wanted: "last" | "all" | "none";
   readonly signal: AbortSignal | undefined;
-  readonly resolve: (logits: Float32Array) => void;
-  readonly reject: (error: unknown) => void;
-}
+  readonly answer: Promise<Float32Array>;
+  #resolve!: (logits: Float32Array) => void;
+  #reject!: (error: unknown) => void;
 
-/** Most logits that one step computes: 64 MiB, so that they fit every device's buffers whatever the vocabulary. */
-const MAX_LOGITS = 2 ** 24;
+  constructor(sequence: Sequence, tokens: readonly number[], wanted: Work["wanted"], signal: AbortSignal | undefined) {
+    this.sequence = sequence;
+    this.tokens = tokens;
+    this.wanted = wanted;
+    this.signal = signal;
+    this.answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
 
-/** Rows of logits [R, V] that one step computes at most. */
-export function maxRows(vocab: number): number {
-  return Math.max(1, Math.floor(MAX_LOGITS / vocab));
+  get position(): number {
+    return this.sequence.length;
+  }
+
+  done(logits: Float32Array): void {
+    this.sequence.length += this.tokens.length;
+    this.#resolve(logits);
+  }
+
+  fail(error: unknown): void {
+    this.#reject(error);
+  }
 }
 
 export interface Stepper {
@@ -45,121 +75,188 @@ export interface Stepper {
     wanted: "last" | "all" | "none",
     signal?: AbortSignal,
   ): Promise<Float32Array>;
+  /**
+   * Appends tokens and goes on with those that the backend chooses. Null where only the host can choose. The sequence is the
+   * stream's until its stop() has resolved. @throws MemoryError for what choosing takes on the backend
+   */
+  stream(options: StreamOptions): Stream | null;
   /** Rejects what waits; resolves when no step runs any more. */
   close(): Promise<void>;
 }
 
-/** @param run computes one batch: logits [R, V], row-major */
-export function createStepper(
-  run: (batch: Batch) => Promise<Float32Array>,
-  pool: BlockPool,
-  maxTokens: number,
-  vocab: number,
-): Stepper {
-  let waiting: Job[] = [];
+export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number, vocab: number): Stepper {
+  let waiting: (Job | Stream)[] = [];
+  const streams = new Set<Stream>();
   let running: Promise<void> | null = null;
   let closed = false;
+  let wake: () => void = () => {};
 
-  /**
-   * Takes jobs that fit in one step: the one that has waited longest, whatever its size, so that nobody starves; then
-   * single tokens, so that decoding waits for a prompt chunk at most every other step; then what else fits.
-   */
-  function take(): Job[] {
-    let room = maxTokens;
-    let rows = maxRows(vocab);
-    const batch = new Set<Job>();
-    const single = (job: Job): boolean => job.tokens.length === 1;
-    for (const job of [...waiting.slice(0, 1), ...waiting.filter(single), ...waiting]) {
-      if (batch.has(job) || job.tokens.length > room || rowsOf(job) > rows) continue;
-      room -= job.tokens.length;
-      rows -= rowsOf(job);
-      batch.add(job);
+  /** Resolves at the next notify(). */
+  const event = (): Promise<void> =>
+    new Promise((resolve) => {
+      wake = resolve;
+    });
+
+  /** Streams that should have a place in the next step wait for it like everybody else. */
+  function enqueue(): void {
+    waiting = waiting.filter((work) => work instanceof Job || !work.over);
+    for (const stream of streams) {
+      if (stream.queued || stream.stepping || !stream.ready) continue;
+      stream.queued = true;
+      waiting.push(stream);
     }
-    const rest = waiting.filter((job) => !batch.has(job));
-    const jobs = waiting.filter((job) => batch.has(job));
-    waiting = rest;
-    return jobs;
   }
 
-  /** Gives every job its blocks; a job that cannot have them fails alone. */
-  async function admit(jobs: readonly Job[]): Promise<Job[]> {
-    const admitted: Job[] = [];
-    for (const job of jobs) {
+  /** Whether somebody who takes no part in the present step should have the next one. */
+  function interrupted(): boolean {
+    enqueue();
+    return waiting.length > 0;
+  }
+
+  /**
+   * Takes work that fits in one step: what has waited longest, whatever its size, so that nobody starves; then
+   * single tokens, so that decoding waits for a prompt chunk at most every other step; then what else fits.
+   */
+  function take(): (Job | Stream)[] {
+    enqueue();
+    let room = maxTokens;
+    let rows = maxRows(vocab);
+    const batch = new Set<Job | Stream>();
+    const single = (work: Work): boolean => work.tokens.length === 1;
+    for (const work of [...waiting.slice(0, 1), ...waiting.filter(single), ...waiting]) {
+      if (batch.has(work) || work.tokens.length > room || rowsOf(work) > rows) continue;
+      room -= work.tokens.length;
+      rows -= rowsOf(work);
+      batch.add(work);
+    }
+    const taken = waiting.filter((work) => batch.has(work));
+    waiting = waiting.filter((work) => !batch.has(work));
+    for (const work of taken) {
+      if (work instanceof Job) continue;
+      work.queued = false;
+      work.stepping = true;
+    }
+    return taken;
+  }
+
+  /** Gives everybody their blocks, and streams their choosers; who cannot have them fails alone. */
+  async function admit(works: readonly (Job | Stream)[]): Promise<(Job | Stream)[]> {
+    const attempt = async (work: Job | Stream, what: () => void | Promise<void>): Promise<boolean> => {
       try {
-        if (job.signal?.aborted) throw abortReason(job.signal);
-        await pool.grow(job.sequence.blocks, job.sequence.length + job.tokens.length);
-        admitted.push(job);
+        await what();
+        return true;
       } catch (error) {
-        job.reject(error);
+        work.fail(error);
+        return false;
       }
+    };
+    const placed: (Job | Stream)[] = [];
+    for (const work of works) {
+      const grown = await attempt(work, () => {
+        if (work instanceof Job && work.signal?.aborted) throw abortReason(work.signal);
+        return pool.grow(work.sequence.blocks, work.position + work.tokens.length);
+      });
+      if (grown) placed.push(work);
+    }
+    if (placed.some(needsLogits)) return placed;
+    const admitted: (Job | Stream)[] = [];
+    for (const work of placed) {
+      const equipped = await attempt(work, () => {
+        if (work instanceof Job || work.chooser) return;
+        work.chooser = runner.choosing?.create(work.settings()) ?? null;
+        work.byHost = work.chooser === null;
+      });
+      if (equipped) admitted.push(work);
     }
     return admitted;
   }
 
+  /** One step, or as many as can follow it while the same streams take part. */
+  async function compute(taken: readonly (Job | Stream)[]): Promise<void> {
+    let works = taken;
+    try {
+      works = await admit(taken);
+      if (works.length === 0) return;
+      const members = works.filter((work) => work instanceof Stream);
+      if (runner.choosing && members.length > 0 && !works.some(needsLogits)) {
+        await runAhead(works, members, { submit: runner.choosing.submit, pool, interrupted, event, notify });
+        for (const work of works) if (work instanceof Job) work.done(new Float32Array(0));
+        return;
+      }
+      const logits = await runner.logits(toBatch(works));
+      let row = 0;
+      for (const work of works) {
+        const rows = rowsOf(work);
+        work.done(logits.slice(row * vocab, (row + rows) * vocab));
+        row += rows;
+      }
+    } catch (error) {
+      for (const work of works) work.fail(error);
+    } finally {
+      for (const work of taken) if (work instanceof Stream) settle(work);
+    }
+  }
+
+  /** A stream has left a step: gives back what it took for more of them, and all if it is at its end. */
+  function settle(stream: Stream): void {
+    stream.stepping = false;
+    if (stream.over) stream.release();
+    pool.shrink(stream.sequence.blocks, stream.stopped ? stream.sequence.length : stream.position);
+    if (!stream.stopped) return;
+    streams.delete(stream);
+    stream.gone();
+  }
+
   async function loop(): Promise<void> {
     await turn();
-    while (waiting.length > 0) {
-      const jobs = await admit(take());
-      if (jobs.length === 0) continue;
-      try {
-        const logits = await run(toBatch(jobs));
-        let row = 0;
-        for (const job of jobs) {
-          const rows = rowsOf(job);
-          job.sequence.length += job.tokens.length;
-          job.resolve(logits.slice(row * vocab, (row + rows) * vocab));
-          row += rows;
-        }
-      } catch (error) {
-        for (const job of jobs) job.reject(error);
-      }
+    for (let works = take(); works.length > 0; works = take()) {
+      await compute(works);
       // Those who were just answered ask for their next token now: let them, so that they share a step.
       await turn();
     }
-    running = null; // in the same turn as the check above, so that no job is left waiting without a loop
+    running = null; // in the same turn as the check above, so that nobody is left waiting without a loop
+  }
+
+  /** Something happened that may be a reason to compute, or to stop. */
+  function notify(): void {
+    wake();
+    if (!closed) running ??= loop();
   }
 
   return {
     maxTokens,
     step(sequence, tokens, wanted, signal) {
       if (closed) return Promise.reject(new RequestError("the model is closed"));
-      return new Promise((resolve, reject) => {
-        waiting.push({ sequence, tokens, wanted, signal, resolve, reject });
-        running ??= loop();
+      const job = new Job(sequence, tokens, wanted, signal);
+      waiting.push(job);
+      notify();
+      return job.answer;
+    },
+    stream(options) {
+      if (closed) throw new RequestError("the model is closed");
+      const chooser = runner.choosing?.create(options.sampler.chooser()) ?? null;
+      if (chooser === null) return null;
+      const stream = new Stream(options, chooser, () => {
+        if (stream.over && !stream.stepping) settle(stream);
+        notify();
       });
+      streams.add(stream);
+      notify();
+      return stream;
     },
     async close() {
       closed = true;
       const refused = waiting;
       waiting = [];
-      for (const job of refused) job.reject(new RequestError("the model was closed"));
+      for (const work of refused) work.fail(new RequestError("the model was closed"));
+      for (const stream of streams) stream.cancel(new RequestError("the model was closed"));
+      wake();
       await running;
     },
   };
 }
 
-/** Rows of logits that a job asks for. */
-function rowsOf(job: Job): number {
-  return job.wanted === "all" ? job.tokens.length : job.wanted === "last" ? 1 : 0;
-}
-
-/** Jobs side by side as one flat batch. */
-function toBatch(jobs: readonly Job[]): Batch {
-  const total = jobs.reduce((sum, job) => sum + job.tokens.length, 0);
-  const tokens = new Uint32Array(total);
-  const positions = new Uint32Array(total);
-  const sequence = new Uint32Array(total);
-  const outputs: number[] = [];
-  let at = 0;
-  for (const [index, job] of jobs.entries()) {
-    for (const [i, token] of job.tokens.entries()) {
-      tokens[at] = token;
-      positions[at] = job.sequence.length + i;
-      sequence[at] = index;
-      if (job.wanted === "all" || (job.wanted === "last" && i === job.tokens.length - 1)) outputs.push(at);
-      at++;
-    }
-  }
-  const tables = jobs.map((job) => Uint32Array.from(job.sequence.blocks));
-  return { tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs) };
+/** Whether the host needs what this work computes the logits of. */
+function needsLogits(work: Job | Stream): boolean {
+  return work instanceof Stream ? work.byHost : work.wanted !== "none";
 }

@@ -92,6 +92,26 @@ describe.each(backends)("sessions on $name", ({ options: backend }) => {
     for (const session of sessions) session.close();
   });
 
+  it.each<[string, GenerateOptions]>([
+    ["greedy", {}],
+    ["with penalties", { repeatPenalty: 1.2, frequencyPenalty: 0.4, presencePenalty: 0.3, logitBias: { 265: 2 } }],
+    ["sampled", { temperature: 0.9, topP: 0.95, seed: 7 }],
+    ["sampled from few, with penalties", { temperature: 1.3, topK: 20, minP: 0.02, repeatPenalty: 1.1, seed: 8 }],
+  ])("choose the same tokens, whether logits are read back or not: %s", async (_, options) => {
+    const ask = { ...options, maxTokens: 12, ignoreEos: true };
+    const [ahead, beside, byLogits] = [model.session(), model.session(), model.session()];
+    const [one, other] = await Promise.all([
+      collect(ahead, first.ids, ask),
+      collect(beside, second.ids, { maxTokens: 5 }), // joins, and leaves
+    ]);
+    const logits = await collect(byLogits, first.ids, { ...ask, logprobs: 0 });
+    expect(one.ids).toEqual(logits.ids);
+    expect(one.text).toBe(logits.text);
+    expect(ahead.tokens).toEqual(byLogits.tokens);
+    expect(other.ids).toEqual(second.greedy_ids.slice(0, 5));
+    for (const session of [ahead, beside, byLogits]) session.close();
+  });
+
   it("give logits of every position that agree with what a session samples from", async () => {
     const logits = await model.logits([...first.ids, ...first.greedy_ids.slice(0, 4)]);
     const V = model.config.vocab_size;

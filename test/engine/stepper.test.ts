@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Batch, KvStore } from "../../src/backend/ops.ts";
 import { createBlockPool } from "../../src/engine/kv.ts";
-import { createStepper, type Sequence } from "../../src/engine/stepper.ts";
+import { createStepper } from "../../src/engine/stepper.ts";
+import type { Sequence } from "../../src/engine/work.ts";
 import { MemoryError, RequestError } from "../../src/errors.ts";
 
 /** A store of blocks of 4 positions that only counts. */
@@ -35,7 +36,7 @@ function fake(maxTokens = 8, maxBytes = 10_000, vocab = 2) {
     if (fail) throw fail;
     return Float32Array.from([...batch.outputs].flatMap((row) => [batch.tokens[row]!, batch.positions[row]!]));
   };
-  const stepper = createStepper(run, pool, maxTokens, vocab);
+  const stepper = createStepper({ logits: run }, pool, maxTokens, vocab);
   return { stepper, batches, store, pool, failWith: (error: Error | null) => (fail = error) };
 }
 const sequence = (): Sequence => ({ blocks: [], length: 0 });

@@ -1,0 +1,98 @@
+// Steps that follow each other without waiting for the tokens that they choose: the backend feeds each to the next itself.
+
+import type { Batch } from "../backend/ops.ts";
+import { turn } from "../turn.ts";
+import type { BlockPool } from "./kv.ts";
+import type { Stream } from "./stream.ts";
+import { toBatch, type Work } from "./work.ts";
+
+/**
+ * Positions that a stream gets blocks for at once, because steps that follow each other share one block table. At 150
+ * tokens a second the batch is begun anew every 1.7 s for it; of Mixtral 8x7B's cache they take 32 MiB.
+ */
+export const AHEAD = 256;
+
+export interface RunAhead {
+  /** Resolves when the step is submitted and the next one may be; its ids [R] come later. */
+  submit(batch: Batch | "next"): Promise<{ readonly ids: Promise<Uint32Array> }>;
+  readonly pool: BlockPool;
+  /** Whether somebody who takes no part waits for a step. */
+  interrupted(): boolean;
+  /** Resolves at the next notify(). */
+  event(): Promise<void>;
+  notify(): void;
+}
+
+/**
+ * Computes `works`, where every output row is one of `streams`, in order, and has a chooser; then goes on with "next" as
+ * long as the same streams take part, each within its blocks and no further ahead of its consumer than DEPTH. Returns
+ * when every id has arrived. Rejects with the error of the first step that fails: ids of the steps before it are delivered.
+ */
+export async function runAhead(works: readonly Work[], streams: readonly Stream[], host: RunAhead): Promise<void> {
+  const { pool } = host;
+  const repeats = works.length === streams.length && works.every((work) => work.tokens.length === 1);
+  if (repeats) {
+    const reach = ({ sequence, position, limit }: Stream) => ({
+      blocks: sequence.blocks,
+      positions: Math.min(limit, position + AHEAD),
+    });
+    await pool.extend(streams.map(reach));
+  }
+  let inFlight = 0;
+  let broken = false; // a step could not be submitted: no other follows it
+  let failure: { readonly error: unknown } | null = null;
+  let last: Promise<void> = Promise.resolve();
+
+  async function submit(batch: Batch | "next"): Promise<void> {
+    inFlight++;
+    for (const stream of streams) stream.inFlight++;
+    let ids: Promise<Uint32Array>;
+    try {
+      ids = (await host.submit(batch)).ids;
+    } catch (error) {
+      broken = true;
+      ids = Promise.reject(error);
+    }
+    last = arrive(ids, last);
+  }
+
+  /** Delivers a step's ids after those of the steps before it. */
+  async function arrive(arriving: Promise<Uint32Array>, earlier: Promise<void>): Promise<void> {
+    arriving.catch(() => {}); // heard of below, in its turn
+    await earlier;
+    let ids: Uint32Array | null = null;
+    try {
+      ids = await arriving;
+    } catch (error) {
+      failure ??= { error };
+    }
+    inFlight--;
+    for (const [row, stream] of streams.entries()) {
+      stream.inFlight--;
+      if (ids && failure === null) stream.arrived(ids[row]!);
+    }
+    host.notify();
+  }
+
+  /** Whether a step can follow, once every consumer is close enough behind. */
+  const open = (): boolean =>
+    repeats &&
+    !broken &&
+    failure === null &&
+    !host.interrupted() &&
+    streams.every(
+      ({ goesOn, position, inFlight, sequence }) =>
+        goesOn && position + inFlight < sequence.blocks.length * pool.blockSize,
+    );
+
+  await submit({ ...toBatch(works), choosers: streams.map((stream) => stream.chooser!) });
+  for (;;) {
+    await turn(); // aborts and other sessions get their word between two steps
+    const goesOn = open();
+    if (goesOn && streams.every((stream) => stream.hasRoom)) await submit("next");
+    // A consumer that is too far behind is waited for, unless another one runs dry: that one goes on without it.
+    else if (inFlight > 0 || (goesOn && !streams.some((stream) => stream.ready))) await host.event();
+    else break;
+  }
+  if (failure !== null) throw (failure as { readonly error: unknown }).error;
+}

@@ -1,0 +1,47 @@
+// Steps before the first real one: they make the pipelines, buffers and bind groups that steps of every form use.
+
+import type { Batch, Ops } from "../backend/ops.ts";
+import type { Tensor } from "../tensor/types.ts";
+import { createSampler } from "./sampler.ts";
+import { DEPTH } from "./stream.ts";
+
+/** Tokens of a step that stands for all chunks of a prompt. */
+const CHUNK = 32;
+
+/**
+ * Computes a token, a chunk, and, where the backend chooses tokens, as many as may be in flight, greedy and drawn. Nothing
+ * may hold KV blocks yet: the steps write to the first ones.
+ * @param positions that the KV store has room for
+ */
+export async function warmUp(
+  ops: Ops,
+  forward: (batch: Batch | "next") => Promise<Tensor>,
+  vocab: number,
+  blockSize: number,
+  positions: number,
+): Promise<void> {
+  const zeros = (size: number): Batch => ({
+    tokens: new Uint32Array(size),
+    positions: Uint32Array.from({ length: size }, (_, i) => i),
+    sequence: new Uint32Array(size),
+    tables: [Uint32Array.from({ length: Math.ceil(positions / blockSize) }, (_, i) => i)],
+    outputs: Uint32Array.of(size - 1),
+  });
+  for (const size of [1, Math.min(CHUNK, ops.maxTokens, positions)]) await ops.read(await forward(zeros(size)));
+  const { choosing } = ops;
+  if (!choosing) return;
+  for (const temperature of [0, 1]) {
+    // A penalty, so that what remembers tokens has its place too.
+    const settings = createSampler({ temperature, presencePenalty: 1, seed: 0 }, vocab, []).chooser();
+    const chooser = choosing.create(settings);
+    if (!chooser) continue;
+    const chosen: Promise<unknown>[] = [];
+    for (let i = 0; i < Math.min(DEPTH + 1, positions); i++) {
+      const ids = choosing.choose(await forward(i === 0 ? { ...zeros(1), choosers: [chooser] } : "next"));
+      ids.catch(() => {}); // thrown by the wait for all of them
+      chosen.push(ids);
+    }
+    await Promise.all(chosen);
+    chooser.close();
+  }
+}

@@ -1,0 +1,303 @@
+// A backend without arithmetic for tests of the engine: its model's next token follows from the ids that its KV cache holds,
+// so that a wrong block, position or token gives other tokens. Ids come back as late, and in whatever order, as a test says.
+
+import { expect } from "vitest";
+import { type Batch, type Chooser, type ChooserSettings, type KvStore, UNDECIDED } from "../../src/backend/ops.ts";
+import type { GenerateOptions, Piece, SamplingOptions, Session } from "../../src/engine/api.ts";
+import { createBlockPool } from "../../src/engine/kv.ts";
+import { createSession } from "../../src/engine/session.ts";
+import { createStepper, type Runner } from "../../src/engine/stepper.ts";
+import { MemoryError } from "../../src/errors.ts";
+import { turn } from "../../src/turn.ts";
+
+export const VOCAB = 16;
+export const EOS = 0;
+
+/** Logits [V] after a history: whole numbers below 1000, each from the ids and their places. */
+export function logitsAfter(history: readonly number[]): Float32Array {
+  let hash = history.length;
+  for (const id of history) hash = Math.imul(hash ^ (id + 0x9e3779b9), 0x85ebca6b) ^ (hash >>> 15);
+  return Float32Array.from({ length: VOCAB }, (_, i) => (Math.imul(hash ^ (i * 0x27d4eb2f), 0x165667b1) >>> 8) % 1000);
+}
+
+interface FakeChooser extends Chooser {
+  readonly settings: ChooserSettings;
+  readonly counts: Map<number, number>;
+  /** Steps in flight that it chooses in. */
+  busy: number;
+}
+
+/** The greedy choice with frequency and presence penalties: exact, as all is whole numbers. */
+function choice(logits: Float32Array, s: Pick<ChooserSettings, "frequencyPenalty" | "presencePenalty" | "counts">) {
+  const work = Float32Array.from(logits, (x, id) => {
+    const count = s.counts.get(id) ?? 0;
+    return count > 0 ? x - s.frequencyPenalty * count - s.presencePenalty : x;
+  });
+  return work.indexOf(Math.max(...work));
+}
+
+/** What greedy decoding gives after `prompt`, up to `count` ids, EOS (where it ends) the last of them. */
+export function expected(prompt: readonly number[], count: number, o: SamplingOptions = {}, ends = true): number[] {
+  const ids: number[] = [];
+  const counts = new Map<number, number>();
+  while (ids.length < count && !(ends && ids.at(-1) === EOS)) {
+    const s = { frequencyPenalty: o.frequencyPenalty ?? 0, presencePenalty: o.presencePenalty ?? 0, counts };
+    const id = choice(logitsAfter([...prompt, ...ids]), s);
+    counts.set(id, (counts.get(id) ?? 0) + 1);
+    ids.push(id);
+  }
+  return ids;
+}
+
+export interface FakeOptions {
+  /** Tokens a step; default 8. */
+  readonly maxTokens?: number;
+  /** Blocks of 4 positions that the budget has room for; default 1000. */
+  readonly blocks?: number;
+  /** Blocks that the store can have, whatever the budget says. */
+  readonly storeBlocks?: number;
+  /** False: a backend that only gives logits. */
+  readonly chooses?: boolean;
+  /** Whether the host has to choose what follows this history. */
+  readonly undecided?: (history: readonly number[]) => boolean;
+  /** Resolves when the ids of a step may arrive; `step` counts from 0. Default: some turns later. */
+  readonly late?: (step: number) => Promise<void>;
+  /** An error of a step: before it is submitted, or instead of its ids. */
+  readonly fails?: (step: number) => { readonly at: "submit" | "ids"; readonly error: Error } | null;
+}
+
+/** One line of what the backend was asked. */
+export interface Asked {
+  readonly how: "begin" | "next" | "logits";
+  /** Tokens of the step; of "next" the ids chosen before. */
+  readonly tokens: readonly number[];
+  readonly positions: readonly number[];
+}
+
+export function fakeBackend(options: FakeOptions = {}) {
+  const { maxTokens = 8, undecided = () => false, late = () => settle(6), fails = () => null } = options;
+  const asked: Asked[] = [];
+  const choosers = new Set<FakeChooser>(); // open ones
+  const created: ChooserSettings[] = [];
+  const reserved: number[] = [];
+  const memory: number[][] = [];
+  let blocks = 0;
+  let inFlight = 0;
+  let most = 0;
+  let steps = 0;
+  let spoiled: (logits: Float32Array) => void = () => {};
+  /** The step that "next" continues, on the device. */
+  let last: { batch: Batch; ids: readonly number[] } | null = null;
+
+  const quiet = (what: string): void => {
+    if (inFlight > 0) throw new Error(`${what} while ${inFlight} steps are in flight`);
+  };
+  const store: KvStore = {
+    blockSize: 4,
+    precision: "f32",
+    blockBytes: 100,
+    get blocks() {
+      return blocks;
+    },
+    async reserve(n) {
+      quiet("reserve()");
+      reserved.push(n);
+      await turn();
+      if (n > (options.storeBlocks ?? Number.POSITIVE_INFINITY))
+        throw new MemoryError(`the device has no room for ${n} blocks`);
+      blocks = Math.max(blocks, n);
+    },
+    close() {},
+  };
+
+  /** Writes the batch's tokens to the cache; the history that each output row sees. */
+  function compute(batch: Batch): number[][] {
+    const tables = batch.tables.flatMap((table) => [...table]);
+    if (new Set(tables).size !== tables.length) throw new Error("two sequences of a batch share a block");
+    if (tables.some((id) => id >= blocks)) throw new Error("a block that does not exist");
+    const place = (t: number, position: number): [number, number] => {
+      const id = batch.tables[batch.sequence[t]!]![Math.floor(position / 4)];
+      if (id === undefined) throw new Error(`position ${position} is past the block table`);
+      return [id, position % 4];
+    };
+    for (const [t, token] of batch.tokens.entries()) {
+      const [block, at] = place(t, batch.positions[t]!);
+      memory[block] ??= [];
+      memory[block][at] = token;
+    }
+    return [...batch.outputs].map((row) =>
+      Array.from({ length: batch.positions[row]! + 1 }, (_, position) => {
+        const [block, at] = place(row, position);
+        return memory[block]![at]!;
+      }),
+    );
+  }
+
+  function note(how: Asked["how"], batch: Batch): void {
+    if (batch.tokens.length > maxTokens) throw new Error(`${batch.tokens.length} tokens in a step of ${maxTokens}`);
+    asked.push({ how, tokens: [...batch.tokens], positions: [...batch.positions] });
+  }
+
+  function following(): Batch {
+    if (last === null) throw new Error("next without a batch");
+    const { batch, ids } = last;
+    if (batch.tokens.length !== batch.tables.length || batch.outputs.length !== batch.tokens.length)
+      throw new Error("next after a batch that was not one token of each sequence");
+    return { ...batch, tokens: Uint32Array.from(ids), positions: batch.positions.map((p) => p + 1) };
+  }
+
+  const choosing: NonNullable<Runner["choosing"]> = {
+    create(settings) {
+      if (settings.topK === 1) return null; // stands for whatever only the host honours
+      created.push(settings);
+      const chooser: FakeChooser = {
+        settings,
+        counts: new Map(settings.counts),
+        busy: 0,
+        close: () => {
+          if (chooser.busy > 0) throw new Error("a chooser was closed while it chooses");
+          if (!choosers.delete(chooser)) throw new Error("a chooser was closed twice");
+        },
+      };
+      choosers.add(chooser);
+      return chooser;
+    },
+    async submit(what) {
+      const step = steps++;
+      const failure = fails(step);
+      if (failure?.at === "submit") throw failure.error;
+      if (what !== "next") quiet("begin()");
+      const batch = what === "next" ? following() : what;
+      note(what === "next" ? "next" : "begin", batch);
+      const histories = compute(batch);
+      const ids = histories.map((history, row) => {
+        const chooser = batch.choosers![row] as FakeChooser;
+        if (!choosers.has(chooser)) throw new Error("a closed chooser");
+        if (undecided(history)) return UNDECIDED;
+        const id = choice(logitsAfter(history), { ...chooser.settings, counts: chooser.counts });
+        chooser.counts.set(id, (chooser.counts.get(id) ?? 0) + 1);
+        return id;
+      });
+      last = { batch, ids };
+      const taking = [...(batch.choosers as readonly FakeChooser[])];
+      for (const chooser of taking) chooser.busy++;
+      most = Math.max(most, ++inFlight);
+      const arriving = late(step).then(() => {
+        inFlight--;
+        for (const chooser of taking) chooser.busy--;
+        if (failure) throw failure.error;
+        return Uint32Array.from(ids);
+      });
+      return { ids: arriving };
+    },
+  };
+  const runner: Runner = {
+    async logits(batch) {
+      quiet("a step for logits");
+      last = null;
+      const failure = fails(steps++);
+      note("logits", batch);
+      await turn();
+      if (failure) throw failure.error;
+      const logits = Float32Array.from(compute(batch).flatMap((history) => [...logitsAfter(history)]));
+      spoiled(logits);
+      return logits;
+    },
+    ...(options.chooses === false ? {} : { choosing }),
+  };
+  const pool = createBlockPool(store, (options.blocks ?? 1000) * 100);
+  const stepper = createStepper(runner, pool, maxTokens, VOCAB);
+
+  return {
+    stepper,
+    /** Replaces what a step for logits computes. */
+    spoil(how: (logits: Float32Array) => void) {
+      spoiled = how;
+    },
+    choosing,
+    pool,
+    store,
+    asked,
+    created,
+    reserved,
+    choosers,
+    /** How the steps were begun, a letter each: b(egin), n(ext), l(ogits). */
+    get shape() {
+      return asked.map(({ how }) => how[0]).join("");
+    },
+    /** Most steps that were in flight at once. */
+    get most() {
+      return most;
+    },
+    get inFlight() {
+      return inFlight;
+    },
+    session(context = 200): Session {
+      const letters = (id: number) => String.fromCharCode(97 + id);
+      return createSession({
+        stepper,
+        pool,
+        text: {
+          encode: (text) => [...text].map((c) => c.charCodeAt(0) - 97),
+          stream: () => ({ push: letters, end: () => "" }),
+          piece: letters,
+        },
+        vocab: VOCAB,
+        context,
+        eos: new Set([EOS]),
+        sampling: {},
+        onClose() {},
+      });
+    },
+  };
+}
+export type FakeBackend = ReturnType<typeof fakeBackend>;
+
+/** Reads a generation to its end. */
+export async function collect(pieces: AsyncIterable<Piece>) {
+  const all: Piece[] = [];
+  for await (const piece of pieces) all.push(piece);
+  return { ids: all.flatMap((p) => p.ids), text: all.map((p) => p.text).join(""), finish: all.at(-1)!.finish! };
+}
+
+/** Lets everything happen that can happen by itself. */
+export async function settle(turns = 50): Promise<void> {
+  for (let i = 0; i < turns; i++) await turn();
+}
+
+/** Holds the ids of steps back until a test lets them go, in any order. */
+export function gate() {
+  const doors: { open: () => void; opened: Promise<void> }[] = [];
+  const door = (step: number) => {
+    while (doors.length <= step) {
+      let open = (): void => {};
+      const opened = new Promise<void>((resolve) => {
+        open = resolve;
+      });
+      doors.push({ open, opened });
+    }
+    return doors[step]!;
+  };
+  return { late: (step: number) => door(step).opened, open: (step: number) => door(step).open() };
+}
+
+/** Greedy, on past EOS. */
+export const on = (maxTokens: number): GenerateOptions => ({ maxTokens, ignoreEos: true });
+
+/** What those options give after `prompt`. */
+export const greedy = (prompt: readonly number[], count: number) => expected(prompt, count, {}, false);
+
+/** Nothing of a backend is held by anybody any more but `blocks` blocks. */
+export async function expectIdle(backend: FakeBackend, blocks: number): Promise<void> {
+  await settle();
+  expect(backend.inFlight).toBe(0);
+  expect(backend.choosers.size).toBe(0);
+  const { store, pool } = backend;
+  const had = store.blocks;
+  const rest: number[] = [];
+  await pool.extend([{ blocks: rest, positions: 4 * (had - blocks) }]);
+  expect([rest.length, store.blocks]).toEqual([had - blocks, had]); // no block is lost
+  await pool.extend([{ blocks: rest, positions: 4 * (had - blocks + 1) }]);
+  expect(rest.length - (store.blocks > had ? 1 : 0)).toBe(had - blocks); // and none is free that somebody holds
+  pool.shrink(rest, 0);
+}

@@ -27,7 +27,8 @@ export async function warmUp(
     tables: [Uint32Array.from({ length: Math.ceil(positions / blockSize) }, (_, i) => i)],
     outputs: Uint32Array.of(size - 1),
   });
-  for (const size of [1, Math.min(CHUNK, ops.maxTokens, positions)]) await ops.read(await forward(zeros(size)));
+  for (const size of [1, Math.min(2, ops.maxTokens, positions), Math.min(CHUNK, ops.maxTokens, positions)])
+    await ops.read(await forward(zeros(size)));
   const { choosing } = ops;
   if (!choosing) return;
   for (const temperature of [0, 1]) {

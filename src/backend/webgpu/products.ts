@@ -138,7 +138,8 @@ export class Products {
       : this.#moeMany(this.#host.concrete(x), ids, weights, experts);
   }
 
-  #moeFew(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, { intermediate: F, precision, up, down }: GpuExperts) {
+  #moeFew(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+    const { count: E, intermediate: F, precision, up, down } = experts;
     const { plans, scratch, tuning } = this.#host;
     const n = x.shape[0];
     const K = ids.shape[1];
@@ -149,7 +150,7 @@ export class Products {
     const few = { ...from, ...tuning.experts(precision, up.groups) };
     const key = `${from.x.id} ${few.key} ${ids.buffer.id}`;
     plans.run(`expert_up_vec ${up.id} ${key} ${act.id}`, n, () =>
-      this.#calls("expert_up_vec", { ...up, precision }, few, { K, y_stride: stride }, { ids: ids.buffer, y: act }),
+      this.#calls("expert_up_vec", { ...up, precision }, few, { E, K, y_stride: stride }, { ids: ids.buffer, y: act }),
     );
     const again = { x: act, norm: null, D: F, eps: 0, key: "", ...tuning.experts(precision, down.groups, int8) };
     return (y: Buffer, y_stride: number, add: boolean): void =>
@@ -158,7 +159,7 @@ export class Products {
           "expert_down_vec",
           { ...down, precision },
           again,
-          { K, y_stride, ADD: Number(add) },
+          { E, K, y_stride, ADD: Number(add) },
           { ids: ids.buffer, weights: weights.buffer, y },
         ),
       );

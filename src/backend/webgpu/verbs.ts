@@ -19,6 +19,7 @@ import type { Buffer, Counters, Device } from "./device.ts";
 import { GpuKv } from "./kv.ts";
 import { Plans } from "./plans.ts";
 import { type Cache, Products } from "./products.ts";
+import { Profiling } from "./profile.ts";
 import { Recorder } from "./recorder.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
 import type { Arithmetic } from "./shader.ts";
@@ -28,6 +29,7 @@ import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from ".
 /** Ops on WebGPU, with what tests and measurements need beyond the interface. */
 export interface WebGpuOps extends Ops {
   readonly device: GPUDevice;
+  readonly profiling: Profiling;
   counters(): Readonly<Counters>;
 }
 
@@ -64,6 +66,7 @@ interface HeldBack {
 export class Verbs implements WebGpuOps {
   readonly info: BackendInfo;
   readonly maxTokens: number;
+  readonly profiling: Profiling;
   readonly #device: Device;
   readonly #recorder: Recorder;
   readonly #loader: WeightLoader;
@@ -94,6 +97,7 @@ export class Verbs implements WebGpuOps {
       tuning: new Tuning(options.arithmetic ?? "f32"),
       concrete: (x) => this.#computed(x),
     });
+    this.profiling = new Profiling(device, this.#recorder, () => this.#batch(), info.software);
     this.#onClose = options.onClose;
   }
 

@@ -11,6 +11,7 @@ import type { BenchReport } from "../src/cli/bench.ts";
 import { formatBytes, formatRate, formatSeconds } from "../src/cli/output.ts";
 import { commit, machine } from "./machine.ts";
 import { comparePeer, PEERS, type PeerName } from "./peer.ts";
+import { profileCommand } from "./profile_command.ts";
 import { type Measurement, suite } from "./suite.ts";
 
 // This file runs as dist/bench/run.js.
@@ -20,7 +21,8 @@ const cli = fileURLToPath(new URL("dist/src/cli/main.js", root));
 /** Longer than this, a measurement is given up. */
 const LIMIT_MS = 600_000;
 const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--name <of the result>] [--list]
-       npm run bench -- --peer <${Object.keys(PEERS).join("|")}> [--threads <most>] [--rounds <number>] [the options above]`;
+       npm run bench -- --peer <${Object.keys(PEERS).join("|")}> [--threads <most>] [--rounds <number>] [the options above]
+       npm run bench -- --profile [its own options: bench/README.md]`;
 
 /** One entry of "runs" in a result: a report, or why there is none. */
 interface Run extends Measurement {
@@ -91,6 +93,8 @@ function count(option: "threads" | "rounds", fallback: number): number {
     usageError(`--${option}: expected a whole number of at least 1, found "${text}"`);
   return text === undefined ? fallback : Number(text);
 }
+
+if (process.argv.includes("--profile")) process.exit(await profileCommand(root, process.argv.slice(2)));
 
 const flags = options();
 const date = new Date();

@@ -91,6 +91,7 @@ const MAX_LINES = 400;
 const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/qkv_vec.wgsl": "rms_norm, matmul, rope and append in one dispatch",
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
+  "kernels/copy.wgsl": "computes nothing: profiles measure the device's bandwidth with it",
   "kernels/pack.simd.ts": "the plain form is src/tensor/pack.ts: weights are packed by it for every backend",
 };
 

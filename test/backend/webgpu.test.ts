@@ -1,4 +1,4 @@
-// The WebGPU backend on every adapter, with and without what is optional, and with matrices split over small bindings.
+// The WebGPU backend on every adapter: as Node runs it, and as a page without optional features does, all checks on.
 
 import { describe, it } from "vitest";
 import { ARITHMETICS } from "../../src/backend/webgpu/shader.ts";
@@ -9,8 +9,8 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
   for (const adapter of adapters) {
     conformance(`webgpu on ${adapter.name}`, (options) => adapter.open(options));
-    conformance(`webgpu on ${adapter.name}, core features only`, (options) =>
-      adapter.open({ ...options, optionalFeatures: false }),
+    conformance(`webgpu on ${adapter.name}, core features only, robust`, (options) =>
+      adapter.open({ ...options, optionalFeatures: false, robust: true }),
     );
     for (const arithmetic of ARITHMETICS) {
       if (arithmetic === "f32") continue; // the runs above

@@ -63,6 +63,10 @@ describe("the table of kernels", () => {
       expect(Object.values(line.bindings).filter((access) => access !== "uniform").length).toBeLessThanOrEqual(8);
     });
 
+    it("counts the matrices that it reads, but for rows of the embedding", () => {
+      expect(line.weights !== undefined).toBe("part" in line.bindings && name !== "embed");
+    });
+
     it("opens with what it computes, its shapes and its grid", () => {
       const header = KERNELS[name]!.slice(0, KERNELS[name]!.indexOf("#import"));
       expect(header).toMatch(/^\/\/ .+\n\/\/\n/);

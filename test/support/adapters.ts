@@ -21,7 +21,8 @@ if (drivers.length > 0) process.env.VK_DRIVER_FILES ??= drivers.join(":");
 export interface TestAdapter {
   readonly name: string;
   readonly features: ReadonlySet<string>;
-  open(options: WebGpuOptions): Promise<WebGpuOps>;
+  /** `robust`: with every check that a page's kernels have (see openNodeGpu); default false, as a user's Node runs them. */
+  open(options: WebGpuOptions & { readonly robust?: boolean }): Promise<WebGpuOps>;
 }
 
 /** What an adapter offers. */
@@ -34,8 +35,8 @@ async function featuresOf(name: string): Promise<ReadonlySet<string>> {
 }
 
 const opener = (name: string): Pick<TestAdapter, "open"> => ({
-  async open(options) {
-    const node = await openNodeGpu(name);
+  async open({ robust, ...options }) {
+    const node = await openNodeGpu(name, robust);
     if (!node) throw new Error(`adapter ${name} was listed and could not be opened`);
     return createWebGpuOps(node.gpu, { ...options, onClose: () => void node.release() });
   },

@@ -35,14 +35,18 @@ export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
   );
 }
 
-/** The device with the adapter's own limits: the defaults allow only 128 MiB a binding. @throws DeviceError */
+/**
+ * The device with the adapter's own limits (the defaults allow only 128 MiB a binding), and with timestamps where it has
+ * them: they cost nothing until a profile asks for them. @throws DeviceError
+ */
 export async function requestDevice(adapter: GPUAdapter, features: readonly GPUFeatureName[]): Promise<GPUDevice> {
+  const timestamps = (["timestamp-query"] as const).filter((feature) => adapter.features.has(feature));
   const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
   try {
     return await adapter.requestDevice({
       label: "hotset",
       requiredLimits: { maxStorageBufferBindingSize, maxBufferSize },
-      requiredFeatures: [...features],
+      requiredFeatures: [...features, ...timestamps],
     });
   } catch (error) {
     throw new DeviceError(`${describeAdapter(adapter).name} gave no device: ${String(error)}`);

@@ -9,12 +9,14 @@ const COPY_SRC = 0x4;
 const COPY_DST = 0x8;
 const UNIFORM = 0x40;
 const STORAGE = 0x80;
+const QUERY_RESOLVE = 0x200;
 export const MAP_MODE_READ = 0x1;
 
 export const BUFFER_USAGE = {
   storage: STORAGE | COPY_SRC | COPY_DST,
   uniform: UNIFORM | COPY_DST,
   staging: MAP_READ | COPY_DST,
+  queries: QUERY_RESOLVE | COPY_SRC,
 } as const;
 
 export interface Buffer {
@@ -32,6 +34,8 @@ export interface Counters {
   submits: number;
   readbacks: number;
   bytesRead: number;
+  /** Bytes of matrices that the dispatched kernels read. */
+  weightBytes: number;
   bindGroupsCreated: number;
   buffersCreated: number;
   pipelinesCreated: number;
@@ -46,6 +50,7 @@ export class Device {
     submits: 0,
     readbacks: 0,
     bytesRead: 0,
+    weightBytes: 0,
     bindGroupsCreated: 0,
     buffersCreated: 0,
     pipelinesCreated: 0,

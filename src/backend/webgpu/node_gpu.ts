@@ -14,10 +14,23 @@ export interface NodeGpu {
 }
 
 /**
- * No kernel reads workgroup memory that it has not written, so the zeroing that WebGPU promises is left out: it costs
- * time in every workgroup, and one software adapter takes seconds a pipeline to compile it (5.2 s against 0.2 s).
+ * Checks that Dawn adds to kernels and that ours do not need, so they run without; what a page's kernels always have.
+ *   disable_workgroup_init   workgroup memory is not zeroed: no kernel reads what it has not written. Compiling the zeroing
+ *                            takes one software adapter seconds a pipeline (5.2 s against 0.2 s)
+ *   disable_robustness       indices are not clamped: no kernel reads or writes outside a buffer
+ *   disable_polyfills_on_integer_div_and_mod   no kernel divides by zero
+ *   use_vulkan_memory_model  asked of subgroup matrices, no loss elsewhere
+ * Validation of commands stays: it costs 0.2 us a dispatch, and errors of the device are promised to be typed.
  */
-const FEATURES = ["enable-dawn-features=disable_workgroup_init"];
+const RELEASE = [
+  "disable_workgroup_init",
+  "disable_robustness",
+  "disable_polyfills_on_integer_div_and_mod",
+  "use_vulkan_memory_model",
+];
+
+/** What an adapter has to be asked for: Dawn hides shader-f16 on NVIDIA under Vulkan otherwise. */
+const ALWAYS = ["vulkan_enable_f16_on_nvidia"];
 
 interface Held {
   readonly gpu: GPU;
@@ -32,15 +45,20 @@ const pins = globalThis as { [PINNED]?: Map<string, Held> };
 /**
  * Opens the machine's WebGPU.
  * @param adapterName part of the name of the adapter to use, as "llvmpipe"; default: what the platform prefers
+ * @param robust kernels with all of the platform's checks, as pages have them: for tests
  * @returns null where the package is not installed (it is optional) or there is no adapter of that name
  */
-export async function openNodeGpu(adapterName?: string): Promise<NodeGpu | null> {
+export async function openNodeGpu(adapterName?: string, robust = false): Promise<NodeGpu | null> {
   const dawn = await loadDawn();
   if (!dawn) return null;
-  const key = adapterName ?? "";
+  const key = `${adapterName ?? ""}${robust ? " robust" : ""}`;
   pins[PINNED] ??= new Map();
   const held = pins[PINNED].get(key) ?? {
-    gpu: dawn.create([...FEATURES, ...(adapterName ? [`adapter=${adapterName}`] : [])]),
+    gpu: dawn.create([
+      `enable-dawn-features=${[...ALWAYS, ...(robust ? [] : RELEASE)]}`,
+      "disable-dawn-features=timestamp_quantization", // to 65 us, longer than most kernels take
+      ...(adapterName ? [`adapter=${adapterName}`] : []),
+    ]),
     users: 0,
   };
   pins[PINNED].set(key, held);

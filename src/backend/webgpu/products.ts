@@ -146,7 +146,8 @@ export class Products {
       : this.#moeMany(this.#host.concrete(x), ids, weights, experts);
   }
 
-  #moeFew(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, { intermediate: F, precision, up, down }: GpuExperts) {
+  #moeFew(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+    const { count: E, intermediate: F, precision, up, down } = experts;
     const { plans, scratch, tuning } = this.#host;
     const n = x.shape[0];
     const K = ids.shape[1];
@@ -163,7 +164,7 @@ export class Products {
         "expert_up_vec",
         { ...up, precision },
         few,
-        { K, y_stride: stride },
+        { E, K, y_stride: stride },
         { ids: ids.buffer, y: act },
       ),
     );
@@ -175,7 +176,7 @@ export class Products {
           "expert_down_vec",
           { ...down, precision },
           again,
-          { K, y_stride, ADD: Number(add) },
+          { E, K, y_stride, ADD: Number(add) },
           { ids: ids.buffer, weights: weights.buffer, y },
         ),
       );

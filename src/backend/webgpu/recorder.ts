@@ -1,9 +1,21 @@
 // Records a step's dispatches, and submits them as one pass; makes and keeps the pipelines and bind groups that they use.
 
 import { DeviceError } from "../../errors.ts";
+import { packedLayout } from "../../tensor/pack.ts";
+import type { Batch } from "../ops.ts";
 import { type Buffer, type Device, MAP_MODE_READ } from "./device.ts";
+import type { Profiler } from "./profile.ts";
 import { assemble, type Variant } from "./shader.ts";
-import { type Access, FLOAT_PARAMS, type KernelLine, type KernelName, type PartShape, TABLE } from "./table.ts";
+import {
+  type Access,
+  type Cost,
+  FLOAT_PARAMS,
+  type KernelLine,
+  type KernelName,
+  type PartShape,
+  TABLE,
+  type Work,
+} from "./table.ts";
 
 const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
 
@@ -14,14 +26,20 @@ interface Pipeline {
 
 /** A kernel bound to its buffers, ready to be dispatched again and again. */
 export interface Call {
+  /** Kernel, variant and the shape of its weights, as "matmul_vec q4 6144x4096". */
+  readonly name: string;
   readonly pipeline: Pipeline;
   readonly group: GPUBindGroup;
   /** Workgroups for n rows: x, y, z. */
   readonly grid: (n: number) => readonly [number, number, number];
+  /** Bytes of matrices read for n rows. */
+  readonly weights: (n: number) => number;
+  readonly cost: (n: number, batch: Batch) => Cost;
 }
 
-interface Command {
+export interface Command {
   readonly call: Call;
+  readonly n: number;
   readonly grid: readonly [number, number, number];
 }
 
@@ -54,6 +72,8 @@ export class Recorder {
   readonly #calls = new Map<string, { call: Call; buffers: readonly Buffer[] }>();
   readonly #reduce: "tree" | "subgroups";
   readonly #params = new Map<string, Buffer>();
+  /** Times each dispatch, where it is set. */
+  profiler: Profiler | null = null;
   #commands: Command[] = [];
   /** Resolves when what was read before is submitted; null if it is. */
   #earlier: Promise<void> | null = null;
@@ -93,8 +113,16 @@ export class Recorder {
       this.#pipelines.set(pipelineKey, pipeline);
       this.#device.counters.pipelinesCreated++;
     }
-    const shape = part ?? { rows: 0, groups: 0 };
-    const call: Call = { pipeline, group, grid: (n) => fold(line.grid(n, { ...params, ...overrides }, shape)) };
+    const work = workOf(variant ?? {}, part, buffers.w);
+    const o = { ...params, ...overrides };
+    const call: Call = {
+      name: part ? `${nameOf(name, variant ?? {})} ${part.rows}x${32 * part.groups}` : nameOf(name, variant ?? {}),
+      pipeline,
+      group,
+      grid: (n) => fold(line.grid(n, o, work)),
+      weights: (n) => line.weights?.(n, o, work) ?? 0,
+      cost: (n, batch) => line.cost(n, o, work, batch),
+    };
     this.#calls.set(key, { call, buffers: used });
     return call;
   }
@@ -111,7 +139,7 @@ export class Recorder {
 
   /** Records a dispatch over n rows. */
   dispatch(call: Call, n: number): void {
-    this.#commands.push({ call, grid: call.grid(n) });
+    this.#commands.push({ call, n, grid: call.grid(n) });
   }
 
   /** Submits what was recorded and waits for it; returns the rows asked for, [rows, width], u32 as numbers. */
@@ -177,17 +205,13 @@ export class Recorder {
     const device = this.#device;
     device.watched(() => {
       const encoder = device.gpu.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      for (const { call, grid } of commands) {
-        pass.setPipeline(call.pipeline.ready!);
-        pass.setBindGroup(0, call.group);
-        pass.dispatchWorkgroups(...grid);
-      }
-      pass.end();
+      if (this.profiler) this.profiler.encode(encoder, commands);
+      else encodePass(encoder, commands);
       then(encoder);
       device.gpu.queue.submit([encoder.finish()]);
     });
     device.counters.dispatches += commands.length;
+    for (const { call, n } of commands) device.counters.weightBytes += call.weights(n);
     device.counters.submits++;
   }
 
@@ -273,6 +297,33 @@ export class Recorder {
 /** A kernel in one of its variants, in words. */
 function nameOf(name: KernelName, { weights, kv, arithmetic, reduce }: Variant): string {
   return [name, weights, arithmetic, kv && `kv ${kv}`, reduce].filter(Boolean).join(" ");
+}
+
+/** One pass of `commands`. */
+export function encodePass(
+  encoder: GPUCommandEncoder,
+  commands: readonly Command[],
+  descriptor?: GPUComputePassDescriptor,
+): void {
+  const pass = encoder.beginComputePass(descriptor);
+  for (const { call, grid } of commands) {
+    pass.setPipeline(call.pipeline.ready!);
+    pass.setBindGroup(0, call.group);
+    pass.dispatchWorkgroups(...grid);
+  }
+  pass.end();
+}
+
+function workOf({ weights, kv }: Variant, part: PartShape | undefined, w: Buffer | undefined): Work {
+  const bytes = (part && w?.size) ?? 0;
+  const group = weights ? packedLayout(weights, 8, 32).bytes / 8 : 1; // bytes of 32 weights, their scale included
+  return {
+    rows: part?.rows ?? 0,
+    groups: part?.groups ?? 0,
+    bytes,
+    values: (32 * bytes) / group,
+    kv: kv === "f16" ? 2 : 4,
+  };
 }
 
 /** [linear, second] -> [x, y, z] with x and y within what a dispatch may have; the kernels know the way back. */

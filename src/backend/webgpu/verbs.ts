@@ -21,6 +21,7 @@ import type { Buffer, Counters, Device } from "./device.ts";
 import { GpuKv } from "./kv.ts";
 import { Plans } from "./plans.ts";
 import { type Cache, Products } from "./products.ts";
+import { Profiling } from "./profile.ts";
 import { Recorder } from "./recorder.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
 import { type Abilities, Tuning } from "./tuning.ts";
@@ -32,6 +33,7 @@ export interface WebGpuOps extends Ops {
   readonly tuning: Tuning;
   /** Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps. */
   tune(store: TuningStore | null): Promise<void>;
+  readonly profiling: Profiling;
   counters(): Readonly<Counters>;
 }
 
@@ -65,6 +67,7 @@ export class Verbs implements WebGpuOps {
   readonly maxTokens: number;
   readonly #info: BackendInfo;
   readonly tuning: Tuning;
+  readonly profiling: Profiling;
   readonly #device: Device;
   readonly #recorder: Recorder;
   readonly #loader: WeightLoader;
@@ -96,6 +99,7 @@ export class Verbs implements WebGpuOps {
       tuning: this.tuning,
       concrete: (x) => this.#computed(x),
     });
+    this.profiling = new Profiling(device, this.#recorder, () => this.#batch(), info.software);
     this.#onClose = options.onClose;
   }
 

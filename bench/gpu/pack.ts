@@ -1,0 +1,150 @@
+// `node dist/bench/gpu/pack.js <folder>`: puts all that run.sh needs on a bare machine into a folder that can be carried there.
+
+import { spawnSync } from "node:child_process";
+import {
+  appendFileSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { formatBytes } from "../../src/cli/output.ts";
+import { commit } from "../machine.ts";
+
+// This file runs as dist/bench/gpu/pack.js.
+const root = new URL("../../../", import.meta.url);
+const at = (path: string): string => fileURLToPath(new URL(path, root));
+
+const LIBRARIES = "/usr/lib/x86_64-linux-gnu";
+/** The Vulkan loader; and what drivers and Dawn link with, used where the machine has none of its own. */
+const CARRIED = [
+  ...["libvulkan.so.1", "libstdc++.so.6", "libgcc_s.so.1"],
+  ...["libGLdispatch.so.0", "libGLX.so.0", "libEGL.so.1", "libGL.so.1", "libOpenGL.so.0"],
+  ...["libX11.so.6", "libXext.so.6", "libxcb.so.1", "libXau.so.6", "libXdmcp.so.6", "libbsd.so.0", "libmd.so.0"],
+];
+const SUITE = "dist/test/backend/webgpu.test.js";
+const HOST = "dist/test/support/node_host.js";
+const TINY =
+  "synthetic:mixtral-8x7b?layers=1&hidden_size=64&intermediate_size=64&vocab_size=64&num_attention_heads=2&num_key_value_heads=1";
+
+/** What run.sh starts, each in a form that loads the same modules and does next to nothing. */
+const STARTS = [
+  ["dist/src/cli/main.js", "bench", TINY, "--backend", "cpu", "--prompt-tokens", "1", "--decode-tokens", "1"],
+  ["dist/bench/gpu/profile.js", "--model", TINY, "--contexts", "", "--prompts", "", "--out", "/dev/null"],
+  [HOST, "--list", SUITE],
+];
+
+const [folder, ...rest] = process.argv.slice(2);
+if (folder === undefined || rest.length > 0 || process.platform !== "linux" || process.arch !== "x64") {
+  console.error("usage, on Linux x64 after `npm run build`: node dist/bench/gpu/pack.js <folder>");
+  process.exit(2);
+}
+for (const [path] of STARTS)
+  if (!existsSync(at(path!))) throw new Error(`${path} is missing: run \`npm run build\` first`);
+
+mkdirSync(join(folder, "lib"), { recursive: true });
+carry("node", stripped(process.execPath));
+carry("dawn.node", stripped(at("node_modules/webgpu/dist/linux-x64/dawn.node")));
+carry("app.tar", archive());
+for (const name of CARRIED)
+  if (existsSync(join(LIBRARIES, name))) copyFileSync(realpathSync(join(LIBRARIES, name)), join(folder, "lib", name));
+copyFileSync(at("bench/gpu/run.sh"), join(folder, "run.sh"));
+const git = commit(root);
+writeFileSync(join(folder, "commit.txt"), `${git.id ?? "unknown"}${git.dirty ? " with changes" : ""}\n`);
+console.log(`${formatBytes(size(folder))} in ${folder}`);
+
+/** A program or library without its symbols, where `strip` is at hand. */
+function stripped(path: string): Buffer {
+  const copy = join(mkdtempSync(join(tmpdir(), "hotset-pack-")), basename(path));
+  copyFileSync(path, copy);
+  if (spawnSync("strip", [copy]).status !== 0) console.error(`${path}: carried with its symbols, there is no strip`);
+  const bytes = readFileSync(copy);
+  rmSync(join(copy, ".."), { recursive: true });
+  return bytes;
+}
+
+/** Writes a file as .xz, or as .gz where there is no xz; the same contents are not compressed again. */
+function carry(name: string, contents: Buffer): void {
+  const stamp = join(folder!, `.${name}.size`);
+  const digest = `${contents.length} ${contents.subarray(0, 2 ** 20).toString("base64").length} ${checksum(contents)}`;
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
+  for (const ending of ["xz", "gz"]) rmSync(join(folder!, `${name}.${ending}`), { force: true });
+  const { status, stdout } = spawnSync("xz", ["-T0", "-6", "-c"], { input: contents, maxBuffer: 2 ** 28 });
+  if (status === 0) writeFileSync(join(folder!, `${name}.xz`), stdout);
+  else writeFileSync(join(folder!, `${name}.gz`), gzipSync(contents, { level: 9 }));
+  writeFileSync(stamp, digest);
+}
+
+/** FNV-1a over the words. */
+function checksum(contents: Buffer): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i + 4 <= contents.length; i += 4) hash = Math.imul(hash ^ contents.readInt32LE(i), 0x01000193);
+  return hash >>> 0;
+}
+
+/** dist without types and maps, and the packages that STARTS load, as a tar. */
+function archive(): Buffer {
+  const stage = mkdtempSync(join(tmpdir(), "hotset-pack-"));
+  const code = (path: string): boolean => !/\.(map|d\.ts|d\.mts|d\.cts|md)$/.test(path);
+  for (const part of ["src", "kernels", "bench", "test"])
+    cpSync(at(`dist/${part}`), join(stage, "dist", part), { recursive: true, filter: code });
+  copyFileSync(at("package.json"), join(stage, "package.json"));
+  for (const name of loadedPackages()) {
+    const from = realpathSync(at(`node_modules/${name}`));
+    const binaries = join(from, "dist"); // of webgpu: Dawn for every platform; ours goes its own way
+    const filter = (path: string): boolean => code(path) && !(name === "webgpu" && path.startsWith(binaries));
+    cpSync(from, join(stage, "node_modules", name), { recursive: true, filter });
+  }
+  const { status, stdout, stderr } = spawnSync("tar", ["-C", stage, "-cf", "-", "--mtime=@0", "--sort=name", "."], {
+    maxBuffer: 2 ** 28,
+  });
+  rmSync(stage, { recursive: true });
+  if (status !== 0) throw new Error(`tar: ${stderr}`);
+  return stdout;
+}
+
+/** Names of the packages whose modules STARTS import. */
+function loadedPackages(): Set<string> {
+  const trace = join(mkdtempSync(join(tmpdir(), "hotset-pack-")), "trace");
+  appendFileSync(trace, "");
+  const hook = `import { appendFileSync } from "node:fs";
+    export async function resolve(name, context, next) {
+      const found = await next(name, context);
+      appendFileSync(${JSON.stringify(trace)}, found.url + "\\n");
+      return found;
+    }`;
+  const register = `import { register } from "node:module"; register(${JSON.stringify(dataUrl(hook))});`;
+  for (const args of STARTS) {
+    const { status, stderr } = spawnSync(process.execPath, ["--import", dataUrl(register), ...args], {
+      cwd: root,
+      encoding: "utf8",
+    });
+    if (status !== 0) console.error(`${args[0]}: exit code ${status} while its modules were listed: ${stderr.trim()}`);
+  }
+  const names = new Set<string>();
+  for (const url of readFileSync(trace, "utf8").split("\n")) {
+    const name = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1];
+    if (name !== undefined) names.add(name);
+  }
+  rmSync(join(trace, ".."), { recursive: true });
+  return names;
+}
+
+function dataUrl(code: string): string {
+  return `data:text/javascript,${encodeURIComponent(code)}`;
+}
+
+function size(path: string): number {
+  const { stdout } = spawnSync("du", ["-sb", path], { encoding: "utf8" });
+  return Number(stdout.split("\t")[0]) || statSync(path).size;
+}

@@ -1,0 +1,112 @@
+#!/bin/sh
+# Sets up a bare NVIDIA Linux machine from the files beside this script, without a network, and measures hotset on it.
+#
+#   run.sh <stage>...     stages: setup conformance quick 8x7b 8x22b engine-8x7b
+#
+# Results go to $OUT (default ./out), one file a stage, written as they come. $LIMIT seconds (default 570) for all stages
+# together: what does not fit is not begun, and what is under way then is ended, with what it has written.
+# HOTSET_HOME: where to unpack (default a folder of the system's temporary one). VK_DRIVER_FILES: the Vulkan driver, if not NVIDIA's.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+home=${HOTSET_HOME:-${TMPDIR:-/tmp}/hotset-gpu}
+out=${OUT:-$PWD/out}
+limit=${LIMIT:-570}
+began=$(date +%s)
+mkdir -p "$home/lib" "$out" || exit 1
+out=$(cd "$out" && pwd)
+
+left() { echo $((limit - $(date +%s) + began)); }
+
+# unpack <name>: the file <name>.xz or <name>.gz beside this script, to stdout
+unpack() {
+  if [ -f "$here/$1.gz" ]; then gzip -dc "$here/$1.gz"
+  elif command -v xz >/dev/null 2>&1; then xz -dc "$here/$1.xz"
+  else python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' "$here/$1.xz"
+  fi
+}
+
+has_library() { ldconfig -p 2>/dev/null | grep -qF "	$1 "; }
+
+set_up() {
+  if ! [ -x "$home/node" ]; then
+    unpack app.tar | tar -xf - -C "$home" || exit 1
+    mkdir -p "$home/node_modules/webgpu/dist/linux-x64"
+    unpack dawn.node > "$home/node_modules/webgpu/dist/linux-x64/dawn.node" || exit 1
+    unpack node > "$home/node.part" && chmod +x "$home/node.part" && mv "$home/node.part" "$home/node" || exit 1
+  fi
+  for file in "$here"/lib/*; do
+    name=$(basename "$file")
+    has_library "$name" || ln -sf "$file" "$home/lib/$name"
+  done
+  # The driver's own library may lie outside the loader's path.
+  LD_LIBRARY_PATH=$home/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  for folder in /usr/local/nvidia/lib64 /usr/local/nvidia/lib; do
+    if [ -d "$folder" ]; then LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$folder; fi
+  done
+  export LD_LIBRARY_PATH
+  if [ -z "${VK_DRIVER_FILES:-}" ]; then
+    for folder in /usr/share/vulkan/icd.d /etc/vulkan/icd.d /usr/local/nvidia/share/vulkan/icd.d; do
+      if [ -f "$folder/nvidia_icd.json" ]; then VK_DRIVER_FILES=$folder/nvidia_icd.json; break; fi
+    done
+    if [ -z "${VK_DRIVER_FILES:-}" ]; then
+      # No manifest: the library that it would name.
+      library=libGLX_nvidia.so.0
+      for folder in /usr/lib/x86_64-linux-gnu /usr/lib64 /usr/local/nvidia/lib64; do
+        if [ -e "$folder/$library" ]; then library=$folder/$library; break; fi
+      done
+      printf '{"file_format_version": "1.0.1", "ICD": {"library_path": "%s", "api_version": "1.3.0"}}\n' "$library" > "$home/nvidia_icd.json"
+      VK_DRIVER_FILES=$home/nvidia_icd.json
+    fi
+    export VK_DRIVER_FILES
+  fi
+}
+
+# limited <stage> <command>...: runs it within the time that is left
+limited() {
+  stage=$1
+  shift
+  seconds=$(left)
+  if [ "$seconds" -lt 10 ]; then echo "$stage: not begun, no time is left"; failed=1; return; fi
+  echo "$stage: at most $seconds s"
+  timeout "$seconds" "$@" || { echo "$stage: exit code $?"; failed=1; }
+}
+
+describe() {
+  echo "commit $(cat "$here/commit.txt")"
+  uname -a
+  command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem --format=csv
+  grep -m1 'model name' /proc/cpuinfo
+  free -g 2>/dev/null | head -2
+  echo "VK_DRIVER_FILES=$VK_DRIVER_FILES"
+  echo "LD_LIBRARY_PATH=$LD_LIBRARY_PATH"
+  ls -l "$home/lib"
+  "$home/node" "$home/dist/src/cli/main.js" devices
+}
+
+# profile <stage> <model> <contexts> <prompts>: no case begins in the last quarter of the time
+profile() {
+  seconds=$(left)
+  limited "$1" "$home/node" "$home/dist/bench/gpu/profile.js" --model "$2" --contexts "$3" --prompts "$4" --tokens "${5:-32}" \
+    --budget $((seconds > 40 ? seconds * 3 / 4 : 1)) --name "$1" --out "$out/profile-$1.json"
+}
+
+set_up
+failed=0
+for stage in "$@"; do
+  case $stage in
+    setup) describe > "$out/setup.txt" 2>&1; cat "$out/setup.txt" ;;
+    conformance)
+      limited conformance "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" > "$out/conformance.txt" 2>&1
+      grep -v '^passed' "$out/conformance.txt" | tail -n 60 ;;
+    quick)
+      profile quick "synthetic:mixtral-8x7b?layers=3&hidden_size=256&intermediate_size=448&num_attention_heads=4&num_key_value_heads=2&vocab_size=1024" 0,1000 64 4 ;;
+    8x7b) profile 8x7b synthetic:mixtral-8x7b 0,4096,32640 512,4096 ;;
+    8x22b) profile 8x22b synthetic:mixtral-8x22b 0,4096,32640 512,4096 ;;
+    engine-8x7b)
+      limited "$stage" "$home/node" "$home/dist/src/cli/main.js" bench synthetic:mixtral-8x7b --backend webgpu --weights q4 --gpu-memory 60GiB \
+        --prompt-tokens 512 --decode-tokens 128 --repeats 3 --json > "$out/$stage.json" 2> "$out/$stage.txt"
+      cat "$out/$stage.json" "$out/$stage.txt" ;;
+    *) echo "unknown stage $stage: setup conformance quick 8x7b 8x22b engine-8x7b"; failed=1 ;;
+  esac
+done
+exit $failed

@@ -1,0 +1,239 @@
+// Profiles of decoding and of prompts on WebGPU: the same steps as they are and with every kernel timed.
+
+import type { BackendInfo, BackendMemory } from "../src/backend/ops.ts";
+import type { Counters } from "../src/backend/webgpu/device.ts";
+import type { CopyBandwidth, Profile } from "../src/backend/webgpu/profile.ts";
+import type { GpuExperts } from "../src/backend/webgpu/weights.ts";
+import type { Precision } from "../src/tensor/types.ts";
+import { openSteps, type Steps, type StepsOptions } from "./steps.ts";
+
+/** A decoded token comes after a first few that warm up, and a profile is of so many; a prompt's of one. */
+const WARM_UP = 3;
+
+export interface ProfileOptions extends StepsOptions {
+  /** A weights folder or synthetic:... */
+  readonly model: string;
+  /** Positions before the decoded tokens. */
+  readonly contexts: readonly number[];
+  /** Lengths of prompts. */
+  readonly prompts: readonly number[];
+  /** Tokens to decode, without and then with timestamps. */
+  readonly tokens: number;
+  /** Milliseconds after which no further case is begun. */
+  readonly budgetMs?: number;
+  readonly onCase?: (done: ProfileCase, report: ProfileReport) => void;
+}
+
+/** One line of a profile. Everything is for one step: a decoded token, or a whole prompt. */
+export interface KernelRow {
+  readonly kernel: string;
+  readonly calls: number;
+  readonly ms: number | null;
+  /** Of the time of all kernels. */
+  readonly share: number | null;
+  readonly bytes: number;
+  readonly bytesPerSecond: number | null;
+  readonly flopsPerSecond: number | null;
+  /** bytesPerSecond over the bandwidth of a copy. */
+  readonly ofCopy: number | null;
+}
+
+export interface ProfileCase {
+  /** "decode at 4096", "prompt of 512". */
+  readonly name: string;
+  readonly kind: "decode" | "prompt";
+  /** Tokens before it, tokens of the step. */
+  readonly context: number;
+  readonly tokens: number;
+  /** Steps as they are: the median's time by the clock, and every one's. */
+  readonly stepMs: number;
+  readonly samples: readonly number[];
+  readonly tokensPerSecond: number;
+  /** The median of as many steps with a pass and two timestamps a kernel, by the clock; what that adds. */
+  readonly profiledStepMs: number;
+  readonly addedMs: number;
+  /** Of the profiled steps: time of all kernels, and from the first one's start to the last one's end. */
+  readonly kernelMs: number | null;
+  readonly spanMs: number | null;
+  readonly kernels: readonly KernelRow[];
+  /** Of a step as it is. */
+  readonly dispatches: number;
+  /** Those that every layer has; null below three layers, where they cannot be told apart. */
+  readonly dispatchesPerLayer: number | null;
+  readonly submits: number;
+  readonly readbacks: number;
+  readonly bytesRead: number;
+  readonly weightBytes: number;
+  /** Each matrix once that the step's tokens need (at most: a prompt's tokens may share experts); rows of the embedding aside. */
+  readonly leastWeightBytes: number;
+  /** Buffers, bind groups and pipelines made in the measured steps, after those that warm up. */
+  readonly created: number;
+}
+
+export interface ProfileReport {
+  readonly model: string;
+  readonly backend: BackendInfo;
+  readonly weights: Precision;
+  readonly kv: "f16" | "f32";
+  readonly layers: number;
+  readonly chunk: number;
+  readonly loadMs: number;
+  readonly memory: BackendMemory;
+  /** Of a copy kernel in this run: what a kernel can reach at most. */
+  readonly copy: CopyBandwidth;
+  readonly cases: readonly ProfileCase[];
+  /** Cases that were not begun, for the budget of time. */
+  readonly skipped: readonly string[];
+}
+
+export async function profile(options: ProfileOptions): Promise<ProfileReport> {
+  const started = performance.now();
+  const { model, weights, kv, chunk, contexts, prompts, tokens, budgetMs = Number.POSITIVE_INFINITY } = options;
+  const steps = await openSteps(model, options);
+  try {
+    const cases: ProfileCase[] = [];
+    const skipped: string[] = [];
+    const copy = await steps.ops.profiling.copyBandwidth();
+    const report = (): ProfileReport => ({
+      model,
+      backend: steps.ops.info,
+      weights,
+      kv,
+      layers: steps.config.num_hidden_layers,
+      chunk,
+      loadMs: steps.loadMs,
+      memory: steps.ops.memory(),
+      copy,
+      cases: [...cases],
+      skipped: [...skipped],
+    });
+    const wanted = [
+      ...contexts.map((context) => ({ name: `decode at ${context}`, kind: "decode" as const, context, tokens: 1 })),
+      ...prompts.map((length) => ({
+        name: `prompt of ${length}`,
+        kind: "prompt" as const,
+        context: 0,
+        tokens: length,
+      })),
+    ];
+    for (const one of wanted) {
+      if (performance.now() - started > budgetMs) {
+        skipped.push(one.name);
+        continue;
+      }
+      const done = await measure(steps, one, one.kind === "decode" ? tokens : 1, chunk, copy);
+      cases.push(done);
+      options.onCase?.(done, report());
+    }
+    return report();
+  } finally {
+    await steps.close();
+  }
+}
+
+type Wanted = Pick<ProfileCase, "name" | "kind" | "context" | "tokens">;
+
+async function measure(
+  steps: Steps,
+  wanted: Wanted,
+  repeats: number,
+  chunk: number,
+  copy: CopyBandwidth,
+): Promise<ProfileCase> {
+  const { ops } = steps;
+  const decode = wanted.kind === "decode";
+  await steps.reserve(wanted.context + (decode ? WARM_UP + 2 * repeats : wanted.tokens));
+  let at = wanted.context;
+  /** One step: the next token, or the whole prompt. */
+  const step = async (): Promise<number> => {
+    const started = performance.now();
+    if (decode) await steps.step(at++, 1, true);
+    else
+      for (let first = 0; first < wanted.tokens; first += chunk) {
+        const count = Math.min(chunk, wanted.tokens - first);
+        await steps.step(first, count, first + count === wanted.tokens);
+      }
+    return performance.now() - started;
+  };
+  for (let i = 0; i < (decode ? WARM_UP : 1); i++) await step();
+  const before = ops.counters();
+  const samples: number[] = [];
+  for (let i = 0; i < repeats; i++) samples.push(await step());
+  const after = ops.counters();
+  const profiled: number[] = [];
+  const found = await ops.profiling.run(async () => {
+    for (let i = 0; i < repeats; i++) profiled.push(await step());
+  });
+  const stepMs = median(samples);
+  const per = (counter: keyof Counters): number => (after[counter] - before[counter]) / repeats;
+  const kernels = rows(found, repeats, copy.bytesPerSecond);
+  return {
+    ...wanted,
+    stepMs,
+    samples,
+    tokensPerSecond: (1000 * wanted.tokens) / stepMs,
+    profiledStepMs: median(profiled),
+    addedMs: median(profiled) - stepMs,
+    kernelMs: found.spanMs === null ? null : kernels.reduce((sum, { ms }) => sum + (ms ?? 0), 0),
+    spanMs: found.spanMs === null ? null : found.spanMs / repeats,
+    kernels,
+    dispatches: per("dispatches"),
+    dispatchesPerLayer: perLayer(kernels, steps.config.num_hidden_layers, decode),
+    submits: per("submits"),
+    readbacks: per("readbacks"),
+    bytesRead: per("bytesRead"),
+    weightBytes: per("weightBytes"),
+    leastWeightBytes: leastWeightBytes(steps, wanted, chunk),
+    created: ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"]
+      .map((counter) => after[counter as keyof Counters] - before[counter as keyof Counters])
+      .reduce((sum, made) => sum + made, 0),
+  };
+}
+
+function rows({ kernels }: Profile, steps: number, copy: number): KernelRow[] {
+  const all = kernels.reduce((sum, { ms }) => sum + (ms ?? 0), 0);
+  return kernels.map(({ kernel, calls, ms, weightBytes, otherBytes, flops }) => {
+    const bytes = weightBytes + otherBytes;
+    const perSecond = (amount: number): number | null => (ms === null || ms === 0 ? null : (1000 * amount) / ms);
+    const bytesPerSecond = perSecond(bytes);
+    return {
+      kernel,
+      calls: calls / steps,
+      ms: ms === null ? null : ms / steps,
+      share: ms === null || all === 0 ? null : ms / all,
+      bytes: bytes / steps,
+      bytesPerSecond,
+      flopsPerSecond: perSecond(flops),
+      ofCopy: bytesPerSecond === null ? null : bytesPerSecond / copy,
+    };
+  });
+}
+
+/** What is dispatched once a step, or differently in the first or last layer, rounds away. */
+function perLayer(kernels: readonly KernelRow[], layers: number, decode: boolean): number | null {
+  if (layers < 3 || !decode) return null;
+  return kernels.reduce((sum, { calls }) => sum + Math.round(calls / layers), 0);
+}
+
+/** See ProfileCase. The last layer's experts see the rows whose logits are wanted, and without any are not computed. */
+function leastWeightBytes({ model, config }: Steps, { tokens }: Wanted, chunk: number): number {
+  const { num_experts_per_tok: K, num_local_experts: E } = config;
+  let bytes = 0;
+  for (let first = 0; first < tokens; first += chunk) {
+    const count = Math.min(chunk, tokens - first);
+    const outputs = first + count === tokens ? 1 : 0;
+    for (const [i, layer] of model.layers.entries()) {
+      const rows = i === model.layers.length - 1 ? outputs : count;
+      const { up, down } = layer.experts as GpuExperts;
+      bytes += layer.qkv.bytes + layer.wo.bytes;
+      if (rows > 0) bytes += layer.gate.bytes + (Math.min(E, rows * K) / E) * (up.bytes + down.bytes);
+    }
+    if (outputs > 0) bytes += model.head.bytes;
+  }
+  return bytes;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.floor(sorted.length / 2)]!) / 2;
+}

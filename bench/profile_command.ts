@@ -1,0 +1,178 @@
+// `npm run bench -- --profile`: what each kernel of a decoded token or a prompt costs on WebGPU, as a table and as JSON.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { formatBytes, formatSeconds } from "../src/cli/output.ts";
+import { RequestError } from "../src/errors.ts";
+import type { Precision } from "../src/tensor/types.ts";
+import { commit, machine } from "./machine.ts";
+import { type KernelRow, type ProfileCase, type ProfileOptions, type ProfileReport, profile } from "./profile.ts";
+
+const USAGE = `usage: npm run bench -- --profile [--model <folder or synthetic:...>] [--weights f32|f16|q8|q4] [--kv f16|f32]
+         [--contexts 0,1024] [--prompts 512] [--tokens <to decode>] [--chunk 512] [--adapter <part of a name>]
+         [--budget <seconds>] [--name <of the result> | --out <file>] [--json]`;
+
+/** Runs a profile as the arguments say; returns the exit code. */
+export async function profileCommand(root: URL, args: readonly string[]): Promise<number> {
+  let options: Parsed;
+  try {
+    options = parse(args);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    return 2;
+  }
+  const date = new Date();
+  const git = commit(root);
+  const name = options.name ?? `${date.toISOString().slice(0, 10)}-${git.id?.slice(0, 7) ?? "unknown"}-profile`;
+  const result = (report: ProfileReport) => ({
+    schema: 1,
+    kind: "profile",
+    name,
+    date: date.toISOString(),
+    command: ["npm", "run", "bench", "--", ...args].join(" "),
+    commit: git,
+    machine: machine(),
+    report,
+  });
+  const file = options.out ?? new URL(`bench/results/${name}.json`, root);
+  if (options.out === undefined) mkdirSync(new URL("bench/results/", root), { recursive: true });
+  // Written after each case, so that a run that is cut short leaves what it has measured.
+  const write = (report: ProfileReport): void => writeFileSync(file, `${JSON.stringify(result(report), null, 2)}\n`);
+  const report = await profile({
+    ...options,
+    onCase(done, soFar) {
+      write(soFar);
+      if (options.json) return;
+      if (soFar.cases.length === 1) console.log(headOf(soFar));
+      console.log(caseTable(done, soFar));
+    },
+  });
+  write(report);
+  if (options.json) console.log(JSON.stringify(result(report)));
+  else {
+    if (report.skipped.length > 0) console.log(`not begun within the budget of time: ${report.skipped.join(", ")}`);
+    console.log(`written to ${options.out ?? `bench/results/${name}.json`}`);
+  }
+  return 0;
+}
+
+interface Parsed extends ProfileOptions {
+  readonly name: string | undefined;
+  readonly out: string | undefined;
+  readonly json: boolean;
+}
+
+function parse(args: readonly string[]): Parsed {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      profile: { type: "boolean" },
+      model: { type: "string", default: "models/tales" },
+      weights: { type: "string", default: "q4" },
+      kv: { type: "string", default: "f16" },
+      contexts: { type: "string", default: "0,1024" },
+      prompts: { type: "string", default: "512" },
+      tokens: { type: "string", default: "16" },
+      chunk: { type: "string", default: "512" },
+      adapter: { type: "string" },
+      budget: { type: "string" },
+      name: { type: "string" },
+      out: { type: "string" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const { model, adapter, out, json } = values;
+  return {
+    model,
+    weights: oneOf<Precision>("weights", values.weights, ["f32", "f16", "q8", "q4"]),
+    kv: oneOf("kv", values.kv, ["f16", "f32"]),
+    contexts: numbers("contexts", values.contexts, 0),
+    prompts: numbers("prompts", values.prompts, 1),
+    tokens: number("tokens", values.tokens, 1),
+    chunk: number("chunk", values.chunk, 1),
+    adapter,
+    ...(values.budget === undefined ? {} : { budgetMs: seconds(values.budget) }),
+    name: fileName(values.name),
+    out,
+    json,
+  };
+}
+
+function oneOf<T extends string>(option: string, found: string, choices: readonly T[]): T {
+  const choice = choices.find((one) => one === found);
+  if (choice === undefined)
+    throw new RequestError(`--${option}: expected one of ${choices.join(", ")}, found "${found}"`);
+  return choice;
+}
+
+function number(option: string, text: string, min: number): number {
+  const value = /^\d{1,7}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= min))
+    throw new RequestError(`--${option}: expected a whole number of at least ${min}, found "${text}"`);
+  return value;
+}
+
+/** Milliseconds. */
+function seconds(text: string): number {
+  if (!/^\d{1,6}(\.\d+)?$/.test(text)) throw new RequestError(`--budget: expected seconds, found "${text}"`);
+  return 1000 * Number(text);
+}
+
+/** "0,4096": none for an empty text. */
+function numbers(option: string, text: string, min: number): number[] {
+  return text === "" ? [] : text.split(",").map((one) => number(option, one, min));
+}
+
+function fileName(name: string | undefined): string | undefined {
+  if (name !== undefined && !/^[\w.-]+$/.test(name))
+    throw new RequestError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
+  return name;
+}
+
+function headOf({ model, backend, weights, kv, loadMs, copy, memory }: ProfileReport): string {
+  const lines = [
+    ["model", `${model}, ${weights}, cache ${kv}`],
+    ["adapter", [`${backend.device}${backend.software ? " (software)" : ""}`, ...backend.features].join(", ")],
+    ["load", `${formatSeconds(loadMs)}, ${formatBytes(memory.weights)} of weights`],
+    [
+      "copy",
+      `${formatBytes(copy.bytesPerSecond)}/s read and written (a kernel, ${formatBytes(copy.bytes)} to as much)`,
+    ],
+  ];
+  return lines.map(([name, value]) => `${name!.padEnd(12)}${value}\n`).join("");
+}
+
+const COLUMNS = ["calls", "ms", "%", "bytes", "GB/s", "% copy", "GFLOP/s"];
+
+function caseTable(c: ProfileCase, report: ProfileReport): string {
+  const decode = c.kind === "decode";
+  const width = Math.max(...c.kernels.map(({ kernel }) => kernel.length)) + 2;
+  const cells = (first: string, rest: readonly string[]): string =>
+    first.padEnd(width) + rest.map((cell) => cell.padStart(10)).join("");
+  const layer = c.dispatchesPerLayer === null ? "" : ` (${c.dispatchesPerLayer} a layer of ${report.layers})`;
+  const more = ((c.weightBytes / c.leastWeightBytes - 1) * 100).toFixed(1);
+  return [
+    `${c.name}: ${c.stepMs.toFixed(3)} ms, ${c.tokensPerSecond.toFixed(1)} tok/s`,
+    cells(`  per ${decode ? "token" : "prompt"}`, COLUMNS),
+    ...c.kernels.map((row) => cells(`  ${row.kernel}`, kernelCells(row))),
+    c.kernelMs === null || c.spanMs === null
+      ? "  this adapter has no timestamps: no times of kernels"
+      : `  kernels ${c.kernelMs.toFixed(3)} ms of ${c.spanMs.toFixed(3)} ms from the first to the last; timing them made a step ${c.profiledStepMs.toFixed(3)} ms (${c.addedMs >= 0 ? "+" : ""}${c.addedMs.toFixed(3)})`,
+    `  dispatches ${c.dispatches}${layer}, submits ${c.submits}, readbacks ${c.readbacks} of ${formatBytes(c.bytesRead)}, made after warm-up ${c.created}`,
+    `  weights ${formatBytes(c.weightBytes)}, at least ${formatBytes(c.leastWeightBytes)} (${c.weightBytes >= c.leastWeightBytes ? "+" : ""}${more} %)\n`,
+  ].join("\n");
+}
+
+function kernelCells(row: KernelRow): string[] {
+  const show = (value: number | null, scale: number, digits: number): string =>
+    value === null ? "-" : (value * scale).toFixed(digits);
+  return [
+    row.calls.toFixed(Number.isInteger(row.calls) ? 0 : 1),
+    show(row.ms, 1, 3),
+    show(row.share, 100, 1),
+    formatBytes(row.bytes),
+    show(row.bytesPerSecond, 1e-9, 2),
+    show(row.ofCopy, 100, 1),
+    show(row.flopsPerSecond, 1e-9, 1),
+  ];
+}

@@ -17,26 +17,29 @@ interface Shape {
   readonly headDim: number;
   readonly window: number; // 0: none
   readonly kv: "f32" | "f16";
+  readonly lengths: readonly number[];
 }
 
 const SHAPES: readonly Shape[] = [
-  { heads: 4, kvHeads: 1, headDim: 128, window: 0, kv: "f16" },
-  { heads: 6, kvHeads: 1, headDim: 32, window: 4000, kv: "f32" },
-  { heads: 6, kvHeads: 2, headDim: 10, window: 64, kv: "f16" },
+  { heads: 4, kvHeads: 1, headDim: 128, window: 0, kv: "f16", lengths: LENGTHS },
+  { heads: 6, kvHeads: 1, headDim: 32, window: 4000, kv: "f32", lengths: LENGTHS },
+  { heads: 6, kvHeads: 2, headDim: 10, window: 64, kv: "f16", lengths: LENGTHS },
+  { heads: 2, kvHeads: 2, headDim: 64, window: 0, kv: "f16", lengths: [1, 65, 130] },
+  { heads: 9, kvHeads: 1, headDim: 256, window: 0, kv: "f32", lengths: [1, 65, 130] },
 ];
 
 /** One token for each length, all of one sequence whose blocks lie in no order. */
-function problem({ heads, kvHeads, headDim, window, kv }: Shape) {
-  const T = LENGTHS.length;
-  const most = Math.max(...LENGTHS);
-  const blocks = most / BLOCK;
+function problem({ heads, kvHeads, headDim, window, kv, lengths }: Shape) {
+  const T = lengths.length;
+  const most = Math.max(...lengths);
+  const blocks = Math.ceil(most / BLOCK);
   const table = Uint32Array.from({ length: blocks }, (_, i) => (i * 1025 + 7) % blocks);
   const step = new Uint32Array(T * 4 + blocks);
-  step.set(LENGTHS.flatMap((length) => [0, length - 1, T * 4, 0]));
+  step.set(lengths.flatMap((length) => [0, length - 1, T * 4, 0]));
   step.set(table, T * 4);
   const padded = Math.ceil(headDim / 8) * 8;
   const cache = (seed: number) => {
-    const stored = Float32Array.from(uniform(most * kvHeads * padded, seed), (x, i) =>
+    const stored = Float32Array.from(uniform(blocks * BLOCK * kvHeads * padded, seed), (x, i) =>
       i % padded >= headDim ? 0 : kv === "f16" ? HALF_TO_FLOAT[toHalf(x)]! : x,
     );
     if (kv === "f32") return { stored, buffer: stored };
@@ -48,7 +51,7 @@ function problem({ heads, kvHeads, headDim, window, kv }: Shape) {
   const stride = Math.ceil(((heads + 2 * kvHeads) * headDim) / 32) * 32;
   const qkv = Float32Array.from(uniform(T * stride, 3, 4));
   const want = new Float64Array(T * heads * headDim);
-  LENGTHS.forEach((length, t) => {
+  lengths.forEach((length, t) => {
     for (let h = 0; h < heads; h++) {
       const q = qkv.subarray(t * stride + h * headDim, t * stride + (h + 1) * headDim);
       const first = window > 0 ? Math.max(0, length - window) : 0;
@@ -84,7 +87,7 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
     afterAll(() => bench?.close());
 
     it.each(SHAPES)("H $heads, Hkv $kvHeads, Dh $headDim, window $window, kv $kv", async (shape) => {
-      const { heads, kvHeads, headDim, window, kv } = shape;
+      const { heads, kvHeads, headDim, window, kv, lengths } = shape;
       const { T, step, keys, values, qkv, stride, want } = problem(shape);
       const width = heads * headDim;
       const rowOfParts = width + 2 * heads;
@@ -94,14 +97,21 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
       const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 32)));
       const params = {
         ...{ block: BLOCK, heads, kv_heads: kvHeads, pairs: headDim / 2, window, scale: 1 / Math.sqrt(headDim) },
-        ...{ stride, y_stride: width, abreast: heads / kvHeads, chunk: 8, most: 1, slices },
+        ...{
+          stride,
+          y_stride: width,
+          abreast: Math.min(heads / kvHeads, 128 / shares),
+          chunk: shares < 8 ? 8 : 4,
+          most: 1,
+          slices,
+        },
       };
       const count = Uint32Array.of(T, 0, 0, 0);
       const cached = { step, qkv, keys, values };
       const overrides = { UNITS: units, SLICES: slices, FOURS: fours, SHARES: shares };
       const common = { variant: { kv }, n: T, overrides };
 
-      const runs = Uint32Array.from(LENGTHS.flatMap((_, t) => [t, 1]));
+      const runs = Uint32Array.from(lengths.flatMap((_, t) => [t, 1]));
       const whole = new Float32Array(T * width).fill(Number.NaN);
       const byRuns = new Float32Array(T * width).fill(Number.NaN);
       await bench.run(

@@ -89,6 +89,10 @@ const MAX_LINES = 400;
 
 /** Kernels without a plain TypeScript form of their name, each with its reason. */
 const NO_TWIN: Readonly<Record<string, string>> = {
+  "kernels/choose_best.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
+  "kernels/choose_draw.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
+  "kernels/choose_greedy.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
+  "kernels/choose_top.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/qkv_vec.wgsl": "rms_norm, matmul, rope and append in one dispatch",
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
   "kernels/copy.wgsl": "computes nothing: profiles measure the device's bandwidth with it",

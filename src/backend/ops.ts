@@ -116,6 +116,12 @@ export interface Choosing {
 /** What choose() gives for a row that its chooser cannot decide: the host has to, from the logits. */
 export const UNDECIDED = 0xffffffff;
 
+/**
+ * A draw takes so many of the most likely tokens in order of probability, then the others in order of id (engine/draw.ts): a
+ * backend that knows these, and the mass of all, can draw as the host does.
+ */
+export const RANKED = 256;
+
 /** Bytes held on the backend now. */
 export interface BackendMemory {
   readonly weights: number;

@@ -1,12 +1,16 @@
 // From logits to the next token: penalties, temperature, filters, a draw; and log probabilities for those who ask.
 //
 // Order, that of transformers: logit bias, repetition / frequency / presence penalties, temperature, top-k, top-p,
-// min-p, draw. Temperature 0 takes the largest logit after the penalties (of equal ones the lowest id).
+// min-p, draw. Temperature 0 takes the largest logit after the penalties (of equal ones the lowest id). A token with
+// temperature takes one random number, whatever the filters leave.
+//
+// Biases and penalties are rounded to f32 and applied in f32, one operation at a time, as a GPU does.
 
 import type { ChooserSettings } from "../backend/ops.ts";
 import { DeviceError, RequestError } from "../errors.ts";
 import type { SamplingOptions } from "./api.ts";
-import { type Random, randomFrom } from "./random.ts";
+import { draw } from "./draw.ts";
+import { randomFrom } from "./random.ts";
 
 /** Chooses a token from logits [V]; remembers what it chose for the penalties. Leaves the logits as they are. */
 export interface Sampler {
@@ -39,7 +43,7 @@ function settings(o: SamplingOptions, vocab: number): Settings {
         `logitBias: expected a token id below ${vocab} and a finite number, found ${key}: ${bias}`,
       );
     }
-    logitBias.set(id, bias);
+    logitBias.set(id, Math.fround(bias));
   }
   const topK = number("topK", 0, 0, 2 ** 31);
   if (!Number.isInteger(topK)) throw new RequestError(`topK: expected an integer, found ${topK}`);
@@ -48,9 +52,9 @@ function settings(o: SamplingOptions, vocab: number): Settings {
     topK,
     topP: number("topP", 1, 0, 1),
     minP: number("minP", 0, 0, 1),
-    repeatPenalty: number("repeatPenalty", 1, 1e-6, 1e6),
-    frequencyPenalty: number("frequencyPenalty", 0, -1e6, 1e6),
-    presencePenalty: number("presencePenalty", 0, -1e6, 1e6),
+    repeatPenalty: Math.fround(number("repeatPenalty", 1, 1e-6, 1e6)),
+    frequencyPenalty: Math.fround(number("frequencyPenalty", 0, -1e6, 1e6)),
+    presencePenalty: Math.fround(number("presencePenalty", 0, -1e6, 1e6)),
     logitBias,
   };
 }
@@ -71,6 +75,21 @@ export function createSampler(options: SamplingOptions, vocab: number, prompt: r
   const counts = new Map<number, number>();
   const work = new Float32Array(vocab);
 
+  const reward = Math.fround(1 / s.repeatPenalty);
+
+  /** Applies bias and penalties. */
+  function adjust(logits: Float32Array): void {
+    for (const [id, bias] of s.logitBias) logits[id]! += bias;
+    if (s.repeatPenalty !== 1) {
+      for (const id of seen) logits[id]! *= logits[id]! > 0 ? reward : s.repeatPenalty;
+    }
+    if (s.frequencyPenalty !== 0 || s.presencePenalty !== 0) {
+      for (const [id, count] of counts) {
+        logits[id]! -= Math.fround(Math.fround(s.frequencyPenalty * count) + s.presencePenalty);
+      }
+    }
+  }
+
   function note(id: number): void {
     seen.add(id);
     counts.set(id, (counts.get(id) ?? 0) + 1);
@@ -80,14 +99,9 @@ export function createSampler(options: SamplingOptions, vocab: number, prompt: r
     seed,
     next(logits) {
       work.set(logits);
-      for (const [id, bias] of s.logitBias) work[id]! += bias;
-      if (s.repeatPenalty !== 1) {
-        for (const id of seen) work[id]! *= work[id]! > 0 ? 1 / s.repeatPenalty : s.repeatPenalty;
-      }
-      if (s.frequencyPenalty !== 0 || s.presencePenalty !== 0) {
-        for (const [id, count] of counts) work[id]! -= s.frequencyPenalty * count + s.presencePenalty;
-      }
-      const id = s.temperature === 0 ? argMax(work) : draw(work, s, random);
+      adjust(work);
+      const best = argMax(work);
+      const id = s.temperature === 0 ? best : draw(work, work[best]!, s, random());
       note(id);
       return id;
     },
@@ -121,39 +135,6 @@ export function argMax(x: Float32Array): number {
   }
   if (best < 0) throw new DeviceError("every logit is -Infinity: no token can follow");
   return best;
-}
-
-/** Draws from softmax(logits / temperature) after top-k, top-p and min-p. */
-function draw(logits: Float32Array, s: Settings, random: Random): number {
-  const max = logits[argMax(logits)]!;
-  let sum = 0;
-  for (let i = 0; i < logits.length; i++) {
-    logits[i] = Math.exp((logits[i]! - max) / s.temperature);
-    sum += logits[i]!;
-  }
-  const weights = logits; // unnormalised probabilities from here on; the largest is 1
-  // Tokens below this cannot be among the nucleus: even all of them together hold less than the tail it leaves out.
-  const tail = s.topP < 1 ? (sum * (1 - s.topP)) / weights.length : 0;
-  const floor = Math.max(s.minP, tail);
-  let kept: number[] = [];
-  for (let i = 0; i < weights.length; i++) if (weights[i]! >= floor && weights[i]! > 0) kept.push(i);
-  const ordered = s.topP < 1 || (s.topK > 0 && s.topK < kept.length);
-  if (ordered) kept.sort((a, b) => weights[b]! - weights[a]! || a - b);
-  let total = sum;
-  if (s.topK > 0 && s.topK < kept.length) kept = kept.slice(0, s.topK);
-  if (s.topK > 0) total = kept.reduce((t, i) => t + weights[i]!, 0); // top-p is a share of what top-k left
-  if (s.topP < 1) {
-    let reached = 0;
-    let n = 0;
-    while (n < kept.length && (n === 0 || reached < s.topP * total)) reached += weights[kept[n++]!]!;
-    kept.length = n;
-  }
-  let left = random() * kept.reduce((t, i) => t + weights[i]!, 0);
-  for (const i of kept) {
-    left -= weights[i]!;
-    if (left < 0) return i;
-  }
-  return kept[kept.length - 1]!; // rounding: the draw fell on the very end
 }
 
 /** Natural log probabilities of `id` and of the `count` most likely tokens under softmax(logits). */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { draw, type Filters } from "../../src/engine/draw.ts";
 import { randomFrom } from "../../src/engine/random.ts";
 import { argMax, createSampler, logProbabilities } from "../../src/engine/sampler.ts";
 import { DeviceError, RequestError } from "../../src/errors.ts";
@@ -81,6 +82,104 @@ describe("sampling", () => {
     };
     expect(draw(3)).toBe(draw(3));
     expect(draw(3)).not.toBe(draw(4));
+  });
+});
+
+/**
+ * The definition of a draw, by the letter: everything sorted, cut by each filter, laid out (the 256 most likely first, then the
+ * others by id), and the token taken at which the sum exceeds the random number's share.
+ */
+function defined(row: Float32Array, o: Required<Filters>, random: number): number {
+  const max = Math.max(...row);
+  const weight = (id: number) => Math.exp((row[id]! - max) / o.temperature);
+  const mass = (ids: readonly number[]) => ids.reduce((sum, id) => sum + weight(id), 0);
+  let ids = [...row.keys()].sort((a, b) => row[b]! - row[a]! || a - b);
+  if (o.topK > 0) ids = ids.slice(0, o.topK);
+  const goal = o.topP * mass(ids);
+  let reached = 0;
+  ids = ids.filter((id, rank) => {
+    const take = rank === 0 || o.topP === 1 || reached < goal;
+    reached += weight(id);
+    return take && (rank === 0 || weight(id) >= o.minP);
+  });
+  const order = [...ids.slice(0, 256), ...ids.slice(256).sort((a, b) => a - b)];
+  let left = random * mass(order);
+  for (const id of order) {
+    left -= weight(id);
+    if (left < 0) return id;
+  }
+  return order.at(-1)!;
+}
+
+describe("the order of a draw", () => {
+  const V = 1500;
+  const next = randomFrom(8);
+  const rows = {
+    peaked: Float32Array.from({ length: V }, () => 30 * next() ** 6),
+    even: Float32Array.from({ length: V }, () => 2 * next()),
+    ties: Float32Array.from({ length: V }, () => Math.floor(3 * next())),
+    ascending: Float32Array.from({ length: V }, (_, i) => i / 200),
+  };
+  const filters = [
+    {},
+    { topK: 1 },
+    { topK: 40 },
+    { topK: 256 },
+    { topK: 900 },
+    { topP: 0.5 },
+    { topP: 0.99 },
+    { minP: 0.3 },
+    { minP: 0.9 },
+    { topK: 700, topP: 0.9, minP: 0.05 },
+    { topP: 0.8, minP: 0.4, temperature: 0.7 },
+    { temperature: 5 },
+  ];
+  it.each(Object.keys(rows) as (keyof typeof rows)[])(
+    "is the definition's, whatever the filters: %s logits",
+    (name) => {
+      for (const filter of filters) {
+        const o = { temperature: 1, topK: 0, topP: 1, minP: 0, ...filter };
+        for (let i = 0; i < 40; i++) {
+          const random = i / 40 + next() / 40;
+          const found = draw(rows[name].slice(), Math.max(...rows[name]), o, random);
+          expect(found, `${JSON.stringify(filter)} at ${random}`).toBe(defined(rows[name], o, random));
+        }
+      }
+    },
+  );
+});
+
+describe("a sampler whose tokens another chose", () => {
+  it("goes on as if it had chosen them", () => {
+    const next = randomFrom(3);
+    const rows = Array.from({ length: 40 }, () => Float32Array.from({ length: 50 }, () => 4 * next()));
+    const options = { temperature: 1, repeatPenalty: 1.3, frequencyPenalty: 0.2, presencePenalty: 0.1, seed: 9 };
+    const alone = createSampler(options, 50, [1]);
+    const told = createSampler(options, 50, [1]);
+    for (const [i, row] of rows.entries()) {
+      const expected = alone.next(row);
+      if (i % 3 === 0) expect(told.next(row)).toBe(expected);
+      else told.accept(expected);
+    }
+    expect(told.chooser()).toEqual(alone.chooser());
+  });
+
+  it("says where it stands, as a copy", () => {
+    const options = { temperature: 0.5, topK: 3, logitBias: { 2: 1.5 }, seed: 1 };
+    const sampler = createSampler(options, 4, [3]);
+    const first = sampler.chooser();
+    sampler.accept(2);
+    sampler.accept(2);
+    expect([...first.seen]).toEqual([3]);
+    expect(first.counts).toEqual(new Map());
+    expect(first).toMatchObject({ vocab: 4, temperature: 0.5, topK: 3, topP: 1, logitBias: new Map([[2, 1.5]]) });
+    const random = randomFrom(1);
+    expect(first.random).toEqual(random.state);
+    random();
+    random();
+    expect(sampler.chooser().random).toEqual(random.state);
+    expect(sampler.chooser().counts).toEqual(new Map([[2, 2]]));
+    expect([...sampler.chooser().seen]).toEqual([3, 2]);
   });
 });
 

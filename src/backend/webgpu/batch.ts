@@ -19,6 +19,9 @@ export class StepBatch {
   readonly #maxTokens: number;
   readonly #runs = new Map<number, { buffer: Buffer; count: number }>(); // count 0: not of this batch
   readonly #angles = new Map<string, { buffer: Buffer; positions: number }>();
+  /** Whether every token is an output of its own sequence and has a chooser: the one chosen takes its place. */
+  #advances = false;
+  #chosen = false;
 
   constructor(device: Device, recorder: Recorder, maxTokens: number) {
     this.#device = device;
@@ -32,9 +35,14 @@ export class StepBatch {
     this.words = device.buffer("batch: tokens and block tables", maxTokens * 16 + 4096, "scratch", "storage");
   }
 
-  /** Writes the batch. Returns true if buffers were replaced. @throws RequestError if it is not one */
-  begin(batch: Batch): boolean {
+  /**
+   * Writes the batch. Returns true if buffers were replaced.
+   * @param choosers gives the slot of each output row's chooser, if the batch has choosers
+   * @throws RequestError if it is not one
+   */
+  begin(batch: Batch, choosers: (batch: Batch) => Uint32Array | null): boolean {
     checkBatch(batch, this.#maxTokens);
+    const slots = choosers(batch);
     const { queue } = this.#device.gpu;
     const tables = 4 * this.#maxTokens;
     const starts: number[] = [];
@@ -57,14 +65,39 @@ export class StepBatch {
       tokens[4 * t + 1] = batch.positions[t]!;
       tokens[4 * t + 2] = starts[batch.sequence[t]!]!;
     }
-    queue.writeBuffer(this.counts.tokens.gpu, 0, Uint32Array.of(batch.tokens.length));
-    queue.writeBuffer(this.counts.outputs.gpu, 0, Uint32Array.of(batch.outputs.length));
+    for (const [row, t] of batch.outputs.entries()) tokens[4 * t + 3] = slots?.[row] ?? 0;
+    const T = batch.tokens.length;
+    const single = batch.outputs.every((t, row) => t === row) && new Set(batch.sequence).size === T;
+    this.#advances = slots !== null && batch.outputs.length === T && single;
+    this.#chosen = false;
+    queue.writeBuffer(this.counts.tokens.gpu, 0, Uint32Array.of(T));
+    queue.writeBuffer(this.counts.outputs.gpu, 0, Uint32Array.of(batch.outputs.length, this.#advances ? 1 : 0));
     queue.writeBuffer(this.words.gpu, 0, tokens);
     if (blocks.length > 0) queue.writeBuffer(this.words.gpu, tables * 4, blocks);
     if (batch.outputs.length > 0) queue.writeBuffer(this.outputs.gpu, 0, new Uint32Array(batch.outputs));
     for (const runs of this.#runs.values()) runs.count = 0;
     this.batch = batch;
     return grown;
+  }
+
+  /** Ends the step with the choice of its next tokens. @throws RequestError the second time */
+  choose(): void {
+    if (this.#chosen) throw new RequestError("the step's tokens are chosen already: begin() the next one");
+    this.#chosen = true;
+  }
+
+  /** Goes on to the tokens that the device has chosen, and put in place of the last ones. @throws RequestError */
+  next(): void {
+    const { batch } = this;
+    if (!batch || !this.#chosen || !this.#advances) {
+      throw new RequestError(
+        'begin("next") goes on from a step that ended in choose(), and had one token of each sequence, all of them outputs',
+      );
+    }
+    this.#chosen = false;
+    // Which tokens they are is not known here: 0 stands for any.
+    const positions = batch.positions.map((position) => position + 1);
+    this.batch = { ...batch, tokens: new Uint32Array(batch.tokens.length), positions };
   }
 
   /**

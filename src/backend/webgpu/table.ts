@@ -50,6 +50,17 @@ export interface KernelLine {
 }
 
 const WEIGHTS = { w: "read", part: "uniform" } as const;
+/** What both first halves of choosing read, and what both second halves write. */
+const CHOOSE = {
+  p: "uniform",
+  count: "uniform",
+  step: "read",
+  outputs: "read",
+  choosers: "read",
+  tables: "read",
+  logits: "read",
+} as const;
+const CHOSEN = { step: "write", choosers: "write", tables: "write", ids: "write" } as const;
 const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
 /** Workgroups of a matrix-vector kernel, whose teams make `each` rows apiece. */
 const teams = (rows: number, o: Params, each = 8) => Math.ceil(rows / each / (o.THREADS! / o.TEAM!));
@@ -276,6 +287,34 @@ export const TABLE = {
     overrides: [],
     grid: (_, o) => [Math.ceil(o.vectors! / 1024), 1],
     cost: (_, o) => moves(8 * o.vectors!),
+  },
+  choose_best: {
+    bindings: { ...CHOOSE, slices: "write" },
+    params: ["V", "stride", "slices"],
+    overrides: [],
+    grid: (n, o) => [o.slices!, n],
+    cost: (n, o) => moves(n * o.V!),
+  },
+  choose_top: {
+    bindings: { ...CHOOSE, slices: "write", ranked: "write" },
+    params: ["V", "stride", "slices"],
+    overrides: [],
+    grid: (n, o) => [o.slices!, n],
+    cost: (n, o) => moves(n * (o.V! + 512 * o.slices!), 4 * n * o.V!),
+  },
+  choose_greedy: {
+    bindings: { p: "uniform", count: "uniform", outputs: "read", slices: "read", ...CHOSEN },
+    params: ["V", "slices"],
+    overrides: [],
+    grid: (n) => [n, 1],
+    cost: (n, o) => moves(4 * n * o.slices!),
+  },
+  choose_draw: {
+    bindings: { p: "uniform", count: "uniform", outputs: "read", slices: "read", ranked: "read", ...CHOSEN },
+    params: ["V", "slices"],
+    overrides: [],
+    grid: (n) => [n, 1],
+    cost: (n, o) => moves(516 * n * o.slices!),
   },
 } as const satisfies Record<string, KernelLine>;
 

@@ -7,6 +7,7 @@ import type {
   BackendInfo,
   BackendMemory,
   Batch,
+  Choosing,
   Experts,
   KvStore,
   Matrix,
@@ -17,6 +18,7 @@ import type {
 import { Attention } from "./attention.ts";
 import { autotune, type TuningStore } from "./autotune.ts";
 import { StepBatch } from "./batch.ts";
+import { GpuChoosing } from "./choosing.ts";
 import type { Buffer, Counters, Device } from "./device.ts";
 import { GpuKv } from "./kv.ts";
 import { Plans } from "./plans.ts";
@@ -34,6 +36,7 @@ export interface WebGpuOps extends Ops {
   /** Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps. */
   tune(store: TuningStore | null): Promise<void>;
   readonly profiling: Profiling;
+  readonly choosing: Choosing;
   counters(): Readonly<Counters>;
 }
 
@@ -68,6 +71,7 @@ export class Verbs implements WebGpuOps {
   readonly #info: BackendInfo;
   readonly tuning: Tuning;
   readonly profiling: Profiling;
+  readonly choosing: GpuChoosing;
   readonly #device: Device;
   readonly #recorder: Recorder;
   readonly #loader: WeightLoader;
@@ -100,6 +104,7 @@ export class Verbs implements WebGpuOps {
       concrete: (x) => this.#computed(x),
     });
     this.profiling = new Profiling(device, this.#recorder, () => this.#batch(), info.software);
+    this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#computed(this.#given(x)) });
     this.#onClose = options.onClose;
   }
 
@@ -150,13 +155,13 @@ export class Verbs implements WebGpuOps {
   // ---- a step --------------------------------------------------------------------------------------------------
 
   begin(batch: Batch | "next"): void {
-    if (batch === "next") throw new RequestError("this backend chooses no tokens: give it a batch");
     this.#device.check();
+    if (batch === "next") this.#step.next();
+    else if (this.#step.begin(batch, (b) => this.choosing.begin(b))) this.#plans.clear();
     this.#recorder.reset();
     this.#held = null;
     this.#concrete.clear();
     this.#scratch.begin();
-    if (this.#step.begin(batch)) this.#plans.clear();
   }
 
   embed(table: Matrix): Tensor {

@@ -1,0 +1,23 @@
+// The end of choosing: what was chosen goes to the host, to the chooser's memory and to the place of the next token.
+// Uses the kernel's `choosers`, `tables`, `step`, `ids`, `count`, and its params. Called by one invocation of a row.
+
+const UNDECIDED = 0xffffffffu;
+
+// `random`: the state of the chooser's generator from now on.
+fn chosen(row: u32, t: u32, id: u32, random: vec4u) {
+  ids[row] = id;
+  let slot = step[t * 4 + 3];
+  if (id == UNDECIDED) {
+    choosers[slot].undecided = 1;
+  } else {
+    choosers[slot].random = random;
+    let table = choosers[slot].table;
+    if (table != NO_TABLE) {
+      tables[table + p.V + id] = (tables[table + p.V + id] | 1) + 2;
+    }
+  }
+  if (count.advance != 0) {
+    step[t * 4] = select(id, 0, id == UNDECIDED); // a token that exists, though nobody will use what follows
+    step[t * 4 + 1] += 1;
+  }
+}

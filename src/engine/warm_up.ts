@@ -9,7 +9,7 @@ import { DEPTH } from "./stream.ts";
 const CHUNK = 32;
 
 /**
- * Computes a token, a chunk, and, where the backend chooses tokens, as many as may be in flight, greedy and drawn. Nothing
+ * Computes a token, two, a chunk, and, where the backend chooses tokens, as many as may be in flight, greedy and drawn. Nothing
  * may hold KV blocks yet: the steps write to the first ones.
  * @param positions that the KV store has room for
  */
@@ -27,8 +27,9 @@ export async function warmUp(
     tables: [Uint32Array.from({ length: Math.ceil(positions / blockSize) }, (_, i) => i)],
     outputs: Uint32Array.of(size - 1),
   });
-  for (const size of [1, Math.min(2, ops.maxTokens, positions), Math.min(CHUNK, ops.maxTokens, positions)])
-    await ops.read(await forward(zeros(size)));
+  // A token, two of a prompt, which are its own form of attention, and a chunk.
+  const sizes = [1, 2, CHUNK].map((size) => Math.min(size, ops.maxTokens, positions));
+  for (const size of new Set(sizes)) await ops.read(await forward(zeros(size)));
   const { choosing } = ops;
   if (!choosing) return;
   for (const temperature of [0, 1]) {

@@ -39,10 +39,10 @@ async function asked(positions: number, chooses: boolean): Promise<string[]> {
 }
 
 describe("warm-up", () => {
-  const forms = ["1 tokens", "read", "32 tokens", "read"];
+  const forms = ["1 tokens", "read", "2 tokens", "read", "32 tokens", "read"];
   const ahead = ["1 tokens", "choose", ...["next", "choose", "next", "choose", "next", "choose"]];
 
-  it("computes a token and a chunk", async () => {
+  it("computes a token, two and a chunk", async () => {
     expect(await asked(512, false)).toEqual(forms);
   });
 

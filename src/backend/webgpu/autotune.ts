@@ -151,7 +151,7 @@ class Bench {
             "expert_up_vec",
             side(e.up),
             { ...few, ...form },
-            { K, y_stride: stride },
+            { E: first.count, K, y_stride: stride },
             { ids, y: act },
           ),
         );
@@ -162,7 +162,7 @@ class Bench {
             "expert_down_vec",
             side(e.down),
             { ...few, x: act, D: F, ...form },
-            { K, y_stride: D, ADD: 0 },
+            { E: first.count, K, y_stride: D, ADD: 0 },
             { ids, weights, y },
           ),
         );

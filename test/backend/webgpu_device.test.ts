@@ -95,11 +95,12 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       const warm = ops.counters();
       for (const T of [40, 1, 7, 39]) await step(T);
       const after = ops.counters();
-      const { dispatches, bytesRead } = after;
+      const { dispatches, bytesRead, weightBytes } = after;
       expect(after).toEqual({
         ...warm,
         dispatches,
         bytesRead,
+        weightBytes,
         submits: warm.submits + 4,
         readbacks: warm.readbacks + 4,
       });

@@ -75,7 +75,16 @@ export class Tuning {
   /** What is used where nothing was found out: the first arithmetic that suits. */
   #usual(precision: Precision, groups: number): Form {
     const arithmetic = this.abilities.arithmetics.find((a) => a !== "int8" && suits(a, precision)) ?? "f32";
-    return { arithmetic, reduce: this.#reduce(), threads: groups <= 8 ? 32 : 64, teams: 1 };
+    // Eight units an invocation, and no team of less than eight.
+    const team = Math.min(Math.max(2 ** Math.ceil(Math.log2(groups / 2)), 8), 64);
+    return this.#allowed({ arithmetic, reduce: this.#reduce(), threads: 64, teams: 64 / team });
+  }
+
+  /** A team must be whole subgroups, or the only one, or do without. */
+  #allowed(form: Form): Form {
+    const { subgroup } = this.abilities;
+    const apart = subgroup !== null && form.teams > 1 && form.threads / form.teams < subgroup;
+    return apart ? { ...form, reduce: "tree" } : form;
   }
 
   #reduce(): Form["reduce"] {
@@ -85,7 +94,6 @@ export class Tuning {
   /** Forms worth timing of one arithmetic for rows of `groups` groups; `teams`: only with so many. The usual one first. */
   candidates(arithmetic: Arithmetic, groups: number, teams?: number): Form[] {
     const units = 2 ** Math.ceil(Math.log2(groups * 4)); // what the invocations of a team stride over
-    const { subgroup } = this.abilities;
     const shapes = [
       [64, 1],
       [32, 1],
@@ -96,14 +104,9 @@ export class Tuning {
       [256, 1],
       [64, 8],
     ] as const;
-    const forms = shapes
+    return shapes
       .filter(([threads, n]) => (teams === undefined || n === teams) && threads / n <= Math.max(units, 32))
-      .map(([threads, n]): Form => ({ arithmetic, reduce: this.#reduce(), threads, teams: n }));
-    if (subgroup === null) return forms;
-    // A team must be whole subgroups, or the only one.
-    return forms.map((form) =>
-      form.teams > 1 && form.threads / form.teams < subgroup ? { ...form, reduce: "tree" as const } : form,
-    );
+      .map(([threads, n]) => this.#allowed({ arithmetic, reduce: this.#reduce(), threads, teams: n }));
   }
 }
 

@@ -39,10 +39,10 @@ export function addModelOptions(command: Command): Command {
     )
     .addOption(new Option("--kv <precision>", "cached keys and values; default: f16 on a GPU").choices(["f16", "f32"]))
     .addOption(
-      new Option("--activations <precision>", "for q8 and q4 weights on the CPU; default: int8, f32 is exact").choices([
-        "int8",
-        "f32",
-      ]),
+      new Option(
+        "--activations <precision>",
+        "what q8 and q4 weights are multiplied by; default: int8 (WebGPU: where it is faster); f32 is exact",
+      ).choices(["int8", "f32"]),
     )
     .option("--context <tokens>", "positions a session may hold; default: what the model has", integer(1))
     .option("--chunk <tokens>", "prompt tokens computed in one step; default: 512, on the CPU 128", integer(1))

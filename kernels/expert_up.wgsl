@@ -3,9 +3,8 @@
 //   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32   starts, sorted: slots by expert (group.wgsl)
 //   ->   y [T K, F] f32
 //
-// grid (ceil(rows of the part / 128), tiles): a workgroup makes 16 slots of one expert by 64 outputs. The tiles of all
-// experts are at most T K / 16 + E; surplus workgroups, and those whose expert is not in the part, do nothing.
-#import "lib/weights.wgsl"
+// grid (ceil(rows of the part / TILE_W), tiles): a workgroup makes TILE_X slots of one expert by TILE_W / 2 outputs. The
+// tiles of all experts are at most T K / TILE_X + E; surplus workgroups, and those whose expert is not in the part, do nothing.
 #import "lib/tile.wgsl"
 #import "lib/expert_tile.wgsl"
 #import "lib/silu.wgsl"
@@ -14,14 +13,22 @@
 struct Params {
   E: u32,
   K: u32,
-  y_stride: u32, // floats a row of y
+  y_stride: u32, // floats a row of y, whole groups of 32: rows that end within one have room for what pads them
 }
 
 @group(0) @binding(2) var<uniform> p: Params;
-@group(0) @binding(3) var<storage, read> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read> starts: array<u32>;
 @group(0) @binding(5) var<storage, read> sorted: array<u32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
+
+fn x_row(job: Job, m: u32) -> u32 {
+  return sorted[job.first + m] / p.K;
+}
+
+// The w1 row and the w3 row of one output.
+fn store_pair(job: Job, m: u32, row: u32, values: vec2f) {
+  y[sorted[job.first + m] * p.y_stride + (part.first_row + row) / 2] = silu(values.x) * values.y;
+}
 
 @compute @workgroup_size(TILE_THREADS)
 fn main(
@@ -29,22 +36,8 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) i: u32,
 ) {
-  let row = group_index(group, groups) * TILE_W;
-  let tile = expert_tile(group.z);
-  let expert = tile.expert - part.first_expert; // wraps to a large number below the part
-  if (row >= part.rows || tile.count == 0 || expert >= part.experts) {
-    return;
-  }
-  let x0 = sorted[tile.first + min(i / 8, tile.count - 1)] / p.K * part.groups * 8;
-  let x1 = sorted[tile.first + min(i / 8 + 8, tile.count - 1)] / p.K * part.groups * 8;
-  // An invocation takes the w1 row and the w3 row of one output.
-  let w1 = min(row + 2 * i, part.rows - 2);
-  let sums = tile_product(x0, x1, expert, w1, w1 + 1, i);
-  let f = row / 2 + i;
-  if (f < part.rows / 2) {
-    for (var m = 0u; m < tile.count; m++) {
-      let at = sorted[tile.first + m] * p.y_stride + part.first_row / 2;
-      y[at + f] = silu(sums.near[m / 4][m % 4]) * sums.far[m / 4][m % 4];
-    }
+  let job = expert_job(group.z, group_index(group, groups) * TILE_W);
+  if (job.row < part.rows && job.count > 0) {
+    make_tile(job, i);
   }
 }

@@ -2,8 +2,7 @@
 //
 //   w [N, C] packed   x [T, C] f32   ->   y [T, N] f32
 //
-// grid (ceil(rows of the part / 128), ceil(T / 16)): a workgroup makes a tile of 16 tokens by 128 rows.
-#import "lib/weights.wgsl"
+// grid (ceil(rows of the part / TILE_W), ceil(T / TILE_X)): a workgroup makes a tile of TILE_X tokens by TILE_W rows.
 #import "lib/tile.wgsl"
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
@@ -11,19 +10,23 @@
 override ADD: u32;
 
 struct Params {
-  y_stride: u32, // floats a row of y
+  y_stride: u32, // floats a row of y, whole groups of 32: rows that end within one have room for what pads them
 }
 
 @group(0) @binding(2) var<uniform> p: Params;
-@group(0) @binding(3) var<uniform> count: Count;
-@group(0) @binding(4) var<storage, read> x: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>; // ADD = 1: the result is added
+@group(0) @binding(4) var<uniform> count: Count;
+@group(0) @binding(5) var<storage, read_write> y: array<vec2f>; // ADD = 1: the result is added
 
-fn store(at: u32, value: f32) {
+fn x_row(job: Job, m: u32) -> u32 {
+  return job.first + m;
+}
+
+fn store_pair(job: Job, m: u32, row: u32, values: vec2f) {
+  let at = ((job.first + m) * p.y_stride + part.first_row + row) / 2;
   if (ADD == 1) {
-    y[at] += value;
+    y[at] += values;
   } else {
-    y[at] = value;
+    y[at] = values;
   }
 }
 
@@ -34,23 +37,9 @@ fn main(
   @builtin(local_invocation_index) i: u32,
 ) {
   let row = group_index(group, groups) * TILE_W;
-  if (row >= part.rows) {
+  let first = group.z * TILE_X;
+  if (row >= part.rows || first >= count.n) {
     return;
   }
-  let t = group.z * TILE_X;
-  // Rows past the end repeat the last one; what they give is not stored.
-  let x0 = min(t + i / 8, count.n - 1) * part.groups * 8;
-  let x1 = min(t + i / 8 + 8, count.n - 1) * part.groups * 8;
-  let near = row + i;
-  let far = near + TILE_THREADS;
-  let sums = tile_product(x0, x1, 0, min(near, part.rows - 1), min(far, part.rows - 1), i);
-  for (var m = 0u; m < min(TILE_X, count.n - t); m++) {
-    let at = (t + m) * p.y_stride + part.first_row;
-    if (near < part.rows) {
-      store(at + near, sums.near[m / 4][m % 4]);
-    }
-    if (far < part.rows) {
-      store(at + far, sums.far[m / 4][m % 4]);
-    }
-  }
+  make_tile(Job(0, row, first, min(TILE_X, count.n - first)), i);
 }

@@ -15,6 +15,7 @@ struct Params {
   D: u32, // columns that the norm's mean is over
   eps: f32,
   groups: u32, // groups of 32 columns a row
+  each: u32, // rows of x for each of `count`: an expert's activations have K a token
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -26,7 +27,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
   let t = group_index(group, groups);
-  if (t >= count.n) {
+  if (t >= count.n * p.each) {
     return;
   }
   let start = t * p.groups * 8;

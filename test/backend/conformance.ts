@@ -4,14 +4,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Ops } from "../../src/backend/ops.ts";
 import { RequestError, WeightsError } from "../../src/errors.ts";
 import { packedLayout } from "../../src/tensor/pack.ts";
-import { PRECISIONS } from "../../src/tensor/types.ts";
+import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
 import { held, memorySource, packedSource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
 import { allowedNmse, batchOf, inputTable, range } from "../support/steps.ts";
 import { attentionConformance } from "./conformance_attention.ts";
-import { moeConformance } from "./conformance_moe.ts";
+import { experts, moeConformance } from "./conformance_moe.ts";
 
 /** Makes a backend. `maxTokens` is the largest batch that it will be asked to take. */
 export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
@@ -19,6 +19,16 @@ export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
 const MAX_TOKENS = 65;
 // Not ascending: a batch smaller than the one before it must not see what that one left in reused storage.
 const TOKENS = [65, 1, 2, 64, 5, 33];
+const SHAPES = [
+  [60, 97],
+  [64, 112],
+  [112, 50],
+  [256, 320],
+  [6, 1],
+  [50, 65],
+] as const; // [D, N]
+// What reaches the forms for many tokens, and shapes that end within a tile and within a group.
+const MANY = { counts: [65, 64, 33], shapes: [SHAPES[0], SHAPES[3], SHAPES[5]] };
 const SLOW = 120_000; // a software adapter compiles its pipelines in the first test that needs them
 
 /** Declares the conformance suite of one backend. A backend with int8 activations lists "int8-activations" as a feature. */
@@ -31,6 +41,7 @@ export function conformance(name: string, makeOps: MakeOps): void {
     afterAll(() => ops?.close());
 
     loading(() => ops);
+    products(() => ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
     dense(() => ops);
     attentionConformance(() => ops);
     moeConformance(() => ops);
@@ -47,8 +58,27 @@ export function productConformance(name: string, makeOps: MakeOps): void {
     }, SLOW);
     afterAll(() => ops?.close());
 
-    dense(() => ops);
+    products(() => ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
     moeConformance(() => ops);
+  });
+}
+
+/** Declares the part of the suite that a form of the products for many tokens has to do with. */
+export function tileConformance(
+  name: string,
+  makeOps: MakeOps,
+  precisions: readonly Precision[],
+  verbs: "all" | "matmul" = "all",
+): void {
+  describe(`${name} multiplies`, { timeout: SLOW }, () => {
+    let ops: Ops;
+    beforeAll(async () => {
+      ops = await makeOps({ maxTokens: MAX_TOKENS });
+    }, SLOW);
+    afterAll(() => ops?.close());
+
+    products(() => ops, { ...MANY, precisions });
+    if (verbs === "all") experts(() => ops, { counts: MANY.counts, precisions });
   });
 }
 
@@ -114,17 +144,15 @@ function loading(ops: () => Ops): void {
   });
 }
 
-function dense(ops: () => Ops): void {
+interface Cases {
+  readonly counts: readonly number[]; // of tokens
+  readonly shapes: readonly (readonly [number, number])[];
+  readonly precisions: readonly Precision[];
+}
+
+function products(ops: () => Ops, { counts, shapes, precisions }: Cases): void {
   describe("embed and matmul", () => {
-    const shapes = [
-      [60, 97],
-      [64, 112],
-      [112, 50],
-      [256, 320],
-      [6, 1],
-      [50, 65],
-    ] as const;
-    it.each(shapes.flatMap(([D, N]) => PRECISIONS.map((precision) => ({ D, N, precision }))))(
+    it.each(shapes.flatMap(([D, N]) => precisions.map((precision) => ({ D, N, precision }))))(
       "x [T, $D] by [$N, $D] in $precision",
       async ({ D, N, precision }) => {
         const x = uniform(MAX_TOKENS * D, D);
@@ -132,7 +160,7 @@ function dense(ops: () => Ops): void {
         const input = await inputTable(ops(), x, D);
         const m = await ops().loadMatrix(memorySource("w", w, N, D), precision);
         const weights = held(precision, w, N, D);
-        for (const T of TOKENS) {
+        for (const T of counts) {
           ops().begin(batchOf(T));
           const embedded = ops().embed(input);
           const y = ops().matmul(embedded, m);
@@ -156,7 +184,9 @@ function dense(ops: () => Ops): void {
       expectClose(got, Float32Array.from([...tokens].flatMap((t) => [...want.subarray(t * D, (t + 1) * D)])), D);
     });
   });
+}
 
+function dense(ops: () => Ops): void {
   describe("rmsNorm and add", () => {
     it.each([6, 60, 64, 256, 1000])("D = %i", async (D) => {
       const x = uniform(MAX_TOKENS * D, D + 1);

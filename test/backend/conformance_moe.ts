@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { Ops } from "../../src/backend/ops.ts";
-import { PRECISIONS } from "../../src/tensor/types.ts";
+import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
 import { type ExpertData, expertSource, held, memorySource } from "../support/memory_source.ts";
 import { integers, uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -66,6 +66,14 @@ export function moeConformance(ops: () => Ops): void {
     });
   });
 
+  experts(ops, { counts: TOKENS, precisions: PRECISIONS });
+}
+
+/** moe() alone, over steps of `counts` tokens. */
+export function experts(
+  ops: () => Ops,
+  { counts, precisions }: { counts: readonly number[]; precisions: readonly Precision[] },
+): void {
   describe("moe", () => {
     const cases = [
       { name: "8 experts, top 2", E: 8, K: 2, D: 64, F: 112, gate: uniform(8 * 64, 51) },
@@ -74,9 +82,10 @@ export function moeConformance(ops: () => Ops): void {
       { name: "top 1", E: 8, K: 1, D: 64, F: 50, gate: uniform(8 * 64, 51) },
       { name: "every token to expert 7", E: 8, K: 1, D: 60, F: 112, gate: biasedGate(8, 60, [7]) },
       { name: "every token to experts 5 and 0", E: 8, K: 2, D: 64, F: 112, gate: biasedGate(8, 64, [5, 0]) },
+      { name: "more experts than tiles", E: 40, K: 1, D: 60, F: 50, gate: uniform(40 * 60, 51) },
       { name: "wide", E: 8, K: 2, D: 256, F: 112, gate: uniform(8 * 256, 51) },
     ];
-    it.each(cases.flatMap((c) => PRECISIONS.map((precision) => ({ ...c, precision }))))(
+    it.each(cases.flatMap((c) => precisions.map((precision) => ({ ...c, precision }))))(
       "$name: E $E, K $K, D $D, F $F, $precision",
       async ({ E, K, D, F, gate, precision }) => {
         const x = inputs(D, 50);
@@ -97,7 +106,7 @@ export function moeConformance(ops: () => Ops): void {
           w3: held(precision, e.w3, F, D),
           w2: held(precision, e.w2, D, F),
         }));
-        for (const T of TOKENS) {
+        for (const T of counts) {
           ops().begin(batchOf(T));
           const h = ops().embed(input);
           const routes = ops().route(h, router, K);

@@ -2,8 +2,25 @@
 
 import { describe, it } from "vitest";
 import { ARITHMETICS } from "../../src/backend/webgpu/shader.ts";
+import { type TileName, tilesFor } from "../../src/backend/webgpu/tiles.ts";
+import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
-import { conformance, productConformance } from "./conformance.ts";
+import { conformance, productConformance, tileConformance } from "./conformance.ts";
+
+/**
+ * Forms of the products for many tokens, and the weights they are tested on: all for one of those that share what unpacks
+ * them. The suite itself runs `registers`, the default of software adapters; `matrix` is webgpu_matrix.test.ts.
+ */
+const TILE_CASES: Readonly<Partial<Record<TileName, readonly Precision[]>>> = {
+  shared64: PRECISIONS,
+  shared128: ["q4"],
+  half64: ["f32", "q8"],
+  half128: ["f16"],
+  int8: ["q8", "q4"],
+};
+
+/** What of it an adapter without f16 runs too: SwiftShader takes four minutes for the rest, which needs no feature. */
+const TILES_WITHOUT_F16: readonly string[] = ["shared64 q4", "int8 q8", "int8 q4"];
 
 describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
@@ -20,5 +37,14 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
         productConformance(arithmetic, (options) => adapter.open({ ...options, arithmetics: [arithmetic] })),
       );
     }
+    const f16 = adapter.features.has("shader-f16");
+    for (const tile of tilesFor("q4", { f16, int8: true, matrix: false }))
+      for (const weights of TILE_CASES[tile] ?? [])
+        if (f16 || TILES_WITHOUT_F16.includes(`${tile} ${weights}`))
+          tileConformance(
+            `webgpu on ${adapter.name}, tile ${tile} with ${weights} weights`,
+            (options) => adapter.open({ ...options, tile }),
+            [weights],
+          );
   }
 });

@@ -5,16 +5,19 @@ import { KERNELS, LIBS } from "../../kernels/wgsl.ts";
 import { assemble, type Variant } from "../../src/backend/webgpu/shader.ts";
 import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/table.ts";
 
+const REGISTERS = { tile: "registers", tile_size: 64, cell: "f32" } as const;
 const VARIANTS: readonly Required<Variant>[] = [
-  { weights: "f32", kv: "f32", reduce: "tree", arithmetic: "f32" },
-  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f32" },
-  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f16" },
-  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "f32" },
-  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "f16" },
-  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "int8" },
-  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "f32" },
-  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "f16" },
-  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "int8" },
+  { weights: "f32", kv: "f32", reduce: "tree", arithmetic: "f32", ...REGISTERS },
+  { weights: "f32", kv: "f32", reduce: "tree", arithmetic: "f32", tile: "shared", tile_size: 64, cell: "f32" },
+  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f32", ...REGISTERS },
+  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f32", tile: "shared", tile_size: 128, cell: "f16" },
+  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f16", ...REGISTERS },
+  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "f32", tile: "shared", tile_size: 64, cell: "f32" },
+  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "f16", ...REGISTERS },
+  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "int8", tile: "int8", tile_size: 64, cell: "f32" },
+  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "f32", tile: "shared", tile_size: 128, cell: "f32" },
+  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "f16", ...REGISTERS },
+  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "int8", tile: "int8", tile_size: 64, cell: "f32" },
 ];
 
 /** WGSL without its comments. */
@@ -52,12 +55,15 @@ describe("the table of kernels", () => {
   describe.each(names)("%s", (name) => {
     const line: KernelLine = TABLE[name];
 
-    it.each(VARIANTS)("agrees with the WGSL: weights $weights, kv $kv, reduce $reduce, $arithmetic", (variant) => {
-      const wgsl = code(name, variant);
-      expect(bindings(wgsl)).toEqual(Object.entries(line.bindings));
-      expect(params(wgsl)).toEqual([...line.params]);
-      expect([...wgsl.matchAll(/^override (\w+)/gm)].map((m) => m[1])).toEqual([...line.overrides]);
-    });
+    it.each(VARIANTS)(
+      "agrees with the WGSL: weights $weights, kv $kv, reduce $reduce, $arithmetic, tile $tile $tile_size $cell",
+      (variant) => {
+        const wgsl = code(name, variant);
+        expect(bindings(wgsl)).toEqual(Object.entries(line.bindings));
+        expect(params(wgsl)).toEqual([...line.params]);
+        expect([...wgsl.matchAll(/^override (\w+)/gm)].map((m) => m[1])).toEqual([...line.overrides]);
+      },
+    );
 
     it("binds at most the 8 storage buffers that every device has", () => {
       expect(Object.values(line.bindings).filter((access) => access !== "uniform").length).toBeLessThanOrEqual(8);

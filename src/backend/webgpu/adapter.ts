@@ -26,6 +26,29 @@ export function hasInt8Products(gpu: GPU): boolean {
   return gpu.wgslLanguageFeatures.has("packed_4x8_integer_dot_product");
 }
 
+/** Dawn's name for matrix units, which WebGPU itself does not have yet; only in Node, behind a toggle. */
+export const MATRIX_UNITS = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
+
+interface MatrixInfo {
+  readonly subgroupMatrixConfigs?: Iterable<{
+    readonly componentType: string;
+    readonly resultType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }>;
+}
+
+/** Whether tile_matrix.wgsl can run: 16 x 16 by 16 x 16 in f16, summed in f32, and no subgroup of another size than 32. */
+export function hasMatrixUnits({ features, info }: GPUAdapter): boolean {
+  if (![MATRIX_UNITS, "subgroups", "shader-f16"].every((feature) => features.has(feature))) return false;
+  const shapes = [...((info as MatrixInfo).subgroupMatrixConfigs ?? [])];
+  const fits = shapes.some(
+    (s) => s.componentType === "f16" && s.resultType === "f32" && s.M === 16 && s.N === 16 && s.K === 16,
+  );
+  return fits && info.subgroupMinSize === 32 && info.subgroupMaxSize === 32;
+}
+
 /** @throws DeviceError if there is none */
 export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });

@@ -279,7 +279,7 @@ class Bench {
     this.#buffers.push(count);
     this.#host.device.gpu.queue.writeBuffer(count.gpu, 0, Uint32Array.of(1));
     const call = recorder.call("quantize", {
-      params: { D, eps: 0, groups },
+      params: { D, eps: 0, groups, each: 1 },
       overrides: { THREADS: 64, NORM: 0 },
       buffers: { count, x, norm: x, y },
     });

@@ -29,8 +29,11 @@ const RELEASE = [
   "use_vulkan_memory_model",
 ];
 
-/** What an adapter has to be asked for: Dawn hides shader-f16 on NVIDIA under Vulkan otherwise. */
-const ALWAYS = ["vulkan_enable_f16_on_nvidia"];
+/**
+ * What an adapter has to be asked for: Dawn hides shader-f16 on NVIDIA under Vulkan otherwise, and matrix units, an
+ * experiment, everywhere.
+ */
+const ALWAYS = ["vulkan_enable_f16_on_nvidia", "allow_unsafe_apis"];
 
 interface Held {
   readonly gpu: GPU;

@@ -3,13 +3,14 @@
 
 import { MemoryError, RequestError } from "../../errors.ts";
 import type { AttentionShape, KvStore, Routes } from "../ops.ts";
-import type { StepBatch } from "./batch.ts";
+import type { RowKind, StepBatch } from "./batch.ts";
 import type { Buffer } from "./device.ts";
 import { type Few, matvecCalls } from "./matvec.ts";
 import type { Plans } from "./plans.ts";
 import type { Call, Recorder } from "./recorder.ts";
-import { type GpuTensor, padded, type Scratch } from "./scratch.ts";
+import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
 import type { KernelName } from "./table.ts";
+import { type Tile, tileFor } from "./tiles.ts";
 import type { Form, Tuning } from "./tuning.ts";
 import type { GpuExperts, GpuMatrix, PackedWeights } from "./weights.ts";
 
@@ -55,17 +56,15 @@ export class Products {
       );
       return;
     }
-    const from = this.#host.concrete(x);
-    const count = step.counts[x.rows];
-    plans.run(`matmul ${w.id} ${from.buffer.id} ${y.id} ${add}`, n, () =>
-      w.parts.map((part) =>
-        this.#host.recorder.call("matmul", {
-          variant: { weights: w.precision },
-          params: { y_stride: stride },
-          overrides: { ADD: Number(add) },
-          buffers: { ...part.buffers, count, x: from.buffer, y },
-          part,
-        }),
+    const tile = tileFor(this.#host.tuning.tile, w.precision);
+    const from = this.#tileRows(tile, x);
+    plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
+      this.#tiles(
+        "matmul",
+        tile,
+        w,
+        { y_stride: stride, ADD: Number(add) },
+        { count: step.counts[x.rows], x: from, y },
       ),
     );
   }
@@ -141,9 +140,7 @@ export class Products {
       throw new RequestError(
         `moe: rows [${x.shape}] and routes [${ids.shape}] for experts of hidden size ${experts.hidden}`,
       );
-    return n <= FEW_ROWS
-      ? this.#moeFew(x, ids, weights, experts)
-      : this.#moeMany(this.#host.concrete(x), ids, weights, experts);
+    return n <= FEW_ROWS ? this.#moeFew(x, ids, weights, experts) : this.#moeMany(x, ids, weights, experts);
   }
 
   #moeFew(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
@@ -192,21 +189,33 @@ export class Products {
     const out = scratch.storage("expert outputs", n, padded(D), x.rows, K);
     const sorted = scratch.storage("sorted slots", n, 1, x.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
-    const key = `${up.id} ${x.buffer.id} ${ids.buffer.id} ${weights.buffer.id}`;
+    const tile = tileFor(this.#host.tuning.tile, precision);
+    const from = this.#tileRows(tile, x);
+    const key = `${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [
       recorder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
     ]);
-    const tiles = (name: KernelName, w: PackedWeights, from: Buffer, y: Buffer, y_stride: number): Call[] =>
-      w.parts.map((part) =>
-        recorder.call(name, {
-          variant: { weights: precision },
-          params: { E, K, y_stride },
-          buffers: { ...part.buffers, x: from, starts, sorted, y },
-          part,
-        }),
-      );
-    plans.run(`expert_up ${key}`, n, () => tiles("expert_up", up, x.buffer, act, padded(F)));
-    plans.run(`expert_down ${key}`, n * K, () => tiles("expert_down", down, act, out, padded(D)));
+    const slots = { starts, sorted };
+    const at = { E, K };
+    plans.run(`expert_up ${key}`, n, () =>
+      this.#tiles(
+        "expert_up",
+        tile,
+        { ...up, precision },
+        { ...at, y_stride: padded(F) },
+        { ...slots, x: from, y: act },
+      ),
+    );
+    const again = tile.int8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
+    plans.run(`expert_down ${key}`, n * K, () =>
+      this.#tiles(
+        "expert_down",
+        tile,
+        { ...down, precision },
+        { ...at, y_stride: padded(D) },
+        { ...slots, x: again, y: out },
+      ),
+    );
     return (y: Buffer, stride: number, add: boolean): void =>
       plans.run(`combine ${key} ${y.id} ${add}`, n, () => [
         recorder.call("combine", {
@@ -219,19 +228,48 @@ export class Products {
 
   /** Rows of x rounded to int8, normed first where the norm was left to us. */
   #quantized(x: GpuTensor): Omit<Few, keyof Form> {
-    const { plans, scratch, step, recorder } = this.#host;
     const [n, D] = x.shape;
-    const groups = x.stride / 32;
-    const y = scratch.storage("int8 activations", n, groups * 9, x.rows);
-    const { norm } = x;
-    plans.run(`quantize ${x.buffer.id} ${norm?.weights.id} ${norm?.eps} ${y.id}`, n, () => [
+    const y = this.#int8("int8 activations", x.buffer, n, D, x.rows, 1, x.norm);
+    return { x: y, norm: null, D, eps: 0, key: "int8" };
+  }
+
+  /** n x each rows of D columns rounded to int8: quantize.wgsl. */
+  #int8(verb: string, x: Buffer, n: number, D: number, rows: RowKind, each: number, norm?: Norm): Buffer {
+    const { plans, scratch, step, recorder } = this.#host;
+    const groups = padded(D) / 32;
+    const y = scratch.storage(verb, n, groups * 9, rows, each);
+    plans.run(`quantize ${x.id} ${norm?.weights.id} ${norm?.eps} ${y.id}`, n * each, () => [
       recorder.call("quantize", {
-        params: { D, eps: norm?.eps ?? 0, groups },
+        params: { D, eps: norm?.eps ?? 0, groups, each },
         overrides: { THREADS: 64, NORM: norm ? 1 : 0 },
-        buffers: { count: step.counts[x.rows], x: x.buffer, norm: norm?.weights ?? x.buffer, y },
+        buffers: { count: step.counts[rows], x, norm: norm?.weights ?? x, y },
       }),
     ]);
-    return { x: y, norm: null, D, eps: 0, key: "int8" };
+    return y;
+  }
+
+  /** Rows of x as a tile takes them: the norm computed, and rounded to int8 where it multiplies in that. */
+  #tileRows(tile: Tile, x: GpuTensor): Buffer {
+    return tile.int8 ? this.#quantized(x).x : this.#host.concrete(x).buffer;
+  }
+
+  /** A kernel for many rows over all parts of its weights. */
+  #tiles(
+    name: KernelName,
+    { tokens, rows, variant }: Tile,
+    w: PackedWeights & { readonly precision: GpuMatrix["precision"] },
+    values: Readonly<Record<string, number>>,
+    buffers: Readonly<Record<string, Buffer>>,
+  ): Call[] {
+    return w.parts.map((part) =>
+      this.#host.recorder.call(name, {
+        variant: { weights: w.precision, ...variant },
+        params: { ...values, tokens, rows },
+        overrides: values,
+        buffers: { ...part.buffers, ...buffers },
+        part,
+      }),
+    );
   }
 
   /** How rows of x meet a matrix in the form for few rows: a norm that was left to us is taken along. */

@@ -295,8 +295,8 @@ export class Recorder {
 }
 
 /** A kernel in one of its variants, in words. */
-function nameOf(name: KernelName, { weights, kv, arithmetic, reduce }: Variant): string {
-  return [name, weights, arithmetic, kv && `kv ${kv}`, reduce].filter(Boolean).join(" ");
+function nameOf(name: KernelName, { weights, kv, arithmetic, reduce, tile, tile_size, cell }: Variant): string {
+  return [name, weights, arithmetic, kv && `kv ${kv}`, reduce, tile, tile_size, cell].filter(Boolean).join(" ");
 }
 
 /** One pass of `commands`. */

@@ -10,15 +10,19 @@ export interface Variant {
   readonly reduce?: "tree" | "subgroups";
   /** What weights are multiplied in, in the kernels for few tokens. f16 not with f32 weights, int8 only with q8 and q4. */
   readonly arithmetic?: Arithmetic;
+  /** Form of the kernels for many tokens (tiles.ts). `shared` has a size and what its cells hold. */
+  readonly tile?: "registers" | "shared" | "int8" | "matrix";
+  readonly tile_size?: 64 | 128;
+  readonly cell?: "f32" | "f16";
 }
 
 export const ARITHMETICS = ["f32", "f16", "int8"] as const;
 export type Arithmetic = (typeof ARITHMETICS)[number];
 
 /** The file that stands for `#import "lib/<name>.wgsl"`, without the folder and ending. */
-function helper(name: string, { weights, kv, reduce, arithmetic }: Variant): string {
+function helper(name: string, { weights, kv, reduce, arithmetic, tile, tile_size, cell }: Variant): string {
   const form = arithmetic === "int8" ? "int8" : "float";
-  const choices: Readonly<Record<string, string | undefined>> = {
+  const choices: Readonly<Record<string, string | number | undefined>> = {
     weights,
     kv,
     reduce,
@@ -27,6 +31,10 @@ function helper(name: string, { weights, kv, reduce, arithmetic }: Variant): str
     products: `${weights}_${arithmetic}`,
     matvec: form,
     expert_out: form,
+    tile,
+    tile_size,
+    cell,
+    patch: `${weights}_${form}`,
   };
   return choices[name] === undefined ? name : `${name}_${choices[name]}`;
 }

@@ -39,7 +39,8 @@ export interface KernelLine {
   /** Constants of its pipeline. Few: each combination is compiled anew. */
   readonly overrides: readonly string[];
   /**
-   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its params and overrides,
+   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its params and overrides
+   * (for tiles `tokens` and `rows` too, the size of one: tiles.ts),
    * `part` the rows and groups of the weight part. The linear count is folded into x and y where it is too large for x.
    */
   readonly grid: (n: number, o: Params, part: PartShape) => readonly [number, number];
@@ -65,8 +66,8 @@ const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const
 /** Workgroups of a matrix-vector kernel, whose teams make `each` rows apiece. */
 const teams = (rows: number, o: Params, each = 8) => Math.ceil(rows / each / (o.THREADS! / o.TEAM!));
 const MATVEC = { ...WEIGHTS, p: "uniform", x: "read", norm: "read" } as const;
-/** Tiles of 16 slots over all experts, at most: each expert may have one that is not full. */
-const tiles = (n: number, o: Params) => Math.floor((n * o.K!) / 16) + Math.min(o.E!, n * o.K!);
+/** Tiles of slots over all experts, at most: each expert may have one that is not full. */
+const tiles = (slots: number, o: Params) => Math.floor(slots / o.tokens!) + Math.min(o.E!, slots);
 
 /** Of a product over n rows: x, y, and a multiplication and an addition for each weight. */
 const product = (n: number, { rows, groups, values }: Work): Cost => ({
@@ -141,16 +142,16 @@ export const TABLE = {
   },
   quantize: {
     bindings: { p: "uniform", count: "uniform", x: "read", norm: "read", y: "write" },
-    params: ["D", "eps", "groups"],
+    params: ["D", "eps", "groups", "each"],
     overrides: ["THREADS", "NORM"],
     grid: (n) => [n, 1],
     cost: (n, o) => moves(n * (o.D! + 9 * o.groups!), 2 * n * o.D! * (1 + o.NORM!)),
   },
   matmul: {
-    bindings: { ...WEIGHTS, p: "uniform", count: "uniform", x: "read", y: "write" },
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", count: "uniform", y: "write" },
     params: ["y_stride"],
     overrides: ["ADD"],
-    grid: (n, _, { rows }) => [Math.ceil(rows / 128), Math.ceil(n / 16)],
+    grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), Math.ceil(n / o.tokens!)],
     weights: (_, __, { bytes }) => bytes,
     cost: (n, _, work) => product(n, work),
   },
@@ -240,7 +241,7 @@ export const TABLE = {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
     params: ["E", "K", "y_stride"],
     overrides: [],
-    grid: (n, o, { rows }) => [Math.ceil(rows / 128), tiles(n, o)],
+    grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), tiles(n * o.K!, o)],
     weights: (n, o, { bytes }) => (Math.min(o.E!, n * o.K!) * bytes) / o.E!,
     cost: (n, o, work) => experts(n * o.K!, 1 / o.E!, work),
   },
@@ -256,7 +257,7 @@ export const TABLE = {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
     params: ["E", "y_stride"],
     overrides: [],
-    grid: (n, o, { rows }) => [Math.ceil(rows / 128), tiles(n, { ...o, K: 1 })],
+    grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), tiles(n, o)],
     weights: (slots, o, { bytes }) => (Math.min(o.E!, slots) * bytes) / o.E!,
     cost: (slots, o, work) => experts(slots, 1 / o.E!, work),
   },

@@ -3,6 +3,7 @@
 
 import type { Precision } from "../../tensor/types.ts";
 import type { Arithmetic } from "./shader.ts";
+import { TILES, type TileName } from "./tiles.ts";
 
 /** A form of the matrix-vector kernels: kernels/lib/matvec_*.wgsl. */
 export interface Form {
@@ -26,6 +27,8 @@ export interface Abilities {
   readonly arithmetics: readonly Arithmetic[];
   /** Largest subgroup; null without subgroups. */
   readonly subgroup: number | null;
+  /** The form of products for many rows that is used unless another is set. */
+  readonly tile: TileName;
 }
 
 /** Outputs of expert_up_vec that one workgroup has to make together where they become a group of int8. */
@@ -33,11 +36,14 @@ const INT8_TEAMS = 8;
 
 export class Tuning {
   readonly abilities: Abilities;
+  /** The form of products for many rows, of weights that it takes: tileFor(). */
+  tile: TileName;
   readonly #matvec = new Map<string, Form>();
   readonly #experts = new Map<string, ExpertForms>();
 
   constructor(abilities: Abilities) {
     this.abilities = abilities;
+    this.tile = abilities.tile;
   }
 
   /** Of a matrix whose rows are `groups` groups of 32. */
@@ -60,7 +66,7 @@ export class Tuning {
   /** Whether experts may be multiplied by rounded activations now. */
   get usesInt8(): boolean {
     const { arithmetics } = this.abilities;
-    if (arithmetics.length === 1 && arithmetics[0] === "int8") return true;
+    if ((arithmetics.length === 1 && arithmetics[0] === "int8") || TILES[this.tile].int8) return true;
     return [...this.#experts.values()].some(({ up }) => up.arithmetic === "int8");
   }
 

@@ -1,9 +1,18 @@
 // Opens the WebGPU backend: adapter, device, and the verbs over them.
 
 import { DeviceError } from "../../errors.ts";
-import { describeAdapter, hasInt8Products, hasSubgroups, requestAdapter, requestDevice } from "./adapter.ts";
+import {
+  describeAdapter,
+  hasInt8Products,
+  hasMatrixUnits,
+  hasSubgroups,
+  MATRIX_UNITS,
+  requestAdapter,
+  requestDevice,
+} from "./adapter.ts";
 import { Device } from "./device.ts";
 import { ARITHMETICS, type Arithmetic } from "./shader.ts";
+import { type TileName, tilesFor, usualTile } from "./tiles.ts";
 import { Verbs, type VerbsOptions, type WebGpuOps } from "./verbs.ts";
 
 export type { WebGpuOps } from "./verbs.ts";
@@ -11,6 +20,8 @@ export type { WebGpuOps } from "./verbs.ts";
 export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
   /** What products for few rows may be computed in. Default: all that the device can; ["f32"] is exact. */
   readonly arithmetics?: readonly Arithmetic[];
+  /** Form of the products where rows are many. Default: what is usual for the kind of adapter. */
+  readonly tile?: TileName;
   /** Default: the adapter that the platform prefers. */
   readonly adapter?: GPUAdapter;
   /** False keeps to the core of WebGPU where the adapter offers more. Default true. */
@@ -33,21 +44,25 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     const adapter = options.adapter ?? (await requestAdapter(gpu));
     const optional = options.optionalFeatures ?? true;
     const f16 = optional && adapter.features.has("shader-f16");
+    const matrix = optional && hasMatrixUnits(adapter);
     const wanted: GPUFeatureName[] = [
       ...(optional && hasSubgroups(gpu, adapter) ? (["subgroups"] as const) : []),
       ...(f16 ? (["shader-f16"] as const) : []),
+      ...(matrix ? [MATRIX_UNITS] : []),
     ];
-    const can = { f32: true, f16, int8: hasInt8Products(gpu) };
+    const can = { f32: true, f16, int8: hasInt8Products(gpu), matrix };
     const arithmetics = options.arithmetics ?? ARITHMETICS.filter((a) => can[a]);
     const missing = arithmetics.find((a) => !can[a]);
     if (missing) throw new DeviceError(`arithmetic ${missing}: this device cannot compute in it`);
     const subgroup = wanted.includes("subgroups") ? (adapter.info.subgroupMaxSize ?? 128) : null;
-    const device = new Device(await requestDevice(adapter, wanted));
     const { name, software } = describeAdapter(adapter);
+    const tile = options.tile ?? usualTile(software);
+    if (!tilesFor("q4", can).includes(tile)) throw new DeviceError(`tile ${tile}: this device lacks what it needs`);
+    const device = new Device(await requestDevice(adapter, wanted));
     return new Verbs(
       device,
       { backend: "webgpu", device: name, software, threads: 1, features: wanted },
-      { ...options, abilities: { arithmetics, subgroup }, onClose },
+      { ...options, abilities: { arithmetics, subgroup, tile }, onClose },
     );
   } catch (error) {
     onClose();

@@ -8,6 +8,8 @@ import type { Buffer, Device } from "./device.ts";
 import { type Few, matvecCalls } from "./matvec.ts";
 import type { Call, Recorder } from "./recorder.ts";
 import type { Arithmetic } from "./shader.ts";
+import { TILES, type TileName, tileCalls, tileFor, tilesFor } from "./tiles.ts";
+import { nmse, Trial } from "./trial.ts";
 import { type ExpertForms, type Form, suits, type Tuning } from "./tuning.ts";
 import type { GpuExperts, GpuMatrix, PackedWeights } from "./weights.ts";
 
@@ -26,24 +28,30 @@ export interface AutotuneHost {
   readonly experts: readonly GpuExperts[];
   /** Of the adapter, for the store. */
   readonly adapter: string;
+  /** Whether products for many rows are timed too. */
+  readonly tiles: boolean;
 }
 
 /** Changes when kernels do: what was measured of older ones is measured again. */
 const VERSION = 1;
+/** Rows of activations that tiles are timed on. */
+const TILE_ROWS = 256;
+/** Of those, rows whose results are compared. */
+const COMPARED_ROWS = 16;
 /** Milliseconds that finding out may take. */
 const BUDGET = 5000;
-/** Milliseconds of work that a timing lasts at least: far above what a submit costs. */
-const SAMPLE = 3;
 /** Matrices that a timing goes around, so that it does not measure the caches. */
 const MOST_MATRICES = 16;
 /** Largest NMSE against the f32 form. */
 const TOLERANCE: Readonly<Record<Arithmetic, number>> = { f32: 1e-8, f16: 1e-5, int8: 5e-4 };
 
+type Found = Form | ExpertForms | TileName;
+
 /** A problem: one shape of matrix, or of a layer's experts. */
 interface Problem {
   readonly key: string;
-  readonly find: () => Promise<Form | ExpertForms | null>;
-  readonly use: (found: Form | ExpertForms) => void;
+  readonly find: () => Promise<Found | null>;
+  readonly use: (found: Found) => void;
 }
 
 /** Chooses forms for every shape of weights that was loaded. @throws DeviceError */
@@ -63,7 +71,7 @@ export async function autotune(host: AutotuneHost, store: TuningStore | null): P
   if (learned) await store?.write(name, JSON.stringify(known));
 }
 
-function parse(text: string | null | undefined): Record<string, Form | ExpertForms> {
+function parse(text: string | null | undefined): Record<string, Found> {
   try {
     return text ? JSON.parse(text) : {};
   } catch {
@@ -94,16 +102,25 @@ function problems(host: AutotuneHost, until: number): Problem[] {
       use: (form) => tuning.setMatvec(precision, groups, form as Form),
     });
   }
+  const widest = matrices.filter((m) => m.precision !== "f32").sort((a, b) => b.cols - a.cols || a.rows - b.rows)[0];
+  if (widest && host.tiles)
+    found.set("tile", {
+      key: `tile ${widest.precision}`,
+      find: () => new Bench(host, until).tile(widest),
+      use: (tile) => {
+        tuning.tile = tile as TileName;
+      },
+    });
   return [...found.values()];
 }
 
 /** Times forms of one problem; frees what it needed for it. */
-class Bench {
+class Bench extends Trial {
   readonly #host: AutotuneHost;
   readonly #until: number;
-  readonly #buffers: Buffer[] = [];
 
   constructor(host: AutotuneHost, until: number) {
+    super(host);
     this.#host = host;
     this.#until = until;
   }
@@ -113,8 +130,8 @@ class Bench {
     const first = alike[0]!;
     const some = alike.slice(-MOST_MATRICES); // the first are embeddings, of which one row is read
     const rows = Math.max(...some.map((m) => m.rows));
-    const x = this.#random(first.groups * 32, first.cols);
-    const y = this.#buffer(rows * 4);
+    const x = this.random(first.groups * 32, first.cols);
+    const y = this.buffer(rows * 4);
     const few = { x, norm: null, D: first.cols, eps: 0, key: "" };
     const calls = (form: Form): Call[] =>
       some.flatMap((w) =>
@@ -124,7 +141,7 @@ class Bench {
       const best = await this.#best(first.precision, ["f32", "f16"], first.groups, calls, y, some.at(-1)!.rows);
       return best?.form ?? null;
     } finally {
-      this.#free();
+      this.free();
     }
   }
 
@@ -134,15 +151,15 @@ class Bench {
     const { precision, up, down, hidden: D, intermediate: F } = first;
     const some = alike.slice(0, MOST_MATRICES);
     const K = Math.min(2, first.count);
-    const ids = this.#filled(Uint32Array.from({ length: K }, (_, k) => k));
-    const weights = this.#filled(new Float32Array(K).fill(1 / K));
-    const x = this.#random(up.groups * 32, D);
-    const y = this.#buffer(D * 4);
+    const ids = this.filled(Uint32Array.from({ length: K }, (_, k) => k));
+    const weights = this.filled(new Float32Array(K).fill(1 / K));
+    const x = this.random(up.groups * 32, D);
+    const y = this.buffer(D * 4);
     const side = (w: PackedWeights) => ({ ...w, precision });
     const finders = (int8: boolean) => {
       const stride = down.groups * (int8 ? 9 : 32);
-      const act = this.#buffer(K * stride * 4);
-      const from = int8 ? this.#quantized(x, up.groups, D) : x;
+      const act = this.buffer(K * stride * 4);
+      const from = int8 ? this.quantized(x, up.groups, D) : x;
       const few: Omit<Few, keyof Form> = { x: from, norm: null, D, eps: 0, key: "" };
       const ups = (form: Form) =>
         some.flatMap((e) =>
@@ -179,7 +196,7 @@ class Bench {
       // The rounded activations are no numbers to compare; what the second matrix makes of them is.
       const fastUp = await this.#best(precision, ["int8"], up.groups, rounded.ups, null, 0, 8);
       if (!fastUp) return forms;
-      const wanted = await this.#floats(
+      const wanted = await this.floats(
         [
           ...float.ups(bestUp?.form ?? this.#usual(up.groups)).slice(-1),
           ...float.downs(bestDown?.form ?? this.#usual(down.groups)).slice(-1),
@@ -189,7 +206,7 @@ class Bench {
       );
       const fastDown = await this.#best(precision, ["int8"], down.groups, rounded.downs, null, 0);
       if (!fastDown) return forms;
-      const got = await this.#floats(
+      const got = await this.floats(
         [...rounded.ups(fastUp.form).slice(-1), ...rounded.downs(fastDown.form).slice(-1)],
         y,
         D,
@@ -199,7 +216,37 @@ class Bench {
       if (fastUp.ms + fastDown.ms < now) forms = { up: fastUp.form, down: fastDown.form };
       return forms;
     } finally {
-      this.#free();
+      this.free();
+    }
+  }
+
+  /** The fastest form of products for many rows, by one matrix. */
+  async tile(w: GpuMatrix): Promise<TileName | null> {
+    const { recorder, tuning } = this.#host;
+    const { arithmetics, matrix } = tuning.abilities;
+    const can = { f16: arithmetics.includes("f16"), int8: arithmetics.includes("int8"), matrix };
+    const width = w.groups * 32;
+    const stride = w.rows;
+    try {
+      const x = this.random(width, w.cols, TILE_ROWS);
+      const y = this.buffer(TILE_ROWS * stride * 4);
+      const count = this.count(TILE_ROWS);
+      let best: { name: TileName; ms: number } | null = null;
+      let wanted: Float32Array | null = null;
+      for (const name of tilesFor(w.precision, can)) {
+        if (performance.now() > this.#until) return null;
+        const tile = tileFor(name, w.precision);
+        const from = tile.int8 ? this.quantized(x, w.groups, w.cols, TILE_ROWS) : x;
+        const calls = tileCalls(recorder, "matmul", tile, w, { y_stride: stride, ADD: 0 }, { count, x: from, y });
+        const got = await this.floats(calls, y, COMPARED_ROWS * stride, TILE_ROWS);
+        wanted ??= got;
+        if (!(nmse(got, wanted) <= (TILES[name].int8 ? TOLERANCE.int8 : TOLERANCE.f16))) continue;
+        const ms = await this.time(calls, best?.ms ?? Number.POSITIVE_INFINITY, TILE_ROWS);
+        if (!best || ms < best.ms) best = { name, ms };
+      }
+      return best?.name ?? null;
+    } finally {
+      this.free();
     }
   }
 
@@ -228,14 +275,14 @@ class Bench {
       if (performance.now() > this.#until) return;
       const made = calls(form);
       if (out) {
-        const got = await this.#floats(made, out, size);
+        const got = await this.floats(made, out, size);
         wanted ??= got;
         if (!(nmse(got, wanted) <= TOLERANCE[form.arithmetic])) return;
       }
-      const ms = await this.#time(made, best?.ms ?? Number.POSITIVE_INFINITY);
+      const ms = await this.time(made, best?.ms ?? Number.POSITIVE_INFINITY);
       if (!best || ms < best.ms) best = { form, ms };
     };
-    if (out) wanted = await this.#floats(calls(this.#usual(groups)), out, size);
+    if (out) wanted = await this.floats(calls(this.#usual(groups)), out, size);
     // First the shape in the first arithmetic, then the others in the best two shapes.
     for (const [i, arithmetic] of usable.entries()) {
       const forms: Form[] = tuning.candidates(arithmetic, groups, teams);
@@ -249,83 +296,4 @@ class Bench {
     if (found && found.form.reduce === "subgroups") await attempt({ ...found.form, reduce: "tree" });
     return best;
   }
-
-  /** Milliseconds of one round of calls; stops early where it is far from `record`. */
-  async #time(calls: readonly Call[], record: number): Promise<number> {
-    const round = async (times: number): Promise<number> => {
-      for (let i = 0; i < times; i++) for (const call of calls) this.#host.recorder.dispatch(call, 1);
-      const started = performance.now();
-      await this.#host.recorder.readBits({ buffer: this.#buffers[0]!, rows: 0, width: 0, stride: 0, type: "u32" });
-      return performance.now() - started;
-    };
-    await round(1); // compiles
-    const once = await round(1);
-    if (once > 2 * SAMPLE && once > 2 * record) return once;
-    const times = Math.max(1, Math.ceil(SAMPLE / once));
-    let least = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 3; i++) least = Math.min(least, (await round(times)) / times);
-    return least;
-  }
-
-  async #floats(calls: readonly Call[], out: Buffer, size: number): Promise<Float32Array> {
-    for (const call of calls) this.#host.recorder.dispatch(call, 1);
-    return this.#host.recorder.read({ buffer: out, rows: 1, width: size, stride: size, type: "f32" });
-  }
-
-  #quantized(x: Buffer, groups: number, D: number): Buffer {
-    const y = this.#buffer(groups * 36);
-    const { recorder } = this.#host;
-    const count = this.#host.device.buffer("tuning", 16, "scratch", "uniform");
-    this.#buffers.push(count);
-    this.#host.device.gpu.queue.writeBuffer(count.gpu, 0, Uint32Array.of(1));
-    const call = recorder.call("quantize", {
-      params: { D, eps: 0, groups, each: 1 },
-      overrides: { THREADS: 64, NORM: 0 },
-      buffers: { count, x, norm: x, y },
-    });
-    recorder.dispatch(call, 1);
-    return y;
-  }
-
-  /** Activations as a model has them, near enough: `used` numbers of about unit size, then zeros. */
-  #random(size: number, used: number): Buffer {
-    let seed = 1;
-    return this.#filled(
-      Float32Array.from({ length: size }, (_, i) => {
-        seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-        return i < used ? seed / 2 ** 31 - 1 : 0;
-      }),
-    );
-  }
-
-  #filled(data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): Buffer {
-    const buffer = this.#buffer(data.byteLength);
-    this.#host.device.gpu.queue.writeBuffer(buffer.gpu, 0, data);
-    return buffer;
-  }
-
-  #buffer(bytes: number): Buffer {
-    const buffer = this.#host.device.buffer("tuning", bytes, "scratch", "storage");
-    this.#buffers.push(buffer);
-    return buffer;
-  }
-
-  #free(): void {
-    this.#host.recorder.reset(); // time may have run out between recording and submitting
-    for (const buffer of this.#buffers.splice(0)) {
-      this.#host.recorder.forget(buffer);
-      this.#host.device.free(buffer);
-    }
-  }
-}
-
-/** Σ (a - b)² / Σ b². */
-function nmse(a: Float32Array, b: Float32Array): number {
-  let error = 0;
-  let norm = 0;
-  for (let i = 0; i < b.length; i++) {
-    error += (a[i]! - b[i]!) ** 2;
-    norm += b[i]! ** 2;
-  }
-  return norm === 0 ? error : error / norm;
 }

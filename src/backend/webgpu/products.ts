@@ -7,10 +7,9 @@ import type { RowKind, StepBatch } from "./batch.ts";
 import type { Buffer } from "./device.ts";
 import { type Few, matvecCalls } from "./matvec.ts";
 import type { Plans } from "./plans.ts";
-import type { Call, Recorder } from "./recorder.ts";
+import type { Recorder } from "./recorder.ts";
 import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
-import type { KernelName } from "./table.ts";
-import { type Tile, tileFor } from "./tiles.ts";
+import { type Tile, tileCalls, tileFor } from "./tiles.ts";
 import type { Form, Tuning } from "./tuning.ts";
 import type { GpuExperts, GpuMatrix, PackedWeights } from "./weights.ts";
 
@@ -59,7 +58,8 @@ export class Products {
     const tile = tileFor(this.#host.tuning.tile, w.precision);
     const from = this.#tileRows(tile, x);
     plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
-      this.#tiles(
+      tileCalls(
+        this.#host.recorder,
         "matmul",
         tile,
         w,
@@ -198,7 +198,8 @@ export class Products {
     const slots = { starts, sorted };
     const at = { E, K };
     plans.run(`expert_up ${key}`, n, () =>
-      this.#tiles(
+      tileCalls(
+        this.#host.recorder,
         "expert_up",
         tile,
         { ...up, precision },
@@ -208,7 +209,8 @@ export class Products {
     );
     const again = tile.int8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
     plans.run(`expert_down ${key}`, n * K, () =>
-      this.#tiles(
+      tileCalls(
+        this.#host.recorder,
         "expert_down",
         tile,
         { ...down, precision },
@@ -251,25 +253,6 @@ export class Products {
   /** Rows of x as a tile takes them: the norm computed, and rounded to int8 where it multiplies in that. */
   #tileRows(tile: Tile, x: GpuTensor): Buffer {
     return tile.int8 ? this.#quantized(x).x : this.#host.concrete(x).buffer;
-  }
-
-  /** A kernel for many rows over all parts of its weights. */
-  #tiles(
-    name: KernelName,
-    { tokens, rows, variant }: Tile,
-    w: PackedWeights & { readonly precision: GpuMatrix["precision"] },
-    values: Readonly<Record<string, number>>,
-    buffers: Readonly<Record<string, Buffer>>,
-  ): Call[] {
-    return w.parts.map((part) =>
-      this.#host.recorder.call(name, {
-        variant: { weights: w.precision, ...variant },
-        params: { ...values, tokens, rows },
-        overrides: values,
-        buffers: { ...part.buffers, ...buffers },
-        part,
-      }),
-    );
   }
 
   /** How rows of x meet a matrix in the form for few rows: a norm that was left to us is taken along. */

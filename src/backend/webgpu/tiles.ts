@@ -1,7 +1,10 @@
 // The forms of the matrix-matrix kernels: kernels/lib/tile_*.wgsl. Which is fastest depends on the adapter.
 
 import type { Precision } from "../../tensor/types.ts";
+import type { Buffer } from "./device.ts";
+import type { Call, Recorder } from "./recorder.ts";
 import type { Variant } from "./shader.ts";
+import type { PackedWeights } from "./weights.ts";
 
 /** One form of matmul, expert_up and expert_down for many tokens. */
 export interface Tile {
@@ -63,4 +66,24 @@ export function tileFor(wanted: TileName, precision: Precision): Tile {
 /** Before anything is timed: by what is known of the kind of adapter. */
 export function usualTile(software: boolean): TileName {
   return software ? "registers" : "shared64";
+}
+
+/** A kernel for many rows over all parts of its weights. */
+export function tileCalls(
+  recorder: Recorder,
+  name: "matmul" | "expert_up" | "expert_down",
+  { tokens, rows, variant }: Tile,
+  w: PackedWeights & { readonly precision: Precision },
+  values: Readonly<Record<string, number>>,
+  buffers: Readonly<Record<string, Buffer>>,
+): Call[] {
+  return w.parts.map((part) =>
+    recorder.call(name, {
+      variant: { weights: w.precision, ...variant },
+      params: { ...values, tokens, rows },
+      overrides: values,
+      buffers: { ...part.buffers, ...buffers },
+      part,
+    }),
+  );
 }

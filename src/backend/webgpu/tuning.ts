@@ -29,6 +29,8 @@ export interface Abilities {
   readonly subgroup: number | null;
   /** The form of products for many rows that is used unless another is set. */
   readonly tile: TileName;
+  /** Whether there are matrix units: TILES.matrix. */
+  readonly matrix: boolean;
 }
 
 /** Outputs of expert_up_vec that one workgroup has to make together where they become a group of int8. */

@@ -33,8 +33,12 @@ import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from ".
 export interface WebGpuOps extends Ops {
   readonly device: GPUDevice;
   readonly tuning: Tuning;
-  /** Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps. */
-  tune(store: TuningStore | null): Promise<void>;
+  /**
+   * Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps.
+   * @param tiles whether products for many rows are timed too. Default: not on software adapters, whose workgroup memory
+   * is memory, so that the answer is known, and where it takes long
+   */
+  tune(store: TuningStore | null, tiles?: boolean): Promise<void>;
   readonly profiling: Profiling;
   readonly choosing: Choosing;
   counters(): Readonly<Counters>;
@@ -117,11 +121,11 @@ export class Verbs implements WebGpuOps {
     return this.tuning.usesInt8 ? { ...this.#info, features: [...features, "int8-activations"] } : this.#info;
   }
 
-  async tune(store: TuningStore | null): Promise<void> {
+  async tune(store: TuningStore | null, tiles = !this.#info.software): Promise<void> {
     this.#settle();
     const { matrices, experts } = this.#loader;
     const host = { device: this.#device, recorder: this.#recorder, tuning: this.tuning, matrices, experts };
-    await autotune({ ...host, adapter: this.#info.device }, store);
+    await autotune({ ...host, adapter: this.#info.device, tiles }, store);
     this.#plans.clear();
   }
 

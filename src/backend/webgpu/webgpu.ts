@@ -62,7 +62,7 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     return new Verbs(
       device,
       { backend: "webgpu", device: name, software, threads: 1, features: wanted },
-      { ...options, abilities: { arithmetics, subgroup, tile }, onClose },
+      { ...options, abilities: { arithmetics, subgroup, tile, matrix }, onClose },
     );
   } catch (error) {
     onClose();

@@ -54,7 +54,8 @@ function writtenOut(name: string, variant: Variant): Shader {
   return { code: loops + LOOPS, origin };
 }
 
-vi.mock("../../src/backend/webgpu/shader.ts", () => ({
+vi.mock("../../src/backend/webgpu/shader.ts", async (original) => ({
+  ...(await original<Shaders>()),
   assemble: (name: string, variant: Variant) => writtenOut(name, variant),
 }));
 vi.mock("../../src/backend/webgpu/adapter.ts", async (original) => ({

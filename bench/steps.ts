@@ -47,6 +47,7 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
   const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose: () => void gpu.release() });
   const model = await loadMixtral(ops, config, bindMixtral(config, input.source), { precision: weights });
   await input.close();
+  await ops.tune(null); // in every run: what another one found may have been found on a busy machine
   const cache: KvStore = ops.createKv(config.num_hidden_layers, model.attention, kv, BLOCK);
   return {
     ops,

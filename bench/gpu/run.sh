@@ -96,7 +96,8 @@ for stage in "$@"; do
   case $stage in
     setup) describe > "$out/setup.txt" 2>&1; cat "$out/setup.txt" ;;
     conformance)
-      limited conformance "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" > "$out/conformance.txt" 2>&1
+      limited conformance "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" \
+        "$home/dist/test/backend/webgpu_profile.test.js" > "$out/conformance.txt" 2>&1
       grep -v '^passed' "$out/conformance.txt" | tail -n 60 ;;
     quick)
       profile quick "synthetic:mixtral-8x7b?layers=3&hidden_size=256&intermediate_size=448&num_attention_heads=4&num_key_value_heads=2&vocab_size=1024" 0,1000 64 4 ;;

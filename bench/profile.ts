@@ -7,8 +7,10 @@ import type { GpuExperts } from "../src/backend/webgpu/weights.ts";
 import type { Precision } from "../src/tensor/types.ts";
 import { openSteps, type Steps, type StepsOptions } from "./steps.ts";
 
-/** A decoded token comes after a first few that warm up, and a profile is of so many; a prompt's of one. */
-const WARM_UP = 3;
+/** Decoded tokens that warm up; as many as are ever in flight, and one. */
+const WARM_UP = 5;
+/** Runs of tokens, or prompts, that are measured; one more is profiled. */
+const ROUNDS = 3;
 
 export interface ProfileOptions extends StepsOptions {
   /** A weights folder or synthetic:... */
@@ -17,7 +19,7 @@ export interface ProfileOptions extends StepsOptions {
   readonly contexts: readonly number[];
   /** Lengths of prompts. */
   readonly prompts: readonly number[];
-  /** Tokens to decode, without and then with timestamps. */
+  /** Tokens of a run that is measured: three times without timestamps, once with. */
   readonly tokens: number;
   /** Milliseconds after which no further case is begun. */
   readonly budgetMs?: number;
@@ -45,11 +47,11 @@ export interface ProfileCase {
   /** Tokens before it, tokens of the step. */
   readonly context: number;
   readonly tokens: number;
-  /** Steps as they are: the median's time by the clock, and every one's. */
+  /** A step as it is, by the clock: the median of a few runs of tokens, or of prompts; and each of them. */
   readonly stepMs: number;
   readonly samples: readonly number[];
   readonly tokensPerSecond: number;
-  /** The median of as many steps with a pass and two timestamps a kernel, by the clock; what that adds. */
+  /** The same of one run with a pass and two timestamps a kernel; what that adds. */
   readonly profiledStepMs: number;
   readonly addedMs: number;
   /** Of the profiled steps: time of all kernels, and from the first one's start to the last one's end. */
@@ -142,40 +144,43 @@ async function measure(
 ): Promise<ProfileCase> {
   const { ops } = steps;
   const decode = wanted.kind === "decode";
-  await steps.reserve(wanted.context + (decode ? WARM_UP + 2 * repeats : wanted.tokens));
+  const each = decode ? repeats : 1; // steps in a sample
+  await steps.reserve(wanted.context + (decode ? WARM_UP + (ROUNDS + 1) * repeats : wanted.tokens));
   let at = wanted.context;
-  /** One step: the next token, or the whole prompt. */
-  const step = async (): Promise<number> => {
+  /** Milliseconds a step: of a run of tokens, or of the whole prompt. */
+  const sample = async (count: number): Promise<number> => {
     const started = performance.now();
-    if (decode) await steps.step(at++, 1, true);
-    else
+    if (decode) {
+      await steps.decode(at, count);
+      at += count;
+    } else
       for (let first = 0; first < wanted.tokens; first += chunk) {
-        const count = Math.min(chunk, wanted.tokens - first);
-        await steps.step(first, count, first + count === wanted.tokens);
+        const rows = Math.min(chunk, wanted.tokens - first);
+        await steps.step(first, rows, first + rows === wanted.tokens);
       }
-    return performance.now() - started;
+    return (performance.now() - started) / count;
   };
-  for (let i = 0; i < (decode ? WARM_UP : 1); i++) await step();
+  await sample(decode ? WARM_UP : 1);
   const before = ops.counters();
   const samples: number[] = [];
-  for (let i = 0; i < repeats; i++) samples.push(await step());
+  for (let i = 0; i < ROUNDS; i++) samples.push(await sample(each));
   const after = ops.counters();
-  const profiled: number[] = [];
+  let profiledStepMs = 0;
   const found = await ops.profiling.run(async () => {
-    for (let i = 0; i < repeats; i++) profiled.push(await step());
+    profiledStepMs = await sample(each);
   });
   const stepMs = median(samples);
-  const per = (counter: keyof Counters): number => (after[counter] - before[counter]) / repeats;
-  const kernels = rows(found, repeats, copy.bytesPerSecond);
+  const per = (counter: keyof Counters): number => (after[counter] - before[counter]) / (ROUNDS * each);
+  const kernels = rows(found, each, copy.bytesPerSecond);
   return {
     ...wanted,
     stepMs,
     samples,
     tokensPerSecond: (1000 * wanted.tokens) / stepMs,
-    profiledStepMs: median(profiled),
-    addedMs: median(profiled) - stepMs,
+    profiledStepMs,
+    addedMs: profiledStepMs - stepMs,
     kernelMs: found.spanMs === null ? null : kernels.reduce((sum, { ms }) => sum + (ms ?? 0), 0),
-    spanMs: found.spanMs === null ? null : found.spanMs / repeats,
+    spanMs: found.spanMs === null ? null : found.spanMs / each,
     kernels,
     dispatches: per("dispatches"),
     dispatchesPerLayer: perLayer(kernels, steps.config.num_hidden_layers, decode),

@@ -5,6 +5,7 @@
 import type { Batch, KvStore } from "../src/backend/ops.ts";
 import { openNodeGpu } from "../src/backend/webgpu/node_gpu.ts";
 import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts";
+import { DEPTH } from "../src/engine/stream.ts";
 import { DeviceError } from "../src/errors.ts";
 import { bindMixtral, forward, loadMixtral, type Mixtral } from "../src/model/mixtral.ts";
 import { type MixtralConfig, parseMixtralConfig } from "../src/model/mixtral_config.ts";
@@ -14,6 +15,21 @@ import { nodeFiles } from "../src/weights/node_files.ts";
 import { isSynthetic, parseSynthetic } from "../src/weights/synthetic.ts";
 
 const BLOCK = 32; // positions of a KV block, as open() has it
+
+/** The sampling of `hotset bench`. */
+const GREEDY = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repeatPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: new Map<number, number>(),
+  seen: [],
+  counts: new Map<number, number>(),
+  random: new Uint32Array(4),
+};
 
 export interface StepsOptions {
   readonly weights: Precision;
@@ -32,6 +48,8 @@ export interface Steps {
   reserve(positions: number): Promise<void>;
   /** Computes tokens `first .. first + count - 1` of a sequence and reads the last one's logits, or nothing. */
   step(first: number, count: number, logits: boolean): Promise<void>;
+  /** Decodes `count` tokens from position `first` on, greedily, a few steps ahead of the ids that have been read. */
+  decode(first: number, count: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -47,6 +65,9 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
   const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose: () => void gpu.release() });
   const model = await loadMixtral(ops, config, bindMixtral(config, input.source), { precision: weights });
   await input.close();
+  await ops.tune(null); // in every run: what another one found may have been found on a busy machine
+  const chooser = ops.choosing.create({ ...GREEDY, vocab: config.vocab_size });
+  if (!chooser) throw new Error("the backend does not choose greedily");
   const cache: KvStore = ops.createKv(config.num_hidden_layers, model.attention, kv, BLOCK);
   return {
     ops,
@@ -57,11 +78,27 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
     async step(first, count, logits) {
       await ops.read(await forward(ops, model, cache, batchOf(first, count, config.vocab_size, logits)));
     },
+    async decode(first, count) {
+      const inFlight: Promise<unknown>[] = [];
+      const { tables, ...batch } = batchOf(first, 1, config.vocab_size, true);
+      const whole = { ...batch, tables: [blocks(first + count)], choosers: [chooser] };
+      for (let i = 0; i < count; i++) {
+        const logits = await forward(ops, model, cache, i === 0 ? whole : "next");
+        inFlight.push(ops.choosing.choose(logits));
+        if (inFlight.length > DEPTH) await inFlight.shift();
+      }
+      await Promise.all(inFlight);
+    },
     async close() {
       cache.close();
       ops.close();
     },
   };
+}
+
+/** Ids of the blocks of so many positions. */
+function blocks(positions: number): Uint32Array {
+  return Uint32Array.from({ length: Math.ceil(positions / BLOCK) }, (_, i) => i);
 }
 
 function batchOf(first: number, count: number, vocab: number, logits: boolean): Batch {
@@ -70,7 +107,7 @@ function batchOf(first: number, count: number, vocab: number, logits: boolean): 
     tokens: positions.map((position) => (Math.imul(position + 1, 2654435761) >>> 0) % vocab),
     positions,
     sequence: new Uint32Array(count),
-    tables: [Uint32Array.from({ length: Math.ceil((first + count) / BLOCK) }, (_, i) => i)],
+    tables: [blocks(first + count)],
     outputs: logits ? Uint32Array.of(count - 1) : new Uint32Array(0),
   };
 }

@@ -96,12 +96,13 @@ for stage in "$@"; do
   case $stage in
     setup) describe > "$out/setup.txt" 2>&1; cat "$out/setup.txt" ;;
     conformance)
-      limited conformance "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" > "$out/conformance.txt" 2>&1
+      limited conformance "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" \
+        "$home/dist/test/backend/webgpu_profile.test.js" > "$out/conformance.txt" 2>&1
       grep -v '^passed' "$out/conformance.txt" | tail -n 60 ;;
     quick)
       profile quick "synthetic:mixtral-8x7b?layers=3&hidden_size=256&intermediate_size=448&num_attention_heads=4&num_key_value_heads=2&vocab_size=1024" 0,1000 64 4 ;;
-    8x7b) profile 8x7b synthetic:mixtral-8x7b 0,4096,32640 512,4096 ;;
-    8x22b) profile 8x22b synthetic:mixtral-8x22b 0,4096,32640 512,4096 ;;
+    8x7b) profile 8x7b synthetic:mixtral-8x7b 0,4096,32600 512,4096 ;;
+    8x22b) profile 8x22b synthetic:mixtral-8x22b 0,4096,32600 512,4096 ;;
     engine-8x7b)
       limited "$stage" "$home/node" "$home/dist/src/cli/main.js" bench synthetic:mixtral-8x7b --backend webgpu --weights q4 --gpu-memory 60GiB \
         --prompt-tokens 512 --decode-tokens 128 --repeats 3 --json > "$out/$stage.json" 2> "$out/$stage.txt"

@@ -9,7 +9,7 @@ struct Lane {
   @builtin(num_subgroups) subgroups: u32,
 }
 
-var<workgroup> partial: array<vec4f, THREADS>;
+var<workgroup> partial: array<vec4f, THREADS / 4>; // no subgroup is smaller than four
 
 // Every invocation gets the sum. Contains barriers: call it in uniform control flow.
 fn workgroup_sum(value: vec4f, lane: Lane) -> vec4f {

@@ -7,7 +7,7 @@ struct Sums {
   squares: f32,
 }
 
-var<workgroup> team_partial: array<Sums, THREADS>;
+var<workgroup> team_partial: array<Sums, THREADS / 4>; // no subgroup is smaller than four
 
 // Every invocation gets its team's sums. Contains barriers: call it in uniform control flow.
 fn team_sum(value: Sums, lane: Lane) -> Sums {

@@ -1,4 +1,4 @@
-// Sums over a team of TEAM (a power of two) invocations, in workgroup memory: needs no feature.
+// Sums over a team of TEAM (a power of two, eight at least) invocations, in workgroup memory: needs no feature.
 #import "lib/reduce.wgsl"
 
 struct Sums {
@@ -8,20 +8,29 @@ struct Sums {
 
 var<workgroup> team_partial: array<Sums, THREADS>;
 
-// Every invocation gets its team's sums. Contains barriers: call it in uniform control flow.
+fn plus(a: Sums, b: Sums) -> Sums {
+  return Sums(Rows8(a.rows.lo + b.rows.lo, a.rows.hi + b.rows.hi), a.squares + b.squares);
+}
+
+// Every invocation gets its team's sums, by way of eight sums of every eighth: two barriers, whatever the team.
+// Call it in uniform control flow.
 fn team_sum(value: Sums, lane: Lane) -> Sums {
+  let first = lane.index / TEAM * TEAM;
+  let i = lane.index % TEAM;
   team_partial[lane.index] = value;
-  for (var half = TEAM / 2; half > 0; half /= 2) {
-    workgroupBarrier();
-    if (lane.index % TEAM < half) {
-      let other = team_partial[lane.index + half];
-      team_partial[lane.index].rows.lo += other.rows.lo;
-      team_partial[lane.index].rows.hi += other.rows.hi;
-      team_partial[lane.index].squares += other.squares;
+  workgroupBarrier();
+  if (i < 8) {
+    var sum = value;
+    for (var j = i + 8; j < TEAM; j += 8) {
+      sum = plus(sum, team_partial[first + j]);
     }
+    team_partial[lane.index] = sum;
   }
   workgroupBarrier();
-  let sum = team_partial[lane.index / TEAM * TEAM];
+  var sum = team_partial[first];
+  for (var j = 1u; j < 8; j++) {
+    sum = plus(sum, team_partial[first + j]);
+  }
   workgroupBarrier(); // the next call overwrites what the slowest invocation still reads
   return sum;
 }

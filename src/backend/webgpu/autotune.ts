@@ -1,7 +1,8 @@
 // Finds the fastest form of the kernels for few rows on this adapter, on the weights that were loaded; remembers it.
 //
 // Every candidate is first held against the usual f32 form on the same inputs: one that computes something else on this
-// device is not taken, whatever its speed. Where time is up, what was not reached keeps the usual form.
+// device is not taken, whatever its speed. What the time does not reach keeps the usual form, and that is remembered too: an adapter
+// that is slow to compile must not take the time again at every start.
 
 import type { Precision } from "../../tensor/types.ts";
 import type { Buffer, Device } from "./device.ts";
@@ -28,7 +29,7 @@ export interface AutotuneHost {
   readonly experts: readonly GpuExperts[];
   /** Of the adapter, for the store. */
   readonly adapter: string;
-  /** Whether products for many rows are timed too. */
+  /** Whether products for many rows are timed too: on anything but a software adapter. */
   readonly tiles: boolean;
 }
 
@@ -39,7 +40,7 @@ const TILE_ROWS = 256;
 /** Of those, rows whose results are compared. */
 const COMPARED_ROWS = 16;
 /** Milliseconds that finding out may take. */
-const BUDGET = 5000;
+const BUDGET = { gpu: 10_000, software: 5000 } as const;
 /** Matrices that a timing goes around, so that it does not measure the caches. */
 const MOST_MATRICES = 16;
 /** Largest NMSE against the f32 form. */
@@ -51,6 +52,7 @@ type Found = Form | ExpertForms | TileName;
 interface Problem {
   readonly key: string;
   readonly find: () => Promise<Found | null>;
+  readonly usual: Found;
   readonly use: (found: Found) => void;
 }
 
@@ -59,11 +61,10 @@ export async function autotune(host: AutotuneHost, store: TuningStore | null): P
   const { tuning } = host;
   const name = `tuning ${VERSION} ${host.adapter} ${tuning.abilities.arithmetics} ${tuning.abilities.subgroup}`;
   const known = parse(await store?.read(name));
-  const until = performance.now() + BUDGET;
+  const until = performance.now() + BUDGET[host.tiles ? "gpu" : "software"];
   let learned = false;
-  for (const { key, find, use } of problems(host, until)) {
-    const found = known[key] ?? (await find());
-    if (found === null) continue;
+  for (const { key, find, usual, use } of problems(host, until)) {
+    const found = known[key] ?? (await find()) ?? usual;
     use(found);
     learned ||= known[key] === undefined;
     known[key] = found;
@@ -72,11 +73,25 @@ export async function autotune(host: AutotuneHost, store: TuningStore | null): P
 }
 
 function parse(text: string | null | undefined): Record<string, Found> {
+  let stored: unknown;
   try {
-    return text ? JSON.parse(text) : {};
+    stored = JSON.parse(text ?? "");
   } catch {
-    return {}; // somebody else's file, or half of ours: measure again
+    return {}; // nothing, or half a file: measure again
   }
+  if (typeof stored !== "object" || stored === null) return {};
+  return Object.fromEntries(Object.entries(stored).filter(([, found]) => isFound(found)));
+}
+
+/** Whether something stored is a form, a layer's forms or a tile: the file may be anybody's. */
+function isFound(x: unknown): x is Found {
+  if (typeof x === "string") return x in TILES;
+  if (typeof x !== "object" || x === null) return false;
+  const { up, down, arithmetic, reduce, threads, teams } = x as Partial<ExpertForms & Form>;
+  if (up !== undefined) return isFound(up) && isFound(down);
+  const size = (n: unknown): boolean => typeof n === "number" && [1, 2, 4, 8, 16, 32, 64, 128, 256].includes(n);
+  const known = ["f32", "f16", "int8"].includes(String(arithmetic)) && ["tree", "subgroups"].includes(String(reduce));
+  return known && size(threads) && size(teams);
 }
 
 function problems(host: AutotuneHost, until: number): Problem[] {
@@ -89,6 +104,7 @@ function problems(host: AutotuneHost, until: number): Problem[] {
     found.set(key, {
       key,
       find: () => new Bench(host, until).experts(alike),
+      usual: tuning.experts(precision, up.groups, down.groups),
       use: (forms) => tuning.setExperts(precision, up.groups, down.groups, forms as ExpertForms),
     });
   }
@@ -99,6 +115,7 @@ function problems(host: AutotuneHost, until: number): Problem[] {
     found.set(key, {
       key,
       find: () => new Bench(host, until).matrix(alike),
+      usual: tuning.matvec(precision, groups),
       use: (form) => tuning.setMatvec(precision, groups, form as Form),
     });
   }
@@ -107,6 +124,7 @@ function problems(host: AutotuneHost, until: number): Problem[] {
     found.set("tile", {
       key: `tile ${widest.precision}`,
       find: () => new Bench(host, until).tile(widest),
+      usual: tuning.tile,
       use: (tile) => {
         tuning.tile = tile as TileName;
       },
@@ -234,7 +252,7 @@ class Bench extends Trial {
       let best: { name: TileName; ms: number } | null = null;
       let wanted: Float32Array | null = null;
       for (const name of tilesFor(w.precision, can)) {
-        if (performance.now() > this.#until) return null;
+        if (performance.now() > this.#until) break;
         const tile = tileFor(name, w.precision);
         const from = tile.int8 ? this.quantized(x, w.groups, w.cols, TILE_ROWS) : x;
         const calls = tileCalls(recorder, "matmul", tile, w, { y_stride: stride, ADD: 0 }, { count, x: from, y });
@@ -290,6 +308,7 @@ class Bench extends Trial {
         i === 0 || !best
           ? forms
           : forms.filter((f) => f.threads === best!.form.threads && f.teams === best!.form.teams);
+      if (this.#host.tiles) for (const form of likely) calls(form); // a real driver compiles them side by side
       for (const form of likely) await attempt(form);
     }
     const found = best as { form: Form; ms: number } | null;

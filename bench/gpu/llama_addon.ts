@@ -102,7 +102,9 @@ export async function openLlamaVulkan(folder: string): Promise<LlamaVulkan> {
   addon.setLoggerLogLevel(WARNING);
   addon.loadBackends(bins);
   addon.ensureGpuDeviceIsSupported();
-  if (addon.getGpuType() !== "vulkan")
+  // The type says which backend was built in, whether it has a device or not; without one all would be computed on the CPU.
+  const devices = addon.getGpuDeviceInfo().deviceNames;
+  if (addon.getGpuType() !== "vulkan" || devices.length === 0)
     throw new Error(
       `llama.cpp found no Vulkan device that it would use; VK_DRIVER_FILES is ${process.env.VK_DRIVER_FILES ?? "not set"}. ` +
         "It passes over software adapters unless GGML_VK_VISIBLE_DEVICES names them, as in GGML_VK_VISIBLE_DEVICES=0" +
@@ -110,7 +112,7 @@ export async function openLlamaVulkan(folder: string): Promise<LlamaVulkan> {
     );
   await addon.init();
   return {
-    devices: addon.getGpuDeviceInfo().deviceNames,
+    devices,
     release: releaseOf(bins),
     systemInfo: addon.systemInfo().trim(),
     log,
@@ -130,6 +132,7 @@ async function load(
   // The output counts as a layer.
   const model = new addon.AddonModel(gguf, { addonExports: addon, gpuLayers: layers + 1, useMmap: true });
   if (!(await model.init())) throw refused(`load ${gguf}`);
+  if (model.getMemoryBreakdown().gpuVram === 0) throw refused("put a layer on the GPU");
   const context = new addon.AddonContext(model, {
     contextSize: Math.ceil(positions / 256) * 256,
     batchSize: BATCH,

@@ -56,11 +56,21 @@ export async function llamaCommand(root: URL, args: readonly string[]): Promise<
     cases: [],
   };
   const write = (): void => writeFileSync(options.out, `${JSON.stringify(result, null, 2)}\n`);
+  const interrupted = (): void => {
+    result.error = "ended by a signal, as run.sh sends it when the time is over";
+    write();
+    // Leaving removes a file half written; it would then wait for what the driver is doing, minutes perhaps.
+    process.on("exit", () => process.kill(process.pid, "SIGKILL"));
+    process.exit(143);
+  };
+  process.once("SIGTERM", interrupted);
   try {
     await measure(root, options, started, result, write);
   } catch (error) {
     result.error = (error as Error).message;
     console.error(result.error);
+  } finally {
+    process.off("SIGTERM", interrupted);
   }
   write();
   return result.error === undefined ? 0 : 1;

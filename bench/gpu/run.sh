@@ -121,7 +121,7 @@ for stage in "$@"; do
       limited "$stage" "$home/node" "$home/dist/src/cli/main.js" bench synthetic:mixtral-8x7b --backend webgpu --weights q4 --gpu-memory 60GiB \
         --prompt-tokens 512 --decode-tokens 128 --repeats 3 --json > "$out/$stage.json" 2> "$out/$stage.txt"
       cat "$out/$stage.json" "$out/$stage.txt" ;;
-    llama-quick) llama "$stage" "$small" 0,100 64 4 ;;
+    llama-quick) llama "$stage" "$small" 0,64 64 4 ;;
     llama-8x7b) llama "$stage" synthetic:mixtral-8x7b 0,4096,32600 512,4096 ;;
     *) echo "unknown stage $stage: setup conformance quick 8x7b 8x22b engine-8x7b llama-quick llama-8x7b"; failed=1 ;;
   esac

@@ -1,4 +1,6 @@
 // `node dist/bench/gpu/pack.js <folder>`: puts all that run.sh needs on a bare machine into a folder that can be carried there.
+//
+// `--llama <folder>` adds llama.cpp's Vulkan build, from the npm package @node-llama-cpp/linux-x64-vulkan installed there.
 
 import { spawnSync } from "node:child_process";
 import {
@@ -13,11 +15,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { formatBytes } from "../../src/cli/output.ts";
 import { commit } from "../machine.ts";
+import { peerPackage } from "../peers/packages.ts";
+import { llamaFiles } from "./llama_addon.ts";
+import { PACKAGE } from "./llama_command.ts";
 
 // This file runs as dist/bench/gpu/pack.js.
 const root = new URL("../../../", import.meta.url);
@@ -42,9 +48,10 @@ const STARTS = [
   [HOST, "--list", ...SUITES],
 ];
 
-const [folder, ...rest] = process.argv.slice(2);
+const { values: flags, positionals } = parseArgs({ allowPositionals: true, options: { llama: { type: "string" } } });
+const [folder, ...rest] = positionals;
 if (folder === undefined || rest.length > 0 || process.platform !== "linux" || process.arch !== "x64") {
-  console.error("usage, on Linux x64 after `npm run build`: node dist/bench/gpu/pack.js <folder>");
+  console.error("usage, on Linux x64 after `npm run build`: node dist/bench/gpu/pack.js [--llama <folder>] <folder>");
   process.exit(2);
 }
 for (const [path] of STARTS)
@@ -54,6 +61,8 @@ mkdirSync(join(folder, "lib"), { recursive: true });
 carry("node", stripped(process.execPath));
 carry("dawn.node", stripped(at("node_modules/webgpu/dist/linux-x64/dawn.node")));
 carry("app.tar", archive());
+if (flags.llama === undefined) drop("llama.tar");
+else carry("llama.tar", llamaArchive(flags.llama));
 for (const name of CARRIED)
   if (existsSync(join(LIBRARIES, name))) copyFileSync(realpathSync(join(LIBRARIES, name)), join(folder, "lib", name));
 copyFileSync(at("bench/gpu/run.sh"), join(folder, "run.sh"));
@@ -76,11 +85,16 @@ function carry(name: string, contents: Buffer): void {
   const stamp = join(folder!, `.${name}.size`);
   const digest = `${contents.length} ${checksum(contents)}`;
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
-  for (const ending of ["xz", "gz"]) rmSync(join(folder!, `${name}.${ending}`), { force: true });
+  drop(name);
   const { status, stdout } = spawnSync("xz", ["-T0", "-6", "-c"], { input: contents, maxBuffer: 2 ** 28 });
   if (status === 0) writeFileSync(join(folder!, `${name}.xz`), stdout);
   else writeFileSync(join(folder!, `${name}.gz`), gzipSync(contents, { level: 9 }));
   writeFileSync(stamp, digest);
+}
+
+/** Removes what an earlier call has carried. */
+function drop(name: string): void {
+  for (const path of [`${name}.xz`, `${name}.gz`, `.${name}.size`]) rmSync(join(folder!, path), { force: true });
 }
 
 /** FNV-1a over the words. */
@@ -103,6 +117,24 @@ function archive(): Buffer {
     const filter = (path: string): boolean => code(path) && !(name === "webgpu" && path.startsWith(binaries));
     cpSync(from, join(stage, "node_modules", name), { recursive: true, filter });
   }
+  return tar(stage);
+}
+
+/** llama.cpp's libraries, without symbols, where the package is in a node_modules. `base`: a folder with one. */
+function llamaArchive(base: string): Buffer {
+  const from = peerPackage(pathToFileURL(`${resolve(base)}/`), PACKAGE).folder;
+  const stage = mkdtempSync(join(tmpdir(), "hotset-pack-"));
+  for (const name of llamaFiles(from)) {
+    const to = join(stage, "node_modules", PACKAGE, name);
+    mkdirSync(dirname(to), { recursive: true });
+    if (/\.(so|node)$/.test(name)) writeFileSync(to, stripped(join(from, name)));
+    else copyFileSync(join(from, name), to);
+  }
+  return tar(stage);
+}
+
+/** A folder's contents as a tar, the same bytes for the same contents; the folder is removed. */
+function tar(stage: string): Buffer {
   const { status, stdout, stderr } = spawnSync("tar", ["-C", stage, "-cf", "-", "--mtime=@0", "--sort=name", "."], {
     maxBuffer: 2 ** 28,
   });

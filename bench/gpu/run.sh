@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sets up a bare NVIDIA Linux machine from the files beside this script, without a network, and measures hotset on it.
 #
-#   run.sh <stage>...     stages: setup conformance quick 8x7b 8x22b engine-8x7b
+#   run.sh <stage>...     stages: setup conformance quick 8x7b 8x22b engine-8x7b llama-quick llama-8x7b
 #
 # Results go to $OUT (default ./out), one file a stage, written as they come. $LIMIT seconds (default 570) for all stages
 # together: what does not fit is not begun, and what is under way then is ended, with what it has written.
@@ -90,6 +90,21 @@ profile() {
     --budget $((seconds > 40 ? seconds * 3 / 4 : 1)) --name "$1" --out "$out/profile-$1.json"
 }
 
+# llama <stage> <model> <contexts> <prompts>: llama.cpp, if the pack carries it; its file of weights stays in $home/gguf
+llama() {
+  if ! [ -d "$home/node_modules/@node-llama-cpp" ]; then
+    if ! [ -f "$here/llama.tar.xz" ] && ! [ -f "$here/llama.tar.gz" ]; then
+      echo "$1: this pack was made without --llama"; failed=1; return
+    fi
+    mkdir -p "$home/llama.part" && unpack llama.tar | tar -xf - -C "$home/llama.part" || exit 1
+    mv "$home/llama.part/node_modules/@node-llama-cpp" "$home/node_modules/" && rm -r "$home/llama.part" || exit 1
+  fi
+  seconds=$(left)
+  HOTSET_BENCH_CACHE=$home/gguf limited "$1" "$home/node" "$home/dist/bench/gpu/llama.js" --model "$2" --contexts "$3" --prompts "$4" \
+    --tokens "${5:-32}" --budget $((seconds > 40 ? seconds * 3 / 4 : 1)) --out "$out/$1.json"
+}
+
+small="synthetic:mixtral-8x7b?layers=3&hidden_size=256&intermediate_size=448&num_attention_heads=4&num_key_value_heads=2&vocab_size=1024"
 set_up
 failed=0
 for stage in "$@"; do
@@ -99,15 +114,16 @@ for stage in "$@"; do
       limited conformance "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" \
         "$home/dist/test/backend/webgpu_profile.test.js" > "$out/conformance.txt" 2>&1
       grep -v '^passed' "$out/conformance.txt" | tail -n 60 ;;
-    quick)
-      profile quick "synthetic:mixtral-8x7b?layers=3&hidden_size=256&intermediate_size=448&num_attention_heads=4&num_key_value_heads=2&vocab_size=1024" 0,1000 64 4 ;;
+    quick) profile quick "$small" 0,1000 64 4 ;;
     8x7b) profile 8x7b synthetic:mixtral-8x7b 0,4096,32600 512,4096 ;;
     8x22b) profile 8x22b synthetic:mixtral-8x22b 0,4096,32600 512,4096 ;;
     engine-8x7b)
       limited "$stage" "$home/node" "$home/dist/src/cli/main.js" bench synthetic:mixtral-8x7b --backend webgpu --weights q4 --gpu-memory 60GiB \
         --prompt-tokens 512 --decode-tokens 128 --repeats 3 --json > "$out/$stage.json" 2> "$out/$stage.txt"
       cat "$out/$stage.json" "$out/$stage.txt" ;;
-    *) echo "unknown stage $stage: setup conformance quick 8x7b 8x22b engine-8x7b"; failed=1 ;;
+    llama-quick) llama "$stage" "$small" 0,64 64 4 ;;
+    llama-8x7b) llama "$stage" synthetic:mixtral-8x7b 0,4096,32600 512,4096 ;;
+    *) echo "unknown stage $stage: setup conformance quick 8x7b 8x22b engine-8x7b llama-quick llama-8x7b"; failed=1 ;;
   esac
 done
 exit $failed

@@ -27,7 +27,7 @@ export interface GgufTensor {
   readonly type: keyof typeof TENSOR_TYPES;
   /** Fastest first: a matrix [rows, cols] is [cols, rows]. */
   readonly dims: readonly number[];
-  /** The data in order, in pieces of any size. */
+  /** The data in order, in pieces of any size. A piece is still being written when the next is asked for: no buffer is used again. */
   data(): AsyncIterable<Uint8Array>;
 }
 
@@ -110,11 +110,15 @@ export async function writeGguf(
     await file.writeFile(header(gguf));
     for (const tensor of gguf.tensors) {
       let written = 0;
+      let writing: Promise<unknown> = Promise.resolve();
       for await (const piece of tensor.data()) {
-        await file.writeFile(piece); // at the handle's position: after what is there
+        await writing; // the next piece was made meanwhile
+        writing = file.writeFile(piece); // at the handle's position: after what is there
+        writing.catch(() => {}); // it is thrown where it is awaited
         written += piece.length;
         onProgress(done + written, total);
       }
+      await writing;
       const expected = tensorBytes(tensor);
       if (written !== expected)
         throw new Error(`${path}: ${tensor.name}: its shape and type ask for ${expected} bytes, ${written} were given`);

@@ -26,21 +26,27 @@ export function quantizeQ4_0(x: Float32Array): Uint8Array {
   return out;
 }
 
-/** Rows packed as our q4 to Q4_0: the same weights. */
+/**
+ * Rows packed as our q4 to Q4_0: the same weights. Four bytes at a time, for 26 GB of them are written before llama.cpp is
+ * measured: the low nibbles of our word j are weights 8j..8j+3, its high ones 8j+4..8j+7, so words j and j + 2 make bytes
+ * 8j..8j+7 of Q4_0. A group has 18 bytes: they are stored as halves of words.
+ */
 export function repackQ4_0({ quants, scales }: PackedRows): Uint8Array {
-  const out = new Uint8Array(scales.length * Q4_0_BYTES);
-  for (let g = 0; g < scales.length; g++) {
-    const to = g * Q4_0_BYTES;
-    out[to] = scales[g]! & 0xff;
-    out[to + 1] = scales[g]! >> 8;
-    // Byte 4j + b of ours is weights 8j + b and 8j + 4 + b; eight bytes on, the same plus 16.
-    for (let i = 0; i < 8; i++) {
-      const low = quants[g * 16 + i]!;
-      const high = quants[g * 16 + 8 + i]!;
-      const at = to + 2 + (i & 3) + ((i & 4) << 1);
-      out[at] = (low & 15) | ((high & 15) << 4);
-      out[at + 4] = (low >> 4) | (high & 0xf0);
+  const LOW = 0x0f0f0f0f;
+  const words = new Uint32Array(quants.buffer, quants.byteOffset, scales.length * 4);
+  const out = new Uint16Array(scales.length * (Q4_0_BYTES / 2));
+  for (let g = 0, to = 0; g < scales.length; g++) {
+    out[to++] = scales[g]!;
+    for (let j = 0; j < 2; j++) {
+      const first = words[4 * g + j]!;
+      const second = words[4 * g + j + 2]!;
+      const even = (first & LOW) | ((second & LOW) << 4);
+      const odd = ((first >>> 4) & LOW) | (second & ~LOW);
+      out[to++] = even; // an array of halves keeps the low one
+      out[to++] = even >>> 16;
+      out[to++] = odd;
+      out[to++] = odd >>> 16;
     }
   }
-  return out;
+  return new Uint8Array(out.buffer);
 }

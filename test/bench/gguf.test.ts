@@ -1,5 +1,6 @@
 // The GGUF files that peers read: the format byte by byte, and models/tales in llama.cpp's names and shapes.
 
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,5 +92,10 @@ it("gives a Mixtral llama.cpp's tensors, each as many bytes as its shape says", 
     "blk.0.ffn_down_exps.weight q4_0 96,64,8",
     "blk.0.ffn_up_exps.weight q4_0 64,96,8",
   ]);
-  await writeGguf(temporary(), gguf); // throws where the bytes are not the shape's
+  const path = temporary();
+  await writeGguf(path, gguf); // throws where the bytes are not the shape's
+  // As the first, byte-wise writer wrote it (commit ccf84d7).
+  expect(createHash("sha256").update(readFileSync(path)).digest("hex")).toBe(
+    "6441ac26a0f96ae0e98c58ef700853570e84262a6b9d179dc54dc41166fd933a",
+  );
 });

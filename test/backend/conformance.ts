@@ -31,35 +31,35 @@ const SHAPES = [
 const MANY = { counts: [65, 64, 33], shapes: [SHAPES[0], SHAPES[3], SHAPES[5]] };
 const SLOW = 120_000; // a software adapter compiles its pipelines in the first test that needs them
 
-/** Declares the conformance suite of one backend. A backend with int8 activations lists "int8-activations" as a feature. */
-export function conformance(name: string, makeOps: MakeOps): void {
-  describe(`${name} conforms`, { timeout: SLOW }, () => {
+/** Declares cases over one backend, which they share. */
+function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void): void {
+  describe(name, { timeout: SLOW }, () => {
     let ops: Ops;
     beforeAll(async () => {
       ops = await makeOps({ maxTokens: MAX_TOKENS });
     }, SLOW);
     afterAll(() => ops?.close());
+    declare(() => ops);
+  });
+}
 
-    loading(() => ops);
-    products(() => ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
-    dense(() => ops);
-    attentionConformance(() => ops);
-    moeConformance(() => ops);
+/** Declares the conformance suite of one backend. A backend with int8 activations lists "int8-activations" as a feature. */
+export function conformance(name: string, makeOps: MakeOps): void {
+  over(`${name} conforms`, makeOps, (ops) => {
+    loading(ops);
+    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
+    dense(ops);
+    attentionConformance(ops);
+    moeConformance(ops);
     lifetime(makeOps);
   });
 }
 
 /** Declares what of the suite depends on how products are computed. */
 export function productConformance(name: string, makeOps: MakeOps): void {
-  describe(`${name} conforms`, { timeout: SLOW }, () => {
-    let ops: Ops;
-    beforeAll(async () => {
-      ops = await makeOps({ maxTokens: MAX_TOKENS });
-    }, SLOW);
-    afterAll(() => ops?.close());
-
-    products(() => ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
-    moeConformance(() => ops);
+  over(`${name} conforms`, makeOps, (ops) => {
+    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
+    moeConformance(ops);
   });
 }
 
@@ -70,15 +70,9 @@ export function tileConformance(
   precisions: readonly Precision[],
   verbs: "all" | "matmul" = "all",
 ): void {
-  describe(`${name} multiplies`, { timeout: SLOW }, () => {
-    let ops: Ops;
-    beforeAll(async () => {
-      ops = await makeOps({ maxTokens: MAX_TOKENS });
-    }, SLOW);
-    afterAll(() => ops?.close());
-
-    products(() => ops, { ...MANY, precisions });
-    if (verbs === "all") experts(() => ops, { counts: MANY.counts, precisions });
+  over(`${name} multiplies`, makeOps, (ops) => {
+    products(ops, { ...MANY, precisions });
+    if (verbs === "all") experts(ops, { counts: MANY.counts, precisions });
   });
 }
 

@@ -109,9 +109,10 @@ describe("an end that somebody else decides", () => {
   });
 
   it("Ctrl-C in the middle of a long step: nobody waits for its end", async () => {
-    const child = start([...CPU, "-n", "2", "--chunk", "2048"], "the fox said once upon a time there was ".repeat(180));
+    const slow = ["--threads", "1", "--weights", "q8", "--activations", "f32", "--chunk", "2048"];
+    const child = start([...CPU, ...slow, "-n", "2"], "the fox said once upon a time there was ".repeat(180));
     const done = outcome(child);
-    await new Promise((resolve) => setTimeout(resolve, 1500)); // nothing tells that the step of 20 s has begun
+    await new Promise((resolve) => setTimeout(resolve, 1000)); // nothing tells that the step of 2 s has begun
     child.kill("SIGINT");
     expect(await done).toMatchObject({ code: 130, signal: null, stdout: "", stderr: "" });
   });

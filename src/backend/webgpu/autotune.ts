@@ -119,11 +119,13 @@ function problems(host: AutotuneHost, until: number): Problem[] {
       use: (form) => tuning.setMatvec(precision, groups, form as Form),
     });
   }
-  const widest = matrices.filter((m) => m.precision !== "f32").sort((a, b) => b.cols - a.cols || a.rows - b.rows)[0];
-  if (widest && host.tiles)
+  // A square one, near enough: neither a router nor a head with the whole vocabulary.
+  const squareness = ({ rows, cols }: GpuMatrix): number => Math.min(rows / cols, cols / rows);
+  const square = [...matrices].sort((a, b) => squareness(b) - squareness(a))[0];
+  if (square && host.tiles)
     found.set("tile", {
-      key: `tile ${widest.precision}`,
-      find: () => new Bench(host, until).tile(widest),
+      key: `tile ${square.precision}`,
+      find: () => new Bench(host, until).tile(square),
       usual: tuning.tile,
       use: (tile) => {
         tuning.tile = tile as TileName;
@@ -242,7 +244,9 @@ class Bench extends Trial {
   async tile(w: GpuMatrix): Promise<TileName | null> {
     const { recorder, tuning } = this.#host;
     const { arithmetics, matrix } = tuning.abilities;
-    const can = { f16: arithmetics.includes("f16"), int8: arithmetics.includes("int8"), matrix };
+    // Matrix units take f16: not where the arithmetic has to be exact.
+    const f16 = arithmetics.includes("f16");
+    const can = { f16, int8: arithmetics.includes("int8"), matrix: matrix && f16 };
     const width = w.groups * 32;
     const stride = w.rows;
     try {
@@ -301,7 +305,7 @@ class Bench extends Trial {
       if (!best || ms < best.ms) best = { form, ms };
     };
     if (out) wanted = await this.floats(calls(this.#usual(groups)), out, size);
-    // First the shape in the first arithmetic, then the others in the best two shapes.
+    // All shapes in the first arithmetic, then the best of them in the others.
     for (const [i, arithmetic] of usable.entries()) {
       const forms: Form[] = tuning.candidates(arithmetic, groups, teams);
       const likely =

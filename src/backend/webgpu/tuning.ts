@@ -99,7 +99,7 @@ export class Tuning {
     return this.abilities.subgroup === null ? "tree" : "subgroups";
   }
 
-  /** Forms worth timing of one arithmetic for rows of `groups` groups; `teams`: only with so many. The usual one first. */
+  /** Forms worth timing of one arithmetic for rows of `groups` groups; `teams`: only with so many. */
   candidates(arithmetic: Arithmetic, groups: number, teams?: number): Form[] {
     const units = 2 ** Math.ceil(Math.log2(groups * 4)); // what the invocations of a team stride over
     const shapes = [

@@ -15,6 +15,17 @@ export interface Tensor {
   readonly shape: readonly number[];
 }
 
+/** Weights that are stored as kernels take them (tensor/blocks.ts): bytes to be copied as they are. */
+export interface StoredBlocks {
+  readonly precision: Precision;
+  readonly bytes: number;
+  /**
+   * Fills `into` from byte `offset`. @throws WeightsError where the file cannot be read or ends too soon; the signal's
+   * reason
+   */
+  read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void>;
+}
+
 /** A matrix [rows, cols] of a weights source, read a range of rows at a time, so that nothing is held whole. */
 export interface MatrixSource {
   /** Name in the file, for messages. */
@@ -37,6 +48,8 @@ export interface MatrixSource {
     quants: Uint8Array,
     scales: Uint16Array,
   ): Promise<boolean>;
+  /** Where the matrix is stored in blocks of eight rows: those bytes, blockLayout(precision, rows, cols). */
+  readonly blocks?: StoredBlocks;
 }
 
 /** The three matrices of one expert: y = w2 · (silu(w1 · x) * (w3 · x)). */
@@ -44,6 +57,8 @@ export interface ExpertSource {
   readonly w1: MatrixSource; // gate [F, D]
   readonly w3: MatrixSource; // up   [F, D]
   readonly w2: MatrixSource; // down [D, F]
+  /** Where the expert is stored as one record: those bytes, recordLayout(). */
+  readonly record?: StoredBlocks;
 }
 
 /** Where a model's weights come from: a folder of safetensors or a synthetic generator. */

@@ -1,6 +1,7 @@
 // Reads a source's rows in bounded pieces, packs them on all threads and lays them out for the SIMD kernels.
 
 import { MemoryError } from "../../errors.ts";
+import { blockLayout } from "../../tensor/blocks.ts";
 import { packedLayout } from "../../tensor/pack.ts";
 import { type MatrixSource, PRECISIONS, type Precision } from "../../tensor/types.ts";
 import type { Heap } from "./heap.ts";
@@ -52,17 +53,11 @@ export async function loadInterleaved(
   precision: Precision,
   beside: MatrixSource,
 ): Promise<SimdBlock> {
-  const more = sizesOf(precision, beside.rows, beside.cols).bytes;
+  const more = blockLayout(precision, beside.rows, beside.cols).bytes;
   const block = await allocate(heaps, `${even.name} and ${odd.name}`, precision, 2 * even.rows, even.cols, more);
   await fill(heaps, block, even, precision, 0, 2);
   await fill(heaps, block, odd, precision, 1, 2);
   return block;
-}
-
-/** Bytes of the planes of a matrix whose rows are padded to whole blocks. */
-function sizesOf(precision: Precision, rows: number, cols: number) {
-  const layout = packedLayout(precision, Math.ceil(rows / 8) * 8, cols);
-  return { layout, bytes: layout.bytes };
 }
 
 async function allocate(
@@ -74,7 +69,8 @@ async function allocate(
   more: number,
   heap?: Heap,
 ): Promise<SimdBlock> {
-  const { layout, bytes } = sizesOf(precision, rows, cols);
+  const layout = blockLayout(precision, rows, cols);
+  const { bytes } = layout;
   const what = `${name}: [${rows}, ${cols}] in ${precision}`;
   if (bytes + more > HEAP_BYTES)
     throw new MemoryError(

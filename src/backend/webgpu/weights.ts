@@ -2,6 +2,7 @@
 
 import { interleave } from "../../../kernels/interleave.ts";
 import { MemoryError, RequestError } from "../../errors.ts";
+import { BLOCK_ROWS, blockLayout } from "../../tensor/blocks.ts";
 import { GROUP, type PackedLayout, packedLayout, packRows } from "../../tensor/pack.ts";
 import type { ExpertSource, MatrixSource, Precision } from "../../tensor/types.ts";
 import type { Experts, Matrix, Vector } from "../ops.ts";
@@ -9,7 +10,6 @@ import type { Buffer, Device } from "./device.ts";
 
 const PIECE = 16 * 2 ** 20; // bytes of f32 read at once
 const IN_FLIGHT = 256 * 2 ** 20; // bytes written before waiting: the queue keeps a copy of each until it is done
-const BLOCK_ROWS = 8; // rows that lie side by side: kernels/interleave.ts
 const ROW_UNIT = 64; // parts start at multiples of this: whole blocks, and whole groups of an expert's outputs
 
 /** What one binding holds of a matrix or of a layer's experts: see kernels/lib/part.wgsl. */
@@ -182,11 +182,6 @@ export class WeightLoader {
     this.#inFlight = 0;
     await this.#device.wait(this.#device.gpu.queue.onSubmittedWorkDone());
   }
-}
-
-/** Rows in blocks of eight: the layout of as many whole blocks as they need. */
-function blockLayout(precision: Precision, rows: number, cols: number): PackedLayout {
-  return packedLayout(precision, Math.ceil(rows / BLOCK_ROWS) * BLOCK_ROWS, cols);
 }
 
 /**

@@ -42,6 +42,7 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
     cores: likelyCores(),
     startWorker: startWebWorker,
     tuning: pageStore(),
+    identity: (where) => where,
   };
   return openModel(given?.label ?? (weights as string), options, host);
 }

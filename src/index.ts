@@ -2,6 +2,7 @@
 
 import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
+import { resolve } from "node:path";
 import { physicalCores, startNodeWorker } from "./backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
@@ -17,6 +18,7 @@ import { isSynthetic } from "./weights/synthetic.ts";
 export type * from "./engine/api.ts";
 export type { Model } from "./engine/model.ts";
 export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
+export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export type { MixtralConfig } from "./model/mixtral_config.ts";
 export type { Precision } from "./tensor/types.ts";
 export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
@@ -52,6 +54,7 @@ function host(): Host {
     cores: physicalCores(),
     startWorker: startNodeWorker,
     tuning: fileStore(cacheDirectory()),
+    identity: (where) => (isSynthetic(where) ? where : resolve(where)),
   };
 }
 

@@ -1,13 +1,13 @@
 // open(): the one place where a weights source, a backend and a model meet. What differs between Node and a browser
 // (files, the GPU object, how much memory there is) comes in as a Host.
 
-import { createCpuOps } from "./backend/cpu/cpu.ts";
+import { createCpuOps, hasExpertSlots } from "./backend/cpu/cpu.ts";
 import type { PoolWorker } from "./backend/cpu/pool.ts";
 import type { Ops } from "./backend/ops.ts";
 import type { TuningStore } from "./backend/webgpu/autotune.ts";
 import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
 import type { OpenOptions, SamplingOptions } from "./engine/api.ts";
-import { type Plan, planMemory } from "./engine/budget.ts";
+import { type Budgets, type Needs, type Plan, planMemory } from "./engine/budget.ts";
 import { createModel, type Model } from "./engine/model.ts";
 import { warmUp } from "./engine/warm_up.ts";
 import { maxRows } from "./engine/work.ts";
@@ -20,6 +20,7 @@ import {
   parseMixtralConfig,
   tokenIds,
 } from "./model/mixtral_config.ts";
+import { cpuResidency, type Residency } from "./residency.ts";
 import type { WeightSource } from "./tensor/types.ts";
 import { checkVocab, findTokenizer, openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import type { Files } from "./weights/files.ts";
@@ -48,6 +49,8 @@ export interface Host {
   readonly cores: number;
   /** Where it is remembered which WebGPU kernels are fastest on this machine. */
   readonly tuning: TuningStore;
+  /** What tells a folder from all others, for what is remembered of it. */
+  identity(where: string): string;
   /** Starts a thread of the CPU backend. */
   startWorker(): PoolWorker;
 }
@@ -56,6 +59,8 @@ export interface Host {
 const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
 /** What the CPU backend keeps whatever the model: rows on their way into packed form, or the plain kernels' slab. */
 const CPU_SCRATCH = 17 * 2 ** 20;
+/** Positions that the cache has room for where experts come and go, and no context was asked for. */
+const TIERED_POSITIONS = 4096;
 /** Positions a KV block holds. */
 const BLOCK_SIZE = 32;
 /** Positions that the KV cache has room for before it first grows. */
@@ -69,6 +74,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
   const input = isSynthetic(where) ? openSynthetic(where, text) : await openWeights(where, host, text);
   let gpu: HostGpu | null = null;
   let ops: Ops | null = null;
+  let residency: Residency | null = null;
   try {
     const { config, source, tokenizer } = input;
     const sources = bindMixtral(config, source); // names and shapes first: they cost nothing, and loading may take minutes
@@ -92,10 +98,17 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
         activations: options.activations ?? "int8",
       }));
     ops = backend;
-    const total = mixtralFootprint(config, plan.weights).weights;
+    if (plan.tiers) {
+      const name = `experts-${fingerprint(`${host.identity(where)} ${plan.weights}`)}`;
+      const learned = { store: host.tuning, name };
+      residency = await cpuResidency(backend, { config, sources, precision: plan.weights, tiers: plan.tiers, learned });
+    }
+    const footprint = mixtralFootprint(config, plan.weights);
+    const total = residency ? footprint.dense : footprint.weights;
     let done = 0;
     const model = await loadMixtral(backend, config, sources, {
       precision: plan.weights,
+      experts: residency?.experts,
       signal: options.signal,
       onLoaded(bytes) {
         done += bytes;
@@ -108,8 +121,8 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);
     if (gpu) await warmUp(backend, step, config.vocab_size, BLOCK_SIZE, first);
-    await input.close();
-    const held = gpu;
+    if (!residency) await input.close();
+    const [held, stays] = [gpu, residency];
     return createModel({
       label: where,
       config,
@@ -124,9 +137,15 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       loadMs: performance.now() - started,
       parameters: mixtralParameters(config),
       forward: step,
-      release: async () => held?.release(),
+      ...(stays && { experts: () => stays.stats() }),
+      async release() {
+        await stays?.close();
+        if (stays) await input.close();
+        await held?.release();
+      },
     });
   } catch (error) {
+    await residency?.close();
     ops?.close();
     await gpu?.release();
     await input.close();
@@ -206,13 +225,25 @@ function choosePlan(
   const heads = c.num_attention_heads + 2 * c.num_key_value_heads + c.num_attention_heads;
   const perToken =
     4 * c.hidden_size + heads * c.head_dim + c.num_experts_per_tok * (c.intermediate_size + c.hidden_size);
-  const needs = {
-    weights: (precision: Plan["weights"]) => mixtralFootprint(c, precision).weights,
+  const needs: Needs = {
+    weights: (precision) => mixtralFootprint(c, precision).weights,
+    dense: (precision) => mixtralFootprint(c, precision).dense,
+    record: (precision) => mixtralFootprint(c, precision).record,
+    layers: c.num_hidden_layers,
+    experts: c.num_local_experts,
     kvPerPosition: mixtralFootprint(c, "f32").kvPerPosition * (kvPrecision === "f32" ? 2 : 1),
     scratch: 4 * (chunk * perToken + Math.min(chunk, maxRows(c.vocab_size)) * c.vocab_size) + (gpu ? 0 : CPU_SCRATCH),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
+    // Where experts come and go, every position that the cache may grow to is one that they cannot have.
+    positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,
   };
-  return planMemory(needs, options.weights ?? "auto", budget, gpu ? "gpuMemory, --gpu-memory" : "ram, --ram");
+  const budgets: Budgets = {
+    main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
+    ram: null,
+    tiers: !gpu && hasExpertSlots(),
+    slots: options.expertSlots,
+  };
+  return planMemory(needs, options.weights ?? "auto", budgets);
 }
 
 function chooseContext(asked: number | undefined, config: MixtralConfig): number {
@@ -225,7 +256,7 @@ function chooseContext(asked: number | undefined, config: MixtralConfig): number
 
 /** Wrong values are refused before anything is opened. */
 function checkOptions(options: OpenOptions): void {
-  for (const name of ["context", "chunk", "threads", "gpuMemory", "ram"] as const) {
+  for (const name of ["context", "chunk", "threads", "gpuMemory", "ram", "expertSlots"] as const) {
     const value = options[name];
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1)) {
       throw new RequestError(`${name}: expected a whole number of at least 1, found ${String(value)}`);
@@ -268,4 +299,14 @@ function generationSampling(raw: unknown, label: string): SamplingOptions {
     minP: number("min_p", 0),
     repeatPenalty: number("repetition_penalty", 1),
   };
+}
+
+/** A short name for a text (FNV-1a, twice), for files: collisions cost nothing but a wrong guess. */
+function fingerprint(text: string): string {
+  let [low, high] = [0x811c9dc5, 0x1b873593];
+  for (let i = 0; i < text.length; i++) {
+    low = Math.imul(low ^ text.charCodeAt(i), 0x01000193);
+    high = Math.imul(high ^ text.charCodeAt(i), 0x85ebca6b);
+  }
+  return (low >>> 0).toString(16).padStart(8, "0") + (high >>> 0).toString(16).padStart(8, "0");
 }

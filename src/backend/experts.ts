@@ -32,7 +32,7 @@ export interface HostExperts {
 export interface HostStore {
   /**
    * Calls `compute` once for each expert in use, in any order, one at a time, when its record is in `slot`, where it stays
-   * until `compute` has returned.
+   * until `compute` has ended.
    * @param x the step's rows [T, D] as the experts get them: what the next layer's choice is guessed from
    * @throws WeightsError for a record that cannot be read, the signal's reason
    */
@@ -40,7 +40,7 @@ export interface HostStore {
     layer: number,
     use: readonly ExpertUse[],
     x: Float32Array,
-    compute: (expert: number, slot: number) => void,
+    compute: (expert: number, slot: number) => void | Promise<void>,
     signal?: AbortSignal,
   ): Promise<void>;
 }

@@ -4,7 +4,9 @@
 // width: a forward pass needs no more, and what a step holds stays bounded. Using one later is an error where it is seen.
 // WebGPU only records until read(); the CPU computes at once. Letters: see tensor/types.ts.
 
+import type { ExpertShape } from "../tensor/blocks.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor } from "../tensor/types.ts";
+import type { HostExperts, HostStore } from "./experts.ts";
 
 /** A weight matrix [rows, cols] on the backend; y = x · Wᵀ. */
 export interface Matrix {
@@ -77,6 +79,8 @@ export interface Batch {
   readonly outputs: Uint32Array; // [R]
   /** Who chooses the token after each output row; only for a step that ends in choose(). */
   readonly choosers?: readonly Chooser[]; // [R]
+  /** Ends the step early, with its reason, where a verb waits for something; keys and values of it may have been appended. */
+  readonly signal?: AbortSignal;
 }
 
 /** How the tokens of one generation are chosen from their logits: engine/api.ts says what each setting means. */
@@ -153,6 +157,13 @@ export interface Ops {
   loadVector(source: MatrixSource): Promise<Vector>;
   /** All experts of one layer, in order; w1 and w3 rows interleaved so that gate and up are one pass. */
   loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts>;
+  /**
+   * Where experts can come and go: slots for `slots` of them in host memory, and a layer's experts that are found in these
+   * slots by way of `store`. Absent on a backend that only computes with what it has loaded.
+   * @throws MemoryError
+   */
+  expertSlots?(shape: ExpertShape, slots: number): Promise<HostExperts>;
+  storedExperts?(layer: number, slots: HostExperts, store: HostStore): Experts;
   /** An empty KvStore for `layers` layers. `positions`: of the longest sequence to come, where that is known. */
   createKv(
     layers: number,

@@ -16,6 +16,7 @@ const NAMES = [
   "threads",
   "ram",
   "gpuMemory",
+  "expertSlots",
 ] as const;
 
 /** What commander parses of the options below; an option that was not given has no key. */
@@ -47,8 +48,9 @@ export function addModelOptions(command: Command): Command {
     .option("--context <tokens>", "positions a session may hold; default: what the model has", integer(1))
     .option("--chunk <tokens>", "prompt tokens computed in one step; default: 512, on the CPU 128", integer(1))
     .option("--threads <count>", "threads of the CPU backend; default: physical cores", integer(1, 1024))
-    .option("--ram <size>", "budget in RAM of the CPU backend, as 24GiB; default: 60 % of it", size)
-    .option("--gpu-memory <size>", "budget in GPU memory, as 24GiB; default: 6GiB", size);
+    .option("--ram <size>", "budget in RAM, as 24GiB; default: 60 % of it; experts that do not fit stay on disk", size)
+    .option("--gpu-memory <size>", "budget in GPU memory, as 24GiB; default: 6GiB; other experts are in RAM", size)
+    .option("--expert-slots <count>", "experts of each layer kept there; default: what the budget holds", integer(1));
 }
 
 /** The entries of `from` under `keys`, without those that are absent. */

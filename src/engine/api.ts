@@ -1,6 +1,7 @@
 // The types of the public API: what open() takes, what a Model and a Session do, what a generation yields.
 
 import type { BackendInfo, BackendMemory } from "../backend/ops.ts";
+import type { ExpertStats } from "../experts/stats.ts";
 import type { Precision } from "../tensor/types.ts";
 
 export interface OpenOptions {
@@ -23,10 +24,15 @@ export interface OpenOptions {
   readonly activations?: "int8" | "f32";
   /** Threads of the CPU backend, the caller's included (a page must be cross-origin isolated for more than one). Default: physical cores. */
   readonly threads?: number;
-  /** Budget in bytes for weights, KV and scratch in GPU memory (WebGPU cannot report it). */
+  /**
+   * Budget in bytes for weights, KV and scratch in GPU memory (WebGPU cannot report it). Default 6 GiB. Experts that do not fit
+   * are in RAM, or on disk.
+   */
   readonly gpuMemory?: number;
-  /** Budget in bytes for weights, KV and scratch in RAM (the CPU backend). */
+  /** Budget in bytes for weights, KV and scratch in RAM; default 60 % of it. Experts that do not fit stay on disk. */
   readonly ram?: number;
+  /** Experts of each layer to keep where steps are computed; default: as many as the budget holds. */
+  readonly expertSlots?: number;
   /** Refuse a model without a tokenizer before its weights are loaded; by default it opens and takes token ids. */
   readonly needTokenizer?: boolean;
   /** Called while loading, with bytes of packed weights done and in all. */
@@ -126,4 +132,6 @@ export interface ModelStats {
   readonly loadMs: number;
   readonly parameters: { readonly total: number; readonly active: number };
   readonly sessions: number;
+  /** Null where every expert is in the memory that steps are computed in. */
+  readonly experts: ExpertStats | null;
 }

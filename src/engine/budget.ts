@@ -1,44 +1,135 @@
-// Memory: what a model needs at each precision, and which precision a budget allows.
+// Memory: what a model needs at each precision, which precision a budget allows, and how many experts have a place where not
+// all of them fit.
 
 import { MemoryError } from "../errors.ts";
 import type { Precision } from "../tensor/types.ts";
 import { PRECISIONS } from "../tensor/types.ts";
 
 export interface Needs {
-  /** Bytes of all weights at a precision. */
+  /** Bytes of all weights at a precision, and of those that are not in experts. */
   readonly weights: (precision: Precision) => number;
+  readonly dense: (precision: Precision) => number;
+  /** Bytes of one expert's record. */
+  readonly record: (precision: Precision) => number;
+  readonly layers: number; // L
+  readonly experts: number; // E, of a layer
   /** Bytes of keys and values a position, over all layers. */
   readonly kvPerPosition: number;
   /** Bytes of intermediate values of the largest step. */
   readonly scratch: number;
   readonly context: number;
+  /** Positions that the cache must have room for where experts come and go; by default as many as are useful. */
+  readonly positions?: number | undefined;
+}
+
+export interface Budget {
+  readonly bytes: number;
+  /** The option that sets it, for messages. */
+  readonly option: string;
+}
+
+export interface Budgets {
+  /** Of the memory that steps are computed in: the GPU's, or RAM. */
+  readonly main: Budget;
+  /** Of RAM behind a GPU, less what the CPU needs to compute at all; null on the CPU backend, whose main memory it is. */
+  readonly ram: Budget | null;
+  /** Whether experts can come and go on this platform. */
+  readonly tiers: boolean;
+  /** Slots a layer in main memory, where more or fewer are wanted than the budget would have. */
+  readonly slots?: number | undefined;
+}
+
+/** Places for experts where not all of them have one. */
+export interface Tiers {
+  /** Slots of each layer in main memory. */
+  readonly slots: number;
+  /** Slots beside them, for experts that come and go. */
+  readonly transit: number;
+  /** In RAM behind a GPU: experts that each layer keeps there, and slots in all. */
+  readonly ram: { readonly quota: number; readonly slots: number } | null;
 }
 
 export interface Plan {
   readonly weights: Precision;
   /** Bytes that the KV cache may grow to. */
   readonly kvBytes: number;
+  /** Null: every expert has its place. */
+  readonly tiers: Tiers | null;
 }
 
 /** Positions that must fit, for a budget to be called enough: a shorter context than this is no use. */
 const USEFUL_POSITIONS = 2048;
+/** One is read or uploaded to while another is computed with. */
+const LEAST_TRANSIT = 2;
+/** Reads that are under way at once, and one that is computed with. */
+const USUAL_TRANSIT = 5;
 
 /**
- * The most precise weights that fit `budget` bytes together with scratch and a KV cache of 2,048 positions (or the
- * whole context, if that is shorter); what is left is the KV cache's to grow into.
- * @param option the name of the option that sets the budget, for the message
+ * The most precise weights that fit the budget whole, together with scratch and a KV cache of 2,048 positions (or the whole
+ * context, if that is shorter); what is left is the KV cache's to grow into. Where none fit: q4 weights (or those that are
+ * wanted), and slots for as many experts of each layer as there is room for.
  * @throws MemoryError that says the smallest budget that works, and at which precision
  */
-export function planMemory(needs: Needs, wanted: "auto" | Precision, budget: number, option: string): Plan {
-  const least = (p: Precision): number =>
-    needs.weights(p) + needs.scratch + needs.kvPerPosition * Math.min(needs.context, USEFUL_POSITIONS);
+export function planMemory(needs: Needs, wanted: "auto" | Precision, budgets: Budgets): Plan {
+  const { main, slots } = budgets;
+  const kv = needs.kvPerPosition * Math.min(needs.context, USEFUL_POSITIONS);
+  const least = (p: Precision): number => needs.weights(p) + needs.scratch + kv;
   const candidates: readonly Precision[] = wanted === "auto" ? PRECISIONS : [wanted];
-  const weights = candidates.find((p) => least(p) <= budget);
-  if (weights !== undefined) return { weights, kvBytes: budget - needs.weights(weights) - needs.scratch };
-  const smallest = candidates[candidates.length - 1]!;
-  const advice = wanted === "auto" || wanted === "q4" ? "" : `, or choose weights q4 (${formatBytes(least("q4"))})`;
-  throw new MemoryError(
-    `the memory budget of ${formatBytes(budget)} (option ${option}) is too small: the smallest that works with ${smallest} weights is ${formatBytes(least(smallest))}${advice}`,
+  const weights = candidates.find((p) => least(p) <= main.bytes);
+  const whole = slots === undefined || slots >= needs.experts;
+  if (weights !== undefined && (whole || !budgets.tiers))
+    return { weights, kvBytes: main.bytes - needs.weights(weights) - needs.scratch, tiers: null };
+  const smallest = weights ?? candidates[candidates.length - 1]!;
+  if (budgets.tiers) return planTiers(needs, smallest, budgets);
+  throw tooSmall(main, smallest, least(smallest), wanted === "auto" || wanted === "q4" ? null : least("q4"));
+}
+
+function planTiers(needs: Needs, weights: Precision, { main, ram, slots: asked }: Budgets): Plan {
+  const { layers, experts, scratch } = needs;
+  const record = needs.record(weights);
+  const kvBytes = needs.kvPerPosition * (needs.positions ?? Math.min(needs.context, USEFUL_POSITIONS));
+  const fixed = needs.dense(weights) + scratch + kvBytes;
+  const room = Math.floor((main.bytes - fixed) / record); // for so many records
+  const fits = (transit: number): number => Math.floor((room - transit) / layers);
+  const slots = Math.min(experts, asked ?? Math.max(fits(USUAL_TRANSIT), Math.min(1, fits(LEAST_TRANSIT))));
+  if (slots < 1 || fits(LEAST_TRANSIT) < slots) {
+    const bytes = fixed + (layers * Math.max(slots, 1) + LEAST_TRANSIT) * record;
+    const what = `${Math.max(slots, 1)} of ${experts} experts a layer in memory at a time`;
+    throw tooSmall(main, weights, bytes, weights === "q4" ? null : leastTiers(needs, "q4", kvBytes), what);
+  }
+  // On the CPU what is left after whole rounds of slots serves reading ahead; on a GPU, or where less was asked for, a few do.
+  const transit = Math.min(room - layers * slots, USUAL_TRANSIT + (ram || asked !== undefined ? 0 : layers));
+  return { weights, kvBytes, tiers: { slots, transit, ram: ram && planRam(needs, record, ram) } };
+}
+
+/** RAM behind a GPU: all experts if they fit, else a quota for each layer, or none but those on their way. */
+function planRam({ layers, experts }: Needs, record: number, ram: Budget): Tiers["ram"] {
+  const room = Math.floor(ram.bytes / record);
+  if (room < LEAST_TRANSIT)
+    throw new MemoryError(
+      `the memory budget of ${formatBytes(ram.bytes)} (option ${ram.option}) is too small: experts on their way to the GPU take ${formatBytes(LEAST_TRANSIT * record)}`,
+    );
+  const transit = Math.min(room, USUAL_TRANSIT);
+  const quota = Math.min(experts, Math.floor((room - transit) / layers));
+  return { quota, slots: Math.min(room, layers * experts + USUAL_TRANSIT) };
+}
+
+function leastTiers(needs: Needs, precision: Precision, kvBytes: number): number {
+  const records = (needs.layers + LEAST_TRANSIT) * needs.record(precision);
+  return needs.dense(precision) + needs.scratch + kvBytes + records;
+}
+
+function tooSmall(
+  { bytes, option }: Budget,
+  precision: Precision,
+  least: number,
+  q4: number | null,
+  with_ = "",
+): MemoryError {
+  const advice = q4 === null ? "" : `, or choose weights q4 (${formatBytes(q4)})`;
+  const how = with_ === "" ? `${precision} weights` : `${precision} weights and ${with_}`;
+  return new MemoryError(
+    `the memory budget of ${formatBytes(bytes)} (option ${option}) is too small: the smallest that works with ${how} is ${formatBytes(least)}${advice}`,
   );
 }
 

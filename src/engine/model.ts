@@ -2,6 +2,7 @@
 
 import type { Batch, KvStore, Ops } from "../backend/ops.ts";
 import { MemoryError, RequestError } from "../errors.ts";
+import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteWatcher } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
 import type { Precision, Tensor } from "../tensor/types.ts";
@@ -44,6 +45,8 @@ export interface ModelParts {
   readonly loadMs: number;
   readonly parameters: { readonly total: number; readonly active: number };
   readonly forward: (batch: Batch | "next", watch?: RouteWatcher) => Promise<Tensor>;
+  /** Where experts come and go. */
+  readonly experts?: () => ExpertStats;
   readonly release: () => Promise<void>;
 }
 
@@ -51,7 +54,7 @@ export function createModel(parts: ModelParts): Model {
   const { ops, kv, config, context } = parts;
   const vocab = config.vocab_size;
   const pool = createBlockPool(kv, parts.kvBytes);
-  const stepper = createStepper(runnerOf(ops, parts.forward), pool, ops.maxTokens, vocab);
+  const stepper = createStepper(runnerOf(ops, parts), pool, ops.maxTokens, vocab);
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
   let closing: Promise<void> | null = null;
@@ -111,6 +114,7 @@ export function createModel(parts: ModelParts): Model {
       loadMs: parts.loadMs,
       parameters: parts.parameters,
       sessions: open.size,
+      experts: parts.experts?.() ?? null,
     }),
     close() {
       closing ??= (async () => {
@@ -126,8 +130,9 @@ export function createModel(parts: ModelParts): Model {
 }
 
 /** Steps of a model on a backend. */
-function runnerOf(ops: Ops, forward: ModelParts["forward"]): Runner {
-  const { choosing } = ops;
+function runnerOf(ops: Ops, { forward, experts }: ModelParts): Runner {
+  // A step that waits for experts is no sooner done for having been begun before the last one's tokens were known.
+  const choosing = experts ? undefined : ops.choosing;
   const logits = async (batch: Batch) => ops.read(await forward(batch));
   if (!choosing) return { logits };
   return {

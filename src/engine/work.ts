@@ -17,6 +17,7 @@ export interface Work {
   readonly position: number;
   /** Whose logits are needed. */
   readonly wanted: "last" | "all" | "none";
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Most logits that one step computes: 64 MiB, so that they fit every device's buffers whatever the vocabulary. */
@@ -50,5 +51,7 @@ export function toBatch(works: readonly Work[]): Batch {
     }
   }
   const tables = works.map((work) => Uint32Array.from(work.sequence.blocks));
-  return { tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs) };
+  // A step that computes for several goes on for the others.
+  const signal = works.length === 1 ? works[0]!.signal : undefined;
+  return { tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs), ...(signal && { signal }) };
 }

@@ -202,6 +202,8 @@ function concatRows(name: string, parts: readonly MatrixSource[]): MatrixSource 
 
 export interface LoadOptions {
   readonly precision: Precision;
+  /** Where a layer's experts are, if they are not to be loaded whole. */
+  readonly experts?: ((layer: number, sources: readonly ExpertSource[]) => Experts) | undefined;
   /** Called after each matrix with the bytes it takes on the backend. */
   readonly onLoaded?: (bytes: number) => void;
   readonly signal?: AbortSignal | undefined;
@@ -212,7 +214,7 @@ export async function loadMixtral(
   ops: Ops,
   config: MixtralConfig,
   sources: MixtralSources,
-  { precision, onLoaded, signal }: LoadOptions,
+  { precision, experts, onLoaded, signal }: LoadOptions,
 ): Promise<Mixtral> {
   const done = async <T extends { readonly bytes: number }>(loading: Promise<T>): Promise<T> => {
     const loaded = await loading;
@@ -226,14 +228,14 @@ export async function loadMixtral(
   signal?.throwIfAborted();
   const embed = await matrix(sources.embed);
   const layers: MixtralLayer[] = [];
-  for (const s of sources.layers) {
+  for (const [i, s] of sources.layers.entries()) {
     layers.push({
       attnNorm: await vector(s.attnNorm),
       qkv: await matrix(s.qkv),
       wo: await matrix(s.wo),
       ffnNorm: await vector(s.ffnNorm),
       gate: await matrix(s.gate, "f32"),
-      experts: await done(ops.loadExperts(s.experts, precision)),
+      experts: experts ? experts(i, s.experts) : await done(ops.loadExperts(s.experts, precision)),
     });
   }
   return {

@@ -1,6 +1,7 @@
 // Mixtral's config.json as a checked value: field names are config.json's own.
 
 import { WeightsError } from "../errors.ts";
+import { recordLayout } from "../tensor/blocks.ts";
 import { packedLayout } from "../tensor/pack.ts";
 import type { Precision } from "../tensor/types.ts";
 
@@ -145,8 +146,12 @@ export function mixtralParameters(c: MixtralConfig): { total: number; active: nu
 export interface Footprint {
   /** All weights; router and norms stay f32. */
   readonly weights: number;
+  /** The part of them that is not in experts. */
+  readonly dense: number;
   /** One expert. */
   readonly expert: number;
+  /** One expert as a record: tensor/blocks.ts. */
+  readonly record: number;
   /** Keys and values of one position over all layers, in f16. */
   readonly kvPerPosition: number;
 }
@@ -157,9 +162,12 @@ export function mixtralFootprint(c: MixtralConfig, precision: Precision): Footpr
   const q = c.num_attention_heads * c.head_dim;
   const kv = c.num_key_value_heads * c.head_dim;
   const expert = bytes(2 * F, D) + bytes(D, F);
-  const layer = bytes(q + 2 * kv, D) + bytes(D, q) + bytes(E, D, "f32") + 2 * 4 * D + E * expert;
+  const layer = bytes(q + 2 * kv, D) + bytes(D, q) + bytes(E, D, "f32") + 2 * 4 * D;
   const outer = (c.tie_word_embeddings ? 1 : 2) * bytes(c.vocab_size, D) + 4 * D;
-  return { weights: outer + c.num_hidden_layers * layer, expert, kvPerPosition: c.num_hidden_layers * 2 * kv * 2 };
+  const L = c.num_hidden_layers;
+  const dense = outer + L * layer;
+  const record = recordLayout({ hidden: D, intermediate: F, precision }).bytes;
+  return { weights: dense + L * E * expert, dense, expert, record, kvPerPosition: L * 2 * kv * 2 };
 }
 
 /** A JSON value for an error message, cut to a length that fits a line. */

@@ -1,9 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { formatBytes, planMemory } from "../../src/engine/budget.ts";
 import { MemoryError } from "../../src/errors.ts";
+import type { Precision } from "../../src/tensor/types.ts";
 
 const sizes = { f32: 3200, f16: 1600, q8: 850, q4: 450 };
-const needs = { weights: (p: keyof typeof sizes) => sizes[p] * 1e6, kvPerPosition: 1e4, scratch: 1e7, context: 8192 };
+const needs = {
+  weights: (p: Precision) => sizes[p] * 1e6,
+  dense: (p: Precision) => (sizes[p] * 1e6) / 10,
+  record: (p: Precision) => (sizes[p] * 1e6 * 0.9) / 32,
+  layers: 4,
+  experts: 8,
+  kvPerPosition: 1e4,
+  scratch: 1e7,
+  context: 8192,
+};
+const ram = (bytes: number) => ({ main: { bytes, option: "ram" }, ram: null, tiers: false });
 const kv = 2048 * 1e4;
 
 describe("memory plan", () => {
@@ -13,25 +24,25 @@ describe("memory plan", () => {
     ["a byte less than f16", 1600e6 + 1e7 + kv - 1, "q8"],
     ["just q4", 450e6 + 1e7 + kv, "q4"],
   ])("auto takes the most precise that fits: %s", (_name, budget, weights) => {
-    const plan = planMemory(needs, "auto", budget, "ram");
-    expect(plan).toEqual({ weights, kvBytes: budget - sizes[plan.weights] * 1e6 - 1e7 });
+    const plan = planMemory(needs, "auto", ram(budget));
+    expect(plan).toEqual({ weights, kvBytes: budget - sizes[plan.weights] * 1e6 - 1e7, tiers: null });
   });
   it("says the smallest budget that works, and that budget works", () => {
-    expect(() => planMemory(needs, "auto", 4e8, "ram")).toThrow(MemoryError);
-    expect(() => planMemory(needs, "f32", 4e8, "ram")).toThrow(/smallest that works with f32.*choose weights q4/);
+    expect(() => planMemory(needs, "auto", ram(4e8))).toThrow(MemoryError);
+    expect(() => planMemory(needs, "f32", ram(4e8))).toThrow(/smallest that works with f32.*choose weights q4/);
     const message = (() => {
       try {
-        planMemory(needs, "auto", 4e8, "ram");
+        planMemory(needs, "auto", ram(4e8));
         return "";
       } catch (error) {
         return String(error);
       }
     })();
     const mebibytes = Number(/is (\d+) MiB/.exec(message)?.[1]);
-    expect(planMemory(needs, "auto", mebibytes * 2 ** 20, "ram").weights).toBe("q4");
+    expect(planMemory(needs, "auto", ram(mebibytes * 2 ** 20)).weights).toBe("q4");
   });
   it("needs no more KV than the context", () => {
-    expect(planMemory({ ...needs, context: 10 }, "q4", 450e6 + 1e7 + 1e5, "ram").kvBytes).toBe(1e5);
+    expect(planMemory({ ...needs, context: 10 }, "q4", ram(450e6 + 1e7 + 1e5)).kvBytes).toBe(1e5);
   });
 });
 

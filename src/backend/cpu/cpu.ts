@@ -2,13 +2,17 @@
 
 import { MODULES } from "../../../kernels/wasm.ts";
 import { RequestError } from "../../errors.ts";
+import type { ExpertShape } from "../../tensor/blocks.ts";
+import type { HostExperts } from "../experts.ts";
 import type { Ops } from "../ops.ts";
 import { Heap } from "./heap.ts";
 import { type InstructionSet, instructionSets } from "./instruction_set.ts";
 import { createPlainOps } from "./plain/plain.ts";
 import { Pool, type PoolWorker } from "./pool.ts";
 import { createSimdOps } from "./simd.ts";
-import type { HeapLimits } from "./simd_heaps.ts";
+import { SimdExpertSlots } from "./simd_experts.ts";
+import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
+import { SimdProducts } from "./simd_products.ts";
 
 export interface CpuOptions {
   readonly maxTokens: number;
@@ -38,12 +42,49 @@ export async function createCpuOps(options: CpuOptions): Promise<Ops> {
     throw new RequestError(
       `instructions: ${instructions} does not run here; there are ${[...present, "plain"].join(", ")}`,
     );
+  const { module, home, pool } = await start(instructions, threads, startWorker);
+  return createSimdOps({ maxTokens, deviceName, instructions, activations, module, home, pool, limits });
+}
+
+/**
+ * Slots for experts in RAM and the arithmetic on them, beside a backend that computes elsewhere.
+ * @throws MemoryError; RequestError where there is no WebAssembly SIMD
+ */
+export async function createCpuExperts(
+  shape: ExpertShape,
+  slots: number,
+  options: Omit<CpuOptions, "maxTokens" | "deviceName">,
+): Promise<HostExperts> {
+  const { threads = 1, startWorker, activations = "int8", limits } = options;
+  const [instructions] = instructionSets();
+  if (!instructions) throw new RequestError("experts in RAM need WebAssembly SIMD, which this platform lacks");
+  const { module, home, pool } = await start(instructions, threads, startWorker);
+  const heaps = new SimdHeaps(module, home, pool, limits);
+  const close = (): void => {
+    pool.close();
+    heaps.close();
+  };
+  try {
+    const products = new SimdProducts(heaps, home, activations === "int8");
+    return await SimdExpertSlots.create(shape, slots, heaps, home, products, close);
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Whether experts can come and go on this platform's CPU. */
+export function hasExpertSlots(): boolean {
+  return instructionSets().length > 0;
+}
+
+/** A first heap, and threads that run kernels in it. */
+async function start(instructions: InstructionSet, threads: number, startWorker: CpuOptions["startWorker"]) {
   const module = await compiled(instructions);
   const home = await Heap.create(module);
   // In a page that is not isolated a WebAssembly memory can be shared, but not sent to a worker.
   const sendable = typeof SharedArrayBuffer === "function" && globalThis.crossOriginIsolated !== false;
-  const pool = new Pool(module, home, threads, sendable && startWorker !== undefined ? startWorker : null);
-  return createSimdOps({ maxTokens, deviceName, instructions, activations, module, home, pool, limits });
+  return { module, home, pool: new Pool(module, home, threads, sendable && startWorker ? startWorker : null) };
 }
 
 const modules = new Map<InstructionSet, Promise<WebAssembly.Module>>();

@@ -3,11 +3,12 @@
 // Values of a step live in the home heap. Weights and cached keys may lie in others (a WebAssembly memory ends at 4 GiB):
 // a verb that needs them runs there, on a copy of its few inputs.
 
-import { group } from "../../../kernels/group.ts";
 import { ropeTable } from "../../../kernels/rope.ts";
 import { route } from "../../../kernels/route.ts";
 import { RequestError } from "../../errors.ts";
+import type { ExpertShape } from "../../tensor/blocks.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../tensor/types.ts";
+import type { HostExperts, HostStore } from "../experts.ts";
 import type {
   AttentionShape,
   BackendInfo,
@@ -24,9 +25,11 @@ import { Breath } from "./breath.ts";
 import type { Heap } from "./heap.ts";
 import type { InstructionSet } from "./instruction_set.ts";
 import type { Pool } from "./pool.ts";
+import { SimdExpertSlots, StoredExperts } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
 import { loadInterleaved, loadRows, type SimdBlock } from "./simd_load.ts";
+import { type ExpertBlocks, SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
 
 export interface SimdOptions {
@@ -55,8 +58,7 @@ interface SimdVector extends Vector {
 }
 
 interface SimdExperts extends Experts {
-  readonly w13: readonly SimdBlock[]; // [2F, D] each, rows of w1 and w3 in turn
-  readonly w2: readonly SimdBlock[]; // [D, F] each, in the same heap as its w13
+  readonly blocks: readonly ExpertBlocks[]; // [E]
 }
 
 /** Results of one verb and width that exist at once (see ops.ts). */
@@ -73,13 +75,13 @@ class SimdOps implements Ops {
   readonly #pool: Pool;
   readonly #heaps: SimdHeaps;
   readonly #products: SimdProducts;
+  readonly #moe: SimdMoe;
   readonly #rings = new Map<string, number>();
   readonly #breath = new Breath();
   readonly #kv = new Set<SimdKv>();
   #weightBytes = 0;
   #batch: Batch | null = null;
   #ropeKey = ""; // geometry that the step's table of angles was made for
-  #lists = new Uint32Array(0);
   #closed = false;
 
   constructor({ maxTokens, deviceName, instructions, activations, module, home, pool, limits }: SimdOptions) {
@@ -88,6 +90,7 @@ class SimdOps implements Ops {
     this.#pool = pool;
     this.#heaps = new SimdHeaps(module, home, pool, limits);
     this.#products = new SimdProducts(this.#heaps, home, activations === "int8");
+    this.#moe = new SimdMoe(this.#heaps, home, this.#products);
     const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
     if (activations === "int8") features.push("int8-activations");
     this.info = { backend: "cpu", device: deviceName, software: false, threads: pool.threads, features };
@@ -117,20 +120,29 @@ class SimdOps implements Ops {
 
   async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
     this.#open();
-    const w13: SimdBlock[] = [];
-    const w2: SimdBlock[] = [];
+    const blocks: ExpertBlocks[] = [];
     let bytes = 0;
     for (const source of sources) {
       const gateUp = await loadInterleaved(this.#heaps, source.w1, source.w3, precision, source.w2);
       const down = await loadRows(this.#heaps, source.w2, precision, gateUp.heap);
-      w13.push(gateUp);
-      w2.push(down);
+      blocks.push({ w13: gateUp, w2: down });
       bytes += gateUp.bytes + down.bytes;
     }
     this.#weightBytes += bytes;
     const { rows: hidden, cols: intermediate } = sources[0]!.w2;
-    const experts: SimdExperts = { count: sources.length, hidden, intermediate, precision, bytes, w13, w2 };
+    const experts: SimdExperts = { count: sources.length, hidden, intermediate, precision, bytes, blocks };
     return experts;
+  }
+
+  async expertSlots(shape: ExpertShape, slots: number): Promise<HostExperts> {
+    this.#open();
+    const made = await SimdExpertSlots.create(shape, slots, this.#heaps, this.#home, this.#products);
+    this.#weightBytes += made.bytes;
+    return made;
+  }
+
+  storedExperts(layer: number, slots: HostExperts, store: HostStore): Experts {
+    return new StoredExperts(layer, slots as SimdExpertSlots, store);
   }
 
   createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
@@ -260,45 +272,26 @@ class SimdOps implements Ops {
   }
 
   async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
-    const { w13, w2, count } = experts as SimdExperts;
-    const home = this.#home;
     const [T, D] = sizes(x);
-    const k = routes.ids.shape[1]!;
+    const K = routes.ids.shape[1]!;
     const y = this.#tensor("moe", T, D);
-    home.floats.fill(0, y.at / 4, y.at / 4 + T * D);
-    const all = this.#products.input(home, at(x), T, w13[0]!, "expert input");
-
-    // Slots (token, choice) sorted by expert; then each slot's token and weight, where addWeighted reads them.
-    const n = T * k;
-    if (this.#lists.length < count + 1 + n) this.#lists = new Uint32Array(count + 1 + n);
-    const starts = this.#lists.subarray(0, count + 1);
-    const sorted = this.#lists.subarray(count + 1, count + 1 + n);
-    const slots = this.#heaps.slots(home);
-    const [tokens, shares] = [slots.at("tokens", 4 * n), slots.at("token shares", 4 * n)];
-    const { words, floats } = home;
-    group(words.subarray(at(routes.ids) / 4, at(routes.ids) / 4 + n), count, starts, sorted);
-    for (let i = 0; i < n; i++) {
-      words[tokens / 4 + i] = Math.floor(sorted[i]! / k);
-      floats[shares / 4 + i] = floats[at(routes.weights) / 4 + sorted[i]!]!;
-    }
-    for (let expert = 0; expert < count; expert++) {
-      const [from, to] = [starts[expert]!, starts[expert + 1]!];
-      if (from === to) continue;
+    const step = { x: at(x), T, D, ids: at(routes.ids), weights: at(routes.weights), K, y: y.at };
+    const use = this.#moe.begin(step, experts.count);
+    const add = async (expert: number, blocks: ExpertBlocks): Promise<void> => {
       await this.#breath.take();
       this.#open();
-      const down = this.#products.expert(all, tokens + 4 * from, to - from, T, w13[expert]!, w2[expert]!);
-      this.#pool.run(
-        "addWeighted",
-        home,
-        to - from,
-        this.#products.rowsOf(D),
-        y.at,
-        tokens + 4 * from,
-        shares + 4 * from,
-        down,
-        D,
-      );
+      this.#moe.add(expert, blocks);
+    };
+    if (experts instanceof StoredExperts) {
+      const rows = this.#home.floats.subarray(step.x / 4, step.x / 4 + T * D);
+      const { store, slots, layer } = experts;
+      const compute = (expert: number, slot: number): Promise<void> => add(expert, slots.blocks(slot));
+      await store.visit(layer, use, rows, compute, this.#batch?.signal);
+    } else {
+      const { blocks } = experts as SimdExperts;
+      for (const { expert } of use) await add(expert, blocks[expert]!);
     }
+    this.#open();
     return y;
   }
 

@@ -1,9 +1,9 @@
 // Reads a source's rows in bounded pieces, packs them on all threads and lays them out for the SIMD kernels.
 
 import { MemoryError } from "../../errors.ts";
-import { blockLayout } from "../../tensor/blocks.ts";
-import { packedLayout } from "../../tensor/pack.ts";
-import { type MatrixSource, PRECISIONS, type Precision } from "../../tensor/types.ts";
+import { blockLayout, type ExpertShape, recordLayout } from "../../tensor/blocks.ts";
+import { type PackedLayout, packedLayout } from "../../tensor/pack.ts";
+import { type ExpertSource, type MatrixSource, PRECISIONS, type Precision } from "../../tensor/types.ts";
 import type { Heap } from "./heap.ts";
 import { HEAP_BYTES } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
@@ -60,6 +60,43 @@ export async function loadInterleaved(
   return block;
 }
 
+/** A matrix whose block lies at an address. */
+export function blockAt(heap: Heap, at: number, precision: Precision, rows: number, cols: number): SimdBlock {
+  const { bytes, groups, scaleOffset } = blockLayout(precision, rows, cols);
+  const scales = at + scaleOffset;
+  return { heap, precision: PRECISIONS.indexOf(precision), rows, cols, groups, quants: at, scales, bytes };
+}
+
+/** Packs an expert as a record (tensor/blocks.ts) at an address, padding included. @throws WeightsError, the signal's reason */
+export async function packRecord(
+  heaps: SimdHeaps,
+  { w1, w2, w3 }: ExpertSource,
+  shape: ExpertShape,
+  heap: Heap,
+  at: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { hidden, intermediate, precision } = shape;
+  const { up, downOffset, down, bytes } = recordLayout(shape);
+  const w13 = blockAt(heap, at, precision, 2 * intermediate, hidden);
+  const below = blockAt(heap, at + downOffset, precision, hidden, intermediate);
+  for (const block of [w13, below]) clearPadding(block, blockLayout(precision, block.rows, block.cols));
+  heap.bytes.fill(0, at + up.bytes, at + downOffset);
+  heap.bytes.fill(0, at + downOffset + down.bytes, at + bytes);
+  await fill(heaps, w13, w1, precision, 0, 2, signal);
+  await fill(heaps, w13, w3, precision, 1, 2, signal);
+  await fill(heaps, below, w2, precision, 0, 1, signal);
+}
+
+/** The last block's rows of padding have no weights and no scale. */
+function clearPadding({ heap, rows, quants, scales }: SimdBlock, layout: PackedLayout): void {
+  if (rows % 8 === 0) return;
+  const { rowBytes, groups, scaleOffset, bytes } = layout;
+  const whole = Math.floor(rows / 8) * 8;
+  heap.bytes.fill(0, quants + whole * rowBytes, scales);
+  heap.bytes.fill(0, scales + Math.min(whole * groups * 2, bytes - scaleOffset), quants + bytes);
+}
+
 async function allocate(
   heaps: SimdHeaps,
   name: string,
@@ -77,16 +114,9 @@ async function allocate(
       `${what}: ${bytes} bytes do not fit in one WebAssembly memory (${HEAP_BYTES} bytes); choose a smaller precision`,
     );
   const own = heap ?? (await heaps.forWeights(bytes + more));
-  const quants = own.allocate(bytes, what);
-  const scales = quants + layout.scaleOffset;
-  const { groups, rowBytes } = layout;
-  if (rows % 8 > 0) {
-    // The last block's rows of padding have no weights and no scale.
-    const whole = Math.floor(rows / 8) * 8;
-    own.bytes.fill(0, quants + whole * rowBytes, scales);
-    own.bytes.fill(0, scales + Math.min(whole * groups * 2, bytes - layout.scaleOffset), quants + bytes);
-  }
-  return { heap: own, precision: PRECISIONS.indexOf(precision), rows, cols, groups, quants, scales, bytes };
+  const block = blockAt(own, own.allocate(bytes, what), precision, rows, cols);
+  clearPadding(block, layout);
+  return block;
 }
 
 /** Row i of the source becomes row first + step * i of the block. */
@@ -97,6 +127,7 @@ async function fill(
   precision: Precision,
   first: number,
   step: 1 | 2,
+  signal?: AbortSignal,
 ): Promise<void> {
   const { heap, groups, cols } = block;
   const slots = heaps.slots(heap);
@@ -110,6 +141,7 @@ async function fill(
   const quants = slots.at("packed rows", count * rowBytes);
   const scales = slots.at("packed scales", scaled ? 2 * count * groups : 0);
   for (let from = 0; from < source.rows; from += count) {
+    signal?.throwIfAborted();
     const n = Math.min(count, source.rows - from);
     const { buffer } = heap.bytes;
     const packed = new Uint8Array(buffer, quants, n * rowBytes);

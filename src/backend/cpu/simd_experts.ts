@@ -1,0 +1,144 @@
+// Equal slots for experts' records in the heaps, and the arithmetic on them: what residency keeps experts in.
+
+import type { ExpertShape, RecordLayout } from "../../tensor/blocks.ts";
+import { recordLayout } from "../../tensor/blocks.ts";
+import type { ExpertSource, Precision } from "../../tensor/types.ts";
+import type { HostExperts, HostStore } from "../experts.ts";
+import type { Experts } from "../ops.ts";
+import type { Heap } from "./heap.ts";
+import type { SimdHeaps } from "./simd_heaps.ts";
+import { blockAt, packRecord } from "./simd_load.ts";
+import { type ExpertBlocks, SimdMoe } from "./simd_moe.ts";
+import type { SimdProducts } from "./simd_products.ts";
+
+export class SimdExpertSlots implements HostExperts {
+  readonly shape: ExpertShape;
+  readonly slots: number;
+  readonly recordBytes: number;
+  readonly #layout: RecordLayout;
+  readonly #places: readonly { readonly heap: Heap; readonly at: number; readonly blocks: ExpertBlocks }[];
+  readonly #heaps: SimdHeaps;
+  readonly #home: Heap;
+  readonly #moe: SimdMoe;
+  readonly #onClose: () => void;
+
+  private constructor(
+    shape: ExpertShape,
+    places: readonly { heap: Heap; at: number }[],
+    heaps: SimdHeaps,
+    home: Heap,
+    products: SimdProducts,
+    onClose: () => void,
+  ) {
+    this.shape = shape;
+    this.slots = places.length;
+    this.#layout = recordLayout(shape);
+    this.recordBytes = this.#layout.bytes;
+    this.#heaps = heaps;
+    this.#home = home;
+    this.#moe = new SimdMoe(heaps, home, products);
+    this.#onClose = onClose;
+    const { hidden, intermediate, precision } = shape;
+    this.#places = places.map(({ heap, at }) => {
+      const w13 = blockAt(heap, at, precision, 2 * intermediate, hidden);
+      const w2 = blockAt(heap, at + this.#layout.downOffset, precision, hidden, intermediate);
+      return { heap, at, blocks: { w13, w2 } };
+    });
+  }
+
+  /**
+   * Slots in the heaps of `heaps`, which take more memory as slots are filled. @param onClose what else close() ends
+   * @throws MemoryError
+   */
+  static async create(
+    shape: ExpertShape,
+    slots: number,
+    heaps: SimdHeaps,
+    home: Heap,
+    products: SimdProducts,
+    onClose: () => void = () => {},
+  ): Promise<SimdExpertSlots> {
+    const { bytes } = recordLayout(shape);
+    const places: { heap: Heap; at: number }[] = [];
+    for (let slot = 0; slot < slots; slot++) {
+      const heap = await heaps.forWeights(bytes);
+      places.push({ heap, at: heap.allocate(bytes, `slot ${slot} of ${slots} for experts`) });
+    }
+    return new SimdExpertSlots(shape, places, heaps, home, products, onClose);
+  }
+
+  /** Bytes of all slots. */
+  get bytes(): number {
+    return this.slots * this.recordBytes;
+  }
+
+  slot(slot: number): Uint8Array {
+    const { heap, at } = this.#places[slot]!;
+    return heap.bytes.subarray(at, at + this.recordBytes);
+  }
+
+  /** The matrices in a slot, as products take them. */
+  blocks(slot: number): ExpertBlocks {
+    return this.#places[slot]!.blocks;
+  }
+
+  convert(source: ExpertSource, slot: number, signal?: AbortSignal): Promise<void> {
+    const { heap, at } = this.#places[slot]!;
+    return packRecord(this.#heaps, source, this.shape, heap, at, signal);
+  }
+
+  compute(slot: number, x: Float32Array, tokens: Uint32Array, shares: Float32Array, y: Float32Array): void {
+    const D = this.shape.hidden;
+    const n = tokens.length;
+    const slots = this.#heaps.slots(this.#home);
+    // Only the rows that go to the expert, one choice each.
+    const at = {
+      x: slots.at("rows from outside", 4 * n * D),
+      ids: slots.at("ids from outside", 4 * n),
+      weights: slots.at("shares from outside", 4 * n),
+      y: slots.at("rows to outside", 4 * n * D),
+    };
+    const { floats, words } = this.#home;
+    for (let i = 0; i < n; i++) floats.set(x.subarray(tokens[i]! * D, (tokens[i]! + 1) * D), at.x / 4 + i * D);
+    words.fill(0, at.ids / 4, at.ids / 4 + n);
+    floats.set(shares, at.weights / 4);
+    this.#moe.begin({ ...at, T: n, D, K: 1 }, 1);
+    this.#moe.add(0, this.blocks(slot));
+    for (let i = 0; i < n; i++) {
+      const [from, to] = [at.y / 4 + i * D, tokens[i]! * D];
+      for (let d = 0; d < D; d++) y[to + d]! += this.#home.floats[from + d]!;
+    }
+  }
+
+  close(): void {
+    this.#onClose();
+  }
+}
+
+/** A layer's experts that come and go. */
+export class StoredExperts implements Experts {
+  readonly layer: number;
+  readonly slots: SimdExpertSlots;
+  readonly store: HostStore;
+  /** The slots are the model's, not the layer's. */
+  readonly bytes = 0;
+
+  constructor(layer: number, slots: SimdExpertSlots, store: HostStore) {
+    this.layer = layer;
+    this.slots = slots;
+    this.store = store;
+  }
+
+  get count(): number {
+    return this.slots.shape.count;
+  }
+  get hidden(): number {
+    return this.slots.shape.hidden;
+  }
+  get intermediate(): number {
+    return this.slots.shape.intermediate;
+  }
+  get precision(): Precision {
+    return this.slots.shape.precision;
+  }
+}

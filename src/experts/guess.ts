@@ -1,0 +1,56 @@
+// Which experts the next layer will probably use: its router applied to this layer's input of the experts. The residual
+// changes little from one layer to the next; Mixtral's next choice is foreseen in 84 to 96 % of cases (HOBBIT, DAOP).
+
+import type { MatrixSource } from "../tensor/types.ts";
+
+/** A layer's router and the norm in front of it. */
+export interface GateSource {
+  readonly gate: MatrixSource; // [E, D]
+  readonly ffnNorm: MatrixSource; // [D]
+}
+
+/** Layer and rows x [T, D] as its experts get them -> experts of the next layer, likeliest first. */
+export type Guess = (layer: number, x: Float32Array) => number[];
+
+/** Norm weights smaller than this hide what they scale: the quotient would be noise. */
+const SMALL = 1e-6;
+
+/**
+ * @param perToken K experts are chosen for each token
+ * @throws WeightsError from the sources
+ */
+export async function nextGateGuess(layers: readonly GateSource[], perToken: number): Promise<Guess> {
+  const gates: Float32Array[] = []; // of layer i + 1, for x as layer i norms it
+  let before: Float32Array | null = null;
+  for (const { gate, ffnNorm } of layers) {
+    const { rows, cols } = gate;
+    const norm = new Float32Array(cols);
+    await ffnNorm.readRows(0, ffnNorm.rows, norm);
+    if (before) {
+      const weights = new Float32Array(rows * cols);
+      await gate.readRows(0, rows, weights);
+      const ratio = norm.map((w, d) => (Math.abs(before![d]!) > SMALL ? w / before![d]! : 0));
+      for (let i = 0; i < weights.length; i++) weights[i]! *= ratio[i % cols]!;
+      gates.push(weights);
+    }
+    before = norm;
+  }
+  return (layer, x) => {
+    const gate = gates[layer];
+    const D = before?.length ?? 0;
+    if (!gate || D === 0) return [];
+    const E = gate.length / D;
+    const wanted = new Float64Array(E); // tokens that seem to want each
+    const logits = new Float64Array(E);
+    for (let t = 0; t < x.length / D; t++) {
+      for (let e = 0; e < E; e++) {
+        let sum = 0;
+        for (let d = 0; d < D; d++) sum += gate[e * D + d]! * x[t * D + d]!;
+        logits[e] = sum;
+      }
+      const best = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]!).slice(0, perToken);
+      for (const [rank, e] of best.entries()) wanted[e]! += 1 - rank / (2 * perToken); // the first choice is the surest
+    }
+    return [...wanted.keys()].filter((e) => wanted[e]! > 0).sort((a, b) => wanted[b]! - wanted[a]!);
+  };
+}

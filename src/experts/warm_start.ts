@@ -1,0 +1,25 @@
+// What a run has learned of how often each expert is used, kept for the next one.
+
+/** Scores of each layer's experts [L][E], as Ewma keeps them. */
+export type Scores = readonly (readonly number[])[];
+
+const VERSION = 1;
+
+export function scoresToText(scores: Scores): string {
+  const rounded = scores.map((layer) => layer.map((score) => Number(score.toPrecision(6))));
+  return `${JSON.stringify({ version: VERSION, scores: rounded })}\n`;
+}
+
+/** The scores in a text, or null where they are not those of a model of this size: then the run begins without. */
+export function scoresFromText(text: string | null, layers: number, experts: number): Scores | null {
+  if (text === null) return null;
+  try {
+    const { version, scores } = JSON.parse(text) as { version?: unknown; scores?: unknown };
+    const share = (score: unknown): boolean => typeof score === "number" && score >= 0 && score <= 1;
+    const layer = (list: unknown): boolean => Array.isArray(list) && list.length === experts && list.every(share);
+    if (version !== VERSION || !Array.isArray(scores) || scores.length !== layers || !scores.every(layer)) return null;
+    return scores as Scores;
+  } catch {
+    return null; // not ours, or half of it
+  }
+}

@@ -2,8 +2,10 @@
 
 import type { Command } from "commander";
 import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";
-import { open } from "../index.ts";
+import { type ExpertStats, open } from "../index.ts";
+import { expertsLine, expertsTable } from "./experts.ts";
 import { interruptible } from "./interrupt.ts";
+import { liveLine } from "./live.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
 import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
@@ -28,6 +30,7 @@ interface GenerateFlags extends ModelFlags, Pick<GenerateOptions, (typeof NAMES)
   readonly prompt?: string;
   readonly json?: true;
   readonly quiet?: true;
+  readonly stats?: true;
 }
 
 export function addGenerate(program: Command): void {
@@ -49,6 +52,7 @@ export function addGenerate(program: Command): void {
     .option("--stop <text>", "end before this text; may be given several times", collect)
     .option("--logprobs <count>", "with --json: this many most likely tokens at each step", integer(0, 20))
     .option("--json", "print one JSON object at the end instead of the text as it comes")
+    .option("--stats", "at the end also what became of experts that are not all in memory, on stderr")
     .option("--quiet", "only the text: no progress, no figures")
     .action(async (folder: string, flags: GenerateFlags) => {
       if (flags.logprobs !== undefined && !flags.json) command.error("--logprobs needs --json, which prints them");
@@ -64,6 +68,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
   const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal };
   const model = await open(folder, options).finally(progress.end);
   const terminal = process.stdout.isTTY && !flags.json;
+  const live = liveLine(process.stderr.isTTY && !flags.quiet);
   try {
     if (terminal && !flags.quiet) process.stdout.write(`\x1b[2m${printable(prompt)}\x1b[22m`);
     const session = model.session();
@@ -71,13 +76,23 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     const logprobs: TokenLogprob[] = [];
     let text = "";
     let result: GenerationResult | undefined;
+    let first: ExpertStats | null = null; // when decoding began
     for await (const piece of session.generate(prompt, { ...pick(flags, NAMES), signal })) {
       ids.push(...piece.ids);
       logprobs.push(...(piece.logprobs ?? []));
       text += piece.text;
       result = piece.finish;
-      if (!flags.json && piece.text !== "") await print(terminal ? printable(piece.text) : piece.text, signal);
+      if (!flags.json && piece.text !== "") {
+        live.clear();
+        await print(terminal ? printable(piece.text) : piece.text, signal);
+      }
+      const { experts } = model.stats();
+      if (!experts) continue;
+      first ??= experts;
+      const from = first;
+      live.draw(() => expertsLine(experts, from, ids.length - 1));
     }
+    live.clear();
     if (result === undefined) throw new Error("the generation ended without a result");
     const stats = model.stats();
     if (flags.json) {
@@ -90,9 +105,15 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
       await print(`${JSON.stringify(report)}\n`, signal);
     } else {
       if (!text.endsWith("\n")) await print("\n", signal);
-      if (!flags.quiet) process.stderr.write(`${figures(result, stats)}\n`);
+      const hot = stats.experts && first && [expertsLine(stats.experts, first, ids.length - 1)];
+      if (!flags.quiet) process.stderr.write(`${figures(result, stats, hot ?? [])}\n`);
+    }
+    if (flags.stats && stats.experts) {
+      const main = stats.backend.backend === "webgpu" ? "GPU" : "RAM";
+      process.stderr.write(expertsTable(stats.experts, main));
     }
   } catch (error) {
+    live.clear();
     if (terminal && signal.aborted) process.stdout.write("\n"); // the shell's prompt on a line of its own
     throw error;
   } finally {
@@ -114,11 +135,12 @@ function summary(model: string, result: GenerationResult, stats: ModelStats) {
     kv: stats.kv,
     context: stats.context,
     memory: stats.memory,
+    ...(stats.experts && { experts: stats.experts }),
   };
 }
 
 /** One line: how long loading took, tokens in and out, how fast, on what, with how much memory. */
-function figures(result: GenerationResult, stats: ModelStats): string {
+function figures(result: GenerationResult, stats: ModelStats, more: readonly string[]): string {
   const { memory, backend } = stats;
   const { promptMs, promptTps, decodeTps } = result.timings;
   return [
@@ -127,6 +149,7 @@ function figures(result: GenerationResult, stats: ModelStats): string {
     `generated ${result.completionTokens} tokens at ${formatRate(result.completionTokens > 1 ? decodeTps : null)}`,
     `${backend.backend} ${backend.device}, weights ${stats.weights}, kv ${stats.kv}`,
     `memory ${formatBytes(memory.weights + memory.kv + memory.scratch)}`,
+    ...more,
     `seed ${result.seed}`,
   ].join(" · ");
 }

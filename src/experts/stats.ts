@@ -33,17 +33,6 @@ export interface ExpertStats {
 export function layerStats(caches: readonly LayerCache[]): LayerStats[] {
   return caches.map((cache) => {
     const { hits, misses, admissions } = cache.counters;
-    return { routed: hits + misses, hits, misses, admissions, residents: cache.residents };
+    return { routed: hits + misses, hits, misses, admissions, residents: [...cache.residents].sort((a, b) => a - b) };
   });
-}
-
-/** Share of uses that were hits, over all layers; null before the first. */
-export function hitRate({ layers }: TierStats): number | null {
-  const routed = layers.reduce((sum, layer) => sum + layer.routed, 0);
-  return routed === 0 ? null : layers.reduce((sum, layer) => sum + layer.hits, 0) / routed;
-}
-
-/** Bytes moved into the tier for whatever cause. */
-export function movedBytes({ bytes }: TierStats): number {
-  return bytes.demand + bytes.admission + bytes.prefetch;
 }

@@ -1,0 +1,226 @@
+// The tier in RAM over fake slots and a fake disk: what is computed lies where it should, whatever arrives when.
+
+import { describe, expect, it } from "vitest";
+import type { ExpertUse, HostExperts } from "../../src/backend/experts.ts";
+import { WeightsError } from "../../src/errors.ts";
+import { Ewma } from "../../src/experts/ewma.ts";
+import { LayerCache } from "../../src/experts/layer_cache.ts";
+import { RamTier, type RamTierOptions } from "../../src/experts/ram_tier.ts";
+import { turn } from "../../src/turn.ts";
+import { generator } from "../support/random.ts";
+
+const E = 8;
+const D = 4;
+
+/** Slots whose bytes say which record they hold: layer, expert. */
+function fakeSlots(slots: number): HostExperts & { readonly memory: Uint8Array[] } {
+  const memory = Array.from({ length: slots }, () => Uint8Array.of(255, 255));
+  return {
+    shape: { count: E, hidden: D, intermediate: 8, precision: "f32" },
+    slots,
+    recordBytes: 100,
+    memory,
+    slot: (slot) => memory[slot]!,
+    convert: () => Promise.reject(new Error("not used")),
+    compute: () => {},
+    close: () => {},
+  };
+}
+
+/** A tier whose reads wait until they are let go, or go by themselves after some turns. */
+function tierOf(slots: number, layers: number, quota: number, more: Partial<RamTierOptions> = {}) {
+  const experts = fakeSlots(slots);
+  const reads: { layer: number; expert: number; done: () => void; fail: (error: Error) => void }[] = [];
+  const tier = new RamTier({
+    experts,
+    layers,
+    quota,
+    policy: () => new Ewma(E),
+    read: (layer, expert, slot) =>
+      new Promise((resolve, reject) => {
+        experts.memory[slot]!.fill(254); // half read
+        const done = (): void => {
+          experts.memory[slot]!.set([layer, expert]);
+          resolve();
+        };
+        reads.push({ layer, expert, done, fail: reject });
+      }),
+    clock: () => 0,
+    ...more,
+  });
+  /** Lets all reads go that are under way. */
+  const flow = async (): Promise<void> => {
+    for (const read of reads.splice(0)) read.done();
+    await turn();
+  };
+  return { tier, experts, reads, flow };
+}
+
+const uses = (...experts: number[]): ExpertUse[] => experts.map((expert) => ({ expert, tokens: 1 }));
+const x = new Float32Array(D);
+
+/** Visits, letting reads go; what was computed, in order, each checked to lie in its slot. */
+async function visited(host: ReturnType<typeof tierOf>, layer: number, use: ExpertUse[]): Promise<number[]> {
+  const seen: number[] = [];
+  const visit = host.tier.visit(layer, use, x, (expert, slot) => {
+    expect([...host.experts.memory[slot]!], `slot ${slot}`).toEqual([layer, expert]);
+    seen.push(expert);
+  });
+  let over = false;
+  visit.then(
+    () => {
+      over = true;
+    },
+    () => {
+      over = true;
+    },
+  );
+  while (!over) await host.flow();
+  await visit;
+  return seen;
+}
+
+describe("the tier in RAM", () => {
+  it("computes hits while misses are read, and each miss when it has arrived", async () => {
+    const host = tierOf(6, 1, 3);
+    await visited(host, 0, uses(1, 2));
+    const seen: number[] = [];
+    const visit = host.tier.visit(0, uses(1, 2, 5, 6), x, (expert) => void seen.push(expert));
+    await turn();
+    expect(seen).toEqual([1, 2]);
+    expect(host.reads.map(({ expert }) => expert)).toEqual([5, 6]);
+    host.reads.pop()!.done();
+    await turn();
+    expect(seen).toEqual([1, 2, 6]);
+    host.reads.pop()!.done();
+    await visit;
+    expect(seen).toEqual([1, 2, 6, 5]);
+    expect(host.tier.caches[0]!.counters).toMatchObject({ hits: 2, misses: 4 });
+  });
+
+  it.each([1, 2, 3, 4])(
+    "counts as LayerCache alone does and never computes with the wrong record: seed %d",
+    async (seed) => {
+      const random = generator(seed);
+      const layers = 3;
+      const quota = 1 + Math.floor(random() * 4);
+      const guess = (layer: number): number[] => [layer, 5, 7].filter(() => random() < 0.5);
+      const host = tierOf(layers * quota + 1 + Math.floor(random() * 4), layers, quota, { guess });
+      const replay = Array.from({ length: layers }, () => new LayerCache(E, quota, new Ewma(E)));
+      for (let step = 0; step < 60; step++) {
+        for (let layer = 0; layer < layers; layer++) {
+          const many = random() < 0.1;
+          const use = uses(...[...Array(E).keys()].filter(() => random() < (many ? 0.9 : 0.25)));
+          if (use.length === 0) continue;
+          expect((await visited(host, layer, use)).sort()).toEqual(use.map(({ expert }) => expert));
+          const { misses } = replay[layer]!.begin(use, 1);
+          for (const { expert } of misses) replay[layer]!.admit(expert);
+        }
+      }
+      for (const [layer, cache] of host.tier.caches.entries()) {
+        expect(cache.counters).toEqual(replay[layer]!.counters);
+        expect(cache.residents).toEqual(replay[layer]!.residents);
+      }
+      const { reads, demandBytes, prefetchBytes, wastedBytes } = host.tier.counters;
+      expect(demandBytes + prefetchBytes).toBe(100 * reads);
+      expect(wastedBytes).toBeLessThanOrEqual(prefetchBytes);
+      expect(prefetchBytes).toBeGreaterThan(0);
+    },
+  );
+
+  it("a read that fails fails the step with its error, and the next step reads again", async () => {
+    const host = tierOf(4, 1, 2);
+    await visited(host, 0, uses(0));
+    const visit = host.tier.visit(0, uses(0, 3, 4), x, () => {});
+    visit.catch(() => {});
+    await turn();
+    const error = new WeightsError("model-00001.safetensors ends at byte 17");
+    host.reads.find(({ expert }) => expert === 3)!.fail(error);
+    host.reads.find(({ expert }) => expert === 4)!.done();
+    await expect(visit).rejects.toBe(error);
+    host.reads.length = 0;
+    expect(host.tier.has(0, 3)).toBe(false);
+    expect((await visited(host, 0, uses(0, 3, 4))).sort()).toEqual([0, 3, 4]);
+    expect(host.tier.caches[0]!.residents.length).toBe(2);
+  });
+
+  it("an abort ends the wait at once; the read goes on and is not lost", async () => {
+    const host = tierOf(4, 1, 2);
+    const controller = new AbortController();
+    const visit = host.tier.visit(0, uses(3), x, () => {}, controller.signal);
+    visit.catch(() => {});
+    await turn();
+    const reason = new Error("enough");
+    controller.abort(reason);
+    await expect(visit).rejects.toBe(reason);
+    expect(host.reads.length).toBe(1);
+    await host.flow();
+    expect(host.tier.has(0, 3)).toBe(true);
+    expect(await visited(host, 0, uses(3))).toEqual([3]);
+    expect(host.tier.counters.reads).toBe(1);
+  });
+
+  it("waits where all slots are held, and for the same record reads once", async () => {
+    const host = tierOf(2, 1, 1);
+    const first = host.tier.acquire(0, 1, "demand");
+    const again = host.tier.acquire(0, 1, "demand");
+    const second = host.tier.acquire(0, 2, "demand");
+    const third = host.tier.acquire(0, 3, "demand");
+    const controller = new AbortController();
+    const gone = host.tier.acquire(0, 4, "demand", controller.signal);
+    gone.catch(() => {});
+    controller.abort(new Error("gone"));
+    await expect(gone).rejects.toThrow("gone");
+    expect(host.reads.map(({ expert }) => expert)).toEqual([1, 2]);
+    await host.flow();
+    expect(await first).toBe(await again);
+    await second;
+    host.tier.release(0, 1);
+    await turn();
+    expect(host.reads.length).toBe(0); // held by the second asker
+    host.tier.release(0, 1);
+    await turn();
+    expect(host.reads.map(({ expert }) => expert)).toEqual([3]);
+    await host.flow();
+    expect(await third).toBe(await first);
+  });
+
+  it("what was read ahead is found, and what was not used is counted as wasted", async () => {
+    const host = tierOf(5, 2, 1, { guess: () => [6, 7] });
+    const visit = host.tier.visit(0, uses(0), x, () => {});
+    await turn();
+    expect(host.reads.map(({ expert }) => expert)).toEqual([0]); // nothing is read ahead while a step waits for the disk
+    await host.flow();
+    await visit;
+    expect(host.reads.map(({ layer, expert }) => [layer, expert])).toEqual([
+      [1, 6],
+      [1, 7],
+    ]);
+    await host.flow();
+    expect(await visited(host, 1, uses(6))).toEqual([6]);
+    expect(host.tier.counters).toMatchObject({ demandBytes: 100, prefetchBytes: 200, wastedBytes: 0 });
+    for (const expert of [1, 2, 3, 4]) await visited(host, 1, uses(expert));
+    expect(host.tier.counters.wastedBytes).toBe(100);
+  });
+
+  it("close() refuses who waits and ends when no read is under way", async () => {
+    const host = tierOf(2, 1, 1);
+    const held = host.tier.acquire(0, 1, "demand");
+    const other = host.tier.acquire(0, 2, "demand");
+    const waiting = host.tier.acquire(0, 3, "demand");
+    waiting.catch(() => {});
+    let closed = false;
+    const closing = host.tier.close().then(() => {
+      closed = true;
+    });
+    await expect(waiting).rejects.toThrow("the model is closed");
+    expect(closed).toBe(false);
+    await host.flow();
+    await closing;
+    await Promise.all([held, other]);
+  });
+
+  it("needs a slot beside those of the residents", () => {
+    expect(() => tierOf(4, 2, 2)).toThrow(/4 slots in RAM for 2 layers of 2 experts/);
+  });
+});

@@ -12,6 +12,7 @@ import { httpFiles, pickedFiles } from "./weights/web_files.ts";
 export type * from "./engine/api.ts";
 export type { Model } from "./engine/model.ts";
 export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
+export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { Files } from "./weights/files.ts";
 
 /** What a page may use when nothing is said: a tab's heap ends at 4 GiB. */

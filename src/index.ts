@@ -19,6 +19,7 @@ export type * from "./engine/api.ts";
 export type { Model } from "./engine/model.ts";
 export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
+export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { MixtralConfig } from "./model/mixtral_config.ts";
 export type { Precision } from "./tensor/types.ts";
 export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";

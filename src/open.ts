@@ -137,6 +137,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       loadMs: performance.now() - started,
       parameters: mixtralParameters(config),
       forward: step,
+      onRoutes: options.onRoutes,
       ...(stays && { experts: () => stays.stats() }),
       async release() {
         await stays?.close();

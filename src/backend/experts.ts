@@ -10,6 +10,13 @@ export interface ExpertUse {
   readonly tokens: number;
 }
 
+/** Who uses which experts, in ascending order of expert. @param ids experts of each token [T, K] */
+export function usesOf(ids: Iterable<number>): ExpertUse[] {
+  const tokens = new Map<number, number>();
+  for (const id of ids) tokens.set(id, (tokens.get(id) ?? 0) + 1);
+  return [...tokens].map(([expert, n]) => ({ expert, tokens: n })).sort((a, b) => a.expert - b.expert);
+}
+
 /** Equal slots in host memory, each for the record of an expert, and the arithmetic on them (the CPU backend's). */
 export interface HostExperts {
   readonly shape: ExpertShape;

@@ -10,6 +10,7 @@ import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_opt
 import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
 import { promptFromStdin } from "./prompt.ts";
+import { createTraceFile } from "./trace_file.ts";
 import { collect, integer, number } from "./values.ts";
 
 const NAMES = [
@@ -28,6 +29,7 @@ const NAMES = [
 
 interface GenerateFlags extends ModelFlags, Pick<GenerateOptions, (typeof NAMES)[number]> {
   readonly prompt?: string;
+  readonly trace?: string;
   readonly json?: true;
   readonly quiet?: true;
   readonly stats?: true;
@@ -51,6 +53,10 @@ export function addGenerate(program: Command): void {
     .option("--seed <integer>", "same seed, same tokens; default: random, and reported", integer(0))
     .option("--stop <text>", "end before this text; may be given several times", collect)
     .option("--logprobs <count>", "with --json: this many most likely tokens at each step", integer(0, 20))
+    .option(
+      "--trace <file>",
+      "write which experts each step chose, for `npm run bench -- experts`; slower on a GPU: each layer's choice is read back",
+    )
     .option("--json", "print one JSON object at the end instead of the text as it comes")
     .option("--stats", "at the end also what became of experts that are not all in memory, on stderr")
     .option("--quiet", "only the text: no progress, no figures")
@@ -65,12 +71,20 @@ export function addGenerate(program: Command): void {
 async function generate(folder: string, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
   const prompt = flags.prompt ?? (await promptFromStdin(signal, "pass one with -p"));
   const progress = loadingProgress(flags.quiet === true);
-  const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal };
+  const trace = flags.trace === undefined ? null : createTraceFile(flags.trace);
+  const options = {
+    ...openOptions(flags),
+    needTokenizer: true,
+    onProgress: progress.update,
+    ...(trace && { onRoutes: trace.onRoutes }),
+    signal,
+  };
   const model = await open(folder, options).finally(progress.end);
   const terminal = process.stdout.isTTY && !flags.json;
   const live = liveLine(process.stderr.isTTY && !flags.quiet);
   try {
     if (terminal && !flags.quiet) process.stdout.write(`\x1b[2m${printable(prompt)}\x1b[22m`);
+    trace?.begin(folder, model);
     const session = model.session();
     const ids: number[] = [];
     const logprobs: TokenLogprob[] = [];
@@ -118,6 +132,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     throw error;
   } finally {
     await model.close();
+    trace?.close();
   }
 }
 

@@ -2,7 +2,10 @@
 
 import type { BackendInfo, BackendMemory } from "../backend/ops.ts";
 import type { ExpertStats } from "../experts/stats.ts";
+import type { RouteStep } from "../experts/trace.ts";
 import type { Precision } from "../tensor/types.ts";
+
+export type { RouteStep } from "../experts/trace.ts";
 
 export interface OpenOptions {
   /** Default "auto": a WebGPU adapter that is not software, else the CPU. */
@@ -37,6 +40,11 @@ export interface OpenOptions {
   readonly needTokenizer?: boolean;
   /** Called while loading, with bytes of packed weights done and in all. */
   readonly onProgress?: (done: number, total: number) => void;
+  /**
+   * Called after each step with the experts that it chose (warming up not included); what it throws ends the generations of
+   * that step. Steps get slower on WebGPU: each layer's choice is read back, and no step runs ahead.
+   */
+  readonly onRoutes?: (step: RouteStep) => void;
   readonly signal?: AbortSignal;
 }
 

@@ -3,12 +3,14 @@
 import type { Batch, KvStore, Ops } from "../backend/ops.ts";
 import { MemoryError, RequestError } from "../errors.ts";
 import type { ExpertStats } from "../experts/stats.ts";
+import type { RouteStep } from "../experts/trace.ts";
 import type { RouteWatcher } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
 import type { Precision, Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ModelStats, SamplingOptions, Session } from "./api.ts";
 import { createBlockPool } from "./kv.ts";
+import { recordedLogits } from "./record.ts";
 import { createSession } from "./session.ts";
 import { createStepper, type Runner } from "./stepper.ts";
 import { textCodec } from "./text.ts";
@@ -47,6 +49,7 @@ export interface ModelParts {
   readonly forward: (batch: Batch | "next", watch?: RouteWatcher) => Promise<Tensor>;
   /** Where experts come and go. */
   readonly experts?: () => ExpertStats;
+  readonly onRoutes?: ((step: RouteStep) => void) | undefined;
   readonly release: () => Promise<void>;
 }
 
@@ -54,7 +57,7 @@ export function createModel(parts: ModelParts): Model {
   const { ops, kv, config, context } = parts;
   const vocab = config.vocab_size;
   const pool = createBlockPool(kv, parts.kvBytes);
-  const stepper = createStepper(runnerOf(ops, parts), pool, ops.maxTokens, vocab);
+  const stepper = createStepper(runnerOf(parts), pool, ops.maxTokens, vocab);
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
   let closing: Promise<void> | null = null;
@@ -130,7 +133,9 @@ export function createModel(parts: ModelParts): Model {
 }
 
 /** Steps of a model on a backend. */
-function runnerOf(ops: Ops, { forward, experts }: ModelParts): Runner {
+function runnerOf({ ops, config, forward, experts, onRoutes }: ModelParts): Runner {
+  // Recorded steps are those that somebody waits for: none is submitted ahead and then forgotten.
+  if (onRoutes) return { logits: recordedLogits(ops, config.num_hidden_layers, forward, onRoutes) };
   // A step that waits for experts is no sooner done for having been begun before the last one's tokens were known.
   const choosing = experts ? undefined : ops.choosing;
   const logits = async (batch: Batch) => ops.read(await forward(batch));

@@ -1,0 +1,47 @@
+// Records the traces that are replayed: every kind of text is continued by a model, and the experts of each step are kept.
+
+import type { Trace } from "../../src/experts/trace.ts";
+import { open, type RouteStep } from "../../src/index.ts";
+import { TEXTS } from "./texts.ts";
+
+/** Tokens that each beginning is continued by, whatever the model would end with. */
+const DECODED = 320;
+const TEMPERATURE = 0.8;
+
+/**
+ * One trace a kind of text: its beginnings in turn, each in a session of its own. On the CPU with exact arithmetic, so that one
+ * processor records what another does, up to the order of sums.
+ * @param onKind called with each trace when it is complete
+ */
+export async function record(model: string, onKind: (kind: string, trace: Trace) => void): Promise<void> {
+  let steps: RouteStep[] = [];
+  const opened = await open(model, {
+    backend: "cpu",
+    weights: "f32",
+    needTokenizer: true,
+    onRoutes: (step) => void steps.push(step),
+  });
+  try {
+    const { num_hidden_layers: layers, num_local_experts: experts, num_experts_per_tok: k } = opened.config;
+    for (const [kind, texts] of Object.entries(TEXTS)) {
+      steps = [];
+      for (const [seed, text] of texts.entries()) {
+        const session = opened.session();
+        const options = {
+          maxTokens: DECODED,
+          temperature: TEMPERATURE,
+          topK: 0,
+          topP: 1,
+          minP: 0,
+          seed,
+          ignoreEos: true,
+        };
+        for await (const _ of session.generate(text, options));
+        session.close();
+      }
+      onKind(kind, { model, layers, experts, k, steps });
+    }
+  } finally {
+    await opened.close();
+  }
+}

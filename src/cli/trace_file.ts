@@ -1,0 +1,37 @@
+// --trace <file>: the experts that each step chose, written as the steps are computed.
+
+import { appendFileSync, closeSync, openSync } from "node:fs";
+import type { RouteStep } from "../engine/api.ts";
+import { type Model, RequestError, traceHeader, traceLine } from "../index.ts";
+
+export interface TraceFile {
+  readonly onRoutes: (step: RouteStep) => void;
+  /** Writes the header. Before the first step. */
+  begin(label: string, model: Model): void;
+  close(): void;
+}
+
+/**
+ * Creates the file at once, so that a path that cannot be written costs nobody a loading of weights. Each line is in the file
+ * when its step ends: whatever ends the process leaves whole lines.
+ * @throws RequestError where it cannot be written, then or later
+ */
+export function createTraceFile(path: string): TraceFile {
+  const attempt = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw new RequestError(`--trace: ${path} cannot be written: ${(error as Error).message}`);
+    }
+  };
+  const file = attempt(() => openSync(path, "w"));
+  const append = (line: string): void => attempt(() => appendFileSync(file, line));
+  return {
+    onRoutes: (step) => append(traceLine(step)),
+    begin(label, { config }) {
+      const { num_hidden_layers: layers, num_local_experts: experts, num_experts_per_tok: k } = config;
+      append(traceHeader({ model: label, layers, experts, k }));
+    },
+    close: () => closeSync(file),
+  };
+}

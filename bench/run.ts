@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { openNodeGpu } from "../src/backend/webgpu/node_gpu.ts";
 import type { BenchReport } from "../src/cli/bench.ts";
 import { formatBytes, formatRate, formatSeconds } from "../src/cli/output.ts";
+import { expertsCommand } from "./experts/command.ts";
 import { commit, machine } from "./machine.ts";
 import { comparePeer, PEERS, type PeerName } from "./peer.ts";
 import { profileCommand } from "./profile_command.ts";
@@ -22,7 +23,8 @@ const cli = fileURLToPath(new URL("dist/src/cli/main.js", root));
 const LIMIT_MS = 600_000;
 const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--name <of the result>] [--list]
        npm run bench -- --peer <${Object.keys(PEERS).join("|")}> [--threads <most>] [--rounds <number>] [the options above]
-       npm run bench -- --profile [its own options: bench/README.md]`;
+       npm run bench -- --profile [its own options: bench/README.md]
+       npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--json]`;
 
 /** One entry of "runs" in a result: a report, or why there is none. */
 interface Run extends Measurement {
@@ -94,6 +96,7 @@ function count(option: "threads" | "rounds", fallback: number): number {
   return text === undefined ? fallback : Number(text);
 }
 
+if (process.argv[2] === "experts") process.exit(await expertsCommand(root, process.argv.slice(3)));
 if (process.argv.includes("--profile")) process.exit(await profileCommand(root, process.argv.slice(2)));
 
 const flags = options();

@@ -1,0 +1,202 @@
+// `npm run bench -- experts`: recorded routing replayed against every policy and number of slots: tables, JSON, two pictures.
+
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { RequestError } from "../../src/errors.ts";
+import { decodes, parseTrace, type Trace, traceHeader, traceLine } from "../../src/experts/trace.ts";
+import { commit, machine } from "../machine.ts";
+import { figuresOf, type Means, type Metric, means, type PolicyFigures } from "./figures.ts";
+import { hitRateChart, uploadsChart } from "./pictures.ts";
+import { record } from "./record.ts";
+
+const USAGE = `usage: npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--out <folder>] [--json]
+       npm run bench -- experts --record [--model <folder>]   records bench/experts/traces anew`;
+
+/** Larger files are refused: a trace is read whole. 256 MiB are a million tokens of Mixtral 8x7B. */
+const LARGEST = 2 ** 28;
+
+/** Runs a replay, or a recording, as the arguments say; returns the exit code. */
+export async function expertsCommand(root: URL, args: readonly string[]): Promise<number> {
+  let options: Options;
+  try {
+    options = parse(args);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    return 2;
+  }
+  try {
+    if (options.record) await recordAll(root, options.model);
+    else replayAll(root, args, options);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    console.error(error.message);
+    return 1;
+  }
+}
+
+interface Options {
+  readonly traces: readonly string[];
+  readonly slots: readonly number[] | null;
+  readonly name: string;
+  readonly out: string | undefined;
+  readonly json: boolean;
+  readonly record: boolean;
+  readonly model: string;
+}
+
+function parse(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      trace: { type: "string", multiple: true, default: [] },
+      slots: { type: "string" },
+      name: { type: "string" },
+      out: { type: "string" },
+      json: { type: "boolean", default: false },
+      record: { type: "boolean", default: false },
+      model: { type: "string", default: "models/tales" },
+    },
+  });
+  const slots = values.slots?.split(",").map((text) => {
+    if (!/^[1-9]\d{0,3}$/.test(text))
+      throw new RequestError(`--slots: expected whole numbers as 2,3,4, found "${text}"`);
+    return Number(text);
+  });
+  // The result of the traces that are committed depends on nothing else, and so has a name of its own.
+  const name = values.name ?? (values.trace.length === 0 && slots === undefined ? "experts" : "experts-own");
+  if (!/^[\w.-]+$/.test(name))
+    throw new RequestError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
+  return {
+    traces: values.trace,
+    slots: slots ? [...new Set(slots)].sort((a, b) => a - b) : null,
+    name,
+    out: values.out,
+    json: values.json,
+    record: values.record,
+    model: values.model,
+  };
+}
+
+async function recordAll(root: URL, model: string): Promise<void> {
+  await record(model, (kind, trace) => {
+    const file = `bench/experts/traces/${kind}.jsonl`;
+    writeFileSync(new URL(file, root), traceHeader(trace) + trace.steps.map(traceLine).join(""));
+    console.log(`${file}: ${trace.steps.filter(decodes).length} decoded tokens`);
+  });
+}
+
+/** A trace and what to call it. */
+interface Named {
+  readonly name: string;
+  readonly trace: Trace;
+}
+
+function readTraces(root: URL, files: readonly string[]): Named[] {
+  const folder = new URL("bench/experts/traces/", root);
+  const own = () => readdirSync(folder).filter((file) => file.endsWith(".jsonl"));
+  const paths = files.length > 0 ? files : own().map((file) => fileURLToPath(new URL(file, folder)));
+  return paths.map((path) => {
+    const name = basename(path, ".jsonl");
+    return { name, trace: parseTrace(readText(path), path) };
+  });
+}
+
+function readText(path: string): string {
+  try {
+    if (statSync(path).size > LARGEST)
+      throw new RequestError(`${path}: expected a trace of at most ${LARGEST} bytes; cut it at a line's end`);
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof RequestError) throw error;
+    throw new RequestError(`${path}: cannot be read: ${(error as Error).message}`);
+  }
+}
+
+function replayAll(root: URL, args: readonly string[], options: Options): void {
+  const { traces: files, slots: asked, name, json } = options;
+  const traces = readTraces(root, files);
+  const { experts, k } = traces[0]!.trace;
+  const other = traces.find(({ trace }) => trace.experts !== experts || trace.k !== k);
+  if (other)
+    throw new RequestError(
+      `${other.name}: expected ${k} of ${experts} experts a token as in ${traces[0]!.name}, found ${other.trace.k} of ${other.trace.experts}; replay models of different shapes one by one`,
+    );
+  // Below K slots not even one token's experts have room.
+  const slots = asked ?? Array.from({ length: experts - k + 1 }, (_, i) => k + i);
+  if (slots.at(-1)! > experts)
+    throw new RequestError(`--slots: expected at most the ${experts} experts of a layer, found ${slots.at(-1)}`);
+
+  const results = traces.map(({ name, trace }) => ({
+    trace: name,
+    model: trace.model,
+    layers: trace.layers,
+    experts,
+    k,
+    decodedTokens: trace.steps.reduce((sum, step) => sum + (decodes(step) ? step.tokens : 0), 0),
+    promptTokens: trace.steps.reduce((sum, step) => sum + (decodes(step) ? 0 : step.tokens), 0),
+    policies: figuresOf(trace, slots),
+  }));
+  const mean = means(results.map(({ policies }) => policies));
+  const result = {
+    schema: 1,
+    kind: "experts",
+    name,
+    date: new Date().toISOString(),
+    command: ["npm", "run", "bench", "--", "experts", ...args].join(" "),
+    commit: commit(root),
+    machine: machine(),
+    traces: results,
+    mean,
+  };
+  const folder = options.out ?? fileURLToPath(new URL("bench/results", root));
+  mkdirSync(folder, { recursive: true });
+  const write = (file: string, text: string): void => writeFileSync(join(folder, file), text);
+  write(`${name}.json`, `${JSON.stringify(result, null, 1)}\n`);
+  const names = traces.length > 4 ? `${traces.length} traces` : traces.map(({ name }) => name).join(", ");
+  const what = `${names}: ${results.reduce((sum, { decodedTokens }) => sum + decodedTokens, 0)} decoded tokens of ${traces[0]!.trace.model}`;
+  const perToken = k * traces[0]!.trace.layers;
+  write(`${name}-hit-rate.svg`, hitRateChart(mean, slots, what, experts));
+  write(`${name}-uploads.svg`, uploadsChart(mean, slots, `${what}, which uses ${perToken} a token`, experts));
+  if (json) {
+    console.log(JSON.stringify(result));
+    return;
+  }
+  for (const { trace, decodedTokens, policies } of results)
+    console.log(table(`${trace}: hit rate of ${decodedTokens} decoded tokens`, policies, slots, "hitRate"));
+  for (const [metric, title] of TITLES) console.log(table(`mean: ${title}`, mean, slots, metric));
+  console.log(`written to ${options.out ?? "bench/results"}: ${name}.json, ${name}-hit-rate.svg, ${name}-uploads.svg`);
+}
+
+const TITLES: readonly (readonly [Metric, string])[] = [
+  ["hitRate", "hit rate"],
+  ["uploads", "experts uploaded to stay, a token"],
+  ["complete", "steps of a layer without a miss"],
+  ["gap", "share of the way from random to Belady"],
+  ["extraSlots", "slots more that LRU would need"],
+];
+
+/** One number for each policy and number of slots. */
+function table(
+  title: string,
+  policies: readonly { readonly policy: string; readonly bySlots: PolicyFigures["bySlots"] | readonly Means[] }[],
+  slots: readonly number[],
+  metric: Metric,
+): string {
+  const line = (first: string, cells: readonly string[]) =>
+    first.padEnd(16) + cells.map((cell) => cell.padStart(9)).join("");
+  const cell = (value: number | null) => (value === null ? "-" : value.toFixed(metric === "extraSlots" ? 2 : 3));
+  return [
+    title,
+    line("  slots a layer", slots.map(String)),
+    ...policies.map(({ policy, bySlots }) =>
+      line(
+        `  ${policy}`,
+        bySlots.map((figures) => cell(figures[metric])),
+      ),
+    ),
+    "",
+  ].join("\n");
+}

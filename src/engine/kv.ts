@@ -25,9 +25,9 @@ export interface BlockPool {
   shrink(blocks: number[], positions: number): void;
 }
 
-/** A pool over `store` of at most `maxBytes`. The store grows by doubling, in grow() and extend() only: between steps. */
+/** A pool over `store`, whose blocks nobody holds, of at most `maxBytes`. The store grows by doubling, in grow() and extend() only: between steps. */
 export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
-  const free: number[] = [];
+  const free = Array.from({ length: store.blocks }, (_, i) => store.blocks - 1 - i); // the next one last
   const expected = new Map<number[], number>();
   const maxBlocks = Math.floor(maxBytes / store.blockBytes);
   /** Blocks that the backend refused once although the budget has room: not asked for again by those who can do without. */

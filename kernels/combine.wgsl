@@ -2,7 +2,8 @@
 //
 //   x [T K, D] f32   weights [T, K] f32   ->   y [T, D] f32
 //
-// grid ceil(T * D / 4 / 64): an invocation makes four columns of one token.
+// grid ceil(T * D / 4 / 64): an invocation makes four columns of one token. A choice of weight 0 may have no row in x: what lies
+// there is not read, it may be NaN.
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
@@ -32,7 +33,10 @@ fn main(
   }
   var sum = vec4f();
   for (var k = 0u; k < p.K; k++) {
-    sum += weights[t * p.K + k] * x[(t * p.K + k) * p.vectors + i % p.vectors];
+    let weight = weights[t * p.K + k];
+    if (weight != 0) {
+      sum += weight * x[(t * p.K + k) * p.vectors + i % p.vectors];
+    }
   }
   if (ADD == 1) {
     sum += y[i];

@@ -9,8 +9,9 @@ import type { Buffer, Device } from "./device.ts";
 import { type Few, matvecCalls } from "./matvec.ts";
 import type { Call, Recorder } from "./recorder.ts";
 import type { Arithmetic } from "./shader.ts";
+import type { GpuSlots } from "./slots.ts";
 import { TILES, type TileName, tileCalls, tileFor, tilesFor } from "./tiles.ts";
-import { nmse, Trial } from "./trial.ts";
+import { fillTransit, nmse, Trial } from "./trial.ts";
 import { type ExpertForms, type Form, suits, type Tuning } from "./tuning.ts";
 import type { GpuExperts, GpuMatrix, PackedWeights } from "./weights.ts";
 
@@ -27,6 +28,8 @@ export interface AutotuneHost {
   /** What the model has: kernels are timed on it. */
   readonly matrices: readonly GpuMatrix[];
   readonly experts: readonly GpuExperts[];
+  /** Experts in slots. */
+  readonly slots: readonly GpuSlots[];
   /** Of the adapter, for the store. */
   readonly adapter: string;
   /** Whether products for many rows are timed too: on anything but a software adapter. */
@@ -95,15 +98,20 @@ function isFound(x: unknown): x is Found {
 }
 
 function problems(host: AutotuneHost, until: number): Problem[] {
-  const { tuning, matrices, experts } = host;
+  const { tuning, matrices } = host;
   const found = new Map<string, Problem>();
+  // What slots hold now is anybody's guess. Forms are compared on the last experts of a problem: transit slots, once filled.
+  const experts = [...host.experts, ...host.slots.flatMap((slots) => [slots.ofLayer(0), slots.inTransit])];
   for (const layer of experts) {
     const { precision, up, down } = layer;
     const key = `experts ${precision} ${up.groups} ${down.groups} ${up.parts.length}`;
     const alike = experts.filter((e) => e.precision === precision && e.up.groups === up.groups);
     found.set(key, {
       key,
-      find: () => new Bench(host, until).experts(alike),
+      find: () => {
+        for (const slots of host.slots) fillTransit(slots);
+        return new Bench(host, until).experts(alike);
+      },
       usual: tuning.experts(precision, up.groups, down.groups),
       use: (forms) => tuning.setExperts(precision, up.groups, down.groups, forms as ExpertForms),
     });
@@ -169,8 +177,8 @@ class Bench extends Trial {
     const { recorder } = this.#host;
     const first = alike[0]!;
     const { precision, up, down, hidden: D, intermediate: F } = first;
-    const some = alike.slice(0, MOST_MATRICES);
-    const K = Math.min(2, first.count);
+    const some = alike.slice(-MOST_MATRICES);
+    const K = Math.min(2, ...some.map(({ count }) => count));
     const ids = this.filled(Uint32Array.from({ length: K }, (_, k) => k));
     const weights = this.filled(new Float32Array(K).fill(1 / K));
     const x = this.random(up.groups * 32, D);
@@ -188,7 +196,7 @@ class Bench extends Trial {
             "expert_up_vec",
             side(e.up),
             { ...few, ...form },
-            { E: first.count, K, y_stride: stride },
+            { E: e.count, K, y_stride: stride },
             { ids, y: act },
           ),
         );
@@ -199,7 +207,7 @@ class Bench extends Trial {
             "expert_down_vec",
             side(e.down),
             { ...few, x: act, D: F, ...form },
-            { E: first.count, K, y_stride: D, ADD: 0 },
+            { E: e.count, K, y_stride: D, ADD: 0 },
             { ids, weights, y },
           ),
         );

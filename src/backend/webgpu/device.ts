@@ -39,6 +39,8 @@ export interface Counters {
   bindGroupsCreated: number;
   buffersCreated: number;
   pipelinesCreated: number;
+  /** Most bytes that all buffers together have held. */
+  peakBytes: number;
 }
 
 export class Device {
@@ -54,6 +56,7 @@ export class Device {
     bindGroupsCreated: 0,
     buffersCreated: 0,
     pipelinesCreated: 0,
+    peakBytes: 0,
   };
   readonly #buffers = new Set<Buffer>();
   readonly #bytes = { weights: 0, kv: 0, scratch: 0 };
@@ -116,6 +119,7 @@ export class Device {
     const buffer: Buffer = { id: this.#nextId++, gpu, size: bytes, budget, what };
     this.#buffers.add(buffer);
     this.#bytes[budget] += bytes;
+    this.counters.peakBytes = Math.max(this.counters.peakBytes, this.#total());
     return buffer;
   }
 

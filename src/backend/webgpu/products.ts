@@ -14,7 +14,7 @@ import type { Form, Tuning } from "./tuning.ts";
 import type { GpuExperts, GpuMatrix, PackedWeights } from "./weights.ts";
 
 /** Up to so many rows a product row by row beats a tile that is mostly empty. */
-const FEW_ROWS = 8;
+export const FEW_ROWS = 8;
 /** As route.wgsl has room for. */
 const MAX_EXPERTS = 1024;
 

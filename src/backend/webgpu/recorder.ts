@@ -153,29 +153,68 @@ export class Recorder {
    * compiled, so that the next step can be recorded while this one runs; and in the order of the calls in any case.
    */
   async readBits(what: Readback): Promise<Uint32Array<ArrayBuffer>> {
-    const device = this.#device;
+    const commands = this.take();
+    const [words] = await this.#inTurn(commands, () => this.submitAndRead(commands, [what]));
+    return words!;
+  }
+
+  /** Takes what was recorded: to be submitted by its owner, once `compiled`. */
+  take(): readonly Command[] {
     const commands = this.#commands;
     this.#commands = [];
-    if (this.#earlier || commands.some(({ call }) => call.pipeline.ready === null)) {
-      const turn = this.#compiled(commands, this.#earlier);
-      const earlier = turn.catch(() => {}); // its own caller hears of it
-      this.#earlier = earlier;
-      try {
-        await turn;
-      } finally {
-        if (this.#earlier === earlier) this.#earlier = null;
-      }
-    }
+    return commands;
+  }
+
+  /** What `work` records, which is not part of what was recorded before. */
+  collect(work: () => void): readonly Command[] {
+    const before = this.take();
+    work();
+    const commands = this.take();
+    this.#commands = [...before];
+    return commands;
+  }
+
+  /** Resolves when these commands can be submitted at once, what was read before being submitted. */
+  compiled(commands: readonly Command[]): Promise<void> {
+    return this.#inTurn(commands, async () => {});
+  }
+
+  /** Submits commands that are `compiled`, without waiting for anything. What they read of weights `weigh` has to say. */
+  submit(commands: readonly Command[]): void {
+    this.#device.check();
+    this.#submit(commands, () => {}, 0);
+  }
+
+  /** Counts that commands have read a share of the weights that they may read. */
+  weigh(commands: readonly Command[], share: number): void {
+    for (const { call, n } of commands) this.#device.counters.weightBytes += share * call.weights(n);
+  }
+
+  /**
+   * Submits commands that are `compiled` before this returns, and reads rows back behind them, each [rows, width], as words.
+   * @param room bytes that this may come to take: no larger buffer to map is made later
+   */
+  async submitAndRead(
+    commands: readonly Command[],
+    what: readonly Readback[],
+    room = 0,
+  ): Promise<Uint32Array<ArrayBuffer>[]> {
+    const device = this.#device;
     device.check();
-    const bytes = what.rows * what.stride * 4;
-    const staging = bytes > 0 ? this.#takeStaging(bytes) : null;
+    const sizes = what.map(({ rows, stride }) => rows * stride * 4);
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    const staging = bytes > 0 ? this.#takeStaging(bytes, room) : null;
     this.#submit(commands, (encoder) => {
-      if (staging) encoder.copyBufferToBuffer(what.buffer.gpu, 0, staging.gpu, 0, bytes);
+      let at = 0;
+      for (const [i, { buffer }] of what.entries()) {
+        if (staging && sizes[i]! > 0) encoder.copyBufferToBuffer(buffer.gpu, 0, staging.gpu, at, sizes[i]!);
+        at += sizes[i]!;
+      }
     });
     if (!staging) {
       await device.wait(device.gpu.queue.onSubmittedWorkDone());
       await device.settle();
-      return new Uint32Array(0);
+      return what.map(() => new Uint32Array(0));
     }
     device.counters.readbacks++;
     device.counters.bytesRead += bytes;
@@ -186,13 +225,31 @@ export class Recorder {
       throw error;
     }
     const mapped = new Uint32Array(staging.gpu.getMappedRange(0, bytes));
-    const result = new Uint32Array(what.rows * what.width);
-    for (let r = 0; r < what.rows; r++)
-      result.set(mapped.subarray(r * what.stride, r * what.stride + what.width), r * what.width);
+    let at = 0;
+    const results = what.map(({ rows, width, stride }) => {
+      const words = new Uint32Array(rows * width);
+      for (let r = 0; r < rows; r++, at += stride) words.set(mapped.subarray(at, at + width), r * width);
+      return words;
+    });
     staging.gpu.unmap();
     this.#staging.push(staging);
     await device.settle();
-    return result;
+    return results;
+  }
+
+  /** Calls `then` when the pipelines of these commands are compiled and earlier ones are submitted: at once, if they are. */
+  async #inTurn<T>(commands: readonly Command[], then: () => Promise<T>): Promise<T> {
+    if (this.#earlier || commands.some(({ call }) => call.pipeline.ready === null)) {
+      const turn = this.#compiled(commands, this.#earlier);
+      const earlier = turn.catch(() => {}); // its own caller hears of it
+      this.#earlier = earlier;
+      try {
+        await turn;
+      } finally {
+        if (this.#earlier === earlier) this.#earlier = null;
+      }
+    }
+    return then();
   }
 
   /** Waits until the pipelines of these commands are compiled and `earlier` commands are submitted. */
@@ -201,7 +258,7 @@ export class Recorder {
     await earlier;
   }
 
-  #submit(commands: readonly Command[], then: (encoder: GPUCommandEncoder) => void): void {
+  #submit(commands: readonly Command[], then: (encoder: GPUCommandEncoder) => void, share = 1): void {
     const device = this.#device;
     device.watched(() => {
       const encoder = device.gpu.createCommandEncoder();
@@ -211,15 +268,16 @@ export class Recorder {
       device.gpu.queue.submit([encoder.finish()]);
     });
     device.counters.dispatches += commands.length;
-    for (const { call, n } of commands) device.counters.weightBytes += call.weights(n);
+    this.weigh(commands, share);
     device.counters.submits++;
   }
 
   /** A buffer to map, which nobody uses; one is made where all are waiting for a step. */
-  #takeStaging(bytes: number): Buffer {
-    const at = this.#staging.findIndex((buffer) => buffer.size >= bytes);
+  #takeStaging(bytes: number, room: number): Buffer {
+    const most = Math.max(bytes, room);
+    const at = this.#staging.findIndex((buffer) => buffer.size >= most);
     if (at >= 0) return this.#staging.splice(at, 1)[0]!;
-    const size = Math.max(256, 2 ** Math.ceil(Math.log2(bytes)));
+    const size = Math.max(256, 2 ** Math.ceil(Math.log2(most)));
     return this.#device.buffer("readback", size, "scratch", "staging");
   }
 

@@ -222,6 +222,21 @@ export const TABLE = {
     weights: (n, _, { bytes }) => n * bytes,
     cost: (n, _, work) => product(n, work),
   },
+  place: {
+    bindings: {
+      p: "uniform",
+      count: "uniform",
+      ids: "read",
+      weights: "read",
+      table: "read",
+      slots: "write",
+      shares: "write",
+    },
+    params: ["K", "first"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.K!),
+    cost: (n, o) => moves(5 * n * o.K!),
+  },
   group: {
     bindings: { p: "uniform", count: "uniform", ids: "read", starts: "write", sorted: "write" },
     params: ["E", "K"],

@@ -1,7 +1,11 @@
 // What a timing of kernels needs: inputs, a clock that is not misled by the first run, results to compare; freed afterwards.
 
+import { interleave } from "../../../kernels/interleave.ts";
+import { BLOCK_ROWS } from "../../tensor/blocks.ts";
+import { packRows } from "../../tensor/pack.ts";
 import type { Buffer, Device } from "./device.ts";
 import type { Call, Recorder } from "./recorder.ts";
+import type { GpuSlots } from "./slots.ts";
 
 /** Milliseconds of work that a timing lasts at least: far above what a submit costs. */
 const SAMPLE = 3;
@@ -89,6 +93,33 @@ export class Trial {
       this.device.free(buffer);
     }
   }
+}
+
+/** Fills a store's transit slots, or the first two, with the same eight rows of weights again and again. */
+export function fillTransit(slots: GpuSlots): void {
+  const { up, down, downOffset } = slots.layout;
+  const { precision } = slots.shape;
+  for (let transit = 0; transit < Math.min(2, slots.transit); transit++)
+    for (const [base, { cols, rows, groups, rowBytes, scaleOffset, bytes }] of [
+      [0, up],
+      [downOffset, down],
+    ] as const) {
+      const scaled = bytes > scaleOffset ? groups : 0;
+      const weights = Float32Array.from(
+        { length: BLOCK_ROWS * cols },
+        (_, i) => Math.sin(i * (i + 1 + transit)) / Math.sqrt(cols),
+      );
+      const plain = { quants: new Uint8Array(BLOCK_ROWS * rowBytes), scales: new Uint16Array(BLOCK_ROWS * scaled) };
+      packRows(precision, weights, BLOCK_ROWS, cols, plain);
+      const block = { quants: new Uint32Array(plain.quants.length / 4), scales: new Uint16Array(plain.scales.length) };
+      const words = { quants: new Uint32Array(plain.quants.buffer), scales: plain.scales };
+      interleave(words, rowBytes / 4, scaled, 0, 1, precision === "q8" ? 0x80808080 : 0, block, 0, BLOCK_ROWS);
+      for (const [at, plane] of [
+        [base, new Uint8Array(block.quants.buffer)],
+        [base + scaleOffset, new Uint8Array(block.scales.buffer)],
+      ] as const)
+        for (let i = 0; i < rows / BLOCK_ROWS; i++) slots.write({ transit }, at + i * plane.length, plane);
+    }
 }
 
 /** Σ (a - b)² / Σ b². */

@@ -1,7 +1,9 @@
 // The verbs of a forward pass on WebGPU: each records dispatches; read() submits them as one pass.
 
 import { RequestError } from "../../errors.ts";
+import type { ExpertShape } from "../../tensor/blocks.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../tensor/types.ts";
+import type { DeviceExperts, DeviceScheduler } from "../experts.ts";
 import type {
   AttentionShape,
   BackendInfo,
@@ -26,6 +28,8 @@ import { type Cache, Products } from "./products.ts";
 import { Profiling } from "./profile.ts";
 import { Recorder } from "./recorder.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
+import { GpuSlots, type SlottedExperts } from "./slots.ts";
+import { SlottedMoe } from "./slotted.ts";
 import { type Abilities, Tuning } from "./tuning.ts";
 import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from "./weights.ts";
 
@@ -35,12 +39,23 @@ export interface WebGpuOps extends Ops {
   readonly tuning: Tuning;
   /**
    * Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps.
+   * Overwrites what transit slots hold (deviceExperts), which it times experts on.
    * @param tiles whether products for many rows are timed too. Default: not on software adapters, whose workgroup memory
    * is memory, so that the answer is known, and where it takes long
    */
   tune(store: TuningStore | null, tiles?: boolean): Promise<void>;
   readonly profiling: Profiling;
   readonly choosing: Choosing;
+  /**
+   * Slots for experts, empty: `slots` for each of `layers` layers, and `transit` that all share; at least one of each.
+   * @throws MemoryError, DeviceError: then none are kept
+   */
+  deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
+  /**
+   * A layer's experts as far as they are in slots of deviceExperts(); moe() asks the scheduler for the rest, and waits within a
+   * step for the routes.
+   */
+  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
   counters(): Readonly<Counters>;
 }
 
@@ -84,6 +99,9 @@ export class Verbs implements WebGpuOps {
   readonly #plans: Plans;
   readonly #products: Products;
   readonly #attention: Attention;
+  readonly #slotted: SlottedMoe;
+  /** What deviceExperts() has made. */
+  readonly #slots: GpuSlots[] = [];
   /** Norms that were left to their readers and then computed after all. */
   readonly #concrete = new Map<GpuTensor, GpuTensor>();
   #held: HeldBack | null = null;
@@ -107,6 +125,8 @@ export class Verbs implements WebGpuOps {
       tuning: this.tuning,
       concrete: (x) => this.#computed(x),
     });
+    const { maxTokens } = options;
+    this.#slotted = new SlottedMoe({ device, ...tools, products: this.#products, maxTokens });
     this.profiling = new Profiling(device, this.#recorder, () => this.#batch(), info.software);
     this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#computed(this.#given(x)) });
     this.#onClose = options.onClose;
@@ -125,7 +145,7 @@ export class Verbs implements WebGpuOps {
     this.#settle();
     const { matrices, experts } = this.#loader;
     const host = { device: this.#device, recorder: this.#recorder, tuning: this.tuning, matrices, experts };
-    await autotune({ ...host, adapter: this.#info.device, tiles }, store);
+    await autotune({ ...host, slots: this.#slots, adapter: this.#info.device, tiles }, store);
     this.#plans.clear();
   }
 
@@ -148,6 +168,20 @@ export class Verbs implements WebGpuOps {
   async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
     this.#device.check();
     return this.#loader.layer(sources, precision);
+  }
+
+  async deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts> {
+    this.#device.check();
+    const made = await GpuSlots.create(this.#device, this.#loader, shape, layers, slots, transit);
+    this.#slots.push(made);
+    return made;
+  }
+
+  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts {
+    const slots = device as GpuSlots;
+    const { bytes } = slots.ofLayer(layer);
+    const experts: SlottedExperts = { ...slots.shape, bytes, layer, slots, scheduler };
+    return experts;
   }
 
   createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
@@ -273,6 +307,8 @@ export class Verbs implements WebGpuOps {
   async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
     const from = this.#given(x);
     const { ids, weights } = { ids: this.#scratch.own(routes.ids), weights: this.#scratch.own(routes.weights) };
+    if ("scheduler" in experts)
+      return this.#slotted.run({ x: this.#computed(from), ids, weights }, experts as SlottedExperts);
     const finish = this.#products.moe(from, ids, weights, experts as GpuExperts);
     const tensor = this.#scratch.tensor("moe", from.shape[0], experts.hidden, from.rows);
     const record = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);

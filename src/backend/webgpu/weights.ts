@@ -24,6 +24,11 @@ export interface PackedWeights {
   readonly groups: number;
   readonly parts: readonly WeightPart[];
 }
+/** Weights that may come later: what each part is of, and the layout of each expert's block in it. */
+export interface WeightSpace extends PackedWeights {
+  readonly bytes: number;
+  readonly ranges: readonly (PartRange & { readonly layout: PackedLayout })[];
+}
 export interface GpuMatrix extends Matrix, PackedWeights {}
 export interface GpuVector extends Vector {
   readonly buffer: Buffer;
@@ -129,6 +134,29 @@ export class WeightLoader {
     return layer;
   }
 
+  /**
+   * Buffers for E blocks [rows, cols], empty, which are put into `made` as they are made. Whether they could be allocated
+   * shows later: Device.settle() throws. @throws MemoryError
+   */
+  space(name: string, precision: Precision, experts: number, rows: number, cols: number, made: Buffer[]): WeightSpace {
+    const device = this.#device;
+    const groups = Math.ceil(cols / GROUP);
+    const parts: WeightPart[] = [];
+    const split = splitParts(name, precision, experts, rows, cols, this.#limit);
+    const ranges = split.map((range) => ({ ...range, layout: blockLayout(precision, range.rows, cols) }));
+    for (const { expert, experts, row, rows, layout } of ranges) {
+      const buffer = device.buffer(name, layout.bytes * experts, "weights", "storage");
+      made.push(buffer);
+      const part = device.buffer(`${name} (part)`, 32, "scratch", "uniform");
+      made.push(part);
+      const words = [expert, experts, row, rows, layout.bytes / 4, layout.scaleOffset / 4, groups];
+      device.gpu.queue.writeBuffer(part.gpu, 0, Uint32Array.from(words));
+      parts.push({ buffers: { w: buffer, part }, rows, groups });
+    }
+    const bytes = parts.reduce((sum, { buffers }) => sum + buffers.w.size, 0);
+    return { id: this.#nextId++, groups, parts, bytes, ranges };
+  }
+
   /** @param experts of each, the matrices whose rows alternate in its block */
   async #load(
     name: string,
@@ -138,42 +166,26 @@ export class WeightLoader {
     const device = this.#device;
     const { rows: each, cols } = experts[0]![0]!;
     const rows = each * experts[0]!.length;
-    const groups = Math.ceil(cols / GROUP);
     const made: Buffer[] = [];
-    const parts: WeightPart[] = [];
     try {
-      const ranges = splitParts(name, precision, experts.length, rows, cols, this.#limit);
-      for (const range of ranges) {
-        const layout = blockLayout(precision, range.rows, cols);
-        const buffer = device.buffer(name, layout.bytes * range.experts, "weights", "storage");
-        const part = device.buffer(`${name} (part)`, 32, "scratch", "uniform");
-        made.push(buffer, part);
-        const words = [
-          range.expert,
-          range.experts,
-          range.row,
-          range.rows,
-          layout.bytes / 4,
-          layout.scaleOffset / 4,
-          groups,
-        ];
-        device.gpu.queue.writeBuffer(part.gpu, 0, Uint32Array.from(words));
-        parts.push({ buffers: { w: buffer, part }, rows: range.rows, groups });
-      }
+      const { ranges, ...weights } = this.space(name, precision, experts.length, rows, cols, made);
       await device.settle();
       const write = pieceWriter(device, precision, cols, (bytes) => this.#written(bytes));
-      for (const [i, range] of ranges.entries()) {
-        const layout = blockLayout(precision, range.rows, cols);
+      for (const [i, range] of ranges.entries())
         for (let e = 0; e < range.experts; e++)
-          await write(experts[range.expert + e]!, range, layout, parts[i]!.buffers.w, e * layout.bytes);
-      }
+          await write(
+            experts[range.expert + e]!,
+            range,
+            range.layout,
+            weights.parts[i]!.buffers.w,
+            e * range.layout.bytes,
+          );
       await device.settle();
+      return weights;
     } catch (error) {
       for (const buffer of made) device.free(buffer);
       throw error;
     }
-    const bytes = parts.reduce((sum, { buffers }) => sum + buffers.w.size, 0);
-    return { id: this.#nextId++, groups, parts, bytes };
   }
 
   async #written(bytes: number): Promise<void> {

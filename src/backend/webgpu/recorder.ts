@@ -3,8 +3,9 @@
 import { DeviceError } from "../../errors.ts";
 import { packedLayout } from "../../tensor/pack.ts";
 import type { Batch } from "../ops.ts";
-import { type Buffer, type Device, MAP_MODE_READ } from "./device.ts";
+import type { Buffer, Device } from "./device.ts";
 import type { Profiler } from "./profile.ts";
+import { bytesOf, copyRows, type Readback, Staging } from "./readback.ts";
 import { assemble, type Variant } from "./shader.ts";
 import {
   type Access,
@@ -55,15 +56,6 @@ export interface Binding {
   readonly part?: PartShape;
 }
 
-/** Rows to copy to the host: `width` elements out of every `stride`. */
-export interface Readback {
-  readonly buffer: Buffer;
-  readonly rows: number;
-  readonly width: number;
-  readonly stride: number;
-  readonly type: "f32" | "u32";
-}
-
 export class Recorder {
   readonly #device: Device;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
@@ -77,12 +69,12 @@ export class Recorder {
   #commands: Command[] = [];
   /** Resolves when what was read before is submitted; null if it is. */
   #earlier: Promise<void> | null = null;
-  /** Buffers to read back through that are free. */
-  readonly #staging: Buffer[] = [];
+  readonly #staging: Staging;
 
   /** @param subgroups whether reductions use subgroup operations */
   constructor(device: Device, subgroups: boolean) {
     this.#device = device;
+    this.#staging = new Staging(device);
     this.#reduce = subgroups ? "subgroups" : "tree";
   }
 
@@ -201,40 +193,15 @@ export class Recorder {
   ): Promise<Uint32Array<ArrayBuffer>[]> {
     const device = this.#device;
     device.check();
-    const sizes = what.map(({ rows, stride }) => rows * stride * 4);
-    const bytes = sizes.reduce((sum, size) => sum + size, 0);
-    const staging = bytes > 0 ? this.#takeStaging(bytes, room) : null;
+    const bytes = bytesOf(what);
+    const staging = bytes > 0 ? this.#staging.take(Math.max(bytes, room)) : null;
     this.#submit(commands, (encoder) => {
-      let at = 0;
-      for (const [i, { buffer }] of what.entries()) {
-        if (staging && sizes[i]! > 0) encoder.copyBufferToBuffer(buffer.gpu, 0, staging.gpu, at, sizes[i]!);
-        at += sizes[i]!;
-      }
+      if (staging) copyRows(encoder, what, staging);
     });
-    if (!staging) {
-      await device.wait(device.gpu.queue.onSubmittedWorkDone());
-      await device.settle();
-      return what.map(() => new Uint32Array(0));
-    }
-    device.counters.readbacks++;
-    device.counters.bytesRead += bytes;
-    try {
-      await device.wait(staging.gpu.mapAsync(MAP_MODE_READ, 0, bytes));
-    } catch (error) {
-      await device.settle(); // what made the mapping fail, if the device has said it
-      throw error;
-    }
-    const mapped = new Uint32Array(staging.gpu.getMappedRange(0, bytes));
-    let at = 0;
-    const results = what.map(({ rows, width, stride }) => {
-      const words = new Uint32Array(rows * width);
-      for (let r = 0; r < rows; r++, at += stride) words.set(mapped.subarray(at, at + width), r * width);
-      return words;
-    });
-    staging.gpu.unmap();
-    this.#staging.push(staging);
+    if (staging) return this.#staging.arrive(staging, what);
+    await device.wait(device.gpu.queue.onSubmittedWorkDone());
     await device.settle();
-    return results;
+    return what.map(() => new Uint32Array(0));
   }
 
   /** Calls `then` when the pipelines of these commands are compiled and earlier ones are submitted: at once, if they are. */
@@ -270,15 +237,6 @@ export class Recorder {
     device.counters.dispatches += commands.length;
     this.weigh(commands, share);
     device.counters.submits++;
-  }
-
-  /** A buffer to map, which nobody uses; one is made where all are waiting for a step. */
-  #takeStaging(bytes: number, room: number): Buffer {
-    const most = Math.max(bytes, room);
-    const at = this.#staging.findIndex((buffer) => buffer.size >= most);
-    if (at >= 0) return this.#staging.splice(at, 1)[0]!;
-    const size = Math.max(256, 2 ** Math.ceil(Math.log2(most)));
-    return this.#device.buffer("readback", size, "scratch", "staging");
   }
 
   #layout(bindings: readonly Access[]): GPUBindGroupLayout {

@@ -9,11 +9,9 @@ import type {
   BackendInfo,
   BackendMemory,
   Batch,
-  Choosing,
   Experts,
   KvStore,
   Matrix,
-  Ops,
   Routes,
   Vector,
 } from "../ops.ts";
@@ -31,33 +29,8 @@ import { type GpuTensor, Scratch } from "./scratch.ts";
 import { GpuSlots, type SlottedExperts } from "./slots.ts";
 import { SlottedMoe } from "./slotted.ts";
 import { type Abilities, Tuning } from "./tuning.ts";
+import type { WebGpuOps } from "./webgpu_ops.ts";
 import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from "./weights.ts";
-
-/** Ops on WebGPU, with what tests and measurements need beyond the interface. */
-export interface WebGpuOps extends Ops {
-  readonly device: GPUDevice;
-  readonly tuning: Tuning;
-  /**
-   * Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps.
-   * Overwrites what transit slots hold (deviceExperts), which it times experts on.
-   * @param tiles whether products for many rows are timed too. Default: not on software adapters, whose workgroup memory
-   * is memory, so that the answer is known, and where it takes long
-   */
-  tune(store: TuningStore | null, tiles?: boolean): Promise<void>;
-  readonly profiling: Profiling;
-  readonly choosing: Choosing;
-  /**
-   * Slots for experts, empty: `slots` for each of `layers` layers, and `transit` that all share; at least one of each.
-   * @throws MemoryError, DeviceError: then none are kept
-   */
-  deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
-  /**
-   * A layer's experts as far as they are in slots of deviceExperts(); moe() asks the scheduler for the rest, and waits within a
-   * step for the routes.
-   */
-  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
-  counters(): Readonly<Counters>;
-}
 
 export interface VerbsOptions {
   /** Largest batch (T) of a step. */

@@ -13,9 +13,10 @@ import {
 import { Device } from "./device.ts";
 import { ARITHMETICS, type Arithmetic } from "./shader.ts";
 import { type TileName, tilesFor, usualTile } from "./tiles.ts";
-import { Verbs, type VerbsOptions, type WebGpuOps } from "./verbs.ts";
+import { Verbs, type VerbsOptions } from "./verbs.ts";
+import type { WebGpuOps } from "./webgpu_ops.ts";
 
-export type { WebGpuOps } from "./verbs.ts";
+export type { WebGpuOps } from "./webgpu_ops.ts";
 
 export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
   /** What products for few rows may be computed in. Default: all that the device can; ["f32"] is exact. */

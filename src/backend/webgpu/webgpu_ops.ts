@@ -1,0 +1,35 @@
+// What the WebGPU backend offers beyond the verbs: experts in slots, tuning, profiles, counters.
+
+import type { ExpertShape } from "../../tensor/blocks.ts";
+import type { DeviceExperts, DeviceScheduler } from "../experts.ts";
+import type { Choosing, Experts, Ops } from "../ops.ts";
+import type { TuningStore } from "./autotune.ts";
+import type { Counters } from "./device.ts";
+import type { Profiling } from "./profile.ts";
+import type { Tuning } from "./tuning.ts";
+
+/** Ops on WebGPU, with what residency, tests and measurements need beyond the interface. */
+export interface WebGpuOps extends Ops {
+  readonly device: GPUDevice;
+  readonly tuning: Tuning;
+  /**
+   * Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps.
+   * Overwrites what transit slots hold (deviceExperts), which it times experts on.
+   * @param tiles whether products for many rows are timed too. Default: not on software adapters, whose workgroup memory
+   * is memory, so that the answer is known, and where it takes long
+   */
+  tune(store: TuningStore | null, tiles?: boolean): Promise<void>;
+  readonly profiling: Profiling;
+  readonly choosing: Choosing;
+  /**
+   * Slots for experts, empty: `slots` for each of `layers` layers, and `transit` that all share; at least one of each.
+   * @throws MemoryError, DeviceError: then none are kept
+   */
+  deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
+  /**
+   * A layer's experts as far as they are in slots of deviceExperts(); moe() asks the scheduler for the rest, and waits within a
+   * step for the routes.
+   */
+  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
+  counters(): Readonly<Counters>;
+}

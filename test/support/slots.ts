@@ -1,0 +1,154 @@
+// A layer's experts in slots of a WebGPU backend beside the same experts loaded, and schedulers that deal with misses in
+// every way there is.
+
+import type { DeviceExperts, DeviceMoe, DevicePlace, DeviceScheduler } from "../../src/backend/experts.ts";
+import { NO_SLOT } from "../../src/backend/experts.ts";
+import type { Experts, Matrix, Vector } from "../../src/backend/ops.ts";
+import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
+import type { ExpertShape } from "../../src/tensor/blocks.ts";
+import type { Precision } from "../../src/tensor/types.ts";
+import { type ExpertData, expertSource, held, memorySource } from "./memory_source.ts";
+import { uniform } from "./random.ts";
+import { type HostExpert, hostExpert, recordOf } from "./records.ts";
+import * as reference from "./reference.ts";
+import { batchOf, inputTable } from "./steps.ts";
+
+export interface Sizes {
+  readonly E: number;
+  readonly K: number;
+  readonly D: number;
+  readonly F: number;
+  readonly slots: number;
+  readonly transit: number;
+  readonly precision: Precision;
+}
+
+/** Tokens that the input table has. */
+export const TOKENS = 48;
+
+/** Who is in the slots of one layer, kept in step with the device. */
+export class Residents {
+  readonly table: Uint32Array; // [E]
+  readonly #device: DeviceExperts;
+  readonly #layer: number;
+  readonly #records: readonly Uint8Array[];
+
+  constructor(device: DeviceExperts, layer: number, records: readonly Uint8Array[]) {
+    this.#device = device;
+    this.#layer = layer;
+    this.#records = records;
+    this.table = new Uint32Array(records.length).fill(NO_SLOT);
+  }
+
+  /** Puts an expert into a slot, in place of who was there, in pieces of a record. */
+  put(expert: number, slot: number, piece?: number): void {
+    for (const [e, s] of this.table.entries()) if (s === slot || e === expert) this.table[e] = NO_SLOT;
+    this.#device.setTable(this.#layer, this.table);
+    this.write(expert, { layer: this.#layer, slot }, piece);
+    this.table[expert] = slot;
+    this.#device.setTable(this.#layer, this.table);
+  }
+
+  write(expert: number, place: DevicePlace, piece = this.#device.recordBytes): void {
+    const record = this.#records[expert]!;
+    for (let at = 0; at < record.length; at += piece) this.#device.write(place, at, record.subarray(at, at + piece));
+  }
+
+  /** Experts that a step uses and no slot has. */
+  missing({ ids }: DeviceMoe): number[] {
+    return [...new Set(ids)].filter((expert) => this.table[expert] === NO_SLOT);
+  }
+}
+
+/** Rows of a step that use an expert, and the expert's share of each. */
+export function usesOf({ ids, weights, x }: DeviceMoe, expert: number, D: number) {
+  const K = ids.length / (x.length / D);
+  const slots = [...ids.keys()].filter((i) => ids[i] === expert);
+  return {
+    tokens: Uint32Array.from(slots, (i) => Math.floor(i / K)),
+    shares: Float32Array.from(slots, (i) => weights[i]!),
+  };
+}
+
+/** Uploads experts to transit slots and has them added, as many at once as there are slots. */
+export function inTransit(step: DeviceMoe, experts: readonly number[], residents: Residents, transit: number): void {
+  for (let first = 0; first < experts.length; first += transit) {
+    const some = experts.slice(first, first + transit).map((expert, i) => [expert, transit - 1 - i] as const);
+    for (const [expert, slot] of some) residents.write(expert, { transit: slot });
+    step.addTransit(new Map(some));
+  }
+}
+
+/** Computes experts with the plain kernels and has the sums added. */
+export function onHost(step: DeviceMoe, experts: readonly number[], host: readonly HostExpert[], D: number): void {
+  const y = new Float32Array(step.x.length);
+  for (const expert of experts) {
+    const { tokens, shares } = usesOf(step, expert, D);
+    host[expert]!(step.x, tokens, shares, y);
+  }
+  step.addHost(y);
+}
+
+export interface SlotLab {
+  readonly ops: WebGpuOps;
+  readonly shape: ExpertShape;
+  readonly device: DeviceExperts;
+  readonly residents: Residents;
+  readonly host: readonly HostExpert[];
+  readonly records: readonly Uint8Array[];
+  readonly loaded: Experts;
+  /** The layer's experts in slots, with a scheduler. */
+  slotted(scheduler: DeviceScheduler): Experts;
+  /** x + moe(norm(x)) [T, D] of tokens 0 .. T - 1. */
+  step(T: number, experts: Experts, signal?: AbortSignal): Promise<Float32Array>;
+  /** The same, in float64, from the weights that a backend holds. */
+  want(T: number): Float64Array;
+}
+
+/** Loads a layer's experts twice: as all backends do, and into the second layer's slots of a store (none is there yet). */
+export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
+  const { E, K, D, F, slots, transit, precision } = sizes;
+  const shape: ExpertShape = { count: E, hidden: D, intermediate: F, precision };
+  const data: ExpertData[] = Array.from({ length: E }, (_, e) => ({
+    w1: uniform(F * D, 100 + e, 4 / Math.sqrt(D)),
+    w3: uniform(F * D, 200 + e, 2 / Math.sqrt(D)),
+    w2: uniform(D * F, 300 + e, 2 / Math.sqrt(F)),
+  }));
+  const x = uniform(TOKENS * D, 50);
+  const gateData = uniform(E * D, 51);
+  const normData = uniform(D, 52).map((value) => 1 + value / 2);
+  const input: Matrix = await inputTable(ops, x, D);
+  const gate: Matrix = await ops.loadMatrix(memorySource("gate", gateData, E, D), "f32");
+  const norm: Vector = await ops.loadVector(memorySource("norm", normData, 1, D));
+  const sources = data.map((d, e) => expertSource(`expert ${e}`, d, D, F));
+  const loaded = await ops.loadExperts(sources, precision);
+  const device = await ops.deviceExperts(shape, 3, slots, transit);
+  const records = data.map((d) => recordOf(shape, d));
+  const weights = data.map((d) => ({
+    w1: held(precision, d.w1, F, D),
+    w3: held(precision, d.w3, F, D),
+    w2: held(precision, d.w2, D, F),
+  }));
+  return {
+    ops,
+    shape,
+    device,
+    residents: new Residents(device, 1, records),
+    host: data.map((d) => hostExpert(shape, d)),
+    records,
+    loaded,
+    slotted: (scheduler) => ops.slottedExperts(1, device, scheduler),
+    async step(T, experts, signal) {
+      ops.begin(batchOf(T, { signal }));
+      const h = ops.embed(input);
+      const g = ops.rmsNorm(h, norm, 1e-5);
+      return ops.read(ops.add(h, await ops.moe(g, ops.route(g, gate, K), experts)));
+    },
+    want(T) {
+      const rows = x.subarray(0, T * D);
+      const g = reference.rmsNorm(rows, normData, 1e-5);
+      const { ids, weights: shares } = reference.route(g, gateData, D, K);
+      return reference.moe(g, ids, shares, weights, D).map((value, i) => value + rows[i]!);
+    },
+  };
+}

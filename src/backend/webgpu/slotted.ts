@@ -64,7 +64,8 @@ export class SlottedMoe {
     await recorder.compiled([...before, ...hits, ...transit, ...host]);
 
     signal?.throwIfAborted();
-    await scheduler.prepare(layer);
+    const preparing = scheduler.prepare(layer);
+    if (preparing) await preparing; // else nobody comes between its word and the submit
     const slotOf = slots.tableOf(layer);
     const read = (tensor: GpuTensor) => ({ ...tensor, rows: n, width: tensor.shape[1] });
     const room = maxTokens * (2 * K + x.stride) * 4;

@@ -6,7 +6,7 @@
 
 import type { ExpertShape } from "../tensor/blocks.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor } from "../tensor/types.ts";
-import type { HostExperts, HostStore } from "./experts.ts";
+import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
 
 /** A weight matrix [rows, cols] on the backend; y = x · Wᵀ. */
 export interface Matrix {
@@ -164,6 +164,13 @@ export interface Ops {
    */
   expertSlots?(shape: ExpertShape, slots: number): Promise<HostExperts>;
   storedExperts?(layer: number, slots: HostExperts, store: HostStore): Experts;
+  /**
+   * The same in device memory: empty slots, `slots` for each of `layers` layers and `transit` that all share, at least one of
+   * each; and a layer's experts as far as they are in them. moe() asks the scheduler for the rest, and so waits within a step.
+   * @throws MemoryError, DeviceError: then none are kept
+   */
+  deviceExperts?(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
+  slottedExperts?(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
   /** An empty KvStore for `layers` layers. `positions`: of the longest sequence to come, where that is known. */
   createKv(
     layers: number,

@@ -61,7 +61,7 @@ export class Residents {
 }
 
 /** Rows of a step that use an expert, and the expert's share of each. */
-export function usesOf({ ids, weights, x }: DeviceMoe, expert: number, D: number) {
+export function rowsOf({ ids, weights, x }: DeviceMoe, expert: number, D: number) {
   const K = ids.length / (x.length / D);
   const slots = [...ids.keys()].filter((i) => ids[i] === expert);
   return {
@@ -83,7 +83,7 @@ export function inTransit(step: DeviceMoe, experts: readonly number[], residents
 export function onHost(step: DeviceMoe, experts: readonly number[], host: readonly HostExpert[], D: number): void {
   const y = new Float32Array(step.x.length);
   for (const expert of experts) {
-    const { tokens, shares } = usesOf(step, expert, D);
+    const { tokens, shares } = rowsOf(step, expert, D);
     host[expert]!(step.x, tokens, shares, y);
   }
   step.addHost(y);
@@ -139,7 +139,7 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
     loaded,
     slotted: (scheduler) => ops.slottedExperts(1, device, scheduler),
     async step(T, experts, signal) {
-      ops.begin(batchOf(T, { signal }));
+      ops.begin(batchOf(T, signal && { signal }));
       const h = ops.embed(input);
       const g = ops.rmsNorm(h, norm, 1e-5);
       return ops.read(ops.add(h, await ops.moe(g, ops.route(g, gate, K), experts)));

@@ -21,15 +21,7 @@ export interface WebGpuOps extends Ops {
   tune(store: TuningStore | null, tiles?: boolean): Promise<void>;
   readonly profiling: Profiling;
   readonly choosing: Choosing;
-  /**
-   * Slots for experts, empty: `slots` for each of `layers` layers, and `transit` that all share; at least one of each.
-   * @throws MemoryError, DeviceError: then none are kept
-   */
   deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
-  /**
-   * A layer's experts as far as they are in slots of deviceExperts(); moe() asks the scheduler for the rest, and waits within a
-   * step for the routes.
-   */
   slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
   counters(): Readonly<Counters>;
 }

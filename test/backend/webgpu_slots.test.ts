@@ -1,54 +1,19 @@
 // Experts in slots on WebGPU: whatever is in them and however the rest is added, a step gives what loaded experts give.
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type DeviceMoe, type DeviceScheduler, NO_SLOT } from "../../src/backend/experts.ts";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { DeviceError, MemoryError, RequestError, WeightsError } from "../../src/errors.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { canaries } from "../support/canaries.ts";
 import { expertSource } from "../support/memory_source.ts";
-import { generator, uniform } from "../support/random.ts";
+import { uniform } from "../support/random.ts";
 import { expectClose, INT8_NMSE } from "../support/reference.ts";
-import { inTransit, onHost, openLab, Residents, type Sizes, type SlotLab } from "../support/slots.ts";
+import { onHost, openLab, Residents, type Sizes, type SlotLab, scheduler, schedulers } from "../support/slots.ts";
 import { allowedNmse, range } from "../support/steps.ts";
 
 const COUNTS = [1, 3, 40]; // few rows and many
 const SAME = 1e-11; // NMSE between orders of the same sums in f32
-
-/** A scheduler that has nothing to say before a step and does `misses` in it. */
-const scheduler = (misses: (step: DeviceMoe) => Promise<void> | void): DeviceScheduler => ({
-  prepare() {},
-  async misses(step) {
-    await misses(step);
-  },
-});
-
-/** Every way to deal with what is not in slots. */
-function schedulers({ residents, host, device, shape }: SlotLab): Readonly<Record<string, DeviceScheduler>> {
-  const { hidden: D, count: E } = shape;
-  const random = generator(7);
-  const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
-  return {
-    transit: scheduler((step) => inTransit(step, residents.missing(step), residents, device.transit)),
-    host: scheduler((step) => onHost(step, residents.missing(step), host, D)),
-    mixture: {
-      async prepare() {
-        await turn();
-        const expert = Math.floor(random() * E);
-        residents.put(expert, Math.floor(random() * device.slots), 4 * (1 + Math.floor(random() * 1000)));
-      },
-      async misses(step) {
-        const missing = residents.missing(step);
-        const uploaded = missing.filter(() => random() < 0.5);
-        await turn();
-        // What is in a slot later must not change the step that is computed now.
-        if (uploaded.length > 0) residents.put(uploaded[0]!, 0);
-        const rest = missing.filter((expert) => !uploaded.includes(expert));
-        if (rest.length > 0) onHost(step, rest, host, D);
-        inTransit(step, uploaded, residents, device.transit);
-      },
-    },
-  };
-}
 
 interface Case extends Sizes {
   readonly what: string;
@@ -102,13 +67,15 @@ const CASES: readonly Case[] = [
 
 describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
+  const { guard, check } = canaries();
+  afterEach(check);
 
   describe.each(adapters.map((adapter) => [adapter.name, adapter] as const))("%s", (_, adapter) => {
     describe.each(CASES)("$what, $precision", (sizes) => {
       let lab: SlotLab;
       let ops: WebGpuOps;
       beforeAll(async () => {
-        ops = await adapter.open({ maxTokens: 40, ...sizes.options });
+        ops = guard(await adapter.open({ maxTokens: 40, ...sizes.options }));
         lab = await openLab(ops, sizes);
         for (const [slot, expert] of sizes.resident.entries()) lab.residents.put(expert, slot, 1000);
       });

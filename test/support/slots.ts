@@ -8,7 +8,7 @@ import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { ExpertShape } from "../../src/tensor/blocks.ts";
 import type { Precision } from "../../src/tensor/types.ts";
 import { type ExpertData, expertSource, held, memorySource } from "./memory_source.ts";
-import { uniform } from "./random.ts";
+import { generator, uniform } from "./random.ts";
 import { type HostExpert, hostExpert, recordOf } from "./records.ts";
 import * as reference from "./reference.ts";
 import { batchOf, inputTable } from "./steps.ts";
@@ -71,7 +71,7 @@ export function rowsOf({ ids, weights, x }: DeviceMoe, expert: number, D: number
 }
 
 /** Uploads experts to transit slots and has them added, as many at once as there are slots. */
-export function inTransit(step: DeviceMoe, experts: readonly number[], residents: Residents, transit: number): void {
+function inTransit(step: DeviceMoe, experts: readonly number[], residents: Residents, transit: number): void {
   for (let first = 0; first < experts.length; first += transit) {
     const some = experts.slice(first, first + transit).map((expert, i) => [expert, transit - 1 - i] as const);
     for (const [expert, slot] of some) residents.write(expert, { transit: slot });
@@ -149,6 +149,42 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
       const g = reference.rmsNorm(rows, normData, 1e-5);
       const { ids, weights: shares } = reference.route(g, gateData, D, K);
       return reference.moe(g, ids, shares, weights, D).map((value, i) => value + rows[i]!);
+    },
+  };
+}
+
+/** A scheduler that has nothing to say before a step and does `misses` in it. */
+export const scheduler = (misses: (step: DeviceMoe) => Promise<void> | void): DeviceScheduler => ({
+  prepare() {},
+  async misses(step) {
+    await misses(step);
+  },
+});
+
+/** Every way to deal with what is not in slots. */
+export function schedulers({ residents, host, device, shape }: SlotLab): Readonly<Record<string, DeviceScheduler>> {
+  const { hidden: D, count: E } = shape;
+  const random = generator(7);
+  const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+  return {
+    transit: scheduler((step) => inTransit(step, residents.missing(step), residents, device.transit)),
+    host: scheduler((step) => onHost(step, residents.missing(step), host, D)),
+    mixture: {
+      async prepare() {
+        await turn();
+        const expert = Math.floor(random() * E);
+        residents.put(expert, Math.floor(random() * device.slots), 4 * (1 + Math.floor(random() * 1000)));
+      },
+      async misses(step) {
+        const missing = residents.missing(step);
+        const uploaded = missing.filter(() => random() < 0.5);
+        await turn();
+        // What is in a slot later must not change the step that is computed now.
+        if (uploaded.length > 0) residents.put(uploaded[0]!, 0);
+        const rest = missing.filter((expert) => !uploaded.includes(expert));
+        if (rest.length > 0) onHost(step, rest, host, D);
+        inTransit(step, uploaded, residents, device.transit);
+      },
     },
   };
 }

@@ -1,0 +1,206 @@
+// The tier in device memory: for each step of a layer decides what becomes of the experts that are in no slot, and keeps host,
+// link and device busy with it.
+//
+//   misses()  uses -> cache -> plan; then, in the plan's order, computes experts from RAM or sends them to transit slots
+//   between   (the device computes, the host waits) sends admissions and guesses, a piece at a time
+//   prepare() completes what the layer's last step has admitted
+
+import type { DeviceExperts, DeviceMoe, DeviceScheduler, ExpertUse } from "../backend/experts.ts";
+import { abortReason, RequestError } from "../errors.ts";
+import { Admissions } from "./admissions.ts";
+import type { Clock } from "./clock.ts";
+import type { Costs } from "./costs.ts";
+import { Counters } from "./counters.ts";
+import type { HostTier } from "./host.ts";
+import { LayerCache, type Policy } from "./layer_cache.ts";
+import { Prefetch } from "./prefetch.ts";
+import { type Rows, rowsByExpert } from "./routes.ts";
+import type { Where } from "./schedule.ts";
+import { StepOfMisses } from "./step_of_misses.ts";
+import { Ring, Uploads } from "./uploads.ts";
+
+export interface DeviceTierOptions {
+  readonly device: DeviceExperts;
+  readonly ram: HostTier;
+  readonly policy: (layer: number) => Policy;
+  readonly costs: Costs;
+  readonly clock: Clock;
+  /** Experts that the next layer will probably use, likeliest first (guess.ts); left out: nothing is prefetched. */
+  readonly guess?: ((layer: number, x: Float32Array) => readonly number[]) | undefined;
+  /** Whether guesses are acted on while decoding, and who hears how long a token took (prefetch_gate.ts). Default: always. */
+  readonly gate?: { readonly on: boolean; step(ms: number): void } | undefined;
+  /** Where misses may be computed. Default: wherever is sooner. */
+  readonly places?: readonly Where[] | undefined;
+  /** Bytes that are handed over at a time; a multiple of 4. */
+  readonly piece?: number | undefined;
+}
+
+export class DeviceTier implements DeviceScheduler {
+  readonly caches: readonly LayerCache[];
+  readonly counters: Counters;
+  readonly #options: DeviceTierOptions;
+  readonly #places: readonly Where[];
+  readonly #uploads: Uploads;
+  readonly #admissions: Admissions;
+  readonly #prefetch: Prefetch;
+  readonly #ring: Ring;
+  /** The step's thread has work of its own: nothing is sent in between. */
+  #busy = false;
+  #filling = false;
+  #closed = false;
+  /** When the last layer was prepared, and the first one of this token. */
+  #prepared = 0;
+  #tokenBegan = 0;
+  #lastTokens = 0;
+
+  /** @throws RequestError if there is no way to compute a miss */
+  constructor(options: DeviceTierOptions) {
+    const { device, ram, policy, clock, costs } = options;
+    this.#options = options;
+    this.#places = (options.places ?? ["host", "device"]).filter((where) => where === "host" || device.transit > 0);
+    if (this.#places.length === 0)
+      throw new RequestError("experts that are in no slot cannot be uploaded: at least one transit slot is needed");
+    this.counters = new Counters(device.layers);
+    this.caches = Array.from(
+      { length: device.layers },
+      (_, layer) => new LayerCache(device.shape.count, device.slots, policy(layer)),
+    );
+    const { caches, counters } = this;
+    const uploads = new Uploads({ device, host: ram.experts, clock, costs, counters, piece: options.piece });
+    this.#uploads = uploads;
+    this.#ring = new Ring(device.transit);
+    this.#admissions = new Admissions({ device, ram, caches, uploads, clock });
+    this.#prefetch = new Prefetch({ device, ram, caches, uploads, ring: this.#ring, counters });
+  }
+
+  prepare(layer: number): void | Promise<void> {
+    this.#check();
+    if (layer === 0) this.#tokenBegan = this.#options.clock.now();
+    if (this.#admissions.pending(layer)) return this.#finish(layer);
+    this.#prepared = this.#options.clock.now();
+  }
+
+  async misses(step: DeviceMoe): Promise<void> {
+    this.#check();
+    const { clock } = this.#options;
+    this.counters.ms.sync += clock.now() - this.#prepared;
+    this.#busy = true;
+    try {
+      await this.#misses(step);
+    } catch (error) {
+      this.#admissions.drop(step.layer);
+      this.#prefetch.settle(-1, [], []);
+      throw error;
+    } finally {
+      this.#busy = false;
+    }
+    this.#fill();
+    const last = step.layer === this.#options.device.layers - 1;
+    if (last) this.#tokenEnds(step.x.length / this.#options.device.shape.hidden);
+  }
+
+  /** Nothing more is sent; pins are released. The steps that run end with an error. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#prefetch.settle(-1, [], []);
+    this.#admissions.close();
+  }
+
+  async #misses(step: DeviceMoe): Promise<void> {
+    const { device, ram, costs } = this.#options;
+    const { layer, x } = step;
+    if (step.signal?.aborted) throw abortReason(step.signal);
+    const tokens = x.length / device.shape.hidden;
+    const rows = rowsByExpert(step.ids, step.weights, step.ids.length / Math.max(1, tokens));
+    const uses = rows.map((row): ExpertUse => ({ expert: row.expert, tokens: row.tokens.length }));
+    const { hits, misses } = this.caches[layer]!.begin(uses, tokens);
+    this.counters.begin(layer, tokens, hits.length, misses.length);
+    this.counters.layers[layer]!.admissions += this.#admissions.decide(layer, misses);
+    this.#uploads.deviceBegins(hits.reduce((ms, { tokens }) => ms + costs.deviceCompute(tokens), 0));
+    ram.begin(layer, misses, tokens);
+    const ahead = this.#prefetch.settle(layer, uses.map(expertOf), misses.map(expertOf));
+    this.#aim(layer, x, tokens);
+    const missing = new Set(misses.map(expertOf));
+    await new StepOfMisses({
+      ...this.#options,
+      step,
+      rows: rows.filter(({ expert }: Rows) => missing.has(expert)),
+      ahead,
+      places: this.#places,
+      uploads: this.#uploads,
+      admissions: this.#admissions,
+      ring: this.#ring,
+      counters: this.counters,
+      whileIdle: (event) => this.#whileIdle(event),
+      allRead: () => this.#prefetch.read(),
+      check: () => this.#check(),
+    }).run();
+  }
+
+  /** Guesses for the next layer: in a prompt always, because all experts are used; while decoding, where it pays. */
+  #aim(layer: number, x: Float32Array, tokens: number): void {
+    const { device, guess, gate } = this.#options;
+    if (!guess || layer + 1 >= device.layers) return;
+    if (tokens < 2 * device.shape.count && gate && !gate.on) return;
+    this.#prefetch.aim(layer + 1, guess(layer, x));
+  }
+
+  async #finish(layer: number): Promise<void> {
+    const { clock } = this.#options;
+    const started = clock.now();
+    this.#busy = true;
+    try {
+      await this.#admissions.finish(layer);
+    } finally {
+      this.#busy = false;
+    }
+    this.#prepared = clock.now();
+    this.counters.ms.stall += this.#prepared - started;
+  }
+
+  /** The step waits for `event`: the time is used. */
+  async #whileIdle(event: Promise<void>): Promise<void> {
+    this.#busy = false;
+    this.#fill();
+    await event;
+    this.#busy = true;
+  }
+
+  /** Sends what can wait, guesses first, one piece whenever the device has nothing to do. */
+  async #fill(): Promise<void> {
+    if (this.#filling) return;
+    this.#filling = true;
+    try {
+      for (;;) {
+        // What the step has to say comes first: its commands are submitted before this piece.
+        await this.#options.clock.turn();
+        if (this.#busy || this.#closed) return;
+        if (!(await this.#prefetch.send()) && !this.#admissions.send()) return;
+        await this.#uploads.idle();
+        this.#uploads.check();
+      }
+    } catch {
+      // The device has failed: the step that follows hears of it, from uploads.check() or from its own call.
+    } finally {
+      this.#filling = false;
+    }
+  }
+
+  /** While decoding, the gate hears how long the token took: the consumer's own time between tokens is not counted. */
+  #tokenEnds(tokens: number): void {
+    const { gate, clock, device } = this.#options;
+    const decodes = tokens < 2 * device.shape.count;
+    if (gate && decodes && tokens === this.#lastTokens) gate.step(clock.now() - this.#tokenBegan);
+    this.#lastTokens = tokens;
+  }
+
+  #check(): void {
+    if (this.#closed) throw new RequestError("the model is closed");
+    this.#uploads.check();
+  }
+}
+
+function expertOf({ expert }: ExpertUse): number {
+  return expert;
+}

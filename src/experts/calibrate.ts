@@ -14,7 +14,9 @@ export interface CalibrateOptions {
   readonly device: DeviceExperts;
   readonly clock: Clock;
   /** Reads a record from disk, another at each call; left out where all are in RAM. */
-  readonly read?: () => Promise<unknown>;
+  readonly read?: (() => Promise<unknown>) | undefined;
+  /** Bytes that are handed over at a time. */
+  readonly piece?: number | undefined;
 }
 
 /** Rows of the second measurement on the host: more than a kernel takes at a time. */
@@ -26,7 +28,7 @@ const REPEATS = 3;
  * needs to compute one is assumed to be little, and corrected as soon as it is done: see Costs.uploaded().
  * @throws DeviceError, WeightsError
  */
-export async function calibrate({ host, slot, device, clock, read }: CalibrateOptions): Promise<Rates> {
+export async function calibrate({ host, slot, device, clock, read, piece = PIECE }: CalibrateOptions): Promise<Rates> {
   const one = quickest(REPEATS, clock, () => compute(host, slot, 1));
   const each = quickest(1, clock, () => compute(host, slot, ROWS)) / ROWS;
   await device.drained();
@@ -41,20 +43,23 @@ export async function calibrate({ host, slot, device, clock, read }: CalibrateOp
   let both = Number.POSITIVE_INFINITY;
   for (let i = 0; i < REPEATS; i++) {
     const started = clock.now();
-    send(device, host.slot(slot));
+    send(device, host.slot(slot), piece);
     copy = Math.min(copy, clock.now() - started);
     await device.drained();
     single = Math.min(single, clock.now() - started - sync);
     const again = clock.now();
-    send(device, host.slot(slot));
-    send(device, host.slot(slot));
+    send(device, host.slot(slot), piece);
+    send(device, host.slot(slot), piece);
     await device.drained();
     both = Math.min(both, clock.now() - again - sync);
   }
-  const link = Math.max(0, both - single);
+  const tail = Math.max(0, single - copy);
+  // Where copying is the slower part, the link shows in the last piece only.
+  const pieces = Math.ceil(device.recordBytes / piece);
+  const link = Math.max(0, both - single > 1.05 * copy ? both - single : Math.min(both - single, pieces * tail));
   // Devices compute an expert in a fraction of what its record takes on the link; each row of many, in a fraction of that.
   const assumed = { one: Math.max(copy, link) / 20, each: Math.max(copy, link) / 640 };
-  return { ...rates, copy, link, tail: Math.max(0, single - copy), device: assumed };
+  return { ...rates, copy, link, tail, device: assumed };
 }
 
 function compute(host: HostExperts, slot: number, rows: number): void {
@@ -64,8 +69,8 @@ function compute(host: HostExperts, slot: number, rows: number): void {
   host.compute(slot, x, tokens, new Float32Array(rows).fill(1), new Float32Array(rows * hidden));
 }
 
-function send(device: DeviceExperts, record: Uint8Array): void {
-  for (let at = 0; at < record.length; at += PIECE) device.write({ transit: 0 }, at, record.subarray(at, at + PIECE));
+function send(device: DeviceExperts, record: Uint8Array, piece: number): void {
+  for (let at = 0; at < record.length; at += piece) device.write({ transit: 0 }, at, record.subarray(at, at + piece));
 }
 
 function quickest(repeats: number, clock: Clock, work: () => void): number {

@@ -94,13 +94,13 @@ export class StepOfMisses {
     for (const row of rows) {
       const sent = ahead.get(row.expert);
       const computed = sent !== undefined && uploads.rest(sent) === 0;
+      const job = { rows: row, slot: null, ahead: computed ? undefined : sent, computed };
       if (computed) this.#add(row, sent, false);
       if (computed && !admissions.awaits(step.layer, row.expert)) continue;
       if (ram.has(step.layer, row.expert)) {
-        there.push(this.#arrive({ rows: row, slot: null, expected: started, ahead: sent, computed }));
+        there.push(this.#arrive({ ...job, expected: started }));
       } else {
-        const expected = started + (toRead.length + 1) * costs.disk;
-        toRead.push({ rows: row, slot: null, expected, ahead: sent, computed });
+        toRead.push({ ...job, expected: started + (toRead.length + 1) * costs.disk });
       }
     }
     let reading = toRead.length;
@@ -177,7 +177,7 @@ export class StepOfMisses {
   }
 
   async #onHost({ rows, slot, ahead }: Job): Promise<void> {
-    const { step, ram, costs, clock, uploads, counters } = this.#options;
+    const { step, ram, costs, clock, uploads, counters, ring } = this.#options;
     this.#y ??= new Float32Array(step.x.length);
     const started = clock.now();
     ram.experts.compute(slot!, step.x, rows.tokens, rows.shares, this.#y);
@@ -185,7 +185,9 @@ export class StepOfMisses {
     costs.computed(rows.tokens.length, ms);
     counters.ms.host += ms;
     counters.experts.host++;
-    if (ahead) counters.bytes.wasted += ahead.sent;
+    if (!ahead) return;
+    counters.bytes.wasted += ahead.sent;
+    ring.free(ahead.place.transit);
   }
 
   async #onDevice({ rows, slot, ahead }: Job): Promise<void> {
@@ -211,10 +213,9 @@ export class StepOfMisses {
 
   /** The record stays pinned if it has a slot of its own to go to. */
   #done(job: Job): void {
-    const { step, ram, admissions, ring } = this.#options;
+    const { step, ram, admissions } = this.#options;
     const { expert } = job.rows;
     this.#left.delete(job);
-    if (job.ahead) ring.free(job.ahead.place.transit);
     if (admissions.awaits(step.layer, expert)) admissions.begin(step.layer, expert, job.slot!);
     else ram.release(step.layer, expert);
   }

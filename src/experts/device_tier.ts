@@ -35,6 +35,9 @@ export interface DeviceTierOptions {
   readonly piece?: number | undefined;
 }
 
+/** Weight of the latest time between two steps of misses. */
+const GAP_WEIGHT = 0.25;
+
 export class DeviceTier implements DeviceScheduler {
   readonly caches: readonly LayerCache[];
   readonly counters: Counters;
@@ -48,6 +51,11 @@ export class DeviceTier implements DeviceScheduler {
   #busy = false;
   #filling = false;
   #closed = false;
+  /** When the last step of misses ended, and how long it is from there to the next on average. */
+  #ended: number | null = null;
+  #gap = 0;
+  /** When the step's thread will probably be wanted. */
+  #idleUntil = 0;
   /** When the last layer was prepared, and the first one of this token. */
   #prepared = 0;
   #tokenBegan = 0;
@@ -83,7 +91,9 @@ export class DeviceTier implements DeviceScheduler {
   async misses(step: DeviceMoe): Promise<void> {
     this.#check();
     const { clock } = this.#options;
-    this.counters.ms.sync += clock.now() - this.#prepared;
+    const started = clock.now();
+    this.counters.ms.sync += started - this.#prepared;
+    if (this.#ended !== null && step.layer > 0) this.#gap += GAP_WEIGHT * (started - this.#ended - this.#gap);
     this.#busy = true;
     try {
       await this.#misses(step);
@@ -94,6 +104,7 @@ export class DeviceTier implements DeviceScheduler {
     } finally {
       this.#busy = false;
     }
+    this.#ended = clock.now();
     this.#fill();
     const last = step.layer === this.#options.device.layers - 1;
     if (last) this.#tokenEnds(step.x.length / this.#options.device.shape.hidden);
@@ -167,16 +178,22 @@ export class DeviceTier implements DeviceScheduler {
     this.#busy = true;
   }
 
-  /** Sends what can wait, guesses first, one piece whenever the device has nothing to do. */
+  /**
+   * Sends what can wait, guesses first, until the step's thread is wanted: as many pieces as the link will have carried when
+   * the next step of misses begins, and then one whenever the device has nothing to do.
+   */
   async #fill(): Promise<void> {
+    const { clock } = this.#options;
+    this.#idleUntil = clock.now() + this.#gap;
     if (this.#filling) return;
     this.#filling = true;
     try {
       for (;;) {
         // What the step has to say comes first: its commands are submitted before this piece.
-        await this.#options.clock.turn();
+        await clock.turn();
         if (this.#busy || this.#closed) return;
         if (!(await this.#prefetch.send()) && !this.#admissions.send()) return;
+        if (clock.now() + this.#uploads.busy.link < this.#idleUntil) continue;
         await this.#uploads.idle();
         this.#uploads.check();
       }

@@ -27,14 +27,17 @@ export interface UploadsOptions {
   readonly piece?: number | undefined;
 }
 
-/** Records whose bytes may wait in front of the link: one goes, the next is handed over. A backend holds copies of them. */
-const IN_FLIGHT = 2;
+/** Bytes that may wait in front of the link: a backend holds copies of them in RAM. */
+const IN_FLIGHT_BYTES = 400e6;
+/** Records, at least: one goes, the next is handed over. And at most. */
+const IN_FLIGHT = { least: 2, most: 8 } as const;
 /** An answer this soon after the thread was busy may have arrived long before. */
 const PROMPT_MS = 0.05;
 
 export class Uploads {
   readonly #options: UploadsOptions;
   readonly #piece: number;
+  readonly #most: number;
   readonly #inFlight: Promise<void>[] = [];
   #failure: { readonly error: unknown } | null = null;
   /** When link and device are expected to be free, and the thread was last seen working. */
@@ -47,6 +50,8 @@ export class Uploads {
   constructor(options: UploadsOptions) {
     this.#options = options;
     this.#piece = options.piece ?? PIECE;
+    const most = Math.floor(IN_FLIGHT_BYTES / options.device.recordBytes);
+    this.#most = Math.min(IN_FLIGHT.most, Math.max(IN_FLIGHT.least, most));
   }
 
   /** What an upload still lacks, as a share of its record. */
@@ -95,7 +100,7 @@ export class Uploads {
 
   /** Whether a record that is handed over now has to be held for long. */
   get full(): boolean {
-    return this.#inFlight.length >= IN_FLIGHT;
+    return this.#inFlight.length >= this.#most;
   }
 
   /** Resolves when the oldest record on its way has been computed with. @throws DeviceError */

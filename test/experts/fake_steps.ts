@@ -125,3 +125,19 @@ export function randomSteps(
     Array.from({ length: layers }, () => Uint32Array.from(Array.from({ length: tokens }, row).flat())),
   );
 }
+
+/** Guesses of the experts of layer + 1 of the step that `at` stands at: right so often, otherwise something. */
+export function guessing(
+  steps: readonly Step[],
+  right: number,
+): { at: number; readonly guess: (layer: number) => number[] } {
+  const random = randomFrom(7);
+  const guesses = {
+    at: 0,
+    guess: (layer: number): number[] =>
+      [...new Set(steps[guesses.at]![layer + 1])].map((expert) =>
+        random() < right ? expert : Math.floor(random() * 8),
+      ),
+  };
+  return guesses;
+}

@@ -54,9 +54,20 @@ export class Admissions {
     return this.#coming[layer]!.has(expert);
   }
 
+  /** The slot that the expert has been given, for who sends its record there at once: then arrived(). */
+  slotOf(layer: number, expert: number): number {
+    return this.#options.caches[layer]!.slotOf(expert);
+  }
+
+  /** All of the expert's record has been sent to its slot. */
+  arrived(layer: number, expert: number): void {
+    this.#coming[layer]!.delete(expert);
+    this.#publish(layer);
+  }
+
   /** The record lies in slot `from` of the RAM, pinned: the pin is released when all is sent. */
   begin(layer: number, expert: number, from: number): void {
-    const slot = this.#options.caches[layer]!.slotOf(expert);
+    const slot = this.slotOf(layer, expert);
     const upload: Upload = { place: { layer, slot }, from, cause: "admission", sent: 0 };
     this.#coming[layer]!.set(expert, upload);
     this.#order.push({ layer, expert, upload });
@@ -110,13 +121,12 @@ export class Admissions {
   #send(layer: number, expert: number, upload: Upload): void {
     const { ram, uploads } = this.#options;
     if (!uploads.send(upload)) return;
-    this.#coming[layer]!.delete(expert);
     this.#order.splice(
       this.#order.findIndex((other) => other.upload === upload),
       1,
     );
     ram.release(layer, expert);
-    this.#publish(layer);
+    this.arrived(layer, expert);
   }
 
   /** Tells the device who is where. */

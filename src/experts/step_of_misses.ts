@@ -11,7 +11,7 @@ import type { HostTier } from "./host.ts";
 import type { Ahead } from "./prefetch.ts";
 import type { Rows } from "./routes.ts";
 import { plan, type Where } from "./schedule.ts";
-import type { Ring, Uploads } from "./uploads.ts";
+import type { Ring, Upload, Uploads } from "./uploads.ts";
 
 export interface StepOfMissesOptions {
   readonly step: DeviceMoe;
@@ -191,24 +191,43 @@ export class StepOfMisses {
   }
 
   async #onDevice({ rows, slot, ahead }: Job): Promise<void> {
-    const { uploads, ring, clock } = this.#options;
-    const sent = ahead?.sent ?? 0;
-    const transit = ahead?.place.transit ?? ring.take();
-    const upload = { place: { transit }, from: slot!, cause: "demand" as const, sent };
+    const { step, admissions, ring } = this.#options;
+    const { layer } = step;
+    const from = slot!;
+    if (!ahead && step.addOwn && admissions.awaits(layer, rows.expert)) {
+      const own = admissions.slotOf(layer, rows.expert);
+      await this.#send({ place: { layer, slot: own }, from, cause: "demand", sent: 0 });
+      admissions.arrived(layer, rows.expert);
+      step.addOwn(new Map([[rows.expert, own]]));
+      this.#computes(rows, true);
+    } else {
+      const transit = ahead?.place.transit ?? ring.take();
+      const upload: Ahead = { place: { transit }, from, cause: "demand", sent: ahead?.sent ?? 0 };
+      await this.#send(upload);
+      this.#add(rows, upload, !ahead);
+    }
+  }
+
+  async #send(upload: Upload): Promise<void> {
+    const { uploads, clock } = this.#options;
     while (!uploads.send(upload)) {
       await clock.turn();
       if (this.#failure) throw this.#failure.error;
     }
-    this.#add(rows, upload, sent === 0);
   }
 
-  /** The record is all there. */
-  #add({ expert, tokens }: Rows, { place }: Ahead, timed: boolean): void {
-    const { step, uploads, counters, ring } = this.#options;
-    step.addTransit(new Map([[expert, place.transit]]));
+  /** The record is all there. @param timed whether it was all sent just now */
+  #add(rows: Rows, { place }: Ahead, timed: boolean): void {
+    const { step, ring } = this.#options;
+    step.addTransit(new Map([[rows.expert, place.transit]]));
+    ring.free(place.transit);
+    this.#computes(rows, timed);
+  }
+
+  #computes({ tokens }: Rows, timed: boolean): void {
+    const { uploads, counters } = this.#options;
     uploads.computes(tokens.length, timed);
     counters.experts.uploaded++;
-    ring.free(place.transit);
   }
 
   /** The record stays pinned if it has a slot of its own to go to. */

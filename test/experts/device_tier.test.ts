@@ -79,9 +79,10 @@ describe("DeviceTier", () => {
         expect(layers).toEqual(replay(steps, shape));
         const { misses, admissions } = total(layers);
         expect(experts.host + experts.uploaded).toBe(misses);
-        expect(bytes.demand + bytes.prefetch).toBe(machine.device.written.transit);
-        expect(bytes.admission).toBe(machine.device.written.own);
-        expect(bytes.admission).toBeLessThanOrEqual(admissions * RECORD);
+        const { own, transit: toTransit } = machine.device.written;
+        expect(bytes.demand + bytes.prefetch + bytes.admission).toBe(own + toTransit);
+        expect(bytes.admission).toBeLessThanOrEqual(own);
+        expect(own).toBeLessThanOrEqual(admissions * RECORD);
         expect(bytes.wasted).toBeLessThanOrEqual(bytes.prefetch);
         tier.close();
         await machine.run(machine.until(machine.now() + 1000));
@@ -106,6 +107,15 @@ describe("DeviceTier", () => {
     expect(Math.abs(bytes.admission / RECORD - admissions)).toBeLessThan(8); // some began before, some are on their way
     expect(ms.stall).toBe(0);
     expect(ms.disk).toBe(0);
+  });
+
+  it("sends a missing expert once where it is computed on the device and given a slot", async () => {
+    const machine = new Machine(MIXED, { ...SHAPE, slots: E });
+    const tier = tierOf(machine, { places: ["device"] });
+    await machine.run(walk(machine, tier, randomSteps(1, SHAPE.layers, E, K, { tokens: 64 })));
+    const { misses, admissions } = total(tier.counters.layers);
+    expect([misses, admissions]).toEqual([SHAPE.layers * E, SHAPE.layers * E]);
+    expect(machine.device.written).toEqual({ own: SHAPE.layers * E * RECORD, transit: 0 });
   });
 
   it("waits in prepare() for admissions that found no idle moment", async () => {

@@ -46,6 +46,16 @@ export class FakeMoe implements DeviceMoe {
     }
   }
 
+  addOwn(slots: ReadonlyMap<number, number>): void {
+    const { device, rates, linkFree } = this.#machine;
+    for (const [expert, slot] of slots) {
+      if (device.tables[this.layer]![expert] !== slot) throw new Error(`the table does not name expert ${expert}`);
+      const tokens = this.#rows(expert);
+      device.compute(tokenCost(rates.device, tokens.length), linkFree);
+      addRows(this.y, this.x, device.own(this.layer, slot), tokens, this.weights);
+    }
+  }
+
   addHost(y: Float32Array): void {
     this.#machine.device.compute(0, 0);
     for (const [i, value] of y.entries()) this.y[i]! += value;

@@ -11,6 +11,7 @@ import { Admissions } from "./admissions.ts";
 import type { Clock } from "./clock.ts";
 import type { Costs } from "./costs.ts";
 import { Counters } from "./counters.ts";
+import type { Guess } from "./guess.ts";
 import type { HostTier } from "./host.ts";
 import { LayerCache, type Policy } from "./layer_cache.ts";
 import { Prefetch } from "./prefetch.ts";
@@ -26,7 +27,7 @@ export interface DeviceTierOptions {
   readonly costs: Costs;
   readonly clock: Clock;
   /** Experts that the next layer will probably use, likeliest first (guess.ts); left out: nothing is prefetched. */
-  readonly guess?: ((layer: number, x: Float32Array) => readonly number[]) | undefined;
+  readonly guess?: Guess | undefined;
   /** Whether guesses are acted on while decoding, and who hears how long a token took (prefetch_gate.ts). Default: always. */
   readonly gate?: { readonly on: boolean; step(ms: number): void } | undefined;
   /** Where misses may be computed. Default: wherever is sooner. */
@@ -149,12 +150,21 @@ export class DeviceTier implements DeviceScheduler {
     }).run();
   }
 
-  /** Guesses for the next layer: in a prompt always, because all experts are used; while decoding, where it pays. */
+  /** Guesses for the next layer: all experts in a prompt, which uses them anyway; while decoding, where it pays. */
   #aim(layer: number, x: Float32Array, tokens: number): void {
     const { device, guess, gate } = this.#options;
-    if (!guess || layer + 1 >= device.layers) return;
-    if (tokens < 2 * device.shape.count && gate && !gate.on) return;
-    this.#prefetch.aim(layer + 1, guess(layer, x));
+    if (!guess || layer + 1 >= device.layers || tokens === 0) return;
+    if (this.#isPrompt(tokens))
+      this.#prefetch.aim(
+        layer + 1,
+        Array.from({ length: device.shape.count }, (_, e) => e),
+      );
+    else if (gate?.on ?? true) this.#prefetch.aim(layer + 1, guess(layer, x));
+  }
+
+  /** Whether so many tokens use nearly all experts of a layer. */
+  #isPrompt(tokens: number): boolean {
+    return tokens >= 2 * this.#options.device.shape.count;
   }
 
   async #finish(layer: number): Promise<void> {
@@ -206,9 +216,8 @@ export class DeviceTier implements DeviceScheduler {
 
   /** While decoding, the gate hears how long the token took: the consumer's own time between tokens is not counted. */
   #tokenEnds(tokens: number): void {
-    const { gate, clock, device } = this.#options;
-    const decodes = tokens < 2 * device.shape.count;
-    if (gate && decodes && tokens === this.#lastTokens) gate.step(clock.now() - this.#tokenBegan);
+    const { gate, clock } = this.#options;
+    if (gate && !this.#isPrompt(tokens) && tokens === this.#lastTokens) gate.step(clock.now() - this.#tokenBegan);
     this.#lastTokens = tokens;
   }
 

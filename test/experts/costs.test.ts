@@ -4,7 +4,6 @@ import { Costs } from "../../src/experts/costs.ts";
 import { Counters, difference, total } from "../../src/experts/counters.ts";
 import { DeviceTier } from "../../src/experts/device_tier.ts";
 import { Ewma } from "../../src/experts/ewma.ts";
-import { guesser } from "../../src/experts/guess.ts";
 import { randomSteps, takeStep } from "./fake_steps.ts";
 import { Machine, type MachineRates, type MachineShape, PIECE } from "./machine.ts";
 import { machines, truth } from "./rates.ts";
@@ -144,38 +143,5 @@ describe("Counters", () => {
       { routed: 0, hits: 0, misses: 0, admissions: 0 },
     ]);
     expect(total(before.layers)).toEqual({ routed: 7, hits: 2, misses: 5, admissions: 0 });
-  });
-});
-
-describe("guesser", () => {
-  // E = 4, D = 2: expert e of layer 1 looks in its own direction.
-  const weights = Float32Array.of(1, 0, 0, 1, -1, 0, 0, -1);
-  const gates = [
-    { experts: 4, weights: new Float32Array(8) },
-    { experts: 4, weights },
-  ];
-
-  it("names the next layer's experts, likeliest first", () => {
-    const guess = guesser(gates, 2);
-    expect(guess(0, Float32Array.of(3, 1))).toEqual([0, 1]);
-    expect(guess(0, Float32Array.of(-1, 2))).toEqual([1, 2]);
-    expect(guess(0, Float32Array.of(3, 1, 1, -2, 2, -1))).toEqual([0, 3, 1]); // of more rows, those that most choose
-    expect(guess(1, Float32Array.of(3, 1))).toEqual([]);
-    expect(guess(0, new Float32Array(0))).toEqual([]);
-  });
-
-  it("names all for a prompt", () => {
-    expect(guesser(gates, 2)(0, new Float32Array(16).fill(1))).toEqual([0, 1, 2, 3]);
-  });
-
-  it("takes this layer's norm off and puts the next one's on", () => {
-    const guess = guesser(
-      [
-        { experts: 4, weights, norm: Float32Array.of(4, 0.25) },
-        { experts: 4, weights, norm: Float32Array.of(1, 1) },
-      ],
-      1,
-    );
-    expect(guess(0, Float32Array.of(4, 0.5))).toEqual([1]);
   });
 });

@@ -1,0 +1,90 @@
+// Measures what Costs begins with, through the interfaces that are used later: a few runs of each, the quickest counts.
+
+import type { DeviceExperts, HostExperts } from "../backend/experts.ts";
+import type { Clock } from "./clock.ts";
+import type { Rates } from "./costs.ts";
+
+/** Bytes that are handed over at a time: few enough to stop between two, enough to be worth a call. */
+export const PIECE = 8 << 20;
+
+export interface CalibrateOptions {
+  readonly host: HostExperts;
+  /** A slot that holds a record. */
+  readonly slot: number;
+  readonly device: DeviceExperts;
+  readonly clock: Clock;
+  /** Reads a record from disk, another at each call; left out where all are in RAM. */
+  readonly read?: (() => Promise<unknown>) | undefined;
+  /** Bytes that are handed over at a time. */
+  readonly piece?: number | undefined;
+}
+
+/** Rows of the second measurement on the host: more than a kernel takes at a time. */
+const ROWS = 8;
+const REPEATS = 3;
+
+/**
+ * Takes the time of about nine experts computed, nine uploaded (to the first transit slot) and three read. What the device
+ * needs to compute one is assumed to be little, and corrected as soon as it is done: see Costs.uploaded().
+ * @throws DeviceError, WeightsError
+ */
+export async function calibrate({ host, slot, device, clock, read, piece = PIECE }: CalibrateOptions): Promise<Rates> {
+  const one = quickest(REPEATS, clock, () => compute(host, slot, 1));
+  const each = quickest(1, clock, () => compute(host, slot, ROWS)) / ROWS;
+  await device.drained();
+  let sync = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < REPEATS; i++) sync = Math.min(sync, await timed(clock, () => device.drained()));
+  let disk = Number.POSITIVE_INFINITY;
+  for (let i = 0; read && i < REPEATS; i++) disk = Math.min(disk, await timed(clock, read));
+  const rates = { host: { one, each: Math.min(each, one) }, sync, disk: read ? disk : 0 };
+  if (device.transit === 0) return { ...rates, copy: 0, link: 0, tail: 0, device: { one: 0, each: 0 } };
+  let copy = Number.POSITIVE_INFINITY;
+  let single = Number.POSITIVE_INFINITY;
+  let both = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < REPEATS; i++) {
+    const started = clock.now();
+    send(device, host.slot(slot), piece);
+    copy = Math.min(copy, clock.now() - started);
+    await device.drained();
+    single = Math.min(single, clock.now() - started - sync);
+    const again = clock.now();
+    send(device, host.slot(slot), piece);
+    send(device, host.slot(slot), piece);
+    await device.drained();
+    both = Math.min(both, clock.now() - again - sync);
+  }
+  const tail = Math.max(0, single - copy);
+  // Where copying is the slower part, the link shows in the last piece only.
+  const pieces = Math.ceil(device.recordBytes / piece);
+  const link = Math.max(0, both - single > 1.05 * copy ? both - single : Math.min(both - single, pieces * tail));
+  // Devices compute an expert in a fraction of what its record takes on the link; each row of many, in a fraction of that.
+  const assumed = { one: Math.max(copy, link) / 20, each: Math.max(copy, link) / 640 };
+  return { ...rates, copy, link, tail, device: assumed };
+}
+
+function compute(host: HostExperts, slot: number, rows: number): void {
+  const { hidden } = host.shape;
+  const x = new Float32Array(rows * hidden).fill(0.01);
+  const tokens = Uint32Array.from({ length: rows }, (_, i) => i);
+  host.compute(slot, x, tokens, new Float32Array(rows).fill(1), new Float32Array(rows * hidden));
+}
+
+function send(device: DeviceExperts, record: Uint8Array, piece: number): void {
+  for (let at = 0; at < record.length; at += piece) device.write({ transit: 0 }, at, record.subarray(at, at + piece));
+}
+
+function quickest(repeats: number, clock: Clock, work: () => void): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < repeats; i++) {
+    const started = clock.now();
+    work();
+    best = Math.min(best, clock.now() - started);
+  }
+  return best;
+}
+
+async function timed(clock: Clock, work: () => Promise<unknown>): Promise<number> {
+  const started = clock.now();
+  await work();
+  return clock.now() - started;
+}

@@ -1,0 +1,247 @@
+// The missing experts of one layer's step, from their records to their sums: read, computed on the host or sent and computed
+// on the device, in the order that the plan gives.
+
+import type { DeviceMoe } from "../backend/experts.ts";
+import { abortReason } from "../errors.ts";
+import type { Admissions } from "./admissions.ts";
+import type { Clock } from "./clock.ts";
+import type { Costs } from "./costs.ts";
+import type { Counters } from "./counters.ts";
+import type { HostTier } from "./host.ts";
+import type { Ahead } from "./prefetch.ts";
+import type { Rows } from "./routes.ts";
+import { plan, type Where } from "./schedule.ts";
+import type { Ring, Upload, Uploads } from "./uploads.ts";
+
+export interface StepOfMissesOptions {
+  readonly step: DeviceMoe;
+  readonly rows: readonly Rows[];
+  /** What was sent to transit slots before the step asked. */
+  readonly ahead: ReadonlyMap<number, Ahead>;
+  readonly places: readonly Where[];
+  readonly ram: HostTier;
+  readonly costs: Costs;
+  readonly clock: Clock;
+  readonly uploads: Uploads;
+  readonly admissions: Admissions;
+  readonly ring: Ring;
+  readonly counters: Counters;
+  /** Waits for an event; meanwhile other records may be sent. */
+  readonly whileIdle: (event: Promise<void>) => Promise<void>;
+  /** No record of this step has to be read any more. */
+  readonly allRead: () => void;
+  /** @throws what has failed elsewhere, or that all is closed */
+  readonly check: () => void;
+}
+
+/** A missing expert. */
+interface Job {
+  readonly rows: Rows;
+  /** Slot of its record in RAM, pinned; null: being read. */
+  slot: number | null;
+  /** When it is expected there. */
+  readonly expected: number;
+  readonly ahead: Ahead | undefined;
+  /** Its sum is under way: the record is wanted for its admission only. */
+  readonly computed: boolean;
+}
+
+interface Task {
+  readonly job: Job;
+  readonly where: Where;
+}
+
+export class StepOfMisses {
+  readonly #options: StepOfMissesOptions;
+  readonly #stop = new AbortController();
+  readonly #left = new Set<Job>();
+  readonly #arrivals: Promise<void>[] = [];
+  #tasks: Task[] | null = null;
+  #failure: { readonly error: unknown } | null = null;
+  #wake: () => void = () => {};
+  /** What the host has computed [T, D]. */
+  #y: Float32Array | null = null;
+
+  constructor(options: StepOfMissesOptions) {
+    this.#options = options;
+  }
+
+  /** @throws WeightsError, DeviceError, the signal's reason; no record is pinned then but those whose admission has begun */
+  async run(): Promise<void> {
+    const { step } = this.#options;
+    const abort = (): void => this.#fail(abortReason(step.signal!));
+    step.signal?.addEventListener("abort", abort, { once: true });
+    try {
+      await this.#acquire();
+      while (this.#left.size > 0) await this.#next();
+      if (this.#y) step.addHost(this.#y);
+    } catch (error) {
+      this.#fail(error);
+      await Promise.all(this.#arrivals);
+      for (const job of this.#left) this.#forget(job);
+      throw error;
+    } finally {
+      step.signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Asks for all records at once; resolves when those in RAM are pinned. The others come as they are read. */
+  async #acquire(): Promise<void> {
+    const { rows, ahead, ram, step, uploads, admissions, clock, costs, allRead } = this.#options;
+    const started = clock.now();
+    const there: Promise<void>[] = [];
+    const toRead: Job[] = [];
+    for (const row of rows) {
+      const sent = ahead.get(row.expert);
+      const computed = sent !== undefined && uploads.rest(sent) === 0;
+      const job = { rows: row, slot: null, ahead: computed ? undefined : sent, computed };
+      if (computed) this.#add(row, sent, false);
+      if (computed && !admissions.awaits(step.layer, row.expert)) continue;
+      if (ram.has(step.layer, row.expert)) {
+        there.push(this.#arrive({ ...job, expected: started }));
+      } else {
+        toRead.push({ ...job, expected: started + (toRead.length + 1) * costs.disk });
+      }
+    }
+    let reading = toRead.length;
+    for (const job of toRead) {
+      const arrival = this.#arrive(job).then(() => {
+        if (--reading > 0 || this.#failure) return;
+        if (uploads.prompt) costs.read((clock.now() - started) / toRead.length);
+        allRead();
+      });
+      this.#arrivals.push(arrival);
+    }
+    if (reading === 0) allRead();
+    this.#arrivals.push(...there);
+    await Promise.all(there);
+  }
+
+  async #arrive(job: Job): Promise<void> {
+    const { ram, step } = this.#options;
+    this.#left.add(job);
+    try {
+      job.slot = await ram.acquire(step.layer, job.rows.expert, "demand", this.#stop.signal);
+      this.#tasks = null;
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#wake();
+  }
+
+  /** The first failure is the step's. */
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#stop.abort(error);
+    this.#wake();
+  }
+
+  /** Does one thing, or waits until there is one. */
+  async #next(): Promise<void> {
+    const { clock, counters, uploads, whileIdle, check } = this.#options;
+    if (this.#failure) throw this.#failure.error;
+    check();
+    const started = clock.now();
+    const task = this.#choose();
+    if (task === null) {
+      await whileIdle(new Promise((resolve) => (this.#wake = resolve)));
+      counters.ms.disk += clock.now() - started;
+    } else if (task.where === "device" && uploads.full) {
+      await uploads.room();
+      counters.ms.stall += clock.now() - started;
+    } else {
+      if (!task.job.computed) await (task.where === "host" ? this.#onHost(task.job) : this.#onDevice(task.job));
+      this.#done(task.job);
+      if (this.#left.size > 0) await clock.turn();
+    }
+  }
+
+  /** The first of the plan that can be done now; null: no record is there. */
+  #choose(): Task | null {
+    const { clock, costs, uploads, places } = this.#options;
+    if (this.#tasks === null) {
+      const now = clock.now();
+      const jobs = [...this.#left].filter(({ computed }) => !computed);
+      const misses = jobs.map(({ rows, slot, expected, ahead }) => ({
+        tokens: rows.tokens.length,
+        ready: slot === null ? Math.max(0, expected - now) : 0,
+        rest: ahead ? uploads.rest(ahead) : 1,
+      }));
+      const planned = plan(misses, costs, uploads.busy, places);
+      this.#tasks = planned.order.map(({ miss, where }) => ({ job: jobs[miss]!, where }));
+      for (const job of this.#left) if (job.computed) this.#tasks.push({ job, where: "host" });
+    }
+    const ready = this.#tasks.filter(({ job }) => job.slot !== null && this.#left.has(job));
+    // Where the link is full, the host computes in the meantime what it was to compute later.
+    return (uploads.full && ready.find(({ where }) => where === "host")) || ready[0] || null;
+  }
+
+  async #onHost({ rows, slot, ahead }: Job): Promise<void> {
+    const { step, ram, costs, clock, uploads, counters, ring } = this.#options;
+    this.#y ??= new Float32Array(step.x.length);
+    const started = clock.now();
+    ram.experts.compute(slot!, step.x, rows.tokens, rows.shares, this.#y);
+    const ms = uploads.worked() - started;
+    costs.computed(rows.tokens.length, ms);
+    counters.ms.host += ms;
+    counters.experts.host++;
+    if (!ahead) return;
+    counters.bytes.wasted += ahead.sent;
+    ring.free(ahead.place.transit);
+  }
+
+  async #onDevice({ rows, slot, ahead }: Job): Promise<void> {
+    const { step, admissions, ring } = this.#options;
+    const { layer } = step;
+    const from = slot!;
+    if (!ahead && step.addOwn && admissions.awaits(layer, rows.expert)) {
+      const own = admissions.slotOf(layer, rows.expert);
+      await this.#send({ place: { layer, slot: own }, from, cause: "demand", sent: 0 });
+      admissions.arrived(layer, rows.expert);
+      step.addOwn(new Map([[rows.expert, own]]));
+      this.#computes(rows, true);
+    } else {
+      const transit = ahead?.place.transit ?? ring.take();
+      const upload: Ahead = { place: { transit }, from, cause: "demand", sent: ahead?.sent ?? 0 };
+      await this.#send(upload);
+      this.#add(rows, upload, !ahead);
+    }
+  }
+
+  async #send(upload: Upload): Promise<void> {
+    const { uploads, clock } = this.#options;
+    while (!uploads.send(upload)) {
+      await clock.turn();
+      if (this.#failure) throw this.#failure.error;
+    }
+  }
+
+  /** The record is all there. @param timed whether it was all sent just now */
+  #add(rows: Rows, { place }: Ahead, timed: boolean): void {
+    const { step, ring } = this.#options;
+    step.addTransit(new Map([[rows.expert, place.transit]]));
+    ring.free(place.transit);
+    this.#computes(rows, timed);
+  }
+
+  #computes({ tokens }: Rows, timed: boolean): void {
+    const { uploads, counters } = this.#options;
+    uploads.computes(tokens.length, timed);
+    counters.experts.uploaded++;
+  }
+
+  /** The record stays pinned if it has a slot of its own to go to. */
+  #done(job: Job): void {
+    const { step, ram, admissions } = this.#options;
+    const { expert } = job.rows;
+    this.#left.delete(job);
+    if (admissions.awaits(step.layer, expert)) admissions.begin(step.layer, expert, job.slot!);
+    else ram.release(step.layer, expert);
+  }
+
+  #forget({ rows, slot, ahead }: Job): void {
+    const { step, ram, ring } = this.#options;
+    if (slot !== null) ram.release(step.layer, rows.expert);
+    if (ahead) ring.free(ahead.place.transit);
+  }
+}

@@ -20,7 +20,7 @@ import {
   parseMixtralConfig,
   tokenIds,
 } from "./model/mixtral_config.ts";
-import { cpuResidency, type Residency } from "./residency.ts";
+import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
 import type { WeightSource } from "./tensor/types.ts";
 import { checkVocab, findTokenizer, openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import type { Files } from "./weights/files.ts";
@@ -92,16 +92,17 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       webgpu ??
       (await createCpuOps({
         maxTokens: chunk,
-        threads: options.threads ?? host.cores,
         deviceName: host.cpuName,
-        startWorker: host.startWorker,
-        activations: options.activations ?? "int8",
+        ...cpuOptions(options, host),
       }));
     ops = backend;
     if (plan.tiers) {
       const name = `experts-${fingerprint(`${host.identity(where)} ${plan.weights}`)}`;
       const learned = { store: host.tuning, name };
-      residency = await cpuResidency(backend, { config, sources, precision: plan.weights, tiers: plan.tiers, learned });
+      const setting = { config, sources, precision: plan.weights, tiers: plan.tiers, learned };
+      residency = webgpu
+        ? await deviceResidency(webgpu, setting, cpuOptions(options, host))
+        : await cpuResidency(backend, setting);
     }
     const footprint = mixtralFootprint(config, plan.weights);
     const total = residency ? footprint.dense : footprint.weights;
@@ -240,11 +241,15 @@ function choosePlan(
   };
   const budgets: Budgets = {
     main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
-    ram: null,
-    tiers: !gpu && hasExpertSlots(),
+    ram: gpu && { bytes: (options.ram ?? host.ram) - CPU_SCRATCH, option: "ram, --ram" },
+    tiers: hasExpertSlots(),
     slots: options.expertSlots,
   };
   return planMemory(needs, options.weights ?? "auto", budgets);
+}
+
+function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, startWorker }: Host) {
+  return { threads: threads ?? cores, startWorker, activations };
 }
 
 function chooseContext(asked: number | undefined, config: MixtralConfig): number {

@@ -1,15 +1,24 @@
-// Joins the tiers that experts are kept in: slots of a backend, the records of a weights source, the policy between them.
+// Joins the tiers that experts are kept in: slots of a backend, the records of a weights source, the policies between them.
 
+import { type CpuOptions, createCpuExperts } from "./backend/cpu/cpu.ts";
+import type { HostExperts } from "./backend/experts.ts";
 import type { Experts, Ops } from "./backend/ops.ts";
+import type { WebGpuOps } from "./backend/webgpu/webgpu.ts";
 import type { Tiers } from "./engine/budget.ts";
+import { calibrate } from "./experts/calibrate.ts";
+import { CLOCK } from "./experts/clock.ts";
+import { Costs } from "./experts/costs.ts";
+import { DeviceTier } from "./experts/device_tier.ts";
 import { Ewma } from "./experts/ewma.ts";
 import { nextGateGuess } from "./experts/guess.ts";
+import { PrefetchGate } from "./experts/prefetch_gate.ts";
 import { RamTier } from "./experts/ram_tier.ts";
 import { recordReader } from "./experts/records.ts";
-import { type ExpertStats, layerStats } from "./experts/stats.ts";
+import { type ExpertStats, layerStats, type TierStats } from "./experts/stats.ts";
 import { scoresFromText, scoresToText } from "./experts/warm_start.ts";
 import type { MixtralSources } from "./model/mixtral.ts";
 import type { MixtralConfig } from "./model/mixtral_config.ts";
+import type { ExpertShape } from "./tensor/blocks.ts";
 import type { Precision } from "./tensor/types.ts";
 
 /** Where a model's experts are, if not all of them are where steps are computed. */
@@ -17,7 +26,7 @@ export interface Residency {
   /** For loadMixtral(). */
   experts(layer: number): Experts;
   stats(): ExpertStats;
-  /** Ends reads that are under way, and keeps what was learned. */
+  /** Ends reads and uploads that are under way, and keeps what was learned. */
   close(): Promise<void>;
 }
 
@@ -37,44 +46,130 @@ export interface ResidencyOptions {
 
 /** Tiers of the CPU backend: RAM, and the disk behind it. @throws MemoryError, WeightsError */
 export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise<Residency> {
-  const { config, sources, precision, tiers, learned } = options;
-  const { num_hidden_layers: L, num_local_experts: E } = config;
-  const shape = { count: E, hidden: config.hidden_size, intermediate: config.intermediate_size, precision };
-  const slots = await ops.expertSlots!(shape, L * tiers.slots + tiers.transit);
-  const seeds = scoresFromText(await learned.store.read(learned.name), L, E);
-  const policies = Array.from({ length: L }, (_, layer) => new Ewma(E, undefined, seeds?.[layer]));
+  const { config, sources, tiers } = options;
+  const layers = config.num_hidden_layers;
+  const slots = await ops.expertSlots!(shapeOf(options), layers * tiers.slots + tiers.transit);
+  const { policies, keep } = await learnedPolicies(options);
   const guess = await nextGateGuess(sources.layers, config.num_experts_per_tok);
-  const tier = new RamTier({
-    experts: slots,
-    layers: L,
-    quota: tiers.slots,
-    policy: (layer) => policies[layer]!,
-    read: recordReader(
-      sources.layers.map(({ experts }) => experts),
-      slots,
-    ),
-    guess,
-    clock: () => performance.now(),
-  });
+  const tier = ramTier(slots, tiers.slots, options, { policies, guess });
   return {
     experts: (layer) => ops.storedExperts!(layer, slots, tier),
     stats() {
-      const { demandBytes, admissionBytes, prefetchBytes, wastedBytes, stallMs, diskMs, computeMs } = tier.counters;
+      const { stallMs, diskMs, computeMs } = tier.counters;
       return {
-        experts: E,
+        experts: config.num_local_experts,
         recordBytes: slots.recordBytes,
-        main: {
-          slots: tiers.slots,
-          layers: layerStats(tier.caches),
-          bytes: { demand: demandBytes, admission: admissionBytes, prefetch: prefetchBytes, wasted: wastedBytes },
-        },
+        main: ramStats(tier, tiers.slots),
         ram: null,
         ms: { stall: stallMs, sync: 0, upload: 0, disk: diskMs, hostCompute: computeMs },
       };
     },
     async close() {
       await tier.close();
-      await learned.store.write(learned.name, scoresToText(policies.map(({ scores }) => [...scores])));
+      await keep();
     },
   };
+}
+
+/**
+ * Tiers of the WebGPU backend: slots on the device, RAM, and the disk behind that. Measures what moving and computing an expert
+ * takes. @throws MemoryError, WeightsError, DeviceError
+ */
+export async function deviceResidency(
+  ops: WebGpuOps,
+  options: ResidencyOptions,
+  cpu: Omit<CpuOptions, "maxTokens" | "deviceName">,
+): Promise<Residency> {
+  const { config, sources, tiers } = options;
+  const layers = config.num_hidden_layers;
+  const { slots, quota } = tiers.ram!;
+  const shape = shapeOf(options);
+  const host = await createCpuExperts(shape, slots, cpu);
+  const ram = ramTier(host, quota, options, {});
+  try {
+    const device = await ops.deviceExperts(shape, layers, tiers.slots, tiers.transit);
+    const { policies, keep } = await learnedPolicies(options);
+    let next = 0;
+    const read = async (): Promise<number> => {
+      const [layer, expert] = [next % layers, Math.floor(next / layers) % shape.count];
+      next++;
+      const slot = await ram.acquire(layer, expert, "demand");
+      ram.release(layer, expert);
+      return slot;
+    };
+    const costs = new Costs(await calibrate({ host, slot: await read(), device, clock: CLOCK, read }));
+    const tier = new DeviceTier({
+      device,
+      ram,
+      policy: (layer) => policies[layer]!,
+      costs,
+      clock: CLOCK,
+      guess: await nextGateGuess(sources.layers, config.num_experts_per_tok),
+      gate: new PrefetchGate(),
+    });
+    return {
+      experts: (layer) => ops.slottedExperts(layer, device, tier),
+      stats() {
+        const { bytes, ms } = tier.counters;
+        return {
+          experts: shape.count,
+          recordBytes: host.recordBytes,
+          main: { slots: tiers.slots, layers: layerStats(tier.caches), bytes: { ...bytes } },
+          ram: ramStats(ram, quota),
+          ms: { stall: ms.stall + ms.disk, sync: ms.sync, upload: ms.upload, disk: ms.disk, hostCompute: ms.host },
+        };
+      },
+      async close() {
+        tier.close();
+        await ram.close();
+        host.close();
+        await keep();
+      },
+    };
+  } catch (error) {
+    await ram.close();
+    host.close();
+    throw error;
+  }
+}
+
+function shapeOf({ config, precision }: ResidencyOptions): ExpertShape {
+  const { num_local_experts: count, hidden_size: hidden, intermediate_size: intermediate } = config;
+  return { count, hidden, intermediate, precision };
+}
+
+/** A policy for each layer that begins with what earlier runs have learned, and what keeps it for the next one. */
+async function learnedPolicies({ config, learned }: ResidencyOptions) {
+  const { num_hidden_layers: L, num_local_experts: E } = config;
+  const seeds = scoresFromText(await learned.store.read(learned.name), L, E);
+  const policies = Array.from({ length: L }, (_, layer) => new Ewma(E, undefined, seeds?.[layer]));
+  const keep = (): Promise<void> =>
+    learned.store.write(learned.name, scoresToText(policies.map(({ scores }) => [...scores])));
+  return { policies, keep };
+}
+
+function ramTier(
+  experts: HostExperts,
+  quota: number,
+  { config, sources }: ResidencyOptions,
+  more: { readonly policies?: readonly Ewma[]; readonly guess?: Awaited<ReturnType<typeof nextGateGuess>> },
+): RamTier {
+  return new RamTier({
+    experts,
+    layers: config.num_hidden_layers,
+    quota,
+    policy: (layer) => more.policies?.[layer] ?? new Ewma(config.num_local_experts),
+    read: recordReader(
+      sources.layers.map((layer) => layer.experts),
+      experts,
+    ),
+    guess: more.guess,
+    gate: new PrefetchGate(),
+    clock: CLOCK.now,
+  });
+}
+
+function ramStats({ caches, counters }: RamTier, slots: number): TierStats {
+  const { demandBytes: demand, admissionBytes: admission, prefetchBytes: prefetch, wastedBytes: wasted } = counters;
+  return { slots, layers: layerStats(caches), bytes: { demand, admission, prefetch, wasted } };
 }

@@ -59,6 +59,7 @@ export class LayerCache {
   /** Gives a missing expert a slot, from now on, or not: null. */
   admit(expert: number): Admission | null {
     if (this.slotOf(expert) >= 0) throw new Error(`expert ${expert} has a slot`);
+    if (this.#expertIn.length === 0) return null;
     const free = this.#expertIn.indexOf(-1);
     const evicted = free >= 0 ? null : this.#policy.replaces(expert, this.residents);
     if (free < 0 && evicted === null) return null;

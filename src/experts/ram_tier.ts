@@ -6,6 +6,7 @@
 
 import type { ExpertUse, HostExperts, HostStore } from "../backend/experts.ts";
 import { abortReason, RequestError } from "../errors.ts";
+import type { Guess } from "./guess.ts";
 import type { Cause, HostTier } from "./host.ts";
 import { LayerCache, type Policy } from "./layer_cache.ts";
 import type { ReadRecord } from "./records.ts";
@@ -18,9 +19,10 @@ export interface RamTierOptions {
   readonly policy: (layer: number) => Policy;
   readonly read: ReadRecord;
   /** Experts that the next layer will probably use, likeliest first: read ahead when the disk is idle. */
-  readonly guess?: (layer: number, x: Float32Array) => readonly number[];
-  /** Whether guesses are acted on now. */
-  readonly readAhead?: () => boolean;
+  readonly guess?: Guess | undefined;
+  /** Whether guesses are acted on while decoding, and who hears how long a token took (prefetch_gate.ts). Default: always. */
+  readonly gate?: { readonly on: boolean; step(ms: number): void } | undefined;
+  /** Milliseconds. */
   readonly clock: () => number;
 }
 
@@ -70,6 +72,9 @@ export class RamTier implements HostTier, HostStore {
   readonly #closing = new AbortController();
   #reading = 0;
   #readingSince = 0;
+  /** When the first layer of this token was visited, and how many tokens the last step had. */
+  #tokenBegan = 0;
+  #lastTokens = 0;
 
   constructor(options: RamTierOptions) {
     const { experts, layers, quota, policy } = options;
@@ -117,8 +122,10 @@ export class RamTier implements HostTier, HostStore {
     signal?: AbortSignal,
   ): Promise<void> {
     const { clock } = this.#options;
+    if (layer === 0) this.#tokenBegan = clock();
+    const tokens = x.length / this.experts.shape.hidden;
     const held = new Map<number, Slot>();
-    const { hits, misses } = this.#begin(layer, use, x.length / this.experts.shape.hidden, held);
+    const { hits, misses } = this.#begin(layer, use, tokens, held);
     const arrived: number[] = [];
     let failure: { readonly error: unknown } | null = null;
     let pending = misses.length;
@@ -131,10 +138,10 @@ export class RamTier implements HostTier, HostStore {
         failure ??= { error };
       }
       pending--;
-      if (pending === 0) this.#lookAhead(layer, x);
+      if (pending === 0) this.#lookAhead(layer, x, tokens);
       wake();
     });
-    if (pending === 0) this.#lookAhead(layer, x);
+    if (pending === 0) this.#lookAhead(layer, x, tokens);
     const waited = async (work: () => Promise<unknown>): Promise<void> => {
       const started = clock();
       await work();
@@ -167,7 +174,10 @@ export class RamTier implements HostTier, HostStore {
     } catch (error) {
       failure ??= { error };
     }
-    if (failure === null) return;
+    if (failure === null) {
+      if (layer === this.caches.length - 1) this.#tokenEnds(tokens);
+      return;
+    }
     await Promise.all(arrivals);
     for (const slot of held.values()) this.#unpin(slot);
     throw (failure as { readonly error: unknown }).error;
@@ -303,11 +313,24 @@ export class RamTier implements HostTier, HostStore {
     }
   }
 
+  /** Whether so many tokens use nearly all experts of a layer: then reading ahead is never wrong. */
+  #isPrompt(tokens: number): boolean {
+    return tokens >= 2 * this.#count;
+  }
+
+  /** While decoding, the gate hears how long the token took, without the consumer's own time between tokens. */
+  #tokenEnds(tokens: number): void {
+    const { gate, clock } = this.#options;
+    if (gate && !this.#isPrompt(tokens) && tokens === this.#lastTokens) gate.step(clock() - this.#tokenBegan);
+    this.#lastTokens = tokens;
+  }
+
   /** Reads what the next layer will probably use, as far as free slots go; the disk has nothing else to do. */
-  #lookAhead(layer: number, x: Float32Array): void {
-    const { guess, readAhead } = this.#options;
+  #lookAhead(layer: number, x: Float32Array, tokens: number): void {
+    const { guess, gate } = this.#options;
     const next = layer + 1;
-    if (!guess || next >= this.caches.length || !(readAhead?.() ?? true)) return;
+    if (!guess || next >= this.caches.length || tokens === 0) return;
+    if (!this.#isPrompt(tokens) && !(gate?.on ?? true)) return;
     for (const expert of guess(layer, x)) {
       if (this.#where.has(this.#key(next, expert))) continue;
       if (this.#free.length < 2) return; // one is left for who comes on demand

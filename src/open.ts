@@ -122,6 +122,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);
     if (gpu) await warmUp(backend, step, config.vocab_size, BLOCK_SIZE, first);
+    residency?.clear();
     if (!residency) await input.close();
     const [held, stays] = [gpu, residency];
     return createModel({

@@ -8,14 +8,15 @@ import type { Tiers } from "./engine/budget.ts";
 import { calibrate } from "./experts/calibrate.ts";
 import { CLOCK } from "./experts/clock.ts";
 import { Costs } from "./experts/costs.ts";
+import { difference } from "./experts/counters.ts";
 import { DeviceTier } from "./experts/device_tier.ts";
 import { Ewma } from "./experts/ewma.ts";
-import { nextGateGuess } from "./experts/guess.ts";
+import { type Guess, nextGateGuess } from "./experts/guess.ts";
 import { PrefetchGate } from "./experts/prefetch_gate.ts";
 import { RamTier } from "./experts/ram_tier.ts";
 import { recordReader } from "./experts/records.ts";
 import { type ExpertStats, layerStats, type TierStats } from "./experts/stats.ts";
-import { scoresFromText, scoresToText } from "./experts/warm_start.ts";
+import { type Scores, scoresFromText, scoresToText } from "./experts/warm_start.ts";
 import type { MixtralSources } from "./model/mixtral.ts";
 import type { MixtralConfig } from "./model/mixtral_config.ts";
 import type { ExpertShape } from "./tensor/blocks.ts";
@@ -26,6 +27,8 @@ export interface Residency {
   /** For loadMixtral(). */
   experts(layer: number): Experts;
   stats(): ExpertStats;
+  /** Forgets the steps so far: they were a warm-up. */
+  clear(): void;
   /** Ends reads and uploads that are under way, and keeps what was learned. */
   close(): Promise<void>;
 }
@@ -51,7 +54,7 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
   const slots = await ops.expertSlots!(shapeOf(options), layers * tiers.slots + tiers.transit);
   const { policies, keep } = await learnedPolicies(options);
   const guess = await nextGateGuess(sources.layers, config.num_experts_per_tok);
-  const tier = ramTier(slots, tiers.slots, options, { policies, guess });
+  const tier = ramTier(slots, tiers.slots, options, policies, guess);
   return {
     experts: (layer) => ops.storedExperts!(layer, slots, tier),
     stats() {
@@ -63,6 +66,10 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
         ram: null,
         ms: { stall: stallMs, sync: 0, upload: 0, disk: diskMs, hostCompute: computeMs },
       };
+    },
+    clear() {
+      tier.clear();
+      policies.clear();
     },
     async close() {
       await tier.close();
@@ -85,10 +92,11 @@ export async function deviceResidency(
   const { slots, quota } = tiers.ram!;
   const shape = shapeOf(options);
   const host = await createCpuExperts(shape, slots, cpu);
-  const ram = ramTier(host, quota, options, {});
+  const { policies, keep } = await learnedPolicies(options);
+  const behind = new Policies(layers, shape.count, null);
+  const ram = ramTier(host, quota, options, behind);
   try {
     const device = await ops.deviceExperts(shape, layers, tiers.slots, tiers.transit);
-    const { policies, keep } = await learnedPolicies(options);
     let next = 0;
     const read = async (): Promise<number> => {
       const [layer, expert] = [next % layers, Math.floor(next / layers) % shape.count];
@@ -101,23 +109,31 @@ export async function deviceResidency(
     const tier = new DeviceTier({
       device,
       ram,
-      policy: (layer) => policies[layer]!,
+      policy: policies.of,
       costs,
       clock: CLOCK,
       guess: await nextGateGuess(sources.layers, config.num_experts_per_tok),
       gate: new PrefetchGate(),
     });
+    let before = tier.counters.snapshot();
     return {
       experts: (layer) => ops.slottedExperts(layer, device, tier),
       stats() {
-        const { bytes, ms } = tier.counters;
+        const { bytes, ms } = difference(tier.counters.snapshot(), before);
         return {
           experts: shape.count,
           recordBytes: host.recordBytes,
-          main: { slots: tiers.slots, layers: layerStats(tier.caches), bytes: { ...bytes } },
+          main: { slots: tiers.slots, layers: layerStats(tier.caches), bytes },
           ram: ramStats(ram, quota),
           ms: { stall: ms.stall + ms.disk, sync: ms.sync, upload: ms.upload, disk: ms.disk, hostCompute: ms.host },
         };
+      },
+      clear() {
+        tier.clear();
+        ram.clear();
+        policies.clear();
+        behind.clear();
+        before = tier.counters.snapshot();
       },
       async close() {
         tier.close();
@@ -138,13 +154,34 @@ function shapeOf({ config, precision }: ResidencyOptions): ExpertShape {
   return { count, hidden, intermediate, precision };
 }
 
+/** A policy for each layer. */
+class Policies {
+  readonly #layers: readonly Ewma[];
+  readonly #seeds: Scores | null;
+
+  constructor(layers: number, experts: number, seeds: Scores | null) {
+    this.#seeds = seeds;
+    this.#layers = Array.from({ length: layers }, (_, layer) => new Ewma(experts, undefined, seeds?.[layer]));
+  }
+
+  readonly of = (layer: number): Ewma => this.#layers[layer]!;
+
+  get scores(): number[][] {
+    return this.#layers.map(({ scores }) => [...scores]);
+  }
+
+  /** Back to what they began with. */
+  clear(): void {
+    for (const [layer, { scores }] of this.#layers.entries()) scores.set(this.#seeds?.[layer] ?? scores.map(() => 0));
+  }
+}
+
 /** A policy for each layer that begins with what earlier runs have learned, and what keeps it for the next one. */
 async function learnedPolicies({ config, learned }: ResidencyOptions) {
   const { num_hidden_layers: L, num_local_experts: E } = config;
   const seeds = scoresFromText(await learned.store.read(learned.name), L, E);
-  const policies = Array.from({ length: L }, (_, layer) => new Ewma(E, undefined, seeds?.[layer]));
-  const keep = (): Promise<void> =>
-    learned.store.write(learned.name, scoresToText(policies.map(({ scores }) => [...scores])));
+  const policies = new Policies(L, E, seeds);
+  const keep = (): Promise<void> => learned.store.write(learned.name, scoresToText(policies.scores));
   return { policies, keep };
 }
 
@@ -152,18 +189,19 @@ function ramTier(
   experts: HostExperts,
   quota: number,
   { config, sources }: ResidencyOptions,
-  more: { readonly policies?: readonly Ewma[]; readonly guess?: Awaited<ReturnType<typeof nextGateGuess>> },
+  policies: Policies,
+  guess?: Guess,
 ): RamTier {
   return new RamTier({
     experts,
     layers: config.num_hidden_layers,
     quota,
-    policy: (layer) => more.policies?.[layer] ?? new Ewma(config.num_local_experts),
+    policy: policies.of,
     read: recordReader(
       sources.layers.map((layer) => layer.experts),
       experts,
     ),
-    guess: more.guess,
+    guess,
     gate: new PrefetchGate(),
     clock: CLOCK.now,
   });

@@ -114,6 +114,15 @@ export class Admissions {
     this.#order.splice(0, this.#order.length, ...others);
   }
 
+  /** Nobody has a slot any more, in the caches and on the device. */
+  clear(): void {
+    for (const [layer, cache] of this.#options.caches.entries()) {
+      this.drop(layer);
+      cache.clear();
+      this.#publish(layer);
+    }
+  }
+
   close(): void {
     for (const layer of this.#coming.keys()) this.drop(layer);
   }

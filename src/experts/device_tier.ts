@@ -111,6 +111,12 @@ export class DeviceTier implements DeviceScheduler {
     if (last) this.#tokenEnds(step.x.length / this.#options.device.shape.hidden);
   }
 
+  /** Forgets who has a slot: what came before, a warm-up, was no real work. Between steps. */
+  clear(): void {
+    this.#prefetch.settle(-1, [], []);
+    this.#admissions.clear();
+  }
+
   /** Nothing more is sent; pins are released. The steps that run end with an error. */
   close(): void {
     if (this.#closed) return;

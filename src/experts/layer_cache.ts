@@ -71,6 +71,13 @@ export class LayerCache {
     return { slot, evicted };
   }
 
+  /** Empties all slots and forgets what was counted. */
+  clear(): void {
+    this.#slotOf.fill(-1);
+    this.#expertIn.fill(-1);
+    Object.assign(this.counters, { hits: 0, misses: 0, admissions: 0 });
+  }
+
   /** Takes an expert out of its slot: what was to be there never arrived. */
   drop(expert: number): void {
     const slot = this.slotOf(expert);

@@ -183,6 +183,13 @@ export class RamTier implements HostTier, HostStore {
     throw (failure as { readonly error: unknown }).error;
   }
 
+  /** Forgets who is resident, and what was counted: what came before, a warm-up, was no real work. Between steps. */
+  clear(): void {
+    for (const cache of this.caches) cache.clear();
+    for (const slot of this.#where.values()) this.#settle(slot);
+    for (const key of Object.keys(this.counters) as (keyof RamCounters)[]) this.counters[key] = 0;
+  }
+
   /** No record is read any more; who waits for one is refused. Resolves when none is under way. */
   async close(): Promise<void> {
     this.#closing.abort(new RequestError("the model is closed"));

@@ -187,6 +187,10 @@ describe("a prompt", () => {
     const least = rates.layer + 2 * rates.sync + plan(misses, new Costs(truth(rates)), { link: 0, device: 0 }).ms;
     expect(tier.counters.experts.host).toBeGreaterThan(8);
     expect(sum(0) / least).toBeLessThan(1.05);
+    // With nothing to compute meanwhile, it waits for room, and the link never does.
+    const only = await run(rates, [step!], { places: ["device"] }, shape);
+    expect(only.tier.counters.ms.stall).toBeGreaterThan(100);
+    expect(only.sum(0) / (32 * rates.link)).toBeLessThan(1.02);
   });
 
   it("is read ahead from disk", async () => {

@@ -155,6 +155,34 @@ describe("DeviceTier", () => {
     }
   });
 
+  it("an aborted upload ends with the piece that is being handed over", async () => {
+    const machine = new Machine({ ...MIXED, copy: 80 }, SHAPE);
+    const tier = tierOf(machine, { places: ["device"] });
+    const [step] = randomSteps(1, SHAPE.layers, E, K);
+    const abort = new AbortController();
+    let aborted = 0;
+    const work = async (): Promise<void> => {
+      const aborting = machine.until(35).then(() => {
+        aborted = machine.now();
+        abort.abort();
+      });
+      await expect(takeStep(machine, tier, step!, K, abort.signal)).rejects.toThrow("aborted");
+      await aborting;
+    };
+    await machine.run(work());
+    expect(machine.now() - aborted).toBeLessThanOrEqual((80 * PIECE) / RECORD);
+    expect(machine.device.written.own).toBeLessThan(RECORD);
+  });
+
+  it("reads a guess ahead once, though RAM has no room to keep it", async () => {
+    const machine = new Machine({ ...MIXED, disk: 1, layer: 40 }, { ...SHAPE, ram: 1 });
+    const steps = randomSteps(4, SHAPE.layers, E, K);
+    const tier = tierOf(machine, { places: ["host"], guess: guessing(steps, 1).guess });
+    await machine.run(walk(machine, tier, steps));
+    expect(machine.ram.reads.prefetch).toBeGreaterThan(0);
+    expect(machine.ram.reads.prefetch).toBeLessThanOrEqual(steps.length * (SHAPE.layers - 1) * K);
+  });
+
   it("a record that cannot be read fails its step, and no other", async () => {
     const machine = new Machine({ ...MIXED, disk: 6 }, { ...SHAPE, ram: 20 });
     const tier = tierOf(machine);

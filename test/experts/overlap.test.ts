@@ -175,6 +175,24 @@ describe("a prompt", () => {
     },
   );
 
+  it("has the host compute while more uploads wait than may", async () => {
+    const shape: MachineShape = { layers: 1, experts: 32, slots: 0, transit: 4 };
+    const rates: MachineRates = { ...machines()[0]![1], host: { one: 20, each: 1 }, copy: 1, link: 10 };
+    const [step] = randomSteps(1, 1, 32, K, { tokens: 400, skew: 0 });
+    const { sum, tier } = await run(rates, [step!], {}, shape);
+    const tokens = new Map<number, number>();
+    for (const expert of step![0]!) tokens.set(expert, (tokens.get(expert) ?? 0) + 1);
+    const misses = [...tokens.values()].map((tokens) => ({ tokens, ready: 0, rest: 1 }));
+    expect(misses.length).toBe(32);
+    const least = rates.layer + 2 * rates.sync + plan(misses, new Costs(truth(rates)), { link: 0, device: 0 }).ms;
+    expect(tier.counters.experts.host).toBeGreaterThan(8);
+    expect(sum(0) / least).toBeLessThan(1.05);
+    // With nothing to compute meanwhile, it waits for room, and the link never does.
+    const only = await run(rates, [step!], { places: ["device"] }, shape);
+    expect(only.tier.counters.ms.stall).toBeGreaterThan(100);
+    expect(only.sum(0) / (32 * rates.link)).toBeLessThan(1.02);
+  });
+
   it("is read ahead from disk", async () => {
     const rates: MachineRates = { ...machines([20])[6]![1], layer: 3 };
     const shape = { ...SHAPE, ram: 20 };

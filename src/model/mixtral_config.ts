@@ -100,7 +100,7 @@ export function parseMixtralConfig(raw: unknown, where: string): MixtralConfig {
 }
 
 /** The format of quantized folders that is read and written: src/weights/packed_folder.ts. */
-const QUANTIZED_FORMAT = 1;
+export const QUANTIZED_FORMAT = 1;
 
 /** The quantization_config that says that a folder holds blocks and records of this precision. */
 export function quantizationConfig(weights: Precision): object {

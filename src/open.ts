@@ -77,6 +77,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
   let residency: Residency | null = null;
   try {
     const { config, source, tokenizer } = input;
+    checkStored(where, config, options);
     const sources = bindMixtral(config, source); // names and shapes first: they cost nothing, and loading may take minutes
     gpu = options.backend === "cpu" ? null : await chooseGpu(options, host);
     const context = chooseContext(options.context, config);
@@ -239,6 +240,7 @@ function choosePlan(
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
     // Where experts come and go, every position that the cache may grow to is one that they cannot have.
     positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,
+    stored: c.stored !== null,
   };
   const budgets: Budgets = {
     main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
@@ -246,7 +248,7 @@ function choosePlan(
     tiers: hasExpertSlots(),
     slots: options.expertSlots,
   };
-  return planMemory(needs, options.weights ?? "auto", budgets);
+  return planMemory(needs, c.stored ?? options.weights ?? "auto", budgets);
 }
 
 function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, startWorker }: Host) {
@@ -259,6 +261,14 @@ function chooseContext(asked: number | undefined, config: MixtralConfig): number
   if (asked > most)
     throw new RequestError(`context: this model has at most ${most} positions, ${asked} were asked for`);
   return asked;
+}
+
+/** What is stored as kernels take it has one precision. */
+function checkStored(where: string, { stored }: MixtralConfig, { weights = "auto" }: OpenOptions): void {
+  if (stored === null || weights === "auto" || weights === stored) return;
+  throw new RequestError(
+    `weights: ${where} was written by \`hotset quantize\` and holds ${stored} weights, ${weights} was asked for; leave the option away, or quantize the original with --weights ${weights}`,
+  );
 }
 
 /** Wrong values are refused before anything is opened. */

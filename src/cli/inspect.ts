@@ -3,7 +3,12 @@
 import type { Command } from "commander";
 import { WeightsError } from "../errors.ts";
 import { bindMixtral } from "../model/mixtral.ts";
-import { mixtralFootprint, mixtralParameters, parseMixtralConfig } from "../model/mixtral_config.ts";
+import {
+  type MixtralConfig,
+  mixtralFootprint,
+  mixtralParameters,
+  parseMixtralConfig,
+} from "../model/mixtral_config.ts";
 import { PRECISIONS, type Precision } from "../tensor/types.ts";
 import { type Describe, type FileReport, type FolderReport, inspectFile, inspectFolder } from "../weights/inspect.ts";
 import { nodeFolderOrFile } from "../weights/node_files.ts";
@@ -49,9 +54,11 @@ function folderText(report: FolderReport): string {
   const rows: [string, string][] = [];
   if (report.architecture !== null) {
     const { config, parameters, memory, kvPerPosition } = report.architecture;
-    rows.push(["architecture", fields(config)]);
+    const { stored, ...asked } = config as Partial<MixtralConfig>;
+    rows.push(["architecture", fields(asked)]);
     rows.push(["parameters", `${count(parameters.total)} total, ${count(parameters.active)} active per token`]);
-    const sizes = PRECISIONS.map((precision) => `${precision} ${size(memory[precision])}`);
+    if (stored) rows.push(["quantized", `${stored}, by hotset quantize: opened without conversion`]);
+    const sizes = (stored ? [stored] : PRECISIONS).map((precision) => `${precision} ${size(memory[precision])}`);
     rows.push(["memory for weights", sizes.join(", ")]);
     rows.push(["memory for context", `${size(1024 * kvPerPosition)} per 1,024 positions (f16)`]);
   }

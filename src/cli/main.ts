@@ -9,6 +9,7 @@ import { addDevices } from "./devices.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { Interrupted } from "./interrupt.ts";
+import { addQuantize } from "./quantize.ts";
 import { addTokenize } from "./tokenize.ts";
 
 const FAILED = 1;
@@ -27,6 +28,7 @@ const program = new Command("hotset")
   });
 addGenerate(program);
 addInspect(program);
+addQuantize(program);
 addTokenize(program);
 addBench(program);
 addDevices(program);

@@ -1,6 +1,7 @@
-// The loading line on stderr: shown on a terminal only, rewritten in place and gone once the model is there.
+// The lines on stderr that tell how far loading, writing or checking is: shown on a terminal only, rewritten in place and
+// gone at the end.
 
-import { formatBytes } from "./output.ts";
+import { formatBytes, formatDuration } from "./output.ts";
 
 export interface Progress {
   /** For OpenOptions.onProgress: bytes of packed weights done and in all. */
@@ -12,6 +13,23 @@ export interface Progress {
 const REDRAW_MS = 100;
 
 export function loadingProgress(quiet: boolean): Progress {
+  return progressLine("loading", quiet);
+}
+
+/** For work that takes minutes: also how fast it goes and how long it will take. */
+export function longProgress(verb: string, quiet: boolean): Progress {
+  const started = performance.now();
+  let first: number | null = null; // done before this run
+  return progressLine(verb, quiet, (done, total) => {
+    first ??= done;
+    const seconds = (performance.now() - started) / 1000;
+    const rate = (done - first) / seconds;
+    if (seconds < 1 || rate <= 0) return "";
+    return `, ${formatBytes(rate)}/s, ${formatDuration((total - done) / rate)} left`;
+  });
+}
+
+function progressLine(verb: string, quiet: boolean, more = (_done: number, _total: number): string => ""): Progress {
   if (quiet || !process.stderr.isTTY) return { update: () => {}, end: () => {} };
   let drawn = 0;
   return {
@@ -20,7 +38,8 @@ export function loadingProgress(quiet: boolean): Progress {
       if (now - drawn < REDRAW_MS && done < total) return;
       drawn = now;
       const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
-      process.stderr.write(`\r\x1b[Kloading ${percent} % (${formatBytes(done)} of ${formatBytes(total)})`);
+      const bytes = `${formatBytes(done)} of ${formatBytes(total)}`;
+      process.stderr.write(`\r\x1b[K${verb} ${percent} % (${bytes})${more(done, total)}`);
     },
     end() {
       if (drawn > 0) process.stderr.write("\r\x1b[K");

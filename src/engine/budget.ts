@@ -20,6 +20,8 @@ export interface Needs {
   readonly context: number;
   /** Positions that the cache must have room for where experts come and go; by default as many as are useful. */
   readonly positions?: number | undefined;
+  /** Whether the weights are stored in the wanted precision and can be had in no other. */
+  readonly stored?: boolean;
 }
 
 export interface Budget {
@@ -81,7 +83,12 @@ export function planMemory(needs: Needs, wanted: "auto" | Precision, budgets: Bu
     return { weights, kvBytes: main.bytes - needs.weights(weights) - needs.scratch, tiers: null };
   const smallest = weights ?? candidates[candidates.length - 1]!;
   if (budgets.tiers) return planTiers(needs, smallest, budgets);
-  throw tooSmall(main, smallest, least(smallest), wanted === "auto" || wanted === "q4" ? null : least("q4"));
+  throw tooSmall(
+    main,
+    smallest,
+    least(smallest),
+    needs.stored || wanted === "auto" || wanted === "q4" ? null : least("q4"),
+  );
 }
 
 function planTiers(needs: Needs, weights: Precision, { main, ram, slots: asked }: Budgets): Plan {
@@ -95,7 +102,13 @@ function planTiers(needs: Needs, weights: Precision, { main, ram, slots: asked }
   if (slots < 1 || fits(LEAST_TRANSIT) < slots) {
     const bytes = fixed + (layers * Math.max(slots, 1) + LEAST_TRANSIT) * record;
     const what = `${Math.max(slots, 1)} of ${experts} experts a layer in memory at a time`;
-    throw tooSmall(main, weights, bytes, weights === "q4" ? null : leastTiers(needs, "q4", kvBytes), what);
+    throw tooSmall(
+      main,
+      weights,
+      bytes,
+      weights === "q4" || needs.stored ? null : leastTiers(needs, "q4", kvBytes),
+      what,
+    );
   }
   // On the CPU what is left after whole rounds of slots serves reading ahead; on a GPU, or where less was asked for, a few do.
   const transit = Math.min(room - layers * slots, USUAL_TRANSIT + (ram || asked !== undefined ? 0 : layers));

@@ -7,6 +7,7 @@ import type { AttentionShape, Batch, Experts, KvStore, Matrix, Ops, Routes, Vect
 import { WeightsError } from "../errors.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor, WeightSource } from "../tensor/types.ts";
 import type { MixtralConfig } from "./mixtral_config.ts";
+import { bindStored } from "./mixtral_stored.ts";
 
 export interface MixtralLayer {
   readonly attnNorm: Vector; // [D]
@@ -59,7 +60,7 @@ export async function forward(
   return ops.matmul(ops.rmsNorm(x, m.norm, eps), m.head); // [R, V]
 }
 
-/** Where each tensor of the model is read from: the one place that knows the checkpoint's names. */
+/** Where each tensor of the model is read from: this file and mixtral_stored.ts are the places that know names. */
 export interface MixtralSources {
   readonly embed: MatrixSource;
   readonly norm: MatrixSource;
@@ -77,7 +78,8 @@ export interface MixtralSources {
 /**
  * Binds the checkpoint's tensors to the model's fields and checks every shape against config.json.
  * Reads two expert layouts: one tensor a matrix (`block_sparse_moe.experts.E.w1.weight`) and transformers v5's fused
- * `mlp.experts.gate_up_proj` [E, 2F, D] (rows 0..F-1 are w1, F..2F-1 are w3) and `down_proj` [E, D, F].
+ * `mlp.experts.gate_up_proj` [E, 2F, D] (rows 0..F-1 are w1, F..2F-1 are w3) and `down_proj` [E, D, F]; and what
+ * `hotset quantize` writes.
  * @throws WeightsError for a missing, an extra or a wrongly shaped tensor
  */
 export function bindMixtral(c: MixtralConfig, source: WeightSource): MixtralSources {
@@ -85,7 +87,7 @@ export function bindMixtral(c: MixtralConfig, source: WeightSource): MixtralSour
   const q = c.num_attention_heads * c.head_dim;
   const kv = c.num_key_value_heads * c.head_dim;
   const used = new Set<string>();
-  const take = (name: string, ...shape: number[]): MatrixSource => {
+  const check = (name: string, shape: readonly number[]): void => {
     used.add(name);
     const found = source.has(name) ? source.shape(name) : missing(source, name, shape);
     if (found.length !== shape.length || found.some((size, i) => size !== shape[i])) {
@@ -93,8 +95,16 @@ export function bindMixtral(c: MixtralConfig, source: WeightSource): MixtralSour
         `${source.label}: tensor ${name}: config.json asks for shape [${shape}], the file has [${found}]; one of the two is wrong`,
       );
     }
+  };
+  const take = (name: string, ...shape: number[]): MatrixSource => {
+    check(name, shape);
     return source.matrix(name);
   };
+  if (c.stored !== null) {
+    const sources = bindStored(c, c.stored, source, check);
+    refuseExtra(source, used, false);
+    return sources;
+  }
   const vector = (name: string): MatrixSource => take(name, D);
 
   const layers = Array.from({ length: c.num_hidden_layers }, (_, i) => {

@@ -3,7 +3,7 @@
 import { WeightsError } from "../errors.ts";
 import { recordLayout } from "../tensor/blocks.ts";
 import { packedLayout } from "../tensor/pack.ts";
-import type { Precision } from "../tensor/types.ts";
+import { PRECISIONS, type Precision } from "../tensor/types.ts";
 
 /** What Mixtral needs of config.json; every number is checked, nothing is defaulted that changes the arithmetic. */
 export interface MixtralConfig {
@@ -24,6 +24,8 @@ export interface MixtralConfig {
   readonly tie_word_embeddings: boolean;
   readonly bos_token_id: number | null;
   readonly eos_token_id: readonly number[];
+  /** What the weights are stored in as kernels take them (quantization_config of `hotset quantize`), or null. */
+  readonly stored: Precision | null;
 }
 
 /** Largest value of any size field: past every real model, small enough that products stay exact integers. */
@@ -56,9 +58,6 @@ export function parseMixtralConfig(raw: unknown, where: string): MixtralConfig {
   };
 
   if (json.model_type !== "mixtral") fail("model_type", 'one of the supported types ("mixtral")');
-  if (json.quantization_config != null) {
-    fail("quantization_config", "none (weights in F32, F16 or BF16; hotset quantizes them itself)");
-  }
   if (json.hidden_act !== undefined && json.hidden_act !== "silu") fail("hidden_act", '"silu"');
 
   const heads = integer("num_attention_heads", MAX_COUNT);
@@ -96,7 +95,34 @@ export function parseMixtralConfig(raw: unknown, where: string): MixtralConfig {
     tie_word_embeddings: json.tie_word_embeddings === true,
     bos_token_id: typeof json.bos_token_id === "number" ? json.bos_token_id : null,
     eos_token_id: tokenIds(json.eos_token_id, `${where}: eos_token_id`),
+    stored: storedPrecision(json.quantization_config, where),
   };
+}
+
+/** The format of quantized folders that is read and written: src/weights/packed_folder.ts. */
+export const QUANTIZED_FORMAT = 1;
+
+/** The quantization_config that says that a folder holds blocks and records of this precision. */
+export function quantizationConfig(weights: Precision): object {
+  return { quant_method: "hotset", format: QUANTIZED_FORMAT, weights };
+}
+
+function storedPrecision(value: unknown, where: string): Precision | null {
+  if (value == null) return null;
+  const { quant_method, format, weights } = value as Readonly<Record<string, unknown>>;
+  if (quant_method !== "hotset")
+    throw new WeightsError(
+      `${where}: quantization_config: expected none (weights in F32, F16 or BF16; hotset quantizes them itself) or that of \`hotset quantize\`, found quant_method ${describe(quant_method)}`,
+    );
+  if (format !== QUANTIZED_FORMAT)
+    throw new WeightsError(
+      `${where}: quantization_config: this hotset reads format ${QUANTIZED_FORMAT}, found ${describe(format)}; quantize the original again, or use the hotset that wrote it`,
+    );
+  const precision = PRECISIONS.find((known) => known === weights);
+  if (precision !== undefined) return precision;
+  throw new WeightsError(
+    `${where}: quantization_config: weights: expected one of ${PRECISIONS.join(", ")}, found ${describe(weights)}`,
+  );
 }
 
 /** A token id, a list of them, or nothing. @throws WeightsError for anything else */

@@ -15,15 +15,19 @@ export interface Tensor {
   readonly shape: readonly number[];
 }
 
-/** Weights that are stored as kernels take them (tensor/blocks.ts): bytes to be copied as they are. */
-export interface StoredBlocks {
-  readonly precision: Precision;
+/** The bytes of a stored tensor. */
+export interface StoredBytes {
   readonly bytes: number;
   /**
    * Fills `into` from byte `offset`. @throws WeightsError where the file cannot be read or ends too soon; the signal's
    * reason
    */
   read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void>;
+}
+
+/** Weights that are stored as kernels take them (tensor/blocks.ts): bytes to be copied as they are. */
+export interface StoredBlocks extends StoredBytes {
+  readonly precision: Precision;
 }
 
 /** A matrix [rows, cols] of a weights source, read a range of rows at a time, so that nothing is held whole. */
@@ -75,4 +79,6 @@ export interface WeightSource {
    * @throws WeightsError if it is missing or of a dtype that is not read.
    */
   matrix(name: string, firstRow?: number, rows?: number): MatrixSource;
+  /** The bytes of a tensor of dtype U8, where tensors of bytes are at hand. @throws WeightsError if it is another */
+  bytes?(name: string): StoredBytes;
 }

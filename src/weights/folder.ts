@@ -3,6 +3,7 @@
 import { WeightsError } from "../errors.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { type Files, isPlainName, readJson } from "./files.ts";
+import { HALF_WRITTEN, JOURNAL } from "./packed_folder.ts";
 import { readSafetensorsHeader, type SafetensorsHeader } from "./safetensors.ts";
 import { safetensorsSource } from "./source.ts";
 
@@ -36,6 +37,8 @@ export interface WeightsFolder {
 export async function openFolder(files: Files): Promise<WeightsFolder> {
   try {
     const config = await readJson(files, "config.json", CONFIG_LIMIT);
+    if (config === undefined && (await files.size(JOURNAL)) !== null)
+      throw new WeightsError(`${files.label} ${HALF_WRITTEN}`);
     if (config === undefined)
       throw new WeightsError(`${files.label}: config.json is missing; ${await contents(files)}`);
     const generationConfig = await readJson(files, "generation_config.json", CONFIG_LIMIT);

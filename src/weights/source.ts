@@ -2,7 +2,7 @@
 
 import { WeightsError } from "../errors.ts";
 import { bfloatToFloats, halfToFloats } from "../tensor/half.ts";
-import type { MatrixSource, StoredDtype, WeightSource } from "../tensor/types.ts";
+import type { MatrixSource, StoredBytes, StoredDtype, WeightSource } from "../tensor/types.ts";
 import type { Files } from "./files.ts";
 import type { SafetensorsHeader, TensorEntry } from "./safetensors.ts";
 
@@ -49,11 +49,32 @@ export function safetensorsSource(files: Files, headers: readonly SafetensorsHea
         throw new WeightsError(`${where} is of dtype ${entry.dtype}; F32, F16 and BF16 are read`);
       return new StoredMatrix(files, file, name, entry, entry.dtype, firstRow, rows);
     },
+    bytes(name) {
+      const { file, entry } = find(name);
+      if (entry.dtype !== "U8")
+        throw new WeightsError(`${files.label}: ${file}: tensor ${name}: expected dtype U8, found ${entry.dtype}`);
+      return storedBytes(files, file, name, entry);
+    },
   };
 }
 
 function isStored(dtype: string): dtype is StoredDtype {
   return Object.hasOwn(BYTES, dtype);
+}
+
+function storedBytes(files: Files, file: string, name: string, { begin, end }: TensorEntry): StoredBytes {
+  const bytes = end - begin;
+  return {
+    bytes,
+    async read(offset, into, signal) {
+      if (offset < 0 || offset + into.length > bytes)
+        throw new RangeError(`bytes ${offset} to ${offset + into.length} of ${bytes} of ${name}`);
+      for (let at = 0; at < into.length; at += PIECE) {
+        signal?.throwIfAborted();
+        await files.read(file, begin + offset + at, into.subarray(at, Math.min(at + PIECE, into.length)));
+      }
+    },
+  };
 }
 
 class StoredMatrix implements MatrixSource {

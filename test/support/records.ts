@@ -21,7 +21,7 @@ function alternate({ w1, w3 }: ExpertData, D: number): Float32Array {
 }
 
 /** `data` [rows, cols] in blocks of eight rows. */
-function blocksOf(precision: Precision, data: Float32Array, rows: number, cols: number): Uint8Array {
+export function blocksOf(precision: Precision, data: Float32Array, rows: number, cols: number): Uint8Array {
   const plain = packMatrix(precision, data, rows, cols);
   const { groups, rowBytes, scaleOffset, bytes } = packedLayout(precision, rows, cols);
   const layout = blockLayout(precision, rows, cols);

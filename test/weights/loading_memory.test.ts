@@ -86,3 +86,17 @@ it("peak resident set stays below the weights in memory + 512 MiB", () => {
   expect(report.memory.weights).toBeGreaterThan(600 * 2 ** 20);
   expect(report.peakRssBytes).toBeLessThan(report.memory.weights + 512 * 2 ** 20);
 });
+
+it("quantizing stays far below what it reads and writes", { timeout: 300_000 }, () => {
+  const script = `
+    const { quantize } = await import(process.argv[1]);
+    const { bytes } = await quantize(process.argv[2], process.argv[3], { weights: "q4" });
+    console.log(JSON.stringify({ bytes, peak: 1024 * process.resourceUsage().maxRSS }));`;
+  const paths = [inRepo("dist/src/index.js"), folder, join(folder, "quantized")];
+  const args = ["--input-type=module", "-e", script, ...paths];
+  const run = spawnSync(process.execPath, args, { encoding: "utf8" });
+  expect(run.status, run.stderr).toBe(0);
+  const { bytes, peak } = JSON.parse(run.stdout) as { bytes: number; peak: number };
+  expect(bytes).toBeGreaterThan(600 * 2 ** 20);
+  expect(peak).toBeLessThan(256 * 2 ** 20);
+});

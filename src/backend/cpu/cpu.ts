@@ -1,12 +1,13 @@
 // The CPU backend: the SIMD kernels on several threads where the platform has WebAssembly SIMD, the plain ones elsewhere.
 
 import { MODULES } from "../../../kernels/wasm.ts";
-import { RequestError } from "../../errors.ts";
+import { DeviceError, RequestError } from "../../errors.ts";
 import type { ExpertShape } from "../../tensor/blocks.ts";
 import type { HostExperts } from "../experts.ts";
 import type { Ops } from "../ops.ts";
 import { Heap } from "./heap.ts";
 import { type InstructionSet, instructionSets } from "./instruction_set.ts";
+import { Packer } from "./packer.ts";
 import { createPlainOps } from "./plain/plain.ts";
 import { Pool, type PoolWorker } from "./pool.ts";
 import { createSimdOps } from "./simd.ts";
@@ -71,6 +72,15 @@ export async function createCpuExperts(
     close();
     throw error;
   }
+}
+
+/** What packs weights into blocks and records, without a model. @throws DeviceError without WebAssembly SIMD, MemoryError */
+export async function createPacker({ threads = 1, startWorker }: Pick<CpuOptions, "threads" | "startWorker">) {
+  const [instructions] = instructionSets();
+  if (instructions === undefined)
+    throw new DeviceError("weights are packed with WebAssembly SIMD, which this runtime lacks or was told not to use");
+  const { module, home, pool } = await start(instructions, threads, startWorker);
+  return new Packer(new SimdHeaps(module, home, pool), home);
 }
 
 /** Whether experts can come and go on this platform's CPU. */

@@ -28,7 +28,7 @@ import type { Pool } from "./pool.ts";
 import { SimdExpertSlots, StoredExperts } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
-import { loadInterleaved, loadRows, type SimdBlock } from "./simd_load.ts";
+import { loadExpert, loadRows, type SimdBlock } from "./simd_load.ts";
 import { type ExpertBlocks, SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
 
@@ -123,10 +123,9 @@ class SimdOps implements Ops {
     const blocks: ExpertBlocks[] = [];
     let bytes = 0;
     for (const source of sources) {
-      const gateUp = await loadInterleaved(this.#heaps, source.w1, source.w3, precision, source.w2);
-      const down = await loadRows(this.#heaps, source.w2, precision, gateUp.heap);
-      blocks.push({ w13: gateUp, w2: down });
-      bytes += gateUp.bytes + down.bytes;
+      const expert = await loadExpert(this.#heaps, source, precision);
+      blocks.push(expert);
+      bytes += expert.w13.bytes + expert.w2.bytes;
     }
     this.#weightBytes += bytes;
     const { rows: hidden, cols: intermediate } = sources[0]!.w2;

@@ -7,7 +7,7 @@ import type { HostExperts, HostStore } from "../experts.ts";
 import type { Experts } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import { blockAt, packRecord } from "./simd_load.ts";
+import { expertAt, packRecord } from "./simd_load.ts";
 import { type ExpertBlocks, SimdMoe } from "./simd_moe.ts";
 import type { SimdProducts } from "./simd_products.ts";
 
@@ -38,12 +38,7 @@ export class SimdExpertSlots implements HostExperts {
     this.#home = home;
     this.#moe = new SimdMoe(heaps, home, products);
     this.#onClose = onClose;
-    const { hidden, intermediate, precision } = shape;
-    this.#places = places.map(({ heap, at }) => {
-      const w13 = blockAt(heap, at, precision, 2 * intermediate, hidden);
-      const w2 = blockAt(heap, at + this.#layout.downOffset, precision, hidden, intermediate);
-      return { heap, at, blocks: { w13, w2 } };
-    });
+    this.#places = places.map(({ heap, at }) => ({ heap, at, blocks: expertAt(heap, at, shape) }));
   }
 
   /**

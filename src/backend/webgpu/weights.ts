@@ -2,11 +2,13 @@
 
 import { interleave } from "../../../kernels/interleave.ts";
 import { MemoryError, RequestError } from "../../errors.ts";
-import { BLOCK_ROWS, blockLayout } from "../../tensor/blocks.ts";
+import { BLOCK_ROWS, blockLayout, recordLayout } from "../../tensor/blocks.ts";
 import { GROUP, type PackedLayout, packedLayout, packRows } from "../../tensor/pack.ts";
+import { flipOf, storedPart } from "../../tensor/stored.ts";
 import type { ExpertSource, MatrixSource, Precision } from "../../tensor/types.ts";
 import type { Experts, Matrix, Vector } from "../ops.ts";
 import type { Buffer, Device } from "./device.ts";
+import { type StoredMatrix, storedWriter } from "./stored.ts";
 
 const PIECE = 16 * 2 ** 20; // bytes of f32 read at once
 const IN_FLIGHT = 256 * 2 ** 20; // bytes written before waiting: the queue keeps a copy of each until it is done
@@ -99,7 +101,9 @@ export class WeightLoader {
 
   async matrix(source: MatrixSource, precision: Precision): Promise<GpuMatrix> {
     const { name, rows, cols } = source;
-    const matrix = { name, rows, cols, precision, ...(await this.#load(name, [[source]], precision)) };
+    const whole = blockLayout(precision, rows, cols);
+    const stored = source.blocks?.precision === precision ? [{ blocks: source.blocks, whole }] : null;
+    const matrix = { name, rows, cols, precision, ...(await this.#load(name, [[source]], precision, stored)) };
     this.matrices.push(matrix);
     return matrix;
   }
@@ -118,15 +122,23 @@ export class WeightLoader {
     const first = sources[0];
     if (!first) throw new RequestError("a layer of experts needs at least one expert, found none");
     const { rows: intermediate, cols: hidden } = first.w1;
+    const record = recordLayout({ hidden, intermediate, precision });
+    const records = sources.flatMap((source) => (source.record?.precision === precision ? source.record : []));
+    const stored = (whole: PackedLayout, offset: number): StoredMatrix[] | null =>
+      records.length < sources.length
+        ? null
+        : records.map((blocks) => ({ blocks: storedPart(blocks, offset, whole.bytes), whole }));
     const up = await this.#load(
       first.w1.name,
       sources.map(({ w1, w3 }) => [w1, w3]),
       precision,
+      stored(record.up, 0),
     );
     const down = await this.#load(
       first.w2.name,
       sources.map(({ w2 }) => [w2]),
       precision,
+      stored(record.down, record.downOffset),
     );
     const bytes = up.bytes + down.bytes;
     const layer = { count: sources.length, hidden, intermediate, precision, bytes, up, down };
@@ -157,11 +169,15 @@ export class WeightLoader {
     return { id: this.#nextId++, groups, parts, bytes, ranges };
   }
 
-  /** @param experts of each, the matrices whose rows alternate in its block */
+  /**
+   * @param experts of each, the matrices whose rows alternate in its block
+   * @param stored of each, where its block is stored as it is to be
+   */
   async #load(
     name: string,
     experts: readonly (readonly MatrixSource[])[],
     precision: Precision,
+    stored: readonly StoredMatrix[] | null,
   ): Promise<PackedWeights & { bytes: number }> {
     const device = this.#device;
     const { rows: each, cols } = experts[0]![0]!;
@@ -170,16 +186,18 @@ export class WeightLoader {
     try {
       const { ranges, ...weights } = this.space(name, precision, experts.length, rows, cols, made);
       await device.settle();
-      const write = pieceWriter(device, precision, cols, (bytes) => this.#written(bytes));
-      for (const [i, range] of ranges.entries())
-        for (let e = 0; e < range.experts; e++)
-          await write(
-            experts[range.expert + e]!,
-            range,
-            range.layout,
-            weights.parts[i]!.buffers.w,
-            e * range.layout.bytes,
-          );
+      const written = (bytes: number): Promise<void> => this.#written(bytes);
+      const write = pieceWriter(device, precision, cols, written);
+      const copy = storedWriter(device, written);
+      for (const [i, range] of ranges.entries()) {
+        const { layout } = range;
+        const { w } = weights.parts[i]!.buffers;
+        for (let e = 0; e < range.experts; e++) {
+          const from = stored?.[range.expert + e];
+          if (from) await copy(from, range, layout, w, e * layout.bytes);
+          else await write(experts[range.expert + e]!, range, layout, w, e * layout.bytes);
+        }
+      }
       await device.settle();
       return weights;
     } catch (error) {
@@ -205,8 +223,7 @@ function pieceWriter(device: Device, precision: Precision, cols: number, written
   const most = Math.max(1, Math.floor(PIECE / (cols * 4 * BLOCK_ROWS))) * BLOCK_ROWS;
   const { rowBytes, bytes, scaleOffset } = packedLayout(precision, 1, cols);
   const scaled = bytes > scaleOffset ? groups : 0; // scales a row
-  // int8 lies as unsigned bytes plus 128, as the CPU backend has it.
-  const flip = precision === "q8" ? 0x80808080 : 0;
+  const flip = flipOf(precision);
   let rows: { floats: Float32Array; quants: Uint8Array; scales: Uint16Array } | null = null;
   let blocks: { quants: Uint32Array<ArrayBuffer>; scales: Uint16Array<ArrayBuffer> } | null = null;
 

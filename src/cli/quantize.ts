@@ -1,0 +1,68 @@
+// `hotset quantize`: weights written as the kernels take them, so that opening converts nothing; and such a folder checked.
+
+import { type Command, Option } from "commander";
+import { RequestError } from "../errors.ts";
+import { quantize, verifyQuantized } from "../index.ts";
+import { PRECISIONS, type Precision } from "../tensor/types.ts";
+import { interruptible } from "./interrupt.ts";
+import { formatBytes, formatSeconds } from "./output.ts";
+import { longProgress } from "./progress.ts";
+import { integer } from "./values.ts";
+
+interface Flags {
+  readonly weights?: Precision;
+  readonly threads?: number;
+  readonly verify?: true;
+  readonly quiet?: true;
+}
+
+/** Adds the command to the program. */
+export function addQuantize(program: Command): void {
+  program
+    .command("quantize")
+    .description(
+      "write weights to a folder that opens without conversion; the same command resumes a run that was cut short",
+    )
+    .argument(
+      "<in>",
+      "a weights folder, or synthetic:mixtral-8x7b?layers=2&seed=1; with --verify a folder written by this command",
+    )
+    .argument("[out]", "the folder to write")
+    .addOption(new Option("--weights <precision>", "precision of the weights; default: q4").choices([...PRECISIONS]))
+    .option("--threads <count>", "threads that convert; default: physical cores", integer(1, 1024))
+    .option("--verify", "write nothing: check every byte of a written folder against its checksums")
+    .option("--quiet", "no progress")
+    .action((from: string, to: string | undefined, flags: Flags) =>
+      flags.verify ? verify(from, to, flags) : write(from, to, flags),
+    );
+}
+
+async function write(from: string, to: string | undefined, { weights, threads, quiet }: Flags): Promise<void> {
+  if (to === undefined) throw new RequestError("quantize: expected the folder to write as a second argument");
+  const progress = longProgress("quantizing", quiet === true);
+  const made = await interruptible((signal) =>
+    quantize(from, to, {
+      ...(weights && { weights }),
+      ...(threads && { threads }),
+      signal,
+      onProgress: progress.update,
+    }),
+  ).finally(progress.end);
+  const { bytes, written, files, ms } = made;
+  const what = `${to}: ${made.weights} weights, ${formatBytes(bytes)} in ${files} ${files === 1 ? "file" : "files"}`;
+  const how =
+    written === 0
+      ? "nothing was left to write"
+      : `${formatBytes(written)} written in ${formatSeconds(ms)} (${formatBytes((1000 * written) / ms)}/s)`;
+  process.stdout.write(`${what}; ${how}\n`);
+}
+
+async function verify(folder: string, to: string | undefined, { weights, quiet }: Flags): Promise<void> {
+  if (to !== undefined || weights !== undefined)
+    throw new RequestError("quantize --verify takes one folder and no --weights: it writes nothing");
+  const progress = longProgress("checking", quiet === true);
+  const bytes = await interruptible((signal) =>
+    verifyQuantized(folder, { signal, onProgress: progress.update }),
+  ).finally(progress.end);
+  process.stdout.write(`${folder}: all ${formatBytes(bytes)} are as they were written\n`);
+}

@@ -85,11 +85,8 @@ export interface DeviceMoe {
   readonly signal?: AbortSignal | undefined;
   /** Adds the outputs of experts that have been written to transit slots: expert -> transit slot. Submitted at once. */
   addTransit(places: ReadonlyMap<number, number>): void;
-  /**
-   * The same for experts that were written to slots of the layer's own, and to the table, since the step began: expert -> slot.
-   * Optional: without it a missing expert that is given a slot is written twice, to a transit slot and to its own.
-   */
-  addOwn?(slots: ReadonlyMap<number, number>): void;
+  /** The same for experts that were written to slots of the layer's own, and to the table, since the step began: expert -> slot. */
+  addOwn(slots: ReadonlyMap<number, number>): void;
   /** Adds rows that the host has computed [T, D]. At most once. */
   addHost(y: Float32Array): void;
 }

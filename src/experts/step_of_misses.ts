@@ -194,7 +194,7 @@ export class StepOfMisses {
     const { step, admissions, ring } = this.#options;
     const { layer } = step;
     const from = slot!;
-    if (!ahead && step.addOwn && admissions.awaits(layer, rows.expert)) {
+    if (!ahead && admissions.awaits(layer, rows.expert)) {
       const own = admissions.slotOf(layer, rows.expert);
       await this.#send({ place: { layer, slot: own }, from, cause: "demand", sent: 0 });
       admissions.arrived(layer, rows.expert);

@@ -81,7 +81,7 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       });
       afterAll(() => ops?.close());
 
-      it.each(["transit", "host", "mixture"])("gives what loaded experts give: %s", async (name) => {
+      it.each(["transit", "own", "host", "mixture"])("gives what loaded experts give: %s", async (name) => {
         const experts = lab.slotted(schedulers(lab)[name]!);
         for (const T of [...COUNTS, ...(name === "mixture" ? [2, 40, 1, 8, 9, 1] : [])]) {
           const want = await lab.step(T, lab.loaded);

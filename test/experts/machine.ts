@@ -25,8 +25,6 @@ export interface MachineShape {
   readonly slots: number;
   readonly transit: number;
   readonly ram?: number;
-  /** Whether the device computes missing experts from layers' own slots (default), or from transit slots only. */
-  readonly own?: boolean;
 }
 
 export const HIDDEN = 4;

@@ -168,6 +168,13 @@ export function schedulers({ residents, host, device, shape }: SlotLab): Readonl
   const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
   return {
     transit: scheduler((step) => inTransit(step, residents.missing(step), residents, device.transit)),
+    own: scheduler((step) => {
+      for (const expert of residents.missing(step)) {
+        const slot = expert % device.slots;
+        residents.put(expert, slot);
+        step.addOwn(new Map([[expert, slot]]));
+      }
+    }),
     host: scheduler((step) => onHost(step, residents.missing(step), host, D)),
     mixture: {
       async prepare() {

@@ -276,21 +276,27 @@ class SimdOps implements Ops {
     const y = this.#tensor("moe", T, D);
     const step = { x: at(x), T, D, ids: at(routes.ids), weights: at(routes.weights), K, y: y.at };
     const use = this.#moe.begin(step, experts.count);
-    const add = async (expert: number, blocks: ExpertBlocks): Promise<void> => {
+    const breathe = async (): Promise<void> => {
       await this.#breath.take();
       this.#open();
-      this.#moe.add(expert, blocks);
     };
     if (experts instanceof StoredExperts) {
       const rows = this.#home.floats.subarray(step.x / 4, step.x / 4 + T * D);
       const { store, slots, layer } = experts;
-      const compute = (expert: number, slot: number): Promise<void> => add(expert, slots.blocks(slot));
+      const compute = async (expert: number, slot: number): Promise<void> => {
+        await breathe();
+        this.#moe.keep(expert, slots.blocks(slot));
+      };
       await store.visit(layer, use, rows, compute, this.#batch?.signal);
+      this.#open();
+      this.#moe.finish();
     } else {
       const { blocks } = experts as SimdExperts;
-      for (const { expert } of use) await add(expert, blocks[expert]!);
+      for (const { expert } of use) {
+        await breathe();
+        this.#moe.add(expert, blocks[expert]!);
+      }
     }
-    this.#open();
     return y;
   }
 

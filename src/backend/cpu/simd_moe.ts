@@ -35,6 +35,8 @@ export class SimdMoe {
   #tokens = 0;
   #shares = 0;
   #input: Input | null = null;
+  /** Experts whose rows wait for finish(). */
+  #kept: number[] = [];
 
   constructor(heaps: SimdHeaps, home: Heap, products: SimdProducts) {
     this.#heaps = heaps;
@@ -49,6 +51,7 @@ export class SimdMoe {
     if (this.#lists.length < count + 1 + n) this.#lists = new Uint32Array(count + 1 + n);
     this.#step = step;
     this.#input = null;
+    this.#kept = [];
     this.#starts = this.#lists.subarray(0, count + 1);
     const sorted = this.#lists.subarray(count + 1, count + 1 + n);
     const slots = this.#heaps.slots(this.#home);
@@ -69,15 +72,41 @@ export class SimdMoe {
     return use;
   }
 
-  /** Adds an expert's share to y. */
-  add(expert: number, { w13, w2 }: ExpertBlocks): void {
-    const { x, T, D, y } = this.#step!;
+  /** Adds an expert's share to y. Sums round: for the same y the experts come in ascending order. */
+  add(expert: number, blocks: ExpertBlocks): void {
+    this.#addRows(expert, this.#rows(expert, blocks));
+  }
+
+  /** Computes an expert's rows, in whatever order experts come: finish() adds them as add() would have. */
+  keep(expert: number, blocks: ExpertBlocks): void {
+    const { D, T, K } = this.#step!;
+    const rows = this.#rows(expert, blocks);
+    const [from, to] = [this.#starts[expert]!, this.#starts[expert + 1]!];
+    const at = this.#heaps.slots(this.#home).at("expert rows", 4 * T * K * D) + 4 * D * from;
+    this.#home.bytes.copyWithin(at, rows, rows + 4 * D * (to - from));
+    this.#kept.push(expert);
+  }
+
+  finish(): void {
+    const { D, T, K } = this.#step!;
+    const at = this.#heaps.slots(this.#home).at("expert rows", 4 * T * K * D);
+    for (const expert of this.#kept.sort((a, b) => a - b)) this.#addRows(expert, at + 4 * D * this.#starts[expert]!);
+  }
+
+  /** The expert's output for its tokens [n, D]: address in the home heap. */
+  #rows(expert: number, { w13, w2 }: ExpertBlocks): number {
+    const { x, T } = this.#step!;
+    const from = this.#starts[expert]!;
+    const n = this.#starts[expert + 1]! - from;
+    this.#input ??= this.#products.input(this.#home, x, T, w13, "expert input");
+    return this.#products.expert(this.#input, this.#tokens + 4 * from, n, T, w13, w2);
+  }
+
+  #addRows(expert: number, rows: number): void {
+    const { D, y } = this.#step!;
     const from = this.#starts[expert]!;
     const n = this.#starts[expert + 1]! - from;
     const [tokens, shares] = [this.#tokens + 4 * from, this.#shares + 4 * from];
-    this.#input ??= this.#products.input(this.#home, x, T, w13, "expert input");
-    const down = this.#products.expert(this.#input, tokens, n, T, w13, w2);
-    const { pool } = this.#heaps;
-    pool.run("addWeighted", this.#home, n, this.#products.rowsOf(D), y, tokens, shares, down, D);
+    this.#heaps.pool.run("addWeighted", this.#home, n, this.#products.rowsOf(D), y, tokens, shares, rows, D);
   }
 }

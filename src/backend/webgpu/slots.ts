@@ -44,7 +44,7 @@ export class GpuSlots implements DeviceExperts {
   /** [layers, E] u32: experts to a layer's slots. */
   readonly table: Buffer;
   /** [E] u32: experts of the layer that is computed to transit slots. */
-  readonly transitTable: Buffer;
+  readonly addedTable: Buffer;
   readonly #device: Device;
   readonly #sets: readonly SlotSet[]; // of each layer, then the transit slots
   /** What the tables on the device hold. */
@@ -55,7 +55,7 @@ export class GpuSlots implements DeviceExperts {
     shape: ExpertShape,
     sets: readonly SlotSet[],
     table: Buffer,
-    transitTable: Buffer,
+    addedTable: Buffer,
     bytes: number,
   ) {
     this.#device = device;
@@ -66,7 +66,7 @@ export class GpuSlots implements DeviceExperts {
     this.slots = sets[0]!.count;
     this.transit = sets.at(-1)!.count;
     this.table = table;
-    this.transitTable = transitTable;
+    this.addedTable = addedTable;
     this.bytes = bytes;
     this.#slotOf = new Uint32Array(this.layers * shape.count).fill(NO_SLOT);
     device.gpu.queue.writeBuffer(table.gpu, 0, this.#slotOf);
@@ -96,11 +96,11 @@ export class GpuSlots implements DeviceExperts {
         return { count: n, hidden, intermediate, precision, bytes: up.bytes + down.bytes, up, down };
       });
       const table = device.buffer("experts to slots", layers * count * 4, "weights", "storage");
-      const transitTable = device.buffer("experts to transit slots", count * 4, "weights", "storage");
-      made.push(table, transitTable);
+      const addedTable = device.buffer("experts to transit slots", count * 4, "weights", "storage");
+      made.push(table, addedTable);
       await device.settle();
       const bytes = made.reduce((sum, { size }) => sum + size, 0);
-      return new GpuSlots(device, shape, sets, table, transitTable, bytes);
+      return new GpuSlots(device, shape, sets, table, addedTable, bytes);
     } catch (error) {
       for (const buffer of made) device.free(buffer);
       if (error instanceof MemoryError)
@@ -157,17 +157,18 @@ export class GpuSlots implements DeviceExperts {
     this.#device.gpu.queue.writeBuffer(this.table.gpu, at * 4, this.#slotOf, at, count);
   }
 
-  /** Which transit slots the experts of the layer that is computed next are in: expert -> slot. */
-  setTransit(places: ReadonlyMap<number, number>): void {
+  /** Which slots the experts that are added next are in, transit ones or a layer's own: expert -> slot. */
+  setAdded(places: ReadonlyMap<number, number>, kind: "transit" | "own"): void {
     const table = new Uint32Array(this.shape.count).fill(NO_SLOT);
+    const slots = kind === "own" ? this.slots : this.transit;
     for (const [expert, slot] of places) {
-      if (!(expert >= 0 && expert < table.length && slot >= 0 && slot < this.transit))
+      if (!(expert >= 0 && expert < table.length && slot >= 0 && slot < slots))
         throw new RequestError(
-          `experts in slots: expert ${expert} of ${table.length} in transit slot ${slot} of ${this.transit}`,
+          `experts in slots: expert ${expert} of ${table.length} in ${kind} slot ${slot} of ${slots}`,
         );
       table[expert] = slot;
     }
-    this.#device.gpu.queue.writeBuffer(this.transitTable.gpu, 0, table);
+    this.#device.gpu.queue.writeBuffer(this.addedTable.gpu, 0, table);
   }
 
   async drained(): Promise<void> {

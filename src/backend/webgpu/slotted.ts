@@ -58,10 +58,11 @@ export class SlottedMoe {
     const before = recorder.take();
     const inSlots = slots.ofLayer(layer);
     const hits = this.#pass(routed, inSlots, slots.table, layer * experts.count, y, false);
-    const transit = this.#pass(routed, slots.inTransit, slots.transitTable, 0, y, true);
+    const transit = this.#pass(routed, slots.inTransit, slots.addedTable, 0, y, true);
+    const own = this.#pass(routed, inSlots, slots.addedTable, 0, y, true);
     const rows = scratch.storage("experts of the host", n, y.stride, x.rows);
     const host = this.#sum(y, rows);
-    await recorder.compiled([...before, ...hits, ...transit, ...host]);
+    await recorder.compiled([...before, ...hits, ...transit, ...own, ...host]);
 
     signal?.throwIfAborted();
     const preparing = scheduler.prepare(layer);
@@ -86,21 +87,23 @@ export class SlottedMoe {
       device.check();
       if (!open) throw new RequestError(`moe: layer ${layer} is over, nothing can be added to it`);
     };
+    const add = (kind: "transit" | "own", pass: readonly Command[], places: ReadonlyMap<number, number>): void => {
+      check();
+      slots.setAdded(places, kind);
+      recorder.submit(pass);
+      recorder.weigh(
+        pass,
+        share(chosen, n, kind === "own" ? inSlots : slots.inTransit, (expert) => places.has(expert)),
+      );
+    };
     const moe: DeviceMoe = {
       layer,
       ids: chosen,
       weights: new Float32Array(weightWords!.buffer),
       x: new Float32Array(xWords!.buffer),
       signal,
-      addTransit(places) {
-        check();
-        slots.setTransit(places);
-        recorder.submit(transit);
-        recorder.weigh(
-          transit,
-          share(chosen, n, slots.inTransit, (expert) => places.has(expert)),
-        );
-      },
+      addTransit: (places) => add("transit", transit, places),
+      addOwn: (places) => add("own", own, places),
       addHost(sums) {
         check();
         if (hosted || sums.length !== n * hidden)

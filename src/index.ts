@@ -7,9 +7,11 @@ import { physicalCores, startNodeWorker } from "./backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
 import { cacheDirectory, fileStore } from "./backend/webgpu/node_store.ts";
+import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
-import { RequestError } from "./errors.ts";
+import { DeviceError, RequestError } from "./errors.ts";
+import { type ExpertRates, measureExperts as measure } from "./measure.ts";
 import { type Host, openModel } from "./open.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { nodeFiles } from "./weights/node_files.ts";
@@ -20,6 +22,7 @@ export type { Model } from "./engine/model.ts";
 export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
+export type { ExpertRates } from "./measure.ts";
 export type { MixtralConfig } from "./model/mixtral_config.ts";
 export { type Quantized, type QuantizeOptions, quantize, verifyQuantized } from "./node_quantize.ts";
 export type { Precision } from "./tensor/types.ts";
@@ -80,6 +83,28 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     return await openTokenizer(files);
   } finally {
     await files.close();
+  }
+}
+
+/**
+ * Measures what computing and moving one expert of Mixtral 8x7B takes here: what decides where experts are computed that do not
+ * fit on a GPU. Takes a second or two.
+ * @param adapter part of the name of a WebGPU adapter, as `hotset devices` prints it; left out: the CPU alone
+ * @throws DeviceError, MemoryError
+ */
+export async function measureExperts(adapter?: string): Promise<ExpertRates> {
+  const { cores, startWorker } = host();
+  const gpu = adapter === undefined ? null : await openNodeGpu(adapter);
+  if (adapter !== undefined && !gpu) throw new DeviceError(`no WebGPU adapter has a name that contains "${adapter}"`);
+  try {
+    const ops = gpu && (await createWebGpuOps(gpu.gpu, { maxTokens: 1 }));
+    try {
+      return await measure({ threads: cores, startWorker }, ops);
+    } finally {
+      ops?.close();
+    }
+  } finally {
+    await gpu?.release();
   }
 }
 

@@ -59,7 +59,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
   { name: "engine", paths: /^src\/engine\//, knows: ["ops", "model", "experts", "tokenizer", "chat"] },
   {
     name: "join",
-    paths: /^src\/(open|residency|index|browser|node_quantize)\.ts$/,
+    paths: /^src\/(open|measure|residency|index|browser|node_quantize)\.ts$/,
     knows: ["ops", "webgpu", "cpu", "experts", "model", "engine", "weights", "tokenizer", "chat"],
   },
   { name: "server", paths: /^src\/server\//, knows: ["join", "engine"] },

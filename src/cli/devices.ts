@@ -3,6 +3,8 @@
 import type { Command } from "commander";
 import { hasSubgroups } from "../backend/webgpu/adapter.ts";
 import { listAdapterNames, openNodeGpu } from "../backend/webgpu/node_gpu.ts";
+import { HotsetError } from "../errors.ts";
+import { type ExpertRates, measureExperts } from "../index.ts";
 import { formatBytes } from "./output.ts";
 
 interface AdapterReport {
@@ -21,17 +23,20 @@ interface AdapterReport {
     readonly maxComputeInvocationsPerWorkgroup: number;
   };
   readonly features: readonly string[];
+  /** What one expert of Mixtral 8x7B at q4 takes; a text that says why it could not be measured. */
+  readonly expert: ExpertRates | string;
 }
 
 /** Adds the command to the program. */
 export function addDevices(program: Command): void {
   program
     .command("devices")
-    .description("list the WebGPU adapters of this machine")
+    .description("list the WebGPU adapters of this machine, and measure what an expert takes on each and on the CPU")
     .option("--json", "one JSON object")
     .action(async (options: { json?: true }) => {
       const adapters = await listAdapters();
-      process.stdout.write(options.json ? `${JSON.stringify({ adapters }, null, 2)}\n` : text(adapters));
+      const cpu = await measured();
+      process.stdout.write(options.json ? `${JSON.stringify({ adapters, cpu }, null, 2)}\n` : text(adapters, cpu));
     });
 }
 
@@ -59,6 +64,7 @@ async function listAdapters(): Promise<AdapterReport[]> {
           maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
         },
         features: [...features].sort(),
+        expert: await measured(name),
       });
     }
     await node?.release();
@@ -73,10 +79,21 @@ async function driverOf(): Promise<string | null> {
   return node?.name ?? null;
 }
 
-function text(adapters: readonly AdapterReport[]): string {
+/** The figures that residency decides by. */
+async function measured(adapter?: string): Promise<ExpertRates | string> {
+  try {
+    return await measureExperts(adapter);
+  } catch (error) {
+    if (!(error instanceof HotsetError)) throw error;
+    return error.message;
+  }
+}
+
+function text(adapters: readonly AdapterReport[], cpu: ExpertRates | string): string {
+  const host = `CPU\n  expert      ${typeof cpu === "string" ? cpu : onCpu(cpu)}\n`;
   if (adapters.length === 0)
-    return "no WebGPU adapter: install a GPU driver (Vulkan on Linux); hotset runs on the CPU without one\n";
-  return adapters
+    return `no WebGPU adapter: install a GPU driver (Vulkan on Linux); hotset runs on the CPU without one\n\n${host}`;
+  const list = adapters
     .map(({ name, driver, software, limits, subgroups, features, ...rest }) => {
       // "auto" prefers our own CPU backend to a GPU that is computed on the CPU.
       const chosen = software ? "default of --backend webgpu" : "default";
@@ -89,8 +106,19 @@ function text(adapters: readonly AdapterReport[]): string {
         `  workgroup   ${limits.maxComputeInvocationsPerWorkgroup} invocations, ${formatBytes(limits.maxComputeWorkgroupStorageSize)} of memory, ${limits.maxStorageBuffersPerShaderStage} storage buffers`,
         `  subgroups   ${lanes}`,
         `  features    ${features.join(", ")}`,
+        `  expert      ${typeof rest.expert === "string" ? rest.expert : toGpu(rest.expert)}`,
         "",
       ].join("\n");
     })
     .join("\n");
+  return `${list}\n${host}`;
+}
+
+function onCpu({ bytes, cpu }: ExpertRates): string {
+  return `Mixtral 8x7B at q4 (${formatBytes(bytes)}): computed in ${cpu.one.toFixed(1)} ms for one token (${formatBytes((1000 * bytes) / cpu.one)}/s), ${cpu.each.toFixed(1)} ms for each of many`;
+}
+
+function toGpu({ bytes, gpu }: ExpertRates): string {
+  if (!gpu) return "not measured";
+  return `Mixtral 8x7B at q4 (${formatBytes(bytes)}): uploaded in ${gpu.upload.toFixed(1)} ms (${formatBytes((1000 * bytes) / gpu.upload)}/s); asking whether it is done ${gpu.sync.toFixed(2)} ms`;
 }

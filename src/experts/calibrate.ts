@@ -29,14 +29,13 @@ const REPEATS = 3;
  * @throws DeviceError, WeightsError
  */
 export async function calibrate({ host, slot, device, clock, read, piece = PIECE }: CalibrateOptions): Promise<Rates> {
-  const one = quickest(REPEATS, clock, () => compute(host, slot, 1));
-  const each = quickest(1, clock, () => compute(host, slot, ROWS)) / ROWS;
+  const computing = calibrateHost(host, slot, clock);
   await device.drained();
   let sync = Number.POSITIVE_INFINITY;
   for (let i = 0; i < REPEATS; i++) sync = Math.min(sync, await timed(clock, () => device.drained()));
   let disk = Number.POSITIVE_INFINITY;
   for (let i = 0; read && i < REPEATS; i++) disk = Math.min(disk, await timed(clock, read));
-  const rates = { host: { one, each: Math.min(each, one) }, sync, disk: read ? disk : 0 };
+  const rates = { host: computing, sync, disk: read ? disk : 0 };
   if (device.transit === 0) return { ...rates, copy: 0, link: 0, tail: 0, device: { one: 0, each: 0 } };
   let copy = Number.POSITIVE_INFINITY;
   let single = Number.POSITIVE_INFINITY;
@@ -61,6 +60,13 @@ export async function calibrate({ host, slot, device, clock, read, piece = PIECE
   // Devices compute an expert in a fraction of what its record takes on the link; each row of many, in a fraction of that.
   const assumed = { one: Math.max(copy, link) / 20, each: Math.max(copy, link) / 640 };
   return { ...rates, copy, link, tail, device: assumed };
+}
+
+/** Computing an expert on the host: see Rates. `slot` holds a record. */
+export function calibrateHost(host: HostExperts, slot: number, clock: Clock): Rates["host"] {
+  const one = quickest(REPEATS, clock, () => compute(host, slot, 1));
+  const each = quickest(1, clock, () => compute(host, slot, ROWS)) / ROWS;
+  return { one, each: Math.min(each, one) };
 }
 
 function compute(host: HostExperts, slot: number, rows: number): void {

@@ -43,6 +43,7 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
     cores: likelyCores(),
     startWorker: startWebWorker,
     tuning: pageStore(),
+    spill: () => null,
     identity: (where) => where,
   };
   return openModel(given?.label ?? (weights as string), options, host);

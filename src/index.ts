@@ -11,6 +11,7 @@ import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { DeviceError, RequestError } from "./errors.ts";
+import { fileSpill } from "./experts/node_spill.ts";
 import { type ExpertRates, measureExperts as measure } from "./measure.ts";
 import { type Host, openModel } from "./open.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -59,6 +60,7 @@ function host(): Host {
     cores: physicalCores(),
     startWorker: startNodeWorker,
     tuning: fileStore(cacheDirectory()),
+    spill: () => fileSpill(cacheDirectory()),
     identity: (where) => (isSynthetic(where) ? where : resolve(where)),
   };
 }

@@ -12,6 +12,7 @@ import { createModel, type Model } from "./engine/model.ts";
 import { warmUp } from "./engine/warm_up.ts";
 import { maxRows } from "./engine/work.ts";
 import { DeviceError, RequestError, WeightsError } from "./errors.ts";
+import type { Spill } from "./experts/records.ts";
 import { bindMixtral, forward, loadMixtral } from "./model/mixtral.ts";
 import {
   type MixtralConfig,
@@ -49,6 +50,8 @@ export interface Host {
   readonly cores: number;
   /** Where it is remembered which WebGPU kernels are fastest on this machine. */
   readonly tuning: TuningStore;
+  /** Where experts are kept that had to be packed, and do not fit in memory; null where there is no such place. */
+  spill(): Spill | null;
   /** What tells a folder from all others, for what is remembered of it. */
   identity(where: string): string;
   /** Starts a thread of the CPU backend. */
@@ -100,7 +103,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     if (plan.tiers) {
       const name = `experts-${fingerprint(`${host.identity(where)} ${plan.weights}`)}`;
       const learned = { store: host.tuning, name };
-      const setting = { config, sources, precision: plan.weights, tiers: plan.tiers, learned };
+      const setting = { config, sources, precision: plan.weights, tiers: plan.tiers, spill: host.spill(), learned };
       residency = webgpu
         ? await deviceResidency(webgpu, setting, cpuOptions(options, host))
         : await cpuResidency(backend, setting);

@@ -14,7 +14,7 @@ import { Ewma } from "./experts/ewma.ts";
 import { type Guess, nextGateGuess } from "./experts/guess.ts";
 import { PrefetchGate } from "./experts/prefetch_gate.ts";
 import { RamTier } from "./experts/ram_tier.ts";
-import { recordReader } from "./experts/records.ts";
+import { recordReader, type Spill } from "./experts/records.ts";
 import { type ExpertStats, layerStats, type TierStats } from "./experts/stats.ts";
 import { type Scores, scoresFromText, scoresToText } from "./experts/warm_start.ts";
 import type { MixtralSources } from "./model/mixtral.ts";
@@ -44,6 +44,8 @@ export interface ResidencyOptions {
   readonly sources: MixtralSources;
   readonly precision: Precision;
   readonly tiers: Tiers;
+  /** Where experts are kept that had to be packed; null: nowhere. */
+  readonly spill: Spill | null;
   readonly learned: { readonly store: LearnedStore; readonly name: string };
 }
 
@@ -73,6 +75,7 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
     },
     async close() {
       await tier.close();
+      await options.spill?.close();
       await keep();
     },
   };
@@ -139,12 +142,14 @@ export async function deviceResidency(
         tier.close();
         await ram.close();
         host.close();
+        await options.spill?.close();
         await keep();
       },
     };
   } catch (error) {
     await ram.close();
     host.close();
+    await options.spill?.close();
     throw error;
   }
 }
@@ -188,7 +193,7 @@ async function learnedPolicies({ config, learned }: ResidencyOptions) {
 function ramTier(
   experts: HostExperts,
   quota: number,
-  { config, sources }: ResidencyOptions,
+  { config, sources, spill }: ResidencyOptions,
   policies: Policies,
   guess?: Guess,
 ): RamTier {
@@ -200,6 +205,7 @@ function ramTier(
     read: recordReader(
       sources.layers.map((layer) => layer.experts),
       experts,
+      spill,
     ),
     guess,
     gate: new PrefetchGate(),

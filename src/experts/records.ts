@@ -6,21 +6,41 @@ import type { ExpertSource } from "../tensor/types.ts";
 /** Fills a slot with the record of an expert. @throws WeightsError, the signal's reason */
 export type ReadRecord = (layer: number, expert: number, slot: number, signal?: AbortSignal) => Promise<void>;
 
-/** @param sources of each layer [L][E] */
-export function recordReader(sources: readonly (readonly ExpertSource[])[], experts: HostExperts): ReadRecord {
+/** Keeps records that were packed once, for as long as the model is open. */
+export interface Spill {
+  /** Whether it took the record: it may have no room. */
+  write(index: number, record: Uint8Array): Promise<boolean>;
+  /** A record that it took. @throws WeightsError */
+  read(index: number, into: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * @param sources of each layer [L][E]
+ * @param spill where packed records are kept; null: they are packed again when they are needed again
+ */
+export function recordReader(
+  sources: readonly (readonly ExpertSource[])[],
+  experts: HostExperts,
+  spill: Spill | null,
+): ReadRecord {
+  const spilled = new Set<number>();
   let packing: Promise<unknown> = Promise.resolve();
+
+  async function pack(source: ExpertSource, index: number, slot: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await experts.convert(source, slot, signal);
+    if (await spill?.write(index, experts.slot(slot))) spilled.add(index);
+  }
+
   return async (layer, expert, slot, signal) => {
     const source = sources[layer]![expert]!;
     const { record } = source;
-    if (record?.precision === experts.shape.precision) {
-      await record.read(0, experts.slot(slot), signal);
-      return;
-    }
+    const index = layer * experts.shape.count + expert;
+    if (record?.precision === experts.shape.precision) return record.read(0, experts.slot(slot), signal);
+    if (spill && spilled.has(index)) return spill.read(index, experts.slot(slot));
     // Packing takes all threads: one after the other.
-    const turn = packing.then(() => {
-      signal?.throwIfAborted();
-      return experts.convert(source, slot, signal);
-    });
+    const turn = packing.then(() => pack(source, index, slot, signal));
     packing = turn.catch(() => {});
     await turn;
   };

@@ -105,16 +105,21 @@ export class Device {
         `${what}: ${mib(bytes)} are needed in one buffer and this device takes at most ${mib(most)}; use smaller chunks, a shorter context or fewer sessions`,
       );
     }
+    const fault = (message: string): MemoryError =>
+      new MemoryError(
+        `${what}: the device could not allocate ${mib(bytes)} (${mib(this.#total())} are in use): ${oneLine(message)}; choose smaller weights, a shorter context or a smaller chunk`,
+      );
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
-    const gpu = this.gpu.createBuffer({ label: what, size: bytes, usage: BUFFER_USAGE[usage] });
-    const fault = (error: GPUError | null) =>
-      error &&
-      new MemoryError(
-        `${what}: the device could not allocate ${mib(bytes)} (${mib(this.#total())} are in use): ${oneLine(error.message)}; choose smaller weights, a shorter context or a smaller chunk`,
-      );
-    this.#watch(fault);
-    this.#watch(fault);
+    let gpu: GPUBuffer;
+    try {
+      gpu = this.gpu.createBuffer({ label: what, size: bytes, usage: BUFFER_USAGE[usage] });
+    } catch (error) {
+      throw fault(String(error));
+    } finally {
+      this.#watch((error) => error && fault(error.message));
+      this.#watch((error) => error && fault(error.message));
+    }
     this.counters.buffersCreated++;
     const buffer: Buffer = { id: this.#nextId++, gpu, size: bytes, budget, what };
     this.#buffers.add(buffer);

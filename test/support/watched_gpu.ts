@@ -1,0 +1,82 @@
+// A host for openModel() whose GPU counts what is allocated on it, by itself: not what the backend says of itself.
+
+import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
+import { openNodeGpu } from "../../src/backend/webgpu/node_gpu.ts";
+import type { Host } from "../../src/open.ts";
+import { nodeFiles } from "../../src/weights/node_files.ts";
+
+export interface WatchedGpu {
+  readonly host: Host;
+  /** Of the last model that was opened. */
+  readonly device: GPUDevice;
+  /** Most bytes of buffers that existed at once. */
+  readonly peak: number;
+  /** Called before each buffer is made; may throw. */
+  onBuffer: (label: string | undefined, bytes: number) => void;
+}
+
+/** @param adapter name of the adapter to open */
+export function watchedGpu(adapter: string): WatchedGpu {
+  let device: GPUDevice | null = null;
+  let bytes = 0;
+  let peak = 0;
+  const watch = (made: GPUDevice): GPUDevice => {
+    device = made;
+    const create = made.createBuffer.bind(made);
+    made.createBuffer = (descriptor) => {
+      watched.onBuffer(descriptor.label, descriptor.size);
+      const buffer = create(descriptor);
+      bytes += descriptor.size;
+      peak = Math.max(peak, bytes);
+      const destroy = buffer.destroy.bind(buffer);
+      let there = true;
+      buffer.destroy = () => {
+        if (there) bytes -= descriptor.size;
+        there = false;
+        return destroy();
+      };
+      return buffer;
+    };
+    return made;
+  };
+  /** The object with one method of its own. */
+  const instead = <T extends object, K extends keyof T>(target: T, name: K, method: T[K]): T =>
+    new Proxy(target, {
+      get(object, key) {
+        if (key === name) return method;
+        const value: unknown = Reflect.get(object, key, object);
+        return typeof value === "function" ? value.bind(object) : value;
+      },
+    });
+  const host: Host = {
+    files: nodeFiles,
+    async gpu(name) {
+      const opened = await openNodeGpu(name ?? adapter);
+      if (!opened) return null;
+      const gpu = instead(opened.gpu, "requestAdapter", async (options?: GPURequestAdapterOptions) => {
+        const found = await opened.gpu.requestAdapter(options);
+        return found && instead(found, "requestDevice", async (wanted) => watch(await found.requestDevice(wanted)));
+      });
+      return { gpu, software: opened.software, release: () => opened.release() };
+    },
+    mayHaveGpu: true,
+    ram: 2 ** 30,
+    cpuName: "test",
+    cores: 2,
+    tuning: { read: async () => null, write: async () => {} },
+    spill: () => null,
+    identity: (where) => where,
+    startWorker: startNodeWorker,
+  };
+  const watched: WatchedGpu = {
+    host,
+    get device() {
+      return device!;
+    },
+    get peak() {
+      return peak;
+    },
+    onBuffer() {},
+  };
+  return watched;
+}

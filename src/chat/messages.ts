@@ -97,7 +97,16 @@ export function checkTools({ tools = [], toolChoice = "auto" }: PromptOptions): 
     checkName(tool.name, `tools[${i}]`);
     if (names.has(tool.name)) throw new RequestError(`tools[${i}]: there is another tool ${quoted(tool.name)}`);
     names.add(tool.name);
-    checkDepth(tool.parameters, `tools[${i}].parameters`);
+    const { parameters } = tool;
+    if (
+      parameters !== undefined &&
+      (typeof parameters !== "object" || parameters === null || Array.isArray(parameters))
+    ) {
+      throw new RequestError(
+        `tools[${i}].parameters: expected a JSON schema as an object, found ${quoted(parameters)}`,
+      );
+    }
+    checkDepth(parameters, `tools[${i}].parameters`);
   }
   if (typeof toolChoice === "object" && !names.has(toolChoice.name)) {
     throw new RequestError(`tool choice: expected the name of a tool, found ${quoted(toolChoice.name)}`);

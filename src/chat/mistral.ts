@@ -71,25 +71,29 @@ export function mistralPrompt(
   if (turns[0]?.role !== "user") turns.unshift({ role: "user", content: "" });
   const encoder = new Encoder(tokenizer, version, callNames(turns));
   const ids = tokenizer.bosId === null ? [] : [tokenizer.bosId];
+  // One by one: a call takes no more arguments than fit on the stack, and texts may be long.
+  const add = (...lists: readonly (readonly number[])[]): void => {
+    for (const list of lists) for (const id of list) ids.push(id);
+  };
   const lastUser = turns.findLastIndex((turn) => turn.role === "user");
   const withSystem = version === "v1" ? 0 : lastUser;
   for (const [i, turn] of turns.entries()) {
     if (turn.role === "user") {
       const text = i === withSystem && system !== null ? `${system}\n\n${turn.content}` : turn.content;
-      if (controls === null) ids.push(...encoder.text(`[INST] ${text} [/INST]`));
+      if (controls === null) add(encoder.text(`[INST] ${text} [/INST]`));
       else {
         const tools = i === lastUser ? shownTools(options) : [];
-        if (tools.length > 0) ids.push(controls.tools, ...encoder.tools(tools), controls.toolsEnd);
-        ids.push(controls.begin, ...encoder.text(text), controls.end);
+        if (tools.length > 0) add([controls.tools], encoder.tools(tools), [controls.toolsEnd]);
+        add([controls.begin], encoder.text(text), [controls.end]);
       }
     } else if (version === "v2" && i < lastUser && (turn.role === "tool" || turn.toolCalls?.length)) {
       // v2 was trained without calls and results of earlier turns.
     } else if (turn.role === "assistant") {
-      ids.push(...encoder.assistant(turn, controls));
-      if (!options.continueAssistant || i < turns.length - 1) ids.push(...tokenizer.eosIds.slice(0, 1));
+      add(encoder.assistant(turn, controls));
+      if (!options.continueAssistant || i < turns.length - 1) add(tokenizer.eosIds.slice(0, 1));
     } else if (turn.role === "tool") {
       if (controls === null) throw new RequestError("this model's prompts have no place for results of tools");
-      ids.push(controls.results, ...encoder.result(turn), controls.resultsEnd);
+      add([controls.results], encoder.result(turn), [controls.resultsEnd]);
     }
   }
   return ids;
@@ -120,9 +124,8 @@ class Encoder {
 
   /** Text, then calls: earlier versions never saw both in one turn, later ones have them in this order. */
   assistant(turn: AssistantMessage, controls: Controls | null): number[] {
-    const ids: number[] = [];
     const content = turn.content ?? "";
-    if (content !== "") ids.push(...this.text(this.version === "v1" ? content : withoutLastSpaces(content)));
+    const ids = content === "" ? [] : this.text(this.version === "v1" ? content : withoutLastSpaces(content));
     if (!turn.toolCalls?.length) return ids;
     if (controls === null) throw new RequestError("this model's prompts have no place for tool calls");
     const calls = turn.toolCalls.map(({ name, arguments: text, id }) => ({
@@ -130,8 +133,7 @@ class Encoder {
       arguments: jsonOrText(text),
       ...(this.version === "v3" ? { id } : {}),
     }));
-    ids.push(controls.calls, ...this.text(pythonJson(calls)));
-    return ids;
+    return ids.concat(controls.calls, this.text(pythonJson(calls)));
   }
 
   result({ content, toolCallId, name }: ToolMessage): number[] {

@@ -97,6 +97,7 @@ class Parser implements ReplyParser {
         return;
       }
       this.state = "list";
+      this.list.raw = held.slice(0, start);
       this.takeCalls(held.slice(start));
     } else if (this.state === "list") this.takeCalls(text);
     else if (this.state === "tail") this.held += text;
@@ -110,12 +111,15 @@ class Parser implements ReplyParser {
     this.held = "";
     this.list = this.newList();
     this.state = "list";
+    this.skipSpace = false;
   }
 
   private takeCalls(text: string): void {
     for (let at = 0; at < text.length; at++) {
       if (this.list.waiting && !/[\s[]/.test(text[at]!)) {
-        this.emitText(text[at]!); // no list yet: text that a filter had held back, or none at all
+        // No list yet: text that a filter had held back, or none at all.
+        this.emitText(this.list.raw + text[at]!);
+        this.list.raw = "";
         continue;
       }
       const scan = this.list.push(text[at]!);

@@ -1,37 +1,59 @@
 // What the chat tests share: tokenizers, and samples of conversations in the form of hosted APIs.
 
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { ChatMessage, ToolDefinition } from "../../src/chat/types.ts";
-import { findTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.ts";
-import type { Files } from "../../src/weights/files.ts";
-import { inRepo } from "../support/fixtures.ts";
+import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { inShared } from "../support/fixtures.ts";
+import { TALES_JSON, TALES_MODEL, talesFromModel, tokenizerOf } from "../tokenizer/support.ts";
 
-/** A folder in memory. */
-export function memoryFiles(files: Readonly<Record<string, string | Uint8Array>>, label = "folder"): Files {
-  const bytes = new Map(
-    Object.entries(files).map(([name, data]) => [
-      name,
-      typeof data === "string" ? new TextEncoder().encode(data) : data,
-    ]),
+/** The vocabulary that ships: 4,096 pieces, no control tokens but <s> and </s>. */
+export const tales: Tokenizer = talesFromModel;
+export const TALES_FILES = { "tokenizer.model": TALES_MODEL };
+
+const CONTROLS =
+  "[INST] [/INST] [TOOL_CALLS] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] [/TOOL_RESULTS] <|im_start|> <|im_end|>".split(
+    " ",
   );
-  return {
-    label,
-    list: async () => [...bytes.keys()],
-    size: async (name) => bytes.get(name)?.length ?? null,
-    read: async (name, offset, into) => into.set(bytes.get(name)!.subarray(offset, offset + into.length)),
-    close: async () => {},
-  };
+
+/** The same vocabulary with Mistral's control tokens (and two of another family) behind it. */
+export const CONTROL_FILES = {
+  "tokenizer.json": withControls(JSON.parse(TALES_JSON) as { added_tokens: unknown[] }),
+  "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>" },
+};
+export const controls: Tokenizer = await tokenizerOf(CONTROL_FILES);
+
+function withControls<T extends { added_tokens: unknown[] }>(json: T): T {
+  const added = CONTROLS.map((content, i) => ({
+    id: 4096 + i,
+    content,
+    special: true,
+    normalized: false,
+    lstrip: false,
+    rstrip: false,
+    single_word: false,
+  }));
+  return { ...json, added_tokens: [...json.added_tokens, ...added] };
 }
 
-/** The tokenizer of a tokenizer.model, with nothing beside it. */
-export async function tokenizerAt(path: string): Promise<Tokenizer | null> {
-  if (!existsSync(path)) return null;
-  return findTokenizer(memoryFiles({ "tokenizer.model": readFileSync(path) }));
+/** Ids as the pieces that they stand for; bytes of a character that the vocabulary lacks as that character, but for line ends. */
+export function piecesOf(tokenizer: Tokenizer, ids: readonly number[]): string {
+  const text = ids.map((id) => tokenizer.idToPiece(id)).join("");
+  return text.replace(/<0x([2-7].)>/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-/** The tokenizer that ships: 4,096 pieces, no control tokens but <s> and </s>. */
-export async function talesTokenizer(): Promise<Tokenizer> {
-  return (await tokenizerAt(inRepo("models/tales/tokenizer.model")))!;
+/** The control tokens among ids, by name. */
+export function controlsIn(tokenizer: Tokenizer, ids: readonly number[]): string {
+  return piecesOf(
+    tokenizer,
+    ids.filter((id) => tokenizer.isSpecial(id)),
+  );
+}
+
+/** A vocabulary of Mistral's, where the shared fixtures are. */
+export async function mistralTokenizer(name: "mistral-v1" | "mistral-v3"): Promise<Tokenizer> {
+  return tokenizerOf({
+    "tokenizer.model": new Uint8Array(readFileSync(inShared(`fixtures/tokenizers/${name}/tokenizer.model`).path)),
+  });
 }
 
 interface ApiCall {

@@ -35,7 +35,9 @@ export class CallList {
   private readonly listener: CallListener;
   private expects: Expects = "list";
   private scanner = new JsonScanner();
+  /** The key or value that is being read; `first` is its first character, since to look into a text that grows is to copy it. */
   private text = "";
+  private first = "";
   private key = "";
   private name: string | null = null;
   private id: string | null = null;
@@ -92,7 +94,7 @@ export class CallList {
     this.expects = expects;
     if (expects === "key" || expects === "value") {
       this.scanner = new JsonScanner();
-      this.text = "";
+      this.text = this.first = "";
     }
     return "more";
   }
@@ -100,9 +102,12 @@ export class CallList {
   private inValue(character: string): ListScan {
     const scan = this.scanner.push(character);
     if (scan === "bad") return { malformed: "it is not JSON" };
-    if (scan !== "after" && (this.text !== "" || character.trim() !== "")) this.text += character;
+    if (scan !== "after" && (this.first !== "" || character.trim() !== "")) {
+      this.text += character;
+      if (this.first === "") this.first = character;
+    }
     if (this.expects === "key") {
-      if (this.text !== "" && this.text[0] !== '"') return { malformed: "expected a key in quotation marks" };
+      if (this.first !== "" && this.first !== '"') return { malformed: "expected a key in quotation marks" };
       if (scan === "done") {
         this.key = JSON.parse(this.text) as string;
         if (this.seen.has(this.key)) return { malformed: `"${this.key}" is given twice` };
@@ -128,8 +133,8 @@ export class CallList {
   }
 
   private inArguments(character: string, scan: "more" | "done" | "after"): ListScan {
-    const start = this.text[0];
-    if (start === undefined) return "more";
+    const start = this.first;
+    if (start === "") return "more";
     if (start !== "{" && start !== '"') return { malformed: "expected an object of arguments" };
     if (start === "{" && this.begun) this.listener.arguments(character);
     if (scan === "more") return "more";

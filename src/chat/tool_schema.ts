@@ -2,6 +2,7 @@
 
 import { Ajv2020, type AnySchema, type ValidateFunction } from "ajv/dist/2020.js";
 import { RequestError } from "../errors.ts";
+import { boundedPattern } from "./bounded_pattern.ts";
 import type { ToolDefinition } from "./types.ts";
 
 /** Members and items of the schemas of all tools of a request: what validators are generated from in half a second. */
@@ -12,8 +13,6 @@ const MAX_MEMBERS = 512;
 const MAX_DEPTH = 64;
 /** References followed while one call is checked: schemas that refer to each other can take exponential time. */
 const MAX_STEPS = 20_000;
-/** Characters of arguments that a pattern is applied to. */
-const MAX_PATTERN_TEXT = 2_048;
 
 /** Keywords by what they hold: a schema, a list of schemas, or schemas by name. Everything else is copied as it is. */
 const ONE =
@@ -172,29 +171,4 @@ class SchemaCopy {
     if (depth > MAX_DEPTH)
       throw new RequestError(`${this.where}: expected a schema of at most ${MAX_DEPTH} levels, found more`);
   }
-}
-
-/**
- * A pattern whose time is bounded: a backtracking matcher takes exponential time on some (`(a+)+$`). What repeats at most twice without an
- * end, and never within itself, takes at most the square of a short text.
- * @throws Error for others
- */
-function boundedPattern(source: string, flags: string): { test(text: string): boolean } {
-  const bare = source.replace(/\\[^1-9k]|\[(?:[^\]\\]|\\.)*\]/g, "x");
-  const repeats = bare.match(/[*+]|\{\d+,\d*\}|\{\d{3,}\}/g) ?? [];
-  const nested = /\)(?:[*+]|\{)/.test(bare);
-  const anchored = bare.startsWith("^") && !bare.includes("|");
-  if (nested || /\\|\(\?(?!:)/.test(bare) || repeats.length + (anchored ? 0 : 1) > 3) {
-    throw new Error(
-      `pattern ${JSON.stringify(source.slice(0, 80))} is not supported in a tool's schema: expected one without look-around, back references, repeated groups and more than two repetitions`,
-    );
-  }
-  const pattern = new RegExp(source, flags);
-  return {
-    test(text) {
-      if (text.length > MAX_PATTERN_TEXT)
-        throw new RangeError(`a text with a pattern has more than ${MAX_PATTERN_TEXT} characters`);
-      return pattern.test(text);
-    },
-  };
 }

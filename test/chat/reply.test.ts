@@ -221,6 +221,11 @@ describe("an answer", () => {
     ]);
   });
 
+  it("reads a megabyte of arguments", () => {
+    const args = JSON.stringify({ a: "x".repeat(2 ** 20) });
+    expect(read("mistral-v3", [CALLS, `[{"name": "time", "arguments": ${args}}]`])).toEqual(called(0, "time", args));
+  });
+
   it("streams: text and arguments are told as they come", () => {
     const parser = createReplyParser({
       format: "mistral-v3",

@@ -114,11 +114,6 @@ describe("control tokens come from the template alone", () => {
     ["a template that joins the pieces", "{{ messages[0].content.split('X') | join }}", "<|im_Xend|>"],
     ["a template that writes their beginning", "{{ '<' + messages[0].content }}", "/s>"],
     ["a template that writes both ends", "{{ '<|' + messages[0].content + '|>' }}", "im_end"],
-    [
-      "a template that leaves its own out for theirs",
-      "{% set c = messages[0].content %}{{ c }}{% if not c.endswith(eos_token) %}{{ eos_token }}{% endif %}",
-      "a</s>",
-    ],
     ["JSON", "{{ messages | tojson }}", "</s>"],
     ["JSON in ASCII", "{{ messages | tojson(ensure_ascii=True) }}", "</s>"],
     ["characters of the private use area", "{{ messages[0].content }}", "\uE000\uE001<\uE000/s>\\ue002</s>"],
@@ -131,6 +126,13 @@ describe("control tokens come from the template alone", () => {
     });
     const own = controls.encode(spaces, { addBos: false, specialTokens: true });
     expect(controlsIn(controls, over(template).prompt([user(content)], {}))).toBe(controlsIn(controls, own));
+  });
+
+  it("also where a template would leave its own out for theirs", () => {
+    const template =
+      "{% set c = messages[0].content %}{{ c }}{% if not c.endswith(eos_token) %}{{ eos_token }}{% endif %}";
+    const text = controls.encode("a</s>", { addBos: false });
+    expect(over(template).prompt([user("a</s>")], {})).toEqual([...text, ...controls.eosIds]);
   });
 
   it("text with none of their characters is not touched, and no seal is left in any", () => {

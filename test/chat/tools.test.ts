@@ -1,6 +1,7 @@
 // Tools: arguments against schemas nobody can trust, the form that calls must have, and the JSON protocol.
 
 import { describe, expect, it } from "vitest";
+import { boundedPattern } from "../../src/chat/bounded_pattern.ts";
 import {
   type ChatFormat,
   type ChatMessage,
@@ -97,6 +98,40 @@ describe("arguments", () => {
     expect(() => compileTools([{ name: "f", parameters }])).toThrow(RequestError);
     expect(() => compileTools([{ name: "f", parameters }])).toThrow(message);
     expect(() => compileTools([{ name: "f", parameters }])).toThrow(/tool "f"/);
+  });
+});
+
+describe("a pattern", () => {
+  it.each([
+    "^[^@]+@[^@]+\\.[^@]+$",
+    "^\\d{4}-\\d{2}-\\d{2}$",
+    "^(\\+\\d{1,3})?[- ]?\\d{3}[- ]?\\d{4}$",
+    "^(red|green|blue|grey|black|white)$",
+    "[A-Z]",
+    "^.{1,500}$",
+    "^[(a+)+]*$",
+  ])("%s is matched", (source) => {
+    expect(boundedPattern(source, "u").test("?")).toBe(new RegExp(source, "u").test("?"));
+  });
+
+  it.each([
+    "^(a+)+$",
+    "(a|a)*b",
+    "(a{2,9}){2,9}",
+    "a?".repeat(30) + "a".repeat(30),
+    "(a|a)".repeat(30),
+    "a*".repeat(8),
+    "(?=a)b",
+    "(a)\\1",
+    "(?<n>a)\\k<n>",
+    `^[${"[".repeat(2_000)}`,
+  ])("%s is refused", (source) => {
+    expect(() => boundedPattern(source, "u")).toThrow(/^pattern/);
+  });
+
+  it("is not matched against a text that may take too long", () => {
+    expect(() => boundedPattern("^a*a*a*b", "u").test("a".repeat(1_000))).toThrow(/1000 characters/);
+    expect(boundedPattern("^a*b", "u").test("a".repeat(100_000))).toBe(false);
   });
 });
 

@@ -76,6 +76,8 @@ const KNOWS_MORE: Readonly<Record<string, { readonly layers: readonly string[]; 
 const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
   webgpu: /^src\/backend\/webgpu\/node_\w+\.ts$/,
+  "@huggingface/jinja": /^src\/chat\/sandbox\.ts$/,
+  ajv: /^src\/chat\/tool_schema\.ts$/,
   "@huggingface/tokenizers": /^src\/tokenizer\//,
   "gpt-tokenizer": /^src\/tokenizer\//,
 };

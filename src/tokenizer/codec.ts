@@ -72,8 +72,13 @@ class BpeTokenizer implements Tokenizer {
       }
       const first = section.start === 0;
       for (const part of late.split(this.spec.normalize(section.text, first))) {
-        if ("token" in part) out.push(part.token.id);
-        else for (const word of this.spec.words(part.text, first && part.start === 0)) this.bpe.encode(word, out);
+        if ("token" in part) {
+          out.push(part.token.id);
+          continue;
+        }
+        const plain = options.seal === undefined ? part.text : part.text.replaceAll(options.seal, "");
+        if (plain === "") continue;
+        for (const word of this.spec.words(plain, first && part.start === 0)) this.bpe.encode(word, out);
       }
     }
     return out;

@@ -7,6 +7,8 @@ export interface EncodeOptions {
   readonly addBos?: boolean;
   /** Let "</s>", "[INST]" and the like in the text become control tokens. Default false: they are plain text. */
   readonly specialTokens?: boolean;
+  /** A character that is left out once control tokens have been looked for: inside what spells one, it keeps it text. */
+  readonly seal?: string;
 }
 
 export interface DecodeOptions {

@@ -1,0 +1,166 @@
+// Reads a list of tool calls while a model writes it: [{"name": "f", "arguments": {...}}, ...].
+
+import { JsonScanner } from "./json_scan.ts";
+
+/** What a list tells as it goes. Names and arguments are the model's, unchecked. */
+export interface CallListener {
+  /** A call's name is known. False: there is no such tool, the list ends here as malformed. */
+  begin(name: string, id: string | null): boolean;
+  /** More of the JSON text of its arguments. */
+  arguments(delta: string): void;
+  /** The call is complete. */
+  end(): void;
+}
+
+type Expects =
+  | "list"
+  | "call or end"
+  | "call"
+  | "comma or end"
+  | "key or end"
+  | "key"
+  | "colon"
+  | "value"
+  | "next key"
+  | "done";
+
+/** The result of a character: it belongs to the list, it ended the list, or the list is malformed there. */
+export type ListScan = "more" | "done" | { readonly malformed: string };
+
+export class CallList {
+  /** What has been read since the last complete call: text again if it turns out malformed. */
+  raw = "";
+  /** Whether begin() has been called for the call that is open. */
+  begun = false;
+  private readonly listener: CallListener;
+  private expects: Expects = "list";
+  private scanner = new JsonScanner();
+  /** The key or value that is being read; `first` is its first character, since to look into a text that grows is to copy it. */
+  private text = "";
+  private first = "";
+  private key = "";
+  private name: string | null = null;
+  private id: string | null = null;
+  /** Arguments that came before the name, or as a text that holds JSON. */
+  private held: string | null = null;
+  private seen = new Set<string>();
+
+  constructor(listener: CallListener) {
+    this.listener = listener;
+  }
+
+  /** Whether its first bracket is still to come. */
+  get waiting(): boolean {
+    return this.expects === "list";
+  }
+
+  push(character: string): ListScan {
+    this.raw += character;
+    if (this.expects === "key" || this.expects === "value") return this.inValue(character);
+    if (character === " " || character === "\n" || character === "\t" || character === "\r") return "more";
+    switch (`${this.expects} ${character}`) {
+      case "list [":
+        return this.to("call or end");
+      case "call or end {":
+      case "call {":
+        this.name = this.id = this.held = null;
+        this.begun = false;
+        this.seen = new Set();
+        return this.to("key or end");
+      case "call or end ]":
+      case "comma or end ]":
+        this.expects = "done";
+        return "done";
+      case "comma or end ,":
+        return this.to("call");
+      case "colon :":
+        return this.to("value");
+      case "next key ,":
+        return this.to("key");
+      case "key or end }":
+      case "next key }":
+        return this.endCall();
+    }
+    if (this.expects === "key or end" && character === '"') {
+      this.to("key");
+      return this.inValue(character);
+    }
+    return {
+      malformed: `expected ${this.expects === "list" ? "a list of calls" : this.expects}, found ${JSON.stringify(character)}`,
+    };
+  }
+
+  private to(expects: Expects): "more" {
+    this.expects = expects;
+    if (expects === "key" || expects === "value") {
+      this.scanner = new JsonScanner();
+      this.text = this.first = "";
+    }
+    return "more";
+  }
+
+  private inValue(character: string): ListScan {
+    const scan = this.scanner.push(character);
+    if (scan === "bad") return { malformed: "it is not JSON" };
+    if (scan !== "after" && (this.first !== "" || character.trim() !== "")) {
+      this.text += character;
+      if (this.first === "") this.first = character;
+    }
+    if (this.expects === "key") {
+      if (this.first !== "" && this.first !== '"') return { malformed: "expected a key in quotation marks" };
+      if (scan === "done") {
+        this.key = JSON.parse(this.text) as string;
+        if (this.seen.has(this.key)) return { malformed: `"${this.key}" is given twice` };
+        this.seen.add(this.key);
+        this.to("colon");
+      }
+      return "more";
+    }
+    if (this.key === "arguments") return this.inArguments(character, scan);
+    if (scan === "more") return "more";
+    const value: unknown = JSON.parse(this.text);
+    this.to("next key");
+    if (this.key === "id" && typeof value === "string") this.id = value;
+    if (this.key === "name") {
+      if (typeof value !== "string") return { malformed: "expected a name in quotation marks" };
+      this.name = value;
+      const problem = this.begin();
+      if (problem) return problem;
+    }
+    if (scan !== "after") return "more";
+    this.raw = this.raw.slice(0, -1); // the character is taken again
+    return this.push(character);
+  }
+
+  private inArguments(character: string, scan: "more" | "done" | "after"): ListScan {
+    const start = this.first;
+    if (start === "") return "more";
+    if (start !== "{" && start !== '"') return { malformed: "expected an object of arguments" };
+    if (start === "{" && this.begun) this.listener.arguments(character);
+    if (scan === "more") return "more";
+    // Some models put the object into a text.
+    const whole = start === '"' ? (JSON.parse(this.text) as string) : this.text;
+    if (start === '"' || !this.begun) {
+      this.held = whole;
+      if (this.begun) this.listener.arguments(whole);
+    }
+    return this.to("next key");
+  }
+
+  private begin(): ListScan | null {
+    if (!this.listener.begin(this.name!, this.id))
+      return { malformed: `there is no tool ${JSON.stringify(this.name)}` };
+    this.begun = true;
+    if (this.held !== null) this.listener.arguments(this.held);
+    return null;
+  }
+
+  private endCall(): ListScan {
+    if (this.name === null) return { malformed: "expected a name" };
+    if (!this.seen.has("arguments")) this.listener.arguments("{}");
+    this.listener.end();
+    this.begun = false;
+    this.raw = "";
+    return this.to("comma or end");
+  }
+}

@@ -1,0 +1,78 @@
+// A folder's way of chatting: conversations to prompts, answers to text and tool calls.
+
+import type { Tokenizer } from "../tokenizer/types.ts";
+import type { Files } from "../weights/files.ts";
+import { checkMessages, checkTools, type PromptOptions, shownTools, withTrainedIds } from "./messages.ts";
+import { controlId, mistralPrompt, mistralVersion } from "./mistral.ts";
+import { jsonProtocol } from "./protocol.ts";
+import { createReplyParser, type ReplyParser } from "./reply.ts";
+import { ChatTemplate, readTemplate } from "./template.ts";
+import { type ToolOutput, toolCallSchema } from "./tool_output.ts";
+import { compileTools } from "./tool_schema.ts";
+import type { ChatMessage, ToolFormat } from "./types.ts";
+
+export type { PromptOptions } from "./messages.ts";
+export type { ReplyEvent, ReplyParser } from "./reply.ts";
+export type { ToolOutput } from "./tool_output.ts";
+export type * from "./types.ts";
+
+export interface ChatFormat {
+  /** Where prompts come from: the template's file, or Mistral's rules by version. */
+  readonly source: string;
+  readonly toolFormat: ToolFormat;
+  /** Tokens that end an answer. */
+  readonly stopIds: readonly number[];
+  /**
+   * The ids of a prompt, BOS included where the model wants it.
+   * @throws RequestError for a conversation that cannot be put to this model; WeightsError where the folder's template fails
+   */
+  prompt(messages: readonly ChatMessage[], options?: PromptOptions): number[];
+  /**
+   * Reads one answer to a prompt with the same options.
+   * @throws RequestError for tools with schemas that cannot be checked: best called before anything is generated
+   */
+  parser(options?: PromptOptions): ReplyParser;
+  /** The form that calls must have, for constrained decoding; null where no tool may be called. */
+  toolOutput(options: PromptOptions): ToolOutput | null;
+}
+
+/**
+ * How to chat with the model of a folder: by its own template, or where it has none by Mistral's rules for the version of its tokenizer
+ * (v1, which needs no control tokens, for any other tokenizer).
+ * @throws WeightsError for a template that cannot be used
+ */
+export async function openChat(files: Files, tokenizer: Tokenizer): Promise<ChatFormat> {
+  const source = await readTemplate(files);
+  const version = mistralVersion(tokenizer, await files.list());
+  const template = source === null ? null : new ChatTemplate(source, tokenizer);
+  const callsId = version === "v1" || template?.knowsTools === false ? null : controlId(tokenizer, "[TOOL_CALLS]");
+  const toolFormat = callsId === null ? "json" : version === "v2" ? "mistral-v2" : "mistral-v3";
+  return {
+    source: source === null ? `Mistral's rules ${version}` : source.where,
+    toolFormat,
+    stopIds: tokenizer.eosIds,
+    prompt(messages, options = {}) {
+      checkMessages(messages, options);
+      checkTools(options);
+      const plain = toolFormat === "json";
+      const ready = plain ? jsonProtocol(messages, options) : withTrainedIds(messages);
+      const shown = plain ? { continueAssistant: options.continueAssistant ?? false } : options;
+      return template === null ? mistralPrompt(tokenizer, version, ready, shown) : template.prompt(ready, shown);
+    },
+    parser(options = {}) {
+      checkTools(options);
+      const tools = compileTools(shownTools(options));
+      return createReplyParser({
+        format: toolFormat,
+        callsId,
+        tokenizer,
+        tools,
+        continued: options.continueAssistant ?? false,
+      });
+    },
+    toolOutput(options) {
+      checkTools(options);
+      return toolCallSchema(options.tools ?? [], options.toolChoice ?? "auto", toolFormat, callsId);
+    },
+  };
+}

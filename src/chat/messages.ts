@@ -1,0 +1,208 @@
+// Checks a conversation and brings it into the form that prompts are made of; hosted APIs accept more than models know.
+
+import { RequestError } from "../errors.ts";
+import type { AssistantMessage, ChatMessage, ToolCall, ToolChoice, ToolDefinition } from "./types.ts";
+
+/** The form of call ids that Mistral's models were trained on. */
+export const TRAINED_ID = /^[a-zA-Z0-9]{9}$/;
+const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
+/** Levels of a tool's schema; published ones have about ten. */
+const MAX_DEPTH = 64;
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+export interface PromptOptions {
+  /** What the model may call. Default none. */
+  readonly tools?: readonly ToolDefinition[];
+  /** Default "auto". With "none" the tools are left out of the prompt. */
+  readonly toolChoice?: ToolChoice;
+  /** The last message is the assistant's and unfinished: its text is the beginning of the answer. Default false. */
+  readonly continueAssistant?: boolean;
+}
+
+/**
+ * What every prompt asks of a conversation: known roles and texts; at the end a user or tool message, or with
+ * `continueAssistant` the assistant's text; every call answered, and no answer without a call.
+ * @throws RequestError naming the message by its place
+ */
+export function checkMessages(messages: readonly ChatMessage[], options: PromptOptions): void {
+  if (!Array.isArray(messages) || messages.length === 0)
+    throw new RequestError("messages: expected at least one message");
+  let open = new Map<string, string>();
+  for (const [i, message] of messages.entries()) {
+    const where = `messages[${i}]`;
+    if (message.role !== "assistant" || message.content !== undefined) checkText(message.content, where);
+    if (message.role === "tool") {
+      if (!open.delete(message.toolCallId)) {
+        throw new RequestError(
+          `${where}: expected the result of a call in the assistant message before it, found tool call id ${quoted(message.toolCallId)}`,
+        );
+      }
+      if (message.name !== undefined) checkName(message.name, where);
+      continue;
+    }
+    if (message.role !== "user" && message.role !== "system" && message.role !== "assistant") {
+      throw new RequestError(
+        `${where}: expected the role system, user, assistant or tool, found ${quoted((message as { role: unknown }).role)}`,
+      );
+    }
+    checkAnswered(open, where);
+    if (message.role === "assistant") open = openCalls(message, where);
+  }
+  const last = messages.at(-1)!;
+  if (options.continueAssistant) {
+    if (last.role === "assistant" && !last.toolCalls?.length && last.content) return;
+    throw new RequestError("messages: to continue the assistant, expected its text as the last message, without calls");
+  }
+  checkAnswered(open, "messages");
+  if (last.role === "assistant") {
+    throw new RequestError(
+      "messages: expected a user or tool message at the end, found one of the assistant (to have it continued, say so)",
+    );
+  }
+}
+
+function openCalls(message: AssistantMessage, where: string): Map<string, string> {
+  const open = new Map<string, string>();
+  for (const call of message.toolCalls ?? []) {
+    checkName(call.name, `${where}.toolCalls`);
+    if (typeof call.id !== "string" || typeof call.arguments !== "string") {
+      throw new RequestError(`${where}.toolCalls: expected an id and arguments as texts`);
+    }
+    if (open.has(call.id)) throw new RequestError(`${where}.toolCalls: two calls have the id ${quoted(call.id)}`);
+    open.set(call.id, call.name);
+  }
+  return open;
+}
+
+function checkAnswered(open: ReadonlyMap<string, string>, where: string): void {
+  const [id] = open.keys();
+  if (id !== undefined) throw new RequestError(`${where}: expected the result of the tool call ${quoted(id)} first`);
+}
+
+function checkText(content: unknown, where: string): void {
+  if (typeof content !== "string") throw new RequestError(`${where}.content: expected a text, found ${typeof content}`);
+}
+
+function checkName(name: unknown, where: string): void {
+  if (typeof name === "string" && NAME.test(name)) return;
+  throw new RequestError(
+    `${where}: expected a tool name of 1 to 64 of a-z, A-Z, 0-9, "_" and "-", found ${quoted(name)}`,
+  );
+}
+
+/** Names valid and each once; a named choice among them. @throws RequestError */
+export function checkTools({ tools = [], toolChoice = "auto" }: PromptOptions): void {
+  const names = new Set<string>();
+  for (const [i, tool] of tools.entries()) {
+    checkName(tool.name, `tools[${i}]`);
+    if (names.has(tool.name)) throw new RequestError(`tools[${i}]: there is another tool ${quoted(tool.name)}`);
+    names.add(tool.name);
+    const { parameters } = tool;
+    if (
+      parameters !== undefined &&
+      (typeof parameters !== "object" || parameters === null || Array.isArray(parameters))
+    ) {
+      throw new RequestError(
+        `tools[${i}].parameters: expected a JSON schema as an object, found ${quoted(parameters)}`,
+      );
+    }
+    checkDepth(parameters, `tools[${i}].parameters`);
+  }
+  if (typeof toolChoice === "object" && !names.has(toolChoice.name)) {
+    throw new RequestError(`tool choice: expected the name of a tool, found ${quoted(toolChoice.name)}`);
+  }
+  if (toolChoice === "required" && tools.length === 0)
+    throw new RequestError("tool choice: required, but there are no tools");
+}
+
+/** Whatever walks a schema recursively may rely on this. @throws RequestError */
+function checkDepth(value: unknown, where: string): void {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH)
+      throw new RequestError(`${where}: expected a schema of at most ${MAX_DEPTH} levels, found more`);
+    level = level.flatMap((one) => (typeof one === "object" && one !== null ? Object.values(one) : []));
+  }
+}
+
+/** The tools that a prompt shows: none where none may be called. */
+export function shownTools({ tools = [], toolChoice = "auto" }: PromptOptions): readonly ToolDefinition[] {
+  return toolChoice === "none" ? [] : tools;
+}
+
+function quoted(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** All system messages as one text, in the order given, an empty line between; null where there is none. */
+export function systemText(messages: readonly ChatMessage[]): string | null {
+  const texts = messages.filter((m) => m.role === "system" && m.content !== "").map((m) => m.content);
+  return texts.length === 0 ? null : texts.join("\n\n");
+}
+
+/**
+ * Neighbours of one role (user or assistant) as one message, texts joined by an empty line, calls one after the other. Results of
+ * tools stay apart. Mistral's own rule (mistral-common, normalize.py), and what hosted APIs let clients rely on.
+ */
+export function mergeNeighbours(messages: readonly ChatMessage[]): ChatMessage[] {
+  const merged: ChatMessage[] = [];
+  for (const message of messages) {
+    const before = merged.at(-1);
+    if (message.role === "user" && before?.role === "user") {
+      merged[merged.length - 1] = { role: "user", content: joined(before.content, message.content) };
+    } else if (message.role === "assistant" && before?.role === "assistant") {
+      const calls = [...(before.toolCalls ?? []), ...(message.toolCalls ?? [])];
+      const content = joined(before.content ?? "", message.content ?? "");
+      merged[merged.length - 1] = {
+        role: "assistant",
+        ...(content === "" ? {} : { content }),
+        ...(calls.length === 0 ? {} : { toolCalls: calls }),
+      };
+    } else merged.push(message);
+  }
+  return merged;
+}
+
+function joined(a: string, b: string): string {
+  return a === "" || b === "" ? a + b : `${a}\n\n${b}`;
+}
+
+/**
+ * Call ids in the form that the model was trained on: others ("call_..." of hosted APIs) become nine characters made from them, the same
+ * for a call and its result.
+ */
+export function withTrainedIds(messages: readonly ChatMessage[]): ChatMessage[] {
+  return messages.map((message) => {
+    if (message.role === "tool") return { ...message, toolCallId: trainedId(message.toolCallId) };
+    if (message.role !== "assistant" || !message.toolCalls) return message;
+    return { ...message, toolCalls: message.toolCalls.map((call): ToolCall => ({ ...call, id: trainedId(call.id) })) };
+  });
+}
+
+function trainedId(id: string): string {
+  if (TRAINED_ID.test(id)) return id;
+  // Two FNV-1a hashes of 32 bits: 52 bits of nine letters, far more than the calls of one conversation need.
+  let [a, b] = [0x811c9dc5, 0x01234567];
+  for (let i = 0; i < id.length; i++) {
+    a = Math.imul(a ^ id.charCodeAt(i), 0x01000193);
+    b = Math.imul(b ^ id.charCodeAt(i), 0x01000193) ^ (a >>> 15);
+  }
+  let rest = (BigInt(a >>> 0) << 32n) | BigInt(b >>> 0);
+  let text = "";
+  for (; text.length < 9; rest /= 62n) text += LETTERS[Number(rest % 62n)];
+  return text;
+}
+
+/** A new call id in the trained form. */
+export function newCallId(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(9)), (random) => LETTERS[random % 62]).join("");
+}
+
+/** Name of the tool that a result answers, from the call itself. */
+export function callNames(messages: readonly ChatMessage[]): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  for (const m of messages)
+    if (m.role === "assistant") for (const call of m.toolCalls ?? []) names.set(call.id, call.name);
+  return names;
+}

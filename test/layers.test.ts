@@ -78,6 +78,8 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   webgpu: /^src\/backend\/webgpu\/node_\w+\.ts$/,
   "@huggingface/tokenizers": /^src\/tokenizer\//,
   "gpt-tokenizer": /^src\/tokenizer\//,
+  hono: /^src\/server\//,
+  "@hono/node-server": /^src\/server\/node_\w+\.ts$/,
 };
 
 /** Files that run in Node only: commands, servers, the Node entry and files named node_*. */

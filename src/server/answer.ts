@@ -1,7 +1,7 @@
 // An answer as a whole, gathered from the engine's events, and tool calls as wholes within a stream.
 
-import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";
 import type { TokenLogprob } from "../engine/api.ts";
+import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";
 
 /** A ChatEvent, but a tool call comes with all its arguments. */
 export type AnswerEvent =

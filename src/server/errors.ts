@@ -43,13 +43,20 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof RequestError) {
     return { ...known, status: 400, code: error.detail.code ?? null, param: error.detail.param ?? null };
   }
-  if (error instanceof BusyError) return { ...known, status: 503, code: "busy", headers: { "retry-after": RETRY_AFTER } };
+  if (error instanceof BusyError)
+    return { ...known, status: 503, code: "busy", headers: { "retry-after": RETRY_AFTER } };
   if (error instanceof MemoryError) return { ...known, status: 507, code: "out_of_memory", headers: NO_RETRY };
   if (error instanceof HotsetError) return { ...known, status: 500 };
   if (error instanceof Error && error.name === "AbortError") {
     return { ...known, status: 499, message: "the request was aborted" };
   }
-  return { ...known, status: 500, message: "internal error, see the server's log", headers: NO_RETRY, unexpected: true };
+  return {
+    ...known,
+    status: 500,
+    message: "internal error, see the server's log",
+    headers: NO_RETRY,
+    unexpected: true,
+  };
 }
 
 /** The body of an error in one API's shape. */

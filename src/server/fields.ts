@@ -16,7 +16,7 @@ export interface Fields {
   boolean(name: string): boolean | undefined;
   number(name: string, min: number, max: number): number | undefined;
   integer(name: string, min: number, max: number): number | undefined;
-  oneOf<T extends string>(name: string, values: readonly T[]): T | undefined;
+  oneOf<const T extends string>(name: string, values: readonly T[]): T | undefined;
   object(name: string): Fields | undefined;
   array(name: string, maxLength: number): readonly unknown[] | undefined;
   /** The elements of an array of objects. */
@@ -86,7 +86,7 @@ export function fieldsOf(json: Json, at = ""): Fields {
         `an integer from ${min} to ${max}`,
         (value): value is number => isNumber(value) && Number.isSafeInteger(value) && value >= min && value <= max,
       ),
-    oneOf: <T extends string>(name: string, values: readonly T[]) =>
+    oneOf: <const T extends string>(name: string, values: readonly T[]) =>
       read(
         name,
         `one of ${values.map((value) => JSON.stringify(value)).join(", ")}`,

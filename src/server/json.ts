@@ -16,7 +16,8 @@ export async function readJson(request: Request, limit: number): Promise<Record<
     throw new HttpError(415, `expected content-type: application/json, found ${type === "" ? "none" : type}`);
   }
   const encoding = request.headers.get("content-encoding") ?? "identity";
-  if (encoding !== "identity") throw new HttpError(415, `expected a body as it is, found content-encoding: ${encoding}`);
+  if (encoding !== "identity")
+    throw new HttpError(415, `expected a body as it is, found content-encoding: ${encoding}`);
   const bytes = await readBytes(request, limit);
   if (bytes.length === 0) throw new HttpError(400, "expected a JSON object, found an empty body");
   let text: string;

@@ -81,7 +81,8 @@ async function* chunks(
   const begun = new Set<number>();
   const finished: ChatFinish[] = [];
   // No `usage: null` where there is no usage: Mistral's client takes it for a broken chunk.
-  const chunk = (fields: object): string => event(JSON.stringify({ ...head, object: "chat.completion.chunk", ...fields }));
+  const chunk = (fields: object): string =>
+    event(JSON.stringify({ ...head, object: "chat.completion.chunk", ...fields }));
   const delta = (index: number, change: object, more: object = {}): string =>
     chunk({ choices: [{ index, delta: change, logprobs: null, finish_reason: null, ...more }] });
   for await (const { index, event } of events) {

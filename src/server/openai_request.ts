@@ -1,6 +1,13 @@
 // Bodies of /v1/chat/completions, OpenAI's and Mistral's, as what the engine is asked for.
 
-import type { ChatMessage, ChatOptions, ResponseFormat, ToolCall, ToolChoice, ToolDefinition } from "../engine/chat_api.ts";
+import type {
+  ChatMessage,
+  ChatOptions,
+  ResponseFormat,
+  ToolCall,
+  ToolChoice,
+  ToolDefinition,
+} from "../engine/chat_api.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { checkChoice, checkToolResults, MOST_MESSAGES, schemaOf, textOf, toolsOf } from "./messages.ts";
 import { defined, MOST_TOKENS, openaiSampling } from "./sampling.ts";
@@ -82,11 +89,7 @@ function refuse(body: Fields): void {
 }
 
 function message(fields: Fields): ChatMessage {
-  const role = required(
-    fields.oneOf("role", ["system", "developer", "user", "assistant", "tool"]),
-    fields,
-    "role",
-  );
+  const role = required(fields.oneOf("role", ["system", "developer", "user", "assistant", "tool"]), fields, "role");
   if (role === "assistant") return assistant(fields);
   const content = required(textOf(fields, "content"), fields, "content");
   if (role === "user") return { role, content };

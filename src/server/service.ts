@@ -18,6 +18,8 @@ export interface ServerOptions {
   readonly keepAliveMs?: number;
   /** Told of errors that nobody expected; default: nobody is. */
   readonly log?: (error: unknown) => void;
+  /** Aborts when the server closes: every answer under way ends with an error that says so. */
+  readonly signal?: AbortSignal;
 }
 
 /** A request while it is computed. */
@@ -34,13 +36,17 @@ export interface Service {
   readonly answersAtOnce: number;
   readonly keepAliveMs: number;
   readonly log: (error: unknown) => void;
+  /** @throws HttpError 503 once the server closes */
   begin(request: Request): Work;
-  /** Ends every request under way, with an error that says that the server closes. */
-  close(): void;
 }
 
 export function createService(model: ChatModel, options: ServerOptions): Service {
   const live = new Set<AbortController>();
+  const closing = (): HttpError =>
+    new HttpError(503, "the server is closing", "closing", { "x-should-retry": "false" });
+  options.signal?.addEventListener("abort", () => {
+    for (const controller of live) controller.abort(closing());
+  });
   return {
     model,
     bodyLimit: options.bodyLimit ?? 16 * 2 ** 20,
@@ -48,6 +54,7 @@ export function createService(model: ChatModel, options: ServerOptions): Service
     keepAliveMs: options.keepAliveMs ?? 10_000,
     log: options.log ?? (() => {}),
     begin(request) {
+      if (options.signal?.aborted) throw closing();
       const controller = new AbortController();
       const left = request.signal;
       const onLeave = (): void => controller.abort(new DOMException("the client left", "AbortError"));
@@ -62,10 +69,6 @@ export function createService(model: ChatModel, options: ServerOptions): Service
           controller.abort(new DOMException("the answer is over", "AbortError"));
         },
       };
-    },
-    close() {
-      const reason = new HttpError(503, "the server is closing", "closing", { "x-should-retry": "false" });
-      for (const controller of live) controller.abort(reason);
     },
   };
 }

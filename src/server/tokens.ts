@@ -1,0 +1,23 @@
+// POST /tokenize and /detokenize, for tools that count tokens: the fields of both vLLM and llama.cpp are understood.
+
+import type { Context } from "hono";
+import { fieldsOf, required } from "./fields.ts";
+import { readJson } from "./json.ts";
+import { idsOf } from "./openai_completions.ts";
+import type { Service } from "./service.ts";
+
+const MOST_IDS = 10_000_000;
+
+export async function tokenize(c: Context, { model, bodyLimit }: Service): Promise<Response> {
+  const body = fieldsOf(await readJson(c.req.raw, bodyLimit));
+  const text = required(body.string("prompt") ?? body.string("content"), body, "prompt");
+  const special = body.boolean("add_special_tokens") ?? body.boolean("add_special") ?? true;
+  const tokens = model.tokenize(text, special);
+  return c.json({ tokens, count: tokens.length, max_model_len: model.context });
+}
+
+export async function detokenize(c: Context, { model, bodyLimit }: Service): Promise<Response> {
+  const body = fieldsOf(await readJson(c.req.raw, bodyLimit));
+  const text = model.detokenize(idsOf(required(body.array("tokens", MOST_IDS), body, "tokens"), "tokens"));
+  return c.json({ prompt: text, content: text });
+}

@@ -5,6 +5,7 @@ import { type Fields, fieldsOf, required, wrong } from "./fields.ts";
 import { readJson } from "./json.ts";
 import { idsOf } from "./openai_completions.ts";
 import { modelOf } from "./openai_request.ts";
+import { newId } from "./openai_shapes.ts";
 import type { Service } from "./service.ts";
 
 /** What clients send at most in one request by default. */
@@ -27,7 +28,8 @@ export async function embeddings(c: Context, service: Service): Promise<Response
       data.push({ object: "embedding", index, embedding });
     }
     const usage = { prompt_tokens: tokens, total_tokens: tokens };
-    return c.json({ object: "list", data, model: service.model.name, usage });
+    // Mistral's client insists on an id.
+    return c.json({ id: newId("embd-"), object: "list", data, model: service.model.name, usage });
   } finally {
     work.end();
   }

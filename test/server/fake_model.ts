@@ -29,7 +29,7 @@ export interface Script {
 
 export const TIMINGS = { promptMs: 1, promptTps: 1, decodeMs: 1, decodeTps: 1 };
 
-function standard(messages: readonly ChatMessage[], options: ChatOptions): Act[] {
+export function standard(messages: readonly ChatMessage[], options: ChatOptions): Act[] {
   const tool = options.tools?.[0];
   const called = messages.at(-1)?.role === "tool";
   const { responseFormat: format, toolChoice: choice } = options;

@@ -74,7 +74,8 @@ export function createApp(model: ChatModel, options: ServerOptions = {}): Hono {
   const type = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
   add({ method: "GET", path: "/metrics", handler: (c) => c.body(metrics.text(), 200, type) });
   app.notFound(() => {
-    throw new HttpError(404, `there is nothing here; endpoints: ${ROUTES.map(({ path }) => path).join(" ")} /metrics`);
+    const endpoints = ROUTES.map(({ path }) => path.replace("{.+}", "")).join(" ");
+    throw new HttpError(404, `there is nothing here; endpoints: ${endpoints} /metrics`);
   });
   app.onError((error, c) => {
     const failure = failureOf(error);

@@ -47,7 +47,11 @@ async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
   if (request.body !== null) {
     // The body is left where reading stops: cancelling it would cut the connection before the answer is out.
     const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    const read = () =>
+      reader.read().catch((error: unknown) => {
+        throw new HttpError(400, `the body broke off after ${length} bytes: ${String(error)}`);
+      });
+    for (let next = await read(); !next.done; next = await read()) {
       length += next.value.length;
       if (length > limit) throw tooLarge();
       chunks.push(next.value);

@@ -284,6 +284,6 @@ describe("failures of the engine", () => {
     expect(events.at(-1)?.data).toEqual({
       error: { message: "device lost", type: "server_error", param: null, code: null },
     });
-    await expect.poll(() => model.running()).toBe(0);
+    await expect.poll(() => model.running(), { timeout: 60_000 }).toBe(0);
   });
 });

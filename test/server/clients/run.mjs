@@ -6,7 +6,7 @@
 // started (dist must be built); with one, its answers are only checked for their shape.
 
 import { spawn, spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -30,7 +30,7 @@ if (!existsSync(join(folder, "node_modules", "openai"))) {
   if (spawnSync("npm", install, { cwd: folder, stdio: "inherit" }).status !== 0) process.exit(1);
 }
 // A module finds packages beside itself.
-copyFileSync(fileURLToPath(new URL("check.mjs", import.meta.url)), join(folder, "check.mjs"));
+cpSync(fileURLToPath(new URL(".", import.meta.url)), join(folder, "checks"), { recursive: true });
 
 const env = { ...process.env, BASE: process.argv[3] ?? "", FAKE: "0" };
 let server;
@@ -40,7 +40,7 @@ if (env.BASE === "") {
   server = await startServer(scriptedModel(), { port: 0, apiKey: "k", log: console.error });
   Object.assign(env, { BASE: server.url, FAKE: "1" });
 }
-const child = spawn(process.execPath, ["check.mjs"], { cwd: folder, env, stdio: "inherit" });
+const child = spawn(process.execPath, ["checks/check.mjs"], { cwd: folder, env, stdio: "inherit" });
 child.on("exit", async (code) => {
   await server?.close();
   process.exit(code ?? 1);

@@ -10,14 +10,32 @@ export class WeightsError extends HotsetError {
   override readonly name = "WeightsError";
 }
 
+/** What a program can tell from a RequestError without reading its message. */
+export interface RequestErrorDetail {
+  /** Of the kinds that callers handle: the prompt, or prompt and answer, are longer than the context. */
+  readonly code?: "context_length_exceeded";
+  /** The field that is wrong, as the caller named it: "tools[0].name". */
+  readonly param?: string;
+}
+
 /** A call asks for something impossible: a bad option, a prompt longer than the context, a closed model. */
 export class RequestError extends HotsetError {
   override readonly name = "RequestError";
+  readonly detail: RequestErrorDetail;
+  constructor(message: string, detail: RequestErrorDetail = {}) {
+    super(message);
+    this.detail = detail;
+  }
 }
 
 /** A memory budget cannot hold what was asked for, or an allocation failed. */
 export class MemoryError extends HotsetError {
   override readonly name = "MemoryError";
+}
+
+/** There is no room just now, and there will be: the queue is full, or others' answers hold the KV cache. Worth another try. */
+export class BusyError extends HotsetError {
+  override readonly name = "BusyError";
 }
 
 /** No adapter, a lost device, or a command that the device refused. */

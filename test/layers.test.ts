@@ -80,6 +80,8 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   ajv: /^src\/chat\/tool_schema\.ts$/,
   "@huggingface/tokenizers": /^src\/tokenizer\//,
   "gpt-tokenizer": /^src\/tokenizer\//,
+  hono: /^src\/server\//,
+  "@hono/node-server": /^src\/server\/node_\w+\.ts$/,
 };
 
 /** Files that run in Node only: commands, servers, the Node entry and files named node_*. */

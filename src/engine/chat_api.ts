@@ -1,0 +1,114 @@
+// The types of chatting with a model: messages, tools and structured output in, events out; what the HTTP server is written against.
+
+import type { BackendMemory } from "../backend/ops.ts";
+import type { ExpertStats } from "../experts/stats.ts";
+import type { GenerateOptions, GenerationResult, TokenLogprob } from "./api.ts";
+
+export type ChatMessage =
+  | { readonly role: "system"; readonly content: string }
+  | { readonly role: "user"; readonly content: string }
+  | { readonly role: "assistant"; readonly content: string; readonly toolCalls?: readonly ToolCall[] }
+  | { readonly role: "tool"; readonly content: string; readonly toolCallId: string; readonly name?: string };
+
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text of an object. */
+  readonly arguments: string;
+}
+
+export interface ToolDefinition {
+  readonly name: string;
+  readonly description?: string;
+  /** JSON schema of the arguments; default: any object. */
+  readonly parameters?: Record<string, unknown>;
+  /** Arguments must follow the schema exactly; a schema that cannot be enforced is refused. */
+  readonly strict?: boolean;
+}
+
+/** "required": at least one call; `name`: a call of that tool. */
+export type ToolChoice = "auto" | "none" | "required" | { readonly name: string };
+
+export type ResponseFormat =
+  | { readonly type: "text" }
+  | { readonly type: "json" }
+  | { readonly type: "json_schema"; readonly schema: unknown; readonly strict: boolean }
+  | { readonly type: "regex"; readonly pattern: string }
+  | { readonly type: "ebnf"; readonly grammar: string };
+
+export interface ChatOptions extends GenerateOptions {
+  readonly tools?: readonly ToolDefinition[];
+  /** Default "auto" where there are tools. */
+  readonly toolChoice?: ToolChoice;
+  /** Whether an answer may hold several tool calls. Default true. */
+  readonly parallelToolCalls?: boolean;
+  readonly responseFormat?: ResponseFormat;
+  /** The last message is the assistant's and is not finished: the answer goes on from its end. Default false. */
+  readonly continueAssistant?: boolean;
+}
+
+/** What became of one answer. Times are in ms, see GenerationResult. */
+export interface ChatFinish {
+  readonly type: "finish";
+  readonly reason: "stop" | "length" | "tool_calls";
+  /** The one of the `stop` texts that ended it. */
+  readonly stopSequence?: string;
+  /** cachedTokens: those of promptTokens that were not computed again. */
+  readonly usage: {
+    readonly promptTokens: number;
+    readonly cachedTokens: number;
+    readonly completionTokens: number;
+  };
+  readonly seed: number;
+  readonly timings: GenerationResult["timings"];
+}
+
+/**
+ * What an answer yields, in order: texts and tool calls (each `tool_call` followed by the pieces of its arguments), then
+ * one `finish`. Log probabilities are those of the tokens since the last event that had any.
+ */
+export type ChatEvent =
+  | { readonly type: "text"; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }
+  /** `index` counts the calls of the answer from 0. */
+  | { readonly type: "tool_call"; readonly index: number; readonly id: string; readonly name: string }
+  | { readonly type: "tool_arguments"; readonly index: number; readonly text: string }
+  | ChatFinish;
+
+export interface ChatModel {
+  /** What the model is called: the name of its folder. */
+  readonly name: string;
+  /** When it was opened, in seconds since 1970. */
+  readonly created: number;
+  /** Positions that a prompt and its answer may take. */
+  readonly context: number;
+  /**
+   * Answers a conversation. Returning from the iteration, or aborting `signal`, gives up everything that the answer holds.
+   * @throws RequestError (before the first event) for what cannot be done, BusyError where the queue is full
+   */
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): AsyncIterableIterator<ChatEvent>;
+  /**
+   * Continues a prompt as it is. `echo`: the prompt's text comes first, as text events, with its tokens' log probabilities
+   * where they are asked for; the first token has none: its `logprob` is NaN and its `top` empty. maxTokens may be 0.
+   */
+  complete(
+    prompt: string | readonly number[],
+    options?: ChatOptions & { readonly echo?: boolean },
+  ): AsyncIterableIterator<ChatEvent>;
+  /** Length of the prompt that chat() makes of `messages`. @throws RequestError as chat() does */
+  countTokens(messages: readonly ChatMessage[], options?: Pick<ChatOptions, "tools" | "toolChoice">): number;
+  /** `special`: with BOS in front, where the model's prompts begin with it. */
+  tokenize(text: string, special: boolean): number[];
+  detokenize(ids: readonly number[]): string;
+  /** Pooled hidden state [D] of a text, and how many tokens it has. */
+  embed(
+    input: string | readonly number[],
+    signal?: AbortSignal,
+  ): Promise<{ readonly embedding: Float32Array; readonly tokens: number }>;
+  /** Requests waiting and running; bytes held; what became of experts, null where all are in memory. */
+  metrics(): {
+    readonly queued: number;
+    readonly running: number;
+    readonly memory: BackendMemory;
+    readonly experts: ExpertStats | null;
+  };
+}

@@ -1,0 +1,65 @@
+// POST /v1/messages and /v1/messages/count_tokens: Anthropic's API; the stream's events are in anthropic_stream.ts.
+
+import type { Context } from "hono";
+import { type Answer, Gathering, wholeCalls } from "./answer.ts";
+import { anthropicPrompt, anthropicRequest } from "./anthropic_request.ts";
+import { stopOf, usageOf } from "./anthropic_shapes.ts";
+import { messageEvents } from "./anthropic_stream.ts";
+import { errorBody } from "./errors.ts";
+import { readJson } from "./json.ts";
+import { newId } from "./openai_shapes.ts";
+import type { Service } from "./service.ts";
+import { event, streamed } from "./sse.ts";
+
+export async function messages(c: Context, service: Service): Promise<Response> {
+  const { model, bodyLimit, keepAliveMs, log } = service;
+  const request = anthropicRequest(await readJson(c.req.raw, bodyLimit));
+  const work = service.begin(c.req.raw);
+  const head = { id: newId("msg_"), type: "message", role: "assistant", model: model.name };
+  const start = () => model.chat(request.messages, { ...request.options, signal: work.signal });
+  if (request.stream) {
+    // The first event tells the prompt's length, before anything is computed.
+    const count = () => model.countTokens(request.messages, request.options);
+    const events = messageEvents(start, count, head);
+    return streamed(events, {
+      keepAliveMs,
+      log,
+      failed: (failure) => event(JSON.stringify(errorBody(failure, "anthropic")), "error"),
+      done: work.end,
+    });
+  }
+  try {
+    const gathering = new Gathering();
+    for await (const event of wholeCalls(start())) gathering.take(event);
+    return c.json(message(head, gathering.answer));
+  } finally {
+    work.end();
+  }
+}
+
+export async function countTokens(c: Context, service: Service): Promise<Response> {
+  const { messages, options } = anthropicPrompt(await readJson(c.req.raw, service.bodyLimit));
+  return c.json({ input_tokens: service.model.countTokens(messages, options) });
+}
+
+function message(head: object, { text, calls, finish }: Answer): object {
+  return {
+    ...head,
+    content: [
+      ...(text === "" ? [] : [{ type: "text", text }]),
+      ...calls.map((call) => ({ type: "tool_use", id: call.id, name: call.name, input: inputOf(call.arguments) })),
+    ],
+    ...stopOf(finish),
+    usage: usageOf(finish),
+  };
+}
+
+/** Arguments as an object. A model without constrained decoding may have written anything: that is no input. */
+function inputOf(text: string): object {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,146 @@
+// Bodies of Anthropic's /v1/messages and /v1/messages/count_tokens as what the engine is asked for.
+
+import type {
+  ChatMessage,
+  ChatOptions,
+  ResponseFormat,
+  ToolCall,
+  ToolChoice,
+  ToolDefinition,
+} from "../engine/chat_api.ts";
+import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
+import {
+  checkChoice,
+  checkToolResults,
+  MOST_MESSAGES,
+  partsOf,
+  schemaOf,
+  textOf,
+  textPart,
+  toolsOf,
+} from "./messages.ts";
+import { modelOf } from "./openai_request.ts";
+import { defined, MOST_TOKENS, stops, topK } from "./sampling.ts";
+
+/** What both endpoints have: the prompt. */
+export interface AnthropicPrompt {
+  readonly messages: readonly ChatMessage[];
+  readonly options: Pick<ChatOptions, "tools" | "toolChoice" | "parallelToolCalls" | "continueAssistant">;
+}
+
+export interface AnthropicRequest extends AnthropicPrompt {
+  readonly options: ChatOptions;
+  readonly stream: boolean;
+}
+
+/** @throws RequestError that names the field */
+export function anthropicRequest(json: Json): AnthropicRequest {
+  const body = fieldsOf(json);
+  const { messages, options } = anthropicPrompt(json);
+  return {
+    messages,
+    stream: body.boolean("stream") ?? false,
+    options: {
+      ...options,
+      maxTokens: required(body.integer("max_tokens", 1, MOST_TOKENS), body, "max_tokens"),
+      ...defined({
+        temperature: body.number("temperature", 0, 100),
+        topP: body.number("top_p", 0, 1),
+        topK: topK(body),
+        stop: stops(body, "stop_sequences"),
+        responseFormat: formatOf(body),
+      }),
+    },
+  };
+}
+
+/** @throws RequestError that names the field */
+export function anthropicPrompt(json: Json): AnthropicPrompt {
+  const body = fieldsOf(json);
+  modelOf(body);
+  const system = textOf(body, "system");
+  const given = required(body.objects("messages", MOST_MESSAGES), body, "messages");
+  if (given.length === 0) throw wrong("messages", "expected at least one message", []);
+  const messages: ChatMessage[] = system === undefined || system === "" ? [] : [{ role: "system", content: system }];
+  for (const fields of given) messages.push(...turn(fields));
+  checkToolResults(messages);
+  const tools = toolsOf(body, toolOf);
+  const { toolChoice, parallelToolCalls } = choiceOf(body);
+  checkChoice(toolChoice, tools);
+  // Anthropic's way to put words in the model's mouth: the answer goes on from a last message of the assistant.
+  const continueAssistant = given.at(-1)?.raw("role") === "assistant" || undefined;
+  return { messages, options: defined({ tools, toolChoice, parallelToolCalls, continueAssistant }) };
+}
+
+/** One message of theirs: tool results stand between the texts of a user's turn. */
+function turn(fields: Fields): ChatMessage[] {
+  const role = required(fields.oneOf("role", ["user", "assistant", "system"]), fields, "role");
+  const parts = required(partsOf(fields, "content"), fields, "content");
+  if (role === "assistant") return [assistant(parts)];
+  const messages: ChatMessage[] = [];
+  let text = "";
+  const flush = (): void => {
+    if (text !== "") messages.push({ role, content: text });
+    text = "";
+  };
+  for (const part of parts) {
+    if (part.raw("type") !== "tool_result") {
+      text += textPart(part);
+      continue;
+    }
+    if (role !== "user") throw wrong(part.path("type"), "only a user's message can hold a tool result", undefined);
+    flush();
+    const toolCallId = required(part.string("tool_use_id", 256), part, "tool_use_id");
+    const content = textOf(part, "content") ?? "";
+    messages.push({ role: "tool", toolCallId, content: part.boolean("is_error") ? `Error: ${content}` : content });
+  }
+  flush();
+  return messages.length > 0 ? messages : [{ role, content: "" }];
+}
+
+function assistant(parts: readonly Fields[]): ChatMessage {
+  let content = "";
+  const toolCalls: ToolCall[] = [];
+  for (const part of parts) {
+    const type = part.raw("type");
+    // Thoughts of another model, sent back with the conversation: no part of what was said.
+    if (type === "thinking" || type === "redacted_thinking") continue;
+    if (type !== "tool_use") {
+      content += textPart(part);
+      continue;
+    }
+    toolCalls.push({
+      id: required(part.string("id", 256), part, "id"),
+      name: required(part.string("name", 256), part, "name"),
+      arguments: JSON.stringify(required(part.object("input"), part, "input").json),
+    });
+  }
+  return { role: "assistant", content, ...(toolCalls.length > 0 && { toolCalls }) };
+}
+
+function toolOf(fields: Fields): ToolDefinition {
+  const type = fields.string("type") ?? "custom";
+  if (type !== "custom") throw wrong(fields.path("type"), "only tools of the client are supported", type);
+  return {
+    name: required(fields.string("name"), fields, "name"),
+    ...schemaOf(fields, "input_schema"),
+    ...defined({ description: fields.string("description"), strict: fields.boolean("strict") }),
+  };
+}
+
+function choiceOf(body: Fields): { toolChoice: ToolChoice | undefined; parallelToolCalls: boolean | undefined } {
+  const choice = body.object("tool_choice");
+  if (choice === undefined) return { toolChoice: undefined, parallelToolCalls: undefined };
+  const type = required(choice.oneOf("type", ["auto", "any", "tool", "none"]), choice, "type");
+  const named = (): ToolChoice => ({ name: required(choice.string("name"), choice, "name") });
+  const parallelToolCalls = choice.boolean("disable_parallel_tool_use") ? false : undefined;
+  return { toolChoice: type === "any" ? "required" : type === "tool" ? named() : type, parallelToolCalls };
+}
+
+/** `output_config.format`, and `output_format` as it was called in the beta. */
+function formatOf(body: Fields): ResponseFormat | undefined {
+  const format = body.object("output_config")?.object("format") ?? body.object("output_format");
+  if (format === undefined) return undefined;
+  required(format.oneOf("type", ["json_schema"]), format, "type");
+  return { type: "json_schema", schema: required(format.object("schema"), format, "schema").json, strict: true };
+}

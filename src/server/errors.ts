@@ -1,0 +1,83 @@
+// Failures as HTTP answers: which status an error is, whether another try is worth it, and its shape in OpenAI's and Anthropic's API.
+
+import { BusyError, HotsetError, MemoryError, RequestError } from "../errors.ts";
+
+/** Whose shape an error is given in. */
+export type Dialect = "openai" | "anthropic";
+
+/** A failure of the HTTP layer itself: a path, a key, a body. */
+export class HttpError extends HotsetError {
+  override readonly name = "HttpError";
+  readonly status: number;
+  readonly code: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(status: number, message: string, code: string | null = null, headers: Record<string, string> = {}) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.headers = headers;
+  }
+}
+
+/** What is said about an error. */
+export interface Failure {
+  readonly status: number;
+  readonly message: string;
+  readonly code: string | null;
+  readonly param: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Not thrown on purpose: it belongs in the log. */
+  readonly unexpected: boolean;
+}
+
+/** Seconds after which a client that was told "busy" should try again. */
+const RETRY_AFTER = "1";
+
+/** The official clients try again by themselves after 408, 409, 429 and 5xx, unless they are told not to. */
+const NO_RETRY = { "x-should-retry": "false" };
+
+export function failureOf(error: unknown): Failure {
+  const message = error instanceof Error ? error.message : String(error);
+  const known = { message, code: null, param: null, headers: {}, unexpected: false };
+  if (error instanceof HttpError) return { ...known, status: error.status, code: error.code, headers: error.headers };
+  if (error instanceof RequestError) {
+    return { ...known, status: 400, code: error.detail.code ?? null, param: error.detail.param ?? null };
+  }
+  if (error instanceof BusyError)
+    return { ...known, status: 503, code: "busy", headers: { "retry-after": RETRY_AFTER } };
+  if (error instanceof MemoryError) return { ...known, status: 507, code: "out_of_memory", headers: NO_RETRY };
+  if (error instanceof HotsetError) return { ...known, status: 500 };
+  if (error instanceof Error && error.name === "AbortError") {
+    return { ...known, status: 499, message: "the request was aborted" };
+  }
+  return {
+    ...known,
+    status: 500,
+    message: "internal error, see the server's log",
+    headers: NO_RETRY,
+    unexpected: true,
+  };
+}
+
+/** The body of an error in one API's shape. */
+export function errorBody(failure: Failure, dialect: Dialect): object {
+  const { status, message, code, param } = failure;
+  if (dialect === "anthropic") return { type: "error", error: { type: anthropicType(status), message } };
+  return { error: { message, type: openaiType(status), param, code } };
+}
+
+function openaiType(status: number): string {
+  if (status === 401) return "authentication_error";
+  if (status === 403) return "permission_error";
+  if (status === 404) return "not_found_error";
+  return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+function anthropicType(status: number): string {
+  if (status === 401) return "authentication_error";
+  if (status === 403) return "permission_error";
+  if (status === 404) return "not_found_error";
+  if (status === 413) return "request_too_large";
+  if (status === 503) return "overloaded_error";
+  return status >= 500 ? "api_error" : "invalid_request_error";
+}

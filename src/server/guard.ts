@@ -1,0 +1,45 @@
+// Who may ask: web pages only from allowed origins, and only under names that are this machine's.
+//
+// A page anywhere can make its visitor's browser send requests to localhost, and by pointing its own name at 127.0.0.1
+// (DNS rebinding) it can read the answers too. The browser cannot be made to lie about Host and Origin.
+
+import { HttpError } from "./errors.ts";
+
+export interface Guard {
+  /** @throws HttpError 403 */
+  check(headers: Headers, url: string): void;
+  /** Whether a page of this origin may use the server. */
+  allows(origin: string): boolean;
+}
+
+const LOCAL = /^(localhost|.+\.localhost)$/;
+const IP = /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\])$/;
+
+/** @param hosts names beside localhost and IP addresses; no name can be rebound to an address that is written out */
+export function createGuard(origins: readonly string[], hosts: readonly string[]): Guard {
+  const named = new Set(hosts.map((host) => host.toLowerCase()));
+  const listed = new Set(origins.map((origin) => origin.toLowerCase().replace(/\/$/, "")));
+  const allows = (origin: string): boolean => listed.has("*") || listed.has(origin.toLowerCase());
+  return {
+    allows,
+    check(headers, url) {
+      const host = (headers.get("host") ?? new URL(url).host).toLowerCase();
+      const name = host.replace(/:\d+$/, "");
+      if (!LOCAL.test(name) && !IP.test(name) && !named.has(name)) {
+        const found = JSON.stringify(host);
+        throw new HttpError(403, `this server is not known as ${found}; \`hotset serve --allow-host\` allows a name`);
+      }
+      const origin = headers.get("origin");
+      if (origin === null || allows(origin) || sameHost(origin, host)) return;
+      const found = JSON.stringify(origin);
+      throw new HttpError(
+        403,
+        `web pages of ${found} may not use this server; \`hotset serve --cors\` allows an origin`,
+      );
+    },
+  };
+}
+
+function sameHost(origin: string, host: string): boolean {
+  return origin.toLowerCase() === `http://${host}`;
+}

@@ -1,0 +1,85 @@
+// Request bodies: bytes up to a limit, UTF-8, JSON that is not nested beyond reason.
+
+import { HttpError } from "./errors.ts";
+
+/** Schemas and messages of real clients stay below 30; what walks a body may recurse this deep. */
+const MAX_DEPTH = 256;
+
+/**
+ * The JSON object that a request carries.
+ * @param limit bytes; a longer body is refused before it is read to its end
+ * @throws HttpError 413, 415 or 400
+ */
+export async function readJson(request: Request, limit: number): Promise<Record<string, unknown>> {
+  const type = request.headers.get("content-type") ?? "";
+  if (!/^application\/([\w.-]+\+)?json\b/i.test(type)) {
+    throw new HttpError(415, `expected content-type: application/json, found ${type === "" ? "none" : type}`);
+  }
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (encoding !== "identity")
+    throw new HttpError(415, `expected a body as it is, found content-encoding: ${encoding}`);
+  const bytes = await readBytes(request, limit);
+  if (bytes.length === 0) throw new HttpError(400, "expected a JSON object, found an empty body");
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new HttpError(400, "the body is not valid UTF-8");
+  }
+  checkDepth(bytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new HttpError(400, `the body is not valid JSON: ${(error as Error).message}`);
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  const found = Array.isArray(value) ? "an array" : value === null ? "null" : `a ${typeof value}`;
+  throw new HttpError(400, `expected a JSON object, found ${found}`);
+}
+
+async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
+  const tooLarge = (): HttpError =>
+    new HttpError(413, `the body is larger than ${limit} bytes; \`hotset serve --body-limit\` raises the limit`);
+  if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  if (request.body !== null) {
+    // The body is left where reading stops: cancelling it would cut the connection before the answer is out.
+    const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
+    const read = () =>
+      reader.read().catch((error: unknown) => {
+        throw new HttpError(400, `the body broke off after ${length} bytes: ${String(error)}`);
+      });
+    for (let next = await read(); !next.done; next = await read()) {
+      length += next.value.length;
+      if (length > limit) throw tooLarge();
+      chunks.push(next.value);
+    }
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+const [QUOTE, BACKSLASH, BRACKET, BRACE] = [0x22, 0x5c, 0x5b, 0x7b];
+
+/** Counts brackets before anything is parsed: JSON.parse survives a million of them, what comes after would not. */
+function checkDepth(bytes: Uint8Array): void {
+  let depth = 0;
+  let inText = false;
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i];
+    if (inText) {
+      if (byte === BACKSLASH) i++;
+      else if (byte === QUOTE) inText = false;
+    } else if (byte === QUOTE) inText = true;
+    else if (byte === BRACKET || byte === BRACE) {
+      if (++depth > MAX_DEPTH) throw new HttpError(400, `the body is nested more than ${MAX_DEPTH} deep`);
+    } else if (byte === BRACKET + 2 || byte === BRACE + 2) depth--;
+  }
+}

@@ -1,0 +1,109 @@
+// The application on a socket: timeouts, limits, and readers that stopped reading.
+
+import { createServer } from "node:http";
+import { type AddressInfo, isIPv6, type Socket } from "node:net";
+import { hostname } from "node:os";
+import { getRequestListener } from "@hono/node-server";
+import type { ChatModel } from "../engine/chat_api.ts";
+import { RequestError } from "../errors.ts";
+import { createApp, type ServerOptions } from "./app.ts";
+import { errorBody, failureOf, HttpError } from "./errors.ts";
+
+export interface ListenOptions extends Omit<ServerOptions, "signal"> {
+  /** Default 8080; 0: any that is free. */
+  readonly port?: number;
+  /** Address to listen on. Default 127.0.0.1: this machine only. */
+  readonly host?: string;
+  /** Connections open at once; more are closed as they come. Default 2048. */
+  readonly connections?: number;
+  /** How long a client may take for a request's headers. Default 10 s. */
+  readonly headersTimeoutMs?: number;
+  /** How long a client may take for headers and body. Default 60 s. */
+  readonly requestTimeoutMs?: number;
+  /** A client that takes nothing of what is there for so long is cut off. Default 30 s. */
+  readonly stallMs?: number;
+}
+
+export interface RunningServer {
+  /** Base URL: "http://127.0.0.1:8080". */
+  readonly url: string;
+  /** Ends the answers under way with an error, then every connection. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** For streams to say why they ended. */
+const CLOSING_MS = 500;
+
+/** @throws RequestError where it cannot listen */
+export async function startServer(model: ChatModel, options: ListenOptions = {}): Promise<RunningServer> {
+  const closing = new AbortController();
+  const host = options.host ?? "127.0.0.1";
+  const hosts = [...(options.hosts ?? []), host, hostname(), `${hostname()}.local`];
+  const app = createApp(model, { ...options, hosts, signal: closing.signal });
+  // The global Request and Response stay those of Node. HTTP/1.0 needs no Host.
+  const listener = getRequestListener(app.fetch, {
+    overrideGlobalObjects: false,
+    hostname: "localhost",
+    errorHandler: (error) => badRequest(error),
+  });
+  const headersTimeout = options.headersTimeoutMs ?? 10_000;
+  const requestTimeout = Math.max(options.requestTimeoutMs ?? 60_000, headersTimeout);
+  const server = createServer(
+    { headersTimeout, requestTimeout, connectionsCheckingInterval: Math.min(1000, headersTimeout) },
+    listener,
+  );
+  server.maxConnections = options.connections ?? 2048;
+
+  const busy = new Map<Socket, number>();
+  server.on("request", ({ socket }, response) => {
+    busy.set(socket, (busy.get(socket) ?? 0) + 1);
+    response.on("close", () => {
+      const left = (busy.get(socket) ?? 1) - 1;
+      if (left === 0) busy.delete(socket);
+      else busy.set(socket, left);
+    });
+  });
+  // Silence on a connection: the answer is being computed, or the client reads no more, or it has nothing to ask.
+  const stallMs = options.stallMs ?? 30_000;
+  server.setTimeout(stallMs, (socket: Socket) => {
+    if (busy.has(socket) && socket.writableLength === 0) socket.setTimeout(stallMs);
+    else socket.destroy();
+  });
+
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, options.port ?? 8080)));
+    server.listen(options.port ?? 8080, host, resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  let closed: Promise<void> | null = null;
+  return {
+    url: `http://${isIPv6(host) ? `[${host}]` : host}:${port}`,
+    close() {
+      closed ??= new Promise((resolve) => {
+        const timer = setTimeout(() => server.closeAllConnections(), CLOSING_MS);
+        server.close(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+        closing.abort();
+        server.closeIdleConnections();
+      });
+      return closed;
+    },
+  };
+}
+
+/** A request that cannot be made a Request: a Host or a path that is none. */
+function badRequest(error: unknown): Response {
+  const reason = error instanceof Error ? error.message : String(error);
+  const failure = failureOf(new HttpError(400, `the request is malformed: ${reason}`));
+  return Response.json(errorBody(failure, "openai"), { status: 400 });
+}
+
+function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): RequestError {
+  const where = `${host}:${port}`;
+  if (error.code === "EADDRINUSE") {
+    return new RequestError(`${where} is in use by another program; choose another port with --port`);
+  }
+  return new RequestError(`cannot listen on ${where}: ${error.message}`);
+}

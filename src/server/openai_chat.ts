@@ -1,0 +1,102 @@
+// POST /v1/chat/completions: messages in, one answer or several out, whole or as a stream of deltas.
+
+import type { Context } from "hono";
+import type { ChatFinish, ToolCall } from "../engine/chat_api.ts";
+import { type Answer, type AnswerEvent, Gathering, wholeCalls } from "./answer.ts";
+import { readJson } from "./json.ts";
+import { type Indexed, together } from "./many.ts";
+import { type OpenaiChatRequest, openaiChatRequest } from "./openai_request.ts";
+import { chatLogprobs, newId, now, streamFailure, usageOf } from "./openai_shapes.ts";
+import { defined, seedOf } from "./sampling.ts";
+import type { Service } from "./service.ts";
+import { event, streamed } from "./sse.ts";
+
+/** What every object of one answer begins with. */
+interface Head {
+  readonly id: string;
+  readonly created: number;
+  readonly model: string;
+  readonly system_fingerprint: string;
+}
+
+export async function chatCompletions(c: Context, service: Service): Promise<Response> {
+  const request = openaiChatRequest(await readJson(c.req.raw, service.bodyLimit));
+  const name = service.model.name;
+  const head = { id: newId("chatcmpl-"), created: now(), model: name, system_fingerprint: `hotset-${name}` };
+  const work = service.begin(c.req.raw);
+  const starts = Array.from({ length: request.n }, (_, i) => () => {
+    const options = { ...request.options, ...seedOf(request.options.seed, i), signal: work.signal };
+    return wholeCalls(service.model.chat(request.messages, options));
+  });
+  const events = together(starts, service.answersAtOnce);
+  if (request.stream) {
+    const { keepAliveMs, log } = service;
+    return streamed(chunks(events, head, request), { keepAliveMs, log, failed: streamFailure, done: work.end });
+  }
+  try {
+    const gathered = Array.from(starts, () => new Gathering());
+    for await (const { index, event } of events) gathered[index]!.take(event);
+    const answers = gathered.map(({ answer }) => answer);
+    return c.json({
+      ...head,
+      object: "chat.completion",
+      choices: answers.map((answer, index) => choice(answer, index, request)),
+      usage: usageOf(
+        answers.map(({ finish }) => finish),
+        request.n,
+      ),
+    });
+  } finally {
+    work.end();
+  }
+}
+
+function choice({ text, logprobs, calls, finish }: Answer, index: number, request: OpenaiChatRequest): object {
+  const message = {
+    role: "assistant",
+    content: text === "" && calls.length > 0 ? null : text,
+    refusal: null,
+    ...(calls.length > 0 && { tool_calls: calls.map(callShape) }),
+  };
+  return {
+    index,
+    message,
+    logprobs: chatLogprobs(logprobs, request.options.logprobs !== undefined),
+    finish_reason: finish.reason,
+    seed: finish.seed,
+  };
+}
+
+function callShape({ id, name, arguments: text }: ToolCall): object {
+  return { id, type: "function", function: { name, arguments: text } };
+}
+
+/** The stream: a first delta with the role, then text and calls, a last one with the reason; then usage, if asked for. */
+async function* chunks(
+  events: AsyncIterable<Indexed<AnswerEvent>>,
+  head: Head,
+  request: OpenaiChatRequest,
+): AsyncGenerator<string> {
+  const wanted = request.options.logprobs !== undefined;
+  const begun = new Set<number>();
+  const finished: ChatFinish[] = [];
+  // No `usage: null` where there is no usage: Mistral's client takes it for a broken chunk.
+  const chunk = (fields: object): string =>
+    event(JSON.stringify({ ...head, object: "chat.completion.chunk", ...fields }));
+  const delta = (index: number, change: object, more: object = {}): string =>
+    chunk({ choices: [{ index, delta: change, logprobs: null, finish_reason: null, ...more }] });
+  for await (const { index, event } of events) {
+    if (!begun.has(index)) yield delta(index, { role: "assistant", content: "" });
+    begun.add(index);
+    if (event.type === "finish") {
+      finished[index] = event;
+      yield delta(index, {}, { finish_reason: event.reason, seed: event.seed });
+    } else if (event.type === "call") {
+      yield delta(index, { tool_calls: [{ index: event.index, ...callShape(event.call) }] });
+    } else if (event.text !== "" || (wanted && event.logprobs?.length)) {
+      yield delta(index, { content: event.text }, defined({ logprobs: chatLogprobs(event.logprobs, wanted) }));
+    }
+  }
+  if (request.includeUsage) yield chunk({ choices: [], usage: usageOf(finished, request.n) });
+  yield event("[DONE]");
+}

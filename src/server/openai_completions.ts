@@ -1,0 +1,138 @@
+// POST /v1/completions: prompts continued as they are, with echo and log probabilities as evaluation harnesses read them.
+
+import type { Context } from "hono";
+import type { ChatFinish, ChatOptions } from "../engine/chat_api.ts";
+import { type Answer, type AnswerEvent, Gathering, wholeCalls } from "./answer.ts";
+import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
+import { readJson } from "./json.ts";
+import { LegacyLogprobs } from "./legacy_logprobs.ts";
+import { type Indexed, together } from "./many.ts";
+import { formatOf, MOST_CHOICES, modelOf, streamOf } from "./openai_request.ts";
+import { newId, now, streamFailure, usageOf } from "./openai_shapes.ts";
+import { defined, MOST_TOKENS, openaiSampling, seedOf } from "./sampling.ts";
+import type { Service } from "./service.ts";
+import { event, streamed } from "./sse.ts";
+
+/** Prompts times answers to each. */
+const MOST_ANSWERS = 2048;
+/** Of the legacy API. Chat completions go to the end of the context. */
+const DEFAULT_TOKENS = 16;
+const MOST_TOP_LOGPROBS = 20;
+
+type Prompt = string | readonly number[];
+
+interface CompletionRequest {
+  readonly prompts: readonly Prompt[];
+  readonly n: number;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  readonly logprobs: number | undefined;
+  readonly options: ChatOptions & { readonly echo?: boolean };
+}
+
+export async function completions(c: Context, service: Service): Promise<Response> {
+  const request = completionRequest(await readJson(c.req.raw, service.bodyLimit));
+  const head = { id: newId("cmpl-"), object: "text_completion", created: now(), model: service.model.name };
+  const work = service.begin(c.req.raw);
+  const starts = request.prompts.flatMap((prompt) =>
+    Array.from({ length: request.n }, (_, i) => () => {
+      const options = { ...request.options, ...seedOf(request.options.seed, i), signal: work.signal };
+      return wholeCalls(service.model.complete(prompt, options));
+    }),
+  );
+  const events = together(starts, service.answersAtOnce);
+  if (request.stream) {
+    const { keepAliveMs, log } = service;
+    return streamed(chunks(events, head, request), { keepAliveMs, log, failed: streamFailure, done: work.end });
+  }
+  try {
+    const gathered = Array.from(starts, () => new Gathering());
+    for await (const { index, event } of events) gathered[index]!.take(event);
+    const answers = gathered.map(({ answer }) => answer);
+    const usage = usageOf(
+      answers.map(({ finish }) => finish),
+      request.n,
+    );
+    return c.json({ ...head, choices: answers.map((answer, index) => choice(answer, index, request)), usage });
+  } finally {
+    work.end();
+  }
+}
+
+function completionRequest(json: Json): CompletionRequest {
+  const body = fieldsOf(json);
+  modelOf(body);
+  if (body.string("suffix")) throw wrong("suffix", "is not supported", undefined);
+  const n = body.integer("n", 1, MOST_CHOICES) ?? 1;
+  const best = body.integer("best_of", 1, MOST_CHOICES);
+  if (best !== undefined && best !== n) throw wrong("best_of", "is not supported; use n", best);
+  const prompts = promptsOf(body);
+  if (prompts.length * n > MOST_ANSWERS) {
+    throw wrong("prompt", `expected at most ${MOST_ANSWERS} answers (prompts times n)`, prompts.length * n);
+  }
+  const logprobs = body.integer("logprobs", 0, MOST_TOP_LOGPROBS);
+  const options = {
+    ...openaiSampling(body),
+    ...defined({
+      maxTokens: body.integer("max_tokens", 0, MOST_TOKENS) ?? DEFAULT_TOKENS,
+      logprobs,
+      echo: body.boolean("echo"),
+      responseFormat: formatOf(body),
+    }),
+  };
+  return { prompts, n, ...streamOf(body), logprobs, options };
+}
+
+/** A text, a list of texts, token ids, or a list of lists of token ids. */
+function promptsOf(body: Fields): readonly Prompt[] {
+  const prompt = required(body.raw("prompt"), body, "prompt");
+  const expected = "expected a text, token ids, or a list of either";
+  if (typeof prompt === "string") return [prompt];
+  if (!Array.isArray(prompt) || prompt.length === 0) throw wrong("prompt", expected, prompt);
+  if (typeof prompt[0] === "number") return [idsOf(prompt, "prompt")];
+  return prompt.map((one: unknown, i) => {
+    if (typeof one === "string") return one;
+    if (Array.isArray(one)) return idsOf(one, `prompt[${i}]`);
+    throw wrong(`prompt[${i}]`, expected, one);
+  });
+}
+
+/** Token ids; which of them exist is the engine's to say. */
+export function idsOf(values: readonly unknown[], path: string): readonly number[] {
+  const bad = values.findIndex((id) => !Number.isSafeInteger(id) || (id as number) < 0);
+  if (bad >= 0) throw wrong(`${path}[${bad}]`, "expected a token id", values[bad]);
+  return values as readonly number[];
+}
+
+function choice({ text, logprobs, finish }: Answer, index: number, request: CompletionRequest): object {
+  return {
+    index,
+    text,
+    logprobs: request.logprobs === undefined ? null : new LegacyLogprobs().shape(logprobs),
+    finish_reason: finish.reason,
+    seed: finish.seed,
+  };
+}
+
+async function* chunks(
+  events: AsyncIterable<Indexed<AnswerEvent>>,
+  head: object,
+  request: CompletionRequest,
+): AsyncGenerator<string> {
+  const offsets = new Map<number, LegacyLogprobs>();
+  const finished: ChatFinish[] = [];
+  const chunk = (fields: object): string => event(JSON.stringify({ ...head, ...fields }));
+  for await (const { index, event } of events) {
+    if (event.type === "finish") {
+      finished[index] = event;
+      yield chunk({ choices: [{ index, text: "", logprobs: null, finish_reason: event.reason, seed: event.seed }] });
+    } else if (event.type === "text" && (event.text !== "" || event.logprobs?.length)) {
+      const shape = offsets.get(index) ?? new LegacyLogprobs();
+      offsets.set(index, shape);
+      const logprobs = request.logprobs === undefined ? null : shape.shape(event.logprobs ?? []);
+      yield chunk({ choices: [{ index, text: event.text, logprobs, finish_reason: null }] });
+    }
+  }
+  if (request.includeUsage) yield chunk({ choices: [], usage: usageOf(finished, request.n) });
+  yield event("[DONE]");
+}

@@ -1,0 +1,55 @@
+// POST /v1/embeddings: one vector a text, as numbers or as base64 of their 32-bit floats.
+
+import type { Context } from "hono";
+import { type Fields, fieldsOf, required, wrong } from "./fields.ts";
+import { readJson } from "./json.ts";
+import { idsOf } from "./openai_completions.ts";
+import { modelOf } from "./openai_request.ts";
+import { newId } from "./openai_shapes.ts";
+import type { Service } from "./service.ts";
+
+/** What clients send at most in one request by default. */
+const MOST_INPUTS = 512;
+
+export async function embeddings(c: Context, service: Service): Promise<Response> {
+  const body = fieldsOf(await readJson(c.req.raw, service.bodyLimit));
+  modelOf(body);
+  const inputs = inputsOf(body);
+  const format = body.oneOf("encoding_format", ["float", "base64"]) ?? "float";
+  if (body.has("dimensions")) throw wrong("dimensions", "is not supported: vectors have the model's width", undefined);
+  const work = service.begin(c.req.raw);
+  try {
+    const data: object[] = [];
+    let tokens = 0;
+    for (const [index, input] of inputs.entries()) {
+      const result = await service.model.embed(input, work.signal);
+      tokens += result.tokens;
+      const embedding = format === "base64" ? base64(result.embedding) : [...result.embedding];
+      data.push({ object: "embedding", index, embedding });
+    }
+    const usage = { prompt_tokens: tokens, total_tokens: tokens };
+    // Mistral's client insists on an id.
+    return c.json({ id: newId("embd-"), object: "list", data, model: service.model.name, usage });
+  } finally {
+    work.end();
+  }
+}
+
+function inputsOf(body: Fields): readonly (string | readonly number[])[] {
+  const input = required(body.raw("input"), body, "input");
+  const expected = "expected a text, token ids, or a list of either, none of them empty";
+  const many = Array.isArray(input) && typeof input[0] !== "number" ? input : [input];
+  if (many.length === 0) throw wrong("input", expected, input);
+  if (many.length > MOST_INPUTS) throw wrong("input", `expected at most ${MOST_INPUTS} inputs`, input);
+  return many.map((one: unknown, i) => {
+    const path = many === input ? `input[${i}]` : "input";
+    if (typeof one === "string" && one !== "") return one;
+    if (Array.isArray(one) && one.length > 0) return idsOf(one, path);
+    throw wrong(path, expected, one);
+  });
+}
+
+/** Little-endian floats: the order of every machine that runs this. */
+function base64(values: Float32Array): string {
+  return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64");
+}

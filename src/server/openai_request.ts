@@ -1,0 +1,183 @@
+// Bodies of /v1/chat/completions, OpenAI's and Mistral's, as what the engine is asked for.
+
+import type {
+  ChatMessage,
+  ChatOptions,
+  ResponseFormat,
+  ToolCall,
+  ToolChoice,
+  ToolDefinition,
+} from "../engine/chat_api.ts";
+import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
+import { checkChoice, checkToolResults, MOST_MESSAGES, schemaOf, textOf, toolsOf } from "./messages.ts";
+import { defined, MOST_TOKENS, openaiSampling } from "./sampling.ts";
+
+/** Most answers to one request. */
+export const MOST_CHOICES = 128;
+const MOST_TOP_LOGPROBS = 20;
+/** Of one message. */
+const MOST_CALLS = 1024;
+
+export interface OpenaiChatRequest {
+  /** Whatever the client calls the model: there is one. */
+  readonly model: string;
+  readonly messages: readonly ChatMessage[];
+  readonly options: ChatOptions;
+  readonly n: number;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+}
+
+/** @throws RequestError that names the field */
+export function openaiChatRequest(json: Json): OpenaiChatRequest {
+  const body = fieldsOf(json);
+  refuse(body);
+  const messages = required(body.objects("messages", MOST_MESSAGES), body, "messages").map(message);
+  if (messages.length === 0) throw wrong("messages", "expected at least one message", []);
+  checkToolResults(messages);
+  const tools = toolsOf(body, openaiTool);
+  const toolChoice = choiceOf(body);
+  checkChoice(toolChoice, tools);
+  return {
+    model: modelOf(body),
+    messages,
+    n: body.integer("n", 1, MOST_CHOICES) ?? 1,
+    ...streamOf(body),
+    options: {
+      ...openaiSampling(body),
+      ...defined({
+        maxTokens: body.integer("max_completion_tokens", 1, MOST_TOKENS) ?? body.integer("max_tokens", 1, MOST_TOKENS),
+        logprobs: logprobsOf(body),
+        tools,
+        toolChoice,
+        parallelToolCalls: body.boolean("parallel_tool_calls"),
+        responseFormat: formatOf(body),
+        continueAssistant: continues(body) || undefined,
+      }),
+    },
+  };
+}
+
+/** Any name is accepted, so that a client need not be told ours. */
+export function modelOf(body: Fields): string {
+  const model = required(body.string("model", 1024), body, "model");
+  if (model === "") throw wrong(body.path("model"), "expected a name", model);
+  return model;
+}
+
+export function streamOf(body: Fields): { readonly stream: boolean; readonly includeUsage: boolean } {
+  return {
+    stream: body.boolean("stream") ?? false,
+    includeUsage: body.object("stream_options")?.boolean("include_usage") ?? false,
+  };
+}
+
+/** What changes the answer and is not done here is refused rather than passed over. */
+function refuse(body: Fields): void {
+  for (const [name, instead] of [
+    ["functions", "tools"],
+    ["function_call", "tool_choice"],
+  ] as const) {
+    if (body.has(name)) throw wrong(name, `is not supported; use ${instead}`, undefined);
+  }
+  if (body.array("modalities", 16)?.some((kind) => kind !== "text")) {
+    throw wrong("modalities", "this model writes text only", body.raw("modalities"));
+  }
+  for (const name of ["audio", "web_search_options"]) {
+    if (body.has(name)) throw wrong(name, "is not supported", undefined);
+  }
+}
+
+function message(fields: Fields): ChatMessage {
+  const role = required(fields.oneOf("role", ["system", "developer", "user", "assistant", "tool"]), fields, "role");
+  if (role === "assistant") return assistant(fields);
+  const content = required(textOf(fields, "content"), fields, "content");
+  if (role === "user") return { role, content };
+  if (role !== "tool") return { role: "system", content };
+  const name = fields.string("name");
+  const toolCallId = required(fields.string("tool_call_id", 256), fields, "tool_call_id");
+  return { role, content, toolCallId, ...(name !== undefined && { name }) };
+}
+
+function assistant(fields: Fields): ChatMessage {
+  const calls = fields.objects("tool_calls", MOST_CALLS)?.map(toolCall) ?? [];
+  const content = textOf(fields, "content") ?? fields.string("refusal");
+  if (content === undefined && calls.length === 0) throw wrong(fields.path("content"), "is required", undefined);
+  return { role: "assistant", content: content ?? "", ...(calls.length > 0 && { toolCalls: calls }) };
+}
+
+function toolCall(fields: Fields): ToolCall {
+  const called = required(fields.object("function"), fields, "function");
+  const given = called.raw("arguments");
+  // Mistral's clients may give the arguments as an object.
+  const text = typeof given === "object" ? JSON.stringify(given) : called.string("arguments");
+  return {
+    id: required(fields.string("id", 256), fields, "id"),
+    name: required(called.string("name", 256), called, "name"),
+    arguments: text === undefined || text.trim() === "" ? "{}" : text,
+  };
+}
+
+function openaiTool(fields: Fields): ToolDefinition {
+  const type = fields.string("type") ?? "function";
+  if (type !== "function") throw wrong(fields.path("type"), 'expected "function"', type);
+  const tool = required(fields.object("function"), fields, "function");
+  return {
+    name: required(tool.string("name"), tool, "name"),
+    ...schemaOf(tool, "parameters"),
+    ...defined({ description: tool.string("description"), strict: tool.boolean("strict") }),
+  };
+}
+
+function choiceOf(body: Fields): ToolChoice | undefined {
+  if (typeof body.raw("tool_choice") === "object") {
+    const choice = required(body.object("tool_choice"), body, "tool_choice");
+    const tool = required(choice.object("function"), choice, "function");
+    return { name: required(tool.string("name"), tool, "name") };
+  }
+  const choice = body.oneOf("tool_choice", ["auto", "none", "required", "any"]);
+  return choice === "any" ? "required" : choice;
+}
+
+function logprobsOf(body: Fields): number | undefined {
+  const wanted = body.boolean("logprobs") ?? false;
+  const top = body.integer("top_logprobs", 0, MOST_TOP_LOGPROBS);
+  if (!wanted && top) throw wrong("top_logprobs", "needs logprobs: true", undefined);
+  return wanted ? (top ?? 0) : undefined;
+}
+
+/** `regex` and `ebnf` are extras of ours. */
+export function formatOf(body: Fields): ResponseFormat | undefined {
+  const format = body.object("response_format");
+  const type = format?.oneOf("type", ["text", "json_object", "json_schema", "regex", "ebnf"]);
+  if (format === undefined) return undefined;
+  switch (required(type, format, "type")) {
+    case "text":
+      return { type: "text" };
+    case "json_object":
+      return { type: "json" };
+    case "regex":
+      return { type: "regex", pattern: required(format.string("pattern"), format, "pattern") };
+    case "ebnf":
+      return { type: "ebnf", grammar: required(format.string("grammar"), format, "grammar") };
+    case "json_schema": {
+      const given = required(format.object("json_schema"), format, "json_schema");
+      // Mistral's clients send `schema` as OpenAI's do; true and false are schemas too.
+      const schema = required(given.raw("schema"), given, "schema");
+      if (typeof schema !== "boolean" && (typeof schema !== "object" || Array.isArray(schema))) {
+        throw wrong(given.path("schema"), "expected a JSON schema", schema);
+      }
+      return { type: "json_schema", schema, strict: given.boolean("strict") ?? false };
+    }
+  }
+}
+
+/** Mistral's `prefix: true` on the last message, vLLM's `continue_final_message`: the answer goes on from its text. */
+function continues(body: Fields): boolean {
+  const last = body.objects("messages", MOST_MESSAGES)?.at(-1);
+  const wanted = body.boolean("continue_final_message") ?? last?.boolean("prefix") ?? false;
+  if (wanted && last?.raw("role") !== "assistant") {
+    throw wrong("messages", "only a last message of the assistant can be continued", undefined);
+  }
+  return wanted;
+}

@@ -1,0 +1,93 @@
+// Server-sent events at the reader's pace: an answer is asked for its next piece when the last one has been taken.
+
+import { type Failure, failureOf } from "./errors.ts";
+
+export interface StreamSettings {
+  /** A comment is sent where nothing else was for so long, so that nobody takes the connection for dead. */
+  readonly keepAliveMs: number;
+  /** What a failure after the first event looks like. */
+  readonly failed: (failure: Failure) => string;
+  /** Told of errors that nobody expected. */
+  readonly log: (error: unknown) => void;
+  /** Called once when the stream is over, however it ended. */
+  readonly done: () => void;
+}
+
+/** One event; `name` where the API has named events. */
+export function event(data: string, name?: string): string {
+  return `${name === undefined ? "" : `event: ${name}\n`}data: ${data}\n\n`;
+}
+
+const KEEP_ALIVE = ": ping\n\n";
+const HEADERS = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-cache",
+  // Proxies that would hold the stream back until it is long enough.
+  "x-accel-buffering": "no",
+};
+
+/**
+ * Answers with the texts of `events`. Waits for the first of them, so that what fails at once fails with a status of its
+ * own, but no longer than `keepAliveMs`. A client that leaves ends the iteration (`return`).
+ * @throws what `events` throws before its first text
+ */
+export async function streamed(events: AsyncIterator<string>, settings: StreamSettings): Promise<Response> {
+  let over = false;
+  const finish = (): void => {
+    if (!over) settings.done();
+    over = true;
+  };
+  let pending = events.next();
+  pending.catch(() => {}); // met by whoever waits for it next
+  try {
+    await soon(pending, settings.keepAliveMs);
+  } catch (error) {
+    finish();
+    throw error;
+  }
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const send = (text: string): void => {
+          if (!over) controller.enqueue(encoder.encode(text));
+        };
+        const close = (): void => {
+          if (!over) controller.close();
+          finish();
+        };
+        try {
+          const next = await soon(pending, settings.keepAliveMs);
+          if (next === WAITING) return send(KEEP_ALIVE);
+          if (next.done) return close();
+          send(next.value);
+          if (over) return;
+          pending = events.next();
+          pending.catch(() => {});
+        } catch (error) {
+          const failure = failureOf(error);
+          if (failure.unexpected) settings.log(error);
+          send(settings.failed(failure));
+          close();
+        }
+      },
+      cancel() {
+        finish();
+        events.return?.().catch(() => {});
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { headers: HEADERS });
+}
+
+const WAITING = Symbol("nothing yet");
+
+/** What `promise` gives, or WAITING after `ms`. */
+async function soon<T>(promise: Promise<T>, ms: number): Promise<T | typeof WAITING> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<typeof WAITING>((resolve) => {
+    timer = setTimeout(() => resolve(WAITING), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import { createApp, type ServerOptions } from "../../src/server/app.ts";
+import { fakeModel } from "./fake_model.ts";
+
+async function status(options: ServerOptions, headers: Record<string, string>, url = "/v1/models"): Promise<number> {
+  return (await createApp(fakeModel(), options).request(url, { headers })).status;
+}
+
+describe("the API key", () => {
+  const options = { apiKey: "secret" };
+  it.each<[Record<string, string>, number]>([
+    [{ authorization: "Bearer secret" }, 200],
+    [{ authorization: "bearer secret" }, 200],
+    [{ "x-api-key": "secret" }, 200],
+    [{ "x-api-key": "secret", authorization: "Bearer other" }, 200],
+    [{}, 401],
+    [{ authorization: "Bearer secre" }, 401],
+    [{ authorization: "Bearer secret2" }, 401],
+    [{ authorization: "Bearer " }, 401],
+    [{ authorization: "Basic secret" }, 401],
+    [{ authorization: "secret" }, 401],
+    [{ "x-api-key": "" }, 401],
+    [{ "x-api-key": "x".repeat(10_000) }, 401],
+  ])("%j: %i", async (headers, expected) => {
+    expect(await status(options, headers)).toBe(expected);
+    expect(await status(options, headers, "/metrics")).toBe(expected);
+    expect(await status(options, headers, "/health")).toBe(200);
+  });
+
+  it("is asked for before a path is looked up, and in each API's shape", async () => {
+    const app = createApp(fakeModel(), options);
+    expect((await app.request("/nothing")).status).toBe(401);
+    const openai = await app.request("/v1/chat/completions", { method: "POST" });
+    expect(await openai.json()).toMatchObject({ error: { type: "authentication_error", code: "invalid_api_key" } });
+    const anthropic = await app.request("/v1/messages", { method: "POST" });
+    expect(await anthropic.json()).toMatchObject({ type: "error", error: { type: "authentication_error" } });
+  });
+});
+
+describe("web pages and names", () => {
+  it.each<[string, Record<string, string>, ServerOptions, number]>([
+    ["http://localhost:8080", {}, {}, 200],
+    ["http://127.0.0.1:8080", {}, {}, 200],
+    ["http://[::1]:8080", {}, {}, 200],
+    ["http://192.168.1.7:8080", {}, {}, 200],
+    ["http://app.localhost:8080", {}, {}, 200],
+    ["http://evil.com:8080", {}, {}, 403],
+    ["http://127.0.0.1.nip.io:8080", {}, {}, 403],
+    ["http://localhost.evil.com:8080", {}, {}, 403],
+    ["http://hotset.example", {}, { hosts: ["hotset.example"] }, 200],
+    ["http://hotset.example.evil.com", {}, { hosts: ["hotset.example"] }, 403],
+    ["http://localhost:8080", { origin: "http://localhost:8080" }, {}, 200],
+    ["http://localhost:8080", { origin: "http://localhost:3000" }, {}, 403],
+    ["http://localhost:8080", { origin: "https://evil.com" }, {}, 403],
+    ["http://localhost:8080", { origin: "null" }, {}, 403],
+    ["http://evil.com:8080", { origin: "http://evil.com:8080" }, {}, 403],
+    ["http://evil.com:8080", { origin: "http://evil.com:8080" }, { cors: ["*"] }, 403],
+    ["http://localhost:8080", { origin: "https://app.example" }, { cors: ["https://app.example"] }, 200],
+    ["http://localhost:8080", { origin: "https://app.example.evil.com" }, { cors: ["https://app.example"] }, 403],
+    ["http://localhost:8080", { origin: "https://anything" }, { cors: ["*"] }, 200],
+  ])("%s %j %j: %i", async (base, headers, options, expected) => {
+    expect(await status(options, headers, `${base}/v1/models`)).toBe(expected);
+  });
+
+  it("CORS headers for allowed origins only, on failures too; preflights need no key", async () => {
+    const app = createApp(fakeModel(), { cors: ["https://app.example"], apiKey: "k" });
+    const origin = "https://app.example";
+    const preflight = await app.request("/v1/chat/completions", {
+      method: "OPTIONS",
+      headers: { origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization" },
+    });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get("access-control-allow-origin")).toBe(origin);
+    expect(preflight.headers.get("access-control-allow-headers")).toBe("authorization");
+    const refused = await app.request("/v1/models", { headers: { origin } });
+    expect([refused.status, refused.headers.get("access-control-allow-origin")]).toEqual([401, origin]);
+    const without = await createApp(fakeModel()).request("/v1/models");
+    expect(without.headers.get("access-control-allow-origin")).toBeNull();
+  });
+});

@@ -1,0 +1,64 @@
+// Anthropic's client against a running server; run by run.mjs.
+
+import assert from "node:assert/strict";
+import Anthropic from "@anthropic-ai/sdk";
+import { BASE, check, FAKE, hi, KEY, model, PARAMETERS, rejects, says } from "./support.mjs";
+
+const anthropic = new Anthropic({ baseURL: BASE, apiKey: KEY, maxRetries: 0 });
+const claude = { model, max_tokens: 24, messages: hi };
+const anthropicTools = [{ name: "get_weather", description: "w", input_schema: PARAMETERS }];
+await check("anthropic: models", async () => assert.ok((await anthropic.models.list()).data[0].display_name));
+await check("anthropic: message", async () => {
+  const message = await anthropic.messages.create({ ...claude, system: "s", stop_sequences: ["x"], temperature: 0 });
+  assert.equal(message.role, "assistant");
+  says(message.content[0]?.text ?? "");
+});
+await check("anthropic: count tokens", async () => {
+  assert.ok((await anthropic.messages.countTokens({ model, messages: hi, tools: anthropicTools })).input_tokens > 0);
+});
+await check("anthropic: stream", async () => {
+  const message = await anthropic.messages.stream(claude).finalMessage();
+  says(message.content[0]?.text ?? "");
+  assert.ok(message.usage.output_tokens > 0 && message.stop_reason !== null);
+});
+if (FAKE) {
+  await check("anthropic: tool round trip, streamed", async () => {
+    const first = await anthropic.messages.stream({ ...claude, tools: anthropicTools }).finalMessage();
+    assert.equal(first.stop_reason, "tool_use");
+    assert.deepEqual(first.content[0].input, { city: "Paris" });
+    const result = {
+      type: "tool_result",
+      tool_use_id: first.content[0].id,
+      content: [{ type: "text", text: "sunny" }],
+    };
+    const messages = [...hi, { role: "assistant", content: first.content }, { role: "user", content: [result] }];
+    says((await anthropic.messages.create({ ...claude, tools: anthropicTools, messages })).content[0].text);
+  });
+  await check("anthropic: failure within a stream", async () => {
+    const messages = [{ role: "user", content: "lost" }];
+    await rejects(
+      () => anthropic.messages.stream({ ...claude, messages }).finalMessage(),
+      (error) => assert.match(error.message, /device lost/),
+    );
+  });
+}
+await check("anthropic: beta path", async () =>
+  assert.equal((await anthropic.beta.messages.create(claude)).type, "message"),
+);
+await check("anthropic: abort", async () => {
+  const stream = anthropic.messages.stream({ ...claude, messages: [{ role: "user", content: FAKE ? "wait" : "hi" }] });
+  stream.once("text", () => stream.abort());
+  await rejects(
+    () => stream.finalMessage(),
+    (error) => assert.ok(error instanceof Anthropic.APIUserAbortError),
+  );
+});
+await check("anthropic: 400", async () => {
+  await rejects(
+    () => anthropic.messages.create({ ...claude, max_tokens: -1 }),
+    (error) => {
+      assert.ok(error instanceof Anthropic.BadRequestError);
+      assert.equal(error.error.error.type, "invalid_request_error");
+    },
+  );
+});

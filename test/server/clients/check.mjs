@@ -1,0 +1,12 @@
+// The official clients, unmodified, against a running server: chat, stream, a tool round trip, JSON schema, abort, errors.
+// Run by run.mjs, in a folder where the clients are installed.
+
+await import("./openai.mjs");
+await import("./anthropic.mjs");
+await import("./mistral.mjs");
+await import("./vercel.mjs");
+await import("./langchain.mjs");
+const { failed } = await import("./support.mjs");
+
+console.log(failed === 0 ? "all clients were content" : `${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);

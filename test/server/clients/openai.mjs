@@ -1,0 +1,141 @@
+// openai's client against a running server; run by run.mjs.
+
+import assert from "node:assert/strict";
+import OpenAI from "openai";
+import { BASE, check, FAKE, hi, KEY, model, PARAMETERS, rejects, says, shaped } from "./support.mjs";
+
+const max = FAKE ? {} : { max_tokens: 24 };
+
+const openai = new OpenAI({ baseURL: `${BASE}/v1`, apiKey: KEY, maxRetries: 0 });
+const weatherTool = {
+  type: "function",
+  function: {
+    name: "get_weather",
+    description: "w",
+    parameters: PARAMETERS,
+    function: () => "sunny",
+    parse: JSON.parse,
+  },
+};
+await check("openai: models", async () => {
+  const { data } = await openai.models.list();
+  assert.equal((await openai.models.retrieve(data[0].id)).id, data[0].id);
+});
+await check("openai: chat with logprobs", async () => {
+  const answer = await openai.chat.completions.create({
+    model,
+    messages: hi,
+    logprobs: true,
+    top_logprobs: 2,
+    seed: 1,
+    ...max,
+  });
+  says(answer.choices[0].message.content);
+  assert.ok(answer.choices[0].logprobs.content.every((one) => one.top_logprobs.length === 2));
+  assert.ok(answer.usage.total_tokens > 0);
+});
+await check("openai: n", async () => {
+  const answer = await openai.chat.completions.create({ model, messages: hi, n: 3, ...max });
+  assert.deepEqual(
+    answer.choices.map(({ index }) => index),
+    [0, 1, 2],
+  );
+});
+await check("openai: stream with usage", async () => {
+  let [text, usage] = ["", null];
+  const options = { include_usage: true };
+  for await (const chunk of await openai.chat.completions.create({
+    model,
+    messages: hi,
+    stream: true,
+    stream_options: options,
+    ...max,
+  })) {
+    text += chunk.choices[0]?.delta.content ?? "";
+    usage = chunk.usage ?? usage;
+  }
+  says(text);
+  assert.ok(usage.total_tokens > 0);
+});
+await check("openai: stream helper", async () => {
+  says(await openai.chat.completions.stream({ model, messages: hi, ...max }).finalContent());
+});
+await check("openai: JSON schema", async () => {
+  const schema = {
+    type: "object",
+    properties: { city: { type: "string" }, temp: { type: "number" } },
+    required: ["city", "temp"],
+    additionalProperties: false,
+  };
+  const format = { type: "json_schema", json_schema: { name: "w", strict: true, schema } };
+  const answer = await openai.chat.completions.parse({ model, messages: hi, response_format: format, ...max });
+  shaped(JSON.parse(answer.choices[0].message.content));
+});
+if (FAKE) {
+  for (const stream of [false, true]) {
+    await check(`openai: runTools, stream ${stream}`, async () => {
+      says(
+        await openai.chat.completions.runTools({ model, messages: hi, tools: [weatherTool], stream }).finalContent(),
+      );
+    });
+  }
+}
+await check("openai: completions with echo", async () => {
+  const answer = await openai.completions.create({ model, prompt: "x", logprobs: 1, echo: true, max_tokens: 2 });
+  says(answer.choices[0].text, "xHi");
+  assert.equal(answer.choices[0].logprobs.token_logprobs[0], null);
+});
+await check("openai: embeddings", async () => {
+  const { data } = await openai.embeddings.create({ model, input: ["a", "b"] });
+  assert.ok(data.length === 2 && data[0].embedding.every(Number.isFinite));
+});
+await check("openai: abort a stream", async () => {
+  const stream = await openai.chat.completions.create({
+    model,
+    messages: [{ role: "user", content: FAKE ? "wait" : "hi" }],
+    stream: true,
+  });
+  for await (const _ of stream) stream.controller.abort();
+});
+await check("openai: abort while waiting", async () => {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), 50);
+  const messages = [{ role: "user", content: FAKE ? "wait" : "hi" }];
+  await rejects(() => openai.chat.completions.create({ model, messages }, { signal: controller.signal }));
+});
+await check("openai: 400", async () => {
+  await rejects(
+    () => openai.chat.completions.create({ model, messages: hi, temperature: -1 }),
+    (error) => {
+      assert.ok(error instanceof OpenAI.BadRequestError);
+      assert.equal(error.param, "temperature");
+    },
+  );
+});
+await check("openai: 404 of responses", async () => {
+  await rejects(
+    () => openai.responses.create({ model, input: "hi" }),
+    (error) => assert.equal(error.status, 404),
+  );
+});
+if (FAKE) {
+  await check("openai: failure within a stream", async () => {
+    const messages = [{ role: "user", content: "lost" }];
+    await rejects(
+      () => openai.chat.completions.stream({ model, messages }).finalContent(),
+      (error) => assert.match(error.message, /device lost/),
+    );
+  });
+  await check("openai: retries when busy", async () => {
+    const patient = new OpenAI({ baseURL: `${BASE}/v1`, apiKey: KEY, maxRetries: 2 });
+    const answer = await patient.chat.completions.create({ model, messages: [{ role: "user", content: "busy once" }] });
+    says(answer.choices[0].message.content);
+  });
+  await check("openai: wrong key", async () => {
+    const stranger = new OpenAI({ baseURL: `${BASE}/v1`, apiKey: "wrong" });
+    await rejects(
+      () => stranger.models.list(),
+      (error) => assert.ok(error instanceof OpenAI.AuthenticationError),
+    );
+  });
+}

@@ -1,0 +1,158 @@
+// A context-free grammar as values, cleaned of what can derive nothing, and printed as the EBNF that xgrammar reads.
+
+import { type CharSet, pairs } from "./char_set.ts";
+import { Unsupported } from "./unsupported.ts";
+
+export type Term =
+  | { readonly text: string }
+  | { readonly set: CharSet }
+  | { readonly rule: string }
+  /** `of` from min to max times; null is without end. */
+  | { readonly of: readonly Term[]; readonly min: number; readonly max: number | null };
+
+/** Alternatives, each a sequence of symbols. */
+export type Body = readonly (readonly Term[])[];
+
+const MAX_RULES = 20_000;
+
+export class Rules {
+  readonly #bodies = new Map<string, Body>();
+
+  has(name: string): boolean {
+    return this.#bodies.has(name);
+  }
+
+  /** A name for a rule that is given its body later. */
+  fresh(prefix: string): string {
+    const name = `${prefix}${this.#bodies.size}`;
+    this.set(name, []);
+    return name;
+  }
+
+  set(name: string, body: Body): void {
+    if (this.#bodies.size >= MAX_RULES) throw new Unsupported("a schema of so many states");
+    this.#bodies.set(name, body);
+  }
+
+  add(prefix: string, body: Body): Term {
+    const name = this.fresh(prefix);
+    this.set(name, body);
+    return { rule: name };
+  }
+
+  /** The grammar from `root` on, or null if it derives no text at all. */
+  print(root: string): Printed | null {
+    const productive = this.#productive();
+    if (!productive.has(root)) return null;
+    const lines: string[] = [];
+    const sets: CharSet[] = [];
+    const todo = [root];
+    const seen = new Set(todo);
+    const refer = (name: string): void => {
+      if (seen.has(name)) return;
+      seen.add(name);
+      todo.push(name);
+    };
+    for (const name of todo) {
+      const alternatives = this.#bodies.get(name)!.flatMap((sequence) => {
+        const kept = clean(sequence, productive);
+        return kept === null ? [] : [kept];
+      });
+      const texts = alternatives.map((sequence) => printSequence(sequence, refer, sets));
+      lines.push(`${name === root ? "root" : name} ::= ${[...new Set(texts)].join(" | ")}`);
+    }
+    return { text: `${lines.join("\n")}\n`, sets };
+  }
+
+  /** Names of rules that derive some text: the least fixed point. */
+  #productive(): Set<string> {
+    const done = new Set<string>();
+    const users = new Map<string, string[]>();
+    for (const [name, body] of this.#bodies)
+      for (const used of rulesIn(body)) users.set(used, [...(users.get(used) ?? []), name]);
+    let todo = [...this.#bodies.keys()];
+    while (todo.length > 0) {
+      const next = new Set<string>();
+      for (const name of todo) {
+        if (done.has(name) || !this.#bodies.get(name)!.some((sequence) => clean(sequence, done) !== null)) continue;
+        done.add(name);
+        for (const user of users.get(name) ?? []) next.add(user);
+      }
+      todo = [...next];
+    }
+    return done;
+  }
+}
+
+export interface Printed {
+  readonly text: string;
+  /** The character class of each place in the grammar that has one: what compiling costs goes by them. */
+  readonly sets: readonly CharSet[];
+}
+
+function* rulesIn(body: Body): Generator<string> {
+  for (const sequence of body) {
+    for (const term of sequence) {
+      if ("rule" in term) yield term.rule;
+      else if ("of" in term) yield* rulesIn([term.of]);
+    }
+  }
+}
+
+/** The sequence without what can only be left out, or null if it derives nothing. */
+function clean(sequence: readonly Term[], productive: ReadonlySet<string>): Term[] | null {
+  const out: Term[] = [];
+  for (const term of sequence) {
+    if ("rule" in term && !productive.has(term.rule)) return null;
+    if ("set" in term && term.set.length === 0) return null;
+    if ("of" in term) {
+      const inner = clean(term.of, productive);
+      if (inner === null && term.min > 0) return null;
+      if (inner === null || term.max === 0) continue;
+      out.push({ ...term, of: inner });
+    } else out.push(term);
+  }
+  return out;
+}
+
+function printSequence(sequence: readonly Term[], refer: (name: string) => void, sets: CharSet[]): string {
+  const parts = sequence.map((term) => {
+    if ("text" in term) return quote(term.text);
+    if ("rule" in term) {
+      refer(term.rule);
+      return term.rule;
+    }
+    if ("set" in term) {
+      sets.push(term.set);
+      return printSet(term.set);
+    }
+    const before = sets.length;
+    const inner = printSequence(term.of, refer, sets);
+    const own = sets.slice(before);
+    const copies = Math.max(term.min, term.max ?? 0, 1);
+    if (own.length * copies > MAX_RULES) throw new Unsupported("so many repetitions");
+    for (let i = 1; i < copies && own.length > 0; i++) sets.push(...own);
+    return `(${inner})${term.max === null ? (term.min === 0 ? "*" : `{${term.min},}`) : `{${term.min},${term.max}}`}`;
+  });
+  return parts.length === 0 ? '""' : parts.join(" ");
+}
+
+/** A text as a literal of the grammar. */
+export function quote(text: string): string {
+  const body = Array.from(text, (c) => (/[ !#-[\]-~]/.test(c) ? c : escapePoint(c.codePointAt(0)!)));
+  return `"${body.join("")}"`;
+}
+
+function printSet(set: CharSet): string {
+  const point = (p: number): string => {
+    const c = String.fromCodePoint(p);
+    return /[A-Za-z0-9 ]/.test(c) ? c : escapePoint(p);
+  };
+  return `[${pairs(set)
+    .map(([lo, hi]) => (lo === hi ? point(lo) : `${point(lo)}-${point(hi)}`))
+    .join("")}]`;
+}
+
+function escapePoint(point: number): string {
+  return point <= 0xffff ? `\\u${point.toString(16).padStart(4, "0")}` : `\\U${point.toString(16).padStart(8, "0")}`;
+}

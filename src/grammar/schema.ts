@@ -1,0 +1,23 @@
+// JSON Schema to a grammar: everything that the grammar writes is valid, and what cannot be promised is refused by name.
+
+import { RequestError } from "../errors.ts";
+import { sign } from "./alternatives.ts";
+import { Document } from "./document.ts";
+import type { Printed } from "./rules.ts";
+import { Values } from "./values.ts";
+
+/**
+ * The grammar of the values that a schema allows (draft 2020-12; draft 7 where `$schema` says so). Members come in the order of
+ * the schema; what no keyword speaks of is not written.
+ * @throws RequestError that names the keyword and its place, for what is not supported or contradicts itself
+ */
+export function schemaGrammar(schema: unknown): Printed {
+  const document = new Document(schema);
+  const values = new Values(document);
+  const root = values.compile([sign(document.root, true)]);
+  values.rules.set("document", [[root]]);
+  const printed = values.rules.print("document");
+  if (printed === null)
+    throw new RequestError("json_schema: no value meets this schema; keywords at # contradict each other");
+  return printed;
+}

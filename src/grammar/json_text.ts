@@ -9,9 +9,8 @@ const RAW: CharSet = charSet([0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff], [0xe000
 const ESCAPED: CharSet = charSet([0, 0x1f], [0x22, 0x22], [0x5c, 0x5c]);
 const DIGIT = charSet([0x30, 0x39]);
 const HEX = charSet([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
-/** Characters of a text of limited length that are spelled out; beyond that, blocks of so many. */
+/** Characters that are counted together in long texts. */
 const BLOCK = 16;
-const SPELLED = 48;
 
 /** Digits before and after the point where nothing else is asked for: any such number is finite, and an integer exact. */
 export const INTEGER_DIGITS = 15;
@@ -121,41 +120,37 @@ export class JsonText {
     });
   }
 
-  /** A string of `min` to `max` characters. */
+  /**
+   * A string of `min` to `max` characters. Characters that are counted one by one cost when compiling, so long texts are
+   * counted in blocks, and all strings of a schema share the rules that count.
+   */
   sized(min: number, max: number | null): Term {
-    const times = (low: number, high: number | null): Term[] => {
-      if (high !== null && high <= SPELLED) return [{ of: [this.#character], min: low, max: high }];
-      if (high === null && low <= SPELLED)
-        return [
-          { of: [this.#character], min: low, max: low },
-          { of: [this.#character], min: 0, max: null },
-        ];
-      // Long texts are counted in blocks, because each character that is counted by itself costs when compiling.
-      const blocks = Math.floor(low / BLOCK);
-      const rest = low % BLOCK;
-      const head: Term[] = [
-        { of: [this.#block], min: blocks, max: blocks },
-        { of: [this.#character], min: rest, max: rest },
-      ];
-      if (high === null) return [...head, { of: [this.#character], min: 0, max: null }];
-      const free = high - low;
-      return [
-        ...head,
-        { of: [this.#block], min: 0, max: Math.floor(free / BLOCK) - 1 },
-        { of: [this.#character], min: 0, max: BLOCK + (free % BLOCK) },
-      ];
-    };
-    if (max !== null && max > SPELLED && max - min < 2 * BLOCK)
-      return this.#quoted([...times(min, null).slice(0, 2), { of: [this.#character], min: 0, max: max - min }]);
-    return this.#quoted(times(min, max));
-  }
-
-  get #block(): Term {
-    return this.#shared("block", () => [[{ of: [this.#character], min: BLOCK, max: BLOCK }]]);
-  }
-
-  #quoted(inner: readonly Term[]): Term {
+    const inner: Term[] = [...this.#exactly(min)];
+    if (max === null) inner.push({ of: [this.#character], min: 0, max: null });
+    else {
+      const free = max - min;
+      const blocks = Math.max(0, Math.floor(free / BLOCK) - 1);
+      if (blocks > 0) inner.push({ of: [this.#just(BLOCK)], min: 0, max: blocks });
+      inner.push(this.#upTo(free - blocks * BLOCK));
+    }
     return this.#rules.add("s", [[{ text: '"' }, ...inner, { text: '"' }]]);
+  }
+
+  #exactly(count: number): Term[] {
+    const blocks = Math.floor(count / BLOCK);
+    const rest = count % BLOCK;
+    return [
+      ...(blocks > 0 ? [{ of: [this.#just(BLOCK)], min: blocks, max: blocks }] : []),
+      ...(rest > 0 ? [this.#just(rest)] : []),
+    ];
+  }
+
+  #just(count: number): Term {
+    return this.#shared(`just${count}`, () => [[this.#character, ...(count > 1 ? [this.#just(count - 1)] : [])]]);
+  }
+
+  #upTo(count: number): Term {
+    return this.#shared(`upto${count}`, () => (count === 0 ? [[]] : [[], [this.#character, this.#upTo(count - 1)]]));
   }
 
   /** A string whose text the automaton accepts, quotes included, in its shortest spelling. */

@@ -1,12 +1,14 @@
 // A context-free grammar as values, cleaned of what can derive nothing, and printed as the EBNF that xgrammar reads.
 
-import { type CharSet, pairs } from "./char_set.ts";
+import { type CharSet, complement, intersect, pairs, utf8Sequences } from "./char_set.ts";
 import { Unsupported } from "./unsupported.ts";
 
 export type Term =
   | { readonly text: string }
   | { readonly set: CharSet }
   | { readonly rule: string }
+  /** One of several sequences. */
+  | { readonly any: Body }
   /** `of` from min to max times; null is without end. */
   | { readonly of: readonly Term[]; readonly min: number; readonly max: number | null };
 
@@ -14,6 +16,7 @@ export type Term =
 export type Body = readonly (readonly Term[])[];
 
 const MAX_RULES = 20_000;
+const ASCII: CharSet = [0, 0x7f];
 
 export class Rules {
   readonly #bodies = new Map<string, Body>();
@@ -46,6 +49,20 @@ export class Rules {
     if (!productive.has(root)) return null;
     const lines: string[] = [];
     const sets: CharSet[] = [];
+    const wide = new Map<string, string>();
+    const spell = (set: CharSet): string => {
+      sets.push(set);
+      const parts: string[] = [];
+      const ascii = pairs(intersect(set, ASCII));
+      if (ascii.length > 0) parts.push(printBytes(ascii));
+      const beyond = intersect(set, complement(ASCII));
+      if (beyond.length > 0) {
+        const key = beyond.join();
+        if (!wide.has(key)) wide.set(key, `utf8_${wide.size}`);
+        parts.push(wide.get(key)!);
+      }
+      return parts.length === 1 ? parts[0]! : `(${parts.join(" | ")})`;
+    };
     const todo = [root];
     const seen = new Set(todo);
     const refer = (name: string): void => {
@@ -58,8 +75,14 @@ export class Rules {
         const kept = clean(sequence, productive);
         return kept === null ? [] : [kept];
       });
-      const texts = alternatives.map((sequence) => printSequence(sequence, refer, sets));
+      const texts = alternatives.map((sequence) => printSequence(sequence, { refer, spell, sets }));
       lines.push(`${name === root ? "root" : name} ::= ${[...new Set(texts)].join(" | ")}`);
+    }
+    for (const [key, name] of wide) {
+      const sequences = utf8Sequences(key.split(",").map(Number));
+      lines.push(
+        `${name} ::= ${sequences.map((bytes) => bytes.map((range) => printBytes([range])).join(" ")).join(" | ")}`,
+      );
     }
     return { text: `${lines.join("\n")}\n`, sets };
   }
@@ -95,6 +118,7 @@ function* rulesIn(body: Body): Generator<string> {
     for (const term of sequence) {
       if ("rule" in term) yield term.rule;
       else if ("of" in term) yield* rulesIn([term.of]);
+      else if ("any" in term) yield* rulesIn(term.any);
     }
   }
 }
@@ -110,24 +134,36 @@ function clean(sequence: readonly Term[], productive: ReadonlySet<string>): Term
       if (inner === null && term.min > 0) return null;
       if (inner === null || term.max === 0) continue;
       out.push({ ...term, of: inner });
+    } else if ("any" in term) {
+      const any = term.any.flatMap((terms) => {
+        const kept = clean(terms, productive);
+        return kept === null ? [] : [kept];
+      });
+      if (any.length === 0) return null;
+      out.push({ any });
     } else out.push(term);
   }
   return out;
 }
 
-function printSequence(sequence: readonly Term[], refer: (name: string) => void, sets: CharSet[]): string {
+interface Printer {
+  readonly refer: (name: string) => void;
+  readonly spell: (set: CharSet) => string;
+  readonly sets: CharSet[];
+}
+
+function printSequence(sequence: readonly Term[], printer: Printer): string {
+  const { refer, spell, sets } = printer;
   const parts = sequence.map((term) => {
     if ("text" in term) return quote(term.text);
     if ("rule" in term) {
       refer(term.rule);
       return term.rule;
     }
-    if ("set" in term) {
-      sets.push(term.set);
-      return printSet(term.set);
-    }
+    if ("set" in term) return spell(term.set);
+    if ("any" in term) return `(${term.any.map((terms) => printSequence(terms, printer)).join(" | ")})`;
     const before = sets.length;
-    const inner = printSequence(term.of, refer, sets);
+    const inner = printSequence(term.of, printer);
     const own = sets.slice(before);
     const copies = Math.max(term.min, term.max ?? 0, 1);
     if (own.length * copies > MAX_RULES) throw new Unsupported("so many repetitions");
@@ -143,14 +179,16 @@ export function quote(text: string): string {
   return `"${body.join("")}"`;
 }
 
-function printSet(set: CharSet): string {
-  const point = (p: number): string => {
-    const c = String.fromCodePoint(p);
-    return /[A-Za-z0-9 ]/.test(c) ? c : escapePoint(p);
+/**
+ * A class of bytes. xgrammar's classes are of bytes, not of characters, so what is beyond ASCII is spelled in UTF-8, by a rule
+ * that all classes with the same characters share. A class of one byte beyond ASCII it takes for a character: [\\xe0\\xe0] it does not.
+ */
+function printBytes(ranges: readonly (readonly [number, number])[]): string {
+  const byte = (b: number): string => {
+    const c = String.fromCharCode(b);
+    return /[A-Za-z0-9 ]/.test(c) ? c : `\\x${b.toString(16).padStart(2, "0")}`;
   };
-  return `[${pairs(set)
-    .map(([lo, hi]) => (lo === hi ? point(lo) : `${point(lo)}-${point(hi)}`))
-    .join("")}]`;
+  return `[${ranges.map(([lo, hi]) => (lo === hi ? byte(lo).repeat(lo < 128 ? 1 : 2) : `${byte(lo)}-${byte(hi)}`)).join("")}]`;
 }
 
 function escapePoint(point: number): string {

@@ -18,6 +18,8 @@ export function schemaGrammar(schema: unknown): Printed {
   values.rules.set("document", [[root]]);
   const printed = values.rules.print("document");
   if (printed === null)
-    throw new RequestError("json_schema: no value meets this schema; keywords at # contradict each other");
+    throw new RequestError(
+      "json_schema: found no value that meets this schema: its keywords contradict each other, or only values that are not written (numbers of more than 15 digits, arrays that must have equal items) meet it",
+    );
   return printed;
 }

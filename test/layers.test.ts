@@ -51,16 +51,17 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
   { name: "weights", paths: /^src\/weights\//, knows: [] },
   { name: "tokenizer", paths: /^src\/tokenizer\//, knows: ["weights"] },
   { name: "chat", paths: /^src\/chat\//, knows: ["weights", "tokenizer"] },
+  { name: "grammar", paths: /^src\/grammar\//, knows: ["tokenizer"] },
   { name: "ops", paths: /^src\/backend\/[^/]+$/, knows: [] },
   { name: "webgpu", paths: /^src\/backend\/webgpu\//, knows: ["ops", "kernels"] },
   { name: "cpu", paths: /^src\/backend\/cpu\//, knows: ["ops", "kernels"] },
   { name: "experts", paths: /^src\/experts\//, knows: ["ops", "weights"] },
   { name: "model", paths: /^src\/model\//, knows: ["ops", "experts"] },
-  { name: "engine", paths: /^src\/engine\//, knows: ["ops", "model", "experts", "tokenizer", "chat"] },
+  { name: "engine", paths: /^src\/engine\//, knows: ["ops", "model", "experts", "tokenizer", "chat", "grammar"] },
   {
     name: "join",
     paths: /^src\/(open|measure|residency|index|browser|node_quantize)\.ts$/,
-    knows: ["ops", "webgpu", "cpu", "experts", "model", "engine", "weights", "tokenizer", "chat"],
+    knows: ["ops", "webgpu", "cpu", "experts", "model", "engine", "weights", "tokenizer", "chat", "grammar"],
   },
   { name: "server", paths: /^src\/server\//, knows: ["join", "engine"] },
   { name: "cli", paths: /^src\/cli\//, knows: ["join", "engine", "server"] },
@@ -77,6 +78,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
   webgpu: /^src\/backend\/webgpu\/node_\w+\.ts$/,
   "@huggingface/tokenizers": /^src\/tokenizer\//,
+  "@mlc-ai/web-xgrammar": /^src\/grammar\/xgrammar\.ts$/,
   "gpt-tokenizer": /^src\/tokenizer\//,
 };
 

@@ -5,54 +5,27 @@
 //   {"required": ["a"], "not": {"properties": {"b": S}}}   ->   [[need a, need b, the value of b is not S]]
 
 import type { Dfa } from "./automaton.ts";
-import { somewhere, whole } from "./automaton.ts";
-import { at, type Document, type Json, type JsonObject, type Node, own, refuse } from "./document.ts";
-import { formatRegex } from "./formats.ts";
+import { type Document, type Json, type JsonObject, type Node, own, refuse } from "./document.ts";
+import { numberKeyword, patternAtom, stringKeyword } from "./leaves.ts";
 import { type Atom, type Names, named, others } from "./names.ts";
-import type { NumberPart } from "./numbers.ts";
-import { parseRegex } from "./regex.ts";
+import {
+  type All,
+  type Alternative,
+  alternative,
+  and,
+  at_,
+  FALSE,
+  limit,
+  one,
+  type Part,
+  type Signed,
+  sign,
+  size,
+  sizes,
+  TRUE,
+  type Type,
+} from "./parts.ts";
 import { Unsupported } from "./unsupported.ts";
-
-/** Types as JSON has them: an integer is a number. */
-export type Type = "null" | "boolean" | "number" | "string" | "array" | "object";
-export const TYPES: readonly Type[] = ["null", "boolean", "number", "string", "array", "object"];
-
-/** A schema that must hold, or must not: the id of a node times two, plus one if it must not. */
-export type Signed = number;
-/** Signed schemas that all must hold, ascending. */
-export type All = readonly Signed[];
-
-export type Part =
-  | { readonly kind: "boolean"; readonly value: boolean }
-  | { readonly kind: "number"; readonly part: NumberPart }
-  | { readonly kind: "text"; readonly value: string; readonly is: boolean }
-  | { readonly kind: "match"; readonly dfa: Dfa; readonly is: boolean }
-  /** Characters, items or properties; null is no limit. */
-  | { readonly kind: "count"; readonly min: number; readonly max: number | null }
-  | { readonly kind: "items"; readonly prefix: readonly All[]; readonly rest: All }
-  /** Items from an index on that meet `all`: so many. */
-  | {
-      readonly kind: "some";
-      readonly from: number;
-      readonly all: All;
-      readonly min: number;
-      readonly max: number | null;
-    }
-  | { readonly kind: "unique"; readonly where: string }
-  | { readonly kind: "each"; readonly names: Names; readonly all: All }
-  | { readonly kind: "need"; readonly name: string }
-  | { readonly kind: "one"; readonly names: Names; readonly all: All };
-
-export interface Alternative {
-  readonly parts: readonly Part[];
-  /** Properties and items that a schema has looked at: what unevaluatedProperties and unevaluatedItems leave alone. */
-  readonly names: readonly Names[];
-  readonly items: number;
-}
-
-const MAX_ALTERNATIVES = 600;
-const TRUE: readonly Alternative[] = [{ parts: [], names: [], items: 0 }];
-const FALSE: readonly Alternative[] = [];
 
 export class Expansion {
   readonly #document: Document;
@@ -383,55 +356,6 @@ function own_(object: JsonObject, name: string): Json {
   return own(object, name)!;
 }
 
-export function sign(node: Node, is: boolean): Signed {
-  return node.id * 2 + (is ? 0 : 1);
-}
-
-function alternative(...parts: readonly Part[]): Alternative {
-  return { parts, names: [], items: 0 };
-}
-
-function one(part: Part): readonly Alternative[] {
-  return [alternative(part)];
-}
-
-/** The item at an index is so. */
-function at_(index: number, all: All): Part {
-  return { kind: "items", prefix: [...Array.from({ length: index }, () => []), all], rest: [] };
-}
-
-function size(min: number, max: number | null): Part[] {
-  return [{ kind: "count", min, max }];
-}
-
-/** A count within limits, or outside of them. */
-function sizes(min: number, max: number | null, is: boolean): readonly Alternative[] {
-  if (is) return [alternative(...size(min, max))];
-  const below = min > 0 ? [alternative(...size(0, min - 1))] : [];
-  return max === null ? below : [...below, alternative(...size(max + 1, null))];
-}
-
-function and(a: readonly Alternative[], b: readonly Alternative[]): readonly Alternative[] {
-  if (a === TRUE) return b;
-  if (b === TRUE) return a;
-  if (a.length * b.length > MAX_ALTERNATIVES)
-    throw new Unsupported(`more than ${MAX_ALTERNATIVES} combinations of alternatives, which is too many`);
-  return a.flatMap((x) =>
-    b.map((y) => ({
-      parts: [...x.parts, ...y.parts],
-      names: [...x.names, ...y.names],
-      items: Math.max(x.items, y.items),
-    })),
-  );
-}
-
-function limit(found: readonly Alternative[], node: Node): readonly Alternative[] {
-  if (found.length <= MAX_ALTERNATIVES) return found;
-  throw new Unsupported(
-    `more than ${MAX_ALTERNATIVES} combinations of alternatives at ${node.where}, which is too many`,
-  );
-}
-
 /** Names that are in none of these. */
 function complementOf(all: readonly Names[]): Names {
   if (all.every((names) => !names.negated)) return { atoms: all.flatMap((names) => names.atoms), negated: true };
@@ -442,50 +366,4 @@ function complementOf(all: readonly Names[]): Names {
     ),
     negated: true,
   };
-}
-
-function patternAtom(node: Node, keyword: string, pattern: string): Atom {
-  return { dfa: at(node.where, keyword, () => somewhere(parseRegex(pattern))), key: `/${pattern}/` };
-}
-
-function numberKeyword(keyword: string, value: Json, is: boolean): readonly Alternative[] | null {
-  const number = value as number;
-  const bound = (kind: "least" | "most", open: boolean): readonly Alternative[] => {
-    const other = kind === "least" ? "most" : "least";
-    return one({ kind: "number", part: { kind: is ? kind : other, value: number, open: open === is } });
-  };
-  switch (keyword) {
-    case "minimum":
-      return bound("least", false);
-    case "exclusiveMinimum":
-      return bound("least", true);
-    case "maximum":
-      return bound("most", false);
-    case "exclusiveMaximum":
-      return bound("most", true);
-    case "multipleOf":
-      return one({ kind: "number", part: { kind: "multiple", of: number, is } });
-    default:
-      return null;
-  }
-}
-
-function stringKeyword(node: Node, keyword: string, value: Json, is: boolean): readonly Alternative[] | null {
-  switch (keyword) {
-    case "minLength":
-      return sizes(value as number, null, is);
-    case "maxLength":
-      return sizes(0, value as number, is);
-    case "pattern":
-      return one({ kind: "match", dfa: at(node.where, keyword, () => somewhere(parseRegex(value as string))), is });
-    case "format": {
-      // An annotation: what does not follow it is valid too. So it narrows what is written, and its negation says nothing.
-      const regex = formatRegex(value as string);
-      if (regex === null)
-        throw refuse(node.where, keyword, `names a format that is not supported: ${JSON.stringify(value)}`);
-      return is ? one({ kind: "match", dfa: whole(regex), is }) : null;
-    }
-    default:
-      return null;
-  }
 }

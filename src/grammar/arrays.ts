@@ -1,7 +1,7 @@
 // Arrays: items by position, how many there are, how many of them meet a schema, and that no two are equal.
 
-import type { All, Part } from "./alternatives.ts";
 import { type Json, refuse } from "./document.ts";
+import type { All, Part } from "./parts.ts";
 import type { Body, Term } from "./rules.ts";
 import { Unsupported } from "./unsupported.ts";
 import { range, type Values } from "./values.ts";

@@ -1,9 +1,9 @@
 // Objects: the members that the schema names, in its order, then members with other names, and how many there are.
 
-import type { All, Part } from "./alternatives.ts";
 import { both, type Dfa, everything, isEmpty, not, whole } from "./automaton.ts";
 import { ANY } from "./char_set.ts";
 import { contains, listed, type Names, namesDfa } from "./names.ts";
+import type { All, Part } from "./parts.ts";
 import { choice, literal, repeat } from "./regex.ts";
 import type { Body, Term } from "./rules.ts";
 import { Unsupported } from "./unsupported.ts";

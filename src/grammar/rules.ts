@@ -1,6 +1,6 @@
 // A context-free grammar as values, cleaned of what can derive nothing, and printed as the EBNF that xgrammar reads.
 
-import { type CharSet, complement, intersect, pairs, utf8Sequences } from "./char_set.ts";
+import { type CharSet, charSet, complement, intersect, pairs, utf8Sequences } from "./char_set.ts";
 import { Unsupported } from "./unsupported.ts";
 
 export type Term =
@@ -78,12 +78,7 @@ export class Rules {
       const texts = alternatives.map((sequence) => printSequence(sequence, { refer, spell, sets }));
       lines.push(`${name === root ? "root" : name} ::= ${[...new Set(texts)].join(" | ")}`);
     }
-    for (const [key, name] of wide) {
-      const sequences = utf8Sequences(key.split(",").map(Number));
-      lines.push(
-        `${name} ::= ${sequences.map((bytes) => bytes.map((range) => printBytes([range])).join(" ")).join(" | ")}`,
-      );
-    }
+    for (const [key, name] of wide) lines.push(`${name} ::= ${printUtf8(utf8Sequences(key.split(",").map(Number)))}`);
     return { text: `${lines.join("\n")}\n`, sets };
   }
 
@@ -179,18 +174,37 @@ export function quote(text: string): string {
   return `"${body.join("")}"`;
 }
 
+type Range = readonly [number, number];
+
 /**
  * A class of bytes. xgrammar's classes are of bytes, not of characters, so what is beyond ASCII is spelled in UTF-8, by a rule
- * that all classes with the same characters share. A class of one byte beyond ASCII it takes for a character: [\\xe0\\xe0] it does not.
+ * that all classes with the same characters share. A class of one byte beyond ASCII it takes for a character: said twice it
+ * does not. Its escapes take any hexadecimal digits that follow, hence eight of them.
  */
-function printBytes(ranges: readonly (readonly [number, number])[]): string {
+function printBytes(ranges: readonly Range[]): string {
   const byte = (b: number): string => {
     const c = String.fromCharCode(b);
-    return /[A-Za-z0-9 ]/.test(c) ? c : `\\x${b.toString(16).padStart(2, "0")}`;
+    return /[A-Za-z0-9 ]/.test(c) ? c : escapePoint(b);
   };
   return `[${ranges.map(([lo, hi]) => (lo === hi ? byte(lo).repeat(lo < 128 ? 1 : 2) : `${byte(lo)}-${byte(hi)}`)).join("")}]`;
 }
 
+/** Sequences of byte ranges as a tree: no two branches begin with the same byte, which xgrammar mixes up where they are many. */
+function printUtf8(sequences: readonly (readonly Range[])[]): string {
+  const byFirst = new Map<number, (readonly Range[])[]>();
+  for (const [first, ...rest] of sequences)
+    for (let byte = first![0]; byte <= first![1]; byte++) byFirst.set(byte, [...(byFirst.get(byte) ?? []), rest]);
+  const byRest = new Map<string, number[]>();
+  for (const [byte, rests] of byFirst) {
+    const rest = rests.every((one) => one.length === 0) ? "" : ` ${printUtf8(rests)}`;
+    byRest.set(rest, [...(byRest.get(rest) ?? []), byte]);
+  }
+  const parts = [...byRest].map(
+    ([rest, bytes]) => printBytes(pairs(charSet(...bytes.map((b) => [b, b] as const)))) + rest,
+  );
+  return parts.length === 1 ? parts[0]! : `(${parts.join(" | ")})`;
+}
+
 function escapePoint(point: number): string {
-  return point <= 0xffff ? `\\u${point.toString(16).padStart(4, "0")}` : `\\U${point.toString(16).padStart(8, "0")}`;
+  return `\\U${point.toString(16).padStart(8, "0")}`;
 }

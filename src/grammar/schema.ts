@@ -1,8 +1,8 @@
 // JSON Schema to a grammar: everything that the grammar writes is valid, and what cannot be promised is refused by name.
 
 import { RequestError } from "../errors.ts";
-import { sign } from "./alternatives.ts";
 import { Document } from "./document.ts";
+import { sign } from "./parts.ts";
 import type { Printed } from "./rules.ts";
 import { Values } from "./values.ts";
 

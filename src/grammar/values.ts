@@ -1,6 +1,6 @@
 // From schemas to a grammar: one rule for each set of signed schemas that a value must meet.
 
-import { type All, type Alternative, Expansion, type Part, TYPES, type Type } from "./alternatives.ts";
+import { Expansion } from "./alternatives.ts";
 import { arrayBody } from "./arrays.ts";
 import { accepts, both, type Dfa, either, everything, isEmpty, not, whole } from "./automaton.ts";
 import { ANY } from "./char_set.ts";
@@ -8,6 +8,7 @@ import { at, type Document, type Json } from "./document.ts";
 import { JsonText } from "./json_text.ts";
 import { meets, type NumberPart, numbers } from "./numbers.ts";
 import { objectBody } from "./objects.ts";
+import { type All, type Alternative, type Part, TYPES, type Type } from "./parts.ts";
 import { literal, repeat } from "./regex.ts";
 import { type Body, Rules, type Term } from "./rules.ts";
 

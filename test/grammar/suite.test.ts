@@ -2,7 +2,7 @@
 // refused is refused by name.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { Ajv } from "ajv";
+import { Ajv, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, describe, expect, it } from "vitest";
 import { RequestError } from "../../src/errors.ts";
@@ -29,6 +29,16 @@ const tokenizer = talesFromJson;
 const grammars = createGrammars(tokenizer, tokenizer.vocabSize, tokenizer.eosIds);
 afterAll(() => grammars.close());
 
+/** ajv's verdict; null where it is not the suite's own for one of the group's tests, so that it is no judge. */
+function trusted(ajv: Ajv, schema: object, tests: Group["tests"]): ValidateFunction | null {
+  try {
+    const validate = ajv.compile(schema);
+    return tests.every(({ data, valid }) => validate(data) === valid) ? validate : null;
+  } catch {
+    return null;
+  }
+}
+
 const drafts = [
   { draft: "draft2020-12", validator: Ajv2020, dialect: "https://json-schema.org/draft/2020-12/schema" },
   { draft: "draft7", validator: Ajv, dialect: "http://json-schema.org/draft-07/schema#" },
@@ -43,6 +53,7 @@ describe.each(drafts)("the suite of $draft", ({ draft, validator, dialect }) => 
     empty: 0,
     remote: 0,
     unsupported: [] as string[],
+    wrongValidator: [] as string[],
     valid: 0,
     validAccepted: 0,
   };
@@ -75,11 +86,13 @@ describe.each(drafts)("the suite of $draft", ({ draft, validator, dialect }) => 
         multipleOfPrecision: MULTIPLES,
         logger: false,
       });
-      const validate = ajv.compile(stated as object);
+      const validate = trusted(ajv, stated as object, tests);
+      if (validate === null) report.wrongValidator.push(name);
       const random = randomFrom(description.length);
       for (let i = 0; i < GENERATIONS; i++) {
         const text = await randomText(grammar, tokenizer, random);
         expect(text, `${name}: a generation that ends`).not.toBeNull();
+        if (validate === null) continue;
         const valid = validate(JSON.parse(text!));
         expect(valid, `${name}: ${text} ${JSON.stringify(validate.errors)}`).toBe(true);
       }

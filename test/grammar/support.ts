@@ -56,7 +56,7 @@ function choose(ids: readonly number[], tokenizer: Tokenizer, step: number, rand
   const any = ids[Math.floor(random() * ids.length)]!;
   const end = ids.find((id) => tokenizer.eosIds.includes(id));
   if (end !== undefined && random() < (step > SOON ? 0.9 : 0.3)) return end;
-  if (step < SOON ? random() < 0.7 : step < NOW && random() < 0.3) return any;
+  if (step < SOON ? random() < 0.7 : random() < (step < NOW ? 0.3 : 0.15)) return any;
   // Closers, single ones first; else what is short, and no opening bracket or white space.
   const rank = (id: number): number => {
     const bytes = tokenizer.tokenBytes(id);

@@ -155,12 +155,14 @@ function distinct({ values, min, max, fixed, item }: Shape, somes: readonly Some
     known.set(key, { rule: name });
     const body: Term[][] = i > 0 && i >= min ? [[json.space, { text: "]" }]] : [];
     if (i < most) {
+      const options: Term[][] = [];
       const highest = inOrder && i >= fixed ? Number(state[0]) : -1;
       for (const value of lists[at]!) {
         const text = JSON.stringify(value);
         if (taken.includes(text) || all.indexOf(text) <= highest) continue;
-        body.push([...(i > 0 ? [json.comma] : []), { text }, after(i + 1, [...taken, text])]);
+        options.push([{ text }, after(i + 1, [...taken, text])]);
       }
+      body.push([...(i > 0 ? [json.comma] : []), { any: options }]);
     }
     rules.set(name, body);
     return { rule: name };

@@ -4,7 +4,7 @@ import { RequestError } from "../errors.ts";
 import { spellBytes } from "../tokenizer/byte_alphabet.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { whole } from "./automaton.ts";
-import { type CharSet, pairs } from "./char_set.ts";
+import { type CharSet, utf8Sequences } from "./char_set.ts";
 import { ebnfGrammar } from "./ebnf.ts";
 import { JsonText } from "./json_text.ts";
 import { parseRegex } from "./regex.ts";
@@ -53,7 +53,13 @@ export function createGrammars(tokenizer: Tokenizer, vocabSize: number, stopIds:
   function check(name: string, { text, sets }: Printed): void {
     cost ??= tokensByFirstByte(tokenizer);
     let work = 0;
-    for (const set of sets) work += beginning(cost, set);
+    const known = new Map<string, number>();
+    for (const set of sets) {
+      const key = set.join();
+      const own = known.get(key) ?? beginning(cost, set);
+      known.set(key, own);
+      work += own;
+    }
     if (text.length > MAX_TEXT || work > MAX_WORK) {
       const size = Math.ceil(Math.max((100 * work) / MAX_WORK, (100 * text.length) / MAX_TEXT));
       throw new RequestError(
@@ -155,7 +161,11 @@ async function createConstraint(
   return {
     async mask() {
       alive();
-      return matcher.isTerminated() ? onlyThese(stops) : matcher.getNextTokenBitmask();
+      if (matcher.isTerminated()) return onlyThese(stops);
+      const mask = await matcher.getNextTokenBitmask();
+      // xgrammar leaves the bits beyond V set.
+      if (vocabSize % 32 > 0) mask[vocabSize >> 5]! &= (1 << (vocabSize % 32)) - 1;
+      return mask;
     },
     accept(id) {
       alive();
@@ -209,14 +219,11 @@ function tokensByFirstByte(tokenizer: Tokenizer): Float64Array {
   return out;
 }
 
-/** How many tokens begin with a character of the set, about: of other than ASCII, all that begin with a byte above 127. */
+/** How many tokens begin with the first byte of a character of the set. */
 function beginning(tokens: Float64Array, set: CharSet): number {
+  const bytes = new Set<number>();
+  for (const [first] of utf8Sequences(set)) for (let byte = first![0]; byte <= first![1]; byte++) bytes.add(byte);
   let sum = 0;
-  let wide = false;
-  for (const [lo, hi] of pairs(set)) {
-    for (let byte = lo; byte <= Math.min(hi, 127); byte++) sum += tokens[byte]!;
-    wide ||= hi > 127;
-  }
-  if (wide) for (let byte = 128; byte < 256; byte++) sum += tokens[byte]!;
+  for (const byte of bytes) sum += tokens[byte]!;
   return sum;
 }

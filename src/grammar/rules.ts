@@ -75,8 +75,7 @@ export class Rules {
         const kept = clean(sequence, productive);
         return kept === null ? [] : [kept];
       });
-      const texts = alternatives.map((sequence) => printSequence(sequence, { refer, spell, sets }));
-      lines.push(`${name === root ? "root" : name} ::= ${[...new Set(texts)].join(" | ")}`);
+      lines.push(`${name === root ? "root" : name} ::= ${printChoice(alternatives, { refer, spell, sets })}`);
     }
     for (const [key, name] of wide) lines.push(`${name} ::= ${printUtf8(utf8Sequences(key.split(",").map(Number)))}`);
     return { text: `${lines.join("\n")}\n`, sets };
@@ -156,7 +155,7 @@ function printSequence(sequence: readonly Term[], printer: Printer): string {
       return term.rule;
     }
     if ("set" in term) return spell(term.set);
-    if ("any" in term) return `(${term.any.map((terms) => printSequence(terms, printer)).join(" | ")})`;
+    if ("any" in term) return `(${printChoice(term.any, printer)})`;
     const before = sets.length;
     const inner = printSequence(term.of, printer);
     const own = sets.slice(before);
@@ -189,20 +188,67 @@ function printBytes(ranges: readonly Range[]): string {
   return `[${ranges.map(([lo, hi]) => (lo === hi ? byte(lo).repeat(lo < 128 ? 1 : 2) : `${byte(lo)}-${byte(hi)}`)).join("")}]`;
 }
 
-/** Sequences of byte ranges as a tree: no two branches begin with the same byte, which xgrammar mixes up where they are many. */
-function printUtf8(sequences: readonly (readonly Range[])[]): string {
-  const byFirst = new Map<number, (readonly Range[])[]>();
-  for (const [first, ...rest] of sequences)
-    for (let byte = first![0]; byte <= first![1]; byte++) byFirst.set(byte, [...(byFirst.get(byte) ?? []), rest]);
+/** What follows byte ranges that are still to come: a printed tail. */
+interface Branch {
+  readonly ranges: readonly Range[];
+  readonly tail: string;
+}
+
+/** Byte ranges as a tree, in which no two branches begin with the same byte. */
+function printTree(branches: readonly Branch[]): string {
+  const byFirst = new Map<number, Branch[]>();
+  const ends = new Set<string>();
+  for (const { ranges, tail } of branches) {
+    const [first, ...rest] = ranges;
+    if (!first) ends.add(tail);
+    else
+      for (let byte = first[0]; byte <= first[1]; byte++) {
+        const known = byFirst.get(byte);
+        if (known) known.push({ ranges: rest, tail });
+        else byFirst.set(byte, [{ ranges: rest, tail }]);
+      }
+  }
   const byRest = new Map<string, number[]>();
   for (const [byte, rests] of byFirst) {
-    const rest = rests.every((one) => one.length === 0) ? "" : ` ${printUtf8(rests)}`;
+    const rest = printTree(rests);
     byRest.set(rest, [...(byRest.get(rest) ?? []), byte]);
   }
   const parts = [...byRest].map(
-    ([rest, bytes]) => printBytes(pairs(charSet(...bytes.map((b) => [b, b] as const)))) + rest,
+    ([rest, bytes]) => `${printBytes(pairs(charSet(...bytes.map((b) => [b, b] as const))))} ${rest}`,
   );
-  return parts.length === 1 ? parts[0]! : `(${parts.join(" | ")})`;
+  const all = [...ends, ...parts];
+  return all.length === 1 ? all[0]! : `(${all.join(" | ")})`;
+}
+
+function printUtf8(sequences: readonly (readonly Range[])[]): string {
+  return printTree(sequences.map((ranges) => ({ ranges, tail: "" })));
+}
+
+/**
+ * Alternatives. Where several begin with characters beyond ASCII they become a tree of bytes: of many that begin with the same
+ * such byte xgrammar mixes up the ends.
+ */
+function printChoice(body: Body, printer: Printer): string {
+  const beyond = body.filter(([first]) => first && startsBeyondAscii(first)).length;
+  if (beyond < 2) return [...new Set(body.map((terms) => printSequence(terms, printer)))].join(" | ");
+  const branches: Branch[] = [];
+  const others: string[] = [];
+  for (const [first, ...rest] of body) {
+    if (first && "text" in first) {
+      const ranges = [...new TextEncoder().encode(first.text)].map((byte) => [byte, byte] as const);
+      branches.push({ ranges, tail: printSequence(rest, printer) });
+    } else if (first && "set" in first) {
+      printer.sets.push(first.set);
+      const tail = printSequence(rest, printer);
+      for (const ranges of utf8Sequences(first.set)) branches.push({ ranges, tail });
+    } else others.push(printSequence(first ? [first, ...rest] : [], printer));
+  }
+  return [...new Set(others), printTree(branches)].join(" | ");
+}
+
+function startsBeyondAscii(term: Term): boolean {
+  if ("text" in term) return /[^\0-\x7f]/.test(term.text);
+  return "set" in term && term.set[term.set.length - 1]! > 0x7f;
 }
 
 function escapePoint(point: number): string {

@@ -22,7 +22,7 @@ export function allowed(mask: Int32Array): number[] {
   return out;
 }
 
-const text = new TextDecoder();
+const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** After so many tokens the random model wants to close what is open; after the second, nothing else. */
 const SOON = 24;

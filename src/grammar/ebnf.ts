@@ -8,6 +8,7 @@ import { Unsupported } from "./unsupported.ts";
 const MAX_TEXT = 64 * 1024;
 const MAX_DEPTH = 50;
 const MAX_REPEAT = 1000;
+const MAX_MIXED = 8;
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", b: "\b", f: "\f", v: "\v", "0": "\0" };
 const NAME = /[A-Za-z_][A-Za-z0-9_.-]*/y;
 const ASSIGN = /\s*::=/y;
@@ -29,6 +30,7 @@ export function ebnfGrammar(text: string): Printed {
     rules.set(ruleName(name), rename(body));
   }
   refuseLeftRecursion(bodies);
+  refuseMixedEnds(bodies);
   try {
     const printed = rules.print(ruleName("root"));
     if (printed === null) throw new RequestError("ebnf: the grammar derives no text: its rules have no end");
@@ -108,6 +110,32 @@ function refuseLeftRecursion(bodies: ReadonlyMap<string, Body>): void {
     }
   };
   for (const [name, body] of bodies) repeats(body, name);
+}
+
+/**
+ * Many alternatives that are rules which begin with texts beyond ASCII: xgrammar mixes up their ends, and only alternatives that
+ * are texts themselves can be made a tree of bytes.
+ */
+function refuseMixedEnds(bodies: ReadonlyMap<string, Body>): void {
+  const begins = (body: Body, depth: number): boolean =>
+    body.some(([first]) => {
+      if (!first || depth > MAX_DEPTH) return false;
+      if ("text" in first) return /[^\0-\x7f]/.test(first.text);
+      if ("rule" in first) return begins(bodies.get(first.rule)!, depth + 1);
+      return "any" in first ? begins(first.any, depth + 1) : "of" in first && begins([first.of], depth + 1);
+    });
+  const check = (body: Body, name: string): void => {
+    const rules = body.filter(([first]) => first && "rule" in first && begins(bodies.get(first.rule)!, 0));
+    if (rules.length > MAX_MIXED)
+      throw new RequestError(
+        `ebnf: rule \`${name}\` has ${rules.length} alternatives that are rules which begin beyond ASCII, of which ${MAX_MIXED} are supported; write their texts as alternatives`,
+      );
+    for (const term of body.flat()) {
+      if ("any" in term) check(term.any, name);
+      else if ("of" in term) check([term.of], name);
+    }
+  };
+  for (const [name, body] of bodies) check(body, name);
 }
 
 class Reader {

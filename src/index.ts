@@ -24,6 +24,7 @@ export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } fro
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { ExpertRates } from "./measure.ts";
+export type { Constraint, Grammar, Grammars } from "./grammar/types.ts";
 export type { MixtralConfig } from "./model/mixtral_config.ts";
 export { type Quantized, type QuantizeOptions, quantize, verifyQuantized } from "./node_quantize.ts";
 export type { Precision } from "./tensor/types.ts";

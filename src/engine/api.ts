@@ -3,6 +3,7 @@
 import type { BackendInfo, BackendMemory } from "../backend/ops.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteStep } from "../experts/trace.ts";
+import type { Constraint } from "../grammar/types.ts";
 import type { Precision } from "../tensor/types.ts";
 
 export type { RouteStep } from "../experts/trace.ts";
@@ -79,6 +80,11 @@ export interface GenerateOptions extends SamplingOptions {
   readonly logprobs?: number;
   /** Go on past EOS. Default false. */
   readonly ignoreEos?: boolean;
+  /**
+   * Which tokens may come next, before anything else is applied to the logits; log probabilities stay the model's. From
+   * model.grammars; one for each generation. It is not closed by the generation.
+   */
+  readonly constraint?: Constraint;
   readonly signal?: AbortSignal;
 }
 

@@ -4,6 +4,8 @@ import type { Batch, KvStore, Ops } from "../backend/ops.ts";
 import { MemoryError, RequestError } from "../errors.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteStep } from "../experts/trace.ts";
+import { createGrammars } from "../grammar/grammars.ts";
+import type { Grammars } from "../grammar/types.ts";
 import type { RouteWatcher } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
 import type { Precision, Tensor } from "../tensor/types.ts";
@@ -23,6 +25,8 @@ export interface Model {
   /** @throws RequestError for a model without one (a synthetic model), which takes token ids only */
   readonly tokenizer: Tokenizer;
   session(): Session;
+  /** What generations can be constrained to: JSON, a JSON schema, a pattern, EBNF. @throws RequestError without a tokenizer */
+  readonly grammars: Grammars;
   /**
    * Logits [T, V], row-major, of every position of `ids`: row t is the distribution after ids[0..t].
    * For evaluation; nothing is kept. @throws RequestError for ids that do not fit, MemoryError if T * V is too large
@@ -60,6 +64,7 @@ export function createModel(parts: ModelParts): Model {
   const stepper = createStepper(runnerOf(parts), pool, ops.maxTokens, vocab);
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
+  let grammars: Grammars | null = null;
   let closing: Promise<void> | null = null;
 
   const alive = (): void => {
@@ -70,6 +75,11 @@ export function createModel(parts: ModelParts): Model {
     get tokenizer() {
       if (parts.tokenizer === null) throw new RequestError(`${parts.label} has no tokenizer: it takes token ids only`);
       return parts.tokenizer;
+    },
+    get grammars() {
+      alive();
+      grammars ??= createGrammars(this.tokenizer, vocab, parts.eos);
+      return grammars;
     },
     session() {
       alive();
@@ -122,6 +132,7 @@ export function createModel(parts: ModelParts): Model {
     close() {
       closing ??= (async () => {
         await stepper.close();
+        grammars?.close();
         for (const session of open) session.close();
         kv.close();
         ops.close();

@@ -1,6 +1,6 @@
 // From logits to the next token: penalties, temperature, filters, a draw; and log probabilities for those who ask.
 //
-// Order, that of transformers: logit bias, repetition / frequency / presence penalties, temperature, top-k, top-p,
+// Order, that of transformers: what a constraint forbids, logit bias, repetition / frequency / presence penalties, temperature, top-k, top-p,
 // min-p, draw. Temperature 0 takes the largest logit after the penalties (of equal ones the lowest id). A token with
 // temperature takes one random number, whatever the filters leave.
 //
@@ -15,7 +15,8 @@ import { randomFrom } from "./random.ts";
 /** Chooses a token from logits [V]; remembers what it chose for the penalties. Leaves the logits as they are. */
 export interface Sampler {
   readonly seed: number;
-  next(logits: Float32Array): number;
+  /** @param mask bit id % 32 of word id >> 5 is set for tokens that may be chosen; null: all may */
+  next(logits: Float32Array, mask?: Int32Array | null): number;
   /** Notes a token that a backend chose in this sampler's place: random numbers and penalties go on as after next(). */
   accept(id: number): void;
   /** What a backend needs to choose as this sampler would from here on; a copy. */
@@ -97,8 +98,9 @@ export function createSampler(options: SamplingOptions, vocab: number, prompt: r
 
   return {
     seed,
-    next(logits) {
+    next(logits, mask = null) {
       work.set(logits);
+      if (mask !== null) forbid(work, mask);
       adjust(work);
       const best = argMax(work);
       const id = s.temperature === 0 ? best : draw(work, work[best]!, s, random());
@@ -111,6 +113,16 @@ export function createSampler(options: SamplingOptions, vocab: number, prompt: r
     },
     chooser: () => ({ ...s, vocab, seen: [...seen], counts: new Map(counts), random: random.state.slice() }),
   };
+}
+
+/** Gives tokens without a bit in the mask the logit -Infinity. @throws RequestError if that is all of them */
+function forbid(logits: Float32Array, mask: Int32Array): void {
+  let any = false;
+  for (let id = 0; id < logits.length; id++) {
+    if ((mask[id >> 5] ?? 0) & (1 << (id & 31))) any = true;
+    else logits[id] = Number.NEGATIVE_INFINITY;
+  }
+  if (!any) throw new RequestError("the constraint allows no token: no text of the vocabulary can follow");
 }
 
 /** Index of the largest value, the lowest of equal ones. @throws DeviceError if any value is NaN or none is finite */

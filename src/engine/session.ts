@@ -1,6 +1,8 @@
 // A session: one timeline of tokens, its KV blocks, and the generation loop over them.
 
 import { RequestError } from "../errors.ts";
+import type { Constraint } from "../grammar/types.ts";
+import { turn } from "../turn.ts";
 import type { FinishReason, GenerateOptions, Piece, SamplingOptions, Session, TokenLogprob } from "./api.ts";
 import type { BlockPool } from "./kv.ts";
 import { createSampler, logProbabilities } from "./sampler.ts";
@@ -92,6 +94,9 @@ export function createSession(host: SessionHost): Session {
     const most = Math.min(checkCount("maxTokens", options.maxTokens ?? context), context - promptTokens);
     const wantLogprobs = options.logprobs === undefined ? null : checkCount("logprobs", options.logprobs, 20);
     const stops = checkStops(options.stop ?? []);
+    const { constraint } = options;
+    if (constraint && options.ignoreEos)
+      throw new RequestError("ignoreEos: has no meaning with a constraint, which may end");
     const sampler = createSampler({ ...host.sampling, ...defined(options) }, host.vocab, ids);
     const filter = createStopFilter(stops);
     const decoder = host.text.stream(ids);
@@ -114,7 +119,7 @@ export function createSession(host: SessionHost): Session {
       }
       const { rest, cached } = await prefill(ids, options.signal);
       if (count === 0) cachedTokens = cached;
-      if (count === 0 && wantLogprobs === null) {
+      if (count === 0 && wantLogprobs === null && !constraint) {
         stream = stepper.stream({ sequence, tokens: rest, sampler, most, ends, signal: options.signal });
       }
       if (stream) {
@@ -122,9 +127,13 @@ export function createSession(host: SessionHost): Session {
         held.push(...rest);
         return { id, logits: null };
       }
-      const logits = await stepper.step(sequence, rest, "last", options.signal);
+      const step = stepper.step(sequence, rest, "last", options.signal);
+      const mask = constraint ? await maskWhile(step, constraint) : null;
+      const logits = await step;
       held.push(...rest);
-      return { id: sampler.next(logits), logits };
+      const id = sampler.next(logits, mask);
+      constraint?.accept(id);
+      return { id, logits };
     }
 
     for (; count < most; count++) {
@@ -214,6 +223,13 @@ export function createSession(host: SessionHost): Session {
       host.onClose();
     },
   };
+}
+
+/** The mask of the next token, computed once the step is on its way: a device then works meanwhile. */
+async function maskWhile(step: Promise<unknown>, constraint: Constraint): Promise<Int32Array | null> {
+  step.catch(() => {}); // thrown by who waits for it
+  await turn();
+  return constraint.mask();
 }
 
 /** Tokens a second; 0 for nothing at all. */

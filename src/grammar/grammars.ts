@@ -1,0 +1,229 @@
+// Compiled grammars for one vocabulary: JSON, JSON Schema, patterns and EBNF become masks over token ids.
+
+import { RequestError } from "../errors.ts";
+import { spellBytes } from "../tokenizer/byte_alphabet.ts";
+import type { Tokenizer } from "../tokenizer/types.ts";
+import { whole } from "./automaton.ts";
+import { type CharSet, utf8Sequences } from "./char_set.ts";
+import { ebnfGrammar } from "./ebnf.ts";
+import { JsonText } from "./json_text.ts";
+import { parseRegex } from "./regex.ts";
+import { type Printed, Rules } from "./rules.ts";
+import { schemaGrammar } from "./schema.ts";
+import type { Constraint, Grammar, Grammars } from "./types.ts";
+import { Unsupported } from "./unsupported.ts";
+import { type CompiledGrammar, type Compiler, loadXGrammar, type XGrammar } from "./xgrammar.ts";
+
+/** Compiled grammars that are kept for the next request. */
+const KEPT = 64;
+/** Characters of a printed grammar: compiling takes about a second for so many. */
+const MAX_TEXT = 512 * 1024;
+/**
+ * Tokens that compiling looks at: for each class of characters in the grammar those that begin with one of it, 0.3 us each (an
+ * upper bound: most are told apart by their first bytes).
+ */
+const MAX_WORK = 8_000_000;
+
+interface Library {
+  readonly api: XGrammar;
+  readonly compiler: Compiler;
+  readonly free: () => void;
+}
+
+/**
+ * Grammars over the tokens of a tokenizer. Nothing is loaded before the first one is asked for.
+ * @param vocabSize V of the model, which may be larger than the tokenizer's
+ * @param stopIds tokens that end a text; no other control token is ever allowed
+ */
+export function createGrammars(tokenizer: Tokenizer, vocabSize: number, stopIds: Iterable<number>): Grammars {
+  const stops = [...new Set(stopIds)].filter((id) => id >= 0 && id < vocabSize);
+  const kept = new Map<string, Promise<CompiledGrammar>>();
+  let library: Promise<Library> | null = null;
+  let cost: Float64Array | null = null;
+  let closed = false;
+
+  const open = (): Promise<Library> => {
+    library ??= start(tokenizer, vocabSize, stops).catch((error: unknown) => {
+      library = null;
+      throw error;
+    });
+    return library;
+  };
+
+  function check(name: string, { text, sets }: Printed): void {
+    cost ??= tokensByFirstByte(tokenizer);
+    let work = 0;
+    const known = new Map<string, number>();
+    for (const set of sets) {
+      const key = set.join();
+      const own = known.get(key) ?? beginning(cost, set);
+      known.set(key, own);
+      work += own;
+    }
+    if (text.length > MAX_TEXT || work > MAX_WORK) {
+      const size = Math.ceil(Math.max((100 * work) / MAX_WORK, (100 * text.length) / MAX_TEXT));
+      throw new RequestError(
+        `${name}: too large to compile: ${size} % of the limit; use shorter lengths and counts, or fewer different patterns`,
+      );
+    }
+  }
+
+  /** Compiled once for equal texts; those used last are kept. */
+  function compiled(key: string, name: string, print: () => Printed): Promise<CompiledGrammar> {
+    const known = kept.get(key);
+    if (known) {
+      kept.delete(key);
+      kept.set(key, known);
+      return known;
+    }
+    const made = (async () => {
+      const printed = print();
+      check(name, printed);
+      const { compiler } = await open();
+      if (closed) throw new RequestError("the model is closed");
+      return compiler.compileGrammar(printed.text);
+    })();
+    kept.set(key, made);
+    made.catch(() => kept.delete(key));
+    if (kept.size > KEPT) {
+      const [oldest] = kept.keys();
+      const gone = kept.get(oldest!)!;
+      kept.delete(oldest!);
+      gone.then((grammar) => grammar.dispose()).catch(() => {});
+    }
+    return made;
+  }
+
+  async function grammar(key: string, name: string, print: () => Printed): Promise<Grammar> {
+    if (closed) throw new RequestError("the model is closed");
+    await compiled(key, name, print);
+    return {
+      // Compiled again if it was dropped since.
+      matcher: async () => {
+        if (closed) throw new RequestError("the model is closed");
+        const { api } = await open();
+        return createConstraint(api, await compiled(key, name, print), vocabSize, stops);
+      },
+    };
+  }
+
+  return {
+    json: () => grammar("json", "json_object", jsonGrammar),
+    jsonSchema: async (schema) => {
+      // Not the text itself: a schema too deep for JSON.stringify is refused first.
+      const printed = schemaGrammar(schema);
+      return grammar(`schema ${printed.text}`, "json_schema", () => printed);
+    },
+    regex: async (pattern) => grammar(`regex ${pattern}`, "regex", () => regexGrammar(pattern)),
+    ebnf: async (text) => grammar(`ebnf ${text}`, "ebnf", () => ebnfGrammar(text)),
+    close() {
+      if (closed) return;
+      closed = true;
+      for (const made of kept.values()) made.then((one) => one.dispose()).catch(() => {});
+      kept.clear();
+      library?.then(({ free }) => free()).catch(() => {});
+    },
+  };
+}
+
+async function start(tokenizer: Tokenizer, vocabSize: number, stops: number[]): Promise<Library> {
+  const api = await loadXGrammar();
+  // A token without bytes is never allowed: so are control tokens, and ids beyond the tokenizer's.
+  const vocabulary = Array.from({ length: vocabSize }, (_, id) =>
+    id >= tokenizer.vocabSize || tokenizer.isSpecial(id) ? "" : spellBytes(tokenizer.tokenBytes(id)),
+  );
+  const info = await api.TokenizerInfo.createTokenizerInfo(vocabulary, "byte_level", false, vocabSize, stops);
+  const compiler = await api.GrammarCompiler.createGrammarCompiler(info, false);
+  return {
+    api,
+    compiler,
+    free: () => {
+      compiler.dispose();
+      info.dispose();
+    },
+  };
+}
+
+async function createConstraint(
+  api: XGrammar,
+  compiled: CompiledGrammar,
+  vocabSize: number,
+  stops: readonly number[],
+): Promise<Constraint> {
+  const matcher = await api.GrammarMatcher.createGrammarMatcher({
+    handle: compiled.handle,
+    tokenizerInfo: () => ({ getVocabSize: () => vocabSize }),
+  });
+  let open = true;
+  const alive = (): void => {
+    if (!open) throw new RequestError("the constraint is closed");
+  };
+  return {
+    async mask() {
+      alive();
+      if (matcher.isTerminated()) return onlyThese(stops);
+      const mask = await matcher.getNextTokenBitmask();
+      // xgrammar leaves the bits beyond V set.
+      if (vocabSize % 32 > 0) mask[vocabSize >> 5]! &= (1 << (vocabSize % 32)) - 1;
+      return mask;
+    },
+    accept(id) {
+      alive();
+      if (!matcher.isTerminated() && !matcher.acceptToken(id))
+        throw new RequestError(`the grammar does not allow token ${id} here`);
+    },
+    get ended() {
+      return open && matcher.isTerminated();
+    },
+    close() {
+      if (open) matcher.dispose();
+      open = false;
+    },
+  };
+}
+
+function onlyThese(ids: readonly number[]): Int32Array {
+  const mask = new Int32Array((Math.max(...ids, 0) >> 5) + 1);
+  for (const id of ids) mask[id >> 5]! |= 1 << (id & 31);
+  return mask;
+}
+
+function jsonGrammar(): Printed {
+  const rules = new Rules();
+  const json = new JsonText(rules);
+  rules.set("document", [[json.object]]);
+  return rules.print("document")!;
+}
+
+function regexGrammar(pattern: string): Printed {
+  if (typeof pattern !== "string") throw new RequestError(`regex: expected a text, found ${typeof pattern}`);
+  try {
+    const rules = new Rules();
+    rules.set("document", [[new JsonText(rules).plain(whole(parseRegex(pattern)))]]);
+    const printed = rules.print("document");
+    if (printed === null) throw new RequestError(`regex: no text matches ${JSON.stringify(pattern)}`);
+    return printed;
+  } catch (error) {
+    if (error instanceof Unsupported) throw new RequestError(`regex: ${error.message} is not supported`);
+    throw error;
+  }
+}
+
+/** For each byte the number of tokens that begin with it. [256] */
+function tokensByFirstByte(tokenizer: Tokenizer): Float64Array {
+  const out = new Float64Array(256);
+  for (let id = 0; id < tokenizer.vocabSize; id++) {
+    const first = tokenizer.isSpecial(id) ? undefined : tokenizer.tokenBytes(id)[0];
+    if (first !== undefined) out[first]!++;
+  }
+  return out;
+}
+
+/** How many tokens begin with the first byte of a character of the set. */
+function beginning(tokens: Float64Array, set: CharSet): number {
+  const bytes = new Set<number>();
+  for (const [first] of utf8Sequences(set)) for (let byte = first![0]; byte <= first![1]; byte++) bytes.add(byte);
+  let sum = 0;
+  for (const byte of bytes) sum += tokens[byte]!;
+  return sum;
+}

@@ -1,0 +1,187 @@
+// How JSON is spelled: white space, strings whose text an automaton accepts, and the values that nothing constrains.
+
+import { alive, type Dfa, exits } from "./automaton.ts";
+import { type CharSet, charSet, intersect, pairs } from "./char_set.ts";
+import type { Rules, Term } from "./rules.ts";
+
+/** What stands in a string as it is: no quote, no backslash, no control character; and no surrogate, which UTF-8 cannot spell. */
+const RAW: CharSet = charSet([0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff], [0xe000, 0x10ffff]);
+const ESCAPED: CharSet = charSet([0, 0x1f], [0x22, 0x22], [0x5c, 0x5c]);
+const DIGIT = charSet([0x30, 0x39]);
+const HEX = charSet([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
+/** Characters that are counted together in long texts. */
+const BLOCK = 16;
+
+/** Digits before and after the point where nothing else is asked for: any such number is finite, and an integer exact. */
+export const INTEGER_DIGITS = 15;
+
+/** Names of the rules that every grammar of JSON shares; `add` puts them into a grammar on first use. */
+export class JsonText {
+  readonly #rules: Rules;
+
+  constructor(rules: Rules) {
+    this.#rules = rules;
+  }
+
+  #shared(name: string, body: () => readonly (readonly Term[])[]): Term {
+    if (!this.#rules.has(name)) {
+      this.#rules.set(name, []);
+      this.#rules.set(name, body());
+    }
+    return { rule: name };
+  }
+
+  /** White space: nothing, a space, or a line break and its indentation. Bounded: a model cannot write it forever. */
+  get space(): Term {
+    return this.#shared("space", () => [
+      [],
+      [{ text: " " }],
+      [{ text: "\n" }, { of: [{ text: " " }], min: 0, max: 16 }],
+    ]);
+  }
+
+  get comma(): Term {
+    return this.#shared("comma", () => [[{ text: "," }, this.space]]);
+  }
+
+  get colon(): Term {
+    return this.#shared("colon", () => [[{ text: ":" }, this.space]]);
+  }
+
+  /** One character of a string, escapes included. */
+  get #character(): Term {
+    return this.#shared("character", () => [
+      [{ set: RAW }],
+      [
+        { text: "\\" },
+        { set: charSet(...Array.from('"\\/bfnrt', (c) => [c.charCodeAt(0), c.charCodeAt(0)] as const)) },
+      ],
+      [{ text: "\\u" }, this.#unit],
+    ]);
+  }
+
+  /** Four hexadecimal digits that are no surrogate, or a pair of surrogates. */
+  get #unit(): Term {
+    const hex: Term = { set: HEX };
+    const d: Term = { set: charSet([0x44, 0x44], [0x64, 0x64]) };
+    const high: Term = { set: charSet([0x38, 0x39], [0x41, 0x42], [0x61, 0x62]) };
+    const low: Term = { set: charSet([0x43, 0x46], [0x63, 0x66]) };
+    const notD: Term = { set: charSet([0x30, 0x39], [0x41, 0x43], [0x45, 0x46], [0x61, 0x63], [0x65, 0x66]) };
+    return this.#shared("unit", () => [
+      [notD, hex, hex, hex],
+      [d, { set: charSet([0x30, 0x37]) }, hex, hex],
+      [d, high, hex, hex, { text: "\\u" }, d, low, hex, hex],
+    ]);
+  }
+
+  get string(): Term {
+    return this.#shared("string", () => [[{ text: '"' }, { of: [this.#character], min: 0, max: null }, { text: '"' }]]);
+  }
+
+  get integer(): Term {
+    const some: Term = { of: [{ set: DIGIT }], min: 0, max: INTEGER_DIGITS - 1 };
+    const digits = this.#shared("digits", () => [[{ text: "0" }], [{ set: charSet([0x31, 0x39]) }, some]]);
+    return this.#shared("integer", () => [[digits], [{ text: "-" }, digits]]);
+  }
+
+  /** Any number but those whose exponent has more than two digits: all of these are finite. */
+  get number(): Term {
+    const fraction = [{ text: "." }, { of: [{ set: DIGIT }], min: 1, max: INTEGER_DIGITS }];
+    const sign: Term = { of: [{ set: charSet([0x2b, 0x2b], [0x2d, 0x2d]) }], min: 0, max: 1 };
+    const e: Term = { set: charSet([0x45, 0x45], [0x65, 0x65]) };
+    const exponent: Term[] = [e, sign, { of: [{ set: DIGIT }], min: 1, max: 2 }];
+    return this.#shared("number", () => [
+      [this.integer, { of: fraction, min: 0, max: 1 }, { of: exponent, min: 0, max: 1 }],
+    ]);
+  }
+
+  /** Any value. */
+  get value(): Term {
+    const list = (one: readonly Term[]): Term => ({
+      of: [...one, { of: [this.comma, ...one], min: 0, max: null }, this.space],
+      min: 0,
+      max: 1,
+    });
+    return this.#shared("value", () => [
+      ...["null", "true", "false"].map((text) => [{ text }]),
+      [this.number],
+      [this.string],
+      [{ text: "[" }, this.space, list([{ rule: "value" }]), { text: "]" }],
+      [this.object],
+    ]);
+  }
+
+  get object(): Term {
+    const member: Term[] = [this.string, this.colon, { rule: "value" }];
+    return this.#shared("object", () => {
+      void this.value; // a member refers to it
+      const members = [...member, { of: [this.comma, ...member], min: 0, max: null }, this.space];
+      return [[{ text: "{" }, this.space, { of: members, min: 0, max: 1 }, { text: "}" }]];
+    });
+  }
+
+  /**
+   * A string of `min` to `max` characters. Characters that are counted one by one cost when compiling, so long texts are
+   * counted in blocks, and all strings of a schema share the rules that count.
+   */
+  sized(min: number, max: number | null): Term {
+    const inner: Term[] = [...this.#exactly(min)];
+    if (max === null) inner.push({ of: [this.#character], min: 0, max: null });
+    else {
+      const free = max - min;
+      const blocks = Math.max(0, Math.floor(free / BLOCK) - 1);
+      if (blocks > 0) inner.push({ of: [this.#just(BLOCK)], min: 0, max: blocks });
+      inner.push(this.#upTo(free - blocks * BLOCK));
+    }
+    return this.#rules.add("s", [[{ text: '"' }, ...inner, { text: '"' }]]);
+  }
+
+  #exactly(count: number): Term[] {
+    const blocks = Math.floor(count / BLOCK);
+    const rest = count % BLOCK;
+    return [
+      ...(blocks > 0 ? [{ of: [this.#just(BLOCK)], min: blocks, max: blocks }] : []),
+      ...(rest > 0 ? [this.#just(rest)] : []),
+    ];
+  }
+
+  #just(count: number): Term {
+    return this.#shared(`just${count}`, () => [[this.#character, ...(count > 1 ? [this.#just(count - 1)] : [])]]);
+  }
+
+  #upTo(count: number): Term {
+    return this.#shared(`upto${count}`, () => (count === 0 ? [[]] : [[], [this.#character, this.#upTo(count - 1)]]));
+  }
+
+  /** A string whose text the automaton accepts, quotes included, in its shortest spelling. */
+  spelled(dfa: Dfa): Term {
+    return this.#states(dfa, '"', '"', (chars, to) => {
+      const out: Term[][] = [];
+      const raw = intersect(chars, RAW);
+      if (raw.length > 0) out.push([{ set: raw }, to]);
+      for (const [lo, hi] of pairs(intersect(chars, ESCAPED)))
+        for (let point = lo; point <= hi; point++)
+          out.push([{ text: JSON.stringify(String.fromCodePoint(point)).slice(1, -1) }, to]);
+      return out;
+    });
+  }
+
+  /** A text that the automaton accepts, as it is. */
+  plain(dfa: Dfa): Term {
+    const valid = charSet([0, 0xd7ff], [0xe000, 0x10ffff]);
+    return this.#states(dfa, "", "", (chars, to) => [[{ set: intersect(chars, valid) }, to]]);
+  }
+
+  #states(dfa: Dfa, open: string, close: string, spell: (chars: CharSet, to: Term) => Term[][]): Term {
+    const lives = alive(dfa);
+    if (!lives[0]) return this.#rules.add("none", []);
+    const names = dfa.accepts.map((_, state) => (lives[state] ? this.#rules.fresh("t") : ""));
+    for (const [state, name] of names.entries()) {
+      if (name === "") continue;
+      const body: Term[][] = dfa.accepts[state] ? [[{ text: close }]] : [];
+      for (const [to, chars] of exits(dfa, state)) if (lives[to]) body.push(...spell(chars, { rule: names[to]! }));
+      this.#rules.set(name, body);
+    }
+    return this.#rules.add("s", [[{ text: open }, { rule: names[0]! }]]);
+  }
+}

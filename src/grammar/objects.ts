@@ -1,0 +1,213 @@
+// Objects: the members that the schema names, in its order, then members with other names, and how many there are.
+
+import { both, type Dfa, everything, isEmpty, not, whole } from "./automaton.ts";
+import { ANY } from "./char_set.ts";
+import { contains, listed, type Names, namesDfa } from "./names.ts";
+import type { All, Part } from "./parts.ts";
+import { choice, literal, repeat } from "./regex.ts";
+import type { Body, Term } from "./rules.ts";
+import { Unsupported } from "./unsupported.ts";
+import { range, type Values } from "./values.ts";
+
+const MAX_NAMED = 300;
+const MAX_COUNT = 40;
+const MAX_CLASSES = 32;
+const MAX_VARIANTS = 32;
+
+type Each = Extract<Part, { kind: "each" }>;
+type One = Extract<Part, { kind: "one" }>;
+
+interface Members {
+  readonly each: readonly Each[];
+  readonly needed: ReadonlySet<string>;
+  /** A member that must be there beside those with names in the schema. */
+  readonly fresh: One | null;
+}
+
+/** Names that the schema does not list, of which the values are all held to the same. */
+interface Kind {
+  readonly dfa: Dfa;
+  readonly all: All;
+  readonly fresh: boolean;
+}
+
+export function objectBody(parts: readonly Part[], values: Values): Body {
+  const { min, max } = range(parts);
+  if (max !== null && max < min) return [];
+  if (Math.max(min, max ?? 0) > MAX_COUNT) {
+    const listedNames = parts.flatMap((part) =>
+      part.kind === "need" ? [part.name] : part.kind === "each" ? listed(part.names) : [],
+    );
+    if (min > MAX_COUNT || new Set(listedNames).size > MAX_COUNT)
+      throw new Unsupported(`counts of more than ${MAX_COUNT} properties`);
+  }
+  const each = parts.flatMap((part) => (part.kind === "each" ? [part] : []));
+  const needed = new Set(parts.flatMap((part) => (part.kind === "need" ? [part.name] : [])));
+  const ones = parts.flatMap((part) => (part.kind === "one" ? [part] : []));
+  const names = [
+    ...new Set([...each.flatMap((part) => listed(part.names)), ...needed, ...ones.flatMap((one) => listed(one.names))]),
+  ];
+  if (names.length > MAX_NAMED) throw new Unsupported(`more than ${MAX_NAMED} properties in one object`);
+
+  // A member that some name must have: one of those listed, or one more at the end.
+  let variants: Members[] = [{ each, needed, fresh: null }];
+  for (const one of ones) {
+    const candidates = names.filter((name) => contains(one.names, name));
+    variants = variants.flatMap((members) => [
+      ...candidates.map((name) => ({
+        ...members,
+        each: [
+          ...members.each,
+          { kind: "each" as const, names: { atoms: [{ name, key: `=${name}` }], negated: false }, all: one.all },
+        ],
+        needed: new Set([...members.needed, name]),
+      })),
+      ...(members.fresh === null ? [{ ...members, fresh: one }] : []),
+    ]);
+    if (variants.length > MAX_VARIANTS) throw new Unsupported("properties that may have so many names");
+  }
+  return variants.map((members) => [
+    { text: "{" },
+    values.json.space,
+    new Writer(values, names, members, min, max).first,
+  ]);
+}
+
+class Writer {
+  readonly #values: Values;
+  readonly #names: readonly string[];
+  readonly #members: Members;
+  readonly #min: number;
+  readonly #max: number | null;
+  readonly #kinds: readonly Kind[];
+  readonly #known = new Map<string, Term>();
+  readonly #keys = new Map<Dfa, Term>();
+  readonly first: Term;
+
+  constructor(values: Values, names: readonly string[], members: Members, min: number, max: number | null) {
+    this.#values = values;
+    this.#names = names;
+    this.#members = members;
+    this.#min = min;
+    this.#max = max;
+    // What no keyword speaks of is allowed, and is not written: a model would only invent it.
+    const spoken = members.each.some(
+      ({ names: { atoms, negated } }) => negated || atoms.some((atom) => !("name" in atom)),
+    );
+    const wanted = spoken || names.length === 0 || members.fresh !== null || min > names.length;
+    this.#kinds = wanted ? this.#others() : [];
+    this.first = this.#named(0, 0, false);
+  }
+
+  /** The names beside those listed, by what their values are held to. */
+  #others(): readonly Kind[] {
+    const names = this.#names;
+    const { each, fresh } = this.#members;
+    const base = names.length === 0 ? everything : not(whole(choice(...names.map(literal))));
+    let kinds: Kind[] = [{ dfa: base, all: [], fresh: false }];
+    const split = (by: Names, change: (kind: Kind) => Kind): void => {
+      if (by.atoms.every((atom) => "name" in atom)) {
+        // All of these names are listed.
+        if (by.negated) kinds = kinds.map(change);
+        return;
+      }
+      const dfa = namesDfa(by);
+      kinds = kinds.flatMap((kind) => {
+        const inside = both(kind.dfa, dfa);
+        const outside = both(kind.dfa, not(dfa));
+        return [
+          ...(isEmpty(inside) ? [] : [change({ ...kind, dfa: inside })]),
+          ...(isEmpty(outside) ? [] : [{ ...kind, dfa: outside }]),
+        ];
+      });
+      if (kinds.length > MAX_CLASSES) throw new Unsupported("patterns for names that overlap in so many ways");
+    };
+    for (const part of each) split(part.names, (kind) => ({ ...kind, all: [...kind.all, ...part.all] }));
+    if (fresh) split(fresh.names, (kind) => ({ ...kind, fresh: true }));
+    return kinds;
+  }
+
+  #rule(key: string, body: () => Body): Term {
+    const found = this.#known.get(key);
+    if (found) return found;
+    const name = this.#values.rules.fresh("o");
+    this.#known.set(key, { rule: name });
+    this.#values.rules.set(name, body());
+    return { rule: name };
+  }
+
+  #counted(count: number): number {
+    return this.#max === null ? Math.min(count, this.#min) : count;
+  }
+
+  /** Members from the i-th name on, after so many. */
+  #named(i: number, count: number, some: boolean): Term {
+    const { json } = this.#values;
+    const name = this.#names[i];
+    if (name === undefined) return this.#extra(count, 0, some);
+    return this.#rule(`${i} ${count} ${some}`, () => {
+      const body: Term[][] = [];
+      if (this.#max === null || count < this.#max) {
+        const all = this.#members.each.flatMap((part) => (contains(part.names, name) ? part.all : []));
+        const member = [{ text: JSON.stringify(name) }, json.colon, this.#values.value(all)];
+        body.push([...(some ? [json.comma] : []), ...member, this.#named(i + 1, this.#counted(count + 1), true)]);
+      }
+      if (!this.#members.needed.has(name)) body.push([this.#named(i + 1, count, some)]);
+      return body;
+    });
+  }
+
+  /**
+   * Members with other names. A name may come twice, and then counts once: those that are needed for the least number have
+   * different lengths, and a member that must meet a schema comes last, so that none replaces it.
+   */
+  #extra(count: number, extras: number, some: boolean): Term {
+    const { json } = this.#values;
+    const { fresh } = this.#members;
+    return this.#rule(`+ ${count} ${extras} ${some}`, () => {
+      const body: Term[][] = [];
+      const end: Term[] = [...(some ? [json.space] : []), { text: "}" }];
+      const room = this.#max === null || count < this.#max;
+      if (fresh === null && count >= this.#min) body.push(end);
+      if (!room) return body;
+      const comma = some ? [json.comma] : [];
+      if (fresh !== null && (count >= this.#min || (extras === 0 && count + 1 >= this.#min))) {
+        for (const kind of this.#kinds)
+          if (kind.fresh) body.push([...comma, ...this.#member(kind, fresh.all), json.space, { text: "}" }]);
+      }
+      const missing = this.#min - count;
+      const apart = missing > 1 || (missing === 1 && extras > 0);
+      for (const kind of this.#kinds) {
+        const own = apart ? withLength(kind, extras) : kind;
+        if (own)
+          body.push([
+            ...comma,
+            ...this.#member(own, []),
+            this.#extra(this.#counted(count + 1), missing > 0 ? extras + 1 : 1, true),
+          ]);
+      }
+      return body;
+    });
+  }
+
+  #member(kind: Kind, more: All): Term[] {
+    const { json } = this.#values;
+    let key = this.#keys.get(kind.dfa);
+    if (!key) {
+      const any = kind.dfa.accepts.length === 1 && kind.dfa.accepts[0]!;
+      key = any ? json.string : json.spelled(kind.dfa);
+      this.#keys.set(kind.dfa, key);
+    }
+    return [key, json.colon, this.#values.value([...kind.all, ...more])];
+  }
+}
+
+/** The names of one length only, another one for each `index`; null if there are none. */
+function withLength(kind: Kind, index: number): Kind | null {
+  let found = -1;
+  for (let length = 0; length < MAX_COUNT * 2; length++) {
+    const dfa = both(kind.dfa, whole(repeat({ kind: "set", set: ANY }, length, length)));
+    if (!isEmpty(dfa) && ++found === index) return { ...kind, dfa };
+  }
+  return null;
+}

@@ -1,0 +1,97 @@
+// What an expanded schema is made of: conditions on a value of one type, and alternatives, each a list of them.
+
+import type { Dfa } from "./automaton.ts";
+import type { Node } from "./document.ts";
+import type { Names } from "./names.ts";
+import type { NumberPart } from "./numbers.ts";
+import { Unsupported } from "./unsupported.ts";
+
+/** Types as JSON has them: an integer is a number. */
+export type Type = "null" | "boolean" | "number" | "string" | "array" | "object";
+export const TYPES: readonly Type[] = ["null", "boolean", "number", "string", "array", "object"];
+
+/** A schema that must hold, or must not: the id of a node times two, plus one if it must not. */
+export type Signed = number;
+/** Signed schemas that all must hold, ascending. */
+export type All = readonly Signed[];
+
+export type Part =
+  | { readonly kind: "boolean"; readonly value: boolean }
+  | { readonly kind: "number"; readonly part: NumberPart }
+  | { readonly kind: "text"; readonly value: string; readonly is: boolean }
+  | { readonly kind: "match"; readonly dfa: Dfa; readonly is: boolean }
+  /** Characters, items or properties; null is no limit. */
+  | { readonly kind: "count"; readonly min: number; readonly max: number | null }
+  | { readonly kind: "items"; readonly prefix: readonly All[]; readonly rest: All }
+  /** Items from an index on that meet `all`: so many. */
+  | {
+      readonly kind: "some";
+      readonly from: number;
+      readonly all: All;
+      readonly min: number;
+      readonly max: number | null;
+    }
+  | { readonly kind: "unique"; readonly where: string }
+  | { readonly kind: "each"; readonly names: Names; readonly all: All }
+  | { readonly kind: "need"; readonly name: string }
+  | { readonly kind: "one"; readonly names: Names; readonly all: All };
+
+export interface Alternative {
+  readonly parts: readonly Part[];
+  /** Properties and items that a schema has looked at: what unevaluatedProperties and unevaluatedItems leave alone. */
+  readonly names: readonly Names[];
+  readonly items: number;
+}
+
+const MAX_ALTERNATIVES = 600;
+export const TRUE: readonly Alternative[] = [{ parts: [], names: [], items: 0 }];
+export const FALSE: readonly Alternative[] = [];
+
+export function sign(node: Node, is: boolean): Signed {
+  return node.id * 2 + (is ? 0 : 1);
+}
+
+export function alternative(...parts: readonly Part[]): Alternative {
+  return { parts, names: [], items: 0 };
+}
+
+export function one(part: Part): readonly Alternative[] {
+  return [alternative(part)];
+}
+
+/** The item at an index is so. */
+export function at_(index: number, all: All): Part {
+  return { kind: "items", prefix: [...Array.from({ length: index }, () => []), all], rest: [] };
+}
+
+export function size(min: number, max: number | null): Part[] {
+  return [{ kind: "count", min, max }];
+}
+
+/** A count within limits, or outside of them. */
+export function sizes(min: number, max: number | null, is: boolean): readonly Alternative[] {
+  if (is) return [alternative(...size(min, max))];
+  const below = min > 0 ? [alternative(...size(0, min - 1))] : [];
+  return max === null ? below : [...below, alternative(...size(max + 1, null))];
+}
+
+export function and(a: readonly Alternative[], b: readonly Alternative[]): readonly Alternative[] {
+  if (a === TRUE) return b;
+  if (b === TRUE) return a;
+  if (a.length * b.length > MAX_ALTERNATIVES)
+    throw new Unsupported(`more than ${MAX_ALTERNATIVES} combinations of alternatives, which is too many`);
+  return a.flatMap((x) =>
+    b.map((y) => ({
+      parts: [...x.parts, ...y.parts],
+      names: [...x.names, ...y.names],
+      items: Math.max(x.items, y.items),
+    })),
+  );
+}
+
+export function limit(found: readonly Alternative[], node: Node): readonly Alternative[] {
+  if (found.length <= MAX_ALTERNATIVES) return found;
+  throw new Unsupported(
+    `more than ${MAX_ALTERNATIVES} combinations of alternatives at ${node.where}, which is too many`,
+  );
+}

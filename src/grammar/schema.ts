@@ -1,0 +1,25 @@
+// JSON Schema to a grammar: everything that the grammar writes is valid, and what cannot be promised is refused by name.
+
+import { RequestError } from "../errors.ts";
+import { Document } from "./document.ts";
+import { sign } from "./parts.ts";
+import type { Printed } from "./rules.ts";
+import { Values } from "./values.ts";
+
+/**
+ * The grammar of the values that a schema allows (draft 2020-12; draft 7 where `$schema` says so). Members come in the order of
+ * the schema; what no keyword speaks of is not written.
+ * @throws RequestError that names the keyword and its place, for what is not supported or contradicts itself
+ */
+export function schemaGrammar(schema: unknown): Printed {
+  const document = new Document(schema);
+  const values = new Values(document);
+  const root = values.compile([sign(document.root, true)]);
+  values.rules.set("document", [[root]]);
+  const printed = values.rules.print("document");
+  if (printed === null)
+    throw new RequestError(
+      "json_schema: found no value that meets this schema: its keywords contradict each other, or only values that are not written (numbers of more than 15 digits, arrays that must have equal items) meet it",
+    );
+  return printed;
+}

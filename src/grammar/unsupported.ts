@@ -1,0 +1,6 @@
+// Why a schema or a pattern cannot be compiled, without the place: who knows the place makes a RequestError of it.
+
+/** The message names what is not supported. */
+export class Unsupported extends Error {
+  override readonly name = "Unsupported";
+}

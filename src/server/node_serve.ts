@@ -54,20 +54,18 @@ export async function startServer(model: ChatModel, options: ListenOptions = {})
   );
   server.maxConnections = options.connections ?? 2048;
 
-  const busy = new Map<Socket, number>();
+  /** Answers under way on each connection; none is known of one that has not asked yet. */
+  const answers = new WeakMap<Socket, number>();
   server.on("request", ({ socket }, response) => {
-    busy.set(socket, (busy.get(socket) ?? 0) + 1);
-    response.on("close", () => {
-      const left = (busy.get(socket) ?? 1) - 1;
-      if (left === 0) busy.delete(socket);
-      else busy.set(socket, left);
-    });
+    answers.set(socket, (answers.get(socket) ?? 0) + 1);
+    response.on("close", () => answers.set(socket, (answers.get(socket) ?? 1) - 1));
   });
-  // Silence on a connection: the answer is being computed, or the client reads no more, or it has nothing to ask.
+  // Silence on a connection: it has nothing to ask any more, or it does not read what it was answered. One whose answer is
+  // being computed is waited for; one that has not asked yet has the time that its headers may take.
   const stallMs = options.stallMs ?? 30_000;
   server.setTimeout(stallMs, (socket: Socket) => {
-    if (busy.has(socket) && socket.writableLength === 0) socket.setTimeout(stallMs);
-    else socket.destroy();
+    if (answers.get(socket) === 0 || socket.writableLength > 0) socket.destroy();
+    else socket.setTimeout(stallMs);
   });
 
   await new Promise<void>((resolve, reject) => {

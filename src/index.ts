@@ -8,6 +8,7 @@ import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
 import { cacheDirectory, fileStore } from "./backend/webgpu/node_store.ts";
 import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
+import { openChat } from "./chat/chat.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { DeviceError, RequestError } from "./errors.ts";
@@ -19,12 +20,13 @@ import { nodeFiles } from "./weights/node_files.ts";
 import { isSynthetic } from "./weights/synthetic.ts";
 
 export type * from "./engine/api.ts";
+export type * from "./engine/chat_api.ts";
 export type { Model } from "./engine/model.ts";
 export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
-export type { ExpertRates } from "./measure.ts";
 export type { Constraint, Grammar, Grammars } from "./grammar/types.ts";
+export type { ExpertRates } from "./measure.ts";
 export type { MixtralConfig } from "./model/mixtral_config.ts";
 export { type Quantized, type QuantizeOptions, quantize, verifyQuantized } from "./node_quantize.ts";
 export type { Precision } from "./tensor/types.ts";
@@ -61,6 +63,7 @@ function host(): Host {
     cores: physicalCores(),
     startWorker: startNodeWorker,
     tuning: fileStore(cacheDirectory()),
+    chat: openChat,
     spill: () => fileSpill(cacheDirectory()),
     identity: (where) => (isSynthetic(where) ? where : resolve(where)),
   };

@@ -6,6 +6,7 @@ import type { PoolWorker } from "./backend/cpu/pool.ts";
 import type { Ops } from "./backend/ops.ts";
 import type { TuningStore } from "./backend/webgpu/autotune.ts";
 import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
+import type { ChatFormat } from "./chat/chat.ts";
 import type { OpenOptions, SamplingOptions } from "./engine/api.ts";
 import { type Budgets, type Needs, type Plan, planMemory } from "./engine/budget.ts";
 import { createModel, type Model } from "./engine/model.ts";
@@ -52,6 +53,8 @@ export interface Host {
   readonly tuning: TuningStore;
   /** Where experts are kept that had to be packed, and do not fit in memory; null where there is no such place. */
   spill(): Spill | null;
+  /** How to chat with the model of a folder (chat/chat.ts). @throws WeightsError for a template that cannot be used */
+  chat(files: Files, tokenizer: Tokenizer): Promise<ChatFormat>;
   /** What tells a folder from all others, for what is remembered of it. */
   identity(where: string): string;
   /** Starts a thread of the CPU backend. */
@@ -133,6 +136,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       label: where,
       config,
       tokenizer,
+      chat: input.chat,
       ops: backend,
       kv,
       kvBytes: plan.kvBytes,
@@ -164,6 +168,7 @@ interface Input {
   readonly config: MixtralConfig;
   readonly source: WeightSource;
   readonly tokenizer: Tokenizer | null;
+  readonly chat: ChatFormat | Error;
   readonly eos: readonly number[];
   readonly sampling: SamplingOptions;
   close(): Promise<void>;
@@ -173,7 +178,8 @@ function openSynthetic(url: string, needTokenizer: boolean): Input {
   const { config: raw, source } = parseSynthetic(url);
   const config = parseMixtralConfig(raw, url);
   if (needTokenizer) throw new RequestError(`${url} has no tokenizer: it takes token ids only`);
-  return { config, source, tokenizer: null, eos: config.eos_token_id, sampling: {}, close: async () => {} };
+  const chat = new RequestError(`${url} has no tokenizer: it takes token ids only`);
+  return { config, source, tokenizer: null, chat, eos: config.eos_token_id, sampling: {}, close: async () => {} };
 }
 
 async function openWeights(path: string, host: Host, needTokenizer: boolean): Promise<Input> {
@@ -183,11 +189,15 @@ async function openWeights(path: string, host: Host, needTokenizer: boolean): Pr
     const config = parseMixtralConfig(folder.config, `${folder.label}/config.json`);
     const tokenizer = await (needTokenizer ? openTokenizer(files) : findTokenizer(files));
     if (tokenizer) checkVocab(tokenizer, config.vocab_size, folder.label);
+    const chat = tokenizer
+      ? await chatOf(files, tokenizer, host)
+      : new RequestError(`${folder.label} has no tokenizer: it cannot chat`);
     const eos = generationEos(folder.generationConfig, folder.label) ?? config.eos_token_id;
     return {
       config,
       source: folder.source,
       tokenizer,
+      chat,
       eos: eos.length > 0 ? eos : (tokenizer?.eosIds ?? []),
       sampling: generationSampling(folder.generationConfig, folder.label),
       close: () => folder.close(),
@@ -195,6 +205,15 @@ async function openWeights(path: string, host: Host, needTokenizer: boolean): Pr
   } catch (error) {
     await files.close();
     throw error;
+  }
+}
+
+/** How to chat with a folder's model; what stands in the way is an error only for those who chat. */
+async function chatOf(files: Files, tokenizer: Tokenizer, host: Host): Promise<ChatFormat | Error> {
+  try {
+    return await host.chat(files, tokenizer);
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
 

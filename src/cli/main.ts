@@ -4,12 +4,14 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { HotsetError } from "../errors.ts";
+import { open } from "../index.ts";
 import { addBench } from "./bench.ts";
 import { addDevices } from "./devices.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { Interrupted } from "./interrupt.ts";
 import { addQuantize } from "./quantize.ts";
+import { addServe } from "./serve.ts";
 import { addTokenize } from "./tokenize.ts";
 
 const FAILED = 1;
@@ -32,6 +34,10 @@ addQuantize(program);
 addTokenize(program);
 addBench(program);
 addDevices(program);
+addServe(program, async (folder, { parallel, queue, ...options }) => {
+  const model = await open(folder, options);
+  return { ...model.serving({ parallel, queue }), close: () => model.close() };
+});
 
 // A closed pipe is the reader's choice (`| head`), not an error; without a listener Node throws.
 let stdoutFailed = false;

@@ -110,6 +110,8 @@ export interface Piece {
 
 export interface GenerationResult {
   readonly reason: FinishReason;
+  /** The stop text that ended it, where one did. */
+  readonly stop?: string;
   readonly promptTokens: number;
   /** Prompt tokens that the session already held. */
   readonly cachedTokens: number;

@@ -1,33 +1,11 @@
 // The types of chatting with a model: messages, tools and structured output in, events out; what the HTTP server is written against.
 
 import type { BackendMemory } from "../backend/ops.ts";
+import type { ChatMessage, ToolCall, ToolChoice, ToolDefinition } from "../chat/types.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { GenerateOptions, GenerationResult, TokenLogprob } from "./api.ts";
 
-export type ChatMessage =
-  | { readonly role: "system"; readonly content: string }
-  | { readonly role: "user"; readonly content: string }
-  | { readonly role: "assistant"; readonly content: string; readonly toolCalls?: readonly ToolCall[] }
-  | { readonly role: "tool"; readonly content: string; readonly toolCallId: string; readonly name?: string };
-
-export interface ToolCall {
-  readonly id: string;
-  readonly name: string;
-  /** JSON text of an object. */
-  readonly arguments: string;
-}
-
-export interface ToolDefinition {
-  readonly name: string;
-  readonly description?: string;
-  /** JSON schema of the arguments; default: any object. */
-  readonly parameters?: Record<string, unknown>;
-  /** Arguments must follow the schema exactly; a schema that cannot be enforced is refused. */
-  readonly strict?: boolean;
-}
-
-/** "required": at least one call; `name`: a call of that tool. */
-export type ToolChoice = "auto" | "none" | "required" | { readonly name: string };
+export type { ChatMessage, ToolCall, ToolChoice, ToolDefinition };
 
 export type ResponseFormat =
   | { readonly type: "text" }

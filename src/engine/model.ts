@@ -1,6 +1,7 @@
 // A model ready to use: weights on a backend, a KV cache, a tokenizer; sessions come from here.
 
 import type { Batch, KvStore, Ops } from "../backend/ops.ts";
+import type { ChatFormat } from "../chat/chat.ts";
 import { MemoryError, RequestError } from "../errors.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteStep } from "../experts/trace.ts";
@@ -11,7 +12,10 @@ import type { MixtralConfig } from "../model/mixtral_config.ts";
 import type { Precision, Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ModelStats, SamplingOptions, Session } from "./api.ts";
+import { createChat } from "./chat.ts";
+import type { ChatEvent, ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
 import { createBlockPool } from "./kv.ts";
+import { createQueue, type Queue, type QueueOptions } from "./queue.ts";
 import { recordedLogits } from "./record.ts";
 import { createSession } from "./session.ts";
 import { createStepper, type Runner } from "./stepper.ts";
@@ -25,6 +29,14 @@ export interface Model {
   /** @throws RequestError for a model without one (a synthetic model), which takes token ids only */
   readonly tokenizer: Tokenizer;
   session(): Session;
+  /**
+   * Answers a conversation, by the folder's chat template or Mistral's own rules: text and tool calls as they come, then one
+   * `finish`. Returning from the iteration, or aborting `signal`, frees all that the answer holds.
+   * @throws RequestError for what cannot be done, WeightsError for a template that fails
+   */
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): AsyncIterableIterator<ChatEvent>;
+  /** The model as servers use it: chat, completions, embeddings, with a bound on who runs and who waits. @throws as chat() */
+  serving(options?: ServingOptions): ChatModel;
   /** What generations can be constrained to: JSON, a JSON schema, a pattern, EBNF. @throws RequestError without a tokenizer */
   readonly grammars: Grammars;
   /**
@@ -37,10 +49,17 @@ export interface Model {
   close(): Promise<void>;
 }
 
+export interface ServingOptions extends Partial<QueueOptions> {
+  /** What answers call the model; default: the name of its folder. */
+  readonly name?: string;
+}
+
 export interface ModelParts {
   readonly label: string;
   readonly config: MixtralConfig;
   readonly tokenizer: Tokenizer | null;
+  /** How to chat with it, or why that cannot be done. */
+  readonly chat: ChatFormat | Error;
   readonly ops: Ops;
   readonly kv: KvStore;
   readonly kvBytes: number;
@@ -70,8 +89,21 @@ export function createModel(parts: ModelParts): Model {
   const alive = (): void => {
     if (closing) throw new RequestError("the model is closed");
   };
-  return {
+  let chatting: ChatModel | null = null; // of chat()
+  const queues: Queue[] = [];
+  const model: Model = {
     config,
+    chat(messages, options) {
+      chatting ??= this.serving();
+      return chatting.chat(messages, options);
+    },
+    serving({ name = nameOf(parts.label), parallel = Number.POSITIVE_INFINITY, queue = 0 } = {}) {
+      alive();
+      if (parts.chat instanceof Error) throw parts.chat;
+      const turns = createQueue({ parallel, queue });
+      queues.push(turns);
+      return createChat({ name, model: this, format: parts.chat, queue: turns });
+    },
     get tokenizer() {
       if (parts.tokenizer === null) throw new RequestError(`${parts.label} has no tokenizer: it takes token ids only`);
       return parts.tokenizer;
@@ -131,6 +163,7 @@ export function createModel(parts: ModelParts): Model {
     }),
     close() {
       closing ??= (async () => {
+        for (const queue of queues) queue.close();
         await stepper.close();
         grammars?.close();
         for (const session of open) session.close();
@@ -141,6 +174,12 @@ export function createModel(parts: ModelParts): Model {
       return closing;
     },
   };
+  return model;
+}
+
+/** The last part of a path or URL, as "Mixtral-8x7B-Instruct-v0.1". */
+function nameOf(label: string): string {
+  return label.split(/[\\/]/).findLast((part) => part !== "" && part !== ".") ?? label;
 }
 
 /** Steps of a model on a backend. */

@@ -83,6 +83,7 @@ export function createSession(host: SessionHost): Session {
     if (ids.length > context) {
       throw new RequestError(
         `prompt: ${ids.length} tokens do not fit in the context of ${context}; shorten the prompt or open the model with a larger context`,
+        { code: "context_length_exceeded" },
       );
     }
     return ids;
@@ -104,6 +105,7 @@ export function createSession(host: SessionHost): Session {
     let firstAt = started;
     let cachedTokens = 0;
     let reason: FinishReason = "length";
+    let stopped: string | null = null;
     let count = 0;
     const ends = (id: number): boolean => host.eos.has(id) && !options.ignoreEos;
     if (options.maxTokens !== undefined) {
@@ -148,10 +150,11 @@ export function createSession(host: SessionHost): Session {
         count++;
         break;
       }
-      const { text, stopped } = filter.push(decoder.push(id));
+      const { text, stop } = filter.push(decoder.push(id));
       yield { text, ids: [id], ...extra };
-      if (stopped) {
+      if (stop !== null) {
         reason = "stop";
+        stopped = stop;
         count++;
         break;
       }
@@ -159,9 +162,10 @@ export function createSession(host: SessionHost): Session {
     let rest = "";
     if (reason !== "stop") {
       // What the detokenizer still held may complete a stop string after all.
-      const { text, stopped } = filter.push(decoder.end());
-      rest = stopped ? text : text + filter.flush();
-      if (stopped) reason = "stop";
+      const { text, stop } = filter.push(decoder.end());
+      rest = stop === null ? text + filter.flush() : text;
+      if (stop !== null) reason = "stop";
+      stopped = stop;
     }
     const ended = performance.now();
     const decoded = Math.max(0, count - 1);
@@ -170,6 +174,7 @@ export function createSession(host: SessionHost): Session {
       ids: [],
       finish: {
         reason,
+        ...(stopped !== null && { stop: stopped }),
         promptTokens,
         cachedTokens,
         completionTokens: count,

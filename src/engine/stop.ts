@@ -1,8 +1,8 @@
 // Stop strings in a stream of text: lets through what can no longer become part of one.
 
 export interface StopFilter {
-  /** Takes the next text; returns what is safe to show, and whether a stop string was completed. */
-  push(text: string): { text: string; stopped: boolean };
+  /** Takes the next text; returns what is safe to show, and the stop string that was completed, or null. */
+  push(text: string): { text: string; stop: string | null };
   /** What was held back, when the stream ends without a stop string. */
   flush(): string;
 }
@@ -15,21 +15,22 @@ export function createStopFilter(stops: readonly string[]): StopFilter {
     push(text) {
       held += text;
       let at = -1;
+      let first: string | null = null;
       for (const stop of stops) {
         const found = held.indexOf(stop);
-        if (found >= 0 && (at < 0 || found < at)) at = found;
+        if (found >= 0 && (at < 0 || found < at)) [at, first] = [found, stop];
       }
       if (at >= 0) {
         const before = held.slice(0, at);
         held = "";
-        return { text: before, stopped: true };
+        return { text: before, stop: first };
       }
       // Hold back the longest end of the text that begins some stop string.
       let keep = Math.min(held.length, longest - 1);
       while (keep > 0 && !stops.some((stop) => stop.startsWith(held.slice(held.length - keep)))) keep--;
       const safe = keep > 0 ? held.slice(0, held.length - keep) : held;
       held = keep > 0 ? held.slice(held.length - keep) : "";
-      return { text: safe, stopped: false };
+      return { text: safe, stop: null };
     },
     flush() {
       const rest = held;

@@ -7,9 +7,12 @@ function run(stops: string[], pieces: string[]) {
   const filter = createStopFilter(stops);
   const out: string[] = [];
   for (const piece of pieces) {
-    const { text, stopped } = filter.push(piece);
+    const { text, stop } = filter.push(piece);
     out.push(text);
-    if (stopped) return { out, stopped: true };
+    if (stop !== null) {
+      expect(stops).toContain(stop);
+      return { out, stopped: true };
+    }
   }
   out.push(filter.flush());
   return { out, stopped: false };

@@ -2,6 +2,7 @@
 
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { openNodeGpu } from "../../src/backend/webgpu/node_gpu.ts";
+import { openChat } from "../../src/chat/chat.ts";
 import type { Host } from "../../src/open.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 
@@ -65,6 +66,7 @@ export function watchedGpu(adapter: string): WatchedGpu {
     cores: 2,
     tuning: { read: async () => null, write: async () => {} },
     spill: () => null,
+    chat: openChat,
     identity: (where) => where,
     startWorker: startNodeWorker,
   };

@@ -1,0 +1,134 @@
+// Chatting with a model: conversations and prompts in, text and tool calls out, each answer a session of its own.
+
+import type { ChatFormat } from "../chat/chat.ts";
+import { RequestError } from "../errors.ts";
+import type { Constraint } from "../grammar/types.ts";
+import type { GenerationResult, Piece, TokenLogprob } from "./api.ts";
+import type { ChatEvent, ChatFinish, ChatModel, ChatOptions } from "./chat_api.ts";
+import { constraintOf, formatGrammar } from "./chat_constraint.ts";
+import { echoed } from "./echo.ts";
+import type { Model } from "./model.ts";
+import type { Queue } from "./queue.ts";
+
+export interface ChatParts {
+  readonly name: string;
+  readonly model: Model;
+  readonly format: ChatFormat;
+  readonly queue: Queue;
+}
+
+export function createChat({ name, model, format, queue }: ChatParts): ChatModel {
+  const { tokenizer } = model;
+  const { context } = model.stats();
+  const vocab = model.config.vocab_size;
+  const created = Math.floor(Date.now() / 1000);
+  const encode = (text: string): number[] => tokenizer.encode(text, { addBos: tokenizer.bosId !== null });
+
+  /** One generation in its turn; the session's memory is free when it ends, however it ends. */
+  async function* generated(
+    ids: readonly number[],
+    options: ChatOptions,
+    constrain: () => Promise<Constraint | null>,
+  ): AsyncGenerator<Piece> {
+    if (ids.length >= context && options.maxTokens !== 0) {
+      throw new RequestError(
+        `the prompt has ${ids.length} tokens, which leaves no room for an answer in the context of ${context}; shorten it, or open the model with a larger context`,
+        { code: "context_length_exceeded" },
+      );
+    }
+    // Compiled before the turn comes: what is wrong with a schema is known at once, and nobody waits for it.
+    const constraint = await constrain();
+    try {
+      const leave = await queue.enter(options.signal);
+      try {
+        const session = model.session();
+        try {
+          yield* session.generate(ids, { ...options, ...(constraint && { constraint }) });
+        } finally {
+          session.close();
+        }
+      } finally {
+        leave();
+      }
+    } finally {
+      constraint?.close();
+    }
+  }
+
+  return {
+    name,
+    created,
+    context,
+    async *chat(messages, options = {}) {
+      const ids = format.prompt(messages, options);
+      const parser = format.parser(options);
+      const calls = format.toolOutput(options);
+      const grammars = model.grammars;
+      let logprobs: TokenLogprob[] = [];
+      let called = false;
+      for await (const piece of generated(ids, options, () =>
+        constraintOf({ grammars, tokenizer, vocab }, options, calls),
+      )) {
+        logprobs.push(...(piece.logprobs ?? []));
+        const events = [...parser.push(piece.text, piece.ids), ...(piece.finish ? parser.end() : [])];
+        for (const event of events) {
+          if (event.type === "text") {
+            const found = logprobs;
+            logprobs = [];
+            yield { type: "text", text: event.text, ...(options.logprobs !== undefined && { logprobs: found }) };
+          } else if (event.type === "call") {
+            called = true;
+            yield { type: "tool_call", index: event.index, id: event.id, name: event.name };
+          } else if (event.type === "arguments") {
+            yield { type: "tool_arguments", index: event.index, text: event.text };
+          }
+        }
+        if (!piece.finish) continue;
+        // Of tokens without a text of their own, such as the one that ended it.
+        if (logprobs.length > 0) yield { type: "text", text: "", logprobs };
+        yield finished(piece.finish, called);
+      }
+    },
+    async *complete(prompt, options = {}) {
+      const ids = typeof prompt === "string" ? encode(prompt) : prompt;
+      const constrain = async () =>
+        (await (await formatGrammar(model.grammars, options.responseFormat))?.matcher()) ?? null;
+      if (options.echo) yield* echoed(model, ids, options);
+      for await (const piece of generated(ids, options, constrain)) {
+        if (piece.text !== "" || piece.logprobs)
+          yield { type: "text", text: piece.text, ...(piece.logprobs && { logprobs: piece.logprobs }) };
+        if (piece.finish) yield finished(piece.finish, false);
+      }
+    },
+    countTokens: (messages, options = {}) => format.prompt(messages, options).length,
+    tokenize: (text, special) => tokenizer.encode(text, { addBos: special && tokenizer.bosId !== null }),
+    detokenize: (ids) => tokenizer.decode(ids),
+    async embed(input, signal) {
+      const ids = typeof input === "string" ? encode(input) : input;
+      const leave = await queue.enter(signal);
+      try {
+        return { embedding: await (model as unknown as { embed(i: readonly number[], s?: AbortSignal): Promise<Float32Array> }).embed(ids, signal), tokens: ids.length };
+      } finally {
+        leave();
+      }
+    },
+    metrics() {
+      const { memory, experts } = model.stats();
+      return { queued: queue.queued, running: queue.running, memory, experts };
+    },
+  };
+}
+
+function finished(result: GenerationResult, called: boolean): ChatFinish {
+  const { reason, promptTokens, cachedTokens, completionTokens, seed, timings, stop } = result;
+  return {
+    type: "finish",
+    reason: reason === "length" ? "length" : called ? "tool_calls" : "stop",
+    ...(stop !== undefined && { stopSequence: stop }),
+    usage: { promptTokens, cachedTokens, completionTokens },
+    seed,
+    timings,
+  };
+}
+
+export type { ChatEvent };

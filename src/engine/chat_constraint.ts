@@ -1,0 +1,211 @@
+// What an answer is held to: a format of its text, the form of its tool calls, or both.
+
+import type { ToolOutput } from "../chat/chat.ts";
+import { RequestError } from "../errors.ts";
+import type { Constraint, Grammar, Grammars } from "../grammar/types.ts";
+import type { Tokenizer } from "../tokenizer/types.ts";
+import type { ChatOptions, ResponseFormat } from "./chat_api.ts";
+
+export interface ConstraintParts {
+  readonly grammars: Grammars;
+  readonly tokenizer: Tokenizer;
+  /** V */
+  readonly vocab: number;
+}
+
+/**
+ * The constraint of one answer, null where everything may come.
+ * - A response format holds from the first token.
+ * - Calls that are required (tool_choice "required" or a name) hold from the first token, control tokens included.
+ * - Calls that the model may make hold from where it begins one. A schema that cannot be enforced is refused where a tool is
+ *   `strict` or calls are required, and else only checked afterwards, as hosted APIs do.
+ * @param calls ChatFormat.toolOutput()
+ * @throws RequestError that names what is not supported
+ */
+export async function constraintOf(
+  parts: ConstraintParts,
+  { responseFormat, tools, parallelToolCalls = true }: ChatOptions,
+  calls: ToolOutput | null,
+): Promise<Constraint | null> {
+  const text = await formatGrammar(parts.grammars, responseFormat);
+  if (!calls) return (await text?.matcher()) ?? null;
+  const [first] = calls.prefixIds;
+  const format = responseFormat?.type ?? "text";
+  if (first === undefined && !calls.required && format !== "text" && format !== "json") {
+    throw new RequestError(
+      `response_format ${format} together with tools: this model writes calls as JSON text, which the format forbids; leave one of them out, or require a call`,
+      { param: "response_format" },
+    );
+  }
+  const grammar = await callGrammar(parts.grammars, parallelToolCalls ? calls : single(calls), {
+    mustHold: calls.required || (tools ?? []).some(({ strict }) => strict),
+  });
+  if (calls.required) return new Prefixed(calls.prefixIds, await grammar!.matcher(), parts.vocab);
+  const inner = (await grammar?.matcher()) ?? null;
+  if (first !== undefined) return new Optional(first, (await text?.matcher()) ?? null, inner);
+  if (text) {
+    inner?.close(); // any JSON object: a call is one
+    return text.matcher();
+  }
+  return inner && new OnBrace(parts.tokenizer, inner);
+}
+
+/** The grammar of a response format, null for plain text. @throws RequestError */
+export async function formatGrammar(grammars: Grammars, format?: ResponseFormat): Promise<Grammar | null> {
+  switch (format?.type) {
+    case "json":
+      return grammars.json();
+    case "json_schema":
+      return grammars.jsonSchema(format.schema);
+    case "regex":
+      return grammars.regex(format.pattern);
+    case "ebnf":
+      return grammars.ebnf(format.grammar);
+    default:
+      return null;
+  }
+}
+
+async function callGrammar(
+  grammars: Grammars,
+  { schema }: ToolOutput,
+  { mustHold }: { readonly mustHold: boolean },
+): Promise<Grammar | null> {
+  try {
+    return await grammars.jsonSchema(schema);
+  } catch (error) {
+    if (mustHold || !(error instanceof RequestError)) throw error;
+    return null;
+  }
+}
+
+/** The same with one call at most. */
+function single(calls: ToolOutput): ToolOutput {
+  const schema = calls.schema as { type: string; properties?: { tool_calls: object } };
+  const one =
+    schema.type === "array"
+      ? { ...schema, maxItems: 1 }
+      : { ...schema, properties: { tool_calls: { ...schema.properties!.tool_calls, maxItems: 1 } } };
+  return { ...calls, schema: one };
+}
+
+/** Tokens that must come first, then what a constraint allows. */
+class Prefixed implements Constraint {
+  readonly #prefix: readonly number[];
+  readonly #then: Constraint;
+  readonly #mask: Int32Array;
+  #done = 0;
+
+  constructor(prefix: readonly number[], then: Constraint, vocab: number) {
+    this.#prefix = prefix;
+    this.#then = then;
+    this.#mask = new Int32Array(Math.ceil(vocab / 32));
+  }
+
+  get ended(): boolean {
+    return this.#then.ended;
+  }
+
+  async mask(): Promise<Int32Array | null> {
+    const next = this.#prefix[this.#done];
+    if (next === undefined) return this.#then.mask();
+    this.#mask.fill(0);
+    this.#mask[next >> 5] = 1 << (next & 31);
+    return this.#mask;
+  }
+
+  accept(id: number): void {
+    if (this.#done < this.#prefix.length) this.#done++;
+    else this.#then.accept(id);
+  }
+
+  close(): void {
+    this.#then.close();
+  }
+}
+
+/** Text, free or held to a format, and calls once the control token comes that begins them: instead of a text that has a format. */
+class Optional implements Constraint {
+  readonly #first: number;
+  readonly #text: Constraint | null;
+  readonly #calls: Constraint | null;
+  #inCalls = false;
+  #begun = false;
+
+  constructor(first: number, text: Constraint | null, calls: Constraint | null) {
+    this.#first = first;
+    this.#text = text;
+    this.#calls = calls;
+  }
+
+  get ended(): boolean {
+    return (this.#inCalls ? this.#calls : this.#text)?.ended ?? false;
+  }
+
+  async mask(): Promise<Int32Array | null> {
+    if (this.#inCalls) return (await this.#calls?.mask()) ?? null;
+    const mask = (await this.#text?.mask()) ?? null;
+    if (mask === null || this.#begun) return mask;
+    const both = mask.slice();
+    both[this.#first >> 5]! |= 1 << (this.#first & 31);
+    return both;
+  }
+
+  accept(id: number): void {
+    if (this.#inCalls) this.#calls?.accept(id);
+    else if (id === this.#first && !(this.#text && this.#begun)) this.#inCalls = true;
+    else this.#text?.accept(id);
+    this.#begun = true;
+  }
+
+  close(): void {
+    this.#text?.close();
+    this.#calls?.close();
+  }
+}
+
+/** Free text, unless it begins with a brace: then it is to be calls. */
+class OnBrace implements Constraint {
+  readonly #tokenizer: Tokenizer;
+  readonly #calls: Constraint;
+  #text: string | null = ""; // until it is decided
+  #inCalls = false;
+
+  constructor(tokenizer: Tokenizer, calls: Constraint) {
+    this.#tokenizer = tokenizer;
+    this.#calls = calls;
+  }
+
+  get ended(): boolean {
+    return this.#inCalls && this.#calls.ended;
+  }
+
+  async mask(): Promise<Int32Array | null> {
+    return this.#inCalls ? this.#calls.mask() : null;
+  }
+
+  accept(id: number): void {
+    if (this.#inCalls) {
+      this.#calls.accept(id);
+      return;
+    }
+    if (this.#text === null) return;
+    this.#text += new TextDecoder().decode(this.#tokenizer.tokenBytes(id));
+    const seen = this.#text.trimStart();
+    if (seen === "") return;
+    this.#text = null;
+    // A first token brings the space of its word with it, which the grammar does not have: the same without it.
+    const bare = this.#tokenizer.pieceToId(seen);
+    if (!seen.startsWith("{") || bare === null) return;
+    try {
+      this.#calls.accept(bare);
+      this.#inCalls = true;
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error; // some other object: text
+    }
+  }
+
+  close(): void {
+    this.#calls.close();
+  }
+}

@@ -1,0 +1,35 @@
+// A prompt as part of its own answer: its text, and how likely the model finds each of its tokens.
+
+import type { TokenLogprob } from "./api.ts";
+import type { ChatEvent, ChatOptions } from "./chat_api.ts";
+import type { Model } from "./model.ts";
+import { logProbabilities } from "./sampler.ts";
+
+/**
+ * The prompt's text, token by token where log probabilities are asked for. The first token has none: NaN.
+ * @throws RequestError as model.logits() does
+ */
+export async function* echoed(
+  model: Model,
+  ids: readonly number[],
+  { logprobs: count, signal }: ChatOptions,
+): AsyncGenerator<ChatEvent> {
+  const { tokenizer } = model;
+  if (count === undefined) {
+    yield { type: "text", text: tokenizer.decode(ids) };
+    return;
+  }
+  const V = model.config.vocab_size;
+  const logits = await model.logits(ids, signal);
+  const stream = tokenizer.stream();
+  for (const [t, id] of ids.entries()) {
+    const found = t === 0 ? null : logProbabilities(logits.subarray((t - 1) * V, t * V), id, count);
+    const logprob: TokenLogprob = {
+      id,
+      text: tokenizer.tokenText(id),
+      logprob: found?.logprob ?? Number.NaN,
+      top: found?.top.map((top) => ({ ...top, text: tokenizer.tokenText(top.id) })) ?? [],
+    };
+    yield { type: "text", text: stream.push(id) + (t === ids.length - 1 ? stream.end() : ""), logprobs: [logprob] };
+  }
+}

@@ -54,21 +54,33 @@ export async function randomText(grammar: Grammar, tokenizer: Tokenizer, random:
 
 function choose(ids: readonly number[], tokenizer: Tokenizer, step: number, random: () => number): number {
   const any = ids[Math.floor(random() * ids.length)]!;
-  const end = ids.find((id) => tokenizer.eosIds.includes(id));
+  const end = tokenizer.eosIds.find((id) => ids.includes(id));
   if (end !== undefined && random() < (step > SOON ? 0.9 : 0.3)) return end;
   if (step < SOON ? random() < 0.7 : random() < (step < NOW ? 0.3 : 0.15)) return any;
-  // Closers, single ones first; else what is short, and no opening bracket or white space.
-  const rank = (id: number): number => {
-    const bytes = tokenizer.tokenBytes(id);
-    const first = String.fromCharCode(bytes[0] ?? 0);
-    return '"}]'.includes(first) ? bytes.length - 20 : " \n[{\\,".includes(first) ? 50 : bytes.length;
-  };
-  let [best, least] = [any, rank(any)];
+  const ranks = ranksOf(tokenizer);
+  let [best, least] = [any, Number.POSITIVE_INFINITY];
   for (const id of ids) {
-    const own = rank(id) + random();
+    if (ranks[id]! > least) continue;
+    const own = ranks[id]! + random();
     if (own < least) [best, least] = [id, own];
   }
   return best;
+}
+
+const ranks = new WeakMap<Tokenizer, Float32Array>();
+
+/** Closers first, single ones before others; then what is short; opening brackets and white space last. */
+function ranksOf(tokenizer: Tokenizer): Float32Array {
+  let found = ranks.get(tokenizer);
+  if (!found) {
+    found = Float32Array.from({ length: tokenizer.vocabSize }, (_, id) => {
+      const bytes = tokenizer.isSpecial(id) ? [] : tokenizer.tokenBytes(id);
+      const first = String.fromCharCode(bytes[0] ?? 0);
+      return '"}]'.includes(first) ? bytes.length - 20 : " \n[{\\,".includes(first) ? 50 : bytes.length;
+    });
+    ranks.set(tokenizer, found);
+  }
+  return found;
 }
 
 /** The tokens of a text in its middle: no space in front, the longest piece that fits first. */

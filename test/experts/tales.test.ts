@@ -47,11 +47,16 @@ async function greedy(model: Model, ids: readonly number[], options: GenerateOpt
 }
 
 describe.each(backends)("experts in slots on $name", ({ name, options: backend }) => {
+  const slow = name.includes("SwiftShader");
+  /** A test that the slower software adapter leaves to the other one. */
+  const usual = (title: string, test: () => Promise<void>): void => {
+    it.skipIf(slow)(slow ? `${title} (not on SwiftShader, which is slow: llvmpipe runs it)` : title, test);
+  };
   it.each([1, 2, 3, 4, 6, 8])(
     "%i of 8 a layer: the reference's greedy tokens, every use a hit or a miss",
     async (slots) => {
       const model = await opened({ ...backend, expertSlots: slots });
-      const count = name.includes("SwiftShader") ? 4 : 16;
+      const count = slow ? 4 : 16;
       for (const { ids, greedy_ids } of prompts.slice(0, 2)) {
         expect(await greedy(model, ids, { maxTokens: count })).toEqual(greedy_ids.slice(0, count));
       }
@@ -72,14 +77,14 @@ describe.each(backends)("experts in slots on $name", ({ name, options: backend }
     },
   );
 
-  it("sessions side by side get the tokens that each gets alone", async () => {
+  usual("sessions side by side get the tokens that each gets alone", async () => {
     const model = await opened({ ...backend, expertSlots: 3 });
     const wanted = prompts.slice(0, 3).map(({ greedy_ids }) => greedy_ids.slice(0, 6));
     const found = await Promise.all(prompts.slice(0, 3).map(({ ids }) => greedy(model, ids, { maxTokens: 6 })));
     expect(found).toEqual(wanted);
   });
 
-  it("a budget holds, and the smallest that is named works", async () => {
+  usual("a budget holds, and the smallest that is named works", async () => {
     const budget = backend.backend === "cpu" ? "ram" : "gpuMemory";
     const options = { ...backend, context: 64 };
     const message = await open(tales, { weights: "f32", kv: "f32", chunk: 32, ...options, [budget]: 8 << 20 }).then(
@@ -100,19 +105,22 @@ describe.each(backends)("experts in slots on $name", ({ name, options: backend }
     }
   });
 
-  it("a file that is cut short after it was opened: an error that names it, and right tokens once it is whole again", async () => {
-    const folder = join(temporary(), "tales");
-    cpSync(tales, folder, { recursive: true });
-    const model = await opened({ ...backend, expertSlots: 2 }, folder);
-    const file = join(folder, "model.safetensors");
-    const whole = readFileSync(file);
-    truncateSync(file, 1 << 20);
-    const failed = greedy(model, prompts[0]!.ids, { maxTokens: 2 });
-    await expect(failed).rejects.toThrow(WeightsError);
-    await expect(failed).rejects.toThrow(/model\.safetensors ends at byte \d+/);
-    writeFileSync(file, whole);
-    expect(await greedy(model, prompts[0]!.ids, { maxTokens: 4 })).toEqual(prompts[0]!.greedy_ids.slice(0, 4));
-  });
+  usual(
+    "a file that is cut short after it was opened: an error that names it, and right tokens once it is whole again",
+    async () => {
+      const folder = join(temporary(), "tales");
+      cpSync(tales, folder, { recursive: true });
+      const model = await opened({ ...backend, expertSlots: 2 }, folder);
+      const file = join(folder, "model.safetensors");
+      const whole = readFileSync(file);
+      truncateSync(file, 1 << 20);
+      const failed = greedy(model, prompts[0]!.ids, { maxTokens: 2 });
+      await expect(failed).rejects.toThrow(WeightsError);
+      await expect(failed).rejects.toThrow(/model\.safetensors ends at byte \d+/);
+      writeFileSync(file, whole);
+      expect(await greedy(model, prompts[0]!.ids, { maxTokens: 4 })).toEqual(prompts[0]!.greedy_ids.slice(0, 4));
+    },
+  );
 
   it("an abort in the middle of a step, and right tokens after it", async () => {
     const model = await opened({ ...backend, expertSlots: 2 });
@@ -125,7 +133,7 @@ describe.each(backends)("experts in slots on $name", ({ name, options: backend }
     expect(await greedy(model, prompts[0]!.ids, { maxTokens: 4 })).toEqual(prompts[0]!.greedy_ids.slice(0, 4));
   });
 
-  it("what a run has learned is where the next one begins", async () => {
+  usual("what a run has learned is where the next one begins", async () => {
     const cache = temporary();
     vi.stubEnv("HOTSET_CACHE", cache);
     onTestFinished(() => void vi.unstubAllEnvs());

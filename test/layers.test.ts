@@ -60,7 +60,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
   { name: "engine", paths: /^src\/engine\//, knows: ["ops", "model", "experts", "tokenizer", "chat", "grammar"] },
   {
     name: "join",
-    paths: /^src\/(open|measure|residency|index|browser|node_quantize)\.ts$/,
+    paths: /^src\/(open|measure|residency|index|browser|node_cache|node_quantize)\.ts$/,
     knows: ["ops", "webgpu", "cpu", "experts", "model", "engine", "weights", "tokenizer", "chat", "grammar"],
   },
   { name: "server", paths: /^src\/server\//, knows: ["join", "engine"] },

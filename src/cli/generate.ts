@@ -2,32 +2,22 @@
 
 import type { Command } from "commander";
 import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";
-import { type ExpertStats, open } from "../index.ts";
+import { type Constraint, type ExpertStats, open } from "../index.ts";
 import { expertsLine, expertsTable } from "./experts.ts";
+import { addFormatOptions, askedFormat, constraintFor, type FormatFlags } from "./format_options.ts";
 import { interruptible } from "./interrupt.ts";
 import { liveLine } from "./live.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
-import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
+import { formatBytes, formatRate, formatSeconds, print, printable } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
 import { promptFromStdin } from "./prompt.ts";
+import { addSamplingOptions, GENERATION_NAMES } from "./sampling_options.ts";
 import { createTraceFile } from "./trace_file.ts";
-import { collect, integer, number } from "./values.ts";
+import { integer } from "./values.ts";
 
-const NAMES = [
-  "maxTokens",
-  "temperature",
-  "topK",
-  "topP",
-  "minP",
-  "repeatPenalty",
-  "frequencyPenalty",
-  "presencePenalty",
-  "seed",
-  "stop",
-  "logprobs",
-] as const;
+const NAMES = ["maxTokens", "logprobs", ...GENERATION_NAMES] as const;
 
-interface GenerateFlags extends ModelFlags, Pick<GenerateOptions, (typeof NAMES)[number]> {
+interface GenerateFlags extends ModelFlags, FormatFlags, Pick<GenerateOptions, (typeof NAMES)[number]> {
   readonly prompt?: string;
   readonly trace?: string;
   readonly json?: true;
@@ -42,16 +32,7 @@ export function addGenerate(program: Command): void {
     .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
     .option("-p, --prompt <text>", "the text to continue; default: what is piped to stdin")
     .option("-n, --max-tokens <count>", "at most this many new tokens; default: what the context holds", integer(1));
-  addModelOptions(command)
-    .option("--temperature <number>", "0 always takes the most likely token", number(0, 1e6))
-    .option("--top-k <count>", "sample from the k most likely tokens; 0: from all", integer(0, 2 ** 31))
-    .option("--top-p <number>", "sample from the most likely tokens that together reach p", number(0, 1))
-    .option("--min-p <number>", "drop tokens less than p times as likely as the most likely", number(0, 1))
-    .option("--repeat-penalty <number>", "penalise tokens seen before; 1 is off", number(1e-6, 1e6))
-    .option("--frequency-penalty <number>", "subtract this for each time a token was generated", number(-1e6, 1e6))
-    .option("--presence-penalty <number>", "subtract this from tokens generated before", number(-1e6, 1e6))
-    .option("--seed <integer>", "same seed, same tokens; default: random, and reported", integer(0))
-    .option("--stop <text>", "end before this text; may be given several times", collect)
+  addFormatOptions(addSamplingOptions(addModelOptions(command)))
     .option("--logprobs <count>", "with --json: this many most likely tokens at each step", integer(0, 20))
     .option(
       "--trace <file>",
@@ -71,6 +52,7 @@ export function addGenerate(program: Command): void {
 async function generate(folder: string, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
   const prompt = flags.prompt ?? (await promptFromStdin(signal, "pass one with -p"));
   const progress = loadingProgress(flags.quiet === true);
+  const format = await askedFormat(flags);
   const trace = flags.trace === undefined ? null : createTraceFile(flags.trace);
   const options = {
     ...openOptions(flags),
@@ -82,7 +64,9 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
   const model = await open(folder, options).finally(progress.end);
   const terminal = process.stdout.isTTY && !flags.json;
   const live = liveLine(process.stderr.isTTY && !flags.quiet);
+  let constraint: Constraint | null = null;
   try {
+    constraint = await constraintFor(model, format);
     if (terminal && !flags.quiet) process.stdout.write(`\x1b[2m${printable(prompt)}\x1b[22m`);
     trace?.begin(folder, model);
     const session = model.session();
@@ -91,7 +75,8 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     let text = "";
     let result: GenerationResult | undefined;
     let first: ExpertStats | null = null; // when decoding began
-    for await (const piece of session.generate(prompt, { ...pick(flags, NAMES), signal })) {
+    const options = { ...pick(flags, NAMES), ...(constraint && { constraint }), signal };
+    for await (const piece of session.generate(prompt, options)) {
       ids.push(...piece.ids);
       logprobs.push(...(piece.logprobs ?? []));
       text += piece.text;
@@ -131,6 +116,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     if (terminal && signal.aborted) process.stdout.write("\n"); // the shell's prompt on a line of its own
     throw error;
   } finally {
+    constraint?.close();
     await model.close();
     trace?.close();
   }
@@ -167,9 +153,4 @@ function figures(result: GenerationResult, stats: ModelStats, more: readonly str
     ...more,
     `seed ${result.seed}`,
   ].join(" · ");
-}
-
-/** Text for a terminal: a model may produce control characters, and those would be obeyed. */
-function printable(text: string): string {
-  return text.replace(/[^\P{Cc}\n\t]/gu, "\uFFFD");
 }

@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { HotsetError } from "../errors.ts";
 import { open } from "../index.ts";
 import { addBench } from "./bench.ts";
+import { addChat } from "./chat.ts";
 import { addDevices } from "./devices.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
@@ -29,6 +30,7 @@ const program = new Command("hotset")
     outputError: (text, write) => write(`hotset: ${oneLine(text.replace(/^error: /, ""))}\n`),
   });
 addGenerate(program);
+addChat(program);
 addInspect(program);
 addQuantize(program);
 addTokenize(program);

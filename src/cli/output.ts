@@ -34,3 +34,8 @@ export function formatRate(perSecond: number | null): string {
   if (perSecond === null || !Number.isFinite(perSecond) || perSecond === 0) return "-";
   return `${perSecond.toFixed(perSecond >= 100 ? 0 : perSecond >= 1 ? 1 : 3)} tok/s`;
 }
+
+/** Text for a terminal: a model may produce control characters, and those would be obeyed. */
+export function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, "\uFFFD");
+}

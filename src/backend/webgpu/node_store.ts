@@ -1,18 +1,8 @@
-// Where tuning is remembered in Node: small files in the user's cache directory. Node only.
+// Where tuning is remembered in Node: small files in a directory. Node only.
 
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import type { TuningStore } from "./autotune.ts";
-
-/** $HOTSET_CACHE, or `hotset` in the directory that the system has for such things. */
-export function cacheDirectory(): string {
-  const { HOTSET_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
-  if (HOTSET_CACHE) return HOTSET_CACHE;
-  if (process.platform === "win32") return join(LOCALAPPDATA ?? homedir(), "hotset");
-  if (process.platform === "darwin") return join(homedir(), "Library", "Caches", "hotset");
-  return join(XDG_CACHE_HOME || join(homedir(), ".cache"), "hotset");
-}
 
 /** Files in `directory`. What cannot be read or written is measured again next time: no reason to stop. */
 export function fileStore(directory: string): TuningStore {

@@ -1,0 +1,118 @@
+// `hotset chat`: a conversation with the model in a weights folder, on a terminal, or with a message on each line of stdin.
+
+import { addAbortSignal } from "node:stream";
+import type { Command } from "commander";
+import { type Model, open } from "../index.ts";
+import { handle } from "./chat_commands.ts";
+import { openHistory } from "./chat_history.ts";
+import { linesOf, MessageLines } from "./chat_lines.ts";
+import { attempt, say, type Talk } from "./chat_talk.ts";
+import { openTerminal } from "./chat_terminal.ts";
+import { type AskedFormat, addFormatOptions, askedFormat, constraintFor, type FormatFlags } from "./format_options.ts";
+import { interruptible } from "./interrupt.ts";
+import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
+import { loadingProgress } from "./progress.ts";
+import { addSamplingOptions, type GenerationFlags, SAMPLING_NAMES } from "./sampling_options.ts";
+import { integer } from "./values.ts";
+
+interface ChatFlags extends ModelFlags, FormatFlags, GenerationFlags {
+  readonly system?: string;
+  readonly maxTokens?: number;
+  /** False with --no-history; commander's default is true. */
+  readonly history: boolean;
+}
+
+export function addChat(program: Command): void {
+  const command = program
+    .command("chat")
+    .description("talk with the model in a weights folder; /help, there, lists what can be done")
+    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
+    .option("--system <text>", "what stands before the whole conversation")
+    .option(
+      "-n, --max-tokens <count>",
+      "at most this many tokens an answer; default: what the context holds",
+      integer(1),
+    );
+  addFormatOptions(addSamplingOptions(addModelOptions(command)))
+    .option("--no-history", "neither read nor keep what is typed")
+    .action(async (folder: string, flags: ChatFlags) => {
+      const format = await askedFormat(flags);
+      const model = await interruptible((signal) => load(folder, flags, signal));
+      try {
+        const talk = await interruptible(() => begin(model, flags, format));
+        if (process.stdin.isTTY && process.stdout.isTTY) await onTerminal(talk, flags.history);
+        else await interruptible((signal) => fromLines(talk, signal));
+      } finally {
+        await model.close();
+      }
+    });
+}
+
+function load(folder: string, flags: ChatFlags, signal: AbortSignal): Promise<Model> {
+  const progress = loadingProgress(false);
+  const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal };
+  return open(folder, options).finally(progress.end);
+}
+
+/** @throws RequestError for a format that cannot be enforced, before anything is typed */
+async function begin(model: Model, flags: ChatFlags, format: AskedFormat | null): Promise<Talk> {
+  (await constraintFor(model, format))?.close();
+  return {
+    model,
+    chat: model.serving(),
+    options: { ...pick(flags, ["maxTokens", "stop"]), ...(format && { responseFormat: format.format }) },
+    conversation: { system: flags.system || null, exchanges: [], sampling: pick(flags, SAMPLING_NAMES) },
+    file: null,
+    last: null,
+    retries: 0,
+    failed: false,
+  };
+}
+
+/** Until Ctrl-D, /exit, or Ctrl-C twice. While an answer comes, Ctrl-C stops it. */
+async function onTerminal(talk: Talk, kept: boolean): Promise<void> {
+  let running: AbortController | null = null;
+  const onInterrupt = (): void => {
+    // A second time: a step of a large model may take long, and whoever presses again does not want to wait for it.
+    if (running?.signal.aborted) process.exit(130);
+    running?.abort();
+  };
+  process.on("SIGINT", onInterrupt);
+  const terminal = openTerminal(openHistory(kept));
+  try {
+    const { backend } = talk.model.stats();
+    say(
+      `${talk.chat.name} on ${backend.backend}, ${talk.chat.context} tokens of context; /help lists commands, Ctrl-D ends`,
+    );
+    for (let goOn = true; goOn; ) {
+      const text = await terminal.ask();
+      if (text === null) return;
+      const turn = new AbortController();
+      running = turn;
+      await attempt(talk, async () => {
+        goOn = await handle(talk, text, turn.signal);
+      });
+      running = null;
+    }
+  } finally {
+    terminal.close();
+    process.off("SIGINT", onInterrupt);
+  }
+}
+
+/** A message, or a command, on each line until the end. The exit code says whether one failed. */
+async function fromLines(talk: Talk, signal: AbortSignal): Promise<void> {
+  const message = new MessageLines();
+  const input = addAbortSignal(signal, process.stdin) as AsyncIterable<Uint8Array>;
+  let goOn = true;
+  const take = (text: string | null): Promise<void> =>
+    attempt(talk, async () => {
+      if (text !== null) goOn = await handle(talk, text, signal);
+    });
+  for await (const line of linesOf(input)) {
+    await take(message.push(line));
+    if (!goOn) break;
+  }
+  if (goOn) await take(message.end());
+  if (talk.failed) process.exitCode = 1;
+}

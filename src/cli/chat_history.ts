@@ -1,0 +1,79 @@
+// What was typed in earlier runs of `hotset chat`: one JSON text a line, in a file that its user alone can read.
+
+import { appendFileSync, chmodSync, closeSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { cacheDirectory } from "../node_cache.ts";
+
+export interface InputHistory {
+  /** Newest first. */
+  readonly entries: readonly string[];
+  add(text: string): void;
+}
+
+const MAX_ENTRIES = 1000;
+const MAX_BYTES = 4 * 2 ** 20;
+/** A longer message was pasted, and is not looked for with the arrow keys. */
+const MAX_ENTRY = 64 * 2 ** 10;
+
+/** The history; `kept` false: of this run alone. A file that cannot be read or written is no reason to stop. */
+export function openHistory(kept: boolean, file: string = join(cacheDirectory(), "chat_history")): InputHistory {
+  const entries: string[] = [];
+  const attempt = (work: () => void): void => {
+    if (!kept) return;
+    try {
+      work();
+    } catch {
+      // No file yet, a read-only home, a full disk.
+    }
+  };
+  attempt(() => {
+    chmodSync(file, 0o600); // whoever made it
+    const { text, cut } = lastBytes(file);
+    const lines = text.split("\n").filter((line) => line !== "");
+    for (const line of lines.slice(-MAX_ENTRIES)) {
+      const entry = parsed(line);
+      if (entry !== null) entries.unshift(entry);
+    }
+    if (cut || lines.length > 2 * MAX_ENTRIES)
+      writeFileSync(file, entries.toReversed().map(line).join(""), { mode: 0o600 });
+  });
+  return {
+    entries,
+    add(text) {
+      if (text.length > MAX_ENTRY || text === entries[0]) return;
+      entries.unshift(text);
+      entries.length = Math.min(entries.length, MAX_ENTRIES);
+      attempt(() => {
+        mkdirSync(dirname(file), { recursive: true });
+        appendFileSync(file, line(text), { mode: 0o600 });
+      });
+    },
+  };
+}
+
+function line(text: string): string {
+  return `${JSON.stringify(text)}\n`;
+}
+
+/** Null for a line that was cut or is not ours. */
+function parsed(text: string): string | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "string" && value !== "" ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The end of a file, of at most MAX_BYTES. */
+function lastBytes(path: string): { readonly text: string; readonly cut: boolean } {
+  const file = openSync(path, "r");
+  try {
+    const { size } = fstatSync(file);
+    const bytes = Buffer.alloc(Math.min(size, MAX_BYTES));
+    const length = readSync(file, bytes, 0, bytes.length, size - bytes.length);
+    return { text: bytes.toString("utf8", 0, length), cut: size > bytes.length };
+  } finally {
+    closeSync(file);
+  }
+}

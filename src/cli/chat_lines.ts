@@ -1,0 +1,80 @@
+// Messages out of lines: most are one line, a backslash at the end or lines between """ make one of several.
+
+import { RequestError } from "../errors.ts";
+
+/** More than any context holds; lines that never end are refused here and not when memory runs out. */
+export const MAX_MESSAGE = 16 * 2 ** 20;
+const QUOTES = '"""';
+
+export class MessageLines {
+  private lines: string[] = [];
+  private length = 0;
+  private quoted = false;
+  private open = false;
+
+  /** Whether the message goes on in the next line. */
+  get goesOn(): boolean {
+    return this.open;
+  }
+
+  /** Takes a line; gives the message that it completes, or null. @throws RequestError for one over 16 Mi characters */
+  push(line: string): string | null {
+    this.length += line.length;
+    if (this.length > MAX_MESSAGE) {
+      this.reset();
+      throw new RequestError(`a message has at most ${MAX_MESSAGE} characters, this one has more`);
+    }
+    let text = line;
+    if (!this.open && text.trimStart().startsWith(QUOTES)) {
+      this.open = this.quoted = true;
+      text = text.trimStart().slice(QUOTES.length);
+      if (text.trim() === "") return null;
+    }
+    if (this.quoted) {
+      const bare = text.trimEnd();
+      const last = bare.endsWith(QUOTES);
+      if (last) text = bare.slice(0, -QUOTES.length);
+      if (!last || text !== "") this.lines.push(text);
+      return last ? this.end() : null;
+    }
+    this.open = text.endsWith("\\");
+    this.lines.push(this.open ? text.slice(0, -1) : text);
+    return this.open ? null : this.end();
+  }
+
+  /** No more lines come: what there is of a message, or null. */
+  end(): string | null {
+    const text = this.lines.join("\n");
+    this.reset();
+    return text === "" ? null : text;
+  }
+
+  reset(): void {
+    this.lines = [];
+    this.length = 0;
+    this.open = this.quoted = false;
+  }
+}
+
+/** Lines of a stream of bytes, without their ends. @throws RequestError for what is not UTF-8, or a line over 16 Mi characters */
+export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let pending = "";
+  for await (const chunk of chunks) {
+    const lines = (pending + decoded(decoder, chunk)).split("\n");
+    pending = lines.pop()!;
+    if (pending.length > MAX_MESSAGE)
+      throw new RequestError(`stdin: a line has at most ${MAX_MESSAGE} characters, this one has more`);
+    for (const line of lines) yield line.replace(/\r$/, "");
+  }
+  pending += decoded(decoder);
+  if (pending !== "") yield pending;
+}
+
+function decoded(decoder: TextDecoder, chunk?: Uint8Array): string {
+  try {
+    return chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode();
+  } catch {
+    throw new RequestError("stdin: expected UTF-8 text, found other bytes; convert it first");
+  }
+}

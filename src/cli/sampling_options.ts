@@ -1,0 +1,57 @@
+// The options that say how tokens are chosen and when a text ends, shared by the commands that generate.
+
+import type { Command } from "commander";
+import type { GenerateOptions } from "../engine/api.ts";
+import { RequestError } from "../errors.ts";
+import { collect, integer, number } from "./values.ts";
+
+/** Option, what it does, and how its value is read; by its name in SamplingOptions. */
+const SAMPLING = {
+  temperature: ["--temperature <number>", "0 always takes the most likely token", number(0, 1e6)],
+  topK: ["--top-k <count>", "sample from the k most likely tokens; 0: from all", integer(0, 2 ** 31)],
+  topP: ["--top-p <number>", "sample from the most likely tokens that together reach p", number(0, 1)],
+  minP: ["--min-p <number>", "drop tokens less than p times as likely as the most likely", number(0, 1)],
+  repeatPenalty: ["--repeat-penalty <number>", "penalise tokens seen before; 1 is off", number(1e-6, 1e6)],
+  frequencyPenalty: [
+    "--frequency-penalty <number>",
+    "subtract this for each time a token was generated",
+    number(-1e6, 1e6),
+  ],
+  presencePenalty: ["--presence-penalty <number>", "subtract this from tokens generated before", number(-1e6, 1e6)],
+  seed: ["--seed <integer>", "same seed, same tokens; default: random, and reported", integer(0)],
+} as const satisfies Record<string, readonly [string, string, (text: string) => number]>;
+
+type SamplingName = keyof typeof SAMPLING;
+
+/** What commander parses of these options; an option that was not given has no key. */
+export type Sampling = Pick<GenerateOptions, SamplingName>;
+
+export const SAMPLING_NAMES = Object.keys(SAMPLING) as readonly SamplingName[];
+
+/** Names of all options that are added. */
+export const GENERATION_NAMES = [...SAMPLING_NAMES, "stop"] as const;
+export type GenerationFlags = Pick<GenerateOptions, (typeof GENERATION_NAMES)[number]>;
+
+export function addSamplingOptions(command: Command): Command {
+  for (const [flags, description, parse] of Object.values(SAMPLING)) command.option(flags, description, parse);
+  return command.option("--stop <text>", "end before this text; may be given several times", collect);
+}
+
+/** Sampling as a file has it, held to what the options take. @throws RequestError that names the entry */
+export function checkSampling(value: unknown, where: string): Sampling {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new RequestError(`${where}: expected an object of sampling options`);
+  const checked: { -readonly [name in SamplingName]?: number } = {};
+  for (const name of SAMPLING_NAMES) {
+    const found: unknown = Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+    if (found === undefined) continue;
+    if (typeof found !== "number")
+      throw new RequestError(`${where}.${name}: expected a number, found ${found === null ? "null" : typeof found}`);
+    try {
+      checked[name] = SAMPLING[name][2](String(found));
+    } catch (error) {
+      throw new RequestError(`${where}.${name}: found ${found}. ${(error as Error).message}`);
+    }
+  }
+  return checked;
+}

@@ -71,14 +71,15 @@ async function begin(model: Model, flags: ChatFlags, format: AskedFormat | null)
 
 /** Until Ctrl-D, /exit, or Ctrl-C twice. While an answer comes, Ctrl-C stops it. */
 async function onTerminal(talk: Talk, kept: boolean): Promise<void> {
+  const terminal = openTerminal(openHistory(kept));
   let running: AbortController | null = null;
   const onInterrupt = (): void => {
     // A second time: a step of a large model may take long, and whoever presses again does not want to wait for it.
     if (running?.signal.aborted) process.exit(130);
-    running?.abort();
+    if (running) running.abort();
+    else terminal.close(); // sent by another program: as a key it is the editor's
   };
   process.on("SIGINT", onInterrupt);
-  const terminal = openTerminal(openHistory(kept));
   try {
     const { backend } = talk.model.stats();
     say(

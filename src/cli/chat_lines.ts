@@ -1,10 +1,12 @@
-// Messages out of lines: most are one line, a backslash at the end or lines between """ make one of several.
+// Messages out of lines: most are one line; a backslash at the end, or """ around them, makes one of several.
 
 import { RequestError } from "../errors.ts";
 
 /** More than any context holds; lines that never end are refused here and not when memory runs out. */
 export const MAX_MESSAGE = 16 * 2 ** 20;
 const QUOTES = '"""';
+/** What opens a message of several lines; a command may take one. */
+const OPENING = /^\s*(\/[a-z]+\s+)?"""/i;
 
 export class MessageLines {
   private lines: string[] = [];
@@ -25,9 +27,10 @@ export class MessageLines {
       throw new RequestError(`a message has at most ${MAX_MESSAGE} characters, this one has more`);
     }
     let text = line;
-    if (!this.open && text.trimStart().startsWith(QUOTES)) {
+    const opening = this.open ? null : OPENING.exec(text);
+    if (opening) {
       this.open = this.quoted = true;
-      text = text.trimStart().slice(QUOTES.length);
+      text = (opening[1] ?? "") + text.slice(opening[0].length);
       if (text.trim() === "") return null;
     }
     if (this.quoted) {

@@ -23,6 +23,7 @@ export function openTerminal(history: InputHistory): ChatTerminal {
   const { stdin, stdout } = process;
   const message = new MessageLines();
   let answered: ((text: string | null) => void) | null = null; // while a message is asked for
+  const waiting: string[] = []; // messages that came with the one asked for: keys that arrived at once
   let closed = false;
   let ending = false; // Ctrl-C was pressed at an empty prompt
   let arrows: string[] = []; // what the editor's arrow keys go through, newest first: its own array
@@ -96,12 +97,13 @@ export function openTerminal(history: InputHistory): ChatTerminal {
       text = null;
     }
     if (text === null || text.trim() === "") {
-      ask();
+      if (answered) ask();
       return;
     }
     history.add(text);
     arrows.splice(0, arrows.length, ...history.entries); // messages instead of their lines
-    finish(text);
+    if (answered) finish(text);
+    else waiting.push(text);
   });
   editor.on("SIGINT", () => {
     const empty = editor.line === "" && !message.goesOn;
@@ -126,6 +128,11 @@ export function openTerminal(history: InputHistory): ChatTerminal {
   });
   return {
     ask() {
+      const next = waiting.shift();
+      if (next !== undefined) {
+        stdout.write(`${PROMPT}${next}\n`);
+        return Promise.resolve(next);
+      }
       if (closed) return Promise.resolve(null);
       return new Promise((resolve) => {
         answered = resolve;

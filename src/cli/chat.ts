@@ -77,7 +77,7 @@ async function onTerminal(talk: Talk, kept: boolean): Promise<void> {
     // A second time: a step of a large model may take long, and whoever presses again does not want to wait for it.
     if (running?.signal.aborted) process.exit(130);
     if (running) running.abort();
-    else terminal.close(); // sent by another program: as a key it is the editor's
+    else terminal.interrupt();
   };
   process.on("SIGINT", onInterrupt);
   try {

@@ -13,6 +13,8 @@ export interface ChatTerminal {
    * Ctrl-C is the signal SIGINT.
    */
   ask(): Promise<string | null>;
+  /** As Ctrl-C at the prompt: the signal may arrive when the answer that it was to stop is just over. */
+  interrupt(): void;
   close(): void;
 }
 
@@ -105,7 +107,8 @@ export function openTerminal(history: InputHistory): ChatTerminal {
     if (answered) finish(text);
     else waiting.push(text);
   });
-  editor.on("SIGINT", () => {
+  const interrupt = (): void => {
+    if (!answered) return;
     const empty = editor.line === "" && !message.goesOn;
     if (empty && ending) {
       editor.close();
@@ -120,7 +123,8 @@ export function openTerminal(history: InputHistory): ChatTerminal {
       say("Ctrl-C once more ends the program, as Ctrl-D does");
     }
     ask();
-  });
+  };
+  editor.on("SIGINT", interrupt);
   editor.on("close", () => {
     closed = true;
     if (answered) stdout.write("\n");
@@ -141,6 +145,7 @@ export function openTerminal(history: InputHistory): ChatTerminal {
         ask();
       });
     },
+    interrupt,
     close() {
       stdin.off("end", onEnd);
       editor.close();

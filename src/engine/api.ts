@@ -5,6 +5,7 @@ import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteStep } from "../experts/trace.ts";
 import type { Constraint } from "../grammar/types.ts";
 import type { Precision } from "../tensor/types.ts";
+import type { KvUsage } from "./kv.ts";
 
 export type { RouteStep } from "../experts/trace.ts";
 
@@ -113,7 +114,7 @@ export interface GenerationResult {
   /** The stop text that ended it, where one did. */
   readonly stop?: string;
   readonly promptTokens: number;
-  /** Prompt tokens that the session already held. */
+  /** Prompt tokens that were not computed again: the session held them, or others had computed the same beginning. */
   readonly cachedTokens: number;
   readonly completionTokens: number;
   readonly seed: number;
@@ -145,6 +146,8 @@ export interface ModelStats {
   readonly kv: "f16" | "f32";
   readonly context: number;
   readonly memory: BackendMemory;
+  /** Blocks of keys and values of all sessions; cached ones are held by none and given up where others need them. */
+  readonly blocks: KvUsage;
   readonly loadMs: number;
   readonly parameters: { readonly total: number; readonly active: number };
   readonly sessions: number;

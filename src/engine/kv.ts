@@ -1,7 +1,14 @@
-// Blocks of the KV cache: which are free, and how the store grows with what is asked of it and what is expected.
+// Blocks of the KV cache: who holds them, which are free, and how the store grows with what is asked of it and expected.
+//
+// A full block that was computed once can be held by several sessions, and stays after the last of them has gone, until its
+// place is needed: prefix.ts finds it. Nobody writes to such a block any more: sessions write behind their last token only.
 
 import type { KvStore } from "../backend/ops.ts";
 import { MemoryError } from "../errors.ts";
+import { PrefixIndex } from "./prefix.ts";
+
+/** The store does not grow beyond this for the sake of blocks that no session holds. */
+const CACHE_BYTES = 2 ** 30;
 
 /** A list of block ids that covers the first positions of one sequence, and how many it should cover. */
 export interface Reach {
@@ -23,13 +30,35 @@ export interface BlockPool {
   extend(wants: readonly Reach[]): Promise<void>;
   /** Gives back the blocks of `blocks` past those that `positions` need. */
   shrink(blocks: number[], positions: number): void;
+  /**
+   * Makes `blocks`, whose first `held` positions hold the beginning of `tokens`, hold more of it where others have computed
+   * that, and what comes after its own to write to. Returns the positions held then: all tokens but the last at most. They
+   * are fewer than `held` where these end within a block that others hold too: it is theirs.
+   */
+  adopt(blocks: number[], tokens: readonly number[], held: number): number;
+  /**
+   * Lets others find the full blocks of `tokens`, whose keys and values are in `blocks`. Of blocks with the same contents one
+   * is enough: it takes the other's place in `blocks`, unless a step that is under way reads this list (`reading`).
+   */
+  publish(blocks: number[], tokens: readonly number[], reading: boolean): void;
+  usage(): KvUsage;
+}
+
+/** Blocks of the KV cache: all that there are, those that are empty, those that are only kept because they may be of use. */
+export interface KvUsage {
+  readonly blocks: number;
+  readonly free: number;
+  readonly cached: number;
 }
 
 /** A pool over `store`, whose blocks nobody holds, of at most `maxBytes`. The store grows by doubling, in grow() and extend() only: between steps. */
 export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
   const free = Array.from({ length: store.blocks }, (_, i) => store.blocks - 1 - i); // the next one last
   const expected = new Map<number[], number>();
+  const users: number[] = []; // by block: how many sessions hold it
+  const index = new PrefixIndex(store.blockSize);
   const maxBlocks = Math.floor(maxBytes / store.blockBytes);
+  const cacheBlocks = Math.min(maxBlocks, Math.floor(CACHE_BYTES / store.blockBytes));
   /** Blocks that the backend refused once although the budget has room: not asked for again by those who can do without. */
   let refused = Number.POSITIVE_INFINITY;
 
@@ -60,7 +89,40 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
   function wished(more: number): number {
     let coming = more;
     for (const [blocks, positions] of expected) coming += missing(blocks, positions);
-    return store.blocks + coming - free.length;
+    const all = store.blocks + coming - free.length;
+    return Math.max(Math.min(all, cacheBlocks), all - index.idle);
+  }
+
+  /** Gives up blocks that nobody holds until so many are free, as far as there are any. */
+  function evict(want: number): void {
+    while (free.length < want) {
+      const block = index.evict();
+      if (block === null) return;
+      free.push(block);
+    }
+  }
+
+  /** The next free block, held by one. */
+  function take(): number {
+    const block = free.pop()!;
+    users[block] = 1;
+    return block;
+  }
+
+  function share(block: number): void {
+    users[block] = (users[block] ?? 0) + 1;
+    index.wake(block);
+  }
+
+  function release(block: number): void {
+    users[block] = users[block]! - 1;
+    if (users[block] > 0) return;
+    if (index.has(block)) index.rest(block);
+    else free.push(block);
+  }
+
+  function shrink(blocks: number[], positions: number): void {
+    while (blocks.length > Math.ceil(positions / store.blockSize)) release(blocks.pop()!);
   }
 
   return {
@@ -71,6 +133,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     },
     async grow(blocks, positions) {
       const want = missing(blocks, positions);
+      if (store.blocks + want - free.length > cacheBlocks) evict(want);
       const need = store.blocks + want - free.length;
       if (need > maxBlocks) {
         throw new MemoryError(
@@ -80,21 +143,56 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
       // What this sequence takes now is part of what is expected of it.
       const ahead = wished(want - Math.min(want, missing(blocks, expected.get(blocks) ?? 0)));
       const doubled = need > store.blocks ? Math.max(2 * store.blocks, 4) : 0;
-      await tryEnlarge(Math.max(need, ahead, doubled));
-      if (want > free.length) await enlarge(need);
-      for (let i = 0; i < want; i++) blocks.push(free.pop()!);
+      await tryEnlarge(Math.max(need, ahead, need > cacheBlocks ? doubled : Math.min(doubled, cacheBlocks)));
+      evict(want); // what the backend has no room for
+      if (want > free.length) await enlarge(store.blocks + want - free.length);
+      for (let i = 0; i < want; i++) blocks.push(take());
     },
     async extend(wants) {
       const want = wants.reduce((sum, { blocks, positions }) => sum + missing(blocks, positions), 0);
+      if (store.blocks + want - free.length > cacheBlocks) evict(want);
       const need = store.blocks + want - free.length;
       if (need > store.blocks) (await tryEnlarge(Math.max(need, 2 * store.blocks))) || (await tryEnlarge(need));
       for (let short = [...wants]; short.length > 0 && free.length > 0; ) {
         short = short.filter(({ blocks, positions }) => missing(blocks, positions) > 0);
-        for (const { blocks } of short) if (free.length > 0) blocks.push(free.pop()!);
+        for (const { blocks } of short) if (free.length > 0) blocks.push(take());
       }
     },
-    shrink(blocks, positions) {
-      while (blocks.length > Math.ceil(positions / store.blockSize)) free.push(blocks.pop()!);
+    shrink,
+    adopt(blocks, tokens, held) {
+      shrink(blocks, held);
+      const begun = held % store.blockSize;
+      const most = Math.floor((tokens.length - 1) / store.blockSize);
+      const found = most * store.blockSize > held ? index.find(tokens, most) : [];
+      if (found.length * store.blockSize > held) {
+        for (const block of found) share(block);
+        shrink(blocks, 0);
+        blocks.push(...found);
+        return found.length * store.blockSize;
+      }
+      const last = blocks[blocks.length - 1];
+      if (begun === 0 || last === undefined || !index.has(last)) return held;
+      if (users[last]! > 1) {
+        shrink(blocks, held - begun);
+        return held - begun;
+      }
+      free.push(...index.forget(last));
+      return held;
     },
+    publish(blocks, tokens, reading) {
+      const full = Math.floor(tokens.length / store.blockSize);
+      let i = full;
+      while (i > 0 && !index.has(blocks[i - 1]!)) i--;
+      for (; i < full; i++) {
+        const own = blocks[i]!;
+        const block = index.add(own, i === 0 ? null : blocks[i - 1]!, tokens, i);
+        if (block === own) continue;
+        if (reading) return;
+        share(block);
+        blocks[i] = block;
+        release(own);
+      }
+    },
+    usage: () => ({ blocks: store.blocks, free: free.length, cached: index.idle }),
   };
 }

@@ -156,6 +156,7 @@ export function createModel(parts: ModelParts): Model {
       kv: kv.precision,
       context,
       memory: ops.memory(),
+      blocks: pool.usage(),
       loadMs: parts.loadMs,
       parameters: parts.parameters,
       sessions: open.size,

@@ -44,29 +44,42 @@ export function createSession(host: SessionHost): Session {
     if (closed) throw new RequestError("the session was closed");
   }
 
+  /** Makes the cache hold as much of the beginning of `tokens` as this session or another has computed, the last one left. */
+  function reuse(tokens: readonly number[]): number {
+    let common = 0;
+    const limit = Math.min(held.length, tokens.length - 1);
+    while (common < limit && held[common] === tokens[common]) common++;
+    const cached = pool.adopt(sequence.blocks, tokens, common);
+    held.length = Math.min(held.length, cached);
+    for (let i = held.length; i < cached; i++) held.push(tokens[i]!);
+    sequence.length = cached;
+    return cached;
+  }
+
+  /** Lets other sessions find what this one has computed. */
+  function publish(): void {
+    if (!closed && held.length === sequence.length) pool.publish(sequence.blocks, held, stream !== null);
+  }
+
   /**
-   * Makes the cache hold the beginning of `tokens`, computing only what follows the longest common prefix, and returns
-   * the end that is left for a step of its own. The last token is always left: its logits are not kept.
+   * Makes the cache hold the beginning of `tokens`, computing only what is not in it, and returns the end that is left for a
+   * step of its own. The last token is always left: its logits are not kept.
    */
   async function prefill(
     tokens: readonly number[],
     signal?: AbortSignal,
   ): Promise<{ rest: readonly number[]; cached: number }> {
-    let cached = 0;
-    const limit = Math.min(held.length, tokens.length - 1);
-    while (cached < limit && held[cached] === tokens[cached]) cached++;
-    held.length = cached;
-    sequence.length = cached;
-    pool.shrink(sequence.blocks, cached);
-    let at = cached;
-    for (; tokens.length - at > stepper.maxTokens; at += stepper.maxTokens) {
+    let computed = 0;
+    for (;;) {
       checkOpen();
+      const at = reuse(tokens); // before every chunk: others compute beside us
+      if (tokens.length - at <= stepper.maxTokens) return { rest: tokens.slice(at), cached: at - computed };
       const chunk = tokens.slice(at, at + stepper.maxTokens);
       await stepper.step(sequence, chunk, "none", signal);
       held.push(...chunk);
+      computed += chunk.length;
+      publish();
     }
-    checkOpen();
-    return { rest: tokens.slice(at), cached };
   }
 
   /** Checks a prompt. @throws RequestError for an empty one, an id outside the vocabulary, or too long a one */
@@ -127,12 +140,14 @@ export function createSession(host: SessionHost): Session {
       if (stream) {
         const id = await stream.next();
         held.push(...rest);
+        publish();
         return { id, logits: null };
       }
       const step = stepper.step(sequence, rest, "last", options.signal);
       const mask = constraint ? await maskWhile(step, constraint) : null;
       const logits = await step;
       held.push(...rest);
+      if (sequence.length % pool.blockSize === 0 || count === 0) publish();
       const id = sampler.next(logits, mask);
       constraint?.accept(id);
       return { id, logits };
@@ -216,6 +231,7 @@ export function createSession(host: SessionHost): Session {
         await stream?.stop();
         stream = null;
         busy = false;
+        publish();
         if (closed) pool.shrink(sequence.blocks, 0);
       }
     },

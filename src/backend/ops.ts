@@ -61,6 +61,13 @@ export interface KvStore {
    * @throws MemoryError if the backend cannot allocate them.
    */
   reserve(blocks: number): Promise<void>;
+  /**
+   * A block's contents, the same on every backend: for each layer its keys, then its values, [blockSize, Hkv, Dh] each, as f32
+   * or f16, little-endian. Only between steps, as all that follows. @throws RequestError for a block that does not exist
+   */
+  readBlock(id: number): Promise<Uint8Array>;
+  /** Gives a block the contents that readBlock() gave. @throws RequestError for a block that does not exist, or another size */
+  writeBlock(id: number, bytes: Uint8Array): Promise<void>;
   close(): void;
 }
 

@@ -136,6 +136,11 @@ export interface Session {
    * computed again. One generation at a time: a second call while one runs throws RequestError.
    */
   generate(prompt: string | readonly number[], options?: GenerateOptions): AsyncIterableIterator<Piece>;
+  /**
+   * The session as bytes, for Model.restore(): its tokens with their keys and values, and what tells whether a model is the
+   * same. @throws RequestError while it generates, MemoryError where they do not fit in one array
+   */
+  save(): Promise<Uint8Array>;
   /** Frees the session's KV blocks; a generation that runs rejects at its next token. */
   close(): void;
 }

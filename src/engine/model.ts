@@ -1,5 +1,6 @@
 // A model ready to use: weights on a backend, a KV cache, a tokenizer; sessions come from here.
 
+import { contentBytes } from "../backend/kv_block.ts";
 import type { Batch, KvStore, Ops } from "../backend/ops.ts";
 import type { ChatFormat } from "../chat/chat.ts";
 import { MemoryError, RequestError } from "../errors.ts";
@@ -7,7 +8,7 @@ import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteStep } from "../experts/trace.ts";
 import { createGrammars } from "../grammar/grammars.ts";
 import type { Grammars } from "../grammar/types.ts";
-import type { RouteWatcher } from "../model/mixtral.ts";
+import type { Output, RouteWatcher } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
 import type { Precision, Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
@@ -17,10 +18,11 @@ import type { ChatEvent, ChatMessage, ChatModel, ChatOptions } from "./chat_api.
 import { createBlockPool } from "./kv.ts";
 import { createQueue, type Queue, type QueueOptions } from "./queue.ts";
 import { recordedLogits } from "./record.ts";
-import { createSession } from "./session.ts";
+import { readSaved, type SavedShape, writeSaved } from "./saved.ts";
+import { createSession, type Restored } from "./session.ts";
 import { createStepper, type Runner } from "./stepper.ts";
 import { textCodec } from "./text.ts";
-import { maxRows, type Sequence } from "./work.ts";
+import { maxRows, type Sequence, toBatch } from "./work.ts";
 
 /** A loaded model. Close it when done: it holds memory, and on WebGPU it keeps the process alive. */
 export interface Model {
@@ -40,10 +42,20 @@ export interface Model {
   /** What generations can be constrained to: JSON, a JSON schema, a pattern, EBNF. @throws RequestError without a tokenizer */
   readonly grammars: Grammars;
   /**
+   * A session that goes on where one was saved. Save files are trusted as far as their checksum goes: what is in them serves
+   * this session only. @throws RequestError naming what differs from this model, or that they are damaged; MemoryError
+   */
+  restore(bytes: Uint8Array, signal?: AbortSignal): Promise<Session>;
+  /**
    * Logits [T, V], row-major, of every position of `ids`: row t is the distribution after ids[0..t].
    * For evaluation; nothing is kept. @throws RequestError for ids that do not fit, MemoryError if T * V is too large
    */
   logits(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
+  /**
+   * What a text means, as a vector [D] of length 1: the hidden states behind the last norm, averaged over all of `ids`.
+   * Nothing is kept. @throws RequestError for ids that do not fit, or none
+   */
+  embed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
   stats(): ModelStats;
   /** Frees everything; running generations reject. Safe to call twice. */
   close(): Promise<void>;
@@ -69,7 +81,7 @@ export interface ModelParts {
   readonly sampling: SamplingOptions;
   readonly loadMs: number;
   readonly parameters: { readonly total: number; readonly active: number };
-  readonly forward: (batch: Batch | "next", watch?: RouteWatcher) => Promise<Tensor>;
+  readonly forward: (batch: Batch | "next", watch?: RouteWatcher, output?: Output) => Promise<Tensor>;
   /** Where experts come and go. */
   readonly experts?: () => ExpertStats;
   readonly onRoutes?: ((step: RouteStep) => void) | undefined;
@@ -84,6 +96,7 @@ export function createModel(parts: ModelParts): Model {
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
   let grammars: Grammars | null = null;
+  const shape = savedShape(parts);
   let closing: Promise<void> | null = null;
 
   const alive = (): void => {
@@ -91,6 +104,60 @@ export function createModel(parts: ModelParts): Model {
   };
   let chatting: ChatModel | null = null; // of chat()
   const queues: Queue[] = [];
+
+  function checkIds(call: string, ids: readonly number[]): void {
+    if (ids.length > context) {
+      throw new RequestError(`${call}: ${ids.length} tokens do not fit in the context of ${context}`);
+    }
+    const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
+    if (bad >= 0) {
+      throw new RequestError(`${call}: token ${bad}: expected an id from 0 to ${vocab - 1}, found ${ids[bad]}`);
+    }
+  }
+
+  /** Computes `ids` a chunk after the other, in a sequence that is forgotten afterwards. */
+  async function inChunks(
+    ids: readonly number[],
+    size: number,
+    compute: (sequence: Sequence, chunk: readonly number[], at: number) => Promise<void>,
+  ): Promise<void> {
+    const sequence: Sequence = { blocks: [], length: 0 };
+    try {
+      for (let at = 0; at < ids.length; at += size) await compute(sequence, ids.slice(at, at + size), at);
+    } finally {
+      pool.shrink(sequence.blocks, 0);
+    }
+  }
+
+  /** Appends tokens to a sequence, between steps; the hidden states [T, D] of all of them. */
+  async function hidden(sequence: Sequence, tokens: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    await pool.grow(sequence.blocks, sequence.length + tokens.length);
+    const batch = toBatch([{ sequence, tokens, position: sequence.length, wanted: "all", signal }]);
+    const rows = await ops.read(await parts.forward(batch, undefined, "hidden"));
+    sequence.length += tokens.length;
+    return rows;
+  }
+
+  function begin(restored: Restored | null): Session {
+    const session: Session = createSession(
+      {
+        stepper,
+        pool,
+        text,
+        vocab,
+        context,
+        eos: parts.eos,
+        sampling: parts.sampling,
+        save: (tokens, blocks) =>
+          stepper.between(() => writeSaved(shape, tokens, (index) => kv.readBlock(blocks[index]!))),
+        onClose: () => open.delete(session),
+      },
+      restored,
+    );
+    open.add(session);
+    return session;
+  }
+
   const model: Model = {
     config,
     chat(messages, options) {
@@ -115,40 +182,47 @@ export function createModel(parts: ModelParts): Model {
     },
     session() {
       alive();
-      const session: Session = createSession({
-        stepper,
-        pool,
-        text,
-        vocab,
-        context,
-        eos: parts.eos,
-        sampling: parts.sampling,
-        onClose: () => open.delete(session),
-      });
-      open.add(session);
-      return session;
+      return begin(null);
+    },
+    async restore(bytes, signal) {
+      alive();
+      const saved = readSaved(bytes, shape, vocab, context);
+      const blocks: number[] = [];
+      try {
+        await stepper.between(async () => {
+          await pool.grow(blocks, saved.tokens.length);
+          for (const [i, block] of saved.blocks.entries()) {
+            signal?.throwIfAborted();
+            await kv.writeBlock(blocks[i]!, block);
+          }
+        }, signal);
+        alive();
+      } catch (error) {
+        pool.shrink(blocks, 0);
+        throw error;
+      }
+      return begin({ tokens: saved.tokens, blocks });
     },
     async logits(ids, signal) {
       alive();
-      if (ids.length > context) {
-        throw new RequestError(`logits: ${ids.length} tokens do not fit in the context of ${context}`);
-      }
-      const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
-      if (bad >= 0) {
-        throw new RequestError(`logits: token ${bad}: expected an id from 0 to ${vocab - 1}, found ${ids[bad]}`);
-      }
+      checkIds("logits", ids);
       const result = allocate(ids.length * vocab);
-      const sequence: Sequence = { blocks: [], length: 0 };
-      try {
-        const size = Math.min(stepper.maxTokens, maxRows(vocab));
-        for (let at = 0; at < ids.length; at += size) {
-          const chunk = ids.slice(at, at + size);
-          result.set(await stepper.step(sequence, chunk, "all", signal), at * vocab);
-        }
-      } finally {
-        pool.shrink(sequence.blocks, 0);
-      }
+      const size = Math.min(stepper.maxTokens, maxRows(vocab));
+      await inChunks(ids, size, async (sequence, chunk, at) => {
+        result.set(await stepper.step(sequence, chunk, "all", signal), at * vocab);
+      });
       return result;
+    },
+    async embed(ids, signal) {
+      alive();
+      checkIds("embed", ids);
+      if (ids.length === 0) throw new RequestError("embed: expected at least one token, found none");
+      const sum = new Float64Array(config.hidden_size);
+      await inChunks(ids, stepper.maxTokens, async (sequence, chunk) => {
+        const rows = await stepper.between(() => hidden(sequence, chunk, signal), signal);
+        for (let i = 0; i < rows.length; i++) sum[i % sum.length]! += rows[i]!;
+      });
+      return unit(sum);
     },
     stats: () => ({
       backend: ops.info,
@@ -183,6 +257,24 @@ function nameOf(label: string): string {
   return label.split(/[\\/]/).findLast((part) => part !== "" && part !== ".") ?? label;
 }
 
+/** What keys and values of this model depend on, whatever its folder is called and wherever it runs. */
+function savedShape({ config, kv, weights }: ModelParts): SavedShape {
+  const { eos_token_id, bos_token_id, stored, max_position_embeddings, ...fields } = config;
+  const attention = {
+    heads: config.num_attention_heads,
+    kvHeads: config.num_key_value_heads,
+    headDim: config.head_dim,
+    ropeTheta: config.rope_theta,
+    slidingWindow: config.sliding_window,
+  };
+  return {
+    fingerprint: { ...fields, tie_word_embeddings: String(fields.tie_word_embeddings), weights, kv: kv.precision },
+    blockSize: kv.blockSize,
+    planes: 2 * config.num_hidden_layers,
+    blockBytes: contentBytes(config.num_hidden_layers, attention, kv.precision, kv.blockSize),
+  };
+}
+
 /** Steps of a model on a backend. */
 function runnerOf({ ops, config, forward, experts, onRoutes }: ModelParts): Runner {
   // Recorded steps are those that somebody waits for: none is submitted ahead and then forgotten.
@@ -206,4 +298,10 @@ function allocate(size: number): Float32Array {
   } catch {
     throw new MemoryError(`logits: ${size} numbers do not fit in memory; ask for fewer positions at a time`);
   }
+}
+
+/** A vector of length 1 in the direction of `sum`. */
+function unit(sum: Float64Array): Float32Array {
+  const length = Math.hypot(...sum);
+  return Float32Array.from(sum, (x) => (length > 0 ? x / length : 0));
 }

@@ -28,14 +28,22 @@ export interface SessionHost {
   readonly eos: ReadonlySet<number>;
   /** Sampling that the model's folder recommends. */
   readonly sampling: SamplingOptions;
+  /** The bytes of a session that holds `tokens` in `blocks`. */
+  readonly save: (tokens: readonly number[], blocks: readonly number[]) => Promise<Uint8Array>;
   readonly onClose: () => void;
 }
 
+/** What a session begins with that comes from outside: others are never given it, because nobody here computed it. */
+export interface Restored {
+  readonly tokens: readonly number[];
+  readonly blocks: number[];
+}
+
 /** Opens a session; what `session.sync` keeps of earlier prompts is in `tokens`. */
-export function createSession(host: SessionHost): Session {
+export function createSession(host: SessionHost, restored: Restored | null = null): Session {
   const { stepper, pool, context } = host;
-  const sequence: Sequence = { blocks: [], length: 0 };
-  let held: number[] = []; // tokens whose keys and values are in the cache, one for each of sequence.length
+  const sequence: Sequence = { blocks: restored?.blocks ?? [], length: restored?.tokens.length ?? 0 };
+  let held: number[] = [...(restored?.tokens ?? [])]; // tokens whose keys and values are in the cache, one for each of sequence.length
   let busy = false;
   let closed = false;
   let stream: Stream | null = null; // of the generation that runs, if the backend chooses its tokens
@@ -58,7 +66,7 @@ export function createSession(host: SessionHost): Session {
 
   /** Lets other sessions find what this one has computed. */
   function publish(): void {
-    if (!closed && held.length === sequence.length) pool.publish(sequence.blocks, held, stream !== null);
+    if (!restored && !closed && held.length === sequence.length) pool.publish(sequence.blocks, held, stream !== null);
   }
 
   /**
@@ -232,6 +240,17 @@ export function createSession(host: SessionHost): Session {
         stream = null;
         busy = false;
         publish();
+        if (closed) pool.shrink(sequence.blocks, 0);
+      }
+    },
+    async save() {
+      if (closed) throw new RequestError("the session is closed");
+      if (busy) throw new RequestError("the session is generating; save it when its answer has ended");
+      busy = true;
+      try {
+        return await host.save([...held], sequence.blocks);
+      } finally {
+        busy = false;
         if (closed) pool.shrink(sequence.blocks, 0);
       }
     },

@@ -62,12 +62,35 @@ class Job implements Work {
   }
 }
 
+/** A wait for the pause between two steps. */
+class Pause<T = unknown> {
+  readonly answer: Promise<T>;
+  #run!: () => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(work: () => Promise<T>) {
+    this.answer = new Promise<void>((resolve, reject) => {
+      this.#run = resolve;
+      this.#reject = reject;
+    }).then(work);
+  }
+
+  async run(): Promise<void> {
+    this.#run();
+    await this.answer.catch(() => {}); // its caller hears of it
+  }
+
+  fail(error: unknown): void {
+    this.#reject(error);
+  }
+}
+
 export interface Stepper {
   readonly maxTokens: number;
   /**
    * Appends `tokens` (1..maxTokens of them) to the sequence and returns logits [n, V]: of the last token, of all (at
-   * most `maxRows(V)`), or of none (n = 0). One call at a time a sequence. Rejects with the signal's reason if it is
-   * aborted before the step.
+   * most `maxRows(V)`), or of none (n = 0). One call at a time a sequence. Rejects with the signal's reason as soon as it
+   * is aborted before the step.
    */
   step(
     sequence: Sequence,
@@ -80,12 +103,14 @@ export interface Stepper {
    * stream's until its stop() has resolved. @throws MemoryError for what choosing takes on the backend
    */
   stream(options: StreamOptions): Stream | null;
+  /** Does `work` while no step runs: in its turn, and the next step waits for it. Rejects as step() does. */
+  between<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
   /** Rejects what waits; resolves when no step runs any more. */
   close(): Promise<void>;
 }
 
 export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number, vocab: number): Stepper {
-  let waiting: (Job | Stream)[] = [];
+  let waiting: (Job | Stream | Pause)[] = [];
   const streams = new Set<Stream>();
   let running: Promise<void> | null = null;
   let closed = false;
@@ -99,7 +124,7 @@ export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number
 
   /** Streams that should have a place in the next step wait for it like everybody else. */
   function enqueue(): void {
-    waiting = waiting.filter((work) => work instanceof Job || !work.over);
+    waiting = waiting.filter((work) => !(work instanceof Stream) || !work.over);
     for (const stream of streams) {
       if (stream.queued || stream.stepping || !stream.ready) continue;
       stream.queued = true;
@@ -122,15 +147,16 @@ export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number
     let room = maxTokens;
     let rows = maxRows(vocab);
     const batch = new Set<Job | Stream>();
+    const works = waiting.filter(computes);
     const single = (work: Work): boolean => work.tokens.length === 1;
-    for (const work of [...waiting.slice(0, 1), ...waiting.filter(single), ...waiting]) {
+    for (const work of [...works.slice(0, 1), ...works.filter(single), ...works]) {
       if (batch.has(work) || work.tokens.length > room || rowsOf(work) > rows) continue;
       room -= work.tokens.length;
       rows -= rowsOf(work);
       batch.add(work);
     }
-    const taken = waiting.filter((work) => batch.has(work));
-    waiting = waiting.filter((work) => !batch.has(work));
+    const taken = works.filter((work) => batch.has(work));
+    waiting = waiting.filter((work) => !computes(work) || !batch.has(work));
     for (const work of taken) {
       if (work instanceof Job) continue;
       work.queued = false;
@@ -209,12 +235,36 @@ export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number
 
   async function loop(): Promise<void> {
     await turn();
-    for (let works = take(); works.length > 0; works = take()) {
-      await compute(works);
+    for (enqueue(); waiting.length > 0; enqueue()) {
+      const first = waiting[0]!;
+      if (computes(first)) await compute(take());
+      else {
+        waiting.shift();
+        await first.run();
+      }
       // Those who were just answered ask for their next token now: let them, so that they share a step.
       await turn();
     }
     running = null; // in the same turn as the check above, so that nobody is left waiting without a loop
+  }
+
+  /** Lines up; whoever is aborted before its turn leaves at once. */
+  function line<T>(work: (Job | Pause) & { readonly answer: Promise<T> }, signal?: AbortSignal): Promise<T> {
+    if (closed) return Promise.reject(new RequestError("the model is closed"));
+    if (signal?.aborted) return Promise.reject(abortReason(signal));
+    waiting.push(work);
+    if (signal) {
+      const leave = (): void => {
+        if (!waiting.includes(work)) return;
+        waiting = waiting.filter((other) => other !== work);
+        work.fail(abortReason(signal));
+      };
+      const stay = (): void => signal.removeEventListener("abort", leave);
+      signal.addEventListener("abort", leave);
+      work.answer.then(stay, stay);
+    }
+    notify();
+    return work.answer;
   }
 
   /** Something happened that may be a reason to compute, or to stop. */
@@ -226,11 +276,10 @@ export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number
   return {
     maxTokens,
     step(sequence, tokens, wanted, signal) {
-      if (closed) return Promise.reject(new RequestError("the model is closed"));
-      const job = new Job(sequence, tokens, wanted, signal);
-      waiting.push(job);
-      notify();
-      return job.answer;
+      return line(new Job(sequence, tokens, wanted, signal), signal);
+    },
+    between(work, signal) {
+      return line(new Pause(work), signal);
     },
     stream(options) {
       if (closed) throw new RequestError("the model is closed");
@@ -254,6 +303,10 @@ export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number
       await running;
     },
   };
+}
+
+function computes(work: Job | Stream | Pause): work is Job | Stream {
+  return !(work instanceof Pause);
 }
 
 /** Whether the host needs what this work computes the logits of. */

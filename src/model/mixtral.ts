@@ -30,6 +30,9 @@ export interface Mixtral {
 /** Called with each layer's routes while the step is open; for evaluation and traces. */
 export type RouteWatcher = (layer: number, routes: Routes) => Promise<void>;
 
+/** What a step gives for its output rows: logits [R, V], or the hidden states [R, D] that they are computed from. */
+export type Output = "logits" | "hidden";
+
 /**
  * One step: logits [R, V] for the batch's output rows, keys and values of all T tokens appended to `kv`.
  * The last layer's expert FFN runs only for rows whose logits are wanted: nothing else reads it.
@@ -40,6 +43,7 @@ export async function forward(
   kv: KvStore,
   batch: Batch | "next",
   watch?: RouteWatcher,
+  output: Output = "logits",
 ): Promise<Tensor> {
   const { rms_norm_eps: eps, num_experts_per_tok: k } = m.config;
   ops.begin(batch);
@@ -57,7 +61,8 @@ export async function forward(
     await watch?.(i, routes);
     x = ops.add(x, await ops.moe(g, routes, layer.experts));
   }
-  return ops.matmul(ops.rmsNorm(x, m.norm, eps), m.head); // [R, V]
+  const h = ops.rmsNorm(x, m.norm, eps); // [R, D]
+  return output === "hidden" ? h : ops.matmul(h, m.head); // [R, V]
 }
 
 /** Where each tensor of the model is read from: this file and mixtral_stored.ts are the places that know names. */

@@ -17,6 +17,8 @@ describe("a block pool over a store that has blocks already", () => {
         reserved.push(n);
         blocks = Math.max(blocks, n);
       },
+      readBlock: async () => new Uint8Array(0),
+      writeBlock: async () => {},
       close() {},
     };
     const pool = createBlockPool(store, 300);

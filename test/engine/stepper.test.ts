@@ -21,6 +21,8 @@ function fakeStore(): KvStore & { reserved: number[] } {
       reserved.push(n);
       blocks = Math.max(blocks, n);
     },
+    readBlock: async () => new Uint8Array(0),
+    writeBlock: async () => {},
     close() {},
   };
 }

@@ -107,6 +107,10 @@ export function fakeBackend(options: FakeOptions = {}) {
         throw new MemoryError(`the device has no room for ${n} blocks`);
       blocks = Math.max(blocks, n);
     },
+    readBlock: async (id) => Uint8Array.from(memory[id]!),
+    async writeBlock(id, bytes) {
+      memory[id] = [...bytes];
+    },
     close() {},
   };
 
@@ -249,6 +253,7 @@ export function fakeBackend(options: FakeOptions = {}) {
         context,
         eos: new Set([EOS]),
         sampling: {},
+        save: async (tokens) => Uint8Array.from(tokens),
         onClose() {},
       });
     },

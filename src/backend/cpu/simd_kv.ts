@@ -1,6 +1,7 @@
 // Keys and values in blocks that grow with the sequences; layers are dealt over several heaps where one cannot hold them.
 
 import { RequestError } from "../../errors.ts";
+import { checkBlock } from "../kv_block.ts";
 import type { AttentionShape, Batch, KvStore } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
@@ -86,6 +87,27 @@ export class SimdKv implements KvStore {
       if (blocks.length > this.#blocks) continue; // an earlier call failed in a later part
       const what = `KV cache: block ${this.#blocks} of ${wanted}`;
       blocks.push(heap.allocate(blockBytes, what));
+    }
+  }
+
+  async readBlock(id: number): Promise<Uint8Array> {
+    checkBlock(this, id, this.blockBytes);
+    const bytes = new Uint8Array(this.blockBytes);
+    this.#each(id, (inHeap, at) => bytes.set(inHeap, at));
+    return bytes;
+  }
+
+  async writeBlock(id: number, bytes: Uint8Array): Promise<void> {
+    checkBlock(this, id, this.blockBytes, bytes);
+    this.#each(id, (inHeap, at) => inHeap.set(bytes.subarray(at, at + inHeap.length)));
+  }
+
+  /** A block's layers in each heap, and where they begin in its contents. */
+  #each(id: number, use: (inHeap: Uint8Array, at: number) => void): void {
+    let at = 0;
+    for (const { heap, blocks, blockBytes } of this.parts) {
+      use(heap.bytes.subarray(blocks[id]!, blocks[id]! + blockBytes), at);
+      at += blockBytes;
     }
   }
 

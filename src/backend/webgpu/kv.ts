@@ -1,8 +1,10 @@
 // The KV store on the device: two buffers a layer, replaced by larger ones as it grows.
 
 import { DeviceError, MemoryError, RequestError } from "../../errors.ts";
+import { checkBlock, contentBytes } from "../kv_block.ts";
 import type { AttentionShape, Batch, KvStore } from "../ops.ts";
-import { type Buffer, type Device, mib } from "./device.ts";
+import { type Buffer, type Device, MAP_MODE_READ, mib } from "./device.ts";
+import { upload } from "./upload.ts";
 
 /** Largest head: attention.wgsl shares a row among 8 invocations at most, 32 dimensions each. */
 const MAX_HEAD_DIM = 256;
@@ -16,6 +18,8 @@ export class GpuKv implements KvStore {
   readonly #layers: { keys: Buffer; values: Buffer }[] = [];
   readonly #layerCount: number;
   readonly #side: number; // bytes of one block of keys of one layer
+  readonly #head: number; // bytes of one head's key, without padding
+  readonly #content: number; // bytes of a block without padding
   #blocks = 0;
   #closed = false;
   #checked: Batch | null = null;
@@ -42,6 +46,8 @@ export class GpuKv implements KvStore {
     const padded = Math.ceil(shape.headDim / 8) * 8; // kernels/lib/paged.wgsl says why
     this.#side = blockSize * shape.kvHeads * padded * (precision === "f16" ? 2 : 4);
     this.blockBytes = 2 * layers * this.#side;
+    this.#head = shape.headDim * (precision === "f16" ? 2 : 4);
+    this.#content = contentBytes(layers, shape, precision, blockSize);
   }
 
   get blocks(): number {
@@ -80,6 +86,48 @@ export class GpuKv implements KvStore {
       this.#layers[layer] = { keys, values };
     }
     this.#blocks = blocks;
+  }
+
+  async readBlock(id: number): Promise<Uint8Array> {
+    checkBlock(this, id, this.#content);
+    const staging = this.#device.buffer("KV cache: a block to be read", this.blockBytes, "scratch", "staging");
+    try {
+      const encoder = this.#device.gpu.createCommandEncoder();
+      for (const [i, plane] of this.#planes().entries())
+        encoder.copyBufferToBuffer(plane.gpu, id * this.#side, staging.gpu, i * this.#side, this.#side);
+      this.#device.watched(() => this.#device.gpu.queue.submit([encoder.finish()]));
+      await this.#device.wait(staging.gpu.mapAsync(MAP_MODE_READ));
+      const padded = new Uint8Array(staging.gpu.getMappedRange()).slice(0, this.blockBytes);
+      await this.#device.settle();
+      const bytes = new Uint8Array(this.#content);
+      this.#rows((at, from) => bytes.set(padded.subarray(from, from + this.#head), at));
+      return bytes;
+    } finally {
+      this.#device.free(staging);
+    }
+  }
+
+  async writeBlock(id: number, bytes: Uint8Array): Promise<void> {
+    this.#device.check();
+    checkBlock(this, id, this.#content, bytes);
+    const padded = new Uint8Array(this.blockBytes);
+    this.#rows((at, to) => padded.set(bytes.subarray(at, at + this.#head), to));
+    for (const [i, plane] of this.#planes().entries()) {
+      const part = padded.subarray(i * this.#side, (i + 1) * this.#side);
+      this.#device.watched(() => upload(this.#device, plane, id * this.#side, part));
+    }
+    await this.#device.settle();
+  }
+
+  /** Keys and values of each layer, in the order of a block's contents. */
+  #planes(): Buffer[] {
+    return this.#layers.flatMap(({ keys, values }) => [keys, values]);
+  }
+
+  /** Each head of each position: where it begins in a block's contents, and where in its planes, which are padded. */
+  #rows(use: (content: number, plane: number) => void): void {
+    const padded = this.#head * (this.blockBytes / this.#content);
+    for (let row = 0; row * this.#head < this.#content; row++) use(row * this.#head, row * padded);
   }
 
   /** A layer's buffers, after checking once a step that every token's block exists. @throws RequestError */

@@ -2,6 +2,7 @@
 
 import type { KvPlane } from "../../../../kernels/append.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
+import { checkBlock } from "../../kv_block.ts";
 import type { AttentionShape, KvStore } from "../../ops.ts";
 
 export class CpuKv implements KvStore {
@@ -39,6 +40,21 @@ export class CpuKv implements KvStore {
         this.values[layer]!.push(new Plane(block, (2 * layer + 1) * planeBytes, this.#planeSize));
       }
     }
+  }
+
+  async readBlock(id: number): Promise<Uint8Array> {
+    checkBlock(this, id, this.blockBytes);
+    return this.#bytes(id).slice();
+  }
+
+  async writeBlock(id: number, bytes: Uint8Array): Promise<void> {
+    checkBlock(this, id, this.blockBytes, bytes);
+    this.#bytes(id).set(bytes);
+  }
+
+  /** All layers of a block. */
+  #bytes(id: number): Uint8Array {
+    return new Uint8Array(this.keys[0]![id]!.buffer, 0, this.blockBytes);
   }
 
   #allocate(wanted: number): ArrayBuffer {

@@ -1,0 +1,145 @@
+// A session as bytes: its tokens and their keys and values, with everything that must be the same where they are used again.
+//
+//   "HOTSETKV"  u32 version  u32 length of the header  header (JSON)  u32 token[]  blocks  u32 CRC-32 of all before it
+//
+// All numbers are little-endian. A block is what KvStore.readBlock() gives; places that no token has are zeros, because they
+// may hold what another session left there.
+
+import { MemoryError, RequestError } from "../errors.ts";
+import { crc32 } from "./crc32.ts";
+
+const MAGIC = "HOTSETKV";
+const VERSION = 1;
+const START = 16;
+/** Far more than a header takes. */
+const MAX_HEADER = 65536;
+
+/** What keys and values depend on beside the tokens, name by name: a saved session is of use where all are the same. */
+export type Fingerprint = Readonly<Record<string, string | number | null>>;
+
+export interface SavedShape {
+  readonly fingerprint: Fingerprint;
+  /** Positions a block. */
+  readonly blockSize: number;
+  /** Planes of a block, one after the other: keys and values of each layer. */
+  readonly planes: number;
+  /** Bytes of a block as readBlock() gives it. */
+  readonly blockBytes: number;
+}
+
+export interface Saved {
+  readonly tokens: readonly number[];
+  /** Their blocks, in order; views of the bytes that were read. */
+  readonly blocks: readonly Uint8Array[];
+}
+
+/** The bytes of a session. @throws MemoryError where they do not fit in one array */
+export async function writeSaved(
+  shape: SavedShape,
+  tokens: readonly number[],
+  readBlock: (index: number) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const { fingerprint, blockSize, blockBytes } = shape;
+  const header = new TextEncoder().encode(
+    JSON.stringify({ ...fingerprint, blockSize, blockBytes, tokens: tokens.length }),
+  );
+  const count = Math.ceil(tokens.length / blockSize);
+  const first = START + header.length + 4 * tokens.length;
+  const bytes = allocate(first + count * blockBytes + 4);
+  const view = new DataView(bytes.buffer);
+  bytes.set(new TextEncoder().encode(MAGIC));
+  view.setUint32(8, VERSION, true);
+  view.setUint32(12, header.length, true);
+  bytes.set(header, START);
+  for (const [i, token] of tokens.entries()) view.setUint32(START + header.length + 4 * i, token, true);
+  for (let i = 0; i < count; i++) {
+    const block = bytes.subarray(first + i * blockBytes, first + (i + 1) * blockBytes);
+    block.set(await readBlock(i));
+    clearFrom(block, shape, tokens.length - i * blockSize);
+  }
+  view.setUint32(bytes.length - 4, crc32(bytes.subarray(0, -4)), true);
+  return bytes;
+}
+
+/**
+ * The session that `bytes` hold.
+ * @throws RequestError for anything but an undamaged session of a model like this one, naming what differs
+ */
+export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, context: number): Saved {
+  if (!(bytes instanceof Uint8Array)) fail(`expected the bytes of save(), found ${typeof bytes}`);
+  if (bytes.length < START + 4) fail(`it has ${bytes.length} bytes; it is not one, or was cut off`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (new TextDecoder("latin1").decode(bytes.subarray(0, 8)) !== MAGIC)
+    fail(`it does not begin with ${MAGIC}; it is no saved session`);
+  const version = view.getUint32(8, true);
+  if (version !== VERSION)
+    fail(`expected format version ${VERSION}, found ${version}; it was written by another hotset`);
+  const headerBytes = view.getUint32(12, true);
+  const header = parseHeader(bytes, headerBytes);
+  for (const [name, wanted] of Object.entries({
+    ...shape.fingerprint,
+    blockSize: shape.blockSize,
+    blockBytes: shape.blockBytes,
+  })) {
+    const found = Object.hasOwn(header, name) ? header[name] : undefined;
+    if (found !== wanted)
+      fail(
+        `${name}: this model has ${JSON.stringify(wanted)}, the session was saved with ${JSON.stringify(found)}; open the model that it was saved from, with the same options`,
+      );
+  }
+  const count = header.tokens;
+  if (typeof count !== "number" || !Number.isInteger(count) || count < 0)
+    fail(`tokens: expected a count, found ${JSON.stringify(count)}`);
+  if (count > context)
+    fail(`${count} tokens do not fit in the context of ${context}; open the model with a larger context`);
+  const blocks = Math.ceil(count / shape.blockSize);
+  const at = START + headerBytes;
+  const first = at + 4 * count;
+  const size = first + blocks * shape.blockBytes + 4;
+  if (bytes.length !== size)
+    fail(`expected ${size} bytes for ${count} tokens, found ${bytes.length}; it was cut off or changed`);
+  const [sum, wanted] = [crc32(bytes.subarray(0, -4)), view.getUint32(size - 4, true)];
+  if (sum !== wanted) fail("its checksum is wrong; it was damaged");
+  const tokens = Array.from({ length: count }, (_, i) => view.getUint32(at + 4 * i, true));
+  const bad = tokens.findIndex((id) => id >= vocab);
+  if (bad >= 0) fail(`token ${bad}: expected an id from 0 to ${vocab - 1}, found ${tokens[bad]}`);
+  return {
+    tokens,
+    blocks: Array.from({ length: blocks }, (_, i) =>
+      bytes.subarray(first + i * shape.blockBytes, first + (i + 1) * shape.blockBytes),
+    ),
+  };
+}
+
+function parseHeader(bytes: Uint8Array, length: number): Readonly<Record<string, unknown>> {
+  if (length > MAX_HEADER || START + length > bytes.length)
+    fail(`a header of ${length} bytes; it was cut off or damaged`);
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder().decode(bytes.subarray(START, START + length)));
+  } catch {
+    fail("its header is no JSON; it was damaged");
+  }
+  if (typeof header !== "object" || header === null || Array.isArray(header))
+    fail("its header is no object; it was damaged");
+  return header as Readonly<Record<string, unknown>>;
+}
+
+/** Clears a block's places from `position` on. */
+function clearFrom(block: Uint8Array, { planes, blockBytes, blockSize }: SavedShape, position: number): void {
+  if (position >= blockSize) return;
+  const plane = blockBytes / planes;
+  for (let at = 0; at < blockBytes; at += plane) block.fill(0, at + (plane / blockSize) * position, at + plane);
+}
+
+function allocate(size: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(size);
+  } catch {
+    throw new MemoryError(`saved session: ${size} bytes do not fit in memory; save a shorter one`);
+  }
+}
+
+function fail(message: string): never {
+  throw new RequestError(`saved session: ${message}`);
+}

@@ -29,7 +29,7 @@ describe.each(backends)("embed() on $name", ({ options }) => {
     await close();
     const mean = logits[0]!.map((_, v) => logits.reduce((sum, row) => sum + row[v]!, 0) / logits.length);
 
-    for (const chunk of [8, 64]) {
+    for (const chunk of options.backend === "cpu" ? [8, 64] : [8]) {
       const model = await open(folder, { ...options, weights: "f32", kv: "f32", chunk });
       const found = await model.embed(ids);
       const before = model.stats().blocks;

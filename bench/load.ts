@@ -1,0 +1,185 @@
+// `npm run bench -- load`: many sessions streaming at once, against the same requests alone.
+//
+// Each client asks for one answer after the other. Counts of clients alternate within a run, so that a ratio between them is
+// one of the same minutes; every answer is compared with what the same prompt gave alone, greedily.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import type { Model, Precision } from "../src/index.ts";
+import { open } from "../src/index.ts";
+import { commit, machine } from "./machine.ts";
+
+const USAGE = `usage: npm run bench -- load [--model <folder>] [--clients 1,4,16,64] [--seconds <each>] [--rounds <number>]
+         [--weights <precision>] [--backend <cpu|webgpu>] [--threads <number>] [--tokens <of an answer>] [--name <of the result>]`;
+
+interface Prompt {
+  readonly ids: readonly number[];
+  /** What greedy decoding gives, alone. */
+  readonly answer: readonly number[];
+}
+
+/** What one count of clients did, over all rounds. */
+class Tally {
+  seconds = 0;
+  cpuSeconds = 0; // of the whole process, all threads
+  tokens = 0;
+  answers = 0;
+  wrong = 0;
+  readonly firsts: number[] = []; // ms to the first token of an answer
+  readonly gaps: number[] = []; // ms between two of its tokens
+}
+
+/** `clients` that ask one after the other for `seconds`; what is not done by then is given up. */
+async function run(model: Model, prompts: readonly Prompt[], clients: number, seconds: number, tally: Tally) {
+  const started = performance.now();
+  const cpu = process.cpuUsage();
+  let next = 0;
+  const client = async (): Promise<void> => {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(new Error("time is up")), 1000 * seconds);
+    while (!abort.signal.aborted) {
+      const prompt = prompts[next++ % prompts.length]!;
+      const session = model.session();
+      const found: number[] = [];
+      let last = performance.now();
+      const options = { temperature: 0, ignoreEos: true, maxTokens: prompt.answer.length, signal: abort.signal };
+      try {
+        for await (const { ids } of session.generate(prompt.ids, options)) {
+          if (ids.length === 0) continue;
+          const now = performance.now();
+          (found.length === 0 ? tally.firsts : tally.gaps).push(now - last);
+          last = now;
+          found.push(...ids);
+          tally.tokens += ids.length;
+        }
+        tally.answers++;
+      } catch (error) {
+        if (!abort.signal.aborted) throw error;
+      } finally {
+        session.close();
+      }
+      if (found.some((id, i) => id !== prompt.answer[i])) tally.wrong++;
+    }
+    clearTimeout(timer);
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+  tally.seconds += (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  tally.cpuSeconds += (user + system) / 1e6;
+}
+
+/** Prompts of 12 to 27 tokens, and their answers one after the other. */
+async function makePrompts(model: Model, count: number, tokens: number): Promise<Prompt[]> {
+  const prompts: Prompt[] = [];
+  let state = 12345;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return (state >>> 8) % below;
+  };
+  const vocab = model.config.vocab_size;
+  for (let i = 0; i < count; i++) {
+    const ids = Array.from({ length: 12 + (i % 16) }, (_, at) => (at === 0 ? 1 : 3 + random(vocab - 3)));
+    const session = model.session();
+    const answer: number[] = [];
+    for await (const piece of session.generate(ids, { temperature: 0, ignoreEos: true, maxTokens: tokens }))
+      answer.push(...piece.ids);
+    session.close();
+    prompts.push({ ids, answer });
+  }
+  return prompts;
+}
+
+function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}
+
+function summary(clients: number, { seconds, cpuSeconds, tokens, answers, wrong, firsts, gaps }: Tally) {
+  const round = (x: number): number => Math.round(10 * x) / 10;
+  return {
+    clients,
+    tokensPerSecond: round(tokens / seconds),
+    /** Where others use the machine too, this says more than the time that passed. */
+    cpuMsPerToken: Math.round((1e5 * cpuSeconds) / tokens) / 100,
+    answers,
+    wrong,
+    firstMs: { p50: round(percentile(firsts, 0.5)), p99: round(percentile(firsts, 0.99)) },
+    gapMs: { p50: round(percentile(gaps, 0.5)), p99: round(percentile(gaps, 0.99)) },
+  };
+}
+
+/** Runs the command; the exit code. */
+export async function loadCommand(root: URL, args: readonly string[]): Promise<number> {
+  const { values: flags } = parseArgs({
+    args: [...args],
+    options: {
+      model: { type: "string", default: "models/tales" },
+      clients: { type: "string", default: "1,4,16,64" },
+      seconds: { type: "string", default: "10" },
+      rounds: { type: "string", default: "2" },
+      tokens: { type: "string", default: "48" },
+      weights: { type: "string", default: "auto" },
+      backend: { type: "string", default: "cpu" },
+      threads: { type: "string" },
+      name: { type: "string" },
+    },
+  });
+  const counts = flags.clients.split(",").map(Number);
+  const [seconds, rounds, tokens] = [Number(flags.seconds), Number(flags.rounds), Number(flags.tokens)];
+  if (![...counts, seconds, rounds, tokens].every((n) => n > 0)) {
+    console.error(USAGE);
+    return 2;
+  }
+  const model = await open(flags.model, {
+    backend: flags.backend as "cpu" | "webgpu",
+    weights: flags.weights as "auto" | Precision,
+    ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
+  });
+  try {
+    const prompts = await makePrompts(model, 64, tokens);
+    const tallies = new Map(counts.map((clients) => [clients, new Tally()]));
+    for (let round = 0; round < rounds; round++) {
+      for (const [clients, tally] of tallies) await run(model, prompts, clients, seconds, tally);
+    }
+    const { backend, weights, memory, blocks } = model.stats();
+    const held = blocks.blocks - blocks.free - blocks.cached;
+    console.log(`${flags.model}, ${weights} weights on ${backend.backend}, ${backend.threads} threads`);
+    console.log(
+      "clients   tokens/s   CPU ms a token   first token p50, p99 ms   between tokens p50, p99 ms   answers, wrong",
+    );
+    const rows = [...tallies].map(([clients, tally]) => summary(clients, tally));
+    for (const { clients, tokensPerSecond, cpuMsPerToken, firstMs, gapMs, answers, wrong } of rows) {
+      const cells = [
+        clients,
+        tokensPerSecond,
+        cpuMsPerToken,
+        `${firstMs.p50}, ${firstMs.p99}`,
+        `${gapMs.p50}, ${gapMs.p99}`,
+      ];
+      const widths = [7, 11, 17, 26, 29];
+      console.log(`${cells.map((cell, i) => String(cell).padStart(widths[i]!)).join("")}   ${answers}, ${wrong}`);
+    }
+    console.log(`blocks held after: ${held} (${blocks.cached} cached, ${blocks.free} free)`);
+    if (flags.name !== undefined) {
+      const command = ["npm", "run", "bench", "--", "load", ...args].join(" ");
+      const about = { date: new Date().toISOString(), command, commit: commit(root), machine: machine() };
+      const result = {
+        schema: 1,
+        name: flags.name,
+        ...about,
+        model: flags.model,
+        weights,
+        backend,
+        memory,
+        blocks,
+        rows,
+      };
+      const folder = new URL("bench/results/", root);
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(new URL(`${flags.name}.json`, folder), `${JSON.stringify(result, null, 2)}\n`);
+    }
+    return held > 0 || rows.some(({ wrong }) => wrong > 0) ? 1 : 0;
+  } finally {
+    await model.close();
+  }
+}

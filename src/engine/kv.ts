@@ -38,9 +38,10 @@ export interface BlockPool {
   adopt(blocks: number[], tokens: readonly number[], held: number): number;
   /**
    * Lets others find the full blocks of `tokens`, whose keys and values are in `blocks`. Of blocks with the same contents one
-   * is enough: it takes the other's place in `blocks`, unless a step that is under way reads this list (`reading`).
+   * is enough: it takes the other's place in `blocks`. Steps under way may go on with the one that was given back, because
+   * blocks are handed out between steps only.
    */
-  publish(blocks: number[], tokens: readonly number[], reading: boolean): void;
+  publish(blocks: number[], tokens: readonly number[]): void;
   usage(): KvUsage;
 }
 
@@ -179,7 +180,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
       free.push(...index.forget(last));
       return held;
     },
-    publish(blocks, tokens, reading) {
+    publish(blocks, tokens) {
       const full = Math.floor(tokens.length / store.blockSize);
       let i = full;
       while (i > 0 && !index.has(blocks[i - 1]!)) i--;
@@ -187,7 +188,6 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
         const own = blocks[i]!;
         const block = index.add(own, i === 0 ? null : blocks[i - 1]!, tokens, i);
         if (block === own) continue;
-        if (reading) return;
         share(block);
         blocks[i] = block;
         release(own);

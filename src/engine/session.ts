@@ -66,7 +66,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
 
   /** Lets other sessions find what this one has computed. */
   function publish(): void {
-    if (!restored && !closed && held.length === sequence.length) pool.publish(sequence.blocks, held, stream !== null);
+    if (!restored && !closed && held.length === sequence.length) pool.publish(sequence.blocks, held);
   }
 
   /**

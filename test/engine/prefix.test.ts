@@ -129,14 +129,17 @@ describe.each([
   });
 
   it("a session that is closed while it computes leaves nothing that it did not compute", async () => {
-    const backend = fakeBackend({ chooses, maxTokens: 4 });
-    const session = backend.session();
-    const running = collect(session.generate(text(30), on(9)));
-    await settle(4);
-    session.close();
-    await expect(running).rejects.toThrow("closed");
-    await ask(backend, text(30), 9);
-    await expectIdle(backend, 0);
+    for (let turns = 0; turns < 30; turns++) {
+      const backend = fakeBackend({ chooses, maxTokens: 4 });
+      const session = backend.session();
+      const running = collect(session.generate(text(30), on(20)));
+      running.catch(() => {});
+      await settle(turns);
+      session.close();
+      await expect(running).rejects.toThrow("closed");
+      for (let at = 0; at < 8; at++) await ask(backend, text(30).slice(4 * at), 9); // beginnings that a mistake would leave
+      await expectIdle(backend, 0);
+    }
   });
 });
 

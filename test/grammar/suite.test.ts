@@ -112,8 +112,9 @@ describe.each(titles)("$title", ({ draft, validator, dialect, generations }) => 
       const validate = trusted(ajv, stated as object, tests);
       if (validate === null) report.wrongValidator.push(name);
       const random = randomFrom(description.length);
+      const words = JSON.stringify(schema).match(/\w+/g) ?? [];
       for (let i = 0; i < generations; i++) {
-        const text = await randomText(grammar, tokenizer, random);
+        const text = await randomText(grammar, tokenizer, random, words);
         expect(text, `${name}: a generation that ends`).not.toBeNull();
         if (validate === null) continue;
         report.written++;

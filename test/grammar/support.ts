@@ -37,17 +37,31 @@ const BRACKET = 0x5b;
 
 /**
  * A text that a model with random logits writes under a grammar, ended by an end token; null if it did not end within 600
- * tokens. The longer it is, the more the model is for what closes strings, lists and objects.
+ * tokens. The longer it is, the more the model is for what closes strings, lists and objects; in a string that may not close
+ * yet it tries the `words`, of which the grammar may want one.
  */
-export async function randomText(grammar: Grammar, tokenizer: Tokenizer, random: () => number): Promise<string | null> {
+export async function randomText(
+  grammar: Grammar,
+  tokenizer: Tokenizer,
+  random: () => number,
+  words: readonly string[] = [],
+): Promise<string | null> {
   const constraint = await grammar.matcher();
   const bytes: number[] = [];
+  const { first } = ranksOf(tokenizer);
+  let spelling: readonly number[] = [];
   try {
     for (let step = 0; step < LAST; step++) {
       const mask = await constraint.mask();
       const ids = allowed(mask!);
       if (ids.length === 0) throw new Error(`nothing may follow ${text.decode(Uint8Array.from(bytes))}`);
-      const id = choose(ids, tokenizer, step, random, inString(bytes));
+      const inside = inString(bytes);
+      if (spelling.length === 0 && step > NOW && inside && words.length > 0 && !ids.some((id) => first[id] === QUOTE))
+        spelling = tokensOf(words[Math.floor(random() * words.length)]!, tokenizer);
+      const [wanted, ...rest] = spelling;
+      const spells = wanted !== undefined && ids.includes(wanted);
+      const id = spells ? wanted : choose(ids, tokenizer, step, random, inside);
+      spelling = spells ? rest : [];
       constraint.accept(id);
       if (constraint.ended) return text.decode(Uint8Array.from(bytes));
       bytes.push(...tokenizer.tokenBytes(id));

@@ -193,7 +193,7 @@ function multiples(of: number): Dfa {
   const step = BigInt(w + fraction);
   // Whole numbers are multiples of 1, 0.1, 0.01 ... whatever stands behind the point.
   if (step !== 1n && (step > BigInt(MAX_MULTIPLE) || places > FRACTION_DIGITS))
-    throw new Unsupported(`${of}: more than ${MAX_MULTIPLE} steps, or more than ${FRACTION_DIGITS} decimals,`);
+    throw new Unsupported(`${of}: more than ${MAX_MULTIPLE} steps, or more than ${FRACTION_DIGITS} decimals`);
   const depth = Math.min(places, FRACTION_DIGITS);
   const A = Number(step);
   // States: 0 start, 1 after the sign, 2 no number, then (left, decimals) with decimals 0..depth, and after them zeros only.

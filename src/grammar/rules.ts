@@ -196,21 +196,21 @@ interface Branch {
 
 /** Byte ranges as a tree, in which no two branches begin with the same byte. */
 function printTree(branches: readonly Branch[]): string {
-  const byFirst = new Map<number, Branch[]>();
+  const byFirst = new Map<number, number[]>();
   const ends = new Set<string>();
-  for (const { ranges, tail } of branches) {
-    const [first, ...rest] = ranges;
+  for (const [i, { ranges, tail }] of branches.entries()) {
+    const first = ranges[0];
     if (!first) ends.add(tail);
-    else
-      for (let byte = first[0]; byte <= first[1]; byte++) {
-        const known = byFirst.get(byte);
-        if (known) known.push({ ranges: rest, tail });
-        else byFirst.set(byte, [{ ranges: rest, tail }]);
-      }
+    else for (let byte = first[0]; byte <= first[1]; byte++) byFirst.set(byte, [...(byFirst.get(byte) ?? []), i]);
   }
+  // Bytes that begin the same branches go on alike: printed once, not for each of the 64 that may continue a character.
+  const known = new Map<string, string>();
   const byRest = new Map<string, number[]>();
-  for (const [byte, rests] of byFirst) {
-    const rest = printTree(rests);
+  for (const [byte, own] of byFirst) {
+    const key = own.join();
+    const rest =
+      known.get(key) ?? printTree(own.map((i) => ({ ranges: branches[i]!.ranges.slice(1), tail: branches[i]!.tail })));
+    known.set(key, rest);
     byRest.set(rest, [...(byRest.get(rest) ?? []), byte]);
   }
   const parts = [...byRest].map(

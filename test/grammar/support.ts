@@ -28,20 +28,40 @@ const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const SOON = 24;
 const NOW = 60;
 const LAST = 600;
+/** More than the bytes of a token: what comes first or last does so whatever the lengths. */
+const OTHERS = 64;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const BRACE = 0x7b;
+const BRACKET = 0x5b;
 
 /**
  * A text that a model with random logits writes under a grammar, ended by an end token; null if it did not end within 600
- * tokens. The longer it is, the more the model is for what closes strings, lists and objects.
+ * tokens. The longer it is, the more the model is for what closes strings, lists and objects; in a string that may not close
+ * yet it tries the `words`, of which the grammar may want one.
  */
-export async function randomText(grammar: Grammar, tokenizer: Tokenizer, random: () => number): Promise<string | null> {
+export async function randomText(
+  grammar: Grammar,
+  tokenizer: Tokenizer,
+  random: () => number,
+  words: readonly string[] = [],
+): Promise<string | null> {
   const constraint = await grammar.matcher();
   const bytes: number[] = [];
+  const { first } = ranksOf(tokenizer);
+  let spelling: readonly number[] = [];
   try {
     for (let step = 0; step < LAST; step++) {
       const mask = await constraint.mask();
       const ids = allowed(mask!);
       if (ids.length === 0) throw new Error(`nothing may follow ${text.decode(Uint8Array.from(bytes))}`);
-      const id = choose(ids, tokenizer, step, random);
+      const inside = inString(bytes);
+      if (spelling.length === 0 && step > NOW && inside && words.length > 0 && !ids.some((id) => first[id] === QUOTE))
+        spelling = tokensOf(words[Math.floor(random() * words.length)]!, tokenizer);
+      const [wanted, ...rest] = spelling;
+      const spells = wanted !== undefined && ids.includes(wanted);
+      const id = spells ? wanted : choose(ids, tokenizer, step, random, inside);
+      spelling = spells ? rest : [];
       constraint.accept(id);
       if (constraint.ended) return text.decode(Uint8Array.from(bytes));
       bytes.push(...tokenizer.tokenBytes(id));
@@ -52,32 +72,74 @@ export async function randomText(grammar: Grammar, tokenizer: Tokenizer, random:
   }
 }
 
-function choose(ids: readonly number[], tokenizer: Tokenizer, step: number, random: () => number): number {
-  const any = ids[Math.floor(random() * ids.length)]!;
+/** Whether a JSON text breaks off within a string. */
+function inString(bytes: readonly number[]): boolean {
+  let inside = false;
+  for (let i = 0; i < bytes.length; i++) {
+    if (bytes[i] === QUOTE) inside = !inside;
+    else if (inside && bytes[i] === BACKSLASH) i++;
+  }
+  return inside;
+}
+
+function choose(
+  ids: readonly number[],
+  tokenizer: Tokenizer,
+  step: number,
+  random: () => number,
+  inside: boolean,
+): number {
+  const { first, ...both } = ranksOf(tokenizer);
+  // Of single values there are so many tokens that a text would hardly ever be an object or a list, were it not for this.
+  const opens = step === 0 ? ids.filter((id) => first[id] === BRACE || first[id] === BRACKET) : [];
+  const any = pick(opens.length > 0 && random() < 0.75 ? opens : ids, first, random);
+  if (step === 0) return any;
   const end = tokenizer.eosIds.find((id) => ids.includes(id));
   if (end !== undefined && random() < (step > SOON ? 0.9 : 0.3)) return end;
-  if (step < SOON ? random() < 0.7 : random() < (step < NOW ? 0.3 : 0.15)) return any;
-  const ranks = ranksOf(tokenizer);
+  if (step < SOON ? random() < 0.9 : random() < (step < NOW ? 0.3 : 0.15)) return any;
+  const ranks = inside ? both.inside : both.outside;
+  // Tokens that begin alike are lucky together: were each for itself, the one digit that a schema waits for would hardly ever
+  // come first among the hundreds that open a string.
+  const luck = Float32Array.from({ length: 256 }, () => random() * (inside ? 1 : OTHERS));
   let [best, least] = [any, Number.POSITIVE_INFINITY];
   for (const id of ids) {
     if (ranks[id]! > least) continue;
-    const own = ranks[id]! + random();
+    const own = ranks[id]! + luck[first[id]!]!;
     if (own < least) [best, least] = [id, own];
   }
   return best;
 }
 
-const ranks = new WeakMap<Tokenizer, Float32Array>();
+/** One of them: any token as likely as any other, or any first byte. */
+function pick(ids: readonly number[], first: Uint8Array, random: () => number): number {
+  const one = (list: readonly number[]): number => list[Math.floor(random() * list.length)]!;
+  if (random() < 0.5) return one(ids);
+  const byte = one([...new Set(ids.map((id) => first[id]!))]);
+  return one(ids.filter((id) => first[id] === byte));
+}
 
-/** Closers first, single ones before others; then what is short; opening brackets and white space last. */
-function ranksOf(tokenizer: Tokenizer): Float32Array {
+/** For each token its first byte, and how late it comes inside a string and outside. [V] each */
+interface Ranks {
+  readonly first: Uint8Array;
+  readonly inside: Float32Array;
+  readonly outside: Float32Array;
+}
+
+const ranks = new WeakMap<Tokenizer, Ranks>();
+
+/** Closers first and then commas, single ones before others; then what is short; opening brackets and white space last. */
+function ranksOf(tokenizer: Tokenizer): Ranks {
   let found = ranks.get(tokenizer);
   if (!found) {
-    found = Float32Array.from({ length: tokenizer.vocabSize }, (_, id) => {
-      const bytes = tokenizer.isSpecial(id) ? [] : tokenizer.tokenBytes(id);
-      const first = String.fromCharCode(bytes[0] ?? 0);
-      return '"}]'.includes(first) ? bytes.length - 20 : " \n[{\\,".includes(first) ? 50 : bytes.length;
-    });
+    const V = tokenizer.vocabSize;
+    const bytes = Array.from({ length: V }, (_, id) => (tokenizer.isSpecial(id) ? [] : [...tokenizer.tokenBytes(id)]));
+    const first = Uint8Array.from(bytes, (own) => own[0] ?? 0);
+    const rank = (closers: string, commas: string, last: string): Float32Array =>
+      Float32Array.from(bytes, (own, id) => {
+        const group = [closers, commas, "", last].findIndex((group) => group.includes(String.fromCharCode(first[id]!)));
+        return own.length + OTHERS * (group < 0 ? 2 : group);
+      });
+    found = { first, inside: rank('"', "", "\\"), outside: rank("}]", ",", " \n[{") };
     ranks.set(tokenizer, found);
   }
   return found;

@@ -53,10 +53,10 @@ export interface ResidencyOptions {
 export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise<Residency> {
   const { config, sources, tiers } = options;
   const layers = config.num_hidden_layers;
-  const slots = await ops.expertSlots!(shapeOf(options), layers * tiers.slots + tiers.transit);
+  const slots = await ops.expertSlots!(shapeOf(options), layers * tiers.slots + tiers.extra + tiers.transit);
   const { policies, keep } = await learnedPolicies(options);
   const guess = await nextGateGuess(sources.layers, config.num_experts_per_tok);
-  const tier = ramTier(slots, tiers.slots, options, policies, guess);
+  const tier = ramTier(slots, tiers, options, policies, guess);
   return {
     experts: (layer) => ops.storedExperts!(layer, slots, tier),
     stats() {
@@ -92,12 +92,12 @@ export async function deviceResidency(
 ): Promise<Residency> {
   const { config, sources, tiers } = options;
   const layers = config.num_hidden_layers;
-  const { slots, quota } = tiers.ram!;
+  const { slots, quota, extra } = tiers.ram!;
   const shape = shapeOf(options);
   const host = await createCpuExperts(shape, slots, cpu);
   const { policies, keep } = await learnedPolicies(options);
   const behind = new Policies(layers, shape.count, null);
-  const ram = ramTier(host, quota, options, behind);
+  const ram = ramTier(host, { slots: quota, extra }, options, behind);
   try {
     const device = await ops.deviceExperts(shape, layers, tiers.slots, tiers.transit);
     let next = 0;
@@ -192,7 +192,7 @@ async function learnedPolicies({ config, learned }: ResidencyOptions) {
 
 function ramTier(
   experts: HostExperts,
-  quota: number,
+  { slots: quota, extra }: Pick<Tiers, "slots" | "extra">,
   { config, sources, spill }: ResidencyOptions,
   policies: Policies,
   guess?: Guess,
@@ -201,6 +201,7 @@ function ramTier(
     experts,
     layers: config.num_hidden_layers,
     quota,
+    extra,
     policy: policies.of,
     read: recordReader(
       sources.layers.map((layer) => layer.experts),

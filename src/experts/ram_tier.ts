@@ -14,8 +14,9 @@ import type { ReadRecord } from "./records.ts";
 export interface RamTierOptions {
   readonly experts: HostExperts;
   readonly layers: number;
-  /** Residents a layer; layers * quota slots at most, the others are for what comes and goes. */
+  /** Residents a layer, and layers (the first ones) that have one more; the other slots are for what comes and goes. */
   readonly quota: number;
+  readonly extra?: number | undefined;
   readonly policy: (layer: number) => Policy;
   readonly read: ReadRecord;
   /** Experts that the next layer will probably use, likeliest first: read ahead when the disk is idle. */
@@ -77,11 +78,13 @@ export class RamTier implements HostTier, HostStore {
   #lastTokens = 0;
 
   constructor(options: RamTierOptions) {
-    const { experts, layers, quota, policy } = options;
+    const { experts, layers, quota, extra = 0, policy } = options;
     this.#options = options;
     this.experts = experts;
     this.#count = experts.shape.count;
-    this.caches = Array.from({ length: layers }, (_, layer) => new LayerCache(this.#count, quota, policy(layer)));
+    this.caches = Array.from({ length: layers }, (_, layer) => {
+      return new LayerCache(this.#count, layer < extra ? quota + 1 : quota, policy(layer));
+    });
     this.#free = Array.from({ length: experts.slots }, (_, index) => ({
       index,
       key: -1,
@@ -89,9 +92,9 @@ export class RamTier implements HostTier, HostStore {
       reading: null,
       ahead: false,
     }));
-    if (experts.slots <= layers * quota)
+    if (experts.slots <= layers * quota + extra)
       throw new RequestError(
-        `${experts.slots} slots in RAM for ${layers} layers of ${quota} experts: at least one more is needed`,
+        `${experts.slots} slots in RAM for ${layers * quota + extra} experts of ${layers} layers: at least one more is needed`,
       );
   }
 
@@ -286,7 +289,7 @@ export class RamTier implements HostTier, HostStore {
     if (this.#reading++ === 0) this.#readingSince = clock();
     let whole = false;
     try {
-      await read(layer, expert, slot.index, this.#closing.signal);
+      await read(layer, expert, slot.index, this.#closing.signal, () => !slot.ahead);
       whole = true;
     } finally {
       slot.reading = null;

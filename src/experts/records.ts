@@ -1,10 +1,20 @@
-// Reads an expert's record into a slot: as it is stored, or packed on the way where no file holds it as one.
+// Reads an expert's record into a slot: as it is stored, in pieces, or packed on the way where no file holds it as one.
 
 import type { HostExperts } from "../backend/experts.ts";
 import type { ExpertSource } from "../tensor/types.ts";
+import { PieceReader } from "./piece_reader.ts";
 
-/** Fills a slot with the record of an expert. @throws WeightsError, the signal's reason */
-export type ReadRecord = (layer: number, expert: number, slot: number, signal?: AbortSignal) => Promise<void>;
+/**
+ * Fills a slot with the record of an expert. @param urgent whether somebody waits for it by now: others come later
+ * @throws WeightsError, the signal's reason; nothing is written to the slot after that
+ */
+export type ReadRecord = (
+  layer: number,
+  expert: number,
+  slot: number,
+  signal: AbortSignal,
+  urgent: () => boolean,
+) => Promise<void>;
 
 /** Keeps records that were packed once, for as long as the model is open. */
 export interface Spill {
@@ -24,20 +34,21 @@ export function recordReader(
   experts: HostExperts,
   spill: Spill | null,
 ): ReadRecord {
+  const pieces = new PieceReader();
   const spilled = new Set<number>();
   let packing: Promise<unknown> = Promise.resolve();
 
-  async function pack(source: ExpertSource, index: number, slot: number, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
+  async function pack(source: ExpertSource, index: number, slot: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     await experts.convert(source, slot, signal);
     if (await spill?.write(index, experts.slot(slot))) spilled.add(index);
   }
 
-  return async (layer, expert, slot, signal) => {
+  return async (layer, expert, slot, signal, urgent) => {
     const source = sources[layer]![expert]!;
     const { record } = source;
     const index = layer * experts.shape.count + expert;
-    if (record?.precision === experts.shape.precision) return record.read(0, experts.slot(slot), signal);
+    if (record?.precision === experts.shape.precision) return pieces.read(record, experts.slot(slot), signal, urgent);
     if (spill && spilled.has(index)) return spill.read(index, experts.slot(slot));
     // Packing takes all threads: one after the other.
     const turn = packing.then(() => pack(source, index, slot, signal));

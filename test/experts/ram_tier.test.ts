@@ -221,6 +221,6 @@ describe("the tier in RAM", () => {
   });
 
   it("needs a slot beside those of the residents", () => {
-    expect(() => tierOf(4, 2, 2)).toThrow(/4 slots in RAM for 2 layers of 2 experts/);
+    expect(() => tierOf(4, 2, 2)).toThrow(/4 slots in RAM for 4 experts of 2 layers/);
   });
 });

@@ -220,6 +220,16 @@ describe("the tier in RAM", () => {
     await Promise.all([held, other]);
   });
 
+  it("keeps one more in the first layers where there are slots for that", async () => {
+    const host = tierOf(2 * 2 + 1 + 1, 2, 2, { extra: 1 });
+    for (const layer of [0, 1]) await visited(host, layer, uses(1, 2, 3, 4));
+    expect(host.tier.caches.map(({ residents }) => residents)).toEqual([
+      [1, 2, 3],
+      [1, 2],
+    ]);
+    expect(() => tierOf(5, 2, 2, { extra: 1 })).toThrow(/5 slots in RAM for 5 experts of 2 layers/);
+  });
+
   it("needs a slot beside those of the residents", () => {
     expect(() => tierOf(4, 2, 2)).toThrow(/4 slots in RAM for 4 experts of 2 layers/);
   });

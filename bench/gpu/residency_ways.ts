@@ -77,6 +77,7 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   const read = recordReader(
     sources.map(({ experts }) => experts),
     host,
+    null,
   );
   // Who is in RAM is not what is measured: everybody.
   const ram = new RamTier({

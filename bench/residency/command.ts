@@ -15,7 +15,7 @@ import { boundsText, decodeRow, HEAD, replayRow } from "./print.ts";
 import { type MachineState, machineState } from "./process.ts";
 import type { DecodeReport, DecodeTask, ReplayReport, ReplayTask } from "./types.ts";
 
-const USAGE = `usage: npm run bench -- residency --model <folder of hotset quantize> [--ram 12GiB] [--tokens 16] [--warm-up 16]
+const USAGE = `usage: npm run bench -- residency --model <folder of hotset quantize> [--ram 12GiB] [--tokens 16] [--warm-up 24]
          [--prompt 8] [--repeats 3] [--name <of the result>] [--json]`;
 
 /** One process. */
@@ -149,7 +149,7 @@ function parse(args: readonly string[]): Options {
       model: { type: "string" },
       ram: { type: "string", default: "12GiB" },
       tokens: { type: "string", default: "16" },
-      "warm-up": { type: "string", default: "16" },
+      "warm-up": { type: "string", default: "24" },
       prompt: { type: "string", default: "8" },
       repeats: { type: "string", default: "3" },
       name: { type: "string", default: `${new Date().toISOString().slice(0, 10)}-residency` },

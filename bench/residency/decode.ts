@@ -6,7 +6,7 @@ import type { ExpertStats } from "../../src/experts/stats.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { openKept, openUncached } from "./model.ts";
 import { peaks, processFigures, since } from "./process.ts";
-import type { DecodeReport, DecodeTask, ProcessFigures, Reads } from "./types.ts";
+import type { DecodeReport, DecodeTask, ProcessFigures, Read, Reads } from "./types.ts";
 import { WatchedFiles } from "./watched.ts";
 
 /** Figures when the measured tokens began. */
@@ -18,7 +18,7 @@ interface Start {
 
 export async function decode(task: DecodeTask): Promise<DecodeReport> {
   const { way, folder, ram, context, promptTokens, warmUp, tokens } = task;
-  const files = new WatchedFiles(await nodeFiles(folder));
+  const files = new WatchedFiles(await nodeFiles(folder), way === "kept");
   const times: number[] = [];
   let start: Start | null = null;
   const setting = {
@@ -60,11 +60,18 @@ export async function decode(task: DecodeTask): Promise<DecodeReport> {
       ...peaks(),
       residentBytes: process.memoryUsage.rss(),
       ...expertFigures(start!.experts, end.experts),
+      bypassed: shareOf(measured),
       process: end.process,
     };
   } finally {
     await model.close();
   }
+}
+
+/** The part of the bytes that came past the page cache. */
+function shareOf(reads: readonly Read[]): number {
+  const sum = (some: readonly Read[]): number => some.reduce((n, [, , bytes]) => n + bytes, 0);
+  return sum(reads.filter(([, , , bypass]) => bypass)) / Math.max(1, sum(reads));
 }
 
 function expertFigures(before: ExpertStats, after: ExpertStats) {

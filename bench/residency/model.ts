@@ -5,6 +5,7 @@ import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
 import { physicalCores, startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
 import type { TuningStore } from "../../src/backend/webgpu/autotune.ts";
+import { openChat } from "../../src/chat/chat.ts";
 import type { RouteStep } from "../../src/engine/api.ts";
 import { createModel, type Model } from "../../src/engine/model.ts";
 import { bindMixtral, forward, loadMixtral, type MixtralSources } from "../../src/model/mixtral.ts";
@@ -42,6 +43,8 @@ export function openKept(folder: string, ram: number, { files, context, onRoutes
       cpuName: cpuName(),
       cores: physicalCores(),
       tuning: NOTHING_LEARNED,
+      spill: () => null,
+      chat: openChat,
       identity: (where) => where,
       startWorker: startNodeWorker,
     },
@@ -77,6 +80,7 @@ export async function openUncached(
     sources,
     precision,
     tiers: { slots: 0, extra: 0, transit: TRANSIT, ram: null },
+    spill: null,
     learned: { store: NOTHING_LEARNED, name: "" },
   });
   const model = await loadMixtral(ops, config, sources, { precision, experts: residency.experts });
@@ -86,6 +90,7 @@ export async function openUncached(
     label: folder,
     config,
     tokenizer: null,
+    chat: new Error("token ids only"),
     ops,
     kv,
     kvBytes: Math.ceil(context / BLOCK) * kv.blockBytes,

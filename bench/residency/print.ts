@@ -5,20 +5,33 @@ import { type Bounds, median, rate } from "./bounds.ts";
 import type { DecodeReport, ProcessFigures, ReplayReport } from "./types.ts";
 
 const COLUMNS = [
-  ...["tok/s", "median ms", "hit", "read GB", "disk GB", "stall ms", "disk ms", "experts ms", "user ms", "sys ms"],
+  ...[
+    "tok/s",
+    "median ms",
+    "hit",
+    "read GB",
+    "past cache",
+    "disk GB",
+    "stall ms",
+    "disk ms",
+    "experts ms",
+    "user ms",
+    "sys ms",
+  ],
   ...["faults", "peak RSS"],
 ];
 
 export const HEAD = line("a token, mean", COLUMNS);
 
 export function decodeRow(title: string, report: DecodeReport): string {
-  const { tokenMs, bytes, ms, process, maxRssBytes, hitRate } = report;
+  const { tokenMs, bytes, ms, process, maxRssBytes, hitRate, bypassed } = report;
   const n = tokenMs.length;
   return line(title, [
     rate(report).toFixed(3),
     median(tokenMs).toFixed(0),
     `${(100 * hitRate).toFixed(1)} %`,
     ((bytes.demand + bytes.prefetch) / n / 1e9).toFixed(2),
+    `${(100 * bypassed).toFixed(0)} %`,
     (process.diskBytes / n / 1e9).toFixed(2),
     (ms.stall / n).toFixed(0),
     (ms.disk / n).toFixed(0),
@@ -31,7 +44,7 @@ export function decodeRow(title: string, report: DecodeReport): string {
 export function replayRow(title: string, { bytes, ms, process }: ReplayReport, tokens: number): string {
   const [none, read] = ["-", (bytes / tokens / 1e9).toFixed(2)];
   return line(title, [
-    ...[none, (ms / tokens).toFixed(0), none, read, (process.diskBytes / tokens / 1e9).toFixed(2)],
+    ...[none, (ms / tokens).toFixed(0), none, read, none, (process.diskBytes / tokens / 1e9).toFixed(2)],
     ...[none, none, none, ...processCells(process, tokens), none],
   ]);
 }

@@ -38,13 +38,13 @@ async function readAll(files: Files, reads: readonly Read[], inFlight: number, m
   let at = 0; // in all memories: each read goes to where none has lately gone
   const lane = async (): Promise<void> => {
     for (let read = reads[next++]; read; read = reads[next++]) {
-      const [name, offset, bytes] = read;
+      const [name, offset, bytes, bypass] = read;
       if (bytes > MEMORY) throw new Error(`a read of ${bytes} bytes at once`);
       if ((at % MEMORY) + bytes > MEMORY) at = Math.ceil(at / MEMORY) * MEMORY;
       const memory = memories[Math.floor(at / MEMORY) % memories.length]!;
       const into = memory.subarray(at % MEMORY, (at % MEMORY) + bytes);
       at += bytes;
-      await files.read(name, offset, into);
+      await files.read(name, offset, into, bypass);
     }
   };
   await Promise.all(Array.from({ length: inFlight }, lane));

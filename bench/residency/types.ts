@@ -28,8 +28,8 @@ export interface ReplayTask {
   readonly residentBytes: number;
 }
 
-/** Reads in the order in which they began: [file, offset, bytes]. */
-export type Read = readonly [string, number, number];
+/** Reads in the order in which they began: file, offset, bytes, and whether past the page cache. */
+export type Read = readonly [file: string, offset: number, bytes: number, bypass: boolean];
 
 export interface Reads {
   readonly before: readonly Read[];
@@ -60,6 +60,8 @@ export interface DecodeReport {
   readonly experts: number;
   readonly recordBytes: number;
   readonly hitRate: number;
+  /** Part of the bytes that were read past the page cache. */
+  readonly bypassed: number;
   /** Over all measured tokens. */
   readonly bytes: { readonly demand: number; readonly prefetch: number; readonly wasted: number };
   readonly ms: { readonly stall: number; readonly disk: number; readonly expertCompute: number };

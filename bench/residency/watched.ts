@@ -9,10 +9,13 @@ export class WatchedFiles implements Files {
   /** Most that were under way at once since it was last set. */
   inFlight = 0;
   readonly #files: Files;
+  readonly #bypass: boolean;
   #now = 0;
 
-  constructor(files: Files) {
+  /** @param bypass whether reads may go past the page cache, if they ask for it */
+  constructor(files: Files, bypass: boolean) {
     this.#files = files;
+    this.#bypass = bypass;
     this.label = files.label;
   }
 
@@ -24,11 +27,12 @@ export class WatchedFiles implements Files {
     return this.#files.size(name);
   }
 
-  async read(name: string, offset: number, into: Uint8Array): Promise<void> {
-    this.reads.push([name, offset, into.length]);
+  async read(name: string, offset: number, into: Uint8Array, asked = false): Promise<void> {
+    const bypass = asked && this.#bypass;
+    this.reads.push([name, offset, into.length, bypass]);
     this.inFlight = Math.max(this.inFlight, ++this.#now);
     try {
-      await this.#files.read(name, offset, into);
+      await this.#files.read(name, offset, into, bypass);
     } finally {
       this.#now--;
     }

@@ -107,7 +107,12 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       const ids = typeof input === "string" ? encode(input) : input;
       const leave = await queue.enter(signal);
       try {
-        return { embedding: await (model as unknown as { embed(i: readonly number[], s?: AbortSignal): Promise<Float32Array> }).embed(ids, signal), tokens: ids.length };
+        return {
+          embedding: await (
+            model as unknown as { embed(i: readonly number[], s?: AbortSignal): Promise<Float32Array> }
+          ).embed(ids, signal),
+          tokens: ids.length,
+        };
       } finally {
         leave();
       }

@@ -11,11 +11,18 @@ const PIECE = 16 * 2 ** 20;
  */
 const MOST = 8;
 
+export interface ReadHow {
+  readonly signal: AbortSignal;
+  /** Whether somebody waits for it by now: others come later. */
+  readonly urgent: () => boolean;
+  /** Past the system's page cache. */
+  readonly bypass: boolean;
+}
+
 interface Job {
   readonly from: StoredBytes;
   readonly into: Uint8Array;
-  readonly signal: AbortSignal;
-  readonly urgent: () => boolean;
+  readonly how: ReadHow;
   /** Bytes that were asked for, and pieces of them that have not come. */
   asked: number;
   pending: number;
@@ -40,17 +47,17 @@ export class PieceReader {
    * before all others. Nothing is written to `into` after the promise is settled.
    * @throws WeightsError, the signal's reason
    */
-  read(from: StoredBytes, into: Uint8Array, signal: AbortSignal, urgent: () => boolean): Promise<void> {
+  read(from: StoredBytes, into: Uint8Array, how: ReadHow): Promise<void> {
     return new Promise((resolve, reject) => {
       const done: Job["done"] = (failure) => (failure ? reject(failure.error) : resolve());
-      this.#waiting.push({ from, into, signal, urgent, asked: 0, pending: 0, failure: null, done });
+      this.#waiting.push({ from, into, how, asked: 0, pending: 0, failure: null, done });
       this.#ask();
     });
   }
 
   #ask(): void {
     while (this.#pending < this.#most) {
-      const job = this.#waiting.find(({ urgent }) => urgent()) ?? this.#waiting[0];
+      const job = this.#waiting.find(({ how }) => how.urgent()) ?? this.#waiting[0];
       if (!job) return;
       const begin = job.asked;
       job.asked = Math.min(begin + this.#piece, job.into.length);
@@ -62,8 +69,9 @@ export class PieceReader {
   async #get(job: Job, begin: number, end: number): Promise<void> {
     job.pending++;
     this.#pending++;
+    const { signal, bypass } = job.how;
     try {
-      await job.from.read(begin, job.into.subarray(begin, end), job.signal);
+      await job.from.read(begin, job.into.subarray(begin, end), signal, bypass);
     } catch (error) {
       job.failure ??= { error };
       this.#leave(job);

@@ -21,8 +21,10 @@ export interface RamTierOptions {
   readonly read: ReadRecord;
   /** Experts that the next layer will probably use, likeliest first: read ahead when the disk is idle. */
   readonly guess?: Guess | undefined;
-  /** Whether guesses are acted on while decoding, and who hears how long a token took (prefetch_gate.ts). Default: always. */
+  /** Whether guesses are acted on while decoding, and who hears how long a token took (pays_gate.ts). Default: always. */
   readonly gate?: { readonly on: boolean; step(ms: number): void } | undefined;
+  /** Whether records are read past the page cache, likewise. Default: never. */
+  readonly bypass?: { readonly on: boolean; readonly deciding: boolean; step(ms: number): void } | undefined;
   /** Milliseconds. */
   readonly clock: () => number;
 }
@@ -285,11 +287,12 @@ export class RamTier implements HostTier, HostStore {
 
   /** The read belongs to the slot, not to who asked: it goes on when the asker gives up, and fails for all who wait. */
   async #read(slot: Slot, layer: number, expert: number): Promise<void> {
-    const { clock, read } = this.#options;
+    const { clock, read, bypass } = this.#options;
     if (this.#reading++ === 0) this.#readingSince = clock();
     let whole = false;
     try {
-      await read(layer, expert, slot.index, this.#closing.signal, () => !slot.ahead);
+      const urgent = (): boolean => !slot.ahead;
+      await read(layer, expert, slot.index, { signal: this.#closing.signal, urgent, bypass: bypass?.on ?? false });
       whole = true;
     } finally {
       slot.reading = null;
@@ -328,10 +331,14 @@ export class RamTier implements HostTier, HostStore {
     return tokens >= 2 * this.#count;
   }
 
-  /** While decoding, the gate hears how long the token took, without the consumer's own time between tokens. */
+  /** While decoding, the gates hear how long the token took, without the consumer's own time between tokens. */
   #tokenEnds(tokens: number): void {
-    const { gate, clock } = this.#options;
-    if (gate && !this.#isPrompt(tokens) && tokens === this.#lastTokens) gate.step(clock() - this.#tokenBegan);
+    const { gate, bypass, clock } = this.#options;
+    if (!this.#isPrompt(tokens) && tokens === this.#lastTokens) {
+      const ms = clock() - this.#tokenBegan;
+      if (!bypass?.deciding) gate?.step(ms); // one thing is tried at a time
+      bypass?.step(ms);
+    }
     this.#lastTokens = tokens;
   }
 

@@ -2,19 +2,10 @@
 
 import type { HostExperts } from "../backend/experts.ts";
 import type { ExpertSource } from "../tensor/types.ts";
-import { PieceReader } from "./piece_reader.ts";
+import { PieceReader, type ReadHow } from "./piece_reader.ts";
 
-/**
- * Fills a slot with the record of an expert. @param urgent whether somebody waits for it by now: others come later
- * @throws WeightsError, the signal's reason; nothing is written to the slot after that
- */
-export type ReadRecord = (
-  layer: number,
-  expert: number,
-  slot: number,
-  signal: AbortSignal,
-  urgent: () => boolean,
-) => Promise<void>;
+/** Fills a slot with the record of an expert. @throws WeightsError, the signal's reason; nothing is written to the slot after that */
+export type ReadRecord = (layer: number, expert: number, slot: number, how: ReadHow) => Promise<void>;
 
 /** Keeps records that were packed once, for as long as the model is open. */
 export interface Spill {
@@ -44,14 +35,14 @@ export function recordReader(
     if (await spill?.write(index, experts.slot(slot))) spilled.add(index);
   }
 
-  return async (layer, expert, slot, signal, urgent) => {
+  return async (layer, expert, slot, how) => {
     const source = sources[layer]![expert]!;
     const { record } = source;
     const index = layer * experts.shape.count + expert;
-    if (record?.precision === experts.shape.precision) return pieces.read(record, experts.slot(slot), signal, urgent);
+    if (record?.precision === experts.shape.precision) return pieces.read(record, experts.slot(slot), how);
     if (spill && spilled.has(index)) return spill.read(index, experts.slot(slot));
     // Packing takes all threads: one after the other.
-    const turn = packing.then(() => pack(source, index, slot, signal));
+    const turn = packing.then(() => pack(source, index, slot, how.signal));
     packing = turn.catch(() => {});
     await turn;
   };

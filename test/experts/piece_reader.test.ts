@@ -2,12 +2,13 @@
 
 import { describe, expect, it } from "vitest";
 import { WeightsError } from "../../src/errors.ts";
-import { PieceReader } from "../../src/experts/piece_reader.ts";
+import { PieceReader, type ReadHow } from "../../src/experts/piece_reader.ts";
 import type { StoredBytes } from "../../src/tensor/types.ts";
 import { turn } from "../../src/turn.ts";
 
-const open = new AbortController().signal;
-const yes = (): boolean => true;
+const how = (some: Partial<ReadHow> = {}): ReadHow => {
+  return { signal: new AbortController().signal, urgent: () => true, bypass: false, ...some };
+};
 
 /** A source of bytes id, id + 1, ...; what was asked for is in `asked` until it is let go. */
 function disk() {
@@ -45,7 +46,7 @@ describe("PieceReader", () => {
   it.each([0, 1, 4, 5, 8, 11])("fills %i bytes in pieces of 4, whatever comes first", async (bytes) => {
     const { asked, record } = disk();
     const into = new Uint8Array(bytes);
-    const read = watch(new PieceReader({ piece: 4, most: 8 }).read(record(7, bytes), into, open, yes));
+    const read = watch(new PieceReader({ piece: 4, most: 8 }).read(record(7, bytes), into, how()));
     expect(asked.length).toBe(Math.max(1, Math.ceil(bytes / 4)));
     for (const piece of asked.splice(0).reverse()) {
       expect(read.over).toBe(false);
@@ -59,7 +60,7 @@ describe("PieceReader", () => {
   it("asks for so many pieces at a time, of one record after the other", async () => {
     const { asked, record, waiting } = disk();
     const reader = new PieceReader({ piece: 4, most: 3 });
-    const reads = [1, 2].map((id) => watch(reader.read(record(id, 8), new Uint8Array(8), open, yes)));
+    const reads = [1, 2].map((id) => watch(reader.read(record(id, 8), new Uint8Array(8), how())));
     expect(waiting()).toEqual([
       [1, 0, 4],
       [1, 4, 4],
@@ -82,7 +83,7 @@ describe("PieceReader", () => {
     const reader = new PieceReader({ piece: 4, most: 1 });
     const urgent = new Set<number>();
     const reads = [1, 2, 3].map((id) =>
-      watch(reader.read(record(id, 8), new Uint8Array(8), open, () => urgent.has(id))),
+      watch(reader.read(record(id, 8), new Uint8Array(8), how({ urgent: () => urgent.has(id) }))),
     );
     const order: number[] = [];
     const next = async (): Promise<void> => {
@@ -103,8 +104,8 @@ describe("PieceReader", () => {
   it("fails with the first error, when no piece can be written any more, and asks for no more of it", async () => {
     const { asked, record, waiting } = disk();
     const reader = new PieceReader({ piece: 4, most: 2 });
-    const broken = watch(reader.read(record(1, 40), new Uint8Array(40), open, yes));
-    const whole = watch(reader.read(record(2, 4), new Uint8Array(4), open, yes));
+    const broken = watch(reader.read(record(1, 40), new Uint8Array(40), how()));
+    const whole = watch(reader.read(record(2, 4), new Uint8Array(4), how()));
     const error = new WeightsError("the file ends too soon");
     asked.shift()!.fail(error);
     await turn();
@@ -125,7 +126,9 @@ describe("PieceReader", () => {
   it("ends with the signal's reason", async () => {
     const { asked, record, waiting } = disk();
     const abort = new AbortController();
-    const read = watch(new PieceReader({ piece: 4, most: 1 }).read(record(1, 8), new Uint8Array(8), abort.signal, yes));
+    const read = watch(
+      new PieceReader({ piece: 4, most: 1 }).read(record(1, 8), new Uint8Array(8), how({ signal: abort.signal })),
+    );
     const reason = new Error("closed");
     abort.abort(reason);
     expect(read.over).toBe(false);

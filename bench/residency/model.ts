@@ -110,18 +110,20 @@ export async function openUncached(
   });
 }
 
-/** Experts whose records are read `times` times, whoever is asked for, and never again. */
-function unread(sources: MixtralSources, times: number): MixtralSources {
-  let left = times;
+/** Experts whose records are read until so many are there, whoever is asked for, and never again. */
+function unread(sources: MixtralSources, records: number): MixtralSources {
+  let read = 0; // bytes
   const layers = sources.layers.map((layer) => ({
     ...layer,
     experts: layer.experts.map((expert) => {
       const { record } = expert;
       if (!record) return expert;
-      const read: typeof record.read = async (...args) => {
-        if (left-- > 0) await record.read(...args);
+      const first: typeof record.read = async (offset, into, ...more) => {
+        if (read >= records * record.bytes) return;
+        read += into.length;
+        await record.read(offset, into, ...more);
       };
-      return { ...expert, record: { ...record, read } };
+      return { ...expert, record: { ...record, read: first } };
     }),
   }));
   return { ...sources, layers };

@@ -48,8 +48,11 @@ export interface Steps {
   reserve(positions: number): Promise<void>;
   /** Computes tokens `first .. first + count - 1` of a sequence and reads the last one's logits, or nothing. */
   step(first: number, count: number, logits: boolean): Promise<void>;
-  /** Decodes `count` tokens from position `first` on, greedily, a few steps ahead of the ids that have been read. */
-  decode(first: number, count: number): Promise<void>;
+  /**
+   * Decodes `count` tokens from position `first` on, greedily, a few steps ahead of the ids that have been read.
+   * @param other the same model with its experts elsewhere
+   */
+  decode(first: number, count: number, other?: Mixtral): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -78,12 +81,12 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
     async step(first, count, logits) {
       await ops.read(await forward(ops, model, cache, batchOf(first, count, config.vocab_size, logits)));
     },
-    async decode(first, count) {
+    async decode(first, count, other = model) {
       const inFlight: Promise<unknown>[] = [];
       const { tables, ...batch } = batchOf(first, 1, config.vocab_size, true);
       const whole = { ...batch, tables: [blocks(first + count)], choosers: [chooser] };
       for (let i = 0; i < count; i++) {
-        const logits = await forward(ops, model, cache, i === 0 ? whole : "next");
+        const logits = await forward(ops, other, cache, i === 0 ? whole : "next");
         inFlight.push(ops.choosing.choose(logits));
         if (inFlight.length > DEPTH) await inFlight.shift();
       }

@@ -12,7 +12,7 @@ import { difference } from "./experts/counters.ts";
 import { DeviceTier } from "./experts/device_tier.ts";
 import { Ewma } from "./experts/ewma.ts";
 import { type Guess, nextGateGuess } from "./experts/guess.ts";
-import { PrefetchGate } from "./experts/prefetch_gate.ts";
+import { PaysGate } from "./experts/pays_gate.ts";
 import { RamTier } from "./experts/ram_tier.ts";
 import { recordReader, type Spill } from "./experts/records.ts";
 import { type ExpertStats, layerStats, type TierStats } from "./experts/stats.ts";
@@ -21,6 +21,9 @@ import type { MixtralSources } from "./model/mixtral.ts";
 import type { MixtralConfig } from "./model/mixtral_config.ts";
 import type { ExpertShape } from "./tensor/blocks.ts";
 import type { Precision } from "./tensor/types.ts";
+
+/** Of reading past the page cache: tried soon, because it may be twice as fast, or half. */
+const BYPASS = { window: 4, rounds: 3 } as const;
 
 /** Where a model's experts are, if not all of them are where steps are computed. */
 export interface Residency {
@@ -53,10 +56,10 @@ export interface ResidencyOptions {
 export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise<Residency> {
   const { config, sources, tiers } = options;
   const layers = config.num_hidden_layers;
-  const slots = await ops.expertSlots!(shapeOf(options), layers * tiers.slots + tiers.transit);
+  const slots = await ops.expertSlots!(shapeOf(options), layers * tiers.slots + tiers.extra + tiers.transit);
   const { policies, keep } = await learnedPolicies(options);
   const guess = await nextGateGuess(sources.layers, config.num_experts_per_tok);
-  const tier = ramTier(slots, tiers.slots, options, policies, guess);
+  const tier = ramTier(slots, tiers, options, policies, guess);
   return {
     experts: (layer) => ops.storedExperts!(layer, slots, tier),
     stats() {
@@ -92,12 +95,12 @@ export async function deviceResidency(
 ): Promise<Residency> {
   const { config, sources, tiers } = options;
   const layers = config.num_hidden_layers;
-  const { slots, quota } = tiers.ram!;
+  const { slots, quota, extra } = tiers.ram!;
   const shape = shapeOf(options);
   const host = await createCpuExperts(shape, slots, cpu);
   const { policies, keep } = await learnedPolicies(options);
   const behind = new Policies(layers, shape.count, null);
-  const ram = ramTier(host, quota, options, behind);
+  const ram = ramTier(host, { slots: quota, extra }, options, behind);
   try {
     const device = await ops.deviceExperts(shape, layers, tiers.slots, tiers.transit);
     let next = 0;
@@ -116,7 +119,7 @@ export async function deviceResidency(
       costs,
       clock: CLOCK,
       guess: await nextGateGuess(sources.layers, config.num_experts_per_tok),
-      gate: new PrefetchGate(),
+      gate: new PaysGate(),
     });
     let before = tier.counters.snapshot();
     return {
@@ -192,7 +195,7 @@ async function learnedPolicies({ config, learned }: ResidencyOptions) {
 
 function ramTier(
   experts: HostExperts,
-  quota: number,
+  { slots: quota, extra }: Pick<Tiers, "slots" | "extra">,
   { config, sources, spill }: ResidencyOptions,
   policies: Policies,
   guess?: Guess,
@@ -201,6 +204,7 @@ function ramTier(
     experts,
     layers: config.num_hidden_layers,
     quota,
+    extra,
     policy: policies.of,
     read: recordReader(
       sources.layers.map((layer) => layer.experts),
@@ -208,7 +212,9 @@ function ramTier(
       spill,
     ),
     guess,
-    gate: new PrefetchGate(),
+    gate: new PaysGate(),
+    // A copy out of the page cache takes a processor longer than the disk takes to give it to nobody; it pays where much is found there.
+    bypass: new PaysGate(BYPASS),
     clock: CLOCK.now,
   });
 }

@@ -45,6 +45,19 @@ const TINY =
 const STARTS = [
   ["dist/src/cli/main.js", "bench", TINY, "--backend", "cpu", "--prompt-tokens", "1", "--decode-tokens", "1"],
   ["dist/bench/gpu/profile.js", "--model", TINY, "--contexts", "", "--prompts", "", "--out", "/dev/null"],
+  [
+    "dist/bench/gpu/residency.js",
+    "--model",
+    TINY,
+    "--tokens",
+    "1",
+    "--warm-up",
+    "1",
+    "--rounds",
+    "1",
+    "--out",
+    "/dev/null",
+  ],
   [HOST, "--list", ...SUITES],
 ];
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sets up a bare NVIDIA Linux machine from the files beside this script, without a network, and measures hotset on it.
 #
-#   run.sh <stage>...     stages: setup conformance quick 8x7b 8x22b engine-8x7b llama-quick llama-8x7b
+#   run.sh <stage>...     stages: setup conformance quick 8x7b 8x22b engine-8x7b residency-quick residency llama-quick llama-8x7b
 #
 # Results go to $OUT (default ./out), one file a stage, written as they come. $LIMIT seconds (default 570) for all stages
 # together: what does not fit is not begun, and what is under way then is ended, with what it has written.
@@ -104,6 +104,13 @@ llama() {
     --tokens "${5:-32}" --budget $((seconds > 40 ? seconds * 3 / 4 : 1)) --out "$out/$1.json"
 }
 
+# residency <stage> <model> <tokens>: no round begins in the last quarter of the time
+residency() {
+  seconds=$(left)
+  limited "$1" "$home/node" "$home/dist/bench/gpu/residency.js" --model "$2" --slots 4 --tokens "$3" --warm-up "$3" \
+    --budget $((seconds > 40 ? seconds * 3 / 4 : 1)) --out "$out/$1.json"
+}
+
 small="synthetic:mixtral-8x7b?layers=3&hidden_size=256&intermediate_size=448&num_attention_heads=4&num_key_value_heads=2&vocab_size=1024"
 set_up
 failed=0
@@ -121,9 +128,11 @@ for stage in "$@"; do
       limited "$stage" "$home/node" "$home/dist/src/cli/main.js" bench synthetic:mixtral-8x7b --backend webgpu --weights q4 --gpu-memory 60GiB \
         --prompt-tokens 512 --decode-tokens 128 --repeats 3 --json > "$out/$stage.json" 2> "$out/$stage.txt"
       cat "$out/$stage.json" "$out/$stage.txt" ;;
+    residency-quick) residency "$stage" "synthetic:mixtral-8x7b?layers=2&hidden_size=512&intermediate_size=1792" 8 ;;
+    residency) residency "$stage" "synthetic:mixtral-8x7b?layers=8" 64 ;;
     llama-quick) llama "$stage" "$small" 0,64 64 4 ;;
     llama-8x7b) llama "$stage" synthetic:mixtral-8x7b 0,4096,32600 512,4096 ;;
-    *) echo "unknown stage $stage: setup conformance quick 8x7b 8x22b engine-8x7b llama-quick llama-8x7b"; failed=1 ;;
+    *) echo "unknown stage $stage: setup conformance quick 8x7b 8x22b engine-8x7b residency-quick residency llama-quick llama-8x7b"; failed=1 ;;
   esac
 done
 exit $failed

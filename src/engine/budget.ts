@@ -45,10 +45,12 @@ export interface Budgets {
 export interface Tiers {
   /** Slots of each layer in main memory. */
   readonly slots: number;
+  /** Layers, the first ones, that have one more: what is left after whole rounds (in RAM; on a GPU all have the same). */
+  readonly extra: number;
   /** Slots beside them, for experts that come and go. */
   readonly transit: number;
-  /** In RAM behind a GPU: experts that each layer keeps there, and slots in all. */
-  readonly ram: { readonly quota: number; readonly slots: number } | null;
+  /** In RAM behind a GPU: experts that each layer keeps there, layers that keep one more, and slots in all. */
+  readonly ram: { readonly quota: number; readonly extra: number; readonly slots: number } | null;
 }
 
 export interface Plan {
@@ -110,9 +112,10 @@ function planTiers(needs: Needs, weights: Precision, { main, ram, slots: asked }
       what,
     );
   }
-  // On the CPU what is left after whole rounds of slots serves reading ahead; on a GPU, or where less was asked for, a few do.
-  const transit = Math.min(room - layers * slots, USUAL_TRANSIT + (ram || asked !== undefined ? 0 : layers));
-  return { weights, kvBytes, tiers: { slots, transit, ram: ram && planRam(needs, record, ram) } };
+  const left = room - layers * slots;
+  const extra = ram || asked !== undefined || slots === experts ? 0 : Math.max(0, left - USUAL_TRANSIT);
+  const transit = Math.min(left - extra, USUAL_TRANSIT);
+  return { weights, kvBytes, tiers: { slots, extra, transit, ram: ram && planRam(needs, record, ram) } };
 }
 
 /** RAM behind a GPU: all experts if they fit, else a quota for each layer, or none but those on their way. */
@@ -124,7 +127,8 @@ function planRam({ layers, experts }: Needs, record: number, ram: Budget): Tiers
     );
   const transit = Math.min(room, USUAL_TRANSIT);
   const quota = Math.min(experts, Math.floor((room - transit) / layers));
-  return { quota, slots: Math.min(room, layers * experts + USUAL_TRANSIT) };
+  const extra = quota === experts ? 0 : room - transit - layers * quota;
+  return { quota, extra, slots: Math.min(room, layers * experts + USUAL_TRANSIT) };
 }
 
 function leastTiers(needs: Needs, precision: Precision, kvBytes: number): number {

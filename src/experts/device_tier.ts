@@ -28,7 +28,7 @@ export interface DeviceTierOptions {
   readonly clock: Clock;
   /** Experts that the next layer will probably use, likeliest first (guess.ts); left out: nothing is prefetched. */
   readonly guess?: Guess | undefined;
-  /** Whether guesses are acted on while decoding, and who hears how long a token took (prefetch_gate.ts). Default: always. */
+  /** Whether guesses are acted on while decoding, and who hears how long a token took (pays_gate.ts). Default: always. */
   readonly gate?: { readonly on: boolean; step(ms: number): void } | undefined;
   /** Where misses may be computed. Default: wherever is sooner. */
   readonly places?: readonly Where[] | undefined;

@@ -14,14 +14,17 @@ import type { ReadRecord } from "./records.ts";
 export interface RamTierOptions {
   readonly experts: HostExperts;
   readonly layers: number;
-  /** Residents a layer; layers * quota slots at most, the others are for what comes and goes. */
+  /** Residents a layer, and layers (the first ones) that have one more; the other slots are for what comes and goes. */
   readonly quota: number;
+  readonly extra?: number | undefined;
   readonly policy: (layer: number) => Policy;
   readonly read: ReadRecord;
   /** Experts that the next layer will probably use, likeliest first: read ahead when the disk is idle. */
   readonly guess?: Guess | undefined;
-  /** Whether guesses are acted on while decoding, and who hears how long a token took (prefetch_gate.ts). Default: always. */
+  /** Whether guesses are acted on while decoding, and who hears how long a token took (pays_gate.ts). Default: always. */
   readonly gate?: { readonly on: boolean; step(ms: number): void } | undefined;
+  /** Whether records are read past the page cache, likewise. Default: never. */
+  readonly bypass?: { readonly on: boolean; readonly deciding: boolean; step(ms: number): void } | undefined;
   /** Milliseconds. */
   readonly clock: () => number;
 }
@@ -77,11 +80,13 @@ export class RamTier implements HostTier, HostStore {
   #lastTokens = 0;
 
   constructor(options: RamTierOptions) {
-    const { experts, layers, quota, policy } = options;
+    const { experts, layers, quota, extra = 0, policy } = options;
     this.#options = options;
     this.experts = experts;
     this.#count = experts.shape.count;
-    this.caches = Array.from({ length: layers }, (_, layer) => new LayerCache(this.#count, quota, policy(layer)));
+    this.caches = Array.from({ length: layers }, (_, layer) => {
+      return new LayerCache(this.#count, layer < extra ? quota + 1 : quota, policy(layer));
+    });
     this.#free = Array.from({ length: experts.slots }, (_, index) => ({
       index,
       key: -1,
@@ -89,9 +94,9 @@ export class RamTier implements HostTier, HostStore {
       reading: null,
       ahead: false,
     }));
-    if (experts.slots <= layers * quota)
+    if (experts.slots <= layers * quota + extra)
       throw new RequestError(
-        `${experts.slots} slots in RAM for ${layers} layers of ${quota} experts: at least one more is needed`,
+        `${experts.slots} slots in RAM for ${layers * quota + extra} experts of ${layers} layers: at least one more is needed`,
       );
   }
 
@@ -282,11 +287,12 @@ export class RamTier implements HostTier, HostStore {
 
   /** The read belongs to the slot, not to who asked: it goes on when the asker gives up, and fails for all who wait. */
   async #read(slot: Slot, layer: number, expert: number): Promise<void> {
-    const { clock, read } = this.#options;
+    const { clock, read, bypass } = this.#options;
     if (this.#reading++ === 0) this.#readingSince = clock();
     let whole = false;
     try {
-      await read(layer, expert, slot.index, this.#closing.signal);
+      const urgent = (): boolean => !slot.ahead;
+      await read(layer, expert, slot.index, { signal: this.#closing.signal, urgent, bypass: bypass?.on ?? false });
       whole = true;
     } finally {
       slot.reading = null;
@@ -325,10 +331,14 @@ export class RamTier implements HostTier, HostStore {
     return tokens >= 2 * this.#count;
   }
 
-  /** While decoding, the gate hears how long the token took, without the consumer's own time between tokens. */
+  /** While decoding, the gates hear how long the token took, without the consumer's own time between tokens. */
   #tokenEnds(tokens: number): void {
-    const { gate, clock } = this.#options;
-    if (gate && !this.#isPrompt(tokens) && tokens === this.#lastTokens) gate.step(clock() - this.#tokenBegan);
+    const { gate, bypass, clock } = this.#options;
+    if (!this.#isPrompt(tokens) && tokens === this.#lastTokens) {
+      const ms = clock() - this.#tokenBegan;
+      if (!bypass?.deciding) gate?.step(ms); // one thing is tried at a time
+      bypass?.step(ms);
+    }
     this.#lastTokens = tokens;
   }
 

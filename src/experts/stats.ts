@@ -11,7 +11,7 @@ export interface LayerStats extends Readonly<CacheCounters> {
 
 /** A tier: the slots of a GPU, or RAM. */
 export interface TierStats {
-  /** Experts of each layer that it keeps. */
+  /** Experts of each layer that it keeps; in RAM some layers keep one more. */
   readonly slots: number;
   readonly layers: readonly LayerStats[];
   /** Bytes of records that were moved into it, by cause. `wasted` is the part of `prefetch` that nobody used. */

@@ -86,7 +86,7 @@ export function bindStored(
       throw new WeightsError(
         `${source.label}: config.json says that weights are quantized, and there are no files of them`,
       );
-    return { precision, bytes: stored.bytes, read: (at, into, signal) => stored.read(at, into, signal) };
+    return { precision, bytes: stored.bytes, read: stored.read.bind(stored) };
   };
   const blocks = (name: string, rows: number, cols: number): MatrixSource =>
     storedMatrix(name, rows, cols, bytes(name, blockLayout(precision, rows, cols).bytes));

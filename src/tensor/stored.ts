@@ -18,7 +18,7 @@ export function storedPart(stored: StoredBlocks, offset: number, bytes: number):
   return {
     precision: stored.precision,
     bytes,
-    read: (at, into, signal) => stored.read(offset + at, into, signal),
+    read: (at, into, signal, bypass) => stored.read(offset + at, into, signal, bypass),
   };
 }
 

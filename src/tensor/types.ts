@@ -19,10 +19,10 @@ export interface Tensor {
 export interface StoredBytes {
   readonly bytes: number;
   /**
-   * Fills `into` from byte `offset`. @throws WeightsError where the file cannot be read or ends too soon; the signal's
-   * reason
+   * Fills `into` from byte `offset`. @param bypass past the system's page cache, where that is possible
+   * @throws WeightsError where the file cannot be read or ends too soon; the signal's reason
    */
-  read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void>;
+  read(offset: number, into: Uint8Array, signal?: AbortSignal, bypass?: boolean): Promise<void>;
 }
 
 /** Weights that are stored as kernels take them (tensor/blocks.ts): bytes to be copied as they are. */

@@ -12,9 +12,11 @@ export interface Files {
   size(name: string): Promise<number | null>;
   /**
    * Fills `into` from byte `offset` of the file.
+   * @param bypass past the system's page cache, where that is possible: the file and the places in it and in memory have to
+   * allow it (multiples of a page do)
    * @throws WeightsError, naming the file and byte, if the file ends before that.
    */
-  read(name: string, offset: number, into: Uint8Array): Promise<void>;
+  read(name: string, offset: number, into: Uint8Array, bypass?: boolean): Promise<void>;
   /** Releases open handles. */
   close(): Promise<void>;
 }

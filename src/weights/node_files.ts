@@ -1,5 +1,6 @@
 // Folders and files of the local disk (Node only).
 
+import { constants } from "node:fs";
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { WeightsError } from "../errors.ts";
@@ -7,6 +8,10 @@ import { type Files, isPlainName } from "./files.ts";
 
 /** Bytes asked of the system at once; Node refuses 2^31 and more. */
 const MAX_READ = 2 ** 30;
+/** What reads past the page cache start and end at: no disk asks for more. */
+const PAGE = 4096;
+/** Of open(2), on Linux. */
+const DIRECT: number | undefined = constants.O_DIRECT;
 
 /**
  * A folder on disk. A name may be a symbolic link to a file elsewhere, as in the hub's cache (snapshots/ links to
@@ -55,6 +60,8 @@ class DiskFiles implements Files {
   readonly list: () => Promise<readonly string[]>;
   private readonly folder: string;
   private readonly handles = new Map<string, Promise<FileHandle>>();
+  /** For reads past the page cache; null where the file system has none. */
+  private readonly direct = new Map<string, Promise<FileHandle | null>>();
 
   constructor(label: string, folder: string, list: () => Promise<readonly string[]>) {
     this.label = label;
@@ -72,7 +79,8 @@ class DiskFiles implements Files {
     return found.size;
   }
 
-  async read(name: string, offset: number, into: Uint8Array): Promise<void> {
+  async read(name: string, offset: number, into: Uint8Array, bypass = false): Promise<void> {
+    if (bypass && (await this.readDirect(name, offset, into))) return;
     const handle = await this.handle(name);
     for (let done = 0; done < into.length; ) {
       const size = Math.min(MAX_READ, into.length - done);
@@ -89,9 +97,24 @@ class DiskFiles implements Files {
     }
   }
 
+  /** Reads past the page cache; false where that cannot be, or not all of it: `into` may hold anything then. */
+  private async readDirect(name: string, offset: number, into: Uint8Array): Promise<boolean> {
+    const aligned = [offset, into.length, into.byteOffset].every((at) => at % PAGE === 0);
+    if (DIRECT === undefined || !aligned || into.length > MAX_READ) return false;
+    let handle = this.direct.get(name);
+    if (handle === undefined) {
+      handle = open(this.path(name), constants.O_RDONLY | DIRECT).catch(() => null);
+      this.direct.set(name, handle);
+    }
+    // Whatever fails here, the usual way works, or has an error for the person.
+    const result = await (await handle)?.read(into, 0, into.length, offset).catch(() => null);
+    return result?.bytesRead === into.length;
+  }
+
   async close(): Promise<void> {
-    const handles = [...this.handles.values()];
+    const handles = [...this.handles.values(), ...this.direct.values()];
     this.handles.clear();
+    this.direct.clear();
     await Promise.all(handles.map(async (handle) => (await handle.catch(() => null))?.close()));
   }
 

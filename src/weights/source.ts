@@ -66,12 +66,12 @@ function storedBytes(files: Files, file: string, name: string, { begin, end }: T
   const bytes = end - begin;
   return {
     bytes,
-    async read(offset, into, signal) {
+    async read(offset, into, signal, bypass) {
       if (offset < 0 || offset + into.length > bytes)
         throw new RangeError(`bytes ${offset} to ${offset + into.length} of ${bytes} of ${name}`);
       for (let at = 0; at < into.length; at += PIECE) {
         signal?.throwIfAborted();
-        await files.read(file, begin + offset + at, into.subarray(at, Math.min(at + PIECE, into.length)));
+        await files.read(file, begin + offset + at, into.subarray(at, Math.min(at + PIECE, into.length)), bypass);
       }
     },
   };

@@ -46,6 +46,42 @@ describe("memory plan", () => {
   });
 });
 
+describe("places for experts that come and go", () => {
+  const [record, fixed] = [needs.record("q4"), 45e6 + 1e7 + kv];
+  const plan = (records: number, behind: number | null = null, slots?: number) => {
+    const main = { bytes: Math.ceil(fixed + records * record), option: "ram" };
+    return planMemory(needs, "q4", {
+      ...{ main, tiers: true, slots },
+      ram: behind === null ? null : { bytes: Math.ceil(behind * record), option: "ram" },
+    }).tiers!;
+  };
+
+  it.each([
+    [6, { slots: 1, extra: 0, transit: 2 }],
+    [9, { slots: 1, extra: 0, transit: 5 }],
+    [11, { slots: 1, extra: 2, transit: 5 }],
+    [12, { slots: 1, extra: 3, transit: 5 }],
+    [13, { slots: 2, extra: 0, transit: 5 }],
+    [31, { slots: 6, extra: 2, transit: 5 }],
+  ])("%d records in RAM: what is left after whole rounds keeps experts too", (records, tiers) => {
+    expect(plan(records)).toEqual({ ...tiers, ram: null });
+  });
+
+  it("gives all layers as many as were asked for", () => {
+    expect(plan(20, null, 2)).toEqual({ slots: 2, extra: 0, transit: 5, ram: null });
+  });
+
+  it.each([
+    [2, { quota: 0, extra: 0, slots: 2 }],
+    [7, { quota: 0, extra: 2, slots: 7 }],
+    [18, { quota: 3, extra: 1, slots: 18 }],
+    [37, { quota: 8, extra: 0, slots: 37 }],
+    [100, { quota: 8, extra: 0, slots: 37 }],
+  ])("%d records in RAM behind a GPU, whose layers all have the same", (records, ram) => {
+    expect(plan(11, records)).toEqual({ slots: 1, extra: 0, transit: 5, ram });
+  });
+});
+
 describe("bytes for a person", () => {
   it.each([
     [1, "1 KiB"],

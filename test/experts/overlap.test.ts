@@ -3,7 +3,7 @@ import { Costs } from "../../src/experts/costs.ts";
 import { total } from "../../src/experts/counters.ts";
 import { DeviceTier, type DeviceTierOptions } from "../../src/experts/device_tier.ts";
 import type { Policy } from "../../src/experts/layer_cache.ts";
-import { PrefetchGate } from "../../src/experts/prefetch_gate.ts";
+import { PaysGate } from "../../src/experts/pays_gate.ts";
 import { plan, type Where } from "../../src/experts/schedule.ts";
 import { guessing, randomSteps, type Step, takeStep } from "./fake_steps.ts";
 import { Machine, type MachineRates, type MachineShape, PIECE, tokenCost } from "./machine.ts";
@@ -103,7 +103,7 @@ describe("prefetching", () => {
   const steps = randomSteps(400, SHAPE.layers, E, K);
 
   const compare = async (rates: MachineRates, right: number) => {
-    const gate = new PrefetchGate({ window: 8, rounds: 3, hold: 400 });
+    const gate = new PaysGate({ window: 8, rounds: 3, hold: 400 });
     const guessed = (options: Partial<DeviceTierOptions>) => {
       const guesses = guessing(steps, right);
       return run(rates, steps, { guess: guesses.guess, ...options }, SHAPE, guesses);

@@ -220,7 +220,38 @@ describe("the tier in RAM", () => {
     await Promise.all([held, other]);
   });
 
+  it("reads past the page cache when that is on, and tries one thing at a time", async () => {
+    const ways: boolean[] = [];
+    const heard: string[] = [];
+    const bypass = { on: true, deciding: true, step: () => void heard.push("bypass") };
+    const gate = { on: false, step: () => void heard.push("gate") };
+    const host = tierOf(2, 1, 0, {
+      bypass,
+      gate,
+      read: async (_layer, _expert, _slot, how) => void ways.push(how.bypass),
+    });
+    const token = (expert: number) => host.tier.visit(0, uses(expert), x, () => {});
+    await token(1);
+    expect(heard).toEqual([]); // its time may be a prompt's
+    await token(2);
+    expect(heard).toEqual(["bypass"]);
+    Object.assign(bypass, { on: false, deciding: false });
+    await token(3);
+    expect(heard).toEqual(["bypass", "gate", "bypass"]);
+    expect(ways).toEqual([true, true, false]);
+  });
+
+  it("keeps one more in the first layers where there are slots for that", async () => {
+    const host = tierOf(2 * 2 + 1 + 1, 2, 2, { extra: 1 });
+    for (const layer of [0, 1]) await visited(host, layer, uses(1, 2, 3, 4));
+    expect(host.tier.caches.map(({ residents }) => residents)).toEqual([
+      [1, 2, 3],
+      [1, 2],
+    ]);
+    expect(() => tierOf(5, 2, 2, { extra: 1 })).toThrow(/5 slots in RAM for 5 experts of 2 layers/);
+  });
+
   it("needs a slot beside those of the residents", () => {
-    expect(() => tierOf(4, 2, 2)).toThrow(/4 slots in RAM for 2 layers of 2 experts/);
+    expect(() => tierOf(4, 2, 2)).toThrow(/4 slots in RAM for 4 experts of 2 layers/);
   });
 });

@@ -35,7 +35,9 @@ function lab(spill: Spill | null) {
     return { w1: matrix, w2: matrix, w3: matrix };
   };
   const sources = [0, 1].map((layer) => [0, 1, 2, 3].map((expert) => source(String(10 * layer + expert))));
-  return { slots, packed, read: recordReader(sources, experts, spill) };
+  const reader = recordReader(sources, experts, spill);
+  const how = { signal: new AbortController().signal, urgent: () => true, bypass: false };
+  return { slots, packed, read: (layer: number, expert: number, slot: number) => reader(layer, expert, slot, how) };
 }
 
 function temporary(): string {

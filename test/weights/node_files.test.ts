@@ -10,6 +10,8 @@ import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";
 import { safetensorsSource } from "../../src/weights/source.ts";
 import { rawFile } from "./memory_files.ts";
 
+const PAGE = 4096;
+
 let root: string;
 let folder: string;
 let files: Files;
@@ -57,6 +59,34 @@ describe("a folder on disk", () => {
       await expect(files.read(name, 0, new Uint8Array(1))).rejects.toThrow("name of a file in this folder");
     },
   );
+
+  it.each([
+    ["whole pages into pages", 0, 2 * PAGE, 0],
+    ["a page in the middle", PAGE, PAGE, 3 * PAGE],
+    ["from the middle of a page", 100, PAGE, 0],
+    ["part of a page", 0, 100, 0],
+    ["into the middle of a page", 0, PAGE, 64],
+    ["the end, which is no whole page", PAGE, PAGE + 10, 0],
+  ])("reads past the page cache where it can, and the same bytes where it cannot: %s", async (_, offset, size, to) => {
+    const bytes = Uint8Array.from({ length: 2 * PAGE + 10 }, (_, i) => (i * 31 + (i >> 8)) % 251);
+    await writeFile(join(folder, "pages"), bytes);
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    for (const [kind, buffer] of [
+      ["memory", memory.buffer],
+      ["array", new ArrayBuffer(65536)],
+    ] as const) {
+      const into = new Uint8Array(buffer, to, size);
+      await files.read("pages", offset, into, true);
+      expect([...into], kind).toEqual([...bytes.subarray(offset, offset + size)]);
+    }
+  });
+
+  it("says where a file ends, past the page cache too", async () => {
+    await writeFile(join(folder, "short"), new Uint8Array(PAGE));
+    const into = new Uint8Array(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer);
+    await expect(files.read("short", 0, into.subarray(0, 2 * PAGE), true)).rejects.toThrow(/ends at byte 4096/);
+    await expect(files.read("missing", 0, into.subarray(0, PAGE), true)).rejects.toThrow(/missing: no such file/);
+  });
 
   it("follows a link to a file elsewhere, as the hub's cache has them", async () => {
     const snapshot = join(root, "snapshots", "abc");

@@ -1,7 +1,7 @@
 // Equal slots for experts' records in the heaps, and the arithmetic on them: what residency keeps experts in.
 
 import type { ExpertShape, RecordLayout } from "../../tensor/blocks.ts";
-import { recordLayout } from "../../tensor/blocks.ts";
+import { RECORD_ALIGN, recordLayout } from "../../tensor/blocks.ts";
 import type { ExpertSource, Precision } from "../../tensor/types.ts";
 import type { HostExperts, HostStore } from "../experts.ts";
 import type { Experts } from "../ops.ts";
@@ -56,8 +56,10 @@ export class SimdExpertSlots implements HostExperts {
     const { bytes } = recordLayout(shape);
     const places: { heap: Heap; at: number }[] = [];
     for (let slot = 0; slot < slots; slot++) {
-      const heap = await heaps.forWeights(bytes);
-      places.push({ heap, at: heap.allocate(bytes, `slot ${slot} of ${slots} for experts`) });
+      // At a page, as in the file: the system can then read to it without a copy.
+      const heap = await heaps.forWeights(bytes + RECORD_ALIGN);
+      const free = heap.allocate(bytes + RECORD_ALIGN, `slot ${slot} of ${slots} for experts`);
+      places.push({ heap, at: Math.ceil(free / RECORD_ALIGN) * RECORD_ALIGN });
     }
     return new SimdExpertSlots(shape, places, heaps, home, products, onClose);
   }

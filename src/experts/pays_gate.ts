@@ -1,6 +1,7 @@
-// Whether prefetching pays on this machine with this text: tried with and without, in turns, and the better one kept.
+// Whether something pays on this machine with this text, as prefetching or reading past the page cache: tried with and without,
+// in turns, and the better one kept.
 
-export interface PrefetchGateOptions {
+export interface PaysGateOptions {
   /** Tokens of one turn; the first of them, which the turn before has prepared, are not counted. */
   readonly window?: number;
   /** Turns of each kind that a decision rests on. */
@@ -13,10 +14,10 @@ export interface PrefetchGateOptions {
 const SETTLING = 2;
 /** Share of the slowest tokens of each kind that are not counted: somebody else used the machine. */
 const SLOWEST = 0.1;
-/** Prefetching has to make a token quicker by this share: it takes memory and power as well. */
+/** It has to make a token quicker by this share: what is on takes memory or power as well. */
 const GAIN = 0.01;
 
-export class PrefetchGate {
+export class PaysGate {
   readonly #window: number;
   readonly #rounds: number;
   readonly #hold: number;
@@ -27,14 +28,14 @@ export class PrefetchGate {
   #holds: number;
   #last: boolean | null = null;
 
-  constructor({ window = 16, rounds = 3, hold = 512 }: PrefetchGateOptions = {}) {
+  constructor({ window = 16, rounds = 3, hold = 512 }: PaysGateOptions = {}) {
     this.#window = window;
     this.#rounds = rounds;
     this.#hold = hold;
     this.#holds = hold;
   }
 
-  /** Whether to prefetch in the step that comes. */
+  /** Whether it is on in the step that comes. */
   get on(): boolean {
     return this.#decision ?? this.#turn % 2 === 1;
   }
@@ -44,7 +45,12 @@ export class PrefetchGate {
     return this.#last;
   }
 
-  /** A decoded token took `ms`, with prefetching as `on` said. */
+  /** Whether a test is under way: other things should stay as they are. */
+  get deciding(): boolean {
+    return this.#decision === null;
+  }
+
+  /** A decoded token took `ms`, with it as `on` said. */
   step(ms: number): void {
     if (this.#decision === null) {
       if (this.#tokens % this.#window >= SETTLING) this.#times[this.on ? "on" : "off"].push(ms);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { PrefetchGate } from "../../src/experts/prefetch_gate.ts";
+import { PaysGate } from "../../src/experts/pays_gate.ts";
 
 /** Lets tokens pass that take `on` or `off` ms; returns for how many prefetching was on. */
-function pass(gate: PrefetchGate, tokens: number, ms: { readonly on: number; readonly off: number }): number {
+function pass(gate: PaysGate, tokens: number, ms: { readonly on: number; readonly off: number }): number {
   let count = 0;
   for (let i = 0; i < tokens; i++) {
     if (gate.on) count++;
@@ -11,7 +11,7 @@ function pass(gate: PrefetchGate, tokens: number, ms: { readonly on: number; rea
   return count;
 }
 
-describe("PrefetchGate", () => {
+describe("PaysGate", () => {
   const options = { window: 8, rounds: 2, hold: 100 };
   const TEST = 2 * options.window * options.rounds;
 
@@ -21,7 +21,7 @@ describe("PrefetchGate", () => {
       [{ on: 110, off: 100 }, false],
       [{ on: 99.5, off: 100 }, false], // half a percent is not worth the memory
     ] as const) {
-      const gate = new PrefetchGate(options);
+      const gate = new PaysGate(options);
       expect(gate.pays).toBe(null);
       expect(pass(gate, TEST, ms)).toBe(TEST / 2);
       expect(gate.pays).toBe(pays);
@@ -30,7 +30,7 @@ describe("PrefetchGate", () => {
   });
 
   it("asks again, and follows what has changed", () => {
-    const gate = new PrefetchGate(options);
+    const gate = new PaysGate(options);
     pass(gate, TEST + options.hold, { on: 90, off: 100 });
     expect(pass(gate, TEST, { on: 120, off: 100 })).toBe(TEST / 2);
     expect(gate.pays).toBe(false);
@@ -41,7 +41,7 @@ describe("PrefetchGate", () => {
   });
 
   it("asks less and less often for the same answer, eight times as seldom at most", () => {
-    const gate = new PrefetchGate(options);
+    const gate = new PaysGate(options);
     const held: number[] = [];
     for (let i = 0; i < 6; i++) {
       pass(gate, TEST, { on: 90, off: 100 });
@@ -56,7 +56,7 @@ describe("PrefetchGate", () => {
   });
 
   it("is not misled by a few slow tokens, nor by those that the turn before has prepared", () => {
-    const gate = new PrefetchGate({ window: 12, rounds: 3, hold: 100 });
+    const gate = new PaysGate({ window: 12, rounds: 3, hold: 100 });
     for (let i = 0; i < 72; i++) {
       const first = i % 12 < 2;
       const slow = i === 17;

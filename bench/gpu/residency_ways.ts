@@ -1,0 +1,150 @@
+// One model on WebGPU whose experts are in fewer slots than there are, decoded in every way to deal with those that are missing,
+// and with all of them on the device for comparison.
+
+import { createCpuExperts } from "../../src/backend/cpu/cpu.ts";
+import { physicalCores, startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
+import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
+import { calibrate } from "../../src/experts/calibrate.ts";
+import { CLOCK } from "../../src/experts/clock.ts";
+import { Costs, type Rates } from "../../src/experts/costs.ts";
+import type { CounterValues } from "../../src/experts/counters.ts";
+import { DeviceTier, type DeviceTierOptions } from "../../src/experts/device_tier.ts";
+import { Ewma } from "../../src/experts/ewma.ts";
+import { nextGateGuess } from "../../src/experts/guess.ts";
+import { RamTier } from "../../src/experts/ram_tier.ts";
+import { recordReader } from "../../src/experts/records.ts";
+import { bindMixtral, type Mixtral } from "../../src/model/mixtral.ts";
+import type { MixtralConfig } from "../../src/model/mixtral_config.ts";
+import { openFolder } from "../../src/weights/folder.ts";
+import { nodeFiles } from "../../src/weights/node_files.ts";
+import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
+import { openSteps } from "../steps.ts";
+
+export interface WaysOptions {
+  readonly model: string;
+  readonly slots: number;
+  readonly adapter?: string | undefined;
+  readonly threads?: number | undefined;
+}
+
+/** A way to decode: its own slots' contents, policy and costs. */
+export interface WayModel {
+  readonly name: string;
+  /** Decodes from position 0 on. */
+  decode(tokens: number): Promise<void>;
+  /** Forgets who is in a slot, and with what frequency. */
+  clear(): void;
+  counters(): CounterValues | null;
+  /** What moving and computing an expert takes, by now. */
+  costs(): Costs | null;
+}
+
+export interface Ways {
+  readonly backend: { readonly device: string; readonly software: boolean };
+  readonly config: MixtralConfig;
+  readonly recordBytes: number;
+  readonly threads: number;
+  readonly loadMs: number;
+  /** Measured at the beginning. */
+  readonly rates: Rates;
+  readonly ways: readonly WayModel[];
+  close(): Promise<void>;
+}
+
+const TRANSIT = 5; // as open() has it
+const PRECISION = "q4";
+
+/** Loads the model, all of its experts on the device and all of them in RAM. @throws DeviceError without an adapter */
+export async function openWays({ model: where, slots, adapter, threads }: WaysOptions, most: number): Promise<Ways> {
+  enableWasmFeatures();
+  const started = performance.now();
+  const steps = await openSteps(where, { weights: PRECISION, kv: "f16", chunk: 512, adapter });
+  await steps.reserve(most);
+  const { config, ops } = steps;
+  const input = isSynthetic(where)
+    ? { ...parseSynthetic(where), close: async () => {} }
+    : await openFolder(await nodeFiles(where));
+  const { layers: sources } = bindMixtral(config, input.source);
+  const shape = {
+    count: config.num_local_experts,
+    hidden: config.hidden_size,
+    intermediate: config.intermediate_size,
+    precision: PRECISION,
+  } as const;
+  const [L, E] = [config.num_hidden_layers, shape.count];
+  const cpu = { threads: threads ?? physicalCores(), startWorker: startNodeWorker };
+  const host = await createCpuExperts(shape, L * E + 1, cpu);
+  const read = recordReader(
+    sources.map(({ experts }) => experts),
+    host,
+    null,
+  );
+  // Who is in RAM is not what is measured: everybody.
+  const ram = new RamTier({
+    experts: host,
+    layers: L,
+    quota: E,
+    policy: () => new Ewma(E),
+    read,
+    clock: CLOCK.now,
+  });
+  for (let layer = 0; layer < L; layer++) {
+    const all = Array.from({ length: E }, (_, expert) => ({ expert, tokens: 1 }));
+    ram.begin(layer, all, 1);
+    for (const { expert } of all) {
+      await ram.acquire(layer, expert, "demand");
+      ram.release(layer, expert);
+    }
+  }
+  await input.close();
+  const device = await ops.deviceExperts(shape, L, slots, TRANSIT);
+  const rates = await calibrate({ host, slot: await ram.acquire(0, 0, "demand"), device, clock: CLOCK });
+  ram.release(0, 0);
+  const guess = await nextGateGuess(sources, config.num_experts_per_tok);
+  const tiered = (name: string, options: Pick<DeviceTierOptions, "places" | "guess">): WayModel => {
+    const costs = new Costs(rates);
+    const policies = Array.from({ length: L }, () => new Ewma(E));
+    const tier = new DeviceTier({ device, ram, policy: (layer) => policies[layer]!, costs, clock: CLOCK, ...options });
+    const mixtral: Mixtral = {
+      ...steps.model,
+      layers: steps.model.layers.map((layer, i) => ({ ...layer, experts: ops.slottedExperts(i, device, tier) })),
+    };
+    return {
+      name,
+      decode: (tokens) => steps.decode(0, tokens, mixtral),
+      clear() {
+        tier.clear(); // on the device too, where another way's experts were
+        for (const { scores } of policies) scores.fill(0);
+      },
+      counters: () => tier.counters.snapshot(),
+      costs: () => costs,
+    };
+  };
+  return {
+    backend: ops.info,
+    config,
+    recordBytes: host.recordBytes,
+    threads: cpu.threads,
+    loadMs: performance.now() - started,
+    rates,
+    ways: [
+      tiered("hybrid", {}),
+      tiered("hybrid with prefetch", { guess }),
+      tiered("upload", { places: ["device"] }),
+      tiered("upload with prefetch", { places: ["device"], guess }),
+      tiered("host", { places: ["host"] }),
+      {
+        name: "all on the device",
+        decode: (tokens) => steps.decode(0, tokens),
+        clear() {},
+        counters: () => null,
+        costs: () => null,
+      },
+    ],
+    async close() {
+      await ram.close();
+      host.close();
+      await steps.close();
+    },
+  };
+}

@@ -1,0 +1,134 @@
+// The models that a residency benchmark compares: one as open() makes it, and one that keeps no expert.
+
+import { cpus } from "node:os";
+import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
+import { physicalCores, startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
+import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
+import type { TuningStore } from "../../src/backend/webgpu/autotune.ts";
+import { openChat } from "../../src/chat/chat.ts";
+import type { RouteStep } from "../../src/engine/api.ts";
+import { createModel, type Model } from "../../src/engine/model.ts";
+import { bindMixtral, forward, loadMixtral, type MixtralSources } from "../../src/model/mixtral.ts";
+import { mixtralParameters, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
+import { openModel } from "../../src/open.ts";
+import { cpuResidency } from "../../src/residency.ts";
+import type { Files } from "../../src/weights/files.ts";
+import { openFolder } from "../../src/weights/folder.ts";
+
+/** What earlier runs have learned would make repeats differ: nothing is remembered. */
+const NOTHING_LEARNED: TuningStore = { read: async () => null, write: async () => {} };
+/** Tokens of a prompt's chunk, positions of a KV block: as open() has them on the CPU. */
+const CHUNK = 128;
+const BLOCK = 32;
+/** Records that are on their way, or computed with, where none is kept: as many as open() plans beside its slots at least. */
+const TRANSIT = 5;
+
+export interface KeptOptions {
+  readonly files: Files;
+  readonly context: number;
+  readonly onRoutes: (step: RouteStep) => void;
+}
+
+/** The model of a folder as open() makes it on the CPU, its files read through `files`. @param ram budget, bytes */
+export function openKept(folder: string, ram: number, { files, context, onRoutes }: KeptOptions): Promise<Model> {
+  enableWasmFeatures();
+  return openModel(
+    folder,
+    { backend: "cpu", ram, context, onRoutes },
+    {
+      files: async () => files,
+      gpu: async () => null,
+      mayHaveGpu: false,
+      ram,
+      cpuName: cpuName(),
+      cores: physicalCores(),
+      tuning: NOTHING_LEARNED,
+      spill: () => null,
+      chat: openChat,
+      identity: (where) => where,
+      startWorker: startNodeWorker,
+    },
+  );
+}
+
+/**
+ * The same model with no place for an expert but a few that come and go: every expert is read each time that it is used.
+ * @param reading false: whatever record lies in a place is taken for the one that was asked for, once all places hold one
+ * @throws WeightsError for a folder that `hotset quantize` has not written
+ */
+export async function openUncached(
+  folder: string,
+  reading: boolean,
+  { files, context, onRoutes }: KeptOptions,
+): Promise<Model> {
+  const started = performance.now();
+  enableWasmFeatures();
+  const opened = await openFolder(files);
+  const config = parseMixtralConfig(opened.config, folder);
+  const precision = config.stored;
+  if (precision === null) throw new Error(`${folder}: expected a folder that \`hotset quantize\` has written`);
+  const bound = bindMixtral(config, opened.source);
+  const sources = reading ? bound : unread(bound, TRANSIT);
+  const ops = await createCpuOps({
+    maxTokens: CHUNK,
+    deviceName: cpuName(),
+    threads: physicalCores(),
+    startWorker: startNodeWorker,
+  });
+  const residency = await cpuResidency(ops, {
+    config,
+    sources,
+    precision,
+    tiers: { slots: 0, extra: 0, transit: TRANSIT, ram: null },
+    spill: null,
+    learned: { store: NOTHING_LEARNED, name: "" },
+  });
+  const model = await loadMixtral(ops, config, sources, { precision, experts: residency.experts });
+  const kv = ops.createKv(config.num_hidden_layers, model.attention, "f32", BLOCK, context);
+  await kv.reserve(Math.ceil(context / BLOCK));
+  return createModel({
+    label: folder,
+    config,
+    tokenizer: null,
+    chat: new Error("token ids only"),
+    ops,
+    kv,
+    kvBytes: Math.ceil(context / BLOCK) * kv.blockBytes,
+    context,
+    weights: precision,
+    eos: new Set(),
+    sampling: {},
+    loadMs: performance.now() - started,
+    parameters: mixtralParameters(config),
+    forward: forward.bind(null, ops, model, kv),
+    experts: () => residency.stats(),
+    onRoutes,
+    async release() {
+      await residency.close();
+      await opened.close();
+    },
+  });
+}
+
+/** Experts whose records are read until so many are there, whoever is asked for, and never again. */
+function unread(sources: MixtralSources, records: number): MixtralSources {
+  let read = 0; // bytes
+  const layers = sources.layers.map((layer) => ({
+    ...layer,
+    experts: layer.experts.map((expert) => {
+      const { record } = expert;
+      if (!record) return expert;
+      const first: typeof record.read = async (offset, into, ...more) => {
+        if (read >= records * record.bytes) return;
+        read += into.length;
+        await record.read(offset, into, ...more);
+      };
+      return { ...expert, record: { ...record, read: first } };
+    }),
+  }));
+  return { ...sources, layers };
+}
+
+function cpuName(): string {
+  return cpus()[0]?.model.trim() ?? "CPU";
+}

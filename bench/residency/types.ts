@@ -1,0 +1,75 @@
+// What the processes of a residency benchmark tell each other: a task in, a report out, both JSON.
+
+/**
+ * kept: open() with a budget, as a user has it. uncached: no expert is kept, each is read when it is used, through the page
+ * cache. compute: the same without the reads. replay: the reads of `kept` without the computing.
+ */
+export type Way = "kept" | "uncached" | "compute" | "replay";
+
+export interface DecodeTask {
+  readonly way: "kept" | "uncached" | "compute";
+  readonly folder: string;
+  /** Budget of `kept`, bytes. */
+  readonly ram: number;
+  readonly context: number;
+  readonly promptTokens: number;
+  /** Tokens decoded before those that are measured. */
+  readonly warmUp: number;
+  readonly tokens: number;
+  /** Where `kept` leaves its reads for `replay`. */
+  readonly reads: string | null;
+}
+
+export interface ReplayTask {
+  readonly way: "replay";
+  readonly folder: string;
+  readonly reads: string;
+  /** Memory that `kept` had: held by the replay too, so that the page cache has as much room. */
+  readonly residentBytes: number;
+}
+
+/** Reads in the order in which they began: file, offset, bytes, and whether past the page cache. */
+export type Read = readonly [file: string, offset: number, bytes: number, bypass: boolean];
+
+export interface Reads {
+  readonly before: readonly Read[];
+  readonly measured: readonly Read[];
+  /** Most that were under way at once. */
+  readonly inFlight: number;
+}
+
+/** What the system says of a process, over the measured tokens. */
+export interface ProcessFigures {
+  readonly userMs: number;
+  readonly systemMs: number;
+  readonly minorFaults: number;
+  readonly majorFaults: number;
+  /** Bytes that came from the disk itself; the rest came from the page cache. */
+  readonly diskBytes: number;
+}
+
+export interface DecodeReport {
+  /** Of each measured token. */
+  readonly tokenMs: readonly number[];
+  readonly budgetBytes: number;
+  /** Largest resident set since the process began, by getrusage and by /proc (null where there is none). */
+  readonly maxRssBytes: number;
+  readonly highWaterBytes: number | null;
+  readonly residentBytes: number;
+  readonly slots: number;
+  readonly experts: number;
+  readonly recordBytes: number;
+  readonly hitRate: number;
+  /** Part of the bytes that were read past the page cache. */
+  readonly bypassed: number;
+  /** Over all measured tokens. */
+  readonly bytes: { readonly demand: number; readonly prefetch: number; readonly wasted: number };
+  readonly ms: { readonly stall: number; readonly disk: number; readonly expertCompute: number };
+  readonly process: ProcessFigures;
+}
+
+export interface ReplayReport {
+  readonly bytes: number;
+  readonly ms: number;
+  readonly process: ProcessFigures;
+}

@@ -1,0 +1,44 @@
+// A folder whose reads are written down.
+
+import type { Files } from "../../src/weights/files.ts";
+import type { Read } from "./types.ts";
+
+export class WatchedFiles implements Files {
+  readonly label: string;
+  readonly reads: Read[] = [];
+  /** Most that were under way at once since it was last set. */
+  inFlight = 0;
+  readonly #files: Files;
+  readonly #bypass: boolean;
+  #now = 0;
+
+  /** @param bypass whether reads may go past the page cache, if they ask for it */
+  constructor(files: Files, bypass: boolean) {
+    this.#files = files;
+    this.#bypass = bypass;
+    this.label = files.label;
+  }
+
+  list(): Promise<readonly string[]> {
+    return this.#files.list();
+  }
+
+  size(name: string): Promise<number | null> {
+    return this.#files.size(name);
+  }
+
+  async read(name: string, offset: number, into: Uint8Array, asked = false): Promise<void> {
+    const bypass = asked && this.#bypass;
+    this.reads.push([name, offset, into.length, bypass]);
+    this.inFlight = Math.max(this.inFlight, ++this.#now);
+    try {
+      await this.#files.read(name, offset, into, bypass);
+    } finally {
+      this.#now--;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#files.close();
+  }
+}

@@ -1,0 +1,140 @@
+// Records read in pieces from a source whose pieces come when the test lets them: bytes, order, urgency, failures.
+
+import { describe, expect, it } from "vitest";
+import { WeightsError } from "../../src/errors.ts";
+import { PieceReader, type ReadHow } from "../../src/experts/piece_reader.ts";
+import type { StoredBytes } from "../../src/tensor/types.ts";
+import { turn } from "../../src/turn.ts";
+
+const how = (some: Partial<ReadHow> = {}): ReadHow => {
+  return { signal: new AbortController().signal, urgent: () => true, bypass: false, ...some };
+};
+
+/** A source of bytes id, id + 1, ...; what was asked for is in `asked` until it is let go. */
+function disk() {
+  const asked: { id: number; at: number; bytes: number; come: () => void; fail: (error: Error) => void }[] = [];
+  const record = (id: number, bytes: number): StoredBytes => ({
+    bytes,
+    read: (at, into, signal) =>
+      new Promise((resolve, reject) => {
+        signal?.throwIfAborted();
+        const come = (): void => {
+          for (let i = 0; i < into.length; i++) into[i] = id + at + i;
+          resolve();
+        };
+        asked.push({ id, at, bytes: into.length, come, fail: reject });
+      }),
+  });
+  return { asked, record, waiting: () => asked.map(({ id, at, bytes }) => [id, at, bytes]) };
+}
+
+/** What has become of a promise so far. */
+function watch(promise: Promise<void>) {
+  const state = { over: false, error: null as unknown };
+  promise.then(
+    () => {
+      state.over = true;
+    },
+    (error: unknown) => {
+      Object.assign(state, { over: true, error });
+    },
+  );
+  return state;
+}
+
+describe("PieceReader", () => {
+  it.each([0, 1, 4, 5, 8, 11])("fills %i bytes in pieces of 4, whatever comes first", async (bytes) => {
+    const { asked, record } = disk();
+    const into = new Uint8Array(bytes);
+    const read = watch(new PieceReader({ piece: 4, most: 8 }).read(record(7, bytes), into, how()));
+    expect(asked.length).toBe(Math.max(1, Math.ceil(bytes / 4)));
+    for (const piece of asked.splice(0).reverse()) {
+      expect(read.over).toBe(false);
+      piece.come();
+      await turn();
+    }
+    expect(read).toEqual({ over: true, error: null });
+    expect([...into]).toEqual(Array.from({ length: bytes }, (_, i) => 7 + i));
+  });
+
+  it("asks for so many pieces at a time, of one record after the other", async () => {
+    const { asked, record, waiting } = disk();
+    const reader = new PieceReader({ piece: 4, most: 3 });
+    const reads = [1, 2].map((id) => watch(reader.read(record(id, 8), new Uint8Array(8), how())));
+    expect(waiting()).toEqual([
+      [1, 0, 4],
+      [1, 4, 4],
+      [2, 0, 4],
+    ]);
+    asked.shift()!.come();
+    await turn();
+    expect(waiting()).toEqual([
+      [1, 4, 4],
+      [2, 0, 4],
+      [2, 4, 4],
+    ]);
+    asked.shift()!.come();
+    await turn();
+    expect(reads.map(({ over }) => over)).toEqual([true, false]);
+  });
+
+  it("asks for what is urgent first, and for what becomes urgent while it waits", async () => {
+    const { asked, record, waiting } = disk();
+    const reader = new PieceReader({ piece: 4, most: 1 });
+    const urgent = new Set<number>();
+    const reads = [1, 2, 3].map((id) =>
+      watch(reader.read(record(id, 8), new Uint8Array(8), how({ urgent: () => urgent.has(id) }))),
+    );
+    const order: number[] = [];
+    const next = async (): Promise<void> => {
+      expect(waiting().length).toBe(1);
+      order.push(asked[0]!.id);
+      asked.shift()!.come();
+      await turn();
+    };
+    urgent.add(3);
+    await next(); // 1: asked for before anything was urgent
+    urgent.add(2); // older than 3
+    await next();
+    while (asked.length > 0) await next();
+    expect(order).toEqual([1, 3, 2, 2, 3, 1]);
+    expect(reads.every(({ over }) => over)).toBe(true);
+  });
+
+  it("fails with the first error, when no piece can be written any more, and asks for no more of it", async () => {
+    const { asked, record, waiting } = disk();
+    const reader = new PieceReader({ piece: 4, most: 2 });
+    const broken = watch(reader.read(record(1, 40), new Uint8Array(40), how()));
+    const whole = watch(reader.read(record(2, 4), new Uint8Array(4), how()));
+    const error = new WeightsError("the file ends too soon");
+    asked.shift()!.fail(error);
+    await turn();
+    expect(waiting()).toEqual([
+      [1, 4, 4],
+      [2, 0, 4],
+    ]);
+    expect(broken.over).toBe(false);
+    asked.shift()!.come();
+    await turn();
+    expect(broken).toEqual({ over: true, error });
+    asked.shift()!.come();
+    await turn();
+    expect(whole).toEqual({ over: true, error: null });
+    expect(waiting()).toEqual([]);
+  });
+
+  it("ends with the signal's reason", async () => {
+    const { asked, record, waiting } = disk();
+    const abort = new AbortController();
+    const read = watch(
+      new PieceReader({ piece: 4, most: 1 }).read(record(1, 8), new Uint8Array(8), how({ signal: abort.signal })),
+    );
+    const reason = new Error("closed");
+    abort.abort(reason);
+    expect(read.over).toBe(false);
+    asked.shift()!.come();
+    await turn();
+    expect(read).toEqual({ over: true, error: reason });
+    expect(waiting()).toEqual([]);
+  });
+});

@@ -24,18 +24,17 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
   const created = Math.floor(Date.now() / 1000);
   const encode = (text: string): number[] => tokenizer.encode(text, { addBos: tokenizer.bosId !== null });
 
-  /** One generation in its turn; the session's memory is free when it ends, however it ends. */
-  async function* generated(
+  /**
+   * One answer in its turn; the session's memory is free when it ends, however it ends. `work` is what its turn is for: it
+   * may generate once.
+   */
+  async function* inTurn<T>(
     ids: readonly number[],
     options: ChatOptions,
     constrain: () => Promise<Constraint | null>,
-  ): AsyncGenerator<Piece> {
-    if (ids.length >= context && options.maxTokens !== 0) {
-      throw new RequestError(
-        `the prompt has ${ids.length} tokens, which leaves no room for an answer in the context of ${context}; shorten it, or open the model with a larger context`,
-        { code: "context_length_exceeded" },
-      );
-    }
+    work: (generate: () => AsyncIterable<Piece>) => AsyncIterable<T>,
+  ): AsyncGenerator<T> {
+    checkPrompt(ids, options.maxTokens === 0 ? 0 : 1);
     // Compiled before the turn comes: what is wrong with a schema is known at once, and nobody waits for it.
     const constraint = await constrain();
     try {
@@ -43,7 +42,7 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       try {
         const session = model.session();
         try {
-          yield* session.generate(ids, { ...options, ...(constraint && { constraint }) });
+          yield* work(() => session.generate(ids, { ...options, ...(constraint && { constraint }) }));
         } finally {
           session.close();
         }
@@ -53,6 +52,20 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
     } finally {
       constraint?.close();
     }
+  }
+
+  /** Before anything is said of it: known tokens that leave `room` for an answer. @throws RequestError */
+  function checkPrompt(ids: readonly number[], room: number): void {
+    const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
+    if (bad >= 0) {
+      throw new RequestError(`prompt: token ${bad}: expected an id from 0 to ${vocab - 1}, found ${ids[bad]}`);
+    }
+    if (ids.length === 0) throw new RequestError("prompt: expected at least one token, found none");
+    if (ids.length + room <= context) return;
+    throw new RequestError(
+      `the prompt has ${ids.length} tokens, which leaves no room for an answer in the context of ${context}; shorten it, or open the model with a larger context`,
+      { code: "context_length_exceeded" },
+    );
   }
 
   return {
@@ -66,9 +79,8 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       const grammars = model.grammars;
       let logprobs: TokenLogprob[] = [];
       let called = false;
-      for await (const piece of generated(ids, options, () =>
-        constraintOf({ grammars, tokenizer, vocab }, options, calls),
-      )) {
+      const constrain = () => constraintOf({ grammars, tokenizer, vocab }, options, calls);
+      for await (const piece of inTurn(ids, options, constrain, (generate) => generate())) {
         logprobs.push(...(piece.logprobs ?? []));
         const events = [...parser.push(piece.text, piece.ids), ...(piece.finish ? parser.end() : [])];
         for (const event of events) {
@@ -93,12 +105,14 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       const ids = typeof prompt === "string" ? encode(prompt) : prompt;
       const constrain = async () =>
         (await (await formatGrammar(model.grammars, options.responseFormat))?.matcher()) ?? null;
-      if (options.echo) yield* echoed(model, ids, options);
-      for await (const piece of generated(ids, options, constrain)) {
-        if (piece.text !== "" || piece.logprobs)
-          yield { type: "text", text: piece.text, ...(piece.logprobs && { logprobs: piece.logprobs }) };
-        if (piece.finish) yield finished(piece.finish, false);
-      }
+      yield* inTurn<ChatEvent>(ids, options, constrain, async function* (generate) {
+        if (options.echo) yield* echoed(model, ids, options);
+        for await (const piece of generate()) {
+          if (piece.text !== "" || piece.logprobs)
+            yield { type: "text", text: piece.text, ...(piece.logprobs && { logprobs: piece.logprobs }) };
+          if (piece.finish) yield finished(piece.finish, false);
+        }
+      });
     },
     countTokens: (messages, options = {}) => format.prompt(messages, options).length,
     tokenize: (text, special) => tokenizer.encode(text, { addBos: special && tokenizer.bosId !== null }),
@@ -107,7 +121,12 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       const ids = typeof input === "string" ? encode(input) : input;
       const leave = await queue.enter(signal);
       try {
-        return { embedding: await (model as unknown as { embed(i: readonly number[], s?: AbortSignal): Promise<Float32Array> }).embed(ids, signal), tokens: ids.length };
+        return {
+          embedding: await (
+            model as unknown as { embed(i: readonly number[], s?: AbortSignal): Promise<Float32Array> }
+          ).embed(ids, signal),
+          tokens: ids.length,
+        };
       } finally {
         leave();
       }

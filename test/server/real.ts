@@ -1,5 +1,6 @@
 // models/tales behind a server of this process, on the CPU: what the tests of the joined server share.
 
+import type { OpenOptions } from "../../src/engine/api.ts";
 import type { ChatModel } from "../../src/engine/chat_api.ts";
 import type { Model, ServingOptions } from "../../src/engine/model.ts";
 import { open } from "../../src/index.ts";
@@ -9,8 +10,8 @@ import { inRepo } from "../support/fixtures.ts";
 /** How long something may take that happens by itself; no matter how busy the machine is. */
 export const PATIENT = { timeout: 60_000 };
 
-export const openTales = (): Promise<Model> =>
-  open(inRepo("models/tales"), { backend: "cpu", weights: "q4", threads: 1 });
+export const openTales = (options: OpenOptions = {}): Promise<Model> =>
+  open(inRepo("models/tales"), { backend: "cpu", weights: "q4", threads: 1, ...options });
 
 export interface Asked {
   readonly status: number;

@@ -1,10 +1,11 @@
 // Chatting with a model: conversations and prompts in, text and tool calls out, each answer a session of its own.
 
-import type { ChatFormat } from "../chat/chat.ts";
+import type { ChatFormat, ReplyEvent, ReplyParser } from "../chat/chat.ts";
 import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
+import type { Tokenizer } from "../tokenizer/types.ts";
 import type { GenerationResult, Piece, TokenLogprob } from "./api.ts";
-import type { ChatEvent, ChatFinish, ChatModel, ChatOptions } from "./chat_api.ts";
+import type { ChatEvent, ChatFinish, ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
 import { constraintOf, formatGrammar } from "./chat_constraint.ts";
 import { echoed } from "./echo.ts";
 import type { Model } from "./model.ts";
@@ -22,20 +23,33 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
   const { context } = model.stats();
   const vocab = model.config.vocab_size;
   const created = Math.floor(Date.now() / 1000);
-  const encode = (text: string): number[] => tokenizer.encode(text, { addBos: tokenizer.bosId !== null });
+  const longest = longestToken(tokenizer);
+  const encode = (text: string): number[] => {
+    checkText(text.length);
+    return tokenizer.encode(text, { addBos: tokenizer.bosId !== null });
+  };
+  const promptOf = (messages: readonly ChatMessage[], options: ChatOptions): number[] => {
+    checkText(textLength(messages));
+    return format.prompt(messages, options);
+  };
 
-  /** One generation in its turn; the session's memory is free when it ends, however it ends. */
-  async function* generated(
+  /** What cannot fit, by its length alone, is not tokenized: nobody else is answered meanwhile. @throws RequestError */
+  function checkText(length: number): void {
+    const tokens = Math.floor(length / longest);
+    if (tokens > context) throw tooLong(`at least ${tokens}`, context);
+  }
+
+  /**
+   * One answer in its turn; the session's memory is free when it ends, however it ends. `work` is what its turn is for: it
+   * may generate once.
+   */
+  async function* inTurn<T>(
     ids: readonly number[],
     options: ChatOptions,
     constrain: () => Promise<Constraint | null>,
-  ): AsyncGenerator<Piece> {
-    if (ids.length >= context && options.maxTokens !== 0) {
-      throw new RequestError(
-        `the prompt has ${ids.length} tokens, which leaves no room for an answer in the context of ${context}; shorten it, or open the model with a larger context`,
-        { code: "context_length_exceeded" },
-      );
-    }
+    work: (generate: () => AsyncIterable<Piece>) => AsyncIterable<T>,
+  ): AsyncGenerator<T> {
+    checkPrompt(ids, options.maxTokens === 0 ? 0 : 1);
     // Compiled before the turn comes: what is wrong with a schema is known at once, and nobody waits for it.
     const constraint = await constrain();
     try {
@@ -43,7 +57,7 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       try {
         const session = model.session();
         try {
-          yield* session.generate(ids, { ...options, ...(constraint && { constraint }) });
+          yield* work(() => session.generate(ids, { ...options, ...(constraint && { constraint }) }));
         } finally {
           session.close();
         }
@@ -55,22 +69,33 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
     }
   }
 
+  /** Before anything is said of it: known tokens that leave `room` for an answer. @throws RequestError */
+  function checkPrompt(ids: readonly number[], room: number): void {
+    const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
+    if (bad >= 0) {
+      throw new RequestError(`prompt: token ${bad}: expected an id from 0 to ${vocab - 1}, found ${ids[bad]}`);
+    }
+    if (ids.length === 0) throw new RequestError("prompt: expected at least one token, found none");
+    if (ids.length + room <= context) return;
+    throw tooLong(String(ids.length), context);
+  }
+
   return {
     name,
     created,
     context,
     async *chat(messages, options = {}) {
-      const ids = format.prompt(messages, options);
+      const ids = promptOf(messages, options);
       const parser = format.parser(options);
       const calls = format.toolOutput(options);
       const grammars = model.grammars;
       let logprobs: TokenLogprob[] = [];
       let called = false;
-      for await (const piece of generated(ids, options, () =>
-        constraintOf({ grammars, tokenizer, vocab }, options, calls),
-      )) {
+      const constrain = () => constraintOf({ grammars, tokenizer, vocab }, options, calls);
+      for await (const piece of inTurn(ids, options, constrain, (generate) => generate())) {
         logprobs.push(...(piece.logprobs ?? []));
-        const events = [...parser.push(piece.text, piece.ids), ...(piece.finish ? parser.end() : [])];
+        const events = parser.push(piece.text, piece.ids);
+        if (piece.finish) events.push(...ended(parser, piece.finish));
         for (const event of events) {
           if (event.type === "text") {
             const found = logprobs;
@@ -93,15 +118,20 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       const ids = typeof prompt === "string" ? encode(prompt) : prompt;
       const constrain = async () =>
         (await (await formatGrammar(model.grammars, options.responseFormat))?.matcher()) ?? null;
-      if (options.echo) yield* echoed(model, ids, options);
-      for await (const piece of generated(ids, options, constrain)) {
-        if (piece.text !== "" || piece.logprobs)
-          yield { type: "text", text: piece.text, ...(piece.logprobs && { logprobs: piece.logprobs }) };
-        if (piece.finish) yield finished(piece.finish, false);
-      }
+      yield* inTurn<ChatEvent>(ids, options, constrain, async function* (generate) {
+        if (options.echo) yield* echoed(model, ids, options);
+        for await (const piece of generate()) {
+          if (piece.text !== "" || piece.logprobs)
+            yield { type: "text", text: piece.text, ...(piece.logprobs && { logprobs: piece.logprobs }) };
+          if (piece.finish) yield finished(piece.finish, false);
+        }
+      });
     },
-    countTokens: (messages, options = {}) => format.prompt(messages, options).length,
-    tokenize: (text, special) => tokenizer.encode(text, { addBos: special && tokenizer.bosId !== null }),
+    countTokens: (messages, options = {}) => promptOf(messages, options).length,
+    tokenize(text, special) {
+      checkText(text.length);
+      return tokenizer.encode(text, { addBos: special && tokenizer.bosId !== null });
+    },
     detokenize: (ids) => tokenizer.decode(ids),
     async embed(input, signal) {
       const ids = typeof input === "string" ? encode(input) : input;
@@ -120,6 +150,35 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       return { queued: queue.queued, running: queue.running, memory, experts };
     },
   };
+}
+
+/** Bytes of the longest token. A text has no fewer bytes than UTF-16 units. */
+function longestToken(tokenizer: Tokenizer): number {
+  let longest = 1;
+  for (let id = 0; id < tokenizer.vocabSize; id++) longest = Math.max(longest, tokenizer.tokenBytes(id).length);
+  return longest;
+}
+
+/** UTF-16 units of what people, tools and the model itself have said; what is no text is found out later. */
+function textLength(messages: readonly ChatMessage[]): number {
+  if (!Array.isArray(messages)) return 0;
+  let length = 0;
+  for (const { content } of messages as readonly ChatMessage[]) length += content?.length ?? 0;
+  return length;
+}
+
+function tooLong(tokens: string, context: number): RequestError {
+  return new RequestError(
+    `the prompt has ${tokens} tokens, which leaves no room for an answer in the context of ${context}; shorten it, or open the model with a larger context`,
+    { code: "context_length_exceeded" },
+  );
+}
+
+/** The end of an answer. What its length cut off within its calls is no call, and no text either. */
+function ended(parser: ReplyParser, { reason }: GenerationResult): ReplyEvent[] {
+  const events = parser.end();
+  const cut = reason === "length" ? events.findIndex(({ type }) => type === "malformed") : -1;
+  return cut < 0 ? events : events.slice(0, cut);
 }
 
 function finished(result: GenerationResult, called: boolean): ChatFinish {

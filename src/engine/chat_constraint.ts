@@ -194,15 +194,25 @@ class OnBrace implements Constraint {
     const seen = this.#text.trimStart();
     if (seen === "") return;
     this.#text = null;
-    // A first token brings the space of its word with it, which the grammar does not have: the same without it.
-    const bare = this.#tokenizer.pieceToId(seen);
-    if (!seen.startsWith("{") || bare === null) return;
+    if (!seen.startsWith("{")) return;
+    // A first token brings the space of its word with it, which the grammar does not have, and what is left may be no token:
+    // hence byte by byte, where a vocabulary without a brace has at least a token of its byte.
+    const bytes = Array.from(new TextEncoder().encode(seen), (byte) => this.#byteId(byte));
     try {
-      this.#calls.accept(bare);
+      for (const byte of bytes) {
+        if (byte === null) return;
+        this.#calls.accept(byte);
+      }
       this.#inCalls = true;
     } catch (error) {
       if (!(error instanceof RequestError)) throw error; // some other object: text
     }
+  }
+
+  #byteId(byte: number): number | null {
+    const hex = byte.toString(16).toUpperCase().padStart(2, "0");
+    const ascii = byte < 0x80 ? this.#tokenizer.pieceToId(String.fromCharCode(byte)) : null;
+    return ascii ?? this.#tokenizer.pieceToId(`<0x${hex}>`);
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 // Failures as HTTP answers: which status an error is, whether another try is worth it, and its shape in OpenAI's and Anthropic's API.
 
-import { BusyError, HotsetError, MemoryError, RequestError } from "../errors.ts";
+import { BusyError, HotsetError, MemoryError, RequestError, WeightsError } from "../errors.ts";
 
 /** Whose shape an error is given in. */
 export type Dialect = "openai" | "anthropic";
@@ -46,7 +46,9 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof BusyError)
     return { ...known, status: 503, code: "busy", headers: { "retry-after": RETRY_AFTER } };
   if (error instanceof MemoryError) return { ...known, status: 507, code: "out_of_memory", headers: NO_RETRY };
-  if (error instanceof HotsetError) return { ...known, status: 500 };
+  // The folder's chat template fails on this conversation: it would on the next try, too.
+  if (error instanceof WeightsError) return { ...known, status: 422, code: "template_failed" };
+  if (error instanceof HotsetError) return { ...known, status: 500, headers: NO_RETRY };
   if (error instanceof Error && error.name === "AbortError") {
     return { ...known, status: 499, message: "the request was aborted" };
   }

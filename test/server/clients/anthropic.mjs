@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import Anthropic from "@anthropic-ai/sdk";
-import { BASE, check, FAKE, hi, KEY, model, PARAMETERS, rejects, says } from "./support.mjs";
+import { BASE, BOUNDED, called, check, FAKE, hi, KEY, model, PARAMETERS, rejects, says } from "./support.mjs";
 
 const anthropic = new Anthropic({ baseURL: BASE, apiKey: KEY, maxRetries: 0 });
 const claude = { model, max_tokens: 24, messages: hi };
@@ -21,19 +21,29 @@ await check("anthropic: stream", async () => {
   says(message.content[0]?.text ?? "");
   assert.ok(message.usage.output_tokens > 0 && message.stop_reason !== null);
 });
+await check("anthropic: tool round trip, streamed", async () => {
+  const ask = { ...claude, max_tokens: BOUNDED, tools: anthropicTools };
+  const any = { type: "any", disable_parallel_tool_use: true };
+  const first = await anthropic.messages.stream({ ...ask, tool_choice: any }).finalMessage();
+  assert.equal(first.stop_reason, "tool_use");
+  called(first.content[0].input);
+  const result = {
+    type: "tool_result",
+    tool_use_id: first.content[0].id,
+    content: [{ type: "text", text: "sunny" }],
+  };
+  const messages = [...hi, { role: "assistant", content: first.content }, { role: "user", content: [result] }];
+  const answer = await anthropic.messages.create({ ...ask, tool_choice: { type: "none" }, messages });
+  says(answer.content[0]?.text ?? "");
+});
+await check("anthropic: a named tool", async () => {
+  const choice = { type: "tool", name: "get_weather" };
+  const ask = { ...claude, max_tokens: BOUNDED, tools: anthropicTools, tool_choice: choice };
+  const { content, stop_reason } = await anthropic.messages.create(ask);
+  assert.equal(stop_reason, "tool_use");
+  called(content[0].input);
+});
 if (FAKE) {
-  await check("anthropic: tool round trip, streamed", async () => {
-    const first = await anthropic.messages.stream({ ...claude, tools: anthropicTools }).finalMessage();
-    assert.equal(first.stop_reason, "tool_use");
-    assert.deepEqual(first.content[0].input, { city: "Paris" });
-    const result = {
-      type: "tool_result",
-      tool_use_id: first.content[0].id,
-      content: [{ type: "text", text: "sunny" }],
-    };
-    const messages = [...hi, { role: "assistant", content: first.content }, { role: "user", content: [result] }];
-    says((await anthropic.messages.create({ ...claude, tools: anthropicTools, messages })).content[0].text);
-  });
   await check("anthropic: failure within a stream", async () => {
     const messages = [{ role: "user", content: "lost" }];
     await rejects(

@@ -6,7 +6,7 @@ await import("./anthropic.mjs");
 await import("./mistral.mjs");
 await import("./vercel.mjs");
 await import("./langchain.mjs");
-const { failed } = await import("./support.mjs");
+const { failed, passed } = await import("./support.mjs");
 
-console.log(failed === 0 ? "all clients were content" : `${failed} failed`);
+console.log(`${passed} checks passed, ${failed === 0 ? "all clients were content" : `${failed} failed`}`);
 process.exit(failed === 0 ? 0 : 1);

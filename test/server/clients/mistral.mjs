@@ -2,7 +2,19 @@
 
 import assert from "node:assert/strict";
 import { Mistral } from "@mistralai/mistralai";
-import { BASE, check, FAKE, hi, KEY, model, PARAMETERS, rejects, says } from "./support.mjs";
+import {
+  BASE,
+  BOUNDED,
+  called,
+  check,
+  checkEmbeddings,
+  hi,
+  KEY,
+  model,
+  PARAMETERS,
+  rejects,
+  says,
+} from "./support.mjs";
 
 const mistral = new Mistral({ serverURL: BASE, apiKey: KEY });
 await check("mistral: models", async () => assert.ok((await mistral.models.list()).data.length > 0));
@@ -16,33 +28,32 @@ await check("mistral: stream", async () => {
     text += data.choices[0]?.delta.content ?? "";
   says(text);
 });
-if (FAKE) {
-  const mistralTools = [
-    { type: "function", function: { name: "get_weather", description: "w", parameters: PARAMETERS } },
-  ];
-  await check("mistral: tool round trip", async () => {
-    const first = await mistral.chat.complete({ model, messages: hi, tools: mistralTools, toolChoice: "any" });
-    const { message, finishReason } = first.choices[0];
-    assert.equal(finishReason, "tool_calls");
-    const result = { role: "tool", name: "get_weather", toolCallId: message.toolCalls[0].id, content: "sunny" };
-    const answer = await mistral.chat.complete({
-      model,
-      messages: [...hi, { ...message, role: "assistant" }, result],
-      tools: mistralTools,
-    });
-    says(answer.choices[0].message.content);
-  });
-  await check("mistral: tool calls in a stream", async () => {
-    const calls = [];
-    for await (const { data } of await mistral.chat.stream({ model, messages: hi, tools: mistralTools }))
-      calls.push(...(data.choices[0]?.delta.toolCalls ?? []));
-    assert.deepEqual(
-      calls.map((call) => call.function.name),
-      ["get_weather"],
-    );
-  });
-}
-await check("mistral: embeddings", async () => {
+const mistralTools = [
+  { type: "function", function: { name: "get_weather", description: "w", parameters: PARAMETERS } },
+];
+const ask = { model, tools: mistralTools, maxTokens: BOUNDED, parallelToolCalls: false };
+await check("mistral: tool round trip", async () => {
+  const first = await mistral.chat.complete({ ...ask, messages: hi, toolChoice: "any" });
+  const { message, finishReason } = first.choices[0];
+  assert.equal(finishReason, "tool_calls");
+  const [call] = message.toolCalls;
+  called(JSON.parse(call.function.arguments));
+  const result = { role: "tool", name: "get_weather", toolCallId: call.id, content: "sunny" };
+  const messages = [...hi, { ...message, role: "assistant" }, result];
+  const answer = await mistral.chat.complete({ ...ask, messages, toolChoice: "none" });
+  says(answer.choices[0].message.content);
+});
+await check("mistral: tool calls in a stream", async () => {
+  const calls = [];
+  for await (const { data } of await mistral.chat.stream({ ...ask, messages: hi, toolChoice: "any" }))
+    calls.push(...(data.choices[0]?.delta.toolCalls ?? []));
+  assert.deepEqual(
+    calls.map((call) => call.function.name),
+    ["get_weather"],
+  );
+  called(JSON.parse(calls[0].function.arguments));
+});
+await checkEmbeddings("mistral: embeddings", async () => {
   const { data } = await mistral.embeddings.create({ model, inputs: ["a"] });
   assert.ok(data[0].embedding.length > 0);
 });

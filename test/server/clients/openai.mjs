@@ -2,9 +2,25 @@
 
 import assert from "node:assert/strict";
 import OpenAI from "openai";
-import { BASE, check, FAKE, hi, KEY, model, PARAMETERS, rejects, says, shaped } from "./support.mjs";
+import {
+  BASE,
+  BOUNDED,
+  called,
+  check,
+  checkEmbeddings,
+  FAKE,
+  hi,
+  KEY,
+  model,
+  PARAMETERS,
+  rejects,
+  says,
+  shaped,
+  WEATHER_SCHEMA,
+} from "./support.mjs";
 
 const max = FAKE ? {} : { max_tokens: 24 };
+const bounded = FAKE ? {} : { max_tokens: BOUNDED };
 
 const openai = new OpenAI({ baseURL: `${BASE}/v1`, apiKey: KEY, maxRetries: 0 });
 const weatherTool = {
@@ -61,15 +77,50 @@ await check("openai: stream helper", async () => {
   says(await openai.chat.completions.stream({ model, messages: hi, ...max }).finalContent());
 });
 await check("openai: JSON schema", async () => {
-  const schema = {
-    type: "object",
-    properties: { city: { type: "string" }, temp: { type: "number" } },
-    required: ["city", "temp"],
-    additionalProperties: false,
-  };
-  const format = { type: "json_schema", json_schema: { name: "w", strict: true, schema } };
-  const answer = await openai.chat.completions.parse({ model, messages: hi, response_format: format, ...max });
+  const format = { type: "json_schema", json_schema: { name: "w", strict: true, schema: WEATHER_SCHEMA } };
+  const answer = await openai.chat.completions.parse({ model, messages: hi, response_format: format, ...bounded });
   shaped(JSON.parse(answer.choices[0].message.content));
+});
+await check("openai: JSON schema in a stream", async () => {
+  const format = { type: "json_schema", json_schema: { name: "w", strict: true, schema: WEATHER_SCHEMA } };
+  const stream = openai.chat.completions.stream({ model, messages: hi, response_format: format, ...bounded });
+  shaped(JSON.parse(await stream.finalContent()));
+});
+await check("openai: a schema that cannot be enforced", async () => {
+  if (FAKE) return;
+  const schema = { type: "array", items: { type: "integer" }, uniqueItems: true };
+  const format = { type: "json_schema", json_schema: { name: "w", strict: true, schema } };
+  await rejects(
+    () => openai.chat.completions.create({ model, messages: hi, response_format: format }),
+    (error) => {
+      assert.ok(error instanceof OpenAI.BadRequestError, String(error));
+      assert.match(error.message, /uniqueItems/);
+    },
+  );
+});
+await check("openai: tool round trip, required", async () => {
+  const tools = [{ type: "function", function: { name: "get_weather", description: "w", parameters: PARAMETERS } }];
+  const ask = { model, tools, parallel_tool_calls: false, ...bounded };
+  const first = await openai.chat.completions.create({ ...ask, messages: hi, tool_choice: "required" });
+  const { message, finish_reason } = first.choices[0];
+  assert.equal(finish_reason, "tool_calls");
+  assert.equal(message.tool_calls.length, 1);
+  called(JSON.parse(message.tool_calls[0].function.arguments));
+  const result = { role: "tool", tool_call_id: message.tool_calls[0].id, content: "sunny" };
+  const answer = await openai.chat.completions.create({
+    ...ask,
+    messages: [...hi, message, result],
+    tool_choice: "none",
+  });
+  says(answer.choices[0].message.content);
+  assert.equal(answer.choices[0].message.tool_calls, undefined);
+});
+await check("openai: a named tool in a stream", async () => {
+  const tools = [{ type: "function", function: { name: "get_weather", parameters: PARAMETERS } }];
+  const choice = { type: "function", function: { name: "get_weather" } };
+  const stream = openai.chat.completions.stream({ model, messages: hi, tools, tool_choice: choice, ...bounded });
+  const { choices } = await stream.finalChatCompletion();
+  called(JSON.parse(choices[0].message.tool_calls[0].function.arguments));
 });
 if (FAKE) {
   for (const stream of [false, true]) {
@@ -85,7 +136,7 @@ await check("openai: completions with echo", async () => {
   says(answer.choices[0].text, "xHi");
   assert.equal(answer.choices[0].logprobs.token_logprobs[0], null);
 });
-await check("openai: embeddings", async () => {
+await checkEmbeddings("openai: embeddings", async () => {
   const { data } = await openai.embeddings.create({ model, input: ["a", "b"] });
   assert.ok(data.length === 2 && data[0].embedding.every(Number.isFinite));
 });

@@ -6,11 +6,12 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import * as ai from "ai";
 import { z } from "zod";
-import { BASE, check, FAKE, KEY, model, rejects, says, shaped } from "./support.mjs";
+import { BASE, BOUNDED, called, check, FAKE, KEY, model, rejects, says, shaped, weather } from "./support.mjs";
 
 const { APICallError, generateObject, generateText, streamText, tool } = ai;
 const steps = (ai.isStepCount ?? ai.stepCountIs)(3); // as versions 7 and 6 call it
-const WEATHER = { city: z.string(), temp: z.number() };
+/** The first step calls the tool, the next one answers. */
+const once = ({ stepNumber }) => (stepNumber > 0 ? { toolChoice: "none" } : {});
 
 const providers = {
   "ai, openai-compatible": createOpenAICompatible({
@@ -31,21 +32,35 @@ for (const [name, languageModel] of Object.entries(providers)) {
     says(await result.text);
     assert.ok((await result.usage).outputTokens > 0);
   });
-  await check(`${name}: object`, async () =>
-    shaped((await generateObject({ ...ask, schema: z.object(WEATHER) })).object),
-  );
+  const bounded = { ...ask, ...(FAKE ? {} : { maxOutputTokens: BOUNDED }) };
+  await check(`${name}: object`, async () => shaped((await generateObject({ ...bounded, schema: weather(z) })).object));
+  const toolRun = () => {
+    const inputs = [];
+    const get_weather = tool({
+      description: "w",
+      inputSchema: z.object({ city: z.string().max(12) }),
+      execute: async (input) => {
+        inputs.push(input);
+        return "sunny";
+      },
+    });
+    const toolChoice = { type: "tool", toolName: "get_weather" };
+    const settings = { ...bounded, tools: { get_weather }, toolChoice, stopWhen: steps, prepareStep: once };
+    return { inputs, settings };
+  };
+  await check(`${name}: tools`, async () => {
+    const { inputs, settings } = toolRun();
+    says((await generateText(settings)).text);
+    assert.equal(inputs.length, 1);
+    called(inputs[0]);
+  });
+  await check(`${name}: tools, streamed`, async () => {
+    const { inputs, settings } = toolRun();
+    says(await streamText(settings).text);
+    assert.equal(inputs.length, 1);
+    called(inputs[0]);
+  });
   if (FAKE) {
-    const tools = {
-      get_weather: tool({
-        description: "w",
-        inputSchema: z.object({ city: z.string() }),
-        execute: async () => "sunny",
-      }),
-    };
-    await check(`${name}: tools`, async () => says((await generateText({ ...ask, tools, stopWhen: steps })).text));
-    await check(`${name}: tools, streamed`, async () =>
-      says(await streamText({ ...ask, tools, stopWhen: steps }).text),
-    );
     await check(`${name}: failure within a stream`, async () => {
       const errors = [];
       const result = streamText({ ...ask, prompt: "lost", onError: ({ error }) => void errors.push(error) });

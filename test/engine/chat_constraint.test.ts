@@ -1,0 +1,198 @@
+// What an answer is held to, token by token: calls that must come, calls that may, and texts that have a format.
+
+import { afterAll, describe, expect, it } from "vitest";
+import { type ToolOutput, toolCallSchema } from "../../src/chat/tool_output.ts";
+import type { ToolDefinition } from "../../src/chat/types.ts";
+import type { ChatOptions } from "../../src/engine/chat_api.ts";
+import { constraintOf } from "../../src/engine/chat_constraint.ts";
+import { RequestError } from "../../src/errors.ts";
+import { createGrammars } from "../../src/grammar/grammars.ts";
+import type { Constraint } from "../../src/grammar/types.ts";
+import { controls, tales } from "../chat/support.ts";
+import { allowed, tokensOf } from "../grammar/support.ts";
+
+const CALLS = controls.pieceToId("[TOOL_CALLS]")!;
+const [EOS] = controls.eosIds as [number];
+const vocab = controls.vocabSize;
+const grammars = {
+  controls: createGrammars(controls, vocab, [EOS]),
+  tales: createGrammars(tales, tales.vocabSize, [EOS]),
+};
+afterAll(() => {
+  grammars.controls.close();
+  grammars.tales.close();
+});
+
+const city: ToolDefinition = {
+  name: "weather",
+  parameters: {
+    type: "object",
+    properties: { city: { enum: ["Rome", "Oslo"] } },
+    required: ["city"],
+    additionalProperties: false,
+  },
+};
+/** One whose schema no grammar can promise. */
+const unique: ToolDefinition = {
+  name: "sort",
+  parameters: { type: "object", properties: { list: { type: "array", uniqueItems: true } } },
+};
+const ROME = '{"name": "weather", "arguments": {"city": "Rome"}}';
+const ROME_V3 = '{"name": "weather", "arguments": {"city": "Rome"}, "id": "abcdefghi"}';
+
+const mistral = (options: ChatOptions): Promise<Constraint | null> =>
+  constraintOf(
+    { grammars: grammars.controls, tokenizer: controls, vocab },
+    options,
+    toolCallSchema(options.tools ?? [], options.toolChoice ?? "auto", "mistral-v3", CALLS),
+  );
+const protocol = (options: ChatOptions): Promise<Constraint | null> =>
+  constraintOf(
+    { grammars: grammars.tales, tokenizer: tales, vocab: tales.vocabSize },
+    options,
+    toolCallSchema(options.tools ?? [], options.toolChoice ?? "auto", "json", null) as ToolOutput,
+  );
+
+const has = (mask: Int32Array | null, id: number): boolean =>
+  mask === null || (mask[id >> 5]! & (1 << (id & 31))) !== 0;
+
+/** Whether a constraint allows these tokens one after the other; it has then accepted those before the first that it does not. */
+async function takes(constraint: Constraint, ids: readonly number[]): Promise<boolean> {
+  for (const id of ids) {
+    if (!has(await constraint.mask(), id)) return false;
+    constraint.accept(id);
+  }
+  return true;
+}
+const says = (text: string): number[] => tokensOf(text, controls);
+
+describe("calls that are required", () => {
+  it.each<[string, ChatOptions]>([
+    ["required", { toolChoice: "required" }],
+    ["a named one", { toolChoice: { name: "weather" } }],
+  ])("%s: the control token first and nothing else, then the list, then the end", async (_, options) => {
+    const constraint = (await mistral({ tools: [city], ...options }))!;
+    expect(allowed((await constraint.mask())!)).toEqual([CALLS]);
+    constraint.accept(CALLS);
+    expect(has(await constraint.mask(), EOS)).toBe(false);
+    expect(has(await constraint.mask(), CALLS)).toBe(false);
+    expect(await takes(constraint, says(`[${ROME_V3}]`))).toBe(true);
+    expect(constraint.ended).toBe(false);
+    expect(await takes(constraint, [EOS])).toBe(true);
+    expect(constraint.ended).toBe(true);
+    constraint.close();
+  });
+
+  it.each<[string, ChatOptions, boolean]>([
+    ["several", {}, true],
+    ["one where calls are not parallel", { parallelToolCalls: false }, false],
+    ["one where it is named", { toolChoice: { name: "weather" } }, false],
+  ])("may be %s", async (_, options, second) => {
+    const constraint = (await mistral({ tools: [city], toolChoice: "required", ...options }))!;
+    expect(await takes(constraint, [CALLS, ...says(`[${ROME_V3}`)])).toBe(true);
+    expect(await takes(constraint, says(`, ${ROME_V3}`))).toBe(second);
+    constraint.close();
+  });
+
+  it.each([
+    ["another tool", '[{"name": "x'],
+    ["an argument that is none of its values", '[{"name": "weather", "arguments": {"city": "Par'],
+    ["no calls at all", "[]"],
+  ])("are not %s", async (_, text) => {
+    const constraint = (await mistral({ tools: [city], toolChoice: "required" }))!;
+    expect(await takes(constraint, [CALLS, ...says(text)])).toBe(false);
+    constraint.close();
+  });
+
+  it("a tool that is not the named one cannot be called", async () => {
+    const constraint = (await mistral({ tools: [city, { name: "other" }], toolChoice: { name: "other" } }))!;
+    expect(await takes(constraint, [CALLS, ...says('[{"name": "w')])).toBe(false);
+    constraint.close();
+  });
+
+  it("in the JSON protocol are an object without anything in front", async () => {
+    const constraint = (await protocol({ tools: [city], toolChoice: "required", parallelToolCalls: false }))!;
+    expect(has(await constraint.mask(), EOS)).toBe(false);
+    expect(await takes(constraint, tokensOf(`{"tool_calls": [${ROME}]}`, tales))).toBe(true);
+    expect(await takes(constraint, [EOS])).toBe(true);
+    constraint.close();
+  });
+});
+
+describe("calls that may come", () => {
+  it("text is free, also behind the model's own beginning, until the control token", async () => {
+    const constraint = (await mistral({ tools: [city] }))!;
+    expect(await constraint.mask()).toBeNull();
+    for (const id of says("Let me see.")) constraint.accept(id);
+    expect(await constraint.mask()).toBeNull();
+    constraint.accept(CALLS);
+    expect(has(await constraint.mask(), EOS)).toBe(false);
+    expect(await takes(constraint, [...says(`[${ROME_V3}]`), EOS])).toBe(true);
+    expect(constraint.ended).toBe(true);
+    constraint.close();
+  });
+
+  it("instead of a text that has a format: the control token only at its beginning", async () => {
+    const options: ChatOptions = { tools: [city], responseFormat: { type: "json" } };
+    const calls = (await mistral(options))!;
+    expect(await takes(calls, [CALLS, ...says(`[${ROME_V3}]`), EOS])).toBe(true);
+    calls.close();
+    const object = (await mistral(options))!;
+    expect(has(await object.mask(), EOS)).toBe(false);
+    expect(has(await object.mask(), says("H")[0]!)).toBe(false);
+    expect(await takes(object, says('{"a": '))).toBe(true);
+    expect(has(await object.mask(), CALLS)).toBe(false);
+    expect(await takes(object, [...says("1}"), EOS])).toBe(true);
+    object.close();
+  });
+
+  it("text is free in the JSON protocol, and an object is calls", async () => {
+    const text = (await protocol({ tools: [city] }))!;
+    for (const id of tokensOf("Once {", tales)) text.accept(id);
+    expect(await text.mask()).toBeNull();
+    text.close();
+    for (const first of [tales.encode("{", { addBos: false }), tokensOf("{", tales), tokensOf('\n{"', tales)]) {
+      const calls = (await protocol({ tools: [city] }))!;
+      expect(await calls.mask()).toBeNull();
+      for (const id of first) calls.accept(id);
+      expect(await calls.mask()).not.toBeNull();
+      expect(has(await calls.mask(), EOS)).toBe(false);
+      calls.close();
+    }
+  });
+
+  it("a format that forbids the JSON protocol's calls is refused", async () => {
+    const responseFormat = { type: "regex", pattern: "a+" } as const;
+    await expect(protocol({ tools: [city], responseFormat })).rejects.toThrow(
+      /response_format regex together with tools/,
+    );
+  });
+});
+
+describe("a schema that cannot be enforced", () => {
+  it("is left to the check afterwards where a call is the model's choice", async () => {
+    const constraint = (await mistral({ tools: [unique] }))!;
+    constraint.accept(CALLS);
+    expect(await constraint.mask()).toBeNull();
+    constraint.close();
+    expect(await protocol({ tools: [unique] })).toBeNull();
+  });
+
+  it.each<[string, ChatOptions]>([
+    ["strict", { tools: [{ ...unique, strict: true }] }],
+    ["required", { tools: [unique], toolChoice: "required" }],
+  ])("is refused by name where it is %s", async (_, options) => {
+    await expect(mistral(options)).rejects.toThrow(RequestError);
+    await expect(mistral(options)).rejects.toThrow(/uniqueItems/);
+  });
+});
+
+describe("without tools", () => {
+  it("plain text is not constrained; a format is", async () => {
+    expect(await mistral({})).toBeNull();
+    expect(await mistral({ tools: [city], toolChoice: "none" })).toBeNull();
+    const constraint = (await mistral({ responseFormat: { type: "regex", pattern: "ab?" } }))!;
+    expect(await takes(constraint, [...says("ab"), EOS])).toBe(true);
+    constraint.close();
+  });
+});

@@ -39,9 +39,11 @@ describe.each([
         const patience = leaves > 0.85 ? whole(count) : count; // some read a little and turn away
         const session = backend.session();
         const ids: number[] = [];
+        let leave = (): void => {};
         try {
+          leave = await queue.enter(abort.signal);
           const options = { ...on(count), signal: abort.signal };
-          for await (const piece of queue.stream(abort.signal, () => session.generate(prompt, options))) {
+          for await (const piece of session.generate(prompt, options)) {
             ids.push(...piece.ids);
             if (piece.finish) outcomes.cached += piece.finish.cachedTokens;
             if (random() < 0.2) await settle(whole(6)); // slow readers
@@ -55,6 +57,7 @@ describe.each([
           else throw error;
         } finally {
           session.close();
+          leave();
         }
         expect(ids).toEqual(greedy(prompt, ids.length));
       }
@@ -65,7 +68,7 @@ describe.each([
         await settle(whole(12));
       }
       await Promise.all(clients);
-      expect([queue.running, queue.waiting]).toEqual([0, 0]);
+      expect([queue.running, queue.queued]).toEqual([0, 0]);
       await expectIdle(backend, 0);
       expect(outcomes.ended).toBeGreaterThan(40);
       expect(outcomes.left).toBeGreaterThan(5);

@@ -29,7 +29,7 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
     return tokenizer.encode(text, { addBos: tokenizer.bosId !== null });
   };
   const promptOf = (messages: readonly ChatMessage[], options: ChatOptions): number[] => {
-    checkText(textLength(messages));
+    checkText(textLength(messages, options));
     return format.prompt(messages, options);
   };
 
@@ -159,11 +159,16 @@ function longestToken(tokenizer: Tokenizer): number {
   return longest;
 }
 
-/** UTF-16 units of what people, tools and the model itself have said; what is no text is found out later. */
-function textLength(messages: readonly ChatMessage[]): number {
+/** UTF-16 units of the texts that a prompt is made of; what is no text is found out later. */
+function textLength(messages: readonly ChatMessage[], { tools = [], toolChoice }: ChatOptions): number {
   if (!Array.isArray(messages)) return 0;
   let length = 0;
-  for (const { content } of messages as readonly ChatMessage[]) length += content?.length ?? 0;
+  for (const message of messages as readonly ChatMessage[]) {
+    length += message.content?.length ?? 0;
+    if (message.role !== "assistant") continue;
+    for (const call of message.toolCalls ?? []) length += call.arguments.length;
+  }
+  if (toolChoice !== "none") for (const { description } of tools) length += description?.length ?? 0;
   return length;
 }
 

@@ -104,6 +104,11 @@ describe("refused, while others are answered", () => {
       chat({ messages: [{ role: "user", content: "and then ".repeat(1.3e6) }] }),
       /at least \d+ tokens/,
     ],
+    [
+      "a tool described in twelve million characters",
+      chat({ tools: [{ type: "function", function: { name: "f", description: "and then ".repeat(1.3e6) } }] }),
+      /at least \d+ tokens/,
+    ],
   ])("%s", async (_, body, message) => {
     expect(await refused(body)).toMatchObject({ status: 400, message: expect.stringMatching(message) });
   });

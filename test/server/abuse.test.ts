@@ -22,7 +22,9 @@ let folder: ReturnType<typeof writeTinyFolder>;
 beforeAll(async () => {
   folder = writeTinyFolder({ ...CONTROL_FILES, "chat_template.jinja": TEMPLATE }, 4105);
   model = await open(folder.path, { backend: "cpu", weights: "f32", threads: 1 });
-  server = await serveReal(model, { parallel: 4, queue: 16 });
+  // Clients and server share one thread here, so that a thousand of them send their headers late.
+  const late = { headersTimeoutMs: 60_000, requestTimeoutMs: 120_000 };
+  server = await serveReal(model, { parallel: 4, queue: 16 }, late);
 });
 afterAll(async () => {
   await server?.close();

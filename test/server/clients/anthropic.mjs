@@ -56,7 +56,8 @@ await check("anthropic: beta path", async () =>
   assert.equal((await anthropic.beta.messages.create(claude)).type, "message"),
 );
 await check("anthropic: abort", async () => {
-  const stream = anthropic.messages.stream({ ...claude, messages: [{ role: "user", content: FAKE ? "wait" : "hi" }] });
+  const long = FAKE ? { messages: [{ role: "user", content: "wait" }] } : { max_tokens: 1500 };
+  const stream = anthropic.messages.stream({ ...claude, ...long });
   stream.once("text", () => stream.abort());
   await rejects(
     () => stream.finalMessage(),

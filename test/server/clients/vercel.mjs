@@ -70,7 +70,8 @@ for (const [name, languageModel] of Object.entries(providers)) {
   }
   await check(`${name}: abort`, async () => {
     const abortSignal = AbortSignal.timeout(50);
-    await rejects(() => generateText({ ...ask, prompt: FAKE ? "wait" : "hi", abortSignal }));
+    const long = FAKE ? { prompt: "wait" } : { maxOutputTokens: 1500 };
+    await rejects(() => generateText({ ...ask, ...long, abortSignal }));
   });
   await check(`${name}: 400`, async () => {
     await rejects(

@@ -3,7 +3,7 @@
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { size } from "../../src/cli/values.ts";
@@ -105,10 +105,11 @@ async function measure(root: URL, args: readonly string[], options: Options, rea
     kind: "residency",
     name,
     date: date.toISOString(),
-    command: ["npm", "run", "bench", "--", "residency", ...args].join(" "),
+    // Where the folder lies on this machine says nothing elsewhere.
+    command: ["npm run bench -- residency", ...args.map((arg) => (arg === model ? basename(model) : arg))].join(" "),
     commit: commit(root),
     machine: machine(),
-    model,
+    model: basename(model),
     ram,
     promptTokens: prompt,
     warmUp,

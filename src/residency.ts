@@ -131,7 +131,13 @@ export async function deviceResidency(
           recordBytes: host.recordBytes,
           main: { slots: tiers.slots, layers: layerStats(tier.caches), bytes },
           ram: ramStats(ram, quota),
-          ms: { stall: ms.stall + ms.disk, sync: ms.sync, upload: ms.upload, disk: ms.disk, hostCompute: ms.host },
+          ms: {
+            stall: ms.stall + ms.disk,
+            sync: ms.sync,
+            upload: ms.upload,
+            disk: ram.counters.diskMs,
+            hostCompute: ms.host,
+          },
         };
       },
       clear() {

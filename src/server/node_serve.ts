@@ -1,6 +1,6 @@
 // The application on a socket: timeouts, limits, and readers that stopped reading.
 
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import { type AddressInfo, isIPv6, type Socket } from "node:net";
 import { hostname } from "node:os";
 import { getRequestListener } from "@hono/node-server";
@@ -34,6 +34,14 @@ export interface RunningServer {
 /** For streams to say why they ended. */
 const CLOSING_MS = 500;
 
+type Refusal = readonly [status: number, reason: string, message: string];
+const BAD_REQUEST: Refusal = [400, "Bad Request", "the request is malformed: this is no HTTP/1.1"];
+/** What Node finds wrong before there is a request. */
+const REFUSALS: Readonly<Record<string, Refusal>> = {
+  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the request's headers are larger than 16 KiB"],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not arrive in time"],
+};
+
 /** @throws RequestError where it cannot listen */
 export async function startServer(model: ChatModel, options: ListenOptions = {}): Promise<RunningServer> {
   const closing = new AbortController();
@@ -55,16 +63,22 @@ export async function startServer(model: ChatModel, options: ListenOptions = {})
   server.maxConnections = options.connections ?? 2048;
 
   /** Answers under way on each connection; none is known of one that has not asked yet. */
-  const answers = new WeakMap<Socket, number>();
+  const answers = new WeakMap<Socket, Set<ServerResponse>>();
   server.on("request", ({ socket }, response) => {
-    answers.set(socket, (answers.get(socket) ?? 0) + 1);
-    response.on("close", () => answers.set(socket, (answers.get(socket) ?? 1) - 1));
+    const own = answers.get(socket) ?? new Set();
+    answers.set(socket, own.add(response));
+    response.on("close", () => own.delete(response));
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    const begun = [...(answers.get(socket as Socket) ?? [])].some((response) => response.headersSent);
+    if (error.code === "ECONNRESET" || !socket.writable || begun) socket.destroy();
+    else socket.end(refusal(error.code ?? ""));
   });
   // Silence on a connection: it has nothing to ask any more, or it does not read what it was answered. One whose answer is
   // being computed is waited for; one that has not asked yet has the time that its headers may take.
   const stallMs = options.stallMs ?? 30_000;
   server.setTimeout(stallMs, (socket: Socket) => {
-    if (answers.get(socket) === 0 || socket.writableLength > 0) socket.destroy();
+    if (answers.get(socket)?.size === 0 || socket.writableLength > 0) socket.destroy();
     else socket.setTimeout(stallMs);
   });
 
@@ -96,6 +110,14 @@ function badRequest(error: unknown): Response {
   const reason = error instanceof Error ? error.message : String(error);
   const failure = failureOf(new HttpError(400, `the request is malformed: ${reason}`));
   return Response.json(errorBody(failure, "openai"), { status: 400 });
+}
+
+/** The whole answer to bytes that are no request, by the code of Node's error. */
+function refusal(code: string): string {
+  const [status, reason, message] = REFUSALS[code] ?? BAD_REQUEST;
+  const body = JSON.stringify(errorBody(failureOf(new HttpError(status, message)), "openai"));
+  const headers = ["connection: close", "content-type: application/json", `content-length: ${Buffer.byteLength(body)}`];
+  return [`HTTP/1.1 ${status} ${reason}`, ...headers, "", body].join("\r\n");
 }
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): RequestError {

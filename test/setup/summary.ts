@@ -1,4 +1,4 @@
-// The end of a test run: what was skipped, by name, and the plain line "N passed, N failed, N skipped".
+// The end of a test run: what was skipped and what failed, by name, and the plain line "N passed, N failed, N skipped".
 
 import { writeFileSync } from "node:fs";
 import type { Reporter, SerializedError, TestCase, TestModule, TestSuite } from "vitest/node";
@@ -21,9 +21,26 @@ export default class Summary implements Reporter {
     }
     const onAdapter = tests.filter((test) => test.result().state === "passed" && ON_ADAPTER.test(test.fullName)).length;
     console.log(`${onAdapter} of the passed tests ran on WebGPU adapters`);
+    // Last, where whoever sees only the end of a long output finds it.
+    for (const text of failures(modules, errors)) console.log(`failed: ${text}`);
     console.log(line);
     writeFileSync(SUMMARY_FILE, `${onAdapter} on WebGPU adapters\n${line}\n`);
   }
+}
+
+/** What failed, by name, each with the first line of its reason. */
+function failures(modules: readonly TestModule[], errors: readonly SerializedError[]): string[] {
+  const reasonOf = (found: readonly SerializedError[]): string =>
+    String(found[0]?.message ?? "no reason given").split("\n")[0]!;
+  return [
+    ...modules.flatMap((module) => [
+      ...module.errors().map((error) => `${module.relativeModuleId}: ${reasonOf([error])}`),
+      ...[...module.children.allTests("failed")].map(
+        (test) => `${module.relativeModuleId} > ${test.fullName}: ${reasonOf(test.result().errors ?? [])}`,
+      ),
+    ]),
+    ...errors.map((error) => `outside any test: ${reasonOf([error])}`),
+  ];
 }
 
 /** Names of skipped tests; a suite that is skipped whole is one name. */

@@ -1,6 +1,23 @@
-// y += weight * x by rows: what an expert gives, added to the rows of the tokens that chose it.
+// The second half of the experts: w2 h, and what they give added to the rows of the tokens that chose them.
 
 import { madd } from "./lib/dot.simd";
+import { expertProducts } from "./lib/experts.simd";
+
+/** Units [from, to) of the experts in `table`, each w2 [D, F] -> their columns of y [rows, D]. Arguments as in lib/experts.simd.ts. */
+export function expertDown(
+  from: u32,
+  to: u32,
+  thread: u32,
+  form: u32,
+  table: usize,
+  blocks: u32,
+  groups: usize,
+  N: u32,
+  x: usize,
+  y: usize,
+): void {
+  expertProducts(false, from, to, thread, form, table, blocks, groups, N, x, y);
+}
 
 /**
  * y[tokens[i]] += weights[i] * x[i] for i in [from, to): x [n, D], tokens and weights [n], y [T, D]. Ranges that run

@@ -16,7 +16,7 @@ const PANEL: usize = 512 << 10;
 
 /** Bytes of a row of x: f32 padded to whole groups, or quantized. */
 // @ts-ignore: decorator
-@inline function strideOf(form: u32, groups: usize): usize {
+@inline export function strideOf(form: u32, groups: usize): usize {
   if (form < INT8) return groups * 128;
   return groups * (8 + (form == INT8_Q8 ? PAIRS_GROUP : X_GROUP));
 }

@@ -10,6 +10,7 @@ import type { Kernels } from "./heap.ts";
 export const JOBS = [
   "matmul",
   "expertUp",
+  "expertDown",
   "addWeighted",
   "quantize",
   "rmsNorm",

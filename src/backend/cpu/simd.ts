@@ -28,8 +28,8 @@ import type { Pool } from "./pool.ts";
 import { SimdExpertSlots, StoredExperts } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
-import { loadExpert, loadRows, type SimdBlock } from "./simd_load.ts";
-import { type ExpertBlocks, SimdMoe } from "./simd_moe.ts";
+import { type ExpertBlocks, loadExpert, loadRows, type SimdBlock } from "./simd_load.ts";
+import { SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
 
 export interface SimdOptions {
@@ -292,9 +292,9 @@ class SimdOps implements Ops {
       this.#moe.finish();
     } else {
       const { blocks } = experts as SimdExperts;
-      for (const { expert } of use) {
+      for (const group of this.#moe.groups(use, blocks)) {
         await breathe();
-        this.#moe.add(expert, blocks[expert]!);
+        this.#moe.add(group, blocks);
       }
     }
     return y;

@@ -7,8 +7,8 @@ import type { HostExperts, HostStore } from "../experts.ts";
 import type { Experts } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import { expertAt, packRecord } from "./simd_load.ts";
-import { type ExpertBlocks, SimdMoe } from "./simd_moe.ts";
+import { type ExpertBlocks, expertAt, packRecord } from "./simd_load.ts";
+import { SimdMoe } from "./simd_moe.ts";
 import type { SimdProducts } from "./simd_products.ts";
 
 export class SimdExpertSlots implements HostExperts {
@@ -100,7 +100,7 @@ export class SimdExpertSlots implements HostExperts {
     words.fill(0, at.ids / 4, at.ids / 4 + n);
     floats.set(shares, at.weights / 4);
     this.#moe.begin({ ...at, T: n, D, K: 1 }, 1);
-    this.#moe.add(0, this.blocks(slot));
+    this.#moe.add([{ expert: 0, tokens: n }], [this.blocks(slot)]);
     for (let i = 0; i < n; i++) {
       const [from, to] = [at.y / 4 + i * D, tokens[i]! * D];
       for (let d = 0; d < D; d++) y[to + d]! += this.#home.floats[from + d]!;

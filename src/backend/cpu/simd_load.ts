@@ -14,7 +14,6 @@ import {
 import type { Heap } from "./heap.ts";
 import { HEAP_BYTES } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import type { ExpertBlocks } from "./simd_moe.ts";
 
 /** A packed matrix in blocks of eight rows (kernels/interleave.ts). */
 export interface SimdBlock {
@@ -30,6 +29,12 @@ export interface SimdBlock {
   readonly scales: number;
   /** Of both planes, rows of padding included. */
   readonly bytes: number;
+}
+
+/** An expert's two matrices, in one heap. */
+export interface ExpertBlocks {
+  readonly w13: SimdBlock; // [2F, D], rows of w1 and w3 in turn
+  readonly w2: SimdBlock; // [D, F]
 }
 
 /** Of f32 rows that are held beside the weights while a matrix is read. */

@@ -1,17 +1,17 @@
-// The experts' FFN of a step on the CPU: each expert in turn, over the rows that go to it.
+// The experts' FFN of a step on the CPU: each expert over the rows that go to it, several experts side by side where they are small.
 
 import { group } from "../../../kernels/group.ts";
 import type { ExpertUse } from "../experts.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import type { SimdBlock } from "./simd_load.ts";
-import type { Input, SimdProducts } from "./simd_products.ts";
+import type { ExpertBlocks } from "./simd_load.ts";
+import type { ExpertRows, Input, SimdProducts } from "./simd_products.ts";
 
-/** An expert's two matrices, in one heap. */
-export interface ExpertBlocks {
-  readonly w13: SimdBlock; // [2F, D], rows of w1 and w3 in turn
-  readonly w2: SimdBlock; // [D, F]
-}
+/**
+ * Multiply-adds of experts that are computed side by side: few enough that the event loop has its turn between two groups in
+ * good time, and enough that one expert alone shares well above.
+ */
+const GROUP_MACS = 64e6;
 
 /** Where a layer's step lies in the home heap: addresses. */
 export interface MoeStep {
@@ -72,16 +72,37 @@ export class SimdMoe {
     return use;
   }
 
-  /** Adds an expert's share to y. Sums round: for the same y the experts come in ascending order. */
-  add(expert: number, blocks: ExpertBlocks): void {
-    this.#addRows(expert, this.#rows(expert, blocks));
+  /** The used experts in parts that are computed side by side, in ascending order: pass each to add(). */
+  groups(use: readonly ExpertUse[], blocks: readonly ExpertBlocks[]): ExpertUse[][] {
+    const groups: ExpertUse[][] = [];
+    let macs = Number.POSITIVE_INFINITY;
+    for (const one of use) {
+      const { w13, w2 } = blocks[one.expert]!;
+      const own = one.tokens * (w13.rows * w13.cols + w2.rows * w2.cols);
+      const last = groups.at(-1);
+      if (last && macs + own <= GROUP_MACS && blocks[last[0]!.expert]!.w13.heap === w13.heap) {
+        last.push(one);
+        macs += own;
+      } else {
+        groups.push([one]);
+        macs = own;
+      }
+    }
+    return groups;
+  }
+
+  /** Adds the shares of experts that follow each other to y. Sums round: for the same y the experts come in ascending order. */
+  add(group: readonly ExpertUse[], blocks: readonly ExpertBlocks[]): void {
+    const experts = group.map(({ expert, tokens }) => ({ ...blocks[expert]!, rows: tokens }));
+    const [first, last] = [group[0]!.expert, group.at(-1)!.expert];
+    this.#addRows(first, last, this.#rows(first, experts));
   }
 
   /** Computes an expert's rows, in whatever order experts come: finish() adds them as add() would have. */
   keep(expert: number, blocks: ExpertBlocks): void {
     const { D, T, K } = this.#step!;
-    const rows = this.#rows(expert, blocks);
     const [from, to] = [this.#starts[expert]!, this.#starts[expert + 1]!];
+    const rows = this.#rows(expert, [{ ...blocks, rows: to - from }]);
     const at = this.#heaps.slots(this.#home).at("expert rows", 4 * T * K * D) + 4 * D * from;
     this.#home.bytes.copyWithin(at, rows, rows + 4 * D * (to - from));
     this.#kept.push(expert);
@@ -90,23 +111,24 @@ export class SimdMoe {
   finish(): void {
     const { D, T, K } = this.#step!;
     const at = this.#heaps.slots(this.#home).at("expert rows", 4 * T * K * D);
-    for (const expert of this.#kept.sort((a, b) => a - b)) this.#addRows(expert, at + 4 * D * this.#starts[expert]!);
+    for (const expert of this.#kept.sort((a, b) => a - b))
+      this.#addRows(expert, expert, at + 4 * D * this.#starts[expert]!);
   }
 
-  /** The expert's output for its tokens [n, D]: address in the home heap. */
-  #rows(expert: number, { w13, w2 }: ExpertBlocks): number {
+  /** The outputs [n, D] of experts that follow each other, from `first` on: address in the home heap. */
+  #rows(first: number, experts: readonly ExpertRows[]): number {
     const { x, T } = this.#step!;
-    const from = this.#starts[expert]!;
-    const n = this.#starts[expert + 1]! - from;
-    this.#input ??= this.#products.input(this.#home, x, T, w13, "expert input");
-    return this.#products.expert(this.#input, this.#tokens + 4 * from, n, T, w13, w2);
+    this.#input ??= this.#products.input(this.#home, x, T, experts[0]!.w13, "expert input");
+    return this.#products.experts(this.#input, this.#tokens + 4 * this.#starts[first]!, T, experts);
   }
 
-  #addRows(expert: number, rows: number): void {
+  #addRows(first: number, last: number, rows: number): void {
     const { D, y } = this.#step!;
-    const from = this.#starts[expert]!;
-    const n = this.#starts[expert + 1]! - from;
+    const from = this.#starts[first]!;
+    const n = this.#starts[last + 1]! - from;
     const [tokens, shares] = [this.#tokens + 4 * from, this.#shares + 4 * from];
-    this.#heaps.pool.run("addWeighted", this.#home, n, this.#products.rowsOf(D), y, tokens, shares, rows, D);
+    // Two experts may add to the same token: then one thread takes all.
+    const grain = first === last ? this.#products.rowsOf(D) : n;
+    this.#heaps.pool.run("addWeighted", this.#home, n, grain, y, tokens, shares, rows, D);
   }
 }

@@ -5,7 +5,7 @@ import { PRECISIONS } from "../../tensor/types.ts";
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import type { SimdBlock } from "./simd_load.ts";
+import type { ExpertBlocks, SimdBlock } from "./simd_load.ts";
 
 /** Rows of x as the products take them: f32 padded to whole groups, or quantized. */
 export interface Input {
@@ -13,6 +13,13 @@ export interface Input {
   readonly rowBytes: number;
 }
 
+/** An expert, and how many rows go to it. */
+export interface ExpertRows extends ExpertBlocks {
+  readonly rows: number;
+}
+
+/** u32s of an expert in the kernels' table (kernels/lib/experts.simd.ts). */
+const EXPERT_WORDS = 4;
 /** Rows of weights in a block: a lane each. */
 const BLOCK_ROWS = 8;
 /** Added to a precision's number where activations are quantized (kernels/lib/product.simd.ts). */
@@ -43,49 +50,96 @@ export class SimdProducts {
     const input = this.input(this.#home, x, T, w, "input");
     const from = this.inHeap(heap, "copied input", input.at, T * input.rowBytes);
     const to = heap === this.#home ? y : this.#heaps.slots(heap).at("output", 4 * T * w.rows);
-    this.#multiply("matmul", w, from, T, to);
+    const blocks = Math.ceil(w.rows / BLOCK_ROWS);
+    const { quants, scales, groups, rows } = w;
+    this.#pool.run(
+      "matmul",
+      heap,
+      blocks,
+      this.#grain(w, T, 4),
+      this.#form(w),
+      quants,
+      scales,
+      groups,
+      rows,
+      from,
+      T,
+      to,
+    );
     this.copy(heap, to, this.#home, y, 4 * T * w.rows);
   }
 
-  /** Rows of `all` that `tokens` (address, count n) name, through one expert: address of [n, D] in the home heap. */
-  expert(all: Input, tokens: number, n: number, T: number, w13: SimdBlock, w2: SimdBlock): number {
+  /**
+   * Rows of `all` [T, D] that `tokens` names (u32 in the home heap), those of the first expert and then of the next, through
+   * their experts, whose weights lie in one heap: address of the rows' results [n, D] in the home heap.
+   */
+  experts(all: Input, tokens: number, T: number, experts: readonly ExpertRows[]): number {
+    const { w13, w2 } = experts[0]!;
     const { heap } = w13;
     const slots = this.#heaps.slots(heap);
+    const n = experts.reduce((sum, { rows }) => sum + rows, 0);
     let gathered = all.at;
-    if (n < T) {
+    if (experts.length > 1 || n < T) {
       gathered = this.#heaps.slots(this.#home).at("gathered", n * all.rowBytes);
       this.#pool.run("rows", this.#home, n, this.rowsOf(all.rowBytes / 4), all.at, tokens, all.rowBytes, gathered);
     }
     const x = this.inHeap(heap, "gathered rows", gathered, n * all.rowBytes);
     const F = w13.rows / 2;
     const h = slots.at("hidden", 4 * n * F);
-    this.#multiply("expertUp", w13, x, n, h);
+    this.#expertJob("expertUp", experts, n, (expert) => expert.w13, x, h);
     const input = this.input(heap, h, n, w2, "hidden input");
     const y = slots.at("down", 4 * n * w2.rows);
-    this.#multiply("matmul", w2, input.at, n, y);
+    this.#expertJob("expertDown", experts, n, (expert) => expert.w2, input.at, y);
     if (heap === this.#home) return y;
     const down = this.#heaps.slots(this.#home).at("down", 4 * n * w2.rows);
     this.copy(heap, y, this.#home, down, 4 * n * w2.rows);
     return down;
   }
 
-  /** A kernel of lib/product.simd.ts over all rows of w. */
-  #multiply(job: "matmul" | "expertUp", w: SimdBlock, x: number, T: number, y: number): void {
+  /** A kernel of lib/experts.simd.ts over one matrix of each expert. */
+  #expertJob(
+    job: "expertUp" | "expertDown",
+    experts: readonly ExpertRows[],
+    n: number,
+    matrix: (expert: ExpertRows) => SimdBlock,
+    x: number,
+    y: number,
+  ): void {
+    const w = matrix(experts[0]!);
+    const { heap, groups } = w;
+    const table = this.#heaps.slots(heap).at("expert table", EXPERT_WORDS * 4 * experts.length);
+    const { words } = heap;
+    let row = 0;
+    for (const [i, expert] of experts.entries()) {
+      const { quants, scales } = matrix(expert);
+      words.set([quants, scales, row, expert.rows], table / 4 + EXPERT_WORDS * i);
+      row += expert.rows;
+    }
     const blocks = Math.ceil(w.rows / BLOCK_ROWS);
-    const int8 = this.#int8 && w.precision >= 2;
-    const form = w.precision + (int8 ? INT8_FORM : 0);
+    const grain = this.#grain(w, n / experts.length, job === "expertUp" ? 8 : 4);
+    this.#pool.run(job, heap, blocks * experts.length, grain, this.#form(w), table, blocks, groups, w.rows, x, y);
+  }
+
+  #int8Form({ precision }: SimdBlock): boolean {
+    return this.#int8 && precision >= 2;
+  }
+
+  #form(w: SimdBlock): number {
+    return w.precision + (this.#int8Form(w) ? INT8_FORM : 0);
+  }
+
+  /** Blocks for T tokens that are not worth sharing. Ranges that end within a pair of cache lines (`lines` blocks) would make two threads write to it in turns. */
+  #grain(w: SimdBlock, T: number, lines: number): number {
     const macs = BLOCK_ROWS * w.groups * GROUP * Math.max(T, 1);
-    // Ranges of columns that end within a pair of cache lines would make two threads write to it in turns.
-    const lines = job === "expertUp" ? 8 : 4;
-    const grain = lines * Math.max(1, Math.ceil((int8 ? this.grain.int8Macs : this.grain.floatMacs) / (lines * macs)));
-    this.#pool.run(job, w.heap, blocks, grain, form, w.quants, w.scales, w.groups, w.rows, x, T, y);
+    const alone = this.#int8Form(w) ? this.grain.int8Macs : this.grain.floatMacs;
+    return lines * Math.max(1, Math.ceil(alone / (lines * macs)));
   }
 
   /** Rows [T, D] at `x` in a heap as the kernels for `w` take them: quantized or padded to whole groups, in slot `name`. */
   input(heap: Heap, x: number, T: number, w: SimdBlock, name: string): Input {
     const D = w.cols;
     const slots = this.#heaps.slots(heap);
-    if (this.#int8 && w.precision >= 2) {
+    if (this.#int8Form(w)) {
       const bytes = PRECISIONS[w.precision] === "q8" ? 1 : 0;
       const rowBytes = heap.kernels.quantizedBytes(D, bytes);
       const to = slots.at(name, T * rowBytes);

@@ -1,6 +1,6 @@
 // What every backend must do: each verb of Ops against a naive float64 reference, over a table of awkward shapes.
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Ops } from "../../src/backend/ops.ts";
 import { RequestError, WeightsError } from "../../src/errors.ts";
 import { packedLayout } from "../../src/tensor/pack.ts";
@@ -31,28 +31,30 @@ const SHAPES = [
 const MANY = { counts: [65, 64, 33], shapes: [SHAPES[0], SHAPES[3], SHAPES[5]] };
 const SLOW = 120_000; // a software adapter compiles its pipelines in the first test that needs them
 
-/** Declares cases over one backend, which they share. */
-function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void): void {
+/** Declares cases over one backend, which they share; `left` says why none of them runs. */
+function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void, left?: string): void {
   describe(name, { timeout: SLOW }, () => {
     let ops: Ops;
     beforeAll(async () => {
-      ops = await makeOps({ maxTokens: MAX_TOKENS });
+      if (!left) ops = await makeOps({ maxTokens: MAX_TOKENS });
     }, SLOW);
+    if (left) beforeEach(({ skip }) => skip(left));
     afterAll(() => ops?.close());
     declare(() => ops);
   });
 }
 
 /** Declares the conformance suite of one backend. A backend with int8 activations lists "int8-activations" as a feature. */
-export function conformance(name: string, makeOps: MakeOps): void {
-  over(`${name} conforms`, makeOps, (ops) => {
+export function conformance(name: string, makeOps: MakeOps, left?: string): void {
+  const declare = (ops: () => Ops): void => {
     loading(ops);
     products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
     dense(ops);
     attentionConformance(ops);
     moeConformance(ops);
     lifetime(makeOps);
-  });
+  };
+  over(`${name} conforms`, makeOps, declare, left);
 }
 
 /** Declares what of the suite depends on how products are computed. */

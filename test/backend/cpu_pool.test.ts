@@ -148,8 +148,9 @@ describe("a worker that ends", () => {
       await ops.read(ops.matmul(ops.embed(w), w));
     };
     await step();
+    const ended = new Promise((resolve) => workers[0]!.onEnd(resolve));
     workers[0]!.stop();
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await ended;
     await expect(step()).rejects.toThrow(DeviceError);
     await expect(step()).rejects.toThrow(/thread 1 of the CPU backend failed: it ended with exit code \d/);
     ops.close();

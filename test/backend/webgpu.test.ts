@@ -32,8 +32,10 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
   for (const adapter of adapters) {
     const open = async (options: WebGpuOptions) => guard(await adapter.open(options));
     conformance(`webgpu on ${adapter.name}`, open);
-    conformance(`webgpu on ${adapter.name}, core features only, robust`, (options) =>
-      adapter.open({ ...options, optionalFeatures: false, robust: true }),
+    conformance(
+      `webgpu on ${adapter.name}, core features only, robust`,
+      (options) => adapter.open({ ...options, optionalFeatures: false, robust: true }),
+      adapter.leftToPage,
     );
     for (const arithmetic of ARITHMETICS) {
       if (arithmetic === "f32") continue; // the runs above

@@ -8,6 +8,10 @@ import { createWebGpuOps, type WebGpuOps, type WebGpuOptions } from "../../src/b
 const MESA = "/usr/share/vulkan/icd.d";
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
+/** Also what one driver would run twice, in Node and in a page. */
+export const ALL = process.env.HOTSET_ALL_TESTS === "1";
+const LEFT_TO_PAGE = "a page runs it on this driver, which is slow (here too: HOTSET_ALL_TESTS=1)";
+
 /** Drivers of the software adapters that are installed: llvmpipe (f16, subgroups of 8) and SwiftShader (no f16, of 4). */
 function softwareDrivers(): string[] {
   const mesa = existsSync(MESA) ? readdirSync(MESA).filter((name) => /^lvp_icd.*\.json$/.test(name)) : [];
@@ -21,6 +25,8 @@ if (drivers.length > 0) process.env.VK_DRIVER_FILES ??= drivers.join(":");
 export interface TestAdapter {
   readonly name: string;
   readonly features: ReadonlySet<string>;
+  /** Why tests that a page runs on the same driver (test/browser/conformance.test.ts) are left to it. */
+  readonly leftToPage?: string | undefined;
   /** `robust`: with every check that a page's kernels have (see openNodeGpu); default false, as a user's Node runs them. */
   open(options: WebGpuOptions & { readonly robust?: boolean }): Promise<WebGpuOps>;
 }
@@ -44,8 +50,19 @@ const opener = (name: string): Pick<TestAdapter, "open"> => ({
 
 /** Adapters to test on; empty on a machine that has none. */
 export const adapters: readonly TestAdapter[] = await Promise.all(
-  (await listAdapterNames()).map(async (name) => ({ name, features: await featuresOf(name), ...opener(name) })),
+  (await listAdapterNames()).map(async (name) => ({
+    name,
+    features: await featuresOf(name),
+    leftToPage: /swiftshader/i.test(name) && existsSync(SWIFTSHADER) && !ALL ? LEFT_TO_PAGE : undefined,
+    ...opener(name),
+  })),
 );
+
+/** Why the slowest software adapter leaves a test to the other one, which has all that it has and more. */
+export function leftToFaster(name: string): string | null {
+  if (ALL || !/swiftshader/i.test(name) || adapters.length < 2) return null;
+  return "skipped: slow here, and run on llvmpipe (here too: HOTSET_ALL_TESTS=1)";
+}
 
 /** Why tests that need an adapter are skipped, for their titles. With CI=true they run, and fail, instead. */
 export const noAdapter = adapters.length === 0 && process.env.CI !== "true";

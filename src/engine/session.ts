@@ -58,7 +58,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     const limit = Math.min(held.length, tokens.length - 1);
     while (common < limit && held[common] === tokens[common]) common++;
     const cached = pool.adopt(sequence.blocks, tokens, common);
-    held.length = Math.min(held.length, cached);
+    held.length = Math.min(common, cached); // what is held beyond that was another text's
     for (let i = held.length; i < cached; i++) held.push(tokens[i]!);
     sequence.length = cached;
     return cached;

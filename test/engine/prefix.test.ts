@@ -50,6 +50,21 @@ describe.each([
     await expectIdle(backend, 0);
   });
 
+  it("a session that held another text takes over all of this one, and knows it for what it is", async () => {
+    const backend = fakeBackend({ chooses });
+    const session = backend.session();
+    const other = [9, ...text(14).slice(1)]; // differs in its first token only
+    await collect(session.generate([9, 5], on(1)));
+    await ask(backend, text(14));
+    const { finish } = await collect(session.generate(text(14), on(1)));
+    expect(finish.cachedTokens).toBe(12);
+    expect(session.tokens).toEqual(text(14));
+    const { ids, finish: again } = await collect(session.generate([...other, 3], on(4)));
+    expect([ids, again.cachedTokens]).toEqual([greedy([...other, 3], 4), 0]);
+    session.close();
+    await expectIdle(backend, 0);
+  });
+
   it("of blocks that two sessions computed beside each other one is kept", async () => {
     const backend = fakeBackend({ chooses, maxTokens: 64 });
     const sessions = [backend.session(), backend.session()];

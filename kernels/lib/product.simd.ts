@@ -3,8 +3,8 @@
 import { X_GROUP } from "./dot.simd";
 import { siluTimes } from "./lanes.simd";
 import { PAIRS_GROUP } from "./pairs.simd";
-import { tileFloat, vecFloat } from "./product_float.simd";
-import { tileQ4, tileQ8, vec4Q4, vec4Q8, vecQ4, vecQ8 } from "./product_int8.simd";
+import { tileF16By2, tileF16By3, tileF32By2, tileF32By3, tileFloat, vecFloat } from "./product_float.simd";
+import { tileQ4, tileQ4By2, tileQ4By3, tileQ8, tileQ8By2, tileQ8By3, vec4Q4, vec4Q8, vecQ4, vecQ8 } from "./product_int8.simd";
 import { scratchOf } from "./scratch.simd";
 
 // A form is the weights' precision (0 f32, 1 f16, 2 q8, 3 q4), plus 4 where x is quantized (quantize.simd.ts).
@@ -48,6 +48,7 @@ const PANEL: usize = 512 << 10;
   for (let first: u32 = 0; first < T; first += panel) {
     const end = min(T, first + panel);
     const tiled = first + ((end - first) & ~3);
+    const rest = tilesRest(form) && end - tiled > 1 ? end - tiled : 0;
     for (let block = from; block < to; block++) {
       const wp = w + <usize>block * wBlock;
       const sp = s + <usize>block * sBlock;
@@ -55,9 +56,13 @@ const PANEL: usize = 512 << 10;
         tile(form, wp, sp, groups, x + <usize>t * stride, stride, out);
         for (let i: u32 = 0; i < 4; i++) put(pairs, out + 32 * i, block, N, y, t + i);
       }
+      if (rest != 0) {
+        tileRest(form, rest, wp, sp, groups, x + <usize>tiled * stride, stride, out);
+        for (let i: u32 = 0; i < rest; i++) put(pairs, out + 32 * i, block, N, y, tiled + i);
+      }
     }
     // The tokens that fill no tile, and decoding: several blocks at a time.
-    for (let t = tiled; t < end; t++) {
+    for (let t = tiled + rest; t < end; t++) {
       const xp = x + <usize>t * stride;
       for (let block = from; block < to; ) {
         const count = vec(form, to - block, w + <usize>block * wBlock, s + <usize>block * sBlock, groups, xp, out);
@@ -72,6 +77,34 @@ function tile(form: u32, w: usize, s: usize, groups: usize, x: usize, stride: us
   if (form < INT8) tileFloat(form, w, s, groups, x, stride, out);
   else if (form == INT8_Q8) tileQ8(w, s, groups, x, stride, out);
   else tileQ4(w, s, groups, x, stride, out);
+}
+
+/** Whether two or three tokens have a tile of their own. Exact products of q8 and q4 have none: those of one token serve. */
+// @ts-ignore: decorator
+@inline function tilesRest(form: u32): bool {
+  return form != 2 && form != 3;
+}
+
+/** Eight rows by two or three tokens. */
+function tileRest(
+  form: u32,
+  tokens: u32,
+  w: usize,
+  s: usize,
+  groups: usize,
+  x: usize,
+  stride: usize,
+  out: usize,
+): void {
+  if (tokens == 2) {
+    if (form == 0) tileF32By2(w, s, groups, x, stride, out);
+    else if (form == 1) tileF16By2(w, s, groups, x, stride, out);
+    else if (form == INT8_Q8) tileQ8By2(w, s, groups, x, stride, out);
+    else tileQ4By2(w, s, groups, x, stride, out);
+  } else if (form == 0) tileF32By3(w, s, groups, x, stride, out);
+  else if (form == 1) tileF16By3(w, s, groups, x, stride, out);
+  else if (form == INT8_Q8) tileQ8By3(w, s, groups, x, stride, out);
+  else tileQ4By3(w, s, groups, x, stride, out);
 }
 
 /** Up to `left` blocks by one token. Returns how many: 1, 2 or 4. */

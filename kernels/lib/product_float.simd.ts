@@ -31,9 +31,18 @@ export const Q4: u32 = 3;
   return 1 << precision;
 }
 
-/** Eight rows by four tokens, rows of x `stride` bytes apart: [4, 8] f32 at out. */
+/** Eight rows by `tokens` (2, 3 or 4, a constant) tokens, rows of x `stride` bytes apart: [tokens, 8] f32 at out. */
 // @ts-ignore: decorator
-@inline function tile(precision: u32, w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+@inline function tile(
+  precision: u32,
+  tokens: i32,
+  w: usize,
+  s: usize,
+  groups: usize,
+  x: usize,
+  stride: usize,
+  out: usize,
+): void {
   let y00 = f32x4.splat(0);
   let y01 = y00;
   let y10 = y00;
@@ -54,24 +63,110 @@ export const Q4: u32 = 3;
     let d0 = a0;
     let d1 = a0;
     for (const last = x + 128; x < last; ) {
+      let value: v128;
+      const xb = x + stride;
+      const xc = x + stride2;
+      const xd = x + stride3;
+      if (precision == F32) {
+        // Four columns at once: else a third of the instructions would be arithmetic with addresses.
+        let v0 = v128.load(w);
+        let v1 = v128.load(w, 16);
+        value = v128.load32_splat(x);
+        a0 = madd(value, v0, a0);
+        a1 = madd(value, v1, a1);
+        value = v128.load32_splat(xb);
+        b0 = madd(value, v0, b0);
+        b1 = madd(value, v1, b1);
+        if (tokens > 2) {
+          value = v128.load32_splat(xc);
+          c0 = madd(value, v0, c0);
+          c1 = madd(value, v1, c1);
+        }
+        if (tokens > 3) {
+          value = v128.load32_splat(xd);
+          d0 = madd(value, v0, d0);
+          d1 = madd(value, v1, d1);
+        }
+        v0 = v128.load(w, 32);
+        v1 = v128.load(w, 48);
+        value = v128.load32_splat(x, 4);
+        a0 = madd(value, v0, a0);
+        a1 = madd(value, v1, a1);
+        value = v128.load32_splat(xb, 4);
+        b0 = madd(value, v0, b0);
+        b1 = madd(value, v1, b1);
+        if (tokens > 2) {
+          value = v128.load32_splat(xc, 4);
+          c0 = madd(value, v0, c0);
+          c1 = madd(value, v1, c1);
+        }
+        if (tokens > 3) {
+          value = v128.load32_splat(xd, 4);
+          d0 = madd(value, v0, d0);
+          d1 = madd(value, v1, d1);
+        }
+        v0 = v128.load(w, 64);
+        v1 = v128.load(w, 80);
+        value = v128.load32_splat(x, 8);
+        a0 = madd(value, v0, a0);
+        a1 = madd(value, v1, a1);
+        value = v128.load32_splat(xb, 8);
+        b0 = madd(value, v0, b0);
+        b1 = madd(value, v1, b1);
+        if (tokens > 2) {
+          value = v128.load32_splat(xc, 8);
+          c0 = madd(value, v0, c0);
+          c1 = madd(value, v1, c1);
+        }
+        if (tokens > 3) {
+          value = v128.load32_splat(xd, 8);
+          d0 = madd(value, v0, d0);
+          d1 = madd(value, v1, d1);
+        }
+        v0 = v128.load(w, 96);
+        v1 = v128.load(w, 112);
+        value = v128.load32_splat(x, 12);
+        a0 = madd(value, v0, a0);
+        a1 = madd(value, v1, a1);
+        value = v128.load32_splat(xb, 12);
+        b0 = madd(value, v0, b0);
+        b1 = madd(value, v1, b1);
+        if (tokens > 2) {
+          value = v128.load32_splat(xc, 12);
+          c0 = madd(value, v0, c0);
+          c1 = madd(value, v1, c1);
+        }
+        if (tokens > 3) {
+          value = v128.load32_splat(xd, 12);
+          d0 = madd(value, v0, d0);
+          d1 = madd(value, v1, d1);
+        }
+        w += 128;
+        x += 16;
+        continue;
+      }
       const w0 = v128.load(w);
       const w1 = v128.load(w, 16);
       w += 32;
       for (let i = 0; i < columnsPerWord(precision); i++) {
         const v0 = column(precision, w0, i);
         const v1 = column(precision, w1, i);
-        let value = v128.load32_splat(x);
+        value = v128.load32_splat(x);
         a0 = madd(value, v0, a0);
         a1 = madd(value, v1, a1);
         value = v128.load32_splat(x + stride);
         b0 = madd(value, v0, b0);
         b1 = madd(value, v1, b1);
-        value = v128.load32_splat(x + stride2);
-        c0 = madd(value, v0, c0);
-        c1 = madd(value, v1, c1);
-        value = v128.load32_splat(x + stride3);
-        d0 = madd(value, v0, d0);
-        d1 = madd(value, v1, d1);
+        if (tokens > 2) {
+          value = v128.load32_splat(x + stride2);
+          c0 = madd(value, v0, c0);
+          c1 = madd(value, v1, c1);
+        }
+        if (tokens > 3) {
+          value = v128.load32_splat(x + stride3);
+          d0 = madd(value, v0, d0);
+          d1 = madd(value, v1, d1);
+        }
         x += 4;
       }
     }
@@ -82,20 +177,28 @@ export const Q4: u32 = 3;
     y01 = madd(a1, s1, y01);
     y10 = madd(b0, s0, y10);
     y11 = madd(b1, s1, y11);
-    y20 = madd(c0, s0, y20);
-    y21 = madd(c1, s1, y21);
-    y30 = madd(d0, s0, y30);
-    y31 = madd(d1, s1, y31);
+    if (tokens > 2) {
+      y20 = madd(c0, s0, y20);
+      y21 = madd(c1, s1, y21);
+    }
+    if (tokens > 3) {
+      y30 = madd(d0, s0, y30);
+      y31 = madd(d1, s1, y31);
+    }
     s += 16;
   }
   v128.store(out, y00);
   v128.store(out, y01, 16);
   v128.store(out, y10, 32);
   v128.store(out, y11, 48);
-  v128.store(out, y20, 64);
-  v128.store(out, y21, 80);
-  v128.store(out, y30, 96);
-  v128.store(out, y31, 112);
+  if (tokens > 2) {
+    v128.store(out, y20, 64);
+    v128.store(out, y21, 80);
+  }
+  if (tokens > 3) {
+    v128.store(out, y30, 96);
+    v128.store(out, y31, 112);
+  }
 }
 
 /** Sixteen rows (blocks `wBlock` and `sBlock` bytes apart) by one token: 16 f32 at out. */
@@ -155,10 +258,24 @@ export const Q4: u32 = 3;
 
 /** Eight rows by four tokens: [4, 8] f32 at out. */
 export function tileFloat(precision: u32, w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
-  if (precision == F32) tile(F32, w, s, groups, x, stride, out);
-  else if (precision == F16) tile(F16, w, s, groups, x, stride, out);
-  else if (precision == Q8) tile(Q8, w, s, groups, x, stride, out);
-  else tile(Q4, w, s, groups, x, stride, out);
+  if (precision == F32) tile(F32, 4, w, s, groups, x, stride, out);
+  else if (precision == F16) tile(F16, 4, w, s, groups, x, stride, out);
+  else if (precision == Q8) tile(Q8, 4, w, s, groups, x, stride, out);
+  else tile(Q4, 4, w, s, groups, x, stride, out);
+}
+
+/** Eight rows by three or two tokens, of the precisions whose weights are multiplied as f32 by default. */
+export function tileF32By3(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  tile(F32, 3, w, s, groups, x, stride, out);
+}
+export function tileF32By2(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  tile(F32, 2, w, s, groups, x, stride, out);
+}
+export function tileF16By3(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  tile(F16, 3, w, s, groups, x, stride, out);
+}
+export function tileF16By2(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  tile(F16, 2, w, s, groups, x, stride, out);
 }
 
 /** Eight rows (`blocks` = 1) or sixteen (2) by one token: f32 at out, where room for 16 is needed. */

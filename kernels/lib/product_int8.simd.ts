@@ -145,9 +145,9 @@ const S_GROUP: usize = 16;
   v128.store(out, d1, 112);
 }
 
-/** Eight rows by four tokens, whose quantized rows lie `stride` bytes apart: [4, 8] f32 at out. Each word is unpacked once. */
+/** Eight rows by `tokens` (2, 3 or 4, a constant) tokens, whose quantized rows lie `stride` bytes apart: [tokens, 8] f32 at out. Each word is unpacked once. */
 // @ts-ignore: decorator
-@inline function tile(q8: bool, w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+@inline function tile(q8: bool, tokens: i32, w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
   let scale = x + groups * xGroup(q8);
   let y00 = f32x4.splat(0);
   let y01 = y00;
@@ -165,9 +165,9 @@ const S_GROUP: usize = 16;
     let a1 = a0;
     let b0 = v128.load32_splat(first + stride);
     let b1 = b0;
-    let c0 = v128.load32_splat(first + stride2);
+    let c0 = tokens > 2 ? v128.load32_splat(first + stride2) : a0;
     let c1 = c0;
-    let d0 = v128.load32_splat(first + stride3);
+    let d0 = tokens > 3 ? v128.load32_splat(first + stride3) : a0;
     let d1 = d0;
     for (const last = x + xGroup(q8); x < last; x += xWord(q8)) {
       const w0 = v128.load(w);
@@ -181,12 +181,16 @@ const S_GROUP: usize = 16;
       v = activations(x + stride, 0);
       b0 = dot(q8, b0, v, n0);
       b1 = dot(q8, b1, v, n1);
-      v = activations(x + stride2, 0);
-      c0 = dot(q8, c0, v, n0);
-      c1 = dot(q8, c1, v, n1);
-      v = activations(x + stride3, 0);
-      d0 = dot(q8, d0, v, n0);
-      d1 = dot(q8, d1, v, n1);
+      if (tokens > 2) {
+        v = activations(x + stride2, 0);
+        c0 = dot(q8, c0, v, n0);
+        c1 = dot(q8, c1, v, n1);
+      }
+      if (tokens > 3) {
+        v = activations(x + stride3, 0);
+        d0 = dot(q8, d0, v, n0);
+        d1 = dot(q8, d1, v, n1);
+      }
       n0 = factors(q8, w0, 1);
       n1 = factors(q8, w1, 1);
       v = activations(x, 1);
@@ -195,12 +199,16 @@ const S_GROUP: usize = 16;
       v = activations(x + stride, 1);
       b0 = dot(q8, b0, v, n0);
       b1 = dot(q8, b1, v, n1);
-      v = activations(x + stride2, 1);
-      c0 = dot(q8, c0, v, n0);
-      c1 = dot(q8, c1, v, n1);
-      v = activations(x + stride3, 1);
-      d0 = dot(q8, d0, v, n0);
-      d1 = dot(q8, d1, v, n1);
+      if (tokens > 2) {
+        v = activations(x + stride2, 1);
+        c0 = dot(q8, c0, v, n0);
+        c1 = dot(q8, c1, v, n1);
+      }
+      if (tokens > 3) {
+        v = activations(x + stride3, 1);
+        d0 = dot(q8, d0, v, n0);
+        d1 = dot(q8, d1, v, n1);
+      }
       if (!q8 && PARTS == 4) {
         n0 = factors(q8, w0, 2);
         n1 = factors(q8, w1, 2);
@@ -210,12 +218,16 @@ const S_GROUP: usize = 16;
         v = activations(x + stride, 2);
         b0 = dot(q8, b0, v, n0);
         b1 = dot(q8, b1, v, n1);
-        v = activations(x + stride2, 2);
-        c0 = dot(q8, c0, v, n0);
-        c1 = dot(q8, c1, v, n1);
-        v = activations(x + stride3, 2);
-        d0 = dot(q8, d0, v, n0);
-        d1 = dot(q8, d1, v, n1);
+        if (tokens > 2) {
+          v = activations(x + stride2, 2);
+          c0 = dot(q8, c0, v, n0);
+          c1 = dot(q8, c1, v, n1);
+        }
+        if (tokens > 3) {
+          v = activations(x + stride3, 2);
+          d0 = dot(q8, d0, v, n0);
+          d1 = dot(q8, d1, v, n1);
+        }
         n0 = factors(q8, w0, 3);
         n1 = factors(q8, w1, 3);
         v = activations(x, 3);
@@ -224,12 +236,16 @@ const S_GROUP: usize = 16;
         v = activations(x + stride, 3);
         b0 = dot(q8, b0, v, n0);
         b1 = dot(q8, b1, v, n1);
-        v = activations(x + stride2, 3);
-        c0 = dot(q8, c0, v, n0);
-        c1 = dot(q8, c1, v, n1);
-        v = activations(x + stride3, 3);
-        d0 = dot(q8, d0, v, n0);
-        d1 = dot(q8, d1, v, n1);
+        if (tokens > 2) {
+          v = activations(x + stride2, 3);
+          c0 = dot(q8, c0, v, n0);
+          c1 = dot(q8, c1, v, n1);
+        }
+        if (tokens > 3) {
+          v = activations(x + stride3, 3);
+          d0 = dot(q8, d0, v, n0);
+          d1 = dot(q8, d1, v, n1);
+        }
       }
     }
     const s0 = halves(s);
@@ -240,12 +256,16 @@ const S_GROUP: usize = 16;
     step = v128.load32_splat(scale + stride);
     y10 = madd(f32x4.mul(total(q8, b0), step), s0, y10);
     y11 = madd(f32x4.mul(total(q8, b1), step), s1, y11);
-    step = v128.load32_splat(scale + stride2);
-    y20 = madd(f32x4.mul(total(q8, c0), step), s0, y20);
-    y21 = madd(f32x4.mul(total(q8, c1), step), s1, y21);
-    step = v128.load32_splat(scale + stride3);
-    y30 = madd(f32x4.mul(total(q8, d0), step), s0, y30);
-    y31 = madd(f32x4.mul(total(q8, d1), step), s1, y31);
+    if (tokens > 2) {
+      step = v128.load32_splat(scale + stride2);
+      y20 = madd(f32x4.mul(total(q8, c0), step), s0, y20);
+      y21 = madd(f32x4.mul(total(q8, c1), step), s1, y21);
+    }
+    if (tokens > 3) {
+      step = v128.load32_splat(scale + stride3);
+      y30 = madd(f32x4.mul(total(q8, d0), step), s0, y30);
+      y31 = madd(f32x4.mul(total(q8, d1), step), s1, y31);
+    }
     s += S_GROUP;
     scale += 4;
   }
@@ -253,10 +273,14 @@ const S_GROUP: usize = 16;
   v128.store(out, y01, 16);
   v128.store(out, y10, 32);
   v128.store(out, y11, 48);
-  v128.store(out, y20, 64);
-  v128.store(out, y21, 80);
-  v128.store(out, y30, 96);
-  v128.store(out, y31, 112);
+  if (tokens > 2) {
+    v128.store(out, y20, 64);
+    v128.store(out, y21, 80);
+  }
+  if (tokens > 3) {
+    v128.store(out, y30, 96);
+    v128.store(out, y31, 112);
+  }
 }
 
 // A function each: two loops in one function share its registers, and V8 then makes both slower by a third.
@@ -277,10 +301,22 @@ export function vec4Q8(w: usize, s: usize, groups: usize, x: usize, out: usize):
   vec4(true, w, s, groups, x, out);
 }
 
-/** Eight rows by four tokens: [4, 8] f32 at out. */
+/** Eight rows by four, three or two tokens: [tokens, 8] f32 at out. */
 export function tileQ4(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
-  tile(false, w, s, groups, x, stride, out);
+  tile(false, 4, w, s, groups, x, stride, out);
+}
+export function tileQ4By3(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  tile(false, 3, w, s, groups, x, stride, out);
+}
+export function tileQ4By2(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  tile(false, 2, w, s, groups, x, stride, out);
 }
 export function tileQ8(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
-  tile(true, w, s, groups, x, stride, out);
+  tile(true, 4, w, s, groups, x, stride, out);
+}
+export function tileQ8By3(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  tile(true, 3, w, s, groups, x, stride, out);
+}
+export function tileQ8By2(w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  tile(true, 2, w, s, groups, x, stride, out);
 }

@@ -67,9 +67,10 @@ async function load(): Promise<XGrammar> {
   const inNode = typeof document === "undefined" && typeof location === "undefined";
   try {
     for (const [name, value] of Object.entries(standIns)) if (inNode && name !== "xgrammar") scope[name] = value;
-    await import("@mlc-ai/web-xgrammar");
-    const library = scope.xgrammar as XGrammar | undefined;
-    if (!library) throw new Error("it left nothing on globalThis.xgrammar");
+    // A bundler sees what the file is, and makes exports of it.
+    const found: { readonly default?: unknown } = await import("@mlc-ai/web-xgrammar");
+    const library = [scope.xgrammar, found.default, found].find(isLibrary);
+    if (!library) throw new Error("it left nothing on globalThis.xgrammar, and exports nothing");
     // Its WebAssembly starts with the first call.
     (await library.Testings.ebnfToGrammarNoNormalization('root ::= "a"')).dispose();
     return library;
@@ -79,4 +80,8 @@ async function load(): Promise<XGrammar> {
       else delete scope[name];
     }
   }
+}
+
+function isLibrary(value: unknown): value is XGrammar {
+  return typeof value === "object" && value !== null && "GrammarCompiler" in value;
 }

@@ -1,7 +1,7 @@
 // Chatting with a model: conversations and prompts in, text and tool calls out, each answer a session of its own.
 
 import type { ChatFormat, ReplyEvent, ReplyParser } from "../chat/chat.ts";
-import { RequestError } from "../errors.ts";
+import { BusyError, MemoryError, RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { GenerationResult, Piece, TokenLogprob } from "./api.ts";
@@ -58,6 +58,14 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
         const session = model.session();
         try {
           yield* work(() => session.generate(ids, { ...options, ...(constraint && { constraint }) }));
+        } catch (error) {
+          // Alone it could have had what the others hold.
+          if (error instanceof MemoryError && queue.running > 1) {
+            throw new BusyError(
+              `${queue.running - 1} other answers are being computed; try again in a moment (${error.message})`,
+            );
+          }
+          throw error;
         } finally {
           session.close();
         }

@@ -12,10 +12,10 @@ import type {
   ToolDefinition,
 } from "../../src/engine/chat_api.ts";
 import type { Model } from "../../src/engine/model.ts";
-import { RequestError } from "../../src/errors.ts";
+import { BusyError, RequestError } from "../../src/errors.ts";
 import { open } from "../../src/index.ts";
 import { CONTROL_FILES, TALES_FILES } from "../chat/support.ts";
-import { inShared, titled } from "../support/fixtures.ts";
+import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { writeTinyFolder } from "../support/tiny_folder.ts";
 
 const V3 = "fixtures/tokenizers/mistral-v3/tokenizer.model";
@@ -268,6 +268,32 @@ describe("a model without control tokens", () => {
   it("a prompt as long as the context can be echoed, and has no room for an answer", async () => {
     const { finish } = await whole(model.serving().complete(Array(CONTEXT).fill(5), { maxTokens: 0, echo: true }));
     expect(finish).toMatchObject({ reason: "length", usage: { promptTokens: CONTEXT, completionTokens: 0 } });
+  });
+
+  it("an answer that others leave no memory for may be asked for again", async () => {
+    const tales = inRepo("models/tales");
+    const options = { backend: "cpu", weights: "q4", threads: 1 } as const;
+    const small = await open(tales, { ...options, ram: 1 << 20 }).catch((error: Error) => error.message);
+    const least = Number(/ is (\d+) MiB/.exec(String(small))?.[1]);
+    const other = await open(tales, { ...options, ram: (least + 1) * 2 ** 20 });
+    try {
+      const serving = other.serving({ parallel: 2 });
+      const ask = (first: number) =>
+        serving.complete(
+          Array.from({ length: serving.context - 100 }, (_, i) => 3 + ((first * i) % 4000)),
+          {
+            maxTokens: 50,
+            ignoreEos: true,
+          },
+        );
+      const holds = ask(7);
+      await holds.next();
+      await expect(whole(ask(11))).rejects.toThrow(BusyError);
+      expect((await whole(holds)).finish.reason).toBe("length");
+      expect((await whole(ask(11))).finish.reason).toBe("length");
+    } finally {
+      await other.close();
+    }
   });
 
   it("closing the model ends those who wait", async () => {

@@ -1,6 +1,6 @@
 // `hotset serve` under load, as a process of its own: every answer right, and how fast. Not part of `npm test`: it takes minutes.
 //
-//   node src/setup.mjs && node test/server/load.mjs [--folder models/tales] [--seconds 60] [--clients 64] [-- options of serve]
+//   node src/setup.mjs && node test/server/load.mjs [--folder models/tales] [--seconds 60] [--clients 64] [--name <of a file in bench/results>] [-- options of serve]
 //
 // 1. Each prompt alone, greedy: what the answers under load must be.
 // 2. Tokens a second with one client and with 16, in turns.
@@ -8,8 +8,10 @@
 // 4. What is left: answers running, and memory.
 
 import { spawn, spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import { commit, machine } from "../../dist/bench/machine.js";
 
 const { values, positionals } = parseArgs({
   options: {
@@ -17,6 +19,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "60" },
     clients: { type: "string", default: "64" },
     tokens: { type: "string", default: "48" },
+    name: { type: "string" },
   },
   allowPositionals: true,
 });
@@ -136,6 +139,13 @@ const report = {
   after: { running, queued, rssMiB: { before, after: memory() } },
 };
 console.log(JSON.stringify(report, null, 2));
+if (values.name !== undefined) {
+  const root = new URL("../../", import.meta.url);
+  const command = ["node", "test/server/load.mjs", ...process.argv.slice(2)].join(" ");
+  const about = { schema: 1, name: values.name, date: new Date().toISOString(), command, commit: commit(root) };
+  const text = JSON.stringify({ ...about, machine: machine(), ...report }, null, 2);
+  writeFileSync(new URL(`bench/results/${values.name}.json`, root), `${text}\n`);
+}
 for (const error of errors.slice(0, 3)) console.error(error);
 for (const one of wrong.slice(0, 3)) console.error(one);
 process.exit(errors.length + wrong.length + running + queued === 0 && answers > 0 ? 0 : 1);

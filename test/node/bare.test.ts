@@ -41,7 +41,9 @@ describe("without vitest", () => {
 
   function run(...args: readonly string[]) {
     const host = join(folder, "dist/test/support/node_host.js");
-    const { status, stdout, stderr } = spawnSync(process.execPath, [host, ...args], { cwd: folder, encoding: "utf8" });
+    const env = { ...process.env, HOTSET_ALL_TESTS: "1" }; // what is chosen is passed, none of it left to a page
+    const options = { cwd: folder, encoding: "utf8", env } as const;
+    const { status, stdout, stderr } = spawnSync(process.execPath, [host, ...args], options);
     return { status, lines: stdout.trim().split("\n"), stderr };
   }
 

@@ -1,6 +1,7 @@
 // How `npm test` runs: few processes, patient with GPUs that are computed on the CPU.
 
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import Summary from "./test/setup/summary.ts";
 
 /** Node starts a worker from a file that it can run: the compiled one, also where the rest of the code is TypeScript. */
@@ -13,6 +14,24 @@ const compiledWorker = {
   },
 };
 
+/** Small files that take minutes, which vitest would begin last, going by their size: one process would then end long after the other. */
+const LONG = [
+  "node/current_node",
+  "browser/conformance",
+  "model/perplexity",
+  "experts/tales",
+  "browser/device",
+  "model/tales",
+];
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const long = (file: TestSpecification): boolean => LONG.some((name) => file.moduleId.endsWith(`/${name}.test.ts`));
+    const sorted = await super.sort(files);
+    return [...sorted.filter(long), ...sorted.filter((file) => !long(file))];
+  }
+}
+
 export default defineConfig({
   plugins: [compiledWorker],
   test: {
@@ -23,6 +42,7 @@ export default defineConfig({
     // Processes, not threads: a GPU driver that crashes takes its own file with it and no other.
     pool: "forks",
     maxWorkers: 2,
+    sequence: { sequencer: LongFirst },
     testTimeout: 120_000,
     hookTimeout: 120_000,
     reporters: ["default", new Summary()],

@@ -3,7 +3,7 @@
 import { product, strideOf } from "./product.simd";
 
 /** Bytes of an expert in a table: u32 addresses of its matrix's quants and scales, first row of x and y, number of rows. */
-export const EXPERT_BYTES: usize = 16;
+const EXPERT_BYTES: usize = 16;
 
 /**
  * Units [from, to): the blocks of eight rows of the first expert's matrix, then of the second's. `table` names the experts;

@@ -72,7 +72,7 @@ export async function startServer(model: ChatModel, options: ListenOptions = {})
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     const begun = [...(answers.get(socket as Socket) ?? [])].some((response) => response.headersSent);
     if (error.code === "ECONNRESET" || !socket.writable || begun) socket.destroy();
-    else socket.end(refusal(error.code ?? ""));
+    else socket.end(refusal(error.code ?? ""), () => socket.destroy()); // whether the client ends its side or not
   });
   // Silence on a connection: it has nothing to ask any more, or it does not read what it was answered. One whose answer is
   // being computed is waited for; one that has not asked yet has the time that its headers may take.

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type ListenOptions, type RunningServer, startServer } from "../../src/server/node_serve.ts";
@@ -112,6 +113,17 @@ describe("requests that are no requests", () => {
       expect(text).toMatch(/^HTTP\/1\.1 408 .*\r\n\r\n\{"error":\{"message":"the request did not arrive in time"/s);
     // Polled: on a busy machine a good request may take longer than this server waits for headers.
     await expect.poll(async () => (await ask(server)).status, PATIENT).toBe(200);
+  });
+
+  it("a connection that was refused is gone, though the client keeps its side of it open", async () => {
+    const { hostname, port } = new URL((await serve(fakeModel())).url);
+    const sockets = () => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
+    await expect.poll(sockets, PATIENT).toBe(0); // those of earlier tests
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    onTestFinished(() => void socket.destroy());
+    socket.resume().write("no request\r\n\r\n");
+    await once(socket, "end");
+    await expect.poll(sockets, { timeout: 20_000 }).toBe(1); // the client's own
   });
 
   it.each<[string, string, RegExp]>([

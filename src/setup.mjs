@@ -21,8 +21,9 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const root = fileURLToPath(new URL("../", import.meta.url));
 const at = (...parts) => join(root, ...parts);
 const STAMP = at("dist", ".sources");
-/** What kernels/bundle.mjs writes. */
-const GENERATED = ["kernels/wgsl.ts", "kernels/wasm.ts"];
+/** What BUNDLES write. */
+const GENERATED = ["kernels/wgsl.ts", "kernels/wasm.ts", "src/grammar/xgrammar_library.ts"];
+const BUNDLES = ["kernels/bundle.mjs", "src/grammar/bundle.mjs"];
 
 /** Runs a command with its stdout on our stderr. Returns its exit status; 127 where it cannot be started. */
 function execute(command, args) {
@@ -99,14 +100,14 @@ function prune() {
 }
 
 /**
- * Embeds the kernels and compiles dist if a source changed since the last time. Returns whether dist is good: where
+ * Makes the generated sources and compiles dist if a source changed since the last time. Returns whether dist is good: where
  * the compiler found errors it has written what it could, and they are on stderr.
  */
 export function build() {
   const digest = fingerprint(sources());
   const fresh = existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest;
   if (fresh && existsSync(at("dist/src/cli/main.js")) && GENERATED.every((path) => existsSync(at(path)))) return true;
-  if (execute(process.execPath, ["kernels/bundle.mjs"]) !== 0) return false;
+  if (BUNDLES.some((script) => execute(process.execPath, [script]) !== 0)) return false;
   // The compiler's own script, not its .bin link: those are shell scripts on Windows.
   const manifest = JSON.parse(readFileSync(at("node_modules/typescript/package.json"), "utf8"));
   const tsc = at("node_modules/typescript", manifest.bin.tsc);

@@ -1,8 +1,4 @@
-// The grammar library, loaded on first use; what is odd about its package is known here only.
-//
-// @mlc-ai/web-xgrammar is a UMD file marked as ESM: importing it gives nothing and leaves its API on globalThis.xgrammar. In
-// Node it asks for CommonJS's `require` and `__filename` while it starts, to find a WebAssembly file that it holds inline and
-// so never reads: stand-ins serve, and are taken away again.
+// The grammar library, loaded on first use: @mlc-ai/web-xgrammar, as bundle.mjs makes a module of it.
 
 import { HotsetError } from "../errors.ts";
 
@@ -43,45 +39,23 @@ export interface XGrammar {
 
 let loading: Promise<XGrammar> | null = null;
 
-/** @throws HotsetError where the library is not installed, or does not start */
+/** @throws HotsetError where the library does not start */
 export function loadXGrammar(): Promise<XGrammar> {
   loading ??= load().catch((error: unknown) => {
     loading = null;
-    throw new HotsetError(`grammars need the package @mlc-ai/web-xgrammar, which did not start: ${String(error)}`);
+    throw new HotsetError(`the library for grammars did not start: ${String(error)}`);
   });
   return loading;
 }
 
 async function load(): Promise<XGrammar> {
-  const scope = globalThis as unknown as Record<string, unknown>;
-  const node = {
-    pathToFileURL: (path: string) => ({ href: `file://${path}` }),
-    dirname: () => "/",
-  };
-  const standIns: Readonly<Record<string, unknown>> = {
-    require: () => node,
-    __filename: "/xgrammar.js",
-    xgrammar: undefined,
-  };
-  const before = new Map(Object.keys(standIns).map((name) => [name, Object.getOwnPropertyDescriptor(scope, name)]));
-  const inNode = typeof document === "undefined" && typeof location === "undefined";
-  try {
-    for (const [name, value] of Object.entries(standIns)) if (inNode && name !== "xgrammar") scope[name] = value;
-    // A bundler sees what the file is, and makes exports of it.
-    const found: { readonly default?: unknown } = await import("@mlc-ai/web-xgrammar");
-    const library = [scope.xgrammar, found.default, found].find(isLibrary);
-    if (!library) throw new Error("it left nothing on globalThis.xgrammar, and exports nothing");
-    // Its WebAssembly starts with the first call.
-    (await library.Testings.ebnfToGrammarNoNormalization('root ::= "a"')).dispose();
-    return library;
-  } finally {
-    for (const [name, was] of before) {
-      if (was) Object.defineProperty(scope, name, was);
-      else delete scope[name];
-    }
-  }
+  const { default: library }: { readonly default: object } = await import("./xgrammar_library.ts");
+  if (!isLibrary(library)) throw new Error("it has no compiler of grammars");
+  // Its WebAssembly starts with the first call.
+  (await library.Testings.ebnfToGrammarNoNormalization('root ::= "a"')).dispose();
+  return library;
 }
 
-function isLibrary(value: unknown): value is XGrammar {
-  return typeof value === "object" && value !== null && "GrammarCompiler" in value;
+function isLibrary(value: object): value is XGrammar {
+  return "GrammarCompiler" in value;
 }

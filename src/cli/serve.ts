@@ -1,9 +1,10 @@
 // `hotset serve`: opens a weights folder and answers OpenAI's and Anthropic's APIs over HTTP until Ctrl-C.
 
 import { once } from "node:events";
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { OpenOptions } from "../engine/api.ts";
 import type { ChatModel } from "../engine/chat_api.ts";
+import { isHost } from "../server/hosts.ts";
 import { type ListenOptions, type RunningServer, startServer } from "../server/node_serve.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
@@ -42,7 +43,11 @@ export function addServe(program: Command, openChat: OpenChat): void {
       "let pages of this origin use the server, * for any; may be given several times",
       collect,
     )
-    .option("--allow-host <name>", "a name that the server is reached by; may be given several times", collect)
+    .option(
+      "--allow-host <name>",
+      "a name that the server is reached by, *.name or * for any; may be given several times, or with commas",
+      hostName,
+    )
     .option("--parallel <count>", "answers computed at once", integer(1, 4096), 16)
     .option("--queue <count>", "requests that may wait; more are told to come back", integer(0, 1_000_000), 256)
     .option("--body-limit <size>", "largest request, as 16MiB (the default)", size);
@@ -71,6 +76,11 @@ async function serve(folder: string, flags: ServeFlags, openChat: OpenChat, sign
     await server?.close();
     await model.close();
   }
+}
+
+function hostName(text: string, before?: readonly string[]): readonly string[] {
+  if (isHost(text)) return collect(text, before);
+  throw new InvalidArgumentError('Expected a name as clients send it: "llm.example", "*.example", or "*" for any.');
 }
 
 /** Resolves at SIGTERM, as service managers stop a program, and rejects at Ctrl-C. */

@@ -39,6 +39,9 @@ const ROUTES: readonly Route[] = [
   { method: "GET", path: "/health", handler: health },
 ];
 
+/** What gateways, orchestrators and Prometheus ask, under whatever name they have for this machine. */
+const PROBES: ReadonlySet<string> = new Set(["/health", "/metrics"]);
+
 /** The application: `app.fetch` is a handler for any server of the Fetch API, `app.request()` asks it without one. */
 export function createApp(model: ChatModel, options: ServerOptions = {}): Hono {
   const metrics = createMetrics(model);
@@ -55,7 +58,7 @@ export function createApp(model: ChatModel, options: ServerOptions = {}): Hono {
     c.header("request-id", id); // and Anthropic's
   });
   app.use(async (c, next) => {
-    guard.check(c.req.raw.headers, c.req.url);
+    if (!PROBES.has(c.req.path)) guard.check(c.req.raw.headers, c.req.url);
     await next();
   });
   if (options.cors?.length) app.use(cors({ origin: (origin) => (guard.allows(origin) ? origin : null) }));

@@ -4,6 +4,7 @@
 // (DNS rebinding) it can read the answers too. The browser cannot be made to lie about Host and Origin.
 
 import { HttpError } from "./errors.ts";
+import { hostCheck, splitHost } from "./hosts.ts";
 
 export interface Guard {
   /** @throws HttpError 403 */
@@ -13,24 +14,29 @@ export interface Guard {
 }
 
 const LOCAL = /^(localhost|.+\.localhost)$/;
-const IP = /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\])$/;
+const IP = /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+(%[\w.-]+)?\])$/;
 
-/** @param hosts names beside localhost and IP addresses; no name can be rebound to an address that is written out */
+/**
+ * @param hosts names beside localhost and IP addresses (hosts.ts); no name can be rebound to an address that is written out
+ * @throws RequestError for a host that cannot match
+ */
 export function createGuard(origins: readonly string[], hosts: readonly string[]): Guard {
-  const named = new Set(hosts.map((host) => host.toLowerCase()));
+  const named = hostCheck(hosts);
   const listed = new Set(origins.map((origin) => origin.toLowerCase().replace(/\/$/, "")));
   const allows = (origin: string): boolean => listed.has("*") || listed.has(origin.toLowerCase());
   return {
     allows,
     check(headers, url) {
       const host = (headers.get("host") ?? new URL(url).host).toLowerCase();
-      const name = host.replace(/:\d+$/, "");
-      if (!LOCAL.test(name) && !IP.test(name) && !named.has(name)) {
+      const { name } = splitHost(host);
+      if (!LOCAL.test(name) && !IP.test(name) && !named(host)) {
         const found = JSON.stringify(host);
         throw new HttpError(403, `this server is not known as ${found}; \`hotset serve --allow-host\` allows a name`);
       }
       const origin = headers.get("origin");
       if (origin === null || allows(origin) || sameHost(origin, host)) return;
+      // Browsers say so themselves, of what the page's own host was asked; a gateway may have put another Host in its place.
+      if (headers.get("sec-fetch-site") === "same-origin") return;
       const found = JSON.stringify(origin);
       throw new HttpError(
         403,
@@ -40,6 +46,12 @@ export function createGuard(origins: readonly string[], hosts: readonly string[]
   };
 }
 
+/** Whether a page comes from this server: by http, or by https from a gateway that ends it. */
 function sameHost(origin: string, host: string): boolean {
-  return origin.toLowerCase() === `http://${host}`;
+  const { name, port } = splitHost(host);
+  return ["http", "https"].some((scheme) => {
+    const usual = scheme === "http" ? "80" : "443";
+    const own = `${scheme}://${name}${port === null || port === usual ? "" : `:${port}`}`;
+    return origin.toLowerCase() === own;
+  });
 }

@@ -1,6 +1,6 @@
 // The application on a socket: timeouts, limits, and readers that stopped reading.
 
-import { createServer, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, isIPv6, type Socket } from "node:net";
 import { hostname } from "node:os";
 import { getRequestListener } from "@hono/node-server";
@@ -8,6 +8,7 @@ import type { ChatModel } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
 import { createApp, type ServerOptions } from "./app.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
+import { isHost } from "./hosts.ts";
 
 export interface ListenOptions extends Omit<ServerOptions, "signal"> {
   /** Default 8080; 0: any that is free. */
@@ -46,7 +47,8 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
 export async function startServer(model: ChatModel, options: ListenOptions = {}): Promise<RunningServer> {
   const closing = new AbortController();
   const host = options.host ?? "127.0.0.1";
-  const hosts = [...(options.hosts ?? []), host, hostname(), `${hostname()}.local`];
+  const own = [host, hostname(), `${hostname()}.local`].filter(isHost);
+  const hosts = [...(options.hosts ?? []), ...own];
   const app = createApp(model, { ...options, hosts, signal: closing.signal });
   // The global Request and Response stay those of Node. HTTP/1.0 needs no Host.
   const listener = getRequestListener(app.fetch, {
@@ -58,7 +60,10 @@ export async function startServer(model: ChatModel, options: ListenOptions = {})
   const requestTimeout = Math.max(options.requestTimeoutMs ?? 60_000, headersTimeout);
   const server = createServer(
     { headersTimeout, requestTimeout, connectionsCheckingInterval: Math.min(1000, headersTimeout) },
-    listener,
+    (request, response) => {
+      canonicalHost(request);
+      return listener(request, response);
+    },
   );
   server.maxConnections = options.connections ?? 2048;
 
@@ -103,6 +108,14 @@ export async function startServer(model: ChatModel, options: ListenOptions = {})
       return closed;
     },
   };
+}
+
+/** IPv6 addresses have many spellings, and the listener takes only the shortest: "[::ffff:127.0.0.1]" is "[::ffff:7f00:1]". */
+function canonicalHost({ headers }: IncomingMessage): void {
+  const { host } = headers;
+  if (!host?.startsWith("[")) return;
+  const url = `http://${host.replace(/%[\w.-]+(?=\])/, "")}`; // a zone means nothing to others
+  if (URL.canParse(url)) headers.host = new URL(url).host;
 }
 
 /** A request that cannot be made a Request: a Host or a path that is none. */

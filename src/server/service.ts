@@ -8,7 +8,10 @@ export interface ServerOptions {
   readonly apiKey?: string;
   /** Origins of web pages that may use the server ("https://app.example", or "*" for all). Default: none. */
   readonly cors?: readonly string[];
-  /** Names under which the server may be addressed, beside localhost and IP addresses: "hotset.example". */
+  /**
+   * Names under which the server may be addressed, beside localhost and IP addresses: "hotset.example",
+   * "hotset.example:8443", "*.example", or "*" for any. Probes (/health, /metrics) are answered under any name.
+   */
   readonly hosts?: readonly string[];
   /** Largest request body in bytes. Default 16 MiB. */
   readonly bodyLimit?: number;

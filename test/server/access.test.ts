@@ -58,8 +58,51 @@ describe("web pages and names", () => {
     ["http://localhost:8080", { origin: "https://app.example" }, { cors: ["https://app.example"] }, 200],
     ["http://localhost:8080", { origin: "https://app.example.evil.com" }, { cors: ["https://app.example"] }, 403],
     ["http://localhost:8080", { origin: "https://anything" }, { cors: ["*"] }, 200],
+    ["http://localhost.:8080", {}, {}, 200],
+    ["http://[::ffff:7f00:1]", {}, {}, 200],
+    ["http://gpu-7:8080", {}, { hosts: ["*"] }, 200],
+    ["http://llm.example", {}, { hosts: ["*.example"] }, 200],
+    ["http://a.llm.example:1", {}, { hosts: ["*.example"] }, 200],
+    ["http://example", {}, { hosts: ["*.example"] }, 403],
+    ["http://llm.example.com", {}, { hosts: ["*.example"] }, 403],
+    ["http://llmexample", {}, { hosts: ["*.example"] }, 403],
+    ["http://llm.example:9443", {}, { hosts: ["llm.example:9443"] }, 200],
+    ["http://llm.example:9444", {}, { hosts: ["llm.example:9443"] }, 403],
+    ["http://llm.example", {}, { hosts: ["llm.example:443"] }, 200],
+    ["http://llm.example", {}, { hosts: ["llm.example:9443"] }, 403],
+    ["http://b", {}, { hosts: ["a, b"] }, 200],
+    ["http://hotset_1", {}, { hosts: ["hotset_1"] }, 200],
+    ["http://LLM.example", {}, { hosts: ["llm.EXAMPLE."] }, 200],
+    ["http://xn--bcher-kva.example", {}, { hosts: ["b\u00fccher.example"] }, 200],
+    // A page of the server's own host, which a gateway reaches by TLS.
+    ["http://llm.example", { origin: "https://llm.example" }, { hosts: ["llm.example"] }, 200],
+    ["http://llm.example:8443", { origin: "https://llm.example:8443" }, { hosts: ["*"] }, 200],
+    ["http://llm.example", { origin: "https://llm.example:8443" }, { hosts: ["*"] }, 403],
+    ["http://llm.example", { origin: "https://other.example" }, { hosts: ["*"] }, 403],
+    ["http://localhost", { origin: "https://llm.example", "sec-fetch-site": "same-origin" }, {}, 200],
+    ["http://localhost", { origin: "https://llm.example", "sec-fetch-site": "cross-site" }, {}, 403],
+    ["http://evil.com", { origin: "http://evil.com", "sec-fetch-site": "same-origin" }, {}, 403],
   ])("%s %j %j: %i", async (base, headers, options, expected) => {
     expect(await status(options, headers, `${base}/v1/models`)).toBe(expected);
+  });
+
+  it("probes are answered under any name", async () => {
+    for (const path of ["/health", "/metrics"])
+      expect(await status({}, {}, `http://10-0-0-7.pod:8080${path}`)).toBe(200);
+  });
+
+  it.each([
+    "",
+    "https://llm.example",
+    "llm.example/",
+    "a*.example",
+    "*.*",
+    ".example",
+    "a b",
+    "llm.example:99999",
+    "a,,b",
+  ])("%j could never match: it is refused", (host) => {
+    expect(() => createApp(fakeModel(), { hosts: [host] })).toThrow(/hosts, --allow-host: .*expected "llm\.example"/);
   });
 
   it("CORS headers for allowed origins only, on failures too; preflights need no key", async () => {

@@ -141,7 +141,7 @@ describe("requests that are no requests", () => {
     ],
     [
       "another's Host",
-      "GET /health HTTP/1.1\r\nHost: evil.com\r\nConnection: close\r\n\r\n",
+      "GET /v1/models HTTP/1.1\r\nHost: evil.com\r\nConnection: close\r\n\r\n",
       /^HTTP\/1\.1 403 .*evil\.com/s,
     ],
     [
@@ -170,6 +170,14 @@ describe("requests that are no requests", () => {
     const { text } = raw(server, head, ...Array(20).fill(`2710\r\n${" ".repeat(10_000)}\r\n`));
     expect(await text).toMatch(/^HTTP\/1\.1 413 .*larger than 100000 bytes/s);
   });
+
+  it.each(["[::1]", "[::ffff:127.0.0.1]:80", "[0:0:0:0:0:0:0:1]", "[fe80::1%eth0]:8080", "[FE80::1]", "localhost."])(
+    "Host: %s is this machine",
+    async (host) => {
+      const request = `GET /v1/models HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+      expect(await raw(await serve(), request).text).toMatch(/^HTTP\/1\.1 200 /);
+    },
+  );
 
   it("HTTP/1.0 without a Host is answered", async () => {
     expect(await raw(await serve(), "GET /health HTTP/1.0\r\n\r\n").text).toMatch(/^HTTP\/1\.1 200 /);

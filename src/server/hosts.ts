@@ -1,0 +1,65 @@
+// The names that a server may be addressed by, as `--allow-host` gives them, against the Host header of a request.
+
+import { domainToASCII } from "node:url";
+import { RequestError } from "../errors.ts";
+
+/** Whether a Host header, in lower case, is one of the names. */
+export type HostCheck = (host: string) => boolean;
+
+const FORMS = '"llm.example", "llm.example:8443", "*.example", or "*" for any name';
+/** Clients leave these ports out of the header. */
+const DEFAULT_PORTS = ["80", "443"];
+const LABEL = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$/;
+const ADDRESS = /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\]|[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*)$/;
+
+/**
+ * @param patterns each a name, `*.name` for every name below it, or `*`; with a port only under that port; also several
+ * with commas between them
+ * @throws RequestError for a pattern that no request can match
+ */
+export function hostCheck(patterns: readonly string[]): HostCheck {
+  const checks = patterns.flatMap((text) => text.split(",")).map((text) => oneHost(text.trim().toLowerCase()));
+  return (host) => {
+    const { name, port } = splitHost(host);
+    return checks.some((matches) => matches(name, port));
+  };
+}
+
+/** Whether clients can send this name, or address, as a Host. */
+export function isHost(text: string): boolean {
+  try {
+    hostCheck([text]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** "llm.example:80" as name and port; the dot that ends an absolute name is no part of it. */
+export function splitHost(host: string): { readonly name: string; readonly port: string | null } {
+  const [, name = host, port = null] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
+  return { name: name.replace(/\.$/, ""), port };
+}
+
+function oneHost(text: string): (name: string, port: string | null) => boolean {
+  if (text === "*") return () => true;
+  const refuse = (why: string): RequestError =>
+    new RequestError(`hosts, --allow-host: ${JSON.stringify(text)} ${why}; expected ${FORMS}`);
+  if (text === "") throw refuse("is empty");
+  if (text.includes("/")) throw refuse("is a URL, a name is wanted");
+  if (ADDRESS.test(text)) {
+    const bare = text.replace(/^\[|\]$/g, "");
+    return (name) => name.replace(/^\[|\]$/g, "") === bare;
+  }
+  const [, below, rest = "", wanted = null] = /^(\*\.)?(.*?)(?::(\d+|\*))?$/.exec(text) ?? [];
+  if (wanted !== null && wanted !== "*" && Number(wanted) > 65_535) throw refuse("has a port that does not exist");
+  const samePort = (port: string | null): boolean =>
+    wanted === null || wanted === "*" || port === wanted || (port === null && DEFAULT_PORTS.includes(wanted));
+  if (ADDRESS.test(rest)) return (name, port) => name === rest && samePort(port);
+  if (rest.includes("*")) throw refuse("has a * that is not its first part");
+  if (rest.startsWith(".")) throw refuse("begins with a dot");
+  const ascii = domainToASCII(rest) || rest; // clients send names in other scripts encoded
+  const wantedName = ascii.replace(/\.$/, "");
+  if (!wantedName.split(".").every((label) => LABEL.test(label))) throw refuse("is no name that a client can send");
+  return (name, port) => samePort(port) && (below ? name.endsWith(`.${wantedName}`) : name === wantedName);
+}

@@ -5,9 +5,10 @@ import type { AssistantMessage, ChatMessage, ToolCall, ToolChoice, ToolDefinitio
 
 /** The form of call ids that Mistral's models were trained on. */
 export const TRAINED_ID = /^[a-zA-Z0-9]{9}$/;
-const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
-/** Levels of a tool's schema; published ones have about ten. */
-const MAX_DEPTH = 64;
+/** What OpenAI, Anthropic and MCP allow between them. */
+const NAME = /^[\w.-]{1,128}$/;
+/** Levels of a tool's schema, which prompts are made of by recursion. */
+const MAX_DEPTH = 1000;
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 export interface PromptOptions {
@@ -27,17 +28,20 @@ export interface PromptOptions {
 export function checkMessages(messages: readonly ChatMessage[], options: PromptOptions): void {
   if (!Array.isArray(messages) || messages.length === 0)
     throw new RequestError("messages: expected at least one message");
-  let open = new Map<string, string>();
+  let open: OpenCalls = new Map();
   for (const [i, message] of messages.entries()) {
     const where = `messages[${i}]`;
     if (message.role !== "assistant" || message.content !== undefined) checkText(message.content, where);
     if (message.role === "tool") {
-      if (!open.delete(message.toolCallId)) {
+      const call = open.get(message.toolCallId);
+      if (call === undefined || call.results === call.calls) {
         throw new RequestError(
           `${where}: expected the result of a call in the assistant message before it, found tool call id ${quoted(message.toolCallId)}`,
         );
       }
-      if (message.name !== undefined) checkName(message.name, where);
+      call.results++;
+      if (message.name !== undefined && typeof message.name !== "string")
+        throw new RequestError(`${where}.name: expected a text, found ${typeof message.name}`);
       continue;
     }
     if (message.role !== "user" && message.role !== "system" && message.role !== "assistant") {
@@ -61,22 +65,24 @@ export function checkMessages(messages: readonly ChatMessage[], options: PromptO
   }
 }
 
-function openCalls(message: AssistantMessage, where: string): Map<string, string> {
-  const open = new Map<string, string>();
-  for (const call of message.toolCalls ?? []) {
-    checkName(call.name, `${where}.toolCalls`);
-    if (typeof call.id !== "string" || typeof call.arguments !== "string") {
-      throw new RequestError(`${where}.toolCalls: expected an id and arguments as texts`);
+/** How many calls of a message have an id, and how many results it has. Some APIs give all calls of a message one id: a result answers them all. */
+type OpenCalls = Map<string, { calls: number; results: number }>;
+
+function openCalls(message: AssistantMessage, where: string): OpenCalls {
+  const open: OpenCalls = new Map();
+  for (const { id, name, arguments: text } of message.toolCalls ?? []) {
+    // Whatever a conversation has called a tool: it may come from another server, with other rules.
+    if (typeof id !== "string" || typeof name !== "string" || typeof text !== "string") {
+      throw new RequestError(`${where}.toolCalls: expected an id, a name and arguments as texts`);
     }
-    if (open.has(call.id)) throw new RequestError(`${where}.toolCalls: two calls have the id ${quoted(call.id)}`);
-    open.set(call.id, call.name);
+    open.set(id, { calls: (open.get(id)?.calls ?? 0) + 1, results: 0 });
   }
   return open;
 }
 
-function checkAnswered(open: ReadonlyMap<string, string>, where: string): void {
-  const [id] = open.keys();
-  if (id !== undefined) throw new RequestError(`${where}: expected the result of the tool call ${quoted(id)} first`);
+function checkAnswered(open: OpenCalls, where: string): void {
+  for (const [id, { results }] of open)
+    if (results === 0) throw new RequestError(`${where}: expected the result of the tool call ${quoted(id)} first`);
 }
 
 function checkText(content: unknown, where: string): void {
@@ -86,7 +92,7 @@ function checkText(content: unknown, where: string): void {
 function checkName(name: unknown, where: string): void {
   if (typeof name === "string" && NAME.test(name)) return;
   throw new RequestError(
-    `${where}: expected a tool name of 1 to 64 of a-z, A-Z, 0-9, "_" and "-", found ${quoted(name)}`,
+    `${where}: expected a tool name of 1 to 128 of a-z, A-Z, 0-9, "_", "-" and ".", found ${quoted(name)}`,
   );
 }
 
@@ -98,12 +104,9 @@ export function checkTools({ tools = [], toolChoice = "auto" }: PromptOptions): 
     if (names.has(tool.name)) throw new RequestError(`tools[${i}]: there is another tool ${quoted(tool.name)}`);
     names.add(tool.name);
     const { parameters } = tool;
-    if (
-      parameters !== undefined &&
-      (typeof parameters !== "object" || parameters === null || Array.isArray(parameters))
-    ) {
+    if (tool.strict && parameters !== undefined && !isSchema(parameters)) {
       throw new RequestError(
-        `tools[${i}].parameters: expected a JSON schema as an object, found ${quoted(parameters)}`,
+        `tools[${i}].parameters: expected a JSON schema as an object, since the tool is strict, found ${quoted(parameters)}`,
       );
     }
     checkDepth(parameters, `tools[${i}].parameters`);
@@ -125,9 +128,14 @@ function checkDepth(value: unknown, where: string): void {
   }
 }
 
-/** The tools that a prompt shows: none where none may be called. */
+function isSchema(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The tools that a prompt shows: none where none may be called. Parameters that are no object are left out. */
 export function shownTools({ tools = [], toolChoice = "auto" }: PromptOptions): readonly ToolDefinition[] {
-  return toolChoice === "none" ? [] : tools;
+  if (toolChoice === "none") return [];
+  return tools.map(({ parameters, ...tool }) => (isSchema(parameters) ? { ...tool, parameters: parameters! } : tool));
 }
 
 function quoted(value: unknown): string {
@@ -199,10 +207,15 @@ export function newCallId(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(9)), (random) => LETTERS[random % 62]).join("");
 }
 
-/** Name of the tool that a result answers, from the call itself. */
-export function callNames(messages: readonly ChatMessage[]): ReadonlyMap<string, string> {
-  const names = new Map<string, string>();
-  for (const m of messages)
-    if (m.role === "assistant") for (const call of m.toolCalls ?? []) names.set(call.id, call.name);
-  return names;
+/** The same with the name of its tool in every result that has none: that of the call which it answers, of several with one id in their order. */
+export function withResultNames(messages: readonly ChatMessage[]): ChatMessage[] {
+  let open: readonly ToolCall[] = [];
+  return messages.map((message) => {
+    if (message.role === "assistant") open = message.toolCalls ?? [];
+    if (message.role !== "tool") return message;
+    const same = open.filter(({ id }) => id === message.toolCallId);
+    const [call] = same;
+    if (same.length > 1) open = open.filter((one) => one !== call);
+    return call === undefined || message.name !== undefined ? message : { ...message, name: call.name };
+  });
 }

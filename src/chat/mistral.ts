@@ -2,7 +2,14 @@
 
 import { RequestError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
-import { callNames, mergeNeighbours, type PromptOptions, shownTools, systemText, withTrainedIds } from "./messages.ts";
+import {
+  mergeNeighbours,
+  type PromptOptions,
+  shownTools,
+  systemText,
+  withResultNames,
+  withTrainedIds,
+} from "./messages.ts";
 import { parsePythonJson, pythonJson } from "./python_json.ts";
 import type { AssistantMessage, ChatMessage, ToolDefinition, ToolMessage } from "./types.ts";
 
@@ -67,9 +74,11 @@ export function mistralPrompt(
   if (version !== "v1" && controls === null)
     throw new RequestError(`the tokenizer has no control tokens of Mistral's ${version}`);
   const system = systemText(messages);
-  const turns = mergeNeighbours(withTrainedIds(messages)).filter((message) => message.role !== "system");
+  const turns = mergeNeighbours(withResultNames(withTrainedIds(messages))).filter(
+    (message) => message.role !== "system",
+  );
   if (turns[0]?.role !== "user") turns.unshift({ role: "user", content: "" });
-  const encoder = new Encoder(tokenizer, version, callNames(turns));
+  const encoder = new Encoder(tokenizer, version);
   const ids = tokenizer.bosId === null ? [] : [tokenizer.bosId];
   // One by one: a call takes no more arguments than fit on the stack, and texts may be long.
   const add = (...lists: readonly (readonly number[])[]): void => {
@@ -102,12 +111,10 @@ export function mistralPrompt(
 class Encoder {
   private readonly tokenizer: Tokenizer;
   private readonly version: MistralVersion;
-  private readonly names: ReadonlyMap<string, string>;
 
-  constructor(tokenizer: Tokenizer, version: MistralVersion, names: ReadonlyMap<string, string>) {
+  constructor(tokenizer: Tokenizer, version: MistralVersion) {
     this.tokenizer = tokenizer;
     this.version = version;
-    this.names = names;
   }
 
   text(text: string): number[] {
@@ -139,7 +146,7 @@ class Encoder {
   result({ content, toolCallId, name }: ToolMessage): number[] {
     const value = jsonOrText(content);
     if (this.version === "v3") return this.text(pythonJson({ content: value, call_id: toolCallId }));
-    return this.text(pythonJson([{ name: name ?? this.names.get(toolCallId) ?? null, content: value }]));
+    return this.text(pythonJson([{ name: name ?? null, content: value }]));
   }
 }
 

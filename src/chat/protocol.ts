@@ -1,6 +1,6 @@
 // Tools for models that were trained for none: a protocol in plain JSON, told to the model in its system prompt.
 
-import { callNames, mergeNeighbours, type PromptOptions, shownTools } from "./messages.ts";
+import { mergeNeighbours, type PromptOptions, shownTools, withResultNames } from "./messages.ts";
 import { parsePythonJson, pythonJson } from "./python_json.ts";
 import type { ChatMessage, ToolChoice, ToolDefinition } from "./types.ts";
 
@@ -12,10 +12,9 @@ import type { ChatMessage, ToolChoice, ToolDefinition } from "./types.ts";
  */
 export function jsonProtocol(messages: readonly ChatMessage[], options: PromptOptions): ChatMessage[] {
   const tools = shownTools(options);
-  const names = callNames(messages);
-  const plain = messages.map((message): ChatMessage => {
+  const plain = withResultNames(messages).map((message): ChatMessage => {
     if (message.role === "tool") {
-      const name = message.name ?? names.get(message.toolCallId) ?? null;
+      const { name = null } = message;
       return { role: "user", content: pythonJson({ tool_result: { name, content: jsonOrText(message.content) } }) };
     }
     if (message.role !== "assistant" || !message.toolCalls?.length) return message;

@@ -30,10 +30,10 @@ export type ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolM
 export type JsonSchema = { readonly [key: string]: unknown };
 
 export interface ToolDefinition {
-  /** 1 to 64 letters, digits, "_" and "-". */
+  /** 1 to 128 letters, digits, "_", "-" and ".". */
   readonly name: string;
   readonly description?: string;
-  /** JSON schema of the arguments; default: any object. */
+  /** JSON schema of the arguments; default, and where it is no object: any object. */
   readonly parameters?: JsonSchema;
   /** Whether arguments must be held to the schema while they are generated. No part of any prompt. */
   readonly strict?: boolean;

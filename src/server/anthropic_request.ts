@@ -18,6 +18,7 @@ import {
   textOf,
   textPart,
   toolsOf,
+  withLastText,
 } from "./messages.ts";
 import { modelOf } from "./openai_request.ts";
 import { defined, MOST_TOKENS, stops, topK } from "./sampling.ts";
@@ -61,14 +62,14 @@ export function anthropicPrompt(json: Json): AnthropicPrompt {
   const system = textOf(body, "system");
   const given = required(body.objects("messages", MOST_MESSAGES), body, "messages");
   if (given.length === 0) throw wrong("messages", "expected at least one message", []);
-  const messages: ChatMessage[] = system === undefined || system === "" ? [] : [{ role: "system", content: system }];
-  for (const fields of given) messages.push(...turn(fields));
-  checkToolResults(messages);
+  const turns: ChatMessage[] = system === undefined || system === "" ? [] : [{ role: "system", content: system }];
+  for (const fields of given) turns.push(...turn(fields));
+  checkToolResults(turns);
   const tools = toolsOf(body, toolOf);
   const { toolChoice, parallelToolCalls } = choiceOf(body);
   checkChoice(toolChoice, tools);
   // Anthropic's way to put words in the model's mouth: the answer goes on from a last message of the assistant.
-  const continueAssistant = given.at(-1)?.raw("role") === "assistant" || undefined;
+  const { messages, continueAssistant } = withLastText(turns, true);
   return { messages, options: defined({ tools, toolChoice, parallelToolCalls, continueAssistant }) };
 }
 
@@ -90,7 +91,7 @@ function turn(fields: Fields): ChatMessage[] {
     }
     if (role !== "user") throw wrong(part.path("type"), "only a user's message can hold a tool result", undefined);
     flush();
-    const toolCallId = required(part.string("tool_use_id", 256), part, "tool_use_id");
+    const toolCallId = required(part.string("tool_use_id"), part, "tool_use_id");
     const content = textOf(part, "content") ?? "";
     messages.push({ role: "tool", toolCallId, content: part.boolean("is_error") ? `Error: ${content}` : content });
   }
@@ -110,8 +111,8 @@ function assistant(parts: readonly Fields[]): ChatMessage {
       continue;
     }
     toolCalls.push({
-      id: required(part.string("id", 256), part, "id"),
-      name: required(part.string("name", 256), part, "name"),
+      id: required(part.string("id"), part, "id"),
+      name: required(part.string("name"), part, "name"),
       arguments: JSON.stringify(required(part.object("input"), part, "input").json),
     });
   }

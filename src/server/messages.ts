@@ -6,7 +6,8 @@ import { type Fields, fieldsOf, type Json, wrong } from "./fields.ts";
 
 export const MOST_MESSAGES = 100_000;
 const MOST_PARTS = 10_000;
-const MOST_TOOLS = 1024;
+/** Work on tools is bounded by their size, not by this. */
+const MOST_TOOLS = 100_000;
 const TOOL_NAME = /^[\w.-]{1,128}$/;
 
 /** Content that is a text, or an array of parts: every part as its fields, a text as one text part. */
@@ -46,10 +47,26 @@ export function toolsOf(body: Fields, define: (tool: Fields) => ToolDefinition):
   return tools && tools.length > 0 ? tools : undefined;
 }
 
-/** A JSON schema, as a record to hand on. */
+/** A tool's JSON schema, as a record to hand on. What is no object is left out, unless the tool is `strict`. */
 export function schemaOf(fields: Fields, name: string): { parameters?: Json } {
-  const schema = fields.object(name);
-  return schema ? { parameters: schema.json } : {};
+  const schema = fields.raw(name);
+  if (typeof schema === "object" && schema !== null && !Array.isArray(schema)) return { parameters: schema as Json };
+  if (schema === undefined || !fields.boolean("strict")) return {};
+  throw wrong(fields.path(name), "expected a JSON schema that is an object, since the tool is strict", schema);
+}
+
+/**
+ * A conversation that ends with the assistant's text is to be continued, where `may`. A last message of the assistant that is
+ * empty is left out: there is nothing to go on from.
+ */
+export function withLastText(
+  messages: readonly ChatMessage[],
+  may: boolean,
+): { readonly messages: readonly ChatMessage[]; readonly continueAssistant: true | undefined } {
+  const last = messages.at(-1);
+  if (!may || last?.role !== "assistant" || last.toolCalls?.length) return { messages, continueAssistant: undefined };
+  if (last.content) return { messages, continueAssistant: true };
+  return { messages: messages.length > 1 ? messages.slice(0, -1) : messages, continueAssistant: undefined };
 }
 
 /** Refuses a choice that the tools do not allow. */

@@ -1,15 +1,9 @@
 // Bodies of /v1/chat/completions, OpenAI's and Mistral's, as what the engine is asked for.
 
-import type {
-  ChatMessage,
-  ChatOptions,
-  ResponseFormat,
-  ToolCall,
-  ToolChoice,
-  ToolDefinition,
-} from "../engine/chat_api.ts";
+import type { ChatMessage, ChatOptions, ResponseFormat, ToolCall } from "../engine/chat_api.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
-import { checkChoice, checkToolResults, MOST_MESSAGES, schemaOf, textOf, toolsOf } from "./messages.ts";
+import { checkToolResults, MOST_MESSAGES, textOf, withLastText } from "./messages.ts";
+import { openaiTools } from "./openai_tools.ts";
 import { defined, MOST_TOKENS, openaiSampling } from "./sampling.ts";
 
 /** Most answers to one request. */
@@ -32,12 +26,10 @@ export interface OpenaiChatRequest {
 export function openaiChatRequest(json: Json): OpenaiChatRequest {
   const body = fieldsOf(json);
   refuse(body);
-  const messages = required(body.objects("messages", MOST_MESSAGES), body, "messages").map(message);
-  if (messages.length === 0) throw wrong("messages", "expected at least one message", []);
-  checkToolResults(messages);
-  const tools = toolsOf(body, openaiTool);
-  const toolChoice = choiceOf(body);
-  checkChoice(toolChoice, tools);
+  const given = required(body.objects("messages", MOST_MESSAGES), body, "messages").map(message);
+  if (given.length === 0) throw wrong("messages", "expected at least one message", []);
+  checkToolResults(given);
+  const { messages, continueAssistant } = withLastText(given, continues(body));
   return {
     model: modelOf(body),
     messages,
@@ -48,11 +40,10 @@ export function openaiChatRequest(json: Json): OpenaiChatRequest {
       ...defined({
         maxTokens: body.integer("max_completion_tokens", 1, MOST_TOKENS) ?? body.integer("max_tokens", 1, MOST_TOKENS),
         logprobs: logprobsOf(body),
-        tools,
-        toolChoice,
+        ...openaiTools(body),
         parallelToolCalls: body.boolean("parallel_tool_calls"),
         responseFormat: formatOf(body),
-        continueAssistant: continues(body) || undefined,
+        continueAssistant,
       }),
     },
   };
@@ -95,7 +86,7 @@ function message(fields: Fields): ChatMessage {
   if (role === "user") return { role, content };
   if (role !== "tool") return { role: "system", content };
   const name = fields.string("name");
-  const toolCallId = required(fields.string("tool_call_id", 256), fields, "tool_call_id");
+  const toolCallId = required(fields.string("tool_call_id"), fields, "tool_call_id");
   return { role, content, toolCallId, ...(name !== undefined && { name }) };
 }
 
@@ -112,31 +103,10 @@ function toolCall(fields: Fields): ToolCall {
   // Mistral's clients may give the arguments as an object.
   const text = typeof given === "object" ? JSON.stringify(given) : called.string("arguments");
   return {
-    id: required(fields.string("id", 256), fields, "id"),
-    name: required(called.string("name", 256), called, "name"),
+    id: required(fields.string("id"), fields, "id"),
+    name: required(called.string("name"), called, "name"),
     arguments: text === undefined || text.trim() === "" ? "{}" : text,
   };
-}
-
-function openaiTool(fields: Fields): ToolDefinition {
-  const type = fields.string("type") ?? "function";
-  if (type !== "function") throw wrong(fields.path("type"), 'expected "function"', type);
-  const tool = required(fields.object("function"), fields, "function");
-  return {
-    name: required(tool.string("name"), tool, "name"),
-    ...schemaOf(tool, "parameters"),
-    ...defined({ description: tool.string("description"), strict: tool.boolean("strict") }),
-  };
-}
-
-function choiceOf(body: Fields): ToolChoice | undefined {
-  if (typeof body.raw("tool_choice") === "object") {
-    const choice = required(body.object("tool_choice"), body, "tool_choice");
-    const tool = required(choice.object("function"), choice, "function");
-    return { name: required(tool.string("name"), tool, "name") };
-  }
-  const choice = body.oneOf("tool_choice", ["auto", "none", "required", "any"]);
-  return choice === "any" ? "required" : choice;
 }
 
 function logprobsOf(body: Fields): number | undefined {
@@ -172,12 +142,15 @@ export function formatOf(body: Fields): ResponseFormat | undefined {
   }
 }
 
-/** Mistral's `prefix: true` on the last message, vLLM's `continue_final_message`: the answer goes on from its text. */
+/**
+ * Whether the answer may go on from a last message of the assistant: it does, as at OpenRouter and llama.cpp, unless vLLM's
+ * `continue_final_message` says no. That field and Mistral's `prefix: true` ask for it. (Mistral's client always sends `prefix: false`.)
+ */
 function continues(body: Fields): boolean {
   const last = body.objects("messages", MOST_MESSAGES)?.at(-1);
-  const wanted = body.boolean("continue_final_message") ?? last?.boolean("prefix") ?? false;
-  if (wanted && last?.raw("role") !== "assistant") {
+  const wanted = body.boolean("continue_final_message");
+  if ((wanted ?? last?.boolean("prefix")) && last?.raw("role") !== "assistant") {
     throw wrong("messages", "only a last message of the assistant can be continued", undefined);
   }
-  return wanted;
+  return wanted ?? true;
 }

@@ -155,10 +155,24 @@ describe("conversations that no model can answer", () => {
     expect(() => checkMessages(messages, options)).toThrow(message);
   });
 
+  const two: ChatMessage = {
+    role: "assistant",
+    toolCalls: ["a.b", "c/d e\n".repeat(100)].map((name) => ({ id: "1", name, arguments: "{}" })),
+  };
+  it.each([
+    ["two calls with one id, a result for each", [user("a"), two, result("1", "x"), result("1", "y")]],
+    ["two calls with one id, one result", [user("a"), two, result("1", "x")]],
+    ["ids that come again", [user("a"), two, result("1", "x"), assistant("b"), user("c"), two, result("1", "x")]],
+  ])("%s and any name are accepted in what was said", (_, messages) => {
+    checkMessages(messages, { toolChoice: "none" });
+  });
+
   it("tools with bad names, twice the same, a choice that is not there, a schema without a floor", () => {
     let deep: Record<string, unknown> = {};
     for (let i = 0; i < 10_000; i++) deep = { not: deep };
     expect(() => checkTools({ tools: [{ name: "a b" }] })).toThrow(/tools\[0\].*"a b"/);
+    expect(() => checkTools({ tools: [{ name: "a".repeat(129) }] })).toThrow(/1 to 128/);
+    checkTools({ tools: [{ name: "a".repeat(128) }, { name: "files.read-all_1" }] });
     expect(() => checkTools({ tools: [{ name: "a" }, { name: "a" }] })).toThrow(/tools\[1\].*another/);
     expect(() => checkTools({ tools: [{ name: "a" }], toolChoice: { name: "b" } })).toThrow(/"b"/);
     expect(() => checkTools({ toolChoice: "required" })).toThrow(/no tools/);

@@ -227,6 +227,20 @@ describe("the JSON protocol", () => {
     ]);
   });
 
+  it("names each result after its call, where ids come again", () => {
+    const calls = (...names: string[]): ChatMessage => ({
+      role: "assistant",
+      toolCalls: names.map((name) => ({ id: "0", name, arguments: "{}" })),
+    });
+    const result: ChatMessage = { role: "tool", toolCallId: "0", content: "1" };
+    const told = jsonProtocol([user("Hi"), calls("a", "b"), result, result, calls("c"), result], {});
+    expect(told.flatMap(({ role, content }) => (role === "user" ? [content] : []))).toEqual([
+      "Hi",
+      '{"tool_result": {"name": "a", "content": 1}}\n\n{"tool_result": {"name": "b", "content": 1}}',
+      '{"tool_result": {"name": "c", "content": 1}}',
+    ]);
+  });
+
   it("tells the model its tools and whether it must call one, behind its system prompt", () => {
     const told = (toolChoice: ToolChoice): string =>
       jsonProtocol(ROUND, { tools: TOOLS, toolChoice })

@@ -173,6 +173,21 @@ describe("what a request asks the engine for", () => {
     });
   });
 
+  it("an empty beginning of the answer is none", async () => {
+    const messages = [
+      { role: "user", content: "hi" },
+      { role: "assistant", content: [] },
+    ];
+    expect(await asked({ messages })).toEqual({
+      messages: [{ role: "user", content: "hi" }],
+      options: { maxTokens: 5 },
+    });
+  });
+
+  it.each([undefined, true, "x", []])("input_schema %j is left out", async (input_schema) => {
+    expect((await asked({ tools: [{ name: "f", input_schema }] })).options.tools).toEqual([{ name: "f" }]);
+  });
+
   it.each<[object, ChatOptions]>([
     [
       { stop_sequences: ["x"], temperature: 0, top_p: 0.5, top_k: 3 },

@@ -100,6 +100,48 @@ describe("what a request asks the engine for", () => {
     });
   });
 
+  const named = (name: string) => ({ type: "function", function: { name } });
+  it.each<[string, object, string[], string]>([
+    ["auto", { allowed_tools: { mode: "auto", tools: [named("a"), named("c")] } }, ["a", "c"], "auto"],
+    ["required", { allowed_tools: { mode: "required", tools: [named("b")] } }, ["b"], "required"],
+    ["as the responses API has it", { mode: "auto", tools: [{ type: "function", name: "c" }] }, ["c"], "auto"],
+  ])("allowed tools, %s", async (_, choice, names, mode) => {
+    const body = { tools: ["a", "b", "c"].map(named), tool_choice: { type: "allowed_tools", ...choice } };
+    expect(await options(body)).toEqual({ tools: names.map((name) => ({ name })), toolChoice: mode });
+  });
+
+  it("no allowed tool at all is no tool", async () => {
+    const tool_choice = { type: "allowed_tools", allowed_tools: { mode: "auto", tools: [] } };
+    expect(await options({ tools: [TOOL], tool_choice })).toEqual({});
+  });
+
+  it.each([true, false, "{}", 5, [], null])("parameters %j are left out", async (parameters) => {
+    const tool = { type: "function", function: { name: "f", parameters } };
+    expect(await options({ tools: [tool] })).toEqual({ tools: [{ name: "f" }] });
+  });
+
+  it("two thousand tools", async () => {
+    const { tools } = await options({ tools: Array.from({ length: 2000 }, (_, i) => named(`f${i}`)) });
+    expect(tools?.length).toBe(2000);
+  });
+
+  const asks = { role: "user", content: "hi" };
+  const begins = { role: "assistant", content: "So" };
+  it.each<[string, object[], object, number, true | undefined]>([
+    ["the assistant's text is continued", [asks, begins], {}, 2, true],
+    ["with prefix: false, as Mistral's client always says", [asks, { ...begins, prefix: false }], {}, 2, true],
+    ["with prefix: true", [asks, { ...begins, prefix: true }], {}, 2, true],
+    ["with continue_final_message: true", [asks, begins], { continue_final_message: true }, 2, true],
+    ["not with continue_final_message: false", [asks, begins], { continue_final_message: false }, 2, undefined],
+    ["an empty one is no beginning", [asks, { role: "assistant", content: "" }], {}, 1, undefined],
+    ["a user's message is answered", [asks, begins, asks], {}, 3, undefined],
+  ])("at the end of a conversation %s", async (_, messages, more, kept, continueAssistant) => {
+    const model = fakeModel();
+    expect((await ask({ messages, ...more }, model)).status).toBe(200);
+    expect(model.asked[0]!.messages!.length).toBe(kept);
+    expect(model.asked[0]!.options.continueAssistant).toBe(continueAssistant);
+  });
+
   it("messages of every role, parts joined", async () => {
     const model = fakeModel();
     const call = { id: "abcdef123", type: "function", function: { name: "f", arguments: '{"a":1}' } };
@@ -182,6 +224,27 @@ describe("what is refused, by name", () => {
     [{ tools: [TOOL, TOOL] }, "tools[1].name", /earlier/],
     [{ tool_choice: "required" }, "tool_choice", /needs tools/],
     [{ tools: [TOOL], tool_choice: { type: "function", function: { name: "g" } } }, "tool_choice", /"g"/],
+    [
+      { tools: [TOOL], tool_choice: { type: "allowed_tools", allowed_tools: { mode: "auto", tools: ["g"] } } },
+      "tool_choice.allowed_tools.tools[0]",
+      /"g"/,
+    ],
+    [
+      { tools: [TOOL], tool_choice: { type: "allowed_tools", allowed_tools: { mode: "required", tools: [] } } },
+      "tool_choice.allowed_tools.tools",
+      /at least one/,
+    ],
+    [
+      { tools: [TOOL], tool_choice: { type: "allowed_tools", allowed_tools: { mode: "any", tools: [] } } },
+      "tool_choice.allowed_tools.mode",
+      /"required"/,
+    ],
+    [{ tools: [TOOL], tool_choice: { type: "allowed_tools" } }, "tool_choice.mode", /required/],
+    [
+      { tools: [{ type: "function", function: { name: "f", parameters: true, strict: true } }] },
+      "tools[0].function.parameters",
+      /strict, found true/,
+    ],
     [{ functions: [] }, "functions", /use tools/],
     [{ modalities: ["text", "audio"] }, "modalities", /text only/],
     [{ response_format: { type: "xml" } }, "response_format.type", /json_schema.*xml/],

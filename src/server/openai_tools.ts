@@ -1,0 +1,68 @@
+// OpenAI's `tools` and `tool_choice`, with "allowed_tools", which leaves some of the tools to choose from.
+
+import type { ToolChoice, ToolDefinition } from "../engine/chat_api.ts";
+import { type Fields, fieldsOf, required, wrong } from "./fields.ts";
+import { checkChoice, schemaOf, toolsOf } from "./messages.ts";
+import { defined } from "./sampling.ts";
+
+export interface ToolsAndChoice {
+  readonly tools?: readonly ToolDefinition[];
+  readonly toolChoice?: ToolChoice;
+}
+
+/** @throws RequestError that names the field */
+export function openaiTools(body: Fields): ToolsAndChoice {
+  const tools = toolsOf(body, openaiTool);
+  const choice = typeof body.raw("tool_choice") === "object" ? body.object("tool_choice") : undefined;
+  if (choice?.raw("type") === "allowed_tools") return allowed(choice, tools ?? []);
+  const toolChoice = choice === undefined ? modeOf(body) : { name: nameOf(choice) };
+  checkChoice(toolChoice, tools);
+  return defined({ tools, toolChoice });
+}
+
+function openaiTool(fields: Fields): ToolDefinition {
+  const type = fields.string("type") ?? "function";
+  if (type !== "function") throw wrong(fields.path("type"), 'expected "function"', type);
+  const tool = required(fields.object("function"), fields, "function");
+  return {
+    name: required(tool.string("name"), tool, "name"),
+    ...schemaOf(tool, "parameters"),
+    ...defined({ description: tool.string("description"), strict: tool.boolean("strict") }),
+  };
+}
+
+function modeOf(body: Fields): ToolChoice | undefined {
+  const choice = body.oneOf("tool_choice", ["auto", "none", "required", "any"]);
+  return choice === "any" ? "required" : choice;
+}
+
+/** {"type": "function", "function": {"name": ...}}; the responses API has the name beside the type. */
+function nameOf(choice: Fields): string {
+  const tool = choice.has("name") ? choice : required(choice.object("function"), choice, "function");
+  return required(tool.string("name"), tool, "name");
+}
+
+/**
+ * {"type": "allowed_tools", "allowed_tools": {"mode", "tools"}}; the responses API has mode and tools beside the type. The model
+ * is shown the allowed tools and no others.
+ */
+function allowed(choice: Fields, tools: readonly ToolDefinition[]): ToolsAndChoice {
+  const given = choice.object("allowed_tools") ?? choice;
+  const mode = required(given.oneOf("mode", ["auto", "required"]), given, "mode");
+  const named = required(given.array("tools", tools.length), given, "tools");
+  const names = new Set<string>();
+  for (const [i, one] of named.entries()) {
+    const path = given.path(`tools[${i}]`);
+    const isObject = typeof one === "object" && one !== null && !Array.isArray(one);
+    const name = isObject ? nameOf(fieldsOf(one as Record<string, unknown>, path)) : one;
+    if (typeof name !== "string" || !tools.some((tool) => tool.name === name))
+      throw wrong(path, "expected one of the request's tools", name);
+    names.add(name);
+  }
+  if (names.size === 0) {
+    if (mode === "required")
+      throw wrong(given.path("tools"), "expected at least one tool, since one must be called", []);
+    return {};
+  }
+  return { tools: tools.filter(({ name }) => names.has(name)), toolChoice: mode };
+}

@@ -3,7 +3,8 @@
 import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { resolve } from "node:path";
-import { physicalCores, startNodeWorker } from "./backend/cpu/node_threads.ts";
+import { groupLimits } from "./backend/cpu/node_limits.ts";
+import { startNodeWorker, usableCores } from "./backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
 import { fileStore } from "./backend/webgpu/node_store.ts";
@@ -52,20 +53,30 @@ function mayHaveGpu(): boolean {
   }
 }
 
+/** Where there is no cache directory: what would be remembered is measured again. */
+const NOTHING_KEPT: Host["tuning"] = { read: async () => null, write: async () => {} };
+
+/** Bytes of RAM that this process may have: the machine's, or what limits leave of it. */
+function usableMemory(): number {
+  const own = process.constrainedMemory?.() ?? 0; // 0: no limit
+  const groups = process.platform === "linux" ? groupLimits().memory : null;
+  return Math.min(totalmem(), own > 0 ? own : Number.POSITIVE_INFINITY, groups ?? Number.POSITIVE_INFINITY);
+}
+
 function host(): Host {
   enableWasmFeatures();
-  const container = process.constrainedMemory?.() ?? 0;
+  const cache = cacheDirectory();
   return {
     files: nodeFiles,
     gpu: openNodeGpu,
     mayHaveGpu: mayHaveGpu(),
-    ram: Math.floor(RAM_SHARE * (container > 0 ? Math.min(container, totalmem()) : totalmem())),
+    ram: Math.floor(RAM_SHARE * usableMemory()),
     cpuName: cpus()[0]?.model.trim() ?? "CPU",
-    cores: physicalCores(),
+    cores: usableCores(),
     startWorker: startNodeWorker,
-    tuning: fileStore(cacheDirectory()),
+    tuning: cache === null ? NOTHING_KEPT : fileStore(cache),
     chat: openChat,
-    spill: () => fileSpill(cacheDirectory()),
+    spill: () => (cache === null ? null : fileSpill(cache)),
     identity: (where) => (isSynthetic(where) ? where : resolve(where)),
   };
 }

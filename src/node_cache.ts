@@ -1,13 +1,33 @@
 // The user's cache directory: what hotset remembers between runs. Node only.
 
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 
-/** $HOTSET_CACHE, or `hotset` in the directory that the system has for such things. */
-export function cacheDirectory(): string {
+/**
+ * $HOTSET_CACHE, or `hotset` in the directory that the system has for such things. Null where it has none, as for a user
+ * without a home: nothing is kept then.
+ */
+export function cacheDirectory(): string | null {
   const { HOTSET_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   if (HOTSET_CACHE) return HOTSET_CACHE;
-  if (process.platform === "win32") return join(LOCALAPPDATA ?? homedir(), "hotset");
-  if (process.platform === "darwin") return join(homedir(), "Library", "Caches", "hotset");
-  return join(XDG_CACHE_HOME || join(homedir(), ".cache"), "hotset");
+  const { platform } = process;
+  const caches =
+    platform === "win32"
+      ? LOCALAPPDATA || home()
+      : platform === "darwin"
+        ? home("Library", "Caches")
+        : XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME) // a relative one is to be ignored: it would mean another place in each folder
+          ? XDG_CACHE_HOME
+          : home(".cache");
+  return caches === null ? null : join(caches, "hotset");
+}
+
+/** A directory in the user's home. */
+function home(...parts: readonly string[]): string | null {
+  try {
+    const path = homedir(); // throws where neither the environment nor the system's list of users has one
+    return isAbsolute(path) ? join(path, ...parts) : null;
+  } catch {
+    return null;
+  }
 }

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { createPacker } from "./backend/cpu/cpu.ts";
-import { physicalCores, startNodeWorker } from "./backend/cpu/node_threads.ts";
+import { startNodeWorker, usableCores } from "./backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import type { Packer } from "./backend/cpu/packer.ts";
 import { RequestError } from "./errors.ts";
@@ -66,7 +66,7 @@ function version(): string {
  */
 export async function quantize(from: string, to: string, options: QuantizeOptions = {}): Promise<Quantized> {
   const started = performance.now();
-  const { weights = "q4", threads = physicalCores(), signal, onProgress = () => {} } = options;
+  const { weights = "q4", threads = usableCores(), signal, onProgress = () => {} } = options;
   if (!PRECISIONS.includes(weights))
     throw new RequestError(`weights: expected one of ${PRECISIONS.join(", ")}, found ${String(weights)}`);
   if (!Number.isSafeInteger(threads) || threads < 1)

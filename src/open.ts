@@ -47,7 +47,7 @@ export interface Host {
   /** Default budget in bytes for the CPU backend and for software adapters. */
   readonly ram: number;
   readonly cpuName: string;
-  /** Physical cores, as far as the platform tells: the CPU backend's threads where nothing is said. */
+  /** Physical cores within the CPU quota, as far as the platform tells: the CPU backend's threads where nothing is said. */
   readonly cores: number;
   /** Where it is remembered which WebGPU kernels are fastest on this machine. */
   readonly tuning: TuningStore;

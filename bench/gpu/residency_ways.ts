@@ -2,7 +2,7 @@
 // and with all of them on the device for comparison.
 
 import { createCpuExperts } from "../../src/backend/cpu/cpu.ts";
-import { physicalCores, startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
+import { startNodeWorker, usableCores } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
 import { calibrate } from "../../src/experts/calibrate.ts";
 import { CLOCK } from "../../src/experts/clock.ts";
@@ -72,7 +72,7 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
     precision: PRECISION,
   } as const;
   const [L, E] = [config.num_hidden_layers, shape.count];
-  const cpu = { threads: threads ?? physicalCores(), startWorker: startNodeWorker };
+  const cpu = { threads: threads ?? usableCores(), startWorker: startNodeWorker };
   const host = await createCpuExperts(shape, L * E + 1, cpu);
   const read = recordReader(
     sources.map(({ experts }) => experts),

@@ -2,7 +2,7 @@
 
 import { cpus } from "node:os";
 import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
-import { physicalCores, startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
+import { startNodeWorker, usableCores } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
 import type { TuningStore } from "../../src/backend/webgpu/autotune.ts";
 import { openChat } from "../../src/chat/chat.ts";
@@ -41,7 +41,7 @@ export function openKept(folder: string, ram: number, { files, context, onRoutes
       mayHaveGpu: false,
       ram,
       cpuName: cpuName(),
-      cores: physicalCores(),
+      cores: usableCores(),
       tuning: NOTHING_LEARNED,
       spill: () => null,
       chat: openChat,
@@ -72,7 +72,7 @@ export async function openUncached(
   const ops = await createCpuOps({
     maxTokens: CHUNK,
     deviceName: cpuName(),
-    threads: physicalCores(),
+    threads: usableCores(),
     startWorker: startNodeWorker,
   });
   const residency = await cpuResidency(ops, {

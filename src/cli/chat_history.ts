@@ -15,18 +15,20 @@ const MAX_BYTES = 4 * 2 ** 20;
 /** A longer message was pasted, and is not looked for with the arrow keys. */
 const MAX_ENTRY = 64 * 2 ** 10;
 
-/** The history; `kept` false: of this run alone. A file that cannot be read or written is no reason to stop. */
-export function openHistory(kept: boolean, file: string = join(cacheDirectory(), "chat_history")): InputHistory {
+/**
+ * The history; `kept` false, or no file: of this run alone. A file that cannot be read or written is no reason to stop.
+ */
+export function openHistory(kept: boolean, file: string | null = usualFile()): InputHistory {
   const entries: string[] = [];
-  const attempt = (work: () => void): void => {
-    if (!kept) return;
+  const attempt = (work: (file: string) => void): void => {
+    if (!kept || file === null) return;
     try {
-      work();
+      work(file);
     } catch {
       // No file yet, a read-only home, a full disk.
     }
   };
-  attempt(() => {
+  attempt((file) => {
     chmodSync(file, 0o600); // whoever made it
     const { text, cut } = lastBytes(file);
     const lines = text.split("\n").filter((line) => line !== "");
@@ -43,12 +45,17 @@ export function openHistory(kept: boolean, file: string = join(cacheDirectory(),
       if (text.length > MAX_ENTRY || text === entries[0]) return;
       entries.unshift(text);
       entries.length = Math.min(entries.length, MAX_ENTRIES);
-      attempt(() => {
+      attempt((file) => {
         mkdirSync(dirname(file), { recursive: true });
         appendFileSync(file, line(text), { mode: 0o600 });
       });
     },
   };
+}
+
+function usualFile(): string | null {
+  const directory = cacheDirectory();
+  return directory === null ? null : join(directory, "chat_history");
 }
 
 function line(text: string): string {

@@ -47,7 +47,11 @@ export function addModelOptions(command: Command): Command {
     )
     .option("--context <tokens>", "positions a session may hold; default: what the model has", integer(1))
     .option("--chunk <tokens>", "prompt tokens computed in one step; default: 512, on the CPU 128", integer(1))
-    .option("--threads <count>", "threads of the CPU backend; default: physical cores", integer(1, 1024))
+    .option(
+      "--threads <count>",
+      "threads of the CPU backend; default: physical cores, within the CPU quota",
+      integer(1, 1024),
+    )
     .option("--ram <size>", "budget in RAM, as 24GiB; default: 60 % of it; experts that do not fit stay on disk", size)
     .option("--gpu-memory <size>", "budget in GPU memory, as 24GiB; default: 6GiB; other experts are in RAM", size)
     .option("--expert-slots <count>", "experts of each layer kept there; default: what the budget holds", integer(1));

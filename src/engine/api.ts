@@ -27,7 +27,7 @@ export interface OpenOptions {
    * that is faster (or f16, there); "f32": exactly.
    */
   readonly activations?: "int8" | "f32";
-  /** Threads of the CPU backend, the caller's included (a page must be cross-origin isolated for more than one). Default: physical cores. */
+  /** Threads of the CPU backend, the caller's included (a page must be cross-origin isolated for more than one). Default: physical cores, within the CPU quota. */
   readonly threads?: number;
   /**
    * Budget in bytes for weights, KV and scratch in GPU memory (WebGPU cannot report it). Default 6 GiB. Experts that do not fit

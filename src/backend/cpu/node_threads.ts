@@ -3,10 +3,21 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import { groupLimits } from "./node_limits.ts";
 import type { PoolWorker } from "./pool.ts";
 
-/** Cores that this process may use: two hardware threads of one core share the units that kernels are bound by. */
-export function physicalCores(): number {
+/**
+ * Threads that pay for this process: cores, because two hardware threads of one share the units that kernels are bound by,
+ * and no more than the control groups' CPU quota has time for. Threads wait for each other by spinning, which a quota counts.
+ */
+export function usableCores(): number {
+  const quota = process.platform === "linux" ? groupLimits().cpus : null;
+  const cores = physicalCores();
+  return quota === null ? cores : Math.max(1, Math.min(cores, Math.floor(quota)));
+}
+
+/** Cores that the process may run on. */
+function physicalCores(): number {
   const logical = availableParallelism();
   if (process.platform !== "linux") return logical; // nothing short of starting a program tells
   try {

@@ -1,0 +1,132 @@
+// What control groups leave this process of the machine: CPU quotas and memory limits, its own and those of all groups above.
+//
+// Node knows the limits of the process's own group only, and no quota. Containers, pods, slices and services set theirs one
+// or several groups higher up. Both versions of control groups are read, and machines that mix them.
+
+import { readFileSync } from "node:fs";
+
+/** The text of a file, null where it cannot be read. */
+export type ReadText = (path: string) => string | null;
+
+export interface GroupLimits {
+  /** Processors' worth of time, as 1.5; null: as many as there are. */
+  readonly cpus: number | null;
+  /** Bytes; null: no limit. */
+  readonly memory: number | null;
+}
+
+interface Hierarchy {
+  readonly version: 1 | 2;
+  /** Controllers of version 1, as "cpu"; none in version 2. */
+  readonly controllers: readonly string[];
+}
+
+/** A place where a hierarchy, or the part of it below `root`, can be seen. */
+interface Mount extends Hierarchy {
+  readonly root: string;
+  readonly point: string;
+}
+
+/** A group that the process is in, in one hierarchy. */
+interface Membership extends Hierarchy {
+  readonly path: string;
+}
+
+/** The least limits on the way from this process's groups up. */
+export function groupLimits(read: ReadText = readText): GroupLimits {
+  const mounts = mountsOf(read("/proc/self/mountinfo"));
+  const memberships = membershipsOf(read("/proc/self/cgroup"));
+  const cpus: (number | null)[] = [];
+  const memory: (number | null)[] = [];
+  for (const membership of memberships) {
+    for (const mount of mounts.filter((one) => sameHierarchy(one, membership))) {
+      for (const folder of foldersOf(mount, membership.path)) {
+        const file = (name: string): string | null => read(`${folder}/${name}`);
+        if (mount.version === 2) {
+          cpus.push(quotient(file("cpu.max")?.split(/\s+/) ?? []));
+          memory.push(bytes(file("memory.max")), bytes(file("memory.high")));
+        } else {
+          cpus.push(quotient([file("cpu.cfs_quota_us"), file("cpu.cfs_period_us")]));
+          // The second tells what groups above set, also those that a container cannot see.
+          const above = /^hierarchical_memory_limit (\d+)$/m.exec(file("memory.stat") ?? "")?.[1];
+          memory.push(bytes(file("memory.limit_in_bytes")), bytes(above ?? null));
+        }
+      }
+    }
+  }
+  return { cpus: least(cpus), memory: least(memory) };
+}
+
+/** `36 35 98:0 /root /mount/point options ... - type source superoptions`, with spaces in paths as \040. */
+function mountsOf(mountinfo: string | null): Mount[] {
+  const mounts: Mount[] = [];
+  for (const line of (mountinfo ?? "").split("\n")) {
+    const [place = "", kind = ""] = line.split(" - ");
+    const [, , , root = "/", point = ""] = place.split(" ").map(unescaped);
+    const [type, , options = ""] = kind.split(" ");
+    if (type === "cgroup2") mounts.push({ version: 2, controllers: [], root, point });
+    if (type === "cgroup") mounts.push({ version: 1, controllers: options.split(","), root, point });
+  }
+  if (mounts.length > 0) return mounts;
+  // Where /proc does not tell: the usual places.
+  const usual = "/sys/fs/cgroup";
+  const one = (name: string): Mount => ({ version: 1, controllers: [name], root: "/", point: `${usual}/${name}` });
+  return [{ version: 2, controllers: [], root: "/", point: usual }, one("cpu"), one("memory")];
+}
+
+/** `4:cpu,cpuacct:/path` a hierarchy; version 2 is `0::/path`. */
+function membershipsOf(cgroup: string | null): Membership[] {
+  const memberships: Membership[] = [];
+  for (const line of (cgroup ?? "0::/\n1:cpu:/\n2:memory:/").split("\n")) {
+    const [, id, names, path] = /^(\d+):([^:]*):(\/.*)$/.exec(line) ?? [];
+    if (path === undefined) continue;
+    const version = id === "0" && names === "" ? 2 : 1;
+    memberships.push({ version, controllers: version === 2 ? [] : names!.split(","), path });
+  }
+  return memberships;
+}
+
+function sameHierarchy(a: Hierarchy, b: Hierarchy): boolean {
+  if (a.version !== b.version) return false;
+  return (
+    a.version === 2 || ["cpu", "memory"].some((name) => a.controllers.includes(name) && b.controllers.includes(name))
+  );
+}
+
+/** The folders of a group and of all above it that can be seen, the highest last. */
+function foldersOf({ root, point }: Mount, path: string): string[] {
+  // In a container the mount may show the hierarchy from the container's group on, while the path is still the host's;
+  // a path with ".." is above what can be seen.
+  const below = root === "/" ? path : path === root || path.startsWith(`${root}/`) ? path.slice(root.length) : "/";
+  const parts = below.split("/").filter((part) => part !== "");
+  const seen = parts.includes("..") ? [] : parts;
+  return Array.from({ length: seen.length + 1 }, (_, up) => [point, ...seen.slice(0, seen.length - up)].join("/"));
+}
+
+/** Quota by period, both in microseconds; null where there is no quota ("max", -1). */
+function quotient([quota, period]: readonly (string | null | undefined)[]): number | null {
+  const cpus = Number(quota?.trim() || Number.NaN) / Number(period?.trim() || 100_000);
+  return cpus > 0 && Number.isFinite(cpus) ? cpus : null;
+}
+
+function bytes(text: string | null): number | null {
+  const value = Number(text?.trim() || Number.NaN);
+  return value > 0 && value < Number.MAX_SAFE_INTEGER ? value : null; // "max"; version 1 says almost 2^63
+}
+
+function least(values: readonly (number | null)[]): number | null {
+  const limits = values.filter((value) => value !== null);
+  return limits.length > 0 ? Math.min(...limits) : null;
+}
+
+function unescaped(path: string): string {
+  return path.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+}

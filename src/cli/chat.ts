@@ -13,7 +13,6 @@ import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
 import { loadingProgress } from "./progress.ts";
 import { addSamplingOptions, type GenerationFlags, SAMPLING_NAMES } from "./sampling_options.ts";
-import { integer } from "./values.ts";
 
 interface ChatFlags extends ModelFlags, FormatFlags, GenerationFlags {
   readonly system?: string;
@@ -27,12 +26,7 @@ export function addChat(program: Command): void {
     .command("chat")
     .description("talk with the model in a weights folder; /help, there, lists what can be done")
     .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
-    .option("--system <text>", "what stands before the whole conversation")
-    .option(
-      "-n, --max-tokens <count>",
-      "at most this many tokens an answer; default: what the context holds",
-      integer(1),
-    );
+    .option("--system <text>", "what stands before the whole conversation");
   addFormatOptions(addSamplingOptions(addModelOptions(command)))
     .option("--no-history", "neither read nor keep what is typed")
     .action(async (folder: string, flags: ChatFlags) => {

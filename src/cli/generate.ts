@@ -30,8 +30,7 @@ export function addGenerate(program: Command): void {
     .command("generate")
     .description("continue a prompt with the model in a weights folder")
     .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
-    .option("-p, --prompt <text>", "the text to continue; default: what is piped to stdin")
-    .option("-n, --max-tokens <count>", "at most this many new tokens; default: what the context holds", integer(1));
+    .option("-p, --prompt <text>", "the text to continue; default: what is piped to stdin");
   addFormatOptions(addSamplingOptions(addModelOptions(command)))
     .option("--logprobs <count>", "with --json: this many most likely tokens at each step", integer(0, 20))
     .option(

@@ -3,12 +3,16 @@
 import type { Command } from "commander";
 import type { GenerateOptions } from "../engine/api.ts";
 import { RequestError } from "../errors.ts";
-import { collect, integer, number } from "./values.ts";
+import { collectTexts, integer, number, orMinusOne } from "./values.ts";
 
 /** Option, what it does, and how its value is read; by its name in SamplingOptions. */
 const SAMPLING = {
   temperature: ["--temperature <number>", "0 always takes the most likely token", number(0, 1e6)],
-  topK: ["--top-k <count>", "sample from the k most likely tokens; 0: from all", integer(0, 2 ** 31)],
+  topK: [
+    "--top-k <count>",
+    "sample from the k most likely tokens; 0 or -1: from all",
+    orMinusOne(integer(0, 2 ** 31), 0),
+  ],
   topP: ["--top-p <number>", "sample from the most likely tokens that together reach p", number(0, 1)],
   minP: ["--min-p <number>", "drop tokens less than p times as likely as the most likely", number(0, 1)],
   repeatPenalty: ["--repeat-penalty <number>", "penalise tokens seen before; 1 is off", number(1e-6, 1e6)],
@@ -18,7 +22,7 @@ const SAMPLING = {
     number(-1e6, 1e6),
   ],
   presencePenalty: ["--presence-penalty <number>", "subtract this from tokens generated before", number(-1e6, 1e6)],
-  seed: ["--seed <integer>", "same seed, same tokens; default: random, and reported", integer(0)],
+  seed: ["--seed <integer>", "same seed, same tokens; default, or -1: random, and reported", orMinusOne(integer(0))],
 } as const satisfies Record<string, readonly [string, string, (text: string) => number]>;
 
 type SamplingName = keyof typeof SAMPLING;
@@ -32,9 +36,21 @@ export const SAMPLING_NAMES = Object.keys(SAMPLING) as readonly SamplingName[];
 export const GENERATION_NAMES = [...SAMPLING_NAMES, "stop"] as const;
 export type GenerationFlags = Pick<GenerateOptions, (typeof GENERATION_NAMES)[number]>;
 
+/** The options of every command that generates, and how long and until where. */
 export function addSamplingOptions(command: Command): Command {
   for (const [flags, description, parse] of Object.values(SAMPLING)) command.option(flags, description, parse);
-  return command.option("--stop <text>", "end before this text; may be given several times", collect);
+  command
+    .option(
+      "-n, --max-tokens <count>",
+      "at most this many new tokens; default, or -1: what the context holds",
+      orMinusOne(integer(1)),
+    )
+    .option("--stop <text>", "end before this text; may be given several times", collectTexts);
+  // What -1 means is what the engine does where nothing is said.
+  return command.hook("preAction", (_, action) => {
+    for (const name of ["seed", "maxTokens"])
+      if (action.getOptionValue(name) === -1) action.setOptionValue(name, undefined);
+  });
 }
 
 /** Sampling as a file has it, held to what the options take. @throws RequestError that names the entry */
@@ -48,7 +64,8 @@ export function checkSampling(value: unknown, where: string): Sampling {
     if (typeof found !== "number")
       throw new RequestError(`${where}.${name}: expected a number, found ${found === null ? "null" : typeof found}`);
     try {
-      checked[name] = SAMPLING[name][2](String(found));
+      const value = SAMPLING[name][2](String(found));
+      if (name !== "seed" || value !== -1) checked[name] = value;
     } catch (error) {
       throw new RequestError(`${where}.${name}: found ${found}. ${(error as Error).message}`);
     }

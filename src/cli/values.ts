@@ -46,8 +46,18 @@ export function size(text: string): number {
   throw new InvalidArgumentError('Expected a size in bytes such as "6GiB", "512MB" or "1048576".');
 }
 
+/** A parser that takes -1 as other programs have it: for `meaning`, beside what `parse` takes. */
+export function orMinusOne(parse: (text: string) => number, meaning = -1): (text: string) => number {
+  return (text) => (text.trim() === "-1" ? meaning : parse(text));
+}
+
 /** A parser for an option that may be given several times. */
 export function collect(text: string, before: readonly string[] = []): readonly string[] {
   if (text === "") throw new InvalidArgumentError("Expected a text that is not empty.");
   return [...before, text];
+}
+
+/** As collect(), but scripts whose variable is empty have nothing to add. */
+export function collectTexts(text: string, before: readonly string[] = []): readonly string[] {
+  return text === "" ? before : [...before, text];
 }

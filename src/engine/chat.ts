@@ -36,7 +36,7 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
   /** What cannot fit, by its length alone, is not tokenized: nobody else is answered meanwhile. @throws RequestError */
   function checkText(length: number): void {
     const tokens = Math.floor(length / longest);
-    if (tokens > context) throw tooLong(`at least ${tokens}`, context);
+    if (tokens > context) throw tooLong(tokens, context, "at least ");
   }
 
   /**
@@ -85,7 +85,7 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
     }
     if (ids.length === 0) throw new RequestError("prompt: expected at least one token, found none");
     if (ids.length + room <= context) return;
-    throw tooLong(String(ids.length), context);
+    throw tooLong(ids.length, context);
   }
 
   return {
@@ -180,10 +180,10 @@ function textLength(messages: readonly ChatMessage[], { tools = [], toolChoice }
   return length;
 }
 
-function tooLong(tokens: string, context: number): RequestError {
+function tooLong(tokens: number, context: number, least = ""): RequestError {
   return new RequestError(
-    `the prompt has ${tokens} tokens, which leaves no room for an answer in the context of ${context}; shorten it, or open the model with a larger context`,
-    { code: "context_length_exceeded" },
+    `the prompt has ${least}${tokens} tokens, which leaves no room for an answer in the context of ${context}; shorten it, or open the model with a larger context`,
+    { code: "context_length_exceeded", overflow: { tokens, context } },
   );
 }
 

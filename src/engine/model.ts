@@ -107,7 +107,10 @@ export function createModel(parts: ModelParts): Model {
 
   function checkIds(call: string, ids: readonly number[]): void {
     if (ids.length > context) {
-      throw new RequestError(`${call}: ${ids.length} tokens do not fit in the context of ${context}`);
+      throw new RequestError(`${call}: ${ids.length} tokens do not fit in the context of ${context}`, {
+        code: "context_length_exceeded",
+        overflow: { tokens: ids.length, context },
+      });
     }
     const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
     if (bad >= 0) {

@@ -104,7 +104,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     if (ids.length > context) {
       throw new RequestError(
         `prompt: ${ids.length} tokens do not fit in the context of ${context}; shorten the prompt or open the model with a larger context`,
-        { code: "context_length_exceeded" },
+        { code: "context_length_exceeded", overflow: { tokens: ids.length, context } },
       );
     }
     return ids;

@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import { type Answer, Gathering, wholeCalls } from "./answer.ts";
 import { anthropicPrompt, anthropicRequest } from "./anthropic_request.ts";
 import { stopOf, usageOf } from "./anthropic_shapes.ts";
-import { messageEvents } from "./anthropic_stream.ts";
+import { messageEvents, PING } from "./anthropic_stream.ts";
 import { errorBody } from "./errors.ts";
 import { readJson } from "./json.ts";
 import { newId } from "./openai_shapes.ts";
@@ -23,6 +23,7 @@ export async function messages(c: Context, service: Service): Promise<Response> 
     const events = messageEvents(start, count, head);
     return streamed(events, {
       keepAliveMs,
+      keepAlive: PING,
       log,
       failed: (failure) => event(JSON.stringify(errorBody(failure, "anthropic")), "error"),
       done: work.end,

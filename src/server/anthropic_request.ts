@@ -20,8 +20,8 @@ import {
   toolsOf,
   withLastText,
 } from "./messages.ts";
-import { modelOf } from "./openai_request.ts";
-import { defined, MOST_TOKENS, stops, topK } from "./sampling.ts";
+import { checkModel } from "./openai_request.ts";
+import { defined, maxTokensOf, stops, topK } from "./sampling.ts";
 
 /** What both endpoints have: the prompt. */
 export interface AnthropicPrompt {
@@ -38,13 +38,14 @@ export interface AnthropicRequest extends AnthropicPrompt {
 export function anthropicRequest(json: Json): AnthropicRequest {
   const body = fieldsOf(json);
   const { messages, options } = anthropicPrompt(json);
+  required(body.raw("max_tokens"), body, "max_tokens");
   return {
     messages,
     stream: body.boolean("stream") ?? false,
     options: {
       ...options,
-      maxTokens: required(body.integer("max_tokens", 1, MOST_TOKENS), body, "max_tokens"),
       ...defined({
+        maxTokens: maxTokensOf(body, ["max_tokens"], 1),
         temperature: body.number("temperature", 0, 100),
         topP: body.number("top_p", 0, 1),
         topK: topK(body),
@@ -58,7 +59,7 @@ export function anthropicRequest(json: Json): AnthropicRequest {
 /** @throws RequestError that names the field */
 export function anthropicPrompt(json: Json): AnthropicPrompt {
   const body = fieldsOf(json);
-  modelOf(body);
+  checkModel(body);
   const system = textOf(body, "system");
   const given = required(body.objects("messages", MOST_MESSAGES), body, "messages");
   if (given.length === 0) throw wrong("messages", "expected at least one message", []);
@@ -76,7 +77,10 @@ export function anthropicPrompt(json: Json): AnthropicPrompt {
 /** One message of theirs: tool results stand between the texts of a user's turn. */
 function turn(fields: Fields): ChatMessage[] {
   const role = required(fields.oneOf("role", ["user", "assistant", "system"]), fields, "role");
-  const parts = required(partsOf(fields, "content"), fields, "content");
+  const given = partsOf(fields, "content");
+  // Null is what some clients make of an answer without a text.
+  if (role === "assistant" && given === undefined && Object.hasOwn(fields.json, "content")) return [assistant([])];
+  const parts = required(given, fields, "content");
   if (role === "assistant") return [assistant(parts)];
   const messages: ChatMessage[] = [];
   let text = "";

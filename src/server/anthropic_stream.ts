@@ -10,6 +10,9 @@ function named(type: string, fields: object = {}): string {
   return event(JSON.stringify({ type, ...fields }), type);
 }
 
+/** What Anthropic sends where nothing else comes for a while; clients count it as a sign of life. */
+export const PING = named("ping");
+
 /**
  * @param count the prompt's length in tokens, told in message_start; the last usage, in message_delta, corrects it by
  * what came out of the cache

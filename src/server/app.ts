@@ -3,16 +3,18 @@
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { getPath } from "hono/utils/url";
 import type { ChatModel } from "../engine/chat_api.ts";
 import { countTokens, messages } from "./anthropic_messages.ts";
 import { keyCheck } from "./auth.ts";
-import { type Dialect, errorBody, failureOf, HttpError } from "./errors.ts";
+import { errorBody, failureOf, HttpError } from "./errors.ts";
 import { createGuard } from "./guard.ts";
 import { createMetrics } from "./metrics.ts";
-import { isAnthropic, listModels, oneModel } from "./models.ts";
+import { listModels, oneModel } from "./models.ts";
 import { chatCompletions } from "./openai_chat.ts";
 import { completions } from "./openai_completions.ts";
 import { embeddings } from "./openai_embeddings.ts";
+import { askedPath, dialectOf, routePath } from "./paths.ts";
 import { createService, type ServerOptions, type Service } from "./service.ts";
 import { detokenize, tokenize } from "./tokens.ts";
 
@@ -37,6 +39,7 @@ const ROUTES: readonly Route[] = [
   { method: "POST", path: "/tokenize", handler: tokenize },
   { method: "POST", path: "/detokenize", handler: detokenize },
   { method: "GET", path: "/health", handler: health },
+  { method: "GET", path: "/", handler: (c) => c.text("hotset is running\n") },
 ];
 
 /** What gateways, orchestrators and Prometheus ask, under whatever name they have for this machine. */
@@ -47,8 +50,8 @@ export function createApp(model: ChatModel, options: ServerOptions = {}): Hono {
   const metrics = createMetrics(model);
   const service = createService(metrics.model, options);
   const guard = createGuard(options.cors ?? [], options.hosts ?? []);
-  const checkKey = options.apiKey === undefined ? null : keyCheck(options.apiKey);
-  const app = new Hono();
+  const checkKey = options.apiKey === undefined ? null : keyCheck(options.apiKey, service.bodyLimit);
+  const app = new Hono({ getPath: (request) => routePath(getPath(request)) });
 
   app.use(async (c, next) => {
     await next();
@@ -61,24 +64,24 @@ export function createApp(model: ChatModel, options: ServerOptions = {}): Hono {
     if (!PROBES.has(c.req.path)) guard.check(c.req.raw.headers, c.req.url);
     await next();
   });
-  if (options.cors?.length) app.use(cors({ origin: (origin) => (guard.allows(origin) ? origin : null) }));
+  app.use(cors({ origin: (origin) => (guard.allows(origin) ? origin : null) }));
   app.use(async (c, next) => {
-    if (c.req.path !== "/health") checkKey?.(c.req.raw.headers);
+    if (c.req.path !== "/health") await checkKey?.(c.req.raw);
     await next();
   });
 
   const add = ({ method, path, handler }: Route): void => {
     app.on(method, path, (c) => handler(c, service));
     app.all(path, (c) => {
-      throw new HttpError(405, `${c.req.path} takes ${method}, found ${c.req.method}`, null, { allow: method });
+      throw new HttpError(405, `${askedPath(c)} takes ${method}, found ${c.req.method}`, null, { allow: method });
     });
   };
   for (const route of ROUTES) add(route);
   const type = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
   add({ method: "GET", path: "/metrics", handler: (c) => c.body(metrics.text(), 200, type) });
-  app.notFound(() => {
+  app.notFound((c) => {
     const endpoints = ROUTES.map(({ path }) => path.replace("{.+}", "")).join(" ");
-    throw new HttpError(404, `there is nothing here; endpoints: ${endpoints} /metrics`);
+    throw new HttpError(404, `there is nothing at ${askedPath(c)}; endpoints: ${endpoints} /metrics`);
   });
   app.onError((error, c) => {
     const failure = failureOf(error);
@@ -97,10 +100,4 @@ function health(c: Context, { model }: Service): Response {
 function endpointOf(path: string): string {
   if (path.startsWith("/v1/models/")) return "/v1/models/:id";
   return path === "/metrics" || ROUTES.some((route) => route.path === path) ? path : "other";
-}
-
-function dialectOf(c: Context): Dialect {
-  const { path } = c.req;
-  if (/^\/v1\/messages(\/|$)/.test(path)) return "anthropic";
-  return /^\/v1\/models(\/|$)/.test(path) && isAnthropic(c) ? "anthropic" : "openai";
 }

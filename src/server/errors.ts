@@ -1,9 +1,9 @@
-// Failures as HTTP answers: which status an error is, whether another try is worth it, and its shape in OpenAI's and Anthropic's API.
+// Failures as HTTP answers: which status an error is, whether another try is worth it, and its shape in each API.
 
-import { BusyError, HotsetError, MemoryError, RequestError, WeightsError } from "../errors.ts";
+import { BusyError, HotsetError, MemoryError, type Overflow, RequestError, WeightsError } from "../errors.ts";
 
-/** Whose shape an error is given in. */
-export type Dialect = "openai" | "anthropic";
+/** Whose shape an error is given in. OpenRouter's is OpenAI's with the status as its code; Ollama's is a text. */
+export type Dialect = "openai" | "anthropic" | "openrouter" | "ollama";
 
 /** A failure of the HTTP layer itself: a path, a key, a body. */
 export class HttpError extends HotsetError {
@@ -25,6 +25,8 @@ export interface Failure {
   readonly message: string;
   readonly code: string | null;
   readonly param: string | null;
+  /** How much too long a prompt is. */
+  readonly overflow?: Overflow;
   readonly headers: Readonly<Record<string, string>>;
   /** Not thrown on purpose: it belongs in the log. */
   readonly unexpected: boolean;
@@ -41,7 +43,8 @@ export function failureOf(error: unknown): Failure {
   const known = { message, code: null, param: null, headers: {}, unexpected: false };
   if (error instanceof HttpError) return { ...known, status: error.status, code: error.code, headers: error.headers };
   if (error instanceof RequestError) {
-    return { ...known, status: 400, code: error.detail.code ?? null, param: error.detail.param ?? null };
+    const { code = null, param = null, overflow } = error.detail;
+    return { ...known, status: 400, code, param, ...(overflow && { overflow }) };
   }
   if (error instanceof BusyError)
     return { ...known, status: 503, code: "busy", headers: { "retry-after": RETRY_AFTER } };
@@ -63,9 +66,41 @@ export function failureOf(error: unknown): Failure {
 
 /** The body of an error in one API's shape. */
 export function errorBody(failure: Failure, dialect: Dialect): object {
-  const { status, message, code, param } = failure;
-  if (dialect === "anthropic") return { type: "error", error: { type: anthropicType(status), message } };
-  return { error: { message, type: openaiType(status), param, code } };
+  const { status, code, param } = failure;
+  const message = messageOf(failure, dialect);
+  switch (dialect) {
+    case "anthropic":
+      return { type: "error", error: { type: anthropicType(status), message } };
+    case "ollama":
+      return { error: message };
+    case "openrouter":
+      return {
+        error: {
+          code: status,
+          message,
+          type: openaiType(status),
+          param,
+          metadata: { error_type: code ?? openaiType(status) },
+        },
+      };
+    case "openai":
+      return { error: { message, type: openaiType(status), param, code } };
+  }
+}
+
+/** Programs that shorten a conversation which got too long know that from the words of each API. */
+function messageOf({ message, overflow }: Failure, dialect: Dialect): string {
+  if (!overflow) return message;
+  const { tokens, context } = overflow;
+  if (dialect !== "anthropic")
+    return `This model's maximum context length is ${context} tokens. ${upperFirst(message)}`;
+  // A prompt that fills the context to its end leaves no room for an answer.
+  const most = tokens > context ? context : context - 1;
+  return `prompt is too long: ${tokens} tokens > ${most} maximum (${message})`;
+}
+
+function upperFirst(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 function openaiType(status: number): string {

@@ -13,8 +13,16 @@ export interface Guard {
   allows(origin: string): boolean;
 }
 
-const LOCAL = /^(localhost|.+\.localhost)$/;
+/** Names that no one on the internet can own: ".internal" is set apart for private networks; containers know their host by it. */
+const LOCAL = /^(localhost|.+\.localhost|.+\.internal)$/;
 const IP = /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+(%[\w.-]+)?\])$/;
+
+/**
+ * Origins on this machine: other programs' pages (a chat's front end on a port of its own), and applications that are made of
+ * pages. The same as Ollama allows; a page of the internet can have none of them, nor "null", which sandboxed pages have.
+ */
+const LOCAL_ORIGIN =
+  /^(https?:\/\/(localhost|[^/:]+\.localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(:\d+)?|(app|file|tauri|vscode-webview|vscode-file):\/\/.*)$/;
 
 /**
  * @param hosts names beside localhost and IP addresses (hosts.ts); no name can be rebound to an address that is written out
@@ -23,7 +31,8 @@ const IP = /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+(%[\w.-]+)?\])$/;
 export function createGuard(origins: readonly string[], hosts: readonly string[]): Guard {
   const named = hostCheck(hosts);
   const listed = new Set(origins.map((origin) => origin.toLowerCase().replace(/\/$/, "")));
-  const allows = (origin: string): boolean => listed.has("*") || listed.has(origin.toLowerCase());
+  const allows = (origin: string): boolean =>
+    listed.has("*") || listed.has(origin.toLowerCase()) || LOCAL_ORIGIN.test(origin.toLowerCase());
   return {
     allows,
     check(headers, url) {

@@ -5,14 +5,29 @@ import { HttpError } from "./errors.ts";
 /** Schemas and messages of real clients stay below 30; what walks a body may recurse this deep. */
 const MAX_DEPTH = 256;
 
+type JsonObject = Record<string, unknown>;
+
+const JSON_TYPE = /^(application|text)\/([\w.-]+\+)?json\b/i;
+/** What curl, PHP, Python and fetch() say of a text that they were told nothing about; so may a page without asking first. */
+const UNSAID = /^$|^(application\/x-www-form-urlencoded|application\/octet-stream|text\/plain)\b/i;
+
+/** A body can be read once, and is asked for twice where the key is in it. */
+const bodies = new WeakMap<Request, Promise<JsonObject>>();
+
 /**
  * The JSON object that a request carries.
  * @param limit bytes; a longer body is refused before it is read to its end
  * @throws HttpError 413, 415 or 400
  */
-export async function readJson(request: Request, limit: number): Promise<Record<string, unknown>> {
+export function readJson(request: Request, limit: number): Promise<JsonObject> {
+  const read = bodies.get(request) ?? parse(request, limit);
+  bodies.set(request, read);
+  return read;
+}
+
+async function parse(request: Request, limit: number): Promise<JsonObject> {
   const type = request.headers.get("content-type") ?? "";
-  if (!/^application\/([\w.-]+\+)?json\b/i.test(type)) {
+  if (!JSON_TYPE.test(type) && !(UNSAID.test(type) && !ofPage(request.headers))) {
     throw new HttpError(415, `expected content-type: application/json, found ${type === "" ? "none" : type}`);
   }
   const encoding = request.headers.get("content-encoding") ?? "identity";
@@ -33,9 +48,17 @@ export async function readJson(request: Request, limit: number): Promise<Record<
   } catch (error) {
     throw new HttpError(400, `the body is not valid JSON: ${(error as Error).message}`);
   }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject;
   const found = Array.isArray(value) ? "an array" : value === null ? "null" : `a ${typeof value}`;
   throw new HttpError(400, `expected a JSON object, found ${found}`);
+}
+
+/**
+ * Whether a page sent it: browsers give the page's origin with every POST, and most say where a request comes from. JSON that is
+ * called so cannot be sent to another origin without being asked about first; a form or a plain text can.
+ */
+function ofPage(headers: Headers): boolean {
+  return headers.has("origin") || headers.has("sec-fetch-site");
 }
 
 async function readBytes(request: Request, limit: number): Promise<Uint8Array> {

@@ -2,7 +2,7 @@
 
 import type { ChatMessage, ToolChoice, ToolDefinition } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
-import { type Fields, fieldsOf, type Json, wrong } from "./fields.ts";
+import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 
 export const MOST_MESSAGES = 100_000;
 const MOST_PARTS = 10_000;
@@ -25,13 +25,32 @@ export function textOf(message: Fields, name: string): string | undefined {
   return partsOf(message, name)?.map(textPart).join("");
 }
 
+/** The text of a part. A document and a search result are texts with a heading, set off from what follows. */
 export function textPart(part: Fields): string {
   const type = part.string("type");
-  const field = type === "refusal" ? "refusal" : "text";
-  if (type !== "text" && type !== "refusal") throw wrong(part.path("type"), "this model reads text only", type ?? null);
-  const text = part.string(field);
-  if (text === undefined) throw wrong(part.path(field), "expected a text", null);
-  return text;
+  switch (type) {
+    case "text":
+    case "refusal":
+      return required(part.string(type), part, type);
+    case "document": {
+      const source = required(part.object("source"), part, "source");
+      const kind = source.oneOf("type", ["text", "content"]);
+      const text = kind === "text" ? source.string("data") : textOf(source, "content");
+      const found = required(text, source, kind === "text" ? "data" : "content");
+      return headed([part.string("title"), part.string("context")], found);
+    }
+    case "search_result": {
+      const text = required(textOf(part, "content"), part, "content");
+      return headed([part.string("title"), part.string("source")], text);
+    }
+    default:
+      throw wrong(part.path("type"), "this model reads text only", type ?? null);
+  }
+}
+
+function headed(heading: readonly (string | undefined)[], text: string): string {
+  const lines = heading.filter((line) => line !== undefined && line !== "");
+  return `${[...lines, ...(lines.length > 0 ? [""] : []), text].join("\n")}\n\n`;
 }
 
 /** The definitions of a request's `tools`; `define` reads one, given its fields. */

@@ -1,25 +1,36 @@
-// GET /v1/models and /v1/models/:id: the one model that is served, in the shape of whoever asks.
+// GET /v1/models and /v1/models/:id: the one model that is served, in the shape that each API's clients expect.
 
 import type { Context } from "hono";
 import type { ChatModel } from "../engine/chat_api.ts";
 import { HttpError } from "./errors.ts";
+import { isAnthropic } from "./paths.ts";
 import type { Service } from "./service.ts";
 
+/** What models are called: "mistralai/Mixtral-8x7B-Instruct-v0.1:free", "~/models/a.gguf". */
+const NAME = /^[\w~@][\w.:@/+~ -]*$/;
+
 export function listModels(c: Context, { model }: Service): Response {
-  if (!isAnthropic(c)) return c.json({ object: "list", data: [openai(model)] });
+  // Where the next page is, and how many there are, is for OpenRouter's client.
+  if (!isAnthropic(c)) return c.json({ object: "list", data: [openai(model)], total_count: 1, links: { next: null } });
   return c.json({ data: [anthropic(model)], first_id: model.name, last_id: model.name, has_more: false });
 }
 
+/** Requests may call the model by any name: so may clients that look a name up before they use it. */
 export function oneModel(c: Context, { model }: Service): Response {
-  const id = c.req.param("id");
-  if (id === model.name) return c.json(isAnthropic(c) ? anthropic(model) : openai(model));
-  throw new HttpError(404, `there is no model ${JSON.stringify(id)}; this server has ${model.name}`, "model_not_found");
+  const id = c.req.param("id") ?? "";
+  if (!NAME.test(id) || id.split("/").includes("..")) {
+    throw new HttpError(404, `expected the name of a model, found ${JSON.stringify(id)}`, "model_not_found");
+  }
+  const card = isAnthropic(c) ? anthropic(model) : openai(model);
+  return c.json({ ...card, id });
 }
 
-/** Anthropic's clients always send their version; the path is the same in both APIs. */
-export function isAnthropic(c: Context): boolean {
-  return c.req.header("anthropic-version") !== undefined;
-}
+/** Sampling and format as OpenRouter's clients ask for them; src/server/README.md has all fields. */
+const PARAMETERS = [
+  ...["temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"],
+  ...["max_tokens", "max_completion_tokens", "logit_bias", "logprobs", "top_logprobs", "seed", "stop"],
+  ...["response_format", "structured_outputs", "tools", "tool_choice", "parallel_tool_calls"],
+];
 
 function openai({ name, created, context }: ChatModel): object {
   return {
@@ -27,8 +38,10 @@ function openai({ name, created, context }: ChatModel): object {
     object: "model",
     created,
     owned_by: "hotset",
-    // vLLM's and Mistral's names for the context; Mistral's client insists on the capabilities.
-    max_model_len: context,
+    root: name,
+    // Mistral's client tells cards apart by their type, and insists on the capabilities.
+    type: "base",
+    name,
     max_context_length: context,
     capabilities: {
       completion_chat: true,
@@ -37,6 +50,24 @@ function openai({ name, created, context }: ChatModel): object {
       fine_tuning: false,
       vision: false,
     },
+    // vLLM's name for the context.
+    max_model_len: context,
+    // OpenRouter's client insists on all of these.
+    context_length: context,
+    canonical_slug: name,
+    architecture: {
+      modality: "text->text",
+      input_modalities: ["text"],
+      output_modalities: ["text"],
+      tokenizer: "Other",
+    },
+    pricing: { prompt: "0", completion: "0" },
+    top_provider: { context_length: context, max_completion_tokens: null, is_moderated: false },
+    per_request_limits: null,
+    supported_parameters: PARAMETERS,
+    default_parameters: null,
+    supported_voices: null,
+    links: { details: `/v1/models/${name}` },
   };
 }
 

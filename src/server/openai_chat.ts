@@ -6,18 +6,10 @@ import { type Answer, type AnswerEvent, Gathering, wholeCalls } from "./answer.t
 import { readJson } from "./json.ts";
 import { type Indexed, together } from "./many.ts";
 import { type OpenaiChatRequest, openaiChatRequest } from "./openai_request.ts";
-import { chatLogprobs, newId, now, streamFailure, usageOf } from "./openai_shapes.ts";
+import { chatLogprobs, newId, now, streamFailure, type UsageWanted, usageOf, usageWanted } from "./openai_shapes.ts";
 import { defined, seedOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
-
-/** What every object of one answer begins with. */
-interface Head {
-  readonly id: string;
-  readonly created: number;
-  readonly model: string;
-  readonly system_fingerprint: string;
-}
 
 export async function chatCompletions(c: Context, service: Service): Promise<Response> {
   const request = openaiChatRequest(await readJson(c.req.raw, service.bodyLimit));
@@ -31,7 +23,10 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
   const events = together(starts, service.answersAtOnce);
   if (request.stream) {
     const { keepAliveMs, log } = service;
-    return streamed(chunks(events, head, request), { keepAliveMs, log, failed: streamFailure, done: work.end });
+    const shape = { ...head, object: "chat.completion.chunk" };
+    const failed = streamFailure(c, shape);
+    const usage = usageWanted(c, request);
+    return streamed(chunks(events, shape, { ...request, usage }), { keepAliveMs, log, failed, done: work.end });
   }
   try {
     const gathered = Array.from(starts, () => new Gathering());
@@ -71,32 +66,35 @@ function callShape({ id, name, arguments: text }: ToolCall): object {
   return { id, type: "function", function: { name, arguments: text } };
 }
 
-/** The stream: a first delta with the role, then text and calls, a last one with the reason; then usage, if asked for. */
+/** The stream: a first delta with the role, then text and calls, a last one with the reason; and usage where it is wanted. */
 async function* chunks(
   events: AsyncIterable<Indexed<AnswerEvent>>,
-  head: Head,
-  request: OpenaiChatRequest,
+  head: object,
+  request: OpenaiChatRequest & { readonly usage: UsageWanted },
 ): AsyncGenerator<string> {
   const wanted = request.options.logprobs !== undefined;
   const begun = new Set<number>();
   const finished: ChatFinish[] = [];
+  let left = request.n;
   // No `usage: null` where there is no usage: Mistral's client takes it for a broken chunk.
-  const chunk = (fields: object): string =>
-    event(JSON.stringify({ ...head, object: "chat.completion.chunk", ...fields }));
-  const delta = (index: number, change: object, more: object = {}): string =>
-    chunk({ choices: [{ index, delta: change, logprobs: null, finish_reason: null, ...more }] });
+  const chunk = (fields: object): string => event(JSON.stringify({ ...head, ...fields }));
+  const delta = (index: number, change: object, more: object = {}): object => ({
+    choices: [{ index, delta: change, logprobs: null, finish_reason: null, ...more }],
+  });
   for await (const { index, event } of events) {
-    if (!begun.has(index)) yield delta(index, { role: "assistant", content: "" });
+    if (!begun.has(index)) yield chunk(delta(index, { role: "assistant", content: "" }));
     begun.add(index);
     if (event.type === "finish") {
       finished[index] = event;
-      yield delta(index, {}, { finish_reason: event.reason, seed: event.seed });
+      const last = --left === 0 && request.usage === "with the last chunk";
+      const usage = last ? { usage: usageOf(finished, request.n) } : {};
+      yield chunk({ ...delta(index, {}, { finish_reason: event.reason, seed: event.seed }), ...usage });
     } else if (event.type === "call") {
-      yield delta(index, { tool_calls: [{ index: event.index, ...callShape(event.call) }] });
+      yield chunk(delta(index, { tool_calls: [{ index: event.index, ...callShape(event.call) }] }));
     } else if (event.text !== "" || (wanted && event.logprobs?.length)) {
-      yield delta(index, { content: event.text }, defined({ logprobs: chatLogprobs(event.logprobs, wanted) }));
+      yield chunk(delta(index, { content: event.text }, defined({ logprobs: chatLogprobs(event.logprobs, wanted) })));
     }
   }
-  if (request.includeUsage) yield chunk({ choices: [], usage: usageOf(finished, request.n) });
+  if (request.usage === "in a chunk of its own") yield chunk({ choices: [], usage: usageOf(finished, request.n) });
   yield event("[DONE]");
 }

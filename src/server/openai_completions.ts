@@ -7,9 +7,9 @@ import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { readJson } from "./json.ts";
 import { LegacyLogprobs } from "./legacy_logprobs.ts";
 import { type Indexed, together } from "./many.ts";
-import { formatOf, MOST_CHOICES, modelOf, streamOf } from "./openai_request.ts";
-import { newId, now, streamFailure, usageOf } from "./openai_shapes.ts";
-import { defined, MOST_TOKENS, openaiSampling, seedOf } from "./sampling.ts";
+import { checkModel, formatOf, MOST_CHOICES, streamOf } from "./openai_request.ts";
+import { newId, now, streamFailure, type UsageWanted, usageOf, usageWanted } from "./openai_shapes.ts";
+import { defined, maxTokensOf, openaiSampling, seedOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
 
@@ -43,7 +43,9 @@ export async function completions(c: Context, service: Service): Promise<Respons
   const events = together(starts, service.answersAtOnce);
   if (request.stream) {
     const { keepAliveMs, log } = service;
-    return streamed(chunks(events, head, request), { keepAliveMs, log, failed: streamFailure, done: work.end });
+    const failed = streamFailure(c, head);
+    const usage = usageWanted(c, request);
+    return streamed(chunks(events, head, { ...request, usage }), { keepAliveMs, log, failed, done: work.end });
   }
   try {
     const gathered = Array.from(starts, () => new Gathering());
@@ -61,7 +63,7 @@ export async function completions(c: Context, service: Service): Promise<Respons
 
 function completionRequest(json: Json): CompletionRequest {
   const body = fieldsOf(json);
-  modelOf(body);
+  checkModel(body);
   if (body.string("suffix")) throw wrong("suffix", "is not supported", undefined);
   const n = body.integer("n", 1, MOST_CHOICES) ?? 1;
   const best = body.integer("best_of", 1, MOST_CHOICES);
@@ -74,7 +76,7 @@ function completionRequest(json: Json): CompletionRequest {
   const options = {
     ...openaiSampling(body),
     ...defined({
-      maxTokens: body.integer("max_tokens", 0, MOST_TOKENS) ?? DEFAULT_TOKENS,
+      maxTokens: maxTokensOf(body, ["max_tokens", "n_predict"], 0, DEFAULT_TOKENS),
       logprobs,
       echo: body.boolean("echo"),
       responseFormat: formatOf(body),
@@ -117,15 +119,19 @@ function choice({ text, logprobs, finish }: Answer, index: number, request: Comp
 async function* chunks(
   events: AsyncIterable<Indexed<AnswerEvent>>,
   head: object,
-  request: CompletionRequest,
+  request: CompletionRequest & { readonly usage: UsageWanted },
 ): AsyncGenerator<string> {
   const offsets = new Map<number, LegacyLogprobs>();
   const finished: ChatFinish[] = [];
+  let left = request.prompts.length * request.n;
   const chunk = (fields: object): string => event(JSON.stringify({ ...head, ...fields }));
   for await (const { index, event } of events) {
     if (event.type === "finish") {
       finished[index] = event;
-      yield chunk({ choices: [{ index, text: "", logprobs: null, finish_reason: event.reason, seed: event.seed }] });
+      const last = --left === 0 && request.usage === "with the last chunk";
+      const usage = last ? { usage: usageOf(finished, request.n) } : {};
+      const end = { index, text: "", logprobs: null, finish_reason: event.reason, seed: event.seed };
+      yield chunk({ choices: [end], ...usage });
     } else if (event.type === "text" && (event.text !== "" || event.logprobs?.length)) {
       const shape = offsets.get(index) ?? new LegacyLogprobs();
       offsets.set(index, shape);
@@ -133,6 +139,6 @@ async function* chunks(
       yield chunk({ choices: [{ index, text: event.text, logprobs, finish_reason: null }] });
     }
   }
-  if (request.includeUsage) yield chunk({ choices: [], usage: usageOf(finished, request.n) });
+  if (request.usage === "in a chunk of its own") yield chunk({ choices: [], usage: usageOf(finished, request.n) });
   yield event("[DONE]");
 }

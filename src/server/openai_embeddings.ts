@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import { type Fields, fieldsOf, required, wrong } from "./fields.ts";
 import { readJson } from "./json.ts";
 import { idsOf } from "./openai_completions.ts";
-import { modelOf } from "./openai_request.ts";
+import { checkModel } from "./openai_request.ts";
 import { newId } from "./openai_shapes.ts";
 import type { Service } from "./service.ts";
 
@@ -13,7 +13,7 @@ const MOST_INPUTS = 512;
 
 export async function embeddings(c: Context, service: Service): Promise<Response> {
   const body = fieldsOf(await readJson(c.req.raw, service.bodyLimit));
-  modelOf(body);
+  checkModel(body);
   const inputs = inputsOf(body);
   const format = body.oneOf("encoding_format", ["float", "base64"]) ?? "float";
   if (body.has("dimensions")) throw wrong("dimensions", "is not supported: vectors have the model's width", undefined);

@@ -4,7 +4,7 @@ import type { ChatMessage, ChatOptions, ResponseFormat, ToolCall } from "../engi
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { checkToolResults, MOST_MESSAGES, textOf, withLastText } from "./messages.ts";
 import { openaiTools } from "./openai_tools.ts";
-import { defined, MOST_TOKENS, openaiSampling } from "./sampling.ts";
+import { defined, maxTokensOf, openaiSampling } from "./sampling.ts";
 
 /** Most answers to one request. */
 export const MOST_CHOICES = 128;
@@ -13,8 +13,6 @@ const MOST_TOP_LOGPROBS = 20;
 const MOST_CALLS = 1024;
 
 export interface OpenaiChatRequest {
-  /** Whatever the client calls the model: there is one. */
-  readonly model: string;
   readonly messages: readonly ChatMessage[];
   readonly options: ChatOptions;
   readonly n: number;
@@ -26,19 +24,19 @@ export interface OpenaiChatRequest {
 export function openaiChatRequest(json: Json): OpenaiChatRequest {
   const body = fieldsOf(json);
   refuse(body);
+  checkModel(body);
   const given = required(body.objects("messages", MOST_MESSAGES), body, "messages").map(message);
   if (given.length === 0) throw wrong("messages", "expected at least one message", []);
   checkToolResults(given);
   const { messages, continueAssistant } = withLastText(given, continues(body));
   return {
-    model: modelOf(body),
     messages,
     n: body.integer("n", 1, MOST_CHOICES) ?? 1,
     ...streamOf(body),
     options: {
       ...openaiSampling(body),
       ...defined({
-        maxTokens: body.integer("max_completion_tokens", 1, MOST_TOKENS) ?? body.integer("max_tokens", 1, MOST_TOKENS),
+        maxTokens: maxTokensOf(body, ["max_completion_tokens", "max_tokens", "n_predict"], 1),
         logprobs: logprobsOf(body),
         ...openaiTools(body),
         parallelToolCalls: body.boolean("parallel_tool_calls"),
@@ -49,17 +47,16 @@ export function openaiChatRequest(json: Json): OpenaiChatRequest {
   };
 }
 
-/** Any name is accepted, so that a client need not be told ours. */
-export function modelOf(body: Fields): string {
-  const model = required(body.string("model", 1024), body, "model");
-  if (model === "") throw wrong(body.path("model"), "expected a name", model);
-  return model;
+/** There is one model: any name is good for it, and none at all. ModelsLab's samples say `model_id`. */
+export function checkModel(body: Fields): void {
+  for (const name of ["model", "model_id"]) body.string(name, 1024);
 }
 
 export function streamOf(body: Fields): { readonly stream: boolean; readonly includeUsage: boolean } {
   return {
     stream: body.boolean("stream") ?? false,
-    includeUsage: body.object("stream_options")?.boolean("include_usage") ?? false,
+    includeUsage:
+      body.object("stream_options")?.boolean("include_usage") ?? body.object("usage")?.boolean("include") ?? false,
   };
 }
 
@@ -93,7 +90,9 @@ function message(fields: Fields): ChatMessage {
 function assistant(fields: Fields): ChatMessage {
   const calls = fields.objects("tool_calls", MOST_CALLS)?.map(toolCall) ?? [];
   const content = textOf(fields, "content") ?? fields.string("refusal");
-  if (content === undefined && calls.length === 0) throw wrong(fields.path("content"), "is required", undefined);
+  // Null is what some clients make of an answer without a text; nothing at all is a mistake.
+  if (content === undefined && calls.length === 0 && !Object.hasOwn(fields.json, "content"))
+    throw wrong(fields.path("content"), "is required", undefined);
   return { role: "assistant", content: content ?? "", ...(calls.length > 0 && { toolCalls: calls }) };
 }
 

@@ -1,8 +1,10 @@
 // Parts of OpenAI's answers that several endpoints share: usage, log probabilities, ids, and a failure within a stream.
 
+import type { Context } from "hono";
 import type { TokenLogprob } from "../engine/api.ts";
 import type { ChatFinish } from "../engine/chat_api.ts";
 import { errorBody, type Failure } from "./errors.ts";
+import { dialectOf, expectsUsage } from "./paths.ts";
 import { event } from "./sse.ts";
 
 export function newId(prefix: string): string {
@@ -31,6 +33,18 @@ export function usageOf(answers: readonly ChatFinish[], perPrompt: number): obje
   };
 }
 
+/** Where a stream tells its usage; null: nowhere. */
+export type UsageWanted = "in a chunk of its own" | "with the last chunk" | null;
+
+/**
+ * As OpenAI's clients ask for it, and OpenRouter's (`usage: {include: true}`): after the last choice. Clients that count on it
+ * unasked may not know a chunk without choices: they get it with the last one.
+ */
+export function usageWanted(c: Context, { includeUsage }: { readonly includeUsage: boolean }): UsageWanted {
+  if (includeUsage) return "in a chunk of its own";
+  return expectsUsage(c) ? "with the last chunk" : null;
+}
+
 /** JSON has no infinities; OpenAI gives -9999 for what is impossible. */
 export function finite(logprob: number): number {
   return Math.max(logprob, -9999);
@@ -51,7 +65,12 @@ export function chatLogprobs(tokens: readonly TokenLogprob[] | undefined, wanted
   };
 }
 
-/** What ends a stream that failed: clients show the message of such an event, of a cut connection nothing. */
-export function streamFailure(failure: Failure): string {
-  return event(JSON.stringify(errorBody(failure, "openai")));
+/**
+ * What ends a stream that failed: clients show the message of such an event, of a cut connection nothing.
+ * @param head what every chunk begins with; OpenRouter's client reads an error out of a chunk only
+ */
+export function streamFailure(c: Context, head: object): (failure: Failure) => string {
+  const dialect = dialectOf(c);
+  const chunk = dialect === "openrouter" ? { ...head, choices: [] } : {};
+  return (failure) => event(JSON.stringify({ ...chunk, ...errorBody(failure, dialect) }));
 }

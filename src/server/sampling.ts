@@ -4,7 +4,7 @@ import type { GenerateOptions } from "../engine/api.ts";
 import { type Fields, wrong } from "./fields.ts";
 
 /** More than any context; what is beyond the context's end is cut by the engine. */
-export const MOST_TOKENS = 2 ** 31 - 1;
+const MOST_TOKENS = 2 ** 31 - 1;
 const MOST_STOPS = 64;
 const LONGEST_STOP = 4096;
 
@@ -32,27 +32,44 @@ export function openaiSampling(body: Fields): GenerateOptions {
   });
 }
 
+/**
+ * The most tokens of an answer, by the first of `names` that is given, else `fallback`; undefined is what the context has room
+ * for, as -1 is to local servers.
+ */
+export function maxTokensOf(
+  body: Fields,
+  names: readonly string[],
+  min: number,
+  fallback?: number,
+): number | undefined {
+  const name = names.find(body.has);
+  if (name === undefined) return fallback;
+  return body.raw(name) === -1 ? undefined : body.integer(name, min, MOST_TOKENS);
+}
+
 /** -1 means "off" to some servers, 0 to others. */
 export function topK(body: Fields): number | undefined {
   const value = body.integer("top_k", -1, 2 ** 31 - 1);
   return value === -1 ? 0 : value;
 }
 
-/** One text or a list of texts that end the answer. */
+/** One text or a list of texts that end the answer. Front ends send the empty lines of their forms along: they end nothing. */
 export function stops(body: Fields, name: string): readonly string[] | undefined {
   const value = body.raw(name);
   const list = typeof value === "string" ? [value] : body.array(name, MOST_STOPS);
-  return list?.map((stop, i) => {
-    if (typeof stop === "string" && stop !== "" && stop.length <= LONGEST_STOP) return stop;
+  return list?.flatMap((stop, i) => {
+    if (stop === "" || stop === null) return [];
+    if (typeof stop === "string" && stop.length <= LONGEST_STOP) return [stop];
     const path = typeof value === "string" ? body.path(name) : `${body.path(name)}[${i}]`;
-    throw wrong(path, `expected a text of 1 to ${LONGEST_STOP} characters`, stop);
+    throw wrong(path, `expected a text of at most ${LONGEST_STOP} characters`, stop);
   });
 }
 
-/** Any integer that JSON carries exactly; the engine's seeds are not negative. */
+/** Any integer that JSON carries exactly; the engine's seeds are not negative. -1 is any seed, as it is to local servers. */
 function seed(body: Fields, name: string): number | undefined {
   const value = body.integer(name, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-  return value !== undefined && value < 0 ? value + 2 ** 53 : value;
+  if (value === undefined || value === -1) return undefined;
+  return value < 0 ? value + 2 ** 53 : value;
 }
 
 /** The seed of the i-th answer of a request. */

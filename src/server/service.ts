@@ -4,9 +4,9 @@ import type { ChatModel } from "../engine/chat_api.ts";
 import { HttpError } from "./errors.ts";
 
 export interface ServerOptions {
-  /** Wanted as `Authorization: Bearer` or `x-api-key` by every endpoint but /health. Default: none is. */
+  /** Wanted as `Authorization: Bearer`, `x-api-key`, `api-key` or `key` in the body by every endpoint but /health. Default: none is. */
   readonly apiKey?: string;
-  /** Origins of web pages that may use the server ("https://app.example", or "*" for all). Default: none. */
+  /** Origins of web pages that may use the server, beside those of this machine ("https://app.example", or "*" for all). */
   readonly cors?: readonly string[];
   /**
    * Names under which the server may be addressed, beside localhost and IP addresses: "hotset.example",
@@ -17,7 +17,7 @@ export interface ServerOptions {
   readonly bodyLimit?: number;
   /** Answers of one request (n, a list of prompts) that are computed at once. Default 4. */
   readonly answersAtOnce?: number;
-  /** A stream in which nothing happens gets a comment so often. Default 10 s. */
+  /** A stream in which nothing happens gets a comment (Anthropic's API: a ping event) so often. Default 10 s. */
   readonly keepAliveMs?: number;
   /** Told of errors that nobody expected; default: nobody is. */
   readonly log?: (error: unknown) => void;

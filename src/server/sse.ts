@@ -3,8 +3,10 @@
 import { type Failure, failureOf } from "./errors.ts";
 
 export interface StreamSettings {
-  /** A comment is sent where nothing else was for so long, so that nobody takes the connection for dead. */
+  /** `keepAlive` is sent where nothing else was for so long, so that nobody takes the connection for dead. */
   readonly keepAliveMs: number;
+  /** Default: a comment, which every client passes over. */
+  readonly keepAlive?: string;
   /** What a failure after the first event looks like. */
   readonly failed: (failure: Failure) => string;
   /** Told of errors that nobody expected. */
@@ -18,7 +20,7 @@ export function event(data: string, name?: string): string {
   return `${name === undefined ? "" : `event: ${name}\n`}data: ${data}\n\n`;
 }
 
-const KEEP_ALIVE = ": ping\n\n";
+const COMMENT = ": ping\n\n";
 const HEADERS = {
   "content-type": "text/event-stream; charset=utf-8",
   "cache-control": "no-cache",
@@ -58,7 +60,7 @@ export async function streamed(events: AsyncIterator<string>, settings: StreamSe
         };
         try {
           const next = await soon(pending, settings.keepAliveMs);
-          if (next === WAITING) return send(KEEP_ALIVE);
+          if (next === WAITING) return send(settings.keepAlive ?? COMMENT);
           if (next.done) return close();
           send(next.value);
           if (over) return;

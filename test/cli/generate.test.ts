@@ -88,6 +88,18 @@ describe("hotset generate --json", () => {
     expect(await sample(8)).not.toEqual(first);
   });
 
+  it("takes -1 and empty texts as other programs mean them: a seed of its own, what fits, no filter, no end", async () => {
+    const context = ids.length + 16;
+    const odd = ["--seed", "-1", "-n", "-1", "--top-k", "-1", "--stop", "", "--context", String(context)];
+    const sample = async () => {
+      const { stdout } = await hotset([...CPU, "-p", prompt, "--temperature", "1", "--json", ...odd]);
+      return JSON.parse(stdout) as { seed: number; usage: { promptTokens: number; completionTokens: number } };
+    };
+    const [one, two] = [await sample(), await sample()];
+    expect(one.seed).not.toBe(two.seed);
+    expect(one.usage.promptTokens + one.usage.completionTokens).toBe(context);
+  });
+
   it("ends before any of the texts given with --stop", async () => {
     const { text } = JSON.parse((await hotset([...GREEDY, "-p", prompt, "--json"])).stdout);
     const stop = text.slice(10, 14);

@@ -21,10 +21,37 @@ describe("the API key", () => {
     [{ authorization: "secret" }, 401],
     [{ "x-api-key": "" }, 401],
     [{ "x-api-key": "x".repeat(10_000) }, 401],
+    [{ "api-key": "secret" }, 200],
+    [{ "api-key": "other" }, 401],
   ])("%j: %i", async (headers, expected) => {
     expect(await status(options, headers)).toBe(expected);
     expect(await status(options, headers, "/metrics")).toBe(expected);
     expect(await status(options, headers, "/health")).toBe(200);
+  });
+
+  it.each<[object | string, Record<string, string>, number]>([
+    [{ key: "secret" }, {}, 200],
+    [{ key: "other" }, {}, 401],
+    [{ key: "" }, {}, 401],
+    [{ key: 7 }, {}, 401],
+    [{}, {}, 401],
+    ["{", {}, 401],
+    ["x".repeat(70_000), {}, 401],
+    [{ key: "secret" }, { authorization: "Bearer other" }, 401],
+    [{ key: "secret" }, { "content-type": "text/plain" }, 200],
+    [{ key: "secret" }, { "content-type": "text/plain", origin: "http://localhost:3000" }, 401],
+  ])("in the body: %j %j: %i", async (body, headers, expected) => {
+    const whole =
+      typeof body === "string" ? body : JSON.stringify({ messages: [{ role: "user", content: "hi" }], ...body });
+    const app = createApp(fakeModel(), { ...options, bodyLimit: 65_536 });
+    for (const path of ["/v1/chat/completions", "/api/v7/llm/chat/completions"]) {
+      const response = await app.request(path, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: whole,
+      });
+      expect(response.status).toBe(expected);
+    }
   });
 
   it("is asked for before a path is looked up, and in each API's shape", async () => {
@@ -50,7 +77,33 @@ describe("web pages and names", () => {
     ["http://hotset.example", {}, { hosts: ["hotset.example"] }, 200],
     ["http://hotset.example.evil.com", {}, { hosts: ["hotset.example"] }, 403],
     ["http://localhost:8080", { origin: "http://localhost:8080" }, {}, 200],
-    ["http://localhost:8080", { origin: "http://localhost:3000" }, {}, 403],
+    ["http://host.docker.internal:8080", {}, {}, 200],
+    ["http://host.docker.internal.evil.com:8080", {}, {}, 403],
+    ["http://internal:8080", {}, {}, 403],
+    // Pages and applications of this machine, as Ollama takes them.
+    ...[
+      ["http://localhost:3000", 200],
+      ["https://localhost", 200],
+      ["http://127.0.0.1:5173", 200],
+      ["http://0.0.0.0:3000", 200],
+      ["http://[::1]:3000", 200],
+      ["https://tauri.localhost", 200],
+      ["app://obsidian.md", 200],
+      ["tauri://localhost", 200],
+      ["file://", 200],
+      ["vscode-webview://0a1b", 200],
+      ["http://localhost.evil.com", 403],
+      ["http://localhost:3000.evil.com", 403],
+      ["http://evil.com/localhost", 403],
+      ["http://127.0.0.1.nip.io:3000", 403],
+      ["http://192.168.1.9:3000", 403],
+      ["ftp://localhost", 403],
+    ].map(([origin, status]): [string, Record<string, string>, ServerOptions, number] => [
+      "http://localhost:8080",
+      { origin: `${origin}` },
+      {},
+      Number(status),
+    ]),
     ["http://localhost:8080", { origin: "https://evil.com" }, {}, 403],
     ["http://localhost:8080", { origin: "null" }, {}, 403],
     ["http://evil.com:8080", { origin: "http://evil.com:8080" }, {}, 403],
@@ -117,7 +170,9 @@ describe("web pages and names", () => {
     expect(preflight.headers.get("access-control-allow-headers")).toBe("authorization");
     const refused = await app.request("/v1/models", { headers: { origin } });
     expect([refused.status, refused.headers.get("access-control-allow-origin")]).toEqual([401, origin]);
-    const without = await createApp(fakeModel()).request("/v1/models");
-    expect(without.headers.get("access-control-allow-origin")).toBeNull();
+    const none = createApp(fakeModel());
+    expect((await none.request("/v1/models")).headers.get("access-control-allow-origin")).toBeNull();
+    const local = await none.request("/v1/models", { headers: { origin: "http://localhost:3000" } });
+    expect(local.headers.get("access-control-allow-origin")).toBe("http://localhost:3000");
   });
 });

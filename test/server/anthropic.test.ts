@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ChatMessage, ChatOptions } from "../../src/engine/chat_api.ts";
-import { BusyError, DeviceError } from "../../src/errors.ts";
+import { BusyError, DeviceError, RequestError } from "../../src/errors.ts";
 import { createApp } from "../../src/server/app.ts";
 import { type Act, eventsOf, type Fake, fakeModel, type Script } from "./fake_model.ts";
 
@@ -193,13 +193,65 @@ describe("what a request asks the engine for", () => {
       { stop_sequences: ["x"], temperature: 0, top_p: 0.5, top_k: 3 },
       { stop: ["x"], temperature: 0, topP: 0.5, topK: 3 },
     ],
+    [{ max_tokens: -1 }, {}],
+    [
+      { max_tokens: -1, top_k: -1, stop_sequences: ["", "x"] },
+      { topK: 0, stop: ["x"] },
+    ],
+    [{ model: undefined }, { maxTokens: 5 }],
     [{ metadata: { user_id: "u" }, thinking: { type: "enabled", budget_tokens: 1024 }, betas: ["x"] }, {}],
     [
       { output_config: { format: { type: "json_schema", schema: { type: "object" } } } },
       { responseFormat: { type: "json_schema", schema: { type: "object" }, strict: true } },
     ],
   ])("%j", async (body, options) => {
-    expect((await asked(body)).options).toEqual({ maxTokens: 5, ...options });
+    expect((await asked(body)).options).toEqual({ ...(!("max_tokens" in body) && { maxTokens: 5 }), ...options });
+  });
+
+  it.each<[string, object[], string]>([
+    [
+      "documents",
+      [
+        { type: "document", source: { type: "text", media_type: "text/plain", data: "It rained." } },
+        { type: "document", source: { type: "content", content: "Snow." }, title: "Diary", context: "Of May" },
+        { type: "document", source: { type: "content", content: [{ type: "text", text: "Hail." }] }, title: "Log" },
+        { type: "text", text: "Why?" },
+      ],
+      "It rained.\n\nDiary\nOf May\n\nSnow.\n\nLog\n\nHail.\n\nWhy?",
+    ],
+    [
+      "search results",
+      [
+        {
+          type: "search_result",
+          source: "https://a.example",
+          title: "A",
+          content: [
+            { type: "text", text: "One." },
+            { type: "text", text: " Two." },
+          ],
+          citations: { enabled: true },
+        },
+      ],
+      "A\nhttps://a.example\n\nOne. Two.\n\n",
+    ],
+  ])("%s are read as texts, and so are those of a tool", async (_, content, text) => {
+    expect((await asked({ messages: [{ role: "user", content }] })).messages).toEqual([
+      { role: "user", content: text },
+    ]);
+    const result = { type: "tool_result", tool_use_id: "t", content };
+    const call = { role: "assistant", content: [{ type: "tool_use", id: "t", name: "f", input: {} }] };
+    const messages = [{ role: "user", content: "x" }, call, { role: "user", content: [result] }];
+    expect((await asked({ messages })).messages?.at(-1)).toMatchObject({ role: "tool", content: text });
+  });
+
+  it("an assistant's content of null is an empty text", async () => {
+    const messages = [
+      { role: "user", content: "a" },
+      { role: "assistant", content: null },
+      { role: "user", content: "b" },
+    ];
+    expect((await asked({ messages })).messages?.[1]).toEqual({ role: "assistant", content: "" });
   });
 
   it.each<[object, object]>([
@@ -222,7 +274,8 @@ describe("what a request asks the engine for", () => {
 
 describe("what is refused, in Anthropic's shape", () => {
   it.each<[object, RegExp]>([
-    [{ model: undefined }, /^model: is required/],
+    [{ model: 1 }, /^model: expected a text/],
+    [{ max_tokens: -2 }, /^max_tokens/],
     [{ max_tokens: undefined }, /^max_tokens: is required/],
     [{ max_tokens: 1e12 }, /^max_tokens/],
     [{ messages: undefined }, /^messages: is required/],
@@ -230,6 +283,14 @@ describe("what is refused, in Anthropic's shape", () => {
     [{ messages: [{ role: "user" }] }, /^messages\[0\]\.content: is required/],
     [{ messages: [{ role: "bot", content: "x" }] }, /^messages\[0\]\.role/],
     [{ messages: [{ role: "user", content: [{ type: "image" }] }] }, /text only.*image/],
+    [
+      { messages: [{ role: "user", content: [{ type: "document", source: { type: "base64", data: "" } }] }] },
+      /source\.type: expected one of "text", "content", found "base64"/,
+    ],
+    [
+      { messages: [{ role: "user", content: [{ type: "search_result", content: [{ type: "image" }] }] }] },
+      /content\[0\]\.type: .*text only/,
+    ],
     [{ messages: [{ role: "assistant", content: [{ type: "tool_use", name: "f", input: {} }] }] }, /id: is required/],
     [{ messages: [{ role: "user", content: [{ type: "tool_result", tool_use_id: "t" }] }] }, /"t".*no earlier/],
     [{ tools: [{ type: "web_search_20250305", name: "web_search" }] }, /^tools\[0\]\.type: .*web_search/],
@@ -242,6 +303,15 @@ describe("what is refused, in Anthropic's shape", () => {
       type: "error",
       error: { type: "invalid_request_error", message: expect.stringMatching(message) },
     });
+  });
+
+  it.each([
+    [5000, "prompt is too long: 5000 tokens > 4096 maximum (no room)"],
+    [4096, "prompt is too long: 4096 tokens > 4095 maximum (no room)"],
+  ])("a prompt of %i tokens that is too long, in the words that clients look for", async (tokens, message) => {
+    const overflow = { tokens, context: 4096 };
+    const fail = new RequestError("no room", { code: "context_length_exceeded", overflow });
+    expect(await (await ask({}, fakeModel(says({ fail })))).json()).toMatchObject({ error: { message } });
   });
 
   it("busy: overloaded, with a time to come back", async () => {
@@ -275,13 +345,13 @@ describe("beside messages", () => {
     const list = { data: [one], first_id: "fake-mixtral", last_id: "fake-mixtral", has_more: false };
     expect(await get("/v1/models", anthropic)).toEqual(list);
     expect(await get("/v1/models/fake-mixtral", anthropic)).toEqual(one);
-    expect(await get("/v1/models/other", anthropic)).toMatchObject({
-      type: "error",
-      error: { type: "not_found_error" },
+    // Requests may use any name, so any name is there.
+    expect(await get("/v1/models/claude-x", anthropic)).toEqual({ ...one, id: "claude-x" });
+    expect(await get("/v1/models/mistralai/Mixtral-8x7B:free")).toMatchObject({
+      id: "mistralai/Mixtral-8x7B:free",
+      root: "fake-mixtral",
     });
-    expect(await get("/v1/models/other")).toMatchObject({
-      error: { code: "model_not_found", type: "not_found_error" },
-    });
+    expect(await get("/v1/models/..", anthropic)).toMatchObject({ type: "error", error: { type: "not_found_error" } });
     expect(await get("/v1/models/fake-mixtral")).toMatchObject({
       id: "fake-mixtral",
       object: "model",

@@ -49,7 +49,7 @@ describe("/metrics", () => {
     const text = await (await app.request("/metrics")).text();
     expect(text.match(/^hotset_requests_total.*$/gm)).toEqual([
       'hotset_requests_total{endpoint="/health",status="200"} 2',
-      'hotset_requests_total{endpoint="/v1/models/:id",status="404"} 2',
+      'hotset_requests_total{endpoint="/v1/models/:id",status="200"} 2',
       'hotset_requests_total{endpoint="other",status="404"} 2',
       'hotset_requests_total{endpoint="/v1/messages",status="405"} 1',
     ]);

@@ -84,6 +84,25 @@ describe("a slow stream and a slow reader", () => {
     expect(eventsOf(text).map(({ data }) => data)).toHaveLength(4);
   });
 
+  it("ping events instead, where the API is Anthropic's", async () => {
+    let release = (): void => {};
+    const wait = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const server = await serve(says({ wait }, { say: "a" }), { keepAliveMs: 10 });
+    const body5 = JSON.stringify({ ...JSON.parse(STREAM), max_tokens: 5 });
+    const { body } = await fetch(`${server.url}/v1/messages`, { method: "POST", headers: JSON_TYPE, body: body5 });
+    let text = "";
+    for await (const chunk of body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      if (eventsOf(text).length >= 2) release();
+    }
+    const names = eventsOf(text).map(({ event }) => event);
+    expect(names.slice(0, 2)).toEqual(["ping", "ping"]);
+    expect(eventsOf(text)[0]?.data).toEqual({ type: "ping" });
+    expect(names.filter((name) => name !== "ping")[0]).toBe("message_start");
+  });
+
   it("a reader that stops makes the engine wait, and is cut off", async () => {
     const words = "x".repeat(64 * 1024);
     const endless = function* (): Generator<Act> {

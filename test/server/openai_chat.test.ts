@@ -67,7 +67,16 @@ describe("what a request asks the engine for", () => {
     [{ logit_bias: { "5": -100, "7": 1.5 } }, { logitBias: { 5: -100, 7: 1.5 } }],
     [{ seed: 9 }, { seed: 9 }],
     [{ random_seed: 9, safe_prompt: true }, { seed: 9 }],
-    [{ seed: -1 }, { seed: 2 ** 53 - 1 }],
+    [{ seed: -1 }, {}],
+    [{ random_seed: -1 }, {}],
+    [{ seed: -2 }, { seed: 2 ** 53 - 2 }],
+    [{ max_tokens: -1 }, {}],
+    [{ max_completion_tokens: -1, max_tokens: 7 }, {}],
+    [{ n_predict: 6 }, { maxTokens: 6 }],
+    [{ stop: "" }, { stop: [] }],
+    [{ stop: ["a", "", null] }, { stop: ["a"] }],
+    [{ model: undefined, model_id: "mistralai/Mixtral" }, {}],
+    [{ model: "" }, {}],
     [{ response_format: { type: "text" } }, { responseFormat: { type: "text" } }],
     [{ response_format: { type: "json_object" } }, { responseFormat: { type: "json" } }],
     [
@@ -156,6 +165,14 @@ describe("what a request asks the engine for", () => {
       },
       { role: "assistant", content: null, tool_calls: [call] },
       { role: "tool", tool_call_id: "abcdef123", name: "f", content: "sunny" },
+      { role: "assistant", content: null },
+      {
+        role: "user",
+        content: [
+          { type: "document", source: { type: "text", media_type: "text/plain", data: "It rained." }, title: "Diary" },
+          { type: "text", text: "And then?" },
+        ],
+      },
       { role: "assistant", content: "So", prefix: true },
     ];
     expect((await ask({ messages }, model)).status).toBe(200);
@@ -165,6 +182,8 @@ describe("what a request asks the engine for", () => {
         { role: "user", content: "ab" },
         { role: "assistant", content: "", toolCalls: [{ id: "abcdef123", name: "f", arguments: '{"a":1}' }] },
         { role: "tool", content: "sunny", toolCallId: "abcdef123", name: "f" },
+        { role: "assistant", content: "" },
+        { role: "user", content: "Diary\n\nIt rained.\n\nAnd then?" },
         { role: "assistant", content: "So" },
       ],
       options: { continueAssistant: true },
@@ -190,7 +209,7 @@ describe("what is refused, by name", () => {
     [{ messages: [{}] }, "messages[0].role", /required/],
     [{ messages: [{ role: 1, content: "x" }] }, "messages[0].role", /"user"/],
     [{ messages: [{ role: "user", content: null }] }, "messages[0].content", /required/],
-    [{ messages: [{ role: "assistant", content: null }] }, "messages[0].content", /required/],
+    [{ messages: [{ role: "assistant" }] }, "messages[0].content", /required/],
     [
       { messages: [{ role: "user", content: [{ type: "image_url" }] }] },
       "messages[0].content[0].type",
@@ -198,12 +217,12 @@ describe("what is refused, by name", () => {
     ],
     [{ messages: [{ role: "tool", content: "x", tool_call_id: "a" }] }, "messages", /"a".*no earlier/],
     [{ messages: [{ role: "tool", content: "x" }] }, "messages[0].tool_call_id", /required/],
-    [{ model: undefined }, "model", /required/],
-    [{ model: "" }, "model", /name/],
+    [{ model: 7 }, "model", /a text/],
+    [{ model_id: ["m"] }, "model_id", /a text/],
     [{ n: 1e9 }, "n", /1 to 128.*1000000000/],
     [{ n: 0 }, "n", /1 to 128/],
     [{ max_tokens: 1e12 }, "max_tokens", /2147483647/],
-    [{ max_tokens: -1 }, "max_tokens", /from 1/],
+    [{ max_tokens: -2 }, "max_tokens", /from 1/],
     [{ max_tokens: 1.5 }, "max_tokens", /integer.*1\.5/],
     [{ max_completion_tokens: 0 }, "max_completion_tokens", /from 1/],
     [{ logprobs: true, top_logprobs: 1e6 }, "top_logprobs", /0 to 20/],
@@ -213,7 +232,7 @@ describe("what is refused, by name", () => {
     [{ temperature: "warm" }, "temperature", /"warm"/],
     [{ top_p: 2 }, "top_p", /0 to 1/],
     [{ seed: 2 ** 53 }, "seed", /integer/],
-    [{ stop: "" }, "stop", /1 to 4096/],
+    [{ stop: "x".repeat(4097) }, "stop", /at most 4096/],
     [{ stop: Array(65).fill("x") }, "stop", /at most 64.*array of 65/],
     [{ stop: [1] }, "stop[0]", /characters.*1/],
     [{ logit_bias: { a: 1 } }, "logit_bias", /token ids.*"a"/],
@@ -326,6 +345,16 @@ describe("answers", () => {
 });
 
 describe("failures of the engine", () => {
+  it("a prompt that is too long is told in the words that each API's clients look for", async () => {
+    const detail = { code: "context_length_exceeded", overflow: { tokens: 5000, context: 4096 } } as const;
+    const script = says({ fail: new RequestError("the prompt has 5000 tokens", detail) });
+    const { error } = (await (await ask({}, fakeModel(script))).json()) as { error: Record<string, unknown> };
+    expect(error).toMatchObject({
+      code: "context_length_exceeded",
+      message: "This model's maximum context length is 4096 tokens. The prompt has 5000 tokens",
+    });
+  });
+
   it.each<[Error, number, object, Record<string, string | null>]>([
     [new RequestError("no", { code: "context_length_exceeded" }), 400, { code: "context_length_exceeded" }, {}],
     [new BusyError("the queue is full"), 503, { type: "server_error", code: "busy" }, { "retry-after": "1" }],

@@ -114,7 +114,7 @@ describe("/v1/completions", () => {
     [{ prompt: "a", suffix: "b" }, /^suffix/],
     [{ prompt: "a", logprobs: 21 }, /^logprobs: .*0 to 20/],
     [{ prompt: "a", logprobs: true }, /^logprobs: .*found true/],
-    [{ prompt: "a", max_tokens: -1 }, /^max_tokens/],
+    [{ prompt: "a", max_tokens: -2 }, /^max_tokens/],
   ])("refuses %j", async (body, message) => {
     const response = await post("/v1/completions", body);
     expect(response.status).toBe(400);

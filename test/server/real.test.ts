@@ -158,9 +158,20 @@ describe("how an answer is drawn and where it ends", () => {
     ] as const) {
       const { status, json } = await server.ask(path, body);
       expect({ status, code: json.error.code }).toEqual({ status: 400, code: "context_length_exceeded" });
+      expect(json.error.message).toMatch(/maximum context length is 2048 tokens/);
     }
-    const anthropic = await server.ask("/v1/messages", long);
-    expect(anthropic.json.error).toMatchObject({ type: "invalid_request_error", message: /context of 2048/ });
+    for (const stream of [false, true]) {
+      const { json } = await server.ask("/v1/messages", { ...long, stream });
+      expect(json.error).toMatchObject({
+        type: "invalid_request_error",
+        message: expect.stringMatching(/^prompt is too long: \d+ tokens > 2048 maximum/),
+      });
+    }
+    const embeddings = await server.ask("/v1/embeddings", { input: content });
+    expect(embeddings.json.error).toMatchObject({
+      code: "context_length_exceeded",
+      message: expect.stringMatching(/maximum context length is 2048 tokens/),
+    });
   });
 });
 

@@ -102,7 +102,7 @@ const USAGE = {
   total_tokens: expect.any(Number),
 };
 
-function chatCompletion(text: string, body: Body): Answer {
+function chatCompletion(text: string, body: Body, mistral: boolean): Answer {
   const head = { id: expect.any(String), model: "tales", created: expect.any(Number) };
   if (!body.stream) {
     const answer = JSON.parse(text);
@@ -125,7 +125,8 @@ function chatCompletion(text: string, body: Body): Answer {
   }
   const chunks = events.map(({ data }) => data as Chunk);
   for (const chunk of chunks) expect(chunk).toMatchObject({ ...head, object: "chat.completion.chunk" });
-  expect(chunks.filter((chunk) => "usage" in chunk).length).toBe(body.stream_options?.include_usage ? 1 : 0);
+  const withUsage = chunks.filter((chunk) => "usage" in chunk);
+  expect(withUsage.length).toBe(body.stream_options?.include_usage || mistral ? 1 : 0);
   if (body.stream_options?.include_usage) expect(chunks.pop()).toMatchObject({ choices: [], usage: USAGE });
   expect(chunks[0]?.choices).toMatchObject([{ index: 0, delta: { role: "assistant" } }]);
   const choices = chunks.flatMap((chunk) => chunk.choices);
@@ -218,8 +219,10 @@ describe(titled("requests recorded from the official clients", skip), () => {
     expect(response.status, text).toBe(200);
     const body = request.body ?? {};
     if (path === "/v1/messages") check(anthropicMessage(text, body), body);
-    else if (path === "/v1/chat/completions") check(chatCompletion(text, body), body);
-    else if (path === "/v1/completions") {
+    else if (path === "/v1/chat/completions") {
+      const mistral = request.headers["user-agent"]?.startsWith("mistral") === true;
+      check(chatCompletion(text, body, mistral), body);
+    } else if (path === "/v1/completions") {
       const { choices } = JSON.parse(text);
       expect(choices[0].logprobs.token_logprobs[0]).toBeNull();
       expect(choices[0].logprobs.tokens.length).toBe(choices[0].logprobs.text_offset.length);

@@ -66,7 +66,7 @@ await check("anthropic: abort", async () => {
 });
 await check("anthropic: 400", async () => {
   await rejects(
-    () => anthropic.messages.create({ ...claude, max_tokens: -1 }),
+    () => anthropic.messages.create({ ...claude, max_tokens: -2 }),
     (error) => {
       assert.ok(error instanceof Anthropic.BadRequestError);
       assert.equal(error.error.error.type, "invalid_request_error");

@@ -4,6 +4,7 @@
 await import("./openai.mjs");
 await import("./anthropic.mjs");
 await import("./mistral.mjs");
+await import("./openrouter.mjs");
 await import("./vercel.mjs");
 await import("./langchain.mjs");
 const { failed, passed } = await import("./support.mjs");

@@ -17,16 +17,26 @@ import {
 } from "./support.mjs";
 
 const mistral = new Mistral({ serverURL: BASE, apiKey: KEY });
-await check("mistral: models", async () => assert.ok((await mistral.models.list()).data.length > 0));
+await check("mistral: models", async () => {
+  const { data } = await mistral.models.list();
+  assert.equal(data[0].type, "base");
+  const one = await mistral.models.retrieve({ modelId: "mistral-small" });
+  assert.equal(one.type, "base");
+  assert.equal(one.maxContextLength, data[0].maxContextLength);
+});
 await check("mistral: chat", async () => {
   const answer = await mistral.chat.complete({ model, maxTokens: 24, randomSeed: 1, messages: hi, safePrompt: false });
   says(answer.choices[0].message.content);
 });
 await check("mistral: stream", async () => {
   let text = "";
-  for await (const { data } of await mistral.chat.stream({ model, maxTokens: 24, messages: hi }))
+  let usage;
+  for await (const { data } of await mistral.chat.stream({ model, maxTokens: 24, messages: hi })) {
     text += data.choices[0]?.delta.content ?? "";
+    usage ??= data.usage;
+  }
   says(text);
+  assert.ok(usage.totalTokens > 0);
 });
 const mistralTools = [
   { type: "function", function: { name: "get_weather", description: "w", parameters: PARAMETERS } },

@@ -14,6 +14,7 @@ const CLIENTS = [
   "openai",
   "@anthropic-ai/sdk",
   "@mistralai/mistralai",
+  "@openrouter/sdk",
   "ai",
   "@ai-sdk/openai-compatible",
   "@ai-sdk/openai",

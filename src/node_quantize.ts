@@ -23,7 +23,7 @@ import { openFolder } from "./weights/folder.ts";
 import { nodeFiles } from "./weights/node_files.ts";
 import { openPackedWriter, type Produce, type SmallFile } from "./weights/node_packed_writer.ts";
 import { verifyFolder } from "./weights/node_verify.ts";
-import { isSmallFile, layOutShards, SMALL_FILE } from "./weights/packed_folder.ts";
+import { COPIED_FOLDERS, isSmallFile, layOutShards, SMALL_FILE } from "./weights/packed_folder.ts";
 import { isSynthetic, parseSynthetic } from "./weights/synthetic.ts";
 
 export interface QuantizeOptions {
@@ -181,7 +181,9 @@ async function folderInput(path: string): Promise<Input> {
     const hash = createHash("sha256");
     const copied: string[] = [];
     const shards = new Set(folder.headers.map(({ file }) => file));
-    for (const name of [...(await files.list())].sort()) {
+    const names = [...(await files.list())];
+    for (const sub of COPIED_FOLDERS) names.push(...(await files.list(sub)).map((name) => `${sub}/${name}`));
+    for (const name of names.sort()) {
       const found = await stat(join(path, name)).catch(() => null);
       if (!found?.isFile()) continue;
       const copy = isSmallFile(name, found.size);

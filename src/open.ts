@@ -14,17 +14,12 @@ import { warmUp } from "./engine/warm_up.ts";
 import { maxRows } from "./engine/work.ts";
 import { DeviceError, RequestError, WeightsError } from "./errors.ts";
 import type { Spill } from "./experts/records.ts";
+import { endsInConfig } from "./model/end_ids.ts";
 import { bindMixtral, forward, loadMixtral } from "./model/mixtral.ts";
-import {
-  type MixtralConfig,
-  mixtralFootprint,
-  mixtralParameters,
-  parseMixtralConfig,
-  tokenIds,
-} from "./model/mixtral_config.ts";
+import { type MixtralConfig, mixtralFootprint, mixtralParameters, parseMixtralConfig } from "./model/mixtral_config.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
 import type { WeightSource } from "./tensor/types.ts";
-import { checkVocab, findTokenizer, openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
+import { findTokenizer, openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import type { Files } from "./weights/files.ts";
 import { openFolder } from "./weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "./weights/synthetic.ts";
@@ -187,18 +182,23 @@ async function openWeights(path: string, host: Host, needTokenizer: boolean): Pr
   try {
     const folder = await openFolder(files);
     const config = parseMixtralConfig(folder.config, `${folder.label}/config.json`);
-    const tokenizer = await (needTokenizer ? openTokenizer(files) : findTokenizer(files));
-    if (tokenizer) checkVocab(tokenizer, config.vocab_size, folder.label);
+    const find = needTokenizer ? openTokenizer : findTokenizer;
+    const tokenizer = await find(files, config.vocab_size);
     const chat = tokenizer
       ? await chatOf(files, tokenizer, host)
       : new RequestError(`${folder.label} has no tokenizer: it cannot chat`);
-    const eos = generationEos(folder.generationConfig, folder.label) ?? config.eos_token_id;
+    const ends = new Set([
+      ...(tokenizer?.eosIds ?? []),
+      ...(chat instanceof Error ? [] : chat.stopIds),
+      ...endsInConfig(folder.config, `${folder.label}/config.json`),
+      ...endsInConfig(folder.generationConfig, `${folder.label}/generation_config.json`),
+    ]);
     return {
       config,
       source: folder.source,
       tokenizer,
       chat,
-      eos: eos.length > 0 ? eos : (tokenizer?.eosIds ?? []),
+      eos: [...ends].filter((id) => id < config.vocab_size),
       sampling: generationSampling(folder.generationConfig, folder.label),
       close: () => folder.close(),
     };
@@ -315,28 +315,22 @@ function checkOptions(options: OpenOptions): void {
   }
 }
 
-function generationEos(raw: unknown, label: string): readonly number[] | null {
-  const ids = (raw as { eos_token_id?: unknown } | null)?.eos_token_id;
-  return ids == null ? null : tokenIds(ids, `${label}/generation_config.json: eos_token_id`);
-}
-
 /** generation_config.json's sampling, where it says do_sample; greedy otherwise. */
 function generationSampling(raw: unknown, label: string): SamplingOptions {
   if (typeof raw !== "object" || raw === null) return {};
   const json = raw as Readonly<Record<string, unknown>>;
-  const number = (field: string, fallback: number): number => {
-    const value = json[field] ?? fallback;
-    if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value;
-    throw new WeightsError(
-      `${label}/generation_config.json: ${field}: expected a number of at least 0, found ${String(value)}`,
-    );
+  // A number out of range says "off" in some tool's way (top_k: -1 is vLLM's): a default must not keep a model shut.
+  const number = (field: string, off: number, min: number, max: number): number => {
+    const value = json[field] ?? off;
+    if (typeof value === "number") return value >= min && value <= max ? value : off;
+    throw new WeightsError(`${label}/generation_config.json: ${field}: expected a number, found ${String(value)}`);
   };
   return {
-    temperature: json.do_sample === true ? number("temperature", 1) : 0,
-    topK: number("top_k", 0),
-    topP: number("top_p", 1),
-    minP: number("min_p", 0),
-    repeatPenalty: number("repetition_penalty", 1),
+    temperature: json.do_sample === true ? number("temperature", 1, 0, 1e6) : 0,
+    topK: Math.floor(number("top_k", 0, 0, 2 ** 31)),
+    topP: number("top_p", 1, 0, 1),
+    minP: number("min_p", 0, 0, 1),
+    repeatPenalty: number("repetition_penalty", 1, 1e-6, 1e6),
   };
 }
 

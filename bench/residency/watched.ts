@@ -19,8 +19,8 @@ export class WatchedFiles implements Files {
     this.label = files.label;
   }
 
-  list(): Promise<readonly string[]> {
-    return this.#files.list();
+  list(subfolder?: string): Promise<readonly string[]> {
+    return this.#files.list(subfolder);
   }
 
   size(name: string): Promise<number | null> {

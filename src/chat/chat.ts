@@ -45,12 +45,14 @@ export async function openChat(files: Files, tokenizer: Tokenizer): Promise<Chat
   const source = await readTemplate(files);
   const version = mistralVersion(tokenizer, await files.list());
   const template = source === null ? null : new ChatTemplate(source, tokenizer);
-  const callsId = version === "v1" || template?.knowsTools === false ? null : controlId(tokenizer, "[TOOL_CALLS]");
+  // From v11 on calls are written [TOOL_CALLS]name[ARGS]{...}: a form that is not read here, so calls go by the JSON protocol.
+  const readable = version !== "v1" && template?.knowsTools !== false && controlId(tokenizer, "[ARGS]") === null;
+  const callsId = readable ? controlId(tokenizer, "[TOOL_CALLS]") : null;
   const toolFormat = callsId === null ? "json" : version === "v2" ? "mistral-v2" : "mistral-v3";
   return {
     source: source === null ? `Mistral's rules ${version}` : source.where,
     toolFormat,
-    stopIds: tokenizer.eosIds,
+    stopIds: [...new Set([...tokenizer.eosIds, ...(template?.stopIds ?? [])])],
     prompt(messages, options = {}) {
       checkMessages(messages, options);
       checkTools(options);

@@ -13,10 +13,10 @@ import {
 import { parsePythonJson, pythonJson } from "./python_json.ts";
 import type { AssistantMessage, ChatMessage, ToolDefinition, ToolMessage } from "./types.ts";
 
-/** v1: 8x7B. v2: the first with control tokens. v3: 8x22B Instruct. */
-export type MistralVersion = "v1" | "v2" | "v3";
+/** v1: 8x7B. v2: the first with control tokens. v3: 8x22B Instruct. v7: system messages in their own place. */
+export type MistralVersion = "v1" | "v2" | "v3" | "v7";
 
-/** Control tokens of v2 and v3. */
+/** Control tokens of v2 and later. */
 interface Controls {
   readonly begin: number;
   readonly end: number;
@@ -25,6 +25,13 @@ interface Controls {
   readonly toolsEnd: number;
   readonly results: number;
   readonly resultsEnd: number;
+}
+
+/** Control tokens that came with v7. */
+interface SystemControls {
+  readonly system: number;
+  readonly systemEnd: number;
+  readonly resultContent: number;
 }
 
 const NAMES: Readonly<Record<keyof Controls, string>> = {
@@ -37,24 +44,35 @@ const NAMES: Readonly<Record<keyof Controls, string>> = {
   resultsEnd: "[/TOOL_RESULTS]",
 };
 
+const SYSTEM_NAMES: Readonly<Record<keyof SystemControls, string>> = {
+  system: "[SYSTEM_PROMPT]",
+  systemEnd: "[/SYSTEM_PROMPT]",
+  resultContent: "[TOOL_CONTENT]",
+};
+
 /** Id of a control token, or null where the tokenizer has no such token or it is plain text. */
 export function controlId(tokenizer: Tokenizer, name: string): number | null {
   const id = tokenizer.pieceToId(name);
   return id !== null && tokenizer.isSpecial(id) ? id : null;
 }
 
-function controlsOf(tokenizer: Tokenizer): Controls | null {
-  const ids = Object.entries(NAMES).map(([key, name]) => [key, controlId(tokenizer, name)] as const);
-  return ids.some(([, id]) => id === null) ? null : (Object.fromEntries(ids) as unknown as Controls);
+/** The ids of control tokens by what they are for, or null where one is missing. */
+function controlsOf<K extends string>(
+  tokenizer: Tokenizer,
+  names: Readonly<Record<K, string>>,
+): Readonly<Record<K, number>> | null {
+  const ids = Object.entries<string>(names).map(([key, name]) => [key, controlId(tokenizer, name)] as const);
+  return ids.some(([, id]) => id === null) ? null : (Object.fromEntries(ids) as Readonly<Record<K, number>>);
 }
 
 /**
  * Which of Mistral's rules fit a tokenizer. Vocabularies of v2 and v3 differ in nothing that is certain (published copies of v3 spell its
- * later control tokens in both ways), so v2 is what the folder's file names say.
+ * later control tokens in both ways), so v2 is what the folder's file names say. v7 brought tokens of its own.
  * @param names the folder's files
  */
 export function mistralVersion(tokenizer: Tokenizer, names: readonly string[]): MistralVersion {
-  if (controlsOf(tokenizer) === null) return "v1";
+  if (controlsOf(tokenizer, NAMES) === null) return "v1";
+  if (controlsOf(tokenizer, SYSTEM_NAMES) !== null) return "v7";
   const says = (version: string): boolean => names.some((name) => name.endsWith(`.model.${version}`));
   return says("v2") && !says("v3") ? "v2" : "v3";
 }
@@ -70,14 +88,16 @@ export function mistralPrompt(
   messages: readonly ChatMessage[],
   options: PromptOptions,
 ): number[] {
-  const controls = version === "v1" ? null : controlsOf(tokenizer);
-  if (version !== "v1" && controls === null)
+  const controls = version === "v1" ? null : controlsOf(tokenizer, NAMES);
+  const ownPlace = version === "v7" ? controlsOf(tokenizer, SYSTEM_NAMES) : null;
+  if ((version !== "v1" && controls === null) || (version === "v7" && ownPlace === null))
     throw new RequestError(`the tokenizer has no control tokens of Mistral's ${version}`);
-  const system = systemText(messages);
+  const system = ownPlace === null ? systemText(messages) : null;
   const turns = mergeNeighbours(withResultNames(withTrainedIds(messages))).filter(
-    (message) => message.role !== "system",
+    (message) => ownPlace !== null || message.role !== "system",
   );
-  if (turns[0]?.role !== "user") turns.unshift({ role: "user", content: "" });
+  const first = turns.findIndex((turn) => turn.role !== "system");
+  if (turns[first]?.role !== "user") turns.splice(first < 0 ? turns.length : first, 0, { role: "user", content: "" });
   const encoder = new Encoder(tokenizer, version);
   const ids = tokenizer.bosId === null ? [] : [tokenizer.bosId];
   // One by one: a call takes no more arguments than fit on the stack, and texts may be long.
@@ -95,14 +115,17 @@ export function mistralPrompt(
         if (tools.length > 0) add([controls.tools], encoder.tools(tools), [controls.toolsEnd]);
         add([controls.begin], encoder.text(text), [controls.end]);
       }
+    } else if (turn.role === "system") {
+      if (ownPlace !== null) add([ownPlace.system], encoder.text(turn.content), [ownPlace.systemEnd]);
     } else if (version === "v2" && i < lastUser && (turn.role === "tool" || turn.toolCalls?.length)) {
       // v2 was trained without calls and results of earlier turns.
     } else if (turn.role === "assistant") {
       add(encoder.assistant(turn, controls));
       if (!options.continueAssistant || i < turns.length - 1) add(tokenizer.eosIds.slice(0, 1));
-    } else if (turn.role === "tool") {
+    } else {
       if (controls === null) throw new RequestError("this model's prompts have no place for results of tools");
-      add([controls.results], encoder.result(turn), [controls.resultsEnd]);
+      const result = ownPlace === null ? encoder.result(turn) : encoder.resultInParts(turn, ownPlace.resultContent);
+      add([controls.results], result, [controls.resultsEnd]);
     }
   }
   return ids;
@@ -138,7 +161,7 @@ class Encoder {
     const calls = turn.toolCalls.map(({ name, arguments: text, id }) => ({
       name,
       arguments: jsonOrText(text),
-      ...(this.version === "v3" ? { id } : {}),
+      ...(this.version === "v2" ? {} : { id }),
     }));
     return ids.concat(controls.calls, this.text(pythonJson(calls)));
   }
@@ -147,6 +170,11 @@ class Encoder {
     const value = jsonOrText(content);
     if (this.version === "v3") return this.text(pythonJson({ content: value, call_id: toolCallId }));
     return this.text(pythonJson([{ name: name ?? null, content: value }]));
+  }
+
+  /** v7's form: the call's id, a control token, the content as it is. */
+  resultInParts({ content, toolCallId }: ToolMessage, separator: number): number[] {
+    return [...this.text(toolCallId), separator, ...this.text(content)];
   }
 }
 

@@ -1,7 +1,7 @@
 // The folder's own chat template: which file it is in, what it can do, and a conversation as its ids.
 
 import { RequestError, WeightsError } from "../errors.ts";
-import { asObject, readFolderConfig, readJsonObject } from "../tokenizer/folder_config.ts";
+import { asObject, type JsonObject, readFolderConfig, readJsonObject, tokenName } from "../tokenizer/folder_config.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { type Files, readText } from "../weights/files.ts";
 import { Guard, type Seal, unusedCharacters } from "./guard.ts";
@@ -19,50 +19,87 @@ export interface TemplateSource {
   readonly text: string;
   /** The one for requests with tools, where there are two. */
   readonly withTools: string | null;
-  /** bos_token, eos_token and the like, by name. */
-  readonly tokens: Readonly<Record<string, string>>;
+  /** bos_token, eos_token and the like by name, and the list additional_special_tokens. */
+  readonly tokens: Readonly<Record<string, string | readonly string[]>>;
 }
 
-/** The folder's template: chat_template.jinja, chat_template.json or tokenizer_config.json, in this order; or null. @throws WeightsError */
+/** The template for requests with tools, beside chat_template.jinja. */
+const TOOL_USE = "additional_chat_templates/tool_use.jinja";
+
+/**
+ * The folder's template: chat_template.jinja, chat_template.json or tokenizer_config.json, in this order; or null. The one for
+ * requests with tools is looked for likewise, and may be in another of these places.
+ * @throws WeightsError
+ */
 export async function readTemplate(files: Files): Promise<TemplateSource | null> {
-  const { raw } = await readFolderConfig(files);
-  const tokens = Object.fromEntries(
-    Object.entries(raw).flatMap(([name, value]) => {
-      const text = typeof value === "string" ? value : asObject(value).content;
-      return name.endsWith("_token") && typeof text === "string" ? [[name, text]] : [];
-    }),
-  );
-  const jinja = await readText(files, "chat_template.jinja", MAX_FILE);
-  if (jinja !== null) return { where: `${files.label}/chat_template.jinja`, text: jinja, withTools: null, tokens };
-  for (const [name, content] of [
-    ["chat_template.json", await readJsonObject(files, "chat_template.json")],
-    ["tokenizer_config.json", raw],
-  ] as const) {
-    const found = namedTemplates(content?.chat_template, `${files.label}/${name}`);
-    if (found !== null) return { where: `${files.label}/${name}`, ...found, tokens };
-  }
-  return null;
+  const { raw, map } = await readFolderConfig(files);
+  const found: NamedTemplates[] = [
+    {
+      where: "chat_template.jinja",
+      text: await readText(files, "chat_template.jinja", MAX_FILE),
+      withTools: await readText(files, TOOL_USE, MAX_FILE),
+    },
+    namedTemplates(
+      (await readJsonObject(files, "chat_template.json"))?.chat_template,
+      "chat_template.json",
+      files.label,
+    ),
+    namedTemplates(raw.chat_template, "tokenizer_config.json", files.label),
+  ];
+  const withTools = found.find((one) => one.withTools !== null)?.withTools ?? null;
+  const { where, text } = found.find((one) => one.text !== null) ?? { where: TOOL_USE, text: withTools };
+  return text === null
+    ? null
+    : { where: `${files.label}/${where}`, text, withTools, tokens: specialTokens({ ...map, ...raw }) };
 }
 
-/** One text, or a list of { name, template } with "default" and perhaps "tool_use". */
-function namedTemplates(value: unknown, where: string): Pick<TemplateSource, "text" | "withTools"> | null {
-  if (value === undefined || value === null) return null;
-  if (typeof value === "string") return { text: value, withTools: null };
-  const list = Array.isArray(value) ? value.map(asObject) : [];
+/** Special tokens as transformers hands them to templates: by name, and the additional ones as a list. */
+function specialTokens(config: JsonObject): TemplateSource["tokens"] {
+  const extra = config.extra_special_tokens; // a map from names, or transformers 5's name for the list
+  const list = config.additional_special_tokens ?? extra;
+  const named = { ...config, ...asObject(extra) };
+  return {
+    ...Object.fromEntries(
+      Object.entries(named).flatMap(([name, value]) => {
+        const text = tokenName(value);
+        return name.endsWith("_token") && text !== null ? [[name, text]] : [];
+      }),
+    ),
+    ...(Array.isArray(list) && { additional_special_tokens: list.flatMap((one) => tokenName(one) ?? []) }),
+  };
+}
+
+/** What one place holds. */
+interface NamedTemplates {
+  readonly where: string;
+  readonly text: string | null;
+  readonly withTools: string | null;
+}
+
+/** One text, or a list of { name, template } (or a map from names) with "default" and perhaps "tool_use". */
+function namedTemplates(value: unknown, where: string, label: string): NamedTemplates {
+  if (value === undefined || value === null) return { where, text: null, withTools: null };
+  if (typeof value === "string") return { where, text: value, withTools: null };
+  const list = Array.isArray(value)
+    ? value.map(asObject)
+    : Object.entries(asObject(value)).map(([name, template]) => ({ name, template }));
   const named = (name: string): string | null => {
     const text = list.find((one) => one.name === name)?.template;
     return typeof text === "string" ? text : null;
   };
-  const withTools = named("tool_use");
-  const text = named("default") ?? withTools;
-  if (text !== null) return { text, withTools };
-  throw new WeightsError(`${where}: chat_template: expected a text, or a list of templates with one named "default"`);
+  const [text, withTools] = [named("default"), named("tool_use")];
+  if (text !== null || withTools !== null) return { where, text, withTools };
+  throw new WeightsError(
+    `${label}/${where}: chat_template: expected a text, or a list of templates with one named "default"`,
+  );
 }
 
 /** A folder's template over its tokenizer. */
 export class ChatTemplate {
   /** Whether it shows the model its tools. */
   readonly knowsTools: boolean;
+  /** Tokens that it puts behind an assistant's text. */
+  readonly stopIds: readonly number[];
   private readonly source: TemplateSource;
   private readonly plain: Template;
   private readonly toolUse: Template | null;
@@ -77,6 +114,7 @@ export class ChatTemplate {
     this.toolUse = source.withTools === null ? null : this.located(() => parseTemplate(source.withTools!));
     this.knowsTools = (this.toolUse ?? this.plain).mentions.has("tools");
     this.knowsSystem = this.trySystem();
+    this.stopIds = this.findEnd(tokenizer);
   }
 
   /**
@@ -121,11 +159,43 @@ export class ChatTemplate {
       { role: "system", content: probe },
       { role: "user", content: "Hello" },
     ];
+    return this.tryOut(messages)?.includes(probe) ?? false;
+  }
+
+  /** The token behind the text of an assistant's message: what the model was trained to end its answers with. */
+  private findEnd(tokenizer: Tokenizer): readonly number[] {
+    const probe = "hotset asks what comes behind this";
+    const text = this.tryOut([
+      { role: "user", content: "Hello" },
+      { role: "assistant", content: probe },
+    ]);
+    const at = text?.lastIndexOf(probe) ?? -1;
+    if (!text || at < 0) return [];
+    const behind = text.slice(at + probe.length).trimStart();
+    const [id] = tokenizer.encode(behind, { addBos: false, specialTokens: true });
+    if (id === undefined || id === tokenizer.bosId) return [];
+    // An added token need not be marked as a control token; a piece of ordinary text may not be taken for one.
+    const marked = tokenizer.isSpecial(id) || /^<\|.+\|>/.test(tokenizer.idToPiece(id) ?? "");
+    return marked ? [id] : [];
+  }
+
+  /** A conversation of our own as text; null where the template refuses it. Some templates run with tools only. @throws WeightsError */
+  private tryOut(messages: readonly ChatMessage[]): string | null {
+    const run = (options: PromptOptions): string | null => {
+      try {
+        return this.render(messages, options, (text) => text, "\uE000");
+      } catch (error) {
+        if (error instanceof RequestError) return null;
+        throw error;
+      }
+    };
     try {
-      return this.render(messages, {}, (text) => text, "\uE000").includes(probe);
+      return run({});
     } catch (error) {
-      if (error instanceof RequestError) return false;
-      throw error;
+      if (!this.knowsTools) throw error;
+      return run({
+        tools: [{ name: "example", description: "An example.", parameters: { type: "object", properties: {} } }],
+      });
     }
   }
 
@@ -148,7 +218,15 @@ export class ChatTemplate {
       add_generation_prompt: continued < 0,
     };
     const template = tools.length > 0 && this.toolUse !== null ? this.toolUse : this.plain;
-    const text = this.located(() => template.render(variables));
+    const text = this.located(() => {
+      try {
+        return template.render(variables);
+      } catch (error) {
+        // Some go through the tools without asking whether there are any.
+        if (!(error instanceof TemplateFault) || variables.tools !== null) throw error;
+        return template.render({ ...variables, tools: [] });
+      }
+    });
     if (continued < 0) return text;
     const end = text.lastIndexOf(cut);
     if (end >= 0) return text.slice(0, end);

@@ -4,6 +4,7 @@ import { WeightsError } from "../errors.ts";
 import { recordLayout } from "../tensor/blocks.ts";
 import { packedLayout } from "../tensor/pack.ts";
 import { PRECISIONS, type Precision } from "../tensor/types.ts";
+import { endIds } from "./end_ids.ts";
 
 /** What Mixtral needs of config.json; every number is checked, nothing is defaulted that changes the arithmetic. */
 export interface MixtralConfig {
@@ -94,7 +95,7 @@ export function parseMixtralConfig(raw: unknown, where: string): MixtralConfig {
     sliding_window: window === null ? null : integer("sliding_window"),
     tie_word_embeddings: json.tie_word_embeddings === true,
     bos_token_id: typeof json.bos_token_id === "number" ? json.bos_token_id : null,
-    eos_token_id: tokenIds(json.eos_token_id, `${where}: eos_token_id`),
+    eos_token_id: endIds(json.eos_token_id, `${where}: eos_token_id`),
     stored: storedPrecision(json.quantization_config, where),
   };
 }
@@ -123,17 +124,6 @@ function storedPrecision(value: unknown, where: string): Precision | null {
   throw new WeightsError(
     `${where}: quantization_config: weights: expected one of ${PRECISIONS.join(", ")}, found ${describe(weights)}`,
   );
-}
-
-/** A token id, a list of them, or nothing. @throws WeightsError for anything else */
-export function tokenIds(value: unknown, where: string): readonly number[] {
-  const list: unknown[] = value == null ? [] : Array.isArray(value) ? value : [value];
-  for (const id of list) {
-    if (!Number.isInteger(id) || (id as number) < 0) {
-      throw new WeightsError(`${where}: expected a token id or a list of them, found ${describe(id)}`);
-    }
-  }
-  return list as number[];
 }
 
 /** transformers v4 has `rope_theta` (and `rope_scaling`), v5 `rope_parameters: { rope_type, rope_theta }`. */
@@ -200,5 +190,6 @@ export function mixtralFootprint(c: MixtralConfig, precision: Precision): Footpr
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  if (typeof value === "number") return String(value); // JSON has no word for infinity
   return String(JSON.stringify(value)).slice(0, 80);
 }

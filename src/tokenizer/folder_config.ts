@@ -16,12 +16,16 @@ export type JsonObject = { readonly [key: string]: unknown };
 export interface FolderConfig {
   readonly bosToken: string | null;
   readonly eosToken: string | null;
+  /** Every token that one of the files names as an end: of a text, a turn or a message. */
+  readonly endTokens: readonly string[];
   readonly addBos: boolean | null;
   /** Whether every section after a control token gets the leading space again, as in the first releases. */
   readonly legacy: boolean | null;
   readonly added: readonly AddedToken[];
   /** tokenizer_config.json as it is, for names of tiktoken encodings; empty where there is no such file. */
   readonly raw: JsonObject;
+  /** special_tokens_map.json as it is; empty where there is no such file. */
+  readonly map: JsonObject;
 }
 
 /** Reads tokenizer_config.json, special_tokens_map.json and added_tokens.json; each may be missing. */
@@ -42,10 +46,14 @@ export async function readFolderConfig(files: Files): Promise<FolderConfig> {
   return {
     bosToken: tokenName(raw.bos_token) ?? tokenName(map.bos_token),
     eosToken: tokenName(raw.eos_token) ?? tokenName(map.eos_token),
+    endTokens: [raw, map].flatMap((file) =>
+      ["eos_token", "eot_token", "eom_token"].flatMap((key) => tokenName(file[key]) ?? []),
+    ),
     addBos: typeof raw.add_bos_token === "boolean" ? raw.add_bos_token : null,
     legacy: typeof raw.legacy === "boolean" ? raw.legacy : null,
     added: [...added.values()],
     raw,
+    map,
   };
 }
 
@@ -104,7 +112,7 @@ export function shown(value: unknown): string {
 }
 
 /** "bos_token" is a string or an object with its content. */
-function tokenName(value: unknown): string | null {
+export function tokenName(value: unknown): string | null {
   const name = typeof value === "string" ? value : asObject(value).content;
   return typeof name === "string" && name !== "" ? name : null;
 }

@@ -1,7 +1,7 @@
 // hotset-checksums.json: the sha256 of every part of a quantized folder's files, and what made them.
 
 import { WeightsError } from "../errors.ts";
-import { isPlainName } from "./files.ts";
+import { isPlainPath } from "./files.ts";
 import type { Part } from "./packed_folder.ts";
 
 export interface SummedPart extends Part {
@@ -34,7 +34,7 @@ export function parseChecksums(raw: unknown, where: string): Checksums {
   for (const [key, value] of Object.entries(raw.made)) made[key] = String(value);
   const files: Record<string, readonly SummedPart[]> = {};
   for (const [name, parts] of Object.entries(raw.files)) {
-    if (!isPlainName(name)) fail(`names of files in this folder, found ${JSON.stringify(name).slice(0, 80)}`);
+    if (!isPlainPath(name)) fail(`names of files in this folder, found ${JSON.stringify(name).slice(0, 80)}`);
     if (!Array.isArray(parts)) return fail(`a list of parts of ${name}`);
     let at = 0;
     files[name] = parts.map((part: unknown): SummedPart => {

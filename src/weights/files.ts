@@ -2,12 +2,12 @@
 
 import { WeightsError } from "../errors.ts";
 
-/** Read access to one folder. Names are plain file names of that folder. */
+/** Read access to one folder. Names are paths of files in that folder, as "config.json" or "sub/file.txt". */
 export interface Files {
   /** What to call the folder in messages. */
   readonly label: string;
-  /** Names of the files in the folder. */
-  list(): Promise<readonly string[]>;
+  /** Names of the files in the folder, or in one of its subfolders (none where there is no such subfolder). */
+  list(subfolder?: string): Promise<readonly string[]>;
   /** Size in bytes, or null where there is no such file. */
   size(name: string): Promise<number | null>;
   /**
@@ -27,6 +27,31 @@ export function isPlainName(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !/[/\\:\u0000]/.test(name);
 }
 
+/** Whether `path` can only mean a file in the folder or below it: plain names with "/" between them. */
+export function isPlainPath(path: string): boolean {
+  return path.split("/").every(isPlainName);
+}
+
+/**
+ * Refuses what a download has put in the place of a file: the pointer that Git LFS or Xet keeps in a repository, or a web page.
+ * @param start the first bytes of the file; `where` names it
+ * @throws WeightsError saying what was found and how to get the file
+ */
+export function refusePlaceholder(start: Uint8Array, where: string): void {
+  const text = String.fromCharCode(...start.subarray(0, 512));
+  if (text.startsWith("version https://git-lfs.github.com/") || text.startsWith("# xet version")) {
+    const size = /^(?:size |filesize = )(\d+)$/m.exec(text)?.[1];
+    throw new WeightsError(
+      `${where} is not the file itself but a pointer to it, as Git LFS leaves it${size ? ` (the file has ${size} bytes)` : ""}: run \`git lfs pull\` in the folder, or download the file`,
+    );
+  }
+  if (/^\s*<(?:!doctype html|html)\b/i.test(text)) {
+    throw new WeightsError(
+      `${where} is a web page, not the file itself: download it again from the address that gives the raw file (on the model hub "resolve" in place of "blob")`,
+    );
+  }
+}
+
 /**
  * A small file of the folder whole, or null where there is none.
  * @throws WeightsError if it is larger than `limit` bytes.
@@ -38,6 +63,7 @@ export async function readBytes(files: Files, name: string, limit: number): Prom
     throw new WeightsError(`${files.label}: ${name} is ${size} bytes; a file of this name has at most ${limit}`);
   const bytes = new Uint8Array(size);
   await files.read(name, 0, bytes);
+  refusePlaceholder(bytes, `${files.label}/${name}`);
   return bytes;
 }
 
@@ -56,15 +82,29 @@ export async function readText(files: Files, name: string, limit: number): Promi
 }
 
 /**
- * A small JSON file of the folder, or undefined where there is none.
+ * A small JSON file of the folder, or undefined where there is none. NaN and Infinity, which Python writes, are read as
+ * null and as the infinite number.
  * @throws WeightsError as readText does, or if it is not JSON.
  */
 export async function readJson(files: Files, name: string, limit: number): Promise<unknown> {
   const text = await readText(files, name, limit);
   if (text === null) return undefined;
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
     throw new WeightsError(`${files.label}: ${name} is not valid JSON: ${(error as Error).message}`);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!/NaN|Infinity/.test(text)) throw error;
+    // Texts first, so that what stands in them stays.
+    const plain = text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN/g, (found) =>
+      found === "NaN" ? "null" : found.endsWith("Infinity") ? found.replace("Infinity", "1e999") : found,
+    );
+    return JSON.parse(plain);
   }
 }

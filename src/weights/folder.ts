@@ -42,8 +42,8 @@ export async function openFolder(files: Files): Promise<WeightsFolder> {
     if (config === undefined)
       throw new WeightsError(`${files.label}: config.json is missing; ${await contents(files)}`);
     const generationConfig = await readJson(files, "generation_config.json", CONFIG_LIMIT);
-    const headers = await readHeaders(files);
-    const source = safetensorsSource(files, headers);
+    const { headers, index } = await readHeaders(files);
+    const source = safetensorsSource(files, headers, index);
     return { label: files.label, files, config, generationConfig, headers, source, close: () => files.close() };
   } catch (error) {
     await files.close();
@@ -51,8 +51,14 @@ export async function openFolder(files: Files): Promise<WeightsFolder> {
   }
 }
 
-async function readHeaders(files: Files): Promise<readonly SafetensorsHeader[]> {
-  if ((await files.size(SINGLE)) !== null) return [await readSafetensorsHeader(files, SINGLE)];
+interface Headers {
+  readonly headers: readonly SafetensorsHeader[];
+  /** Tensor name -> file name; absent where there is one file alone. */
+  readonly index?: ReadonlyMap<string, string>;
+}
+
+async function readHeaders(files: Files): Promise<Headers> {
+  if ((await files.size(SINGLE)) !== null) return { headers: [await readSafetensorsHeader(files, SINGLE)] };
   const index = await readJson(files, INDEX, INDEX_LIMIT);
   if (index === undefined)
     throw new WeightsError(
@@ -78,7 +84,7 @@ async function readHeaders(files: Files): Promise<readonly SafetensorsHeader[]> 
     throw new WeightsError(
       `${where} names tensors that their files do not hold: ${enumerate(absent.map(([tensor, shard]) => `${tensor} (${shard})`))}`,
     );
-  return [...headers.values()];
+  return { headers: [...headers.values()], index: weightMap };
 }
 
 /** Tensor name -> file name. */

@@ -1,10 +1,10 @@
 // Folders and files of the local disk (Node only).
 
-import { constants } from "node:fs";
-import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { constants, type Dirent } from "node:fs";
+import { type FileHandle, lstat, open, readdir, readlink, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { WeightsError } from "../errors.ts";
-import { type Files, isPlainName } from "./files.ts";
+import { type Files, isPlainPath } from "./files.ts";
 
 /** Bytes asked of the system at once; Node refuses 2^31 and more. */
 const MAX_READ = 2 ** 30;
@@ -22,10 +22,50 @@ export async function nodeFiles(folder: string): Promise<Files> {
   const found = await kindOf(folder);
   if (found !== "folder")
     throw new WeightsError(`${folder}: expected a folder with config.json and safetensors files, found ${found}`);
-  return new DiskFiles(folder, folder, async () => {
-    const names = (await attempt(folder, "list", () => readdir(folder, { withFileTypes: true }))) ?? [];
-    return names.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
-  });
+  await refuseOuterFolder(folder);
+  return new DiskFiles(folder, folder, async (subfolder = ".") =>
+    (await entriesOf(join(folder, subfolder))).filter((entry) => !entry.isDirectory()).map((entry) => entry.name),
+  );
+}
+
+async function entriesOf(folder: string): Promise<Dirent[]> {
+  return (await attempt(folder, "list", () => readdir(folder, { withFileTypes: true }))) ?? [];
+}
+
+/** Most folders that are looked through, and named in the message. */
+const MOST_LOOKED_AT = 64;
+const MOST_NAMED = 5;
+
+/**
+ * Refuses a folder that holds no weights itself but folders that do, as the outer folder of a model in the hub's cache
+ * (models--owner--name/snapshots/<commit>/): an error about a missing config.json would not help.
+ * @throws WeightsError naming the folders to open
+ */
+async function refuseOuterFolder(folder: string): Promise<void> {
+  const entries = await entriesOf(folder);
+  if (entries.some((entry) => !entry.isDirectory() && /\.(json|safetensors|model)$/.test(entry.name))) return;
+  let level = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  for (let depth = 0; depth < 3 && level.length > 0; depth++) {
+    const looked = level.slice(0, MOST_LOOKED_AT);
+    const inside = await Promise.all(looked.map((name) => entriesOf(join(folder, name)).catch(() => [])));
+    const models = looked.filter((_, i) => inside[i]!.some(({ name }) => name === "config.json"));
+    if (models.length > 0) {
+      const named = models.slice(0, MOST_NAMED).map((name) => join(folder, name));
+      const more = models.length > named.length ? ` (and ${models.length - named.length} more)` : "";
+      throw new WeightsError(
+        `${folder}: expected a folder with config.json and safetensors files, found a folder around ${models.length === 1 ? "one" : "several"}; open ${named.join(" or ")}${more}`,
+      );
+    }
+    level = looked.flatMap((name, i) =>
+      inside[i]!.filter((entry) => entry.isDirectory()).map((entry) => join(name, entry.name)),
+    );
+  }
+}
+
+/** Where the link at `path` leads, if it is one that leads nowhere; else null. */
+async function deadLink(path: string): Promise<string | null> {
+  const found = await lstat(path).catch(() => null);
+  return found?.isSymbolicLink() ? await readlink(path) : null;
 }
 
 /** What a path given by a person is: a folder, or a single file seen as a folder that holds nothing else. */
@@ -35,12 +75,19 @@ export type Opened = { readonly files: Files; readonly file: string | null };
 export async function nodeFolderOrFile(path: string): Promise<Opened> {
   if ((await kindOf(path)) !== "file") return { files: await nodeFiles(path), file: null };
   const name = basename(path);
-  return { files: new DiskFiles(dirname(path), dirname(path), async () => [name]), file: name };
+  return {
+    files: new DiskFiles(dirname(path), dirname(path), async (subfolder) => (subfolder === undefined ? [name] : [])),
+    file: name,
+  };
 }
 
-async function kindOf(path: string): Promise<"folder" | "file" | "nothing" | "something else"> {
+/** "folder", "file", or in words what else is there. */
+async function kindOf(path: string): Promise<string> {
   const found = await attempt(path, "open", () => stat(path));
-  if (found === null) return "nothing";
+  if (found === null) {
+    const link = await deadLink(path);
+    return link === null ? "nothing" : `a link to ${link}, which is not there`;
+  }
   return found.isDirectory() ? "folder" : found.isFile() ? "file" : "something else";
 }
 
@@ -57,13 +104,13 @@ async function attempt<T>(path: string, verb: string, call: () => Promise<T>): P
 
 class DiskFiles implements Files {
   readonly label: string;
-  readonly list: () => Promise<readonly string[]>;
+  readonly list: Files["list"];
   private readonly folder: string;
   private readonly handles = new Map<string, Promise<FileHandle>>();
   /** For reads past the page cache; null where the file system has none. */
   private readonly direct = new Map<string, Promise<FileHandle | null>>();
 
-  constructor(label: string, folder: string, list: () => Promise<readonly string[]>) {
+  constructor(label: string, folder: string, list: Files["list"]) {
     this.label = label;
     this.folder = folder;
     this.list = list;
@@ -72,7 +119,13 @@ class DiskFiles implements Files {
   async size(name: string): Promise<number | null> {
     const path = this.path(name);
     const found = await attempt(path, "open", () => stat(path));
-    if (found === null) return null;
+    if (found === null) {
+      const link = await deadLink(path);
+      if (link === null) return null;
+      throw new WeightsError(
+        `${path} is a link to ${link}, which is not there: download the file again, or copy the folder with its links followed (cp -L)`,
+      );
+    }
     // Opening a pipe would wait for ever for someone to write to it.
     if (!found.isFile())
       throw new WeightsError(`${path}: expected a file, found ${found.isDirectory() ? "a folder" : "something else"}`);
@@ -136,7 +189,7 @@ class DiskFiles implements Files {
   }
 
   private path(name: string): string {
-    if (!isPlainName(name))
+    if (!isPlainPath(name))
       throw new WeightsError(
         `${this.label}: expected the name of a file in this folder, found ${JSON.stringify(name)}`,
       );

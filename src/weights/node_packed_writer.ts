@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rmdir, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { HotsetError, WeightsError } from "../errors.ts";
 import { checksumsJson, type SummedPart } from "./checksums.ts";
 import { type Job, Journal, type JournalEntry } from "./node_journal.ts";
@@ -143,8 +143,11 @@ export class PackedWriter {
         files[name] = [{ tensor: null, begin: 0, end: bytes.length, sha256 }];
       }
       const sums = encoder.encode(checksumsJson({ made: { hotset, format, source, weights }, files }));
-      for (const { name, bytes } of [...extra, { name: CHECKSUMS, bytes: sums }])
-        await writeFile(join(folder, name), bytes, { flush: true });
+      for (const { name, bytes } of [...extra, { name: CHECKSUMS, bytes: sums }]) {
+        const path = join(folder, name);
+        if (name.includes("/")) await mkdir(dirname(path), { recursive: true });
+        await writeFile(path, bytes, { flush: true });
+      }
       const draft = join(folder, `${WORK_FILES}config`);
       await writeFile(draft, config, { flush: true });
       await syncFolder(folder);

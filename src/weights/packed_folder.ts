@@ -97,6 +97,9 @@ const NOT_COPIED =
 /** No tokenizer is larger. */
 export const SMALL_FILE = 64 * 2 ** 20;
 
+/** Subfolders whose small files are copied too. */
+export const COPIED_FOLDERS = ["additional_chat_templates"] as const;
+
 /** Whether a file of the original belongs into the quantized folder as it is. */
 export function isSmallFile(name: string, bytes: number): boolean {
   return !NOT_COPIED.test(name) && bytes <= SMALL_FILE;

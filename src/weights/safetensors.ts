@@ -8,7 +8,7 @@
 // name given twice the last holds, and `["F32", [2, 3], [0, 24]]` is as good as the object. Only the header is read.
 
 import { WeightsError } from "../errors.ts";
-import type { Files } from "./files.ts";
+import { type Files, refusePlaceholder } from "./files.ts";
 import { JsonError, JsonReader } from "./json_reader.ts";
 
 /** Bits of one element of every dtype that the format knows. */
@@ -84,6 +84,12 @@ export async function readSafetensorsHeader(files: Files, name: string): Promise
   const prefix = new Uint8Array(PREFIX);
   await files.read(name, 0, prefix);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  // As text, the first bytes of a web page or of a pointer of Git LFS; as a length, more than any file has.
+  if (PREFIX + length > size && /^(version |# xet |\s*<)/.test(String.fromCharCode(...prefix))) {
+    const start = new Uint8Array(Math.min(size, 512));
+    await files.read(name, 0, start);
+    refusePlaceholder(start, where);
+  }
   if (length > MAX_HEADER)
     throw new WeightsError(
       `${where}: header of ${length} bytes (byte 0), at most ${MAX_HEADER} allowed; is this a safetensors file?`,

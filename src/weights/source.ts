@@ -18,12 +18,18 @@ interface Placed {
 /**
  * The tensors of one or more files as one source. It holds no weights and no buffer: bytes are read straight into the
  * caller's array, so that matrices may be read side by side.
- * @throws WeightsError if two files hold a tensor of the same name.
+ * @param index tensor name -> file name: which file counts where several hold a tensor of one name
+ * @throws WeightsError if two files hold a tensor of one name and the index does not say which counts.
  */
-export function safetensorsSource(files: Files, headers: readonly SafetensorsHeader[]): WeightSource {
+export function safetensorsSource(
+  files: Files,
+  headers: readonly SafetensorsHeader[],
+  index?: ReadonlyMap<string, string>,
+): WeightSource {
   const tensors = new Map<string, Placed>();
   for (const { file, tensors: entries } of headers) {
     for (const [name, entry] of entries) {
+      if ((index?.get(name) ?? file) !== file) continue;
       const other = tensors.get(name);
       if (other !== undefined)
         throw new WeightsError(

@@ -5,10 +5,14 @@ import type { Files } from "./files.ts";
 
 /** Files picked by the user (an <input webkitdirectory>, drag and drop, the origin private file system). */
 export function pickedFiles(picked: readonly File[], label = "picked files"): Files {
-  const byName = new Map(picked.map((file) => [file.name, file]));
+  const byName = new Map(picked.map((file) => [pathOf(file), file]));
   return {
     label,
-    list: async () => [...byName.keys()],
+    list: async (subfolder) => {
+      const start = subfolder === undefined ? "" : `${subfolder}/`;
+      const below = [...byName.keys()].filter((path) => path.startsWith(start)).map((path) => path.slice(start.length));
+      return below.filter((path) => !path.includes("/"));
+    },
     size: async (name) => byName.get(name)?.size ?? null,
     async read(name, offset, into) {
       const file = byName.get(name);
@@ -18,6 +22,12 @@ export function pickedFiles(picked: readonly File[], label = "picked files"): Fi
     },
     close: async () => {},
   };
+}
+
+/** The path within the folder that was picked; the name alone where files were picked one by one. */
+function pathOf(file: File): string {
+  const path = file.webkitRelativePath ?? "";
+  return path.includes("/") ? path.slice(path.indexOf("/") + 1) : file.name;
 }
 
 /**
@@ -33,7 +43,7 @@ export function httpFiles(base: string, fetcher: typeof fetch = (...args) => fet
     async size(name) {
       let size = sizes.get(name);
       if (size === undefined) {
-        const response = await fetcher(root + encodeURIComponent(name), { method: "HEAD" });
+        const response = await fetcher(root + encodePath(name), { method: "HEAD" });
         const length = response.headers.get("content-length");
         if (!response.ok && response.status !== 404) {
           throw new WeightsError(`${root}${name}: expected HTTP status 200 or 404, found ${response.status}`);
@@ -47,7 +57,7 @@ export function httpFiles(base: string, fetcher: typeof fetch = (...args) => fet
     async read(name, offset, into) {
       if (into.length === 0) return;
       const range = `bytes=${offset}-${offset + into.length - 1}`;
-      const response = await fetcher(root + encodeURIComponent(name), { headers: { Range: range } });
+      const response = await fetcher(root + encodePath(name), { headers: { Range: range } });
       const whole = response.status === 200 && offset === 0 && (await this.size(name)) === into.length;
       if (response.status !== 206 && !whole) {
         await response.body?.cancel();
@@ -59,6 +69,10 @@ export function httpFiles(base: string, fetcher: typeof fetch = (...args) => fet
     },
     close: async () => {},
   };
+}
+
+function encodePath(path: string): string {
+  return path.split("/").map(encodeURIComponent).join("/");
 }
 
 function fill(into: Uint8Array, bytes: ArrayBuffer, where: string, offset: number): void {

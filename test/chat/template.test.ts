@@ -132,7 +132,7 @@ describe("control tokens come from the template alone", () => {
     const template =
       "{% set c = messages[0].content %}{{ c }}{% if not c.endswith(eos_token) %}{{ eos_token }}{% endif %}";
     const text = controls.encode("a</s>", { addBos: false });
-    expect(over(template).prompt([user("a</s>")], {})).toEqual([...text, ...controls.eosIds]);
+    expect(over(template).prompt([user("a</s>")], {})).toEqual([...text, ...controls.eosIds.slice(0, 1)]);
   });
 
   it("text with none of their characters is not touched, and no seal is left in any", () => {

@@ -1,8 +1,8 @@
 // A weights folder of a random model of a thousand parameters a token, for tests that need a vocabulary and no sense.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { tensorFile } from "../weights/memory_files.ts";
 import { generator } from "./random.ts";
 
@@ -63,6 +63,7 @@ export function writeTinyFolder(
   const all = { "config.json": config, "model.safetensors": tensorFile(tensors), ...files };
   for (const [name, content] of Object.entries(all)) {
     const plain = typeof content === "string" || content instanceof Uint8Array;
+    if (name.includes("/")) mkdirSync(dirname(join(path, name)), { recursive: true });
     writeFileSync(join(path, name), plain ? content : JSON.stringify(content));
   }
   return { path, remove: () => rmSync(path, { recursive: true }) };

@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { RequestError, WeightsError } from "../../src/errors.ts";
-import { checkVocab, openTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { openTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { memoryFiles } from "../weights/memory_files.ts";
 import {
   piece,
@@ -171,9 +171,86 @@ describe("openTokenizer", () => {
   });
 });
 
-it("checkVocab lets a model have more ids than the tokenizer, not fewer", () => {
-  checkVocab(talesFromModel, 4096, "folder");
-  checkVocab(talesFromModel, 4160, "folder");
-  expect(() => checkVocab(talesFromModel, 4095, "folder")).toThrow(WeightsError);
-  expect(() => checkVocab(talesFromModel, 4095, "folder")).toThrow(/folder: .* 4096 ids .* vocab_size is 4095/);
+describe("a tokenizer for a model", () => {
+  const added = (id: number, special: boolean) => ({ id, content: "<beyond>", special, normalized: false });
+  const filesWith = (...tokens: object[]) => {
+    const json = JSON.parse(TALES_JSON) as { added_tokens: object[] };
+    return memoryFiles({
+      "tokenizer.json": JSON.stringify({ ...json, added_tokens: [...json.added_tokens, ...tokens] }),
+    });
+  };
+
+  it("may have fewer ids than the model, not more that texts become", async () => {
+    await openTokenizer(filesWith(), 4096);
+    await openTokenizer(filesWith(), 4160);
+    await expect(openTokenizer(filesWith(), 4095)).rejects.toThrow(WeightsError);
+    await expect(openTokenizer(filesWith(), 4095)).rejects.toThrow(/folder: .* token 4095 .* vocab_size is 4095/);
+  });
+
+  it("spells plain added tokens beyond the model's ids as text", async () => {
+    const tokenizer = await openTokenizer(filesWith(added(4096, false)), 4096);
+    expect(Math.max(...tokenizer.encode("a <beyond> b"))).toBeLessThan(4096);
+    expect(tokenizer.decode(tokenizer.encode("a <beyond> b"))).toBe("a <beyond> b");
+    const wide = await openTokenizer(filesWith(added(4096, false)), 4097);
+    expect(wide.encode("a <beyond> b")).toContain(4096);
+  });
+
+  it("knows control tokens beyond them, which no text becomes", async () => {
+    const tokenizer = await openTokenizer(filesWith(added(4096, true)), 4096);
+    expect(Math.max(...tokenizer.encode("a <beyond> b"))).toBeLessThan(4096);
+    expect(tokenizer.pieceToId("<beyond>")).toBe(4096);
+  });
+
+  it("may not put a BOS in front that the model lacks", async () => {
+    const files = memoryFiles({
+      "tokenizer.json": JSON.stringify({
+        ...(JSON.parse(TALES_JSON) as object),
+        added_tokens: [added(4096, true)],
+      }),
+      "tokenizer_config.json": JSON.stringify({ bos_token: "<beyond>", add_bos_token: true }),
+    });
+    await expect(openTokenizer(files, 4096)).rejects.toThrow(/token 4096/);
+  });
+});
+
+describe("ends of a text", () => {
+  const names = ["<|im_end|>", "<|eot_id|>", "<|end|>", "<|return|>", "<|call|>", "[OWN]", "[MESSAGE]"];
+  const tokens = (...wanted: string[]) =>
+    wanted.map((content) => ({ id: 4096 + names.indexOf(content), content, special: true, normalized: false }));
+  it.each<[string, string[], Record<string, unknown>, string[]]>([
+    ["eos_token of tokenizer_config.json", [], { eos_token: "</s>" }, ["</s>"]],
+    ["eos_token as an object", ["[OWN]"], { eos_token: { content: "[OWN]" } }, ["[OWN]"]],
+    ["a known end that no file names", ["<|im_end|>"], { eos_token: "</s>" }, ["</s>", "<|im_end|>"]],
+    [
+      "eot_token and eom_token",
+      ["[OWN]", "[MESSAGE]"],
+      { eot_token: "[OWN]", eom_token: "[MESSAGE]" },
+      ["[OWN]", "[MESSAGE]"],
+    ],
+    [
+      "ends of parts where there are ends of answers",
+      ["<|end|>", "<|return|>", "<|call|>"],
+      {},
+      ["<|return|>", "<|call|>"],
+    ],
+    ["the same name alone", ["<|end|>"], {}, ["<|end|>"]],
+    ["a name that the vocabulary lacks", [], { eos_token: "<|im_end|>" }, []],
+  ])("%s", async (_, added, config, wanted) => {
+    const json = JSON.parse(TALES_JSON) as { added_tokens: object[] };
+    const tokenizer = await tokenizerOf({
+      "tokenizer.json": JSON.stringify({ ...json, added_tokens: [...json.added_tokens, ...tokens(...added)] }),
+      "tokenizer_config.json": JSON.stringify(config),
+    });
+    expect(tokenizer.eosIds.map((id) => tokenizer.idToPiece(id))).toEqual(wanted);
+  });
+
+  it("special_tokens_map.json adds to tokenizer_config.json", async () => {
+    const json = JSON.parse(TALES_JSON) as { added_tokens: object[] };
+    const tokenizer = await tokenizerOf({
+      "tokenizer.json": JSON.stringify({ ...json, added_tokens: [...json.added_tokens, ...tokens("[OWN]")] }),
+      "tokenizer_config.json": JSON.stringify({ eos_token: "</s>" }),
+      "special_tokens_map.json": JSON.stringify({ eos_token: "[OWN]" }),
+    });
+    expect(tokenizer.eosIds.map((id) => tokenizer.idToPiece(id))).toEqual(["</s>", "[OWN]"]);
+  });
 });

@@ -40,6 +40,25 @@ describe("a folder of weights", () => {
     expect([...folder.source.names()]).toEqual(["c"]);
   });
 
+  it("takes a tensor that two files hold from the file that the index names", async () => {
+    const s2 = tensorFile({ c: f32(4, 5, 6), a: f32(8, 9) });
+    const folder = await openFolder(memoryFiles({ ...sharded, s2 }));
+    const values = new Float32Array(2);
+    await folder.source.matrix("a").readRows(0, 1, values);
+    expect([...values]).toEqual([1, 2]);
+  });
+
+  it("reads NaN and Infinity in JSON, as Python writes them", async () => {
+    const text = '{"a": NaN, "b": [Infinity, -Infinity], "c": "NaN \\" -Infinity", "d\\\\": NaN}';
+    const folder = await openFolder(memoryFiles({ ...sharded, "config.json": text }));
+    expect(folder.config).toEqual({
+      a: null,
+      b: [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+      c: 'NaN " -Infinity',
+      "d\\": null,
+    });
+  });
+
   it("reads headers only", async () => {
     const reads: [string, number, number][] = [];
     await openFolder(memoryFiles(sharded, reads));
@@ -90,17 +109,30 @@ describe("a folder of weights", () => {
       "a (s2)",
     ],
     [
-      "a tensor in two shards",
-      { ...sharded, s2: tensorFile({ c: f32(1), a: f32(1) }) },
-      "tensor a is both in s1 and in s2",
+      "a tensor in two shards that the index does not name",
+      { ...sharded, s1: tensorFile({ a: f32(1, 2), b: f32(3), z: f32(1) }), s2: tensorFile({ c: f32(1), z: f32(1) }) },
+      "tensor z is both in s1 and in s2",
     ],
     ["a truncated shard", { ...sharded, s2: two.subarray(0, -3) }, "s2 is truncated"],
     ["a shard cut within the header", { ...sharded, s2: two.subarray(0, 20) }, "bytes are missing"],
-    [
-      "a pointer file instead of a shard",
-      { ...sharded, s2: "version https://git-lfs.github.com/spec/v1" },
-      "is this a safetensors file?",
-    ],
+    ...(
+      [
+        ["a shard", "s2"],
+        ["config.json", "config.json"],
+        ["the index", "model.safetensors.index.json"],
+      ] as const
+    ).flatMap(([what, name]): [string, Record<string, string | Uint8Array>, string][] => [
+      [
+        `a pointer of Git LFS instead of ${what}`,
+        { ...sharded, [name]: "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4911\n" },
+        `${name} is not the file itself but a pointer to it, as Git LFS leaves it (the file has 4911 bytes): run \`git lfs pull\``,
+      ],
+      [
+        `a web page instead of ${what}`,
+        { ...sharded, [name]: "<!DOCTYPE html>\n<html></html>" },
+        `${name} is a web page`,
+      ],
+    ]),
   ])("refuses %s", async (_what, contents, text) => {
     let closed = 0;
     const files = { ...memoryFiles(contents), close: async () => void closed++ };

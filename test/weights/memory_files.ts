@@ -16,7 +16,12 @@ export function memoryFiles(
   );
   return {
     label: "folder",
-    list: async () => [...bytes.keys()],
+    list: async (subfolder) =>
+      [...bytes.keys()].flatMap((path) => {
+        const name =
+          subfolder === undefined ? path : path.startsWith(`${subfolder}/`) ? path.slice(subfolder.length + 1) : "/";
+        return name.includes("/") ? [] : [name];
+      }),
     size: async (name) => bytes.get(name)?.length ?? null,
     read: async (name, offset, into) => {
       reads.push([name, offset, into.length]);

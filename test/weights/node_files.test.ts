@@ -52,13 +52,22 @@ describe("a folder on disk", () => {
     expect([...into]).toEqual([49, 50, 51, 52]);
   });
 
-  it.each(["../outside", "sub/x", "/etc/hostname", "..", ".", "", "sub\\x", "a.txt\0", "C:x"])(
-    "refuses %j, which is not the name of a file in it",
-    async (name) => {
-      await expect(files.size(name)).rejects.toThrow(WeightsError);
-      await expect(files.read(name, 0, new Uint8Array(1))).rejects.toThrow("name of a file in this folder");
-    },
-  );
+  it.each([
+    "../outside",
+    "sub/../../outside",
+    "sub//x",
+    "/etc/hostname",
+    "..",
+    ".",
+    "",
+    "sub/",
+    "sub\\x",
+    "a.txt\0",
+    "C:x",
+  ])("refuses %j, which is not the name of a file in it", async (name) => {
+    await expect(files.size(name)).rejects.toThrow(WeightsError);
+    await expect(files.read(name, 0, new Uint8Array(1))).rejects.toThrow("name of a file in this folder");
+  });
 
   it.each([
     ["whole pages into pages", 0, 2 * PAGE, 0],
@@ -94,11 +103,38 @@ describe("a folder on disk", () => {
     await mkdir(join(root, "blobs"));
     await writeFile(join(root, "blobs", "0f"), "blob");
     await symlink("../../blobs/0f", join(snapshot, "model.safetensors"));
-    await symlink("../../blobs/gone", join(snapshot, "gone.safetensors"));
     const cache = await nodeFiles(snapshot);
     expect(await readText(cache, "model.safetensors", 0, 4)).toBe("blob");
-    expect(await cache.size("gone.safetensors")).toBeNull();
     await cache.close();
+  });
+
+  it("says of a link that leads nowhere where it leads", async () => {
+    await symlink("../../blobs/gone", join(folder, "gone.safetensors"));
+    await expect(files.size("gone.safetensors")).rejects.toThrow(
+      /gone\.safetensors is a link to \.\.\/\.\.\/blobs\/gone, which is not there: download the file again/,
+    );
+    await symlink("nowhere", join(root, "link"));
+    await expect(nodeFiles(join(root, "link"))).rejects.toThrow(/found a link to nowhere, which is not there/);
+  });
+
+  it("reads and lists files of a subfolder", async () => {
+    await mkdir(join(folder, "inner"));
+    await writeFile(join(folder, "inner", "x.txt"), "inside");
+    expect(await files.list("inner")).toEqual(["x.txt"]);
+    expect(await files.list("none")).toEqual([]);
+    expect(await readText(files, "inner/x.txt", 2, 4)).toBe("side");
+  });
+
+  it.each([
+    ["the outer folder of a model in the hub's cache", "models--a--b/snapshots/0f", "models--a--b"],
+    ["the folder of its snapshots", "models--c--d/snapshots/0f", "models--c--d/snapshots"],
+    ["the whole cache", "hub/models--a--b/snapshots/0f", "hub"],
+    ["a publisher's folder", "publisher/model", "publisher"],
+  ])("names the folder that is meant for %s", async (_, inner, outer) => {
+    await mkdir(join(root, inner), { recursive: true });
+    await mkdir(join(root, outer, "refs"), { recursive: true });
+    await writeFile(join(root, inner, "config.json"), "{}");
+    await expect(nodeFiles(join(root, outer))).rejects.toThrow(`found a folder around one; open ${join(root, inner)}`);
   });
 
   it("says where a file ends before the bytes asked for", async () => {

@@ -1,6 +1,7 @@
 // Finds added tokens in a text: the leftmost, and of those that begin there the longest.
 
 import type { AddedToken } from "./types.ts";
+import { isWhite, trimEnd } from "./white_space.ts";
 
 interface Node {
   readonly next: Map<string, Node>;
@@ -44,11 +45,11 @@ export class AddedSplitter {
         at++;
         continue;
       }
-      const before = found.token.lstrip ? text.slice(start, at).trimEnd() : text.slice(start, at);
+      const before = found.token.lstrip ? trimEnd(text.slice(start, at)) : text.slice(start, at);
       if (before !== "") yield { text: before, start };
       yield { token: found.token, start: at };
       at += found.length;
-      if (found.token.rstrip) while (at < text.length && text[at]!.trim() === "") at++;
+      if (found.token.rstrip) while (at < text.length && isWhite(text[at]!)) at++;
       start = at;
     }
     if (start < text.length) yield { text: text.slice(start), start };

@@ -70,7 +70,7 @@ class BpeTokenizer implements Tokenizer {
         out.push(section.token.id);
         continue;
       }
-      const first = section.start === 0;
+      const first = section.start === 0 && this.spec.losesStart?.(section.text) !== true;
       for (const part of late.split(this.spec.normalize(section.text, first))) {
         if ("token" in part) {
           out.push(part.token.id);

@@ -14,6 +14,7 @@ import {
 } from "./folder_config.ts";
 import { MAX_RANK, type Merge, Merges } from "./merges.ts";
 import type { AddedToken, TokenizerSpec } from "./types.ts";
+import { isWhite, trimEnd, trimStart } from "./white_space.ts";
 
 /** Unicode's own normal forms make a character at most 18; a normalizer that grows a text more than this runs away. */
 const MAX_GROWTH = 64;
@@ -33,7 +34,7 @@ export function tokenizerJsonSpec(json: JsonObject, config: FolderConfig, where:
   for (const token of added) if (token.special) ordinary.delete(token.content);
   if (byteIds !== null) for (const id of byteIds) ordinary.delete(pieces[id]!);
   const { spelling, stripSpace } = readDecoder(json.decoder, where);
-  const { normalize, words } = textRules(json, where);
+  const { normalize, losesStart, words } = textRules(json, where);
   const template = templateStart(json.post_processor);
   const idOf = (name: string | null): number | null =>
     name === null ? null : (added.find((token) => token.content === name)?.id ?? ids.get(name) ?? null);
@@ -50,6 +51,7 @@ export function tokenizerJsonSpec(json: JsonObject, config: FolderConfig, where:
     fuseUnk: model.fuse_unk === true,
     wholeWords: model.ignore_merges === true,
     normalize,
+    losesStart,
     words,
     stripSpace,
     bosId,
@@ -140,6 +142,7 @@ function readDecoder(decoder: unknown, where: string): { spelling: "text" | "byt
     else if (part.type === "Metaspace" && (part.replacement ?? "▁") === "▁")
       stripSpace = prependScheme(part) !== "never";
     else if (part.type === "Strip" && stripsOne) stripSpace = true;
+    else if (part.type === "Strip" && part.start === 0 && part.stop === 0) continue;
     else if (part.type !== "ByteFallback" && part.type !== "Fuse" && !(part.type === "Replace" && replacesSpace)) {
       throw new WeightsError(
         `${where}: decoder ${shown(part)} is not supported (supported: ByteLevel, Metaspace, and SentencePiece's Replace, ByteFallback, Fuse, Strip)`,
@@ -149,8 +152,31 @@ function readDecoder(decoder: unknown, where: string): { spelling: "text" | "byt
   return { spelling, stripSpace };
 }
 
-/** The normalizer and the pre-tokenizer as two functions. */
-function textRules(json: JsonObject, where: string): Pick<TokenizerSpec, "normalize" | "words"> {
+/** One step of normalization. Of the parts that only take something away, one at the beginning counts: losesStart. */
+interface Normalizer {
+  readonly takesStart: boolean;
+  readonly run: (text: string) => string;
+}
+
+function normalizerOf(part: JsonObject, where: string): Normalizer {
+  if (part.type === "Strip") {
+    const [left, right] = [part.strip_left === true, part.strip_right === true];
+    const run = (text: string): string => {
+      const rest = left ? trimStart(text) : text;
+      return right ? trimEnd(rest) : rest;
+    };
+    return { takesStart: left, run };
+  }
+  checkPattern(part, "normalizer", where);
+  const { normalizer } = makeLibrary({ normalizer: part, pre_tokenizer: null }, where);
+  return { takesStart: false, run: (text) => normalizer?.normalize(text) ?? text };
+}
+
+/** The normalizer and the pre-tokenizer as functions. */
+function textRules(
+  json: JsonObject,
+  where: string,
+): Required<Pick<TokenizerSpec, "normalize" | "losesStart" | "words">> {
   const parts = flatten(json.pre_tokenizer, "pretokenizers").map((part) => readyForLibrary(part, where));
   const cutAtSpaces = parts.some((part) => part.type === "Metaspace" && part.split !== false);
   if (cutAtSpaces && parts.length > 1) {
@@ -158,10 +184,21 @@ function textRules(json: JsonObject, where: string): Pick<TokenizerSpec, "normal
       `${where}: pre_tokenizer Metaspace with others in a row is not supported unless "split" is false`,
     );
   }
-  const normalizers = flatten(json.normalizer, "normalizers").map((part) => {
-    checkPattern(part, "normalizer", where);
-    return makeLibrary({ normalizer: part, pre_tokenizer: null }, where).normalizer;
-  });
+  const normalizers = flatten(json.normalizer, "normalizers").map((part) => normalizerOf(part, where));
+  const takeStart = normalizers.some(({ takesStart }) => takesStart);
+  /** The text after each step, as long as there is any: nothing stays nothing, whatever is to be prepended. */
+  function* steps(section: string): Generator<{ before: string; after: string; takesStart: boolean }> {
+    let before = section;
+    for (const { run, takesStart } of normalizers) {
+      if (before === "") return;
+      const after = run(before);
+      if (after.length > MAX_GROWTH * (section.length + MAX_GROWTH)) {
+        throw new RangeError(`${section.length} characters became ${after.length}`);
+      }
+      yield { before, after, takesStart };
+      before = after;
+    }
+  }
   const { pre_tokenizer } = makeLibrary(
     { normalizer: null, pre_tokenizer: parts.length === 0 ? null : { type: "Sequence", pretokenizers: parts } },
     where,
@@ -169,13 +206,13 @@ function textRules(json: JsonObject, where: string): Pick<TokenizerSpec, "normal
   return {
     normalize: guarded(where, (section: string) => {
       let text = section;
-      for (const normalizer of normalizers) {
-        text = normalizer?.normalize(text) ?? text;
-        if (text.length > MAX_GROWTH * (section.length + MAX_GROWTH)) {
-          throw new RangeError(`${section.length} characters became ${text.length}`);
-        }
-      }
+      for (const { after } of steps(section)) text = after;
       return text;
+    }),
+    losesStart: guarded(where, (section: string) => {
+      if (!takeStart) return false;
+      for (const { before, takesStart } of steps(section)) if (takesStart && isWhite(before[0]!)) return true;
+      return false;
     }),
     words: guarded(where, (text: string, first: boolean) => {
       const words: readonly string[] = pre_tokenizer

@@ -94,6 +94,8 @@ export interface TokenizerSpec {
   readonly wholeWords: boolean;
   /** `section`: text between added tokens; `first`: whether it opens the text. Never called with "". */
   readonly normalize: (section: string, first: boolean) => string;
+  /** Whether normalizing a section takes its beginning away: what is left does not count as the text's first then. */
+  readonly losesStart?: (section: string) => boolean;
   /** Cuts normalized text into words, which merges do not cross. */
   readonly words: (text: string, first: boolean) => readonly string[];
   /** Encoding puts a space in front, so decoding removes one. */

@@ -25,7 +25,7 @@ async function chatting(): Promise<typeof import("./chat/chat.ts")> {
   try {
     return await import("./chat/chat.ts");
   } catch (error) {
-    throw new RequestError(`chat() needs @huggingface/jinja and ajv, by a bundler: ${(error as Error).message}`);
+    throw new RequestError(`chat() needs @huggingface/jinja, by a bundler: ${(error as Error).message}`);
   }
 }
 

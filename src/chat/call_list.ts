@@ -1,15 +1,12 @@
-// Reads a list of tool calls while a model writes it: [{"name": "f", "arguments": {...}}, ...].
+// Reads a list of tool calls while a model writes it, call by call: [{"name": "f", "arguments": {...}}, ...].
 
 import { JsonScanner } from "./json_scan.ts";
 
-/** What a list tells as it goes. Names and arguments are the model's, unchecked. */
 export interface CallListener {
-  /** A call's name is known. False: there is no such tool, the list ends here as malformed. */
-  begin(name: string, id: string | null): boolean;
-  /** More of the JSON text of its arguments. */
-  arguments(delta: string): void;
-  /** The call is complete. */
-  end(): void;
+  /** Whether there is such a tool. If not, the list ends here as malformed. */
+  knows(name: string): boolean;
+  /** A call is complete. Its arguments are the text of a JSON object; the id is what the model wrote, if it wrote one. */
+  call(name: string, id: string | null, text: string): void;
 }
 
 type Expects =
@@ -30,8 +27,6 @@ export type ListScan = "more" | "done" | { readonly malformed: string };
 export class CallList {
   /** What has been read since the last complete call: text again if it turns out malformed. */
   raw = "";
-  /** Whether begin() has been called for the call that is open. */
-  begun = false;
   private readonly listener: CallListener;
   private expects: Expects = "list";
   private scanner = new JsonScanner();
@@ -41,8 +36,7 @@ export class CallList {
   private key = "";
   private name: string | null = null;
   private id: string | null = null;
-  /** Arguments that came before the name, or as a text that holds JSON. */
-  private held: string | null = null;
+  private arguments = "{}";
   private seen = new Set<string>();
 
   constructor(listener: CallListener) {
@@ -63,8 +57,8 @@ export class CallList {
         return this.to("call or end");
       case "call or end {":
       case "call {":
-        this.name = this.id = this.held = null;
-        this.begun = false;
+        this.name = this.id = null;
+        this.arguments = "{}";
         this.seen = new Set();
         return this.to("key or end");
       case "call or end ]":
@@ -116,51 +110,44 @@ export class CallList {
       }
       return "more";
     }
-    if (this.key === "arguments") return this.inArguments(character, scan);
+    if (this.key === "arguments") return this.inArguments(scan);
     if (scan === "more") return "more";
     const value: unknown = JSON.parse(this.text);
     this.to("next key");
     if (this.key === "id" && typeof value === "string") this.id = value;
     if (this.key === "name") {
       if (typeof value !== "string") return { malformed: "expected a name in quotation marks" };
+      if (!this.listener.knows(value)) return { malformed: `there is no tool ${JSON.stringify(value)}` };
       this.name = value;
-      const problem = this.begin();
-      if (problem) return problem;
     }
     if (scan !== "after") return "more";
     this.raw = this.raw.slice(0, -1); // the character is taken again
     return this.push(character);
   }
 
-  private inArguments(character: string, scan: "more" | "done" | "after"): ListScan {
-    const start = this.first;
-    if (start === "") return "more";
-    if (start !== "{" && start !== '"') return { malformed: "expected an object of arguments" };
-    if (start === "{" && this.begun) this.listener.arguments(character);
+  private inArguments(scan: "more" | "done" | "after"): ListScan {
+    if (this.first === "") return "more";
+    if (this.first !== "{" && this.first !== '"') return { malformed: "expected an object of arguments" };
     if (scan === "more") return "more";
     // Some models put the object into a text.
-    const whole = start === '"' ? (JSON.parse(this.text) as string) : this.text;
-    if (start === '"' || !this.begun) {
-      this.held = whole;
-      if (this.begun) this.listener.arguments(whole);
-    }
+    this.arguments = this.first === '"' ? (JSON.parse(this.text) as string) : this.text;
+    if (!isObject(this.arguments)) return { malformed: "expected an object of arguments" };
     return this.to("next key");
-  }
-
-  private begin(): ListScan | null {
-    if (!this.listener.begin(this.name!, this.id))
-      return { malformed: `there is no tool ${JSON.stringify(this.name)}` };
-    this.begun = true;
-    if (this.held !== null) this.listener.arguments(this.held);
-    return null;
   }
 
   private endCall(): ListScan {
     if (this.name === null) return { malformed: "expected a name" };
-    if (!this.seen.has("arguments")) this.listener.arguments("{}");
-    this.listener.end();
-    this.begun = false;
+    this.listener.call(this.name, this.id, this.arguments);
     this.raw = "";
     return this.to("comma or end");
+  }
+}
+
+function isObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
   }
 }

@@ -8,7 +8,6 @@ import { jsonProtocol } from "./protocol.ts";
 import { createReplyParser, type ReplyParser } from "./reply.ts";
 import { ChatTemplate, readTemplate } from "./template.ts";
 import { type ToolOutput, toolCallSchema } from "./tool_output.ts";
-import { compileTools } from "./tool_schema.ts";
 import type { ChatMessage, ToolFormat } from "./types.ts";
 
 export type { PromptOptions } from "./messages.ts";
@@ -27,10 +26,7 @@ export interface ChatFormat {
    * @throws RequestError for a conversation that cannot be put to this model; WeightsError where the folder's template fails
    */
   prompt(messages: readonly ChatMessage[], options?: PromptOptions): number[];
-  /**
-   * Reads one answer to a prompt with the same options.
-   * @throws RequestError for tools with schemas that cannot be checked: best called before anything is generated
-   */
+  /** Reads one answer to a prompt with the same options. */
   parser(options?: PromptOptions): ReplyParser;
   /** The form that calls must have, for constrained decoding; null where no tool may be called. */
   toolOutput(options: PromptOptions): ToolOutput | null;
@@ -63,18 +59,19 @@ export async function openChat(files: Files, tokenizer: Tokenizer): Promise<Chat
     },
     parser(options = {}) {
       checkTools(options);
-      const tools = compileTools(shownTools(options));
+      const { toolChoice = "auto" } = options;
       return createReplyParser({
         format: toolFormat,
         callsId,
         tokenizer,
-        tools,
+        tools: new Set(shownTools(options).map(({ name }) => name)),
+        required: toolChoice !== "auto" && toolChoice !== "none",
         continued: options.continueAssistant ?? false,
       });
     },
     toolOutput(options) {
       checkTools(options);
-      return toolCallSchema(options.tools ?? [], options.toolChoice ?? "auto", toolFormat, callsId);
+      return toolCallSchema(shownTools(options), options.toolChoice ?? "auto", toolFormat, callsId);
     },
   };
 }

@@ -3,24 +3,22 @@
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { CallList } from "./call_list.ts";
 import { newCallId, TRAINED_ID } from "./messages.ts";
-import type { ArgumentsCheck } from "./tool_schema.ts";
 import type { ToolCall, ToolFormat } from "./types.ts";
 
 export type ReplyEvent =
   | { readonly type: "text"; readonly text: string }
-  | { readonly type: "call"; readonly index: number; readonly id: string; readonly name: string }
-  /** More of the JSON text of call `index`'s arguments. */
-  | { readonly type: "arguments"; readonly index: number; readonly text: string }
-  /** Call `index` is whole, or with `problems` cut off or not what its tool's schema wants. */
-  | { readonly type: "call end"; readonly index: number; readonly call: ToolCall; readonly problems: readonly string[] }
+  /** A call, when it is whole. Its arguments are a JSON object, whatever the tool's schema says. */
+  | { readonly type: "call"; readonly index: number; readonly call: ToolCall }
   /** What the model began as a call cannot be read as one; text events bring it as it stands. */
-  | { readonly type: "malformed"; readonly problem: string };
+  | { readonly type: "malformed"; readonly problem: string }
+  /** The answer ended within a call: it is left out. */
+  | { readonly type: "cut" };
 
 export interface ReplyParser {
   /** @param text what has been decoded since the last call, without control tokens; @param ids the tokens chosen since then */
   push(text: string, ids: readonly number[]): ReplyEvent[];
-  /** The answer is over. */
-  end(): ReplyEvent[];
+  /** The answer is over. @param cut it was cut off by its length: a call that is not whole is no text either */
+  end(cut?: boolean): ReplyEvent[];
 }
 
 export interface ReplyOptions {
@@ -28,12 +26,16 @@ export interface ReplyOptions {
   /** Id of [TOOL_CALLS]; null with the JSON protocol. */
   readonly callsId: number | null;
   readonly tokenizer: Tokenizer;
-  /** The tools that may be called; none: everything is text. */
-  readonly tools: ReadonlyMap<string, ArgumentsCheck>;
+  /** Names of the tools that may be called; none: everything is text. */
+  readonly tools: ReadonlySet<string>;
+  /** The answer has to be calls: nothing of it is text. */
+  readonly required: boolean;
   /** The answer goes on from a text in the prompt: its first space is part of it. */
   readonly continued: boolean;
 }
 
+/** An answer that may yet become the JSON protocol's object, and cannot be much else: behind a Markdown fence any object may follow. */
+const CALL_BEGUN = /^\s*\{|"t/;
 /** Characters held back while an answer may still turn out to be the JSON protocol's object. */
 const MAX_HEAD = 256;
 
@@ -50,7 +52,6 @@ class Parser implements ReplyParser {
   private list: CallList;
   private skipSpace: boolean;
   private calls = 0;
-  private open: { id: string; name: string; arguments: string } | null = null;
   private readonly ids = new Set<string>();
 
   constructor(options: ReplyOptions) {
@@ -75,8 +76,10 @@ class Parser implements ReplyParser {
     return this.flush();
   }
 
-  end(): ReplyEvent[] {
-    if (this.state === "head") this.emitText(this.held);
+  end(cut = false): ReplyEvent[] {
+    const within = this.state === "list" || (this.state === "head" && CALL_BEGUN.test(this.held));
+    if (within && (cut || this.options.required)) this.events.push({ type: "cut" });
+    else if (this.state === "head") this.emitText(this.held);
     else if (this.state === "list") this.fail("the answer ends within its list of calls");
     else this.endTail();
     this.state = "text";
@@ -128,9 +131,8 @@ class Parser implements ReplyParser {
         this.state = "tail";
         this.take(text.slice(at + 1));
       } else {
-        const wasOpen = this.open !== null;
         this.fail(scan.malformed);
-        this.emitText(text.slice(wasOpen ? at : at + 1));
+        this.emitText(text.slice(at + 1));
       }
       return;
     }
@@ -138,56 +140,33 @@ class Parser implements ReplyParser {
 
   private newList(): CallList {
     return new CallList({
-      begin: (name, given) => {
-        if (!this.options.tools.has(name)) return false;
-        // The model's own id where it comes in time, and in the trained form; clients are told an id before they are told arguments.
+      knows: (name) => this.options.tools.has(name),
+      call: (name, given, text) => {
+        // The model's own id where it is in the trained form and new.
         const id = given !== null && TRAINED_ID.test(given) && !this.ids.has(given) ? given : newCallId();
         this.ids.add(id);
-        this.open = { id, name, arguments: "" };
-        this.events.push({ type: "call", index: this.calls, id, name });
-        return true;
+        this.events.push({ type: "call", index: this.calls++, call: { id, name, arguments: text } });
       },
-      arguments: (delta) => {
-        if (this.open !== null) this.open.arguments += delta;
-        const last = this.events.at(-1);
-        if (last?.type === "arguments") this.events[this.events.length - 1] = { ...last, text: last.text + delta };
-        else this.events.push({ type: "arguments", index: this.calls, text: delta });
-      },
-      end: () => this.endCall([]),
     });
   }
 
-  private endCall(problems: readonly string[]): void {
-    const call = this.open;
-    if (call === null) return;
-    const wrong = problems.length > 0 ? problems : this.options.tools.get(call.name)!.check(call.arguments);
-    this.events.push({ type: "call end", index: this.calls, call, problems: wrong });
-    this.open = null;
-    this.calls++;
-  }
-
-  /** The list that is open is none. What has been told of a call stays told; what has not becomes text. */
+  /** The list that is open is none: what it has beside whole calls becomes text. */
   private fail(problem: string): void {
-    const { raw } = this.list;
     this.state = "text";
-    if (this.open !== null) {
-      this.endCall([problem]);
-      return;
-    }
     this.events.push({ type: "malformed", problem });
-    this.emitText(raw);
+    this.emitText(this.list.raw);
   }
 
   /** Behind a list only the end of the protocol's object is expected; anything else is text. */
   private endTail(): void {
     const rest = this.held.trim();
-    if (this.options.format === "json" ? !/^\}?\s*(```)?$/.test(rest) : rest !== "") this.emitText(this.held);
+    if (this.options.format === "json" ? !/^\}?\s*`{0,3}$/.test(rest) : rest !== "") this.emitText(this.held);
   }
 
   private emitText(text: string): void {
     const shown = this.skipSpace && text.startsWith(" ") ? text.slice(1) : text;
     if (text !== "") this.skipSpace = false;
-    if (shown === "") return;
+    if (shown === "" || this.options.required) return;
     const last = this.events.at(-1);
     if (last?.type === "text") this.events[this.events.length - 1] = { type: "text", text: last.text + shown };
     else this.events.push({ type: "text", text: shown });

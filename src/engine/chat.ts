@@ -1,6 +1,6 @@
 // Chatting with a model: conversations and prompts in, text and tool calls out, each answer a session of its own.
 
-import type { ChatFormat, ReplyEvent, ReplyParser } from "../chat/chat.ts";
+import type { ChatFormat } from "../chat/chat.ts";
 import { BusyError, MemoryError, RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
@@ -99,26 +99,30 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       const grammars = model.grammars;
       let logprobs: TokenLogprob[] = [];
       let called = false;
+      const text = (shown: string): ChatEvent => {
+        const found = logprobs;
+        logprobs = [];
+        return { type: "text", text: shown, ...(options.logprobs !== undefined && { logprobs: found }) };
+      };
       const constrain = () => constraintOf({ grammars, tokenizer, vocab }, options, calls);
       for await (const piece of inTurn(ids, options, constrain, (generate) => generate())) {
         logprobs.push(...(piece.logprobs ?? []));
         const events = parser.push(piece.text, piece.ids);
-        if (piece.finish) events.push(...ended(parser, piece.finish));
+        if (piece.finish) events.push(...parser.end(piece.finish.reason === "length"));
         for (const event of events) {
-          if (event.type === "text") {
-            const found = logprobs;
-            logprobs = [];
-            yield { type: "text", text: event.text, ...(options.logprobs !== undefined && { logprobs: found }) };
-          } else if (event.type === "call") {
+          if (event.type === "text") yield text(event.text);
+          else if (event.type === "cut") logprobs = [];
+          else if (event.type === "call") {
             called = true;
-            yield { type: "tool_call", index: event.index, id: event.id, name: event.name };
-          } else if (event.type === "arguments") {
-            yield { type: "tool_arguments", index: event.index, text: event.text };
+            const { index, call } = event;
+            if (logprobs.length > 0) yield text("");
+            yield { type: "tool_call", index, id: call.id, name: call.name };
+            yield { type: "tool_arguments", index, text: call.arguments };
           }
         }
         if (!piece.finish) continue;
         // Of tokens without a text of their own, such as the one that ended it.
-        if (logprobs.length > 0) yield { type: "text", text: "", logprobs };
+        if (logprobs.length > 0) yield text("");
         yield finished(piece.finish, called);
       }
     },
@@ -185,13 +189,6 @@ function tooLong(tokens: number, context: number, least = ""): RequestError {
     `the prompt has ${least}${tokens} tokens, which leaves no room for an answer in the context of ${context}; shorten it, or open the model with a larger context`,
     { code: "context_length_exceeded", overflow: { tokens, context } },
   );
-}
-
-/** The end of an answer. What its length cut off within its calls is no call, and no text either. */
-function ended(parser: ReplyParser, { reason }: GenerationResult): ReplyEvent[] {
-  const events = parser.end();
-  const cut = reason === "length" ? events.findIndex(({ type }) => type === "malformed") : -1;
-  return cut < 0 ? events : events.slice(0, cut);
 }
 
 function finished(result: GenerationResult, called: boolean): ChatFinish {

@@ -42,8 +42,9 @@ export interface ChatFinish {
 }
 
 /**
- * What an answer yields, in order: texts and tool calls (each `tool_call` followed by the pieces of its arguments), then
- * one `finish`. Log probabilities are those of the tokens since the last event that had any.
+ * What an answer yields, in order: texts and tool calls (each `tool_call` followed by its arguments), then one `finish`.
+ * Calls come when they are whole: one that the answer's end cut off is left out. Log probabilities are those of the tokens
+ * since the last event that had any.
  */
 export type ChatEvent =
   | { readonly type: "text"; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }

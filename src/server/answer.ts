@@ -18,16 +18,16 @@ export interface Answer {
 
 /**
  * Holds a call back until its arguments are complete. Mistral's client cannot put a call together from pieces; all
- * others take it whole as well. A call that the answer's length cut off is left out: `finish` tells that it was cut.
+ * others take it whole as well. A call that is not whole is none: it is left out, and `finish` tells that the answer was cut.
  */
 export async function* wholeCalls(events: AsyncIterable<ChatEvent>): AsyncGenerator<AnswerEvent> {
   let open: { index: number; id: string; name: string; text: string } | null = null;
   const close = function* (cut: boolean): Generator<AnswerEvent> {
     if (open === null) return;
     const { index, id, name } = open;
-    const text = open.text === "" ? "{}" : open.text;
+    const text = open.text === "" && !cut ? "{}" : open.text;
     open = null;
-    if (!cut || isJson(text)) yield { type: "call", index, call: { id, name, arguments: text } };
+    if (isJson(text)) yield { type: "call", index, call: { id, name, arguments: text } };
   };
   for await (const event of events) {
     switch (event.type) {
@@ -39,7 +39,7 @@ export async function* wholeCalls(events: AsyncIterable<ChatEvent>): AsyncGenera
         if (open) open.text += event.text;
         break;
       case "text":
-        yield* close(false);
+        if (event.text !== "") yield* close(false);
         yield event;
         break;
       case "finish":

@@ -16,7 +16,7 @@ export async function messages(c: Context, service: Service): Promise<Response> 
   const request = anthropicRequest(await readJson(c.req.raw, bodyLimit));
   const work = service.begin(c.req.raw);
   const head = { id: newId("msg_"), type: "message", role: "assistant", model: model.name };
-  const start = () => model.chat(request.messages, { ...request.options, signal: work.signal });
+  const start = () => wholeCalls(model.chat(request.messages, { ...request.options, signal: work.signal }));
   if (request.stream) {
     // The first event tells the prompt's length, before anything is computed.
     const count = () => model.countTokens(request.messages, request.options);
@@ -31,7 +31,7 @@ export async function messages(c: Context, service: Service): Promise<Response> 
   }
   try {
     const gathering = new Gathering();
-    for await (const event of wholeCalls(start())) gathering.take(event);
+    for await (const event of start()) gathering.take(event);
     return c.json(message(head, gathering.answer));
   } finally {
     work.end();

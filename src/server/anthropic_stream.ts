@@ -1,7 +1,7 @@
 // The events of a streamed message in the order that Anthropic's clients rely on:
 // message_start { content_block_start content_block_delta* content_block_stop }* message_delta message_stop.
 
-import type { ChatEvent } from "../engine/chat_api.ts";
+import type { AnswerEvent } from "./answer.ts";
 import { stopOf, usageOf } from "./anthropic_shapes.ts";
 import { event } from "./sse.ts";
 
@@ -19,7 +19,7 @@ export const PING = named("ping");
  * @param head what every message begins with: id, type, role, model
  */
 export async function* messageEvents(
-  start: () => AsyncIterable<ChatEvent>,
+  start: () => AsyncIterable<AnswerEvent>,
   count: () => number,
   head: object,
 ): AsyncGenerator<string> {
@@ -34,10 +34,10 @@ export async function* messageEvents(
   });
   let begun = false;
   let block = -1;
-  let open: "text" | "tool_use" | null = null;
+  let inText = false;
   const stop = function* (): Generator<string> {
-    if (open !== null) yield named("content_block_stop", { index: block });
-    open = null;
+    if (inText) yield named("content_block_stop", { index: block });
+    inText = false;
   };
   const delta = (change: object): string => named("content_block_delta", { index: block, delta: change });
   for await (const event of start()) {
@@ -47,26 +47,21 @@ export async function* messageEvents(
     switch (event.type) {
       case "text":
         if (event.text === "") break;
-        if (open !== "text") {
-          yield* stop();
-          open = "text";
+        if (!inText) {
+          inText = true;
           yield named("content_block_start", { index: ++block, content_block: { type: "text", text: "" } });
         }
         yield delta({ type: "text_delta", text: event.text });
         break;
-      case "tool_call": {
+      case "call": {
         yield* stop();
-        open = "tool_use";
-        const { id, name } = event;
-        yield named("content_block_start", {
-          index: ++block,
-          content_block: { type: "tool_use", id, name, input: {} },
-        });
+        const { id, name, arguments: text } = event.call;
+        const content_block = { type: "tool_use", id, name, input: {} };
+        yield named("content_block_start", { index: ++block, content_block });
+        yield delta({ type: "input_json_delta", partial_json: text });
+        yield named("content_block_stop", { index: block });
         break;
       }
-      case "tool_arguments":
-        yield delta({ type: "input_json_delta", partial_json: event.text });
-        break;
       case "finish":
         yield* stop();
         yield named("message_delta", { delta: stopOf(event), usage: usageOf(event) });

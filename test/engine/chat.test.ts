@@ -71,6 +71,31 @@ async function whole(events: AsyncIterable<ChatEvent>): Promise<Whole> {
   return { text, calls, finish: finish! };
 }
 
+/**
+ * Cuts an answer of calls that have to be at every token, or at some: each call that is whole by then is there, of the rest
+ * nothing. The first seed that gives two calls counts.
+ */
+async function cutEverywhere(chat: (options: ChatOptions) => Promise<Whole>, step = 1): Promise<void> {
+  const go = { name: "go", parameters: { type: "object", properties: { on: { type: "boolean" } }, required: ["on"] } };
+  const shown = ({ calls }: Whole) => calls.map(({ name, arguments: text }) => `${name}(${text})`);
+  for (let seed = 1; ; seed++) {
+    const options = { tools: [go], toolChoice: "required", seed } as const;
+    const full = await chat({ ...options, maxTokens: 200 });
+    if (full.calls.length < 2 && seed < 50) continue;
+    expect(full.calls.length).toBeGreaterThan(1);
+    let most = 0;
+    for (let maxTokens = 1; maxTokens < full.finish.usage.completionTokens; maxTokens += step) {
+      const cut = await chat({ ...options, maxTokens, ...(maxTokens % 2 && { logprobs: 1 }) });
+      expect({ text: cut.text, reason: cut.finish.reason }).toEqual({ text: "", reason: "length" });
+      expect(shown(cut)).toEqual(shown(full).slice(0, cut.calls.length));
+      expect(cut.calls.length).toBeGreaterThanOrEqual(most);
+      most = cut.calls.length;
+    }
+    expect(most).toBeGreaterThan(0);
+    return;
+  }
+}
+
 /** Every call is one of a tool, by its schema, with an id of the trained form that no other has. */
 function checkCalls(calls: readonly ToolCall[]): void {
   expect(calls.length).toBeGreaterThan(0);
@@ -131,18 +156,14 @@ describe.each(VOCABULARIES)("$name", ({ files, V, skip: missing }) => {
       const options = { tools, seed, toolChoice: "required", maxTokens: 300, logitBias } as const;
       const { calls, finish, text } = await chat([user], options);
       expect({ reason: finish.reason, text }).toEqual({ reason: "length", text: "" });
-      const done = calls.slice(0, -1);
-      checkCalls(done);
-      expect(done.length).toBeGreaterThan(1);
+      checkCalls(calls);
+      expect(calls.length).toBeGreaterThan(1);
     }
   });
 
-  run(say("what the length cuts off within a call is no text"), async () => {
-    for (let maxTokens = 1; maxTokens < 24; maxTokens += 2) {
-      const { text, finish } = await chat([user], { tools, toolChoice: "required", maxTokens });
-      expect({ text, reason: finish.reason }).toEqual({ text: "", reason: "length" });
-    }
-  });
+  run(say("cut at any token: calls that are whole, and nothing of the others"), () =>
+    cutEverywhere((options) => chat([user], options), 5),
+  );
 
   run(say("calls that the model chooses are held to the schema from the control token on"), async () => {
     const { calls, finish, text } = await chat([user], {
@@ -218,6 +239,9 @@ describe("a model without control tokens", () => {
       checkCalls(own.calls);
     }
   });
+
+  it("cut at any token: calls that are whole, and nothing of the others", () =>
+    cutEverywhere((options) => chat([user], options)));
 
   it("echo: the prompt's text with the probabilities that model.logits() gives, the first without one", async () => {
     const ids = model.tokenizer.encode("Once upon a time, naïve 漢", { addBos: true });

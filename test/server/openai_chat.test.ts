@@ -325,8 +325,8 @@ describe("answers", () => {
     ]);
   });
 
-  it("a call that the limit cut off is not given as if it were complete", async () => {
-    const script: Script = { ...says({ call: "f", args: ['{"a"'] }), finish: { reason: "length" } };
+  it.each([[[]], [['{"a"']], [['{"a":1', ""]]])("a call that the limit cut off at %j is left out", async (args) => {
+    const script: Script = { ...says({ call: "f", args }, { say: "" }), finish: { reason: "length" } };
     expect(await deltas({}, script)).toEqual([
       [0, { role: "assistant", content: "" }],
       [0, {}, "length"],

@@ -279,44 +279,6 @@ describe("structured output", () => {
   });
 });
 
-describe("tools", () => {
-  const tools = [
-    { type: "function", function: { name: "introduce", parameters: person } },
-    { type: "function", function: { name: "leave", parameters: { type: "object", additionalProperties: false } } },
-  ];
-  const more = { tools, temperature: 1, max_tokens: 300 };
-
-  it.each([1, 2, 3])(
-    "one that must be called has arguments by its schema, and its result is read (seed %i)",
-    async (seed) => {
-      const { choices } = await server.say(STORY, {
-        ...more,
-        seed,
-        tool_choice: "required",
-        parallel_tool_calls: false,
-      });
-      const { message, finish_reason } = choices[0]!;
-      expect({ finish_reason, content: message.content }).toEqual({ finish_reason: "tool_calls", content: null });
-      expect(message.tool_calls!.length).toBe(1);
-      const [call] = message.tool_calls!;
-      const schema = tools.find(({ function: { name } }) => name === call!.function.name)!.function.parameters;
-      expect(valid(schema, call!.function.arguments), call!.function.arguments).toBe(true);
-      const messages = [...MESSAGES, message, { role: "tool", tool_call_id: call!.id, content: "done" }];
-      const answer = await server.ask("/v1/chat/completions", { ...more, ...GREEDY, messages, tool_choice: "none" });
-      expect(answer.json.choices[0]!.message.tool_calls).toBeUndefined();
-      expect(answer.json.choices[0]!.message.content).toEqual(expect.any(String));
-    },
-  );
-
-  it("a named one is the one that is called", async () => {
-    const choice = { type: "function", function: { name: "introduce" } };
-    const { choices } = await server.say(STORY, { ...more, seed: 1, tool_choice: choice });
-    const calls = choices[0]!.message.tool_calls!;
-    expect(calls.map((call) => call.function.name)).toEqual(["introduce"]);
-    expect(valid(person, calls[0]!.function.arguments)).toBe(true);
-  });
-});
-
 describe("an answer that nobody wants any more", () => {
   const LONG = { messages: MESSAGES, temperature: 0, max_tokens: 1900, ignore_eos: true, stream: true };
 

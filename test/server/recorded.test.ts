@@ -113,7 +113,7 @@ function anthropicMessage(text: string, { body }: Recorded, calls: boolean): voi
     return;
   }
   const events = eventsOf(text);
-  const block = ["content_block_start", "content_block_delta", "content_block_delta", "content_block_stop"];
+  const block = ["content_block_start", ...Array(calls ? 1 : 2).fill("content_block_delta"), "content_block_stop"];
   expect(events.map(({ event }) => event)).toEqual(["message_start", ...block, "message_delta", "message_stop"]);
   for (const { event, data } of events) expect(data).toMatchObject({ type: event });
   expect(events.at(-2)?.data).toMatchObject({ delta: { stop_reason: reason }, usage: { output_tokens: 2 } });

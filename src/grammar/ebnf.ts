@@ -2,7 +2,8 @@
 
 import { RequestError } from "../errors.ts";
 import { type CharSet, charSet, complement, NONE, union } from "./char_set.ts";
-import { type Body, type Printed, Rules, type Term } from "./rules.ts";
+import type { Printed } from "./print.ts";
+import { type Body, Rules, type Term } from "./rules.ts";
 import { Unsupported } from "./unsupported.ts";
 
 const MAX_TEXT = 64 * 1024;
@@ -22,7 +23,7 @@ export function ebnfGrammar(text: string): Printed {
   if (text.length > MAX_TEXT) throw new RequestError(`ebnf: more than ${MAX_TEXT / 1024} KiB`);
   const bodies = new Reader(text).rules();
   if (!bodies.has("root")) throw new RequestError("ebnf: expected a rule `root`, found none");
-  const rules = new Rules();
+  const rules = new Rules({ inline: true });
   for (const [name, body] of bodies) {
     for (const used of references(body))
       if (!bodies.has(used))

@@ -9,8 +9,6 @@ const RAW: CharSet = charSet([0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff], [0xe000
 const ESCAPED: CharSet = charSet([0, 0x1f], [0x22, 0x22], [0x5c, 0x5c]);
 const DIGIT = charSet([0x30, 0x39]);
 const HEX = charSet([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
-/** Characters that are counted together in long texts. */
-const BLOCK = 16;
 
 /** Digits before and after the point where nothing else is asked for: any such number is finite, and an integer exact. */
 export const INTEGER_DIGITS = 15;
@@ -50,14 +48,8 @@ export class JsonText {
 
   /** One character of a string, escapes included. */
   get #character(): Term {
-    return this.#shared("character", () => [
-      [{ set: RAW }],
-      [
-        { text: "\\" },
-        { set: charSet(...Array.from('"\\/bfnrt', (c) => [c.charCodeAt(0), c.charCodeAt(0)] as const)) },
-      ],
-      [{ text: "\\u" }, this.#unit],
-    ]);
+    const short = charSet(...Array.from('"\\/bfnrt', (c) => [c.charCodeAt(0), c.charCodeAt(0)] as const));
+    return { any: [[{ set: RAW }], [{ text: "\\" }, { set: short }], [{ text: "\\u" }, this.#unit]] };
   }
 
   /** Four hexadecimal digits that are no surrogate, or a pair of surrogates. */
@@ -120,37 +112,11 @@ export class JsonText {
     });
   }
 
-  /**
-   * A string of `min` to `max` characters. Characters that are counted one by one cost when compiling, so long texts are
-   * counted in blocks, and all strings of a schema share the rules that count.
-   */
+  /** A string of `min` to `max` characters. */
   sized(min: number, max: number | null): Term {
-    const inner: Term[] = [...this.#exactly(min)];
-    if (max === null) inner.push({ of: [this.#character], min: 0, max: null });
-    else {
-      const free = max - min;
-      const blocks = Math.max(0, Math.floor(free / BLOCK) - 1);
-      if (blocks > 0) inner.push({ of: [this.#just(BLOCK)], min: 0, max: blocks });
-      inner.push(this.#upTo(free - blocks * BLOCK));
-    }
-    return this.#rules.add("s", [[{ text: '"' }, ...inner, { text: '"' }]]);
-  }
-
-  #exactly(count: number): Term[] {
-    const blocks = Math.floor(count / BLOCK);
-    const rest = count % BLOCK;
-    return [
-      ...(blocks > 0 ? [{ of: [this.#just(BLOCK)], min: blocks, max: blocks }] : []),
-      ...(rest > 0 ? [this.#just(rest)] : []),
-    ];
-  }
-
-  #just(count: number): Term {
-    return this.#shared(`just${count}`, () => [[this.#character, ...(count > 1 ? [this.#just(count - 1)] : [])]]);
-  }
-
-  #upTo(count: number): Term {
-    return this.#shared(`upto${count}`, () => (count === 0 ? [[]] : [[], [this.#character, this.#upTo(count - 1)]]));
+    return this.#shared(`sized_${min}_${max ?? ""}`, () => [
+      [{ text: '"' }, { of: [this.#character], min, max }, { text: '"' }],
+    ]);
   }
 
   /** A string whose text the automaton accepts, quotes included, in its shortest spelling. */

@@ -3,7 +3,7 @@
 import { RequestError } from "../errors.ts";
 import { Document } from "./document.ts";
 import { sign } from "./parts.ts";
-import type { Printed } from "./rules.ts";
+import type { Printed } from "./print.ts";
 import { Values } from "./values.ts";
 
 /**

@@ -1,0 +1,207 @@
+// Prints a grammar as the EBNF that xgrammar reads; what is odd about that is known here and in right.ts only.
+
+import { type CharSet, charSet, pairs, utf8Sequences } from "./char_set.ts";
+import { closedRules, followingBytes } from "./follow.ts";
+import { isWide, MAX_RULES, type Rule } from "./right.ts";
+import type { Body, Term } from "./rules.ts";
+import { Unsupported } from "./unsupported.ts";
+
+export interface Printed {
+  readonly text: string;
+  /** The character class of each place in the grammar that has one: what compiling costs goes by them. */
+  readonly sets: readonly CharSet[];
+}
+
+/** Prints the rules that `root` needs, as one named `root`. */
+export function printGrammar(rules: ReadonlyMap<string, Rule>, root: string): Printed {
+  return new Printer(rules, root).print();
+}
+
+class Printer {
+  readonly #rules: ReadonlyMap<string, Rule>;
+  readonly #root: string;
+  readonly #follow: ReadonlyMap<string, readonly number[]>;
+  readonly #lines: string[] = [];
+  readonly #sets: CharSet[] = [];
+  readonly #todo: string[];
+  readonly #seen: Set<string>;
+  /** Ends of characters beyond ASCII that are shared, by what they print. */
+  readonly #ends = new Map<string, string>();
+
+  constructor(rules: ReadonlyMap<string, Rule>, root: string) {
+    this.#rules = rules;
+    this.#root = root;
+    this.#follow = followingBytes(rules);
+    this.#todo = [root];
+    this.#seen = new Set(this.#todo);
+  }
+
+  print(): Printed {
+    const referred = referredOnce(this.#rules);
+    const closed = closedRules(this.#rules);
+    for (const name of this.#todo) {
+      const { body, apart } = this.#rules.get(name)!;
+      const tried = referred.has(name) || closed.has(name);
+      const ahead = apart ? printAhead([]) : tried ? "" : printAhead(this.#follow.get(name)!);
+      this.#lines.push(`${name === this.#root ? "root" : name} ::= ${this.#choice(body, ahead)}${ahead}`);
+    }
+    return { text: `${this.#lines.join("\n")}\n`, sets: this.#sets };
+  }
+
+  #sequence(sequence: readonly Term[]): string {
+    const parts = sequence.map((term) => {
+      if ("text" in term) return quote(term.text);
+      if ("rule" in term) return this.#refer(term.rule);
+      if ("set" in term) {
+        this.#sets.push(term.set);
+        return printBytes(pairs(term.set));
+      }
+      if ("any" in term) throw new Error("a choice within a sequence was left");
+      const before = this.#sets.length;
+      const inner = this.#sequence(term.of);
+      const own = this.#sets.slice(before);
+      const copies = Math.max(term.min, term.max ?? 0, 1);
+      if (own.length * copies > MAX_RULES) throw new Unsupported("so many repetitions");
+      for (let i = 1; i < copies && own.length > 0; i++) this.#sets.push(...own);
+      return `(${inner})${term.max === null ? (term.min === 0 ? "*" : `{${term.min},}`) : `{${term.min},${term.max}}`}`;
+    });
+    return parts.length === 0 ? '""' : parts.join(" ");
+  }
+
+  #refer(name: string): string {
+    if (!this.#seen.has(name)) {
+      this.#seen.add(name);
+      this.#todo.push(name);
+    }
+    return name === this.#root ? "root" : name;
+  }
+
+  /**
+   * Alternatives. Those that begin with characters beyond ASCII become a tree of bytes: of many that begin with the same such
+   * byte xgrammar mixes up the ends.
+   */
+  #choice(body: Body, ahead: string): string {
+    const branches: Branch[] = [];
+    const others = new Set<string>();
+    for (const terms of body) {
+      const [first, ...rest] = terms;
+      if (first && "text" in first && /[^\0-\x7f]/.test(first.text)) {
+        const ranges = [...new TextEncoder().encode(first.text)].map((byte) => [byte, byte] as const);
+        branches.push({ ranges, tail: this.#sequence(rest) });
+      } else if (first && "set" in first && isWide(first.set)) {
+        this.#sets.push(first.set);
+        const tail = this.#sequence(rest);
+        for (const ranges of utf8Sequences(first.set)) branches.push({ ranges, tail });
+      } else others.add(this.#sequence(terms));
+    }
+    if (branches.length === 0) return [...others].join(" | ");
+    return [...others, ...this.#branches(branches, ahead)].join(" | ");
+  }
+
+  /** Byte ranges as a tree, in which no two branches begin with the same byte. */
+  #branches(branches: readonly Branch[], ahead: string): string[] {
+    const byFirst = new Map<number, number[]>();
+    const ends = new Set<string>();
+    for (const [i, { ranges, tail }] of branches.entries()) {
+      const first = ranges[0];
+      if (!first) ends.add(tail);
+      else for (let byte = first[0]; byte <= first[1]; byte++) byFirst.set(byte, [...(byFirst.get(byte) ?? []), i]);
+    }
+    // Bytes that begin the same branches go on alike: printed once, not for each of the 64 that may continue a character.
+    const known = new Map<string, string>();
+    const byRest = new Map<string, number[]>();
+    for (const [byte, own] of byFirst) {
+      const key = own.join();
+      const rest =
+        known.get(key) ??
+        this.#end(
+          own.map((i) => ({ ranges: branches[i]!.ranges.slice(1), tail: branches[i]!.tail })),
+          ahead,
+        );
+      known.set(key, rest);
+      byRest.set(rest, [...(byRest.get(rest) ?? []), byte]);
+    }
+    const parts = [...byRest].map(([rest, bytes]) => `${printBytes(pairs(bytesAsSet(bytes)))} ${rest}`);
+    return [...ends, ...parts];
+  }
+
+  /** What comes after the first byte of a character: a rule of its own, where that is more than a few bytes and another rule. */
+  #end(branches: readonly Branch[], ahead: string): string {
+    const parts = this.#branches(branches, ahead);
+    const [only] = parts;
+    if (parts.length === 1 && only!.length < 40) return only!;
+    const text = `${parts.join(" | ")}${ahead}`;
+    let name = this.#ends.get(text);
+    if (name === undefined) {
+      name = `end_${this.#ends.size}`;
+      this.#ends.set(text, name);
+      this.#lines.push(`${name} ::= ${text}`);
+    }
+    return name;
+  }
+}
+
+/** Byte ranges that are still to come, and what follows them, printed. */
+interface Branch {
+  readonly ranges: readonly Range[];
+  readonly tail: string;
+}
+
+/** Rules that one place refers to, with something behind: what that is, and nothing else, xgrammar finds out itself. */
+function referredOnce(rules: ReadonlyMap<string, Rule>): Set<string> {
+  const once = new Set<string>();
+  const others = new Set<string>();
+  const refer = (name: string, within: boolean): void => {
+    if (once.has(name) || !within) others.add(name);
+    once.add(name);
+  };
+  for (const [name, { body }] of rules) {
+    for (const terms of body) {
+      for (const [i, term] of terms.entries()) {
+        if ("of" in term) {
+          for (const part of term.of) if ("rule" in part) refer(part.rule, false);
+        } else if ("rule" in term && !(i === terms.length - 1 && term.rule === name))
+          refer(term.rule, i < terms.length - 1);
+      }
+    }
+  }
+  for (const name of others) once.delete(name);
+  return once;
+}
+
+/** An assertion about the byte behind a rule; of bytes beyond ASCII there can be none. */
+function printAhead(bytes: readonly number[]): string {
+  if (bytes.length === 0) return " (= [\\x01])"; // none, that is
+  return bytes[bytes.length - 1]! > 0x7f ? "" : ` (= ${printBytes(pairs(bytesAsSet(bytes)))})`;
+}
+
+/** A text as a literal of the grammar. */
+function quote(text: string): string {
+  const body = Array.from(text, (c) => (/[ !#-[\]-~]/.test(c) ? c : escapePoint(c.codePointAt(0)!)));
+  return `"${body.join("")}"`;
+}
+
+type Range = readonly [number, number];
+
+function bytesAsSet(bytes: readonly number[]): CharSet {
+  return charSet(...bytes.map((byte) => [byte, byte] as const));
+}
+
+/**
+ * A class of bytes: xgrammar's classes are of bytes, not of characters. A class of one byte beyond ASCII it takes for a
+ * character: said twice it does not. Its escapes take any hexadecimal digits that follow: where one does, eight are said.
+ */
+function printBytes(ranges: readonly Range[]): string {
+  const parts = ranges.flatMap(([lo, hi]) => (lo === hi ? Array<number>(lo < 128 ? 1 : 2).fill(lo) : [lo, -1, hi]));
+  let out = "]";
+  for (const byte of parts.reverse()) {
+    const c = byte < 0 ? "-" : String.fromCharCode(byte);
+    if (byte < 0 || /[A-Za-z0-9 ]/.test(c)) out = c + out;
+    else out = (/^[0-9A-Fa-f]/.test(out) ? escapePoint(byte) : `\\x${byte.toString(16).padStart(2, "0")}`) + out;
+  }
+  return `[${out}`;
+}
+
+function escapePoint(point: number): string {
+  return `\\U${point.toString(16).padStart(8, "0")}`;
+}

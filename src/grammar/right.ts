@@ -1,0 +1,247 @@
+// Rewrites a grammar so that its rules end where they must, and not in the middle of what repeats.
+//
+// xgrammar knows ahead, for each place in a rule, which tokens fit there, up to the end of the rule: what goes on behind the end
+// is tried token by token, for each mask again. In `"a" (x)* "b"` each x would be such an end. Said from the right,
+// `"a" more` with `more ::= x more | "b"`, there is none but that of the whole.
+
+import type { CharSet } from "./char_set.ts";
+import type { Body, Term } from "./rules.ts";
+import { Unsupported } from "./unsupported.ts";
+
+/** A rule whose alternatives are texts, sets and rules only; a set with characters beyond ASCII comes first, before one rule at most. */
+export interface Rule {
+  readonly body: Body;
+  /** No token may be taken that goes on behind the end of the rule: another rule beside it allows it. */
+  readonly apart: boolean;
+}
+
+/** What is repeated is counted one by one so often; beyond that in steps, beside which a window of single counts moves along. */
+const WINDOW = 32;
+/** Half a window: at least so much of one lies always ahead, which is more than almost all tokens have characters. */
+const STEP = WINDOW / 2;
+/** Steps are chained up to so many repetitions, and larger blocks of them are repeated. */
+const MAX_CHAINED = 4096;
+const MAX_CHAINED_LEAST = 16 * MAX_CHAINED;
+const BLOCK = 16 * STEP;
+/** Rules of a grammar. */
+export const MAX_RULES = 20_000;
+/** Rules that are written out where they are used. */
+const MAX_INLINED = 4000;
+
+/**
+ * @param bodies the rules of a grammar, of which none is without a text
+ * @param inline whether to write out small rules where something comes after them
+ */
+export function rightRecursive(bodies: ReadonlyMap<string, Body>, inline: boolean): Map<string, Rule> {
+  return new Rewriter(bodies, inline).rules();
+}
+
+class Rewriter {
+  readonly #bodies: ReadonlyMap<string, Body>;
+  readonly #out = new Map<string, Rule>();
+  readonly #named = new Map<string, Term>();
+  readonly #made = new Set<string>();
+  readonly #small: ReadonlySet<string>;
+  #inlined = 0;
+  #apart = false;
+
+  constructor(bodies: ReadonlyMap<string, Body>, inline: boolean) {
+    this.#bodies = bodies;
+    this.#small = inline ? acyclic(bodies) : new Set();
+  }
+
+  rules(): Map<string, Rule> {
+    for (const [name, body] of this.#bodies) this.#set(name, this.#body(body, []));
+    return this.#out;
+  }
+
+  #set(name: string, body: Body): void {
+    if (this.#out.size >= MAX_RULES) throw new Unsupported("a schema of so many states");
+    this.#out.set(name, { body, apart: this.#apart });
+  }
+
+  /** A rule of its own; equal ones are one. */
+  #rule(key: string, body: (self: Term) => Body): Term {
+    const whole = `${this.#apart}${key}`;
+    const known = this.#named.get(whole);
+    if (known) return known;
+    const self = { rule: `r_${this.#named.size}` };
+    this.#named.set(whole, self);
+    this.#made.add(self.rule);
+    this.#set(self.rule, []);
+    this.#set(self.rule, body(self));
+    return self;
+  }
+
+  #body(body: Body, then: readonly Term[]): Term[][] {
+    return body.flatMap((terms) => this.#sequence(terms, then));
+  }
+
+  /** The alternatives of a sequence and of what comes after it, a rule or nothing. */
+  #sequence(terms: readonly Term[], then: readonly Term[]): Term[][] {
+    const at = terms.findIndex((term, i) => this.#isWrapped(term, i === terms.length - 1 && then.length === 0));
+    if (at < 0) return [[...terms, ...then]];
+    const term = terms[at]!;
+    const rest = this.#after(terms.slice(at + 1), then);
+    const found =
+      "of" in term
+        ? this.#repeat(term, rest)
+        : "any" in term
+          ? this.#body(term.any, rest)
+          : "rule" in term
+            ? this.#body(this.#bodies.get(term.rule)!, rest)
+            : [[term, ...rest]];
+    if (at === 0) return found;
+    return [[...terms.slice(0, at), this.#rule(JSON.stringify(found), () => found)]];
+  }
+
+  /** Whether a term needs its own alternatives in front of what comes after it. */
+  #isWrapped(term: Term, last: boolean): boolean {
+    if ("set" in term) return isWide(term.set);
+    if (!("rule" in term)) return !("text" in term);
+    return !last && this.#small.has(term.rule) && ++this.#inlined <= MAX_INLINED;
+  }
+
+  #after(terms: readonly Term[], then: readonly Term[]): readonly Term[] {
+    if (terms.length === 0) return then;
+    if (terms.length === 1 && then.length === 0 && "rule" in terms[0]!) return terms;
+    return [this.#rule(`after ${JSON.stringify([terms, then])}`, () => this.#sequence(terms, then))];
+  }
+
+  #repeat({ of, min, max }: Extract<Term, { readonly of: readonly Term[] }>, then: readonly Term[]): Term[][] {
+    const key = JSON.stringify([of, then]);
+    const more =
+      max === null
+        ? [this.#rule(`star ${key}`, (self) => [...this.#sequence(of, [self]), ...this.#spelledOut(then)])]
+        : this.#most(of, max - min, then, key);
+    return this.#spelledOut(this.#least(of, min, more));
+  }
+
+  /** The alternatives of a rule that this made, in place of its name. */
+  #spelledOut(terms: readonly Term[]): Term[][] {
+    const [only] = terms;
+    const made = only && "rule" in only && this.#made.has(only.rule) ? this.#out.get(only.rule)!.body : [];
+    return (made.length === 0 ? [terms] : made).map((one) => [...one]);
+  }
+
+  /** Up to `count` of something, and then the rest. */
+  #most(of: readonly Term[], count: number, then: readonly Term[], key: string): readonly Term[] {
+    if (count <= 0) return then;
+    if (count > MAX_CHAINED) {
+      // Blocks end wherever the rest may begin, which goes on for a window more than a block.
+      const blocks = Math.floor((count - BLOCK - WINDOW) / BLOCK);
+      const rest = this.#most(of, count - blocks * BLOCK, then, key);
+      const some: Term = { of: [this.#exactly(of, BLOCK)], min: 0, max: blocks };
+      return [this.#rule(`most ${count} ${key}`, () => [[some, ...rest]])];
+    }
+    let at = then;
+    const one = (n: number): void => {
+      const before = at;
+      at = [this.#rule(`most ${n} ${key}`, () => [...this.#sequence(of, before), ...this.#spelledOut(then)])];
+    };
+    if (count <= WINDOW) {
+      for (let n = 1; n <= count; n++) one(n);
+      return at;
+    }
+    const window = this.#most(of, WINDOW, then, key);
+    const first = count % STEP;
+    at = this.#most(of, WINDOW - STEP + first, then, key);
+    for (let n = WINDOW + first; n <= count; n += STEP) {
+      const before = at;
+      if (n === WINDOW) at = window;
+      else at = [this.#rule(`most ${n} ${key}`, () => [[this.#exactly(of, STEP), ...before], window])];
+    }
+    return at;
+  }
+
+  /** `count` of something, and then the rest. */
+  #least(of: readonly Term[], count: number, then: readonly Term[]): readonly Term[] {
+    if (count <= 0) return then;
+    const key = JSON.stringify([of, then]);
+    if (count > MAX_CHAINED_LEAST) {
+      const blocks = Math.floor((count - WINDOW) / BLOCK);
+      const rest = this.#least(of, count - blocks * BLOCK, then);
+      const some: Term = { of: [this.#exactly(of, BLOCK)], min: blocks, max: blocks };
+      return [this.#rule(`least ${count} ${key}`, () => [[some, ...rest]])];
+    }
+    const known: (readonly Term[])[] = [then];
+    for (let n = 1; n <= Math.min(count, WINDOW); n++) {
+      const before = known[n - 1]!;
+      known.push([this.#rule(`least ${n} ${key}`, () => this.#sequence(of, before))]);
+    }
+    if (count <= WINDOW) return known[count]!;
+    const first = count % STEP;
+    let [far, near] = [known[first]!, known[first + STEP]!];
+    for (let n = WINDOW + first; n <= count; n += STEP) {
+      const [before, later] = [near, far];
+      far = near;
+      if (n === WINDOW) near = known[WINDOW]!;
+      else
+        near = [
+          this.#rule(`least ${n} ${key}`, () => [
+            [this.#exactly(of, STEP), ...before],
+            [this.#window(of), ...later],
+          ]),
+        ];
+    }
+    return near;
+  }
+
+  /** A count that is only kept: beside it a window says which tokens may come. */
+  #exactly(of: readonly Term[], count: number): Term {
+    return this.#apartly(() => {
+      const one = this.#rule(`one ${JSON.stringify(of)}`, () => this.#sequence(of, []));
+      const step = this.#rule(`step ${JSON.stringify(of)}`, () => [Array<Term>(STEP).fill(one)]);
+      if (count === STEP) return step;
+      return this.#rule(`block ${JSON.stringify(of)}`, () => [Array<Term>(BLOCK / STEP).fill(step)]);
+    });
+  }
+
+  #window(of: readonly Term[]): Term {
+    return this.#apartly(() => this.#least(of, WINDOW, [])[0]!);
+  }
+
+  #apartly(make: () => Term): Term {
+    const before = this.#apart;
+    this.#apart = true;
+    try {
+      return make();
+    } finally {
+      this.#apart = before;
+    }
+  }
+}
+
+/** Whether a set has characters beyond ASCII, which are several bytes. */
+export function isWide(set: CharSet): boolean {
+  return set.length > 0 && set[set.length - 1]! > 0x7f;
+}
+
+/** Rules that never come to themselves. */
+function acyclic(bodies: ReadonlyMap<string, Body>): Set<string> {
+  const users = new Map<string, string[]>();
+  const waits = new Map<string, number>();
+  for (const [name, body] of bodies) {
+    const used = new Set(rulesIn(body));
+    waits.set(name, used.size);
+    for (const one of used) users.set(one, [...(users.get(one) ?? []), name]);
+  }
+  const done = [...waits].flatMap(([name, count]) => (count === 0 ? [name] : []));
+  for (const name of done) {
+    for (const user of users.get(name) ?? []) {
+      waits.set(user, waits.get(user)! - 1);
+      if (waits.get(user) === 0) done.push(user);
+    }
+  }
+  return new Set(done);
+}
+
+export function* rulesIn(body: Body): Generator<string> {
+  for (const sequence of body) {
+    for (const term of sequence) {
+      if ("rule" in term) yield term.rule;
+      else if ("of" in term) yield* rulesIn([term.of]);
+      else if ("any" in term) yield* rulesIn(term.any);
+    }
+  }
+}

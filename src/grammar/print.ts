@@ -10,6 +10,8 @@ export interface Printed {
   readonly text: string;
   /** The character class of each place in the grammar that has one: what compiling costs goes by them. */
   readonly sets: readonly CharSet[];
+  /** What was printed. */
+  readonly rules: ReadonlyMap<string, Rule>;
 }
 
 /** Prints the rules that `root` needs, as one named `root`. */
@@ -45,7 +47,7 @@ class Printer {
       const ahead = apart ? printAhead([]) : tried ? "" : printAhead(this.#follow.get(name)!);
       this.#lines.push(`${name === this.#root ? "root" : name} ::= ${this.#choice(body, ahead)}${ahead}`);
     }
-    return { text: `${this.#lines.join("\n")}\n`, sets: this.#sets };
+    return { text: `${this.#lines.join("\n")}\n`, sets: this.#sets, rules: this.#rules };
   }
 
   #sequence(sequence: readonly Term[]): string {

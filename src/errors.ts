@@ -42,7 +42,7 @@ export class MemoryError extends HotsetError {
   override readonly name = "MemoryError";
 }
 
-/** There is no room just now, and there will be: the queue is full, or others' answers hold the KV cache. Worth another try. */
+/** There is no room just now, and there will be: the queue is full. Worth another try. */
 export class BusyError extends HotsetError {
   override readonly name = "BusyError";
 }

@@ -54,6 +54,8 @@ export interface KvStore {
   readonly precision: "f32" | "f16";
   /** Blocks that exist now. */
   readonly blocks: number;
+  /** Blocks that can exist whatever the memory; absent: only memory bounds them. */
+  readonly maxBlocks?: number;
   /** Bytes of one block over all layers, K and V. */
   readonly blockBytes: number;
   /**

@@ -6,6 +6,7 @@ import type { RouteStep } from "../experts/trace.ts";
 import type { Constraint } from "../grammar/types.ts";
 import type { Precision } from "../tensor/types.ts";
 import type { KvUsage } from "./kv.ts";
+import type { RoomUsage } from "./room.ts";
 
 export type { RouteStep } from "../experts/trace.ts";
 
@@ -129,7 +130,10 @@ export interface GenerationResult {
 
 /** One timeline of tokens with its own KV cache. */
 export interface Session {
-  /** Tokens held in the KV cache now. */
+  /**
+   * Its tokens, whose keys and values are in the KV cache. Where that is short of room for others' answers, a session without
+   * work gives them up, and computes what it needs again when it is next used: the tokens are the same.
+   */
   readonly tokens: readonly number[];
   /**
    * Continues `prompt` (text, encoded with BOS, or token ids as they are). What the session already holds of it is not
@@ -153,6 +157,8 @@ export interface ModelStats {
   readonly memory: BackendMemory;
   /** Blocks of keys and values of all sessions; cached ones are held by none and given up where others need them. */
   readonly blocks: KvUsage;
+  /** Who waits for room among them, and what became of answers that had to make room for others. */
+  readonly room: RoomUsage;
   readonly loadMs: number;
   readonly parameters: { readonly total: number; readonly active: number };
   readonly sessions: number;

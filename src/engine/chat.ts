@@ -1,7 +1,7 @@
 // Chatting with a model: conversations and prompts in, text and tool calls out, each answer a session of its own.
 
 import type { ChatFormat } from "../chat/chat.ts";
-import { BusyError, MemoryError, RequestError } from "../errors.ts";
+import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { GenerationResult, Piece, TokenLogprob } from "./api.ts";
@@ -58,14 +58,6 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
         const session = model.session();
         try {
           yield* work(() => session.generate(ids, { ...options, ...(constraint && { constraint }) }));
-        } catch (error) {
-          // Alone it could have had what the others hold.
-          if (error instanceof MemoryError && queue.running > 1) {
-            throw new BusyError(
-              `${queue.running - 1} other answers are being computed; try again in a moment (${error.message})`,
-            );
-          }
-          throw error;
         } finally {
           session.close();
         }
@@ -158,8 +150,14 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       }
     },
     metrics() {
-      const { memory, experts } = model.stats();
-      return { queued: queue.queued, running: queue.running, memory, experts };
+      const { memory, experts, blocks: usage, room } = model.stats();
+      const { blockSize, most, blocks, free, cached } = usage;
+      const kv = {
+        capacity: most * blockSize,
+        used: (blocks - free - cached) * blockSize,
+        cached: cached * blockSize,
+      };
+      return { queued: queue.queued, running: queue.running, ...room, kv, memory, experts };
     },
   };
 }

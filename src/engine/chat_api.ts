@@ -53,6 +53,24 @@ export type ChatEvent =
   | { readonly type: "tool_arguments"; readonly index: number; readonly text: string }
   | ChatFinish;
 
+/** What a ChatModel does at this moment, and has done since it was made. */
+export interface ChatMetrics {
+  /** Requests that wait for their turn, and those that have it. */
+  readonly queued: number;
+  readonly running: number;
+  /** Those of the running ones that wait for room in the KV cache, before they begin or because they were suspended. */
+  readonly waiting: number;
+  /** Positions of the KV cache: that it can have in all, that sessions hold, and that are only kept in case they are of use. */
+  readonly kv: { readonly capacity: number; readonly used: number; readonly cached: number };
+  /** How often an answer gave up its place in the KV cache to an older one, and tokens that were computed again for that. */
+  readonly suspensions: number;
+  readonly recomputedTokens: number;
+  /** Bytes held. */
+  readonly memory: BackendMemory;
+  /** What became of experts; null where all are in memory. */
+  readonly experts: ExpertStats | null;
+}
+
 export interface ChatModel {
   /** What the model is called: the name of its folder. */
   readonly name: string;
@@ -83,11 +101,5 @@ export interface ChatModel {
     input: string | readonly number[],
     signal?: AbortSignal,
   ): Promise<{ readonly embedding: Float32Array; readonly tokens: number }>;
-  /** Requests waiting and running; bytes held; what became of experts, null where all are in memory. */
-  metrics(): {
-    readonly queued: number;
-    readonly running: number;
-    readonly memory: BackendMemory;
-    readonly experts: ExpertStats | null;
-  };
+  metrics(): ChatMetrics;
 }

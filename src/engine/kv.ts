@@ -19,6 +19,18 @@ export interface Reach {
 /** Hands out block ids of one KvStore; several sequences share it. */
 export interface BlockPool {
   readonly blockSize: number;
+  /** Blocks that all sequences together can ever have: what the budget has room for, and what the backend is known to refuse. */
+  readonly most: number;
+  /** Blocks that can be had now without taking any from a sequence that holds it. */
+  readonly available: number;
+  /** Blocks that `blocks` lacks to cover `positions`. */
+  missing(blocks: readonly number[], positions: number): number;
+  /** Those of `blocks` that no other sequence holds. */
+  own(blocks: readonly number[]): number;
+  /** Full blocks of the beginning of `tokens`, its last one left, that some sequence holds: adopt() takes no room for them. */
+  shared(tokens: readonly number[]): number;
+  /** Calls `released` whenever a block was given back. */
+  watch(released: () => void): void;
   /**
    * Says that `blocks` will come to cover `positions` (0: nothing more): the next grow() makes the store large enough
    * for all that is expected, as far as the budget has room, so that it need not grow later. No block is taken by it.
@@ -45,8 +57,14 @@ export interface BlockPool {
   usage(): KvUsage;
 }
 
-/** Blocks of the KV cache: all that there are, those that are empty, those that are only kept because they may be of use. */
+/**
+ * Blocks of the KV cache: all that the memory budget has room for, those that exist, those of them that are empty, and those
+ * that are only kept because they may be of use.
+ */
 export interface KvUsage {
+  /** Positions of a block. */
+  readonly blockSize: number;
+  readonly most: number;
   readonly blocks: number;
   readonly free: number;
   readonly cached: number;
@@ -58,10 +76,15 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
   const expected = new Map<number[], number>();
   const users: number[] = []; // by block: how many sessions hold it
   const index = new PrefixIndex(store.blockSize);
-  const maxBlocks = Math.floor(maxBytes / store.blockBytes);
+  const maxBlocks = Math.min(Math.floor(maxBytes / store.blockBytes), store.maxBlocks ?? Number.POSITIVE_INFINITY);
   const cacheBlocks = Math.min(maxBlocks, Math.floor(CACHE_BYTES / store.blockBytes));
   /** Blocks that the backend refused once although the budget has room: not asked for again by those who can do without. */
   let refused = Number.POSITIVE_INFINITY;
+  /** Blocks that the backend has refused although they were needed. */
+  let ceiling = Number.POSITIVE_INFINITY;
+  let released = (): void => {};
+
+  const most = (): number => Math.max(store.blocks, Math.min(maxBlocks, ceiling));
 
   const missing = (blocks: readonly number[], positions: number): number =>
     Math.max(0, Math.ceil(positions / store.blockSize) - blocks.length);
@@ -70,6 +93,16 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     const had = store.blocks;
     await store.reserve(blocks);
     for (let id = store.blocks - 1; id >= had; id--) free.push(id);
+  }
+
+  /** Enlarges the store as it must, and remembers what the backend has no room for. @throws MemoryError */
+  async function mustEnlarge(blocks: number): Promise<void> {
+    try {
+      await enlarge(blocks);
+    } catch (error) {
+      if (error instanceof MemoryError) ceiling = Math.min(ceiling, blocks - 1);
+      throw error;
+    }
   }
 
   /** Enlarges the store to `blocks` in all where the budget and the backend have room; whether it could. */
@@ -120,6 +153,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     if (users[block] > 0) return;
     if (index.has(block)) index.rest(block);
     else free.push(block);
+    released();
   }
 
   function shrink(blocks: number[], positions: number): void {
@@ -128,6 +162,21 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
 
   return {
     blockSize: store.blockSize,
+    get most() {
+      return most();
+    },
+    get available() {
+      return free.length + index.idle + most() - store.blocks;
+    },
+    missing,
+    own: (blocks) => blocks.reduce((sum, block) => sum + (users[block] === 1 ? 1 : 0), 0),
+    shared(tokens) {
+      const found = index.find(tokens, Math.floor((tokens.length - 1) / store.blockSize));
+      return found.reduce((sum, block) => sum + ((users[block] ?? 0) > 0 ? 1 : 0), 0);
+    },
+    watch(listener) {
+      released = listener;
+    },
     expect(blocks, positions) {
       if (positions > 0) expected.set(blocks, positions);
       else expected.delete(blocks);
@@ -146,7 +195,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
       const doubled = need > store.blocks ? Math.max(2 * store.blocks, 4) : 0;
       await tryEnlarge(Math.max(need, ahead, need > cacheBlocks ? doubled : Math.min(doubled, cacheBlocks)));
       evict(want); // what the backend has no room for
-      if (want > free.length) await enlarge(store.blocks + want - free.length);
+      if (want > free.length) await mustEnlarge(store.blocks + want - free.length);
       for (let i = 0; i < want; i++) blocks.push(take());
     },
     async extend(wants) {
@@ -193,6 +242,12 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
         release(own);
       }
     },
-    usage: () => ({ blocks: store.blocks, free: free.length, cached: index.idle }),
+    usage: () => ({
+      blockSize: store.blockSize,
+      most: most(),
+      blocks: store.blocks,
+      free: free.length,
+      cached: index.idle,
+    }),
   };
 }

@@ -15,14 +15,16 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ModelStats, SamplingOptions, Session } from "./api.ts";
 import { createChat } from "./chat.ts";
 import type { ChatEvent, ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
+import type { Claim } from "./claim.ts";
 import { createBlockPool } from "./kv.ts";
 import { createQueue, type Queue, type QueueOptions } from "./queue.ts";
 import { recordedLogits } from "./record.ts";
+import { createRoom } from "./room.ts";
 import { readSaved, type SavedShape, writeSaved } from "./saved.ts";
 import { createSession, type Restored } from "./session.ts";
 import { createStepper, type Runner } from "./stepper.ts";
 import { textCodec } from "./text.ts";
-import { maxRows, type Sequence, toBatch } from "./work.ts";
+import { maxRows, toBatch } from "./work.ts";
 
 /** A loaded model. Close it when done: it holds memory, and on WebGPU it keeps the process alive. */
 export interface Model {
@@ -89,10 +91,12 @@ export interface ModelParts {
 }
 
 export function createModel(parts: ModelParts): Model {
-  const { ops, kv, config, context } = parts;
+  const { ops, kv, config } = parts;
   const vocab = config.vocab_size;
   const pool = createBlockPool(kv, parts.kvBytes);
-  const stepper = createStepper(runnerOf(parts), pool, ops.maxTokens, vocab);
+  const room = createRoom(pool);
+  const context = Math.min(parts.context, room.capacity); // no promise that the memory cannot keep
+  const stepper = createStepper(runnerOf(parts), room, ops.maxTokens, vocab);
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
   let grammars: Grammars | null = null;
@@ -122,19 +126,22 @@ export function createModel(parts: ModelParts): Model {
   async function inChunks(
     ids: readonly number[],
     size: number,
-    compute: (sequence: Sequence, chunk: readonly number[], at: number) => Promise<void>,
+    signal: AbortSignal | undefined,
+    compute: (sequence: Claim, chunk: readonly number[], at: number) => Promise<void>,
   ): Promise<void> {
-    const sequence: Sequence = { blocks: [], length: 0 };
+    const sequence = room.claim();
+    room.begin(sequence, ids.length);
     try {
+      await stepper.hold(sequence, ids, signal);
       for (let at = 0; at < ids.length; at += size) await compute(sequence, ids.slice(at, at + size), at);
     } finally {
-      pool.shrink(sequence.blocks, 0);
+      room.end(sequence);
+      room.remove(sequence);
     }
   }
 
-  /** Appends tokens to a sequence, between steps; the hidden states [T, D] of all of them. */
-  async function hidden(sequence: Sequence, tokens: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
-    await pool.grow(sequence.blocks, sequence.length + tokens.length);
+  /** Appends tokens to a sequence that holds its blocks, between steps; the hidden states [T, D] of all of them. */
+  async function hidden(sequence: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
     const batch = toBatch([{ sequence, tokens, position: sequence.length, wanted: "all", signal }]);
     const rows = await ops.read(await parts.forward(batch, undefined, "hidden"));
     sequence.length += tokens.length;
@@ -145,14 +152,13 @@ export function createModel(parts: ModelParts): Model {
     const session: Session = createSession(
       {
         stepper,
-        pool,
+        room,
         text,
         vocab,
         context,
         eos: parts.eos,
         sampling: parts.sampling,
-        save: (tokens, blocks) =>
-          stepper.between(() => writeSaved(shape, tokens, (index) => kv.readBlock(blocks[index]!))),
+        save: (tokens, blocks) => writeSaved(shape, tokens, (index) => kv.readBlock(blocks[index]!)),
         onClose: () => open.delete(session),
       },
       restored,
@@ -190,28 +196,31 @@ export function createModel(parts: ModelParts): Model {
     async restore(bytes, signal) {
       alive();
       const saved = readSaved(bytes, shape, vocab, context);
-      const blocks: number[] = [];
+      const claim = room.claim();
+      room.begin(claim, saved.tokens.length);
       try {
+        await stepper.hold(claim, saved.tokens, signal);
         await stepper.between(async () => {
-          await pool.grow(blocks, saved.tokens.length);
           for (const [i, block] of saved.blocks.entries()) {
             signal?.throwIfAborted();
-            await kv.writeBlock(blocks[i]!, block);
+            await kv.writeBlock(claim.blocks[i]!, block);
           }
+          claim.length = saved.tokens.length;
         }, signal);
         alive();
       } catch (error) {
-        pool.shrink(blocks, 0);
+        room.remove(claim);
         throw error;
       }
-      return begin({ tokens: saved.tokens, blocks });
+      room.end(claim);
+      return begin({ tokens: saved.tokens, claim });
     },
     async logits(ids, signal) {
       alive();
       checkIds("logits", ids);
       const result = allocate(ids.length * vocab);
       const size = Math.min(stepper.maxTokens, maxRows(vocab));
-      await inChunks(ids, size, async (sequence, chunk, at) => {
+      await inChunks(ids, size, signal, async (sequence, chunk, at) => {
         result.set(await stepper.step(sequence, chunk, "all", signal), at * vocab);
       });
       return result;
@@ -221,7 +230,7 @@ export function createModel(parts: ModelParts): Model {
       checkIds("embed", ids);
       if (ids.length === 0) throw new RequestError("embed: expected at least one token, found none");
       const sum = new Float64Array(config.hidden_size);
-      await inChunks(ids, stepper.maxTokens, async (sequence, chunk) => {
+      await inChunks(ids, stepper.maxTokens, signal, async (sequence, chunk) => {
         const rows = await stepper.between(() => hidden(sequence, chunk, signal), signal);
         for (let i = 0; i < rows.length; i++) sum[i % sum.length]! += rows[i]!;
       });
@@ -234,6 +243,7 @@ export function createModel(parts: ModelParts): Model {
       context,
       memory: ops.memory(),
       blocks: pool.usage(),
+      room: room.usage(),
       loadMs: parts.loadMs,
       parameters: parts.parameters,
       sessions: open.size,

@@ -4,13 +4,13 @@ import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
 import { turn } from "../turn.ts";
 import type { FinishReason, GenerateOptions, Piece, SamplingOptions, Session, TokenLogprob } from "./api.ts";
-import type { BlockPool } from "./kv.ts";
+import { type Claim, GivenUp } from "./claim.ts";
+import type { Room } from "./room.ts";
 import { createSampler, logProbabilities } from "./sampler.ts";
 import type { Stepper } from "./stepper.ts";
 import { createStopFilter } from "./stop.ts";
 import type { Stream } from "./stream.ts";
 import type { TextCodec } from "./text.ts";
-import type { Sequence } from "./work.ts";
 
 /** The KV store is made large enough for an answer of maxTokens before its first token, or for so many: few are longer. */
 const RESERVED = 4096;
@@ -18,7 +18,7 @@ const RESERVED = 4096;
 /** What a session needs of the model it belongs to. */
 export interface SessionHost {
   readonly stepper: Stepper;
-  readonly pool: BlockPool;
+  readonly room: Room;
   readonly text: TextCodec;
   /** V */
   readonly vocab: number;
@@ -28,7 +28,7 @@ export interface SessionHost {
   readonly eos: ReadonlySet<number>;
   /** Sampling that the model's folder recommends. */
   readonly sampling: SamplingOptions;
-  /** The bytes of a session that holds `tokens` in `blocks`. */
+  /** The bytes of a session that holds `tokens` in `blocks`: between steps. */
   readonly save: (tokens: readonly number[], blocks: readonly number[]) => Promise<Uint8Array>;
   readonly onClose: () => void;
 }
@@ -36,14 +36,19 @@ export interface SessionHost {
 /** What a session begins with that comes from outside: others are never given it, because nobody here computed it. */
 export interface Restored {
   readonly tokens: readonly number[];
-  readonly blocks: number[];
+  /** Holds them. */
+  readonly claim: Claim;
 }
 
-/** Opens a session; what `session.sync` keeps of earlier prompts is in `tokens`. */
+/** Opens a session; it is the one that knows how to compute its sequence again. */
 export function createSession(host: SessionHost, restored: Restored | null = null): Session {
-  const { stepper, pool, context } = host;
-  const sequence: Sequence = { blocks: restored?.blocks ?? [], length: restored?.tokens.length ?? 0 };
-  let held: number[] = [...(restored?.tokens ?? [])]; // tokens whose keys and values are in the cache, one for each of sequence.length
+  const { stepper, room, context } = host;
+  const { pool } = room;
+  const sequence = restored?.claim ?? room.claim();
+  sequence.onGiveUp = giveUp;
+  /** The timeline: the first sequence.length tokens have their keys and values in the cache, all unless they were given up. */
+  let held: number[] = [...(restored?.tokens ?? [])];
+  let givenUp = 0; // tokens of it that had been computed when their blocks were given up
   let busy = false;
   let closed = false;
   let stream: Stream | null = null; // of the generation that runs, if the backend chooses its tokens
@@ -57,6 +62,8 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     let common = 0;
     const limit = Math.min(held.length, tokens.length - 1);
     while (common < limit && held[common] === tokens[common]) common++;
+    givenUp = Math.min(givenUp, common);
+    common = Math.min(common, sequence.length);
     const cached = pool.adopt(sequence.blocks, tokens, common);
     held.length = Math.min(common, cached); // what is held beyond that was another text's
     for (let i = held.length; i < cached; i++) held.push(tokens[i]!);
@@ -66,27 +73,68 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
 
   /** Lets other sessions find what this one has computed. */
   function publish(): void {
-    if (!restored && !closed && held.length === sequence.length) pool.publish(sequence.blocks, held);
+    if (!restored && !closed) pool.publish(sequence.blocks, held.slice(0, sequence.length));
+  }
+
+  /** Others need the blocks more: they keep what is published until they do. */
+  function giveUp(): void {
+    publish();
+    givenUp = Math.max(givenUp, sequence.length);
+    stream?.suspend();
+  }
+
+  /** Whether the work goes on after an error: its blocks were taken away, and are asked for again. */
+  async function resumes(error: unknown): Promise<boolean> {
+    if (!(error instanceof GivenUp)) return false;
+    await stream?.stop();
+    stream = null;
+    return true;
+  }
+
+  /** The work has ended. */
+  function leave(): void {
+    room.end(sequence);
+    if (closed) room.remove(sequence);
+  }
+
+  /** Computes the next tokens behind the sequence. */
+  function step(tokens: readonly number[], wanted: "last" | "none", signal?: AbortSignal): Promise<Float32Array> {
+    const from = sequence.length;
+    return stepper.step(sequence, tokens, wanted, signal).then((logits) => {
+      computed(from, tokens);
+      return logits;
+    });
+  }
+
+  /** Notes that `tokens` were computed at `from`. */
+  function computed(from: number, tokens: readonly number[]): void {
+    held.push(...tokens);
+    room.recomputed(Math.max(0, Math.min(from + tokens.length, givenUp) - from));
   }
 
   /**
-   * Makes the cache hold the beginning of `tokens`, computing only what is not in it, and returns the end that is left for a
-   * step of its own. The last token is always left: its logits are not kept.
+   * Makes the cache hold the beginning of `tokens`, computing only what is not in it, and leaves the end to `last`, which asks
+   * for a step of it at once. The last token is always left: its logits are not kept. Where the blocks are taken away, also
+   * while `last` waits, all of it is done again. `cached`: tokens that were not computed here.
    */
-  async function prefill(
+  async function compute<T>(
     tokens: readonly number[],
+    last: (rest: readonly number[], cached: number) => Promise<T>,
     signal?: AbortSignal,
-  ): Promise<{ rest: readonly number[]; cached: number }> {
-    let computed = 0;
-    for (;;) {
-      checkOpen();
-      const at = reuse(tokens); // before every chunk: others compute beside us
-      if (tokens.length - at <= stepper.maxTokens) return { rest: tokens.slice(at), cached: at - computed };
-      const chunk = tokens.slice(at, at + stepper.maxTokens);
-      await stepper.step(sequence, chunk, "none", signal);
-      held.push(...chunk);
-      computed += chunk.length;
-      publish();
+  ): Promise<T> {
+    for (let done = 0; ; ) {
+      try {
+        if (!sequence.admitted) await room.enter(sequence, tokens, signal);
+        checkOpen();
+        const at = reuse(tokens); // before every chunk: others compute beside us
+        if (tokens.length - at <= stepper.maxTokens) return await last(tokens.slice(at), Math.max(0, at - done));
+        const chunk = tokens.slice(at, at + stepper.maxTokens);
+        await step(chunk, "none", signal);
+        done += chunk.length;
+        publish();
+      } catch (error) {
+        if (!(await resumes(error))) throw error;
+      }
     }
   }
 
@@ -107,13 +155,16 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
         { code: "context_length_exceeded", overflow: { tokens: ids.length, context } },
       );
     }
+    room.check(ids.length);
     return ids;
   }
 
   async function* run(prompt: string | readonly number[], options: GenerateOptions): AsyncGenerator<Piece, void> {
     const ids = [...promptIds(prompt)];
     const promptTokens = ids.length;
-    const most = Math.min(checkCount("maxTokens", options.maxTokens ?? context), context - promptTokens);
+    // The last token's keys and values are not needed.
+    const left = Math.min(context, room.capacity + 1) - promptTokens;
+    const most = Math.min(checkCount("maxTokens", options.maxTokens ?? context), left);
     const wantLogprobs = options.logprobs === undefined ? null : checkCount("logprobs", options.logprobs, 20);
     const stops = checkStops(options.stop ?? []);
     const { constraint } = options;
@@ -129,6 +180,8 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     let stopped: string | null = null;
     let count = 0;
     const ends = (id: number): boolean => host.eos.has(id) && !options.ignoreEos;
+    let streams = wantLogprobs === null && !constraint; // whether the backend may choose
+    room.begin(sequence, promptTokens + Math.max(0, most - 1));
     if (options.maxTokens !== undefined) {
       pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1); // the last token's keys are not needed
     }
@@ -136,25 +189,36 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     /** The next token, with its logits if the host chose it: the backend's own choices are made ahead of us. */
     async function next(): Promise<{ id: number; logits: Float32Array | null }> {
       if (stream) {
-        const id = await stream.next();
-        held.push(ids[ids.length - 1]!);
-        return { id, logits: null };
+        try {
+          const id = await stream.next();
+          held.push(ids[ids.length - 1]!);
+          return { id, logits: null };
+        } catch (error) {
+          if (!(await resumes(error))) throw error;
+        }
       }
-      const { rest, cached } = await prefill(ids, options.signal);
+      return compute(ids, chooseAfter, options.signal);
+    }
+
+    /** Computes the last tokens there are and chooses the next one. */
+    async function chooseAfter(
+      rest: readonly number[],
+      cached: number,
+    ): Promise<{ id: number; logits: Float32Array | null }> {
       if (count === 0) cachedTokens = cached;
-      if (count === 0 && wantLogprobs === null && !constraint) {
-        stream = stepper.stream({ sequence, tokens: rest, sampler, most, ends, signal: options.signal });
-      }
+      const { signal } = options;
+      if (streams) stream = stepper.stream({ sequence, tokens: rest, sampler, most: most - count, ends, signal });
       if (stream) {
+        const from = sequence.length;
         const id = await stream.next();
-        held.push(...rest);
+        computed(from, rest);
         publish();
         return { id, logits: null };
       }
-      const step = stepper.step(sequence, rest, "last", options.signal);
-      const mask = constraint ? await maskWhile(step, constraint) : null;
-      const logits = await step;
-      held.push(...rest);
+      streams = false;
+      const begun = step(rest, "last", signal);
+      const mask = constraint ? await maskWhile(begun, constraint) : null;
+      const logits = await begun;
       if (sequence.length % pool.blockSize === 0 || count === 0) publish();
       const id = sampler.next(logits, mask);
       constraint?.accept(id);
@@ -162,7 +226,9 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     }
 
     for (; count < most; count++) {
+      sequence.ask();
       const { id, logits } = await next();
+      sequence.rest();
       if (count === 0) firstAt = performance.now();
       ids.push(id);
       const logprobs = wantLogprobs === null || !logits ? undefined : [tokenLogprob(logits, id, wantLogprobs)];
@@ -240,26 +306,37 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
         stream = null;
         busy = false;
         publish();
-        if (closed) pool.shrink(sequence.blocks, 0);
+        leave();
       }
     },
     async save() {
       if (closed) throw new RequestError("the session is closed");
       if (busy) throw new RequestError("the session is generating; save it when its answer has ended");
       busy = true;
+      const tokens = [...held];
+      room.begin(sequence, tokens.length);
       try {
-        return await host.save([...held], sequence.blocks);
+        for (;;) {
+          // What others have taken away is computed again.
+          if (sequence.length < tokens.length) await compute(tokens, (rest) => step(rest, "none"));
+          const saved = await stepper.between(async () =>
+            sequence.length < tokens.length ? null : await host.save(tokens, sequence.blocks),
+          );
+          if (saved) return saved;
+        }
       } finally {
         busy = false;
-        if (closed) pool.shrink(sequence.blocks, 0);
+        leave();
       }
     },
     close() {
       if (closed) return;
       closed = true;
       held = [];
-      stream?.cancel(new RequestError("the session was closed"));
-      if (!busy) pool.shrink(sequence.blocks, 0);
+      const error = new RequestError("the session was closed");
+      stream?.cancel(error);
+      room.leave(sequence, error);
+      if (!busy) room.remove(sequence);
       host.onClose();
     },
   };

@@ -10,10 +10,11 @@
 import type { Batch, Chooser, ChooserSettings } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
 import { turn } from "../turn.ts";
-import type { BlockPool } from "./kv.ts";
+import { type Claim, GivenUp } from "./claim.ts";
+import type { Room } from "./room.ts";
 import { runAhead } from "./run_ahead.ts";
 import { Stream, type StreamOptions } from "./stream.ts";
-import { maxRows, rowsOf, type Sequence, toBatch, type Work } from "./work.ts";
+import { maxRows, rowsOf, toBatch, type Work } from "./work.ts";
 
 /** What computes the steps. */
 export interface Runner {
@@ -29,7 +30,7 @@ export interface Runner {
 
 /** A wait for logits. */
 class Job implements Work {
-  readonly sequence: Sequence;
+  readonly sequence: Claim;
   readonly tokens: readonly number[];
   readonly wanted: "last" | "all" | "none";
   readonly signal: AbortSignal | undefined;
@@ -37,7 +38,7 @@ class Job implements Work {
   #resolve!: (logits: Float32Array) => void;
   #reject!: (error: unknown) => void;
 
-  constructor(sequence: Sequence, tokens: readonly number[], wanted: Work["wanted"], signal: AbortSignal | undefined) {
+  constructor(sequence: Claim, tokens: readonly number[], wanted: Work["wanted"], signal: AbortSignal | undefined) {
     this.sequence = sequence;
     this.tokens = tokens;
     this.wanted = wanted;
@@ -59,6 +60,11 @@ class Job implements Work {
 
   fail(error: unknown): void {
     this.#reject(error);
+  }
+
+  /** The sequence's blocks went to others. */
+  suspend(): void {
+    this.fail(new GivenUp());
   }
 }
 
@@ -89,11 +95,11 @@ export interface Stepper {
   readonly maxTokens: number;
   /**
    * Appends `tokens` (1..maxTokens of them) to the sequence and returns logits [n, V]: of the last token, of all (at
-   * most `maxRows(V)`), or of none (n = 0). One call at a time a sequence. Rejects with the signal's reason as soon as it
-   * is aborted before the step.
+   * most `maxRows(V)`), or of none (n = 0). One call at a time a sequence, which must have been admitted (room.ts). Rejects
+   * with the signal's reason as soon as it is aborted before the step, and with GivenUp where the sequence has lost its blocks.
    */
   step(
-    sequence: Sequence,
+    sequence: Claim,
     tokens: readonly number[],
     wanted: "last" | "all" | "none",
     signal?: AbortSignal,
@@ -105,11 +111,17 @@ export interface Stepper {
   stream(options: StreamOptions): Stream | null;
   /** Does `work` while no step runs: in its turn, and the next step waits for it. Rejects as step() does. */
   between<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /**
+   * Waits for room for all of `tokens` and takes it: from then on nothing takes it away until the work ends. @throws as
+   * room.enter() and between()
+   */
+  hold(sequence: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
   /** Rejects what waits; resolves when no step runs any more. */
   close(): Promise<void>;
 }
 
-export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number, vocab: number): Stepper {
+export function createStepper(runner: Runner, room: Room, maxTokens: number, vocab: number): Stepper {
+  const { pool } = room;
   let waiting: (Job | Stream | Pause)[] = [];
   const streams = new Set<Stream>();
   let running: Promise<void> | null = null;
@@ -165,7 +177,10 @@ export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number
     return taken;
   }
 
-  /** Gives everybody their blocks, and streams their choosers; who cannot have them fails alone. */
+  /**
+   * Gives every sequence its blocks, the oldest first, and streams their choosers. A sequence that lost its blocks to an older
+   * one is suspended; one that can have neither fails alone.
+   */
   async function admit(works: readonly (Job | Stream)[]): Promise<(Job | Stream)[]> {
     const attempt = async (work: Job | Stream, what: () => void | Promise<void>): Promise<boolean> => {
       try {
@@ -176,17 +191,19 @@ export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number
         return false;
       }
     };
-    const placed: (Job | Stream)[] = [];
-    for (const work of works) {
-      const grown = await attempt(work, () => {
+    const placed = new Set<Job | Stream>();
+    for (const work of [...works].sort((a, b) => a.sequence.order! - b.sequence.order!)) {
+      const grown = await attempt(work, async () => {
         if (work instanceof Job && work.signal?.aborted) throw abortReason(work.signal);
-        return pool.grow(work.sequence.blocks, work.position + work.tokens.length);
+        await room.place(work.sequence, work.position + work.tokens.length);
       });
-      if (grown) placed.push(work);
+      if (grown) placed.add(work);
     }
-    if (placed.some(needsLogits)) return placed;
+    const here = works.filter((work) => placed.has(work) && work.sequence.admitted);
+    for (const work of placed) if (!work.sequence.admitted) work.suspend();
+    if (here.some(needsLogits)) return here;
     const admitted: (Job | Stream)[] = [];
-    for (const work of placed) {
+    for (const work of here) {
       const equipped = await attempt(work, () => {
         if (work instanceof Job || work.chooser) return;
         work.chooser = runner.choosing?.create(work.settings()) ?? null;
@@ -273,13 +290,23 @@ export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number
     if (!closed) running ??= loop();
   }
 
+  function between<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return line(new Pause(work), signal);
+  }
+
   return {
     maxTokens,
     step(sequence, tokens, wanted, signal) {
       return line(new Job(sequence, tokens, wanted, signal), signal);
     },
-    between(work, signal) {
-      return line(new Pause(work), signal);
+    between,
+    async hold(sequence, tokens, signal) {
+      while (!sequence.pinned) {
+        await room.enter(sequence, tokens, signal);
+        await between(async () => {
+          sequence.pinned = await room.place(sequence, tokens.length);
+        }, signal);
+      }
     },
     stream(options) {
       if (closed) throw new RequestError("the model is closed");
@@ -299,6 +326,7 @@ export function createStepper(runner: Runner, pool: BlockPool, maxTokens: number
       waiting = [];
       for (const work of refused) work.fail(new RequestError("the model was closed"));
       for (const stream of streams) stream.cancel(new RequestError("the model was closed"));
+      room.close();
       wake();
       await running;
     },

@@ -8,8 +8,9 @@
 
 import { type Chooser, type ChooserSettings, UNDECIDED } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
+import { type Claim, GivenUp } from "./claim.ts";
 import type { Sampler } from "./sampler.ts";
-import type { Sequence, Work } from "./work.ts";
+import type { Work } from "./work.ts";
 
 /**
  * Steps that run or wait on the backend beyond the token that the consumer waits for. Two hide the way of an id to the host
@@ -20,7 +21,7 @@ import type { Sequence, Work } from "./work.ts";
 export const DEPTH = 3;
 
 export interface StreamOptions {
-  readonly sequence: Sequence;
+  readonly sequence: Claim;
   /** To be computed first, at `sequence.length` on: at least one token. */
   readonly tokens: readonly number[];
   readonly sampler: Sampler;
@@ -38,7 +39,7 @@ interface Ask {
 
 export class Stream implements Work {
   readonly wanted = "last";
-  readonly sequence: Sequence;
+  readonly sequence: Claim;
   /** To compute next: the first tokens, then always the last id that has arrived. */
   tokens: readonly number[];
   /** Of tokens[0]. */
@@ -63,6 +64,7 @@ export class Stream implements Work {
   #ask: Ask | null = null;
   #error: { readonly reason: unknown } | null = null;
   #over = false;
+  #suspended = false;
   #stopped: Promise<void> | null = null;
   #gone: (() => void) | null = null;
 
@@ -85,7 +87,10 @@ export class Stream implements Work {
 
   // ---- the consumer's side -------------------------------------------------------------------------------------
 
-  /** The next id; `sequence.length` then covers every token before it. One call at a time. */
+  /**
+   * The next id; `sequence.length` then covers every token before it. One call at a time. Rejects with GivenUp where the
+   * sequence lost its blocks and all that had been chosen by then was given: another stream can go on from there.
+   */
   next(): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#ask = { resolve, reject };
@@ -188,6 +193,13 @@ export class Stream implements Work {
     this.#answer();
   }
 
+  /** The sequence's blocks are others' now: what has arrived is still given, then the stream is over. */
+  suspend(): void {
+    this.release();
+    this.#suspended = true;
+    this.fail(new GivenUp());
+  }
+
   /** Closes the chooser. */
   release(): void {
     this.chooser?.close();
@@ -214,7 +226,7 @@ export class Stream implements Work {
     const id = this.#ids.shift();
     if (id !== undefined) {
       this.#ask = null;
-      this.sequence.length += this.#take;
+      if (!this.#suspended) this.sequence.length += this.#take;
       this.#take = 1;
       ask.resolve(id);
     } else if (this.#over) {

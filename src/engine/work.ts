@@ -1,6 +1,7 @@
 // What is to be computed of one sequence, and how the work of several sequences makes one batch.
 
 import type { Batch } from "../backend/ops.ts";
+import type { Claim } from "./claim.ts";
 
 /** One timeline's place in the KV cache. */
 export interface Sequence {
@@ -11,7 +12,7 @@ export interface Sequence {
 
 /** Tokens of one sequence that are to be computed in one step. */
 export interface Work {
-  readonly sequence: Sequence;
+  readonly sequence: Claim;
   readonly tokens: readonly number[];
   /** Of tokens[0]. */
   readonly position: number;

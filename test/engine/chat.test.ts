@@ -12,7 +12,7 @@ import type {
   ToolDefinition,
 } from "../../src/engine/chat_api.ts";
 import type { Model } from "../../src/engine/model.ts";
-import { BusyError, RequestError } from "../../src/errors.ts";
+import { RequestError } from "../../src/errors.ts";
 import { open } from "../../src/index.ts";
 import { CONTROL_FILES, TALES_FILES } from "../chat/support.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
@@ -294,27 +294,28 @@ describe("a model without control tokens", () => {
     expect(finish).toMatchObject({ reason: "length", usage: { promptTokens: CONTEXT, completionTokens: 0 } });
   });
 
-  it("an answer that others leave no memory for may be asked for again", async () => {
+  it("an answer that others leave no memory for waits and is given, the same as alone", async () => {
     const tales = inRepo("models/tales");
     const options = { backend: "cpu", weights: "q4", threads: 1 } as const;
     const small = await open(tales, { ...options, ram: 1 << 20 }).catch((error: Error) => error.message);
     const least = Number(/ is (\d+) MiB/.exec(String(small))?.[1]);
     const other = await open(tales, { ...options, ram: (least + 1) * 2 ** 20 });
     try {
-      const serving = other.serving({ parallel: 2 });
-      const ask = (first: number) =>
-        serving.complete(
-          Array.from({ length: serving.context - 100 }, (_, i) => 3 + ((first * i) % 4000)),
-          {
-            maxTokens: 50,
-            ignoreEos: true,
-          },
+      const serving = other.serving({ parallel: 5 });
+      const ask = (first: number, length: number) =>
+        whole(
+          serving.complete(
+            Array.from({ length }, (_, i) => 3 + ((first * i) % 4000)),
+            { maxTokens: 50, ignoreEos: true, temperature: 0 },
+          ),
         );
-      const holds = ask(7);
-      await holds.next();
-      await expect(whole(ask(11))).rejects.toThrow(BusyError);
-      expect((await whole(holds)).finish.reason).toBe("length");
-      expect((await whole(ask(11))).finish.reason).toBe("length");
+      const lengths = [serving.context - 100, serving.context - 300, 40, serving.context / 2, 60];
+      const alone = [];
+      for (const [i, length] of lengths.entries()) alone.push((await ask(7 + i, length)).text);
+      const together = await Promise.all(lengths.map((length, i) => ask(7 + i, length)));
+      expect(together.map(({ text }) => text)).toEqual(alone);
+      expect(serving.metrics()).toMatchObject({ running: 0, waiting: 0, kv: { used: 0 } });
+      expect(serving.metrics().kv.capacity).toBeLessThan(2 * serving.context);
     } finally {
       await other.close();
     }

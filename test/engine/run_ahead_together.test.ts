@@ -6,6 +6,7 @@ import type { GenerateOptions } from "../../src/engine/api.ts";
 import { DEPTH } from "../../src/engine/stream.ts";
 import { DeviceError, RequestError } from "../../src/errors.ts";
 import {
+  admitted,
   collect,
   expected,
   expectIdle,
@@ -96,7 +97,7 @@ describe("sessions that decode ahead together", () => {
     const backend = fakeBackend();
     const decoding = collect(backend.session().generate([1], on(12)));
     await settle(4);
-    const sequence = { blocks: [], length: 0 };
+    const sequence = admitted();
     expect(await backend.stepper.step(sequence, [7], "none")).toHaveLength(0);
     expect(sequence).toMatchObject({ length: 1, blocks: [expect.any(Number)] });
     expect((await decoding).ids).toEqual(greedy([1], 12));

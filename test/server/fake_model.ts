@@ -117,7 +117,16 @@ export function fakeModel(script: Script = {}): Fake {
     tokenize: (text, special) => [...(special ? [1] : []), ...idsOf(text)],
     detokenize: (ids) => textOf(ids),
     embed: async (input) => ({ embedding: Float32Array.of(0.5, -1, 2), tokens: input.length }),
-    metrics: () => ({ queued: 0, running, memory: { weights: 10, kv: 2, scratch: 1 }, experts: null }),
+    metrics: () => ({
+      queued: 0,
+      running,
+      waiting: 0,
+      kv: { capacity: 4096, used: 0, cached: 0 },
+      suspensions: 0,
+      recomputedTokens: 0,
+      memory: { weights: 10, kv: 2, scratch: 1 },
+      experts: null,
+    }),
   };
 }
 

@@ -4,7 +4,9 @@
 import { expect } from "vitest";
 import { type Batch, type Chooser, type ChooserSettings, type KvStore, UNDECIDED } from "../../src/backend/ops.ts";
 import type { GenerateOptions, Piece, SamplingOptions, Session } from "../../src/engine/api.ts";
+import { Claim } from "../../src/engine/claim.ts";
 import { createBlockPool } from "../../src/engine/kv.ts";
+import { createRoom } from "../../src/engine/room.ts";
 import { createSession } from "../../src/engine/session.ts";
 import { createStepper, type Runner } from "../../src/engine/stepper.ts";
 import { MemoryError } from "../../src/errors.ts";
@@ -213,7 +215,8 @@ export function fakeBackend(options: FakeOptions = {}) {
     ...(options.chooses === false ? {} : { choosing }),
   };
   const pool = createBlockPool(store, (options.blocks ?? 1000) * 100);
-  const stepper = createStepper(runner, pool, maxTokens, VOCAB);
+  const room = createRoom(pool);
+  const stepper = createStepper(runner, room, maxTokens, VOCAB);
 
   return {
     stepper,
@@ -223,6 +226,7 @@ export function fakeBackend(options: FakeOptions = {}) {
     },
     choosing,
     pool,
+    room,
     store,
     asked,
     created,
@@ -243,7 +247,7 @@ export function fakeBackend(options: FakeOptions = {}) {
       const letters = (id: number) => String.fromCharCode(97 + id);
       return createSession({
         stepper,
-        pool,
+        room,
         text: {
           encode: (text) => [...text].map((c) => c.charCodeAt(0) - 97),
           stream: () => ({ push: letters, end: () => "" }),
@@ -260,6 +264,13 @@ export function fakeBackend(options: FakeOptions = {}) {
   };
 }
 export type FakeBackend = ReturnType<typeof fakeBackend>;
+
+let arrivals = 0;
+
+/** A sequence that may take blocks, younger than those before it. */
+export function admitted(): Claim {
+  return Object.assign(new Claim(), { order: ++arrivals, limit: 1000, admitted: true, asked: true });
+}
 
 /** Reads a generation to its end. */
 export async function collect(pieces: AsyncIterable<Piece>) {

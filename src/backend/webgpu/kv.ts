@@ -54,6 +54,10 @@ export class GpuKv implements KvStore {
     return this.#blocks;
   }
 
+  get maxBlocks(): number {
+    return Math.floor(this.#device.maxBinding / this.#side);
+  }
+
   async reserve(blocks: number): Promise<void> {
     this.#device.check();
     if (this.#closed) throw new RequestError("the KV store is closed");

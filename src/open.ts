@@ -123,7 +123,14 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);
-    if (gpu) await warmUp(backend, step, config.vocab_size, BLOCK_SIZE, first);
+    // The first steps compile every form that later ones use: what does not compile here is done without.
+    for (let warm = webgpu === null; !warm; )
+      try {
+        await warmUp(backend, step, config.vocab_size, BLOCK_SIZE, first);
+        warm = true;
+      } catch (error) {
+        if (!webgpu?.leaveOut(error)) throw error;
+      }
     residency?.clear();
     if (!residency) await input.close();
     const [held, stays] = [gpu, residency];

@@ -5,7 +5,7 @@
 
 // The nibbles at the ends of both halves of a word, less the zero point of 8.
 fn nibbles2(word: u32) -> vec2h {
-  return bitcast<vec2h>((word & 0x000f000f) | 0x64006400) - vec2h(1032);
+  return vec2h(unpack2x16float((word & 0x000f000f) | 0x64006400)) - vec2h(1032);
 }
 
 fn one_row(word: u32, u: Unit) -> f32 {

@@ -5,7 +5,7 @@
 
 // Every other byte of a word, less the zero point of 128.
 fn bytes2(word: u32) -> vec2h {
-  return bitcast<vec2h>((word & 0x00ff00ff) | 0x64006400) - vec2h(1152);
+  return vec2h(unpack2x16float((word & 0x00ff00ff) | 0x64006400)) - vec2h(1152);
 }
 
 // `a` holds a row's first four columns, `b` the other four. Products of q8 are large: each pair is summed by itself.

@@ -152,6 +152,8 @@ export interface BackendInfo {
   readonly threads: number;
   /** Optional features in use, as "shader-f16" or "subgroups". */
   readonly features: readonly string[];
+  /** Forms of kernels that this device does not compile, or computes wrongly, and so are not used: each with the reason. */
+  readonly leftOut?: readonly string[];
 }
 
 export interface Ops {

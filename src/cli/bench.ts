@@ -6,6 +6,7 @@ import type { GenerationResult, ModelStats } from "../engine/api.ts";
 import { randomFrom } from "../engine/random.ts";
 import { RequestError } from "../errors.ts";
 import { type Model, open } from "../index.ts";
+import { noted } from "./debug.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions } from "./model_options.ts";
 import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
@@ -67,7 +68,7 @@ export function addBench(program: Command): void {
 async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Promise<BenchReport> {
   const progress = loadingProgress(false);
   const options = { ...openOptions(flags), onProgress: progress.update, signal };
-  const model = await open(label, options).finally(progress.end);
+  const model = noted(await open(label, options).finally(progress.end));
   try {
     const { promptTokens, decodeTokens, repeats, seed } = flags;
     const { context } = model.stats();

@@ -8,6 +8,7 @@ import { openHistory } from "./chat_history.ts";
 import { linesOf, MessageLines } from "./chat_lines.ts";
 import { attempt, say, type Talk } from "./chat_talk.ts";
 import { openTerminal } from "./chat_terminal.ts";
+import { noted } from "./debug.ts";
 import { type AskedFormat, addFormatOptions, askedFormat, constraintFor, type FormatFlags } from "./format_options.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
@@ -42,10 +43,10 @@ export function addChat(program: Command): void {
     });
 }
 
-function load(folder: string, flags: ChatFlags, signal: AbortSignal): Promise<Model> {
+async function load(folder: string, flags: ChatFlags, signal: AbortSignal): Promise<Model> {
   const progress = loadingProgress(false);
   const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal };
-  return open(folder, options).finally(progress.end);
+  return noted(await open(folder, options).finally(progress.end));
 }
 
 /** @throws RequestError for a format that cannot be enforced, before anything is typed */

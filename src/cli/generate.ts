@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";
 import { type Constraint, type ExpertStats, open } from "../index.ts";
+import { noted } from "./debug.ts";
 import { expertsLine, expertsTable } from "./experts.ts";
 import { addFormatOptions, askedFormat, constraintFor, type FormatFlags } from "./format_options.ts";
 import { interruptible } from "./interrupt.ts";
@@ -60,7 +61,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     ...(trace && { onRoutes: trace.onRoutes }),
     signal,
   };
-  const model = await open(folder, options).finally(progress.end);
+  const model = noted(await open(folder, options).finally(progress.end));
   const terminal = process.stdout.isTTY && !flags.json;
   const live = liveLine(process.stderr.isTTY && !flags.quiet);
   let constraint: Constraint | null = null;

@@ -7,6 +7,7 @@ import { HotsetError } from "../errors.ts";
 import { open } from "../index.ts";
 import { addBench } from "./bench.ts";
 import { addChat } from "./chat.ts";
+import { noted, setDebug } from "./debug.ts";
 import { addDevices } from "./devices.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
@@ -24,7 +25,8 @@ const manifest = JSON.parse(readFileSync(new URL("../../../package.json", import
 const program = new Command("hotset")
   .description("Runs Mixture-of-Experts language models on WebGPU and on the CPU.")
   .version(manifest.version)
-  .option("--debug", "print the stack of an error")
+  .option("--debug", "print the stack of an error, and what WebGPU did not take here")
+  .hook("preAction", (command) => setDebug(command.opts().debug === true))
   .exitOverride()
   .configureOutput({
     outputError: (text, write) => write(`hotset: ${oneLine(text.replace(/^error: /, ""))}\n`),
@@ -37,7 +39,7 @@ addTokenize(program);
 addBench(program);
 addDevices(program);
 addServe(program, async (folder, { parallel, queue, ...options }) => {
-  const model = await open(folder, options);
+  const model = noted(await open(folder, options));
   return { ...model.serving({ parallel, queue }), close: () => model.close() };
 });
 

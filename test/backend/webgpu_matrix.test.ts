@@ -40,9 +40,9 @@ fn keep(at: u32, result: Result, stride: u32) {
 `;
 
 function writtenOut(name: string, variant: Variant): Shader {
-  const { code, origin } = real.assemble(name, variant);
-  if (variant.tile !== "matrix") return { code, origin };
-  const loops = code
+  const shader = real.assemble(name, variant);
+  if (variant.tile !== "matrix") return shader;
+  const loops = shader.code
     .replace(/^(enable chromium_experimental_subgroup_matrix|diagnostic\(.*\));$/gm, "")
     .replace(/^alias (Left|Right|Result) = .*$/gm, "")
     .replace("let subgroup = i / 32;", "lane = i % 32; let subgroup = i / 32;")
@@ -51,7 +51,7 @@ function writtenOut(name: string, variant: Variant): Shader {
     .replaceAll("subgroupMatrixMultiplyAccumulate(", "multiply(")
     .replaceAll("subgroupMatrixStore<row_major>(&results, ", "keep(");
   expect(loops).not.toContain("subgroupMatrix");
-  return { code: loops + LOOPS, origin };
+  return { ...shader, code: loops + LOOPS };
 }
 
 vi.mock("../../src/backend/webgpu/shader.ts", async (original) => ({

@@ -1,4 +1,5 @@
-// A host for openModel() whose GPU counts what is allocated on it, by itself: not what the backend says of itself.
+// A host for openModel() whose GPU counts what is allocated on it, by itself: not what the backend says of itself; and which may be
+// given other shaders than the backend's, as if it compiled them otherwise.
 
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { openNodeGpu } from "../../src/backend/webgpu/node_gpu.ts";
@@ -14,6 +15,12 @@ export interface WatchedGpu {
   readonly peak: number;
   /** Called before each buffer is made; may throw. */
   onBuffer: (label: string | undefined, bytes: number) => void;
+  /** Gives the code that is compiled instead of a shader's. */
+  onShader: (code: string) => string;
+  /** Gives what the compiler says instead of what it said. */
+  onMessage: (message: string) => string;
+  /** What is remembered of kernels, by name. */
+  readonly remembered: Map<string, string>;
 }
 
 /** @param adapter name of the adapter to open */
@@ -21,6 +28,7 @@ export function watchedGpu(adapter: string): WatchedGpu {
   let device: GPUDevice | null = null;
   let bytes = 0;
   let peak = 0;
+  const remembered = new Map<string, string>();
   const watch = (made: GPUDevice): GPUDevice => {
     device = made;
     const create = made.createBuffer.bind(made);
@@ -37,6 +45,20 @@ export function watchedGpu(adapter: string): WatchedGpu {
         return destroy();
       };
       return buffer;
+    };
+    const shader = made.createShaderModule.bind(made);
+    made.createShaderModule = (descriptor) => {
+      const module = shader({ ...descriptor, code: watched.onShader(descriptor.code) });
+      const info = module.getCompilationInfo.bind(module);
+      module.getCompilationInfo = async () => {
+        const messages = (await info()).messages.map(({ type, lineNum, message }) => ({
+          type,
+          lineNum,
+          message: watched.onMessage(message),
+        }));
+        return { messages } as unknown as GPUCompilationInfo;
+      };
+      return module;
     };
     return made;
   };
@@ -64,7 +86,10 @@ export function watchedGpu(adapter: string): WatchedGpu {
     ram: 2 ** 30,
     cpuName: "test",
     cores: 2,
-    tuning: { read: async () => null, write: async () => {} },
+    tuning: {
+      read: async (name) => remembered.get(name) ?? null,
+      write: async (name, text) => void remembered.set(name, text),
+    },
     spill: () => null,
     chat: openChat,
     identity: (where) => where,
@@ -79,6 +104,9 @@ export function watchedGpu(adapter: string): WatchedGpu {
       return peak;
     },
     onBuffer() {},
+    onShader: (code) => code,
+    onMessage: (message) => message,
+    remembered,
   };
   return watched;
 }

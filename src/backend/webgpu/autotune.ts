@@ -1,16 +1,19 @@
 // Finds the fastest form of the kernels for few rows on this adapter, on the weights that were loaded; remembers it.
 //
-// Every candidate is first held against the usual f32 form on the same inputs: one that computes something else on this
-// device is not taken, whatever its speed. What the time does not reach keeps the usual form, and that is remembered too: an adapter
-// that is slow to compile must not take the time again at every start.
+// Every candidate is first held against the plain form (f32, reduced by a tree) on the same inputs: one that does not compile, or
+// computes something else on this device, is left out, whatever its speed. What the time does not reach keeps the usual form, held
+// against the plain one too, and that is remembered: an adapter that is slow to compile must not take the time again at every start.
 
+import { DeviceError } from "../../errors.ts";
 import type { Precision } from "../../tensor/types.ts";
 import type { Buffer, Device } from "./device.ts";
 import { type Few, matvecCalls } from "./matvec.ts";
+import { FormError } from "./pipelines.ts";
 import type { Call, Recorder } from "./recorder.ts";
 import type { Arithmetic } from "./shader.ts";
 import type { GpuSlots } from "./slots.ts";
-import { TILES, type TileName, tileCalls, tileFor, tilesFor } from "./tiles.ts";
+import type { KernelName } from "./table.ts";
+import { TILES, type TileName, tileCalls } from "./tiles.ts";
 import { fillTransit, nmse, Trial } from "./trial.ts";
 import { type ExpertForms, type Form, suits, type Tuning } from "./tuning.ts";
 import type { GpuExperts, GpuMatrix, PackedWeights } from "./weights.ts";
@@ -34,10 +37,12 @@ export interface AutotuneHost {
   readonly adapter: string;
   /** Whether products for many rows are timed too: on anything but a software adapter. */
   readonly tiles: boolean;
+  /** Is told of each form that was left out, and why. */
+  leftOut(why: string): void;
 }
 
 /** Changes when kernels do: what was measured of older ones is measured again. */
-const VERSION = 1;
+const VERSION = 2;
 /** Rows of activations that tiles are timed on. */
 const TILE_ROWS = 256;
 /** Of those, rows whose results are compared. */
@@ -110,7 +115,7 @@ function problems(host: AutotuneHost, until: number): Problem[] {
       key,
       find: () => {
         for (const slots of host.slots) fillTransit(slots);
-        return new Bench(host, until).experts(alike);
+        return new Bench(host, until).experts(alike, tuning.experts(precision, up.groups, down.groups));
       },
       usual: tuning.experts(precision, up.groups, down.groups),
       use: (forms) => tuning.setExperts(precision, up.groups, down.groups, forms as ExpertForms),
@@ -122,7 +127,7 @@ function problems(host: AutotuneHost, until: number): Problem[] {
     const alike = matrices.filter((m) => m.precision === precision && m.groups === groups);
     found.set(key, {
       key,
-      find: () => new Bench(host, until).matrix(alike),
+      find: () => new Bench(host, until).matrix(alike, tuning.matvec(precision, groups)),
       usual: tuning.matvec(precision, groups),
       use: (form) => tuning.setMatvec(precision, groups, form as Form),
     });
@@ -153,7 +158,7 @@ class Bench extends Trial {
     this.#until = until;
   }
 
-  async matrix(alike: readonly GpuMatrix[]): Promise<Form | null> {
+  async matrix(alike: readonly GpuMatrix[], usual: Form): Promise<Form | null> {
     const { recorder } = this.#host;
     const first = alike[0]!;
     const some = alike.slice(-MOST_MATRICES); // the first are embeddings, of which one row is read
@@ -166,14 +171,15 @@ class Bench extends Trial {
         matvecCalls(recorder, "matmul_vec", w, { ...few, ...form }, { y_stride: rows, ADD: 0 }, { y }),
       );
     try {
-      const best = await this.#best(first.precision, ["f32", "f16"], first.groups, calls, y, some.at(-1)!.rows);
+      const out = { y, size: some.at(-1)!.rows, usual };
+      const best = await this.#best("matmul_vec", first.precision, ["f32", "f16"], first.groups, calls, out);
       return best?.form ?? null;
     } finally {
       this.free();
     }
   }
 
-  async experts(alike: readonly GpuExperts[]): Promise<ExpertForms | null> {
+  async experts(alike: readonly GpuExperts[], usual: ExpertForms): Promise<ExpertForms | null> {
     const { recorder } = this.#host;
     const first = alike[0]!;
     const { precision, up, down, hidden: D, intermediate: F } = first;
@@ -216,33 +222,31 @@ class Bench extends Trial {
     try {
       const float = finders(false);
       const floats: Arithmetic[] = ["f32", "f16"];
-      const bestUp = await this.#best(precision, floats, up.groups, float.ups, float.act, float.words);
-      const bestDown = await this.#best(precision, floats, down.groups, float.downs, y, D);
-      let forms = bestUp && bestDown ? { up: bestUp.form, down: bestDown.form } : null;
+      const outs = {
+        up: { y: float.act, size: float.words, usual: usual.up },
+        down: { y, size: D, usual: usual.down },
+      };
+      const bestUp = await this.#best("expert_up_vec", precision, floats, up.groups, float.ups, outs.up);
+      const bestDown = await this.#best("expert_down_vec", precision, floats, down.groups, float.downs, outs.down);
+      const forms = bestUp && bestDown ? { up: bestUp.form, down: bestDown.form } : null;
       if (!this.#host.tuning.abilities.arithmetics.includes("int8") || !suits("int8", precision)) return forms;
       const rounded = finders(true);
       // The rounded activations are no numbers to compare; what the second matrix makes of them is.
-      const fastUp = await this.#best(precision, ["int8"], up.groups, rounded.ups, null, 0, 8);
-      if (!fastUp) return forms;
-      const wanted = await this.floats(
-        [
-          ...float.ups(bestUp?.form ?? this.#usual(up.groups)).slice(-1),
-          ...float.downs(bestDown?.form ?? this.#usual(down.groups)).slice(-1),
-        ],
-        y,
-        D,
+      const fastUp = await this.#best("expert_up_vec", precision, ["int8"], up.groups, rounded.ups, null, 8);
+      const fastDown =
+        fastUp && (await this.#best("expert_down_vec", precision, ["int8"], down.groups, rounded.downs, null));
+      if (!fastUp || !fastDown) return forms;
+      const both = (ups: readonly Call[], downs: readonly Call[]) =>
+        this.floats([...ups.slice(-1), ...downs.slice(-1)], y, D);
+      const name = `experts ${precision} int8`;
+      const wanted = await this.#tried(name, () =>
+        both(float.ups(bestUp?.form ?? plain(usual.up)), float.downs(bestDown?.form ?? plain(usual.down))),
       );
-      const fastDown = await this.#best(precision, ["int8"], down.groups, rounded.downs, null, 0);
-      if (!fastDown) return forms;
-      const got = await this.floats(
-        [...rounded.ups(fastUp.form).slice(-1), ...rounded.downs(fastDown.form).slice(-1)],
-        y,
-        D,
-      );
-      if (!(nmse(got, wanted) <= TOLERANCE.int8)) return forms;
+      const got =
+        wanted && (await this.#tried(name, () => both(rounded.ups(fastUp.form), rounded.downs(fastDown.form))));
+      if (!wanted || !got || !this.#equal(name, got, wanted, TOLERANCE.int8)) return forms;
       const now = bestUp && bestDown ? bestUp.ms + bestDown.ms : Number.POSITIVE_INFINITY;
-      if (fastUp.ms + fastDown.ms < now) forms = { up: fastUp.form, down: fastDown.form };
-      return forms;
+      return fastUp.ms + fastDown.ms < now ? { up: fastUp.form, down: fastDown.form } : forms;
     } finally {
       this.free();
     }
@@ -251,28 +255,29 @@ class Bench extends Trial {
   /** The fastest form of products for many rows, by one matrix. */
   async tile(w: GpuMatrix): Promise<TileName | null> {
     const { recorder, tuning } = this.#host;
-    const { arithmetics, matrix } = tuning.abilities;
-    // Matrix units take f16: not where the arithmetic has to be exact.
-    const f16 = arithmetics.includes("f16");
-    const can = { f16, int8: arithmetics.includes("int8"), matrix: matrix && f16 };
     const width = w.groups * 32;
     const stride = w.rows;
     try {
       const x = this.random(width, w.cols, TILE_ROWS);
       const y = this.buffer(TILE_ROWS * stride * 4);
       const count = this.count(TILE_ROWS);
+      const rowByRow = this.#plainRows(w, x, y, stride);
+      const wanted = await this.#tried(`matmul_vec ${w.precision}`, () =>
+        this.floats(rowByRow, y, COMPARED_ROWS * stride, COMPARED_ROWS),
+      );
       let best: { name: TileName; ms: number } | null = null;
-      let wanted: Float32Array | null = null;
-      for (const name of tilesFor(w.precision, can)) {
-        if (performance.now() > this.#until) break;
-        const tile = tileFor(name, w.precision);
-        const from = tile.int8 ? this.quantized(x, w.groups, w.cols, TILE_ROWS) : x;
-        const calls = tileCalls(recorder, "matmul", tile, w, { y_stride: stride, ADD: 0 }, { count, x: from, y });
-        const got = await this.floats(calls, y, COMPARED_ROWS * stride, TILE_ROWS);
-        wanted ??= got;
-        if (!(nmse(got, wanted) <= (TILES[name].int8 ? TOLERANCE.int8 : TOLERANCE.f16))) continue;
-        const ms = await this.time(calls, best?.ms ?? Number.POSITIVE_INFINITY, TILE_ROWS);
-        if (!best || ms < best.ms) best = { name, ms };
+      for (const name of new Set([tuning.tile, ...tuning.tilesFor(w.precision)])) {
+        if (performance.now() > this.#until && best) break;
+        const ms = await this.#tried(`tile ${name}`, async () => {
+          const tile = tuning.tileFor(w.precision, name);
+          const from = tile.int8 ? this.quantized(x, w.groups, w.cols, TILE_ROWS) : x;
+          const calls = tileCalls(recorder, "matmul", tile, w, { y_stride: stride, ADD: 0 }, { count, x: from, y });
+          const got = await this.floats(calls, y, COMPARED_ROWS * stride, TILE_ROWS);
+          const tolerance = TILES[name].int8 ? TOLERANCE.int8 : TOLERANCE.f16;
+          if (wanted && !this.#equal(`tile ${name}`, got, wanted, tolerance)) return null;
+          return this.time(calls, best?.ms ?? Number.POSITIVE_INFINITY, TILE_ROWS);
+        });
+        if (ms !== null && (!best || ms < best.ms)) best = { name, ms };
       }
       return best?.name ?? null;
     } finally {
@@ -280,39 +285,59 @@ class Bench extends Trial {
     }
   }
 
-  #usual(groups: number): Form {
-    return this.#host.tuning.candidates("f32", groups)[0]!;
+  /** The plain form of a matrix's product, row by row: what tiles are held against. */
+  #plainRows(w: GpuMatrix, x: Buffer, y: Buffer, y_stride: number): Call[] {
+    const few = {
+      x,
+      norm: null,
+      D: w.cols,
+      eps: 0,
+      key: "",
+      ...plain(this.#host.tuning.matvec(w.precision, w.groups)),
+    };
+    return matvecCalls(this.#host.recorder, "matmul_vec", w, few, { y_stride, ADD: 0 }, { y });
   }
 
   /**
-   * The fastest of all forms; null where none was tried, or none is right. With `out`, of `size` numbers, each is held
-   * against the first f32 form.
+   * The fastest of all forms; null where none was tried, or none is right. With `out`, `size` numbers in `y`, each is held
+   * against the plain one, and the usual form is among those tried whatever the time.
    */
   async #best(
+    kernel: KernelName,
     precision: Precision,
     arithmetics: readonly Arithmetic[],
     groups: number,
     calls: (form: Form) => readonly Call[],
-    out: Buffer | null,
-    size: number,
+    out: { readonly y: Buffer; readonly size: number; readonly usual: Form } | null,
     teams?: number,
   ): Promise<{ form: Form; ms: number } | null> {
     const { tuning } = this.#host;
     const usable = arithmetics.filter((a) => tuning.abilities.arithmetics.includes(a) && suits(a, precision));
     let best: { form: Form; ms: number } | null = null;
-    let wanted: Float32Array | null = null;
-    const attempt = async (form: Form): Promise<void> => {
-      if (performance.now() > this.#until) return;
-      const made = calls(form);
-      if (out) {
-        const got = await this.floats(made, out, size);
-        wanted ??= got;
-        if (!(nmse(got, wanted) <= TOLERANCE[form.arithmetic])) return;
-      }
-      const ms = await this.time(made, best?.ms ?? Number.POSITIVE_INFINITY);
-      if (!best || ms < best.ms) best = { form, ms };
+    const first = plain(out?.usual ?? tuning.candidates("f32", groups)[0]!);
+    const nameIt = ({ arithmetic, reduce, threads, teams: n }: Form): string =>
+      `${kernel} ${precision} ${arithmetic} ${reduce} ${threads}x${n}`;
+    const wanted = out && (await this.#tried(nameIt(first), () => this.floats(calls(first), out.y, out.size)));
+    const tried = new Set<string>();
+    const attempt = async (form: Form, whateverTheTime = false): Promise<void> => {
+      const late = performance.now() > this.#until;
+      const name = nameIt(form);
+      if ((late && !whateverTheTime) || tried.has(name)) return;
+      tried.add(name);
+      const ms = await this.#tried(name, async () => {
+        const made = calls(form);
+        if (out) {
+          const got = await this.floats(made, out.y, out.size);
+          if (wanted && !this.#equal(name, got, wanted, TOLERANCE[form.arithmetic])) return null;
+        }
+        return late ? Number.MAX_VALUE : this.time(made, best?.ms ?? Number.POSITIVE_INFINITY);
+      });
+      if (ms !== null && (!best || ms < best.ms)) best = { form, ms };
     };
-    if (out) wanted = await this.floats(calls(this.#usual(groups)), out, size);
+    if (out && usable.includes(out.usual.arithmetic)) {
+      await attempt(out.usual, true);
+      if (best === null && wanted) best = { form: first, ms: Number.MAX_VALUE };
+    }
     // All shapes in the first arithmetic, then the best of them in the others.
     for (const [i, arithmetic] of usable.entries()) {
       const forms: Form[] = tuning.candidates(arithmetic, groups, teams);
@@ -327,4 +352,32 @@ class Bench extends Trial {
     if (found && found.form.reduce === "subgroups") await attempt({ ...found.form, reduce: "tree" });
     return best;
   }
+
+  /** What `work` gives with a form; null where the device does not take it, which is noted. @throws DeviceError once it is lost */
+  async #tried<T>(form: string, work: () => Promise<T>): Promise<T | null> {
+    try {
+      return await work();
+    } catch (error) {
+      this.device.check();
+      if (!(error instanceof DeviceError)) throw error;
+      this.recorder.reset();
+      this.#host.leftOut(`${error instanceof FormError ? error.form : form}: ${error.message}`);
+      return null;
+    }
+  }
+
+  /** Whether a form's results are the plain form's, near enough; else that is noted. */
+  #equal(form: string, got: Float32Array, wanted: Float32Array, tolerance: number): boolean {
+    const error = nmse(got, wanted);
+    if (error <= tolerance) return true;
+    this.#host.leftOut(
+      `${form}: its results are not the plain form's (normalised error ${error.toExponential(1)}, at most ${tolerance} is allowed)`,
+    );
+    return false;
+  }
+}
+
+/** What a form is held against: no arithmetic and no operation but what every device has. */
+function plain(form: Form): Form {
+  return { ...form, arithmetic: "f32", reduce: "tree" };
 }

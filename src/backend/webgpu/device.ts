@@ -107,7 +107,7 @@ export class Device {
     }
     const fault = (message: string): MemoryError =>
       new MemoryError(
-        `${what}: the device could not allocate ${mib(bytes)} (${mib(this.#total())} are in use): ${oneLine(message)}; choose smaller weights, a shorter context or a smaller chunk`,
+        `${what}: the device could not allocate ${mib(bytes)} (${mib(this.#total())} are in use): ${words(message)}; choose smaller weights, a shorter context or a smaller chunk`,
       );
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
@@ -143,8 +143,7 @@ export class Device {
     this.#watch((error) => error && refused(error.message));
     this.#watch(
       (error) =>
-        error &&
-        new MemoryError(`the device ran out of memory in a step: ${oneLine(error.message)}; use smaller chunks`),
+        error && new MemoryError(`the device ran out of memory in a step: ${words(error.message)}; use smaller chunks`),
     );
   }
 
@@ -163,7 +162,7 @@ export class Device {
       if (!(error instanceof HotsetError)) {
         await Promise.race([this.#lost, new Promise((resolve) => setTimeout(resolve, 50))]);
         this.check();
-        throw new DeviceError(`the WebGPU device refused a command: ${oneLine(String(error))}`);
+        throw new DeviceError(`the WebGPU device refused a command: ${words(String(error))}`);
       }
       throw error;
     }
@@ -211,12 +210,24 @@ export class Device {
 }
 
 function refused(message: string): DeviceError {
-  return new DeviceError(`the WebGPU device refused a command: ${oneLine(message)}`);
+  return new DeviceError(`the WebGPU device refused a command: ${words(message)}`);
 }
 
-/** Dawn's messages go on with the call stack of its own objects; the first line says what is wrong. */
-function oneLine(message: string): string {
-  return message.split("\n")[0]!.trim();
+/** Most characters of a device's message that are passed on. */
+const MOST_WORDS = 1000;
+
+/**
+ * A device's message in one line. Dawn's go on with the call stack of its own objects, which is left out; naga's begin with an
+ * empty line, and draw the place in the source.
+ */
+export function words(message: string): string {
+  const lines = message.split("\n").filter((line) => !/^\s*- While /.test(line));
+  const text = lines
+    .join(" ")
+    .replace(/[\u2500-\u257f]+/g, " ") // box drawing
+    .replace(/\s+/g, " ")
+    .trim();
+  return text.length > MOST_WORDS ? `${text.slice(0, MOST_WORDS)} ...` : text || "no reason given";
 }
 
 export function mib(bytes: number): string {

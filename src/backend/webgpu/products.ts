@@ -9,7 +9,7 @@ import { type Few, matvecCalls } from "./matvec.ts";
 import type { Plans } from "./plans.ts";
 import type { Recorder } from "./recorder.ts";
 import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
-import { type Tile, tileCalls, tileFor } from "./tiles.ts";
+import { type Tile, tileCalls } from "./tiles.ts";
 import type { Form, Tuning } from "./tuning.ts";
 import type { GpuExperts, GpuMatrix, PackedWeights } from "./weights.ts";
 
@@ -55,7 +55,7 @@ export class Products {
       );
       return;
     }
-    const tile = tileFor(this.#host.tuning.tile, w.precision);
+    const tile = this.#host.tuning.tileFor(w.precision);
     const from = this.#tileRows(tile, x);
     plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
       tileCalls(
@@ -189,7 +189,7 @@ export class Products {
     const out = scratch.storage("expert outputs", n, padded(D), x.rows, K);
     const sorted = scratch.storage("sorted slots", n, 1, x.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
-    const tile = tileFor(this.#host.tuning.tile, precision);
+    const tile = this.#host.tuning.tileFor(precision);
     const from = this.#tileRows(tile, x);
     const key = `${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [

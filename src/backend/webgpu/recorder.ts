@@ -1,12 +1,12 @@
-// Records a step's dispatches, and submits them as one pass; makes and keeps the pipelines and bind groups that they use.
+// Records a step's dispatches, and submits them as one pass; makes and keeps the bind groups that they use.
 
-import { DeviceError } from "../../errors.ts";
 import { packedLayout } from "../../tensor/pack.ts";
 import type { Batch } from "../ops.ts";
 import type { Buffer, Device } from "./device.ts";
+import { nameOf, type Pipeline, Pipelines } from "./pipelines.ts";
 import type { Profiler } from "./profile.ts";
 import { bytesOf, copyRows, type Readback, Staging } from "./readback.ts";
-import { assemble, type Variant } from "./shader.ts";
+import type { Variant } from "./shader.ts";
 import {
   type Access,
   type Cost,
@@ -19,11 +19,6 @@ import {
 } from "./table.ts";
 
 const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
-
-interface Pipeline {
-  ready: GPUComputePipeline | null;
-  readonly made: Promise<GPUComputePipeline>;
-}
 
 /** A kernel bound to its buffers, ready to be dispatched again and again. */
 export interface Call {
@@ -59,10 +54,10 @@ export interface Binding {
 export class Recorder {
   readonly #device: Device;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
-  readonly #modules = new Map<string, { module: GPUShaderModule; origin: (line: number) => string }>();
-  readonly #pipelines = new Map<string, Pipeline>();
+  readonly #pipelines: Pipelines;
   readonly #calls = new Map<string, { call: Call; buffers: readonly Buffer[] }>();
-  readonly #reduce: "tree" | "subgroups";
+  /** How kernels reduce where nothing is said. */
+  reduce: "tree" | "subgroups";
   readonly #params = new Map<string, Buffer>();
   /** Times each dispatch, where it is set. */
   profiler: Profiler | null = null;
@@ -75,7 +70,8 @@ export class Recorder {
   constructor(device: Device, subgroups: boolean) {
     this.#device = device;
     this.#staging = new Staging(device);
-    this.#reduce = subgroups ? "subgroups" : "tree";
+    this.#pipelines = new Pipelines(device);
+    this.reduce = subgroups ? "subgroups" : "tree";
   }
 
   /** Binds a kernel to its params, override constants and buffers. The same arguments give the same Call. */
@@ -84,8 +80,8 @@ export class Recorder {
     const values = line.params.map((field) => fieldOf(params, field, name));
     const constants = Object.fromEntries(line.overrides.map((field) => [field, fieldOf(overrides, field, name)]));
     const ids = Object.keys(line.bindings).map((b) => (b === "p" ? "p" : bufferOf(buffers, b, name).id));
-    const pipelineKey = `${nameOf(name, variant ?? {})} ${Object.values(constants)}`;
-    const key = `${pipelineKey} ${values} ${ids}`;
+    const full: Variant = { reduce: this.reduce, ...variant };
+    const key = `${nameOf(name, full)} ${Object.values(constants)} ${values} ${ids}`;
     const known = this.#calls.get(key);
     if (known) return known.call;
     const layout = this.#layout(Object.values(line.bindings));
@@ -98,13 +94,7 @@ export class Recorder {
       entries: used.map((buffer, binding) => ({ binding, resource: { buffer: buffer.gpu } })),
     });
     this.#device.counters.bindGroupsCreated++;
-    let pipeline = this.#pipelines.get(pipelineKey);
-    if (!pipeline) {
-      pipeline = { ready: null, made: this.#compile(name, variant ?? {}, constants, layout) };
-      pipeline.made.catch(() => {}); // thrown by the read() that needs it
-      this.#pipelines.set(pipelineKey, pipeline);
-      this.#device.counters.pipelinesCreated++;
-    }
+    const pipeline = this.#pipelines.get(name, full, constants, layout);
     const work = workOf(variant ?? {}, part, buffers.w);
     const o = { ...params, ...overrides };
     const call: Call = {
@@ -271,48 +261,6 @@ export class Recorder {
     }
     return buffer;
   }
-
-  async #compile(
-    name: KernelName,
-    variant: Variant,
-    constants: Record<string, number>,
-    layout: GPUBindGroupLayout,
-  ): Promise<GPUComputePipeline> {
-    const { gpu } = this.#device;
-    const kernel = nameOf(name, variant);
-    let shader = this.#modules.get(kernel);
-    if (!shader) {
-      const { code, origin } = assemble(name, { reduce: this.#reduce, ...variant });
-      shader = { module: gpu.createShaderModule({ label: name, code }), origin };
-      this.#modules.set(kernel, shader);
-    }
-    try {
-      return await this.#device.track(
-        gpu.createComputePipelineAsync({
-          label: name,
-          layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
-          compute: { module: shader.module, entryPoint: "main", constants },
-        }),
-      );
-    } catch (error) {
-      this.#device.check();
-      const { messages } = await shader.module.getCompilationInfo();
-      const { origin } = shader;
-      const why = messages
-        .filter((m) => m.type === "error")
-        .map((m) => `kernels/${origin(m.lineNum)}: ${m.message.split("\n")[0]}`);
-      throw new DeviceError(
-        why.length > 0
-          ? why.join("; ")
-          : `kernels/${name}.wgsl: no pipeline: ${error instanceof Error ? error.message : String(error)}`,
-      );
-    }
-  }
-}
-
-/** A kernel in one of its variants, in words. */
-function nameOf(name: KernelName, { weights, kv, arithmetic, reduce, tile, tile_size, cell }: Variant): string {
-  return [name, weights, arithmetic, kv && `kv ${kv}`, reduce, tile, tile_size, cell].filter(Boolean).join(" ");
 }
 
 /** One pass of `commands`. */

@@ -41,6 +41,8 @@ function helper(name: string, { weights, kv, reduce, arithmetic, tile, tile_size
 
 export interface Shader {
   readonly code: string;
+  /** Whether it reduces, so that Variant.reduce means something. */
+  readonly reduces: boolean;
   /** Where line n (from 1) of the code comes from, as "rms_norm.wgsl:12". */
   origin(line: number): string;
 }
@@ -75,6 +77,7 @@ export function assemble(name: string, variant: Variant): Shader {
   const all = [...directiveOrigins, ...origins];
   return {
     code: [...directives, ...lines].join("\n"),
+    reduces: [...seen].some((lib) => /^(reduce|team)_/.test(lib)),
     origin: (line) => all[line - 1] ?? `${name}.wgsl`,
   };
 }

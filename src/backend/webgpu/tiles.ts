@@ -57,12 +57,6 @@ export function tilesFor(precision: Precision, device: TileNeeds): readonly Tile
   });
 }
 
-/** The form for weights of a precision, where `wanted` is for those that it takes. */
-export function tileFor(wanted: TileName, precision: Precision): Tile {
-  const tile: Tile = TILES[wanted];
-  return tile.int8 && precision !== "q8" && precision !== "q4" ? TILES.shared64 : tile;
-}
-
 /** Before anything is timed: by what is known of the kind of adapter. */
 export function usualTile(software: boolean): TileName {
   return software ? "registers" : "shared64";

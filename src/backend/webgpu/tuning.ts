@@ -2,8 +2,8 @@
 // adapter and on the matrix: autotune.ts finds out, this file holds what was found and what is used without it.
 
 import type { Precision } from "../../tensor/types.ts";
-import type { Arithmetic } from "./shader.ts";
-import { TILES, type TileName } from "./tiles.ts";
+import type { Arithmetic, Variant } from "./shader.ts";
+import { TILES, type Tile, type TileName, tilesFor } from "./tiles.ts";
 
 /** A form of the matrix-vector kernels: kernels/lib/matvec_*.wgsl. */
 export interface Form {
@@ -37,15 +37,20 @@ export interface Abilities {
 const INT8_TEAMS = 8;
 
 export class Tuning {
-  readonly abilities: Abilities;
-  /** The form of products for many rows, of weights that it takes: tileFor(). */
+  #abilities: Abilities;
+  /** The form of products for many rows, of weights that it takes (tileFor()). */
   tile: TileName;
+  #tiles: readonly TileName[] = Object.keys(TILES) as TileName[];
   readonly #matvec = new Map<string, Form>();
   readonly #experts = new Map<string, ExpertForms>();
 
   constructor(abilities: Abilities) {
-    this.abilities = abilities;
+    this.#abilities = abilities;
     this.tile = abilities.tile;
+  }
+
+  get abilities(): Abilities {
+    return this.#abilities;
   }
 
   /** Of a matrix whose rows are `groups` groups of 32. */
@@ -70,6 +75,52 @@ export class Tuning {
     const { arithmetics } = this.abilities;
     if ((arithmetics.length === 1 && arithmetics[0] === "int8") || TILES[this.tile].int8) return true;
     return [...this.#experts.values()].some(({ up }) => up.arithmetic === "int8");
+  }
+
+  /**
+   * Does without what a form has that did not compile, or was wrong: its tile, its arithmetic or its subgroups. Returns whether
+   * there is another form then.
+   */
+  leaveOut({ tile, tile_size, cell, arithmetic, reduce }: Variant): boolean {
+    const { arithmetics } = this.#abilities;
+    if (tile !== undefined) {
+      const before = this.#tiles.length;
+      this.#tiles = this.#tiles.filter((name) => {
+        const { variant }: Tile = TILES[name];
+        return variant.tile !== tile || variant.tile_size !== tile_size || variant.cell !== cell;
+      });
+      const left = this.tilesFor("f32"); // which suit all weights
+      if (!this.#tiles.includes(this.tile)) {
+        const next = [this.#abilities.tile, ...left].find((name) => left.includes(name));
+        if (next === undefined) return false;
+        this.tile = next;
+      }
+      return this.#tiles.length < before;
+    }
+    if (arithmetic !== undefined && arithmetic !== "f32" && arithmetics.includes(arithmetic))
+      this.#abilities = { ...this.#abilities, arithmetics: arithmetics.filter((other) => other !== arithmetic) };
+    else if (reduce === "subgroups" && this.#abilities.subgroup !== null)
+      this.#abilities = { ...this.#abilities, subgroup: null };
+    else return false;
+    this.#matvec.clear(); // what was found may be of that kind
+    this.#experts.clear();
+    return true;
+  }
+
+  /** The form of products for many rows of weights of a precision; `wanted`: instead of the one that is set. */
+  tileFor(precision: Precision, wanted: TileName = this.tile): Tile {
+    const suitable = (name: TileName): boolean =>
+      this.#tiles.includes(name) && (!TILES[name].int8 || suits("int8", precision));
+    return TILES[[wanted, "shared64" as const, ...this.tilesFor(precision)].find(suitable) ?? wanted];
+  }
+
+  /** The tiles for weights of a precision that this device can run, and that were not left out. */
+  tilesFor(precision: Precision): readonly TileName[] {
+    const { arithmetics, matrix } = this.#abilities;
+    // Matrix units take f16: not where the arithmetic has to be exact.
+    const f16 = arithmetics.includes("f16");
+    const can = { f16, int8: arithmetics.includes("int8"), matrix: matrix && f16 };
+    return tilesFor(precision, can).filter((name) => this.#tiles.includes(name));
   }
 
   setMatvec(precision: Precision, groups: number, form: Form): void {

@@ -21,7 +21,9 @@ import { StepBatch } from "./batch.ts";
 import { GpuChoosing } from "./choosing.ts";
 import type { Buffer, Counters, Device } from "./device.ts";
 import { GpuKv } from "./kv.ts";
+import { FormError } from "./pipelines.ts";
 import { Plans } from "./plans.ts";
+import { probe } from "./probe.ts";
 import { type Cache, Products } from "./products.ts";
 import { Profiling } from "./profile.ts";
 import { Recorder } from "./recorder.ts";
@@ -75,6 +77,8 @@ export class Verbs implements WebGpuOps {
   readonly #slotted: SlottedMoe;
   /** What deviceExperts() has made. */
   readonly #slots: GpuSlots[] = [];
+  /** Forms of kernels that this device does not take, each with the reason. */
+  readonly #leftOut = new Set<string>();
   /** Norms that were left to their readers and then computed after all. */
   readonly #concrete = new Map<GpuTensor, GpuTensor>();
   #held: HeldBack | null = null;
@@ -110,15 +114,27 @@ export class Verbs implements WebGpuOps {
   }
 
   get info(): BackendInfo {
-    const { features } = this.#info;
-    return this.tuning.usesInt8 ? { ...this.#info, features: [...features, "int8-activations"] } : this.#info;
+    const features = [...this.#info.features, ...(this.tuning.usesInt8 ? ["int8-activations"] : [])];
+    const leftOut = [...this.#leftOut];
+    return { ...this.#info, features, ...(leftOut.length > 0 && { leftOut }) };
+  }
+
+  leaveOut(error: unknown): boolean {
+    if (!(error instanceof FormError) || !this.tuning.leaveOut(error.variant)) return false;
+    this.#leftOut.add(`${error.form}: ${error.message}`);
+    if (this.tuning.abilities.subgroup === null) this.#recorder.reduce = "tree";
+    this.#recorder.reset();
+    this.#plans.clear();
+    return true;
   }
 
   async tune(store: TuningStore | null, tiles = !this.#info.software): Promise<void> {
     this.#settle();
     const { matrices, experts } = this.#loader;
-    const host = { device: this.#device, recorder: this.#recorder, tuning: this.tuning, matrices, experts };
-    await autotune({ ...host, slots: this.#slots, adapter: this.#info.device, tiles }, store);
+    const leftOut = (why: string): void => void this.#leftOut.add(why);
+    const host = { device: this.#device, recorder: this.#recorder, tuning: this.tuning, leftOut };
+    await probe(host);
+    await autotune({ ...host, matrices, experts, slots: this.#slots, adapter: this.#info.device, tiles }, store);
     this.#plans.clear();
   }
 

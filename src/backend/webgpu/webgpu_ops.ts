@@ -19,6 +19,11 @@ export interface WebGpuOps extends Ops {
    * is memory, so that the answer is known, and where it takes long
    */
   tune(store: TuningStore | null, tiles?: boolean): Promise<void>;
+  /**
+   * After a step that failed because a form of a kernel does not compile: does without what that form has (its arithmetic, its tile,
+   * subgroups), and names it in `info.leftOut`. Returns false for any other error, and where there is no other form.
+   */
+  leaveOut(error: unknown): boolean;
   readonly profiling: Profiling;
   readonly choosing: Choosing;
   deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;

@@ -15,6 +15,8 @@ export type ReplyEvent =
   | { readonly type: "cut" };
 
 export interface ReplyParser {
+  /** The answer began with a space, which is no part of its text. */
+  readonly spaceLeftOut: boolean;
   /** @param text what has been decoded since the last call, without control tokens; @param ids the tokens chosen since then */
   push(text: string, ids: readonly number[]): ReplyEvent[];
   /** The answer is over. @param cut it was cut off by its length: a call that is not whole is no text either */
@@ -51,6 +53,7 @@ class Parser implements ReplyParser {
   private held = "";
   private list: CallList;
   private skipSpace: boolean;
+  spaceLeftOut = false;
   private calls = 0;
   private readonly ids = new Set<string>();
 
@@ -164,7 +167,9 @@ class Parser implements ReplyParser {
   }
 
   private emitText(text: string): void {
-    const shown = this.skipSpace && text.startsWith(" ") ? text.slice(1) : text;
+    const space = this.skipSpace && text.startsWith(" ");
+    const shown = space ? text.slice(1) : text;
+    this.spaceLeftOut ||= space;
     if (text !== "") this.skipSpace = false;
     if (shown === "" || this.options.required) return;
     const last = this.events.at(-1);

@@ -90,12 +90,21 @@ export interface GenerateOptions extends SamplingOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface TokenLogprob {
+/** A token that could be chosen, and how likely the model finds it. */
+export interface TopLogprob {
   readonly id: number;
+  /** As text for people: control tokens by name, bytes that are no whole character as U+FFFD. */
   readonly text: string;
+  /** What the token adds to the text: none for control tokens; perhaps a part of a character. */
+  readonly bytes: readonly number[];
   /** Natural log of the probability under the model's own distribution (before temperature and filters). */
   readonly logprob: number;
-  readonly top: readonly { readonly id: number; readonly text: string; readonly logprob: number }[];
+}
+
+export interface TokenLogprob extends TopLogprob {
+  /** Characters (code points) of the answer's text in front of the token; for a part of a character, in front of that. */
+  readonly offset: number;
+  readonly top: readonly TopLogprob[];
 }
 
 export type FinishReason = "stop" | "eos" | "length";
@@ -105,6 +114,7 @@ export interface Piece {
   readonly text: string;
   /** Tokens generated since the last piece (EOS included, where it ended the text). */
   readonly ids: readonly number[];
+  /** Of the tokens whose text this is or was held back until now; of text that a stop string cuts away there are none. */
   readonly logprobs?: readonly TokenLogprob[];
   /** Only on the last piece. */
   readonly finish?: GenerationResult;

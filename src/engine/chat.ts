@@ -10,6 +10,7 @@ import { constraintOf, formatGrammar } from "./chat_constraint.ts";
 import { echoed } from "./echo.ts";
 import type { Model } from "./model.ts";
 import type { Queue } from "./queue.ts";
+import { withoutSpace } from "./token_texts.ts";
 
 export interface ChatParts {
   readonly name: string;
@@ -91,8 +92,14 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
       const grammars = model.grammars;
       let logprobs: TokenLogprob[] = [];
       let called = false;
+      let left = 0; // characters of the answer that are not shown: the space it begins with
       const text = (shown: string): ChatEvent => {
-        const found = logprobs;
+        const found = logprobs.map((token) => {
+          const shifted = { ...token, offset: token.offset - left };
+          if (!parser.spaceLeftOut || left > 0 || token.bytes.length === 0) return shifted;
+          left = 1;
+          return withoutSpace(shifted);
+        });
         logprobs = [];
         return { type: "text", text: shown, ...(options.logprobs !== undefined && { logprobs: found }) };
       };
@@ -124,9 +131,11 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
         (await (await formatGrammar(model.grammars, options.responseFormat))?.matcher()) ?? null;
       yield* inTurn<ChatEvent>(ids, options, constrain, async function* (generate) {
         if (options.echo) yield* echoed(model, ids, options);
+        const echo = options.echo ? [...tokenizer.decode(ids)].length : 0;
         for await (const piece of generate()) {
-          if (piece.text !== "" || piece.logprobs)
-            yield { type: "text", text: piece.text, ...(piece.logprobs && { logprobs: piece.logprobs }) };
+          const logprobs = piece.logprobs?.map((token) => ({ ...token, offset: token.offset + echo }));
+          if (piece.text !== "" || logprobs?.length)
+            yield { type: "text", text: piece.text, ...(logprobs && { logprobs }) };
           if (piece.finish) yield finished(piece.finish, false);
         }
       });

@@ -1,9 +1,10 @@
 // A prompt as part of its own answer: its text, and how likely the model finds each of its tokens.
 
-import type { TokenLogprob } from "./api.ts";
 import type { ChatEvent, ChatOptions } from "./chat_api.ts";
 import type { Model } from "./model.ts";
 import { logProbabilities } from "./sampler.ts";
+import { pieceOf } from "./text.ts";
+import { TokenTexts } from "./token_texts.ts";
 
 /**
  * The prompt's text, token by token where log probabilities are asked for. The first token has none: NaN.
@@ -22,14 +23,20 @@ export async function* echoed(
   const V = model.config.vocab_size;
   const logits = await model.logits(ids, signal);
   const stream = tokenizer.stream();
+  const tokens = new TokenTexts();
   for (const [t, id] of ids.entries()) {
     const found = t === 0 ? null : logProbabilities(logits.subarray((t - 1) * V, t * V), id, count);
-    const logprob: TokenLogprob = {
-      id,
-      text: tokenizer.tokenText(id),
-      logprob: found?.logprob ?? Number.NaN,
-      top: found?.top.map((top) => ({ ...top, text: tokenizer.tokenText(top.id) })) ?? [],
-    };
-    yield { type: "text", text: stream.push(id) + (t === ids.length - 1 ? stream.end() : ""), logprobs: [logprob] };
+    const decoded = stream.push(id);
+    tokens.push(
+      {
+        id,
+        ...pieceOf(tokenizer, id),
+        logprob: found?.logprob ?? Number.NaN,
+        top: found?.top.map((top) => ({ ...top, ...pieceOf(tokenizer, top.id) })) ?? [],
+      },
+      decoded,
+    );
+    const text = decoded + (t === ids.length - 1 ? stream.end() : "");
+    yield { type: "text", text, logprobs: tokens.rest() };
   }
 }

@@ -11,6 +11,7 @@ import type { Stepper } from "./stepper.ts";
 import { createStopFilter } from "./stop.ts";
 import type { Stream } from "./stream.ts";
 import type { TextCodec } from "./text.ts";
+import { TokenTexts } from "./token_texts.ts";
 
 /** The KV store is made large enough for an answer of maxTokens before its first token, or for so many: few are longer. */
 const RESERVED = 4096;
@@ -173,6 +174,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     const sampler = createSampler({ ...host.sampling, ...defined(options) }, host.vocab, ids);
     const filter = createStopFilter(stops);
     const decoder = host.text.stream(ids);
+    const tokens = wantLogprobs === null ? null : new TokenTexts();
     const started = performance.now();
     let firstAt = started;
     let cachedTokens = 0;
@@ -231,16 +233,18 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       sequence.rest();
       if (count === 0) firstAt = performance.now();
       ids.push(id);
-      const logprobs = wantLogprobs === null || !logits ? undefined : [tokenLogprob(logits, id, wantLogprobs)];
-      const extra = logprobs === undefined ? {} : { logprobs };
+      const found = wantLogprobs === null || !logits ? null : tokenLogprob(logits, id, wantLogprobs);
       if (ends(id)) {
         reason = "eos";
-        yield { text: "", ids: [id], ...extra };
+        if (found) tokens?.push(found, "");
+        yield { text: "", ids: [id] };
         count++;
         break;
       }
-      const { text, stop } = filter.push(decoder.push(id));
-      yield { text, ids: [id], ...extra };
+      const decoded = decoder.push(id);
+      if (found) tokens?.push(found, decoded);
+      const { text, stop } = filter.push(decoded);
+      yield { text, ids: [id], ...(tokens && { logprobs: tokens.release(text.length) }) };
       if (stop !== null) {
         reason = "stop";
         stopped = stop;
@@ -261,6 +265,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     yield {
       text: rest,
       ids: [],
+      ...(tokens && { logprobs: reason === "stop" ? tokens.release(rest.length) : tokens.rest() }),
       finish: {
         reason,
         ...(stopped !== null && { stop: stopped }),
@@ -278,13 +283,13 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     };
   }
 
-  function tokenLogprob(logits: Float32Array, id: number, top: number): TokenLogprob {
+  function tokenLogprob(logits: Float32Array, id: number, top: number): Omit<TokenLogprob, "offset"> {
     const found = logProbabilities(logits, id, top);
     return {
       id,
-      text: host.text.piece(id),
+      ...host.text.piece(id),
       logprob: found.logprob,
-      top: found.top.map((t) => ({ ...t, text: host.text.piece(t.id) })),
+      top: found.top.map((t) => ({ ...t, ...host.text.piece(t.id) })),
     };
   }
 

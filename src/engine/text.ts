@@ -8,8 +8,8 @@ export interface TextCodec {
   encode(text: string): readonly number[];
   /** A streaming detokenizer for what follows `prompt`: push(id) gives text that is final, end() what is left. */
   stream(prompt: readonly number[]): { push(id: number): string; end(): string };
-  /** One token as text, for lists of log probabilities. */
-  piece(id: number): string;
+  /** One token as text and as bytes, for lists of log probabilities. */
+  piece(id: number): { readonly text: string; readonly bytes: readonly number[] };
 }
 
 export function textCodec(tokenizer: Tokenizer | null, label: string): TextCodec {
@@ -19,12 +19,16 @@ export function textCodec(tokenizer: Tokenizer | null, label: string): TextCodec
         throw new RequestError(`${label} has no tokenizer: give the prompt as token ids`);
       },
       stream: () => ({ push: () => "", end: () => "" }),
-      piece: () => "",
+      piece: () => ({ text: "", bytes: [] }),
     };
   }
   return {
     encode: (text) => tokenizer.encode(text, { addBos: tokenizer.bosId !== null }),
     stream: (prompt) => tokenizer.stream({ prompt }),
-    piece: (id) => tokenizer.tokenText(id),
+    piece: (id) => pieceOf(tokenizer, id),
   };
+}
+
+export function pieceOf(tokenizer: Tokenizer, id: number): ReturnType<TextCodec["piece"]> {
+  return { text: tokenizer.tokenText(id), bytes: [...tokenizer.tokenBytes(id)] };
 }

@@ -1,33 +1,38 @@
 // Log probabilities in the shape of the legacy completions API: four arrays, one entry a token.
 
-import type { TokenLogprob } from "../engine/api.ts";
-import { finite } from "./openai_shapes.ts";
+import type { TokenLogprob, TopLogprob } from "../engine/api.ts";
+import { finite, spelledBytes } from "./openai_shapes.ts";
 
-/** Shapes the log probabilities of one answer, piece after piece; offsets go on from one to the next. */
-export class LegacyLogprobs {
-  #offset = 0;
-
-  /**
-   * `text_offset` counts characters from the beginning of the answer's text (of the prompt, with echo). The first token
-   * of a prompt has no probability: null. Of top tokens that read alike the likelier one is kept.
-   */
-  shape(tokens: readonly TokenLogprob[]): object {
-    return {
-      tokens: tokens.map(({ text }) => text),
-      token_logprobs: tokens.map(({ logprob }) => (Number.isNaN(logprob) ? null : finite(logprob))),
-      top_logprobs: tokens.map((token) => (Number.isNaN(token.logprob) ? null : topOf(token))),
-      text_offset: tokens.map(({ text }) => {
-        const at = this.#offset;
-        this.#offset += [...text].length;
-        return at;
-      }),
-    };
-  }
+/**
+ * The log probabilities of one answer, or of a piece of it. `text_offset` counts characters from the beginning of the answer's
+ * text (of the prompt, with echo). The first token of a prompt has no probability: null.
+ */
+export function legacyLogprobs(tokens: readonly TokenLogprob[]): object {
+  return {
+    tokens: tokens.map(nameOf),
+    token_logprobs: tokens.map(({ logprob }) => (Number.isNaN(logprob) ? null : finite(logprob))),
+    top_logprobs: tokens.map((token) => (Number.isNaN(token.logprob) ? null : topOf(token))),
+    text_offset: tokens.map(({ offset }) => offset),
+  };
 }
 
-/** The most likely tokens and, whatever its place, the token itself. */
+/** Text, or for a part of a character its bytes, as OpenAI writes them. */
+function nameOf(token: TopLogprob): string {
+  const bytes = spelledBytes(token);
+  return bytes === null ? token.text : `bytes:${bytes}`;
+}
+
+/**
+ * The most likely tokens and, whatever its place, the token itself, each under a name of its own: of tokens that read alike the
+ * token itself and then the likelier one have the plain name, others are "token_id:" with their id, as vLLM writes tokens.
+ */
 function topOf(token: TokenLogprob): Record<string, number> {
-  const top = new Map<string, number>();
-  for (const { text, logprob } of [...token.top, token]) if (!top.has(text)) top.set(text, finite(logprob));
-  return Object.fromEntries(top);
+  const all = [...token.top.filter(({ id }) => id !== token.id), token].sort((a, b) => b.logprob - a.logprob);
+  const plain = new Map<string, number>([[nameOf(token), token.id]]);
+  for (const one of all) if (!plain.has(nameOf(one))) plain.set(nameOf(one), one.id);
+  const named = all.map((one): [string, number] => {
+    const name = nameOf(one);
+    return [plain.get(name) === one.id ? name : `token_id:${one.id}`, finite(one.logprob)];
+  });
+  return Object.fromEntries(named);
 }

@@ -5,7 +5,7 @@ import type { ChatFinish, ChatOptions } from "../engine/chat_api.ts";
 import { type Answer, type AnswerEvent, Gathering, wholeCalls } from "./answer.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { readJson } from "./json.ts";
-import { LegacyLogprobs } from "./legacy_logprobs.ts";
+import { legacyLogprobs } from "./legacy_logprobs.ts";
 import { type Indexed, together } from "./many.ts";
 import { checkModel, formatOf, MOST_CHOICES, streamOf } from "./openai_request.ts";
 import { newId, now, streamFailure, type UsageWanted, usageOf, usageWanted } from "./openai_shapes.ts";
@@ -110,7 +110,7 @@ function choice({ text, logprobs, finish }: Answer, index: number, request: Comp
   return {
     index,
     text,
-    logprobs: request.logprobs === undefined ? null : new LegacyLogprobs().shape(logprobs),
+    logprobs: request.logprobs === undefined ? null : legacyLogprobs(logprobs),
     finish_reason: finish.reason,
     seed: finish.seed,
   };
@@ -121,7 +121,6 @@ async function* chunks(
   head: object,
   request: CompletionRequest & { readonly usage: UsageWanted },
 ): AsyncGenerator<string> {
-  const offsets = new Map<number, LegacyLogprobs>();
   const finished: ChatFinish[] = [];
   let left = request.prompts.length * request.n;
   const chunk = (fields: object): string => event(JSON.stringify({ ...head, ...fields }));
@@ -133,9 +132,7 @@ async function* chunks(
       const end = { index, text: "", logprobs: null, finish_reason: event.reason, seed: event.seed };
       yield chunk({ choices: [end], ...usage });
     } else if (event.type === "text" && (event.text !== "" || event.logprobs?.length)) {
-      const shape = offsets.get(index) ?? new LegacyLogprobs();
-      offsets.set(index, shape);
-      const logprobs = request.logprobs === undefined ? null : shape.shape(event.logprobs ?? []);
+      const logprobs = request.logprobs === undefined ? null : legacyLogprobs(event.logprobs ?? []);
       yield chunk({ choices: [{ index, text: event.text, logprobs, finish_reason: null }] });
     }
   }

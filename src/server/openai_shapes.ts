@@ -1,8 +1,9 @@
 // Parts of OpenAI's answers that several endpoints share: usage, log probabilities, ids, and a failure within a stream.
 
 import type { Context } from "hono";
-import type { TokenLogprob } from "../engine/api.ts";
+import type { TokenLogprob, TopLogprob } from "../engine/api.ts";
 import type { ChatFinish } from "../engine/chat_api.ts";
+import { isText } from "../engine/token_texts.ts";
 import { errorBody, type Failure } from "./errors.ts";
 import { dialectOf, expectsUsage } from "./paths.ts";
 import { event } from "./sse.ts";
@@ -50,14 +51,19 @@ export function finite(logprob: number): number {
   return Math.max(logprob, -9999);
 }
 
+/** A token that is no whole character as OpenAI writes it, "\\xf0\\x9f"; null for others. */
+export function spelledBytes({ text, bytes }: TopLogprob): string | null {
+  if (!text.includes("\uFFFD") || isText(bytes)) return null;
+  return bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+}
+
 /** Log probabilities in the shape of chat completions; null where none were asked for. */
 export function chatLogprobs(tokens: readonly TokenLogprob[] | undefined, wanted: boolean): object | null {
   if (!wanted) return null;
-  const encoder = new TextEncoder();
-  const shape = ({ text, logprob }: { text: string; logprob: number }) => ({
-    token: text,
-    logprob: finite(logprob),
-    bytes: [...encoder.encode(text)],
+  const shape = (token: TopLogprob) => ({
+    token: spelledBytes(token) ?? token.text,
+    logprob: finite(token.logprob),
+    bytes: token.bytes,
   });
   return {
     content: (tokens ?? []).map((token) => ({ ...shape(token), top_logprobs: token.top.map(shape) })),

@@ -45,19 +45,26 @@ export function standard(messages: readonly ChatMessage[], options: ChatOptions)
 export const idsOf = (text: string): number[] => [...text].map((one) => one.codePointAt(0)!);
 export const textOf = (ids: readonly number[]): string => String.fromCodePoint(...ids);
 
-function logprobOf(text: string, top: number): TokenLogprob {
-  const one = { id: text.codePointAt(0) ?? 0, text, logprob: -0.5 };
-  return { ...one, top: [one, { id: 0, text: "?", logprob: -2 }].slice(0, top) };
+function logprobOf(text: string, top: number, offset = 0): TokenLogprob {
+  const bytes = [...new TextEncoder().encode(text)];
+  const one = { id: text.codePointAt(0) ?? 0, text, bytes, logprob: -0.5 };
+  return { ...one, offset, top: [one, { id: 0, text: "?", bytes: [0x3f], logprob: -2 }].slice(0, top) };
 }
 
 export function fakeModel(script: Script = {}): Fake {
   const asked: Fake["asked"] = [];
   let [running, handed] = [0, 0];
 
-  async function* perform(acts: Iterable<Act>, prompt: number, options: ChatOptions): AsyncGenerator<ChatEvent> {
+  /** @param before characters of an echo in front of the answer */
+  async function* perform(
+    acts: Iterable<Act>,
+    prompt: number,
+    options: ChatOptions,
+    before = 0,
+  ): AsyncGenerator<ChatEvent> {
     running++;
     const { signal, logprobs } = options;
-    let [calls, tokens] = [0, 0];
+    let [calls, tokens, said] = [0, 0, before];
     const hand = (event: ChatEvent): ChatEvent => {
       handed++;
       return event;
@@ -70,7 +77,8 @@ export function fakeModel(script: Script = {}): Fake {
         if ("wait" in act) await until(act.wait, signal);
         if ("say" in act) {
           tokens++;
-          const some = logprobs === undefined ? {} : { logprobs: [logprobOf(act.say, logprobs)] };
+          const some = logprobs === undefined ? {} : { logprobs: [logprobOf(act.say, logprobs, said)] };
+          said += [...act.say].length;
           yield hand({ type: "text", text: act.say, ...some });
         }
         if ("call" in act) {
@@ -111,7 +119,8 @@ export function fakeModel(script: Script = {}): Fake {
       asked.push({ prompt, options });
       const ids = typeof prompt === "string" ? idsOf(prompt) : prompt;
       const said = [...acts([], options)];
-      return echoed(perform(options.maxTokens === 0 ? [] : said, ids.length, options), ids, options);
+      const before = options.echo ? ids.length : 0;
+      return echoed(perform(options.maxTokens === 0 ? [] : said, ids.length, options, before), ids, options);
     },
     countTokens: (messages) => messages.map(({ content }) => content).join("").length + 3,
     tokenize: (text, special) => [...(special ? [1] : []), ...idsOf(text)],
@@ -138,8 +147,8 @@ async function* echoed(
 ): AsyncGenerator<ChatEvent> {
   for (const [i, id] of echo ? ids.entries() : []) {
     const text = textOf([id]);
-    const first = { id, text, logprob: Number.NaN, top: [] };
-    const some = logprobs === undefined ? {} : { logprobs: [i === 0 ? first : logprobOf(text, logprobs)] };
+    const one = logprobs === undefined ? null : logprobOf(text, logprobs, i);
+    const some = one && { logprobs: [i === 0 ? { ...one, logprob: Number.NaN, top: [] } : one] };
     yield { type: "text", text, ...some };
   }
   yield* events;

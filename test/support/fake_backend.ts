@@ -251,7 +251,7 @@ export function fakeBackend(options: FakeOptions = {}) {
         text: {
           encode: (text) => [...text].map((c) => c.charCodeAt(0) - 97),
           stream: () => ({ push: letters, end: () => "" }),
-          piece: letters,
+          piece: (id) => ({ text: letters(id), bytes: [97 + id] }),
         },
         vocab: VOCAB,
         context,

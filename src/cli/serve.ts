@@ -1,16 +1,18 @@
-// `hotset serve`: opens a weights folder and answers OpenAI's and Anthropic's APIs over HTTP until Ctrl-C.
+// `hotset serve`: opens a weights folder and answers OpenAI's and Anthropic's APIs over HTTP until it is told to stop.
 
-import { once } from "node:events";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { OpenOptions } from "../engine/api.ts";
 import type { ChatModel } from "../engine/chat_api.ts";
-import { isHost } from "../server/hosts.ts";
-import { type ListenOptions, type RunningServer, startServer } from "../server/node_serve.ts";
-import { interruptible } from "./interrupt.ts";
+import { hostCheck, listenHost } from "../server/hosts.ts";
+import { createLog, type LogFormat } from "../server/log.ts";
+import { type ListenOptions, startServer } from "../server/node_serve.ts";
+import { readKeys } from "./api_keys.ts";
+import { EnvCommand } from "./env_options.ts";
+import { exitSoon, interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
 import { print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
-import { collect, integer, size } from "./values.ts";
+import { checked, integer, number, size } from "./values.ts";
 
 /** How many answers the engine computes at once, and how many more may wait. */
 export interface LoadOptions {
@@ -24,24 +26,44 @@ export type OpenChat = (
   options: OpenOptions & LoadOptions,
 ) => Promise<ChatModel & { close(): Promise<void> }>;
 
-const LISTEN = ["port", "host", "apiKey", "cors", "bodyLimit"] as const;
+const LISTEN = ["port", "host", "cors", "bodyLimit"] as const;
+const DAY = 86_400;
+/** Bytes of log that wait for a slow reader of stderr; more are dropped, so that it costs no memory. */
+const LOG_WAITS = 4 * 2 ** 20;
 
 interface ServeFlags extends ModelFlags, LoadOptions, Pick<ListenOptions, (typeof LISTEN)[number]> {
   readonly allowHost?: readonly string[];
+  readonly apiKey?: string;
+  readonly apiKeyFile?: string;
+  readonly readyQueue?: number;
+  /** Seconds. */
+  readonly drain: number;
+  readonly keepAlive: number;
+  readonly log: LogFormat;
 }
 
-export function addServe(program: Command, openChat: OpenChat): void {
-  const command = program
-    .command("serve")
+/** @param version hotset's, for /metrics */
+export function addServe(program: Command, openChat: OpenChat, version?: string): void {
+  const command = new EnvCommand("serve")
+    .copyInheritedSettings(program)
     .description("answer OpenAI's and Anthropic's APIs over HTTP with the model in a weights folder")
     .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
     .option("--port <number>", "port to listen on; 0: any that is free", integer(0, 65_535), 8080)
-    .option("--host <address>", "address to listen on; 0.0.0.0: every interface of this machine", "127.0.0.1")
-    .addOption(new Option("--api-key <key>", "the key that clients must send").env("HOTSET_API_KEY"))
+    .option(
+      "--host <address>",
+      "address to listen on; 0.0.0.0 (:: with IPv6): every interface of this machine",
+      checked(listenHost),
+      "127.0.0.1",
+    )
+    .option(
+      "--api-key <key>",
+      "the key that clients must send; other users of this machine see it, the variable they do not",
+    )
+    .option("--api-key-file <file>", "a file with keys, one a line, any of which clients may send")
     .option(
       "--cors <origin>",
-      "let pages of this origin use the server, * for any; may be given several times",
-      collect,
+      "let pages of this origin use the server, * for any; may be given several times, or with commas",
+      origin,
     )
     .option(
       "--allow-host <name>",
@@ -50,54 +72,149 @@ export function addServe(program: Command, openChat: OpenChat): void {
     )
     .option("--parallel <count>", "answers computed at once", integer(1, 4096), 16)
     .option("--queue <count>", "requests that may wait; more are told to come back", integer(0, 1_000_000), 256)
-    .option("--body-limit <size>", "largest request, as 16MiB (the default)", size);
+    .option(
+      "--ready-queue <count>",
+      "/readyz says full when more requests wait; default: when the next one would be refused",
+      integer(0, 1_000_000),
+    )
+    .option("--body-limit <size>", "largest request, as 16MiB (the default)", size)
+    .option(
+      "--drain <seconds>",
+      "after SIGTERM answers under way may take so long; new requests are told to go elsewhere",
+      number(0, DAY),
+      30,
+    )
+    .option(
+      "--keep-alive <seconds>",
+      "idle connections are kept so long; gateways should keep theirs for less",
+      number(1, DAY),
+      75,
+    )
+    .addOption(
+      new Option("--log <format>", "a line on stderr for each request")
+        .choices(["text", "json", "off"])
+        .default("text"),
+    );
   addModelOptions(command).action(async (folder: string, flags: ServeFlags) => {
     if (flags.apiKey === "") command.error("--api-key is empty: leave it out, or give a key");
-    await interruptible((signal) => serve(folder, flags, openChat, signal));
+    let drain: (() => void) | null = null;
+    const work = (signal: AbortSignal): Promise<void> =>
+      serve(folder, flags, { openChat, version }, signal, (begin) => {
+        drain = begin;
+      });
+    await interruptible(work, () => {
+      const begin = drain;
+      drain = null; // the second time it is to end at once
+      begin?.();
+      return begin !== null;
+    });
   });
+  program.addCommand(command);
 }
 
-async function serve(folder: string, flags: ServeFlags, openChat: OpenChat, signal: AbortSignal): Promise<void> {
-  const progress = loadingProgress(false);
-  const { parallel, queue } = flags;
-  const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal, parallel, queue };
-  const model = await openChat(folder, options).finally(progress.end);
-  let server: RunningServer | undefined;
+interface Parts {
+  readonly openChat: OpenChat;
+  readonly version: string | undefined;
+}
+
+/** @param onTerminate is given what a SIGTERM begins, once there is something to be finished */
+async function serve(
+  folder: string,
+  flags: ServeFlags,
+  { openChat, version }: Parts,
+  signal: AbortSignal,
+  onTerminate: (begin: () => void) => void,
+): Promise<void> {
+  const { parallel, queue, readyQueue } = flags;
+  const keys = [...(flags.apiKey === undefined ? [] : [flags.apiKey]), ...(await readKeys(flags.apiKeyFile))];
+  const log = createLog(flags.log, toStderr);
+  // Listens first: a port that is taken is known at once, and whoever asks while the model is loaded is told so.
+  const server = await startServer(null, {
+    ...pick(flags, LISTEN),
+    ...(keys.length > 0 && { apiKey: keys }),
+    ...(version !== undefined && { version }),
+    hosts: flags.allowHost ?? [],
+    idleMs: flags.keepAlive * 1000,
+    answersAtOnce: Math.min(4, parallel),
+    capacity: { parallel, queue, ...(readyQueue !== undefined && { readyQueue }) },
+    onRequest: log.request,
+    log: log.error,
+  });
+  let model: Awaited<ReturnType<OpenChat>> | null = null;
+  let message: string | undefined;
   try {
-    server = await startServer(model, {
-      ...pick(flags, LISTEN),
-      hosts: flags.allowHost ?? [],
-      answersAtOnce: Math.min(4, parallel),
-      log: (error) => process.stderr.write(`hotset: ${error instanceof Error ? error.stack : String(error)}\n`),
-    });
-    await print(`${greeting(model, server.url, flags)}\n`, signal);
-    await stopped(signal);
+    log.event("listening", { url: server.url, pid: process.pid });
+    model = await load(folder, { ...flags, parallel, queue }, openChat, signal);
+    const terminated = new Promise<void>((resolve) => onTerminate(resolve));
+    server.ready(model);
+    log.event("ready", { model: model.name, context: model.context });
+    await print(`${greeting(model, server.url, flags, keys.length > 0)}\n`, signal);
+    await Promise.race([terminated, aborted(signal)]);
+    log.event("draining", { seconds: flags.drain, ...loadOf(model) });
+    if (!(await server.drain(flags.drain * 1000, signal))) message = cutShort(flags.drain, signal);
+    signal.throwIfAborted();
+    exitSoon(0); // whatever step still runs
   } finally {
-    await server?.close();
-    await model.close();
+    await server.close(message);
+    await model?.close();
+    log.event("stopped", {});
   }
 }
 
-function hostName(text: string, before?: readonly string[]): readonly string[] {
-  if (isHost(text)) return collect(text, before);
-  throw new InvalidArgumentError('Expected a name as clients send it: "llm.example", "*.example", or "*" for any.');
+async function load(folder: string, flags: ServeFlags, openChat: OpenChat, signal: AbortSignal) {
+  const progress = loadingProgress(false);
+  const { parallel, queue } = flags;
+  const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal, parallel, queue };
+  return await openChat(folder, options).finally(progress.end);
 }
 
-/** Resolves at SIGTERM, as service managers stop a program, and rejects at Ctrl-C. */
-async function stopped(signal: AbortSignal): Promise<void> {
-  await once(process, "SIGTERM", { signal });
+/** Rejects when `signal` aborts. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const leave = (): void => reject(signal.reason);
+    if (signal.aborted) leave();
+    signal.addEventListener("abort", leave, { once: true });
+  });
+}
+
+/** What answers end with that were not finished when the server went. */
+function cutShort(seconds: number, signal: AbortSignal): string {
+  const why = signal.aborted ? "it was told to end at once" : `--drain gave answers ${seconds} s`;
+  return `the server is closing before this answer was finished: ${why}`;
+}
+
+function loadOf(model: ChatModel): { running: number; queued: number } {
+  const { running, queued } = model.metrics();
+  return { running, queued };
+}
+
+function toStderr(line: string): void {
+  if (process.stderr.writableLength < LOG_WAITS) process.stderr.write(line);
+}
+
+function hostName(text: string, before: readonly string[] = []): readonly string[] {
+  checked((name: string) => hostCheck([name]))(text);
+  return [...before, text];
+}
+
+/** Origins as browsers send them; those that could never be equal to one are refused. */
+function origin(text: string, before: readonly string[] = []): readonly string[] {
+  const origins = text.split(",").map((one) => one.trim());
+  const known = (one: string): boolean => /^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^\s/*?#]+\/?)$/i.test(one);
+  if (origins.every(known)) return [...before, ...origins];
+  throw new InvalidArgumentError('Expected an origin, as "https://app.example", or * for any.');
 }
 
 /** Where it listens, and a line to try it with. */
-function greeting(model: ChatModel, url: string, { apiKey, host }: ServeFlags): string {
+function greeting(model: ChatModel, url: string, { host }: ServeFlags, keyed: boolean): string {
   const base = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
-  const key = apiKey === undefined ? "" : ` -H "authorization: Bearer $HOTSET_API_KEY"`;
+  const key = keyed ? ` -H "authorization: Bearer $HOTSET_API_KEY"` : "";
   const body = JSON.stringify({ model: model.name, messages: [{ role: "user", content: "Tell me a story." }] });
   const lines = [
     `${model.name} at ${url} (OpenAI: ${base}/v1, Anthropic: ${base}); Ctrl-C ends it. Try:`,
     `curl ${base}/v1/chat/completions -H "content-type: application/json"${key} -d '${body.replaceAll("'", "'\\''")}'`,
   ];
-  if (apiKey === undefined && !/^(127\.|::1$|localhost$)/.test(host ?? "127.0.0.1")) {
+  if (!keyed && !/^(127\.|::1$|localhost$)/.test(host ?? "127.0.0.1")) {
     lines.push("Everybody who reaches this address can use the model; --api-key asks for a key.");
   }
   return lines.join("\n");

@@ -1,6 +1,7 @@
 // Parsers of option values: each turns the text of an option into a checked value, or says what was expected.
 
 import { InvalidArgumentError } from "commander";
+import { HotsetError } from "../errors.ts";
 
 /** A parser of numbers from `min` to `max`. */
 export function number(min: number, max = Number.MAX_VALUE): (text: string) => number {
@@ -49,6 +50,18 @@ export function size(text: string): number {
 /** A parser that takes -1 as other programs have it: for `meaning`, beside what `parse` takes. */
 export function orMinusOne(parse: (text: string) => number, meaning = -1): (text: string) => number {
   return (text) => (text.trim() === "-1" ? meaning : parse(text));
+}
+
+/** A parser that takes what `check` takes, and says its error. */
+export function checked<T>(check: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return check(text);
+    } catch (error) {
+      if (!(error instanceof HotsetError)) throw error;
+      throw new InvalidArgumentError(error.message);
+    }
+  };
 }
 
 /** A parser for an option that may be given several times. */

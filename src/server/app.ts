@@ -1,5 +1,6 @@
 // The server as a function from Request to Response: who may ask, which endpoint answers, what failures look like.
 
+import type { IncomingMessage } from "node:http";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
@@ -7,6 +8,7 @@ import { getPath } from "hono/utils/url";
 import type { ChatModel } from "../engine/chat_api.ts";
 import { countTokens, messages } from "./anthropic_messages.ts";
 import { keyCheck } from "./auth.ts";
+import { Call } from "./calls.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
 import { createGuard } from "./guard.ts";
 import { createMetrics } from "./metrics.ts";
@@ -15,10 +17,15 @@ import { chatCompletions } from "./openai_chat.ts";
 import { completions } from "./openai_completions.ts";
 import { embeddings } from "./openai_embeddings.ts";
 import { askedPath, dialectOf, routePath } from "./paths.ts";
+import { health, livez, PROBES, readinessOf, readyz, root } from "./probes.ts";
 import { createService, type ServerOptions, type Service } from "./service.ts";
+import { ServerState } from "./state.ts";
 import { detokenize, tokenize } from "./tokens.ts";
 
 export type { ServerOptions } from "./service.ts";
+
+/** Those that need no model. */
+const OTHERS = [...PROBES, "/metrics"];
 
 type Handler = (c: Context, service: Service) => Response | Promise<Response>;
 
@@ -38,35 +45,46 @@ const ROUTES: readonly Route[] = [
   { method: "POST", path: "/v1/messages/count_tokens", handler: countTokens },
   { method: "POST", path: "/tokenize", handler: tokenize },
   { method: "POST", path: "/detokenize", handler: detokenize },
-  { method: "GET", path: "/health", handler: health },
-  { method: "GET", path: "/", handler: (c) => c.text("hotset is running\n") },
 ];
 
-/** What gateways, orchestrators and Prometheus ask, under whatever name they have for this machine. */
-const PROBES: ReadonlySet<string> = new Set(["/health", "/metrics"]);
-
-/** The application: `app.fetch` is a handler for any server of the Fetch API, `app.request()` asks it without one. */
-export function createApp(model: ChatModel, options: ServerOptions = {}): Hono {
-  const metrics = createMetrics(model);
-  const service = createService(metrics.model, options);
+/**
+ * The application: `app.fetch` is a handler for any server of the Fetch API, `app.request()` asks it without one.
+ * @param model or what changes while the server runs: there may be no model yet
+ */
+export function createApp(model: ChatModel | ServerState, options: ServerOptions = {}): Hono {
+  const state = model instanceof ServerState ? model : new ServerState(model);
+  const { capacity = {}, onRequest = () => {} } = options;
+  const metrics = createMetrics({ capacity, ...(options.version !== undefined && { version: options.version }) });
+  const service = createService(state, metrics.measure, options);
   const guard = createGuard(options.cors ?? [], options.hosts ?? []);
   const checkKey = options.apiKey === undefined ? null : keyCheck(options.apiKey, service.bodyLimit);
   const app = new Hono({ getPath: (request) => routePath(getPath(request)) });
 
   app.use(async (c, next) => {
+    const { method, path, raw } = c.req;
+    const head = { method, path: askedPath(c), endpoint: endpointOf(path), client: clientOf(c) };
+    const call = new Call(head, raw.headers, clock, (record) => {
+      metrics.request(record);
+      onRequest(record);
+    });
+    service.register(raw, call);
     await next();
-    metrics.request(endpointOf(c.req.path), c.res.status);
-    const id = crypto.randomUUID();
-    c.header("x-request-id", id); // where OpenAI's clients look
-    c.header("request-id", id); // and Anthropic's
+    c.header("x-request-id", call.id); // where OpenAI's clients look
+    c.header("request-id", call.id); // and Anthropic's
+    call.responded(c.res.status, c.res.headers.get("content-type")?.startsWith("text/event-stream") === true);
   });
   app.use(async (c, next) => {
-    if (!PROBES.has(c.req.path)) guard.check(c.req.raw.headers, c.req.url);
+    if (!OTHERS.includes(c.req.path)) guard.check(c.req.raw.headers, c.req.url);
     await next();
   });
-  app.use(cors({ origin: (origin) => (guard.allows(origin) ? origin : null) }));
+  const pages = cors({ origin: (origin) => (guard.allows(origin) ? origin : null) });
+  // Without an origin it is no page's question: HAProxy asks OPTIONS / whether to send requests here.
+  app.use((c, next) => (c.req.header("origin") === undefined ? next() : pages(c, next)));
   app.use(async (c, next) => {
-    if (c.req.path !== "/health") await checkKey?.(c.req.raw);
+    if (!PROBES.has(c.req.path)) {
+      if (c.req.path !== "/metrics") state.admit();
+      await checkKey?.(c.req.raw);
+    }
     await next();
   });
 
@@ -77,27 +95,38 @@ export function createApp(model: ChatModel, options: ServerOptions = {}): Hono {
     });
   };
   for (const route of ROUTES) add(route);
+  app.on("OPTIONS", "/", (c) => readyz(c, state, capacity));
+  add({ method: "GET", path: "/", handler: (c) => root(c, state, capacity) });
+  add({ method: "GET", path: "/livez", handler: livez });
+  add({ method: "GET", path: "/readyz", handler: (c) => readyz(c, state, capacity) });
+  add({ method: "GET", path: "/health", handler: (c) => health(c, state) });
   const type = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
-  add({ method: "GET", path: "/metrics", handler: (c) => c.body(metrics.text(), 200, type) });
+  const scrape = (): string =>
+    metrics.text(state.model, readinessOf(state, capacity) === "ready") + (options.process?.text() ?? "");
+  add({ method: "GET", path: "/metrics", handler: (c) => c.body(scrape(), 200, type) });
   app.notFound((c) => {
     const endpoints = ROUTES.map(({ path }) => path.replace("{.+}", "")).join(" ");
-    throw new HttpError(404, `there is nothing at ${askedPath(c)}; endpoints: ${endpoints} /metrics`);
+    throw new HttpError(404, `there is nothing at ${askedPath(c)}; endpoints: ${endpoints} ${OTHERS.join(" ")}`);
   });
   app.onError((error, c) => {
     const failure = failureOf(error);
     if (failure.unexpected) service.log(error);
+    service.callOf(c.req.raw)?.failed(failure);
     return c.json(errorBody(failure, dialectOf(c)), failure.status as ContentfulStatusCode, { ...failure.headers });
   });
   return app;
 }
 
-function health(c: Context, { model }: Service): Response {
-  const { queued, running } = model.metrics();
-  return c.json({ status: "ok", model: model.name, context: model.context, queued, running });
-}
-
 /** What a request is counted under: a route, so that made-up paths take no memory. */
 function endpointOf(path: string): string {
   if (path.startsWith("/v1/models/")) return "/v1/models/:id";
-  return path === "/metrics" || ROUTES.some((route) => route.path === path) ? path : "other";
+  return OTHERS.includes(path) || ROUTES.some((route) => route.path === path) ? path : "other";
 }
+
+/** The address at the other end of the connection, where there is one. */
+function clientOf(c: Context): string | null {
+  const env = c.env as { readonly incoming?: IncomingMessage } | undefined;
+  return env?.incoming?.socket.remoteAddress ?? null;
+}
+
+const clock = (): number => performance.now();

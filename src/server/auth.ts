@@ -4,9 +4,12 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { HttpError } from "./errors.ts";
 import { readJson } from "./json.ts";
 
-/** A check of a request's key. @throws HttpError 401 from the check */
-export function keyCheck(key: string, bodyLimit: number): (request: Request) => Promise<void> {
-  const expected = digest(key);
+/**
+ * A check of a request's key; there may be several, so that a new one is given out before the old one is refused.
+ * @throws HttpError 401 from the check
+ */
+export function keyCheck(keys: string | readonly string[], bodyLimit: number): (request: Request) => Promise<void> {
+  const expected = [keys].flat().map(digest);
   return async (request) => {
     const { headers } = request;
     const bearer = /^Bearer +(.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
@@ -14,7 +17,7 @@ export function keyCheck(key: string, bodyLimit: number): (request: Request) => 
     // ModelsLab's samples have it in the body. Who sent a header is not asked for more.
     if (given.length === 0 && request.method === "POST") given.push(...(await keyOfBody(request, bodyLimit)));
     // Digests are of one length, whatever was sent: how long the comparison takes says nothing about the key.
-    if (given.some((one) => timingSafeEqual(digest(one), expected))) return;
+    if (given.some((one) => expected.some((key) => timingSafeEqual(digest(one), key)))) return;
     const found = given.length === 0 ? "none" : "another";
     throw new HttpError(
       401,

@@ -1,5 +1,6 @@
 // The names that a server may be addressed by, as `--allow-host` gives them, against the Host header of a request.
 
+import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
 import { RequestError } from "../errors.ts";
 
@@ -39,6 +40,27 @@ export function isHost(text: string): boolean {
 export function splitHost(host: string): { readonly name: string; readonly port: string | null } {
   const [, name = host, port = null] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
   return { name: name.replace(/\.$/, ""), port };
+}
+
+/**
+ * An address to listen on, without the brackets that URLs put around IPv6.
+ * @throws RequestError for what is none: a URL, a port, a socket's path
+ */
+export function listenHost(text: string): string {
+  const refuse = (why: string): RequestError =>
+    new RequestError(
+      `host, --host: ${JSON.stringify(text)} ${why}; expected an IP address or a name of this machine, or 0.0.0.0 (:: with IPv6) for all`,
+    );
+  const host = text.trim().replace(/^\[(.*)\]$/, "$1");
+  if (isIP(host)) return host;
+  if (host === "") throw refuse("is empty");
+  if (host === "*") throw refuse("is no address");
+  if (/^(unix|fd|sd):/i.test(host)) throw refuse("is a socket in the file system, which is not supported");
+  if (host.includes("://")) throw refuse("is a URL");
+  if (host.includes("/")) throw refuse("is a path: sockets in the file system are not supported");
+  if (/:\d+$/.test(host)) throw refuse("has a port, which --port takes");
+  if (/[\s:@[\]*]/.test(host)) throw refuse("is no name");
+  return host;
 }
 
 function oneHost(text: string): (name: string, port: string | null) => boolean {

@@ -1,75 +1,113 @@
-// GET /metrics: requests, queue, tokens, latencies, experts and memory for Prometheus; and the model with a stopwatch.
+// GET /metrics: requests, queue, tokens, latencies, capacity, experts and memory for Prometheus.
 
-import type { ChatEvent, ChatModel } from "../engine/chat_api.ts";
-import { createCounter, createHistogram, heading, sample } from "./histogram.ts";
+import type { ChatModel } from "../engine/chat_api.ts";
+import type { Call, CallRecord } from "./calls.ts";
+import { createCounter, createHistogram, type Labels, metric } from "./histogram.ts";
+import { measuredModel, OUTCOMES, type Watch } from "./measured.ts";
+
+/** What a server may do at once; what is not known is left out of the metrics. */
+export interface Capacity {
+  /** Answers that are computed at once. */
+  readonly parallel?: number;
+  /** Requests that may wait. */
+  readonly queue?: number;
+}
+
+export interface MetricsOptions {
+  readonly capacity?: Capacity;
+  /** For hotset_build_info. */
+  readonly version?: string;
+  /** Milliseconds. */
+  readonly clock?: () => number;
+}
 
 export interface Metrics {
-  /** Counts a request that has been answered; `endpoint` is a route, not a path. */
-  request(endpoint: string, status: number): void;
-  /** The model, every answer of which is measured. */
-  readonly model: ChatModel;
-  text(): string;
+  /** Counts a request that is over. */
+  request(record: CallRecord): void;
+  /** The model, every answer of which is measured; `callOf` tells by an answer's signal which request it is for. */
+  measure(model: ChatModel, callOf?: (signal: AbortSignal | undefined) => Call | undefined): ChatModel;
+  /** @param model null while it is being loaded */
+  text(model: ChatModel | null, ready: boolean): string;
 }
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const SECONDS_A_TOKEN = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** @param clock milliseconds */
-export function createMetrics(model: ChatModel, clock: () => number = () => performance.now()): Metrics {
-  const requests = createCounter("hotset_requests_total", "Requests answered, by endpoint and status.");
+/** The operations that OpenTelemetry has names for, by endpoint. */
+const OPERATIONS: Readonly<Record<string, string>> = {
+  "/v1/chat/completions": "chat",
+  "/v1/messages": "chat",
+  "/v1/completions": "text_completion",
+  "/v1/embeddings": "embeddings",
+};
+
+export function createMetrics(options: MetricsOptions = {}): Metrics {
+  const { clock = () => performance.now(), capacity = {}, version = "unknown" } = options;
+  const requests = createCounter(
+    "hotset_requests_total",
+    "Requests that are over, by endpoint and status; a stream that broke off has its failure's, one that its client left 499.",
+  );
+  const answers = createCounter("hotset_answers_total", "Answers that are over, by how they ended.");
   const tokens = createCounter("hotset_tokens_total", "Tokens of prompts (cached: not computed again) and of answers.");
   const first = createHistogram("hotset_time_to_first_token_seconds", "From request to first token.", SECONDS);
   const each = createHistogram("hotset_time_per_output_token_seconds", "Mean of each answer.", SECONDS_A_TOKEN);
   const whole = createHistogram("hotset_answer_seconds", "From request to last token.", SECONDS);
-
-  async function* measured(events: AsyncIterable<ChatEvent>): AsyncGenerator<ChatEvent> {
-    const asked = clock();
-    let begun: number | null = null;
-    for await (const event of events) {
-      const now = clock();
-      if (begun === null) first.observe((now - asked) / 1000);
-      begun ??= now;
-      if (event.type === "finish") {
-        const { promptTokens, cachedTokens, completionTokens } = event.usage;
-        tokens.add({ kind: "prompt" }, promptTokens - cachedTokens);
-        tokens.add({ kind: "prompt_cached" }, cachedTokens);
-        tokens.add({ kind: "completion" }, completionTokens);
-        whole.observe((now - asked) / 1000);
-        if (completionTokens > 1) each.observe((now - begun) / 1000 / (completionTokens - 1));
-      }
-      yield event;
-    }
-  }
-  return {
-    request: (endpoint, status) => requests.add({ endpoint, status: String(status) }),
-    model: {
-      name: model.name,
-      created: model.created,
-      context: model.context,
-      chat: (messages, options) => measured(model.chat(messages, options)),
-      complete: (prompt, options) => measured(model.complete(prompt, options)),
-      countTokens: (messages, options) => model.countTokens(messages, options),
-      tokenize: (text, special) => model.tokenize(text, special),
-      detokenize: (ids) => model.detokenize(ids),
-      embed: (input, signal) => model.embed(input, signal),
-      metrics: () => model.metrics(),
+  const duration = createHistogram(
+    "gen_ai_server_request_duration_seconds",
+    "From request to the end of its answer, as OpenTelemetry names it.",
+    SECONDS,
+    null,
+  );
+  // There from the start, so that their first increase shows.
+  for (const kind of ["prompt", "prompt_cached", "completion"]) tokens.add({ kind }, 0);
+  for (const outcome of OUTCOMES) answers.add({ outcome }, 0);
+  const watch: Watch = {
+    tokens: (kind, count) => tokens.add({ kind }, count),
+    first: (ms) => first.observe(ms / 1000),
+    whole(ms, decodeMs, completionTokens) {
+      whole.observe(ms / 1000);
+      if (completionTokens > 1) each.observe(decodeMs / 1000 / (completionTokens - 1));
     },
-    text: () => [requests, tokens, first, each, whole].map((metric) => metric.text()).join("") + gauges(model),
+    answer: (outcome) => answers.add({ outcome }),
   };
+  return {
+    request({ endpoint, status, ms }) {
+      requests.add({ endpoint, status: String(status) });
+      const operation = OPERATIONS[endpoint];
+      if (operation === undefined) return;
+      const error: Labels = status >= 400 ? { error_type: String(status) } : {};
+      duration.observe(ms / 1000, { gen_ai_operation_name: operation, gen_ai_provider_name: "hotset", ...error });
+    },
+    measure: (model, callOf = () => undefined) => measuredModel(model, watch, callOf, clock),
+    text: (model, ready) =>
+      [requests, answers, tokens, first, each, whole, duration].map((one) => one.text()).join("") +
+      metric("hotset_build_info", "gauge", "What runs; always 1.", [[{ version, node: process.versions.node }, 1]]) +
+      metric("hotset_ready", "gauge", "1 where /readyz says that requests are taken.", ready ? 1 : 0) +
+      limits(capacity) +
+      (model ? gauges(model) : ""),
+  };
+}
+
+function limits({ parallel, queue }: Capacity): string {
+  const known = (name: string, help: string, value: number | undefined): string =>
+    value === undefined || !Number.isFinite(value) ? "" : metric(name, "gauge", help, value);
+  return (
+    known("hotset_requests_running_limit", "Answers that may be computed at once.", parallel) +
+    known("hotset_requests_queued_limit", "Answers that may wait; more are refused.", queue)
+  );
 }
 
 /** What the engine knows at this moment. */
 function gauges(model: ChatModel): string {
   const { queued, running, memory, experts } = model.metrics();
-  const gauge = (name: string, help: string, values: readonly [Record<string, string>, number][]): string =>
-    heading(name, "gauge", help) + values.map(([labels, value]) => sample(name, labels, value)).join("");
   const lines = [
-    gauge("hotset_requests_queued", "Answers that wait for their turn.", [[{}, queued]]),
-    gauge("hotset_requests_running", "Answers that are computed.", [[{}, running]]),
-    gauge(
+    metric("hotset_requests_queued", "gauge", "Answers that wait for their turn.", queued),
+    metric("hotset_requests_running", "gauge", "Answers that are computed.", running),
+    metric(
       "hotset_memory_bytes",
+      "gauge",
       "Memory of the backend, by what it is used for.",
-      Object.entries(memory).map(([kind, bytes]) => [{ kind }, bytes]),
+      Object.entries(memory).map(([kind, bytes]) => [{ kind }, bytes] as const),
     ),
   ];
   if (experts) {
@@ -78,12 +116,22 @@ function gauges(model: ChatModel): string {
       hits += layer.hits;
       misses += layer.misses;
     }
-    const name = "hotset_expert_uses_total";
     lines.push(
-      `${heading(name, "counter", "Experts that steps used, by whether they were where steps are computed.")}${sample(name, { result: "hit" }, hits)}${sample(name, { result: "miss" }, misses)}`,
-      gauge("hotset_expert_hit_ratio", "Hits among all uses since the model was opened.", [
-        [{}, hits + misses > 0 ? hits / (hits + misses) : 1],
-      ]),
+      metric(
+        "hotset_expert_uses_total",
+        "counter",
+        "Experts that steps used, by whether they were where steps are computed.",
+        [
+          [{ result: "hit" }, hits],
+          [{ result: "miss" }, misses],
+        ],
+      ),
+      metric(
+        "hotset_expert_hit_ratio",
+        "gauge",
+        "Hits among all uses since the model was opened.",
+        hits + misses > 0 ? hits / (hits + misses) : 1,
+      ),
     );
   }
   return lines.join("");

@@ -3,18 +3,25 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, isIPv6, type Socket } from "node:net";
 import { hostname } from "node:os";
+import { setTimeout as setTimeoutPromise } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import type { ChatModel } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
 import { createApp, type ServerOptions } from "./app.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
-import { isHost } from "./hosts.ts";
+import { isHost, listenHost } from "./hosts.ts";
+import { routePath } from "./paths.ts";
+import { PROBES } from "./probes.ts";
+import { createProcessMetrics } from "./process_metrics.ts";
+import { ServerState } from "./state.ts";
 
-export interface ListenOptions extends Omit<ServerOptions, "signal"> {
+export interface ListenOptions extends Omit<ServerOptions, "process"> {
   /** Default 8080; 0: any that is free. */
   readonly port?: number;
   /** Address to listen on. Default 127.0.0.1: this machine only. */
   readonly host?: string;
+  /** A connection without a request is kept for so long; longer than gateways keep theirs. Default 75 s. */
+  readonly idleMs?: number;
   /** Connections open at once; more are closed as they come. Default 2048. */
   readonly connections?: number;
   /** How long a client may take for a request's headers. Default 10 s. */
@@ -28,12 +35,21 @@ export interface ListenOptions extends Omit<ServerOptions, "signal"> {
 export interface RunningServer {
   /** Base URL: "http://127.0.0.1:8080". */
   readonly url: string;
-  /** Ends the answers under way with an error, then every connection. Safe to call twice. */
-  close(): Promise<void>;
+  /** Begins to answer with `model`, where startServer() was given none. */
+  ready(model: ChatModel): void;
+  /**
+   * Refuses new requests, with 503 on the open port so that gateways notice, and waits for those under way, queued ones too:
+   * until all are answered, but at least LINGER_MS, and at most `ms` or until `signal` aborts. Whether all were answered.
+   */
+  drain(ms: number, signal?: AbortSignal): Promise<boolean>;
+  /** Ends the answers under way with `message` as their error, then every connection. Safe to call twice. */
+  close(message?: string): Promise<void>;
 }
 
 /** For streams to say why they ended. */
 const CLOSING_MS = 500;
+/** Gateways look every second or two. */
+const LINGER_MS = 3000;
 
 type Refusal = readonly [status: number, reason: string, message: string];
 const BAD_REQUEST: Refusal = [400, "Bad Request", "the request is malformed: this is no HTTP/1.1"];
@@ -43,13 +59,17 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not arrive in time"],
 };
 
-/** @throws RequestError where it cannot listen */
-export async function startServer(model: ChatModel, options: ListenOptions = {}): Promise<RunningServer> {
-  const closing = new AbortController();
-  const host = options.host ?? "127.0.0.1";
+/**
+ * Listens, and answers with `model`; null: it is still being loaded, and requests are told so until ready().
+ * @throws RequestError where it cannot listen
+ */
+export async function startServer(model: ChatModel | null, options: ListenOptions = {}): Promise<RunningServer> {
+  const state = new ServerState(model);
+  const processMetrics = createProcessMetrics();
+  const host = listenHost(options.host ?? "127.0.0.1");
   const own = [host, hostname(), `${hostname()}.local`].filter(isHost);
   const hosts = [...(options.hosts ?? []), ...own];
-  const app = createApp(model, { ...options, hosts, signal: closing.signal });
+  const app = createApp(state, { ...options, hosts, process: processMetrics });
   // The global Request and Response stay those of Node. HTTP/1.0 needs no Host.
   const listener = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
@@ -59,9 +79,15 @@ export async function startServer(model: ChatModel, options: ListenOptions = {})
   const headersTimeout = options.headersTimeoutMs ?? 10_000;
   const requestTimeout = Math.max(options.requestTimeoutMs ?? 60_000, headersTimeout);
   const server = createServer(
-    { headersTimeout, requestTimeout, connectionsCheckingInterval: Math.min(1000, headersTimeout) },
+    {
+      headersTimeout,
+      requestTimeout,
+      keepAliveTimeout: options.idleMs ?? 75_000,
+      connectionsCheckingInterval: Math.min(1000, headersTimeout),
+    },
     (request, response) => {
       canonicalHost(request);
+      if (request.method === "OPTIONS" && request.url === "*") request.url = "/"; // of the server as a whole
       return listener(request, response);
     },
   );
@@ -69,10 +95,13 @@ export async function startServer(model: ChatModel, options: ListenOptions = {})
 
   /** Answers under way on each connection; none is known of one that has not asked yet. */
   const answers = new WeakMap<Socket, Set<ServerResponse>>();
-  server.on("request", ({ socket }, response) => {
+  const live = createLiveAnswers();
+  server.prependListener("request", ({ socket, url = "" }, response) => {
     const own = answers.get(socket) ?? new Set();
     answers.set(socket, own.add(response));
     response.on("close", () => own.delete(response));
+    if (state.phase === "draining" || state.phase === "closing") response.shouldKeepAlive = false;
+    else if (!PROBES.has(routePath(url.replace(/\?.*/, "")))) live.add(response);
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     const begun = [...(answers.get(socket as Socket) ?? [])].some((response) => response.headersSent);
@@ -90,24 +119,62 @@ export async function startServer(model: ChatModel, options: ListenOptions = {})
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, options.port ?? 8080)));
     server.listen(options.port ?? 8080, host, resolve);
+  }).catch((error: unknown) => {
+    processMetrics.close();
+    throw error;
   });
   const { port } = server.address() as AddressInfo;
   let closed: Promise<void> | null = null;
   return {
     url: `http://${isIPv6(host) ? `[${host}]` : host}:${port}`,
-    close() {
+    ready: (loaded) => state.ready(loaded),
+    async drain(ms, signal) {
+      state.drain();
+      for (const response of live.all()) if (!response.headersSent) response.shouldKeepAlive = false;
+      const noticed = delay(Math.min(LINGER_MS, ms), signal).then(() => live.none());
+      await Promise.race([noticed, delay(ms, signal)]);
+      return live.all().size === 0;
+    },
+    close(message = "the server is closing") {
       closed ??= new Promise((resolve) => {
         const timer = setTimeout(() => server.closeAllConnections(), CLOSING_MS);
         server.close(() => {
           clearTimeout(timer);
+          processMetrics.close();
           resolve();
         });
-        closing.abort();
+        state.close(message);
         server.closeIdleConnections();
       });
       return closed;
     },
   };
+}
+
+/** The answers under way, but for those to probes. */
+function createLiveAnswers() {
+  const responses = new Set<ServerResponse>();
+  let waiting: (() => void)[] = [];
+  return {
+    add(response: ServerResponse): void {
+      responses.add(response);
+      response.on("close", () => {
+        responses.delete(response);
+        if (responses.size > 0) return;
+        for (const resolve of waiting) resolve();
+        waiting = [];
+      });
+    },
+    all: (): ReadonlySet<ServerResponse> => responses,
+    /** Resolves when there are none. */
+    none: (): Promise<void> =>
+      responses.size === 0 ? Promise.resolve() : new Promise((resolve) => void waiting.push(resolve)),
+  };
+}
+
+/** Resolves after `ms`, or at once when `signal` aborts. */
+function delay(ms: number, signal?: AbortSignal): Promise<void> {
+  return setTimeoutPromise(ms, undefined, { ...(signal && { signal }), ref: false }).catch(() => {});
 }
 
 /** IPv6 addresses have many spellings, and the listener takes only the shortest: "[::ffff:127.0.0.1]" is "[::ffff:7f00:1]". */
@@ -134,9 +201,17 @@ function refusal(code: string): string {
 }
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): RequestError {
-  const where = `${host}:${port}`;
+  const where = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
   if (error.code === "EADDRINUSE") {
     return new RequestError(`${where} is in use by another program; choose another port with --port`);
+  }
+  if (error.code === "EADDRNOTAVAIL" || error.code === "ENOTFOUND" || error.code === "EAI_AGAIN") {
+    return new RequestError(
+      `${host} is no address of this machine; --host takes one that is, 127.0.0.1 for this machine only, or 0.0.0.0 (:: with IPv6) for all`,
+    );
+  }
+  if (error.code === "EACCES") {
+    return new RequestError(`this user may not listen on ${where}; choose a port above 1023 with --port`);
   }
   return new RequestError(`cannot listen on ${where}: ${error.message}`);
 }

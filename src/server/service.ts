@@ -1,16 +1,23 @@
 // What the handlers of all endpoints share: the model, the settings, and the requests under way.
 
 import type { ChatModel } from "../engine/chat_api.ts";
-import { HttpError } from "./errors.ts";
+import type { Call, CallRecord } from "./calls.ts";
+import type { Failure } from "./errors.ts";
+import type { ReadyOptions } from "./probes.ts";
+import type { ProcessMetrics } from "./process_metrics.ts";
+import type { ServerState } from "./state.ts";
 
 export interface ServerOptions {
-  /** Wanted as `Authorization: Bearer`, `x-api-key`, `api-key` or `key` in the body by every endpoint but /health. Default: none is. */
-  readonly apiKey?: string;
+  /**
+   * The keys, any of which is wanted as `Authorization: Bearer`, `x-api-key`, `api-key` or `key` in the body by every endpoint
+   * but the probes. Default: none is.
+   */
+  readonly apiKey?: string | readonly string[];
   /** Origins of web pages that may use the server, beside those of this machine ("https://app.example", or "*" for all). */
   readonly cors?: readonly string[];
   /**
    * Names under which the server may be addressed, beside localhost and IP addresses: "hotset.example",
-   * "hotset.example:8443", "*.example", or "*" for any. Probes (/health, /metrics) are answered under any name.
+   * "hotset.example:8443", "*.example", or "*" for any. Probes and /metrics are answered under any name.
    */
   readonly hosts?: readonly string[];
   /** Largest request body in bytes. Default 16 MiB. */
@@ -21,55 +28,74 @@ export interface ServerOptions {
   readonly keepAliveMs?: number;
   /** Told of errors that nobody expected; default: nobody is. */
   readonly log?: (error: unknown) => void;
-  /** Aborts when the server closes: every answer under way ends with an error that says so. */
-  readonly signal?: AbortSignal;
+  /** What the model may do at once: for /readyz and /metrics. */
+  readonly capacity?: ReadyOptions;
+  /** Told of every request when it is over. */
+  readonly onRequest?: (record: CallRecord) => void;
+  /** Added to /metrics. */
+  readonly process?: Pick<ProcessMetrics, "text">;
+  /** For hotset_build_info. */
+  readonly version?: string;
 }
 
 /** A request while it is computed. */
 export interface Work {
   /** Aborts when the client leaves and when the server closes. */
   readonly signal: AbortSignal;
-  /** Gives up whatever still runs for it. To be called once the answer is out or given up. */
-  end(): void;
+  /** Gives up whatever still runs for it. To be called once the answer is out or given up; `failure`: what broke it off. */
+  end(failure?: Failure | null): void;
 }
 
 export interface Service {
+  /** @throws HttpError 503 while it is being loaded */
   readonly model: ChatModel;
   readonly bodyLimit: number;
   readonly answersAtOnce: number;
   readonly keepAliveMs: number;
   readonly log: (error: unknown) => void;
+  /** Says which call a request is. */
+  register(request: Request, call: Call): void;
+  callOf(request: Request): Call | undefined;
   /** @throws HttpError 503 once the server closes */
   begin(request: Request): Work;
 }
 
-export function createService(model: ChatModel, options: ServerOptions): Service {
-  const live = new Set<AbortController>();
-  const closing = (): HttpError =>
-    new HttpError(503, "the server is closing", "closing", { "x-should-retry": "false" });
-  options.signal?.addEventListener("abort", () => {
-    for (const controller of live) controller.abort(closing());
-  });
+/** How the model is made one whose answers are measured. */
+export type Measure = (model: ChatModel, callOf: (signal: AbortSignal | undefined) => Call | undefined) => ChatModel;
+
+export function createService(state: ServerState, measure: Measure, options: ServerOptions): Service {
+  const calls = new WeakMap<Request, Call>();
+  const bySignal = new WeakMap<AbortSignal, Call>();
+  let measured: ChatModel | null = null;
   return {
-    model,
+    get model() {
+      if (state.model === null) state.admit(); // throws
+      measured ??= measure(state.model!, (signal) => signal && bySignal.get(signal));
+      return measured;
+    },
     bodyLimit: options.bodyLimit ?? 16 * 2 ** 20,
     answersAtOnce: options.answersAtOnce ?? 4,
     keepAliveMs: options.keepAliveMs ?? 10_000,
     log: options.log ?? (() => {}),
+    register: (request, call) => void calls.set(request, call),
+    callOf: (request) => calls.get(request),
     begin(request) {
-      if (options.signal?.aborted) throw closing();
+      if (state.closing) throw state.closing;
       const controller = new AbortController();
+      const call = calls.get(request);
+      if (call) bySignal.set(controller.signal, call);
       const left = request.signal;
       const onLeave = (): void => controller.abort(new DOMException("the client left", "AbortError"));
       if (left.aborted) onLeave();
       left.addEventListener("abort", onLeave);
-      live.add(controller);
+      const stay = state.onClose((error) => controller.abort(error));
       return {
         signal: controller.signal,
-        end() {
+        end(failure = null) {
           left.removeEventListener("abort", onLeave);
-          live.delete(controller);
+          stay();
           controller.abort(new DOMException("the answer is over", "AbortError"));
+          call?.ended(failure);
         },
       };
     },

@@ -1,5 +1,6 @@
 // Server-sent events at the reader's pace: an answer is asked for its next piece when the last one has been taken.
 
+import { leftFailure } from "./calls.ts";
 import { type Failure, failureOf } from "./errors.ts";
 
 export interface StreamSettings {
@@ -11,8 +12,8 @@ export interface StreamSettings {
   readonly failed: (failure: Failure) => string;
   /** Told of errors that nobody expected. */
   readonly log: (error: unknown) => void;
-  /** Called once when the stream is over, however it ended. */
-  readonly done: () => void;
+  /** Called once when the stream is over; `failure`: what broke it off, the client's leaving too. */
+  readonly done: (failure: Failure | null) => void;
 }
 
 /** One event; `name` where the API has named events. */
@@ -35,8 +36,8 @@ const HEADERS = {
  */
 export async function streamed(events: AsyncIterator<string>, settings: StreamSettings): Promise<Response> {
   let over = false;
-  const finish = (): void => {
-    if (!over) settings.done();
+  const finish = (failure: Failure | null): void => {
+    if (!over) settings.done(failure);
     over = true;
   };
   let pending = events.next();
@@ -44,7 +45,7 @@ export async function streamed(events: AsyncIterator<string>, settings: StreamSe
   try {
     await soon(pending, settings.keepAliveMs);
   } catch (error) {
-    finish();
+    finish(failureOf(error));
     throw error;
   }
   const encoder = new TextEncoder();
@@ -54,14 +55,14 @@ export async function streamed(events: AsyncIterator<string>, settings: StreamSe
         const send = (text: string): void => {
           if (!over) controller.enqueue(encoder.encode(text));
         };
-        const close = (): void => {
+        const close = (failure: Failure | null): void => {
           if (!over) controller.close();
-          finish();
+          finish(failure);
         };
         try {
           const next = await soon(pending, settings.keepAliveMs);
           if (next === WAITING) return send(settings.keepAlive ?? COMMENT);
-          if (next.done) return close();
+          if (next.done) return close(null);
           send(next.value);
           if (over) return;
           pending = events.next();
@@ -70,11 +71,11 @@ export async function streamed(events: AsyncIterator<string>, settings: StreamSe
           const failure = failureOf(error);
           if (failure.unexpected) settings.log(error);
           send(settings.failed(failure));
-          close();
+          close(failure);
         }
       },
       cancel() {
-        finish();
+        finish(leftFailure());
         events.return?.().catch(() => {});
       },
     },

@@ -9,15 +9,16 @@ const MESSAGES = [{ role: "user", content: "hi" }] as const;
 describe("/metrics", () => {
   it("latencies by the clock, tokens by kind", async () => {
     let time = 0;
-    const metrics = createMetrics(fakeModel(), () => time);
+    const metrics = createMetrics({ clock: () => time });
+    const model = fakeModel();
     // Asked at 0, events at 30, 50 and 70 ms: two tokens and the end.
-    const answer = metrics.model.chat(MESSAGES);
+    const answer = metrics.measure(model).chat(MESSAGES);
     for (const wait of [30, 20, 20]) {
       const next = answer.next();
       time += wait;
       await next;
     }
-    const lines = metrics.text().split("\n");
+    const lines = metrics.text(model, true).split("\n");
     expect(lines).toEqual(
       expect.arrayContaining([
         "# TYPE hotset_time_to_first_token_seconds histogram",
@@ -61,7 +62,7 @@ describe("/metrics", () => {
     const main = { slots: 2, layers: [layer, layer], bytes: { demand: 0, admission: 0, prefetch: 0, wasted: 0 } };
     const ms = { stall: 0, sync: 0, upload: 0, disk: 0, hostCompute: 0 };
     const experts = { experts: 8, recordBytes: 1, main, ram: null, ms };
-    const text = createMetrics({ ...model, metrics: () => ({ ...model.metrics(), experts }) }).text();
+    const text = createMetrics().text({ ...model, metrics: () => ({ ...model.metrics(), experts }) }, true);
     expect(text).toContain("\nhotset_expert_hit_ratio 0.75\n");
     expect(text).toContain('\nhotset_expert_uses_total{result="miss"} 2\n');
   });

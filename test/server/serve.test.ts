@@ -1,23 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { inRepo } from "../support/fixtures.ts";
+import { startScripted } from "./served.ts";
 
-/** Starts the command; `until` waits for a text on stdout and returns all of it. */
-function start(args: readonly string[], env: Record<string, string> = {}) {
-  const command = [inRepo("dist/test/server/serve_host.js"), "serve", "folder", "--port", "0", ...args];
-  const child: ChildProcess = spawn(process.execPath, command, { env: { ...process.env, ...env } });
-  onTestFinished(() => void child.kill("SIGKILL"));
-  let text = "";
-  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
-    text += chunk;
-  });
-  const until = async (part: string): Promise<string> => {
-    await expect.poll(() => text, { timeout: 60_000 }).toContain(part);
-    return text;
-  };
-  return { child, until, exit: once(child, "exit") as Promise<[number | null]> };
-}
+const start = (args: readonly string[], env: Record<string, string> = {}) => startScripted("folder", args, env);
 
 describe("hotset serve", () => {
   it("prints a line to try, which works; SIGTERM closes it", async () => {
@@ -56,5 +43,53 @@ describe("hotset serve", () => {
     const [, base] = /Anthropic: (\S+)\)/.exec(text) ?? [];
     expect((await fetch(`${base}/v1/models`)).status).toBe(401);
     expect((await fetch(`${base}/v1/models`, { headers: { "x-api-key": "secret" } })).status).toBe(200);
+  });
+
+  it("every option comes from the environment too; the command line counts more; empty variables do not count", async () => {
+    const env = { HOTSET_PARALLEL: "3", HOTSET_QUEUE: "5", HOTSET_BACKEND: "cpu", HOTSET_LOG: "", HOTSET_DRAIN: "0" };
+    const { until } = start(["--queue", "6"], env);
+    expect(await until(" -d ")).toContain('{"folder":"folder","parallel":3,"queue":6,"backend":"cpu"}');
+  });
+
+  it.each<[Record<string, string>, readonly string[], RegExp]>([
+    [{ HOTSET_PARALLEL: "many" }, [], /HOTSET_PARALLEL.*Expected an integer/],
+    [{ HOTSET_API_KEY: "" }, [], /--api-key is empty/],
+    [{}, ["--api-key-file", "/no/such/file"], /--api-key-file \/no\/such\/file: cannot be read/],
+    [{}, ["--host", "unix:/run/hotset.sock"], /is a socket in the file system, which is not supported/],
+    [{}, ["--host", "/run/hotset.sock"], /is a path/],
+    [{}, ["--host", "http://localhost"], /is a URL/],
+    [{}, ["--host", "localhost:8080"], /has a port, which --port takes/],
+    [{}, ["--host", "*"], /expected an IP address/],
+    [{}, ["--host", "192.0.2.1"], /is no address of this machine/],
+    [{}, ["--allow-host", "https://llm.example"], /is a URL, a name is wanted/],
+    [{}, ["--cors", "app.example"], /Expected an origin/],
+    [{}, ["--cors", "https://*.example"], /Expected an origin/],
+    [{}, ["--log", "yaml"], /text, json, off/],
+    [{}, ["--drain", "-1"], /Expected a number from 0/],
+  ])("%j %j is refused before anything is loaded", async (env, args, message) => {
+    const { until, exit } = start(args, env);
+    expect((await exit)[0]).toBe(1); // of the host; the command itself tells wrong usage by 2
+    expect(await until(message, "stderr")).not.toContain("listening");
+  });
+
+  it("Kubernetes' variable for a service named hotset is no port; --host takes an address in brackets", async () => {
+    const { url } = start(["--host", "[::1]"], { HOTSET_PORT: "tcp://10.96.0.7:8080" });
+    const base = await url();
+    expect(base).toMatch(/^http:\/\/\[::1\]:\d+$/);
+    expect((await fetch(`${base}/livez`)).status).toBe(200);
+  });
+
+  it("a file of keys: any of them, with the one of the environment", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "hotset-test-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, "keys");
+    writeFileSync(file, "# the old one, until January\nold\n\n  new\r\n");
+    const { until, url } = start(["--api-key-file", file], { HOTSET_API_KEY: "own" });
+    await until(" -d ");
+    const base = await url();
+    const status = async (key: string) => (await fetch(`${base}/v1/models`, { headers: { "x-api-key": key } })).status;
+    expect(await Promise.all(["old", "new", "own", "# the old one, until January", "older"].map(status))).toEqual([
+      200, 200, 200, 401, 401,
+    ]);
   });
 });

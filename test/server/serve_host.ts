@@ -1,19 +1,37 @@
 // `hotset serve` over the scripted model, as a process of its own: what test/server/serve.test.ts runs.
 
+import { once } from "node:events";
 import { Command } from "commander";
 import { Interrupted } from "../../src/cli/interrupt.ts";
 import { addServe } from "../../src/cli/serve.ts";
+import { WeightsError } from "../../src/errors.ts";
 import { scriptedModel } from "./scripted.ts";
+
+/** Resolves when a word comes in on stdin: what is being loaded is then there, and what is held goes on. */
+const released = once(process.stdin, "data").then(() => {});
+const never = new Promise<never>(() => {});
+
+/** How "loading" each folder goes; any other is there at once. */
+const FOLDERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unknown>>> = {
+  slow: (signal) => Promise.race([released, once(signal, "abort").then(() => signal.throwIfAborted())]),
+  stuck: () => never,
+  broken: (signal) =>
+    Promise.race([released, once(signal, "abort")]).then(() => {
+      throw new WeightsError("broken/config.json: expected a number");
+    }),
+};
 
 const program = new Command("hotset");
 addServe(program, async (folder, options) => {
   const close = async (): Promise<void> => void process.stdout.write("closed\n");
   console.log(JSON.stringify({ folder, parallel: options.parallel, queue: options.queue, backend: options.backend }));
-  return { ...scriptedModel(), close };
+  if (folder in FOLDERS) await FOLDERS[folder]!(options.signal!);
+  return { ...scriptedModel(released), close };
 });
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof Interrupted)) throw error;
-  process.exitCode = error.exitCode;
+  if (!(error instanceof Interrupted)) console.error(`hotset: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = error instanceof Interrupted ? error.exitCode : 1;
 }
+process.stdin.destroy();

@@ -1,0 +1,97 @@
+// A model with a stopwatch and a counter: every answer is measured, also one that fails or that its client leaves.
+
+import type { ChatEvent, ChatModel, ChatOptions } from "../engine/chat_api.ts";
+import type { Call } from "./calls.ts";
+import { failureOf } from "./errors.ts";
+
+/** How an answer ended: by itself, refused before it began, failed, or left by its client. */
+export const OUTCOMES = ["stop", "length", "tool_calls", "refused", "failed", "cancelled"] as const;
+export type AnswerOutcome = (typeof OUTCOMES)[number];
+
+export interface Watch {
+  /** Tokens that were computed; `cached` came from the prefix cache. */
+  tokens(kind: "prompt" | "prompt_cached" | "completion", count: number): void;
+  /** ms from the request to the first event. */
+  first(ms: number): void;
+  /** An answer that ended by itself: ms from the request, and from the first event, to the last token. */
+  whole(ms: number, decodeMs: number, completionTokens: number): void;
+  answer(outcome: AnswerOutcome): void;
+}
+
+/** @param callOf the request that an answer is for, by the signal that the answer was given */
+export function measuredModel(
+  model: ChatModel,
+  watch: Watch,
+  callOf: (signal: AbortSignal | undefined) => Call | undefined,
+  clock: () => number,
+): ChatModel {
+  async function* measured(
+    events: AsyncIterable<ChatEvent>,
+    options: ChatOptions & { readonly echo?: boolean } = {},
+  ): AsyncGenerator<ChatEvent> {
+    const call = callOf(options.signal);
+    const asked = clock();
+    let begun: number | null = null;
+    let outcome: AnswerOutcome = "cancelled"; // what it is when the caller stops asking
+    // An event stands for a token at least, so tokens are counted as they come, one behind: the last piece of text may have
+    // been held back and stand for none. The end tells how many there were.
+    let [counted, behind] = [0, 0];
+    const completion = (count: number): void => {
+      if (count <= 0) return;
+      watch.tokens("completion", count);
+      call?.add({ completionTokens: count });
+      counted += count;
+    };
+    try {
+      for await (const event of events) {
+        const now = clock();
+        if (begun === null) {
+          watch.first(now - asked);
+          call?.firstToken();
+        }
+        begun ??= now;
+        if (event.type === "finish") {
+          const { promptTokens, cachedTokens, completionTokens } = event.usage;
+          watch.tokens("prompt", promptTokens - cachedTokens);
+          watch.tokens("prompt_cached", cachedTokens);
+          call?.add({ promptTokens, cachedTokens });
+          completion(completionTokens - counted);
+          behind = 0;
+          watch.whole(now - asked, now - begun, completionTokens);
+          outcome = event.reason;
+          call?.finished(event.reason);
+        } else if (event.type !== "tool_call" && !options.echo) {
+          completion(behind);
+          behind = 1;
+        }
+        yield event;
+      }
+    } catch (error) {
+      const { status } = failureOf(error);
+      outcome = status === 499 ? "cancelled" : begun === null && status < 500 ? "refused" : "failed";
+      if (begun === null && status === 503) outcome = "refused";
+      throw error;
+    } finally {
+      completion(behind);
+      watch.answer(outcome);
+    }
+  }
+
+  return {
+    name: model.name,
+    created: model.created,
+    context: model.context,
+    chat: (messages, options) => measured(model.chat(messages, options), options),
+    complete: (prompt, options) => measured(model.complete(prompt, options), options),
+    countTokens: (messages, options) => model.countTokens(messages, options),
+    tokenize: (text, special) => model.tokenize(text, special),
+    detokenize: (ids) => model.detokenize(ids),
+    async embed(input, signal) {
+      const result = await model.embed(input, signal);
+      watch.tokens("prompt", result.tokens);
+      callOf(signal)?.add({ promptTokens: result.tokens });
+      return result;
+    },
+    metrics: () => model.metrics(),
+  };
+}

@@ -1,0 +1,65 @@
+// What gateways, orchestrators and people ask about a server: whether it lives, whether it takes requests, and what it does.
+
+import type { Context } from "hono";
+import type { Capacity } from "./metrics.ts";
+import type { ServerState } from "./state.ts";
+
+/** Answered in every phase, under whatever name the asker has for this machine, to everybody. */
+export const PROBES: ReadonlySet<string> = new Set(["/health", "/livez", "/readyz", "/"]);
+
+export interface ReadyOptions extends Capacity {
+  /** Beside what is refused anyway: more waiting requests than this make the server "full". */
+  readonly readyQueue?: number;
+}
+
+export type Readiness = "ready" | "loading" | "draining" | "full";
+
+export function readinessOf({ phase, model }: ServerState, capacity: ReadyOptions): Readiness {
+  if (phase === "draining" || phase === "closing") return "draining";
+  if (model === null) return "loading";
+  const { parallel = Number.POSITIVE_INFINITY, queue = Number.POSITIVE_INFINITY, readyQueue = queue } = capacity;
+  const { queued, running } = model.metrics();
+  const refuses = queued >= queue && (queued > 0 || running >= parallel);
+  return refuses || queued > readyQueue ? "full" : "ready";
+}
+
+/** GET /livez: the process answers. A server that is loading or full is not to be started anew. */
+export function livez(c: Context): Response {
+  return c.json({ status: "alive" });
+}
+
+/** GET /, where load balancers look if nobody told them another place: as /readyz, in words. */
+export function root(c: Context, state: ServerState, capacity: ReadyOptions): Response {
+  if (readinessOf(state, capacity) !== "ready") return readyz(c, state, capacity);
+  return c.text("hotset is running\n");
+}
+
+/** GET /readyz, and OPTIONS / as HAProxy asks by itself: whether to send requests here. */
+export function readyz(c: Context, state: ServerState, capacity: ReadyOptions): Response {
+  const status = readinessOf(state, capacity);
+  return c.json({ status, ...loadOf(state) }, status === "ready" ? 200 : 503, retry(status !== "ready"));
+}
+
+/**
+ * GET /health, for clients that wait until they can ask: 200 and "ok" also where there is no room just now, 503 while
+ * loading, with llama-server's error beside our status, and 503 while draining.
+ */
+export function health(c: Context, state: ServerState): Response {
+  const { phase } = state;
+  if (phase === "loading") {
+    const error = { code: 503, message: "Loading model", type: "unavailable_error" };
+    return c.json({ status: "loading", error }, 503, retry(true));
+  }
+  const ready = phase === "ready";
+  return c.json({ status: ready ? "ok" : "draining", ...loadOf(state) }, ready ? 200 : 503, retry(!ready));
+}
+
+function loadOf({ model }: ServerState): object {
+  if (model === null) return {};
+  const { queued, running } = model.metrics();
+  return { model: model.name, context: model.context, queued, running };
+}
+
+function retry(later: boolean): Record<string, string> {
+  return later ? { "retry-after": "1" } : {};
+}

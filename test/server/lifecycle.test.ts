@@ -1,0 +1,234 @@
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { inRepo, titled } from "../support/fixtures.ts";
+import { ask, PATIENT, type Served, startCommand, startScripted } from "./served.ts";
+
+async function statusOf(url: string, path: string): Promise<unknown> {
+  const response = await fetch(`${url}${path}`);
+  return [response.status, ((await response.json()) as { status?: string }).status];
+}
+
+/** The first piece of a stream has come: it is being computed. */
+async function begun(response: Response): Promise<() => Promise<string>> {
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value } = await reader.read();
+    text += value ?? "";
+    if (text.includes('"H"')) break;
+  }
+  return async () => {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value;
+    return text;
+  };
+}
+
+describe("while the model is being loaded", () => {
+  it("the server lives, is not ready, and says so to everybody else", async () => {
+    const { child, url, until } = startScripted("slow");
+    const base = await url();
+    await until('"folder":"slow"');
+    expect(await statusOf(base, "/livez")).toEqual([200, "alive"]);
+    expect(await statusOf(base, "/readyz")).toEqual([503, "loading"]);
+    const health = await fetch(`${base}/health`);
+    expect([health.status, await health.json()]).toMatchObject([503, { status: "loading", error: { code: 503 } }]);
+    expect((await fetch(`${base}/metrics`)).status).toBe(200);
+    for (const path of ["/v1/models", "/v1/messages", "/nothing"]) {
+      const response = await fetch(`${base}${path}`);
+      expect([path, response.status, response.headers.get("retry-after")]).toEqual([path, 503, "1"]);
+    }
+    const asked = await ask(base, "hello");
+    expect(asked.status).toBe(503);
+    expect(await asked.json()).toMatchObject({ error: { code: "loading", message: "the model is being loaded" } });
+    child.stdin!.write("go");
+    await expect.poll(() => statusOf(base, "/readyz"), PATIENT).toEqual([200, "ready"]);
+    expect(await statusOf(base, "/health")).toEqual([200, "ok"]);
+    expect((await ask(base, "hello")).status).toBe(200);
+  });
+
+  it.each<[string, NodeJS.Signals, number]>([
+    ["slow", "SIGTERM", 143],
+    ["stuck", "SIGTERM", 143],
+    ["slow", "SIGINT", 130],
+    ["stuck", "SIGINT", 130],
+  ])("%s, %s: exit code %i", async (folder, signal, code) => {
+    const { child, until, exit } = startScripted(folder);
+    await until('"folder"');
+    child.kill(signal);
+    expect(await exit).toEqual([code, null]);
+  });
+
+  it("a model that cannot be loaded: its message, exit code 1, and the port is closed", async () => {
+    const { child, url, until, exit } = startScripted("broken");
+    const base = await url();
+    await until('"folder"');
+    expect(await statusOf(base, "/readyz")).toEqual([503, "loading"]);
+    child.stdin!.write("go");
+    expect(await exit).toEqual([1, null]);
+    await until("broken/config.json: expected a number", "stderr");
+    await expect(fetch(`${base}/livez`)).rejects.toThrow();
+  });
+
+  it("a port that is taken is told before anything is loaded", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    onTestFinished(() => void other.close());
+    await expect.poll(() => other.listening).toBe(true);
+    const { port } = other.address() as AddressInfo;
+    const { until, exit, child } = startScripted("folder", ["--port", String(port)]);
+    let stdout = "";
+    child.stdout!.on("data", (text: string) => {
+      stdout += text;
+    });
+    expect(await exit).toEqual([1, null]);
+    await until(/in use.*--port/, "stderr");
+    expect(stdout).toBe("");
+  });
+});
+
+describe("SIGTERM", () => {
+  it("lets answers finish, tells everybody else to go elsewhere, and ends with 0", async () => {
+    const { child, url, until, exit } = startScripted("folder");
+    const base = await url();
+    await until(" -d ");
+    const stream = await begun(await ask(base, "held"));
+    const whole = ask(base, "held", false);
+    await expect.poll(async () => (await fetch(`${base}/metrics`)).text(), PATIENT).toContain("requests_running 2");
+    child.kill("SIGTERM");
+    await until("draining", "stderr");
+    expect(await statusOf(base, "/livez")).toEqual([200, "alive"]);
+    expect(await statusOf(base, "/readyz")).toEqual([503, "draining"]);
+    expect(await statusOf(base, "/health")).toEqual([503, "draining"]);
+    const refused = await ask(base, "hello");
+    expect(refused.status).toBe(503);
+    const { headers } = refused;
+    expect([headers.get("retry-after"), headers.get("connection"), headers.get("x-should-retry")]).toEqual([
+      "1",
+      "close",
+      null,
+    ]);
+    expect(await refused.json()).toMatchObject({ error: { code: "draining" } });
+    child.stdin!.write("go");
+    expect(await stream()).toMatch(/"i"[\s\S]*\[DONE\]\n\n$/);
+    const answer = await whole;
+    expect([answer.status, answer.headers.get("connection")]).toEqual([200, "close"]);
+    expect(await answer.json()).toMatchObject({ choices: [{ message: { content: "Hi" } }] });
+    expect(await exit).toEqual([0, null]);
+    await until("closed");
+  });
+
+  it("a connection that was kept is answered once more, and closed", async () => {
+    const { child, url, until } = startScripted("folder");
+    const { hostname, port } = new URL(await url());
+    await until(" -d ");
+    const socket = connect(Number(port), hostname);
+    let text = "";
+    socket.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+    });
+    const request = "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    socket.write(request);
+    await expect.poll(() => text, PATIENT).toMatch(/200 OK[\s\S]*Connection: keep-alive[\s\S]*"object"/);
+    child.kill("SIGTERM");
+    await until("draining", "stderr");
+    socket.write(request);
+    await new Promise((resolve) => socket.on("close", resolve));
+    expect(text).toMatch(/503 Service Unavailable[\s\S]*Connection: close/);
+  });
+
+  it("after --drain the rest ends with an error that says so, and the exit code is 0", async () => {
+    const { child, url, until, exit } = startScripted("folder", ["--drain", "0.5"]);
+    await until(" -d ");
+    const base = await url();
+    const stream = await begun(await ask(base, "wait"));
+    const whole = ask(base, "wait", false);
+    await expect.poll(async () => (await fetch(`${base}/metrics`)).text(), PATIENT).toContain("requests_running 2");
+    child.kill("SIGTERM");
+    expect(await stream()).toMatch(/"error":\{"message":"the server is closing before[^"]*--drain gave answers 0.5 s"/);
+    const cut = await whole;
+    expect([cut.status, cut.headers.get("retry-after"), cut.headers.get("x-should-retry")]).toEqual([503, "1", null]);
+    expect(await exit).toEqual([0, null]);
+  });
+
+  it.each<[NodeJS.Signals, number]>([
+    ["SIGTERM", 143],
+    ["SIGINT", 130],
+  ])("and then %s: at once, with %i", async (second, code) => {
+    const { child, url, until, exit } = startScripted("folder", ["--drain", "86400"]);
+    await until(" -d ");
+    const stream = await begun(await ask(await url(), "wait"));
+    child.kill("SIGTERM");
+    await until("draining", "stderr");
+    child.kill(second);
+    expect(await stream()).toContain("it was told to end at once");
+    expect(await exit).toEqual([code, null]);
+  });
+
+  it("waits for those that wait for their turn", async () => {
+    const main = inRepo("dist/src/cli/main.js");
+    const model = ["models/tales", "--backend", "cpu", "--weights", "q4", "--threads", "1"];
+    const served = startCommand(process.execPath, [main, "serve", ...model, "--port", "0", "--parallel", "1"]);
+    const base = await served.url();
+    await served.until(" -d ");
+    const body = JSON.stringify({
+      model: "m",
+      prompt: "Once",
+      max_tokens: 400,
+      ignore_eos: true,
+      stream: true,
+      seed: 1,
+    });
+    const headers = { "content-type": "application/json" };
+    const answers = Array.from({ length: 3 }, async () => {
+      const response = await fetch(`${base}/v1/completions`, { method: "POST", headers, body });
+      return response.text();
+    });
+    await expect.poll(async () => (await fetch(`${base}/metrics`)).text(), PATIENT).toContain("requests_queued 2");
+    served.child.kill("SIGTERM");
+    for (const text of await Promise.all(answers)) expect(text).toMatch(/\[DONE\]\n\n$/);
+    expect(await served.exit).toEqual([0, null]);
+  });
+});
+
+describe("as the first process of a container", () => {
+  const isRoot = process.platform === "linux" && process.getuid?.() === 0;
+  const skip = isRoot ? null : "skipped: only root on Linux can begin a namespace of processes";
+
+  /** The server's process, which is 1 in its own namespace. */
+  async function first({ child }: Served): Promise<number> {
+    const children = `/proc/${child.pid}/task/${child.pid}/children`;
+    await expect.poll(() => readFileSync(children, "utf8"), PATIENT).toMatch(/\d/);
+    return Number(readFileSync(children, "utf8"));
+  }
+
+  function start(folder: string): Served {
+    const host = [process.execPath, inRepo("dist/test/server/serve_host.js"), "serve", folder, "--port", "0"];
+    return startCommand("unshare", ["--pid", "--fork", "--kill-child", ...host]);
+  }
+
+  it.skipIf(skip !== null)(titled("SIGTERM while loading ends it", skip), async () => {
+    const served = start("stuck");
+    await served.until('"folder"');
+    process.kill(await first(served), "SIGTERM");
+    expect(await served.exit).toEqual([143, null]);
+  });
+
+  it.skipIf(skip !== null)(titled("SIGTERM drains, and Ctrl-C ends it", skip), async () => {
+    for (const [signal, code] of [
+      ["SIGTERM", 0],
+      ["SIGINT", 130],
+    ] as const) {
+      const served = start("folder");
+      await served.until(" -d ");
+      const stream = await begun(await ask(await served.url(), "held"));
+      process.kill(await first(served), signal);
+      if (signal === "SIGTERM") {
+        await served.until("draining", "stderr");
+        served.child.stdin!.write("go");
+      }
+      expect(await stream()).toContain(signal === "SIGTERM" ? "[DONE]" : "the server is closing");
+      expect(await served.exit).toEqual([code, null]);
+    }
+  });
+});

@@ -1,0 +1,57 @@
+// A server as a process of its own: `hotset serve` over the scripted model (serve_host.ts), or another command line.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { expect, onTestFinished } from "vitest";
+import { inRepo } from "../support/fixtures.ts";
+
+/** How long something may take that happens by itself, however busy the machine is. */
+export const PATIENT = { timeout: 60_000 };
+
+export interface Served {
+  readonly child: ChildProcess;
+  /** Waits for a text on stdout or stderr and returns all of that stream. */
+  until(part: string | RegExp, stream?: "stdout" | "stderr"): Promise<string>;
+  /** Where it listens. */
+  url(): Promise<string>;
+  readonly exit: Promise<readonly [code: number | null, signal: string | null]>;
+}
+
+export function startCommand(command: string, args: readonly string[], env: Record<string, string> = {}): Served {
+  const child = spawn(command, args, { cwd: inRepo("."), env: { ...process.env, ...env } });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  child.stdin.on("error", () => {});
+  const texts = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].setEncoding("utf8").on("data", (chunk: string) => {
+      texts[name] += chunk;
+    });
+  }
+  const until: Served["until"] = async (part, stream = "stdout") => {
+    await expect.poll(() => texts[stream], PATIENT).toMatch(part);
+    return texts[stream];
+  };
+  return {
+    child,
+    until,
+    url: async () => /listening url=(\S+)/.exec(await until(/listening url=\S+ /, "stderr"))![1]!,
+    exit: once(child, "exit") as Promise<[number | null, string | null]>,
+  };
+}
+
+/** @param folder "folder", or one of those of serve_host.ts */
+export function startScripted(folder: string, args: readonly string[] = [], env: Record<string, string> = {}): Served {
+  const host = inRepo("dist/test/server/serve_host.js");
+  return startCommand(process.execPath, [host, "serve", folder, "--port", "0", ...args], env);
+}
+
+/** Asks for an answer to one word. */
+export function ask(url: string, word: string, stream = true, more: RequestInit = {}): Promise<Response> {
+  const body = JSON.stringify({ model: "m", messages: [{ role: "user", content: word }], stream });
+  return fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body,
+    ...more,
+  });
+}

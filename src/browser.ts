@@ -39,7 +39,7 @@ async function pageGpu(): Promise<HostGpu | null> {
 
 /**
  * Opens a model in a page.
- * @param weights the URL of a folder of weights (the server must answer range requests), picked files, a Files of your
+ * @param weights the URL of a folder of weights (the server must answer range requests for what is not small), picked files, a Files of your
  * own, or `synthetic:mixtral-8x7b?layers=2&seed=1`
  * @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node
  */

@@ -17,6 +17,11 @@ export interface Files {
    * @throws WeightsError, naming the file and byte, if the file ends before that.
    */
   read(name: string, offset: number, into: Uint8Array, bypass?: boolean): Promise<void>;
+  /**
+   * A small file whole, or null where there is none: what is asked for instead of its size and its bytes, where that is cheaper.
+   * @throws WeightsError if it is larger than `limit` bytes
+   */
+  whole?(name: string, limit: number): Promise<Uint8Array | null>;
   /** Releases open handles. */
   close(): Promise<void>;
 }
@@ -57,13 +62,19 @@ export function refusePlaceholder(start: Uint8Array, where: string): void {
  * @throws WeightsError if it is larger than `limit` bytes.
  */
 export async function readBytes(files: Files, name: string, limit: number): Promise<Uint8Array | null> {
+  const bytes = await (files.whole ? files.whole(name, limit) : wholeOf(files, name, limit));
+  if (bytes === null) return null;
+  refusePlaceholder(bytes, `${files.label}/${name}`);
+  return bytes;
+}
+
+async function wholeOf(files: Files, name: string, limit: number): Promise<Uint8Array | null> {
   const size = await files.size(name);
   if (size === null) return null;
   if (size > limit)
     throw new WeightsError(`${files.label}: ${name} is ${size} bytes; a file of this name has at most ${limit}`);
   const bytes = new Uint8Array(size);
   await files.read(name, 0, bytes);
-  refusePlaceholder(bytes, `${files.label}/${name}`);
   return bytes;
 }
 

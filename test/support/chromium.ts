@@ -42,6 +42,7 @@ function serve(html: string): Server {
     response.writeHead(range ? 206 : 200, {
       "content-type": TYPES[path.split(".").at(-1) ?? ""] ?? "application/octet-stream",
       "content-length": last - first + 1,
+      ...(range && { "content-range": `bytes ${first}-${last}/${size}` }),
       ...ISOLATION,
     });
     if (request.method === "HEAD") {

@@ -1,0 +1,244 @@
+// A folder of weights below a URL, read with few requests: small files whole, large ones by ranges.
+
+import { WeightsError } from "../errors.ts";
+import type { Files } from "./files.ts";
+import { JoinedReads } from "./joined_reads.ts";
+
+/** What is asked for of a file whose size is wanted: its header too, mostly. */
+const HEAD = 64 * 2 ** 10;
+/** Small files up to this size are kept: several readers ask for them. */
+const KEPT = 2 ** 20;
+
+/**
+ * Files below a URL. A small file is read whole by one GET, so that the server may compress it; of a large one the size is learned
+ * from the first range, and ranges next to each other are asked for at once. A server that ignores `Range` is refused rather than
+ * read whole. A file is missing where the server says so, or answers with a web page as those of one-page applications do.
+ * There is no listing over HTTP: list() is empty, files are asked for by name.
+ */
+export function httpFiles(base: string, fetcher: typeof fetch = (...args) => fetch(...args)): Files {
+  return new HttpFiles(base, fetcher);
+}
+
+class HttpFiles implements Files {
+  readonly label: string;
+  readonly #root: string;
+  readonly #fetcher: typeof fetch;
+  readonly #closing = new AbortController();
+  readonly #sizes = new Map<string, Promise<number | null>>();
+  readonly #heads = new Map<string, Uint8Array>();
+  readonly #small = new Map<string, Uint8Array | null>();
+  readonly #joined = new JoinedReads((name, offset, length) => this.#range(name, offset, length));
+  /** Whether any file was there: then one that may not be read is taken for missing, which is how some stores answer. */
+  #found = false;
+
+  constructor(base: string, fetcher: typeof fetch) {
+    this.label = base;
+    this.#root = base.endsWith("/") ? base : `${base}/`;
+    this.#fetcher = fetcher;
+  }
+
+  async list(): Promise<readonly string[]> {
+    return [];
+  }
+
+  size(name: string): Promise<number | null> {
+    let size = this.#sizes.get(name);
+    if (!size) {
+      size = this.#measure(name);
+      this.#sizes.set(name, size);
+      size.catch(() => this.#sizes.delete(name));
+    }
+    return size;
+  }
+
+  async whole(name: string, limit: number): Promise<Uint8Array | null> {
+    const known = this.#small.get(name);
+    if (known !== undefined) return known;
+    const response = await this.#get(name);
+    if (this.#isMissing(response)) {
+      this.#small.set(name, null);
+      return cancelled(response, null);
+    }
+    if (response.status !== 200) return refused(response, this.#unexpected(name, response, "200 or 404"));
+    const bytes = await this.#body(name, response, limit);
+    if (bytes === null)
+      throw new WeightsError(
+        `${this.label}: ${name} has more than ${limit} bytes; a file of this name has at most ${limit}`,
+      );
+    const found = isPage(bytes) ? null : bytes;
+    this.#found ||= found !== null;
+    if (bytes.length <= KEPT) this.#small.set(name, found);
+    return found;
+  }
+
+  async read(name: string, offset: number, into: Uint8Array): Promise<void> {
+    if (into.length === 0) return;
+    const size = await this.size(name);
+    if (size === null) throw new WeightsError(`${this.#url(name)} is missing`);
+    if (offset + into.length > size)
+      throw new WeightsError(
+        `${this.#url(name)}: ${into.length} bytes expected at byte ${offset}, the file has ${size}`,
+      );
+    const head = this.#heads.get(name);
+    if (head && offset + into.length <= head.length) into.set(head.subarray(offset, offset + into.length));
+    else await this.#joined.read(name, size, offset, into);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new WeightsError(`${this.label}: closed`));
+    this.#joined.clear();
+    this.#heads.clear();
+    this.#small.clear();
+  }
+
+  /** The size of a file by its first bytes, which are kept; null where there is none. */
+  async #measure(name: string): Promise<number | null> {
+    const response = await this.#get(name, `bytes=0-${HEAD - 1}`);
+    if (this.#isMissing(response)) return cancelled(response, null);
+    this.#found = true;
+    if (response.status === 416) return cancelled(response, 0); // no first byte
+    if (response.status === 206) {
+      const head = await this.#body(name, response, HEAD);
+      // A page of another origin is not shown Content-Range unless the server says so.
+      const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "");
+      const size = range ? Number(range[2]) : await this.#length(name);
+      if (range?.[1] !== "0" && range) throw this.#unasked(name, range[0], `bytes=0-${HEAD - 1}`);
+      if (head?.length === Math.min(size, HEAD)) this.#heads.set(name, head);
+      return size;
+    }
+    if (response.status !== 200) return refused(response, this.#unexpected(name, response, "206 or 404"));
+    const length = plainLength(response);
+    const bytes = await this.#body(name, response, HEAD);
+    if (bytes) {
+      this.#heads.set(name, bytes);
+      return bytes.length;
+    }
+    if (length !== null) return length; // how large it is; reading it will be refused
+    throw new WeightsError(
+      `${this.#url(name)}: the server answers no range requests, and does not tell the file's size`,
+    );
+  }
+
+  /** The size of a file by a HEAD request. */
+  async #length(name: string): Promise<number> {
+    const response = await this.#get(name, undefined, "HEAD");
+    const length = response.ok ? plainLength(response) : null;
+    if (length !== null) return length;
+    throw new WeightsError(
+      `${this.#url(name)}: the server does not tell the file's size; let it expose Content-Range to this page (Access-Control-Expose-Headers)`,
+    );
+  }
+
+  async #range(name: string, offset: number, length: number): Promise<Uint8Array> {
+    const range = `bytes=${offset}-${offset + length - 1}`;
+    const response = await this.#get(name, range);
+    const all = response.status === 200 && offset === 0 && length === (await this.size(name));
+    if ((response.status !== 206 && !all) || isHtml(response))
+      return refused(
+        response,
+        this.#unexpected(name, response, `206 for ${range}`, "; the server must answer range requests"),
+      );
+    const told = response.headers.get("content-range");
+    if (told !== null && !told.startsWith(`bytes ${offset}-`))
+      return refused(response, this.#unasked(name, told, range));
+    const bytes = await this.#body(name, response, length);
+    if (bytes?.length === length) return bytes;
+    const found = bytes ? `found ${bytes.length}` : "found more";
+    throw new WeightsError(`${this.#url(name)}: ${length} bytes expected at byte ${offset}, ${found}`);
+  }
+
+  async #get(name: string, range?: string, method?: "HEAD"): Promise<Response> {
+    const { signal } = this.#closing;
+    try {
+      return await this.#fetcher(this.#url(name), {
+        ...(method && { method }),
+        ...(range && { headers: { Range: range } }),
+        signal,
+      });
+    } catch (error) {
+      throw this.#failed(name, error);
+    }
+  }
+
+  /** The body of a response, or null where it has more than `limit` bytes: then it was not read on. */
+  async #body(name: string, response: Response, limit: number): Promise<Uint8Array | null> {
+    try {
+      if (!response.body) {
+        const bytes = new Uint8Array(await response.arrayBuffer());
+        return bytes.length > limit ? null : bytes;
+      }
+      const pieces: Uint8Array[] = [];
+      let length = 0;
+      const reader = response.body.getReader();
+      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+        pieces.push(next.value);
+        length += next.value.length;
+        if (length <= limit) continue;
+        await reader.cancel().catch(() => {});
+        return null;
+      }
+      if (pieces.length === 1) return pieces[0]!;
+      const bytes = new Uint8Array(length);
+      let at = 0;
+      for (const piece of pieces) {
+        bytes.set(piece, at);
+        at += piece.length;
+      }
+      return bytes;
+    } catch (error) {
+      throw this.#failed(name, error);
+    }
+  }
+
+  #isMissing(response: Response): boolean {
+    const { status } = response;
+    return status === 404 || status === 410 || (status === 403 && this.#found) || (response.ok && isHtml(response));
+  }
+
+  #url(name: string): string {
+    return this.#root + name.split("/").map(encodeURIComponent).join("/");
+  }
+
+  #failed(name: string, error: unknown): WeightsError {
+    if (error instanceof WeightsError) return error;
+    const why = error instanceof Error ? error.message : String(error);
+    return new WeightsError(
+      `${this.#url(name)}: the request failed: ${why}; is the server there, and does it let this page read (CORS)?`,
+    );
+  }
+
+  #unexpected(name: string, response: Response, expected: string, hint = ""): WeightsError {
+    const found = response.ok && isHtml(response) ? `${response.status} with a web page` : response.status;
+    return new WeightsError(`${this.#url(name)}: expected HTTP status ${expected}, found ${found}${hint}`);
+  }
+
+  #unasked(name: string, found: string, range: string): WeightsError {
+    return new WeightsError(`${this.#url(name)}: asked for ${range}, found ${found}`);
+  }
+}
+
+/** Ends a response whose body is of no use; returns `value`. */
+async function cancelled<T>(response: Response, value: T): Promise<T> {
+  await response.body?.cancel().catch(() => {});
+  return value;
+}
+
+/** The same, and throws. */
+async function refused(response: Response, error: WeightsError): Promise<never> {
+  throw await cancelled(response, error);
+}
+
+/** What Content-Length says of the file itself; null where it says nothing, or only of its compressed form. */
+function plainLength({ headers }: Response): number | null {
+  const [length, encoding] = [headers.get("content-length"), headers.get("content-encoding")];
+  return length !== null && /^\d+$/.test(length) && (encoding ?? "identity") === "identity" ? Number(length) : null;
+}
+
+function isHtml({ headers }: Response): boolean {
+  return /^\s*(text\/html|application\/xhtml\+xml)\b/i.test(headers.get("content-type") ?? "");
+}
+
+/** Whether a small file is a web page in truth, whatever its type says. */
+function isPage(bytes: Uint8Array): boolean {
+  return /^\uFEFF?\s*<(?:!doctype html|html)\b/i.test(new TextDecoder().decode(bytes.subarray(0, 512)));
+}

@@ -1,0 +1,57 @@
+// Joins small reads of files far away into few large ones: each request waits for the network once, whatever its size.
+
+/** What a request asks for where reads are joined. */
+const BLOCK = 8 * 2 ** 20;
+/** Blocks that are kept: weights are read a little back and forth, and two files may be read in turn. */
+const KEPT = 4;
+/** A read of so many bytes is a request of its own. */
+const ALONE = BLOCK / 2;
+/** Once so much was fetched, it must have been worth it: at least half of it used. */
+const PATIENCE = 8 * BLOCK;
+
+export class JoinedReads {
+  readonly #fetch: (name: string, offset: number, length: number) => Promise<Uint8Array>;
+  /** The one used last comes last. */
+  readonly #blocks = new Map<string, Promise<Uint8Array>>();
+  #fetched = 0;
+  #used = 0;
+
+  /** @param fetch gives exactly `length` bytes of a file */
+  constructor(fetch: (name: string, offset: number, length: number) => Promise<Uint8Array>) {
+    this.#fetch = fetch;
+  }
+
+  /** Fills `into` from byte `offset` of a file of `size` bytes, within which it must lie. */
+  async read(name: string, size: number, offset: number, into: Uint8Array): Promise<void> {
+    this.#used += into.length;
+    const wasteful = this.#fetched > PATIENCE && this.#used < this.#fetched / 2;
+    if (into.length >= ALONE || wasteful) {
+      into.set(await this.#fetch(name, offset, into.length));
+      return;
+    }
+    const end = offset + into.length;
+    for (let start = offset - (offset % BLOCK); start < end; start += BLOCK) {
+      const block = await this.#block(name, start, Math.min(BLOCK, size - start));
+      const from = Math.max(offset, start);
+      into.set(block.subarray(from - start, Math.min(end, start + BLOCK) - start), from - offset);
+    }
+  }
+
+  #block(name: string, start: number, length: number): Promise<Uint8Array> {
+    const key = `${start} ${name}`;
+    let block = this.#blocks.get(key);
+    if (block) this.#blocks.delete(key);
+    else {
+      block = this.#fetch(name, start, length);
+      this.#fetched += length;
+      block.catch(() => this.#blocks.delete(key)); // the next read asks again
+    }
+    this.#blocks.set(key, block);
+    if (this.#blocks.size > KEPT) this.#blocks.delete(this.#blocks.keys().next().value!);
+    return block;
+  }
+
+  clear(): void {
+    this.#blocks.clear();
+  }
+}

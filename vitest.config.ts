@@ -3,6 +3,7 @@
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import Summary from "./test/setup/summary.ts";
+import { HUNG } from "./test/support/patience.ts";
 
 /** Node starts a worker from a file that it can run: the compiled one, also where the rest of the code is TypeScript. */
 const compiledWorker = {
@@ -43,8 +44,8 @@ export default defineConfig({
     pool: "forks",
     maxWorkers: 2,
     sequence: { sequencer: LongFirst },
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: HUNG,
+    hookTimeout: HUNG,
     reporters: ["default", new Summary()],
   },
 });

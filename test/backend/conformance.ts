@@ -29,15 +29,14 @@ const SHAPES = [
 ] as const; // [D, N]
 // What reaches the forms for many tokens, and shapes that end within a tile and within a group.
 const MANY = { counts: [65, 64, 33], shapes: [SHAPES[0], SHAPES[3], SHAPES[5]] };
-const SLOW = 120_000; // a software adapter compiles its pipelines in the first test that needs them
 
 /** Declares cases over one backend, which they share; `left` says why none of them runs. */
 function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void, left?: string): void {
-  describe(name, { timeout: SLOW }, () => {
+  describe(name, () => {
     let ops: Ops;
     beforeAll(async () => {
       if (!left) ops = await makeOps({ maxTokens: MAX_TOKENS });
-    }, SLOW);
+    });
     if (left) beforeEach(({ skip }) => skip(left));
     afterAll(() => ops?.close());
     declare(() => ops);

@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { HUNG } from "../support/patience.ts";
 
 describe.skipIf(noAdapter)(`webgpu process${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
@@ -31,7 +32,7 @@ describe.skipIf(noAdapter)(`webgpu process${noAdapter ? `: ${NO_ADAPTER}` : ""}`
       const run = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
         cwd: new URL("../../", import.meta.url),
         encoding: "utf8",
-        timeout: 60_000,
+        timeout: HUNG,
       });
       expect({ status: run.status, stdout: run.stdout.trim() }).toEqual({ status: 0, stdout: "2 32" });
     });

@@ -13,7 +13,6 @@ import { batchOf, inputTable } from "../support/steps.ts";
 
 const ATTENTION: AttentionShape = { heads: 4, kvHeads: 2, headDim: 16, ropeTheta: 1e4, slidingWindow: null };
 const [D, F, E, K] = [64, 96, 4, 2];
-const SLOW = 120_000;
 
 /** One layer; `step` computes T tokens and reads the last one's row. */
 async function layer(ops: WebGpuOps) {
@@ -43,12 +42,12 @@ async function layer(ops: WebGpuOps) {
 const sum = <T>(of: readonly T[], value: (one: T) => number): number =>
   of.reduce((total, one) => total + value(one), 0);
 
-describe.skipIf(noAdapter)(`webgpu profiles${noAdapter ? `: ${NO_ADAPTER}` : ""}`, { timeout: SLOW }, () => {
+describe.skipIf(noAdapter)(`webgpu profiles${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   describe.each(adapters)("on $name", (adapter) => {
     let ops: WebGpuOps;
     beforeAll(async () => {
       ops = await adapter.open({ maxTokens: 33 });
-    }, SLOW);
+    });
     afterAll(() => ops?.close());
 
     it.each([1, 33])("rows add up for %i tokens, and the result is the one without a profile", async (T) => {
@@ -122,7 +121,7 @@ describe.skipIf(noAdapter)(`webgpu profiles${noAdapter ? `: ${NO_ADAPTER}` : ""}
     let kernels: KernelBench;
     beforeAll(async () => {
       kernels = await openKernels(name, false);
-    }, SLOW);
+    });
     afterAll(() => kernels?.close());
 
     it.each([1, 255, 1024, 1025, 5000])("copies %i vectors and no more", async (vectors) => {

@@ -29,7 +29,7 @@ interface Run {
   readonly report: DecodeReport & ReplayReport;
 }
 
-describe("npm run bench -- residency", { timeout: 120_000 }, () => {
+describe("npm run bench -- residency", () => {
   beforeAll(() => quantize(`synthetic:mixtral-8x7b?layers=${LAYERS}&${SIZES}`, join(folder, "model"), { threads: 1 }));
 
   it("measures every process and writes what it has found", () => {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ModelStats, type OpenOptions, open } from "../../src/index.ts";
 import { noChromium, openSite, pageOf, type Site } from "../support/chromium.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
+import { PATIENT } from "../support/patience.ts";
 
 /** Bare imports of the built modules, as a bundler or an import map of the user's page would resolve them. */
 const IMPORTS = { "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs" };
@@ -93,7 +94,7 @@ describe.skipIf(noChromium)(titled("in Chromium", noChromium), () => {
       const { ids } = await call<Story>(page, "story", prompt, GREEDY);
       expect(page.workers()).toHaveLength(threads - 1);
       await call(page, "close");
-      await expect.poll(() => page.workers(), { timeout: 10_000 }).toHaveLength(0);
+      await expect.poll(() => page.workers(), PATIENT).toHaveLength(0);
       expect(problems).toEqual([]);
       expect(ids).toHaveLength(12);
       expect(ids).toEqual(expected);

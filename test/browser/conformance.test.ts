@@ -6,10 +6,11 @@ import { ALL, adapters } from "../support/adapters.ts";
 import { noChromium } from "../support/chromium.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { casesInPage, type PageRun, startPage } from "../support/page_run.ts";
+import { HUNG } from "../support/patience.ts";
 
 const FILES = ["dist/test/backend/webgpu.test.js", "dist/test/backend/webgpu_device.test.js"];
 const FORMS = / > tiles\b|, products in /;
-const PATIENCE = 200_000; // more than a page may be silent: page_run.ts then says why
+const PATIENCE = 2 * HUNG; // more than a page may be silent: page_run.ts then says why
 
 const { cases, adapter } = noChromium ? { cases: [], adapter: null } : await casesInPage(FILES);
 

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileS
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { hotset, type Outcome, root, tales, talesCopy } from "../support/cli.ts";
+import { HUNG } from "../support/patience.ts";
 
 const GENERATE = ["-p", "Once", "-n", "2", "--backend", "cpu"];
 
@@ -76,7 +77,7 @@ describe.skipIf(!existsSync("/dev/full"))("a disk that is full (needs /dev/full)
     spawnSync("sh", ["-c", `exec "$@" ${redirect}`, "sh", process.execPath, "dist/src/cli/main.js", ...args], {
       cwd: root,
       encoding: "utf8",
-      timeout: 60_000,
+      timeout: HUNG,
     });
 
   it.each([[["generate", tales, ...GENERATE]], [["inspect", tales]], [["tokenize", tales, "Once"]], [["--help"]]])(

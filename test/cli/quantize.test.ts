@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { hotset, outcome, start, tales } from "../support/cli.ts";
+import { HUNG } from "../support/patience.ts";
 import { generator } from "../support/random.ts";
 
 /** About 60 MB in q4, in nine shards. */
@@ -83,7 +84,7 @@ describe("hotset quantize", () => {
   });
 
   it("killed at twenty random moments and started again writes the same bytes as a run that nobody disturbs", {
-    timeout: 600_000,
+    timeout: HUNG,
   }, async () => {
     const undisturbed = temporary();
     expect((await hotset(["quantize", MODEL, undisturbed])).code).toBe(0);
@@ -125,7 +126,7 @@ describe("hotset quantize", () => {
   });
 
   it("refuses to write what another process writes, and goes on where that was killed", {
-    timeout: 120_000,
+    timeout: HUNG,
   }, async () => {
     const to = temporary();
     const first = start(["quantize", MODEL, to]);
@@ -142,7 +143,7 @@ describe("hotset quantize", () => {
     expect((await hotset(["quantize", "--verify", to])).code).toBe(0);
   });
 
-  it("ends on Ctrl-C with exit code 130, its lock released, and goes on later", { timeout: 120_000 }, async () => {
+  it("ends on Ctrl-C with exit code 130, its lock released, and goes on later", async () => {
     const to = temporary();
     const child = start(["quantize", MODEL, to]);
     const ended = outcome(child);

@@ -92,7 +92,7 @@ describe("on random traces", () => {
     }),
   );
 
-  it("Belady hits as often as the best of all choices, with and without bypass", { timeout: 300_000 }, () => {
+  it("Belady hits as often as the best of all choices, with and without bypass", () => {
     fc.assert(
       fc.property(traces, ({ steps, slots }) => {
         const trace = traceOf(E, steps);

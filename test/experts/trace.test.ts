@@ -110,7 +110,7 @@ interface Reference {
 }
 
 describe.each(backends)("onRoutes on $name", ({ options }) => {
-  it("gives the reference's experts, a step a chunk and a token, and nothing else", { timeout: 300_000 }, async () => {
+  it("gives the reference's experts, a step a chunk and a token, and nothing else", async () => {
     const { prompts } = JSON.parse(readFileSync(inRepo("models/tales/reference.json"), "utf8")) as Reference;
     const { ids, top2_experts_last, greedy_ids } = prompts[0]!;
     const steps: RouteStep[] = [];

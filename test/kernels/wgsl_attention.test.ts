@@ -77,7 +77,7 @@ function problem({ heads, kvHeads, headDim, window, kv, lengths }: Shape) {
   return { T, step, keys: keys.buffer, values: values.buffer, qkv, stride, want };
 }
 
-describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`, { timeout: 240_000 }, () => {
+describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   const benches = adapters.flatMap(({ name }) => [true, false].map((subgroups) => ({ name, subgroups })));
   describe.each(benches)("$name, subgroups $subgroups", ({ name, subgroups }) => {
     let bench: KernelBench;

@@ -33,7 +33,7 @@ describe.skipIf(heldout.skip)(titled("perplexity", heldout.skip), () => {
     ["f32", 8],
     ["q8", WINDOWS],
     ["q4", WINDOWS],
-  ] as const)("cpu, %s: %d windows", { timeout: 900_000 }, async (weights, windows) => {
+  ] as const)("cpu, %s: %d windows", async (weights, windows) => {
     const model = await open(inRepo("models/tales"), { backend: "cpu", weights });
     try {
       const found = perplexityOf(await windowNll(model, text, windows));
@@ -48,7 +48,7 @@ describe.skipIf(heldout.skip)(titled("perplexity", heldout.skip), () => {
   describe.each(backends.filter((b) => b.name !== "cpu"))("$name", ({ name, options }) => {
     const left = leftToFaster(name);
     for (const weights of ["f32", "q8", "q4"] as const)
-      it.skipIf(left)(titled(`${weights}: the first window`, left), { timeout: 900_000 }, async () => {
+      it.skipIf(left)(titled(`${weights}: the first window`, left), async () => {
         const kv = weights === "f32" ? "f32" : "f16";
         const model = await open(inRepo("models/tales"), { ...options, weights, kv });
         // Exact products, as WebGPU has them.

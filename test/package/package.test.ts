@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { root } from "../support/cli.ts";
+import { HUNG } from "../support/patience.ts";
 
 const project = mkdtempSync(join(tmpdir(), "hotset-package-"));
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
 function execute(cwd: string, command: string, ...args: string[]) {
-  return spawnSync(command, args, { cwd, encoding: "utf8", timeout: 300_000 });
+  return spawnSync(command, args, { cwd, encoding: "utf8", timeout: HUNG });
 }
 
 /** The first TypeScript block of README's section "As a library". */

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";
 import { open } from "../../src/index.ts";
 import { CONTROL_FILES } from "../chat/support.ts";
+import { PATIENT } from "../support/patience.ts";
 import { writeTinyFolder } from "../support/tiny_folder.ts";
-import { PATIENT, type RealServer, serveReal } from "./real.ts";
+import { type RealServer, serveReal } from "./real.ts";
 
 /** Loops, recurses or grows where the first message says so; else a plain template. */
 const TEMPLATE = `{%- set word = messages[0].content -%}

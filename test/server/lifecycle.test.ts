@@ -3,7 +3,8 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { inRepo, titled } from "../support/fixtures.ts";
-import { ask, PATIENT, type Served, startCommand, startScripted } from "./served.ts";
+import { PATIENT } from "../support/patience.ts";
+import { ask, type Served, startCommand, startScripted } from "./served.ts";
 
 async function statusOf(url: string, path: string): Promise<unknown> {
   const response = await fetch(`${url}${path}`);

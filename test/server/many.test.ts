@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Indexed, together } from "../../src/server/many.ts";
+import { PATIENT } from "../support/patience.ts";
 
 /** Answers of two events each; notes how many run at once, and which were left. */
 function answers(count: number) {
@@ -41,13 +42,13 @@ describe("several answers to one request", () => {
       for await (const { event } of together(starts, 2)) seen.push(event);
     };
     await expect(all()).rejects.toThrow("the fourth failed");
-    await expect.poll(() => log.running, { timeout: 60_000 }).toBe(0);
+    await expect.poll(() => log.running, PATIENT).toBe(0);
     expect(Math.max(...log.left)).toBeLessThan(6);
   });
 
   it("leaving the iteration leaves every answer", async () => {
     const { log, starts } = answers(3);
     for await (const _ of together(starts, 3)) break;
-    await expect.poll(() => log.left.length, { timeout: 60_000 }).toBe(3);
+    await expect.poll(() => log.left.length, PATIENT).toBe(3);
   });
 });

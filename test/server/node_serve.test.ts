@@ -2,12 +2,12 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type ListenOptions, type RunningServer, startServer } from "../../src/server/node_serve.ts";
+import { PATIENT } from "../support/patience.ts";
 import { type Act, eventsOf, type Fake, fakeModel } from "./fake_model.ts";
 
 const BODY = JSON.stringify({ model: "m", messages: [{ role: "user", content: "hi" }] });
 const STREAM = JSON.stringify({ ...JSON.parse(BODY), stream: true });
 /** How long something may take that happens by itself; no matter how busy the machine is. */
-const PATIENT = { timeout: 60_000 };
 const JSON_TYPE = { "content-type": "application/json" };
 
 async function serve(model: Fake = fakeModel(), options: ListenOptions = {}): Promise<RunningServer> {
@@ -142,7 +142,7 @@ describe("requests that are no requests", () => {
     onTestFinished(() => void socket.destroy());
     socket.resume().write("no request\r\n\r\n");
     await once(socket, "end");
-    await expect.poll(sockets, { timeout: 20_000 }).toBe(1); // the client's own
+    await expect.poll(sockets, PATIENT).toBe(1); // the client's own
   });
 
   it.each<[string, string, RegExp]>([

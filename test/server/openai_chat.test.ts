@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { ChatOptions } from "../../src/engine/chat_api.ts";
 import { BusyError, DeviceError, MemoryError, RequestError } from "../../src/errors.ts";
 import { createApp } from "../../src/server/app.ts";
+import { PATIENT } from "../support/patience.ts";
 import { type Act, eventsOf, type Fake, fakeModel, type Script } from "./fake_model.ts";
 
 const MESSAGES = [{ role: "user", content: "hi" }];
@@ -376,6 +377,6 @@ describe("failures of the engine", () => {
     expect(events.at(-1)?.data).toEqual({
       error: { message: "device lost", type: "server_error", param: null, code: null },
     });
-    await expect.poll(() => model.running(), { timeout: 60_000 }).toBe(0);
+    await expect.poll(() => model.running(), PATIENT).toBe(0);
   });
 });

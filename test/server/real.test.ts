@@ -4,8 +4,9 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GenerateOptions, Piece } from "../../src/engine/api.ts";
 import type { Model } from "../../src/engine/model.ts";
+import { PATIENT } from "../support/patience.ts";
 import { eventsOf } from "./fake_model.ts";
-import { type Answered, openTales, PATIENT, type RealServer, serveReal } from "./real.ts";
+import { type Answered, openTales, type RealServer, serveReal } from "./real.ts";
 
 const STORY = "Tell me a story.";
 const MESSAGES = [{ role: "user", content: STORY }];

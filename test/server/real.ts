@@ -7,9 +7,6 @@ import { open } from "../../src/index.ts";
 import { type ListenOptions, type RunningServer, startServer } from "../../src/server/node_serve.ts";
 import { inRepo } from "../support/fixtures.ts";
 
-/** How long something may take that happens by itself; no matter how busy the machine is. */
-export const PATIENT = { timeout: 60_000 };
-
 export const openTales = (options: OpenOptions = {}): Promise<Model> =>
   open(inRepo("models/tales"), { backend: "cpu", weights: "q4", threads: 1, ...options });
 

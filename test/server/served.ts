@@ -4,9 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, onTestFinished } from "vitest";
 import { inRepo } from "../support/fixtures.ts";
-
-/** How long something may take that happens by itself, however busy the machine is. */
-export const PATIENT = { timeout: 60_000 };
+import { PATIENT } from "../support/patience.ts";
 
 export interface Served {
   readonly child: ChildProcess;

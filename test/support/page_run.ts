@@ -2,6 +2,7 @@
 
 import { EventEmitter, once } from "node:events";
 import { importsOf, openSite, pageOf } from "./chromium.ts";
+import { HUNG } from "./patience.ts";
 import type { Case, CaseReport } from "./runner.ts";
 import { RUNNER_PACKAGES } from "./runner_packages.ts";
 
@@ -19,7 +20,6 @@ const PAGE = pageOf(
   Object.assign(globalThis, { run, adapter: adapters[0]?.name ?? null, ready: true });
 `,
 );
-const SILENCE = 150_000; // longer than any case may take
 
 /** A page that runs test files. */
 export interface PageRun {
@@ -66,7 +66,7 @@ export async function startPage(
     if (stopped === null) problems.push(why);
     stop(why);
   };
-  const silence = setTimeout(() => fail(`the page has reported no case for ${SILENCE / 1000} s`), SILENCE);
+  const silence = setTimeout(() => fail(`the page has reported no case for ${HUNG / 1000} s`), HUNG);
   await page.exposeFunction("chooseCases", (cases: readonly Case[]) => {
     declared = new Set(cases.map(({ id }) => id));
     return choose(cases);

@@ -11,6 +11,7 @@ import {
 } from "@vitest/expect";
 import { type File, type Suite, startTests, type Test, type VitestRunner } from "@vitest/runner";
 import { getTestName, getTests, interpretTaskModes } from "@vitest/runner/utils";
+import { HUNG } from "./patience.ts";
 
 export { afterAll, afterEach, beforeAll, beforeEach, describe, it, onTestFinished, test } from "@vitest/runner";
 
@@ -47,8 +48,6 @@ export interface RunOptions {
   report(report: CaseReport): void;
 }
 
-const TIMEOUT = 120_000; // as in vitest.config.ts
-
 /** Runs the cases of test files, one after the other. @throws Error if a file declares no case, or cannot be imported */
 export async function runFiles(paths: readonly string[], options: RunOptions): Promise<void> {
   const reported = new Set<string>();
@@ -67,8 +66,8 @@ export async function runFiles(paths: readonly string[], options: RunOptions): P
       sequence: { seed: 0, hooks: "stack", setupFiles: "list" },
       chaiConfig: undefined,
       maxConcurrency: 1,
-      testTimeout: TIMEOUT,
-      hookTimeout: TIMEOUT,
+      testTimeout: HUNG,
+      hookTimeout: HUNG,
       retry: 0,
       includeTaskLocation: false,
       tags: [],

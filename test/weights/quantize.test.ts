@@ -99,7 +99,6 @@ describe.each(PRECISIONS)("%s", (weights) => {
     const left = weights === "q4" ? null : leftToFaster(name ?? "");
     it.skipIf(left)(
       titled(`is the same model on ${title}, also where a matrix takes several bindings`, left),
-      { timeout: 600_000 },
       async () => {
         for (const [from, limits] of [
           [FIXTURES[0]!, [undefined, 20_000]],

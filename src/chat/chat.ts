@@ -1,12 +1,13 @@
 // A folder's way of chatting: conversations to prompts, answers to text and tool calls.
 
+import { RequestError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { Files } from "../weights/files.ts";
 import { checkMessages, checkTools, type PromptOptions, shownTools, withTrainedIds } from "./messages.ts";
 import { controlId, mistralPrompt, mistralVersion } from "./mistral.ts";
 import { jsonProtocol } from "./protocol.ts";
 import { createReplyParser, type ReplyParser } from "./reply.ts";
-import { ChatTemplate, readTemplate } from "./template.ts";
+import { ChatTemplate, readTemplate, type TemplateSource } from "./template.ts";
 import { type ToolOutput, toolCallSchema } from "./tool_output.ts";
 import type { ChatMessage, ToolFormat } from "./types.ts";
 
@@ -52,9 +53,11 @@ export async function openChat(files: Files, tokenizer: Tokenizer): Promise<Chat
     prompt(messages, options = {}) {
       checkMessages(messages, options);
       checkTools(options);
+      checkVariables(options, source);
       const plain = toolFormat === "json";
       const ready = plain ? jsonProtocol(messages, options) : withTrainedIds(messages);
-      const shown = plain ? { continueAssistant: options.continueAssistant ?? false } : options;
+      const { tools: _, ...rest } = options;
+      const shown = plain ? rest : options;
       return template === null ? mistralPrompt(tokenizer, version, ready, shown) : template.prompt(ready, shown);
     },
     parser(options = {}) {
@@ -74,4 +77,20 @@ export async function openChat(files: Files, tokenizer: Tokenizer): Promise<Chat
       return toolCallSchema(shownTools(options), options.toolChoice ?? "auto", toolFormat, callsId);
     },
   };
+}
+
+/** What the conversation itself sets, and what transformers takes for its own. */
+const RESERVED = ["messages", "tools", "add_generation_prompt", "continue_final_message", "chat_template", "tokenize"];
+
+/** @throws RequestError where the template's variables have no template, or are not the caller's to set */
+function checkVariables({ templateVariables = {} }: PromptOptions, source: TemplateSource | null): void {
+  const [first] = Object.keys(templateVariables);
+  if (first === undefined) return;
+  const param = "chat_template_kwargs";
+  if (source === null)
+    throw new RequestError(`${param}: ${first}: the model has no chat template to give it to`, { param });
+  const taken = Object.keys(templateVariables).find(
+    (name) => RESERVED.includes(name) || Object.hasOwn(source.tokens, name) || name.endsWith("_token"),
+  );
+  if (taken !== undefined) throw new RequestError(`${param}: ${taken} is not the request's to set`, { param });
 }

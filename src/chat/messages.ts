@@ -18,6 +18,8 @@ export interface PromptOptions {
   readonly toolChoice?: ToolChoice;
   /** The last message is the assistant's and unfinished: its text is the beginning of the answer. Default false. */
   readonly continueAssistant?: boolean;
+  /** What the folder's template is given beside the conversation, by name. */
+  readonly templateVariables?: Readonly<Record<string, unknown>>;
 }
 
 /**

@@ -127,7 +127,7 @@ export class ChatTemplate {
     const system = systemText(messages);
     const turns = messages.filter((message) => message.role !== "system");
     const [seal, cut] = unusedCharacters(2, [
-      JSON.stringify([messages, options.tools ?? [], this.source.tokens]),
+      JSON.stringify([messages, options.tools ?? [], options.templateVariables ?? {}, this.source.tokens]),
       this.source.text,
       this.source.withTools ?? "",
     ]) as [string, string];
@@ -203,7 +203,9 @@ export class ChatTemplate {
   render(messages: readonly ChatMessage[], options: PromptOptions, seal: Seal, cut: string): string {
     const tools = this.knowsTools ? shownTools(options) : [];
     const continued = options.continueAssistant ? messages.length - 1 : -1;
+    const given = Object.entries(options.templateVariables ?? {});
     const variables = {
+      ...Object.fromEntries(given.map(([name, value]) => [name, sealAll(value, seal)])),
       bos_token: "",
       eos_token: "",
       ...this.source.tokens,

@@ -82,6 +82,17 @@ export interface GenerateOptions extends SamplingOptions {
   readonly logprobs?: number;
   /** Go on past EOS. Default false. */
   readonly ignoreEos?: boolean;
+  /** Tokens that end the generation beside EOS, also past it; like EOS they are no part of the text. */
+  readonly stopIds?: readonly number[];
+  /** No end and no stop text before so many tokens, unless a constraint allows nothing else. Default 0. */
+  readonly minTokens?: number;
+  /** Tokens that may come; default: all. EOS is to be among them if it is to end the text. */
+  readonly allowedIds?: readonly number[];
+  /**
+   * Words that are not written: the last token of a word's tokens does not come after the others, with or without a space in
+   * front of the word. Other tokens that spell the same are not held back.
+   */
+  readonly badWords?: readonly string[];
   /**
    * Which tokens may come next, before anything else is applied to the logits; log probabilities stay the model's. From
    * model.grammars; one for each generation. It is not closed by the generation.

@@ -12,7 +12,11 @@ export type ResponseFormat =
   | { readonly type: "json" }
   | { readonly type: "json_schema"; readonly schema: unknown; readonly strict: boolean }
   | { readonly type: "regex"; readonly pattern: string }
-  | { readonly type: "ebnf"; readonly grammar: string };
+  | { readonly type: "ebnf"; readonly grammar: string }
+  /** llama.cpp's form of grammars. */
+  | { readonly type: "gbnf"; readonly grammar: string }
+  /** One of these texts. */
+  | { readonly type: "choice"; readonly choices: readonly string[] };
 
 export interface ChatOptions extends GenerateOptions {
   readonly tools?: readonly ToolDefinition[];
@@ -23,6 +27,8 @@ export interface ChatOptions extends GenerateOptions {
   readonly responseFormat?: ResponseFormat;
   /** The last message is the assistant's and is not finished: the answer goes on from its end. Default false. */
   readonly continueAssistant?: boolean;
+  /** What the folder's chat template is given beside the conversation, by name: { enable_thinking: false }. */
+  readonly templateVariables?: Readonly<Record<string, unknown>>;
 }
 
 /** What became of one answer. Times are in ms, see GenerationResult. */
@@ -92,7 +98,10 @@ export interface ChatModel {
     options?: ChatOptions & { readonly echo?: boolean },
   ): AsyncIterableIterator<ChatEvent>;
   /** Length of the prompt that chat() makes of `messages`. @throws RequestError as chat() does */
-  countTokens(messages: readonly ChatMessage[], options?: Pick<ChatOptions, "tools" | "toolChoice">): number;
+  countTokens(
+    messages: readonly ChatMessage[],
+    options?: Pick<ChatOptions, "tools" | "toolChoice" | "templateVariables">,
+  ): number;
   /** `special`: with BOS in front, where the model's prompts begin with it. */
   tokenize(text: string, special: boolean): number[];
   detokenize(ids: readonly number[]): string;

@@ -2,6 +2,7 @@
 
 import type { ToolOutput } from "../chat/chat.ts";
 import { RequestError } from "../errors.ts";
+import { choicesToEbnf, gbnfToEbnf } from "../grammar/gbnf.ts";
 import type { Constraint, Grammar, Grammars } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ChatOptions, ResponseFormat } from "./chat_api.ts";
@@ -61,6 +62,10 @@ export async function formatGrammar(grammars: Grammars, format?: ResponseFormat)
       return grammars.regex(format.pattern);
     case "ebnf":
       return grammars.ebnf(format.grammar);
+    case "gbnf":
+      return grammars.ebnf(gbnfToEbnf(format.grammar));
+    case "choice":
+      return grammars.ebnf(choicesToEbnf(format.choices));
     default:
       return null;
   }

@@ -4,6 +4,7 @@ import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
 import { turn } from "../turn.ts";
 import type { FinishReason, GenerateOptions, Piece, SamplingOptions, Session, TokenLogprob } from "./api.ts";
+import { createBans } from "./bans.ts";
 import { type Claim, GivenUp } from "./claim.ts";
 import type { Room } from "./room.ts";
 import { createSampler, logProbabilities } from "./sampler.ts";
@@ -169,6 +170,11 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     const wantLogprobs = options.logprobs === undefined ? null : checkCount("logprobs", options.logprobs, 20);
     const stops = checkStops(options.stop ?? []);
     const { constraint } = options;
+    const minTokens = checkCount("minTokens", options.minTokens ?? 0);
+    if (options.maxTokens !== undefined && minTokens > options.maxTokens)
+      throw new RequestError(`minTokens: expected at most maxTokens, ${options.maxTokens}, found ${minTokens}`, {
+        param: "min_tokens",
+      });
     if (constraint && options.ignoreEos)
       throw new RequestError("ignoreEos: has no meaning with a constraint, which may end");
     const sampler = createSampler({ ...host.sampling, ...defined(options) }, host.vocab, ids);
@@ -181,8 +187,10 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     let reason: FinishReason = "length";
     let stopped: string | null = null;
     let count = 0;
-    const ends = (id: number): boolean => host.eos.has(id) && !options.ignoreEos;
-    let streams = wantLogprobs === null && !constraint; // whether the backend may choose
+    const endIds = new Set([...(options.ignoreEos ? [] : host.eos), ...(options.stopIds ?? [])]);
+    const ends = (id: number): boolean => endIds.has(id);
+    const bans = createBans(options, { vocab: host.vocab, ends: endIds, encode: host.text.plain });
+    let streams = wantLogprobs === null && !constraint && !bans; // whether the backend may choose
     room.begin(sequence, promptTokens + Math.max(0, most - 1));
     if (options.maxTokens !== undefined) {
       pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1); // the last token's keys are not needed
@@ -222,7 +230,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       const mask = constraint ? await maskWhile(begun, constraint) : null;
       const logits = await begun;
       if (sequence.length % pool.blockSize === 0 || count === 0) publish();
-      const id = sampler.next(logits, mask);
+      const id = sampler.next(logits, bans ? bans.mask(ids.slice(promptTokens), mask) : mask);
       constraint?.accept(id);
       return { id, logits };
     }
@@ -243,7 +251,8 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       }
       const decoded = decoder.push(id);
       if (found) tokens?.push(found, decoded);
-      const { text, stop } = filter.push(decoded);
+      // A stop text that is there too early ends nothing.
+      const { text, stop } = count < minTokens ? { text: decoded, stop: null } : filter.push(decoded);
       yield { text, ids: [id], ...(tokens && { logprobs: tokens.release(text.length) }) };
       if (stop !== null) {
         reason = "stop";

@@ -6,6 +6,8 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 export interface TextCodec {
   /** Ids of a prompt, BOS first where the model has one. */
   encode(text: string): readonly number[];
+  /** Ids of a text, without BOS. */
+  plain(text: string): readonly number[];
   /** A streaming detokenizer for what follows `prompt`: push(id) gives text that is final, end() what is left. */
   stream(prompt: readonly number[]): { push(id: number): string; end(): string };
   /** One token as text and as bytes, for lists of log probabilities. */
@@ -14,16 +16,19 @@ export interface TextCodec {
 
 export function textCodec(tokenizer: Tokenizer | null, label: string): TextCodec {
   if (tokenizer === null) {
+    const none = (what: string): never => {
+      throw new RequestError(`${label} has no tokenizer: give ${what} as token ids`);
+    };
     return {
-      encode() {
-        throw new RequestError(`${label} has no tokenizer: give the prompt as token ids`);
-      },
+      encode: () => none("the prompt"),
+      plain: () => none("words"),
       stream: () => ({ push: () => "", end: () => "" }),
       piece: () => ({ text: "", bytes: [] }),
     };
   }
   return {
     encode: (text) => tokenizer.encode(text, { addBos: tokenizer.bosId !== null }),
+    plain: (text) => tokenizer.encode(text, { addBos: false }),
     stream: (prompt) => tokenizer.stream({ prompt }),
     piece: (id) => pieceOf(tokenizer, id),
   };

@@ -33,7 +33,9 @@ export function ebnfGrammar(text: string): Printed {
   refuseLeftRecursion(bodies);
   refuseMixedEnds(bodies);
   try {
-    const printed = rules.print(ruleName("root"));
+    // The rule that is printed as `root` is one that no other can refer to.
+    rules.set("document", [[{ rule: ruleName("root") }]]);
+    const printed = rules.print("document");
     if (printed === null) throw new RequestError("ebnf: the grammar derives no text: its rules have no end");
     return printed;
   } catch (error) {

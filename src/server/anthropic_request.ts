@@ -1,14 +1,8 @@
 // Bodies of Anthropic's /v1/messages and /v1/messages/count_tokens as what the engine is asked for.
 
-import type {
-  ChatMessage,
-  ChatOptions,
-  ResponseFormat,
-  ToolCall,
-  ToolChoice,
-  ToolDefinition,
-} from "../engine/chat_api.ts";
+import type { ChatMessage, ChatOptions, ToolCall, ToolChoice, ToolDefinition } from "../engine/chat_api.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
+import { formatOf } from "./formats.ts";
 import {
   checkChoice,
   checkToolResults,
@@ -21,12 +15,16 @@ import {
   withLastText,
 } from "./messages.ts";
 import { checkModel } from "./openai_request.ts";
-import { defined, maxTokensOf, stops, topK } from "./sampling.ts";
+import { refuseUnsupported } from "./request_fields.ts";
+import { defined, maxTokensOf, samplingOf } from "./sampling.ts";
 
 /** What both endpoints have: the prompt. */
 export interface AnthropicPrompt {
   readonly messages: readonly ChatMessage[];
-  readonly options: Pick<ChatOptions, "tools" | "toolChoice" | "parallelToolCalls" | "continueAssistant">;
+  readonly options: Pick<
+    ChatOptions,
+    "tools" | "toolChoice" | "parallelToolCalls" | "continueAssistant" | "templateVariables"
+  >;
 }
 
 export interface AnthropicRequest extends AnthropicPrompt {
@@ -44,12 +42,9 @@ export function anthropicRequest(json: Json): AnthropicRequest {
     stream: body.boolean("stream") ?? false,
     options: {
       ...options,
+      ...samplingOf(body, "stop_sequences"),
       ...defined({
         maxTokens: maxTokensOf(body, ["max_tokens"], 1),
-        temperature: body.number("temperature", 0, 100),
-        topP: body.number("top_p", 0, 1),
-        topK: topK(body),
-        stop: stops(body, "stop_sequences"),
         responseFormat: formatOf(body),
       }),
     },
@@ -59,6 +54,7 @@ export function anthropicRequest(json: Json): AnthropicRequest {
 /** @throws RequestError that names the field */
 export function anthropicPrompt(json: Json): AnthropicPrompt {
   const body = fieldsOf(json);
+  refuseUnsupported(body, "messages");
   checkModel(body);
   const system = textOf(body, "system");
   const given = required(body.objects("messages", MOST_MESSAGES), body, "messages");
@@ -71,7 +67,11 @@ export function anthropicPrompt(json: Json): AnthropicPrompt {
   checkChoice(toolChoice, tools);
   // Anthropic's way to put words in the model's mouth: the answer goes on from a last message of the assistant.
   const { messages, continueAssistant } = withLastText(turns, true);
-  return { messages, options: defined({ tools, toolChoice, parallelToolCalls, continueAssistant }) };
+  const templateVariables = body.object("chat_template_kwargs")?.json;
+  return {
+    messages,
+    options: defined({ tools, toolChoice, parallelToolCalls, continueAssistant, templateVariables }),
+  };
 }
 
 /** One message of theirs: tool results stand between the texts of a user's turn. */
@@ -140,12 +140,4 @@ function choiceOf(body: Fields): { toolChoice: ToolChoice | undefined; parallelT
   const named = (): ToolChoice => ({ name: required(choice.string("name"), choice, "name") });
   const parallelToolCalls = choice.boolean("disable_parallel_tool_use") ? false : undefined;
   return { toolChoice: type === "any" ? "required" : type === "tool" ? named() : type, parallelToolCalls };
-}
-
-/** `output_config.format`, and `output_format` as it was called in the beta. */
-function formatOf(body: Fields): ResponseFormat | undefined {
-  const format = body.object("output_config")?.object("format") ?? body.object("output_format");
-  if (format === undefined) return undefined;
-  required(format.oneOf("type", ["json_schema"]), format, "type");
-  return { type: "json_schema", schema: required(format.object("schema"), format, "schema").json, strict: true };
 }

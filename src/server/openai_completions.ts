@@ -4,12 +4,14 @@ import type { Context } from "hono";
 import type { ChatFinish, ChatOptions } from "../engine/chat_api.ts";
 import { type Answer, type AnswerEvent, Gathering, wholeCalls } from "./answer.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
+import { formatOf } from "./formats.ts";
 import { readJson } from "./json.ts";
 import { legacyLogprobs } from "./legacy_logprobs.ts";
 import { type Indexed, together } from "./many.ts";
-import { checkModel, formatOf, MOST_CHOICES, streamOf } from "./openai_request.ts";
+import { checkModel, MOST_CHOICES, streamOf } from "./openai_request.ts";
 import { newId, now, streamFailure, type UsageWanted, usageOf, usageWanted } from "./openai_shapes.ts";
-import { defined, maxTokensOf, openaiSampling, seedOf } from "./sampling.ts";
+import { refuseUnsupported } from "./request_fields.ts";
+import { defined, idsOf, maxTokensOf, samplingOf, seedOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
 
@@ -63,20 +65,18 @@ export async function completions(c: Context, service: Service): Promise<Respons
 
 function completionRequest(json: Json): CompletionRequest {
   const body = fieldsOf(json);
+  refuseUnsupported(body, "completions");
   checkModel(body);
-  if (body.string("suffix")) throw wrong("suffix", "is not supported", undefined);
   const n = body.integer("n", 1, MOST_CHOICES) ?? 1;
-  const best = body.integer("best_of", 1, MOST_CHOICES);
-  if (best !== undefined && best !== n) throw wrong("best_of", "is not supported; use n", best);
   const prompts = promptsOf(body);
   if (prompts.length * n > MOST_ANSWERS) {
     throw wrong("prompt", `expected at most ${MOST_ANSWERS} answers (prompts times n)`, prompts.length * n);
   }
   const logprobs = body.integer("logprobs", 0, MOST_TOP_LOGPROBS);
   const options = {
-    ...openaiSampling(body),
+    ...samplingOf(body),
     ...defined({
-      maxTokens: maxTokensOf(body, ["max_tokens", "n_predict"], 0, DEFAULT_TOKENS),
+      maxTokens: maxTokensOf(body, ["max_tokens", "max_completion_tokens", "n_predict"], 0, DEFAULT_TOKENS),
       logprobs,
       echo: body.boolean("echo"),
       responseFormat: formatOf(body),
@@ -97,13 +97,6 @@ function promptsOf(body: Fields): readonly Prompt[] {
     if (Array.isArray(one)) return idsOf(one, `prompt[${i}]`);
     throw wrong(`prompt[${i}]`, expected, one);
   });
-}
-
-/** Token ids; which of them exist is the engine's to say. */
-export function idsOf(values: readonly unknown[], path: string): readonly number[] {
-  const bad = values.findIndex((id) => !Number.isSafeInteger(id) || (id as number) < 0);
-  if (bad >= 0) throw wrong(`${path}[${bad}]`, "expected a token id", values[bad]);
-  return values as readonly number[];
 }
 
 function choice({ text, logprobs, finish }: Answer, index: number, request: CompletionRequest): object {

@@ -3,9 +3,10 @@
 import type { Context } from "hono";
 import { type Fields, fieldsOf, required, wrong } from "./fields.ts";
 import { readJson } from "./json.ts";
-import { idsOf } from "./openai_completions.ts";
 import { checkModel } from "./openai_request.ts";
 import { newId } from "./openai_shapes.ts";
+import { refuseUnsupported } from "./request_fields.ts";
+import { idsOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 
 /** What clients send at most in one request by default. */
@@ -13,10 +14,10 @@ const MOST_INPUTS = 512;
 
 export async function embeddings(c: Context, service: Service): Promise<Response> {
   const body = fieldsOf(await readJson(c.req.raw, service.bodyLimit));
+  refuseUnsupported(body, "embeddings");
   checkModel(body);
   const inputs = inputsOf(body);
   const format = body.oneOf("encoding_format", ["float", "base64"]) ?? "float";
-  if (body.has("dimensions")) throw wrong("dimensions", "is not supported: vectors have the model's width", undefined);
   const work = service.begin(c.req.raw);
   try {
     const data: object[] = [];

@@ -1,16 +1,22 @@
 // Bodies of /v1/chat/completions, OpenAI's and Mistral's, as what the engine is asked for.
 
-import type { ChatMessage, ChatOptions, ResponseFormat, ToolCall } from "../engine/chat_api.ts";
+import type { ChatMessage, ChatOptions, ToolCall } from "../engine/chat_api.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
+import { formatOf } from "./formats.ts";
 import { checkToolResults, MOST_MESSAGES, textOf, withLastText } from "./messages.ts";
 import { openaiTools } from "./openai_tools.ts";
-import { defined, maxTokensOf, openaiSampling } from "./sampling.ts";
+import { refuseUnsupported } from "./request_fields.ts";
+import { defined, maxTokensOf, samplingOf } from "./sampling.ts";
 
 /** Most answers to one request. */
 export const MOST_CHOICES = 128;
 const MOST_TOP_LOGPROBS = 20;
 /** Of one message. */
 const MOST_CALLS = 1024;
+
+/** What Mistral's `safe_prompt` puts in front of a conversation, as Mistral documents it. */
+const SAFE =
+  "Always assist with care, respect, and truth. Respond with utmost utility yet securely. Avoid harmful, unethical, prejudiced, or negative content. Ensure replies promote fairness and positivity.";
 
 export interface OpenaiChatRequest {
   readonly messages: readonly ChatMessage[];
@@ -23,18 +29,18 @@ export interface OpenaiChatRequest {
 /** @throws RequestError that names the field */
 export function openaiChatRequest(json: Json): OpenaiChatRequest {
   const body = fieldsOf(json);
-  refuse(body);
+  refuseUnsupported(body, "chat");
   checkModel(body);
   const given = required(body.objects("messages", MOST_MESSAGES), body, "messages").map(message);
   if (given.length === 0) throw wrong("messages", "expected at least one message", []);
   checkToolResults(given);
   const { messages, continueAssistant } = withLastText(given, continues(body));
   return {
-    messages,
+    messages: body.boolean("safe_prompt") ? [{ role: "system", content: SAFE }, ...messages] : messages,
     n: body.integer("n", 1, MOST_CHOICES) ?? 1,
     ...streamOf(body),
     options: {
-      ...openaiSampling(body),
+      ...samplingOf(body),
       ...defined({
         maxTokens: maxTokensOf(body, ["max_completion_tokens", "max_tokens", "n_predict"], 1),
         logprobs: logprobsOf(body),
@@ -42,6 +48,7 @@ export function openaiChatRequest(json: Json): OpenaiChatRequest {
         parallelToolCalls: body.boolean("parallel_tool_calls"),
         responseFormat: formatOf(body),
         continueAssistant,
+        templateVariables: body.object("chat_template_kwargs")?.json,
       }),
     },
   };
@@ -58,22 +65,6 @@ export function streamOf(body: Fields): { readonly stream: boolean; readonly inc
     includeUsage:
       body.object("stream_options")?.boolean("include_usage") ?? body.object("usage")?.boolean("include") ?? false,
   };
-}
-
-/** What changes the answer and is not done here is refused rather than passed over. */
-function refuse(body: Fields): void {
-  for (const [name, instead] of [
-    ["functions", "tools"],
-    ["function_call", "tool_choice"],
-  ] as const) {
-    if (body.has(name)) throw wrong(name, `is not supported; use ${instead}`, undefined);
-  }
-  if (body.array("modalities", 16)?.some((kind) => kind !== "text")) {
-    throw wrong("modalities", "this model writes text only", body.raw("modalities"));
-  }
-  for (const name of ["audio", "web_search_options"]) {
-    if (body.has(name)) throw wrong(name, "is not supported", undefined);
-  }
 }
 
 function message(fields: Fields): ChatMessage {
@@ -113,32 +104,6 @@ function logprobsOf(body: Fields): number | undefined {
   const top = body.integer("top_logprobs", 0, MOST_TOP_LOGPROBS);
   if (!wanted && top) throw wrong("top_logprobs", "needs logprobs: true", undefined);
   return wanted ? (top ?? 0) : undefined;
-}
-
-/** `regex` and `ebnf` are extras of ours. */
-export function formatOf(body: Fields): ResponseFormat | undefined {
-  const format = body.object("response_format");
-  const type = format?.oneOf("type", ["text", "json_object", "json_schema", "regex", "ebnf"]);
-  if (format === undefined) return undefined;
-  switch (required(type, format, "type")) {
-    case "text":
-      return { type: "text" };
-    case "json_object":
-      return { type: "json" };
-    case "regex":
-      return { type: "regex", pattern: required(format.string("pattern"), format, "pattern") };
-    case "ebnf":
-      return { type: "ebnf", grammar: required(format.string("grammar"), format, "grammar") };
-    case "json_schema": {
-      const given = required(format.object("json_schema"), format, "json_schema");
-      // Mistral's clients send `schema` as OpenAI's do; true and false are schemas too.
-      const schema = required(given.raw("schema"), given, "schema");
-      if (typeof schema !== "boolean" && (typeof schema !== "object" || Array.isArray(schema))) {
-        throw wrong(given.path("schema"), "expected a JSON schema", schema);
-      }
-      return { type: "json_schema", schema, strict: given.boolean("strict") ?? false };
-    }
-  }
 }
 
 /**

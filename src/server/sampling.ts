@@ -7,6 +7,11 @@ import { type Fields, wrong } from "./fields.ts";
 const MOST_TOKENS = 2 ** 31 - 1;
 const MOST_STOPS = 64;
 const LONGEST_STOP = 4096;
+const MOST_IDS = 1_000_000;
+const MOST_WORDS = 1024;
+const LONGEST_WORD = 256;
+/** What llama.cpp's `false` is as a bias: so unlikely that it never comes. */
+const NEVER = -1e9;
 
 /** Drops keys whose value is undefined, which exact optional properties do not allow. */
 export function defined<T extends object>(from: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
@@ -15,8 +20,8 @@ export function defined<T extends object>(from: T): { [K in keyof T]?: Exclude<T
   };
 }
 
-/** The sampling fields of OpenAI's endpoints. */
-export function openaiSampling(body: Fields): GenerateOptions {
+/** How tokens are chosen, and what ends an answer beside its length. `stopName`: the field of stop texts. */
+export function samplingOf(body: Fields, stopName = "stop"): GenerateOptions {
   return defined({
     temperature: body.number("temperature", 0, 100),
     topP: body.number("top_p", 0, 1),
@@ -27,9 +32,36 @@ export function openaiSampling(body: Fields): GenerateOptions {
     presencePenalty: body.number("presence_penalty", -100, 100),
     logitBias: logitBias(body),
     seed: seed(body, "seed") ?? seed(body, "random_seed"),
-    stop: stops(body, "stop"),
+    stop: stops(body, stopName),
     ignoreEos: body.boolean("ignore_eos"),
+    stopIds: ids(body, "stop_token_ids"),
+    minTokens: body.integer("min_tokens", 0, MOST_TOKENS),
+    allowedIds: ids(body, "allowed_token_ids"),
+    badWords: badWords(body),
   });
+}
+
+/** An empty list, which vLLM's clients send for none, is none. */
+function ids(body: Fields, name: string): readonly number[] | undefined {
+  const given = body.array(name, MOST_IDS);
+  return given === undefined || given.length === 0 ? undefined : idsOf(given, body.path(name));
+}
+
+/** Token ids; which of them exist is the engine's to say. */
+export function idsOf(values: readonly unknown[], path: string): readonly number[] {
+  const bad = values.findIndex((id) => !Number.isSafeInteger(id) || (id as number) < 0);
+  if (bad >= 0) throw wrong(`${path}[${bad}]`, "expected a token id", values[bad]);
+  return values as readonly number[];
+}
+
+/** As with stop texts, an empty word forbids nothing. */
+function badWords(body: Fields): readonly string[] | undefined {
+  const words = body.array("bad_words", MOST_WORDS)?.map((word, i) => {
+    if (typeof word === "string" && word.length <= LONGEST_WORD) return word;
+    throw wrong(`${body.path("bad_words")}[${i}]`, `expected a text of at most ${LONGEST_WORD} characters`, word);
+  });
+  const some = words?.filter((word) => word.trim() !== "");
+  return some?.length ? some : undefined;
 }
 
 /**
@@ -48,13 +80,13 @@ export function maxTokensOf(
 }
 
 /** -1 means "off" to some servers, 0 to others. */
-export function topK(body: Fields): number | undefined {
+function topK(body: Fields): number | undefined {
   const value = body.integer("top_k", -1, 2 ** 31 - 1);
   return value === -1 ? 0 : value;
 }
 
 /** One text or a list of texts that end the answer. Front ends send the empty lines of their forms along: they end nothing. */
-export function stops(body: Fields, name: string): readonly string[] | undefined {
+function stops(body: Fields, name: string): readonly string[] | undefined {
   const value = body.raw(name);
   const list = typeof value === "string" ? [value] : body.array(name, MOST_STOPS);
   return list?.flatMap((stop, i) => {
@@ -79,16 +111,22 @@ export function seedOf(first: number | undefined, i: number): { seed?: number } 
   return { seed: first > last - i ? i - 1 - (last - first) : first + i };
 }
 
+/** Token id -> bias, as an object or as llama.cpp's list of pairs, where false forbids the token. */
 function logitBias(body: Fields): Record<number, number> | undefined {
-  const given = body.object("logit_bias");
+  const given = body.raw("logit_bias");
+  const list = Array.isArray(given);
+  const pairs = list ? body.array("logit_bias", MOST_IDS)! : Object.entries(body.object("logit_bias")?.json ?? {});
   if (given === undefined) return undefined;
   const bias: Record<number, number> = {};
-  for (const [id, value] of Object.entries(given.json)) {
-    if (!/^\d{1,9}$/.test(id)) throw wrong(body.path("logit_bias"), "expected token ids as keys", id);
-    if (typeof value !== "number" || !(value >= -100 && value <= 100)) {
-      throw wrong(given.path(id), "expected a number from -100 to 100", value);
+  for (const [i, pair] of pairs.entries()) {
+    const [id, value] = Array.isArray(pair) && pair.length === 2 ? pair : [];
+    const path = body.path("logit_bias");
+    if (!/^\d{1,9}$/.test(String(id)))
+      throw wrong(path, `expected token ids as ${list ? "firsts" : "keys"}`, id ?? pair);
+    if (value !== false && !(typeof value === "number" && value >= -100 && value <= 100)) {
+      throw wrong(list ? `${path}[${i}][1]` : `${path}.${id}`, "expected a number from -100 to 100", value);
     }
-    bias[Number(id)] = value;
+    bias[Number(id)] = value === false ? NEVER : value;
   }
   return bias;
 }

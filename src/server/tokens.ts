@@ -3,7 +3,7 @@
 import type { Context } from "hono";
 import { fieldsOf, required } from "./fields.ts";
 import { readJson } from "./json.ts";
-import { idsOf } from "./openai_completions.ts";
+import { idsOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 
 /** Tokenizing happens between the engine's steps: about a second for this many characters. */

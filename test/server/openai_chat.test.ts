@@ -265,7 +265,7 @@ describe("what is refused, by name", () => {
       "tools[0].function.parameters",
       /strict, found true/,
     ],
-    [{ functions: [] }, "functions", /use tools/],
+    [{ functions: [{ name: "f" }] }, "functions", /use tools/],
     [{ modalities: ["text", "audio"] }, "modalities", /text only/],
     [{ response_format: { type: "xml" } }, "response_format.type", /json_schema.*xml/],
     [{ response_format: { type: "json_schema" } }, "response_format.json_schema", /required/],

@@ -250,6 +250,7 @@ export function fakeBackend(options: FakeOptions = {}) {
         room,
         text: {
           encode: (text) => [...text].map((c) => c.charCodeAt(0) - 97),
+          plain: (text) => [...text].map((c) => c.charCodeAt(0) - 97),
           stream: () => ({ push: letters, end: () => "" }),
           piece: (id) => ({ text: letters(id), bytes: [97 + id] }),
         },

@@ -1,0 +1,156 @@
+// The format that an answer is held to, in every spelling: OpenAI's, Anthropic's, llama.cpp's, vLLM's, SGLang's, Ollama's,
+// Together's, Fireworks' and Text Generation Inference's. All come to one of the engine's formats.
+
+import type { ResponseFormat } from "../engine/chat_api.ts";
+import { type Fields, required, wrong } from "./fields.ts";
+
+/** Of a list to choose from. */
+const MOST_CHOICES = 10_000;
+
+/** The fields that may ask for a format, and what each asks for: undefined where it asks for none. */
+const SPELLINGS: Readonly<Record<string, (body: Fields, name: string) => ResponseFormat | undefined>> = {
+  response_format: responseFormat,
+  output_config: (body, name) => outputFormat(body.object(name)?.object("format")),
+  output_format: (body, name) => outputFormat(body.object(name)),
+  json_schema: schemaField,
+  guided_json: schemaField,
+  guided_json_object: jsonField,
+  guided_regex: regexField,
+  regex: regexField,
+  guided_choice: choiceField,
+  guided_grammar: ebnfField,
+  ebnf: ebnfField,
+  grammar: gbnfField,
+  structured_outputs: structuredOutputs,
+  format: ollamaFormat,
+};
+
+/** @throws RequestError that names the field; where two fields ask for a format, both */
+export function formatOf(body: Fields): ResponseFormat | undefined {
+  let found: { readonly name: string; readonly format: ResponseFormat } | null = null;
+  for (const [name, read] of Object.entries(SPELLINGS)) {
+    if (!body.has(name)) continue;
+    const format = read(body, name);
+    if (format === undefined) continue;
+    // llama.cpp takes any JSON beside a schema as the same.
+    if (found !== null && !(found.format.type === "json" && name === "json_schema") && found.format.type !== "text")
+      throw wrong(name, `asks for a format, and so does ${found.name}; leave one of them out`, undefined);
+    found = { name, format };
+  }
+  return found?.format;
+}
+
+/** `regex` and `ebnf` are extras of ours. */
+function responseFormat(body: Fields, name: string): ResponseFormat | undefined {
+  const format = required(body.object(name), body, name);
+  const types = ["text", "json_object", "json_schema", "json", "regex", "ebnf", "grammar"] as const;
+  switch (required(format.oneOf("type", types), format, "type")) {
+    case "text":
+      return { type: "text" };
+    case "json_object":
+    case "json": {
+      const field = ["schema", "value"].find(format.has);
+      return field === undefined ? { type: "json" } : schemaField(format, field);
+    }
+    case "json_schema":
+      return openaiSchema(format);
+    case "regex":
+      return regexField(format, format.has("value") ? "value" : "pattern");
+    case "ebnf":
+      return ebnfField(format, "grammar");
+    case "grammar":
+      return gbnfField(format, "grammar");
+  }
+}
+
+/** The schema lies in `json_schema.schema`, or without `json_schema` beside the type. */
+function openaiSchema(format: Fields): ResponseFormat {
+  if (!format.has("json_schema")) {
+    const field = ["schema", "value"].find(format.has);
+    return schemaField(format, field ?? "json_schema");
+  }
+  const given = required(format.object("json_schema"), format, "json_schema");
+  return { ...schemaField(given, "schema"), strict: given.boolean("strict") ?? false };
+}
+
+function outputFormat(format: Fields | undefined): ResponseFormat | undefined {
+  if (format === undefined) return undefined;
+  required(format.oneOf("type", ["json_schema"]), format, "type");
+  return schemaField(format, "schema");
+}
+
+type JsonSchema = Extract<ResponseFormat, { type: "json_schema" }>;
+
+/** A schema, or its text as JSON. True and false are schemas too. */
+function schemaField(fields: Fields, name: string): JsonSchema {
+  const given = required(fields.raw(name), fields, name);
+  const schema = typeof given === "string" ? parsed(fields, name, given) : given;
+  if (typeof schema !== "boolean" && (typeof schema !== "object" || schema === null || Array.isArray(schema)))
+    throw wrong(fields.path(name), "expected a JSON schema", given);
+  return { type: "json_schema", schema, strict: true };
+}
+
+function parsed(fields: Fields, name: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw wrong(fields.path(name), "expected a JSON schema", text);
+  }
+}
+
+function jsonField(fields: Fields, name: string): ResponseFormat | undefined {
+  return fields.boolean(name) ? { type: "json" } : undefined;
+}
+
+function regexField(fields: Fields, name: string): ResponseFormat {
+  return { type: "regex", pattern: required(fields.string(name), fields, name) };
+}
+
+function ebnfField(fields: Fields, name: string): ResponseFormat {
+  return { type: "ebnf", grammar: required(fields.string(name), fields, name) };
+}
+
+/** llama.cpp's clients send an empty text for no grammar. */
+function gbnfField(fields: Fields, name: string): ResponseFormat | undefined {
+  const grammar = required(fields.string(name), fields, name);
+  return grammar === "" ? undefined : { type: "gbnf", grammar };
+}
+
+function choiceField(fields: Fields, name: string): ResponseFormat {
+  const choices = required(fields.array(name, MOST_CHOICES), fields, name);
+  if (choices.length === 0) throw wrong(fields.path(name), "expected at least one text to choose", choices);
+  const bad = choices.findIndex((choice) => typeof choice !== "string");
+  if (bad >= 0) throw wrong(`${fields.path(name)}[${bad}]`, "expected a text", choices[bad]);
+  return { type: "choice", choices: choices as readonly string[] };
+}
+
+const STRUCTURED: Readonly<Record<string, (fields: Fields, name: string) => ResponseFormat | undefined>> = {
+  json: schemaField,
+  json_object: jsonField,
+  regex: regexField,
+  choice: choiceField,
+  grammar: ebnfField,
+};
+
+/** vLLM's object with one of its kinds. At OpenRouter it is true or false, and asks for nothing by itself. */
+function structuredOutputs(body: Fields, name: string): ResponseFormat | undefined {
+  if (typeof body.raw(name) === "boolean") return undefined;
+  const given = required(body.object(name), body, name);
+  const kinds = Object.keys(given.json).filter((kind) => given.has(kind) && given.raw(kind) !== false);
+  const unknown = kinds.find((kind) => !Object.hasOwn(STRUCTURED, kind) && !kind.startsWith("_backend"));
+  if (unknown !== undefined) throw wrong(given.path(unknown), "is not supported", undefined);
+  const asked = kinds.filter((kind) => Object.hasOwn(STRUCTURED, kind));
+  const [kind, second] = asked;
+  if (kind === undefined || second !== undefined)
+    throw wrong(name, `expected one of ${Object.keys(STRUCTURED).join(", ")}, found ${asked.length}`, undefined);
+  return STRUCTURED[kind]!(given, kind);
+}
+
+/** "json" or a schema; an empty text is no format. */
+function ollamaFormat(body: Fields, name: string): ResponseFormat | undefined {
+  const format = body.raw(name);
+  if (format === "") return undefined;
+  if (format === "json") return { type: "json" };
+  if (typeof format === "object") return schemaField(body, name);
+  throw wrong(name, 'expected "json" or a JSON schema', format);
+}

@@ -1,0 +1,273 @@
+// The table of request fields: what this server knows of each, whoever's it is. Fields that are refused are refused from
+// here; the README of this folder has the whole table, and a test walks it. Fields that are not in it are accepted.
+
+import { type Fields, wrong } from "./fields.ts";
+
+export type Endpoint = "chat" | "completions" | "messages" | "embeddings";
+
+/** Fields that are treated alike. */
+export interface FieldRow {
+  readonly names: readonly string[];
+  readonly on: readonly Endpoint[];
+  readonly kind: "honoured" | "refused" | "harmless";
+  /** What it does; of a refused one what to do instead, or why it cannot be done. */
+  readonly note: string;
+  /** Of a refused one: values that ask for nothing, beside null and, unless `onlyThese`, what is false or empty. */
+  readonly off?: readonly unknown[];
+  readonly onlyThese?: true;
+  /** Of a refused one: when any value asks for nothing. */
+  readonly unless?: (body: Fields) => boolean;
+}
+
+const GENERATE: readonly Endpoint[] = ["chat", "completions", "messages"];
+const ALL: readonly Endpoint[] = [...GENERATE, "embeddings"];
+
+function honoured(on: readonly Endpoint[], names: string, note: string): FieldRow {
+  return { names: names.split(" "), on, kind: "honoured", note };
+}
+
+function refused(on: readonly Endpoint[], names: string, note: string, off: readonly unknown[] = []): FieldRow {
+  return { names: names.split(" "), on, kind: "refused", note, off };
+}
+
+function harmless(on: readonly Endpoint[], names: string, note: string): FieldRow {
+  return { names: names.split(" "), on, kind: "harmless", note };
+}
+
+/** Fields of which true is what is done anyway. */
+function onlyTrue(on: readonly Endpoint[], names: string, note: string): FieldRow {
+  return { ...refused(on, names, note, [true]), onlyThese: true };
+}
+
+/** Penalties count the whole context: how far back they look is the same to an answer that has none. */
+function noPenalty(body: Fields): boolean {
+  const off = { repetition_penalty: 1, repeat_penalty: 1, frequency_penalty: 0, presence_penalty: 0 };
+  return Object.entries(off).every(([name, value]) => !body.has(name) || body.raw(name) === value);
+}
+
+export const FIELDS: readonly FieldRow[] = [
+  // What there is to answer.
+  honoured(["chat", "messages"], "messages", "the conversation"),
+  honoured(["completions"], "prompt", "the text or token ids to continue"),
+  honoured(["completions"], "echo", "the prompt comes first"),
+  honoured(["messages"], "system", "a system message"),
+  honoured(["embeddings"], "input", "texts or token ids"),
+  honoured(["embeddings"], "encoding_format", "float or base64"),
+  honoured(["chat"], "safe_prompt", "Mistral's system message in front of the conversation"),
+  honoured(["chat"], "continue_final_message", "false: a last message of the assistant is not continued"),
+  honoured(["chat", "messages"], "chat_template_kwargs", "variables of the folder's chat template"),
+  honoured(["chat", "messages"], "tools tool_choice", "functions to call"),
+  honoured(["chat"], "parallel_tool_calls", "whether an answer may hold several calls"),
+  honoured(ALL, "key", "the API key, where no header has it"),
+  // What is answered, and how.
+  honoured(GENERATE, "max_tokens", "-1: what the context has room for"),
+  honoured(["chat", "completions"], "max_completion_tokens n_predict", "as max_tokens"),
+  honoured(["chat", "completions"], "n", "answers to one prompt"),
+  honoured(GENERATE, "stream", "server-sent events"),
+  honoured(
+    ["chat", "completions"],
+    "stream_options usage",
+    "include_usage, and OpenRouter's include: usage in the stream",
+  ),
+  honoured(["chat"], "logprobs top_logprobs", "log probabilities under the model's own distribution"),
+  honoured(["completions"], "logprobs", "so many likeliest tokens at each place"),
+  honoured(["chat", "completions"], "stop", "texts that end the answer; empty ones do not"),
+  honoured(["messages"], "stop_sequences", "texts that end the answer; empty ones do not"),
+  honoured(GENERATE, "stop_token_ids", "tokens that end the answer and are no part of it"),
+  honoured(GENERATE, "min_tokens", "no end and no stop text before so many tokens"),
+  honoured(GENERATE, "ignore_eos", "goes on past the end of text"),
+  honoured(GENERATE, "bad_words", "words whose tokens are not written, with or without a space in front"),
+  honoured(GENERATE, "allowed_token_ids", "no other tokens"),
+  honoured(GENERATE, "logit_bias", "by token id; llama.cpp's list of pairs too, where false forbids a token"),
+  honoured(GENERATE, "temperature top_p top_k min_p", "top_k 0 and -1: all"),
+  honoured(GENERATE, "repetition_penalty repeat_penalty frequency_penalty presence_penalty", "over the whole context"),
+  honoured(GENERATE, "seed random_seed", "-1: any"),
+  honoured(GENERATE, "response_format", "text, json_object (with schema), json_schema, regex, ebnf, grammar (GBNF)"),
+  honoured(["messages"], "output_config output_format", "its format: a JSON schema"),
+  honoured(GENERATE, "json_schema guided_json", "a JSON schema, or its text"),
+  honoured(GENERATE, "guided_json_object", "any JSON object"),
+  honoured(GENERATE, "guided_regex regex", "a pattern"),
+  honoured(GENERATE, "guided_choice", "one of these texts"),
+  honoured(GENERATE, "guided_grammar ebnf", "a grammar in xgrammar's EBNF"),
+  honoured(GENERATE, "grammar", "a grammar in llama.cpp's GBNF"),
+  honoured(GENERATE, "structured_outputs", "vLLM's: json, json_object, regex, choice or grammar"),
+  honoured(GENERATE, "format", 'Ollama\'s: "json" or a JSON schema'),
+
+  // Other names of what there is.
+  refused(["chat"], "functions", "use tools"),
+  refused(["chat"], "function_call", "use tool_choice"),
+  refused(["chat"], "prompt input", "use messages"),
+  refused(["completions"], "messages input", "use prompt"),
+  refused(["chat", "completions"], "system", "use a message of the role system"),
+  refused(["chat", "completions"], "stop_sequences stop_sequence stopping_strings custom_stopping_strings", "use stop"),
+  refused(["messages"], "stop stop_sequence stopping_strings custom_stopping_strings", "use stop_sequences"),
+  refused(["messages"], "max_completion_tokens n_predict", "use max_tokens"),
+  refused(GENERATE, "max_new_tokens max_output_tokens max_length num_predict max_tokens_to_sample", "use max_tokens"),
+  refused(GENERATE, "min_new_tokens min_length", "use min_tokens", [0]),
+  refused(GENERATE, "ban_eos_token", "use ignore_eos"),
+  refused(GENERATE, "banned_tokens custom_token_bans banned_strings", "use logit_bias or bad_words"),
+  refused(GENERATE, "sampler_seed", "use seed", [-1]),
+  onlyTrue(GENERATE, "do_sample", "use temperature 0"),
+  refused(GENERATE, "grammar_string", "use grammar"),
+  refused(GENERATE, "regex_pattern", "use regex"),
+  refused(GENERATE, "n_probs return_logprob top_logprobs_num", "use logprobs", [0]),
+  refused(["chat", "completions"], "n_cmpl", "use n", [1]),
+  refused(GENERATE, "options parameters sampling_params extra_body nvext", "its fields belong into the body itself"),
+  // Ways to choose tokens that are not there.
+  refused(GENERATE, "mirostat mirostat_mode", "there is no Mirostat", [0]),
+  refused(GENERATE, "mirostat_target", "there is no Mirostat"),
+  refused(GENERATE, "typical_p typical tfs_z tfs", "use top_p or min_p", [1]),
+  refused(GENERATE, "top_a", "use min_p", [0]),
+  refused(GENERATE, "top_n_sigma nsigma adaptive_target", "use min_p", [0, -1]),
+  refused(GENERATE, "dry_multiplier no_repeat_ngram_size", "use repetition_penalty", [0]),
+  refused(GENERATE, "encoder_repetition_penalty", "use repetition_penalty", [1]),
+  refused(
+    GENERATE,
+    "xtc_probability epsilon_cutoff eta_cutoff skew penalty_alpha",
+    "is a sampler that is not there",
+    [0],
+  ),
+  refused(GENERATE, "dynatemp_range dynamic_temperature smoothing_factor", "use temperature", [0]),
+  refused(GENERATE, "temperature_last samplers sampler_priority", "the order of sampling is fixed"),
+  refused(GENERATE, "min_keep", "filters keep at least the likeliest token", [0, 1]),
+  refused(GENERATE, "guidance_scale cfg_scale", "there is no guidance by a second prompt", [1]),
+  refused(GENERATE, "negative_prompt", "there is no guidance by a second prompt"),
+  refused(GENERATE, "use_beam_search early_stopping", "there is no beam search"),
+  refused(GENERATE, "num_beams beam_width length_penalty", "there is no beam search", [1]),
+  refused(GENERATE, "diversity_penalty", "there is no beam search", [0]),
+  {
+    ...refused(GENERATE, "best_of", "use n", [1]),
+    unless: (body) => body.has("n") && body.raw("n") === body.raw("best_of"),
+  },
+  {
+    ...refused(
+      GENERATE,
+      "repeat_last_n repetition_penalty_range rep_pen_range",
+      "penalties count the whole context",
+      [-1],
+    ),
+    unless: noPenalty,
+  },
+  refused(GENERATE, "logits_processors custom_logit_processor", "there are no processors of logits"),
+  refused(GENERATE, "repetition_detection stop_regex", "only stop texts, tokens and lengths end an answer"),
+  refused(GENERATE, "n_indent t_max_predict_ms", "only stop texts, tokens and lengths end an answer", [0]),
+  refused(GENERATE, "watermark watermarking token_healing", "is not there"),
+  refused(GENERATE, "lora lora_path adapter_id", "there are no adapters"),
+  // Ways to make the prompt or the answer that are not there.
+  refused(["chat", "completions"], "suffix", "there is no filling in between"),
+  refused(["chat", "messages"], "chat_template", "the folder's template is used"),
+  refused(["chat", "messages"], "documents", "put them into a message"),
+  refused(
+    ["chat", "messages"],
+    "prefill assistant_prefill response_prefix",
+    "end the conversation with the assistant's message",
+  ),
+  refused(["chat"], "echo", "the conversation is not repeated"),
+  {
+    ...onlyTrue(["chat"], "add_generation_prompt", "only beside continue_final_message"),
+    unless: (body) => body.raw("continue_final_message") === true,
+  },
+  refused(["chat"], "prompt_mode guardrails", "there are no prompts of the server"),
+  refused(["chat", "messages"], "add_special_tokens", "the chat template has them already"),
+  onlyTrue(["completions", "embeddings"], "add_special_tokens add_bos_token", "give token ids instead"),
+  refused(ALL, "truncate_prompt_tokens prompt_truncate_len", "prompts are never cut"),
+  refused(ALL, "truncate", "texts are never cut", ["NONE", "none"]),
+  refused(GENERATE, "context_length_exceeded_behavior", "prompts are never cut", ["error"]),
+  refused(["chat"], "modalities", "this model writes text only", [["text"]]),
+  refused(GENERATE, "audio images image_url", "this model reads and writes text only"),
+  refused(
+    GENERATE,
+    "web_search_options plugins search_parameters mcp_servers",
+    "nothing is searched or called by the server",
+  ),
+  refused(GENERATE, "safety_model", "answers are not moderated"),
+  refused(GENERATE, "structural_tag guided_whitespace_pattern", "use response_format, or a grammar"),
+  refused(GENERATE, "grammar_lazy", "a grammar holds from the first token"),
+  refused(GENERATE, "include_stop_str_in_output no_stop_trim", "stop texts are no part of the answer"),
+  onlyTrue(GENERATE, "skip_special_tokens detokenize", "special tokens have no text"),
+  refused(GENERATE, "return_tokens return_token_ids return_tokens_as_token_ids return_prompt_text", "use /tokenize"),
+  refused(GENERATE, "return_hidden_states return_routed_experts post_sampling_probs response_fields", "is not there"),
+  refused(GENERATE, "prompt_logprobs logprob_token_ids", "/v1/completions has echo with logprobs"),
+  refused(["messages"], "logprobs top_logprobs", "use /v1/chat/completions", [0]),
+  refused(["messages"], "n", "one answer a request", [1]),
+  refused(["embeddings"], "dimensions output_dimension", "vectors have the model's width"),
+  refused(["embeddings"], "output_dtype embedding_type embedding_types", "use encoding_format", ["float", ["float"]]),
+  refused(["embeddings"], "instruction late_chunking return_multivector", "each text is embedded as it is"),
+  onlyTrue(["embeddings"], "normalize normalized", "vectors have the length 1"),
+
+  // What changes nothing here.
+  harmless(ALL, "model model_id", "any name, or none: there is one model"),
+  harmless(
+    ALL,
+    "user user_id metadata safety_identifier session_id request_id rid priority",
+    "who asks, and how urgently",
+  ),
+  harmless(ALL, "store service_tier provider models route keep_alive ttl vllm_xargs", "where and how a host computes"),
+  harmless(
+    GENERATE,
+    "prompt_cache_key prompt_cache_retention cache_control cache_prompt cache_salt",
+    "what is cached is found",
+  ),
+  harmless(
+    GENERATE,
+    "id_slot n_keep n_discard n_cache_reuse kv_transfer_params",
+    "memory is the server's own business",
+  ),
+  harmless(GENERATE, "prediction speculation draft_model", "guesses that make hosts quicker"),
+  harmless(
+    GENERATE,
+    "reasoning reasoning_effort include_reasoning thinking think verbosity",
+    "this model does not reason apart",
+  ),
+  harmless(
+    GENERATE,
+    "enable_thinking thinking_budget thinking_token_budget reasoning_format",
+    "this model does not reason apart",
+  ),
+  harmless(GENERATE, "separate_reasoning stream_reasoning", "this model does not reason apart"),
+  harmless(GENERATE, "transforms context_management num_ctx", "for prompts that are too long: those are refused"),
+  harmless(["messages"], "container speed inference_geo betas", "where and how a host computes"),
+  harmless(
+    GENERATE,
+    "mirostat_tau mirostat_eta mirostat_lr dry_base dry_allowed_length dry_penalty_last_n",
+    "of samplers that are refused",
+  ),
+  harmless(
+    GENERATE,
+    "dry_sequence_breakers xtc_threshold dynatemp_exponent smoothing_curve",
+    "of samplers that are refused",
+  ),
+  harmless(GENERATE, "guided_decoding_backend spaces_between_special_tokens", "which library holds answers to formats"),
+  harmless(
+    GENERATE,
+    "timings_per_token return_progress sse_ping_interval stream_interval",
+    "what streams tell beside the answer",
+  ),
+  harmless(
+    GENERATE,
+    "mm_processor_kwargs media_io_kwargs truncation_side",
+    "of images, and of cuts, which are not there",
+  ),
+  harmless(["embeddings"], "input_type task task_type prompt_name", "hints for models that were trained with them"),
+];
+
+/** What would change the answer and is not done here is refused rather than passed over. @throws RequestError that names the field */
+export function refuseUnsupported(body: Fields, endpoint: Endpoint): void {
+  for (const row of FIELDS) {
+    if (row.kind !== "refused" || !row.on.includes(endpoint)) continue;
+    for (const name of row.names) {
+      if (!body.has(name) || asksForNothing(row, body.raw(name)) || row.unless?.(body)) continue;
+      throw wrong(body.path(name), `is not supported: ${row.note}`, undefined);
+    }
+  }
+}
+
+function asksForNothing({ off = [], onlyThese }: FieldRow, value: unknown): boolean {
+  if (off.some((one) => one === value || (Array.isArray(one) && Array.isArray(value) && same(one, value)))) return true;
+  if (onlyThese) return false;
+  return value === false || value === "" || (typeof value === "object" && Object.keys(value ?? {}).length === 0);
+}
+
+function same(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return one.length === other.length && one.every((value, i) => value === other[i]);
+}

@@ -1,0 +1,126 @@
+import { describe, expect, it } from "vitest";
+import type { ResponseFormat } from "../../src/engine/chat_api.ts";
+import { createApp } from "../../src/server/app.ts";
+import { type Fake, fakeModel } from "./fake_model.ts";
+
+/** What each endpoint needs beside the format. */
+const BODIES: Readonly<Record<string, object>> = {
+  "/v1/chat/completions": { messages: [{ role: "user", content: "hi" }] },
+  "/v1/completions": { prompt: "a" },
+  "/v1/messages": { messages: [{ role: "user", content: "hi" }], max_tokens: 9 },
+};
+
+async function post(path: string, fields: object, model: Fake = fakeModel()): Promise<Response> {
+  const headers = { "content-type": "application/json" };
+  return createApp(model).request(path, {
+    method: "POST",
+    headers,
+    body: JSON.stringify({ ...BODIES[path], ...fields }),
+  });
+}
+
+const schema = { type: "object", properties: { a: { const: 1 } } };
+const SCHEMA: ResponseFormat = { type: "json_schema", schema, strict: true };
+const JSON_OBJECT: ResponseFormat = { type: "json" };
+const GBNF: ResponseFormat = { type: "gbnf", grammar: 'root ::= "a".' };
+const EBNF: ResponseFormat = { type: "ebnf", grammar: 'root ::= "a"' };
+const REGEX: ResponseFormat = { type: "regex", pattern: "a+" };
+const CHOICE: ResponseFormat = { type: "choice", choices: ["yes", "no"] };
+
+describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
+  it.each<[object, ResponseFormat | undefined]>([
+    [{ response_format: { type: "text" } }, { type: "text" }],
+    [{ response_format: { type: "json_object" } }, JSON_OBJECT],
+    [{ response_format: { type: "json_object", schema } }, SCHEMA],
+    [{ response_format: { type: "json_object", schema: null } }, JSON_OBJECT],
+    [{ response_format: { type: "json_object" }, json_schema: schema }, SCHEMA],
+    [{ response_format: { type: "text" }, guided_regex: "a+" }, REGEX],
+    [{ response_format: { type: "json_schema", schema } }, SCHEMA],
+    [{ response_format: { type: "json_schema", json_schema: { schema, strict: true } } }, SCHEMA],
+    [{ response_format: { type: "json_schema", json_schema: { name: "x", schema } } }, { ...SCHEMA, strict: false }],
+    [
+      { response_format: { type: "json_schema", json_schema: { schema: true } } },
+      { ...SCHEMA, schema: true, strict: false },
+    ],
+    [{ response_format: { type: "json", value: schema } }, SCHEMA],
+    [{ response_format: { type: "json_schema", value: schema } }, SCHEMA],
+    [{ response_format: { type: "regex", pattern: "a+" } }, REGEX],
+    [{ response_format: { type: "regex", value: "a+" } }, REGEX],
+    [{ response_format: { type: "ebnf", grammar: 'root ::= "a"' } }, EBNF],
+    [{ response_format: { type: "grammar", grammar: 'root ::= "a".' } }, GBNF],
+    [{ json_schema: schema }, SCHEMA],
+    [{ grammar: 'root ::= "a".' }, GBNF],
+    [{ grammar: "" }, undefined],
+    [{ guided_json: schema }, SCHEMA],
+    [{ guided_json: JSON.stringify(schema) }, SCHEMA],
+    [{ guided_json_object: true }, JSON_OBJECT],
+    [{ guided_json_object: false, guided_json: null, guided_regex: null }, undefined],
+    [{ guided_regex: "a+", guided_decoding_backend: "xgrammar" }, REGEX],
+    [{ guided_choice: ["yes", "no"] }, CHOICE],
+    [{ guided_grammar: 'root ::= "a"' }, EBNF],
+    [{ regex: "a+" }, REGEX],
+    [{ ebnf: 'root ::= "a"' }, EBNF],
+    [{ structured_outputs: { json: schema } }, SCHEMA],
+    [{ structured_outputs: { json: JSON.stringify(schema), regex: null, json_object: false } }, SCHEMA],
+    [{ structured_outputs: { json_object: true } }, JSON_OBJECT],
+    [{ structured_outputs: { regex: "a+", disable_any_whitespace: false, _backend: "x" } }, REGEX],
+    [{ structured_outputs: { choice: ["yes", "no"] } }, CHOICE],
+    [{ structured_outputs: { grammar: 'root ::= "a"' } }, EBNF],
+    // OpenRouter's is a switch.
+    [{ structured_outputs: true, response_format: { type: "json_object" } }, JSON_OBJECT],
+    [{ structured_outputs: false }, undefined],
+    [{ format: "json" }, JSON_OBJECT],
+    [{ format: schema }, SCHEMA],
+    [{ format: "" }, undefined],
+    [{ output_config: { format: { type: "json_schema", schema }, effort: "low" } }, SCHEMA],
+    [{ output_config: { effort: "low" } }, undefined],
+    [{ output_format: { type: "json_schema", schema } }, SCHEMA],
+  ])("%j", async (fields, expected) => {
+    const model = fakeModel();
+    const response = await post(path, fields, model);
+    expect([response.status, await response.text()]).toEqual([200, expect.any(String)]);
+    expect(model.asked[0]!.options.responseFormat).toEqual(expected);
+  });
+
+  it.each<[object, RegExp]>([
+    [{ response_format: { type: "xml" } }, /^response_format\.type: expected one of .*found "xml"/],
+    [{ response_format: { type: "structural_tag" } }, /^response_format\.type/],
+    [{ response_format: "json" }, /^response_format: expected an object/],
+    [{ response_format: { type: "json_schema" } }, /^response_format\.json_schema: is required/],
+    [
+      { response_format: { type: "json_schema", json_schema: {} } },
+      /^response_format\.json_schema\.schema: is required/,
+    ],
+    [{ response_format: { type: "regex" } }, /^response_format\.pattern: is required/],
+    [{ response_format: { type: "json_object", schema: [] } }, /^response_format\.schema: expected a JSON schema/],
+    [{ json_schema: "{" }, /^json_schema: expected a JSON schema/],
+    [{ json_schema: "1" }, /^json_schema: expected a JSON schema/],
+    [{ grammar: { type: "json" } }, /^grammar: expected a text/],
+    [{ guided_json: 5 }, /^guided_json/],
+    [{ guided_choice: [] }, /^guided_choice: expected at least one/],
+    [{ guided_choice: ["a", 1] }, /^guided_choice\[1\]: expected a text/],
+    [{ guided_choice: "a" }, /^guided_choice: expected an array/],
+    [{ structured_outputs: {} }, /^structured_outputs: expected one of json, .*found 0/],
+    [{ structured_outputs: { json: schema, regex: "a" } }, /^structured_outputs: .*found 2/],
+    [{ structured_outputs: { structural_tag: "{}" } }, /^structured_outputs\.structural_tag: is not supported/],
+    [
+      { structured_outputs: { json: schema, disable_any_whitespace: true } },
+      /disable_any_whitespace: is not supported/,
+    ],
+    [{ structured_outputs: { lark: "start: x" } }, /^structured_outputs\.lark: is not supported/],
+    [{ structured_outputs: "json" }, /^structured_outputs: expected an object/],
+    [{ format: "yaml" }, /^format: expected "json" or a JSON schema, found "yaml"/],
+    [{ output_format: { type: "text" } }, /^output_format\.type/],
+    // Two at once.
+    [{ response_format: { type: "json_object" }, grammar: "root ::= ." }, /^grammar: .*and so does response_format/],
+    [{ grammar: "root ::= .", json_schema: schema }, /^grammar: .*and so does json_schema/],
+    [{ guided_json: schema, guided_regex: "a" }, /^guided_regex: .*and so does guided_json/],
+    [{ structured_outputs: { regex: "a" }, format: "json" }, /^format: .*and so does structured_outputs/],
+  ])("%j is refused by name", async (fields, message) => {
+    const model = fakeModel();
+    const response = await post(path, fields, model);
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as { error: { message: string } }).error.message).toMatch(message);
+    expect(model.asked).toEqual([]);
+  });
+});

@@ -5,7 +5,6 @@ import { describeAdapter } from "./backend/webgpu/adapter.ts";
 import { pageStore } from "./backend/webgpu/web_store.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
-import { RequestError } from "./errors.ts";
 import { type Host, type HostGpu, openModel } from "./open.ts";
 import type { Files } from "./weights/files.ts";
 import { httpFiles, pickedFiles } from "./weights/web_files.ts";
@@ -19,15 +18,6 @@ export type { Files } from "./weights/files.ts";
 
 /** What a page may use when nothing is said: a tab's heap ends at 4 GiB. */
 const DEFAULT_RAM = 2 * 2 ** 30;
-
-/** Chat stands on packages that a page without a bundler does not have: asked for where they are needed. */
-async function chatting(): Promise<typeof import("./chat/chat.ts")> {
-  try {
-    return await import("./chat/chat.ts");
-  } catch (error) {
-    throw new RequestError(`chat() needs @huggingface/jinja, by a bundler: ${(error as Error).message}`);
-  }
-}
 
 /** The page's WebGPU, or null where the browser or the machine has none. */
 async function pageGpu(): Promise<HostGpu | null> {
@@ -54,7 +44,7 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
     cores: likelyCores(),
     startWorker: startWebWorker,
     tuning: pageStore(),
-    chat: async (files, tokenizer) => (await chatting()).openChat(files, tokenizer),
+    chat: async (files, tokenizer) => (await import("./chat/chat.ts")).openChat(files, tokenizer),
     spill: () => null,
     identity: (where) => where,
   };

@@ -81,7 +81,6 @@ const KNOWS_MORE: Readonly<Record<string, { readonly layers: readonly string[]; 
 const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
   webgpu: /^src\/backend\/webgpu\/node_\w+\.ts$/,
-  "@huggingface/jinja": /^src\/chat\/sandbox\.ts$/,
   ajv: /^src\/chat\/tool_schema\.ts$/,
   "@huggingface/tokenizers": /^src\/tokenizer\//,
   "gpt-tokenizer": /^src\/tokenizer\//,
@@ -164,19 +163,6 @@ describe("Node-only code", () => {
       return (code.match(pattern) ?? []).map((use) => `${path}: ${use}`);
     });
     expect(uses).toEqual([]);
-  });
-});
-
-describe("code that a page may run", () => {
-  const portable = [...SOURCES, ...filesUnder("kernels", ".wgsl")].filter((path) => !NODE_ONLY.test(path));
-
-  it("keeps to ASCII, whatever a bundler makes of it", () => {
-    // In WGSL, which is embedded whole, comments too. Minifiers write a character of a string as it is, escaped or not.
-    const beyond = portable.filter((path) => {
-      const code = path.endsWith(".wgsl") ? read(path) : read(path).replace(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, "");
-      return [...code].some((character) => character > "\x7f") || /["`][^"`\n]*(?<!\\)\\u(?!00[0-7]|\$)/.test(code);
-    });
-    expect(beyond).toEqual([]);
   });
 });
 

@@ -3,21 +3,18 @@
 import { RequestError } from "../errors.ts";
 import { AddedSplitter } from "../tokenizer/added.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
+import { mapParts, plain, type Str } from "./jinja/text.ts";
 
 /** What is done to every text of a conversation before a template sees it. */
-export type Seal = (text: string) => string;
+export type Disguise = (text: string) => string;
 
 /**
- * Texts go through a template and come out anywhere in the prompt, so that afterwards nobody can tell a control token that the template
- * wrote from one that a user wrote. Hence a seal: a private character that occurs nowhere in template and conversation, put inside what must stay
- * text ("<" seal "/s>"), and left out by the tokenizer after it has looked for control tokens (EncodeOptions.seal).
+ * A template's text tells which of its characters people wrote. Where a control token would take in any of them, a seal is put: a private
+ * character that the tokenizer leaves out after it has looked for control tokens (EncodeOptions.seal).
  */
 export class Guard {
   private readonly tokenizer: Tokenizer;
-  private readonly texts: readonly string[];
   private readonly splitter: AddedSplitter;
-  private readonly firsts: ReadonlySet<string>;
-  private readonly ends: ReadonlySet<string>;
   private readonly longest: number;
 
   constructor(tokenizer: Tokenizer) {
@@ -25,9 +22,8 @@ export class Guard {
     for (let id = 0; id < tokenizer.vocabSize; id++)
       if (tokenizer.isSpecial(id)) texts.push(tokenizer.idToPiece(id) ?? "");
     this.tokenizer = tokenizer;
-    this.texts = texts.filter((text) => text !== "");
     this.splitter = new AddedSplitter(
-      this.texts.map((content) => ({
+      texts.map((content) => ({
         id: 0,
         content,
         match: content,
@@ -37,58 +33,79 @@ export class Guard {
         rstrip: false,
       })),
     );
-    this.firsts = new Set(this.texts.map((text) => text[0]!));
-    this.ends = new Set(this.texts.flatMap((text) => Array.from(text, (_, at) => text.slice(at))));
-    this.longest = this.texts.reduce((most, text) => Math.max(most, text.length), 0);
-  }
-
-  /** Seals that little of a text is changed by: one inside every control token that the text spells. */
-  light(seal: string): Seal {
-    return (text) => {
-      let sealed = "";
-      for (const part of this.splitter.split(text)) {
-        if ("token" in part) sealed += part.token.content[0]! + seal + part.token.content.slice(1);
-        else sealed += part.text;
-      }
-      return sealed;
-    };
+    this.longest = texts.reduce((most, text) => Math.max(most, text.length), 0);
   }
 
   /**
-   * Seals that leave nothing to begin a control token with, nor to end one that the template begins, whatever a template cuts out and joins:
-   * after every character that begins one, and in front of a text that could go on with one.
+   * The ids of a rendered conversation. Templates see what people wrote as it is. One that looks for control tokens in it could leave its own
+   * out for theirs; hence, where people spell any, the conversation is rendered once more with those in disguise, and where that gives other
+   * control tokens, it counts.
+   * @param unused characters of the private use area that occur nowhere in the conversation and the template
    */
-  full(seal: string): Seal {
-    return (text) => {
-      let sealed = this.mayContinue(text) ? seal : "";
-      for (const unit of text.split("")) sealed += this.firsts.has(unit) ? unit + seal : unit;
-      return sealed;
-    };
-  }
-
-  private mayContinue(text: string): boolean {
-    for (let length = 1; length <= Math.min(text.length, this.longest); length++) {
-      if (this.ends.has(text.slice(0, length))) return true;
-    }
-    return text !== "" && text.length < this.longest && this.texts.some((control) => control.includes(text));
-  }
-
-  /**
-   * The ids of a rendered conversation. Templates see texts with light seals, which are rare, so that they cut and compare what people wrote. A
-   * template that takes texts apart could still make a control token of the pieces: where full seals give other control tokens, those count.
-   */
-  encode(seal: string, render: (seal: Seal) => string): number[] {
-    const ids = this.ids(render(this.light(seal)), seal);
-    const safe = this.ids(render(this.full(seal)), seal);
+  encode(unused: readonly string[], render: (disguise: Disguise) => Str): number[] {
+    const hidden = new Map<string, string>();
+    let spelled = false;
+    const ids = this.ids(
+      render((text) => {
+        spelled ||= [...this.splitter.split(text)].some((part) => "token" in part);
+        return text;
+      }),
+    );
+    if (!spelled) return ids;
+    const disguised = render((text) =>
+      [...this.splitter.split(text)]
+        .map((part) => ("token" in part ? disguise(part.token.content, unused, hidden) : part.text))
+        .join(""),
+    );
+    const safe = this.ids(mapParts(disguised, (part) => undisguise(part, hidden)));
     const controls = (list: readonly number[]): string => list.filter((id) => this.tokenizer.isSpecial(id)).join();
     return controls(ids) === controls(safe) ? ids : safe;
   }
 
-  private ids(text: string, seal: string): number[] {
-    // `tojson(ensure_ascii=True)` spells the seal out.
-    const plain = text.replaceAll(`\\u${seal.charCodeAt(0).toString(16)}`, seal);
-    return this.tokenizer.encode(plain, { addBos: false, specialTokens: true, seal });
+  private ids(text: Str): number[] {
+    const all = plain(text);
+    const places = typeof text === "string" ? [] : this.sealed(all, text.written);
+    const options = { addBos: false, specialTokens: true };
+    if (places.length === 0) return this.tokenizer.encode(all, options);
+    const [seal] = unusedCharacters(1, [all]) as [string];
+    const parts = places.map((place, i) => all.slice(places[i - 1] ?? 0, place));
+    return this.tokenizer.encode([...parts, all.slice(places.at(-1))].join(seal), { ...options, seal });
   }
+
+  /** Where seals go: into every control token that takes in what people wrote, next to it, so that none of the template's own is hit. */
+  private sealed(text: string, written: readonly number[]): number[] {
+    const places = new Set<number>();
+    for (let i = 0; i < written.length; i += 2) {
+      const [start, end] = [written[i]!, written[i + 1]!];
+      for (let at = Math.max(0, start - this.longest + 1); at < end; at++) {
+        for (const length of this.splitter.lengthsAt(text, at)) {
+          if (at + length > start) places.add(at < start ? start : at + 1);
+        }
+      }
+    }
+    return [...places].sort((a, b) => a - b);
+  }
+}
+
+/** A control token with its first character replaced by one that stands for it. */
+function disguise(token: string, unused: readonly string[], hidden: Map<string, string>): string {
+  const [first = ""] = token;
+  let mask = [...hidden].find(([, character]) => character === first)?.[0];
+  if (mask === undefined) {
+    mask = unused[hidden.size];
+    if (mask === undefined) return token; // more kinds of control tokens than there are characters for: sealed all the same
+    hidden.set(mask, first);
+  }
+  return mask + token.slice(first.length);
+}
+
+/** `repr` and `tojson(ensure_ascii=True)` spell the characters out. */
+function undisguise(text: string, hidden: ReadonlyMap<string, string>): string {
+  let shown = text;
+  for (const [mask, character] of hidden) {
+    shown = shown.replaceAll(mask, character).replaceAll(`\\u${mask.charCodeAt(0).toString(16)}`, character);
+  }
+  return shown;
 }
 
 /** Characters of Unicode's private use area that occur in none of `texts`, neither as they are nor as JSON escapes. @throws RequestError */

@@ -93,7 +93,7 @@ export function pythonJson(value: unknown): string {
 }
 
 /** `repr` of a float: shortest digits, an exponent below 1e-4 and from 1e16, a fraction always. */
-function pythonFloat(value: number): string {
+export function pythonFloat(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
   if (Object.is(value, -0)) return "-0.0";
   const size = Math.abs(value);

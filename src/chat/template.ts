@@ -4,13 +4,17 @@ import { RequestError, WeightsError } from "../errors.ts";
 import { asObject, type JsonObject, readFolderConfig, readJsonObject, tokenName } from "../tokenizer/folder_config.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { type Files, readText } from "../weights/files.ts";
-import { Guard, type Seal, unusedCharacters } from "./guard.ts";
+import { type Disguise, Guard, unusedCharacters } from "./guard.ts";
+import { cut, plain, type Str } from "./jinja/text.ts";
+import { Written } from "./jinja/values.ts";
 import { mergeNeighbours, type PromptOptions, shownTools, systemText } from "./messages.ts";
 import { parsePythonJson } from "./python_json.ts";
 import { parseTemplate, Refusal, type Template, TemplateFault } from "./sandbox.ts";
 import type { ChatMessage } from "./types.ts";
 
 const MAX_FILE = 16 * 2 ** 20;
+/** First characters of control tokens, at most, that a conversation may spell and have kept apart from the template's own. */
+const MAX_DISGUISES = 16;
 
 /** A template as the folder names it. */
 export interface TemplateSource {
@@ -126,16 +130,16 @@ export class ChatTemplate {
   prompt(messages: readonly ChatMessage[], options: PromptOptions): number[] {
     const system = systemText(messages);
     const turns = messages.filter((message) => message.role !== "system");
-    const [seal, cut] = unusedCharacters(2, [
+    const [end, ...unused] = unusedCharacters(1 + MAX_DISGUISES, [
       JSON.stringify([messages, options.tools ?? [], options.templateVariables ?? {}, this.source.tokens]),
       this.source.text,
       this.source.withTools ?? "",
-    ]) as [string, string];
+    ]) as [string, ...string[]];
     let refusal: unknown;
     for (const tried of [turns, mergeNeighbours(turns)]) {
       const all = this.withSystem(tried, system);
       try {
-        return this.guard.encode(seal, (sealed) => this.render(all, options, sealed, cut));
+        return this.guard.encode(unused, (disguise) => this.write(all, options, disguise, end));
       } catch (error) {
         if (!(error instanceof RequestError)) throw error;
         refusal ??= error;
@@ -183,7 +187,7 @@ export class ChatTemplate {
   private tryOut(messages: readonly ChatMessage[]): string | null {
     const run = (options: PromptOptions): string | null => {
       try {
-        return this.render(messages, options, (text) => text, String.fromCharCode(0xe000));
+        return this.render(messages, options, (text) => text, "\uE000");
       } catch (error) {
         if (error instanceof RequestError) return null;
         throw error;
@@ -199,39 +203,44 @@ export class ChatTemplate {
     }
   }
 
-  /** The rendered text. `cut` marks the end of an assistant's text to be continued: what follows it is left out. */
-  render(messages: readonly ChatMessage[], options: PromptOptions, seal: Seal, cut: string): string {
+  /** The rendered text. `end` marks the end of an assistant's text to be continued: what follows it is left out. */
+  render(messages: readonly ChatMessage[], options: PromptOptions, disguise: Disguise, end: string): string {
+    return plain(this.write(messages, options, disguise, end));
+  }
+
+  /** The same, with which of its characters people wrote. */
+  private write(messages: readonly ChatMessage[], options: PromptOptions, disguise: Disguise, end: string): Str {
     const tools = this.knowsTools ? shownTools(options) : [];
     const continued = options.continueAssistant ? messages.length - 1 : -1;
     const given = Object.entries(options.templateVariables ?? {});
     const variables = {
-      ...Object.fromEntries(given.map(([name, value]) => [name, sealAll(value, seal)])),
+      ...Object.fromEntries(given.map(([name, value]) => [name, new Written(value, disguise)])),
       bos_token: "",
       eos_token: "",
       ...this.source.tokens,
-      messages: messages.map((message, i) => templateMessage(message, seal, i === continued ? cut : "")),
+      messages: messages.map((message, i) => templateMessage(message, disguise, i === continued ? end : "")),
       tools:
         tools.length === 0
           ? null
           : tools.map(({ name, description = "", parameters = {} }) => ({
               type: "function",
-              function: sealAll({ name, description, parameters }, seal),
+              function: new Written({ name, description, parameters }, disguise),
             })),
       add_generation_prompt: continued < 0,
     };
     const template = tools.length > 0 && this.toolUse !== null ? this.toolUse : this.plain;
     const text = this.located(() => {
       try {
-        return template.render(variables);
+        return template.write(variables);
       } catch (error) {
         // Some go through the tools without asking whether there are any.
         if (!(error instanceof TemplateFault) || variables.tools !== null) throw error;
-        return template.render({ ...variables, tools: [] });
+        return template.write({ ...variables, tools: [] });
       }
     });
     if (continued < 0) return text;
-    const end = text.lastIndexOf(cut);
-    if (end >= 0) return text.slice(0, end);
+    const at = plain(text).lastIndexOf(end);
+    if (at >= 0) return cut(text, 0, at);
     throw new RequestError(
       `${this.source.where}: the chat template leaves out the assistant's text that is to be continued`,
     );
@@ -251,38 +260,32 @@ export class ChatTemplate {
 }
 
 /** A message as templates expect it (transformers' form). */
-function templateMessage(message: ChatMessage, seal: Seal, cut: string): Record<string, unknown> {
+function templateMessage(message: ChatMessage, disguise: Disguise, end: string): Record<string, unknown> {
+  const written = (data: unknown): Written => new Written(data, disguise);
   if (message.role === "tool") {
     const { content, toolCallId, name } = message;
     return {
       role: "tool",
-      content: seal(content),
-      tool_call_id: seal(toolCallId),
-      ...(name === undefined ? {} : { name: seal(name) }),
+      content: written(content),
+      tool_call_id: written(toolCallId),
+      ...(name === undefined ? {} : { name: written(name) }),
     };
   }
-  if (message.role !== "assistant") return { role: message.role, content: seal(message.content) };
+  if (message.role !== "assistant") return { role: message.role, content: written(message.content) };
   const calls = message.toolCalls?.map(({ id, name, arguments: text }) => ({
-    id: seal(id),
+    id: written(id),
     type: "function",
-    function: { name: seal(name), arguments: sealAll(argumentsOf(text), seal) },
+    function: { name: written(name), arguments: written(argumentsOf(text)) },
   }));
   return {
     role: "assistant",
-    ...(message.content === undefined ? {} : { content: seal(message.content) + cut }),
+    ...(message.content === undefined ? {} : { content: written(message.content + end) }),
     ...(calls && calls.length > 0 ? { tool_calls: calls } : {}),
   };
 }
 
-/** Templates take arguments as an object; what is none stays text. */
+/** Templates take arguments as an object, its numbers as they were written; what is none stays text. */
 function argumentsOf(text: string): unknown {
-  return parsePythonJson(text) instanceof Map ? JSON.parse(text) : text;
-}
-
-/** The same data with every text and key sealed. */
-function sealAll(data: unknown, seal: Seal): unknown {
-  if (typeof data === "string") return seal(data);
-  if (typeof data !== "object" || data === null) return data;
-  if (Array.isArray(data)) return data.map((one) => sealAll(one, seal));
-  return Object.fromEntries(Object.entries(data).map(([key, value]) => [seal(key), sealAll(value, seal)]));
+  const parsed = parsePythonJson(text);
+  return parsed instanceof Map ? parsed : text;
 }

@@ -325,7 +325,7 @@ function decode(fragment: string): string {
 /** A value for a message, cut short. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
 /** Gives what `compile` finds unsupported the place and keyword where it stands. */

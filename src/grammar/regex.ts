@@ -45,7 +45,7 @@ export function parseRegex(pattern: string): Regex {
 }
 
 function shown(pattern: string): string {
-  return JSON.stringify(pattern.length > 60 ? `${pattern.slice(0, 60)}...` : pattern);
+  return JSON.stringify(pattern.length > 60 ? `${pattern.slice(0, 60)}…` : pattern);
 }
 
 /** Reads a pattern that RegExp has found well-formed. */

@@ -55,6 +55,16 @@ export class AddedSplitter {
     if (start < text.length) yield { text: text.slice(start), start };
   }
 
+  /** Lengths of all tokens that begin at `from`, the shortest first. */
+  *lengthsAt(text: string, from: number): Generator<number> {
+    let node = this.root.next.get(text[from]!);
+    for (let at = from + 1; node !== undefined; at++) {
+      if (node.token) yield at - from;
+      if (at >= text.length) return;
+      node = node.next.get(text[at]!);
+    }
+  }
+
   private longest(text: string, from: number): { token: AddedToken; length: number } | null {
     let best: { token: AddedToken; length: number } | null = null;
     let node = this.root.next.get(text[from]!);

@@ -81,7 +81,7 @@ describe("a prompt by template", () => {
   it("passes tools, calls and results on in transformers' form", () => {
     const template = over(
       "{{ tools | tojson }}{% for m in messages %}{{ m.role }}{% if m.tool_calls is defined %}{{ m.tool_calls | tojson }}{% else %}" +
-        "{{ [m.content, m.tool_call_id, m.name] | tojson }}{% endif %}{% endfor %}",
+        "{{ [m.content, m.tool_call_id | default(none), m.name | default(none)] | tojson }}{% endif %}{% endfor %}",
     );
     const messages: ChatMessage[] = [
       { role: "assistant", toolCalls: [{ id: "123456789", name: "f", arguments: '{"x": [1]}' }] },
@@ -153,13 +153,13 @@ describe("a template that means harm, or is wrong", () => {
     ["counts to 1e9", "{% for i in range(1000000000) %}x{% endfor %}"],
     ["loops in a loop", twice("")],
     ["looks for unknown names", twice("{{ nope }}")],
-    ["leaves loops", twice("{% break %}")],
+    ["leaves loops", twice("{% if i %}{% break %}{% endif %}{{ i + j }}".repeat(3))],
     ["asks for the time", twice("{{ strftime_now('%Y') }}")],
     ["doubles a list", grow("ns.s + ns.s", "")],
     ["doubles a text", grow("ns.s ~ ns.s", "")],
     ["nests a list in itself twice", grow("[ns.s, ns.s]", "{{ ns.s }}")],
     ["and makes JSON of it", grow("[ns.s, ns.s]", "{{ ns.s | tojson }}")],
-    ["and compares it", grow("[ns.s, ns.s]", "{{ ns.s == 'a' }}")],
+    ["and compares it", `${grow("[ns.s, ns.s]", "{% set a = ns.s %}")}${grow("[ns.s, ns.s]", "{{ ns.s == a }}")}`],
     ["and joins it", grow("[ns.s, ns.s]", "{{ ns.s | join }}")],
     ["puts an object into itself", "{% set ns = namespace(s=1) %}{% set ns.s = ns %}{{ ns | tojson }}"],
     ["replaces letters by texts", `${long}{{ s.replace('a', s) }}`],
@@ -180,7 +180,6 @@ describe("a template that means harm, or is wrong", () => {
     ["is nested 50,000 levels deep", `{{ ${"(".repeat(50_000)}1${")".repeat(50_000)} }}`],
     ["opens 20,000 blocks", "{% if 1 %}".repeat(20_000)],
     ["is long", "x".repeat(300_000)],
-    ["is white space", `${"\n ".repeat(100_000)}{{ 1 }}`],
     ["reaches for prototypes", "{{ messages.constructor.constructor('return 1')() }}"],
     ["reaches for classes", "{{ ''.__class__.__mro__[1].__subclasses__() }}"],
     ["ends in a tag", "{% if"],
@@ -193,8 +192,8 @@ describe("a template that means harm, or is wrong", () => {
 
   it("sees no more of an object than its members", () => {
     const data = JSON.parse('{"__proto__": {"x": 1}, "a": 1}') as Record<string, unknown>;
-    const read = "{{ [d.constructor, d.toString, d['hasOwnProperty'], d.x] | tojson }}{{ d.__proto__ | tojson }}";
-    expect(parseTemplate(read).render({ d: data })).toBe('[null, null, null, null]{"x": 1}');
+    const read = "{{ [d.constructor, d.toString, d['hasOwnProperty'], d.x] }}{{ d.__proto__ | tojson }}";
+    expect(parseTemplate(read).render({ d: data })).toBe('[Undefined, Undefined, Undefined, Undefined]{"x": 1}');
   });
 
   it("raises what the client reads, and fails with its file's name", () => {

@@ -1,0 +1,207 @@
+// Reads a template's statements out of its tokens.
+
+import { tokenize } from "./lexer.ts";
+import type { Data, Expression, If, Name, Statement } from "./nodes.ts";
+import { describe, ExpressionParser } from "./parser.ts";
+
+/** @throws TemplateFault, which names the line */
+export function parse(source: string): readonly Statement[] {
+  return new StatementParser(tokenize(source)).template();
+}
+
+/** Tags that end or divide a statement and begin none. */
+const INNER_TAG = /^(end\w+|el(se|if))$/;
+
+class StatementParser extends ExpressionParser {
+  private readonly blocks = new Set<string>();
+
+  template(): Statement[] {
+    const body = this.until([]);
+    if (this.is("eof")) return body;
+    return this.fail(`'${this.token.value}' ends nothing that was begun`);
+  }
+
+  /** Statements up to a tag of one of these names, which is the next token; or, without names, to the end. */
+  private until(ends: readonly string[]): Statement[] {
+    const body: Statement[] = [];
+    let parts: (Data | Expression)[] = [];
+    const flush = (): void => {
+      if (parts.length > 0) body.push({ type: "Output", line: parts[0]!.line, parts });
+      parts = [];
+    };
+    for (;;) {
+      const token = this.next();
+      if (token.type === "data") parts.push({ type: "Data", line: token.line, text: token.value });
+      else if (token.type === "print") {
+        parts.push(this.tuple({}));
+        this.expect("printed");
+      } else if (token.type === "begin") {
+        flush();
+        if (this.is("name", ...ends) && ends.length > 0) return body;
+        body.push(this.nested(() => this.statement()));
+        this.expect("end");
+      } else {
+        flush();
+        if (ends.length > 0) this.fail(`expected ${ends.map((end) => `{% ${end} %}`).join(" or ")}, found the end`);
+        return body;
+      }
+    }
+  }
+
+  /** The body of a statement whose own tag ends here; the tag that ends it is read, its end is not. */
+  private body(...ends: readonly string[]): { readonly body: Statement[]; readonly end: string } {
+    this.skip("operator", ":");
+    this.expect("end");
+    const body = this.until(ends);
+    return { body, end: this.next().value };
+  }
+
+  private statement(): Statement {
+    const { value: tag, line } = this.expect("name");
+    switch (tag) {
+      case "if":
+        return this.if(line);
+      case "for":
+        return this.for(line);
+      case "set":
+        return this.set(line);
+      case "macro": {
+        const { name } = this.nameTarget();
+        const signature = this.signature();
+        return { type: "Macro", line, name, ...signature, body: this.body("endmacro").body };
+      }
+      case "call": {
+        const signature = this.is("operator", "(") ? this.signature() : { params: [], defaults: [] };
+        const call = this.expression();
+        if (call.type !== "Call") return this.fail("{% call %}: expected a call", line);
+        return { type: "CallBlock", line, call, ...signature, body: this.body("endcall").body };
+      }
+      case "generation":
+        return { type: "CallBlock", line, call: null, params: [], defaults: [], body: this.body("endgeneration").body };
+      case "filter": {
+        let filter = this.filter(null);
+        while (this.skip("operator", "|")) filter = this.filter(filter);
+        return { type: "FilterBlock", line, body: this.body("endfilter").body, filter };
+      }
+      case "with":
+        return this.with(line);
+      case "block":
+        return this.block(line);
+      case "print": {
+        const parts: Expression[] = [];
+        while (!this.is("end")) {
+          if (parts.length > 0) this.expect("operator", ",");
+          parts.push(this.expression());
+        }
+        return { type: "Output", line, parts };
+      }
+      case "autoescape": {
+        const on = this.expression();
+        return { type: "Autoescape", line, on, body: this.body("endautoescape").body };
+      }
+      case "break":
+        return { type: "Break", line };
+      case "continue":
+        return { type: "Continue", line };
+      case "include":
+      case "import":
+      case "from":
+      case "extends":
+        return this.foreign(tag, line);
+    }
+    if (INNER_TAG.test(tag)) return this.fail(`{% ${tag} %} ends nothing that was begun`, line);
+    return this.fail(`{% ${tag} %} is no tag that chat templates have`, line);
+  }
+
+  private if(line: number): If {
+    const test = this.tuple({ withCondition: false });
+    const { body, end } = this.body("elif", "else", "endif");
+    const elifs: If[] = [];
+    let last = end;
+    while (last === "elif") {
+      const at = this.token.line;
+      const elif = this.tuple({ withCondition: false });
+      const inner = this.body("elif", "else", "endif");
+      elifs.push({ type: "If", line: at, test: elif, body: inner.body, elifs: [], otherwise: [] });
+      last = inner.end;
+    }
+    const otherwise = last === "else" ? this.body("endif").body : [];
+    return { type: "If", line, test, body, elifs, otherwise };
+  }
+
+  private for(line: number): Statement {
+    const target = this.target({ end: "in" });
+    this.expect("name", "in");
+    const iterable = this.tuple({ withCondition: false, end: "recursive" });
+    const test = this.skip("name", "if") ? this.expression() : null;
+    const recursive = this.skip("name", "recursive");
+    const { body, end } = this.body("endfor", "else");
+    const otherwise = end === "else" ? this.body("endfor").body : [];
+    return { type: "For", line, target, iterable, body, otherwise, test, recursive };
+  }
+
+  private set(line: number): Statement {
+    const target = this.target({ members: true });
+    if (this.skip("operator", "=")) return { type: "Set", line, target, value: this.tuple({}) };
+    let filter = null;
+    while (this.skip("operator", "|")) filter = this.filter(filter);
+    return { type: "SetBlock", line, target, filter, body: this.body("endset").body };
+  }
+
+  private signature(): { readonly params: readonly Name[]; readonly defaults: readonly Expression[] } {
+    const [params, defaults]: [Name[], Expression[]] = [[], []];
+    this.expect("operator", "(");
+    while (!this.is("operator", ")")) {
+      if (params.length > 0) this.expect("operator", ",");
+      const param = this.nameTarget("param");
+      if (params.some(({ name }) => name === param.name)) this.fail(`parameter '${param.name}' is there twice`);
+      if (this.skip("operator", "=")) defaults.push(this.expression());
+      else if (defaults.length > 0) this.fail("a parameter without a default follows one with a default");
+      params.push(param);
+    }
+    this.next();
+    return { params, defaults };
+  }
+
+  private with(line: number): Statement {
+    const [targets, values]: [Expression[], Expression[]] = [[], []];
+    while (!this.is("end")) {
+      if (targets.length > 0) this.expect("operator", ",");
+      targets.push(this.assigned(this.target(), "param", line));
+      this.expect("operator", "=");
+      values.push(this.expression());
+    }
+    return { type: "With", line, targets, values, body: this.body("endwith").body };
+  }
+
+  private block(line: number): Statement {
+    const name = this.expect("name").value;
+    if (this.blocks.has(name)) this.fail(`block '${name}' is defined twice`, line);
+    this.blocks.add(name);
+    const scoped = this.skip("name", "scoped");
+    this.skip("name", "required");
+    const { body } = this.body("endblock");
+    this.skip("name", name);
+    return { type: "Block", line, name, scoped, body };
+  }
+
+  /** Tags that would load other templates: they are read, so that one that is never reached does no harm. */
+  private foreign(tag: string, line: number): Statement {
+    const targets: Name[] = [];
+    this.expression();
+    if (tag === "import") {
+      this.expect("name", "as");
+      targets.push(this.nameTarget());
+    } else if (tag === "from") {
+      this.expect("name", "import");
+      do {
+        let target = this.nameTarget();
+        if (this.skip("name", "as")) target = this.nameTarget();
+        targets.push(target);
+      } while (this.skip("operator", ","));
+    }
+    while (this.is("name", "ignore", "missing", "with", "without", "context")) this.next();
+    if (!this.is("end")) this.fail(`unexpected ${describe(this.token)}`);
+    return { type: "Foreign", line, tag, targets };
+  }
+}

@@ -99,10 +99,30 @@ function limits({ parallel, queue }: Capacity): string {
 
 /** What the engine knows at this moment. */
 function gauges(model: ChatModel): string {
-  const { queued, running, memory, experts } = model.metrics();
+  const { queued, running, waiting, kv, suspensions, recomputedTokens, memory, experts } = model.metrics();
+  const { capacity, used, cached } = kv;
   const lines = [
     metric("hotset_requests_queued", "gauge", "Answers that wait for their turn.", queued),
-    metric("hotset_requests_running", "gauge", "Answers that are computed.", running),
+    metric("hotset_requests_running", "gauge", "Answers whose turn it is.", running),
+    metric("hotset_requests_waiting_for_memory", "gauge", "Those of them that wait for room in the KV cache.", waiting),
+    metric("hotset_kv_cache_usage_ratio", "gauge", "Part of the KV cache that answers hold, 0 to 1.", used / capacity),
+    metric("hotset_kv_cache_tokens", "gauge", "Positions of the KV cache; cached ones are given up when needed.", [
+      [{ state: "used" }, used],
+      [{ state: "cached" }, cached],
+      [{ state: "free" }, capacity - used - cached],
+    ]),
+    metric(
+      "hotset_suspensions_total",
+      "counter",
+      "Answers that gave up their memory to older ones for a while.",
+      suspensions,
+    ),
+    metric(
+      "hotset_recomputed_tokens_total",
+      "counter",
+      "Tokens that were computed again after that.",
+      recomputedTokens,
+    ),
     metric(
       "hotset_memory_bytes",
       "gauge",

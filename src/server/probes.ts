@@ -8,7 +8,7 @@ import type { ServerState } from "./state.ts";
 export const PROBES: ReadonlySet<string> = new Set(["/health", "/livez", "/readyz", "/"]);
 
 export interface ReadyOptions extends Capacity {
-  /** Beside what is refused anyway: more waiting requests than this make the server "full". */
+  /** Beside what is refused anyway: more waiting requests than this, for their turn or for memory, make the server "full". */
   readonly readyQueue?: number;
 }
 
@@ -17,10 +17,10 @@ export type Readiness = "ready" | "loading" | "draining" | "full";
 export function readinessOf({ phase, model }: ServerState, capacity: ReadyOptions): Readiness {
   if (phase === "draining" || phase === "closing") return "draining";
   if (model === null) return "loading";
-  const { parallel = Number.POSITIVE_INFINITY, queue = Number.POSITIVE_INFINITY, readyQueue = queue } = capacity;
-  const { queued, running } = model.metrics();
+  const { parallel = Number.POSITIVE_INFINITY, queue = Number.POSITIVE_INFINITY, readyQueue } = capacity;
+  const { queued, running, waiting } = model.metrics();
   const refuses = queued >= queue && (queued > 0 || running >= parallel);
-  return refuses || queued > readyQueue ? "full" : "ready";
+  return refuses || (readyQueue !== undefined && queued + waiting > readyQueue) ? "full" : "ready";
 }
 
 /** GET /livez: the process answers. A server that is loading or full is not to be started anew. */

@@ -1,10 +1,54 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { ChatModel } from "../../src/engine/chat_api.ts";
+import type { ExpertStats } from "../../src/experts/stats.ts";
 import { createApp } from "../../src/server/app.ts";
 import { createMetrics } from "../../src/server/metrics.ts";
+import { createProcessMetrics } from "../../src/server/process_metrics.ts";
 import { fakeModel } from "./fake_model.ts";
 
 const MESSAGES = [{ role: "user", content: "hi" }] as const;
+
+const LAYER = { routed: 4, hits: 3, misses: 1, admissions: 0, residents: [] };
+const EXPERTS: ExpertStats = {
+  experts: 8,
+  recordBytes: 1,
+  main: { slots: 2, layers: [LAYER, LAYER], bytes: { demand: 0, admission: 0, prefetch: 0, wasted: 0 } },
+  ram: null,
+  ms: { stall: 0, sync: 0, upload: 0, disk: 0, hostCompute: 0 },
+};
+
+/** What `promtool check metrics` would say, by the rules of its linter (prometheus/client_golang, testutil/promlint). */
+function complaints(text: string): string[] {
+  const found: string[] = [];
+  const families = new Map<string, string>();
+  const seen = new Set<string>();
+  for (const line of text.trimEnd().split("\n")) {
+    const [, kind, name = "", rest = ""] = /^# (HELP|TYPE) (\S+) ?(.*)$/.exec(line) ?? [];
+    const complain = (why: string): void => void found.push(`${line}: ${why}`);
+    if (kind === "HELP") {
+      if (rest.trim() === "") complain("no help text");
+    } else if (kind === "TYPE") {
+      families.set(name, rest);
+      if ((rest === "counter") !== name.endsWith("_total")) complain("counters, and they alone, end in _total");
+      if (rest !== "histogram" && /_(bucket|count|sum)$/.test(name)) complain("a suffix of histograms");
+      if (/_(gauge|counter|histogram|summary|untyped)(_|$)/.test(name)) complain("a type in the name");
+      if (/_(s|ms|us|ns|sec|b|kb|mb|gb|tb|pb|m|h|d)(_|$)/.test(name)) complain("an abbreviated unit");
+      if (/(milli|micro|nano|kilo|mega|giga|kibi|mebi|gibi)(seconds|bytes)|minutes|hours|days|percent/.test(name))
+        complain("not a base unit");
+      if (/[A-Z:]/.test(name)) complain("capitals or colons");
+    } else {
+      const [, metricName = "", labels = ""] = /^([a-z_][a-z0-9_]*)(?:\{(.*)\})? [0-9.e+-]+$/.exec(line) ?? [];
+      const family = families.has(metricName) ? metricName : metricName.replace(/_(bucket|count|sum)$/, "");
+      const type = families.get(family);
+      if (type === undefined) complain("no type");
+      if (type !== "histogram" && /(^|,)le=/.test(labels)) complain("a label of histograms");
+      if (/(^|,)([a-z_]*[A-Z][a-zA-Z_]*|quantile)=/.test(labels)) complain("a label's name");
+      if (seen.has(`${metricName}{${labels}}`)) complain("twice");
+      seen.add(`${metricName}{${labels}}`);
+    }
+  }
+  return found;
+}
 
 describe("/metrics", () => {
   it("latencies by the clock, tokens by kind", async () => {
@@ -43,6 +87,46 @@ describe("/metrics", () => {
     expect(lines.filter((one) => !line.test(one))).toEqual([]);
   });
 
+  it("what Prometheus' linter wants of names, types, units and labels", async () => {
+    const processMetrics = createProcessMetrics();
+    onTestFinished(() => processMetrics.close());
+    const model: ChatModel = fakeModel();
+    const capacity = { parallel: 16, queue: 256 };
+    const app = createApp(
+      { ...model, metrics: () => ({ ...model.metrics(), experts: EXPERTS }) },
+      { capacity, process: processMetrics, version: "1" },
+    );
+    const body = JSON.stringify({ model: "m", messages: MESSAGES });
+    await app.request("/v1/chat/completions", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+    });
+    expect(complaints(await (await app.request("/metrics")).text())).toEqual([]);
+    // That it complains at all.
+    const bad = "# HELP a_ms x\n# TYPE a_ms counter\na_ms 1\nb 1\n";
+    expect(complaints(bad).length).toBeGreaterThan(2);
+  });
+
+  it("the KV cache: its use from 0 to 1, and where it went", () => {
+    const model: ChatModel = fakeModel();
+    const kv = { capacity: 4096, used: 1024, cached: 512 };
+    const short = {
+      ...model,
+      metrics: () => ({ ...model.metrics(), kv, waiting: 2, suspensions: 3, recomputedTokens: 99 }),
+    };
+    const lines = createMetrics().text(short, true).split("\n");
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        "hotset_kv_cache_usage_ratio 0.25",
+        'hotset_kv_cache_tokens{state="free"} 2560',
+        "hotset_requests_waiting_for_memory 2",
+        "hotset_suspensions_total 3",
+        "hotset_recomputed_tokens_total 99",
+      ]),
+    );
+  });
+
   it("requests by route and status; made-up paths are one", async () => {
     const app = createApp(fakeModel());
     for (const path of ["/health", "/health", "/v1/models/a", "/v1/models/b", "/x", "/y", "/v1/messages"])
@@ -57,12 +141,8 @@ describe("/metrics", () => {
   });
 
   it("experts: hits of the layers together", async () => {
-    const layer = { routed: 4, hits: 3, misses: 1, admissions: 0, residents: [] };
     const model: ChatModel = fakeModel();
-    const main = { slots: 2, layers: [layer, layer], bytes: { demand: 0, admission: 0, prefetch: 0, wasted: 0 } };
-    const ms = { stall: 0, sync: 0, upload: 0, disk: 0, hostCompute: 0 };
-    const experts = { experts: 8, recordBytes: 1, main, ram: null, ms };
-    const text = createMetrics().text({ ...model, metrics: () => ({ ...model.metrics(), experts }) }, true);
+    const text = createMetrics().text({ ...model, metrics: () => ({ ...model.metrics(), experts: EXPERTS }) }, true);
     expect(text).toContain("\nhotset_expert_hit_ratio 0.75\n");
     expect(text).toContain('\nhotset_expert_uses_total{result="miss"} 2\n');
   });

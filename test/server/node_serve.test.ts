@@ -204,6 +204,18 @@ describe("requests that are no requests", () => {
 });
 
 describe("connections", () => {
+  it("an idle one is kept for as long as it is told to be, longer than a reader may stall, and then closed", async () => {
+    const kept = await serve(fakeModel(), { stallMs: 50 });
+    const { socket, text } = raw(kept, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    await once(socket, "data");
+    await new Promise((resolve) => setTimeout(resolve, 200)); // four times a stall
+    socket.write("GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    expect((await text).match(/HTTP\/1\.1 200 OK/g)).toHaveLength(2);
+    expect(await text).toContain("Keep-Alive: timeout=75\r\n"); // gateways keep theirs for 60 s
+    const brief = await serve(fakeModel(), { idleMs: 50 });
+    expect(await raw(brief, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").text).toContain("200 OK");
+  });
+
   it("a thousand that say nothing, and one that asks", async () => {
     const server = await serve();
     const idle = Array.from({ length: 1000 }, () => raw(server).socket);

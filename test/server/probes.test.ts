@@ -42,6 +42,13 @@ describe("/readyz", () => {
 });
 
 describe("from loading to the end", () => {
+  it("those that wait for memory count as waiting", async () => {
+    const model = fakeModel();
+    const short = { ...model, metrics: () => ({ ...model.metrics(), running: 9, waiting: 3 }) };
+    expect(await said(createApp(short, { capacity: { readyQueue: 2 } }), "/readyz")).toEqual([503, "full"]);
+    expect(await said(createApp(short, { capacity: { readyQueue: 3 } }), "/readyz")).toEqual([200, "ready"]);
+  });
+
   it("each phase, and what a request gets in it", async () => {
     const state = new ServerState(null);
     const app = createApp(state, { apiKey: "k" });

@@ -1,6 +1,7 @@
 // A model with a stopwatch and a counter: every answer is measured, also one that fails or that its client leaves.
 
 import type { ChatEvent, ChatModel, ChatOptions } from "../engine/chat_api.ts";
+import { abortReason } from "../errors.ts";
 import type { Call } from "./calls.ts";
 import { failureOf } from "./errors.ts";
 
@@ -42,8 +43,12 @@ export function measuredModel(
       call?.add({ completionTokens: count });
       counted += count;
     };
+    const iterator = events[Symbol.asyncIterator]();
     try {
-      for await (const event of events) {
+      for (;;) {
+        const next = await unlessAborted(iterator.next(), options.signal);
+        if (next.done) return;
+        const event = next.value;
         const now = clock();
         if (begun === null) {
           watch.first(now - asked);
@@ -72,6 +77,7 @@ export function measuredModel(
       if (begun === null && status === 503) outcome = "refused";
       throw error;
     } finally {
+      iterator.return?.().catch(() => {}); // not waited for: the engine lets go of it when its step is over
       completion(behind);
       watch.answer(outcome);
     }
@@ -87,11 +93,22 @@ export function measuredModel(
     tokenize: (text, special) => model.tokenize(text, special),
     detokenize: (ids) => model.detokenize(ids),
     async embed(input, signal) {
-      const result = await model.embed(input, signal);
+      const result = await unlessAborted(model.embed(input, signal), signal);
       watch.tokens("prompt", result.tokens);
       callOf(signal)?.add({ promptTokens: result.tokens });
       return result;
     },
     metrics: () => model.metrics(),
   };
+}
+
+/** What `promise` gives, or the reason of `signal` as soon as it aborts: a step of the engine may take seconds. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const leave = (): void => reject(abortReason(signal));
+    if (signal.aborted) leave();
+    signal.addEventListener("abort", leave);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
+  });
 }

@@ -166,28 +166,73 @@ describe("SIGTERM", () => {
     expect(await exit).toEqual([code, null]);
   });
 
-  it("waits for those that wait for their turn", async () => {
-    const main = inRepo("dist/src/cli/main.js");
-    const model = ["models/tales", "--backend", "cpu", "--weights", "q4", "--threads", "1"];
-    const served = startCommand(process.execPath, [main, "serve", ...model, "--port", "0", "--parallel", "1"]);
+  it.each<[NodeJS.Signals, number]>([
+    ["SIGTERM", 0],
+    ["SIGINT", 130],
+  ])("%s and a step that does not end: %i all the same", async (signal, code) => {
+    const { child, url, until, exit } = startScripted("unclosable");
+    await until(" -d ");
+    expect((await ask(await url(), "hello", false)).status).toBe(200);
+    child.kill(signal);
+    expect(await exit).toEqual([code, null]);
+  });
+});
+
+describe("a model that computes", () => {
+  const MODEL = ["models/tales", "--backend", "cpu", "--threads", "1", "--port", "0"];
+  const start = (...args: string[]): Served =>
+    startCommand(process.execPath, [inRepo("dist/src/cli/main.js"), "serve", ...MODEL, ...args]);
+  const complete = (base: string, fields: object): Promise<Response> =>
+    fetch(`${base}/v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "m", ignore_eos: true, seed: 1, ...fields }),
+    });
+  const LONG = { prompt: "the fox said once upon a time there was ".repeat(180), max_tokens: 1 };
+
+  it("finishes at SIGTERM what waits for its turn", async () => {
+    const served = start("--weights", "q4", "--parallel", "1");
     const base = await served.url();
     await served.until(" -d ");
-    const body = JSON.stringify({
-      model: "m",
-      prompt: "Once",
-      max_tokens: 400,
-      ignore_eos: true,
-      stream: true,
-      seed: 1,
-    });
-    const headers = { "content-type": "application/json" };
-    const answers = Array.from({ length: 3 }, async () => {
-      const response = await fetch(`${base}/v1/completions`, { method: "POST", headers, body });
-      return response.text();
-    });
+    const answers = Array.from({ length: 3 }, async () =>
+      (await complete(base, { prompt: "Once", max_tokens: 400, stream: true })).text(),
+    );
     await expect.poll(async () => (await fetch(`${base}/metrics`)).text(), PATIENT).toContain("requests_queued 2");
     served.child.kill("SIGTERM");
     for (const text of await Promise.all(answers)) expect(text).toMatch(/\[DONE\]\n\n$/);
+    expect(await served.exit).toEqual([0, null]);
+  });
+
+  it("answers probes and signals in the middle of a long prompt", async () => {
+    const served = start("--weights", "f32", "--chunk", "2048");
+    const base = await served.url();
+    await served.until(" -d ");
+    const order: string[] = [];
+    const answer = complete(base, LONG).then((response) => {
+      order.push("answer");
+      return response;
+    });
+    await expect.poll(async () => (await fetch(`${base}/metrics`)).text(), PATIENT).toContain("requests_running 1");
+    for (const path of ["/livez", "/readyz", "/health"]) {
+      expect((await fetch(`${base}${path}`)).status).toBe(200);
+      order.push(path);
+    }
+    served.child.kill("SIGTERM");
+    await served.until("draining", "stderr");
+    order.push("draining");
+    expect((await answer).status).toBe(200);
+    expect(order).toEqual(["/livez", "/readyz", "/health", "draining", "answer"]);
+    expect(await served.exit).toEqual([0, null]);
+  });
+
+  it("and does not wait for its end where --drain leaves no time", async () => {
+    const served = start("--weights", "f32", "--chunk", "2048", "--drain", "0");
+    const base = await served.url();
+    await served.until(" -d ");
+    const answer = complete(base, LONG);
+    await expect.poll(async () => (await fetch(`${base}/metrics`)).text(), PATIENT).toContain("requests_running 1");
+    served.child.kill("SIGTERM");
+    expect((await answer).status).toBe(503);
     expect(await served.exit).toEqual([0, null]);
   });
 });

@@ -23,7 +23,8 @@ const FOLDERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unknown>
 
 const program = new Command("hotset");
 addServe(program, async (folder, options) => {
-  const close = async (): Promise<void> => void process.stdout.write("closed\n");
+  // A step that takes for ever cannot be closed.
+  const close = folder === "unclosable" ? () => never : async () => void process.stdout.write("closed\n");
   console.log(JSON.stringify({ folder, parallel: options.parallel, queue: options.queue, backend: options.backend }));
   if (folder in FOLDERS) await FOLDERS[folder]!(options.signal!);
   return { ...scriptedModel(released), close };

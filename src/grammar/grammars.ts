@@ -6,6 +6,7 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import { whole } from "./automaton.ts";
 import { type CharSet, utf8Sequences } from "./char_set.ts";
 import { ebnfGrammar } from "./ebnf.ts";
+import { joinedGrammar } from "./joined.ts";
 import { JsonText } from "./json_text.ts";
 import type { Printed } from "./print.ts";
 import { parseRegex } from "./regex.ts";
@@ -115,6 +116,10 @@ export function createGrammars(tokenizer: Tokenizer, vocabSize: number, stopIds:
       const printed = schemaGrammar(schema);
       return grammar(`schema ${printed.text}`, "json_schema", () => printed);
     },
+    joined: async (schema) =>
+      grammar(`joined ${JSON.stringify(schema)}`, "tools", () =>
+        joinedGrammar(schema, (printed) => check("tools", printed)),
+      ),
     regex: async (pattern) => grammar(`regex ${pattern}`, "regex", () => regexGrammar(pattern)),
     ebnf: async (text) => grammar(`ebnf ${text}`, "ebnf", () => ebnfGrammar(text)),
     close() {

@@ -43,6 +43,7 @@ const TRIES = 3;
 /** The same grammar, each mask of which adds its milliseconds to `times`. */
 function timed(grammar: Grammar, times: number[]): Grammar {
   return {
+    warnings: grammar.warnings,
     async matcher() {
       const inner = await grammar.matcher();
       return {

@@ -5,59 +5,91 @@
 //   {"required": ["a"], "not": {"properties": {"b": S}}}   ->   [[need a, need b, the value of b is not S]]
 
 import type { Dfa } from "./automaton.ts";
-import { type Document, type Json, type JsonObject, type Node, own, refuse } from "./document.ts";
-import { numberKeyword, patternAtom, stringKeyword } from "./leaves.ts";
-import { type Atom, type Names, named, others } from "./names.ts";
-import {
-  type All,
-  type Alternative,
-  alternative,
-  and,
-  at_,
-  FALSE,
-  limit,
-  one,
-  type Part,
-  type Signed,
-  sign,
-  size,
-  sizes,
-  TRUE,
-  type Type,
-} from "./parts.ts";
+import { and, disjoint, or } from "./combine.ts";
+import type { Document, Node } from "./document.ts";
+import { type Json, type JsonObject, own, refuse } from "./keywords.ts";
+import { numberKeyword, stringKeyword } from "./leaves.ts";
+import { type Atom, type Names, others } from "./names.ts";
+import { type All, type Alternative, FALSE, one, type Part, sign, TRUE, TYPES, type Type } from "./parts.ts";
+import { arrayKeyword, type Context, constants, objectKeyword } from "./structure.ts";
 import { Unsupported } from "./unsupported.ts";
+
+/** Schemas within schemas that are looked into for whether any value meets them. */
+const MAX_LOOK = 3;
+/** Ways in which an object or array may fail another branch of a oneOf: of more, the first ones are written. */
+const MAX_WAYS = 64;
 
 export class Expansion {
   readonly #document: Document;
+  readonly #context: Context;
   readonly #active = new Set<string>();
-  /** The names that a schema allows for properties: given by who can compile strings. */
-  readonly namesOf: (all: All) => Dfa;
+  readonly #known = new Map<string, readonly Alternative[]>();
+  readonly #empty = new Map<string, boolean>();
+  #looking = 0;
 
+  /** @param namesOf the names that a schema allows for properties: given by who can compile strings */
   constructor(document: Document, namesOf: (all: All) => Dfa) {
     this.#document = document;
-    this.namesOf = namesOf;
+    const node = (of: Node, is: boolean, type: Type): readonly Alternative[] => this.#node(of, is, type);
+    this.#context = { document, node, namesOf, isEmpty: (all) => this.isEmpty(all) };
   }
 
   /** Values of `type` that meet all of them. */
   all(all: All, type: Type): readonly Alternative[] {
-    return all.reduce((out, signed) => and(out, this.#signed(signed, type)), TRUE);
+    return all.reduce(
+      (out, signed) => this.#and(out, this.#node(this.#document.node(signed >> 1), (signed & 1) === 0, type)),
+      TRUE,
+    );
   }
 
-  #signed(signed: Signed, type: Type): readonly Alternative[] {
-    return this.#node(this.#document.node(signed >> 1), (signed & 1) === 0, type);
+  /** Whether no value meets all of them; false also where that takes too long to say. */
+  isEmpty(all: All): boolean {
+    const key = all.join();
+    const known = this.#empty.get(key);
+    if (known !== undefined) return known;
+    if (this.#looking >= MAX_LOOK) return false;
+    this.#empty.set(key, false); // where a schema needs itself
+    this.#looking++;
+    try {
+      const found = TYPES.every((type) => this.all(all, type).length === 0);
+      this.#empty.set(key, found);
+      return found;
+    } catch {
+      return false; // it is refused where it is compiled
+    } finally {
+      this.#looking--;
+    }
+  }
+
+  #and(a: readonly Alternative[], b: readonly Alternative[]): readonly Alternative[] {
+    return and(a, b, this.#context.isEmpty);
   }
 
   #node(node: Node, is: boolean, type: Type): readonly Alternative[] {
     const { schema } = node;
+    if (node.fault) throw node.fault;
     if (typeof schema === "boolean") return schema === is ? TRUE : FALSE;
     const key = `${node.id} ${is} ${type}`;
+    const known = this.#known.get(key);
+    if (known) return known;
     if (this.#active.has(key)) throw refuse(node.where, "$ref", "refers to itself without end");
     this.#active.add(key);
     try {
       const found: (readonly Alternative[])[] = [];
-      for (const keyword of Object.keys(schema)) found.push(this.#keyword(node, schema, keyword, is, type));
-      if (!is) return limit(found.flat(), node).map((one) => ({ ...one, names: [], items: 0 }));
-      return this.#unevaluated(node, schema, type, found.reduce(and, TRUE));
+      // Beside a $ref everything is held to; its negation is what every reading of the drafts agrees to.
+      const alone = !is && this.#document.ignoresBesideRef && own(schema, "$ref") !== undefined;
+      for (const keyword of alone ? ["$ref"] : Object.keys(schema))
+        found.push(this.#keyword(node, schema, keyword, is, type));
+      const out = is
+        ? this.#unevaluated(
+            node,
+            schema,
+            type,
+            found.reduce((a, b) => this.#and(a, b), TRUE),
+          )
+        : or(found.flat()).map(unseen);
+      this.#known.set(key, out);
+      return out;
     } catch (error) {
       if (error instanceof Unsupported) throw refuse(node.where, "anyOf", `needs ${error.message}`);
       throw error;
@@ -75,38 +107,35 @@ export class Expansion {
     switch (keyword) {
       case "$ref":
       case "$dynamicRef":
+      case "$recursiveRef":
         return positive(this.#document.resolve(node, keyword));
       case "type":
         return this.#type(Array.isArray(value) ? value : [value], is, type);
       case "const":
-        return this.#constant(value, `${node.where}/const`, is, type);
       case "enum": {
-        const each = (value as readonly Json[]).map((one, i) =>
-          this.#constant(one, `${node.where}/enum/${i}`, is, type),
-        );
-        return is ? limit(each.flat(), node) : each.reduce(and, TRUE);
+        const list = keyword === "const" ? [value] : (value as readonly Json[]);
+        return constants(this.#document, list, `${node.where}/${keyword}`, is, type, this.#context.isEmpty);
       }
       case "allOf":
       case "anyOf": {
         const each = (value as readonly Json[]).map((_, i) => positive(sub(i)));
-        return (keyword === "allOf") === is ? each.reduce(and, TRUE) : limit(each.flat(), node);
+        return (keyword === "allOf") === is ? each.reduce((a, b) => this.#and(a, b), TRUE) : or(each.flat());
       }
       case "oneOf":
         return this.#oneOf(
           (value as readonly Json[]).map((_, i) => sub(i)),
           is,
           type,
-          node,
         );
       case "not":
-        return this.#node(sub(), !is, type).map((one) => ({ ...one, names: [], items: 0 }));
+        return this.#node(sub(), !is, type).map(unseen);
       case "if":
         return this.#conditional(node, schema, is, type);
       default:
         if (type === "number") return numberKeyword(keyword, value, is) ?? nothing;
         if (type === "string") return stringKeyword(node, keyword, value, is) ?? nothing;
-        if (type === "array") return this.#arrayKeyword(node, schema, keyword, value, is) ?? nothing;
-        if (type === "object") return this.#objectKeyword(node, schema, keyword, value, is) ?? nothing;
+        if (type === "array") return arrayKeyword(this.#context, node, schema, keyword, value, is) ?? nothing;
+        if (type === "object") return objectKeyword(this.#context, node, schema, keyword, value, is) ?? nothing;
         return nothing;
     }
   }
@@ -117,21 +146,29 @@ export class Expansion {
     return types.includes(type) === is ? TRUE : FALSE;
   }
 
-  #oneOf(nodes: readonly Node[], is: boolean, type: Type, node: Node): readonly Alternative[] {
+  #oneOf(nodes: readonly Node[], is: boolean, type: Type): readonly Alternative[] {
     // Those that say nothing of this type need not be told apart from it.
-    const yes = nodes.map((one) => this.#node(one, true, type));
-    const candidates = nodes.flatMap((one, i) => (yes[i]!.length > 0 ? [{ one, yes: yes[i]! }] : []));
-    const no = candidates.length > 1 || !is ? candidates.map(({ one }) => this.#node(one, false, type)) : [];
-    const exactly = (i: number): readonly Alternative[] =>
-      candidates.reduce((out, c, j) => and(out, j === i ? c.yes : no[j]!), TRUE);
-    if (is)
-      return limit(
-        candidates.flatMap((_, i) => exactly(i)),
-        node,
-      );
-    const none = no.reduce(and, TRUE);
-    const two = candidates.flatMap((a, i) => candidates.slice(i + 1).flatMap((b) => and(a.yes, b.yes)));
-    return limit([...none, ...two], node);
+    const candidates = nodes
+      .map((node) => ({ node, yes: this.#node(node, true, type) }))
+      .filter(({ yes }) => yes.length > 0);
+    const no = (j: number): readonly Alternative[] => this.#node(candidates[j]!.node, false, type);
+    const { isEmpty } = this.#context;
+    if (!is) {
+      const none = candidates.reduce((out, _, j) => this.#and(out, no(j)), TRUE);
+      const two = candidates.flatMap((a, i) => candidates.slice(i + 1).flatMap((b) => this.#and(a.yes, b.yes)));
+      return or([...none, ...two]);
+    }
+    const most = type === "object" || type === "array" ? MAX_WAYS : Number.POSITIVE_INFINITY;
+    return or(
+      candidates.flatMap(({ yes }, i) =>
+        yes.flatMap((way) => {
+          let out: readonly Alternative[] = [way];
+          for (const [j, other] of candidates.entries())
+            if (j !== i && !disjoint(out, other.yes, isEmpty)) out = and(out, no(j), isEmpty, most);
+          return out;
+        }),
+      ),
+    );
   }
 
   #conditional(node: Node, schema: JsonObject, is: boolean, type: Type): readonly Alternative[] {
@@ -142,189 +179,10 @@ export class Expansion {
           : FALSE
         : this.#node(this.#document.child(node, keyword), is, type);
     const condition = this.#document.child(node, "if");
-    const met = and(this.#node(condition, true, type), branch("then"));
+    const met = this.#and(this.#node(condition, true, type), branch("then"));
     const unmet =
-      own(schema, "else") === undefined && !is ? FALSE : and(this.#node(condition, false, type), branch("else"));
-    return limit([...met, ...unmet], node);
-  }
-
-  /** A constant, part by part: an object is its members, an array its items. */
-  #constant(value: Json, where: string, is: boolean, type: Type): readonly Alternative[] {
-    const own: Type =
-      value === null
-        ? "null"
-        : Array.isArray(value)
-          ? "array"
-          : (typeof value as "boolean" | "number" | "string" | "object");
-    if (own !== type) return is ? FALSE : TRUE;
-    const part = (inner: Json, key: string | number): Signed =>
-      sign(this.#document.constant(inner, `${where}/${key}`), is);
-    if (typeof value === "boolean") return one({ kind: "boolean", value: value === is });
-    if (typeof value === "number") return one({ kind: "number", part: { kind: "equal", value, is } });
-    if (typeof value === "string") return one({ kind: "text", value, is });
-    if (Array.isArray(value)) {
-      const count = value.length;
-      const items = value.map((inner: Json, i: number) => [part(inner, i)]);
-      if (is) return [alternative(...size(count, count), { kind: "items", prefix: items, rest: [] })];
-      const differs = items.map((all, i) => alternative(...size(i + 1, null), at_(i, all)));
-      return [...sizes(count, count, false), ...differs];
-    }
-    if (value === null) return is ? TRUE : FALSE;
-    const object = value as JsonObject;
-    const keys = Object.keys(object);
-    const rest = others(keys, []);
-    if (is) {
-      const members = keys.flatMap((name): Part[] => [
-        { kind: "need", name },
-        { kind: "each", names: named(name), all: [part(own_(object, name), name)] },
-      ]);
-      return [alternative(...members, { kind: "each", names: rest, all: this.#never })];
-    }
-    return [
-      ...keys.flatMap((name) => [
-        alternative({ kind: "each", names: named(name), all: this.#never }),
-        alternative(
-          { kind: "need", name },
-          { kind: "each", names: named(name), all: [part(own_(object, name), name)] },
-        ),
-      ]),
-      alternative({ kind: "one", names: rest, all: [] }),
-    ];
-  }
-
-  get #never(): All {
-    return [sign(this.#document.never, true)];
-  }
-
-  #arrayKeyword(
-    node: Node,
-    schema: JsonObject,
-    keyword: string,
-    value: Json,
-    is: boolean,
-  ): readonly Alternative[] | null {
-    const child = (...path: (string | number)[]): Signed => sign(this.#document.child(node, ...path), is);
-    const prefix = own(schema, "prefixItems");
-    const fixed = Array.isArray(prefix) ? prefix.length : 0;
-    switch (keyword) {
-      case "minItems":
-        return sizes(value as number, null, is);
-      case "maxItems":
-        return sizes(0, value as number, is);
-      case "uniqueItems":
-        if (value === false) return null;
-        // Arrays with equal items are not written where the keyword is negated: that allows less, and is true.
-        return is ? one({ kind: "unique", where: node.where }) : null;
-      case "prefixItems": {
-        const items = (value as readonly Json[]).map((_, i) => [child(keyword, i)]);
-        if (is) return [{ parts: [{ kind: "items", prefix: items, rest: [] }], names: [], items: items.length }];
-        return items.map((all, i) => alternative(...size(i + 1, null), at_(i, all)));
-      }
-      case "items": {
-        const all = [child(keyword)];
-        const none = Array.from({ length: fixed }, () => []);
-        if (is)
-          return [{ parts: [{ kind: "items", prefix: none, rest: all }], names: [], items: Number.POSITIVE_INFINITY }];
-        return one({ kind: "some", from: fixed, all, min: 1, max: null });
-      }
-      case "contains": {
-        const all = [sign(this.#document.child(node, keyword), true)];
-        const min = (own(schema, "minContains") as number | undefined) ?? 1;
-        const max = (own(schema, "maxContains") as number | undefined) ?? null;
-        if (is) return min === 0 && max === null ? TRUE : one({ kind: "some", from: 0, all, min, max });
-        const fewer = min > 0 ? one({ kind: "some", from: 0, all, min: 0, max: min - 1 }) : FALSE;
-        return max === null ? fewer : [...fewer, ...one({ kind: "some", from: 0, all, min: max + 1, max: null })];
-      }
-      default:
-        return null;
-    }
-  }
-
-  #objectKeyword(
-    node: Node,
-    schema: JsonObject,
-    keyword: string,
-    value: Json,
-    is: boolean,
-  ): readonly Alternative[] | null {
-    const child = (...path: (string | number)[]): Signed => sign(this.#document.child(node, ...path), is);
-    switch (keyword) {
-      case "minProperties":
-        return sizes(value as number, null, is);
-      case "maxProperties":
-        return sizes(0, value as number, is);
-      case "required":
-        return this.#needs(value as readonly string[], is);
-      case "dependentRequired":
-        return Object.entries(value as JsonObject).reduce<readonly Alternative[]>(
-          (out, [name, wanted]) => this.#depends(out, name, this.#needs(wanted as readonly string[], is), is),
-          is ? TRUE : FALSE,
-        );
-      case "dependentSchemas":
-        return Object.keys(value as JsonObject).reduce<readonly Alternative[]>(
-          (out, name) =>
-            this.#depends(out, name, this.#node(this.#document.child(node, keyword, name), is, "object"), is),
-          is ? TRUE : FALSE,
-        );
-      case "properties": {
-        const members = Object.keys(value as JsonObject).map((name) => ({ name, all: [child(keyword, name)] }));
-        if (!is)
-          return members.map(({ name, all }) =>
-            alternative({ kind: "need", name }, { kind: "each", names: named(name), all }),
-          );
-        const parts = members.map(({ name, all }): Part => ({ kind: "each", names: named(name), all }));
-        return [{ parts, names: members.map(({ name }) => named(name)), items: 0 }];
-      }
-      case "patternProperties": {
-        const members = Object.keys(value as JsonObject).map((pattern) => ({
-          names: { atoms: [patternAtom(node, keyword, pattern)], negated: false },
-          all: [child(keyword, pattern)],
-        }));
-        if (!is) return members.map(({ names, all }) => alternative({ kind: "one", names, all }));
-        const parts = members.map(({ names, all }): Part => ({ kind: "each", names, all }));
-        return [{ parts, names: members.map(({ names }) => names), items: 0 }];
-      }
-      case "additionalProperties": {
-        const names = this.#additional(node, schema);
-        const all = [child(keyword)];
-        if (!is) return one({ kind: "one", names, all });
-        return [{ parts: [{ kind: "each", names, all }], names: [others([], [])], items: 0 }];
-      }
-      case "propertyNames": {
-        const allowed = this.namesOf([sign(this.#document.child(node, keyword), true)]);
-        const names: Names = { atoms: [{ dfa: allowed, key: `${node.id} names` }], negated: true };
-        return one(is ? { kind: "each", names, all: this.#never } : { kind: "one", names, all: [] });
-      }
-      default:
-        return null;
-    }
-  }
-
-  #needs(names: readonly string[], is: boolean): readonly Alternative[] {
-    if (is) return [alternative(...names.map((name): Part => ({ kind: "need", name })))];
-    return names.map((name) => alternative({ kind: "each", names: named(name), all: this.#never }));
-  }
-
-  /** "If there is such a property, then ...", or its negation beside others. */
-  #depends(
-    out: readonly Alternative[],
-    name: string,
-    then: readonly Alternative[],
-    is: boolean,
-  ): readonly Alternative[] {
-    const present = one({ kind: "need", name });
-    if (!is) return [...out, ...and(present, then)];
-    const absent = one({ kind: "each", names: named(name), all: this.#never });
-    return and(out, [...absent, ...and(present, then)]);
-  }
-
-  #additional(node: Node, schema: JsonObject): Names {
-    const properties = Object.keys((own(schema, "properties") ?? {}) as JsonObject);
-    const patterns = Object.keys((own(schema, "patternProperties") ?? {}) as JsonObject);
-    return others(
-      properties,
-      patterns.map((pattern) => patternAtom(node, "patternProperties", pattern)),
-    );
+      own(schema, "else") === undefined && !is ? FALSE : this.#and(this.#node(condition, false, type), branch("else"));
+    return or([...met, ...unmet]);
   }
 
   /** unevaluatedProperties and unevaluatedItems, which depend on what all the others have looked at. */
@@ -352,8 +210,9 @@ export class Expansion {
   }
 }
 
-function own_(object: JsonObject, name: string): Json {
-  return own(object, name)!;
+/** The same where nothing counts as looked at. */
+function unseen(one: Alternative): Alternative {
+  return one.names.length === 0 && one.items === 0 ? one : { ...one, names: [], items: 0 };
 }
 
 /** Names that are in none of these. */

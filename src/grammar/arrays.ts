@@ -1,6 +1,6 @@
 // Arrays: items by position, how many there are, how many of them meet a schema, and that no two are equal.
 
-import { type Json, refuse } from "./document.ts";
+import { type Json, refuse } from "./keywords.ts";
 import type { All, Part } from "./parts.ts";
 import type { Body, Term } from "./rules.ts";
 import { Unsupported } from "./unsupported.ts";
@@ -26,12 +26,8 @@ export function arrayBody(parts: readonly Part[], values: Values): Body {
   const empty: Body =
     min === 0 && somes.every((some) => some.min === 0) ? [[{ text: "[" }, values.json.space, { text: "]" }]] : [];
   if (max === 0) return empty;
-  const first =
-    unique?.kind === "unique" && max !== 1
-      ? distinct(shape, somes, unique.where)
-      : somes.length > 0
-        ? counted(shape, somes)
-        : inOrder(shape);
+  const order = (of: Shape): Term => (somes.length > 0 ? counted(of, somes) : inOrder(of));
+  const first = unique?.kind === "unique" && max !== 1 ? distinct(shape, somes, unique.where, order) : order(shape);
   return [...empty, [{ text: "[" }, values.json.space, first]];
 }
 
@@ -124,22 +120,37 @@ function choices(
   return out;
 }
 
-/** Items of which no two are equal, where they are a few values each: which of them are taken is part of the state. */
-function distinct({ values, min, max, fixed, item }: Shape, somes: readonly Some[], where: string): Term {
-  const { rules, json } = values;
-  if (somes.length > 0)
-    throw refuse(where, "uniqueItems", "is not supported beside `contains` or a negated schema of items");
+/** The values of each position, and of those behind, where they are a few; null where they are not. */
+function valueLists({ values, fixed, item }: Shape): (readonly Json[])[] | null {
   const lists: (readonly Json[])[] = [];
   for (let i = 0; i <= fixed; i++) {
     const few = values.few(item(i));
-    if (few === null && i < fixed)
-      throw refuse(where, "uniqueItems", "is supported only for items with a list of values");
     // What follows items that are a few values each is left out: that allows less, and is true.
     if (few !== null) lists.push(few);
+    else if (i < fixed) return null;
   }
-  if (lists.length === 0) throw refuse(where, "uniqueItems", "is supported only for items with a list of values");
-  const all = [...new Set(lists.flat().map((value) => JSON.stringify(value)))];
-  if (all.length > MAX_STATES) throw refuse(where, "uniqueItems", `is supported for at most ${MAX_STATES} values`);
+  return lists.length === 0 ? null : lists;
+}
+
+/**
+ * Items of which no two are equal. Where they are a few values each, which of them are taken is part of the state; of other
+ * items no grammar can keep account, so at most one is written.
+ */
+function distinct(shape: Shape, somes: readonly Some[], where: string, order: (shape: Shape) => Term): Term {
+  const { values, min, max, fixed } = shape;
+  const { rules, json } = values;
+  const lists = somes.length > 0 ? null : valueLists(shape);
+  const all = [...new Set((lists ?? []).flat().map((value) => JSON.stringify(value)))];
+  if (lists === null || all.length > MAX_STATES) {
+    if (min > 1)
+      throw refuse(
+        where,
+        "uniqueItems",
+        `needs ${min} different items, which is supported only for items with a list of at most ${MAX_STATES} values`,
+      );
+    values.warnings.add(`keyword \`uniqueItems\` at ${where} is kept by writing at most one item`);
+    return order({ ...shape, max: 1 });
+  }
   const open = lists.length > fixed;
   const most = Math.min(max ?? all.length, open ? all.length : fixed);
   const known = new Map<string, Term>();

@@ -1,7 +1,7 @@
 // Deterministic automata over code points: what patterns, lengths and lists of texts become, so that "and" and "not" are exact.
 
 import { ANY, type CharSet, LAST, pairs } from "./char_set.ts";
-import { anything, type Regex, sequence } from "./regex.ts";
+import type { Regex } from "./regex.ts";
 import { Unsupported } from "./unsupported.ts";
 
 /** Complete: every state has a way on for every character. State 0 is the start. */
@@ -17,16 +17,6 @@ export interface Dfa {
 const MAX_NFA = 20_000;
 const MAX_STATES = 3000;
 const TOO_LARGE = "a pattern, or a combination of patterns and lengths, that needs too many states";
-
-/** The texts that the expression matches as a whole. @throws Unsupported if it needs too many states */
-export function whole(regex: Regex): Dfa {
-  return determinize(regex);
-}
-
-/** The texts in which the expression matches somewhere, as JSON Schema's `pattern` means it. */
-export function somewhere(regex: Regex): Dfa {
-  return determinize(sequence(anything, regex, anything));
-}
 
 type Edge = { readonly to: number; readonly set: CharSet } | { readonly to: number; readonly when: "start" | "end" };
 
@@ -83,6 +73,20 @@ class Nfa {
         }
         return to;
       }
+      case "dfa": {
+        const lives = alive(regex.dfa);
+        const own = regex.dfa.accepts.map(() => this.state());
+        const to = this.state();
+        this.free[from]!.push(own[0]!);
+        for (const [state, name] of own.entries()) {
+          if (regex.dfa.accepts[state]) this.free[name]!.push(to);
+          for (const [next, set] of exits(regex.dfa, state))
+            if (lives[next]) this.edges[name]!.push({ to: own[next]!, set });
+        }
+        return to;
+      }
+      case "look":
+        throw new Unsupported("look-around in such a place");
     }
   }
 
@@ -105,7 +109,8 @@ class Nfa {
   }
 }
 
-function determinize(regex: Regex): Dfa {
+/** The texts that an expression without looks matches as a whole. @throws Unsupported if it needs too many states */
+export function whole(regex: Regex): Dfa {
   const nfa = new Nfa();
   const first = nfa.state();
   const last = nfa.add(regex, first);
@@ -241,8 +246,28 @@ export function alive(dfa: Dfa): boolean[] {
   return found;
 }
 
+/** Every state can be reached, so one that accepts is enough. */
 export function isEmpty(dfa: Dfa): boolean {
-  return !alive(dfa)[0];
+  return !dfa.accepts.includes(true);
+}
+
+/** The texts that it accepts, if they are so many at most; else null. */
+export function few(dfa: Dfa, most: number): string[] | null {
+  const lives = alive(dfa);
+  const out: string[] = [];
+  let work = 0;
+  const visit = (state: number, text: string): boolean => {
+    if (++work > most * 200 || text.length > dfa.accepts.length) return false; // too many, or a loop
+    if (dfa.accepts[state]) out.push(text);
+    if (out.length > most) return false;
+    for (const [to, set] of exits(dfa, state)) {
+      if (!lives[to]) continue;
+      for (const [lo, hi] of pairs(set))
+        for (let point = lo; point <= hi; point++) if (!visit(to, text + String.fromCodePoint(point))) return false;
+    }
+    return true;
+  };
+  return !lives[0] || visit(0, "") ? out : null;
 }
 
 /** Characters that lead from a state, by where they lead. */
@@ -266,16 +291,24 @@ function minimize(dfa: Dfa): Dfa {
   const N = dfa.accepts.length;
   let block: number[] = dfa.accepts.map((accepts) => (accepts ? 1 : 0));
   for (let count = 0; ; ) {
-    const ids = new Map<string, number>();
-    const refined = block.map((own, state) => {
-      let key = `${own}`;
-      for (let c = 0; c < C; c++) key += `,${block[dfa.next[state * C + c]!]!}`;
-      if (!ids.has(key)) ids.set(key, ids.size);
-      return ids.get(key)!;
-    });
+    // One class after the other: states stay together while the pairs of (block so far, block of where it leads) are equal.
+    let refined = block;
+    let size = 0;
+    for (let c = 0; c < C; c++) {
+      const ids = new Map<number, number>();
+      const from = refined;
+      refined = from.map((own, state) => {
+        const key = own * N + block[dfa.next[state * C + c]!]!;
+        const id = ids.get(key) ?? ids.size;
+        ids.set(key, id);
+        return id;
+      });
+      size = ids.size;
+      if (size === N) break;
+    }
     block = refined;
-    if (ids.size === count) break;
-    count = ids.size;
+    if (size === count || size === N) break;
+    count = size;
   }
   // Blocks are numbered by first state, so that the start stays 0.
   const B = Math.max(...[0, ...block]) + 1;

@@ -3,11 +3,10 @@
 import { RequestError } from "../errors.ts";
 import { spellBytes } from "../tokenizer/byte_alphabet.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
-import { whole } from "./automaton.ts";
 import { type CharSet, utf8Sequences } from "./char_set.ts";
 import { ebnfGrammar } from "./ebnf.ts";
-import { joinedGrammar } from "./joined.ts";
 import { JsonText } from "./json_text.ts";
+import { matching } from "./look.ts";
 import type { Printed } from "./print.ts";
 import { parseRegex } from "./regex.ts";
 import { Rules } from "./rules.ts";
@@ -18,8 +17,8 @@ import { type CompiledGrammar, type Compiler, loadXGrammar, type XGrammar } from
 
 /** Compiled grammars that are kept for the next request. */
 const KEPT = 64;
-/** Characters of a printed grammar: compiling takes about a second for so many. */
-const MAX_TEXT = 512 * 1024;
+/** Characters of a printed grammar: compiling takes about two seconds for so many. */
+const MAX_TEXT = 1024 * 1024;
 /**
  * Tokens that compiling looks at: for each class of characters in the grammar those that begin with one of it, 0.3 us each (an
  * upper bound: most are told apart by their first bytes).
@@ -96,10 +95,16 @@ export function createGrammars(tokenizer: Tokenizer, vocabSize: number, stopIds:
     return made;
   }
 
-  async function grammar(key: string, name: string, print: () => Printed): Promise<Grammar> {
+  async function grammar(
+    key: string,
+    name: string,
+    print: () => Printed,
+    warnings: readonly string[] = [],
+  ): Promise<Grammar> {
     if (closed) throw new RequestError("the model is closed");
     await compiled(key, name, print);
     return {
+      warnings,
       // Compiled again if it was dropped since.
       matcher: async () => {
         if (closed) throw new RequestError("the model is closed");
@@ -114,12 +119,8 @@ export function createGrammars(tokenizer: Tokenizer, vocabSize: number, stopIds:
     jsonSchema: async (schema) => {
       // Not the text itself: a schema too deep for JSON.stringify is refused first.
       const printed = schemaGrammar(schema);
-      return grammar(`schema ${printed.text}`, "json_schema", () => printed);
+      return grammar(`schema ${printed.text}`, "json_schema", () => printed, printed.warnings);
     },
-    joined: async (schema) =>
-      grammar(`joined ${JSON.stringify(schema)}`, "tools", () =>
-        joinedGrammar(schema, (printed) => check("tools", printed)),
-      ),
     regex: async (pattern) => grammar(`regex ${pattern}`, "regex", () => regexGrammar(pattern)),
     ebnf: async (text) => grammar(`ebnf ${text}`, "ebnf", () => ebnfGrammar(text)),
     close() {
@@ -205,7 +206,7 @@ function regexGrammar(pattern: string): Printed {
   if (typeof pattern !== "string") throw new RequestError(`regex: expected a text, found ${typeof pattern}`);
   try {
     const rules = new Rules();
-    rules.set("document", [[new JsonText(rules).plain(whole(parseRegex(pattern)))]]);
+    rules.set("document", [[new JsonText(rules).plain(matching(parseRegex(pattern)))]]);
     const printed = rules.print("document");
     if (printed === null) throw new RequestError(`regex: no text matches ${JSON.stringify(pattern)}`);
     return printed;

@@ -7,6 +7,10 @@ import type { Rules, Term } from "./rules.ts";
 /** What stands in a string as it is: no quote, no backslash, no control character; and no surrogate, which UTF-8 cannot spell. */
 const RAW: CharSet = charSet([0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff], [0xe000, 0x10ffff]);
 const ESCAPED: CharSet = charSet([0, 0x1f], [0x22, 0x22], [0x5c, 0x5c]);
+/** The two digits behind "\\u00" of the control characters that have no escape of one letter. */
+const CONTROLS: readonly string[] = Array.from({ length: 0x20 }, (_, c) =>
+  JSON.stringify(String.fromCharCode(c)),
+).flatMap((text) => (text.length > 4 ? [text.slice(5, 7)] : []));
 const DIGIT = charSet([0x30, 0x39]);
 const HEX = charSet([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
 
@@ -64,6 +68,10 @@ export class JsonText {
       [d, { set: charSet([0x30, 0x37]) }, hex, hex],
       [d, high, hex, hex, { text: "\\u" }, d, low, hex, hex],
     ]);
+  }
+
+  get #control(): Term {
+    return this.#shared("control", () => CONTROLS.map((text) => [{ text }]));
   }
 
   get string(): Term {
@@ -125,9 +133,15 @@ export class JsonText {
       const out: Term[][] = [];
       const raw = intersect(chars, RAW);
       if (raw.length > 0) out.push([{ set: raw }, to]);
-      for (const [lo, hi] of pairs(intersect(chars, ESCAPED)))
-        for (let point = lo; point <= hi; point++)
-          out.push([{ text: JSON.stringify(String.fromCodePoint(point)).slice(1, -1) }, to]);
+      const escapes = pairs(intersect(chars, ESCAPED)).flatMap(([lo, hi]) =>
+        Array.from({ length: hi - lo + 1 }, (_, i) => JSON.stringify(String.fromCodePoint(lo + i)).slice(1, -1)),
+      );
+      // Escapes of one letter are a set; the others are a rule where all of them lead on, as they usually do.
+      const short = escapes.flatMap((text) => (text.length === 2 ? [text.charCodeAt(1)] : []));
+      if (short.length > 0) out.push([{ text: "\\" }, { set: charSet(...short.map((c) => [c, c] as const)) }, to]);
+      const long = escapes.filter((text) => text.length > 2);
+      if (long.length === CONTROLS.length) out.push([{ text: "\\u00" }, this.#control, to]);
+      else out.push(...long.map((text) => [{ text }, to]));
       return out;
     });
   }

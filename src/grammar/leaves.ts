@@ -1,14 +1,31 @@
 // The keywords of numbers and strings, and patterns for names, as conditions or as what their negation is.
 
-import { somewhere, whole } from "./automaton.ts";
-import { at, type Json, type Node, refuse } from "./document.ts";
-import { formatRegex } from "./formats.ts";
+import type { Dfa } from "./automaton.ts";
+import type { Node } from "./document.ts";
+import { formatDfa, numberFormatDfa } from "./formats.ts";
+import { at, type Json } from "./keywords.ts";
+import { somewhere } from "./look.ts";
 import type { Atom } from "./names.ts";
 import { type Alternative, one, sizes } from "./parts.ts";
 import { parseRegex } from "./regex.ts";
 
+/** Patterns of the last schemas: one schema says the same ones many times. */
+const KEPT = 200;
+const kept = new Map<string, Dfa>();
+
+/** The texts in which a pattern matches somewhere. @throws RequestError that names the place */
+function patternDfa(node: Node, keyword: string, pattern: string): Dfa {
+  let dfa = kept.get(pattern);
+  if (dfa === undefined) {
+    dfa = at(node.where, keyword, () => somewhere(parseRegex(pattern)));
+    if (kept.size >= KEPT) kept.clear();
+    kept.set(pattern, dfa);
+  }
+  return dfa;
+}
+
 export function patternAtom(node: Node, keyword: string, pattern: string): Atom {
-  return { dfa: at(node.where, keyword, () => somewhere(parseRegex(pattern))), key: `/${pattern}/` };
+  return { dfa: patternDfa(node, keyword, pattern), key: `/${pattern}/` };
 }
 
 export function numberKeyword(keyword: string, value: Json, is: boolean): readonly Alternative[] | null {
@@ -28,6 +45,10 @@ export function numberKeyword(keyword: string, value: Json, is: boolean): readon
       return bound("most", true);
     case "multipleOf":
       return one({ kind: "number", part: { kind: "multiple", of: number, is } });
+    case "format": {
+      const dfa = is ? numberFormatDfa(value as string) : null;
+      return dfa && one({ kind: "format", dfa });
+    }
     default:
       return null;
   }
@@ -40,13 +61,11 @@ export function stringKeyword(node: Node, keyword: string, value: Json, is: bool
     case "maxLength":
       return sizes(0, value as number, is);
     case "pattern":
-      return one({ kind: "match", dfa: at(node.where, keyword, () => somewhere(parseRegex(value as string))), is });
+      return one({ kind: "match", dfa: patternDfa(node, keyword, value as string), is });
     case "format": {
       // An annotation: what does not follow it is valid too. So it narrows what is written, and its negation says nothing.
-      const regex = formatRegex(value as string);
-      if (regex === null)
-        throw refuse(node.where, keyword, `names a format that is not supported: ${JSON.stringify(value)}`);
-      return is ? one({ kind: "match", dfa: whole(regex), is }) : null;
+      const dfa = is ? formatDfa(value as string) : null;
+      return dfa && one({ kind: "format", dfa });
     }
     default:
       return null;

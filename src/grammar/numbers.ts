@@ -10,7 +10,7 @@ export type NumberPart =
   | { readonly kind: "integer"; readonly is: boolean }
   | { readonly kind: "least" | "most"; readonly value: number; readonly open: boolean }
   | { readonly kind: "multiple"; readonly of: number; readonly is: boolean }
-  | { readonly kind: "equal"; readonly value: number; readonly is: boolean };
+  | { readonly kind: "equal"; readonly values: readonly number[]; readonly is: boolean };
 
 /**
  * Spellings that constrained numbers have: no exponent, and at most 15 significant digits, so that two of them that differ
@@ -48,7 +48,7 @@ export function meets(value: number, part: NumberPart): boolean {
     case "multiple":
       return isMultiple(value, part.of) === part.is;
     case "equal":
-      return (value === part.value) === part.is;
+      return part.values.includes(value) === part.is;
   }
 }
 
@@ -80,7 +80,7 @@ function dfaOf(part: NumberPart): Dfa {
     case "multiple":
       return part.is ? multiples(part.of) : not(multiples(part.of));
     case "equal":
-      return not(whole(spellings(part.value)));
+      return not(whole(choice(...part.values.map(spellings))));
   }
 }
 

@@ -1,18 +1,20 @@
 // Objects: the members that the schema names, in its order, then members with other names, and how many there are.
 
-import { both, type Dfa, everything, isEmpty, not, whole } from "./automaton.ts";
+import { both, type Dfa, few, isEmpty, whole } from "./automaton.ts";
 import { ANY } from "./char_set.ts";
 import { contains, listed, type Names, namesDfa } from "./names.ts";
 import type { All, Part } from "./parts.ts";
-import { choice, literal, repeat } from "./regex.ts";
+import { repeat } from "./regex.ts";
 import type { Body, Term } from "./rules.ts";
 import { Unsupported } from "./unsupported.ts";
 import { range, type Values } from "./values.ts";
 
-const MAX_NAMED = 300;
+const MAX_NAMED = 2000;
 const MAX_COUNT = 40;
 const MAX_CLASSES = 32;
 const MAX_VARIANTS = 32;
+/** Names of which one must be there: of more, the first ones are tried. */
+const MAX_CANDIDATES = 8;
 
 type Each = Extract<Part, { kind: "each" }>;
 type One = Extract<Part, { kind: "one" }>;
@@ -20,15 +22,16 @@ type One = Extract<Part, { kind: "one" }>;
 interface Members {
   readonly each: readonly Each[];
   readonly needed: ReadonlySet<string>;
-  /** A member that must be there beside those with names in the schema. */
-  readonly fresh: One | null;
+  /** What a member must be that is there beside those with names in the schema; there is one if this is not empty. */
+  readonly fresh: readonly One[];
 }
 
 /** Names that the schema does not list, of which the values are all held to the same. */
 interface Kind {
   readonly dfa: Dfa;
   readonly all: All;
-  readonly fresh: boolean;
+  /** How much of what a fresh member must be such a name is. */
+  readonly fresh: number;
 }
 
 export function objectBody(parts: readonly Part[], values: Values): Body {
@@ -45,14 +48,18 @@ export function objectBody(parts: readonly Part[], values: Values): Body {
   const needed = new Set(parts.flatMap((part) => (part.kind === "need" ? [part.name] : [])));
   const ones = parts.flatMap((part) => (part.kind === "one" ? [part] : []));
   const names = [
-    ...new Set([...each.flatMap((part) => listed(part.names)), ...needed, ...ones.flatMap((one) => listed(one.names))]),
+    ...new Set([
+      ...each.flatMap((part) => listed(part.names)),
+      ...needed,
+      ...ones.flatMap((one) => [...listed(one.names), ...(few(namesDfa(one.names), MAX_CANDIDATES) ?? [])]),
+    ]),
   ];
   if (names.length > MAX_NAMED) throw new Unsupported(`more than ${MAX_NAMED} properties in one object`);
 
   // A member that some name must have: one of those listed, or one more at the end.
-  let variants: Members[] = [{ each, needed, fresh: null }];
+  let variants: Members[] = [{ each, needed, fresh: [] }];
   for (const one of ones) {
-    const candidates = names.filter((name) => contains(one.names, name));
+    const candidates = names.filter((name) => contains(one.names, name)).slice(0, MAX_CANDIDATES);
     variants = variants.flatMap((members) => [
       ...candidates.map((name) => ({
         ...members,
@@ -62,9 +69,14 @@ export function objectBody(parts: readonly Part[], values: Values): Body {
         ],
         needed: new Set([...members.needed, name]),
       })),
-      ...(members.fresh === null ? [{ ...members, fresh: one }] : []),
+      { ...members, fresh: [...members.fresh, one] },
     ]);
-    if (variants.length > MAX_VARIANTS) throw new Unsupported("properties that may have so many names");
+    const size = (members: Members): number => members.needed.size + Math.min(members.fresh.length, 1);
+    // Those that need the fewest members; what is left out is not written.
+    variants = variants
+      .filter((members) => max === null || size(members) <= max)
+      .sort((a, b) => size(a) - size(b))
+      .slice(0, MAX_VARIANTS);
   }
   return variants.map((members) => [
     { text: "{" },
@@ -81,7 +93,6 @@ class Writer {
   readonly #max: number | null;
   readonly #kinds: readonly Kind[];
   readonly #known = new Map<string, Term>();
-  readonly #keys = new Map<Dfa, Term>();
   readonly first: Term;
 
   constructor(values: Values, names: readonly string[], members: Members, min: number, max: number | null) {
@@ -94,7 +105,7 @@ class Writer {
     const spoken = members.each.some(
       ({ names: { atoms, negated } }) => negated || atoms.some((atom) => !("name" in atom)),
     );
-    const wanted = spoken || names.length === 0 || members.fresh !== null || min > names.length;
+    const wanted = spoken || names.length === 0 || members.fresh.length > 0 || min > names.length;
     this.#kinds = wanted ? this.#others() : [];
     this.first = this.#named(0, 0, false);
   }
@@ -103,18 +114,16 @@ class Writer {
   #others(): readonly Kind[] {
     const names = this.#names;
     const { each, fresh } = this.#members;
-    const base = names.length === 0 ? everything : not(whole(choice(...names.map(literal))));
-    let kinds: Kind[] = [{ dfa: base, all: [], fresh: false }];
+    const base = this.#values.otherNames(names);
+    let kinds: Kind[] = [{ dfa: base, all: [], fresh: 0 }];
     const split = (by: Names, change: (kind: Kind) => Kind): void => {
       if (by.atoms.every((atom) => "name" in atom)) {
         // All of these names are listed.
         if (by.negated) kinds = kinds.map(change);
         return;
       }
-      const dfa = namesDfa(by);
       kinds = kinds.flatMap((kind) => {
-        const inside = both(kind.dfa, dfa);
-        const outside = both(kind.dfa, not(dfa));
+        const [inside, outside] = this.#values.divided(kind.dfa, by);
         return [
           ...(isEmpty(inside) ? [] : [change({ ...kind, dfa: inside })]),
           ...(isEmpty(outside) ? [] : [{ ...kind, dfa: outside }]),
@@ -123,7 +132,7 @@ class Writer {
       if (kinds.length > MAX_CLASSES) throw new Unsupported("patterns for names that overlap in so many ways");
     };
     for (const part of each) split(part.names, (kind) => ({ ...kind, all: [...kind.all, ...part.all] }));
-    if (fresh) split(fresh.names, (kind) => ({ ...kind, fresh: true }));
+    for (const one of fresh) split(one.names, (kind) => ({ ...kind, fresh: kind.fresh + 1 }));
     return kinds;
   }
 
@@ -168,12 +177,15 @@ class Writer {
       const body: Term[][] = [];
       const end: Term[] = [...(some ? [json.space] : []), { text: "}" }];
       const room = this.#max === null || count < this.#max;
-      if (fresh === null && count >= this.#min) body.push(end);
+      if (fresh.length === 0 && count >= this.#min) body.push(end);
       if (!room) return body;
       const comma = some ? [json.comma] : [];
-      if (fresh !== null && (count >= this.#min || (extras === 0 && count + 1 >= this.#min))) {
+      if (fresh.length > 0 && (count >= this.#min || (extras === 0 && count + 1 >= this.#min))) {
         for (const kind of this.#kinds)
-          if (kind.fresh) body.push([...comma, ...this.#member(kind, fresh.all), json.space, { text: "}" }]);
+          if (kind.fresh === fresh.length) {
+            const all = fresh.flatMap((one) => one.all);
+            body.push([...comma, ...this.#member(kind, all), json.space, { text: "}" }]);
+          }
       }
       const missing = this.#min - count;
       const apart = missing > 1 || (missing === 1 && extras > 0);
@@ -192,13 +204,7 @@ class Writer {
 
   #member(kind: Kind, more: All): Term[] {
     const { json } = this.#values;
-    let key = this.#keys.get(kind.dfa);
-    if (!key) {
-      const any = kind.dfa.accepts.length === 1 && kind.dfa.accepts[0]!;
-      key = any ? json.string : json.spelled(kind.dfa);
-      this.#keys.set(kind.dfa, key);
-    }
-    return [key, json.colon, this.#values.value([...kind.all, ...more])];
+    return [this.#values.keyOf(kind.dfa), json.colon, this.#values.value([...kind.all, ...more])];
   }
 }
 

@@ -4,7 +4,6 @@ import type { Dfa } from "./automaton.ts";
 import type { Node } from "./document.ts";
 import type { Names } from "./names.ts";
 import type { NumberPart } from "./numbers.ts";
-import { Unsupported } from "./unsupported.ts";
 
 /** Types as JSON has them: an integer is a number. */
 export type Type = "null" | "boolean" | "number" | "string" | "array" | "object";
@@ -18,8 +17,11 @@ export type All = readonly Signed[];
 export type Part =
   | { readonly kind: "boolean"; readonly value: boolean }
   | { readonly kind: "number"; readonly part: NumberPart }
-  | { readonly kind: "text"; readonly value: string; readonly is: boolean }
+  /** One of these texts, or none of them. */
+  | { readonly kind: "texts"; readonly values: readonly string[]; readonly is: boolean }
   | { readonly kind: "match"; readonly dfa: Dfa; readonly is: boolean }
+  /** An annotation: what does not follow it is valid too, and is not written where something follows it. */
+  | { readonly kind: "format"; readonly dfa: Dfa }
   /** Characters, items or properties; null is no limit. */
   | { readonly kind: "count"; readonly min: number; readonly max: number | null }
   | { readonly kind: "items"; readonly prefix: readonly All[]; readonly rest: All }
@@ -43,7 +45,6 @@ export interface Alternative {
   readonly items: number;
 }
 
-const MAX_ALTERNATIVES = 600;
 export const TRUE: readonly Alternative[] = [{ parts: [], names: [], items: 0 }];
 export const FALSE: readonly Alternative[] = [];
 
@@ -73,25 +74,4 @@ export function sizes(min: number, max: number | null, is: boolean): readonly Al
   if (is) return [alternative(...size(min, max))];
   const below = min > 0 ? [alternative(...size(0, min - 1))] : [];
   return max === null ? below : [...below, alternative(...size(max + 1, null))];
-}
-
-export function and(a: readonly Alternative[], b: readonly Alternative[]): readonly Alternative[] {
-  if (a === TRUE) return b;
-  if (b === TRUE) return a;
-  if (a.length * b.length > MAX_ALTERNATIVES)
-    throw new Unsupported(`more than ${MAX_ALTERNATIVES} combinations of alternatives, which is too many`);
-  return a.flatMap((x) =>
-    b.map((y) => ({
-      parts: [...x.parts, ...y.parts],
-      names: [...x.names, ...y.names],
-      items: Math.max(x.items, y.items),
-    })),
-  );
-}
-
-export function limit(found: readonly Alternative[], node: Node): readonly Alternative[] {
-  if (found.length <= MAX_ALTERNATIVES) return found;
-  throw new Unsupported(
-    `more than ${MAX_ALTERNATIVES} combinations of alternatives at ${node.where}, which is too many`,
-  );
 }

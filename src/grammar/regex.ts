@@ -1,13 +1,18 @@
 // Parses the patterns of JSON Schema: ECMAScript regular expressions in u mode, as far as they are regular.
 
-import { ANY, type CharSet, charSet, classEscape, complement, NONE, union } from "./char_set.ts";
+import type { Dfa } from "./automaton.ts";
+import { ANY, type CharSet, charSet, classEscape, complement, intersect, NONE, pairs, union } from "./char_set.ts";
 import { Unsupported } from "./unsupported.ts";
 
 export type Regex =
   | { readonly kind: "set"; readonly set: CharSet }
   | { readonly kind: "sequence" | "choice"; readonly parts: readonly Regex[] }
   | { readonly kind: "repeat"; readonly part: Regex; readonly min: number; readonly max: number }
-  | { readonly kind: "start" | "end" };
+  | { readonly kind: "start" | "end" }
+  /** What comes next (ahead), or came before, matches `part`, or (not `is`) does not. */
+  | { readonly kind: "look"; readonly ahead: boolean; readonly is: boolean; readonly part: Regex }
+  /** A text that an automaton accepts. */
+  | { readonly kind: "dfa"; readonly dfa: Dfa };
 
 export const EMPTY: Regex = { kind: "sequence", parts: [] };
 export const NEVER: Regex = { kind: "choice", parts: [] };
@@ -30,32 +35,75 @@ export const literal = (text: string): Regex =>
 const MAX_LENGTH = 2000;
 const MAX_DEPTH = 50;
 const MAX_REPEAT = 1000;
+/** Latin, Greek and Cyrillic: letters of two cases. */
+const LETTERS = charSet([0x41, 0x5a], [0x61, 0x7a], [0xc0, 0x24f], [0x370, 0x52f]);
 const LINE_ENDS = charSet([0x0a, 0x0a], [0x0d, 0x0d], [0x2028, 0x2029]);
 const CONTROL: Readonly<Record<string, number>> = { t: 9, n: 10, v: 11, f: 12, r: 13 };
 
-/** @throws Unsupported for what is no pattern, is not regular (look-around, back references, \b) or is too large */
+/**
+ * Reads a pattern in u mode, and one that is none without it, as validators do that do not know u mode.
+ * @throws Unsupported for what is no pattern, is not regular (back references) or is too large
+ */
 export function parseRegex(pattern: string): Regex {
   if (pattern.length > MAX_LENGTH) throw new Unsupported(`a pattern of more than ${MAX_LENGTH} characters`);
+  // "(?i)" in front is Python's and PCRE's, "(?i:...)" is ECMAScript's since 2025.
+  const anyCase = /^\^?\(\?i\)/.test(pattern);
+  const text = anyCase ? pattern.replace("(?i)", "") : pattern;
+  const plain = text.replaceAll("(?i:", "(?:");
+  const loose = !isPattern(plain, "u");
+  if (loose && !isPattern(plain, ""))
+    throw new Unsupported(`${shown(pattern)}, which is no regular expression of ECMAScript`);
+  return new Parser(text, anyCase, loose).parse();
+}
+
+function isPattern(pattern: string, flags: string): boolean {
   try {
-    new RegExp(pattern, "u");
+    new RegExp(pattern, flags);
+    return true;
   } catch {
-    throw new Unsupported(`${shown(pattern)}, which is no regular expression of ECMAScript's u mode`);
+    return false;
   }
-  return new Parser(pattern).parse();
+}
+
+/** The set with the other case of each of its letters. */
+function bothCases(of: CharSet): CharSet {
+  const letters = intersect(of, LETTERS);
+  const others = pairs(letters).flatMap(([lo, hi]) =>
+    Array.from({ length: hi - lo + 1 }, (_, i) => String.fromCodePoint(lo + i)).flatMap((c) =>
+      [c.toLowerCase(), c.toUpperCase()].flatMap((other) => {
+        const point = other.codePointAt(0)!;
+        return other.length === 1 ? [[point, point] as const] : [];
+      }),
+    ),
+  );
+  return union(of, charSet(...others));
 }
 
 function shown(pattern: string): string {
   return JSON.stringify(pattern.length > 60 ? `${pattern.slice(0, 60)}…` : pattern);
 }
 
+const WORD = classEscape("\\w")!;
+const look = (ahead: boolean, is: boolean): Regex => ({ kind: "look", ahead, is, part: { kind: "set", set: WORD } });
+const BOUNDARY = choice(sequence(look(false, true), look(true, false)), sequence(look(false, false), look(true, true)));
+const NO_BOUNDARY = choice(
+  sequence(look(false, true), look(true, true)),
+  sequence(look(false, false), look(true, false)),
+);
+
 /** Reads a pattern that RegExp has found well-formed. */
 class Parser {
   readonly #text: string;
+  readonly #loose: boolean;
+  #anyCase: boolean;
   #at = 0;
   #depth = 0;
 
-  constructor(text: string) {
+  /** @param loose not in u mode: a backslash before any other character is that character */
+  constructor(text: string, anyCase: boolean, loose: boolean) {
     this.#text = text;
+    this.#anyCase = anyCase;
+    this.#loose = loose;
   }
 
   parse(): Regex {
@@ -95,8 +143,22 @@ class Parser {
     if (this.#take("$")) return { kind: "end" };
     if (this.#take(".")) return { kind: "set", set: complement(LINE_ENDS) };
     if (this.#take("(")) {
-      if (/^\?(<?[=!])/.test(this.#text.slice(this.#at, this.#at + 3)))
-        throw new Unsupported(`look-ahead and look-behind in ${shown(this.#text)}`);
+      const look = /^\?(<?)([=!])/.exec(this.#text.slice(this.#at, this.#at + 3));
+      if (look) {
+        this.#at += look[0].length;
+        const part = this.#choice();
+        this.#at++; // ")"
+        return { kind: "look", ahead: look[1] === "", is: look[2] === "=", part };
+      }
+      const before = this.#anyCase;
+      if (this.#text.startsWith("?i:", this.#at)) {
+        this.#anyCase = true;
+        this.#at += 3;
+        const inner = this.#choice();
+        this.#anyCase = before;
+        this.#at++;
+        return inner;
+      }
       const name = /^\?(:|<[^>]*>)/.exec(this.#text.slice(this.#at));
       if (name) this.#at += name[0].length;
       else if (this.#text[this.#at] === "?") throw new Unsupported(`modifiers in ${shown(this.#text)}`);
@@ -106,11 +168,17 @@ class Parser {
     }
     if (this.#take("[")) return { kind: "set", set: this.#class() };
     if (this.#take("\\")) {
+      if (this.#take("b")) return BOUNDARY;
+      if (this.#take("B")) return NO_BOUNDARY;
       const found = this.#escape(false);
-      return { kind: "set", set: typeof found === "number" ? charSet([found, found]) : found };
+      return this.#set(typeof found === "number" ? charSet([found, found]) : found);
     }
     const point = this.#point();
-    return set([point, point]);
+    return this.#set(charSet([point, point]));
+  }
+
+  #set(of: CharSet): Regex {
+    return { kind: "set", set: this.#anyCase ? bothCases(of) : of };
   }
 
   #class(): CharSet {
@@ -122,10 +190,14 @@ class Parser {
         const back = this.#at++;
         const high = this.#member();
         if (typeof high === "number") out = union(out, charSet([low, high]));
-        else this.#at = back; // u mode has no such class; RegExp has refused it
+        else {
+          out = union(out, charSet([low, low]));
+          this.#at = back; // not in u mode: a hyphen
+        }
       } else out = union(out, typeof low === "number" ? charSet([low, low]) : low);
     }
-    return negated ? complement(out) : out;
+    const cased = this.#anyCase ? bothCases(out) : out;
+    return negated ? complement(cased) : cased;
   }
 
   #member(): number | CharSet {
@@ -151,8 +223,11 @@ class Parser {
       if (code[4] !== undefined) return code[4].charCodeAt(0) % 32;
       return Number.parseInt((code[1] ?? code[2] ?? code[3])!, 16);
     }
-    if (!inClass && /^[bB]/.test(rest)) throw new Unsupported(`word boundaries in ${shown(this.#text)}`);
     if (/^(?:[1-9]|k<)/.test(rest)) throw new Unsupported(`back references in ${shown(this.#text)}`);
+    // Others take "\\A" and "\\Z" for the ends of the text: what a letter stands for is not guessed.
+    const letter = /^(?:0[0-9]|[a-zA-Z])/.exec(rest)?.[0] ?? "";
+    if (this.#loose && letter !== "" && !(letter in CONTROL) && !(inClass && letter === "b"))
+      throw new Unsupported(`the escape \\${letter} in ${shown(this.#text)}`);
     const point = this.#point();
     const c = String.fromCodePoint(point);
     if (c === "b") return 8;

@@ -24,7 +24,7 @@ const MAX_CHAINED = 4096;
 const MAX_CHAINED_LEAST = 16 * MAX_CHAINED;
 const BLOCK = 16 * STEP;
 /** Rules of a grammar. */
-export const MAX_RULES = 20_000;
+export const MAX_RULES = 60_000;
 /** Rules that are written out where they are used. */
 const MAX_INLINED = 4000;
 

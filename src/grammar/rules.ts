@@ -70,13 +70,12 @@ export class Rules {
   #productive(): Set<string> {
     const done = new Set<string>();
     const users = new Map<string, string[]>();
-    for (const [name, body] of this.#bodies) {
+    for (const [name, body] of this.#bodies)
       for (const used of rulesIn(body)) {
         const known = users.get(used);
         if (known) known.push(name);
         else users.set(used, [name]);
       }
-    }
     let todo = [...this.#bodies.keys()];
     while (todo.length > 0) {
       const next = new Set<string>();

@@ -6,12 +6,17 @@ import { sign } from "./parts.ts";
 import type { Printed } from "./print.ts";
 import { Values } from "./values.ts";
 
+/** A grammar, and sentences about what stands in the schema and constrains nothing. */
+export interface SchemaGrammar extends Printed {
+  readonly warnings: readonly string[];
+}
+
 /**
- * The grammar of the values that a schema allows (draft 2020-12; draft 7 where `$schema` says so). Members come in the order of
- * the schema; what no keyword speaks of is not written.
+ * The grammar of the values that a schema allows (draft 2020-12; 2019-09, 7, 6 or 4 where `$schema` says so). Members come in
+ * the order of the schema; what no keyword speaks of is not written.
  * @throws RequestError that names the keyword and its place, for what is not supported or contradicts itself
  */
-export function schemaGrammar(schema: unknown): Printed {
+export function schemaGrammar(schema: unknown): SchemaGrammar {
   const document = new Document(schema);
   const values = new Values(document);
   const root = values.compile([sign(document.root, true)]);
@@ -21,5 +26,5 @@ export function schemaGrammar(schema: unknown): Printed {
     throw new RequestError(
       "json_schema: found no value that meets this schema: its keywords contradict each other, or only values that are not written (numbers of more than 15 digits, arrays that must have equal items) meet it",
     );
-  return printed;
+  return { ...printed, warnings: [...document.warnings, ...values.warnings] };
 }

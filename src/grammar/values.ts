@@ -2,15 +2,19 @@
 
 import { Expansion } from "./alternatives.ts";
 import { arrayBody } from "./arrays.ts";
-import { accepts, both, type Dfa, either, everything, isEmpty, not, whole } from "./automaton.ts";
+import { both, type Dfa, either, everything, isEmpty, not, whole } from "./automaton.ts";
 import { ANY } from "./char_set.ts";
-import { at, type Document, type Json } from "./document.ts";
+import { dfaKey, namesKey, partsKey, suits } from "./combine.ts";
+import type { Document } from "./document.ts";
 import { JsonText } from "./json_text.ts";
+import { at, type Json } from "./keywords.ts";
+import { type Names, namesDfa } from "./names.ts";
 import { meets, type NumberPart, numbers } from "./numbers.ts";
 import { objectBody } from "./objects.ts";
 import { type All, type Alternative, type Part, TYPES, type Type } from "./parts.ts";
-import { literal, repeat } from "./regex.ts";
+import { anything, choice, literal, repeat, sequence } from "./regex.ts";
 import { type Body, Rules, type Term } from "./rules.ts";
+import { Unsupported } from "./unsupported.ts";
 
 /** The keyword that a type's limits are named by where nothing more exact is known. */
 const USUAL: Readonly<Record<Type, string>> = {
@@ -22,12 +26,23 @@ const USUAL: Readonly<Record<Type, string>> = {
   object: "patternProperties",
 };
 
+/** States of automata of names, in all, beyond which only few are spent on each object. */
+const NAME_STATES = 4000;
+
 export class Values {
   readonly rules = new Rules();
   readonly json = new JsonText(this.rules);
+  /** Sentences about what a schema allows and the grammar does not write. */
+  readonly warnings = new Set<string>();
   readonly #document: Document;
   readonly #expansion: Expansion;
   readonly #known = new Map<string, Term>();
+  readonly #leaves = new Map<string, Term>();
+  readonly #others = new Map<string, Dfa>();
+  readonly #divided = new Map<string, readonly [Dfa, Dfa]>();
+  readonly #keys = new Map<Dfa, Term>();
+  /** States so far of automata of names that are not listed. */
+  #nameStates = 0;
   readonly #todo: { readonly name: string; readonly all: All }[] = [];
 
   constructor(document: Document) {
@@ -65,7 +80,9 @@ export class Values {
 
   #define(name: string, all: All): void {
     const { where } = this.#document.node(all[0]! >> 1);
-    const found = TYPES.map((type) => ({ type, alternatives: this.#expansion.all(all, type) }));
+    const found = at(where, "allOf", () =>
+      TYPES.map((type) => ({ type, alternatives: this.#expansion.all(all, type) })),
+    );
     if (found.every(({ alternatives }) => alternatives.some(({ parts }) => parts.length === 0))) {
       this.rules.set(name, [[this.json.value]]);
       return;
@@ -99,9 +116,10 @@ export class Values {
     const parts = found.flatMap((part) => (part.kind === "number" ? [part.part] : []));
     const list = equals(parts);
     if (list !== null) return list.map((value) => [{ text: JSON.stringify(value) }]);
-    if (parts.length === 0) return [[this.json.number]];
-    if (parts.every((part) => part.kind === "integer" && part.is)) return [[this.json.integer]];
-    return [[this.json.plain(numbers(parts))]];
+    if (found.length === 0) return [[this.json.number]];
+    if (found.length === parts.length && parts.every((part) => part.kind === "integer" && part.is))
+      return [[this.json.integer]];
+    return [[this.#once("n", found, () => this.json.plain(preferring(found, numbers(parts))))]];
   }
 
   #strings(parts: readonly Part[]): Body {
@@ -112,7 +130,54 @@ export class Values {
       const { min, max } = range(parts);
       return max !== null && max < min ? [] : [[this.json.sized(min, max)]];
     }
-    return [[this.json.spelled(stringDfa(parts))]];
+    return [[this.#once("s", parts, () => this.json.spelled(shorter(parts)))]];
+  }
+
+  /** Equal conditions are one rule: there are many texts of one format in a schema. */
+  #once(kind: string, parts: readonly Part[], spell: () => Term): Term {
+    const key = `${kind}\n${partsKey(parts)}`;
+    const term = this.#leaves.get(key) ?? spell();
+    this.#leaves.set(key, term);
+    return term;
+  }
+
+  /** Names that are none of these; of long lists, those that part from them early. */
+  otherNames(names: readonly string[]): Dfa {
+    if (names.length === 0) return everything;
+    const key = JSON.stringify([...names].sort());
+    let dfa = this.#others.get(key);
+    if (dfa === undefined) {
+      const room = this.#nameStates < NAME_STATES ? NAME_STATES / 4 : NAME_STATES / 100;
+      const spelled = names.map((name) => Array.from(name));
+      let depth = Math.max(...spelled.map(({ length }) => length));
+      while (depth > 1 && new Set(spelled.flatMap((name) => prefixes(name, depth))).size > room) depth--;
+      const exact = spelled.map((name) =>
+        name.length > depth ? sequence(literal(name.slice(0, depth).join("")), anything) : literal(name.join("")),
+      );
+      dfa = not(whole(choice(...exact)));
+      this.#nameStates += dfa.accepts.length;
+      this.#others.set(key, dfa);
+    }
+    return dfa;
+  }
+
+  /** The texts of an automaton that are such names, and the others. */
+  divided(dfa: Dfa, by: Names): readonly [inside: Dfa, outside: Dfa] {
+    const key = `${dfaKey(dfa)} ${namesKey(by)}`;
+    const known = this.#divided.get(key);
+    if (known) return known;
+    const names = namesDfa(by);
+    const found = [both(dfa, names), both(dfa, not(names))] as const;
+    this.#divided.set(key, found);
+    return found;
+  }
+
+  /** The rule of names, quotes included. */
+  keyOf(dfa: Dfa): Term {
+    if (dfa.accepts.length === 1 && dfa.accepts[0]) return this.json.string;
+    const known = this.#keys.get(dfa) ?? this.json.spelled(dfa);
+    this.#keys.set(dfa, known);
+    return known;
   }
 
   /** The strings that meet all of them, as an automaton over their characters. */
@@ -149,6 +214,10 @@ export class Values {
   }
 }
 
+function prefixes(name: readonly string[], most: number): string[] {
+  return Array.from({ length: Math.min(name.length, most) }, (_, i) => name.slice(0, i + 1).join(""));
+}
+
 /** The least and most that all counts allow. */
 export function range(parts: readonly Part[]): { readonly min: number; readonly max: number | null } {
   let min = 0;
@@ -165,31 +234,50 @@ export function range(parts: readonly Part[]): { readonly min: number; readonly 
 function equals(parts: readonly NumberPart[]): readonly number[] | null {
   const given = parts.find((part) => part.kind === "equal" && part.is);
   if (given?.kind !== "equal") return null;
-  return parts.every((part) => meets(given.value, part)) ? [given.value] : [];
+  return given.values.filter((value) => parts.every((part) => meets(value, part)));
 }
 
+/** The same of texts. A list is held to no format: whoever writes it knows what it lists. */
 function texts(parts: readonly Part[]): readonly string[] | null {
-  const given = parts.find((part) => part.kind === "text" && part.is);
-  if (given?.kind !== "text") return null;
+  const given = parts.find((part) => part.kind === "texts" && part.is);
+  if (given?.kind !== "texts") return null;
+  return given.values.filter((value) => parts.every((part) => suits(value, part)));
+}
+
+/** Most characters of texts that a pattern or format holds as well, where more would need too many states. */
+const SHORTER = [1000, 250, 60];
+
+/** The strings that meet all of them: those that are not too long, where the long ones need too many states. */
+function shorter(parts: readonly Part[]): Dfa {
   const { min, max } = range(parts);
-  const length = Array.from(given.value).length;
-  const good = parts.every((part) => {
-    if (part.kind === "text") return (part.value === given.value) === part.is;
-    return part.kind !== "match" || accepts(part.dfa, given.value) === part.is;
-  });
-  return good && length >= min && (max === null || length <= max) ? [given.value] : [];
+  for (const most of [Number.POSITIVE_INFINITY, ...SHORTER]) {
+    try {
+      if (min > most || (most !== Number.POSITIVE_INFINITY && max === null)) break;
+      return stringDfa(most >= (max ?? 0) ? parts : [...parts, { kind: "count", min: 0, max: most }]);
+    } catch (error) {
+      if (!(error instanceof Unsupported)) throw error;
+    }
+  }
+  return stringDfa(parts);
 }
 
 function stringDfa(parts: readonly Part[]): Dfa {
   const list = texts(parts);
+  if (list !== null) return whole(choice(...list.map(literal)));
   const { min, max } = range(parts);
   const dfas = parts.flatMap((part) => {
     if (part.kind === "match") return [part.is ? part.dfa : not(part.dfa)];
-    if (part.kind === "text") return [part.is ? whole(literal(part.value)) : not(whole(literal(part.value)))];
-    return [];
+    return part.kind === "texts" ? [not(whole(choice(...part.values.map(literal))))] : [];
   });
-  if (list?.length === 0 || (max !== null && max < min)) return not(everything);
+  if (max !== null && max < min) return not(everything);
   if (min > 0 || max !== null) dfas.push(whole(repeat({ kind: "set", set: ANY }, min, max ?? undefined)));
-  const dfa = both(everything, ...dfas);
+  return preferring(parts, both(everything, ...dfas));
+}
+
+/** What follows the formats as well, or all of it where nothing does. */
+function preferring(parts: readonly Part[], dfa: Dfa): Dfa {
+  const formats = parts.flatMap((part) => (part.kind === "format" ? [part.dfa] : []));
+  const narrow = formats.length === 0 ? dfa : both(dfa, ...formats);
+  if (!isEmpty(narrow)) return narrow;
   return isEmpty(dfa) ? not(everything) : dfa;
 }

@@ -77,7 +77,7 @@ describe("models/tales", () => {
   });
 
   it("refuses a schema by name", async () => {
-    const schema = { type: "object", properties: { a: { type: "array", uniqueItems: true } } };
+    const schema = { type: "object", properties: { a: { type: "array", uniqueItems: true, minItems: 2 } } };
     const refused = model.grammars.jsonSchema(schema);
     await expect(refused).rejects.toThrow(RequestError);
     await expect(refused).rejects.toThrow("keyword `uniqueItems` at #/properties/a");

@@ -9,13 +9,16 @@ import { failureOf } from "./errors.ts";
 export const OUTCOMES = ["stop", "length", "tool_calls", "refused", "failed", "cancelled"] as const;
 export type AnswerOutcome = (typeof OUTCOMES)[number];
 
+/** As OpenTelemetry names what is asked of a model. */
+export type Operation = "chat" | "text_completion";
+
 export interface Watch {
   /** Tokens that were computed; `cached` came from the prefix cache. */
   tokens(kind: "prompt" | "prompt_cached" | "completion", count: number): void;
   /** ms from the request to the first event. */
-  first(ms: number): void;
+  first(operation: Operation, ms: number): void;
   /** An answer that ended by itself: ms from the request, and from the first event, to the last token. */
-  whole(ms: number, decodeMs: number, completionTokens: number): void;
+  whole(operation: Operation, ms: number, decodeMs: number, completionTokens: number): void;
   answer(outcome: AnswerOutcome): void;
 }
 
@@ -27,6 +30,7 @@ export function measuredModel(
   clock: () => number,
 ): ChatModel {
   async function* measured(
+    operation: Operation,
     events: AsyncIterable<ChatEvent>,
     options: ChatOptions & { readonly echo?: boolean } = {},
   ): AsyncGenerator<ChatEvent> {
@@ -51,7 +55,7 @@ export function measuredModel(
         const event = next.value;
         const now = clock();
         if (begun === null) {
-          watch.first(now - asked);
+          watch.first(operation, now - asked);
           call?.firstToken();
         }
         begun ??= now;
@@ -62,7 +66,7 @@ export function measuredModel(
           call?.add({ promptTokens, cachedTokens });
           completion(completionTokens - counted);
           behind = 0;
-          watch.whole(now - asked, now - begun, completionTokens);
+          watch.whole(operation, now - asked, now - begun, completionTokens);
           outcome = event.reason;
           call?.finished(event.reason);
         } else if (event.type !== "tool_call" && !options.echo) {
@@ -87,8 +91,8 @@ export function measuredModel(
     name: model.name,
     created: model.created,
     context: model.context,
-    chat: (messages, options) => measured(model.chat(messages, options), options),
-    complete: (prompt, options) => measured(model.complete(prompt, options), options),
+    chat: (messages, options) => measured("chat", model.chat(messages, options), options),
+    complete: (prompt, options) => measured("text_completion", model.complete(prompt, options), options),
     countTokens: (messages, options) => model.countTokens(messages, options),
     tokenize: (text, special) => model.tokenize(text, special),
     detokenize: (ids) => model.detokenize(ids),

@@ -2,7 +2,7 @@
 
 import type { ChatModel } from "../engine/chat_api.ts";
 import type { Call, CallRecord } from "./calls.ts";
-import { createCounter, createHistogram, type Labels, metric } from "./histogram.ts";
+import { createCounter, createHistogram, type Histogram, type Labels, metric } from "./histogram.ts";
 import { measuredModel, OUTCOMES, type Watch } from "./measured.ts";
 
 /** What a server may do at once; what is not known is left out of the metrics. */
@@ -52,21 +52,28 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const first = createHistogram("hotset_time_to_first_token_seconds", "From request to first token.", SECONDS);
   const each = createHistogram("hotset_time_per_output_token_seconds", "Mean of each answer.", SECONDS_A_TOKEN);
   const whole = createHistogram("hotset_answer_seconds", "From request to last token.", SECONDS);
-  const duration = createHistogram(
-    "gen_ai_server_request_duration_seconds",
-    "From request to the end of its answer, as OpenTelemetry names it.",
-    SECONDS,
-    null,
-  );
+  // The same under OpenTelemetry's names, by operation.
+  const otel = (name: string, help: string, bounds: readonly number[]): Histogram =>
+    createHistogram(`gen_ai_server_${name}_seconds`, `${help}, as OpenTelemetry names it.`, bounds, null);
+  const duration = otel("request_duration", "From request to the end of its answer", SECONDS);
+  const otelFirst = otel("time_to_first_token", "From request to first token", SECONDS);
+  const otelEach = otel("time_per_output_token", "Mean of each answer", SECONDS_A_TOKEN);
+  const labels = (operation: string): Labels => ({ gen_ai_operation_name: operation, gen_ai_provider_name: "hotset" });
   // There from the start, so that their first increase shows.
   for (const kind of ["prompt", "prompt_cached", "completion"]) tokens.add({ kind }, 0);
   for (const outcome of OUTCOMES) answers.add({ outcome }, 0);
   const watch: Watch = {
     tokens: (kind, count) => tokens.add({ kind }, count),
-    first: (ms) => first.observe(ms / 1000),
-    whole(ms, decodeMs, completionTokens) {
+    first(operation, ms) {
+      first.observe(ms / 1000);
+      otelFirst.observe(ms / 1000, labels(operation));
+    },
+    whole(operation, ms, decodeMs, completionTokens) {
       whole.observe(ms / 1000);
-      if (completionTokens > 1) each.observe(decodeMs / 1000 / (completionTokens - 1));
+      if (completionTokens < 2) return;
+      const seconds = decodeMs / 1000 / (completionTokens - 1);
+      each.observe(seconds);
+      otelEach.observe(seconds, labels(operation));
     },
     answer: (outcome) => answers.add({ outcome }),
   };
@@ -76,11 +83,11 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       const operation = OPERATIONS[endpoint];
       if (operation === undefined) return;
       const error: Labels = status >= 400 ? { error_type: String(status) } : {};
-      duration.observe(ms / 1000, { gen_ai_operation_name: operation, gen_ai_provider_name: "hotset", ...error });
+      duration.observe(ms / 1000, { ...labels(operation), ...error });
     },
     measure: (model, callOf = () => undefined) => measuredModel(model, watch, callOf, clock),
     text: (model, ready) =>
-      [requests, answers, tokens, first, each, whole, duration].map((one) => one.text()).join("") +
+      [requests, answers, tokens, first, each, whole, duration, otelFirst, otelEach].map((one) => one.text()).join("") +
       metric("hotset_build_info", "gauge", "What runs; always 1.", [[{ version, node: process.versions.node }, 1]]) +
       metric("hotset_ready", "gauge", "1 where /readyz says that requests are taken.", ready ? 1 : 0) +
       limits(capacity) +

@@ -112,12 +112,15 @@ describe("hotset generate --json", () => {
 describe("an end that somebody else decides", () => {
   const ENDLESS = [...CPU, "-p", prompt, "--temperature", "1", "--seed", "1", "-n", "2000"];
 
-  it("Ctrl-C: exit code 130 and no stack", async () => {
+  it.each<[NodeJS.Signals, number]>([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ])("%s: exit code %i and no stack", async (signal, code) => {
     const child = start(ENDLESS);
     const done = outcome(child);
     await once(child.stdout!, "data");
-    child.kill("SIGINT");
-    expect(await done).toMatchObject({ code: 130, signal: null, stderr: "" });
+    child.kill(signal);
+    expect(await done).toMatchObject({ code, signal: null, stderr: "" });
   });
 
   it("Ctrl-C in the middle of a long step: nobody waits for its end", async () => {

@@ -29,9 +29,13 @@ const WHO = ["king", "fisherman", "princess", "wolf", "tailor", "miller", "raven
 const WHERE = ["in a dark forest", "by the sea", "in a castle", "under a hill"];
 const PROMPTS = WHERE.flatMap((where) => WHO.map((who) => `Once upon a time there was a ${who} who lived ${where}`));
 
-const server = spawn(process.execPath, ["dist/src/cli/main.js", "serve", values.folder, "--port", "0", ...SERVE], {
-  stdio: ["ignore", "pipe", "inherit"],
-});
+const server = spawn(
+  process.execPath,
+  ["dist/src/cli/main.js", "serve", values.folder, "--port", "0", "--log", "off", ...SERVE],
+  {
+    stdio: ["ignore", "pipe", "inherit"],
+  },
+);
 process.on("exit", () => server.kill("SIGKILL"));
 let base = null;
 for await (const line of createInterface({ input: server.stdout })) {

@@ -73,6 +73,8 @@ describe("/metrics", () => {
         "hotset_time_to_first_token_seconds_count 1",
         "hotset_time_per_output_token_seconds_sum 0.04",
         "hotset_answer_seconds_sum 0.07",
+        'gen_ai_server_time_to_first_token_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="hotset"} 0.03',
+        'gen_ai_server_time_per_output_token_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="hotset"} 0.04',
         'hotset_tokens_total{kind="prompt"} 4',
         'hotset_tokens_total{kind="prompt_cached"} 1',
         'hotset_tokens_total{kind="completion"} 2',

@@ -198,6 +198,17 @@ describe("requests that are no requests", () => {
     },
   );
 
+  it.each(["/", "*"])(
+    "OPTIONS %s, as HAProxy asks without a Host, tells whether to send requests here",
+    async (path) => {
+      const request = `OPTIONS ${path} HTTP/1.0\r\n\r\n`;
+      expect(await raw(await serve(), request).text).toMatch(/^HTTP\/1\.1 200 /);
+      const loading = await startServer(null, { port: 0 });
+      onTestFinished(() => loading.close());
+      expect(await raw(loading, request).text).toMatch(/^HTTP\/1\.1 503 .*"status":"loading"/s);
+    },
+  );
+
   it("HTTP/1.0 without a Host is answered", async () => {
     expect(await raw(await serve(), "GET /health HTTP/1.0\r\n\r\n").text).toMatch(/^HTTP\/1\.1 200 /);
   });

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { startScripted } from "./served.ts";
+import { ask, startScripted } from "./served.ts";
 
 const start = (args: readonly string[], env: Record<string, string> = {}) => startScripted("folder", args, env);
 
@@ -91,5 +91,27 @@ describe("hotset serve", () => {
     expect(await Promise.all(["old", "new", "own", "# the old one, until January", "older"].map(status))).toEqual([
       200, 200, 200, 401, 401,
     ]);
+  });
+
+  it("--log json: a line an object, from the first to the last, with the caller's id", async () => {
+    const { child, until, exit } = start(["--log", "json", "--drain", "0"]);
+    const base = /Anthropic: (\S+)\)/.exec(await until(" -d "))![1]!;
+    const headers = { "x-request-id": "r-1", "x-forwarded-for": "203.0.113.9" };
+    await (await ask(base, "hello", true, { headers: { "content-type": "application/json", ...headers } })).text();
+    await fetch(`${base}/readyz`);
+    child.kill("SIGTERM");
+    await exit;
+    const lines = (await until('"stopped"', "stderr")).trimEnd().split("\n");
+    const events = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(events.map(({ event }) => event)).toEqual(["listening", "ready", "request", "draining", "stopped"]);
+    expect(events[2]).toMatchObject({
+      request_id: "r-1",
+      forwarded_for: "203.0.113.9",
+      status: 200,
+      outcome: "ok",
+      finish: ["stop"],
+      prompt_tokens: 5,
+      completion_tokens: 2,
+    });
   });
 });

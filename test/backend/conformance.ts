@@ -31,7 +31,7 @@ const SHAPES = [
 const MANY = { counts: [65, 64, 33], shapes: [SHAPES[0], SHAPES[3], SHAPES[5]] };
 
 /** Declares cases over one backend, which they share; `left` says why none of them runs. */
-function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void, left?: string): void {
+function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void, left?: string | null): void {
   describe(name, () => {
     let ops: Ops;
     beforeAll(async () => {
@@ -44,7 +44,7 @@ function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void,
 }
 
 /** Declares the conformance suite of one backend. A backend with int8 activations lists "int8-activations" as a feature. */
-export function conformance(name: string, makeOps: MakeOps, left?: string): void {
+export function conformance(name: string, makeOps: MakeOps, left?: string | null): void {
   const declare = (ops: () => Ops): void => {
     loading(ops);
     products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
@@ -70,11 +70,13 @@ export function tileConformance(
   makeOps: MakeOps,
   precisions: readonly Precision[],
   verbs: "all" | "matmul" = "all",
+  left?: string | null,
 ): void {
-  over(`${name} multiplies`, makeOps, (ops) => {
+  const declare = (ops: () => Ops): void => {
     products(ops, { ...MANY, precisions });
     if (verbs === "all") experts(ops, { counts: MANY.counts, precisions });
-  });
+  };
+  over(`${name} multiplies`, makeOps, declare, left);
 }
 
 function loading(ops: () => Ops): void {

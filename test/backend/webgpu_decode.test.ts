@@ -8,6 +8,7 @@ import { forward } from "../../src/model/mixtral.ts";
 import type { Precision } from "../../src/tensor/types.ts";
 import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 
 const BLOCK = 32;
 const TOKENS = 12;
@@ -22,7 +23,7 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       { weights: "q8", temperature: 0.8, tune: false },
     ];
     for (const { weights, temperature, tune } of cases) {
-      const left = weights === "q4" ? null : leftToFaster(adapter);
+      const left = weights === "q4" ? null : (leftToFaster(adapter) ?? leftToCi);
       it.skipIf(left)(
         titled(`models/tales in ${weights} at temperature ${temperature}, tuned ${tune}`, left),
         async () => {

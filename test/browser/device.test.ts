@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OpenOptions } from "../../src/index.ts";
 import { noChromium, openSite, pageOf, type Site } from "../support/chromium.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 
 /** The page: a device may be given trouble when it is busy with a model. A string: vitest would rewrite an import here. */
 const PAGE = pageOf(
@@ -63,7 +64,8 @@ interface Story {
   readonly typed?: boolean;
 }
 
-describe.skipIf(noChromium)(titled("a device that fails in a page", noChromium), () => {
+const left = noChromium ?? leftToCi;
+describe.skipIf(left)(titled("a device that fails in a page", left), () => {
   let site: Site;
   let visit: Awaited<ReturnType<Site["visit"]>>;
   beforeAll(async () => {

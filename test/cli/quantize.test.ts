@@ -8,8 +8,12 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { hotset, outcome, start, tales } from "../support/cli.ts";
+import { EVERYTHING } from "../support/level.ts";
 import { HUNG } from "../support/patience.ts";
 import { generator } from "../support/random.ts";
+
+/** How often a run is killed: at first at any moment, at last where the small files are written. */
+const KILLS = EVERYTHING ? 20 : 5;
 
 /** About 60 MB in q4, in nine shards. */
 const MODEL =
@@ -83,7 +87,7 @@ describe("hotset quantize", () => {
     expect(stderr).toMatch(/^hotset: [^\n]+\n$/);
   });
 
-  it("killed at twenty random moments and started again writes the same bytes as a run that nobody disturbs", {
+  it(`killed at ${KILLS} random moments and started again writes the same bytes as a run that nobody disturbs`, {
     timeout: HUNG,
   }, async () => {
     const undisturbed = temporary();
@@ -93,9 +97,9 @@ describe("hotset quantize", () => {
     const to = temporary();
     let kills = 0;
     let within = 0; // kills that left a half-written folder with bytes of shards in it
-    while (kills < 20) {
+    while (kills < KILLS) {
       // A kill when this share of the bytes is there; the last ones come at the end, when the small files are written.
-      const share = kills < 16 ? random() : 1;
+      const share = kills < 0.8 * KILLS ? random() : 1;
       const child = start(["quantize", MODEL, to]);
       const ended = outcome(child);
       while (written(to) < share * total && child.exitCode === null) await sleep(1);
@@ -120,7 +124,7 @@ describe("hotset quantize", () => {
         rmSync(to, { recursive: true });
       }
     }
-    expect(within).toBeGreaterThanOrEqual(10);
+    expect(within).toBeGreaterThanOrEqual(KILLS / 2);
     expect((await hotset(["quantize", MODEL, to])).code).toBe(0);
     expectSameFiles(to, undisturbed);
   });

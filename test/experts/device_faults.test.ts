@@ -8,7 +8,8 @@ import type { Model } from "../../src/engine/model.ts";
 import { DeviceError, MemoryError } from "../../src/errors.ts";
 import { openModel } from "../../src/open.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
-import { inRepo } from "../support/fixtures.ts";
+import { inRepo, titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { type WatchedGpu, watchedGpu } from "../support/watched_gpu.ts";
 
 const tales = inRepo("models/tales");
@@ -35,30 +36,33 @@ async function tokens(model: Model, prompt: number, maxTokens: number): Promise<
 const usual = adapters.find(({ name }) => !name.includes("SwiftShader")) ?? adapters[0];
 
 describe.skipIf(noAdapter)(`slots on ${usual ? `webgpu ${usual.name}` : `a device: ${NO_ADAPTER}`}`, () => {
-  it.each([
+  for (const [weights, mib] of [
     ["f32", 30],
     ["f32", 40],
     ["f32", 70],
     ["q8", 12],
     ["q4", 8],
     ["q4", 12],
-  ] as const)(
-    "%s in %i MiB: never more is allocated than the budget, and the tokens are right",
-    async (weights, mib) => {
-      const gpu = watchedGpu(usual!.name);
-      const model = await opened(gpu, { weights, gpuMemory: mib * MIB, activations: "f32" });
-      const { experts } = model.stats();
-      expect(experts!.main.slots).toBeGreaterThan(0);
-      expect(experts!.main.slots).toBeLessThan(8);
-      const found = await Promise.all([tokens(model, 0, 12), tokens(model, 1, 12)]);
-      if (weights === "f32") expect(found).toEqual([0, 1].map((i) => prompts[i]!.greedy_ids.slice(0, 12)));
-      // A chunk of a prompt as well.
-      const long = prompts.slice(0, 12).flatMap(({ ids }) => ids);
-      for await (const _ of model.session().generate(long, { maxTokens: 2 }));
-      expect(gpu.peak).toBeLessThanOrEqual(mib * MIB);
-      expect(gpu.peak).toBeGreaterThan(0.5 * mib * MIB);
-    },
-  );
+  ] as const) {
+    const left = mib === 40 || mib === 8 ? null : leftToCi;
+    it.skipIf(left)(
+      titled(`${weights} in ${mib} MiB: never more is allocated than the budget, and the tokens are right`, left),
+      async () => {
+        const gpu = watchedGpu(usual!.name);
+        const model = await opened(gpu, { weights, gpuMemory: mib * MIB, activations: "f32" });
+        const { experts } = model.stats();
+        expect(experts!.main.slots).toBeGreaterThan(0);
+        expect(experts!.main.slots).toBeLessThan(8);
+        const found = await Promise.all([tokens(model, 0, 12), tokens(model, 1, 12)]);
+        if (weights === "f32") expect(found).toEqual([0, 1].map((i) => prompts[i]!.greedy_ids.slice(0, 12)));
+        // A chunk of a prompt as well.
+        const long = prompts.slice(0, 12).flatMap(({ ids }) => ids);
+        for await (const _ of model.session().generate(long, { maxTokens: 2 }));
+        expect(gpu.peak).toBeLessThanOrEqual(mib * MIB);
+        expect(gpu.peak).toBeGreaterThan(0.5 * mib * MIB);
+      },
+    );
+  }
 
   it("a device that is lost while a model generates: a DeviceError, and the model can be closed", async () => {
     for (const after of [1, 4]) {

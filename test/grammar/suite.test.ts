@@ -9,6 +9,7 @@ import { RequestError } from "../../src/errors.ts";
 import { createGrammars } from "../../src/grammar/grammars.ts";
 import type { Grammar } from "../../src/grammar/types.ts";
 import { inShared, titled } from "../support/fixtures.ts";
+import { EVERYTHING } from "../support/level.ts";
 import { talesFromJson } from "../tokenizer/support.ts";
 import { accepts, randomFrom, randomText } from "./support.ts";
 
@@ -24,7 +25,7 @@ const wanted = process.env.GENERATIONS === undefined ? null : Number(process.env
 if (wanted !== null && !(Number.isInteger(wanted) && wanted > 0))
   throw new Error(`GENERATIONS: expected a whole number above 0, found ${process.env.GENERATIONS}`);
 /** Usually fewer: minutes of computing are not for every run. Draft 7 repeats most of what draft 2020-12 says. */
-const GENERATIONS = wanted ?? 3;
+const GENERATIONS = wanted ?? (EVERYTHING ? 3 : 1);
 const GENERATIONS_7 = wanted ?? 1;
 /** Groups of annotations, and of dialects that a schema names: they constrain nothing. */
 const NO_CONSTRAINT = new Set(["format.json", "content.json", "default.json", "vocabulary.json"]);

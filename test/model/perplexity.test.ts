@@ -9,6 +9,7 @@ import type { Precision } from "../../src/tensor/types.ts";
 import { leftToFaster } from "../support/adapters.ts";
 import { backends } from "../support/backends.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
+import { EVERYTHING, leftToCi } from "../support/level.ts";
 import { perplexityOf, WINDOWS, windowNll } from "../support/perplexity.ts";
 
 const heldout = inShared("fixtures/perplexity/tales-valid.txt");
@@ -30,9 +31,9 @@ describe.skipIf(heldout.skip)(titled("perplexity", heldout.skip), () => {
   const text = heldout.skip ? "" : readFileSync(heldout.path, "utf8");
 
   it.each([
-    ["f32", 8],
-    ["q8", WINDOWS],
-    ["q4", WINDOWS],
+    ["f32", EVERYTHING ? 8 : 1],
+    ["q8", EVERYTHING ? WINDOWS : 1],
+    ["q4", EVERYTHING ? WINDOWS : 4],
   ] as const)("cpu, %s: %d windows", async (weights, windows) => {
     const model = await open(inRepo("models/tales"), { backend: "cpu", weights });
     try {
@@ -46,7 +47,7 @@ describe.skipIf(heldout.skip)(titled("perplexity", heldout.skip), () => {
   });
 
   describe.each(backends.filter((b) => b.name !== "cpu"))("$name", ({ name, options }) => {
-    const left = leftToFaster(name);
+    const left = leftToFaster(name) ?? leftToCi;
     for (const weights of ["f32", "q8", "q4"] as const)
       it.skipIf(left)(titled(`${weights}: the first window`, left), async () => {
         const kv = weights === "f32" ? "f32" : "f16";

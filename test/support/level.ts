@@ -1,13 +1,13 @@
-// How much the tests run, and how patient they are.
+// How much the tests run: everything, or every part once.
+
+/** Absent in a page, where the cases to run are chosen by the test that opens it. */
+const env = (globalThis as { process?: { env: Record<string, string | undefined> } }).process?.env;
 
 /**
  * Everything: every adapter, browser and form, as CI runs it, within 25 minutes on two cores. Otherwise (a plain `npm test`)
  * every part once, on one adapter, within five.
  */
-export const EVERYTHING = process.env.CI === "true" || process.env.HOTSET_ALL_TESTS === "1";
+export const EVERYTHING = env === undefined || env.CI === "true" || env.HOTSET_ALL_TESTS === "1";
 
-/** Why a test is skipped where not everything runs. */
-export const LEFT_TO_CI = "skipped: CI=true runs it";
-
-/** The same for tests that repeat what others have shown on fewer cases: null where they run. */
-export const leftToCi: string | null = EVERYTHING ? null : LEFT_TO_CI;
+/** Why a test that repeats on other cases what one has shown is skipped where not everything runs; null where it is not. */
+export const leftToCi: string | null = EVERYTHING ? null : "skipped: more of the same, which CI=true runs";

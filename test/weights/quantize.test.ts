@@ -18,6 +18,7 @@ import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";
 import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { cpuOps } from "../support/cpu.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { loadFolder } from "../support/model.ts";
 import { recordOf } from "../support/records.ts";
 
@@ -96,7 +97,7 @@ describe.each(PRECISIONS)("%s", (weights) => {
   const on = adapters.map((adapter) => ({ ...adapter, title: `webgpu ${adapter.name}` }));
   const none = noAdapter ? [] : [{ title: "webgpu (no adapter on this machine: with CI=true that is a failure)" }];
   for (const { name, title, open } of on.length > 0 ? on : (none as typeof on)) {
-    const left = weights === "q4" ? null : leftToFaster(name ?? "");
+    const left = weights === "q4" ? null : (leftToFaster(name ?? "") ?? leftToCi);
     it.skipIf(left)(
       titled(`is the same model on ${title}, also where a matrix takes several bindings`, left),
       async () => {

@@ -58,14 +58,19 @@ function maskOf(ids: readonly number[], vocab: number): Int32Array {
 }
 
 /**
- * The ways to write a word, as vLLM has them: at the beginning of a text, and after a space where that makes one other token
- * of its first.
+ * The ways to write a word: as vLLM has them, at the beginning of a text, and after a space where that makes one other token of
+ * its first; and as it goes on from something else, which a tokenizer that begins every text with a space does not give.
  */
 function tokensOf(word: string, encode: (text: string) => readonly number[]): (readonly number[])[] {
-  const plain = encode(word.trimStart());
+  const bare = word.trimStart();
+  const plain = encode(bare);
   if (plain.length === 0) throw new RequestError("badWords: expected words that are not empty");
-  const spaced = encode(` ${word.trimStart()}`);
-  return spaced[0] !== plain[0] && spaced.length === plain.length ? [plain, spaced] : [plain];
+  const spaced = encode(` ${bare}`);
+  const ways = spaced[0] !== plain[0] && spaced.length === plain.length ? [plain, spaced] : [plain];
+  const line = encode("\n");
+  const after = encode(`\n${bare}`);
+  if (line.every((id, i) => after[i] === id) && after.length > line.length) ways.push(after.slice(line.length));
+  return ways;
 }
 
 /** Whether all but the last of `ids` are the end of `generated`. */

@@ -63,11 +63,21 @@ export async function formatGrammar(grammars: Grammars, format?: ResponseFormat)
     case "ebnf":
       return grammars.ebnf(format.grammar);
     case "gbnf":
-      return grammars.ebnf(gbnfToEbnf(format.grammar));
+      return asked("grammar", async () => grammars.ebnf(gbnfToEbnf(format.grammar)));
     case "choice":
-      return grammars.ebnf(choicesToEbnf(format.choices));
+      return asked("choice", async () => grammars.ebnf(choicesToEbnf(format.choices)));
     default:
       return null;
+  }
+}
+
+/** Compiles what was made into EBNF: whoever asked for it by another name is told of that. */
+async function asked(name: string, compile: () => Promise<Grammar>): Promise<Grammar> {
+  try {
+    return await compile();
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    throw new RequestError(error.message.replace(/^ebnf:/, `${name}:`), error.detail);
   }
 }
 

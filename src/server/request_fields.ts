@@ -109,8 +109,11 @@ export const FIELDS: readonly FieldRow[] = [
   refused(GENERATE, "sampler_seed", "use seed", [-1]),
   onlyTrue(GENERATE, "do_sample", "use temperature 0"),
   refused(GENERATE, "grammar_string", "use grammar"),
+  refused(GENERATE, "guided_decoding structured json_mode response_schema output_schema", "use response_format"),
+  refused(GENERATE, "logit_bias_type", "logit_bias is by token id", ["input_ids"]),
+  refused(["completions"], "return_full_text", "use echo"),
   refused(GENERATE, "regex_pattern", "use regex"),
-  refused(GENERATE, "n_probs return_logprob top_logprobs_num", "use logprobs", [0]),
+  refused(GENERATE, "n_probs return_logprob top_logprobs_num top_n_tokens", "use logprobs", [0]),
   refused(["chat", "completions"], "n_cmpl", "use n", [1]),
   refused(GENERATE, "options parameters sampling_params extra_body nvext", "its fields belong into the body itself"),
   // Ways to choose tokens that are not there.
@@ -177,7 +180,7 @@ export const FIELDS: readonly FieldRow[] = [
   refused(GENERATE, "audio images image_url", "this model reads and writes text only"),
   refused(
     GENERATE,
-    "web_search_options plugins search_parameters mcp_servers",
+    "web_search_options web_search enable_search plugins search_parameters mcp_servers",
     "nothing is searched or called by the server",
   ),
   refused(GENERATE, "safety_model", "answers are not moderated"),

@@ -1,4 +1,4 @@
-// Attention over the cached positions, many tokens: y[t,h,:] = softmax(q[t,h,:] · keysᵀ / sqrt(Dh)) values, causal, grouped heads
+// Attention over the cached positions, many tokens: y[t,h,:] = softmax(q[t,h,:] . keys^T / sqrt(Dh)) values, causal, grouped heads
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   ->   y [T, H Dh] f32
 //

@@ -1,4 +1,4 @@
-// Attention, the splits of single tokens put together: y = Σ exp(max - greatest max) out / Σ exp(max - greatest max) sum
+// Attention, the splits of single tokens put together: y = sum of exp(max - greatest max) out / sum of exp(max - greatest max) sum
 //
 //   x [T, splits, H Dh + 2 H] f32, as attention_split leaves it   ->   y [T, H Dh] f32
 //

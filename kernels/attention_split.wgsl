@@ -1,4 +1,4 @@
-// Attention over a part of the cached positions, single tokens: out = Σ exp(score - max) value, with the max and the sum of the weights
+// Attention over a part of the cached positions, single tokens: out = sum of exp(score - max) value, with the max and the sum of the weights
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   ->   y [T, splits, H Dh + 2 H] f32, or [T, H Dh]
 //

@@ -35,11 +35,11 @@ const WEIGHT_ERROR = 0x1p-16; // of a single weight, where |x| may be larger
 
 var<workgroup> chooser: Chooser;
 var<workgroup> found: atomic<u32>;
-var<workgroup> masses: array<f32, RANKED>; // Σ of the weights of all tokens, in parts
+var<workgroup> masses: array<f32, RANKED>; // sum of the weights of all tokens, in parts
 var<workgroup> unsorted: array<vec2u, RANKED>; // the best ranks
 var<workgroup> order: array<vec2u, RANKED>; // the same, best first
 var<workgroup> weights: array<f32, RANKED>; // exp((logit - best) / temperature)
-var<workgroup> upto: array<f32, RANKED>; // Σ of weights up to and with this one
+var<workgroup> upto: array<f32, RANKED>; // sum of weights up to and with this one
 var<private> first: u32; // of the row's candidates
 
 fn candidate(i: u32) -> vec2u {

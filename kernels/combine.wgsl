@@ -1,4 +1,4 @@
-// Weighted sum over a token's experts, in the order of its choices: y[t,:] = Σ_k weights[t,k] x[t K + k,:], added to y or not
+// Weighted sum over a token's experts, in the order of its choices: y[t,:] = sum_k weights[t,k] x[t K + k,:], added to y or not
 //
 //   x [T K, D] f32   weights [T, K] f32   ->   y [T, D] f32
 //

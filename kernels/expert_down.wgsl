@@ -1,4 +1,4 @@
-// Expert down for many tokens: y[s,d] = w2[d,:] · x[s,:], expert = ids[s]
+// Expert down for many tokens: y[s,d] = w2[d,:] . x[s,:], expert = ids[s]
 //
 //   w [E, D, F] packed   x [T K, F] f32   starts, sorted: slots by expert (group.wgsl)   ->   y [T K, D] f32
 //

@@ -1,4 +1,4 @@
-// Expert down for few tokens, both experts at once: y[t,d] = Σ_k weights[t,k] (w2[d,:] · x[t K + k,:]), added to y or not
+// Expert down for few tokens, both experts at once: y[t,d] = sum_k weights[t,k] (w2[d,:] . x[t K + k,:]), added to y or not
 //
 //   w [E, D, F] packed   x [T K, F] f32 or int8   ids [T, K]   weights [T, K] f32   ->   y [T, D] f32
 //

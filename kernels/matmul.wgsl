@@ -1,4 +1,4 @@
-// Matrix product for many tokens: y[t,n] = Σ_c w[n,c] x[t,c], added to y or not
+// Matrix product for many tokens: y[t,n] = sum_c w[n,c] x[t,c], added to y or not
 //
 //   w [N, C] packed   x [T, C] f32   ->   y [T, N] f32
 //

@@ -1,4 +1,4 @@
-// RMSNorm: y[t,:] = x[t,:] / sqrt(mean(x[t,:]²) + eps) * w
+// RMSNorm: y[t,:] = x[t,:] / sqrt(mean(x[t,:]^2) + eps) * w
 //
 //   x [T, D] f32   w [D] f32   ->   y [T, D] f32
 //

@@ -2,7 +2,7 @@
 //
 //   w [E, D] packed: the gate   x [T, D] f32   norm [D] f32   ->   ids [T, K] u32   weights [T, K] f32
 //
-// The softmax's own denominator cancels: weight = exp(logit - max) / Σ over the K chosen.
+// The softmax's own denominator cancels: weight = exp(logit - max) / sum over the K chosen.
 // grid T: a workgroup owns a token. Each of K passes takes the largest logit after the one before it, in the order
 // (logit descending, id ascending), so that nothing has to be remembered but the last choice.
 #import "lib/matvec.wgsl"

@@ -281,7 +281,7 @@ function choosePlan(
 }
 
 function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, startWorker }: Host) {
-  return { threads: threads ?? cores, startWorker, activations };
+  return { threads: threads ?? cores, fewerThreads: threads === undefined, startWorker, activations };
 }
 
 function chooseContext(asked: number | undefined, config: MixtralConfig): number {

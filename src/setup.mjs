@@ -22,8 +22,13 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 const at = (...parts) => join(root, ...parts);
 const STAMP = at("dist", ".sources");
 /** What BUNDLES write. */
-const GENERATED = ["kernels/wgsl.ts", "kernels/wasm.ts", "src/grammar/xgrammar_library.ts"];
-const BUNDLES = ["kernels/bundle.mjs", "src/grammar/bundle.mjs"];
+const GENERATED = [
+  "kernels/wgsl.ts",
+  "kernels/wasm.ts",
+  "src/backend/cpu/web_worker_text.ts",
+  "src/grammar/xgrammar_library.ts",
+];
+const BUNDLES = ["kernels/bundle.mjs", "src/backend/cpu/bundle.mjs", "src/grammar/bundle.mjs"];
 
 /** Runs a command with its stdout on our stderr. Returns its exit status; 127 where it cannot be started. */
 function execute(command, args) {

@@ -166,6 +166,19 @@ describe("Node-only code", () => {
   });
 });
 
+describe("code that a page may run", () => {
+  const portable = [...SOURCES, ...filesUnder("kernels", ".wgsl")].filter((path) => !NODE_ONLY.test(path));
+
+  it("keeps to ASCII, whatever a bundler makes of it", () => {
+    // In WGSL, which is embedded whole, comments too. Minifiers write a character of a string as it is, escaped or not.
+    const beyond = portable.filter((path) => {
+      const code = path.endsWith(".wgsl") ? read(path) : read(path).replace(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, "");
+      return [...code].some((character) => character > "\x7f") || /["`][^"`\n]*(?<!\\)\\u(?!00[0-7]|\$)/.test(code);
+    });
+    expect(beyond).toEqual([]);
+  });
+});
+
 describe("files", () => {
   const code = [...filesUnder("src", ".ts", ".mjs"), ...filesUnder("kernels", ".ts", ".mjs", ".wgsl")];
   const checked = [...code, ...filesUnder("bench", ".ts"), ...filesUnder("test", ".ts", ".mjs")];

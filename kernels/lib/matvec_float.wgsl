@@ -1,5 +1,5 @@
 // Eight rows of weights times one row of activations by a team of TEAM invocations, which stride over the columns: the
-// body of the matrix-vector kernels. With NORM = 1 activations are normed on the way: y = Σ w x n / sqrt(mean(x²) + eps),
+// body of the matrix-vector kernels. With NORM = 1 activations are normed on the way: y = sum of w x n / sqrt(mean(x^2) + eps),
 // where the root is a factor of the whole row, so that it need not be known before the sum is.
 // Uses the kernel's `norm` and params.
 #import "lib/products.wgsl"

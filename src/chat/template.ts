@@ -187,7 +187,7 @@ export class ChatTemplate {
   private tryOut(messages: readonly ChatMessage[]): string | null {
     const run = (options: PromptOptions): string | null => {
       try {
-        return this.render(messages, options, (text) => text, "\uE000");
+        return this.render(messages, options, (text) => text, String.fromCharCode(0xe000));
       } catch (error) {
         if (error instanceof RequestError) return null;
         throw error;

@@ -80,7 +80,7 @@ function bothCases(of: CharSet): CharSet {
 }
 
 function shown(pattern: string): string {
-  return JSON.stringify(pattern.length > 60 ? `${pattern.slice(0, 60)}…` : pattern);
+  return JSON.stringify(pattern.length > 60 ? `${pattern.slice(0, 60)}...` : pattern);
 }
 
 const WORD = classEscape("\\w")!;

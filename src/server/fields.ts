@@ -39,7 +39,7 @@ function describe(value: unknown): string {
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value === "object" && value !== null) return "an object";
   if (typeof value !== "string") return String(value);
-  return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value);
 }
 
 function isObject(value: unknown): value is Json {

@@ -1,11 +1,11 @@
 // Byte-pair encoding of one word: a queue of merges by rank, then from left to right, over a linked list of symbols.
 
+import { SPACE_MARK } from "./characters.ts";
 import type { TokenizerSpec } from "./types.ts";
 
 /** Positions of a word must stay below this: rank * POSITIONS + position is exact in a double (ranks < 2^22). */
 const POSITIONS = 2 ** 30;
-const SPACE = "▁";
-const INNER_SPACE = /[^▁]▁/;
+const INNER_SPACE = /[^\u2581]\u2581/;
 /** Symbols for which scratch is kept between calls. */
 const KEEP = 1 << 16;
 
@@ -25,7 +25,7 @@ export class Bpe {
 
   constructor(vocabulary: Vocabulary) {
     this.vocabulary = vocabulary;
-    let cutsAtSpace = vocabulary.ordinary.has(SPACE);
+    let cutsAtSpace = vocabulary.ordinary.has(SPACE_MARK);
     for (const [piece, id] of vocabulary.ordinary) {
       // A merge across the cut would result in a piece with "▁" after another character.
       if (cutsAtSpace && INNER_SPACE.test(piece)) cutsAtSpace = false;
@@ -45,8 +45,8 @@ export class Bpe {
       }
     }
     for (let from = 0; from < word.length; ) {
-      let to = this.cutsAtSpace ? word.indexOf(SPACE, from + 1) : -1;
-      while (to > 0 && word[to - 1] === SPACE) to = word.indexOf(SPACE, to + 1);
+      let to = this.cutsAtSpace ? word.indexOf(SPACE_MARK, from + 1) : -1;
+      while (to > 0 && word[to - 1] === SPACE_MARK) to = word.indexOf(SPACE_MARK, to + 1);
       if (to < 0) to = word.length;
       this.encodePart(word.slice(from, to), out);
       from = to;

@@ -4,6 +4,7 @@ import { RequestError } from "../errors.ts";
 import { AddedSplitter } from "./added.ts";
 import { Bpe } from "./bpe.ts";
 import { spelledBytes } from "./byte_alphabet.ts";
+import { REPLACEMENT, SPACE_MARK } from "./characters.ts";
 import type {
   AddedToken,
   DecodeOptions,
@@ -65,7 +66,7 @@ class BpeTokenizer implements Tokenizer {
     const out: number[] = [];
     if ((options.addBos ?? this.addBos) && this.bosId !== null) out.push(this.bosId);
     const [early, late] = options.specialTokens ? [this.all, this.allNormalized] : [this.plain, this.plainNormalized];
-    for (const section of early.split(text.replace(/\p{Surrogate}/gu, "\uFFFD"))) {
+    for (const section of early.split(text.replace(/\p{Surrogate}/gu, REPLACEMENT))) {
       if ("token" in section) {
         out.push(section.token.id);
         continue;
@@ -146,7 +147,7 @@ class BpeTokenizer implements Tokenizer {
     if (byte !== undefined) return Uint8Array.of(byte);
     const piece = this.spec.pieces[id];
     if (piece === undefined || this.isSpecial(id)) return NOTHING;
-    if (this.spec.spelling === "text") return new TextEncoder().encode(piece.replaceAll("▁", " "));
+    if (this.spec.spelling === "text") return new TextEncoder().encode(piece.replaceAll(SPACE_MARK, " "));
     return this.addedById.has(id) ? new TextEncoder().encode(piece) : spelledBytes(piece);
   }
 }

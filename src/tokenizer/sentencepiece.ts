@@ -1,6 +1,7 @@
 // tokenizer.model (SentencePiece's ModelProto): what is read of it, and the tokenizer that it describes.
 
 import { WeightsError } from "../errors.ts";
+import { SPACE_MARK } from "./characters.ts";
 import { type FolderConfig, MAX_VOCAB } from "./folder_config.ts";
 import { mergesOfVocabulary } from "./merges.ts";
 import { type Field, ProtobufError, readFields } from "./protobuf.ts";
@@ -115,7 +116,7 @@ function text(fields: ReadonlyMap<number, Field>, number: number): string {
 }
 
 /**
- * The tokenizer of a SentencePiece BPE model as SentencePiece itself runs it: "▁" for spaces, one in front of the text,
+ * The tokenizer of a SentencePiece BPE model as SentencePiece itself runs it: SPACE_MARK for spaces, one in front of the text,
  * and merges by the score of their result, so that equal scores go leftmost first.
  * @throws WeightsError for a model of another type or with a normalizer, naming it
  */
@@ -140,7 +141,7 @@ export function sentencePieceSpec(model: SentencePieceModel, config: FolderConfi
     } else {
       // SentencePiece looks for user-defined pieces in normalized text; transformers for control pieces in the raw one.
       const special = kind !== "user defined";
-      const match = special ? text : text.replaceAll(" ", "▁");
+      const match = special ? text : text.replaceAll(" ", SPACE_MARK);
       added.set(id, { id, content: text, match, special, normalized: !special, lstrip: false, rstrip: false });
     }
   }
@@ -174,7 +175,7 @@ export function sentencePieceSpec(model: SentencePieceModel, config: FolderConfi
     fuseUnk: true,
     wholeWords: false,
     normalize: (section, first) =>
-      (model.dummyPrefix && (first || everySection) ? "▁" : "") + section.replaceAll(" ", "▁"),
+      (model.dummyPrefix && (first || everySection) ? SPACE_MARK : "") + section.replaceAll(" ", SPACE_MARK),
     words: (normalized) => [normalized],
     stripSpace: model.dummyPrefix,
     bosId: idOf(config.bosToken, model.bosId),

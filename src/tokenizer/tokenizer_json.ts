@@ -2,6 +2,7 @@
 
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { WeightsError } from "../errors.ts";
+import { SPACE_MARK } from "./characters.ts";
 import {
   addedToken,
   asObject,
@@ -136,10 +137,10 @@ function readDecoder(decoder: unknown, where: string): { spelling: "text" | "byt
   let spelling: "text" | "bytes" = "text";
   let stripSpace = false;
   for (const part of flatten(decoder, "decoders")) {
-    const replacesSpace = asObject(part.pattern).String === "▁" && part.content === " ";
+    const replacesSpace = asObject(part.pattern).String === SPACE_MARK && part.content === " ";
     const stripsOne = part.content === " " && part.start === 1 && part.stop === 0;
     if (part.type === "ByteLevel") spelling = "bytes";
-    else if (part.type === "Metaspace" && (part.replacement ?? "▁") === "▁")
+    else if (part.type === "Metaspace" && (part.replacement ?? SPACE_MARK) === SPACE_MARK)
       stripSpace = prependScheme(part) !== "never";
     else if (part.type === "Strip" && stripsOne) stripSpace = true;
     else if (part.type === "Strip" && part.start === 0 && part.stop === 0) continue;
@@ -218,7 +219,7 @@ function textRules(
       const words: readonly string[] = pre_tokenizer
         ? pre_tokenizer.pre_tokenize(text, { section_index: first ? 0 : 1 })
         : [text];
-      return cutAtSpaces ? words.flatMap((word) => word.split(/(?=▁)/u)) : words;
+      return cutAtSpaces ? words.flatMap((word) => word.split(/(?=\u2581)/u)) : words;
     }),
   };
 }
@@ -257,7 +258,7 @@ function makeLibrary(parts: JsonObject, where: string): Library {
 /** A pre-tokenizer in the form for which the library does what the reference implementation does. */
 function readyForLibrary(part: JsonObject, where: string): JsonObject {
   if (part.type === "Metaspace") {
-    if ((part.replacement ?? "▁") !== "▁") {
+    if ((part.replacement ?? SPACE_MARK) !== SPACE_MARK) {
       throw new WeightsError(
         `${where}: pre_tokenizer Metaspace: replacement ${shown(part.replacement)} is not supported`,
       );

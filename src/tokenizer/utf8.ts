@@ -1,6 +1,6 @@
 // A UTF-8 decoder fed in pieces that cuts anywhere, with both conventions of the field for bytes that are no UTF-8.
 
-const REPLACEMENT = "\uFFFD";
+import { REPLACEMENT } from "./characters.ts";
 
 /**
  * Decodes as the Encoding Standard does (RFC 3629: no overlong forms, no surrogates; U+FEFF is kept), but for one choice:

@@ -175,5 +175,5 @@ export class JsonReader {
 
 /** Text for a message: short, on one line. */
 function clip(text: string): string {
-  return JSON.stringify(text.length > 24 ? `${text.slice(0, 24)}…` : text);
+  return JSON.stringify(text.length > 24 ? `${text.slice(0, 24)}...` : text);
 }

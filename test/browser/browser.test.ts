@@ -31,6 +31,7 @@ const PAGE = pageOf(
     }
     return { ids, text };
   };
+  globalThis.threads = () => model.stats().backend.threads;
   globalThis.close = () => model.close();
   globalThis.ready = true;
 `,
@@ -105,17 +106,44 @@ describe.skipIf(noChromium)(titled("in Chromium", noChromium), () => {
       await page.close();
     });
 
-    it("says what is wrong where the worker's script comes without its header", async () => {
-      const { page, problems } = await visit("/isolated");
-      await page.route("**/web_worker.js", async (route) => {
-        const { "cross-origin-embedder-policy": _, ...headers } = (await route.fetch()).headers();
-        await route.fulfill({ path: inRepo("dist/src/backend/cpu/web_worker.js"), headers });
+    /** The isolated page, where it may make workers as `policy` says. */
+    async function restricted(policy: string) {
+      const visited = await visit("/isolated");
+      const { page } = visited;
+      await page.route("**/isolated", async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, headers: { ...response.headers(), "content-security-policy": policy } });
       });
+      await page.reload();
+      await page.waitForFunction("globalThis.ready");
+      return visited;
+    }
+
+    it("starts its workers from a file where the page may not start them from text", async () => {
+      const { page, problems } = await restricted("worker-src 'self'");
+      await call(page, "load", options);
+      const { ids } = await call<Story>(page, "story", prompt, GREEDY);
+      expect(ids).toEqual(expected);
+      expect(page.workers().map((worker) => new URL(worker.url()).pathname)).toEqual([
+        "/dist/src/backend/cpu/web_worker.js",
+      ]);
+      expect(problems).toEqual([]);
+      await page.close();
+    });
+
+    it("goes on with one thread where no worker may start, and says so where more were asked for", async () => {
+      const { page, problems } = await restricted("worker-src 'none'");
+      const { threads: _, ...any } = options;
+      await call(page, "load", any);
+      const { ids } = await call<Story>(page, "story", prompt, GREEDY);
+      expect(ids).toEqual(expected);
+      expect(await page.evaluate("threads()")).toBe(1);
+      await call(page, "close");
       const failed = async () => {
         await call(page, "load", options);
         await call(page, "story", prompt, GREEDY);
       };
-      await expect(failed()).rejects.toThrow(/thread 1 of the CPU backend failed: web_worker\.js could not be loaded/);
+      await expect(failed()).rejects.toThrow(/thread 1 of the CPU backend failed: no worker could be started/);
       expect(problems).toEqual([]);
       await page.close();
     });

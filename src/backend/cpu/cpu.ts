@@ -19,6 +19,8 @@ export interface CpuOptions {
   readonly maxTokens: number;
   /** Threads that compute, the caller's included; default 1. */
   readonly threads?: number;
+  /** Goes on with fewer threads where a worker cannot be started, instead of failing. Default false. */
+  readonly fewerThreads?: boolean;
   /** Processor name for info.device; a browser does not tell. */
   readonly deviceName?: string;
   /** Starts a worker. Without it, or without shared memory between threads, one thread computes. */
@@ -43,7 +45,7 @@ export async function createCpuOps(options: CpuOptions): Promise<Ops> {
     throw new RequestError(
       `instructions: ${instructions} does not run here; there are ${[...present, "plain"].join(", ")}`,
     );
-  const { module, home, pool } = await start(instructions, threads, startWorker);
+  const { module, home, pool } = await start(instructions, threads, startWorker, options.fewerThreads);
   return createSimdOps({ maxTokens, deviceName, instructions, activations, module, home, pool, limits });
 }
 
@@ -59,7 +61,7 @@ export async function createCpuExperts(
   const { threads = 1, startWorker, activations = "int8", limits } = options;
   const [instructions] = instructionSets();
   if (!instructions) throw new RequestError("experts in RAM need WebAssembly SIMD, which this platform lacks");
-  const { module, home, pool } = await start(instructions, threads, startWorker);
+  const { module, home, pool } = await start(instructions, threads, startWorker, options.fewerThreads);
   const heaps = new SimdHeaps(module, home, pool, limits);
   const close = (): void => {
     pool.close();
@@ -89,12 +91,18 @@ export function hasExpertSlots(): boolean {
 }
 
 /** A first heap, and threads that run kernels in it. */
-async function start(instructions: InstructionSet, threads: number, startWorker: CpuOptions["startWorker"]) {
+async function start(
+  instructions: InstructionSet,
+  threads: number,
+  startWorker: CpuOptions["startWorker"],
+  fewer: boolean | undefined = false,
+) {
   const module = await compiled(instructions);
   const home = await Heap.create(module);
   // In a page that is not isolated a WebAssembly memory can be shared, but not sent to a worker.
   const sendable = typeof SharedArrayBuffer === "function" && globalThis.crossOriginIsolated !== false;
-  return { module, home, pool: new Pool(module, home, threads, sendable && startWorker ? startWorker : null) };
+  const starter = sendable && startWorker ? startWorker : null;
+  return { module, home, pool: new Pool(module, home, threads, starter, undefined, fewer) };
 }
 
 const modules = new Map<InstructionSet, Promise<WebAssembly.Module>>();

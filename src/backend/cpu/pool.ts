@@ -26,8 +26,8 @@ import type { WorkerMessage } from "./worker.ts";
 /** A worker as the platform starts it (node_threads.ts, web_threads.ts). */
 export interface PoolWorker {
   post(message: WorkerMessage): void;
-  /** `ended` is called with the reason when the worker fails or ends. */
-  onEnd(ended: (reason: string) => void): void;
+  /** `ended` is called with the reason when the worker fails or ends; `started`: false where it never ran. */
+  onEnd(ended: (reason: string, started?: boolean) => void): void;
   stop(): void;
 }
 
@@ -41,12 +41,15 @@ const PATIENCE_MS = 30_000;
 const WAIT_MS = 100;
 
 export class Pool {
+  /** Threads that were to be, the caller's included. */
   readonly threads: number;
   readonly #control: Control | null;
   readonly #workers: PoolWorker[] = [];
   readonly #heaps: Heap[] = [];
   readonly #module: WebAssembly.Module;
   readonly #patienceMs: number;
+  readonly #fewer: boolean;
+  #missing = 0;
   #failure: string | null = null;
   #closed = false;
 
@@ -54,6 +57,7 @@ export class Pool {
    * @param threads that compute, the caller's included
    * @param start starts a worker; null where there is no shared memory between threads: then there is one thread
    * @param patienceMs how long a worker may hold a closed job before it is given up
+   * @param fewer goes on without a worker that could not be started
    */
   constructor(
     module: WebAssembly.Module,
@@ -61,7 +65,9 @@ export class Pool {
     threads: number,
     start: (() => PoolWorker) | null,
     patienceMs = PATIENCE_MS,
+    fewer = false,
   ) {
+    this.#fewer = fewer;
     this.#module = module;
     this.#patienceMs = patienceMs;
     this.#heaps.push(home);
@@ -71,9 +77,16 @@ export class Pool {
     if (this.#control) Atomics.store(this.#control.state, MAIL, 1);
   }
 
+  /** Threads that compute, without those that could not be started. */
+  get running(): number {
+    return this.threads - this.#missing;
+  }
+
   #start(worker: PoolWorker, thread: number): void {
-    worker.onEnd((reason) => {
-      if (!this.#closed)
+    worker.onEnd((reason, started = true) => {
+      if (!started && this.#fewer)
+        this.#missing++; // jobs are taken by those who are there
+      else if (!this.#closed)
         this.#failure ??= `thread ${thread} of the CPU backend failed: ${reason}; open the model again`;
     });
     worker.post({

@@ -69,7 +69,7 @@ export function createSimdOps(options: SimdOptions): Ops {
 }
 
 class SimdOps implements Ops {
-  readonly info: BackendInfo;
+  readonly #info: BackendInfo;
   readonly maxTokens: number;
   readonly #home: Heap;
   readonly #pool: Pool;
@@ -93,7 +93,11 @@ class SimdOps implements Ops {
     this.#moe = new SimdMoe(this.#heaps, home, this.#products);
     const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
     if (activations === "int8") features.push("int8-activations");
-    this.info = { backend: "cpu", device: deviceName, software: false, threads: pool.threads, features };
+    this.#info = { backend: "cpu", device: deviceName, software: false, threads: pool.threads, features };
+  }
+
+  get info(): BackendInfo {
+    return { ...this.#info, threads: this.#pool.running };
   }
 
   // ---- loading ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 // Threads in a page: how many cores there may be, and how a worker is started.
 
 import type { PoolWorker } from "./pool.ts";
+import { WORKER } from "./web_worker_text.ts";
+import type { WorkerMessage } from "./worker.ts";
 
 /** A page learns of hardware threads only; from eight on, mostly two share a core. */
 export function likelyCores(): number {
@@ -9,17 +11,65 @@ export function likelyCores(): number {
 }
 
 const UNLOADED =
-  "web_worker.js could not be loaded, which must lie beside the other scripts and be served with the header cross-origin-embedder-policy: require-corp (or choose threads: 1)";
+  "no worker could be started: let the page's Content-Security-Policy allow workers from blob:, or serve web_worker.js beside the other scripts, with the header cross-origin-embedder-policy: require-corp (or choose threads: 1)";
+
+/** The worker's script as text, which is there however the page was bundled; its address is made once. */
+let address: string | null = null;
+function fromText(): Worker {
+  address ??= URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" }));
+  return new Worker(address);
+}
+
+/** The same as a file, for pages that allow no scripts but those of their own server. */
+function fromFile(): Worker {
+  return new Worker(new URL("./web_worker.js", import.meta.url), { type: "module" });
+}
 
 export function startWebWorker(): PoolWorker {
-  const worker = new Worker(new URL("./web_worker.js", import.meta.url), { type: "module" });
+  const ways = [fromText, fromFile];
+  const posted: WorkerMessage[] = []; // until it runs: another worker may have to be told
+  let worker: Worker | null = null;
+  let runs = false;
+  let tell: (reason: string, started: boolean) => void = () => {};
+  const start = (): void => {
+    worker?.terminate();
+    worker = null;
+    const way = ways.shift();
+    if (!way) {
+      queueMicrotask(() => tell(UNLOADED, false));
+      return;
+    }
+    try {
+      const made = way();
+      worker = made;
+      made.addEventListener("message", ({ data }: MessageEvent<string | null>) => {
+        if (data !== null) tell(data, true);
+        runs = true;
+        posted.length = 0;
+      });
+      made.addEventListener("error", (event) => {
+        event.preventDefault();
+        if (runs) tell(event.message || "it failed without a reason", true);
+        else if (made === worker) start();
+      });
+      for (const message of posted) made.postMessage(message);
+    } catch {
+      start(); // the page may not make one in this way
+    }
+  };
+  start();
   return {
-    post: (message) => worker.postMessage(message),
-    onEnd(ended) {
-      worker.addEventListener("message", (event: MessageEvent<string>) => ended(event.data));
-      // An error without a message: there is no script, or the page may not run it.
-      worker.addEventListener("error", (event) => ended(event.message || UNLOADED));
+    post(message) {
+      if (!runs) posted.push(message);
+      worker?.postMessage(message);
     },
-    stop: () => worker.terminate(),
+    onEnd(ended) {
+      tell = ended;
+    },
+    stop() {
+      ways.length = 0;
+      tell = () => {};
+      worker?.terminate();
+    },
   };
 }

@@ -275,7 +275,7 @@ function checkSize(schema: unknown): void {
 }
 
 function shorten(name: string): string {
-  return name.length > 40 ? `${name.slice(0, 40)}…` : name;
+  return name.length > 40 ? `${name.slice(0, 40)}...` : name;
 }
 
 function escapeKey(key: string): string {

@@ -63,7 +63,7 @@ export function refuse(where: string, keyword: string, why = "is not supported")
 /** A value for a message, cut short. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }
 
 /** Gives what `compile` finds unsupported the place and keyword where it stands. */

@@ -2,7 +2,7 @@
 
 /** Characters of no decimal digit that str.isdigit() takes: superscripts, circled digits and the like. */
 const DIGITS =
-  /^[²³¹\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\u{10a40}-\u{10a43}\u{10e60}-\u{10e68}\u{11052}-\u{1105a}\u{1f100}-\u{1f10a}]$/u;
+  /^[\xb2\xb3\xb9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\u{10a40}-\u{10a43}\u{10e60}-\u{10e68}\u{11052}-\u{1105a}\u{1f100}-\u{1f10a}]$/u;
 /** Ideographs that stand for numbers. */
 const IDEOGRAPHS =
   /^[\u3405\u3483\u382a\u3b4d\u4e00\u4e03\u4e07\u4e09\u4e5d\u4e8c\u4e94\u4e96\u4ebf-\u4ec0\u4edf\u4ee8\u4f0d\u4f70\u5104\u5146\u5169\u516b\u516d\u5341\u5343-\u5345\u534c\u53c1-\u53c4\u56db\u58f1\u58f9\u5e7a\u5efe-\u5eff\u5f0c-\u5f0e\u5f10\u62fe\u634c\u67d2\u6f06\u7396\u767e\u8086\u842c\u8cae\u8cb3\u8d30\u9621\u9646\u964c\u9678\u96f6]$/u;
@@ -44,8 +44,8 @@ export function isTitled(text: string): boolean {
   return some;
 }
 
-/** The three letters dž, lj, nj and dz have capitals of which only the first half is one. */
-const DOUBLE = "ǄǅǆǇǈǉǊǋǌǱǲǳ";
+/** The three forms each of the letters dz with caron, lj, nj and dz, which have capitals of which only the first half is one. */
+const DOUBLE = String.fromCharCode(...Array.from({ length: 9 }, (_, i) => 0x1c4 + i), 0x1f1, 0x1f2, 0x1f3);
 
 /** A character at the beginning of a word. */
 export function titled(character: string): string {
@@ -57,8 +57,8 @@ export function titled(character: string): string {
   if (/^[\u1fb3\u1fc3\u1ff3]$/.test(character)) return String.fromCharCode(character.charCodeAt(0) + 9);
   if (/^[\u1fbc\u1fcc\u1ffc]$/.test(character)) return character;
   const capital = character.toUpperCase();
-  if (character === "\u0149") return capital;
-  if (/^[\u1fb0-\u1fff]$/.test(character)) return capital.replace(/\u0399$/, "\u0345");
+  if (character.charCodeAt(0) === 0x149) return capital; // n after an apostrophe
+  if (/^[\u1fb0-\u1fff]$/.test(character)) return capital.replace(/\u0399$/, String.fromCharCode(0x345));
   const [first, ...rest] = Array.from(capital);
   return first + rest.join("").toLowerCase();
 }
@@ -82,7 +82,7 @@ export function swapped(text: string): string {
   return Array.from(text, (c) => (isUpper(c) ? c.toLowerCase() : isLower(c) ? c.toUpperCase() : c)).join("");
 }
 
-/** str.casefold(), for letters whose small and capital forms go together. */
+/** str.casefold(), for letters whose small and capital forms go together; the dotless i does not. */
 export function folded(text: string): string {
-  return Array.from(text, (c) => (c === "ı" ? c : c.toUpperCase().toLowerCase())).join("");
+  return Array.from(text, (c) => (c.charCodeAt(0) === 0x131 ? c : c.toUpperCase().toLowerCase())).join("");
 }

@@ -29,46 +29,48 @@ export function floatText(value: number): string {
 }
 
 export function repr(run: Run, value: Value): Str {
+  const out: Str[] = [];
+  writeRepr(run, value, out);
+  return out.length === 1 ? out[0]! : joined(run, out);
+}
+
+function writeRepr(run: Run, value: Value, out: Str[]): void {
   run.spend(1);
-  if (value === null) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (isWhole(value)) return wholeText(value);
-  if (value instanceof Float) return floatText(value.value);
-  if (isStr(value)) {
+  if (value === null) out.push("None");
+  else if (typeof value === "boolean") out.push(value ? "True" : "False");
+  else if (isWhole(value)) out.push(wholeText(value));
+  else if (value instanceof Float) out.push(floatText(value.value));
+  else if (isStr(value)) {
     run.read(plain(value).length * 2);
     const text = textRepr(value);
-    return typeof value !== "string" && value.safe ? concat(["Markup(", text, ")"]) : text;
-  }
-  if (isList(value)) return listed(run, "[", value, "]");
-  if (value instanceof Tuple) return listed(run, "(", value.items, value.items.length === 1 ? ",)" : ")");
-  if (value instanceof Dict) return dictRepr(run, value);
-  if (value instanceof Undefined) return "Undefined";
-  if (value instanceof Range) {
-    return `range(${value.start}, ${value.stop}${value.step === 1 ? "" : `, ${value.step}`})`;
-  }
-  if (value instanceof View) return concat([`dict_${value.kind}(`, listed(run, "[", value.list(), "]"), ")"]);
-  if ("shown" in value) return value.shown(run, (inner) => repr(run, inner));
-  return `<${value.type} object>`;
+    out.push(typeof value !== "string" && value.safe ? concat(["Markup(", text, ")"]) : text);
+  } else if (isList(value)) writeItems(run, "[", value, "]", out);
+  else if (value instanceof Tuple) writeItems(run, "(", value.items, value.items.length === 1 ? ",)" : ")", out);
+  else if (value instanceof Dict) {
+    let between = "{";
+    for (const [key, member] of value.pairs()) {
+      out.push(between);
+      writeRepr(run, key, out);
+      out.push(": ");
+      writeRepr(run, member, out);
+      between = ", ";
+    }
+    out.push(value.size === 0 ? "{}" : "}");
+  } else if (value instanceof Undefined) out.push("Undefined");
+  else if (value instanceof Range) {
+    out.push(`range(${value.start}, ${value.stop}${value.step === 1 ? "" : `, ${value.step}`})`);
+  } else if (value instanceof View) writeItems(run, `dict_${value.kind}([`, value.list(), "])", out);
+  else if ("shown" in value) out.push(value.shown(run, (inner) => repr(run, inner)));
+  else out.push(`<${value.type} object>`);
 }
 
-function listed(run: Run, open: string, items: readonly Value[], close: string): Str {
-  const parts: Str[] = [open];
+function writeItems(run: Run, open: string, items: readonly Value[], close: string, out: Str[]): void {
+  out.push(open);
   items.forEach((item, i) => {
-    if (i > 0) parts.push(", ");
-    parts.push(repr(run, item));
+    if (i > 0) out.push(", ");
+    writeRepr(run, item, out);
   });
-  parts.push(close);
-  return joined(run, parts);
-}
-
-function dictRepr(run: Run, dict: Dict): Str {
-  const parts: Str[] = ["{"];
-  for (const [key, value] of dict.pairs()) {
-    if (parts.length > 1) parts.push(", ");
-    parts.push(repr(run, key), ": ", repr(run, value));
-  }
-  parts.push("}");
-  return joined(run, parts);
+  out.push(close);
 }
 
 /** Parts as one text, within the bounds. */
@@ -107,35 +109,37 @@ export interface JsonOptions {
 }
 
 /** `json.dumps`. @throws TemplateFault for what JSON has no form for */
-export function toJson(run: Run, value: Value, options: JsonOptions, level = 0): Str {
+export function toJson(run: Run, value: Value, options: JsonOptions): Str {
+  const out: Str[] = [];
+  writeJson(run, value, options, 0, out);
+  return joined(run, out);
+}
+
+function writeJson(run: Run, value: Value, options: JsonOptions, level: number, out: Str[]): void {
   run.spend(1);
-  if (value === null) return "null";
-  if (typeof value === "boolean") return `${value}`;
-  if (isWhole(value)) return wholeText(value);
-  if (value instanceof Float) return pythonFloat(value.value);
-  if (isStr(value)) return jsonText(run, value, options.ascii);
-  const items = isList(value) ? value : value instanceof Tuple ? value.items : null;
-  if (items !== null) {
-    return structure(
-      run,
-      "[]",
-      items.map((item) => [toJson(run, item, options, level + 1)]),
-      options,
-      level,
-    );
-  }
-  if (!(value instanceof Dict)) {
+  if (value === null) out.push("null");
+  else if (typeof value === "boolean") out.push(`${value}`);
+  else if (isWhole(value)) out.push(wholeText(value));
+  else if (value instanceof Float) out.push(pythonFloat(value.value));
+  else if (isStr(value)) writeJsonText(run, value, options.ascii, out);
+  else if (isList(value) || value instanceof Tuple) {
+    const items = isList(value) ? value : value.items;
+    writeStructure(run, "[]", items.length, options, level, out, (i) => {
+      writeJson(run, items[i]!, options, level + 1, out);
+    });
+  } else if (value instanceof Dict) {
+    const { order } = options;
+    const pairs = [...value.pairs()];
+    if (order !== null) pairs.sort(([a], [b]) => order(a, b));
+    writeStructure(run, "{}", pairs.length, options, level, out, (i) => {
+      const [key, member] = pairs[i]!;
+      writeJsonText(run, jsonKey(key), options.ascii, out);
+      out.push(options.colon);
+      writeJson(run, member, options, level + 1, out);
+    });
+  } else {
     throw new TemplateFault(`tojson: a value of type ${typeName(value)} has no form in JSON${whyUndefined(value)}`);
   }
-  const { order } = options;
-  const pairs = [...value.pairs()];
-  if (order !== null) pairs.sort(([a], [b]) => order(a, b));
-  const members = pairs.map(([key, member]) => [
-    jsonText(run, jsonKey(key), options.ascii),
-    options.colon,
-    toJson(run, member, options, level + 1),
-  ]);
-  return structure(run, "{}", members, options, level);
 }
 
 function whyUndefined(value: Value): string {
@@ -151,27 +155,32 @@ function jsonKey(key: Value): Str {
   throw new TemplateFault(`tojson: a key of type ${typeName(key)} has no form in JSON`);
 }
 
-function structure(
+function writeStructure(
   run: Run,
   brackets: string,
-  members: readonly (readonly Str[])[],
+  count: number,
   options: JsonOptions,
   level: number,
-): Str {
-  if (members.length === 0) return brackets;
+  out: Str[],
+  member: (i: number) => void,
+): void {
+  if (count === 0) {
+    out.push(brackets);
+    return;
+  }
   const { indent } = options;
-  if (indent !== null) run.room(indent.length * (level + 1) * (members.length + 1));
+  if (indent !== null) run.room(indent.length * (level + 1) * (count + 1));
   const line = (depth: number): string => (indent === null ? "" : `\n${indent.repeat(depth)}`);
-  const parts: Str[] = [brackets[0]!, line(level + 1)];
-  members.forEach((member, i) => {
-    if (i > 0) parts.push(options.between, line(level + 1));
-    parts.push(...member);
-  });
-  parts.push(line(level), brackets[1]!);
-  return joined(run, parts);
+  const [before, after] = [line(level + 1), line(level)];
+  out.push(brackets[0]! + before);
+  for (let i = 0; i < count; i++) {
+    if (i > 0) out.push(options.between, before);
+    member(i);
+  }
+  out.push(after + brackets[1]!);
 }
 
-function jsonText(run: Run, text: Str, ascii: boolean): Str {
+function writeJsonText(run: Run, text: Str, ascii: boolean, out: Str[]): void {
   run.read(plain(text).length * (ascii ? 6 : 2));
   const escaped = mapParts(text, (part) => {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON forbids them
@@ -179,5 +188,5 @@ function jsonText(run: Run, text: Str, ascii: boolean): Str {
     if (!ascii) return common;
     return common.replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
   });
-  return concat(['"', withSafe(escaped, false), '"']);
+  out.push('"', escaped, '"');
 }

@@ -78,6 +78,7 @@ export function cut(text: Str, start: number, end: number): Str {
 /** Every part of one author changed by `change`, which must not depend on the parts around it. */
 export function mapParts(text: Str, change: (part: string) => string): Str {
   if (typeof text === "string") return change(text);
+  if (text.written[0] === 0 && text.written[1] === text.plain.length) return writtenText(change(text.plain));
   const parts: Str[] = [];
   let at = 0;
   for (let i = 0; i < text.written.length; i += 2) {

@@ -10,7 +10,7 @@ import { truth } from "./operators.ts";
 import { type MacroArguments, type MacroShape, MacroValue, Self } from "./runtime.ts";
 import { Context, entering, Locals, reference } from "./scope.ts";
 import { str } from "./show.ts";
-import { Func, readFirst, type Slot, Symbols } from "./symbols.ts";
+import { Func, hasScopedBlock, readFirst, type Slot, Symbols } from "./symbols.ts";
 import { namespaceOf, target } from "./targets.ts";
 import type { Str } from "./text.ts";
 import { Dict, type Keywords, NO_KEYWORDS, Tuple, Undefined, type Value } from "./values.ts";
@@ -25,7 +25,10 @@ class Compiler {
   /** Blocks by name, each with what it writes in a context. */
   private readonly blocks = new Map<string, (run: Run, context: Context) => Str>();
 
+  private scopedBlocks = false;
+
   template(body: readonly Statement[]): (run: Run, given: ReadonlyMap<string, Value>) => Str {
+    this.scopedBlocks = hasScopedBlock(body);
     const func = new Func(null);
     const symbols = new Symbols(null, func);
     const self = readFirst(body, ["self"]).has("self") ? symbols.parameter("self") : null;
@@ -60,7 +63,7 @@ class Compiler {
       case "If":
         return this.if(node, { ...frame, soft: true });
       case "For":
-        return forLoop(node, frame, (nodes, inside) => this.body(nodes, inside));
+        return forLoop(node, frame, this.scopedBlocks, (nodes, inside) => this.body(nodes, inside));
       case "Set":
         return set(node.target, node.value, frame, node.line);
       case "SetBlock":

@@ -8,7 +8,19 @@ import { escapeHtml, floatDigits, percentFormat } from "./percent.ts";
 import { lines, replaced, splitRight, stripped } from "./search.ts";
 import { joined, str, toJson } from "./show.ts";
 import { type Applied, applied } from "./signature.ts";
-import { concat, cut, isSafe, isStr, mapParts, plain, pointStarts, SPACES, type Str, withSafe } from "./text.ts";
+import {
+  concat,
+  cut,
+  isSafe,
+  isStr,
+  mapParts,
+  plain,
+  pointStarts,
+  SPACES,
+  type Str,
+  withSafe,
+  writtenText,
+} from "./text.ts";
 import { callTextMethod, inContext, textArgument, textMethod, wholeArgument } from "./text_methods.ts";
 import { Dict, Float, isWhole, Tuple, Undefined, type Value, View } from "./values.ts";
 import { wrapped } from "./wrap.ts";
@@ -73,7 +85,9 @@ define("striptags", "", (run, self) => {
   }
   if (/&[#\w]/.test(text))
     throw new TemplateFault("striptags: a text with HTML's names of characters is not taken here");
-  return text.split(/\s+/).filter(Boolean).join(" ");
+  const stripped = text.split(/\s+/).filter(Boolean).join(" ");
+  // Where each character comes from is lost: all of it counts as people's if any is.
+  return typeof str(run, self) === "string" ? stripped : writtenText(stripped);
 });
 define("indent", "width? first? blank?", (run, self, [width = 4, first = false, blank = false]) => {
   if (self instanceof Undefined) self.fail();
@@ -251,7 +265,7 @@ define(
     const steps = indent === null || isStr(indent) ? indent : sized(run, wholeArgument(indent, "tojson"));
     return toJson(run, self, {
       ascii: truth(ascii),
-      indent: steps === null ? null : typeof steps === "number" ? " ".repeat(Math.max(0, steps)) : plain(steps),
+      indent: typeof steps === "number" ? " ".repeat(Math.max(0, steps)) : steps,
       between: pair === null ? (steps === null ? ", " : ",") : textArgument(pair[0] as Value, "tojson: separators"),
       colon: pair === null ? ": " : textArgument(pair[1] as Value, "tojson: separators"),
       order: truth(sort) ? (a, b) => compare(run, a, b) : null,

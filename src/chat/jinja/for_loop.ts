@@ -1,25 +1,24 @@
 // {% for %}: with Jinja2's own ideas of scopes, of `else`, and of loops that call themselves.
 
-import { type Run, TemplateFault } from "./bounds.ts";
+import type { Run } from "./bounds.ts";
 import { expression, type Frame } from "./expressions.ts";
 import type { Expression, For } from "./nodes.ts";
 import { iterate, truth } from "./operators.ts";
 import { Loop } from "./runtime.ts";
 import { entering, Locals, reference } from "./scope.ts";
 import { joined } from "./show.ts";
-import { assignsLoop, Func, hasScopedBlock, readFirst, Symbols } from "./symbols.ts";
+import { Func, readFirst, Symbols } from "./symbols.ts";
 import { target } from "./targets.ts";
 import type { Str } from "./text.ts";
 import { Lazy, type Value } from "./values.ts";
 import type { Compile, End, Execute } from "./writing.ts";
 
-export function forLoop(node: For, frame: Frame, body: Compile): Execute {
-  if (assignsLoop(node))
-    throw new TemplateFault(`line ${node.line}: 'loop' belongs to the loop and cannot be assigned`);
+/** `scopedBlocks`: whether the template has any, which might read `loop`. */
+export function forLoop(node: For, frame: Frame, scopedBlocks: boolean, body: Compile): Execute {
   const outer = frame.symbols;
   const func = node.recursive ? new Func(outer.func) : outer.func;
   const symbols = new Symbols(outer, func);
-  const extended = node.recursive || readFirst(node.body, ["loop"]).has("loop") || hasScopedBlock(node.body);
+  const extended = node.recursive || readFirst(node.body, ["loop"]).has("loop") || scopedBlocks;
   const loopSlot = extended ? symbols.parameter("loop") : null;
   symbols.target(node.target);
   symbols.visit(node.body);

@@ -66,7 +66,7 @@ class Formatter {
       } else if (all[i] === "}") throw new TemplateFault("format: a '}' ends no field");
       else {
         const end = fieldEnd(all, i);
-        parts.push(cut(format, at, i), this.field(all.slice(i + 1, end), depth));
+        parts.push(cut(format, at, i), this.field(cut(format, i + 1, end), depth));
         at = i = end + 1;
       }
     }
@@ -74,7 +74,8 @@ class Formatter {
     return joined(this.run, parts);
   }
 
-  private field(text: string, depth: number): Str {
+  private field(field: Str, depth: number): Str {
+    const text = plain(field);
     const found = /^([^!:[]*(?:\[[^\]]*\][^!:[]*)*)(?:!([^:]*))?(?::([\s\S]*))?$/.exec(text);
     if (found === null) throw new TemplateFault(`format: '{${text}}' is no field`);
     const [, name, conversion, specification = ""] = found as unknown as [string, string, string?, string?];
@@ -94,7 +95,7 @@ class Formatter {
       default:
         throw new TemplateFault(`format: '!${conversion}' is no conversion`);
     }
-    const spec = plain(this.text(specification, depth - 1));
+    const spec = this.text(cut(field, text.length - specification.length, text.length), depth - 1);
     const shown = specified(this.run, value, spec);
     return this.safe && !isSafe(value) ? escapeHtml(this.run, shown) : shown;
   }
@@ -139,7 +140,7 @@ function fieldEnd(text: string, start: number): number {
 const SPECIFICATION = /^(?:([\s\S])?([<>=^]))?([-+ ])?(z)?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([a-zA-Z%])?$/u;
 
 interface Specification {
-  readonly fill: string;
+  readonly fill: Str;
   readonly align: string | undefined;
   readonly sign: string | undefined;
   readonly alternate: boolean;
@@ -150,13 +151,13 @@ interface Specification {
 }
 
 /** `format(value, specification)`. */
-export function specified(run: Run, value: Value, specification: string): Str {
+function specified(run: Run, value: Value, specification: Str): Str {
   if (specification === "") return str(run, value);
-  const found = SPECIFICATION.exec(specification);
-  if (found === null) throw new TemplateFault(`format: '${specification}' is no format specification`);
+  const found = SPECIFICATION.exec(plain(specification));
+  if (found === null) throw new TemplateFault(`format: '${plain(specification)}' is no format specification`);
   const [, fill, align, sign, , alternate, zero, width, grouping, precision, kind] = found as unknown as string[];
   const spec: Specification = {
-    fill: fill ?? (zero !== undefined ? "0" : " "),
+    fill: fill !== undefined ? cut(specification, 0, fill.length) : zero !== undefined ? "0" : " ",
     align: align ?? (zero !== undefined && !isStr(value) ? "=" : undefined),
     sign,
     alternate: alternate !== undefined,
@@ -248,15 +249,14 @@ function grouped(digits: string, sign: string, spec: Specification, size: number
   const [, whole, rest] = /^([0-9a-zA-Z]*?)((?:[.%]|[eE][-+]).*)?$/.exec(
     digits.slice(prefix.length),
   ) as unknown as string[];
-  const group = (text: string): string => text.replace(new RegExp(`\\B(?=(?:\\w{${size}})+$)`, "g"), spec.grouping!);
-  let body = group(whole!);
+  let count = whole!.length;
   if (spec.fill === "0" && spec.align === "=") {
     const room = spec.width - pointsIn(sign) - prefix.length - (rest?.length ?? 0);
-    let zeros = whole!;
-    while (body.length < room) {
-      zeros = `0${zeros}`;
-      body = group(zeros);
-    }
+    while (count + Math.floor((count - 1) / size) < room) count++;
   }
-  return `${prefix}${body}${rest ?? ""}`;
+  const padded = whole!.padStart(count, "0");
+  const first = count % size || size;
+  const groups = [padded.slice(0, first)];
+  for (let at = first; at < count; at += size) groups.push(padded.slice(at, at + size));
+  return `${prefix}${groups.join(spec.grouping)}${rest ?? ""}`;
 }

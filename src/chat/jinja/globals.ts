@@ -5,7 +5,7 @@ import { Refusal, type Run, TemplateFault } from "./bounds.ts";
 import { makeDict } from "./methods.ts";
 import { described, indexOf } from "./operators.ts";
 import { str } from "./show.ts";
-import { plain, type Str } from "./text.ts";
+import { plain, type Str, writtenText } from "./text.ts";
 import { textArgument } from "./text_methods.ts";
 import { type Dict, Fn, type Keywords, Namespace, orElse, Range, Special, Tuple, type Value } from "./values.ts";
 
@@ -123,7 +123,8 @@ const FUNCTIONS = new Map<string, (run: Run, args: readonly Value[], keywords: K
     (run, args, keywords) => {
       const format: Str = textArgument(argument("strftime_now", "format", args, keywords), "strftime_now");
       run.room(plain(format).length * 40);
-      return strftime(new Date(), plain(format));
+      const text = strftime(new Date(), plain(format));
+      return typeof format === "string" ? text : writtenText(text);
     },
   ],
 ]);

@@ -251,7 +251,7 @@ export function parseWhole(given: string, base: number): number | bigint | undef
 export function parseFloatText(given: string): number | undefined {
   const text = asciiDigits(given);
   const found =
-    /^\s*([-+]?)(inf(?:inity)?|nan|(?:\d+(?:_\d+)*\.?(?:\d+(?:_\d+)*)?|\.\d+(?:_\d+)*)(?:e[-+]?\d+(?:_\d+)*)?)\s*$/i.exec(
+    /^\s*([-+]?)(inf(?:inity)?|nan|(?:\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:e[-+]?\d+(?:_\d+)*)?)\s*$/i.exec(
       text,
     );
   if (found === null) return undefined;

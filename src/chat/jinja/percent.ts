@@ -3,7 +3,19 @@
 import { type Run, TemplateFault } from "./bounds.ts";
 import { fixedDigits, numberOf, scientificDigits, toFloat, truncated } from "./numbers.ts";
 import { joined, repr, str, wholeText } from "./show.ts";
-import { concat, cut, isSafe, isStr, mapParts, plain, pointStarts, pointsIn, type Str, withSafe } from "./text.ts";
+import {
+  concat,
+  cut,
+  isSafe,
+  isStr,
+  mapParts,
+  plain,
+  pointStarts,
+  pointsIn,
+  repeatText,
+  type Str,
+  withSafe,
+} from "./text.ts";
 import { Dict, Float, isList, isWhole, Tuple, typeName, Undefined, type Value } from "./values.ts";
 
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -154,18 +166,18 @@ export function asciiOnly(text: string): string {
 }
 
 /** A text widened to `width` code points: "<" left, ">" right, "^" centred, "=" filled behind the sign. */
-export function padded(run: Run, shown: Shown, width: number, align: string, flags = "", fill = " "): Str {
+export function padded(run: Run, shown: Shown, width: number, align: string, flags = "", fill: Str = " "): Str {
   const { sign, body } = shown;
   const missing = Math.max(0, width - pointsIn(sign) - pointsIn(plain(body)));
   run.room(plain(body).length + missing);
   if (missing === 0) return concat([sign, body]);
   if (align === "=") {
     const prefix = /^0[xXobB]/.exec(plain(body))?.[0] ?? "";
-    const filler = (flags.includes("0") ? "0" : fill).repeat(missing);
+    const filler = repeatText(flags.includes("0") ? "0" : fill, missing);
     return concat([sign, prefix, filler, cut(body, prefix.length, plain(body).length)]);
   }
   const before = align === "<" ? 0 : align === ">" ? missing : Math.floor(missing / 2);
-  return concat([fill.repeat(before), sign, body, fill.repeat(missing - before)]);
+  return concat([repeatText(fill, before), sign, body, repeatText(fill, missing - before)]);
 }
 
 /** A whole number's sign and digits, of kind d, b, o, x or X. */

@@ -2,7 +2,7 @@
 
 import { pythonFloat } from "../python_json.ts";
 import { type Run, TemplateFault } from "./bounds.ts";
-import { concat, isStr, mapParts, plain, type Str, withSafe } from "./text.ts";
+import { concat, isStr, mapParts, plain, repeatText, type Str, withSafe } from "./text.ts";
 import { Dict, Float, isList, isWhole, Range, Tuple, typeName, Undefined, type Value, View } from "./values.ts";
 
 /** `str(value)`. A text comes back as it is, marked safe if it was. */
@@ -101,7 +101,7 @@ function textRepr(text: Str): Str {
 export interface JsonOptions {
   readonly ascii: boolean;
   /** What one level is indented by, or null for one line. */
-  readonly indent: string | null;
+  readonly indent: Str | null;
   readonly between: Str;
   readonly colon: Str;
   /** Of the keys; null for their own. */
@@ -169,15 +169,15 @@ function writeStructure(
     return;
   }
   const { indent } = options;
-  if (indent !== null) run.room(indent.length * (level + 1) * (count + 1));
-  const line = (depth: number): string => (indent === null ? "" : `\n${indent.repeat(depth)}`);
+  if (indent !== null) run.room(plain(indent).length * (level + 1) * (count + 1));
+  const line = (depth: number): Str => (indent === null ? "" : concat(["\n", repeatText(indent, depth)]));
   const [before, after] = [line(level + 1), line(level)];
-  out.push(brackets[0]! + before);
+  out.push(brackets[0]!, before);
   for (let i = 0; i < count; i++) {
     if (i > 0) out.push(options.between, before);
     member(i);
   }
-  out.push(after + brackets[1]!);
+  out.push(after, brackets[1]!);
 }
 
 function writeJsonText(run: Run, text: Str, ascii: boolean, out: Str[]): void {

@@ -14,6 +14,8 @@ const INNER_TAG = /^(end\w+|el(se|if))$/;
 
 class StatementParser extends ExpressionParser {
   private readonly blocks = new Set<string>();
+  /** Loops around what is read. */
+  private loops = 0;
 
   template(): Statement[] {
     const body = this.until([]);
@@ -135,17 +137,28 @@ class StatementParser extends ExpressionParser {
     const iterable = this.tuple({ withCondition: false, end: "recursive" });
     const test = this.skip("name", "if") ? this.expression() : null;
     const recursive = this.skip("name", "recursive");
+    this.loops++;
+    this.notLoop(target);
     const { body, end } = this.body("endfor", "else");
     const otherwise = end === "else" ? this.body("endfor").body : [];
+    this.loops--;
     return { type: "For", line, target, iterable, body, otherwise, test, recursive };
   }
 
   private set(line: number): Statement {
     const target = this.target({ members: true });
+    this.notLoop(target);
     if (this.skip("operator", "=")) return { type: "Set", line, target, value: this.tuple({}) };
     let filter = null;
     while (this.skip("operator", "|")) filter = this.filter(filter);
     return { type: "SetBlock", line, target, filter, body: this.body("endset").body };
+  }
+
+  private notLoop(target: Expression): void {
+    if (target.type === "Tuple") for (const item of target.items) this.notLoop(item);
+    if (this.loops > 0 && target.type === "Name" && target.name === "loop") {
+      this.fail("'loop' belongs to the loop and cannot be assigned", target.line);
+    }
   }
 
   private signature(): { readonly params: readonly Name[]; readonly defaults: readonly Expression[] } {

@@ -1,6 +1,7 @@
 // Which variable a name means: Jinja2's own analysis of scopes, since templates depend on what it does in odd places.
 
-import { childrenOf, type Expression, type For, type Node, type Statement } from "./nodes.ts";
+import { TemplateFault } from "./bounds.ts";
+import { childrenOf, type Expression, type Node, type Statement } from "./nodes.ts";
 
 /** A function of the template, the template itself, a macro, a recursive loop: what has variables of its own when called. */
 export class Func {
@@ -28,17 +29,23 @@ export type Load =
   | { readonly from: "context"; readonly name: string }
   | { readonly from: "alias"; readonly slot: Slot };
 
+/** Names copied for the branches of all `if`s; published templates copy some hundreds. */
+const MAX_WORK = 1_000_000;
+
 /** The names of one scope. */
 export class Symbols {
   readonly parent: Symbols | null;
   readonly func: Func;
   /** Slots of this scope by name, common to all copies of it. */
   private readonly slots: Map<string, Slot>;
+  /** What copies may still cost, for all scopes of a template together. */
+  private work: { left: number };
   private refs = new Map<string, Slot>();
   loads = new Map<Slot, Load>();
   stores = new Set<string>();
 
   constructor(parent: Symbols | null, func: Func, slots = new Map<string, Slot>()) {
+    this.work = parent?.work ?? { left: MAX_WORK };
     this.parent = parent;
     this.func = func;
     this.slots = slots;
@@ -76,7 +83,10 @@ export class Symbols {
   }
 
   private copy(): Symbols {
+    this.work.left -= this.refs.size + this.loads.size + this.stores.size;
+    if (this.work.left < 0) throw new TemplateFault("it has too many branches for all of its variables");
     const copy = new Symbols(this.parent, this.func, this.slots);
+    copy.work = this.work;
     copy.refs = new Map(this.refs);
     copy.loads = new Map(this.loads);
     copy.stores = new Set(this.stores);
@@ -181,13 +191,7 @@ export function namesIn(nodes: readonly Node[], found = new Set<string>()): Set<
   return found;
 }
 
-/** Whether a loop, or anything in it, assigns to `loop`. */
-export function assignsLoop(loop: For): boolean {
-  const visit = (node: Node): boolean =>
-    (node.type === "Name" && node.use === "store" && node.name === "loop") || childrenOf(node).some(visit);
-  return visit(loop);
-}
-
+/** Whether a block among these sees the variables around it, `loop` among them. */
 export function hasScopedBlock(nodes: readonly Statement[]): boolean {
   const visit = (node: Node): boolean => (node.type === "Block" && node.scoped) || childrenOf(node).some(visit);
   return nodes.some(visit);

@@ -63,6 +63,10 @@ export function concat(parts: readonly Str[]): Str {
   return made(parts.map(plain).join(""), written, false);
 }
 
+export function repeatText(text: Str, times: number): Str {
+  return typeof text === "string" ? text.repeat(times) : concat(new Array<Str>(times).fill(text));
+}
+
 /** Units `start` to `end` of a text, as a text that is not marked safe. */
 export function cut(text: Str, start: number, end: number): Str {
   if (typeof text === "string") return text.slice(start, end);

@@ -17,6 +17,7 @@ import {
   pointStarts,
   pointsBefore,
   pointsIn,
+  repeatText,
   type Str,
   withSafe,
 } from "./text.ts";
@@ -196,21 +197,22 @@ for (const [name, align] of [
   ["center", "^"],
 ] as const) {
   define(name, "/ width fill?", (run, self, [width, fill]) => {
-    const filler = fill === undefined ? " " : plain(textArgument(fill, name));
-    if (pointsIn(filler) !== 1) throw new TemplateFault(`${name}: expected one character to fill with`);
+    const filler = fill === undefined ? " " : textArgument(fill, name);
+    if (pointsIn(plain(filler)) !== 1) throw new TemplateFault(`${name}: expected one character to fill with`);
     const wide = wholeArgument(width, name);
     if (align !== "^") return padded(run, { sign: "", body: self, numeric: false }, wide, align, "", filler);
     // Python puts the odd one in front only where the width is odd.
     const missing = Math.max(0, wide - lengthOf(self)!);
-    run.room(missing * filler.length);
+    run.room(missing * plain(filler).length);
     const before = Math.floor(missing / 2) + (missing & wide & 1);
-    return joined(run, [filler.repeat(before), self, filler.repeat(missing - before)]);
+    return joined(run, [repeatText(filler, before), self, repeatText(filler, missing - before)]);
   });
 }
 define("zfill", "/ width", (run, self, [width]) => {
-  const sign = /^[-+]?/.exec(plain(self))![0];
-  const body = cut(self, sign.length, plain(self).length);
-  return padded(run, { sign, body, numeric: true }, wholeArgument(width, "zfill"), "=", "0");
+  const missing = Math.max(0, wholeArgument(width, "zfill") - lengthOf(self)!);
+  run.room(missing);
+  const sign = /^[-+]?/.exec(plain(self))![0].length;
+  return joined(run, [cut(self, 0, sign), "0".repeat(missing), cut(self, sign, plain(self).length)]);
 });
 define("expandtabs", "tabsize?", (run, self, [size]) => {
   const [step, parts] = [wholeArgument(size, "expandtabs", 8), [] as Str[]];

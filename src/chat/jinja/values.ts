@@ -2,7 +2,7 @@
 
 import { PythonNumber } from "../python_json.ts";
 import { type Run, TemplateFault } from "./bounds.ts";
-import { isStr, plain, type Str, Text, writtenText } from "./text.ts";
+import { concat, isStr, plain, type Str, Text, writtenText } from "./text.ts";
 
 export type Value =
   | null
@@ -134,7 +134,7 @@ export class Namespace extends Special {
     this.members = members;
   }
   shown(_run: Run, repr: (value: Value) => Str): Str {
-    return `<Namespace ${plain(repr(this.members))}>`;
+    return concat(["<Namespace ", repr(this.members), ">"]);
   }
   override attribute(_run: Run, name: string): Value | undefined {
     return this.members.get(name);

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Refusal, TemplateFault } from "../../src/chat/jinja/bounds.ts";
+import { plain } from "../../src/chat/jinja/text.ts";
 import { Written } from "../../src/chat/jinja/values.ts";
 import { type Json, parsePythonJson } from "../../src/chat/python_json.ts";
 import { parseTemplate } from "../../src/chat/sandbox.ts";
@@ -75,4 +76,29 @@ describe("a fault tells its line and what is wrong", () => {
   ])("%s", (template, message) => {
     expect(() => parseTemplate(template).render({ a: true, m: {} })).toThrow(message);
   });
+});
+
+it("whatever the templates of the table do to what people wrote, it stays known as theirs", () => {
+  /** Values with their letters made Vai syllables, of which no template of the table has any. */
+  const marked = (value: Json): Json => {
+    if (typeof value === "string")
+      return value.replace(/[ -~]/g, (one) => String.fromCharCode(0xa500 + one.charCodeAt(0)));
+    if (Array.isArray(value)) return value.map(marked);
+    return value instanceof Map ? new Map([...value].map(([key, one]) => [key, marked(one)])) : value;
+  };
+  const variables = Object.fromEntries(Array.from(context, ([name, value]) => [name, new Written(marked(value))]));
+  let met = 0;
+  const lost = cases.flatMap(([template]) => {
+    const found = attempted(() => parseTemplate(template).write(variables)) ?? "";
+    const all = plain(found);
+    const written = typeof found === "string" ? [] : found.written;
+    const places = Array.from(all.matchAll(/[\ua520-\ua57e]/g), ({ index }) => index);
+    met += places.length;
+    const outside = places.filter(
+      (at) => !written.some((start, i) => i % 2 === 0 && start <= at && at < written[i + 1]!),
+    );
+    return outside.length === 0 ? [] : [{ template, all }];
+  });
+  expect(met).toBeGreaterThan(10_000);
+  expect(lost).toEqual([]);
 });

@@ -9,9 +9,11 @@ import { HUNG } from "./test/support/patience.ts";
 const compiledWorker = {
   name: "compiled-worker",
   transform(code: string, id: string): string | null {
-    if (!id.endsWith("/src/backend/cpu/node_threads.ts")) return null;
-    const worker = new URL("dist/src/backend/cpu/node_worker.js", import.meta.url).href;
-    return code.replace('"./node_worker.js", import.meta.url', JSON.stringify(worker));
+    const folder = /\/(src\/(?:backend\/cpu|grammar))\/node_\w*threads\.ts$/.exec(id)?.[1];
+    if (folder === undefined) return null;
+    return code.replace(/"\.\/(node_\w*worker\.js)", import\.meta\.url/, (_, name: string) =>
+      JSON.stringify(new URL(`dist/${folder}/${name}`, import.meta.url).href),
+    );
   },
 };
 

@@ -5,6 +5,7 @@ import { describeAdapter } from "./backend/webgpu/adapter.ts";
 import { pageStore } from "./backend/webgpu/web_store.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
+import { startWebGrammarWorker } from "./grammar/web_grammar_threads.ts";
 import { type Host, type HostGpu, openModel } from "./open.ts";
 import type { Files } from "./weights/files.ts";
 import { httpFiles, pickedFiles } from "./weights/web_files.ts";
@@ -43,6 +44,7 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
     cpuName: "browser",
     cores: likelyCores(),
     startWorker: startWebWorker,
+    startGrammarWorker: startWebGrammarWorker,
     tuning: pageStore(),
     chat: async (files, tokenizer) => (await import("./chat/chat.ts")).openChat(files, tokenizer),
     spill: () => null,

@@ -14,6 +14,7 @@ import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { DeviceError, RequestError } from "./errors.ts";
 import { fileSpill } from "./experts/node_spill.ts";
+import { startNodeGrammarWorker } from "./grammar/node_grammar_threads.ts";
 import { type ExpertRates, measureExperts as measure } from "./measure.ts";
 import { cacheDirectory } from "./node_cache.ts";
 import { type Host, openModel } from "./open.ts";
@@ -74,6 +75,7 @@ function host(): Host {
     cpuName: cpus()[0]?.model.trim() ?? "CPU",
     cores: usableCores(),
     startWorker: startNodeWorker,
+    startGrammarWorker: startNodeGrammarWorker,
     tuning: cache === null ? NOTHING_KEPT : fileStore(cache),
     chat: openChat,
     spill: () => (cache === null ? null : fileSpill(cache)),

@@ -14,6 +14,7 @@ import { warmUp } from "./engine/warm_up.ts";
 import { maxRows } from "./engine/work.ts";
 import { DeviceError, RequestError, WeightsError } from "./errors.ts";
 import type { Spill } from "./experts/records.ts";
+import type { GrammarWorker } from "./grammar/worker_messages.ts";
 import { endsInConfig } from "./model/end_ids.ts";
 import { bindMixtral, forward, loadMixtral } from "./model/mixtral.ts";
 import { type MixtralConfig, mixtralFootprint, mixtralParameters, parseMixtralConfig } from "./model/mixtral_config.ts";
@@ -54,6 +55,8 @@ export interface Host {
   identity(where: string): string;
   /** Starts a thread of the CPU backend. */
   startWorker(): PoolWorker;
+  /** Starts a thread that compiles grammars; without it they are compiled where everything else runs. */
+  startGrammarWorker?(): GrammarWorker;
 }
 
 /** GPU memory that is used when nothing is said: WebGPU cannot tell how much there is. */
@@ -150,6 +153,8 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       parameters: mixtralParameters(config),
       forward: step,
       onRoutes: options.onRoutes,
+      ...(host.startGrammarWorker && { startGrammarWorker: host.startGrammarWorker }),
+      compileDeadline: options.compileDeadline,
       ...(stays && { experts: () => stays.stats() }),
       async release() {
         await stays?.close();
@@ -302,7 +307,7 @@ function checkStored(where: string, { stored }: MixtralConfig, { weights = "auto
 
 /** Wrong values are refused before anything is opened. */
 function checkOptions(options: OpenOptions): void {
-  for (const name of ["context", "chunk", "threads", "gpuMemory", "ram", "expertSlots"] as const) {
+  for (const name of ["context", "chunk", "threads", "gpuMemory", "ram", "expertSlots", "compileDeadline"] as const) {
     const value = options[name];
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1)) {
       throw new RequestError(`${name}: expected a whole number of at least 1, found ${String(value)}`);

@@ -39,6 +39,8 @@ export interface OpenOptions {
   readonly ram?: number;
   /** Experts of each layer to keep where steps are computed; default: as many as the budget holds. */
   readonly expertSlots?: number;
+  /** Milliseconds that compiling one schema, pattern or grammar may take before it is refused. Default 10,000. */
+  readonly compileDeadline?: number;
   /** Refuse a model without a tokenizer before its weights are loaded; by default it opens and takes token ids. */
   readonly needTokenizer?: boolean;
   /** Called while loading, with bytes of packed weights done and in all. */

@@ -52,7 +52,21 @@ export async function constraintOf(
 }
 
 /** The grammar of a response format, null for plain text. @throws RequestError */
-export async function formatGrammar(grammars: Grammars, format?: ResponseFormat): Promise<Grammar | null> {
+export function formatGrammar(grammars: Grammars, format?: ResponseFormat): Promise<Grammar | null> {
+  return blaming("response_format", compileFormat(grammars, format));
+}
+
+/** What is wrong is wrong with the field `param`, unless more is known. */
+async function blaming<T>(param: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof RequestError) || error.detail.param !== undefined) throw error;
+    throw new RequestError(error.message, { ...error.detail, param });
+  }
+}
+
+async function compileFormat(grammars: Grammars, format?: ResponseFormat): Promise<Grammar | null> {
   switch (format?.type) {
     case "json":
       return grammars.json();
@@ -87,7 +101,7 @@ async function callGrammar(
   { mustHold }: { readonly mustHold: boolean },
 ): Promise<Grammar | null> {
   try {
-    return await grammars.jsonSchema(schema);
+    return await blaming("tools", grammars.jsonSchema(schema));
   } catch (error) {
     if (mustHold || !(error instanceof RequestError)) throw error;
     return null;
@@ -184,6 +198,8 @@ class OnBrace implements Constraint {
   readonly #tokenizer: Tokenizer;
   readonly #calls: Constraint;
   #text: string | null = ""; // until it is decided
+  /** What the text began with, still to be tried as calls. */
+  #begun: readonly (number | null)[] = [];
   #inCalls = false;
 
   constructor(tokenizer: Tokenizer, calls: Constraint) {
@@ -196,6 +212,7 @@ class OnBrace implements Constraint {
   }
 
   async mask(): Promise<Int32Array | null> {
+    if (this.#begun.length > 0) await this.#tryCalls();
     return this.#inCalls ? this.#calls.mask() : null;
   }
 
@@ -212,16 +229,19 @@ class OnBrace implements Constraint {
     if (!seen.startsWith("{")) return;
     // A first token brings the space of its word with it, which the grammar does not have, and what is left may be no token:
     // hence byte by byte, where a vocabulary without a brace has at least a token of its byte.
-    const bytes = Array.from(new TextEncoder().encode(seen), (byte) => this.#byteId(byte));
-    try {
-      for (const byte of bytes) {
-        if (byte === null) return;
-        this.#calls.accept(byte);
-      }
-      this.#inCalls = true;
-    } catch (error) {
-      if (!(error instanceof RequestError)) throw error; // some other object: text
+    this.#begun = Array.from(new TextEncoder().encode(seen), (byte) => this.#byteId(byte));
+  }
+
+  async #tryCalls(): Promise<void> {
+    const ids = this.#begun;
+    this.#begun = [];
+    for (const id of ids) {
+      if (id === null) return;
+      const mask = await this.#calls.mask();
+      if (mask && !((mask[id >> 5] ?? 0) & (1 << (id & 31)))) return; // some other object: text
+      this.#calls.accept(id);
     }
+    this.#inCalls = true;
   }
 
   #byteId(byte: number): number | null {

@@ -7,7 +7,9 @@ import { MemoryError, RequestError } from "../errors.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteStep } from "../experts/trace.ts";
 import { createGrammars } from "../grammar/grammars.ts";
+import { createThreadedGrammars } from "../grammar/threaded.ts";
 import type { Grammars } from "../grammar/types.ts";
+import type { GrammarWorker } from "../grammar/worker_messages.ts";
 import type { Output, RouteWatcher } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
 import type { Precision, Tensor } from "../tensor/types.ts";
@@ -87,6 +89,10 @@ export interface ModelParts {
   /** Where experts come and go. */
   readonly experts?: () => ExpertStats;
   readonly onRoutes?: ((step: RouteStep) => void) | undefined;
+  /** Starts a thread that compiles grammars. */
+  readonly startGrammarWorker?: () => GrammarWorker;
+  /** Milliseconds that a grammar may be compiled. */
+  readonly compileDeadline?: number | undefined;
   readonly release: () => Promise<void>;
 }
 
@@ -186,7 +192,12 @@ export function createModel(parts: ModelParts): Model {
     },
     get grammars() {
       alive();
-      grammars ??= createGrammars(this.tokenizer, vocab, parts.eos);
+      grammars ??= parts.startGrammarWorker
+        ? createThreadedGrammars(this.tokenizer, vocab, parts.eos, {
+            start: parts.startGrammarWorker,
+            ...(parts.compileDeadline !== undefined && { deadlineMs: parts.compileDeadline }),
+          })
+        : createGrammars(this.tokenizer, vocab, parts.eos);
       return grammars;
     },
     session() {

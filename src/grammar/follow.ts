@@ -16,6 +16,11 @@ export function followingBytes(rules: ReadonlyMap<string, Rule>): Map<string, re
   const add = (name: string, bytes: Bytes): void => {
     follow.set(name, (follow.get(name) ?? 0n) | bytes);
   };
+  const addTail = (owner: string, tail: string): void => {
+    const known = tails.get(owner);
+    if (known) known.push(tail);
+    else tails.set(owner, [tail]);
+  };
   const visit = (owner: string, body: Body): void => {
     for (const terms of body) {
       let [after, open] = [0n, true]; // what may come behind the term, and whether the owner may end there
@@ -26,7 +31,7 @@ export function followingBytes(rules: ReadonlyMap<string, Rule>): Map<string, re
           visitPart(owner, term.of, after, open);
         } else if ("rule" in term) {
           add(term.rule, after);
-          if (open) tails.set(owner, [...(tails.get(owner) ?? []), term.rule]);
+          if (open) addTail(owner, term.rule);
         }
         if (nullable.term(term)) after |= first.term(term);
         else [after, open] = [first.term(term), false];
@@ -37,7 +42,7 @@ export function followingBytes(rules: ReadonlyMap<string, Rule>): Map<string, re
     for (const term of terms) {
       if (!("rule" in term)) continue;
       add(term.rule, after);
-      if (open) tails.set(owner, [...(tails.get(owner) ?? []), term.rule]);
+      if (open) addTail(owner, term.rule);
     }
   };
   for (const [name, { body }] of rules) visit(name, body);

@@ -17,13 +17,22 @@ import { type CompiledGrammar, type Compiler, loadXGrammar, type XGrammar } from
 
 /** Compiled grammars that are kept for the next request. */
 const KEPT = 64;
-/** Characters of a printed grammar: compiling takes about two seconds for so many. */
-const MAX_TEXT = 1024 * 1024;
-/**
- * Tokens that compiling looks at: for each class of characters in the grammar those that begin with one of it, 0.3 us each (an
- * upper bound: most are told apart by their first bytes).
- */
-const MAX_WORK = 8_000_000;
+/** What compiling may take. */
+export interface CompileLimits {
+  /** Characters of a printed grammar: reading it takes about two seconds for a million. */
+  readonly text: number;
+  /**
+   * Tokens that compiling looks at: for each class of characters in the grammar those that begin with one of it, 0.3 us each
+   * (an upper bound: most are told apart by their first bytes).
+   */
+  readonly work: number;
+}
+
+/** Where everything else waits meanwhile. */
+const HERE: CompileLimits = { text: 1024 * 1024, work: 8_000_000 };
+
+/** What is asked of a tokenizer. */
+export type Tokens = Pick<Tokenizer, "vocabSize" | "isSpecial" | "tokenBytes">;
 
 interface Library {
   readonly api: XGrammar;
@@ -32,11 +41,16 @@ interface Library {
 }
 
 /**
- * Grammars over the tokens of a tokenizer. Nothing is loaded before the first one is asked for.
+ * Grammars over the tokens of a tokenizer, compiled where this is called. Nothing is loaded before the first one is asked for.
  * @param vocabSize V of the model, which may be larger than the tokenizer's
  * @param stopIds tokens that end a text; no other control token is ever allowed
  */
-export function createGrammars(tokenizer: Tokenizer, vocabSize: number, stopIds: Iterable<number>): Grammars {
+export function createGrammars(
+  tokenizer: Tokens,
+  vocabSize: number,
+  stopIds: Iterable<number>,
+  limits: CompileLimits = HERE,
+): Grammars {
   const stops = [...new Set(stopIds)].filter((id) => id >= 0 && id < vocabSize);
   const kept = new Map<string, Promise<CompiledGrammar>>();
   let library: Promise<Library> | null = null;
@@ -61,8 +75,8 @@ export function createGrammars(tokenizer: Tokenizer, vocabSize: number, stopIds:
       known.set(key, own);
       work += own;
     }
-    if (text.length > MAX_TEXT || work > MAX_WORK) {
-      const size = Math.ceil(Math.max((100 * work) / MAX_WORK, (100 * text.length) / MAX_TEXT));
+    if (text.length > limits.text || work > limits.work) {
+      const size = Math.ceil(100 * Math.max(work / limits.work, text.length / limits.text));
       throw new RequestError(
         `${name}: too large to compile: ${size} % of the limit; use shorter lengths and counts, or fewer different patterns`,
       );
@@ -133,7 +147,7 @@ export function createGrammars(tokenizer: Tokenizer, vocabSize: number, stopIds:
   };
 }
 
-async function start(tokenizer: Tokenizer, vocabSize: number, stops: number[]): Promise<Library> {
+async function start(tokenizer: Tokens, vocabSize: number, stops: number[]): Promise<Library> {
   const api = await loadXGrammar();
   // A token without bytes is never allowed: so are control tokens, and ids beyond the tokenizer's.
   const vocabulary = Array.from({ length: vocabSize }, (_, id) =>
@@ -189,7 +203,7 @@ async function createConstraint(
   };
 }
 
-function onlyThese(ids: readonly number[]): Int32Array {
+export function onlyThese(ids: readonly number[]): Int32Array {
   const mask = new Int32Array((Math.max(...ids, 0) >> 5) + 1);
   for (const id of ids) mask[id >> 5]! |= 1 << (id & 31);
   return mask;
@@ -217,7 +231,7 @@ function regexGrammar(pattern: string): Printed {
 }
 
 /** For each byte the number of tokens that begin with it. [256] */
-function tokensByFirstByte(tokenizer: Tokenizer): Float64Array {
+function tokensByFirstByte(tokenizer: Tokens): Float64Array {
   const out = new Float64Array(256);
   for (let id = 0; id < tokenizer.vocabSize; id++) {
     const first = tokenizer.isSpecial(id) ? undefined : tokenizer.tokenBytes(id)[0];

@@ -29,6 +29,7 @@ class Printer {
   readonly #seen: Set<string>;
   /** Ends of characters beyond ASCII that are shared, by what they print. */
   readonly #ends = new Map<string, string>();
+  readonly #trees = new Map<string, Tree>();
 
   constructor(rules: ReadonlyMap<string, Rule>, root: string) {
     this.#rules = rules;
@@ -83,53 +84,43 @@ class Printer {
    * byte xgrammar mixes up the ends.
    */
   #choice(body: Body, ahead: string): string {
-    const branches: Branch[] = [];
+    const [branches, tails]: [Branch[], string[]] = [[], []];
     const others = new Set<string>();
+    let key = "";
     for (const terms of body) {
       const [first, ...rest] = terms;
-      if (first && "text" in first && /[^\0-\x7f]/.test(first.text)) {
-        const ranges = [...new TextEncoder().encode(first.text)].map((byte) => [byte, byte] as const);
-        branches.push({ ranges, tail: this.#sequence(rest) });
-      } else if (first && "set" in first && isWide(first.set)) {
-        this.#sets.push(first.set);
-        const tail = this.#sequence(rest);
-        for (const ranges of utf8Sequences(first.set)) branches.push({ ranges, tail });
-      } else others.add(this.#sequence(terms));
+      const text = first && "text" in first && /[^\0-\x7f]/.test(first.text) ? first.text : null;
+      const set = first && "set" in first && isWide(first.set) ? first.set : null;
+      if (text === null && set === null) {
+        others.add(this.#sequence(terms));
+        continue;
+      }
+      if (set !== null) this.#sets.push(set);
+      const sequences =
+        text === null ? utf8Sequences(set!) : [[...new TextEncoder().encode(text)].map((b) => [b, b] as const)];
+      for (const ranges of sequences) branches.push({ alternative: tails.length, ranges });
+      tails.push(this.#sequence(rest));
+      key += `${text === null ? set!.join() : quote(text)};`;
     }
     if (branches.length === 0) return [...others].join(" | ");
-    return [...others, ...this.#branches(branches, ahead)].join(" | ");
+    let tree = this.#trees.get(key);
+    if (!tree) {
+      tree = treeOf(branches);
+      this.#trees.set(key, tree);
+    }
+    return [...others, ...this.#branches(tree, tails, ahead)].join(" | ");
   }
 
-  /** Byte ranges as a tree, in which no two branches begin with the same byte. */
-  #branches(branches: readonly Branch[], ahead: string): string[] {
-    const byFirst = new Map<number, number[]>();
-    const ends = new Set<string>();
-    for (const [i, { ranges, tail }] of branches.entries()) {
-      const first = ranges[0];
-      if (!first) ends.add(tail);
-      else for (let byte = first[0]; byte <= first[1]; byte++) byFirst.set(byte, [...(byFirst.get(byte) ?? []), i]);
-    }
-    // Bytes that begin the same branches go on alike: printed once, not for each of the 64 that may continue a character.
-    const known = new Map<string, string>();
-    const byRest = new Map<string, number[]>();
-    for (const [byte, own] of byFirst) {
-      const key = own.join();
-      const rest =
-        known.get(key) ??
-        this.#end(
-          own.map((i) => ({ ranges: branches[i]!.ranges.slice(1), tail: branches[i]!.tail })),
-          ahead,
-        );
-      known.set(key, rest);
-      byRest.set(rest, [...(byRest.get(rest) ?? []), byte]);
-    }
-    const parts = [...byRest].map(([rest, bytes]) => `${printBytes(pairs(bytesAsSet(bytes)))} ${rest}`);
-    return [...ends, ...parts];
+  #branches({ ends, parts }: Tree, tails: readonly string[], ahead: string): string[] {
+    return [
+      ...new Set(ends.map((alternative) => tails[alternative]!)),
+      ...parts.map(([bytes, rest]) => `${bytes} ${this.#end(rest, tails, ahead)}`),
+    ];
   }
 
   /** What comes after the first byte of a character: a rule of its own, where that is more than a few bytes and another rule. */
-  #end(branches: readonly Branch[], ahead: string): string {
-    const parts = this.#branches(branches, ahead);
+  #end(tree: Tree, tails: readonly string[], ahead: string): string {
+    const parts = this.#branches(tree, tails, ahead);
     const [only] = parts;
     if (parts.length === 1 && only!.length < 40) return only!;
     const text = `${parts.join(" | ")}${ahead}`;
@@ -143,10 +134,50 @@ class Printer {
   }
 }
 
-/** Byte ranges that are still to come, and what follows them, printed. */
+/** Byte sequences as a tree, in which no two branches begin with the same byte. */
+interface Tree {
+  /** Alternatives that end here. */
+  readonly ends: readonly number[];
+  /** A printed class of bytes, and what comes after it. */
+  readonly parts: readonly (readonly [string, Tree])[];
+  /** Equal for equal trees. */
+  readonly key: string;
+}
+
 interface Branch {
+  readonly alternative: number;
   readonly ranges: readonly Range[];
-  readonly tail: string;
+}
+
+/** @param at how many bytes of the branches are behind */
+function treeOf(branches: readonly Branch[], at = 0): Tree {
+  const ends = new Set<number>();
+  const byFirst = Array.from({ length: 256 }, (): number[] => []);
+  for (const [i, { alternative, ranges }] of branches.entries()) {
+    const range = ranges[at];
+    if (!range) ends.add(alternative);
+    else for (let byte = range[0]; byte <= range[1]; byte++) byFirst[byte]!.push(i);
+  }
+  // Bytes that begin the same branches go on alike, and so may others.
+  const known = new Map<string, Tree>();
+  const byRest = new Map<string, { readonly rest: Tree; readonly bytes: number[] }>();
+  for (const [byte, own] of byFirst.entries()) {
+    if (own.length === 0) continue;
+    const key = own.join();
+    let rest = known.get(key);
+    if (!rest) {
+      rest = treeOf(
+        own.map((i) => branches[i]!),
+        at + 1,
+      );
+      known.set(key, rest);
+    }
+    const same = byRest.get(rest.key);
+    if (same) same.bytes.push(byte);
+    else byRest.set(rest.key, { rest, bytes: [byte] });
+  }
+  const parts = [...byRest.values()].map(({ rest, bytes }) => [printBytes(pairs(bytesAsSet(bytes))), rest] as const);
+  return { ends: [...ends], parts, key: `${[...ends]}(${parts.map(([bytes, rest]) => bytes + rest.key).join()})` };
 }
 
 /** Rules that one place refers to, with something behind: what that is, and nothing else, xgrammar finds out itself. */

@@ -224,7 +224,11 @@ function acyclic(bodies: ReadonlyMap<string, Body>): Set<string> {
   for (const [name, body] of bodies) {
     const used = new Set(rulesIn(body));
     waits.set(name, used.size);
-    for (const one of used) users.set(one, [...(users.get(one) ?? []), name]);
+    for (const one of used) {
+      const known = users.get(one);
+      if (known) known.push(name);
+      else users.set(one, [name]);
+    }
   }
   const done = [...waits].flatMap(([name, count]) => (count === 0 ? [name] : []));
   for (const name of done) {

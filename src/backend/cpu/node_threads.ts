@@ -35,13 +35,13 @@ function physicalCores(): number {
 export function startNodeWorker(): PoolWorker {
   // Without the process's own options: a worker refuses some of them, as the --input-type of a script given by -e.
   const worker = new Worker(new URL("./node_worker.js", import.meta.url), { execArgv: [] });
-  worker.unref(); // a model that nobody closed does not keep the process
   return {
     post: (message) => worker.postMessage(message),
     onEnd(ended) {
       worker.on("message", (failure: string) => ended(failure));
       worker.on("error", (error) => ended(error.message));
       worker.on("exit", (code) => ended(`it ended with exit code ${code}`));
+      worker.unref(); // a listener keeps the process, which a model that was never closed must not
     },
     stop: () => void worker.terminate(),
   };

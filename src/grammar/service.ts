@@ -1,0 +1,134 @@
+// A thread for grammars: compiles what it is asked to, and computes the mask of each next token as soon as one is accepted.
+
+import { RequestError } from "../errors.ts";
+import { createGrammars } from "./grammars.ts";
+import type { Constraint, Grammar, Grammars } from "./types.ts";
+import type { Asked, Failure, FromGrammarWorker, ToGrammarWorker } from "./worker_messages.ts";
+
+/** What compiling may take where nobody waits for the thread but the request: there is a deadline beside it. */
+const LIMITS = { work: 200_000_000, text: 8 * 1024 * 1024 };
+
+interface Matching {
+  readonly constraint: Constraint;
+  count: number;
+}
+
+/** Makes the function that takes a thread's messages. They are worked off one after the other. */
+export function createGrammarService(
+  post: (message: FromGrammarWorker, transfer: ArrayBuffer[]) => void,
+): (message: ToGrammarWorker) => void {
+  const compiled = new Map<number, Grammar>();
+  const matchers = new Map<number, Matching>();
+  const memory = new MemoryLimit();
+  let grammars: Grammars | null = null;
+
+  async function sendMask(matcher: number, { constraint, count }: Matching): Promise<void> {
+    const mask = await constraint.mask();
+    post({ type: "mask", matcher, count, mask }, mask ? [mask.buffer as ArrayBuffer] : []);
+  }
+
+  async function take(message: ToGrammarWorker): Promise<void> {
+    switch (message.type) {
+      case "open": {
+        const { bytes, ends } = message.tokens;
+        memory.limit = message.memory;
+        const tokenBytes = (id: number): Uint8Array => bytes.subarray(id === 0 ? 0 : ends[id - 1]!, ends[id]!);
+        const tokens = { vocabSize: ends.length, isSpecial: (id: number) => tokenBytes(id).length === 0, tokenBytes };
+        grammars = createGrammars(tokens, ends.length, message.stops, LIMITS);
+        post({ type: "ready" }, []);
+        return;
+      }
+      case "compile": {
+        const { grammar, asked } = message;
+        try {
+          const made = await compile(grammars!, asked);
+          compiled.set(grammar, made);
+          const { matcher, ...about } = made;
+          post({ type: "compiled", grammar, about, bytes: memory.bytes }, []);
+        } catch (error) {
+          const full = memory.exceeded || error instanceof RangeError;
+          post({ type: "refused", grammar, failure: failureOf(error), full }, []);
+        }
+        return;
+      }
+      case "drop":
+        compiled.delete(message.grammar);
+        return;
+      case "begin": {
+        const { matcher, ids } = message;
+        try {
+          const constraint = await compiled.get(message.grammar)!.matcher();
+          const matching = { constraint, count: ids.length };
+          matchers.set(matcher, matching);
+          for (const id of ids) constraint.accept(id);
+          await sendMask(matcher, matching);
+        } catch (error) {
+          post({ type: "failed", matcher, failure: failureOf(error) }, []);
+        }
+        return;
+      }
+      case "accept": {
+        const { matcher, id } = message;
+        const matching = matchers.get(matcher);
+        if (!matching) return; // it failed
+        try {
+          matching.constraint.accept(id);
+          matching.count++;
+          await sendMask(matcher, matching);
+        } catch (error) {
+          matchers.delete(matcher);
+          matching.constraint.close();
+          post({ type: "failed", matcher, failure: failureOf(error) }, []);
+        }
+        return;
+      }
+      case "end":
+        matchers.get(message.matcher)?.constraint.close();
+        matchers.delete(message.matcher);
+    }
+  }
+
+  let last: Promise<void> = Promise.resolve();
+  return (message) => {
+    last = last.then(() => take(message));
+  };
+}
+
+function compile(grammars: Grammars, { kind, text }: Asked): Promise<Grammar> {
+  switch (kind) {
+    case "json":
+      return grammars.json();
+    case "json_schema":
+      return grammars.jsonSchema(JSON.parse(text));
+    case "regex":
+      return grammars.regex(text);
+    case "ebnf":
+      return grammars.ebnf(text);
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  return { request: error instanceof RequestError, message: error instanceof Error ? error.message : String(error) };
+}
+
+/** Counts what WebAssembly memories of this thread grow to, and lets none grow beyond the limit. */
+class MemoryLimit {
+  limit = Number.POSITIVE_INFINITY;
+  bytes = 0;
+  exceeded = false;
+
+  constructor() {
+    const grow = WebAssembly.Memory.prototype.grow;
+    const owner = this;
+    WebAssembly.Memory.prototype.grow = function (pages) {
+      const wanted = this.buffer.byteLength + 65_536 * pages;
+      if (wanted > owner.limit) {
+        owner.exceeded = true;
+        throw new RangeError(`more than ${owner.limit} bytes`);
+      }
+      const before = grow.call(this, pages);
+      owner.bytes = wanted;
+      return before;
+    };
+  }
+}

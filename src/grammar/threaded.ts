@@ -1,0 +1,74 @@
+// Grammars that are compiled and matched in threads, so that nothing else waits for them.
+
+import { RequestError } from "../errors.ts";
+import { createGrammars, type Tokens } from "./grammars.ts";
+import { NoThread } from "./seat.ts";
+import { ThreadedConstraint } from "./thread_constraint.ts";
+import { Pool, type ThreadedOptions } from "./thread_pool.ts";
+import type { Constraint, Grammar, Grammars } from "./types.ts";
+import type { Asked } from "./worker_messages.ts";
+
+/**
+ * The same as createGrammars(), in threads; here, where none can be had.
+ * @param vocabSize V of the model, which may be larger than the tokenizer's
+ * @param stopIds tokens that end a text
+ */
+export function createThreadedGrammars(
+  tokenizer: Tokens,
+  vocabSize: number,
+  stopIds: Iterable<number>,
+  options: ThreadedOptions,
+): Grammars {
+  const stops = [...new Set(stopIds)].filter((id) => id >= 0 && id < vocabSize);
+  const pool = new Pool(tokenizer, vocabSize, stops, options);
+  let here: Grammars | null = null;
+  let closed = false;
+
+  async function grammar(asked: Asked, compileHere: (grammars: Grammars) => Promise<Grammar>): Promise<Grammar> {
+    if (closed) throw new RequestError("the model is closed");
+    if (here) return compileHere(here);
+    try {
+      const { about } = await pool.home(asked);
+      return { ...about, matcher: () => begun(pool, asked) };
+    } catch (error) {
+      if (!(error instanceof NoThread) || closed || pool.started) throw error;
+      here ??= createGrammars(tokenizer, vocabSize, stops);
+      return compileHere(here);
+    }
+  }
+
+  return {
+    json: () => grammar({ kind: "json", text: "" }, (grammars) => grammars.json()),
+    jsonSchema: async (schema) =>
+      grammar({ kind: "json_schema", text: schemaText(schema) }, (grammars) => grammars.jsonSchema(schema)),
+    regex: async (pattern) => {
+      if (typeof pattern !== "string") throw new RequestError(`regex: expected a text, found ${typeof pattern}`);
+      return grammar({ kind: "regex", text: pattern }, (grammars) => grammars.regex(pattern));
+    },
+    ebnf: async (text) => {
+      if (typeof text !== "string") throw new RequestError(`ebnf: expected a text, found ${typeof text}`);
+      return grammar({ kind: "ebnf", text }, (grammars) => grammars.ebnf(text));
+    },
+    close() {
+      closed = true;
+      pool.close();
+      here?.close();
+    },
+  };
+}
+
+/** @throws RequestError for what is no JSON */
+function schemaText(schema: unknown): string {
+  try {
+    return JSON.stringify(schema) ?? "null";
+  } catch (error) {
+    const why = error instanceof RangeError ? "is nested too deep" : `is no JSON: ${(error as Error).message}`;
+    throw new RequestError(`json_schema: the schema ${why}`);
+  }
+}
+
+async function begun(pool: Pool, asked: Asked): Promise<Constraint> {
+  const constraint = new ThreadedConstraint(pool, asked);
+  await constraint.begin();
+  return constraint;
+}

@@ -44,16 +44,14 @@ export function createBans(options: GenerateOptions, { vocab, ends, encode }: Ba
   };
 }
 
-const PARAM = { param: "allowed_token_ids" };
-
 function maskOf(ids: readonly number[], vocab: number): Int32Array {
   const mask = new Int32Array(Math.ceil(vocab / 32));
   for (const id of ids) {
     if (!Number.isInteger(id) || id < 0 || id >= vocab)
-      throw new RequestError(`allowedIds: expected ids from 0 to ${vocab - 1}, found ${String(id)}`, PARAM);
+      throw new RequestError(`allowedIds: expected ids from 0 to ${vocab - 1}, found ${String(id)}`);
     mask[id >> 5]! |= 1 << (id & 31);
   }
-  if (ids.length === 0) throw new RequestError("allowedIds: expected at least one token, found none", PARAM);
+  if (ids.length === 0) throw new RequestError("allowedIds: expected at least one token, found none");
   return mask;
 }
 

@@ -172,9 +172,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     const { constraint } = options;
     const minTokens = checkCount("minTokens", options.minTokens ?? 0);
     if (options.maxTokens !== undefined && minTokens > options.maxTokens)
-      throw new RequestError(`minTokens: expected at most maxTokens, ${options.maxTokens}, found ${minTokens}`, {
-        param: "min_tokens",
-      });
+      throw new RequestError(`minTokens: expected at most maxTokens, ${options.maxTokens}, found ${minTokens}`);
     if (constraint && options.ignoreEos)
       throw new RequestError("ignoreEos: has no meaning with a constraint, which may end");
     const sampler = createSampler({ ...host.sampling, ...defined(options) }, host.vocab, ids);

@@ -44,7 +44,7 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof HttpError) return { ...known, status: error.status, code: error.code, headers: error.headers };
   if (error instanceof RequestError) {
     const { code = null, param = null, overflow } = error.detail;
-    return { ...known, status: 400, code, param, ...(overflow && { overflow }) };
+    return { ...known, status: 400, code, param, ...(overflow && { overflow }), ...inWordsOfRequests(message) };
   }
   if (error instanceof BusyError)
     return { ...known, status: 503, code: "busy", headers: { "retry-after": RETRY_AFTER } };
@@ -62,6 +62,23 @@ export function failureOf(error: unknown): Failure {
     headers: NO_RETRY,
     unexpected: true,
   };
+}
+
+/** The engine's options that requests call otherwise. */
+const FIELD_OF: Readonly<Record<string, string>> = {
+  minTokens: "min_tokens",
+  maxTokens: "max_tokens",
+  allowedIds: "allowed_token_ids",
+  badWords: "bad_words",
+  ignoreEos: "ignore_eos",
+  logitBias: "logit_bias",
+};
+
+/** What the engine says of an option, as of the field that it came from. */
+function inWordsOfRequests(message: string): { message?: string; param?: string } {
+  const param = FIELD_OF[/^\w+(?=:)/.exec(message)?.[0] ?? ""];
+  if (param === undefined) return {};
+  return { message: message.replaceAll(/\b[a-z]+[A-Z]\w+/g, (name) => FIELD_OF[name] ?? name), param };
 }
 
 /** The body of an error in one API's shape. */

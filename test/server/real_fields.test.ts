@@ -106,8 +106,10 @@ describe.each(Object.keys(PATHS))("%s", (path) => {
 
   it("what cannot be is refused by name", async () => {
     for (const [fields, message] of [
-      [{ min_tokens: 25 }, /^minTokens: expected at most/],
-      [{ allowed_token_ids: [1e8] }, /^allowedIds: expected ids/],
+      [{ min_tokens: 25 }, /^min_tokens: expected at most max_tokens, 24/],
+      [{ allowed_token_ids: [1e8] }, /^allowed_token_ids: expected ids/],
+      [{ logit_bias: { 99999999: 1 } }, /^logit_bias: expected a token id/],
+      [{ ignore_eos: true, guided_regex: "a" }, /^ignore_eos: has no meaning/],
       [{ grammar: "root ::= missing" }, /^grammar: .*`missing`/],
       [{ grammar: 'root ::= root "a"' }, /^grammar: .*left recursion/],
       [{ guided_json: { $ref: "#/nowhere" } }, /json_schema/],

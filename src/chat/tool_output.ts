@@ -1,5 +1,6 @@
 // What an answer with tool calls must look like, for whoever holds the model to it while it writes.
 
+import { RequestError } from "../errors.ts";
 import type { JsonSchema, ToolChoice, ToolDefinition, ToolFormat } from "./types.ts";
 
 /** The form of an answer that calls tools. */
@@ -13,6 +14,20 @@ export interface ToolOutput {
    * that models write them in; Mistral's models write ", " and ": " between.
    */
   readonly schema: JsonSchema;
+  /** What `schema` refers to as "#/$defs/<name>": the tools' parameters. */
+  readonly parts: readonly Parameters[];
+  /** A schema without parts: which tools there are, and any object for their arguments. */
+  readonly plain: JsonSchema;
+}
+
+/** The schema of one tool's arguments, a document of its own. */
+export interface Parameters {
+  readonly name: string;
+  /** The tool, for messages. */
+  readonly label: string;
+  readonly schema: JsonSchema;
+  /** What of it cannot be enforced is not; otherwise it is refused. */
+  readonly loose: boolean;
 }
 
 /**
@@ -28,47 +43,40 @@ export function toolCallSchema(
   const named = typeof choice === "object" ? choice.name : null;
   const callable = tools.filter((tool) => named === null || tool.name === named);
   if (choice === "none" || callable.length === 0) return null;
-  const defs: Record<string, unknown> = {};
-  const calls = callable.map((tool, i) => {
-    const properties: Record<string, unknown> = {
-      name: { const: tool.name },
-      arguments: placed(tool.parameters, `arguments${i}`, defs),
+  const withId = format === "mistral-v3";
+  const id = { type: "string", pattern: "^[a-zA-Z0-9]{9}$" };
+  const form = (calls: readonly { readonly name: object; readonly arguments: object }[]): JsonSchema => {
+    const items = calls.map((call) => {
+      // Of many calls the id is said once, below: a pattern costs most.
+      const properties = { ...call, ...(withId && { id: calls.length === 1 ? id : true }) };
+      return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
+    });
+    const any = { anyOf: items, ...(withId && { properties: { id } }) };
+    const list = {
+      type: "array",
+      items: items.length === 1 ? items[0] : any,
+      minItems: 1,
+      ...(named === null ? {} : { maxItems: 1 }),
     };
-    if (format === "mistral-v3") properties.id = { type: "string", pattern: "^[a-zA-Z0-9]{9}$" };
-    return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
-  });
-  const list = {
-    type: "array",
-    items: calls.length === 1 ? calls[0] : { anyOf: calls },
-    minItems: 1,
-    ...(named === null ? {} : { maxItems: 1 }),
+    if (format !== "json") return list;
+    return { type: "object", properties: { tool_calls: list }, required: ["tool_calls"], additionalProperties: false };
   };
-  const schema =
-    format === "json"
-      ? { type: "object", properties: { tool_calls: list }, required: ["tool_calls"], additionalProperties: false }
-      : list;
+  const parts: Parameters[] = [];
+  const calls = callable.map(({ name, parameters, strict = false }, i) => {
+    if (parameters === undefined || Object.keys(parameters).length === 0)
+      return { name: { const: name }, arguments: { type: "object" } };
+    const { type = "object" } = parameters;
+    const label = `tool ${JSON.stringify(name)}: parameters`;
+    if (strict && type !== "object")
+      throw new RequestError(`${label}: keyword \`type\` holds ${JSON.stringify(type)}, expected "object"`);
+    parts.push({ name: `arguments${i}`, label, schema: { ...parameters, type: "object" }, loose: !strict });
+    return { name: { const: name }, arguments: { $ref: `#/$defs/arguments${i}` } };
+  });
   return {
     required: choice !== "auto",
     prefixIds: callsId === null ? [] : [callsId],
-    schema: Object.keys(defs).length === 0 ? schema : { ...schema, $defs: defs },
+    schema: form(calls),
+    parts,
+    plain: form([{ name: { enum: callable.map(({ name }) => name) }, arguments: { type: "object" } }]),
   };
-}
-
-/** A tool's schema inside the whole: as it is, or, where it refers to its own parts, under $defs with those references led there. */
-function placed(parameters: JsonSchema | undefined, name: string, defs: Record<string, unknown>): unknown {
-  if (parameters === undefined || Object.keys(parameters).length === 0) return { type: "object" };
-  const whole = parameters.type === undefined ? { type: "object", ...parameters } : parameters;
-  if (!JSON.stringify(whole).includes('"$ref"')) return whole;
-  defs[name] = moved(whole, `#/$defs/${name}`);
-  return { $ref: `#/$defs/${name}` };
-}
-
-function moved(value: unknown, to: string): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map((one) => moved(one, to));
-  const entries = Object.entries(value).map(([key, inner]): [string, unknown] => {
-    const isRef = key === "$ref" && typeof inner === "string" && inner.startsWith("#");
-    return [key, isRef ? to + inner.slice(1) : moved(inner, to)];
-  });
-  return Object.fromEntries(entries);
 }

@@ -1,6 +1,6 @@
 // What an answer is held to: a format of its text, the form of its tool calls, or both.
 
-import type { ToolOutput } from "../chat/chat.ts";
+import type { JsonSchema, ToolOutput } from "../chat/chat.ts";
 import { RequestError } from "../errors.ts";
 import { choicesToEbnf, gbnfToEbnf } from "../grammar/gbnf.ts";
 import type { Constraint, Grammar, Grammars } from "../grammar/types.ts";
@@ -18,14 +18,14 @@ export interface ConstraintParts {
  * The constraint of one answer, null where everything may come.
  * - A response format holds from the first token.
  * - Calls that are required (tool_choice "required" or a name) hold from the first token, control tokens included.
- * - Calls that the model may make hold from where it begins one. A schema that cannot be enforced is refused where a tool is
- *   `strict` or calls are required, and else only checked afterwards, as hosted APIs do.
+ * - Calls that the model may make hold from where it begins one.
+ * - Of a tool's schema that cannot be enforced, what can be is. It is refused where the tool is `strict`.
  * @param calls ChatFormat.toolOutput()
  * @throws RequestError that names what is not supported
  */
 export async function constraintOf(
   parts: ConstraintParts,
-  { responseFormat, tools, parallelToolCalls = true }: ChatOptions,
+  { responseFormat, parallelToolCalls = true }: ChatOptions,
   calls: ToolOutput | null,
 ): Promise<Constraint | null> {
   const text = await formatGrammar(parts.grammars, responseFormat);
@@ -38,17 +38,15 @@ export async function constraintOf(
       { param: "response_format" },
     );
   }
-  const grammar = await callGrammar(parts.grammars, parallelToolCalls ? calls : single(calls), {
-    mustHold: calls.required || (tools ?? []).some(({ strict }) => strict),
-  });
-  if (calls.required) return new Prefixed(calls.prefixIds, await grammar!.matcher(), parts.vocab);
-  const inner = (await grammar?.matcher()) ?? null;
+  const grammar = await callGrammar(parts.grammars, parallelToolCalls ? calls : single(calls));
+  const inner = await grammar.matcher();
+  if (calls.required) return new Prefixed(calls.prefixIds, inner, parts.vocab);
   if (first !== undefined) return new Optional(first, (await text?.matcher()) ?? null, inner);
   if (text) {
-    inner?.close(); // any JSON object: a call is one
+    inner.close(); // any JSON object: a call is one
     return text.matcher();
   }
-  return inner && new OnBrace(parts.tokenizer, inner);
+  return new OnBrace(parts.tokenizer, inner);
 }
 
 /** The grammar of a response format, null for plain text. @throws RequestError */
@@ -95,27 +93,24 @@ async function asked(name: string, compile: () => Promise<Grammar>): Promise<Gra
   }
 }
 
-async function callGrammar(
-  grammars: Grammars,
-  { schema }: ToolOutput,
-  { mustHold }: { readonly mustHold: boolean },
-): Promise<Grammar | null> {
+/** The grammar of calls; where that takes too much, of calls with any object for arguments. @throws RequestError for a `strict` tool */
+async function callGrammar(grammars: Grammars, calls: ToolOutput): Promise<Grammar> {
   try {
-    return await blaming("tools", grammars.jsonSchema(schema));
+    return await blaming("tools", grammars.joined({ schema: calls.schema, parts: calls.parts }));
   } catch (error) {
-    if (mustHold || !(error instanceof RequestError)) throw error;
-    return null;
+    if (!(error instanceof RequestError) || calls.parts.some(({ loose }) => !loose)) throw error;
+    return blaming("tools", grammars.jsonSchema(calls.plain));
   }
 }
 
 /** The same with one call at most. */
 function single(calls: ToolOutput): ToolOutput {
-  const schema = calls.schema as { type: string; properties?: { tool_calls: object } };
-  const one =
-    schema.type === "array"
-      ? { ...schema, maxItems: 1 }
-      : { ...schema, properties: { tool_calls: { ...schema.properties!.tool_calls, maxItems: 1 } } };
-  return { ...calls, schema: one };
+  const one = (form: object): JsonSchema => {
+    const schema = form as { type: string; properties?: { tool_calls: object } };
+    if (schema.type === "array") return { ...schema, maxItems: 1 };
+    return { ...schema, properties: { tool_calls: { ...schema.properties!.tool_calls, maxItems: 1 } } };
+  };
+  return { ...calls, schema: one(calls.schema), plain: one(calls.plain) };
 }
 
 /** Tokens that must come first, then what a constraint allows. */
@@ -157,11 +152,11 @@ class Prefixed implements Constraint {
 class Optional implements Constraint {
   readonly #first: number;
   readonly #text: Constraint | null;
-  readonly #calls: Constraint | null;
+  readonly #calls: Constraint;
   #inCalls = false;
   #begun = false;
 
-  constructor(first: number, text: Constraint | null, calls: Constraint | null) {
+  constructor(first: number, text: Constraint | null, calls: Constraint) {
     this.#first = first;
     this.#text = text;
     this.#calls = calls;
@@ -172,7 +167,7 @@ class Optional implements Constraint {
   }
 
   async mask(): Promise<Int32Array | null> {
-    if (this.#inCalls) return (await this.#calls?.mask()) ?? null;
+    if (this.#inCalls) return this.#calls.mask();
     const mask = (await this.#text?.mask()) ?? null;
     if (mask === null || this.#begun) return mask;
     const both = mask.slice();
@@ -181,7 +176,7 @@ class Optional implements Constraint {
   }
 
   accept(id: number): void {
-    if (this.#inCalls) this.#calls?.accept(id);
+    if (this.#inCalls) this.#calls.accept(id);
     else if (id === this.#first && !(this.#text && this.#begun)) this.#inCalls = true;
     else this.#text?.accept(id);
     this.#begun = true;
@@ -189,7 +184,7 @@ class Optional implements Constraint {
 
   close(): void {
     this.#text?.close();
-    this.#calls?.close();
+    this.#calls.close();
   }
 }
 

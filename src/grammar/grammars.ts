@@ -5,6 +5,7 @@ import { spellBytes } from "../tokenizer/byte_alphabet.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { type CharSet, utf8Sequences } from "./char_set.ts";
 import { ebnfGrammar } from "./ebnf.ts";
+import { joinedGrammar } from "./joined.ts";
 import { JsonText } from "./json_text.ts";
 import { matching } from "./look.ts";
 import type { Printed } from "./print.ts";
@@ -135,6 +136,10 @@ export function createGrammars(
       const printed = schemaGrammar(schema);
       return grammar(`schema ${printed.text}`, "json_schema", () => printed, printed.warnings);
     },
+    joined: async (schema) =>
+      grammar(`joined ${JSON.stringify(schema)}`, "tools", () =>
+        joinedGrammar(schema, (printed) => check("tools", printed)),
+      ),
     regex: async (pattern) => grammar(`regex ${pattern}`, "regex", () => regexGrammar(pattern)),
     ebnf: async (text) => grammar(`ebnf ${text}`, "ebnf", () => ebnfGrammar(text)),
     close() {

@@ -100,6 +100,8 @@ function compile(grammars: Grammars, { kind, text }: Asked): Promise<Grammar> {
       return grammars.json();
     case "json_schema":
       return grammars.jsonSchema(JSON.parse(text));
+    case "tools":
+      return grammars.joined(JSON.parse(text));
     case "regex":
       return grammars.regex(text);
     case "ebnf":

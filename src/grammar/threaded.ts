@@ -41,6 +41,8 @@ export function createThreadedGrammars(
     json: () => grammar({ kind: "json", text: "" }, (grammars) => grammars.json()),
     jsonSchema: async (schema) =>
       grammar({ kind: "json_schema", text: schemaText(schema) }, (grammars) => grammars.jsonSchema(schema)),
+    joined: async (schema) =>
+      grammar({ kind: "tools", text: schemaText(schema) }, (grammars) => grammars.joined(schema)),
     regex: async (pattern) => {
       if (typeof pattern !== "string") throw new RequestError(`regex: expected a text, found ${typeof pattern}`);
       return grammar({ kind: "regex", text: pattern }, (grammars) => grammars.regex(pattern));

@@ -23,12 +23,29 @@ export interface Grammar {
   matcher(): Promise<Constraint>;
 }
 
+/** A schema that refers to others as "#/$defs/<name>", each of them a document of its own. */
+export interface JoinedSchema {
+  readonly schema: object;
+  readonly parts: readonly SchemaPart[];
+}
+
+export interface SchemaPart {
+  readonly name: string;
+  /** What messages call it. */
+  readonly label: string;
+  readonly schema: unknown;
+  /** Its values are objects, and what of it cannot be enforced is not: anything may be given. Otherwise it is refused. */
+  readonly loose: boolean;
+}
+
 /** The grammars of one vocabulary. Compiling is done once for equal texts. */
 export interface Grammars {
   /** Any JSON object (`response_format: json_object`). */
   json(): Promise<Grammar>;
   /** JSON that is valid by a schema. @throws RequestError that names a keyword that is not supported, and where it is */
   jsonSchema(schema: unknown): Promise<Grammar>;
+  /** JSON that is valid by a schema made of others. @throws RequestError for a part that is not loose, by its label */
+  joined(schema: JoinedSchema): Promise<Grammar>;
   /** Texts that the pattern matches as a whole. @throws RequestError for what is no pattern or needs too much */
   regex(pattern: string): Promise<Grammar>;
   /** Texts of a grammar in EBNF, from the rule `root`. @throws RequestError that says where it is wrong */

@@ -72,7 +72,8 @@ export class Values {
   }
 
   #isTrivial(signed: number): boolean {
-    const { schema } = this.#document.node(signed >> 1);
+    const { schema, fault } = this.#document.node(signed >> 1);
+    if (fault) return false;
     return signed % 2 === 0
       ? schema === true || (schema !== false && Object.keys(schema).length === 0)
       : schema === false;

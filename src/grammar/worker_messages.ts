@@ -4,7 +4,7 @@ import type { Grammar } from "./types.ts";
 
 /** What is compiled. Schemas travel as JSON text. */
 export interface Asked {
-  readonly kind: "json" | "json_schema" | "regex" | "ebnf";
+  readonly kind: "json" | "json_schema" | "tools" | "regex" | "ebnf";
   readonly text: string;
 }
 

@@ -26,8 +26,11 @@ const TOOLS: readonly ToolDefinition[] = [
 
 describe("the form of calls", () => {
   const accepts = (choice: ToolChoice, value: unknown): boolean => {
-    const { schema } = toolCallSchema(TOOLS, choice, "mistral-v2", 5)!;
-    return new Ajv2020().validate(schema, value);
+    const { schema, parts } = toolCallSchema(TOOLS, choice, "mistral-v2", 5)!;
+    const $defs = Object.fromEntries(
+      parts.map(({ name, schema: part }) => [name, { ...part, $id: `https://tools.example/${name}` }]),
+    );
+    return new Ajv2020().validate({ ...schema, $defs }, value);
   };
   it("holds names and arguments together, references included", () => {
     expect(

@@ -205,12 +205,18 @@ describe.each(VOCABULARIES)("$name", ({ files, V, skip: missing }) => {
     expect(text).not.toContain("TOOL_CALLS");
   });
 
-  run(say("a schema that cannot be enforced is refused before anything is said, where it must hold"), async () => {
-    const sort = { name: "sort", parameters: { properties: { list: { type: "array", uniqueItems: true } } } };
-    await expect(chat([user], { tools: [sort], toolChoice: "required" })).rejects.toThrow(/uniqueItems/);
-    await expect(chat([user], { tools: [{ ...sort, strict: true }] })).rejects.toThrow(RequestError);
-    expect((await chat([user], { tools: [sort], maxTokens: 3 })).finish.reason).toMatch(/length|stop/);
-  });
+  run(
+    say("a schema that cannot be enforced is refused before anything is said, where the tool is strict"),
+    async () => {
+      const sort = { name: "sort", parameters: { properties: { list: { type: "array", uniqueItems: true } } } };
+      for (const toolChoice of ["auto", "required"] as const) {
+        const strict = chat([user], { tools: [{ ...sort, strict: true }], toolChoice });
+        await expect(strict).rejects.toThrow(RequestError);
+        await expect(strict).rejects.toThrow(/tool "sort".*uniqueItems/);
+        expect((await chat([user], { tools: [sort], toolChoice, maxTokens: 3 })).finish.reason).toMatch(/length|stop/);
+      }
+    },
+  );
 });
 
 describe("a model without control tokens", () => {

@@ -32,10 +32,14 @@ const city: ToolDefinition = {
     additionalProperties: false,
   },
 };
-/** One whose schema no grammar can promise. */
-const unique: ToolDefinition = {
-  name: "sort",
-  parameters: { type: "object", properties: { list: { type: "array", uniqueItems: true } } },
+/** One whose schema no grammar can promise; half of it can be. */
+const odd: ToolDefinition = {
+  name: "odd",
+  parameters: {
+    type: "object",
+    properties: { mail: { type: "string", pattern: "^(a)\\1b" }, unit: { enum: ["C", "F"] } },
+    required: ["mail", "unit"],
+  },
 };
 const ROME = '{"name": "weather", "arguments": {"city": "Rome"}}';
 const ROME_V3 = '{"name": "weather", "arguments": {"city": "Rome"}, "id": "abcdefghi"}';
@@ -170,20 +174,97 @@ describe("calls that may come", () => {
 });
 
 describe("a schema that cannot be enforced", () => {
-  it("is left to the check afterwards where a call is the model's choice", async () => {
-    const constraint = (await mistral({ tools: [unique] }))!;
-    constraint.accept(CALLS);
-    expect(await constraint.mask()).toBeNull();
+  const written = (unit: string) => `{"name": "odd", "arguments": {"mail": "abc", "unit": "${unit}"}`;
+
+  it.each<[string, ChatOptions]>([
+    ["that is required", { tools: [odd], toolChoice: "required" }],
+    ["that is named", { tools: [city, odd], toolChoice: { name: "odd" } }],
+    ["of the model's choice", { tools: [odd] }],
+    ["beside a strict one", { tools: [{ ...city, strict: true }, odd] }],
+  ])("is enforced as far as it can be, in a call %s", async (_, options) => {
+    for (const [unit, is] of [
+      ["C", true],
+      ["K", false],
+    ] as const) {
+      const constraint = (await mistral(options))!;
+      expect(await takes(constraint, [CALLS, ...says(`[${written(unit)}`)])).toBe(is);
+      constraint.close();
+    }
+  });
+
+  it("takes nothing from the other tools", async () => {
+    const constraint = (await mistral({ tools: [odd, { ...city, strict: true }], toolChoice: "required" }))!;
+    expect(await takes(constraint, [CALLS, ...says(`[${ROME_V3}`)])).toBe(true);
     constraint.close();
-    expect(await protocol({ tools: [unique] })).toBeNull();
+    const other = (await mistral({ tools: [odd, city], toolChoice: "required" }))!;
+    expect(await takes(other, [CALLS, ...says('[{"name": "weather", "arguments": {"city": "Par')])).toBe(false);
+    other.close();
   });
 
   it.each<[string, ChatOptions]>([
-    ["strict", { tools: [{ ...unique, strict: true }] }],
-    ["required", { tools: [unique], toolChoice: "required" }],
-  ])("is refused by name where it is %s", async (_, options) => {
-    await expect(mistral(options)).rejects.toThrow(RequestError);
-    await expect(mistral(options)).rejects.toThrow(/uniqueItems/);
+    ["a call of the model's choice", {}],
+    ["a call that is required", { toolChoice: "required" }],
+  ])("is refused by the names of tool and keyword where it is strict, in %s", async (_, options) => {
+    const refused = mistral({ tools: [city, { ...odd, strict: true }], ...options });
+    await expect(refused).rejects.toThrow(RequestError);
+    await expect(refused).rejects.toThrow(/tool "odd": parameters: keyword `pattern` at #\/properties\/mail/);
+  });
+
+  it("arguments that are no object are refused where they are strict", async () => {
+    const text: ToolDefinition = { name: "f", parameters: { type: "string" }, strict: true };
+    expect(() => mistral({ tools: [text] })).toThrow(/tool "f": parameters: keyword `type`/);
+    const constraint = (await mistral({ tools: [{ ...text, strict: false }], toolChoice: "required" }))!;
+    expect(await takes(constraint, [CALLS, ...says('[{"name": "f", "arguments": {')])).toBe(true);
+    constraint.close();
+  });
+
+  it("names that two tools give their schemas, and parts of them, are each tool's own", async () => {
+    const tool = (name: string, value: string, more: object): ToolDefinition => ({
+      name,
+      parameters: {
+        $id: "https://e.example/same",
+        $schema: "http://json-schema.org/draft-07/schema#",
+        type: "object",
+        properties: {
+          p: { $ref: "#/definitions/d" },
+          q: { $ref: "https://e.example/same#/definitions/d" },
+        },
+        definitions: { d: { enum: [value] } },
+        required: ["p", "q"],
+        ...more,
+      },
+    });
+    const tools = [tool("one", "1", {}), tool("two", "2", { $schema: "https://json-schema.org/draft/2020-12/schema" })];
+    for (const [name, value, is] of [
+      ["one", "1", true],
+      ["two", "2", true],
+      ["one", "2", false],
+      ["two", "1", false],
+    ] as const) {
+      const constraint = (await mistral({ tools, toolChoice: "required" }))!;
+      const call = `[{"name": "${name}", "arguments": {"p": "${value}", "q": "${value}"}, "id": "abcdefghi"}]`;
+      expect(await takes(constraint, [CALLS, ...says(call)]), call).toBe(is);
+      constraint.close();
+    }
+  });
+
+  it("what is too large is held to its form", async () => {
+    const large = Array.from({ length: 40_000 }, (_, i) => `value ${i} of a list that is far too long`);
+    const tools = [city, { name: "large", parameters: { properties: { a: { enum: large } }, required: ["a"] } }];
+    const constraint = (await mistral({ tools, toolChoice: "required" }))!;
+    expect(await takes(constraint, [CALLS, ...says('[{"name": "large", "arguments": {"a": 1}')])).toBe(true);
+    constraint.close();
+    const other = (await mistral({ tools, toolChoice: "required" }))!;
+    expect(await takes(other, [CALLS, ...says('[{"name": "weather", "arguments": {"city": "Par')])).toBe(false);
+    other.close();
+  });
+
+  it("five hundred tools", async () => {
+    const parameters = city.parameters!;
+    const tools = Array.from({ length: 500 }, (_, i) => ({ name: `tool_${i}`, parameters }));
+    const constraint = (await mistral({ tools, toolChoice: "required" }))!;
+    expect(await takes(constraint, [CALLS, ...says('[{"name": "tool_499", "arguments": {"city": "Rome"}')])).toBe(true);
+    constraint.close();
   });
 });
 

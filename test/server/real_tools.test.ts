@@ -119,6 +119,41 @@ describe("tools", () => {
     expect(choices[0]!.message.tool_calls).toBeUndefined();
   });
 
+  const odd: readonly (readonly [string, unknown])[] = [
+    ["none", undefined],
+    ["null", null],
+    ["true", true],
+    ["a list", [1]],
+    ["a text", "{}"],
+    ["look-ahead", { properties: { a: { type: "string", pattern: "^(?!\\.)b" } }, required: ["a"] }],
+    ["a pattern that is none", { properties: { a: { pattern: "[a" } } }],
+    ["draft 4", { properties: { a: { minimum: 0, exclusiveMinimum: true } } }],
+    ["draft 3", { properties: { a: { type: "any", required: true } }, extends: { $ref: "x" } }],
+    ["no value", { properties: { a: { enum: [] } }, required: ["a"] }],
+    ["references to nowhere", { properties: { a: { $ref: "#/x" }, b: { $ref: "https://e.example/b.json" } } }],
+    ["itself", { $ref: "#" }],
+    ["a name of its own", { $id: "::", $schema: "https://e.example/mine", properties: { a: { $id: "same" } } }],
+    ["keywords of another kind", { properties: 5, required: "a", type: ["object", "nul"], format: 3 }],
+    ["__proto__", JSON.parse('{"properties": {"__proto__": {"type": "integer"}}, "required": ["__proto__"]}')],
+    ["levels", Array.from({ length: 60 }).reduce((inner) => ({ properties: { a: inner } }), { type: "integer" })],
+  ];
+  it.each(odd)("a schema is no reason to refuse a request: %s", async (_, schema) => {
+    const openai = [...tools, { type: "function", function: { name: "odd", parameters: schema } }];
+    const anthropic = [{ name: "odd", input_schema: schema }];
+    for (const stream of [false, true]) {
+      const base = { messages: MESSAGES, max_tokens: 2, stream };
+      for (const tool_choice of ["auto", "required", { type: "function", function: { name: "odd" } }]) {
+        const body = { ...base, tools: openai, tool_choice };
+        const { status, text } = await server.ask("/v1/chat/completions", body);
+        expect(status, text).toBe(200);
+      }
+      for (const tool_choice of [{ type: "auto" }, { type: "any" }, { type: "tool", name: "odd" }]) {
+        const { status, text } = await server.ask("/v1/messages", { ...base, tools: anthropic, tool_choice });
+        expect(status, text).toBe(200);
+      }
+    }
+  });
+
   it("a named one is the one that is called", async () => {
     const choice = { type: "function", function: { name: "introduce" } };
     const { choices } = await server.say(STORY, { ...more, seed: 1, tool_choice: choice });

@@ -1,0 +1,175 @@
+// What of a schema can be enforced: the same without what no grammar can be made of, and without what leaves no value.
+
+import { RequestError } from "../errors.ts";
+import { isObject, type Json, type JsonObject } from "./keywords.ts";
+import type { Printed } from "./print.ts";
+import { schemaGrammar } from "./schema.ts";
+
+export const ANY_OBJECT: JsonObject = { type: "object" };
+
+/** Grammars that are tried for one schema, and for all schemas of a request. What is left then is only known to be an object. */
+const MOST_TRIES = 100;
+const MOST_IN_ALL = 1_000;
+/** Levels of JSON that are looked at. */
+const DEPTH = 90;
+
+/** What may still be tried, and how: `check` refuses a grammar that is too large. */
+export class Tries {
+  #left = MOST_IN_ALL;
+  readonly #check: (printed: Printed) => void;
+
+  constructor(check: (printed: Printed) => void = () => {}) {
+    this.#check = check;
+  }
+
+  /** Why there is no grammar of a schema, null where there is one. */
+  faultOf(schema: Json): string | null {
+    if (this.#left-- <= 0) return "given up";
+    try {
+      this.#check(schemaGrammar(schema));
+      return null;
+    } catch (error) {
+      if (error instanceof RequestError) return error.message;
+      throw error;
+    }
+  }
+}
+
+/**
+ * A schema of objects that is looser than the one given, as little as can be found in a bounded number of tries, and of which there is a
+ * grammar. Anything at all may be given.
+ */
+export function relaxed(given: unknown, tries: Tries): JsonObject {
+  if (!isObject(given)) return ANY_OBJECT;
+  let schema: JsonObject = { ...(cut(given as Json, DEPTH) as JsonObject), type: "object" };
+  for (let i = 0; i < MOST_TRIES; i++) {
+    const fault = tries.faultOf(schema);
+    if (fault === null) return schema;
+    const place = placeOf(fault, schema);
+    const less = place === null ? schema : without(schema, place);
+    const same = JSON.stringify(less) === JSON.stringify(schema);
+    const next = same ? mended(schema, schema, tries) : less;
+    if (!isObject(next)) return ANY_OBJECT;
+    schema = next;
+  }
+  return ANY_OBJECT;
+}
+
+/** Keywords of draft 2020-12, which messages speak of, by what older drafts call them. */
+const FORMER: Readonly<Record<string, string>> = {
+  prefixItems: "items",
+  dependentRequired: "dependencies",
+  dependentSchemas: "dependencies",
+};
+
+/** Whether a message says where in a schema the fault is; if not, the whole of it is. */
+export function namesPlace(message: string): boolean {
+  return COMPLAINT.test(message);
+}
+
+const COMPLAINT = /^json_schema: (?:keyword `(.*?)`|expected a schema) at #(.*)/s;
+
+/** The keys that lead to what a message complains of ("keyword `x` at #/properties/a"), as far as the schema has them; null where it names no place. */
+function placeOf(message: string, schema: Json): readonly string[] | null {
+  const [, keyword, start] = COMPLAINT.exec(message) ?? [];
+  if (start === undefined) return null;
+  const path: string[] = [];
+  let rest = start;
+  for (let value = schema; typeof value === "object" && value !== null; value = (value as JsonObject)[path.at(-1)!]!) {
+    const own = Object.keys(value);
+    const names = own.map((key): [string, string] => [key, key]);
+    for (const [name, former] of Object.entries(FORMER))
+      if (own.includes(former) && !own.includes(name)) names.push([name, former]);
+    // Names may hold anything: the longest that stands there is meant.
+    const spelled = names
+      .map(([name, key]) => ({ key, text: `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}` }))
+      .filter(({ text }) => rest.startsWith(text))
+      .sort((x, y) => y.text.length - x.text.length)[0];
+    if (spelled === undefined) break;
+    path.push(spelled.key);
+    rest = rest.slice(spelled.text.length);
+  }
+  return keyword === undefined ? path : [...path, keyword];
+}
+
+/**
+ * The schema without what a path leads to. What narrows where it is negated, and the other way round, goes as a whole: `not`, `if`; oneOf becomes
+ * anyOf on the way.
+ */
+function without(schema: Json, path: readonly string[]): Json {
+  const [key, ...rest] = path;
+  if (key === undefined || !isObject(schema)) return true;
+  const { [key]: value, ...others } = schema;
+  if (value === undefined) return bare(schema);
+  if (key === "not") return others;
+  if (key === "if") {
+    const { then: _, else: __, ...left } = others;
+    return left;
+  }
+  if (key === "contains" || key === "minContains" || key === "maxContains") {
+    const { contains: _, minContains: __, maxContains: ___, ...left } = schema;
+    return left;
+  }
+  if (rest.length === 0) return others;
+  if (Array.isArray(value)) {
+    const list = value.map((one: Json, i) => (String(i) === rest[0] ? without(one, rest.slice(1)) : one));
+    if (key !== "oneOf") return { ...schema, [key]: list };
+    const branches = { anyOf: list };
+    return others.anyOf === undefined
+      ? { ...others, ...branches }
+      : { ...others, allOf: [...listOf(others.allOf), branches] };
+  }
+  if (NAMED.has(key) && isObject(value)) {
+    const [name, ...inner] = rest;
+    if (!Object.hasOwn(value, name!)) return others;
+    return { ...schema, [key]: changed(value, (one, own) => (own === name ? without(one, inner) : one)) };
+  }
+  return { ...schema, [key]: without(value, rest) };
+}
+
+const NAMED = new Set("properties patternProperties dependentSchemas dependencies $defs definitions".split(" "));
+
+function listOf(value: Json | undefined): readonly Json[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** What is left of a schema that cannot be enforced, and of which nothing more is known. */
+function bare({ type }: JsonObject): Json {
+  return type === undefined ? true : { type };
+}
+
+/** Keywords that say where values are, and not which. */
+const PLACES = new Set("type properties $ref $defs definitions items prefixItems description title".split(" "));
+
+/** A schema that has no values or too large a grammar, with as little changed as is needed. */
+function mended(schema: Json, root: JsonObject, tries: Tries): Json {
+  if (!isObject(schema)) return true;
+  const { $defs = {}, definitions = {} } = root;
+  const good = (one: Json): boolean => tries.faultOf(isObject(one) ? { $defs, definitions, ...one } : one) === null;
+  let out = schema;
+  for (const key of ["properties", "items"]) {
+    const value = out[key];
+    if (value === undefined) continue;
+    const mend = (one: Json): Json => (good(one) ? one : mended(one, root, tries));
+    out = { ...out, [key]: key === "properties" && isObject(value) ? changed(value, mend) : mend(value) };
+  }
+  if (good(out)) return out;
+  const keys = Object.keys(out).filter((key) => !PLACES.has(key));
+  for (const gone of [...keys.map((key) => [key]), keys]) {
+    const fewer = Object.fromEntries(Object.entries(out).filter(([key]) => !gone.includes(key)));
+    if (good(fewer)) return fewer;
+  }
+  return bare(schema);
+}
+
+/** JSON down to some levels; what lies deeper may be anything. */
+function cut(value: Json, levels: number): Json {
+  if (typeof value !== "object" || value === null) return value;
+  if (levels === 0) return true;
+  if (Array.isArray(value)) return value.map((one: Json) => cut(one, levels - 1));
+  return changed(value as JsonObject, (one) => cut(one, levels - 1));
+}
+
+function changed(value: JsonObject, change: (one: Json, key: string) => Json): JsonObject {
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, change(one, key)]));
+}

@@ -242,7 +242,8 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       const found = wantLogprobs === null || !logits ? null : tokenLogprob(logits, id, wantLogprobs);
       if (ends(id)) {
         reason = "eos";
-        if (found) tokens?.push(found, "");
+        // An end token has no bytes; a stop token of the caller's may have, which are no part of the text.
+        if (found?.bytes.length === 0) tokens?.push(found, "");
         yield { text: "", ids: [id] };
         count++;
         break;

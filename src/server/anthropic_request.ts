@@ -1,6 +1,7 @@
 // Bodies of Anthropic's /v1/messages and /v1/messages/count_tokens as what the engine is asked for.
 
-import type { ChatMessage, ChatOptions, ToolCall, ToolChoice, ToolDefinition } from "../engine/chat_api.ts";
+import type { ChatMessage, ChatOptions, ToolCall, ToolChoice } from "../engine/chat_api.ts";
+import { anthropicTool } from "./anthropic_tools.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { formatOf } from "./formats.ts";
 import {
@@ -8,7 +9,6 @@ import {
   checkToolResults,
   MOST_MESSAGES,
   partsOf,
-  schemaOf,
   textOf,
   textPart,
   toolsOf,
@@ -62,7 +62,7 @@ export function anthropicPrompt(json: Json): AnthropicPrompt {
   const turns: ChatMessage[] = system === undefined || system === "" ? [] : [{ role: "system", content: system }];
   for (const fields of given) turns.push(...turn(fields));
   checkToolResults(turns);
-  const tools = toolsOf(body, toolOf);
+  const tools = toolsOf(body, anthropicTool);
   const { toolChoice, parallelToolCalls } = choiceOf(body);
   checkChoice(toolChoice, tools);
   // Anthropic's way to put words in the model's mouth: the answer goes on from a last message of the assistant.
@@ -121,16 +121,6 @@ function assistant(parts: readonly Fields[]): ChatMessage {
     });
   }
   return { role: "assistant", content, ...(toolCalls.length > 0 && { toolCalls }) };
-}
-
-function toolOf(fields: Fields): ToolDefinition {
-  const type = fields.string("type") ?? "custom";
-  if (type !== "custom") throw wrong(fields.path("type"), "only tools of the client are supported", type);
-  return {
-    name: required(fields.string("name"), fields, "name"),
-    ...schemaOf(fields, "input_schema"),
-    ...defined({ description: fields.string("description"), strict: fields.boolean("strict") }),
-  };
 }
 
 function choiceOf(body: Fields): { toolChoice: ToolChoice | undefined; parallelToolCalls: boolean | undefined } {

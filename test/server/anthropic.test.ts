@@ -183,6 +183,20 @@ describe("what a request asks the engine for", () => {
     });
   });
 
+  it.each([
+    ["bash_20250124", "bash", ["command", "restart"], undefined],
+    ["text_editor_20250728", "str_replace_based_edit_tool", ["insert_text", "view_range"], ["command", "path"]],
+    ["text_editor_20250124", "str_replace_editor", ["new_str", "insert_line"], ["command", "path"]],
+    ["memory_20250818", "memory", ["old_path", "file_text"], ["command"]],
+  ])("%s, a tool that the client runs, is told to the model", async (type, name, members, needed) => {
+    const { options } = await asked({ tools: [{ type, name, max_characters: 10 }] });
+    const [tool] = options.tools!;
+    expect(tool).toMatchObject({ name, description: expect.any(String), parameters: { type: "object" } });
+    const { properties, required } = tool!.parameters as { properties: object; required?: string[] };
+    expect(Object.keys(properties)).toEqual(expect.arrayContaining(members));
+    expect(required).toEqual(needed);
+  });
+
   it.each([undefined, true, "x", []])("input_schema %j is left out", async (input_schema) => {
     expect((await asked({ tools: [{ name: "f", input_schema }] })).options.tools).toEqual([{ name: "f" }]);
   });
@@ -292,7 +306,11 @@ describe("what is refused, in Anthropic's shape", () => {
     ],
     [{ messages: [{ role: "assistant", content: [{ type: "tool_use", name: "f", input: {} }] }] }, /id: is required/],
     [{ messages: [{ role: "user", content: [{ type: "tool_result", tool_use_id: "t" }] }] }, /"t".*no earlier/],
-    [{ tools: [{ type: "web_search_20250305", name: "web_search" }] }, /^tools\[0\]\.type: .*web_search/],
+    [{ tools: [{ type: "web_search_20250305", name: "web_search" }] }, /^tools\[0\]\.type: .*servers.*web_search/],
+    [{ tools: [{ type: "code_execution_20250825", name: "code_execution" }] }, /^tools\[0\]\.type: .*servers/],
+    [{ tools: [{ type: "mcp_toolset", mcp_server_name: "x" }] }, /^tools\[0\]\.type: .*servers/],
+    [{ tools: [{ type: "computer_20250124", name: "computer" }] }, /^tools\[0\]\.type: .*images/],
+    [{ tools: [{ type: "gardening_20300101", name: "garden" }] }, /^tools\[0\]\.type: .*not known; describe it/],
     [{ tool_choice: { type: "any" } }, /^tool_choice: needs tools/],
     [{ stop_sequences: "x".repeat(5000) }, /^stop_sequences/],
   ])("%j", async (body, message) => {

@@ -32,8 +32,8 @@ export function heedTermination(): void {
 }
 
 /** Ends the process in a moment, whatever still runs. */
-export function exitSoon(code: number): void {
-  setTimeout(() => process.exit(code), GRACE_MS).unref();
+export function exitSoon(code: number, ms = GRACE_MS): void {
+  setTimeout(() => process.exit(code), ms).unref();
 }
 
 /**

@@ -28,6 +28,8 @@ export type OpenChat = (
 
 const LISTEN = ["port", "host", "cors", "bodyLimit"] as const;
 const DAY = 86_400;
+/** With no answer under way closing is quick; it writes what was learned of experts. */
+const CLOSING_MS = 10_000;
 /** Bytes of log that wait for a slow reader of stderr; more are dropped, so that it costs no memory. */
 const LOG_WAITS = 4 * 2 ** 20;
 
@@ -151,9 +153,11 @@ async function serve(
     await print(`${greeting(model, server.url, flags, keys.length > 0)}\n`, signal);
     await Promise.race([terminated, aborted(signal)]);
     log.event("draining", { seconds: flags.drain, ...loadOf(model) });
-    if (!(await server.drain(flags.drain * 1000, signal))) message = cutShort(flags.drain, signal);
+    const finished = await server.drain(flags.drain * 1000, signal);
+    if (!finished) message = cutShort(flags.drain, signal);
     signal.throwIfAborted();
-    exitSoon(0); // whatever step still runs
+    if (finished) exitSoon(0, CLOSING_MS);
+    else exitSoon(0); // a step of what was cut off may take long
   } finally {
     await server.close(message);
     await model?.close();

@@ -170,10 +170,11 @@ describe("SIGTERM", () => {
     ["SIGTERM", 0],
     ["SIGINT", 130],
   ])("%s and a step that does not end: %i all the same", async (signal, code) => {
-    const { child, url, until, exit } = startScripted("unclosable");
+    const { child, url, until, exit } = startScripted("unclosable", ["--drain", "0"]);
     await until(" -d ");
-    expect((await ask(await url(), "hello", false)).status).toBe(200);
+    const stream = await begun(await ask(await url(), "wait"));
     child.kill(signal);
+    expect(await stream()).toContain("the server is closing");
     expect(await exit).toEqual([code, null]);
   });
 });
@@ -238,6 +239,19 @@ describe("a model that computes", () => {
 });
 
 describe("as the first process of a container", () => {
+  it("any command heeds SIGTERM before it has read the rest of itself", async () => {
+    // A signal as soon as it is listened for. Without that, this process would print the version first.
+    const kill = 'process.on("newListener",(name)=>name==="SIGTERM"&&setImmediate(()=>process.kill(process.pid,name)))';
+    const early = ["--import", `data:text/javascript,${encodeURIComponent(kill)}`];
+    const { exit, child } = startCommand(process.execPath, [...early, inRepo("dist/src/cli/main.js"), "--version"]);
+    let stdout = "";
+    child.stdout!.on("data", (text: string) => {
+      stdout += text;
+    });
+    expect(await exit).toEqual([143, null]);
+    expect(stdout).toBe("");
+  });
+
   const isRoot = process.platform === "linux" && process.getuid?.() === 0;
   const skip = isRoot ? null : "skipped: only root on Linux can begin a namespace of processes";
 

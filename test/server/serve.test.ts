@@ -8,7 +8,7 @@ const start = (args: readonly string[], env: Record<string, string> = {}) => sta
 
 describe("hotset serve", () => {
   it("prints a line to try, which works; SIGTERM closes it", async () => {
-    const { child, until, exit } = start(["--parallel", "3", "--queue", "5", "--backend", "cpu"]);
+    const { child, until, exit } = start(["--parallel", "3", "--queue", "5", "--backend", "cpu", "--drain", "0"]);
     const text = await until(" -d ");
     expect(text).toContain('{"folder":"folder","parallel":3,"queue":5,"backend":"cpu"}');
     const [, url, body] = /^curl (\S+) -H "content-type: application\/json" -d '(.*)'$/m.exec(text) ?? [];

@@ -2,8 +2,11 @@
 
 import { BusyError, HotsetError, MemoryError, type Overflow, RequestError, WeightsError } from "../errors.ts";
 
-/** Whose shape an error is given in. OpenRouter's is OpenAI's with the status as its code; Ollama's is a text. */
-export type Dialect = "openai" | "anthropic" | "openrouter" | "ollama";
+/**
+ * Whose shape an error is given in. OpenRouter's is OpenAI's with the status as its code, Mistral's has what is in it beside it
+ * too, Ollama's is a text.
+ */
+export type Dialect = "openai" | "anthropic" | "openrouter" | "mistral" | "ollama";
 
 /** A failure of the HTTP layer itself: a path, a key, a body. */
 export class HttpError extends HotsetError {
@@ -100,6 +103,10 @@ export function errorBody(failure: Failure, dialect: Dialect): object {
           metadata: { error_type: code ?? openaiType(status) },
         },
       };
+    case "mistral": {
+      const error = { message, type: openaiType(status), param, code };
+      return { object: "error", ...error, error };
+    }
     case "openai":
       return { error: { message, type: openaiType(status), param, code } };
   }

@@ -36,7 +36,8 @@ export function dialectOf(c: Context): Dialect {
   if (/^\/v1\/messages(\/|$)/.test(path)) return "anthropic";
   if (!/^\/v1\/(chat|completions|embeddings|responses)(\/|$)/.test(path) && isAnthropic(c)) return "anthropic";
   if (path.startsWith("/api/")) return "ollama";
-  return isOpenrouter(c) ? "openrouter" : "openai";
+  if (isOpenrouter(c)) return "openrouter";
+  return isMistral(c) ? "mistral" : "openai";
 }
 
 /** OpenRouter's path, or its own client. */
@@ -44,7 +45,12 @@ export function isOpenrouter(c: Context): boolean {
   return askedPath(c).startsWith("/api/v1/") || /openrouter/i.test(c.req.header("user-agent") ?? "");
 }
 
+/** Mistral's own client, or the AI SDK's for it. */
+function isMistral(c: Context): boolean {
+  return /mistral/i.test(c.req.header("user-agent") ?? "");
+}
+
 /** Clients that are told the usage of a stream without asking, because the API that they are made for does so. */
 export function expectsUsage(c: Context): boolean {
-  return isOpenrouter(c) || /mistral/i.test(c.req.header("user-agent") ?? "");
+  return isOpenrouter(c) || isMistral(c);
 }

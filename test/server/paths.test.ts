@@ -91,6 +91,11 @@ describe("a path that is not there is named, in the shape that its clients read"
     ["/v1/files", VERSION, (message) => ({ type: "error", error: { type: "not_found_error", message } })],
     ["/api/tags", {}, (message) => ({ error: message })],
     ["/api/v1/credits", {}, (message) => ({ error: { code: 404, message, type: "not_found_error" } })],
+    [
+      "/v1/fim/completions",
+      { "user-agent": "mistral-client-typescript/2.7.0" },
+      (message) => ({ object: "error", message, type: "not_found_error", code: null, error: { message } }),
+    ],
     ["/v1/credits", OPENROUTER, (message) => ({ error: { code: 404, message, type: "not_found_error" } })],
   ])("%s %j", async (path, headers, shape) => {
     const response = await app.request(path, { headers });

@@ -1,6 +1,7 @@
 // Deterministic automata over code points: what patterns, lengths and lists of texts become, so that "and" and "not" are exact.
 
 import { ANY, type CharSet, LAST, pairs } from "./char_set.ts";
+import { blocksOf } from "./minimize.ts";
 import type { Regex } from "./regex.ts";
 import { Unsupported } from "./unsupported.ts";
 
@@ -285,33 +286,13 @@ export function exits(dfa: Dfa, state: number): Map<number, CharSet> {
   return out;
 }
 
-/** Merges states that no text tells apart (Moore), and drops classes that no state tells apart. */
+/** Merges states that no text tells apart, and drops classes that no state tells apart. */
 function minimize(dfa: Dfa): Dfa {
   const C = dfa.starts.length;
   const N = dfa.accepts.length;
-  let block: number[] = dfa.accepts.map((accepts) => (accepts ? 1 : 0));
-  for (let count = 0; ; ) {
-    // One class after the other: states stay together while the pairs of (block so far, block of where it leads) are equal.
-    let refined = block;
-    let size = 0;
-    for (let c = 0; c < C; c++) {
-      const ids = new Map<number, number>();
-      const from = refined;
-      refined = from.map((own, state) => {
-        const key = own * N + block[dfa.next[state * C + c]!]!;
-        const id = ids.get(key) ?? ids.size;
-        ids.set(key, id);
-        return id;
-      });
-      size = ids.size;
-      if (size === N) break;
-    }
-    block = refined;
-    if (size === count || size === N) break;
-    count = size;
-  }
+  const block = blocksOf(dfa.next, C, dfa.accepts);
   // Blocks are numbered by first state, so that the start stays 0.
-  const B = Math.max(...[0, ...block]) + 1;
+  const B = block.reduce((most, own) => Math.max(most, own), 0) + 1;
   const first: number[] = [];
   for (let state = 0; state < N; state++) first[block[state]!] ??= state;
   const same = (c: number): boolean =>

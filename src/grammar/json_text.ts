@@ -11,6 +11,8 @@ const ESCAPED: CharSet = charSet([0, 0x1f], [0x22, 0x22], [0x5c, 0x5c]);
 const CONTROLS: readonly string[] = Array.from({ length: 0x20 }, (_, c) =>
   JSON.stringify(String.fromCharCode(c)),
 ).flatMap((text) => (text.length > 4 ? [text.slice(5, 7)] : []));
+/** States of the beginning of a text, before characters of one set that are counted. */
+const MAX_BEGINNING = 300;
 const DIGIT = charSet([0x30, 0x39]);
 const HEX = charSet([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
 
@@ -129,21 +131,64 @@ export class JsonText {
 
   /** A string whose text the automaton accepts, quotes included, in its shortest spelling. */
   spelled(dfa: Dfa): Term {
-    return this.#states(dfa, '"', '"', (chars, to) => {
-      const out: Term[][] = [];
-      const raw = intersect(chars, RAW);
-      if (raw.length > 0) out.push([{ set: raw }, to]);
-      const escapes = pairs(intersect(chars, ESCAPED)).flatMap(([lo, hi]) =>
-        Array.from({ length: hi - lo + 1 }, (_, i) => JSON.stringify(String.fromCodePoint(lo + i)).slice(1, -1)),
-      );
-      // Escapes of one letter are a set; the others are a rule where all of them lead on, as they usually do.
-      const short = escapes.flatMap((text) => (text.length === 2 ? [text.charCodeAt(1)] : []));
-      if (short.length > 0) out.push([{ text: "\\" }, { set: charSet(...short.map((c) => [c, c] as const)) }, to]);
-      const long = escapes.filter((text) => text.length > 2);
-      if (long.length === CONTROLS.length) out.push([{ text: "\\u00" }, this.#control, to]);
-      else out.push(...long.map((text) => [{ text }, to]));
-      return out;
-    });
+    return this.#states(dfa, '"', '"', (chars, to) => this.#spellings(chars).map((one) => [...one, to]));
+  }
+
+  /** One character of a set, in its shortest spelling, as alternatives. */
+  #spellings(chars: CharSet): Term[][] {
+    const out: Term[][] = [];
+    const raw = intersect(chars, RAW);
+    if (raw.length > 0) out.push([{ set: raw }]);
+    const escapes = pairs(intersect(chars, ESCAPED)).flatMap(([lo, hi]) =>
+      Array.from({ length: hi - lo + 1 }, (_, i) => JSON.stringify(String.fromCodePoint(lo + i)).slice(1, -1)),
+    );
+    // Escapes of one letter are a set; the others are a rule where all of them lead on, as they usually do.
+    const short = escapes.flatMap((text) => (text.length === 2 ? [text.charCodeAt(1)] : []));
+    if (short.length > 0) out.push([{ text: "\\" }, { set: charSet(...short.map((c) => [c, c] as const)) }]);
+    const long = escapes.filter((text) => text.length > 2);
+    if (long.length === CONTROLS.length) out.push([{ text: "\\u00" }, this.#control]);
+    else out.push(...long.map((text) => [{ text }]));
+    return out;
+  }
+
+  /**
+   * The same with `min` to `max` characters, where a text is a beginning and then characters of one set: these are counted
+   * as repetitions, not as states. Null for other automata.
+   */
+  counted(dfa: Dfa, min: number, max: number | null): Term | null {
+    const lives = alive(dfa);
+    const known = new Map<string, Term>();
+    const open = new Set<number>();
+    const ways = (state: number): [number, CharSet][] => [...exits(dfa, state)].filter(([to]) => lives[to]);
+    const close: Term = { text: '"' };
+    const after = (state: number, depth: number): Term | null => {
+      const key = `${state} ${depth}`;
+      const found = known.get(key);
+      if (found) return found;
+      if (open.has(state) || known.size > MAX_BEGINNING) return null;
+      open.add(state);
+      const next = ways(state);
+      const body: Term[][] = [];
+      const [only] = next;
+      if (dfa.accepts[state] && next.length === 1 && only![0] === state) {
+        const one: Term = { any: this.#spellings(only![1]) };
+        const most = max === null ? null : max - depth;
+        if (most === null || most >= 0) body.push([{ of: [one], min: Math.max(0, min - depth), max: most }, close]);
+      } else {
+        if (dfa.accepts[state] && depth >= min) body.push([close]);
+        for (const [to, chars] of max !== null && depth >= max ? [] : next) {
+          const rest = after(to, depth + 1);
+          if (rest === null) return null;
+          body.push(...this.#spellings(chars).map((one) => [...one, rest]));
+        }
+      }
+      open.delete(state);
+      const term = this.#rules.add("t", body);
+      known.set(key, term);
+      return term;
+    };
+    const first = lives[0] ? after(0, 0) : null;
+    return first && this.#rules.add("s", [[close, first]]);
   }
 
   /** A text that the automaton accepts, as it is. */

@@ -131,7 +131,14 @@ export class Values {
       const { min, max } = range(parts);
       return max !== null && max < min ? [] : [[this.json.sized(min, max)]];
     }
-    return [[this.#once("s", parts, () => this.json.spelled(shorter(parts)))]];
+    return [[this.#once("s", parts, () => this.#long(parts) ?? this.json.spelled(shorter(parts)))]];
+  }
+
+  /** Texts whose length has high limits, where their characters need not be counted as states. */
+  #long(parts: readonly Part[]): Term | null {
+    const { min, max } = range(parts);
+    if (Math.max(min, max ?? 0) <= LONG) return null;
+    return this.json.counted(stringDfa(parts.filter((part) => part.kind !== "count")), min, max);
   }
 
   /** Equal conditions are one rule: there are many texts of one format in a schema. */
@@ -245,6 +252,7 @@ function texts(parts: readonly Part[]): readonly string[] | null {
   return given.values.filter((value) => parts.every((part) => suits(value, part)));
 }
 
+const LONG = 40;
 /** Most characters of texts that a pattern or format holds as well, where more would need too many states. */
 const SHORTER = [1000, 250, 60];
 

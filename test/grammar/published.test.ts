@@ -209,6 +209,16 @@ const cases: Readonly<Record<string, Case>> = {
     yes: ["a-b_1{"],
     no: ["a b_1{", "a-b_1"],
   },
+  "a beginning, and then characters that are counted": {
+    schema: { type: "string", pattern: "^https?://[^ ]+$", minLength: 45, maxLength: 50 },
+    yes: [`http://${"a".repeat(38)}`, `https://${'\\"'.repeat(21)}`],
+    no: [`http://${"a".repeat(37)}`, `https://${"a".repeat(43)}`, `http://${" ".repeat(40)}`],
+  },
+  "a long text of one kind": {
+    schema: { type: "string", pattern: "^[^<>]*$", maxLength: 10_000 },
+    yes: ["", "a\nb", "x".repeat(300)],
+    no: ["a<b"],
+  },
   "a format beside a pattern that it cannot meet": {
     schema: { type: "string", format: "ipv4", pattern: "^arn:[a-z]{1,4}$" },
     yes: ["arn:aws"],

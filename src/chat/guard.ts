@@ -40,9 +40,9 @@ export class Guard {
    * The ids of a rendered conversation. Templates see what people wrote as it is. One that looks for control tokens in it could leave its own
    * out for theirs; hence, where people spell any, the conversation is rendered once more with those in disguise, and where that gives other
    * control tokens, it counts.
-   * @param unused characters of the private use area that occur nowhere in the conversation and the template
+   * @param masks characters of the private use area that occur nowhere in the conversation and the template
    */
-  encode(unused: readonly string[], render: (disguise: Disguise) => Str): number[] {
+  encode(masks: () => readonly string[], render: (disguise: Disguise) => Str): number[] {
     const hidden = new Map<string, string>();
     let spelled = false;
     const ids = this.ids(
@@ -52,6 +52,7 @@ export class Guard {
       }),
     );
     if (!spelled) return ids;
+    const unused = masks();
     const disguised = render((text) =>
       [...this.splitter.split(text)]
         .map((part) => ("token" in part ? disguise(part.token.content, unused, hidden) : part.text))

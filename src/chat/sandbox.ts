@@ -55,6 +55,8 @@ function faults<T>(run: () => T, at?: Run): T {
     if (error instanceof TemplateFault) {
       throw /^line \d+: /.test(error.message) ? error : new TemplateFault(where + error.message, { cause: error });
     }
-    throw new TemplateFault(`${where}nested too deeply or too large (${error.message})`, { cause: error });
+    const tooDeep = error instanceof RangeError || error.name === "InternalError"; // Firefox's name for it
+    const message = tooDeep ? `nested too deeply or too large (${error.message})` : error.message;
+    throw new TemplateFault(where + message, { cause: error });
   }
 }

@@ -130,16 +130,19 @@ export class ChatTemplate {
   prompt(messages: readonly ChatMessage[], options: PromptOptions): number[] {
     const system = systemText(messages);
     const turns = messages.filter((message) => message.role !== "system");
-    const [end, ...unused] = unusedCharacters(1 + MAX_DISGUISES, [
-      JSON.stringify([messages, options.tools ?? [], options.templateVariables ?? {}, this.source.tokens]),
-      this.source.text,
-      this.source.withTools ?? "",
-    ]) as [string, ...string[]];
+    const unused = (count: number): string[] =>
+      unusedCharacters(count, [
+        JSON.stringify([messages, options.tools ?? [], options.templateVariables ?? {}, this.source.tokens]),
+        this.source.text,
+        this.source.withTools ?? "",
+      ]);
+    const end = options.continueAssistant ? unused(1)[0]! : "";
+    const masks = (): string[] => unused(1 + MAX_DISGUISES).slice(1); // the first may be `end`
     let refusal: unknown;
     for (const tried of [turns, mergeNeighbours(turns)]) {
       const all = this.withSystem(tried, system);
       try {
-        return this.guard.encode(unused, (disguise) => this.write(all, options, disguise, end));
+        return this.guard.encode(masks, (disguise) => this.write(all, options, disguise, end));
       } catch (error) {
         if (!(error instanceof RequestError)) throw error;
         refusal ??= error;
@@ -214,6 +217,7 @@ export class ChatTemplate {
     const continued = options.continueAssistant ? messages.length - 1 : -1;
     const given = Object.entries(options.templateVariables ?? {});
     const variables = {
+      documents: null, // transformers gives it always
       ...Object.fromEntries(given.map(([name, value]) => [name, new Written(value, disguise)])),
       bos_token: "",
       eos_token: "",

@@ -16,7 +16,7 @@ import {
   type Str,
   withSafe,
 } from "./text.ts";
-import { Dict, Float, isList, isWhole, Tuple, typeName, Undefined, type Value } from "./values.ts";
+import { Dict, Float, isList, isWhole, Range, Tuple, typeName, Undefined, type Value } from "./values.ts";
 
 const ESCAPES: Readonly<Record<string, string>> = {
   "&": "&amp;",
@@ -89,7 +89,7 @@ export function percentFormat(run: Run, format: Str, values: Value): Str {
   }
   parts.push(cut(format, at, text.length));
   // What has items by name may have more than the format takes.
-  const lenient = mapping !== null || isList(values) || values instanceof Undefined;
+  const lenient = mapping !== null || isList(values) || values instanceof Range || values instanceof Undefined;
   if (used < list.length && !lenient) throw new TemplateFault("'%': expected fewer values: not all of them are used");
   const result = joined(run, parts);
   return withSafe(result, safe);

@@ -161,7 +161,7 @@ async function serve(
   } finally {
     await server.close(message);
     await model?.close();
-    log.event("stopped", {});
+    if (model) log.event("stopped", {});
   }
 }
 

@@ -158,6 +158,11 @@ const MACHINES: readonly (readonly [string, Machine, GroupLimits])[] = [
   ],
   ["no mountinfo: the usual places", [null, "0::/a\n", { [`${G}/a/memory.max`]: "9\n" }], { cpus: null, memory: 9 }],
   [
+    "files in the usual place, mounts as they were before",
+    [HYBRID, "0::/a/b\n", { [`${G}/a/cpu.max`]: "150000 100000\n", [`${G}/a/b/memory.max`]: "9\n" }],
+    { cpus: 1.5, memory: 9 },
+  ],
+  [
     "no list of groups: the mount's own",
     [V2, null, { [`${G}/cpu.max`]: "100000 100000\n" }],
     { cpus: 1, memory: null },

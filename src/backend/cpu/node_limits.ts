@@ -67,11 +67,16 @@ function mountsOf(mountinfo: string | null): Mount[] {
     if (type === "cgroup2") mounts.push({ version: 2, controllers: [], root, point });
     if (type === "cgroup") mounts.push({ version: 1, controllers: options.split(","), root, point });
   }
-  if (mounts.length > 0) return mounts;
-  // Where /proc does not tell: the usual places.
+  // And the usual places: /proc may not tell, or hold another's view.
   const usual = "/sys/fs/cgroup";
-  const one = (name: string): Mount => ({ version: 1, controllers: [name], root: "/", point: `${usual}/${name}` });
-  return [{ version: 2, controllers: [], root: "/", point: usual }, one("cpu"), one("memory")];
+  const one = (name: string): Mount => ({
+    version: 1,
+    controllers: name.split(","),
+    root: "/",
+    point: `${usual}/${name}`,
+  });
+  const two: Mount = { version: 2, controllers: [], root: "/", point: usual };
+  return [...mounts, two, one("cpu"), one("cpu,cpuacct"), one("memory")];
 }
 
 /** `4:cpu,cpuacct:/path` a hierarchy; version 2 is `0::/path`. */

@@ -145,11 +145,12 @@ async function serve(
   let model: Awaited<ReturnType<OpenChat>> | null = null;
   let message: string | undefined;
   try {
-    log.event("listening", { url: server.url, pid: process.pid });
+    // No URL yet: programs that start the server take the first one that they read for a server that answers.
+    log.event("listening", { address: new URL(server.url).host, pid: process.pid });
     model = await load(folder, { ...flags, parallel, queue }, openChat, signal);
     const terminated = new Promise<void>((resolve) => onTerminate(resolve));
     server.ready(model);
-    log.event("ready", { model: model.name, context: model.context });
+    log.event("ready", { url: server.url, model: model.name, context: model.context });
     await print(`${greeting(model, server.url, flags, keys.length > 0)}\n`, signal);
     await Promise.race([terminated, aborted(signal)]);
     log.event("draining", { seconds: flags.drain, ...loadOf(model) });

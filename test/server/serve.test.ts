@@ -23,6 +23,20 @@ describe("hotset serve", () => {
     expect(await until("closed")).toContain("closed");
   });
 
+  it("the first URL that it says is of a server that answers", async () => {
+    const { child } = start([]);
+    let said = "";
+    const first = new Promise<string>((resolve) => {
+      for (const stream of [child.stdout, child.stderr])
+        stream!.on("data", (piece: string) => {
+          said += piece;
+          const found = /http:\/\/127\.0\.0\.1:\d+/.exec(said);
+          if (found) resolve(found[0]);
+        });
+    });
+    expect((await ask(await first, "hello", false)).status).toBe(200);
+  });
+
   it("Ctrl-C ends the answers under way", async () => {
     const { child, until, exit } = start([]);
     const [, url] = /^curl (\S+) /m.exec(await until(" -d ")) ?? [];

@@ -32,7 +32,7 @@ export function startCommand(command: string, args: readonly string[], env: Reco
   return {
     child,
     until,
-    url: async () => /listening url=(\S+)/.exec(await until(/listening url=\S+ /, "stderr"))![1]!,
+    url: async () => `http://${/listening address=(\S+)/.exec(await until(/listening address=\S+ /, "stderr"))![1]!}`,
     exit: once(child, "exit") as Promise<[number | null, string | null]>,
   };
 }

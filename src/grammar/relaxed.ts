@@ -17,6 +17,8 @@ const DEPTH = 90;
 export class Tries {
   #left = MOST_IN_ALL;
   readonly #check: (printed: Printed) => void;
+  /** Patterns that were found at fault: finding out may take a second each, and tools of one maker share theirs. */
+  readonly patterns = new Set<string>();
 
   constructor(check: (printed: Printed) => void = () => {}) {
     this.#check = check;
@@ -42,17 +44,48 @@ export class Tries {
 export function relaxed(given: unknown, tries: Tries): JsonObject {
   if (!isObject(given)) return ANY_OBJECT;
   let schema: JsonObject = { ...(cut(given as Json, DEPTH) as JsonObject), type: "object" };
+  for (const pattern of tries.patterns) schema = withoutPattern(schema, pattern);
   for (let i = 0; i < MOST_TRIES; i++) {
     const fault = tries.faultOf(schema);
     if (fault === null) return schema;
     const place = placeOf(fault, schema);
-    const less = place === null ? schema : without(schema, place);
+    const pattern = place?.at(-1) === "pattern" ? at(schema, place) : null;
+    if (typeof pattern === "string") tries.patterns.add(pattern);
+    const less =
+      typeof pattern === "string" ? withoutPattern(schema, pattern) : place === null ? schema : without(schema, place);
     const same = JSON.stringify(less) === JSON.stringify(schema);
     const next = same ? mended(schema, schema, tries) : less;
     if (!isObject(next)) return ANY_OBJECT;
     schema = next;
   }
   return ANY_OBJECT;
+}
+
+function at(schema: Json, path: readonly string[]): Json | undefined {
+  return path.reduce<Json | undefined>((value, key) => (value as JsonObject | undefined)?.[key], schema);
+}
+
+/** Keywords that hold values rather than schemas. */
+const DATA = new Set("const enum default examples example".split(" "));
+
+/** Without a pattern, wherever it stands. One place after the other, since what is left out may change the others. */
+function withoutPattern(schema: JsonObject, pattern: string): JsonObject {
+  let out: Json = schema;
+  for (let path = placeOfPattern(out, pattern); path !== null; path = placeOfPattern(out, pattern)) {
+    out = without(out, path);
+    if (!isObject(out)) return ANY_OBJECT;
+  }
+  return out;
+}
+
+function placeOfPattern(schema: Json, pattern: string): readonly string[] | null {
+  if (typeof schema !== "object" || schema === null) return null;
+  for (const [key, value] of Object.entries(schema) as [string, Json][]) {
+    if (key === "pattern" && value === pattern) return [key];
+    const inner = DATA.has(key) ? null : placeOfPattern(value, pattern);
+    if (inner !== null) return [key, ...inner];
+  }
+  return null;
 }
 
 /** Keywords of draft 2020-12, which messages speak of, by what older drafts call them. */

@@ -125,8 +125,29 @@ describe("a schema is relaxed", () => {
     expect(relaxed(beside({ enum: ["large"] }), tries)).toEqual(beside({}));
   });
 
+  it("a pattern once, wherever it stands, also in the next schema", () => {
+    const members = (type: string) =>
+      Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`p${i}`, { type, pattern: "(a)\\1", minLength: i }]));
+    const left = (type: string) => ({
+      type: "object",
+      properties: Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`p${i}`, { type, minLength: i }])),
+    });
+    const tries = new Tries();
+    expect(relaxed({ properties: members("string") }, tries)).toEqual(left("string"));
+    const pattern = "(a)\\1";
+    const one = [
+      { pattern, maxLength: 2 },
+      { pattern, maxLength: 3 },
+    ];
+    const other = { a: { not: { pattern }, enum: [{ pattern }] }, c: { type: "string", oneOf: one } };
+    expect(relaxed({ properties: other }, tries)).toEqual({
+      type: "object",
+      properties: { a: { enum: [{ pattern }] }, c: { type: "string", anyOf: [{ maxLength: 2 }, { maxLength: 3 }] } },
+    });
+  });
+
   it("in a bounded number of tries", () => {
-    const names = Array.from({ length: 300 }, (_, i) => [`p${i}`, { type: "string", pattern: "(a)\\1" }]);
+    const names = Array.from({ length: 300 }, (_, i) => [`p${i}`, { type: "string", pattern: `(a)\\1${i}` }]);
     expect(relaxed({ properties: Object.fromEntries(names) }, new Tries())).toEqual({ type: "object" });
   });
 });

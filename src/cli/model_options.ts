@@ -17,6 +17,7 @@ const NAMES = [
   "ram",
   "gpuMemory",
   "expertSlots",
+  "compileDeadline",
 ] as const;
 
 /** What commander parses of the options below; an option that was not given has no key. */
@@ -54,7 +55,12 @@ export function addModelOptions(command: Command): Command {
     )
     .option("--ram <size>", "budget in RAM, as 24GiB; default: 60 % of it; experts that do not fit stay on disk", size)
     .option("--gpu-memory <size>", "budget in GPU memory, as 24GiB; default: 6GiB; other experts are in RAM", size)
-    .option("--expert-slots <count>", "experts of each layer kept there; default: what the budget holds", integer(1));
+    .option("--expert-slots <count>", "experts of each layer kept there; default: what the budget holds", integer(1))
+    .option(
+      "--compile-deadline <ms>",
+      "a schema or grammar that takes longer to compile is refused; default: 10000",
+      integer(1, 3_600_000),
+    );
 }
 
 /** The entries of `from` under `keys`, without those that are absent. */

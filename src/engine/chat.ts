@@ -187,7 +187,9 @@ function textLength(messages: readonly ChatMessage[], { tools = [], toolChoice }
     if (message.role !== "assistant") continue;
     for (const call of message.toolCalls ?? []) length += call.arguments.length;
   }
-  if (toolChoice !== "none") for (const { description } of tools) length += description?.length ?? 0;
+  if (toolChoice === "none") return length;
+  for (const { description, parameters } of tools)
+    length += (description?.length ?? 0) + (JSON.stringify(parameters)?.length ?? 0);
   return length;
 }
 

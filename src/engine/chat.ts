@@ -6,7 +6,7 @@ import type { Constraint } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { GenerationResult, Piece, TokenLogprob } from "./api.ts";
 import type { ChatEvent, ChatFinish, ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
-import { constraintOf, formatGrammar } from "./chat_constraint.ts";
+import { constraintOf, textConstraint } from "./chat_constraint.ts";
 import { echoed } from "./echo.ts";
 import type { Model } from "./model.ts";
 import type { Queue } from "./queue.ts";
@@ -127,8 +127,7 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
     },
     async *complete(prompt, options = {}) {
       const ids = typeof prompt === "string" ? encode(prompt) : prompt;
-      const constrain = async () =>
-        (await (await formatGrammar(model.grammars, options.responseFormat))?.matcher()) ?? null;
+      const constrain = () => textConstraint(model.grammars, options);
       yield* inTurn<ChatEvent>(ids, options, constrain, async function* (generate) {
         if (options.echo) yield* echoed(model, ids, options);
         const echo = options.echo ? [...tokenizer.decode(ids)].length : 0;

@@ -25,6 +25,11 @@ export interface ChatOptions extends GenerateOptions {
   /** Whether an answer may hold several tool calls. Default true. */
   readonly parallelToolCalls?: boolean;
   readonly responseFormat?: ResponseFormat;
+  /**
+   * Told before the first event what of the response format constrains nothing: keywords and formats of a schema that are not
+   * known, each as a sentence. Not called where there is nothing to tell.
+   */
+  readonly onWarnings?: (warnings: readonly string[]) => void;
   /** The last message is the assistant's and is not finished: the answer goes on from its end. Default false. */
   readonly continueAssistant?: boolean;
   /** What the folder's chat template is given beside the conversation, by name: { enable_thinking: false }. */

@@ -25,10 +25,11 @@ export interface ConstraintParts {
  */
 export async function constraintOf(
   parts: ConstraintParts,
-  { responseFormat, parallelToolCalls = true }: ChatOptions,
+  options: ChatOptions,
   calls: ToolOutput | null,
 ): Promise<Constraint | null> {
-  const text = await formatGrammar(parts.grammars, responseFormat);
+  const { responseFormat, parallelToolCalls = true } = options;
+  const text = await toldGrammar(parts.grammars, options);
   if (!calls) return (await text?.matcher()) ?? null;
   const [first] = calls.prefixIds;
   const format = responseFormat?.type ?? "text";
@@ -47,6 +48,21 @@ export async function constraintOf(
     return text.matcher();
   }
   return new OnBrace(parts.tokenizer, inner);
+}
+
+/** The grammar of a response format, null for plain text; the caller is told its warnings. @throws RequestError */
+async function toldGrammar(
+  grammars: Grammars,
+  { responseFormat, onWarnings }: Pick<ChatOptions, "responseFormat" | "onWarnings">,
+): Promise<Grammar | null> {
+  const grammar = await formatGrammar(grammars, responseFormat);
+  if (grammar && grammar.warnings.length > 0) onWarnings?.(grammar.warnings);
+  return grammar;
+}
+
+/** The constraint of a text without tools, null where everything may come. @throws RequestError */
+export async function textConstraint(grammars: Grammars, options: ChatOptions): Promise<Constraint | null> {
+  return (await (await toldGrammar(grammars, options))?.matcher()) ?? null;
 }
 
 /** The grammar of a response format, null for plain text. @throws RequestError */

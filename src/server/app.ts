@@ -71,6 +71,7 @@ export function createApp(model: ChatModel | ServerState, options: ServerOptions
     await next();
     c.header("x-request-id", call.id); // where OpenAI's clients look
     c.header("request-id", call.id); // and Anthropic's
+    if (call.warning !== null) c.header("x-hotset-warning", call.warning);
     call.responded(c.res.status, c.res.headers.get("content-type")?.startsWith("text/event-stream") === true);
   });
   app.use(async (c, next) => {

@@ -40,6 +40,9 @@ const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$
 /** Addresses, as gateways list them. */
 const FORWARDED = /^[\w.:[\], "=;-]{1,256}$/;
 
+/** Characters of the header that warns: clients and proxies take some thousands of all headers. */
+const MAX_WARNING = 1000;
+
 export class Call {
   /** Taken over from the caller where it can be, so that both logs tell of the same request. */
   readonly id: string;
@@ -48,6 +51,7 @@ export class Call {
   readonly #now: () => number;
   readonly #over: (record: CallRecord) => void;
   readonly #finish: string[] = [];
+  readonly #warnings = new Set<string>();
   readonly #tokens = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   #firstTokenMs: number | null = null;
   #stream = false;
@@ -78,6 +82,17 @@ export class Call {
 
   firstToken(): void {
     this.#firstTokenMs ??= this.#now() - this.#begun;
+  }
+
+  /** What the answer's headers warn of: one line of ASCII, cut where it is long. */
+  get warning(): string | null {
+    if (this.#warnings.size === 0) return null;
+    const line = [...this.#warnings].join("; ").replace(/[^ -~]+/g, "?");
+    return line.length > MAX_WARNING ? `${line.slice(0, MAX_WARNING - 3)}...` : line;
+  }
+
+  warn(warnings: readonly string[]): void {
+    for (const warning of warnings) this.#warnings.add(warning);
   }
 
   /** One of its answers ended by itself. */

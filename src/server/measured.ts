@@ -87,12 +87,17 @@ export function measuredModel(
     }
   }
 
+  /** What a schema says and is not kept goes into the answer's headers. */
+  const warned = <O extends ChatOptions>(options?: O): O | undefined => {
+    const call = callOf(options?.signal);
+    return options && call ? { ...options, onWarnings: (warnings) => call.warn(warnings) } : options;
+  };
   return {
     name: model.name,
     created: model.created,
     context: model.context,
-    chat: (messages, options) => measured("chat", model.chat(messages, options), options),
-    complete: (prompt, options) => measured("text_completion", model.complete(prompt, options), options),
+    chat: (messages, options) => measured("chat", model.chat(messages, warned(options)), options),
+    complete: (prompt, options) => measured("text_completion", model.complete(prompt, warned(options)), options),
     countTokens: (messages, options) => model.countTokens(messages, options),
     tokenize: (text, special) => model.tokenize(text, special),
     detokenize: (ids) => model.detokenize(ids),

@@ -208,7 +208,10 @@ describe.each(VOCABULARIES)("$name", ({ files, V, skip: missing }) => {
   run(
     say("a schema that cannot be enforced is refused before anything is said, where the tool is strict"),
     async () => {
-      const sort = { name: "sort", parameters: { properties: { list: { type: "array", uniqueItems: true } } } };
+      const sort = {
+        name: "sort",
+        parameters: { properties: { list: { type: "array", uniqueItems: true, minItems: 2 } } },
+      };
       for (const toolChoice of ["auto", "required"] as const) {
         const strict = chat([user], { tools: [{ ...sort, strict: true }], toolChoice });
         await expect(strict).rejects.toThrow(RequestError);

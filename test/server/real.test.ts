@@ -261,8 +261,36 @@ describe("structured output", () => {
     }
   });
 
+  it.each([false, true])("what of a schema is not known stands in a header (streamed: %s)", async (stream) => {
+    const schema = { type: "object", properties: { "\u00e9": { const: 1, "caf\u00e9": 2 } }, maxLenght: 3 };
+    const body = (of: object) => ({
+      messages: MESSAGES,
+      max_tokens: 30,
+      stream,
+      response_format: { type: "json_schema", json_schema: { name: "x", strict: true, schema: of } },
+    });
+    const asked = (of: object): Promise<Response> =>
+      fetch(`${server.url}/v1/chat/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body(of)),
+      });
+    const response = await asked(schema);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-hotset-warning")).toBe(
+      "keyword `maxLenght` at # is not known: it constrains nothing; keyword `caf?` at #/properties/? is not known: it constrains nothing",
+    );
+    await response.text();
+    const many = await asked(Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`unknown${i}`, 1])));
+    expect(many.headers.get("x-hotset-warning")).toMatch(/^[ -~]{997}\.\.\.$/);
+    await many.text();
+    const none = await asked({ type: "object" });
+    expect(none.headers.has("x-hotset-warning")).toBe(false);
+    await none.text();
+  });
+
   it("a keyword that cannot be enforced is refused by name", async () => {
-    const schema = { type: "object", properties: { list: { type: "array", uniqueItems: true } } };
+    const schema = { type: "object", properties: { list: { type: "array", uniqueItems: true, minItems: 2 } } };
     const json_schema = { name: "x", strict: true, schema };
     const tool = { type: "function", function: { name: "x", strict: true, parameters: schema } };
     for (const more of [

@@ -88,7 +88,7 @@ await check("openai: JSON schema in a stream", async () => {
 });
 await check("openai: a schema that cannot be enforced", async () => {
   if (FAKE) return;
-  const schema = { type: "array", items: { type: "integer" }, uniqueItems: true };
+  const schema = { type: "array", items: { type: "integer" }, uniqueItems: true, minItems: 2 };
   const format = { type: "json_schema", json_schema: { name: "w", strict: true, schema } };
   await rejects(
     () => openai.chat.completions.create({ model, messages: hi, response_format: format }),

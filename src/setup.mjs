@@ -21,6 +21,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const root = fileURLToPath(new URL("../", import.meta.url));
 const at = (...parts) => join(root, ...parts);
 const STAMP = at("dist", ".sources");
+/** What dist is made from. */
+const FOLDERS = ["src", "kernels", "bench", "test"];
 /** What BUNDLES write. */
 const GENERATED = [
   "kernels/wgsl.ts",
@@ -81,7 +83,7 @@ function sources() {
       else if (/\.(ts|mjs|wgsl)$/.test(entry.name) && !GENERATED.includes(path)) found.push(path);
     }
   };
-  for (const folder of ["src", "kernels", "bench", "test"]) if (existsSync(at(folder))) visit(folder);
+  for (const folder of FOLDERS) if (existsSync(at(folder))) visit(folder);
   return found;
 }
 
@@ -95,13 +97,14 @@ function fingerprint(files) {
   return hash.digest("hex");
 }
 
-/** Removes compiled files whose source is gone. */
+/** Removes compiled files whose source is gone; what tests and .ci/run have put beside them stays. */
 function prune() {
-  for (const entry of readdirSync(at("dist"), { withFileTypes: true, recursive: true })) {
-    const path = join(entry.parentPath ?? entry.path, entry.name);
-    const made = /^(.*?)(\.d\.ts|\.js\.map|\.js)$/.exec(relative(at("dist"), path));
-    if (entry.isFile() && made && !existsSync(at(`${made[1]}.ts`))) rmSync(path);
-  }
+  for (const folder of FOLDERS.map((name) => at("dist", name)).filter(existsSync))
+    for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
+      const path = join(entry.parentPath ?? entry.path, entry.name);
+      const made = /^(.*?)(\.d\.ts|\.js\.map|\.js)$/.exec(relative(at("dist"), path));
+      if (entry.isFile() && made && !existsSync(at(`${made[1]}.ts`))) rmSync(path);
+    }
 }
 
 /**

@@ -18,8 +18,8 @@ interface Encoding {
 /** Each encoding is a module of megabytes, loaded only when a checkpoint names it. */
 const ENCODINGS: Readonly<Record<string, () => Promise<Encoding>>> = {
   cl100k_base: async () => {
-    const ranks = (await import("gpt-tokenizer/bpeRanks/cl100k_base")).default;
-    const { Cl100KBase } = await import("gpt-tokenizer/encodingParams/cl100k_base");
+    const ranks = (await import("gpt-tokenizer/esm/bpeRanks/cl100k_base")).default;
+    const { Cl100KBase } = await import("gpt-tokenizer/esm/encodingParams/cl100k_base");
     const special = new Map([
       ["<|endoftext|>", 100257],
       ["<|fim_prefix|>", 100258],
@@ -30,8 +30,8 @@ const ENCODINGS: Readonly<Record<string, () => Promise<Encoding>>> = {
     return { ranks, split: Cl100KBase(ranks).tokenSplitRegex, special, eos: "<|endoftext|>" };
   },
   o200k_base: async () => {
-    const ranks = (await import("gpt-tokenizer/bpeRanks/o200k_base")).default;
-    const { O200KBase } = await import("gpt-tokenizer/encodingParams/o200k_base");
+    const ranks = (await import("gpt-tokenizer/esm/bpeRanks/o200k_base")).default;
+    const { O200KBase } = await import("gpt-tokenizer/esm/encodingParams/o200k_base");
     const special = new Map([
       ["<|endoftext|>", 199999],
       ["<|endofprompt|>", 200018],
@@ -39,8 +39,8 @@ const ENCODINGS: Readonly<Record<string, () => Promise<Encoding>>> = {
     return { ranks, split: O200KBase(ranks).tokenSplitRegex, special, eos: "<|endoftext|>" };
   },
   o200k_harmony: async () => {
-    const ranks = (await import("gpt-tokenizer/bpeRanks/o200k_base")).default;
-    const { O200KHarmony } = await import("gpt-tokenizer/encodingParams/o200k_harmony");
+    const ranks = (await import("gpt-tokenizer/esm/bpeRanks/o200k_base")).default;
+    const { O200KHarmony } = await import("gpt-tokenizer/esm/encodingParams/o200k_harmony");
     const rules = O200KHarmony(ranks);
     const special = rules.specialTokensEncoder ?? new Map<string, number>();
     return { ranks, split: rules.tokenSplitRegex, special, eos: "<|return|>" };

@@ -57,8 +57,11 @@ function serve(html: string): Server {
 }
 
 export interface Site {
-  /** A new page at a path, loaded as far as `globalThis.ready` says, and what goes wrong in it without being caught. */
-  visit(path: "/" | "/isolated"): Promise<{ page: Page; problems: string[] }>;
+  /**
+   * A new page at a path, loaded as far as `globalThis.ready` says, and what goes wrong in it without being caught.
+   * @param origin of another server than this one
+   */
+  visit(path: "/" | "/isolated", origin?: string): Promise<{ page: Page; problems: string[] }>;
   close(): Promise<void>;
 }
 
@@ -79,11 +82,11 @@ export async function openSite(html: string): Promise<Site> {
     ],
   });
   return {
-    async visit(path) {
+    async visit(path, origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`) {
       const page = await browser.newPage();
       const problems: string[] = [];
       page.on("pageerror", (error) => problems.push(String(error)));
-      await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
+      await page.goto(`${origin}${path}`);
       await page.waitForFunction("globalThis.ready");
       return { page, problems };
     },

@@ -1,4 +1,4 @@
-// Runs compiled test files in Node without vitest: `node dist/test/support/node_host.js [--list] dist/test/x.test.js ... [-t text]`.
+// Runs compiled test files in Node, or in Deno, without vitest: `node dist/test/support/node_host.js [--list] dist/test/x.test.js ... [-t text]`.
 //
 // For machines that have no node_modules but what RUNNER_PACKAGES lists. --list prints the cases and runs none; -t chooses those
 // whose name has the text. The last line is "N passed, N failed, N skipped"; the status is 1 on a failure or where nothing ran.
@@ -14,10 +14,10 @@ const { values, positionals } = parseArgs({
   options: { list: { type: "boolean", default: false }, only: { type: "string", short: "t", default: "" } },
 });
 
-// Test files import "vitest": they get the runner, the very module that this file imports.
+// Test files import "vitest": they get the runner, the very module that this file imports. Deno is told by an import map.
 const hook = `export const resolve = (name, context, next) =>
   name === "vitest" ? { url: ${JSON.stringify(new URL("./runner.js", import.meta.url).href)}, shortCircuit: true } : next(name, context);`;
-module.register(`data:text/javascript,${encodeURIComponent(hook)}`);
+if (!("Deno" in globalThis)) module.register(`data:text/javascript,${encodeURIComponent(hook)}`);
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 

@@ -101,7 +101,8 @@ export async function listAdapterNames(): Promise<string[]> {
 
 async function loadDawn(): Promise<{ create(options: string[]): GPU } | null> {
   try {
-    return await import("webgpu");
+    // Not a bundler's: on a server it would look for the binary of every platform.
+    return await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ "webgpu");
   } catch {
     return null; // not installed, or no binary for this platform
   }

@@ -147,8 +147,8 @@ export function createModel(parts: ModelParts): Model {
   }
 
   /** Appends tokens to a sequence that holds its blocks, between steps; the hidden states [T, D] of all of them. */
-  async function hidden(sequence: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
-    const batch = toBatch([{ sequence, tokens, position: sequence.length, wanted: "all", signal }]);
+  async function hidden(sequence: Claim, tokens: readonly number[], cut: AbortSignal): Promise<Float32Array> {
+    const batch = toBatch([{ sequence, tokens, position: sequence.length, wanted: "all" }], cut);
     const rows = await ops.read(await parts.forward(batch, undefined, "hidden"));
     sequence.length += tokens.length;
     return rows;
@@ -211,9 +211,9 @@ export function createModel(parts: ModelParts): Model {
       room.begin(claim, saved.tokens.length);
       try {
         await stepper.hold(claim, saved.tokens, signal);
-        await stepper.between(async () => {
+        await stepper.between(async (cut) => {
           for (const [i, block] of saved.blocks.entries()) {
-            signal?.throwIfAborted();
+            cut.throwIfAborted();
             await kv.writeBlock(claim.blocks[i]!, block);
           }
           claim.length = saved.tokens.length;
@@ -242,7 +242,7 @@ export function createModel(parts: ModelParts): Model {
       if (ids.length === 0) throw new RequestError("embed: expected at least one token, found none");
       const sum = new Float64Array(config.hidden_size);
       await inChunks(ids, stepper.maxTokens, signal, async (sequence, chunk) => {
-        const rows = await stepper.between(() => hidden(sequence, chunk, signal), signal);
+        const rows = await stepper.between((cut) => hidden(sequence, chunk, cut), signal);
         for (let i = 0; i < rows.length; i++) sum[i % sum.length]! += rows[i]!;
       });
       return unit(sum);

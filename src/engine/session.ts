@@ -93,8 +93,9 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     return true;
   }
 
-  /** The work has ended. */
+  /** The work has ended; blocks for a step that was thrown away go back. */
   function leave(): void {
+    pool.shrink(sequence.blocks, sequence.length);
     room.end(sequence);
     if (closed) room.remove(sequence);
   }

@@ -35,6 +35,8 @@ class Job implements Work {
   readonly wanted: "last" | "all" | "none";
   readonly signal: AbortSignal | undefined;
   readonly answer: Promise<Float32Array>;
+  /** Nobody waits for it any more. */
+  over = false;
   #resolve!: (logits: Float32Array) => void;
   #reject!: (error: unknown) => void;
 
@@ -54,11 +56,14 @@ class Job implements Work {
   }
 
   done(logits: Float32Array): void {
+    if (this.over) return;
+    this.over = true;
     this.sequence.length += this.tokens.length;
     this.#resolve(logits);
   }
 
   fail(error: unknown): void {
+    this.over = true;
     this.#reject(error);
   }
 
@@ -71,18 +76,18 @@ class Job implements Work {
 /** A wait for the pause between two steps. */
 class Pause<T = unknown> {
   readonly answer: Promise<T>;
-  #run!: () => void;
+  #run!: (cut: AbortSignal) => void;
   #reject!: (error: unknown) => void;
 
-  constructor(work: () => Promise<T>) {
-    this.answer = new Promise<void>((resolve, reject) => {
+  constructor(work: (cut: AbortSignal) => Promise<T>) {
+    this.answer = new Promise<AbortSignal>((resolve, reject) => {
       this.#run = resolve;
       this.#reject = reject;
     }).then(work);
   }
 
-  async run(): Promise<void> {
-    this.#run();
+  async run(cut: AbortSignal): Promise<void> {
+    this.#run(cut);
     await this.answer.catch(() => {}); // its caller hears of it
   }
 
@@ -96,7 +101,8 @@ export interface Stepper {
   /**
    * Appends `tokens` (1..maxTokens of them) to the sequence and returns logits [n, V]: of the last token, of all (at
    * most `maxRows(V)`), or of none (n = 0). One call at a time a sequence, which must have been admitted (room.ts). Rejects
-   * with the signal's reason as soon as it is aborted before the step, and with GivenUp where the sequence has lost its blocks.
+   * with the signal's reason as soon as it is aborted (a step that runs goes on for others, and is cut where there are none),
+   * and with GivenUp where the sequence has lost its blocks.
    */
   step(
     sequence: Claim,
@@ -109,14 +115,17 @@ export interface Stepper {
    * stream's until its stop() has resolved. @throws MemoryError for what choosing takes on the backend
    */
   stream(options: StreamOptions): Stream | null;
-  /** Does `work` while no step runs: in its turn, and the next step waits for it. Rejects as step() does. */
-  between<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /**
+   * Does `work` while no step runs: in its turn, and the next step waits for it. Rejects as step() does, but what `work` has
+   * begun it must end itself, when `cut` is aborted.
+   */
+  between<T>(work: (cut: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
    * Waits for room for all of `tokens` and takes it: from then on nothing takes it away until the work ends. @throws as
    * room.enter() and between()
    */
   hold(sequence: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
-  /** Rejects what waits; resolves when no step runs any more. */
+  /** Rejects what waits and cuts what runs; resolves when no step runs any more. */
   close(): Promise<void>;
 }
 
@@ -126,6 +135,8 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
   const streams = new Set<Stream>();
   let running: Promise<void> | null = null;
   let closed = false;
+  /** What runs now, and what ends it early. */
+  let present: { readonly works: readonly (Job | Stream | Pause)[]; readonly cut: AbortController } | null = null;
   let wake: () => void = () => {};
 
   /** Resolves at the next notify(). */
@@ -218,7 +229,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
   async function compute(taken: readonly (Job | Stream)[]): Promise<void> {
     let works = taken;
     try {
-      works = await admit(taken);
+      works = (await admit(taken)).filter(stays);
       if (works.length === 0) return;
       const members = works.filter((work) => work instanceof Stream);
       if (runner.choosing && members.length > 0 && !works.some(needsLogits)) {
@@ -226,7 +237,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
         for (const work of works) if (work instanceof Job) work.done(new Float32Array(0));
         return;
       }
-      const logits = await runner.logits(toBatch(works));
+      const logits = await cuttable(works, (cut) => runner.logits(toBatch(works, cut)));
       let row = 0;
       for (const work of works) {
         const rows = rowsOf(work);
@@ -237,6 +248,20 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       for (const work of works) work.fail(error);
     } finally {
       for (const work of taken) if (work instanceof Stream) settle(work);
+    }
+  }
+
+  /** Does `work` for `works`: it can be ended early from now on. */
+  async function cuttable<T>(
+    works: readonly (Job | Stream | Pause)[],
+    work: (cut: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    if (closed) throw new RequestError("the model was closed");
+    present = { works, cut: new AbortController() };
+    try {
+      return await work(present.cut.signal);
+    } finally {
+      present = null;
     }
   }
 
@@ -257,7 +282,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       if (computes(first)) await compute(take());
       else {
         waiting.shift();
-        await first.run();
+        await cuttable([first], (cut) => first.run(cut));
       }
       // Those who were just answered ask for their next token now: let them, so that they share a step.
       await turn();
@@ -272,9 +297,14 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     waiting.push(work);
     if (signal) {
       const leave = (): void => {
-        if (!waiting.includes(work)) return;
+        const error = abortReason(signal);
+        const runs = present?.works.includes(work) ?? false;
+        const waits = waiting.includes(work);
         waiting = waiting.filter((other) => other !== work);
-        work.fail(abortReason(signal));
+        // What a pause does ends by itself, so that nothing of it goes on afterwards.
+        if (waits || (runs && work instanceof Job)) work.fail(error);
+        if (runs && present?.works.every((other) => other === work || (computes(other) && other.over)))
+          present.cut.abort(error);
       };
       const stay = (): void => signal.removeEventListener("abort", leave);
       signal.addEventListener("abort", leave);
@@ -290,7 +320,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     if (!closed) running ??= loop();
   }
 
-  function between<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  function between<T>(work: (cut: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return line(new Pause(work), signal);
   }
 
@@ -327,6 +357,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       for (const work of refused) work.fail(new RequestError("the model was closed"));
       for (const stream of streams) stream.cancel(new RequestError("the model was closed"));
       room.close();
+      present?.cut.abort(new RequestError("the model was closed"));
       wake();
       await running;
     },
@@ -340,4 +371,11 @@ function computes(work: Job | Stream | Pause): work is Job | Stream {
 /** Whether the host needs what this work computes the logits of. */
 function needsLogits(work: Job | Stream): boolean {
   return work instanceof Stream ? work.byHost : work.wanted !== "none";
+}
+
+/** Whether somebody still waits for this work; who was aborted while it got its blocks hears of it here. */
+function stays(work: Job | Stream): boolean {
+  if (work instanceof Stream || !work.signal?.aborted) return true;
+  work.fail(abortReason(work.signal));
+  return false;
 }

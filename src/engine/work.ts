@@ -18,7 +18,6 @@ export interface Work {
   readonly position: number;
   /** Whose logits are needed. */
   readonly wanted: "last" | "all" | "none";
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Most logits that one step computes: 64 MiB, so that they fit every device's buffers whatever the vocabulary. */
@@ -34,8 +33,8 @@ export function rowsOf({ wanted, tokens }: Work): number {
   return wanted === "all" ? tokens.length : wanted === "last" ? 1 : 0;
 }
 
-/** Pieces of work side by side as one flat batch. */
-export function toBatch(works: readonly Work[]): Batch {
+/** Pieces of work side by side as one flat batch, which `signal` ends early. */
+export function toBatch(works: readonly Work[], signal?: AbortSignal): Batch {
   const total = works.reduce((sum, work) => sum + work.tokens.length, 0);
   const tokens = new Uint32Array(total);
   const positions = new Uint32Array(total);
@@ -52,7 +51,5 @@ export function toBatch(works: readonly Work[]): Batch {
     }
   }
   const tables = works.map((work) => Uint32Array.from(work.sequence.blocks));
-  // A step that computes for several goes on for the others.
-  const signal = works.length === 1 ? works[0]!.signal : undefined;
   return { tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs), ...(signal && { signal }) };
 }

@@ -66,6 +66,35 @@ describe("pool", () => {
     }
   });
 
+  it.each([1, 3])(
+    "does every unit of a job in pieces once, with turns and other jobs in between (%i threads)",
+    async (threads) => {
+      const { home, pool } = await poolOf(threads, startNodeWorker);
+      const n = 3000;
+      const [x, y, ones] = ["x", "y", "ones"].map((name) => home.allocate(4 * n, name)) as [number, number, number];
+      home.floats.fill(0, x / 4, x / 4 + n);
+      home.floats.fill(0, y / 4, y / 4 + n);
+      home.floats.fill(1, ones / 4, ones / 4 + n);
+      const values = () => new Set(home.floats.subarray(x / 4, x / 4 + n));
+      let others = 0;
+      for (let job = 1; job <= 60; job++) {
+        let pieces = 0;
+        for (const _ of pool.pieces("add", home, n, 16, [x, ones])) {
+          pieces++;
+          if (pieces % 5 === 2) await new Promise((resolve) => setImmediate(resolve));
+          if (job % 3 === 0 && pieces === 3) expect(addOnes(pool, home, y, ones, n, ++others)).toBe(0);
+        }
+        expect(values()).toEqual(new Set([job]));
+      }
+      // One that is left: what nobody has begun is not computed, and the next job is not disturbed.
+      for (const _ of pool.pieces("add", home, n, 16, [x, ones])) break;
+      expect([...values()].filter((value) => value !== 60 && value !== 61)).toEqual([]);
+      expect(addOnes(pool, home, y, ones, n, ++others)).toBe(0);
+      if (threads === 1)
+        expect(home.floats.subarray(x / 4, x / 4 + n).filter((value) => value === 61)).toHaveLength(16);
+    },
+  );
+
   it("has one thread where there are no workers", async () => {
     const { pool } = await poolOf(8, null);
     expect(pool.threads).toBe(1);

@@ -4,7 +4,7 @@ import { createBlockPool } from "../../src/engine/kv.ts";
 import { createRoom } from "../../src/engine/room.ts";
 import { createStepper } from "../../src/engine/stepper.ts";
 import { MemoryError, RequestError } from "../../src/errors.ts";
-import { admitted as sequence } from "../support/fake_backend.ts";
+import { admitted as sequence, settle } from "../support/fake_backend.ts";
 
 /** A store of blocks of 4 positions that only counts. */
 function fakeStore(): KvStore & { reserved: number[] } {
@@ -29,18 +29,26 @@ function fakeStore(): KvStore & { reserved: number[] } {
 }
 
 /** A stepper whose logits [R, 2] are (token, position), so that every answer tells whose it is. */
-function fake(maxTokens = 8, maxBytes = 10_000, vocab = 2) {
+function fake(maxTokens = 8, maxBytes = 10_000, vocab = 2, lasts = false) {
   const batches: Batch[] = [];
   let fail: Error | null = null;
+  let go = (): void => {};
   const store = fakeStore();
   const pool = createBlockPool(store, maxBytes);
   const run = async (batch: Batch): Promise<Float32Array> => {
     batches.push(batch);
     if (fail) throw fail;
+    const { signal } = batch;
+    if (lasts)
+      await new Promise<void>((resolve, reject) => {
+        go = resolve;
+        signal!.addEventListener("abort", () => reject(signal!.reason));
+      });
     return Float32Array.from([...batch.outputs].flatMap((row) => [batch.tokens[row]!, batch.positions[row]!]));
   };
   const stepper = createStepper({ logits: run }, createRoom(pool), maxTokens, vocab);
-  return { stepper, batches, store, pool, failWith: (error: Error | null) => (fail = error) };
+  const settled = () => settle(4);
+  return { stepper, batches, store, pool, settled, go: () => go(), failWith: (error: Error | null) => (fail = error) };
 }
 
 describe("stepper", () => {
@@ -141,6 +149,65 @@ describe("stepper", () => {
     await expect(stepper.step(s, [1], "last")).rejects.toThrow("device gone");
     failWith(null);
     expect([...(await stepper.step(s, [1], "last"))]).toEqual([1, 0]);
+  });
+
+  describe("a step under way", () => {
+    /** A stepper whose steps last until they are cut or let go. */
+    function slow() {
+      const made = fake(8, 10_000, 2, true);
+      return {
+        ...made,
+        step: (token: number, signal?: AbortSignal) => made.stepper.step(sequence(), [token], "last", signal),
+      };
+    }
+
+    it("ends when the only one that it is for has left, and the next one is computed", async () => {
+      const { step, batches, go, settled } = slow();
+      const abort = new AbortController();
+      const left = step(1, abort.signal);
+      await settled();
+      const next = step(2);
+      abort.abort(new Error("left"));
+      await expect(left).rejects.toThrow("left");
+      await settled();
+      expect(batches.map(({ tokens }) => [...tokens])).toEqual([[1], [2]]);
+      go();
+      expect([...(await next)]).toEqual([2, 0]);
+    });
+
+    it("goes on for the others when one leaves, who hears of it at once and is not counted on", async () => {
+      const { stepper, batches, go, settled } = slow();
+      const abort = new AbortController();
+      const [mine, other] = [sequence(), sequence()];
+      const left = stepper.step(mine, [1], "last", abort.signal);
+      const stays = stepper.step(other, [2], "last");
+      await settled();
+      abort.abort(new Error("left"));
+      await expect(left).rejects.toThrow("left");
+      go();
+      expect([...(await stays)]).toEqual([2, 0]);
+      expect([mine.length, other.length, batches.length]).toEqual([0, 1, 1]);
+    });
+
+    it("ends when the model is closed", async () => {
+      const { step, stepper, settled } = slow();
+      const both = [step(1), step(2)].map((answer) => answer.catch((error: Error) => error.message));
+      await settled();
+      await stepper.close();
+      expect(await Promise.all(both)).toEqual(["the model was closed", "the model was closed"]);
+    });
+
+    it("and what is done between steps is told so too", async () => {
+      const { stepper } = fake();
+      const abort = new AbortController();
+      const waits = stepper.between(
+        (cut) => new Promise<void>((_, reject) => cut.addEventListener("abort", () => reject(cut.reason))),
+        abort.signal,
+      );
+      await settle(3);
+      abort.abort(new Error("left"));
+      await expect(waits).rejects.toThrow("left");
+    });
   });
 
   it("refuses only the sequence that the KV budget has no room for", async () => {

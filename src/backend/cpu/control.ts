@@ -61,16 +61,20 @@ export function controlOf(buffer = new SharedArrayBuffer(4 * INTS + 8 * MAX_ARGS
 }
 
 /** Takes pieces of the open job until none is left. */
-export function takePieces({ state, args: a }: Control, kernels: Kernels, thread: number): void {
-  const kernel = kernels[JOBS[state[KERNEL]!]!]!;
+export function takePieces(control: Control, kernels: Kernels, thread: number): void {
+  while (takePiece(control, kernels, thread));
+}
+
+/** Takes a piece of the open job; false where none is left. */
+export function takePiece({ state, args: a }: Control, kernels: Kernels, thread: number): boolean {
   const units = state[UNITS]!;
   const piece = state[PIECE]!;
-  for (;;) {
-    const from = Atomics.add(state, NEXT, piece);
-    if (from >= units) return;
-    const to = Math.min(units, from + piece);
-    // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does not have are ignored.
-    // biome-ignore format: one line of sixteen
-    kernel(from, to, thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!);
-  }
+  const from = Atomics.add(state, NEXT, piece);
+  if (from >= units) return false;
+  const to = Math.min(units, from + piece);
+  const kernel = kernels[JOBS[state[KERNEL]!]!]!;
+  // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does not have are ignored.
+  // biome-ignore format: one line of sixteen
+  kernel(from, to, thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!);
+  return true;
 }

@@ -17,6 +17,7 @@ import {
   PAGES,
   PIECE,
   SLEEPERS,
+  takePiece,
   takePieces,
   UNITS,
 } from "./control.ts";
@@ -51,6 +52,8 @@ export class Pool {
   readonly #fewer: boolean;
   #missing = 0;
   #failure: string | null = null;
+  /** Finishes the job that is open while its caller does something else. */
+  #present: (() => void) | null = null;
   #closed = false;
 
   /**
@@ -114,28 +117,86 @@ export class Pool {
    * @throws DeviceError if a thread has failed
    */
   run(job: Job, heap: Heap, units: number, grain: number, ...args: readonly number[]): void {
-    if (this.#failure !== null) throw new DeviceError(this.#failure);
+    this.#check();
     const control = this.#control;
     if (control === null || units <= grain) {
       heap.kernels[job]!(0, units, 0, ...args);
       return;
     }
+    this.#begin(control, job, heap, units, this.piece(units, grain), args);
+    try {
+      takePieces(control, heap.kernels, 0);
+    } finally {
+      this.#end(control);
+    }
+  }
+
+  /** Units that a thread takes at a time of so many, in multiples of `grain`. */
+  piece(units: number, grain: number): number {
+    return grain * Math.ceil(units / (this.threads * PIECES * grain));
+  }
+
+  /**
+   * The same in pieces of `piece` units: yields after each that the calling thread has computed. The others go on meanwhile.
+   * Leaving the iteration ends the job: pieces that nobody has begun are not computed.
+   */
+  *pieces(job: Job, heap: Heap, units: number, piece: number, args: readonly number[]): Generator<void> {
+    this.#check();
+    const control = this.#control;
+    if (control === null) {
+      for (let from = 0; from < units; from += piece) {
+        heap.kernels[job]!(from, Math.min(units, from + piece), 0, ...args);
+        yield;
+      }
+      return;
+    }
+    this.#begin(control, job, heap, units, piece, args);
+    let open = true;
+    const end = (): void => {
+      if (!open) return;
+      open = false;
+      this.#present = null;
+      this.#end(control);
+    };
+    // Another job may come while this one is open.
+    this.#present = () => {
+      try {
+        takePieces(control, heap.kernels, 0);
+      } finally {
+        end();
+      }
+    };
+    try {
+      while (open && takePiece(control, heap.kernels, 0)) yield;
+    } finally {
+      if (open) Atomics.store(control.state, NEXT, units);
+      end();
+    }
+  }
+
+  #check(): void {
+    this.#present?.();
+    if (this.#failure !== null) throw new DeviceError(this.#failure);
+  }
+
+  /** Opens a job: workers take pieces of it from now on. */
+  #begin(control: Control, job: Job, heap: Heap, units: number, piece: number, args: readonly number[]): void {
     const { state } = control;
     state[KERNEL] = JOBS.indexOf(job);
     state[HEAP] = this.#heaps.indexOf(heap);
     state[PAGES] = heap.pages;
     state[UNITS] = units;
-    state[PIECE] = grain * Math.ceil(units / (this.threads * PIECES * grain));
+    state[PIECE] = piece;
     for (let i = 0; i < MAX_ARGS; i++) control.args[i] = args[i] ?? 0;
     Atomics.store(state, NEXT, 0);
     Atomics.add(state, JOB, 1);
     if (Atomics.load(state, SLEEPERS) > 0) Atomics.notify(state, JOB);
-    try {
-      takePieces(control, heap.kernels, 0);
-    } finally {
-      Atomics.add(state, JOB, 1);
-      this.#join(state);
-    }
+  }
+
+  /** Closes the job, and waits for those who are still in it. */
+  #end({ state }: Control): void {
+    Atomics.add(state, JOB, 1);
+    this.#join(state);
     if (Atomics.load(state, FAILED) !== 0) {
       this.#failure ??= "a thread of the CPU backend failed in a kernel; open the model again";
       throw new DeviceError(this.#failure);
@@ -161,6 +222,7 @@ export class Pool {
 
   close(): void {
     this.#closed = true;
+    this.#present?.();
     if (this.#control && this.#workers.length > 0) {
       // Out of the loop, awake or asleep (JOB changes, and stays even): a page kills a worker that does not come back to its
       // events only after two seconds, and until then it holds all memories.

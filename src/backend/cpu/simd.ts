@@ -1,5 +1,8 @@
 // The CPU backend's fast form: every verb of Ops by the SIMD kernels, on the threads of a pool, over shared memories.
 //
+// Verbs are said at once and computed later, in order, when moe() or read() waits for them: in slices, between which the event
+// loop has its turn and a step can be cut (breath.ts).
+//
 // Values of a step live in the home heap. Weights and cached keys may lie in others (a WebAssembly memory ends at 4 GiB):
 // a verb that needs them runs there, on a copy of its few inputs.
 
@@ -21,10 +24,11 @@ import type {
   Routes,
   Vector,
 } from "../ops.ts";
-import { Breath } from "./breath.ts";
+import { Pending } from "./breath.ts";
 import type { Heap } from "./heap.ts";
 import type { InstructionSet } from "./instruction_set.ts";
 import type { Pool } from "./pool.ts";
+import { SimdAttention } from "./simd_attention.ts";
 import { SimdExpertSlots, StoredExperts } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
@@ -77,7 +81,8 @@ class SimdOps implements Ops {
   readonly #products: SimdProducts;
   readonly #moe: SimdMoe;
   readonly #rings = new Map<string, number>();
-  readonly #breath = new Breath();
+  readonly #attention: SimdAttention;
+  readonly #later = new Pending(() => this.#open());
   readonly #kv = new Set<SimdKv>();
   #weightBytes = 0;
   #batch: Batch | null = null;
@@ -90,6 +95,7 @@ class SimdOps implements Ops {
     this.#pool = pool;
     this.#heaps = new SimdHeaps(module, home, pool, limits);
     this.#products = new SimdProducts(this.#heaps, home, activations === "int8");
+    this.#attention = new SimdAttention(this.#heaps, home, this.#products);
     this.#moe = new SimdMoe(this.#heaps, home, this.#products);
     const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
     if (activations === "int8") features.push("int8-activations");
@@ -165,7 +171,7 @@ class SimdOps implements Ops {
       throw new RequestError(`A step takes 1 to ${this.maxTokens} tokens, found ${T}; split the batch`);
     this.#batch = batch;
     this.#pool.wake();
-    this.#breath.begin();
+    this.#later.begin(batch.signal);
     this.#ropeKey = "";
   }
 
@@ -177,19 +183,23 @@ class SimdOps implements Ops {
     const { heap, quants, scales, cols, precision } = (table as SimdMatrix).block;
     const T = tokens.length;
     const y = this.#tensor("embed", T, cols);
-    const slots = this.#heaps.slots(heap);
-    const ids = slots.at("ids", 4 * T);
-    heap.words.set(tokens, ids / 4);
-    const to = heap === this.#home ? y.at : slots.at("rows", 4 * T * cols);
-    this.#pool.run("embed", heap, T, this.#products.rowsOf(cols), ids, precision, quants, scales, cols, to);
-    this.#products.copy(heap, to, this.#home, y.at, 4 * T * cols);
+    this.#later.push(() => {
+      const slots = this.#heaps.slots(heap);
+      const ids = slots.at("ids", 4 * T);
+      heap.words.set(tokens, ids / 4);
+      const to = heap === this.#home ? y.at : slots.at("rows", 4 * T * cols);
+      this.#pool.run("embed", heap, T, this.#products.rowsOf(cols), ids, precision, quants, scales, cols, to);
+      this.#products.copy(heap, to, this.#home, y.at, 4 * T * cols);
+    });
     return y;
   }
 
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
     const [T, D] = sizes(x);
     const y = this.#tensor("norm", T, D);
-    this.#pool.run("rmsNorm", this.#home, T, this.#products.rowsOf(D), at(x), (w as SimdVector).at, eps, D, y.at);
+    this.#later.push(() =>
+      this.#pool.run("rmsNorm", this.#home, T, this.#products.rowsOf(D), at(x), (w as SimdVector).at, eps, D, y.at),
+    );
     return y;
   }
 
@@ -198,57 +208,33 @@ class SimdOps implements Ops {
     const { heads, kvHeads, headDim, ropeTheta } = shape;
     const T = positions.length;
     const y = this.#product("qkv", x, w);
-    const table = this.#heaps.slots(this.#home).at("rope", 4 * T * headDim);
-    const key = `${headDim} ${ropeTheta}`;
-    if (key !== this.#ropeKey)
-      ropeTable(positions, headDim, ropeTheta, this.#home.floats.subarray(table / 4, table / 4 + T * headDim));
-    this.#ropeKey = key;
-    this.#pool.run("rope", this.#home, T, this.#products.rowsOf(w.rows), y.at, w.rows, heads + kvHeads, headDim, table);
+    this.#later.push(() => {
+      const table = this.#heaps.slots(this.#home).at("rope", 4 * T * headDim);
+      const key = `${headDim} ${ropeTheta}`;
+      if (key !== this.#ropeKey)
+        ropeTable(positions, headDim, ropeTheta, this.#home.floats.subarray(table / 4, table / 4 + T * headDim));
+      this.#ropeKey = key;
+      const grain = this.#products.rowsOf(w.rows);
+      this.#pool.run("rope", this.#home, T, grain, y.at, w.rows, heads + kvHeads, headDim, table);
+    });
     return y;
   }
 
   append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
     const batch = this.#step();
     const store = kv as SimdKv;
-    const part = store.part(layer);
-    store.lists(part, batch);
-    const [T, width] = sizes(qkv);
-    const from = this.#products.inHeap(part.heap, "qkv", at(qkv), 4 * T * width);
-    const kvWidth = shape.kvHeads * shape.headDim;
-    const half = store.precision === "f16" ? 1 : 0;
-    for (const plane of [0, 1]) {
-      const slots = store.slots(part, batch, store.offset(layer) + plane * store.planeBytes);
-      const first = shape.heads * shape.headDim + plane * kvWidth;
-      this.#pool.run("append", part.heap, T, this.#products.rowsOf(kvWidth), from, width, first, slots, kvWidth, half);
-    }
+    store.lists(store.part(layer), batch); // what has no block is told at once
+    const from = { at: at(qkv), width: sizes(qkv)[1] };
+    this.#later.push(() => this.#attention.append(store, layer, batch, from, shape));
   }
 
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
     const batch = this.#step();
     const store = kv as SimdKv;
-    const part = store.part(layer);
-    const { heap } = part;
-    const { positions, tables } = store.lists(part, batch);
-    const { heads, kvHeads, headDim, slidingWindow } = shape;
-    const { blockSize, planeBytes } = store;
-    const [T, width] = sizes(qkv);
-    const y = this.#tensor("attention", T, heads * headDim);
-    const q = this.#products.inHeap(heap, "qkv", at(qkv), 4 * T * width);
-    const slots = this.#heaps.slots(heap);
-    const to = heap === this.#home ? y.at : slots.at("attended", 4 * T * heads * headDim);
-    const scratchBytes = heap.kernels.attentionScratch(blockSize, heads, kvHeads, headDim);
-    const scratch = slots.at("attention", scratchBytes * this.#pool.threads);
-    const keys = store.offset(layer);
-    const half = store.precision === "f16" ? 1 : 0;
-    const window = slidingWindow ?? 0;
-    // A range of units shares what it reads: a few tokens take adjacent heads each, many tokens all heads of several.
-    const grain = T < 4 * this.#pool.threads ? Math.ceil((T * kvHeads) / this.#pool.threads) : 4 * kvHeads;
-    let seen = 0; // pairs of a token and a position
-    for (const position of batch.positions) seen += window > 0 ? Math.min(position + 1, window) : position + 1;
-    const alone = 2 * heads * headDim * seen <= this.#products.grain.floatMacs;
-    // biome-ignore format: the kernel's arguments in order
-    this.#pool.run("attention", heap, T * kvHeads, alone ? T * kvHeads : grain, q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, window, half, scratch, scratchBytes, to);
-    this.#products.copy(heap, to, this.#home, y.at, 4 * T * heads * headDim);
+    store.lists(store.part(layer), batch);
+    const y = this.#tensor("attention", batch.tokens.length, shape.heads * shape.headDim);
+    const from = { at: at(qkv), width: sizes(qkv)[1] };
+    this.#later.push(() => this.#attention.attend(store, layer, batch, from, shape, y.at));
     return y;
   }
 
@@ -258,7 +244,7 @@ class SimdOps implements Ops {
 
   add(x: Tensor, y: Tensor): Tensor {
     const [T, D] = sizes(x);
-    this.#pool.run("add", this.#home, T * D, this.#products.rowsOf(1), at(x), at(y));
+    this.#later.push(() => this.#pool.run("add", this.#home, T * D, this.#products.rowsOf(1), at(x), at(y)));
     return x;
   }
 
@@ -267,10 +253,12 @@ class SimdOps implements Ops {
     const logits = this.#product("gate", x, gate);
     const ids = { ...this.#tensor("ids", T, k), integers: true };
     const weights = this.#tensor("shares", T, k);
-    const { floats, words } = this.#home;
-    const values = floats.subarray(logits.at / 4, logits.at / 4 + T * gate.rows);
-    const chosen = words.subarray(ids.at / 4, ids.at / 4 + T * k);
-    route(values, gate.rows, k, chosen, floats.subarray(weights.at / 4, weights.at / 4 + T * k), 0, T);
+    this.#later.push(() => {
+      const { floats, words } = this.#home;
+      const values = floats.subarray(logits.at / 4, logits.at / 4 + T * gate.rows);
+      const chosen = words.subarray(ids.at / 4, ids.at / 4 + T * k);
+      route(values, gate.rows, k, chosen, floats.subarray(weights.at / 4, weights.at / 4 + T * k), 0, T);
+    });
     return { ids, weights };
   }
 
@@ -279,17 +267,14 @@ class SimdOps implements Ops {
     const K = routes.ids.shape[1]!;
     const y = this.#tensor("moe", T, D);
     const step = { x: at(x), T, D, ids: at(routes.ids), weights: at(routes.weights), K, y: y.at };
+    await this.#later.catchUp();
     const use = this.#moe.begin(step, experts.count);
-    const breathe = async (): Promise<void> => {
-      await this.#breath.take();
-      this.#open();
-    };
     if (experts instanceof StoredExperts) {
       const rows = this.#home.floats.subarray(step.x / 4, step.x / 4 + T * D);
       const { store, slots, layer } = experts;
       const compute = async (expert: number, slot: number): Promise<void> => {
-        await breathe();
-        this.#moe.keep(expert, slots.blocks(slot));
+        if (this.#later.due) await this.#later.pause();
+        await this.#later.spread(this.#moe.keep(expert, slots.blocks(slot)));
       };
       await store.visit(layer, use, rows, compute, this.#batch?.signal);
       this.#open();
@@ -297,8 +282,8 @@ class SimdOps implements Ops {
     } else {
       const { blocks } = experts as SimdExperts;
       for (const group of this.#moe.groups(use, blocks)) {
-        await breathe();
-        this.#moe.add(group, blocks);
+        if (this.#later.due) await this.#later.pause();
+        await this.#later.spread(this.#moe.add(group, blocks));
       }
     }
     return y;
@@ -308,14 +293,17 @@ class SimdOps implements Ops {
     const { outputs } = this.#step();
     const [, D] = sizes(x);
     const y = this.#tensor("rows", outputs.length, D);
-    outputs.forEach((row, i) => {
-      this.#home.floats.copyWithin(y.at / 4 + i * D, at(x) / 4 + row * D, at(x) / 4 + (row + 1) * D);
+    this.#later.push(() => {
+      outputs.forEach((row, i) => {
+        this.#home.floats.copyWithin(y.at / 4 + i * D, at(x) / 4 + row * D, at(x) / 4 + (row + 1) * D);
+      });
     });
     return y;
   }
 
   async read(x: Tensor): Promise<Float32Array> {
     this.#open();
+    await this.#later.catchUp();
     const { at, shape, integers } = x as SimdTensor;
     const n = shape.reduce((a, b) => a * b, 1);
     const values = integers ? this.#home.words : this.#home.floats;
@@ -346,7 +334,7 @@ class SimdOps implements Ops {
   #product(verb: string, x: Tensor, w: Matrix): SimdTensor {
     const [T] = sizes(x);
     const y = this.#tensor(verb, T, w.rows);
-    this.#products.product(at(x), T, (w as SimdMatrix).block, y.at);
+    this.#later.push(() => this.#products.product(at(x), T, (w as SimdMatrix).block, y.at));
     return y;
   }
 

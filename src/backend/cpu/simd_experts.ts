@@ -100,7 +100,8 @@ export class SimdExpertSlots implements HostExperts {
     words.fill(0, at.ids / 4, at.ids / 4 + n);
     floats.set(shares, at.weights / 4);
     this.#moe.begin({ ...at, T: n, D, K: 1 }, 1);
-    this.#moe.add([{ expert: 0, tokens: n }], [this.blocks(slot)]);
+    // At once: a device works meanwhile, and waits for what comes of it.
+    for (const _ of this.#moe.add([{ expert: 0, tokens: n }], [this.blocks(slot)]));
     for (let i = 0; i < n; i++) {
       const [from, to] = [at.y / 4 + i * D, tokens[i]! * D];
       for (let d = 0; d < D; d++) y[to + d]! += this.#home.floats[from + d]!;

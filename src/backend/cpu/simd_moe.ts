@@ -92,17 +92,17 @@ export class SimdMoe {
   }
 
   /** Adds the shares of experts that follow each other to y. Sums round: for the same y the experts come in ascending order. */
-  add(group: readonly ExpertUse[], blocks: readonly ExpertBlocks[]): void {
+  *add(group: readonly ExpertUse[], blocks: readonly ExpertBlocks[]): Generator<void> {
     const experts = group.map(({ expert, tokens }) => ({ ...blocks[expert]!, rows: tokens }));
     const [first, last] = [group[0]!.expert, group.at(-1)!.expert];
-    this.#addRows(first, last, this.#rows(first, experts));
+    this.#addRows(first, last, yield* this.#rows(first, experts));
   }
 
   /** Computes an expert's rows, in whatever order experts come: finish() adds them as add() would have. */
-  keep(expert: number, blocks: ExpertBlocks): void {
+  *keep(expert: number, blocks: ExpertBlocks): Generator<void> {
     const { D, T, K } = this.#step!;
     const [from, to] = [this.#starts[expert]!, this.#starts[expert + 1]!];
-    const rows = this.#rows(expert, [{ ...blocks, rows: to - from }]);
+    const rows = yield* this.#rows(expert, [{ ...blocks, rows: to - from }]);
     const at = this.#heaps.slots(this.#home).at("expert rows", 4 * T * K * D) + 4 * D * from;
     this.#home.bytes.copyWithin(at, rows, rows + 4 * D * (to - from));
     this.#kept.push(expert);
@@ -116,10 +116,10 @@ export class SimdMoe {
   }
 
   /** The outputs [n, D] of experts that follow each other, from `first` on: address in the home heap. */
-  #rows(first: number, experts: readonly ExpertRows[]): number {
+  *#rows(first: number, experts: readonly ExpertRows[]): Generator<void, number> {
     const { x, T } = this.#step!;
     this.#input ??= this.#products.input(this.#home, x, T, experts[0]!.w13, "expert input");
-    return this.#products.experts(this.#input, this.#tokens + 4 * this.#starts[first]!, T, experts);
+    return yield* this.#products.experts(this.#input, this.#tokens + 4 * this.#starts[first]!, T, experts);
   }
 
   #addRows(first: number, last: number, rows: number): void {

@@ -2,6 +2,7 @@
 
 import { GROUP } from "../../tensor/pack.ts";
 import { PRECISIONS } from "../../tensor/types.ts";
+import { Slices } from "./breath.ts";
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
@@ -34,9 +35,12 @@ export class SimdProducts {
   readonly #home: Heap;
   readonly #pool: Pool;
   readonly #int8: boolean;
+  /** What runs the jobs that may be long. */
+  readonly slices: Slices;
 
   /** `int8`: q8 and q4 weights are multiplied by activations rounded to int8. */
   constructor(heaps: SimdHeaps, home: Heap, int8: boolean) {
+    this.slices = new Slices(heaps.pool);
     this.#heaps = heaps;
     this.#home = home;
     this.#pool = heaps.pool;
@@ -44,28 +48,16 @@ export class SimdProducts {
     this.grain = heaps.limits.shareAll ? { int8Macs: 0, floatMacs: 0, values: 0 } : GRAIN;
   }
 
-  /** x [T, D] · wᵀ, both x and y in the home heap. */
-  product(x: number, T: number, w: SimdBlock, y: number): void {
+  /** x [T, D] · wᵀ, both x and y in the home heap. Yields where the event loop may have its turn, as all that follows. */
+  *product(x: number, T: number, w: SimdBlock, y: number): Generator<void> {
     const { heap } = w;
     const input = this.input(this.#home, x, T, w, "input");
     const from = this.inHeap(heap, "copied input", input.at, T * input.rowBytes);
     const to = heap === this.#home ? y : this.#heaps.slots(heap).at("output", 4 * T * w.rows);
     const blocks = Math.ceil(w.rows / BLOCK_ROWS);
     const { quants, scales, groups, rows } = w;
-    this.#pool.run(
-      "matmul",
-      heap,
-      blocks,
-      this.#grain(w, T, 4),
-      this.#form(w),
-      quants,
-      scales,
-      groups,
-      rows,
-      from,
-      T,
-      to,
-    );
+    const args = [this.#form(w), quants, scales, groups, rows, from, T, to];
+    yield* this.slices.run("matmul", heap, blocks, this.#grain(w, T, 4), macsOf(w, T), args);
     this.copy(heap, to, this.#home, y, 4 * T * w.rows);
   }
 
@@ -73,7 +65,7 @@ export class SimdProducts {
    * Rows of `all` [T, D] that `tokens` names (u32 in the home heap), those of the first expert and then of the next, through
    * their experts, whose weights lie in one heap: address of the rows' results [n, D] in the home heap.
    */
-  experts(all: Input, tokens: number, T: number, experts: readonly ExpertRows[]): number {
+  *experts(all: Input, tokens: number, T: number, experts: readonly ExpertRows[]): Generator<void, number> {
     const { w13, w2 } = experts[0]!;
     const { heap } = w13;
     const slots = this.#heaps.slots(heap);
@@ -86,10 +78,11 @@ export class SimdProducts {
     const x = this.inHeap(heap, "gathered rows", gathered, n * all.rowBytes);
     const F = w13.rows / 2;
     const h = slots.at("hidden", 4 * n * F);
-    this.#expertJob("expertUp", experts, n, (expert) => expert.w13, x, h);
+    yield* this.#expertJob("expertUp", experts, n, (expert) => expert.w13, x, h);
+    yield;
     const input = this.input(heap, h, n, w2, "hidden input");
     const y = slots.at("down", 4 * n * w2.rows);
-    this.#expertJob("expertDown", experts, n, (expert) => expert.w2, input.at, y);
+    yield* this.#expertJob("expertDown", experts, n, (expert) => expert.w2, input.at, y);
     if (heap === this.#home) return y;
     const down = this.#heaps.slots(this.#home).at("down", 4 * n * w2.rows);
     this.copy(heap, y, this.#home, down, 4 * n * w2.rows);
@@ -97,14 +90,14 @@ export class SimdProducts {
   }
 
   /** A kernel of lib/experts.simd.ts over one matrix of each expert. */
-  #expertJob(
+  *#expertJob(
     job: "expertUp" | "expertDown",
     experts: readonly ExpertRows[],
     n: number,
     matrix: (expert: ExpertRows) => SimdBlock,
     x: number,
     y: number,
-  ): void {
+  ): Generator<void> {
     const w = matrix(experts[0]!);
     const { heap, groups } = w;
     const table = this.#heaps.slots(heap).at("expert table", EXPERT_WORDS * 4 * experts.length);
@@ -116,8 +109,10 @@ export class SimdProducts {
       row += expert.rows;
     }
     const blocks = Math.ceil(w.rows / BLOCK_ROWS);
-    const grain = this.#grain(w, n / experts.length, job === "expertUp" ? 8 : 4);
-    this.#pool.run(job, heap, blocks * experts.length, grain, this.#form(w), table, blocks, groups, w.rows, x, y);
+    const each = n / experts.length; // rows of an expert, on average
+    const grain = this.#grain(w, each, job === "expertUp" ? 8 : 4);
+    const args = [this.#form(w), table, blocks, groups, w.rows, x, y];
+    yield* this.slices.run(job, heap, blocks * experts.length, grain, macsOf(w, each), args);
   }
 
   #int8Form({ precision }: SimdBlock): boolean {
@@ -130,7 +125,7 @@ export class SimdProducts {
 
   /** Blocks for T tokens that are not worth sharing. Ranges that end within a pair of cache lines (`lines` blocks) would make two threads write to it in turns. */
   #grain(w: SimdBlock, T: number, lines: number): number {
-    const macs = BLOCK_ROWS * w.groups * GROUP * Math.max(T, 1);
+    const macs = macsOf(w, Math.max(T, 1));
     const alone = this.#int8Form(w) ? this.grain.int8Macs : this.grain.floatMacs;
     return lines * Math.max(1, Math.ceil(alone / (lines * macs)));
   }
@@ -173,4 +168,9 @@ export class SimdProducts {
   rowsOf(width: number): number {
     return Math.max(1, Math.ceil(this.grain.values / width));
   }
+}
+
+/** Multiply-adds of a block of rows by T tokens. */
+function macsOf({ groups }: SimdBlock, T: number): number {
+  return BLOCK_ROWS * groups * GROUP * T;
 }

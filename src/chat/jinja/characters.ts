@@ -57,7 +57,7 @@ export function titled(character: string): string {
   if (/^[\u1fb3\u1fc3\u1ff3]$/.test(character)) return String.fromCharCode(character.charCodeAt(0) + 9);
   if (/^[\u1fbc\u1fcc\u1ffc]$/.test(character)) return character;
   const capital = character.toUpperCase();
-  if (character.charCodeAt(0) === 0x149) return capital; // n after an apostrophe
+  if (/^[\u0149\u1fbe]$/.test(character)) return capital; // n after an apostrophe, iota as a mark
   if (/^[\u1fb0-\u1fff]$/.test(character)) return capital.replace(/\u0399$/, String.fromCharCode(0x345));
   const [first, ...rest] = Array.from(capital);
   return first + rest.join("").toLowerCase();

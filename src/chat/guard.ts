@@ -16,6 +16,8 @@ export class Guard {
   private readonly tokenizer: Tokenizer;
   private readonly splitter: AddedSplitter;
   private readonly longest: number;
+  /** Finds the characters that control tokens begin with. */
+  private readonly begins: RegExp;
 
   constructor(tokenizer: Tokenizer) {
     const texts: string[] = [];
@@ -33,6 +35,8 @@ export class Guard {
         rstrip: false,
       })),
     );
+    const firsts = [...new Set(texts.map((text) => text.charCodeAt(0)))].filter((code) => !Number.isNaN(code));
+    this.begins = new RegExp(`[${firsts.map((code) => `\\u${code.toString(16).padStart(4, "0")}`).join("")}]`, "g");
     this.longest = texts.reduce((most, text) => Math.max(most, text.length), 0);
   }
 
@@ -78,7 +82,10 @@ export class Guard {
     const places = new Set<number>();
     for (let i = 0; i < written.length; i += 2) {
       const [start, end] = [written[i]!, written[i + 1]!];
-      for (let at = Math.max(0, start - this.longest + 1); at < end; at++) {
+      this.begins.lastIndex = Math.max(0, start - this.longest + 1);
+      for (let found = this.begins.exec(text); found !== null; found = this.begins.exec(text)) {
+        const at = found.index;
+        if (at >= end) break;
         for (const length of this.splitter.lengthsAt(text, at)) {
           if (at + length > start) places.add(at < start ? start : at + 1);
         }

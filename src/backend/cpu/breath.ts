@@ -13,6 +13,8 @@ import type { Pool } from "./pool.ts";
 /** How long a slice may take, and after how long a step lets the event loop run: their sum is the longest wait. */
 const SLICE_MS = 20;
 const DUE_MS = 25;
+/** The same between two jobs, where other threads have nothing to do meanwhile, and may fall asleep. */
+const LATE_MS = 40;
 /** A request needs several turns: a connection is accepted, then read, then answered. */
 const TURNS = 3;
 /** Multiply-adds that are not worth dividing, nor a look at the clock. */
@@ -31,6 +33,11 @@ export class Breath {
   /** Whether the event loop has waited for long enough. */
   get due(): boolean {
     return performance.now() - this.#last >= DUE_MS;
+  }
+
+  /** Whether it has, even between two jobs. */
+  get late(): boolean {
+    return performance.now() - this.#last >= LATE_MS;
   }
 
   /** Lets the event loop run. */
@@ -70,7 +77,7 @@ export class Pending {
     for (const work of works) {
       const slices = work();
       if (slices) await this.spread(slices);
-      if (this.#breath.due) await this.pause();
+      if (this.#breath.late) await this.pause();
     }
   }
 
@@ -86,8 +93,9 @@ export class Pending {
     if (this.#signal?.aborted) throw abortReason(this.#signal);
   }
 
-  get due(): boolean {
-    return this.#breath.due;
+  /** Whether pause() is called for between two jobs. */
+  get late(): boolean {
+    return this.#breath.late;
   }
 }
 

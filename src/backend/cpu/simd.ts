@@ -273,7 +273,7 @@ class SimdOps implements Ops {
       const rows = this.#home.floats.subarray(step.x / 4, step.x / 4 + T * D);
       const { store, slots, layer } = experts;
       const compute = async (expert: number, slot: number): Promise<void> => {
-        if (this.#later.due) await this.#later.pause();
+        if (this.#later.late) await this.#later.pause();
         await this.#later.spread(this.#moe.keep(expert, slots.blocks(slot)));
       };
       await store.visit(layer, use, rows, compute, this.#batch?.signal);
@@ -282,7 +282,7 @@ class SimdOps implements Ops {
     } else {
       const { blocks } = experts as SimdExperts;
       for (const group of this.#moe.groups(use, blocks)) {
-        if (this.#later.due) await this.#later.pause();
+        if (this.#later.late) await this.#later.pause();
         await this.#later.spread(this.#moe.add(group, blocks));
       }
     }

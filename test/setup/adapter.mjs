@@ -74,6 +74,15 @@ function installSoftwareAdapters(codename) {
   if (!apt(...install, ...from, "mesa-vulkan-drivers")) console.error("setup: could not install mesa-vulkan-drivers");
 }
 
+/** Firefox for the tests that run everything; without it they are skipped by name. */
+function installFirefox() {
+  if (process.env.CI !== "true" || ["/usr/bin/firefox-esr", "/usr/bin/firefox"].some(existsSync)) return;
+  if (debianCodename() === null || process.getuid?.() !== 0) return;
+  console.error("setup: installing firefox-esr");
+  const install = ["install", "-y", "--no-install-recommends", "firefox-esr"];
+  if (!apt(...install) && !(apt("update") && apt(...install))) console.error("setup: could not install firefox-esr");
+}
+
 /** Where Dawn finds no adapter at all: installs software ones on Debian as root, else says how to get one. */
 export function ensureAdapter() {
   let found = probe();
@@ -83,6 +92,7 @@ export function ensureAdapter() {
     installSoftwareAdapters(codename);
     found = probe();
   }
+  installFirefox();
   if (found === "adapter") return;
   const remedy =
     found === "no package"

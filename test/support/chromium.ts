@@ -23,7 +23,7 @@ const ISOLATION = {
 const TYPES: Record<string, string> = { html: "text/html", js: "text/javascript", mjs: "text/javascript" };
 
 /** Serves the repository with range requests, and `html` as a page: "/isolated", and "/" where it is not. */
-function serve(html: string): Server {
+export function serve(html: string): Server {
   return createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
     if (path === "/" || path === "/isolated") {

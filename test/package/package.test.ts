@@ -21,10 +21,27 @@ function libraryExample(): string {
   return example;
 }
 
+const PAGE = `
+import { type Files, open } from "hotset";
+import { open as openThere } from "hotset/browser";
+declare const picked: readonly File[];
+declare const files: Files;
+for (const model of [await open(picked), await open(files), await openThere("/models/tales")]) await model.close();
+`;
+
 const registry = execute(root, "npm", "ping", "--fetch-retries=0", "--fetch-timeout=10000").status === 0;
 
 describe.skipIf(!registry)("the packed package in an empty project (needs npm's registry)", () => {
   let packed: readonly string[] = [];
+
+  /** Compiles a file of the project; hotset's .d.ts files are checked too. */
+  function compile(file: string, compilerOptions: object): void {
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [file] }));
+    const manifest = JSON.parse(readFileSync(join(root, "node_modules/typescript/package.json"), "utf8"));
+    const tsc = join(root, "node_modules/typescript", manifest.bin.tsc);
+    const { status, stdout } = execute(project, process.execPath, tsc, "-p", ".");
+    expect(status, stdout).toBe(0);
+  }
 
   beforeAll(() => {
     const pack = execute(root, "npm", "pack", "--json", "--pack-destination", project);
@@ -57,19 +74,16 @@ describe.skipIf(!registry)("the packed package in an empty project (needs npm's 
     // Node's types from here; everything of hotset's own must come with the package (its .d.ts files are checked too).
     const types = { types: ["node"], typeRoots: [join(root, "node_modules/@types")] };
     const compilerOptions = { module: "nodenext", target: "es2023", strict: true, lib: ["es2023", "dom"], ...types };
-    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["example.ts"] }));
-    const manifest = JSON.parse(readFileSync(join(root, "node_modules/typescript/package.json"), "utf8"));
-    const compile = execute(
-      project,
-      process.execPath,
-      join(root, "node_modules/typescript", manifest.bin.tsc),
-      "-p",
-      ".",
-    );
-    expect(compile.status, compile.stdout).toBe(0);
+    compile("example.ts", compilerOptions);
     const run = execute(project, process.execPath, "example.js");
     expect(run.status, run.stderr).toBe(0);
     expect(run.stdout.length).toBeGreaterThan(20);
+  });
+
+  it("has a page's types for a page", () => {
+    writeFileSync(join(project, "page.ts"), PAGE);
+    const bundler = { module: "esnext", moduleResolution: "bundler", customConditions: ["browser"], noEmit: true };
+    compile("page.ts", { ...bundler, target: "es2023", strict: true, lib: ["es2023", "dom"], types: [] });
   });
 
   it("brings the command", () => {

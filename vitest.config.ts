@@ -20,6 +20,9 @@ const compiledWorker = {
 /** Small files that take minutes, which vitest would begin last, going by their size: one process would then end long after the other. */
 const LONG = [
   "node/current_node",
+  "package/bundlers",
+  "node/runtimes",
+  "browser/firefox",
   "browser/conformance",
   "model/perplexity",
   "experts/tales",

@@ -186,7 +186,14 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     let reason: FinishReason = "length";
     let stopped: string | null = null;
     let count = 0;
-    const endIds = new Set([...(options.ignoreEos ? [] : host.eos), ...(options.stopIds ?? [])]);
+    // Control tokens have no text that a stop text could be found in.
+    const controls = new Map(
+      stops.flatMap((stop) => {
+        const id = host.text.control(stop);
+        return id === null ? [] : [[id, stop] as const];
+      }),
+    );
+    const endIds = new Set([...(options.ignoreEos ? [] : host.eos), ...(options.stopIds ?? []), ...controls.keys()]);
     const ends = (id: number): boolean => endIds.has(id);
     const bans = createBans(options, { vocab: host.vocab, ends: endIds, encode: host.text.plain });
     let streams = wantLogprobs === null && !constraint && !bans; // whether the backend may choose
@@ -243,6 +250,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       const found = wantLogprobs === null || !logits ? null : tokenLogprob(logits, id, wantLogprobs);
       if (ends(id)) {
         reason = "eos";
+        stopped = controls.get(id) ?? null;
         // An end token has no bytes; a stop token of the caller's may have, which are no part of the text.
         if (found?.bytes.length === 0) tokens?.push(found, "");
         yield { text: "", ids: [id] };
@@ -267,7 +275,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       const { text, stop } = filter.push(decoder.end());
       rest = stop === null ? text + filter.flush() : text;
       if (stop !== null) reason = "stop";
-      stopped = stop;
+      stopped = stop ?? stopped;
     }
     const ended = performance.now();
     const decoded = Math.max(0, count - 1);

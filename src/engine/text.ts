@@ -8,6 +8,8 @@ export interface TextCodec {
   encode(text: string): readonly number[];
   /** Ids of a text, without BOS. */
   plain(text: string): readonly number[];
+  /** The id of a control token of this name, or null. */
+  control(name: string): number | null;
   /** A streaming detokenizer for what follows `prompt`: push(id) gives text that is final, end() what is left. */
   stream(prompt: readonly number[]): { push(id: number): string; end(): string };
   /** One token as text and as bytes, for lists of log probabilities. */
@@ -22,6 +24,7 @@ export function textCodec(tokenizer: Tokenizer | null, label: string): TextCodec
     return {
       encode: () => none("the prompt"),
       plain: () => none("words"),
+      control: () => null,
       stream: () => ({ push: () => "", end: () => "" }),
       piece: () => ({ text: "", bytes: [] }),
     };
@@ -29,6 +32,10 @@ export function textCodec(tokenizer: Tokenizer | null, label: string): TextCodec
   return {
     encode: (text) => tokenizer.encode(text, { addBos: tokenizer.bosId !== null }),
     plain: (text) => tokenizer.encode(text, { addBos: false }),
+    control(name) {
+      const id = tokenizer.pieceToId(name);
+      return id !== null && tokenizer.isSpecial(id) ? id : null;
+    },
     stream: (prompt) => tokenizer.stream({ prompt }),
     piece: (id) => pieceOf(tokenizer, id),
   };

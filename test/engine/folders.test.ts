@@ -90,6 +90,22 @@ describe("what ends a text", async () => {
   });
 });
 
+it("a stop text that is a control token's name ends the answer there, and is told", async () => {
+  const free = await opened({});
+  const text = await greedy(free, 40);
+  const named = { id: text[12]!, content: "[OWN]", special: true, normalized: false };
+  const model = await opened({ "tokenizer.json": { ...TOKENIZER, added_tokens: [...TOKENIZER.added_tokens, named] } });
+  const ids: number[] = [];
+  let stop: string | undefined;
+  const options = { maxTokens: 40, temperature: 0, stop: ["unseen", "[OWN]"] };
+  for await (const piece of model.session().generate([1, 5, 9], options)) {
+    ids.push(...piece.ids);
+    if (piece.finish) ({ stop } = piece.finish);
+  }
+  expect(ids).toEqual(text.slice(0, text.indexOf(named.id) + 1));
+  expect(stop).toBe("[OWN]");
+});
+
 describe("defaults for sampling", () => {
   it.each([
     ["top_k -1", { do_sample: true, top_k: -1 }],

@@ -251,6 +251,7 @@ export function fakeBackend(options: FakeOptions = {}) {
         text: {
           encode: (text) => [...text].map((c) => c.charCodeAt(0) - 97),
           plain: (text) => [...text].map((c) => c.charCodeAt(0) - 97),
+          control: () => null,
           stream: () => ({ push: letters, end: () => "" }),
           piece: (id) => ({ text: letters(id), bytes: [97 + id] }),
         },

@@ -148,6 +148,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       context,
       weights: plan.weights,
       eos: new Set(input.eos),
+      stops: input.stops,
       sampling: input.sampling,
       loadMs: performance.now() - started,
       parameters: mixtralParameters(config),
@@ -177,6 +178,7 @@ interface Input {
   readonly tokenizer: Tokenizer | null;
   readonly chat: ChatFormat | Error;
   readonly eos: readonly number[];
+  readonly stops: readonly string[];
   readonly sampling: SamplingOptions;
   close(): Promise<void>;
 }
@@ -186,7 +188,16 @@ function openSynthetic(url: string, needTokenizer: boolean): Input {
   const config = parseMixtralConfig(raw, url);
   if (needTokenizer) throw new RequestError(`${url} has no tokenizer: it takes token ids only`);
   const chat = new RequestError(`${url} has no tokenizer: it takes token ids only`);
-  return { config, source, tokenizer: null, chat, eos: config.eos_token_id, sampling: {}, close: async () => {} };
+  return {
+    config,
+    source,
+    tokenizer: null,
+    chat,
+    eos: config.eos_token_id,
+    stops: [],
+    sampling: {},
+    close: async () => {},
+  };
 }
 
 async function openWeights(path: string, host: Host, needTokenizer: boolean): Promise<Input> {
@@ -211,6 +222,7 @@ async function openWeights(path: string, host: Host, needTokenizer: boolean): Pr
       tokenizer,
       chat,
       eos: [...ends].filter((id) => id < config.vocab_size),
+      stops: tokenizer ? stopTexts(folder.generationConfig) : [],
       sampling: generationSampling(folder.generationConfig, folder.label),
       close: () => folder.close(),
     };
@@ -325,6 +337,12 @@ function checkOptions(options: OpenOptions): void {
       throw new RequestError(`${name}: expected one of ${choices[name].join(", ")}, found ${String(value)}`);
     }
   }
+}
+
+/** generation_config.json's stop_strings: one text or several. */
+function stopTexts(raw: unknown): readonly string[] {
+  const value = (raw as { stop_strings?: unknown } | null | undefined)?.stop_strings;
+  return [value].flat().filter((text) => typeof text === "string" && text !== "") as string[];
 }
 
 /** generation_config.json's sampling, where it says do_sample; greedy otherwise. */

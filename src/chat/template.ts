@@ -23,12 +23,17 @@ export interface TemplateSource {
   readonly text: string;
   /** The one for requests with tools, where there are two. */
   readonly withTools: string | null;
+  /** The file of that one, where it is another. */
+  readonly whereTools?: string;
   /** bos_token, eos_token and the like by name, and the list additional_special_tokens. */
   readonly tokens: Readonly<Record<string, string | readonly string[]>>;
 }
 
-/** The template for requests with tools, beside chat_template.jinja. */
-const TOOL_USE = "additional_chat_templates/tool_use.jinja";
+/** Templates beside chat_template.jinja: the one for requests with tools, and the usual one where that file is not there. */
+const [TOOL_USE, DEFAULT] = ["tool_use", "default"].map((name) => `additional_chat_templates/${name}.jinja`) as [
+  string,
+  string,
+];
 
 /**
  * The folder's template: chat_template.jinja, chat_template.json or tokenizer_config.json, in this order; or null. The one for
@@ -38,11 +43,9 @@ const TOOL_USE = "additional_chat_templates/tool_use.jinja";
 export async function readTemplate(files: Files): Promise<TemplateSource | null> {
   const { raw, map } = await readFolderConfig(files);
   const found: NamedTemplates[] = [
-    {
-      where: "chat_template.jinja",
-      text: await readText(files, "chat_template.jinja", MAX_FILE),
-      withTools: await readText(files, TOOL_USE, MAX_FILE),
-    },
+    { where: "chat_template.jinja", text: await readText(files, "chat_template.jinja", MAX_FILE), withTools: null },
+    { where: DEFAULT, text: await readText(files, DEFAULT, MAX_FILE), withTools: null },
+    { where: TOOL_USE, text: null, withTools: await readText(files, TOOL_USE, MAX_FILE) },
     namedTemplates(
       (await readJsonObject(files, "chat_template.json"))?.chat_template,
       "chat_template.json",
@@ -50,11 +53,13 @@ export async function readTemplate(files: Files): Promise<TemplateSource | null>
     ),
     namedTemplates(raw.chat_template, "tokenizer_config.json", files.label),
   ];
-  const withTools = found.find((one) => one.withTools !== null)?.withTools ?? null;
-  const { where, text } = found.find((one) => one.text !== null) ?? { where: TOOL_USE, text: withTools };
-  return text === null
-    ? null
-    : { where: `${files.label}/${where}`, text, withTools, tokens: specialTokens({ ...map, ...raw }) };
+  const forTools = found.find((one) => one.withTools !== null);
+  const withTools = forTools?.withTools ?? null;
+  const { where, text } = found.find((one) => one.text !== null) ?? { where: forTools?.where, text: withTools };
+  if (text === null) return null;
+  const file = (name: string | undefined): string => `${files.label}/${name}`;
+  const tokens = specialTokens({ ...map, ...raw });
+  return { where: file(where), text, withTools, ...(forTools && { whereTools: file(forTools.where) }), tokens };
 }
 
 /** Special tokens as transformers hands them to templates: by name, and the additional ones as a list. */
@@ -92,9 +97,11 @@ function namedTemplates(value: unknown, where: string, label: string): NamedTemp
     return typeof text === "string" ? text : null;
   };
   const [text, withTools] = [named("default"), named("tool_use")];
-  if (text !== null || withTools !== null) return { where, text, withTools };
+  if (text !== null || withTools !== null || (typeof value === "object" && list.length === 0))
+    return { where, text, withTools };
+  const names = list.map(({ name }) => JSON.stringify(name)).join(", ");
   throw new WeightsError(
-    `${label}/${where}: chat_template: expected a text, or a list of templates with one named "default"`,
+    `${label}/${where}: chat_template: expected a text, or a list of templates with one named "default", found ${names === "" ? JSON.stringify(value) : `those named ${names.slice(0, 200)}`}`,
   );
 }
 
@@ -115,7 +122,8 @@ export class ChatTemplate {
     this.source = source;
     this.guard = new Guard(tokenizer);
     this.plain = this.located(() => parseTemplate(source.text));
-    this.toolUse = source.withTools === null ? null : this.located(() => parseTemplate(source.withTools!));
+    const { withTools, whereTools } = source;
+    this.toolUse = withTools === null ? null : this.located(() => parseTemplate(withTools), whereTools);
     this.knowsTools = (this.toolUse ?? this.plain).mentions.has("tools");
     this.knowsSystem = this.trySystem();
     this.stopIds = this.findEnd(tokenizer);
@@ -232,7 +240,9 @@ export class ChatTemplate {
             })),
       add_generation_prompt: continued < 0,
     };
-    const template = tools.length > 0 && this.toolUse !== null ? this.toolUse : this.plain;
+    const withTools = tools.length > 0 ? this.toolUse : null;
+    const template = withTools ?? this.plain;
+    const where = withTools === null ? this.source.where : this.source.whereTools;
     const text = this.located(() => {
       try {
         return template.write(variables);
@@ -241,7 +251,7 @@ export class ChatTemplate {
         if (!(error instanceof TemplateFault) || variables.tools !== null) throw error;
         return template.write({ ...variables, tools: [] });
       }
-    });
+    }, where);
     if (continued < 0) return text;
     const at = plain(text).lastIndexOf(end);
     if (at >= 0) return cut(text, 0, at);
@@ -250,15 +260,15 @@ export class ChatTemplate {
     );
   }
 
-  private located<T>(run: () => T): T {
+  private located<T>(run: () => T, where = this.source.where): T {
     try {
       return run();
     } catch (error) {
       if (error instanceof Refusal) {
-        throw new RequestError(`messages: the chat template of ${this.source.where} refuses them: ${error.message}`);
+        throw new RequestError(`messages: the chat template of ${where} refuses them: ${error.message}`);
       }
       if (!(error instanceof TemplateFault)) throw error;
-      throw new WeightsError(`${this.source.where}: chat template: ${error.message}`, { cause: error });
+      throw new WeightsError(`${where}: chat template: ${error.message}`, { cause: error });
     }
   }
 }

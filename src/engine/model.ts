@@ -82,6 +82,8 @@ export interface ModelParts {
   readonly context: number;
   readonly weights: Precision;
   readonly eos: ReadonlySet<number>;
+  /** Texts that end every answer, as the folder names them. */
+  readonly stops?: readonly string[];
   readonly sampling: SamplingOptions;
   readonly loadMs: number;
   readonly parameters: { readonly total: number; readonly active: number };
@@ -163,6 +165,7 @@ export function createModel(parts: ModelParts): Model {
         vocab,
         context,
         eos: parts.eos,
+        stops: parts.stops ?? [],
         sampling: parts.sampling,
         save: (tokens, blocks) => writeSaved(shape, tokens, (index) => kv.readBlock(blocks[index]!)),
         onClose: () => open.delete(session),

@@ -28,6 +28,8 @@ export interface SessionHost {
   readonly context: number;
   /** Tokens that end a text. */
   readonly eos: ReadonlySet<number>;
+  /** Texts that end every answer, as the model's folder names them. */
+  readonly stops?: readonly string[];
   /** Sampling that the model's folder recommends. */
   readonly sampling: SamplingOptions;
   /** The bytes of a session that holds `tokens` in `blocks`: between steps. */
@@ -169,7 +171,8 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     const left = Math.min(context, room.capacity + 1) - promptTokens;
     const most = Math.min(checkCount("maxTokens", options.maxTokens ?? context), left);
     const wantLogprobs = options.logprobs === undefined ? null : checkCount("logprobs", options.logprobs, 20);
-    const stops = checkStops(options.stop ?? []);
+    const asked = checkStops(options.stop ?? []);
+    const stops = options.ignoreEos ? asked : [...asked, ...(host.stops ?? [])];
     const { constraint } = options;
     const minTokens = checkCount("minTokens", options.minTokens ?? 0);
     if (options.maxTokens !== undefined && minTokens > options.maxTokens)
@@ -285,7 +288,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       ...(tokens && { logprobs: reason === "stop" ? tokens.release(rest.length) : tokens.rest() }),
       finish: {
         reason,
-        ...(stopped !== null && { stop: stopped }),
+        ...(stopped !== null && asked.includes(stopped) && { stop: stopped }),
         promptTokens,
         cachedTokens,
         completionTokens: count,

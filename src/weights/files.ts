@@ -46,8 +46,11 @@ export function refusePlaceholder(start: Uint8Array, where: string): void {
   const text = String.fromCharCode(...start.subarray(0, 512));
   if (text.startsWith("version https://git-lfs.github.com/") || text.startsWith("# xet version")) {
     const size = /^(?:size |filesize = )(\d+)$/m.exec(text)?.[1];
+    const [kind, remedy] = text.startsWith("version")
+      ? ["Git LFS", "run `git lfs pull` in the folder, or download the file"]
+      : ["Xet storage", "download the file from the model hub"];
     throw new WeightsError(
-      `${where} is not the file itself but a pointer to it, as Git LFS leaves it${size ? ` (the file has ${size} bytes)` : ""}: run \`git lfs pull\` in the folder, or download the file`,
+      `${where} is not the file itself but a pointer to it, as ${kind} leaves it${size ? ` (the file has ${size} bytes)` : ""}: ${remedy}`,
     );
   }
   if (/^\s*<(?:!doctype html|html)\b/i.test(text)) {

@@ -69,6 +69,23 @@ describe("a template that needs tools", () => {
   });
 });
 
+it("a fault is told of the file that it is in", async () => {
+  const files = memoryFiles({
+    "chat_template.jinja": "{{ messages[0].content }}",
+    "additional_chat_templates/tool_use.jinja": "{% if %}",
+  });
+  await expect(openChat(files, controls)).rejects.toThrow(
+    /additional_chat_templates\/tool_use\.jinja: chat template: line 1/,
+  );
+});
+
+it("a list without a default says which names it has", async () => {
+  const files = memoryFiles({
+    "tokenizer_config.json": JSON.stringify({ chat_template: [{ name: "rag", template: "x" }] }),
+  });
+  await expect(openChat(files, controls)).rejects.toThrow(/one named "default", found those named "rag"/);
+});
+
 describe("special tokens in templates", () => {
   const text = "x";
   it.each<[string, Record<string, object>, Record<string, unknown>]>([

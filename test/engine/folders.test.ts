@@ -106,6 +106,35 @@ it("a stop text that is a control token's name ends the answer there, and is tol
   expect(stop).toBe("[OWN]");
 });
 
+it("generation_config.json's stop_strings end an answer, texts and control tokens alike, and are not told as the caller's", async () => {
+  const free = await opened({});
+  const text = await greedy(free, 40);
+  const named = { id: text[12]!, content: "[OWN]", special: true, normalized: false };
+  const shown = free.tokenizer.decode(text);
+  for (const [stop, files, length] of [
+    [
+      "[OWN]",
+      { "tokenizer.json": { ...TOKENIZER, added_tokens: [...TOKENIZER.added_tokens, named] } },
+      text.indexOf(named.id) + 1,
+    ],
+    [shown.slice(6, 10), {}, 40],
+  ] as const) {
+    const model = await opened({ ...files, "generation_config.json": { stop_strings: [stop, ""] } });
+    const ids: number[] = [];
+    let written = "";
+    let finish: unknown;
+    for await (const piece of model.session().generate([1, 5, 9], { maxTokens: 40, temperature: 0 })) {
+      ids.push(...piece.ids);
+      written += piece.text;
+      finish ??= piece.finish;
+    }
+    expect(ids.length).toBeLessThanOrEqual(length);
+    expect(ids.length).toBeLessThan(40);
+    expect(written).not.toContain(stop);
+    expect(finish).not.toHaveProperty("stop");
+  }
+});
+
 describe("defaults for sampling", () => {
   it.each([
     ["top_k -1", { do_sample: true, top_k: -1 }],
@@ -156,6 +185,18 @@ describe("templates in several files", () => {
       {
         "chat_template.jinja": plain,
         "tokenizer_config.json": { ...config, chat_template: [{ name: "default", template: "{{ 1/0 }}" }, list[1]] },
+      },
+    ],
+    [
+      "all in additional_chat_templates",
+      { "additional_chat_templates/default.jinja": plain, "additional_chat_templates/tool_use.jinja": toolUse },
+    ],
+    [
+      "an empty list beside them",
+      {
+        "chat_template.jinja": plain,
+        "additional_chat_templates/tool_use.jinja": toolUse,
+        "tokenizer_config.json": { ...config, chat_template: [] },
       },
     ],
     ["a map in chat_template.json", { "chat_template.json": { chat_template: { default: plain, tool_use: toolUse } } }],

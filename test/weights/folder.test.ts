@@ -128,6 +128,11 @@ describe("a folder of weights", () => {
         `${name} is not the file itself but a pointer to it, as Git LFS leaves it (the file has 4911 bytes): run \`git lfs pull\``,
       ],
       [
+        `a pointer of Xet instead of ${what}`,
+        { ...sharded, [name]: "# xet version 0\nfilesize = 4911\nhash = '00'\n" },
+        `${name} is not the file itself but a pointer to it, as Xet storage leaves it (the file has 4911 bytes): download`,
+      ],
+      [
         `a web page instead of ${what}`,
         { ...sharded, [name]: "<!DOCTYPE html>\n<html></html>" },
         `${name} is a web page`,

@@ -84,13 +84,21 @@ const RESERVED = ["messages", "tools", "add_generation_prompt", "continue_final_
 
 /** @throws RequestError where the template's variables have no template, or are not the caller's to set */
 function checkVariables({ templateVariables = {} }: PromptOptions, source: TemplateSource | null): void {
-  const [first] = Object.keys(templateVariables);
-  if (first === undefined) return;
   const param = "chat_template_kwargs";
-  if (source === null)
-    throw new RequestError(`${param}: ${first}: the model has no chat template to give it to`, { param });
-  const taken = Object.keys(templateVariables).find(
-    (name) => RESERVED.includes(name) || Object.hasOwn(source.tokens, name) || name.endsWith("_token"),
+  const names = Object.keys(templateVariables);
+  const taken = names.find(
+    (name) => RESERVED.includes(name) || (source && Object.hasOwn(source.tokens, name)) || name.endsWith("_token"),
   );
   if (taken !== undefined) throw new RequestError(`${param}: ${taken} is not the request's to set`, { param });
+  if (source !== null) return;
+  // What is switched off is off without a template, too.
+  const lost = names.find((name) => !isOff(templateVariables[name]));
+  if (lost !== undefined)
+    throw new RequestError(`${param}: ${lost}: the model has no chat template to give it to`, { param });
+}
+
+/** Null, false, and what is empty. */
+function isOff(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.keys(value).length === 0;
+  return value === undefined || value === null || value === false || value === "";
 }

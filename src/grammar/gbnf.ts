@@ -60,29 +60,43 @@ class Reader {
     return rules.join("\n");
   }
 
-  /** What stands to the right of ::= or within parentheses; iterative, so that its depth is ebnf.ts's to refuse. */
+  /**
+   * What stands to the right of ::= or within parentheses; iterative, so that its depth is ebnf.ts's to refuse. A repetition of
+   * a repetition repeats the whole, as in llama.cpp's parser.
+   */
   #terms(): string {
     const out: string[] = [];
-    let open = 0; // parentheses
-    let last = false; // whether there is something to repeat
+    const opened: number[] = []; // where the parentheses that are open begin
+    let item = -1; // where what may be repeated begins
+    let repeated = ""; // how it is repeated already
     for (;;) {
       this.#blank();
       const c = this.#text[this.#at];
-      if (c === undefined || (open === 0 && this.#atRule())) {
-        if (open > 0) this.#fail("expected )");
+      if (c === undefined || (opened.length === 0 && this.#atRule())) {
+        if (opened.length > 0) this.#fail("expected )");
         return out.join(" ");
       }
       const repeat = this.#match(REPEAT);
       if (repeat !== null) {
-        if (!last) this.#fail(`expected something to repeat in front of ${repeat}`);
-        out[out.length - 1] += repeat.replaceAll(/\s/g, "");
+        if (item < 0) this.#fail(`expected something to repeat in front of ${repeat}`);
+        const wanted = repeat.replaceAll(/\s/g, "");
+        const both = wanted.length === 1 && repeated.length === 1;
+        const last = out.length - 1;
+        if (both) out[last] = out[last]!.slice(0, -1);
+        else if (repeated !== "") {
+          out[item] = `(${out[item]}`;
+          out[last] += ")";
+        }
+        repeated = both && wanted !== repeated ? "*" : wanted;
+        out[last] += repeated;
         continue;
       }
-      last = c !== "|" && c !== "(";
+      item = c === "|" || c === "(" ? -1 : out.length;
+      repeated = "";
       if (c === "|" || c === "(" || c === ")") {
         this.#at++;
-        if (c === "(") open++;
-        if (c === ")" && --open < 0) this.#fail("a ) without a (");
+        if (c === "(") opened.push(out.length);
+        if (c === ")") item = opened.pop() ?? this.#fail("a ) without a (");
         out.push(c);
       } else if (c === '"') {
         this.#at++;

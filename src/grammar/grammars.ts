@@ -13,7 +13,7 @@ import { parseRegex } from "./regex.ts";
 import { Rules } from "./rules.ts";
 import { schemaGrammar } from "./schema.ts";
 import type { Constraint, Grammar, Grammars } from "./types.ts";
-import { Unsupported } from "./unsupported.ts";
+import { Invalid, Unsupported } from "./unsupported.ts";
 import { type CompiledGrammar, type Compiler, loadXGrammar, type XGrammar } from "./xgrammar.ts";
 
 /** Compiled grammars that are kept for the next request. */
@@ -230,6 +230,7 @@ function regexGrammar(pattern: string): Printed {
     if (printed === null) throw new RequestError(`regex: no text matches ${JSON.stringify(pattern)}`);
     return printed;
   } catch (error) {
+    if (error instanceof Invalid) throw new RequestError(`regex: the pattern ${error.message}`);
     if (error instanceof Unsupported) throw new RequestError(`regex: ${error.message} is not supported`);
     throw error;
   }

@@ -1,7 +1,7 @@
 // The keywords of JSON Schema: what each holds, and what a value of another kind is refused with.
 
 import { RequestError } from "../errors.ts";
-import { Unsupported } from "./unsupported.ts";
+import { Invalid, Unsupported } from "./unsupported.ts";
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
 export interface JsonObject {
@@ -71,6 +71,7 @@ export function at<T>(where: string, keyword: string, compile: () => T): T {
   try {
     return compile();
   } catch (error) {
+    if (error instanceof Invalid) throw refuse(where, keyword, error.message);
     if (error instanceof Unsupported) throw refuse(where, keyword, `needs ${error.message}, which is not supported`);
     throw error;
   }

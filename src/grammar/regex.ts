@@ -2,7 +2,7 @@
 
 import type { Dfa } from "./automaton.ts";
 import { ANY, type CharSet, charSet, classEscape, complement, intersect, NONE, pairs, union } from "./char_set.ts";
-import { Unsupported } from "./unsupported.ts";
+import { Invalid, Unsupported } from "./unsupported.ts";
 
 export type Regex =
   | { readonly kind: "set"; readonly set: CharSet }
@@ -51,8 +51,7 @@ export function parseRegex(pattern: string): Regex {
   const text = anyCase ? pattern.replace("(?i)", "") : pattern;
   const plain = text.replaceAll("(?i:", "(?:");
   const loose = !isPattern(plain, "u");
-  if (loose && !isPattern(plain, ""))
-    throw new Unsupported(`${shown(pattern)}, which is no regular expression of ECMAScript`);
+  if (loose && !isPattern(plain, "")) throw new Invalid(`is not a regular expression of ECMAScript: ${shown(pattern)}`);
   return new Parser(text, anyCase, loose).parse();
 }
 

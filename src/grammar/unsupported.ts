@@ -4,3 +4,6 @@
 export class Unsupported extends Error {
   override readonly name = "Unsupported";
 }
+
+/** What is no pattern in the first place. The message goes on from what it was given for: "is not a regular expression". */
+export class Invalid extends Unsupported {}

@@ -6,6 +6,7 @@ import { anthropicPrompt, anthropicRequest } from "./anthropic_request.ts";
 import { stopOf, usageOf } from "./anthropic_shapes.ts";
 import { messageEvents, PING } from "./anthropic_stream.ts";
 import { errorBody } from "./errors.ts";
+import { inWordsOfField } from "./formats.ts";
 import { readJson } from "./json.ts";
 import { newId } from "./openai_shapes.ts";
 import type { Service } from "./service.ts";
@@ -16,7 +17,8 @@ export async function messages(c: Context, service: Service): Promise<Response> 
   const request = anthropicRequest(await readJson(c.req.raw, bodyLimit));
   const work = service.begin(c.req.raw);
   const head = { id: newId("msg_"), type: "message", role: "assistant", model: model.name };
-  const start = () => wholeCalls(model.chat(request.messages, { ...request.options, signal: work.signal }));
+  const options = { ...request.options, signal: work.signal };
+  const start = () => wholeCalls(inWordsOfField(options.responseFormat, model.chat(request.messages, options)));
   if (request.stream) {
     // The first event tells the prompt's length, before anything is computed.
     const count = () => model.countTokens(request.messages, request.options);

@@ -78,8 +78,8 @@ export function anthropicPrompt(json: Json): AnthropicPrompt {
 function turn(fields: Fields): ChatMessage[] {
   const role = required(fields.oneOf("role", ["user", "assistant", "system"]), fields, "role");
   const given = partsOf(fields, "content");
-  // Null is what some clients make of an answer without a text.
-  if (role === "assistant" && given === undefined && Object.hasOwn(fields.json, "content")) return [assistant([])];
+  // Null is what some clients make of an answer without a text; others leave out what is null.
+  if (role === "assistant" && given === undefined) return [assistant([])];
   const parts = required(given, fields, "content");
   if (role === "assistant") return [assistant(parts)];
   const messages: ChatMessage[] = [];

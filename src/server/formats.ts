@@ -2,7 +2,9 @@
 // Together's, Fireworks' and Text Generation Inference's. All come to one of the engine's formats.
 
 import type { ResponseFormat } from "../engine/chat_api.ts";
-import { type Fields, required, wrong } from "./fields.ts";
+import { RequestError } from "../errors.ts";
+import { type Fields, fieldsOf, isObject, type Json, required, wrong } from "./fields.ts";
+import { defined } from "./sampling.ts";
 
 /** Of a list to choose from. */
 const MOST_CHOICES = 10_000;
@@ -25,19 +27,53 @@ const SPELLINGS: Readonly<Record<string, (body: Fields, name: string) => Respons
   format: ollamaFormat,
 };
 
+/** The fields that formats came from, where it is not `response_format`. */
+const askedBy = new WeakMap<ResponseFormat, string>();
+
 /** @throws RequestError that names the field; where two fields ask for a format, both */
 export function formatOf(body: Fields): ResponseFormat | undefined {
-  let found: { readonly name: string; readonly format: ResponseFormat } | null = null;
+  let found = null as { readonly name: string; readonly format: ResponseFormat } | null;
   for (const [name, read] of Object.entries(SPELLINGS)) {
     if (!body.has(name)) continue;
-    const format = read(body, name);
+    // llama.cpp takes any JSON object beside a schema as one request.
+    const both = found?.format.type === "json" && name === "json_schema";
+    const format = both ? objectSchema(body, name) : read(body, name);
     if (format === undefined) continue;
-    // llama.cpp takes any JSON beside a schema as the same.
-    if (found !== null && !(found.format.type === "json" && name === "json_schema") && found.format.type !== "text")
+    if (found !== null && !both && found.format.type !== "text")
       throw wrong(name, `asks for a format, and so does ${found.name}; leave one of them out`, undefined);
     found = { name, format };
+    const kind = name === "structured_outputs" ? KIND_OF[format.type] : undefined;
+    if (name !== "response_format") askedBy.set(format, kind === undefined ? name : `${name}.${kind}`);
   }
   return found?.format;
+}
+
+/** What `structured_outputs` calls the engine's formats. */
+const KIND_OF: Readonly<Partial<Record<ResponseFormat["type"], string>>> = {
+  json: "json_object",
+  json_schema: "json",
+  regex: "regex",
+  choice: "choice",
+  ebnf: "grammar",
+};
+
+/** The events of an answer. What the engine says of its format is said of the field that the client sent. */
+export async function* inWordsOfField<T>(
+  format: ResponseFormat | undefined,
+  events: AsyncIterable<T>,
+): AsyncGenerator<T> {
+  try {
+    yield* events;
+  } catch (error) {
+    const field = format && askedBy.get(format);
+    if (field === undefined || !(error instanceof RequestError) || error.detail.param !== "response_format")
+      throw error;
+    const rest = error.message.replace(
+      /^(json_schema|json_object|regex|ebnf|grammar|choice): |^response_format \w+ /,
+      "",
+    );
+    throw new RequestError(`${field}: ${rest}`, { ...error.detail, param: field });
+  }
 }
 
 /** `regex` and `ebnf` are extras of ours. */
@@ -50,7 +86,8 @@ function responseFormat(body: Fields, name: string): ResponseFormat | undefined 
     case "json_object":
     case "json": {
       const field = ["schema", "value"].find(format.has);
-      return field === undefined ? { type: "json" } : schemaField(format, field);
+      if (field === undefined) return { type: "json" };
+      return format.raw("type") === "json" ? schemaField(format, field) : objectSchema(format, field);
     }
     case "json_schema":
       return openaiSchema(format);
@@ -85,9 +122,42 @@ type JsonSchema = Extract<ResponseFormat, { type: "json_schema" }>;
 function schemaField(fields: Fields, name: string): JsonSchema {
   const given = required(fields.raw(name), fields, name);
   const schema = typeof given === "string" ? parsed(fields, name, given) : given;
-  if (typeof schema !== "boolean" && (typeof schema !== "object" || schema === null || Array.isArray(schema)))
-    throw wrong(fields.path(name), "expected a JSON schema", given);
-  return { type: "json_schema", schema, strict: true };
+  if (typeof schema === "boolean") return { type: "json_schema", schema, strict: true };
+  if (!isObject(schema)) throw wrong(fields.path(name), "expected a JSON schema", given);
+  const inner = wrapped(schema);
+  if (inner === null) return { type: "json_schema", schema, strict: true };
+  const wrapper = fieldsOf(schema, fields.path(name));
+  return { ...schemaField(wrapper, inner), ...defined({ strict: wrapper.boolean("strict") }) };
+}
+
+/** Beside a schema, what OpenAI's wrappers of schemas hold. Every other key is a schema's own. */
+const WRAPPER = new Set(["name", "description", "strict", "type", "schema", "json_schema"]);
+
+/** The key under which a wrapper as OpenAI's (`{name, strict, schema}`, or all of `response_format`) has its schema. */
+function wrapped(schema: Json): string | null {
+  const { type = "json_schema" } = schema;
+  if (type !== "json_schema" || Object.keys(schema).some((key) => !WRAPPER.has(key))) return null;
+  return (
+    ["schema", "json_schema"].find((key) => {
+      const inner = Object.hasOwn(schema, key) ? schema[key] : undefined;
+      return typeof inner === "boolean" || isObject(inner);
+    }) ?? null
+  );
+}
+
+/** The schema of a JSON object: with it `json_object` still means an object, also where the schema does not say so. */
+function objectSchema(fields: Fields, name: string): ResponseFormat {
+  const format = schemaField(fields, name);
+  const { schema } = format;
+  if (!isObject(schema)) return schema === true ? { type: "json" } : format;
+  if (Object.keys(schema).length === 0) return { type: "json" };
+  const { $ref, allOf, type, ...rest } = schema;
+  const types = Array.isArray(type) ? type : [type ?? "object"];
+  if (!types.includes("object"))
+    throw wrong(`${fields.path(name)}.type`, "expected object, since the answer is to be a JSON object", type);
+  // Up to draft 7 nothing beside `$ref` counts.
+  const all = $ref === undefined ? allOf : [...(Array.isArray(allOf) ? allOf : []), { $ref }];
+  return { ...format, schema: { type: "object", ...rest, ...(all !== undefined && { allOf: all }) } };
 }
 
 function parsed(fields: Fields, name: string, text: string): unknown {
@@ -132,12 +202,17 @@ const STRUCTURED: Readonly<Record<string, (fields: Fields, name: string) => Resp
   grammar: ebnfField,
 };
 
+/** Which library holds the answer to its format, and how it spaces JSON: here white space is short anyway. */
+const OF_BACKENDS = new Set(["disable_fallback", "disable_any_whitespace"]);
+
 /** vLLM's object with one of its kinds. At OpenRouter it is true or false, and asks for nothing by itself. */
 function structuredOutputs(body: Fields, name: string): ResponseFormat | undefined {
   if (typeof body.raw(name) === "boolean") return undefined;
   const given = required(body.object(name), body, name);
   const kinds = Object.keys(given.json).filter((kind) => given.has(kind) && given.raw(kind) !== false);
-  const unknown = kinds.find((kind) => !Object.hasOwn(STRUCTURED, kind) && !kind.startsWith("_backend"));
+  const unknown = kinds.find(
+    (kind) => !Object.hasOwn(STRUCTURED, kind) && !kind.startsWith("_backend") && !OF_BACKENDS.has(kind),
+  );
   if (unknown !== undefined) throw wrong(given.path(unknown), "is not supported", undefined);
   const asked = kinds.filter((kind) => Object.hasOwn(STRUCTURED, kind));
   const [kind, second] = asked;

@@ -3,6 +3,7 @@
 import type { Context } from "hono";
 import type { ChatFinish, ToolCall } from "../engine/chat_api.ts";
 import { type Answer, type AnswerEvent, Gathering, wholeCalls } from "./answer.ts";
+import { inWordsOfField } from "./formats.ts";
 import { readJson } from "./json.ts";
 import { type Indexed, together } from "./many.ts";
 import { type OpenaiChatRequest, openaiChatRequest } from "./openai_request.ts";
@@ -18,7 +19,7 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
   const work = service.begin(c.req.raw);
   const starts = Array.from({ length: request.n }, (_, i) => () => {
     const options = { ...request.options, ...seedOf(request.options.seed, i), signal: work.signal };
-    return wholeCalls(service.model.chat(request.messages, options));
+    return wholeCalls(inWordsOfField(options.responseFormat, service.model.chat(request.messages, options)));
   });
   const events = together(starts, service.answersAtOnce);
   if (request.stream) {

@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import type { ChatFinish, ChatOptions } from "../engine/chat_api.ts";
 import { type Answer, type AnswerEvent, Gathering, wholeCalls } from "./answer.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
-import { formatOf } from "./formats.ts";
+import { formatOf, inWordsOfField } from "./formats.ts";
 import { readJson } from "./json.ts";
 import { legacyLogprobs } from "./legacy_logprobs.ts";
 import { type Indexed, together } from "./many.ts";
@@ -39,7 +39,7 @@ export async function completions(c: Context, service: Service): Promise<Respons
   const starts = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.n }, (_, i) => () => {
       const options = { ...request.options, ...seedOf(request.options.seed, i), signal: work.signal };
-      return wholeCalls(service.model.complete(prompt, options));
+      return wholeCalls(inWordsOfField(options.responseFormat, service.model.complete(prompt, options)));
     }),
   );
   const events = together(starts, service.answersAtOnce);

@@ -70,7 +70,9 @@ export function streamOf(body: Fields): { readonly stream: boolean; readonly inc
 function message(fields: Fields): ChatMessage {
   const role = required(fields.oneOf("role", ["system", "developer", "user", "assistant", "tool"]), fields, "role");
   if (role === "assistant") return assistant(fields);
-  const content = required(textOf(fields, "content"), fields, "content");
+  const text = textOf(fields, "content");
+  // A tool without a result, as clients send it that leave out what is null.
+  const content = role === "tool" ? (text ?? "") : required(text, fields, "content");
   if (role === "user") return { role, content };
   if (role !== "tool") return { role: "system", content };
   const name = fields.string("name");
@@ -81,9 +83,7 @@ function message(fields: Fields): ChatMessage {
 function assistant(fields: Fields): ChatMessage {
   const calls = fields.objects("tool_calls", MOST_CALLS)?.map(toolCall) ?? [];
   const content = textOf(fields, "content") ?? fields.string("refusal");
-  // Null is what some clients make of an answer without a text; nothing at all is a mistake.
-  if (content === undefined && calls.length === 0 && !Object.hasOwn(fields.json, "content"))
-    throw wrong(fields.path("content"), "is required", undefined);
+  // Null is what some clients make of an answer without a text; others leave out what is null.
   return { role: "assistant", content: content ?? "", ...(calls.length > 0 && { toolCalls: calls }) };
 }
 

@@ -97,11 +97,16 @@ function stops(body: Fields, name: string): readonly string[] | undefined {
   });
 }
 
-/** Any integer that JSON carries exactly; the engine's seeds are not negative. -1 is any seed, as it is to local servers. */
+/**
+ * Any integer of 64 bits, signed or not, as the nearest number that JSON.parse() makes of it. The engine's seeds have 53 bits:
+ * the rest is taken modulo 2^53. -1 is any seed, as it is to local servers.
+ */
 function seed(body: Fields, name: string): number | undefined {
-  const value = body.integer(name, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+  const value = body.number(name, -(2 ** 63), 2 ** 64);
   if (value === undefined || value === -1) return undefined;
-  return value < 0 ? value + 2 ** 53 : value;
+  if (!Number.isInteger(value)) throw wrong(body.path(name), "expected an integer", value);
+  const rest = value % 2 ** 53;
+  return rest < 0 ? rest + 2 ** 53 : Math.abs(rest);
 }
 
 /** The seed of the i-th answer of a request. */

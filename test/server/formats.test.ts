@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ResponseFormat } from "../../src/engine/chat_api.ts";
+import { RequestError } from "../../src/errors.ts";
 import { createApp } from "../../src/server/app.ts";
 import { type Fake, fakeModel } from "./fake_model.ts";
 
@@ -34,6 +35,26 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
     [{ response_format: { type: "json_object", schema } }, SCHEMA],
     [{ response_format: { type: "json_object", schema: null } }, JSON_OBJECT],
     [{ response_format: { type: "json_object" }, json_schema: schema }, SCHEMA],
+    // An object, whatever the schema says or does not say.
+    [{ response_format: { type: "json_object", schema: {} } }, JSON_OBJECT],
+    [{ response_format: { type: "json_object", schema: true } }, JSON_OBJECT],
+    [{ response_format: { type: "json_object" }, json_schema: {} }, JSON_OBJECT],
+    [{ response_format: { type: "json_object", schema: { properties: schema.properties } } }, SCHEMA],
+    [{ response_format: { type: "json_object", schema: { ...schema, type: ["object", "null"] } } }, SCHEMA],
+    [
+      { response_format: { type: "json_object", schema: { $ref: "#/$defs/a", $defs: { a: schema } } } },
+      { ...SCHEMA, schema: { type: "object", $defs: { a: schema }, allOf: [{ $ref: "#/$defs/a" }] } },
+    ],
+    // OpenAI's wrapper where a schema is expected.
+    [{ json_schema: { name: "x", strict: true, schema } }, SCHEMA],
+    [{ guided_json: { name: "x", schema } }, SCHEMA],
+    [{ guided_json: JSON.stringify({ name: "x", schema }) }, SCHEMA],
+    [{ format: { name: "x", description: "y", strict: false, schema } }, { ...SCHEMA, strict: false }],
+    [{ format: { type: "json_schema", json_schema: { name: "x", schema } } }, SCHEMA],
+    [{ structured_outputs: { json: { type: "json_schema", name: "x", schema } } }, SCHEMA],
+    [{ response_format: { type: "json_object", schema: { name: "x", schema: true } } }, JSON_OBJECT],
+    [{ guided_json: { schema: {}, type: "object" } }, { ...SCHEMA, schema: { schema: {}, type: "object" } }],
+    [{ guided_json: { name: "x", schema: 5 } }, { ...SCHEMA, schema: { name: "x", schema: 5 } }],
     [{ response_format: { type: "text" }, guided_regex: "a+" }, REGEX],
     [{ response_format: { type: "json_schema", schema } }, SCHEMA],
     [{ response_format: { type: "json_schema", json_schema: { schema, strict: true } } }, SCHEMA],
@@ -64,6 +85,8 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
     [{ structured_outputs: { json: JSON.stringify(schema), regex: null, json_object: false } }, SCHEMA],
     [{ structured_outputs: { json_object: true } }, JSON_OBJECT],
     [{ structured_outputs: { regex: "a+", disable_any_whitespace: false, _backend: "x" } }, REGEX],
+    [{ structured_outputs: { json: schema, disable_any_whitespace: true, disable_fallback: true } }, SCHEMA],
+    [{ structured_outputs: { json: schema, disable_additional_properties: false } }, SCHEMA],
     [{ structured_outputs: { choice: ["yes", "no"] } }, CHOICE],
     [{ structured_outputs: { grammar: 'root ::= "a"' } }, EBNF],
     // OpenRouter's is a switch.
@@ -93,6 +116,11 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
     ],
     [{ response_format: { type: "regex" } }, /^response_format\.pattern: is required/],
     [{ response_format: { type: "json_object", schema: [] } }, /^response_format\.schema: expected a JSON schema/],
+    [
+      { response_format: { type: "json_object", schema: { type: "string" } } },
+      /^response_format\.schema\.type: expected object, .*found "string"/,
+    ],
+    [{ json_schema: { name: "x", strict: 5, schema } }, /^json_schema\.strict: expected true or false/],
     [{ json_schema: "{" }, /^json_schema: expected a JSON schema/],
     [{ json_schema: "1" }, /^json_schema: expected a JSON schema/],
     [{ grammar: { type: "json" } }, /^grammar: expected a text/],
@@ -104,8 +132,8 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
     [{ structured_outputs: { json: schema, regex: "a" } }, /^structured_outputs: .*found 2/],
     [{ structured_outputs: { structural_tag: "{}" } }, /^structured_outputs\.structural_tag: is not supported/],
     [
-      { structured_outputs: { json: schema, disable_any_whitespace: true } },
-      /disable_any_whitespace: is not supported/,
+      { structured_outputs: { json: schema, disable_additional_properties: true } },
+      /disable_additional_properties: is not supported/,
     ],
     [{ structured_outputs: { lark: "start: x" } }, /^structured_outputs\.lark: is not supported/],
     [{ structured_outputs: "json" }, /^structured_outputs: expected an object/],
@@ -122,5 +150,30 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
     expect(response.status).toBe(400);
     expect(((await response.json()) as { error: { message: string } }).error.message).toMatch(message);
     expect(model.asked).toEqual([]);
+  });
+
+  it.each<[object, string, string]>([
+    [{ response_format: { type: "regex", pattern: "(" } }, "regex: is wrong", "response_format: regex: is wrong"],
+    [{ regex: "(" }, "regex: is wrong", "regex: is wrong"],
+    [{ guided_regex: "(" }, "regex: is wrong", "guided_regex: is wrong"],
+    [{ guided_json: schema }, "json_schema: keyword is wrong", "guided_json: keyword is wrong"],
+    [{ format: schema }, "json_schema: keyword is wrong", "format: keyword is wrong"],
+    [{ guided_grammar: "a" }, "ebnf: line 1: is wrong", "guided_grammar: line 1: is wrong"],
+    [{ grammar: "a" }, "grammar: line 1: is wrong", "grammar: line 1: is wrong"],
+    [{ guided_choice: ["a"] }, "choice: is wrong", "guided_choice: is wrong"],
+    [{ structured_outputs: { regex: "(" } }, "regex: is wrong", "structured_outputs.regex: is wrong"],
+    [
+      { guided_regex: "a" },
+      "response_format regex together with tools: cannot be",
+      "guided_regex: together with tools: cannot be",
+    ],
+  ])("%j: what the engine finds wrong is said of that field", async (fields, said, told) => {
+    const fail = new RequestError(said, { param: "response_format" });
+    const model = fakeModel({ acts: () => [{ fail }] });
+    const response = await post(path, fields, model);
+    const { error } = (await response.json()) as { error: { message: string; param?: string } };
+    const plain = "response_format" in fields;
+    expect([response.status, error.message]).toEqual([400, plain ? said : told]);
+    if (path !== "/v1/messages") expect(error.param).toBe(told.slice(0, told.indexOf(":")));
   });
 });

@@ -112,8 +112,8 @@ describe.each(Object.keys(PATHS))("%s", (path) => {
       [{ ignore_eos: true, guided_regex: "a" }, /^ignore_eos: has no meaning/],
       [{ grammar: "root ::= missing" }, /^grammar: .*`missing`/],
       [{ grammar: 'root ::= root "a"' }, /^grammar: .*left recursion/],
-      [{ guided_json: { $ref: "#/nowhere" } }, /json_schema/],
-      [{ guided_regex: "(" }, /^regex/],
+      [{ guided_json: { $ref: "#/nowhere" } }, /^guided_json: keyword `\$ref`/],
+      [{ guided_regex: "(" }, /^guided_regex: the pattern is not a regular expression of ECMAScript: "\("$/],
       [
         { chat_template_kwargs: { enable_thinking: true } },
         /^chat_template_kwargs: enable_thinking: .*no chat template/,
@@ -127,6 +127,18 @@ describe.each(Object.keys(PATHS))("%s", (path) => {
 });
 
 describe("chat_template_kwargs", () => {
+  it.each([{}, { enable_thinking: false }, { thinking: false, note: null, tags: [], more: {}, text: "" }])(
+    "%j ask for nothing where there is no template",
+    async (chat_template_kwargs) => {
+      const { status, text } = await server.ask("/v1/chat/completions", {
+        messages,
+        max_tokens: 1,
+        chat_template_kwargs,
+      });
+      expect(status, text).toBe(200);
+    },
+  );
+
   const TEMPLATE = `{{ bos_token }}{%- for message in messages -%}[INST] {{ message.content }} [/INST]{%- endfor -%}
 {%- if enable_thinking is defined and enable_thinking -%}<think>{%- endif -%}{%- if note is defined -%}{{ note }}{%- endif -%}`;
   let folder: ReturnType<typeof writeTinyFolder>;

@@ -32,8 +32,8 @@ describe.skipIf(heldout.skip)(titled("perplexity", heldout.skip), () => {
 
   it.each([
     ["f32", EVERYTHING ? 8 : 1],
-    ["q8", EVERYTHING ? WINDOWS : 1],
-    ["q4", EVERYTHING ? WINDOWS : 4],
+    ["q8", EVERYTHING ? WINDOWS : 8],
+    ["q4", EVERYTHING ? WINDOWS : 8],
   ] as const)("cpu, %s: %d windows", async (weights, windows) => {
     const model = await open(inRepo("models/tales"), { backend: "cpu", weights });
     try {

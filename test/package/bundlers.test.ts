@@ -11,6 +11,7 @@ import { application, MESSAGES, QUESTIONS, said } from "../support/application.t
 import { noChromium, openSite } from "../support/chromium.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
+import { PATIENT } from "../support/patience.ts";
 
 /** Where `.ci/run` installs the bundlers; a project of its own, in which they find the packed package. */
 const FOLDER = inRepo("dist/bundlers");
@@ -190,7 +191,7 @@ describe.skipIf(skip)(titled("bundlers without settings, in Chromium", skip), ()
               ({ ok }) => ok,
               () => false,
             ),
-          { timeout: 60_000 },
+          PATIENT,
         )
         .toBe(true);
       const site = await openSite("");

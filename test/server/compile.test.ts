@@ -30,7 +30,7 @@ const nested = (depth: number): object =>
     : { anyOf: [{ ...text, pattern: `^a{${depth},90}$` }, { items: nested(depth - 1) }] };
 
 const SLOW: readonly (readonly [string, object])[] = [
-  ["counted states", { ...text, pattern: "^[^0-9]*$", maxLength: 2900 }],
+  ["counted states", { ...text, pattern: "^([^0-9]?[^a-f]?[^x]?[^q]?){990}$" }],
   [
     "letters that are counted",
     {

@@ -112,11 +112,11 @@ export function fakeModel(script: Script = {}): Fake {
     running: () => running,
     handed: () => handed,
     chat(messages, options = {}) {
-      asked.push({ messages, options });
+      asked.push({ messages, options: told(options) });
       return perform(acts(messages, options), 5, options);
     },
     complete(prompt, options = {}) {
-      asked.push({ prompt, options });
+      asked.push({ prompt, options: told(options) });
       const ids = typeof prompt === "string" ? idsOf(prompt) : prompt;
       const said = [...acts([], options)];
       const before = options.echo ? ids.length : 0;
@@ -152,6 +152,11 @@ async function* echoed(
     yield { type: "text", text, ...some };
   }
   yield* events;
+}
+
+/** What a request asks for, without what the server adds to hear what becomes of it. */
+function told({ onWarnings: _, ...options }: ChatOptions): ChatOptions {
+  return options;
 }
 
 async function until(when: Promise<void> | null, signal: AbortSignal | undefined): Promise<void> {

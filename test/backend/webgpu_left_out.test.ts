@@ -8,6 +8,7 @@ import { openModel } from "../../src/open.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
+import { some } from "../support/some.ts";
 import { writeTinyFolder } from "../support/tiny_folder.ts";
 import { type WatchedGpu, watchedGpu } from "../support/watched_gpu.ts";
 
@@ -98,7 +99,7 @@ describe.skipIf(noAdapter)(`webgpu forms that are left out${noAdapter ? `: ${NO_
   afterEach(() => vi.restoreAllMocks());
 
   describe(`webgpu ${adapter.name}`, () => {
-    it.each(TROUBLES)(
+    it.each(some(TROUBLES, 3))(
       "by the tuner: $name",
       async ({ alter, leftOut, arithmetics = ["f32"], weights, tiles = false }) => {
         const watched = watchedGpu(adapter.name);

@@ -6,6 +6,7 @@ import { MATRIX_UNITS } from "../../src/backend/webgpu/adapter.ts";
 import type { Shader, Variant } from "../../src/backend/webgpu/shader.ts";
 import { PRECISIONS } from "../../src/tensor/types.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { leftToCi } from "../support/level.ts";
 import { tileConformance } from "./conformance.ts";
 
 type Shaders = typeof import("../../src/backend/webgpu/shader.ts");
@@ -106,5 +107,12 @@ describe.skipIf(noAdapter)(`matrix units as loops${noAdapter ? `: ${NO_ADAPTER}`
   const adapter = adapters.find(({ features }) => features.has("shader-f16"));
   if (!adapter) it("needs an adapter with f16", () => Promise.reject(new Error(NO_ADAPTER)));
   // Written out, a kernel takes the software adapter long to compile: one stands for the three, whose tile is the same.
-  else tileConformance(adapter.name, (options) => adapter.open({ ...options, tile: "matrix" }), ["q4"], "matmul");
+  else
+    tileConformance(
+      adapter.name,
+      (options) => adapter.open({ ...options, tile: "matrix" }),
+      ["q4"],
+      "matmul",
+      leftToCi,
+    );
 });

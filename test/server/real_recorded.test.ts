@@ -5,6 +5,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";
 import { inShared, titled } from "../support/fixtures.ts";
+import { some } from "../support/some.ts";
 import { eventsOf } from "./fake_model.ts";
 import { openTales, type RealServer, serveReal } from "./real.ts";
 
@@ -208,7 +209,12 @@ function anthropicMessage(text: string, body: Body): Answer {
 describe(titled("requests recorded from the official clients", skip), () => {
   it.skipIf(skip !== null)("are all here", () => expect(recorded.length).toBeGreaterThan(40));
 
-  it.each(recorded.map((one) => [`${one.n} ${one.method} ${one.url}`, one] as const))("%s", async (_, request) => {
+  it.each(
+    some(
+      recorded.map((one) => [`${one.n} ${one.method} ${one.url}`, one] as const),
+      16,
+    ),
+  )("%s", async (_, request) => {
     const response = await send(request);
     const text = await response.text();
     const path = request.url.replace(/^\/\w+\//, "/");

@@ -1,5 +1,5 @@
 // Checked reading of a request's fields: each reader returns the value, undefined where the field is absent or null, or
-// refuses it by name. Fields that nobody reads are accepted.
+// refuses it by name. Fields that no reader asks for are accepted.
 
 import { RequestError } from "../errors.ts";
 

@@ -12,6 +12,7 @@ const MOST_CHOICES = 10_000;
 /** The fields that may ask for a format, and what each asks for: undefined where it asks for none. */
 const SPELLINGS: Readonly<Record<string, (body: Fields, name: string) => ResponseFormat | undefined>> = {
   response_format: responseFormat,
+  text: textFormat,
   output_config: (body, name) => outputFormat(body.object(name)?.object("format")),
   output_format: (body, name) => outputFormat(body.object(name)),
   json_schema: schemaField,
@@ -98,6 +99,12 @@ function responseFormat(body: Fields, name: string): ResponseFormat | undefined 
     case "grammar":
       return gbnfField(format, "grammar");
   }
+}
+
+/** OpenAI's responses API has the format within `text`, beside other things. */
+function textFormat(body: Fields, name: string): ResponseFormat | undefined {
+  const given = required(body.object(name), body, name);
+  return given.has("format") ? responseFormat(given, "format") : undefined;
 }
 
 /** The schema lies in `json_schema.schema`, or without `json_schema` beside the type. */

@@ -1,7 +1,7 @@
 // The table of request fields: what this server knows of each, whoever's it is. Fields that are refused are refused from
 // here; the README of this folder has the whole table, and a test walks it. Fields that are not in it are accepted.
 
-import { type Fields, wrong } from "./fields.ts";
+import { type Fields, isObject, wrong } from "./fields.ts";
 
 export type Endpoint = "chat" | "completions" | "messages" | "embeddings";
 
@@ -45,6 +45,19 @@ function noPenalty(body: Fields): boolean {
   return Object.entries(off).every(([name, value]) => !body.has(name) || body.raw(name) === value);
 }
 
+/** Whether the conversation ends with the assistant's words, which are then continued. */
+function endsWithAssistant(body: Fields): boolean {
+  const messages = body.raw("messages");
+  const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
+  return isObject(last) && last.role === "assistant";
+}
+
+/** Variables of a template that are all switched off mean nothing without one. */
+function nothingOn(body: Fields): boolean {
+  const given = body.raw("chat_template_kwargs");
+  return isObject(given) && Object.values(given).every((value) => value === null || value === false);
+}
+
 export const FIELDS: readonly FieldRow[] = [
   // What there is to answer.
   honoured(["chat", "messages"], "messages", "the conversation"),
@@ -73,7 +86,8 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(["completions"], "logprobs", "so many likeliest tokens at each place"),
   honoured(["chat", "completions"], "stop", "texts that end the answer; empty ones do not"),
   honoured(["messages"], "stop_sequences", "texts that end the answer; empty ones do not"),
-  honoured(GENERATE, "stop_token_ids", "tokens that end the answer and are no part of it"),
+  honoured(GENERATE, "stop_strings stop_words", "more texts that end the answer"),
+  honoured(GENERATE, "stop_token_ids eos_token_id", "tokens that end the answer and are no part of it"),
   honoured(GENERATE, "min_tokens", "no end and no stop text before so many tokens"),
   honoured(GENERATE, "ignore_eos", "goes on past the end of text"),
   honoured(GENERATE, "bad_words", "words whose tokens are not written, with or without a space in front"),
@@ -83,7 +97,8 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(GENERATE, "repetition_penalty repeat_penalty frequency_penalty presence_penalty", "over the whole context"),
   honoured(GENERATE, "seed random_seed", "-1: any"),
   honoured(GENERATE, "response_format", "text, json_object (with schema), json_schema, regex, ebnf, grammar (GBNF)"),
-  honoured(["messages"], "output_config output_format", "its format: a JSON schema"),
+  honoured(GENERATE, "text", "its format, as of OpenAI's responses: as response_format"),
+  honoured(GENERATE, "output_config output_format", "its format: a JSON schema"),
   honoured(GENERATE, "json_schema guided_json", "a JSON schema, or its text"),
   honoured(GENERATE, "guided_json_object", "any JSON object"),
   honoured(GENERATE, "guided_regex regex", "a pattern"),
@@ -94,28 +109,66 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(GENERATE, "format", 'Ollama\'s: "json" or a JSON schema'),
 
   // Other names of what there is.
-  refused(["chat"], "functions", "use tools"),
-  refused(["chat"], "function_call", "use tool_choice"),
-  refused(["chat"], "prompt input", "use messages"),
-  refused(["completions"], "messages input", "use prompt"),
-  refused(["chat", "completions"], "system", "use a message of the role system"),
-  refused(["chat", "completions"], "stop_sequences stop_sequence stopping_strings custom_stopping_strings", "use stop"),
-  refused(["messages"], "stop stop_sequence stopping_strings custom_stopping_strings", "use stop_sequences"),
+  refused(["chat", "messages"], "functions", "use tools"),
+  refused(["chat", "messages"], "function_call", "use tool_choice"),
+  refused(["completions"], "tools functions", "use /v1/chat/completions"),
+  refused(["completions"], "tool_choice function_call", "use /v1/chat/completions", ["none", "auto"]),
+  harmless(["completions"], "parallel_tool_calls", "there are no tools"),
+  onlyTrue(["messages"], "parallel_tool_calls", "use disable_parallel_tool_use in tool_choice"),
+  refused(["chat", "messages"], "prompt input contents", "use messages"),
+  refused(["completions"], "messages input contents", "use prompt"),
+  refused(["chat"], "system instructions systemInstruction system_instruction", "use a message of the role system"),
+  refused(["completions"], "system instructions systemInstruction system_instruction", "put it into the prompt"),
+  refused(["messages"], "instructions systemInstruction system_instruction", "use system"),
+  refused(["messages"], "safe_prompt", "put it into system"),
+  refused(["completions"], "safe_prompt", "put it into the prompt"),
+  refused(GENERATE, "context previous_response_id conversation", "send the whole conversation or prompt"),
+  refused(GENERATE, "prompt_embeds", "give texts or token ids"),
+  refused(
+    ["chat", "completions"],
+    "stop_sequences stop_sequence stopSequences stopping_strings custom_stopping_strings",
+    "use stop",
+  ),
+  refused(
+    ["messages"],
+    "stop stop_sequence stopSequences stopping_strings custom_stopping_strings",
+    "use stop_sequences",
+  ),
+  refused(GENERATE, "end_id", "use stop_token_ids", [-1]),
   refused(["messages"], "max_completion_tokens n_predict", "use max_tokens"),
-  refused(GENERATE, "max_new_tokens max_output_tokens max_length num_predict max_tokens_to_sample", "use max_tokens"),
+  refused(
+    GENERATE,
+    "max_new_tokens max_output_tokens maxOutputTokens max_length num_predict max_tokens_to_sample",
+    "use max_tokens",
+  ),
   refused(GENERATE, "min_new_tokens min_length", "use min_tokens", [0]),
   refused(GENERATE, "ban_eos_token", "use ignore_eos"),
-  refused(GENERATE, "banned_tokens custom_token_bans banned_strings", "use logit_bias or bad_words"),
+  refused(
+    GENERATE,
+    "banned_tokens custom_token_bans banned_strings bad bad_token_ids bad_words_ids",
+    "use logit_bias or bad_words",
+  ),
+  refused(GENERATE, "suppress_tokens begin_suppress_tokens sequence_bias", "use logit_bias"),
+  refused(GENERATE, "force_words_ids forced_bos_token_id forced_eos_token_id", "use response_format"),
+  refused(GENERATE, "allowed_tokens", "use allowed_token_ids"),
+  refused(GENERATE, "rep_pen", "use repetition_penalty", [1]),
   refused(GENERATE, "sampler_seed", "use seed", [-1]),
   onlyTrue(GENERATE, "do_sample", "use temperature 0"),
   refused(GENERATE, "grammar_string", "use grammar"),
   refused(GENERATE, "guided_decoding structured json_mode response_schema output_schema", "use response_format"),
+  refused(GENERATE, "responseSchema responseJsonSchema", "use response_format"),
+  refused(GENERATE, "responseMimeType response_mime_type", "use response_format", ["text/plain"]),
   refused(GENERATE, "logit_bias_type", "logit_bias is by token id", ["input_ids"]),
   refused(["completions"], "return_full_text", "use echo"),
+  refused(["completions"], "top_logprobs", "use logprobs", [0]),
   refused(GENERATE, "regex_pattern", "use regex"),
   refused(GENERATE, "n_probs return_logprob top_logprobs_num top_n_tokens", "use logprobs", [0]),
-  refused(["chat", "completions"], "n_cmpl", "use n", [1]),
-  refused(GENERATE, "options parameters sampling_params extra_body nvext", "its fields belong into the body itself"),
+  refused(["chat", "completions"], "n_cmpl num_return_sequences", "use n", [1]),
+  refused(
+    GENERATE,
+    "options parameters sampling_params generationConfig generation_config extra_body nvext",
+    "its fields belong into the body itself",
+  ),
   // Ways to choose tokens that are not there.
   refused(GENERATE, "mirostat mirostat_mode", "there is no Mirostat", [0]),
   refused(GENERATE, "mirostat_target", "there is no Mirostat"),
@@ -131,6 +184,10 @@ export const FIELDS: readonly FieldRow[] = [
     [0],
   ),
   refused(GENERATE, "dynatemp_range dynamic_temperature smoothing_factor", "use temperature", [0]),
+  refused(GENERATE, "min_temp max_temp dynatemp_low dynatemp_high", "use temperature", [0, 1]),
+  refused(GENERATE, "top_p_min", "top_p stays as it is", [0, 1e-6]),
+  refused(GENERATE, "top_p_decay", "top_p stays as it is", [1]),
+  refused(GENERATE, "repetition_decay", "penalties do not fade", [0]),
   refused(GENERATE, "temperature_last samplers sampler_priority", "the order of sampling is fixed"),
   refused(GENERATE, "min_keep", "filters keep at least the likeliest token", [0, 1]),
   refused(GENERATE, "guidance_scale cfg_scale", "there is no guidance by a second prompt", [1]),
@@ -145,7 +202,7 @@ export const FIELDS: readonly FieldRow[] = [
   {
     ...refused(
       GENERATE,
-      "repeat_last_n repetition_penalty_range rep_pen_range",
+      "repeat_last_n repetition_penalty_range rep_pen_range penalty_range repetition_range",
       "penalties count the whole context",
       [-1],
     ),
@@ -157,26 +214,44 @@ export const FIELDS: readonly FieldRow[] = [
   refused(GENERATE, "watermark watermarking token_healing", "is not there"),
   refused(GENERATE, "lora lora_path adapter_id", "there are no adapters"),
   // Ways to make the prompt or the answer that are not there.
-  refused(["chat", "completions"], "suffix", "there is no filling in between"),
-  refused(["chat", "messages"], "chat_template", "the folder's template is used"),
+  refused(GENERATE, "suffix", "there is no filling in between"),
+  refused(["chat", "messages"], "chat_template template", "the folder's template is used"),
+  refused(["chat", "messages"], "raw", "use /v1/completions"),
+  refused(["completions"], "chat_template template", "prompts are continued as they are; use /v1/chat/completions"),
+  {
+    ...refused(["completions"], "chat_template_kwargs", "prompts are continued as they are; use /v1/chat/completions"),
+    unless: nothingOn,
+  },
+  harmless(["completions"], "raw continue_final_message add_generation_prompt", "prompts are continued as they are"),
   refused(["chat", "messages"], "documents", "put them into a message"),
+  refused(["completions"], "documents", "put them into the prompt"),
+  refused(["completions"], "prefill assistant_prefill response_prefix", "end the prompt with it"),
   refused(
     ["chat", "messages"],
     "prefill assistant_prefill response_prefix",
     "end the conversation with the assistant's message",
   ),
-  refused(["chat"], "echo", "the conversation is not repeated"),
+  refused(["chat", "messages"], "echo return_full_text", "the conversation is not repeated"),
+  {
+    ...onlyTrue(["messages"], "continue_final_message", "leave out the last message of the assistant"),
+    unless: (body) => body.raw("continue_final_message") === false && !endsWithAssistant(body),
+  },
+  {
+    ...onlyTrue(["messages"], "add_generation_prompt", "only where the last message is the assistant's"),
+    unless: (body) => body.raw("add_generation_prompt") === false && endsWithAssistant(body),
+  },
   {
     ...onlyTrue(["chat"], "add_generation_prompt", "only beside continue_final_message"),
     unless: (body) => body.raw("continue_final_message") === true,
   },
-  refused(["chat"], "prompt_mode guardrails", "there are no prompts of the server"),
+  refused(GENERATE, "prompt_mode guardrails", "there are no prompts of the server"),
   refused(["chat", "messages"], "add_special_tokens", "the chat template has them already"),
+  onlyTrue(["chat", "messages"], "add_bos_token", "prompts of conversations begin with it"),
   onlyTrue(["completions", "embeddings"], "add_special_tokens add_bos_token", "give token ids instead"),
   refused(ALL, "truncate_prompt_tokens prompt_truncate_len", "prompts are never cut"),
   refused(ALL, "truncate", "texts are never cut", ["NONE", "none"]),
   refused(GENERATE, "context_length_exceeded_behavior", "prompts are never cut", ["error"]),
-  refused(["chat"], "modalities", "this model writes text only", [["text"]]),
+  refused(GENERATE, "modalities", "this model writes text only", [["text"]]),
   refused(GENERATE, "audio images image_url", "this model reads and writes text only"),
   refused(
     GENERATE,
@@ -192,7 +267,8 @@ export const FIELDS: readonly FieldRow[] = [
   refused(GENERATE, "return_hidden_states return_routed_experts post_sampling_probs response_fields", "is not there"),
   refused(GENERATE, "prompt_logprobs logprob_token_ids", "/v1/completions has echo with logprobs"),
   refused(["messages"], "logprobs top_logprobs", "use /v1/chat/completions", [0]),
-  refused(["messages"], "n", "one answer a request", [1]),
+  refused(["messages"], "n n_cmpl num_return_sequences", "one answer a request", [1]),
+  refused(GENERATE, "background", "answers are given at once"),
   refused(["embeddings"], "dimensions output_dimension", "vectors have the model's width"),
   refused(["embeddings"], "output_dtype embedding_type embedding_types", "use encoding_format", ["float", ["float"]]),
   refused(["embeddings"], "instruction late_chunking return_multivector", "each text is embedded as it is"),
@@ -228,11 +304,17 @@ export const FIELDS: readonly FieldRow[] = [
     "this model does not reason apart",
   ),
   harmless(GENERATE, "separate_reasoning stream_reasoning", "this model does not reason apart"),
-  harmless(GENERATE, "transforms context_management num_ctx", "for prompts that are too long: those are refused"),
-  harmless(["messages"], "container speed inference_geo betas", "where and how a host computes"),
   harmless(
     GENERATE,
-    "mirostat_tau mirostat_eta mirostat_lr dry_base dry_allowed_length dry_penalty_last_n",
+    "transforms context_management num_ctx generate_window truncation",
+    "for prompts that are too long: those are refused",
+  ),
+  harmless(GENERATE, "container speed inference_geo betas", "where and how a host computes"),
+  harmless(GENERATE, "max_tool_calls", "of tools that a server runs: there are none"),
+  harmless(["messages"], "stream_options usage", "streams tell the usage anyway"),
+  harmless(
+    GENERATE,
+    "mirostat_tau mirostat_eta mirostat_lr dry_base dry_allowed_length dry_penalty_last_n dry_range",
     "of samplers that are refused",
   ),
   harmless(

@@ -32,18 +32,32 @@ export function samplingOf(body: Fields, stopName = "stop"): GenerateOptions {
     presencePenalty: body.number("presence_penalty", -100, 100),
     logitBias: logitBias(body),
     seed: seed(body, "seed") ?? seed(body, "random_seed"),
-    stop: stops(body, stopName),
+    stop: all(body, [stopName, "stop_strings", "stop_words"], stops),
     ignoreEos: body.boolean("ignore_eos"),
-    stopIds: ids(body, "stop_token_ids"),
+    stopIds: all(body, ["stop_token_ids", "eos_token_id"], ids),
     minTokens: body.integer("min_tokens", 0, MOST_TOKENS),
     allowedIds: ids(body, "allowed_token_ids"),
     badWords: badWords(body),
   });
 }
 
-/** An empty list, which vLLM's clients send for none, is none. */
+/** What several fields list, undefined where none of them lists anything. */
+function all<T>(
+  body: Fields,
+  names: readonly string[],
+  read: (body: Fields, name: string) => readonly T[] | undefined,
+): readonly T[] | undefined {
+  const lists = names.flatMap((name) => {
+    const list = read(body, name);
+    return list === undefined ? [] : [list];
+  });
+  return lists.length > 0 ? lists.flat() : undefined;
+}
+
+/** One token id or a list. An empty list, which vLLM's clients send for none, is none. */
 function ids(body: Fields, name: string): readonly number[] | undefined {
-  const given = body.array(name, MOST_IDS);
+  const one = body.raw(name);
+  const given = typeof one === "number" ? [one] : body.array(name, MOST_IDS);
   return given === undefined || given.length === 0 ? undefined : idsOf(given, body.path(name));
 }
 

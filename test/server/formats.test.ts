@@ -96,6 +96,9 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
     [{ format: schema }, SCHEMA],
     [{ format: "" }, undefined],
     [{ output_config: { format: { type: "json_schema", schema }, effort: "low" } }, SCHEMA],
+    [{ text: { format: { type: "json_schema", name: "x", schema }, verbosity: "low" } }, SCHEMA],
+    [{ text: { format: { type: "json_object" } } }, JSON_OBJECT],
+    [{ text: { verbosity: "low" } }, undefined],
     [{ output_config: { effort: "low" } }, undefined],
     [{ output_format: { type: "json_schema", schema } }, SCHEMA],
   ])("%j", async (fields, expected) => {

@@ -67,7 +67,10 @@ const EXAMPLES: Readonly<Record<string, readonly [value: unknown, beside?: Body]
   top_logprobs: [2, { logprobs: true }],
   stop: ["x"],
   stop_sequences: [["x"]],
+  stop_strings: [["x"]],
+  stop_words: [["x"]],
   stop_token_ids: [[5]],
+  eos_token_id: [5],
   min_tokens: [2],
   ignore_eos: [true],
   bad_words: [["fox"]],
@@ -86,6 +89,7 @@ const EXAMPLES: Readonly<Record<string, readonly [value: unknown, beside?: Body]
   response_format: [{ type: "json_object" }],
   output_config: [{ format: { type: "json_schema", schema } }],
   output_format: [{ type: "json_schema", schema }],
+  text: [{ format: { type: "json_schema", name: "x", schema } }],
   json_schema: [schema],
   guided_json: [schema],
   guided_json_object: [true],
@@ -112,6 +116,9 @@ const BESIDE: Readonly<Record<string, Body>> = {
   repeat_last_n: { repeat_penalty: 1.1 },
   repetition_penalty_range: { repetition_penalty: 1.1 },
   rep_pen_range: { presence_penalty: 1 },
+  penalty_range: { presence_penalty: 1 },
+  repetition_range: { repetition_penalty: 1.1 },
+  continue_final_message: { messages: [...messages, { role: "assistant", content: "So" }] },
 };
 
 const each = (kind: FieldRow["kind"]) =>
@@ -123,6 +130,19 @@ describe("the table", () => {
   it("has each field of an endpoint once", () => {
     const all = FIELDS.flatMap(({ names, on }) => on.flatMap((one) => names.map((name) => `${one} ${name}`)));
     expect(all.filter((one, i) => all.indexOf(one) !== i)).toEqual([]);
+  });
+
+  it("has each field on all three endpoints that write answers", () => {
+    const rows = (endpoint: Endpoint) =>
+      new Set(FIELDS.flatMap(({ names, on }) => (on.includes(endpoint) ? names : [])));
+    const writing = (["chat", "completions", "messages"] as const).map(
+      (endpoint) => [endpoint, rows(endpoint)] as const,
+    );
+    const known = new Set(writing.flatMap(([, names]) => [...names]));
+    const gaps = writing.flatMap(([endpoint, names]) =>
+      [...known].filter((name) => !names.has(name)).map((name) => `${endpoint} ${name}`),
+    );
+    expect(gaps).toEqual([]);
   });
 
   it("is in the README", () => {
@@ -163,6 +183,11 @@ describe("refused", () => {
   it.each<[Endpoint, Body]>([
     ["completions", { n: 2, best_of: 2 }],
     ["chat", { repeat_last_n: 64 }],
+    ["messages", { continue_final_message: false }],
+    ["messages", { add_generation_prompt: false, messages: [...messages, { role: "assistant", content: "So" }] }],
+    ["completions", { chat_template_kwargs: { enable_thinking: false, tools: null } }],
+    ["completions", { tools: [], tool_choice: "auto", parallel_tool_calls: false }],
+    ["messages", { parallel_tool_calls: true, n: 1, echo: false, suffix: "" }],
     ["chat", { repeat_last_n: 64, repeat_penalty: 1, frequency_penalty: 0 }],
     [
       "chat",

@@ -95,7 +95,7 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(GENERATE, "logit_bias", "by token id; llama.cpp's list of pairs too, where false forbids a token"),
   honoured(GENERATE, "temperature top_p top_k min_p", "top_k 0 and -1: all"),
   honoured(GENERATE, "repetition_penalty repeat_penalty frequency_penalty presence_penalty", "over the whole context"),
-  honoured(GENERATE, "seed random_seed", "-1: any"),
+  honoured(GENERATE, "seed random_seed", "-1: any; 64 bits, of which 53 count"),
   honoured(GENERATE, "response_format", "text, json_object (with schema), json_schema, regex, ebnf, grammar (GBNF)"),
   honoured(GENERATE, "text", "its format, as of OpenAI's responses: as response_format"),
   honoured(GENERATE, "output_config output_format", "its format: a JSON schema"),

@@ -19,6 +19,7 @@ const compiledWorker = {
 
 /** Small files that take minutes, which vitest would begin last, going by their size: one process would then end long after the other. */
 const LONG = [
+  "backend/webgpu",
   "node/current_node",
   "package/bundlers",
   "node/runtimes",

@@ -3,6 +3,7 @@
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import Summary from "./test/setup/summary.ts";
+import { EVERYTHING } from "./test/support/level.ts";
 import { HUNG } from "./test/support/patience.ts";
 
 /** Node starts a worker from a file that it can run: the compiled one, also where the rest of the code is TypeScript. */
@@ -48,7 +49,8 @@ export default defineConfig({
     env: { HOTSET_CACHE: new URL("dist/test-cache", import.meta.url).pathname },
     // Processes, not threads: a GPU driver that crashes takes its own file with it and no other.
     pool: "forks",
-    maxWorkers: 2,
+    // Some tests wait more than they compute.
+    maxWorkers: EVERYTHING ? 2 : 3,
     sequence: { sequencer: LongFirst },
     testTimeout: HUNG,
     hookTimeout: HUNG,

@@ -57,11 +57,12 @@ export function conformance(name: string, makeOps: MakeOps, left?: string | null
 }
 
 /** Declares what of the suite depends on how products are computed. */
-export function productConformance(name: string, makeOps: MakeOps): void {
-  over(`${name} conforms`, makeOps, (ops) => {
+export function productConformance(name: string, makeOps: MakeOps, left?: string | null): void {
+  const declare = (ops: () => Ops): void => {
     products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
     moeConformance(ops);
-  });
+  };
+  over(`${name} conforms`, makeOps, declare, left);
 }
 
 /** Declares the part of the suite that a form of the products for many tokens has to do with. */

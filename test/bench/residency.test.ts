@@ -9,6 +9,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bounds } from "../../bench/residency/bounds.ts";
 import type { DecodeReport, ReplayReport } from "../../bench/residency/types.ts";
 import { quantize } from "../../src/index.ts";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 
 const run = fileURLToPath(new URL("../../dist/bench/run.js", import.meta.url));
 const result = new URL("../../bench/results/residency-test.json", import.meta.url);
@@ -29,7 +31,7 @@ interface Run {
   readonly report: DecodeReport & ReplayReport;
 }
 
-describe("npm run bench -- residency", () => {
+describe.skipIf(leftToCi)(titled("npm run bench -- residency", leftToCi), () => {
   beforeAll(() => quantize(`synthetic:mixtral-8x7b?layers=${LAYERS}&${SIZES}`, join(folder, "model"), { threads: 1 }));
 
   it("measures every process and writes what it has found", () => {

@@ -13,7 +13,7 @@ import { HUNG } from "../support/patience.ts";
 import { generator } from "../support/random.ts";
 
 /** How often a run is killed: at first at any moment, at last where the small files are written. */
-const KILLS = EVERYTHING ? 20 : 5;
+const KILLS = EVERYTHING ? 20 : 4;
 
 /** About 60 MB in q4, in nine shards. */
 const MODEL =

@@ -5,6 +5,7 @@ import { DeviceTier, type DeviceTierOptions } from "../../src/experts/device_tie
 import type { Policy } from "../../src/experts/layer_cache.ts";
 import { PaysGate } from "../../src/experts/pays_gate.ts";
 import { plan, type Where } from "../../src/experts/schedule.ts";
+import { some } from "../support/some.ts";
 import { guessing, randomSteps, type Step, takeStep } from "./fake_steps.ts";
 import { Machine, type MachineRates, type MachineShape, PIECE, tokenCost } from "./machine.ts";
 import { machines, truth } from "./rates.ts";
@@ -56,13 +57,16 @@ function leastOf(rates: MachineRates, step: Step, residents: readonly (readonly 
 describe("decoding", () => {
   const steps = randomSteps(32, SHAPE.layers, E, K);
 
-  it.each(machines([0, 20]))("is as quick as the better of host and link, or quicker: %s", async (_, rates) => {
-    const shape = rates.disk > 0 ? { ...SHAPE, ram: 40 } : SHAPE;
-    const only = async (where: Where) => (await run(rates, steps, { places: [where] }, shape)).ms;
-    const { ms } = await run(rates, steps, {}, shape);
-    expect(ms).toBeLessThanOrEqual((await only("host")) + 1e-6);
-    expect(ms).toBeLessThanOrEqual((await only("device")) + 1e-6);
-  });
+  it.each(some(machines([0, 20]), 4))(
+    "is as quick as the better of host and link, or quicker: %s",
+    async (_, rates) => {
+      const shape = rates.disk > 0 ? { ...SHAPE, ram: 40 } : SHAPE;
+      const only = async (where: Where) => (await run(rates, steps, { places: [where] }, shape)).ms;
+      const { ms } = await run(rates, steps, {}, shape);
+      expect(ms).toBeLessThanOrEqual((await only("host")) + 1e-6);
+      expect(ms).toBeLessThanOrEqual((await only("device")) + 1e-6);
+    },
+  );
 
   it("is quicker than both where the best is a mixture", async () => {
     for (const [one, copy, link] of [
@@ -80,7 +84,7 @@ describe("decoding", () => {
     }
   });
 
-  it.each(machines())("loses next to nothing against the best plan of each layer: %s", async (_, rates) => {
+  it.each(some(machines(), 4))("loses next to nothing against the best plan of each layer: %s", async (_, rates) => {
     const { ms, tier } = await run(rates, steps);
     const residents = tier.caches.map((cache) => cache.residents);
     const least = steps.slice(FILLING).reduce((sum, step) => sum + leastOf(rates, step, residents), 0);

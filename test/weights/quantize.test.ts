@@ -21,6 +21,7 @@ import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
 import { loadFolder } from "../support/model.ts";
 import { recordOf } from "../support/records.ts";
+import { some } from "../support/some.ts";
 
 const FIXTURES = ["bf16-odd-window-shards", "f16-fused-v5-tied", "f32-all-experts"].map((name) =>
   inRepo(`test/fixtures/mixtral/${name}`),
@@ -56,7 +57,7 @@ function expectSame(got: Float32Array, want: Float32Array): void {
   expect(Buffer.compare(new Uint8Array(got.buffer), new Uint8Array(want.buffer))).toBe(0);
 }
 
-describe.each(PRECISIONS)("%s", (weights) => {
+describe.each(some([...PRECISIONS].reverse(), 2))("%s", (weights) => {
   describe.each([...FIXTURES, tales])("of %s", (from) => {
     it("is the model that the original is at that precision, bit for bit, on the CPU backend", async () => {
       const to = await quantized(from, weights);

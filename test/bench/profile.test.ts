@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import type { ProfileCase } from "../../bench/profile.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 
 const run = fileURLToPath(new URL("../../dist/bench/run.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "hotset-profile-"));
@@ -18,7 +20,8 @@ function bench(...args: string[]) {
 const SIZES = "hidden_size=64&intermediate_size=96&num_attention_heads=4&num_key_value_heads=2&vocab_size=100";
 const MODEL = `synthetic:mixtral-8x7b?layers=3&${SIZES}`;
 
-describe.skipIf(noAdapter)(`npm run bench -- --profile${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
+const left = noAdapter ? NO_ADAPTER : leftToCi;
+describe.skipIf(left)(titled("npm run bench -- --profile", left), () => {
   it("prints a table and writes every case with what was dispatched", () => {
     const out = join(folder, "profile.json");
     const lengths = ["--contexts", "0,40", "--prompts", "20", "--chunk", "16", "--tokens", "3"];

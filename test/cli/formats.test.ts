@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, describe, expect, it } from "vitest";
 import { hotset, tales } from "../support/cli.ts";
+import { some } from "../support/some.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hotset-formats-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -44,14 +45,19 @@ describe("hotset generate holds the text to a format", () => {
 });
 
 describe("a format that cannot be held to: exit code 1, one line that names the option", () => {
-  it.each<[string[], RegExp]>([
-    [["--json-schema", join(folder, "none")], /--json-schema .*none: cannot be read: ENOENT/],
-    [["--json-schema", GRAMMAR], /--json-schema .*answer\.ebnf: expected a JSON schema/],
-    [["--json-schema", file("odd.json", '{"type":"strange"}')], /--json-schema .*odd\.json: .*strange/],
-    [["--grammar", SCHEMA], /--grammar .*person\.json: .*line 1/],
-    [["--grammar", folder], /--grammar .*: cannot be read: EISDIR/],
-    [["--regex", "("], /--regex: /],
-  ])("%j", async (args, message) => {
+  it.each(
+    some<[string[], RegExp]>(
+      [
+        [["--json-schema", join(folder, "none")], /--json-schema .*none: cannot be read: ENOENT/],
+        [["--json-schema", GRAMMAR], /--json-schema .*answer\.ebnf: expected a JSON schema/],
+        [["--json-schema", file("odd.json", '{"type":"strange"}')], /--json-schema .*odd\.json: .*strange/],
+        [["--grammar", SCHEMA], /--grammar .*person\.json: .*line 1/],
+        [["--grammar", folder], /--grammar .*: cannot be read: EISDIR/],
+        [["--regex", "("], /--regex: /],
+      ],
+      3,
+    ),
+  )("%j", async (args, message) => {
     const { code, stdout, stderr } = await generate(...args);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(/^hotset: [^\n]+\n$/);

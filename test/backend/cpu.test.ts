@@ -20,7 +20,7 @@ for (const instructions of cpuInstructions()) {
       conformance(
         `cpu ${instructions}, ${threads} threads, ${activations} activations`,
         ({ maxTokens }) => cpuOps({ maxTokens, instructions, threads, activations, limits: { shareAll: true } }),
-        instructions === best && threads === 2 ? null : leftToCi,
+        instructions === best && threads === 2 && activations === "int8" ? null : leftToCi,
       );
 }
 

@@ -57,7 +57,7 @@ function leastOf(rates: MachineRates, step: Step, residents: readonly (readonly 
 describe("decoding", () => {
   const steps = randomSteps(32, SHAPE.layers, E, K);
 
-  it.each(some(machines([0, 20]), 4))(
+  it.each(some(machines([0, 20]), 2))(
     "is as quick as the better of host and link, or quicker: %s",
     async (_, rates) => {
       const shape = rates.disk > 0 ? { ...SHAPE, ram: 40 } : SHAPE;
@@ -84,7 +84,7 @@ describe("decoding", () => {
     }
   });
 
-  it.each(some(machines(), 4))("loses next to nothing against the best plan of each layer: %s", async (_, rates) => {
+  it.each(some(machines(), 2))("loses next to nothing against the best plan of each layer: %s", async (_, rates) => {
     const { ms, tier } = await run(rates, steps);
     const residents = tier.caches.map((cache) => cache.residents);
     const least = steps.slice(FILLING).reduce((sum, step) => sum + leastOf(rates, step, residents), 0);

@@ -93,7 +93,7 @@ describe("masks of strings whose length is bounded", () => {
     [70, Number.POSITIVE_INFINITY],
     [0, 5000],
   ];
-  it.each(some(bounds, 6))(
+  it.each(some(bounds, 3))(
     "%d to %d characters: every token is allowed that a text can go on with, and no other",
     async (min, max) => {
       const grammar = await grammars.jsonSchema({

@@ -1,9 +1,9 @@
 // Profiles of decoding and of prompts on WebGPU: the same steps as they are and with every kernel timed.
 
 import type { BackendInfo, BackendMemory } from "../src/backend/ops.ts";
-import type { Counters } from "../src/backend/webgpu/device.ts";
-import type { CopyBandwidth, Profile } from "../src/backend/webgpu/profile.ts";
-import type { GpuExperts } from "../src/backend/webgpu/weights.ts";
+import type { Counters } from "../src/backend/webgpu/device/device.ts";
+import type { CopyBandwidth, Profile } from "../src/backend/webgpu/dispatch/profile.ts";
+import type { GpuExperts } from "../src/backend/webgpu/weights/weights.ts";
 import type { Precision } from "../src/tensor/types.ts";
 import { openSteps, type Steps, type StepsOptions } from "./steps.ts";
 

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { openNodeGpu } from "../src/backend/webgpu/node_gpu.ts";
+import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
 import type { BenchReport } from "../src/cli/bench.ts";
 import { formatBytes, formatRate, formatSeconds } from "../src/cli/output.ts";
 import { expertsCommand } from "./experts/command.ts";

@@ -3,7 +3,7 @@
 // Times do not depend on what the cache holds, so a step at position 32,768 needs no prompt of that length.
 
 import type { Batch, KvStore } from "../src/backend/ops.ts";
-import { openNodeGpu } from "../src/backend/webgpu/node_gpu.ts";
+import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
 import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts";
 import { DEPTH } from "../src/engine/stream.ts";
 import { DeviceError } from "../src/errors.ts";

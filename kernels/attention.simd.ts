@@ -2,12 +2,12 @@
 //
 // A tile of queries goes through the keys together: those of several tokens that follow one another in a sequence, or
 // of several KV heads of one token, whose keys lie side by side. Four positions meet two queries at a time; an f16 is
-// converted once for many queries, and for few only moved into place (lib/attend.simd.ts); a NaN in f16 becomes a number.
+// converted once for many queries, and for few only moved into place (lib/simd/attend.simd.ts); a NaN in f16 becomes a number.
 // Positions are taken in fours at multiples of four, the same for every tile: those of a four that a query does not see
 // get the weight 0, and what no query of the tile sees is not read. So results do not depend on how the work was cut.
 
-import { addOne, addTwo, scoreOne, scoreTwo } from "./lib/attend.simd";
-import { exp4, half as halfToFloat, halves, maxOf, sumOf } from "./lib/lanes.simd";
+import { addOne, addTwo, scoreOne, scoreTwo } from "./lib/simd/attend.simd";
+import { exp4, half as halfToFloat, halves, maxOf, sumOf } from "./lib/simd/lanes.simd";
 
 /** Queries of a tile: with their sums they fit in the first cache. */
 const TILE: u32 = 32;

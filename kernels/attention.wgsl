@@ -7,10 +7,10 @@
 // own two rows: each keeps its share of their dimensions, of the queries and of the results, in registers. Keys and values
 // are brought in 32 / SHARES positions at a time, as f32; maxima and sums are carried along (online softmax), so that any
 // length fits. SHARES is a power of two, Dh at most 32 SHARES.
-#import "lib/kv.wgsl"
-#import "lib/paged.wgsl"
-#import "lib/token.wgsl"
-#import "lib/window.wgsl"
+#import "lib/attention/kv.wgsl"
+#import "lib/attention/paged.wgsl"
+#import "lib/choose/token.wgsl"
+#import "lib/attention/window.wgsl"
 
 override SHARES: u32;
 

@@ -3,8 +3,8 @@
 //   x [T, splits, H Dh + 2 H] f32, as attention_split leaves it   ->   y [T, H Dh] f32
 //
 // grid (H, T): a workgroup owns a head of a token, an invocation its share of the dimensions. At most 64 splits.
-#import "lib/reduce.wgsl"
-#import "lib/splits.wgsl"
+#import "lib/team/reduce.wgsl"
+#import "lib/attention/splits.wgsl"
 #import "lib/step.wgsl"
 
 struct Params {

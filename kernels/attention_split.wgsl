@@ -10,12 +10,12 @@
 // UNITS invocations side by side read a position, eight dimensions each; their part of the queries and of the outputs stays in
 // registers, for all heads. There are SLICES such slices, each with its own maxima and sums (online softmax) up to the end. A
 // tile is four positions a slice, whose keys and values are asked for together.
-#import "lib/kv.wgsl"
-#import "lib/paged.wgsl"
-#import "lib/splits.wgsl"
+#import "lib/attention/kv.wgsl"
+#import "lib/attention/paged.wgsl"
+#import "lib/attention/splits.wgsl"
 #import "lib/step.wgsl"
-#import "lib/token.wgsl"
-#import "lib/window.wgsl"
+#import "lib/choose/token.wgsl"
+#import "lib/attention/window.wgsl"
 
 override UNITS: u32; // ceil(Dh / 8)
 override SLICES: u32; // at most 16

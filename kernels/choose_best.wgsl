@@ -4,11 +4,11 @@
 //
 // grid (ceil(V / 2048), R): a workgroup owns a slice of a row.
 #import "lib/step.wgsl"
-#import "lib/token.wgsl"
-#import "lib/chooser.wgsl"
-#import "lib/slice.wgsl"
-#import "lib/sixteens.wgsl"
-#import "lib/adjust.wgsl"
+#import "lib/choose/token.wgsl"
+#import "lib/choose/chooser.wgsl"
+#import "lib/attention/slice.wgsl"
+#import "lib/choose/sixteens.wgsl"
+#import "lib/choose/adjust.wgsl"
 
 struct Params {
   V: u32,

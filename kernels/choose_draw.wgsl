@@ -8,12 +8,12 @@
 // grid R: a workgroup owns a row; an invocation owns a rank.
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
-#import "lib/chooser.wgsl"
-#import "lib/slice.wgsl"
-#import "lib/sixteens.wgsl"
-#import "lib/select.wgsl"
-#import "lib/random.wgsl"
-#import "lib/chosen.wgsl"
+#import "lib/choose/chooser.wgsl"
+#import "lib/attention/slice.wgsl"
+#import "lib/choose/sixteens.wgsl"
+#import "lib/choose/select.wgsl"
+#import "lib/choose/random.wgsl"
+#import "lib/choose/chosen.wgsl"
 
 struct Params {
   V: u32,

@@ -5,10 +5,10 @@
 // grid R: a workgroup owns a row.
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
-#import "lib/chooser.wgsl"
-#import "lib/slice.wgsl"
-#import "lib/sixteens.wgsl"
-#import "lib/chosen.wgsl"
+#import "lib/choose/chooser.wgsl"
+#import "lib/attention/slice.wgsl"
+#import "lib/choose/sixteens.wgsl"
+#import "lib/choose/chosen.wgsl"
 
 struct Params {
   V: u32,

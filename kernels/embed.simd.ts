@@ -3,8 +3,8 @@
 // Rows lie in blocks of eight: word j of row r is word ((r >> 3) W + j) 8 + (r & 7) of the quants, W words a row; the
 // scale of its group g is f16 ((r >> 3) groups + g) 8 + (r & 7) of the scales. q8 bytes are weights plus 128.
 
-import { half } from "./lib/lanes.simd";
-import { scratchOf } from "./lib/scratch.simd";
+import { half } from "./lib/simd/lanes.simd";
+import { scratchOf } from "./lib/simd/scratch.simd";
 
 /** Rows [from, to) of y [T, D]; tokens [T], each below the table's rows. precision: 0 f32, 1 f16, 2 q8, 3 q4. */
 export function embed(

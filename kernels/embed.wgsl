@@ -4,9 +4,9 @@
 //
 // grid ceil(T * D / 8 / 64): an invocation copies 8 columns of one token. A table in several parts takes a dispatch a
 // part; each writes only the tokens that it holds.
-#import "lib/weights.wgsl"
+#import "lib/matrix/weights.wgsl"
 #import "lib/step.wgsl"
-#import "lib/token.wgsl"
+#import "lib/choose/token.wgsl"
 #import "lib/grid.wgsl"
 
 @group(0) @binding(2) var<uniform> count: Count;

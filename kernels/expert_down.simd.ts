@@ -1,9 +1,9 @@
 // The second half of the experts: w2 h, and what they give added to the rows of the tokens that chose them.
 
-import { madd } from "./lib/dot.simd";
-import { expertProducts } from "./lib/experts.simd";
+import { madd } from "./lib/simd/dot.simd";
+import { expertProducts } from "./lib/simd/experts.simd";
 
-/** Units [from, to) of the experts in `table`, each w2 [D, F] -> their columns of y [rows, D]. Arguments as in lib/experts.simd.ts. */
+/** Units [from, to) of the experts in `table`, each w2 [D, F] -> their columns of y [rows, D]. Arguments as in lib/simd/experts.simd.ts. */
 export function expertDown(
   from: u32,
   to: u32,

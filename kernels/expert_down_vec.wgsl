@@ -4,7 +4,7 @@
 //
 // grid (ceil(rows of the part / (8 THREADS / TEAM)), T): a team makes eight rows of one token over those of its experts that the
 // part holds. Parts after the first experts add to what those before them wrote.
-#import "lib/matvec.wgsl"
+#import "lib/matrix/matvec.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;

@@ -1,10 +1,10 @@
 // h = silu(w1 x) * (w3 x): the first half of the experts, gate and up in one pass.
 
-import { expertProducts } from "./lib/experts.simd";
+import { expertProducts } from "./lib/simd/experts.simd";
 
 /**
  * Units [from, to) of the experts in `table`, each w13 [N = 2F, D], row 2f of w1 (gate) and row 2f + 1 of w3 (up) -> their
- * columns of h [rows, F]. Arguments as in lib/experts.simd.ts.
+ * columns of h [rows, F]. Arguments as in lib/simd/experts.simd.ts.
  */
 export function expertUp(
   from: u32,

@@ -5,8 +5,8 @@
 //
 // grid (ceil(rows of the part / TILE_W), tiles): a workgroup makes TILE_X slots of one expert by TILE_W / 2 outputs. The
 // tiles of all experts are at most T K / TILE_X + E; surplus workgroups, and those whose expert is not in the part, do nothing.
-#import "lib/tile.wgsl"
-#import "lib/expert_tile.wgsl"
+#import "lib/matrix/tile.wgsl"
+#import "lib/matrix/expert_tile.wgsl"
 #import "lib/silu.wgsl"
 #import "lib/grid.wgsl"
 

@@ -5,8 +5,8 @@
 //
 // grid (ceil(rows of the part / (8 THREADS / TEAM)), T K): a team makes four outputs of one slot; nothing is made if the
 // part lacks its expert. With int8 a workgroup makes 32 outputs, a group.
-#import "lib/matvec.wgsl"
-#import "lib/expert_out.wgsl"
+#import "lib/matrix/matvec.wgsl"
+#import "lib/matrix/expert_out.wgsl"
 #import "lib/silu.wgsl"
 #import "lib/grid.wgsl"
 

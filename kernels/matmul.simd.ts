@@ -1,10 +1,10 @@
 // y = x wᵀ for every precision of w and any number of tokens.
 
-import { product } from "./lib/product.simd";
+import { product } from "./lib/simd/product.simd";
 
 /**
  * Blocks [from, to) of eight rows of w [N, D] -> their columns of y [T, N]. `form`, the planes w and s, `groups` and the
- * rows of x are those of lib/product.simd.ts.
+ * rows of x are those of lib/simd/product.simd.ts.
  */
 export function matmul(
   from: u32,

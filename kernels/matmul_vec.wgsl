@@ -3,7 +3,7 @@
 //   w [N, C] packed   x [T, C] f32   norm [C] f32   ->   y [T, N] f32
 //
 // grid (ceil(rows of the part / (8 THREADS / TEAM)), T): a team makes eight rows of one token.
-#import "lib/matvec.wgsl"
+#import "lib/matrix/matvec.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;

@@ -1,10 +1,10 @@
 // Rows of f32 as packed planes, bit for bit what packRows (src/tensor/pack.ts) makes of them.
 
-import { finiteHalf, mostOf, ofHalf, packHalves } from "./lib/half.simd";
-import { packQ4, storeConstants } from "./lib/quantize_q4.simd";
-import { scratchOf } from "./lib/scratch.simd";
+import { finiteHalf, mostOf, ofHalf, packHalves } from "./lib/simd/half.simd";
+import { packQ4, storeConstants } from "./lib/simd/quantize_q4.simd";
+import { scratchOf } from "./lib/simd/scratch.simd";
 
-/** In a thread's scratch, f32 [32]: a row's last group with zeros behind it. The rest is lib/quantize_q4.simd.ts's. */
+/** In a thread's scratch, f32 [32]: a row's last group with zeros behind it. The rest is lib/simd/quantize_q4.simd.ts's. */
 const PADDED: usize = 0;
 
 /**

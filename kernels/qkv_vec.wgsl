@@ -5,10 +5,10 @@
 //
 // grid (ceil(rows / 16 / (THREADS / TEAM)), T): a team makes two blocks of eight rows of one head, half a head apart, which
 // are the pairs that RoPE turns. Dh is a multiple of 16, and the matrix is in one part.
-#import "lib/matvec.wgsl"
-#import "lib/kv.wgsl"
-#import "lib/paged.wgsl"
-#import "lib/token.wgsl"
+#import "lib/matrix/matvec.wgsl"
+#import "lib/attention/kv.wgsl"
+#import "lib/attention/paged.wgsl"
+#import "lib/choose/token.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;

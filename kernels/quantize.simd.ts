@@ -1,13 +1,13 @@
 // Activations as int8 with one scale a group of 32: x = scale * q, scale = max|x| / 127, q to the nearest integer.
 //
 // A row of D values becomes G = ceil(D / 32) groups: all quants, then G scales (f32), then G first values of sums (i32).
-// `bytes` says for which weights: 0 for q4, quants and first values as lib/dot.simd wants them; 1 for q8, quants as int16
+// `bytes` says for which weights: 0 for q4, quants and first values as lib/simd/dot.simd wants them; 1 for q8, quants as int16
 // pairs and -128 times their sum, because a q8 byte is stored as weight + 128. Columns past D count as zeros.
 
-import { start, storeEight, X_GROUP } from "./lib/dot.simd";
-import { maxOf } from "./lib/lanes.simd";
-import { PAIRS_GROUP, storePairs } from "./lib/pairs.simd";
-import { scratchOf } from "./lib/scratch.simd";
+import { start, storeEight, X_GROUP } from "./lib/simd/dot.simd";
+import { maxOf } from "./lib/simd/lanes.simd";
+import { PAIRS_GROUP, storePairs } from "./lib/simd/pairs.simd";
+import { scratchOf } from "./lib/simd/scratch.simd";
 
 /** Bytes of one quantized row of D values. */
 export function quantizedBytes(D: u32, bytes: u32): u32 {

@@ -3,8 +3,8 @@
 //   x [T, D] f32   norm [D] f32   ->   y [T, D] int8, then the scales f32: a row is groups * 8 words and groups scales
 //
 // grid T: a workgroup owns a row; an invocation takes whole groups.
-#import "lib/reduce.wgsl"
-#import "lib/quants.wgsl"
+#import "lib/team/reduce.wgsl"
+#import "lib/matrix/quants.wgsl"
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 

@@ -1,6 +1,6 @@
 // Rotary position embedding, half-split: (a, b) -> (a cos - b sin, b cos + a sin), a = x[i], b = x[i + Dh/2].
 
-import { madd } from "./lib/dot.simd";
+import { madd } from "./lib/simd/dot.simd";
 
 /** Turns the first `heads` heads of rows [from, to) of x [T, width] in place; table [T, 2, Dh/2]: cos, then sin. */
 export function rope(

@@ -6,7 +6,7 @@
 //
 // grid ceil(T * (H + Hkv) * Dh / 2 / 64): an invocation turns one pair.
 #import "lib/step.wgsl"
-#import "lib/token.wgsl"
+#import "lib/choose/token.wgsl"
 #import "lib/grid.wgsl"
 
 struct Params {

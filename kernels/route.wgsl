@@ -5,7 +5,7 @@
 // The softmax's own denominator cancels: weight = exp(logit - max) / sum over the K chosen.
 // grid T: a workgroup owns a token. Each of K passes takes the largest logit after the one before it, in the order
 // (logit descending, id ascending), so that nothing has to be remembered but the last choice.
-#import "lib/matvec.wgsl"
+#import "lib/matrix/matvec.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;

@@ -1,3 +1,3 @@
 // What the host has to know of the threads' scratch: how many threads there may be, and where its own storage begins.
 
-export { maxThreads, scratchEnd } from "./lib/scratch.simd";
+export { maxThreads, scratchEnd } from "./lib/simd/scratch.simd";

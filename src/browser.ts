@@ -1,14 +1,14 @@
 // hotset's public API in a browser: the same engine over navigator.gpu, range requests and picked files.
 
 import { likelyCores, startWebWorker } from "./backend/cpu/web_threads.ts";
-import { describeAdapter } from "./backend/webgpu/adapter.ts";
-import { pageStore } from "./backend/webgpu/web_store.ts";
+import { describeAdapter } from "./backend/webgpu/device/adapter.ts";
+import { pageStore } from "./backend/webgpu/tuning/web_store.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { startWebGrammarWorker } from "./grammar/web_grammar_threads.ts";
-import { type Host, type HostGpu, openModel } from "./open.ts";
 import type { Files } from "./weights/files.ts";
 import { httpFiles, pickedFiles } from "./weights/web_files.ts";
+import { type Host, type HostGpu, openModel } from "./wiring/open.ts";
 
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";

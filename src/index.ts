@@ -6,8 +6,8 @@ import { resolve } from "node:path";
 import { groupLimits } from "./backend/cpu/node_limits.ts";
 import { startNodeWorker, usableCores } from "./backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
-import { openNodeGpu } from "./backend/webgpu/node_gpu.ts";
-import { fileStore } from "./backend/webgpu/node_store.ts";
+import { openNodeGpu } from "./backend/webgpu/device/node_gpu.ts";
+import { fileStore } from "./backend/webgpu/tuning/node_store.ts";
 import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
 import { openChat } from "./chat/chat.ts";
 import type { OpenOptions } from "./engine/api.ts";
@@ -15,12 +15,12 @@ import type { Model } from "./engine/model.ts";
 import { DeviceError, RequestError } from "./errors.ts";
 import { fileSpill } from "./experts/node_spill.ts";
 import { startNodeGrammarWorker } from "./grammar/node_grammar_threads.ts";
-import { type ExpertRates, measureExperts as measure } from "./measure.ts";
-import { cacheDirectory } from "./node_cache.ts";
-import { type Host, openModel } from "./open.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { nodeFiles } from "./weights/node_files.ts";
 import { isSynthetic } from "./weights/synthetic.ts";
+import { type ExpertRates, measureExperts as measure } from "./wiring/measure.ts";
+import { cacheDirectory } from "./wiring/node_cache.ts";
+import { type Host, openModel } from "./wiring/open.ts";
 
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
@@ -29,11 +29,11 @@ export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } fro
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { Constraint, Grammar, Grammars } from "./grammar/types.ts";
-export type { ExpertRates } from "./measure.ts";
 export type { MixtralConfig } from "./model/mixtral_config.ts";
-export { type Quantized, type QuantizeOptions, quantize, verifyQuantized } from "./node_quantize.ts";
 export type { Precision } from "./tensor/types.ts";
 export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
+export type { ExpertRates } from "./wiring/measure.ts";
+export { type Quantized, type QuantizeOptions, quantize, verifyQuantized } from "./wiring/node_quantize.ts";
 
 /** The share of the machine's (or the container's) memory that is used when no budget is given. */
 const RAM_SHARE = 0.6;

@@ -64,7 +64,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
   { name: "engine", paths: /^src\/engine\//, knows: ["ops", "model", "experts", "tokenizer", "chat", "grammar"] },
   {
     name: "join",
-    paths: /^src\/(open|measure|residency|index|browser|node_cache|node_quantize)\.ts$/,
+    paths: /^src\/(wiring\/\w+|index|browser)\.ts$/,
     knows: ["ops", "webgpu", "cpu", "experts", "model", "engine", "weights", "tokenizer", "chat", "grammar"],
   },
   { name: "server", paths: /^src\/server\//, knows: ["join", "engine"] },
@@ -80,7 +80,7 @@ const KNOWS_MORE: Readonly<Record<string, { readonly layers: readonly string[]; 
 /** Which files may import which package. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
-  webgpu: /^src\/backend\/webgpu\/node_\w+\.ts$/,
+  webgpu: /^src\/backend\/webgpu\/device\/node_\w+\.ts$/,
   ajv: /^src\/chat\/tool_schema\.ts$/,
   "@huggingface/tokenizers": /^src\/tokenizer\//,
   "gpt-tokenizer": /^src\/tokenizer\//,

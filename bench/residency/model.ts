@@ -4,16 +4,16 @@ import { cpus } from "node:os";
 import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
 import { startNodeWorker, usableCores } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
-import type { TuningStore } from "../../src/backend/webgpu/autotune.ts";
+import type { TuningStore } from "../../src/backend/webgpu/tuning/autotune.ts";
 import { openChat } from "../../src/chat/chat.ts";
 import type { RouteStep } from "../../src/engine/api.ts";
 import { createModel, type Model } from "../../src/engine/model.ts";
 import { bindMixtral, forward, loadMixtral, type MixtralSources } from "../../src/model/mixtral.ts";
 import { mixtralParameters, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
-import { openModel } from "../../src/open.ts";
-import { cpuResidency } from "../../src/residency.ts";
 import type { Files } from "../../src/weights/files.ts";
 import { openFolder } from "../../src/weights/folder.ts";
+import { openModel } from "../../src/wiring/open.ts";
+import { cpuResidency } from "../../src/wiring/residency.ts";
 
 /** What earlier runs have learned would make repeats differ: nothing is remembered. */
 const NOTHING_LEARNED: TuningStore = { read: async () => null, write: async () => {} };

@@ -2,7 +2,7 @@
 
 import { appendFileSync, chmodSync, closeSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { cacheDirectory } from "../node_cache.ts";
+import { cacheDirectory } from "../wiring/node_cache.ts";
 
 export interface InputHistory {
   /** Newest first. */

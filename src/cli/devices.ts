@@ -1,8 +1,8 @@
 // `hotset devices`: the WebGPU adapters of this machine, what they allow and offer, and whether they are software.
 
 import type { Command } from "commander";
-import { hasSubgroups } from "../backend/webgpu/adapter.ts";
-import { listAdapterNames, openNodeGpu } from "../backend/webgpu/node_gpu.ts";
+import { hasSubgroups } from "../backend/webgpu/device/adapter.ts";
+import { listAdapterNames, openNodeGpu } from "../backend/webgpu/device/node_gpu.ts";
 import { HotsetError } from "../errors.ts";
 import { type ExpertRates, measureExperts } from "../index.ts";
 import { formatBytes } from "./output.ts";

@@ -1,8 +1,8 @@
 // The WebGPU backend on every adapter: as Node runs it, and as a page without optional features does, all checks on.
 
 import { afterEach, describe, it } from "vitest";
-import { ARITHMETICS } from "../../src/backend/webgpu/shader.ts";
-import { type TileName, tilesFor } from "../../src/backend/webgpu/tiles.ts";
+import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
+import { type TileName, tilesFor } from "../../src/backend/webgpu/tuning/tiles.ts";
 import type { WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";

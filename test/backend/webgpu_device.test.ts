@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { AttentionShape, Ops } from "../../src/backend/ops.ts";
-import { splitParts } from "../../src/backend/webgpu/weights.ts";
+import { splitParts } from "../../src/backend/webgpu/weights/weights.ts";
 import { DeviceError, MemoryError, RequestError } from "../../src/errors.ts";
 import { packedLayout } from "../../src/tensor/pack.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";

@@ -1,8 +1,8 @@
 // Every form of the kernels for few rows, as the tuner may choose it: shapes of workgroups, reductions, arithmetics; and the tuner.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ARITHMETICS } from "../../src/backend/webgpu/shader.ts";
-import { type Form, suits } from "../../src/backend/webgpu/tuning.ts";
+import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
+import { type Form, suits } from "../../src/backend/webgpu/tuning/tuning.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { Precision } from "../../src/tensor/types.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";

@@ -1,10 +1,10 @@
 // Forms of kernels that a device does not compile, or computes wrongly: left out and named, never the end of open().
 
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
-import type { Arithmetic } from "../../src/backend/webgpu/shader.ts";
+import type { Arithmetic } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { createWebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import { DeviceError } from "../../src/errors.ts";
-import { openModel } from "../../src/open.ts";
+import { openModel } from "../../src/wiring/open.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";

@@ -2,18 +2,18 @@
 // loops they are right.
 
 import { describe, expect, it, vi } from "vitest";
-import { MATRIX_UNITS } from "../../src/backend/webgpu/adapter.ts";
-import type { Shader, Variant } from "../../src/backend/webgpu/shader.ts";
+import { MATRIX_UNITS } from "../../src/backend/webgpu/device/adapter.ts";
+import type { Shader, Variant } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { PRECISIONS } from "../../src/tensor/types.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { leftToCi } from "../support/level.ts";
 import { tileConformance } from "./conformance.ts";
 
-type Shaders = typeof import("../../src/backend/webgpu/shader.ts");
-type Adapter = typeof import("../../src/backend/webgpu/adapter.ts");
+type Shaders = typeof import("../../src/backend/webgpu/dispatch/shader.ts");
+type Adapter = typeof import("../../src/backend/webgpu/device/adapter.ts");
 
-const real = await vi.importActual<Shaders>("../../src/backend/webgpu/shader.ts");
-const realAdapter = await vi.importActual<Adapter>("../../src/backend/webgpu/adapter.ts");
+const real = await vi.importActual<Shaders>("../../src/backend/webgpu/dispatch/shader.ts");
+const realAdapter = await vi.importActual<Adapter>("../../src/backend/webgpu/device/adapter.ts");
 
 /**
  * What Dawn documents of its matrices, written out: a side is where it lies and its stride, an invocation has eight numbers
@@ -55,11 +55,11 @@ function writtenOut(name: string, variant: Variant): Shader {
   return { ...shader, code: loops + LOOPS };
 }
 
-vi.mock("../../src/backend/webgpu/shader.ts", async (original) => ({
+vi.mock("../../src/backend/webgpu/dispatch/shader.ts", async (original) => ({
   ...(await original<Shaders>()),
   assemble: (name: string, variant: Variant) => writtenOut(name, variant),
 }));
-vi.mock("../../src/backend/webgpu/adapter.ts", async (original) => ({
+vi.mock("../../src/backend/webgpu/device/adapter.ts", async (original) => ({
   ...(await original<Adapter>()),
   hasMatrixUnits: () => true,
   MATRIX_UNITS: "shader-f16", // asked for twice

@@ -2,9 +2,9 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AttentionShape, Matrix } from "../../src/backend/ops.ts";
-import { seen } from "../../src/backend/webgpu/table.ts";
+import { seen } from "../../src/backend/webgpu/dispatch/table.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
-import type { GpuExperts } from "../../src/backend/webgpu/weights.ts";
+import type { GpuExperts } from "../../src/backend/webgpu/weights/weights.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { type KernelBench, openKernels } from "../support/kernels.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { cacheDirectory } from "../../src/node_cache.ts";
+import { cacheDirectory } from "../../src/wiring/node_cache.ts";
 import { outcome, root, tales } from "../support/cli.ts";
 import { titled } from "../support/fixtures.ts";
 

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import type { OpenOptions } from "../../src/engine/api.ts";
 import type { Model } from "../../src/engine/model.ts";
 import { DeviceError, MemoryError } from "../../src/errors.ts";
-import { openModel } from "../../src/open.ts";
+import { openModel } from "../../src/wiring/open.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";

@@ -1,7 +1,7 @@
 // The WGSL forms of attention over caches of every length, in every number of splits, against float64.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { mostSplits } from "../../src/backend/webgpu/attention.ts";
+import { mostSplits } from "../../src/backend/webgpu/step/attention.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { type KernelBench, openKernels } from "../support/kernels.ts";

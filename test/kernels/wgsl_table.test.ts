@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { KERNELS, LIBS } from "../../kernels/wgsl.ts";
-import { assemble, type Variant } from "../../src/backend/webgpu/shader.ts";
-import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/table.ts";
+import { assemble, type Variant } from "../../src/backend/webgpu/dispatch/shader.ts";
+import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
 
 const REGISTERS = { tile: "registers", tile_size: 64, cell: "f32" } as const;
 const VARIANTS: readonly Required<Variant>[] = [
@@ -95,7 +95,7 @@ describe("assemble", () => {
     const { code: wgsl, origin } = assemble("rms_norm", { reduce: "subgroups" });
     const lines = wgsl.split("\n");
     expect(lines[0]).toBe("enable subgroups;");
-    expect(origin(1)).toMatch(/^lib\/reduce_subgroups\.wgsl:\d+$/);
+    expect(origin(1)).toMatch(/^lib\/team\/reduce_subgroups\.wgsl:\d+$/);
     const main = lines.findIndex((line) => line.startsWith("fn main(")) + 1;
     const at = KERNELS.rms_norm!.split("\n").findIndex((line) => line.startsWith("fn main(")) + 1;
     expect(origin(main)).toBe(`rms_norm.wgsl:${at}`);

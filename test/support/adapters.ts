@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { listAdapterNames, openNodeGpu } from "../../src/backend/webgpu/node_gpu.ts";
+import { listAdapterNames, openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { createWebGpuOps, type WebGpuOps, type WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { EVERYTHING } from "./level.ts";
 

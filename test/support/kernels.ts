@@ -1,11 +1,11 @@
 // Runs single WGSL kernels on an adapter, as the recorder binds them, with canaries behind everything that they write.
 
 import { expect } from "vitest";
-import { requestAdapter, requestDevice } from "../../src/backend/webgpu/adapter.ts";
-import { type Buffer, Device } from "../../src/backend/webgpu/device.ts";
-import { openNodeGpu } from "../../src/backend/webgpu/node_gpu.ts";
-import { type Binding, Recorder } from "../../src/backend/webgpu/recorder.ts";
-import { type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/table.ts";
+import { requestAdapter, requestDevice } from "../../src/backend/webgpu/device/adapter.ts";
+import { type Buffer, Device } from "../../src/backend/webgpu/device/device.ts";
+import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
+import { type Binding, Recorder } from "../../src/backend/webgpu/dispatch/recorder.ts";
+import { type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
 
 type Numbers = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 

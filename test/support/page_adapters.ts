@@ -1,6 +1,6 @@
 // Stands for adapters.ts in a page, by its import map: the adapter that the browser gives.
 
-import { describeAdapter, hasSubgroups } from "../../src/backend/webgpu/adapter.ts";
+import { describeAdapter, hasSubgroups } from "../../src/backend/webgpu/device/adapter.ts";
 import { createWebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { TestAdapter } from "./adapters.ts";
 

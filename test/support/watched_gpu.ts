@@ -2,10 +2,10 @@
 // given other shaders than the backend's, as if it compiled them otherwise.
 
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
-import { openNodeGpu } from "../../src/backend/webgpu/node_gpu.ts";
+import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { openChat } from "../../src/chat/chat.ts";
-import type { Host } from "../../src/open.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
+import type { Host } from "../../src/wiring/open.ts";
 
 export interface WatchedGpu {
   readonly host: Host;

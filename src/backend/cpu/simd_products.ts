@@ -19,11 +19,11 @@ export interface ExpertRows extends ExpertBlocks {
   readonly rows: number;
 }
 
-/** u32s of an expert in the kernels' table (kernels/lib/experts.simd.ts). */
+/** u32s of an expert in the kernels' table (kernels/lib/simd/experts.simd.ts). */
 const EXPERT_WORDS = 4;
 /** Rows of weights in a block: a lane each. */
 const BLOCK_ROWS = 8;
-/** Added to a precision's number where activations are quantized (kernels/lib/product.simd.ts). */
+/** Added to a precision's number where activations are quantized (kernels/lib/simd/product.simd.ts). */
 const INT8_FORM = 4;
 // What is sooner computed than handed to another thread, which takes a few microseconds.
 const GRAIN = { int8Macs: 200_000, floatMacs: 50_000, values: 8192 } as const;
@@ -89,7 +89,7 @@ export class SimdProducts {
     return down;
   }
 
-  /** A kernel of lib/experts.simd.ts over one matrix of each expert. */
+  /** A kernel of lib/simd/experts.simd.ts over one matrix of each expert. */
   *#expertJob(
     job: "expertUp" | "expertDown",
     experts: readonly ExpertRows[],

@@ -9,14 +9,14 @@ import {
   MATRIX_UNITS,
   requestAdapter,
   requestDevice,
-} from "./adapter.ts";
-import { Device } from "./device.ts";
-import { ARITHMETICS, type Arithmetic } from "./shader.ts";
-import { type TileName, tilesFor, usualTile } from "./tiles.ts";
-import { Verbs, type VerbsOptions } from "./verbs.ts";
-import type { WebGpuOps } from "./webgpu_ops.ts";
+} from "./device/adapter.ts";
+import { Device } from "./device/device.ts";
+import { ARITHMETICS, type Arithmetic } from "./dispatch/shader.ts";
+import { Verbs, type VerbsOptions } from "./step/verbs.ts";
+import type { WebGpuOps } from "./step/webgpu_ops.ts";
+import { type TileName, tilesFor, usualTile } from "./tuning/tiles.ts";
 
-export type { WebGpuOps } from "./webgpu_ops.ts";
+export type { WebGpuOps } from "./step/webgpu_ops.ts";
 
 export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
   /** What products for few rows may be computed in. Default: all that the device can; ["f32"] is exact. */

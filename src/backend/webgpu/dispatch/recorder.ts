@@ -1,0 +1,309 @@
+// Records a step's dispatches, and submits them as one pass; makes and keeps the bind groups that they use.
+
+import { packedLayout } from "../../../tensor/pack.ts";
+import type { Batch } from "../../ops.ts";
+import type { Buffer, Device } from "../device/device.ts";
+import { bytesOf, copyRows, type Readback, Staging } from "../device/readback.ts";
+import { nameOf, type Pipeline, Pipelines } from "./pipelines.ts";
+import type { Profiler } from "./profile.ts";
+import type { Variant } from "./shader.ts";
+import {
+  type Access,
+  type Cost,
+  FLOAT_PARAMS,
+  type KernelLine,
+  type KernelName,
+  type PartShape,
+  TABLE,
+  type Work,
+} from "./table.ts";
+
+const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
+
+/** A kernel bound to its buffers, ready to be dispatched again and again. */
+export interface Call {
+  /** Kernel, variant and the shape of its weights, as "matmul_vec q4 6144x4096". */
+  readonly name: string;
+  readonly pipeline: Pipeline;
+  readonly group: GPUBindGroup;
+  /** Workgroups for n rows: x, y, z. */
+  readonly grid: (n: number) => readonly [number, number, number];
+  /** Bytes of matrices read for n rows. */
+  readonly weights: (n: number) => number;
+  readonly cost: (n: number, batch: Batch) => Cost;
+}
+
+export interface Command {
+  readonly call: Call;
+  readonly n: number;
+  readonly grid: readonly [number, number, number];
+}
+
+export interface Binding {
+  /** `reduce`: what the device is best at where nothing is said. */
+  readonly variant?: Variant;
+  /** By field name; fields that the kernel lacks are ignored, so that the forms of a verb can share them. */
+  readonly params?: Readonly<Record<string, number>>;
+  readonly overrides?: Readonly<Record<string, number>>;
+  /** By binding name, all but `p`. */
+  readonly buffers: Readonly<Record<string, Buffer>>;
+  /** The weight part, for kernels whose grid follows it. */
+  readonly part?: PartShape;
+}
+
+export class Recorder {
+  readonly #device: Device;
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  readonly #pipelines: Pipelines;
+  readonly #calls = new Map<string, { call: Call; buffers: readonly Buffer[] }>();
+  /** How kernels reduce where nothing is said. */
+  reduce: "tree" | "subgroups";
+  readonly #params = new Map<string, Buffer>();
+  /** Times each dispatch, where it is set. */
+  profiler: Profiler | null = null;
+  #commands: Command[] = [];
+  /** Resolves when what was read before is submitted; null if it is. */
+  #earlier: Promise<void> | null = null;
+  readonly #staging: Staging;
+
+  /** @param subgroups whether reductions use subgroup operations */
+  constructor(device: Device, subgroups: boolean) {
+    this.#device = device;
+    this.#staging = new Staging(device);
+    this.#pipelines = new Pipelines(device);
+    this.reduce = subgroups ? "subgroups" : "tree";
+  }
+
+  /** Binds a kernel to its params, override constants and buffers. The same arguments give the same Call. */
+  call(name: KernelName, { variant, params, overrides, buffers, part }: Binding): Call {
+    const line: KernelLine = TABLE[name];
+    const values = line.params.map((field) => fieldOf(params, field, name));
+    const constants = Object.fromEntries(line.overrides.map((field) => [field, fieldOf(overrides, field, name)]));
+    const ids = Object.keys(line.bindings).map((b) => (b === "p" ? "p" : bufferOf(buffers, b, name).id));
+    const full: Variant = { reduce: this.reduce, ...variant };
+    const key = `${nameOf(name, full)} ${Object.values(constants)} ${values} ${ids}`;
+    const known = this.#calls.get(key);
+    if (known) return known.call;
+    const layout = this.#layout(Object.values(line.bindings));
+    const used = Object.keys(line.bindings).map((b) =>
+      b === "p" ? this.#paramsOf(line, values) : bufferOf(buffers, b, name),
+    );
+    const group = this.#device.gpu.createBindGroup({
+      label: name,
+      layout,
+      entries: used.map((buffer, binding) => ({ binding, resource: { buffer: buffer.gpu } })),
+    });
+    this.#device.counters.bindGroupsCreated++;
+    const pipeline = this.#pipelines.get(name, full, constants, layout);
+    const work = workOf(variant ?? {}, part, buffers.w);
+    const o = { ...params, ...overrides };
+    const call: Call = {
+      name: part ? `${nameOf(name, variant ?? {})} ${part.rows}x${32 * part.groups}` : nameOf(name, variant ?? {}),
+      pipeline,
+      group,
+      grid: (n) => fold(line.grid(n, o, work)),
+      weights: (n) => line.weights?.(n, o, work) ?? 0,
+      cost: (n, batch) => line.cost(n, o, work, batch),
+    };
+    this.#calls.set(key, { call, buffers: used });
+    return call;
+  }
+
+  /** Drops what was bound to a buffer that is about to be freed. */
+  forget(buffer: Buffer): void {
+    for (const [key, { buffers }] of this.#calls) if (buffers.includes(buffer)) this.#calls.delete(key);
+  }
+
+  /** Drops commands that were recorded and not submitted. */
+  reset(): void {
+    this.#commands = [];
+  }
+
+  /** Records a dispatch over n rows. */
+  dispatch(call: Call, n: number): void {
+    this.#commands.push({ call, n, grid: call.grid(n) });
+  }
+
+  /** Submits what was recorded and waits for it; returns the rows asked for, [rows, width], u32 as numbers. */
+  async read(what: Readback): Promise<Float32Array> {
+    const bits = await this.readBits(what);
+    return what.type === "u32" ? Float32Array.from(bits) : new Float32Array(bits.buffer);
+  }
+
+  /**
+   * The same as the words that the device holds. What was recorded is submitted before this returns, if the pipelines are
+   * compiled, so that the next step can be recorded while this one runs; and in the order of the calls in any case.
+   */
+  async readBits(what: Readback): Promise<Uint32Array<ArrayBuffer>> {
+    const commands = this.take();
+    const [words] = await this.#inTurn(commands, () => this.submitAndRead(commands, [what]));
+    return words!;
+  }
+
+  /** Takes what was recorded: to be submitted by its owner, once `compiled`. */
+  take(): readonly Command[] {
+    const commands = this.#commands;
+    this.#commands = [];
+    return commands;
+  }
+
+  /** What `work` records, which is not part of what was recorded before. */
+  collect(work: () => void): readonly Command[] {
+    const before = this.take();
+    work();
+    const commands = this.take();
+    this.#commands = [...before];
+    return commands;
+  }
+
+  /** Resolves when these commands can be submitted at once, what was read before being submitted. */
+  compiled(commands: readonly Command[]): Promise<void> {
+    return this.#inTurn(commands, async () => {});
+  }
+
+  /** Submits commands that are `compiled`, without waiting for anything. What they read of weights `weigh` has to say. */
+  submit(commands: readonly Command[]): void {
+    this.#device.check();
+    this.#submit(commands, () => {}, 0);
+  }
+
+  /** Counts that commands have read a share of the weights that they may read. */
+  weigh(commands: readonly Command[], share: number): void {
+    for (const { call, n } of commands) this.#device.counters.weightBytes += share * call.weights(n);
+  }
+
+  /**
+   * Submits commands that are `compiled` before this returns, and reads rows back behind them, each [rows, width], as words.
+   * @param room bytes that this may come to take: no larger buffer to map is made later
+   */
+  async submitAndRead(
+    commands: readonly Command[],
+    what: readonly Readback[],
+    room = 0,
+  ): Promise<Uint32Array<ArrayBuffer>[]> {
+    const device = this.#device;
+    device.check();
+    const bytes = bytesOf(what);
+    const staging = bytes > 0 ? this.#staging.take(Math.max(bytes, room)) : null;
+    this.#submit(commands, (encoder) => {
+      if (staging) copyRows(encoder, what, staging);
+    });
+    if (staging) return this.#staging.arrive(staging, what);
+    await device.wait(device.gpu.queue.onSubmittedWorkDone());
+    await device.settle();
+    return what.map(() => new Uint32Array(0));
+  }
+
+  /** Calls `then` when the pipelines of these commands are compiled and earlier ones are submitted: at once, if they are. */
+  async #inTurn<T>(commands: readonly Command[], then: () => Promise<T>): Promise<T> {
+    if (this.#earlier || commands.some(({ call }) => call.pipeline.ready === null)) {
+      const turn = this.#compiled(commands, this.#earlier);
+      const earlier = turn.catch(() => {}); // its own caller hears of it
+      this.#earlier = earlier;
+      try {
+        await turn;
+      } finally {
+        if (this.#earlier === earlier) this.#earlier = null;
+      }
+    }
+    return then();
+  }
+
+  /** Waits until the pipelines of these commands are compiled and `earlier` commands are submitted. */
+  async #compiled(commands: readonly Command[], earlier: Promise<void> | null): Promise<void> {
+    for (const { call } of commands) call.pipeline.ready ??= await this.#device.wait(call.pipeline.made);
+    await earlier;
+  }
+
+  #submit(commands: readonly Command[], then: (encoder: GPUCommandEncoder) => void, share = 1): void {
+    const device = this.#device;
+    device.watched(() => {
+      const encoder = device.gpu.createCommandEncoder();
+      if (this.profiler) this.profiler.encode(encoder, commands);
+      else encodePass(encoder, commands);
+      then(encoder);
+      device.gpu.queue.submit([encoder.finish()]);
+    });
+    device.counters.dispatches += commands.length;
+    this.weigh(commands, share);
+    device.counters.submits++;
+  }
+
+  #layout(bindings: readonly Access[]): GPUBindGroupLayout {
+    const key = bindings.join();
+    let layout = this.#layouts.get(key);
+    if (!layout) {
+      const type = { uniform: "uniform", read: "read-only-storage", write: "storage" } as const;
+      layout = this.#device.gpu.createBindGroupLayout({
+        entries: bindings.map((access, binding) => ({
+          binding,
+          visibility: 0x4, // GPUShaderStage.COMPUTE
+          buffer: { type: type[access] },
+        })),
+      });
+      this.#layouts.set(key, layout);
+    }
+    return layout;
+  }
+
+  /** The uniform that holds these params; kernels with equal ones share it. */
+  #paramsOf(line: KernelLine, values: readonly number[]): Buffer {
+    const floats = line.params.map((field) => FLOAT_PARAMS.has(field));
+    const key = `${values} ${floats}`;
+    let buffer = this.#params.get(key);
+    if (!buffer) {
+      const words = new Uint32Array(values);
+      const view = new Float32Array(words.buffer);
+      for (const [i, isFloat] of floats.entries()) if (isFloat) view[i] = values[i]!;
+      buffer = this.#device.buffer("params", words.byteLength, "scratch", "uniform");
+      this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, words);
+      this.#params.set(key, buffer);
+    }
+    return buffer;
+  }
+}
+
+/** One pass of `commands`. */
+export function encodePass(
+  encoder: GPUCommandEncoder,
+  commands: readonly Command[],
+  descriptor?: GPUComputePassDescriptor,
+): void {
+  const pass = encoder.beginComputePass(descriptor);
+  for (const { call, grid } of commands) {
+    pass.setPipeline(call.pipeline.ready!);
+    pass.setBindGroup(0, call.group);
+    pass.dispatchWorkgroups(...grid);
+  }
+  pass.end();
+}
+
+function workOf({ weights, kv }: Variant, part: PartShape | undefined, w: Buffer | undefined): Work {
+  const bytes = (part && w?.size) ?? 0;
+  const group = weights ? packedLayout(weights, 8, 32).bytes / 8 : 1; // bytes of 32 weights, their scale included
+  return {
+    rows: part?.rows ?? 0,
+    groups: part?.groups ?? 0,
+    bytes,
+    values: (32 * bytes) / group,
+    kv: kv === "f16" ? 2 : 4,
+  };
+}
+
+/** [linear, second] -> [x, y, z] with x and y within what a dispatch may have; the kernels know the way back. */
+export function fold([linear, second]: readonly [number, number]): readonly [number, number, number] {
+  const y = Math.ceil(linear / MAX_GROUPS);
+  return [y > 1 ? Math.ceil(linear / y) : linear, Math.max(y, 1), second];
+}
+
+function fieldOf(values: Readonly<Record<string, number>> | undefined, field: string, name: string): number {
+  const value = values?.[field];
+  if (value === undefined) throw new Error(`kernel ${name}: no value for ${field}`);
+  return value;
+}
+
+function bufferOf(buffers: Readonly<Record<string, Buffer>>, binding: string, name: string): Buffer {
+  const buffer = buffers[binding];
+  if (!buffer) throw new Error(`kernel ${name}: no buffer for ${binding}`);
+  return buffer;
+}

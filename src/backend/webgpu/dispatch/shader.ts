@@ -1,0 +1,84 @@
+// Puts a kernel's WGSL together: #import lines are replaced by the helpers of kernels/lib, each at most once.
+
+import { KERNELS, LIBS } from "../../../../kernels/wgsl.ts";
+import type { Precision } from "../../../tensor/types.ts";
+
+/** What the host chooses of a kernel: which helpers its imports stand for. */
+export interface Variant {
+  readonly weights?: Precision;
+  readonly kv?: "f32" | "f16";
+  readonly reduce?: "tree" | "subgroups";
+  /** What weights are multiplied in, in the kernels for few tokens. f16 not with f32 weights, int8 only with q8 and q4. */
+  readonly arithmetic?: Arithmetic;
+  /** Form of the kernels for many tokens (tiles.ts). `shared` has a size and what its cells hold. */
+  readonly tile?: "registers" | "shared" | "int8" | "matrix";
+  readonly tile_size?: 64 | 128;
+  readonly cell?: "f32" | "f16";
+}
+
+export const ARITHMETICS = ["f32", "f16", "int8"] as const;
+export type Arithmetic = (typeof ARITHMETICS)[number];
+
+/** The file that stands for `#import "lib/<path>.wgsl"`, without the ending. */
+function helper(path: string, { weights, kv, reduce, arithmetic, tile, tile_size, cell }: Variant): string {
+  const form = arithmetic === "int8" ? "int8" : "float";
+  const choices: Readonly<Record<string, string | number | undefined>> = {
+    weights,
+    kv,
+    reduce,
+    team: reduce,
+    unit: arithmetic,
+    products: `${weights}_${arithmetic}`,
+    matvec: form,
+    expert_out: form,
+    tile,
+    tile_size,
+    cell,
+    patch: `${weights}_${form}`,
+  };
+  const choice = choices[path.slice(path.lastIndexOf("/") + 1)];
+  return choice === undefined ? path : `${path}_${choice}`;
+}
+
+export interface Shader {
+  readonly code: string;
+  /** Whether it reduces, so that Variant.reduce means something. */
+  readonly reduces: boolean;
+  /** Where line n (from 1) of the code comes from, as "rms_norm.wgsl:12". */
+  origin(line: number): string;
+}
+
+const IMPORT = /^#import "lib\/([\w/]+)\.wgsl"$/;
+// Directives must stand before everything else in a module, wherever the helper that needs them is imported.
+const DIRECTIVE = /^(enable|requires|diagnostic)\b/;
+
+/** The module of kernels/<name>.wgsl with the helpers that `variant` chooses. */
+export function assemble(name: string, variant: Variant): Shader {
+  const lines: string[] = [];
+  const origins: string[] = [];
+  const directives: string[] = [];
+  const directiveOrigins: string[] = [];
+  const seen = new Set<string>();
+  const include = (source: string | undefined, file: string): void => {
+    if (source === undefined) throw new Error(`kernels/${file} does not exist, or kernels/bundle.mjs has not been run`);
+    for (const [i, line] of source.split("\n").entries()) {
+      const wanted = IMPORT.exec(line)?.[1];
+      const lib = wanted && helper(wanted, variant);
+      if (lib === undefined) {
+        const isDirective = DIRECTIVE.test(line);
+        (isDirective ? directives : lines).push(line);
+        (isDirective ? directiveOrigins : origins).push(`${file}:${i + 1}`);
+      } else if (!seen.has(lib)) {
+        seen.add(lib);
+        include(LIBS[lib], `lib/${lib}.wgsl`);
+      }
+    }
+  };
+  include(KERNELS[name], `${name}.wgsl`);
+  const all = [...directiveOrigins, ...origins];
+  return {
+    code: [...directives, ...lines].join("\n"),
+    reduces: [...seen].some((lib) => /^team\//.test(lib)),
+    origin: (line) => all[line - 1] ?? `${name}.wgsl`,
+  };
+}

@@ -1,0 +1,337 @@
+// One line a kernel: its bindings in order, its params, its override constants, its grid, what it reads and computes. A test
+// holds each line against the WGSL.
+
+import type { Batch } from "../../ops.ts";
+
+/** How a kernel sees a buffer: a uniform, a storage buffer that it reads, or one that it writes. */
+export type Access = "uniform" | "read" | "write";
+
+/** What a grid may depend on of the weights that a kernel reads. */
+export interface PartShape {
+  readonly rows: number;
+  readonly groups: number;
+}
+
+/** What a kernel's cost may depend on beside its rows and params. */
+export interface Work extends PartShape {
+  /** Bytes of the weight part, all of its experts together, and the weights in it. */
+  readonly bytes: number;
+  readonly values: number;
+  /** Bytes of a cached key's or value's element. */
+  readonly kv: number;
+}
+
+/** What a dispatch moves beside weights (each input and output once: what is read again comes from caches), and its arithmetic. */
+export interface Cost {
+  readonly bytes: number;
+  readonly flops: number;
+}
+
+type Params = Readonly<Record<string, number>>;
+
+/** Params that are f32; all others are u32. */
+export const FLOAT_PARAMS: ReadonlySet<string> = new Set(["eps", "scale"]);
+
+export interface KernelLine {
+  readonly bindings: Readonly<Record<string, Access>>;
+  /** Fields of its `Params`, in order, written to a uniform; u32 but for eps and scale. */
+  readonly params: readonly string[];
+  /** Constants of its pipeline. Few: each combination is compiled anew. */
+  readonly overrides: readonly string[];
+  /**
+   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its params and overrides
+   * (for tiles `tokens` and `rows` too, the size of one: tiles.ts),
+   * `part` the rows and groups of the weight part. The linear count is folded into x and y where it is too large for x.
+   */
+  readonly grid: (n: number, o: Params, part: PartShape) => readonly [number, number];
+  /** Bytes of matrices that it reads for n rows; those of experts as if tokens went to all parts alike. */
+  readonly weights?: (n: number, o: Params, work: Work) => number;
+  /** The rest of what it costs; only asked for in a profile. */
+  readonly cost: (n: number, o: Params, work: Work, batch: Batch) => Cost;
+}
+
+const WEIGHTS = { w: "read", part: "uniform" } as const;
+/** What both first halves of choosing read, and what both second halves write. */
+const CHOOSE = {
+  p: "uniform",
+  count: "uniform",
+  step: "read",
+  outputs: "read",
+  choosers: "read",
+  tables: "read",
+  logits: "read",
+} as const;
+const CHOSEN = { step: "write", choosers: "write", tables: "write", ids: "write" } as const;
+const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
+/** Workgroups of a matrix-vector kernel, whose teams make `each` rows apiece. */
+const teams = (rows: number, o: Params, each = 8) => Math.ceil(rows / each / (o.THREADS! / o.TEAM!));
+const MATVEC = { ...WEIGHTS, p: "uniform", x: "read", norm: "read" } as const;
+/** Tiles of slots over all experts, at most: each expert may have one that is not full. */
+const tiles = (slots: number, o: Params) => Math.floor(slots / o.tokens!) + Math.min(o.E!, slots);
+
+/** Of a product over n rows: x, y, and a multiplication and an addition for each weight. */
+const product = (n: number, { rows, groups, values }: Work): Cost => ({
+  bytes: 4 * n * (32 * groups + rows),
+  flops: 2 * n * values,
+});
+/** Of a product over `slots` of experts, which have `share` of all weights each. */
+const experts = (slots: number, share: number, work: Work): Cost => ({
+  ...product(slots, work),
+  flops: 2 * slots * share * work.values,
+});
+/** Of a kernel that moves `words` words of 4 bytes and computes `flops`. */
+const moves = (words: number, flops = 0): Cost => ({ bytes: 4 * words, flops });
+
+/**
+ * What n queries of a batch see: `pairs` of query and key, and the `keys` that are read where runs of up to `longest`
+ * queries that follow each other in a sequence read theirs together. `window` 0 sees all.
+ */
+export function seen({ positions, sequence }: Batch, longest: number, window: number): { pairs: number; keys: number } {
+  let [pairs, keys, run] = [0, 0, 0];
+  for (const [t, position] of positions.entries()) {
+    const own = window > 0 ? Math.min(position + 1, window) : position + 1;
+    pairs += own;
+    const follows = t > 0 && sequence[t] === sequence[t - 1] && position === positions[t - 1]! + 1 && run < longest;
+    run = follows ? run + 1 : 1;
+    keys += follows ? 1 : own;
+  }
+  return { pairs, keys };
+}
+
+/** Of attention over a batch whose runs of up to `longest` tokens read their keys together. */
+function attentionCost(o: Params, { kv }: Work, batch: Batch, longest: number): Cost {
+  const { pairs, keys } = seen(batch, longest, o.window!);
+  const width = 2 * o.pairs!; // Dh
+  const rows = batch.positions.length * 2 * o.heads! * width;
+  return { bytes: 4 * rows + 2 * kv * keys * o.kv_heads! * width, flops: 4 * pairs * o.heads! * width };
+}
+
+/** Parts that the positions of each of n tokens are cut into, as kernels/lib/attention/splits.wgsl has it. */
+export const splits = (n: number, most: number) => Math.max(Math.floor(most / n), 1);
+
+export const TABLE = {
+  embed: {
+    bindings: { ...WEIGHTS, count: "uniform", step: "read", y: "write" },
+    params: [],
+    overrides: [],
+    grid: (n, _, { groups }) => per64(n * groups * 4),
+    cost: (n, _, { rows, groups, bytes }) => ({ bytes: n * (bytes / rows + 128 * groups), flops: 0 }),
+  },
+  rms_norm: {
+    bindings: { p: "uniform", count: "uniform", x: "read", w: "read", y: "write" },
+    params: ["D", "vectors", "eps"],
+    overrides: ["THREADS"],
+    grid: (n) => [n, 1],
+    cost: (n, o) => moves((2 * n + 1) * o.D!, 4 * n * o.D!),
+  },
+  matmul_vec: {
+    bindings: { ...MATVEC, y: "write" },
+    params: ["D", "eps", "y_stride"],
+    overrides: ["THREADS", "TEAM", "NORM", "ADD"],
+    grid: (n, o, { rows }) => [teams(rows, o), n],
+    weights: (n, _, { bytes }) => n * bytes,
+    cost: (n, _, work) => product(n, work),
+  },
+  qkv_vec: {
+    bindings: { ...MATVEC, angles: "read", step: "read", y: "write", keys: "write", values: "write" },
+    params: ["D", "eps", "y_stride", "block", "heads", "kv_heads", "pairs"],
+    overrides: ["THREADS", "TEAM", "NORM"],
+    grid: (n, o, { rows }) => [teams(rows, o, 16), n],
+    weights: (n, _, { bytes }) => n * bytes,
+    cost: (n, _, work) => product(n, work),
+  },
+  quantize: {
+    bindings: { p: "uniform", count: "uniform", x: "read", norm: "read", y: "write" },
+    params: ["D", "eps", "groups", "each"],
+    overrides: ["THREADS", "NORM"],
+    grid: (n) => [n, 1],
+    cost: (n, o) => moves(n * (o.D! + 9 * o.groups!), 2 * n * o.D! * (1 + o.NORM!)),
+  },
+  matmul: {
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", count: "uniform", y: "write" },
+    params: ["y_stride"],
+    overrides: ["ADD"],
+    grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), Math.ceil(n / o.tokens!)],
+    weights: (_, __, { bytes }) => bytes,
+    cost: (n, _, work) => product(n, work),
+  },
+  rope: {
+    bindings: { p: "uniform", count: "uniform", step: "read", angles: "read", qkv: "write" },
+    params: ["turned", "pairs", "stride"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.turned! * o.pairs!),
+    cost: (n, o) => moves(6 * n * o.turned! * o.pairs!, 6 * n * o.turned! * o.pairs!),
+  },
+  append: {
+    bindings: {
+      p: "uniform",
+      count: "uniform",
+      step: "read",
+      qkv: "read",
+      keys: "write",
+      values: "write",
+    },
+    params: ["block", "heads", "kv_heads", "pairs", "stride"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.kv_heads! * o.pairs!),
+    cost: (n, o, { kv }) => ({ bytes: 4 * n * o.kv_heads! * o.pairs! * (4 + kv), flops: 0 }),
+  },
+  attention: {
+    bindings: {
+      p: "uniform",
+      runs: "read",
+      step: "read",
+      qkv: "read",
+      keys: "read",
+      values: "read",
+      y: "write",
+    },
+    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "abreast", "chunk"],
+    overrides: ["SHARES"],
+    grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / o.abreast!), runs],
+    cost: (_, o, work, batch) => attentionCost(o, work, batch, Math.floor(128 / o.SHARES! / o.abreast!)),
+  },
+  attention_split: {
+    bindings: {
+      p: "uniform",
+      count: "uniform",
+      step: "read",
+      qkv: "read",
+      keys: "read",
+      values: "read",
+      y: "write",
+    },
+    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "most", "slices"],
+    overrides: ["UNITS", "SLICES", "FOURS"],
+    grid: (n, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / 8), n * splits(n, o.most!)],
+    cost: (_, o, work, batch) => attentionCost(o, work, batch, 1),
+  },
+  attention_reduce: {
+    bindings: { p: "uniform", count: "uniform", x: "read", y: "write" },
+    params: ["heads", "pairs", "most", "stride", "y_stride"],
+    overrides: [],
+    grid: (n, o) => [o.heads!, n],
+    cost: (n, o) =>
+      moves(n * o.heads! * o.pairs! * 2 * (splits(n, o.most!) + 1), 3 * n * o.heads! * o.pairs! * o.most!),
+  },
+  route: {
+    bindings: { ...MATVEC, ids: "write", weights: "write" },
+    params: ["D", "eps", "K"],
+    overrides: ["THREADS", "TEAM", "NORM"],
+    grid: (n) => [n, 1],
+    weights: (n, _, { bytes }) => n * bytes,
+    cost: (n, _, work) => product(n, work),
+  },
+  place: {
+    bindings: {
+      p: "uniform",
+      count: "uniform",
+      ids: "read",
+      weights: "read",
+      table: "read",
+      slots: "write",
+      shares: "write",
+    },
+    params: ["K", "first"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.K!),
+    cost: (n, o) => moves(5 * n * o.K!),
+  },
+  group: {
+    bindings: { p: "uniform", count: "uniform", ids: "read", starts: "write", sorted: "write" },
+    params: ["E", "K"],
+    overrides: [],
+    grid: (_, o) => [o.E!, 1],
+    cost: (n, o) => moves(2 * n * o.K! + o.E! + 1),
+  },
+  expert_up_vec: {
+    bindings: { ...MATVEC, ids: "read", y: "write" },
+    params: ["D", "eps", "K", "y_stride"],
+    overrides: ["THREADS", "TEAM", "NORM"],
+    grid: (n, o, { rows }) => [teams(rows, o), n * o.K!],
+    weights: (n, o, { bytes }) => (n * o.K! * bytes) / o.E!,
+    cost: (n, o, work) => experts(n * o.K!, 1 / o.E!, work),
+  },
+  expert_up: {
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
+    params: ["E", "K", "y_stride"],
+    overrides: [],
+    grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), tiles(n * o.K!, o)],
+    weights: (n, o, { bytes }) => (Math.min(o.E!, n * o.K!) * bytes) / o.E!,
+    cost: (n, o, work) => experts(n * o.K!, 1 / o.E!, work),
+  },
+  expert_down_vec: {
+    bindings: { ...MATVEC, ids: "read", weights: "read", y: "write" },
+    params: ["D", "eps", "K", "y_stride"],
+    overrides: ["THREADS", "TEAM", "NORM", "ADD"],
+    grid: (n, o, { rows }) => [teams(rows, o), n],
+    weights: (n, o, { bytes }) => (n * o.K! * bytes) / o.E!,
+    cost: (n, o, work) => experts(n * o.K!, 1 / o.E!, work),
+  },
+  expert_down: {
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
+    params: ["E", "y_stride"],
+    overrides: [],
+    grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), tiles(n, o)],
+    weights: (slots, o, { bytes }) => (Math.min(o.E!, slots) * bytes) / o.E!,
+    cost: (slots, o, work) => experts(slots, 1 / o.E!, work),
+  },
+  combine: {
+    bindings: { p: "uniform", count: "uniform", x: "read", weights: "read", y: "write" },
+    params: ["K", "vectors"],
+    overrides: ["ADD"],
+    grid: (n, o) => per64(n * o.vectors!),
+    cost: (n, o) => moves(4 * n * o.vectors! * (o.K! + 1), 8 * n * o.vectors! * o.K!),
+  },
+  add: {
+    bindings: { p: "uniform", count: "uniform", x: "write", y: "read" },
+    params: ["vectors"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.vectors!),
+    cost: (n, o) => moves(12 * n * o.vectors!, 4 * n * o.vectors!),
+  },
+  rows: {
+    bindings: { p: "uniform", count: "uniform", x: "read", outputs: "read", y: "write" },
+    params: ["vectors"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.vectors!),
+    cost: (n, o) => moves(8 * n * o.vectors!),
+  },
+  copy: {
+    bindings: { p: "uniform", x: "read", y: "write" },
+    params: ["vectors"],
+    overrides: [],
+    grid: (_, o) => [Math.ceil(o.vectors! / 1024), 1],
+    cost: (_, o) => moves(8 * o.vectors!),
+  },
+  choose_best: {
+    bindings: { ...CHOOSE, slices: "write" },
+    params: ["V", "stride", "slices"],
+    overrides: [],
+    grid: (n, o) => [o.slices!, n],
+    cost: (n, o) => moves(n * o.V!),
+  },
+  choose_top: {
+    bindings: { ...CHOOSE, slices: "write", ranked: "write" },
+    params: ["V", "stride", "slices"],
+    overrides: [],
+    grid: (n, o) => [o.slices!, n],
+    cost: (n, o) => moves(n * (o.V! + 512 * o.slices!), 4 * n * o.V!),
+  },
+  choose_greedy: {
+    bindings: { p: "uniform", count: "uniform", outputs: "read", slices: "read", ...CHOSEN },
+    params: ["V", "slices"],
+    overrides: [],
+    grid: (n) => [n, 1],
+    cost: (n, o) => moves(4 * n * o.slices!),
+  },
+  choose_draw: {
+    bindings: { p: "uniform", count: "uniform", outputs: "read", slices: "read", ranked: "read", ...CHOSEN },
+    params: ["V", "slices"],
+    overrides: [],
+    grid: (n) => [n, 1],
+    cost: (n, o) => moves(516 * n * o.slices!),
+  },
+} as const satisfies Record<string, KernelLine>;
+
+export type KernelName = keyof typeof TABLE;

@@ -1,0 +1,141 @@
+// Which form attention takes, and how its work is cut: by runs of tokens, or token by token with their positions in splits.
+
+import type { AttentionShape, KvStore } from "../../ops.ts";
+import type { Buffer } from "../device/device.ts";
+import type { Plans } from "../dispatch/plans.ts";
+import type { Call, Recorder } from "../dispatch/recorder.ts";
+import { splits } from "../dispatch/table.ts";
+import type { StepBatch } from "./batch.ts";
+import type { GpuKv } from "./kv.ts";
+import type { GpuTensor, Scratch } from "./scratch.ts";
+
+/** Up to so many tokens, even of one sequence, are worth more workgroups than keys that are read only once. */
+const FEW_TOKENS = 8;
+/** Rows of attention.wgsl: each of its 64 invocations has two, or a share of two. */
+const ROWS = 128;
+/** Workgroups that fill a large GPU several times over, and as many as a processor that plays one has use for. */
+const WORKGROUPS = { gpu: 512, software: 4 } as const;
+/** Splits that attention_reduce.wgsl takes: one an invocation. */
+const MAX_SPLITS = 64;
+/** Positions that are worth a split: two tiles at the least, whatever the head. */
+const SPLIT_POSITIONS = 64;
+
+/** attention.wgsl's cut: the longest run of tokens that one workgroup takes, and of how many heads. */
+function runsOf({ heads, kvHeads, headDim }: AttentionShape) {
+  const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 32)));
+  const rows = ROWS / shares;
+  const abreast = Math.min(heads / kvHeads, rows);
+  return { shares, abreast, longest: Math.floor(rows / abreast) };
+}
+
+/**
+ * Splits of all tokens of a step together, at most: what fills the device, but no more than the store has positions for. It
+ * follows from the store's size and not from any sequence's length, so that grids and scratch stay as they are while
+ * sequences grow; each token's own splits and their spans are found on the device (kernels/lib/attention/splits.wgsl).
+ */
+export function mostSplits(kv: KvStore, { heads, kvHeads }: AttentionShape, software: boolean): number {
+  const groups = kvHeads * Math.ceil(heads / kvHeads / 8);
+  const wanted = Math.floor(WORKGROUPS[software ? "software" : "gpu"] / groups);
+  return Math.max(1, Math.min(wanted, MAX_SPLITS, Math.ceil((kv.blocks * kv.blockSize) / SPLIT_POSITIONS)));
+}
+
+type Layer = ReturnType<GpuKv["layer"]>;
+
+/** What attention is recorded with. */
+export interface AttentionTools {
+  readonly recorder: Recorder;
+  readonly plans: Plans;
+  readonly scratch: Scratch;
+  readonly step: StepBatch;
+  /** The adapter is computed on the CPU. */
+  readonly software: boolean;
+}
+
+/** Over runs; over tokens whose positions are not split; over tokens whose positions are. */
+type Form = "runs" | "whole" | "split";
+
+export class Attention {
+  readonly #tools: AttentionTools;
+
+  constructor(tools: AttentionTools) {
+    this.#tools = tools;
+  }
+
+  /** Records attention of qkv's rows over a layer's cache. */
+  record(kv: KvStore, { keys, values }: Layer, qkv: GpuTensor, shape: AttentionShape): GpuTensor {
+    const { plans, scratch, step, software } = this.#tools;
+    const n = qkv.shape[0];
+    const runs = step.runs(runsOf(shape).longest);
+    const most = mostSplits(kv, shape, software);
+    // Rows of a split: outputs, then a maximum and a sum a head.
+    const rowOfParts = shape.heads * (shape.headDim + 2);
+    const parts = most > 1 ? scratch.storage("attention splits", most, rowOfParts, "outputs") : null;
+    const y = scratch.tensor("attention", n, shape.heads * shape.headDim, "tokens");
+    const key = `${keys.id} ${qkv.buffer.id} ${y.buffer.id}`;
+    const cut = { most, stride: qkv.stride, yStride: y.stride, rowOfParts };
+    const buffers = { runs: runs.buffer, qkv: qkv.buffer, keys, values, parts, y: y.buffer };
+    // All at once: a warm-up with one token serves prompts too.
+    const forms: Record<Form, readonly Call[]> = {
+      runs: plans.plan(`attention runs ${key}`, () => this.#bind("runs", kv, shape, cut, buffers)),
+      whole: plans.plan(`attention whole ${key}`, () => this.#bind("whole", kv, shape, cut, buffers)),
+      split: plans.plan(`attention split ${key}`, () => this.#bind("split", kv, shape, cut, buffers)),
+    };
+    if (runs.count < n && n > FEW_TOKENS) plans.dispatch(forms.runs, runs.count);
+    else plans.dispatch(splits(n, most) > 1 ? forms.split : forms.whole, n);
+    return y;
+  }
+
+  #bind(
+    form: Form,
+    kv: KvStore,
+    shape: AttentionShape,
+    { most, stride, yStride, rowOfParts }: Readonly<Record<"most" | "stride" | "yStride" | "rowOfParts", number>>,
+    {
+      runs,
+      parts,
+      y,
+      ...cached
+    }: Readonly<Record<"runs" | "qkv" | "keys" | "values" | "y", Buffer>> & {
+      readonly parts: Buffer | null;
+    },
+  ): readonly Call[] {
+    const { recorder, step } = this.#tools;
+    const { heads, kvHeads, headDim } = shape;
+    const { shares, abreast } = runsOf(shape);
+    const units = Math.ceil(headDim / 8);
+    const fours = heads / kvHeads > 4 ? 2 : 1;
+    // Of 128 invocations with four heads in registers, 64 with eight; 16 slices keep a tile within 64 positions.
+    const slices = Math.min(16, Math.floor(128 / fours / units));
+    const variant = { kv: kv.precision };
+    const params = {
+      block: kv.blockSize,
+      heads,
+      kv_heads: kvHeads,
+      pairs: headDim / 2,
+      window: shape.slidingWindow ?? 0,
+      scale: 1 / Math.sqrt(headDim),
+      stride,
+      y_stride: yStride,
+      abreast,
+      chunk: shares < 8 ? 8 : 4,
+      most,
+      slices,
+    };
+    const overrides = { SHARES: shares, UNITS: units, SLICES: slices, FOURS: fours };
+    const count = step.counts.tokens;
+    const buffers = { count, step: step.words, ...cached };
+    if (form === "runs")
+      return [recorder.call("attention", { variant, params, overrides, buffers: { ...buffers, runs, y } })];
+    const split = (to: Buffer, own: Readonly<Record<"most" | "y_stride", number>>): Call =>
+      recorder.call("attention_split", {
+        variant,
+        params: { ...params, ...own },
+        overrides,
+        buffers: { ...buffers, y: to },
+      });
+    if (form === "whole") return [split(y, { most: 1, y_stride: yStride })];
+    if (parts === null) return []; // a store that small is never split
+    const reduced = { params: { ...params, stride: rowOfParts }, buffers: { count, x: parts, y } };
+    return [split(parts, { most, y_stride: rowOfParts }), recorder.call("attention_reduce", reduced)];
+  }
+}

@@ -1,0 +1,179 @@
+// The step's batch on the device: how many rows, what each token is, the block tables, the angles of RoPE.
+
+import { RequestError } from "../../../errors.ts";
+import type { AttentionShape, Batch } from "../../ops.ts";
+import type { Buffer, Device } from "../device/device.ts";
+import type { Recorder } from "../dispatch/recorder.ts";
+
+/** Which rows a tensor has: all T tokens of the batch, or the R output rows. */
+export type RowKind = "tokens" | "outputs";
+
+export class StepBatch {
+  readonly counts: Readonly<Record<RowKind, Buffer>>; // uniforms
+  readonly outputs: Buffer; // [R]
+  /** [T] of Token (kernels/lib/choose/token.wgsl), room for the largest batch; then the block ids of all sequences. */
+  words: Buffer;
+  batch: Batch | null = null;
+  readonly #device: Device;
+  readonly #recorder: Recorder;
+  readonly #maxTokens: number;
+  readonly #runs = new Map<number, { buffer: Buffer; count: number }>(); // count 0: not of this batch
+  readonly #angles = new Map<string, { buffer: Buffer; positions: number }>();
+  /** Whether every token is an output of its own sequence and has a chooser: the one chosen takes its place. */
+  #advances = false;
+  #chosen = false;
+
+  constructor(device: Device, recorder: Recorder, maxTokens: number) {
+    this.#device = device;
+    this.#recorder = recorder;
+    this.#maxTokens = maxTokens;
+    this.counts = {
+      tokens: device.buffer("batch: T", 16, "scratch", "uniform"),
+      outputs: device.buffer("batch: R", 16, "scratch", "uniform"),
+    };
+    this.outputs = device.buffer("batch: outputs", maxTokens * 4, "scratch", "storage");
+    this.words = device.buffer("batch: tokens and block tables", maxTokens * 16 + 4096, "scratch", "storage");
+  }
+
+  /**
+   * Writes the batch. Returns true if buffers were replaced.
+   * @param choosers gives the slot of each output row's chooser, if the batch has choosers
+   * @throws RequestError if it is not one
+   */
+  begin(batch: Batch, choosers: (batch: Batch) => Uint32Array | null): boolean {
+    checkBatch(batch, this.#maxTokens);
+    const slots = choosers(batch);
+    const { queue } = this.#device.gpu;
+    const tables = 4 * this.#maxTokens;
+    const starts: number[] = [];
+    let end = tables;
+    for (const table of batch.tables) {
+      starts.push(end);
+      end += table.length;
+    }
+    const grown = end * 4 > this.words.size;
+    if (grown) {
+      this.#recorder.forget(this.words);
+      this.#device.free(this.words);
+      this.words = this.#device.buffer("batch: tokens and block tables", end * 8, "scratch", "storage");
+    }
+    const blocks = new Uint32Array(end - tables);
+    for (const [b, table] of batch.tables.entries()) blocks.set(table, starts[b]! - tables);
+    const tokens = new Uint32Array(batch.tokens.length * 4);
+    for (let t = 0; t < batch.tokens.length; t++) {
+      tokens[4 * t] = batch.tokens[t]!;
+      tokens[4 * t + 1] = batch.positions[t]!;
+      tokens[4 * t + 2] = starts[batch.sequence[t]!]!;
+    }
+    for (const [row, t] of batch.outputs.entries()) tokens[4 * t + 3] = slots?.[row] ?? 0;
+    const T = batch.tokens.length;
+    const single = batch.outputs.every((t, row) => t === row) && new Set(batch.sequence).size === T;
+    this.#advances = slots !== null && batch.outputs.length === T && single;
+    this.#chosen = false;
+    queue.writeBuffer(this.counts.tokens.gpu, 0, Uint32Array.of(T));
+    queue.writeBuffer(this.counts.outputs.gpu, 0, Uint32Array.of(batch.outputs.length, this.#advances ? 1 : 0));
+    queue.writeBuffer(this.words.gpu, 0, tokens);
+    if (blocks.length > 0) queue.writeBuffer(this.words.gpu, tables * 4, blocks);
+    if (batch.outputs.length > 0) queue.writeBuffer(this.outputs.gpu, 0, new Uint32Array(batch.outputs));
+    for (const runs of this.#runs.values()) runs.count = 0;
+    this.batch = batch;
+    return grown;
+  }
+
+  /** Ends the step with the choice of its next tokens. @throws RequestError the second time */
+  choose(): void {
+    if (this.#chosen) throw new RequestError("the step's tokens are chosen already: begin() the next one");
+    this.#chosen = true;
+  }
+
+  /** Goes on to the tokens that the device has chosen, and put in place of the last ones. @throws RequestError */
+  next(): void {
+    const { batch } = this;
+    if (!batch || !this.#chosen || !this.#advances) {
+      throw new RequestError(
+        'begin("next") goes on from a step that ended in choose(), and had one token of each sequence, all of them outputs',
+      );
+    }
+    this.#chosen = false;
+    // Which tokens they are is not known here: 0 stands for any.
+    const positions = batch.positions.map((position) => position + 1);
+    this.batch = { ...batch, tokens: new Uint32Array(batch.tokens.length), positions };
+  }
+
+  /**
+   * The batch cut into runs of at most `longest` tokens that follow each other in one sequence, as (first, count).
+   * Example, longest 2: positions [5, 6, 7, 31] of sequences [0, 0, 0, 1] -> (0, 2) (2, 1) (3, 1).
+   */
+  runs(longest: number): { readonly buffer: Buffer; readonly count: number } {
+    let runs = this.#runs.get(longest);
+    if (!runs) {
+      const buffer = this.#device.buffer("batch: runs", this.#maxTokens * 8, "scratch", "storage");
+      runs = { buffer, count: 0 };
+      this.#runs.set(longest, runs);
+    }
+    if (runs.count === 0) {
+      const { positions, sequence } = this.batch!;
+      const list: number[] = [];
+      let first = 0;
+      for (let t = 1; t <= positions.length; t++) {
+        const follows = sequence[t] === sequence[t - 1] && positions[t] === positions[t - 1]! + 1;
+        if (follows && t - first < longest) continue;
+        list.push(first, t - first);
+        first = t;
+      }
+      this.#device.gpu.queue.writeBuffer(runs.buffer.gpu, 0, Uint32Array.from(list));
+      runs.count = list.length / 2;
+    }
+    return runs;
+  }
+
+  /**
+   * cos and sin of the angles of every position that the batch may have [positions, Dh / 2], computed once. As
+   * transformers does, all in f32: inverse frequencies 1 / theta^(2i/Dh), angle = position * inverse frequency.
+   * @param positions of the longest sequence to come, where that is known
+   */
+  angles({ headDim, ropeTheta }: AttentionShape, positions = 0): Buffer {
+    const pairs = headDim / 2;
+    const key = `${pairs} ${ropeTheta}`;
+    const known = this.#angles.get(key);
+    const last = this.batch ? this.batch.positions.reduce((max, position) => Math.max(max, position), 0) : 0;
+    const need = Math.max(positions, last + 1);
+    if (known && known.positions >= need) return known.buffer;
+    if (known) {
+      this.#recorder.forget(known.buffer);
+      this.#device.free(known.buffer);
+    }
+    const size = Math.max(need, Math.min(2 * (known?.positions ?? 0), 2 ** 20), 1024);
+    const buffer = this.#device.buffer("RoPE angles", size * pairs * 8, "scratch", "storage");
+    const inverse = Float64Array.from({ length: pairs }, (_, i) =>
+      Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
+    );
+    const turns = new Float32Array(size * pairs * 2);
+    for (let position = 0; position < size; position++)
+      for (let i = 0; i < pairs; i++) {
+        const angle = Math.fround(position * inverse[i]!);
+        turns[(position * pairs + i) * 2] = Math.cos(angle);
+        turns[(position * pairs + i) * 2 + 1] = Math.sin(angle);
+      }
+    this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, turns);
+    this.#angles.set(key, { buffer, positions: size });
+    return buffer;
+  }
+}
+
+function checkBatch({ tokens, positions, sequence, tables, outputs }: Batch, maxTokens: number): void {
+  const T = tokens.length;
+  if (T < 1 || T > maxTokens) throw new RequestError(`a batch holds 1 to ${maxTokens} tokens, this one has ${T}`);
+  if (positions.length !== T || sequence.length !== T) {
+    throw new RequestError(
+      `a batch of ${T} tokens needs as many positions and sequences, found ${positions.length} and ${sequence.length}`,
+    );
+  }
+  const stray = sequence.find((s) => s >= tables.length);
+  if (stray !== undefined)
+    throw new RequestError(`batch: sequence ${stray} has no block table; there are ${tables.length}`);
+  const past = outputs.find((row) => row >= T);
+  if (past !== undefined || outputs.length > T) {
+    throw new RequestError(`batch: outputs must be rows below ${T}, each at most once, found [${outputs.slice(0, 8)}]`);
+  }
+}

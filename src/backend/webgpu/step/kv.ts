@@ -1,0 +1,174 @@
+// The KV store on the device: two buffers a layer, replaced by larger ones as it grows.
+
+import { DeviceError, MemoryError, RequestError } from "../../../errors.ts";
+import { checkBlock, contentBytes } from "../../kv_block.ts";
+import type { AttentionShape, Batch, KvStore } from "../../ops.ts";
+import { type Buffer, type Device, MAP_MODE_READ, mib } from "../device/device.ts";
+import { upload } from "../device/upload.ts";
+
+/** Largest head: attention.wgsl shares a row among 8 invocations at most, 32 dimensions each. */
+const MAX_HEAD_DIM = 256;
+
+export class GpuKv implements KvStore {
+  readonly blockSize: number;
+  readonly precision: "f32" | "f16";
+  readonly blockBytes: number;
+  readonly #device: Device;
+  readonly #forget: (buffer: Buffer) => void;
+  readonly #layers: { keys: Buffer; values: Buffer }[] = [];
+  readonly #layerCount: number;
+  readonly #side: number; // bytes of one block of keys of one layer
+  readonly #head: number; // bytes of one head's key, without padding
+  readonly #content: number; // bytes of a block without padding
+  #blocks = 0;
+  #closed = false;
+  #checked: Batch | null = null;
+
+  /** @param forget called with each buffer before it is freed */
+  constructor(
+    device: Device,
+    layers: number,
+    shape: AttentionShape,
+    precision: "f32" | "f16",
+    blockSize: number,
+    forget: (buffer: Buffer) => void,
+  ) {
+    if (shape.headDim > MAX_HEAD_DIM) {
+      throw new DeviceError(
+        `head_dim ${shape.headDim}: the WebGPU backend computes heads of at most ${MAX_HEAD_DIM}; use backend cpu`,
+      );
+    }
+    this.#device = device;
+    this.#forget = forget;
+    this.blockSize = blockSize;
+    this.precision = precision;
+    this.#layerCount = layers;
+    const padded = Math.ceil(shape.headDim / 8) * 8; // kernels/lib/attention/paged.wgsl says why
+    this.#side = blockSize * shape.kvHeads * padded * (precision === "f16" ? 2 : 4);
+    this.blockBytes = 2 * layers * this.#side;
+    this.#head = shape.headDim * (precision === "f16" ? 2 : 4);
+    this.#content = contentBytes(layers, shape, precision, blockSize);
+  }
+
+  get blocks(): number {
+    return this.#blocks;
+  }
+
+  get maxBlocks(): number {
+    return Math.floor(this.#device.maxBinding / this.#side);
+  }
+
+  async reserve(blocks: number): Promise<void> {
+    this.#device.check();
+    if (this.#closed) throw new RequestError("the KV store is closed");
+    if (blocks <= this.#blocks) return;
+    const bytes = blocks * this.#side;
+    if (bytes > this.#device.maxBinding) {
+      throw new MemoryError(
+        `KV cache: ${blocks * this.blockSize} positions take ${mib(bytes)} a layer for keys and as much for values, and this device binds at most ${mib(this.#device.maxBinding)} at once: room for ${Math.floor(this.#device.maxBinding / this.#side) * this.blockSize} positions over all sessions; shorten the context, close sessions, or use an f16 cache`,
+      );
+    }
+    // A layer at a time, so that old and new exist together for one layer only.
+    for (let layer = 0; layer < this.#layerCount; layer++) {
+      const keys = this.#device.buffer("KV cache: keys", bytes, "kv", "storage");
+      const values = this.#device.buffer("KV cache: values", bytes, "kv", "storage");
+      try {
+        await this.#device.settle();
+      } catch (error) {
+        this.#device.free(keys);
+        this.#device.free(values);
+        throw error;
+      }
+      const old = this.#layers[layer];
+      if (old) {
+        const encoder = this.#device.gpu.createCommandEncoder();
+        encoder.copyBufferToBuffer(old.keys.gpu, 0, keys.gpu, 0, Math.min(old.keys.size, keys.size));
+        encoder.copyBufferToBuffer(old.values.gpu, 0, values.gpu, 0, Math.min(old.values.size, values.size));
+        this.#device.gpu.queue.submit([encoder.finish()]);
+        this.#release(old);
+      }
+      this.#layers[layer] = { keys, values };
+    }
+    this.#blocks = blocks;
+  }
+
+  async readBlock(id: number): Promise<Uint8Array> {
+    checkBlock(this, id, this.#content);
+    const staging = this.#device.buffer("KV cache: a block to be read", this.blockBytes, "scratch", "staging");
+    try {
+      const encoder = this.#device.gpu.createCommandEncoder();
+      for (const [i, plane] of this.#planes().entries())
+        encoder.copyBufferToBuffer(plane.gpu, id * this.#side, staging.gpu, i * this.#side, this.#side);
+      this.#device.watched(() => this.#device.gpu.queue.submit([encoder.finish()]));
+      await this.#device.wait(staging.gpu.mapAsync(MAP_MODE_READ));
+      const padded = new Uint8Array(staging.gpu.getMappedRange()).slice(0, this.blockBytes);
+      await this.#device.settle();
+      const bytes = new Uint8Array(this.#content);
+      this.#rows((at, from) => bytes.set(padded.subarray(from, from + this.#head), at));
+      return bytes;
+    } finally {
+      this.#device.free(staging);
+    }
+  }
+
+  async writeBlock(id: number, bytes: Uint8Array): Promise<void> {
+    this.#device.check();
+    checkBlock(this, id, this.#content, bytes);
+    const padded = new Uint8Array(this.blockBytes);
+    this.#rows((at, to) => padded.set(bytes.subarray(at, at + this.#head), to));
+    for (const [i, plane] of this.#planes().entries()) {
+      const part = padded.subarray(i * this.#side, (i + 1) * this.#side);
+      this.#device.watched(() => upload(this.#device, plane, id * this.#side, part));
+    }
+    await this.#device.settle();
+  }
+
+  /** Keys and values of each layer, in the order of a block's contents. */
+  #planes(): Buffer[] {
+    return this.#layers.flatMap(({ keys, values }) => [keys, values]);
+  }
+
+  /** Each head of each position: where it begins in a block's contents, and where in its planes, which are padded. */
+  #rows(use: (content: number, plane: number) => void): void {
+    const padded = this.#head * (this.blockBytes / this.#content);
+    for (let row = 0; row * this.#head < this.#content; row++) use(row * this.#head, row * padded);
+  }
+
+  /** A layer's buffers, after checking once a step that every token's block exists. @throws RequestError */
+  layer(index: number, batch: Batch): { keys: Buffer; values: Buffer } {
+    const layer = this.#layers[index];
+    if (!layer)
+      throw new RequestError(`KV cache: layer ${index} of ${this.#layerCount} has no blocks; reserve() first`);
+    if (this.#checked !== batch) {
+      for (const [t, position] of batch.positions.entries()) {
+        const table = batch.tables[batch.sequence[t]!]!;
+        const last = Math.floor(position / this.blockSize);
+        if (last >= table.length) {
+          throw new RequestError(
+            `KV cache: token ${t} at position ${position} needs ${last + 1} blocks of ${this.blockSize}, its sequence has ${table.length}`,
+          );
+        }
+      }
+      for (const table of batch.tables)
+        for (const id of table)
+          if (id >= this.#blocks)
+            throw new RequestError(`KV cache: block ${id} does not exist; ${this.#blocks} are reserved`);
+      this.#checked = batch;
+    }
+    return layer;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const layer of this.#layers.splice(0)) this.#release(layer);
+    this.#blocks = 0;
+  }
+
+  #release({ keys, values }: { keys: Buffer; values: Buffer }): void {
+    for (const buffer of [keys, values]) {
+      this.#forget(buffer);
+      this.#device.free(buffer);
+    }
+  }
+}

@@ -1,0 +1,275 @@
+// Products with weights, each in two forms: row by row for few rows, which takes the norm in front and the residual behind
+// into the same dispatch, and by tiles for many.
+
+import { MemoryError, RequestError } from "../../../errors.ts";
+import type { AttentionShape, KvStore, Routes } from "../../ops.ts";
+import type { Buffer } from "../device/device.ts";
+import type { Plans } from "../dispatch/plans.ts";
+import type { Recorder } from "../dispatch/recorder.ts";
+import { type Few, matvecCalls } from "../tuning/matvec.ts";
+import { type Tile, tileCalls } from "../tuning/tiles.ts";
+import type { Form, Tuning } from "../tuning/tuning.ts";
+import type { GpuExperts, GpuMatrix, PackedWeights } from "../weights/weights.ts";
+import type { RowKind, StepBatch } from "./batch.ts";
+import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
+
+/** Up to so many rows a product row by row beats a tile that is mostly empty. */
+export const FEW_ROWS = 8;
+/** As route.wgsl has room for. */
+const MAX_EXPERTS = 1024;
+
+/** What of a step the products need. */
+export interface ProductHost {
+  readonly recorder: Recorder;
+  readonly plans: Plans;
+  readonly scratch: Scratch;
+  readonly step: StepBatch;
+  readonly tuning: Tuning;
+  /** A norm that was left to its readers, computed after all. */
+  concrete(x: GpuTensor): GpuTensor;
+}
+
+/** Where q, k and v go besides the tensor: one layer of a KV store. */
+export interface Cache {
+  readonly store: KvStore;
+  readonly keys: Buffer;
+  readonly values: Buffer;
+}
+
+export class Products {
+  readonly #host: ProductHost;
+
+  constructor(host: ProductHost) {
+    this.#host = host;
+  }
+
+  /** y [n, rows of w] = x · wᵀ, or y += with `add`. */
+  matmul(x: GpuTensor, w: GpuMatrix, y: Buffer, stride: number, add: boolean): void {
+    checkWidth(x, w);
+    const n = x.shape[0];
+    const { plans, step } = this.#host;
+    if (n <= FEW_ROWS) {
+      const few = this.#matvec(x, w, w.precision);
+      plans.run(`matmul_vec ${w.id} ${x.buffer.id} ${few.key} ${y.id} ${add}`, n, () =>
+        matvecCalls(this.#host.recorder, "matmul_vec", w, few, { y_stride: stride, ADD: Number(add) }, { y }),
+      );
+      return;
+    }
+    const tile = this.#host.tuning.tileFor(w.precision);
+    const from = this.#tileRows(tile, x);
+    plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
+      tileCalls(
+        this.#host.recorder,
+        "matmul",
+        tile,
+        w,
+        { y_stride: stride, ADD: Number(add) },
+        { count: step.counts[x.rows], x: from, y },
+      ),
+    );
+  }
+
+  /** Whether qkv() can do all of it in one dispatch. */
+  fusesQkv(n: number, w: GpuMatrix, { headDim }: AttentionShape): boolean {
+    return n <= FEW_ROWS && w.parts.length === 1 && headDim % 16 === 0;
+  }
+
+  /** Projection with RoPE; with `cache`, which needs fusesQkv(), k and v are appended too. */
+  qkv(x: GpuTensor, w: GpuMatrix, shape: AttentionShape, y: GpuTensor, cache: Cache | null): void {
+    checkWidth(x, w);
+    const { heads, kvHeads, headDim } = shape;
+    const { plans, step, recorder } = this.#host;
+    const n = x.shape[0];
+    const angles = step.angles(shape);
+    if (cache) {
+      const few = this.#matvec(x, w, w.precision);
+      const { store, keys, values } = cache;
+      const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
+      const buffers = { angles, step: step.words, y: y.buffer, keys, values };
+      plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${few.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
+        matvecCalls(this.#host.recorder, "qkv_vec", w, few, params, buffers, store.precision),
+      );
+      return;
+    }
+    this.matmul(x, w, y.buffer, y.stride, false);
+    plans.run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads}`, n, () => [
+      recorder.call("rope", {
+        params: { turned: heads + kvHeads, pairs: headDim / 2, stride: y.stride },
+        buffers: { count: step.counts.tokens, step: step.words, angles, qkv: y.buffer },
+      }),
+    ]);
+  }
+
+  route(x: GpuTensor, gate: GpuMatrix, k: number): Routes {
+    checkWidth(x, gate);
+    const { plans, scratch } = this.#host;
+    const n = x.shape[0];
+    if (!(k >= 1 && k <= gate.rows)) throw new RequestError(`route: ${k} experts a token of ${gate.rows}`);
+    if (gate.rows > MAX_EXPERTS)
+      throw new RequestError(`route: ${gate.rows} experts; the WebGPU backend routes among at most ${MAX_EXPERTS}`);
+    if (gate.parts.length > 1)
+      throw new MemoryError(`${gate.name}: a router of ${gate.bytes} bytes does not fit in one binding of this device`);
+    const ids = scratch.list("ids", n, k, x.rows, "u32");
+    const weights = scratch.list("weights", n, k, x.rows, "f32");
+    const few = this.#matvec(x, gate, gate.precision);
+    plans.run(`route ${gate.id} ${x.buffer.id} ${few.key} ${ids.buffer.id} ${weights.buffer.id} ${k}`, n, () =>
+      matvecCalls(
+        this.#host.recorder,
+        "route",
+        gate,
+        { ...few, threads: 64, teams: 1 },
+        { K: k },
+        { ids: ids.buffer, weights: weights.buffer },
+      ),
+    );
+    return { ids, weights };
+  }
+
+  /**
+   * The experts' FFN but for its last matrix, which `finish` records: into y, or with `add` to what is there.
+   * x [n, D], ids and weights [n, K].
+   */
+  moe(
+    x: GpuTensor,
+    ids: GpuTensor,
+    weights: GpuTensor,
+    experts: GpuExperts,
+  ): (y: Buffer, stride: number, add: boolean) => void {
+    const [n, width] = x.shape;
+    if (width !== experts.hidden || ids.shape[0] !== n)
+      throw new RequestError(
+        `moe: rows [${x.shape}] and routes [${ids.shape}] for experts of hidden size ${experts.hidden}`,
+      );
+    return n <= FEW_ROWS ? this.#moeFew(x, ids, weights, experts) : this.#moeMany(x, ids, weights, experts);
+  }
+
+  #moeFew(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+    const { count: E, intermediate: F, precision, up, down } = experts;
+    const { plans, scratch, tuning } = this.#host;
+    const n = x.shape[0];
+    const K = ids.shape[1];
+    const forms = tuning.experts(precision, up.groups, down.groups);
+    const int8 = forms.up.arithmetic === "int8";
+    const from = int8 ? this.#quantized(x) : this.#matvec(x, up, precision);
+    const stride = int8 ? down.groups * 9 : padded(F);
+    const act = scratch.storage(int8 ? "int8 expert activations" : "expert activations", n, stride, x.rows, K);
+    const few = { ...from, ...forms.up };
+    const key = `${from.x.id} ${few.key} ${ids.buffer.id}`;
+    plans.run(`expert_up_vec ${up.id} ${key} ${act.id}`, n, () =>
+      matvecCalls(
+        this.#host.recorder,
+        "expert_up_vec",
+        { ...up, precision },
+        few,
+        { E, K, y_stride: stride },
+        { ids: ids.buffer, y: act },
+      ),
+    );
+    const again: Few = { x: act, norm: null, D: F, eps: 0, key: "", ...forms.down };
+    return (y: Buffer, y_stride: number, add: boolean): void =>
+      plans.run(`expert_down_vec ${down.id} ${key} ${weights.buffer.id} ${y.id} ${add}`, n, () =>
+        matvecCalls(
+          this.#host.recorder,
+          "expert_down_vec",
+          { ...down, precision },
+          again,
+          { E, K, y_stride, ADD: Number(add) },
+          { ids: ids.buffer, weights: weights.buffer, y },
+        ),
+      );
+  }
+
+  #moeMany(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+    const { plans, scratch, step, recorder } = this.#host;
+    const { count: E, hidden: D, intermediate: F, precision, up, down } = experts;
+    const n = x.shape[0];
+    const K = ids.shape[1];
+    const count = step.counts[x.rows];
+    const act = scratch.storage("expert activations", n, padded(F), x.rows, K);
+    const out = scratch.storage("expert outputs", n, padded(D), x.rows, K);
+    const sorted = scratch.storage("sorted slots", n, 1, x.rows, K);
+    const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
+    const tile = this.#host.tuning.tileFor(precision);
+    const from = this.#tileRows(tile, x);
+    const key = `${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
+    plans.run(`group ${key}`, n, () => [
+      recorder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
+    ]);
+    const slots = { starts, sorted };
+    const at = { E, K };
+    plans.run(`expert_up ${key}`, n, () =>
+      tileCalls(
+        this.#host.recorder,
+        "expert_up",
+        tile,
+        { ...up, precision },
+        { ...at, y_stride: padded(F) },
+        { ...slots, x: from, y: act },
+      ),
+    );
+    const again = tile.int8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
+    plans.run(`expert_down ${key}`, n * K, () =>
+      tileCalls(
+        this.#host.recorder,
+        "expert_down",
+        tile,
+        { ...down, precision },
+        { ...at, y_stride: padded(D) },
+        { ...slots, x: again, y: out },
+      ),
+    );
+    return (y: Buffer, stride: number, add: boolean): void =>
+      plans.run(`combine ${key} ${y.id} ${add}`, n, () => [
+        recorder.call("combine", {
+          params: { K, vectors: stride / 4 },
+          overrides: { ADD: Number(add) },
+          buffers: { count, x: out, weights: weights.buffer, y },
+        }),
+      ]);
+  }
+
+  /** Rows of x rounded to int8, normed first where the norm was left to us. */
+  #quantized(x: GpuTensor): Omit<Few, keyof Form> {
+    const [n, D] = x.shape;
+    const y = this.#int8("int8 activations", x.buffer, n, D, x.rows, 1, x.norm);
+    return { x: y, norm: null, D, eps: 0, key: "int8" };
+  }
+
+  /** n x each rows of D columns rounded to int8: quantize.wgsl. */
+  #int8(verb: string, x: Buffer, n: number, D: number, rows: RowKind, each: number, norm?: Norm): Buffer {
+    const { plans, scratch, step, recorder } = this.#host;
+    const groups = padded(D) / 32;
+    const y = scratch.storage(verb, n, groups * 9, rows, each);
+    plans.run(`quantize ${x.id} ${norm?.weights.id} ${norm?.eps} ${y.id}`, n * each, () => [
+      recorder.call("quantize", {
+        params: { D, eps: norm?.eps ?? 0, groups, each },
+        overrides: { THREADS: 64, NORM: norm ? 1 : 0 },
+        buffers: { count: step.counts[rows], x, norm: norm?.weights ?? x, y },
+      }),
+    ]);
+    return y;
+  }
+
+  /** Rows of x as a tile takes them: the norm computed, and rounded to int8 where it multiplies in that. */
+  #tileRows(tile: Tile, x: GpuTensor): Buffer {
+    return tile.int8 ? this.#quantized(x).x : this.#host.concrete(x).buffer;
+  }
+
+  /** How rows of x meet a matrix in the form for few rows: a norm that was left to us is taken along. */
+  #matvec(x: GpuTensor, w: PackedWeights, precision: GpuMatrix["precision"]): Few {
+    const { norm } = x;
+    return {
+      x: x.buffer,
+      norm: norm?.weights ?? null,
+      D: x.shape[1],
+      eps: norm?.eps ?? 0,
+      key: norm ? `${norm.weights.id} ${norm.eps}` : "",
+      ...this.#host.tuning.matvec(precision, w.groups),
+    };
+  }
+}
+
+function checkWidth(x: GpuTensor, w: GpuMatrix): void {
+  if (x.shape[1] !== w.cols)
+    throw new RequestError(`${w.name}: a matrix [${w.rows}, ${w.cols}] for rows of ${x.shape[1]}`);
+}

@@ -1,0 +1,397 @@
+// The verbs of a forward pass on WebGPU: each records dispatches; read() submits them as one pass.
+
+import { RequestError } from "../../../errors.ts";
+import type { ExpertShape } from "../../../tensor/blocks.ts";
+import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../../tensor/types.ts";
+import type { DeviceExperts, DeviceScheduler } from "../../experts.ts";
+import type {
+  AttentionShape,
+  BackendInfo,
+  BackendMemory,
+  Batch,
+  Experts,
+  KvStore,
+  Matrix,
+  Routes,
+  Vector,
+} from "../../ops.ts";
+import type { Buffer, Counters, Device } from "../device/device.ts";
+import { FormError } from "../dispatch/pipelines.ts";
+import { Plans } from "../dispatch/plans.ts";
+import { Profiling } from "../dispatch/profile.ts";
+import { Recorder } from "../dispatch/recorder.ts";
+import { autotune, type TuningStore } from "../tuning/autotune.ts";
+import { probe } from "../tuning/probe.ts";
+import { type Abilities, Tuning } from "../tuning/tuning.ts";
+import { GpuSlots, type SlottedExperts } from "../weights/slots.ts";
+import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from "../weights/weights.ts";
+import { Attention } from "./attention.ts";
+import { StepBatch } from "./batch.ts";
+import { GpuChoosing } from "./choosing.ts";
+import { GpuKv } from "./kv.ts";
+import { type Cache, Products } from "./products.ts";
+import { type GpuTensor, Scratch } from "./scratch.ts";
+import { SlottedMoe } from "./slotted.ts";
+import type { WebGpuOps } from "./webgpu_ops.ts";
+
+export interface VerbsOptions {
+  /** Largest batch (T) of a step. */
+  readonly maxTokens: number;
+  readonly abilities: Abilities;
+  /** Bind at most this many bytes of weights at once. Default: what the device allows. */
+  readonly maxWeightBytes?: number;
+  /** Called once, when close() has ended all that ran. */
+  readonly onClose?: () => void;
+}
+
+/**
+ * A verb's last dispatch, held back until the next verb is known: it may take the dispatch's place with one that does
+ * both, a sum with the residual or a projection with the append to the cache.
+ */
+interface HeldBack {
+  readonly tensor: GpuTensor;
+  /** Records it with a sum into `to`, which it may not read. */
+  readonly addTo?: (to: GpuTensor) => void;
+  readonly reads?: Buffer;
+  /** Records it with an append to the cache. */
+  readonly append?: (cache: Cache) => void;
+  /** Records it alone. */
+  readonly alone: () => void;
+}
+
+/** Implements the verbs over an open device. */
+export class Verbs implements WebGpuOps {
+  readonly maxTokens: number;
+  readonly #info: BackendInfo;
+  readonly tuning: Tuning;
+  readonly profiling: Profiling;
+  readonly choosing: GpuChoosing;
+  readonly #device: Device;
+  readonly #recorder: Recorder;
+  readonly #loader: WeightLoader;
+  readonly #step: StepBatch;
+  readonly #scratch: Scratch;
+  readonly #plans: Plans;
+  readonly #products: Products;
+  readonly #attention: Attention;
+  readonly #slotted: SlottedMoe;
+  /** What deviceExperts() has made. */
+  readonly #slots: GpuSlots[] = [];
+  /** Forms of kernels that this device does not take, each with the reason. */
+  readonly #leftOut = new Set<string>();
+  /** Norms that were left to their readers and then computed after all. */
+  readonly #concrete = new Map<GpuTensor, GpuTensor>();
+  #held: HeldBack | null = null;
+  readonly #onClose: (() => void) | undefined;
+  #closed = false;
+
+  constructor(device: Device, info: BackendInfo, options: VerbsOptions) {
+    this.#info = info;
+    this.tuning = new Tuning(options.abilities);
+    this.maxTokens = options.maxTokens;
+    this.#device = device;
+    this.#recorder = new Recorder(device, info.features.includes("subgroups"));
+    this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding);
+    this.#step = new StepBatch(device, this.#recorder, options.maxTokens);
+    this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
+    this.#plans = new Plans(this.#recorder);
+    const tools = { recorder: this.#recorder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
+    this.#attention = new Attention({ ...tools, software: info.software });
+    this.#products = new Products({
+      ...tools,
+      tuning: this.tuning,
+      concrete: (x) => this.#computed(x),
+    });
+    const { maxTokens } = options;
+    this.#slotted = new SlottedMoe({ device, ...tools, products: this.#products, maxTokens });
+    this.profiling = new Profiling(device, this.#recorder, () => this.#batch(), info.software);
+    this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#computed(this.#given(x)) });
+    this.#onClose = options.onClose;
+  }
+
+  get device(): GPUDevice {
+    return this.#device.gpu;
+  }
+
+  get info(): BackendInfo {
+    const features = [...this.#info.features, ...(this.tuning.usesInt8 ? ["int8-activations"] : [])];
+    const leftOut = [...this.#leftOut];
+    return { ...this.#info, features, ...(leftOut.length > 0 && { leftOut }) };
+  }
+
+  leaveOut(error: unknown): boolean {
+    if (!(error instanceof FormError) || !this.tuning.leaveOut(error.variant)) return false;
+    this.#leftOut.add(`${error.form}: ${error.message}`);
+    if (this.tuning.abilities.subgroup === null) this.#recorder.reduce = "tree";
+    this.#recorder.reset();
+    this.#plans.clear();
+    return true;
+  }
+
+  async tune(store: TuningStore | null, tiles = !this.#info.software): Promise<void> {
+    this.#settle();
+    const { matrices, experts } = this.#loader;
+    const leftOut = (why: string): void => void this.#leftOut.add(why);
+    const host = { device: this.#device, recorder: this.#recorder, tuning: this.tuning, leftOut };
+    await probe(host);
+    await autotune({ ...host, matrices, experts, slots: this.#slots, adapter: this.#info.device, tiles }, store);
+    this.#plans.clear();
+  }
+
+  counters(): Readonly<Counters> {
+    return { ...this.#device.counters };
+  }
+
+  // ---- loading -------------------------------------------------------------------------------------------------
+
+  async loadMatrix(source: MatrixSource, precision: Precision): Promise<Matrix> {
+    this.#device.check();
+    return this.#loader.matrix(source, precision);
+  }
+
+  async loadVector(source: MatrixSource): Promise<Vector> {
+    this.#device.check();
+    return this.#loader.vector(source);
+  }
+
+  async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
+    this.#device.check();
+    return this.#loader.layer(sources, precision);
+  }
+
+  async deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts> {
+    this.#device.check();
+    const made = await GpuSlots.create(this.#device, this.#loader, shape, layers, slots, transit);
+    this.#slots.push(made);
+    return made;
+  }
+
+  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts {
+    const slots = device as GpuSlots;
+    const { bytes } = slots.ofLayer(layer);
+    const experts: SlottedExperts = { ...slots.shape, bytes, layer, slots, scheduler };
+    return experts;
+  }
+
+  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
+    this.#device.check();
+    this.#step.angles(shape, positions);
+    return new GpuKv(this.#device, layers, shape, precision, blockSize, (buffer) => this.#forget(buffer));
+  }
+
+  // ---- a step --------------------------------------------------------------------------------------------------
+
+  begin(batch: Batch | "next"): void {
+    this.#device.check();
+    if (batch === "next") this.#step.next();
+    else if (this.#step.begin(batch, (b) => this.choosing.begin(b))) this.#plans.clear();
+    this.#recorder.reset();
+    this.#held = null;
+    this.#concrete.clear();
+    this.#scratch.begin();
+  }
+
+  embed(table: Matrix): Tensor {
+    const w = table as GpuMatrix;
+    const { tokens } = this.#batch();
+    const stray = tokens.find((id) => id >= w.rows);
+    if (stray !== undefined)
+      throw new RequestError(`token id ${stray} is outside the vocabulary of ${w.rows} (${w.name})`);
+    const y = this.#scratch.tensor("embed", tokens.length, w.cols, "tokens");
+    this.#plans.run(`embed ${w.id} ${y.buffer.id}`, tokens.length, () =>
+      w.parts.map((part) =>
+        this.#recorder.call("embed", {
+          variant: { weights: w.precision },
+          buffers: { ...part.buffers, count: this.#step.counts.tokens, step: this.#step.words, y: y.buffer },
+          part,
+        }),
+      ),
+    );
+    return y;
+  }
+
+  rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
+    const of = this.#computed(this.#given(x));
+    if (w.size !== of.shape[1]) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${of.shape[1]}`);
+    // Kernels for few rows norm what they read: whether a dispatch of its own is needed shows when it is used.
+    const normed: GpuTensor = { ...of, norm: { of, weights: (w as GpuVector).buffer, eps } };
+    return normed;
+  }
+
+  qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor {
+    const { heads, kvHeads, headDim } = shape;
+    if (w.rows !== (heads + 2 * kvHeads) * headDim || headDim % 2 !== 0)
+      throw new RequestError(`${w.name}: ${w.rows} rows for ${heads} + 2 x ${kvHeads} heads of ${headDim} (even)`);
+    this.#settle();
+    const from = this.#tokenRows(x);
+    const tensor = this.#scratch.tensor("qkv", from.shape[0], w.rows, "tokens");
+    const record = (cache: Cache | null): void => this.#products.qkv(from, w as GpuMatrix, shape, tensor, cache);
+    const alone = (): void => record(null);
+    const fused = this.#products.fusesQkv(from.shape[0], w as GpuMatrix, shape);
+    this.#held = { tensor, alone, ...(fused && { append: record }) };
+    return tensor;
+  }
+
+  append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
+    const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
+    const held = this.#held;
+    if (held?.append && held.tensor === qkv) {
+      this.#held = null;
+      held.append({ store: kv, keys, values });
+      return;
+    }
+    this.#settle();
+    const from = this.#tokenRows(qkv);
+    const { counts, words } = this.#step;
+    this.#plans.run(`append ${keys.id} ${from.buffer.id}`, from.shape[0], () => [
+      this.#recorder.call("append", {
+        variant: { kv: kv.precision },
+        params: { ...cacheShape(kv, shape), stride: from.stride },
+        buffers: { count: counts.tokens, step: words, qkv: from.buffer, keys, values },
+      }),
+    ]);
+  }
+
+  attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
+    this.#settle();
+    const from = this.#tokenRows(qkv);
+    return this.#attention.record(kv, (kv as GpuKv).layer(layer, this.#batch()), from, shape);
+  }
+
+  matmul(x: Tensor, w: Matrix): Tensor {
+    const from = this.#given(x);
+    const tensor = this.#scratch.tensor("matmul", from.shape[0], w.rows, from.rows);
+    const record = (y: GpuTensor, add: boolean): void =>
+      this.#products.matmul(from, w as GpuMatrix, y.buffer, y.stride, add);
+    this.#held = { tensor, reads: from.buffer, addTo: (to) => record(to, true), alone: () => record(tensor, false) };
+    return tensor;
+  }
+
+  add(x: Tensor, y: Tensor): Tensor {
+    const to = this.#scratch.own(x);
+    const from = this.#scratch.own(y);
+    if (to.shape[0] !== from.shape[0] || to.shape[1] !== from.shape[1] || to === from || to.norm)
+      throw new RequestError(`add: needs two tensors of one shape, found [${x.shape}] and [${y.shape}]`);
+    const held = this.#held;
+    if (held?.addTo && held.tensor === from && held.reads !== to.buffer) {
+      this.#held = null;
+      held.addTo(to);
+      return this.#scratch.reuse(to);
+    }
+    this.#settle();
+    const addend = this.#computed(from);
+    this.#plans.run(`add ${to.buffer.id} ${addend.buffer.id}`, to.shape[0], () => [
+      this.#recorder.call("add", {
+        params: { vectors: to.stride / 4 },
+        buffers: { count: this.#step.counts[to.rows], x: to.buffer, y: addend.buffer },
+      }),
+    ]);
+    return this.#scratch.reuse(to);
+  }
+
+  route(x: Tensor, gate: Matrix, k: number): Routes {
+    return this.#products.route(this.#given(x), gate as GpuMatrix, k);
+  }
+
+  async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
+    const from = this.#given(x);
+    const { ids, weights } = { ids: this.#scratch.own(routes.ids), weights: this.#scratch.own(routes.weights) };
+    if ("scheduler" in experts)
+      return this.#slotted.run({ x: this.#computed(from), ids, weights }, experts as SlottedExperts);
+    const finish = this.#products.moe(from, ids, weights, experts as GpuExperts);
+    const tensor = this.#scratch.tensor("moe", from.shape[0], experts.hidden, from.rows);
+    const record = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
+    this.#held = { tensor, addTo: (to) => record(to, true), alone: () => record(tensor, false) };
+    return tensor;
+  }
+
+  rows(x: Tensor): Tensor {
+    this.#settle();
+    const from = this.#computed(this.#tokenRows(x));
+    const n = this.#batch().outputs.length;
+    const y = this.#scratch.tensor("rows", n, from.shape[1], "outputs");
+    const { counts, outputs } = this.#step;
+    this.#plans.run(`rows ${from.buffer.id} ${y.buffer.id}`, n, () => [
+      this.#recorder.call("rows", {
+        params: { vectors: y.stride / 4 },
+        buffers: { count: counts.outputs, x: from.buffer, outputs, y: y.buffer },
+      }),
+    ]);
+    return y;
+  }
+
+  async read(x: Tensor): Promise<Float32Array> {
+    const { buffer, shape, stride, type } = this.#computed(this.#given(x));
+    return this.#recorder.read({ buffer, rows: shape[0], width: shape[1], stride, type });
+  }
+
+  memory(): BackendMemory {
+    return this.#device.memory;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#plans.clear();
+    void this.#device.close().then(this.#onClose);
+  }
+
+  // ---- inside --------------------------------------------------------------------------------------------------
+
+  /** Records what was held back. */
+  #settle(): void {
+    const held = this.#held;
+    this.#held = null;
+    held?.alone();
+  }
+
+  /** A verb's argument: all that it may depend on is recorded. @throws RequestError if its life is over */
+  #given(x: Tensor): GpuTensor {
+    this.#settle();
+    return this.#scratch.own(x);
+  }
+
+  /** The tensor itself, or what it is the norm of normed by a dispatch of its own, once. */
+  #computed(x: GpuTensor): GpuTensor {
+    if (!x.norm) return x;
+    const known = this.#concrete.get(x);
+    if (known) return this.#scratch.own(known);
+    const { of, weights, eps } = x.norm;
+    const [n, D] = of.shape;
+    const y = this.#scratch.tensor("rmsNorm", n, D, of.rows);
+    const vectors = of.stride / 4;
+    this.#plans.run(`rms_norm ${weights.id} ${of.buffer.id} ${y.buffer.id} ${eps}`, n, () => [
+      this.#recorder.call("rms_norm", {
+        params: { D, vectors, eps },
+        overrides: { THREADS: vectors > 256 ? 256 : 64 },
+        buffers: { count: this.#step.counts[of.rows], x: of.buffer, w: weights, y: y.buffer },
+      }),
+    ]);
+    this.#concrete.set(x, y);
+    return y;
+  }
+
+  #forget(buffer: Buffer): void {
+    this.#recorder.forget(buffer);
+    this.#plans.clear();
+  }
+
+  #batch(): Batch {
+    this.#device.check();
+    const { batch } = this.#step;
+    if (!batch) throw new RequestError("a step starts with begin()");
+    return batch;
+  }
+
+  /** A tensor with a row for every token, its norm perhaps left to the reader. @throws RequestError after rows() */
+  #tokenRows(x: Tensor): GpuTensor {
+    const tensor = this.#scratch.own(x);
+    if (tensor.rows !== "tokens")
+      throw new RequestError(`a tensor [${x.shape}] of output rows was given to a verb that needs all tokens`);
+    return tensor;
+  }
+}
+
+function cacheShape(kv: KvStore, { heads, kvHeads, headDim }: AttentionShape) {
+  return { block: kv.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
+}

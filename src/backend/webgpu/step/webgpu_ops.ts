@@ -1,0 +1,32 @@
+// What the WebGPU backend offers beyond the verbs: experts in slots, tuning, profiles, counters.
+
+import type { ExpertShape } from "../../../tensor/blocks.ts";
+import type { DeviceExperts, DeviceScheduler } from "../../experts.ts";
+import type { Choosing, Experts, Ops } from "../../ops.ts";
+import type { Counters } from "../device/device.ts";
+import type { Profiling } from "../dispatch/profile.ts";
+import type { TuningStore } from "../tuning/autotune.ts";
+import type { Tuning } from "../tuning/tuning.ts";
+
+/** Ops on WebGPU, with what residency, tests and measurements need beyond the interface. */
+export interface WebGpuOps extends Ops {
+  readonly device: GPUDevice;
+  readonly tuning: Tuning;
+  /**
+   * Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps.
+   * Overwrites what transit slots hold (deviceExperts), which it times experts on.
+   * @param tiles whether products for many rows are timed too. Default: not on software adapters, whose workgroup memory
+   * is memory, so that the answer is known, and where it takes long
+   */
+  tune(store: TuningStore | null, tiles?: boolean): Promise<void>;
+  /**
+   * After a step that failed because a form of a kernel does not compile: does without what that form has (its arithmetic, its tile,
+   * subgroups), and names it in `info.leftOut`. Returns false for any other error, and where there is no other form.
+   */
+  leaveOut(error: unknown): boolean;
+  readonly profiling: Profiling;
+  readonly choosing: Choosing;
+  deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
+  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
+  counters(): Readonly<Counters>;
+}

@@ -1,0 +1,63 @@
+// Whether reductions by subgroup operations give on this device what a tree gives; without them where they do not.
+
+import { DeviceError } from "../../../errors.ts";
+import type { Device } from "../device/device.ts";
+import type { AutotuneHost } from "./autotune.ts";
+import { nmse, Trial } from "./trial.ts";
+
+/** Columns of the row that is reduced: more than a workgroup has invocations, and no multiple of them. */
+const COLUMNS = 300;
+const TOLERANCE = 1e-8;
+
+/** Devices that have been asked. */
+const asked = new WeakSet<Device>();
+
+type ProbeHost = Pick<AutotuneHost, "device" | "recorder" | "tuning" | "leftOut">;
+
+/** Goes without subgroups, and says so, where they do not compile or give something else. @throws DeviceError once the device is lost */
+export async function probe(host: ProbeHost): Promise<void> {
+  const { device, recorder, tuning } = host;
+  if (tuning.abilities.subgroup === null || asked.has(device)) return;
+  asked.add(device);
+  let why: string | null;
+  try {
+    why = await new Probe(host).subgroups();
+  } catch (error) {
+    device.check();
+    if (!(error instanceof DeviceError)) throw error;
+    why = error.message;
+  }
+  if (why === null) return;
+  tuning.leaveOut({ reduce: "subgroups" });
+  recorder.reduce = "tree";
+  host.leftOut(`reductions by subgroups: ${why}`);
+}
+
+class Probe extends Trial {
+  /** Null where both ways agree, else why not. */
+  async subgroups(): Promise<string | null> {
+    try {
+      const x = this.random(COLUMNS, COLUMNS);
+      const w = this.random(COLUMNS, COLUMNS);
+      const y = this.buffer(COLUMNS * 4);
+      const count = this.count(1);
+      const by = (reduce: "tree" | "subgroups") =>
+        this.floats(
+          [
+            this.recorder.call("rms_norm", {
+              variant: { reduce },
+              params: { D: COLUMNS, vectors: COLUMNS / 4, eps: 0 },
+              overrides: { THREADS: 64 },
+              buffers: { count, x, w, y },
+            }),
+          ],
+          y,
+          COLUMNS,
+        );
+      const error = nmse(await by("subgroups"), await by("tree"));
+      return error <= TOLERANCE ? null : `a row's norm differs (normalised error ${error.toExponential(1)})`;
+    } finally {
+      this.free();
+    }
+  }
+}

@@ -1,0 +1,83 @@
+// The forms of the matrix-matrix kernels: kernels/lib/matrix/tile_*.wgsl. Which is fastest depends on the adapter.
+
+import type { Precision } from "../../../tensor/types.ts";
+import type { Buffer } from "../device/device.ts";
+import type { Call, Recorder } from "../dispatch/recorder.ts";
+import type { Variant } from "../dispatch/shader.ts";
+import type { PackedWeights } from "../weights/weights.ts";
+
+/** One form of matmul, expert_up and expert_down for many tokens. */
+export interface Tile {
+  /** Rows of activations, and of weights, that a workgroup makes. */
+  readonly tokens: number;
+  readonly rows: number;
+  /** Activations are rounded to int8 first (quantize.wgsl); weights must be q8 or q4. */
+  readonly int8: boolean;
+  readonly variant: Pick<Variant, "tile" | "tile_size" | "cell" | "arithmetic">;
+}
+
+/** What a device must have for all forms. */
+export interface TileNeeds {
+  readonly f16: boolean;
+  readonly int8: boolean;
+  readonly matrix: boolean;
+}
+
+const shared = (size: 64 | 128, cell: "f32" | "f16"): Tile => ({
+  tokens: size,
+  rows: size,
+  int8: false,
+  variant: { tile: "shared", tile_size: size, cell, arithmetic: "f32" },
+});
+
+export const TILES = {
+  /** Weights in registers: for CPUs, whose workgroup memory is memory. */
+  registers: { tokens: 16, rows: 128, int8: false, variant: { tile: "registers", arithmetic: "f32" } },
+  /** Both sides in workgroup memory. */
+  shared64: shared(64, "f32"),
+  shared128: shared(128, "f32"),
+  /** The same, held there as f16. */
+  half64: shared(64, "f16"),
+  half128: shared(128, "f16"),
+  /** The same in int8 products. */
+  int8: { tokens: 64, rows: 64, int8: true, variant: { tile: "int8", arithmetic: "int8" } },
+  /** The same on matrix units. An experiment of one WebGPU implementation: only after its results were compared. */
+  matrix: { tokens: 64, rows: 64, int8: false, variant: { tile: "matrix", arithmetic: "f32" } },
+} as const satisfies Readonly<Record<string, Tile>>;
+
+export type TileName = keyof typeof TILES;
+
+/** The forms that a device can run on weights of a precision; the first needs nothing. */
+export function tilesFor(precision: Precision, device: TileNeeds): readonly TileName[] {
+  const quantized = precision === "q8" || precision === "q4";
+  return (Object.keys(TILES) as TileName[]).filter((name) => {
+    const { int8, variant }: Tile = TILES[name];
+    if (variant.tile === "matrix") return device.matrix;
+    return (variant.cell !== "f16" || device.f16) && (!int8 || (device.int8 && quantized));
+  });
+}
+
+/** Before anything is timed: by what is known of the kind of adapter. */
+export function usualTile(software: boolean): TileName {
+  return software ? "registers" : "shared64";
+}
+
+/** A kernel for many rows over all parts of its weights. */
+export function tileCalls(
+  recorder: Recorder,
+  name: "matmul" | "expert_up" | "expert_down",
+  { tokens, rows, variant }: Tile,
+  w: PackedWeights & { readonly precision: Precision },
+  values: Readonly<Record<string, number>>,
+  buffers: Readonly<Record<string, Buffer>>,
+): Call[] {
+  return w.parts.map((part) =>
+    recorder.call(name, {
+      variant: { weights: w.precision, ...variant },
+      params: { ...values, tokens, rows },
+      overrides: values,
+      buffers: { ...part.buffers, ...buffers },
+      part,
+    }),
+  );
+}

@@ -1,0 +1,134 @@
+// What a timing of kernels needs: inputs, a clock that is not misled by the first run, results to compare; freed afterwards.
+
+import { interleave } from "../../../../kernels/interleave.ts";
+import { BLOCK_ROWS } from "../../../tensor/blocks.ts";
+import { packRows } from "../../../tensor/pack.ts";
+import type { Buffer, Device } from "../device/device.ts";
+import type { Call, Recorder } from "../dispatch/recorder.ts";
+import type { GpuSlots } from "../weights/slots.ts";
+
+/** Milliseconds of work that a timing lasts at least: far above what a submit costs. */
+const SAMPLE = 3;
+
+export class Trial {
+  protected readonly device: Device;
+  protected readonly recorder: Recorder;
+  protected readonly buffers: Buffer[] = [];
+
+  constructor({ device, recorder }: { readonly device: Device; readonly recorder: Recorder }) {
+    this.device = device;
+    this.recorder = recorder;
+  }
+
+  /** Milliseconds of one round of calls; stops early where it is far from `record`. */
+  protected async time(calls: readonly Call[], record: number, rows = 1): Promise<number> {
+    const round = async (times: number): Promise<number> => {
+      for (let i = 0; i < times; i++) for (const call of calls) this.recorder.dispatch(call, rows);
+      const started = performance.now();
+      await this.recorder.readBits({ buffer: this.buffers[0]!, rows: 0, width: 0, stride: 0, type: "u32" });
+      return performance.now() - started;
+    };
+    await round(1); // compiles
+    const once = await round(1);
+    if (once > 2 * SAMPLE && once > 2 * record) return once;
+    const times = Math.max(1, Math.ceil(SAMPLE / once));
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 3; i++) least = Math.min(least, (await round(times)) / times);
+    return least;
+  }
+
+  protected async floats(calls: readonly Call[], out: Buffer, size: number, rows = 1): Promise<Float32Array> {
+    for (const call of calls) this.recorder.dispatch(call, rows);
+    return this.recorder.read({ buffer: out, rows: 1, width: size, stride: size, type: "f32" });
+  }
+
+  protected quantized(x: Buffer, groups: number, D: number, rows = 1): Buffer {
+    const y = this.buffer(rows * groups * 36);
+    const { recorder } = this;
+    const count = this.count(rows);
+    const call = recorder.call("quantize", {
+      params: { D, eps: 0, groups, each: 1 },
+      overrides: { THREADS: 64, NORM: 0 },
+      buffers: { count, x, norm: x, y },
+    });
+    recorder.dispatch(call, rows);
+    return y;
+  }
+
+  /** The uniform that says how many rows there are. */
+  protected count(rows: number): Buffer {
+    const count = this.device.buffer("tuning", 16, "scratch", "uniform");
+    this.buffers.push(count);
+    this.device.gpu.queue.writeBuffer(count.gpu, 0, Uint32Array.of(rows));
+    return count;
+  }
+
+  /** Activations as a model has them, near enough: rows of `used` numbers of about unit size, then zeros up to `width`. */
+  protected random(width: number, used: number, rows = 1): Buffer {
+    let seed = 1;
+    return this.filled(
+      Float32Array.from({ length: rows * width }, (_, i) => {
+        seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+        return i % width < used ? seed / 2 ** 31 - 1 : 0;
+      }),
+    );
+  }
+
+  protected filled(data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): Buffer {
+    const buffer = this.buffer(data.byteLength);
+    this.device.gpu.queue.writeBuffer(buffer.gpu, 0, data);
+    return buffer;
+  }
+
+  protected buffer(bytes: number): Buffer {
+    const buffer = this.device.buffer("tuning", bytes, "scratch", "storage");
+    this.buffers.push(buffer);
+    return buffer;
+  }
+
+  protected free(): void {
+    this.recorder.reset(); // time may have run out between recording and submitting
+    for (const buffer of this.buffers.splice(0)) {
+      this.recorder.forget(buffer);
+      this.device.free(buffer);
+    }
+  }
+}
+
+/** Fills a store's transit slots, or the first two, with the same eight rows of weights again and again. */
+export function fillTransit(slots: GpuSlots): void {
+  const { up, down, downOffset } = slots.layout;
+  const { precision } = slots.shape;
+  for (let transit = 0; transit < Math.min(2, slots.transit); transit++)
+    for (const [base, { cols, rows, groups, rowBytes, scaleOffset, bytes }] of [
+      [0, up],
+      [downOffset, down],
+    ] as const) {
+      const scaled = bytes > scaleOffset ? groups : 0;
+      const weights = Float32Array.from(
+        { length: BLOCK_ROWS * cols },
+        (_, i) => Math.sin(i * (i + 1 + transit)) / Math.sqrt(cols),
+      );
+      const plain = { quants: new Uint8Array(BLOCK_ROWS * rowBytes), scales: new Uint16Array(BLOCK_ROWS * scaled) };
+      packRows(precision, weights, BLOCK_ROWS, cols, plain);
+      const block = { quants: new Uint32Array(plain.quants.length / 4), scales: new Uint16Array(plain.scales.length) };
+      const words = { quants: new Uint32Array(plain.quants.buffer), scales: plain.scales };
+      interleave(words, rowBytes / 4, scaled, 0, 1, precision === "q8" ? 0x80808080 : 0, block, 0, BLOCK_ROWS);
+      for (const [at, plane] of [
+        [base, new Uint8Array(block.quants.buffer)],
+        [base + scaleOffset, new Uint8Array(block.scales.buffer)],
+      ] as const)
+        for (let i = 0; i < rows / BLOCK_ROWS; i++) slots.write({ transit }, at + i * plane.length, plane);
+    }
+}
+
+/** Σ (a - b)² / Σ b². */
+export function nmse(a: Float32Array, b: Float32Array): number {
+  let error = 0;
+  let norm = 0;
+  for (let i = 0; i < b.length; i++) {
+    error += (a[i]! - b[i]!) ** 2;
+    norm += b[i]! ** 2;
+  }
+  return norm === 0 ? error : error / norm;
+}

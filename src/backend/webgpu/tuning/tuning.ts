@@ -1,0 +1,176 @@
+// Which form of the kernels for few rows is used: arithmetic, reduction, workgroup size, teams. What is best depends on the
+// adapter and on the matrix: autotune.ts finds out, this file holds what was found and what is used without it.
+
+import type { Precision } from "../../../tensor/types.ts";
+import type { Arithmetic, Variant } from "../dispatch/shader.ts";
+import { TILES, type Tile, type TileName, tilesFor } from "./tiles.ts";
+
+/** A form of the matrix-vector kernels: kernels/lib/matrix/matvec_*.wgsl. */
+export interface Form {
+  readonly arithmetic: Arithmetic;
+  readonly reduce: "tree" | "subgroups";
+  /** Invocations of a workgroup, a power of two. */
+  readonly threads: number;
+  /** Teams that they are divided into, each with eight rows of its own; a power of two. */
+  readonly teams: number;
+}
+
+/** The forms of a layer's experts: both int8, or neither. */
+export interface ExpertForms {
+  readonly up: Form;
+  readonly down: Form;
+}
+
+/** What the device can do, and what is allowed. */
+export interface Abilities {
+  /** Arithmetics that may be used for weights that they suit; f32 always is. */
+  readonly arithmetics: readonly Arithmetic[];
+  /** Largest subgroup; null without subgroups. */
+  readonly subgroup: number | null;
+  /** The form of products for many rows that is used unless another is set. */
+  readonly tile: TileName;
+  /** Whether there are matrix units: TILES.matrix. */
+  readonly matrix: boolean;
+}
+
+/** Outputs of expert_up_vec that one workgroup has to make together where they become a group of int8. */
+const INT8_TEAMS = 8;
+
+export class Tuning {
+  #abilities: Abilities;
+  /** The form of products for many rows, of weights that it takes (tileFor()). */
+  tile: TileName;
+  #tiles: readonly TileName[] = Object.keys(TILES) as TileName[];
+  readonly #matvec = new Map<string, Form>();
+  readonly #experts = new Map<string, ExpertForms>();
+
+  constructor(abilities: Abilities) {
+    this.#abilities = abilities;
+    this.tile = abilities.tile;
+  }
+
+  get abilities(): Abilities {
+    return this.#abilities;
+  }
+
+  /** Of a matrix whose rows are `groups` groups of 32. */
+  matvec(precision: Precision, groups: number): Form {
+    return this.#matvec.get(`${precision} ${groups}`) ?? this.#usual(precision, groups);
+  }
+
+  /** Of a layer's experts, whose rows are `up` and `down` groups of 32. */
+  experts(precision: Precision, up: number, down: number): ExpertForms {
+    const found = this.#experts.get(`${precision} ${up} ${down}`);
+    if (found) return found;
+    const { arithmetics } = this.abilities;
+    if (arithmetics.length === 1 && arithmetics[0] === "int8" && suits("int8", precision)) {
+      const form = { ...this.#usual(precision, up), arithmetic: "int8", threads: 256, teams: INT8_TEAMS } as const;
+      return { up: form, down: form };
+    }
+    return { up: this.#usual(precision, up), down: this.#usual(precision, down) };
+  }
+
+  /** Whether experts may be multiplied by rounded activations now. */
+  get usesInt8(): boolean {
+    const { arithmetics } = this.abilities;
+    if ((arithmetics.length === 1 && arithmetics[0] === "int8") || TILES[this.tile].int8) return true;
+    return [...this.#experts.values()].some(({ up }) => up.arithmetic === "int8");
+  }
+
+  /**
+   * Does without what a form has that did not compile, or was wrong: its tile, its arithmetic or its subgroups. Returns whether
+   * there is another form then.
+   */
+  leaveOut({ tile, tile_size, cell, arithmetic, reduce }: Variant): boolean {
+    const { arithmetics } = this.#abilities;
+    if (tile !== undefined) {
+      const before = this.#tiles.length;
+      this.#tiles = this.#tiles.filter((name) => {
+        const { variant }: Tile = TILES[name];
+        return variant.tile !== tile || variant.tile_size !== tile_size || variant.cell !== cell;
+      });
+      const left = this.tilesFor("f32"); // which suit all weights
+      if (!this.#tiles.includes(this.tile)) {
+        const next = [this.#abilities.tile, ...left].find((name) => left.includes(name));
+        if (next === undefined) return false;
+        this.tile = next;
+      }
+      return this.#tiles.length < before;
+    }
+    if (arithmetic !== undefined && arithmetic !== "f32" && arithmetics.includes(arithmetic))
+      this.#abilities = { ...this.#abilities, arithmetics: arithmetics.filter((other) => other !== arithmetic) };
+    else if (reduce === "subgroups" && this.#abilities.subgroup !== null)
+      this.#abilities = { ...this.#abilities, subgroup: null };
+    else return false;
+    this.#matvec.clear(); // what was found may be of that kind
+    this.#experts.clear();
+    return true;
+  }
+
+  /** The form of products for many rows of weights of a precision; `wanted`: instead of the one that is set. */
+  tileFor(precision: Precision, wanted: TileName = this.tile): Tile {
+    const suitable = (name: TileName): boolean =>
+      this.#tiles.includes(name) && (!TILES[name].int8 || suits("int8", precision));
+    return TILES[[wanted, "shared64" as const, ...this.tilesFor(precision)].find(suitable) ?? wanted];
+  }
+
+  /** The tiles for weights of a precision that this device can run, and that were not left out. */
+  tilesFor(precision: Precision): readonly TileName[] {
+    const { arithmetics, matrix } = this.#abilities;
+    // Matrix units take f16: not where the arithmetic has to be exact.
+    const f16 = arithmetics.includes("f16");
+    const can = { f16, int8: arithmetics.includes("int8"), matrix: matrix && f16 };
+    return tilesFor(precision, can).filter((name) => this.#tiles.includes(name));
+  }
+
+  setMatvec(precision: Precision, groups: number, form: Form): void {
+    this.#matvec.set(`${precision} ${groups}`, form);
+  }
+
+  setExperts(precision: Precision, up: number, down: number, forms: ExpertForms): void {
+    this.#experts.set(`${precision} ${up} ${down}`, forms);
+  }
+
+  /** What is used where nothing was found out: the first arithmetic that suits. */
+  #usual(precision: Precision, groups: number): Form {
+    const arithmetic = this.abilities.arithmetics.find((a) => a !== "int8" && suits(a, precision)) ?? "f32";
+    // Eight units an invocation, and no team of less than eight.
+    const team = Math.min(Math.max(2 ** Math.ceil(Math.log2(groups / 2)), 8), 64);
+    return this.#allowed({ arithmetic, reduce: this.#reduce(), threads: 64, teams: 64 / team });
+  }
+
+  /** A team must be whole subgroups, or the only one, or do without. */
+  #allowed(form: Form): Form {
+    const { subgroup } = this.abilities;
+    const apart = subgroup !== null && form.teams > 1 && form.threads / form.teams < subgroup;
+    return apart ? { ...form, reduce: "tree" } : form;
+  }
+
+  #reduce(): Form["reduce"] {
+    return this.abilities.subgroup === null ? "tree" : "subgroups";
+  }
+
+  /** Forms worth timing of one arithmetic for rows of `groups` groups; `teams`: only with so many. */
+  candidates(arithmetic: Arithmetic, groups: number, teams?: number): Form[] {
+    const units = 2 ** Math.ceil(Math.log2(groups * 4)); // what the invocations of a team stride over
+    const shapes = [
+      [64, 1],
+      [32, 1],
+      [64, 2],
+      [128, 4],
+      [256, 8],
+      [128, 1],
+      [256, 1],
+      [64, 8],
+    ] as const;
+    return shapes
+      .filter(([threads, n]) => (teams === undefined || n === teams) && threads / n <= Math.max(units, 32))
+      .map(([threads, n]) => this.#allowed({ arithmetic, reduce: this.#reduce(), threads, teams: n }));
+  }
+}
+
+/** Whether weights of a precision can be multiplied in an arithmetic. */
+export function suits(arithmetic: Arithmetic, precision: Precision): boolean {
+  if (arithmetic === "f32") return true;
+  return arithmetic === "f16" ? precision !== "f32" : precision === "q8" || precision === "q4";
+}

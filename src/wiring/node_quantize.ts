@@ -1,0 +1,207 @@
+// quantize(): a model's weights written to a folder as kernels take them, so that opening it converts nothing (Node only).
+
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { createPacker } from "../backend/cpu/cpu.ts";
+import { startNodeWorker, usableCores } from "../backend/cpu/node_threads.ts";
+import { enableWasmFeatures } from "../backend/cpu/node_wasm.ts";
+import type { Packer } from "../backend/cpu/packer.ts";
+import { RequestError } from "../errors.ts";
+import { bindMixtral } from "../model/mixtral.ts";
+import {
+  type MixtralConfig,
+  parseMixtralConfig,
+  QUANTIZED_FORMAT,
+  quantizationConfig,
+} from "../model/mixtral_config.ts";
+import { type StoredTensor, storedShards } from "../model/mixtral_stored.ts";
+import { PRECISIONS, type Precision, type WeightSource } from "../tensor/types.ts";
+import { readBytes } from "../weights/files.ts";
+import { openFolder } from "../weights/folder.ts";
+import { nodeFiles } from "../weights/node_files.ts";
+import { openPackedWriter, type Produce, type SmallFile } from "../weights/node_packed_writer.ts";
+import { verifyFolder } from "../weights/node_verify.ts";
+import { COPIED_FOLDERS, isSmallFile, layOutShards, SMALL_FILE } from "../weights/packed_folder.ts";
+import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
+
+export interface QuantizeOptions {
+  /** What weights are stored in; default "q4". "f16" and "f32" only lay them out. */
+  readonly weights?: Precision;
+  /** Threads that convert; default: physical cores. */
+  readonly threads?: number;
+  /** Bytes written, those of an earlier run included, and in all. */
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Ends the work; what is written stays, and the same call goes on from there. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Quantized {
+  readonly weights: Precision;
+  /** Of all safetensors files. */
+  readonly bytes: number;
+  readonly files: number;
+  /** How many of the bytes this call has written: fewer where it went on with what another had begun. */
+  readonly written: number;
+  readonly ms: number;
+}
+
+/** Of this package, whose package.json lies two folders above this file and three above what is compiled of them. */
+function version(): string {
+  for (const path of ["../../package.json", "../../../package.json"]) {
+    const url = new URL(path, import.meta.url);
+    if (existsSync(url)) return (JSON.parse(readFileSync(url, "utf8")) as { readonly version: string }).version;
+  }
+  throw new Error("package.json is not where this package has it");
+}
+
+/**
+ * Writes a model's weights to the folder `to` in the layout that the kernels take (src/weights/packed_folder.ts).
+ * A call that was cut short, even by a kill, is resumed by the same call; the result is the same, byte for byte.
+ * @param from a folder of weights, or `synthetic:...`
+ * @param to a folder that does not exist, is empty, or was left half-written by the same call
+ * @throws RequestError for a wrong option or an input that is quantized already; WeightsError for what is wrong with either
+ * folder or its disk; the signal's reason
+ */
+export async function quantize(from: string, to: string, options: QuantizeOptions = {}): Promise<Quantized> {
+  const started = performance.now();
+  const { weights = "q4", threads = usableCores(), signal, onProgress = () => {} } = options;
+  if (!PRECISIONS.includes(weights))
+    throw new RequestError(`weights: expected one of ${PRECISIONS.join(", ")}, found ${String(weights)}`);
+  if (!Number.isSafeInteger(threads) || threads < 1)
+    throw new RequestError(`threads: expected a whole number of at least 1, found ${String(threads)}`);
+  for (const path of [from, to])
+    if (typeof path !== "string" || path === "") throw new RequestError("quantize: expected the paths of two folders");
+  signal?.throwIfAborted();
+  const input = isSynthetic(from) ? syntheticInput(from) : await folderInput(from);
+  try {
+    const { config, source, label } = input;
+    if (config.stored !== null)
+      throw new RequestError(
+        `${from} is quantized already (${config.stored}, by hotset quantize); quantize the original that it was made of`,
+      );
+    const shards = storedShards(config, bindMixtral(config, source), weights);
+    const metadata = { hotset: version(), format: String(QUANTIZED_FORMAT), source: label, weights };
+    const layout = layOutShards(
+      shards.map((tensors) =>
+        tensors.map(({ name, kind, shape }) => ({ name, dtype: kind === "f32" ? "F32" : "U8", shape })),
+      ),
+      metadata,
+    );
+    const total = layout.reduce((sum, { bytes }) => sum + bytes, 0);
+    const result = { weights, bytes: total, files: layout.length };
+    const writer = await openPackedWriter(to, { ...metadata, input: input.fingerprint }, layout);
+    if (writer === null) return { ...result, written: 0, ms: performance.now() - started };
+    const before = writer.written;
+    let packer: Packer | null = null;
+    try {
+      enableWasmFeatures();
+      packer = await createPacker({ threads, startWorker: startNodeWorker });
+      const tensors = new Map(shards.flat().map((tensor) => [tensor.name, tensor]));
+      onProgress(before, total);
+      for (let next = writer.next; next !== null; next = writer.next) {
+        signal?.throwIfAborted();
+        const { shard, part } = next;
+        const produce: Produce =
+          part.tensor === null
+            ? (sink) => sink(shard.header)
+            : produceOf(packer, tensors.get(part.tensor)!, weights, signal);
+        await writer.write(produce, (done) => onProgress(done, total));
+      }
+      signal?.throwIfAborted();
+      const raw = { ...(input.raw as object), quantization_config: quantizationConfig(weights) };
+      await writer.finish(await input.small(), `${JSON.stringify(raw, null, 2)}\n`);
+    } finally {
+      packer?.close();
+      await writer.close();
+    }
+    return { ...result, written: total - before, ms: performance.now() - started };
+  } finally {
+    await input.close();
+  }
+}
+
+/**
+ * Checks every byte of a folder that quantize() wrote against its checksums. Resolves to how many bytes those are.
+ * @throws WeightsError naming the file, the tensor and the bytes of the first part that differs
+ */
+export async function verifyQuantized(
+  folder: string,
+  { onProgress, signal }: Pick<QuantizeOptions, "onProgress" | "signal"> = {},
+): Promise<number> {
+  const files = await nodeFiles(folder);
+  try {
+    return await verifyFolder(files, onProgress, signal);
+  } finally {
+    await files.close();
+  }
+}
+
+function produceOf(packer: Packer, tensor: StoredTensor, weights: Precision, signal: AbortSignal | undefined): Produce {
+  switch (tensor.kind) {
+    case "record":
+      return (sink) => packer.expert(tensor.source, tensor.expert, sink, signal);
+    case "blocks":
+      return (sink) => packer.matrix(tensor.source, weights, sink, signal);
+    case "f32":
+      return async (sink) => {
+        const { rows, cols } = tensor.source;
+        const values = new Float32Array(rows * cols); // a norm or a gate: small
+        await tensor.source.readRows(0, rows, values);
+        await sink(new Uint8Array(values.buffer));
+      };
+  }
+}
+
+interface Input {
+  /** What to call it where the folder is not: without the path, which is nobody's business. */
+  readonly label: string;
+  readonly raw: unknown;
+  readonly config: MixtralConfig;
+  readonly source: WeightSource;
+  /** Changes when a file does. */
+  readonly fingerprint: string;
+  /** Files that are copied. */
+  small(): Promise<SmallFile[]>;
+  close(): Promise<void>;
+}
+
+function syntheticInput(url: string): Input {
+  const { config: raw, source } = parseSynthetic(url);
+  const config = parseMixtralConfig(raw, url);
+  return { label: url, raw, config, source, fingerprint: "", small: async () => [], close: async () => {} };
+}
+
+async function folderInput(path: string): Promise<Input> {
+  const files = await nodeFiles(path);
+  const folder = await openFolder(files); // closes them if it throws
+  try {
+    const config = parseMixtralConfig(folder.config, `${folder.label}/config.json`);
+    const hash = createHash("sha256");
+    const copied: string[] = [];
+    const shards = new Set(folder.headers.map(({ file }) => file));
+    const names = [...(await files.list())];
+    for (const sub of COPIED_FOLDERS) names.push(...(await files.list(sub)).map((name) => `${sub}/${name}`));
+    for (const name of names.sort()) {
+      const found = await stat(join(path, name)).catch(() => null);
+      if (!found?.isFile()) continue;
+      const copy = isSmallFile(name, found.size);
+      if (copy) copied.push(name);
+      if (copy || shards.has(name) || name === "config.json") hash.update(`${name} ${found.size} ${found.mtimeMs}\n`);
+    }
+    return {
+      label: basename(resolve(path)),
+      raw: folder.config,
+      config,
+      source: folder.source,
+      fingerprint: hash.digest("hex"),
+      small: () =>
+        Promise.all(copied.map(async (name) => ({ name, bytes: (await readBytes(files, name, SMALL_FILE))! }))),
+      close: () => folder.close(),
+    };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}

@@ -1,0 +1,380 @@
+// open(): the one place where a weights source, a backend and a model meet. What differs between Node and a browser
+// (files, the GPU object, how much memory there is) comes in as a Host.
+
+import { createCpuOps, hasExpertSlots } from "../backend/cpu/cpu.ts";
+import type { PoolWorker } from "../backend/cpu/pool.ts";
+import type { Ops } from "../backend/ops.ts";
+import type { TuningStore } from "../backend/webgpu/tuning/autotune.ts";
+import { createWebGpuOps } from "../backend/webgpu/webgpu.ts";
+import type { ChatFormat } from "../chat/chat.ts";
+import type { OpenOptions, SamplingOptions } from "../engine/api.ts";
+import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budget.ts";
+import { createModel, type Model } from "../engine/model.ts";
+import { warmUp } from "../engine/warm_up.ts";
+import { maxRows } from "../engine/work.ts";
+import { DeviceError, RequestError, WeightsError } from "../errors.ts";
+import type { Spill } from "../experts/records.ts";
+import type { GrammarWorker } from "../grammar/worker_messages.ts";
+import { endsInConfig } from "../model/end_ids.ts";
+import { bindMixtral, forward, loadMixtral } from "../model/mixtral.ts";
+import {
+  type MixtralConfig,
+  mixtralFootprint,
+  mixtralParameters,
+  parseMixtralConfig,
+} from "../model/mixtral_config.ts";
+import type { WeightSource } from "../tensor/types.ts";
+import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Files } from "../weights/files.ts";
+import { openFolder } from "../weights/folder.ts";
+import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
+import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
+
+/** A WebGPU implementation, held until release(). */
+export interface HostGpu {
+  readonly gpu: GPU;
+  /** Whether the adapter that requestAdapter() gives is computed on the CPU. */
+  readonly software: boolean;
+  release(): Promise<void>;
+}
+
+/** What the platform provides. */
+export interface Host {
+  files(folder: string): Promise<Files>;
+  /** The platform's WebGPU, or null where there is none or no adapter. `adapter`: substring of the name to choose by. */
+  gpu(adapter?: string): Promise<HostGpu | null>;
+  /** False where it is certain, without loading a driver, that no adapter but a software one exists. */
+  readonly mayHaveGpu: boolean;
+  /** Default budget in bytes for the CPU backend and for software adapters. */
+  readonly ram: number;
+  readonly cpuName: string;
+  /** Physical cores within the CPU quota, as far as the platform tells: the CPU backend's threads where nothing is said. */
+  readonly cores: number;
+  /** Where it is remembered which WebGPU kernels are fastest on this machine. */
+  readonly tuning: TuningStore;
+  /** Where experts are kept that had to be packed, and do not fit in memory; null where there is no such place. */
+  spill(): Spill | null;
+  /** How to chat with the model of a folder (chat/chat.ts). @throws WeightsError for a template that cannot be used */
+  chat(files: Files, tokenizer: Tokenizer): Promise<ChatFormat>;
+  /** What tells a folder from all others, for what is remembered of it. */
+  identity(where: string): string;
+  /** Starts a thread of the CPU backend. */
+  startWorker(): PoolWorker;
+  /** Starts a thread that compiles grammars; without it they are compiled where everything else runs. */
+  startGrammarWorker?(): GrammarWorker;
+}
+
+/** GPU memory that is used when nothing is said: WebGPU cannot tell how much there is. */
+const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
+/** What the CPU backend keeps whatever the model: rows on their way into packed form, or the plain kernels' slab. */
+const CPU_SCRATCH = 17 * 2 ** 20;
+/** Positions that the cache has room for where experts come and go, and no context was asked for. */
+const TIERED_POSITIONS = 4096;
+/** Positions a KV block holds. */
+const BLOCK_SIZE = 32;
+/** Positions that the KV cache has room for before it first grows. */
+const FIRST_POSITIONS = 512;
+
+export async function openModel(where: string, options: OpenOptions, host: Host): Promise<Model> {
+  const started = performance.now();
+  options.signal?.throwIfAborted();
+  checkOptions(options);
+  const text = options.needTokenizer === true;
+  const input = isSynthetic(where) ? openSynthetic(where, text) : await openWeights(where, host, text);
+  let gpu: HostGpu | null = null;
+  let ops: Ops | null = null;
+  let residency: Residency | null = null;
+  try {
+    const { config, source, tokenizer } = input;
+    checkStored(where, config, options);
+    const sources = bindMixtral(config, source); // names and shapes first: they cost nothing, and loading may take minutes
+    gpu = options.backend === "cpu" ? null : await chooseGpu(options, host);
+    const context = chooseContext(options.context, config);
+    const chunk = Math.min(options.chunk ?? (gpu ? 512 : 128), context);
+    const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
+    const plan = choosePlan(config, options, { gpu, host, context, chunk, kvPrecision });
+
+    const exact = options.activations === "f32";
+    const webgpu = gpu
+      ? await createWebGpuOps(gpu.gpu, { maxTokens: chunk, ...(exact && { arithmetics: ["f32"] }) })
+      : null;
+    const backend: Ops =
+      webgpu ??
+      (await createCpuOps({
+        maxTokens: chunk,
+        deviceName: host.cpuName,
+        ...cpuOptions(options, host),
+      }));
+    ops = backend;
+    if (plan.tiers) {
+      const name = `experts-${fingerprint(`${host.identity(where)} ${plan.weights}`)}`;
+      const learned = { store: host.tuning, name };
+      const setting = { config, sources, precision: plan.weights, tiers: plan.tiers, spill: host.spill(), learned };
+      residency = webgpu
+        ? await deviceResidency(webgpu, setting, cpuOptions(options, host))
+        : await cpuResidency(backend, setting);
+    }
+    const footprint = mixtralFootprint(config, plan.weights);
+    const total = residency ? footprint.dense : footprint.weights;
+    let done = 0;
+    const model = await loadMixtral(backend, config, sources, {
+      precision: plan.weights,
+      experts: residency?.experts,
+      signal: options.signal,
+      onLoaded(bytes) {
+        done += bytes;
+        options.onProgress?.(Math.min(done, total), total);
+      },
+    });
+    await webgpu?.tune(host.tuning);
+    const kv = backend.createKv(config.num_hidden_layers, model.attention, kvPrecision, BLOCK_SIZE, context);
+    const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
+    await kv.reserve(Math.ceil(first / BLOCK_SIZE));
+    const step = forward.bind(null, backend, model, kv);
+    // The first steps compile every form that later ones use: what does not compile here is done without.
+    for (let warm = webgpu === null; !warm; )
+      try {
+        await warmUp(backend, step, config.vocab_size, BLOCK_SIZE, first);
+        warm = true;
+      } catch (error) {
+        if (!webgpu?.leaveOut(error)) throw error;
+      }
+    residency?.clear();
+    if (!residency) await input.close();
+    const [held, stays] = [gpu, residency];
+    return createModel({
+      label: where,
+      config,
+      tokenizer,
+      chat: input.chat,
+      ops: backend,
+      kv,
+      kvBytes: plan.kvBytes,
+      context,
+      weights: plan.weights,
+      eos: new Set(input.eos),
+      stops: input.stops,
+      sampling: input.sampling,
+      loadMs: performance.now() - started,
+      parameters: mixtralParameters(config),
+      forward: step,
+      onRoutes: options.onRoutes,
+      ...(host.startGrammarWorker && { startGrammarWorker: host.startGrammarWorker }),
+      compileDeadline: options.compileDeadline,
+      ...(stays && { experts: () => stays.stats() }),
+      async release() {
+        await stays?.close();
+        if (stays) await input.close();
+        await held?.release();
+      },
+    });
+  } catch (error) {
+    await residency?.close();
+    ops?.close();
+    await gpu?.release();
+    await input.close();
+    throw error;
+  }
+}
+
+interface Input {
+  readonly config: MixtralConfig;
+  readonly source: WeightSource;
+  readonly tokenizer: Tokenizer | null;
+  readonly chat: ChatFormat | Error;
+  readonly eos: readonly number[];
+  readonly stops: readonly string[];
+  readonly sampling: SamplingOptions;
+  close(): Promise<void>;
+}
+
+function openSynthetic(url: string, needTokenizer: boolean): Input {
+  const { config: raw, source } = parseSynthetic(url);
+  const config = parseMixtralConfig(raw, url);
+  if (needTokenizer) throw new RequestError(`${url} has no tokenizer: it takes token ids only`);
+  const chat = new RequestError(`${url} has no tokenizer: it takes token ids only`);
+  return {
+    config,
+    source,
+    tokenizer: null,
+    chat,
+    eos: config.eos_token_id,
+    stops: [],
+    sampling: {},
+    close: async () => {},
+  };
+}
+
+async function openWeights(path: string, host: Host, needTokenizer: boolean): Promise<Input> {
+  const files = await host.files(path);
+  try {
+    const folder = await openFolder(files);
+    const config = parseMixtralConfig(folder.config, `${folder.label}/config.json`);
+    const find = needTokenizer ? openTokenizer : findTokenizer;
+    const tokenizer = await find(files, config.vocab_size);
+    const chat = tokenizer
+      ? await chatOf(files, tokenizer, host)
+      : new RequestError(`${folder.label} has no tokenizer: it cannot chat`);
+    const ends = new Set([
+      ...(tokenizer?.eosIds ?? []),
+      ...(chat instanceof Error ? [] : chat.stopIds),
+      ...endsInConfig(folder.config, `${folder.label}/config.json`),
+      ...endsInConfig(folder.generationConfig, `${folder.label}/generation_config.json`),
+    ]);
+    return {
+      config,
+      source: folder.source,
+      tokenizer,
+      chat,
+      eos: [...ends].filter((id) => id < config.vocab_size),
+      stops: tokenizer ? stopTexts(folder.generationConfig) : [],
+      sampling: generationSampling(folder.generationConfig, folder.label),
+      close: () => folder.close(),
+    };
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+/** How to chat with a folder's model; what stands in the way is an error only for those who chat. */
+async function chatOf(files: Files, tokenizer: Tokenizer, host: Host): Promise<ChatFormat | Error> {
+  try {
+    return await host.chat(files, tokenizer);
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+async function chooseGpu(options: OpenOptions, host: Host): Promise<HostGpu | null> {
+  if (options.backend !== "webgpu" && !host.mayHaveGpu) return null;
+  const gpu = await host.gpu(options.adapter);
+  if (options.backend === "webgpu" && gpu === null) {
+    throw new DeviceError(
+      `backend webgpu: no WebGPU adapter was found${options.adapter ? ` whose name contains "${options.adapter}"` : ""}; install a Vulkan driver (in Node also the optional package webgpu), or use backend cpu`,
+    );
+  }
+  if (gpu?.software && options.backend !== "webgpu") {
+    await gpu.release(); // our own CPU backend beats a GPU that is computed on the CPU
+    return null;
+  }
+  return gpu;
+}
+
+interface PlanInput {
+  readonly gpu: HostGpu | null;
+  readonly host: Host;
+  readonly context: number;
+  readonly chunk: number;
+  readonly kvPrecision: "f16" | "f32";
+}
+
+function choosePlan(
+  c: MixtralConfig,
+  options: OpenOptions,
+  { gpu, host, context, chunk, kvPrecision }: PlanInput,
+): Plan {
+  const fallback = gpu && !gpu.software ? DEFAULT_GPU_MEMORY : host.ram;
+  const budget = (gpu ? options.gpuMemory : options.ram) ?? fallback;
+  // Values a token holds at once: residual, norm and sums [D], q k v and attention's result, gate/up and down of K experts.
+  const heads = c.num_attention_heads + 2 * c.num_key_value_heads + c.num_attention_heads;
+  const perToken =
+    4 * c.hidden_size + heads * c.head_dim + c.num_experts_per_tok * (c.intermediate_size + c.hidden_size);
+  const needs: Needs = {
+    weights: (precision) => mixtralFootprint(c, precision).weights,
+    dense: (precision) => mixtralFootprint(c, precision).dense,
+    record: (precision) => mixtralFootprint(c, precision).record,
+    layers: c.num_hidden_layers,
+    experts: c.num_local_experts,
+    kvPerPosition: mixtralFootprint(c, "f32").kvPerPosition * (kvPrecision === "f32" ? 2 : 1),
+    scratch: 4 * (chunk * perToken + Math.min(chunk, maxRows(c.vocab_size)) * c.vocab_size) + (gpu ? 0 : CPU_SCRATCH),
+    context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
+    // Where experts come and go, every position that the cache may grow to is one that they cannot have.
+    positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,
+    stored: c.stored !== null,
+  };
+  const budgets: Budgets = {
+    main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
+    ram: gpu && { bytes: (options.ram ?? host.ram) - CPU_SCRATCH, option: "ram, --ram" },
+    tiers: hasExpertSlots(),
+    slots: options.expertSlots,
+  };
+  return planMemory(needs, c.stored ?? options.weights ?? "auto", budgets);
+}
+
+function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, startWorker }: Host) {
+  return { threads: threads ?? cores, fewerThreads: threads === undefined, startWorker, activations };
+}
+
+function chooseContext(asked: number | undefined, config: MixtralConfig): number {
+  const most = config.max_position_embeddings;
+  if (asked === undefined) return most;
+  if (asked > most)
+    throw new RequestError(`context: this model has at most ${most} positions, ${asked} were asked for`);
+  return asked;
+}
+
+/** What is stored as kernels take it has one precision. */
+function checkStored(where: string, { stored }: MixtralConfig, { weights = "auto" }: OpenOptions): void {
+  if (stored === null || weights === "auto" || weights === stored) return;
+  throw new RequestError(
+    `weights: ${where} was written by \`hotset quantize\` and holds ${stored} weights, ${weights} was asked for; leave the option away, or quantize the original with --weights ${weights}`,
+  );
+}
+
+/** Wrong values are refused before anything is opened. */
+function checkOptions(options: OpenOptions): void {
+  for (const name of ["context", "chunk", "threads", "gpuMemory", "ram", "expertSlots", "compileDeadline"] as const) {
+    const value = options[name];
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1)) {
+      throw new RequestError(`${name}: expected a whole number of at least 1, found ${String(value)}`);
+    }
+  }
+  const choices = {
+    backend: ["auto", "webgpu", "cpu"],
+    weights: ["auto", "f32", "f16", "q8", "q4"],
+    kv: ["f16", "f32"],
+    activations: ["int8", "f32"],
+  } as const;
+  for (const name of ["backend", "weights", "kv", "activations"] as const) {
+    const value: string | undefined = options[name];
+    if (value !== undefined && !(choices[name] as readonly string[]).includes(value)) {
+      throw new RequestError(`${name}: expected one of ${choices[name].join(", ")}, found ${String(value)}`);
+    }
+  }
+}
+
+/** generation_config.json's stop_strings: one text or several. */
+function stopTexts(raw: unknown): readonly string[] {
+  const value = (raw as { stop_strings?: unknown } | null | undefined)?.stop_strings;
+  return [value].flat().filter((text) => typeof text === "string" && text !== "") as string[];
+}
+
+/** generation_config.json's sampling, where it says do_sample; greedy otherwise. */
+function generationSampling(raw: unknown, label: string): SamplingOptions {
+  if (typeof raw !== "object" || raw === null) return {};
+  const json = raw as Readonly<Record<string, unknown>>;
+  // A number out of range says "off" in some tool's way (top_k: -1 is vLLM's): a default must not keep a model shut.
+  const number = (field: string, off: number, min: number, max: number): number => {
+    const value = json[field] ?? off;
+    if (typeof value === "number") return value >= min && value <= max ? value : off;
+    throw new WeightsError(`${label}/generation_config.json: ${field}: expected a number, found ${String(value)}`);
+  };
+  return {
+    temperature: json.do_sample === true ? number("temperature", 1, 0, 1e6) : 0,
+    topK: Math.floor(number("top_k", 0, 0, 2 ** 31)),
+    topP: number("top_p", 1, 0, 1),
+    minP: number("min_p", 0, 0, 1),
+    repeatPenalty: number("repetition_penalty", 1, 1e-6, 1e6),
+  };
+}
+
+/** A short name for a text (FNV-1a, twice), for files: collisions cost nothing but a wrong guess. */
+function fingerprint(text: string): string {
+  let [low, high] = [0x811c9dc5, 0x1b873593];
+  for (let i = 0; i < text.length; i++) {
+    low = Math.imul(low ^ text.charCodeAt(i), 0x01000193);
+    high = Math.imul(high ^ text.charCodeAt(i), 0x85ebca6b);
+  }
+  return (low >>> 0).toString(16).padStart(8, "0") + (high >>> 0).toString(16).padStart(8, "0");
+}

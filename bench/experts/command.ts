@@ -7,9 +7,9 @@ import { parseArgs } from "node:util";
 import { RequestError } from "../../src/errors.ts";
 import { decodes, parseTrace, type Trace, traceHeader, traceLine } from "../../src/experts/trace.ts";
 import { commit, machine } from "../machine.ts";
+import { collectTraces } from "./collect.ts";
 import { figuresOf, type Means, type Metric, means, type PolicyFigures } from "./figures.ts";
 import { hitRateChart, uploadsChart } from "./pictures.ts";
-import { record } from "./record.ts";
 
 const USAGE = `usage: npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--out <folder>] [--json]
        npm run bench -- experts --record [--model <folder>]   records bench/experts/traces anew`;
@@ -81,7 +81,7 @@ function parse(args: readonly string[]): Options {
 }
 
 async function recordAll(root: URL, model: string): Promise<void> {
-  await record(model, (kind, trace) => {
+  await collectTraces(model, (kind, trace) => {
     const file = `bench/experts/traces/${kind}.jsonl`;
     writeFileSync(new URL(file, root), traceHeader(trace) + trace.steps.map(traceLine).join(""));
     console.log(`${file}: ${trace.steps.filter(decodes).length} decoded tokens`);

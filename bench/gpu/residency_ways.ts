@@ -10,9 +10,9 @@ import { Costs, type Rates } from "../../src/experts/costs.ts";
 import type { CounterValues } from "../../src/experts/counters.ts";
 import { DeviceTier, type DeviceTierOptions } from "../../src/experts/device_tier.ts";
 import { Ewma } from "../../src/experts/ewma.ts";
-import { nextGateGuess } from "../../src/experts/guess.ts";
+import { nextLayerPrediction } from "../../src/experts/prediction.ts";
 import { RamTier } from "../../src/experts/ram_tier.ts";
-import { recordReader } from "../../src/experts/records.ts";
+import { recordReader } from "../../src/experts/record_reader.ts";
 import { bindMixtral, type Mixtral } from "../../src/model/mixtral.ts";
 import type { MixtralConfig } from "../../src/model/mixtral_config.ts";
 import { openFolder } from "../../src/weights/folder.ts";
@@ -100,8 +100,8 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   const device = await ops.deviceExperts(shape, L, slots, TRANSIT);
   const rates = await calibrate({ host, slot: await ram.acquire(0, 0, "demand"), device, clock: CLOCK });
   ram.release(0, 0);
-  const guess = await nextGateGuess(sources, config.num_experts_per_tok);
-  const tiered = (name: string, options: Pick<DeviceTierOptions, "places" | "guess">): WayModel => {
+  const predict = await nextLayerPrediction(sources, config.num_experts_per_tok);
+  const tiered = (name: string, options: Pick<DeviceTierOptions, "places" | "predict">): WayModel => {
     const costs = new Costs(rates);
     const policies = Array.from({ length: L }, () => new Ewma(E));
     const tier = new DeviceTier({ device, ram, policy: (layer) => policies[layer]!, costs, clock: CLOCK, ...options });
@@ -129,9 +129,9 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
     rates,
     ways: [
       tiered("hybrid", {}),
-      tiered("hybrid with prefetch", { guess }),
+      tiered("hybrid with prefetch", { predict }),
       tiered("upload", { places: ["device"] }),
-      tiered("upload with prefetch", { places: ["device"], guess }),
+      tiered("upload with prefetch", { places: ["device"], predict }),
       tiered("host", { places: ["host"] }),
       {
         name: "all on the device",

@@ -1,18 +1,19 @@
-// Experts that have earned a slot of the device: who they replace, and the way of their records there.
+// Admissions to the device's slots: which expert is evicted, and the upload of the new record.
 //
-// An admission is decided in a step of a layer, sent piece by piece while nothing else wants the link, and is complete before the
-// layer's next step, so that who is resident depends on the routes alone. The device's table names a slot only when all of
-// its bytes are there; who was in it before leaves the table first.
+// An admission is decided in a step of a layer, uploaded in pieces while the link is idle, and
+// complete before the layer's next step, so the set of residents depends on the routes alone. The
+// evicted expert leaves the device's slot table first; the new one enters it when all its bytes are
+// uploaded.
 
 import { type DeviceExperts, type ExpertUse, NO_SLOT } from "../backend/experts.ts";
 import type { Clock } from "./clock.ts";
-import type { HostTier } from "./host.ts";
 import type { LayerCache } from "./layer_cache.ts";
+import type { RamRecords } from "./ram_records.ts";
 import type { Upload, Uploads } from "./uploads.ts";
 
 export interface AdmissionsOptions {
   readonly device: DeviceExperts;
-  readonly ram: HostTier;
+  readonly ram: RamRecords;
   readonly caches: readonly LayerCache[];
   readonly uploads: Uploads;
   readonly clock: Clock;
@@ -20,9 +21,11 @@ export interface AdmissionsOptions {
 
 export class Admissions {
   readonly #options: AdmissionsOptions;
-  /** Experts of each layer that have a slot and are not there yet; null: not begun, their record has no pin of ours. */
+  /**
+   * Admitted experts of each layer that are not uploaded yet; null: not started, nothing pinned.
+   */
   readonly #coming: readonly Map<number, Upload | null>[];
-  /** Layers with begun ones, oldest first. */
+  /** Uploads that were started, oldest first. */
   readonly #order: { readonly layer: number; readonly expert: number; readonly upload: Upload }[] = [];
 
   constructor(options: AdmissionsOptions) {
@@ -30,7 +33,7 @@ export class Admissions {
     this.#coming = options.caches.map(() => new Map());
   }
 
-  /** Asks the policy about a step's misses, in order; returns how many are admitted. */
+  /** Decides in order which of a step's misses are admitted; returns how many. */
   decide(layer: number, misses: readonly ExpertUse[]): number {
     const { device, caches } = this.#options;
     if (device.slots === 0) return 0;
@@ -42,30 +45,32 @@ export class Admissions {
       if (!admission) continue;
       admitted++;
       coming.set(expert, null);
-      // Of two misses of a step, the second may take the slot that the first was given.
+      // A later miss of the same step may evict an earlier one.
       if (admission.evicted !== null && !coming.delete(admission.evicted)) changed = true;
     }
     if (changed) this.#publish(layer);
     return admitted;
   }
 
-  /** Whether the expert has a slot, and its record still has to be sent there. */
+  /** Whether the expert was admitted and its record still has to be uploaded. */
   awaits(layer: number, expert: number): boolean {
     return this.#coming[layer]!.has(expert);
   }
 
-  /** The slot that the expert has been given, for who sends its record there at once: then arrived(). */
+  /**
+   * The slot of an admitted expert. A caller that uploads the record itself then calls arrived().
+   */
   slotOf(layer: number, expert: number): number {
     return this.#options.caches[layer]!.slotOf(expert);
   }
 
-  /** All of the expert's record has been sent to its slot. */
+  /** Marks an admitted expert as uploaded and publishes its slot. */
   arrived(layer: number, expert: number): void {
     this.#coming[layer]!.delete(expert);
     this.#publish(layer);
   }
 
-  /** The record lies in slot `from` of the RAM, pinned: the pin is released when all is sent. */
+  /** Starts an upload from RAM slot `from`, which is pinned; unpins it when all bytes are sent. */
   begin(layer: number, expert: number, from: number): void {
     const slot = this.slotOf(layer, expert);
     const upload: Upload = { place: { layer, slot }, from, cause: "admission", sent: 0 };
@@ -73,7 +78,7 @@ export class Admissions {
     this.#order.push({ layer, expert, upload });
   }
 
-  /** Sends a piece of the oldest admission; false: there is none. @throws DeviceError */
+  /** Uploads a piece of the oldest admission; false: there is none. @throws DeviceError */
   send(): boolean {
     const oldest = this.#order[0];
     if (!oldest) return false;
@@ -81,12 +86,14 @@ export class Admissions {
     return true;
   }
 
-  /** Whether a layer's next step has to wait for finish(). */
+  /** Whether finish() must run before the layer's next step. */
   pending(layer: number): boolean {
     return this.#coming[layer]!.size > 0;
   }
 
-  /** Sends what a layer's admissions still lack. @throws DeviceError; the layer's admissions are dropped then */
+  /**
+   * Completes a layer's admissions. @throws DeviceError; the layer's admissions are dropped then
+   */
   async finish(layer: number): Promise<void> {
     const coming = this.#coming[layer]!;
     try {
@@ -102,7 +109,7 @@ export class Admissions {
     }
   }
 
-  /** Takes the layer's admissions that are not complete out of their slots: their step has failed. */
+  /** Undoes a layer's incomplete admissions: the step has failed. */
   drop(layer: number): void {
     const { caches, ram } = this.#options;
     for (const [expert, upload] of this.#coming[layer]!) {
@@ -114,7 +121,7 @@ export class Admissions {
     this.#order.splice(0, this.#order.length, ...others);
   }
 
-  /** Nobody has a slot any more, in the caches and on the device. */
+  /** Evicts all experts, in the caches and on the device. */
   clear(): void {
     for (const [layer, cache] of this.#options.caches.entries()) {
       this.drop(layer);
@@ -138,7 +145,7 @@ export class Admissions {
     this.arrived(layer, expert);
   }
 
-  /** Tells the device who is where. */
+  /** Writes the layer's slot table to the device. */
   #publish(layer: number): void {
     const { device, caches } = this.#options;
     const table = new Uint32Array(device.shape.count).fill(NO_SLOT);

@@ -1,31 +1,32 @@
-// Measures what Costs begins with, through the interfaces that are used later: a few runs of each, the quickest counts.
+// Measures the initial rates of Costs, through the interfaces used later; the fastest of a few
+// runs.
 
 import type { DeviceExperts, HostExperts } from "../backend/experts.ts";
 import type { Clock } from "./clock.ts";
 import type { Rates } from "./costs.ts";
 
-/** Bytes that are handed over at a time: few enough to stop between two, enough to be worth a call. */
+/** Bytes of an upload's piece: small enough to stop in between, large enough to be worth a call. */
 export const PIECE = 8 << 20;
 
 export interface CalibrateOptions {
   readonly host: HostExperts;
-  /** A slot that holds a record. */
+  /** A slot in RAM that holds a record. */
   readonly slot: number;
   readonly device: DeviceExperts;
   readonly clock: Clock;
-  /** Reads a record from disk, another at each call; left out where all are in RAM. */
+  /** Reads a record from disk, another one at each call; absent if all are in RAM. */
   readonly read?: (() => Promise<unknown>) | undefined;
-  /** Bytes that are handed over at a time. */
+  /** Bytes of an upload's piece. */
   readonly piece?: number | undefined;
 }
 
-/** Rows of the second measurement on the host: more than a kernel takes at a time. */
+/** Rows of the second measurement on the host: more than a kernel handles in one pass. */
 const ROWS = 8;
 const REPEATS = 3;
 
 /**
- * Takes the time of about nine experts computed, nine uploaded (to the first transit slot) and three read. What the device
- * needs to compute one is assumed to be little, and corrected as soon as it is done: see Costs.uploaded().
+ * Computes and uploads about nine experts (to the first transit slot) and reads three. The device's
+ * own time per expert is assumed to be small, and corrected by the first uses: Costs.uploaded().
  * @throws DeviceError, WeightsError
  */
 export async function calibrate({ host, slot, device, clock, read, piece = PIECE }: CalibrateOptions): Promise<Rates> {
@@ -48,21 +49,22 @@ export async function calibrate({ host, slot, device, clock, read, piece = PIECE
     single = Math.min(single, clock.now() - started - sync);
     const again = clock.now();
     send(device, host.slot(slot), piece);
-    const first = device.drained(); // a device may begin with what it was given only when it is asked to be done
+    const first = device.drained(); // a device may start only when it is asked to finish
     send(device, host.slot(slot), piece);
     await Promise.all([first, device.drained()]);
     both = Math.min(both, clock.now() - again - sync);
   }
   const tail = Math.max(0, single - copy);
-  // Where copying is the slower part, the link shows in the last piece only.
+  // If the copy is slower than the link, only the last piece shows the link's time.
   const pieces = Math.ceil(device.recordBytes / piece);
   const link = Math.max(0, both - single > 1.05 * copy ? both - single : Math.min(both - single, pieces * tail));
-  // Devices compute an expert in a fraction of what its record takes on the link; each row of many, in a fraction of that.
+  // A device computes an expert in a fraction of its upload time, and each row of many in a
+  // fraction of that.
   const assumed = { one: Math.max(copy, link) / 20, each: Math.max(copy, link) / 640 };
   return { ...rates, copy, link, tail, device: assumed };
 }
 
-/** Computing an expert on the host: see Rates. `slot` holds a record. */
+/** Measures Rates.host with the record in `slot`. */
 export function calibrateHost(host: HostExperts, slot: number, clock: Clock): Rates["host"] {
   const one = quickest(REPEATS, clock, () => compute(host, slot, 1));
   const each = quickest(1, clock, () => compute(host, slot, ROWS)) / ROWS;

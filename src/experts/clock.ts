@@ -1,11 +1,11 @@
-// Time as the schedulers see it: handed in, so that tests run them on a machine that does not exist.
+// The clock of the schedulers, injected so that tests can run them on a simulated machine.
 
 import { turn } from "../turn.ts";
 
 export interface Clock {
-  /** Milliseconds since some moment. */
+  /** Milliseconds since an arbitrary point in time. */
   now(): number;
-  /** Resolves after what waits to be done now: answers that have arrived, signals, the consumer's own work. */
+  /** One turn of the event loop: pending callbacks, signals and the caller's own work run first. */
   turn(): Promise<void>;
 }
 

@@ -1,27 +1,30 @@
-// What moving and computing one expert takes on this machine: measured when a model is opened, corrected while it runs.
+// The cost model: times to move and to compute an expert, measured at open and corrected at run
+// time.
 
 import type { CostModel } from "./schedule.ts";
 
 /** Milliseconds for one expert's record. */
 export interface Rates {
-  /** On the host: for one token, where reading the weights decides; and for each of many, where arithmetic does. */
+  /** Computing on the host: `one` token (bound by memory), and `each` of many (by arithmetic). */
   readonly host: { readonly one: number; readonly each: number };
   /** The host's thread hands a record over to the device. */
   readonly copy: number;
-  /** The link is taken by one record of many. */
+  /** Link time of a record when others are queued before it. */
   readonly link: number;
   /** From the end of the copy until the record is on the device, on an idle link. */
   readonly tail: number;
   readonly device: { readonly one: number; readonly each: number };
-  /** The device is asked whether it is done, and says so. */
+  /** Asking the device whether it is done, until the answer arrives. */
   readonly sync: number;
-  /** A record is read from disk, one of several at a time; 0 if all are in RAM. */
+  /** Reading a record from disk, several in flight; 0 if all are in RAM. */
   readonly disk: number;
 }
 
 /** Weight of one measurement. */
 const WEIGHT = 0.1;
-/** One measurement counts as at most so many times what was expected, or one of so many parts: a hiccup is no rate. */
+/**
+ * A measurement counts as at most 2 x, and at least 1 / 2, of the expected time: outliers happen.
+ */
 const MOST = 2;
 
 export class Costs implements CostModel {
@@ -67,18 +70,19 @@ export class Costs implements CostModel {
     return this.#disk;
   }
 
-  /** The host has computed an expert for `tokens` rows. */
+  /** Corrects by a measurement: the host computed an expert for `tokens` rows. */
   computed(tokens: number, ms: number): void {
     correct(this.#host, tokens, ms / this.hostCompute(tokens));
   }
 
-  /** A share of a record was handed over. */
+  /** Corrects by a measurement: a share of a record was handed over. */
   copied(share: number, ms: number): void {
     this.#copy *= step(ms / (share * this.#copy));
   }
 
   /**
-   * A record was sent and computed for `tokens` rows in `ratio` times what was expected: what took most of it is corrected.
+   * Corrects by a measurement: upload and computation for `tokens` rows took `ratio` times the
+   * expected time. The larger of the two gets the correction.
    */
   uploaded(tokens: number, ratio: number): void {
     if (this.deviceCompute(tokens) > Math.max(this.#link, this.#tail)) {
@@ -89,18 +93,18 @@ export class Costs implements CostModel {
     this.#tail *= step(ratio);
   }
 
-  /** A record was read. */
+  /** Corrects by a measurement: a record was read. */
   read(ms: number): void {
     this.#disk = this.#disk > 0 ? this.#disk * step(ms / this.#disk) : ms;
   }
 
-  /** The rates as they are now. */
+  /** The current rates. */
   rates(): Rates {
     const { copy, link, tail, sync, disk } = this;
     return { host: { ...this.#host }, copy, link, tail, device: { ...this.#device }, sync, disk };
   }
 
-  /** The same for a person, given the bytes of a record. */
+  /** The current rates as readable lines. */
   describe(recordBytes: number): string[] {
     const speed = (ms: number): string => (ms > 0 ? `${(recordBytes / ms / 1e6).toFixed(1)} GB/s` : "not measured");
     const of = (ms: number): string => `${ms.toFixed(2)} ms (${speed(ms)})`;
@@ -115,7 +119,7 @@ export class Costs implements CostModel {
   }
 }
 
-/** The factor by which a rate follows one measurement. */
+/** The factor by which one measurement moves a rate. */
 function step(ratio: number): number {
   if (!Number.isFinite(ratio)) return 1;
   return 1 + WEIGHT * (Math.min(MOST, Math.max(1 / MOST, ratio)) - 1);

@@ -1,27 +1,30 @@
-// What a tier of experts has done: plain numbers that only grow, so that two snapshots say what happened in between.
+// Counters of a tier: numbers that only grow, so that the difference of two snapshots is an
+// interval.
 
 export interface LayerCounts {
-  /** Uses of experts, one for each expert that a step uses: always hits + misses. */
+  /** Experts used, counted once a step: always hits + misses. */
   routed: number;
   hits: number;
   misses: number;
-  /** Misses that were given a slot. */
+  /** Misses that were admitted to a slot. */
   admissions: number;
 }
 
 export interface CounterValues {
-  /** Steps begun in the first layer, and their tokens. */
+  /** Steps, counted in the first layer, and their tokens. */
   steps: number;
   tokens: number;
   readonly layers: readonly LayerCounts[];
-  /** Bytes moved into the tier, by what moved them; `wasted` are those of `prefetch` that nobody used. */
-  readonly bytes: { demand: number; admission: number; prefetch: number; wasted: number };
-  /** Misses computed on the host, and on the device after an upload; experts guessed for a layer, and those of them used. */
-  readonly experts: { host: number; uploaded: number; guessed: number; guessedRight: number };
   /**
-   * Milliseconds of the step's own thread. `sync`: waiting for the routes, the device's work up to them included; `upload`:
-   * handing bytes over; `stall`: uploads that the step had to wait for; `disk`: nothing to do until a record is read; `host`:
-   * computing experts.
+   * Bytes moved into the tier, by cause. `wasted` is the part of `prefetch` that was never used.
+   */
+  readonly bytes: { demand: number; admission: number; prefetch: number; wasted: number };
+  /** Misses computed on the host, or on the device after an upload; predictions, and right ones. */
+  readonly experts: { host: number; uploaded: number; predicted: number; predictedRight: number };
+  /**
+   * Milliseconds of the step's own thread. `sync`: waiting for the routes, including the device's
+   * work before them; `upload`: handing bytes over; `stall`: waiting for uploads; `disk`: waiting
+   * for reads with nothing else to do; `host`: computing experts.
    */
   readonly ms: { sync: number; upload: number; stall: number; disk: number; host: number };
 }
@@ -31,14 +34,14 @@ export class Counters implements CounterValues {
   tokens = 0;
   readonly layers: readonly LayerCounts[];
   readonly bytes = { demand: 0, admission: 0, prefetch: 0, wasted: 0 };
-  readonly experts = { host: 0, uploaded: 0, guessed: 0, guessedRight: 0 };
+  readonly experts = { host: 0, uploaded: 0, predicted: 0, predictedRight: 0 };
   readonly ms = { sync: 0, upload: 0, stall: 0, disk: 0, host: 0 };
 
   constructor(layers: number) {
     this.layers = Array.from({ length: layers }, () => ({ routed: 0, hits: 0, misses: 0, admissions: 0 }));
   }
 
-  /** A layer's step of `tokens` tokens begins. */
+  /** Counts the start of a layer's step of `tokens` tokens. */
   begin(layer: number, tokens: number, hits: number, misses: number): void {
     if (layer === 0) {
       this.steps++;
@@ -50,7 +53,7 @@ export class Counters implements CounterValues {
     counts.misses += misses;
   }
 
-  /** The numbers as they are now. */
+  /** A copy of the current numbers. */
   snapshot(): CounterValues {
     return {
       steps: this.steps,

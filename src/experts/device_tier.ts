@@ -1,9 +1,9 @@
-// The tier in device memory: for each step of a layer decides what becomes of the experts that are in no slot, and keeps host,
-// link and device busy with it.
+// The tier in device memory: handles the misses of each layer's step and keeps host, link and
+// device busy meanwhile.
 //
-//   misses()  uses -> cache -> plan; then, in the plan's order, computes experts from RAM or sends them to transit slots
-//   between   (the device computes, the host waits) sends admissions and guesses, a piece at a time
-//   prepare() completes what the layer's last step has admitted
+//   misses()   uses -> cache -> plan; computes experts from RAM or uploads them to transit slots
+//   in between (the device computes, the host waits) uploads admissions and predictions in pieces
+//   prepare()  completes the admissions of the layer's last step
 
 import type { DeviceExperts, DeviceMoe, DeviceScheduler, ExpertUse } from "../backend/experts.ts";
 import { abortReason, RequestError } from "../errors.ts";
@@ -11,32 +11,32 @@ import { Admissions } from "./admissions.ts";
 import type { Clock } from "./clock.ts";
 import type { Costs } from "./costs.ts";
 import { Counters } from "./counters.ts";
-import type { Guess } from "./guess.ts";
-import type { HostTier } from "./host.ts";
 import { LayerCache, type Policy } from "./layer_cache.ts";
+import { MissHandler } from "./miss_handler.ts";
+import type { Predict } from "./prediction.ts";
 import { Prefetch } from "./prefetch.ts";
+import type { RamRecords } from "./ram_records.ts";
 import { type Rows, rowsByExpert } from "./routes.ts";
 import type { Where } from "./schedule.ts";
-import { StepOfMisses } from "./step_of_misses.ts";
 import { Ring, Uploads } from "./uploads.ts";
 
 export interface DeviceTierOptions {
   readonly device: DeviceExperts;
-  readonly ram: HostTier;
+  readonly ram: RamRecords;
   readonly policy: (layer: number) => Policy;
   readonly costs: Costs;
   readonly clock: Clock;
-  /** Experts that the next layer will probably use, likeliest first (guess.ts); left out: nothing is prefetched. */
-  readonly guess?: Guess | undefined;
-  /** Whether guesses are acted on while decoding, and who hears how long a token took (pays_gate.ts). Default: always. */
-  readonly gate?: { readonly on: boolean; step(ms: number): void } | undefined;
-  /** Where misses may be computed. Default: wherever is sooner. */
+  /** Predicts the next layer's experts (prediction.ts); absent: nothing is prefetched. */
+  readonly predict?: Predict | undefined;
+  /** Decides whether to prefetch while decoding, from the time of each token. Default: always. */
+  readonly prefetchTrial?: { readonly on: boolean; step(ms: number): void } | undefined;
+  /** Where misses may be computed. Default: wherever is faster. */
   readonly places?: readonly Where[] | undefined;
-  /** Bytes that are handed over at a time; a multiple of 4. */
+  /** Bytes of an upload's piece; a multiple of 4. */
   readonly piece?: number | undefined;
 }
 
-/** Weight of the latest time between two steps of misses. */
+/** Weight of the latest gap between two calls of misses(). */
 const GAP_WEIGHT = 0.25;
 
 export class DeviceTier implements DeviceScheduler {
@@ -48,21 +48,21 @@ export class DeviceTier implements DeviceScheduler {
   readonly #admissions: Admissions;
   readonly #prefetch: Prefetch;
   readonly #ring: Ring;
-  /** The step's thread has work of its own: nothing is sent in between. */
+  /** The step's thread has work: no background uploads now. */
   #busy = false;
   #filling = false;
   #closed = false;
-  /** When the last step of misses ended, and how long it is from there to the next on average. */
+  /** When misses() last ended, and the average time until it is called again. */
   #ended: number | null = null;
   #gap = 0;
-  /** When the step's thread will probably be wanted. */
+  /** When the step's thread will probably be needed. */
   #idleUntil = 0;
-  /** When the last layer was prepared, and the first one of this token. */
+  /** When prepare() last ended, and when the current token's first layer was prepared. */
   #prepared = 0;
   #tokenBegan = 0;
   #lastTokens = 0;
 
-  /** @throws RequestError if there is no way to compute a miss */
+  /** @throws RequestError if misses can be computed nowhere */
   constructor(options: DeviceTierOptions) {
     const { device, ram, policy, clock, costs } = options;
     this.#options = options;
@@ -111,13 +111,13 @@ export class DeviceTier implements DeviceScheduler {
     if (last) this.#tokenEnds(step.x.length / this.#options.device.shape.hidden);
   }
 
-  /** Forgets who has a slot: what came before, a warm-up, was no real work. Between steps. */
+  /** Evicts all experts after a warm-up. Between steps. */
   clear(): void {
     this.#prefetch.settle(-1, [], []);
     this.#admissions.clear();
   }
 
-  /** Nothing more is sent; pins are released. The steps that run end with an error. */
+  /** Stops uploading and releases pins. Running steps end with an error. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -137,14 +137,14 @@ export class DeviceTier implements DeviceScheduler {
     this.counters.layers[layer]!.admissions += this.#admissions.decide(layer, misses);
     this.#uploads.deviceBegins(hits.reduce((ms, { tokens }) => ms + costs.deviceCompute(tokens), 0));
     ram.begin(layer, misses, tokens);
-    const ahead = this.#prefetch.settle(layer, uses.map(expertOf), misses.map(expertOf));
-    this.#aim(layer, x, tokens);
+    const prefetched = this.#prefetch.settle(layer, uses.map(expertOf), misses.map(expertOf));
+    this.#target(layer, x, tokens);
     const missing = new Set(misses.map(expertOf));
-    await new StepOfMisses({
+    await new MissHandler({
       ...this.#options,
       step,
       rows: rows.filter(({ expert }: Rows) => missing.has(expert)),
-      ahead,
+      prefetched,
       places: this.#places,
       uploads: this.#uploads,
       admissions: this.#admissions,
@@ -156,19 +156,21 @@ export class DeviceTier implements DeviceScheduler {
     }).run();
   }
 
-  /** Guesses for the next layer: all experts in a prompt, which uses them anyway; while decoding, where it pays. */
-  #aim(layer: number, x: Float32Array, tokens: number): void {
-    const { device, guess, gate } = this.#options;
-    if (!guess || layer + 1 >= device.layers || tokens === 0) return;
+  /**
+   * Sets what to prefetch: in a prompt all experts of the next layer, while decoding the predicted.
+   */
+  #target(layer: number, x: Float32Array, tokens: number): void {
+    const { device, predict, prefetchTrial } = this.#options;
+    if (!predict || layer + 1 >= device.layers || tokens === 0) return;
     if (this.#isPrompt(tokens))
-      this.#prefetch.aim(
+      this.#prefetch.target(
         layer + 1,
         Array.from({ length: device.shape.count }, (_, e) => e),
       );
-    else if (gate?.on ?? true) this.#prefetch.aim(layer + 1, guess(layer, x));
+    else if (prefetchTrial?.on ?? true) this.#prefetch.target(layer + 1, predict(layer, x));
   }
 
-  /** Whether so many tokens use nearly all experts of a layer. */
+  /** Whether a step has so many tokens that nearly all experts are used. */
   #isPrompt(tokens: number): boolean {
     return tokens >= 2 * this.#options.device.shape.count;
   }
@@ -186,7 +188,7 @@ export class DeviceTier implements DeviceScheduler {
     this.counters.ms.stall += this.#prepared - started;
   }
 
-  /** The step waits for `event`: the time is used. */
+  /** Waits for `event` and uploads in the background meanwhile. */
   async #whileIdle(event: Promise<void>): Promise<void> {
     this.#busy = false;
     this.#fill();
@@ -195,8 +197,8 @@ export class DeviceTier implements DeviceScheduler {
   }
 
   /**
-   * Sends what can wait, guesses first, until the step's thread is wanted: as many pieces as the link will have carried when
-   * the next step of misses begins, and then one whenever the device has nothing to do.
+   * Background uploads, predictions first, until the step's thread is needed: as many pieces as the
+   * link can carry before the next misses(), and then one whenever the device is idle.
    */
   async #fill(): Promise<void> {
     const { clock } = this.#options;
@@ -205,7 +207,7 @@ export class DeviceTier implements DeviceScheduler {
     this.#filling = true;
     try {
       for (;;) {
-        // What the step has to say comes first: its commands are submitted before this piece.
+        // Let the step submit its commands before this piece.
         await clock.turn();
         if (this.#busy || this.#closed) return;
         if (!(await this.#prefetch.send()) && !this.#admissions.send()) return;
@@ -214,16 +216,17 @@ export class DeviceTier implements DeviceScheduler {
         this.#uploads.check();
       }
     } catch {
-      // The device has failed: the step that follows hears of it, from uploads.check() or from its own call.
+      // The device has failed: the next step throws, in uploads.check() or in its own call.
     } finally {
       this.#filling = false;
     }
   }
 
-  /** While decoding, the gate hears how long the token took: the consumer's own time between tokens is not counted. */
+  /** Tells the trial how long a decoded token took, without the caller's time between tokens. */
   #tokenEnds(tokens: number): void {
-    const { gate, clock } = this.#options;
-    if (gate && !this.#isPrompt(tokens) && tokens === this.#lastTokens) gate.step(clock.now() - this.#tokenBegan);
+    const { prefetchTrial, clock } = this.#options;
+    if (prefetchTrial && !this.#isPrompt(tokens) && tokens === this.#lastTokens)
+      prefetchTrial.step(clock.now() - this.#tokenBegan);
     this.#lastTokens = tokens;
   }
 

@@ -1,26 +1,30 @@
-// Which experts of one layer are in its slots, and what became of each use: the table that engine and replay share.
+// The cache of one layer: which experts are in its slots. The engine and the replay of traces share
+// it.
 
 import type { ExpertUse } from "../backend/experts.ts";
 
-/** Decides who stays, for one layer. What it is told is all that it may go by: the replay of a trace decides the same. */
+/**
+ * The eviction and admission policy of one layer. Depends on its calls alone, so that a replay
+ * agrees.
+ */
 export interface Policy {
-  /** A step of `tokens` tokens uses these experts. Called once a step, before anything is asked. */
+  /** Records the experts that a step of `tokens` tokens uses. Once a step, before replaces(). */
   step(use: readonly ExpertUse[], tokens: number): void;
-  /** Which of `residents` (all slots are taken) makes room for `missing`; null: `missing` is not admitted. */
+  /** Which of `residents` to evict for `missing`; null: do not admit it. All slots are taken. */
   replaces(missing: number, residents: readonly number[]): number | null;
 }
 
 export interface CacheCounters {
-  /** Uses of experts (one for each expert that a step uses) that were in a slot, and that were not. */
+  /** Experts used, counted once a step, that were in a slot, and that were not. */
   hits: number;
   misses: number;
-  /** Misses that were given a slot. */
+  /** Misses that were admitted to a slot. */
   admissions: number;
 }
 
 export interface Admission {
   readonly slot: number;
-  /** Who was there before, or null. */
+  /** The expert that was evicted, or null. */
   readonly evicted: number | null;
 }
 
@@ -41,12 +45,12 @@ export class LayerCache {
     return this.#slotOf[expert]!;
   }
 
-  /** Experts in slots now, in the order of the slots. */
+  /** Experts in slots now, in slot order. */
   get residents(): readonly number[] {
     return [...this.#expertIn].filter((expert) => expert >= 0);
   }
 
-  /** A step begins: counts its uses and tells who is there and who is not, in the order given. */
+  /** Starts a step: counts its uses and splits them into hits and misses, in the order given. */
   begin(use: readonly ExpertUse[], tokens: number): { readonly hits: ExpertUse[]; readonly misses: ExpertUse[] } {
     this.#policy.step(use, tokens);
     const hits = use.filter(({ expert }) => this.slotOf(expert) >= 0);
@@ -56,7 +60,7 @@ export class LayerCache {
     return { hits, misses };
   }
 
-  /** Gives a missing expert a slot, from now on, or not: null. */
+  /** Admits a missing expert to a slot, evicting another if needed; null: not admitted. */
   admit(expert: number): Admission | null {
     if (this.slotOf(expert) >= 0) throw new Error(`expert ${expert} has a slot`);
     if (this.#expertIn.length === 0) return null;
@@ -71,14 +75,14 @@ export class LayerCache {
     return { slot, evicted };
   }
 
-  /** Empties all slots and forgets what was counted. */
+  /** Empties all slots and resets the counters. */
   clear(): void {
     this.#slotOf.fill(-1);
     this.#expertIn.fill(-1);
     Object.assign(this.counters, { hits: 0, misses: 0, admissions: 0 });
   }
 
-  /** Takes an expert out of its slot: what was to be there never arrived. */
+  /** Removes an expert whose record never arrived. */
   drop(expert: number): void {
     const slot = this.slotOf(expert);
     if (slot < 0) return;

@@ -1,14 +1,14 @@
-// Packed records in a file without a name: it goes with the process, however that ends. Node only.
+// Keeps packed records in an unlinked temporary file, which disappears with the process. Node only.
 
 import { type FileHandle, mkdir, open, statfs, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightsError } from "../errors.ts";
-import type { Spill } from "./records.ts";
+import type { Spill } from "./record_reader.ts";
 
-/** Bytes of the disk that are left to others. */
+/** Bytes to leave free on the disk. */
 const LEFT_FREE = 8 * 2 ** 30;
 
-/** A file in `directory`, made when the first record is written. */
+/** A temporary file in `directory`, created by the first write. */
 export function fileSpill(directory: string): Spill {
   let file: Promise<FileHandle | null> | null = null;
   let full = false;
@@ -18,7 +18,7 @@ export function fileSpill(directory: string): Spill {
       await mkdir(directory, { recursive: true });
       const path = join(directory, `experts-${process.pid}-${Date.now()}.tmp`);
       const handle = await open(path, "wx+", 0o600);
-      await unlink(path); // Windows deletes it when it is closed
+      await unlink(path); // Windows deletes it on close
       return handle;
     } catch {
       return null; // a read-only home: records are packed again
@@ -36,7 +36,7 @@ export function fileSpill(directory: string): Spill {
         if (bavail * bsize < LEFT_FREE + record.length) full = true;
         else await all(record, index, (part, at) => handle.write(part, 0, part.length, at));
       } catch {
-        full = true; // ENOSPC, EIO: what was written before is still good
+        full = true; // ENOSPC, EIO: earlier records are still good
       }
       return !full;
     },
@@ -61,7 +61,7 @@ export function fileSpill(directory: string): Spill {
   };
 }
 
-/** Moves a record's bytes, in as many calls as the system takes. */
+/** Reads or writes a record, in as many calls as the system needs. */
 async function all(
   record: Uint8Array,
   index: number,

@@ -1,21 +1,21 @@
-// Reads records in pieces, several at a time: one record alone keeps the disk and more than one thread busy, and of two the
-// first is there while the second is on its way.
+// Reads records in pieces, several at a time: a single record keeps the disk and several threads
+// busy, and of two records the first is complete while the second is still being read.
 
 import type { StoredBytes } from "../tensor/types.ts";
 
-/** Bytes of a piece: a disk needs no larger ones, and what became urgent comes soon. */
+/** Bytes of a piece: large enough for a disk, small enough that an urgent read starts soon. */
 const PIECE = 16 * 2 ** 20;
 /**
- * Pieces that are asked for at once. A platform reads about four at a time; the others wait in front of it, because the step's thread,
- * which asks for the next ones, may be busy computing for as long as some take.
+ * Pieces in flight. A platform reads about four at a time. The others queue, because the step's
+ * thread, which starts reads, may be computing while several of them finish.
  */
 const MOST = 8;
 
 export interface ReadHow {
   readonly signal: AbortSignal;
-  /** Whether somebody waits for it by now: others come later. */
+  /** Whether a step waits for the record now: it goes before prefetches. */
   readonly urgent: () => boolean;
-  /** Past the system's page cache. */
+  /** Read past the operating system's page cache. */
   readonly bypass: boolean;
 }
 
@@ -23,7 +23,7 @@ interface Job {
   readonly from: StoredBytes;
   readonly into: Uint8Array;
   readonly how: ReadHow;
-  /** Bytes that were asked for, and pieces of them that have not come. */
+  /** Bytes that were requested so far, and pieces of them that have not arrived. */
   asked: number;
   pending: number;
   failure: { readonly error: unknown } | null;
@@ -33,7 +33,7 @@ interface Job {
 export class PieceReader {
   readonly #piece: number;
   readonly #most: number;
-  /** Jobs that have pieces left to ask for, oldest first. */
+  /** Jobs with pieces that were not requested yet, oldest first. */
   readonly #waiting: Job[] = [];
   #pending = 0;
 
@@ -43,8 +43,8 @@ export class PieceReader {
   }
 
   /**
-   * Fills `into` from the beginning of `from`. Records come one after the other, those that are urgent when a piece is asked for
-   * before all others. Nothing is written to `into` after the promise is settled.
+   * Fills `into` from the start of `from`. Records are read in order, urgent ones first. Nothing is
+   * written to `into` after the promise has settled.
    * @throws WeightsError, the signal's reason
    */
   read(from: StoredBytes, into: Uint8Array, how: ReadHow): Promise<void> {
@@ -82,7 +82,7 @@ export class PieceReader {
     this.#ask();
   }
 
-  /** No more pieces of it are asked for. */
+  /** Requests no more pieces of a job. */
   #leave(job: Job): void {
     const at = this.#waiting.indexOf(job);
     if (at >= 0) this.#waiting.splice(at, 1);

@@ -1,36 +1,36 @@
-// Experts that the next layer will probably use, on their way before it asks: from disk to RAM, and from there to transit slots.
+// Prefetches the predicted experts of the next layer: from disk to RAM, and on to transit slots.
 
 import type { DeviceExperts } from "../backend/experts.ts";
 import type { Counters } from "./counters.ts";
-import type { HostTier } from "./host.ts";
 import type { LayerCache } from "./layer_cache.ts";
+import type { RamRecords } from "./ram_records.ts";
 import type { Ring, Upload, Uploads } from "./uploads.ts";
 
 export interface PrefetchOptions {
   readonly device: DeviceExperts;
-  readonly ram: HostTier;
+  readonly ram: RamRecords;
   readonly caches: readonly LayerCache[];
   readonly uploads: Uploads;
   readonly ring: Ring;
   readonly counters: Counters;
 }
 
-/** Records that are read at a time: enough for a disk to be busy, few enough that one on demand comes soon. */
+/** Reads in flight: enough to keep a disk busy, few enough that a read on demand comes soon. */
 const READS = 2;
 
-/** An upload to a transit slot. The record's pin is ours until all of it is sent. */
-export interface Ahead extends Upload {
+/** An upload to a transit slot. It holds a pin on the record until all bytes are sent. */
+export interface TransitUpload extends Upload {
   readonly place: { readonly transit: number };
 }
 
 export class Prefetch {
   readonly #options: PrefetchOptions;
   #layer = -1;
-  /** Guessed and in no slot, likeliest first. */
+  /** Predicted experts that are in no slot, likeliest first. */
   #wanted: number[] = [];
-  #guessed: readonly number[] = [];
-  readonly #sending = new Map<number, Ahead>();
-  /** Whose record was asked for from disk: once each, RAM may have no room to keep it. */
+  #predicted: readonly number[] = [];
+  readonly #sending = new Map<number, TransitUpload>();
+  /** Experts whose read was started: once each, because RAM may have no room to keep them. */
   readonly #asked = new Set<number>();
   #stop = new AbortController();
   #reading = 0;
@@ -40,14 +40,14 @@ export class Prefetch {
     this.#options = options;
   }
 
-  /** Guesses of the experts of a layer, likeliest first; what was guessed before has been settled. */
-  aim(layer: number, experts: readonly number[]): void {
+  /** Sets the predicted experts of a layer, likeliest first; after settle() of the last ones. */
+  target(layer: number, experts: readonly number[]): void {
     this.#layer = layer;
-    this.#guessed = experts;
+    this.#predicted = experts;
     this.#wanted = experts.filter((expert) => this.#options.caches[layer]!.slotOf(expert) < 0);
   }
 
-  /** From now on reads from disk what is guessed and not in RAM: the disk has nothing else to do until settle(). */
+  /** From now until settle(), reads predicted records that are not in RAM: the disk is idle. */
   read(): void {
     this.#mayRead = true;
     const { ram } = this.#options;
@@ -61,7 +61,7 @@ export class Prefetch {
         this.#reading--;
         if (this.#mayRead) this.read();
       };
-      // A record that cannot be read fails for whoever needs it.
+      // An error is reported by the step that needs the record.
       ram.acquire(layer, expert, "prefetch", this.#stop.signal).then(() => {
         ram.release(layer, expert);
         done();
@@ -69,7 +69,10 @@ export class Prefetch {
     }
   }
 
-  /** Sends a piece of a guessed record to a transit slot; false: there is none to send now. @throws DeviceError */
+  /**
+   * Sends one piece of a predicted record to a transit slot; false: none can be sent. @throws
+   * DeviceError
+   */
   async send(): Promise<boolean> {
     const { ram, ring, uploads } = this.#options;
     const layer = this.#layer;
@@ -87,19 +90,20 @@ export class Prefetch {
       ram.release(layer, expert);
       return false;
     }
-    const upload: Ahead = { place: { transit: ring.hold() }, from, cause: "prefetch", sent: 0 };
+    const upload: TransitUpload = { place: { transit: ring.hold() }, from, cause: "prefetch", sent: 0 };
     this.#sending.set(expert, upload);
     if (uploads.send(upload)) ram.release(layer, expert);
     return true;
   }
 
   /**
-   * The layer's uses are known: gives those of `misses` that were sent, all or in part, and forgets the others. Whoever gets
-   * one frees its transit slot, and has a pin of its own if the record is not all sent.
+   * Ends prefetching for a layer whose uses are now known. Returns the uploads, complete or not, of
+   * its `misses` and drops the others. The caller frees the transit slots, and needs a pin of its
+   * own for a record that is not complete.
    */
-  settle(layer: number, used: readonly number[], misses: readonly number[]): Map<number, Ahead> {
+  settle(layer: number, used: readonly number[], misses: readonly number[]): Map<number, TransitUpload> {
     const { ram, ring, uploads, counters } = this.#options;
-    const found = new Map<number, Ahead>();
+    const found = new Map<number, TransitUpload>();
     this.#stop.abort();
     this.#stop = new AbortController();
     for (const [expert, upload] of this.#sending) {
@@ -112,14 +116,14 @@ export class Prefetch {
       }
     }
     if (layer === this.#layer) {
-      counters.experts.guessed += this.#guessed.length;
-      counters.experts.guessedRight += this.#guessed.filter((expert) => used.includes(expert)).length;
+      counters.experts.predicted += this.#predicted.length;
+      counters.experts.predictedRight += this.#predicted.filter((expert) => used.includes(expert)).length;
     }
     this.#sending.clear();
     this.#asked.clear();
     this.#mayRead = false;
     this.#wanted = [];
-    this.#guessed = [];
+    this.#predicted = [];
     this.#layer = -1;
     return found;
   }

@@ -1,60 +1,62 @@
-// The tier in RAM: equal slots for experts' records, a quota of them for each layer, and the disk behind it.
+// The tier in RAM: equal slots for experts' records, a quota of residents for each layer, and the
+// disk behind it.
 //
-// LayerCache decides which experts of a layer are residents. Slots are not the layers' own: a record is read into a free slot,
-// and becomes a resident, or not, where it lies; a free slot keeps its record until it is taken, so that what was read ahead,
-// or evicted a moment ago, is found again.
+// LayerCache decides which experts of a layer are resident. Slots do not belong to layers: a record
+// is read into any free slot and becomes resident there, or not. A free slot keeps its record until
+// the slot is reused, so a record that was prefetched or just evicted can still be a hit.
 
 import type { ExpertUse, HostExperts, HostStore } from "../backend/experts.ts";
 import { abortReason, RequestError } from "../errors.ts";
-import type { Guess } from "./guess.ts";
-import type { Cause, HostTier } from "./host.ts";
 import { LayerCache, type Policy } from "./layer_cache.ts";
-import type { ReadRecord } from "./records.ts";
+import type { Predict } from "./prediction.ts";
+import type { Cause, RamRecords } from "./ram_records.ts";
+import type { ReadRecord } from "./record_reader.ts";
 
 export interface RamTierOptions {
   readonly experts: HostExperts;
   readonly layers: number;
-  /** Residents a layer, and layers (the first ones) that have one more; the other slots are for what comes and goes. */
+  /** Residents of each layer. The slots beyond the quotas hold records in transit. */
   readonly quota: number;
+  /** How many layers (the first ones) have one more resident. */
   readonly extra?: number | undefined;
   readonly policy: (layer: number) => Policy;
   readonly read: ReadRecord;
-  /** Experts that the next layer will probably use, likeliest first: read ahead when the disk is idle. */
-  readonly guess?: Guess | undefined;
-  /** Whether guesses are acted on while decoding, and who hears how long a token took (pays_gate.ts). Default: always. */
-  readonly gate?: { readonly on: boolean; step(ms: number): void } | undefined;
-  /** Whether records are read past the page cache, likewise. Default: never. */
-  readonly bypass?: { readonly on: boolean; readonly deciding: boolean; step(ms: number): void } | undefined;
+  /** Predicts the next layer's experts, which are then prefetched while the disk is idle. */
+  readonly predict?: Predict | undefined;
+  /** Decides whether to prefetch while decoding, from the time of each token. Default: always. */
+  readonly prefetchTrial?: { readonly on: boolean; step(ms: number): void } | undefined;
+  /** Decides whether to read past the page cache, likewise. Default: never. */
+  readonly bypassTrial?: { readonly on: boolean; readonly deciding: boolean; step(ms: number): void } | undefined;
   /** Milliseconds. */
   readonly clock: () => number;
 }
 
-/** What the tier has done since it was made. Times in ms. */
+/** What the tier has done since it was created. Times in ms. */
 export interface RamCounters {
-  /** Bytes read from disk (or packed), by cause; `wasted` of those read ahead were overwritten unused. */
+  /** Bytes read from disk (or packed), by cause. `wasted`: prefetched and overwritten unused. */
   demandBytes: number;
   prefetchBytes: number;
   admissionBytes: number;
   wastedBytes: number;
   reads: number;
-  /** Time in which at least one read was under way. */
+  /** Time with at least one read in flight. */
   diskMs: number;
-  /** Time in which a step had nothing to compute but waited for a record. */
+  /** Time in which a step waited for a record and had nothing to compute. */
   stallMs: number;
   computeMs: number;
 }
 
 interface Slot {
   readonly index: number;
-  /** layer * E + expert of the record that it holds or will hold; -1: none. */
+  /** layer * E + expert of the record that the slot holds or is being filled with; -1: none. */
   key: number;
   pins: number;
   reading: Promise<void> | null;
-  /** Read ahead, and not used since. */
-  ahead: boolean;
+  /** Prefetched, and not used since. */
+  prefetched: boolean;
 }
 
-export class RamTier implements HostTier, HostStore {
+export class RamTier implements RamRecords, HostStore {
   readonly experts: HostExperts;
   readonly caches: readonly LayerCache[];
   readonly counters: RamCounters = {
@@ -92,7 +94,7 @@ export class RamTier implements HostTier, HostStore {
       key: -1,
       pins: 0,
       reading: null,
-      ahead: false,
+      prefetched: false,
     }));
     if (experts.slots <= layers * quota + extra)
       throw new RequestError(
@@ -154,7 +156,7 @@ export class RamTier implements HostTier, HostStore {
     };
     const one = async (expert: number): Promise<void> => {
       const slot = held.get(expert)!;
-      // A resident whose read an aborted step has left under way.
+      // A resident whose read was started by a step that was then aborted.
       if (slot.reading) await waited(() => aborted(slot.reading!, signal));
       const started = clock();
       await compute(expert, slot.index);
@@ -188,14 +190,14 @@ export class RamTier implements HostTier, HostStore {
     throw (failure as { readonly error: unknown }).error;
   }
 
-  /** Forgets who is resident, and what was counted: what came before, a warm-up, was no real work. Between steps. */
+  /** Evicts all residents and resets the counters after a warm-up. Between steps. */
   clear(): void {
     for (const cache of this.caches) cache.clear();
     for (const slot of this.#where.values()) this.#settle(slot);
     for (const key of Object.keys(this.counters) as (keyof RamCounters)[]) this.counters[key] = 0;
   }
 
-  /** No record is read any more; who waits for one is refused. Resolves when none is under way. */
+  /** Stops reading and rejects pending acquire() calls; resolves when no read is in flight. */
   async close(): Promise<void> {
     this.#closing.abort(new RequestError("the model is closed"));
     for (const wake of this.#waiters.splice(0)) wake();
@@ -206,7 +208,7 @@ export class RamTier implements HostTier, HostStore {
     return layer * this.#count + expert;
   }
 
-  /** A step's uses are counted and its misses admitted or not; `held` gets the hits, pinned before anybody is evicted. */
+  /** Counts a step's uses and admits misses; `held` gets the hits, pinned before any eviction. */
   #begin(layer: number, use: readonly ExpertUse[], tokens: number, held?: Map<number, Slot>) {
     const cache = this.caches[layer]!;
     for (const { expert } of use) {
@@ -222,7 +224,8 @@ export class RamTier implements HostTier, HostStore {
     for (const { expert } of found.misses) {
       const admitted = cache.admit(expert);
       if (admitted && admitted.evicted !== null) this.#settle(this.#where.get(this.#key(layer, admitted.evicted)));
-      this.#settle(this.#where.get(this.#key(layer, expert))); // its record may lie in a free slot
+      // its record may still be in a free slot
+      this.#settle(this.#where.get(this.#key(layer, expert)));
     }
     return found;
   }
@@ -238,7 +241,7 @@ export class RamTier implements HostTier, HostStore {
       }
       slot.pins++;
       this.#settle(slot);
-      if (cause !== "prefetch") slot.ahead = false;
+      if (cause !== "prefetch") slot.prefetched = false;
       try {
         if (slot.reading) await aborted(slot.reading, signal);
         return slot;
@@ -249,7 +252,7 @@ export class RamTier implements HostTier, HostStore {
     }
   }
 
-  /** Resolves when a slot has become free, or the tier is closed. */
+  /** Resolves when a slot becomes free, or when the tier is closed. */
   async #freed(signal: AbortSignal | undefined): Promise<void> {
     let wake: () => void = () => {};
     const free = new Promise<void>((resolve) => {
@@ -261,38 +264,38 @@ export class RamTier implements HostTier, HostStore {
     } catch (error) {
       const at = this.#waiters.indexOf(wake);
       if (at >= 0) this.#waiters.splice(at, 1);
-      else this.#waiters.shift()?.(); // it was woken: the slot is the next one's
+      else this.#waiters.shift()?.(); // this waiter was woken: pass the slot on
       throw error;
     }
   }
 
-  /** A free slot for a record, which is on its way then; null where there is none. */
+  /** Takes a free slot and starts reading a record into it; null: no slot is free. */
   #take(layer: number, expert: number, cause: Cause): Slot | null {
     const slot = this.#free.shift();
     if (!slot) return null;
     const { counters, experts } = this;
     if (slot.key >= 0) this.#where.delete(slot.key);
-    if (slot.ahead) counters.wastedBytes += experts.recordBytes;
+    if (slot.prefetched) counters.wastedBytes += experts.recordBytes;
     slot.key = this.#key(layer, expert);
-    slot.ahead = cause === "prefetch";
+    slot.prefetched = cause === "prefetch";
     this.#where.set(slot.key, slot);
     counters.reads++;
     if (cause === "demand") counters.demandBytes += experts.recordBytes;
     else if (cause === "prefetch") counters.prefetchBytes += experts.recordBytes;
     else counters.admissionBytes += experts.recordBytes;
     slot.reading = this.#read(slot, layer, expert);
-    slot.reading.catch(() => {}); // whoever waits hears of it
+    slot.reading.catch(() => {}); // reported by the acquire() calls that wait for it
     return slot;
   }
 
-  /** The read belongs to the slot, not to who asked: it goes on when the asker gives up, and fails for all who wait. */
+  /** A read belongs to its slot: it goes on when the caller gives up, and fails for all callers. */
   async #read(slot: Slot, layer: number, expert: number): Promise<void> {
-    const { clock, read, bypass } = this.#options;
+    const { clock, read, bypassTrial } = this.#options;
     if (this.#reading++ === 0) this.#readingSince = clock();
     let whole = false;
     try {
-      const urgent = (): boolean => !slot.ahead;
-      await read(layer, expert, slot.index, { signal: this.#closing.signal, urgent, bypass: bypass?.on ?? false });
+      const urgent = (): boolean => !slot.prefetched;
+      await read(layer, expert, slot.index, { signal: this.#closing.signal, urgent, bypass: bypassTrial?.on ?? false });
       whole = true;
     } finally {
       slot.reading = null;
@@ -301,7 +304,7 @@ export class RamTier implements HostTier, HostStore {
         this.#where.delete(slot.key);
         this.caches[layer]!.drop(expert);
         slot.key = -1;
-        slot.ahead = false;
+        slot.prefetched = false;
       }
       this.#settle(slot);
     }
@@ -312,7 +315,7 @@ export class RamTier implements HostTier, HostStore {
     this.#settle(slot);
   }
 
-  /** Puts a slot among the free ones if nobody needs what it holds, and takes it from there if somebody does. */
+  /** Adds a slot to the free list, or removes it, by whether its record is in use. */
   #settle(slot: Slot | undefined): void {
     if (!slot) return;
     const layer = Math.floor(slot.key / this.#count);
@@ -326,40 +329,42 @@ export class RamTier implements HostTier, HostStore {
     }
   }
 
-  /** Whether so many tokens use nearly all experts of a layer: then reading ahead is never wrong. */
+  /**
+   * Whether a step has so many tokens that nearly all experts are used: prefetching always helps.
+   */
   #isPrompt(tokens: number): boolean {
     return tokens >= 2 * this.#count;
   }
 
-  /** While decoding, the gates hear how long the token took, without the consumer's own time between tokens. */
+  /** Tells the trials how long a decoded token took, without the caller's time between tokens. */
   #tokenEnds(tokens: number): void {
-    const { gate, bypass, clock } = this.#options;
+    const { prefetchTrial, bypassTrial, clock } = this.#options;
     if (!this.#isPrompt(tokens) && tokens === this.#lastTokens) {
       const ms = clock() - this.#tokenBegan;
-      if (!bypass?.deciding) gate?.step(ms); // one thing is tried at a time
-      bypass?.step(ms);
+      if (!bypassTrial?.deciding) prefetchTrial?.step(ms); // one trial at a time
+      bypassTrial?.step(ms);
     }
     this.#lastTokens = tokens;
   }
 
-  /** Reads what the next layer will probably use, as far as free slots go; the disk has nothing else to do. */
+  /** Prefetches the next layer's predicted experts into free slots while the disk is idle. */
   #lookAhead(layer: number, x: Float32Array, tokens: number): void {
-    const { guess, gate } = this.#options;
+    const { predict, prefetchTrial } = this.#options;
     const next = layer + 1;
-    if (!guess || next >= this.caches.length || tokens === 0) return;
-    if (!this.#isPrompt(tokens) && !(gate?.on ?? true)) return;
-    for (const expert of guess(layer, x)) {
+    if (!predict || next >= this.caches.length || tokens === 0) return;
+    if (!this.#isPrompt(tokens) && !(prefetchTrial?.on ?? true)) return;
+    for (const expert of predict(layer, x)) {
       if (this.#where.has(this.#key(next, expert))) continue;
-      if (this.#free.length < 2) return; // one is left for who comes on demand
+      if (this.#free.length < 2) return; // keep one for a read on demand
       this.acquire(next, expert, "prefetch").then(
         () => this.release(next, expert),
-        () => {}, // a record that cannot be read fails for who needs it
+        () => {}, // reported when a step needs the record
       );
     }
   }
 }
 
-/** `work`, or the signal's reason if that comes first. */
+/** Resolves with `work`, or rejects with the signal's reason if that comes first. */
 async function aborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   let stop: () => void = () => {};

@@ -1,4 +1,4 @@
-// The routes of a step, by expert: which rows go to each, and with which share.
+// A step's routes grouped by expert: which rows each expert gets, and with which weights.
 
 export interface Rows {
   readonly expert: number;
@@ -7,7 +7,7 @@ export interface Rows {
 }
 
 /**
- * Groups ids and weights [T, K] by expert, in the order of the experts. Example, T = 2 and K = 2:
+ * Groups ids and weights [T, K] by expert, in ascending order. Example, T = 2 and K = 2:
  *   ids [[3, 1], [1, 0]]    ->    0: row 1    1: rows 0, 1    3: row 0
  */
 export function rowsByExpert(ids: Uint32Array, weights: Float32Array, k: number): Rows[] {

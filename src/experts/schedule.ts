@@ -1,18 +1,20 @@
-// Where each missing expert of a layer's step is computed, and in which order, so that the layer ends soonest.
+// Plans where each missing expert of a layer's step is computed, and in which order, so that the
+// layer ends soonest.
 //
-// Three things work at once. The host's thread computes experts, or copies a record towards the device; the link carries
-// what was copied; the device computes what has arrived. Link and device take records in the order of the copies.
+// Three resources work in parallel. The host's thread computes experts or copies records; the link
+// transfers what was copied; the device computes what has arrived. Link and device work in the
+// order of the copies.
 //
 //   host    [copy A][copy B][compute C          ]
 //   link       [A          ][B          ]
-//   device  [hits]          [A]          [B]         the layer ends with the last of them
+//   device  [hits]          [A]          [B]         the layer ends with the last
 
-/** What the choice rests on, in ms for one expert's record. */
+/** The costs of one expert's record in ms. */
 export interface CostModel {
   hostCompute(tokens: number): number;
-  /** The host's thread hands a record over. */
+  /** The host's thread hands a record over to the device. */
   readonly copy: number;
-  /** Link time of a record when others are in front of it. */
+  /** Link time of a record when others are queued before it. */
   readonly link: number;
   /** From the end of the copy until the record is on the device, on an idle link. */
   readonly tail: number;
@@ -22,13 +24,13 @@ export interface CostModel {
 export interface Miss {
   /** Rows of the step that use the expert. */
   readonly tokens: number;
-  /** Milliseconds until its record is in RAM; 0: it is. */
+  /** Milliseconds until its record is in RAM; 0: it is there. */
   readonly ready: number;
-  /** Share of the record that the device still lacks: 1, less where it was sent ahead. */
+  /** Share of the record that is not on the device: 1, or less if it was prefetched. */
   readonly rest: number;
 }
 
-/** Milliseconds until link and device are free of what was begun before. */
+/** Milliseconds until link and device have finished earlier work. */
 export interface Busy {
   readonly link: number;
   readonly device: number;
@@ -43,17 +45,17 @@ export interface Choice {
 }
 
 export interface Plan {
-  /** In the order in which the host's thread takes them. */
+  /** In the order of the host's thread. */
   readonly order: readonly Choice[];
-  /** Milliseconds until all is done. */
+  /** Milliseconds until all misses are computed. */
   readonly ms: number;
 }
 
-/** More misses than this are not tried in every order. */
+/** Up to this many misses are planned exactly, more greedily. */
 export const EXACT = 8;
 export const ANYWHERE: readonly Where[] = ["host", "device"];
 
-/** When host, link and device are free, after what was chosen so far. */
+/** When host, link and device are free after the choices so far. */
 interface Reached {
   readonly host: number;
   readonly link: number;
@@ -62,7 +64,7 @@ interface Reached {
   readonly before: Reached | null;
 }
 
-/** The plan that ends soonest; of several, one that keeps the link free. @param places where experts may be computed at all */
+/** The plan that ends soonest; of equals, the one that frees the link first. */
 export function plan(misses: readonly Miss[], costs: CostModel, busy: Busy, places: readonly Where[] = ANYWHERE): Plan {
   const start: Reached = { host: 0, link: busy.link, device: busy.device, choice: null, before: null };
   const good = greedy(misses, costs, start, places);
@@ -87,7 +89,7 @@ function better(a: Reached, b: Reached): boolean {
   return end(a) < end(b) || (end(a) === end(b) && a.link < b.link);
 }
 
-/** For each number of uploads, those with the most tokens, and everything as soon as it can begin. */
+/** For each number of uploads: uploads the misses with the most tokens, in order of readiness. */
 function greedy(misses: readonly Miss[], costs: CostModel, start: Reached, places: readonly Where[]): Reached {
   const most = misses.map((_, i) => i).sort((a, b) => misses[b]!.tokens - misses[a]!.tokens);
   let best: Reached | null = null;
@@ -109,8 +111,9 @@ function greedy(misses: readonly Miss[], costs: CostModel, start: Reached, place
 }
 
 /**
- * Every order and every place, without those that cannot be best: of two ways to have the same misses behind oneself, one
- * that leaves nothing free sooner; and of equal misses, a later one first.
+ * Searches all orders and places, level by level. Prunes states that free nothing sooner than
+ * another state with the same misses done, and orders that take the later of two equal misses
+ * first.
  */
 function exact(
   misses: readonly Miss[],
@@ -121,7 +124,7 @@ function exact(
 ): Reached {
   const byReady = misses.map((_, i) => i).sort((a, b) => misses[a]!.ready - misses[b]!.ready);
   const twins = byReady.map((a, i) => byReady.findIndex((b, j) => j < i && equal(misses[a]!, misses[b]!)));
-  /** Ways to reach each set of misses done, a bit for each in the order of `byReady`. */
+  /** States by the set of misses done: one bit for each, in the order of `byReady`. */
   let level = new Map<number, Reached[]>([[0, [start]]]);
   for (let done = 0; done < misses.length; done++) {
     const next = new Map<number, Reached[]>();
@@ -148,9 +151,9 @@ function equal(a: Miss, b: Miss): boolean {
   return a.tokens === b.tokens && a.rest === b.rest;
 }
 
-/** Whether a miss that is ready sooner, and otherwise the same, is still to be done. */
+/** Whether an equal miss that is ready sooner is not done yet. */
 function equalBefore(set: number, bit: number, twins: readonly number[]): boolean {
-  // `twins` names the first of a kind; those between it and `bit` are of the kind that name the same one.
+  // `twins` holds the first of a group of equal misses; members of a group have the same first.
   const first = twins[bit]!;
   if (first < 0) return false;
   for (let other = first; other < bit; other++) {
@@ -159,7 +162,7 @@ function equalBefore(set: number, bit: number, twins: readonly number[]): boolea
   return false;
 }
 
-/** Adds a way to a set of misses unless another is as good in everything; forgets those that it betters. */
+/** Adds a state unless another dominates it; removes the states that it dominates. */
 function keep(level: Map<number, Reached[]>, set: number, way: Reached): void {
   const ways = level.get(set);
   if (!ways) {

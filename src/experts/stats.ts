@@ -1,8 +1,10 @@
-// What became of experts where not all of them are where steps are computed: counts since the model was opened.
+// Statistics of offloaded experts since the model was opened: hits, misses, bytes and times.
 
 import type { CacheCounters, LayerCache } from "./layer_cache.ts";
 
-/** One layer in one tier. A use is an expert that a step sends tokens to: routed = hits + misses. */
+/**
+ * One layer of a tier. Counts an expert once for each step that uses it: routed = hits + misses.
+ */
 export interface LayerStats extends Readonly<CacheCounters> {
   readonly routed: number;
   /** Experts that have a slot now. */
@@ -11,22 +13,26 @@ export interface LayerStats extends Readonly<CacheCounters> {
 
 /** A tier: the slots of a GPU, or RAM. */
 export interface TierStats {
-  /** Experts of each layer that it keeps; in RAM some layers keep one more. */
+  /** Resident experts of each layer; in RAM some layers have one more. */
   readonly slots: number;
   readonly layers: readonly LayerStats[];
-  /** Bytes of records that were moved into it, by cause. `wasted` is the part of `prefetch` that nobody used. */
+  /**
+   * Bytes moved into the tier, by cause. `wasted` is the part of `prefetch` that was never used.
+   */
   readonly bytes: Readonly<Record<"demand" | "admission" | "prefetch" | "wasted", number>>;
 }
 
 export interface ExpertStats {
-  /** Of a layer. */
+  /** Experts of a layer. */
   readonly experts: number;
   readonly recordBytes: number;
-  /** Where steps are computed: a GPU's slots, or RAM on the CPU backend. */
+  /** The tier that computes: a GPU's slots, or RAM on the CPU backend. */
   readonly main: TierStats;
   /** RAM behind a GPU. */
   readonly ram: TierStats | null;
-  /** Time in ms. stall: nothing to compute until a record arrived; sync: until the routes arrived; disk: reads under way. */
+  /**
+   * Times in ms. stall: waiting for a record; sync: waiting for the routes; disk: reads in flight.
+   */
   readonly ms: Readonly<Record<"stall" | "sync" | "upload" | "disk" | "hostCompute", number>>;
 }
 

@@ -1,16 +1,18 @@
-// Routing traces: which experts each step of a model chose, as lines of JSON. Written while a model runs, replayed later.
+// Routing traces: the experts that each step chose, as JSON lines. Written by --trace, replayed
+// later.
 //
 //   {"trace":1,"model":"models/tales","layers":6,"experts":8,"k":2}
 //   {"tokens":3,"sequences":1,"ids":[[0,4,4,1,0,2],...,[3,7]]}
 //   {"tokens":1,"sequences":1,"ids":[[4,1],...,[7,3]]}
 //
-// After the header, a line is a step: its tokens T, the sequences they belong to, and for each layer the experts of each of its
-// rows [rows, K]. A layer has T rows; the last one only those whose logits were wanted, which may be none.
+// After the header, each line is a step: the number of tokens T and of sequences, and for each
+// layer the experts of its rows [rows, K]. A layer has T rows; the last layer has only the rows
+// whose logits were requested, possibly none.
 
 import { RequestError } from "../errors.ts";
 
 export interface TraceHeader {
-  /** What ran: a folder or a synthetic URL. */
+  /** The model that ran: a folder or a synthetic URL. */
   readonly model: string;
   readonly layers: number; // L
   readonly experts: number; // E
@@ -20,9 +22,9 @@ export interface TraceHeader {
 /** The experts that a step of T tokens chose. */
 export interface RouteStep {
   readonly tokens: number; // T
-  /** Sequences that the tokens belong to: as many as tokens where every sequence decodes one, fewer in a prompt's chunk. */
+  /** Sequences that the tokens belong to: T in a decoding step, fewer in a prompt's chunk. */
   readonly sequences: number;
-  /** Experts of each layer [T, K]; of the last layer, of the rows whose logits were wanted, [R, K]. */
+  /** Experts of each layer [T, K]; in the last layer only of the R rows with logits, [R, K]. */
   readonly layers: readonly Uint32Array[];
 }
 
@@ -30,27 +32,29 @@ export interface Trace extends TraceHeader {
   readonly steps: readonly RouteStep[];
 }
 
-/** Largest numbers that are read; an expert's number is read as often as a file has it, and so is bounded by the file. */
+/** Upper limits for the numbers of a trace. */
 const MOST = { layers: 1024, experts: 4096, k: 64, tokens: 2 ** 20 } as const;
 
-/** Whether a step decodes: one token of each of its sequences. Others compute a prompt, or part of one. */
+/**
+ * Whether a step decodes one token of each sequence; other steps compute a prompt or part of one.
+ */
 export function decodes({ tokens, sequences }: RouteStep): boolean {
   return tokens === sequences;
 }
 
-/** The first line of a trace, with its line end. */
+/** The first line of a trace, with its newline. */
 export function traceHeader({ model, layers, experts, k }: TraceHeader): string {
   return `${JSON.stringify({ trace: 1, model, layers, experts, k })}\n`;
 }
 
-/** The line of a step, with its line end. */
+/** The line of a step, with its newline. */
 export function traceLine({ tokens, sequences, layers }: RouteStep): string {
   return `${JSON.stringify({ tokens, sequences, ids: layers.map((ids) => [...ids]) })}\n`;
 }
 
 /**
  * Reads a trace and checks all of it.
- * @param label what to call it in messages: the file's path
+ * @param label names the trace in errors: the file's path
  * @throws RequestError naming the line, what was expected there and what was found
  */
 export function parseTrace(text: string, label: string): Trace {
@@ -96,7 +100,7 @@ function readStep(line: LineReader, { layers, experts, k }: TraceHeader): RouteS
   return { tokens, sequences, layers: read };
 }
 
-/** A line of a trace: an object's fields, and complaints about them. */
+/** The fields of one line, and errors that name the line. */
 class LineReader {
   readonly fields: Readonly<Record<string, unknown>>;
   readonly #where: string;
@@ -107,7 +111,7 @@ class LineReader {
     try {
       value = JSON.parse(text);
     } catch {
-      this.fail("expected an object of JSON (if the recording was cut short, remove its last line)", text);
+      this.fail("expected an object of JSON (if the trace was cut short, remove its last line)", text);
     }
     if (typeof value !== "object" || value === null || Array.isArray(value)) this.fail("expected an object", value);
     this.fields = value as Readonly<Record<string, unknown>>;
@@ -122,6 +126,6 @@ class LineReader {
   fail(expected: string, found: unknown): never {
     const text = typeof found === "string" ? found : (JSON.stringify(found) ?? "nothing");
     const shown = text.length > 40 ? `${text.slice(0, 40)}...` : text || "nothing";
-    throw new RequestError(`${this.#where}: ${expected}, found ${shown}; traces are recorded with --trace`);
+    throw new RequestError(`${this.#where}: ${expected}, found ${shown}; traces are written with --trace`);
   }
 }

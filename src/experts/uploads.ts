@@ -1,19 +1,20 @@
-// Records on their way to the device: sent in pieces, so many at a time, and timed against what was expected.
+// Uploads records to the device in pieces, with a limit in flight, and compares times with the
+// model.
 
 import type { DeviceExperts, DevicePlace, HostExperts } from "../backend/experts.ts";
 import { PIECE } from "./calibrate.ts";
 import type { Clock } from "./clock.ts";
 import type { Costs } from "./costs.ts";
 import type { Counters } from "./counters.ts";
-import type { Cause } from "./host.ts";
+import type { Cause } from "./ram_records.ts";
 import type { Busy } from "./schedule.ts";
 
 export interface Upload {
   readonly place: DevicePlace;
-  /** Slot in RAM whose record it is: pinned until all is sent. */
+  /** The record's slot in RAM, pinned until all bytes are sent. */
   readonly from: number;
   readonly cause: Cause;
-  /** Bytes that the device has been given. */
+  /** Bytes handed to the device so far. */
   sent: number;
 }
 
@@ -23,15 +24,15 @@ export interface UploadsOptions {
   readonly clock: Clock;
   readonly costs: Costs;
   readonly counters: Counters;
-  /** Bytes that are handed over at a time; a multiple of 4. */
+  /** Bytes of a piece; a multiple of 4. */
   readonly piece?: number | undefined;
 }
 
-/** Bytes that may wait in front of the link: a backend holds copies of them in RAM. */
+/** Limit of bytes in flight: the backend holds copies of them in RAM. */
 const IN_FLIGHT_BYTES = 400e6;
-/** Records, at least: one goes, the next is handed over. And at most. */
+/** Limits of records in flight. Two at least: one on the link, the next being handed over. */
 const IN_FLIGHT = { least: 2, most: 8 } as const;
-/** An answer this soon after the thread was busy may have arrived long before. */
+/** An answer seen this soon after the thread was busy may have arrived long before. */
 const PROMPT_MS = 0.05;
 
 export class Uploads {
@@ -40,11 +41,11 @@ export class Uploads {
   readonly #most: number;
   readonly #inFlight: Promise<void>[] = [];
   #failure: { readonly error: unknown } | null = null;
-  /** When link and device are expected to be free, and the thread was last seen working. */
+  /** When link and device should be free, and when the thread was last busy. */
   #linkFree = 0;
   #deviceFree = 0;
   #worked = Number.NEGATIVE_INFINITY;
-  /** When the device last said that it is done with a record; null: perhaps earlier than that. */
+  /** When the device last reported a record done; null: the time is not exact. */
   #answered: number | null = null;
 
   constructor(options: UploadsOptions) {
@@ -54,12 +55,12 @@ export class Uploads {
     this.#most = Math.min(IN_FLIGHT.most, Math.max(IN_FLIGHT.least, most));
   }
 
-  /** What an upload still lacks, as a share of its record. */
+  /** The share of the record that is not sent yet. */
   rest({ sent }: Upload): number {
     return 1 - sent / this.#options.device.recordBytes;
   }
 
-  /** Hands the next piece over; returns whether it was the last. @throws DeviceError */
+  /** Sends the next piece; returns whether it was the last. @throws DeviceError */
   send(upload: Upload): boolean {
     const { device, host, clock, costs, counters } = this.#options;
     const begin = upload.sent;
@@ -76,47 +77,47 @@ export class Uploads {
     return end === device.recordBytes;
   }
 
-  /** The step's thread has been at work until now: answers may have waited. */
+  /** Notes that the step's thread was busy until now: answers may have been waiting. */
   worked(): number {
     this.#worked = this.#options.clock.now();
     return this.#worked;
   }
 
-  /** Whether an answer that is heard of now has just arrived. */
+  /** Whether an answer seen now has just arrived. */
   get prompt(): boolean {
     return this.#options.clock.now() - this.#worked > PROMPT_MS;
   }
 
-  /** The device computes for `ms` from now on: experts that it has. */
+  /** Notes that the device computes resident experts for `ms` from now on. */
   deviceBegins(ms: number): void {
     this.#deviceFree = Math.max(this.#deviceFree, this.#options.clock.now()) + ms;
   }
 
-  /** From now on. */
+  /** Milliseconds until link and device are free. */
   get busy(): Busy {
     const now = this.#options.clock.now();
     return { link: Math.max(0, this.#linkFree - now), device: Math.max(0, this.#deviceFree - now) };
   }
 
-  /** Whether a record that is handed over now has to be held for long. */
+  /** Whether the limit in flight is reached. */
   get full(): boolean {
     return this.#inFlight.length >= this.#most;
   }
 
-  /** Resolves when the oldest record on its way has been computed with. @throws DeviceError */
+  /** Resolves when the oldest upload has been computed with. @throws DeviceError */
   async room(): Promise<void> {
     await this.#inFlight[0];
     this.check();
   }
 
-  /** @throws DeviceError that the device has announced since */
+  /** @throws DeviceError that the device has reported since */
   check(): void {
     if (this.#failure) throw this.#failure.error;
   }
 
   /**
-   * The device was told to compute with a record that is all there, for `tokens` rows.
-   * @param timed whether the whole record was sent just now, so that its time says something about the link
+   * Notes that the device now computes with a complete record, for `tokens` rows.
+   * @param timed whether the whole record was sent just now, so that its time measures the link
    */
   computes(tokens: number, timed: boolean): void {
     const { clock, costs, device } = this.#options;
@@ -144,7 +145,7 @@ export class Uploads {
     this.#inFlight.push(answer);
   }
 
-  /** Resolves when the device has nothing left to do, or has failed: check() tells. */
+  /** Resolves when the device is idle, or has failed: check() throws then. */
   async idle(): Promise<void> {
     try {
       await this.#options.device.drained();
@@ -154,10 +155,10 @@ export class Uploads {
   }
 }
 
-/** The transit slots, taken in turn: what the device has yet to read from one is submitted before it is written again. */
+/** The transit slots, used in turn: reads of a slot are submitted before its next write. */
 export class Ring {
   readonly #slots: number;
-  /** Slots whose records wait for a later step. */
+  /** Slots whose records are for a later step. */
   readonly #held = new Set<number>();
   #last = -1;
 
@@ -165,7 +166,7 @@ export class Ring {
     this.#slots = slots;
   }
 
-  /** How many more may be held: one is always left. */
+  /** How many more slots may be held: one is always left. */
   get spare(): number {
     return this.#slots - 1 - this.#held.size;
   }

@@ -1,6 +1,6 @@
-// What a run has learned of how often each expert is used, kept for the next one.
+// Saves how often each expert was used, so that the next run starts with the right residents.
 
-/** Scores of each layer's experts [L][E], as Ewma keeps them. */
+/** Ewma's scores of each layer's experts [L][E]. */
 export type Scores = readonly (readonly number[])[];
 
 const VERSION = 1;
@@ -10,7 +10,7 @@ export function scoresToText(scores: Scores): string {
   return `${JSON.stringify({ version: VERSION, scores: rounded })}\n`;
 }
 
-/** The scores in a text, or null where they are not those of a model of this size: then the run begins without. */
+/** Parses scores; null if they are damaged or of another model: the run then starts without. */
 export function scoresFromText(text: string | null, layers: number, experts: number): Scores | null {
   if (text === null) return null;
   try {
@@ -20,6 +20,6 @@ export function scoresFromText(text: string | null, layers: number, experts: num
     if (version !== VERSION || !Array.isArray(scores) || scores.length !== layers || !scores.every(layer)) return null;
     return scores as Scores;
   } catch {
-    return null; // not ours, or half of it
+    return null; // not ours, or truncated
   }
 }

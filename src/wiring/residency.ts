@@ -5,16 +5,16 @@ import type { HostExperts } from "../backend/experts.ts";
 import type { Experts, Ops } from "../backend/ops.ts";
 import type { WebGpuOps } from "../backend/webgpu/webgpu.ts";
 import type { Tiers } from "../engine/budget.ts";
+import { AbTrial } from "../experts/ab_trial.ts";
 import { calibrate } from "../experts/calibrate.ts";
 import { CLOCK } from "../experts/clock.ts";
 import { Costs } from "../experts/costs.ts";
 import { difference } from "../experts/counters.ts";
 import { DeviceTier } from "../experts/device_tier.ts";
 import { Ewma } from "../experts/ewma.ts";
-import { type Guess, nextGateGuess } from "../experts/guess.ts";
-import { PaysGate } from "../experts/pays_gate.ts";
+import { nextLayerPrediction, type Predict } from "../experts/prediction.ts";
 import { RamTier } from "../experts/ram_tier.ts";
-import { recordReader, type Spill } from "../experts/records.ts";
+import { recordReader, type Spill } from "../experts/record_reader.ts";
 import { type ExpertStats, layerStats, type TierStats } from "../experts/stats.ts";
 import { type Scores, scoresFromText, scoresToText } from "../experts/warm_start.ts";
 import type { MixtralSources } from "../model/mixtral.ts";
@@ -58,8 +58,8 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
   const layers = config.num_hidden_layers;
   const slots = await ops.expertSlots!(shapeOf(options), layers * tiers.slots + tiers.extra + tiers.transit);
   const { policies, keep } = await learnedPolicies(options);
-  const guess = await nextGateGuess(sources.layers, config.num_experts_per_tok);
-  const tier = ramTier(slots, tiers, options, policies, guess);
+  const predict = await nextLayerPrediction(sources.layers, config.num_experts_per_tok);
+  const tier = ramTier(slots, tiers, options, policies, predict);
   return {
     experts: (layer) => ops.storedExperts!(layer, slots, tier),
     stats() {
@@ -118,8 +118,8 @@ export async function deviceResidency(
       policy: policies.of,
       costs,
       clock: CLOCK,
-      guess: await nextGateGuess(sources.layers, config.num_experts_per_tok),
-      gate: new PaysGate(),
+      predict: await nextLayerPrediction(sources.layers, config.num_experts_per_tok),
+      prefetchTrial: new AbTrial(),
     });
     let before = tier.counters.snapshot();
     return {
@@ -204,7 +204,7 @@ function ramTier(
   { slots: quota, extra }: Pick<Tiers, "slots" | "extra">,
   { config, sources, spill }: ResidencyOptions,
   policies: Policies,
-  guess?: Guess,
+  predict?: Predict,
 ): RamTier {
   return new RamTier({
     experts,
@@ -217,10 +217,10 @@ function ramTier(
       experts,
       spill,
     ),
-    guess,
-    gate: new PaysGate(),
+    predict,
+    prefetchTrial: new AbTrial(),
     // A copy out of the page cache takes a processor longer than the disk takes to give it to nobody; it pays where much is found there.
-    bypass: new PaysGate(BYPASS),
+    bypassTrial: new AbTrial(BYPASS),
     clock: CLOCK.now,
   });
 }

@@ -7,7 +7,7 @@ import { DeviceTier, type DeviceTierOptions } from "../../src/experts/device_tie
 import { Ewma } from "../../src/experts/ewma.ts";
 import { LayerCache } from "../../src/experts/layer_cache.ts";
 import { rowsByExpert } from "../../src/experts/routes.ts";
-import { guessing, randomSteps, type Step, takeStep } from "./fake_steps.ts";
+import { predicting, randomSteps, type Step, takeStep } from "./fake_steps.ts";
 import { Machine, type MachineRates, type MachineShape, PIECE, RECORD } from "./machine.ts";
 import { machines, truth } from "./rates.ts";
 
@@ -73,7 +73,7 @@ describe("DeviceTier", () => {
         const shape = { layers: 3, experts: E, slots, transit, ...(rates.disk > 0 ? { ram } : {}) };
         const machine = new Machine(rates, shape);
         const steps = randomSteps(6, shape.layers, E, K, { tokens, seed });
-        const tier = tierOf(machine, { guess: guessing(steps, right).guess });
+        const tier = tierOf(machine, { predict: predicting(steps, right).predict });
         await machine.run(walk(machine, tier, steps));
         const { layers, bytes, experts } = tier.counters.snapshot();
         expect(layers).toEqual(replay(steps, shape));
@@ -132,7 +132,7 @@ describe("DeviceTier", () => {
       for (let after = 0; after < 60; after += 1.7) {
         const machine = new Machine({ ...MIXED, disk }, { ...SHAPE, ...(disk > 0 ? { ram: 20 } : {}) });
         const steps = randomSteps(8, SHAPE.layers, E, K, { tokens: 3, seed: Math.round(after * 10) });
-        const tier = tierOf(machine, { guess: guessing(steps, 0.5).guess });
+        const tier = tierOf(machine, { predict: predicting(steps, 0.5).predict });
         const abort = new AbortController();
         const reason = new Error("enough");
         const work = async (): Promise<void> => {
@@ -172,10 +172,10 @@ describe("DeviceTier", () => {
     expect(machine.device.written.own).toBeLessThan(RECORD);
   });
 
-  it("reads a guess ahead once, though RAM has no room to keep it", async () => {
+  it("reads a predict ahead once, though RAM has no room to keep it", async () => {
     const machine = new Machine({ ...MIXED, disk: 1, layer: 40 }, { ...SHAPE, ram: 1 });
     const steps = randomSteps(4, SHAPE.layers, E, K);
-    const tier = tierOf(machine, { places: ["host"], guess: guessing(steps, 1).guess });
+    const tier = tierOf(machine, { places: ["host"], predict: predicting(steps, 1).predict });
     await machine.run(walk(machine, tier, steps));
     expect(machine.ram.reads.prefetch).toBeGreaterThan(0);
     expect(machine.ram.reads.prefetch).toBeLessThanOrEqual(steps.length * (SHAPE.layers - 1) * K);

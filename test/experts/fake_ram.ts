@@ -2,7 +2,7 @@
 
 import type { ExpertUse, HostExperts } from "../../src/backend/experts.ts";
 import { abortReason, WeightsError } from "../../src/errors.ts";
-import type { Cause, HostTier } from "../../src/experts/host.ts";
+import type { Cause, RamRecords } from "../../src/experts/ram_records.ts";
 import { addRows, factor, HIDDEN, type Machine, RECORD, tokenCost } from "./machine.ts";
 
 export class FakeHost implements HostExperts {
@@ -44,7 +44,7 @@ interface Held {
 }
 
 /** Least recently used of the unpinned makes room; reads come one after the other. */
-export class FakeRam implements HostTier {
+export class FakeRam implements RamRecords {
   readonly experts: FakeHost;
   /** Records that cannot be read. */
   readonly broken = new Set<number>();

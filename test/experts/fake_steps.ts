@@ -136,18 +136,18 @@ export function randomSteps(
   );
 }
 
-/** Guesses of the experts of layer + 1 of the step that `at` stands at: right so often, otherwise something. */
-export function guessing(
+/** Predictions of the experts of layer + 1 of the step that `at` stands at: right so often, otherwise something. */
+export function predicting(
   steps: readonly Step[],
   right: number,
-): { at: number; readonly guess: (layer: number) => number[] } {
+): { at: number; readonly predict: (layer: number) => number[] } {
   const random = randomFrom(7);
-  const guesses = {
+  const predictions = {
     at: 0,
-    guess: (layer: number): number[] =>
-      [...new Set(steps[guesses.at]![layer + 1])].map((expert) =>
+    predict: (layer: number): number[] =>
+      [...new Set(steps[predictions.at]![layer + 1])].map((expert) =>
         random() < right ? expert : Math.floor(random() * 8),
       ),
   };
-  return guesses;
+  return predictions;
 }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { AbTrial } from "../../src/experts/ab_trial.ts";
 import { Costs } from "../../src/experts/costs.ts";
 import { total } from "../../src/experts/counters.ts";
 import { DeviceTier, type DeviceTierOptions } from "../../src/experts/device_tier.ts";
 import type { Policy } from "../../src/experts/layer_cache.ts";
-import { PaysGate } from "../../src/experts/pays_gate.ts";
 import { plan, type Where } from "../../src/experts/schedule.ts";
 import { some } from "../support/some.ts";
-import { guessing, randomSteps, type Step, takeStep } from "./fake_steps.ts";
+import { predicting, randomSteps, type Step, takeStep } from "./fake_steps.ts";
 import { Machine, type MachineRates, type MachineShape, PIECE, tokenCost } from "./machine.ts";
 import { machines, truth } from "./rates.ts";
 
@@ -23,7 +23,7 @@ async function run(
   steps: readonly Step[],
   options: Partial<DeviceTierOptions> = {},
   shape = SHAPE,
-  guesses: { at: number } = { at: 0 },
+  predictions: { at: number } = { at: 0 },
 ) {
   const machine = new Machine(rates, shape);
   const { device, ram } = machine;
@@ -32,7 +32,7 @@ async function run(
   const took: number[] = [];
   const work = async (): Promise<void> => {
     for (const [at, step] of steps.entries()) {
-      guesses.at = at;
+      predictions.at = at;
       took.push(await takeStep(machine, tier, step, K));
     }
   };
@@ -107,49 +107,49 @@ describe("prefetching", () => {
   const steps = randomSteps(400, SHAPE.layers, E, K);
 
   const compare = async (rates: MachineRates, right: number) => {
-    const gate = new PaysGate({ window: 8, rounds: 3, hold: 400 });
-    const guessed = (options: Partial<DeviceTierOptions>) => {
-      const guesses = guessing(steps, right);
-      return run(rates, steps, { guess: guesses.guess, ...options }, SHAPE, guesses);
+    const trial = new AbTrial({ window: 8, rounds: 3, hold: 400 });
+    const predicted = (options: Partial<DeviceTierOptions>) => {
+      const predictions = predicting(steps, right);
+      return run(rates, steps, { predict: predictions.predict, ...options }, SHAPE, predictions);
     };
-    const gated = await guessed({ gate });
+    const tried = await predicted({ prefetchTrial: trial });
     const never = await run(rates, steps);
-    const always = await guessed({});
+    const always = await predicted({});
     return {
-      pays: gate.pays,
-      gated: gated.sum(60),
+      pays: trial.pays,
+      tried: tried.sum(60),
       never: never.sum(60),
       always: always.sum(60),
-      gate,
-      tier: gated.tier,
+      trial,
+      tier: tried.tier,
     };
   };
 
-  it("stays on where the link is idle and guesses are good", async () => {
+  it("stays on where the link is idle and predictions are good", async () => {
     const rates: MachineRates = { ...machines()[6]![1], layer: 6, copy: 0.5, link: 4 };
-    const { pays, gated, never, always, tier } = await compare(rates, 0.9);
+    const { pays, tried, never, always, tier } = await compare(rates, 0.9);
     expect(always).toBeLessThan(0.95 * never);
     expect(pays).toBe(true);
-    expect(gated).toBeLessThan(1.01 * always);
-    const { guessed, guessedRight } = tier.counters.experts;
-    expect(guessedRight / guessed).toBeGreaterThan(0.85);
+    expect(tried).toBeLessThan(1.01 * always);
+    const { predicted, predictedRight } = tier.counters.experts;
+    expect(predictedRight / predicted).toBeGreaterThan(0.85);
     expect(tier.counters.bytes.wasted).toBeLessThan(0.5 * tier.counters.bytes.prefetch);
   });
 
-  it("turns itself off where guesses are bad and copies take the host's time", async () => {
+  it("turns itself off where predictions are bad and copies take the host's time", async () => {
     const rates: MachineRates = { ...machines()[1]![1], copy: 9, link: 3 };
-    const { pays, gated, never, always } = await compare(rates, 0);
+    const { pays, tried, never, always } = await compare(rates, 0);
     expect(always).toBeGreaterThan(1.02 * never);
     expect(pays).toBe(false);
-    expect(gated).toBeLessThan(1.001 * never);
+    expect(tried).toBeLessThan(1.001 * never);
   });
 
   it("reads ahead from disk", async () => {
     const rates: MachineRates = { ...machines([8])[0]![1], layer: 6 };
     const shape = { ...SHAPE, ram: 30 };
     const never = await run(rates, steps.slice(0, 60), {}, shape);
-    const guesses = guessing(steps, 0.9);
-    const always = await run(rates, steps.slice(0, 60), { guess: guesses.guess }, shape, guesses);
+    const predictions = predicting(steps, 0.9);
+    const always = await run(rates, steps.slice(0, 60), { predict: predictions.predict }, shape, predictions);
     expect(always.machine.ram.reads.prefetch).toBeGreaterThan(always.machine.ram.reads.demand);
     expect(always.ms).toBeLessThan(0.95 * never.ms);
   });
@@ -164,7 +164,7 @@ describe("a prompt", () => {
     async (_, rates) => {
       const slow = { ...rates, layer: 3 };
       const all = (): number[] => []; // not asked: a prompt uses all
-      const { ms, tier } = await run(slow, steps, { guess: all });
+      const { ms, tier } = await run(slow, steps, { predict: all });
       const { experts, bytes } = tier.counters.snapshot();
       expect(experts.host).toBe(0);
       expect(bytes.wasted).toBe(0);
@@ -201,7 +201,7 @@ describe("a prompt", () => {
     const rates: MachineRates = { ...machines([20])[6]![1], layer: 3 };
     const shape = { ...SHAPE, ram: 20 };
     const all = (): number[] => []; // not asked: a prompt uses all
-    const { ms } = await run(rates, steps, { guess: all }, shape);
+    const { ms } = await run(rates, steps, { predict: all }, shape);
     const least = (steps.length - FILLING) * SHAPE.layers * (E - SHAPE.slots) * rates.disk;
     expect(ms).toBeLessThan(0.95 * (await run(rates, steps, {}, shape)).ms);
     expect(ms / least).toBeLessThan(1.1);

@@ -104,8 +104,8 @@ describe("the tier in RAM", () => {
       const random = generator(seed);
       const layers = 3;
       const quota = 1 + Math.floor(random() * 4);
-      const guess = (layer: number): number[] => [layer, 5, 7].filter(() => random() < 0.5);
-      const host = tierOf(layers * quota + 1 + Math.floor(random() * 4), layers, quota, { guess });
+      const predict = (layer: number): number[] => [layer, 5, 7].filter(() => random() < 0.5);
+      const host = tierOf(layers * quota + 1 + Math.floor(random() * 4), layers, quota, { predict });
       const replay = Array.from({ length: layers }, () => new LayerCache(E, quota, new Ewma(E)));
       for (let step = 0; step < 60; step++) {
         for (let layer = 0; layer < layers; layer++) {
@@ -186,7 +186,7 @@ describe("the tier in RAM", () => {
   });
 
   it("what was read ahead is found, and what was not used is counted as wasted", async () => {
-    const host = tierOf(5, 2, 1, { guess: () => [6, 7] });
+    const host = tierOf(5, 2, 1, { predict: () => [6, 7] });
     const visit = host.tier.visit(0, uses(0), x, () => {});
     await turn();
     expect(host.reads.map(({ expert }) => expert)).toEqual([0]); // nothing is read ahead while a step waits for the disk
@@ -223,11 +223,11 @@ describe("the tier in RAM", () => {
   it("reads past the page cache when that is on, and tries one thing at a time", async () => {
     const ways: boolean[] = [];
     const heard: string[] = [];
-    const bypass = { on: true, deciding: true, step: () => void heard.push("bypass") };
-    const gate = { on: false, step: () => void heard.push("gate") };
+    const bypassTrial = { on: true, deciding: true, step: () => void heard.push("bypass") };
+    const prefetchTrial = { on: false, step: () => void heard.push("prefetch") };
     const host = tierOf(2, 1, 0, {
-      bypass,
-      gate,
+      bypassTrial,
+      prefetchTrial,
       read: async (_layer, _expert, _slot, how) => void ways.push(how.bypass),
     });
     const token = (expert: number) => host.tier.visit(0, uses(expert), x, () => {});
@@ -235,9 +235,9 @@ describe("the tier in RAM", () => {
     expect(heard).toEqual([]); // its time may be a prompt's
     await token(2);
     expect(heard).toEqual(["bypass"]);
-    Object.assign(bypass, { on: false, deciding: false });
+    Object.assign(bypassTrial, { on: false, deciding: false });
     await token(3);
-    expect(heard).toEqual(["bypass", "gate", "bypass"]);
+    expect(heard).toEqual(["bypass", "prefetch", "bypass"]);
     expect(ways).toEqual([true, true, false]);
   });
 

@@ -8,7 +8,7 @@ import { DeviceTier } from "../../src/experts/device_tier.ts";
 import { Ewma } from "../../src/experts/ewma.ts";
 import { RamTier } from "../../src/experts/ram_tier.ts";
 import { FakeHost } from "./fake_ram.ts";
-import { guessing, randomSteps, takeStep } from "./fake_steps.ts";
+import { predicting, randomSteps, takeStep } from "./fake_steps.ts";
 import { factorOf, Machine, PIECE, RECORD } from "./machine.ts";
 import { machines, truth } from "./rates.ts";
 
@@ -27,7 +27,7 @@ const setting = fc.record({
 });
 
 /** Both tiers on a machine; reads of what is in `broken` fail. */
-function tiersOn(machine: Machine, quota: number, spare: number, guess: (layer: number) => number[]) {
+function tiersOn(machine: Machine, quota: number, spare: number, predict: (layer: number) => number[]) {
   const { rates, device } = machine;
   const experts = new FakeHost(machine, LAYERS * quota + spare);
   const broken = new Set<number>();
@@ -48,7 +48,7 @@ function tiersOn(machine: Machine, quota: number, spare: number, guess: (layer: 
   });
   const costs = new Costs(truth(rates));
   const policy = () => new Ewma(E, 0.1);
-  const tier = new DeviceTier({ device, ram, policy, costs, guess, clock: machine, piece: PIECE });
+  const tier = new DeviceTier({ device, ram, policy, costs, predict, clock: machine, piece: PIECE });
   return { ram, tier, broken };
 }
 
@@ -59,11 +59,11 @@ describe("DeviceTier over RamTier", () => {
         const [, rates] = machines([12])[which]!;
         const machine = new Machine(rates, { layers: LAYERS, experts: E, slots, transit, ram: 0 });
         const steps = randomSteps(8, LAYERS, E, 2, { tokens, seed });
-        const guesses = guessing(steps, right);
-        const { ram, tier } = tiersOn(machine, quota, spare, guesses.guess);
+        const predictions = predicting(steps, right);
+        const { ram, tier } = tiersOn(machine, quota, spare, predictions.predict);
         const work = async (): Promise<void> => {
           for (const [at, step] of steps.entries()) {
-            guesses.at = at;
+            predictions.at = at;
             await takeStep(machine, tier, step, 2);
           }
           tier.close();
@@ -86,7 +86,7 @@ describe("DeviceTier over RamTier", () => {
       const [, rates] = machines([12])[4]!;
       const machine = new Machine(rates, { layers: LAYERS, experts: E, slots: 2, transit: 2, ram: 0 });
       const steps = randomSteps(10, LAYERS, E, 2, { tokens: 3, seed: Math.round(after * 10) });
-      const { ram, tier, broken } = tiersOn(machine, 1, 1, guessing(steps, 0.5).guess);
+      const { ram, tier, broken } = tiersOn(machine, 1, 1, predicting(steps, 0.5).predict);
       const abort = new AbortController();
       const walk = async (from: number, to: number, signal?: AbortSignal): Promise<void> => {
         for (const step of steps.slice(from, to)) await takeStep(machine, tier, step, 2, signal);

@@ -1,5 +1,6 @@
-// Which experts the next layer will probably use: its router applied to this layer's input of the experts. The residual
-// changes little from one layer to the next; Mixtral's next choice is foreseen in 84 to 96 % of cases (HOBBIT, DAOP).
+// Predicts the experts of the next layer: its router, applied to the input of this layer's experts.
+// The residual changes little from one layer to the next: for 8 experts with 2 in use, published
+// systems report that 84 to 96 % of the predictions are right (HOBBIT, DAOP).
 
 import type { MatrixSource } from "../tensor/types.ts";
 
@@ -9,18 +10,18 @@ export interface GateSource {
   readonly ffnNorm: MatrixSource; // [D]
 }
 
-/** Layer and rows x [T, D] as its experts get them -> experts of the next layer, likeliest first. */
-export type Guess = (layer: number, x: Float32Array) => number[];
+/** From a layer and its experts' input x [T, D]: the next layer's likely experts, best first. */
+export type Predict = (layer: number, x: Float32Array) => number[];
 
-/** Norm weights smaller than this hide what they scale: the quotient would be noise. */
+/** Below this a norm weight is too small to divide by: the quotient would be noise. */
 const SMALL = 1e-6;
 
 /**
- * @param perToken K experts are chosen for each token
+ * @param perToken experts per token, K
  * @throws WeightsError from the sources
  */
-export async function nextGateGuess(layers: readonly GateSource[], perToken: number): Promise<Guess> {
-  const gates: Float32Array[] = []; // of layer i + 1, for x as layer i norms it
+export async function nextLayerPrediction(layers: readonly GateSource[], perToken: number): Promise<Predict> {
+  const gates: Float32Array[] = []; // [i]: layer i + 1's router, for x as layer i norms it
   let before: Float32Array | null = null;
   for (const { gate, ffnNorm } of layers) {
     const { rows, cols } = gate;
@@ -40,7 +41,7 @@ export async function nextGateGuess(layers: readonly GateSource[], perToken: num
     const D = before?.length ?? 0;
     if (!gate || D === 0) return [];
     const E = gate.length / D;
-    const wanted = new Float64Array(E); // tokens that seem to want each
+    const wanted = new Float64Array(E); // tokens that will probably use each expert
     const logits = new Float64Array(E);
     for (let t = 0; t < x.length / D; t++) {
       for (let e = 0; e < E; e++) {
@@ -49,7 +50,8 @@ export async function nextGateGuess(layers: readonly GateSource[], perToken: num
         logits[e] = sum;
       }
       const best = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]!).slice(0, perToken);
-      for (const [rank, e] of best.entries()) wanted[e]! += 1 - rank / (2 * perToken); // the first choice is the surest
+      // the first choice is the surest
+      for (const [rank, e] of best.entries()) wanted[e]! += 1 - rank / (2 * perToken);
     }
     return [...wanted.keys()].filter((e) => wanted[e]! > 0).sort((a, b) => wanted[b]! - wanted[a]!);
   };

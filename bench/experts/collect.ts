@@ -13,7 +13,7 @@ const TEMPERATURE = 0.8;
  * processor records what another does, up to the order of sums.
  * @param onKind called with each trace when it is complete
  */
-export async function record(model: string, onKind: (kind: string, trace: Trace) => void): Promise<void> {
+export async function collectTraces(model: string, onKind: (kind: string, trace: Trace) => void): Promise<void> {
   let steps: RouteStep[] = [];
   const opened = await open(model, {
     backend: "cpu",

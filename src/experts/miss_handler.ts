@@ -1,5 +1,5 @@
-// The missing experts of one layer's step, from their records to their sums: read, computed on the host or sent and computed
-// on the device, in the order that the plan gives.
+// Handles the cache misses of one layer's step: reads the records, and computes each expert on the
+// host, or uploads it and computes it on the device, in the planned order.
 
 import type { DeviceMoe } from "../backend/experts.ts";
 import { abortReason } from "../errors.ts";
@@ -7,42 +7,42 @@ import type { Admissions } from "./admissions.ts";
 import type { Clock } from "./clock.ts";
 import type { Costs } from "./costs.ts";
 import type { Counters } from "./counters.ts";
-import type { HostTier } from "./host.ts";
-import type { Ahead } from "./prefetch.ts";
+import type { TransitUpload } from "./prefetch.ts";
+import type { RamRecords } from "./ram_records.ts";
 import type { Rows } from "./routes.ts";
 import { plan, type Where } from "./schedule.ts";
 import type { Ring, Upload, Uploads } from "./uploads.ts";
 
-export interface StepOfMissesOptions {
+export interface MissHandlerOptions {
   readonly step: DeviceMoe;
   readonly rows: readonly Rows[];
-  /** What was sent to transit slots before the step asked. */
-  readonly ahead: ReadonlyMap<number, Ahead>;
+  /** Records that prefetching has sent to transit slots. */
+  readonly prefetched: ReadonlyMap<number, TransitUpload>;
   readonly places: readonly Where[];
-  readonly ram: HostTier;
+  readonly ram: RamRecords;
   readonly costs: Costs;
   readonly clock: Clock;
   readonly uploads: Uploads;
   readonly admissions: Admissions;
   readonly ring: Ring;
   readonly counters: Counters;
-  /** Waits for an event; meanwhile other records may be sent. */
+  /** Waits for an event; other records may be uploaded meanwhile. */
   readonly whileIdle: (event: Promise<void>) => Promise<void>;
-  /** No record of this step has to be read any more. */
+  /** Called when this step has no more records to read. */
   readonly allRead: () => void;
-  /** @throws what has failed elsewhere, or that all is closed */
+  /** @throws an error that occurred elsewhere, or that the model is closed */
   readonly check: () => void;
 }
 
 /** A missing expert. */
 interface Job {
   readonly rows: Rows;
-  /** Slot of its record in RAM, pinned; null: being read. */
+  /** The pinned slot in RAM that holds its record; null: still being read. */
   slot: number | null;
-  /** When it is expected there. */
+  /** When the record should be in RAM. */
   readonly expected: number;
-  readonly ahead: Ahead | undefined;
-  /** Its sum is under way: the record is wanted for its admission only. */
+  readonly prefetched: TransitUpload | undefined;
+  /** The device computes it already: the record is needed only for its admission. */
   readonly computed: boolean;
 }
 
@@ -51,22 +51,25 @@ interface Task {
   readonly where: Where;
 }
 
-export class StepOfMisses {
-  readonly #options: StepOfMissesOptions;
+export class MissHandler {
+  readonly #options: MissHandlerOptions;
   readonly #stop = new AbortController();
   readonly #left = new Set<Job>();
   readonly #arrivals: Promise<void>[] = [];
   #tasks: Task[] | null = null;
   #failure: { readonly error: unknown } | null = null;
   #wake: () => void = () => {};
-  /** What the host has computed [T, D]. */
+  /** The sum of what the host has computed [T, D]. */
   #y: Float32Array | null = null;
 
-  constructor(options: StepOfMissesOptions) {
+  constructor(options: MissHandlerOptions) {
     this.#options = options;
   }
 
-  /** @throws WeightsError, DeviceError, the signal's reason; no record is pinned then but those whose admission has begun */
+  /**
+   * @throws WeightsError, DeviceError, the signal's reason; pins are released, except of admissions
+   * under way
+   */
   async run(): Promise<void> {
     const { step } = this.#options;
     const abort = (): void => this.#fail(abortReason(step.signal!));
@@ -85,16 +88,18 @@ export class StepOfMisses {
     }
   }
 
-  /** Asks for all records at once; resolves when those in RAM are pinned. The others come as they are read. */
+  /**
+   * Requests all records at once; resolves when the hits in RAM are pinned. Reads complete later.
+   */
   async #acquire(): Promise<void> {
-    const { rows, ahead, ram, step, uploads, admissions, clock, costs, allRead } = this.#options;
+    const { rows, prefetched, ram, step, uploads, admissions, clock, costs, allRead } = this.#options;
     const started = clock.now();
     const there: Promise<void>[] = [];
     const toRead: Job[] = [];
     for (const row of rows) {
-      const sent = ahead.get(row.expert);
+      const sent = prefetched.get(row.expert);
       const computed = sent !== undefined && uploads.rest(sent) === 0;
-      const job = { rows: row, slot: null, ahead: computed ? undefined : sent, computed };
+      const job = { rows: row, slot: null, prefetched: computed ? undefined : sent, computed };
       if (computed) this.#add(row, sent, false);
       if (computed && !admissions.awaits(step.layer, row.expert)) continue;
       if (ram.has(step.layer, row.expert)) {
@@ -136,7 +141,7 @@ export class StepOfMisses {
     this.#wake();
   }
 
-  /** Does one thing, or waits until there is one. */
+  /** Takes the next task, or waits until there is one. */
   async #next(): Promise<void> {
     const { clock, counters, uploads, whileIdle, check } = this.#options;
     if (this.#failure) throw this.#failure.error;
@@ -156,27 +161,27 @@ export class StepOfMisses {
     }
   }
 
-  /** The first of the plan that can be done now; null: no record is there. */
+  /** The first task of the plan that can run now; null: no record has arrived. */
   #choose(): Task | null {
     const { clock, costs, uploads, places } = this.#options;
     if (this.#tasks === null) {
       const now = clock.now();
       const jobs = [...this.#left].filter(({ computed }) => !computed);
-      const misses = jobs.map(({ rows, slot, expected, ahead }) => ({
+      const misses = jobs.map(({ rows, slot, expected, prefetched }) => ({
         tokens: rows.tokens.length,
         ready: slot === null ? Math.max(0, expected - now) : 0,
-        rest: ahead ? uploads.rest(ahead) : 1,
+        rest: prefetched ? uploads.rest(prefetched) : 1,
       }));
       const planned = plan(misses, costs, uploads.busy, places);
       this.#tasks = planned.order.map(({ miss, where }) => ({ job: jobs[miss]!, where }));
       for (const job of this.#left) if (job.computed) this.#tasks.push({ job, where: "host" });
     }
     const ready = this.#tasks.filter(({ job }) => job.slot !== null && this.#left.has(job));
-    // Where the link is full, the host computes in the meantime what it was to compute later.
+    // While the upload queue is full, the host goes on with its own experts.
     return (uploads.full && ready.find(({ where }) => where === "host")) || ready[0] || null;
   }
 
-  async #onHost({ rows, slot, ahead }: Job): Promise<void> {
+  async #onHost({ rows, slot, prefetched }: Job): Promise<void> {
     const { step, ram, costs, clock, uploads, counters, ring } = this.#options;
     this.#y ??= new Float32Array(step.x.length);
     const started = clock.now();
@@ -185,26 +190,26 @@ export class StepOfMisses {
     costs.computed(rows.tokens.length, ms);
     counters.ms.host += ms;
     counters.experts.host++;
-    if (!ahead) return;
-    counters.bytes.wasted += ahead.sent;
-    ring.free(ahead.place.transit);
+    if (!prefetched) return;
+    counters.bytes.wasted += prefetched.sent;
+    ring.free(prefetched.place.transit);
   }
 
-  async #onDevice({ rows, slot, ahead }: Job): Promise<void> {
+  async #onDevice({ rows, slot, prefetched }: Job): Promise<void> {
     const { step, admissions, ring } = this.#options;
     const { layer } = step;
     const from = slot!;
-    if (!ahead && admissions.awaits(layer, rows.expert)) {
+    if (!prefetched && admissions.awaits(layer, rows.expert)) {
       const own = admissions.slotOf(layer, rows.expert);
       await this.#send({ place: { layer, slot: own }, from, cause: "demand", sent: 0 });
       admissions.arrived(layer, rows.expert);
       step.addOwn(new Map([[rows.expert, own]]));
       this.#computes(rows, true);
     } else {
-      const transit = ahead?.place.transit ?? ring.take();
-      const upload: Ahead = { place: { transit }, from, cause: "demand", sent: ahead?.sent ?? 0 };
+      const transit = prefetched?.place.transit ?? ring.take();
+      const upload: TransitUpload = { place: { transit }, from, cause: "demand", sent: prefetched?.sent ?? 0 };
       await this.#send(upload);
-      this.#add(rows, upload, !ahead);
+      this.#add(rows, upload, !prefetched);
     }
   }
 
@@ -216,8 +221,8 @@ export class StepOfMisses {
     }
   }
 
-  /** The record is all there. @param timed whether it was all sent just now */
-  #add(rows: Rows, { place }: Ahead, timed: boolean): void {
+  /** Computes with a complete record. @param timed whether all of it was sent just now */
+  #add(rows: Rows, { place }: TransitUpload, timed: boolean): void {
     const { step, ring } = this.#options;
     step.addTransit(new Map([[rows.expert, place.transit]]));
     ring.free(place.transit);
@@ -230,7 +235,7 @@ export class StepOfMisses {
     counters.experts.uploaded++;
   }
 
-  /** The record stays pinned if it has a slot of its own to go to. */
+  /** Unpins the record, unless it was admitted to a slot and still has to be uploaded there. */
   #done(job: Job): void {
     const { step, ram, admissions } = this.#options;
     const { expert } = job.rows;
@@ -239,9 +244,9 @@ export class StepOfMisses {
     else ram.release(step.layer, expert);
   }
 
-  #forget({ rows, slot, ahead }: Job): void {
+  #forget({ rows, slot, prefetched }: Job): void {
     const { step, ram, ring } = this.#options;
     if (slot !== null) ram.release(step.layer, rows.expert);
-    if (ahead) ring.free(ahead.place.transit);
+    if (prefetched) ring.free(prefetched.place.transit);
   }
 }

@@ -1,24 +1,28 @@
-// Reads an expert's record into a slot: as it is stored, in pieces, or packed on the way where no file holds it as one.
+// Reads an expert's record into a slot: in pieces where a file stores records, else packed on the
+// fly.
 
 import type { HostExperts } from "../backend/experts.ts";
 import type { ExpertSource } from "../tensor/types.ts";
 import { PieceReader, type ReadHow } from "./piece_reader.ts";
 
-/** Fills a slot with the record of an expert. @throws WeightsError, the signal's reason; nothing is written to the slot after that */
+/**
+ * Fills a slot with an expert's record. @throws WeightsError, the signal's reason; the slot is not
+ * written after that
+ */
 export type ReadRecord = (layer: number, expert: number, slot: number, how: ReadHow) => Promise<void>;
 
-/** Keeps records that were packed once, for as long as the model is open. */
+/** Keeps packed records on disk for as long as the model is open. */
 export interface Spill {
-  /** Whether it took the record: it may have no room. */
+  /** Returns whether the record was kept: the disk may be full. */
   write(index: number, record: Uint8Array): Promise<boolean>;
-  /** A record that it took. @throws WeightsError */
+  /** Reads back a record that write() kept. @throws WeightsError */
   read(index: number, into: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * @param sources of each layer [L][E]
- * @param spill where packed records are kept; null: they are packed again when they are needed again
+ * @param sources [L][E]
+ * @param spill where packed records are kept; null: a record is packed again after each eviction
  */
 export function recordReader(
   sources: readonly (readonly ExpertSource[])[],
@@ -41,7 +45,7 @@ export function recordReader(
     const index = layer * experts.shape.count + expert;
     if (record?.precision === experts.shape.precision) return pieces.read(record, experts.slot(slot), how);
     if (spill && spilled.has(index)) return spill.read(index, experts.slot(slot));
-    // Packing takes all threads: one after the other.
+    // Packing uses all threads: one expert at a time.
     const turn = packing.then(() => pack(source, index, slot, how.signal));
     packing = turn.catch(() => {});
     await turn;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { HostExperts } from "../../src/backend/experts.ts";
 import { fileSpill } from "../../src/experts/node_spill.ts";
-import { recordReader, type Spill } from "../../src/experts/records.ts";
+import { recordReader, type Spill } from "../../src/experts/record_reader.ts";
 import type { ExpertSource } from "../../src/tensor/types.ts";
 
 const BYTES = 4096;

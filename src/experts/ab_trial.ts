@@ -1,56 +1,57 @@
-// Whether something pays on this machine with this text, as prefetching or reading past the page cache: tried with and without,
-// in turns, and the better one kept.
+// An A/B trial while a model decodes: does an option (prefetching, reading past the page cache)
+// make tokens faster here? It is switched off and on in turns, and the faster setting is kept for a
+// while.
 
-export interface PaysGateOptions {
-  /** Tokens of one turn; the first of them, which the turn before has prepared, are not counted. */
+export interface AbTrialOptions {
+  /** Tokens of one turn. The first few still profit from the turn before and are not counted. */
   readonly window?: number;
-  /** Turns of each kind that a decision rests on. */
+  /** Turns with the option on, and as many with it off, before a decision. */
   readonly rounds?: number;
-  /** Tokens that a first decision holds; one that is confirmed holds for twice as many, up to eight times. */
+  /** Tokens until the next trial. Doubles when a trial confirms the last one, up to 8 x. */
   readonly hold?: number;
 }
 
-/** Tokens at the beginning of a turn that are not counted. */
+/** Tokens at the start of a turn that are not counted. */
 const SETTLING = 2;
-/** Share of the slowest tokens of each kind that are not counted: somebody else used the machine. */
+/** Share of the slowest tokens of each setting that is dropped: other processes were running. */
 const SLOWEST = 0.1;
-/** It has to make a token quicker by this share: what is on takes memory or power as well. */
+/** The option must save this share of a token's time: it costs memory or power as well. */
 const GAIN = 0.01;
 
-export class PaysGate {
+export class AbTrial {
   readonly #window: number;
   readonly #rounds: number;
   readonly #hold: number;
   #times: { readonly on: number[]; readonly off: number[] } = { on: [], off: [] };
-  /** Tokens since the test, or since the decision. */
+  /** Tokens since the trial began, or since its decision. */
   #tokens = 0;
   #decision: boolean | null = null;
   #holds: number;
   #last: boolean | null = null;
 
-  constructor({ window = 16, rounds = 3, hold = 512 }: PaysGateOptions = {}) {
+  constructor({ window = 16, rounds = 3, hold = 512 }: AbTrialOptions = {}) {
     this.#window = window;
     this.#rounds = rounds;
     this.#hold = hold;
     this.#holds = hold;
   }
 
-  /** Whether it is on in the step that comes. */
+  /** Whether the option is on in the next step. */
   get on(): boolean {
     return this.#decision ?? this.#turn % 2 === 1;
   }
 
-  /** What the last test has found; null before the first is over. */
+  /** The result of the last trial; null before the first is over. */
   get pays(): boolean | null {
     return this.#last;
   }
 
-  /** Whether a test is under way: other things should stay as they are. */
+  /** Whether a trial is running: nothing else should change meanwhile. */
   get deciding(): boolean {
     return this.#decision === null;
   }
 
-  /** A decoded token took `ms`, with it as `on` said. */
+  /** Records that a token took `ms` with the option as `on` said. */
   step(ms: number): void {
     if (this.#decision === null) {
       if (this.#tokens % this.#window >= SETTLING) this.#times[this.on ? "on" : "off"].push(ms);
@@ -77,7 +78,7 @@ export class PaysGate {
   }
 }
 
-/** Of all but the slowest. */
+/** The mean of all but the slowest. */
 function mean(times: readonly number[]): number {
   const kept = [...times].sort((a, b) => a - b).slice(0, Math.ceil(times.length * (1 - SLOWEST)));
   return kept.reduce((sum, ms) => sum + ms, 0) / kept.length;

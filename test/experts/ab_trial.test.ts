@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { AbTrial } from "../../src/experts/ab_trial.ts";
+
+/** Lets tokens pass that take `on` or `off` ms; returns for how many prefetching was on. */
+function pass(trial: AbTrial, tokens: number, ms: { readonly on: number; readonly off: number }): number {
+  let count = 0;
+  for (let i = 0; i < tokens; i++) {
+    if (trial.on) count++;
+    trial.step(trial.on ? ms.on : ms.off);
+  }
+  return count;
+}
+
+describe("AbTrial", () => {
+  const options = { window: 8, rounds: 2, hold: 100 };
+  const TEST = 2 * options.window * options.rounds;
+
+  it("tries both in turns, then keeps what is quicker", () => {
+    for (const [ms, pays] of [
+      [{ on: 90, off: 100 }, true],
+      [{ on: 110, off: 100 }, false],
+      [{ on: 99.5, off: 100 }, false], // half a percent is not worth the memory
+    ] as const) {
+      const trial = new AbTrial(options);
+      expect(trial.pays).toBe(null);
+      expect(pass(trial, TEST, ms)).toBe(TEST / 2);
+      expect(trial.pays).toBe(pays);
+      expect(pass(trial, options.hold, ms)).toBe(pays ? options.hold : 0);
+    }
+  });
+
+  it("asks again, and follows what has changed", () => {
+    const trial = new AbTrial(options);
+    pass(trial, TEST + options.hold, { on: 90, off: 100 });
+    expect(pass(trial, TEST, { on: 120, off: 100 })).toBe(TEST / 2);
+    expect(trial.pays).toBe(false);
+    expect(pass(trial, options.hold, { on: 120, off: 100 })).toBe(0);
+    expect(pass(trial, 1, { on: 120, off: 100 })).toBe(0); // the next test begins without
+    pass(trial, TEST, { on: 80, off: 100 });
+    expect(trial.pays).toBe(true);
+  });
+
+  it("asks less and less often for the same answer, eight times as seldom at most", () => {
+    const trial = new AbTrial(options);
+    const held: number[] = [];
+    for (let i = 0; i < 6; i++) {
+      pass(trial, TEST, { on: 90, off: 100 });
+      let tokens = 0;
+      while (trial.on) {
+        trial.step(90);
+        tokens++;
+      }
+      held.push(tokens / options.hold);
+    }
+    expect(held).toEqual([1, 2, 4, 8, 8, 8]);
+  });
+
+  it("is not misled by a few slow tokens, nor by those that the turn before has prepared", () => {
+    const trial = new AbTrial({ window: 12, rounds: 3, hold: 100 });
+    for (let i = 0; i < 72; i++) {
+      const first = i % 12 < 2;
+      const slow = i === 17;
+      trial.step(slow ? 5000 : first ? (trial.on ? 100 : 50) : trial.on ? 90 : 100);
+    }
+    expect(trial.pays).toBe(true);
+  });
+});

@@ -63,6 +63,16 @@ function digestOf(unit, files) {
   return hash.digest("hex");
 }
 
+/** Where the binary of a unit is kept, as its files are now. */
+function keptAt(unit) {
+  return new URL(`${unit.name}-${digestOf(unit, filesOf(unit))}.wasm`, CACHE);
+}
+
+/** Whether there is nothing to compile. */
+export function areCompiled(units) {
+  return units.every((unit) => existsSync(keptAt(unit)));
+}
+
 /**
  * The binaries of these units, in their order. Those that are not there yet are compiled on several threads.
  * @param {readonly Unit[]} units
@@ -70,7 +80,7 @@ function digestOf(unit, files) {
  */
 export async function compileUnits(units) {
   mkdirSync(CACHE, { recursive: true });
-  const kept = units.map((unit) => new URL(`${unit.name}-${digestOf(unit, filesOf(unit))}.wasm`, CACHE));
+  const kept = units.map(keptAt);
   const missing = units.map((unit, i) => ({ unit, file: kept[i] })).filter(({ file }) => !existsSync(file));
   // Each thread has to warm the compiler up, which takes about as long as a unit.
   const threads = Math.min(Math.ceil(missing.length / 2), availableParallelism());

@@ -1,7 +1,7 @@
 // Makes a checkout ready to run: node_modules from the lock file, then dist from the sources; does nothing where both are fresh.
 //
-// Run by `npm start`, `npm test` (with --test: a WebGPU adapter for the tests too), `npm run bench`, `npm run check` and
-// `npm pack`. Node built-ins only: it runs before anything is installed. It prints to stderr, so that stdout is the command's.
+// Run by `npm start`, `npm test` (with --test: a WebGPU adapter for the tests too), `npm run bench`, `npm run check` (with
+// --types: no SIMD kernel is compiled where types do not ask for it) and `npm pack`. Node built-ins only: it runs before anything is installed. It prints to stderr, so that stdout is the command's.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -31,6 +31,8 @@ const GENERATED = [
   "src/grammar/xgrammar_library.ts",
 ];
 const BUNDLES = ["kernels/bundle.mjs", "src/backend/cpu/bundle.mjs", "src/grammar/bundle.mjs"];
+/** Exit status of one that has left something to be compiled later (--types). */
+const LEFT = 10;
 
 /** Runs a command with its stdout on our stderr. Returns its exit status; 127 where it cannot be started. */
 function execute(command, args) {
@@ -108,27 +110,37 @@ function prune() {
 }
 
 /**
- * Makes the generated sources and compiles dist if a source changed since the last time. Returns whether dist is good: where
- * the compiler found errors it has written what it could, and they are on stderr.
+ * Makes the generated sources and compiles what changed since the last time to dist. Where the compiler finds errors it has
+ * written what it could, and they are on stderr.
+ * @param {boolean} typesOnly for checking only: SIMD kernels are left as they were compiled before
+ * @returns {boolean} whether dist is good, but for what was left
  */
-export function build() {
+export function build(typesOnly = false) {
   const digest = fingerprint(sources());
+  const whole = existsSync(at("dist/src/cli/main.js"));
   const fresh = existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest;
-  if (fresh && existsSync(at("dist/src/cli/main.js")) && GENERATED.every((path) => existsSync(at(path)))) return true;
-  if (BUNDLES.some((script) => execute(process.execPath, [script]) !== 0)) return false;
+  if (fresh && whole && GENERATED.every((path) => existsSync(at(path)))) return true;
+  let left = false;
+  for (const script of BUNDLES) {
+    const status = execute(process.execPath, [script, ...(typesOnly ? ["--types"] : [])]);
+    if (status === LEFT) left = true;
+    else if (status !== 0) return false;
+  }
+  // The compiler writes only what it has not written before, as this file says.
+  if (!whole) rmSync(at("dist/.tsbuildinfo"), { force: true });
   // The compiler's own script, not its .bin link: those are shell scripts on Windows.
   const manifest = JSON.parse(readFileSync(at("node_modules/typescript/package.json"), "utf8"));
   const tsc = at("node_modules/typescript", manifest.bin.tsc);
   if (execute(process.execPath, [tsc, "-p", "tsconfig.json"]) !== 0) return false;
   prune();
   chmodSync(at("dist/src/cli/main.js"), 0o755);
-  writeFileSync(STAMP, digest);
+  if (!left) writeFileSync(STAMP, digest);
   return true;
 }
 
 if (process.argv[1] && pathToFileURL(realpathSync(process.argv[1])).href === import.meta.url) {
   install();
-  if (!build()) fail("the build failed (see above)");
+  if (!build(process.argv.includes("--types"))) fail("the build failed (see above)");
   if (process.argv.includes("--test")) {
     const { ensureAdapter } = await import("../test/setup/adapter.mjs");
     ensureAdapter();

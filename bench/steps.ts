@@ -71,7 +71,7 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
   await ops.tune(null); // in every run: what another one found may have been found on a busy machine
   const chooser = ops.choosing.create({ ...GREEDY, vocab: config.vocab_size });
   if (!chooser) throw new Error("the backend does not choose greedily");
-  const cache: KvStore = ops.createKv(config.num_hidden_layers, model.attention, kv, BLOCK);
+  const cache: KvStore = ops.createKv(model.kv, kv, BLOCK);
   return {
     ops,
     config,

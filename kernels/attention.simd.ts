@@ -1,4 +1,4 @@
-// y = softmax(q kᵀ / sqrt(Dh)) v over a sequence's paged keys: online softmax, grouped queries, sliding window.
+// y = softmax(scale q kᵀ) v over a sequence's paged keys: online softmax, grouped queries, sliding window.
 //
 // A tile of queries goes through the keys together: those of several tokens that follow one another in a sequence, or
 // of several KV heads of one token, whose keys lie side by side. Four positions meet two queries at a time; an f16 is
@@ -56,6 +56,7 @@ export function attention(
   heads: u32,
   kvHeads: u32,
   headDim: u32,
+  scale: f64,
   window: u32,
   half: u32,
   scratch: usize,
@@ -93,6 +94,7 @@ export function attention(
           group,
           kvHeads,
           headDim,
+          scale,
           window,
           half,
           own,
@@ -133,6 +135,7 @@ function attendTile(
   group: u32,
   kvHeads: u32,
   headDim: u32,
+  scale: f64,
   window: u32,
   half: u32,
   queries: usize,
@@ -164,7 +167,7 @@ function attendTile(
     store<u32>(state, window != 0 && end > window ? end - window : 0, FIRST);
     store<u32>(state, end, END);
     const from = q + <usize>(t + token) * <usize>width * 4 + <usize>head * headBytes;
-    scaled(from, headDim, raw, queries + <usize>i * padded);
+    scaled(from, headDim, scale, raw, queries + <usize>i * padded);
     memory.fill(sums + <usize>i * padded, 0, padded);
   }
   const low = load<u32>(states, FIRST);
@@ -248,10 +251,10 @@ function meet(
   return plane + <usize>min(max(p, begin), end - 1) * stride;
 }
 
-/** A query's own values times 1 / sqrt(Dh), and times 2^100 for raw keys, which are 2^112 too small. */
-function scaled(q: usize, headDim: u32, raw: bool, into: usize): void {
-  const scale = <f32>((raw ? 1.2676506002282294e30 : 1) / sqrt<f64>(<f64>headDim));
-  for (let d: usize = 0; d < <usize>headDim * 4; d += 4) store<f32>(into + d, load<f32>(q + d) * scale);
+/** A query's own values times `scale`, and times 2^100 for raw keys, which are 2^112 too small. */
+function scaled(q: usize, headDim: u32, scale: f64, raw: bool, into: usize): void {
+  const factor = <f32>((raw ? 1.2676506002282294e30 : 1) * scale);
+  for (let d: usize = 0; d < <usize>headDim * 4; d += 4) store<f32>(into + d, load<f32>(q + d) * factor);
 }
 
 /** y = sums / total. */

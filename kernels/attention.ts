@@ -1,4 +1,4 @@
-// y = softmax(q kᵀ / sqrt(Dh)) v over a sequence's paged keys: online softmax, grouped queries, sliding window.
+// y = softmax(scale q kᵀ) v over a sequence's paged keys: online softmax, grouped queries, sliding window.
 
 import { HALF_TO_FLOAT } from "../src/tensor/half.ts";
 import type { KvPlane } from "./append.ts";
@@ -22,6 +22,7 @@ export interface AttentionHeads {
   readonly heads: number; // H
   readonly kvHeads: number; // Hkv
   readonly headDim: number; // Dh
+  readonly scale: number;
 }
 
 /**
@@ -39,11 +40,10 @@ export function attention(
   to: number,
   scratch: Scratch,
 ): void {
-  const { heads, kvHeads, headDim } = shape;
+  const { heads, kvHeads, headDim, scale } = shape;
   const { blockSize, table, first, end } = span;
   const group = heads / kvHeads; // query heads that share a KV head
   const width = kvHeads * headDim;
-  const scale = 1 / Math.sqrt(headDim);
   const scores = scratch.doubles("scores", blockSize);
   const max = scratch.doubles("max", group);
   const total = scratch.doubles("total", group);

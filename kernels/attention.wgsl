@@ -1,4 +1,4 @@
-// Attention over the cached positions, many tokens: y[t,h,:] = softmax(q[t,h,:] . keys^T / sqrt(Dh)) values, causal, grouped heads
+// Attention over the cached positions, many tokens: y[t,h,:] = softmax(scale q[t,h,:] . keys^T) values, causal, grouped heads
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   ->   y [T, H Dh] f32
 //
@@ -20,7 +20,7 @@ struct Params {
   kv_heads: u32, // Hkv
   pairs: u32, // Dh / 2
   window: u32, // positions seen, the token's own included; 0 sees every earlier one
-  scale: f32, // 1 / sqrt(Dh)
+  scale: f32, // of the scores: 1 / sqrt(Dh) as a rule
   stride: u32, // floats a row of qkv
   y_stride: u32, // floats a row of y
   abreast: u32, // heads that a workgroup takes

@@ -27,7 +27,7 @@ struct Params {
   kv_heads: u32, // Hkv
   pairs: u32, // Dh / 2
   window: u32, // positions seen, the token's own included; 0 sees every earlier one
-  scale: f32, // 1 / sqrt(Dh)
+  scale: f32, // of the scores: 1 / sqrt(Dh) as a rule
   stride: u32, // floats a row of qkv
   y_stride: u32, // floats a row of y
   most: u32, // splits of all tokens together, at most

@@ -1,8 +1,11 @@
-// Rotary position embedding, half-split: (a, b) -> (a cos - b sin, b cos + a sin), a = x[i], b = x[i + Dh/2].
+// Rotary position embedding, half-split: (a, b) -> (a cos - b sin, b cos + a sin), a = x[i], b = x[i + rd/2].
 
 import { madd } from "./lib/simd/dot.simd";
 
-/** Turns the first `heads` heads of rows [from, to) of x [T, width] in place; table [T, 2, Dh/2]: cos, then sin. */
+/**
+ * Turns the first `heads` heads of `headDim` of rows [from, to) of x [T, width] in place; table [T, 2, pairs]: cos, then
+ * sin. A head's dimensions from 2 `pairs` on stay.
+ */
 export function rope(
   from: u32,
   to: u32,
@@ -11,13 +14,13 @@ export function rope(
   width: u32,
   heads: u32,
   headDim: u32,
+  pairs: u32,
   table: usize,
 ): void {
-  const bytes = <usize>headDim * 4;
-  const half = bytes / 2;
+  const half = <usize>pairs * 4;
   const vectors = half & ~15; // bytes of whole vectors
   for (let t = from; t < to; t++) {
-    const cosines = table + <usize>t * bytes;
+    const cosines = table + <usize>t * 2 * half;
     const sines = cosines + half;
     let a = x + <usize>t * <usize>width * 4;
     for (let h: u32 = 0; h < heads; h++) {
@@ -39,7 +42,7 @@ export function rope(
         store<f32>(a + i, va * cos - vb * sin);
         store<f32>(b + i, vb * cos + va * sin);
       }
-      a += bytes;
+      a += <usize>headDim * 4;
     }
   }
 }

@@ -1,40 +1,59 @@
-// Rotary position embedding, half-split: the pair (a, b) = (i, i + Dh/2) turns by position / theta^(2i/Dh).
+// Rotary position embedding, half-split: of a head's first rd dimensions the pair (a, b) = (i, i + rd/2) turns by
+// position * inverse[i].
 //
 // As transformers computes it: the inverse frequency and the angle are rounded to f32 before cos and sin.
 
-/** cos then sin of each token's angles: [T, 2, Dh/2]. */
-export function ropeTable(positions: Uint32Array, headDim: number, theta: number, into: Float32Array): void {
-  const half = headDim / 2;
-  for (let i = 0; i < half; i++) {
-    const inverse = Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / headDim)));
-    for (let t = 0; t < positions.length; t++) {
-      const angle = Math.fround(positions[t]! * inverse);
-      into[t * headDim + i] = Math.cos(angle);
-      into[t * headDim + half + i] = Math.sin(angle);
-    }
-  }
+/** What turns, and how fast: `inverse` [rd/2], in f32; cos and sin are multiplied by `factor`. */
+export interface Frequencies {
+  readonly inverse: Float64Array;
+  readonly factor: number;
 }
 
-/** Turns the first `heads` heads of rows [from, to) of x [T, width] in place; table as ropeTable makes it. */
+/** cos then sin of each token's angles: [T, 2, rd/2]. */
+export function ropeTable(positions: Uint32Array, { inverse, factor }: Frequencies, into: Float32Array): void {
+  const pairs = inverse.length;
+  for (let i = 0; i < pairs; i++)
+    for (let t = 0; t < positions.length; t++) {
+      const angle = Math.fround(positions[t]! * inverse[i]!);
+      into[2 * t * pairs + i] = Math.fround(Math.cos(angle)) * factor;
+      into[(2 * t + 1) * pairs + i] = Math.fround(Math.sin(angle)) * factor;
+    }
+}
+
+/** The same for positions 0 .. n - 1, cos and sin side by side, as WGSL takes them: [n, rd/2, 2]. */
+export function ropeTurns(n: number, { inverse, factor }: Frequencies, into: Float32Array): void {
+  const pairs = inverse.length;
+  for (let position = 0; position < n; position++)
+    for (let i = 0; i < pairs; i++) {
+      const angle = Math.fround(position * inverse[i]!);
+      into[(position * pairs + i) * 2] = Math.fround(Math.cos(angle)) * factor;
+      into[(position * pairs + i) * 2 + 1] = Math.fround(Math.sin(angle)) * factor;
+    }
+}
+
+/**
+ * Turns the first `heads` heads of `headDim` of rows [from, to) of x [T, width] in place; `table` as ropeTable makes it,
+ * for `pairs` = rd/2. A head's dimensions from rd on stay.
+ */
 export function rope(
   x: Float32Array,
   width: number,
   heads: number,
   headDim: number,
+  pairs: number,
   table: Float32Array,
   from: number,
   to: number,
 ): void {
-  const half = headDim / 2;
   for (let t = from; t < to; t++)
     for (let h = 0; h < heads; h++)
-      for (let i = 0; i < half; i++) {
-        const cos = table[t * headDim + i]!;
-        const sin = table[t * headDim + half + i]!;
+      for (let i = 0; i < pairs; i++) {
+        const cos = table[2 * t * pairs + i]!;
+        const sin = table[(2 * t + 1) * pairs + i]!;
         const at = t * width + h * headDim + i;
         const a = x[at]!;
-        const b = x[at + half]!;
+        const b = x[at + pairs]!;
         x[at] = a * cos - b * sin;
-        x[at + half] = b * cos + a * sin;
+        x[at + pairs] = b * cos + a * sin;
       }
 }

@@ -1,17 +1,18 @@
-// Rotary position embedding, in place on q and k: the two halves of a head, (i, i + Dh / 2), turn by position * theta^(-2i/Dh)
+// Rotary position embedding, in place on q and k: pairs (i, i + rd / 2) of a head turn by position * inverse[i]
 //
-//   qkv [T, (H + 2 Hkv) Dh] f32   angles [positions, Dh / 2] (cos, sin) f32   ->   qkv
+//   qkv [T, (H + 2 Hkv) Dh] f32   angles [positions, rd / 2] (cos, sin) f32   ->   qkv
 //
-// The angles come from the host: WGSL's own cos is poor at large ones.
+// Dimensions of a head from rd on stay. The angles come from the host: WGSL's own cos is poor at large ones.
 //
-// grid ceil(T * (H + Hkv) * Dh / 2 / 64): an invocation turns one pair.
+// grid ceil(T * (H + Hkv) * rd / 2 / 64): an invocation turns one pair.
 #import "lib/step.wgsl"
 #import "lib/choose/token.wgsl"
 #import "lib/grid.wgsl"
 
 struct Params {
   turned: u32, // H + Hkv, the heads of q and k
-  pairs: u32, // Dh / 2
+  pairs: u32, // rd / 2
+  head: u32, // Dh
   stride: u32, // floats a row of qkv
 }
 
@@ -35,7 +36,7 @@ fn main(
   let head = index / p.pairs % p.turned;
   let i = index % p.pairs;
   let turn = angles[token_at(t).position * p.pairs + i];
-  let at = t * p.stride + head * p.pairs * 2 + i;
+  let at = t * p.stride + head * p.head + i;
   let a = qkv[at];
   let b = qkv[at + p.pairs];
   qkv[at] = a * turn.x - b * turn.y;

@@ -84,7 +84,7 @@ export async function openUncached(
     learned: { store: NOTHING_LEARNED, name: "" },
   });
   const model = await loadMixtral(ops, config, sources, { precision, experts: residency.experts });
-  const kv = ops.createKv(config.num_hidden_layers, model.attention, "f32", BLOCK, context);
+  const kv = ops.createKv(model.kv, "f32", BLOCK, context);
   await kv.reserve(Math.ceil(context / BLOCK));
   return createModel({
     label: folder,

@@ -1,16 +1,15 @@
 // The contents of a KV block as they leave a backend and come back: what every store checks alike.
 
 import { RequestError } from "../errors.ts";
-import type { AttentionShape, KvStore } from "./ops.ts";
+import type { KvGeometry, KvStore } from "./ops.ts";
 
 /** The bytes of one block as KvStore.readBlock() gives it. */
 export function contentBytes(
-  layers: number,
-  shape: AttentionShape,
+  { layers, kvHeads, headDim }: KvGeometry,
   precision: "f32" | "f16",
   blockSize: number,
 ): number {
-  return 2 * layers * blockSize * shape.kvHeads * shape.headDim * (precision === "f32" ? 4 : 2);
+  return 2 * layers * blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
 }
 
 /** @throws RequestError unless the block exists, and the bytes for it, where there are any, are as many as it takes */

@@ -38,14 +38,33 @@ export interface Routes {
   readonly weights: Tensor;
 }
 
-/** Geometry of attention: fixed for a model. */
-export interface AttentionShape {
+/**
+ * Rotary position embedding: of the first rd dimensions of a head the pair (i, i + rd/2) turns by
+ * position * inverse[i]; cos and sin are multiplied by `factor`. Dimensions from rd on stay as they are.
+ * Layers that turn alike share one object: backends keep a table for each.
+ */
+export interface Rope {
+  readonly inverse: Float64Array; // [rd/2]
+  readonly factor: number;
+}
+
+/** How one layer attends. */
+export interface Attention {
   readonly heads: number; // H
   readonly kvHeads: number; // Hkv
   readonly headDim: number; // Dh
-  readonly ropeTheta: number;
-  /** Key j is seen from position i iff 0 <= i - j < slidingWindow; null sees every earlier key. */
-  readonly slidingWindow: number | null;
+  /** What scores are multiplied by before the softmax: 1 / sqrt(Dh) as a rule. */
+  readonly scale: number;
+  /** Key j is seen from position i iff 0 <= i - j < window; null sees every earlier key. */
+  readonly window: number | null;
+  readonly rope: Rope;
+}
+
+/** What the cache keeps of a position: keys and values [Hkv, Dh] of each layer. */
+export interface KvGeometry {
+  readonly layers: number; // L
+  readonly kvHeads: number; // Hkv
+  readonly headDim: number; // Dh
 }
 
 /** Storage of keys and values in blocks of `blockSize` positions: [block, position in block, Hkv, Dh] for each layer. */
@@ -182,14 +201,8 @@ export interface Ops {
    */
   deviceExperts?(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
   slottedExperts?(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
-  /** An empty KvStore for `layers` layers. `positions`: of the longest sequence to come, where that is known. */
-  createKv(
-    layers: number,
-    shape: AttentionShape,
-    precision: "f32" | "f16",
-    blockSize: number,
-    positions?: number,
-  ): KvStore;
+  /** An empty KvStore. `positions`: of the longest sequence to come, where that is known. */
+  createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions?: number): KvStore;
 
   // ---- a step: begin, verbs, read ------------------------------------------------------------------------------
   /**
@@ -204,12 +217,12 @@ export interface Ops {
   embed(table: Matrix): Tensor;
   /** x / sqrt(mean(x²) + eps) * w, by row, in f32: [T, D]. May be computed where it is used: it lives as long as x. */
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor;
-  /** Fused projection, RoPE (half-split pairs i, i + Dh/2) applied to q and k: [T, (H + 2 Hkv) Dh] as q | k | v. */
-  qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor;
+  /** Fused projection, q and k turned by the layer's RoPE: [T, (H + 2 Hkv) Dh] as q | k | v. */
+  qkv(x: Tensor, w: Matrix, attention: Attention): Tensor;
   /** Writes k and v of every token to its sequence's block. */
-  append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void;
-  /** softmax(q kᵀ / sqrt(Dh)) v over the sequence's cached positions up to the token's own: [T, H Dh]. */
-  attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor;
+  append(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): void;
+  /** softmax(scale q kᵀ) v over the sequence's cached positions up to the token's own: [T, H Dh]. */
+  attention(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): Tensor;
   /** x · wᵀ: [T, rows of w]. */
   matmul(x: Tensor, w: Matrix): Tensor;
   /** x + y, in x's storage: x and norms of x must not be used again. */

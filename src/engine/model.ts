@@ -287,18 +287,12 @@ function nameOf(label: string): string {
 /** What keys and values of this model depend on, whatever its folder is called and wherever it runs. */
 function savedShape({ config, kv, weights }: ModelParts): SavedShape {
   const { eos_token_id, bos_token_id, stored, max_position_embeddings, ...fields } = config;
-  const attention = {
-    heads: config.num_attention_heads,
-    kvHeads: config.num_key_value_heads,
-    headDim: config.head_dim,
-    ropeTheta: config.rope_theta,
-    slidingWindow: config.sliding_window,
-  };
+  const { num_hidden_layers: layers, num_key_value_heads: kvHeads, head_dim: headDim } = config;
   return {
     fingerprint: { ...fields, tie_word_embeddings: String(fields.tie_word_embeddings), weights, kv: kv.precision },
     blockSize: kv.blockSize,
-    planes: 2 * config.num_hidden_layers,
-    blockBytes: contentBytes(config.num_hidden_layers, attention, kv.precision, kv.blockSize),
+    planes: 2 * layers,
+    blockBytes: contentBytes({ layers, kvHeads, headDim }, kv.precision, kv.blockSize),
   };
 }
 

@@ -3,15 +3,17 @@
 // Semantics are those of transformers' modeling_mixtral.py (checkpoints of the model hub): RoPE rotates the two halves
 // of a head (i, i + Dh/2), not interleaved pairs; the router is softmax over all experts, top k, renormalised.
 
-import type { AttentionShape, Batch, Experts, KvStore, Matrix, Ops, Routes, Vector } from "../backend/ops.ts";
+import type { Attention, Batch, Experts, KvGeometry, KvStore, Matrix, Ops, Routes, Vector } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor, WeightSource } from "../tensor/types.ts";
 import type { MixtralConfig } from "./mixtral_config.ts";
 import { bindStored } from "./mixtral_stored.ts";
+import { defaultRope } from "./rope.ts";
 
 export interface MixtralLayer {
   readonly attnNorm: Vector; // [D]
   readonly qkv: Matrix; // [(H + 2 Hkv) Dh, D]
+  readonly attention: Attention;
   readonly wo: Matrix; // [D, H Dh]
   readonly ffnNorm: Vector; // [D]
   readonly gate: Matrix; // [E, D], always f32
@@ -20,7 +22,7 @@ export interface MixtralLayer {
 
 export interface Mixtral {
   readonly config: MixtralConfig;
-  readonly attention: AttentionShape;
+  readonly kv: KvGeometry;
   readonly embed: Matrix; // [V, D]
   readonly layers: readonly MixtralLayer[];
   readonly norm: Vector; // [D]
@@ -50,9 +52,9 @@ export async function forward(
   let x = ops.embed(m.embed); // [T, D]
   for (const [i, layer] of m.layers.entries()) {
     const h = ops.rmsNorm(x, layer.attnNorm, eps); // [T, D]
-    const qkv = ops.qkv(h, layer.qkv, m.attention); // [T, (H + 2 Hkv) Dh], RoPE applied
-    ops.append(kv, i, qkv, m.attention);
-    const a = ops.attention(kv, i, qkv, m.attention); // [T, H Dh]
+    const qkv = ops.qkv(h, layer.qkv, layer.attention); // [T, (H + 2 Hkv) Dh], RoPE applied
+    ops.append(kv, i, qkv, layer.attention);
+    const a = ops.attention(kv, i, qkv, layer.attention); // [T, H Dh]
     x = ops.add(x, ops.matmul(a, layer.wo));
     if (i === m.layers.length - 1) x = ops.rows(x); // [R, D]
     if (x.shape[0] === 0) return x;
@@ -241,12 +243,22 @@ export async function loadMixtral(
   const vector = (from: MatrixSource) => done(ops.loadVector(from));
 
   signal?.throwIfAborted();
+  const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = config;
+  const attention: Attention = {
+    heads,
+    kvHeads,
+    headDim,
+    scale: 1 / Math.sqrt(headDim),
+    window: config.sliding_window,
+    rope: defaultRope(config.rope_theta, headDim),
+  };
   const embed = await matrix(sources.embed);
   const layers: MixtralLayer[] = [];
   for (const [i, s] of sources.layers.entries()) {
     layers.push({
       attnNorm: await vector(s.attnNorm),
       qkv: await matrix(s.qkv),
+      attention,
       wo: await matrix(s.wo),
       ffnNorm: await vector(s.ffnNorm),
       gate: await matrix(s.gate, "f32"),
@@ -255,13 +267,7 @@ export async function loadMixtral(
   }
   return {
     config,
-    attention: {
-      heads: config.num_attention_heads,
-      kvHeads: config.num_key_value_heads,
-      headDim: config.head_dim,
-      ropeTheta: config.rope_theta,
-      slidingWindow: config.sliding_window,
-    },
+    kv: { layers: layers.length, kvHeads, headDim },
     embed,
     layers,
     norm: await vector(sources.norm),

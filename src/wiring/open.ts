@@ -127,7 +127,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       },
     });
     await webgpu?.tune(host.tuning);
-    const kv = backend.createKv(config.num_hidden_layers, model.attention, kvPrecision, BLOCK_SIZE, context);
+    const kv = backend.createKv(model.kv, kvPrecision, BLOCK_SIZE, context);
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);

@@ -8,7 +8,7 @@ import { createSampler, type Sampler } from "../../src/engine/sampler.ts";
 import { RequestError } from "../../src/errors.ts";
 import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { generator } from "../support/random.ts";
-import { inputTable, range } from "../support/steps.ts";
+import { attentionOf, inputTable, range } from "../support/steps.ts";
 
 /** n logits as a model has them: normal, with a standard deviation of `scale`. */
 function normal(n: number, seed: number, scale: number): Float32Array {
@@ -325,15 +325,15 @@ describe.skipIf(noAdapter)(`choosing on WebGPU${noAdapter ? `: ${NO_ADAPTER}` : 
 
     it("stops at the end of a block table", async () => {
       const V = 96;
-      const shape = { heads: 2, kvHeads: 1, headDim: 24, ropeTheta: 1e4, slidingWindow: null };
-      const kv = ops.createKv(1, shape, "f32", 4);
+      const attention = attentionOf(2, 1, 24);
+      const kv = ops.createKv({ layers: 1, kvHeads: 1, headDim: 24 }, "f32", 4);
       await kv.reserve(1);
       const table = await inputTable(ops, normal(V * V, 15, 3), V);
       const chooser = chooserOf(ops, createSampler({}, V, []));
       const step = (batch: Parameters<Ops["begin"]>[0]) => {
         ops.begin(batch);
         const x = ops.embed(table);
-        ops.append(kv, 0, x, shape);
+        ops.append(kv, 0, x, attention);
         return ops.choosing.choose(ops.rows(x));
       };
       await step(decode([1], [chooser], 2));

@@ -266,7 +266,7 @@ function lifetime(makeOps: MakeOps): void {
     const ops = await makeOps({ maxTokens: 4 });
     expect(ops.maxTokens).toBe(4);
     const table = await ops.loadMatrix(memorySource("t", uniform(8 * 64, 1), 8, 64), "f32");
-    const kv = ops.createKv(1, { heads: 2, kvHeads: 1, headDim: 16, ropeTheta: 1e4, slidingWindow: null }, "f16", 16);
+    const kv = ops.createKv({ layers: 1, kvHeads: 1, headDim: 16 }, "f16", 16);
     await kv.reserve(3);
     expect(kv.blocks).toBeGreaterThanOrEqual(3);
     expect(kv.blockBytes).toBe(16 * 16 * 2 * 2); // positions * Dh * (k and v) * bytes of an f16

@@ -1,24 +1,19 @@
 // Conformance of qkv, append and attention: RoPE, GQA, paged blocks, ragged batches, sliding windows.
 
 import { describe, expect, it } from "vitest";
-import type { AttentionShape, Batch, Ops } from "../../src/backend/ops.ts";
+import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
 import { PRECISIONS } from "../../src/tensor/types.ts";
 import { held, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
-import { allowedNmse, batchOf, inputTable } from "../support/steps.ts";
+import { allowedNmse, attentionOf, batchOf, inputTable } from "../support/steps.ts";
 
 const BLOCK = 16;
-const LAYERS = 2;
 
-function geometry(
-  heads: number,
-  kvHeads: number,
-  headDim: number,
-  slidingWindow: number | null = null,
-): AttentionShape {
-  return { heads, kvHeads, headDim, ropeTheta: 1e6, slidingWindow };
+/** RoPE of the first `dimensions` of a head. */
+function partialRope(dimensions: number, factor = 1) {
+  return { inverse: reference.inverseFrequencies(1e4, dimensions), factor };
 }
 
 /** `count` tokens of a sequence from position `from`. */
@@ -88,38 +83,66 @@ const MANY: Scenario = {
 interface Case {
   readonly scenario: Scenario;
   readonly D: number;
-  readonly shape: AttentionShape;
+  /** Of each layer. */
+  readonly layers: readonly [Attention, Attention];
   readonly kv: "f32" | "f16";
 }
 
+/** A window, the same in both layers or each layer's own, and other parts of attention. */
+function layersOf(heads: number, kvHeads: number, headDim: number, ...parts: Partial<Attention>[]): Case["layers"] {
+  const [first = {}, second = first] = parts;
+  return [attentionOf(heads, kvHeads, headDim, first), attentionOf(heads, kvHeads, headDim, second)];
+}
+
 const CASES: readonly Case[] = [
-  [RAGGED, 60, geometry(4, 4, 6)],
-  [RAGGED, 64, geometry(4, 2, 16)],
-  [RAGGED, 64, geometry(8, 2, 16)],
-  [RAGGED, 256, geometry(8, 1, 32)],
-  [RAGGED, 64, geometry(3, 1, 128)],
-  [RAGGED, 64, geometry(4, 2, 16, 16)],
-  [BLOCK_EDGES, 64, geometry(4, 2, 16)],
-  [BLOCK_EDGES, 60, geometry(6, 3, 10, 5)],
-  [LONG, 256, geometry(8, 4, 32)],
-  [LONG, 64, geometry(4, 2, 16, 17)],
-  [LONG, 60, geometry(4, 1, 6, 1)],
-  [TILE_EDGES, 64, geometry(4, 1, 128)],
-  [TILE_EDGES, 64, geometry(12, 2, 16, 33)],
-  [ROLLBACK, 64, geometry(4, 2, 16)],
-  [MANY, 64, geometry(4, 2, 16)],
-].flatMap(([scenario, D, shape]) => (["f32", "f16"] as const).map((kv) => ({ scenario, D, shape, kv }) as Case));
+  [RAGGED, 60, layersOf(4, 4, 6)],
+  [RAGGED, 64, layersOf(4, 2, 16)],
+  [RAGGED, 64, layersOf(8, 2, 16)],
+  [RAGGED, 256, layersOf(8, 1, 32)],
+  [RAGGED, 64, layersOf(3, 1, 128)],
+  [RAGGED, 64, layersOf(4, 2, 16, { window: 16 })],
+  [RAGGED, 64, layersOf(4, 2, 16, { window: 7, scale: 0.11 }, { scale: 0.6 })],
+  [RAGGED, 64, layersOf(4, 2, 32, { rope: partialRope(16) }, { rope: partialRope(32, 1.3466), window: 9 })],
+  [BLOCK_EDGES, 64, layersOf(4, 2, 16)],
+  [BLOCK_EDGES, 60, layersOf(6, 3, 10, { window: 5 })],
+  [BLOCK_EDGES, 60, layersOf(6, 3, 12, { rope: partialRope(6, 0.8) }, { window: 20, scale: 1 / 64 })],
+  [LONG, 256, layersOf(8, 4, 32)],
+  [LONG, 64, layersOf(4, 2, 16, { window: 17 })],
+  [LONG, 60, layersOf(4, 1, 6, { window: 1 })],
+  [LONG, 64, layersOf(4, 2, 16, { window: 130, scale: 0.4 }, { window: 3, rope: partialRope(8) })],
+  [TILE_EDGES, 64, layersOf(4, 1, 128)],
+  [TILE_EDGES, 64, layersOf(12, 2, 16, { window: 33 })],
+  [ROLLBACK, 64, layersOf(4, 2, 16)],
+  [MANY, 64, layersOf(4, 2, 16)],
+].flatMap(([scenario, D, layers]) => (["f32", "f16"] as const).map((kv) => ({ scenario, D, layers, kv }) as Case));
+
+/** What a case's title says of a layer beyond its heads. */
+function titleOf({ headDim, window, scale, rope }: Attention): string {
+  const turned = 2 * rope.inverse.length;
+  return [
+    `window ${window}`,
+    ...(scale === 1 / Math.sqrt(headDim) ? [] : [`scale ${scale}`]),
+    ...(turned === headDim ? [] : [`${turned} turned`]),
+    ...(rope.factor === 1 ? [] : [`factor ${rope.factor}`]),
+  ].join(", ");
+}
 
 export function attentionConformance(ops: () => Ops): void {
   describe("qkv", () => {
     const positions = Uint32Array.of(0, 1, 15, 31, 1000, 4095, 32767, 65535);
     const T = positions.length;
     it.each(
-      [geometry(4, 4, 6), geometry(8, 2, 16), geometry(8, 1, 32), geometry(3, 1, 128)].flatMap((shape) =>
-        PRECISIONS.map((precision) => ({ shape, precision, ...shape })),
+      [
+        attentionOf(4, 4, 6),
+        attentionOf(8, 2, 16),
+        attentionOf(8, 1, 32),
+        attentionOf(3, 1, 128),
+        attentionOf(4, 2, 32, { rope: partialRope(16, 1.3466) }),
+      ].flatMap((shape) =>
+        PRECISIONS.map((precision) => ({ shape, precision, ...shape, turned: 2 * shape.rope.inverse.length })),
       ),
     )(
-      "turns q and k by position, $heads + 2 x $kvHeads heads of $headDim, $precision",
+      "turns q and k by position, $heads + 2 x $kvHeads heads, $turned of $headDim, $precision",
       async ({ shape, precision }) => {
         const D = 60;
         const rows = (shape.heads + 2 * shape.kvHeads) * shape.headDim;
@@ -137,25 +160,27 @@ export function attentionConformance(ops: () => Ops): void {
   });
 
   describe("append and attention", () => {
-    it.each(CASES.map((c) => ({ ...c, ...c.shape, name: c.scenario.name })))(
-      "$name: H $heads, Hkv $kvHeads, Dh $headDim, window $slidingWindow, kv $kv",
-      (c) => play(ops(), c),
-    );
+    it.each(
+      CASES.map((c) => ({ ...c, ...c.layers[0], name: c.scenario.name, parts: c.layers.map(titleOf).join("; ") })),
+    )("$name: H $heads, Hkv $kvHeads, Dh $headDim, $parts, kv $kv", (c) => play(ops(), c));
   });
 }
 
 /** Plays a scenario on two layers with their own projections; the store grows to just what each step needs. */
-async function play(ops: Ops, { scenario, D, shape, kv }: Case): Promise<void> {
-  const { heads, kvHeads, headDim } = shape;
+async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> {
+  const { heads, kvHeads, headDim } = layers[0];
   const width = (heads + 2 * kvHeads) * headDim;
   const V = 97;
-  const table = await inputTable(ops, uniform(V * D, 41), D);
-  const projections = [];
-  for (let layer = 0; layer < LAYERS; layer++) {
+  const inputs = uniform(V * D, 41);
+  const table = await inputTable(ops, inputs, D);
+  const weights: Float32Array[] = [];
+  const projections: Matrix[] = [];
+  for (let layer = 0; layer < layers.length; layer++) {
     const w = uniform(width * D, 42 + layer, 5 / Math.sqrt(D)); // scores spread over several units
+    weights.push(w);
     projections.push(await ops.loadMatrix(memorySource(`qkv ${layer}`, w, width, D), "f32"));
   }
-  const store = ops.createKv(LAYERS, shape, kv, BLOCK);
+  const store = ops.createKv({ layers: layers.length, kvHeads, headDim }, kv, BLOCK);
   const timelines = projections.map(() => new reference.Timeline(kv));
   for (const [index, runs] of scenario.steps.entries()) {
     const batch = batchOfRuns(scenario, runs, index, V);
@@ -163,12 +188,15 @@ async function play(ops: Ops, { scenario, D, shape, kv }: Case): Promise<void> {
     ops.begin(batch);
     const x = ops.embed(table);
     for (const [layer, projection] of projections.entries()) {
+      const shape = layers[layer]!;
       const qkv = ops.qkv(x, projection, shape);
       ops.append(store, layer, qkv, shape);
       const y = ops.attention(store, layer, qkv, shape);
       const got = await ops.read(y);
       const rows = await ops.read(qkv);
       expect(y.shape).toEqual([batch.tokens.length, heads * headDim]);
+      const taken = Float32Array.from([...batch.tokens].flatMap((id) => [...inputs.subarray(id * D, (id + 1) * D)]));
+      expectClose(rows, reference.rope(reference.matmul(taken, weights[layer]!, D), batch.positions, shape), width);
       const sequences = runs.flatMap(([sequence, , count]) => Array<number>(count).fill(sequence));
       const row = (t: number) => rows.subarray(t * width, (t + 1) * width);
       sequences.forEach((s, t) => {

@@ -6,7 +6,7 @@ import { cpuInstructions, cpuOps } from "../support/cpu.ts";
 import { leftToCi } from "../support/level.ts";
 import { memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
-import { batchOf } from "../support/steps.ts";
+import { attentionOf, batchOf } from "../support/steps.ts";
 import { conformance } from "./conformance.ts";
 
 const best = cpuInstructions()[0];
@@ -64,8 +64,8 @@ describe("cpu", () => {
     expect(() => ops.embed(table)).toThrow(/begin/);
     ops.begin(batchOf(2, { tokens: Uint32Array.of(0, 3) }));
     expect(() => ops.embed(table)).toThrow("Token id 3 is not in the vocabulary: ids are 0 to 2");
-    const shape = { heads: 2, kvHeads: 1, headDim: 16, ropeTheta: 1e4, slidingWindow: null };
-    const kv = ops.createKv(1, shape, "f32", 16);
+    const shape = attentionOf(2, 1, 16);
+    const kv = ops.createKv({ layers: 1, kvHeads: 1, headDim: 16 }, "f32", 16);
     await kv.reserve(1);
     ops.begin(batchOf(1, { positions: Uint32Array.of(16), tables: [Uint32Array.of(0, 1)] }));
     expect(() => ops.append(kv, 0, ops.embed(table), shape)).toThrow(/position 16 of sequence 0 has no block/);

@@ -31,7 +31,7 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
           const { ops, model, config } = steps;
           try {
             if (tune) await ops.tune(null);
-            const kv = ops.createKv(config.num_hidden_layers, model.attention, "f16", BLOCK, 256);
+            const kv = ops.createKv(model.kv, "f16", BLOCK, 256);
             await kv.reserve(4);
             const chooser = ops.choosing!.create(
               createSampler({ temperature, topK: 40, seed: 1 }, config.vocab_size, []).chooser(),

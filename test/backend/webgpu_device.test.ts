@@ -1,7 +1,7 @@
 // The WebGPU backend as a user of a device: what it creates, splits, reports when the device fails, and leaves behind.
 
 import { describe, expect, it } from "vitest";
-import type { AttentionShape, Ops } from "../../src/backend/ops.ts";
+import type { Ops } from "../../src/backend/ops.ts";
 import { splitParts } from "../../src/backend/webgpu/weights/weights.ts";
 import { DeviceError, MemoryError, RequestError } from "../../src/errors.ts";
 import { packedLayout } from "../../src/tensor/pack.ts";
@@ -9,9 +9,9 @@ import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { expectClose } from "../support/reference.ts";
-import { batchOf, inputTable, range } from "../support/steps.ts";
+import { attentionOf, batchOf, inputTable, range } from "../support/steps.ts";
 
-const ATTENTION: AttentionShape = { heads: 4, kvHeads: 2, headDim: 16, ropeTheta: 1e4, slidingWindow: null };
+const ATTENTION = attentionOf(4, 2, 16);
 const [D, F, E, K] = [64, 112, 4, 2];
 
 /** Loads one layer and returns a function that runs a whole step on `T` tokens and reads the result. */
@@ -30,7 +30,7 @@ async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
     data.map((d, e) => expertSource(`expert ${e}`, d, D, F)),
     precision,
   );
-  const kv = ops.createKv(1, ATTENTION, "f16", 16);
+  const kv = ops.createKv({ layers: 1, ...ATTENTION }, "f16", 16);
   await kv.reserve(4);
   const step = async (T: number): Promise<Float32Array> => {
     ops.begin(batchOf(T, { tokens: Uint32Array.from({ length: T }, (_, t) => (t * 37) % 300) }));
@@ -160,8 +160,10 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
 
     it("refuses heads that attention's workgroup memory cannot hold", async () => {
       const ops = await adapter.open({ maxTokens: 4 });
-      expect(() => ops.createKv(1, { ...ATTENTION, headDim: 258 }, "f32", 16)).toThrow(/head_dim 258: .* at most 256/);
-      ops.createKv(1, { ...ATTENTION, headDim: 256 }, "f32", 16).close();
+      expect(() => ops.createKv({ layers: 1, kvHeads: 2, headDim: 258 }, "f32", 16)).toThrow(
+        /head_dim 258: .* at most 256/,
+      );
+      ops.createKv({ layers: 1, kvHeads: 2, headDim: 256 }, "f32", 16).close();
       ops.close();
     });
 
@@ -205,10 +207,10 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
 
     it("holds and creates no more for attention however long a sequence is", async () => {
       const ops = await adapter.open({ maxTokens: 4 });
-      const shape: AttentionShape = { ...ATTENTION, kvHeads: 1 };
+      const shape = { ...ATTENTION, kvHeads: 1 };
       const embed = await inputTable(ops, uniform(8 * D, 1), D);
       const qkv = await ops.loadMatrix(memorySource("qkv", uniform(96 * D, 3), 96, D), "f32");
-      const kv = ops.createKv(1, shape, "f16", 16, 1024);
+      const kv = ops.createKv({ layers: 1, ...shape }, "f16", 16, 1024);
       await kv.reserve(64);
       const step = async (position: number) => {
         const before = ops.counters();
@@ -233,7 +235,7 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       const embed = await inputTable(ops, uniform(8 * D, 1), D);
       const norm = await ops.loadVector(memorySource("norm", uniform(D, 2), 1, D));
       const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3), 128, D), "f32");
-      const kv = ops.createKv(1, ATTENTION, "f32", 16);
+      const kv = ops.createKv({ layers: 1, ...ATTENTION }, "f32", 16);
       await kv.reserve(1);
       ops.begin(batchOf(2));
       const x = ops.embed(embed);

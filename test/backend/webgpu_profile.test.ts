@@ -1,7 +1,7 @@
 // Profiles on every adapter: rows that add up to what was dispatched, weights that are counted as they are packed.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AttentionShape, Matrix } from "../../src/backend/ops.ts";
+import type { Matrix } from "../../src/backend/ops.ts";
 import { seen } from "../../src/backend/webgpu/dispatch/table.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { GpuExperts } from "../../src/backend/webgpu/weights/weights.ts";
@@ -9,9 +9,9 @@ import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { type KernelBench, openKernels } from "../support/kernels.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
-import { batchOf, inputTable } from "../support/steps.ts";
+import { attentionOf, batchOf, inputTable } from "../support/steps.ts";
 
-const ATTENTION: AttentionShape = { heads: 4, kvHeads: 2, headDim: 16, ropeTheta: 1e4, slidingWindow: null };
+const ATTENTION = attentionOf(4, 2, 16);
 const [D, F, E, K] = [64, 96, 4, 2];
 
 /** One layer; `step` computes T tokens and reads the last one's row. */
@@ -25,7 +25,7 @@ async function layer(ops: WebGpuOps) {
     return expertSource(`expert ${e}`, data, D, F);
   });
   const experts = (await ops.loadExperts(sources, "q8")) as GpuExperts;
-  const kv = ops.createKv(1, ATTENTION, "f16", 16);
+  const kv = ops.createKv({ layers: 1, ...ATTENTION }, "f16", 16);
   await kv.reserve(4);
   const step = async (T: number): Promise<Float32Array> => {
     ops.begin(batchOf(T));

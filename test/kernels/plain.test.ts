@@ -9,7 +9,7 @@ import { group } from "../../kernels/group.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { packedViews, unpackRow } from "../../kernels/packed.ts";
 import { rmsNorm } from "../../kernels/rms_norm.ts";
-import { rope, ropeTable } from "../../kernels/rope.ts";
+import { rope, ropeTable, ropeTurns } from "../../kernels/rope.ts";
 import { route } from "../../kernels/route.ts";
 import { Scratch } from "../../kernels/scratch.ts";
 import { packedLayout } from "../../src/tensor/pack.ts";
@@ -105,21 +105,37 @@ describe("rmsNorm", () => {
 describe("rope", () => {
   it("turns by f32 angles even far from the start", () => {
     const table = new Float32Array(32);
-    ropeTable(Uint32Array.of(32767), 32, 1e6, table);
+    ropeTable(Uint32Array.of(32767), { inverse: reference.inverseFrequencies(1e6, 32), factor: 1 }, table);
     expect(table[0]).toBeCloseTo(Math.cos(32767), 6);
     expect(table[16]).toBeCloseTo(Math.sin(32767), 6);
     const angle = Math.fround(32767 * Math.fround(1 / Math.fround(1e6 ** (2 / 32))));
     expect(table[1]).toBeCloseTo(Math.cos(angle), 6);
     const x = Float32Array.from({ length: 64 }, (_, i) => (i < 32 ? 1 : 7));
-    rope(x, 64, 1, 32, table, 0, 1);
+    rope(x, 64, 1, 32, 16, table, 0, 1);
     expect(x[0]).toBeCloseTo(table[0]! - table[16]!, 6);
     expect(x[16]).toBeCloseTo(table[0]! + table[16]!, 6);
     expect([...x.subarray(32)]).toEqual(Array(32).fill(7)); // the other heads stay
   });
+
+  it("has the same angles in both layouts, times the factor", () => {
+    const frequencies = { inverse: reference.inverseFrequencies(1e4, 6), factor: 1.3466 };
+    const table = new Float32Array(3 * 6);
+    ropeTable(Uint32Array.of(0, 1, 2), frequencies, table);
+    const turns = new Float32Array(3 * 6);
+    ropeTurns(3, frequencies, turns);
+    for (let position = 0; position < 3; position++)
+      for (let i = 0; i < 3; i++) {
+        const angle = Math.fround(position * frequencies.inverse[i]!);
+        const [cos, sin] = [turns[position * 6 + 2 * i]!, turns[position * 6 + 2 * i + 1]!];
+        expect(cos).toBeCloseTo(1.3466 * Math.cos(angle), 6);
+        expect(sin).toBeCloseTo(1.3466 * Math.sin(angle), 6);
+        expect([table[position * 6 + i], table[position * 6 + 3 + i]]).toEqual([cos, sin]);
+      }
+  });
 });
 
 describe("attention", () => {
-  const shape = { heads: 4, kvHeads: 2, headDim: 6 };
+  const shape = { heads: 4, kvHeads: 2, headDim: 6, scale: 1 / Math.sqrt(6) };
   const plane = (seed: number, range: number) => uniform(4 * 2 * 6, seed, range);
   const span = (range: number) => ({
     keys: [plane(10, range), plane(11, range), plane(12, range)],

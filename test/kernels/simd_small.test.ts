@@ -11,6 +11,7 @@ import { packedLayout } from "../../src/tensor/pack.ts";
 import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
 import { packMatrix } from "../support/memory_source.ts";
 import { generator, uniform } from "../support/random.ts";
+import { inverseFrequencies } from "../support/reference.ts";
 import { simdBenches } from "../support/simd.ts";
 
 const MARK = 12345; // what lies where nothing may be written
@@ -64,25 +65,24 @@ describe.each(simdBenches())("$name", ({ kernels, put, room, floats, bytes }) =>
 
   describe("rope", () => {
     it.each([
-      { headDim: 2, heads: 3, width: 9 },
-      { headDim: 6, heads: 2, width: 13 },
-      { headDim: 16, heads: 5, width: 80 },
-      { headDim: 80, heads: 3, width: 400 },
-      { headDim: 128, heads: 2, width: 384 },
-    ])("$heads heads of $headDim in rows of $width", ({ headDim, heads, width }) => {
+      { headDim: 2, turned: 2, heads: 3, width: 9 },
+      { headDim: 6, turned: 6, heads: 2, width: 13 },
+      { headDim: 6, turned: 4, heads: 2, width: 13 },
+      { headDim: 16, turned: 16, heads: 5, width: 80 },
+      { headDim: 80, turned: 80, heads: 3, width: 400 },
+      { headDim: 80, turned: 20, heads: 3, width: 400 },
+      { headDim: 128, turned: 128, heads: 2, width: 384 },
+    ])("$turned of $headDim dimensions of $heads heads in rows of $width", ({ headDim, turned, heads, width }) => {
       const T = 9;
       const x = uniform(T * width, 5);
-      const table = new Float32Array(T * headDim);
-      ropeTable(
-        Uint32Array.from({ length: T }, (_, t) => t * 977),
-        headDim,
-        1e6,
-        table,
-      );
+      const pairs = turned / 2;
+      const table = new Float32Array(T * turned);
+      const positions = Uint32Array.from({ length: T }, (_, t) => t * 977);
+      ropeTable(positions, { inverse: inverseFrequencies(1e6, turned), factor: 1 }, table);
       const want = x.slice();
-      rope(want, width, heads, headDim, table, 0, T);
+      rope(want, width, heads, headDim, pairs, table, 0, T);
       const [at, angles] = [put(x), put(table)];
-      kernels.rope!(2, 6, 0, at, width, heads, headDim, angles);
+      kernels.rope!(2, 6, 0, at, width, heads, headDim, pairs, angles);
       expect(floats(at, 2 * width)).toEqual(x.subarray(0, 2 * width));
       expect(floats(at + 6 * width * 4, 3 * width)).toEqual(x.subarray(6 * width));
       for (const [from, to] of [
@@ -90,14 +90,17 @@ describe.each(simdBenches())("$name", ({ kernels, put, room, floats, bytes }) =>
         [6, 9],
         [1, 2],
       ] as const)
-        kernels.rope!(from, to, 0, at, width, heads, headDim, angles);
+        kernels.rope!(from, to, 0, at, width, heads, headDim, pairs, angles);
       const got = floats(at, T * width);
       expectEach(got, want, 3e-7, new Float32Array(T * width).fill(1));
-      const turned = heads * headDim;
-      for (let t = 0; t < T; t++)
-        expect(got.subarray(t * width + turned, (t + 1) * width)).toEqual(
-          x.subarray(t * width + turned, (t + 1) * width),
-        );
+      for (let t = 0; t < T; t++) {
+        const rest = [t * width + heads * headDim, (t + 1) * width] as const;
+        expect(got.subarray(...rest)).toEqual(x.subarray(...rest));
+        for (let h = 0; h < heads; h++) {
+          const still = [t * width + h * headDim + turned, t * width + (h + 1) * headDim] as const;
+          expect(got.subarray(...still)).toEqual(x.subarray(...still));
+        }
+      }
     });
   });
 

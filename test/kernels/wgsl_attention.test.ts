@@ -8,6 +8,7 @@ import { type KernelBench, openKernels } from "../support/kernels.ts";
 import { uniform } from "../support/random.ts";
 import { expectClose } from "../support/reference.ts";
 import { some } from "../support/some.ts";
+import { attentionOf } from "../support/steps.ts";
 
 const LENGTHS = [1, 63, 64, 65, 4096, 32768];
 const BLOCK = 16;
@@ -144,7 +145,7 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
 });
 
 describe("splits of a step", () => {
-  const mixtral = { heads: 32, kvHeads: 8, headDim: 128, ropeTheta: 1e6, slidingWindow: null };
+  const mixtral = attentionOf(32, 8, 128);
   const store = (positions: number) =>
     ({ blocks: positions / BLOCK, blockSize: BLOCK, precision: "f16" }) as Parameters<typeof mostSplits>[0];
 

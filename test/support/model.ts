@@ -25,7 +25,7 @@ export async function loadFolder(folder: string, ops: Ops, precision: Precision,
   const config = parseMixtralConfig(opened.config, folder);
   const model = await loadMixtral(ops, config, bindMixtral(config, opened.source), { precision });
   await opened.close();
-  const store = ops.createKv(config.num_hidden_layers, model.attention, kv, BLOCK);
+  const store = ops.createKv(model.kv, kv, BLOCK);
   let last: { ids: readonly number[]; logits: Float32Array } = { ids: [], logits: new Float32Array(0) };
   return {
     config,

@@ -1,6 +1,7 @@
 // The forward pass's arithmetic in naive float64, written from the formulas and sharing no code with the kernels.
 
 import { expect } from "vitest";
+import type { Attention } from "../../src/backend/ops.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
 import type { ExpertData } from "./memory_source.ts";
 
@@ -36,27 +37,39 @@ export interface Geometry {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
-  readonly ropeTheta: number;
-  readonly slidingWindow: number | null;
+  readonly scale: number;
+  readonly window: number | null;
+}
+
+/** RoPE's inverse frequencies as transformers has them, in f32: theta^(-2i/rd), [rd/2]. */
+export function inverseFrequencies(theta: number, rd: number): Float64Array {
+  return Float64Array.from({ length: rd / 2 }, (_, i) =>
+    Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / rd))),
+  );
 }
 
 /**
- * RoPE as transformers does it: inv_freq and the angle are rounded to f32, pairs are (i, i + Dh/2).
- * qkv [T, (H + 2 Hkv) Dh]: q and k turned, v as it was.
+ * RoPE as transformers does it: the angle is rounded to f32, pairs are (i, i + rd/2) of the first rd dimensions of a
+ * head. qkv [T, (H + 2 Hkv) Dh]: q and k turned, v as it was.
  */
-export function rope(qkv: Numbers, positions: Uint32Array, g: Geometry): Float64Array {
+export function rope(
+  qkv: Numbers,
+  positions: Uint32Array,
+  g: Pick<Geometry, "heads" | "kvHeads" | "headDim"> & Pick<Attention, "rope">,
+): Float64Array {
   const { heads, kvHeads, headDim } = g;
+  const { inverse, factor } = g.rope;
   const width = (heads + 2 * kvHeads) * headDim;
   const y = Float64Array.from(qkv);
   for (let t = 0; t < positions.length; t++)
     for (let head = 0; head < heads + kvHeads; head++)
-      for (let i = 0; i < headDim / 2; i++) {
-        const inverse = Math.fround(1 / Math.fround(g.ropeTheta ** Math.fround((2 * i) / headDim)));
-        const angle = Math.fround(positions[t]! * inverse);
+      for (let i = 0; i < inverse.length; i++) {
+        const angle = Math.fround(positions[t]! * inverse[i]!);
+        const [cos, sin] = [Math.cos(angle) * factor, Math.sin(angle) * factor];
         const a = t * width + head * headDim + i;
-        const b = a + headDim / 2;
-        y[a] = qkv[a]! * Math.cos(angle) - qkv[b]! * Math.sin(angle);
-        y[b] = qkv[b]! * Math.cos(angle) + qkv[a]! * Math.sin(angle);
+        const b = a + inverse.length;
+        y[a] = qkv[a]! * cos - qkv[b]! * sin;
+        y[b] = qkv[b]! * cos + qkv[a]! * sin;
       }
   return y;
 }
@@ -75,10 +88,10 @@ export class Timeline {
     this.#rows.set(`${sequence} ${position}`, row);
   }
 
-  /** softmax(q kᵀ / sqrt(Dh)) v for one token: q [H, Dh] -> [H, Dh]. */
+  /** softmax(scale q kᵀ) v for one token: q [H, Dh] -> [H, Dh]. */
   attend(sequence: number, position: number, q: Numbers, g: Geometry): Float64Array {
     const { heads, kvHeads, headDim } = g;
-    const first = g.slidingWindow === null ? 0 : Math.max(0, position - g.slidingWindow + 1);
+    const first = g.window === null ? 0 : Math.max(0, position - g.window + 1);
     const seen: Float64Array[] = [];
     for (let p = first; p <= position; p++) seen.push(this.#rows.get(`${sequence} ${p}`)!);
     const y = new Float64Array(heads * headDim);
@@ -88,7 +101,7 @@ export class Timeline {
       const scores = seen.map((row) => {
         let sum = 0;
         for (let d = 0; d < headDim; d++) sum += q[h * headDim + d]! * row[at + d]!;
-        return sum / Math.sqrt(headDim);
+        return sum * g.scale;
       });
       const max = Math.max(...scores);
       const total = scores.reduce((sum, score) => sum + Math.exp(score - max), 0);

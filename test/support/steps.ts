@@ -1,9 +1,9 @@
 // Small helpers to write one step over a backend: batches with sensible defaults, and tensors made from numbers.
 
-import type { Batch, Matrix, Ops } from "../../src/backend/ops.ts";
+import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
 import type { Precision } from "../../src/tensor/types.ts";
 import { memorySource } from "./memory_source.ts";
-import { FLOAT_NMSE, INT8_NMSE } from "./reference.ts";
+import { FLOAT_NMSE, INT8_NMSE, inverseFrequencies } from "./reference.ts";
 
 /** 0, 1, ... n - 1. */
 export function range(n: number): Uint32Array {
@@ -20,6 +20,17 @@ export function batchOf(T: number, parts: Partial<Batch> = {}): Batch {
     outputs: Uint32Array.of(T - 1),
     ...parts,
   };
+}
+
+/** Attention as most models have it, unless `parts` says otherwise; RoPE of the whole head. */
+export function attentionOf(
+  heads: number,
+  kvHeads: number,
+  headDim: number,
+  parts: Partial<Attention> = {},
+): Attention {
+  const rope = { inverse: inverseFrequencies(1e6, headDim), factor: 1 };
+  return { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), window: null, rope, ...parts };
 }
 
 /** `x` [n, D] as an f32 embedding table: embedding the tokens 0..T-1 makes its first T rows a tensor. */

@@ -13,14 +13,16 @@ import type { ExpertShape } from "../../tensor/blocks.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../tensor/types.ts";
 import type { HostExperts, HostStore } from "../experts.ts";
 import type {
-  AttentionShape,
+  Attention,
   BackendInfo,
   BackendMemory,
   Batch,
   Experts,
+  KvGeometry,
   KvStore,
   Matrix,
   Ops,
+  Rope,
   Routes,
   Vector,
 } from "../ops.ts";
@@ -86,7 +88,7 @@ class SimdOps implements Ops {
   readonly #kv = new Set<SimdKv>();
   #weightBytes = 0;
   #batch: Batch | null = null;
-  #ropeKey = ""; // geometry that the step's table of angles was made for
+  #turned: Rope | null = null; // what the step's table of angles was made for
   #closed = false;
 
   constructor({ maxTokens, deviceName, instructions, activations, module, home, pool, limits }: SimdOptions) {
@@ -154,9 +156,9 @@ class SimdOps implements Ops {
     return new StoredExperts(layer, slots as SimdExpertSlots, store);
   }
 
-  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
+  createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
     this.#open();
-    const kv = new SimdKv(layers, shape, precision, blockSize, positions, this.#heaps);
+    const kv = new SimdKv(geometry, precision, blockSize, positions, this.#heaps);
     this.#kv.add(kv);
     return kv;
   }
@@ -172,7 +174,7 @@ class SimdOps implements Ops {
     this.#batch = batch;
     this.#pool.wake();
     this.#later.begin(batch.signal);
-    this.#ropeKey = "";
+    this.#turned = null;
   }
 
   embed(table: Matrix): Tensor {
@@ -203,24 +205,23 @@ class SimdOps implements Ops {
     return y;
   }
 
-  qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor {
+  qkv(x: Tensor, w: Matrix, { heads, kvHeads, headDim, rope }: Attention): Tensor {
     const { positions } = this.#step();
-    const { heads, kvHeads, headDim, ropeTheta } = shape;
     const T = positions.length;
     const y = this.#product("qkv", x, w);
     this.#later.push(() => {
-      const table = this.#heaps.slots(this.#home).at("rope", 4 * T * headDim);
-      const key = `${headDim} ${ropeTheta}`;
-      if (key !== this.#ropeKey)
-        ropeTable(positions, headDim, ropeTheta, this.#home.floats.subarray(table / 4, table / 4 + T * headDim));
-      this.#ropeKey = key;
+      const pairs = rope.inverse.length;
+      const table = this.#heaps.slots(this.#home).at("rope", 8 * T * pairs);
+      if (rope !== this.#turned)
+        ropeTable(positions, rope, this.#home.floats.subarray(table / 4, table / 4 + 2 * T * pairs));
+      this.#turned = rope;
       const grain = this.#products.rowsOf(w.rows);
-      this.#pool.run("rope", this.#home, T, grain, y.at, w.rows, heads + kvHeads, headDim, table);
+      this.#pool.run("rope", this.#home, T, grain, y.at, w.rows, heads + kvHeads, headDim, pairs, table);
     });
     return y;
   }
 
-  append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
+  append(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): void {
     const batch = this.#step();
     const store = kv as SimdKv;
     store.lists(store.part(layer), batch); // what has no block is told at once
@@ -228,7 +229,7 @@ class SimdOps implements Ops {
     this.#later.push(() => this.#attention.append(store, layer, batch, from, shape));
   }
 
-  attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
+  attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
     const batch = this.#step();
     const store = kv as SimdKv;
     store.lists(store.part(layer), batch);

@@ -1,6 +1,6 @@
 // Keys and values of a step's tokens into the cache, and attention over it, in the heaps where the cache lies.
 
-import type { AttentionShape, Batch } from "../ops.ts";
+import type { Attention, Batch } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import type { SimdKv } from "./simd_kv.ts";
@@ -24,7 +24,7 @@ export class SimdAttention {
   }
 
   /** Writes keys and values. */
-  append(store: SimdKv, layer: number, batch: Batch, { at, width }: Projected, shape: AttentionShape): void {
+  append(store: SimdKv, layer: number, batch: Batch, { at, width }: Projected, shape: Attention): void {
     const { heap } = store.part(layer);
     const T = batch.tokens.length;
     const from = this.#products.inHeap(heap, "qkv", at, 4 * T * width);
@@ -44,14 +44,14 @@ export class SimdAttention {
     layer: number,
     batch: Batch,
     { at, width }: Projected,
-    shape: AttentionShape,
+    shape: Attention,
     y: number,
   ): Generator<void> {
     const part = store.part(layer);
     const { heap } = part;
     const { pool } = this.#heaps;
     const { positions, tables } = store.lists(part, batch);
-    const { heads, kvHeads, headDim, slidingWindow } = shape;
+    const { heads, kvHeads, headDim, scale } = shape;
     const { blockSize, planeBytes } = store;
     const T = batch.tokens.length;
     const q = this.#products.inHeap(heap, "qkv", at, 4 * T * width);
@@ -61,7 +61,7 @@ export class SimdAttention {
     const scratch = slots.at("attention", scratchBytes * pool.threads);
     const keys = store.offset(layer);
     const half = store.precision === "f16" ? 1 : 0;
-    const window = slidingWindow ?? 0;
+    const window = shape.window ?? 0;
     const units = T * kvHeads;
     // A range of units shares what it reads: a few tokens take adjacent heads each, many tokens all heads of several.
     const grain = T < 4 * pool.threads ? Math.ceil(units / pool.threads) : 4 * kvHeads;
@@ -70,7 +70,7 @@ export class SimdAttention {
     const macs = 2 * heads * headDim * seen;
     const alone = macs <= this.#products.grain.floatMacs;
     // biome-ignore format: the kernel's arguments in order
-    const args = [q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, window, half, scratch, scratchBytes, to];
+    const args = [q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, scale, window, half, scratch, scratchBytes, to];
     yield* this.#products.slices.run("attention", heap, units, alone ? units : grain, macs / units, args);
     this.#products.copy(heap, to, this.#home, y, 4 * T * heads * headDim);
   }

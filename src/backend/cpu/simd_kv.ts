@@ -2,7 +2,7 @@
 
 import { RequestError } from "../../errors.ts";
 import { checkBlock } from "../kv_block.ts";
-import type { AttentionShape, Batch, KvStore } from "../ops.ts";
+import type { Batch, KvGeometry, KvStore } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 
@@ -48,8 +48,7 @@ export class SimdKv implements KvStore {
    * @param positions of the longest sequence to come, which decide how many heaps the layers are dealt over
    */
   constructor(
-    layers: number,
-    shape: AttentionShape,
+    { layers, kvHeads, headDim }: KvGeometry,
     precision: "f32" | "f16",
     blockSize: number,
     positions: number,
@@ -57,7 +56,7 @@ export class SimdKv implements KvStore {
   ) {
     this.blockSize = blockSize;
     this.precision = precision;
-    this.planeBytes = blockSize * shape.kvHeads * shape.headDim * (precision === "f32" ? 4 : 2);
+    this.planeBytes = blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
     this.blockBytes = layers * 2 * this.planeBytes;
     this.#layers = layers;
     const longest = Math.max(1, Math.ceil(positions / blockSize)) * this.blockBytes;

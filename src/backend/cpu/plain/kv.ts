@@ -3,7 +3,7 @@
 import type { KvPlane } from "../../../../kernels/append.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
 import { checkBlock } from "../../kv_block.ts";
-import type { AttentionShape, KvStore } from "../../ops.ts";
+import type { KvGeometry, KvStore } from "../../ops.ts";
 
 export class CpuKv implements KvStore {
   readonly blockSize: number;
@@ -16,10 +16,10 @@ export class CpuKv implements KvStore {
   #blocks = 0;
   #closed = false;
 
-  constructor(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number) {
+  constructor({ layers, kvHeads, headDim }: KvGeometry, precision: "f32" | "f16", blockSize: number) {
     this.blockSize = blockSize;
     this.precision = precision;
-    this.#planeSize = blockSize * shape.kvHeads * shape.headDim;
+    this.#planeSize = blockSize * kvHeads * headDim;
     this.blockBytes = layers * 2 * this.#planeSize * (precision === "f32" ? 4 : 2);
     this.keys = Array.from({ length: layers }, () => []);
     this.values = Array.from({ length: layers }, () => []);

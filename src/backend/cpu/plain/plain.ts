@@ -17,14 +17,16 @@ import { Scratch } from "../../../../kernels/scratch.ts";
 import { RequestError } from "../../../errors.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../../tensor/types.ts";
 import type {
-  AttentionShape,
+  Attention,
   BackendInfo,
   BackendMemory,
   Batch,
   Experts,
+  KvGeometry,
   KvStore,
   Matrix,
   Ops,
+  Rope,
   Routes,
   Vector,
 } from "../../ops.ts";
@@ -59,7 +61,7 @@ class PlainOps implements Ops {
   #weightBytes = 0;
   #kv = new Set<CpuKv>();
   #batch: Batch | null = null;
-  #ropeKey = ""; // geometry that the step's table of angles was made for
+  #turned: Rope | null = null; // what the step's table of angles was made for
   #closed = false;
   readonly #breath = new Breath();
 
@@ -102,9 +104,9 @@ class PlainOps implements Ops {
     return experts;
   }
 
-  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number): KvStore {
+  createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number): KvStore {
     this.#open();
-    const kv = new CpuKv(layers, shape, precision, blockSize);
+    const kv = new CpuKv(geometry, precision, blockSize);
     this.#kv.add(kv);
     return kv;
   }
@@ -117,7 +119,7 @@ class PlainOps implements Ops {
       throw new RequestError(`A step takes 1 to ${this.maxTokens} tokens, found ${T}; split the batch`);
     this.#batch = batch;
     this.#breath.begin();
-    this.#ropeKey = "";
+    this.#turned = null;
     this.#arena.reset();
   }
 
@@ -137,23 +139,23 @@ class PlainOps implements Ops {
     return y;
   }
 
-  qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor {
+  qkv(x: Tensor, w: Matrix, attention: Attention): Tensor {
     const { positions } = this.#step();
-    const { heads, kvHeads, headDim, ropeTheta } = shape;
+    const { heads, kvHeads, headDim, rope: turns } = attention;
     const y = this.#product(x, w);
-    const table = this.#scratch.floats("rope", positions.length * headDim);
-    const key = `${headDim} ${ropeTheta}`;
-    if (key !== this.#ropeKey) ropeTable(positions, headDim, ropeTheta, table);
-    this.#ropeKey = key;
-    rope(y.data, w.rows, heads + kvHeads, headDim, table, 0, rowsOf(x));
+    const pairs = turns.inverse.length;
+    const table = this.#scratch.floats("rope", 2 * positions.length * pairs);
+    if (turns !== this.#turned) ropeTable(positions, turns, table);
+    this.#turned = turns;
+    rope(y.data, w.rows, heads + kvHeads, headDim, pairs, table, 0, rowsOf(x));
     return y;
   }
 
-  append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
+  append(kv: KvStore, layer: number, qkv: Tensor, { heads, kvHeads, headDim }: Attention): void {
     const { positions, sequence, tables } = this.#step();
     const store = kv as CpuKv;
-    const kvWidth = shape.kvHeads * shape.headDim;
-    const width = shape.heads * shape.headDim + 2 * kvWidth;
+    const kvWidth = kvHeads * headDim;
+    const width = heads * headDim + 2 * kvWidth;
     for (let t = 0; t < positions.length; t++) {
       const position = positions[t]!;
       const block = tables[sequence[t]!]![Math.floor(position / store.blockSize)]!;
@@ -162,21 +164,21 @@ class PlainOps implements Ops {
         throw new RequestError(
           `KV cache: position ${position} of sequence ${sequence[t]} has no block (${store.blocks} reserved); reserve() it before the step`,
         );
-      const at = t * width + shape.heads * shape.headDim;
+      const at = t * width + heads * headDim;
       append(floats(qkv), at, keys, position % store.blockSize, kvWidth);
       append(floats(qkv), at + kvWidth, store.values[layer]![block]!, position % store.blockSize, kvWidth);
     }
   }
 
-  attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
+  attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
     const { positions, sequence, tables } = this.#step();
     const { keys, values, blockSize } = kv as CpuKv;
-    const { heads, kvHeads, headDim, slidingWindow } = shape;
+    const { heads, kvHeads, headDim, window } = shape;
     const width = (heads + 2 * kvHeads) * headDim;
     const y = this.#floats([positions.length, heads * headDim]);
     for (let t = 0; t < positions.length; t++) {
       const end = positions[t]! + 1;
-      const first = slidingWindow === null ? 0 : Math.max(0, end - slidingWindow);
+      const first = window === null ? 0 : Math.max(0, end - window);
       const span = { keys: keys[layer]!, values: values[layer]!, blockSize, table: tables[sequence[t]!]!, first, end };
       attention(floats(qkv), t * width, span, shape, y.data, t * heads * headDim, 0, kvHeads, this.#scratch);
     }

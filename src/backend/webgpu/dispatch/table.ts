@@ -157,7 +157,7 @@ export const TABLE = {
   },
   rope: {
     bindings: { p: "uniform", count: "uniform", step: "read", angles: "read", qkv: "write" },
-    params: ["turned", "pairs", "stride"],
+    params: ["turned", "pairs", "head", "stride"],
     overrides: [],
     grid: (n, o) => per64(n * o.turned! * o.pairs!),
     cost: (n, o) => moves(6 * n * o.turned! * o.pairs!, 6 * n * o.turned! * o.pairs!),

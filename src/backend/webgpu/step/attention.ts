@@ -1,6 +1,6 @@
 // Which form attention takes, and how its work is cut: by runs of tokens, or token by token with their positions in splits.
 
-import type { AttentionShape, KvStore } from "../../ops.ts";
+import type { Attention, KvStore } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Plans } from "../dispatch/plans.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
@@ -21,7 +21,7 @@ const MAX_SPLITS = 64;
 const SPLIT_POSITIONS = 64;
 
 /** attention.wgsl's cut: the longest run of tokens that one workgroup takes, and of how many heads. */
-function runsOf({ heads, kvHeads, headDim }: AttentionShape) {
+function runsOf({ heads, kvHeads, headDim }: Attention) {
   const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 32)));
   const rows = ROWS / shares;
   const abreast = Math.min(heads / kvHeads, rows);
@@ -33,7 +33,7 @@ function runsOf({ heads, kvHeads, headDim }: AttentionShape) {
  * follows from the store's size and not from any sequence's length, so that grids and scratch stay as they are while
  * sequences grow; each token's own splits and their spans are found on the device (kernels/lib/attention/splits.wgsl).
  */
-export function mostSplits(kv: KvStore, { heads, kvHeads }: AttentionShape, software: boolean): number {
+export function mostSplits(kv: KvStore, { heads, kvHeads }: Attention, software: boolean): number {
   const groups = kvHeads * Math.ceil(heads / kvHeads / 8);
   const wanted = Math.floor(WORKGROUPS[software ? "software" : "gpu"] / groups);
   return Math.max(1, Math.min(wanted, MAX_SPLITS, Math.ceil((kv.blocks * kv.blockSize) / SPLIT_POSITIONS)));
@@ -54,7 +54,7 @@ export interface AttentionTools {
 /** Over runs; over tokens whose positions are not split; over tokens whose positions are. */
 type Form = "runs" | "whole" | "split";
 
-export class Attention {
+export class AttentionCalls {
   readonly #tools: AttentionTools;
 
   constructor(tools: AttentionTools) {
@@ -62,7 +62,7 @@ export class Attention {
   }
 
   /** Records attention of qkv's rows over a layer's cache. */
-  record(kv: KvStore, { keys, values }: Layer, qkv: GpuTensor, shape: AttentionShape): GpuTensor {
+  record(kv: KvStore, { keys, values }: Layer, qkv: GpuTensor, shape: Attention): GpuTensor {
     const { plans, scratch, step, software } = this.#tools;
     const n = qkv.shape[0];
     const runs = step.runs(runsOf(shape).longest);
@@ -88,7 +88,7 @@ export class Attention {
   #bind(
     form: Form,
     kv: KvStore,
-    shape: AttentionShape,
+    shape: Attention,
     { most, stride, yStride, rowOfParts }: Readonly<Record<"most" | "stride" | "yStride" | "rowOfParts", number>>,
     {
       runs,
@@ -100,7 +100,7 @@ export class Attention {
     },
   ): readonly Call[] {
     const { recorder, step } = this.#tools;
-    const { heads, kvHeads, headDim } = shape;
+    const { heads, kvHeads, headDim, scale } = shape;
     const { shares, abreast } = runsOf(shape);
     const units = Math.ceil(headDim / 8);
     const fours = heads / kvHeads > 4 ? 2 : 1;
@@ -112,8 +112,8 @@ export class Attention {
       heads,
       kv_heads: kvHeads,
       pairs: headDim / 2,
-      window: shape.slidingWindow ?? 0,
-      scale: 1 / Math.sqrt(headDim),
+      window: shape.window ?? 0,
+      scale,
       stride,
       y_stride: yStride,
       abreast,

@@ -1,7 +1,8 @@
 // The step's batch on the device: how many rows, what each token is, the block tables, the angles of RoPE.
 
+import { ropeTurns } from "../../../../kernels/rope.ts";
 import { RequestError } from "../../../errors.ts";
-import type { AttentionShape, Batch } from "../../ops.ts";
+import type { Batch, Rope } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import type { Recorder } from "../dispatch/recorder.ts";
 
@@ -18,7 +19,8 @@ export class StepBatch {
   readonly #recorder: Recorder;
   readonly #maxTokens: number;
   readonly #runs = new Map<number, { buffer: Buffer; count: number }>(); // count 0: not of this batch
-  readonly #angles = new Map<string, { buffer: Buffer; positions: number }>();
+  readonly #angles = new Map<Rope, { buffer: Buffer; positions: number }>();
+  #longest = 0;
   /** Whether every token is an output of its own sequence and has a chooser: the one chosen takes its place. */
   #advances = false;
   #chosen = false;
@@ -127,36 +129,27 @@ export class StepBatch {
     return runs;
   }
 
-  /**
-   * cos and sin of the angles of every position that the batch may have [positions, Dh / 2], computed once. As
-   * transformers does, all in f32: inverse frequencies 1 / theta^(2i/Dh), angle = position * inverse frequency.
-   * @param positions of the longest sequence to come, where that is known
-   */
-  angles({ headDim, ropeTheta }: AttentionShape, positions = 0): Buffer {
-    const pairs = headDim / 2;
-    const key = `${pairs} ${ropeTheta}`;
-    const known = this.#angles.get(key);
+  /** Makes the tables of angles that are to come long enough for sequences of so many positions. */
+  expect(positions: number): void {
+    this.#longest = Math.max(this.#longest, positions);
+  }
+
+  /** cos and sin of the angles of every position that the batch may have [positions, rd / 2], computed once. */
+  angles(rope: Rope): Buffer {
+    const known = this.#angles.get(rope);
     const last = this.batch ? this.batch.positions.reduce((max, position) => Math.max(max, position), 0) : 0;
-    const need = Math.max(positions, last + 1);
+    const need = Math.max(this.#longest, last + 1);
     if (known && known.positions >= need) return known.buffer;
     if (known) {
       this.#recorder.forget(known.buffer);
       this.#device.free(known.buffer);
     }
     const size = Math.max(need, Math.min(2 * (known?.positions ?? 0), 2 ** 20), 1024);
-    const buffer = this.#device.buffer("RoPE angles", size * pairs * 8, "scratch", "storage");
-    const inverse = Float64Array.from({ length: pairs }, (_, i) =>
-      Math.fround(1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim))),
-    );
-    const turns = new Float32Array(size * pairs * 2);
-    for (let position = 0; position < size; position++)
-      for (let i = 0; i < pairs; i++) {
-        const angle = Math.fround(position * inverse[i]!);
-        turns[(position * pairs + i) * 2] = Math.cos(angle);
-        turns[(position * pairs + i) * 2 + 1] = Math.sin(angle);
-      }
+    const turns = new Float32Array(size * rope.inverse.length * 2);
+    const buffer = this.#device.buffer("RoPE angles", turns.byteLength, "scratch", "storage");
+    ropeTurns(size, rope, turns);
     this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, turns);
-    this.#angles.set(key, { buffer, positions: size });
+    this.#angles.set(rope, { buffer, positions: size });
     return buffer;
   }
 }

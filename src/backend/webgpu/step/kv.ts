@@ -2,7 +2,7 @@
 
 import { DeviceError, MemoryError, RequestError } from "../../../errors.ts";
 import { checkBlock, contentBytes } from "../../kv_block.ts";
-import type { AttentionShape, Batch, KvStore } from "../../ops.ts";
+import type { Batch, KvGeometry, KvStore } from "../../ops.ts";
 import { type Buffer, type Device, MAP_MODE_READ, mib } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
 
@@ -27,15 +27,15 @@ export class GpuKv implements KvStore {
   /** @param forget called with each buffer before it is freed */
   constructor(
     device: Device,
-    layers: number,
-    shape: AttentionShape,
+    geometry: KvGeometry,
     precision: "f32" | "f16",
     blockSize: number,
     forget: (buffer: Buffer) => void,
   ) {
-    if (shape.headDim > MAX_HEAD_DIM) {
+    const { layers, kvHeads, headDim } = geometry;
+    if (headDim > MAX_HEAD_DIM) {
       throw new DeviceError(
-        `head_dim ${shape.headDim}: the WebGPU backend computes heads of at most ${MAX_HEAD_DIM}; use backend cpu`,
+        `head_dim ${headDim}: the WebGPU backend computes heads of at most ${MAX_HEAD_DIM}; use backend cpu`,
       );
     }
     this.#device = device;
@@ -43,11 +43,11 @@ export class GpuKv implements KvStore {
     this.blockSize = blockSize;
     this.precision = precision;
     this.#layerCount = layers;
-    const padded = Math.ceil(shape.headDim / 8) * 8; // kernels/lib/attention/paged.wgsl says why
-    this.#side = blockSize * shape.kvHeads * padded * (precision === "f16" ? 2 : 4);
+    const padded = Math.ceil(headDim / 8) * 8; // kernels/lib/attention/paged.wgsl says why
+    this.#side = blockSize * kvHeads * padded * (precision === "f16" ? 2 : 4);
     this.blockBytes = 2 * layers * this.#side;
-    this.#head = shape.headDim * (precision === "f16" ? 2 : 4);
-    this.#content = contentBytes(layers, shape, precision, blockSize);
+    this.#head = headDim * (precision === "f16" ? 2 : 4);
+    this.#content = contentBytes(geometry, precision, blockSize);
   }
 
   get blocks(): number {

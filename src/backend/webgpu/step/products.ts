@@ -2,7 +2,7 @@
 // into the same dispatch, and by tiles for many.
 
 import { MemoryError, RequestError } from "../../../errors.ts";
-import type { AttentionShape, KvStore, Routes } from "../../ops.ts";
+import type { Attention, KvStore, Routes } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Plans } from "../dispatch/plans.ts";
 import type { Recorder } from "../dispatch/recorder.ts";
@@ -70,17 +70,18 @@ export class Products {
   }
 
   /** Whether qkv() can do all of it in one dispatch. */
-  fusesQkv(n: number, w: GpuMatrix, { headDim }: AttentionShape): boolean {
-    return n <= FEW_ROWS && w.parts.length === 1 && headDim % 16 === 0;
+  fusesQkv(n: number, w: GpuMatrix, { headDim, rope }: Attention): boolean {
+    const whole = 2 * rope.inverse.length === headDim;
+    return n <= FEW_ROWS && w.parts.length === 1 && headDim % 16 === 0 && whole;
   }
 
   /** Projection with RoPE; with `cache`, which needs fusesQkv(), k and v are appended too. */
-  qkv(x: GpuTensor, w: GpuMatrix, shape: AttentionShape, y: GpuTensor, cache: Cache | null): void {
+  qkv(x: GpuTensor, w: GpuMatrix, attention: Attention, y: GpuTensor, cache: Cache | null): void {
     checkWidth(x, w);
-    const { heads, kvHeads, headDim } = shape;
+    const { heads, kvHeads, headDim, rope } = attention;
     const { plans, step, recorder } = this.#host;
     const n = x.shape[0];
-    const angles = step.angles(shape);
+    const angles = step.angles(rope);
     if (cache) {
       const few = this.#matvec(x, w, w.precision);
       const { store, keys, values } = cache;
@@ -92,9 +93,9 @@ export class Products {
       return;
     }
     this.matmul(x, w, y.buffer, y.stride, false);
-    plans.run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads}`, n, () => [
+    plans.run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads} ${headDim}`, n, () => [
       recorder.call("rope", {
-        params: { turned: heads + kvHeads, pairs: headDim / 2, stride: y.stride },
+        params: { turned: heads + kvHeads, pairs: rope.inverse.length, head: headDim, stride: y.stride },
         buffers: { count: step.counts.tokens, step: step.words, angles, qkv: y.buffer },
       }),
     ]);

@@ -5,11 +5,12 @@ import type { ExpertShape } from "../../../tensor/blocks.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler } from "../../experts.ts";
 import type {
-  AttentionShape,
+  Attention,
   BackendInfo,
   BackendMemory,
   Batch,
   Experts,
+  KvGeometry,
   KvStore,
   Matrix,
   Routes,
@@ -25,7 +26,7 @@ import { probe } from "../tuning/probe.ts";
 import { type Abilities, Tuning } from "../tuning/tuning.ts";
 import { GpuSlots, type SlottedExperts } from "../weights/slots.ts";
 import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from "../weights/weights.ts";
-import { Attention } from "./attention.ts";
+import { AttentionCalls } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
 import { GpuChoosing } from "./choosing.ts";
 import { GpuKv } from "./kv.ts";
@@ -73,7 +74,7 @@ export class Verbs implements WebGpuOps {
   readonly #scratch: Scratch;
   readonly #plans: Plans;
   readonly #products: Products;
-  readonly #attention: Attention;
+  readonly #attention: AttentionCalls;
   readonly #slotted: SlottedMoe;
   /** What deviceExperts() has made. */
   readonly #slots: GpuSlots[] = [];
@@ -96,7 +97,7 @@ export class Verbs implements WebGpuOps {
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
     this.#plans = new Plans(this.#recorder);
     const tools = { recorder: this.#recorder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
-    this.#attention = new Attention({ ...tools, software: info.software });
+    this.#attention = new AttentionCalls({ ...tools, software: info.software });
     this.#products = new Products({
       ...tools,
       tuning: this.tuning,
@@ -173,10 +174,10 @@ export class Verbs implements WebGpuOps {
     return experts;
   }
 
-  createKv(layers: number, shape: AttentionShape, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
+  createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
     this.#device.check();
-    this.#step.angles(shape, positions);
-    return new GpuKv(this.#device, layers, shape, precision, blockSize, (buffer) => this.#forget(buffer));
+    this.#step.expect(positions);
+    return new GpuKv(this.#device, geometry, precision, blockSize, (buffer) => this.#forget(buffer));
   }
 
   // ---- a step --------------------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ export class Verbs implements WebGpuOps {
     return normed;
   }
 
-  qkv(x: Tensor, w: Matrix, shape: AttentionShape): Tensor {
+  qkv(x: Tensor, w: Matrix, shape: Attention): Tensor {
     const { heads, kvHeads, headDim } = shape;
     if (w.rows !== (heads + 2 * kvHeads) * headDim || headDim % 2 !== 0)
       throw new RequestError(`${w.name}: ${w.rows} rows for ${heads} + 2 x ${kvHeads} heads of ${headDim} (even)`);
@@ -232,7 +233,7 @@ export class Verbs implements WebGpuOps {
     return tensor;
   }
 
-  append(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): void {
+  append(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): void {
     const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
     const held = this.#held;
     if (held?.append && held.tensor === qkv) {
@@ -252,7 +253,7 @@ export class Verbs implements WebGpuOps {
     ]);
   }
 
-  attention(kv: KvStore, layer: number, qkv: Tensor, shape: AttentionShape): Tensor {
+  attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
     this.#settle();
     const from = this.#tokenRows(qkv);
     return this.#attention.record(kv, (kv as GpuKv).layer(layer, this.#batch()), from, shape);
@@ -392,6 +393,6 @@ export class Verbs implements WebGpuOps {
   }
 }
 
-function cacheShape(kv: KvStore, { heads, kvHeads, headDim }: AttentionShape) {
+function cacheShape(kv: KvStore, { heads, kvHeads, headDim }: Attention) {
   return { block: kv.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
 }

@@ -46,7 +46,7 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
     startWorker: startWebWorker,
     startGrammarWorker: startWebGrammarWorker,
     tuning: pageStore(),
-    chat: async (files, tokenizer) => (await import("./chat/chat.ts")).openChat(files, tokenizer),
+    chat: async (files, tokenizer) => (await import("./chat/conventions.ts")).openChat(files, tokenizer),
     spill: () => null,
     identity: (where) => where,
   };

@@ -9,7 +9,7 @@ import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import { openNodeGpu } from "./backend/webgpu/device/node_gpu.ts";
 import { fileStore } from "./backend/webgpu/tuning/node_store.ts";
 import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
-import { openChat } from "./chat/chat.ts";
+import { openChat } from "./chat/conventions.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { DeviceError, RequestError } from "./errors.ts";

@@ -5,7 +5,7 @@ import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
 import { startNodeWorker, usableCores } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
 import type { TuningStore } from "../../src/backend/webgpu/tuning/autotune.ts";
-import { openChat } from "../../src/chat/chat.ts";
+import { openChat } from "../../src/chat/conventions.ts";
 import type { RouteStep } from "../../src/engine/api.ts";
 import { createModel, type Model } from "../../src/engine/model.ts";
 import { bindMixtral, forward, loadMixtral, type MixtralSources } from "../../src/model/mixtral.ts";

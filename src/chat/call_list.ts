@@ -27,119 +27,119 @@ export type ListScan = "more" | "done" | { readonly malformed: string };
 export class CallList {
   /** What has been read since the last complete call: text again if it turns out malformed. */
   raw = "";
-  private readonly listener: CallListener;
-  private expects: Expects = "list";
-  private scanner = new JsonScanner();
+  readonly #listener: CallListener;
+  #expects: Expects = "list";
+  #scanner = new JsonScanner();
   /** The key or value that is being read; `first` is its first character, since to look into a text that grows is to copy it. */
-  private text = "";
-  private first = "";
-  private key = "";
-  private name: string | null = null;
-  private id: string | null = null;
-  private arguments = "{}";
-  private seen = new Set<string>();
+  #text = "";
+  #first = "";
+  #key = "";
+  #name: string | null = null;
+  #id: string | null = null;
+  #arguments = "{}";
+  #seen = new Set<string>();
 
   constructor(listener: CallListener) {
-    this.listener = listener;
+    this.#listener = listener;
   }
 
   /** Whether its first bracket is still to come. */
   get waiting(): boolean {
-    return this.expects === "list";
+    return this.#expects === "list";
   }
 
   push(character: string): ListScan {
     this.raw += character;
-    if (this.expects === "key" || this.expects === "value") return this.inValue(character);
+    if (this.#expects === "key" || this.#expects === "value") return this.#inValue(character);
     if (character === " " || character === "\n" || character === "\t" || character === "\r") return "more";
-    switch (`${this.expects} ${character}`) {
+    switch (`${this.#expects} ${character}`) {
       case "list [":
-        return this.to("call or end");
+        return this.#to("call or end");
       case "call or end {":
       case "call {":
-        this.name = this.id = null;
-        this.arguments = "{}";
-        this.seen = new Set();
-        return this.to("key or end");
+        this.#name = this.#id = null;
+        this.#arguments = "{}";
+        this.#seen = new Set();
+        return this.#to("key or end");
       case "call or end ]":
       case "comma or end ]":
-        this.expects = "done";
+        this.#expects = "done";
         return "done";
       case "comma or end ,":
-        return this.to("call");
+        return this.#to("call");
       case "colon :":
-        return this.to("value");
+        return this.#to("value");
       case "next key ,":
-        return this.to("key");
+        return this.#to("key");
       case "key or end }":
       case "next key }":
-        return this.endCall();
+        return this.#endCall();
     }
-    if (this.expects === "key or end" && character === '"') {
-      this.to("key");
-      return this.inValue(character);
+    if (this.#expects === "key or end" && character === '"') {
+      this.#to("key");
+      return this.#inValue(character);
     }
     return {
-      malformed: `expected ${this.expects === "list" ? "a list of calls" : this.expects}, found ${JSON.stringify(character)}`,
+      malformed: `expected ${this.#expects === "list" ? "a list of calls" : this.#expects}, found ${JSON.stringify(character)}`,
     };
   }
 
-  private to(expects: Expects): "more" {
-    this.expects = expects;
+  #to(expects: Expects): "more" {
+    this.#expects = expects;
     if (expects === "key" || expects === "value") {
-      this.scanner = new JsonScanner();
-      this.text = this.first = "";
+      this.#scanner = new JsonScanner();
+      this.#text = this.#first = "";
     }
     return "more";
   }
 
-  private inValue(character: string): ListScan {
-    const scan = this.scanner.push(character);
+  #inValue(character: string): ListScan {
+    const scan = this.#scanner.push(character);
     if (scan === "bad") return { malformed: "it is not JSON" };
-    if (scan !== "after" && (this.first !== "" || character.trim() !== "")) {
-      this.text += character;
-      if (this.first === "") this.first = character;
+    if (scan !== "after" && (this.#first !== "" || character.trim() !== "")) {
+      this.#text += character;
+      if (this.#first === "") this.#first = character;
     }
-    if (this.expects === "key") {
-      if (this.first !== "" && this.first !== '"') return { malformed: "expected a key in quotation marks" };
+    if (this.#expects === "key") {
+      if (this.#first !== "" && this.#first !== '"') return { malformed: "expected a key in quotation marks" };
       if (scan === "done") {
-        this.key = JSON.parse(this.text) as string;
-        if (this.seen.has(this.key)) return { malformed: `"${this.key}" is given twice` };
-        this.seen.add(this.key);
-        this.to("colon");
+        this.#key = JSON.parse(this.#text) as string;
+        if (this.#seen.has(this.#key)) return { malformed: `"${this.#key}" is given twice` };
+        this.#seen.add(this.#key);
+        this.#to("colon");
       }
       return "more";
     }
-    if (this.key === "arguments") return this.inArguments(scan);
+    if (this.#key === "arguments") return this.#inArguments(scan);
     if (scan === "more") return "more";
-    const value: unknown = JSON.parse(this.text);
-    this.to("next key");
-    if (this.key === "id" && typeof value === "string") this.id = value;
-    if (this.key === "name") {
+    const value: unknown = JSON.parse(this.#text);
+    this.#to("next key");
+    if (this.#key === "id" && typeof value === "string") this.#id = value;
+    if (this.#key === "name") {
       if (typeof value !== "string") return { malformed: "expected a name in quotation marks" };
-      if (!this.listener.knows(value)) return { malformed: `there is no tool ${JSON.stringify(value)}` };
-      this.name = value;
+      if (!this.#listener.knows(value)) return { malformed: `there is no tool ${JSON.stringify(value)}` };
+      this.#name = value;
     }
     if (scan !== "after") return "more";
     this.raw = this.raw.slice(0, -1); // the character is taken again
     return this.push(character);
   }
 
-  private inArguments(scan: "more" | "done" | "after"): ListScan {
-    if (this.first === "") return "more";
-    if (this.first !== "{" && this.first !== '"') return { malformed: "expected an object of arguments" };
+  #inArguments(scan: "more" | "done" | "after"): ListScan {
+    if (this.#first === "") return "more";
+    if (this.#first !== "{" && this.#first !== '"') return { malformed: "expected an object of arguments" };
     if (scan === "more") return "more";
     // Some models put the object into a text.
-    this.arguments = this.first === '"' ? (JSON.parse(this.text) as string) : this.text;
-    if (!isObject(this.arguments)) return { malformed: "expected an object of arguments" };
-    return this.to("next key");
+    this.#arguments = this.#first === '"' ? (JSON.parse(this.#text) as string) : this.#text;
+    if (!isObject(this.#arguments)) return { malformed: "expected an object of arguments" };
+    return this.#to("next key");
   }
 
-  private endCall(): ListScan {
-    if (this.name === null) return { malformed: "expected a name" };
-    this.listener.call(this.name, this.id, this.arguments);
+  #endCall(): ListScan {
+    if (this.#name === null) return { malformed: "expected a name" };
+    this.#listener.call(this.#name, this.#id, this.#arguments);
     this.raw = "";
-    return this.to("comma or end");
+    return this.#to("comma or end");
   }
 }
 

@@ -15,92 +15,92 @@ type Expects = "value" | "value or end" | "key" | "key or end" | "colon" | "comm
 export type Scan = "more" | "done" | "after" | "bad";
 
 export class JsonScanner {
-  private readonly open: ("{" | "[")[] = [];
-  private expects: Expects = "value";
-  private isKey = false;
+  readonly #open: ("{" | "[")[] = [];
+  #expects: Expects = "value";
+  #isKey = false;
   /** Within a string: "\\" after a backslash, then the hexadecimal digits of \uXXXX still due. */
-  private escaped: "" | "\\" | number = "";
-  private word = "";
+  #escaped: "" | "\\" | number = "";
+  #word = "";
 
   push(character: string): Scan {
-    if (this.expects === "string") return this.inString(character);
-    if (this.expects === "word") {
+    if (this.#expects === "string") return this.#inString(character);
+    if (this.#expects === "word") {
       if (WORD_PART.test(character)) {
-        this.word += character;
-        return this.word.length > 400 ? "bad" : "more";
+        this.#word += character;
+        return this.#word.length > 400 ? "bad" : "more";
       }
-      if (!WORD.test(this.word)) return "bad";
-      if (this.open.length === 0) return "after";
-      this.expects = "comma or end";
+      if (!WORD.test(this.#word)) return "bad";
+      if (this.#open.length === 0) return "after";
+      this.#expects = "comma or end";
     }
     if (character === " " || character === "\n" || character === "\t" || character === "\r") return "more";
-    switch (this.expects) {
+    switch (this.#expects) {
       case "colon":
-        this.expects = "value";
+        this.#expects = "value";
         return character === ":" ? "more" : "bad";
       case "comma or end":
-        if (character !== ",") return this.close(character);
-        this.expects = this.open.at(-1) === "{" ? "key" : "value";
+        if (character !== ",") return this.#close(character);
+        this.#expects = this.#open.at(-1) === "{" ? "key" : "value";
         return "more";
       case "key or end":
-        if (character === "}") return this.close(character);
-        return this.startString(character, true);
+        if (character === "}") return this.#close(character);
+        return this.#startString(character, true);
       case "key":
-        return this.startString(character, true);
+        return this.#startString(character, true);
       case "value or end":
-        if (character === "]") return this.close(character);
-        return this.startValue(character);
+        if (character === "]") return this.#close(character);
+        return this.#startValue(character);
       default:
-        return this.startValue(character);
+        return this.#startValue(character);
     }
   }
 
-  private startValue(character: string): Scan {
+  #startValue(character: string): Scan {
     if (character === "{" || character === "[") {
-      this.open.push(character);
-      this.expects = character === "{" ? "key or end" : "value or end";
-      return this.open.length > MAX_DEPTH ? "bad" : "more";
+      this.#open.push(character);
+      this.#expects = character === "{" ? "key or end" : "value or end";
+      return this.#open.length > MAX_DEPTH ? "bad" : "more";
     }
-    if (character === '"') return this.startString(character, false);
+    if (character === '"') return this.#startString(character, false);
     if (!/^[-0-9tfn]$/.test(character)) return "bad";
-    this.word = character;
-    this.expects = "word";
+    this.#word = character;
+    this.#expects = "word";
     return "more";
   }
 
-  private startString(character: string, isKey: boolean): Scan {
+  #startString(character: string, isKey: boolean): Scan {
     if (character !== '"') return "bad";
-    this.expects = "string";
-    this.isKey = isKey;
+    this.#expects = "string";
+    this.#isKey = isKey;
     return "more";
   }
 
-  private inString(character: string): Scan {
-    if (typeof this.escaped === "number") {
+  #inString(character: string): Scan {
+    if (typeof this.#escaped === "number") {
       if (!/^[0-9a-fA-F]$/.test(character)) return "bad";
-      this.escaped = this.escaped === 1 ? "" : this.escaped - 1;
+      this.#escaped = this.#escaped === 1 ? "" : this.#escaped - 1;
       return "more";
     }
-    if (this.escaped === "\\") {
-      this.escaped = character === "u" ? 4 : "";
+    if (this.#escaped === "\\") {
+      this.#escaped = character === "u" ? 4 : "";
       return /^["\\/bfnrtu]$/.test(character) ? "more" : "bad";
     }
-    if (character === "\\") this.escaped = "\\";
+    if (character === "\\") this.#escaped = "\\";
     else if (character === '"') {
-      if (!this.isKey) return this.ended();
-      this.expects = "colon";
+      if (!this.#isKey) return this.#ended();
+      this.#expects = "colon";
     } else if (character < " ") return "bad";
     return "more";
   }
 
-  private close(character: string): Scan {
-    const open = this.open.pop();
-    if ((open === "{" && character === "}") || (open === "[" && character === "]")) return this.ended();
+  #close(character: string): Scan {
+    const open = this.#open.pop();
+    if ((open === "{" && character === "}") || (open === "[" && character === "]")) return this.#ended();
     return "bad";
   }
 
-  private ended(): Scan {
-    this.expects = "comma or end";
-    return this.open.length === 0 ? "done" : "more";
+  #ended(): Scan {
+    this.#expects = "comma or end";
+    return this.#open.length === 0 ? "done" : "more";
   }
 }

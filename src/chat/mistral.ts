@@ -132,16 +132,16 @@ export function mistralPrompt(
 }
 
 class Encoder {
-  private readonly tokenizer: Tokenizer;
-  private readonly version: MistralVersion;
+  readonly #tokenizer: Tokenizer;
+  readonly #version: MistralVersion;
 
   constructor(tokenizer: Tokenizer, version: MistralVersion) {
-    this.tokenizer = tokenizer;
-    this.version = version;
+    this.#tokenizer = tokenizer;
+    this.#version = version;
   }
 
   text(text: string): number[] {
-    return this.tokenizer.encode(text, { addBos: false });
+    return this.#tokenizer.encode(text, { addBos: false });
   }
 
   tools(tools: readonly ToolDefinition[]): number[] {
@@ -155,20 +155,20 @@ class Encoder {
   /** Text, then calls: earlier versions never saw both in one turn, later ones have them in this order. */
   assistant(turn: AssistantMessage, controls: Controls | null): number[] {
     const content = turn.content ?? "";
-    const ids = content === "" ? [] : this.text(this.version === "v1" ? content : withoutLastSpaces(content));
+    const ids = content === "" ? [] : this.text(this.#version === "v1" ? content : withoutLastSpaces(content));
     if (!turn.toolCalls?.length) return ids;
     if (controls === null) throw new RequestError("this model's prompts have no place for tool calls");
     const calls = turn.toolCalls.map(({ name, arguments: text, id }) => ({
       name,
       arguments: jsonOrText(text),
-      ...(this.version === "v2" ? {} : { id }),
+      ...(this.#version === "v2" ? {} : { id }),
     }));
     return ids.concat(controls.calls, this.text(pythonJson(calls)));
   }
 
   result({ content, toolCallId, name }: ToolMessage): number[] {
     const value = jsonOrText(content);
-    if (this.version === "v3") return this.text(pythonJson({ content: value, call_id: toolCallId }));
+    if (this.#version === "v3") return this.text(pythonJson({ content: value, call_id: toolCallId }));
     return this.text(pythonJson([{ name: name ?? null, content: value }]));
   }
 

@@ -4,12 +4,12 @@ import { RequestError, WeightsError } from "../errors.ts";
 import { asObject, type JsonObject, readFolderConfig, readJsonObject, tokenName } from "../tokenizer/folder_config.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { type Files, readText } from "../weights/files.ts";
-import { type Disguise, Guard, unusedCharacters } from "./guard.ts";
 import { cut, plain, type Str } from "./jinja/text.ts";
 import { Written } from "./jinja/values.ts";
 import { mergeNeighbours, type PromptOptions, shownTools, systemText } from "./messages.ts";
 import { parsePythonJson } from "./python_json.ts";
 import { parseTemplate, Refusal, type Template, TemplateFault } from "./sandbox.ts";
+import { type Disguise, Sealer, unusedCharacters } from "./sealer.ts";
 import type { ChatMessage } from "./types.ts";
 
 const MAX_FILE = 16 * 2 ** 20;
@@ -111,22 +111,22 @@ export class ChatTemplate {
   readonly knowsTools: boolean;
   /** Tokens that it puts behind an assistant's text. */
   readonly stopIds: readonly number[];
-  private readonly source: TemplateSource;
-  private readonly plain: Template;
-  private readonly toolUse: Template | null;
-  private readonly guard: Guard;
-  private readonly knowsSystem: boolean;
+  readonly #source: TemplateSource;
+  readonly #plain: Template;
+  readonly #toolUse: Template | null;
+  readonly #sealer: Sealer;
+  readonly #knowsSystem: boolean;
 
   /** @throws WeightsError for a template that cannot be read or run */
   constructor(source: TemplateSource, tokenizer: Tokenizer) {
-    this.source = source;
-    this.guard = new Guard(tokenizer);
-    this.plain = this.located(() => parseTemplate(source.text));
+    this.#source = source;
+    this.#sealer = new Sealer(tokenizer);
+    this.#plain = this.#located(() => parseTemplate(source.text));
     const { withTools, whereTools } = source;
-    this.toolUse = withTools === null ? null : this.located(() => parseTemplate(withTools), whereTools);
-    this.knowsTools = (this.toolUse ?? this.plain).mentions.has("tools");
-    this.knowsSystem = this.trySystem();
-    this.stopIds = this.findEnd(tokenizer);
+    this.#toolUse = withTools === null ? null : this.#located(() => parseTemplate(withTools), whereTools);
+    this.knowsTools = (this.#toolUse ?? this.#plain).mentions.has("tools");
+    this.#knowsSystem = this.#trySystem();
+    this.stopIds = this.#findEnd(tokenizer);
   }
 
   /**
@@ -140,17 +140,17 @@ export class ChatTemplate {
     const turns = messages.filter((message) => message.role !== "system");
     const unused = (count: number): string[] =>
       unusedCharacters(count, [
-        JSON.stringify([messages, options.tools ?? [], options.templateVariables ?? {}, this.source.tokens]),
-        this.source.text,
-        this.source.withTools ?? "",
+        JSON.stringify([messages, options.tools ?? [], options.templateVariables ?? {}, this.#source.tokens]),
+        this.#source.text,
+        this.#source.withTools ?? "",
       ]);
     const end = options.continueAssistant ? unused(1)[0]! : "";
     const masks = (): string[] => unused(1 + MAX_DISGUISES).slice(1); // the first may be `end`
     let refusal: unknown;
     for (const tried of [turns, mergeNeighbours(turns)]) {
-      const all = this.withSystem(tried, system);
+      const all = this.#withSystem(tried, system);
       try {
-        return this.guard.encode(masks, (disguise) => this.write(all, options, disguise, end));
+        return this.#sealer.encode(masks, (disguise) => this.#write(all, options, disguise, end));
       } catch (error) {
         if (!(error instanceof RequestError)) throw error;
         refusal ??= error;
@@ -159,28 +159,28 @@ export class ChatTemplate {
     throw refusal;
   }
 
-  private withSystem(turns: readonly ChatMessage[], system: string | null): readonly ChatMessage[] {
+  #withSystem(turns: readonly ChatMessage[], system: string | null): readonly ChatMessage[] {
     if (system === null) return turns;
-    if (this.knowsSystem) return [{ role: "system", content: system }, ...turns];
+    if (this.#knowsSystem) return [{ role: "system", content: system }, ...turns];
     const [first, ...rest] = turns;
     if (first?.role !== "user") return [{ role: "user", content: system }, ...turns];
     return [{ role: "user", content: first.content === "" ? system : `${system}\n\n${first.content}` }, ...rest];
   }
 
   /** Whether a system message reaches the prompt; found out with one, since templates refuse the role in many words, or pass over it. */
-  private trySystem(): boolean {
+  #trySystem(): boolean {
     const probe = "hotset asks whether this is read";
     const messages: ChatMessage[] = [
       { role: "system", content: probe },
       { role: "user", content: "Hello" },
     ];
-    return this.tryOut(messages)?.includes(probe) ?? false;
+    return this.#tryOut(messages)?.includes(probe) ?? false;
   }
 
   /** The token behind the text of an assistant's message: what the model was trained to end its answers with. */
-  private findEnd(tokenizer: Tokenizer): readonly number[] {
+  #findEnd(tokenizer: Tokenizer): readonly number[] {
     const probe = "hotset asks what comes behind this";
-    const text = this.tryOut([
+    const text = this.#tryOut([
       { role: "user", content: "Hello" },
       { role: "assistant", content: probe },
     ]);
@@ -195,7 +195,7 @@ export class ChatTemplate {
   }
 
   /** A conversation of our own as text; null where the template refuses it. Some templates run with tools only. @throws WeightsError */
-  private tryOut(messages: readonly ChatMessage[]): string | null {
+  #tryOut(messages: readonly ChatMessage[]): string | null {
     const run = (options: PromptOptions): string | null => {
       try {
         return this.render(messages, options, (text) => text, String.fromCharCode(0xe000));
@@ -216,11 +216,11 @@ export class ChatTemplate {
 
   /** The rendered text. `end` marks the end of an assistant's text to be continued: what follows it is left out. */
   render(messages: readonly ChatMessage[], options: PromptOptions, disguise: Disguise, end: string): string {
-    return plain(this.write(messages, options, disguise, end));
+    return plain(this.#write(messages, options, disguise, end));
   }
 
   /** The same, with which of its characters people wrote. */
-  private write(messages: readonly ChatMessage[], options: PromptOptions, disguise: Disguise, end: string): Str {
+  #write(messages: readonly ChatMessage[], options: PromptOptions, disguise: Disguise, end: string): Str {
     const tools = this.knowsTools ? shownTools(options) : [];
     const continued = options.continueAssistant ? messages.length - 1 : -1;
     const given = Object.entries(options.templateVariables ?? {});
@@ -229,7 +229,7 @@ export class ChatTemplate {
       ...Object.fromEntries(given.map(([name, value]) => [name, new Written(value, disguise)])),
       bos_token: "",
       eos_token: "",
-      ...this.source.tokens,
+      ...this.#source.tokens,
       messages: messages.map((message, i) => templateMessage(message, disguise, i === continued ? end : "")),
       tools:
         tools.length === 0
@@ -240,10 +240,10 @@ export class ChatTemplate {
             })),
       add_generation_prompt: continued < 0,
     };
-    const withTools = tools.length > 0 ? this.toolUse : null;
-    const template = withTools ?? this.plain;
-    const where = withTools === null ? this.source.where : this.source.whereTools;
-    const text = this.located(() => {
+    const withTools = tools.length > 0 ? this.#toolUse : null;
+    const template = withTools ?? this.#plain;
+    const where = withTools === null ? this.#source.where : this.#source.whereTools;
+    const text = this.#located(() => {
       try {
         return template.write(variables);
       } catch (error) {
@@ -256,11 +256,11 @@ export class ChatTemplate {
     const at = plain(text).lastIndexOf(end);
     if (at >= 0) return cut(text, 0, at);
     throw new RequestError(
-      `${this.source.where}: the chat template leaves out the assistant's text that is to be continued`,
+      `${this.#source.where}: the chat template leaves out the assistant's text that is to be continued`,
     );
   }
 
-  private located<T>(run: () => T, where = this.source.where): T {
+  #located<T>(run: () => T, where = this.#source.where): T {
     try {
       return run();
     } catch (error) {

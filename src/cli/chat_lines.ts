@@ -9,53 +9,53 @@ const QUOTES = '"""';
 const OPENING = /^\s*(\/[a-z]+\s+)?"""/i;
 
 export class MessageLines {
-  private lines: string[] = [];
-  private length = 0;
-  private quoted = false;
-  private open = false;
+  #lines: string[] = [];
+  #length = 0;
+  #quoted = false;
+  #open = false;
 
   /** Whether the message goes on in the next line. */
   get goesOn(): boolean {
-    return this.open;
+    return this.#open;
   }
 
   /** Takes a line; gives the message that it completes, or null. @throws RequestError for one over 16 Mi characters */
   push(line: string): string | null {
-    this.length += line.length;
-    if (this.length > MAX_MESSAGE) {
+    this.#length += line.length;
+    if (this.#length > MAX_MESSAGE) {
       this.reset();
       throw new RequestError(`a message has at most ${MAX_MESSAGE} characters, this one has more`);
     }
     let text = line;
-    const opening = this.open ? null : OPENING.exec(text);
+    const opening = this.#open ? null : OPENING.exec(text);
     if (opening) {
-      this.open = this.quoted = true;
+      this.#open = this.#quoted = true;
       text = (opening[1] ?? "") + text.slice(opening[0].length);
       if (text.trim() === "") return null;
     }
-    if (this.quoted) {
+    if (this.#quoted) {
       const bare = text.trimEnd();
       const last = bare.endsWith(QUOTES);
       if (last) text = bare.slice(0, -QUOTES.length);
-      if (!last || text !== "") this.lines.push(text);
+      if (!last || text !== "") this.#lines.push(text);
       return last ? this.end() : null;
     }
-    this.open = text.endsWith("\\");
-    this.lines.push(this.open ? text.slice(0, -1) : text);
-    return this.open ? null : this.end();
+    this.#open = text.endsWith("\\");
+    this.#lines.push(this.#open ? text.slice(0, -1) : text);
+    return this.#open ? null : this.end();
   }
 
   /** No more lines come: what there is of a message, or null. */
   end(): string | null {
-    const text = this.lines.join("\n");
+    const text = this.#lines.join("\n");
     this.reset();
     return text === "" ? null : text;
   }
 
   reset(): void {
-    this.lines = [];
-    this.length = 0;
-    this.open = this.quoted = false;
+    this.#lines = [];
+    this.#length = 0;
+    this.#open = this.#quoted = false;
   }
 }
 

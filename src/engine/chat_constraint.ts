@@ -1,6 +1,6 @@
 // What an answer is held to: a format of its text, the form of its tool calls, or both.
 
-import type { JsonSchema, ToolOutput } from "../chat/chat.ts";
+import type { CallGrammar } from "../chat/conventions.ts";
 import { RequestError } from "../errors.ts";
 import { choicesToEbnf, gbnfToEbnf } from "../grammar/gbnf.ts";
 import type { Constraint, Grammar, Grammars } from "../grammar/types.ts";
@@ -20,15 +20,15 @@ export interface ConstraintParts {
  * - Calls that are required (tool_choice "required" or a name) hold from the first token, control tokens included.
  * - Calls that the model may make hold from where it begins one.
  * - Of a tool's schema that cannot be enforced, what can be is. It is refused where the tool is `strict`.
- * @param calls ChatFormat.toolOutput()
+ * @param calls ChatConventions.callGrammar()
  * @throws RequestError that names what is not supported
  */
 export async function constraintOf(
   parts: ConstraintParts,
   options: ChatOptions,
-  calls: ToolOutput | null,
+  calls: CallGrammar | null,
 ): Promise<Constraint | null> {
-  const { responseFormat, parallelToolCalls = true } = options;
+  const { responseFormat } = options;
   const text = await toldGrammar(parts.grammars, options);
   if (!calls) return (await text?.matcher()) ?? null;
   const [first] = calls.prefixIds;
@@ -39,7 +39,7 @@ export async function constraintOf(
       { param: "response_format" },
     );
   }
-  const grammar = await callGrammar(parts.grammars, parallelToolCalls ? calls : single(calls));
+  const grammar = await callGrammar(parts.grammars, calls);
   const inner = await grammar.matcher();
   if (calls.required) return new Prefixed(calls.prefixIds, inner, parts.vocab);
   if (first !== undefined) return new Optional(first, (await text?.matcher()) ?? null, inner);
@@ -110,23 +110,13 @@ async function asked(name: string, compile: () => Promise<Grammar>): Promise<Gra
 }
 
 /** The grammar of calls; where that takes too much, of calls with any object for arguments. @throws RequestError for a `strict` tool */
-async function callGrammar(grammars: Grammars, calls: ToolOutput): Promise<Grammar> {
+async function callGrammar(grammars: Grammars, calls: CallGrammar): Promise<Grammar> {
   try {
     return await blaming("tools", grammars.joined({ schema: calls.schema, parts: calls.parts }));
   } catch (error) {
     if (!(error instanceof RequestError) || calls.parts.some(({ loose }) => !loose)) throw error;
     return blaming("tools", grammars.jsonSchema(calls.plain));
   }
-}
-
-/** The same with one call at most. */
-function single(calls: ToolOutput): ToolOutput {
-  const one = (form: object): JsonSchema => {
-    const schema = form as { type: string; properties?: { tool_calls: object } };
-    if (schema.type === "array") return { ...schema, maxItems: 1 };
-    return { ...schema, properties: { tool_calls: { ...schema.properties!.tool_calls, maxItems: 1 } } };
-  };
-  return { ...calls, schema: one(calls.schema), plain: one(calls.plain) };
 }
 
 /** Tokens that must come first, then what a constraint allows. */

@@ -1,13 +1,14 @@
-// A prompt as part of its own answer: its text, and how likely the model finds each of its tokens.
+// The prompt as part of its answer: its text, and the log probabilities of its tokens.
 
-import type { ChatEvent, ChatOptions } from "./chat_api.ts";
-import type { Model } from "./model.ts";
+import type { ChatOptions } from "./chat_api.ts";
+import type { ChatEvent } from "./events.ts";
+import type { Model } from "./model_api.ts";
 import { logProbabilities } from "./sampler.ts";
 import { pieceOf } from "./text.ts";
 import { TokenTexts } from "./token_texts.ts";
 
 /**
- * The prompt's text, token by token where log probabilities are asked for. The first token has none: NaN.
+ * The prompt's text; token by token where `logprobs` is set. The first token has no probability: NaN.
  * @throws RequestError as model.logits() does
  */
 export async function* echoed(

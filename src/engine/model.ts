@@ -2,7 +2,7 @@
 
 import { contentBytes } from "../backend/kv_block.ts";
 import type { Batch, KvStore, Ops } from "../backend/ops.ts";
-import type { ChatFormat } from "../chat/chat.ts";
+import type { ChatConventions } from "../chat/conventions.ts";
 import { MemoryError, RequestError } from "../errors.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteStep } from "../experts/trace.ts";
@@ -14,12 +14,13 @@ import type { Output, RouteWatcher } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
 import type { Precision, Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
-import type { ModelStats, SamplingOptions, Session } from "./api.ts";
-import { createChat } from "./chat.ts";
-import type { ChatEvent, ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
+import type { SamplingOptions, Session } from "./api.ts";
+import type { ChatModel } from "./chat_api.ts";
+import { createChatModel } from "./chat_model.ts";
 import type { Claim } from "./claim.ts";
 import { createBlockPool } from "./kv.ts";
-import { createQueue, type Queue, type QueueOptions } from "./queue.ts";
+import type { Model } from "./model_api.ts";
+import { createQueue, type Queue } from "./queue.ts";
 import { recordedLogits } from "./record.ts";
 import { createRoom } from "./room.ts";
 import { readSaved, type SavedShape, writeSaved } from "./saved.ts";
@@ -28,54 +29,14 @@ import { createStepper, type Runner } from "./stepper.ts";
 import { textCodec } from "./text.ts";
 import { maxRows, toBatch } from "./work.ts";
 
-/** A loaded model. Close it when done: it holds memory, and on WebGPU it keeps the process alive. */
-export interface Model {
-  /** config.json, checked; field names are config.json's. */
-  readonly config: MixtralConfig;
-  /** @throws RequestError for a model without one (a synthetic model), which takes token ids only */
-  readonly tokenizer: Tokenizer;
-  session(): Session;
-  /**
-   * Answers a conversation, by the folder's chat template or Mistral's own rules: text and tool calls as they come, then one
-   * `finish`. Returning from the iteration, or aborting `signal`, frees all that the answer holds.
-   * @throws RequestError for what cannot be done, WeightsError for a template that fails
-   */
-  chat(messages: readonly ChatMessage[], options?: ChatOptions): AsyncIterableIterator<ChatEvent>;
-  /** The model as servers use it: chat, completions, embeddings, with a bound on who runs and who waits. @throws as chat() */
-  serving(options?: ServingOptions): ChatModel;
-  /** What generations can be constrained to: JSON, a JSON schema, a pattern, EBNF. @throws RequestError without a tokenizer */
-  readonly grammars: Grammars;
-  /**
-   * A session that goes on where one was saved. Save files are trusted as far as their checksum goes: what is in them serves
-   * this session only. @throws RequestError naming what differs from this model, or that they are damaged; MemoryError
-   */
-  restore(bytes: Uint8Array, signal?: AbortSignal): Promise<Session>;
-  /**
-   * Logits [T, V], row-major, of every position of `ids`: row t is the distribution after ids[0..t].
-   * For evaluation; nothing is kept. @throws RequestError for ids that do not fit, MemoryError if T * V is too large
-   */
-  logits(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
-  /**
-   * What a text means, as a vector [D] of length 1: the hidden states behind the last norm, averaged over all of `ids`.
-   * Nothing is kept. @throws RequestError for ids that do not fit, or none
-   */
-  embed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
-  stats(): ModelStats;
-  /** Frees everything; running generations reject. Safe to call twice. */
-  close(): Promise<void>;
-}
-
-export interface ServingOptions extends Partial<QueueOptions> {
-  /** What answers call the model; default: the name of its folder. */
-  readonly name?: string;
-}
+export type { Model, ServingOptions } from "./model_api.ts";
 
 export interface ModelParts {
   readonly label: string;
   readonly config: MixtralConfig;
   readonly tokenizer: Tokenizer | null;
   /** How to chat with it, or why that cannot be done. */
-  readonly chat: ChatFormat | Error;
+  readonly chat: ChatConventions | Error;
   readonly ops: Ops;
   readonly kv: KvStore;
   readonly kvBytes: number;
@@ -187,7 +148,7 @@ export function createModel(parts: ModelParts): Model {
       if (parts.chat instanceof Error) throw parts.chat;
       const turns = createQueue({ parallel, queue });
       queues.push(turns);
-      return createChat({ name, model: this, format: parts.chat, queue: turns });
+      return createChatModel({ name, model: this, conventions: parts.chat, queue: turns });
     },
     get tokenizer() {
       if (parts.tokenizer === null) throw new RequestError(`${parts.label} has no tokenizer: it takes token ids only`);

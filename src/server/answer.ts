@@ -1,14 +1,9 @@
-// An answer as a whole, gathered from the engine's events, and tool calls as wholes within a stream.
+// Answers of a ChatModel for the endpoints: tool calls made whole, and events gathered into one answer.
 
 import type { TokenLogprob } from "../engine/api.ts";
 import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";
 
-/** A ChatEvent, but a tool call comes with all its arguments. */
-export type AnswerEvent =
-  | Extract<ChatEvent, { type: "text" }>
-  | { readonly type: "call"; readonly index: number; readonly call: ToolCall }
-  | ChatFinish;
-
+/** What a request that is not streamed is answered with. */
 export interface Answer {
   readonly text: string;
   readonly logprobs: readonly TokenLogprob[];
@@ -17,23 +12,25 @@ export interface Answer {
 }
 
 /**
- * Holds a call back until its arguments are complete. Mistral's client cannot put a call together from pieces; all
- * others take it whole as well. A call that is not whole is none: it is left out, and `finish` tells that the answer was cut.
+ * The same events, but each tool call comes with one `tool_arguments` event, which holds a whole JSON text: Mistral's client
+ * cannot join pieces. A call without complete arguments is left out; `finish` then tells that the answer was cut.
  */
-export async function* wholeCalls(events: AsyncIterable<ChatEvent>): AsyncGenerator<AnswerEvent> {
-  let open: { index: number; id: string; name: string; text: string } | null = null;
-  const close = function* (cut: boolean): Generator<AnswerEvent> {
+export async function* wholeCalls(events: AsyncIterable<ChatEvent>): AsyncGenerator<ChatEvent> {
+  let open: { readonly call: Extract<ChatEvent, { type: "tool_call" }>; text: string } | null = null;
+  const close = function* (cut: boolean): Generator<ChatEvent> {
     if (open === null) return;
-    const { index, id, name } = open;
+    const { call } = open;
     const text = open.text === "" && !cut ? "{}" : open.text;
     open = null;
-    if (isJson(text)) yield { type: "call", index, call: { id, name, arguments: text } };
+    if (!isJson(text)) return;
+    yield call;
+    yield { type: "tool_arguments", index: call.index, text };
   };
   for await (const event of events) {
     switch (event.type) {
       case "tool_call":
         yield* close(false);
-        open = { index: event.index, id: event.id, name: event.name, text: "" };
+        open = { call: event, text: "" };
         break;
       case "tool_arguments":
         if (open) open.text += event.text;
@@ -58,19 +55,29 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Takes answers in as their events come; several of one request may be mixed. */
-export class Gathering {
+/** Collects the events of one answer. */
+export class AnswerCollector {
   #text = "";
   readonly #logprobs: TokenLogprob[] = [];
   readonly #calls: ToolCall[] = [];
+  #call: { readonly id: string; readonly name: string } | null = null;
   #finish: ChatFinish | null = null;
 
-  take(event: AnswerEvent): void {
-    if (event.type === "finish") this.#finish = event;
-    else if (event.type === "call") this.#calls.push(event.call);
-    else {
-      this.#text += event.text;
-      for (const logprob of event.logprobs ?? []) this.#logprobs.push(logprob);
+  /** @param event from wholeCalls() */
+  take(event: ChatEvent): void {
+    switch (event.type) {
+      case "text":
+        this.#text += event.text;
+        for (const logprob of event.logprobs ?? []) this.#logprobs.push(logprob);
+        break;
+      case "tool_call":
+        this.#call = event;
+        break;
+      case "tool_arguments":
+        if (this.#call) this.#calls.push({ id: this.#call.id, name: this.#call.name, arguments: event.text });
+        break;
+      case "finish":
+        this.#finish = event;
     }
   }
 

@@ -1,7 +1,7 @@
 // POST /v1/messages and /v1/messages/count_tokens: Anthropic's API; the stream's events are in anthropic_stream.ts.
 
 import type { Context } from "hono";
-import { type Answer, Gathering, wholeCalls } from "./answer.ts";
+import { type Answer, AnswerCollector, wholeCalls } from "./answer.ts";
 import { anthropicPrompt, anthropicRequest } from "./anthropic_request.ts";
 import { stopOf, usageOf } from "./anthropic_shapes.ts";
 import { messageEvents, PING } from "./anthropic_stream.ts";
@@ -32,9 +32,9 @@ export async function messages(c: Context, service: Service): Promise<Response> 
     });
   }
   try {
-    const gathering = new Gathering();
-    for await (const event of start()) gathering.take(event);
-    return c.json(message(head, gathering.answer));
+    const collector = new AnswerCollector();
+    for await (const event of start()) collector.take(event);
+    return c.json(message(head, collector.answer));
   } finally {
     work.end();
   }

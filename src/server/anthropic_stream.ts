@@ -1,7 +1,7 @@
 // The events of a streamed message in the order that Anthropic's clients rely on:
 // message_start { content_block_start content_block_delta* content_block_stop }* message_delta message_stop.
 
-import type { AnswerEvent } from "./answer.ts";
+import type { ChatEvent } from "../engine/chat_api.ts";
 import { stopOf, usageOf } from "./anthropic_shapes.ts";
 import { event } from "./sse.ts";
 
@@ -19,7 +19,7 @@ export const PING = named("ping");
  * @param head what every message begins with: id, type, role, model
  */
 export async function* messageEvents(
-  start: () => AsyncIterable<AnswerEvent>,
+  start: () => AsyncIterable<ChatEvent>,
   count: () => number,
   head: object,
 ): AsyncGenerator<string> {
@@ -53,15 +53,16 @@ export async function* messageEvents(
         }
         yield delta({ type: "text_delta", text: event.text });
         break;
-      case "call": {
+      case "tool_call": {
         yield* stop();
-        const { id, name, arguments: text } = event.call;
-        const content_block = { type: "tool_use", id, name, input: {} };
+        const content_block = { type: "tool_use", id: event.id, name: event.name, input: {} };
         yield named("content_block_start", { index: ++block, content_block });
-        yield delta({ type: "input_json_delta", partial_json: text });
-        yield named("content_block_stop", { index: block });
         break;
       }
+      case "tool_arguments":
+        yield delta({ type: "input_json_delta", partial_json: event.text });
+        yield named("content_block_stop", { index: block });
+        break;
       case "finish":
         yield* stop();
         yield named("message_delta", { delta: stopOf(event), usage: usageOf(event) });

@@ -1,8 +1,8 @@
 // POST /v1/chat/completions: messages in, one answer or several out, whole or as a stream of deltas.
 
 import type { Context } from "hono";
-import type { ChatFinish, ToolCall } from "../engine/chat_api.ts";
-import { type Answer, type AnswerEvent, Gathering, wholeCalls } from "./answer.ts";
+import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";
+import { type Answer, AnswerCollector, wholeCalls } from "./answer.ts";
 import { inWordsOfField } from "./formats.ts";
 import { readJson } from "./json.ts";
 import { type Indexed, together } from "./many.ts";
@@ -30,9 +30,9 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
     return streamed(chunks(events, shape, { ...request, usage }), { keepAliveMs, log, failed, done: work.end });
   }
   try {
-    const gathered = Array.from(starts, () => new Gathering());
-    for await (const { index, event } of events) gathered[index]!.take(event);
-    const answers = gathered.map(({ answer }) => answer);
+    const collectors = Array.from(starts, () => new AnswerCollector());
+    for await (const { index, event } of events) collectors[index]!.take(event);
+    const answers = collectors.map(({ answer }) => answer);
     return c.json({
       ...head,
       object: "chat.completion",
@@ -69,12 +69,13 @@ function callShape({ id, name, arguments: text }: ToolCall): object {
 
 /** The stream: a first delta with the role, then text and calls, a last one with the reason; and usage where it is wanted. */
 async function* chunks(
-  events: AsyncIterable<Indexed<AnswerEvent>>,
+  events: AsyncIterable<Indexed<ChatEvent>>,
   head: object,
   request: OpenaiChatRequest & { readonly usage: UsageWanted },
 ): AsyncGenerator<string> {
   const wanted = request.options.logprobs !== undefined;
   const begun = new Set<number>();
+  const calls = new Map<number, { readonly id: string; readonly name: string }>(); // by choice: the last one
   const finished: ChatFinish[] = [];
   let left = request.n;
   // No `usage: null` where there is no usage: Mistral's client takes it for a broken chunk.
@@ -90,8 +91,12 @@ async function* chunks(
       const last = --left === 0 && request.usage === "with the last chunk";
       const usage = last ? { usage: usageOf(finished, request.n) } : {};
       yield chunk({ ...delta(index, {}, { finish_reason: event.reason, seed: event.seed }), ...usage });
-    } else if (event.type === "call") {
-      yield chunk(delta(index, { tool_calls: [{ index: event.index, ...callShape(event.call) }] }));
+    } else if (event.type === "tool_call") {
+      calls.set(index, event); // sent with its arguments
+    } else if (event.type === "tool_arguments") {
+      const { id, name } = calls.get(index)!;
+      const call = callShape({ id, name, arguments: event.text });
+      yield chunk(delta(index, { tool_calls: [{ index: event.index, ...call }] }));
     } else if (event.text !== "" || (wanted && event.logprobs?.length)) {
       yield chunk(delta(index, { content: event.text }, defined({ logprobs: chatLogprobs(event.logprobs, wanted) })));
     }

@@ -1,8 +1,8 @@
 // POST /v1/completions: prompts continued as they are, with echo and log probabilities as evaluation harnesses read them.
 
 import type { Context } from "hono";
-import type { ChatFinish, ChatOptions } from "../engine/chat_api.ts";
-import { type Answer, type AnswerEvent, Gathering, wholeCalls } from "./answer.ts";
+import type { ChatEvent, ChatFinish, ChatOptions } from "../engine/chat_api.ts";
+import { type Answer, AnswerCollector } from "./answer.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { formatOf, inWordsOfField } from "./formats.ts";
 import { readJson } from "./json.ts";
@@ -39,7 +39,7 @@ export async function completions(c: Context, service: Service): Promise<Respons
   const starts = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.n }, (_, i) => () => {
       const options = { ...request.options, ...seedOf(request.options.seed, i), signal: work.signal };
-      return wholeCalls(inWordsOfField(options.responseFormat, service.model.complete(prompt, options)));
+      return inWordsOfField(options.responseFormat, service.model.complete(prompt, options));
     }),
   );
   const events = together(starts, service.answersAtOnce);
@@ -50,9 +50,9 @@ export async function completions(c: Context, service: Service): Promise<Respons
     return streamed(chunks(events, head, { ...request, usage }), { keepAliveMs, log, failed, done: work.end });
   }
   try {
-    const gathered = Array.from(starts, () => new Gathering());
-    for await (const { index, event } of events) gathered[index]!.take(event);
-    const answers = gathered.map(({ answer }) => answer);
+    const collectors = Array.from(starts, () => new AnswerCollector());
+    for await (const { index, event } of events) collectors[index]!.take(event);
+    const answers = collectors.map(({ answer }) => answer);
     const usage = usageOf(
       answers.map(({ finish }) => finish),
       request.n,
@@ -110,7 +110,7 @@ function choice({ text, logprobs, finish }: Answer, index: number, request: Comp
 }
 
 async function* chunks(
-  events: AsyncIterable<Indexed<AnswerEvent>>,
+  events: AsyncIterable<Indexed<ChatEvent>>,
   head: object,
   request: CompletionRequest & { readonly usage: UsageWanted },
 ): AsyncGenerator<string> {

@@ -14,12 +14,12 @@ export type Section =
   | { readonly token: AddedToken; readonly start: number };
 
 export class AddedSplitter {
-  private readonly root: Node = { next: new Map(), token: null };
+  readonly #root: Node = { next: new Map(), token: null };
 
   constructor(tokens: readonly AddedToken[]) {
     for (const token of tokens) {
       if (token.match === "") continue;
-      let node = this.root;
+      let node = this.#root;
       for (const unit of token.match.split("")) {
         let next = node.next.get(unit);
         if (next === undefined) {
@@ -34,13 +34,13 @@ export class AddedSplitter {
 
   /** The sections of `text` in order; none is empty. */
   *split(text: string): Generator<Section> {
-    if (this.root.next.size === 0) {
+    if (this.#root.next.size === 0) {
       if (text !== "") yield { text, start: 0 };
       return;
     }
     let start = 0;
     for (let at = 0; at < text.length; ) {
-      const found = this.longest(text, at);
+      const found = this.#longest(text, at);
       if (found === null) {
         at++;
         continue;
@@ -57,7 +57,7 @@ export class AddedSplitter {
 
   /** Lengths of all tokens that begin at `from`, the shortest first. */
   *lengthsAt(text: string, from: number): Generator<number> {
-    let node = this.root.next.get(text[from]!);
+    let node = this.#root.next.get(text[from]!);
     for (let at = from + 1; node !== undefined; at++) {
       if (node.token) yield at - from;
       if (at >= text.length) return;
@@ -65,9 +65,9 @@ export class AddedSplitter {
     }
   }
 
-  private longest(text: string, from: number): { token: AddedToken; length: number } | null {
+  #longest(text: string, from: number): { token: AddedToken; length: number } | null {
     let best: { token: AddedToken; length: number } | null = null;
-    let node = this.root.next.get(text[from]!);
+    let node = this.#root.next.get(text[from]!);
     for (let at = from + 1; node !== undefined; at++) {
       if (node.token) best = { token: node.token, length: at - from };
       if (at >= text.length) break;

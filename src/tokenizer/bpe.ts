@@ -16,58 +16,58 @@ type Vocabulary = Pick<TokenizerSpec, "ordinary" | "merges" | "byteIds" | "unkId
  * lowest rank, the leftmost of equals.
  */
 export class Bpe {
-  private readonly vocabulary: Vocabulary;
+  readonly #vocabulary: Vocabulary;
   /** Code point -> id of the piece that is this character alone. */
-  private readonly characters = new Map<number, number>();
+  readonly #characters = new Map<number, number>();
   /** Whether no merge crosses from a character to a "▁" after it, so that words may be cut there. */
-  private readonly cutsAtSpace: boolean;
-  private scratch = new Scratch(256);
+  readonly #cutsAtSpace: boolean;
+  #scratch = new Scratch(256);
 
   constructor(vocabulary: Vocabulary) {
-    this.vocabulary = vocabulary;
+    this.#vocabulary = vocabulary;
     let cutsAtSpace = vocabulary.ordinary.has(SPACE_MARK);
     for (const [piece, id] of vocabulary.ordinary) {
       // A merge across the cut would result in a piece with "▁" after another character.
       if (cutsAtSpace && INNER_SPACE.test(piece)) cutsAtSpace = false;
       const point = piece.codePointAt(0);
-      if (point !== undefined && piece.length === (point > 0xffff ? 2 : 1)) this.characters.set(point, id);
+      if (point !== undefined && piece.length === (point > 0xffff ? 2 : 1)) this.#characters.set(point, id);
     }
-    this.cutsAtSpace = cutsAtSpace;
+    this.#cutsAtSpace = cutsAtSpace;
   }
 
   /** Appends the ids of `word` to `out`. */
   encode(word: string, out: number[]): void {
-    if (this.vocabulary.wholeWords) {
-      const whole = this.vocabulary.ordinary.get(word);
+    if (this.#vocabulary.wholeWords) {
+      const whole = this.#vocabulary.ordinary.get(word);
       if (whole !== undefined) {
         out.push(whole);
         return;
       }
     }
     for (let from = 0; from < word.length; ) {
-      let to = this.cutsAtSpace ? word.indexOf(SPACE_MARK, from + 1) : -1;
+      let to = this.#cutsAtSpace ? word.indexOf(SPACE_MARK, from + 1) : -1;
       while (to > 0 && word[to - 1] === SPACE_MARK) to = word.indexOf(SPACE_MARK, to + 1);
       if (to < 0) to = word.length;
-      this.encodePart(word.slice(from, to), out);
+      this.#encodePart(word.slice(from, to), out);
       from = to;
     }
   }
 
-  private encodePart(word: string, out: number[]): void {
-    const s = this.scratch.capacity >= word.length ? this.scratch : new Scratch(word.length);
-    if (s.capacity <= KEEP) this.scratch = s;
-    const count = this.read(word, s);
-    this.merge(count, s);
-    this.write(s, out);
+  #encodePart(word: string, out: number[]): void {
+    const s = this.#scratch.capacity >= word.length ? this.#scratch : new Scratch(word.length);
+    if (s.capacity <= KEEP) this.#scratch = s;
+    const count = this.#read(word, s);
+    this.#merge(count, s);
+    this.#write(s, out);
   }
 
   /** Fills symbols: an id, or -1 - code point for a character without a piece. Returns how many. */
-  private read(word: string, s: Scratch): number {
+  #read(word: string, s: Scratch): number {
     let count = 0;
     for (let at = 0; at < word.length; ) {
       const point = word.codePointAt(at) as number;
       at += point > 0xffff ? 2 : 1;
-      s.symbol[count] = this.characters.get(point) ?? -1 - point;
+      s.symbol[count] = this.#characters.get(point) ?? -1 - point;
       s.previous[count] = count - 1;
       s.next[count] = ++count;
     }
@@ -75,8 +75,8 @@ export class Bpe {
     return count;
   }
 
-  private merge(count: number, s: Scratch): void {
-    const { merges } = this.vocabulary;
+  #merge(count: number, s: Scratch): void {
+    const { merges } = this.#vocabulary;
     const { symbol, previous, next, heap } = s;
     heap.length = 0;
     for (let at = 0; at + 1 < count; at++) {
@@ -111,8 +111,8 @@ export class Bpe {
     s.first = count > 0 ? 0 : -1;
   }
 
-  private write(s: Scratch, out: number[]): void {
-    const { byteIds, unkId, fuseUnk } = this.vocabulary;
+  #write(s: Scratch, out: number[]): void {
+    const { byteIds, unkId, fuseUnk } = this.#vocabulary;
     let wasUnknown = false;
     for (let at = s.first; at >= 0; at = s.next[at]!) {
       const id = s.symbol[at]!;

@@ -28,58 +28,60 @@ class BpeTokenizer implements Tokenizer {
   readonly bosId: number | null;
   readonly eosIds: readonly number[];
   readonly addBos: boolean;
-  private readonly spec: TokenizerSpec;
-  private readonly bpe: Bpe;
+  readonly #spec: TokenizerSpec;
+  readonly #bpe: Bpe;
   /** Added tokens looked for before normalization: all of them, or those that are no control tokens. */
-  private readonly all: AddedSplitter;
-  private readonly plain: AddedSplitter;
+  readonly #all: AddedSplitter;
+  readonly #plain: AddedSplitter;
   /** The same for those looked for after normalization. */
-  private readonly allNormalized: AddedSplitter;
-  private readonly plainNormalized: AddedSplitter;
-  private readonly addedById: ReadonlyMap<number, AddedToken>;
-  private readonly idByPiece: ReadonlyMap<string, number>;
-  private readonly byteById = new Map<number, number>();
-  private readonly bytes = new Map<number, Uint8Array>();
+  readonly #allNormalized: AddedSplitter;
+  readonly #plainNormalized: AddedSplitter;
+  readonly #addedById: ReadonlyMap<number, AddedToken>;
+  readonly #idByPiece: ReadonlyMap<string, number>;
+  readonly #byteById = new Map<number, number>();
+  readonly #bytes = new Map<number, Uint8Array>();
 
   constructor(spec: TokenizerSpec) {
-    this.spec = spec;
+    this.#spec = spec;
     this.vocabSize = spec.pieces.length;
     this.bosId = spec.bosId;
     this.eosIds = spec.eosIds;
     this.addBos = spec.addBos && spec.bosId !== null;
-    this.bpe = new Bpe(spec);
+    this.#bpe = new Bpe(spec);
     const early = spec.added.filter((token) => !token.normalized);
     const late = spec.added.filter((token) => token.normalized);
-    this.all = new AddedSplitter(early);
-    this.plain = new AddedSplitter(early.filter((token) => !token.special));
-    this.allNormalized = new AddedSplitter(late);
-    this.plainNormalized = new AddedSplitter(late.filter((token) => !token.special));
-    this.addedById = new Map(spec.added.map((token) => [token.id, token]));
+    this.#all = new AddedSplitter(early);
+    this.#plain = new AddedSplitter(early.filter((token) => !token.special));
+    this.#allNormalized = new AddedSplitter(late);
+    this.#plainNormalized = new AddedSplitter(late.filter((token) => !token.special));
+    this.#addedById = new Map(spec.added.map((token) => [token.id, token]));
     const idByPiece = new Map<string, number>();
     for (const [id, piece] of spec.pieces.entries()) if (piece !== undefined) idByPiece.set(piece, id);
     for (const token of spec.added) idByPiece.set(token.content, token.id);
-    this.idByPiece = idByPiece;
-    for (const [byte, id] of spec.byteIds?.entries() ?? []) this.byteById.set(id, byte);
+    this.#idByPiece = idByPiece;
+    for (const [byte, id] of spec.byteIds?.entries() ?? []) this.#byteById.set(id, byte);
   }
 
   encode(text: string, options: EncodeOptions = {}): number[] {
     const out: number[] = [];
     if ((options.addBos ?? this.addBos) && this.bosId !== null) out.push(this.bosId);
-    const [early, late] = options.specialTokens ? [this.all, this.allNormalized] : [this.plain, this.plainNormalized];
+    const [early, late] = options.specialTokens
+      ? [this.#all, this.#allNormalized]
+      : [this.#plain, this.#plainNormalized];
     for (const section of early.split(text.replace(/\p{Surrogate}/gu, REPLACEMENT))) {
       if ("token" in section) {
         out.push(section.token.id);
         continue;
       }
-      const first = section.start === 0 && this.spec.losesStart?.(section.text) !== true;
-      for (const part of late.split(this.spec.normalize(section.text, first))) {
+      const first = section.start === 0 && this.#spec.losesStart?.(section.text) !== true;
+      for (const part of late.split(this.#spec.normalize(section.text, first))) {
         if ("token" in part) {
           out.push(part.token.id);
           continue;
         }
         const plain = options.seal === undefined ? part.text : part.text.replaceAll(options.seal, "");
         if (plain === "") continue;
-        for (const word of this.spec.words(plain, first && part.start === 0)) this.bpe.encode(word, out);
+        for (const word of this.#spec.words(plain, first && part.start === 0)) this.#bpe.encode(word, out);
       }
     }
     return out;
@@ -93,9 +95,9 @@ class BpeTokenizer implements Tokenizer {
   }
 
   stream(options: StreamOptions = {}): TokenStream {
-    const utf8 = new Utf8Decoder(this.spec.spelling === "text" ? "each byte" : "sequence");
+    const utf8 = new Utf8Decoder(this.#spec.spelling === "text" ? "each byte" : "sequence");
     const skip = options.skipSpecialTokens ?? true;
-    let atStart = this.spec.stripSpace;
+    let atStart = this.#spec.stripSpace;
     const push = (id: number): string => {
       checkId(id);
       if (this.isSpecial(id)) {
@@ -107,7 +109,7 @@ class BpeTokenizer implements Tokenizer {
       let bytes = this.tokenBytes(id);
       if (atStart && bytes.length > 0) {
         atStart = false;
-        if (bytes[0] === SPACE && !this.byteById.has(id)) bytes = bytes.subarray(1);
+        if (bytes[0] === SPACE && !this.#byteById.has(id)) bytes = bytes.subarray(1);
       }
       return utf8.push(bytes);
     };
@@ -116,18 +118,18 @@ class BpeTokenizer implements Tokenizer {
   }
 
   idToPiece(id: number): string | null {
-    return this.spec.pieces[id] ?? null;
+    return this.#spec.pieces[id] ?? null;
   }
 
   pieceToId(piece: string): number | null {
-    return this.idByPiece.get(piece) ?? null;
+    return this.#idByPiece.get(piece) ?? null;
   }
 
   tokenBytes(id: number): Uint8Array {
-    let bytes = this.bytes.get(id);
+    let bytes = this.#bytes.get(id);
     if (bytes === undefined) {
-      bytes = this.computeBytes(id);
-      if (bytes.length > 0) this.bytes.set(id, bytes);
+      bytes = this.#computeBytes(id);
+      if (bytes.length > 0) this.#bytes.set(id, bytes);
     }
     return bytes;
   }
@@ -139,16 +141,16 @@ class BpeTokenizer implements Tokenizer {
   }
 
   isSpecial(id: number): boolean {
-    return this.addedById.get(id)?.special ?? false;
+    return this.#addedById.get(id)?.special ?? false;
   }
 
-  private computeBytes(id: number): Uint8Array {
-    const byte = this.byteById.get(id);
+  #computeBytes(id: number): Uint8Array {
+    const byte = this.#byteById.get(id);
     if (byte !== undefined) return Uint8Array.of(byte);
-    const piece = this.spec.pieces[id];
+    const piece = this.#spec.pieces[id];
     if (piece === undefined || this.isSpecial(id)) return NOTHING;
-    if (this.spec.spelling === "text") return new TextEncoder().encode(piece.replaceAll(SPACE_MARK, " "));
-    return this.addedById.has(id) ? new TextEncoder().encode(piece) : spelledBytes(piece);
+    if (this.#spec.spelling === "text") return new TextEncoder().encode(piece.replaceAll(SPACE_MARK, " "));
+    return this.#addedById.has(id) ? new TextEncoder().encode(piece) : spelledBytes(piece);
   }
 }
 

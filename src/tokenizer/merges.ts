@@ -14,23 +14,23 @@ export const MAX_RANK = 2 ** 22;
 export class Merges {
   readonly rank: Int32Array;
   readonly result: Int32Array;
-  private readonly left: Int32Array;
-  private readonly right: Int32Array;
-  private readonly mask: number;
+  readonly #left: Int32Array;
+  readonly #right: Int32Array;
+  readonly #mask: number;
 
   /** Where a pair is given twice, the later one holds, as in the reference implementation. */
   constructor(merges: readonly Merge[]) {
     let capacity = 16;
     while (capacity < merges.length * 2) capacity *= 2;
-    this.mask = capacity - 1;
-    this.left = new Int32Array(capacity).fill(-1);
-    this.right = new Int32Array(capacity);
+    this.#mask = capacity - 1;
+    this.#left = new Int32Array(capacity).fill(-1);
+    this.#right = new Int32Array(capacity);
     this.rank = new Int32Array(capacity);
     this.result = new Int32Array(capacity);
     for (const merge of merges) {
-      const slot = this.probe(merge.left, merge.right);
-      this.left[slot] = merge.left;
-      this.right[slot] = merge.right;
+      const slot = this.#probe(merge.left, merge.right);
+      this.#left[slot] = merge.left;
+      this.#right[slot] = merge.right;
       this.rank[slot] = merge.rank;
       this.result[slot] = merge.result;
     }
@@ -39,16 +39,16 @@ export class Merges {
   /** Index into `rank` and `result`, or -1 where the two do not merge. A negative id merges with nothing. */
   find(left: number, right: number): number {
     if (left < 0 || right < 0) return -1;
-    const slot = this.probe(left, right);
-    return this.left[slot] === -1 ? -1 : slot;
+    const slot = this.#probe(left, right);
+    return this.#left[slot] === -1 ? -1 : slot;
   }
 
-  private probe(left: number, right: number): number {
+  #probe(left: number, right: number): number {
     let hash = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
     hash ^= hash >>> 15;
-    let slot = hash & this.mask;
-    while (this.left[slot] !== -1 && (this.left[slot] !== left || this.right[slot] !== right)) {
-      slot = (slot + 1) & this.mask;
+    let slot = hash & this.#mask;
+    while (this.#left[slot] !== -1 && (this.#left[slot] !== left || this.#right[slot] !== right)) {
+      slot = (slot + 1) & this.#mask;
     }
     return slot;
   }

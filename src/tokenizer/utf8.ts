@@ -8,38 +8,38 @@ import { REPLACEMENT } from "./characters.ts";
  * for the longest beginning of a character, as the Encoding Standard and byte-level tokenizers do.
  */
 export class Utf8Decoder {
-  private readonly eachByte: boolean;
+  readonly #eachByte: boolean;
   /** Bytes of the open sequence seen so far, and in all. */
-  private seen = 0;
-  private size = 0;
-  private point = 0;
+  #seen = 0;
+  #size = 0;
+  #point = 0;
   /** What the next byte of the open sequence may be. */
-  private low = 0x80;
-  private high = 0xbf;
+  #low = 0x80;
+  #high = 0xbf;
 
   constructor(replacement: "each byte" | "sequence") {
-    this.eachByte = replacement === "each byte";
+    this.#eachByte = replacement === "each byte";
   }
 
   /** The characters that `bytes` complete. */
   push(bytes: Uint8Array): string {
     let text = "";
     for (const byte of bytes) {
-      if (this.seen > 0) {
-        if (byte >= this.low && byte <= this.high) {
-          this.point = (this.point << 6) | (byte & 0x3f);
-          this.low = 0x80;
-          this.high = 0xbf;
-          if (++this.seen === this.size) {
-            text += String.fromCodePoint(this.point);
-            this.seen = 0;
+      if (this.#seen > 0) {
+        if (byte >= this.#low && byte <= this.#high) {
+          this.#point = (this.#point << 6) | (byte & 0x3f);
+          this.#low = 0x80;
+          this.#high = 0xbf;
+          if (++this.#seen === this.#size) {
+            text += String.fromCodePoint(this.#point);
+            this.#seen = 0;
           }
           continue;
         }
         text += this.end();
       }
       if (byte < 0x80) text += String.fromCharCode(byte);
-      else if (byte >= 0xc2 && byte <= 0xf4) this.open(byte);
+      else if (byte >= 0xc2 && byte <= 0xf4) this.#open(byte);
       else text += REPLACEMENT;
     }
     return text;
@@ -47,17 +47,17 @@ export class Utf8Decoder {
 
   /** What an open sequence becomes if nothing follows; the decoder is then as new. */
   end(): string {
-    const broken = this.eachByte ? this.seen : Math.min(this.seen, 1);
-    this.seen = 0;
+    const broken = this.#eachByte ? this.#seen : Math.min(this.#seen, 1);
+    this.#seen = 0;
     return REPLACEMENT.repeat(broken);
   }
 
-  private open(lead: number): void {
-    this.seen = 1;
-    this.size = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    this.point = lead & (0x7f >> this.size);
+  #open(lead: number): void {
+    this.#seen = 1;
+    this.#size = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    this.#point = lead & (0x7f >> this.#size);
     // The second byte tells overlong forms, surrogates and code points past U+10FFFF.
-    this.low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
-    this.high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
+    this.#low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
+    this.#high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
   }
 }

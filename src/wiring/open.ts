@@ -6,7 +6,7 @@ import type { PoolWorker } from "../backend/cpu/pool.ts";
 import type { Ops } from "../backend/ops.ts";
 import type { TuningStore } from "../backend/webgpu/tuning/autotune.ts";
 import { createWebGpuOps } from "../backend/webgpu/webgpu.ts";
-import type { ChatFormat } from "../chat/chat.ts";
+import type { ChatConventions } from "../chat/conventions.ts";
 import type { OpenOptions, SamplingOptions } from "../engine/api.ts";
 import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budget.ts";
 import { createModel, type Model } from "../engine/model.ts";
@@ -54,8 +54,8 @@ export interface Host {
   readonly tuning: TuningStore;
   /** Where experts are kept that had to be packed, and do not fit in memory; null where there is no such place. */
   spill(): Spill | null;
-  /** How to chat with the model of a folder (chat/chat.ts). @throws WeightsError for a template that cannot be used */
-  chat(files: Files, tokenizer: Tokenizer): Promise<ChatFormat>;
+  /** How to chat with the model of a folder (chat/conventions.ts). @throws WeightsError for a template that cannot be used */
+  chat(files: Files, tokenizer: Tokenizer): Promise<ChatConventions>;
   /** What tells a folder from all others, for what is remembered of it. */
   identity(where: string): string;
   /** Starts a thread of the CPU backend. */
@@ -181,7 +181,7 @@ interface Input {
   readonly config: MixtralConfig;
   readonly source: WeightSource;
   readonly tokenizer: Tokenizer | null;
-  readonly chat: ChatFormat | Error;
+  readonly chat: ChatConventions | Error;
   readonly eos: readonly number[];
   readonly stops: readonly string[];
   readonly sampling: SamplingOptions;
@@ -238,7 +238,7 @@ async function openWeights(path: string, host: Host, needTokenizer: boolean): Pr
 }
 
 /** How to chat with a folder's model; what stands in the way is an error only for those who chat. */
-async function chatOf(files: Files, tokenizer: Tokenizer, host: Host): Promise<ChatFormat | Error> {
+async function chatOf(files: Files, tokenizer: Tokenizer, host: Host): Promise<ChatConventions | Error> {
   try {
     return await host.chat(files, tokenizer);
   } catch (error) {

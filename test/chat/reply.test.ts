@@ -2,12 +2,20 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { ToolFormat } from "../../src/chat/chat.ts";
-import { createReplyParser, type ReplyEvent } from "../../src/chat/reply.ts";
+import type { ReplyEvent } from "../../src/chat/reply.ts";
+import { jsonStyle } from "../../src/chat/styles/json.ts";
+import { mistralCalls } from "../../src/chat/styles/mistral.ts";
 import { controls } from "./support.ts";
 
 const CALLS = controls.pieceToId("[TOOL_CALLS]")!;
 const TOOLS = new Set(["weather", "time"]);
+
+const STYLES = {
+  json: jsonStyle,
+  "mistral-v2": mistralCalls("mistral-v2", CALLS),
+  "mistral-v3": mistralCalls("mistral-v3", CALLS),
+};
+type Style = keyof typeof STYLES;
 
 /** A piece of an answer: text, or the control token [TOOL_CALLS]. */
 type Part = string | typeof CALLS;
@@ -19,13 +27,12 @@ interface Reading {
   readonly cut?: boolean;
 }
 
-function parserOf(format: ToolFormat, { tools = TOOLS, continued = false, required = false }: Reading = {}) {
-  const callsId = format === "json" ? null : CALLS;
-  return createReplyParser({ format, callsId, tokenizer: controls, tools, continued, required });
+function parserOf(style: Style, { tools = TOOLS, continued = false, required = false }: Reading = {}) {
+  return STYLES[style].parser({ tokenizer: controls, tools, continued, required });
 }
 
-function read(format: ToolFormat, parts: readonly Part[], options: Reading = {}): ReplyEvent[] {
-  const parser = parserOf(format, options);
+function read(style: Style, parts: readonly Part[], options: Reading = {}): ReplyEvent[] {
+  const parser = parserOf(style, options);
   const events = parts.flatMap((part) =>
     typeof part === "string" ? parser.push(part, [300]) : parser.push("", [part]),
   );
@@ -39,7 +46,7 @@ function joined(events: readonly ReplyEvent[]): ReplyEvent[] {
   for (const event of events) {
     const last = out.at(-1);
     if (event.type === "text" && last?.type === "text") out[out.length - 1] = { ...last, text: last.text + event.text };
-    else if (event.type === "call") out.push({ ...event, call: { ...event.call, id: form(event.call.id) } });
+    else if (event.type === "tool_call") out.push({ ...event, id: form(event.id) });
     else out.push(event);
   }
   return out;
@@ -47,14 +54,13 @@ function joined(events: readonly ReplyEvent[]): ReplyEvent[] {
 
 const text = (text: string): ReplyEvent => ({ type: "text", text });
 const malformed = (problem: string): ReplyEvent => ({ type: "malformed", problem });
-const called = (index: number, name: string, args: string): ReplyEvent => ({
-  type: "call",
-  index,
-  call: { id: "ID", name, arguments: args },
-});
+const called = (index: number, name: string, args: string): readonly ReplyEvent[] => [
+  { type: "tool_call", index, id: "ID", name },
+  { type: "tool_arguments", index, text: args },
+];
 
 const CUT = "the answer ends within its list of calls";
-const cases: readonly (readonly [string, ToolFormat, readonly Part[], readonly ReplyEvent[]])[] = [
+const cases: readonly (readonly [string, Style, readonly Part[], readonly (ReplyEvent | readonly ReplyEvent[])[]])[] = [
   ["text", "mistral-v3", [" Hello", " there"], [text("Hello there")]],
   ["text of an answer that begins with two spaces", "mistral-v3", [" ", " a"], [text(" a")]],
   [
@@ -173,11 +179,11 @@ const cases: readonly (readonly [string, ToolFormat, readonly Part[], readonly R
 ];
 
 describe("an answer", () => {
-  it.each(cases)("with %s (%s)", (_, format, parts, expected) => {
-    expect(read(format, parts)).toEqual(expected);
+  it.each(cases)("with %s (%s)", (_, style, parts, expected) => {
+    expect(read(style, parts)).toEqual(expected.flat());
   });
 
-  it.each(cases)("with %s (%s), cut anywhere", (_, format, parts, expected) => {
+  it.each(cases)("with %s (%s), cut anywhere", (_, style, parts, expected) => {
     fc.assert(
       fc.property(fc.array(fc.nat({ max: 9 }), { minLength: 1, maxLength: 12 }), (lengths) => {
         let turn = 0;
@@ -191,7 +197,7 @@ describe("an answer", () => {
           }
           return pieces;
         });
-        expect(read(format, cut)).toEqual(expected);
+        expect(read(style, cut)).toEqual(expected.flat());
       }),
       { numRuns: 30 },
     );
@@ -216,13 +222,13 @@ describe("an answer", () => {
     ];
     expect(joined([...parser.push(controls.decode(ids), ids), ...parser.end()])).toEqual([
       text("Hm"),
-      called(0, "time", "{}"),
+      ...called(0, "time", "{}"),
     ]);
   });
 
   it("reads a megabyte of arguments", () => {
     const args = JSON.stringify({ a: "x".repeat(2 ** 20) });
-    expect(read("mistral-v3", [CALLS, `[{"name": "time", "arguments": ${args}}]`])).toEqual([called(0, "time", args)]);
+    expect(read("mistral-v3", [CALLS, `[{"name": "time", "arguments": ${args}}]`])).toEqual(called(0, "time", args));
   });
 
   it("text is told as it comes, a call when it is whole", () => {
@@ -231,14 +237,14 @@ describe("an answer", () => {
     expect(parser.push("", [CALLS])).toEqual([]);
     expect(parser.push(' [{"name": "time"', [300])).toEqual([]);
     expect(parser.push(', "arguments": {}', [300])).toEqual([]);
-    expect(joined(parser.push("}", [300]))).toEqual([called(0, "time", "{}")]);
+    expect(joined(parser.push("}", [300]))).toEqual(called(0, "time", "{}"));
   });
 
   it("keeps the model's id where it is new and in the trained form", () => {
     const parser = parserOf("mistral-v3");
     parser.push("", [CALLS]);
     const events = parser.push('[{"name": "time", "id": "abcdef123"}, {"id": "abcdef123", "name": "time"}]', [300]);
-    const ids = events.flatMap((event) => (event.type === "call" ? [event.call.id] : []));
+    const ids = events.flatMap((event) => (event.type === "tool_call" ? [event.id] : []));
     expect(ids[0]).toBe("abcdef123");
     expect(ids[1]).toMatch(/^(?!abcdef123)[a-zA-Z0-9]{9}$/);
   });
@@ -271,32 +277,29 @@ describe("an answer", () => {
       "\u0000",
     );
     fc.assert(
-      fc.property(
-        fc.array(pieces, { maxLength: 40 }),
-        fc.constantFrom<ToolFormat>("json", "mistral-v3"),
-        (parts, format) => {
-          const events = read(format, parts);
-          const written = parts.filter((part) => typeof part === "string").join("");
-          if (!parts.includes(CALLS) && !written.includes('{"tool_calls": [')) {
-            expect(events).toEqual(written === "" || written === " " ? [] : [text(written.replace(/^ /, ""))]);
-          }
-          const calls = events.flatMap((event) => (event.type === "call" ? [event.call] : []));
-          for (const call of calls) expect(JSON.parse(call.arguments)).toEqual(expect.any(Object));
-        },
-      ),
+      fc.property(fc.array(pieces, { maxLength: 40 }), fc.constantFrom<Style>("json", "mistral-v3"), (parts, style) => {
+        const events = read(style, parts);
+        const written = parts.filter((part) => typeof part === "string").join("");
+        if (!parts.includes(CALLS) && !written.includes('{"tool_calls": [')) {
+          expect(events).toEqual(written === "" || written === " " ? [] : [text(written.replace(/^ /, ""))]);
+        }
+        for (const event of events) {
+          if (event.type === "tool_arguments") expect(JSON.parse(event.text)).toEqual(expect.any(Object));
+        }
+      }),
       { numRuns: 1000 },
     );
   });
 });
 
 const WHOLE = '{"name": "weather", "arguments": {"city": "Ä \\u00e4 [}"}, "id": "abcdef123"}';
-const LISTS: readonly (readonly [string, ToolFormat, readonly Part[]])[] = [
+const LISTS: readonly (readonly [string, Style, readonly Part[]])[] = [
   ["[TOOL_CALLS]", "mistral-v3", [CALLS, ` [${WHOLE}, ${WHOLE}]`]],
   ["the JSON protocol", "json", [`{"tool_calls": [${WHOLE}, ${WHOLE}]}`]],
   ["the JSON protocol in a fence", "json", [`\`\`\`json\n{"tool_calls": [${WHOLE}, ${WHOLE}]}\n\`\`\``]],
 ];
 
-describe.each(LISTS)("calls in %s", (_, format, parts) => {
+describe.each(LISTS)("calls in %s", (_, style, parts) => {
   const first = called(0, "weather", '{"city": "Ä \\u00e4 [}"}');
   const written = parts.at(-1) as string;
   const [one, two] = [written.indexOf("}, {"), written.lastIndexOf('"}') + 2];
@@ -307,7 +310,7 @@ describe.each(LISTS)("calls in %s", (_, format, parts) => {
     "cut at every character: what is whole is kept, the rest left out (required: %s)",
     (required) => {
       for (let at = 0; at <= written.length; at++) {
-        const events = read(format, [...parts.slice(0, -1), written.slice(0, at)], { cut: true, required });
+        const events = read(style, [...parts.slice(0, -1), written.slice(0, at)], { cut: true, required });
         const calls = [first, called(1, "weather", '{"city": "Ä \\u00e4 [}"}')].slice(
           0,
           at <= one ? 0 : at < two ? 1 : 2,
@@ -316,14 +319,14 @@ describe.each(LISTS)("calls in %s", (_, format, parts) => {
         expect(
           events.filter(({ type }) => type !== "cut"),
           written.slice(0, at),
-        ).toEqual([...shown, ...calls]);
+        ).toEqual([...shown, ...calls.flat()]);
       }
     },
   );
 
   it("that have to be, and end in another way, are no text either", () => {
     for (let at = 0; at <= written.length; at++) {
-      const events = read(format, [...parts.slice(0, -1), written.slice(0, at)], { required: true });
+      const events = read(style, [...parts.slice(0, -1), written.slice(0, at)], { required: true });
       expect(events.filter(({ type }) => type === "text")).toEqual([]);
     }
   });

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { openChat } from "../../src/chat/chat.ts";
+import { openChat } from "../../src/chat/conventions.ts";
 import { parseTemplate, Refusal, TemplateFault } from "../../src/chat/sandbox.ts";
 import { strftime } from "../../src/chat/strftime.ts";
 import { ChatTemplate, readTemplate } from "../../src/chat/template.ts";

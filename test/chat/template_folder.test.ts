@@ -1,7 +1,7 @@
 // What a folder's template files say beside the prompt: ends of answers, special tokens, templates for tools; Mistral's v7.
 
 import { describe, expect, it } from "vitest";
-import { openChat } from "../../src/chat/chat.ts";
+import { openChat } from "../../src/chat/conventions.ts";
 import { mistralPrompt, mistralVersion } from "../../src/chat/mistral.ts";
 import { readTemplate } from "../../src/chat/template.ts";
 import type { ChatMessage, ToolDefinition } from "../../src/chat/types.ts";
@@ -175,7 +175,7 @@ describe("Mistral's v7", async () => {
 
   it("later versions have calls in a form that is not read: tools go by the JSON protocol there", async () => {
     const later = await withTokens([...names, "[ARGS]", "[CALL_ID]"]);
-    expect((await openChat(memoryFiles({}), later)).toolFormat).toBe("json");
-    expect((await openChat(memoryFiles({}), tokenizer)).toolFormat).toBe("mistral-v3");
+    expect((await openChat(memoryFiles({}), later)).callStyle).toBe("json");
+    expect((await openChat(memoryFiles({}), tokenizer)).callStyle).toBe("mistral-v3");
   });
 });

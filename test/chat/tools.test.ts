@@ -3,14 +3,14 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, it } from "vitest";
 import {
-  type ChatFormat,
+  type ChatConventions,
   type ChatMessage,
   openChat,
   type ToolChoice,
   type ToolDefinition,
-} from "../../src/chat/chat.ts";
-import { jsonProtocol } from "../../src/chat/protocol.ts";
-import { toolCallSchema } from "../../src/chat/tool_output.ts";
+} from "../../src/chat/conventions.ts";
+import { jsonProtocol, jsonStyle } from "../../src/chat/styles/json.ts";
+import { mistralCalls } from "../../src/chat/styles/mistral.ts";
 import { RequestError } from "../../src/errors.ts";
 import { tokenizerOf } from "../tokenizer/support.ts";
 import { memoryFiles } from "../weights/memory_files.ts";
@@ -24,9 +24,12 @@ const TOOLS: readonly ToolDefinition[] = [
   { name: "b", description: "B." },
 ];
 
+const v2 = mistralCalls("mistral-v2", 5);
+const v3 = mistralCalls("mistral-v3", 5);
+
 describe("the form of calls", () => {
   const accepts = (choice: ToolChoice, value: unknown): boolean => {
-    const { schema, parts } = toolCallSchema(TOOLS, choice, "mistral-v2", 5)!;
+    const { schema, parts } = v2.grammar(TOOLS, choice, true)!;
     const $defs = Object.fromEntries(
       parts.map(({ name, schema: part }) => [name, { ...part, $id: `https://tools.example/${name}` }]),
     );
@@ -52,15 +55,15 @@ describe("the form of calls", () => {
   });
 
   it("says whether calls must be, and what stands before them", () => {
-    expect(toolCallSchema(TOOLS, "none", "mistral-v3", 5)).toBeNull();
-    expect(toolCallSchema([], "auto", "mistral-v3", 5)).toBeNull();
-    expect(toolCallSchema(TOOLS, "auto", "mistral-v3", 5)).toMatchObject({ required: false, prefixIds: [5] });
-    expect(toolCallSchema(TOOLS, "required", "json", null)).toMatchObject({
+    expect(v3.grammar(TOOLS, "none", true)).toBeNull();
+    expect(v3.grammar([], "auto", true)).toBeNull();
+    expect(v3.grammar(TOOLS, "auto", true)).toMatchObject({ required: false, prefixIds: [5] });
+    expect(jsonStyle.grammar(TOOLS, "required", true)).toMatchObject({
       required: true,
       prefixIds: [],
       schema: { required: ["tool_calls"] },
     });
-    const { schema } = toolCallSchema(TOOLS, { name: "b" }, "mistral-v3", 5)!;
+    const { schema } = v3.grammar(TOOLS, { name: "b" }, true)!;
     expect(schema).toEqual({
       type: "array",
       items: {
@@ -138,7 +141,7 @@ describe("the JSON protocol", () => {
 });
 
 describe("openChat", () => {
-  const open = async (files: Record<string, unknown>): Promise<ChatFormat> => {
+  const open = async (files: Record<string, unknown>): Promise<ChatConventions> => {
     const contents = Object.entries(files).map(([name, c]) => [
       name,
       typeof c === "string" || c instanceof Uint8Array ? c : JSON.stringify(c),
@@ -148,18 +151,18 @@ describe("openChat", () => {
 
   it("models/tales: Mistral's rules v1, and tools by the JSON protocol", async () => {
     const chat = await openChat(memoryFiles({}), tales);
-    expect(chat).toMatchObject({ source: "Mistral's rules v1", toolFormat: "json", stopIds: [2] });
+    expect(chat).toMatchObject({ source: "Mistral's rules v1", callStyle: "json", stopIds: [2] });
     const text = tales.decode(chat.prompt(ROUND, { tools: TOOLS }));
     expect(text).toMatch(/^\[INST\] Be kind\.\n\nYou can call these tools/);
     expect(text).toMatch(/"content": "two"}} \[\/INST\]$/);
-    expect(chat.toolOutput({ tools: TOOLS })).toMatchObject({ required: false, prefixIds: [] });
+    expect(chat.callGrammar({ tools: TOOLS })).toMatchObject({ required: false, prefixIds: [] });
   });
 
   it("control tokens of Mistral's: rules v3, or the template where it shows tools", async () => {
     const calls = controls.pieceToId("[TOOL_CALLS]");
     const chat = await open(CONTROL_FILES);
-    expect(chat).toMatchObject({ source: "Mistral's rules v3", toolFormat: "mistral-v3" });
-    expect(chat.toolOutput({ tools: TOOLS, toolChoice: "required" })).toMatchObject({
+    expect(chat).toMatchObject({ source: "Mistral's rules v3", callStyle: "mistral-v3" });
+    expect(chat.callGrammar({ tools: TOOLS, toolChoice: "required" })).toMatchObject({
       required: true,
       prefixIds: [calls],
     });
@@ -175,7 +178,7 @@ describe("openChat", () => {
       ...CONTROL_FILES,
       "chat_template.jinja": "{{ tools | tojson }}{{ messages | tojson }}",
     });
-    expect(withTools.toolFormat).toBe("mistral-v3");
+    expect(withTools.callStyle).toBe("mistral-v3");
     const text = controls.decode(withTools.prompt(ROUND, { tools: TOOLS }));
     expect(/"tool_call_id": "([a-zA-Z0-9]{9})"/.exec(text)?.[1]).toBe(/"id": "([a-zA-Z0-9]{9})"/.exec(text)?.[1]);
 
@@ -183,7 +186,7 @@ describe("openChat", () => {
       ...CONTROL_FILES,
       "chat_template.jinja": "{% for m in messages %}{{ m.role + m.content }}{% endfor %}",
     });
-    expect(without.toolFormat).toBe("json");
+    expect(without.callStyle).toBe("json");
     expect(controls.decode(without.prompt(ROUND, { tools: TOOLS }))).toContain("You can call these tools");
   });
 

@@ -1,7 +1,9 @@
 // What an answer is held to, token by token: calls that must come, calls that may, and texts that have a format.
 
 import { afterAll, describe, expect, it } from "vitest";
-import { type ToolOutput, toolCallSchema } from "../../src/chat/tool_output.ts";
+import { jsonStyle } from "../../src/chat/styles/json.ts";
+import { mistralCalls } from "../../src/chat/styles/mistral.ts";
+import type { CallStyle } from "../../src/chat/styles/style.ts";
 import type { ToolDefinition } from "../../src/chat/types.ts";
 import type { ChatOptions } from "../../src/engine/chat_api.ts";
 import { constraintOf } from "../../src/engine/chat_constraint.ts";
@@ -44,17 +46,19 @@ const odd: ToolDefinition = {
 const ROME = '{"name": "weather", "arguments": {"city": "Rome"}}';
 const ROME_V3 = '{"name": "weather", "arguments": {"city": "Rome"}, "id": "abcdefghi"}';
 
+const callsOf = (style: CallStyle, { tools = [], toolChoice = "auto", parallelToolCalls = true }: ChatOptions) =>
+  style.grammar(tools, toolChoice, parallelToolCalls);
 const mistral = (options: ChatOptions): Promise<Constraint | null> =>
   constraintOf(
     { grammars: grammars.controls, tokenizer: controls, vocab },
     options,
-    toolCallSchema(options.tools ?? [], options.toolChoice ?? "auto", "mistral-v3", CALLS),
+    callsOf(mistralCalls("mistral-v3", CALLS), options),
   );
 const protocol = (options: ChatOptions): Promise<Constraint | null> =>
   constraintOf(
     { grammars: grammars.tales, tokenizer: tales, vocab: tales.vocabSize },
     options,
-    toolCallSchema(options.tools ?? [], options.toolChoice ?? "auto", "json", null) as ToolOutput,
+    callsOf(jsonStyle, options),
   );
 
 const has = (mask: Int32Array | null, id: number): boolean =>

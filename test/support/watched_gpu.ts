@@ -3,7 +3,7 @@
 
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
-import { openChat } from "../../src/chat/chat.ts";
+import { openChat } from "../../src/chat/conventions.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import type { Host } from "../../src/wiring/open.ts";
 

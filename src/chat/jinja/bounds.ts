@@ -17,22 +17,22 @@ const MAX_TEXT = 2 ** 22;
 export class Run {
   /** Line of the template that is being evaluated. */
   line = 1;
-  private depth = 0;
-  private left: number;
-  private readonly budget: number;
-  private readonly maxText: number;
+  #depth = 0;
+  #left: number;
+  readonly #budget: number;
+  readonly #maxText: number;
 
   constructor(given: number) {
-    this.budget = BUDGET + 8 * given;
-    this.left = this.budget;
-    this.maxText = MAX_TEXT + 16 * given;
+    this.#budget = BUDGET + 8 * given;
+    this.#left = this.#budget;
+    this.#maxText = MAX_TEXT + 16 * given;
   }
 
   spend(units: number): void {
-    this.left -= units;
+    this.#left -= units;
     // Also for NaN, which numbers of a template can make.
-    if (!(this.left >= 0)) {
-      throw new TemplateFault(`it takes more than the ${this.budget} steps that a rendering may take; does it loop?`);
+    if (!(this.#left >= 0)) {
+      throw new TemplateFault(`it takes more than the ${this.#budget} steps that a rendering may take; does it loop?`);
     }
   }
 
@@ -43,21 +43,21 @@ export class Run {
 
   /** Makes sure, before it is made, that a text of this many characters may be made. */
   room(length: number): void {
-    if (!(length <= this.maxText)) {
-      throw new TemplateFault(`it makes a text of more than ${this.maxText} characters`);
+    if (!(length <= this.#maxText)) {
+      throw new TemplateFault(`it makes a text of more than ${this.#maxText} characters`);
     }
     this.read(length);
   }
 
   /** A call of the template's own code. */
   nested<T>(call: () => T): T {
-    if (++this.depth > MAX_DEPTH) {
+    if (++this.#depth > MAX_DEPTH) {
       throw new TemplateFault(`it is nested more than ${MAX_DEPTH} calls deep; does it call itself?`);
     }
     const { line } = this;
     const result = call();
     this.line = line;
-    this.depth--;
+    this.#depth--;
     return result;
   }
 }

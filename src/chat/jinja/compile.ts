@@ -23,29 +23,29 @@ export function compile(body: readonly Statement[]): (run: Run, given: ReadonlyM
 
 class Compiler {
   /** Blocks by name, each with what it writes in a context. */
-  private readonly blocks = new Map<string, (run: Run, context: Context) => Str>();
+  readonly #blocks = new Map<string, (run: Run, context: Context) => Str>();
 
-  private scopedBlocks = false;
+  #scopedBlocks = false;
 
   template(body: readonly Statement[]): (run: Run, given: ReadonlyMap<string, Value>) => Str {
-    this.scopedBlocks = hasScopedBlock(body);
+    this.#scopedBlocks = hasScopedBlock(body);
     const func = new Func(null);
     const symbols = new Symbols(null, func);
     const self = readFirst(body, ["self"]).has("self") ? symbols.parameter("self") : null;
     symbols.visit(body);
     const frame: Frame = { symbols, top: true, soft: false, inLoop: false, captured: null };
-    const [enter, write] = [entering(func, symbols.loads), this.body(body, frame)];
+    const [enter, write] = [entering(func, symbols.loads), this.#body(body, frame)];
     return (run, given) => {
       const context = new Context(new Map([...GLOBALS, ...given]));
       const at = new Locals(func, null, context);
-      if (self !== null) at.slots[self.index] = new Self(this.blocks, context);
+      if (self !== null) at.slots[self.index] = new Self(this.#blocks, context);
       enter(at);
       return captured(run, at, write).text;
     };
   }
 
-  private body(nodes: readonly Statement[], frame: Frame): Execute {
-    const all = nodes.map((node) => this.statement(node, frame));
+  #body(nodes: readonly Statement[], frame: Frame): Execute {
+    const all = nodes.map((node) => this.#statement(node, frame));
     if (all.length === 1) return all[0]!;
     return (run, at, out) => {
       for (const one of all) {
@@ -56,30 +56,30 @@ class Compiler {
     };
   }
 
-  private statement(node: Statement, frame: Frame): Execute {
+  #statement(node: Statement, frame: Frame): Execute {
     switch (node.type) {
       case "Output":
         return output(node.parts, frame);
       case "If":
-        return this.if(node, { ...frame, soft: true });
+        return this.#if(node, { ...frame, soft: true });
       case "For":
-        return forLoop(node, frame, this.scopedBlocks, (nodes, inside) => this.body(nodes, inside));
+        return forLoop(node, frame, this.#scopedBlocks, (nodes, inside) => this.#body(nodes, inside));
       case "Set":
         return set(node.target, node.value, frame, node.line);
       case "SetBlock":
-        return this.setBlock(node, frame);
+        return this.#setBlock(node, frame);
       case "Macro": {
-        const [make, assign] = [this.macro(node, node.name, frame), target(nameOf(node), frame)];
+        const [make, assign] = [this.#macro(node, node.name, frame), target(nameOf(node), frame)];
         return (run, at) => {
           assign(run, at, make(at));
           return "done";
         };
       }
       case "CallBlock":
-        return this.callBlock(node, frame);
+        return this.#callBlock(node, frame);
       case "FilterBlock": {
         const inner = scope(frame, [...node.body, node.filter], { captured: frame.symbols.func.slot() });
-        const [write, keep] = [this.body(node.body, inner), reference(inner.symbols.func, inner.captured!)];
+        const [write, keep] = [this.#body(node.body, inner), reference(inner.symbols.func, inner.captured!)];
         const [enter, filter] = [entering(inner.symbols.func, inner.symbols.loads), expression(node.filter, inner)];
         return (run, at, out) => {
           enter(at);
@@ -91,13 +91,13 @@ class Compiler {
         };
       }
       case "With":
-        return this.with(node, frame);
+        return this.#with(node, frame);
       case "Block":
-        return this.block(node, frame);
+        return this.#block(node, frame);
       case "Autoescape": {
         const inner = scope(frame, [node.on, ...node.body], {});
         const enter = entering(inner.symbols.func, inner.symbols.loads);
-        const [on, write] = [expression(node.on, inner), this.body(node.body, inner)];
+        const [on, write] = [expression(node.on, inner), this.#body(node.body, inner)];
         return (run, at, out) => {
           enter(at);
           if (truth(on(run, at))) throw new TemplateFault("{% autoescape %} is left out here: prompts are no HTML");
@@ -123,11 +123,11 @@ class Compiler {
     }
   }
 
-  private if(node: If, frame: Frame): Execute {
+  #if(node: If, frame: Frame): Execute {
     const branches = [node, ...node.elifs].map(
-      ({ test, body, line }) => [expression(test, frame), this.body(body, frame), line] as const,
+      ({ test, body, line }) => [expression(test, frame), this.#body(body, frame), line] as const,
     );
-    const otherwise = this.body(node.otherwise, frame);
+    const otherwise = this.#body(node.otherwise, frame);
     return (run, at, out) => {
       for (const [test, body, line] of branches) {
         run.line = line;
@@ -138,11 +138,15 @@ class Compiler {
     };
   }
 
-  private setBlock(node: SetBlock, frame: Frame): Execute {
+  #setBlock(node: SetBlock, frame: Frame): Execute {
     const inner = scope(frame, node.body, { captured: frame.symbols.func.slot() });
     if (node.filter !== null) inner.symbols.visit([node.filter]);
     const { func, loads } = inner.symbols;
-    const [write, keep, enter] = [this.body(node.body, inner), reference(func, inner.captured!), entering(func, loads)];
+    const [write, keep, enter] = [
+      this.#body(node.body, inner),
+      reference(func, inner.captured!),
+      entering(func, loads),
+    ];
     const filter: Evaluate = node.filter === null ? (_, at) => keep.get(at)! : expression(node.filter, inner);
     const assign = target(node.target, frame);
     return (run, at) => {
@@ -156,7 +160,7 @@ class Compiler {
   }
 
   /** A function that makes the macro where it is defined. */
-  private macro(node: Macro | CallBlock, name: string | null, frame: Frame): (at: Locals) => MacroValue {
+  #macro(node: Macro | CallBlock, name: string | null, frame: Frame): (at: Locals) => MacroValue {
     const func = new Func(frame.symbols.func);
     const symbols = new Symbols(frame.symbols, func);
     symbols.visit([...node.params, ...node.defaults, ...node.body]);
@@ -179,7 +183,7 @@ class Compiler {
       const or: Evaluate = place < 0 ? () => missing : expression(node.defaults[place]!, inner);
       return { slot: symbols.find(name)!, or };
     });
-    const [enter, write] = [entering(func, symbols.loads), this.body(node.body, inner)];
+    const [enter, write] = [entering(func, symbols.loads), this.#body(node.body, inner)];
     const shape: MacroShape = {
       name,
       parameters: names,
@@ -207,8 +211,8 @@ class Compiler {
     return (at) => new MacroValue(shape, (inside, given) => run(inside, at, given));
   }
 
-  private callBlock(node: CallBlock, frame: Frame): Execute {
-    const make = this.macro(node, null, frame);
+  #callBlock(node: CallBlock, frame: Frame): Execute {
+    const make = this.#macro(node, null, frame);
     const { call, line } = node;
     if (call === null) {
       return (run, at, out) => {
@@ -229,11 +233,11 @@ class Compiler {
     };
   }
 
-  private with(node: With, frame: Frame): Execute {
+  #with(node: With, frame: Frame): Execute {
     const inner = scope(frame, [...node.targets, ...node.body], {});
     const enter = entering(inner.symbols.func, inner.symbols.loads);
     const pairs = node.targets.map((one, i) => [target(one, inner), expression(node.values[i]!, frame)] as const);
-    const write = this.body(node.body, inner);
+    const write = this.#body(node.body, inner);
     return (run, at, out) => {
       run.line = node.line;
       enter(at);
@@ -242,7 +246,7 @@ class Compiler {
     };
   }
 
-  private block(node: Block, frame: Frame): Execute {
+  #block(node: Block, frame: Frame): Execute {
     const func = new Func(null);
     const symbols = new Symbols(null, func);
     const special = readFirst(node.body, ["self", "super"]);
@@ -250,16 +254,16 @@ class Compiler {
     const parent = special.has("super") ? symbols.parameter("super") : null;
     symbols.visit(node.body);
     const inner: Frame = { symbols, top: false, soft: false, inLoop: false, captured: null };
-    const [enter, write] = [entering(func, symbols.loads), this.body(node.body, inner)];
+    const [enter, write] = [entering(func, symbols.loads), this.#body(node.body, inner)];
     const show = (run: Run, context: Context): Str =>
       run.nested(() => {
         const at = new Locals(func, null, context);
-        if (self !== null) at.slots[self.index] = new Self(this.blocks, context);
+        if (self !== null) at.slots[self.index] = new Self(this.#blocks, context);
         if (parent !== null) at.slots[parent.index] = new Undefined(`there is no parent block called '${node.name}'.`);
         enter(at);
         return captured(run, at, write).text;
       });
-    this.blocks.set(node.name, show);
+    this.#blocks.set(node.name, show);
     const stores = node.scoped ? visibleStores(frame) : [];
     return (run, at, out) => {
       const more = stores.flatMap(([name, { get }]): (readonly [string, Value])[] => {

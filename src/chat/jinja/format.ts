@@ -36,26 +36,26 @@ export function formatMethod(access: Access): (name: string) => Applied {
 }
 
 class Formatter {
-  private readonly run: Run;
-  private readonly access: Access;
-  private readonly args: readonly Value[];
-  private readonly keywords: Keywords;
-  private readonly safe: boolean;
-  private automatic = 0;
+  readonly #run: Run;
+  readonly #access: Access;
+  readonly #args: readonly Value[];
+  readonly #keywords: Keywords;
+  readonly #safe: boolean;
+  #automatic = 0;
 
   constructor(run: Run, access: Access, args: readonly Value[], keywords: Keywords, safe: boolean) {
-    this.run = run;
-    this.access = access;
-    this.args = args;
-    this.keywords = keywords;
-    this.safe = safe;
+    this.#run = run;
+    this.#access = access;
+    this.#args = args;
+    this.#keywords = keywords;
+    this.#safe = safe;
   }
 
   /** `depth` is how deep fields may stand in specifications. */
   text(format: Str, depth: number): Str {
     const all = plain(format);
     if (depth < 0) throw new TemplateFault("format: fields are nested too deeply");
-    this.run.read(all.length);
+    this.#run.read(all.length);
     const parts: Str[] = [];
     let at = 0;
     for (let i = 0; i < all.length; ) {
@@ -66,59 +66,59 @@ class Formatter {
       } else if (all[i] === "}") throw new TemplateFault("format: a '}' ends no field");
       else {
         const end = fieldEnd(all, i);
-        parts.push(cut(format, at, i), this.field(cut(format, i + 1, end), depth));
+        parts.push(cut(format, at, i), this.#field(cut(format, i + 1, end), depth));
         at = i = end + 1;
       }
     }
     parts.push(cut(format, at, all.length));
-    return joined(this.run, parts);
+    return joined(this.#run, parts);
   }
 
-  private field(field: Str, depth: number): Str {
+  #field(field: Str, depth: number): Str {
     const text = plain(field);
     const found = /^([^!:[]*(?:\[[^\]]*\][^!:[]*)*)(?:!([^:]*))?(?::([\s\S]*))?$/.exec(text);
     if (found === null) throw new TemplateFault(`format: '{${text}}' is no field`);
     const [, name, conversion, specification = ""] = found as unknown as [string, string, string?, string?];
-    let value = this.value(name);
+    let value = this.#value(name);
     switch (conversion) {
       case undefined:
         break;
       case "r":
-        value = repr(this.run, value);
+        value = repr(this.#run, value);
         break;
       case "s":
-        value = str(this.run, value);
+        value = str(this.#run, value);
         break;
       case "a":
-        value = mapParts(repr(this.run, value), asciiOnly);
+        value = mapParts(repr(this.#run, value), asciiOnly);
         break;
       default:
         throw new TemplateFault(`format: '!${conversion}' is no conversion`);
     }
     const spec = this.text(cut(field, text.length - specification.length, text.length), depth - 1);
-    const shown = specified(this.run, value, spec);
-    return this.safe && !isSafe(value) ? escapeHtml(this.run, shown) : shown;
+    const shown = specified(this.#run, value, spec);
+    return this.#safe && !isSafe(value) ? escapeHtml(this.#run, shown) : shown;
   }
 
-  private value(name: string): Value {
+  #value(name: string): Value {
     const first = /^[^.[]*/.exec(name)![0];
     let value: Value | undefined;
     if (first === "" || /^\d+$/.test(first)) {
       const numbered = first !== "";
-      if ((numbered && this.automatic > 0) || (!numbered && this.automatic < 0)) {
+      if ((numbered && this.#automatic > 0) || (!numbered && this.#automatic < 0)) {
         throw new TemplateFault("format: fields with numbers and fields without cannot be mixed");
       }
-      value = this.args[numbered ? Number(first) : this.automatic];
-      this.automatic += numbered ? (this.automatic === 0 ? -1 : 0) : 1;
-    } else value = this.keywords.get(first);
+      value = this.#args[numbered ? Number(first) : this.#automatic];
+      this.#automatic += numbered ? (this.#automatic === 0 ? -1 : 0) : 1;
+    } else value = this.#keywords.get(first);
     if (value === undefined) throw new TemplateFault(`format: no argument for '{${name}}'`);
     let rest = name.slice(first.length);
     while (rest !== "") {
       const step = /^(?:\.([^.[]+)|\[([^\]]+)\])/.exec(rest);
       if (step === null) throw new TemplateFault(`format: '{${name}}' is no field`);
       const [whole, attribute, index] = step as unknown as [string, string?, string?];
-      if (attribute !== undefined) value = this.access.getAttribute(this.run, value, attribute);
-      else value = this.access.getItem(this.run, value, /^\d+$/.test(index!) ? Number(index) : index!);
+      if (attribute !== undefined) value = this.#access.getAttribute(this.#run, value, attribute);
+      else value = this.#access.getItem(this.#run, value, /^\d+$/.test(index!) ? Number(index) : index!);
       rest = rest.slice(whole.length);
     }
     return value;

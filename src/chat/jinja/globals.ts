@@ -40,29 +40,29 @@ function dict(run: Run, args: readonly Value[], keywords: Keywords): Dict {
 /** Goes round its items. */
 class Cycler extends Special {
   readonly type = "jinja2.utils.Cycler";
-  private readonly items: readonly Value[];
-  private at = 0;
+  readonly #items: readonly Value[];
+  #at = 0;
   constructor(items: readonly Value[]) {
     super();
-    this.items = items;
+    this.#items = items;
   }
   shown(): string {
     return "<jinja2.utils.Cycler object>";
   }
   override attribute(_run: Run, name: string): Value | undefined {
-    if (name === "current") return this.items[this.at]!;
-    if (name === "items") return new Tuple(this.items);
-    if (name === "pos") return this.at;
+    if (name === "current") return this.#items[this.#at]!;
+    if (name === "items") return new Tuple(this.#items);
+    if (name === "pos") return this.#at;
     if (name === "reset") {
       return new Fn(name, () => {
-        this.at = 0;
+        this.#at = 0;
         return null;
       });
     }
     if (name !== "next") return undefined;
     return new Fn(name, () => {
-      const now = this.items[this.at]!;
-      this.at = (this.at + 1) % this.items.length;
+      const now = this.#items[this.#at]!;
+      this.#at = (this.#at + 1) % this.#items.length;
       return now;
     });
   }
@@ -71,15 +71,15 @@ class Cycler extends Special {
 /** Nothing at its first call, a separator afterwards. */
 class Joiner extends Special {
   readonly type = "jinja2.utils.Joiner";
-  private used = false;
-  private readonly separator: Value;
+  #used = false;
+  readonly #separator: Value;
   constructor(separator: Value) {
     super();
-    this.separator = separator;
+    this.#separator = separator;
   }
   override readonly call = (): Value => {
-    if (this.used) return this.separator;
-    this.used = true;
+    if (this.#used) return this.#separator;
+    this.#used = true;
     return "";
   };
   shown(): string {

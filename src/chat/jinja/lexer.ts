@@ -49,125 +49,125 @@ export function tokenize(template: string): Token[] {
 }
 
 class Lexer {
-  private readonly source: string;
-  private readonly tokens: Token[] = [];
-  private at = 0;
-  private line = 1;
-  private counted = 0;
+  readonly #source: string;
+  readonly #tokens: Token[] = [];
+  #at = 0;
+  #line = 1;
+  #counted = 0;
   /** Whether what was read last ends a line. */
-  private lineStarts = true;
+  #lineStarts = true;
 
   constructor(source: string) {
-    this.source = source;
+    this.#source = source;
   }
 
   run(): Token[] {
-    const { source } = this;
-    while (this.at < source.length) {
-      TAG.lastIndex = this.at;
+    const source = this.#source;
+    while (this.#at < source.length) {
+      TAG.lastIndex = this.#at;
       const tag = TAG.exec(source);
       if (tag === null) {
-        this.data(source.slice(this.at));
-        this.move(source.length);
+        this.#data(source.slice(this.#at));
+        this.#move(source.length);
         break;
       }
       const [opening, kind] = [tag[0], tag[0][1]!];
       const start = tag.index;
       const raw = kind === "%" ? match(RAW, source, start) : null;
-      this.data(this.stripped(source.slice(this.at, start), opening[2] ?? "", kind !== "{"));
-      if (raw !== null) this.raw(start + raw[0].length);
+      this.#data(this.#stripped(source.slice(this.#at, start), opening[2] ?? "", kind !== "{"));
+      if (raw !== null) this.#raw(start + raw[0].length);
       else {
-        this.move(start + opening.length);
-        if (kind === "#") this.comment();
-        else this.tag(kind === "%");
+        this.#move(start + opening.length);
+        if (kind === "#") this.#comment();
+        else this.#tag(kind === "%");
       }
     }
-    this.push("eof", "");
-    return this.tokens;
+    this.#push("eof", "");
+    return this.#tokens;
   }
 
   /** Text in front of a tag without the white space that the tag takes away. */
-  private stripped(text: string, sign: string, block: boolean): string {
+  #stripped(text: string, sign: string, block: boolean): string {
     if (sign === "-") return trimEnd(text);
     if (sign === "+" || !block) return text;
     const start = text.lastIndexOf("\n") + 1;
-    if (start === 0 && !this.lineStarts) return text;
+    if (start === 0 && !this.#lineStarts) return text;
     return match(SPACE_RUN, text, start)?.[0].length === text.length - start ? text.slice(0, start) : text;
   }
 
-  private raw(start: number): void {
-    this.move(start);
-    if (start === this.source.length) return; // as in Jinja2
+  #raw(start: number): void {
+    this.#move(start);
+    if (start === this.#source.length) return; // as in Jinja2
     RAW_END.lastIndex = start;
-    const end = RAW_END.exec(this.source) ?? this.fail("raw: the end of it, {% endraw %}, is missing");
-    this.data(this.stripped(this.source.slice(start, end.index), end[1]!, true));
-    this.move(end.index + end[0].length);
+    const end = RAW_END.exec(this.#source) ?? this.#fail("raw: the end of it, {% endraw %}, is missing");
+    this.#data(this.#stripped(this.#source.slice(start, end.index), end[1]!, true));
+    this.#move(end.index + end[0].length);
   }
 
-  private comment(): void {
-    if (this.at === this.source.length) return; // as in Jinja2
-    COMMENT_END.lastIndex = this.at;
-    const end = COMMENT_END.exec(this.source) ?? this.fail("the end of a comment, #}, is missing");
-    this.move(end.index + end[0].length);
+  #comment(): void {
+    if (this.#at === this.#source.length) return; // as in Jinja2
+    COMMENT_END.lastIndex = this.#at;
+    const end = COMMENT_END.exec(this.#source) ?? this.#fail("the end of a comment, #}, is missing");
+    this.#move(end.index + end[0].length);
   }
 
-  private tag(block: boolean): void {
-    const { source } = this;
+  #tag(block: boolean): void {
+    const source = this.#source;
     const open: string[] = [];
-    this.push(block ? "begin" : "print", "");
+    this.#push(block ? "begin" : "print", "");
     for (;;) {
       if (open.length === 0) {
-        const end = match(block ? BLOCK_END : PRINT_END, source, this.at);
+        const end = match(block ? BLOCK_END : PRINT_END, source, this.#at);
         if (end !== null) {
-          this.push(block ? "end" : "printed", block ? "%}" : "}}");
-          this.move(this.at + end[0].length);
+          this.#push(block ? "end" : "printed", block ? "%}" : "}}");
+          this.#move(this.#at + end[0].length);
           return;
         }
       }
-      if (this.at >= source.length) return; // the parser tells what is missing
-      this.token(open);
+      if (this.#at >= source.length) return; // the parser tells what is missing
+      this.#token(open);
     }
   }
 
-  private token(open: string[]): void {
-    for (const [pattern, read] of this.readers) {
-      const text = match(pattern, this.source, this.at)?.[0];
+  #token(open: string[]): void {
+    for (const [pattern, read] of this.#readers) {
+      const text = match(pattern, this.#source, this.#at)?.[0];
       if (text === undefined) continue;
       read(text, open);
-      this.move(this.at + text.length);
+      this.#move(this.#at + text.length);
       return;
     }
-    this.fail(`unexpected character '${String.fromCodePoint(this.source.codePointAt(this.at)!)}'`);
+    this.#fail(`unexpected character '${String.fromCodePoint(this.#source.codePointAt(this.#at)!)}'`);
   }
 
   /** What may stand in a tag, in the order in which it is looked for. */
-  private readonly readers: readonly (readonly [RegExp, (text: string, open: string[]) => void])[] = [
+  readonly #readers: readonly (readonly [RegExp, (text: string, open: string[]) => void])[] = [
     [SPACE_RUN, () => {}],
-    [FLOAT, (text) => this.push("number", text, new Float(Number(text.replaceAll("_", ""))))],
-    [INTEGER, (text) => this.push("number", text, whole(BigInt(text.replaceAll("_", ""))))],
+    [FLOAT, (text) => this.#push("number", text, new Float(Number(text.replaceAll("_", ""))))],
+    [INTEGER, (text) => this.#push("number", text, whole(BigInt(text.replaceAll("_", ""))))],
     [
       NAME,
       (text) => {
-        if (!IDENTIFIER.test(text)) this.fail(`'${text}' is no name`);
-        this.push("name", text);
+        if (!IDENTIFIER.test(text)) this.#fail(`'${text}' is no name`);
+        this.#push("name", text);
       },
     ],
-    [STRING, (text) => this.push("text", this.unescaped(text.slice(1, -1)))],
-    [OPERATOR, (text, open) => this.operator(text, open)],
+    [STRING, (text) => this.#push("text", this.#unescaped(text.slice(1, -1)))],
+    [OPERATOR, (text, open) => this.#operator(text, open)],
   ];
 
-  private operator(text: string, open: string[]): void {
+  #operator(text: string, open: string[]): void {
     const closing = CLOSES[text];
     if (closing !== undefined) open.push(closing);
     else if (/[)\]}]/.test(text)) {
       const expected = open.pop();
-      if (expected !== text) this.fail(`unexpected '${text}'${expected ? `, expected '${expected}'` : ""}`);
+      if (expected !== text) this.#fail(`unexpected '${text}'${expected ? `, expected '${expected}'` : ""}`);
     }
-    this.push("operator", text);
+    this.#push("operator", text);
   }
 
   /** A text without quotes, as Python's unicode-escape reads it. */
-  private unescaped(text: string): string {
+  #unescaped(text: string): string {
     const simple: Readonly<Record<string, string>> = {
       ...{ "\n": "", "\\": "\\", "'": "'", '"': '"', a: "\x07", b: "\b" },
       ...{ f: "\f", n: "\n", r: "\r", t: "\t", v: "\v" },
@@ -178,9 +178,9 @@ class Lexer {
       const hex = x ?? u ?? long;
       if (hex !== undefined) {
         const code = Number.parseInt(hex, 16);
-        return code <= 0x10ffff ? String.fromCodePoint(code) : this.fail(`\\U${hex} is no character`);
+        return code <= 0x10ffff ? String.fromCodePoint(code) : this.#fail(`\\U${hex} is no character`);
       }
-      if (/[xuUN]/.test(other!)) this.fail(`\\${other} in a text: expected the digits of a character`);
+      if (/[xuUN]/.test(other!)) this.#fail(`\\${other} in a text: expected the digits of a character`);
       // Jinja2 writes other characters as escapes first, so that a backslash in front of one takes the escape apart.
       const code = other!.codePointAt(0)!;
       if (code < 0x80) return simple[other!] ?? `\\${other}`;
@@ -190,26 +190,26 @@ class Lexer {
     });
   }
 
-  private data(text: string): void {
-    if (text !== "") this.push("data", text);
+  #data(text: string): void {
+    if (text !== "") this.#push("data", text);
   }
 
-  private push(type: TokenType, value: string, number: Token["number"] = null): void {
-    this.tokens.push({ type, line: this.lineNow(), value, number });
+  #push(type: TokenType, value: string, number: Token["number"] = null): void {
+    this.#tokens.push({ type, line: this.#lineNow(), value, number });
   }
 
-  private lineNow(): number {
-    for (; this.counted < this.at; this.counted++) if (this.source[this.counted] === "\n") this.line++;
-    return this.line;
+  #lineNow(): number {
+    for (; this.#counted < this.#at; this.#counted++) if (this.#source[this.#counted] === "\n") this.#line++;
+    return this.#line;
   }
 
-  private move(to: number): void {
-    if (to > this.at) this.lineStarts = this.source[to - 1] === "\n";
-    this.at = to;
+  #move(to: number): void {
+    if (to > this.#at) this.#lineStarts = this.#source[to - 1] === "\n";
+    this.#at = to;
   }
 
-  private fail(message: string): never {
-    throw new TemplateFault(`line ${this.lineNow()}: ${message}`);
+  #fail(message: string): never {
+    throw new TemplateFault(`line ${this.#lineNow()}: ${message}`);
   }
 }
 

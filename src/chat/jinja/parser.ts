@@ -11,20 +11,20 @@ const COMPARISONS: ReadonlySet<string> = new Set(["==", "!=", "<", "<=", ">", ">
 
 export class ExpressionParser {
   protected readonly tokens: readonly Token[];
-  private at = 0;
-  private depth = 0;
+  #at = 0;
+  #depth = 0;
 
   constructor(tokens: readonly Token[]) {
     this.tokens = tokens;
   }
 
   protected get token(): Token {
-    return this.tokens[this.at]!;
+    return this.tokens[this.#at]!;
   }
 
   protected next(): Token {
     const { token } = this;
-    if (token.type !== "eof") this.at++;
+    if (token.type !== "eof") this.#at++;
     return token;
   }
 
@@ -32,8 +32,8 @@ export class ExpressionParser {
     return this.token.type === type && (values.length === 0 || values.includes(this.token.value));
   }
 
-  private ahead(type: TokenType, value: string): boolean {
-    const next = this.tokens[this.at + 1];
+  #ahead(type: TokenType, value: string): boolean {
+    const next = this.tokens[this.#at + 1];
     return next?.type === type && next.value === value;
   }
 
@@ -54,35 +54,35 @@ export class ExpressionParser {
   }
 
   protected nested<T>(parse: () => T): T {
-    if (++this.depth > MAX_NESTING) this.fail(`it is nested more than ${MAX_NESTING} levels deep`);
+    if (++this.#depth > MAX_NESTING) this.fail(`it is nested more than ${MAX_NESTING} levels deep`);
     const result = parse();
-    this.depth--;
+    this.#depth--;
     return result;
   }
 
   expression(withCondition = true): Expression {
-    return this.nested(() => (withCondition ? this.condition() : this.or()));
+    return this.nested(() => (withCondition ? this.#condition() : this.#or()));
   }
 
-  private condition(): Expression {
-    let left = this.or();
+  #condition(): Expression {
+    let left = this.#or();
     for (let { line } = this.token; this.skip("name", "if"); line = this.token.line) {
-      const test = this.or();
-      const otherwise = this.skip("name", "else") ? this.nested(() => this.condition()) : null;
+      const test = this.#or();
+      const otherwise = this.skip("name", "else") ? this.nested(() => this.#condition()) : null;
       left = { type: "Condition", line, test, value: left, otherwise };
     }
     return left;
   }
 
-  private or(): Expression {
-    return this.binary(["or"], "name", () => this.and());
+  #or(): Expression {
+    return this.#binary(["or"], "name", () => this.#and());
   }
 
-  private and(): Expression {
-    return this.binary(["and"], "name", () => this.not());
+  #and(): Expression {
+    return this.#binary(["and"], "name", () => this.#not());
   }
 
-  private binary(operators: readonly string[], type: TokenType, operand: () => Expression): Expression {
+  #binary(operators: readonly string[], type: TokenType, operand: () => Expression): Expression {
     let left = operand();
     while (this.is(type, ...operators)) {
       const { value: operator, line } = this.next();
@@ -91,56 +91,56 @@ export class ExpressionParser {
     return left;
   }
 
-  private not(): Expression {
-    if (!this.is("name", "not")) return this.compare();
+  #not(): Expression {
+    if (!this.is("name", "not")) return this.#compare();
     const { line } = this.next();
-    return { type: "Unary", line, operator: "not", operand: this.nested(() => this.not()) };
+    return { type: "Unary", line, operator: "not", operand: this.nested(() => this.#not()) };
   }
 
-  private compare(): Expression {
+  #compare(): Expression {
     const { line } = this.token;
-    const first = this.sum();
+    const first = this.#sum();
     const [operators, others]: [string[], Expression[]] = [[], []];
     for (;;) {
       if (this.token.type === "operator" && COMPARISONS.has(this.token.value)) operators.push(this.next().value);
       else if (this.skip("name", "in")) operators.push("in");
-      else if (this.is("name", "not") && this.ahead("name", "in")) {
+      else if (this.is("name", "not") && this.#ahead("name", "in")) {
         this.next();
         this.next();
         operators.push("not in");
       } else break;
-      others.push(this.sum());
+      others.push(this.#sum());
     }
     return operators.length === 0 ? first : { type: "Compare", line, first, operators, others };
   }
 
-  private sum(): Expression {
-    return this.binary(["+", "-"], "operator", () => this.concatenation());
+  #sum(): Expression {
+    return this.#binary(["+", "-"], "operator", () => this.#concatenation());
   }
 
-  private concatenation(): Expression {
+  #concatenation(): Expression {
     const { line } = this.token;
-    const parts = [this.product()];
-    while (this.skip("operator", "~")) parts.push(this.product());
+    const parts = [this.#product()];
+    while (this.skip("operator", "~")) parts.push(this.#product());
     return parts.length === 1 ? parts[0]! : { type: "Concat", line, parts };
   }
 
-  private product(): Expression {
-    return this.binary(["*", "/", "//", "%"], "operator", () => this.power());
+  #product(): Expression {
+    return this.#binary(["*", "/", "//", "%"], "operator", () => this.#power());
   }
 
-  private power(): Expression {
-    return this.binary(["**"], "operator", () => this.unary());
+  #power(): Expression {
+    return this.#binary(["**"], "operator", () => this.#unary());
   }
 
-  private unary(withFilter = true): Expression {
+  #unary(withFilter = true): Expression {
     let node: Expression;
     if (this.is("operator", "-", "+")) {
       const { value, line } = this.next();
-      node = { type: "Unary", line, operator: value as "-" | "+", operand: this.nested(() => this.unary(false)) };
+      node = { type: "Unary", line, operator: value as "-" | "+", operand: this.nested(() => this.#unary(false)) };
     } else node = this.primary();
-    node = this.postfix(node);
-    return withFilter ? this.filtersAndTests(node) : node;
+    node = this.#postfix(node);
+    return withFilter ? this.#filtersAndTests(node) : node;
   }
 
   /** `members` allows a namespace's attribute, for assignments. */
@@ -168,15 +168,15 @@ export class ExpressionParser {
           this.expect("operator", ")");
           return inner;
         }
-        if (value === "[") return { type: "List", line, items: this.nested(() => this.items("]", this.inner)) };
-        if (value === "{") return this.dict(line);
+        if (value === "[") return { type: "List", line, items: this.nested(() => this.#items("]", this.#inner)) };
+        if (value === "{") return this.#dict(line);
     }
     return this.fail(`unexpected ${describe(token)}`, line);
   }
 
-  private readonly inner = (): Expression => this.expression();
+  readonly #inner = (): Expression => this.expression();
 
-  private items<T>(end: string, parse: () => T): T[] {
+  #items<T>(end: string, parse: () => T): T[] {
     const items: T[] = [];
     while (!this.is("operator", end)) {
       if (items.length > 0) this.expect("operator", ",");
@@ -187,9 +187,9 @@ export class ExpressionParser {
     return items;
   }
 
-  private dict(line: number): Expression {
+  #dict(line: number): Expression {
     const pairs = this.nested(() =>
-      this.items("}", () => {
+      this.#items("}", () => {
         const key = this.expression();
         this.expect("operator", ":");
         return [key, this.expression()] as const;
@@ -222,26 +222,26 @@ export class ExpressionParser {
     return { type: "Tuple", line, items };
   }
 
-  private postfix(start: Expression): Expression {
+  #postfix(start: Expression): Expression {
     let node = start;
     for (;;) {
-      if (this.is("operator", ".", "[")) node = this.subscript(node);
-      else if (this.is("operator", "(")) node = this.call(node);
+      if (this.is("operator", ".", "[")) node = this.#subscript(node);
+      else if (this.is("operator", "(")) node = this.#call(node);
       else return node;
     }
   }
 
-  private filtersAndTests(start: Expression): Expression {
+  #filtersAndTests(start: Expression): Expression {
     let node = start;
     for (;;) {
       if (this.skip("operator", "|")) node = this.filter(node);
-      else if (this.skip("name", "is")) node = this.test(node);
-      else if (this.is("operator", "(")) node = this.call(node);
+      else if (this.skip("name", "is")) node = this.#test(node);
+      else if (this.is("operator", "(")) node = this.#call(node);
       else return node;
     }
   }
 
-  private subscript(object: Expression): Expression {
+  #subscript(object: Expression): Expression {
     const { value, line } = this.next();
     if (value === ".") {
       const token = this.next();
@@ -252,14 +252,14 @@ export class ExpressionParser {
     const indices: Expression[] = [];
     while (!this.is("operator", "]")) {
       if (indices.length > 0) this.expect("operator", ",");
-      indices.push(this.subscripted());
+      indices.push(this.#subscripted());
     }
     this.next();
     const index: Expression = indices.length === 1 ? indices[0]! : { type: "Tuple", line, items: indices };
     return { type: "Item", line, object, index };
   }
 
-  private subscripted(): Expression {
+  #subscripted(): Expression {
     const { line } = this.token;
     const part = (): Expression | null => (this.is("operator", ":", "]", ",") ? null : this.expression());
     const start = part();
@@ -268,12 +268,12 @@ export class ExpressionParser {
     return { type: "Slice", line, start, stop, step: this.skip("operator", ":") ? part() : null };
   }
 
-  private call(callee: Expression): Call {
+  #call(callee: Expression): Call {
     const { line } = this.token;
-    return { type: "Call", line, callee, ...this.arguments() };
+    return { type: "Call", line, callee, ...this.#arguments() };
   }
 
-  private arguments(): Arguments {
+  #arguments(): Arguments {
     const { line } = this.expect("operator", "(");
     const args: Expression[] = [];
     const keywords: { type: "Keyword"; name: string; value: Expression }[] = [];
@@ -283,14 +283,14 @@ export class ExpressionParser {
       if (!right) this.fail("these arguments cannot stand in this order", line);
     };
     this.nested(() =>
-      this.items(")", () => {
+      this.#items(")", () => {
         if (this.skip("operator", "*")) {
           ensure(rest === null && restKeywords === null);
           rest = this.expression();
         } else if (this.skip("operator", "**")) {
           ensure(restKeywords === null);
           restKeywords = this.expression();
-        } else if (this.is("name") && this.ahead("operator", "=")) {
+        } else if (this.is("name") && this.#ahead("operator", "=")) {
           ensure(restKeywords === null);
           const name = this.next().value;
           this.next();
@@ -305,7 +305,7 @@ export class ExpressionParser {
     return { args, keywords, rest, restKeywords };
   }
 
-  private callable(): { readonly line: number; readonly name: string } {
+  #callable(): { readonly line: number; readonly name: string } {
     const { line, value } = this.expect("name");
     let name = value;
     while (this.skip("operator", ".")) name += `.${this.expect("name").value}`;
@@ -316,21 +316,21 @@ export class ExpressionParser {
   protected filter(input: Expression): Filter;
   protected filter(input: Expression | null): Filter;
   protected filter(input: Expression | null): Filter {
-    const named = this.callable();
-    return { type: "Filter", ...named, input, ...(this.is("operator", "(") ? this.arguments() : NO_ARGUMENTS) };
+    const named = this.#callable();
+    return { type: "Filter", ...named, input, ...(this.is("operator", "(") ? this.#arguments() : NO_ARGUMENTS) };
   }
 
-  private test(input: Expression): Expression {
+  #test(input: Expression): Expression {
     const negated = this.skip("name", "not");
-    const named = this.callable();
+    const named = this.#callable();
     let given = NO_ARGUMENTS;
-    if (this.is("operator", "(")) given = this.arguments();
+    if (this.is("operator", "(")) given = this.#arguments();
     else if (
       (this.is("name") || this.is("text") || this.is("number") || this.is("operator", "[", "{")) &&
       !this.is("name", "else", "or", "and")
     ) {
       if (this.is("name", "is")) this.fail("tests cannot be chained with 'is'");
-      given = { ...NO_ARGUMENTS, args: [this.postfix(this.primary())] };
+      given = { ...NO_ARGUMENTS, args: [this.#postfix(this.primary())] };
     }
     const test: Expression = { type: "Test", ...named, input, ...given };
     return negated ? { type: "Unary", line: named.line, operator: "not", operand: test } : test;

@@ -5,25 +5,25 @@ import type { Value } from "./values.ts";
 
 /** Variables by name: what was given, and what the template itself has set outside of everything, for its blocks. */
 export class Context {
-  private readonly given: ReadonlyMap<string, Value>;
-  private readonly own = new Map<string, Value>();
+  readonly #given: ReadonlyMap<string, Value>;
+  readonly #own = new Map<string, Value>();
 
   constructor(given: ReadonlyMap<string, Value>) {
-    this.given = given;
+    this.#given = given;
   }
 
   resolve(name: string): Value | undefined {
-    const own = this.own.get(name);
-    return own === undefined ? this.given.get(name) : own;
+    const own = this.#own.get(name);
+    return own === undefined ? this.#given.get(name) : own;
   }
 
   set(name: string, value: Value): void {
-    this.own.set(name, value);
+    this.#own.set(name, value);
   }
 
   /** The same with more on top. */
   with(more: Iterable<readonly [string, Value]>): Context {
-    return new Context(new Map([...this.given, ...this.own, ...more]));
+    return new Context(new Map([...this.#given, ...this.#own, ...more]));
   }
 }
 

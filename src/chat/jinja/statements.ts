@@ -13,18 +13,18 @@ export function parse(source: string): readonly Statement[] {
 const INNER_TAG = /^(end\w+|el(se|if))$/;
 
 class StatementParser extends ExpressionParser {
-  private readonly blocks = new Set<string>();
+  readonly #blocks = new Set<string>();
   /** Loops around what is read. */
-  private loops = 0;
+  #loops = 0;
 
   template(): Statement[] {
-    const body = this.until([]);
+    const body = this.#until([]);
     if (this.is("eof")) return body;
     return this.fail(`'${this.token.value}' ends nothing that was begun`);
   }
 
   /** Statements up to a tag of one of these names, which is the next token; or, without names, to the end. */
-  private until(ends: readonly string[]): Statement[] {
+  #until(ends: readonly string[]): Statement[] {
     const body: Statement[] = [];
     let parts: (Data | Expression)[] = [];
     const flush = (): void => {
@@ -40,7 +40,7 @@ class StatementParser extends ExpressionParser {
       } else if (token.type === "begin") {
         flush();
         if (this.is("name", ...ends) && ends.length > 0) return body;
-        body.push(this.nested(() => this.statement()));
+        body.push(this.nested(() => this.#statement()));
         this.expect("end");
       } else {
         flush();
@@ -51,44 +51,51 @@ class StatementParser extends ExpressionParser {
   }
 
   /** The body of a statement whose own tag ends here; the tag that ends it is read, its end is not. */
-  private body(...ends: readonly string[]): { readonly body: Statement[]; readonly end: string } {
+  #body(...ends: readonly string[]): { readonly body: Statement[]; readonly end: string } {
     this.skip("operator", ":");
     this.expect("end");
-    const body = this.until(ends);
+    const body = this.#until(ends);
     return { body, end: this.next().value };
   }
 
-  private statement(): Statement {
+  #statement(): Statement {
     const { value: tag, line } = this.expect("name");
     switch (tag) {
       case "if":
-        return this.if(line);
+        return this.#if(line);
       case "for":
-        return this.for(line);
+        return this.#for(line);
       case "set":
-        return this.set(line);
+        return this.#set(line);
       case "macro": {
         const { name } = this.nameTarget();
-        const signature = this.signature();
-        return { type: "Macro", line, name, ...signature, body: this.body("endmacro").body };
+        const signature = this.#signature();
+        return { type: "Macro", line, name, ...signature, body: this.#body("endmacro").body };
       }
       case "call": {
-        const signature = this.is("operator", "(") ? this.signature() : { params: [], defaults: [] };
+        const signature = this.is("operator", "(") ? this.#signature() : { params: [], defaults: [] };
         const call = this.expression();
         if (call.type !== "Call") return this.fail("{% call %}: expected a call", line);
-        return { type: "CallBlock", line, call, ...signature, body: this.body("endcall").body };
+        return { type: "CallBlock", line, call, ...signature, body: this.#body("endcall").body };
       }
       case "generation":
-        return { type: "CallBlock", line, call: null, params: [], defaults: [], body: this.body("endgeneration").body };
+        return {
+          type: "CallBlock",
+          line,
+          call: null,
+          params: [],
+          defaults: [],
+          body: this.#body("endgeneration").body,
+        };
       case "filter": {
         let filter = this.filter(null);
         while (this.skip("operator", "|")) filter = this.filter(filter);
-        return { type: "FilterBlock", line, body: this.body("endfilter").body, filter };
+        return { type: "FilterBlock", line, body: this.#body("endfilter").body, filter };
       }
       case "with":
-        return this.with(line);
+        return this.#with(line);
       case "block":
-        return this.block(line);
+        return this.#block(line);
       case "print": {
         const parts: Expression[] = [];
         while (!this.is("end")) {
@@ -99,7 +106,7 @@ class StatementParser extends ExpressionParser {
       }
       case "autoescape": {
         const on = this.expression();
-        return { type: "Autoescape", line, on, body: this.body("endautoescape").body };
+        return { type: "Autoescape", line, on, body: this.#body("endautoescape").body };
       }
       case "break":
         return { type: "Break", line };
@@ -109,59 +116,59 @@ class StatementParser extends ExpressionParser {
       case "import":
       case "from":
       case "extends":
-        return this.foreign(tag, line);
+        return this.#foreign(tag, line);
     }
     if (INNER_TAG.test(tag)) return this.fail(`{% ${tag} %} ends nothing that was begun`, line);
     return this.fail(`{% ${tag} %} is no tag that chat templates have`, line);
   }
 
-  private if(line: number): If {
+  #if(line: number): If {
     const test = this.tuple({ withCondition: false });
-    const { body, end } = this.body("elif", "else", "endif");
+    const { body, end } = this.#body("elif", "else", "endif");
     const elifs: If[] = [];
     let last = end;
     while (last === "elif") {
       const at = this.token.line;
       const elif = this.tuple({ withCondition: false });
-      const inner = this.body("elif", "else", "endif");
+      const inner = this.#body("elif", "else", "endif");
       elifs.push({ type: "If", line: at, test: elif, body: inner.body, elifs: [], otherwise: [] });
       last = inner.end;
     }
-    const otherwise = last === "else" ? this.body("endif").body : [];
+    const otherwise = last === "else" ? this.#body("endif").body : [];
     return { type: "If", line, test, body, elifs, otherwise };
   }
 
-  private for(line: number): Statement {
+  #for(line: number): Statement {
     const target = this.target({ end: "in" });
     this.expect("name", "in");
     const iterable = this.tuple({ withCondition: false, end: "recursive" });
     const test = this.skip("name", "if") ? this.expression() : null;
     const recursive = this.skip("name", "recursive");
-    this.loops++;
-    this.notLoop(target);
-    const { body, end } = this.body("endfor", "else");
-    const otherwise = end === "else" ? this.body("endfor").body : [];
-    this.loops--;
+    this.#loops++;
+    this.#notLoop(target);
+    const { body, end } = this.#body("endfor", "else");
+    const otherwise = end === "else" ? this.#body("endfor").body : [];
+    this.#loops--;
     return { type: "For", line, target, iterable, body, otherwise, test, recursive };
   }
 
-  private set(line: number): Statement {
+  #set(line: number): Statement {
     const target = this.target({ members: true });
-    this.notLoop(target);
+    this.#notLoop(target);
     if (this.skip("operator", "=")) return { type: "Set", line, target, value: this.tuple({}) };
     let filter = null;
     while (this.skip("operator", "|")) filter = this.filter(filter);
-    return { type: "SetBlock", line, target, filter, body: this.body("endset").body };
+    return { type: "SetBlock", line, target, filter, body: this.#body("endset").body };
   }
 
-  private notLoop(target: Expression): void {
-    if (target.type === "Tuple") for (const item of target.items) this.notLoop(item);
-    if (this.loops > 0 && target.type === "Name" && target.name === "loop") {
+  #notLoop(target: Expression): void {
+    if (target.type === "Tuple") for (const item of target.items) this.#notLoop(item);
+    if (this.#loops > 0 && target.type === "Name" && target.name === "loop") {
       this.fail("'loop' belongs to the loop and cannot be assigned", target.line);
     }
   }
 
-  private signature(): { readonly params: readonly Name[]; readonly defaults: readonly Expression[] } {
+  #signature(): { readonly params: readonly Name[]; readonly defaults: readonly Expression[] } {
     const [params, defaults]: [Name[], Expression[]] = [[], []];
     this.expect("operator", "(");
     while (!this.is("operator", ")")) {
@@ -176,7 +183,7 @@ class StatementParser extends ExpressionParser {
     return { params, defaults };
   }
 
-  private with(line: number): Statement {
+  #with(line: number): Statement {
     const [targets, values]: [Expression[], Expression[]] = [[], []];
     while (!this.is("end")) {
       if (targets.length > 0) this.expect("operator", ",");
@@ -184,22 +191,22 @@ class StatementParser extends ExpressionParser {
       this.expect("operator", "=");
       values.push(this.expression());
     }
-    return { type: "With", line, targets, values, body: this.body("endwith").body };
+    return { type: "With", line, targets, values, body: this.#body("endwith").body };
   }
 
-  private block(line: number): Statement {
+  #block(line: number): Statement {
     const name = this.expect("name").value;
-    if (this.blocks.has(name)) this.fail(`block '${name}' is defined twice`, line);
-    this.blocks.add(name);
+    if (this.#blocks.has(name)) this.fail(`block '${name}' is defined twice`, line);
+    this.#blocks.add(name);
     const scoped = this.skip("name", "scoped");
     this.skip("name", "required");
-    const { body } = this.body("endblock");
+    const { body } = this.#body("endblock");
     this.skip("name", name);
     return { type: "Block", line, name, scoped, body };
   }
 
   /** Tags that would load other templates: they are read, so that one that is never reached does no harm. */
-  private foreign(tag: string, line: number): Statement {
+  #foreign(tag: string, line: number): Statement {
     const targets: Name[] = [];
     this.expression();
     if (tag === "import") {

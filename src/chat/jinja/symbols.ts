@@ -37,67 +37,67 @@ export class Symbols {
   readonly parent: Symbols | null;
   readonly func: Func;
   /** Slots of this scope by name, common to all copies of it. */
-  private readonly slots: Map<string, Slot>;
+  readonly #slots: Map<string, Slot>;
   /** What copies may still cost, for all scopes of a template together. */
-  private work: { left: number };
-  private refs = new Map<string, Slot>();
+  #work: { left: number };
+  #refs = new Map<string, Slot>();
   loads = new Map<Slot, Load>();
   stores = new Set<string>();
 
   constructor(parent: Symbols | null, func: Func, slots = new Map<string, Slot>()) {
-    this.work = parent?.work ?? { left: MAX_WORK };
+    this.#work = parent ? parent.#work : { left: MAX_WORK };
     this.parent = parent;
     this.func = func;
-    this.slots = slots;
+    this.#slots = slots;
   }
 
   find(name: string): Slot | undefined {
-    return this.refs.get(name) ?? this.parent?.find(name);
+    return this.#refs.get(name) ?? this.parent?.find(name);
   }
 
-  private define(name: string, load: Load): Slot {
-    let slot = this.slots.get(name);
+  #define(name: string, load: Load): Slot {
+    let slot = this.#slots.get(name);
     if (slot === undefined) {
       slot = this.func.slot();
-      this.slots.set(name, slot);
+      this.#slots.set(name, slot);
     }
-    this.refs.set(name, slot);
+    this.#refs.set(name, slot);
     this.loads.set(slot, load);
     return slot;
   }
 
   parameter(name: string): Slot {
     this.stores.add(name);
-    return this.define(name, { from: "parameter" });
+    return this.#define(name, { from: "parameter" });
   }
 
-  private load(name: string): void {
-    if (this.find(name) === undefined) this.define(name, { from: "context", name });
+  #load(name: string): void {
+    if (this.find(name) === undefined) this.#define(name, { from: "context", name });
   }
 
-  private store(name: string): void {
+  #store(name: string): void {
     this.stores.add(name);
-    if (this.refs.has(name)) return;
+    if (this.#refs.has(name)) return;
     const outer = this.parent?.find(name);
-    this.define(name, outer === undefined ? { from: "nothing" } : { from: "alias", slot: outer });
+    this.#define(name, outer === undefined ? { from: "nothing" } : { from: "alias", slot: outer });
   }
 
-  private copy(): Symbols {
-    this.work.left -= this.refs.size + this.loads.size + this.stores.size;
-    if (this.work.left < 0) throw new TemplateFault("it has too many branches for all of its variables");
-    const copy = new Symbols(this.parent, this.func, this.slots);
-    copy.work = this.work;
-    copy.refs = new Map(this.refs);
+  #copy(): Symbols {
+    this.#work.left -= this.#refs.size + this.loads.size + this.stores.size;
+    if (this.#work.left < 0) throw new TemplateFault("it has too many branches for all of its variables");
+    const copy = new Symbols(this.parent, this.func, this.#slots);
+    copy.#work = this.#work;
+    copy.#refs = new Map(this.#refs);
     copy.loads = new Map(this.loads);
     copy.stores = new Set(this.stores);
     return copy;
   }
 
   /** Takes over what the branches of an `if` do. */
-  private merge(branches: readonly Symbols[]): void {
+  #merge(branches: readonly Symbols[]): void {
     const stored = new Set(branches.flatMap((branch) => [...branch.stores]).filter((name) => !this.stores.has(name)));
     for (const branch of branches) {
-      for (const [name, slot] of branch.refs) this.refs.set(name, slot);
+      for (const [name, slot] of branch.#refs) this.#refs.set(name, slot);
       for (const [slot, load] of branch.loads) this.loads.set(slot, load);
       for (const name of branch.stores) this.stores.add(name);
     }
@@ -110,7 +110,7 @@ export class Symbols {
 
   /** Takes in what these do in this scope; scopes within are left to themselves. */
   visit(nodes: readonly (Node | null)[]): void {
-    for (const node of nodes) if (node !== null) this.visitOne(node);
+    for (const node of nodes) if (node !== null) this.#visitOne(node);
   }
 
   target(target: Expression): void {
@@ -118,46 +118,46 @@ export class Symbols {
     else if (target.type === "Name") this.parameter(target.name);
   }
 
-  private visitOne(node: Node): void {
+  #visitOne(node: Node): void {
     switch (node.type) {
       case "Name":
         if (node.use === "param") this.parameter(node.name);
-        else if (node.use === "store") this.store(node.name);
-        else this.load(node.name);
+        else if (node.use === "store") this.#store(node.name);
+        else this.#load(node.name);
         break;
       case "Member":
-        this.load(node.name);
+        this.#load(node.name);
         break;
       case "If": {
-        this.visitOne(node.test);
+        this.#visitOne(node.test);
         const branches = [node.body, node.elifs, node.otherwise].map((body) => {
-          const branch = this.copy();
+          const branch = this.#copy();
           branch.visit(body);
           return branch;
         });
-        this.merge(branches);
+        this.#merge(branches);
         break;
       }
       case "Macro":
-        this.store(node.name);
+        this.#store(node.name);
         break;
       case "Set":
         this.visit([node.value, node.target]);
         break;
       case "For":
-        this.visitOne(node.iterable);
+        this.#visitOne(node.iterable);
         break;
       case "CallBlock":
         this.visit([node.call]);
         break;
       case "FilterBlock":
-        this.visitOne(node.filter);
+        this.#visitOne(node.filter);
         break;
       case "With":
         this.visit(node.values);
         break;
       case "SetBlock":
-        this.visitOne(node.target);
+        this.#visitOne(node.target);
         break;
       case "Block":
       case "Autoescape":

@@ -77,13 +77,13 @@ export class View {
 export class Lazy implements Iterable<Value> {
   /** Its type as Python calls it. */
   readonly type: string;
-  private readonly items: Iterator<Value>;
+  readonly #items: Iterator<Value>;
   constructor(items: Iterator<Value>, type = "generator") {
-    this.items = items;
+    this.#items = items;
     this.type = type;
   }
   [Symbol.iterator](): Iterator<Value> {
-    return { next: () => this.items.next() }; // no return(): whoever stops early leaves the rest
+    return { next: () => this.#items.next() }; // no return(): whoever stops early leaves the rest
   }
 }
 
@@ -128,46 +128,46 @@ export class Fn extends Special {
 
 export class Namespace extends Special {
   readonly type = "jinja2.utils.Namespace";
-  private readonly members: Dict;
+  readonly #members: Dict;
   constructor(members: Dict) {
     super();
-    this.members = members;
+    this.#members = members;
   }
   shown(_run: Run, repr: (value: Value) => Str): Str {
-    return concat(["<Namespace ", repr(this.members), ">"]);
+    return concat(["<Namespace ", repr(this.#members), ">"]);
   }
   override attribute(_run: Run, name: string): Value | undefined {
-    return this.members.get(name);
+    return this.#members.get(name);
   }
   set(name: string, value: Value): void {
-    this.members.set(name, value);
+    this.#members.set(name, value);
   }
 }
 
 /** A dict: keys are equal as Python has them equal, 1 and 1.0 and True for one. */
 export class Dict {
-  private readonly entries = new Map<unknown, [Value, Value]>();
+  readonly #entries = new Map<unknown, [Value, Value]>();
   get size(): number {
-    return this.entries.size;
+    return this.#entries.size;
   }
   /** @throws TemplateFault for a key that cannot be hashed */
   get(key: Value): Value | undefined {
-    return this.entries.get(keyOf(key))?.[1];
+    return this.#entries.get(keyOf(key))?.[1];
   }
   has(key: Value): boolean {
-    return this.entries.has(keyOf(key));
+    return this.#entries.has(keyOf(key));
   }
   set(key: Value, value: Value): void {
     const at = keyOf(key);
-    const entry = this.entries.get(at);
+    const entry = this.#entries.get(at);
     if (entry) entry[1] = value;
-    else this.entries.set(at, [key, value]);
+    else this.#entries.set(at, [key, value]);
   }
   pairs(): Iterable<readonly [Value, Value]> {
-    return this.entries.values();
+    return this.#entries.values();
   }
   keys(): Value[] {
-    return Array.from(this.entries.values(), ([key]) => key);
+    return Array.from(this.#entries.values(), ([key]) => key);
   }
 }
 

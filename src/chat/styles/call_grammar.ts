@@ -1,22 +1,24 @@
-// What an answer with tool calls must look like, for whoever holds the model to it while it writes.
+// What an answer with tool calls must look like, for constrained decoding.
 
-import { RequestError } from "../errors.ts";
-import type { JsonSchema, ToolChoice, ToolDefinition, ToolFormat } from "./types.ts";
+import { RequestError } from "../../errors.ts";
+import type { JsonSchema, ToolChoice, ToolDefinition } from "../types.ts";
 
-/** The form of an answer that calls tools. */
-export interface ToolOutput {
-  /** Whether the answer has to be calls. If not, it is text, or calls where it begins with `prefixIds` (or, without those, with the JSON). */
+export interface CallGrammar {
+  /**
+   * Whether the answer must be calls. If not, it is text, or calls where it begins with `prefixIds` (or, without those,
+   * with the JSON).
+   */
   readonly required: boolean;
-  /** Control tokens in front of the JSON: [TOOL_CALLS] in Mistral's formats, none in the JSON protocol. */
+  /** Control tokens in front of the JSON: [TOOL_CALLS] in Mistral's styles, none in the JSON protocol. */
   readonly prefixIds: readonly number[];
   /**
-   * Schema of the JSON text that follows, up to the end of the answer: a list of calls, or the protocol's object with that list. Keys are in the order
-   * that models write them in; Mistral's models write ", " and ": " between.
+   * Schema of the JSON text that follows, up to the end of the answer. Keys are in the order in which models write them;
+   * Mistral's models write ", " and ": " between them.
    */
   readonly schema: JsonSchema;
   /** What `schema` refers to as "#/$defs/<name>": the tools' parameters. */
   readonly parts: readonly Parameters[];
-  /** A schema without parts: which tools there are, and any object for their arguments. */
+  /** A simpler schema without parts, for where `schema` cannot be compiled: any object serves as arguments. */
   readonly plain: JsonSchema;
 }
 
@@ -26,40 +28,42 @@ export interface Parameters {
   /** The tool, for messages. */
   readonly label: string;
   readonly schema: JsonSchema;
-  /** What of it cannot be enforced is not; otherwise it is refused. */
+  /** Whether keywords that cannot be enforced are dropped; if not, the schema is rejected. */
   readonly loose: boolean;
 }
 
-/**
- * @param callsId id of [TOOL_CALLS], null with the JSON protocol
- * @returns null where no tool may be called
- */
-export function toolCallSchema(
+/** How a style writes a list of calls. */
+export interface CallForm {
+  readonly prefixIds: readonly number[];
+  /** Schema of a call's id; null: calls have none. */
+  readonly id: JsonSchema | null;
+  /** The schema of the whole text, given that of the list. */
+  readonly around: (list: JsonSchema) => JsonSchema;
+}
+
+/** Null where no tool may be called. @throws RequestError for a strict tool whose schema is not one of objects */
+export function callGrammar(
   tools: readonly ToolDefinition[],
   choice: ToolChoice,
-  format: ToolFormat,
-  callsId: number | null,
-): ToolOutput | null {
+  parallel: boolean,
+  { prefixIds, id, around }: CallForm,
+): CallGrammar | null {
   const named = typeof choice === "object" ? choice.name : null;
   const callable = tools.filter((tool) => named === null || tool.name === named);
   if (choice === "none" || callable.length === 0) return null;
-  const withId = format === "mistral-v3";
-  const id = { type: "string", pattern: "^[a-zA-Z0-9]{9}$" };
   const form = (calls: readonly { readonly name: object; readonly arguments: object }[]): JsonSchema => {
     const items = calls.map((call) => {
-      // Of many calls the id is said once, below: a pattern costs most.
-      const properties = { ...call, ...(withId && { id: calls.length === 1 ? id : true }) };
+      // With several tools the id's pattern stands once, below: it is the part that costs most to compile.
+      const properties = { ...call, ...(id !== null && { id: calls.length === 1 ? id : true }) };
       return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
     });
-    const any = { anyOf: items, ...(withId && { properties: { id } }) };
-    const list = {
+    const any = { anyOf: items, ...(id !== null && { properties: { id } }) };
+    return around({
       type: "array",
       items: items.length === 1 ? items[0] : any,
       minItems: 1,
-      ...(named === null ? {} : { maxItems: 1 }),
-    };
-    if (format !== "json") return list;
-    return { type: "object", properties: { tool_calls: list }, required: ["tool_calls"], additionalProperties: false };
+      ...((named !== null || !parallel) && { maxItems: 1 }),
+    });
   };
   const parts: Parameters[] = [];
   const calls = callable.map(({ name, parameters, strict = false }, i) => {
@@ -74,7 +78,7 @@ export function toolCallSchema(
   });
   return {
     required: choice !== "auto",
-    prefixIds: callsId === null ? [] : [callsId],
+    prefixIds,
     schema: form(calls),
     parts,
     plain: form([{ name: { enum: callable.map(({ name }) => name) }, arguments: { type: "object" } }]),

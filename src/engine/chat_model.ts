@@ -1,25 +1,26 @@
-// Chatting with a model: conversations and prompts in, text and tool calls out, each answer a session of its own.
+// Chatting with a model: conversations and prompts in, text and tool calls out. Each answer has a session of its own.
 
-import type { ChatFormat } from "../chat/chat.ts";
+import type { ChatConventions } from "../chat/conventions.ts";
 import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { GenerationResult, Piece, TokenLogprob } from "./api.ts";
-import type { ChatEvent, ChatFinish, ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
+import type { ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
 import { constraintOf, textConstraint } from "./chat_constraint.ts";
 import { echoed } from "./echo.ts";
-import type { Model } from "./model.ts";
+import type { ChatEvent, ChatFinish } from "./events.ts";
+import type { Model } from "./model_api.ts";
 import type { Queue } from "./queue.ts";
 import { withoutSpace } from "./token_texts.ts";
 
-export interface ChatParts {
+export interface ChatModelParts {
   readonly name: string;
   readonly model: Model;
-  readonly format: ChatFormat;
+  readonly conventions: ChatConventions;
   readonly queue: Queue;
 }
 
-export function createChat({ name, model, format, queue }: ChatParts): ChatModel {
+export function createChatModel({ name, model, conventions, queue }: ChatModelParts): ChatModel {
   const { tokenizer } = model;
   const { context } = model.stats();
   const vocab = model.config.vocab_size;
@@ -31,18 +32,20 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
   };
   const promptOf = (messages: readonly ChatMessage[], options: ChatOptions): number[] => {
     checkText(textLength(messages, options));
-    return format.prompt(messages, options);
+    return conventions.prompt(messages, options);
   };
 
-  /** What cannot fit, by its length alone, is not tokenized: nobody else is answered meanwhile. @throws RequestError */
+  /**
+   * Rejects a text that is too long whatever its tokens are, before it is tokenized: tokenizing blocks all other answers.
+   * @throws RequestError
+   */
   function checkText(length: number): void {
     const tokens = Math.floor(length / longest);
     if (tokens > context) throw tooLong(tokens, context, "at least ");
   }
 
   /**
-   * One answer in its turn; the session's memory is free when it ends, however it ends. `work` is what its turn is for: it
-   * may generate once.
+   * Runs `work` when the queue admits it. `work` may generate once; the session is closed when it ends, however it ends.
    */
   async function* inTurn<T>(
     ids: readonly number[],
@@ -51,7 +54,7 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
     work: (generate: () => AsyncIterable<Piece>) => AsyncIterable<T>,
   ): AsyncGenerator<T> {
     checkPrompt(ids, options.maxTokens === 0 ? 0 : 1);
-    // Compiled before the turn comes: what is wrong with a schema is known at once, and nobody waits for it.
+    // Compiled before the answer takes its turn: a bad schema is rejected at once, and compiling holds no place in the queue.
     const constraint = await constrain();
     try {
       const leave = await queue.enter(options.signal);
@@ -70,7 +73,7 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
     }
   }
 
-  /** Before anything is said of it: known tokens that leave `room` for an answer. @throws RequestError */
+  /** @throws RequestError for an empty prompt, unknown tokens, or too many to leave `room` tokens for an answer */
   function checkPrompt(ids: readonly number[], room: number): void {
     const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
     if (bad >= 0) {
@@ -87,12 +90,12 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
     context,
     async *chat(messages, options = {}) {
       const ids = promptOf(messages, options);
-      const parser = format.parser(options);
-      const calls = format.toolOutput(options);
+      const parser = conventions.parser(options);
+      const calls = conventions.callGrammar(options, options.parallelToolCalls);
       const grammars = model.grammars;
       let logprobs: TokenLogprob[] = [];
       let called = false;
-      let left = 0; // characters of the answer that are not shown: the space it begins with
+      let left = 0; // characters of the answer that are left out: the space it begins with
       const text = (shown: string): ChatEvent => {
         const found = logprobs.map((token) => {
           const shifted = { ...token, offset: token.offset - left };
@@ -111,16 +114,14 @@ export function createChat({ name, model, format, queue }: ChatParts): ChatModel
         for (const event of events) {
           if (event.type === "text") yield text(event.text);
           else if (event.type === "cut") logprobs = [];
-          else if (event.type === "call") {
+          else if (event.type === "tool_call") {
             called = true;
-            const { index, call } = event;
             if (logprobs.length > 0) yield text("");
-            yield { type: "tool_call", index, id: call.id, name: call.name };
-            yield { type: "tool_arguments", index, text: call.arguments };
-          }
+            yield event;
+          } else if (event.type === "tool_arguments") yield event;
         }
         if (!piece.finish) continue;
-        // Of tokens without a text of their own, such as the one that ended it.
+        // Log probabilities of tokens without text, such as the one that ended the answer.
         if (logprobs.length > 0) yield text("");
         yield finished(piece.finish, called);
       }
@@ -177,7 +178,7 @@ function longestToken(tokenizer: Tokenizer): number {
   return longest;
 }
 
-/** UTF-16 units of the texts that a prompt is made of; what is no text is found out later. */
+/** UTF-16 units of the texts that a prompt is made of. Types are checked later. */
 function textLength(messages: readonly ChatMessage[], { tools = [], toolChoice }: ChatOptions): number {
   if (!Array.isArray(messages)) return 0;
   let length = 0;
@@ -210,5 +211,3 @@ function finished(result: GenerationResult, called: boolean): ChatFinish {
     timings,
   };
 }
-
-export type { ChatEvent };

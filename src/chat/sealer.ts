@@ -12,19 +12,19 @@ export type Disguise = (text: string) => string;
  * A template's text tells which of its characters people wrote. Where a control token would take in any of them, a seal is put: a private
  * character that the tokenizer leaves out after it has looked for control tokens (EncodeOptions.seal).
  */
-export class Guard {
-  private readonly tokenizer: Tokenizer;
-  private readonly splitter: AddedSplitter;
-  private readonly longest: number;
+export class Sealer {
+  readonly #tokenizer: Tokenizer;
+  readonly #splitter: AddedSplitter;
+  readonly #longest: number;
   /** Finds the characters that control tokens begin with. */
-  private readonly begins: RegExp;
+  readonly #begins: RegExp;
 
   constructor(tokenizer: Tokenizer) {
     const texts: string[] = [];
     for (let id = 0; id < tokenizer.vocabSize; id++)
       if (tokenizer.isSpecial(id)) texts.push(tokenizer.idToPiece(id) ?? "");
-    this.tokenizer = tokenizer;
-    this.splitter = new AddedSplitter(
+    this.#tokenizer = tokenizer;
+    this.#splitter = new AddedSplitter(
       texts.map((content) => ({
         id: 0,
         content,
@@ -36,8 +36,8 @@ export class Guard {
       })),
     );
     const firsts = [...new Set(texts.map((text) => text.charCodeAt(0)))].filter((code) => !Number.isNaN(code));
-    this.begins = new RegExp(`[${firsts.map((code) => `\\u${code.toString(16).padStart(4, "0")}`).join("")}]`, "g");
-    this.longest = texts.reduce((most, text) => Math.max(most, text.length), 0);
+    this.#begins = new RegExp(`[${firsts.map((code) => `\\u${code.toString(16).padStart(4, "0")}`).join("")}]`, "g");
+    this.#longest = texts.reduce((most, text) => Math.max(most, text.length), 0);
   }
 
   /**
@@ -49,44 +49,44 @@ export class Guard {
   encode(masks: () => readonly string[], render: (disguise: Disguise) => Str): number[] {
     const hidden = new Map<string, string>();
     let spelled = false;
-    const ids = this.ids(
+    const ids = this.#ids(
       render((text) => {
-        spelled ||= [...this.splitter.split(text)].some((part) => "token" in part);
+        spelled ||= [...this.#splitter.split(text)].some((part) => "token" in part);
         return text;
       }),
     );
     if (!spelled) return ids;
     const unused = masks();
     const disguised = render((text) =>
-      [...this.splitter.split(text)]
+      [...this.#splitter.split(text)]
         .map((part) => ("token" in part ? disguise(part.token.content, unused, hidden) : part.text))
         .join(""),
     );
-    const safe = this.ids(mapParts(disguised, (part) => undisguise(part, hidden)));
-    const controls = (list: readonly number[]): string => list.filter((id) => this.tokenizer.isSpecial(id)).join();
+    const safe = this.#ids(mapParts(disguised, (part) => undisguise(part, hidden)));
+    const controls = (list: readonly number[]): string => list.filter((id) => this.#tokenizer.isSpecial(id)).join();
     return controls(ids) === controls(safe) ? ids : safe;
   }
 
-  private ids(text: Str): number[] {
+  #ids(text: Str): number[] {
     const all = plain(text);
-    const places = typeof text === "string" ? [] : this.sealed(all, text.written);
+    const places = typeof text === "string" ? [] : this.#sealed(all, text.written);
     const options = { addBos: false, specialTokens: true };
-    if (places.length === 0) return this.tokenizer.encode(all, options);
+    if (places.length === 0) return this.#tokenizer.encode(all, options);
     const [seal] = unusedCharacters(1, [all]) as [string];
     const parts = places.map((place, i) => all.slice(places[i - 1] ?? 0, place));
-    return this.tokenizer.encode([...parts, all.slice(places.at(-1))].join(seal), { ...options, seal });
+    return this.#tokenizer.encode([...parts, all.slice(places.at(-1))].join(seal), { ...options, seal });
   }
 
   /** Where seals go: into every control token that takes in what people wrote, next to it, so that none of the template's own is hit. */
-  private sealed(text: string, written: readonly number[]): number[] {
+  #sealed(text: string, written: readonly number[]): number[] {
     const places = new Set<number>();
     for (let i = 0; i < written.length; i += 2) {
       const [start, end] = [written[i]!, written[i + 1]!];
-      this.begins.lastIndex = Math.max(0, start - this.longest + 1);
-      for (let found = this.begins.exec(text); found !== null; found = this.begins.exec(text)) {
+      this.#begins.lastIndex = Math.max(0, start - this.#longest + 1);
+      for (let found = this.#begins.exec(text); found !== null; found = this.#begins.exec(text)) {
         const at = found.index;
         if (at >= end) break;
-        for (const length of this.splitter.lengthsAt(text, at)) {
+        for (const length of this.#splitter.lengthsAt(text, at)) {
           if (at + length > start) places.add(at < start ? start : at + 1);
         }
       }

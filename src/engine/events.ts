@@ -1,0 +1,40 @@
+// The events of an answer: one vocabulary from the reply parser to the servers.
+//
+//   the model's tokens  -> ReplyParser  -> the engine (ChatModel)      -> servers, commands, callers of model.chat()
+//                          text            text, with log probabilities
+//                          tool_call       tool_call
+//                          tool_arguments  tool_arguments
+//                          malformed, cut  (dropped)
+//                                          finish
+//
+// Servers change the shape of these events only where they write them to the wire.
+
+import type { ToolArgumentsEvent, ToolCallEvent } from "../chat/reply.ts";
+import type { GenerationResult, TokenLogprob } from "./api.ts";
+
+/**
+ * What an answer yields, in order: texts and tool calls (each `tool_call` is followed by its arguments), then one `finish`.
+ * Calls come when they are whole: one that the end of the answer cut off is left out. Log probabilities are those of the
+ * tokens since the last event that had any.
+ */
+export type ChatEvent =
+  | { readonly type: "text"; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }
+  | ToolCallEvent
+  | ToolArgumentsEvent
+  | ChatFinish;
+
+/** How an answer ended. Times are in ms, see GenerationResult. */
+export interface ChatFinish {
+  readonly type: "finish";
+  readonly reason: "stop" | "length" | "tool_calls";
+  /** The one of the `stop` texts that ended it. */
+  readonly stopSequence?: string;
+  /** cachedTokens: how many of promptTokens were not computed again. */
+  readonly usage: {
+    readonly promptTokens: number;
+    readonly cachedTokens: number;
+    readonly completionTokens: number;
+  };
+  readonly seed: number;
+  readonly timings: GenerationResult["timings"];
+}

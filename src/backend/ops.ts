@@ -48,6 +48,16 @@ export interface Rope {
   readonly factor: number;
 }
 
+/**
+ * RMS norms of q and k between projection and RoPE, each over runs of as many values as it has weights: Dh for every head
+ * by itself, H Dh (Hkv Dh) for all of them together.
+ */
+export interface QkNorm {
+  readonly q: Vector;
+  readonly k: Vector;
+  readonly eps: number;
+}
+
 /** How one layer attends. */
 export interface Attention {
   readonly heads: number; // H
@@ -58,6 +68,8 @@ export interface Attention {
   /** Key j is seen from position i iff 0 <= i - j < window; null sees every earlier key. */
   readonly window: number | null;
   readonly rope: Rope;
+  /** Null: q and k are turned as they are projected. */
+  readonly qkNorm: QkNorm | null;
 }
 
 /** What the cache keeps of a position: keys and values [Hkv, Dh] of each layer. */
@@ -217,7 +229,7 @@ export interface Ops {
   embed(table: Matrix): Tensor;
   /** x / sqrt(mean(x²) + eps) * w, by row, in f32: [T, D]. May be computed where it is used: it lives as long as x. */
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor;
-  /** Fused projection, q and k turned by the layer's RoPE: [T, (H + 2 Hkv) Dh] as q | k | v. */
+  /** Fused projection, q and k normed by the layer's qkNorm and turned by the layer's RoPE: [T, (H + 2 Hkv) Dh] as q | k | v. */
   qkv(x: Tensor, w: Matrix, attention: Attention): Tensor;
   /** Writes k and v of every token to its sequence's block. */
   append(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): void;

@@ -251,6 +251,7 @@ export async function loadMixtral(
     scale: 1 / Math.sqrt(headDim),
     window: config.sliding_window,
     rope: defaultRope(config.rope_theta, headDim),
+    qkNorm: null,
   };
   const embed = await matrix(sources.embed);
   const layers: MixtralLayer[] = [];

@@ -84,12 +84,31 @@ interface Case {
   readonly scenario: Scenario;
   readonly D: number;
   /** Of each layer. */
-  readonly layers: readonly [Attention, Attention];
+  readonly layers: readonly [Layer, Layer];
   readonly kv: "f32" | "f16";
 }
 
+/** How a layer attends; `normed`: with norms of q and k, by the head or over all heads. */
+interface Layer extends Attention {
+  readonly normed?: "head" | "whole";
+}
+
+/** The layer on a backend, and what it makes of projected rows [T, (H + 2 Hkv) Dh], in float64. */
+async function layerOn(ops: Ops, layer: Layer, seed: number) {
+  const { heads, kvHeads, headDim, normed } = layer;
+  const turn = (qkv: Float64Array, positions: Uint32Array) => reference.rope(qkv, positions, layer);
+  if (!normed) return { attention: layer as Attention, made: turn };
+  const [q, k] = [heads, kvHeads].map((n, i) => uniform(normed === "head" ? headDim : n * headDim, seed + i, 2));
+  const load = (w: Float32Array) => ops.loadVector(memorySource("norm", w, 1, w.length));
+  const eps = 1e-2; // so large that it matters
+  const attention: Attention = { ...layer, qkNorm: { q: await load(q!), k: await load(k!), eps } };
+  const made = (qkv: Float64Array, positions: Uint32Array) =>
+    turn(reference.qkNorm(qkv, layer, q!, k!, eps), positions);
+  return { attention, made };
+}
+
 /** A window, the same in both layers or each layer's own, and other parts of attention. */
-function layersOf(heads: number, kvHeads: number, headDim: number, ...parts: Partial<Attention>[]): Case["layers"] {
+function layersOf(heads: number, kvHeads: number, headDim: number, ...parts: Partial<Layer>[]): Case["layers"] {
   const [first = {}, second = first] = parts;
   return [attentionOf(heads, kvHeads, headDim, first), attentionOf(heads, kvHeads, headDim, second)];
 }
@@ -103,6 +122,7 @@ const CASES: readonly Case[] = [
   [RAGGED, 64, layersOf(4, 2, 16, { window: 16 })],
   [RAGGED, 64, layersOf(4, 2, 16, { window: 7, scale: 0.11 }, { scale: 0.6 })],
   [RAGGED, 64, layersOf(4, 2, 32, { rope: partialRope(16) }, { rope: partialRope(32, 1.3466), window: 9 })],
+  [RAGGED, 64, layersOf(4, 2, 16, { normed: "head" }, { normed: "whole", rope: partialRope(8) })],
   [BLOCK_EDGES, 64, layersOf(4, 2, 16)],
   [BLOCK_EDGES, 60, layersOf(6, 3, 10, { window: 5 })],
   [BLOCK_EDGES, 60, layersOf(6, 3, 12, { rope: partialRope(6, 0.8) }, { window: 20, scale: 1 / 64 })],
@@ -110,6 +130,7 @@ const CASES: readonly Case[] = [
   [LONG, 64, layersOf(4, 2, 16, { window: 17 })],
   [LONG, 60, layersOf(4, 1, 6, { window: 1 })],
   [LONG, 64, layersOf(4, 2, 16, { window: 130, scale: 0.4 }, { window: 3, rope: partialRope(8) })],
+  [LONG, 64, layersOf(4, 2, 24, { normed: "head", window: 40 }, {})],
   [TILE_EDGES, 64, layersOf(4, 1, 128)],
   [TILE_EDGES, 64, layersOf(12, 2, 16, { window: 33 })],
   [ROLLBACK, 64, layersOf(4, 2, 16)],
@@ -117,12 +138,13 @@ const CASES: readonly Case[] = [
 ].flatMap(([scenario, D, layers]) => (["f32", "f16"] as const).map((kv) => ({ scenario, D, layers, kv }) as Case));
 
 /** What a case's title says of a layer beyond its heads. */
-function titleOf({ headDim, window, scale, rope }: Attention): string {
+function titleOf({ headDim, window, scale, rope, normed }: Layer): string {
   const turned = 2 * rope.inverse.length;
   return [
     `window ${window}`,
     ...(scale === 1 / Math.sqrt(headDim) ? [] : [`scale ${scale}`]),
     ...(turned === headDim ? [] : [`${turned} turned`]),
+    ...(normed ? [`normed by ${normed}`] : []),
     ...(rope.factor === 1 ? [] : [`factor ${rope.factor}`]),
   ].join(", ");
 }
@@ -138,11 +160,12 @@ export function attentionConformance(ops: () => Ops): void {
         attentionOf(8, 1, 32),
         attentionOf(3, 1, 128),
         attentionOf(4, 2, 32, { rope: partialRope(16, 1.3466) }),
-      ].flatMap((shape) =>
-        PRECISIONS.map((precision) => ({ shape, precision, ...shape, turned: 2 * shape.rope.inverse.length })),
-      ),
+        { ...attentionOf(4, 2, 24), normed: "head" } as Layer,
+        { ...attentionOf(3, 1, 6), normed: "whole" } as Layer,
+        { ...attentionOf(16, 2, 32), normed: "whole" } as Layer,
+      ].flatMap((shape) => PRECISIONS.map((precision) => ({ shape, precision, ...shape, parts: titleOf(shape) }))),
     )(
-      "turns q and k by position, $heads + 2 x $kvHeads heads, $turned of $headDim, $precision",
+      "turns q and k by position, $heads + 2 x $kvHeads heads of $headDim, $parts, $precision",
       async ({ shape, precision }) => {
         const D = 60;
         const rows = (shape.heads + 2 * shape.kvHeads) * shape.headDim;
@@ -151,9 +174,10 @@ export function attentionConformance(ops: () => Ops): void {
         const input = await inputTable(ops(), x, D);
         const m = await ops().loadMatrix(memorySource("qkv", w, rows, D), precision);
         ops().begin(batchOf(T, { positions }));
-        const y = ops().qkv(ops().embed(input), m, shape);
+        const { attention, made } = await layerOn(ops(), shape, 33);
+        const y = ops().qkv(ops().embed(input), m, attention);
         expect(y.shape).toEqual([T, rows]);
-        const want = reference.rope(reference.matmul(x, held(precision, w, rows, D), D), positions, shape);
+        const want = made(reference.matmul(x, held(precision, w, rows, D), D), positions);
         expectClose(await ops().read(y), want, rows, allowedNmse(ops(), precision));
       },
     );
@@ -175,6 +199,7 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
   const table = await inputTable(ops, inputs, D);
   const weights: Float32Array[] = [];
   const projections: Matrix[] = [];
+  const placed = await Promise.all(layers.map((layer, i) => layerOn(ops, layer, 50 + 2 * i)));
   for (let layer = 0; layer < layers.length; layer++) {
     const w = uniform(width * D, 42 + layer, 5 / Math.sqrt(D)); // scores spread over several units
     weights.push(w);
@@ -188,7 +213,7 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
     ops.begin(batch);
     const x = ops.embed(table);
     for (const [layer, projection] of projections.entries()) {
-      const shape = layers[layer]!;
+      const { attention: shape, made } = placed[layer]!;
       const qkv = ops.qkv(x, projection, shape);
       ops.append(store, layer, qkv, shape);
       const y = ops.attention(store, layer, qkv, shape);
@@ -196,7 +221,7 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
       const rows = await ops.read(qkv);
       expect(y.shape).toEqual([batch.tokens.length, heads * headDim]);
       const taken = Float32Array.from([...batch.tokens].flatMap((id) => [...inputs.subarray(id * D, (id + 1) * D)]));
-      expectClose(rows, reference.rope(reference.matmul(taken, weights[layer]!, D), batch.positions, shape), width);
+      expectClose(rows, made(reference.matmul(taken, weights[layer]!, D), batch.positions), width);
       const sequences = runs.flatMap(([sequence, , count]) => Array<number>(count).fill(sequence));
       const row = (t: number) => rows.subarray(t * width, (t + 1) * width);
       sequences.forEach((s, t) => {

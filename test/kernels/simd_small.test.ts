@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { add } from "../../kernels/add.ts";
 import { packedViews, unpackRow } from "../../kernels/packed.ts";
+import { qkNorm } from "../../kernels/qk_norm.ts";
 import { rmsNorm } from "../../kernels/rms_norm.ts";
 import { rope, ropeTable } from "../../kernels/rope.ts";
 import { rows } from "../../kernels/rows.ts";
@@ -11,7 +12,7 @@ import { packedLayout } from "../../src/tensor/pack.ts";
 import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
 import { packMatrix } from "../support/memory_source.ts";
 import { generator, uniform } from "../support/random.ts";
-import { inverseFrequencies } from "../support/reference.ts";
+import { expectClose, inverseFrequencies, rmsNorm as rmsNormOf } from "../support/reference.ts";
 import { simdBenches } from "../support/simd.ts";
 
 const MARK = 12345; // what lies where nothing may be written
@@ -102,6 +103,24 @@ describe.each(simdBenches())("$name", ({ kernels, put, room, floats, bytes }) =>
         }
       }
     });
+  });
+
+  it.each([
+    { first: 3, runs: 5, D: 6, width: 40 },
+    { first: 0, runs: 2, D: 32, width: 64 },
+    { first: 16, runs: 1, D: 130, width: 150 },
+  ])("qkNorm: $runs runs of $D from $first on", ({ first, runs, D, width }) => {
+    const T = 7;
+    const [x, w] = [uniform(T * width, 13, 3), uniform(D, 14, 2)];
+    const want = x.slice();
+    qkNorm(want, width, first, runs, w, 1e-3, 0, T);
+    for (let t = 0; t < T; t++) {
+      const normed = [t * width + first, t * width + first + runs * D] as const;
+      expectClose(want.subarray(...normed), rmsNormOf(x.subarray(...normed), w, 1e-3), D);
+    }
+    const [at, weights] = [put(x), put(w)];
+    for (const [from, to] of ranges(T)) kernels.qkNorm!(from, to, 0, at, width, first, runs, weights, 1e-3, D);
+    expectEach(floats(at, T * width), want, 2 ** -23);
   });
 
   it("add: bit for bit, and nothing outside its range", () => {

@@ -48,6 +48,25 @@ export function inverseFrequencies(theta: number, rd: number): Float64Array {
   );
 }
 
+/** RMS norms of q and k, over runs of as many values as each has weights: qkv [T, (H + 2 Hkv) Dh]. */
+export function qkNorm(
+  qkv: Numbers,
+  { heads, kvHeads, headDim }: Pick<Geometry, "heads" | "kvHeads" | "headDim">,
+  q: Numbers,
+  k: Numbers,
+  eps: number,
+): Float64Array {
+  const width = (heads + 2 * kvHeads) * headDim;
+  const y = Float64Array.from(qkv);
+  for (let at = 0; at < y.length; at += width) {
+    const endOfQ = at + heads * headDim;
+    const endOfK = endOfQ + kvHeads * headDim;
+    y.set(rmsNorm(y.slice(at, endOfQ), q, eps), at);
+    y.set(rmsNorm(y.slice(endOfQ, endOfK), k, eps), endOfQ);
+  }
+  return y;
+}
+
 /**
  * RoPE as transformers does it: the angle is rounded to f32, pairs are (i, i + rd/2) of the first rd dimensions of a
  * head. qkv [T, (H + 2 Hkv) Dh]: q and k turned, v as it was.

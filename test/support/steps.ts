@@ -30,7 +30,7 @@ export function attentionOf(
   parts: Partial<Attention> = {},
 ): Attention {
   const rope = { inverse: inverseFrequencies(1e6, headDim), factor: 1 };
-  return { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), window: null, rope, ...parts };
+  return { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), window: null, rope, qkNorm: null, ...parts };
 }
 
 /** `x` [n, D] as an f32 embedding table: embedding the tokens 0..T-1 makes its first T rows a tensor. */

@@ -14,6 +14,7 @@ export const JOBS = [
   "addWeighted",
   "quantize",
   "rmsNorm",
+  "qkNorm",
   "rope",
   "add",
   "append",

@@ -205,7 +205,7 @@ class SimdOps implements Ops {
     return y;
   }
 
-  qkv(x: Tensor, w: Matrix, { heads, kvHeads, headDim, rope }: Attention): Tensor {
+  qkv(x: Tensor, w: Matrix, { heads, kvHeads, headDim, rope, qkNorm }: Attention): Tensor {
     const { positions } = this.#step();
     const T = positions.length;
     const y = this.#product("qkv", x, w);
@@ -216,6 +216,14 @@ class SimdOps implements Ops {
         ropeTable(positions, rope, this.#home.floats.subarray(table / 4, table / 4 + 2 * T * pairs));
       this.#turned = rope;
       const grain = this.#products.rowsOf(w.rows);
+      const norm = (of: Vector, first: number, values: number, eps: number): void => {
+        const args = [y.at, w.rows, first, values / of.size, (of as SimdVector).at, eps, of.size];
+        this.#pool.run("qkNorm", this.#home, T, grain, ...args);
+      };
+      if (qkNorm) {
+        norm(qkNorm.q, 0, heads * headDim, qkNorm.eps);
+        norm(qkNorm.k, heads * headDim, kvHeads * headDim, qkNorm.eps);
+      }
       this.#pool.run("rope", this.#home, T, grain, y.at, w.rows, heads + kvHeads, headDim, pairs, table);
     });
     return y;

@@ -9,6 +9,7 @@ import { expertUp } from "../../../../kernels/expert_up.ts";
 import { group } from "../../../../kernels/group.ts";
 import { matmul } from "../../../../kernels/matmul.ts";
 import type { Packed } from "../../../../kernels/packed.ts";
+import { qkNorm } from "../../../../kernels/qk_norm.ts";
 import { rmsNorm } from "../../../../kernels/rms_norm.ts";
 import { rope, ropeTable } from "../../../../kernels/rope.ts";
 import { route } from "../../../../kernels/route.ts";
@@ -141,8 +142,14 @@ class PlainOps implements Ops {
 
   qkv(x: Tensor, w: Matrix, attention: Attention): Tensor {
     const { positions } = this.#step();
-    const { heads, kvHeads, headDim, rope: turns } = attention;
+    const { heads, kvHeads, headDim, rope: turns, qkNorm: norms } = attention;
     const y = this.#product(x, w);
+    if (norms) {
+      const [q, k] = [(norms.q as CpuVector).data, (norms.k as CpuVector).data];
+      const all = heads * headDim; // values of q
+      qkNorm(y.data, w.rows, 0, all / q.length, q, norms.eps, 0, rowsOf(x));
+      qkNorm(y.data, w.rows, all, (kvHeads * headDim) / k.length, k, norms.eps, 0, rowsOf(x));
+    }
     const pairs = turns.inverse.length;
     const table = this.#scratch.floats("rope", 2 * positions.length * pairs);
     if (turns !== this.#turned) ropeTable(positions, turns, table);

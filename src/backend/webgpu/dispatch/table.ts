@@ -155,6 +155,16 @@ export const TABLE = {
     weights: (_, __, { bytes }) => bytes,
     cost: (n, _, work) => product(n, work),
   },
+  qk_norm: {
+    bindings: { p: "uniform", q_norm: "read", k_norm: "read", qkv: "write" },
+    params: ["stride", "q_runs", "q_size", "k_runs", "k_size", "eps"],
+    overrides: ["THREADS"],
+    grid: (n, o) => [o.q_runs! + o.k_runs!, n],
+    cost: (n, o) => {
+      const values = o.q_runs! * o.q_size! + o.k_runs! * o.k_size!;
+      return moves(2 * n * values, 4 * n * values);
+    },
+  },
   rope: {
     bindings: { p: "uniform", count: "uniform", step: "read", angles: "read", qkv: "write" },
     params: ["turned", "pairs", "head", "stride"],

@@ -2,14 +2,14 @@
 // into the same dispatch, and by tiles for many.
 
 import { MemoryError, RequestError } from "../../../errors.ts";
-import type { Attention, KvStore, Routes } from "../../ops.ts";
+import type { Attention, KvStore, QkNorm, Routes } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Plans } from "../dispatch/plans.ts";
 import type { Recorder } from "../dispatch/recorder.ts";
 import { type Few, matvecCalls } from "../tuning/matvec.ts";
 import { type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { Form, Tuning } from "../tuning/tuning.ts";
-import type { GpuExperts, GpuMatrix, PackedWeights } from "../weights/weights.ts";
+import type { GpuExperts, GpuMatrix, GpuVector, PackedWeights } from "../weights/weights.ts";
 import type { RowKind, StepBatch } from "./batch.ts";
 import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
 
@@ -70,12 +70,12 @@ export class Products {
   }
 
   /** Whether qkv() can do all of it in one dispatch. */
-  fusesQkv(n: number, w: GpuMatrix, { headDim, rope }: Attention): boolean {
-    const whole = 2 * rope.inverse.length === headDim;
-    return n <= FEW_ROWS && w.parts.length === 1 && headDim % 16 === 0 && whole;
+  fusesQkv(n: number, w: GpuMatrix, { headDim, rope, qkNorm }: Attention): boolean {
+    const usual = 2 * rope.inverse.length === headDim && qkNorm === null;
+    return n <= FEW_ROWS && w.parts.length === 1 && headDim % 16 === 0 && usual;
   }
 
-  /** Projection with RoPE; with `cache`, which needs fusesQkv(), k and v are appended too. */
+  /** Projection with norms and RoPE; with `cache`, which needs fusesQkv(), k and v are appended too. */
   qkv(x: GpuTensor, w: GpuMatrix, attention: Attention, y: GpuTensor, cache: Cache | null): void {
     checkWidth(x, w);
     const { heads, kvHeads, headDim, rope } = attention;
@@ -93,12 +93,24 @@ export class Products {
       return;
     }
     this.matmul(x, w, y.buffer, y.stride, false);
+    if (attention.qkNorm) this.#qkNorm(attention, attention.qkNorm, y);
     plans.run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads} ${headDim}`, n, () => [
       recorder.call("rope", {
         params: { turned: heads + kvHeads, pairs: rope.inverse.length, head: headDim, stride: y.stride },
         buffers: { count: step.counts.tokens, step: step.words, angles, qkv: y.buffer },
       }),
     ]);
+  }
+
+  #qkNorm({ heads, kvHeads, headDim }: Attention, { q, k, eps }: QkNorm, y: GpuTensor): void {
+    const { plans, recorder } = this.#host;
+    const [q_norm, k_norm] = [(q as GpuVector).buffer, (k as GpuVector).buffer];
+    plans.run(`qk_norm ${y.buffer.id} ${q_norm.id} ${k_norm.id}`, y.shape[0], () => {
+      const runs = { q_runs: (heads * headDim) / q.size, k_runs: (kvHeads * headDim) / k.size };
+      const params = { stride: y.stride, ...runs, q_size: q.size, k_size: k.size, eps };
+      const overrides = { THREADS: q.size > 256 ? 256 : 64 };
+      return [recorder.call("qk_norm", { params, overrides, buffers: { q_norm, k_norm, qkv: y.buffer } })];
+    });
   }
 
   route(x: GpuTensor, gate: GpuMatrix, k: number): Routes {

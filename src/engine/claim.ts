@@ -1,32 +1,32 @@
-// A claim: one sequence's blocks of the KV cache, and what is known of the work that wants them.
+// A claim: one sequence's blocks of the KV cache, and the state of the work that wants them.
 
-import type { Sequence } from "./work.ts";
-
-/** An answer whose consumer has not asked for so many milliseconds is not counted on: its blocks are there for others. */
+/** A consumer that has not asked for a token for so many milliseconds is idle: other answers may evict its blocks. */
 export const PAUSE_MS = 1000;
 
-export class Claim implements Sequence {
+export class Claim {
+  /** Block ids, in order, that cover the first positions of the sequence. */
   readonly blocks: number[] = [];
+  /** Positions whose keys and values are in the cache. */
   length = 0;
-  /** Place in the order of arrival of the work under way; null: none is. */
+  /** Place of the current work in the order of arrival; null: there is no work. */
   order: number | null = null;
-  /** Positions that the work may come to use. */
+  /** Most positions that the work may use. */
   limit = 0;
-  /** Positions that it needs from the start, and how many blocks of them others held when it was admitted. */
+  /** Positions that the work needs from the start, and how many of their blocks others held when it was admitted. */
   size = 0;
   shared = 0;
   /** Whether it may take blocks. */
   admitted = false;
-  /** Has all the blocks that it will need, and cannot be interrupted. */
+  /** Holds all the blocks that it will need, and cannot be interrupted. */
   pinned = false;
-  /** Whether a consumer waits for the work's next token. */
+  /** Whether a consumer waits for the next token. */
   asked = false;
-  /** When that was last so, or when the work ended: performance.now(). */
+  /** When `asked` was last true, or when the work ended: performance.now(). */
   since = 0;
-  /** Keeps what is needed to compute the sequence again, before its blocks are taken away: between steps. */
-  onGiveUp: () => void = () => {};
+  /** Called between steps, before the blocks are taken away: saves what is needed to compute the sequence again. */
+  onEvict: () => void = () => {};
 
-  /** Whether others may take the blocks although this work is older, or no younger: nobody waits for it. */
+  /** Whether even younger work may evict the blocks: no consumer waits for this work. */
   get idle(): boolean {
     if (this.pinned) return false;
     return !this.admitted || (!this.asked && performance.now() - this.since >= PAUSE_MS);
@@ -44,14 +44,14 @@ export class Claim implements Sequence {
   }
 
   /** The blocks are about to be taken away. */
-  giveUp(): void {
+  evict(): void {
     this.admitted = false;
-    this.onGiveUp();
+    this.onEvict();
     this.length = 0;
   }
 }
 
-/** What a step rejects with when its sequence has given up its blocks: its tokens are to be computed again. */
-export class GivenUp extends Error {
-  override readonly name = "GivenUp";
+/** What a step rejects with when the blocks of its sequence were evicted: its tokens must be computed again. */
+export class Evicted extends Error {
+  override readonly name = "Evicted";
 }

@@ -128,7 +128,7 @@ export function createRoom(pool: BlockPool): Room {
 
   function suspend(claim: Claim): void {
     if (claim.order !== null && claim.admitted) suspensions++;
-    claim.giveUp();
+    claim.evict();
     pool.shrink(claim.blocks, 0);
   }
 

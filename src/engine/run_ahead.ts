@@ -12,11 +12,12 @@ import { toBatch, type Work } from "./work.ts";
  */
 export const AHEAD = 256;
 
-export interface RunAhead {
+/** What running ahead needs of the stepper. */
+export interface RunAheadContext {
   /** Resolves when the step is submitted and the next one may be; its ids [R] come later. */
   submit(batch: Batch | "next"): Promise<{ readonly ids: Promise<Uint32Array> }>;
   readonly pool: BlockPool;
-  /** Whether somebody who takes no part waits for a step. */
+  /** Whether work that takes no part waits for a step. */
   interrupted(): boolean;
   /** Resolves at the next notify(). */
   event(): Promise<void>;
@@ -28,8 +29,12 @@ export interface RunAhead {
  * long as the same streams take part, each within its blocks and no further ahead of its consumer than DEPTH. Returns
  * when every id has arrived. Rejects with the error of the first step that fails: ids of the steps before it are delivered.
  */
-export async function runAhead(works: readonly Work[], streams: readonly Stream[], host: RunAhead): Promise<void> {
-  const { pool } = host;
+export async function runAhead(
+  works: readonly Work[],
+  streams: readonly Stream[],
+  stepper: RunAheadContext,
+): Promise<void> {
+  const { pool } = stepper;
   const repeats = works.length === streams.length && works.every((work) => work.tokens.length === 1);
   if (repeats) {
     const reach = ({ sequence, position, limit }: Stream) => ({
@@ -48,7 +53,7 @@ export async function runAhead(works: readonly Work[], streams: readonly Stream[
     for (const stream of streams) stream.inFlight++;
     let ids: Promise<Uint32Array>;
     try {
-      ids = (await host.submit(batch)).ids;
+      ids = (await stepper.submit(batch)).ids;
     } catch (error) {
       broken = true;
       ids = Promise.reject(error);
@@ -58,7 +63,7 @@ export async function runAhead(works: readonly Work[], streams: readonly Stream[
 
   /** Delivers a step's ids after those of the steps before it. */
   async function arrive(arriving: Promise<Uint32Array>, earlier: Promise<void>): Promise<void> {
-    arriving.catch(() => {}); // heard of below, in its turn
+    arriving.catch(() => {}); // reported below, in its turn
     await earlier;
     let ids: Uint32Array | null = null;
     try {
@@ -71,7 +76,7 @@ export async function runAhead(works: readonly Work[], streams: readonly Stream[
       stream.inFlight--;
       if (ids && failure === null) stream.arrived(ids[row]!);
     }
-    host.notify();
+    stepper.notify();
   }
 
   /** Whether a step can follow, once every consumer is close enough behind. */
@@ -79,19 +84,19 @@ export async function runAhead(works: readonly Work[], streams: readonly Stream[
     repeats &&
     !broken &&
     failure === null &&
-    !host.interrupted() &&
+    !stepper.interrupted() &&
     streams.every(
       ({ goesOn, position, inFlight, sequence }) =>
         goesOn && position + inFlight < sequence.blocks.length * pool.blockSize,
     );
 
-  await submit({ ...toBatch(works), choosers: streams.map((stream) => stream.chooser!) });
+  await submit({ ...toBatch(works), choosers: streams.map((stream) => stream.chooser) });
   for (;;) {
-    await turn(); // aborts and other sessions get their word between two steps
+    await turn(); // aborts and other sessions are heard between two steps
     const goesOn = open();
     if (goesOn && streams.every((stream) => stream.hasRoom)) await submit("next");
-    // A consumer that is too far behind is waited for, unless another one runs dry: that one goes on without it.
-    else if (inFlight > 0 || (goesOn && !streams.some((stream) => stream.ready))) await host.event();
+    // Waits for a consumer that is too far behind, unless another one has nothing left to read: that one goes on without it.
+    else if (inFlight > 0 || (goesOn && !streams.some((stream) => stream.ready))) await stepper.event();
     else break;
   }
   if (failure !== null) throw (failure as { readonly error: unknown }).error;

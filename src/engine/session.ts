@@ -5,7 +5,7 @@ import type { Constraint } from "../grammar/types.ts";
 import { turn } from "../turn.ts";
 import type { FinishReason, GenerateOptions, Piece, SamplingOptions, Session, TokenLogprob } from "./api.ts";
 import { createBans } from "./bans.ts";
-import { type Claim, GivenUp } from "./claim.ts";
+import { type Claim, Evicted } from "./claim.ts";
 import type { Room } from "./room.ts";
 import { createSampler, logProbabilities } from "./sampler.ts";
 import type { Stepper } from "./stepper.ts";
@@ -49,10 +49,10 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
   const { stepper, room, context } = host;
   const { pool } = room;
   const sequence = restored?.claim ?? room.claim();
-  sequence.onGiveUp = giveUp;
+  sequence.onEvict = evict;
   /** The timeline: the first sequence.length tokens have their keys and values in the cache, all unless they were given up. */
   let held: number[] = [...(restored?.tokens ?? [])];
-  let givenUp = 0; // tokens of it that had been computed when their blocks were given up
+  let evicted = 0; // tokens of it that had been computed when their blocks were given up
   let busy = false;
   let closed = false;
   let stream: Stream | null = null; // of the generation that runs, if the backend chooses its tokens
@@ -66,7 +66,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     let common = 0;
     const limit = Math.min(held.length, tokens.length - 1);
     while (common < limit && held[common] === tokens[common]) common++;
-    givenUp = Math.min(givenUp, common);
+    evicted = Math.min(evicted, common);
     common = Math.min(common, sequence.length);
     const cached = pool.adopt(sequence.blocks, tokens, common);
     held.length = Math.min(common, cached); // what is held beyond that was another text's
@@ -81,15 +81,15 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
   }
 
   /** Others need the blocks more: they keep what is published until they do. */
-  function giveUp(): void {
+  function evict(): void {
     publish();
-    givenUp = Math.max(givenUp, sequence.length);
-    stream?.suspend();
+    evicted = Math.max(evicted, sequence.length);
+    stream?.evict();
   }
 
   /** Whether the work goes on after an error: its blocks were taken away, and are asked for again. */
   async function resumes(error: unknown): Promise<boolean> {
-    if (!(error instanceof GivenUp)) return false;
+    if (!(error instanceof Evicted)) return false;
     await stream?.stop();
     stream = null;
     return true;
@@ -114,7 +114,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
   /** Notes that `tokens` were computed at `from`. */
   function computed(from: number, tokens: readonly number[]): void {
     held.push(...tokens);
-    room.recomputed(Math.max(0, Math.min(from + tokens.length, givenUp) - from));
+    room.recomputed(Math.max(0, Math.min(from + tokens.length, evicted) - from));
   }
 
   /**

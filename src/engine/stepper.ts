@@ -1,26 +1,26 @@
-// The one place that runs steps: gathers what waiting sequences want computed into ragged batches.
+// The one place that runs steps: collects the work of waiting sequences into ragged batches.
 //
-// A prompt arrives as chunks, a decoding session as one token at a time; whoever waits when a step ends shares the next
-// one. So sessions join and leave between steps, and a long prompt delays the others by one chunk at most.
+// A prompt arrives as chunks, a decoding session as one token at a time. All work that waits when a step ends shares the
+// next one: sessions join and leave between steps, and a long prompt delays the others by one chunk at most.
 //
 // Where the backend chooses tokens, decoding sessions are streams: their steps follow each other without waiting for the
-// ids (run_ahead.ts), until somebody joins or leaves. Then what is in flight arrives, and the next batch is put together
+// ids (run_ahead.ts), until a session joins or leaves. Then what is in flight arrives, and the next batch is put together
 // here, from ids that are known.
 
 import type { Batch, Chooser, ChooserSettings } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
 import { turn } from "../turn.ts";
-import { type Claim, GivenUp } from "./claim.ts";
+import { type Claim, Evicted } from "./claim.ts";
 import type { Room } from "./room.ts";
 import { runAhead } from "./run_ahead.ts";
 import { Stream, type StreamOptions } from "./stream.ts";
 import { maxRows, rowsOf, toBatch, type Work } from "./work.ts";
 
-/** What computes the steps. */
+/** Computes the steps. */
 export interface Runner {
   /** Logits [R, V] of the batch's output rows, row-major. */
   logits(batch: Batch): Promise<Float32Array>;
-  /** Where the backend chooses tokens: see Choosing in backend/ops.ts. */
+  /** Present where the backend chooses tokens: see Choosing in backend/ops.ts. */
   readonly choosing?: {
     create(settings: ChooserSettings): Chooser | null;
     /** Resolves when the step is submitted and "next" may follow; `ids` [R] come later. */
@@ -35,7 +35,7 @@ class Job implements Work {
   readonly wanted: "last" | "all" | "none";
   readonly signal: AbortSignal | undefined;
   readonly answer: Promise<Float32Array>;
-  /** Nobody waits for it any more. */
+  /** Its caller has an answer. */
   over = false;
   #resolve!: (logits: Float32Array) => void;
   #reject!: (error: unknown) => void;
@@ -67,9 +67,9 @@ class Job implements Work {
     this.#reject(error);
   }
 
-  /** The sequence's blocks went to others. */
-  suspend(): void {
-    this.fail(new GivenUp());
+  /** The sequence's blocks were evicted. */
+  evict(): void {
+    this.fail(new Evicted());
   }
 }
 
@@ -88,7 +88,7 @@ class Pause<T = unknown> {
 
   async run(cut: AbortSignal): Promise<void> {
     this.#run(cut);
-    await this.answer.catch(() => {}); // its caller hears of it
+    await this.answer.catch(() => {}); // reported to its caller
   }
 
   fail(error: unknown): void {
@@ -100,9 +100,9 @@ export interface Stepper {
   readonly maxTokens: number;
   /**
    * Appends `tokens` (1..maxTokens of them) to the sequence and returns logits [n, V]: of the last token, of all (at
-   * most `maxRows(V)`), or of none (n = 0). One call at a time a sequence, which must have been admitted (room.ts). Rejects
-   * with the signal's reason as soon as it is aborted (a step that runs goes on for others, and is cut where there are none),
-   * and with GivenUp where the sequence has lost its blocks.
+   * most `maxRows(V)`), or of none (n = 0). One call at a time for a sequence, which must have been admitted (room.ts).
+   * Rejects with the signal's reason as soon as it is aborted (a running step goes on for other sequences, and is cut if
+   * there are none), and with Evicted where the sequence has lost its blocks.
    */
   step(
     sequence: Claim,
@@ -111,21 +111,21 @@ export interface Stepper {
     signal?: AbortSignal,
   ): Promise<Float32Array>;
   /**
-   * Appends tokens and goes on with those that the backend chooses. Null where only the host can choose. The sequence is the
-   * stream's until its stop() has resolved. @throws MemoryError for what choosing takes on the backend
+   * Appends tokens and continues with those that the backend chooses. Null where only the host can choose. The sequence
+   * belongs to the stream until its stop() has resolved. @throws MemoryError where the backend has no memory for a chooser
    */
   stream(options: StreamOptions): Stream | null;
   /**
-   * Does `work` while no step runs: in its turn, and the next step waits for it. Rejects as step() does, but what `work` has
-   * begun it must end itself, when `cut` is aborted.
+   * Runs `work` between two steps: in its turn, and the next step waits for it. Rejects as step() does, but `work` must stop
+   * by itself when `cut` is aborted.
    */
   between<T>(work: (cut: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
-   * Waits for room for all of `tokens` and takes it: from then on nothing takes it away until the work ends. @throws as
+   * Waits for blocks for all of `tokens` and takes them: they cannot be evicted until the work ends. @throws as
    * room.enter() and between()
    */
   hold(sequence: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
-  /** Rejects what waits and cuts what runs; resolves when no step runs any more. */
+  /** Rejects waiting work and cuts the running step; resolves when no step runs any more. */
   close(): Promise<void>;
 }
 
@@ -135,7 +135,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
   const streams = new Set<Stream>();
   let running: Promise<void> | null = null;
   let closed = false;
-  /** What runs now, and what ends it early. */
+  /** The work that runs now, and the signal that ends it early. */
   let present: { readonly works: readonly (Job | Stream | Pause)[]; readonly cut: AbortController } | null = null;
   let wake: () => void = () => {};
 
@@ -145,25 +145,25 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       wake = resolve;
     });
 
-  /** Streams that should have a place in the next step wait for it like everybody else. */
+  /** Queues the streams that should join the next step. */
   function enqueue(): void {
     waiting = waiting.filter((work) => !(work instanceof Stream) || !work.over);
     for (const stream of streams) {
-      if (stream.queued || stream.stepping || !stream.ready) continue;
-      stream.queued = true;
+      if (!stream.wantsStep) continue;
+      stream.queue();
       waiting.push(stream);
     }
   }
 
-  /** Whether somebody who takes no part in the present step should have the next one. */
+  /** Whether work outside the present step should have the next one. */
   function interrupted(): boolean {
     enqueue();
     return waiting.length > 0;
   }
 
   /**
-   * Takes work that fits in one step: what has waited longest, whatever its size, so that nobody starves; then
-   * single tokens, so that decoding waits for a prompt chunk at most every other step; then what else fits.
+   * Takes work that fits in one step: what has waited longest, whatever its size, so that nothing starves; then single
+   * tokens, so that decoding waits for a prompt chunk at most every other step; then what else fits.
    */
   function take(): (Job | Stream)[] {
     enqueue();
@@ -180,17 +180,13 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     }
     const taken = works.filter((work) => batch.has(work));
     waiting = waiting.filter((work) => !computes(work) || !batch.has(work));
-    for (const work of taken) {
-      if (work instanceof Job) continue;
-      work.queued = false;
-      work.stepping = true;
-    }
+    for (const work of taken) if (work instanceof Stream) work.join();
     return taken;
   }
 
   /**
-   * Gives every sequence its blocks, the oldest first, and streams their choosers. A sequence that lost its blocks to an older
-   * one is suspended; one that can have neither fails alone.
+   * Gives every sequence its blocks, the oldest first, and streams their choosers. A sequence whose blocks an older one took
+   * is evicted; one that can have neither blocks nor a chooser fails alone.
    */
   async function admit(works: readonly (Job | Stream)[]): Promise<(Job | Stream)[]> {
     const attempt = async (work: Job | Stream, what: () => void | Promise<void>): Promise<boolean> => {
@@ -211,14 +207,12 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       if (grown) placed.add(work);
     }
     const here = works.filter((work) => placed.has(work) && work.sequence.admitted);
-    for (const work of placed) if (!work.sequence.admitted) work.suspend();
+    for (const work of placed) if (!work.sequence.admitted) work.evict();
     if (here.some(needsLogits)) return here;
     const admitted: (Job | Stream)[] = [];
     for (const work of here) {
       const equipped = await attempt(work, () => {
-        if (work instanceof Job || work.chooser) return;
-        work.chooser = runner.choosing?.create(work.settings()) ?? null;
-        work.byHost = work.chooser === null;
+        if (work instanceof Stream) work.equip((settings) => runner.choosing?.create(settings) ?? null);
       });
       if (equipped) admitted.push(work);
     }
@@ -251,7 +245,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     }
   }
 
-  /** Does `work` for `works`: it can be ended early from now on. */
+  /** Runs `work`, which computes `works`, with a signal that can end it early. */
   async function cuttable<T>(
     works: readonly (Job | Stream | Pause)[],
     work: (cut: AbortSignal) => Promise<T>,
@@ -265,9 +259,9 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     }
   }
 
-  /** A stream has left a step: gives back what it took for more of them, and all if it is at its end. */
+  /** A stream has left a step: frees the blocks that it took for further steps, and all else if it is at its end. */
   function settle(stream: Stream): void {
-    stream.stepping = false;
+    stream.leave();
     if (stream.over) stream.release();
     pool.shrink(stream.sequence.blocks, stream.stopped ? stream.sequence.length : stream.position);
     if (!stream.stopped) return;
@@ -284,13 +278,13 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
         waiting.shift();
         await cuttable([first], (cut) => first.run(cut));
       }
-      // Those who were just answered ask for their next token now: let them, so that they share a step.
+      // Callers that were just answered ask for their next token now: then they share a step.
       await turn();
     }
-    running = null; // in the same turn as the check above, so that nobody is left waiting without a loop
+    running = null; // in the same turn as the check above, so that no work waits without a loop
   }
 
-  /** Lines up; whoever is aborted before its turn leaves at once. */
+  /** Queues work; if it is aborted before its turn, it leaves at once. */
   function line<T>(work: (Job | Pause) & { readonly answer: Promise<T> }, signal?: AbortSignal): Promise<T> {
     if (closed) return Promise.reject(new RequestError("the model is closed"));
     if (signal?.aborted) return Promise.reject(abortReason(signal));
@@ -301,7 +295,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
         const runs = present?.works.includes(work) ?? false;
         const waits = waiting.includes(work);
         waiting = waiting.filter((other) => other !== work);
-        // What a pause does ends by itself, so that nothing of it goes on afterwards.
+        // A pause that runs ends by itself: its work must not go on after the rejection.
         if (waits || (runs && work instanceof Job)) work.fail(error);
         if (runs && present?.works.every((other) => other === work || (computes(other) && other.over)))
           present.cut.abort(error);
@@ -368,14 +362,15 @@ function computes(work: Job | Stream | Pause): work is Job | Stream {
   return !(work instanceof Pause);
 }
 
-/** Whether the host needs what this work computes the logits of. */
+/** Whether the host needs the logits of this work. */
 function needsLogits(work: Job | Stream): boolean {
-  return work instanceof Stream ? work.byHost : work.wanted !== "none";
+  return work instanceof Stream ? work.needsLogits : work.wanted !== "none";
 }
 
-/** Whether somebody still waits for this work; who was aborted while it got its blocks hears of it here. */
+/** Whether the result of this work is still wanted. A job that was aborted while it got its blocks rejects here. */
 function stays(work: Job | Stream): boolean {
-  if (work instanceof Stream || !work.signal?.aborted) return true;
+  if (work instanceof Stream) return !work.over;
+  if (!work.signal?.aborted) return true;
   work.fail(abortReason(work.signal));
   return false;
 }

@@ -1,14 +1,14 @@
 // A stream: one generation whose tokens are chosen on the backend, computed ahead of the consumer that reads them.
 //
-// The stepper computes and a session reads; between them lie the ids that have arrived and nobody has asked for yet. Each
-// side has its own end of the sequence. Example, prompt of 5, DEPTH 3, and a consumer that has taken two ids:
+// The stepper computes and a session reads; between them are ids that have arrived and are not read yet. Each side has its
+// own end of the sequence. Example, prompt of 5, DEPTH 3, and a consumer that has taken two ids:
 //   sequence.length 6 (5 + the first id)     what the consumer knows to be in the cache
-//   position        8, ids waiting 2         what has arrived
-//   inFlight        1                        submitted, its id not here yet: the consumer is 3 ahead, so no more of it
+//   position        8, 2 ids waiting         what has arrived
+//   inFlight        1                        submitted, its id not here yet: the consumer is 3 behind, so no further step
 
 import { type Chooser, type ChooserSettings, UNDECIDED } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
-import { type Claim, GivenUp } from "./claim.ts";
+import { type Claim, Evicted } from "./claim.ts";
 import type { Sampler } from "./sampler.ts";
 import type { Work } from "./work.ts";
 
@@ -22,14 +22,47 @@ export const DEPTH = 3;
 
 export interface StreamOptions {
   readonly sequence: Claim;
-  /** To be computed first, at `sequence.length` on: at least one token. */
+  /** Computed first, from `sequence.length` on: at least one token. */
   readonly tokens: readonly number[];
   readonly sampler: Sampler;
-  /** Ids to choose at most. Positions up to sequence.length + tokens.length + most - 1 are used. */
+  /** Most ids to choose. Positions up to sequence.length + tokens.length + most - 1 are used. */
   readonly most: number;
-  /** Whether nothing follows this id. */
+  /** Whether the generation ends with this id. */
   readonly ends: (id: number) => boolean;
   readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Where the stream is in the stepper's loop:
+ *
+ *   idle --queue()--> queued --join()--> stepping --leave()--> idle
+ *
+ * While it is stepping, its blocks must stay: steps in flight write to them.
+ */
+type Place = "idle" | "queued" | "stepping";
+
+/**
+ * How the next token comes about:
+ *
+ *   backend --UNDECIDED arrives, or equip() finds no chooser--> host --done()--> backend
+ *   backend, host --an end id, fail(), evict(), stop()--> over
+ */
+type Phase =
+  /** The backend chooses, and may run ahead. */
+  | { readonly name: "backend" }
+  /** The host chooses, from the logits of the last token. */
+  | { readonly name: "host" }
+  | Over;
+
+/** No further step is wanted. */
+interface Over {
+  readonly name: "over";
+  /** What the consumer gets after the ids that have arrived; null: it has asked for too many. */
+  readonly error: { readonly reason: unknown } | null;
+  /** Its blocks are gone: ids that are still taken no longer lengthen the sequence. */
+  readonly evicted: boolean;
+  /** Set once the consumer has stopped it: only its resources are left to free. */
+  readonly stopped: { readonly promise: Promise<void>; readonly resolve: () => void } | null;
 }
 
 interface Ask {
@@ -42,17 +75,13 @@ export class Stream implements Work {
   readonly sequence: Claim;
   /** To compute next: the first tokens, then always the last id that has arrived. */
   tokens: readonly number[];
-  /** Of tokens[0]. */
+  /** Position of tokens[0]. */
   position: number;
   /** Steps submitted whose ids have not arrived. */
   inFlight = 0;
-  /** Set by the stepper while this stream is part of what it computes: its blocks must stay. */
-  stepping = false;
-  /** Set while it waits for its place in a step. */
-  queued = false;
-  chooser: Chooser | null;
-  /** The backend could not decide: the host chooses the next token, from logits. */
-  byHost = false;
+  #place: Place = "idle";
+  #phase: Phase = { name: "backend" };
+  #chooser: Chooser | null;
   readonly #sampler: Sampler;
   readonly #ends: (id: number) => boolean;
   readonly #signal: AbortSignal | undefined;
@@ -62,18 +91,13 @@ export class Stream implements Work {
   #left: number; // ids that may still arrive
   #take: number; // positions that the next id taken adds to the sequence
   #ask: Ask | null = null;
-  #error: { readonly reason: unknown } | null = null;
-  #over = false;
-  #suspended = false;
-  #stopped: Promise<void> | null = null;
-  #gone: (() => void) | null = null;
 
   /** @param wake called whenever the consumer did something that may be a reason to compute, or to stop */
   constructor(options: StreamOptions, chooser: Chooser, wake: () => void) {
     this.sequence = options.sequence;
     this.tokens = options.tokens;
     this.position = options.sequence.length;
-    this.chooser = chooser;
+    this.#chooser = chooser;
     this.#sampler = options.sampler;
     this.#ends = options.ends;
     this.#left = options.most;
@@ -88,8 +112,8 @@ export class Stream implements Work {
   // ---- the consumer's side -------------------------------------------------------------------------------------
 
   /**
-   * The next id; `sequence.length` then covers every token before it. One call at a time. Rejects with GivenUp where the
-   * sequence lost its blocks and all that had been chosen by then was given: another stream can go on from there.
+   * The next id; `sequence.length` then covers every token before it. One call at a time. Rejects with Evicted where the
+   * sequence lost its blocks and every id chosen before that was given: another stream can continue from there.
    */
   next(): Promise<number> {
     return new Promise((resolve, reject) => {
@@ -101,16 +125,18 @@ export class Stream implements Work {
 
   /**
    * Ends the stream and forgets what ran ahead. Resolves when nothing of it runs any more and its sequence has given back
-   * what it does not need. Safe to call twice, and the only way to an end: also after the last id, and after an error.
+   * the blocks that it does not need. Safe to call twice, and always necessary: also after the last id, and after an error.
    */
   stop(): Promise<void> {
-    this.#stopped ??= new Promise((resolve) => {
-      this.#gone = resolve;
-      this.#over = true;
-      this.#signal?.removeEventListener("abort", this.#onAbort);
-      this.#wake();
+    if (this.#phase.name === "over" && this.#phase.stopped) return this.#phase.stopped.promise;
+    let resolve = (): void => {};
+    const promise = new Promise<void>((done) => {
+      resolve = done;
     });
-    return this.#stopped;
+    this.#end({ stopped: { promise, resolve } });
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#wake();
+    return promise;
   }
 
   /** Rejects the consumer at once, whatever has arrived for it. */
@@ -120,26 +146,52 @@ export class Stream implements Work {
     this.#wake();
   }
 
-  // ---- the stepper's side --------------------------------------------------------------------------------------
+  // ---- the stepper's side: where it is -------------------------------------------------------------------------
+
+  /** It waits for its place in a step. */
+  queue(): void {
+    this.#place = "queued";
+  }
+
+  /** It is part of the step that is put together. */
+  join(): void {
+    this.#place = "stepping";
+  }
+
+  /** The step, and those that followed it, are over. */
+  leave(): void {
+    this.#place = "idle";
+  }
+
+  get stepping(): boolean {
+    return this.#place === "stepping";
+  }
+
+  // ---- the stepper's side: what it needs -----------------------------------------------------------------------
 
   /** No step is wanted any more. */
   get over(): boolean {
-    return this.#over;
+    return this.#phase.name === "over";
   }
 
-  /** The consumer is done with it: nothing but giving back is left. */
+  /** The consumer is done with it: only its resources are left to free. */
   get stopped(): boolean {
-    return this.#gone !== null;
+    return this.#phase.name === "over" && this.#phase.stopped !== null;
   }
 
-  /** Positions that its sequence may come to use. */
+  /** The host chooses the next token: it needs logits. */
+  get needsLogits(): boolean {
+    return this.#phase.name === "host";
+  }
+
+  /** Most positions that its sequence may use. */
   get limit(): number {
     return this.position + this.tokens.length + this.#left - 1;
   }
 
   /** Whether a token may follow those in flight, as far as the generation goes. */
   get goesOn(): boolean {
-    return !this.#over && !this.byHost && this.#left > this.inFlight;
+    return this.#phase.name === "backend" && this.#left > this.inFlight;
   }
 
   /** Whether the consumer is close enough behind for one more step. */
@@ -148,37 +200,51 @@ export class Stream implements Work {
   }
 
   /**
-   * Whether it should have a place in a step that is being put together. Not as soon as there is room for one more: a
-   * consumer a little slower than the others would have them drain for each of its tokens.
+   * Whether it should join a step that is being put together. Not as soon as there is room for one more: a consumer a little
+   * slower than the others would drain the pipeline for each of its tokens.
    */
   get ready(): boolean {
-    return !this.#over && this.inFlight === 0 && this.#left > 0 && this.#ids.length <= DEPTH / 2;
+    return !this.over && this.inFlight === 0 && this.#left > 0 && this.#ids.length <= DEPTH / 2;
   }
 
-  /** What a chooser has to know to go on from here. */
-  settings(): ChooserSettings {
-    return this.#sampler.chooser();
+  /** Whether the stepper should queue it. */
+  get wantsStep(): boolean {
+    return this.#place === "idle" && this.ready;
+  }
+
+  /** The chooser of a stream that was equipped. */
+  get chooser(): Chooser {
+    return this.#chooser!;
+  }
+
+  // ---- the stepper's side: transitions -------------------------------------------------------------------------
+
+  /** Creates the chooser if it has none; the host chooses the next token where the backend cannot have one. */
+  equip(create: (settings: ChooserSettings) => Chooser | null): void {
+    if (this.#chooser !== null) return;
+    this.#chooser = create(this.#sampler.chooser());
+    if (this.#chooser === null && !this.over) this.#phase = { name: "host" };
   }
 
   /** The id of the oldest step in flight has arrived. */
   arrived(id: number): void {
-    if (this.#over || this.byHost) return; // ran ahead of its end
+    if (this.#phase.name !== "backend") return; // it ran ahead of an end, or of the host
     if (id === UNDECIDED) {
       // The last token is computed once more, for its logits; its keys and values are there already.
       this.position += this.tokens.length - 1;
       this.tokens = this.tokens.slice(-1);
-      this.byHost = true;
+      this.#phase = { name: "host" };
       return;
     }
     this.#sampler.accept(id);
     this.#put(id);
   }
 
-  /** The host's turn: chooses from logits [V]. The chooser knows nothing of that, so the next one is made afresh. */
+  /** The host chooses from logits [V]. The chooser does not learn of it, so the next one is created afresh. */
   done(logits: Float32Array): void {
-    if (this.#over) return;
+    if (this.over) return;
     this.release();
-    this.byHost = false;
+    this.#phase = { name: "backend" };
     try {
       this.#put(this.#sampler.next(logits));
     } catch (error) {
@@ -186,36 +252,42 @@ export class Stream implements Work {
     }
   }
 
-  /** Ends the stream with an error, after what has arrived. */
+  /** Ends the stream with an error, which the consumer gets after the ids that have arrived. */
   fail(error: unknown): void {
-    this.#over = true;
-    this.#error ??= { reason: error };
+    this.#end({ error: { reason: error } });
     this.#answer();
   }
 
-  /** The sequence's blocks are others' now: what has arrived is still given, then the stream is over. */
-  suspend(): void {
+  /** The sequence's blocks were evicted. Ids that have arrived are still given, then the stream is over. */
+  evict(): void {
     this.release();
-    this.#suspended = true;
-    this.fail(new GivenUp());
+    this.#end({ evicted: true });
+    this.fail(new Evicted());
   }
 
   /** Closes the chooser. */
   release(): void {
-    this.chooser?.close();
-    this.chooser = null;
+    this.#chooser?.close();
+    this.#chooser = null;
   }
 
-  /** Tells the consumer who stopped it that nothing of it is left. */
+  /** Tells the consumer that stopped it that its resources are free. */
   gone(): void {
-    this.#gone?.();
+    if (this.#phase.name === "over") this.#phase.stopped?.resolve();
+  }
+
+  /** The one way to "over": the first error stays. */
+  #end(change: Partial<Over>): void {
+    const before: Over =
+      this.#phase.name === "over" ? this.#phase : { name: "over", error: null, evicted: false, stopped: null };
+    this.#phase = { ...before, ...change, error: before.error ?? change.error ?? null };
   }
 
   #put(id: number): void {
     this.position += this.tokens.length;
     this.tokens = [id];
     this.#left--;
-    if (this.#ends(id)) this.#over = true;
+    if (this.#ends(id)) this.#end({});
     this.#ids.push(id);
     this.#answer();
   }
@@ -223,15 +295,16 @@ export class Stream implements Work {
   #answer(): void {
     const ask = this.#ask;
     if (ask === null) return;
+    const phase = this.#phase;
     const id = this.#ids.shift();
     if (id !== undefined) {
       this.#ask = null;
-      if (!this.#suspended) this.sequence.length += this.#take;
+      if (phase.name !== "over" || !phase.evicted) this.sequence.length += this.#take;
       this.#take = 1;
       ask.resolve(id);
-    } else if (this.#over) {
+    } else if (phase.name === "over") {
       this.#ask = null;
-      ask.reject(this.#error ? this.#error.reason : new RequestError("the generation is over"));
+      ask.reject(phase.error ? phase.error.reason : new RequestError("the generation is over"));
     }
   }
 }

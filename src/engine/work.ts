@@ -1,39 +1,32 @@
-// What is to be computed of one sequence, and how the work of several sequences makes one batch.
+// Work: tokens of one sequence to compute in one step, and the batch that several sequences' work makes.
 
 import type { Batch } from "../backend/ops.ts";
 import type { Claim } from "./claim.ts";
 
-/** One timeline's place in the KV cache. */
-export interface Sequence {
-  readonly blocks: number[];
-  /** Positions whose keys and values are in the cache. */
-  length: number;
-}
-
-/** Tokens of one sequence that are to be computed in one step. */
+/** Tokens of one sequence to compute in one step. */
 export interface Work {
   readonly sequence: Claim;
   readonly tokens: readonly number[];
-  /** Of tokens[0]. */
+  /** Position of tokens[0]. */
   readonly position: number;
-  /** Whose logits are needed. */
+  /** The tokens whose logits are needed. */
   readonly wanted: "last" | "all" | "none";
 }
 
-/** Most logits that one step computes: 64 MiB, so that they fit every device's buffers whatever the vocabulary. */
+/** Most logits that one step computes: 64 MiB, which fit the buffers of every device whatever the vocabulary. */
 const MAX_LOGITS = 2 ** 24;
 
-/** Rows of logits [R, V] that one step computes at most. */
+/** Most rows of logits [R, V] that one step computes. */
 export function maxRows(vocab: number): number {
   return Math.max(1, Math.floor(MAX_LOGITS / vocab));
 }
 
-/** Rows of logits that a piece of work asks for. */
+/** Rows of logits that some work asks for. */
 export function rowsOf({ wanted, tokens }: Work): number {
   return wanted === "all" ? tokens.length : wanted === "last" ? 1 : 0;
 }
 
-/** Pieces of work side by side as one flat batch, which `signal` ends early. */
+/** Several sequences' work as one flat batch, which `signal` ends early. */
 export function toBatch(works: readonly Work[], signal?: AbortSignal): Batch {
   const total = works.reduce((sum, work) => sum + work.tokens.length, 0);
   const tokens = new Uint32Array(total);

@@ -4,8 +4,8 @@
 // property, an item) stay as they are, each with a sign. Example, for objects:
 //   {"required": ["a"], "not": {"properties": {"b": S}}}   ->   [[need a, need b, the value of b is not S]]
 
-import type { Dfa } from "./automaton.ts";
 import { and, disjoint, or } from "./combine.ts";
+import type { Dfa } from "./dfa.ts";
 import type { Document, Node } from "./document.ts";
 import { type Json, type JsonObject, own, refuse } from "./keywords.ts";
 import { numberKeyword, stringKeyword } from "./leaves.ts";

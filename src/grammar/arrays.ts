@@ -1,10 +1,10 @@
 // Arrays: items by position, how many there are, how many of them meet a schema, and that no two are equal.
 
 import { type Json, refuse } from "./keywords.ts";
-import type { All, Part } from "./parts.ts";
-import type { Body, Term } from "./rules.ts";
+import { type All, type Part, range } from "./parts.ts";
+import type { Body, Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
-import { range, type Values } from "./values.ts";
+import type { ValueRules } from "./value_rules.ts";
 
 /** Positions, and numbers of items that are counted apart, that become a state each. */
 const MAX_STATES = 64;
@@ -14,7 +14,7 @@ const ANY_ORDER = 7;
 
 type Some = Extract<Part, { kind: "some" }>;
 
-export function arrayBody(parts: readonly Part[], values: Values): Body {
+export function arrayBody(parts: readonly Part[], values: ValueRules): Body {
   const { min, max } = range(parts);
   if (max !== null && max < min) return [];
   const lists = parts.flatMap((part) => (part.kind === "items" ? [part] : []));
@@ -32,7 +32,7 @@ export function arrayBody(parts: readonly Part[], values: Values): Body {
 }
 
 interface Shape {
-  readonly values: Values;
+  readonly values: ValueRules;
   readonly min: number;
   readonly max: number | null;
   /** Positions with a schema of their own. */
@@ -102,7 +102,7 @@ function choices(
   i: number,
   counts: readonly number[],
   somes: readonly Some[],
-  values: Values,
+  values: ValueRules,
 ): { all: All; counts: readonly number[] }[] {
   let out: { all: All; counts: readonly number[] }[] = [{ all: base, counts }];
   for (const [j, some] of somes.entries()) {

@@ -1,6 +1,6 @@
 // "And" and "or" of alternatives, kept small: what contradicts itself goes, and so does what another alternative says already.
 
-import { accepts, type Dfa } from "./automaton.ts";
+import { accepts, type Dfa } from "./dfa.ts";
 import { contains, type Names } from "./names.ts";
 import { meets, type NumberPart } from "./numbers.ts";
 import type { All, Alternative, Part } from "./parts.ts";

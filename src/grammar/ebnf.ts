@@ -3,7 +3,8 @@
 import { RequestError } from "../errors.ts";
 import { type CharSet, charSet, complement, NONE, union } from "./char_set.ts";
 import type { Printed } from "./print.ts";
-import { type Body, Rules, type Term } from "./rules.ts";
+import { Rules } from "./rules.ts";
+import type { Body, Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
 
 const MAX_TEXT = 64 * 1024;

@@ -2,7 +2,7 @@
 
 import { utf8Sequences } from "./char_set.ts";
 import type { Rule } from "./right.ts";
-import type { Body, Term } from "./rules.ts";
+import type { Body, Term } from "./terms.ts";
 
 /** A set of bytes: bit b stands for byte b. */
 type Bytes = bigint;

@@ -1,6 +1,7 @@
 // The formats of JSON Schema and OpenAPI as expressions: what is written in them is valid, though not all that is valid is written.
 
-import { type Dfa, whole } from "./automaton.ts";
+import type { Dfa } from "./dfa.ts";
+import { whole } from "./nfa.ts";
 import { numbers } from "./numbers.ts";
 import { parseRegex } from "./regex.ts";
 

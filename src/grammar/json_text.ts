@@ -1,8 +1,9 @@
 // How JSON is spelled: white space, strings whose text an automaton accepts, and the values that nothing constrains.
 
-import { alive, type Dfa, exits } from "./automaton.ts";
 import { type CharSet, charSet, intersect, pairs } from "./char_set.ts";
-import type { Rules, Term } from "./rules.ts";
+import { alive, type Dfa, exits } from "./dfa.ts";
+import type { Rules } from "./rules.ts";
+import type { Term } from "./terms.ts";
 
 /** What stands in a string as it is: no quote, no backslash, no control character; and no surrogate, which UTF-8 cannot spell. */
 const RAW: CharSet = charSet([0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff], [0xe000, 0x10ffff]);

@@ -1,6 +1,6 @@
 // The keywords of numbers and strings, and patterns for names, as conditions or as what their negation is.
 
-import type { Dfa } from "./automaton.ts";
+import type { Dfa } from "./dfa.ts";
 import type { Node } from "./document.ts";
 import { formatDfa, numberFormatDfa } from "./formats.ts";
 import { at, type Json } from "./keywords.ts";

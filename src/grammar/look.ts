@@ -1,6 +1,7 @@
 // Look-ahead, look-behind and word boundaries, made into automata: what a look says is an "and" with what stands around it.
 
-import { both, type Dfa, either, not, whole } from "./automaton.ts";
+import { both, type Dfa, either, not } from "./dfa.ts";
+import { whole } from "./nfa.ts";
 import { anything, choice, EMPTY, type Regex, repeat, sequence } from "./regex.ts";
 import { Unsupported } from "./unsupported.ts";
 

@@ -1,6 +1,7 @@
 // Sets of property names: those listed, those that match patterns, and all others.
 
-import { accepts, type Dfa, either, everything, not, whole } from "./automaton.ts";
+import { accepts, type Dfa, either, everything, not } from "./dfa.ts";
+import { whole } from "./nfa.ts";
 import { choice, literal } from "./regex.ts";
 
 /** A name, the names that an automaton accepts, or a set; equal keys are equal sets. */

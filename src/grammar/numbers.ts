@@ -1,7 +1,8 @@
 // Numbers as texts: which decimal spellings lie in a range or are a multiple of something, as automata over their characters.
 
-import { both, type Dfa, either, not, whole } from "./automaton.ts";
+import { both, type Dfa, either, not } from "./dfa.ts";
 import { INTEGER_DIGITS } from "./json_text.ts";
+import { whole } from "./nfa.ts";
 import { choice, EMPTY, literal, NEVER, type Regex, repeat, sequence, set } from "./regex.ts";
 import { Unsupported } from "./unsupported.ts";
 

@@ -1,13 +1,14 @@
 // Objects: the members that the schema names, in its order, then members with other names, and how many there are.
 
-import { both, type Dfa, few, isEmpty, whole } from "./automaton.ts";
 import { ANY } from "./char_set.ts";
+import { both, type Dfa, few, isEmpty } from "./dfa.ts";
 import { contains, listed, type Names, namesDfa } from "./names.ts";
-import type { All, Part } from "./parts.ts";
+import { whole } from "./nfa.ts";
+import { type All, type Part, range } from "./parts.ts";
 import { repeat } from "./regex.ts";
-import type { Body, Term } from "./rules.ts";
+import type { Body, Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
-import { range, type Values } from "./values.ts";
+import type { ValueRules } from "./value_rules.ts";
 
 const MAX_NAMED = 2000;
 const MAX_COUNT = 40;
@@ -34,7 +35,7 @@ interface Kind {
   readonly fresh: number;
 }
 
-export function objectBody(parts: readonly Part[], values: Values): Body {
+export function objectBody(parts: readonly Part[], values: ValueRules): Body {
   const { min, max } = range(parts);
   if (max !== null && max < min) return [];
   if (Math.max(min, max ?? 0) > MAX_COUNT) {
@@ -86,7 +87,7 @@ export function objectBody(parts: readonly Part[], values: Values): Body {
 }
 
 class Writer {
-  readonly #values: Values;
+  readonly #values: ValueRules;
   readonly #names: readonly string[];
   readonly #members: Members;
   readonly #min: number;
@@ -95,7 +96,7 @@ class Writer {
   readonly #known = new Map<string, Term>();
   readonly first: Term;
 
-  constructor(values: Values, names: readonly string[], members: Members, min: number, max: number | null) {
+  constructor(values: ValueRules, names: readonly string[], members: Members, min: number, max: number | null) {
     this.#values = values;
     this.#names = names;
     this.#members = members;

@@ -1,6 +1,6 @@
 // What an expanded schema is made of: conditions on a value of one type, and alternatives, each a list of them.
 
-import type { Dfa } from "./automaton.ts";
+import type { Dfa } from "./dfa.ts";
 import type { Node } from "./document.ts";
 import type { Names } from "./names.ts";
 import type { NumberPart } from "./numbers.ts";
@@ -74,4 +74,16 @@ export function sizes(min: number, max: number | null, is: boolean): readonly Al
   if (is) return [alternative(...size(min, max))];
   const below = min > 0 ? [alternative(...size(0, min - 1))] : [];
   return max === null ? below : [...below, alternative(...size(max + 1, null))];
+}
+
+/** The least and most that all counts allow. */
+export function range(parts: readonly Part[]): { readonly min: number; readonly max: number | null } {
+  let min = 0;
+  let max: number | null = null;
+  for (const part of parts) {
+    if (part.kind !== "count") continue;
+    min = Math.max(min, part.min);
+    if (part.max !== null) max = max === null ? part.max : Math.min(max, part.max);
+  }
+  return { min, max };
 }

@@ -3,7 +3,7 @@
 import { type CharSet, charSet, pairs, utf8Sequences } from "./char_set.ts";
 import { closedRules, followingBytes } from "./follow.ts";
 import { isWide, MAX_RULES, type Rule } from "./right.ts";
-import type { Body, Term } from "./rules.ts";
+import type { Body, Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
 
 export interface Printed {

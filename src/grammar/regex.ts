@@ -1,7 +1,7 @@
 // Parses the patterns of JSON Schema: ECMAScript regular expressions in u mode, as far as they are regular.
 
-import type { Dfa } from "./automaton.ts";
 import { ANY, type CharSet, charSet, classEscape, complement, intersect, NONE, pairs, union } from "./char_set.ts";
+import type { Dfa } from "./dfa.ts";
 import { Invalid, Unsupported } from "./unsupported.ts";
 
 export type Regex =

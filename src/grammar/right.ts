@@ -5,7 +5,7 @@
 // `"a" more` with `more ::= x more | "b"`, there is none but that of the whole.
 
 import type { CharSet } from "./char_set.ts";
-import type { Body, Term } from "./rules.ts";
+import { type Body, rulesIn, type Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
 
 /** A rule whose alternatives are texts, sets and rules only; a set with characters beyond ASCII comes first, before one rule at most. */
@@ -238,14 +238,4 @@ function acyclic(bodies: ReadonlyMap<string, Body>): Set<string> {
     }
   }
   return new Set(done);
-}
-
-export function* rulesIn(body: Body): Generator<string> {
-  for (const sequence of body) {
-    for (const term of sequence) {
-      if ("rule" in term) yield term.rule;
-      else if ("of" in term) yield* rulesIn([term.of]);
-      else if ("any" in term) yield* rulesIn(term.any);
-    }
-  }
 }

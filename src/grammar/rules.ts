@@ -1,21 +1,9 @@
 // A context-free grammar as values, cleaned of what can derive nothing.
 
-import type { CharSet } from "./char_set.ts";
 import { type Printed, printGrammar } from "./print.ts";
-import { MAX_RULES, rightRecursive, rulesIn } from "./right.ts";
+import { MAX_RULES, rightRecursive } from "./right.ts";
+import { type Body, rulesIn, type Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
-
-export type Term =
-  | { readonly text: string }
-  | { readonly set: CharSet }
-  | { readonly rule: string }
-  /** One of several sequences. */
-  | { readonly any: Body }
-  /** `of` from min to max times; null is without end. */
-  | { readonly of: readonly Term[]; readonly min: number; readonly max: number | null };
-
-/** Alternatives, each a sequence of symbols. */
-export type Body = readonly (readonly Term[])[];
 
 export class Rules {
   readonly #bodies = new Map<string, Body>();

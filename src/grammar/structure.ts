@@ -1,7 +1,7 @@
 // Constants, and the keywords of arrays and objects, as conditions or as what their negation is.
 
-import type { Dfa } from "./automaton.ts";
 import { and, type IsEmpty, or } from "./combine.ts";
+import type { Dfa } from "./dfa.ts";
 import type { Document, Node } from "./document.ts";
 import { type Json, type JsonObject, own } from "./keywords.ts";
 import { patternAtom } from "./leaves.ts";

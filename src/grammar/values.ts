@@ -2,19 +2,22 @@
 
 import { Expansion } from "./alternatives.ts";
 import { arrayBody } from "./arrays.ts";
-import { both, type Dfa, either, everything, isEmpty, not, whole } from "./automaton.ts";
 import { ANY } from "./char_set.ts";
 import { dfaKey, namesKey, partsKey, suits } from "./combine.ts";
+import { both, type Dfa, either, everything, isEmpty, not } from "./dfa.ts";
 import type { Document } from "./document.ts";
 import { JsonText } from "./json_text.ts";
 import { at, type Json } from "./keywords.ts";
 import { type Names, namesDfa } from "./names.ts";
+import { whole } from "./nfa.ts";
 import { meets, type NumberPart, numbers } from "./numbers.ts";
 import { objectBody } from "./objects.ts";
-import { type All, type Alternative, type Part, TYPES, type Type } from "./parts.ts";
+import { type All, type Alternative, type Part, range, TYPES, type Type } from "./parts.ts";
 import { anything, choice, literal, repeat, sequence } from "./regex.ts";
-import { type Body, Rules, type Term } from "./rules.ts";
+import { Rules } from "./rules.ts";
+import type { Body, Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
+import type { ValueRules } from "./value_rules.ts";
 
 /** The keyword that a type's limits are named by where nothing more exact is known. */
 const USUAL: Readonly<Record<Type, string>> = {
@@ -29,7 +32,7 @@ const USUAL: Readonly<Record<Type, string>> = {
 /** States of automata of names, in all, beyond which only few are spent on each object. */
 const NAME_STATES = 4000;
 
-export class Values {
+export class Values implements ValueRules {
   readonly rules = new Rules();
   readonly json = new JsonText(this.rules);
   /** Sentences about what a schema allows and the grammar does not write. */
@@ -224,18 +227,6 @@ export class Values {
 
 function prefixes(name: readonly string[], most: number): string[] {
   return Array.from({ length: Math.min(name.length, most) }, (_, i) => name.slice(0, i + 1).join(""));
-}
-
-/** The least and most that all counts allow. */
-export function range(parts: readonly Part[]): { readonly min: number; readonly max: number | null } {
-  let min = 0;
-  let max: number | null = null;
-  for (const part of parts) {
-    if (part.kind !== "count") continue;
-    min = Math.max(min, part.min);
-    if (part.max !== null) max = max === null ? part.max : Math.min(max, part.max);
-  }
-  return { min, max };
 }
 
 /** The numbers of a list that meet everything, or null where there is no list. */

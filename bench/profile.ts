@@ -231,7 +231,7 @@ function leastWeightBytes({ model, config }: Steps, { tokens }: Wanted, chunk: n
       const rows = i === model.layers.length - 1 ? outputs : count;
       const { up, down } = layer.experts as GpuExperts;
       bytes += layer.qkv.bytes + layer.wo.bytes;
-      if (rows > 0) bytes += layer.gate.bytes + (Math.min(E, rows * K) / E) * (up.bytes + down.bytes);
+      if (rows > 0) bytes += layer.router.gate.bytes + (Math.min(E, rows * K) / E) * (up.bytes + down.bytes);
     }
     if (outputs > 0) bytes += model.head.bytes;
   }

@@ -1,13 +1,14 @@
-// The router: the K most likely experts of softmax(logits), their probabilities renormalised to sum to 1.
+// The router: the K most likely experts of softmax(logits), and their probabilities, which may be made to sum to 1.
 
 /**
  * Rows [from, to): logits [T, E] -> ids [T, K] and weights [T, K], most likely first; equal logits: lowest id first.
- * Softmax over all experts and then over the chosen ones is softmax over the chosen logits.
+ * With `normalize` the weights are divided by their sum: that is softmax over the chosen logits.
  */
 export function route(
   logits: Float32Array,
   E: number,
   K: number,
+  normalize: boolean,
   ids: Uint32Array,
   weights: Float32Array,
   from: number,
@@ -26,7 +27,8 @@ export function route(
     }
     const max = logits[t * E + ids[slots]!]!;
     let sum = 0;
-    for (let k = 0; k < K; k++) sum += Math.exp(logits[t * E + ids[slots + k]!]! - max);
+    if (normalize) for (let k = 0; k < K; k++) sum += Math.exp(logits[t * E + ids[slots + k]!]! - max);
+    else for (let e = 0; e < E; e++) sum += Math.exp(logits[t * E + e]! - max);
     for (let k = 0; k < K; k++) weights[slots + k] = Math.exp(logits[t * E + ids[slots + k]!]! - max) / sum;
   }
 }

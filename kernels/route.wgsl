@@ -1,8 +1,8 @@
-// Router: y = softmax over the gate's logits, the K largest, renormalised; equal logits: the lowest expert first
+// Router: y = softmax over the gate's logits, the K largest; equal logits: the lowest expert first
 //
 //   w [E, D] packed: the gate   x [T, D] f32   norm [D] f32   ->   ids [T, K] u32   weights [T, K] f32
 //
-// The softmax's own denominator cancels: weight = exp(logit - max) / sum over the K chosen.
+// weight = exp(logit - max) / sum, over the K chosen where weights are to sum to 1, else over all E.
 // grid T: a workgroup owns a token. Each of K passes takes the largest logit after the one before it, in the order
 // (logit descending, id ascending), so that nothing has to be remembered but the last choice.
 #import "lib/matrix/matvec.wgsl"
@@ -16,6 +16,7 @@ struct Params {
   D: u32, // columns that the norm's mean is over
   eps: f32,
   K: u32,
+  normalize: u32, // 1: the weights sum to 1
 }
 
 @group(0) @binding(2) var<uniform> p: Params;
@@ -62,6 +63,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     total += exp(best - top);
     ids[t * p.K + k] = min(id, E - 1); // NaN logits find none: an id in range all the same
     weights[t * p.K + k] = exp(best - top);
+  }
+  if (p.normalize == 0) {
+    total = 0;
+    for (var e = 0u; e < E; e++) {
+      total += exp(logits[e] - top);
+    }
   }
   for (var k = 0u; k < p.K; k++) {
     weights[t * p.K + k] /= total;

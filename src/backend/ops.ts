@@ -32,7 +32,15 @@ export interface Experts {
   readonly bytes: number;
 }
 
-/** Which experts each token goes to: ids [T, K] (u32) and weights [T, K] (f32, they sum to 1 for each token). */
+/** How one layer chooses experts: the k likeliest by softmax over all of the gate's logits. */
+export interface Router {
+  readonly gate: Matrix; // [E, D]
+  readonly k: number; // K
+  /** Whether the chosen probabilities are divided by their sum. */
+  readonly normalize: boolean;
+}
+
+/** Which experts each token goes to, likeliest first: ids [T, K] (u32) and their weights [T, K] (f32). */
 export interface Routes {
   readonly ids: Tensor;
   readonly weights: Tensor;
@@ -239,8 +247,8 @@ export interface Ops {
   matmul(x: Tensor, w: Matrix): Tensor;
   /** x + y, in x's storage: x and norms of x must not be used again. */
   add(x: Tensor, y: Tensor): Tensor;
-  /** Softmax over the gate's logits in f32, top k renormalised; equal logits: the lowest expert first. */
-  route(x: Tensor, gate: Matrix, k: number): Routes;
+  /** The experts that the layer's router chooses, by a softmax in f32; equal logits: the lowest expert first. */
+  route(x: Tensor, router: Router): Routes;
   /** Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts: [T, D]. */
   moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor>;
   /** The batch's output rows of x: [R, D]. Every later verb of the step works on R rows. */

@@ -3,7 +3,18 @@
 // Semantics are those of transformers' modeling_mixtral.py (checkpoints of the model hub): RoPE rotates the two halves
 // of a head (i, i + Dh/2), not interleaved pairs; the router is softmax over all experts, top k, renormalised.
 
-import type { Attention, Batch, Experts, KvGeometry, KvStore, Matrix, Ops, Routes, Vector } from "../backend/ops.ts";
+import type {
+  Attention,
+  Batch,
+  Experts,
+  KvGeometry,
+  KvStore,
+  Matrix,
+  Ops,
+  Router,
+  Routes,
+  Vector,
+} from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
 import type { ExpertSource, MatrixSource, Precision, Tensor, WeightSource } from "../tensor/types.ts";
 import type { MixtralConfig } from "./mixtral_config.ts";
@@ -16,7 +27,7 @@ export interface MixtralLayer {
   readonly attention: Attention;
   readonly wo: Matrix; // [D, H Dh]
   readonly ffnNorm: Vector; // [D]
-  readonly gate: Matrix; // [E, D], always f32
+  readonly router: Router; // its gate [E, D] is always f32
   readonly experts: Experts;
 }
 
@@ -47,7 +58,7 @@ export async function forward(
   watch?: RouteWatcher,
   output: Output = "logits",
 ): Promise<Tensor> {
-  const { rms_norm_eps: eps, num_experts_per_tok: k } = m.config;
+  const { rms_norm_eps: eps } = m.config;
   ops.begin(batch);
   let x = ops.embed(m.embed); // [T, D]
   for (const [i, layer] of m.layers.entries()) {
@@ -59,7 +70,7 @@ export async function forward(
     if (i === m.layers.length - 1) x = ops.rows(x); // [R, D]
     if (x.shape[0] === 0) return x;
     const g = ops.rmsNorm(x, layer.ffnNorm, eps);
-    const routes = ops.route(g, layer.gate, k); // [T, K]
+    const routes = ops.route(g, layer.router); // [T, K]
     await watch?.(i, routes);
     x = ops.add(x, await ops.moe(g, routes, layer.experts));
   }
@@ -262,7 +273,7 @@ export async function loadMixtral(
       attention,
       wo: await matrix(s.wo),
       ffnNorm: await vector(s.ffnNorm),
-      gate: await matrix(s.gate, "f32"),
+      router: { gate: await matrix(s.gate, "f32"), k: config.num_experts_per_tok, normalize: true },
       experts: experts ? experts(i, s.experts) : await done(ops.loadExperts(s.experts, precision)),
     });
   }

@@ -52,14 +52,15 @@ export function moeConformance(ops: () => Ops): void {
     ])("$name", async ({ E, K, D, x, gate }) => {
       const input = await inputTable(ops(), x, D);
       const m = await ops().loadMatrix(memorySource("gate", gate, E, D), "f32");
-      for (const T of TOKENS) {
+      const cases = TOKENS.flatMap((T) => [true, false].map((normalize) => ({ T, normalize })));
+      for (const { T, normalize } of cases) {
         ops().begin(batchOf(T));
-        const routes = ops().route(ops().embed(input), m, K);
+        const routes = ops().route(ops().embed(input), { gate: m, k: K, normalize });
         expect([routes.ids.shape, routes.weights.shape]).toEqual([
           [T, K],
           [T, K],
         ]);
-        const want = reference.route(x.subarray(0, T * D), gate, D, K);
+        const want = reference.route(x.subarray(0, T * D), gate, D, K, normalize);
         expect([...(await ops().read(routes.ids))]).toEqual(want.ids);
         expectClose(await ops().read(routes.weights), Float64Array.from(want.weights), K);
       }
@@ -109,7 +110,7 @@ export function experts(
         for (const T of counts) {
           ops().begin(batchOf(T));
           const h = ops().embed(input);
-          const routes = ops().route(h, router, K);
+          const routes = ops().route(h, { gate: router, k: K, normalize: true });
           const y = await ops().moe(h, routes, experts);
           expect(y.shape).toEqual([T, D]);
           const want = reference.moe(

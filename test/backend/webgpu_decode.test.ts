@@ -73,7 +73,7 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
               model.head.bytes +
               model.embed.bytes / config.vocab_size +
               model.layers.reduce(
-                (sum, l) => sum + l.qkv.bytes + l.wo.bytes + l.gate.bytes + l.experts.bytes * share,
+                (sum, l) => sum + l.qkv.bytes + l.wo.bytes + l.router.gate.bytes + l.experts.bytes * share,
                 0,
               );
             expect(each("weightBytes")).toBeGreaterThanOrEqual(least * 0.999);

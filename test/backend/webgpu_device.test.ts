@@ -39,7 +39,7 @@ async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
     ops.append(kv, 0, h, ATTENTION);
     x = ops.add(x, ops.attention(kv, 0, h, ATTENTION));
     const g = ops.rmsNorm(x, norm, 1e-5);
-    x = ops.add(x, await ops.moe(g, ops.route(g, gate, K), experts));
+    x = ops.add(x, await ops.moe(g, ops.route(g, { gate, k: K, normalize: true }), experts));
     return ops.read(ops.matmul(ops.rows(x), head));
   };
   return { kv, step, head };

@@ -96,7 +96,7 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
           );
           ops.begin(batchOf(T));
           const h = ops.rmsNorm(ops.embed(input), v, 1e-5);
-          const routes = ops.route(h, router, K);
+          const routes = ops.route(h, { gate: router, k: K, normalize: true });
           const y = await ops.moe(h, routes, experts);
           const normed = Float32Array.from(reference.rmsNorm(x, norm, 1e-5));
           const ids = await ops.read(routes.ids);

@@ -33,7 +33,7 @@ async function layer(ops: WebGpuOps) {
     const h = ops.qkv(x, qkv, ATTENTION);
     ops.append(kv, 0, h, ATTENTION);
     x = ops.add(x, ops.attention(kv, 0, h, ATTENTION));
-    x = ops.rows(ops.add(x, await ops.moe(x, ops.route(x, gate, K), experts)));
+    x = ops.rows(ops.add(x, await ops.moe(x, ops.route(x, { gate, k: K, normalize: true }), experts)));
     return ops.read(ops.matmul(x, head));
   };
   return { step, matrices: [qkv, gate, head] as readonly Matrix[], experts };

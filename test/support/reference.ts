@@ -133,8 +133,14 @@ export class Timeline {
   }
 }
 
-/** Top-k of the gate's softmax, renormalised; equal logits: the lowest expert first. */
-export function route(x: Numbers, gate: Numbers, D: number, k: number): { ids: number[]; weights: number[] } {
+/** Top-k of the gate's softmax, renormalised or not; equal logits: the lowest expert first. */
+export function route(
+  x: Numbers,
+  gate: Numbers,
+  D: number,
+  k: number,
+  normalize = true,
+): { ids: number[]; weights: number[] } {
   const E = gate.length / D;
   const logits = matmul(x, gate, D);
   const ids: number[] = [];
@@ -143,10 +149,10 @@ export function route(x: Numbers, gate: Numbers, D: number, k: number): { ids: n
     const own = [...logits.subarray(row, row + E)];
     const order = own.map((_, e) => e).sort((a, b) => own[b]! - own[a]! || a - b);
     const chosen = order.slice(0, k);
-    const exps = chosen.map((e) => Math.exp(own[e]! - own[chosen[0]!]!));
-    const total = exps.reduce((a, b) => a + b, 0);
+    const exps = own.map((logit) => Math.exp(logit - own[chosen[0]!]!));
+    const total = (normalize ? chosen : order).reduce((sum, e) => sum + exps[e]!, 0);
     ids.push(...chosen);
-    weights.push(...exps.map((value) => value / total));
+    weights.push(...chosen.map((e) => exps[e]! / total));
   }
   return { ids, weights };
 }

@@ -142,7 +142,7 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
       ops.begin(batchOf(T, signal && { signal }));
       const h = ops.embed(input);
       const g = ops.rmsNorm(h, norm, 1e-5);
-      return ops.read(ops.add(h, await ops.moe(g, ops.route(g, gate, K), experts)));
+      return ops.read(ops.add(h, await ops.moe(g, ops.route(g, { gate, k: K, normalize: true }), experts)));
     },
     want(T) {
       const rows = x.subarray(0, T * D);

@@ -23,6 +23,7 @@ import type {
   Matrix,
   Ops,
   Rope,
+  Router,
   Routes,
   Vector,
 } from "../ops.ts";
@@ -257,7 +258,7 @@ class SimdOps implements Ops {
     return x;
   }
 
-  route(x: Tensor, gate: Matrix, k: number): Routes {
+  route(x: Tensor, { gate, k, normalize }: Router): Routes {
     const [T] = sizes(x);
     const logits = this.#product("gate", x, gate);
     const ids = { ...this.#tensor("ids", T, k), integers: true };
@@ -266,7 +267,8 @@ class SimdOps implements Ops {
       const { floats, words } = this.#home;
       const values = floats.subarray(logits.at / 4, logits.at / 4 + T * gate.rows);
       const chosen = words.subarray(ids.at / 4, ids.at / 4 + T * k);
-      route(values, gate.rows, k, chosen, floats.subarray(weights.at / 4, weights.at / 4 + T * k), 0, T);
+      const shares = floats.subarray(weights.at / 4, weights.at / 4 + T * k);
+      route(values, gate.rows, k, normalize, chosen, shares, 0, T);
     });
     return { ids, weights };
   }

@@ -28,6 +28,7 @@ import type {
   Matrix,
   Ops,
   Rope,
+  Router,
   Routes,
   Vector,
 } from "../../ops.ts";
@@ -201,12 +202,12 @@ class PlainOps implements Ops {
     return x;
   }
 
-  route(x: Tensor, gate: Matrix, k: number): Routes {
+  route(x: Tensor, { gate, k, normalize }: Router): Routes {
     const T = rowsOf(x);
     const logits = this.#product(x, gate);
     const ids: CpuTensor & { data: Uint32Array } = { shape: [T, k], data: this.#arena.ids(T * k) };
     const weights = this.#floats([T, k]);
-    route(logits.data, gate.rows, k, ids.data, weights.data, 0, T);
+    route(logits.data, gate.rows, k, normalize, ids.data, weights.data, 0, T);
     return { ids, weights };
   }
 

@@ -226,7 +226,7 @@ export const TABLE = {
   },
   route: {
     bindings: { ...MATVEC, ids: "write", weights: "write" },
-    params: ["D", "eps", "K"],
+    params: ["D", "eps", "K", "normalize"],
     overrides: ["THREADS", "TEAM", "NORM"],
     grid: (n) => [n, 1],
     weights: (n, _, { bytes }) => n * bytes,

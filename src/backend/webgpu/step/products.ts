@@ -2,7 +2,7 @@
 // into the same dispatch, and by tiles for many.
 
 import { MemoryError, RequestError } from "../../../errors.ts";
-import type { Attention, KvStore, QkNorm, Routes } from "../../ops.ts";
+import type { Attention, KvStore, QkNorm, Router, Routes } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Plans } from "../dispatch/plans.ts";
 import type { Recorder } from "../dispatch/recorder.ts";
@@ -113,7 +113,8 @@ export class Products {
     });
   }
 
-  route(x: GpuTensor, gate: GpuMatrix, k: number): Routes {
+  route(x: GpuTensor, { k, normalize, ...router }: Router): Routes {
+    const gate = router.gate as GpuMatrix;
     checkWidth(x, gate);
     const { plans, scratch } = this.#host;
     const n = x.shape[0];
@@ -125,15 +126,18 @@ export class Products {
     const ids = scratch.list("ids", n, k, x.rows, "u32");
     const weights = scratch.list("weights", n, k, x.rows, "f32");
     const few = this.#matvec(x, gate, gate.precision);
-    plans.run(`route ${gate.id} ${x.buffer.id} ${few.key} ${ids.buffer.id} ${weights.buffer.id} ${k}`, n, () =>
-      matvecCalls(
-        this.#host.recorder,
-        "route",
-        gate,
-        { ...few, threads: 64, teams: 1 },
-        { K: k },
-        { ids: ids.buffer, weights: weights.buffer },
-      ),
+    plans.run(
+      `route ${gate.id} ${x.buffer.id} ${few.key} ${ids.buffer.id} ${weights.buffer.id} ${k} ${normalize}`,
+      n,
+      () =>
+        matvecCalls(
+          this.#host.recorder,
+          "route",
+          gate,
+          { ...few, threads: 64, teams: 1 },
+          { K: k, normalize: Number(normalize) },
+          { ids: ids.buffer, weights: weights.buffer },
+        ),
     );
     return { ids, weights };
   }

@@ -13,6 +13,7 @@ import type {
   KvGeometry,
   KvStore,
   Matrix,
+  Router,
   Routes,
   Vector,
 } from "../../ops.ts";
@@ -290,8 +291,8 @@ export class Verbs implements WebGpuOps {
     return this.#scratch.reuse(to);
   }
 
-  route(x: Tensor, gate: Matrix, k: number): Routes {
-    return this.#products.route(this.#given(x), gate as GpuMatrix, k);
+  route(x: Tensor, router: Router): Routes {
+    return this.#products.route(this.#given(x), router);
   }
 
   async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {

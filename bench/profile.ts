@@ -1,10 +1,10 @@
 // Profiles of decoding and of prompts on WebGPU: the same steps as they are and with every kernel timed.
 
+import type { PackableName } from "../kernels/formats/index.ts";
 import type { BackendInfo, BackendMemory } from "../src/backend/ops.ts";
 import type { Counters } from "../src/backend/webgpu/device/device.ts";
 import type { CopyBandwidth, Profile } from "../src/backend/webgpu/dispatch/profile.ts";
 import type { GpuExperts } from "../src/backend/webgpu/weights/weights.ts";
-import type { Precision } from "../src/tensor/types.ts";
 import { openSteps, type Steps, type StepsOptions } from "./steps.ts";
 
 /** Decoded tokens that warm up; as many as are ever in flight, and one. */
@@ -75,7 +75,7 @@ export interface ProfileCase {
 export interface ProfileReport {
   readonly model: string;
   readonly backend: BackendInfo;
-  readonly weights: Precision;
+  readonly weights: PackableName;
   readonly kv: "f16" | "f32";
   readonly layers: number;
   readonly chunk: number;
@@ -229,9 +229,9 @@ function leastWeightBytes({ model, config }: Steps, { tokens }: Wanted, chunk: n
     const outputs = first + count === tokens ? 1 : 0;
     for (const [i, layer] of model.layers.entries()) {
       const rows = i === model.layers.length - 1 ? outputs : count;
-      const { up, down } = layer.experts as GpuExperts;
+      const { w13, w2 } = layer.experts as GpuExperts;
       bytes += layer.qkv.bytes + layer.wo.bytes;
-      if (rows > 0) bytes += layer.router.gate.bytes + (Math.min(E, rows * K) / E) * (up.bytes + down.bytes);
+      if (rows > 0) bytes += layer.router.gate.bytes + (Math.min(E, rows * K) / E) * (w13.bytes + w2.bytes);
     }
     if (outputs > 0) bytes += model.head.bytes;
   }

@@ -2,9 +2,9 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import type { PackableName } from "../kernels/formats/index.ts";
 import { formatBytes, formatSeconds } from "../src/cli/output.ts";
 import { RequestError } from "../src/errors.ts";
-import type { Precision } from "../src/tensor/types.ts";
 import { commit, machine } from "./machine.ts";
 import { type KernelRow, type ProfileCase, type ProfileOptions, type ProfileReport, profile } from "./profile.ts";
 
@@ -84,7 +84,7 @@ function parse(args: readonly string[]): Parsed {
   const { model, adapter, out, json } = values;
   return {
     model,
-    weights: oneOf<Precision>("weights", values.weights, ["f32", "f16", "q8", "q4"]),
+    weights: oneOf<PackableName>("weights", values.weights, ["f32", "f16", "q8", "q4"]),
     kv: oneOf("kv", values.kv, ["f16", "f32"]),
     contexts: numbers("contexts", values.contexts, 0),
     prompts: numbers("prompts", values.prompts, 1),

@@ -2,6 +2,7 @@
 //
 // Times do not depend on what the cache holds, so a step at position 32,768 needs no prompt of that length.
 
+import { FORMATS, type PackableName } from "../kernels/formats/index.ts";
 import type { Batch, KvStore } from "../src/backend/ops.ts";
 import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
 import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts";
@@ -9,7 +10,6 @@ import { DEPTH } from "../src/engine/stream.ts";
 import { DeviceError } from "../src/errors.ts";
 import { bindMixtral, forward, loadMixtral, type Mixtral } from "../src/model/mixtral.ts";
 import { type MixtralConfig, parseMixtralConfig } from "../src/model/mixtral_config.ts";
-import type { Precision } from "../src/tensor/types.ts";
 import { openFolder } from "../src/weights/folder.ts";
 import { nodeFiles } from "../src/weights/node_files.ts";
 import { isSynthetic, parseSynthetic } from "../src/weights/synthetic.ts";
@@ -32,7 +32,7 @@ const GREEDY = {
 };
 
 export interface StepsOptions {
-  readonly weights: Precision;
+  readonly weights: PackableName;
   readonly kv: "f16" | "f32";
   /** Largest batch. */
   readonly chunk: number;
@@ -66,7 +66,7 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
   const gpu = await openNodeGpu(adapter);
   if (!gpu) throw new DeviceError("no WebGPU adapter was found (package webgpu and a Vulkan driver)");
   const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose: () => void gpu.release() });
-  const model = await loadMixtral(ops, config, bindMixtral(config, input.source), { precision: weights });
+  const model = await loadMixtral(ops, config, bindMixtral(config, input.source), { format: FORMATS[weights] });
   await input.close();
   await ops.tune(null); // in every run: what another one found may have been found on a busy machine
   const chooser = ops.choosing.create({ ...GREEDY, vocab: config.vocab_size });

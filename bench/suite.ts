@@ -1,6 +1,6 @@
 // The set of measurements that `npm run bench` takes: which model, on which backend, at which precision and lengths.
 
-import type { Precision } from "../src/tensor/types.ts";
+import type { PackableName } from "../kernels/formats/index.ts";
 
 export type Backend = "cpu" | "webgpu";
 
@@ -14,7 +14,7 @@ export interface Measurement {
 interface Row {
   readonly model: "tales" | "8x7b";
   readonly backend: Backend;
-  readonly weights: readonly Precision[];
+  readonly weights: readonly PackableName[];
   readonly promptTokens: readonly number[];
   readonly decodeTokens: number;
   readonly repeats: number;

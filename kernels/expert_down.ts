@@ -18,7 +18,7 @@ export function expertDown(
   to: number,
   scratch: Scratch,
 ): void {
-  const D = w2.layout.rows;
+  const D = w2.rows;
   const down = scratch.floats("down", tokens.length * D);
   matmul(h, tokens.length, w2, down, from, to, scratch);
   for (let i = 0; i < tokens.length; i++) {

@@ -14,7 +14,7 @@ export function expertUp(
   to: number,
   scratch: Scratch,
 ): void {
-  const F = w13.layout.rows / 2;
+  const F = w13.rows / 2;
   const both = scratch.floats("gate and up", T * 2 * F);
   matmul(x, T, w13, both, 2 * from, 2 * to, scratch);
   for (let t = 0; t < T; t++)

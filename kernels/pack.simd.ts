@@ -1,4 +1,4 @@
-// Rows of f32 as packed planes, bit for bit what packRows (src/tensor/pack.ts) makes of them.
+// Rows of f32 as packed planes, bit for bit what pack() of kernels/formats makes of them.
 
 import { finiteHalf, mostOf, ofHalf, packHalves } from "./lib/simd/half.simd";
 import { packQ4, storeConstants } from "./lib/simd/quantize_q4.simd";
@@ -41,11 +41,11 @@ export function pack(from: u32, to: u32, thread: u32, precision: u32, x: usize, 
   }
 }
 
-/** Writes 32 int8 at y. Returns their scale. */
+/** Writes 32 levels at y. Returns their scale. */
 function packQ8(x: usize, y: usize): u32 {
   const most = mostBits(x);
   if (most > 0x7f800000) {
-    memory.fill(y, 0, 32);
+    memory.fill(y, 128, 32);
     return 0x7e00; // a NaN spoils its group, as it should
   }
   const half = finiteHalf(<f64>reinterpret<f32>(most) / 127);
@@ -68,7 +68,7 @@ function packQ8(x: usize, y: usize): u32 {
       i32x4.sub(highBits, i32x4.splat(0x4b400000)),
     );
     if ((i & 1) == 0) first = eight;
-    else v128.store(y + 8 * i - 8, i8x16.narrow_i16x8_s(first, eight));
+    else v128.store(y + 8 * i - 8, v128.xor(i8x16.narrow_i16x8_s(first, eight), i8x16.splat(-128)));
   }
   // f32's quotients are off by 127 * 2^-23 at most: nearer to a half than that, f64 decides.
   if (v128.any_true(f32x4.gt(farthest, f32x4.splat(<f32>0.49998)))) exactQ8(x, y, 1 / <f64>scale);
@@ -80,7 +80,7 @@ function exactQ8(x: usize, y: usize, inverse: f64): void {
     const multiple = <f64>load<f32>(x + 4 * i) * inverse;
     const above = ceil(multiple);
     const rounded = above - 0.5 > multiple ? above - 1 : above; // Math.round; floor(x + 0.5) takes 0.5 - 2^-54 up
-    store<i8>(y + i, <i8>max<f64>(-127, min<f64>(127, rounded)));
+    store<u8>(y + i, <u8>(<i32>max<f64>(-127, min<f64>(127, rounded)) + 128));
   }
 }
 

@@ -1,6 +1,6 @@
 // x = scale * q: activations as int8 with one scale a group of 32, for the products with q8 and q4 weights.
 
-import { GROUP } from "../src/tensor/pack.ts";
+import { GROUP } from "../src/tensor/format.ts";
 
 /**
  * Rows [from, to) of x [T, D] to quants [T, 32 G] and scales [T, G], G = ceil(D / 32) groups: scale = max|x| / 127, q the

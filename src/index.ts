@@ -22,6 +22,7 @@ import { type ExpertRates, measureExperts as measure } from "./wiring/measure.ts
 import { cacheDirectory } from "./wiring/node_cache.ts";
 import { type Host, openModel } from "./wiring/open.ts";
 
+export type { PackableName as Precision } from "../kernels/formats/index.ts";
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
 export type { Model } from "./engine/model.ts";
@@ -30,7 +31,6 @@ export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { Constraint, Grammar, Grammars } from "./grammar/types.ts";
 export type { MixtralConfig } from "./model/mixtral_config.ts";
-export type { Precision } from "./tensor/types.ts";
 export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
 export type { ExpertRates } from "./wiring/measure.ts";
 export { type Quantized, type QuantizeOptions, quantize, verifyQuantized } from "./wiring/node_quantize.ts";

@@ -51,24 +51,29 @@ const IMPORTS = SOURCES.flatMap(importsOf);
 const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly knows: readonly string[] }[] = [
   { name: "errors", paths: /^src\/(errors|turn)\.ts$/, knows: [] },
   { name: "tensor", paths: /^src\/tensor\//, knows: [] },
+  { name: "formats", paths: /^kernels\/formats\/.*(?<!\.simd)\.ts$/, knows: [] },
   { name: "kernels", paths: /^kernels\//, knows: [] },
-  { name: "weights", paths: /^src\/weights\//, knows: [] },
+  { name: "weights", paths: /^src\/weights\//, knows: ["formats"] },
   { name: "tokenizer", paths: /^src\/tokenizer\//, knows: ["weights"] },
   { name: "chat", paths: /^src\/chat\//, knows: ["weights", "tokenizer"] },
   { name: "grammar", paths: /^src\/grammar\//, knows: ["tokenizer"] },
-  { name: "ops", paths: /^src\/backend\/[^/]+$/, knows: [] },
-  { name: "webgpu", paths: /^src\/backend\/webgpu\//, knows: ["ops", "kernels"] },
-  { name: "cpu", paths: /^src\/backend\/cpu\//, knows: ["ops", "kernels"] },
-  { name: "experts", paths: /^src\/experts\//, knows: ["ops", "weights"] },
-  { name: "model", paths: /^src\/model\//, knows: ["ops", "experts"] },
-  { name: "engine", paths: /^src\/engine\//, knows: ["ops", "model", "experts", "tokenizer", "chat", "grammar"] },
+  { name: "ops", paths: /^src\/backend\/[^/]+$/, knows: ["formats"] },
+  { name: "webgpu", paths: /^src\/backend\/webgpu\//, knows: ["ops", "kernels", "formats"] },
+  { name: "cpu", paths: /^src\/backend\/cpu\//, knows: ["ops", "kernels", "formats"] },
+  { name: "experts", paths: /^src\/experts\//, knows: ["ops", "weights", "formats"] },
+  { name: "model", paths: /^src\/model\//, knows: ["ops", "experts", "formats"] },
+  {
+    name: "engine",
+    paths: /^src\/engine\//,
+    knows: ["ops", "formats", "model", "experts", "tokenizer", "chat", "grammar"],
+  },
   {
     name: "join",
     paths: /^src\/(wiring\/\w+|index|browser)\.ts$/,
-    knows: ["ops", "webgpu", "cpu", "experts", "model", "engine", "weights", "tokenizer", "chat", "grammar"],
+    knows: ["ops", "formats", "webgpu", "cpu", "experts", "model", "engine", "weights", "tokenizer", "chat", "grammar"],
   },
   { name: "server", paths: /^src\/server\//, knows: ["join", "engine"] },
-  { name: "cli", paths: /^src\/cli\//, knows: ["join", "engine", "server"] },
+  { name: "cli", paths: /^src\/cli\//, knows: ["join", "formats", "engine", "server"] },
 ];
 
 /** Files that know more than their layer does, each with its reason. */
@@ -104,7 +109,8 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/qkv_vec.wgsl": "rms_norm, matmul, rope and append in one dispatch",
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
   "kernels/copy.wgsl": "computes nothing: profiles measure the device's bandwidth with it",
-  "kernels/pack.simd.ts": "the plain form is src/tensor/pack.ts: weights are packed by it for every backend",
+  "kernels/pack.simd.ts": "the plain form is pack() of each format in kernels/formats",
+  "kernels/weave.simd.ts": "the plain form is weave() in src/tensor/panels.ts, for every backend",
 };
 
 function layerOf(path: string): string | undefined {
@@ -238,7 +244,9 @@ describe("files", () => {
   });
 
   it("every WGSL and SIMD kernel has a plain twin of the same name, or a reason here", () => {
-    const kernels = filesUnder("kernels", ".wgsl", ".simd.ts").filter((path) => !path.startsWith("kernels/lib/"));
+    const kernels = filesUnder("kernels", ".wgsl", ".simd.ts").filter(
+      (path) => !/^kernels\/(lib|formats)\//.test(path),
+    );
     // X_vec is the form of X for few tokens; X_split and X_reduce are X in two kernels.
     const twin = (path: string): string => path.replace(/(_vec|_split|_reduce)?\.wgsl$|\.simd\.ts$/, ".ts");
     const alone = kernels.filter((path) => !existsSync(new URL(twin(path), root)));

@@ -1,6 +1,7 @@
 // One model on WebGPU whose experts are in fewer slots than there are, decoded in every way to deal with those that are missing,
 // and with all of them on the device for comparison.
 
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { createCpuExperts } from "../../src/backend/cpu/cpu.ts";
 import { startNodeWorker, usableCores } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
@@ -52,13 +53,13 @@ export interface Ways {
 }
 
 const TRANSIT = 5; // as open() has it
-const PRECISION = "q4";
+const FORMAT = FORMATS.q4;
 
 /** Loads the model, all of its experts on the device and all of them in RAM. @throws DeviceError without an adapter */
 export async function openWays({ model: where, slots, adapter, threads }: WaysOptions, most: number): Promise<Ways> {
   enableWasmFeatures();
   const started = performance.now();
-  const steps = await openSteps(where, { weights: PRECISION, kv: "f16", chunk: 512, adapter });
+  const steps = await openSteps(where, { weights: "q4", kv: "f16", chunk: 512, adapter });
   await steps.reserve(most);
   const { config, ops } = steps;
   const input = isSynthetic(where)
@@ -69,8 +70,9 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
     count: config.num_local_experts,
     hidden: config.hidden_size,
     intermediate: config.intermediate_size,
-    precision: PRECISION,
-  } as const;
+    up: FORMAT,
+    down: FORMAT,
+  };
   const [L, E] = [config.num_hidden_layers, shape.count];
   const cpu = { threads: threads ?? usableCores(), startWorker: startNodeWorker };
   const host = await createCpuExperts(shape, L * E + 1, cpu);

@@ -1,8 +1,9 @@
 // A Mixtral of ours as llama.cpp reads it: architecture "llama" with experts, matrices in Q4_0, norms and router in f32.
 
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { bindMixtral } from "../../src/model/mixtral.ts";
 import type { MixtralConfig } from "../../src/model/mixtral_config.ts";
-import { packedLayout } from "../../src/tensor/pack.ts";
+import { rowPlanes } from "../../src/tensor/format.ts";
 import type { MatrixSource, WeightSource } from "../../src/tensor/types.ts";
 import type { Gguf, GgufTensor, GgufValue } from "./gguf.ts";
 import { quantizeQ4_0, repackQ4_0 } from "./q4_0.ts";
@@ -139,9 +140,8 @@ async function* pieces({ source, first, rows }: Rows, headDim?: number): AsyncGe
 async function q4_0(source: MatrixSource, first: number, count: number): Promise<Uint8Array> {
   if (source.cols % 32 !== 0)
     throw new Error(`${source.name}: Q4_0 needs rows of a multiple of 32 weights, found ${source.cols}`);
-  const { groups, rowBytes } = packedLayout("q4", count, source.cols);
-  const packed = { quants: new Uint8Array(count * rowBytes), scales: new Uint16Array(count * groups) };
-  if (await source.readPacked?.("q4", first, count, packed.quants, packed.scales)) return repackQ4_0(packed);
+  const packed = rowPlanes(FORMATS.q4, count, source.cols);
+  if (await source.readPlanes?.(FORMATS.q4, first, count, packed)) return repackQ4_0(packed);
   const values = new Float32Array(count * source.cols);
   await source.readRows(first, count, values);
   return quantizeQ4_0(values);

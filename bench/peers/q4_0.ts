@@ -1,10 +1,10 @@
 // ggml's Q4_0: groups of 32 weights in 18 bytes, an f16 scale d and then 16 bytes of two quants q in 0..15; w = d (q - 8).
 //
-// Byte i holds weight i in its low and weight 16 + i in its high nibble. Our q4 (src/tensor/pack.ts) has the same scale and
+// Byte i holds weight i in its low and weight 16 + i in its high nibble. Our q4 (kernels/formats/q4) has the same scale and
 // the same quants in another order, so that it becomes Q4_0 without a rounding: 4.5 bits a weight on both sides.
 
+import { GROUP } from "../../src/tensor/format.ts";
 import { toHalf } from "../../src/tensor/half.ts";
-import { GROUP, type PackedRows } from "../../src/tensor/pack.ts";
 
 /** Bytes of a group. */
 export const Q4_0_BYTES = 18;
@@ -31,9 +31,10 @@ export function quantizeQ4_0(x: Float32Array): Uint8Array {
  * measured: the low nibbles of our word j are weights 8j..8j+3, its high ones 8j+4..8j+7, so words j and j + 2 make bytes
  * 8j..8j+7 of Q4_0. A group has 18 bytes: they are stored as halves of words.
  */
-export function repackQ4_0({ quants, scales }: PackedRows): Uint8Array {
+export function repackQ4_0([levels, halves]: readonly Uint8Array[]): Uint8Array {
   const LOW = 0x0f0f0f0f;
-  const words = new Uint32Array(quants.buffer, quants.byteOffset, scales.length * 4);
+  const scales = new Uint16Array(halves!.buffer, halves!.byteOffset, halves!.length / 2);
+  const words = new Uint32Array(levels!.buffer, levels!.byteOffset, scales.length * 4);
   const out = new Uint16Array(scales.length * (Q4_0_BYTES / 2));
   for (let g = 0, to = 0; g < scales.length; g++) {
     out[to++] = scales[g]!;

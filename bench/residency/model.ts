@@ -1,6 +1,7 @@
 // The models that a residency benchmark compares: one as open() makes it, and one that keeps no expert.
 
 import { cpus } from "node:os";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
 import { startNodeWorker, usableCores } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
@@ -65,8 +66,8 @@ export async function openUncached(
   enableWasmFeatures();
   const opened = await openFolder(files);
   const config = parseMixtralConfig(opened.config, folder);
-  const precision = config.stored;
-  if (precision === null) throw new Error(`${folder}: expected a folder that \`hotset quantize\` has written`);
+  const weights = config.stored;
+  if (weights === null) throw new Error(`${folder}: expected a folder that \`hotset quantize\` has written`);
   const bound = bindMixtral(config, opened.source);
   const sources = reading ? bound : unread(bound, TRANSIT);
   const ops = await createCpuOps({
@@ -78,12 +79,12 @@ export async function openUncached(
   const residency = await cpuResidency(ops, {
     config,
     sources,
-    precision,
+    format: FORMATS[weights],
     tiers: { slots: 0, extra: 0, transit: TRANSIT, ram: null },
     spill: null,
     learned: { store: NOTHING_LEARNED, name: "" },
   });
-  const model = await loadMixtral(ops, config, sources, { precision, experts: residency.experts });
+  const model = await loadMixtral(ops, config, sources, { format: FORMATS[weights], experts: residency.experts });
   const kv = ops.createKv(model.kv, "f32", BLOCK, context);
   await kv.reserve(Math.ceil(context / BLOCK));
   return createModel({
@@ -95,7 +96,7 @@ export async function openUncached(
     kv,
     kvBytes: Math.ceil(context / BLOCK) * kv.blockBytes,
     context,
-    weights: precision,
+    weights,
     eos: new Set(),
     sampling: {},
     loadMs: performance.now() - started,

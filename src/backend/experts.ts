@@ -1,7 +1,7 @@
 // Experts that come and go: what a backend offers (places for their records, arithmetic on them) and what it asks of the
 // residency in src/experts, which decides who is where.
 
-import type { ExpertShape } from "../tensor/blocks.ts";
+import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource } from "../tensor/types.ts";
 
 /** An expert that tokens of a step go to, and how many. */

@@ -4,8 +4,9 @@
 // width: a forward pass needs no more, and what a step holds stays bounded. Using one later is an error where it is seen.
 // WebGPU only records until read(); the CPU computes at once. Letters: see tensor/types.ts.
 
-import type { ExpertShape } from "../tensor/blocks.ts";
-import type { ExpertSource, MatrixSource, Precision, Tensor } from "../tensor/types.ts";
+import type { Format } from "../tensor/format.ts";
+import type { ExpertShape } from "../tensor/record.ts";
+import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
 
 /** A weight matrix [rows, cols] on the backend; y = x · Wᵀ. */
@@ -13,7 +14,7 @@ export interface Matrix {
   readonly name: string;
   readonly rows: number;
   readonly cols: number;
-  readonly precision: Precision;
+  readonly format: Format;
   readonly bytes: number;
 }
 
@@ -28,7 +29,9 @@ export interface Experts {
   readonly count: number; // E
   readonly hidden: number; // D
   readonly intermediate: number; // F
-  readonly precision: Precision;
+  /** Of w1 and w3, and of w2. */
+  readonly up: Format;
+  readonly down: Format;
   readonly bytes: number;
 }
 
@@ -201,12 +204,15 @@ export interface Ops {
   readonly maxTokens: number;
 
   // ---- loading: every matrix is read in bounded pieces and packed on the way -----------------------------------
-  /** @throws WeightsError from the source, MemoryError or DeviceError if it cannot be held. */
-  loadMatrix(source: MatrixSource, precision: Precision): Promise<Matrix>;
+  /**
+   * Where the source says what format it is stored in, that is the one to ask for.
+   * @throws WeightsError from the source, MemoryError or DeviceError if it cannot be held.
+   */
+  loadMatrix(source: MatrixSource, format: Format): Promise<Matrix>;
   /** A [1, n] or [n, 1] source as f32 [n]. */
   loadVector(source: MatrixSource): Promise<Vector>;
   /** All experts of one layer, in order; w1 and w3 rows interleaved so that gate and up are one pass. */
-  loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts>;
+  loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts>;
   /**
    * Where experts can come and go: slots for `slots` of them in host memory, and a layer's experts that are found in these
    * slots by way of `store`. Absent on a backend that only computes with what it has loaded.

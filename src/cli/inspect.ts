@@ -1,6 +1,7 @@
 // `hotset inspect`: what a folder or a safetensors file holds and what running it would take; reads headers only.
 
 import type { Command } from "commander";
+import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
 import { bindMixtral } from "../model/mixtral.ts";
 import {
@@ -9,7 +10,6 @@ import {
   mixtralParameters,
   parseMixtralConfig,
 } from "../model/mixtral_config.ts";
-import { PRECISIONS, type Precision } from "../tensor/types.ts";
 import { type Describe, type FileReport, type FolderReport, inspectFile, inspectFolder } from "../weights/inspect.ts";
 import { nodeFolderOrFile } from "../weights/node_files.ts";
 
@@ -41,11 +41,11 @@ export async function inspect(path: string): Promise<FolderReport | FileReport> 
 const describeMixtral: Describe = (raw, where, source) => {
   const config = parseMixtralConfig(raw, where);
   bindMixtral(config, source);
-  const footprints = PRECISIONS.map((precision) => [precision, mixtralFootprint(config, precision)] as const);
+  const footprints = PACKABLE.map((name) => [name, mixtralFootprint(config, FORMATS[name])] as const);
   return {
     config,
     parameters: mixtralParameters(config),
-    memory: Object.fromEntries(footprints.map(([p, { weights }]) => [p, weights])) as Record<Precision, number>,
+    memory: Object.fromEntries(footprints.map(([p, { weights }]) => [p, weights])) as Record<PackableName, number>,
     kvPerPosition: footprints[0]![1].kvPerPosition,
   };
 };
@@ -58,7 +58,7 @@ function folderText(report: FolderReport): string {
     rows.push(["architecture", fields(asked)]);
     rows.push(["parameters", `${count(parameters.total)} total, ${count(parameters.active)} active per token`]);
     if (stored) rows.push(["quantized", `${stored}, by hotset quantize: opened without conversion`]);
-    const sizes = (stored ? [stored] : PRECISIONS).map((precision) => `${precision} ${size(memory[precision])}`);
+    const sizes = (stored ? [stored] : PACKABLE).map((name) => `${name} ${size(memory[name])}`);
     rows.push(["memory for weights", sizes.join(", ")]);
     rows.push(["memory for context", `${size(1024 * kvPerPosition)} per 1,024 positions (f16)`]);
   }

@@ -1,8 +1,8 @@
 // The options that say how a model is opened, shared by every command that opens one.
 
 import { type Command, Option } from "commander";
+import { PACKABLE } from "../../kernels/formats/index.ts";
 import type { OpenOptions } from "../engine/api.ts";
-import { PRECISIONS } from "../tensor/types.ts";
 import { integer, size } from "./values.ts";
 
 const NAMES = [
@@ -36,7 +36,7 @@ export function addModelOptions(command: Command): Command {
     .addOption(
       new Option("--weights <precision>", "weights in memory; default: auto, what fits the budget").choices([
         "auto",
-        ...PRECISIONS,
+        ...PACKABLE,
       ]),
     )
     .addOption(new Option("--kv <precision>", "cached keys and values; default: f16 on a GPU").choices(["f16", "f32"]))

@@ -1,16 +1,16 @@
 // `hotset quantize`: weights written as the kernels take them, so that opening converts nothing; and such a folder checked.
 
 import { type Command, Option } from "commander";
+import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { RequestError } from "../errors.ts";
 import { quantize, verifyQuantized } from "../index.ts";
-import { PRECISIONS, type Precision } from "../tensor/types.ts";
 import { interruptible } from "./interrupt.ts";
 import { formatBytes, formatSeconds } from "./output.ts";
 import { longProgress } from "./progress.ts";
 import { integer } from "./values.ts";
 
 interface Flags {
-  readonly weights?: Precision;
+  readonly weights?: PackableName;
   readonly threads?: number;
   readonly verify?: true;
   readonly quiet?: true;
@@ -28,7 +28,7 @@ export function addQuantize(program: Command): void {
       "a weights folder, or synthetic:mixtral-8x7b?layers=2&seed=1; with --verify a folder written by this command",
     )
     .argument("[out]", "the folder to write")
-    .addOption(new Option("--weights <precision>", "precision of the weights; default: q4").choices([...PRECISIONS]))
+    .addOption(new Option("--weights <precision>", "precision of the weights; default: q4").choices([...PACKABLE]))
     .option("--threads <count>", "threads that convert; default: physical cores", integer(1, 1024))
     .option("--verify", "write nothing: check every byte of a written folder against its checksums")
     .option("--quiet", "no progress")

@@ -1,10 +1,10 @@
 // The types of the public API: what open() takes, what a Model and a Session do, what a generation yields.
 
+import type { PackableName } from "../../kernels/formats/index.ts";
 import type { BackendInfo, BackendMemory } from "../backend/ops.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteStep } from "../experts/trace.ts";
 import type { Constraint } from "../grammar/types.ts";
-import type { Precision } from "../tensor/types.ts";
 import type { KvUsage } from "./kv.ts";
 import type { RoomUsage } from "./room.ts";
 
@@ -15,8 +15,8 @@ export interface OpenOptions {
   readonly backend?: "auto" | "webgpu" | "cpu";
   /** Substring of the adapter name to use ("llvmpipe", "NVIDIA"); default: what the platform prefers. WebGPU in Node only. */
   readonly adapter?: string;
-  /** Precision of weights in memory. Default "auto": the most precise that fits the memory budget. */
-  readonly weights?: "auto" | Precision;
+  /** Format of weights in memory. Default "auto": the most precise that fits the memory budget. */
+  readonly weights?: "auto" | PackableName;
   /** Precision of cached keys and values. Default "f16" on WebGPU and "f32" on the CPU. */
   readonly kv?: "f16" | "f32";
   /** Positions a session may hold; default and at most config.max_position_embeddings. */
@@ -174,7 +174,7 @@ export interface Session {
 
 export interface ModelStats {
   readonly backend: BackendInfo;
-  readonly weights: Precision;
+  readonly weights: PackableName;
   readonly kv: "f16" | "f32";
   readonly context: number;
   readonly memory: BackendMemory;

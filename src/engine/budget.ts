@@ -1,16 +1,15 @@
-// Memory: what a model needs at each precision, which precision a budget allows, and how many experts have a place where not
+// Memory: what a model needs in each format, which format a budget allows, and how many experts have a place where not
 // all of them fit.
 
+import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { MemoryError } from "../errors.ts";
-import type { Precision } from "../tensor/types.ts";
-import { PRECISIONS } from "../tensor/types.ts";
 
 export interface Needs {
-  /** Bytes of all weights at a precision, and of those that are not in experts. */
-  readonly weights: (precision: Precision) => number;
-  readonly dense: (precision: Precision) => number;
+  /** Bytes of all weights in a format, and of those that are not in experts. */
+  readonly weights: (format: PackableName) => number;
+  readonly dense: (format: PackableName) => number;
   /** Bytes of one expert's record. */
-  readonly record: (precision: Precision) => number;
+  readonly record: (format: PackableName) => number;
   readonly layers: number; // L
   readonly experts: number; // E, of a layer
   /** Bytes of keys and values a position, over all layers. */
@@ -20,7 +19,7 @@ export interface Needs {
   readonly context: number;
   /** Positions that the cache must have room for where experts come and go; by default as many as are useful. */
   readonly positions?: number | undefined;
-  /** Whether the weights are stored in the wanted precision and can be had in no other. */
+  /** Whether the weights are stored in the wanted format and can be had in no other. */
   readonly stored?: boolean;
 }
 
@@ -54,7 +53,7 @@ export interface Tiers {
 }
 
 export interface Plan {
-  readonly weights: Precision;
+  readonly weights: PackableName;
   /** Bytes that the KV cache may grow to. */
   readonly kvBytes: number;
   /** Null: every expert has its place. */
@@ -72,13 +71,13 @@ const USUAL_TRANSIT = 5;
  * The most precise weights that fit the budget whole, together with scratch and a KV cache of 2,048 positions (or the whole
  * context, if that is shorter); what is left is the KV cache's to grow into. Where none fit: q4 weights (or those that are
  * wanted), and slots for as many experts of each layer as there is room for.
- * @throws MemoryError that says the smallest budget that works, and at which precision
+ * @throws MemoryError that says the smallest budget that works, and in which format
  */
-export function planMemory(needs: Needs, wanted: "auto" | Precision, budgets: Budgets): Plan {
+export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets: Budgets): Plan {
   const { main, slots } = budgets;
   const kv = needs.kvPerPosition * Math.min(needs.context, USEFUL_POSITIONS);
-  const least = (p: Precision): number => needs.weights(p) + needs.scratch + kv;
-  const candidates: readonly Precision[] = wanted === "auto" ? PRECISIONS : [wanted];
+  const least = (p: PackableName): number => needs.weights(p) + needs.scratch + kv;
+  const candidates: readonly PackableName[] = wanted === "auto" ? PACKABLE : [wanted];
   const weights = candidates.find((p) => least(p) <= main.bytes);
   const whole = slots === undefined || slots >= needs.experts;
   if (weights !== undefined && (whole || !budgets.tiers))
@@ -93,7 +92,7 @@ export function planMemory(needs: Needs, wanted: "auto" | Precision, budgets: Bu
   );
 }
 
-function planTiers(needs: Needs, weights: Precision, { main, ram, slots: asked }: Budgets): Plan {
+function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: asked }: Budgets): Plan {
   const { layers, experts, scratch } = needs;
   const record = needs.record(weights);
   const kvBytes = needs.kvPerPosition * (needs.positions ?? Math.min(needs.context, USEFUL_POSITIONS));
@@ -131,20 +130,20 @@ function planRam({ layers, experts }: Needs, record: number, ram: Budget): Tiers
   return { quota, extra, slots: Math.min(room, layers * experts + USUAL_TRANSIT) };
 }
 
-function leastTiers(needs: Needs, precision: Precision, kvBytes: number): number {
-  const records = (needs.layers + LEAST_TRANSIT) * needs.record(precision);
-  return needs.dense(precision) + needs.scratch + kvBytes + records;
+function leastTiers(needs: Needs, format: PackableName, kvBytes: number): number {
+  const records = (needs.layers + LEAST_TRANSIT) * needs.record(format);
+  return needs.dense(format) + needs.scratch + kvBytes + records;
 }
 
 function tooSmall(
   { bytes, option }: Budget,
-  precision: Precision,
+  format: PackableName,
   least: number,
   q4: number | null,
   with_ = "",
 ): MemoryError {
   const advice = q4 === null ? "" : `, or choose weights q4 (${formatBytes(q4)})`;
-  const how = with_ === "" ? `${precision} weights` : `${precision} weights and ${with_}`;
+  const how = with_ === "" ? `${format} weights` : `${format} weights and ${with_}`;
   return new MemoryError(
     `the memory budget of ${formatBytes(bytes)} (option ${option}) is too small: the smallest that works with ${how} is ${formatBytes(least)}${advice}`,
   );

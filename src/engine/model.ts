@@ -1,5 +1,6 @@
 // A model ready to use: weights on a backend, a KV cache, a tokenizer; sessions come from here.
 
+import type { PackableName } from "../../kernels/formats/index.ts";
 import { contentBytes } from "../backend/kv_block.ts";
 import type { Batch, KvStore, Ops } from "../backend/ops.ts";
 import type { ChatConventions } from "../chat/conventions.ts";
@@ -12,7 +13,7 @@ import type { Grammars } from "../grammar/types.ts";
 import type { GrammarWorker } from "../grammar/worker_messages.ts";
 import type { Output, RouteWatcher } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
-import type { Precision, Tensor } from "../tensor/types.ts";
+import type { Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { SamplingOptions, Session } from "./api.ts";
 import type { ChatModel } from "./chat_api.ts";
@@ -41,7 +42,7 @@ export interface ModelParts {
   readonly kv: KvStore;
   readonly kvBytes: number;
   readonly context: number;
-  readonly weights: Precision;
+  readonly weights: PackableName;
   readonly eos: ReadonlySet<number>;
   /** Texts that end every answer, as the folder names them. */
   readonly stops?: readonly string[];

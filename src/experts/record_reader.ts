@@ -43,7 +43,8 @@ export function recordReader(
     const source = sources[layer]![expert]!;
     const { record } = source;
     const index = layer * experts.shape.count + expert;
-    if (record?.precision === experts.shape.precision) return pieces.read(record, experts.slot(slot), how);
+    const { up, down } = experts.shape;
+    if (record?.up === up && record.down === down) return pieces.read(record, experts.slot(slot), how);
     if (spill && spilled.has(index)) return spill.read(index, experts.slot(slot));
     // Packing uses all threads: one expert at a time.
     const turn = packing.then(() => pack(source, index, slot, how.signal));

@@ -3,6 +3,7 @@
 // Semantics are those of transformers' modeling_mixtral.py (checkpoints of the model hub): RoPE rotates the two halves
 // of a head (i, i + Dh/2), not interleaved pairs; the router is softmax over all experts, top k, renormalised.
 
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type {
   Attention,
   Batch,
@@ -16,7 +17,8 @@ import type {
   Vector,
 } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
-import type { ExpertSource, MatrixSource, Precision, Tensor, WeightSource } from "../tensor/types.ts";
+import { type Format, rowsOfPlanes } from "../tensor/format.ts";
+import type { ExpertSource, MatrixSource, Tensor, WeightSource } from "../tensor/types.ts";
 import type { MixtralConfig } from "./mixtral_config.ts";
 import { bindStored } from "./mixtral_stored.ts";
 import { defaultRope } from "./rope.ts";
@@ -119,7 +121,7 @@ export function bindMixtral(c: MixtralConfig, source: WeightSource): MixtralSour
     return source.matrix(name);
   };
   if (c.stored !== null) {
-    const sources = bindStored(c, c.stored, source, check);
+    const sources = bindStored(c, FORMATS[c.stored], source, check);
     refuseExtra(source, used, false);
     return sources;
   }
@@ -216,20 +218,18 @@ function concatRows(name: string, parts: readonly MatrixSource[]): MatrixSource 
         return true;
       });
     },
-    async readPacked(precision, first, count, quants, scales) {
-      const rowBytes = quants.length / count;
-      const rowScales = scales.length / count;
+    async readPlanes(format, first, count, planes) {
       return each(first, count, async (part, from, rows, at) => {
-        const q = quants.subarray(at * rowBytes, (at + rows) * rowBytes);
-        const s = scales.subarray(at * rowScales, (at + rows) * rowScales);
-        return (await part.readPacked?.(precision, from, rows, q, s)) ?? false;
+        const own = rowsOfPlanes(planes, count, at, rows);
+        return (await part.readPlanes?.(format, from, rows, own)) ?? false;
       });
     },
   };
 }
 
 export interface LoadOptions {
-  readonly precision: Precision;
+  /** What matrices are held in, but for those that are stored in a format of their own. */
+  readonly format: Format;
   /** Where a layer's experts are, if they are not to be loaded whole. */
   readonly experts?: ((layer: number, sources: readonly ExpertSource[]) => Experts) | undefined;
   /** Called after each matrix with the bytes it takes on the backend. */
@@ -237,12 +237,17 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What w1 and w3, and w2, of a layer's experts are held in. */
+function expertFormats([first]: readonly ExpertSource[], format: Format): readonly [Format, Format] {
+  return [first?.w1.format ?? format, first?.w2.format ?? format];
+}
+
 /** Reads, packs and places every weight on the backend, one matrix after the other. */
 export async function loadMixtral(
   ops: Ops,
   config: MixtralConfig,
   sources: MixtralSources,
-  { precision, experts, onLoaded, signal }: LoadOptions,
+  { format, experts, onLoaded, signal }: LoadOptions,
 ): Promise<Mixtral> {
   const done = async <T extends { readonly bytes: number }>(loading: Promise<T>): Promise<T> => {
     const loaded = await loading;
@@ -250,7 +255,7 @@ export async function loadMixtral(
     onLoaded?.(loaded.bytes);
     return loaded;
   };
-  const matrix = (from: MatrixSource, p: Precision = precision) => done(ops.loadMatrix(from, p));
+  const matrix = (from: MatrixSource, wanted = format) => done(ops.loadMatrix(from, from.format ?? wanted));
   const vector = (from: MatrixSource) => done(ops.loadVector(from));
 
   signal?.throwIfAborted();
@@ -273,8 +278,10 @@ export async function loadMixtral(
       attention,
       wo: await matrix(s.wo),
       ffnNorm: await vector(s.ffnNorm),
-      router: { gate: await matrix(s.gate, "f32"), k: config.num_experts_per_tok, normalize: true },
-      experts: experts ? experts(i, s.experts) : await done(ops.loadExperts(s.experts, precision)),
+      router: { gate: await matrix(s.gate, FORMATS.f32), k: config.num_experts_per_tok, normalize: true },
+      experts: experts
+        ? experts(i, s.experts)
+        : await done(ops.loadExperts(s.experts, ...expertFormats(s.experts, format))),
     });
   }
   return {

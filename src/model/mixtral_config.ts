@@ -1,9 +1,9 @@
 // Mixtral's config.json as a checked value: field names are config.json's own.
 
+import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
-import { recordLayout } from "../tensor/blocks.ts";
-import { packedLayout } from "../tensor/pack.ts";
-import { PRECISIONS, type Precision } from "../tensor/types.ts";
+import { type Format, panelLayout } from "../tensor/format.ts";
+import { recordLayout } from "../tensor/record.ts";
 import { endIds } from "./end_ids.ts";
 
 /** What Mixtral needs of config.json; every number is checked, nothing is defaulted that changes the arithmetic. */
@@ -26,7 +26,7 @@ export interface MixtralConfig {
   readonly bos_token_id: number | null;
   readonly eos_token_id: readonly number[];
   /** What the weights are stored in as kernels take them (quantization_config of `hotset quantize`), or null. */
-  readonly stored: Precision | null;
+  readonly stored: PackableName | null;
 }
 
 /** Largest value of any size field: past every real model, small enough that products stay exact integers. */
@@ -96,19 +96,19 @@ export function parseMixtralConfig(raw: unknown, where: string): MixtralConfig {
     tie_word_embeddings: json.tie_word_embeddings === true,
     bos_token_id: typeof json.bos_token_id === "number" ? json.bos_token_id : null,
     eos_token_id: endIds(json.eos_token_id, `${where}: eos_token_id`),
-    stored: storedPrecision(json.quantization_config, where),
+    stored: storedFormat(json.quantization_config, where),
   };
 }
 
 /** The format of quantized folders that is read and written: src/weights/packed_folder.ts. */
 export const QUANTIZED_FORMAT = 1;
 
-/** The quantization_config that says that a folder holds blocks and records of this precision. */
-export function quantizationConfig(weights: Precision): object {
+/** The quantization_config that says that a folder holds panels and records of this format. */
+export function quantizationConfig(weights: PackableName): object {
   return { quant_method: "hotset", format: QUANTIZED_FORMAT, weights };
 }
 
-function storedPrecision(value: unknown, where: string): Precision | null {
+function storedFormat(value: unknown, where: string): PackableName | null {
   if (value == null) return null;
   const { quant_method, format, weights } = value as Readonly<Record<string, unknown>>;
   if (quant_method !== "hotset")
@@ -119,10 +119,10 @@ function storedPrecision(value: unknown, where: string): Precision | null {
     throw new WeightsError(
       `${where}: quantization_config: this hotset reads format ${QUANTIZED_FORMAT}, found ${describe(format)}; quantize the original again, or use the hotset that wrote it`,
     );
-  const precision = PRECISIONS.find((known) => known === weights);
-  if (precision !== undefined) return precision;
+  const name = PACKABLE.find((known) => known === weights);
+  if (name !== undefined) return name;
   throw new WeightsError(
-    `${where}: quantization_config: weights: expected one of ${PRECISIONS.join(", ")}, found ${describe(weights)}`,
+    `${where}: quantization_config: weights: expected one of ${PACKABLE.join(", ")}, found ${describe(weights)}`,
   );
 }
 
@@ -166,23 +166,23 @@ export interface Footprint {
   readonly dense: number;
   /** One expert. */
   readonly expert: number;
-  /** One expert as a record: tensor/blocks.ts. */
+  /** One expert as a record: tensor/record.ts. */
   readonly record: number;
   /** Keys and values of one position over all layers, in f16. */
   readonly kvPerPosition: number;
 }
 
-export function mixtralFootprint(c: MixtralConfig, precision: Precision): Footprint {
-  const bytes = (rows: number, cols: number, p = precision): number => packedLayout(p, rows, cols).bytes;
+export function mixtralFootprint(c: MixtralConfig, format: Format): Footprint {
+  const bytes = (rows: number, cols: number, f = format): number => panelLayout(f, rows, cols).bytes;
   const { hidden_size: D, intermediate_size: F, num_local_experts: E } = c;
   const q = c.num_attention_heads * c.head_dim;
   const kv = c.num_key_value_heads * c.head_dim;
   const expert = bytes(2 * F, D) + bytes(D, F);
-  const layer = bytes(q + 2 * kv, D) + bytes(D, q) + bytes(E, D, "f32") + 2 * 4 * D;
+  const layer = bytes(q + 2 * kv, D) + bytes(D, q) + bytes(E, D, FORMATS.f32) + 2 * 4 * D;
   const outer = (c.tie_word_embeddings ? 1 : 2) * bytes(c.vocab_size, D) + 4 * D;
   const L = c.num_hidden_layers;
   const dense = outer + L * layer;
-  const record = recordLayout({ hidden: D, intermediate: F, precision }).bytes;
+  const record = recordLayout({ hidden: D, intermediate: F, up: format, down: format }).bytes;
   return { weights: dense + L * E * expert, dense, expert, record, kvPerPosition: L * 2 * kv * 2 };
 }
 

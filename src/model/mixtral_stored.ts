@@ -1,12 +1,13 @@
 // Mixtral's tensors in a folder that `hotset quantize` wrote: their names, order and sizes, for its writer and its reader.
 //
-// One shard a layer, whose experts come first, each one tensor of bytes: a record (tensor/blocks.ts) that starts at a
-// multiple of a page. Other matrices are blocks of eight rows, as tensors of bytes; norms and the router's gate are F32.
+// One shard a layer, whose experts come first, each one tensor of bytes: a record (tensor/record.ts) that starts at a
+// multiple of a page. Other matrices are packed, in panels of eight rows, as tensors of bytes; norms and the router's gate are F32.
 
 import { WeightsError } from "../errors.ts";
-import { blockLayout, type ExpertShape, recordLayout } from "../tensor/blocks.ts";
+import { type Format, panelLayout } from "../tensor/format.ts";
+import { type ExpertShape, recordLayout } from "../tensor/record.ts";
 import { storedExpert, storedMatrix } from "../tensor/stored.ts";
-import type { ExpertSource, MatrixSource, Precision, StoredBlocks, WeightSource } from "../tensor/types.ts";
+import type { ExpertSource, MatrixSource, StoredBytes, WeightSource } from "../tensor/types.ts";
 import type { MixtralSources } from "./mixtral.ts";
 import type { MixtralConfig } from "./mixtral_config.ts";
 
@@ -28,22 +29,28 @@ const layerNames = (i: number) => {
 /** A tensor to be written, and what it is made of. */
 export type StoredTensor = { readonly name: string; readonly shape: readonly number[] } & (
   | { readonly kind: "record"; readonly source: ExpertSource; readonly expert: ExpertShape }
-  | { readonly kind: "blocks"; readonly source: MatrixSource }
+  | { readonly kind: "panels"; readonly source: MatrixSource }
   | { readonly kind: "f32"; readonly source: MatrixSource }
 );
 
-function expertShape(c: MixtralConfig, precision: Precision): ExpertShape {
-  return { count: c.num_local_experts, hidden: c.hidden_size, intermediate: c.intermediate_size, precision };
+function expertShape(c: MixtralConfig, format: Format): ExpertShape {
+  return {
+    count: c.num_local_experts,
+    hidden: c.hidden_size,
+    intermediate: c.intermediate_size,
+    up: format,
+    down: format,
+  };
 }
 
 /** What is to be written, shard by shard: a layer each, then what is outside of the layers. */
-export function storedShards(c: MixtralConfig, sources: MixtralSources, precision: Precision): StoredTensor[][] {
-  const expert = expertShape(c, precision);
+export function storedShards(c: MixtralConfig, sources: MixtralSources, format: Format): StoredTensor[][] {
+  const expert = expertShape(c, format);
   const record = (name: string, source: ExpertSource): StoredTensor => {
     return { kind: "record", name, shape: [recordLayout(expert).bytes], source, expert };
   };
-  const blocks = (name: string, source: MatrixSource): StoredTensor => {
-    return { kind: "blocks", name, shape: [blockLayout(precision, source.rows, source.cols).bytes], source };
+  const panels = (name: string, source: MatrixSource): StoredTensor => {
+    return { kind: "panels", name, shape: [panelLayout(format, source.rows, source.cols).bytes], source };
   };
   const vector = (name: string, source: MatrixSource): StoredTensor => {
     return { kind: "f32", name, shape: [c.hidden_size], source };
@@ -52,15 +59,15 @@ export function storedShards(c: MixtralConfig, sources: MixtralSources, precisio
     const names = layerNames(i);
     return [
       ...layer.experts.map((source, e) => record(names.record(e), source)),
-      blocks(names.qkv, layer.qkv),
-      blocks(names.wo, layer.wo),
+      panels(names.qkv, layer.qkv),
+      panels(names.wo, layer.wo),
       { kind: "f32", name: names.gate, shape: [c.num_local_experts, c.hidden_size], source: layer.gate } as const,
       vector(names.attnNorm, layer.attnNorm),
       vector(names.ffnNorm, layer.ffnNorm),
     ];
   });
-  const outer = [blocks(EMBED, sources.embed), vector(NORM, sources.norm)];
-  if (sources.head !== null) outer.push(blocks(HEAD, sources.head));
+  const outer = [panels(EMBED, sources.embed), vector(NORM, sources.norm)];
+  if (sources.head !== null) outer.push(panels(HEAD, sources.head));
   return [...layers, outer];
 }
 
@@ -71,44 +78,48 @@ export function storedShards(c: MixtralConfig, sources: MixtralSources, precisio
  */
 export function bindStored(
   c: MixtralConfig,
-  precision: Precision,
+  format: Format,
   source: WeightSource,
   check: (name: string, shape: readonly number[]) => void,
 ): MixtralSources {
   const { hidden_size: D, num_local_experts: E } = c;
   const q = c.num_attention_heads * c.head_dim;
   const kv = c.num_key_value_heads * c.head_dim;
-  const expert = expertShape(c, precision);
-  const bytes = (name: string, size: number): StoredBlocks => {
+  const expert = expertShape(c, format);
+  const bytes = (name: string, size: number): StoredBytes => {
     check(name, [size]);
     const stored = source.bytes?.(name);
     if (stored === undefined)
       throw new WeightsError(
         `${source.label}: config.json says that weights are quantized, and there are no files of them`,
       );
-    return { precision, bytes: stored.bytes, read: stored.read.bind(stored) };
+    return stored;
   };
-  const blocks = (name: string, rows: number, cols: number): MatrixSource =>
-    storedMatrix(name, rows, cols, bytes(name, blockLayout(precision, rows, cols).bytes));
+  const panels = (name: string, rows: number, cols: number): MatrixSource => {
+    const stored = bytes(name, panelLayout(format, rows, cols).bytes);
+    return storedMatrix(name, rows, cols, { format, bytes: stored.bytes, read: stored.read.bind(stored) });
+  };
   const plain = (name: string, ...shape: number[]): MatrixSource => {
     check(name, shape);
     return source.matrix(name);
   };
   return {
-    embed: blocks(EMBED, c.vocab_size, D),
+    embed: panels(EMBED, c.vocab_size, D),
     norm: plain(NORM, D),
-    head: c.tie_word_embeddings ? null : blocks(HEAD, c.vocab_size, D),
+    head: c.tie_word_embeddings ? null : panels(HEAD, c.vocab_size, D),
     layers: Array.from({ length: c.num_hidden_layers }, (_, i) => {
       const names = layerNames(i);
       return {
         attnNorm: plain(names.attnNorm, D),
-        qkv: blocks(names.qkv, q + 2 * kv, D),
-        wo: blocks(names.wo, D, q),
+        qkv: panels(names.qkv, q + 2 * kv, D),
+        wo: panels(names.wo, D, q),
         ffnNorm: plain(names.ffnNorm, D),
         gate: plain(names.gate, E, D),
         experts: Array.from({ length: E }, (_, e) => {
           const name = names.record(e);
-          return storedExpert(name, expert, bytes(name, recordLayout(expert).bytes));
+          const stored = bytes(name, recordLayout(expert).bytes);
+          const read = stored.read.bind(stored);
+          return storedExpert(name, expert, { up: format, down: format, bytes: stored.bytes, read });
         }),
       };
     }),

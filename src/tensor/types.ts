@@ -3,12 +3,10 @@
 // Letters used everywhere: T tokens in the batch, B sequences, D hidden size, H query heads, Hkv key/value heads,
 // Dh head size, F expert intermediate size, E experts, K experts per token, V vocabulary, L layers, S positions cached.
 
+import type { Format } from "./format.ts";
+
 /** Element types of stored weights that are read (safetensors names). */
 export type StoredDtype = "F32" | "F16" | "BF16";
-
-/** How matrices are held in memory. q8 and q4 are groups of 32 with one f16 scale (8.5 and 4.5 bits a weight). */
-export type Precision = "f32" | "f16" | "q8" | "q4";
-export const PRECISIONS: readonly Precision[] = ["f32", "f16", "q8", "q4"];
 
 /** A value that lives on a backend for one step. Its storage is the backend's business. */
 export interface Tensor {
@@ -25,9 +23,15 @@ export interface StoredBytes {
   read(offset: number, into: Uint8Array, signal?: AbortSignal, bypass?: boolean): Promise<void>;
 }
 
-/** Weights that are stored as kernels take them (tensor/blocks.ts): bytes to be copied as they are. */
-export interface StoredBlocks extends StoredBytes {
-  readonly precision: Precision;
+/** A packed matrix that is stored as kernels take it, panelLayout(format, rows, cols): bytes to be copied as they are. */
+export interface StoredPanels extends StoredBytes {
+  readonly format: Format;
+}
+
+/** An expert that is stored as kernels take it, recordLayout(): bytes to be copied as they are. */
+export interface StoredRecord extends StoredBytes {
+  readonly up: Format;
+  readonly down: Format;
 }
 
 /** A matrix [rows, cols] of a weights source, read a range of rows at a time, so that nothing is held whole. */
@@ -41,19 +45,15 @@ export interface MatrixSource {
    * @throws WeightsError on a short read, or naming the tensor and index of a NaN or infinite weight.
    */
   readRows(first: number, count: number, into: Float32Array): Promise<void>;
+  /** The format that the matrix is stored in, where it is one that kernels take: then it is to be loaded in no other. */
+  readonly format?: Format;
   /**
-   * Optional fast path: the same rows already in packed form (tensor/pack.ts). `quants` is [count rows] of the quant
-   * plane and `scales` of the scale plane. Returns false where this precision is not at hand; then use readRows.
+   * Optional fast path: the same rows in planes of `format`, row-major, of exactly `count` rows. Returns false where this
+   * format is not at hand; then use readRows and pack.
    */
-  readPacked?(
-    precision: Precision,
-    first: number,
-    count: number,
-    quants: Uint8Array,
-    scales: Uint16Array,
-  ): Promise<boolean>;
-  /** Where the matrix is stored in blocks of eight rows: those bytes, blockLayout(precision, rows, cols). */
-  readonly blocks?: StoredBlocks;
+  readPlanes?(format: Format, first: number, count: number, planes: readonly Uint8Array[]): Promise<boolean>;
+  /** Where the matrix is stored in panels: those bytes. */
+  readonly panels?: StoredPanels;
 }
 
 /** The three matrices of one expert: y = w2 · (silu(w1 · x) * (w3 · x)). */
@@ -61,8 +61,8 @@ export interface ExpertSource {
   readonly w1: MatrixSource; // gate [F, D]
   readonly w3: MatrixSource; // up   [F, D]
   readonly w2: MatrixSource; // down [D, F]
-  /** Where the expert is stored as one record: those bytes, recordLayout(). */
-  readonly record?: StoredBlocks;
+  /** Where the expert is stored as one record: those bytes. */
+  readonly record?: StoredRecord;
 }
 
 /** Where a model's weights come from: a folder of safetensors or a synthetic generator. */

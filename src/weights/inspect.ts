@@ -1,7 +1,8 @@
 // What a folder or a file of weights is, from its headers and small files alone.
 
+import type { PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
-import type { Precision, WeightSource } from "../tensor/types.ts";
+import type { WeightSource } from "../tensor/types.ts";
 import { type Files, readJson } from "./files.ts";
 import { openFolder } from "./folder.ts";
 import { readSafetensorsHeader, type SafetensorsHeader } from "./safetensors.ts";
@@ -13,8 +14,8 @@ export interface Architecture {
   /** The checked fields of config.json. */
   readonly config: object;
   readonly parameters: { readonly total: number; readonly active: number };
-  /** Bytes of all weights in memory at each precision. */
-  readonly memory: Readonly<Record<Precision, number>>;
+  /** Bytes of all weights in memory in each format. */
+  readonly memory: Readonly<Record<PackableName, number>>;
   /** Bytes of keys and values for one position, in f16. */
   readonly kvPerPosition: number;
 }

@@ -8,11 +8,11 @@
 //   tokenizer.json, ...             the small files of the original, as they were
 //
 // A shard is a safetensors file whose data starts at a multiple of a page (its header is padded with spaces) and has no
-// holes. Its experts come first: each is one U8 tensor, a record of whole pages (tensor/blocks.ts), so that every record
-// starts at a multiple of a page of its file. Then come matrices in blocks of eight rows (U8), then what stays F32.
+// holes. Its experts come first: each is one U8 tensor, a record of whole pages (tensor/record.ts), so that every record
+// starts at a multiple of a page of its file. Then come matrices in panels of eight rows (U8), then what stays F32.
 // While it is written the folder holds a journal (node_journal.ts) and a lock (node_lock.ts) as well.
 
-import { RECORD_ALIGN } from "../tensor/blocks.ts";
+import { RECORD_ALIGN } from "../tensor/record.ts";
 
 export const INDEX = "model.safetensors.index.json";
 export const CHECKSUMS = "hotset-checksums.json";

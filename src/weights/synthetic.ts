@@ -5,8 +5,8 @@
 // a pool packed once gives packed rows at the same price.
 
 import { RequestError, WeightsError } from "../errors.ts";
-import { GROUP, packedLayout, packRows } from "../tensor/pack.ts";
-import type { MatrixSource, Precision, WeightSource } from "../tensor/types.ts";
+import { type Format, GROUP, packRows, rowPlanes } from "../tensor/format.ts";
+import type { MatrixSource, WeightSource } from "../tensor/types.ts";
 import {
   SYNTHETIC_MODELS,
   type SyntheticConfig,
@@ -140,23 +140,18 @@ class SyntheticMatrix implements MatrixSource {
     if (this.tensor.mean !== 0) for (let i = 0; i < count * this.cols; i++) into[i]! += this.tensor.mean;
   }
 
-  async readPacked(
-    precision: Precision,
-    first: number,
-    count: number,
-    quants: Uint8Array,
-    scales: Uint16Array,
-  ): Promise<boolean> {
+  async readPlanes(format: Format, first: number, count: number, planes: readonly Uint8Array[]): Promise<boolean> {
+    if (format.group !== GROUP || !format.pack) return false;
     // A row that ends within a group is padded with zeros, which the pool's groups are not.
     if (this.cols % GROUP !== 0 || this.tensor.mean !== 0) return false;
     this.check(first, count);
-    const pool = this.pools.packed(precision, this.tensor.std);
-    const { groups, rowBytes } = packedLayout(precision, 1, this.cols);
-    const groupBytes = rowBytes / groups;
+    const pool = this.pools.packed(format, this.tensor.std);
     for (let r = 0; r < count; r++) {
       const cut = this.cut(first + r);
-      copyRun(pool.quants, cut * groupBytes, quants, r * rowBytes, rowBytes);
-      if (scales.length > 0) copyRun(pool.scales, cut, scales, r * groups, groups);
+      for (const [p, { bytes }] of format.planes.entries()) {
+        const rowBytes = (this.cols / GROUP) * bytes;
+        copyRun(pool[p]!, cut * bytes, planes[p]!, r * rowBytes, rowBytes);
+      }
     }
     return true;
   }
@@ -173,13 +168,7 @@ class SyntheticMatrix implements MatrixSource {
 }
 
 /** Copies `size` elements from `start` of a ring. */
-function copyRun<T extends Float32Array | Uint8Array | Uint16Array>(
-  ring: T,
-  start: number,
-  into: T,
-  at: number,
-  size: number,
-): void {
+function copyRun<T extends Float32Array | Uint8Array>(ring: T, start: number, into: T, at: number, size: number): void {
   for (let done = 0; done < size; ) {
     const from = (start + done) % ring.length;
     const run = Math.min(size - done, ring.length - from);
@@ -188,16 +177,11 @@ function copyRun<T extends Float32Array | Uint8Array | Uint16Array>(
   }
 }
 
-interface PackedPool {
-  readonly quants: Uint8Array;
-  readonly scales: Uint16Array;
-}
-
-/** The pool of one seed, at each standard deviation and precision that is asked for (a model has about four). */
+/** The pool of one seed, at each standard deviation and format that is asked for (a model has about four). */
 class Pools {
   private readonly seed: number;
   private readonly scaled = new Map<number, Float32Array>();
-  private readonly packedPools = new Map<string, PackedPool>();
+  private readonly packedPools = new Map<string, readonly Uint8Array[]>();
 
   constructor(seed: number) {
     this.seed = seed;
@@ -212,14 +196,14 @@ class Pools {
     return pool;
   }
 
-  packed(precision: Precision, std: number): PackedPool {
-    const key = `${precision} ${std}`;
+  /** The pool's planes: CUTS groups. */
+  packed(format: Format, std: number): readonly Uint8Array[] {
+    const key = `${format.name} ${std}`;
     let pool = this.packedPools.get(key);
     if (pool === undefined) {
-      const layout = packedLayout(precision, CUTS, GROUP);
-      const scales = layout.bytes === layout.scaleOffset ? 0 : CUTS;
-      pool = { quants: new Uint8Array(layout.scaleOffset), scales: new Uint16Array(scales) };
-      packRows(precision, this.floats(std), CUTS, GROUP, pool);
+      const made = rowPlanes(format, 1, CUTS * GROUP);
+      packRows(format, this.floats(std), 1, CUTS * GROUP, made);
+      pool = made;
       this.packedPools.set(key, pool);
     }
     return pool;

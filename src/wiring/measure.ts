@@ -1,14 +1,15 @@
 // What computing and moving one expert of Mixtral takes on a machine: the figures that residency decides by (experts/costs.ts).
 
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { type CpuOptions, createCpuExperts } from "../backend/cpu/cpu.ts";
 import type { WebGpuOps } from "../backend/webgpu/webgpu.ts";
 import { calibrate, calibrateHost } from "../experts/calibrate.ts";
 import { CLOCK } from "../experts/clock.ts";
-import type { ExpertShape } from "../tensor/blocks.ts";
+import type { ExpertShape } from "../tensor/record.ts";
 import { parseSynthetic } from "../weights/synthetic.ts";
 
 /** Mixtral 8x7B's expert at q4: 99 MB. */
-const SHAPE: ExpertShape = { count: 1, hidden: 4096, intermediate: 14336, precision: "q4" };
+const SHAPE: ExpertShape = { count: 1, hidden: 4096, intermediate: 14336, up: FORMATS.q4, down: FORMATS.q4 };
 const MODEL = "synthetic:mixtral-8x7b?layers=1";
 
 /** Times in ms for one expert of `bytes` bytes. */

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { createPacker } from "../backend/cpu/cpu.ts";
 import { startNodeWorker, usableCores } from "../backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../backend/cpu/node_wasm.ts";
@@ -17,7 +18,7 @@ import {
   quantizationConfig,
 } from "../model/mixtral_config.ts";
 import { type StoredTensor, storedShards } from "../model/mixtral_stored.ts";
-import { PRECISIONS, type Precision, type WeightSource } from "../tensor/types.ts";
+import type { WeightSource } from "../tensor/types.ts";
 import { readBytes } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
 import { nodeFiles } from "../weights/node_files.ts";
@@ -28,7 +29,7 @@ import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
 
 export interface QuantizeOptions {
   /** What weights are stored in; default "q4". "f16" and "f32" only lay them out. */
-  readonly weights?: Precision;
+  readonly weights?: PackableName;
   /** Threads that convert; default: physical cores. */
   readonly threads?: number;
   /** Bytes written, those of an earlier run included, and in all. */
@@ -38,7 +39,7 @@ export interface QuantizeOptions {
 }
 
 export interface Quantized {
-  readonly weights: Precision;
+  readonly weights: PackableName;
   /** Of all safetensors files. */
   readonly bytes: number;
   readonly files: number;
@@ -67,8 +68,8 @@ function version(): string {
 export async function quantize(from: string, to: string, options: QuantizeOptions = {}): Promise<Quantized> {
   const started = performance.now();
   const { weights = "q4", threads = usableCores(), signal, onProgress = () => {} } = options;
-  if (!PRECISIONS.includes(weights))
-    throw new RequestError(`weights: expected one of ${PRECISIONS.join(", ")}, found ${String(weights)}`);
+  if (!PACKABLE.includes(weights))
+    throw new RequestError(`weights: expected one of ${PACKABLE.join(", ")}, found ${String(weights)}`);
   if (!Number.isSafeInteger(threads) || threads < 1)
     throw new RequestError(`threads: expected a whole number of at least 1, found ${String(threads)}`);
   for (const path of [from, to])
@@ -81,7 +82,7 @@ export async function quantize(from: string, to: string, options: QuantizeOption
       throw new RequestError(
         `${from} is quantized already (${config.stored}, by hotset quantize); quantize the original that it was made of`,
       );
-    const shards = storedShards(config, bindMixtral(config, source), weights);
+    const shards = storedShards(config, bindMixtral(config, source), FORMATS[weights]);
     const metadata = { hotset: version(), format: String(QUANTIZED_FORMAT), source: label, weights };
     const layout = layOutShards(
       shards.map((tensors) =>
@@ -138,12 +139,17 @@ export async function verifyQuantized(
   }
 }
 
-function produceOf(packer: Packer, tensor: StoredTensor, weights: Precision, signal: AbortSignal | undefined): Produce {
+function produceOf(
+  packer: Packer,
+  tensor: StoredTensor,
+  weights: PackableName,
+  signal: AbortSignal | undefined,
+): Produce {
   switch (tensor.kind) {
     case "record":
       return (sink) => packer.expert(tensor.source, tensor.expert, sink, signal);
-    case "blocks":
-      return (sink) => packer.matrix(tensor.source, weights, sink, signal);
+    case "panels":
+      return (sink) => packer.matrix(tensor.source, FORMATS[weights], sink, signal);
     case "f32":
       return async (sink) => {
         const { rows, cols } = tensor.source;

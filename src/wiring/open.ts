@@ -1,6 +1,7 @@
 // open(): the one place where a weights source, a backend and a model meet. What differs between Node and a browser
 // (files, the GPU object, how much memory there is) comes in as a Host.
 
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { createCpuOps, hasExpertSlots } from "../backend/cpu/cpu.ts";
 import type { PoolWorker } from "../backend/cpu/pool.ts";
 import type { Ops } from "../backend/ops.ts";
@@ -109,16 +110,23 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     if (plan.tiers) {
       const name = `experts-${fingerprint(`${host.identity(where)} ${plan.weights}`)}`;
       const learned = { store: host.tuning, name };
-      const setting = { config, sources, precision: plan.weights, tiers: plan.tiers, spill: host.spill(), learned };
+      const setting = {
+        config,
+        sources,
+        format: FORMATS[plan.weights],
+        tiers: plan.tiers,
+        spill: host.spill(),
+        learned,
+      };
       residency = webgpu
         ? await deviceResidency(webgpu, setting, cpuOptions(options, host))
         : await cpuResidency(backend, setting);
     }
-    const footprint = mixtralFootprint(config, plan.weights);
+    const footprint = mixtralFootprint(config, FORMATS[plan.weights]);
     const total = residency ? footprint.dense : footprint.weights;
     let done = 0;
     const model = await loadMixtral(backend, config, sources, {
-      precision: plan.weights,
+      format: FORMATS[plan.weights],
       experts: residency?.experts,
       signal: options.signal,
       onLoaded(bytes) {
@@ -281,12 +289,12 @@ function choosePlan(
   const perToken =
     4 * c.hidden_size + heads * c.head_dim + c.num_experts_per_tok * (c.intermediate_size + c.hidden_size);
   const needs: Needs = {
-    weights: (precision) => mixtralFootprint(c, precision).weights,
-    dense: (precision) => mixtralFootprint(c, precision).dense,
-    record: (precision) => mixtralFootprint(c, precision).record,
+    weights: (name) => mixtralFootprint(c, FORMATS[name]).weights,
+    dense: (name) => mixtralFootprint(c, FORMATS[name]).dense,
+    record: (name) => mixtralFootprint(c, FORMATS[name]).record,
     layers: c.num_hidden_layers,
     experts: c.num_local_experts,
-    kvPerPosition: mixtralFootprint(c, "f32").kvPerPosition * (kvPrecision === "f32" ? 2 : 1),
+    kvPerPosition: mixtralFootprint(c, FORMATS.f32).kvPerPosition * (kvPrecision === "f32" ? 2 : 1),
     scratch: 4 * (chunk * perToken + Math.min(chunk, maxRows(c.vocab_size)) * c.vocab_size) + (gpu ? 0 : CPU_SCRATCH),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
     // Where experts come and go, every position that the cache may grow to is one that they cannot have.
@@ -314,7 +322,7 @@ function chooseContext(asked: number | undefined, config: MixtralConfig): number
   return asked;
 }
 
-/** What is stored as kernels take it has one precision. */
+/** What is stored as kernels take it has one format. */
 function checkStored(where: string, { stored }: MixtralConfig, { weights = "auto" }: OpenOptions): void {
   if (stored === null || weights === "auto" || weights === stored) return;
   throw new RequestError(

@@ -19,8 +19,8 @@ import { type ExpertStats, layerStats, type TierStats } from "../experts/stats.t
 import { type Scores, scoresFromText, scoresToText } from "../experts/warm_start.ts";
 import type { MixtralSources } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
-import type { ExpertShape } from "../tensor/blocks.ts";
-import type { Precision } from "../tensor/types.ts";
+import type { Format } from "../tensor/format.ts";
+import type { ExpertShape } from "../tensor/record.ts";
 
 /** Of reading past the page cache: tried soon, because it may be twice as fast, or half. */
 const BYPASS = { window: 4, rounds: 3 } as const;
@@ -45,7 +45,7 @@ export interface LearnedStore {
 export interface ResidencyOptions {
   readonly config: MixtralConfig;
   readonly sources: MixtralSources;
-  readonly precision: Precision;
+  readonly format: Format;
   readonly tiers: Tiers;
   /** Where experts are kept that had to be packed; null: nowhere. */
   readonly spill: Spill | null;
@@ -163,9 +163,9 @@ export async function deviceResidency(
   }
 }
 
-function shapeOf({ config, precision }: ResidencyOptions): ExpertShape {
+function shapeOf({ config, format }: ResidencyOptions): ExpertShape {
   const { num_local_experts: count, hidden_size: hidden, intermediate_size: intermediate } = config;
-  return { count, hidden, intermediate, precision };
+  return { count, hidden, intermediate, up: format, down: format };
 }
 
 /** A policy for each layer. */

@@ -1,10 +1,10 @@
 // What every backend must do: each verb of Ops against a naive float64 reference, over a table of awkward shapes.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { RequestError, WeightsError } from "../../src/errors.ts";
-import { packedLayout } from "../../src/tensor/pack.ts";
-import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
+import { panelLayout } from "../../src/tensor/format.ts";
 import { held, memorySource, packedSource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -47,7 +47,7 @@ function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void,
 export function conformance(name: string, makeOps: MakeOps, left?: string | null): void {
   const declare = (ops: () => Ops): void => {
     loading(ops);
-    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
+    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PACKABLE });
     dense(ops);
     attentionConformance(ops);
     moeConformance(ops);
@@ -59,7 +59,7 @@ export function conformance(name: string, makeOps: MakeOps, left?: string | null
 /** Declares what of the suite depends on how products are computed. */
 export function productConformance(name: string, makeOps: MakeOps, left?: string | null): void {
   const declare = (ops: () => Ops): void => {
-    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PRECISIONS });
+    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PACKABLE });
     moeConformance(ops);
   };
   over(`${name} conforms`, makeOps, declare, left);
@@ -69,7 +69,7 @@ export function productConformance(name: string, makeOps: MakeOps, left?: string
 export function tileConformance(
   name: string,
   makeOps: MakeOps,
-  precisions: readonly Precision[],
+  precisions: readonly PackableName[],
   verbs: "all" | "matmul" = "all",
   left?: string | null,
 ): void {
@@ -95,7 +95,7 @@ function loading(ops: () => Ops): void {
           for (let i = 0; i < count * cols; i++) into[i] = value(first + Math.floor(i / cols), i % cols);
         },
       };
-      const table = await ops().loadMatrix(source, "f16");
+      const table = await ops().loadMatrix(source, FORMATS.f16);
       expect(largest).toBeGreaterThan(0);
       expect(largest).toBeLessThanOrEqual(16 * 2 ** 20);
       const tokens = Uint32Array.of(0, 4099, 3812, 3813);
@@ -106,17 +106,17 @@ function loading(ops: () => Ops): void {
       );
     });
 
-    it.each(PRECISIONS)("takes rows that the source has already packed, or else packs them: %s", async (precision) => {
+    it.each(PACKABLE)("takes rows that the source has already packed, or else packs them: %s", async (precision) => {
       const [rows, cols] = [97, 60];
       const data = uniform(rows * cols, 11);
       const other = precision === "q4" ? "q8" : "q4";
       for (const source of [
-        packedSource("packed", data, rows, cols, precision),
-        packedSource("packed otherwise", data, rows, cols, other),
+        packedSource("packed", data, rows, cols, FORMATS[precision]),
+        packedSource("packed otherwise", data, rows, cols, FORMATS[other]),
       ]) {
-        const table = await ops().loadMatrix(source, precision);
+        const table = await ops().loadMatrix(source, FORMATS[precision]);
         ops().begin(batchOf(5, { tokens: Uint32Array.of(96, 0, 50, 1, 96) }));
-        const want = held(precision, data, rows, cols);
+        const want = held(FORMATS[precision], data, rows, cols);
         const rowsWanted = [96, 0, 50, 1, 96].flatMap((row) => [...want.subarray(row * cols, (row + 1) * cols)]);
         expectClose(await ops().read(ops().embed(table)), Float32Array.from(rowsWanted), cols);
       }
@@ -127,16 +127,18 @@ function loading(ops: () => Ops): void {
         ...memorySource("broken", new Float32Array(64), 1, 64),
         readRows: () => Promise.reject(new WeightsError("broken: file ends early")),
       };
-      await expect(ops().loadMatrix(source, "q8")).rejects.toThrow(WeightsError);
+      await expect(ops().loadMatrix(source, FORMATS.q8)).rejects.toThrow(WeightsError);
       await expect(ops().loadVector(source)).rejects.toThrow(WeightsError);
-      await expect(ops().loadExperts([{ w1: source, w3: source, w2: source }], "q4")).rejects.toThrow(WeightsError);
+      await expect(ops().loadExperts([{ w1: source, w3: source, w2: source }], FORMATS.q4, FORMATS.q4)).rejects.toThrow(
+        WeightsError,
+      );
     });
 
     it("says what it holds and counts its bytes", async () => {
       const before = ops().memory().weights;
-      const m = await ops().loadMatrix(memorySource("counted", uniform(112 * 60, 3), 112, 60), "q4");
-      expect(m).toMatchObject({ name: "counted", rows: 112, cols: 60, precision: "q4" });
-      expect(m.bytes).toBeGreaterThanOrEqual(packedLayout("q4", 112, 60).bytes);
+      const m = await ops().loadMatrix(memorySource("counted", uniform(112 * 60, 3), 112, 60), FORMATS.q4);
+      expect(m).toMatchObject({ name: "counted", rows: 112, cols: 60, format: FORMATS.q4 });
+      expect(m.bytes).toBeGreaterThanOrEqual(panelLayout(FORMATS.q4, 112, 60).bytes);
       expect(ops().memory().weights).toBe(before + m.bytes);
     });
   });
@@ -145,7 +147,7 @@ function loading(ops: () => Ops): void {
 interface Cases {
   readonly counts: readonly number[]; // of tokens
   readonly shapes: readonly (readonly [number, number])[];
-  readonly precisions: readonly Precision[];
+  readonly precisions: readonly PackableName[];
 }
 
 function products(ops: () => Ops, { counts, shapes, precisions }: Cases): void {
@@ -156,8 +158,8 @@ function products(ops: () => Ops, { counts, shapes, precisions }: Cases): void {
         const x = uniform(MAX_TOKENS * D, D);
         const w = uniform(N * D, N, 0.1);
         const input = await inputTable(ops(), x, D);
-        const m = await ops().loadMatrix(memorySource("w", w, N, D), precision);
-        const weights = held(precision, w, N, D);
+        const m = await ops().loadMatrix(memorySource("w", w, N, D), FORMATS[precision]);
+        const weights = held(FORMATS[precision], w, N, D);
         for (const T of counts) {
           ops().begin(batchOf(T));
           const embedded = ops().embed(input);
@@ -166,16 +168,16 @@ function products(ops: () => Ops, { counts, shapes, precisions }: Cases): void {
           expect(y.shape).toEqual([T, N]);
           expectClose(await ops().read(embedded), x.subarray(0, T * D), D, 0);
           const want = reference.matmul(x.subarray(0, T * D), weights, D);
-          expectClose(await ops().read(y), want, N === 1 ? T : N, allowedNmse(ops(), precision));
+          expectClose(await ops().read(y), want, N === 1 ? T : N, allowedNmse(ops(), FORMATS[precision]));
         }
       },
     );
 
-    it.each(PRECISIONS)("embeds tokens in any order, again and again, from a table in %s", async (precision) => {
+    it.each(PACKABLE)("embeds tokens in any order, again and again, from a table in %s", async (precision) => {
       const [V, D] = [320, 60];
       const data = uniform(V * D, 5);
-      const want = held(precision, data, V, D);
-      const table = await ops().loadMatrix(memorySource("embed", data, V, D), precision);
+      const want = held(FORMATS[precision], data, V, D);
+      const table = await ops().loadMatrix(memorySource("embed", data, V, D), FORMATS[precision]);
       const tokens = Uint32Array.of(319, 0, 7, 7, 318, 1, 0);
       ops().begin(batchOf(tokens.length, { tokens }));
       const got = await ops().read(ops().embed(table));
@@ -240,7 +242,7 @@ function dense(ops: () => Ops): void {
       const w = uniform(N * D, 22, 0.1);
       const norm = uniform(D, 23);
       const input = await inputTable(ops(), x, D);
-      const m = await ops().loadMatrix(memorySource("head", w, N, D), "f32");
+      const m = await ops().loadMatrix(memorySource("head", w, N, D), FORMATS.f32);
       const v = await ops().loadVector(memorySource("norm", norm, 1, D));
       ops().begin(batchOf(T, { outputs: Uint32Array.from(outputs) }));
       const all = ops().embed(input);
@@ -265,7 +267,7 @@ function lifetime(makeOps: MakeOps): void {
   it("gives everything back on close, twice if asked, and refuses work afterwards", async () => {
     const ops = await makeOps({ maxTokens: 4 });
     expect(ops.maxTokens).toBe(4);
-    const table = await ops.loadMatrix(memorySource("t", uniform(8 * 64, 1), 8, 64), "f32");
+    const table = await ops.loadMatrix(memorySource("t", uniform(8 * 64, 1), 8, 64), FORMATS.f32);
     const kv = ops.createKv({ layers: 1, kvHeads: 1, headDim: 16 }, "f16", 16);
     await kv.reserve(3);
     expect(kv.blocks).toBeGreaterThanOrEqual(3);
@@ -279,6 +281,6 @@ function lifetime(makeOps: MakeOps): void {
     ops.close();
     expect(ops.memory()).toEqual({ weights: 0, kv: 0, scratch: 0 });
     expect(() => ops.begin(batchOf(1))).toThrow(RequestError);
-    await expect(ops.loadMatrix(memorySource("t", uniform(64, 1), 1, 64), "f32")).rejects.toThrow(RequestError);
+    await expect(ops.loadMatrix(memorySource("t", uniform(64, 1), 1, 64), FORMATS.f32)).rejects.toThrow(RequestError);
   });
 }

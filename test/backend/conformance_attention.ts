@@ -1,8 +1,8 @@
 // Conformance of qkv, append and attention: RoPE, GQA, paged blocks, ragged batches, sliding windows.
 
 import { describe, expect, it } from "vitest";
+import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
-import { PRECISIONS } from "../../src/tensor/types.ts";
 import { held, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -163,7 +163,7 @@ export function attentionConformance(ops: () => Ops): void {
         { ...attentionOf(4, 2, 24), normed: "head" } as Layer,
         { ...attentionOf(3, 1, 6), normed: "whole" } as Layer,
         { ...attentionOf(16, 2, 32), normed: "whole" } as Layer,
-      ].flatMap((shape) => PRECISIONS.map((precision) => ({ shape, precision, ...shape, parts: titleOf(shape) }))),
+      ].flatMap((shape) => PACKABLE.map((precision) => ({ shape, precision, ...shape, parts: titleOf(shape) }))),
     )(
       "turns q and k by position, $heads + 2 x $kvHeads heads of $headDim, $parts, $precision",
       async ({ shape, precision }) => {
@@ -172,13 +172,13 @@ export function attentionConformance(ops: () => Ops): void {
         const x = uniform(T * D, 31);
         const w = uniform(rows * D, 32, 0.3);
         const input = await inputTable(ops(), x, D);
-        const m = await ops().loadMatrix(memorySource("qkv", w, rows, D), precision);
+        const m = await ops().loadMatrix(memorySource("qkv", w, rows, D), FORMATS[precision]);
         ops().begin(batchOf(T, { positions }));
         const { attention, made } = await layerOn(ops(), shape, 33);
         const y = ops().qkv(ops().embed(input), m, attention);
         expect(y.shape).toEqual([T, rows]);
-        const want = made(reference.matmul(x, held(precision, w, rows, D), D), positions);
-        expectClose(await ops().read(y), want, rows, allowedNmse(ops(), precision));
+        const want = made(reference.matmul(x, held(FORMATS[precision], w, rows, D), D), positions);
+        expectClose(await ops().read(y), want, rows, allowedNmse(ops(), FORMATS[precision]));
       },
     );
   });
@@ -203,7 +203,7 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
   for (let layer = 0; layer < layers.length; layer++) {
     const w = uniform(width * D, 42 + layer, 5 / Math.sqrt(D)); // scores spread over several units
     weights.push(w);
-    projections.push(await ops.loadMatrix(memorySource(`qkv ${layer}`, w, width, D), "f32"));
+    projections.push(await ops.loadMatrix(memorySource(`qkv ${layer}`, w, width, D), FORMATS.f32));
   }
   const store = ops.createKv({ layers: layers.length, kvHeads, headDim }, kv, BLOCK);
   const timelines = projections.map(() => new reference.Timeline(kv));

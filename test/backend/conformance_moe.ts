@@ -1,8 +1,8 @@
 // Conformance of route and moe: exact expert ids, ties, experts without tokens, every precision.
 
 import { describe, expect, it } from "vitest";
+import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
-import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
 import { type ExpertData, expertSource, held, memorySource } from "../support/memory_source.ts";
 import { integers, uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -51,7 +51,7 @@ export function moeConformance(ops: () => Ops): void {
       { name: "logits in the hundreds", E: 8, K: 2, D: 64, x: inputs(64, 50), gate: uniform(8 * 64, 51, 200) },
     ])("$name", async ({ E, K, D, x, gate }) => {
       const input = await inputTable(ops(), x, D);
-      const m = await ops().loadMatrix(memorySource("gate", gate, E, D), "f32");
+      const m = await ops().loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
       const cases = TOKENS.flatMap((T) => [true, false].map((normalize) => ({ T, normalize })));
       for (const { T, normalize } of cases) {
         ops().begin(batchOf(T));
@@ -67,13 +67,13 @@ export function moeConformance(ops: () => Ops): void {
     });
   });
 
-  experts(ops, { counts: TOKENS, precisions: PRECISIONS });
+  experts(ops, { counts: TOKENS, precisions: PACKABLE });
 }
 
 /** moe() alone, over steps of `counts` tokens. */
 export function experts(
   ops: () => Ops,
-  { counts, precisions }: { counts: readonly number[]; precisions: readonly Precision[] },
+  { counts, precisions }: { counts: readonly number[]; precisions: readonly PackableName[] },
 ): void {
   describe("moe", () => {
     const cases = [
@@ -91,7 +91,7 @@ export function experts(
       async ({ E, K, D, F, gate, precision }) => {
         const x = inputs(D, 50);
         const input = await inputTable(ops(), x, D);
-        const router = await ops().loadMatrix(memorySource("gate", gate, E, D), "f32");
+        const router = await ops().loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
         const data: ExpertData[] = Array.from({ length: E }, (_, e) => ({
           w1: uniform(F * D, 100 + e, 4 / Math.sqrt(D)),
           w3: uniform(F * D, 200 + e, 2 / Math.sqrt(D)),
@@ -99,13 +99,20 @@ export function experts(
         }));
         const experts = await ops().loadExperts(
           data.map((e, i) => expertSource(`expert ${i}`, e, D, F)),
-          precision,
+          FORMATS[precision],
+          FORMATS[precision],
         );
-        expect(experts).toMatchObject({ count: E, hidden: D, intermediate: F, precision });
+        expect(experts).toMatchObject({
+          count: E,
+          hidden: D,
+          intermediate: F,
+          up: FORMATS[precision],
+          down: FORMATS[precision],
+        });
         const weights = data.map((e) => ({
-          w1: held(precision, e.w1, F, D),
-          w3: held(precision, e.w3, F, D),
-          w2: held(precision, e.w2, D, F),
+          w1: held(FORMATS[precision], e.w1, F, D),
+          w3: held(FORMATS[precision], e.w3, F, D),
+          w2: held(FORMATS[precision], e.w2, D, F),
         }));
         for (const T of counts) {
           ops().begin(batchOf(T));
@@ -120,7 +127,7 @@ export function experts(
             weights,
             D,
           );
-          expectClose(await ops().read(y), want, D, allowedNmse(ops(), precision));
+          expectClose(await ops().read(y), want, D, allowedNmse(ops(), FORMATS[precision]));
         }
       },
     );

@@ -1,6 +1,7 @@
 // The CPU backend against the conformance suite, and what only it promises.
 
 import { describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { MemoryError, RequestError } from "../../src/errors.ts";
 import { cpuInstructions, cpuOps } from "../support/cpu.ts";
 import { leftToCi } from "../support/level.ts";
@@ -60,7 +61,7 @@ describe("cpu", () => {
     const ops = await cpuOps({ maxTokens: 4 });
     expect(() => ops.begin(batchOf(5))).toThrow(RequestError);
     expect(() => ops.begin(batchOf(0))).toThrow(RequestError);
-    const table = await ops.loadMatrix(memorySource("t", uniform(3 * 64, 1), 3, 64), "q4");
+    const table = await ops.loadMatrix(memorySource("t", uniform(3 * 64, 1), 3, 64), FORMATS.q4);
     expect(() => ops.embed(table)).toThrow(/begin/);
     ops.begin(batchOf(2, { tokens: Uint32Array.of(0, 3) }));
     expect(() => ops.embed(table)).toThrow("Token id 3 is not in the vocabulary: ids are 0 to 2");
@@ -76,14 +77,14 @@ describe("cpu", () => {
   it("turns an allocation that fails into a MemoryError that names the matrix", async () => {
     const ops = await cpuOps({ maxTokens: 4 });
     const huge = { ...memorySource("huge", new Float32Array(0), 0, 2 ** 20), rows: 2 ** 31 };
-    await expect(ops.loadMatrix(huge, "f32")).rejects.toThrow(MemoryError);
-    await expect(ops.loadMatrix(huge, "f32")).rejects.toThrow(/huge.*2147483648, 1048576/);
+    await expect(ops.loadMatrix(huge, FORMATS.f32)).rejects.toThrow(MemoryError);
+    await expect(ops.loadMatrix(huge, FORMATS.f32)).rejects.toThrow(/huge.*2147483648, 1048576/);
     expect(ops.memory().weights).toBe(0);
   });
 
   it("uses its working memory again step after step", async () => {
     const ops = await cpuOps({ maxTokens: 8 });
-    const table = await ops.loadMatrix(memorySource("t", uniform(64 * 64, 1), 64, 64), "q8");
+    const table = await ops.loadMatrix(memorySource("t", uniform(64 * 64, 1), 64, 64), FORMATS.q8);
     const step = async (T: number) => {
       ops.begin(batchOf(T));
       await ops.read(ops.matmul(ops.embed(table), table));

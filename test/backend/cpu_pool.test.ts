@@ -1,6 +1,7 @@
 // Threads of the CPU backend: work is done once each, and a thread that fails or ends is an error, not a hang.
 
 import { afterEach, describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { MODULES } from "../../kernels/wasm.ts";
 import { ACTIVE, controlOf } from "../../src/backend/cpu/control.ts";
 import { Heap } from "../../src/backend/cpu/heap.ts";
@@ -171,7 +172,7 @@ describe("a worker that ends", () => {
         return worker;
       },
     });
-    const w = await ops.loadMatrix(memorySource("w", uniform(64 * 64, 1), 64, 64), "q8");
+    const w = await ops.loadMatrix(memorySource("w", uniform(64 * 64, 1), 64, 64), FORMATS.q8);
     const step = async () => {
       ops.begin(batchOf(8));
       await ops.read(ops.matmul(ops.embed(w), w));

@@ -1,14 +1,14 @@
 // packRecord: an expert in memory that held something else is, byte for byte, what the definition of a record says.
 
 import { afterEach, describe, expect, it } from "vitest";
+import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
 import { MODULES } from "../../kernels/wasm.ts";
 import { Heap } from "../../src/backend/cpu/heap.ts";
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { Pool } from "../../src/backend/cpu/pool.ts";
 import { SimdHeaps } from "../../src/backend/cpu/simd_heaps.ts";
 import { packRecord } from "../../src/backend/cpu/simd_load.ts";
-import { recordLayout } from "../../src/tensor/blocks.ts";
-import { PRECISIONS } from "../../src/tensor/types.ts";
+import { recordLayout } from "../../src/tensor/record.ts";
 import { expertSource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { recordOf } from "../support/records.ts";
@@ -26,7 +26,7 @@ async function memory(threads: number) {
   return { home, heaps: new SimdHeaps(module, home, pool) };
 }
 
-describe.each(PRECISIONS)("packRecord in %s", (precision) => {
+describe.each(PACKABLE)("packRecord in %s", (precision) => {
   it.each([
     [64, 96, 1],
     [60, 50, 1], // padding of rows and of columns
@@ -36,7 +36,7 @@ describe.each(PRECISIONS)("packRecord in %s", (precision) => {
     const { home, heaps } = await memory(threads);
     const size = hidden * intermediate;
     const data = { w1: uniform(size, 1), w3: uniform(size, 2), w2: uniform(size, 3) };
-    const shape = { count: 1, hidden, intermediate, precision };
+    const shape = { count: 1, hidden, intermediate, up: FORMATS[precision], down: FORMATS[precision] };
     const { bytes } = recordLayout(shape);
     const at = home.allocate(bytes + 64, "a record and what follows it");
     home.bytes.fill(0xaa, at, at + bytes + 64);
@@ -48,7 +48,7 @@ describe.each(PRECISIONS)("packRecord in %s", (precision) => {
 
   it("ends with the signal's reason", async () => {
     const { home, heaps } = await memory(1);
-    const shape = { count: 1, hidden: 32, intermediate: 32, precision };
+    const shape = { count: 1, hidden: 32, intermediate: 32, up: FORMATS[precision], down: FORMATS[precision] };
     const at = home.allocate(recordLayout(shape).bytes, "a record");
     const zeros = new Float32Array(1024);
     const source = expertSource("e", { w1: zeros, w3: zeros, w2: zeros }, 32, 32);

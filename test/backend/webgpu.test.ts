@@ -1,10 +1,10 @@
 // The WebGPU backend on every adapter: as Node runs it, and as a page without optional features does, all checks on.
 
 import { afterEach, describe, it } from "vitest";
+import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { type TileName, tilesFor } from "../../src/backend/webgpu/tuning/tiles.ts";
 import type { WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
-import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { canaries } from "../support/canaries.ts";
 import { leftToCi } from "../support/level.ts";
@@ -14,8 +14,8 @@ import { conformance, productConformance, tileConformance } from "./conformance.
  * Forms of the products for many tokens, and the weights they are tested on: all for one of those that share what unpacks
  * them. The suite itself runs `registers`, the default of software adapters; `matrix` is webgpu_matrix.test.ts.
  */
-const TILE_CASES: Readonly<Partial<Record<TileName, readonly Precision[]>>> = {
-  shared64: PRECISIONS,
+const TILE_CASES: Readonly<Partial<Record<TileName, readonly PackableName[]>>> = {
+  shared64: PACKABLE,
   shared128: ["q4"],
   half64: ["f32", "q8"],
   half128: ["f16"],
@@ -51,7 +51,7 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
       );
     }
     const f16 = adapter.features.has("shader-f16");
-    for (const tile of tilesFor("q4", { f16: true, int8: true, matrix: false }))
+    for (const tile of tilesFor(FORMATS.q4, { f16: true, int8: true, matrix: false }))
       for (const weights of TILE_CASES[tile] ?? []) {
         const runs = f16 || TILES_WITHOUT_F16.includes(`${tile} ${weights}`);
         const lacks = tile.startsWith("half")

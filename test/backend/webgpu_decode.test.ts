@@ -2,10 +2,10 @@
 
 import { describe, expect, it } from "vitest";
 import { openSteps } from "../../bench/steps.ts";
+import type { PackableName } from "../../kernels/formats/index.ts";
 import type { Batch } from "../../src/backend/ops.ts";
 import { createSampler } from "../../src/engine/sampler.ts";
 import { forward } from "../../src/model/mixtral.ts";
-import type { Precision } from "../../src/tensor/types.ts";
 import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
@@ -17,7 +17,7 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
 
   describe.each(adapters.map(({ name }) => name))("%s", (adapter) => {
-    const cases: { weights: Precision; temperature: number; tune: boolean }[] = [
+    const cases: { weights: PackableName; temperature: number; tune: boolean }[] = [
       { weights: "f32", temperature: 0, tune: false },
       { weights: "q4", temperature: 0, tune: true },
       { weights: "q8", temperature: 0.8, tune: false },

@@ -1,10 +1,11 @@
 // The WebGPU backend as a user of a device: what it creates, splits, reports when the device fails, and leaves behind.
 
 import { describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { splitParts } from "../../src/backend/webgpu/weights/weights.ts";
 import { DeviceError, MemoryError, RequestError } from "../../src/errors.ts";
-import { packedLayout } from "../../src/tensor/pack.ts";
+import { panelLayout } from "../../src/tensor/format.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
@@ -18,9 +19,9 @@ const [D, F, E, K] = [64, 112, 4, 2];
 async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
   const embed = await inputTable(ops, uniform(300 * D, 1), D);
   const norm = await ops.loadVector(memorySource("norm", uniform(D, 2), 1, D));
-  const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3, 0.2), 128, D), precision);
-  const gate = await ops.loadMatrix(memorySource("gate", uniform(E * D, 4), E, D), "f32");
-  const head = await ops.loadMatrix(memorySource("head", uniform(500 * D, 5, 0.2), 500, D), precision);
+  const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3, 0.2), 128, D), FORMATS[precision]);
+  const gate = await ops.loadMatrix(memorySource("gate", uniform(E * D, 4), E, D), FORMATS.f32);
+  const head = await ops.loadMatrix(memorySource("head", uniform(500 * D, 5, 0.2), 500, D), FORMATS[precision]);
   const data = Array.from({ length: E }, (_, e) => ({
     w1: uniform(F * D, 10 + e, 0.2),
     w3: uniform(F * D, 20 + e, 0.2),
@@ -28,7 +29,8 @@ async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
   }));
   const experts = await ops.loadExperts(
     data.map((d, e) => expertSource(`expert ${e}`, d, D, F)),
-    precision,
+    FORMATS[precision],
+    FORMATS[precision],
   );
   const kv = ops.createKv({ layers: 1, ...ATTENTION }, "f16", 16);
   await kv.reserve(4);
@@ -46,7 +48,7 @@ async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
 }
 
 describe("splitParts", () => {
-  const expert = packedLayout("q4", 224, 256).bytes;
+  const expert = panelLayout(FORMATS.q4, 224, 256).bytes;
   it.each([
     { limit: 8 * expert, parts: [[0, 8, 0, 224]] },
     {
@@ -58,7 +60,7 @@ describe("splitParts", () => {
       ],
     },
   ])("puts whole experts into parts of $limit bytes", ({ limit, parts }) => {
-    const got = splitParts("w", "q4", 8, 224, 256, limit);
+    const got = splitParts("w", FORMATS.q4, 8, 224, 256, limit);
     expect(got.map((p) => [p.expert, p.experts, p.row, p.rows])).toEqual(parts);
   });
 
@@ -66,13 +68,13 @@ describe("splitParts", () => {
     "cuts what is too large by rows, each part within the limit: %s",
     (p) => {
       const limit = 20_000;
-      const parts = splitParts("w", p, 2, 1001, 60, limit);
+      const parts = splitParts("w", FORMATS[p], 2, 1001, 60, limit);
       let next = 0;
       for (const part of parts) {
         expect(part.experts).toBe(1);
         expect(part.expert * 1001 + part.row).toBe(next);
         expect(part.row % 64).toBe(0);
-        expect(packedLayout(p, part.rows, 60).bytes).toBeLessThanOrEqual(limit);
+        expect(panelLayout(FORMATS[p], part.rows, 60).bytes).toBeLessThanOrEqual(limit);
         next += part.rows;
       }
       expect(next).toBe(2002);
@@ -80,7 +82,7 @@ describe("splitParts", () => {
   );
 
   it("says so where not even a few rows fit", () => {
-    expect(() => splitParts("w", "f32", 1, 100, 4096, 1000)).toThrow(MemoryError);
+    expect(() => splitParts("w", FORMATS.f32, 1, 100, 4096, 1000)).toThrow(MemoryError);
   });
 });
 
@@ -188,10 +190,12 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
         return ++scopes % 2 === 0 ? ({ message: "VK_ERROR_OUT_OF_DEVICE_MEMORY" } as GPUError) : found;
       };
       const source = memorySource("w1", uniform(64 * 64, 1), 64, 64);
-      await expect(ops.loadMatrix(source, "f32")).rejects.toThrow(/w1.*could not allocate.*choose smaller weights/);
+      await expect(ops.loadMatrix(source, FORMATS.f32)).rejects.toThrow(
+        /w1.*could not allocate.*choose smaller weights/,
+      );
       device.popErrorScope = pop;
       expect(ops.memory().weights).toBe(0);
-      expect(await ops.loadMatrix(source, "f32")).toMatchObject({ rows: 64 });
+      expect(await ops.loadMatrix(source, FORMATS.f32)).toMatchObject({ rows: 64 });
       ops.close();
     });
 
@@ -209,7 +213,7 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       const ops = await adapter.open({ maxTokens: 4 });
       const shape = { ...ATTENTION, kvHeads: 1 };
       const embed = await inputTable(ops, uniform(8 * D, 1), D);
-      const qkv = await ops.loadMatrix(memorySource("qkv", uniform(96 * D, 3), 96, D), "f32");
+      const qkv = await ops.loadMatrix(memorySource("qkv", uniform(96 * D, 3), 96, D), FORMATS.f32);
       const kv = ops.createKv({ layers: 1, ...shape }, "f16", 16, 1024);
       await kv.reserve(64);
       const step = async (position: number) => {
@@ -234,7 +238,7 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       const ops = await adapter.open({ maxTokens: 4 });
       const embed = await inputTable(ops, uniform(8 * D, 1), D);
       const norm = await ops.loadVector(memorySource("norm", uniform(D, 2), 1, D));
-      const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3), 128, D), "f32");
+      const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3), 128, D), FORMATS.f32);
       const kv = ops.createKv({ layers: 1, ...ATTENTION }, "f32", 16);
       await kv.reserve(1);
       ops.begin(batchOf(2));

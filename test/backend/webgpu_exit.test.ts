@@ -17,7 +17,7 @@ describe.skipIf(noAdapter)(`webgpu process${noAdapter ? `: ${NO_ADAPTER}` : ""}`
       const node = await openNodeGpu(${JSON.stringify(adapter.name)});
       const ops = await createWebGpuOps(node.gpu, { maxTokens: 4 });
       const rows = async (first, count, into) => into.fill(2);
-      const table = await ops.loadMatrix({ name: "t", rows: 8, cols: 32, readRows: rows }, "f32");
+      const table = await ops.loadMatrix({ name: "t", rows: 8, cols: 32, readRows: rows }, FORMATS.f32);
       const batch = { tokens: [3], positions: [0], sequence: [0], tables: [[0]], outputs: [0] };
       ops.begin(batch);
       got = await ops.read(ops.embed(table));

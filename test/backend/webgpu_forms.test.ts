@@ -1,10 +1,10 @@
 // Every form of the kernels for few rows, as the tuner may choose it: shapes of workgroups, reductions, arithmetics; and the tuner.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
-import { type Form, suits } from "../../src/backend/webgpu/tuning/tuning.ts";
+import type { Form } from "../../src/backend/webgpu/tuning/tuning.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
-import type { Precision } from "../../src/tensor/types.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
@@ -27,9 +27,11 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
     afterAll(() => ops?.close());
 
     /** All shapes for products of q4; for the rest, whose shapes are the same text, the least and the most divided ones. */
-    function forms(precision: Precision, teams?: number): Form[] {
+    function forms(precision: PackableName, teams?: number): Form[] {
       const { arithmetics, subgroup } = ops.tuning.abilities;
-      return ARITHMETICS.filter((a) => arithmetics.includes(a) && suits(a, precision))
+      return ARITHMETICS.filter(
+        (a) => arithmetics.includes(a) && FORMATS[precision].arithmetics.some((known) => known === a),
+      )
         .filter((a) => teams !== undefined || a !== "int8")
         .flatMap((a) => {
           const all = ops.tuning.candidates(a, 32, a === "int8" ? teams : undefined);
@@ -43,7 +45,7 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
     // A form is set for a width of matrix: each has one of its own.
     /** Where not everything runs: the precision whose shapes are all tested. */
     const some = ["f32", "f16", "q8", "q4"] as const;
-    const left = (precision: Precision): string | null => (precision === "q4" ? null : leftToCi);
+    const left = (precision: PackableName): string | null => (precision === "q4" ? null : leftToCi);
     for (const precision of some)
       it.skipIf(left(precision))(
         titled(`products with the norm in front, and behind a residual: ${precision}`, left(precision)),
@@ -52,17 +54,17 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
           expect(all.length).toBeGreaterThan(1);
           for (const [i, form] of all.entries()) {
             const D = 20 + 32 * i;
-            ops.tuning.setMatvec(precision, i + 1, form);
+            ops.tuning.setMatvec(FORMATS[precision], i + 1, form);
             const x = uniform(T * D, i);
             const norm = uniform(D, i + 50);
             const w = uniform(D * D, i + 100, 0.1);
             const input = await inputTable(ops, x, D);
-            const m = await ops.loadMatrix(memorySource("w", w, D, D), precision);
+            const m = await ops.loadMatrix(memorySource("w", w, D, D), FORMATS[precision]);
             const v = await ops.loadVector(memorySource("n", norm, 1, D));
             ops.begin(batchOf(T));
             const e = ops.embed(input);
             const y = ops.add(e, ops.matmul(ops.rmsNorm(ops.embed(input), v, 1e-5), m));
-            const want = reference.matmul(reference.rmsNorm(x, norm, 1e-5), held(precision, w, D, D), D);
+            const want = reference.matmul(reference.rmsNorm(x, norm, 1e-5), held(FORMATS[precision], w, D, D), D);
             const got = await ops.read(y);
             expectClose(
               got.map((value, at) => value - x[at]!),
@@ -78,7 +80,7 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       it.skipIf(left(precision))(titled(`experts: ${precision}`, left(precision)), async () => {
         for (const [i, form] of forms(precision, 8).entries()) {
           const [D, F] = [40 + 32 * i, 50];
-          ops.tuning.setExperts(precision, i + 2, 2, { up: form, down: form });
+          ops.tuning.setExperts(FORMATS[precision], i + 2, 2, { up: form, down: form });
           const x = uniform(T * D, i);
           const norm = new Float32Array(D).fill(1);
           const data = Array.from({ length: E }, (_, e) => ({
@@ -88,11 +90,12 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
           }));
           const gate = uniform(E * D, 30);
           const input = await inputTable(ops, x, D);
-          const router = await ops.loadMatrix(memorySource("gate", gate, E, D), "f32");
+          const router = await ops.loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
           const v = await ops.loadVector(memorySource("n", norm, 1, D));
           const experts = await ops.loadExperts(
             data.map((d, e) => expertSource(`expert ${e}`, d, D, F)),
-            precision,
+            FORMATS[precision],
+            FORMATS[precision],
           );
           ops.begin(batchOf(T));
           const h = ops.rmsNorm(ops.embed(input), v, 1e-5);
@@ -102,9 +105,9 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
           const ids = await ops.read(routes.ids);
           expect([...ids]).toEqual(reference.route(normed, gate, D, K).ids);
           const weights = data.map((d) => ({
-            w1: held(precision, d.w1, F, D),
-            w3: held(precision, d.w3, F, D),
-            w2: held(precision, d.w2, D, F),
+            w1: held(FORMATS[precision], d.w1, F, D),
+            w3: held(FORMATS[precision], d.w3, F, D),
+            w2: held(FORMATS[precision], d.w2, D, F),
           }));
           const want = reference.moe(normed, ids, await ops.read(routes.weights), weights, D);
           expectClose(await ops.read(y), want, D, form.arithmetic === "int8" ? INT8_NMSE : 1e-5);
@@ -114,9 +117,13 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
     it("are chosen by timing, remembered, and taken from what is remembered", async () => {
       const own = await adapter.open({ maxTokens: 1 });
       const [D, F] = [96, 64];
-      await own.loadMatrix(memorySource("w", uniform(2 * D * D, 1), 2 * D, D), "q4");
+      await own.loadMatrix(memorySource("w", uniform(2 * D * D, 1), 2 * D, D), FORMATS.q4);
       const data = { w1: uniform(F * D, 2), w3: uniform(F * D, 3), w2: uniform(D * F, 4) };
-      await own.loadExperts([expertSource("expert 0", data, D, F), expertSource("expert 1", data, D, F)], "q4");
+      await own.loadExperts(
+        [expertSource("expert 0", data, D, F), expertSource("expert 1", data, D, F)],
+        FORMATS.q4,
+        FORMATS.q4,
+      );
       const texts = new Map<string, string>();
       const store = {
         read: async (name: string) => texts.get(name) ?? null,
@@ -127,8 +134,8 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       const found: Record<string, unknown> = JSON.parse([...texts.values()][0]!);
       expect(Object.keys(found).sort()).toEqual(["experts q4 3 2 1", "matrix q4 3", "tile q4"]);
       expect(own.tuning.tile).toEqual(found["tile q4"]);
-      expect(own.tuning.matvec("q4", 3)).toEqual(found["matrix q4 3"]);
-      expect(own.tuning.experts("q4", 3, 2)).toEqual(found["experts q4 3 2 1"]);
+      expect(own.tuning.matvec(FORMATS.q4, 3)).toEqual(found["matrix q4 3"]);
+      expect(own.tuning.experts(FORMATS.q4, 3, 2)).toEqual(found["experts q4 3 2 1"]);
       expect(own.memory().scratch - buffers).toBeLessThan(32_768); // what was read back through is kept
       const { submits } = own.counters();
       await own.tune(store, true);
@@ -138,7 +145,7 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       texts.set(name!, JSON.stringify({ "matrix q4 3": { arithmetic: "f32", threads: 7 }, "tile q4": "round" }));
       await own.tune(store, true);
       expect(Object.keys(JSON.parse(texts.get(name!)!)).sort()).toEqual(Object.keys(found).sort());
-      expect(own.tuning.matvec("q4", 3).threads).not.toBe(7);
+      expect(own.tuning.matvec(FORMATS.q4, 3).threads).not.toBe(7);
       own.close();
     });
   });

@@ -1,6 +1,7 @@
 // Forms of kernels that a device does not compile, or computes wrongly: left out and named, never the end of open().
 
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Arithmetic } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { createWebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import { DeviceError } from "../../src/errors.ts";
@@ -109,15 +110,23 @@ describe.skipIf(noAdapter)(`webgpu forms that are left out${noAdapter ? `: ${NO_
         const ops = await createWebGpuOps(opened!.gpu, { maxTokens: 1, arithmetics, onClose: release });
         if (weights === "experts") {
           const data = { w1: uniform(F * D, 2), w3: uniform(F * D, 3), w2: uniform(D * F, 4) };
-          await ops.loadExperts([expertSource("expert 0", data, D, F), expertSource("expert 1", data, D, F)], "q4");
-        } else await ops.loadMatrix(memorySource("w", uniform(D * D, 1), D, D), "q4");
+          await ops.loadExperts(
+            [expertSource("expert 0", data, D, F), expertSource("expert 1", data, D, F)],
+            FORMATS.q4,
+            FORMATS.q4,
+          );
+        } else await ops.loadMatrix(memorySource("w", uniform(D * D, 1), D, D), FORMATS.q4);
         // A clock that only turns when it is looked at: time does not run out, however slow the machine is.
         let now = 0;
         vi.spyOn(performance, "now").mockImplementation(() => now++);
         await ops.tune(null, tiles);
         const named = ops.info.leftOut ?? [];
         const { tuning } = ops;
-        const kept = { matrix: tuning.matvec("q4", 3), experts: tuning.experts("q4", 3, 2), tile: tuning.tile };
+        const kept = {
+          matrix: tuning.matvec(FORMATS.q4, 3),
+          experts: tuning.experts(FORMATS.q4, 3, 2),
+          tile: tuning.tile,
+        };
         ops.close();
         expect(named).toEqual(expect.arrayContaining([expect.stringMatching(leftOut)]));
         if (arithmetics.length > 1) expect(JSON.stringify(kept)).not.toContain(arithmetics[1]);

@@ -1,6 +1,7 @@
 // Profiles on every adapter: rows that add up to what was dispatched, weights that are counted as they are packed.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Matrix } from "../../src/backend/ops.ts";
 import { seen } from "../../src/backend/webgpu/dispatch/table.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
@@ -17,14 +18,14 @@ const [D, F, E, K] = [64, 96, 4, 2];
 /** One layer; `step` computes T tokens and reads the last one's row. */
 async function layer(ops: WebGpuOps) {
   const embed = await inputTable(ops, uniform(100 * D, 1), D);
-  const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3, 0.2), 128, D), "q4");
-  const gate = await ops.loadMatrix(memorySource("gate", uniform(E * D, 4), E, D), "f32");
-  const head = await ops.loadMatrix(memorySource("head", uniform(80 * D, 5, 0.2), 80, D), "f16");
+  const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3, 0.2), 128, D), FORMATS.q4);
+  const gate = await ops.loadMatrix(memorySource("gate", uniform(E * D, 4), E, D), FORMATS.f32);
+  const head = await ops.loadMatrix(memorySource("head", uniform(80 * D, 5, 0.2), 80, D), FORMATS.f16);
   const sources = Array.from({ length: E }, (_, e) => {
     const data = { w1: uniform(F * D, 10 + e, 0.2), w3: uniform(F * D, 20 + e, 0.2), w2: uniform(D * F, 30 + e, 0.2) };
     return expertSource(`expert ${e}`, data, D, F);
   });
-  const experts = (await ops.loadExperts(sources, "q8")) as GpuExperts;
+  const experts = (await ops.loadExperts(sources, FORMATS.q8, FORMATS.q8)) as GpuExperts;
   const kv = ops.createKv({ layers: 1, ...ATTENTION }, "f16", 16);
   await kv.reserve(4);
   const step = async (T: number): Promise<Float32Array> => {
@@ -92,7 +93,7 @@ describe.skipIf(noAdapter)(`webgpu profiles${noAdapter ? `: ${NO_ADAPTER}` : ""}
         expect(await counted(1)).toBe(dense + (experts.bytes * K) / E);
         // More tokens than the few for which matrices are read row by row; the router reads its own for each of them.
         expect(await counted(17)).toBe(dense + 16 * matrices[1]!.bytes + experts.bytes);
-        if (maxWeightBytes) expect(experts.up.parts.length).toBeGreaterThan(1);
+        if (maxWeightBytes) expect(experts.w13.parts.length).toBeGreaterThan(1);
         own.close();
       }
     });

@@ -1,6 +1,7 @@
 // Experts in slots on WebGPU: whatever is in them and however the rest is added, a step gives what loaded experts give.
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { type DeviceMoe, type DeviceScheduler, NO_SLOT } from "../../src/backend/experts.ts";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { DeviceError, MemoryError, RequestError, WeightsError } from "../../src/errors.ts";
@@ -90,7 +91,7 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
           // The host rounds no activations.
           const rounded = sizes.options?.tile === "int8" && name !== "transit";
           expectClose(got, want, sizes.D, rounded ? INT8_NMSE : SAME);
-          expectClose(got, lab.want(T), sizes.D, allowedNmse(ops, sizes.precision));
+          expectClose(got, lab.want(T), sizes.D, allowedNmse(ops, FORMATS[sizes.precision]));
         }
       });
     });
@@ -189,7 +190,7 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
         const sources = Array.from({ length: sizes.E }, (_, e) =>
           expertSource(`${e}`, { w1: huge(e, 96 * 64), w3: huge(9 + e, 96 * 64), w2: huge(19 + e, 64 * 96) }, 64, 96),
         );
-        const infinite = await ops.loadExperts(sources, "f32");
+        const infinite = await ops.loadExperts(sources, FORMATS.f32, FORMATS.f32);
         fill([1, 3]);
         for (const T of [40, 3]) {
           expect((await lab.step(T, infinite)).some((value) => !Number.isFinite(value))).toBe(true);
@@ -299,7 +300,7 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
 
     it("counts its bytes, and keeps nothing of what the device refuses", async () => {
       const ops = await adapter.open({ maxTokens: 4 });
-      const shape = { count: 8, hidden: 64, intermediate: 112, precision: "q4" } as const;
+      const shape = { count: 8, hidden: 64, intermediate: 112, up: FORMATS.q4, down: FORMATS.q4 };
       for (const [layers, slots, transit] of [
         [0, 1, 1],
         [1, 0, 1],
@@ -350,7 +351,7 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
         lab.residents.put(3, 1);
         const { transit } = schedulers(lab);
         for (const T of COUNTS)
-          expectClose(await lab.step(T, lab.slotted(transit!)), lab.want(T), sizes.D, allowedNmse(ops, p));
+          expectClose(await lab.step(T, lab.slotted(transit!)), lab.want(T), sizes.D, allowedNmse(ops, FORMATS[p]));
         ops.close();
       },
     );

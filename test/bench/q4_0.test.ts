@@ -3,9 +3,10 @@
 import { describe, expect, it } from "vitest";
 import { interleaveHead } from "../../bench/peers/mixtral_gguf.ts";
 import { Q4_0_BYTES, quantizeQ4_0, repackQ4_0 } from "../../bench/peers/q4_0.ts";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { randomFrom } from "../../src/engine/random.ts";
+import { packRows, rowPlanes, unpackRows } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
-import { packedLayout, packRows, unpackRows } from "../../src/tensor/pack.ts";
 
 /** dequantize_row_q4_0 of ggml-quants.c, line by line. */
 function dequantize(bytes: Uint8Array): Float32Array {
@@ -61,15 +62,10 @@ describe("quantizeQ4_0", () => {
 describe("repackQ4_0", () => {
   it("gives the very weights of our q4", () => {
     const [rows, cols] = [3, 96];
-    const layout = packedLayout("q4", rows, cols);
-    const block = new Uint8Array(layout.bytes);
-    const packed = {
-      quants: block.subarray(0, layout.scaleOffset),
-      scales: new Uint16Array(block.buffer, layout.scaleOffset, rows * layout.groups),
-    };
-    packRows("q4", random(rows * cols), rows, cols, packed);
+    const packed = rowPlanes(FORMATS.q4, rows, cols);
+    packRows(FORMATS.q4, random(rows * cols), rows, cols, packed);
     const ours = new Float32Array(rows * cols);
-    unpackRows(block, layout, 0, rows, ours);
+    unpackRows(FORMATS.q4, packed, rows, cols, ours);
     expect(dequantize(repackQ4_0(packed))).toEqual(ours);
   });
 });

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
+import type { PackableName } from "../../kernels/formats/index.ts";
 import { formatBytes, planMemory } from "../../src/engine/budget.ts";
 import { MemoryError } from "../../src/errors.ts";
-import type { Precision } from "../../src/tensor/types.ts";
 
 const sizes = { f32: 3200, f16: 1600, q8: 850, q4: 450 };
 const needs = {
-  weights: (p: Precision) => sizes[p] * 1e6,
-  dense: (p: Precision) => (sizes[p] * 1e6) / 10,
-  record: (p: Precision) => (sizes[p] * 1e6 * 0.9) / 32,
+  weights: (p: PackableName) => sizes[p] * 1e6,
+  dense: (p: PackableName) => (sizes[p] * 1e6) / 10,
+  record: (p: PackableName) => (sizes[p] * 1e6 * 0.9) / 32,
   layers: 4,
   experts: 8,
   kvPerPosition: 1e4,

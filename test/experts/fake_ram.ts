@@ -1,5 +1,6 @@
 // The RAM of the machine that does not exist: experts computed in virtual time, least recently used ones making room, and a disk.
 
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type { ExpertUse, HostExperts } from "../../src/backend/experts.ts";
 import { abortReason, WeightsError } from "../../src/errors.ts";
 import type { Cause, RamRecords } from "../../src/experts/ram_records.ts";
@@ -14,7 +15,7 @@ export class FakeHost implements HostExperts {
 
   constructor(machine: Machine, slots: number) {
     this.#machine = machine;
-    this.shape = { count: machine.shape.experts, hidden: HIDDEN, intermediate: 1, precision: "f32" as const };
+    this.shape = { count: machine.shape.experts, hidden: HIDDEN, intermediate: 1, up: FORMATS.f32, down: FORMATS.f32 };
     this.slots = slots;
     this.#records = Array.from({ length: slots }, () => new Uint8Array(RECORD));
   }

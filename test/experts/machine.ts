@@ -1,6 +1,7 @@
 // A machine that does not exist: a host's thread, a link, a device and a disk with given rates, in virtual time. Experts are small
 // and really computed from the bytes that arrived, so that a wrong, late or half-written record shows in the sums.
 
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { type DeviceExperts, type DevicePlace, NO_SLOT } from "../../src/backend/experts.ts";
 import type { Clock } from "../../src/experts/clock.ts";
 import { FakeRam } from "./fake_ram.ts";
@@ -133,7 +134,7 @@ class FakeDevice implements DeviceExperts {
   constructor(machine: Machine) {
     const { layers, experts, slots, transit } = machine.shape;
     this.#machine = machine;
-    this.shape = { count: experts, hidden: HIDDEN, intermediate: 1, precision: "f32" as const };
+    this.shape = { count: experts, hidden: HIDDEN, intermediate: 1, up: FORMATS.f32, down: FORMATS.f32 };
     this.layers = layers;
     this.slots = slots;
     this.transit = transit;

@@ -1,6 +1,7 @@
 // The tier in RAM over fake slots and a fake disk: what is computed lies where it should, whatever arrives when.
 
 import { describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type { ExpertUse, HostExperts } from "../../src/backend/experts.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { Ewma } from "../../src/experts/ewma.ts";
@@ -16,7 +17,7 @@ const D = 4;
 function fakeSlots(slots: number): HostExperts & { readonly memory: Uint8Array[] } {
   const memory = Array.from({ length: slots }, () => Uint8Array.of(255, 255));
   return {
-    shape: { count: E, hidden: D, intermediate: 8, precision: "f32" },
+    shape: { count: E, hidden: D, intermediate: 8, up: FORMATS.f32, down: FORMATS.f32 },
     slots,
     recordBytes: 100,
     memory,

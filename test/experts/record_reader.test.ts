@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type { HostExperts } from "../../src/backend/experts.ts";
 import { fileSpill } from "../../src/experts/node_spill.ts";
 import { recordReader, type Spill } from "../../src/experts/record_reader.ts";
@@ -16,7 +17,7 @@ function lab(spill: Spill | null) {
   const packed: string[] = [];
   let under = 0;
   const experts: HostExperts = {
-    shape: { count: 4, hidden: 8, intermediate: 8, precision: "q4" },
+    shape: { count: 4, hidden: 8, intermediate: 8, up: FORMATS.q4, down: FORMATS.q4 },
     slots: 3,
     recordBytes: BYTES,
     slot: (slot) => slots[slot]!,

@@ -5,22 +5,24 @@ import { append } from "../../kernels/append.ts";
 import { attention } from "../../kernels/attention.ts";
 import { expertDown } from "../../kernels/expert_down.ts";
 import { expertUp } from "../../kernels/expert_up.ts";
+import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { group } from "../../kernels/group.ts";
 import { matmul } from "../../kernels/matmul.ts";
-import { packedViews, unpackRow } from "../../kernels/packed.ts";
+import { packedMatrix, unpackRow } from "../../kernels/packed.ts";
 import { rmsNorm } from "../../kernels/rms_norm.ts";
 import { rope, ropeTable, ropeTurns } from "../../kernels/rope.ts";
 import { route } from "../../kernels/route.ts";
 import { Scratch } from "../../kernels/scratch.ts";
-import { packedLayout } from "../../src/tensor/pack.ts";
-import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
-import { held, packMatrix } from "../support/memory_source.ts";
+import { panelLayout } from "../../src/tensor/format.ts";
+import { held } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
+import { panelsOf } from "../support/records.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
 
-function packed(precision: Precision, data: Float32Array, rows: number, cols: number) {
-  return packedViews(packMatrix(precision, data, rows, cols).buffer, packedLayout(precision, rows, cols));
+function packed(name: PackableName, data: Float32Array, rows: number, cols: number) {
+  const format = FORMATS[name];
+  return packedMatrix(panelLayout(format, rows, cols), rows, panelsOf(format, data, rows, cols));
 }
 
 /** Ranges that cover 0..n in pieces of awkward sizes. */
@@ -30,22 +32,22 @@ function ranges(n: number): [number, number][] {
 }
 
 describe("unpackRow", () => {
-  it.each(PRECISIONS)("agrees with unpackRows, %s", (precision) => {
+  it.each(PACKABLE)("agrees with unpackRows, %s", (precision) => {
     const [rows, cols] = [7, 97];
     const data = uniform(rows * cols, 1);
-    const want = held(precision, data, rows, cols);
+    const want = held(FORMATS[precision], data, rows, cols);
     const w = packed(precision, data, rows, cols);
-    const row = new Float32Array(w.stride + 3);
+    const row = new Float32Array(cols);
     for (let r = 0; r < rows; r++) {
-      unpackRow(w, r, row, 3);
-      expect(row.subarray(3, 3 + cols)).toEqual(want.subarray(r * cols, (r + 1) * cols));
+      unpackRow(w, r, row);
+      expect(row).toEqual(want.subarray(r * cols, (r + 1) * cols));
     }
   });
 });
 
 describe("matmul", () => {
   const [D, N] = [60, 29];
-  it.each(PRECISIONS.flatMap((precision) => [1, 3, 4, 5, 8, 9, 11].map((T) => ({ precision, T }))))(
+  it.each(PACKABLE.flatMap((precision) => [1, 3, 4, 5, 8, 9, 11].map((T) => ({ precision, T }))))(
     "$precision, T = $T: ranges of columns together make the whole and nothing else is touched",
     ({ precision, T }) => {
       const x = uniform(T * D, 2);
@@ -56,7 +58,7 @@ describe("matmul", () => {
         matmul(x, T, w, y, from, to, new Scratch());
         for (let t = 0; t < T; t++) if (to < N) expect(y[t * N + to]).toBeNaN();
       }
-      expectClose(y, reference.matmul(x, held(precision, data, N, D), D), N);
+      expectClose(y, reference.matmul(x, held(FORMATS[precision], data, N, D), D), N);
     },
   );
 });

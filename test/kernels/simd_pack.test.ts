@@ -1,15 +1,14 @@
-// Packing by SIMD kernels: bit for bit what packRows makes, and the interleaved layout word for word.
+// Packing by SIMD kernels: bit for bit what packRows makes, and the panels element for element.
 
 import { describe, expect, it } from "vitest";
-import { interleave } from "../../kernels/interleave.ts";
+import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
+import { type Format, panelLayout } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
-import { packedLayout, packRows } from "../../src/tensor/pack.ts";
-import type { Precision } from "../../src/tensor/types.ts";
+import { unweave, weave } from "../../src/tensor/panels.ts";
+import { packPlanes } from "../support/memory_source.ts";
 import { generator } from "../support/random.ts";
 import { simdBenches } from "../support/simd.ts";
 
-const CODES = { f32: 0, f16: 1, q8: 2, q4: 3 } as const satisfies Record<Precision, number>;
-const PRECISIONS = Object.keys(CODES) as Precision[];
 const UNTOUCHED = 0xa5;
 
 /** Ranges that cover 0..n in pieces of awkward sizes. */
@@ -117,33 +116,30 @@ describe("pack", () => {
     { rows: 3, cols: 1, seeds: 2 },
     { rows: 7, cols: 31, seeds: 2 },
   ];
-  it.each(Object.keys(GROUPS).flatMap((kind) => PRECISIONS.map((precision) => ({ kind, precision }))))(
-    "$kind, $precision: the same bits as packRows",
-    ({ kind, precision }) => {
+  it.each(Object.keys(GROUPS).flatMap((kind) => PACKABLE.map((name) => ({ kind, name }))))(
+    "$kind, $name: the same bits as packRows",
+    ({ kind, name }) => {
+      const format = FORMATS[name];
       const benches = simdBenches();
       for (const { rows, cols, seeds } of shapes) {
-        const { groups, rowBytes, scaleOffset, bytes } = packedLayout(precision, rows, cols);
+        const places = panelLayout(format, rows, cols).planes;
         for (let seed = 1; seed <= seeds; seed++) {
           const x = weights(kind, rows, cols, seed);
-          const want = { quants: new Uint8Array(rows * rowBytes), scales: new Uint16Array(rows * groups) };
-          packRows(precision, x, rows, cols, want);
-          const scaleBytes = scaleOffset === bytes ? 0 : rows * groups * 2;
+          const want = packPlanes(format, x, rows, cols);
           for (const bench of benches) {
             const at = bench.put(x);
-            const quants = bench.put(new Uint8Array(rows * rowBytes + 16).fill(UNTOUCHED));
-            const scales = bench.put(new Uint8Array(rows * groups * 2 + 16).fill(UNTOUCHED));
+            const planes = want.map(({ length }) => bench.put(new Uint8Array(length + 16).fill(UNTOUCHED)));
             for (const [from, to] of ranges(rows)) {
-              bench.kernels.pack!(from, to, 1, CODES[precision], at, cols, quants, scales);
-              expect(bench.bytes(quants + to * rowBytes, 16).every((byte) => byte === UNTOUCHED)).toBe(true);
-              const end = scaleBytes ? to * groups * 2 : 0;
-              expect(bench.bytes(scales + end, 16).slice(0, 2)).toEqual(Uint8Array.of(UNTOUCHED, UNTOUCHED));
+              bench.kernels.pack!(from, to, 1, PACKABLE.indexOf(name), at, cols, planes[0]!, planes[1] ?? 0);
+              for (const [p, { rowBytes }] of places.entries())
+                expect(bench.bytes(planes[p]! + to * rowBytes, 2)).toEqual(Uint8Array.of(UNTOUCHED, UNTOUCHED));
             }
             const label = `${bench.name}, [${rows}, ${cols}], seed ${seed}: first byte that differs`;
-            expect(difference(bench.bytes(quants, rows * rowBytes), want.quants), `${label}, quants`).toBe(-1);
-            const wantScales = bytesOf(want.scales).subarray(0, scaleBytes);
-            expect(difference(oneNaN(bench.bytes(scales, scaleBytes)), oneNaN(wantScales)), `${label}, scales`).toBe(
-              -1,
-            );
+            for (const [p, plane] of want.entries()) {
+              const got = bench.bytes(planes[p]!, plane.length);
+              const same = p === 0 ? difference(got, plane) : difference(oneNaN(got), oneNaN(plane));
+              expect(same, `${label}, ${format.planes[p]!.name}`).toBe(-1);
+            }
           }
         }
       }
@@ -152,17 +148,14 @@ describe("pack", () => {
 
   it("leaves rows outside the range alone", () => {
     const [rows, cols] = [6, 40];
-    for (const precision of PRECISIONS) {
-      const { groups, rowBytes } = packedLayout(precision, rows, cols);
+    for (const name of PACKABLE) {
+      const { planes } = panelLayout(FORMATS[name], rows, cols);
       for (const bench of simdBenches()) {
-        const quants = bench.put(new Uint8Array(rows * rowBytes).fill(UNTOUCHED));
-        const scales = bench.put(new Uint8Array(rows * groups * 2).fill(UNTOUCHED));
-        bench.kernels.pack!(2, 4, 0, CODES[precision], bench.put(new Float32Array(rows * cols)), cols, quants, scales);
-        for (const [at, stride] of [
-          [quants, rowBytes],
-          [scales, groups * 2],
-        ] as const) {
-          const outside = [...bench.bytes(at, 2 * stride), ...bench.bytes(at + 4 * stride, 2 * stride)];
+        const at = planes.map(({ rowBytes }) => bench.put(new Uint8Array(rows * rowBytes).fill(UNTOUCHED)));
+        const x = bench.put(new Float32Array(rows * cols));
+        bench.kernels.pack!(2, 4, 0, PACKABLE.indexOf(name), x, cols, at[0]!, at[1] ?? 0);
+        for (const [p, { rowBytes }] of planes.entries()) {
+          const outside = [...bench.bytes(at[p]!, 2 * rowBytes), ...bench.bytes(at[p]! + 4 * rowBytes, 2 * rowBytes)];
           expect(outside.every((byte) => byte === UNTOUCHED)).toBe(true);
         }
       }
@@ -170,56 +163,60 @@ describe("pack", () => {
   });
 });
 
-describe("interleave", () => {
+describe("weave", () => {
   const cases = [
-    { rows: 21, W: 4, groups: 1, first: 0, step: 1 },
-    { rows: 24, W: 16, groups: 4, first: 8, step: 1 },
-    { rows: 19, W: 12, groups: 3, first: 4, step: 1 },
-    { rows: 17, W: 5, groups: 2, first: 3, step: 1 },
-    { rows: 13, W: 8, groups: 0, first: 0, step: 2 },
-    { rows: 22, W: 4, groups: 1, first: 1, step: 2 },
-    { rows: 9, W: 3, groups: 3, first: 17, step: 2 },
-    { rows: 7, W: 7, groups: 1, first: 2, step: 5 },
-    { rows: 1, W: 1, groups: 1, first: 7, step: 1 },
+    { rows: 21, W: 4, first: 0, step: 1 },
+    { rows: 24, W: 16, first: 8, step: 1 },
+    { rows: 19, W: 12, first: 4, step: 1 },
+    { rows: 17, W: 5, first: 3, step: 1 },
+    { rows: 13, W: 8, first: 0, step: 2 },
+    { rows: 22, W: 4, first: 1, step: 2 },
+    { rows: 9, W: 3, first: 17, step: 2 },
+    { rows: 7, W: 7, first: 2, step: 5 },
+    { rows: 1, W: 1, first: 7, step: 1 },
   ];
-  it.each(cases.flatMap((shape) => [0, 0x80808080].map((flip) => ({ ...shape, flip }))))(
-    "$rows rows of $W words and $groups groups from row $first in steps of $step, xor $flip",
-    ({ rows, W, groups, first, step, flip }) => {
+  it.each(cases.flatMap((shape) => ([4, 2] as const).map((element) => ({ ...shape, element }))))(
+    "$rows rows of $W elements of $element bytes from row $first in steps of $step",
+    ({ rows, W, first, step, element }) => {
       const next = generator(rows + W);
+      const rowBytes = W * element;
       const padded = Math.ceil((first + step * rows) / 8) * 8;
-      const source = {
-        quants: Uint32Array.from({ length: rows * W }, () => next() * 2 ** 32),
-        scales: Uint16Array.from({ length: rows * groups }, () => next() * 65536),
-      };
+      const format: Format = { ...FORMATS.f32, planes: [{ name: "plane", bytes: rowBytes, element }] };
+      const source = Uint8Array.from({ length: rows * rowBytes }, () => next() * 256);
       for (const pieces of [ranges(rows), [[0, rows]], [[rows >> 1, rows]]] as [number, number][][]) {
-        const want = { quants: new Uint32Array(padded * W), scales: new Uint16Array(padded * groups) };
-        bytesOf(want.quants).fill(UNTOUCHED);
-        bytesOf(want.scales).fill(UNTOUCHED);
-        const empty = { quants: want.quants.slice(), scales: want.scales.slice() };
-        for (const [from, to] of pieces) interleave(source, W, groups, first, step, flip, want, from, to);
+        const empty = new Uint8Array(padded * rowBytes).fill(UNTOUCHED);
+        const want = empty.slice();
+        for (const [from, to] of pieces) {
+          const own = source.slice(from * rowBytes, to * rowBytes);
+          weave(format, [own], to - from, first + step * from, step, [want]);
+        }
         for (const bench of simdBenches()) {
-          const [quants, scales] = [bench.put(source.quants), bench.put(source.scales)];
-          const [outQuants, outScales] = [bench.put(empty.quants), bench.put(empty.scales)];
-          for (const [from, to] of pieces)
-            bench.kernels.interleave!(
-              ...[from, to, 0, quants, scales, W, groups, first, step, outQuants, outScales, flip],
-            );
-          expect(difference(bench.bytes(outQuants, want.quants.byteLength), bytesOf(want.quants))).toBe(-1);
-          expect(difference(bench.bytes(outScales, want.scales.byteLength), bytesOf(want.scales))).toBe(-1);
+          const [plane, out] = [bench.put(source), bench.put(empty)];
+          for (const [from, to] of pieces) bench.kernels.weave!(from, to, 0, plane, W, element, first, step, out);
+          expect(difference(bench.bytes(out, want.length), want)).toBe(-1);
         }
       }
     },
   );
 
-  it("puts word j of row r at [r / 8, j, r mod 8], in the plain form too", () => {
-    const source = {
-      quants: Uint32Array.from({ length: 20 }, (_, i) => i),
-      scales: Uint16Array.of(50, 51, 52, 53, 54, 55, 56, 57, 58, 59),
-    };
-    const out = { quants: new Uint32Array(32), scales: new Uint16Array(16) };
-    interleave(source, 2, 1, 0, 1, 0, out, 0, 10);
-    expect([...out.quants.subarray(0, 18)]).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 16, 18]);
-    expect([...out.quants.subarray(24, 27)]).toEqual([17, 19, 0]);
-    expect([...out.scales]).toEqual([50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 0, 0, 0, 0, 0, 0]);
+  it("puts element j of row r at [r / 8, j, r mod 8], and unweave() takes it back", () => {
+    const rows = [
+      new Uint8Array(Uint32Array.from({ length: 20 }, (_, i) => i).buffer),
+      new Uint8Array(Uint16Array.of(50, 51, 52, 53, 54, 55, 56, 57, 58, 59).buffer),
+    ];
+    const planes = [
+      { name: "words", bytes: 8, element: 4 },
+      { name: "halves", bytes: 2, element: 2 },
+    ] as const;
+    const format: Format = { ...FORMATS.f32, planes };
+    const [words, halves] = [new Uint32Array(32), new Uint16Array(16)];
+    const out = [bytesOf(words), bytesOf(halves)];
+    weave(format, rows, 10, 0, 1, out);
+    expect([...words.subarray(0, 18)]).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 16, 18]);
+    expect([...words.subarray(24, 27)]).toEqual([17, 19, 0]);
+    expect([...halves]).toEqual([50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 0, 0, 0, 0, 0, 0]);
+    const back = rows.map(({ length }) => new Uint8Array(length));
+    unweave(format, out, 0, 1, 10, back);
+    expect(back).toEqual(rows);
   });
 });

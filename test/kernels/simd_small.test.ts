@@ -2,16 +2,16 @@
 
 import { describe, expect, it } from "vitest";
 import { add } from "../../kernels/add.ts";
-import { packedViews, unpackRow } from "../../kernels/packed.ts";
+import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
+import { packedMatrix, unpackRow } from "../../kernels/packed.ts";
 import { qkNorm } from "../../kernels/qk_norm.ts";
 import { rmsNorm } from "../../kernels/rms_norm.ts";
 import { rope, ropeTable } from "../../kernels/rope.ts";
 import { rows } from "../../kernels/rows.ts";
+import { panelLayout } from "../../src/tensor/format.ts";
 import { toFiniteHalf } from "../../src/tensor/half.ts";
-import { packedLayout } from "../../src/tensor/pack.ts";
-import { PRECISIONS, type Precision } from "../../src/tensor/types.ts";
-import { packMatrix } from "../support/memory_source.ts";
 import { generator, uniform } from "../support/random.ts";
+import { panelsOf } from "../support/records.ts";
 import { expectClose, inverseFrequencies, rmsNorm as rmsNormOf } from "../support/reference.ts";
 import { simdBenches } from "../support/simd.ts";
 
@@ -209,50 +209,31 @@ describe.each(simdBenches())("$name", ({ kernels, put, room, floats, bytes }) =>
   });
 
   describe("embed", () => {
-    it.each(PRECISIONS.flatMap((precision) => [1, 6, 32, 61, 131].map((D) => ({ precision, D }))))(
-      "$precision, D = $D: bit for bit unpackRow",
-      ({ precision, D }) => {
+    it.each(PACKABLE.flatMap((name) => [1, 6, 32, 61, 131].map((D) => ({ name, D }))))(
+      "$name, D = $D: bit for bit unpackRow",
+      ({ name, D }) => {
         const V = 19; // the last block of eight rows is not whole
         const data = uniform(V * D, 15);
         data.fill(0, 3 * D, 4 * D);
         data.subarray(4 * D, 5 * D).forEach((value, i, row) => {
           row[i] = value * 1e-6; // scales that are denormal f16
         });
-        const block = packMatrix(precision, data, V, D);
-        const layout = packedLayout(precision, V, D);
-        const packed = packedViews(block.buffer, layout);
-        const { quants, scales } = interleaved(precision, block, V, D);
+        const format = FORMATS[name];
+        const panels = panelsOf(format, data, V, D);
+        const layout = panelLayout(format, V, D);
+        const packed = packedMatrix(layout, V, panels);
         const tokens = Uint32Array.of(18, 0, 3, 7, 8, 4, 4, 16, 15, 1);
         const want = new Float32Array((tokens.length + 1) * D);
-        const row = new Float32Array(packed.stride);
         tokens.forEach((token, t) => {
-          unpackRow(packed, token, row, 0);
-          want.set(row.subarray(0, D), t * D);
+          unpackRow(packed, token, want.subarray(t * D, (t + 1) * D));
         });
         const y = room(want.byteLength);
-        const [ids, q, s] = [put(tokens), put(quants), put(scales)];
+        const [ids, at] = [put(tokens), put(panels)];
+        const [levels = 0, scales = 0] = layout.planes.map(({ offset }) => at + offset);
         for (const [from, to] of ranges(tokens.length))
-          kernels.embed!(from, to, 1, ids, PRECISIONS.indexOf(precision), q, s, D, y);
+          kernels.embed!(from, to, 1, ids, PACKABLE.indexOf(name), levels, scales, D, y);
         expect(new Uint32Array(bytes(y, want.byteLength).buffer)).toEqual(new Uint32Array(want.buffer));
       },
     );
   });
 });
-
-/** A packed matrix in the order that SIMD kernels read: rows in blocks of eight, word by word; q8 bytes xor 0x80. */
-function interleaved(precision: Precision, block: Uint8Array, V: number, D: number) {
-  const { groups, rowBytes, scaleOffset, bytes } = packedLayout(precision, V, D);
-  const words = rowBytes / 4;
-  const from = new Uint32Array(block.slice(0, scaleOffset).buffer);
-  const fromScales = new Uint16Array(block.slice(scaleOffset, bytes).buffer);
-  const blocks = Math.ceil(V / 8);
-  const quants = new Uint32Array(blocks * words * 8).fill(0xdeadbeef);
-  const scales = new Uint16Array(blocks * groups * 8).fill(0xdead);
-  for (let r = 0; r < V; r++) {
-    for (let j = 0; j < words; j++)
-      quants[((r >> 3) * words + j) * 8 + (r & 7)] = from[r * words + j]! ^ (precision === "q8" ? 0x80808080 : 0);
-    if (fromScales.length > 0)
-      for (let g = 0; g < groups; g++) scales[((r >> 3) * groups + g) * 8 + (r & 7)] = fromScales[r * groups + g]!;
-  }
-  return { quants, scales };
-}

@@ -4,8 +4,8 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import type { PackableName } from "../../kernels/formats/index.ts";
 import { open } from "../../src/index.ts";
-import type { Precision } from "../../src/tensor/types.ts";
 import { leftToFaster } from "../support/adapters.ts";
 import { backends } from "../support/backends.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
@@ -17,7 +17,7 @@ const { nll: reference } = JSON.parse(readFileSync(inRepo("test/fixtures/perplex
   nll: number[];
 };
 /** Largest excess over the reference's perplexity at each precision, as a share. */
-const LIMITS = { f32: 0.001, q8: 0.002, q4: 0.015 } as const satisfies Partial<Record<Precision, number>>;
+const LIMITS = { f32: 0.001, q8: 0.002, q4: 0.015 } as const satisfies Partial<Record<PackableName, number>>;
 /** Windows on WebGPU: software adapters take many seconds for one. */
 const GPU_WINDOWS = 1;
 

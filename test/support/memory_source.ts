@@ -1,7 +1,7 @@
 // Weights sources held in memory, and what a backend must hold after it packed them.
 
-import { type PackedRows, packedLayout, packRows, unpackRows } from "../../src/tensor/pack.ts";
-import type { ExpertSource, MatrixSource, Precision } from "../../src/tensor/types.ts";
+import { type Format, packRows, rowPlanes, unpackRows } from "../../src/tensor/format.ts";
+import type { ExpertSource, MatrixSource } from "../../src/tensor/types.ts";
 
 /** `data` [rows, cols] as a source of rows. */
 export function memorySource(name: string, data: Float32Array, rows: number, cols: number): MatrixSource {
@@ -17,20 +17,20 @@ export function memorySource(name: string, data: Float32Array, rows: number, col
   };
 }
 
-/** The same, but handing out rows already packed at `precision`; asked for another, it answers false. */
+/** The same, but handing out rows already packed in `format`; asked for another, it answers false. */
 export function packedSource(
   name: string,
   data: Float32Array,
   rows: number,
   cols: number,
-  precision: Precision,
+  format: Format,
 ): MatrixSource {
   return {
     ...memorySource(name, data, rows, cols),
-    readPacked: async (wanted, first, count, quants, scales) => {
+    readPlanes: async (wanted, first, count, planes) => {
       checkRange(name, rows, first, count);
-      if (wanted !== precision) return false;
-      packRows(precision, data.subarray(first * cols, (first + count) * cols), count, cols, { quants, scales });
+      if (wanted !== format) return false;
+      packRows(format, data.subarray(first * cols, (first + count) * cols), count, cols, planes);
       return true;
     },
   };
@@ -41,22 +41,17 @@ function checkRange(name: string, rows: number, first: number, count: number): v
     throw new Error(`${name}: read of rows ${first}..${first + count - 1} of ${rows}`);
 }
 
-/** Packs `data` [rows, cols] as one block. */
-export function packMatrix(precision: Precision, data: Float32Array, rows: number, cols: number): Uint8Array {
-  const layout = packedLayout(precision, rows, cols);
-  const block = new Uint8Array(layout.bytes);
-  const planes: PackedRows = {
-    quants: block.subarray(0, layout.scaleOffset),
-    scales: new Uint16Array(block.buffer, layout.scaleOffset, (layout.bytes - layout.scaleOffset) / 2),
-  };
-  packRows(precision, data, rows, cols, planes);
-  return block;
+/** `data` [rows, cols] as row-major planes. */
+export function packPlanes(format: Format, data: Float32Array, rows: number, cols: number): Uint8Array[] {
+  const planes = rowPlanes(format, rows, cols);
+  packRows(format, data, rows, cols, planes);
+  return planes;
 }
 
 /** `data` [rows, cols] after packing and unpacking: the weights that a backend computes with. */
-export function held(precision: Precision, data: Float32Array, rows: number, cols: number): Float32Array {
+export function held(format: Format, data: Float32Array, rows: number, cols: number): Float32Array {
   const back = new Float32Array(rows * cols);
-  unpackRows(packMatrix(precision, data, rows, cols), packedLayout(precision, rows, cols), 0, rows, back);
+  unpackRows(format, packPlanes(format, data, rows, cols), rows, cols, back);
   return back;
 }
 

@@ -1,10 +1,10 @@
 // A folder's model on a given backend with everything a test wants to look at: logits and routes of every position.
 
+import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Batch, KvStore, Ops } from "../../src/backend/ops.ts";
 import { argMax } from "../../src/engine/sampler.ts";
 import { bindMixtral, forward, loadMixtral, type Mixtral } from "../../src/model/mixtral.ts";
 import { type MixtralConfig, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
-import type { Precision } from "../../src/tensor/types.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 
@@ -19,11 +19,16 @@ export interface Loaded {
   close(): void;
 }
 
-export async function loadFolder(folder: string, ops: Ops, precision: Precision, kv: "f32" | "f16"): Promise<Loaded> {
+export async function loadFolder(
+  folder: string,
+  ops: Ops,
+  precision: PackableName,
+  kv: "f32" | "f16",
+): Promise<Loaded> {
   const files = await nodeFiles(folder);
   const opened = await openFolder(files);
   const config = parseMixtralConfig(opened.config, folder);
-  const model = await loadMixtral(ops, config, bindMixtral(config, opened.source), { precision });
+  const model = await loadMixtral(ops, config, bindMixtral(config, opened.source), { format: FORMATS[precision] });
   await opened.close();
   const store = ops.createKv(model.kv, kv, BLOCK);
   let last: { ids: readonly number[]; logits: Float32Array } = { ids: [], logits: new Float32Array(0) };

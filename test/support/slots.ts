@@ -1,12 +1,12 @@
 // A layer's experts in slots of a WebGPU backend beside the same experts loaded, and schedulers that deal with misses in
 // every way there is.
 
+import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { DeviceExperts, DeviceMoe, DevicePlace, DeviceScheduler } from "../../src/backend/experts.ts";
 import { NO_SLOT } from "../../src/backend/experts.ts";
 import type { Experts, Matrix, Vector } from "../../src/backend/ops.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
-import type { ExpertShape } from "../../src/tensor/blocks.ts";
-import type { Precision } from "../../src/tensor/types.ts";
+import type { ExpertShape } from "../../src/tensor/record.ts";
 import { type ExpertData, expertSource, held, memorySource } from "./memory_source.ts";
 import { generator, uniform } from "./random.ts";
 import { type HostExpert, hostExpert, recordOf } from "./records.ts";
@@ -20,7 +20,7 @@ export interface Sizes {
   readonly F: number;
   readonly slots: number;
   readonly transit: number;
-  readonly precision: Precision;
+  readonly precision: PackableName;
 }
 
 /** Tokens that the input table has. */
@@ -108,7 +108,7 @@ export interface SlotLab {
 /** Loads a layer's experts twice: as all backends do, and into the second layer's slots of a store (none is there yet). */
 export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
   const { E, K, D, F, slots, transit, precision } = sizes;
-  const shape: ExpertShape = { count: E, hidden: D, intermediate: F, precision };
+  const shape: ExpertShape = { count: E, hidden: D, intermediate: F, up: FORMATS[precision], down: FORMATS[precision] };
   const data: ExpertData[] = Array.from({ length: E }, (_, e) => ({
     w1: uniform(F * D, 100 + e, 4 / Math.sqrt(D)),
     w3: uniform(F * D, 200 + e, 2 / Math.sqrt(D)),
@@ -118,16 +118,16 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
   const gateData = uniform(E * D, 51);
   const normData = uniform(D, 52).map((value) => 1 + value / 2);
   const input: Matrix = await inputTable(ops, x, D);
-  const gate: Matrix = await ops.loadMatrix(memorySource("gate", gateData, E, D), "f32");
+  const gate: Matrix = await ops.loadMatrix(memorySource("gate", gateData, E, D), FORMATS.f32);
   const norm: Vector = await ops.loadVector(memorySource("norm", normData, 1, D));
   const sources = data.map((d, e) => expertSource(`expert ${e}`, d, D, F));
-  const loaded = await ops.loadExperts(sources, precision);
+  const loaded = await ops.loadExperts(sources, shape.up, shape.down);
   const device = await ops.deviceExperts(shape, 3, slots, transit);
   const records = data.map((d) => recordOf(shape, d));
   const weights = data.map((d) => ({
-    w1: held(precision, d.w1, F, D),
-    w3: held(precision, d.w3, F, D),
-    w2: held(precision, d.w2, D, F),
+    w1: held(FORMATS[precision], d.w1, F, D),
+    w3: held(FORMATS[precision], d.w3, F, D),
+    w2: held(FORMATS[precision], d.w2, D, F),
   }));
   return {
     ops,

@@ -1,7 +1,8 @@
 // Small helpers to write one step over a backend: batches with sensible defaults, and tensors made from numbers.
 
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
-import type { Precision } from "../../src/tensor/types.ts";
+import type { Format } from "../../src/tensor/format.ts";
 import { memorySource } from "./memory_source.ts";
 import { FLOAT_NMSE, INT8_NMSE, inverseFrequencies } from "./reference.ts";
 
@@ -35,11 +36,11 @@ export function attentionOf(
 
 /** `x` [n, D] as an f32 embedding table: embedding the tokens 0..T-1 makes its first T rows a tensor. */
 export function inputTable(ops: Ops, x: Float32Array, D: number): Promise<Matrix> {
-  return ops.loadMatrix(memorySource("input", x, x.length / D, D), "f32");
+  return ops.loadMatrix(memorySource("input", x, x.length / D, D), FORMATS.f32);
 }
 
 /** The error that a backend's matrix products may have: larger where activations are quantized to int8. */
-export function allowedNmse(ops: Ops, precision: Precision): number {
-  const quantized = precision === "q8" || precision === "q4";
+export function allowedNmse(ops: Ops, { arithmetics }: Format): number {
+  const quantized = arithmetics.includes("int8");
   return quantized && ops.info.features.includes("int8-activations") ? INT8_NMSE : FLOAT_NMSE;
 }

@@ -6,12 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SafeTensor } from "safetensors";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { open, quantize, verifyQuantized } from "../../src/index.ts";
 import { bindMixtral } from "../../src/model/mixtral.ts";
 import { parseMixtralConfig } from "../../src/model/mixtral_config.ts";
-import { RECORD_ALIGN } from "../../src/tensor/blocks.ts";
-import { type ExpertSource, PRECISIONS, type Precision } from "../../src/tensor/types.ts";
+import { RECORD_ALIGN } from "../../src/tensor/record.ts";
+import type { ExpertSource } from "../../src/tensor/types.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";
@@ -34,7 +35,7 @@ function temporary(): string {
   return join(folder, "out");
 }
 
-async function quantized(from: string, weights: Precision): Promise<string> {
+async function quantized(from: string, weights: PackableName): Promise<string> {
   const to = temporary();
   await quantize(from, to, { weights, threads: 2 });
   return to;
@@ -42,7 +43,7 @@ async function quantized(from: string, weights: Precision): Promise<string> {
 
 const ids = [1, 9, 30, 4, 55, 17, 2, 40, 63, 8, 21];
 
-async function logits(folder: string, ops: Ops, weights: Precision): Promise<Float32Array> {
+async function logits(folder: string, ops: Ops, weights: PackableName): Promise<Float32Array> {
   const model = await loadFolder(folder, ops, weights, "f32");
   try {
     return (await model.run(ids)).logits;
@@ -57,7 +58,7 @@ function expectSame(got: Float32Array, want: Float32Array): void {
   expect(Buffer.compare(new Uint8Array(got.buffer), new Uint8Array(want.buffer))).toBe(0);
 }
 
-describe.each(some([...PRECISIONS].reverse(), 1))("%s", (weights) => {
+describe.each(some([...PACKABLE].reverse(), 1))("%s", (weights) => {
   describe.each([...FIXTURES, tales])("of %s", (from) => {
     it("is the model that the original is at that precision, bit for bit, on the CPU backend", async () => {
       const to = await quantized(from, weights);
@@ -74,7 +75,7 @@ describe.each(some([...PRECISIONS].reverse(), 1))("%s", (weights) => {
       const config = parseMixtralConfig(original.config, from);
       const { layers } = bindMixtral(config, original.source);
       const sizes = { hidden: config.hidden_size, intermediate: config.intermediate_size };
-      const shape = { count: config.num_local_experts, precision: weights, ...sizes };
+      const shape = { count: config.num_local_experts, up: FORMATS[weights], down: FORMATS[weights], ...sizes };
       const files = await nodeFiles(to);
       onTestFinished(() => files.close());
       const shards = readdirSync(to)

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { RequestError } from "../../src/errors.ts";
 import { bindMixtral } from "../../src/model/mixtral.ts";
 import { mixtralParameters, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
-import { packedLayout, packRows } from "../../src/tensor/pack.ts";
+import { packRows, rowPlanes } from "../../src/tensor/format.ts";
 import type { MatrixSource } from "../../src/tensor/types.ts";
 import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
 
@@ -132,18 +133,14 @@ describe("synthetic weights", () => {
     ["f16", "experts.7.w2", 256],
     ["q8", "experts.7.w2", 256],
     ["q4", "experts.7.w1", 8],
-  ] as const)("come packed as %s just as packing the rows would give them", async (precision, name, rows) => {
-    const matrix = wide.matrix(`model.layers.0.block_sparse_moe.${name}.weight`);
-    const layout = packedLayout(precision, rows, matrix.cols);
-    const planes = () => ({
-      quants: new Uint8Array(layout.scaleOffset),
-      scales: new Uint16Array(layout.bytes > layout.scaleOffset ? rows * layout.groups : 0),
-    });
-    const got = planes();
-    expect(await matrix.readPacked!(precision, 5, rows, got.quants, got.scales)).toBe(true);
-    const want = planes();
-    packRows(precision, await read(matrix, 5, rows), rows, matrix.cols, want);
-    expect(same(got.quants, want.quants) && same(got.scales, want.scales)).toBe(true);
+  ] as const)("come packed as %s just as packing the rows would give them", async (name, tensor, rows) => {
+    const matrix = wide.matrix(`model.layers.0.block_sparse_moe.${tensor}.weight`);
+    const format = FORMATS[name];
+    const got = rowPlanes(format, rows, matrix.cols);
+    expect(await matrix.readPlanes!(format, 5, rows, got)).toBe(true);
+    const want = rowPlanes(format, rows, matrix.cols);
+    packRows(format, await read(matrix, 5, rows), rows, matrix.cols, want);
+    expect(got.every((plane, p) => same(plane, want[p]!))).toBe(true);
   });
 
   it("are not packed where rows end within a group", async () => {
@@ -152,7 +149,7 @@ describe("synthetic weights", () => {
     );
     const matrix = source.matrix("model.layers.0.block_sparse_moe.gate.weight");
     expect(matrix.cols).toBe(72);
-    expect(await matrix.readPacked!("q8", 0, 1, new Uint8Array(96), new Uint16Array(3))).toBe(false);
+    expect(await matrix.readPlanes!(FORMATS.q8, 0, 1, rowPlanes(FORMATS.q8, 1, 72))).toBe(false);
   });
 });
 

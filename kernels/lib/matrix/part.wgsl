@@ -1,5 +1,5 @@
 // The piece of a weight matrix, or of a layer's experts, that one binding holds; matrices larger than a binding have several.
-// Rows lie in blocks of eight, word j of eight rows side by side (kernels/interleave.ts), and so do their scales: an
+// Rows lie in blocks of eight, word j of eight rows side by side (src/tensor/panels.ts), and so do their scales: an
 // invocation that takes a word of each has 32 bytes of one address, and what it knows of those columns serves eight rows.
 struct Part {
   first_expert: u32,

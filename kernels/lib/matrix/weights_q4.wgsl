@@ -1,4 +1,4 @@
-// Weights held as 4 bits with an f16 scale a group of 32: a word is eight columns (order: src/tensor/pack.ts).
+// Weights held as 4 bits with an f16 scale a group of 32: a word is eight columns (order: kernels/formats/q4).
 #import "lib/matrix/part.wgsl"
 #import "lib/matrix/bytes.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;

@@ -1,7 +1,7 @@
 // Products of int8 activations and nibbles with relaxed SIMD's two-fold product into int16: one instruction on x86.
 //
 // One of three files with the same names; a module is built with one of them as "./dot.simd" (see bundle.mjs).
-// A vector of weights w holds one u32 word, eight columns, of each of four rows (q4 of tensor/pack.ts).
+// A vector of weights w holds one u32 word, eight columns, of each of four rows (kernels/formats/q4).
 // The second factor of a relaxed product must lie in 0..127, where all engines agree: nibbles always do.
 // Sums of a group stay within int16: 16 products of at most 127 * 15 in each lane, and with start() still
 // |sum of (u - 8) x| <= 32 * 8 * 127 = 32,512; that they may pass through more on the way does not matter.

@@ -2,7 +2,7 @@
 // processor has one (Arm's sdot, AVX-VNNI), three elsewhere.
 //
 // One of three files with the same names; a module is built with one of them as "./dot.simd" (see bundle.mjs).
-// A vector of weights w holds one u32 word, eight columns, of each of four rows (q4 of tensor/pack.ts).
+// A vector of weights w holds one u32 word, eight columns, of each of four rows (kernels/formats/q4).
 // The second factor of a relaxed product must lie in 0..127, where all engines agree: nibbles always do.
 
 /** Bytes that a group of 32 activations takes: int8 in the order of the columns. */

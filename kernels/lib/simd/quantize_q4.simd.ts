@@ -1,4 +1,4 @@
-// A group of 32 weights as q4, bit for bit what quantizeQ4Group (src/tensor/quantize_q4.ts) makes of it.
+// A group of 32 weights as q4, bit for bit what quantizeQ4Group (kernels/formats/q4/quantize.ts) makes of it.
 //
 // What costs is the search for the scale: eleven levels a group, in f64. Here f32 finds the integers q and says where it
 // cannot be sure of them; those few are found again in f64. Given q, Σxq and Σqq are exact in integers, as they are in

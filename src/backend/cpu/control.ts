@@ -22,7 +22,7 @@ export const JOBS = [
   "embed",
   "rows",
   "pack",
-  "interleave",
+  "weave",
 ] as const satisfies readonly (keyof Kernels)[];
 export type Job = (typeof JOBS)[number];
 

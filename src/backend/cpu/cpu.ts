@@ -2,7 +2,7 @@
 
 import { MODULES } from "../../../kernels/wasm.ts";
 import { DeviceError, RequestError } from "../../errors.ts";
-import type { ExpertShape } from "../../tensor/blocks.ts";
+import type { ExpertShape } from "../../tensor/record.ts";
 import type { HostExperts } from "../experts.ts";
 import type { Ops } from "../ops.ts";
 import { Heap } from "./heap.ts";
@@ -76,7 +76,7 @@ export async function createCpuExperts(
   }
 }
 
-/** What packs weights into blocks and records, without a model. @throws DeviceError without WebAssembly SIMD, MemoryError */
+/** What packs weights into panels and records, without a model. @throws DeviceError without WebAssembly SIMD, MemoryError */
 export async function createPacker({ threads = 1, startWorker }: Pick<CpuOptions, "threads" | "startWorker">) {
   const [instructions] = instructionSets();
   if (instructions === undefined)

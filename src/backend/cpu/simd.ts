@@ -9,8 +9,9 @@
 import { ropeTable } from "../../../kernels/rope.ts";
 import { route } from "../../../kernels/route.ts";
 import { RequestError } from "../../errors.ts";
-import type { ExpertShape } from "../../tensor/blocks.ts";
-import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../tensor/types.ts";
+import { type Format, panelLayout } from "../../tensor/format.ts";
+import { type ExpertShape, recordLayout } from "../../tensor/record.ts";
+import type { ExpertSource, MatrixSource, Tensor } from "../../tensor/types.ts";
 import type { HostExperts, HostStore } from "../experts.ts";
 import type {
   Attention,
@@ -35,7 +36,7 @@ import { SimdAttention } from "./simd_attention.ts";
 import { SimdExpertSlots, StoredExperts } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
-import { type ExpertBlocks, loadExpert, loadRows, type SimdBlock } from "./simd_load.ts";
+import { type ExpertMatrices, loadExpert, loadRows, numberOf, type SimdMatrix } from "./simd_load.ts";
 import { SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
 
@@ -56,8 +57,8 @@ interface SimdTensor extends Tensor {
   readonly integers: boolean; // u32, not f32
 }
 
-interface SimdMatrix extends Matrix {
-  readonly block: SimdBlock;
+interface LoadedMatrix extends Matrix {
+  readonly packed: SimdMatrix;
 }
 
 interface SimdVector extends Vector {
@@ -65,7 +66,7 @@ interface SimdVector extends Vector {
 }
 
 interface SimdExperts extends Experts {
-  readonly blocks: readonly ExpertBlocks[]; // [E]
+  readonly matrices: readonly ExpertMatrices[]; // [E]
 }
 
 /** Results of one verb and width that exist at once (see ops.ts). */
@@ -111,12 +112,13 @@ class SimdOps implements Ops {
 
   // ---- loading ---------------------------------------------------------------------------------------------------
 
-  async loadMatrix(source: MatrixSource, precision: Precision): Promise<Matrix> {
+  async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
-    const block = await loadRows(this.#heaps, source, precision);
-    this.#weightBytes += block.bytes;
+    const packed = await loadRows(this.#heaps, source, format);
     const { name, rows, cols } = source;
-    const matrix: SimdMatrix = { name, rows, cols, precision, bytes: block.bytes, block };
+    const { bytes } = panelLayout(format, rows, cols);
+    this.#weightBytes += bytes;
+    const matrix: LoadedMatrix = { name, rows, cols, format, bytes, packed };
     return matrix;
   }
 
@@ -131,18 +133,15 @@ class SimdOps implements Ops {
     return vector;
   }
 
-  async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
+  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts> {
     this.#open();
-    const blocks: ExpertBlocks[] = [];
-    let bytes = 0;
-    for (const source of sources) {
-      const expert = await loadExpert(this.#heaps, source, precision);
-      blocks.push(expert);
-      bytes += expert.w13.bytes + expert.w2.bytes;
-    }
-    this.#weightBytes += bytes;
+    const matrices: ExpertMatrices[] = [];
+    for (const source of sources) matrices.push(await loadExpert(this.#heaps, source, up, down));
     const { rows: hidden, cols: intermediate } = sources[0]!.w2;
-    const experts: SimdExperts = { count: sources.length, hidden, intermediate, precision, bytes, blocks };
+    const layout = recordLayout({ hidden, intermediate, up, down });
+    const bytes = sources.length * (layout.up.bytes + layout.down.bytes);
+    this.#weightBytes += bytes;
+    const experts: SimdExperts = { count: sources.length, hidden, intermediate, up, down, bytes, matrices };
     return experts;
   }
 
@@ -183,7 +182,8 @@ class SimdOps implements Ops {
     const bad = tokens.find((id) => id >= table.rows);
     if (bad !== undefined)
       throw new RequestError(`Token id ${bad} is not in the vocabulary: ids are 0 to ${table.rows - 1}`);
-    const { heap, quants, scales, cols, precision } = (table as SimdMatrix).block;
+    const { heap, format, planes, cols } = (table as LoadedMatrix).packed;
+    const [levels = 0, scales = 0] = planes;
     const T = tokens.length;
     const y = this.#tensor("embed", T, cols);
     this.#later.push(() => {
@@ -191,7 +191,7 @@ class SimdOps implements Ops {
       const ids = slots.at("ids", 4 * T);
       heap.words.set(tokens, ids / 4);
       const to = heap === this.#home ? y.at : slots.at("rows", 4 * T * cols);
-      this.#pool.run("embed", heap, T, this.#products.rowsOf(cols), ids, precision, quants, scales, cols, to);
+      this.#pool.run("embed", heap, T, this.#products.rowsOf(cols), ids, numberOf(format), levels, scales, cols, to);
       this.#products.copy(heap, to, this.#home, y.at, 4 * T * cols);
     });
     return y;
@@ -285,16 +285,16 @@ class SimdOps implements Ops {
       const { store, slots, layer } = experts;
       const compute = async (expert: number, slot: number): Promise<void> => {
         if (this.#later.late) await this.#later.pause();
-        await this.#later.spread(this.#moe.keep(expert, slots.blocks(slot)));
+        await this.#later.spread(this.#moe.keep(expert, slots.matrices(slot)));
       };
       await store.visit(layer, use, rows, compute, this.#batch?.signal);
       this.#open();
       this.#moe.finish();
     } else {
-      const { blocks } = experts as SimdExperts;
-      for (const group of this.#moe.groups(use, blocks)) {
+      const { matrices } = experts as SimdExperts;
+      for (const group of this.#moe.groups(use, matrices)) {
         if (this.#later.late) await this.#later.pause();
-        await this.#later.spread(this.#moe.add(group, blocks));
+        await this.#later.spread(this.#moe.add(group, matrices));
       }
     }
     return y;
@@ -345,7 +345,7 @@ class SimdOps implements Ops {
   #product(verb: string, x: Tensor, w: Matrix): SimdTensor {
     const [T] = sizes(x);
     const y = this.#tensor(verb, T, w.rows);
-    this.#later.push(() => this.#products.product(at(x), T, (w as SimdMatrix).block, y.at));
+    this.#later.push(() => this.#products.product(at(x), T, (w as LoadedMatrix).packed, y.at));
     return y;
   }
 

@@ -1,13 +1,13 @@
 // Equal slots for experts' records in the heaps, and the arithmetic on them: what residency keeps experts in.
 
-import type { ExpertShape, RecordLayout } from "../../tensor/blocks.ts";
-import { RECORD_ALIGN, recordLayout } from "../../tensor/blocks.ts";
-import type { ExpertSource, Precision } from "../../tensor/types.ts";
+import type { Format } from "../../tensor/format.ts";
+import { type ExpertShape, RECORD_ALIGN, recordLayout } from "../../tensor/record.ts";
+import type { ExpertSource } from "../../tensor/types.ts";
 import type { HostExperts, HostStore } from "../experts.ts";
 import type { Experts } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import { type ExpertBlocks, expertAt, packRecord } from "./simd_load.ts";
+import { type ExpertMatrices, expertAt, packRecord } from "./simd_load.ts";
 import { SimdMoe } from "./simd_moe.ts";
 import type { SimdProducts } from "./simd_products.ts";
 
@@ -15,8 +15,7 @@ export class SimdExpertSlots implements HostExperts {
   readonly shape: ExpertShape;
   readonly slots: number;
   readonly recordBytes: number;
-  readonly #layout: RecordLayout;
-  readonly #places: readonly { readonly heap: Heap; readonly at: number; readonly blocks: ExpertBlocks }[];
+  readonly #places: readonly { readonly heap: Heap; readonly at: number; readonly matrices: ExpertMatrices }[];
   readonly #heaps: SimdHeaps;
   readonly #home: Heap;
   readonly #moe: SimdMoe;
@@ -32,13 +31,12 @@ export class SimdExpertSlots implements HostExperts {
   ) {
     this.shape = shape;
     this.slots = places.length;
-    this.#layout = recordLayout(shape);
-    this.recordBytes = this.#layout.bytes;
+    this.recordBytes = recordLayout(shape).bytes;
     this.#heaps = heaps;
     this.#home = home;
     this.#moe = new SimdMoe(heaps, home, products);
     this.#onClose = onClose;
-    this.#places = places.map(({ heap, at }) => ({ heap, at, blocks: expertAt(heap, at, shape) }));
+    this.#places = places.map(({ heap, at }) => ({ heap, at, matrices: expertAt(heap, at, shape) }));
   }
 
   /**
@@ -75,8 +73,8 @@ export class SimdExpertSlots implements HostExperts {
   }
 
   /** The matrices in a slot, as products take them. */
-  blocks(slot: number): ExpertBlocks {
-    return this.#places[slot]!.blocks;
+  matrices(slot: number): ExpertMatrices {
+    return this.#places[slot]!.matrices;
   }
 
   convert(source: ExpertSource, slot: number, signal?: AbortSignal): Promise<void> {
@@ -101,7 +99,7 @@ export class SimdExpertSlots implements HostExperts {
     floats.set(shares, at.weights / 4);
     this.#moe.begin({ ...at, T: n, D, K: 1 }, 1);
     // At once: a device works meanwhile, and waits for what comes of it.
-    for (const _ of this.#moe.add([{ expert: 0, tokens: n }], [this.blocks(slot)]));
+    for (const _ of this.#moe.add([{ expert: 0, tokens: n }], [this.matrices(slot)]));
     for (let i = 0; i < n; i++) {
       const [from, to] = [at.y / 4 + i * D, tokens[i]! * D];
       for (let d = 0; d < D; d++) y[to + d]! += this.#home.floats[from + d]!;
@@ -136,7 +134,10 @@ export class StoredExperts implements Experts {
   get intermediate(): number {
     return this.slots.shape.intermediate;
   }
-  get precision(): Precision {
-    return this.slots.shape.precision;
+  get up(): Format {
+    return this.slots.shape.up;
+  }
+  get down(): Format {
+    return this.slots.shape.down;
   }
 }

@@ -1,74 +1,77 @@
 // Reads a source's rows in bounded pieces, packs them on all threads and lays them out for the SIMD kernels; what is stored
 // as they take it is read straight to its place.
 
-import { MemoryError } from "../../errors.ts";
-import { BLOCK_ROWS, blockLayout, type ExpertShape, recordLayout } from "../../tensor/blocks.ts";
-import { flipOf } from "../../tensor/stored.ts";
-import {
-  type ExpertSource,
-  type MatrixSource,
-  PRECISIONS,
-  type Precision,
-  type StoredBlocks,
-} from "../../tensor/types.ts";
+import { MemoryError, WeightsError } from "../../errors.ts";
+import { type Format, GROUP, PANEL_ROWS, type PanelLayout, panelLayout } from "../../tensor/format.ts";
+import { type ExpertShape, recordLayout } from "../../tensor/record.ts";
+import type { ExpertSource, MatrixSource, StoredBytes } from "../../tensor/types.ts";
 import type { Heap } from "./heap.ts";
 import { HEAP_BYTES } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 
-/** A packed matrix in blocks of eight rows (kernels/interleave.ts). */
-export interface SimdBlock {
+/** A packed matrix in a heap. */
+export interface SimdMatrix {
   readonly heap: Heap;
-  /** Index in PRECISIONS, as kernels take it. */
-  readonly precision: number;
+  readonly format: Format;
   readonly rows: number;
   readonly cols: number;
   /** Groups of 32 columns. */
   readonly groups: number;
-  /** Addresses of the two planes. */
-  readonly quants: number;
-  readonly scales: number;
-  /** Of both planes, rows of padding included. */
-  readonly bytes: number;
+  /** Addresses of the planes. */
+  readonly planes: readonly number[];
 }
 
 /** An expert's two matrices, in one heap. */
-export interface ExpertBlocks {
-  readonly w13: SimdBlock; // [2F, D], rows of w1 and w3 in turn
-  readonly w2: SimdBlock; // [D, F]
+export interface ExpertMatrices {
+  readonly w13: SimdMatrix; // [2F, D], rows of w1 and w3 in turn
+  readonly w2: SimdMatrix; // [D, F]
 }
 
-/** Of f32 rows that are held beside the weights while a matrix is read. */
+/** Bytes of f32 rows that are held beside the weights while a matrix is read. */
 const PIECE_BYTES = 4 * 2 ** 20;
 /** Rows that are sooner packed than handed to another thread. */
 const GRAIN_WEIGHTS = 16_384;
+/** Formats by the numbers that kernels know them by. */
+const NUMBERS = ["f32", "f16", "q8", "q4"];
 
-/** One source as a block, where there is room. @throws WeightsError, MemoryError */
-export async function loadRows(heaps: SimdHeaps, source: MatrixSource, precision: Precision): Promise<SimdBlock> {
+/** The number that kernels know a format by. */
+export function numberOf(format: Format): number {
+  return NUMBERS.indexOf(format.name);
+}
+
+/** One source as a packed matrix, where there is room. @throws WeightsError, MemoryError */
+export async function loadRows(heaps: SimdHeaps, source: MatrixSource, format: Format): Promise<SimdMatrix> {
   const { rows, cols } = source;
-  const { heap, at } = await allocate(heaps, source, precision, blockLayout(precision, rows, cols).bytes);
-  const block = blockAt(heap, at, precision, rows, cols);
-  if (source.blocks?.precision === precision) await copy(source.blocks, block);
-  else await packRows(heaps, source, block);
-  return block;
+  const layout = panelLayout(format, rows, cols);
+  const { heap, at } = await allocate(heaps, source, format.name, layout.bytes);
+  const matrix = matrixAt(heap, at, layout, rows);
+  if (source.panels?.format === format) await copy(source.panels, heap, at);
+  else await packMatrix(heaps, source, matrix);
+  return matrix;
 }
 
 /** One expert as a record, where there is room. @throws WeightsError, MemoryError */
-export async function loadExpert(heaps: SimdHeaps, source: ExpertSource, precision: Precision): Promise<ExpertBlocks> {
+export async function loadExpert(
+  heaps: SimdHeaps,
+  source: ExpertSource,
+  up: Format,
+  down: Format,
+): Promise<ExpertMatrices> {
   const { rows: intermediate, cols: hidden } = source.w1;
-  const shape: ExpertShape = { count: 1, hidden, intermediate, precision };
-  const { heap, at } = await allocate(heaps, source.w1, precision, recordLayout(shape).bytes);
-  const expert = expertAt(heap, at, shape);
-  if (source.record?.precision === precision) await copy(source.record, { ...expert.w13, bytes: source.record.bytes });
+  const shape: ExpertShape = { count: 1, hidden, intermediate, up, down };
+  const names = up === down ? up.name : `${up.name} and ${down.name}`;
+  const { heap, at } = await allocate(heaps, source.w1, names, recordLayout(shape).bytes);
+  if (source.record?.up === up && source.record.down === down) await copy(source.record, heap, at);
   else await packRecord(heaps, source, shape, heap, at);
-  return expert;
+  return expertAt(heap, at, shape);
 }
 
 /** The matrices of the record that lies at an address. */
-export function expertAt(heap: Heap, at: number, { hidden, intermediate, precision }: ExpertShape): ExpertBlocks {
-  const { downOffset } = recordLayout({ hidden, intermediate, precision });
+export function expertAt(heap: Heap, at: number, shape: ExpertShape): ExpertMatrices {
+  const { up, down, downOffset } = recordLayout(shape);
   return {
-    w13: blockAt(heap, at, precision, 2 * intermediate, hidden),
-    w2: blockAt(heap, at + downOffset, precision, hidden, intermediate),
+    w13: matrixAt(heap, at, up, 2 * shape.intermediate),
+    w2: matrixAt(heap, at + downOffset, down, shape.hidden),
   };
 }
 
@@ -95,18 +98,18 @@ export async function packRecord(
   await fill(heaps, w2, source.w2, { rows: w2.rows, first: 0, step: 1 }, signal);
 }
 
-async function packRows(heaps: SimdHeaps, source: MatrixSource, block: SimdBlock): Promise<void> {
-  clearPadding(block);
-  await fill(heaps, block, source, { rows: source.rows, first: 0, step: 1 });
+async function packMatrix(heaps: SimdHeaps, source: MatrixSource, matrix: SimdMatrix): Promise<void> {
+  clearPadding(matrix);
+  await fill(heaps, matrix, source, { rows: source.rows, first: 0, step: 1 });
 }
 
-/** Reads stored bytes to where a block lies, `bytes` of them. */
-async function copy(stored: StoredBlocks, { heap, quants, bytes }: Pick<SimdBlock, "heap" | "quants" | "bytes">) {
-  await stored.read(0, new Uint8Array(heap.bytes.buffer, quants, bytes));
+/** Reads stored bytes to an address. */
+async function copy(stored: StoredBytes, heap: Heap, at: number): Promise<void> {
+  await stored.read(0, new Uint8Array(heap.bytes.buffer, at, stored.bytes));
 }
 
-async function allocate(heaps: SimdHeaps, { name, rows, cols }: MatrixSource, precision: Precision, bytes: number) {
-  const what = `${name}: [${rows}, ${cols}] in ${precision}`;
+async function allocate(heaps: SimdHeaps, { name, rows, cols }: MatrixSource, formats: string, bytes: number) {
+  const what = `${name}: [${rows}, ${cols}] in ${formats}`;
   if (bytes > HEAP_BYTES)
     throw new MemoryError(
       `${what}: ${bytes} bytes do not fit in one WebAssembly memory (${HEAP_BYTES} bytes); choose a smaller precision`,
@@ -115,24 +118,22 @@ async function allocate(heaps: SimdHeaps, { name, rows, cols }: MatrixSource, pr
   return { heap, at: heap.allocate(bytes, what) };
 }
 
-/** A matrix whose block lies at an address. */
-function blockAt(heap: Heap, at: number, precision: Precision, rows: number, cols: number): SimdBlock {
-  const { bytes, groups, scaleOffset } = blockLayout(precision, rows, cols);
-  const scales = at + scaleOffset;
-  return { heap, precision: PRECISIONS.indexOf(precision), rows, cols, groups, quants: at, scales, bytes };
+/** A matrix of `rows` rows that lies at an address. */
+function matrixAt(heap: Heap, at: number, { format, cols, padded, planes }: PanelLayout, rows: number): SimdMatrix {
+  return { heap, format, rows, cols, groups: padded / GROUP, planes: planes.map(({ offset }) => at + offset) };
 }
 
-/** The last block's rows of padding have no weights and no scale. Clears them before the rows are filled in. */
-export function clearPadding({ heap, precision, rows, cols, quants, scales }: SimdBlock): void {
-  if (rows % BLOCK_ROWS === 0) return;
-  const one = blockLayout(PRECISIONS[precision]!, BLOCK_ROWS, cols);
-  const whole = Math.floor(rows / BLOCK_ROWS);
-  const scaleBytes = one.bytes - one.scaleOffset;
-  heap.bytes.fill(0, quants + whole * one.scaleOffset, quants + (whole + 1) * one.scaleOffset);
-  heap.bytes.fill(0, scales + whole * scaleBytes, scales + (whole + 1) * scaleBytes);
+/** The last panel's rows of padding are zeros: weights without a scale. Clears them before the rows are filled in. */
+export function clearPadding({ heap, format, rows, cols, planes }: SimdMatrix): void {
+  if (rows % PANEL_ROWS === 0) return;
+  const whole = Math.floor(rows / PANEL_ROWS);
+  for (const [p, { rowBytes }] of panelLayout(format, PANEL_ROWS, cols).planes.entries()) {
+    const panel = PANEL_ROWS * rowBytes;
+    heap.bytes.fill(0, planes[p]! + whole * panel, planes[p]! + (whole + 1) * panel);
+  }
 }
 
-/** Rows of a source on their way into a block: source row `from + i` becomes row `first + step * i`, for `rows` of them. */
+/** Rows of a source on their way into a matrix: source row `from + i` becomes row `first + step * i`, for `rows` of them. */
 export interface RowRange {
   readonly from?: number;
   readonly rows: number;
@@ -142,34 +143,31 @@ export interface RowRange {
 
 export async function fill(
   heaps: SimdHeaps,
-  block: SimdBlock,
+  { heap, cols, format, planes }: SimdMatrix,
   source: MatrixSource,
   { from = 0, rows: total, first, step }: RowRange,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { heap, groups, cols } = block;
-  const precision = PRECISIONS[block.precision]!;
   const slots = heaps.slots(heap);
   const piece = Math.max(8, Math.floor(PIECE_BYTES / (4 * cols) / 8) * 8);
-  const { rowBytes } = blockLayout(precision, 1, cols);
-  const scaled = precision === "q8" || precision === "q4";
+  const places = panelLayout(format, PANEL_ROWS, cols).planes;
   const grain = Math.max(8, Math.ceil(GRAIN_WEIGHTS / cols));
   const count = Math.min(piece, total);
   const rows = slots.at("rows to pack", 4 * count * cols);
-  const quants = slots.at("packed rows", count * rowBytes);
-  const scales = slots.at("packed scales", scaled ? 2 * count * groups : 0);
+  const packed = places.map(({ rowBytes }, p) => slots.at(`packed rows ${p}`, count * rowBytes));
   for (let done = 0; done < total; done += count) {
     signal?.throwIfAborted();
     const n = Math.min(count, total - done);
     const { buffer } = heap.bytes;
-    const packed = new Uint8Array(buffer, quants, n * rowBytes);
-    const halves = new Uint16Array(buffer, scales, scaled ? n * groups : 0);
-    if (!(await source.readPacked?.(precision, from + done, n, packed, halves))) {
+    const views = places.map(({ rowBytes }, p) => new Uint8Array(buffer, packed[p]!, n * rowBytes));
+    if (!(await source.readPlanes?.(format, from + done, n, views))) {
+      if (!format.pack)
+        throw new WeightsError(`${source.name}: is not stored in ${format.name}, and nothing packs to it`);
       await source.readRows(from + done, n, new Float32Array(buffer, rows, n * cols));
-      heaps.pool.run("pack", heap, n, grain, block.precision, rows, cols, quants, scales);
+      heaps.pool.run("pack", heap, n, grain, numberOf(format), rows, cols, packed[0]!, packed[1] ?? 0);
     }
     const to = first + step * done;
-    // biome-ignore format: the kernel's arguments in order
-    heaps.pool.run("interleave", heap, n, grain, quants, scales, rowBytes / 4, scaled ? groups : 0, to, step, block.quants, block.scales, flipOf(precision));
+    for (const [p, { element }] of format.planes.entries())
+      heaps.pool.run("weave", heap, n, grain, packed[p]!, places[p]!.rowBytes / element, element, to, step, planes[p]!);
   }
 }

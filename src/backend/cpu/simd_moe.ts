@@ -4,7 +4,7 @@ import { group } from "../../../kernels/group.ts";
 import type { ExpertUse } from "../experts.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import type { ExpertBlocks } from "./simd_load.ts";
+import type { ExpertMatrices } from "./simd_load.ts";
 import type { ExpertRows, Input, SimdProducts } from "./simd_products.ts";
 
 /**
@@ -73,14 +73,14 @@ export class SimdMoe {
   }
 
   /** The used experts in parts that are computed side by side, in ascending order: pass each to add(). */
-  groups(use: readonly ExpertUse[], blocks: readonly ExpertBlocks[]): ExpertUse[][] {
+  groups(use: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): ExpertUse[][] {
     const groups: ExpertUse[][] = [];
     let macs = Number.POSITIVE_INFINITY;
     for (const one of use) {
-      const { w13, w2 } = blocks[one.expert]!;
+      const { w13, w2 } = matrices[one.expert]!;
       const own = one.tokens * (w13.rows * w13.cols + w2.rows * w2.cols);
       const last = groups.at(-1);
-      if (last && macs + own <= GROUP_MACS && blocks[last[0]!.expert]!.w13.heap === w13.heap) {
+      if (last && macs + own <= GROUP_MACS && matrices[last[0]!.expert]!.w13.heap === w13.heap) {
         last.push(one);
         macs += own;
       } else {
@@ -92,17 +92,17 @@ export class SimdMoe {
   }
 
   /** Adds the shares of experts that follow each other to y. Sums round: for the same y the experts come in ascending order. */
-  *add(group: readonly ExpertUse[], blocks: readonly ExpertBlocks[]): Generator<void> {
-    const experts = group.map(({ expert, tokens }) => ({ ...blocks[expert]!, rows: tokens }));
+  *add(group: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): Generator<void> {
+    const experts = group.map(({ expert, tokens }) => ({ ...matrices[expert]!, rows: tokens }));
     const [first, last] = [group[0]!.expert, group.at(-1)!.expert];
     this.#addRows(first, last, yield* this.#rows(first, experts));
   }
 
   /** Computes an expert's rows, in whatever order experts come: finish() adds them as add() would have. */
-  *keep(expert: number, blocks: ExpertBlocks): Generator<void> {
+  *keep(expert: number, matrices: ExpertMatrices): Generator<void> {
     const { D, T, K } = this.#step!;
     const [from, to] = [this.#starts[expert]!, this.#starts[expert + 1]!];
-    const rows = yield* this.#rows(expert, [{ ...blocks, rows: to - from }]);
+    const rows = yield* this.#rows(expert, [{ ...matrices, rows: to - from }]);
     const at = this.#heaps.slots(this.#home).at("expert rows", 4 * T * K * D) + 4 * D * from;
     this.#home.bytes.copyWithin(at, rows, rows + 4 * D * (to - from));
     this.#kept.push(expert);

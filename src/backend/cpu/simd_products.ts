@@ -1,12 +1,11 @@
 // Products with packed weights: inputs quantized or padded, run in the heap that holds the weights, on as many threads as pay.
 
-import { GROUP } from "../../tensor/pack.ts";
-import { PRECISIONS } from "../../tensor/types.ts";
+import { GROUP, PANEL_ROWS } from "../../tensor/format.ts";
 import { Slices } from "./breath.ts";
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import type { ExpertBlocks, SimdBlock } from "./simd_load.ts";
+import { type ExpertMatrices, numberOf, type SimdMatrix } from "./simd_load.ts";
 
 /** Rows of x as the products take them: f32 padded to whole groups, or quantized. */
 export interface Input {
@@ -15,15 +14,13 @@ export interface Input {
 }
 
 /** An expert, and how many rows go to it. */
-export interface ExpertRows extends ExpertBlocks {
+export interface ExpertRows extends ExpertMatrices {
   readonly rows: number;
 }
 
 /** u32s of an expert in the kernels' table (kernels/lib/simd/experts.simd.ts). */
 const EXPERT_WORDS = 4;
-/** Rows of weights in a block: a lane each. */
-const BLOCK_ROWS = 8;
-/** Added to a precision's number where activations are quantized (kernels/lib/simd/product.simd.ts). */
+/** Added to a format's number where activations are quantized (kernels/lib/simd/product.simd.ts). */
 const INT8_FORM = 4;
 // What is sooner computed than handed to another thread, which takes a few microseconds.
 const GRAIN = { int8Macs: 200_000, floatMacs: 50_000, values: 8192 } as const;
@@ -49,14 +46,15 @@ export class SimdProducts {
   }
 
   /** x [T, D] · wᵀ, both x and y in the home heap. Yields where the event loop may have its turn, as all that follows. */
-  *product(x: number, T: number, w: SimdBlock, y: number): Generator<void> {
+  *product(x: number, T: number, w: SimdMatrix, y: number): Generator<void> {
     const { heap } = w;
     const input = this.input(this.#home, x, T, w, "input");
     const from = this.inHeap(heap, "copied input", input.at, T * input.rowBytes);
     const to = heap === this.#home ? y : this.#heaps.slots(heap).at("output", 4 * T * w.rows);
-    const blocks = Math.ceil(w.rows / BLOCK_ROWS);
-    const { quants, scales, groups, rows } = w;
-    const args = [this.#form(w), quants, scales, groups, rows, from, T, to];
+    const blocks = Math.ceil(w.rows / PANEL_ROWS);
+    const { groups, rows } = w;
+    const [levels = 0, scales = 0] = w.planes;
+    const args = [this.#form(w), levels, scales, groups, rows, from, T, to];
     yield* this.slices.run("matmul", heap, blocks, this.#grain(w, T, 4), macsOf(w, T), args);
     this.copy(heap, to, this.#home, y, 4 * T * w.rows);
   }
@@ -94,7 +92,7 @@ export class SimdProducts {
     job: "expertUp" | "expertDown",
     experts: readonly ExpertRows[],
     n: number,
-    matrix: (expert: ExpertRows) => SimdBlock,
+    matrix: (expert: ExpertRows) => SimdMatrix,
     x: number,
     y: number,
   ): Generator<void> {
@@ -104,38 +102,38 @@ export class SimdProducts {
     const { words } = heap;
     let row = 0;
     for (const [i, expert] of experts.entries()) {
-      const { quants, scales } = matrix(expert);
-      words.set([quants, scales, row, expert.rows], table / 4 + EXPERT_WORDS * i);
+      const [levels = 0, scales = 0] = matrix(expert).planes;
+      words.set([levels, scales, row, expert.rows], table / 4 + EXPERT_WORDS * i);
       row += expert.rows;
     }
-    const blocks = Math.ceil(w.rows / BLOCK_ROWS);
+    const blocks = Math.ceil(w.rows / PANEL_ROWS);
     const each = n / experts.length; // rows of an expert, on average
     const grain = this.#grain(w, each, job === "expertUp" ? 8 : 4);
     const args = [this.#form(w), table, blocks, groups, w.rows, x, y];
     yield* this.slices.run(job, heap, blocks * experts.length, grain, macsOf(w, each), args);
   }
 
-  #int8Form({ precision }: SimdBlock): boolean {
-    return this.#int8 && precision >= 2;
+  #int8Form({ format }: SimdMatrix): boolean {
+    return this.#int8 && format.arithmetics.includes("int8");
   }
 
-  #form(w: SimdBlock): number {
-    return w.precision + (this.#int8Form(w) ? INT8_FORM : 0);
+  #form(w: SimdMatrix): number {
+    return numberOf(w.format) + (this.#int8Form(w) ? INT8_FORM : 0);
   }
 
   /** Blocks for T tokens that are not worth sharing. Ranges that end within a pair of cache lines (`lines` blocks) would make two threads write to it in turns. */
-  #grain(w: SimdBlock, T: number, lines: number): number {
+  #grain(w: SimdMatrix, T: number, lines: number): number {
     const macs = macsOf(w, Math.max(T, 1));
     const alone = this.#int8Form(w) ? this.grain.int8Macs : this.grain.floatMacs;
     return lines * Math.max(1, Math.ceil(alone / (lines * macs)));
   }
 
   /** Rows [T, D] at `x` in a heap as the kernels for `w` take them: quantized or padded to whole groups, in slot `name`. */
-  input(heap: Heap, x: number, T: number, w: SimdBlock, name: string): Input {
+  input(heap: Heap, x: number, T: number, w: SimdMatrix, name: string): Input {
     const D = w.cols;
     const slots = this.#heaps.slots(heap);
     if (this.#int8Form(w)) {
-      const bytes = PRECISIONS[w.precision] === "q8" ? 1 : 0;
+      const bytes = w.format.name === "q8" ? 1 : 0;
       const rowBytes = heap.kernels.quantizedBytes(D, bytes);
       const to = slots.at(name, T * rowBytes);
       this.#pool.run("quantize", heap, T, this.rowsOf(D), x, D, bytes, to);
@@ -171,6 +169,6 @@ export class SimdProducts {
 }
 
 /** Multiply-adds of a block of rows by T tokens. */
-function macsOf({ groups }: SimdBlock, T: number): number {
-  return BLOCK_ROWS * groups * GROUP * T;
+function macsOf({ groups }: SimdMatrix, T: number): number {
+  return PANEL_ROWS * groups * GROUP * T;
 }

@@ -1,5 +1,6 @@
 // Opens the WebGPU backend: adapter, device, and the verbs over them.
 
+import { FORMATS } from "../../../kernels/formats/index.ts";
 import { DeviceError } from "../../errors.ts";
 import {
   describeAdapter,
@@ -58,7 +59,8 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     const subgroup = wanted.includes("subgroups") ? (adapter.info.subgroupMaxSize ?? 128) : null;
     const { name, software } = describeAdapter(adapter);
     const tile = options.tile ?? usualTile(software);
-    if (!tilesFor("q4", can).includes(tile)) throw new DeviceError(`tile ${tile}: this device lacks what it needs`);
+    if (!tilesFor(FORMATS.q4, can).includes(tile))
+      throw new DeviceError(`tile ${tile}: this device lacks what it needs`);
     const device = new Device(await requestDevice(adapter, wanted));
     return new Verbs(
       device,

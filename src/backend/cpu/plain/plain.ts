@@ -16,7 +16,8 @@ import { route } from "../../../../kernels/route.ts";
 import { rows } from "../../../../kernels/rows.ts";
 import { Scratch } from "../../../../kernels/scratch.ts";
 import { RequestError } from "../../../errors.ts";
-import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../../tensor/types.ts";
+import type { Format } from "../../../tensor/format.ts";
+import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
 import type {
   Attention,
   BackendInfo,
@@ -35,7 +36,7 @@ import type {
 import { Breath } from "../breath.ts";
 import { Arena, type CpuTensor } from "./arena.ts";
 import { CpuKv } from "./kv.ts";
-import { loadInterleaved, loadPacked } from "./load.ts";
+import { loadPacked } from "./load.ts";
 
 interface CpuMatrix extends Matrix {
   readonly packed: Packed;
@@ -72,12 +73,12 @@ class PlainOps implements Ops {
     this.info = { backend: "cpu", device: deviceName, software: false, threads: 1, features: [] };
   }
 
-  async loadMatrix(source: MatrixSource, precision: Precision): Promise<Matrix> {
+  async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
-    const packed = await loadPacked(source, precision);
+    const packed = await loadPacked([source], format);
     const bytes = packed.layout.bytes;
     this.#weightBytes += bytes;
-    const matrix: CpuMatrix = { name: source.name, rows: source.rows, cols: source.cols, precision, bytes, packed };
+    const matrix: CpuMatrix = { name: source.name, rows: source.rows, cols: source.cols, format, bytes, packed };
     return matrix;
   }
 
@@ -90,19 +91,19 @@ class PlainOps implements Ops {
     return vector;
   }
 
-  async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
+  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts> {
     this.#open();
     const w13: Packed[] = [];
     const w2: Packed[] = [];
     let bytes = 0;
     for (const source of sources) {
-      w13.push(await loadInterleaved(source.w1, source.w3, precision));
-      w2.push(await loadPacked(source.w2, precision));
+      w13.push(await loadPacked([source.w1, source.w3], up));
+      w2.push(await loadPacked([source.w2], down));
       bytes += w13.at(-1)!.layout.bytes + w2.at(-1)!.layout.bytes;
     }
     this.#weightBytes += bytes;
-    const [hidden, intermediate] = [w2[0]!.layout.rows, w2[0]!.layout.cols];
-    const experts: CpuExperts = { count: sources.length, hidden, intermediate, precision, bytes, w13, w2 };
+    const { rows: hidden, cols: intermediate } = sources[0]!.w2;
+    const experts: CpuExperts = { count: sources.length, hidden, intermediate, up, down, bytes, w13, w2 };
     return experts;
   }
 
@@ -131,7 +132,7 @@ class PlainOps implements Ops {
     if (bad !== undefined)
       throw new RequestError(`Token id ${bad} is not in the vocabulary: ids are 0 to ${table.rows - 1}`);
     const y = this.#floats([tokens.length, table.cols]);
-    embed(tokens, (table as CpuMatrix).packed, y.data, 0, tokens.length, this.#scratch);
+    embed(tokens, (table as CpuMatrix).packed, y.data, 0, tokens.length);
     return y;
   }
 

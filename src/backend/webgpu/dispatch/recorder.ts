@@ -1,6 +1,7 @@
 // Records a step's dispatches, and submits them as one pass; makes and keeps the bind groups that they use.
 
-import { packedLayout } from "../../../tensor/pack.ts";
+import { formatOf } from "../../../../kernels/formats/index.ts";
+import { panelLayout } from "../../../tensor/format.ts";
 import type { Batch } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { bytesOf, copyRows, type Readback, Staging } from "../device/readback.ts";
@@ -280,7 +281,7 @@ export function encodePass(
 
 function workOf({ weights, kv }: Variant, part: PartShape | undefined, w: Buffer | undefined): Work {
   const bytes = (part && w?.size) ?? 0;
-  const group = weights ? packedLayout(weights, 8, 32).bytes / 8 : 1; // bytes of 32 weights, their scale included
+  const group = weights ? panelLayout(formatOf(weights), 8, 32).bytes / 8 : 1; // bytes of 32 weights, their scale included
   return {
     rows: part?.rows ?? 0,
     groups: part?.groups ?? 0,

@@ -1,11 +1,10 @@
 // Puts a kernel's WGSL together: #import lines are replaced by the helpers of kernels/lib, each at most once.
 
 import { KERNELS, LIBS } from "../../../../kernels/wgsl.ts";
-import type { Precision } from "../../../tensor/types.ts";
 
 /** What the host chooses of a kernel: which helpers its imports stand for. */
 export interface Variant {
-  readonly weights?: Precision;
+  readonly weights?: string;
   readonly kv?: "f32" | "f16";
   readonly reduce?: "tree" | "subgroups";
   /** What weights are multiplied in, in the kernels for few tokens. f16 not with f32 weights, int8 only with q8 and q4. */

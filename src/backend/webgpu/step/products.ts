@@ -49,13 +49,13 @@ export class Products {
     const n = x.shape[0];
     const { plans, step } = this.#host;
     if (n <= FEW_ROWS) {
-      const few = this.#matvec(x, w, w.precision);
+      const few = this.#matvec(x, w);
       plans.run(`matmul_vec ${w.id} ${x.buffer.id} ${few.key} ${y.id} ${add}`, n, () =>
         matvecCalls(this.#host.recorder, "matmul_vec", w, few, { y_stride: stride, ADD: Number(add) }, { y }),
       );
       return;
     }
-    const tile = this.#host.tuning.tileFor(w.precision);
+    const tile = this.#host.tuning.tileFor(w.format);
     const from = this.#tileRows(tile, x);
     plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
       tileCalls(
@@ -83,7 +83,7 @@ export class Products {
     const n = x.shape[0];
     const angles = step.angles(rope);
     if (cache) {
-      const few = this.#matvec(x, w, w.precision);
+      const few = this.#matvec(x, w);
       const { store, keys, values } = cache;
       const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
       const buffers = { angles, step: step.words, y: y.buffer, keys, values };
@@ -125,7 +125,7 @@ export class Products {
       throw new MemoryError(`${gate.name}: a router of ${gate.bytes} bytes does not fit in one binding of this device`);
     const ids = scratch.list("ids", n, k, x.rows, "u32");
     const weights = scratch.list("weights", n, k, x.rows, "f32");
-    const few = this.#matvec(x, gate, gate.precision);
+    const few = this.#matvec(x, gate);
     plans.run(
       `route ${gate.id} ${x.buffer.id} ${few.key} ${ids.buffer.id} ${weights.buffer.id} ${k} ${normalize}`,
       n,
@@ -161,13 +161,13 @@ export class Products {
   }
 
   #moeFew(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
-    const { count: E, intermediate: F, precision, up, down } = experts;
+    const { count: E, intermediate: F, w13: up, w2: down } = experts;
     const { plans, scratch, tuning } = this.#host;
     const n = x.shape[0];
     const K = ids.shape[1];
-    const forms = tuning.experts(precision, up.groups, down.groups);
+    const forms = tuning.experts(up.format, up.groups, down.groups);
     const int8 = forms.up.arithmetic === "int8";
-    const from = int8 ? this.#quantized(x) : this.#matvec(x, up, precision);
+    const from = int8 ? this.#quantized(x) : this.#matvec(x, up);
     const stride = int8 ? down.groups * 9 : padded(F);
     const act = scratch.storage(int8 ? "int8 expert activations" : "expert activations", n, stride, x.rows, K);
     const few = { ...from, ...forms.up };
@@ -176,7 +176,7 @@ export class Products {
       matvecCalls(
         this.#host.recorder,
         "expert_up_vec",
-        { ...up, precision },
+        up,
         few,
         { E, K, y_stride: stride },
         { ids: ids.buffer, y: act },
@@ -188,7 +188,7 @@ export class Products {
         matvecCalls(
           this.#host.recorder,
           "expert_down_vec",
-          { ...down, precision },
+          down,
           again,
           { E, K, y_stride, ADD: Number(add) },
           { ids: ids.buffer, weights: weights.buffer, y },
@@ -198,7 +198,7 @@ export class Products {
 
   #moeMany(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
     const { plans, scratch, step, recorder } = this.#host;
-    const { count: E, hidden: D, intermediate: F, precision, up, down } = experts;
+    const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
     const n = x.shape[0];
     const K = ids.shape[1];
     const count = step.counts[x.rows];
@@ -206,7 +206,7 @@ export class Products {
     const out = scratch.storage("expert outputs", n, padded(D), x.rows, K);
     const sorted = scratch.storage("sorted slots", n, 1, x.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
-    const tile = this.#host.tuning.tileFor(precision);
+    const tile = this.#host.tuning.tileFor(up.format);
     const from = this.#tileRows(tile, x);
     const key = `${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [
@@ -219,7 +219,7 @@ export class Products {
         this.#host.recorder,
         "expert_up",
         tile,
-        { ...up, precision },
+        up,
         { ...at, y_stride: padded(F) },
         { ...slots, x: from, y: act },
       ),
@@ -230,7 +230,7 @@ export class Products {
         this.#host.recorder,
         "expert_down",
         tile,
-        { ...down, precision },
+        down,
         { ...at, y_stride: padded(D) },
         { ...slots, x: again, y: out },
       ),
@@ -273,7 +273,7 @@ export class Products {
   }
 
   /** How rows of x meet a matrix in the form for few rows: a norm that was left to us is taken along. */
-  #matvec(x: GpuTensor, w: PackedWeights, precision: GpuMatrix["precision"]): Few {
+  #matvec(x: GpuTensor, w: PackedWeights): Few {
     const { norm } = x;
     return {
       x: x.buffer,
@@ -281,7 +281,7 @@ export class Products {
       D: x.shape[1],
       eps: norm?.eps ?? 0,
       key: norm ? `${norm.weights.id} ${norm.eps}` : "",
-      ...this.#host.tuning.matvec(precision, w.groups),
+      ...this.#host.tuning.matvec(w.format, w.groups),
     };
   }
 }

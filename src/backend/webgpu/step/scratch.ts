@@ -1,7 +1,7 @@
 // Tensors of a step and the buffers under them, which are kept from step to step.
 
 import { RequestError } from "../../../errors.ts";
-import { GROUP } from "../../../tensor/pack.ts";
+import { GROUP } from "../../../tensor/format.ts";
 import type { Tensor } from "../../../tensor/types.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import type { RowKind } from "./batch.ts";

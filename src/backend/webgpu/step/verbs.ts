@@ -1,8 +1,9 @@
 // The verbs of a forward pass on WebGPU: each records dispatches; read() submits them as one pass.
 
 import { RequestError } from "../../../errors.ts";
-import type { ExpertShape } from "../../../tensor/blocks.ts";
-import type { ExpertSource, MatrixSource, Precision, Tensor } from "../../../tensor/types.ts";
+import type { Format } from "../../../tensor/format.ts";
+import type { ExpertShape } from "../../../tensor/record.ts";
+import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler } from "../../experts.ts";
 import type {
   Attention,
@@ -146,9 +147,9 @@ export class Verbs implements WebGpuOps {
 
   // ---- loading -------------------------------------------------------------------------------------------------
 
-  async loadMatrix(source: MatrixSource, precision: Precision): Promise<Matrix> {
+  async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#device.check();
-    return this.#loader.matrix(source, precision);
+    return this.#loader.matrix(source, format);
   }
 
   async loadVector(source: MatrixSource): Promise<Vector> {
@@ -156,9 +157,9 @@ export class Verbs implements WebGpuOps {
     return this.#loader.vector(source);
   }
 
-  async loadExperts(sources: readonly ExpertSource[], precision: Precision): Promise<Experts> {
+  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts> {
     this.#device.check();
-    return this.#loader.layer(sources, precision);
+    return this.#loader.layer(sources, up, down);
   }
 
   async deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts> {
@@ -203,7 +204,7 @@ export class Verbs implements WebGpuOps {
     this.#plans.run(`embed ${w.id} ${y.buffer.id}`, tokens.length, () =>
       w.parts.map((part) =>
         this.#recorder.call("embed", {
-          variant: { weights: w.precision },
+          variant: { weights: w.format.name },
           buffers: { ...part.buffers, count: this.#step.counts.tokens, step: this.#step.words, y: y.buffer },
           part,
         }),

@@ -1,6 +1,6 @@
 // What the WebGPU backend offers beyond the verbs: experts in slots, tuning, profiles, counters.
 
-import type { ExpertShape } from "../../../tensor/blocks.ts";
+import type { ExpertShape } from "../../../tensor/record.ts";
 import type { DeviceExperts, DeviceScheduler } from "../../experts.ts";
 import type { Choosing, Experts, Ops } from "../../ops.ts";
 import type { Counters } from "../device/device.ts";

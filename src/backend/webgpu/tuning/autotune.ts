@@ -5,18 +5,18 @@
 // against the plain one too, and that is remembered: an adapter that is slow to compile must not take the time again at every start.
 
 import { DeviceError } from "../../../errors.ts";
-import type { Precision } from "../../../tensor/types.ts";
+import type { Format } from "../../../tensor/format.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { FormError } from "../dispatch/pipelines.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
 import type { KernelName } from "../dispatch/table.ts";
 import type { GpuSlots } from "../weights/slots.ts";
-import type { GpuExperts, GpuMatrix, PackedWeights } from "../weights/weights.ts";
+import type { GpuExperts, GpuMatrix } from "../weights/weights.ts";
 import { type Few, matvecCalls } from "./matvec.ts";
 import { TILES, type TileName, tileCalls } from "./tiles.ts";
 import { fillTransit, nmse, Trial } from "./trial.ts";
-import { type ExpertForms, type Form, suits, type Tuning } from "./tuning.ts";
+import type { ExpertForms, Form, Tuning } from "./tuning.ts";
 
 /** Keeps small texts from run to run: a file in Node, local storage in a page. Both may fail silently. */
 export interface TuningStore {
@@ -108,28 +108,28 @@ function problems(host: AutotuneHost, until: number): Problem[] {
   // What slots hold now is anybody's guess. Forms are compared on the last experts of a problem: transit slots, once filled.
   const experts = [...host.experts, ...host.slots.flatMap((slots) => [slots.ofLayer(0), slots.inTransit])];
   for (const layer of experts) {
-    const { precision, up, down } = layer;
-    const key = `experts ${precision} ${up.groups} ${down.groups} ${up.parts.length}`;
-    const alike = experts.filter((e) => e.precision === precision && e.up.groups === up.groups);
+    const { up: format, w13: up, w2: down } = layer;
+    const key = `experts ${format.name} ${up.groups} ${down.groups} ${up.parts.length}`;
+    const alike = experts.filter((e) => e.up === format && e.w13.groups === up.groups);
     found.set(key, {
       key,
       find: () => {
         for (const slots of host.slots) fillTransit(slots);
-        return new Bench(host, until).experts(alike, tuning.experts(precision, up.groups, down.groups));
+        return new Bench(host, until).experts(alike, tuning.experts(format, up.groups, down.groups));
       },
-      usual: tuning.experts(precision, up.groups, down.groups),
-      use: (forms) => tuning.setExperts(precision, up.groups, down.groups, forms as ExpertForms),
+      usual: tuning.experts(format, up.groups, down.groups),
+      use: (forms) => tuning.setExperts(format, up.groups, down.groups, forms as ExpertForms),
     });
   }
-  for (const { precision, groups } of matrices) {
-    if (precision === "f32" && matrices.some((m) => m.precision !== "f32")) continue; // the routers: small
-    const key = `matrix ${precision} ${groups}`;
-    const alike = matrices.filter((m) => m.precision === precision && m.groups === groups);
+  for (const { format, groups } of matrices) {
+    if (format.name === "f32" && matrices.some((m) => m.format.name !== "f32")) continue; // the routers: small
+    const key = `matrix ${format.name} ${groups}`;
+    const alike = matrices.filter((m) => m.format === format && m.groups === groups);
     found.set(key, {
       key,
-      find: () => new Bench(host, until).matrix(alike, tuning.matvec(precision, groups)),
-      usual: tuning.matvec(precision, groups),
-      use: (form) => tuning.setMatvec(precision, groups, form as Form),
+      find: () => new Bench(host, until).matrix(alike, tuning.matvec(format, groups)),
+      usual: tuning.matvec(format, groups),
+      use: (form) => tuning.setMatvec(format, groups, form as Form),
     });
   }
   // A square one, near enough: neither a router nor a head with the whole vocabulary.
@@ -137,7 +137,7 @@ function problems(host: AutotuneHost, until: number): Problem[] {
   const square = [...matrices].sort((a, b) => squareness(b) - squareness(a))[0];
   if (square && host.tiles)
     found.set("tile", {
-      key: `tile ${square.precision}`,
+      key: `tile ${square.format.name}`,
       find: () => new Bench(host, until).tile(square),
       usual: tuning.tile,
       use: (tile) => {
@@ -172,7 +172,7 @@ class Bench extends Trial {
       );
     try {
       const out = { y, size: some.at(-1)!.rows, usual };
-      const best = await this.#best("matmul_vec", first.precision, ["f32", "f16"], first.groups, calls, out);
+      const best = await this.#best("matmul_vec", first.format, ["f32", "f16"], first.groups, calls, out);
       return best?.form ?? null;
     } finally {
       this.free();
@@ -182,14 +182,13 @@ class Bench extends Trial {
   async experts(alike: readonly GpuExperts[], usual: ExpertForms): Promise<ExpertForms | null> {
     const { recorder } = this.#host;
     const first = alike[0]!;
-    const { precision, up, down, hidden: D, intermediate: F } = first;
+    const { up: format, w13: up, w2: down, hidden: D, intermediate: F } = first;
     const some = alike.slice(-MOST_MATRICES);
     const K = Math.min(2, ...some.map(({ count }) => count));
     const ids = this.filled(Uint32Array.from({ length: K }, (_, k) => k));
     const weights = this.filled(new Float32Array(K).fill(1 / K));
     const x = this.random(up.groups * 32, D);
     const y = this.buffer(D * 4);
-    const side = (w: PackedWeights) => ({ ...w, precision });
     const finders = (int8: boolean) => {
       const stride = down.groups * (int8 ? 9 : 32);
       const act = this.buffer(K * stride * 4);
@@ -200,7 +199,7 @@ class Bench extends Trial {
           matvecCalls(
             recorder,
             "expert_up_vec",
-            side(e.up),
+            e.w13,
             { ...few, ...form },
             { E: e.count, K, y_stride: stride },
             { ids, y: act },
@@ -211,7 +210,7 @@ class Bench extends Trial {
           matvecCalls(
             recorder,
             "expert_down_vec",
-            side(e.down),
+            e.w2,
             { ...few, x: act, D: F, ...form },
             { E: e.count, K, y_stride: D, ADD: 0 },
             { ids, weights, y },
@@ -226,19 +225,20 @@ class Bench extends Trial {
         up: { y: float.act, size: float.words, usual: usual.up },
         down: { y, size: D, usual: usual.down },
       };
-      const bestUp = await this.#best("expert_up_vec", precision, floats, up.groups, float.ups, outs.up);
-      const bestDown = await this.#best("expert_down_vec", precision, floats, down.groups, float.downs, outs.down);
+      const bestUp = await this.#best("expert_up_vec", format, floats, up.groups, float.ups, outs.up);
+      const bestDown = await this.#best("expert_down_vec", format, floats, down.groups, float.downs, outs.down);
       const forms = bestUp && bestDown ? { up: bestUp.form, down: bestDown.form } : null;
-      if (!this.#host.tuning.abilities.arithmetics.includes("int8") || !suits("int8", precision)) return forms;
+      if (!this.#host.tuning.abilities.arithmetics.includes("int8") || !format.arithmetics.includes("int8"))
+        return forms;
       const rounded = finders(true);
       // The rounded activations are no numbers to compare; what the second matrix makes of them is.
-      const fastUp = await this.#best("expert_up_vec", precision, ["int8"], up.groups, rounded.ups, null, 8);
+      const fastUp = await this.#best("expert_up_vec", format, ["int8"], up.groups, rounded.ups, null, 8);
       const fastDown =
-        fastUp && (await this.#best("expert_down_vec", precision, ["int8"], down.groups, rounded.downs, null));
+        fastUp && (await this.#best("expert_down_vec", format, ["int8"], down.groups, rounded.downs, null));
       if (!fastUp || !fastDown) return forms;
       const both = (ups: readonly Call[], downs: readonly Call[]) =>
         this.floats([...ups.slice(-1), ...downs.slice(-1)], y, D);
-      const name = `experts ${precision} int8`;
+      const name = `experts ${format.name} int8`;
       const wanted = await this.#tried(name, () =>
         both(float.ups(bestUp?.form ?? plain(usual.up)), float.downs(bestDown?.form ?? plain(usual.down))),
       );
@@ -262,14 +262,14 @@ class Bench extends Trial {
       const y = this.buffer(TILE_ROWS * stride * 4);
       const count = this.count(TILE_ROWS);
       const rowByRow = this.#plainRows(w, x, y, stride);
-      const wanted = await this.#tried(`matmul_vec ${w.precision}`, () =>
+      const wanted = await this.#tried(`matmul_vec ${w.format.name}`, () =>
         this.floats(rowByRow, y, COMPARED_ROWS * stride, COMPARED_ROWS),
       );
       let best: { name: TileName; ms: number } | null = null;
-      for (const name of new Set([tuning.tile, ...tuning.tilesFor(w.precision)])) {
+      for (const name of new Set([tuning.tile, ...tuning.tilesFor(w.format)])) {
         if (performance.now() > this.#until && best) break;
         const ms = await this.#tried(`tile ${name}`, async () => {
-          const tile = tuning.tileFor(w.precision, name);
+          const tile = tuning.tileFor(w.format, name);
           const from = tile.int8 ? this.quantized(x, w.groups, w.cols, TILE_ROWS) : x;
           const calls = tileCalls(recorder, "matmul", tile, w, { y_stride: stride, ADD: 0 }, { count, x: from, y });
           const got = await this.floats(calls, y, COMPARED_ROWS * stride, TILE_ROWS);
@@ -293,7 +293,7 @@ class Bench extends Trial {
       D: w.cols,
       eps: 0,
       key: "",
-      ...plain(this.#host.tuning.matvec(w.precision, w.groups)),
+      ...plain(this.#host.tuning.matvec(w.format, w.groups)),
     };
     return matvecCalls(this.#host.recorder, "matmul_vec", w, few, { y_stride, ADD: 0 }, { y });
   }
@@ -304,7 +304,7 @@ class Bench extends Trial {
    */
   async #best(
     kernel: KernelName,
-    precision: Precision,
+    format: Format,
     arithmetics: readonly Arithmetic[],
     groups: number,
     calls: (form: Form) => readonly Call[],
@@ -312,11 +312,13 @@ class Bench extends Trial {
     teams?: number,
   ): Promise<{ form: Form; ms: number } | null> {
     const { tuning } = this.#host;
-    const usable = arithmetics.filter((a) => tuning.abilities.arithmetics.includes(a) && suits(a, precision));
+    const usable = arithmetics.filter(
+      (a) => tuning.abilities.arithmetics.includes(a) && format.arithmetics.includes(a),
+    );
     let best: { form: Form; ms: number } | null = null;
     const first = plain(out?.usual ?? tuning.candidates("f32", groups)[0]!);
     const nameIt = ({ arithmetic, reduce, threads, teams: n }: Form): string =>
-      `${kernel} ${precision} ${arithmetic} ${reduce} ${threads}x${n}`;
+      `${kernel} ${format.name} ${arithmetic} ${reduce} ${threads}x${n}`;
     const wanted = out && (await this.#tried(nameIt(first), () => this.floats(calls(first), out.y, out.size)));
     const tried = new Set<string>();
     const attempt = async (form: Form, whateverTheTime = false): Promise<void> => {

@@ -1,6 +1,5 @@
 // Binds the kernels for few rows: products of packed weights with single rows of activations.
 
-import type { Precision } from "../../../tensor/types.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
 import type { KernelName } from "../dispatch/table.ts";
@@ -23,7 +22,7 @@ export interface Few extends Form {
 export function matvecCalls(
   recorder: Recorder,
   name: KernelName,
-  w: PackedWeights & { readonly precision: Precision },
+  w: PackedWeights,
   few: Few,
   values: Readonly<Record<string, number>>,
   buffers: Readonly<Record<string, Buffer>>,
@@ -32,7 +31,7 @@ export function matvecCalls(
   const { arithmetic, reduce, threads, teams, D, eps } = few;
   return w.parts.map((part) =>
     recorder.call(name, {
-      variant: { weights: w.precision, arithmetic, reduce, ...(kv && { kv }) },
+      variant: { weights: w.format.name, arithmetic, reduce, ...(kv && { kv }) },
       params: { D, eps, ...values },
       overrides: { THREADS: threads, TEAM: threads / teams, NORM: few.norm ? 1 : 0, ...values },
       buffers: { ...part.buffers, x: few.x, norm: few.norm ?? few.x, ...buffers },

@@ -1,6 +1,6 @@
 // The forms of the matrix-matrix kernels: kernels/lib/matrix/tile_*.wgsl. Which is fastest depends on the adapter.
 
-import type { Precision } from "../../../tensor/types.ts";
+import type { Format } from "../../../tensor/format.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
 import type { Variant } from "../dispatch/shader.ts";
@@ -47,9 +47,9 @@ export const TILES = {
 
 export type TileName = keyof typeof TILES;
 
-/** The forms that a device can run on weights of a precision; the first needs nothing. */
-export function tilesFor(precision: Precision, device: TileNeeds): readonly TileName[] {
-  const quantized = precision === "q8" || precision === "q4";
+/** The forms that a device can run on weights of a format; the first needs nothing. */
+export function tilesFor(format: Format, device: TileNeeds): readonly TileName[] {
+  const quantized = format.arithmetics.includes("int8");
   return (Object.keys(TILES) as TileName[]).filter((name) => {
     const { int8, variant }: Tile = TILES[name];
     if (variant.tile === "matrix") return device.matrix;
@@ -67,13 +67,13 @@ export function tileCalls(
   recorder: Recorder,
   name: "matmul" | "expert_up" | "expert_down",
   { tokens, rows, variant }: Tile,
-  w: PackedWeights & { readonly precision: Precision },
+  w: PackedWeights,
   values: Readonly<Record<string, number>>,
   buffers: Readonly<Record<string, Buffer>>,
 ): Call[] {
   return w.parts.map((part) =>
     recorder.call(name, {
-      variant: { weights: w.precision, ...variant },
+      variant: { weights: w.format.name, ...variant },
       params: { ...values, tokens, rows },
       overrides: values,
       buffers: { ...part.buffers, ...buffers },

@@ -1,8 +1,7 @@
 // What a timing of kernels needs: inputs, a clock that is not misled by the first run, results to compare; freed afterwards.
 
-import { interleave } from "../../../../kernels/interleave.ts";
-import { BLOCK_ROWS } from "../../../tensor/blocks.ts";
-import { packRows } from "../../../tensor/pack.ts";
+import { PANEL_ROWS, packRows, rowPlanes } from "../../../tensor/format.ts";
+import { weave } from "../../../tensor/panels.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
 import type { GpuSlots } from "../weights/slots.ts";
@@ -98,27 +97,22 @@ export class Trial {
 /** Fills a store's transit slots, or the first two, with the same eight rows of weights again and again. */
 export function fillTransit(slots: GpuSlots): void {
   const { up, down, downOffset } = slots.layout;
-  const { precision } = slots.shape;
   for (let transit = 0; transit < Math.min(2, slots.transit); transit++)
-    for (const [base, { cols, rows, groups, rowBytes, scaleOffset, bytes }] of [
+    for (const [base, { format, cols, rows, planes }] of [
       [0, up],
       [downOffset, down],
     ] as const) {
-      const scaled = bytes > scaleOffset ? groups : 0;
       const weights = Float32Array.from(
-        { length: BLOCK_ROWS * cols },
+        { length: PANEL_ROWS * cols },
         (_, i) => Math.sin(i * (i + 1 + transit)) / Math.sqrt(cols),
       );
-      const plain = { quants: new Uint8Array(BLOCK_ROWS * rowBytes), scales: new Uint16Array(BLOCK_ROWS * scaled) };
-      packRows(precision, weights, BLOCK_ROWS, cols, plain);
-      const block = { quants: new Uint32Array(plain.quants.length / 4), scales: new Uint16Array(plain.scales.length) };
-      const words = { quants: new Uint32Array(plain.quants.buffer), scales: plain.scales };
-      interleave(words, rowBytes / 4, scaled, 0, 1, precision === "q8" ? 0x80808080 : 0, block, 0, BLOCK_ROWS);
-      for (const [at, plane] of [
-        [base, new Uint8Array(block.quants.buffer)],
-        [base + scaleOffset, new Uint8Array(block.scales.buffer)],
-      ] as const)
-        for (let i = 0; i < rows / BLOCK_ROWS; i++) slots.write({ transit }, at + i * plane.length, plane);
+      const own = rowPlanes(format, PANEL_ROWS, cols);
+      packRows(format, weights, PANEL_ROWS, cols, own);
+      const panel = rowPlanes(format, PANEL_ROWS, cols);
+      weave(format, own, PANEL_ROWS, 0, 1, panel);
+      for (const [p, { offset }] of planes.entries())
+        for (let i = 0; i < rows / PANEL_ROWS; i++)
+          slots.write({ transit }, base + offset + i * panel[p]!.length, panel[p]!);
     }
 }
 

@@ -1,7 +1,8 @@
 // Which form of the kernels for few rows is used: arithmetic, reduction, workgroup size, teams. What is best depends on the
 // adapter and on the matrix: autotune.ts finds out, this file holds what was found and what is used without it.
 
-import type { Precision } from "../../../tensor/types.ts";
+import { FORMATS } from "../../../../kernels/formats/index.ts";
+import type { Format } from "../../../tensor/format.ts";
 import type { Arithmetic, Variant } from "../dispatch/shader.ts";
 import { TILES, type Tile, type TileName, tilesFor } from "./tiles.ts";
 
@@ -54,20 +55,20 @@ export class Tuning {
   }
 
   /** Of a matrix whose rows are `groups` groups of 32. */
-  matvec(precision: Precision, groups: number): Form {
-    return this.#matvec.get(`${precision} ${groups}`) ?? this.#usual(precision, groups);
+  matvec(format: Format, groups: number): Form {
+    return this.#matvec.get(`${format.name} ${groups}`) ?? this.#usual(format, groups);
   }
 
   /** Of a layer's experts, whose rows are `up` and `down` groups of 32. */
-  experts(precision: Precision, up: number, down: number): ExpertForms {
-    const found = this.#experts.get(`${precision} ${up} ${down}`);
+  experts(format: Format, up: number, down: number): ExpertForms {
+    const found = this.#experts.get(`${format.name} ${up} ${down}`);
     if (found) return found;
     const { arithmetics } = this.abilities;
-    if (arithmetics.length === 1 && arithmetics[0] === "int8" && suits("int8", precision)) {
-      const form = { ...this.#usual(precision, up), arithmetic: "int8", threads: 256, teams: INT8_TEAMS } as const;
+    if (arithmetics.length === 1 && arithmetics[0] === "int8" && format.arithmetics.includes("int8")) {
+      const form = { ...this.#usual(format, up), arithmetic: "int8", threads: 256, teams: INT8_TEAMS } as const;
       return { up: form, down: form };
     }
-    return { up: this.#usual(precision, up), down: this.#usual(precision, down) };
+    return { up: this.#usual(format, up), down: this.#usual(format, down) };
   }
 
   /** Whether experts may be multiplied by rounded activations now. */
@@ -89,7 +90,7 @@ export class Tuning {
         const { variant }: Tile = TILES[name];
         return variant.tile !== tile || variant.tile_size !== tile_size || variant.cell !== cell;
       });
-      const left = this.tilesFor("f32"); // which suit all weights
+      const left = this.tilesFor(FORMATS.f32); // which suit all weights
       if (!this.#tiles.includes(this.tile)) {
         const next = [this.#abilities.tile, ...left].find((name) => left.includes(name));
         if (next === undefined) return false;
@@ -107,33 +108,33 @@ export class Tuning {
     return true;
   }
 
-  /** The form of products for many rows of weights of a precision; `wanted`: instead of the one that is set. */
-  tileFor(precision: Precision, wanted: TileName = this.tile): Tile {
+  /** The form of products for many rows of weights of a format; `wanted`: instead of the one that is set. */
+  tileFor(format: Format, wanted: TileName = this.tile): Tile {
     const suitable = (name: TileName): boolean =>
-      this.#tiles.includes(name) && (!TILES[name].int8 || suits("int8", precision));
-    return TILES[[wanted, "shared64" as const, ...this.tilesFor(precision)].find(suitable) ?? wanted];
+      this.#tiles.includes(name) && (!TILES[name].int8 || format.arithmetics.includes("int8"));
+    return TILES[[wanted, "shared64" as const, ...this.tilesFor(format)].find(suitable) ?? wanted];
   }
 
-  /** The tiles for weights of a precision that this device can run, and that were not left out. */
-  tilesFor(precision: Precision): readonly TileName[] {
+  /** The tiles for weights of a format that this device can run, and that were not left out. */
+  tilesFor(format: Format): readonly TileName[] {
     const { arithmetics, matrix } = this.#abilities;
     // Matrix units take f16: not where the arithmetic has to be exact.
     const f16 = arithmetics.includes("f16");
     const can = { f16, int8: arithmetics.includes("int8"), matrix: matrix && f16 };
-    return tilesFor(precision, can).filter((name) => this.#tiles.includes(name));
+    return tilesFor(format, can).filter((name) => this.#tiles.includes(name));
   }
 
-  setMatvec(precision: Precision, groups: number, form: Form): void {
-    this.#matvec.set(`${precision} ${groups}`, form);
+  setMatvec(format: Format, groups: number, form: Form): void {
+    this.#matvec.set(`${format.name} ${groups}`, form);
   }
 
-  setExperts(precision: Precision, up: number, down: number, forms: ExpertForms): void {
-    this.#experts.set(`${precision} ${up} ${down}`, forms);
+  setExperts(format: Format, up: number, down: number, forms: ExpertForms): void {
+    this.#experts.set(`${format.name} ${up} ${down}`, forms);
   }
 
   /** What is used where nothing was found out: the first arithmetic that suits. */
-  #usual(precision: Precision, groups: number): Form {
-    const arithmetic = this.abilities.arithmetics.find((a) => a !== "int8" && suits(a, precision)) ?? "f32";
+  #usual(format: Format, groups: number): Form {
+    const arithmetic = this.abilities.arithmetics.find((a) => a !== "int8" && format.arithmetics.includes(a)) ?? "f32";
     // Eight units an invocation, and no team of less than eight.
     const team = Math.min(Math.max(2 ** Math.ceil(Math.log2(groups / 2)), 8), 64);
     return this.#allowed({ arithmetic, reduce: this.#reduce(), threads: 64, teams: 64 / team });
@@ -167,10 +168,4 @@ export class Tuning {
       .filter(([threads, n]) => (teams === undefined || n === teams) && threads / n <= Math.max(units, 32))
       .map(([threads, n]) => this.#allowed({ arithmetic, reduce: this.#reduce(), threads, teams: n }));
   }
-}
-
-/** Whether weights of a precision can be multiplied in an arithmetic. */
-export function suits(arithmetic: Arithmetic, precision: Precision): boolean {
-  if (arithmetic === "f32") return true;
-  return arithmetic === "f16" ? precision !== "f32" : precision === "q8" || precision === "q4";
 }

@@ -5,8 +5,8 @@
 // rows, those of its rows.
 
 import { MemoryError, RequestError } from "../../../errors.ts";
-import { type ExpertShape, type RecordLayout, recordLayout } from "../../../tensor/blocks.ts";
-import type { PackedLayout } from "../../../tensor/pack.ts";
+import type { PanelLayout } from "../../../tensor/format.ts";
+import { type ExpertShape, type RecordLayout, recordLayout } from "../../../tensor/record.ts";
 import { type DeviceExperts, type DevicePlace, type DeviceScheduler, NO_SLOT } from "../../experts.ts";
 import type { Experts } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
@@ -30,8 +30,8 @@ interface Segment {
 
 /** Slots that kernels see as one layer's experts. */
 interface SlotSet extends GpuExperts {
-  readonly up: WeightSpace;
-  readonly down: WeightSpace;
+  readonly w13: WeightSpace;
+  readonly w2: WeightSpace;
 }
 
 export class GpuSlots implements DeviceExperts {
@@ -81,7 +81,7 @@ export class GpuSlots implements DeviceExperts {
     slots: number,
     transit: number,
   ): Promise<GpuSlots> {
-    const { count, hidden, intermediate, precision } = shape;
+    const { count, hidden, intermediate, up, down } = shape;
     for (const [what, n] of Object.entries({ layers, slots, transit }))
       if (!(Number.isInteger(n) && n >= 1))
         throw new RequestError(
@@ -91,9 +91,9 @@ export class GpuSlots implements DeviceExperts {
     try {
       const sets = Array.from({ length: layers + 1 }, (_, i): SlotSet => {
         const [n, of] = i < layers ? [slots, `layer ${i}`] : [transit, "all layers"];
-        const up = loader.space(`w1 and w3 of ${n} experts of ${of}`, precision, n, 2 * intermediate, hidden, made);
-        const down = loader.space(`w2 of ${n} experts of ${of}`, precision, n, hidden, intermediate, made);
-        return { count: n, hidden, intermediate, precision, bytes: up.bytes + down.bytes, up, down };
+        const w13 = loader.space(`w1 and w3 of ${n} experts of ${of}`, up, n, 2 * intermediate, hidden, made);
+        const w2 = loader.space(`w2 of ${n} experts of ${of}`, down, n, hidden, intermediate, made);
+        return { count: n, hidden, intermediate, up, down, bytes: w13.bytes + w2.bytes, w13, w2 };
       });
       const table = device.buffer("experts to slots", layers * count * 4, "weights", "storage");
       const addedTable = device.buffer("experts to transit slots", count * 4, "weights", "storage");
@@ -186,21 +186,19 @@ export class GpuSlots implements DeviceExperts {
         `experts in slots: ${JSON.stringify(place)} with ${this.layers} layers of ${this.slots} slots and ${this.transit} in transit`,
       );
     const { up, down, downOffset } = this.layout;
-    return [...segments(slots.up, slot, up, 0), ...segments(slots.down, slot, down, downOffset)];
+    return [...segments(slots.w13, slot, up, 0), ...segments(slots.w2, slot, down, downOffset)];
   }
 }
 
 /** Where a slot's share of one matrix goes, which lies in the record from `base`. */
-function segments({ parts, ranges }: WeightSpace, slot: number, whole: PackedLayout, base: number): Segment[] {
+function segments({ parts, ranges }: WeightSpace, slot: number, whole: PanelLayout, base: number): Segment[] {
   return ranges.flatMap(({ expert, experts, row, layout }, i): Segment[] => {
     if (slot < expert || slot >= expert + experts) return [];
     const buffer = parts[i]!.buffers.w;
     const at = (slot - expert) * layout.bytes;
-    const quants = base + row * layout.rowBytes;
-    const scales = base + whole.scaleOffset + row * layout.groups * 2;
-    return [
-      { start: quants, end: quants + layout.scaleOffset, buffer, at },
-      { start: scales, end: scales + layout.bytes - layout.scaleOffset, buffer, at: at + layout.scaleOffset },
-    ];
+    return layout.planes.map(({ offset, rowBytes }, p) => {
+      const start = base + whole.planes[p]!.offset + row * rowBytes;
+      return { start, end: start + layout.rows * rowBytes, buffer, at: at + offset };
+    });
   });
 }

@@ -1,11 +1,11 @@
 // Weights on the device: matrices are read in bounded pieces, packed and written to as few buffers as bindings allow.
 
-import { interleave } from "../../../../kernels/interleave.ts";
-import { MemoryError, RequestError } from "../../../errors.ts";
-import { BLOCK_ROWS, blockLayout, recordLayout } from "../../../tensor/blocks.ts";
-import { GROUP, type PackedLayout, packedLayout, packRows } from "../../../tensor/pack.ts";
-import { flipOf, storedPart } from "../../../tensor/stored.ts";
-import type { ExpertSource, MatrixSource, Precision } from "../../../tensor/types.ts";
+import { MemoryError, RequestError, WeightsError } from "../../../errors.ts";
+import { type Format, GROUP, PANEL_ROWS, type PanelLayout, packRows, panelLayout } from "../../../tensor/format.ts";
+import { weave } from "../../../tensor/panels.ts";
+import { recordLayout } from "../../../tensor/record.ts";
+import { storedPart } from "../../../tensor/stored.ts";
+import type { ExpertSource, MatrixSource } from "../../../tensor/types.ts";
 import type { Experts, Matrix, Vector } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { type StoredMatrix, storedWriter } from "./stored.ts";
@@ -23,21 +23,22 @@ export interface WeightPart {
 
 export interface PackedWeights {
   readonly id: number;
+  readonly format: Format;
   readonly groups: number;
   readonly parts: readonly WeightPart[];
 }
 /** Weights that may come later: what each part is of, and the layout of each expert's block in it. */
 export interface WeightSpace extends PackedWeights {
   readonly bytes: number;
-  readonly ranges: readonly (PartRange & { readonly layout: PackedLayout })[];
+  readonly ranges: readonly (PartRange & { readonly layout: PanelLayout })[];
 }
 export interface GpuMatrix extends Matrix, PackedWeights {}
 export interface GpuVector extends Vector {
   readonly buffer: Buffer;
 }
 export interface GpuExperts extends Experts {
-  readonly up: PackedWeights & { readonly bytes: number }; // [E, 2F, D], rows w1_0, w3_0, w1_1, ...
-  readonly down: PackedWeights & { readonly bytes: number }; // [E, D, F]
+  readonly w13: PackedWeights & { readonly bytes: number }; // [E, 2F, D], rows w1_0, w3_0, w1_1, ...
+  readonly w2: PackedWeights & { readonly bytes: number }; // [E, D, F]
 }
 
 /** Experts `expert .. expert + experts - 1`, rows `row .. row + rows - 1` of each. */
@@ -54,13 +55,13 @@ export interface PartRange {
  */
 export function splitParts(
   name: string,
-  precision: Precision,
+  format: Format,
   experts: number,
   rows: number,
   cols: number,
   limit: number,
 ): PartRange[] {
-  const whole = blockLayout(precision, rows, cols).bytes;
+  const whole = panelLayout(format, rows, cols).bytes;
   if (whole <= limit) {
     const each = Math.min(experts, Math.floor(limit / whole));
     return Array.from({ length: Math.ceil(experts / each) }, (_, i) => ({
@@ -70,7 +71,7 @@ export function splitParts(
       rows,
     }));
   }
-  const unit = packedLayout(precision, ROW_UNIT, cols).bytes;
+  const unit = panelLayout(format, ROW_UNIT, cols).bytes;
   const each = Math.floor(limit / unit) * ROW_UNIT;
   if (each === 0) {
     throw new MemoryError(
@@ -99,11 +100,11 @@ export class WeightLoader {
     this.#limit = Math.min(limit, device.maxBinding);
   }
 
-  async matrix(source: MatrixSource, precision: Precision): Promise<GpuMatrix> {
+  async matrix(source: MatrixSource, format: Format): Promise<GpuMatrix> {
     const { name, rows, cols } = source;
-    const whole = blockLayout(precision, rows, cols);
-    const stored = source.blocks?.precision === precision ? [{ blocks: source.blocks, whole }] : null;
-    const matrix = { name, rows, cols, precision, ...(await this.#load(name, [[source]], precision, stored)) };
+    const whole = panelLayout(format, rows, cols);
+    const stored = source.panels?.format === format ? [{ panels: source.panels, whole }] : null;
+    const matrix = { name, rows, cols, ...(await this.#load(name, [[source]], format, stored)) };
     this.matrices.push(matrix);
     return matrix;
   }
@@ -118,30 +119,32 @@ export class WeightLoader {
     return { size, bytes: buffer.size, buffer };
   }
 
-  async layer(sources: readonly ExpertSource[], precision: Precision): Promise<GpuExperts> {
+  async layer(sources: readonly ExpertSource[], up: Format, down: Format): Promise<GpuExperts> {
     const first = sources[0];
     if (!first) throw new RequestError("a layer of experts needs at least one expert, found none");
     const { rows: intermediate, cols: hidden } = first.w1;
-    const record = recordLayout({ hidden, intermediate, precision });
-    const records = sources.flatMap((source) => (source.record?.precision === precision ? source.record : []));
-    const stored = (whole: PackedLayout, offset: number): StoredMatrix[] | null =>
+    const record = recordLayout({ hidden, intermediate, up, down });
+    const records = sources.flatMap((source) =>
+      source.record?.up === up && source.record.down === down ? source.record : [],
+    );
+    const stored = (whole: PanelLayout, offset: number): StoredMatrix[] | null =>
       records.length < sources.length
         ? null
-        : records.map((blocks) => ({ blocks: storedPart(blocks, offset, whole.bytes), whole }));
-    const up = await this.#load(
+        : records.map((bytes) => ({ panels: storedPart(bytes, whole, offset), whole }));
+    const w13 = await this.#load(
       first.w1.name,
       sources.map(({ w1, w3 }) => [w1, w3]),
-      precision,
+      up,
       stored(record.up, 0),
     );
-    const down = await this.#load(
+    const w2 = await this.#load(
       first.w2.name,
       sources.map(({ w2 }) => [w2]),
-      precision,
+      down,
       stored(record.down, record.downOffset),
     );
-    const bytes = up.bytes + down.bytes;
-    const layer = { count: sources.length, hidden, intermediate, precision, bytes, up, down };
+    const bytes = w13.bytes + w2.bytes;
+    const layer = { count: sources.length, hidden, intermediate, up, down, bytes, w13, w2 };
     this.experts.push(layer);
     return layer;
   }
@@ -150,23 +153,31 @@ export class WeightLoader {
    * Buffers for E blocks [rows, cols], empty, which are put into `made` as they are made. Whether they could be allocated
    * shows later: Device.settle() throws. @throws MemoryError
    */
-  space(name: string, precision: Precision, experts: number, rows: number, cols: number, made: Buffer[]): WeightSpace {
+  space(name: string, format: Format, experts: number, rows: number, cols: number, made: Buffer[]): WeightSpace {
     const device = this.#device;
-    const groups = Math.ceil(cols / GROUP);
+    const groups = panelLayout(format, 1, cols).padded / GROUP;
     const parts: WeightPart[] = [];
-    const split = splitParts(name, precision, experts, rows, cols, this.#limit);
-    const ranges = split.map((range) => ({ ...range, layout: blockLayout(precision, range.rows, cols) }));
+    const split = splitParts(name, format, experts, rows, cols, this.#limit);
+    const ranges = split.map((range) => ({ ...range, layout: panelLayout(format, range.rows, cols) }));
     for (const { expert, experts, row, rows, layout } of ranges) {
       const buffer = device.buffer(name, layout.bytes * experts, "weights", "storage");
       made.push(buffer);
       const part = device.buffer(`${name} (part)`, 32, "scratch", "uniform");
       made.push(part);
-      const words = [expert, experts, row, rows, layout.bytes / 4, layout.scaleOffset / 4, groups];
+      const words = [
+        expert,
+        experts,
+        row,
+        rows,
+        layout.bytes / 4,
+        (layout.planes[1]?.offset ?? layout.bytes) / 4,
+        groups,
+      ];
       device.gpu.queue.writeBuffer(part.gpu, 0, Uint32Array.from(words));
       parts.push({ buffers: { w: buffer, part }, rows, groups });
     }
     const bytes = parts.reduce((sum, { buffers }) => sum + buffers.w.size, 0);
-    return { id: this.#nextId++, groups, parts, bytes, ranges };
+    return { id: this.#nextId++, format, groups, parts, bytes, ranges };
   }
 
   /**
@@ -176,7 +187,7 @@ export class WeightLoader {
   async #load(
     name: string,
     experts: readonly (readonly MatrixSource[])[],
-    precision: Precision,
+    format: Format,
     stored: readonly StoredMatrix[] | null,
   ): Promise<PackedWeights & { bytes: number }> {
     const device = this.#device;
@@ -184,10 +195,10 @@ export class WeightLoader {
     const rows = each * experts[0]!.length;
     const made: Buffer[] = [];
     try {
-      const { ranges, ...weights } = this.space(name, precision, experts.length, rows, cols, made);
+      const { ranges, ...weights } = this.space(name, format, experts.length, rows, cols, made);
       await device.settle();
       const written = (bytes: number): Promise<void> => this.#written(bytes);
-      const write = pieceWriter(device, precision, cols, written);
+      const write = pieceWriter(device, format, cols, written);
       const copy = storedWriter(device, written);
       for (const [i, range] of ranges.entries()) {
         const { layout } = range;
@@ -215,59 +226,52 @@ export class WeightLoader {
 }
 
 /**
- * A function that streams a range of rows into a block at `base`, through arrays that it keeps. The range is of matrices
- * whose rows alternate: row i of n matrices is row i / n of matrix i mod n. It starts with whole rows of all of them.
+ * A function that streams a range of rows into a packed matrix at `base`, through arrays that it keeps. The range is of
+ * matrices whose rows alternate: row i of n matrices is row i / n of matrix i mod n. It starts with whole rows of all of them.
  */
-function pieceWriter(device: Device, precision: Precision, cols: number, written: (bytes: number) => Promise<void>) {
-  const groups = Math.ceil(cols / GROUP);
-  const most = Math.max(1, Math.floor(PIECE / (cols * 4 * BLOCK_ROWS))) * BLOCK_ROWS;
-  const { rowBytes, bytes, scaleOffset } = packedLayout(precision, 1, cols);
-  const scaled = bytes > scaleOffset ? groups : 0; // scales a row
-  const flip = flipOf(precision);
-  let rows: { floats: Float32Array; quants: Uint8Array; scales: Uint16Array } | null = null;
-  let blocks: { quants: Uint32Array<ArrayBuffer>; scales: Uint16Array<ArrayBuffer> } | null = null;
+function pieceWriter(device: Device, format: Format, cols: number, written: (bytes: number) => Promise<void>) {
+  const most = Math.max(1, Math.floor(PIECE / (cols * 4 * PANEL_ROWS))) * PANEL_ROWS;
+  let floats = new Float32Array(0);
+  let rows: Uint8Array[] = [];
+  let panels: Uint8Array<ArrayBuffer>[] = [];
 
   return async (
     alternate: readonly MatrixSource[],
     range: PartRange,
-    layout: PackedLayout,
+    layout: PanelLayout,
     buffer: Buffer,
     base: number,
   ): Promise<void> => {
     const step = alternate.length;
     for (let row = 0; row < range.rows; row += most) {
       const count = Math.min(most, range.rows - row);
-      const whole = Math.ceil(count / BLOCK_ROWS) * BLOCK_ROWS;
-      if (!blocks || blocks.quants.length < whole * (rowBytes / 4)) {
-        blocks = { quants: new Uint32Array(whole * (rowBytes / 4)), scales: new Uint16Array(whole * scaled) };
-        rows = {
-          floats: new Float32Array(whole * cols),
-          quants: new Uint8Array(whole * rowBytes),
-          scales: new Uint16Array(whole * scaled),
-        };
+      const whole = Math.ceil(count / PANEL_ROWS) * PANEL_ROWS;
+      if (floats.length < whole * cols) {
+        floats = new Float32Array(whole * cols);
+        rows = layout.planes.map(({ rowBytes }) => new Uint8Array(whole * rowBytes));
+        panels = layout.planes.map(({ rowBytes }) => new Uint8Array(whole * rowBytes));
       }
+      const own = layout.planes.map(({ rowBytes }, p) => panels[p]!.subarray(0, whole * rowBytes));
       // Rows of padding have no weights and no scale.
-      blocks.quants.fill(0, Math.floor(count / BLOCK_ROWS) * BLOCK_ROWS * (rowBytes / 4));
-      blocks.scales.fill(0, Math.floor(count / BLOCK_ROWS) * BLOCK_ROWS * scaled);
+      for (const [p, { rowBytes }] of layout.planes.entries())
+        own[p]!.fill(0, Math.floor(count / PANEL_ROWS) * PANEL_ROWS * rowBytes);
       for (const [side, source] of alternate.entries()) {
         const n = count / step;
         const first = (range.row + row) / step;
-        const quants = rows!.quants.subarray(0, n * rowBytes);
-        const scales = rows!.scales.subarray(0, n * scaled);
-        if (!(await source.readPacked?.(precision, first, n, quants, scales))) {
-          const floats = rows!.floats.subarray(0, n * cols);
-          await source.readRows(first, n, floats);
-          packRows(precision, floats, n, cols, { quants, scales });
+        const planes = layout.planes.map(({ rowBytes }, p) => rows[p]!.subarray(0, n * rowBytes));
+        if (!(await source.readPlanes?.(format, first, n, planes))) {
+          if (!format.pack)
+            throw new WeightsError(`${source.name}: is not stored in ${format.name}, and nothing packs to it`);
+          const values = floats.subarray(0, n * cols);
+          await source.readRows(first, n, values);
+          packRows(format, values, n, cols, planes);
         }
-        const words = new Uint32Array(quants.buffer, 0, (n * rowBytes) / 4);
-        interleave({ quants: words, scales }, rowBytes / 4, scaled, side, step, flip, blocks, 0, n);
+        weave(format, planes, n, side, step, own);
       }
       device.check(); // it may have been closed while the source was read
-      const { queue } = device.gpu;
-      queue.writeBuffer(buffer.gpu, base + row * rowBytes, blocks.quants, 0, (whole * rowBytes) / 4);
-      if (scaled > 0)
-        queue.writeBuffer(buffer.gpu, base + layout.scaleOffset + row * scaled * 2, blocks.scales, 0, whole * scaled);
-      await written(whole * (rowBytes + scaled * 2));
+      for (const [p, { offset, rowBytes }] of layout.planes.entries())
+        device.gpu.queue.writeBuffer(buffer.gpu, base + offset + row * rowBytes, own[p]!);
+      await written(own.reduce((sum, { length }) => sum + length, 0));
     }
   };
 }

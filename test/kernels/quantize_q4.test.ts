@@ -2,8 +2,8 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { quantizeQ4Group } from "../../kernels/formats/q4/quantize.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
-import { quantizeQ4Group } from "../../src/tensor/quantize_q4.ts";
 import { generator } from "../support/random.ts";
 
 /** Squared error of a group at a scale, every weight at its nearest level in -8..7. */

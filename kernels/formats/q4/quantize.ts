@@ -1,6 +1,6 @@
 // The scale of a q4 group, chosen by the error that it leaves rather than by the largest weight alone.
 
-import { HALF_TO_FLOAT, toFiniteHalf } from "./half.ts";
+import { HALF_TO_FLOAT, toFiniteHalf } from "../../../src/tensor/half.ts";
 
 // The integers that the extreme weight is tried at: -8 is where the naive scale puts it; beyond that it is clipped a
 // little so that the others fit better. Finer steps and the other sign lower the squared error by 0.1 % at most.

@@ -1,0 +1,28 @@
+// The formats that weights can be held in: the one table. A format is a folder beside this file.
+
+import { RequestError } from "../../src/errors.ts";
+import type { Format } from "../../src/tensor/format.ts";
+import { f16 } from "./f16/f16.ts";
+import { f32 } from "./f32/f32.ts";
+import { q4 } from "./q4/q4.ts";
+import { q8 } from "./q8/q8.ts";
+
+/** By name, the most precise first. */
+export const FORMATS = { f32, f16, q8, q4 } as const satisfies Readonly<Record<string, Format>>;
+
+export type FormatName = keyof typeof FORMATS;
+/** Formats that any weights can be packed to; the others come from files only. */
+export type PackableName = {
+  [Name in FormatName]: (typeof FORMATS)[Name] extends { readonly pack: unknown } ? Name : never;
+}[FormatName];
+
+export const PACKABLE = (Object.keys(FORMATS) as FormatName[]).filter(
+  (name): name is PackableName => "pack" in FORMATS[name],
+);
+
+/** The format of that name. @throws RequestError */
+export function formatOf(name: string): Format {
+  const found = Object.hasOwn(FORMATS, name) ? FORMATS[name as FormatName] : undefined;
+  if (found) return found;
+  throw new RequestError(`weights: expected one of ${Object.keys(FORMATS).join(", ")}, found ${JSON.stringify(name)}`);
+}

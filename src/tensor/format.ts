@@ -1,0 +1,110 @@
+// How weights are held: what a format is, and where a matrix of one lies in memory, woven into panels of eight rows.
+
+/** What products are computed in: f32 and f16 take activations as they are, int8 rounds them. */
+export type Arithmetic = "f32" | "f16" | "int8";
+
+/** One kind of numbers that a format keeps: levels, scales, ... */
+export interface Plane {
+  readonly name: string;
+  /** Bytes of one group of one row. */
+  readonly bytes: number;
+  /** Bytes that stay together when rows are woven into panels. Planes start at multiples of it. */
+  readonly element: 2 | 4;
+}
+
+/**
+ * A way to hold weights. Rows come in planes, row-major: row r of plane p takes groups * p.bytes bytes. Columns are padded
+ * with zero weights to whole groups. The formats there are: kernels/formats.
+ */
+export interface Format {
+  /** As options and files call it: "q4". */
+  readonly name: string;
+  /** Columns that planes count by. */
+  readonly group: 32 | 256;
+  /** In the order of a packed matrix's bytes. */
+  readonly planes: readonly Plane[];
+  /** What its weights can be multiplied in; f32 always. */
+  readonly arithmetics: readonly Arithmetic[];
+  /** Planes of one row to `into` [cols]: the definition of what they hold. */
+  unpack(planes: readonly Uint8Array[], cols: number, into: Float32Array): void;
+  /** One row [cols] to planes, padding included. Absent: such weights come from files only. */
+  pack?(row: Float32Array, planes: readonly Uint8Array[]): void;
+  /** How GGUF files hold it: the number of the type, and one block of theirs to one group of each plane. */
+  readonly ggml?: { readonly type: number; split(block: Uint8Array, planes: readonly Uint8Array[]): void };
+}
+
+/** Columns that share a scale when activations are rounded to int8. */
+export const GROUP = 32;
+/** Rows of a panel, which lie side by side: element j of row r is at [r / 8][j][r mod 8]. */
+export const PANEL_ROWS = 8;
+
+/** Where the planes of a packed matrix lie. Panel i of a plane is at offset + 8 i rowBytes. */
+export interface PanelLayout {
+  readonly format: Format;
+  /** With rows of padding: whole panels. */
+  readonly rows: number;
+  readonly cols: number;
+  /** Groups of format.group columns a row. */
+  readonly groups: number;
+  /** Columns with padding: groups * format.group. */
+  readonly padded: number;
+  readonly planes: readonly { readonly offset: number; readonly rowBytes: number }[];
+  /** Of all planes; a multiple of 16, as is every offset. */
+  readonly bytes: number;
+}
+
+/** The layout of a matrix [rows, cols] in panels. */
+export function panelLayout(format: Format, rows: number, cols: number): PanelLayout {
+  const groups = Math.ceil(cols / format.group);
+  const whole = Math.ceil(rows / PANEL_ROWS) * PANEL_ROWS;
+  let bytes = 0;
+  const planes = format.planes.map((plane) => {
+    const place = { offset: bytes, rowBytes: groups * plane.bytes };
+    bytes += whole * place.rowBytes;
+    return place;
+  });
+  return { format, rows: whole, cols, groups, padded: groups * format.group, planes, bytes };
+}
+
+/** Zeroed planes for `count` rows, row-major. */
+export function rowPlanes(format: Format, count: number, cols: number): Uint8Array[] {
+  const groups = Math.ceil(cols / format.group);
+  return format.planes.map(({ bytes }) => new Uint8Array(count * groups * bytes));
+}
+
+/** Rows [first, first + count) of row-major planes that hold `rows`. */
+export function rowsOfPlanes(
+  planes: readonly Uint8Array[],
+  rows: number,
+  first: number,
+  count: number,
+): readonly Uint8Array[] {
+  return planes.map((plane) => {
+    const rowBytes = plane.length / rows;
+    return plane.subarray(first * rowBytes, (first + count) * rowBytes);
+  });
+}
+
+/** Packs x [count, cols] into row-major planes of exactly those rows. @throws Error for a format that only files hold */
+export function packRows(
+  format: Format,
+  x: Float32Array,
+  count: number,
+  cols: number,
+  planes: readonly Uint8Array[],
+): void {
+  if (!format.pack) throw new Error(`weights cannot be packed to ${format.name}`);
+  for (let r = 0; r < count; r++) format.pack(x.subarray(r * cols, (r + 1) * cols), rowsOfPlanes(planes, count, r, 1));
+}
+
+/** Unpacks row-major planes of `count` rows to f32 [count, cols]. */
+export function unpackRows(
+  format: Format,
+  planes: readonly Uint8Array[],
+  count: number,
+  cols: number,
+  into: Float32Array,
+): void {
+  for (let r = 0; r < count; r++)
+    format.unpack(rowsOfPlanes(planes, count, r, 1), cols, into.subarray(r * cols, (r + 1) * cols));
+}

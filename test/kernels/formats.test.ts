@@ -1,0 +1,153 @@
+// The formats of weights: where each weight lies, what comes back, how far it may be off.
+
+import { describe, expect, it } from "vitest";
+import { FORMATS, formatOf, PACKABLE } from "../../kernels/formats/index.ts";
+import { RequestError } from "../../src/errors.ts";
+import { panelLayout, unpackRows } from "../../src/tensor/format.ts";
+import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
+import { held, packPlanes } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+
+describe("formatOf", () => {
+  it("gives a format by the name it has", () => {
+    for (const name of Object.keys(FORMATS)) expect(formatOf(name).name).toBe(name);
+    for (const name of ["q5", "", "toString"]) expect(() => formatOf(name)).toThrow(RequestError);
+  });
+});
+
+describe("panelLayout", () => {
+  it.each([
+    ["f32", 4, 64, { groups: 2, padded: 64, planes: [[0, 256]], bytes: 2048 }],
+    ["f16", 3, 60, { groups: 2, padded: 64, planes: [[0, 128]], bytes: 1024 }],
+    [
+      "q8",
+      9,
+      33,
+      {
+        groups: 2,
+        padded: 64,
+        planes: [
+          [0, 64],
+          [1024, 4],
+        ],
+        bytes: 1088,
+      },
+    ],
+    [
+      "q4",
+      3,
+      33,
+      {
+        groups: 2,
+        padded: 64,
+        planes: [
+          [0, 32],
+          [256, 4],
+        ],
+        bytes: 288,
+      },
+    ],
+    [
+      "q4",
+      4096,
+      14336,
+      {
+        groups: 448,
+        padded: 14336,
+        planes: [
+          [0, 7168],
+          [29360128, 896],
+        ],
+        bytes: 33030144,
+      },
+    ],
+    ["f32", 0, 64, { groups: 2, padded: 64, planes: [[0, 256]], bytes: 0 }],
+  ] as const)("%s [%i, %i]", (name, rows, cols, { planes, ...want }) => {
+    const format = FORMATS[name];
+    const places = planes.map(([offset, rowBytes]) => ({ offset, rowBytes }));
+    expect(panelLayout(format, rows, cols)).toEqual({
+      format,
+      rows: Math.ceil(rows / 8) * 8,
+      cols,
+      planes: places,
+      ...want,
+    });
+  });
+
+  it("costs 4.5 and 8.5 bits a weight", () => {
+    const bits = (name: "q4" | "q8") => (panelLayout(FORMATS[name], 4096, 4096).bytes * 8) / 4096 ** 2;
+    expect([bits("q4"), bits("q8")]).toEqual([4.5, 8.5]);
+  });
+});
+
+describe("packRows", () => {
+  it("lays q4 nibbles out as documented: byte 4j+b holds weight 8j+b low and 8j+4+b high", () => {
+    // Multiples of one scale, so that quantizing is exact: weight i is u(i) - 8, with both extremes present.
+    const level = (i: number) => (i * 7 + 3) % 16;
+    const x = Float32Array.from({ length: 32 }, (_, i) => level(i) - 8);
+    const [levels, scales] = packPlanes(FORMATS.q4, x, 1, 32);
+    expect(HALF_TO_FLOAT[new Uint16Array(scales!.buffer)[0]!]).toBe(1);
+    for (let j = 0; j < 4; j++)
+      for (let b = 0; b < 4; b++)
+        expect(levels![4 * j + b], `byte ${4 * j + b}`).toBe(level(8 * j + b) | (level(8 * j + 4 + b) << 4));
+  });
+
+  it("lays q8 levels out in order, scaled by max / 127, 128 above", () => {
+    const x = Float32Array.from({ length: 32 }, (_, i) => (i % 2 ? -1 : 1) * 4 * i);
+    x[31] = -127;
+    const [levels, scales] = packPlanes(FORMATS.q8, x, 1, 32);
+    expect([...levels!]).toEqual([...x].map((value) => value + 128));
+    expect(HALF_TO_FLOAT[new Uint16Array(scales!.buffer)[0]!]).toBe(1);
+  });
+
+  it.each(PACKABLE.flatMap((precision) => [1, 31, 32, 33, 60, 64, 97].map((cols) => ({ precision, cols }))))(
+    "$precision gives back rows of $cols columns, each as it does alone",
+    ({ precision, cols }) => {
+      const rows = 5;
+      const x = uniform(rows * cols, cols);
+      const all = held(FORMATS[precision], x, rows, cols);
+      for (let r = 0; r < rows; r++)
+        for (let c = 0; c < cols; c++) {
+          const group = x.subarray(r * cols + (c & ~31), r * cols + Math.min(cols, (c & ~31) + 32));
+          const max = group.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+          const value = x[r * cols + c]!;
+          // q8 rounds to half of max / 127; q4's scale is at most max / 7, and what it clips stays within two levels.
+          const allowed = { f32: 0, f16: Math.abs(value) / 2048, q8: max / 250, q4: max / 5 }[precision];
+          expect(Math.abs(all[r * cols + c]! - value), `row ${r}, column ${c}`).toBeLessThanOrEqual(allowed);
+        }
+      expect(held(FORMATS[precision], x.subarray(2 * cols, 4 * cols), 2, cols)).toEqual(
+        all.subarray(2 * cols, 4 * cols),
+      );
+    },
+  );
+
+  it.each(PACKABLE)("%s writes padding as zero weights over what was there", (precision) => {
+    const cols = 33;
+    const format = FORMATS[precision];
+    const planes = packPlanes(format, uniform(64, 2), 1, 64);
+    format.pack(uniform(cols, 1), planes);
+    const row = new Float32Array(64);
+    unpackRows(format, planes, 1, 64, row);
+    expect([...row.subarray(cols)].map(Math.abs)).toEqual(Array(64 - cols).fill(0));
+  });
+
+  it.each(["q8", "q4"] as const)("%s keeps zeros, tiny and huge weights finite", (precision) => {
+    const x = new Float32Array(96);
+    x.fill(1e-30, 32, 64);
+    x.fill(3e38, 64, 80);
+    const back = held(FORMATS[precision], x, 1, 96);
+    expect([...back.subarray(0, 64)].every((value) => Math.abs(value) === 0)).toBe(true);
+    expect([...back.subarray(64)].every(Number.isFinite)).toBe(true);
+    expect([...back.subarray(80)].map(Math.abs)).toEqual(Array(16).fill(0));
+  });
+
+  it("f16 keeps huge weights finite, as large as it can", () => {
+    const back = held(FORMATS.f16, Float32Array.of(1e5, -3e38, 65519, 1), 1, 4);
+    expect(back).toEqual(Float32Array.of(65504, -65504, 65504, 1));
+  });
+
+  it("f16 rounds to nearest even", () => {
+    const x = uniform(64, 9);
+    expect(held(FORMATS.f16, x, 1, 64)).toEqual(Float32Array.from(x, (value) => HALF_TO_FLOAT[toHalf(value)]!));
+  });
+});

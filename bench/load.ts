@@ -3,11 +3,10 @@
 // Each client asks for one answer after the other. Counts of clients alternate within a run, so that a ratio between them is
 // one of the same minutes; every answer is compared with what the same prompt gave alone, greedily.
 
-import { mkdirSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { Model, Precision } from "../src/index.ts";
 import { open } from "../src/index.ts";
-import { commit, machine } from "./machine.ts";
+import { about, writeResult } from "./result.ts";
 
 const USAGE = `usage: npm run bench -- load [--model <folder>] [--clients 1,4,16,64] [--seconds <each>] [--rounds <number>]
          [--weights <precision>] [--backend <cpu|webgpu>] [--threads <number>] [--tokens <of an answer>] [--name <of the result>]`;
@@ -161,22 +160,8 @@ export async function loadCommand(root: URL, args: readonly string[]): Promise<n
     }
     console.log(`blocks held after: ${held} (${blocks.cached} cached, ${blocks.free} free)`);
     if (flags.name !== undefined) {
-      const command = ["npm", "run", "bench", "--", "load", ...args].join(" ");
-      const about = { date: new Date().toISOString(), command, commit: commit(root), machine: machine() };
-      const result = {
-        schema: 1,
-        name: flags.name,
-        ...about,
-        model: flags.model,
-        weights,
-        backend,
-        memory,
-        blocks,
-        rows,
-      };
-      const folder = new URL("bench/results/", root);
-      mkdirSync(folder, { recursive: true });
-      writeFileSync(new URL(`${flags.name}.json`, folder), `${JSON.stringify(result, null, 2)}\n`);
+      const head = about(root, flags.name, ["load", ...args]);
+      writeResult(root, flags.name, { ...head, model: flags.model, weights, backend, memory, blocks, rows });
     }
     return held > 0 || rows.some(({ wrong }) => wrong > 0) ? 1 : 0;
   } finally {

@@ -3,7 +3,7 @@
 // The schemas are JSON Schema's official suite and a few of the kinds that tools and answers have; the vocabularies one of
 // 32,000 tokens (Mixtral's) and one of 200,000 (o200k_base).
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { RequestError } from "../src/errors.ts";
@@ -12,8 +12,8 @@ import type { Grammar, Grammars } from "../src/grammar/types.ts";
 import { openTokenizer, type Tokenizer } from "../src/tokenizer/tokenizer.ts";
 import { randomFrom, randomText } from "../test/grammar/support.ts";
 import { memoryFiles } from "../test/weights/memory_files.ts";
-import { commit, machine } from "./machine.ts";
 import { type Case, OWN, suiteCases } from "./mask_cases.ts";
+import { about, writeResult } from "./result.ts";
 
 const USAGE = `usage: npm run bench -- masks [--vocabularies 32k,200k] [--drafts draft2020-12,draft7] [--texts <of each schema>]
          [--only <part of a name>] [--name <of the result>] [--slowest <rows that are printed>]`;
@@ -169,12 +169,8 @@ export async function masksCommand(root: URL, args: readonly string[]): Promise<
     }
   }
   if (flags.name !== undefined) {
-    const command = ["npm", "run", "bench", "--", "masks", ...args].join(" ");
-    const about = { date: new Date().toISOString(), command, commit: commit(root), machine: machine() };
-    const folder = new URL("bench/results/", root);
-    mkdirSync(folder, { recursive: true });
-    const result = { schema: 1, name: flags.name, ...about, texts, vocabularies: results };
-    writeFileSync(new URL(`${flags.name}.json`, folder), `${JSON.stringify(result, null, 2)}\n`);
+    const head = about(root, flags.name, ["masks", ...args]);
+    writeResult(root, flags.name, { ...head, texts, vocabularies: results });
   }
   return 0;
 }

@@ -1,7 +1,5 @@
 // `npm run bench -- --peer <name>`: another engine and ours in turns on the same work, and the ratios.
 
-import { mkdirSync, writeFileSync } from "node:fs";
-import { commit, machine } from "./machine.ts";
 import { modelConfig } from "./peers/cache.ts";
 import { type Case, MODELS, type ModelName, pageCases, processCases, sidesOf } from "./peers/cases.ts";
 import { type Run, rows, scaling } from "./peers/compare.ts";
@@ -10,6 +8,7 @@ import { openPages } from "./peers/pages.ts";
 import { table } from "./peers/print.ts";
 import { processSides } from "./peers/processes.ts";
 import type { SideName, Sides, Work } from "./peers/types.ts";
+import { about, writeResult } from "./result.ts";
 
 /** Name on the command line -> its npm package. */
 export const PEERS = { "llama.cpp": "node-llama-cpp", wllama: "@wllama/wllama" } as const;
@@ -109,14 +108,9 @@ export async function comparePeer(root: URL, options: PeerOptions): Promise<numb
     return 0;
   }
   const found = peerPackage(root, PEERS[options.peer]);
-  const about = {
-    schema: 1,
+  const head = {
+    ...about(root, options.name, process.argv.slice(2)),
     kind: "peer",
-    name: options.name,
-    date: new Date().toISOString(),
-    command: ["npm", "run", "bench", "--", ...process.argv.slice(2)].join(" "),
-    commit: commit(root),
-    machine: machine(),
     peer: { name: options.peer, package: found.name, version: found.version },
     threads: options.threads,
     rounds: options.rounds,
@@ -142,10 +136,7 @@ export async function comparePeer(root: URL, options: PeerOptions): Promise<numb
   const compared = rows(cases, runs);
   const scalings = scaling(cases, runs);
   console.log(table(options.peer, compared, scalings));
-  const folder = new URL("bench/results/", root);
-  mkdirSync(folder, { recursive: true });
-  const result = { ...about, host, rows: compared, scaling: scalings, runs };
-  writeFileSync(new URL(`${options.name}.json`, folder), `${JSON.stringify(result, null, 2)}\n`);
+  writeResult(root, options.name, { ...head, host, rows: compared, scaling: scalings, runs });
   console.log(`written to bench/results/${options.name}.json`);
   const failed = runs.filter((run) => run.error !== undefined);
   for (const { case: name, side, threads, error } of failed)

@@ -5,8 +5,9 @@ import { parseArgs } from "node:util";
 import type { PackableName } from "../kernels/formats/index.ts";
 import { formatBytes, formatSeconds } from "../src/cli/output.ts";
 import { RequestError } from "../src/errors.ts";
-import { commit, machine } from "./machine.ts";
+import { oneOf, resultName, whole, wholes } from "./arguments.ts";
 import { type KernelRow, type ProfileCase, type ProfileOptions, type ProfileReport, profile } from "./profile.ts";
+import { about, stamp } from "./result.ts";
 
 const USAGE = `usage: npm run bench -- --profile [--model <folder or synthetic:...>] [--weights f32|f16|q8|q4] [--kv f16|f32]
          [--contexts 0,1024] [--prompts 512] [--tokens <to decode>] [--chunk 512] [--adapter <part of a name>]
@@ -21,19 +22,9 @@ export async function profileCommand(root: URL, args: readonly string[]): Promis
     console.error(`${(error as Error).message}\n${USAGE}`);
     return 2;
   }
-  const date = new Date();
-  const git = commit(root);
-  const name = options.name ?? `${date.toISOString().slice(0, 10)}-${git.id?.slice(0, 7) ?? "unknown"}-profile`;
-  const result = (report: ProfileReport) => ({
-    schema: 1,
-    kind: "profile",
-    name,
-    date: date.toISOString(),
-    command: ["npm", "run", "bench", "--", ...args].join(" "),
-    commit: git,
-    machine: machine(),
-    report,
-  });
+  const name = options.name ?? `${stamp(root)}-profile`;
+  const head = { ...about(root, name, args), kind: "profile" };
+  const result = (report: ProfileReport) => ({ ...head, report });
   const file = options.out ?? new URL(`bench/results/${name}.json`, root);
   if (options.out === undefined) mkdirSync(new URL("bench/results/", root), { recursive: true });
   // Written after each case, so that a run that is cut short leaves what it has measured.
@@ -86,47 +77,22 @@ function parse(args: readonly string[]): Parsed {
     model,
     weights: oneOf<PackableName>("weights", values.weights, ["f32", "f16", "q8", "q4"]),
     kv: oneOf("kv", values.kv, ["f16", "f32"]),
-    contexts: numbers("contexts", values.contexts, 0),
-    prompts: numbers("prompts", values.prompts, 1),
-    tokens: number("tokens", values.tokens, 1),
-    chunk: number("chunk", values.chunk, 1),
+    contexts: wholes("contexts", values.contexts, 0),
+    prompts: wholes("prompts", values.prompts, 1),
+    tokens: whole("tokens", values.tokens, 1),
+    chunk: whole("chunk", values.chunk, 1),
     adapter,
     ...(values.budget === undefined ? {} : { budgetMs: seconds(values.budget) }),
-    name: fileName(values.name),
+    name: values.name === undefined ? undefined : resultName(values.name),
     out,
     json,
   };
-}
-
-function oneOf<T extends string>(option: string, found: string, choices: readonly T[]): T {
-  const choice = choices.find((one) => one === found);
-  if (choice === undefined)
-    throw new RequestError(`--${option}: expected one of ${choices.join(", ")}, found "${found}"`);
-  return choice;
-}
-
-function number(option: string, text: string, min: number): number {
-  const value = /^\d{1,7}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min))
-    throw new RequestError(`--${option}: expected a whole number of at least ${min}, found "${text}"`);
-  return value;
 }
 
 /** Milliseconds. */
 function seconds(text: string): number {
   if (!/^\d{1,6}(\.\d+)?$/.test(text)) throw new RequestError(`--budget: expected seconds, found "${text}"`);
   return 1000 * Number(text);
-}
-
-/** "0,4096": none for an empty text. */
-function numbers(option: string, text: string, min: number): number[] {
-  return text === "" ? [] : text.split(",").map((one) => number(option, one, min));
-}
-
-function fileName(name: string | undefined): string | undefined {
-  if (name !== undefined && !/^[\w.-]+$/.test(name))
-    throw new RequestError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
-  return name;
 }
 
 function headOf({ model, backend, weights, kv, loadMs, copy, memory }: ProfileReport): string {

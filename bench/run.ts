@@ -3,19 +3,19 @@
 // A process each, because a peak resident set is a process's, and a crash then costs one measurement.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
 import type { BenchReport } from "../src/cli/bench.ts";
 import { formatBytes, formatRate, formatSeconds } from "../src/cli/output.ts";
+import { resultName, whole } from "./arguments.ts";
 import { expertsCommand } from "./experts/command.ts";
 import { loadCommand } from "./load.ts";
-import { commit, machine } from "./machine.ts";
 import { masksCommand } from "./masks.ts";
 import { comparePeer, PEERS, type PeerName } from "./peer.ts";
 import { profileCommand } from "./profile_command.ts";
 import { residencyCommand } from "./residency/command.ts";
+import { about, stamp, writeResult } from "./result.ts";
 import { type Measurement, suite } from "./suite.ts";
 
 // This file runs as dist/bench/run.js.
@@ -75,31 +75,37 @@ function usageError(message: string): never {
   process.exit(2);
 }
 
-function options() {
+/** What `read` returns; wrong usage ends the process. */
+function checked<T>(read: () => T): T {
   try {
-    return parseArgs({
-      options: {
-        quick: { type: "boolean", default: false },
-        list: { type: "boolean", default: false },
-        only: { type: "string", default: "" },
-        name: { type: "string" },
-        peer: { type: "string" },
-        threads: { type: "string" },
-        rounds: { type: "string" },
-      },
-    }).values;
+    return read();
   } catch (error) {
     return usageError((error as Error).message);
   }
+}
+
+function options() {
+  return checked(
+    () =>
+      parseArgs({
+        options: {
+          quick: { type: "boolean", default: false },
+          list: { type: "boolean", default: false },
+          only: { type: "string", default: "" },
+          name: { type: "string" },
+          peer: { type: "string" },
+          threads: { type: "string" },
+          rounds: { type: "string" },
+        },
+      }).values,
+  );
 }
 
 /** A whole number of at least 1 given as an option. */
 function count(option: "threads" | "rounds", fallback: number): number {
   const text = flags[option];
   if (text !== undefined && flags.peer === undefined) usageError(`--${option}: goes with --peer only`);
-  if (text !== undefined && !/^[1-9]\d{0,3}$/.test(text))
-    usageError(`--${option}: expected a whole number of at least 1, found "${text}"`);
-  return text === undefined ? fallback : Number(text);
+  return text === undefined ? fallback : checked(() => whole(option, text));
 }
 
 if (process.argv[2] === "experts") process.exit(await expertsCommand(root, process.argv.slice(3)));
@@ -109,11 +115,10 @@ if (process.argv[2] === "residency") process.exit(await residencyCommand(root, p
 if (process.argv.includes("--profile")) process.exit(await profileCommand(root, process.argv.slice(2)));
 
 const flags = options();
-const date = new Date();
-const git = commit(root);
-const stamp = `${date.toISOString().slice(0, 10)}-${git.id?.slice(0, 7) ?? "unknown"}${git.dirty ? "-dirty" : ""}`;
-const name = flags.name ?? (flags.peer === undefined ? stamp : `${stamp}-${flags.peer}`);
-if (!/^[\w.-]+$/.test(name)) usageError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
+const name = checked(() =>
+  resultName(flags.name ?? [stamp(root), flags.peer].filter((part) => part !== undefined).join("-")),
+);
+const head = about(root, name, process.argv.slice(2));
 const [threads, rounds] = [count("threads", 2), count("rounds", 3)];
 
 if (flags.peer !== undefined) {
@@ -151,18 +156,6 @@ for (const measurement of measurements) {
   console.log(row(run));
 }
 
-const result = {
-  schema: 1,
-  name,
-  date: date.toISOString(),
-  command: ["npm", "run", "bench", "--", ...process.argv.slice(2)].join(" "),
-  commit: git,
-  machine: machine(),
-  adapter: device,
-  runs,
-};
-const folder = new URL("bench/results/", root);
-mkdirSync(folder, { recursive: true });
-writeFileSync(new URL(`${name}.json`, folder), `${JSON.stringify(result, null, 2)}\n`);
+writeResult(root, name, { ...head, adapter: device, runs });
 console.log(`written to bench/results/${name}.json`);
 if (runs.some((run) => run.error !== undefined)) process.exitCode = 1;

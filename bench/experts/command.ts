@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { RequestError } from "../../src/errors.ts";
 import { decodes, parseTrace, type Trace, traceHeader, traceLine } from "../../src/experts/trace.ts";
-import { commit, machine } from "../machine.ts";
+import { resultName, wholes } from "../arguments.ts";
+import { about } from "../result.ts";
 import { collectTraces } from "./collect.ts";
 import { figuresOf, type Means, type Metric, means, type PolicyFigures } from "./figures.ts";
 import { hitRateChart, uploadsChart } from "./pictures.ts";
@@ -60,19 +61,13 @@ function parse(args: readonly string[]): Options {
       model: { type: "string", default: "models/tales" },
     },
   });
-  const slots = values.slots?.split(",").map((text) => {
-    if (!/^[1-9]\d{0,3}$/.test(text))
-      throw new RequestError(`--slots: expected whole numbers as 2,3,4, found "${text}"`);
-    return Number(text);
-  });
+  const slots = values.slots === undefined ? undefined : wholes("slots", values.slots);
   // The result of the traces that are committed depends on nothing else, and so has a name of its own.
   const name = values.name ?? (values.trace.length === 0 && slots === undefined ? "experts" : "experts-own");
-  if (!/^[\w.-]+$/.test(name))
-    throw new RequestError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
   return {
     traces: values.trace,
     slots: slots ? [...new Set(slots)].sort((a, b) => a - b) : null,
-    name,
+    name: resultName(name),
     out: values.out,
     json: values.json,
     record: values.record,
@@ -141,13 +136,8 @@ function replayAll(root: URL, args: readonly string[], options: Options): void {
   }));
   const mean = means(results.map(({ policies }) => policies));
   const result = {
-    schema: 1,
+    ...about(root, name, ["experts", ...args]),
     kind: "experts",
-    name,
-    date: new Date().toISOString(),
-    command: ["npm", "run", "bench", "--", "experts", ...args].join(" "),
-    commit: commit(root),
-    machine: machine(),
     traces: results,
     mean,
   };

@@ -3,9 +3,10 @@
 import { statSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { formatRate } from "../../src/cli/output.ts";
-import { machine } from "../machine.ts";
+import { whole, wholes } from "../arguments.ts";
 import { cachedGguf, modelConfig } from "../peers/cache.ts";
 import { peerPackage } from "../peers/packages.ts";
+import { machine } from "../result.ts";
 import { type LlamaModel, type LlamaVulkan, openLlamaVulkan } from "./llama_addon.ts";
 import { type LlamaCase, timeCases } from "./llama_cases.ts";
 
@@ -148,14 +149,4 @@ function parse(args: readonly string[]): Options {
     tokens: whole("tokens", values.tokens, 1),
     budgetMs: whole("budget", values.budget, 1) * 1000,
   };
-}
-
-function wholes(option: string, list: string, min: number): number[] {
-  return list === "" ? [] : list.split(",").map((text) => whole(option, text, min));
-}
-
-function whole(option: string, text: string, min: number): number {
-  const value = /^\d{1,7}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min)) throw new Error(`--${option}: expected whole numbers of at least ${min}, found "${text}"`);
-  return value;
 }

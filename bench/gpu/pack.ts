@@ -20,8 +20,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { formatBytes } from "../../src/cli/output.ts";
-import { commit } from "../machine.ts";
 import { peerPackage } from "../peers/packages.ts";
+import { commit } from "../result.ts";
 import { llamaFiles } from "./llama_addon.ts";
 import { PACKAGE } from "./llama_command.ts";
 

@@ -5,8 +5,8 @@ import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Costs } from "../../src/experts/costs.ts";
 import { type CounterValues, difference, total } from "../../src/experts/counters.ts";
-import { commit, machine } from "../machine.ts";
 import { median } from "../residency/bounds.ts";
+import { commit, machine } from "../result.ts";
 import { openWays, type WayModel } from "./residency_ways.ts";
 
 // This file runs as dist/bench/gpu/residency.js.

@@ -1,15 +1,16 @@
 // `npm run bench -- residency`: a model larger than its budget of RAM, decoded on the CPU with experts kept and without, and
 // what disk, page cache and arithmetic alone would allow.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { size } from "../../src/cli/values.ts";
 import { RequestError } from "../../src/errors.ts";
-import { commit, machine } from "../machine.ts";
+import { resultName, whole } from "../arguments.ts";
 import { runNode } from "../peers/children.ts";
+import { about, writeResult } from "../result.ts";
 import { type Bounds, bounds, median, rate } from "./bounds.ts";
 import { boundsText, decodeRow, HEAD, replayRow } from "./print.ts";
 import { type MachineState, machineState } from "./process.ts";
@@ -53,7 +54,9 @@ async function measure(root: URL, args: readonly string[], options: Options, rea
   const { model, ram, tokens, warmUp, prompt, repeats, name, json } = options;
   const script = fileURLToPath(new URL("dist/bench/residency/child.js", root));
   const say = (text: string): void => void (json || console.log(text));
-  const date = new Date();
+  // Where the folder lies on this machine says nothing elsewhere.
+  const said = args.map((arg) => (arg === model ? basename(model) : arg));
+  const head = about(root, name, ["residency", ...said]);
   const child = async <Report>(task: DecodeTask | ReplayTask, repeat: number): Promise<Run<Report>> => {
     const [before, started] = [machineState(), performance.now()];
     const report = (await runNode(root, script, [JSON.stringify(task)])) as Report;
@@ -101,14 +104,8 @@ async function measure(root: URL, args: readonly string[], options: Options, rea
     peakRssOfBudget: Math.max(...rounds.map(({ ofBudget }) => ofBudget)),
   };
   const result = {
-    schema: 1,
+    ...head,
     kind: "residency",
-    name,
-    date: date.toISOString(),
-    // Where the folder lies on this machine says nothing elsewhere.
-    command: ["npm run bench -- residency", ...args.map((arg) => (arg === model ? basename(model) : arg))].join(" "),
-    commit: commit(root),
-    machine: machine(),
     model: basename(model),
     ram,
     promptTokens: prompt,
@@ -119,9 +116,7 @@ async function measure(root: URL, args: readonly string[], options: Options, rea
     rounds,
     runs,
   };
-  const results = new URL("bench/results/", root);
-  mkdirSync(results, { recursive: true });
-  writeFileSync(new URL(`${name}.json`, results), `${JSON.stringify(result, null, 1)}\n`);
+  writeResult(root, name, result, 1);
   if (json) {
     console.log(JSON.stringify(result));
     return;
@@ -159,14 +154,7 @@ function parse(args: readonly string[]): Options {
   });
   const { model, name } = values;
   if (!model) throw new RequestError("--model: expected a folder that `hotset quantize` has written");
-  if (!/^[\w.-]+$/.test(name))
-    throw new RequestError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
-  const count = (option: "tokens" | "warm-up" | "prompt" | "repeats"): number => {
-    const text = values[option];
-    if (!/^[1-9]\d{0,3}$/.test(text))
-      throw new RequestError(`--${option}: expected a whole number from 1 to 9999, found "${text}"`);
-    return Number(text);
-  };
+  const count = (option: "tokens" | "warm-up" | "prompt" | "repeats"): number => whole(option, values[option]);
   return {
     model,
     ram: size(values.ram),
@@ -174,7 +162,7 @@ function parse(args: readonly string[]): Options {
     warmUp: count("warm-up"),
     prompt: count("prompt"),
     repeats: count("repeats"),
-    name,
+    name: resultName(name),
     json: values.json,
   };
 }

@@ -50,7 +50,7 @@ describe("npm run bench -- experts", () => {
   });
 
   it.each([
-    [["--slots", "0"], 2, /--slots: expected whole numbers as 2,3,4, found "0"/],
+    [["--slots", "0"], 2, /--slots: expected a whole number of at least 1, found "0"/],
     [["--slots", "9"], 1, /--slots: expected at most the 8 experts of a layer, found 9/],
     [["--name", "a/b"], 2, /--name: expected letters/],
     [["--bogus"], 2, /'--bogus'/],

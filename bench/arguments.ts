@@ -1,0 +1,31 @@
+// Options of the bench commands: whole numbers, lists of them, one of several words, names of results.
+
+import { RequestError } from "../src/errors.ts";
+
+/** @throws RequestError naming the option unless `text` is a whole number of at least `min` */
+export function whole(option: string, text: string, min = 1): number {
+  const value = /^\d{1,7}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= min))
+    throw new RequestError(`--${option}: expected a whole number of at least ${min}, found "${text}"`);
+  return value;
+}
+
+/** "0,4096" as numbers; an empty text has none. @throws RequestError as whole() */
+export function wholes(option: string, text: string, min = 1): number[] {
+  return text === "" ? [] : text.split(",").map((one) => whole(option, one, min));
+}
+
+/** @throws RequestError unless `found` is one of `choices` */
+export function oneOf<T extends string>(option: string, found: string, choices: readonly T[]): T {
+  const choice = choices.find((one) => one === found);
+  if (choice === undefined)
+    throw new RequestError(`--${option}: expected one of ${choices.join(", ")}, found "${found}"`);
+  return choice;
+}
+
+/** The name of a result file, without its folder and ending. @throws RequestError */
+export function resultName(name: string): string {
+  if (!/^[\w.-]+$/.test(name))
+    throw new RequestError(`--name: expected letters, digits, ".", "_" and "-", found "${name}"`);
+  return name;
+}

@@ -1,7 +1,8 @@
 // `npm run bench -- load`: many sessions streaming at once, against the same requests alone.
 //
-// Each client asks for one answer after the other. Counts of clients alternate within a run, so that a ratio between them is
-// one of the same minutes; every answer is compared with what the same prompt gave alone, greedily.
+// Each client requests one answer after the other. Client counts alternate within a run, so that
+// their ratios are of the same minutes. Every answer is compared with the one that its prompt gave
+// alone, greedily.
 
 import { parseArgs } from "node:util";
 import type { Model, Precision } from "../src/index.ts";
@@ -13,11 +14,11 @@ const USAGE = `usage: npm run bench -- load [--model <folder>] [--clients 1,4,16
 
 interface Prompt {
   readonly ids: readonly number[];
-  /** What greedy decoding gives, alone. */
+  /** The answer of greedy decoding alone. */
   readonly answer: readonly number[];
 }
 
-/** What one count of clients did, over all rounds. */
+/** Results of one client count, over all rounds. */
 class Tally {
   seconds = 0;
   cpuSeconds = 0; // of the whole process, all threads
@@ -28,7 +29,7 @@ class Tally {
   readonly gaps: number[] = []; // ms between two of its tokens
 }
 
-/** `clients` that ask one after the other for `seconds`; what is not done by then is given up. */
+/** Runs `clients` for `seconds`; unfinished answers are then cancelled. */
 async function run(model: Model, prompts: readonly Prompt[], clients: number, seconds: number, tally: Tally) {
   const started = performance.now();
   const cpu = process.cpuUsage();
@@ -98,7 +99,7 @@ function summary(clients: number, { seconds, cpuSeconds, tokens, answers, wrong,
   return {
     clients,
     tokensPerSecond: round(tokens / seconds),
-    /** Where others use the machine too, this says more than the time that passed. */
+    /** On a shared machine this says more than the elapsed time. */
     cpuMsPerToken: Math.round((1e5 * cpuSeconds) / tokens) / 100,
     answers,
     wrong,
@@ -107,7 +108,7 @@ function summary(clients: number, { seconds, cpuSeconds, tokens, answers, wrong,
   };
 }
 
-/** Runs the command; the exit code. */
+/** Runs the command; returns the exit code. */
 export async function loadCommand(root: URL, args: readonly string[]): Promise<number> {
   const { values: flags } = parseArgs({
     args: [...args],

@@ -1,4 +1,4 @@
-// The schemas, patterns and grammars whose masks are measured: the official suite, and forms that it has not or only small.
+// The schemas, patterns and grammars whose masks are measured: the official suite and larger cases.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -7,7 +7,7 @@ import type { Grammar, Grammars } from "../src/grammar/types.ts";
 export interface Case {
   readonly name: string;
   readonly compile: (grammars: Grammars) => Promise<Grammar>;
-  /** Words that a schema may want. */
+  /** Words for enums. */
   readonly words: readonly string[];
 }
 
@@ -19,7 +19,7 @@ const schemaCase = (name: string, schema: unknown): Case => ({
 
 const text = { type: "string" };
 const OBJECTS = ["name", "city", "street", "country", "phone", "email", "note", "title", "summary", "label"];
-/** Forms that the suite has not, or only small. */
+/** Cases that the suite lacks, or has only small. */
 export const OWN: readonly Case[] = [
   { name: "own/any object", compile: (grammars) => grammars.json(), words: [] },
   schemaCase("own/maxLength 60", { type: "string", maxLength: 60 }),
@@ -73,7 +73,7 @@ export const OWN: readonly Case[] = [
   },
 ];
 
-/** The schemas of a draft of JSON Schema's official suite; none where the suite is not there. */
+/** The schemas of a draft of JSON Schema's official suite; empty if the suite is not installed. */
 export function suiteCases(root: URL, draft: string): Case[] {
   const folder = fileURLToPath(new URL(`../shared/fixtures/json-schema-test-suite/${draft}/`, root));
   if (!existsSync(folder)) {

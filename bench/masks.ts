@@ -1,7 +1,8 @@
-// `npm run bench -- masks`: what the mask of a token costs, schema by schema, along texts of a random model.
+// `npm run bench -- masks`: the cost of a token's mask for each schema, along texts of a random
+// model.
 //
-// The schemas are JSON Schema's official suite and a few of the kinds that tools and answers have; the vocabularies one of
-// 32,000 tokens (Mixtral's) and one of 200,000 (o200k_base).
+// The schemas are JSON Schema's official suite and a few typical ones of tools and answers. The
+// vocabularies have 32,000 tokens (Mixtral's) and 200,000 (o200k_base).
 
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -18,7 +19,7 @@ import { about, writeResult } from "./result.ts";
 const USAGE = `usage: npm run bench -- masks [--vocabularies 32k,200k] [--drafts draft2020-12,draft7] [--texts <of each schema>]
          [--only <part of a name>] [--name <of the result>] [--slowest <rows that are printed>]`;
 
-/** What one grammar cost. */
+/** The costs of one grammar. */
 interface Row {
   readonly name: string;
   readonly compileMs: number;
@@ -37,10 +38,10 @@ async function openVocabulary(root: URL, name: string): Promise<Tokenizer | null
   return null;
 }
 
-/** Each mask is computed so often, and the shortest time counts: what else the machine does is left out. */
+/** Each mask is computed this often and the shortest time counts: other processes only add time. */
 const TRIES = 3;
 
-/** The same grammar, each mask of which adds its milliseconds to `times`. */
+/** Wraps a grammar so that each mask adds its milliseconds to `times`. */
 function timed(grammar: Grammar, times: number[]): Grammar {
   return {
     warnings: grammar.warnings,
@@ -67,7 +68,7 @@ function timed(grammar: Grammar, times: number[]): Grammar {
   };
 }
 
-/** @returns null for what is refused */
+/** @returns null if the grammar is rejected */
 async function measure(one: Case, grammars: Grammars, tokenizer: Tokenizer, texts: number): Promise<Row | null> {
   const started = performance.now();
   const grammar = await one.compile(grammars).catch((error: unknown) => {
@@ -103,7 +104,7 @@ function summary(vocabulary: string, tokens: number, rows: readonly Row[], refus
     tokens,
     grammars: rows.length,
     refused,
-    /** Over the grammars. */
+    /** Over all grammars. */
     meanMs: { median: percentile(means, 0.5), p99: percentile(means, 0.99), most: Math.max(...means) },
     p99Ms: { most: Math.max(...rows.map((row) => row.p99Ms)) },
     compileMs: {
@@ -118,7 +119,7 @@ function summary(vocabulary: string, tokens: number, rows: readonly Row[], refus
   };
 }
 
-/** Runs the command; the exit code. */
+/** Runs the command; returns the exit code. */
 export async function masksCommand(root: URL, args: readonly string[]): Promise<number> {
   const { values: flags } = parseArgs({
     args: [...args],
@@ -145,7 +146,7 @@ export async function masksCommand(root: URL, args: readonly string[]): Promise<
     const tokenizer = await openVocabulary(root, vocabulary);
     if (!tokenizer) continue;
     const grammars = createGrammars(tokenizer, tokenizer.vocabSize, tokenizer.eosIds);
-    await grammars.json(); // the library is loaded
+    await grammars.json(); // loads the library
     const rows: Row[] = [];
     for (const one of chosen) {
       const row = await measure(one, grammars, tokenizer, texts);

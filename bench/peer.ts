@@ -1,4 +1,5 @@
-// `npm run bench -- --peer <name>`: another engine and ours in turns on the same work, and the ratios.
+// `npm run bench -- --peer <name>`: alternates another engine and hotset on the same work, and
+// prints ratios.
 
 import { modelConfig } from "./peers/cache.ts";
 import { type Case, MODELS, type ModelName, pageCases, processCases, sidesOf } from "./peers/cases.ts";
@@ -20,16 +21,16 @@ export interface PeerOptions {
   /** The largest number of threads. */
   readonly threads: number;
   readonly quick: boolean;
-  /** Part of the names of the cases to measure. */
+  /** Measures cases whose names contain this. */
   readonly only: string;
-  /** Of the result. */
+  /** The result's name. */
   readonly name: string;
   readonly list: boolean;
 }
 
 const SEED = 1;
 
-/** What one model's cases are measured with, and closed after. */
+/** The two sides of one model. */
 interface Bench {
   readonly sides: Sides;
   readonly host: string;
@@ -59,7 +60,7 @@ async function casesOf(root: URL, options: PeerOptions): Promise<Case[]> {
   return all.filter(({ name }) => name.includes(options.only));
 }
 
-/** One case, round after round, the sides in turns within each. */
+/** Measures a case in rounds; the sides alternate within each. */
 async function measureCase(c: Case, sides: Sides, rounds: number): Promise<Run[]> {
   const runs: Run[] = [];
   for (let round = 1; round <= rounds; round++) {
@@ -89,7 +90,7 @@ async function measure(c: Case, sides: Sides, side: SideName, threads: number, r
   }
 }
 
-/** A case that could not begin, on each side and thread count. */
+/** Failed runs for a case that could not start, on each side and thread count. */
 function unmeasured(c: Case, error: string): Run[] {
   const { promptTokens, decodeTokens } = c;
   return c.threads.flatMap((threads) =>
@@ -99,7 +100,7 @@ function unmeasured(c: Case, error: string): Run[] {
   );
 }
 
-/** Takes the comparison, prints it and writes it to bench/results. Returns the exit code. */
+/** Runs the comparison, prints it and writes it to bench/results. Returns the exit code. */
 export async function comparePeer(root: URL, options: PeerOptions): Promise<number> {
   const cases = await casesOf(root, options);
   if (cases.length === 0) throw new Error(`no measurement's name contains "${options.only}"; --list prints the names`);
@@ -115,7 +116,7 @@ export async function comparePeer(root: URL, options: PeerOptions): Promise<numb
     threads: options.threads,
     rounds: options.rounds,
   };
-  // A signal's own default would end this process without "exit", and leave the children.
+  // By default a signal ends the process without the "exit" event, and children would keep running.
   process.once("SIGINT", () => process.exit(130)).once("SIGTERM", () => process.exit(143));
   const runs: Run[] = [];
   let host = "";

@@ -1,4 +1,4 @@
-// Profiles of decoding and of prompts on WebGPU: the same steps as they are and with every kernel timed.
+// Profiles decoding and prompts on WebGPU: the same steps untouched and with every kernel timed.
 
 import type { PackableName } from "../kernels/formats/index.ts";
 import type { BackendInfo, BackendMemory } from "../src/backend/ops.ts";
@@ -7,9 +7,9 @@ import type { CopyBandwidth, Profile } from "../src/backend/webgpu/dispatch/prof
 import type { GpuExperts } from "../src/backend/webgpu/weights/weights.ts";
 import { openSteps, type Steps, type StepsOptions } from "./steps.ts";
 
-/** Decoded tokens that warm up; as many as are ever in flight, and one. */
+/** Warm-up tokens: one more than the most in flight. */
 const WARM_UP = 5;
-/** Runs of tokens, or prompts, that are measured; one more is profiled. */
+/** Measured runs of tokens, or prompts; one more is profiled. */
 const ROUNDS = 3;
 
 export interface ProfileOptions extends StepsOptions {
@@ -21,7 +21,7 @@ export interface ProfileOptions extends StepsOptions {
   readonly prompts: readonly number[];
   /** Tokens of a run that is measured: three times without timestamps, once with. */
   readonly tokens: number;
-  /** Milliseconds after which no further case is begun. */
+  /** Starts no further case after this many milliseconds. */
   readonly budgetMs?: number;
   readonly onCase?: (done: ProfileCase, report: ProfileReport) => void;
 }
@@ -31,12 +31,12 @@ export interface KernelRow {
   readonly kernel: string;
   readonly calls: number;
   readonly ms: number | null;
-  /** Of the time of all kernels. */
+  /** Share of the time of all kernels. */
   readonly share: number | null;
   readonly bytes: number;
   readonly bytesPerSecond: number | null;
   readonly flopsPerSecond: number | null;
-  /** bytesPerSecond over the bandwidth of a copy. */
+  /** bytesPerSecond, relative to the copy bandwidth. */
   readonly ofCopy: number | null;
 }
 
@@ -44,31 +44,34 @@ export interface ProfileCase {
   /** "decode at 4096", "prompt of 512". */
   readonly name: string;
   readonly kind: "decode" | "prompt";
-  /** Tokens before it, tokens of the step. */
+  /** Tokens before the step, and tokens of it. */
   readonly context: number;
   readonly tokens: number;
-  /** A step as it is, by the clock: the median of a few runs of tokens, or of prompts; and each of them. */
+  /** Wall time of an untouched step: the median of a few runs, and each run. */
   readonly stepMs: number;
   readonly samples: readonly number[];
   readonly tokensPerSecond: number;
-  /** The same of one run with a pass and two timestamps a kernel; what that adds. */
+  /** The same with one pass and two timestamps for each kernel, and the difference. */
   readonly profiledStepMs: number;
   readonly addedMs: number;
-  /** Of the profiled steps: time of all kernels, and from the first one's start to the last one's end. */
+  /** In the profiled steps: the time of all kernels, and from the first start to the last end. */
   readonly kernelMs: number | null;
   readonly spanMs: number | null;
   readonly kernels: readonly KernelRow[];
-  /** Of a step as it is. */
+  /** Of an untouched step. */
   readonly dispatches: number;
-  /** Those that every layer has; null below three layers, where they cannot be told apart. */
+  /** Dispatches of each layer; null below three layers, where they cannot be separated. */
   readonly dispatchesPerLayer: number | null;
   readonly submits: number;
   readonly readbacks: number;
   readonly bytesRead: number;
   readonly weightBytes: number;
-  /** Each matrix once that the step's tokens need (at most: a prompt's tokens may share experts); rows of the embedding aside. */
+  /**
+   * The matrices that the step's tokens need, each once, without embedding rows. An upper limit,
+   * because the tokens of a prompt may share experts.
+   */
   readonly leastWeightBytes: number;
-  /** Buffers, bind groups and pipelines made in the measured steps, after those that warm up. */
+  /** Buffers, bind groups and pipelines created in the measured steps, after the warm-up. */
   readonly created: number;
 }
 
@@ -81,10 +84,10 @@ export interface ProfileReport {
   readonly chunk: number;
   readonly loadMs: number;
   readonly memory: BackendMemory;
-  /** Of a copy kernel in this run: what a kernel can reach at most. */
+  /** The copy kernel in this run: the upper limit for a kernel's bandwidth. */
   readonly copy: CopyBandwidth;
   readonly cases: readonly ProfileCase[];
-  /** Cases that were not begun, for the budget of time. */
+  /** Cases that the time budget left out. */
   readonly skipped: readonly string[];
 }
 
@@ -147,7 +150,7 @@ async function measure(
   const each = decode ? repeats : 1; // steps in a sample
   await steps.reserve(wanted.context + (decode ? WARM_UP + (ROUNDS + 1) * repeats : wanted.tokens));
   let at = wanted.context;
-  /** Milliseconds a step: of a run of tokens, or of the whole prompt. */
+  /** Milliseconds of a step: a mean over a run of tokens, or the whole prompt. */
   const sample = async (count: number): Promise<number> => {
     const started = performance.now();
     if (decode) {
@@ -214,13 +217,16 @@ function rows({ kernels }: Profile, steps: number, copy: number): KernelRow[] {
   });
 }
 
-/** What is dispatched once a step, or differently in the first or last layer, rounds away. */
+/** Dispatches of each layer; those of only one layer, or once a step, round away. */
 function perLayer(kernels: readonly KernelRow[], layers: number, decode: boolean): number | null {
   if (layers < 3 || !decode) return null;
   return kernels.reduce((sum, { calls }) => sum + Math.round(calls / layers), 0);
 }
 
-/** See ProfileCase. The last layer's experts see the rows whose logits are wanted, and without any are not computed. */
+/**
+ * See ProfileCase. The last layer's experts get only the rows with logits, and are not computed if
+ * there are none.
+ */
 function leastWeightBytes({ model, config }: Steps, { tokens }: Wanted, chunk: number): number {
   const { num_experts_per_tok: K, num_local_experts: E } = config;
   let bytes = 0;

@@ -1,4 +1,5 @@
-// `npm run bench -- --profile`: what each kernel of a decoded token or a prompt costs on WebGPU, as a table and as JSON.
+// `npm run bench -- --profile`: the cost of each kernel in a decoded token or a prompt on WebGPU,
+// as a table and as JSON.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -27,7 +28,7 @@ export async function profileCommand(root: URL, args: readonly string[]): Promis
   const result = (report: ProfileReport) => ({ ...head, report });
   const file = options.out ?? new URL(`bench/results/${name}.json`, root);
   if (options.out === undefined) mkdirSync(new URL("bench/results/", root), { recursive: true });
-  // Written after each case, so that a run that is cut short leaves what it has measured.
+  // Written after each case, so that an aborted run leaves its results.
   const write = (report: ProfileReport): void => writeFileSync(file, `${JSON.stringify(result(report), null, 2)}\n`);
   const report = await profile({
     ...options,

@@ -1,6 +1,8 @@
-// `npm run bench`: takes the measurements of suite.ts, each in a process of its own, prints a table and writes a result.
+// `npm run bench`: takes the measurements of suite.ts, each in a process of its own, prints a table
+// and writes a result.
 //
-// A process each, because a peak resident set is a process's, and a crash then costs one measurement.
+// One process each, because a peak resident set belongs to a process, and a crash then costs only
+// one measurement.
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -22,7 +24,7 @@ import { type Measurement, suite } from "./suite.ts";
 const root = new URL("../../", import.meta.url);
 const cli = fileURLToPath(new URL("dist/src/cli/main.js", root));
 
-/** Longer than this, a measurement is given up. */
+/** Timeout of one measurement. */
 const LIMIT_MS = 600_000;
 const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--name <of the result>] [--list]
        npm run bench -- --peer <${Object.keys(PEERS).join("|")}> [--threads <most>] [--rounds <number>] [the options above]
@@ -34,7 +36,7 @@ const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--na
 
 /** One entry of "runs" in a result: a report, or why there is none. */
 interface Run extends Measurement {
-  /** Of the whole process, start and end included. */
+  /** The whole process, startup included. */
   readonly wallMs: number;
   readonly report?: BenchReport;
   readonly error?: string;
@@ -55,7 +57,7 @@ function measure(measurement: Measurement): Run {
   );
   const wallMs = Math.round(performance.now() - started);
   if (status === 0) return { ...measurement, wallMs, report: JSON.parse(stdout) as BenchReport };
-  const why = signal === "SIGTERM" ? `given up after ${LIMIT_MS / 1000} s` : (signal ?? `exit code ${status}`);
+  const why = signal === "SIGTERM" ? `timed out after ${LIMIT_MS / 1000} s` : (signal ?? `exit code ${status}`);
   return { ...measurement, wallMs, error: stderr.trim() || why };
 }
 

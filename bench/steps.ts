@@ -1,6 +1,8 @@
-// A model on WebGPU without the engine around it: steps at any position, whether or not what lies before was ever computed.
+// A model on WebGPU without the engine: steps at any position, even if the positions before it were
+// never computed.
 //
-// Times do not depend on what the cache holds, so a step at position 32,768 needs no prompt of that length.
+// Times do not depend on what the cache holds, so a step at position 32,768 needs no prompt of that
+// length.
 
 import { FORMATS, type PackableName } from "../kernels/formats/index.ts";
 import type { Batch, KvStore } from "../src/backend/ops.ts";
@@ -44,12 +46,16 @@ export interface Steps {
   readonly config: MixtralConfig;
   readonly model: Mixtral;
   readonly loadMs: number;
-  /** Makes room for a sequence of so many positions. */
+  /** Reserves cache for a sequence of this many positions. */
   reserve(positions: number): Promise<void>;
-  /** Computes tokens `first .. first + count - 1` of a sequence and reads the last one's logits, or nothing. */
+  /**
+   * Computes tokens `first .. first + count - 1` of a sequence and reads the last one's logits, or
+   * nothing.
+   */
   step(first: number, count: number, logits: boolean): Promise<void>;
   /**
-   * Decodes `count` tokens from position `first` on, greedily, a few steps ahead of the ids that have been read.
+   * Decodes `count` tokens from position `first` on, greedily, a few steps ahead of the ids that
+   * have been read.
    * @param other the same model with its experts elsewhere
    */
   decode(first: number, count: number, other?: Mixtral): Promise<void>;
@@ -68,7 +74,7 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
   const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose: () => void gpu.release() });
   const model = await loadMixtral(ops, config, bindMixtral(config, input.source), { format: FORMATS[weights] });
   await input.close();
-  await ops.tune(null); // in every run: what another one found may have been found on a busy machine
+  await ops.tune(null); // in every run: an earlier result may come from a busy machine
   const chooser = ops.choosing.create({ ...GREEDY, vocab: config.vocab_size });
   if (!chooser) throw new Error("the backend does not choose greedily");
   const cache: KvStore = ops.createKv(model.kv, kv, BLOCK);
@@ -99,7 +105,7 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
   };
 }
 
-/** Ids of the blocks of so many positions. */
+/** Ids of the blocks of this many positions. */
 function blocks(positions: number): Uint32Array {
   return Uint32Array.from({ length: Math.ceil(positions / BLOCK) }, (_, i) => i);
 }

@@ -1,13 +1,13 @@
-// The set of measurements that `npm run bench` takes: which model, on which backend, at which precision and lengths.
+// The measurements of `npm run bench`: model, backend, format of the weights, and lengths.
 
 import type { PackableName } from "../kernels/formats/index.ts";
 
 export type Backend = "cpu" | "webgpu";
 
 export interface Measurement {
-  /** As "tales/cpu/q4/128": model, backend, precision, prompt tokens. */
+  /** For example "tales/cpu/q4/128": model, backend, format, prompt tokens. */
   readonly name: string;
-  /** What comes after `hotset bench`, --json apart. */
+  /** Arguments of `hotset bench`, without --json. */
   readonly args: readonly string[];
 }
 
@@ -22,7 +22,7 @@ interface Row {
 
 const MODELS = {
   tales: "models/tales",
-  // Two layers of true width: every kernel at its real size, in the time and memory of a laptop.
+  // Two layers of true width: every kernel at its real size, in a laptop's memory.
   "8x7b": "synthetic:mixtral-8x7b?layers=2&seed=1",
 } as const;
 
@@ -40,7 +40,7 @@ const FULL: readonly Row[] = [
   { model: "8x7b", backend: "cpu", weights: ["q8", "q4"], promptTokens: LENGTHS, decodeTokens: 24, repeats: 1 },
 ];
 
-/** Where the GPU is a GPU. */
+/** On a hardware adapter. */
 const HARDWARE: readonly Row[] = [
   {
     model: "tales",
@@ -60,7 +60,7 @@ const HARDWARE: readonly Row[] = [
   },
 ];
 
-/** Where the GPU is computed on the CPU: says that it works, and little about speed. */
+/** On a software adapter, which shows that it works and little about speed. */
 const SOFTWARE: readonly Row[] = [
   { model: "tales", backend: "webgpu", weights: ["f32", "q4"], promptTokens: LENGTHS, decodeTokens: 32, repeats: 1 },
 ];
@@ -70,7 +70,9 @@ const QUICK: readonly Row[] = [
   { model: "tales", backend: "webgpu", weights: ["f32", "q4"], promptTokens: [32], decodeTokens: 16, repeats: 1 },
 ];
 
-/** The measurements to take, in order. `hardware`: the WebGPU adapter is not computed on the CPU. */
+/**
+ * The measurements to take, in order. @param hardware whether the WebGPU adapter is a GPU
+ */
 export function suite(options: { readonly quick: boolean; readonly hardware: boolean }): Measurement[] {
   const rows = options.quick ? QUICK : [...FULL, ...(options.hardware ? HARDWARE : SOFTWARE)];
   return rows.flatMap((row) =>

@@ -1,11 +1,11 @@
-// A chart of lines as SVG text: axes, a grid, markers and a legend, in the colours of a light or a dark page.
+// A line chart as SVG text: axes, a grid, markers and a legend, for light and dark pages.
 
 export interface Line {
   readonly name: string;
   /** Index into the palette below. */
   readonly colour: number;
   readonly dashed?: boolean;
-  /** The one that the chart is about. */
+  /** Whether the chart is about this line. */
   readonly bold?: boolean;
   readonly points: readonly (readonly [x: number, y: number])[];
 }
@@ -18,11 +18,11 @@ export interface Chart {
   readonly y: { readonly label: string; readonly ticks: readonly number[]; readonly show: (value: number) => string };
   /** In the order of the legend. */
   readonly lines: readonly Line[];
-  /** A word below the legend. */
+  /** A note below the legend. */
   readonly note?: string;
 }
 
-/** Colours that differ for colour-blind readers too (Okabe and Ito), for light pages and for dark ones. */
+/** Colours that colour-blind readers can tell apart (Okabe and Ito), for light and dark pages. */
 const LIGHT = ["#8a8f98", "#0072b2", "#d55e00", "#a2558a", "#009e73", "#56a0d3", "#b07d00"];
 const DARK = ["#8a8f98", "#4ea3e0", "#ff8a3d", "#d98bc0", "#2fc89b", "#8cc8f2", "#e8b62f"];
 
@@ -43,7 +43,7 @@ const STYLE = `
 export function chartSvg({ title, subtitle, x, y, lines, note = "" }: Chart): string {
   const scale = (ticks: readonly number[], from: number, to: number) => {
     const [low, high] = [ticks[0]!, ticks.at(-1)!];
-    // A single tick stands in the middle.
+    // A single tick is in the middle.
     return (value: number) => (high === low ? (from + to) / 2 : from + ((value - low) / (high - low)) * (to - from));
   };
   const [px, py] = [scale(x.ticks, AREA.left + 12, AREA.right - 12), scale(y.ticks, AREA.bottom, AREA.top)];
@@ -61,7 +61,7 @@ export function chartSvg({ title, subtitle, x, y, lines, note = "" }: Chart): st
     ...x.ticks.map((tick) => text(px(tick), AREA.bottom + 22, String(tick), "faint", "middle")),
     text(middle, AREA.bottom + 48, x.label, "text", "middle"),
     `<g transform="rotate(-90 20 ${centre})">${text(20, centre, y.label, "text", "middle")}</g>`,
-    // The first of the legend lie on top, and above all the line that the chart is about.
+    // The first lines of the legend are on top, and the chart's main line above all.
     ...lines
       .toReversed()
       .sort((a, b) => Number(a.bold ?? false) - Number(b.bold ?? false))

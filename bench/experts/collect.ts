@@ -1,16 +1,17 @@
-// Records the traces that are replayed: every kind of text is continued by a model, and the experts of each step are kept.
+// Collects the traces to replay: a model continues texts of each kind, and each step's experts are
+// kept.
 
 import type { Trace } from "../../src/experts/trace.ts";
 import { open, type RouteStep } from "../../src/index.ts";
 import { TEXTS } from "./texts.ts";
 
-/** Tokens that each beginning is continued by, whatever the model would end with. */
+/** Tokens to decode after each beginning, past any end of text. */
 const DECODED = 320;
 const TEMPERATURE = 0.8;
 
 /**
- * One trace a kind of text: its beginnings in turn, each in a session of its own. On the CPU with exact arithmetic, so that one
- * processor records what another does, up to the order of sums.
+ * One trace for each kind of text: its beginnings in turn, each in its own session. On the CPU with
+ * exact arithmetic, so that traces agree between machines, up to the order of sums.
  * @param onKind called with each trace when it is complete
  */
 export async function collectTraces(model: string, onKind: (kind: string, trace: Trace) => void): Promise<void> {

@@ -1,4 +1,5 @@
-// `npm run bench -- experts`: recorded routing replayed against every policy and number of slots: tables, JSON, two pictures.
+// `npm run bench -- experts`: replays routing traces with every policy and number of slots, and
+// writes tables, JSON and two charts.
 
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -13,12 +14,12 @@ import { figuresOf, type Means, type Metric, means, type PolicyFigures } from ".
 import { hitRateChart, uploadsChart } from "./pictures.ts";
 
 const USAGE = `usage: npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--out <folder>] [--json]
-       npm run bench -- experts --record [--model <folder>]   records bench/experts/traces anew`;
+       npm run bench -- experts --record [--model <folder>]   writes bench/experts/traces again`;
 
-/** Larger files are refused: a trace is read whole. 256 MiB are a million tokens of Mixtral 8x7B. */
+/** The largest trace: it is read whole. 256 MiB are a million tokens of Mixtral 8x7B. */
 const LARGEST = 2 ** 28;
 
-/** Runs a replay, or a recording, as the arguments say; returns the exit code. */
+/** Runs a replay, or collects traces; returns the exit code. */
 export async function expertsCommand(root: URL, args: readonly string[]): Promise<number> {
   let options: Options;
   try {
@@ -62,7 +63,7 @@ function parse(args: readonly string[]): Options {
     },
   });
   const slots = values.slots === undefined ? undefined : wholes("slots", values.slots);
-  // The result of the traces that are committed depends on nothing else, and so has a name of its own.
+  // The result of the committed traces has a fixed name, because it depends on nothing else.
   const name = values.name ?? (values.trace.length === 0 && slots === undefined ? "experts" : "experts-own");
   return {
     traces: values.trace,
@@ -83,7 +84,7 @@ async function recordAll(root: URL, model: string): Promise<void> {
   });
 }
 
-/** A trace and what to call it. */
+/** A trace and its name. */
 interface Named {
   readonly name: string;
   readonly trace: Trace;
@@ -119,7 +120,7 @@ function replayAll(root: URL, args: readonly string[], options: Options): void {
     throw new RequestError(
       `${other.name}: expected ${k} of ${experts} experts a token as in ${traces[0]!.name}, found ${other.trace.k} of ${other.trace.experts}; replay models of different shapes one by one`,
     );
-  // Below K slots not even one token's experts have room.
+  // Below K slots the experts of one token do not fit.
   const slots = asked ?? Array.from({ length: experts - k + 1 }, (_, i) => k + i);
   if (slots.at(-1)! > experts)
     throw new RequestError(`--slots: expected at most the ${experts} experts of a layer, found ${slots.at(-1)}`);

@@ -1,25 +1,27 @@
-// What a replay's counts say: rates, uploads, and how much of what is possible a policy reaches.
+// Figures from a replay's counts: hit rates, uploads, and the share of the possible gain.
 
 import type { Trace } from "../../src/experts/trace.ts";
 import { CONTESTANTS, type Contestant, type Counts, layerSteps, replay } from "./replay.ts";
 
-/** Of decode steps only, where nothing else is said. */
+/** Of decode steps only, unless noted. */
 export interface Figures {
   readonly slots: number;
-  /** Uses of experts that found them in a slot. */
+  /** Share of expert uses that were hits. */
   readonly hitRate: number;
-  /** Experts brought to a slot to stay, a token, over all layers. */
+  /** Admitted experts for each token, over all layers. */
   readonly uploads: number;
-  /** Steps of a layer that missed no expert. */
+  /** Share of a layer's steps without a miss. */
   readonly complete: number;
-  /** (policy - random) / (Belady - random), in hit rate; null where chance and foresight are less than a point apart. */
+  /**
+   * (policy - random) / (Belady - random) in hit rate; null if they differ by less than a point.
+   */
   readonly gap: number | null;
-  /** Slots more that LRU would need for this hit rate, between whole ones in proportion; null where LRU hits always. */
+  /** Additional slots that LRU needs for this hit rate, interpolated; null if LRU always hits. */
   readonly extraSlots: number | null;
   /** Hit rate of each layer. */
   readonly layers: readonly number[];
   readonly counts: Readonly<Counts>;
-  /** The steps of prompts. */
+  /** Steps of prompts. */
   readonly prefill: Readonly<Counts>;
 }
 
@@ -28,12 +30,12 @@ export interface PolicyFigures {
   readonly bySlots: readonly Figures[];
 }
 
-/** Differences in hit rate below this are chance. */
+/** Smaller differences in hit rate are noise. */
 const POINT = 0.01;
 
 const hitRate = ({ hits, misses }: Counts): number => (hits + misses === 0 ? 0 : hits / (hits + misses));
 
-/** Every contestant with each number of slots. Traces without a decoded token give zeros. */
+/** Figures of every policy with each number of slots; zeros for a trace without decoded tokens. */
 export function figuresOf(trace: Trace, slots: readonly number[]): PolicyFigures[] {
   const steps = layerSteps(trace);
   const run = (contestant: Contestant, n: number) => replay(trace, contestant, n, steps);
@@ -62,7 +64,7 @@ export function figuresOf(trace: Trace, slots: readonly number[]): PolicyFigures
   }));
 }
 
-/** The number of slots, between two whole ones in proportion, at which a rising curve (from 0 slots on) reaches `rate`. */
+/** The interpolated number of slots at which a rising curve (from 0 slots on) reaches `rate`. */
 export function slotsFor(rate: number, curve: readonly number[]): number {
   const above = curve.findIndex((at) => at >= rate);
   if (above <= 0) return above === 0 ? 0 : curve.length - 1;
@@ -74,11 +76,14 @@ function ratio(part: number, whole: number): number {
   return whole === 0 ? 0 : part / whole;
 }
 
-/** The numbers that are averaged over traces, each trace weighing the same. */
+/** Means over traces with equal weights. */
 export type Metric = "hitRate" | "uploads" | "complete" | "gap" | "extraSlots";
 export type Means = Readonly<Record<Metric, number | null>> & { readonly slots: number };
 
-/** Means over traces; null where a trace has none. @param traces figures of each, of the same policies and slots */
+/**
+ * Means over traces; null if a trace has none. @param traces figures with the same policies and
+ * slots
+ */
 export function means(traces: readonly (readonly PolicyFigures[])[]): { policy: string; bySlots: Means[] }[] {
   return traces[0]!.map(({ policy, bySlots }, p) => ({
     policy,

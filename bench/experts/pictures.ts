@@ -1,11 +1,11 @@
-// The two pictures of a replay: hit rate and uploads of every policy over the number of slots.
+// The two charts of a replay: hit rate and uploads of every policy over the number of slots.
 
 import { chartSvg } from "./chart.ts";
 import type { Metric, means } from "./figures.ts";
 
 type Mean = ReturnType<typeof means>;
 
-/** How each policy looks, best first; dashed are those that know the whole trace beforehand. */
+/** The style of each policy, best first; policies that know the whole trace are dashed. */
 const LOOKS: readonly { readonly policy: string; readonly colour: number; readonly dashed?: boolean }[] = [
   { policy: "Belady+bypass", colour: 4, dashed: true },
   { policy: "Belady", colour: 5, dashed: true },

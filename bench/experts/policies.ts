@@ -1,12 +1,13 @@
-// The policies that the engine's own is compared with, each for one layer. Three know nothing of the future, two know all of it.
+// Policies to compare the engine's own with, each for one layer. Three know nothing of the future,
+// two know all of it.
 
 import type { ExpertUse } from "../../src/backend/experts.ts";
 import { randomFrom } from "../../src/engine/random.ts";
 import type { Policy } from "../../src/experts/layer_cache.ts";
 
 /**
- * Admits everybody, as a GPU must that computes all experts itself. Whoever is used in this step stays, where a slot is left
- * without them: the whole step is computed from the slots.
+ * Admits every miss, like a GPU that computes all experts itself. Experts of the current step are
+ * evicted only if no other slot is left, so that the whole step is computed from the slots.
  */
 abstract class Demand implements Policy {
   #inUse: ReadonlySet<number> = new Set();
@@ -22,7 +23,7 @@ abstract class Demand implements Policy {
   }
 
   protected abstract seen(use: readonly ExpertUse[]): void;
-  /** Which of these goes. */
+  /** Which of these to evict. */
   protected abstract choose(candidates: readonly number[]): number;
 }
 
@@ -41,7 +42,7 @@ export class Random extends Demand {
   }
 }
 
-/** Least recently used goes; of those of one step, the first. */
+/** Evicts the least recently used; of those of one step, the first. */
 export class Lru extends Demand {
   readonly #last = new Map<number, number>();
   #now = 0;
@@ -56,7 +57,7 @@ export class Lru extends Demand {
   }
 }
 
-/** Used by the fewest tokens so far goes. */
+/** Evicts the expert that the fewest tokens have used. */
 export class Lfu extends Demand {
   readonly #tokens = new Map<number, number>();
 
@@ -69,7 +70,7 @@ export class Lfu extends Demand {
   }
 }
 
-/** Nobody comes or goes: for slots that are full from the start. */
+/** Never evicts and never admits: for slots that are full from the start. */
 export class Static implements Policy {
   step(): void {}
 
@@ -78,7 +79,10 @@ export class Static implements Policy {
   }
 }
 
-/** For each step of a layer and each expert, the next step after it that uses the expert; Infinity for none. */
+/**
+ * For each step of a layer and each expert, the next step after it that uses the expert; Infinity
+ * for none.
+ */
 class Future {
   readonly #uses: readonly number[][]; // by expert, ascending
   #now = -1;
@@ -99,11 +103,14 @@ class Future {
   }
 }
 
-/** Whose next use is furthest away goes: of all that admit everybody, none hits more (Belady 1966). */
+/**
+ * Evicts the expert with the most distant next use: optimal if every miss is admitted (Belady
+ * 1966).
+ */
 export class Belady extends Demand {
   readonly #future: Future;
 
-  /** @param steps the layer's steps, all that will come */
+  /** @param steps all future steps of the layer */
   constructor(experts: number, steps: readonly (readonly ExpertUse[])[]) {
     super();
     this.#future = new Future(experts, steps);
@@ -118,7 +125,7 @@ export class Belady extends Demand {
   }
 }
 
-/** The same, but whoever is needed later than all residents does not come in: nothing hits more. */
+/** The same, but does not admit an expert whose next use is the most distant: optimal. */
 export class BeladyBypass implements Policy {
   readonly #future: Future;
 
@@ -136,7 +143,7 @@ export class BeladyBypass implements Policy {
   }
 }
 
-/** The first of those for whom `rank` is least. */
+/** The first element with the least `rank`. */
 function least(experts: readonly number[], rank: (expert: number) => number): number {
   let best = experts[0]!;
   for (const expert of experts) if (rank(expert) < rank(best)) best = expert;

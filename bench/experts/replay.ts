@@ -6,7 +6,7 @@ import { LayerCache, type Policy } from "../../src/experts/layer_cache.ts";
 import { decodes, type Trace } from "../../src/experts/trace.ts";
 import { Belady, BeladyBypass, Lfu, Lru, Random, Static } from "./policies.ts";
 
-/** What one layer does in the steps that it takes part in. */
+/** The steps of one layer. */
 export interface LayerStep {
   readonly decode: boolean;
   readonly rows: number;
@@ -15,15 +15,17 @@ export interface LayerStep {
 
 export interface Contestant {
   readonly name: string;
-  /** The policy of a layer. @param steps what the layer is going to do, for those who may know */
+  /** The policy of a layer. @param steps the layer's future, for policies that may know it */
   create(experts: number, slots: number, steps: readonly LayerStep[], layer: number): Policy;
-  /** Who has a slot before the first step; default: nobody. */
+  /** Residents before the first step; default: none. */
   initial?(experts: number, slots: number, steps: readonly LayerStep[]): readonly number[];
 }
 
 const uses = (steps: readonly LayerStep[]) => steps.map(({ use }) => use);
 
-/** The ends of what is possible: nobody needs to be worse than chance, and nobody can be better than the last two. */
+/**
+ * The policies to compare. Random eviction is the lower end, and no policy can beat the last two.
+ */
 export const CONTESTANTS: readonly Contestant[] = [
   { name: "random", create: (_e, _s, _steps, layer) => new Random(1 + layer) },
   { name: "LRU", create: () => new Lru() },
@@ -34,20 +36,20 @@ export const CONTESTANTS: readonly Contestant[] = [
   { name: "Belady+bypass", create: (experts, _s, steps) => new BeladyBypass(experts, uses(steps)) },
 ];
 
-/** The experts that most decoded tokens of the trace use: what nobody could know beforehand. */
+/** The experts that most decoded tokens use, which cannot be known beforehand. */
 function mostUsed(experts: number, slots: number, steps: readonly LayerStep[]): readonly number[] {
   const tokens = new Float64Array(experts);
   for (const { decode, use } of steps) if (decode) for (const { expert, tokens: n } of use) tokens[expert]! += n;
   return [...tokens.keys()].sort((a, b) => tokens[b]! - tokens[a]!).slice(0, slots);
 }
 
-/** Counts of steps of one kind, over all layers unless said otherwise. */
+/** Counts of steps of one kind, over all layers unless noted. */
 export interface Counts {
   /** Rows of all steps, counted once for all layers. */
   tokens: number;
   hits: number;
   misses: number;
-  /** Misses that were given a slot: so many experts are uploaded to stay. */
+  /** Misses that were admitted to a slot. */
   admissions: number;
   /** Steps of a layer, and those of them without a miss. */
   layerSteps: number;
@@ -55,14 +57,14 @@ export interface Counts {
 }
 
 export interface Replay {
-  /** Never mixed: a prompt's chunk uses nearly every expert. */
+  /** Counted separately: a prompt's chunk uses nearly every expert. */
   readonly decode: Counts;
   readonly prefill: Counts;
   /** Hit rate of each layer's decode steps. */
   readonly layers: readonly number[];
 }
 
-/** The steps of each layer, as its cache meets them: a layer without rows has no step. */
+/** The steps of each layer; a layer without rows has none. */
 export function layerSteps(trace: Trace): LayerStep[][] {
   return Array.from({ length: trace.layers }, (_, layer) =>
     trace.steps.flatMap((step) => {
@@ -72,7 +74,10 @@ export function layerSteps(trace: Trace): LayerStep[][] {
   );
 }
 
-/** Plays a trace with `slots` slots a layer: every miss of a step asks for a slot, in ascending order of expert. */
+/**
+ * Replays a trace with `slots` slots in each layer. The misses of a step are offered to the policy
+ * in ascending order of expert.
+ */
 export function replay(trace: Trace, contestant: Contestant, slots: number, steps = layerSteps(trace)): Replay {
   const counts = (decode: boolean): Counts => {
     const tokens = trace.steps.reduce((sum, step) => sum + (decodes(step) === decode ? step.tokens : 0), 0);

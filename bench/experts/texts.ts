@@ -1,6 +1,6 @@
-// Four kinds of text, written for this benchmark: the beginnings that traces are recorded from.
+// Four kinds of text, written for this benchmark: the beginnings that traces start from.
 
-/** Beginnings by kind; each is continued in a session of its own. */
+/** Beginnings by kind; each is continued in its own session. */
 export const TEXTS: Readonly<Record<string, readonly string[]>> = {
   // What models/tales was trained on.
   stories: [

@@ -1,6 +1,8 @@
-// llama.cpp through the native module of a @node-llama-cpp package, without node-llama-cpp's own JavaScript.
+// llama.cpp through the native module of a @node-llama-cpp package, without node-llama-cpp's own
+// JavaScript.
 //
-// What is used of it is what node-llama-cpp 3.22 declares in dist/bindings/AddonTypes.d.ts and calls in the same order.
+// Uses the functions that node-llama-cpp 3.22 declares in dist/bindings/AddonTypes.d.ts, in the
+// same order.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,7 +10,7 @@ import { join } from "node:path";
 
 /** Tokens computed at once: llama.cpp's own default of n_ubatch, and our chunk. */
 const BATCH = 512;
-/** Of llama.cpp's log: errors and warnings. */
+/** Levels of llama.cpp's log: errors and warnings. */
 const WARNING = 3;
 
 interface Addon {
@@ -52,11 +54,11 @@ export interface LlamaMemory {
   readonly gpuVram: number;
 }
 
-/** What a batch gave. */
+/** The result of a batch. */
 export interface Evaluated {
   /** Milliseconds of llama_decode and llama_synchronize alone. */
   readonly evalMs: number;
-  /** The most likely id after the last token; null where it was not asked for. */
+  /** The most likely id after the last token; null if not requested. */
   readonly next: number | null;
 }
 
@@ -64,9 +66,12 @@ export interface Evaluated {
 export interface LlamaSequence {
   /** Tokens that one call of evaluate() takes. */
   readonly batch: number;
-  /** Appends tokens at a position. `choose`: take the arg max of the last one's logits, on the CPU as llama.cpp does. */
+  /**
+   * Appends tokens at a position. `choose`: take the arg max of the last one's logits, on the CPU
+   * as llama.cpp does.
+   */
   evaluate(ids: readonly number[], position: number, choose: boolean): Promise<Evaluated>;
-  /** Drops what the cache holds from a position on. */
+  /** Truncates the cache at a position. */
   forget(position: number): void;
 }
 
@@ -78,9 +83,9 @@ export interface LlamaModel {
 }
 
 export interface LlamaVulkan {
-  /** As llama.cpp names the devices that it uses. */
+  /** llama.cpp's names of the devices that it uses. */
   readonly devices: readonly string[];
-  /** Of llama.cpp, as the package says. */
+  /** llama.cpp's version, from the package. */
   readonly release: string;
   readonly systemInfo: string;
   /** Warnings and errors that llama.cpp has logged so far. */
@@ -91,7 +96,7 @@ export interface LlamaVulkan {
 
 /**
  * Loads llama.cpp from a package's folder.
- * @throws Error where the module does not load, or finds no device that it would use through Vulkan
+ * @throws Error if the module does not load, or finds no Vulkan device
  */
 export async function openLlamaVulkan(folder: string): Promise<LlamaVulkan> {
   const bins = join(folder, "bins/linux-x64-vulkan");
@@ -102,7 +107,7 @@ export async function openLlamaVulkan(folder: string): Promise<LlamaVulkan> {
   addon.setLoggerLogLevel(WARNING);
   addon.loadBackends(bins);
   addon.ensureGpuDeviceIsSupported();
-  // The type says which backend was built in, whether it has a device or not; without one all would be computed on the CPU.
+  // The type only names the built-in backend; without a device everything would run on the CPU.
   const devices = addon.getGpuDeviceInfo().deviceNames;
   if (addon.getGpuType() !== "vulkan" || devices.length === 0)
     throw new Error(
@@ -171,12 +176,12 @@ function releaseOf(bins: string): string {
   return buildOptions.llamaCpp.release;
 }
 
-/** Forms of the CPU backend that are carried: any x64, and what the machines with such GPUs have. One is always needed. */
+/** CPU backends to pack: any x64, and those of machines with such GPUs. One is always needed. */
 const CPUS = ["libggml-cpu-x64.so", "libggml-cpu-haswell.so"];
 
 /**
  * The files of the package that a measurement needs, relative to its folder.
- * @throws Error where it is not laid out as expected
+ * @throws Error if its layout is unexpected
  */
 export function llamaFiles(folder: string): string[] {
   const bins = "bins/linux-x64-vulkan";

@@ -1,4 +1,5 @@
-// Times prompts and decoding of one sequence in llama.cpp, as a profile does ours: the same lengths, the same tokens, medians of three.
+// Times prompts and decoding of one sequence in llama.cpp with the lengths, tokens and medians of
+// our profile.
 
 import { randomFrom } from "../../src/engine/random.ts";
 import { median } from "../peers/compare.ts";
@@ -10,11 +11,13 @@ export interface LlamaCase {
   /** As in a profile. */
   readonly name: string;
   readonly kind: "decode" | "prompt";
-  /** Tokens in the cache before the first measured one; they were computed, for llama.cpp cannot skip them. */
+  /**
+   * Tokens in the cache before the first measured one, computed because llama.cpp cannot skip them.
+   */
   readonly context: number;
-  /** Of a run: decoded one after the other, or the prompt's. */
+  /** Tokens of a run: decoded one by one, or the prompt. */
   readonly tokens: number;
-  /** With the choice of the next id, by the clock: median of the runs, and each. */
+  /** Wall time with the choice of the next id: the median of the runs, and each. */
   readonly tokensPerSecond: number;
   readonly samples: readonly number[];
   /** llama_decode alone, as llama-bench counts: median of the runs. */
@@ -24,17 +27,19 @@ export interface LlamaCase {
 export interface CaseOptions {
   readonly contexts: readonly number[];
   readonly prompts: readonly number[];
-  /** Decoded in a run. */
+  /** Tokens to decode in a run. */
   readonly tokens: number;
   readonly vocab: number;
-  /** Milliseconds since the start, after which nothing more is begun. */
+  /** Starts nothing more after this many milliseconds since `started`. */
   readonly budgetMs: number;
-  /** When that was, by performance.now(). */
+  /** The start, by performance.now(). */
   readonly started: number;
   readonly onCase: (done: LlamaCase) => void;
 }
 
-/** Measures everything that fits into the budget; returns the names of the rest, with the reason. */
+/**
+ * Measures everything that fits into the budget; returns the names of the rest, with the reason.
+ */
 export async function timeCases(sequence: LlamaSequence, options: CaseOptions): Promise<string[]> {
   const { tokens, vocab, onCase } = options;
   const random = randomFrom(1);
@@ -44,7 +49,7 @@ export async function timeCases(sequence: LlamaSequence, options: CaseOptions): 
   const late = (): boolean => performance.now() - options.started > options.budgetMs;
   const skipped: string[] = [];
 
-  // Short ones first, and contexts last and upwards: each continues what is in the cache.
+  // Short prompts first, then contexts in ascending order: each continues the cache.
   for (const length of options.prompts.toSorted((a, b) => a - b)) {
     const name = `prompt of ${length}`;
     if (late()) {
@@ -55,7 +60,7 @@ export async function timeCases(sequence: LlamaSequence, options: CaseOptions): 
       sequence.forget(0);
       return timed(() => append(sequence, ids.slice(0, count)));
     };
-    await whole(Math.min(length, sequence.batch)); // pipelines are built when they are first needed
+    await whole(Math.min(length, sequence.batch)); // builds the pipelines
     const runs: Run[] = [];
     for (let i = 0; i < RUNS; i++) runs.push(await whole(length));
     onCase({ name, kind: "prompt", context: 0, tokens: length, ...rates(length, runs) });
@@ -96,7 +101,10 @@ export async function timeCases(sequence: LlamaSequence, options: CaseOptions): 
   return skipped;
 }
 
-/** A prompt in batches into an empty cache; chooses the id after the last; returns the milliseconds of llama_decode. */
+/**
+ * A prompt in batches into an empty cache; chooses the id after the last; returns the milliseconds
+ * of llama_decode.
+ */
 async function append(sequence: LlamaSequence, ids: readonly number[]): Promise<number> {
   let evalMs = 0;
   for (let at = 0; at < ids.length; at += sequence.batch) {

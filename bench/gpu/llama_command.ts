@@ -1,4 +1,5 @@
-// The command behind llama.ts: arguments, the GGUF file, the result as JSON, written after each case.
+// The command behind llama.ts: arguments, the GGUF file, the result as JSON, written after each
+// case.
 
 import { statSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -15,7 +16,7 @@ export const PACKAGE = "@node-llama-cpp/linux-x64-vulkan";
 const USAGE = `usage: llama.js --model <folder or synthetic:...> --out <file> [--contexts 0,4096] [--prompts 512] [--tokens 32]
          [--budget <seconds>]`;
 
-/** What is written. Fields come as they are known; `error` is why the rest is missing. */
+/** The result. Fields are added as they become known; `error` says why the others are missing. */
 interface LlamaResult {
   readonly schema: 1;
   readonly kind: "llama.cpp";
@@ -26,10 +27,10 @@ interface LlamaResult {
   llamaCpp?: string;
   devices?: readonly string[];
   systemInfo?: string;
-  /** `writtenMs`: null where the file was there already. */
+  /** `writtenMs` is null if the file existed already. */
   gguf?: { readonly bytes: number; readonly writtenMs: number | null };
   load?: Omit<LlamaModel, "sequence">;
-  /** Positions that the cache is made for. */
+  /** Positions of the cache. */
   positions?: number;
   readonly cases: LlamaCase[];
   skipped?: readonly string[];
@@ -38,7 +39,7 @@ interface LlamaResult {
   error?: string;
 }
 
-/** Measures llama.cpp as the arguments say; returns the exit code: 1 with the reason in the result where it cannot. */
+/** Measures llama.cpp; returns the exit code: 1 on failure, with the reason in the result. */
 export async function llamaCommand(root: URL, args: readonly string[]): Promise<number> {
   const started = performance.now();
   let options: Options;
@@ -60,7 +61,8 @@ export async function llamaCommand(root: URL, args: readonly string[]): Promise<
   const interrupted = (): void => {
     result.error = "ended by a signal, as run.sh sends it when the time is over";
     write();
-    // Leaving removes a file half written; it would then wait for what the driver is doing, minutes perhaps.
+    // exit removes an incomplete file; a normal return would wait for the driver, perhaps for
+    // minutes.
     process.on("exit", () => process.kill(process.pid, "SIGKILL"));
     process.exit(143);
   };
@@ -86,7 +88,7 @@ async function measure(
 ): Promise<void> {
   const found = peerPackage(root, PACKAGE);
   result.package = `${found.name} ${found.version}`;
-  // Before the file is written, which takes longer than to find that there is no device.
+  // First look for a device: writing the file takes longer.
   const llama: LlamaVulkan = await openLlamaVulkan(found.folder);
   result.llamaCpp = llama.release;
   result.devices = llama.devices;

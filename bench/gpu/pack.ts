@@ -1,6 +1,8 @@
-// `node dist/bench/gpu/pack.js <folder>`: puts all that run.sh needs on a bare machine into a folder that can be carried there.
+// `node dist/bench/gpu/pack.js <folder>`: packs everything that run.sh needs on a bare machine into
+// one folder.
 //
-// `--llama <folder>` adds llama.cpp's Vulkan build, from the npm package @node-llama-cpp/linux-x64-vulkan installed there.
+// `--llama <folder>` adds llama.cpp's Vulkan build, from the npm package
+// @node-llama-cpp/linux-x64-vulkan installed there.
 
 import { spawnSync } from "node:child_process";
 import {
@@ -30,7 +32,7 @@ const root = new URL("../../../", import.meta.url);
 const at = (path: string): string => fileURLToPath(new URL(path, root));
 
 const LIBRARIES = "/usr/lib/x86_64-linux-gnu";
-/** The Vulkan loader; and what drivers and Dawn link with, used where the machine has none of its own. */
+/** The Vulkan loader, and libraries that drivers and Dawn need, used if the machine has none. */
 const CARRIED = [
   ...["libvulkan.so.1", "libstdc++.so.6", "libgcc_s.so.1"],
   ...["libGLdispatch.so.0", "libGLX.so.0", "libEGL.so.1", "libGL.so.1", "libOpenGL.so.0"],
@@ -41,7 +43,7 @@ const HOST = "dist/test/support/node_host.js";
 const TINY =
   "synthetic:mixtral-8x7b?layers=1&hidden_size=64&intermediate_size=64&vocab_size=64&num_attention_heads=2&num_key_value_heads=1";
 
-/** What run.sh starts, each in a form that loads the same modules and does next to nothing. */
+/** The commands of run.sh, with arguments that load the same modules and do almost nothing. */
 const STARTS = [
   ["dist/src/cli/main.js", "bench", TINY, "--backend", "cpu", "--prompt-tokens", "1", "--decode-tokens", "1"],
   ["dist/bench/gpu/profile.js", "--model", TINY, "--contexts", "", "--prompts", "", "--out", "/dev/null"],
@@ -83,7 +85,7 @@ const git = commit(root);
 writeFileSync(join(folder, "commit.txt"), `${git.id ?? "unknown"}${git.dirty ? " with changes" : ""}\n`);
 console.log(`${formatBytes(size(folder))} in ${folder}`);
 
-/** A program or library without its symbols, where `strip` is at hand. */
+/** A program or library without its symbols, if `strip` is installed. */
 function stripped(path: string): Buffer {
   const copy = join(mkdtempSync(join(tmpdir(), "hotset-pack-")), basename(path));
   copyFileSync(path, copy);
@@ -93,7 +95,7 @@ function stripped(path: string): Buffer {
   return bytes;
 }
 
-/** Writes a file as .xz, or as .gz where there is no xz; the same contents are not compressed again. */
+/** Writes a file as .xz, or as .gz without xz; unchanged contents are not compressed again. */
 function carry(name: string, contents: Buffer): void {
   const stamp = join(folder!, `.${name}.size`);
   const digest = `${contents.length} ${checksum(contents)}`;
@@ -105,7 +107,7 @@ function carry(name: string, contents: Buffer): void {
   writeFileSync(stamp, digest);
 }
 
-/** Removes what an earlier call has carried. */
+/** Removes the files of an earlier call. */
 function drop(name: string): void {
   for (const path of [`${name}.xz`, `${name}.gz`, `.${name}.size`]) rmSync(join(folder!, path), { force: true });
 }
@@ -126,14 +128,17 @@ function archive(): Buffer {
   copyFileSync(at("package.json"), join(stage, "package.json"));
   for (const name of loadedPackages()) {
     const from = realpathSync(at(`node_modules/${name}`));
-    const binaries = join(from, "dist"); // of webgpu: Dawn for every platform; ours goes its own way
+    const binaries = join(from, "dist"); // webgpu's Dawn for every platform; ours is packed separately
     const filter = (path: string): boolean => code(path) && !(name === "webgpu" && path.startsWith(binaries));
     cpSync(from, join(stage, "node_modules", name), { recursive: true, filter });
   }
   return tar(stage);
 }
 
-/** llama.cpp's libraries, without symbols, where the package is in a node_modules. `base`: a folder with one. */
+/**
+ * llama.cpp's libraries, without symbols, where the package is in a node_modules. `base`: a folder
+ * with one.
+ */
 function llamaArchive(base: string): Buffer {
   const from = peerPackage(pathToFileURL(`${resolve(base)}/`), PACKAGE).folder;
   const stage = mkdtempSync(join(tmpdir(), "hotset-pack-"));

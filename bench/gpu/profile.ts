@@ -1,4 +1,5 @@
-// `node dist/bench/gpu/profile.js`: the same as `npm run bench -- --profile`, and nothing that a bare machine lacks.
+// `node dist/bench/gpu/profile.js`: `npm run bench -- --profile` with nothing that a bare machine
+// lacks.
 
 import { profileCommand } from "../profile_command.ts";
 

@@ -1,5 +1,5 @@
-// `node dist/bench/gpu/residency.js`: what a token takes on WebGPU when only some experts are on the device, in every way to deal
-// with the others, in turns; and nothing that a bare machine lacks.
+// `node dist/bench/gpu/residency.js`: the time of a token on WebGPU when only some experts are on
+// the device, for every way to handle the others, in turns. Uses nothing that a bare machine lacks.
 
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -14,15 +14,15 @@ const root = new URL("../../../", import.meta.url);
 const USAGE = `usage: node dist/bench/gpu/residency.js [--model <folder or synthetic:...>] [--slots 4] [--tokens 32] [--warm-up 32]
          [--rounds 3] [--threads <number>] [--adapter <part of a name>] [--budget <seconds>] --out <file>`;
 
-/** One way to deal with what is not on the device. */
+/** One way to handle experts that are not on the device. */
 interface WayResult {
   readonly name: string;
   /** Milliseconds a token, of each round. */
   readonly tokenMs: number[];
   median: number;
-  /** Of all rounds, a token; null where all experts are on the device. */
+  /** Means a token over all rounds; null if all experts are on the device. */
   counters: Record<string, number> | null;
-  /** What an expert takes, as corrected until the end. */
+  /** The final rates of the cost model. */
   costs: readonly string[] | null;
 }
 
@@ -81,7 +81,7 @@ await model.close();
 if (done < rounds) console.error(`${rounds - done} of ${rounds} rounds were not begun within the budget of time`);
 process.exit(done > 0 ? 0 : 1);
 
-/** Decodes until slots are filled, and then what counts. */
+/** Decodes until the slots are filled, and then measures. */
 async function measure(i: number, way: WayModel): Promise<void> {
   const result = results[i]!;
   way.clear();
@@ -116,7 +116,7 @@ function perToken(rounds: readonly CounterValues[]): Record<string, number> {
   return Object.fromEntries(Object.keys(figures[0]!).map((name) => [name, name === "tokens" ? all : sum(name) / all]));
 }
 
-/** After each round, so that a run that is cut short leaves what it has measured. */
+/** Writes the result after each round, so that an aborted run leaves its results. */
 function write(): void {
   const { backend, config, recordBytes, threads, loadMs, rates } = model;
   const result = {

@@ -1,5 +1,5 @@
-// One model on WebGPU whose experts are in fewer slots than there are, decoded in every way to deal with those that are missing,
-// and with all of them on the device for comparison.
+// One model on WebGPU with fewer slots than experts, decoded with every way to handle the missing
+// ones, and with all of them on the device for comparison.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { createCpuExperts } from "../../src/backend/cpu/cpu.ts";
@@ -33,10 +33,10 @@ export interface WayModel {
   readonly name: string;
   /** Decodes from position 0 on. */
   decode(tokens: number): Promise<void>;
-  /** Forgets who is in a slot, and with what frequency. */
+  /** Evicts all experts and resets the policy. */
   clear(): void;
   counters(): CounterValues | null;
-  /** What moving and computing an expert takes, by now. */
+  /** The current rates of the cost model. */
   costs(): Costs | null;
 }
 
@@ -46,7 +46,7 @@ export interface Ways {
   readonly recordBytes: number;
   readonly threads: number;
   readonly loadMs: number;
-  /** Measured at the beginning. */
+  /** The measured initial rates. */
   readonly rates: Rates;
   readonly ways: readonly WayModel[];
   close(): Promise<void>;
@@ -55,7 +55,10 @@ export interface Ways {
 const TRANSIT = 5; // as open() has it
 const FORMAT = FORMATS.q4;
 
-/** Loads the model, all of its experts on the device and all of them in RAM. @throws DeviceError without an adapter */
+/**
+ * Loads the model, all of its experts on the device and all of them in RAM. @throws DeviceError
+ * without an adapter
+ */
 export async function openWays({ model: where, slots, adapter, threads }: WaysOptions, most: number): Promise<Ways> {
   enableWasmFeatures();
   const started = performance.now();
@@ -81,7 +84,7 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
     host,
     null,
   );
-  // Who is in RAM is not what is measured: everybody.
+  // RAM holds all experts: its hit rate is not measured here.
   const ram = new RamTier({
     experts: host,
     layers: L,
@@ -115,7 +118,7 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
       name,
       decode: (tokens) => steps.decode(0, tokens, mixtral),
       clear() {
-        tier.clear(); // on the device too, where another way's experts were
+        tier.clear(); // on the device too, which holds another way's experts
         for (const { scores } of policies) scores.fill(0);
       },
       counters: () => tier.counters.snapshot(),

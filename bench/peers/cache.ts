@@ -1,4 +1,5 @@
-// The GGUF files that peers read, written once into a cache folder: models/tales, and four layers of Mixtral 8x7B.
+// The GGUF files that peers read, written once into a cache folder: models/tales, and four layers
+// of Mixtral 8x7B.
 
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
@@ -12,7 +13,7 @@ import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
 import { writeGguf } from "./gguf.ts";
 import { mixtralGguf } from "./mixtral_gguf.ts";
 
-/** Part of a file's name: raise it when what is written changes. */
+/** Part of the file's name: increment it when the contents change. */
 const VERSION = 1;
 
 /** Where the files are: $HOTSET_BENCH_CACHE, else a folder in the system's temporary one. */
@@ -28,15 +29,15 @@ export async function modelConfig(root: URL, path: string): Promise<MixtralConfi
   return parseMixtralConfig(folder.config, path);
 }
 
-/** The path of a model's GGUF file in Q4_0; it is written where it is not there yet. */
+/** The path of a model's GGUF file in Q4_0, which is written first if it does not exist. */
 export async function cachedGguf(root: URL, path: string): Promise<string> {
   const folder = cacheFolder();
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `${identity(root, path)}.gguf`);
-  if (existsSync(file)) return file; // it got its name when it was whole
+  if (existsSync(file)) return file; // complete: files are renamed when they are
   const part = `${file}.${process.pid}.part`;
   const remove = (): void => rmSync(part, { force: true });
-  process.on("exit", remove); // Ctrl-C too: nobody would find gigabytes under such a name
+  process.on("exit", remove); // after Ctrl-C too: an incomplete file takes gigabytes
   try {
     await write(root, path, part);
     renameSync(part, file);
@@ -47,7 +48,7 @@ export async function cachedGguf(root: URL, path: string): Promise<string> {
   return file;
 }
 
-/** A name that changes with the weights, as far as a size and a time tell. */
+/** A name that changes with the size and time of the weights. */
 function identity(root: URL, path: string): string {
   const hash = createHash("sha256").update(`${VERSION} ${path}`);
   if (!isSynthetic(path)) {

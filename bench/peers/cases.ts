@@ -1,4 +1,4 @@
-// What is compared with each peer: models, lengths, and on how many threads.
+// The cases to compare with each peer: models, lengths, thread counts.
 
 import type { SideName } from "./types.ts";
 
@@ -6,33 +6,36 @@ export type ModelName = "tales" | "8x7b";
 
 export const MODELS: Readonly<Record<ModelName, string>> = {
   tales: "models/tales",
-  // Four layers of true width: with fewer, the last one, computed for one row only, would be most of a prompt's work.
+  // Four layers of true width: the last layer is computed for one row only, so fewer layers would
+  // distort prompts.
   "8x7b": "synthetic:mixtral-8x7b?layers=4&seed=1",
 };
 
-/** One line of measurements, taken on every thread count of `threads` and on both sides, round after round. */
+/** One row of the table, measured with each thread count on both sides, in rounds. */
 export interface Case {
-  /** As "tales/prefill 128". */
+  /** For example "tales/prefill 128". */
   readonly name: string;
   readonly model: ModelName;
-  /** What of the sample is compared; the rest is in the result too. */
+  /** The compared figure; the others are in the result too. */
   readonly quantity: "prefillTps" | "decodeTps";
   readonly promptTokens: number;
   readonly decodeTokens: number;
   readonly repeats: number;
   readonly threads: readonly number[];
-  /** Thread counts measured on our side only, for what more threads bring. */
+  /** Thread counts measured on our side only, to show the scaling. */
   readonly alone: readonly number[];
 }
 
 export interface CaseOptions {
   /** The largest number of threads. */
   readonly threads: number;
-  /** Two short measurements a model: does everything start? */
+  /** Two short measurements for each model, to test that everything starts. */
   readonly quick: boolean;
 }
 
-/** What a prompt of "2k" is: 2048 tokens, or the largest multiple of 128 that leaves room to decode. */
+/**
+ * The length of the "2k" prompt: 2048, or the largest multiple of 128 that leaves room to decode.
+ */
 export function longPrompt(context: number, decodeTokens: number): number {
   return Math.min(2048, Math.floor((context - decodeTokens) / 128) * 128);
 }
@@ -40,7 +43,8 @@ export function longPrompt(context: number, decodeTokens: number): number {
 function modelCases(model: ModelName, context: number, options: CaseOptions): Case[] {
   const small = model === "tales";
   const decodeTokens = options.quick ? 4 : small ? 64 : 24;
-  // A small model may be faster on one thread: each side's better count is compared. A large one is not, anywhere.
+  // A small model may be faster on one thread, so each side's better count is compared. A large one
+  // never is.
   const threads = small ? [...new Set([1, options.threads])] : [options.threads];
   const common = { model, repeats: options.quick || !small ? 1 : 3, threads };
   const prefill = (promptTokens: number, alone: readonly number[] = []): Case => ({
@@ -74,7 +78,7 @@ export function processCases(contexts: Readonly<Record<ModelName, number>>, opti
   return (["tales", "8x7b"] as const).flatMap((model) => modelCases(model, contexts[model], options));
 }
 
-/** Against wllama in a page: tales only, for a tab's heap ends before a large model does. */
+/** Against wllama in a page: tales only, because a large model does not fit a tab's heap. */
 export function pageCases({ threads, quick }: CaseOptions): Case[] {
   const common = { model: "tales", repeats: quick ? 1 : 5, threads: [...new Set([1, threads])], alone: [] } as const;
   const prompt = quick ? 32 : 128;
@@ -84,7 +88,7 @@ export function pageCases({ threads, quick }: CaseOptions): Case[] {
   ];
 }
 
-/** Which sides a case is measured on with so many threads. */
+/** The sides to measure a case on with this many threads. */
 export function sidesOf({ threads }: Case, count: number): readonly SideName[] {
   return threads.includes(count) ? ["ours", "peer"] : ["ours"];
 }

@@ -1,18 +1,18 @@
-// Runs a measurement in a process of its own, ended with this one.
+// Runs a measurement in a child process, which ends with this one.
 
 import { spawn } from "node:child_process";
 
-/** Longer than this, a measurement is given up. */
+/** Timeout of one measurement. */
 const LIMIT_MS = 1_200_000;
 
 /**
  * Runs `node script ...args` and reads the JSON object on the last line of its stdout.
- * @throws Error with the end of its stderr, where it fails or takes too long
+ * @throws Error with the end of its stderr if it fails or times out
  */
 export function runNode(cwd: URL, script: string, args: readonly string[]): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [script, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
-    // A terminal's Ctrl-C reaches the child too; a signal to this process alone does not.
+    // Ctrl-C in a terminal reaches the child too, but a signal to this process does not.
     const kill = (): void => void child.kill("SIGKILL");
     process.on("exit", kill);
     const timer = setTimeout(kill, LIMIT_MS);
@@ -28,7 +28,7 @@ export function runNode(cwd: URL, script: string, args: readonly string[]): Prom
       clearTimeout(timer);
       process.off("exit", kill);
       if (code === 0) resolve(JSON.parse(out.trim().split("\n").at(-1) ?? ""));
-      else if (signal === "SIGKILL") reject(new Error(`killed, or given up after ${LIMIT_MS / 1000} s`));
+      else if (signal === "SIGKILL") reject(new Error(`killed, or timed out after ${LIMIT_MS / 1000} s`));
       else reject(new Error(err.trim() || (signal ?? `exit code ${code}`)));
     });
   });

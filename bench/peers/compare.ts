@@ -1,4 +1,5 @@
-// From samples to rows: each side's better thread count, the ratio of the medians, and how far it moved between rounds.
+// Samples to table rows: each side's better thread count, the ratio of the medians, and its spread
+// over rounds.
 
 import type { Case } from "./cases.ts";
 import type { Sample, SideName } from "./types.ts";
@@ -33,13 +34,13 @@ export interface Row {
   readonly unit: Unit;
   readonly ours: Best;
   readonly peer: Best;
-  /** ours / peer: of rates above 1 is faster, of times and bytes below 1 is less. */
+  /** ours / peer: for rates above 1 is faster, for times and bytes below 1 is less. */
   readonly ratio: number;
   /** Least and greatest ratio of one round, at the same thread counts. */
   readonly spread: readonly [number, number];
 }
 
-/** What more threads bring us. */
+/** Our gain from more threads. */
 export interface Scaling {
   readonly name: string;
   readonly threads: readonly [number, number];
@@ -48,7 +49,7 @@ export interface Scaling {
   readonly spread: readonly [number, number];
 }
 
-/** The middle value, or the mean of the two in the middle; null of nothing. */
+/** The median; null for an empty list. */
 export function median(values: readonly number[]): number | null {
   const sorted = values.toSorted((a, b) => a - b);
   const low = sorted[Math.floor((sorted.length - 1) / 2)];
@@ -66,7 +67,7 @@ interface Question {
   readonly runs: readonly Measured[];
 }
 
-/** The rows that samples allow: a case where one side failed throughout has none. */
+/** The rows; a case where one side always failed has none. */
 export function rows(cases: readonly Case[], runs: readonly Run[]): Row[] {
   const measured = runs.filter((run): run is Measured => run.sample !== undefined);
   const of = (chosen: readonly Case[]): Measured[] =>
@@ -117,7 +118,7 @@ function best(runs: readonly Measured[], side: SideName, unit: Unit, values: Val
   return found;
 }
 
-/** Round -> median of what its runs gave; a round that gave nothing is not there. */
+/** Round -> median of its runs; a round without samples is absent. */
 function byRound(runs: readonly Measured[], values: Values): Map<number, number> {
   const found = new Map<number, number>();
   for (const round of new Set(runs.map((run) => run.round))) {

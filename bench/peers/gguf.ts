@@ -1,11 +1,12 @@
-// Writes GGUF version 3, the file format of llama.cpp: metadata, a table of tensors, and their data.
+// Writes GGUF version 3, the file format of llama.cpp: metadata, a table of tensors, and their
+// data.
 //
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 import { open } from "node:fs/promises";
 import { Q4_0_BYTES } from "./q4_0.ts";
 
-/** ggml's number of a type, and how many bytes a block of so many weights takes. */
+/** ggml's type number, weights of a block, bytes of a block. */
 const TENSOR_TYPES = {
   f32: { id: 0, block: 1, bytes: 4 },
   q4_0: { id: 2, block: 32, bytes: Q4_0_BYTES },
@@ -25,9 +26,12 @@ export type GgufValue =
 export interface GgufTensor {
   readonly name: string;
   readonly type: keyof typeof TENSOR_TYPES;
-  /** Fastest first: a matrix [rows, cols] is [cols, rows]. */
+  /** Fastest dimension first: a matrix [rows, cols] is [cols, rows]. */
   readonly dims: readonly number[];
-  /** The data in order, in pieces of any size. A piece is still being written when the next is asked for: no buffer is used again. */
+  /**
+   * The data in pieces of any size. A piece is still being written while the next is made, so no
+   * buffer is reused.
+   */
   data(): AsyncIterable<Uint8Array>;
 }
 
@@ -53,7 +57,7 @@ const f32 = (value: number): Buffer => {
 };
 const text = (value: string): Buffer => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
 
-/** A value with the number of its type before it. */
+/** A value after its type number. */
 function encode(value: GgufValue): Buffer {
   const array = (type: number, items: readonly Buffer[]): Buffer =>
     Buffer.concat([u32(9), u32(type), u64(items.length), ...items]);
@@ -73,7 +77,7 @@ function tensorBytes({ type, dims }: GgufTensor): number {
   return (dims.reduce((a, b) => a * b, 1) / block) * bytes;
 }
 
-/** Everything before the data of the tensors, padded to where it begins. */
+/** Everything before the tensor data, padded to its start. */
 function header({ metadata, tensors }: Gguf): Buffer {
   const entries = Object.entries(metadata).map(([key, value]) => Buffer.concat([text(key), encode(value)]));
   let offset = 0;
@@ -113,15 +117,15 @@ export async function writeGguf(
       let writing: Promise<unknown> = Promise.resolve();
       for await (const piece of tensor.data()) {
         await writing; // the next piece was made meanwhile
-        writing = file.writeFile(piece); // at the handle's position: after what is there
-        writing.catch(() => {}); // it is thrown where it is awaited
+        writing = file.writeFile(piece); // appends at the handle's position
+        writing.catch(() => {}); // thrown where it is awaited
         written += piece.length;
         onProgress(done + written, total);
       }
       await writing;
       const expected = tensorBytes(tensor);
       if (written !== expected)
-        throw new Error(`${path}: ${tensor.name}: its shape and type ask for ${expected} bytes, ${written} were given`);
+        throw new Error(`${path}: ${tensor.name}: its shape and type need ${expected} bytes, found ${written}`);
       await file.writeFile(new Uint8Array(align(written) - written));
       done += written;
     }

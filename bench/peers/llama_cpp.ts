@@ -1,4 +1,5 @@
-// llama.cpp on the CPU through node-llama-cpp: one measurement, as a process of its own, printed as one JSON line.
+// llama.cpp on the CPU through node-llama-cpp: one measurement, as a process of its own, printed as
+// one JSON line.
 //
 // node dist/bench/peers/llama_cpp.js '{"package": folder, "gguf": file, "work": {...}}'
 
@@ -6,7 +7,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promptIds, type Sample, type Work } from "./types.ts";
 
-/** What is used of node-llama-cpp 3, which is no dependency and so brings no types. */
+/** The used part of node-llama-cpp 3, which is not a dependency and so has no types here. */
 interface NodeLlamaCpp {
   getLlama(options: Readonly<Record<string, unknown>>): Promise<{
     readonly llamaCppRelease: { readonly release: string };
@@ -23,7 +24,7 @@ interface Sequence {
   evaluate(ids: readonly number[], options: Readonly<Record<string, unknown>>): AsyncGenerator<number, void, undefined>;
 }
 
-/** As `hotset bench`: a short run so that everything is warm, then the repeats. */
+/** As `hotset bench` does: a short warm-up run, then the repeats. */
 async function measure(folder: string, gguf: string, work: Work): Promise<Sample> {
   const { promptTokens, decodeTokens, repeats, threads } = work;
   const { getLlama } = (await import(pathToFileURL(join(folder, "dist/index.js")).href)) as NodeLlamaCpp;
@@ -36,10 +37,12 @@ async function measure(folder: string, gguf: string, work: Work): Promise<Sample
   });
   const started = performance.now();
   const model = await llama.loadModel({ modelPath: gguf });
-  // A step beyond what is asked, so that the window never has to move; llama.cpp's own batch size and cache types.
+  // One position more, so that the context never shifts; llama.cpp's own batch size and cache
+  // types.
   const contextSize = Math.ceil((promptTokens + decodeTokens + 1) / 256) * 256;
-  // The peer at its best: its fused attention is faster over a prompt and slower for one token (measured on models/tales
-  // at a context of 1920: 1.5 times the prefill, a third of the decode rate).
+  // The peer's fastest setting: its fused attention is faster over a prompt and slower for one
+  // token (measured on models/tales at a context of 1920: 1.5 times the prefill, a third of the
+  // decode rate).
   const flashAttention = decodeTokens > 1 ? false : "auto";
   const context = await model.createContext({ contextSize, threads, batchSize: 512, flashAttention });
   const sequence = context.getSequence();
@@ -59,8 +62,9 @@ async function measure(folder: string, gguf: string, work: Work): Promise<Sample
 }
 
 /**
- * Greedy tokens after a prompt. evaluate() asks for the logits of the prompt's last row only, samples one token, and goes
- * on a token at a time: what we do too. The clock for decoding starts at the first token.
+ * Greedy tokens after a prompt. evaluate() computes logits of the prompt's last row only, samples
+ * one token, and continues token by token, as hotset does. The clock for decoding starts at the
+ * first token.
  */
 async function generate(
   sequence: Sequence,
@@ -91,5 +95,5 @@ const {
   readonly work: Work;
 };
 const sample = await measure(folder, gguf, work);
-// Its worker threads would keep the process: it is done when the line is out.
+// Its worker threads would keep the process alive: exit when the line is written.
 process.stdout.write(`${JSON.stringify(sample)}\n`, () => process.exit(0));

@@ -1,4 +1,5 @@
-// A Mixtral of ours as llama.cpp reads it: architecture "llama" with experts, matrices in Q4_0, norms and router in f32.
+// Our Mixtral models as GGUF: architecture "llama" with experts, matrices in Q4_0, norms and router
+// in f32.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { bindMixtral } from "../../src/model/mixtral.ts";
@@ -18,7 +19,7 @@ export function mixtralGguf(c: MixtralConfig, source: WeightSource): Gguf {
   const q = c.num_attention_heads * c.head_dim;
   const kv = c.num_key_value_heads * c.head_dim;
   const tensors: GgufTensor[] = [matrix("token_embd.weight", embed), plain("output_norm.weight", norm)];
-  if (head) tensors.push(matrix("output.weight", head)); // where there is none llama.cpp takes the embedding
+  if (head) tensors.push(matrix("output.weight", head)); // without it llama.cpp uses the embedding
   for (const [i, layer] of layers.entries()) {
     const p = `blk.${i}.`;
     tensors.push(
@@ -70,7 +71,9 @@ function metadata(c: MixtralConfig): Record<string, GgufValue> {
   };
 }
 
-/** Stand-ins, in SentencePiece's kinds: ids are given and taken, but llama.cpp opens no model without words. */
+/**
+ * Placeholder tokens of SentencePiece's types: only ids are used, but llama.cpp needs a vocabulary.
+ */
 function vocabulary(size: number): { readonly piece: string; readonly kind: number }[] {
   const [NORMAL, UNKNOWN, CONTROL, BYTE] = [1, 2, 3, 6];
   return Array.from({ length: size }, (_, id) => {
@@ -92,7 +95,7 @@ interface Rows {
 const cut = (source: MatrixSource, first: number, rows: number): Rows => ({ source, first, rows });
 const whole = (source: MatrixSource): Rows => cut(source, 0, source.rows);
 
-/** A matrix in Q4_0. `headDim`: its rows are heads that RoPE turns. */
+/** A matrix in Q4_0. @param headDim given if its rows are heads that RoPE rotates */
 function matrix(name: string, of: MatrixSource | Rows, headDim?: number): GgufTensor {
   const part = "source" in of ? of : whole(of);
   const { cols } = part.source;
@@ -136,7 +139,7 @@ async function* pieces({ source, first, rows }: Rows, headDim?: number): AsyncGe
   }
 }
 
-/** Rows in Q4_0: the source's own packed rows where it has them, else rounded as ggml rounds. */
+/** Rows in Q4_0: the source's own packed rows if it has them, else rounded as ggml does. */
 async function q4_0(source: MatrixSource, first: number, count: number): Promise<Uint8Array> {
   if (source.cols % 32 !== 0)
     throw new Error(`${source.name}: Q4_0 needs rows of a multiple of 32 weights, found ${source.cols}`);

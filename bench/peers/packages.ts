@@ -1,4 +1,5 @@
-// Finds the npm packages of the peers. They are no dependency: hundreds of megabytes, and only a comparison needs them.
+// Finds the npm packages of the peers. They are not dependencies: hundreds of megabytes for
+// comparisons only.
 
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -12,7 +13,7 @@ export interface PeerPackage {
 }
 
 /**
- * The package under $HOTSET_PEERS, a folder where somebody ran `npm install` for it, or under the checkout.
+ * The package under $HOTSET_PEERS, a folder with the package installed, or under the checkout.
  * @throws Error saying what to run
  */
 export function peerPackage(root: URL, name: string): PeerPackage {

@@ -5,7 +5,7 @@ import type { GenerationResult } from "../../src/engine/api.ts";
 import { promptIds, type Sample, type SideName, type Work } from "./types.ts";
 import { FIRST_WORD, word } from "./words.ts";
 
-/** Where the server shows what the page needs. */
+/** Paths on the server. */
 export interface PageFiles {
   readonly weights: string;
   readonly gguf: string;
@@ -14,7 +14,7 @@ export interface PageFiles {
   readonly vocab: number;
 }
 
-/** What is used of @wllama/wllama 3, which is no dependency and so brings no types. */
+/** The used part of @wllama/wllama 3, which is not a dependency and so has no types here. */
 interface WllamaModule {
   readonly Wllama: (new (paths: object, config: object) => Wllama) & { getLibllamaVersion(): string };
 }
@@ -27,7 +27,7 @@ interface Wllama {
   exit(): Promise<void>;
 }
 
-/** llama.cpp's server takes the time itself, inside the module: nothing of JavaScript is in it. */
+/** Times that llama.cpp's server measures inside the module, without JavaScript. */
 interface Timings {
   readonly cache_n: number;
   readonly prompt_n: number;
@@ -36,15 +36,15 @@ interface Timings {
   readonly predicted_ms: number;
 }
 
-/** The prompt of both sides: wllama takes text only, and there are ids that no text is cut into. */
+/** The prompt of both sides: wllama takes only text, and some ids have none. */
 function prompt(work: Work, { vocab }: PageFiles): number[] {
   return promptIds(work, vocab).map((id) => (id < FIRST_WORD ? id + FIRST_WORD : id));
 }
 
-/** Longer than V8 takes to compile a module again, and better, while it runs. */
+/** Longer than V8 takes to recompile a running module with optimizations. */
 const WARM_MS = 4000;
 
-/** Does the work unmeasured, on both sides for as long. */
+/** Warms up: does the work unmeasured, equally long on both sides. */
 async function warm(work: () => Promise<unknown>): Promise<void> {
   const started = performance.now();
   while (performance.now() - started < WARM_MS) await work();
@@ -88,7 +88,7 @@ async function wllama(work: Work, files: PageFiles): Promise<Sample> {
   const peer = new Peer({ default: `${files.wllama}/esm/wasm/wllama.wasm` }, { suppressNativeLog: true });
   const started = performance.now();
   const blob = await (await fetch(files.gguf)).blob();
-  // One sequence, as ours has; no adapter: the CPU is compared.
+  // One sequence, as on our side; no adapter, to compare the CPU.
   const size = Math.ceil((promptTokens + decodeTokens + 1) / 256) * 256;
   await peer.loadModel([blob], { n_ctx: size, n_threads: threads, n_gpu_layers: 0, n_parallel: 1 });
   const loadMs = performance.now() - started;
@@ -116,7 +116,7 @@ async function wllama(work: Work, files: PageFiles): Promise<Sample> {
   await peer.exit();
   return {
     prefillTps: runs.map((run) => (promptTokens / run.prompt_ms) * 1000),
-    // predicted_ms begins when the first token has been chosen: it is the time of the others.
+    // predicted_ms starts at the first token: it is the time of the others.
     decodeTps: decodeTokens > 1 ? runs.map((run) => ((decodeTokens - 1) / run.predicted_ms) * 1000) : [],
     loadMs,
     peakRssBytes: null,
@@ -124,7 +124,7 @@ async function wllama(work: Work, files: PageFiles): Promise<Sample> {
   };
 }
 
-/** What the harness calls. */
+/** Called by the harness. */
 export type Measure = (side: SideName, work: Work, files: PageFiles) => Promise<Sample>;
 
 (globalThis as { measure?: Measure }).measure = (side, work, files) => {

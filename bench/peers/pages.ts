@@ -11,7 +11,7 @@ import { type Served, serve } from "./server.ts";
 import type { Sample, SideName, Sides, Work } from "./types.ts";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-/** Longer than this, a measurement is given up. */
+/** Timeout of one measurement. */
 const LIMIT_MS = 600_000;
 
 /** Bare imports of the built modules. */
@@ -22,7 +22,7 @@ const PAGE = `<!doctype html>
 <script type="module" src="/dist/bench/peers/page.js"></script>`;
 
 export interface Pages {
-  /** As the browser calls itself. */
+  /** The browser's name and version. */
   readonly browser: string;
   readonly sides: Sides;
   close(): Promise<void>;

@@ -22,7 +22,7 @@ function between([least, greatest]: readonly [number, number]): string {
   return `${times(least)} to ${times(greatest)}`;
 }
 
-/** Lines of text. "2t": the better median was that on two threads. */
+/** The table as text. "2t": two threads had the better median. */
 export function table(peer: string, rows: readonly Row[], scalings: readonly Scaling[]): string {
   const cell = ({ threads, median }: Best, unit: Unit): string => `${FORMATS[unit](median)} ${threads}t`;
   const lines = [line(["measure", "hotset", peer, "ratio", "spread"])];

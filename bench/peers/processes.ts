@@ -7,7 +7,7 @@ import { runNode } from "./children.ts";
 import type { PeerPackage } from "./packages.ts";
 import type { Sample, Sides } from "./types.ts";
 
-/** The sides of one model, `path` as `hotset bench` takes it. */
+/** The sides of one model; `path` as for `hotset bench`. */
 export async function processSides(root: URL, found: PeerPackage, path: string): Promise<Sides> {
   const gguf = await cachedGguf(root, path);
   const at = (file: string): string => fileURLToPath(new URL(file, root));

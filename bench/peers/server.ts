@@ -1,4 +1,4 @@
-// Serves folders to a cross-origin isolated page: what SharedArrayBuffer, and with it threads, asks for.
+// Serves folders to a cross-origin isolated page, which SharedArrayBuffer, and so threads, needs.
 
 import { createReadStream, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -20,9 +20,9 @@ const ISOLATED = {
 } as const;
 
 export interface Site {
-  /** What "/" is. */
+  /** The page at "/". */
   readonly page: string;
-  /** "dist" -> the folder shown under /dist/. */
+  /** "dist" -> the folder served under /dist/. */
   readonly folders: Readonly<Record<string, string>>;
 }
 
@@ -31,7 +31,7 @@ export interface Served {
   close(): void;
 }
 
-/** Starts a server on a free port of this machine, which others cannot reach. */
+/** Starts a server on a free local port. */
 export async function serve(site: Site): Promise<Served> {
   const server: Server = createServer((request, response) => answer(site, request, response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -53,7 +53,7 @@ function answer(site: Site, request: IncomingMessage, response: ServerResponse):
   }
   const [, name = "", rest = ""] = /^\/([^/]+)\/(.+)$/.exec(path) ?? [];
   const folder = Object.hasOwn(site.folders, name) ? site.folders[name] : undefined;
-  // An absolute path normalized has no "..": nothing outside the folder is shown.
+  // A normalized absolute path has no "..": nothing outside the folder is served.
   const file = folder === undefined ? null : join(folder, normalize(`/${rest}`));
   const stats = file === null ? undefined : statSync(file, { throwIfNoEntry: false });
   if (file === null || !stats?.isFile()) {

@@ -1,4 +1,5 @@
-// `node dist/bench/residency/child.js <task as JSON>`: one measurement of a residency benchmark, in a process of its own.
+// `node dist/bench/residency/child.js <task as JSON>`: one measurement of a residency benchmark, in
+// a process of its own.
 
 import { decode } from "./decode.ts";
 import { replay } from "./replay.ts";

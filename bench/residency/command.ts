@@ -1,5 +1,5 @@
-// `npm run bench -- residency`: a model larger than its budget of RAM, decoded on the CPU with experts kept and without, and
-// what disk, page cache and arithmetic alone would allow.
+// `npm run bench -- residency`: decodes a model larger than its RAM budget on the CPU, with experts
+// kept and without, and measures the limits of disk, page cache and arithmetic.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,7 +29,7 @@ interface Run<Report> {
   readonly report: Report;
 }
 
-/** Takes the measurements that the arguments ask for; returns the exit code. */
+/** Takes the requested measurements; returns the exit code. */
 export async function residencyCommand(root: URL, args: readonly string[]): Promise<number> {
   let options: Options;
   try {
@@ -54,7 +54,7 @@ async function measure(root: URL, args: readonly string[], options: Options, rea
   const { model, ram, tokens, warmUp, prompt, repeats, name, json } = options;
   const script = fileURLToPath(new URL("dist/bench/residency/child.js", root));
   const say = (text: string): void => void (json || console.log(text));
-  // Where the folder lies on this machine says nothing elsewhere.
+  // The folder's path on this machine is of no use elsewhere.
   const said = args.map((arg) => (arg === model ? basename(model) : arg));
   const head = about(root, name, ["residency", ...said]);
   const child = async <Report>(task: DecodeTask | ReplayTask, repeat: number): Promise<Run<Report>> => {
@@ -72,7 +72,8 @@ async function measure(root: URL, args: readonly string[], options: Options, rea
   const runs: Run<DecodeReport | ReplayReport>[] = [];
   const rounds: { kept: number; uncached: number; bounds: Bounds; ofBudget: number }[] = [];
   for (let repeat = 1; repeat <= repeats; repeat++) {
-    // In turns, and the other way round every second time: what changes on the machine meanwhile meets all of them.
+    // In turns, in reverse order every second time, so that changes on the machine affect all of
+    // them.
     const uncachedFirst = repeat % 2 === 0 ? await decode("uncached", repeat) : null;
     if (uncachedFirst) show(uncachedFirst);
     const kept = await decode("kept", repeat);

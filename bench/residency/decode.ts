@@ -1,4 +1,4 @@
-// One measured decode: a short prompt, tokens that warm up, and then those that count.
+// One measured decode: a short prompt, warm-up tokens, and then the measured ones.
 
 import { writeFileSync } from "node:fs";
 import { randomFrom } from "../../src/engine/random.ts";
@@ -9,7 +9,7 @@ import { peaks, processFigures, since } from "./process.ts";
 import type { DecodeReport, DecodeTask, ProcessFigures, Read, Reads } from "./types.ts";
 import { WatchedFiles } from "./watched.ts";
 
-/** Figures when the measured tokens began. */
+/** Figures at the first measured token. */
 interface Start {
   readonly experts: ExpertStats;
   readonly process: ProcessFigures;
@@ -41,7 +41,8 @@ export async function decode(task: DecodeTask): Promise<DecodeReport> {
     const random = randomFrom(1);
     const prompt = Array.from({ length: promptTokens }, () => Math.floor(random() * model.config.vocab_size));
     const session = model.session();
-    // The first token comes of the prompt, each other one of a step; the last one is computed by none.
+    // The prompt gives the first token, each step another one; the last token is not computed
+    // itself.
     const maxTokens = warmUp + tokens + 2;
     for await (const _ of session.generate(prompt, { maxTokens, temperature: 0, ignoreEos: true }));
     const end = { experts: model.stats().experts!, process: since(start!.process) };
@@ -68,7 +69,7 @@ export async function decode(task: DecodeTask): Promise<DecodeReport> {
   }
 }
 
-/** The part of the bytes that came past the page cache. */
+/** The part of the bytes that was read past the page cache. */
 function shareOf(reads: readonly Read[]): number {
   const sum = (some: readonly Read[]): number => some.reduce((n, [, , bytes]) => n + bytes, 0);
   return sum(reads.filter(([, , , bypass]) => bypass)) / Math.max(1, sum(reads));

@@ -1,4 +1,4 @@
-// The models that a residency benchmark compares: one as open() makes it, and one that keeps no expert.
+// The models of a residency benchmark: one as open() makes it, and one that keeps no expert.
 
 import { cpus } from "node:os";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -16,12 +16,14 @@ import { openFolder } from "../../src/weights/folder.ts";
 import { openModel } from "../../src/wiring/open.ts";
 import { cpuResidency } from "../../src/wiring/residency.ts";
 
-/** What earlier runs have learned would make repeats differ: nothing is remembered. */
+/** Remembers nothing: what earlier runs learned would make repeats differ. */
 const NOTHING_LEARNED: TuningStore = { read: async () => null, write: async () => {} };
 /** Tokens of a prompt's chunk, positions of a KV block: as open() has them on the CPU. */
 const CHUNK = 128;
 const BLOCK = 32;
-/** Records that are on their way, or computed with, where none is kept: as many as open() plans beside its slots at least. */
+/**
+ * Slots of the model that keeps no expert: as many as open() has for records in transit, at least.
+ */
 const TRANSIT = 5;
 
 export interface KeptOptions {
@@ -30,7 +32,10 @@ export interface KeptOptions {
   readonly onRoutes: (step: RouteStep) => void;
 }
 
-/** The model of a folder as open() makes it on the CPU, its files read through `files`. @param ram budget, bytes */
+/**
+ * The model of a folder as open() makes it on the CPU, its files read through `files`. @param ram
+ * budget, bytes
+ */
 export function openKept(folder: string, ram: number, { files, context, onRoutes }: KeptOptions): Promise<Model> {
   enableWasmFeatures();
   return openModel(
@@ -53,8 +58,8 @@ export function openKept(folder: string, ram: number, { files, context, onRoutes
 }
 
 /**
- * The same model with no place for an expert but a few that come and go: every expert is read each time that it is used.
- * @param reading false: whatever record lies in a place is taken for the one that was asked for, once all places hold one
+ * The same model with transit slots only: an expert is read each time that it is used.
+ * @param reading false: once all slots hold a record, any of them is used in place of the right one
  * @throws WeightsError for a folder that `hotset quantize` has not written
  */
 export async function openUncached(
@@ -111,7 +116,7 @@ export async function openUncached(
   });
 }
 
-/** Experts whose records are read until so many are there, whoever is asked for, and never again. */
+/** Sources whose records are read until this many are there, and never again. */
 function unread(sources: MixtralSources, records: number): MixtralSources {
   let read = 0; // bytes
   const layers = sources.layers.map((layer) => ({

@@ -1,4 +1,5 @@
-// A residency benchmark as a table: a row for each process, then what was reached of what the rates allow.
+// The table of a residency benchmark: a row for each process, then the share of the machine's
+// limits.
 
 import { formatBytes } from "../../src/cli/output.ts";
 import { type Bounds, median, rate } from "./bounds.ts";

@@ -1,10 +1,10 @@
-// What the system says of this process and of the machine.
+// Figures of the operating system about this process and the machine.
 
 import { readFileSync } from "node:fs";
 import { freemem, loadavg } from "node:os";
 import type { ProcessFigures } from "./types.ts";
 
-/** Figures since the process began. */
+/** Figures since the process started. */
 export function processFigures(): ProcessFigures {
   const { userCPUTime, systemCPUTime, minorPageFault, majorPageFault, fsRead } = process.resourceUsage();
   return {
@@ -38,7 +38,7 @@ export function peaks(): { readonly maxRssBytes: number; readonly highWaterBytes
 export interface MachineState {
   readonly loadAverage: number;
   readonly freeBytes: number;
-  /** Free or in the page cache, in bytes; null where the system does not tell. */
+  /** Free or in the page cache, in bytes; null if unknown. */
   readonly availableBytes: number | null;
 }
 

@@ -1,4 +1,4 @@
-// The reads of a decode once more, with no computing between them: what disk and page cache allow.
+// Repeats the reads of a decode without computing: the limit of disk and page cache.
 
 import { readFileSync } from "node:fs";
 import type { Files } from "../../src/weights/files.ts";
@@ -11,8 +11,9 @@ const MEMORY = 2 ** 30;
 const PAGE = 65536;
 
 /**
- * Reads what a decode has read, in its order and as many at a time as it had at most, into memory of the same kind and size,
- * so that the page cache has as much room; what came before the measured tokens is read first and not timed.
+ * Repeats a decode's reads in order, with as many in flight, into memory of the same kind and size,
+ * so that the page cache has the same room. Reads before the measured tokens come first, without
+ * timing.
  */
 export async function replay({ folder, reads: path, residentBytes }: ReplayTask): Promise<ReplayReport> {
   const { before, measured, inFlight } = JSON.parse(readFileSync(path, "utf8")) as Reads;
@@ -21,7 +22,7 @@ export async function replay({ folder, reads: path, residentBytes }: ReplayTask)
   const memories = Array.from({ length: Math.max(1, Math.round((residentBytes - own) / MEMORY)) }, () => {
     const pages = MEMORY / PAGE;
     const bytes = new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer);
-    return bytes.fill(1); // memory that nobody has written to is not there
+    return bytes.fill(1); // memory is allocated on the first write
   });
   await readAll(files, before, inFlight, memories);
   const start = processFigures();
@@ -35,7 +36,7 @@ export async function replay({ folder, reads: path, residentBytes }: ReplayTask)
 
 async function readAll(files: Files, reads: readonly Read[], inFlight: number, memories: readonly Uint8Array[]) {
   let next = 0;
-  let at = 0; // in all memories: each read goes to where none has lately gone
+  let at = 0; // over all memories: each read goes to the least recently written place
   const lane = async (): Promise<void> => {
     for (let read = reads[next++]; read; read = reads[next++]) {
       const [name, offset, bytes, bypass] = read;

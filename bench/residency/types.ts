@@ -1,8 +1,9 @@
-// What the processes of a residency benchmark tell each other: a task in, a report out, both JSON.
+// Messages between the processes of a residency benchmark: a task in, a report out, both JSON.
 
 /**
- * kept: open() with a budget, as a user has it. uncached: no expert is kept, each is read when it is used, through the page
- * cache. compute: the same without the reads. replay: the reads of `kept` without the computing.
+ * kept: open() with a budget. uncached: no expert is kept, each is read when it is used, through
+ * the page cache. compute: the same without the reads. replay: the reads of `kept` without
+ * computing.
  */
 export type Way = "kept" | "uncached" | "compute" | "replay";
 
@@ -13,10 +14,10 @@ export interface DecodeTask {
   readonly ram: number;
   readonly context: number;
   readonly promptTokens: number;
-  /** Tokens decoded before those that are measured. */
+  /** Warm-up tokens before the measured ones. */
   readonly warmUp: number;
   readonly tokens: number;
-  /** Where `kept` leaves its reads for `replay`. */
+  /** The file where `kept` writes its reads for `replay`. */
   readonly reads: string | null;
 }
 
@@ -24,21 +25,23 @@ export interface ReplayTask {
   readonly way: "replay";
   readonly folder: string;
   readonly reads: string;
-  /** Memory that `kept` had: held by the replay too, so that the page cache has as much room. */
+  /**
+   * Memory that `kept` used: the replay holds as much, so that the page cache has the same room.
+   */
   readonly residentBytes: number;
 }
 
-/** Reads in the order in which they began: file, offset, bytes, and whether past the page cache. */
+/** Reads in the order of their start: file, offset, bytes, and whether past the page cache. */
 export type Read = readonly [file: string, offset: number, bytes: number, bypass: boolean];
 
 export interface Reads {
   readonly before: readonly Read[];
   readonly measured: readonly Read[];
-  /** Most that were under way at once. */
+  /** The most reads in flight. */
   readonly inFlight: number;
 }
 
-/** What the system says of a process, over the measured tokens. */
+/** The operating system's figures of a process, over the measured tokens. */
 export interface ProcessFigures {
   readonly userMs: number;
   readonly systemMs: number;
@@ -52,7 +55,10 @@ export interface DecodeReport {
   /** Of each measured token. */
   readonly tokenMs: readonly number[];
   readonly budgetBytes: number;
-  /** Largest resident set since the process began, by getrusage and by /proc (null where there is none). */
+  /**
+   * Largest resident set since the process began, by getrusage and by /proc (null where there is
+   * none).
+   */
   readonly maxRssBytes: number;
   readonly highWaterBytes: number | null;
   readonly residentBytes: number;

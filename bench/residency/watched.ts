@@ -1,4 +1,4 @@
-// A folder whose reads are written down.
+// A folder whose reads are recorded.
 
 import type { Files } from "../../src/weights/files.ts";
 import type { Read } from "./types.ts";
@@ -6,13 +6,13 @@ import type { Read } from "./types.ts";
 export class WatchedFiles implements Files {
   readonly label: string;
   readonly reads: Read[] = [];
-  /** Most that were under way at once since it was last set. */
+  /** The most reads in flight since this was last reset. */
   inFlight = 0;
   readonly #files: Files;
   readonly #bypass: boolean;
   #now = 0;
 
-  /** @param bypass whether reads may go past the page cache, if they ask for it */
+  /** @param bypass whether reads that ask for it may go past the page cache */
   constructor(files: Files, bypass: boolean) {
     this.#files = files;
     this.#bypass = bypass;

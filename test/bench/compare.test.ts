@@ -1,4 +1,5 @@
-// What a comparison makes of its samples: better thread counts, ratios, spreads, and what is left out.
+// What a comparison makes of its samples: better thread counts, ratios, spreads, and what is left
+// out.
 
 import { expect, it } from "vitest";
 import { type Case, longPrompt } from "../../bench/peers/cases.ts";

@@ -1,4 +1,5 @@
-// The GGUF files that peers read: the format byte by byte, and models/tales in llama.cpp's names and shapes.
+// The GGUF files that peers read: the format byte by byte, and models/tales in llama.cpp's names
+// and shapes.
 
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -1,4 +1,5 @@
-// llama.cpp on a bare machine, as far as no GPU is needed: what is asked of it, what is carried, and how failures are told.
+// llama.cpp on a bare machine, as far as no GPU is needed: what is asked of it, what is carried,
+// and how failures are told.
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,7 +24,10 @@ function files(folder: string, names: readonly string[]): void {
 }
 
 describe("timeCases", () => {
-  /** A cache that takes the next position only; the calls, as "position+count", with "!" where an id was chosen. */
+  /**
+   * A cache that takes the next position only; the calls, as "position+count", with "!" where an id
+   * was chosen.
+   */
   function cache(afterCall: () => void = () => {}) {
     let held = 0;
     const calls: string[] = [];
@@ -67,7 +71,8 @@ describe("timeCases", () => {
       ["decode at 0", 0, 3, 3],
       ["decode at 20", 20, 3, 3],
     ]);
-    // A millisecond a call by the fake's own account: two calls for ten tokens, one for each decoded one.
+    // A millisecond a call by the fake's own account: two calls for ten tokens, one for each
+    // decoded one.
     expect(done.map((one) => one.evalTokensPerSecond)).toEqual([5000, 1000, 1000]);
   });
 
@@ -81,7 +86,8 @@ describe("timeCases", () => {
     const done: string[] = [];
     const skipped = await timeCases(sequence, {
       ...{ ...options, prompts: [], contexts: [0, 20, 30] },
-      ...{ started: 0, budgetMs: 125 }, // decode at 0: two steps that warm up and three runs of three take 110
+      // decode at 0: two steps that warm up and three runs of three take 110
+      ...{ started: 0, budgetMs: 125 },
       onCase: ({ name, tokensPerSecond }) => done.push(`${name}: ${tokensPerSecond}`),
     });
     expect(done).toEqual(["decode at 0: 100"]);

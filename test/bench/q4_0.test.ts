@@ -1,4 +1,5 @@
-// ggml's Q4_0 as the peers' files hold it: its rounding, its order of nibbles, and our q4 turned into it without loss.
+// ggml's Q4_0 as the peers' files hold it: its rounding, its order of nibbles, and our q4 turned
+// into it without loss.
 
 import { describe, expect, it } from "vitest";
 import { interleaveHead } from "../../bench/peers/mixtral_gguf.ts";
@@ -40,7 +41,8 @@ describe("quantizeQ4_0", () => {
     const bytes = quantizeQ4_0(x);
     expect(HALF_TO_FLOAT[new DataView(bytes.buffer).getUint16(0, true)]).toBe(-0.5);
     expect(bytes[2 + 5]! & 15).toBe(0);
-    // Halfway between quants 7 and 8: 0.25 / -0.5 + 8.5 is cut off to 8, in the first half of the group and the second.
+    // Halfway between quants 7 and 8: 0.25 / -0.5 + 8.5 is cut off to 8, in the first half of the
+    // group and the second.
     expect(bytes[2]).toBe(0x88);
   });
 

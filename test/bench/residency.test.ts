@@ -1,4 +1,5 @@
-// The residency benchmark on a small quantized folder: every process runs, counts agree, and what is printed is what was measured.
+// The residency benchmark on a small quantized folder: every process runs, counts agree, and what
+// is printed is what was measured.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -16,7 +17,8 @@ const run = fileURLToPath(new URL("../../dist/bench/run.js", import.meta.url));
 const result = new URL("../../bench/results/residency-test.json", import.meta.url);
 const folder = mkdtempSync(join(tmpdir(), "hotset-residency-test-"));
 const SIZES = "hidden_size=256&intermediate_size=512&num_attention_heads=4&num_key_value_heads=2&vocab_size=512";
-// More records a token than the few places that hold what comes and goes: none is found there by the next token.
+// More records a token than the few places that hold what comes and goes: none is found there by
+// the next token.
 const [LAYERS, TOKENS] = [8, 4];
 
 afterAll(() => {
@@ -56,7 +58,8 @@ describe.skipIf(leftToCi)(titled("npm run bench -- residency", leftToCi), () => 
       if (way === "replay") continue;
       expect(report.tokenMs.length).toBe(TOKENS);
       expect(Math.min(...report.tokenMs)).toBeGreaterThan(0);
-      // Two experts of each layer, read each time, on demand or ahead; what was read ahead in vain comes on top.
+      // Two experts of each layer, read each time, on demand or ahead; what was read ahead in vain
+      // comes on top.
       const { demand, prefetch } = report.bytes;
       if (way !== "kept") expect(report.hitRate).toBe(0);
       if (way !== "kept") expect(demand + prefetch).toBeGreaterThanOrEqual(2 * LAYERS * TOKENS * recordBytes);

@@ -104,7 +104,8 @@ describe("DeviceTier", () => {
     const { ms, bytes, layers } = difference(tier.counters.snapshot(), before);
     const { admissions } = total(layers);
     expect(admissions).toBeGreaterThan(30);
-    expect(Math.abs(bytes.admission / RECORD - admissions)).toBeLessThan(8); // some began before, some are on their way
+    // some began before, some are on their way
+    expect(Math.abs(bytes.admission / RECORD - admissions)).toBeLessThan(8);
     expect(ms.stall).toBe(0);
     expect(ms.disk).toBe(0);
   });

@@ -1,4 +1,5 @@
-// The RAM of the machine that does not exist: experts computed in virtual time, least recently used ones making room, and a disk.
+// The RAM of the machine that does not exist: experts computed in virtual time, least recently used
+// ones making room, and a disk.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { ExpertUse, HostExperts } from "../../src/backend/experts.ts";

@@ -1,4 +1,5 @@
-// Steps of a model that does not exist: the routes of each layer, what the device does with its hits, and the sums that are due.
+// Steps of a model that does not exist: the routes of each layer, what the device does with its
+// hits, and the sums that are due.
 
 import { type DeviceMoe, type DeviceScheduler, NO_SLOT } from "../../src/backend/experts.ts";
 import { addRows, factorOf, HIDDEN, type Machine, tokenCost } from "./machine.ts";
@@ -118,7 +119,10 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
-/** Routes of `steps` steps: K different experts a row, those with small numbers oftener, as `skew` (0: all alike) says. */
+/**
+ * Routes of `steps` steps: K different experts a row, those with small numbers oftener, as `skew`
+ * (0: all alike) says.
+ */
 export function randomSteps(
   steps: number,
   layers: number,
@@ -136,7 +140,10 @@ export function randomSteps(
   );
 }
 
-/** Predictions of the experts of layer + 1 of the step that `at` stands at: right so often, otherwise something. */
+/**
+ * Predictions of the experts of layer + 1 of the step that `at` stands at: right so often,
+ * otherwise something.
+ */
 export function predicting(
   steps: readonly Step[],
   right: number,

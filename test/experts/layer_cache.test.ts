@@ -1,4 +1,5 @@
-// The table of a layer's slots: who is where, what is counted, and that a policy is asked only when nobody's place is free.
+// The table of a layer's slots: who is where, what is counted, and that a policy is asked only when
+// nobody's place is free.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -1,5 +1,6 @@
-// A machine that does not exist: a host's thread, a link, a device and a disk with given rates, in virtual time. Experts are small
-// and really computed from the bytes that arrived, so that a wrong, late or half-written record shows in the sums.
+// A machine that does not exist: a host's thread, a link, a device and a disk with given rates, in
+// virtual time. Experts are small and really computed from the bytes that arrived, so that a wrong,
+// late or half-written record shows in the sums.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type DeviceExperts, type DevicePlace, NO_SLOT } from "../../src/backend/experts.ts";
@@ -82,7 +83,10 @@ export class Machine implements Clock {
     return this.until(this.#now);
   }
 
-  /** Resolves when it is `at`, or as soon after as the host's thread is free; events of one moment in order. */
+  /**
+   * Resolves when it is `at`, or as soon after as the host's thread is free; events of one moment
+   * in order.
+   */
   until(at: number): Promise<void> {
     return new Promise((resolve) => {
       const behind = this.#events.findIndex((event) => event.at > at);
@@ -193,7 +197,9 @@ class FakeDevice implements DeviceExperts {
   }
 }
 
-/** y += share * factor * x for rows of x [T, HIDDEN]: exact in f32 for the numbers of these tests. */
+/**
+ * y += share * factor * x for rows of x [T, HIDDEN]: exact in f32 for the numbers of these tests.
+ */
 export function addRows(
   y: Float32Array,
   x: Float32Array,

@@ -1,4 +1,5 @@
-// Records read in pieces from a source whose pieces come when the test lets them: bytes, order, urgency, failures.
+// Records read in pieces from a source whose pieces come when the test lets them: bytes, order,
+// urgency, failures.
 
 import { describe, expect, it } from "vitest";
 import { WeightsError } from "../../src/errors.ts";

@@ -1,4 +1,5 @@
-// The tier in RAM over fake slots and a fake disk: what is computed lies where it should, whatever arrives when.
+// The tier in RAM over fake slots and a fake disk: what is computed lies where it should, whatever
+// arrives when.
 
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -190,7 +191,8 @@ describe("the tier in RAM", () => {
     const host = tierOf(5, 2, 1, { predict: () => [6, 7] });
     const visit = host.tier.visit(0, uses(0), x, () => {});
     await turn();
-    expect(host.reads.map(({ expert }) => expert)).toEqual([0]); // nothing is read ahead while a step waits for the disk
+    // nothing is read ahead while a step waits for the disk
+    expect(host.reads.map(({ expert }) => expert)).toEqual([0]);
     await host.flow();
     await visit;
     expect(host.reads.map(({ layer, expert }) => [layer, expert])).toEqual([

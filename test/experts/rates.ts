@@ -1,4 +1,5 @@
-// The machines that the schedulers are tried on: processors, links and disks from slow to fast, and what they are known to cost.
+// The machines that the schedulers are tried on: processors, links and disks from slow to fast, and
+// what they are known to cost.
 
 import type { Rates } from "../../src/experts/costs.ts";
 import { type MachineRates, PIECES } from "./machine.ts";

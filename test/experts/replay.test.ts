@@ -1,4 +1,5 @@
-// The replay: policies by hand, the two that know the future against every possible choice, and figures made of counts.
+// The replay: policies by hand, the two that know the future against every possible choice, and
+// figures made of counts.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -21,20 +22,24 @@ describe("policies, by hand", () => {
   const trace = traceOf(4, single("0001201210"));
 
   it.each([
-    // 1 and 2 drive 0 out in turns once both are used: hits of the second and third 0, and of the last 1
+    // 1 and 2 drive 0 out in turns once both are used: hits of the second and third 0, and of the
+    // last 1
     ["LRU", 3],
-    // 0 has the most uses and stays: the second, third, fourth and fifth of it hit; 1 and 2 drive each other out
+    // 0 has the most uses and stays: the second, third, fourth and fifth of it hit; 1 and 2 drive
+    // each other out
     ["LFU", 4],
     // nobody moves: 0 and 1, used five times and three times, hit always
     ["static", 8],
-    // 2 drives out 1, which is needed later than 0; then 1 drives out 0: two hits of 0, one, then those of 2 and 1
+    // 2 drives out 1, which is needed later than 0; then 1 drives out 0: two hits of 0, one, then
+    // those of 2 and 1
     ["Belady", 5],
   ] as const)("%s", (name, expected) => {
     expect(hits(trace, name, 2)).toBe(expected);
   });
 
   it("keep whoever the same step uses", () => {
-    // With two slots and two experts a token, what is admitted is the token's own pair: policies have no choice.
+    // With two slots and two experts a token, what is admitted is the token's own pair: policies
+    // have no choice.
     const pairs = traceOf(4, [
       [0, 1],
       [1, 2],

@@ -1,4 +1,5 @@
-// The device's tier over the engine's own tier in RAM, with a disk behind it: in virtual time, with as few slots as may be.
+// The device's tier over the engine's own tier in RAM, with a disk behind it: in virtual time, with
+// as few slots as may be.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,5 @@
-// Traces: written and read back, refused where they are wrong, and the same as what the model chose.
+// Traces: written and read back, refused where they are wrong, and the same as what the model
+// chose.
 
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
@@ -136,7 +137,8 @@ describe.each(backends)("onRoutes on $name", ({ options }) => {
       ]);
       const { num_hidden_layers: layers, num_experts_per_tok: k } = model.config;
       const rows = (step: RouteStep) => step.layers.map((layer) => layer.length / k);
-      // The first chunk's logits are not wanted: nobody needs its last layer's experts. Of the second chunk, those of a row.
+      // The first chunk's logits are not wanted: nobody needs its last layer's experts. Of the
+      // second chunk, those of a row.
       expect(rows(steps[0]!)).toEqual([...new Array(layers - 1).fill(ids.length - 2), 0]);
       expect(rows(steps[1]!)).toEqual([...new Array(layers - 1).fill(2), 1]);
       expect(rows(steps[2]!)).toEqual(new Array(layers).fill(1));

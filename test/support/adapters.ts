@@ -1,4 +1,5 @@
-// The WebGPU adapters that tests run on: the software ones of this machine, or whatever adapter it has.
+// The WebGPU adapters that tests run on: the software ones of this machine, or whatever adapter it
+// has.
 
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -14,8 +15,9 @@ export const ALL = process.env.HOTSET_ALL_TESTS === "1";
 const LEFT_TO_PAGE = "a page runs it on this driver, which is slow (here too: HOTSET_ALL_TESTS=1)";
 
 /**
- * Drivers of the software adapters that are installed: llvmpipe (f16, subgroups of 8) and SwiftShader (no f16, of 4, and seven
- * times slower). Where not everything runs, the first is enough.
+ * Drivers of the software adapters that are installed: llvmpipe (f16, subgroups of 8) and
+ * SwiftShader (no f16, of 4, and seven times slower). Where not everything runs, the first is
+ * enough.
  */
 function softwareDrivers(): string[] {
   const mesa = existsSync(MESA) ? readdirSync(MESA).filter((name) => /^lvp_icd.*\.json$/.test(name)) : [];
@@ -23,16 +25,23 @@ function softwareDrivers(): string[] {
   return EVERYTHING ? installed : installed.slice(0, 1);
 }
 
-// Read by the Vulkan loader when the first adapter is asked for. Tests are the same on every machine this way.
+// Read by the Vulkan loader when the first adapter is asked for. Tests are the same on every
+// machine this way.
 const drivers = softwareDrivers();
 if (drivers.length > 0) process.env.VK_DRIVER_FILES ??= drivers.join(":");
 
 export interface TestAdapter {
   readonly name: string;
   readonly features: ReadonlySet<string>;
-  /** Why tests that a page runs on the same driver (test/browser/conformance.test.ts) are left to it. */
+  /**
+   * Why tests that a page runs on the same driver (test/browser/conformance.test.ts) are left to
+   * it.
+   */
   readonly leftToPage?: string | undefined;
-  /** `robust`: with every check that a page's kernels have (see openNodeGpu); default false, as a user's Node runs them. */
+  /**
+   * `robust`: with every check that a page's kernels have (see openNodeGpu); default false, as a
+   * user's Node runs them.
+   */
   open(options: WebGpuOptions & { readonly robust?: boolean }): Promise<WebGpuOps>;
 }
 
@@ -63,12 +72,18 @@ export const adapters: readonly TestAdapter[] = await Promise.all(
   })),
 );
 
-/** Why the slowest software adapter leaves a test to the other one, which has all that it has and more. */
+/**
+ * Why the slowest software adapter leaves a test to the other one, which has all that it has and
+ * more.
+ */
 export function leftToFaster(name: string): string | null {
   if (ALL || !/swiftshader/i.test(name) || adapters.length < 2) return null;
   return "skipped: slow here, and run on llvmpipe (here too: HOTSET_ALL_TESTS=1)";
 }
 
-/** Why tests that need an adapter are skipped, for their titles. With CI=true they run, and fail, instead. */
+/**
+ * Why tests that need an adapter are skipped, for their titles. With CI=true they run, and fail,
+ * instead.
+ */
 export const noAdapter = adapters.length === 0 && process.env.CI !== "true";
 export const NO_ADAPTER = "skipped: this machine has no WebGPU adapter (npm test installs one on Debian, as root)";

@@ -1,4 +1,5 @@
-// An application in a page that talks with a model: what it is asked, and how its answers are held against Node's.
+// An application in a page that talks with a model: what it is asked, and how its answers are held
+// against Node's.
 
 import type { ChatEvent, ChatMessage, ChatOptions } from "../../src/index.ts";
 
@@ -26,7 +27,9 @@ export const QUESTIONS: Readonly<Record<string, ChatOptions>> = {
   },
 };
 
-/** The application's script: functions that a test calls. @param entry what it imports hotset from */
+/**
+ * The application's script: functions that a test calls. @param entry what it imports hotset from
+ */
 export function application(entry: string): string {
   return `
   import { open } from ${JSON.stringify(entry)};

@@ -1,4 +1,5 @@
-// Words behind every buffer that kernels may write, which they must leave alone: the whole suite runs over such buffers.
+// Words behind every buffer that kernels may write, which they must leave alone: the whole suite
+// runs over such buffers.
 
 import { expect } from "vitest";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";

@@ -1,4 +1,5 @@
-// Headless Chromium for tests of pages: the repository over HTTP, on pages that the test writes, with WebGPU on SwiftShader.
+// Headless Chromium for tests of pages: the repository over HTTP, on pages that the test writes,
+// with WebGPU on SwiftShader.
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { open as openFile } from "node:fs/promises";
@@ -15,14 +16,20 @@ const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/go
 /** Why tests that need a page are skipped; null: they can run. */
 export const noChromium = CHROMIUM ? null : "skipped: no Chromium on this machine";
 
-/** What a page answers with that wants memory shared between threads; the scripts of its workers need the second too. */
+/**
+ * What a page answers with that wants memory shared between threads; the scripts of its workers
+ * need the second too.
+ */
 const ISOLATION = {
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-embedder-policy": "require-corp",
 } as const;
 const TYPES: Record<string, string> = { html: "text/html", js: "text/javascript", mjs: "text/javascript" };
 
-/** Serves the repository with range requests, and `html` as a page: "/isolated", and "/" where it is not. */
+/**
+ * Serves the repository with range requests, and `html` as a page: "/isolated", and "/" where it is
+ * not.
+ */
 export function serve(html: string): Server {
   return createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
@@ -58,7 +65,8 @@ export function serve(html: string): Server {
 
 export interface Site {
   /**
-   * A new page at a path, loaded as far as `globalThis.ready` says, and what goes wrong in it without being caught.
+   * A new page at a path, loaded as far as `globalThis.ready` says, and what goes wrong in it
+   * without being caught.
    * @param origin of another server than this one
    */
   visit(path: "/" | "/isolated", origin?: string): Promise<{ page: Page; problems: string[] }>;
@@ -108,7 +116,10 @@ interface Exports {
   readonly [key: string]: string | Exports;
 }
 
-/** What the bare imports of installed packages mean in a page of openSite(), from what their package.json files export. */
+/**
+ * What the bare imports of installed packages mean in a page of openSite(), from what their
+ * package.json files export.
+ */
 export function importsOf(packages: readonly string[]): Record<string, string> {
   const imports: Record<string, string> = {};
   for (const name of packages) {

@@ -1,4 +1,5 @@
-// The CPU backend as Node opens it, for tests: relaxed SIMD turned on, workers of the compiled build.
+// The CPU backend as Node opens it, for tests: relaxed SIMD turned on, workers of the compiled
+// build.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { controlOf, SLEEPERS } from "../../src/backend/cpu/control.ts";
@@ -41,7 +42,10 @@ export function cpuInstructions(): readonly (InstructionSet | "plain")[] {
   return [...instructionSets(), "plain"];
 }
 
-/** Every way through the CPU backend: each build of the kernels, on one thread and on two; the plain kernels have one. */
+/**
+ * Every way through the CPU backend: each build of the kernels, on one thread and on two; the plain
+ * kernels have one.
+ */
 export function cpuPaths(): { readonly name: string; readonly options: Omit<CpuOptions, "maxTokens"> }[] {
   return cpuInstructions().flatMap((instructions) =>
     (instructions === "plain" ? [1] : [1, 2]).map((threads) => ({

@@ -1,5 +1,6 @@
-// A backend without arithmetic for tests of the engine: its model's next token follows from the ids that its KV cache holds,
-// so that a wrong block, position or token gives other tokens. Ids come back as late, and in whatever order, as a test says.
+// A backend without arithmetic for tests of the engine: its model's next token follows from the ids
+// that its KV cache holds, so that a wrong block, position or token gives other tokens. Ids come
+// back as late, and in whatever order, as a test says.
 
 import { expect } from "vitest";
 import { type Batch, type Chooser, type ChooserSettings, type KvStore, UNDECIDED } from "../../src/backend/ops.ts";
@@ -38,7 +39,10 @@ function choice(logits: Float32Array, s: Pick<ChooserSettings, "frequencyPenalty
   return work.indexOf(Math.max(...work));
 }
 
-/** What greedy decoding gives after `prompt`, up to `count` ids, EOS (where it ends) the last of them. */
+/**
+ * What greedy decoding gives after `prompt`, up to `count` ids, EOS (where it ends) the last of
+ * them.
+ */
 export function expected(prompt: readonly number[], count: number, o: SamplingOptions = {}, ends = true): number[] {
   const ids: number[] = [];
   const counts = new Map<number, number>();
@@ -62,7 +66,9 @@ export interface FakeOptions {
   readonly chooses?: boolean;
   /** Whether the host has to choose what follows this history. */
   readonly undecided?: (history: readonly number[]) => boolean;
-  /** Resolves when the ids of a step may arrive; `step` counts from 0. Default: some turns later. */
+  /**
+   * Resolves when the ids of a step may arrive; `step` counts from 0. Default: some turns later.
+   */
   readonly late?: (step: number) => Promise<void>;
   /** An error of a step: before it is submitted, or instead of its ids. */
   readonly fails?: (step: number) => { readonly at: "submit" | "ids"; readonly error: Error } | null;

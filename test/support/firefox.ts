@@ -1,4 +1,5 @@
-// Headless Firefox for tests of pages, by WebDriver BiDi over a WebSocket: WebGPU on, on whatever adapter there is.
+// Headless Firefox for tests of pages, by WebDriver BiDi over a WebSocket: WebGPU on, on whatever
+// adapter there is.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -23,7 +24,10 @@ const PREFERENCES = {
 
 export interface Firefox {
   goto(url: string): Promise<void>;
-  /** The value of an expression in the page, or of the promise that it is. @throws Error with what the page threw */
+  /**
+   * The value of an expression in the page, or of the promise that it is. @throws Error with what
+   * the page threw
+   */
   evaluate<T>(expression: string): Promise<T>;
   close(): Promise<void>;
 }
@@ -121,7 +125,8 @@ class Bidi {
   send(method: string, params: object): Promise<unknown> {
     const id = ++this.#last;
     const payload = Buffer.from(JSON.stringify({ id, method, params }));
-    // A whole text: its length in as few bytes as hold it, a mask (Firefox refuses one of zeros), and the text under it.
+    // A whole text: its length in as few bytes as hold it, a mask (Firefox refuses one of zeros),
+    // and the text under it.
     const { length } = payload;
     const size = Buffer.alloc(length < 126 ? 1 : length < 2 ** 16 ? 3 : 9);
     size[0] = 0x80 | (length < 126 ? length : length < 2 ** 16 ? 126 : 127);

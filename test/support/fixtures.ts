@@ -1,4 +1,5 @@
-// Where test data lies: in the repository, or in the folder of shared fixtures that stands beside it on some machines.
+// Where test data lies: in the repository, or in the folder of shared fixtures that stands beside
+// it on some machines.
 
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -10,7 +11,10 @@ export function inRepo(path: string): string {
   return fileURLToPath(new URL(path, root));
 }
 
-/** Absolute path of something under ../shared, and why a test that needs it is skipped (null: it is there). */
+/**
+ * Absolute path of something under ../shared, and why a test that needs it is skipped (null: it is
+ * there).
+ */
 export function inShared(path: string): { path: string; skip: string | null } {
   const absolute = fileURLToPath(new URL(`../shared/${path}`, root));
   return { path: absolute, skip: existsSync(absolute) ? null : `skipped: ../shared/${path} is not on this machine` };

@@ -1,4 +1,5 @@
-// Runs single WGSL kernels on an adapter, as the recorder binds them, with canaries behind everything that they write.
+// Runs single WGSL kernels on an adapter, as the recorder binds them, with canaries behind
+// everything that they write.
 
 import { expect } from "vitest";
 import { requestAdapter, requestDevice } from "../../src/backend/webgpu/device/adapter.ts";
@@ -16,8 +17,9 @@ const CANARY = 0xdeadbeef;
 export interface KernelBench {
   readonly subgroups: boolean;
   /**
-   * Runs kernels one after the other in one submit. Buffers are given by binding name, arrays of the same identity being one
-   * buffer; afterwards every array that was bound for writing holds what the kernel left there.
+   * Runs kernels one after the other in one submit. Buffers are given by binding name, arrays of
+   * the same identity being one buffer; afterwards every array that was bound for writing holds
+   * what the kernel left there.
    */
   run(...calls: readonly KernelRun[]): Promise<void>;
   close(): void;

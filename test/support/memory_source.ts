@@ -17,7 +17,9 @@ export function memorySource(name: string, data: Float32Array, rows: number, col
   };
 }
 
-/** The same, but handing out rows already packed in `format`; asked for another, it answers false. */
+/**
+ * The same, but handing out rows already packed in `format`; asked for another, it answers false.
+ */
 export function packedSource(
   name: string,
   data: Float32Array,

@@ -1,4 +1,5 @@
-// A folder's model on a given backend with everything a test wants to look at: logits and routes of every position.
+// A folder's model on a given backend with everything a test wants to look at: logits and routes of
+// every position.
 
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Batch, KvStore, Ops } from "../../src/backend/ops.ts";
@@ -12,9 +13,15 @@ const BLOCK = 16;
 
 export interface Loaded {
   readonly config: MixtralConfig;
-  /** Logits [T, V] of all positions and the experts [layer][T][K] that they went to, over a fresh KV cache. */
+  /**
+   * Logits [T, V] of all positions and the experts [layer][T][K] that they went to, over a fresh KV
+   * cache.
+   */
   run(ids: readonly number[]): Promise<{ logits: Float32Array; experts: number[][][] }>;
-  /** The `count` tokens that greedy decoding gives after the last run(), one step a token over its cache, no stop. */
+  /**
+   * The `count` tokens that greedy decoding gives after the last run(), one step a token over its
+   * cache, no stop.
+   */
   greedy(count: number): Promise<number[]>;
   close(): void;
 }

@@ -1,4 +1,5 @@
-// Runs test files in a page for a test outside: that one provides the two functions, and names the files.
+// Runs test files in a page for a test outside: that one provides the two functions, and names the
+// files.
 
 import { type Case, type CaseReport, runFiles } from "./runner.ts";
 
@@ -8,7 +9,9 @@ declare global {
   var reportCase: (report: CaseReport) => void;
 }
 
-/** Resolves when every case has been reported. @throws Error naming a file that cannot be imported */
+/**
+ * Resolves when every case has been reported. @throws Error naming a file that cannot be imported
+ */
 export function run(files: readonly string[]): Promise<void> {
   return runFiles(files, { load: (file) => import(file), choose: chooseCases, report: reportCase });
 }

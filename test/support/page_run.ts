@@ -1,4 +1,5 @@
-// Test files in a page of headless Chromium, seen from a test in Node: their cases, and how each of them ended.
+// Test files in a page of headless Chromium, seen from a test in Node: their cases, and how each of
+// them ended.
 
 import { EventEmitter, once } from "node:events";
 import { importsOf, openSite, pageOf } from "./chromium.ts";
@@ -32,7 +33,10 @@ export interface PageRun {
   close(): Promise<void>;
 }
 
-/** The cases of compiled test files, by their paths in the repository, and the adapter that they would run on. */
+/**
+ * The cases of compiled test files, by their paths in the repository, and the adapter that they
+ * would run on.
+ */
 export async function casesInPage(
   files: readonly string[],
 ): Promise<{ cases: readonly Case[]; adapter: string | null }> {

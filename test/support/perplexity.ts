@@ -1,4 +1,5 @@
-// Perplexity of models/tales on held-out text, by the protocol of its reference.json, window by window.
+// Perplexity of models/tales on held-out text, by the protocol of its reference.json, window by
+// window.
 
 import type { Model } from "../../src/engine/model.ts";
 
@@ -8,8 +9,9 @@ const PIECE = 511;
 export const WINDOWS = Math.floor(TOKENS / PIECE);
 
 /**
- * Mean of -log softmax(logits)[token] of each of the first `windows` windows: the first 20,000 ids of the text without
- * BOS, cut into pieces of 511, each scored after a BOS of its own. Perplexity is exp of their mean.
+ * Mean of -log softmax(logits)[token] of each of the first `windows` windows: the first 20,000 ids
+ * of the text without BOS, cut into pieces of 511, each scored after a BOS of its own. Perplexity
+ * is exp of their mean.
  */
 export async function windowNll(model: Model, text: string, windows = WINDOWS): Promise<number[]> {
   const ids = model.tokenizer.encode(text, { addBos: false });

@@ -17,7 +17,10 @@ export function uniform(n: number, seed: number, range = 1): Float32Array {
   return Float32Array.from({ length: n }, () => (2 * next() - 1) * range);
 }
 
-/** n integers in -range..range, as floats: sums of their products are exact in f32 whatever the order. */
+/**
+ * n integers in -range..range, as floats: sums of their products are exact in f32 whatever the
+ * order.
+ */
 export function integers(n: number, seed: number, range: number): Float32Array {
   const next = generator(seed);
   return Float32Array.from({ length: n }, () => Math.floor(next() * (2 * range + 1)) - range);

@@ -1,4 +1,5 @@
-// Experts as records (src/tensor/record.ts) made by the plain definitions, and what the host computes of one with plain kernels.
+// Experts as records (src/tensor/record.ts) made by the plain definitions, and what the host
+// computes of one with plain kernels.
 
 import { expertDown } from "../../kernels/expert_down.ts";
 import { expertUp } from "../../kernels/expert_up.ts";

@@ -1,4 +1,5 @@
-// The forward pass's arithmetic in naive float64, written from the formulas and sharing no code with the kernels.
+// The forward pass's arithmetic in naive float64, written from the formulas and sharing no code
+// with the kernels.
 
 import { expect } from "vitest";
 import type { Attention } from "../../src/backend/ops.ts";
@@ -68,8 +69,8 @@ export function qkNorm(
 }
 
 /**
- * RoPE as transformers does it: the angle is rounded to f32, pairs are (i, i + rd/2) of the first rd dimensions of a
- * head. qkv [T, (H + 2 Hkv) Dh]: q and k turned, v as it was.
+ * RoPE as transformers does it: the angle is rounded to f32, pairs are (i, i + rd/2) of the first
+ * rd dimensions of a head. qkv [T, (H + 2 Hkv) Dh]: q and k turned, v as it was.
  */
 export function rope(
   qkv: Numbers,
@@ -93,7 +94,10 @@ export function rope(
   return y;
 }
 
-/** Keys and values by sequence and position: what a KV store must give back, however it keeps its blocks. */
+/**
+ * Keys and values by sequence and position: what a KV store must give back, however it keeps its
+ * blocks.
+ */
 export class Timeline {
   readonly #rows = new Map<string, Float64Array>(); // k | v, each [Hkv, Dh]
   readonly #half: boolean;
@@ -185,7 +189,10 @@ export function moe(
 export const FLOAT_NMSE = 1e-5;
 export const INT8_NMSE = 5e-4;
 
-/** Fails unless every row [width] of `got` is within `nmse` = Σ(got - want)² / Σ want² of the reference. */
+/**
+ * Fails unless every row [width] of `got` is within `nmse` = Σ(got - want)² / Σ want² of the
+ * reference.
+ */
 export function expectClose(got: Numbers, want: Numbers, width: number, nmse = FLOAT_NMSE): void {
   expect(got.length).toBe(want.length);
   for (let row = 0; row < want.length; row += width) {

@@ -1,5 +1,5 @@
-// A layer's experts in slots of a WebGPU backend beside the same experts loaded, and schedulers that deal with misses in
-// every way there is.
+// A layer's experts in slots of a WebGPU backend beside the same experts loaded, and schedulers
+// that deal with misses in every way there is.
 
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { DeviceExperts, DeviceMoe, DevicePlace, DeviceScheduler } from "../../src/backend/experts.ts";
@@ -105,7 +105,10 @@ export interface SlotLab {
   want(T: number): Float64Array;
 }
 
-/** Loads a layer's experts twice: as all backends do, and into the second layer's slots of a store (none is there yet). */
+/**
+ * Loads a layer's experts twice: as all backends do, and into the second layer's slots of a store
+ * (none is there yet).
+ */
 export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
   const { E, K, D, F, slots, transit, precision } = sizes;
   const shape: ExpertShape = { count: E, hidden: D, intermediate: F, up: FORMATS[precision], down: FORMATS[precision] };

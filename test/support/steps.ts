@@ -1,4 +1,5 @@
-// Small helpers to write one step over a backend: batches with sensible defaults, and tensors made from numbers.
+// Small helpers to write one step over a backend: batches with sensible defaults, and tensors made
+// from numbers.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
@@ -11,7 +12,10 @@ export function range(n: number): Uint32Array {
   return Uint32Array.from({ length: n }, (_, i) => i);
 }
 
-/** T tokens 0..T-1 of one sequence at positions 0..T-1, only the last one an output, unless `parts` says otherwise. */
+/**
+ * T tokens 0..T-1 of one sequence at positions 0..T-1, only the last one an output, unless `parts`
+ * says otherwise.
+ */
 export function batchOf(T: number, parts: Partial<Batch> = {}): Batch {
   return {
     tokens: range(T),
@@ -34,12 +38,18 @@ export function attentionOf(
   return { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), window: null, rope, qkNorm: null, ...parts };
 }
 
-/** `x` [n, D] as an f32 embedding table: embedding the tokens 0..T-1 makes its first T rows a tensor. */
+/**
+ * `x` [n, D] as an f32 embedding table: embedding the tokens 0..T-1 makes its first T rows a
+ * tensor.
+ */
 export function inputTable(ops: Ops, x: Float32Array, D: number): Promise<Matrix> {
   return ops.loadMatrix(memorySource("input", x, x.length / D, D), FORMATS.f32);
 }
 
-/** The error that a backend's matrix products may have: larger where activations are quantized to int8. */
+/**
+ * The error that a backend's matrix products may have: larger where activations are quantized to
+ * int8.
+ */
 export function allowedNmse(ops: Ops, { arithmetics }: Format): number {
   const quantized = arithmetics.includes("int8");
   return quantized && ops.info.features.includes("int8-activations") ? INT8_NMSE : FLOAT_NMSE;

@@ -1,4 +1,5 @@
-// A weights folder of a random model of a thousand parameters a token, for tests that need a vocabulary and no sense.
+// A weights folder of a random model of a thousand parameters a token, for tests that need a
+// vocabulary and no sense.
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +11,8 @@ const [D, F, H, E] = [32, 32, 2, 2];
 
 /**
  * Writes the folder and returns its path.
- * @param files the tokenizer's, and a chat template where there is one: texts, bytes, or what becomes JSON
+ * @param files the tokenizer's, and a chat template where there is one: texts, bytes, or what
+ * becomes JSON
  * @param V ids of that tokenizer; @param seed of the weights
  */
 export function writeTinyFolder(

@@ -1,4 +1,5 @@
-// hotset-checksums.json: the sha256 of every part of a quantized folder's files, and what made them.
+// hotset-checksums.json: the sha256 of every part of a quantized folder's files, and what made
+// them.
 
 import { WeightsError } from "../errors.ts";
 import { isPlainPath } from "./files.ts";
@@ -10,9 +11,9 @@ export interface SummedPart extends Part {
 }
 
 export interface Checksums {
-  /** What made the folder: version, source and precision. */
+  /** What made the folder: version, source and format of the weights. */
   readonly made: Readonly<Record<string, string>>;
-  /** By file name: parts that cover the file from its first byte to its last. */
+  /** By file name: parts that cover the whole file. */
   readonly files: Readonly<Record<string, readonly SummedPart[]>>;
 }
 
@@ -24,7 +25,7 @@ export function checksumsJson({ made, files }: Checksums): string {
   return `{"made": ${JSON.stringify(made)},\n "files": {\n${lines.join(",\n")}\n }}\n`;
 }
 
-/** Checks what checksumsJson() wrote. @throws WeightsError saying what is not as it was written */
+/** Parses the output of checksumsJson(). @throws WeightsError saying what differs */
 export function parseChecksums(raw: unknown, where: string): Checksums {
   const fail = (expected: string): never => {
     throw new WeightsError(`${where}: expected ${expected}: the file is damaged; quantize the original again`);

@@ -1,24 +1,25 @@
-// A folder of files as the reader sees it, so that the same reader serves a disk, a browser and a test.
+// The interface of a folder, so that the same reader works on a disk, in a browser and in tests.
 
 import { WeightsError } from "../errors.ts";
 
-/** Read access to one folder. Names are paths of files in that folder, as "config.json" or "sub/file.txt". */
+/** Read access to one folder. Names are relative paths, such as "config.json" or "sub/file.txt". */
 export interface Files {
-  /** What to call the folder in messages. */
+  /** The folder's name in messages. */
   readonly label: string;
-  /** Names of the files in the folder, or in one of its subfolders (none where there is no such subfolder). */
+  /** Names of the files in the folder, or in a subfolder (empty if it does not exist). */
   list(subfolder?: string): Promise<readonly string[]>;
-  /** Size in bytes, or null where there is no such file. */
+  /** Size in bytes, or null if the file does not exist. */
   size(name: string): Promise<number | null>;
   /**
    * Fills `into` from byte `offset` of the file.
-   * @param bypass past the system's page cache, where that is possible: the file and the places in it and in memory have to
-   * allow it (multiples of a page do)
+   * @param bypass past the page cache if possible: the offsets in the file and in memory must be
+   * multiples of a page
    * @throws WeightsError, naming the file and byte, if the file ends before that.
    */
   read(name: string, offset: number, into: Uint8Array, bypass?: boolean): Promise<void>;
   /**
-   * A small file whole, or null where there is none: what is asked for instead of its size and its bytes, where that is cheaper.
+   * Reads a small file whole, or returns null if it does not exist. Present if that is cheaper than
+   * asking for the size first.
    * @throws WeightsError if it is larger than `limit` bytes
    */
   whole?(name: string, limit: number): Promise<Uint8Array | null>;
@@ -26,19 +27,20 @@ export interface Files {
   close(): Promise<void>;
 }
 
-/** Whether `name` can only mean a file right in the folder: no separator, no `..`, nothing that a path could hide in. */
+/** Whether `name` is a plain file name in the folder: no separator, no `..`. */
 export function isPlainName(name: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a NUL ends a path in the system call
   return name !== "" && name !== "." && name !== ".." && !/[/\\:\u0000]/.test(name);
 }
 
-/** Whether `path` can only mean a file in the folder or below it: plain names with "/" between them. */
+/** Whether `path` stays in the folder: plain names with "/" between them. */
 export function isPlainPath(path: string): boolean {
   return path.split("/").every(isPlainName);
 }
 
 /**
- * Refuses what a download has put in the place of a file: the pointer that Git LFS or Xet keeps in a repository, or a web page.
+ * Rejects what a failed download leaves in place of a file: a Git LFS or Xet pointer, or a web
+ * page.
  * @param start the first bytes of the file; `where` names it
  * @throws WeightsError saying what was found and how to get the file
  */
@@ -61,7 +63,7 @@ export function refusePlaceholder(start: Uint8Array, where: string): void {
 }
 
 /**
- * A small file of the folder whole, or null where there is none.
+ * Reads a small file of the folder; null if it does not exist.
  * @throws WeightsError if it is larger than `limit` bytes.
  */
 export async function readBytes(files: Files, name: string, limit: number): Promise<Uint8Array | null> {
@@ -96,8 +98,8 @@ export async function readText(files: Files, name: string, limit: number): Promi
 }
 
 /**
- * A small JSON file of the folder, or undefined where there is none. NaN and Infinity, which Python writes, are read as
- * null and as the infinite number.
+ * Reads a small JSON file of the folder; undefined if it does not exist. NaN and Infinity, which
+ * Python writes, are read as null and as the infinite number.
  * @throws WeightsError as readText does, or if it is not JSON.
  */
 export async function readJson(files: Files, name: string, limit: number): Promise<unknown> {
@@ -115,7 +117,7 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     if (!/NaN|Infinity/.test(text)) throw error;
-    // Texts first, so that what stands in them stays.
+    // Strings first, so that their contents stay.
     const plain = text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN/g, (found) =>
       found === "NaN" ? "null" : found.endsWith("Infinity") ? found.replace("Infinity", "1e999") : found,
     );

@@ -1,4 +1,5 @@
-// A folder of weights as published on the model hub: config.json, one safetensors file or several with an index.
+// A folder of weights as published on the model hub: config.json, one safetensors file or several
+// with an index.
 
 import { WeightsError } from "../errors.ts";
 import type { WeightSource } from "../tensor/types.ts";
@@ -11,10 +12,13 @@ const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 const CONFIG_LIMIT = 4 * 2 ** 20;
 const INDEX_LIMIT = 64 * 2 ** 20;
-/** Names that a message lists before it says how many more there are. */
+/** The most names in a message, before "and n more". */
 const LISTED = 20;
 
-/** An open folder. Only config.json, generation_config.json, the index and the headers have been read. */
+/**
+ * An open folder. Only config.json, generation_config.json, the index and the headers have been
+ * read.
+ */
 export interface WeightsFolder {
   /** The folder's path, for messages. */
   readonly label: string;
@@ -22,7 +26,7 @@ export interface WeightsFolder {
   readonly files: Files;
   /** config.json as parsed; nothing in it has been checked. */
   readonly config: unknown;
-  /** generation_config.json as parsed, or undefined where there is none. */
+  /** generation_config.json as parsed, or undefined if it does not exist. */
   readonly generationConfig: unknown;
   readonly headers: readonly SafetensorsHeader[];
   readonly source: WeightSource;
@@ -30,9 +34,10 @@ export interface WeightsFolder {
 }
 
 /**
- * Opens a folder of weights: model.safetensors where there is one (as transformers does), else the index and its shards.
- * @throws WeightsError for a missing or malformed file, a truncated shard, an index that disagrees with its shards. The
- * files are closed then.
+ * Opens a folder of weights: model.safetensors if it exists (as transformers does), else the index
+ * and its shards.
+ * @throws WeightsError for a missing or malformed file, a truncated shard, an index that disagrees
+ * with its shards. The files are closed then.
  */
 export async function openFolder(files: Files): Promise<WeightsFolder> {
   try {
@@ -53,7 +58,7 @@ export async function openFolder(files: Files): Promise<WeightsFolder> {
 
 interface Headers {
   readonly headers: readonly SafetensorsHeader[];
-  /** Tensor name -> file name; absent where there is one file alone. */
+  /** Tensor name -> file name; absent if there is only one file. */
   readonly index?: ReadonlyMap<string, string>;
 }
 
@@ -70,7 +75,8 @@ async function readHeaders(files: Files): Promise<Headers> {
   const missing: string[] = [];
   for (const shard of shards) {
     if ((await files.size(shard)) === null) missing.push(shard);
-    if (missing.length > LISTED) break; // an index may name any number, and a page asks a server for each
+    // an index may name any number, and in a page each is a request
+    if (missing.length > LISTED) break;
   }
   if (missing.length > 0)
     throw new WeightsError(

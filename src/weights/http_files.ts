@@ -4,16 +4,16 @@ import { WeightsError } from "../errors.ts";
 import type { Files } from "./files.ts";
 import { JoinedReads } from "./joined_reads.ts";
 
-/** What is asked for of a file whose size is wanted: its header too, mostly. */
+/** Bytes to request when only the size is needed: they usually contain the header too. */
 const HEAD = 64 * 2 ** 10;
-/** Small files up to this size are kept: several readers ask for them. */
+/** Files up to this size are cached, because several readers need them. */
 const KEPT = 2 ** 20;
 
 /**
- * Files below a URL. A small file is read whole by one GET, so that the server may compress it; of a large one the size is learned
- * from the first range, and ranges next to each other are asked for at once. A server that ignores `Range` is refused rather than
- * read whole. A file is missing where the server says so, or answers with a web page as those of one-page applications do.
- * There is no listing over HTTP: list() is empty, files are asked for by name.
+ * Files below a URL. A small file is read with one GET, so that the server may compress it. The
+ * size of a large file comes from its first range, and neighbouring ranges are joined. A server
+ * that ignores `Range` is rejected rather than read whole. A file is missing if the server says so,
+ * or answers with a web page as single-page applications do. HTTP has no listing: list() is empty.
  */
 export function httpFiles(base: string, fetcher: typeof fetch = (...args) => fetch(...args)): Files {
   return new HttpFiles(base, fetcher);
@@ -28,7 +28,10 @@ class HttpFiles implements Files {
   readonly #heads = new Map<string, Uint8Array>();
   readonly #small = new Map<string, Uint8Array | null>();
   readonly #joined = new JoinedReads((name, offset, length) => this.#range(name, offset, length));
-  /** Whether any file was there: then one that may not be read is taken for missing, which is how some stores answer. */
+  /**
+   * Whether any file existed. Some stores deny access to missing files; such a file then counts as
+   * missing.
+   */
   #found = false;
 
   constructor(base: string, fetcher: typeof fetch) {
@@ -91,15 +94,18 @@ class HttpFiles implements Files {
     this.#small.clear();
   }
 
-  /** The size of a file by its first bytes, which are kept; null where there is none. */
+  /**
+   * Gets a file's size from a request for its first bytes, which are cached; null if it does not
+   * exist.
+   */
   async #measure(name: string): Promise<number | null> {
     const response = await this.#get(name, `bytes=0-${HEAD - 1}`);
     if (this.#isMissing(response)) return cancelled(response, null);
     this.#found = true;
-    if (response.status === 416) return cancelled(response, 0); // no first byte
+    if (response.status === 416) return cancelled(response, 0); // an empty file
     if (response.status === 206) {
       const head = await this.#body(name, response, HEAD);
-      // A page of another origin is not shown Content-Range unless the server says so.
+      // Pages of another origin see Content-Range only if the server allows it.
       const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "");
       const size = range ? Number(range[2]) : await this.#length(name);
       if (range?.[1] !== "0" && range) throw this.#unasked(name, range[0], `bytes=0-${HEAD - 1}`);
@@ -113,13 +119,13 @@ class HttpFiles implements Files {
       this.#heads.set(name, bytes);
       return bytes.length;
     }
-    if (length !== null) return length; // how large it is; reading it will be refused
+    if (length !== null) return length; // the size is known; reading the file will fail
     throw new WeightsError(
       `${this.#url(name)}: the server answers no range requests, and does not tell the file's size`,
     );
   }
 
-  /** The size of a file by a HEAD request. */
+  /** Gets a file's size from a HEAD request. */
   async #length(name: string): Promise<number> {
     const response = await this.#get(name, undefined, "HEAD");
     const length = response.ok ? plainLength(response) : null;
@@ -160,7 +166,7 @@ class HttpFiles implements Files {
     }
   }
 
-  /** The body of a response, or null where it has more than `limit` bytes: then it was not read on. */
+  /** The body of a response, or null if it has more than `limit` bytes, without reading on. */
   async #body(name: string, response: Response, limit: number): Promise<Uint8Array | null> {
     try {
       if (!response.body) {
@@ -217,7 +223,7 @@ class HttpFiles implements Files {
   }
 }
 
-/** Ends a response whose body is of no use; returns `value`. */
+/** Cancels a response whose body is not needed; returns `value`. */
 async function cancelled<T>(response: Response, value: T): Promise<T> {
   await response.body?.cancel().catch(() => {});
   return value;
@@ -228,7 +234,7 @@ async function refused(response: Response, error: WeightsError): Promise<never> 
   throw await cancelled(response, error);
 }
 
-/** What Content-Length says of the file itself; null where it says nothing, or only of its compressed form. */
+/** The file's size by Content-Length; null without it, or if the response is compressed. */
 function plainLength({ headers }: Response): number | null {
   const [length, encoding] = [headers.get("content-length"), headers.get("content-encoding")];
   return length !== null && /^\d+$/.test(length) && (encoding ?? "identity") === "identity" ? Number(length) : null;
@@ -238,7 +244,7 @@ function isHtml({ headers }: Response): boolean {
   return /^\s*(text\/html|application\/xhtml\+xml)\b/i.test(headers.get("content-type") ?? "");
 }
 
-/** Whether a small file is a web page in truth, whatever its type says. */
+/** Whether a small file is really a web page, whatever its content type. */
 function isPage(bytes: Uint8Array): boolean {
   return /^\uFEFF?\s*<(?:!doctype html|html)\b/i.test(new TextDecoder().decode(bytes.subarray(0, 512)));
 }

@@ -1,22 +1,22 @@
-// Joins small reads of files far away into few large ones: each request waits for the network once, whatever its size.
+// Joins small reads of remote files into few large ones: each request costs one network latency.
 
-/** What a request asks for where reads are joined. */
+/** Bytes of a request for joined reads. */
 const BLOCK = 8 * 2 ** 20;
-/** Blocks that are kept: weights are read a little back and forth, and two files may be read in turn. */
+/** Cached blocks: reads move back and forth a little, and two files may be read in turn. */
 const KEPT = 4;
-/** A read of so many bytes is a request of its own. */
+/** A read of this many bytes is a request of its own. */
 const ALONE = BLOCK / 2;
-/** Once so much was fetched, it must have been worth it: at least half of it used. */
+/** After this many bytes at least half must have been used, or joining stops. */
 const PATIENCE = 8 * BLOCK;
 
 export class JoinedReads {
   readonly #fetch: (name: string, offset: number, length: number) => Promise<Uint8Array>;
-  /** The one used last comes last. */
+  /** Most recently used last. */
   readonly #blocks = new Map<string, Promise<Uint8Array>>();
   #fetched = 0;
   #used = 0;
 
-  /** @param fetch gives exactly `length` bytes of a file */
+  /** @param fetch returns exactly `length` bytes of a file */
   constructor(fetch: (name: string, offset: number, length: number) => Promise<Uint8Array>) {
     this.#fetch = fetch;
   }
@@ -44,7 +44,7 @@ export class JoinedReads {
     else {
       block = this.#fetch(name, start, length);
       this.#fetched += length;
-      block.catch(() => this.#blocks.delete(key)); // the next read asks again
+      block.catch(() => this.#blocks.delete(key)); // the next read tries again
     }
     this.#blocks.set(key, block);
     if (this.#blocks.size > KEPT) this.#blocks.delete(this.#blocks.keys().next().value!);

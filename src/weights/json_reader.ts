@@ -1,9 +1,11 @@
-// A strict JSON reader that shows what JSON.parse hides: repeated keys, the spelling of numbers, and where it stands.
+// A strict JSON reader that reports what JSON.parse hides: repeated keys, spellings of numbers,
+// positions.
 //
-// It accepts and refuses what the reference reader of safetensors does (serde_json: RFC 8259, no lone surrogates, no
-// number beyond f64, at most 127 levels of nesting), and builds nothing but what its caller asks for.
+// It accepts and rejects the same texts as safetensors' reference reader (serde_json: RFC 8259, no
+// lone surrogates, no number beyond f64, at most 127 levels of nesting), and builds only requested
+// values.
 
-/** Levels of arrays and objects that may be open at once. */
+/** The deepest nesting of arrays and objects. */
 const MAX_DEPTH = 127;
 const MAX_U64 = 2n ** 64n - 1n;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
@@ -18,7 +20,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   t: "\t",
 };
 
-/** Text that is not the JSON asked for; `at` is an index into the text. */
+/** Text that is not the expected JSON; `at` is an index into the text. */
 export class JsonError extends Error {
   readonly at: number;
   constructor(message: string, at: number) {
@@ -42,7 +44,7 @@ export class JsonReader {
     return this.text[this.at] ?? "";
   }
 
-  /** Reads an object; `member` must read the value of each key. Repeated keys are reported as often as they stand. */
+  /** Reads an object; `member` must read each key's value. Repeated keys are reported each time. */
   object(what: string, member: (key: string) => void): void {
     this.open("{", what);
     for (let first = true; this.more("}", first); first = false) {
@@ -78,7 +80,9 @@ export class JsonReader {
     return out + this.text.slice(from, this.at++);
   }
 
-  /** A whole number in 0 .. 2^64 - 1, written without fraction, exponent or sign; a bigint only where it must be. */
+  /**
+   * A whole number in 0 .. 2^64 - 1, without fraction, exponent or sign; a bigint only if needed.
+   */
   unsigned(what: string): number | bigint {
     const start = this.at;
     const text = this.number(what);
@@ -94,7 +98,7 @@ export class JsonReader {
     this.at += 4;
   }
 
-  /** Reads and forgets a value of any kind. */
+  /** Skips a value of any kind. */
   skip(): void {
     const c = this.peek();
     if (c === "{") this.object("an object", () => this.skip());
@@ -108,12 +112,12 @@ export class JsonReader {
     }
   }
 
-  /** Nothing but white space may be left. */
+  /** Checks that only white space is left. */
   end(): void {
     if (this.peek() !== "") this.fail("the end of the text");
   }
 
-  /** Throws: `expected` should stand here. */
+  /** @throws JsonError: `expected` is missing here */
   fail(expected: string): never {
     const found = this.at < this.text.length ? clip(this.text.slice(this.at, this.at + 64)) : "the end of the text";
     throw new JsonError(`expected ${expected}, found ${found}`, this.at);
@@ -125,7 +129,7 @@ export class JsonReader {
     this.at++;
   }
 
-  /** Moves to the next member of an array or object; false, and past the bracket, where it closes. */
+  /** Moves to the next member of an array or object; false after its closing bracket. */
   private more(close: string, first: boolean): boolean {
     const c = this.peek();
     if (c === close) {
@@ -144,7 +148,7 @@ export class JsonReader {
     NUMBER.lastIndex = this.at;
     const text = NUMBER.exec(this.text)?.[0];
     if (text === undefined) this.fail(what);
-    // "01", "1." and "1e" match up to where they go wrong; what follows a number can be none of these.
+    // "01", "1." and "1e" match up to the error; these characters cannot follow a number.
     if (/[0-9.eE]/.test(this.text[NUMBER.lastIndex] ?? "")) this.fail(what);
     if (!Number.isFinite(Number(text))) this.fail("a number in the range of f64");
     this.at = NUMBER.lastIndex;
@@ -173,7 +177,7 @@ export class JsonReader {
   }
 }
 
-/** Text for a message: short, on one line. */
+/** Text for a message: short and on one line. */
 function clip(text: string): string {
   return JSON.stringify(text.length > 24 ? `${text.slice(0, 24)}...` : text);
 }

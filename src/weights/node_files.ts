@@ -6,16 +6,17 @@ import { basename, dirname, join } from "node:path";
 import { WeightsError } from "../errors.ts";
 import { type Files, isPlainPath } from "./files.ts";
 
-/** Bytes asked of the system at once; Node refuses 2^31 and more. */
+/** The most bytes of one read; Node rejects 2^31 and more. */
 const MAX_READ = 2 ** 30;
-/** What reads past the page cache start and end at: no disk asks for more. */
+/** Alignment of reads past the page cache: the largest that any disk needs. */
 const PAGE = 4096;
-/** Of open(2), on Linux. */
+/** A flag of open(2) on Linux. */
 const DIRECT: number | undefined = constants.O_DIRECT;
 
 /**
- * A folder on disk. A name may be a symbolic link to a file elsewhere, as in the hub's cache (snapshots/ links to
- * blobs/): whoever owns the folder made the link. The name itself cannot lead out of the folder.
+ * A folder on disk. A name may be a symbolic link to a file elsewhere, as in the hub's cache
+ * (snapshots/ links to blobs/): the folder's owner made the link. The name itself cannot lead out
+ * of the folder.
  * @throws WeightsError if there is no such folder.
  */
 export async function nodeFiles(folder: string): Promise<Files> {
@@ -32,13 +33,14 @@ async function entriesOf(folder: string): Promise<Dirent[]> {
   return (await attempt(folder, "list", () => readdir(folder, { withFileTypes: true }))) ?? [];
 }
 
-/** Most folders that are looked through, and named in the message. */
+/** The most folders to search, and to name in the message. */
 const MOST_LOOKED_AT = 64;
 const MOST_NAMED = 5;
 
 /**
- * Refuses a folder that holds no weights itself but folders that do, as the outer folder of a model in the hub's cache
- * (models--owner--name/snapshots/<commit>/): an error about a missing config.json would not help.
+ * Rejects a folder that only contains folders with weights, such as the outer folder of a model in
+ * the hub's cache (models--owner--name/snapshots/<commit>/): an error about config.json would not
+ * help.
  * @throws WeightsError naming the folders to open
  */
 async function refuseOuterFolder(folder: string): Promise<void> {
@@ -62,13 +64,13 @@ async function refuseOuterFolder(folder: string): Promise<void> {
   }
 }
 
-/** Where the link at `path` leads, if it is one that leads nowhere; else null. */
+/** The target of the link at `path` if it is broken; else null. */
 async function deadLink(path: string): Promise<string | null> {
   const found = await lstat(path).catch(() => null);
   return found?.isSymbolicLink() ? await readlink(path) : null;
 }
 
-/** What a path given by a person is: a folder, or a single file seen as a folder that holds nothing else. */
+/** What a user's path is: a folder, or a single file seen as a folder with nothing else in it. */
 export type Opened = { readonly files: Files; readonly file: string | null };
 
 /** Opens a folder, or a file alone. @throws WeightsError if there is neither. */
@@ -81,7 +83,7 @@ export async function nodeFolderOrFile(path: string): Promise<Opened> {
   };
 }
 
-/** "folder", "file", or in words what else is there. */
+/** "folder", "file", or a description of anything else. */
 async function kindOf(path: string): Promise<string> {
   const found = await attempt(path, "open", () => stat(path));
   if (found === null) {
@@ -91,7 +93,7 @@ async function kindOf(path: string): Promise<string> {
   return found.isDirectory() ? "folder" : found.isFile() ? "file" : "something else";
 }
 
-/** Runs a call of the file system: null where the file does not exist, a WeightsError where it fails otherwise. */
+/** Runs a file system call: null if the file does not exist, a WeightsError for other failures. */
 async function attempt<T>(path: string, verb: string, call: () => Promise<T>): Promise<T | null> {
   try {
     return await call();
@@ -107,7 +109,7 @@ class DiskFiles implements Files {
   readonly list: Files["list"];
   private readonly folder: string;
   private readonly handles = new Map<string, Promise<FileHandle>>();
-  /** For reads past the page cache; null where the file system has none. */
+  /** A handle for reads past the page cache; null if the file system does not support them. */
   private readonly direct = new Map<string, Promise<FileHandle | null>>();
 
   constructor(label: string, folder: string, list: Files["list"]) {
@@ -126,7 +128,7 @@ class DiskFiles implements Files {
         `${path} is a link to ${link}, which is not there: download the file again, or copy the folder with its links followed (cp -L)`,
       );
     }
-    // Opening a pipe would wait for ever for someone to write to it.
+    // Opening a pipe would wait for a writer forever.
     if (!found.isFile())
       throw new WeightsError(`${path}: expected a file, found ${found.isDirectory() ? "a folder" : "something else"}`);
     return found.size;
@@ -141,7 +143,7 @@ class DiskFiles implements Files {
       const result = await attempt(path, `read byte ${offset + done}`, () =>
         handle.read(into, done, size, offset + done),
       );
-      // At the end of a file a read gives less than asked without an error: what stands in `into` is not the file's.
+      // At the end of a file a read returns fewer bytes, without an error.
       if (result === null || result.bytesRead === 0)
         throw new WeightsError(
           `${path} ends at byte ${offset + done}; bytes up to ${offset + into.length} were expected: it was cut short after it was opened`,
@@ -150,7 +152,7 @@ class DiskFiles implements Files {
     }
   }
 
-  /** Reads past the page cache; false where that cannot be, or not all of it: `into` may hold anything then. */
+  /** Reads past the page cache; false if that fails: `into` may then hold anything. */
   private async readDirect(name: string, offset: number, into: Uint8Array): Promise<boolean> {
     const aligned = [offset, into.length, into.byteOffset].every((at) => at % PAGE === 0);
     if (DIRECT === undefined || !aligned || into.length > MAX_READ) return false;
@@ -159,7 +161,7 @@ class DiskFiles implements Files {
       handle = open(this.path(name), constants.O_RDONLY | DIRECT).catch(() => null);
       this.direct.set(name, handle);
     }
-    // Whatever fails here, the usual way works, or has an error for the person.
+    // If anything fails here, a normal read follows, which works or throws a good error.
     const result = await (await handle)?.read(into, 0, into.length, offset).catch(() => null);
     return result?.bytesRead === into.length;
   }

@@ -1,8 +1,8 @@
-// The journal of a folder that is being quantized: what has been written for good, so that a killed run can be resumed.
+// The journal of a packed folder that is being written, so that a killed run can be resumed.
 //
-// A line of JSON each: first the job, then every part (a shard's header, a tensor) with its sha256, in the order in which
-// parts are written. A part's line is written when its bytes are on the disk. What a kill cut short is no line: it has no
-// end of line.
+// Lines of JSON: first the job, then every part (a shard's header, a tensor) with its sha256, in
+// writing order. A part's line is written when its bytes are on the disk. A truncated line has no
+// newline and does not count.
 
 import { type FileHandle, open, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,13 +10,13 @@ import { WeightsError } from "../errors.ts";
 import type { SummedPart } from "./checksums.ts";
 import { JOURNAL } from "./packed_folder.ts";
 
-/** What is being made of what. Two runs with the same job write the same bytes. */
+/** Source and settings. Two runs with the same job write the same bytes. */
 export interface Job {
   readonly hotset: string;
   readonly format: string;
   readonly source: string;
   readonly weights: string;
-  /** Of the names, sizes and times of the input's files. */
+  /** A hash of the names, sizes and times of the input files. */
   readonly input: string;
 }
 
@@ -31,7 +31,10 @@ export class Journal {
     this.#handle = handle;
   }
 
-  /** The parts that the folder's journal names; null where there is none. @throws WeightsError for that of another job */
+  /**
+   * The parts in the folder's journal; null without one. @throws WeightsError if it is another
+   * job's
+   */
   static async read(folder: string, job: Job): Promise<JournalEntry[] | null> {
     let text: string;
     try {
@@ -54,7 +57,7 @@ export class Journal {
     return entries;
   }
 
-  /** Begins a journal that holds `entries`, in place of the one that is there. */
+  /** Replaces the journal by one with `entries`. */
   static async begin(folder: string, job: Job, entries: readonly JournalEntry[]): Promise<Journal> {
     const path = join(folder, JOURNAL);
     await writeFile(`${path}.new`, lines([{ job }, ...entries]), { flush: true });
@@ -62,7 +65,7 @@ export class Journal {
     return new Journal(await open(path, "a"));
   }
 
-  /** Adds parts whose bytes are on the disk, for good. */
+  /** Adds parts whose bytes are synced to the disk. */
   async append(entries: readonly JournalEntry[]): Promise<void> {
     await this.#handle.appendFile(lines(entries));
     await this.#handle.datasync();

@@ -1,4 +1,4 @@
-// A lock on a folder: one process at a time, and none for ever (Node only).
+// A lock on a folder: one process at a time; a dead process's lock is taken over (Node only).
 
 import { randomUUID } from "node:crypto";
 import { link, readFile, rename, unlink, writeFile } from "node:fs/promises";
@@ -6,22 +6,22 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { WeightsError } from "../errors.ts";
 
-/** Who holds a lock. */
+/** The holder of a lock. */
 interface Holder {
   readonly pid: number;
-  /** When the process started, as Linux counts it since a boot: another process may get the same pid. null: not known. */
+  /** The process's start time since boot, on Linux, because pids are reused; null if unknown. */
   readonly started: string | null;
   readonly host: string;
   readonly id: string;
 }
 
 export interface Lock {
-  /** @throws WeightsError if the lock was taken away, as by somebody who removed its file */
+  /** @throws WeightsError if the lock is lost, for example because its file was removed */
   check(): Promise<void>;
   release(): Promise<void>;
 }
 
-/** Attempts to take over what dead processes left. */
+/** Attempts to take over the locks of dead processes. */
 const ATTEMPTS = 5;
 
 /**
@@ -37,7 +37,7 @@ export async function lockFolder(folder: string, name: string): Promise<Lock> {
     await writeFile(draft, text, { flag: "wx" });
     for (let attempt = 0; !(await linked(draft, path)); attempt++) {
       const found = await contents(path);
-      if (found === null) continue; // it was released in this moment
+      if (found === null) continue; // it was just released
       const holder = parse(found);
       if (attempt >= ATTEMPTS || holder === null || (await alive(holder))) throw held(folder, path, holder);
       await remove(path, found, own.id);
@@ -56,7 +56,7 @@ export async function lockFolder(folder: string, name: string): Promise<Lock> {
   };
 }
 
-/** Whether `path` is now a name of `draft` too; false where it is there already. */
+/** Links `path` to `draft`; false if `path` exists already. */
 async function linked(draft: string, path: string): Promise<boolean> {
   try {
     await link(draft, path);
@@ -76,7 +76,7 @@ async function linked(draft: string, path: string): Promise<boolean> {
   }
 }
 
-/** Removes a dead process's lock, and puts it back if somebody else was sooner and it is theirs by now. */
+/** Removes a dead process's lock; puts it back if another process has taken it meanwhile. */
 async function remove(path: string, dead: string, id: string): Promise<void> {
   const aside = `${path}.${id}.old`;
   try {
@@ -107,9 +107,9 @@ function parse(text: string): Holder | null {
   }
 }
 
-/** Whether the process may still be there. */
+/** Whether the process may still be alive. */
 async function alive({ pid, started, host }: Holder): Promise<boolean> {
-  if (host !== hostname()) return true; // no telling from here
+  if (host !== hostname()) return true; // unknown from here
   try {
     process.kill(pid, 0);
   } catch (error) {
@@ -118,12 +118,13 @@ async function alive({ pid, started, host }: Holder): Promise<boolean> {
   return started === null || (await startOf(pid)) === started;
 }
 
-/** Boot and start time of a process where the system tells; null where it does not, or the process has ended. */
+/** Boot id and start time of a process; null if unknown, or if the process has ended. */
 async function startOf(pid: number): Promise<string | null> {
   try {
     const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The name in parentheses may hold anything; after it come the state (Z: ended, not yet waited for) and numbers.
+    // The name in parentheses may contain anything; after it come the state (Z: zombie) and
+    // numbers.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return fields[0] === "Z" ? null : `${boot} ${fields[19]}`;
   } catch {
@@ -132,7 +133,7 @@ async function startOf(pid: number): Promise<string | null> {
 }
 
 function held(folder: string, path: string, holder: Holder | null): WeightsError {
-  const who = holder === null ? "somebody" : `process ${holder.pid} on ${holder.host}`;
+  const who = holder === null ? "another process" : `process ${holder.pid} on ${holder.host}`;
   return new WeightsError(
     `${folder}: ${who} is writing this folder now; wait until it has ended, or, if it is not there any more, remove ${path}`,
   );

@@ -1,4 +1,5 @@
-// What a folder that is to be written holds already: nothing, half of the same work, all of it, or something else (Node only).
+// Checks what an output folder contains: nothing, part of the same job, all of it, or something
+// else (Node only).
 
 import { readdir, stat, statfs, unlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,22 +11,25 @@ import { type Job, Journal, type JournalEntry } from "./node_journal.ts";
 import { sha256Of } from "./node_verify.ts";
 import { CHECKSUMS, JOURNAL, LOCK, type Part, type Shard, WORK_FILES } from "./packed_folder.ts";
 
-/** The journal's last parts, which are read again before a run is resumed. */
+/** How many of the journal's last parts are verified before a run is resumed. */
 const RECHECKED = 4;
 export const CONFIG = "config.json";
 const CHECKSUMS_LIMIT = 64 * 2 ** 20;
 
-/** All parts in the order in which they are written. */
+/** All parts in writing order. */
 export function partsOf(shards: readonly Shard[]): { readonly shard: Shard; readonly part: Part }[] {
   return shards.flatMap((shard) => shard.parts.map((part) => ({ shard, part })));
 }
 
-/** Anything but an empty folder, one that is half-written and one that is whole is somebody else's. */
+/**
+ * @throws WeightsError unless the folder is empty, incomplete or complete: anything else is not
+ * ours
+ */
 export async function refuseForeign(folder: string, job: Job): Promise<"whole" | "to be written"> {
   const names = (await readdir(folder)).filter((name) => name !== LOCK);
   if (names.includes(JOURNAL)) {
     if (!names.includes(CONFIG)) return "to be written";
-    await Journal.read(folder, job); // killed after the last rename: refuses another job
+    await Journal.read(folder, job); // killed after the last rename: rejects another job
     await clear(folder);
     return "whole";
   }
@@ -52,7 +56,7 @@ async function readChecksums(folder: string): Promise<Checksums> {
   }
 }
 
-/** The journal's parts as far as they are the job's and, at the end, as the files hold them. */
+/** The journal's parts that belong to the job; the last ones are compared with the files. */
 export async function stillThere(
   folder: string,
   entries: readonly JournalEntry[],
@@ -82,7 +86,7 @@ export async function stillThere(
       const { file, begin, end, sha256 } = good[checked]!;
       if ((await sha256Of(files, file, begin, end)) === sha256) continue;
       good.length = checked;
-      known = -1; // what comes before it is looked at again
+      known = -1; // verify the parts before it again
     }
   } finally {
     await files.close();
@@ -90,7 +94,7 @@ export async function stillThere(
   return good;
 }
 
-/** @throws WeightsError if what is still to be written does not fit on the disk (where the system tells its size) */
+/** @throws WeightsError if the remaining parts do not fit on the disk (if its size is known) */
 export async function refuseFull(folder: string, shards: readonly Shard[]): Promise<void> {
   let missing = 0;
   for (const { file, bytes } of shards) {
@@ -108,10 +112,10 @@ function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
-/** Removes what a folder holds only while it is written; the lock is its holder's to release. */
+/** Removes a folder's temporary files. The lock is released by its holder. */
 export async function clear(folder: string): Promise<void> {
   const names = await readdir(folder);
-  // The journal last: as long as it is there, somebody clears.
+  // The journal last: while it exists, a later run cleans up.
   const work = names.filter((name) => name.startsWith(WORK_FILES) && name !== LOCK && name !== JOURNAL);
   for (const name of [...work, JOURNAL]) await unlink(join(folder, name)).catch(() => {});
 }

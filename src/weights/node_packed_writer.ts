@@ -1,4 +1,4 @@
-// Writes the files of a quantized folder so that a run that was killed at any moment can be resumed (Node only).
+// Writes a packed folder so that a run can be resumed after a kill at any moment (Node only).
 
 import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rmdir, stat, writeFile } from "node:fs/promises";
@@ -10,10 +10,10 @@ import { type Lock, lockFolder } from "./node_lock.ts";
 import { CONFIG, clear, partsOf, refuseForeign, refuseFull, stillThere } from "./node_packed_state.ts";
 import { CHECKSUMS, INDEX, indexJson, LOCK, type Part, type Shard, WORK_FILES } from "./packed_folder.ts";
 
-/** Bytes that are written before they are brought to the disk and into the journal: what a kill can cost. */
+/** Bytes between two syncs to the disk and the journal: the most that a kill can lose. */
 const SYNC_BYTES = 128 * 2 ** 20;
 
-/** Hands the bytes of a part on, in order. */
+/** Receives the bytes of a part, in order. */
 export type Produce = (sink: (bytes: Uint8Array) => Promise<void>) => Promise<void>;
 
 export interface SmallFile {
@@ -22,9 +22,10 @@ export interface SmallFile {
 }
 
 /**
- * Opens a folder to write: a new or empty one, or one that a run of the same job left half-written.
- * @returns null where the folder is whole already, made by the same version of the same source and precision
- * @throws WeightsError for a folder that holds anything else, that another process writes, or whose disk has no room
+ * Opens a folder for writing: a new or empty one, or an incomplete one of the same job.
+ * @returns null if the folder is complete, written by the same version from the same source and
+ * format
+ * @throws WeightsError for any other folder, one that another process is writing, or a full disk
  */
 export async function openPackedWriter(
   folder: string,
@@ -33,7 +34,7 @@ export async function openPackedWriter(
 ): Promise<PackedWriter | null> {
   return disk(folder, "write to", async () => {
     const made = (await mkdir(folder, { recursive: true })) !== undefined;
-    // A lock in a whole folder is of a run that was killed at its very end, or is about to end.
+    // A lock in a complete folder is left by a run that was killed at its end, or is about to end.
     if ((await refuseForeign(folder, job)) === "whole" && !(await readdir(folder)).includes(LOCK)) return null;
     const lock = await lockFolder(folder, LOCK);
     try {
@@ -48,14 +49,14 @@ export async function openPackedWriter(
       return new PackedWriter(folder, job, shards, lock, journal, entries);
     } catch (error) {
       await lock.release();
-      if (made) await rmdir(folder).catch(() => {}); // it stays where something is in it
+      if (made) await rmdir(folder).catch(() => {}); // fails if it is not empty
       throw error;
     }
   });
 }
 
 export class PackedWriter {
-  /** Bytes of shards that are written. */
+  /** Bytes of shards written so far. */
   written = 0;
   readonly total: number;
   readonly #folder: string;
@@ -69,7 +70,7 @@ export class PackedWriter {
   /** Written and not yet in the journal. */
   #fresh: JournalEntry[] = [];
   #freshBytes = 0;
-  /** What is on its way to the disk. */
+  /** The sync in flight. */
   #syncing: Promise<void> = Promise.resolve();
 
   constructor(
@@ -91,12 +92,14 @@ export class PackedWriter {
     for (const { begin, end } of entries) this.written += end - begin;
   }
 
-  /** What is to be written next, or null. */
+  /** The next part to write, or null. */
   get next(): { readonly shard: Shard; readonly part: Part } | null {
     return this.#todo[0] ?? null;
   }
 
-  /** Writes the next part. @throws WeightsError for a disk that is full or fails; what `produce` throws */
+  /**
+   * Writes the next part. @throws WeightsError if the disk is full or fails; errors of `produce`
+   */
   async write(produce: Produce, onBytes: (written: number) => void): Promise<void> {
     const { shard, part } = this.#todo[0]!;
     const handle = await this.#open(shard.file);
@@ -121,11 +124,12 @@ export class PackedWriter {
     this.#fresh.push({ file: shard.file, tensor, begin, end, sha256: hash.digest("hex") });
     this.#freshBytes += end - begin;
     const last = end === shard.bytes;
-    if (last) await disk(path, "write", () => handle.truncate(end)); // a run of a damaged journal may have left more
+    // a run with a damaged journal may have left more
+    if (last) await disk(path, "write", () => handle.truncate(end));
     if (last || this.#freshBytes >= SYNC_BYTES) await this.#sync(last);
   }
 
-  /** Brings the rest of the folder there, config.json last. */
+  /** Writes the small files, config.json last. */
   async finish(small: readonly SmallFile[], config: string): Promise<void> {
     await this.#syncing;
     await this.#lock.check();
@@ -157,7 +161,7 @@ export class PackedWriter {
     });
   }
 
-  /** Ends the work, done or not: what is written stays. */
+  /** Ends the work, complete or not; written bytes stay. */
   async close(): Promise<void> {
     await this.#syncing.catch(() => {});
     await this.#file?.handle.close().catch(() => {});
@@ -177,7 +181,9 @@ export class PackedWriter {
     });
   }
 
-  /** What was written since the last time goes to the disk and then into the journal, while the next parts are packed. */
+  /**
+   * Syncs new bytes to the disk and then adds them to the journal, while the next parts are packed.
+   */
   async #sync(last: boolean): Promise<void> {
     await this.#syncing;
     const { handle } = this.#file!;
@@ -195,12 +201,12 @@ export class PackedWriter {
         if (last) await handle.close();
       }
     });
-    this.#syncing.catch(() => {}); // it is awaited before the next
+    this.#syncing.catch(() => {}); // awaited before the next
   }
 }
 
 async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === "win32") return; // it opens no folders
+  if (process.platform === "win32") return; // Windows cannot open folders
   const handle = await open(folder, "r");
   try {
     await handle.sync();
@@ -209,7 +215,7 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Runs calls of the file system and says what their failure means for somebody who writes a folder. */
+/** Runs file system calls and turns failures into errors for the user who writes a folder. */
 async function disk<T>(path: string, verb: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();

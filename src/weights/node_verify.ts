@@ -1,4 +1,4 @@
-// Reads a quantized folder again and compares every byte with its checksums (Node only).
+// Verifies every byte of a packed folder against its checksums (Node only).
 
 import { createHash } from "node:crypto";
 import { WeightsError } from "../errors.ts";
@@ -31,9 +31,9 @@ export async function sha256Of(
 }
 
 /**
- * Checks every byte that a quantized folder's checksums cover.
- * @returns how many bytes those are
- * @throws WeightsError naming the file, the tensor and the bytes of the first part that is not as it was written
+ * Checks every byte that a packed folder's checksums cover.
+ * @returns the number of those bytes
+ * @throws WeightsError naming the file, tensor and bytes of the first part that differs
  */
 export async function verifyFolder(
   files: Files,

@@ -1,4 +1,4 @@
-// The files of a folder that `hotset quantize` writes: which bytes stand where, before any weight has been converted.
+// The layout of the folder that `hotset quantize` writes, known before any weight is converted.
 //
 //   config.json                     the original's, and quantization_config {"quant_method": "hotset", "format": 1,
 //                                   "weights": "q4"}; comes last, by a rename: a folder without it is not whole
@@ -7,21 +7,22 @@
 //   hotset-checksums.json           sha256 of every header, tensor and small file
 //   tokenizer.json, ...             the small files of the original, as they were
 //
-// A shard is a safetensors file whose data starts at a multiple of a page (its header is padded with spaces) and has no
-// holes. Its experts come first: each is one U8 tensor, a record of whole pages (tensor/record.ts), so that every record
-// starts at a multiple of a page of its file. Then come matrices in panels of eight rows (U8), then what stays F32.
-// While it is written the folder holds a journal (node_journal.ts) and a lock (node_lock.ts) as well.
+// A shard is a safetensors file whose data starts at a multiple of a page (its header is padded
+// with spaces) and has no holes. Its experts come first: each is one U8 tensor, a record of whole
+// pages (tensor/record.ts), so that every record starts at a multiple of a page of its file. Then
+// come matrices in panels of eight rows (U8), then what stays F32. While it is being written, the
+// folder also holds a journal (node_journal.ts) and a lock (node_lock.ts).
 
 import { RECORD_ALIGN } from "../tensor/record.ts";
 
 export const INDEX = "model.safetensors.index.json";
 export const CHECKSUMS = "hotset-checksums.json";
-/** What a folder holds only while it is written begins with this. */
+/** Prefix of the temporary files in a folder that is being written. */
 export const WORK_FILES = "hotset-quantize.";
 export const JOURNAL = `${WORK_FILES}journal`;
 export const LOCK = `${WORK_FILES}lock`;
 
-/** What to say of a folder without config.json that holds a journal. */
+/** The message for a folder with a journal and without config.json. */
 export const HALF_WRITTEN =
   "is half-written by `hotset quantize`; run the same command again and it goes on where it stopped";
 
@@ -33,7 +34,7 @@ export interface ShardTensor {
 
 /** Bytes [begin, end) of a file. */
 export interface Part {
-  /** The tensor, or null for a header or for a small file as a whole. */
+  /** The tensor, or null for a header or a whole small file. */
   readonly tensor: string | null;
   readonly begin: number;
   readonly end: number;
@@ -48,7 +49,7 @@ export interface Shard {
   readonly parts: readonly Part[];
 }
 
-/** Lays out the shards of a folder. @param metadata what each says of its making, under __metadata__ */
+/** Lays out the shards of a folder. @param metadata for each shard's __metadata__ */
 export function layOutShards(
   shards: readonly (readonly ShardTensor[])[],
   metadata: Readonly<Record<string, string>>,
@@ -91,16 +92,16 @@ export function indexJson(shards: readonly Shard[]): string {
   return `${JSON.stringify({ metadata: { total_size: total }, weight_map: Object.fromEntries(map) }, null, 2)}\n`;
 }
 
-/** Input files that are weights, lists of weights or a repository's own matter: they are not copied. */
+/** Input files that are not copied: weights, lists of weights, repository files. */
 const NOT_COPIED =
   /^\.|\.(safetensors|bin|pt|pth|gguf|ggml|onnx|h5|msgpack|ckpt|npz)$|\.index\.json$|^config\.json$|^hotset-(quantize\.|checksums\.json$)/;
-/** No tokenizer is larger. */
+/** Larger than any tokenizer. */
 export const SMALL_FILE = 64 * 2 ** 20;
 
 /** Subfolders whose small files are copied too. */
 export const COPIED_FOLDERS = ["additional_chat_templates"] as const;
 
-/** Whether a file of the original belongs into the quantized folder as it is. */
+/** Whether a file of the original is copied unchanged. */
 export function isSmallFile(name: string, bytes: number): boolean {
   return !NOT_COPIED.test(name) && bytes <= SMALL_FILE;
 }

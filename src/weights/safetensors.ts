@@ -1,11 +1,13 @@
-// The header of a safetensors file: which tensors it holds, of what type and shape, and at which bytes.
+// The header of a safetensors file: which tensors it holds, of what type and shape, and at which
+// bytes.
 //
 //   bytes 0..7     n, the length of the header (u64, little-endian)
 //   bytes 8..7+n   JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "__metadata__": {...}}
 //   from 8+n       the data; offsets count from here; the tensors cover it without hole or overlap
 //
-// The verdict on every file is that of the reference reader (safetensors 0.8.0, Rust), its odd corners included: of a
-// name given twice the last holds, and `["F32", [2, 3], [0, 24]]` is as good as the object. Only the header is read.
+// Accepts and rejects files exactly as the reference reader does (safetensors 0.8.0, Rust),
+// including its corner cases: the last of a repeated name wins, and `["F32", [2, 3], [0, 24]]` is
+// valid in place of the object. Only the header is read.
 
 import { WeightsError } from "../errors.ts";
 import { type Files, refusePlaceholder } from "./files.ts";
@@ -41,7 +43,7 @@ export const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
 export interface TensorEntry {
   /** A key of DTYPE_BITS. */
   readonly dtype: string;
-  /** Exact below 2^53; only an empty tensor can name a larger size. */
+  /** Exact below 2^53; only an empty tensor can have a larger size. */
   readonly shape: readonly number[];
   /** First byte, counted from the start of the file. */
   readonly begin: number;
@@ -63,7 +65,7 @@ const PREFIX = 8;
 const MAX_HEADER = 100_000_000;
 const MAX_U64 = 2n ** 64n - 1n;
 
-/** What the header says of a tensor, before anything is believed. Offsets count from the data. */
+/** A tensor as the header describes it, unchecked. Offsets count from the start of the data. */
 interface Claim {
   readonly dtype: string;
   readonly shape: readonly (number | bigint)[];
@@ -73,7 +75,7 @@ interface Claim {
 
 /**
  * Reads and checks the header of file `name`.
- * @throws WeightsError naming the file, and the tensor and byte where there is one, if the reference reader refuses it.
+ * @throws WeightsError naming the file, tensor and byte, if the reference reader rejects it.
  */
 export async function readSafetensorsHeader(files: Files, name: string): Promise<SafetensorsHeader> {
   const where = `${files.label}: ${name}`;
@@ -84,7 +86,7 @@ export async function readSafetensorsHeader(files: Files, name: string): Promise
   const prefix = new Uint8Array(PREFIX);
   await files.read(name, 0, prefix);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
-  // As text, the first bytes of a web page or of a pointer of Git LFS; as a length, more than any file has.
+  // The first bytes of a web page or of a Git LFS pointer are, as a length, more than any file has.
   if (PREFIX + length > size && /^(version |# xet |\s*<)/.test(String.fromCharCode(...prefix))) {
     const start = new Uint8Array(Math.min(size, 512));
     await files.read(name, 0, start);
@@ -160,7 +162,7 @@ function readClaim(json: JsonReader): Claim {
     data_offsets: () => {
       if (offsets !== undefined) json.fail("data_offsets only once");
       const pair: number[] = [];
-      // Rounding beyond 2^53 changes no verdict: the offsets must tile a file whose size is exact.
+      // Rounding beyond 2^53 changes no result: the offsets must tile a file of an exact size.
       json.array("data_offsets as [begin, end]", (index) => {
         if (index === 2) json.fail("data_offsets of two numbers");
         pair.push(Number(json.unsigned("a byte offset (whole number)")));
@@ -185,7 +187,7 @@ function readClaim(json: JsonReader): Claim {
   return { dtype, shape, begin: offsets[0]!, end: offsets[1]! };
 }
 
-/** "F32", or {"F32": null}, which is the same thing to the reference reader. */
+/** "F32", or {"F32": null}, which the reference reader also accepts. */
 function readDtype(json: JsonReader): string {
   let dtype: string | undefined;
   const known = (name: string): string => (DTYPE_BITS.has(name) ? name : json.fail(`a known dtype before this`));
@@ -198,7 +200,10 @@ function readDtype(json: JsonReader): string {
   return dtype ?? json.fail("a dtype before this");
 }
 
-/** Checks that the tensors, in order of their bytes, cover the data exactly; makes offsets count from the file's start. */
+/**
+ * Checks that the tensors, in order of their bytes, cover the data exactly; makes offsets count
+ * from the file's start.
+ */
 function locate(claims: Map<string, Claim>, data: number, size: number, where: string): Map<string, TensorEntry> {
   const tensors = new Map<string, TensorEntry>();
   let at = 0;
@@ -234,8 +239,8 @@ function locate(claims: Map<string, Claim>, data: number, size: number, where: s
 }
 
 /**
- * Bits of a tensor, or null where a product of sizes, taken in order, leaves 64 bits. Rounded beyond 2^53, where no
- * file can follow.
+ * Bits of a tensor, or null if the product of sizes, in order, overflows 64 bits. Rounded beyond
+ * 2^53, which no file reaches.
  */
 function bitsOf(claim: Claim): number | null {
   const factors = [...claim.shape, DTYPE_BITS.get(claim.dtype)!];

@@ -6,7 +6,7 @@ import type { MatrixSource, StoredBytes, StoredDtype, WeightSource } from "../te
 import type { Files } from "./files.ts";
 import type { SafetensorsHeader, TensorEntry } from "./safetensors.ts";
 
-/** Most bytes read before they are converted and checked. */
+/** The most bytes to read before they are converted and checked. */
 const PIECE = 16 * 2 ** 20;
 const BYTES = { F32: 4, F16: 2, BF16: 2 } as const satisfies Record<StoredDtype, number>;
 
@@ -16,10 +16,10 @@ interface Placed {
 }
 
 /**
- * The tensors of one or more files as one source. It holds no weights and no buffer: bytes are read straight into the
- * caller's array, so that matrices may be read side by side.
- * @param index tensor name -> file name: which file counts where several hold a tensor of one name
- * @throws WeightsError if two files hold a tensor of one name and the index does not say which counts.
+ * The tensors of one or more files as one source. It holds no weights and no buffer: bytes are read
+ * directly into the caller's array, so that matrices can be read concurrently.
+ * @param index tensor name -> file name: the file to use if several hold a tensor of this name
+ * @throws WeightsError if two files hold a tensor of one name and the index does not choose.
  */
 export function safetensorsSource(
   files: Files,
@@ -131,7 +131,7 @@ class StoredMatrix implements MatrixSource {
 
   /** Elements `index ..` of the tensor, as many as `into` holds. */
   private async readPiece(index: number, into: Float32Array): Promise<void> {
-    // A 16-bit element i is read to where it lies behind float i until that is written: no second buffer.
+    // 16-bit elements are read into the end of `into` and converted in place: no second buffer.
     const bytes = into.length * BYTES[this.dtype];
     const raw = new Uint8Array(into.buffer, into.byteOffset + into.byteLength - bytes, bytes);
     await this.files.read(this.file, this.entry.begin + index * BYTES[this.dtype], raw);
@@ -159,7 +159,8 @@ class StoredMatrix implements MatrixSource {
 
 /** Index of the first NaN or infinity, or -1. */
 function firstNonFinite(x: Float32Array): number {
-  // Only an exponent of all ones carries into the sign bit here; without branches, so that it costs next to nothing.
+  // Only an exponent of all ones carries into the sign bit here; branch-free, so it costs almost
+  // nothing.
   const bits = new Int32Array(x.buffer, x.byteOffset, x.length);
   let carry = 0;
   for (let i = 0; i < bits.length; i++) carry |= (bits[i]! & 0x7f800000) + 0x00800000;

@@ -1,11 +1,15 @@
-// A folder of weights in a browser: files that the user picked, or those below a URL (http_files.ts).
+// A folder of weights in a browser: files that the user picked, or those below a URL
+// (http_files.ts).
 
 import { WeightsError } from "../errors.ts";
 import type { Files } from "./files.ts";
 
 export { httpFiles } from "./http_files.ts";
 
-/** Files picked by the user (an <input webkitdirectory>, drag and drop, the origin private file system). */
+/**
+ * Files picked by the user (an <input webkitdirectory>, drag and drop, the origin private file
+ * system).
+ */
 export function pickedFiles(picked: readonly File[], label = "picked files"): Files {
   const byName = new Map(picked.map((file) => [pathOf(file), file]));
   return {
@@ -26,7 +30,7 @@ export function pickedFiles(picked: readonly File[], label = "picked files"): Fi
   };
 }
 
-/** The path within the folder that was picked; the name alone where files were picked one by one. */
+/** The path within the picked folder; only the name if files were picked one by one. */
 function pathOf(file: File): string {
   const path = file.webkitRelativePath ?? "";
   return path.includes("/") ? path.slice(path.indexOf("/") + 1) : file.name;

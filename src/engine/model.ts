@@ -10,7 +10,7 @@ import type { RouteStep } from "../experts/trace.ts";
 import { createGrammars } from "../grammar/grammars.ts";
 import { createThreadedGrammars } from "../grammar/threaded.ts";
 import type { Grammars } from "../grammar/types.ts";
-import type { GrammarWorker } from "../grammar/worker_messages.ts";
+import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import type { Output, RouteWatcher } from "../model/mixtral.ts";
 import type { MixtralConfig } from "../model/mixtral_config.ts";
 import type { Tensor } from "../tensor/types.ts";

@@ -1,7 +1,9 @@
-// What a schema says about values of one type, as alternatives: each a list of conditions that all must hold.
+// A schema's conditions on values of one type, as alternatives: each is a list of conditions that
+// all must hold.
 //
-// "not" is pushed down to single conditions, so every alternative is a plain conjunction, and schemas of parts of a value (a
-// property, an item) stay as they are, each with a sign. Example, for objects:
+// "not" is pushed down to single conditions, so every alternative is a plain conjunction. Schemas
+// of parts of a value (a property, an item) stay as they are, each with a sign. Example, for
+// objects:
 //   {"required": ["a"], "not": {"properties": {"b": S}}}   ->   [[need a, need b, the value of b is not S]]
 
 import { and, disjoint, or } from "./combine.ts";
@@ -14,9 +16,12 @@ import { type All, type Alternative, FALSE, one, type Part, sign, TRUE, TYPES, t
 import { arrayKeyword, type Context, constants, objectKeyword } from "./structure.ts";
 import { Unsupported } from "./unsupported.ts";
 
-/** Schemas within schemas that are looked into for whether any value meets them. */
+/** Nesting down to which schemas are examined for whether any value meets them. */
 const MAX_LOOK = 3;
-/** Ways in which an object or array may fail another branch of a oneOf: of more, the first ones are written. */
+/**
+ * Ways in which an object or array may fail another branch of a oneOf. If there are more, only the
+ * first ones are used.
+ */
 const MAX_WAYS = 64;
 
 export class Expansion {
@@ -27,14 +32,17 @@ export class Expansion {
   readonly #empty = new Map<string, boolean>();
   #looking = 0;
 
-  /** @param namesOf the names that a schema allows for properties: given by who can compile strings */
+  /**
+   * @param namesOf gives the property names that a schema allows: compiling strings is the caller's
+   * part
+   */
   constructor(document: Document, namesOf: (all: All) => Dfa) {
     this.#document = document;
     const node = (of: Node, is: boolean, type: Type): readonly Alternative[] => this.#node(of, is, type);
     this.#context = { document, node, namesOf, isEmpty: (all) => this.isEmpty(all) };
   }
 
-  /** Values of `type` that meet all of them. */
+  /** The values of `type` that meet all of these schemas. */
   all(all: All, type: Type): readonly Alternative[] {
     return all.reduce(
       (out, signed) => this.#and(out, this.#node(this.#document.node(signed >> 1), (signed & 1) === 0, type)),
@@ -42,20 +50,22 @@ export class Expansion {
     );
   }
 
-  /** Whether no value meets all of them; false also where that takes too long to say. */
+  /**
+   * Whether no value meets all of these schemas; false also where finding out would take too long.
+   */
   isEmpty(all: All): boolean {
     const key = all.join();
     const known = this.#empty.get(key);
     if (known !== undefined) return known;
     if (this.#looking >= MAX_LOOK) return false;
-    this.#empty.set(key, false); // where a schema needs itself
+    this.#empty.set(key, false); // for a schema that contains itself
     this.#looking++;
     try {
       const found = TYPES.every((type) => this.all(all, type).length === 0);
       this.#empty.set(key, found);
       return found;
     } catch {
-      return false; // it is refused where it is compiled
+      return false; // compiling it will report the error
     } finally {
       this.#looking--;
     }
@@ -76,7 +86,8 @@ export class Expansion {
     this.#active.add(key);
     try {
       const found: (readonly Alternative[])[] = [];
-      // Beside a $ref everything is held to; its negation is what every reading of the drafts agrees to.
+      // All keywords beside a $ref are enforced; its negation uses only what every reading of the
+      // drafts agrees on.
       const alone = !is && this.#document.ignoresBesideRef && own(schema, "$ref") !== undefined;
       for (const keyword of alone ? ["$ref"] : Object.keys(schema))
         found.push(this.#keyword(node, schema, keyword, is, type));
@@ -98,7 +109,7 @@ export class Expansion {
     }
   }
 
-  /** One keyword, or its negation. Keywords for other types say nothing: they hold. */
+  /** One keyword, or its negation. Keywords for other types hold for every value of this type. */
   #keyword(node: Node, schema: JsonObject, keyword: string, is: boolean, type: Type): readonly Alternative[] {
     const value = own(schema, keyword)!;
     const nothing = is ? TRUE : FALSE;
@@ -147,7 +158,7 @@ export class Expansion {
   }
 
   #oneOf(nodes: readonly Node[], is: boolean, type: Type): readonly Alternative[] {
-    // Those that say nothing of this type need not be told apart from it.
+    // Branches without values of this type need not be told apart.
     const candidates = nodes
       .map((node) => ({ node, yes: this.#node(node, true, type) }))
       .filter(({ yes }) => yes.length > 0);
@@ -185,7 +196,9 @@ export class Expansion {
     return or([...met, ...unmet]);
   }
 
-  /** unevaluatedProperties and unevaluatedItems, which depend on what all the others have looked at. */
+  /**
+   * unevaluatedProperties and unevaluatedItems: they apply to what no other keyword has evaluated.
+   */
   #unevaluated(node: Node, schema: JsonObject, type: Type, found: readonly Alternative[]): readonly Alternative[] {
     const keyword = type === "object" ? "unevaluatedProperties" : type === "array" ? "unevaluatedItems" : null;
     if (keyword === null || own(schema, keyword) === undefined) return found;
@@ -198,7 +211,7 @@ export class Expansion {
         const part: Part = { kind: "each", names, all: [sign(child, true)] };
         return { parts: [...alternative.parts, part], names: [others([], [])], items: 0 };
       });
-    // Items that `contains` finds are looked at as well.
+    // Items that `contains` matches count as evaluated.
     const contains = own(schema, "contains") === undefined ? null : this.#document.child(node, "contains");
     const rest = contains === null ? child : this.#document.anyOf([contains, child], node.where);
     return found.map((alternative) => {
@@ -210,15 +223,15 @@ export class Expansion {
   }
 }
 
-/** The same where nothing counts as looked at. */
+/** The same alternative with nothing evaluated. */
 function unseen(one: Alternative): Alternative {
   return one.names.length === 0 && one.items === 0 ? one : { ...one, names: [], items: 0 };
 }
 
-/** Names that are in none of these. */
+/** The names that are in none of these sets. */
 function complementOf(all: readonly Names[]): Names {
   if (all.every((names) => !names.negated)) return { atoms: all.flatMap((names) => names.atoms), negated: true };
-  // Atoms that stand for a set each.
+  // Atoms that each stand for a set.
   return {
     atoms: all.map(
       (names): Atom => ({ names, key: JSON.stringify(names.atoms.map((atom) => atom.key)) + names.negated }),

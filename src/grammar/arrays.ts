@@ -1,4 +1,5 @@
-// Arrays: items by position, how many there are, how many of them meet a schema, and that no two are equal.
+// The rules of arrays: items by position, their number, how many of them meet a schema, and that no
+// two are equal.
 
 import { type Json, refuse } from "./keywords.ts";
 import { type All, type Part, range } from "./parts.ts";
@@ -6,10 +7,12 @@ import type { Body, Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
 import type { ValueRules } from "./value_rules.ts";
 
-/** Positions, and numbers of items that are counted apart, that become a state each. */
+/** Most positions, and most counted kinds of items, that get states of their own. */
 const MAX_STATES = 64;
 const MAX_COUNTED = 3;
-/** Values of which any order is allowed where items are unique; of more, those in a fixed order. */
+/**
+ * Up to so many values, unique items may come in any order; with more values only in a fixed one.
+ */
 const ANY_ORDER = 7;
 
 type Some = Extract<Part, { kind: "some" }>;
@@ -35,18 +38,18 @@ interface Shape {
   readonly values: ValueRules;
   readonly min: number;
   readonly max: number | null;
-  /** Positions with a schema of their own. */
+  /** How many positions have a schema of their own. */
   readonly fixed: number;
   readonly item: (i: number) => All;
 }
 
-/** One item or more, and the end. */
+/** One item or more, then the end. */
 function inOrder({ values, min, max, fixed, item }: Shape): Term {
   const { rules, json } = values;
   const end: Term[] = [json.space, { text: "]" }];
   if (fixed > MAX_STATES * 8) throw new Unsupported(`more than ${MAX_STATES * 8} items with a schema of their own`);
   const after = (i: number): Term => {
-    // i items are written.
+    // after i items
     if (max !== null && i >= max) return rules.add("a", [end]);
     const next = values.value(item(i));
     if (i >= fixed) {
@@ -59,7 +62,10 @@ function inOrder({ values, min, max, fixed, item }: Shape): Term {
   return rules.add("a", [[values.value(item(0)), after(1)]]);
 }
 
-/** Items that are counted as they are written: the number so far of each kind is part of the state. */
+/**
+ * Items that are counted as they are written: how many of each kind there are so far is part of the
+ * state.
+ */
 function counted({ values, min, max, fixed, item }: Shape, somes: readonly Some[]): Term {
   const { rules, json } = values;
   const last = Math.max(fixed, min, max ?? 0, ...somes.map(({ from }) => from));
@@ -68,7 +74,7 @@ function counted({ values, min, max, fixed, item }: Shape, somes: readonly Some[
   if (somes.length > MAX_COUNTED || states > MAX_STATES * 8)
     throw new Unsupported("items that are counted in so many ways");
   const known = new Map<string, Term>();
-  /** What may follow once i items are written, so many of them of each kind. */
+  /** What may follow i items, `counts` of which are of each kind. */
   const after = (i: number, counts: readonly number[]): Term => {
     const key = `${i} ${counts.join()}`;
     const found = known.get(key);
@@ -96,7 +102,10 @@ function counted({ values, min, max, fixed, item }: Shape, somes: readonly Some[
   );
 }
 
-/** What an item may be, and how the counts are then. An item that is not counted may be of the kind, unless there is a most. */
+/**
+ * What an item may be, and the counts after it. Only where a kind has a maximum must uncounted
+ * items not be of it.
+ */
 function choices(
   base: All,
   i: number,
@@ -120,12 +129,16 @@ function choices(
   return out;
 }
 
-/** The values of each position, and of those behind, where they are a few; null where they are not. */
+/**
+ * The values of each position, and of the items after them, where those are few; null where they
+ * are not.
+ */
 function valueLists({ values, fixed, item }: Shape): (readonly Json[])[] | null {
   const lists: (readonly Json[])[] = [];
   for (let i = 0; i <= fixed; i++) {
     const few = values.few(item(i));
-    // What follows items that are a few values each is left out: that allows less, and is true.
+    // Items after these that have many values are never written: that allows less than the schema,
+    // but is valid.
     if (few !== null) lists.push(few);
     else if (i < fixed) return null;
   }
@@ -133,8 +146,8 @@ function valueLists({ values, fixed, item }: Shape): (readonly Json[])[] | null 
 }
 
 /**
- * Items of which no two are equal. Where they are a few values each, which of them are taken is part of the state; of other
- * items no grammar can keep account, so at most one is written.
+ * Items of which no two are equal. Where each has few possible values, the set of values already
+ * used is part of the state. No grammar can keep account of other items, so at most one is written.
  */
 function distinct(shape: Shape, somes: readonly Some[], where: string, order: (shape: Shape) => Term): Term {
   const { values, min, max, fixed } = shape;

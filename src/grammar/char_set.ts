@@ -1,4 +1,4 @@
-// Sets of Unicode code points as sorted ranges: what a character class of a pattern stands for.
+// Sets of Unicode code points as sorted ranges: the values of character classes.
 
 /** Ranges lo, hi, lo, hi ...: ascending, inclusive, neither touching nor overlapping. */
 export type CharSet = readonly number[];
@@ -44,7 +44,10 @@ export function intersect(a: CharSet, b: CharSet): CharSet {
 
 const properties = new Map<string, CharSet>();
 
-/** The code points that a class escape of ECMAScript's u mode matches, "\\p{L}" for one; null if there is no such escape. */
+/**
+ * The code points that a class escape of ECMAScript's u mode matches, such as "\\p{L}"; null if
+ * there is no such escape.
+ */
 export function classEscape(spelled: string): CharSet | null {
   const known = properties.get(spelled);
   if (known !== undefined) return known;
@@ -67,8 +70,8 @@ export function classEscape(spelled: string): CharSet | null {
 type Range = readonly [number, number];
 
 /**
- * The UTF-8 of the characters of a set (surrogates have none) as sequences of byte ranges. Example: U+0080..U+07FF is
- * [[0xc2, 0xdf], [0x80, 0xbf]].
+ * The UTF-8 of the characters of a set (surrogates have none) as sequences of byte ranges. Example:
+ * U+0080..U+07FF is [[0xc2, 0xdf], [0x80, 0xbf]].
  */
 export function utf8Sequences(set: CharSet): readonly (readonly Range[])[] {
   const lengths: readonly (readonly [number, number, number])[] = [
@@ -83,7 +86,7 @@ export function utf8Sequences(set: CharSet): readonly (readonly Range[])[] {
   );
 }
 
-/** Cuts a range where its bytes would not vary each on its own. */
+/** Splits a range into ranges in which each byte varies independently of the others. */
 function split(lo: number, hi: number, size: number): Range[][] {
   for (let i = 1; i < size; i++) {
     const low = (1 << (6 * i)) - 1; // bits of the last i bytes

@@ -1,4 +1,5 @@
-// "And" and "or" of alternatives, kept small: what contradicts itself goes, and so does what another alternative says already.
+// "And" and "or" of alternatives, kept small: contradictions are dropped, and alternatives that
+// others already cover.
 
 import { accepts, type Dfa } from "./dfa.ts";
 import { contains, type Names } from "./names.ts";
@@ -8,17 +9,18 @@ import { TRUE } from "./parts.ts";
 import { Unsupported } from "./unsupported.ts";
 
 const MAX_ALTERNATIVES = 2000;
-/** Pairs that one "and" looks at. */
+/** Most pairs that one "and" combines. */
 const MAX_PAIRS = 50_000;
-/** Alternatives that are compared with each other. */
+/** Most alternatives that are compared with each other. */
 const MAX_COMPARED = 100;
 const TOO_MANY = `more than ${MAX_ALTERNATIVES} combinations of alternatives, which is too many`;
 
-/** Whether no value at all meets these schemas: where that is not known, false. */
+/** Whether no value meets these schemas; false where that is not known. */
 export type IsEmpty = (all: All) => boolean;
 
 /**
- * Values that meet both. With `most`, so many alternatives at most: what is left out is not written.
+ * Values that meet both. `most` limits the alternatives: the grammar writes nothing of those left
+ * out.
  * @throws Unsupported for too many
  */
 export function and(
@@ -46,7 +48,7 @@ export function and(
   return fewest([...out.values()]);
 }
 
-/** Values that meet one of them at least. @throws Unsupported for too many */
+/** Values that meet at least one of them. @throws Unsupported for too many */
 export function or(found: readonly Alternative[]): readonly Alternative[] {
   if (found.length < 2) return found;
   const out = new Map<string, Alternative>();
@@ -67,12 +69,12 @@ export function or(found: readonly Alternative[]): readonly Alternative[] {
   return fewest([...lists.map((part) => ({ parts: [part], names: [], items: 0 })), ...out.values()]);
 }
 
-/** Whether no value meets one of each. */
+/** Whether no value meets one of `a` and one of `b`. */
 export function disjoint(a: readonly Alternative[], b: readonly Alternative[], isEmpty: IsEmpty): boolean {
   return a.every((x) => b.every((y) => simplify([...x.parts, ...y.parts], isEmpty) === null));
 }
 
-/** Without those that hold only where another one holds too. */
+/** Drops the alternatives that imply another one. */
 function fewest(all: readonly Alternative[]): readonly Alternative[] {
   if (all.length < 2 || all.length > MAX_COMPARED) return all;
   const tracked = all.some(({ names, items }) => names.length > 0 || items > 0);
@@ -90,7 +92,7 @@ function fewest(all: readonly Alternative[]): readonly Alternative[] {
   );
 }
 
-/** Conditions that all must hold, the same ones once; null where they contradict each other. */
+/** Conditions that all must hold, without duplicates; null where they contradict each other. */
 function simplify(parts: readonly Part[], isEmpty: IsEmpty | null): readonly Part[] | null {
   const out = new Map<string, Part>();
   for (const part of parts) out.set(partKey(part), part);
@@ -111,7 +113,7 @@ function simplify(parts: readonly Part[], isEmpty: IsEmpty | null): readonly Par
   }
 }
 
-/** Texts and numbers: of lists only the values that meet the rest. */
+/** Texts and numbers: reduces a list of values to those that meet the other conditions. */
 function listed(all: readonly Part[]): readonly Part[] | null {
   const text = all.find((part) => part.kind === "texts" && part.is);
   if (text?.kind === "texts") {
@@ -128,7 +130,10 @@ function listed(all: readonly Part[]): readonly Part[] | null {
   return counts(all);
 }
 
-/** Whether a text of a list meets a condition. Formats do not count: whoever writes a list knows what it lists. */
+/**
+ * Whether a text from a list (`enum`) meets a condition. Formats are ignored: the list itself says
+ * what is meant.
+ */
 export function suits(value: string, part: Part): boolean {
   switch (part.kind) {
     case "texts":
@@ -154,7 +159,7 @@ function counts(all: readonly Part[]): readonly Part[] | null {
   return min > max ? null : all;
 }
 
-/** Without members that must be there where one that must be there anyway is such a member. */
+/** Drops "one member with such a name" where a required property has such a name. */
 function unmet(all: readonly Part[]): readonly Part[] {
   const names = all.flatMap((part) => (part.kind === "need" ? [part.name] : []));
   return all.filter(
@@ -162,7 +167,7 @@ function unmet(all: readonly Part[]): readonly Part[] {
   );
 }
 
-/** Whether properties that must be there can be. */
+/** Whether every required property can have a value. */
 function possible(all: readonly Part[], isEmpty: IsEmpty): boolean {
   for (const part of all) {
     if (part.kind !== "need") continue;
@@ -176,7 +181,7 @@ const keys = new WeakMap<Part, string>();
 const dfas = new WeakMap<Dfa, number>();
 let dfaCount = 0;
 
-/** Equal keys are equal conditions. */
+/** Equal for equal conditions. */
 function partKey(part: Part): string {
   const known = keys.get(part);
   if (known !== undefined) return known;
@@ -224,7 +229,7 @@ export function namesKey({ atoms, negated }: Names): string {
   return `${negated} ${JSON.stringify(atoms.map(({ key }) => key))}`;
 }
 
-/** Equal keys are equal conjunctions. */
+/** Equal for equal conjunctions. */
 export function partsKey(parts: readonly Part[]): string {
   return parts.map(partKey).sort().join("\n");
 }

@@ -1,16 +1,20 @@
-// Deterministic automata over code points, which patterns, lengths and lists of texts become: "and" and "not" are exact.
+// Deterministic automata over code points, which patterns, lengths and lists of texts become: "and"
+// and "not" are exact.
 
 import { ANY, type CharSet, pairs } from "./char_set.ts";
 import { blocksOf } from "./minimize.ts";
 import { Unsupported } from "./unsupported.ts";
 
-/** Complete: every state has a way on for every character. State 0 is the start. */
+/** A complete automaton: every state has a transition for every character. State 0 is the start. */
 export interface Dfa {
-  /** Where classes of characters begin, ascending from 0: all of a class lead to the same states. [C] */
+  /**
+   * First code point of each class of characters, ascending from 0. All characters of a class lead
+   * to the same states. [C]
+   */
   readonly starts: readonly number[];
-  /** State * C + class -> state. */
+  /** The next state, by state * C + class. */
   readonly next: readonly number[];
-  /** One for each state. */
+  /** Whether a text may end in this state, by state. */
   readonly accepts: readonly boolean[];
 }
 
@@ -18,7 +22,10 @@ export interface Dfa {
 export const MAX_STATES = 3000;
 export const TOO_LARGE = "a pattern, or a combination of patterns and lengths, that needs too many states";
 
-/** The texts for which `verdict` of each automaton's answer is true. @throws Unsupported if that needs too many states */
+/**
+ * The texts for which `verdict` is true, given whether each automaton accepts them.
+ * @throws Unsupported if that needs too many states
+ */
 export function combine(dfas: readonly Dfa[], verdict: (answers: readonly boolean[]) => boolean): Dfa {
   if (dfas.length === 0) return { starts: [0], next: [0], accepts: [verdict([])] };
   const starts = [...new Set(dfas.flatMap((dfa) => dfa.starts))].sort((a, b) => a - b);
@@ -80,7 +87,7 @@ export function accepts(dfa: Dfa, text: string): boolean {
   return dfa.accepts[state]!;
 }
 
-/** For each state, whether an accepting one can be reached. */
+/** By state: whether an accepting state can be reached from it. */
 export function alive(dfa: Dfa): boolean[] {
   const C = dfa.starts.length;
   const back: number[][] = dfa.accepts.map(() => []);
@@ -97,12 +104,15 @@ export function alive(dfa: Dfa): boolean[] {
   return found;
 }
 
-/** Every state can be reached, so one that accepts is enough. */
+/**
+ * Whether it accepts no text. All states of a minimal automaton can be reached, so one that accepts
+ * is enough.
+ */
 export function isEmpty(dfa: Dfa): boolean {
   return !dfa.accepts.includes(true);
 }
 
-/** The texts that it accepts, if they are so many at most; else null. */
+/** All texts that it accepts, or null if there are more than `most`. */
 export function few(dfa: Dfa, most: number): string[] | null {
   const lives = alive(dfa);
   const out: string[] = [];
@@ -121,7 +131,7 @@ export function few(dfa: Dfa, most: number): string[] | null {
   return !lives[0] || visit(0, "") ? out : null;
 }
 
-/** Characters that lead from a state, by where they lead. */
+/** The transitions of a state: the characters that lead to each next state. */
 export function exits(dfa: Dfa, state: number): Map<number, CharSet> {
   const C = dfa.starts.length;
   const out = new Map<number, number[]>();
@@ -136,12 +146,12 @@ export function exits(dfa: Dfa, state: number): Map<number, CharSet> {
   return out;
 }
 
-/** Merges states that no text tells apart, and drops classes that no state tells apart. */
+/** Merges states that no text can distinguish, and classes that no state distinguishes. */
 export function minimize(dfa: Dfa): Dfa {
   const C = dfa.starts.length;
   const N = dfa.accepts.length;
   const block = blocksOf(dfa.next, C, dfa.accepts);
-  // Blocks are numbered by first state, so that the start stays 0.
+  // Blocks are numbered by their first state, so the start stays 0.
   const B = block.reduce((most, own) => Math.max(most, own), 0) + 1;
   const first: number[] = [];
   for (let state = 0; state < N; state++) first[block[state]!] ??= state;

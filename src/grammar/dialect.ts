@@ -1,13 +1,14 @@
-// The drafts of JSON Schema: which one a schema is written in, and its keywords in the words of draft 2020-12.
+// The drafts of JSON Schema: which one a schema is written in, and its translation to draft
+// 2020-12.
 
 import { isObject, type Json, type JsonObject, own, refuse, shown } from "./keywords.ts";
 
 export interface Dialect {
-  /** The keyword that names a schema. */
+  /** The keyword that gives a schema its URI. */
   readonly id: "id" | "$id";
-  /** Drafts up to 7 ignore what stands beside a $ref, and have anchors in $id. */
+  /** Drafts up to 7 ignore keywords beside a $ref, and have anchors in $id. */
   readonly old: boolean;
-  /** What `$schema` names where that is not known. */
+  /** The value of `$schema` if hotset does not know it. */
   readonly unknown: string | null;
 }
 
@@ -17,8 +18,8 @@ const OLD = /^https?:\/\/json-schema\.org\/draft-0[4-7]\/(hyper-)?schema[#/]*$/;
 const KNOWN = /^https?:\/\/json-schema\.org\/(draft\/(2020-12|2019-09)|draft-0[4-7])\/(hyper-)?schema[#/]*$/;
 
 /**
- * The dialect that `$schema` names; one that is not known is read as draft 2020-12.
- * @throws RequestError for draft 3 and before, whose keywords are others
+ * The dialect that `$schema` names. Unknown ones are read as draft 2020-12.
+ * @throws RequestError for draft 3 and earlier, whose keywords are different
  */
 export function dialectOf(schema: boolean | JsonObject): Dialect {
   const named = typeof schema === "boolean" ? undefined : own(schema, "$schema");
@@ -32,7 +33,10 @@ export function dialectOf(schema: boolean | JsonObject): Dialect {
   };
 }
 
-/** The schema in the words of draft 2020-12. @throws RequestError for what is no value of an old keyword */
+/**
+ * The schema translated to draft 2020-12.
+ * @throws RequestError for a wrong value of an old keyword
+ */
 export function modern(schema: JsonObject, where: string): JsonObject {
   const out: Record<string, Json> = Object.assign(Object.create(null), schema);
   const items = own(schema, "items");
@@ -42,12 +46,12 @@ export function modern(schema: JsonObject, where: string): JsonObject {
     const rest = own(schema, "additionalItems");
     if (rest !== undefined) out.items = rest;
   }
-  delete out.additionalItems; // without a list of items it says nothing
+  delete out.additionalItems; // it means nothing without a list of items
   for (const [flag, limit] of [
     ["exclusiveMinimum", "minimum"],
     ["exclusiveMaximum", "maximum"],
   ] as const) {
-    // Draft 4, and OpenAPI 3.0, say whether the limit itself is left out.
+    // In draft 4 and OpenAPI 3.0 these are flags: whether the limit itself is excluded.
     const value = own(schema, flag);
     if (typeof value !== "boolean") continue;
     delete out[flag];

@@ -1,4 +1,4 @@
-// A JSON schema as a document: its subschemas found, its keywords checked by name, its references resolved.
+// A JSON schema as a document: finds its subschemas, checks its keywords, resolves its references.
 
 import { RequestError } from "../errors.ts";
 import { type Dialect, dialectOf, modern } from "./dialect.ts";
@@ -17,16 +17,16 @@ import {
   shown,
 } from "./keywords.ts";
 
-/** One schema in the document. */
+/** One schema of the document. */
 export interface Node {
   readonly id: number;
   /** Where it is: "#/properties/a". */
   readonly where: string;
-  /** In the words of draft 2020-12. True and false allow everything and nothing. */
+  /** Translated to draft 2020-12. True allows everything, false nothing. */
   readonly schema: boolean | JsonObject;
-  /** As the document spells it: what references walk through. */
+  /** As the document spells it: references are resolved in this form. */
   readonly raw: boolean | JsonObject;
-  /** Why it cannot be used, if it cannot. A schema that nothing refers to does no harm. */
+  /** Why it cannot be used, if so. A faulty schema that is never referred to does no harm. */
   readonly fault: RequestError | null;
   /** The URI that references in it are relative to. */
   readonly base: string;
@@ -45,13 +45,13 @@ export class Document {
   readonly #byPlace = new Map<string, Node>();
   /** Absolute URI, with an anchor where there is one -> schema. */
   readonly #byUri = new Map<string, Node>();
-  /** How often each name is a $dynamicAnchor, and where it is one. */
+  /** The schemas that have each name as their $dynamicAnchor. */
   readonly #dynamic = new Map<string, Node[]>();
   readonly #dialect: Dialect;
-  /** What is unknown, each with a sentence about where it is first. */
+  /** Unknown keywords and formats, each with a sentence that says where it was first found. */
   readonly #unknown = new Map<string, string>();
 
-  /** @throws RequestError for what is no schema, or is too large or too deep */
+  /** @throws RequestError for a value that is not a schema, or one that is too large or too deep */
   constructor(schema: unknown) {
     if (typeof schema !== "boolean" && !isObject(schema))
       throw new RequestError(`json_schema: expected an object, found ${shown(schema)}`);
@@ -67,19 +67,22 @@ export class Document {
     this.#alias(schema);
   }
 
-  /** What stands in the schema and constrains nothing, as sentences. */
+  /** Sentences about the parts of the schema that constrain nothing. */
   get warnings(): readonly string[] {
     const all = [...this.#unknown.values()];
     const more = all.length - MAX_WARNINGS;
     return more > 0 ? [...all.slice(0, MAX_WARNINGS), `${more} more are not known and constrain nothing`] : all;
   }
 
-  /** Whether what stands beside a $ref is ignored by the standard. Validators differ: some hold to it all the same. */
+  /**
+   * Whether the standard ignores keywords beside a $ref. Validators differ: some apply them all the
+   * same.
+   */
   get ignoresBesideRef(): boolean {
     return this.#dialect.old;
   }
 
-  /** A schema made of others, which the document does not spell. */
+  /** A schema composed of others, which the document itself does not contain. */
   anyOf(nodes: readonly Node[], where: string): Node {
     const place = `${where} any of ${nodes.map((node) => node.where).join()}`;
     const known = this.#byPlace.get(place);
@@ -94,18 +97,21 @@ export class Document {
     return this.#nodes[id]!;
   }
 
-  /** The subschema under a keyword (and an index or a name). */
+  /** The subschema under a keyword (then an index or a name). */
   child(node: Node, ...path: readonly (string | number)[]): Node {
     return this.#byPlace.get(node.where + path.map((key) => `/${escapeKey(String(key))}`).join(""))!;
   }
 
-  /** The schema that stands in for a constant. */
+  /** A schema that allows one constant. */
   constant(value: Json, where: string): Node {
     const place = `${where} ${JSON.stringify(value)}`;
     return this.#byPlace.get(place) ?? this.#add({ const: value }, place, DEFAULT_BASE);
   }
 
-  /** What a reference stands for. @throws RequestError where that is not in the document, or depends on the caller */
+  /**
+   * The schema that a reference means.
+   * @throws RequestError where the document lacks it, or where it depends on the path of references
+   */
   resolve(node: Node, keyword: "$ref" | "$dynamicRef" | "$recursiveRef"): Node {
     const reference = String((node.schema as JsonObject)[keyword]);
     let uri: URL;
@@ -120,7 +126,8 @@ export class Document {
     const pointed = fragment === "" || fragment.startsWith("/");
     let found: Node | undefined;
     if (home) found = pointed ? this.#pointer(home, fragment) : this.#byUri.get(`${uri.href}#${fragment}`);
-    // Old schemas have ids that are labels: what their references mean is in the document itself.
+    // Ids of old schemas are often mere labels: then their references mean places in the document
+    // itself.
     if (!found && this.#dialect.old && reference.startsWith("#"))
       found = pointed ? this.#pointer(this.root, fragment) : this.#byUri.get(`${this.root.base}#${fragment}`);
     if (!found && !home)
@@ -220,11 +227,13 @@ export class Document {
     return node;
   }
 
-  /** The base of a schema, and the URI that its id is an anchor for (old drafts), by its own id. */
+  /**
+   * The base URI of a schema; and where its id is an anchor (old drafts), the URI with the anchor.
+   */
   #identity(schema: JsonObject, outer: string): readonly [base: string, anchor: string | null] {
     const { id: keyword, old } = this.#dialect;
     const id = own(schema, keyword);
-    // In old drafts what stands beside a $ref is ignored.
+    // Old drafts ignore keywords beside a $ref.
     if (typeof id !== "string" || (old && own(schema, "$ref") !== undefined)) return [outer, null];
     let uri: URL;
     try {
@@ -237,7 +246,7 @@ export class Document {
     return old && anchor.length > 1 ? [outer, uri.href + anchor] : [uri.href, null];
   }
 
-  /** A schema that says `id` without being of draft 4 may refer to itself by it. */
+  /** A schema with `id` that does not declare draft 4 may still refer to itself by that id. */
   #alias(schema: boolean | JsonObject): void {
     const id = isObject(schema) ? own(schema, "id") : undefined;
     if (typeof id !== "string") return;
@@ -255,7 +264,7 @@ export class Document {
   }
 }
 
-/** Depth and size before anything recurses into it. */
+/** Checks depth and size before any other code recurses into the schema. */
 function checkSize(schema: unknown): void {
   let size = 0;
   const stack: { readonly value: unknown; readonly depth: number }[] = [{ value: schema, depth: 0 }];

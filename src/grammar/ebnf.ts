@@ -1,4 +1,5 @@
-// Reads grammars in EBNF, so that xgrammar never sees one that is malformed, without end, or larger than it can take.
+// Reads grammars in EBNF, so that xgrammar never gets one that is malformed, endless, or larger
+// than it can handle.
 
 import { RequestError } from "../errors.ts";
 import { type CharSet, charSet, complement, NONE, union } from "./char_set.ts";
@@ -16,8 +17,10 @@ const NAME = /[A-Za-z_][A-Za-z0-9_.-]*/y;
 const ASSIGN = /\s*::=/y;
 
 /**
- * A grammar of rules `name ::= "text" [class] (group) other* | ...` with `#` comments, from the rule `root` on.
- * @throws RequestError with line and column of what is wrong; for left recursion, which has no end
+ * A grammar of rules `name ::= "text" [class] (group) other* | ...` with `#` comments, starting at
+ * the rule `root`.
+ * @throws RequestError with the line and column of a mistake; and for left recursion, which does
+ * not terminate
  */
 export function ebnfGrammar(text: string): Printed {
   if (typeof text !== "string") throw new RequestError(`ebnf: expected a text, found ${typeof text}`);
@@ -34,7 +37,7 @@ export function ebnfGrammar(text: string): Printed {
   refuseLeftRecursion(bodies);
   refuseMixedEnds(bodies);
   try {
-    // The rule that is printed as `root` is one that no other can refer to.
+    // The rule that is printed as `root` must be one that no other rule refers to.
     rules.set("document", [[{ rule: ruleName("root") }]]);
     const printed = rules.print("document");
     if (printed === null) throw new RequestError("ebnf: the grammar derives no text: its rules have no end");
@@ -45,7 +48,7 @@ export function ebnfGrammar(text: string): Printed {
   }
 }
 
-/** Names of the user's rules cannot meet those that printing makes. */
+/** A name that cannot collide with the names that printing makes. */
 const ruleName = (name: string): string => `u_${name.replaceAll(/[^A-Za-z0-9_]/g, (c) => `_x${c.charCodeAt(0)}_`)}`;
 
 function rename(body: Body): Body {
@@ -67,7 +70,10 @@ function* references(body: Body): Generator<string> {
   }
 }
 
-/** A rule that comes to itself before any character, which a parser may follow forever; repetition of what may be nothing as well. */
+/**
+ * Rejects rules that reach themselves before any character, and unbounded repetition of something
+ * that may be empty: a parser may loop forever in either.
+ */
 function refuseLeftRecursion(bodies: ReadonlyMap<string, Body>): void {
   const nullable = new Set<string>();
   const empty = (term: Term): boolean => {
@@ -117,8 +123,8 @@ function refuseLeftRecursion(bodies: ReadonlyMap<string, Body>): void {
 }
 
 /**
- * Many alternatives that are rules which begin with texts beyond ASCII: xgrammar mixes up their ends, and only alternatives that
- * are texts themselves can be made a tree of bytes.
+ * Rejects too many alternatives that are rules which begin beyond ASCII: xgrammar mixes up their
+ * ends, and only alternatives that are texts themselves can be written as a tree of bytes.
  */
 function refuseMixedEnds(bodies: ReadonlyMap<string, Body>): void {
   const begins = (body: Body, depth: number): boolean =>

@@ -1,17 +1,21 @@
-// Which bytes may come behind each rule of a grammar: tokens that go on with any other need no trying.
+// Which bytes may follow each rule of a grammar: tokens that continue with any other byte need not
+// be tried.
 
 import { utf8Sequences } from "./char_set.ts";
 import type { Rule } from "./right.ts";
 import type { Body, Term } from "./terms.ts";
 
-/** A set of bytes: bit b stands for byte b. */
+/** A set of bytes: bit b is set for byte b. */
 type Bytes = bigint;
 
-/** For each rule the bytes that may follow where it ends, in ascending order; none where only the text's end may. */
+/**
+ * For each rule the bytes that may follow its end, ascending; none where only the end of the text
+ * may.
+ */
 export function followingBytes(rules: ReadonlyMap<string, Rule>): Map<string, readonly number[]> {
   const { first, nullable } = firstBytes(rules);
   const follow = new Map<string, Bytes>();
-  /** Rules that end where the key does. */
+  /** By rule: rules that may end where it ends. */
   const tails = new Map<string, string[]>();
   const add = (name: string, bytes: Bytes): void => {
     follow.set(name, (follow.get(name) ?? 0n) | bytes);
@@ -23,7 +27,7 @@ export function followingBytes(rules: ReadonlyMap<string, Rule>): Map<string, re
   };
   const visit = (owner: string, body: Body): void => {
     for (const terms of body) {
-      let [after, open] = [0n, true]; // what may come behind the term, and whether the owner may end there
+      let [after, open] = [0n, true]; // bytes that may follow the term, and whether the owner may end there
       for (let i = terms.length - 1; i >= 0; i--) {
         const term = terms[i]!;
         if ("of" in term) {
@@ -63,7 +67,7 @@ export function followingBytes(rules: ReadonlyMap<string, Rule>): Map<string, re
   return new Map([...rules.keys()].map((name) => [name, listed(follow.get(name) ?? 0n)]));
 }
 
-/** Rules whose every text ends with a certain one, as a quote: few tokens go on behind it. */
+/** Rules all of whose texts end with a fixed text, such as a quote: few tokens continue past it. */
 export function closedRules(rules: ReadonlyMap<string, Rule>): Set<string> {
   const open = new Set<string>();
   const isOpen = (terms: readonly Term[]): boolean => {
@@ -114,7 +118,8 @@ function firstBytes(rules: ReadonlyMap<string, Rule>): { first: Of<Bytes>; nulla
     }
     return sum;
   };
-  // Rules that are made of others come before them: from the last to the first, few rounds are enough.
+  // Rules come before the rules that they are made of, so going from last to first takes few
+  // rounds.
   const names = [...rules.keys()].reverse();
   for (let changed = true; changed; ) {
     changed = false;

@@ -1,4 +1,5 @@
-// The formats of JSON Schema and OpenAPI as expressions: what is written in them is valid, though not all that is valid is written.
+// The formats of JSON Schema and OpenAPI as expressions: all texts that match are valid, but not
+// all valid texts match.
 
 import type { Dfa } from "./dfa.ts";
 import { whole } from "./nfa.ts";
@@ -30,7 +31,7 @@ const IPV6 = [
   "::",
 ].join("|");
 
-// RFC 3986, without addresses in brackets and without what stands before an "@".
+// RFC 3986, without IP addresses in brackets and without user names before an "@".
 const ESCAPED = "%[0-9a-fA-F]{2}";
 const SEGMENT = "[a-zA-Z0-9._~!$&'()*+,;=:@-]";
 const PATH = `(/(${SEGMENT}|${ESCAPED})*)*`;
@@ -72,7 +73,7 @@ const FORMATS: ReadonlyMap<string, string> = new Map([
   ["regex", EXPRESSION],
   ["byte", "([a-zA-Z0-9+/]{4})*([a-zA-Z0-9+/]{2}==|[a-zA-Z0-9+/]{3}=)?"],
 ]);
-/** Formats of numbers, and those that say nothing that a grammar could hold a text to. */
+/** Formats of numbers, and formats that no grammar can enforce. */
 const OTHERS = new Set(["int32", "int64", "float", "double", "password", "binary"]);
 
 const known = new Map<string, Dfa | null>();
@@ -81,7 +82,7 @@ export function isFormat(format: string): boolean {
   return FORMATS.has(format) || OTHERS.has(format);
 }
 
-/** What a text of a format is written as; null where that is any text. */
+/** The texts that are written for a format; null for any text. */
 export function formatDfa(format: string): Dfa | null {
   const found = known.get(format);
   if (found !== undefined) return found;
@@ -91,7 +92,7 @@ export function formatDfa(format: string): Dfa | null {
   return dfa;
 }
 
-/** What a number of a format is written as; null where that is any number. */
+/** The numbers that are written for a format; null for any number. */
 export function numberFormatDfa(format: string): Dfa | null {
   if (format !== "int32" && format !== "int64") return null;
   const found = known.get(format);

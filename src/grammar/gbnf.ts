@@ -1,12 +1,13 @@
-// Reads GBNF, llama.cpp's grammars, and writes them as the EBNF that ebnf.ts takes. What each construct means follows
-// llama.cpp's parser (src/llama-grammar.cpp) and its grammars/README.md.
+// Translates GBNF, llama.cpp's grammar notation, to the EBNF that ebnf.ts reads. Constructs mean
+// what they mean in llama.cpp's parser (src/llama-grammar.cpp) and its grammars/README.md.
 //
-// The two differ in little, and silently: in GBNF `.` is any character, not part of a name; names may begin with a digit or
-// a dash; a space may stand before `*`; there are no 'texts in single quotes', and fewer escapes.
+// The differences are small and easy to overlook: in GBNF `.` is any character, not part of a name;
+// names may begin with a digit or a dash; a space may stand before `*`; there are no 'texts in
+// single quotes', and fewer escapes.
 
 import { RequestError } from "../errors.ts";
 
-/** As much as ebnf.ts takes. */
+/** The limit of ebnf.ts. */
 const MAX_TEXT = 64 * 1024;
 const NAME = /[A-Za-z0-9_-]+/y;
 const ASSIGN = /[ \t]*::=/y;
@@ -22,14 +23,17 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "-": "-",
 };
 
-/** @throws RequestError with line and column of what is wrong, and for tokens of a vocabulary (`<think>`), which are no texts */
+/**
+ * @throws RequestError with the line and column of a mistake; and for tokens of a vocabulary
+ * (`<think>`), which are not texts
+ */
 export function gbnfToEbnf(text: string): string {
   if (typeof text !== "string") throw new RequestError(`grammar: expected a text, found ${typeof text}`);
   if (text.length > MAX_TEXT) throw new RequestError(`grammar: more than ${MAX_TEXT / 1024} KiB`);
   return new Reader(text).rules();
 }
 
-/** A grammar of these texts and no others, in EBNF. */
+/** A grammar in EBNF that allows these texts and no others. */
 export function choicesToEbnf(choices: readonly string[]): string {
   return `root ::= ${choices.map((choice) => `"${Array.from(choice, escaped).join("")}"`).join(" | ")}`;
 }
@@ -61,14 +65,15 @@ class Reader {
   }
 
   /**
-   * What stands to the right of ::= or within parentheses; iterative, so that its depth is ebnf.ts's to refuse. A repetition of
-   * a repetition repeats the whole, as in llama.cpp's parser.
+   * The right side of ::=, or the contents of parentheses. Iterative, so that ebnf.ts can reject
+   * what is nested too deep. A repetition of a repetition repeats the whole, as in llama.cpp's
+   * parser.
    */
   #terms(): string {
     const out: string[] = [];
-    const opened: number[] = []; // where the parentheses that are open begin
-    let item = -1; // where what may be repeated begins
-    let repeated = ""; // how it is repeated already
+    const opened: number[] = []; // where the open parentheses begin
+    let item = -1; // where the item that may be repeated begins
+    let repeated = ""; // its repetition so far
     for (;;) {
       this.#blank();
       const c = this.#text[this.#at];
@@ -181,7 +186,7 @@ class Reader {
   }
 }
 
-/** A name that EBNF takes, different for different names: there, one begins with a letter or an underscore. */
+/** A distinct name that EBNF allows: there, names begin with a letter or an underscore. */
 function nameOf(name: string): string {
   return /^[A-Za-z]/.test(name) ? name : `_${name}`;
 }

@@ -1,4 +1,5 @@
-// Compiled grammars for one vocabulary: JSON, JSON Schema, patterns and EBNF become masks over token ids.
+// Compiled grammars for one vocabulary: JSON, JSON Schema, patterns and EBNF become masks over
+// token ids.
 
 import { RequestError } from "../errors.ts";
 import { spellBytes } from "../tokenizer/byte_alphabet.ts";
@@ -16,23 +17,24 @@ import type { Constraint, Grammar, Grammars } from "./types.ts";
 import { Invalid, Unsupported } from "./unsupported.ts";
 import { type CompiledGrammar, type Compiler, loadXGrammar, type XGrammar } from "./xgrammar.ts";
 
-/** Compiled grammars that are kept for the next request. */
+/** Compiled grammars that are kept for later requests. */
 const KEPT = 64;
-/** What compiling may take. */
+
+/** How large a grammar may be. */
 export interface CompileLimits {
-  /** Characters of a printed grammar: reading it takes about two seconds for a million. */
+  /** Characters of the printed grammar. Reading a million takes about two seconds. */
   readonly text: number;
   /**
-   * Tokens that compiling looks at: for each class of characters in the grammar those that begin with one of it, 0.3 us each
-   * (an upper bound: most are told apart by their first bytes).
+   * Tokens that compiling looks at, 0.3 us each: for each class of characters in the grammar, the
+   * tokens that begin with one of them (an upper bound: the first bytes already rule out most).
    */
   readonly work: number;
 }
 
-/** Where everything else waits meanwhile. */
+/** On the main thread, where everything else waits meanwhile. */
 const HERE: CompileLimits = { text: 1024 * 1024, work: 8_000_000 };
 
-/** What is asked of a tokenizer. */
+/** The part of a tokenizer that grammars need. */
 export type Tokens = Pick<Tokenizer, "vocabSize" | "isSpecial" | "tokenBytes">;
 
 interface Library {
@@ -42,9 +44,10 @@ interface Library {
 }
 
 /**
- * Grammars over the tokens of a tokenizer, compiled where this is called. Nothing is loaded before the first one is asked for.
+ * Grammars over the tokens of a tokenizer, compiled on the calling thread. The library is loaded
+ * for the first grammar.
  * @param vocabSize V of the model, which may be larger than the tokenizer's
- * @param stopIds tokens that end a text; no other control token is ever allowed
+ * @param stopIds tokens that end a text. No other control token is ever allowed.
  */
 export function createGrammars(
   tokenizer: Tokens,
@@ -84,7 +87,7 @@ export function createGrammars(
     }
   }
 
-  /** Compiled once for equal texts; those used last are kept. */
+  /** Compiles equal texts once and keeps those used last. */
   function compiled(key: string, name: string, print: () => Printed): Promise<CompiledGrammar> {
     const known = kept.get(key);
     if (known) {
@@ -120,7 +123,7 @@ export function createGrammars(
     await compiled(key, name, print);
     return {
       warnings,
-      // Compiled again if it was dropped since.
+      // Compiles it again if it was evicted meanwhile.
       matcher: async () => {
         if (closed) throw new RequestError("the model is closed");
         const { api } = await open();
@@ -132,7 +135,8 @@ export function createGrammars(
   return {
     json: () => grammar("json", "json_object", jsonGrammar),
     jsonSchema: async (schema) => {
-      // Not the text itself: a schema too deep for JSON.stringify is refused first.
+      // The key is not the schema's own text: schemas too deep for JSON.stringify must be rejected
+      // first.
       const printed = schemaGrammar(schema);
       return grammar(`schema ${printed.text}`, "json_schema", () => printed, printed.warnings);
     },
@@ -154,7 +158,7 @@ export function createGrammars(
 
 async function start(tokenizer: Tokens, vocabSize: number, stops: number[]): Promise<Library> {
   const api = await loadXGrammar();
-  // A token without bytes is never allowed: so are control tokens, and ids beyond the tokenizer's.
+  // Tokens without bytes are never allowed: control tokens and ids beyond the tokenizer's get none.
   const vocabulary = Array.from({ length: vocabSize }, (_, id) =>
     id >= tokenizer.vocabSize || tokenizer.isSpecial(id) ? "" : spellBytes(tokenizer.tokenBytes(id)),
   );
@@ -246,7 +250,7 @@ function tokensByFirstByte(tokenizer: Tokens): Float64Array {
   return out;
 }
 
-/** How many tokens begin with the first byte of a character of the set. */
+/** The number of tokens that begin with the first byte of a character of the set. */
 function beginning(tokens: Float64Array, set: CharSet): number {
   const bytes = new Set<number>();
   for (const [first] of utf8Sequences(set)) for (let byte = first![0]; byte <= first![1]; byte++) bytes.add(byte);

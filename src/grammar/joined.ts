@@ -1,4 +1,5 @@
-// Schemas that are documents of their own, as one: the parameters of tools within the form of calls.
+// Joins schemas that are documents of their own: the parameters of tools, within the schema of
+// calls.
 
 import { RequestError } from "../errors.ts";
 import { Document, type Node } from "./document.ts";
@@ -8,16 +9,17 @@ import { ANY_OBJECT, namesPlace, relaxed, Tries } from "./relaxed.ts";
 import { schemaGrammar } from "./schema.ts";
 import type { JoinedSchema, SchemaPart } from "./types.ts";
 
-/** What names a schema for references, or parts of it: references are led anew. */
+/** Keywords that name schemas for references. They are dropped: references are rewritten. */
 const NAMES = new Set(
   "$id id $anchor $dynamicAnchor $recursiveAnchor $schema $vocabulary $defs definitions".split(" "),
 );
 const REFERENCES = ["$ref", "$dynamicRef", "$recursiveRef"] as const;
 
 /**
- * The grammar of a schema with its parts in it. Where it cannot be had as it is, loose parts are relaxed: held to what of them can be
- * enforced, and where all of it is still too large, the largest of them to nothing but that they are objects.
- * @param check refuses what is too large to compile
+ * The grammar of a schema with its parts in it. Where it cannot be compiled as it is, loose parts
+ * are relaxed: keywords that cannot be enforced are dropped, and if the grammar is still too large,
+ * the largest parts become "any object".
+ * @param check throws for a grammar that is too large to compile
  * @throws RequestError with the label of a part that is not loose and cannot be enforced
  */
 export function joinedGrammar(joined: JoinedSchema, check: (printed: Printed) => void): Printed {
@@ -34,7 +36,7 @@ export function joinedGrammar(joined: JoinedSchema, check: (printed: Printed) =>
     const tries = new Tries(check);
     const one = (part: SchemaPart): SchemaPart =>
       part.loose ? { ...part, schema: relaxed(part.schema, tries) } : whole(part);
-    // Of a single part also what is wrong with the whole.
+    // With a single part, a fault of the whole is a fault of the part.
     if (parts.length === 1 || namesPlace(error.message)) parts = parts.map(one);
   }
   for (;;) {
@@ -51,7 +53,7 @@ export function joinedGrammar(joined: JoinedSchema, check: (printed: Printed) =>
   }
 }
 
-/** A part that has to be enforced. @throws RequestError with its label */
+/** Checks a part that must be enforced as it is. @throws RequestError with its label */
 function whole(part: SchemaPart): SchemaPart {
   try {
     schemaGrammar(part.schema);
@@ -66,7 +68,10 @@ function sizeOf({ schema }: SchemaPart): number {
   return JSON.stringify(schema).length;
 }
 
-/** Each part under $defs, in the words of draft 2020-12, with nothing in it that could be taken for another part's. */
+/**
+ * Each part under $defs, translated to draft 2020-12, with names that cannot collide with those of
+ * another part.
+ */
 function join(schema: object, parts: readonly SchemaPart[]): unknown {
   const defs = parts.flatMap((part) => [...new Embedding(part).schemas()]);
   return { ...schema, $defs: Object.fromEntries(defs) };
@@ -75,7 +80,7 @@ function join(schema: object, parts: readonly SchemaPart[]): unknown {
 class Embedding {
   readonly #name: string;
   readonly #document: Document;
-  /** Schemas that are referred to, by their names under $defs. */
+  /** Schemas that references mean, by their names under $defs. */
   readonly #named = new Map<string, Node>();
 
   constructor({ name, schema }: SchemaPart) {
@@ -85,7 +90,7 @@ class Embedding {
   }
 
   *schemas(): Generator<[string, Json]> {
-    // What is found on the way comes at the end.
+    // Writing a schema may add others to the end of the map.
     for (const [name, node] of this.#named) yield [name, this.#write(node)];
   }
 
@@ -107,7 +112,7 @@ class Embedding {
     return Object.fromEntries(entries);
   }
 
-  /** Schemas under a keyword are written, by position and by name; everything else is data. */
+  /** Writes the schemas under a keyword, by position or name. Everything else is data. */
   #value(node: Node, value: Json, path: readonly (string | number)[]): Json {
     const child = this.#document.child(node, ...path) as Node | undefined;
     if (child) return this.#write(child);

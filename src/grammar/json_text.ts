@@ -1,26 +1,33 @@
-// How JSON is spelled: white space, strings whose text an automaton accepts, and the values that nothing constrains.
+// How JSON is spelled: white space, strings whose text an automaton accepts, and unconstrained
+// values.
 
 import { type CharSet, charSet, intersect, pairs } from "./char_set.ts";
 import { alive, type Dfa, exits } from "./dfa.ts";
 import type { Rules } from "./rules.ts";
 import type { Term } from "./terms.ts";
 
-/** What stands in a string as it is: no quote, no backslash, no control character; and no surrogate, which UTF-8 cannot spell. */
+/**
+ * Characters that a string contains unescaped: no quote, backslash or control character, and no
+ * surrogate (UTF-8 has none).
+ */
 const RAW: CharSet = charSet([0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff], [0xe000, 0x10ffff]);
 const ESCAPED: CharSet = charSet([0, 0x1f], [0x22, 0x22], [0x5c, 0x5c]);
-/** The two digits behind "\\u00" of the control characters that have no escape of one letter. */
+/** The two digits after "\\u00" of the control characters that have no one-letter escape. */
 const CONTROLS: readonly string[] = Array.from({ length: 0x20 }, (_, c) =>
   JSON.stringify(String.fromCharCode(c)),
 ).flatMap((text) => (text.length > 4 ? [text.slice(5, 7)] : []));
-/** States of the beginning of a text, before characters of one set that are counted. */
+/** Most states of the beginning of a text, before the characters of one set that are counted. */
 const MAX_BEGINNING = 300;
 const DIGIT = charSet([0x30, 0x39]);
 const HEX = charSet([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
 
-/** Digits before and after the point where nothing else is asked for: any such number is finite, and an integer exact. */
+/**
+ * Most digits before and after the point of an unconstrained number: any such number is finite, and
+ * integers are exact.
+ */
 export const INTEGER_DIGITS = 15;
 
-/** Names of the rules that every grammar of JSON shares; `add` puts them into a grammar on first use. */
+/** The rules that grammars of JSON share. Each is added to the grammar on first use. */
 export class JsonText {
   readonly #rules: Rules;
 
@@ -36,7 +43,10 @@ export class JsonText {
     return { rule: name };
   }
 
-  /** White space: nothing, a space, or a line break and its indentation. Bounded: a model cannot write it forever. */
+  /**
+   * White space: nothing, a space, or a line break with indentation. Bounded, so that a model
+   * cannot write it forever.
+   */
   get space(): Term {
     return this.#shared("space", () => [
       [],
@@ -59,7 +69,7 @@ export class JsonText {
     return { any: [[{ set: RAW }], [{ text: "\\" }, { set: short }], [{ text: "\\u" }, this.#unit]] };
   }
 
-  /** Four hexadecimal digits that are no surrogate, or a pair of surrogates. */
+  /** Four hexadecimal digits that are not a surrogate, or a pair of surrogates. */
   get #unit(): Term {
     const hex: Term = { set: HEX };
     const d: Term = { set: charSet([0x44, 0x44], [0x64, 0x64]) };
@@ -87,7 +97,7 @@ export class JsonText {
     return this.#shared("integer", () => [[digits], [{ text: "-" }, digits]]);
   }
 
-  /** Any number but those whose exponent has more than two digits: all of these are finite. */
+  /** Any number whose exponent has at most two digits: all of these are finite. */
   get number(): Term {
     const fraction = [{ text: "." }, { of: [{ set: DIGIT }], min: 1, max: INTEGER_DIGITS }];
     const sign: Term = { of: [{ set: charSet([0x2b, 0x2b], [0x2d, 0x2d]) }], min: 0, max: 1 };
@@ -143,7 +153,8 @@ export class JsonText {
     const escapes = pairs(intersect(chars, ESCAPED)).flatMap(([lo, hi]) =>
       Array.from({ length: hi - lo + 1 }, (_, i) => JSON.stringify(String.fromCodePoint(lo + i)).slice(1, -1)),
     );
-    // Escapes of one letter are a set; the others are a rule where all of them lead on, as they usually do.
+    // One-letter escapes are a set; the others are a shared rule where all of them are allowed, as
+    // they usually are.
     const short = escapes.flatMap((text) => (text.length === 2 ? [text.charCodeAt(1)] : []));
     if (short.length > 0) out.push([{ text: "\\" }, { set: charSet(...short.map((c) => [c, c] as const)) }]);
     const long = escapes.filter((text) => text.length > 2);
@@ -153,8 +164,9 @@ export class JsonText {
   }
 
   /**
-   * The same with `min` to `max` characters, where a text is a beginning and then characters of one set: these are counted
-   * as repetitions, not as states. Null for other automata.
+   * As spelled(), with `min` to `max` characters, for texts that are a beginning followed by
+   * characters of one set: the latter are counted as repetitions, not as states. Null for other
+   * automata.
    */
   counted(dfa: Dfa, min: number, max: number | null): Term | null {
     const lives = alive(dfa);
@@ -192,7 +204,7 @@ export class JsonText {
     return first && this.#rules.add("s", [[close, first]]);
   }
 
-  /** A text that the automaton accepts, as it is. */
+  /** A text that the automaton accepts, unquoted. */
   plain(dfa: Dfa): Term {
     const valid = charSet([0, 0xd7ff], [0xe000, 0x10ffff]);
     return this.#states(dfa, "", "", (chars, to) => [[{ set: intersect(chars, valid) }, to]]);

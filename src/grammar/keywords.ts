@@ -1,4 +1,4 @@
-// The keywords of JSON Schema: what each holds, and what a value of another kind is refused with.
+// The keywords of JSON Schema: which kind of value each takes, and the errors for other values.
 
 import { RequestError } from "../errors.ts";
 import { Invalid, Unsupported } from "./unsupported.ts";
@@ -8,14 +8,14 @@ export interface JsonObject {
   readonly [key: string]: Json;
 }
 
-/** Keywords by what they hold: one schema, a list of schemas, schemas by name. */
+/** Keywords by their values: one schema, a list of schemas, schemas by name. */
 export const ONE: readonly string[] = [
   ..."additionalProperties propertyNames unevaluatedProperties additionalItems unevaluatedItems contains".split(" "),
   ..."not if then else items".split(" "),
 ];
 export const LIST: readonly string[] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 export const NAMED: readonly string[] = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"];
-/** Keywords with values of other kinds that are enforced. */
+/** Enforced keywords with other values. */
 const OTHER: readonly string[] = [
   ..."type enum const multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength pattern".split(
     " ",
@@ -24,7 +24,7 @@ const OTHER: readonly string[] = [
   ..."dependentRequired dependencies $ref $dynamicRef $recursiveRef $id $anchor $dynamicAnchor".split(" "),
   ..."$recursiveAnchor $schema format".split(" "),
 ];
-/** Keywords that the standard, or OpenAPI, has for saying something about values: they constrain none. */
+/** Annotations of the standard and of OpenAPI: they constrain nothing. */
 const ANNOTATIONS: readonly string[] = [
   ..."title description default examples example deprecated readOnly writeOnly $comment $vocabulary id".split(" "),
   ..."contentEncoding contentMediaType contentSchema discriminator externalDocs xml".split(" "),
@@ -50,12 +50,15 @@ export function own(object: JsonObject, key: string): Json | undefined {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }
 
-/** An unknown keyword is an annotation, by the standard; those with a prefix for extensions are meant as one. */
+/**
+ * By the standard an unknown keyword is an annotation. Those with an extension's prefix are meant
+ * as such: no warning.
+ */
 export function isUnknown(keyword: string): boolean {
   return !KNOWN.has(keyword) && !/^(x-|\/\/)/.test(keyword);
 }
 
-/** The error for what stands at a place of a schema. */
+/** The error for a keyword at a place in the schema. */
 export function refuse(where: string, keyword: string, why = "is not supported"): RequestError {
   return new RequestError(`json_schema: keyword \`${keyword}\` at ${where} ${why}`);
 }
@@ -66,7 +69,7 @@ export function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }
 
-/** Gives what `compile` finds unsupported the place and keyword where it stands. */
+/** Adds the place and keyword to what `compile` throws. */
 export function at<T>(where: string, keyword: string, compile: () => T): T {
   try {
     return compile();
@@ -77,7 +80,7 @@ export function at<T>(where: string, keyword: string, compile: () => T): T {
   }
 }
 
-/** @throws RequestError for a keyword with a value that is none of it. */
+/** @throws RequestError for a keyword whose value is of the wrong kind */
 export function checkValue(schema: JsonObject, key: string, where: string): void {
   const value = own(schema, key)!;
   const expect = (ok: boolean, what: string): void => {

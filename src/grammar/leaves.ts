@@ -1,4 +1,4 @@
-// The keywords of numbers and strings, and patterns for names, as conditions or as what their negation is.
+// The keywords of numbers and strings, and patterns for names, as conditions or as their negations.
 
 import type { Dfa } from "./dfa.ts";
 import type { Node } from "./document.ts";
@@ -9,7 +9,7 @@ import type { Atom } from "./names.ts";
 import { type Alternative, one, sizes } from "./parts.ts";
 import { parseRegex } from "./regex.ts";
 
-/** Patterns of the last schemas: one schema says the same ones many times. */
+/** Automata of recent patterns: a schema often repeats the same ones. */
 const KEPT = 200;
 const kept = new Map<string, Dfa>();
 
@@ -63,7 +63,8 @@ export function stringKeyword(node: Node, keyword: string, value: Json, is: bool
     case "pattern":
       return one({ kind: "match", dfa: patternDfa(node, keyword, value as string), is });
     case "format": {
-      // An annotation: what does not follow it is valid too. So it narrows what is written, and its negation says nothing.
+      // An annotation: texts that do not follow it are valid too. It narrows what is written; its
+      // negation is no condition.
       const dfa = is ? formatDfa(value as string) : null;
       return dfa && one({ kind: "format", dfa });
     }

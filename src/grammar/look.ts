@@ -1,11 +1,12 @@
-// Look-ahead, look-behind and word boundaries, made into automata: what a look says is an "and" with what stands around it.
+// Look-ahead, look-behind and word boundaries as automata: a look is an "and" with the text around
+// it.
 
 import { both, type Dfa, either, not } from "./dfa.ts";
 import { whole } from "./nfa.ts";
 import { anything, choice, EMPTY, type Regex, repeat, sequence } from "./regex.ts";
 import { Unsupported } from "./unsupported.ts";
 
-/** Sequences that alternatives with looks in them are made of. */
+/** Most sequences that alternatives with look-around in them expand to. */
 const MAX_LISTS = 64;
 
 /** The texts in which an expression matches somewhere, as JSON Schema's `pattern` means it. */
@@ -13,7 +14,10 @@ export function somewhere(regex: Regex): Dfa {
   return matching(sequence(anything, regex, anything));
 }
 
-/** The texts that an expression matches as a whole. @throws Unsupported if that needs too many states, or a look repeats */
+/**
+ * The texts that an expression matches as a whole.
+ * @throws Unsupported if that needs too many states, or a look repeats
+ */
 export function matching(regex: Regex): Dfa {
   if (!looks(regex)) return whole(regex);
   const found = lists(regex).map(inOrder);
@@ -38,7 +42,7 @@ function looks(regex: Regex): boolean {
   return some(regex, ({ kind }) => kind === "look");
 }
 
-/** The expression as alternatives, each a list in which looks stand by themselves. */
+/** The expression as alternatives, each a list in which looks are items of their own. */
 function lists(regex: Regex): Regex[][] {
   if (!looks(regex) || regex.kind === "look") return [[regex]];
   let out: Regex[][] = [];
@@ -57,7 +61,10 @@ function lists(regex: Regex): Regex[][] {
   return out;
 }
 
-/** One list. The first look is taken with all that stands before it, or with all that comes after it. */
+/**
+ * The automaton of one list. The first look is combined with everything before it, or with
+ * everything after it.
+ */
 function inOrder(list: readonly Regex[]): Dfa {
   const at = list.findIndex(looks);
   if (at < 0) return whole(sequence(...list));
@@ -79,7 +86,7 @@ function inOrder(list: readonly Regex[]): Dfa {
   return inOrder([{ kind: "dfa", dfa: head }, ...after]);
 }
 
-/** `((?!a).)*` up to the end of the text: characters, and "a" begins at none of them. */
+/** `((?!a).)*` up to the end of the text: characters at none of which "a" begins. */
 function tempered(part: Regex, min: number, max: number, after: readonly Regex[]): Regex {
   const [look, one, ...more] = part.kind === "sequence" ? part.parts : [];
   const fits = look?.kind === "look" && look.ahead && !look.is && one?.kind === "set" && more.length === 0;

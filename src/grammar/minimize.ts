@@ -1,7 +1,8 @@
-// Which states of an automaton no text tells apart (Hopcroft's algorithm).
+// Finds the states of an automaton that no text can distinguish (Hopcroft's algorithm).
 
 /**
- * A block for each state: equal ones where no text tells two states apart. Blocks are numbered by their first state.
+ * The block of each state: states share one if no text can distinguish them. Blocks are numbered by
+ * their first state.
  * @param next state * classes + class -> state
  */
 export function blocksOf(next: readonly number[], classes: number, accepts: readonly boolean[]): Int32Array {
@@ -74,7 +75,10 @@ export function blocksOf(next: readonly number[], classes: number, accepts: read
   });
 }
 
-/** For each class and state the states that lead there: sources[c * N + offsets[c * (N + 1) + state] ...]. */
+/**
+ * For each class and state, the states that lead there: sources[c * N + offsets[c * (N + 1) +
+ * state] ...].
+ */
 function inverse(next: readonly number[], classes: number, N: number): { offsets: Int32Array; sources: Int32Array } {
   const offsets = new Int32Array(classes * (N + 1));
   const sources = new Int32Array(classes * N);

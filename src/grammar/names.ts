@@ -4,14 +4,14 @@ import { accepts, type Dfa, either, everything, not } from "./dfa.ts";
 import { whole } from "./nfa.ts";
 import { choice, literal } from "./regex.ts";
 
-/** A name, the names that an automaton accepts, or a set; equal keys are equal sets. */
+/** A name, the names that an automaton accepts, or a set of names. Equal sets have equal keys. */
 export type Atom = { readonly key: string } & (
   | { readonly name: string }
   | { readonly dfa: Dfa }
   | { readonly names: Names }
 );
 
-/** The names in one of the atoms at least, or (negated) in none. */
+/** The names in at least one of the atoms, or (negated) in none. */
 export interface Names {
   readonly atoms: readonly Atom[];
   readonly negated: boolean;
@@ -38,7 +38,7 @@ export function contains(names: Names, name: string): boolean {
   return found !== names.negated;
 }
 
-/** The names that are mentioned one by one. */
+/** The names that are listed one by one. */
 export function listed(names: Names): string[] {
   return names.atoms.flatMap((atom) => ("name" in atom ? [atom.name] : "names" in atom ? listed(atom.names) : []));
 }

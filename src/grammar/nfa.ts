@@ -19,7 +19,7 @@ class Nfa {
     return this.edges.push([]) - 1;
   }
 
-  /** Adds the expression from `from` on and returns where it ends. */
+  /** Adds the expression, starting at `from`, and returns the state in which it ends. */
   add(regex: Regex, from: number): number {
     switch (regex.kind) {
       case "set": {
@@ -79,7 +79,10 @@ class Nfa {
     }
   }
 
-  /** Everything reached without a character; "^" holds at the start of the text only, "$" at its end only. */
+  /**
+   * All states that can be reached without a character. "^" holds at the start of the text only,
+   * "$" at its end only.
+   */
   closure(states: Iterable<number>, atStart: boolean, atEnd: boolean): number[] {
     const seen = new Set(states);
     const stack = [...seen];
@@ -98,7 +101,10 @@ class Nfa {
   }
 }
 
-/** The texts that an expression without looks matches as a whole. @throws Unsupported if it needs too many states */
+/**
+ * The texts that an expression without look-around matches as a whole.
+ * @throws Unsupported if it needs too many states
+ */
 export function whole(regex: Regex): Dfa {
   const nfa = new Nfa();
   const first = nfa.state();

@@ -1,13 +1,14 @@
 // Starts a thread for grammars in Node.
 
 import { Worker } from "node:worker_threads";
-import type { FromGrammarWorker, GrammarWorker } from "./worker_messages.ts";
+import type { FromGrammarWorker, GrammarWorker } from "./worker_protocol.ts";
 
-/** What our own part of compiling may hold; the library's memory has a limit of its own. */
+/** Heap limit of our own part of compiling. The library's memory has its own limit. */
 const HEAP_MB = 512;
 
 export function startNodeGrammarWorker(): GrammarWorker {
-  // Without the process's own options: a worker refuses some of them, as the --input-type of a script given by -e.
+  // Without the process's own options: a worker rejects some of them, such as the --input-type of a
+  // script given by -e.
   const worker = new Worker(new URL("./node_grammar_worker.js", import.meta.url), {
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
@@ -16,7 +17,7 @@ export function startNodeGrammarWorker(): GrammarWorker {
     post: (message) => worker.postMessage(message),
     onMessage(take) {
       worker.on("message", (message: FromGrammarWorker) => take(message));
-      worker.unref(); // a listener keeps the process, which a model that was never closed must not
+      worker.unref(); // a listener would keep the process alive for a model that was never closed
     },
     onEnd(ended) {
       worker.on("error", (error: NodeJS.ErrnoException) =>

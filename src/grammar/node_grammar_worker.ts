@@ -2,7 +2,7 @@
 
 import { parentPort } from "node:worker_threads";
 import { createGrammarService } from "./service.ts";
-import type { ToGrammarWorker } from "./worker_messages.ts";
+import type { ToGrammarWorker } from "./worker_protocol.ts";
 
 const take = createGrammarService((message, transfer) => parentPort?.postMessage(message, transfer));
 parentPort?.on("message", (message: ToGrammarWorker) => take(message));

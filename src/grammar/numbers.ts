@@ -1,4 +1,5 @@
-// Numbers as texts: which decimal spellings lie in a range or are a multiple of something, as automata over their characters.
+// Numbers as texts: automata that accept the decimal spellings in a range, or of the multiples of a
+// number.
 
 import { both, type Dfa, either, not } from "./dfa.ts";
 import { INTEGER_DIGITS } from "./json_text.ts";
@@ -14,13 +15,14 @@ export type NumberPart =
   | { readonly kind: "equal"; readonly values: readonly number[]; readonly is: boolean };
 
 /**
- * Spellings that constrained numbers have: no exponent, and at most 15 significant digits, so that two of them that differ
- * are different doubles and what holds of the text holds of the number that is read from it.
+ * How constrained numbers are spelled: without an exponent and with at most 15 significant digits.
+ * Different spellings are then different doubles, and what is true of the text is true of the
+ * number that is read from it.
  */
 const FRACTION_DIGITS = 6;
 const WHOLE_DIGITS = INTEGER_DIGITS - FRACTION_DIGITS;
 const MAX_MULTIPLE = 1000;
-/** Bounds of this size are beyond what 15 digits spell. */
+/** Bounds of this size need more than 15 digits. */
 const LARGE = 10 ** INTEGER_DIGITS;
 
 const digit = set([0x30, 0x39]);
@@ -37,7 +39,7 @@ const domain: Regex = sequence(
   choice(wholePart(INTEGER_DIGITS), sequence(wholePart(WHOLE_DIGITS), point, repeat(digit, 1, FRACTION_DIGITS))),
 );
 
-/** Whether a number meets a condition, for those of a list. */
+/** Whether a number from a list (`enum`) meets a condition. */
 export function meets(value: number, part: NumberPart): boolean {
   switch (part.kind) {
     case "integer":
@@ -60,7 +62,10 @@ function isMultiple(value: number, of: number): boolean {
   return scaled(a) % scaled(b) === 0n;
 }
 
-/** The spellings of numbers that meet all conditions. @throws Unsupported for one that 15 digits cannot decide */
+/**
+ * The spellings of numbers that meet all conditions.
+ * @throws Unsupported for a condition that needs more than 15 digits
+ */
 export function numbers(parts: readonly NumberPart[]): Dfa {
   return parts.reduce((dfa, part) => both(dfa, dfaOf(part)), whole(domain));
 }
@@ -90,7 +95,7 @@ interface Decimal {
   readonly fraction: string;
 }
 
-/** The digits of the shortest decimal that reads as this number; it is not negative. */
+/** The digits of the shortest decimal that reads as this number, which must not be negative. */
 function decimal(value: number): Decimal {
   const [mantissa = "", exponent = "0"] = String(value).split("e");
   const [whole = "0", fraction = ""] = mantissa.split(".");
@@ -103,7 +108,7 @@ function decimal(value: number): Decimal {
   return { whole: moved.slice(0, shift) || "0", fraction: (moved.slice(shift) + fraction).replace(/0+$/, "") };
 }
 
-/** Every spelling of one number without an exponent. */
+/** Every spelling of one number that has no exponent. */
 function spellings(value: number): Regex {
   const { whole, fraction } = decimal(Math.abs(value));
   const sign = value === 0 ? optional(literal("-")) : value < 0 ? literal("-") : EMPTY;
@@ -111,7 +116,10 @@ function spellings(value: number): Regex {
   return sequence(sign, literal(whole), rest);
 }
 
-/** Spellings of numbers on one side of a bound: "up" is at least it, "down" at most, without it where `open`. */
+/**
+ * Spellings of numbers on one side of a bound: "up" is at least, "down" at most; `open` excludes
+ * the bound itself.
+ */
 function bound(value: number, open: boolean, side: "up" | "down"): Regex {
   const any = sequence(wholePart(INTEGER_DIGITS), anyFraction);
   const all = sequence(optional(literal("-")), any);
@@ -132,7 +140,7 @@ function bound(value: number, open: boolean, side: "up" | "down"): Regex {
     const far = above(size, open);
     return value > 0 ? far : sequence(minus, far);
   }
-  // The near side holds everything of the other sign too.
+  // The side that contains 0 also contains all numbers of the other sign.
   return value > 0 ? choice(below(size, open), sequence(minus, any)) : choice(sequence(minus, below(size, open)), any);
 }
 
@@ -187,17 +195,21 @@ function below({ whole, fraction }: Decimal, open: boolean): Regex {
   return choice(...out);
 }
 
-/** Spellings of multiples of a decimal: long division as an automaton, its states what is left over and digits behind the point. */
+/**
+ * Spellings of multiples of a decimal: long division as an automaton, whose state is the remainder
+ * and the number of decimals.
+ */
 function multiples(of: number): Dfa {
   const { whole: w, fraction } = decimal(of);
   const places = fraction.length;
   const step = BigInt(w + fraction);
-  // Whole numbers are multiples of 1, 0.1, 0.01 ... whatever stands behind the point.
+  // Whole numbers are multiples of 1, 0.1, 0.01 ... whatever their decimals.
   if (step !== 1n && (step > BigInt(MAX_MULTIPLE) || places > FRACTION_DIGITS))
     throw new Unsupported(`${of}: more than ${MAX_MULTIPLE} steps, or more than ${FRACTION_DIGITS} decimals`);
   const depth = Math.min(places, FRACTION_DIGITS);
   const A = Number(step);
-  // States: 0 start, 1 after the sign, 2 no number, then (left, decimals) with decimals 0..depth, and after them zeros only.
+  // States: 0 start, 1 after the sign, 2 no number, then (left, decimals) with decimals 0..depth,
+  // and after them zeros only.
   const starts = [0, 0x2d, 0x2e, 0x2f, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x3a];
   const state = (left: number, seen: number): number => 3 + left * (depth + 2) + seen;
   const next: number[] = [];

@@ -1,4 +1,5 @@
-// Objects: the members that the schema names, in its order, then members with other names, and how many there are.
+// The rules of objects: the members that the schema names, in its order, then members with other
+// names; and their number.
 
 import { ANY } from "./char_set.ts";
 import { both, type Dfa, few, isEmpty } from "./dfa.ts";
@@ -14,7 +15,7 @@ const MAX_NAMED = 2000;
 const MAX_COUNT = 40;
 const MAX_CLASSES = 32;
 const MAX_VARIANTS = 32;
-/** Names of which one must be there: of more, the first ones are tried. */
+/** Names that are tried where one name of a set is required; further ones are not. */
 const MAX_CANDIDATES = 8;
 
 type Each = Extract<Part, { kind: "each" }>;
@@ -23,15 +24,18 @@ type One = Extract<Part, { kind: "one" }>;
 interface Members {
   readonly each: readonly Each[];
   readonly needed: ReadonlySet<string>;
-  /** What a member must be that is there beside those with names in the schema; there is one if this is not empty. */
+  /**
+   * Conditions of one further member, whose name the schema does not list. Empty: there is no such
+   * member.
+   */
   readonly fresh: readonly One[];
 }
 
-/** Names that the schema does not list, of which the values are all held to the same. */
+/** Unlisted names whose values are all subject to the same schemas. */
 interface Kind {
   readonly dfa: Dfa;
   readonly all: All;
-  /** How much of what a fresh member must be such a name is. */
+  /** How many of the conditions of the fresh member such a name meets. */
   readonly fresh: number;
 }
 
@@ -57,7 +61,8 @@ export function objectBody(parts: readonly Part[], values: ValueRules): Body {
   ];
   if (names.length > MAX_NAMED) throw new Unsupported(`more than ${MAX_NAMED} properties in one object`);
 
-  // A member that some name must have: one of those listed, or one more at the end.
+  // A required member whose name is from a set: one of the listed names, or a further member at the
+  // end.
   let variants: Members[] = [{ each, needed, fresh: [] }];
   for (const one of ones) {
     const candidates = names.filter((name) => contains(one.names, name)).slice(0, MAX_CANDIDATES);
@@ -73,7 +78,7 @@ export function objectBody(parts: readonly Part[], values: ValueRules): Body {
       { ...members, fresh: [...members.fresh, one] },
     ]);
     const size = (members: Members): number => members.needed.size + Math.min(members.fresh.length, 1);
-    // Those that need the fewest members; what is left out is not written.
+    // Keeps the variants that need the fewest members; the grammar writes nothing of the others.
     variants = variants
       .filter((members) => max === null || size(members) <= max)
       .sort((a, b) => size(a) - size(b))
@@ -102,7 +107,7 @@ class Writer {
     this.#members = members;
     this.#min = min;
     this.#max = max;
-    // What no keyword speaks of is allowed, and is not written: a model would only invent it.
+    // Members that no keyword mentions are allowed but not written: a model would only invent them.
     const spoken = members.each.some(
       ({ names: { atoms, negated } }) => negated || atoms.some((atom) => !("name" in atom)),
     );
@@ -111,7 +116,7 @@ class Writer {
     this.first = this.#named(0, 0, false);
   }
 
-  /** The names beside those listed, by what their values are held to. */
+  /** The unlisted names, grouped by the schemas of their values. */
   #others(): readonly Kind[] {
     const names = this.#names;
     const { each, fresh } = this.#members;
@@ -119,7 +124,7 @@ class Writer {
     let kinds: Kind[] = [{ dfa: base, all: [], fresh: 0 }];
     const split = (by: Names, change: (kind: Kind) => Kind): void => {
       if (by.atoms.every((atom) => "name" in atom)) {
-        // All of these names are listed.
+        // All of these names are listed ones.
         if (by.negated) kinds = kinds.map(change);
         return;
       }
@@ -150,7 +155,7 @@ class Writer {
     return this.#max === null ? Math.min(count, this.#min) : count;
   }
 
-  /** Members from the i-th name on, after so many. */
+  /** Members from the i-th name on, after `count` members. */
   #named(i: number, count: number, some: boolean): Term {
     const { json } = this.#values;
     const name = this.#names[i];
@@ -168,8 +173,9 @@ class Writer {
   }
 
   /**
-   * Members with other names. A name may come twice, and then counts once: those that are needed for the least number have
-   * different lengths, and a member that must meet a schema comes last, so that none replaces it.
+   * Members with unlisted names. A name that comes twice counts once, so members that are needed to
+   * reach the minimum get names of different lengths, and a member that must meet a schema comes
+   * last, so that no other replaces it.
    */
   #extra(count: number, extras: number, some: boolean): Term {
     const { json } = this.#values;
@@ -209,7 +215,7 @@ class Writer {
   }
 }
 
-/** The names of one length only, another one for each `index`; null if there are none. */
+/** The names of a single length, a different one for each `index`; null if there are none. */
 function withLength(kind: Kind, index: number): Kind | null {
   let found = -1;
   for (let length = 0; length < MAX_COUNT * 2; length++) {

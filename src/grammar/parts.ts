@@ -1,11 +1,12 @@
-// What an expanded schema is made of: conditions on a value of one type, and alternatives, each a list of them.
+// An expanded schema: conditions on a value of one type, and alternatives, each a list of
+// conditions.
 
 import type { Dfa } from "./dfa.ts";
 import type { Node } from "./document.ts";
 import type { Names } from "./names.ts";
 import type { NumberPart } from "./numbers.ts";
 
-/** Types as JSON has them: an integer is a number. */
+/** JSON's own types: an integer is a number. */
 export type Type = "null" | "boolean" | "number" | "string" | "array" | "object";
 export const TYPES: readonly Type[] = ["null", "boolean", "number", "string", "array", "object"];
 
@@ -20,12 +21,15 @@ export type Part =
   /** One of these texts, or none of them. */
   | { readonly kind: "texts"; readonly values: readonly string[]; readonly is: boolean }
   | { readonly kind: "match"; readonly dfa: Dfa; readonly is: boolean }
-  /** An annotation: what does not follow it is valid too, and is not written where something follows it. */
+  /**
+   * An annotation: other texts are valid too, but are written only where no valid text follows the
+   * format.
+   */
   | { readonly kind: "format"; readonly dfa: Dfa }
-  /** Characters, items or properties; null is no limit. */
+  /** A number of characters, items or properties; null is no limit. */
   | { readonly kind: "count"; readonly min: number; readonly max: number | null }
   | { readonly kind: "items"; readonly prefix: readonly All[]; readonly rest: All }
-  /** Items from an index on that meet `all`: so many. */
+  /** From the index `from` on, `min` to `max` items meet `all`. */
   | {
       readonly kind: "some";
       readonly from: number;
@@ -40,7 +44,10 @@ export type Part =
 
 export interface Alternative {
   readonly parts: readonly Part[];
-  /** Properties and items that a schema has looked at: what unevaluatedProperties and unevaluatedItems leave alone. */
+  /**
+   * Properties and items that the schema has evaluated: unevaluatedProperties and unevaluatedItems
+   * ignore them.
+   */
   readonly names: readonly Names[];
   readonly items: number;
 }
@@ -60,7 +67,7 @@ export function one(part: Part): readonly Alternative[] {
   return [alternative(part)];
 }
 
-/** The item at an index is so. */
+/** The item at an index meets `all`. */
 export function at_(index: number, all: All): Part {
   return { kind: "items", prefix: [...Array.from({ length: index }, () => []), all], rest: [] };
 }
@@ -69,14 +76,14 @@ export function size(min: number, max: number | null): Part[] {
   return [{ kind: "count", min, max }];
 }
 
-/** A count within limits, or outside of them. */
+/** A count within limits, or (not `is`) outside them. */
 export function sizes(min: number, max: number | null, is: boolean): readonly Alternative[] {
   if (is) return [alternative(...size(min, max))];
   const below = min > 0 ? [alternative(...size(0, min - 1))] : [];
   return max === null ? below : [...below, alternative(...size(max + 1, null))];
 }
 
-/** The least and most that all counts allow. */
+/** The range that all counts allow together. */
 export function range(parts: readonly Part[]): { readonly min: number; readonly max: number | null } {
   let min = 0;
   let max: number | null = null;

@@ -1,4 +1,5 @@
-// Prints a grammar as the EBNF that xgrammar reads; what is odd about that is known here and in right.ts only.
+// Prints a grammar as the EBNF that xgrammar reads. Only this file and right.ts know the oddities
+// of xgrammar.
 
 import { type CharSet, charSet, pairs, utf8Sequences } from "./char_set.ts";
 import { closedRules, followingBytes } from "./follow.ts";
@@ -8,13 +9,13 @@ import { Unsupported } from "./unsupported.ts";
 
 export interface Printed {
   readonly text: string;
-  /** The character class of each place in the grammar that has one: what compiling costs goes by them. */
+  /** The character class of each place that has one: the cost of compiling depends on them. */
   readonly sets: readonly CharSet[];
-  /** What was printed. */
+  /** The rules that were printed. */
   readonly rules: ReadonlyMap<string, Rule>;
 }
 
-/** Prints the rules that `root` needs, as one named `root`. */
+/** Prints the rules that `root` needs; `root` itself gets the name "root". */
 export function printGrammar(rules: ReadonlyMap<string, Rule>, root: string): Printed {
   return new Printer(rules, root).print();
 }
@@ -27,7 +28,7 @@ class Printer {
   readonly #sets: CharSet[] = [];
   readonly #todo: string[];
   readonly #seen: Set<string>;
-  /** Ends of characters beyond ASCII that are shared, by what they print. */
+  /** Shared rules for the last bytes of characters beyond ASCII, by their text. */
   readonly #ends = new Map<string, string>();
   readonly #trees = new Map<string, Tree>();
 
@@ -80,8 +81,8 @@ class Printer {
   }
 
   /**
-   * Alternatives. Those that begin with characters beyond ASCII become a tree of bytes: of many that begin with the same such
-   * byte xgrammar mixes up the ends.
+   * Alternatives. Those that begin with characters beyond ASCII become a tree of bytes: where many
+   * begin with the same such byte, xgrammar mixes up their ends.
    */
   #choice(body: Body, ahead: string): string {
     const [branches, tails]: [Branch[], string[]] = [[], []];
@@ -118,7 +119,10 @@ class Printer {
     ];
   }
 
-  /** What comes after the first byte of a character: a rule of its own, where that is more than a few bytes and another rule. */
+  /**
+   * The bytes after the first one of a character: a rule of their own, unless they are short and
+   * one alternative.
+   */
   #end(tree: Tree, tails: readonly string[], ahead: string): string {
     const parts = this.#branches(tree, tails, ahead);
     const [only] = parts;
@@ -134,7 +138,7 @@ class Printer {
   }
 }
 
-/** Byte sequences as a tree, in which no two branches begin with the same byte. */
+/** Byte sequences as a tree in which no two branches begin with the same byte. */
 interface Tree {
   /** Alternatives that end here. */
   readonly ends: readonly number[];
@@ -149,7 +153,7 @@ interface Branch {
   readonly ranges: readonly Range[];
 }
 
-/** @param at how many bytes of the branches are behind */
+/** @param at how many bytes of the branches are already consumed */
 function treeOf(branches: readonly Branch[], at = 0): Tree {
   const ends = new Set<number>();
   const byFirst = Array.from({ length: 256 }, (): number[] => []);
@@ -158,7 +162,7 @@ function treeOf(branches: readonly Branch[], at = 0): Tree {
     if (!range) ends.add(alternative);
     else for (let byte = range[0]; byte <= range[1]; byte++) byFirst[byte]!.push(i);
   }
-  // Bytes that begin the same branches go on alike, and so may others.
+  // Bytes that begin the same branches continue alike; so may other bytes.
   const known = new Map<string, Tree>();
   const byRest = new Map<string, { readonly rest: Tree; readonly bytes: number[] }>();
   for (const [byte, own] of byFirst.entries()) {
@@ -180,7 +184,10 @@ function treeOf(branches: readonly Branch[], at = 0): Tree {
   return { ends: [...ends], parts, key: `${[...ends]}(${parts.map(([bytes, rest]) => bytes + rest.key).join()})` };
 }
 
-/** Rules that one place refers to, with something behind: what that is, and nothing else, xgrammar finds out itself. */
+/**
+ * Rules that only one place refers to, with something behind it: what may follow them xgrammar
+ * finds out itself.
+ */
 function referredOnce(rules: ReadonlyMap<string, Rule>): Set<string> {
   const once = new Set<string>();
   const others = new Set<string>();
@@ -202,9 +209,9 @@ function referredOnce(rules: ReadonlyMap<string, Rule>): Set<string> {
   return once;
 }
 
-/** An assertion about the byte behind a rule; of bytes beyond ASCII there can be none. */
+/** An assertion about the byte after a rule. xgrammar has none for bytes beyond ASCII. */
 function printAhead(bytes: readonly number[]): string {
-  if (bytes.length === 0) return " (= [\\x01])"; // none, that is
+  if (bytes.length === 0) return " (= [\\x01])"; // a byte that never comes: only the end may follow
   return bytes[bytes.length - 1]! > 0x7f ? "" : ` (= ${printBytes(pairs(bytesAsSet(bytes)))})`;
 }
 
@@ -221,8 +228,9 @@ function bytesAsSet(bytes: readonly number[]): CharSet {
 }
 
 /**
- * A class of bytes: xgrammar's classes are of bytes, not of characters. A class of one byte beyond ASCII it takes for a
- * character: said twice it does not. Its escapes take any hexadecimal digits that follow: where one does, eight are said.
+ * A class of bytes: xgrammar's classes are of bytes, not of characters. It takes a class of one
+ * byte beyond ASCII for a character, unless the byte is written twice. Its \x escapes swallow any
+ * hexadecimal digits that follow: before one, the eight-digit escape is used.
  */
 function printBytes(ranges: readonly Range[]): string {
   const parts = ranges.flatMap(([lo, hi]) => (lo === hi ? Array<number>(lo < 128 ? 1 : 2).fill(lo) : [lo, -1, hi]));

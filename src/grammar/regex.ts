@@ -1,4 +1,5 @@
-// Parses the patterns of JSON Schema: ECMAScript regular expressions in u mode, as far as they are regular.
+// Parses the patterns of JSON Schema: ECMAScript regular expressions in u mode, if they are
+// regular.
 
 import { ANY, type CharSet, charSet, classEscape, complement, intersect, NONE, pairs, union } from "./char_set.ts";
 import type { Dfa } from "./dfa.ts";
@@ -9,7 +10,7 @@ export type Regex =
   | { readonly kind: "sequence" | "choice"; readonly parts: readonly Regex[] }
   | { readonly kind: "repeat"; readonly part: Regex; readonly min: number; readonly max: number }
   | { readonly kind: "start" | "end" }
-  /** What comes next (ahead), or came before, matches `part`, or (not `is`) does not. */
+  /** The text ahead (or behind) matches `part`, or (not `is`) does not. */
   | { readonly kind: "look"; readonly ahead: boolean; readonly is: boolean; readonly part: Regex }
   /** A text that an automaton accepts. */
   | { readonly kind: "dfa"; readonly dfa: Dfa };
@@ -35,18 +36,20 @@ export const literal = (text: string): Regex =>
 const MAX_LENGTH = 2000;
 const MAX_DEPTH = 50;
 const MAX_REPEAT = 1000;
-/** Latin, Greek and Cyrillic: letters of two cases. */
+/** Latin, Greek and Cyrillic: the letters that have two cases. */
 const LETTERS = charSet([0x41, 0x5a], [0x61, 0x7a], [0xc0, 0x24f], [0x370, 0x52f]);
 const LINE_ENDS = charSet([0x0a, 0x0a], [0x0d, 0x0d], [0x2028, 0x2029]);
 const CONTROL: Readonly<Record<string, number>> = { t: 9, n: 10, v: 11, f: 12, r: 13 };
 
 /**
- * Reads a pattern in u mode, and one that is none without it, as validators do that do not know u mode.
- * @throws Unsupported for what is no pattern, is not regular (back references) or is too large
+ * Parses a pattern in u mode; one that is not valid there, without it, as validators without u mode
+ * do.
+ * @throws Unsupported for a pattern that is not regular (back references) or too large, Invalid for
+ * one that is not valid
  */
 export function parseRegex(pattern: string): Regex {
   if (pattern.length > MAX_LENGTH) throw new Unsupported(`a pattern of more than ${MAX_LENGTH} characters`);
-  // "(?i)" in front is Python's and PCRE's, "(?i:...)" is ECMAScript's since 2025.
+  // "(?i)" in front is from Python and PCRE; ECMAScript has "(?i:...)" since 2025.
   const anyCase = /^\^?\(\?i\)/.test(pattern);
   const text = anyCase ? pattern.replace("(?i)", "") : pattern;
   const plain = text.replaceAll("(?i:", "(?:");
@@ -90,7 +93,7 @@ const NO_BOUNDARY = choice(
   sequence(look(false, false), look(true, false)),
 );
 
-/** Reads a pattern that RegExp has found well-formed. */
+/** Parses a pattern that RegExp has accepted. */
 class Parser {
   readonly #text: string;
   readonly #loose: boolean;
@@ -98,7 +101,9 @@ class Parser {
   #at = 0;
   #depth = 0;
 
-  /** @param loose not in u mode: a backslash before any other character is that character */
+  /**
+   * @param loose not in u mode: a backslash before any other character stands for that character
+   */
   constructor(text: string, anyCase: boolean, loose: boolean) {
     this.#text = text;
     this.#anyCase = anyCase;
@@ -191,7 +196,7 @@ class Parser {
         if (typeof high === "number") out = union(out, charSet([low, high]));
         else {
           out = union(out, charSet([low, low]));
-          this.#at = back; // not in u mode: a hyphen
+          this.#at = back; // not in u mode: a plain hyphen
         }
       } else out = union(out, typeof low === "number" ? charSet([low, low]) : low);
     }
@@ -223,7 +228,8 @@ class Parser {
       return Number.parseInt((code[1] ?? code[2] ?? code[3])!, 16);
     }
     if (/^(?:[1-9]|k<)/.test(rest)) throw new Unsupported(`back references in ${shown(this.#text)}`);
-    // Others take "\\A" and "\\Z" for the ends of the text: what a letter stands for is not guessed.
+    // Other dialects take "\\A" and "\\Z" for the ends of the text: unknown letters are rejected,
+    // not guessed.
     const letter = /^(?:0[0-9]|[a-zA-Z])/.exec(rest)?.[0] ?? "";
     if (this.#loose && letter !== "" && !(letter in CONTROL) && !(inClass && letter === "b"))
       throw new Unsupported(`the escape \\${letter} in ${shown(this.#text)}`);

@@ -1,4 +1,5 @@
-// What of a schema can be enforced: the same without what no grammar can be made of, and without what leaves no value.
+// Relaxes a schema until it can be enforced: drops keywords that no grammar can express, and
+// keywords that leave no value.
 
 import { RequestError } from "../errors.ts";
 import { isObject, type Json, type JsonObject } from "./keywords.ts";
@@ -7,24 +8,30 @@ import { schemaGrammar } from "./schema.ts";
 
 export const ANY_OBJECT: JsonObject = { type: "object" };
 
-/** Grammars that are tried for one schema, and for all schemas of a request. What is left then is only known to be an object. */
+/**
+ * Most grammars that are tried for one schema, and for all schemas of a request. After that, any
+ * object is allowed.
+ */
 const MOST_TRIES = 100;
 const MOST_IN_ALL = 1_000;
-/** Levels of JSON that are looked at. */
+/** Levels of JSON that are examined. */
 const DEPTH = 90;
 
-/** What may still be tried, and how: `check` refuses a grammar that is too large. */
+/** Counts the grammars that may still be tried. `check` throws for a grammar that is too large. */
 export class Tries {
   #left = MOST_IN_ALL;
   readonly #check: (printed: Printed) => void;
-  /** Patterns that were found at fault: finding out may take a second each, and tools of one maker share theirs. */
+  /**
+   * Patterns that cannot be compiled. Finding one may take a second, and tools from one source
+   * often share patterns.
+   */
   readonly patterns = new Set<string>();
 
   constructor(check: (printed: Printed) => void = () => {}) {
     this.#check = check;
   }
 
-  /** Why there is no grammar of a schema, null where there is one. */
+  /** Why a schema has no grammar; null where it has one. */
   faultOf(schema: Json): string | null {
     if (this.#left-- <= 0) return "given up";
     try {
@@ -38,8 +45,8 @@ export class Tries {
 }
 
 /**
- * A schema of objects that is looser than the one given, as little as can be found in a bounded number of tries, and of which there is a
- * grammar. Anything at all may be given.
+ * A schema of objects that has a grammar and is looser than the given one, by as little as a
+ * bounded number of tries can find. Any value may be given.
  */
 export function relaxed(given: unknown, tries: Tries): JsonObject {
   if (!isObject(given)) return ANY_OBJECT;
@@ -68,7 +75,10 @@ function at(schema: Json, path: readonly string[]): Json | undefined {
 /** Keywords that hold values rather than schemas. */
 const DATA = new Set("const enum default examples example".split(" "));
 
-/** Without a pattern, wherever it stands. One place after the other, since what is left out may change the others. */
+/**
+ * Drops a pattern everywhere. One place at a time, because dropping a keyword may change the other
+ * places.
+ */
 function withoutPattern(schema: JsonObject, pattern: string): JsonObject {
   let out: Json = schema;
   for (let path = placeOfPattern(out, pattern); path !== null; path = placeOfPattern(out, pattern)) {
@@ -88,21 +98,26 @@ function placeOfPattern(schema: Json, pattern: string): readonly string[] | null
   return null;
 }
 
-/** Keywords of draft 2020-12, which messages speak of, by what older drafts call them. */
+/** Keywords of draft 2020-12, which error messages use, and their names in older drafts. */
 const FORMER: Readonly<Record<string, string>> = {
   prefixItems: "items",
   dependentRequired: "dependencies",
   dependentSchemas: "dependencies",
 };
 
-/** Whether a message says where in a schema the fault is; if not, the whole of it is. */
+/**
+ * Whether an error message names a place in the schema; if not, the schema as a whole is at fault.
+ */
 export function namesPlace(message: string): boolean {
   return COMPLAINT.test(message);
 }
 
 const COMPLAINT = /^json_schema: (?:keyword `(.*?)`|expected a schema) at #(.*)/s;
 
-/** The keys that lead to what a message complains of ("keyword `x` at #/properties/a"), as far as the schema has them; null where it names no place. */
+/**
+ * The path to the place that a message names ("keyword `x` at #/properties/a"), as far as the
+ * schema has it; null where it names none.
+ */
 function placeOf(message: string, schema: Json): readonly string[] | null {
   const [, keyword, start] = COMPLAINT.exec(message) ?? [];
   if (start === undefined) return null;
@@ -113,7 +128,7 @@ function placeOf(message: string, schema: Json): readonly string[] | null {
     const names = own.map((key): [string, string] => [key, key]);
     for (const [name, former] of Object.entries(FORMER))
       if (own.includes(former) && !own.includes(name)) names.push([name, former]);
-    // Names may hold anything: the longest that stands there is meant.
+    // Names may contain any character: the longest one that fits is meant.
     const spelled = names
       .map(([name, key]) => ({ key, text: `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}` }))
       .filter(({ text }) => rest.startsWith(text))
@@ -126,8 +141,8 @@ function placeOf(message: string, schema: Json): readonly string[] | null {
 }
 
 /**
- * The schema without what a path leads to. What narrows where it is negated, and the other way round, goes as a whole: `not`, `if`; oneOf becomes
- * anyOf on the way.
+ * The schema without the keyword at a path. Dropping part of a `not` or an `if` could make the
+ * schema narrower, so these go as a whole; a oneOf on the way becomes an anyOf for the same reason.
  */
 function without(schema: Json, path: readonly string[]): Json {
   const [key, ...rest] = path;
@@ -166,15 +181,15 @@ function listOf(value: Json | undefined): readonly Json[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** What is left of a schema that cannot be enforced, and of which nothing more is known. */
+/** What remains of a schema that cannot be enforced and cannot be relaxed further. */
 function bare({ type }: JsonObject): Json {
   return type === undefined ? true : { type };
 }
 
-/** Keywords that say where values are, and not which. */
+/** Keywords that say where values are, not which ones are allowed. */
 const PLACES = new Set("type properties $ref $defs definitions items prefixItems description title".split(" "));
 
-/** A schema that has no values or too large a grammar, with as little changed as is needed. */
+/** Relaxes a schema that has no values, or too large a grammar, by as little as possible. */
 function mended(schema: Json, root: JsonObject, tries: Tries): Json {
   if (!isObject(schema)) return true;
   const { $defs = {}, definitions = {} } = root;
@@ -195,7 +210,7 @@ function mended(schema: Json, root: JsonObject, tries: Tries): Json {
   return bare(schema);
 }
 
-/** JSON down to some levels; what lies deeper may be anything. */
+/** JSON down to some levels. Anything is allowed below them. */
 function cut(value: Json, levels: number): Json {
   if (typeof value !== "object" || value === null) return value;
   if (levels === 0) return true;

@@ -1,36 +1,46 @@
-// Rewrites a grammar so that its rules end where they must, and not in the middle of what repeats.
+// Rewrites a grammar so that its rules end only where they must, not in the middle of a repetition.
 //
-// xgrammar knows ahead, for each place in a rule, which tokens fit there, up to the end of the rule: what goes on behind the end
-// is tried token by token, for each mask again. In `"a" (x)* "b"` each x would be such an end. Said from the right,
-// `"a" more` with `more ::= x more | "b"`, there is none but that of the whole.
+// For each place in a rule, xgrammar precomputes which tokens fit there, up to the end of the rule.
+// Tokens that continue past the end are tried one by one, again for each mask. In `"a" (x)* "b"`
+// each x would be such an end. Written right-recursively, `"a" more` with `more ::= x more | "b"`,
+// there is only the end of the whole.
 
 import type { CharSet } from "./char_set.ts";
 import { type Body, rulesIn, type Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
 
-/** A rule whose alternatives are texts, sets and rules only; a set with characters beyond ASCII comes first, before one rule at most. */
+/**
+ * A rule whose alternatives consist of texts, sets and rules only. A set with characters beyond
+ * ASCII comes first, followed by at most one rule.
+ */
 export interface Rule {
   readonly body: Body;
-  /** No token may be taken that goes on behind the end of the rule: another rule beside it allows it. */
+  /** No token may continue past the end of this rule: a rule beside it allows those tokens. */
   readonly apart: boolean;
 }
 
-/** What is repeated is counted one by one so often; beyond that in steps, beside which a window of single counts moves along. */
+/**
+ * Repetitions up to this number are counted one by one; beyond it in steps, with a window of single
+ * counts beside them.
+ */
 const WINDOW = 32;
-/** Half a window: at least so much of one lies always ahead, which is more than almost all tokens have characters. */
+/**
+ * Half a window: at least so many single counts always lie ahead, which is more characters than
+ * almost any token has.
+ */
 const STEP = WINDOW / 2;
-/** Steps are chained up to so many repetitions, and larger blocks of them are repeated. */
+/** Steps are chained up to so many repetitions; beyond that, blocks of steps are repeated. */
 const MAX_CHAINED = 4096;
 const MAX_CHAINED_LEAST = 16 * MAX_CHAINED;
 const BLOCK = 16 * STEP;
-/** Rules of a grammar. */
+/** Most rules of a grammar. */
 export const MAX_RULES = 60_000;
-/** Rules that are written out where they are used. */
+/** Most rules that are written out where they are used. */
 const MAX_INLINED = 4000;
 
 /**
- * @param bodies the rules of a grammar, of which none is without a text
- * @param inline whether to write out small rules where something comes after them
+ * @param bodies the rules of a grammar, each of which derives some text
+ * @param inline whether to write out small rules where something follows them
  */
 export function rightRecursive(bodies: ReadonlyMap<string, Body>, inline: boolean): Map<string, Rule> {
   return new Rewriter(bodies, inline).rules();
@@ -60,7 +70,7 @@ class Rewriter {
     this.#out.set(name, { body, apart: this.#apart });
   }
 
-  /** A rule of its own; equal ones are one. */
+  /** A new rule, or the one that was made for the same key. */
   #rule(key: string, body: (self: Term) => Body): Term {
     const whole = `${this.#apart}${key}`;
     const known = this.#named.get(whole);
@@ -77,7 +87,7 @@ class Rewriter {
     return body.flatMap((terms) => this.#sequence(terms, then));
   }
 
-  /** The alternatives of a sequence and of what comes after it, a rule or nothing. */
+  /** The alternatives of a sequence followed by `then`, a rule or nothing. */
   #sequence(terms: readonly Term[], then: readonly Term[]): Term[][] {
     const at = terms.findIndex((term, i) => this.#isWrapped(term, i === terms.length - 1 && then.length === 0));
     if (at < 0) return [[...terms, ...then]];
@@ -95,7 +105,7 @@ class Rewriter {
     return [[...terms.slice(0, at), this.#rule(JSON.stringify(found), () => found)]];
   }
 
-  /** Whether a term needs its own alternatives in front of what comes after it. */
+  /** Whether the alternatives of a term must be written out in front of what follows it. */
   #isWrapped(term: Term, last: boolean): boolean {
     if ("set" in term) return isWide(term.set);
     if (!("rule" in term)) return !("text" in term);
@@ -117,18 +127,18 @@ class Rewriter {
     return this.#spelledOut(this.#least(of, min, more));
   }
 
-  /** The alternatives of a rule that this made, in place of its name. */
+  /** The alternatives of a rule made here, in place of its name. */
   #spelledOut(terms: readonly Term[]): Term[][] {
     const [only] = terms;
     const made = only && "rule" in only && this.#made.has(only.rule) ? this.#out.get(only.rule)!.body : [];
     return (made.length === 0 ? [terms] : made).map((one) => [...one]);
   }
 
-  /** Up to `count` of something, and then the rest. */
+  /** Up to `count` repetitions of `of`, then `then`. */
   #most(of: readonly Term[], count: number, then: readonly Term[], key: string): readonly Term[] {
     if (count <= 0) return then;
     if (count > MAX_CHAINED) {
-      // Blocks end wherever the rest may begin, which goes on for a window more than a block.
+      // The rest may begin after any block; it continues for a window more than a block.
       const blocks = Math.floor((count - BLOCK - WINDOW) / BLOCK);
       const rest = this.#most(of, count - blocks * BLOCK, then, key);
       const some: Term = { of: [this.#exactly(of, BLOCK)], min: 0, max: blocks };
@@ -154,7 +164,7 @@ class Rewriter {
     return at;
   }
 
-  /** `count` of something, and then the rest. */
+  /** Exactly `count` repetitions of `of`, then `then`. */
   #least(of: readonly Term[], count: number, then: readonly Term[]): readonly Term[] {
     if (count <= 0) return then;
     const key = JSON.stringify([of, then]);
@@ -187,7 +197,7 @@ class Rewriter {
     return near;
   }
 
-  /** A count that is only kept: beside it a window says which tokens may come. */
+  /** A count that only keeps account: a window beside it says which tokens may come. */
   #exactly(of: readonly Term[], count: number): Term {
     return this.#apartly(() => {
       const one = this.#rule(`one ${JSON.stringify(of)}`, () => this.#sequence(of, []));
@@ -217,7 +227,7 @@ export function isWide(set: CharSet): boolean {
   return set.length > 0 && set[set.length - 1]! > 0x7f;
 }
 
-/** Rules that never come to themselves. */
+/** Rules that never refer to themselves, directly or through others. */
 function acyclic(bodies: ReadonlyMap<string, Body>): Set<string> {
   const users = new Map<string, string[]>();
   const waits = new Map<string, number>();

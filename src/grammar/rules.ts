@@ -1,4 +1,4 @@
-// A context-free grammar as values, cleaned of what can derive nothing.
+// The rules of a context-free grammar, printed without those that derive no text.
 
 import { type Printed, printGrammar } from "./print.ts";
 import { MAX_RULES, rightRecursive } from "./right.ts";
@@ -9,7 +9,10 @@ export class Rules {
   readonly #bodies = new Map<string, Body>();
   readonly #inline: boolean;
 
-  /** @param inline whether small rules are written out where they are used, so that tokens may cross their ends */
+  /**
+   * @param inline whether to write out small rules where they are used, so that tokens may cross
+   * their ends
+   */
   constructor({ inline = false } = {}) {
     this.#inline = inline;
   }
@@ -18,7 +21,7 @@ export class Rules {
     return this.#bodies.has(name);
   }
 
-  /** A name for a rule that is given its body later. */
+  /** A name for a rule whose body is set later. */
   fresh(prefix: string): string {
     const name = `${prefix}${this.#bodies.size}`;
     this.set(name, []);
@@ -36,7 +39,7 @@ export class Rules {
     return { rule: name };
   }
 
-  /** The grammar from `root` on, or null if it derives no text at all. */
+  /** The grammar that starts at `root`, or null if it derives no text. */
   print(root: string): Printed | null {
     const productive = this.#productive();
     if (!productive.has(root)) return null;
@@ -54,7 +57,7 @@ export class Rules {
     return printGrammar(rightRecursive(kept, this.#inline), root);
   }
 
-  /** Names of rules that derive some text: the least fixed point. */
+  /** Names of the rules that derive some text: the least fixed point. */
   #productive(): Set<string> {
     const done = new Set<string>();
     const users = new Map<string, string[]>();
@@ -78,7 +81,7 @@ export class Rules {
   }
 }
 
-/** The sequence without what can only be left out, or null if it derives nothing. */
+/** The sequence without parts that can only be left out, or null if it derives no text. */
 function clean(sequence: readonly Term[], productive: ReadonlySet<string>): Term[] | null {
   const out: Term[] = [];
   for (const term of sequence) {

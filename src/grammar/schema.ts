@@ -1,4 +1,5 @@
-// JSON Schema to a grammar: everything that the grammar writes is valid, and what cannot be promised is refused by name.
+// From JSON Schema to a grammar. Every text of the grammar is valid; keywords that cannot be
+// enforced are rejected by name.
 
 import { RequestError } from "../errors.ts";
 import { Document } from "./document.ts";
@@ -6,15 +7,17 @@ import { sign } from "./parts.ts";
 import type { Printed } from "./print.ts";
 import { Values } from "./values.ts";
 
-/** A grammar, and sentences about what stands in the schema and constrains nothing. */
+/** A grammar, and sentences about the parts of the schema that constrain nothing. */
 export interface SchemaGrammar extends Printed {
   readonly warnings: readonly string[];
 }
 
 /**
- * The grammar of the values that a schema allows (draft 2020-12; 2019-09, 7, 6 or 4 where `$schema` says so). Members come in
- * the order of the schema; what no keyword speaks of is not written.
- * @throws RequestError that names the keyword and its place, for what is not supported or contradicts itself
+ * The grammar of the values that a schema allows (draft 2020-12; 2019-09, 7, 6 or 4 where `$schema`
+ * says so). Members come in the order of the schema; members that no keyword mentions are not
+ * written.
+ * @throws RequestError that names a keyword that is not supported and its place; and for schemas
+ * that no value meets
  */
 export function schemaGrammar(schema: unknown): SchemaGrammar {
   const document = new Document(schema);

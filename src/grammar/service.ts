@@ -1,11 +1,12 @@
-// A thread for grammars: compiles what it is asked to, and computes the mask of each next token as soon as one is accepted.
+// The inside of a thread for grammars: compiles, and computes the next mask as soon as a token is
+// accepted.
 
 import { RequestError } from "../errors.ts";
 import { createGrammars } from "./grammars.ts";
 import type { Constraint, Grammar, Grammars } from "./types.ts";
-import type { Asked, Failure, FromGrammarWorker, ToGrammarWorker } from "./worker_messages.ts";
+import type { Failure, FromGrammarWorker, GrammarSource, ToGrammarWorker } from "./worker_protocol.ts";
 
-/** What compiling may take where nobody waits for the thread but the request: there is a deadline beside it. */
+/** Limits where only one request waits for the thread: a deadline applies as well. */
 const LIMITS = { work: 200_000_000, text: 8 * 1024 * 1024 };
 
 interface Matching {
@@ -13,7 +14,9 @@ interface Matching {
   count: number;
 }
 
-/** Makes the function that takes a thread's messages. They are worked off one after the other. */
+/**
+ * Returns the function that takes the thread's messages. They are processed one after the other.
+ */
 export function createGrammarService(
   post: (message: FromGrammarWorker, transfer: ArrayBuffer[]) => void,
 ): (message: ToGrammarWorker) => void {
@@ -39,12 +42,12 @@ export function createGrammarService(
         return;
       }
       case "compile": {
-        const { grammar, asked } = message;
+        const { grammar, source } = message;
         try {
-          const made = await compile(grammars!, asked);
+          const made = await compile(grammars!, source);
           compiled.set(grammar, made);
-          const { matcher, ...about } = made;
-          post({ type: "compiled", grammar, about, bytes: memory.bytes }, []);
+          const { matcher, ...info } = made;
+          post({ type: "compiled", grammar, info, bytes: memory.bytes }, []);
         } catch (error) {
           const full = memory.exceeded || error instanceof RangeError;
           post({ type: "refused", grammar, failure: failureOf(error), full }, []);
@@ -94,7 +97,7 @@ export function createGrammarService(
   };
 }
 
-function compile(grammars: Grammars, { kind, text }: Asked): Promise<Grammar> {
+function compile(grammars: Grammars, { kind, text }: GrammarSource): Promise<Grammar> {
   switch (kind) {
     case "json":
       return grammars.json();
@@ -113,7 +116,7 @@ function failureOf(error: unknown): Failure {
   return { request: error instanceof RequestError, message: error instanceof Error ? error.message : String(error) };
 }
 
-/** Counts what WebAssembly memories of this thread grow to, and lets none grow beyond the limit. */
+/** Tracks the size of this thread's WebAssembly memory, and lets none grow beyond the limit. */
 class MemoryLimit {
   limit = Number.POSITIVE_INFINITY;
   bytes = 0;

@@ -1,4 +1,4 @@
-// Constants, and the keywords of arrays and objects, as conditions or as what their negation is.
+// Constants, and the keywords of arrays and objects, as conditions or as their negations.
 
 import { and, type IsEmpty, or } from "./combine.ts";
 import type { Dfa } from "./dfa.ts";
@@ -22,17 +22,20 @@ import {
   type Type,
 } from "./parts.ts";
 
-/** What the keywords need of the schema that they stand in. */
+/** What the keywords need to know of their document. */
 export interface Context {
   readonly document: Document;
-  /** What another schema says about values of a type, or its negation. */
+  /** The conditions of another schema on values of a type, or their negation. */
   readonly node: (node: Node, is: boolean, type: Type) => readonly Alternative[];
-  /** The names that a schema allows for properties. */
+  /** The property names that a schema allows. */
   readonly namesOf: (all: All) => Dfa;
   readonly isEmpty: IsEmpty;
 }
 
-/** Values of a list (`enum`, or `const`), part by part: an object is its members, an array its items. */
+/**
+ * The values of a list (`enum` or `const`), part by part: an object by its members, an array by its
+ * items.
+ */
 export function constants(
   document: Document,
   list: readonly Json[],
@@ -99,7 +102,7 @@ function constant(document: Document, value: Json, where: string, is: boolean): 
   ];
 }
 
-/** A keyword of arrays; null where the keyword says nothing about them. */
+/** A keyword of arrays; null for keywords that do not apply to them. */
 export function arrayKeyword(
   { document }: Context,
   node: Node,
@@ -118,7 +121,8 @@ export function arrayKeyword(
       return sizes(0, value as number, is);
     case "uniqueItems":
       if (value === false) return null;
-      // Arrays with equal items are not written where the keyword is negated: that allows less, and is true.
+      // Negated, the keyword is ignored and arrays with equal items are not written: that allows
+      // less, but is valid.
       return is ? one({ kind: "unique", where: node.where }) : null;
     case "prefixItems": {
       const items = (value as readonly Json[]).map((_, i) => [child(keyword, i)]);
@@ -145,7 +149,7 @@ export function arrayKeyword(
   }
 }
 
-/** A keyword of objects; null where the keyword says nothing about them. */
+/** A keyword of objects; null for keywords that do not apply to them. */
 export function objectKeyword(
   context: Context,
   node: Node,
@@ -156,7 +160,7 @@ export function objectKeyword(
 ): readonly Alternative[] | null {
   const { document, isEmpty } = context;
   const child = (...path: (string | number)[]): Signed => sign(document.child(node, ...path), is);
-  /** What such a member is held to: nothing where every value will do. */
+  /** The schemas of such a member; none where every value is allowed. */
   const held = (...path: (string | number)[]): All =>
     document.child(node, ...path).schema === is ? [] : [child(...path)];
   const never: All = [sign(document.never, true)];
@@ -165,7 +169,7 @@ export function objectKeyword(
     is
       ? [alternative(...names.map((name): Part => ({ kind: "need", name })))]
       : names.map((name) => alternative(absent(name)));
-  /** "If there is such a property, then ...", or its negation beside others. */
+  /** "If there is such a property, then ...", or its negation. */
   const depends = (out: readonly Alternative[], name: string, then: readonly Alternative[]): readonly Alternative[] => {
     const present = and(one({ kind: "need", name }), then, isEmpty);
     return is ? and(out, [alternative(absent(name)), ...present], isEmpty) : [...out, ...present];

@@ -8,10 +8,10 @@ export type Term =
   | { readonly rule: string }
   /** One of several sequences. */
   | { readonly any: Body }
-  /** `of` from min to max times; null is without end. */
+  /** `of`, repeated min to max times; null: without end. */
   | { readonly of: readonly Term[]; readonly min: number; readonly max: number | null };
 
-/** Alternatives, each a sequence of symbols. */
+/** Alternatives, each a sequence of terms. */
 export type Body = readonly (readonly Term[])[];
 
 /** Names of the rules that a body refers to, once for each reference. */

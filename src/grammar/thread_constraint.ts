@@ -1,23 +1,23 @@
-// A generation that is matched in a thread, and goes on in another if that one ends.
+// A constraint whose matcher is in a thread; it continues in another one if that thread ends.
 
 import { HotsetError, RequestError } from "../errors.ts";
+import type { MatcherClient } from "./grammar_thread.ts";
 import { onlyThese } from "./grammars.ts";
-import type { Matched } from "./seat.ts";
-import type { Home, Pool } from "./thread_pool.ts";
+import type { Compiled, ThreadPool } from "./thread_pool.ts";
 import type { Constraint } from "./types.ts";
-import type { Asked } from "./worker_messages.ts";
+import type { GrammarSource } from "./worker_protocol.ts";
 
-/** How often a generation moves to another thread before it gives up. */
+/** How often it moves to another thread before it fails. */
 const MOVES = 2;
 
-/** Each mask is on its way from the moment when the token before it was accepted. */
-export class ThreadedConstraint implements Constraint, Matched {
-  readonly #pool: Pool;
-  readonly #asked: Asked;
+/** Each mask is computed from the moment when the token before it was accepted. */
+export class ThreadedConstraint implements Constraint, MatcherClient {
+  readonly #pool: ThreadPool;
+  readonly #source: GrammarSource;
   readonly #ids: number[] = [];
-  #home: Home | null = null;
+  #compiled: Compiled | null = null;
   #matcher = -1;
-  /** The mask behind #ids, once it is there. */
+  /** The mask after #ids, once it has arrived. */
   #mask: Int32Array | null = null;
   #known = false;
   #next = deferred();
@@ -28,23 +28,23 @@ export class ThreadedConstraint implements Constraint, Matched {
   #moves = 0;
   #beginning = false;
 
-  constructor(pool: Pool, asked: Asked) {
+  constructor(pool: ThreadPool, source: GrammarSource) {
     this.#pool = pool;
-    this.#asked = asked;
+    this.#source = source;
   }
 
   get ended(): boolean {
     return !this.#closed && this.#ended;
   }
 
-  /** Goes on in a thread, behind what was accepted so far. */
+  /** Continues in a thread, after the tokens that were accepted so far. */
   async begin(): Promise<void> {
     this.#beginning = true;
     try {
-      const home = await this.#pool.living(this.#asked);
+      const compiled = await this.#pool.inLivingThread(this.#source);
       if (this.#closed) return;
-      this.#home = home;
-      this.#matcher = home.seat.begin(home.grammar, this.#ids, this);
+      this.#compiled = compiled;
+      this.#matcher = compiled.thread.begin(compiled.grammar, this.#ids, this);
       this.#watch();
     } finally {
       this.#beginning = false;
@@ -61,7 +61,7 @@ export class ThreadedConstraint implements Constraint, Matched {
     if (this.#closed) throw new RequestError("the constraint is closed");
     if (this.#failed) throw this.#failed;
     if (this.#ended) return;
-    // Without a mask the thread finds out, and the next mask says so.
+    // Without a mask the thread checks the token, and the next mask rejects.
     if (this.#known && this.#mask !== null && !((this.#mask[id >> 5] ?? 0) & (1 << (id & 31))))
       throw new RequestError(`the grammar does not allow token ${id} here`);
     this.#ids.push(id);
@@ -69,14 +69,14 @@ export class ThreadedConstraint implements Constraint, Matched {
     if (this.#known) this.#next = deferred();
     this.#known = false;
     this.#mask = null;
-    if (this.#home) {
-      this.#home.seat.accept(this.#matcher, id);
+    if (this.#compiled) {
+      this.#compiled.thread.accept(this.#matcher, id);
       this.#watch();
     } else this.#resume();
   }
 
   take(count: number, mask: Int32Array | null): void {
-    if (count !== this.#ids.length) return; // more was accepted meanwhile
+    if (count !== this.#ids.length) return; // more tokens were accepted meanwhile
     clearTimeout(this.#timer);
     this.#mask = mask;
     this.#known = true;
@@ -91,8 +91,8 @@ export class ThreadedConstraint implements Constraint, Matched {
 
   move(): void {
     clearTimeout(this.#timer);
-    this.#home = null;
-    if (!this.#known) this.#resume(); // else the next token does
+    this.#compiled = null;
+    if (!this.#known) this.#resume(); // otherwise the next token resumes
   }
 
   #resume(): void {
@@ -105,19 +105,22 @@ export class ThreadedConstraint implements Constraint, Matched {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#home?.seat.endMatching(this.#matcher);
+    this.#compiled?.thread.endMatching(this.#matcher);
   }
 
-  /** A mask that does not come: the thread is ended, unless it is compiling, which has its own deadline. */
+  /**
+   * Ends the thread if the mask does not arrive, unless it is compiling, which has its own
+   * deadline.
+   */
   #watch(): void {
     clearTimeout(this.#timer);
-    const { seat } = this.#home ?? {};
-    if (!seat || this.#ended) return;
+    const { thread } = this.#compiled ?? {};
+    if (!thread || this.#ended) return;
     this.#timer = setTimeout(() => {
-      if (seat.compiling) this.#watch();
+      if (thread.compiling) this.#watch();
       else {
         this.fail(new HotsetError(`the mask of the next token took longer than ${this.#pool.deadlineMs / 1000} s`));
-        seat.stop(new HotsetError("the thread for grammars did not answer"));
+        thread.stop(new HotsetError("the thread for grammars did not answer"));
       }
     }, this.#pool.deadlineMs);
   }
@@ -130,6 +133,6 @@ function deferred() {
     resolve = yes;
     reject = no;
   });
-  promise.catch(() => {}); // told to whoever asks for the mask
+  promise.catch(() => {}); // reported to the caller of mask()
   return { promise, resolve, reject };
 }

@@ -1,52 +1,59 @@
-// The threads for grammars: each compilation has a deadline and a limit of memory, and a thread that exceeds one is ended.
+// The threads for grammars. Each compilation has a deadline and a limit of memory; a thread that
+// exceeds one is ended.
 
 import { BusyError, RequestError } from "../errors.ts";
 import { turn } from "../turn.ts";
+import { GrammarThread, TooCostly } from "./grammar_thread.ts";
 import type { Tokens } from "./grammars.ts";
-import { Seat, TooCostly } from "./seat.ts";
-import type { About, Asked, GrammarWorker, TokenTable } from "./worker_messages.ts";
+import type { GrammarInfo, GrammarSource, GrammarWorker, TokenTable } from "./worker_protocol.ts";
 
 export interface ThreadedOptions {
   /** Starts a thread. */
   readonly start: () => GrammarWorker;
-  /** How long one grammar may be compiled. */
+  /** How long compiling one grammar may take. */
   readonly deadlineMs?: number;
-  /** Bytes that the library may hold in one thread. */
+  /** Bytes that the library may use in one thread. */
   readonly memory?: number;
 }
 
 const DEADLINE_MS = 10_000;
 const MEMORY = 512 * 2 ** 20;
-/** Compiled grammars that are kept for the next request, and characters of what was asked for them. */
+/** Compiled grammars that are kept for later requests, and the characters of their sources. */
 const KEPT = 64;
 const KEPT_TEXT = 16 * 2 ** 20;
-/** Grammars that cost too much and are refused at once for a while. */
+/** Sources that cost too much, and are rejected at once for a while. */
 const REFUSED = 64;
 const REFUSED_MS = 60_000;
-/** Threads. A grammar is compiled where no generation waits for masks, as long as there is such a one. */
-const SEATS = 3;
+/**
+ * Most threads, and most of them that compile. A grammar is compiled where no generation waits for
+ * masks, if possible.
+ */
+const THREADS = 3;
 const COMPILING = 2;
-/** Requests that may wait for a thread. */
+/** Most requests that wait for a thread. */
 const WAITING = 64;
-export interface Home {
-  readonly seat: Seat;
+
+/** A compiled grammar, and the thread that it is in. */
+export interface Compiled {
+  readonly thread: GrammarThread;
   readonly grammar: number;
-  readonly about: About;
+  readonly info: GrammarInfo;
 }
 
-export class Pool {
+export class ThreadPool {
   readonly #options: ThreadedOptions;
   readonly #tokenizer: Tokens;
   readonly #vocabSize: number;
   readonly stops: readonly number[];
-  readonly #kept = new Map<string, Promise<Home>>();
+  readonly #kept = new Map<string, Promise<Compiled>>();
   readonly #refused = new Map<string, { readonly error: Error; readonly until: number }>();
-  readonly #seats = new Set<Seat>();
-  readonly #waiting: { readonly resolve: (seat: Seat) => void; readonly reject: (error: Error) => void }[] = [];
+  readonly #threads = new Set<GrammarThread>();
+  readonly #waiting: { readonly resolve: (thread: GrammarThread) => void; readonly reject: (error: Error) => void }[] =
+    [];
   #tokens: Promise<TokenTable> | null = null;
   #table: TokenTable | null = null;
   #closed = false;
-  /** Threads can be had: if one does not start now, that is an error. */
+  /** A thread has started: if another one does not, that is an error. */
   started = false;
 
   constructor(tokenizer: Tokens, vocabSize: number, stops: readonly number[], options: ThreadedOptions) {
@@ -56,9 +63,9 @@ export class Pool {
     this.#options = options;
   }
 
-  /** Where a grammar is compiled: once for equal texts. */
-  home(asked: Asked): Promise<Home> {
-    const key = `${asked.kind} ${asked.text}`;
+  /** The compiled grammar of a source; equal sources are compiled once. */
+  compiled(source: GrammarSource): Promise<Compiled> {
+    const key = `${source.kind} ${source.text}`;
     const known = this.#kept.get(key);
     if (known) {
       this.#kept.delete(key);
@@ -67,7 +74,7 @@ export class Pool {
     }
     const refused = this.#refused.get(key);
     if (refused && refused.until > performance.now()) return Promise.reject(refused.error);
-    const made = this.#compile(key, asked);
+    const made = this.#compile(key, source);
     this.#kept.set(key, made);
     made.catch((error: Error) => {
       if (this.#kept.get(key) === made) this.#kept.delete(key);
@@ -88,32 +95,32 @@ export class Pool {
       this.#kept.delete(key);
       text -= key.length;
       made
-        .then(({ seat, grammar }) => {
-          seat.keys.delete(key);
-          seat.drop(grammar);
+        .then(({ thread, grammar }) => {
+          thread.keys.delete(key);
+          thread.drop(grammar);
         })
         .catch(() => {});
     }
   }
 
-  async #compile(key: string, asked: Asked): Promise<Home> {
+  async #compile(key: string, source: GrammarSource): Promise<Compiled> {
     this.#tokens ??= tokenTable(this.#tokenizer, this.#vocabSize);
     this.#table ??= await this.#tokens;
-    const seat = await this.#takeSeat();
+    const thread = await this.#takeThread();
     try {
-      await seat.ready;
+      await thread.ready;
       this.started = true;
-      const { grammar, about } = await seat.compile(asked);
-      seat.keys.set(key, grammar);
-      return { seat, grammar, about };
+      const { grammar, info } = await thread.compile(source);
+      thread.keys.set(key, grammar);
+      return { thread, grammar, info };
     } finally {
-      seat.taken = false;
+      thread.reserved = false;
       this.#pass();
     }
   }
 
-  /** A thread to compile in, in the order of asking. */
-  #takeSeat(): Promise<Seat> {
+  /** Waits for a thread to compile in: first come, first served. */
+  #takeThread(): Promise<GrammarThread> {
     if (this.#waiting.length >= WAITING)
       return Promise.reject(new BusyError(`${WAITING} schemas wait to be compiled; try again in a moment`));
     return new Promise((resolve, reject) => {
@@ -124,47 +131,47 @@ export class Pool {
 
   #pass(): void {
     while (this.#waiting.length > 0) {
-      let seat: Seat | null;
+      let thread: GrammarThread | null;
       try {
         if (this.#closed) throw new RequestError("the model is closed");
-        seat = this.#free();
+        thread = this.#free();
       } catch (error) {
         this.#waiting.shift()!.reject(error as Error);
         continue;
       }
-      if (!seat) return;
-      seat.taken = true;
-      this.#waiting.shift()!.resolve(seat);
+      if (!thread) return;
+      thread.reserved = true;
+      this.#waiting.shift()!.resolve(thread);
     }
   }
 
-  #free(): Seat | null {
-    const seats = [...this.#seats].filter((seat) => !seat.full);
-    const free = seats.filter((seat) => !seat.taken).sort((a, b) => a.matching - b.matching);
-    if (seats.length - free.length >= COMPILING) return null;
-    if (free[0]?.matching === 0 || (free[0] && seats.length >= SEATS)) return free[0];
-    if (seats.length >= SEATS) return null;
+  #free(): GrammarThread | null {
+    const threads = [...this.#threads].filter((thread) => !thread.full);
+    const free = threads.filter((thread) => !thread.reserved).sort((a, b) => a.matching - b.matching);
+    if (threads.length - free.length >= COMPILING) return null;
+    if (free[0]?.matching === 0 || (free[0] && threads.length >= THREADS)) return free[0];
+    if (threads.length >= THREADS) return null;
     const { start, deadlineMs = DEADLINE_MS, memory = MEMORY } = this.#options;
     const options = { tokens: this.#table!, stops: this.stops, memory, deadlineMs };
-    const seat = new Seat(start, options, (ended) => {
-      this.#seats.delete(ended);
+    const thread = new GrammarThread(start, options, (ended) => {
+      this.#threads.delete(ended);
       for (const key of ended.keys.keys()) this.#kept.delete(key);
       this.#pass();
     });
-    this.#seats.add(seat);
-    return seat;
+    this.#threads.add(thread);
+    return thread;
   }
 
   get deadlineMs(): number {
     return this.#options.deadlineMs ?? DEADLINE_MS;
   }
 
-  /** A living thread where it is compiled; again, if the one that it was in is gone. */
-  async living(asked: Asked): Promise<Home> {
+  /** As compiled(), in a thread that still runs: compiles again if the earlier one is gone. */
+  async inLivingThread(source: GrammarSource): Promise<Compiled> {
     for (;;) {
       if (this.#closed) throw new RequestError("the model is closed");
-      const home = await this.home(asked);
-      if (!home.seat.ended) return home;
+      const compiled = await this.compiled(source);
+      if (!compiled.thread.ended) return compiled;
     }
   }
 
@@ -172,16 +179,18 @@ export class Pool {
     if (this.#closed) return;
     this.#closed = true;
     const error = new RequestError("the model is closed");
-    for (const seat of [...this.#seats]) seat.stop(error);
+    for (const thread of [...this.#threads]) thread.stop(error);
     this.#kept.clear();
     this.#pass();
   }
 }
 
-/** Tokens whose bytes are looked up before the event loop has its turn. */
+/** Tokens whose bytes are looked up before the event loop gets a turn. */
 const TOKENS_A_TURN = 8192;
 
-/** A token without bytes is never allowed: so are control tokens, and ids beyond the tokenizer's. */
+/**
+ * Tokens without bytes are never allowed: control tokens and ids beyond the tokenizer's get none.
+ */
 async function tokenTable(tokenizer: Tokens, vocabSize: number): Promise<TokenTable> {
   const ends = new Uint32Array(vocabSize);
   let bytes = new Uint8Array(1 << 16);

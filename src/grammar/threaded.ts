@@ -1,15 +1,15 @@
 // Grammars that are compiled and matched in threads, so that nothing else waits for them.
 
 import { RequestError } from "../errors.ts";
+import { NoThread } from "./grammar_thread.ts";
 import { createGrammars, type Tokens } from "./grammars.ts";
-import { NoThread } from "./seat.ts";
 import { ThreadedConstraint } from "./thread_constraint.ts";
-import { Pool, type ThreadedOptions } from "./thread_pool.ts";
+import { type ThreadedOptions, ThreadPool } from "./thread_pool.ts";
 import type { Constraint, Grammar, Grammars } from "./types.ts";
-import type { Asked } from "./worker_messages.ts";
+import type { GrammarSource } from "./worker_protocol.ts";
 
 /**
- * The same as createGrammars(), in threads; here, where none can be had.
+ * As createGrammars(), but in threads; on the calling thread where no thread can be started.
  * @param vocabSize V of the model, which may be larger than the tokenizer's
  * @param stopIds tokens that end a text
  */
@@ -20,16 +20,19 @@ export function createThreadedGrammars(
   options: ThreadedOptions,
 ): Grammars {
   const stops = [...new Set(stopIds)].filter((id) => id >= 0 && id < vocabSize);
-  const pool = new Pool(tokenizer, vocabSize, stops, options);
+  const pool = new ThreadPool(tokenizer, vocabSize, stops, options);
   let here: Grammars | null = null;
   let closed = false;
 
-  async function grammar(asked: Asked, compileHere: (grammars: Grammars) => Promise<Grammar>): Promise<Grammar> {
+  async function grammar(
+    source: GrammarSource,
+    compileHere: (grammars: Grammars) => Promise<Grammar>,
+  ): Promise<Grammar> {
     if (closed) throw new RequestError("the model is closed");
     if (here) return compileHere(here);
     try {
-      const { about } = await pool.home(asked);
-      return { ...about, matcher: () => begun(pool, asked) };
+      const { info } = await pool.compiled(source);
+      return { ...info, matcher: () => begun(pool, source) };
     } catch (error) {
       if (!(error instanceof NoThread) || closed || pool.started) throw error;
       here ??= createGrammars(tokenizer, vocabSize, stops);
@@ -59,7 +62,7 @@ export function createThreadedGrammars(
   };
 }
 
-/** @throws RequestError for what is no JSON */
+/** @throws RequestError for a value that has no JSON text */
 function schemaText(schema: unknown): string {
   try {
     return JSON.stringify(schema) ?? "null";
@@ -69,8 +72,8 @@ function schemaText(schema: unknown): string {
   }
 }
 
-async function begun(pool: Pool, asked: Asked): Promise<Constraint> {
-  const constraint = new ThreadedConstraint(pool, asked);
+async function begun(pool: ThreadPool, source: GrammarSource): Promise<Constraint> {
+  const constraint = new ThreadedConstraint(pool, source);
   await constraint.begin();
   return constraint;
 }

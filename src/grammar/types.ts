@@ -1,13 +1,14 @@
-// What constrains a generation: which tokens may come next, token by token.
+// Constraints of a generation: which tokens may come next, token by token.
 
-/** One generation's way through a grammar. */
+/** The state of one generation in a grammar. */
 export interface Constraint {
   /**
-   * Tokens that may come next: bit id % 32 of word id >> 5 is set for those that may. Null where every token may. A token that
-   * ends the text is among them where the grammar may end. Not to be kept: valid until accept().
+   * Tokens that may come next: bit id % 32 of word id >> 5 is set if token id may. Null: every
+   * token may. Tokens that end the text are among them where the grammar may end. Valid until
+   * accept().
    */
   mask(): Promise<Int32Array | null>;
-  /** Goes on with a token. @throws RequestError for one that the mask does not have */
+  /** Continues with a token. @throws RequestError for a token that is not in the mask */
   accept(id: number): void;
   /** The text is complete: an end token was accepted. */
   readonly ended: boolean;
@@ -15,11 +16,14 @@ export interface Constraint {
   close(): void;
 }
 
-/** A compiled grammar, good for any number of generations. */
+/** A compiled grammar, for any number of generations. */
 export interface Grammar {
-  /** What the caller may not expect: keywords and formats that are not known and so constrain nothing. */
+  /** Sentences about unknown keywords and formats, which constrain nothing. */
   readonly warnings: readonly string[];
-  /** A way through it from the start. Close it when done. @throws RequestError if the grammars were closed */
+  /**
+   * A constraint at the start of the grammar. Close it when done.
+   * @throws RequestError if the grammars were closed
+   */
   matcher(): Promise<Constraint>;
 }
 
@@ -31,25 +35,40 @@ export interface JoinedSchema {
 
 export interface SchemaPart {
   readonly name: string;
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly label: string;
   readonly schema: unknown;
-  /** Its values are objects, and what of it cannot be enforced is not: anything may be given. Otherwise it is refused. */
+  /**
+   * Its values are objects, and keywords that cannot be enforced are dropped. Otherwise such a
+   * schema is rejected.
+   */
   readonly loose: boolean;
 }
 
-/** The grammars of one vocabulary. Compiling is done once for equal texts. */
+/** The grammars of one vocabulary. Equal texts are compiled once. */
 export interface Grammars {
   /** Any JSON object (`response_format: json_object`). */
   json(): Promise<Grammar>;
-  /** JSON that is valid by a schema. @throws RequestError that names a keyword that is not supported, and where it is */
+  /**
+   * JSON that is valid by a schema.
+   * @throws RequestError that names an unsupported keyword and its place
+   */
   jsonSchema(schema: unknown): Promise<Grammar>;
-  /** JSON that is valid by a schema made of others. @throws RequestError for a part that is not loose, by its label */
+  /**
+   * JSON that is valid by a schema with parts.
+   * @throws RequestError that names a part that is not loose by its label
+   */
   joined(schema: JoinedSchema): Promise<Grammar>;
-  /** Texts that the pattern matches as a whole. @throws RequestError for what is no pattern or needs too much */
+  /**
+   * Texts that the pattern matches as a whole.
+   * @throws RequestError for an invalid pattern, or one that is too large
+   */
   regex(pattern: string): Promise<Grammar>;
-  /** Texts of a grammar in EBNF, from the rule `root`. @throws RequestError that says where it is wrong */
+  /**
+   * Texts of a grammar in EBNF that starts at the rule `root`.
+   * @throws RequestError that says where it is wrong
+   */
   ebnf(text: string): Promise<Grammar>;
-  /** Frees everything; matchers that are open end with an error. */
+  /** Frees everything; open constraints end with an error. */
   close(): void;
 }

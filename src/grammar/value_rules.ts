@@ -15,11 +15,17 @@ export interface ValueRules {
   readonly warnings: Set<string>;
   /** The rule of values that meet all of these schemas; its body may still be to do. */
   value(wanted: All): Term;
-  /** The values that meet all of these schemas, if they are few and plain (null, booleans, listed numbers and texts). */
+  /**
+   * The values that meet all of these schemas, if they are few and plain (null, booleans, listed
+   * numbers and texts).
+   */
   few(all: All): readonly Json[] | null;
   /** The negation of a single schema; null for several. */
   opposite(all: All): All | null;
-  /** Names other than these. Of long lists, names that differ from all of them within the first characters. */
+  /**
+   * Names other than these. Of long lists, names that differ from all of them within the first
+   * characters.
+   */
   otherNames(names: readonly string[]): Dfa;
   /** The texts of an automaton that are among the names `by`, and the others. */
   divided(dfa: Dfa, by: Names): readonly [inside: Dfa, outside: Dfa];

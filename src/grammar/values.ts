@@ -1,4 +1,4 @@
-// From schemas to a grammar: one rule for each set of signed schemas that a value must meet.
+// From schemas to a grammar: a rule for each set of signed schemas that a value must meet.
 
 import { Expansion } from "./alternatives.ts";
 import { arrayBody } from "./arrays.ts";
@@ -19,7 +19,7 @@ import type { Body, Term } from "./terms.ts";
 import { Unsupported } from "./unsupported.ts";
 import type { ValueRules } from "./value_rules.ts";
 
-/** The keyword that a type's limits are named by where nothing more exact is known. */
+/** The keyword that an error names for a type where nothing more exact is known. */
 const USUAL: Readonly<Record<Type, string>> = {
   null: "anyOf",
   boolean: "anyOf",
@@ -29,13 +29,13 @@ const USUAL: Readonly<Record<Type, string>> = {
   object: "patternProperties",
 };
 
-/** States of automata of names, in all, beyond which only few are spent on each object. */
+/** Total states of automata of names beyond which each further object gets only few. */
 const NAME_STATES = 4000;
 
 export class Values implements ValueRules {
   readonly rules = new Rules();
   readonly json = new JsonText(this.rules);
-  /** Sentences about what a schema allows and the grammar does not write. */
+  /** Sentences about values that a schema allows and the grammar does not write. */
   readonly warnings = new Set<string>();
   readonly #document: Document;
   readonly #expansion: Expansion;
@@ -44,7 +44,7 @@ export class Values implements ValueRules {
   readonly #others = new Map<string, Dfa>();
   readonly #divided = new Map<string, readonly [Dfa, Dfa]>();
   readonly #keys = new Map<Dfa, Term>();
-  /** States so far of automata of names that are not listed. */
+  /** States so far of automata of unlisted names. */
   #nameStates = 0;
   readonly #todo: { readonly name: string; readonly all: All }[] = [];
 
@@ -60,7 +60,7 @@ export class Values implements ValueRules {
     return term;
   }
 
-  /** The rule of values that meet all of them; its body may still be to do. */
+  /** The rule of values that meet all of these schemas; its body may still be to do. */
   value(wanted: All): Term {
     const all = [...new Set(wanted)].filter((signed) => !this.#isTrivial(signed)).sort((a, b) => a - b);
     if (all.length === 0) return this.json.value;
@@ -137,14 +137,14 @@ export class Values implements ValueRules {
     return [[this.#once("s", parts, () => this.#long(parts) ?? this.json.spelled(shorter(parts)))]];
   }
 
-  /** Texts whose length has high limits, where their characters need not be counted as states. */
+  /** Texts with high limits of length, where characters can be counted without a state for each. */
   #long(parts: readonly Part[]): Term | null {
     const { min, max } = range(parts);
     if (Math.max(min, max ?? 0) <= LONG) return null;
     return this.json.counted(stringDfa(parts.filter((part) => part.kind !== "count")), min, max);
   }
 
-  /** Equal conditions are one rule: there are many texts of one format in a schema. */
+  /** Makes one rule for equal conditions: a schema often has many texts of one format. */
   #once(kind: string, parts: readonly Part[], spell: () => Term): Term {
     const key = `${kind}\n${partsKey(parts)}`;
     const term = this.#leaves.get(key) ?? spell();
@@ -152,7 +152,10 @@ export class Values implements ValueRules {
     return term;
   }
 
-  /** Names that are none of these; of long lists, those that part from them early. */
+  /**
+   * Names other than these. Of long lists, names that differ from all of them within the first
+   * characters.
+   */
   otherNames(names: readonly string[]): Dfa {
     if (names.length === 0) return everything;
     const key = JSON.stringify([...names].sort());
@@ -172,7 +175,7 @@ export class Values implements ValueRules {
     return dfa;
   }
 
-  /** The texts of an automaton that are such names, and the others. */
+  /** The texts of an automaton that are among the names `by`, and the others. */
   divided(dfa: Dfa, by: Names): readonly [inside: Dfa, outside: Dfa] {
     const key = `${dfaKey(dfa)} ${namesKey(by)}`;
     const known = this.#divided.get(key);
@@ -191,12 +194,15 @@ export class Values implements ValueRules {
     return known;
   }
 
-  /** The strings that meet all of them, as an automaton over their characters. */
+  /** The strings that meet all of these schemas, as an automaton over their characters. */
   strings(all: All): Dfa {
     return either(not(everything), ...this.#expansion.all(all, "string").map(({ parts }) => stringDfa(parts)));
   }
 
-  /** The values that meet all of them, if they are few and plain: null, booleans, and numbers and texts in a list. */
+  /**
+   * The values that meet all of these schemas, if they are few and plain: null, booleans, listed
+   * numbers and texts.
+   */
   few(all: All): readonly Json[] | null {
     const out: Json[] = [];
     for (const type of TYPES) {
@@ -219,7 +225,7 @@ export class Values implements ValueRules {
     return [...new Map(out.map((value) => [JSON.stringify(value), value])).values()];
   }
 
-  /** The schema that must not hold where this one must, and the other way round. */
+  /** The negation of a single schema; null for several. */
   opposite(all: All): All | null {
     return all.length === 1 ? [all[0]! ^ 1] : null;
   }
@@ -229,14 +235,14 @@ function prefixes(name: readonly string[], most: number): string[] {
   return Array.from({ length: Math.min(name.length, most) }, (_, i) => name.slice(0, i + 1).join(""));
 }
 
-/** The numbers of a list that meet everything, or null where there is no list. */
+/** The numbers of a list that meet all conditions; null where there is no list. */
 function equals(parts: readonly NumberPart[]): readonly number[] | null {
   const given = parts.find((part) => part.kind === "equal" && part.is);
   if (given?.kind !== "equal") return null;
   return given.values.filter((value) => parts.every((part) => meets(value, part)));
 }
 
-/** The same of texts. A list is held to no format: whoever writes it knows what it lists. */
+/** The same for texts. Formats are not applied to a list: the list itself says what is meant. */
 function texts(parts: readonly Part[]): readonly string[] | null {
   const given = parts.find((part) => part.kind === "texts" && part.is);
   if (given?.kind !== "texts") return null;
@@ -244,10 +250,15 @@ function texts(parts: readonly Part[]): readonly string[] | null {
 }
 
 const LONG = 40;
-/** Most characters of texts that a pattern or format holds as well, where more would need too many states. */
+/**
+ * Limits of length that are tried where a pattern or format with a higher one needs too many
+ * states.
+ */
 const SHORTER = [1000, 250, 60];
 
-/** The strings that meet all of them: those that are not too long, where the long ones need too many states. */
+/**
+ * The strings that meet all conditions; only shorter ones, where long ones need too many states.
+ */
 function shorter(parts: readonly Part[]): Dfa {
   const { min, max } = range(parts);
   for (const most of [Number.POSITIVE_INFINITY, ...SHORTER]) {
@@ -274,7 +285,7 @@ function stringDfa(parts: readonly Part[]): Dfa {
   return preferring(parts, both(everything, ...dfas));
 }
 
-/** What follows the formats as well, or all of it where nothing does. */
+/** The texts that also follow the formats, or all of them where none does. */
 function preferring(parts: readonly Part[], dfa: Dfa): Dfa {
   const formats = parts.flatMap((part) => (part.kind === "format" ? [part.dfa] : []));
   const narrow = formats.length === 0 ? dfa : both(dfa, ...formats);

@@ -1,6 +1,6 @@
 // Starts a thread for grammars in a page.
 
-import type { FromGrammarWorker, GrammarWorker } from "./worker_messages.ts";
+import type { FromGrammarWorker, GrammarWorker } from "./worker_protocol.ts";
 
 export function startWebGrammarWorker(): GrammarWorker {
   const worker = new Worker(new URL("./web_grammar_worker.js", import.meta.url), { type: "module" });

@@ -1,4 +1,5 @@
-// The grammar library, loaded on first use: @mlc-ai/web-xgrammar, as bundle.mjs makes a module of it.
+// The grammar library, loaded on first use: @mlc-ai/web-xgrammar, which bundle.mjs turns into a
+// module.
 
 import { HotsetError } from "../errors.ts";
 
@@ -28,7 +29,10 @@ export interface XGrammar {
   };
   readonly GrammarCompiler: { createGrammarCompiler(info: Owned, cache: boolean): Promise<Compiler> };
   readonly GrammarMatcher: {
-    /** Asks the grammar for its vocabulary's size only, by an object that it never frees: hence the stand-in. */
+    /**
+     * Needs only the size of the grammar's vocabulary, from an object that it never frees: hence
+     * the stand-in.
+     */
     createGrammarMatcher(grammar: {
       readonly handle: unknown;
       tokenizerInfo(): { getVocabSize(): number };

@@ -15,7 +15,7 @@ import { warmUp } from "../engine/warm_up.ts";
 import { maxRows } from "../engine/work.ts";
 import { DeviceError, RequestError, WeightsError } from "../errors.ts";
 import type { Spill } from "../experts/record_reader.ts";
-import type { GrammarWorker } from "../grammar/worker_messages.ts";
+import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import { endsInConfig } from "../model/end_ids.ts";
 import { bindMixtral, forward, loadMixtral } from "../model/mixtral.ts";
 import {

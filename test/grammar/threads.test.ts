@@ -9,7 +9,7 @@ import { startNodeGrammarWorker } from "../../src/grammar/node_grammar_threads.t
 import type { ThreadedOptions } from "../../src/grammar/thread_pool.ts";
 import { createThreadedGrammars } from "../../src/grammar/threaded.ts";
 import type { Grammars } from "../../src/grammar/types.ts";
-import type { GrammarWorker, ToGrammarWorker } from "../../src/grammar/worker_messages.ts";
+import type { GrammarWorker, ToGrammarWorker } from "../../src/grammar/worker_protocol.ts";
 import { inRepo } from "../support/fixtures.ts";
 import { PATIENT } from "../support/patience.ts";
 import { talesFromJson } from "../tokenizer/support.ts";

@@ -1,34 +1,35 @@
-// What a thread for grammars is asked and what it answers, and the thread as the platform gives it.
+// The messages between the main thread and a thread for grammars, and the thread as the platform
+// provides it.
 
 import type { Grammar } from "./types.ts";
 
-/** What is compiled. Schemas travel as JSON text. */
-export interface Asked {
+/** The source of a grammar. Schemas travel as JSON text. */
+export interface GrammarSource {
   readonly kind: "json" | "json_schema" | "tools" | "regex" | "ebnf";
   readonly text: string;
 }
 
-/** What is known of a grammar, beside ways through it. */
-export type About = Omit<Grammar, "matcher">;
+/** The properties of a compiled grammar that travel to the main thread. */
+export type GrammarInfo = Omit<Grammar, "matcher">;
 
-/** The tokens of a vocabulary: bytes of token i end at ends[i] and begin where those of the one before end. */
+/** The bytes of all tokens, one after the other: those of token i end at ends[i]. */
 export interface TokenTable {
   readonly bytes: Uint8Array;
   /** [V] */
   readonly ends: Uint32Array;
 }
 
-/** The first message is "open"; grammars and matchers are numbered by who asks. */
+/** The first message is "open". The main thread numbers grammars and matchers. */
 export type ToGrammarWorker =
   | { readonly type: "open"; readonly tokens: TokenTable; readonly stops: readonly number[]; readonly memory: number }
-  | { readonly type: "compile"; readonly grammar: number; readonly asked: Asked }
+  | { readonly type: "compile"; readonly grammar: number; readonly source: GrammarSource }
   | { readonly type: "drop"; readonly grammar: number }
-  /** `ids`: tokens that were accepted before. */
+  /** `ids`: tokens that were accepted already. */
   | { readonly type: "begin"; readonly matcher: number; readonly grammar: number; readonly ids: readonly number[] }
   | { readonly type: "accept"; readonly matcher: number; readonly id: number }
   | { readonly type: "end"; readonly matcher: number };
 
-/** An error as it travels. `request`: the request is at fault; else what went wrong was ours. */
+/** An error as it travels. `request`: the request is at fault; if not, hotset is. */
 export interface Failure {
   readonly request: boolean;
   readonly message: string;
@@ -36,9 +37,9 @@ export interface Failure {
 
 export type FromGrammarWorker =
   | { readonly type: "ready" }
-  /** `bytes`: memory that the library holds now. */
-  | { readonly type: "compiled"; readonly grammar: number; readonly about: About; readonly bytes: number }
-  /** `full`: the limit of memory was met, and nothing is to be asked of this thread any more. */
+  /** `bytes`: memory that the library uses now. */
+  | { readonly type: "compiled"; readonly grammar: number; readonly info: GrammarInfo; readonly bytes: number }
+  /** `full`: the thread reached its limit of memory and must not be used any more. */
   | { readonly type: "refused"; readonly grammar: number; readonly failure: Failure; readonly full: boolean }
   /** The mask after `count` accepted tokens. */
   | { readonly type: "mask"; readonly matcher: number; readonly count: number; readonly mask: Int32Array | null }
@@ -48,7 +49,7 @@ export type FromGrammarWorker =
 export interface GrammarWorker {
   post(message: ToGrammarWorker): void;
   onMessage(take: (message: FromGrammarWorker) => void): void;
-  /** `full`: it ended because its memory did. */
+  /** `full`: it ended because it ran out of memory. */
   onEnd(ended: (why: string, full: boolean) => void): void;
   stop(): void;
 }

@@ -1,60 +1,68 @@
-// One thread for grammars as seen from outside: what it is compiling, which generations are matched in it, how it ended.
+// One thread for grammars as the pool sees it: what it compiles, which generations are matched in
+// it, how it ended.
 
 import { HotsetError, RequestError } from "../errors.ts";
-import type { About, Asked, Failure, FromGrammarWorker, GrammarWorker, TokenTable } from "./worker_messages.ts";
+import type {
+  Failure,
+  FromGrammarWorker,
+  GrammarInfo,
+  GrammarSource,
+  GrammarWorker,
+  TokenTable,
+} from "./worker_protocol.ts";
 
-/** The thread did not start: grammars are compiled elsewhere. */
+/** The thread did not start: grammars are compiled on the main thread. */
 export class NoThread extends HotsetError {}
 
-/** A generation that is matched in a thread. */
-export interface Matched {
-  /** The mask after `count` tokens has come. */
+/** A generation whose matcher is in a thread. */
+export interface MatcherClient {
+  /** The mask after `count` accepted tokens has arrived. */
   take(count: number, mask: Int32Array | null): void;
-  /** It cannot go on. */
+  /** The matcher failed for good. */
   fail(error: Error): void;
-  /** The thread is gone, and not by its fault: it may go on in another. */
+  /** The thread is gone, through no fault of this matcher: it may continue in another one. */
   move(): void;
 }
 
-export interface SeatOptions {
+export interface GrammarThreadOptions {
   readonly tokens: TokenTable;
   readonly stops: readonly number[];
-  /** Most bytes that the library may hold. */
+  /** Most bytes that the library may use. */
   readonly memory: number;
   readonly deadlineMs: number;
 }
 
 interface Compiling {
   readonly grammar: number;
-  readonly resolve: (about: About) => void;
+  readonly resolve: (info: GrammarInfo) => void;
   readonly reject: (error: Error) => void;
 }
 
-/** A thread that holds so much of its memory compiles nothing more. */
+/** A thread that uses this share of its memory compiles nothing more. */
 const FULL = 0.75;
-/** A thread that has not started by then never will. */
+/** A thread that has not started after so long is given up. */
 const START_MS = 120_000;
 
-export class Seat {
+export class GrammarThread {
   readonly ready: Promise<void>;
   readonly #worker: GrammarWorker;
-  readonly #options: SeatOptions;
-  readonly #onEnd: (seat: Seat) => void;
-  readonly #matched = new Map<number, Matched>();
-  /** What is compiled here, by the key of whoever asked. */
+  readonly #options: GrammarThreadOptions;
+  readonly #onEnd: (thread: GrammarThread) => void;
+  readonly #matched = new Map<number, MatcherClient>();
+  /** Grammars that are compiled here, by the pool's key. */
   readonly keys = new Map<string, number>();
   #compiling: Compiling | null = null;
-  /** Kept for who compiles next; set by the one who chooses it. */
-  taken = false;
-  /** Nothing more is compiled here. */
+  /** Reserved for a compilation; set by the pool. */
+  reserved = false;
+  /** Compiles nothing more. */
   full = false;
-  /** Why it is gone. */
+  /** Why it is gone; null while it runs. */
   ended: Error | null = null;
   #start: { readonly resolve: () => void; readonly reject: (error: Error) => void } | null = null;
   #next = 0;
 
   /** @param onEnd called once, when the thread is gone */
-  constructor(start: () => GrammarWorker, options: SeatOptions, onEnd: (seat: Seat) => void) {
+  constructor(start: () => GrammarWorker, options: GrammarThreadOptions, onEnd: (thread: GrammarThread) => void) {
     this.#options = options;
     this.#onEnd = onEnd;
     try {
@@ -75,7 +83,7 @@ export class Seat {
         },
       };
     });
-    this.ready.catch(() => {}); // told to those who compile
+    this.ready.catch(() => {}); // reported to those that compile
     this.#worker.onMessage((message) => this.#take(message));
     this.#worker.onEnd((why, full) => this.#end(why, full));
     const { tokens, stops, memory } = options;
@@ -86,22 +94,25 @@ export class Seat {
     return this.#matched.size;
   }
 
-  /** @throws RequestError for what is wrong with it, or takes too long or too much memory; HotsetError if the thread ends */
-  async compile(asked: Asked): Promise<{ readonly grammar: number; readonly about: About }> {
+  /**
+   * @throws RequestError for a bad source, or one that takes too long or too much memory;
+   * HotsetError if the thread ends
+   */
+  async compile(source: GrammarSource): Promise<{ readonly grammar: number; readonly info: GrammarInfo }> {
     await this.ready;
     if (this.ended) throw this.ended;
     const grammar = this.#next++;
     const { deadlineMs } = this.#options;
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
-      const about = await new Promise<About>((resolve, reject) => {
+      const info = await new Promise<GrammarInfo>((resolve, reject) => {
         this.#compiling = { grammar, resolve, reject };
-        timer = setTimeout(() => this.stop(tooLong(asked, deadlineMs)), deadlineMs);
-        this.#worker.post({ type: "compile", grammar, asked });
+        timer = setTimeout(() => this.stop(tooLong(source, deadlineMs)), deadlineMs);
+        this.#worker.post({ type: "compile", grammar, source });
       });
-      return { grammar, about };
+      return { grammar, info };
     } catch (error) {
-      if (error instanceof Full) throw tooLarge(asked, this.#options.memory);
+      if (error instanceof Full) throw tooLarge(source, this.#options.memory);
       throw error;
     } finally {
       clearTimeout(timer);
@@ -113,8 +124,8 @@ export class Seat {
     if (!this.ended) this.#worker.post({ type: "drop", grammar });
   }
 
-  /** Begins a generation's way through a grammar, behind `ids`; its number. */
-  begin(grammar: number, ids: readonly number[], matched: Matched): number {
+  /** Creates a matcher in a grammar, after the tokens `ids`; returns its number. */
+  begin(grammar: number, ids: readonly number[], matched: MatcherClient): number {
     const matcher = this.#next++;
     this.#matched.set(matcher, matched);
     this.#worker.post({ type: "begin", matcher, grammar, ids });
@@ -131,12 +142,12 @@ export class Seat {
     if (this.full && this.#matched.size === 0) this.stop(new HotsetError("the thread for grammars was full"));
   }
 
-  /** Whether it is compiling now: masks wait meanwhile. */
+  /** Whether it compiles now: masks wait meanwhile. */
   get compiling(): boolean {
     return this.#compiling !== null;
   }
 
-  /** Ends the thread. What it is compiling fails with the error; generations move. */
+  /** Ends the thread. The current compilation fails with the error; matchers move. */
   stop(error: Error): void {
     if (this.ended) return;
     this.ended = error;
@@ -163,7 +174,7 @@ export class Seat {
         return;
       case "compiled":
         if (message.bytes > FULL * this.#options.memory) this.full = true;
-        if (this.#compiling?.grammar === message.grammar) this.#compiling.resolve(message.about);
+        if (this.#compiling?.grammar === message.grammar) this.#compiling.resolve(message.info);
         return;
       case "refused":
         if (this.#compiling?.grammar !== message.grammar) return;
@@ -179,23 +190,23 @@ export class Seat {
   }
 }
 
-/** The limit of memory was met. */
+/** The thread reached its limit of memory. */
 class Full extends HotsetError {}
 
 function errorOf({ request, message }: Failure): Error {
   return request ? new RequestError(message) : new HotsetError(message);
 }
 
-/** A request that is refused for what compiling it costs: the same again need not be tried. */
+/** Compiling costs too much: the same source need not be tried again. */
 export class TooCostly extends RequestError {}
 
-function tooLong({ kind }: Asked, deadlineMs: number): Error {
+function tooLong({ kind }: GrammarSource, deadlineMs: number): Error {
   return new TooCostly(
     `${kind}: compiling it took longer than the deadline of ${deadlineMs / 1000} s; use fewer alternatives, shorter lengths and counts, or fewer different patterns`,
   );
 }
 
-function tooLarge({ kind }: Asked, memory: number): Error {
+function tooLarge({ kind }: GrammarSource, memory: number): Error {
   return new TooCostly(
     `${kind}: compiling it needs more than the limit of ${Math.round(memory / 2 ** 20)} MiB of memory; use fewer alternatives, shorter lengths and counts, or fewer different patterns`,
   );

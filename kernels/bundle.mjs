@@ -15,13 +15,13 @@ function write(name, text) {
 
 // ---- WGSL -----------------------------------------------------------------------------------------------------------
 
-/** The WGSL files of a folder as the members of an object literal: path without ending -> source. */
-function members(folder, recursive) {
+/** The WGSL files of a folder as the members of an object literal: `prefix` and path without ending -> source. */
+function members(folder, recursive, prefix = "") {
   const names = readdirSync(folder, { recursive })
     .map((name) => name.replaceAll("\\", "/"))
     .filter((name) => name.endsWith(".wgsl"));
   const member = (name) =>
-    `  ${JSON.stringify(name.slice(0, -".wgsl".length))}: ${JSON.stringify(readFileSync(new URL(name, folder), "utf8"))},`;
+    `  ${JSON.stringify(prefix + name.slice(0, -".wgsl".length))}: ${JSON.stringify(readFileSync(new URL(name, folder), "utf8"))},`;
   return names.sort().map(member).join("\n");
 }
 
@@ -32,9 +32,10 @@ write(
 export const KERNELS: Readonly<Record<string, string>> = {
 ${members(here, false)}
 };
-/** Helper, by its path in kernels/lib -> WGSL source. */
+/** Helper or file of a format, by its path in kernels -> WGSL source. */
 export const LIBS: Readonly<Record<string, string>> = {
-${members(new URL("lib/", here), true)}
+${members(new URL("formats/", here), true, "formats/")}
+${members(new URL("lib/", here), true, "lib/")}
 };
 `,
 );

@@ -1,5 +1,6 @@
-// Where expert_up_vec's outputs go: rounded to int8, a workgroup's 32 being a group. A row is its quants, then a scale a group.
-// Uses the kernel's params and `made`, the outputs of the workgroup; those past the part's end are 0.
+// Where expert_up_vec's outputs go: rounded to int8, a workgroup's 32 being a group. A row is its
+// quants, then a scale a group. Uses the kernel's params and `made`, the outputs of the workgroup;
+// those past the part's end are 0.
 #import "lib/matrix/quants.wgsl"
 @group(0) @binding(6) var<storage, read_write> y: array<u32>;
 

@@ -1,7 +1,9 @@
-// Finds the tile of a grouped matrix product that a workgroup owns: every expert has ceil(count / TILE_X) tiles of slots.
-// Uses the kernel's params and `starts`: expert e's slots are sorted[starts[e]] .. sorted[starts[e + 1] - 1].
+// Finds the tile of a grouped matrix product that a workgroup owns: every expert has ceil(count /
+// TILE_X) tiles of slots. Uses the kernel's params and `starts`: expert e's slots are
+// sorted[starts[e]] .. sorted[starts[e + 1] - 1].
 
-// The job of a workgroup of rows from `row`; its count is 0 for a surplus workgroup, or where the part lacks the expert.
+// The job of a workgroup of rows from `row`; its count is 0 for a surplus workgroup, or where the
+// part lacks the expert.
 fn expert_job(index: u32, row: u32) -> Job {
   var tile = index;
   for (var e = 0u; e < p.E; e++) {

@@ -1,7 +1,7 @@
-// Eight rows of weights times one row of activations by a team of TEAM invocations, which stride over the columns: the
-// body of the matrix-vector kernels. With NORM = 1 activations are normed on the way: y = sum of w x n / sqrt(mean(x^2) + eps),
-// where the root is a factor of the whole row, so that it need not be known before the sum is.
-// Uses the kernel's `norm` and params.
+// Eight rows of weights times one row of activations by a team of TEAM invocations, which stride
+// over the columns: the body of the matrix-vector kernels. With NORM = 1 activations are normed on
+// the way: y = sum of w x n / sqrt(mean(x^2) + eps), where the root is a factor of the whole row,
+// so that it need not be known before the sum is. Uses the kernel's `norm` and params.
 #import "lib/matrix/products.wgsl"
 #import "lib/team/team.wgsl"
 

@@ -1,5 +1,6 @@
-// Eight rows of weights times one row of int8 activations by a team of TEAM invocations, which stride over the columns:
-// the body of the matrix-vector kernels. Activations are normed before they are rounded (quantize.wgsl): NORM is 0.
+// Eight rows of weights times one row of int8 activations by a team of TEAM invocations, which
+// stride over the columns: the body of the matrix-vector kernels. Activations are normed before
+// they are rounded (quantize.wgsl): NORM is 0.
 #import "lib/matrix/products.wgsl"
 #import "lib/team/team.wgsl"
 

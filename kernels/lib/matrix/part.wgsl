@@ -1,13 +1,14 @@
-// The piece of a weight matrix, or of a layer's experts, that one binding holds; matrices larger than a binding have several.
-// Rows lie in blocks of eight, word j of eight rows side by side (src/tensor/panels.ts), and so do their scales: an
-// invocation that takes a word of each has 32 bytes of one address, and what it knows of those columns serves eight rows.
+// The piece of a weight matrix, or of a layer's experts, that one binding holds; matrices larger
+// than a binding have several. Rows lie in panels of eight, element j of eight rows side by side
+// (src/tensor/panels.ts): an invocation that takes a word of each has 32 bytes of one address, and
+// what it knows of those columns serves eight rows.
 struct Part {
   first_expert: u32,
   experts: u32, // a plain matrix is one expert, 0
   first_row: u32,
   rows: u32, // of each expert
-  stride: u32, // u32 words from one expert's block to the next
-  scales: u32, // u32 words from an expert's start to its plane of scales
+  planes: vec4u, // where each plane starts in an expert's packed matrix, in units of 16 bytes
+  stride: u32, // from one expert's packed matrix to the next, in units of 16 bytes
   groups: u32, // groups of 32 columns a row
 }
 
@@ -19,7 +20,7 @@ struct Eight {
   hi: vec4f,
 }
 
-// A value for each of eight rows: 0 .. 3 and 4 .. 7.
+// A value for each of a panel's eight rows: 0 .. 3 and 4 .. 7.
 struct Rows8 {
   lo: vec4f,
   hi: vec4f,

@@ -1,10 +1,12 @@
-// A tile of 64 rows of int8 activations by 64 rows of q8 or q4 weights, by a workgroup of 256, both staged in workgroup
-// memory, four products an instruction. Uses the kernel's x_row() and store_pair().
+// A tile of 64 rows of int8 activations by 64 rows of quantized weights, by a workgroup of 256,
+// both staged in workgroup memory, four products an instruction. Uses the kernel's x_row() and
+// store_pair().
 //
-// A group of 32 columns a step: half of the invocations bring in weights, unpacked once for the whole tile, the other half
-// activations, each four columns of four rows, fetched while the step before is multiplied; neighbours write and read
-// neighbouring cells. An invocation multiplies four rows by four, exactly, and scales the sums of each group.
-#import "lib/matrix/patch.wgsl"
+// A group of 32 columns a step: half of the invocations bring in weights, unpacked once for the
+// whole tile, the other half activations, each four columns of four rows, fetched while the step
+// before is multiplied; neighbours write and read neighbouring cells. An invocation multiplies four
+// rows by four, exactly, and scales the sums of each group.
+#import "lib/matrix/weights.wgsl"
 #import "lib/matrix/tile_job.wgsl"
 requires packed_4x8_integer_dot_product;
 
@@ -20,7 +22,7 @@ var<workgroup> w_tile: array<vec4u, 128>;
 var<workgroup> x_scales: array<vec4f, 16>; // [quad of rows]
 var<workgroup> w_scales: array<vec4f, 16>;
 
-// Where an invocation's patches come from.
+// What an invocation loads for the tile.
 struct Source {
   weights: bool,
   expert: u32,
@@ -35,14 +37,14 @@ fn x4(at: vec4u) -> vec4u {
 // Four columns of four rows: a word a row.
 fn fetch(source: Source, quad: u32) -> vec4u {
   if (source.weights) {
-    return patch_of(source.expert, source.row, quad);
+    return levels4x4(source.expert, source.row, quad);
   }
   return x4(source.at + quad);
 }
 
 fn fetch_scales(source: Source, group: u32) -> vec4f {
   if (source.weights) {
-    return patch_scales(source.expert, source.row, group * 8);
+    return scales4(source.expert, source.row / 8, source.row / 4 % 2, group * 4);
   }
   return bitcast<vec4f>(x4(source.at + part.groups * 8 + group));
 }

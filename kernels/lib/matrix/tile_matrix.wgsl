@@ -1,10 +1,12 @@
-// A tile of 64 rows of activations by 64 rows of weights, by a workgroup of four subgroups of 32, on matrix units: 16 x 16 by
-// 16 x 16 in f16, summed in f32. Uses the kernel's x_row() and store_pair().
+// A tile of 64 rows of activations by 64 rows of weights, by a workgroup of four subgroups of 32,
+// on matrix units: 16 x 16 by 16 x 16 in f16, summed in f32. Uses the kernel's x_row() and
+// store_pair().
 //
-// 32 columns a step are staged in workgroup memory as f16, weights unpacked once for the whole tile: each invocation brings
-// in four columns of four rows of either side, fetched while the step before is multiplied. A subgroup then multiplies 32
-// rows by 32. Columns lie eight numbers further apart than rows are many, so that a matrix's lines are in different banks.
-#import "lib/matrix/patch.wgsl"
+// 32 columns a step are staged in workgroup memory as f16, weights unpacked once for the whole
+// tile: each invocation brings in four columns of four rows of either side, fetched while the step
+// before is multiplied. A subgroup then multiplies 32 rows by 32. Columns lie eight numbers further
+// apart than rows are many, so that a matrix's lines are in different banks.
+#import "lib/matrix/weights.wgsl"
 #import "lib/matrix/tile_job.wgsl"
 enable f16;
 enable subgroups;
@@ -28,7 +30,7 @@ var<workgroup> x_tile: array<f16, 32 * LINE>; // [column, row]
 var<workgroup> w_tile: array<f16, 32 * LINE>;
 var<workgroup> results: array<f32, 4 * 256>; // a matrix a subgroup
 
-fn x_patch(at: vec4u) -> mat4x4f {
+fn x4x4(at: vec4u) -> mat4x4f {
   return transpose(mat4x4f(x[at.x], x[at.y], x[at.z], x[at.w]));
 }
 
@@ -49,8 +51,8 @@ fn make_tile(job: Job, i: u32) {
   let mine_x = subgroup % 2 * 32;
   let mine_w = subgroup / 2 * 32;
   var sums: array<Result, 4>; // [16 rows of x, 16 rows of w]
-  var next_x = x_patch(at);
-  var next_w = patch_of(job.expert, row, quad);
+  var next_x = x4x4(at);
+  var next_w = weights4x4(job.expert, row, quad);
   for (var group = 0u; group < part.groups; group++) {
     for (var j = 0u; j < 4; j++) {
       let to = (quad * 4 + j) * LINE + rows;
@@ -61,8 +63,8 @@ fn make_tile(job: Job, i: u32) {
     }
     workgroupBarrier();
     if (group + 1 < part.groups) {
-      next_x = x_patch(at + (group + 1) * 8);
-      next_w = patch_of(job.expert, row, (group + 1) * 8 + quad);
+      next_x = x4x4(at + (group + 1) * 8);
+      next_w = weights4x4(job.expert, row, (group + 1) * 8 + quad);
     }
     for (var k = 0u; k < 32 * LINE; k += 16 * LINE) {
       let near = subgroupMatrixLoad<Left, col_major>(&x_tile, k + mine_x, LINE);

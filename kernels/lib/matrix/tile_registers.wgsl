@@ -1,8 +1,10 @@
-// A tile of 16 rows of activations by 128 rows of weights, by a workgroup of 64: best where workgroup memory is no faster
-// than any other, as on a CPU. Uses the kernel's x_row() and store_pair().
+// A tile of 16 rows of activations by 128 rows of weights, by a workgroup of 64: best where
+// workgroup memory is no faster than any other, as on a CPU. Uses the kernel's x_row() and
+// store_pair().
 //
-// Invocation i owns weight rows 2i and 2i + 1 of the tile and unpacks each of their weights once, into registers, for all
-// 16 activation rows. Those lie in workgroup memory, 32 columns at a time, and everyone reads the same one at a time.
+// Invocation i owns weight rows 2i and 2i + 1 of the tile and unpacks each of their weights once,
+// into registers, for all 16 activation rows. Those lie in workgroup memory, 32 columns at a time,
+// and everyone reads the same one at a time.
 #import "lib/matrix/weights.wgsl"
 #import "lib/matrix/tile_job.wgsl"
 
@@ -20,7 +22,8 @@ struct Quad {
   odd: vec4f,
 }
 
-// Eight columns of four activation rows, the first of which is at x_tile[at], by those of two weight rows.
+// Eight columns of four activation rows, the first of which is at x_tile[at], by those of two
+// weight rows.
 fn quad(at: u32, even: Eight, odd: Eight) -> Quad {
   let a0 = x_tile[at];
   let b0 = x_tile[at + 1];
@@ -40,7 +43,8 @@ fn quad(at: u32, even: Eight, odd: Eight) -> Quad {
 
 // Contains barriers: call it in uniform control flow.
 fn make_tile(job: Job, i: u32) {
-  // Invocation i brings in eighths of activation rows i / 8 and i / 8 + 8. Rows past the end repeat the last one.
+  // Invocation i brings in eighths of activation rows i / 8 and i / 8 + 8. Rows past the end repeat
+  // the last one.
   let x0 = x_row(job, min(i / 8, job.count - 1)) * part.groups * 8 + i % 8;
   let x1 = x_row(job, min(i / 8 + 8, job.count - 1)) * part.groups * 8 + i % 8;
   let row = job.row + 2 * i;

@@ -1,11 +1,12 @@
-// A tile of TILE rows of activations by TILE rows of weights, by a workgroup of 256, both staged in workgroup memory: the
-// form for GPUs. Uses the kernel's x_row() and store_pair().
+// A tile of TILE rows of activations by TILE rows of weights, by a workgroup of 256, both staged in
+// workgroup memory: the form for GPUs. Uses the kernel's x_row() and store_pair().
 //
-// 2048 / TILE columns a step: half of the invocations bring in weights, unpacked once for the whole tile, the other half
-// activations, each a patch of four rows by four columns, fetched while the step before is multiplied. They lie column by
-// column, four rows a cell, so that neighbours write and read neighbouring cells: no two of them meet in a bank.
-// An invocation then multiplies TILE / 16 rows by TILE / 16 rows, in quads that are 64 rows apart.
-#import "lib/matrix/patch.wgsl"
+// 2048 / TILE columns a step: half of the invocations bring in weights, unpacked once for the whole
+// tile, the other half activations, each four rows by four columns, fetched while the step before
+// is multiplied. They lie column by column, four rows a cell, so that neighbours write and read
+// neighbouring cells: no two of them meet in a bank. An invocation then multiplies TILE / 16 rows
+// by TILE / 16 rows, in quads that are 64 rows apart.
+#import "lib/matrix/weights.wgsl"
 #import "lib/matrix/cell.wgsl"
 #import "lib/matrix/tile_job.wgsl"
 #import "lib/matrix/tile_size.wgsl"
@@ -23,7 +24,7 @@ const EACH = TILE / 64; // quads of rows that an invocation multiplies, on eithe
 var<workgroup> x_tile: array<Cell, 512>; // [column, quad of rows]
 var<workgroup> w_tile: array<Cell, 512>;
 
-// Where an invocation's patches come from.
+// What an invocation loads for the tile.
 struct Source {
   weights: bool,
   expert: u32,
@@ -34,7 +35,7 @@ struct Source {
 // Four columns of four rows: [column] holds the rows.
 fn fetch(source: Source, quad: u32) -> mat4x4f {
   if (source.weights) {
-    return patch_of(source.expert, source.row, quad);
+    return weights4x4(source.expert, source.row, quad);
   }
   let at = source.at + quad;
   return transpose(mat4x4f(x[at.x], x[at.y], x[at.z], x[at.w]));

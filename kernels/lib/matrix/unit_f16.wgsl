@@ -1,4 +1,5 @@
-// Activations rounded to f16 for its faster arithmetic: eight columns at a time. Rows are groups * 8 vec4f; their padding is zero.
+// Activations rounded to f16 for its faster arithmetic: eight columns at a time. Rows are groups *
+// 8 vec4f; their padding is zero.
 enable f16;
 @group(0) @binding(3) var<storage, read> x: array<vec4f>;
 
@@ -10,7 +11,8 @@ struct Unit {
   d: vec2h,
 }
 
-// f16 ends at 65504 and activations have outliers: a sixteenth of them leaves room for the sum of a word's products.
+// f16 ends at 65504 and activations have outliers: a sixteenth of them leaves room for the sum of a
+// word's products.
 const UNIT_SCALE = 16.0;
 
 fn unit_of(x: Eight) -> Unit {

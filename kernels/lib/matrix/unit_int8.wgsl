@@ -1,5 +1,5 @@
-// Activations rounded to int8 with a scale a group of 32 (quantize.wgsl): eight columns of a row at a time.
-// A row is groups * 8 words of four columns each, then a scale (f32) a group.
+// Activations rounded to int8 with a scale a group of 32 (quantize.wgsl): eight columns of a row at
+// a time. A row is groups * 8 words of four columns each, then a scale (f32) a group.
 requires packed_4x8_integer_dot_product;
 @group(0) @binding(3) var<storage, read> x: array<u32>;
 

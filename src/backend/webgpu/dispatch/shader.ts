@@ -1,4 +1,5 @@
-// Puts a kernel's WGSL together: #import lines are replaced by the helpers of kernels/lib, each at most once.
+// Puts a kernel's WGSL together: #import lines are replaced by the helpers of kernels/lib and the
+// files of kernels/formats, each at most once.
 
 import { KERNELS, LIBS } from "../../../../kernels/wgsl.ts";
 
@@ -7,9 +8,14 @@ export interface Variant {
   readonly weights?: string;
   readonly kv?: "f32" | "f16";
   readonly reduce?: "tree" | "subgroups";
-  /** What weights are multiplied in, in the kernels for few tokens. f16 not with f32 weights, int8 only with q8 and q4. */
+  /**
+   * What weights are multiplied in, in the kernels for few tokens. f16 not with f32 weights, int8
+   * only with q8 and q4.
+   */
   readonly arithmetic?: Arithmetic;
-  /** Form of the kernels for many tokens (tiles.ts). `shared` has a size and what its cells hold. */
+  /**
+   * Form of the kernels for many tokens (tiles.ts). `shared` has a size and what its cells hold.
+   */
   readonly tile?: "registers" | "shared" | "int8" | "matrix";
   readonly tile_size?: 64 | 128;
   readonly cell?: "f32" | "f16";
@@ -18,25 +24,29 @@ export interface Variant {
 export const ARITHMETICS = ["f32", "f16", "int8"] as const;
 export type Arithmetic = (typeof ARITHMETICS)[number];
 
-/** The file that stands for `#import "lib/<path>.wgsl"`, without the ending. */
+/**
+ * The file that stands for `#import "lib/<path>.wgsl"`, without the ending. Weights are the
+ * format's own file, and so are products where the format has a file for the arithmetic.
+ */
 function helper(path: string, { weights, kv, reduce, arithmetic, tile, tile_size, cell }: Variant): string {
-  const form = arithmetic === "int8" ? "int8" : "float";
+  if (path === "matrix/weights") return `formats/${weights}/weights`;
+  if (path === "matrix/products" && `formats/${weights}/products_${arithmetic}` in LIBS)
+    return `formats/${weights}/products_${arithmetic}`;
+  const kind = arithmetic === "int8" ? "int8" : "float";
   const choices: Readonly<Record<string, string | number | undefined>> = {
-    weights,
     kv,
     reduce,
     team: reduce,
     unit: arithmetic,
-    products: `${weights}_${arithmetic}`,
-    matvec: form,
-    expert_out: form,
+    products: arithmetic,
+    matvec: kind,
+    expert_out: kind,
     tile,
     tile_size,
     cell,
-    patch: `${weights}_${form}`,
   };
   const choice = choices[path.slice(path.lastIndexOf("/") + 1)];
-  return choice === undefined ? path : `${path}_${choice}`;
+  return choice === undefined ? `lib/${path}` : `lib/${path}_${choice}`;
 }
 
 export interface Shader {
@@ -48,7 +58,8 @@ export interface Shader {
 }
 
 const IMPORT = /^#import "lib\/([\w/]+)\.wgsl"$/;
-// Directives must stand before everything else in a module, wherever the helper that needs them is imported.
+// Directives must stand before everything else in a module, wherever the helper that needs them is
+// imported.
 const DIRECTIVE = /^(enable|requires|diagnostic)\b/;
 
 /** The module of kernels/<name>.wgsl with the helpers that `variant` chooses. */
@@ -69,7 +80,7 @@ export function assemble(name: string, variant: Variant): Shader {
         (isDirective ? directiveOrigins : origins).push(`${file}:${i + 1}`);
       } else if (!seen.has(lib)) {
         seen.add(lib);
-        include(LIBS[lib], `lib/${lib}.wgsl`);
+        include(LIBS[lib], `${lib}.wgsl`);
       }
     }
   };
@@ -77,7 +88,7 @@ export function assemble(name: string, variant: Variant): Shader {
   const all = [...directiveOrigins, ...origins];
   return {
     code: [...directives, ...lines].join("\n"),
-    reduces: [...seen].some((lib) => /^team\//.test(lib)),
+    reduces: [...seen].some((lib) => /^lib\/team\//.test(lib)),
     origin: (line) => all[line - 1] ?? `${name}.wgsl`,
   };
 }

@@ -155,24 +155,17 @@ export class WeightLoader {
    */
   space(name: string, format: Format, experts: number, rows: number, cols: number, made: Buffer[]): WeightSpace {
     const device = this.#device;
-    const groups = panelLayout(format, 1, cols).padded / GROUP;
+    const groups = Math.ceil(cols / GROUP);
     const parts: WeightPart[] = [];
     const split = splitParts(name, format, experts, rows, cols, this.#limit);
     const ranges = split.map((range) => ({ ...range, layout: panelLayout(format, range.rows, cols) }));
     for (const { expert, experts, row, rows, layout } of ranges) {
       const buffer = device.buffer(name, layout.bytes * experts, "weights", "storage");
       made.push(buffer);
-      const part = device.buffer(`${name} (part)`, 32, "scratch", "uniform");
+      const part = device.buffer(`${name} (part)`, 48, "scratch", "uniform");
       made.push(part);
-      const words = [
-        expert,
-        experts,
-        row,
-        rows,
-        layout.bytes / 4,
-        (layout.planes[1]?.offset ?? layout.bytes) / 4,
-        groups,
-      ];
+      const planes = [0, 1, 2, 3].map((i) => (layout.planes[i]?.offset ?? 0) / 16);
+      const words = [expert, experts, row, rows, ...planes, layout.bytes / 16, groups];
       device.gpu.queue.writeBuffer(part.gpu, 0, Uint32Array.from(words));
       parts.push({ buffers: { w: buffer, part }, rows, groups });
     }

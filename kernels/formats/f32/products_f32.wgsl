@@ -3,7 +3,7 @@
 #import "lib/matrix/unit.wgsl"
 
 fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
-  let at = block_at(expert, row) + unit * 16;
+  let at = panel_at(expert, row) + unit * 16;
   return Rows8(
     w[at] * u.a.x + w[at + 2] * u.a.y + w[at + 4] * u.a.z + w[at + 6] * u.a.w
       + w[at + 8] * u.b.x + w[at + 10] * u.b.y + w[at + 12] * u.b.z + w[at + 14] * u.b.w,

@@ -14,6 +14,6 @@ fn four_rows(at: u32, u: Unit) -> vec4f {
 }
 
 fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
-  let at = block_at(expert, row) + unit * 8;
+  let at = panel_at(expert, row) + unit * 8;
   return Rows8(four_rows(at, u), four_rows(at + 1, u));
 }

@@ -1,0 +1,24 @@
+// Weights held as f32: a word is one column.
+#import "lib/matrix/part.wgsl"
+@group(0) @binding(0) var<storage, read> w: array<vec4f>;
+
+// Where the panel of `row` starts, as an index of w; expert and row count from the part's first.
+fn panel_at(expert: u32, row: u32) -> u32 {
+  return expert * part.stride + row / 8 * (part.groups * 64);
+}
+
+// Columns 8 unit .. 8 unit + 7 of a row.
+fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
+  let at = panel_at(expert, row) + unit * 16 + row / 4 % 2;
+  let lane = row % 4;
+  return Eight(
+    vec4f(w[at][lane], w[at + 2][lane], w[at + 4][lane], w[at + 6][lane]),
+    vec4f(w[at + 8][lane], w[at + 10][lane], w[at + 12][lane], w[at + 14][lane]),
+  );
+}
+
+// Columns 4 quad .. 4 quad + 3, a column each, of rows row .. row + 3; row a multiple of 4.
+fn weights4x4(expert: u32, row: u32, quad: u32) -> mat4x4f {
+  let at = panel_at(expert, row) + quad * 8 + row / 4 % 2;
+  return mat4x4f(w[at], w[at + 2], w[at + 4], w[at + 6]);
+}

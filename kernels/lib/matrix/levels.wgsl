@@ -1,0 +1,58 @@
+// Loads of quantized weights, w = scale * (level - ZERO) - offset, where levels are bytes.
+//
+// A format's own weights.wgsl imports this file and defines what differs between formats:
+//
+//   ZERO, OFFSETS    constants: the level of weight 0; whether there are offsets
+//   WIDE             constant: whether a level takes more than half of a byte
+//   levels4(expert, panel, half, unit, side)
+//                    a word for each of four rows, the first (half 0) or the last of a panel:
+//                    their columns 8 unit + 4 side .. 8 unit + 4 side + 3
+//   levels1(expert, row, unit, side)      the same of one row
+//   scales4, scale1, offsets4, offset1    of those rows, for the eight columns of `unit`
+//
+// Experts, panels and rows count from the part's first.
+#import "lib/matrix/part.wgsl"
+
+// The four unsigned bytes of a word, lowest first.
+fn bytes4(word: u32) -> vec4f {
+  return vec4f((vec4u(word) >> vec4u(0, 8, 16, 24)) & vec4u(255));
+}
+
+// Columns 8 unit .. 8 unit + 7 of a row.
+fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
+  let scale = scale1(expert, row, unit);
+  let lo = scale * (bytes4(levels1(expert, row, unit, 0)) - ZERO);
+  let hi = scale * (bytes4(levels1(expert, row, unit, 1)) - ZERO);
+  if (OFFSETS) {
+    let offset = offset1(expert, row, unit);
+    return Eight(lo - offset, hi - offset);
+  }
+  return Eight(lo, hi);
+}
+
+// Columns 4 quad .. 4 quad + 3, a column each, of rows row .. row + 3; row a multiple of 4.
+fn weights4x4(expert: u32, row: u32, quad: u32) -> mat4x4f {
+  let levels = levels4(expert, row / 8, row / 4 % 2, quad / 2, quad % 2);
+  let scales = scales4(expert, row / 8, row / 4 % 2, quad / 2);
+  let weights = mat4x4f(
+    scales * (vec4f(levels & vec4u(255)) - ZERO),
+    scales * (vec4f((levels >> vec4u(8)) & vec4u(255)) - ZERO),
+    scales * (vec4f((levels >> vec4u(16)) & vec4u(255)) - ZERO),
+    scales * (vec4f(levels >> vec4u(24)) - ZERO),
+  );
+  if (OFFSETS) {
+    let offsets = offsets4(expert, row / 8, row / 4 % 2, quad / 2);
+    return weights - mat4x4f(offsets, offsets, offsets, offsets);
+  }
+  return weights;
+}
+
+// Levels less the zero point, as int8: a word a row, of the same rows and columns.
+fn levels4x4(expert: u32, row: u32, quad: u32) -> vec4u {
+  let levels = levels4(expert, row / 8, row / 4 % 2, quad / 2, quad % 2);
+  if (ZERO == 128) {
+    return levels ^ vec4u(0x80808080); // flipping the sign bit takes 128 off
+  }
+  // With the top bit set no byte borrows from its neighbour.
+  return ((levels | vec4u(0x80808080)) - vec4u(ZERO * 0x01010101)) ^ vec4u(0x80808080);
+}

@@ -1,0 +1,36 @@
+// A panel of quantized weights by eight columns, in f16: a level becomes a number by being the last
+// bits of 1024.
+#import "lib/matrix/weights.wgsl"
+#import "lib/matrix/unit.wgsl"
+
+// Every other level of a word, less the zero point.
+fn levels2(word: u32) -> vec2h {
+  return vec2h(unpack2x16float((word & 0x00ff00ff) | 0x64006400)) - vec2h(1024 + ZERO);
+}
+
+// Products of wide levels are large: each pair is summed by itself.
+fn one_row(lo: u32, hi: u32, u: Unit) -> f32 {
+  let a = dot(levels2(lo), u.a);
+  let b = dot(levels2(lo >> 8), u.b);
+  let c = dot(levels2(hi), u.c);
+  let d = dot(levels2(hi >> 8), u.d);
+  if (WIDE) {
+    return f32(a) + f32(b) + f32(c) + f32(d);
+  }
+  return f32(a + b) + f32(c + d);
+}
+
+fn four_rows(expert: u32, panel: u32, half: u32, unit: u32, u: Unit) -> vec4f {
+  let lo = levels4(expert, panel, half, unit, 0);
+  let hi = levels4(expert, panel, half, unit, 1);
+  let sums = vec4f(one_row(lo.x, hi.x, u), one_row(lo.y, hi.y, u), one_row(lo.z, hi.z, u), one_row(lo.w, hi.w, u));
+  let scaled = scales4(expert, panel, half, unit) * sums;
+  if (OFFSETS) {
+    return scaled - offsets4(expert, panel, half, unit) * f32(dot(u.a + u.b, vec2h(1)) + dot(u.c + u.d, vec2h(1)));
+  }
+  return scaled;
+}
+
+fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
+  return Rows8(four_rows(expert, row / 8, 0, unit, u), four_rows(expert, row / 8, 1, unit, u));
+}

@@ -1,0 +1,23 @@
+// A panel of quantized weights by eight columns: the zero point is taken off once, by the sum of
+// the activations.
+#import "lib/matrix/weights.wgsl"
+#import "lib/matrix/unit.wgsl"
+
+fn four_rows(expert: u32, panel: u32, half: u32, unit: u32, u: Unit) -> vec4f {
+  let lo = levels4(expert, panel, half, unit, 0);
+  let hi = levels4(expert, panel, half, unit, 1);
+  var sums = vec4f(dot(bytes4(lo.x), u.a), dot(bytes4(lo.y), u.a), dot(bytes4(lo.z), u.a), dot(bytes4(lo.w), u.a))
+    + vec4f(dot(bytes4(hi.x), u.b), dot(bytes4(hi.y), u.b), dot(bytes4(hi.z), u.b), dot(bytes4(hi.w), u.b));
+  if (ZERO != 0) {
+    sums -= vec4f(ZERO * u.sum);
+  }
+  sums *= scales4(expert, panel, half, unit);
+  if (OFFSETS) {
+    sums -= offsets4(expert, panel, half, unit) * u.sum;
+  }
+  return sums;
+}
+
+fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
+  return Rows8(four_rows(expert, row / 8, 0, unit, u), four_rows(expert, row / 8, 1, unit, u));
+}

@@ -10,6 +10,17 @@ export function planesOf(layout: PanelLayout, bytes: Uint8Array): Uint8Array[] {
   return layout.planes.map(({ offset, rowBytes }) => bytes.subarray(offset, offset + layout.rows * rowBytes));
 }
 
+/** The panels of rows [row, row + count) of a matrix; `row` begins a panel. */
+export function rowsOfPanels(
+  planes: PanelLayout["planes"],
+  panels: readonly Uint8Array[],
+  row: number,
+  count: number,
+): Uint8Array[] {
+  const whole = Math.ceil(count / PANEL_ROWS) * PANEL_ROWS;
+  return planes.map(({ rowBytes }, p) => panels[p]!.subarray(row * rowBytes, (row + whole) * rowBytes));
+}
+
 /**
  * Row r of `count` row-major rows becomes row `first + step * r` of the panels: step 2 and first 0 or 1 make alternate rows
  * of two matrices. Rows of the panels that no source row becomes stay as they are; zeros make them weightless.

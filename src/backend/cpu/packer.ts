@@ -1,19 +1,19 @@
 // Packs matrices and experts for a file: their panels and records in the order of their bytes, a few MiB at a time.
 
-import { type Format, GROUP, PANEL_ROWS, type PanelLayout, panelLayout } from "../../tensor/format.ts";
+import type { Format } from "../../tensor/format.ts";
+import { expertPanels, loadPanels, matrixPanels, type PanelSource, pieceRows } from "../../tensor/load.ts";
+import { rowsOfPanels } from "../../tensor/panels.ts";
 import { type ExpertShape, recordLayout } from "../../tensor/record.ts";
 import type { ExpertSource, MatrixSource } from "../../tensor/types.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import { clearPadding, fill, type SimdMatrix } from "./simd_load.ts";
+import { heapWork } from "./simd_load.ts";
 
 /** Takes the next bytes, which may be overwritten as soon as it has resolved. */
 export type Sink = (bytes: Uint8Array) => Promise<void>;
 
-/** Bytes of the first plane that are packed at once; another piece is on its way into the sink meanwhile. */
+/** Bytes of the first plane that are packed at once; another band is on its way into the sink meanwhile. */
 const BAND_BYTES = 8 * 2 ** 20;
-/** Rows of a band: whole panels, also where two matrices alternate. */
-const BAND_ROWS = 2 * PANEL_ROWS;
 
 export class Packer {
   readonly #heaps: SimdHeaps;
@@ -29,15 +29,16 @@ export class Packer {
    * @throws WeightsError, the signal's reason, what the sink throws
    */
   async matrix(source: MatrixSource, format: Format, sink: Sink, signal?: AbortSignal): Promise<void> {
-    await this.#stream([source], panelLayout(format, source.rows, source.cols), sink, signal);
+    await this.#stream(matrixPanels(source, format), sink, signal);
   }
 
   /** Hands the bytes of recordLayout() to the sink. @throws as matrix() does */
   async expert(source: ExpertSource, shape: ExpertShape, sink: Sink, signal?: AbortSignal): Promise<void> {
     const { up, down, downOffset, bytes } = recordLayout(shape);
-    await this.#stream([source.w1, source.w3], up, sink, signal);
+    const panels = expertPanels(source, shape.up, shape.down);
+    await this.#stream(panels.up, sink, signal);
     await zeros(downOffset - up.bytes, sink);
-    await this.#stream([source.w2], down, sink, signal);
+    await this.#stream(panels.down, sink, signal);
     await zeros(bytes - downOffset - down.bytes, sink);
   }
 
@@ -46,44 +47,36 @@ export class Packer {
     this.#heaps.close();
   }
 
-  /** Matrices whose rows alternate, as one. The first plane is handed on band by band; the others are kept until then. */
-  async #stream(
-    alternate: readonly MatrixSource[],
-    layout: PanelLayout,
-    sink: Sink,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const heap = this.#heap;
-    const { format, cols, padded } = layout;
-    const [first, ...others] = layout.planes;
-    const { rowBytes } = first!;
-    const step = alternate.length === 2 ? 2 : 1;
-    const rows = alternate[0]!.rows * step;
-    const band = Math.max(BAND_ROWS, Math.floor(BAND_BYTES / (rowBytes * BAND_ROWS)) * BAND_ROWS);
-    const most = Math.min(band, layout.rows);
-    const slots = this.#heaps.slots(heap);
-    const kept = others.map((plane, p) => {
-      const bytes = layout.rows * plane.rowBytes;
-      return { at: slots.at(`plane ${p + 1} of a matrix`, bytes), bytes, rowBytes: plane.rowBytes };
-    });
-    const places = [slots.at("a band", most * rowBytes), slots.at("another band", most * rowBytes)];
+  /** Hands the first plane on band by band; the others are kept until then. */
+  async #stream(source: PanelSource, sink: Sink, signal: AbortSignal | undefined): Promise<void> {
+    const { layout, rows } = source;
+    const work = heapWork(this.#heaps, this.#heap);
+    const [first, others] = [layout.planes.slice(0, 1), layout.planes.slice(1)];
+    const { rowBytes } = first[0]!;
+    const piece = pieceRows(source, work);
+    const band = Math.max(1, Math.floor(BAND_BYTES / (rowBytes * piece))) * piece;
+    const bandBytes = Math.min(band, layout.rows) * rowBytes;
+    const kept = others.map((plane, p) => work.memory(`plane ${p + 1}`, layout.rows * plane.rowBytes));
+    const bands = [work.memory("a band", bandBytes), work.memory("another band", bandBytes)] as const;
+    let turn: 0 | 1 = 0;
     let writing: Promise<void> = Promise.resolve();
     try {
-      for (let row = 0, turn = 0; row < rows; row += band, turn ^= 1) {
-        const count = Math.min(band, rows - row);
-        const whole = Math.ceil(count / PANEL_ROWS) * PANEL_ROWS;
-        const at = places[turn]!;
-        const planes = [at, ...kept.map((plane) => plane.at + row * plane.rowBytes)];
-        const matrix: SimdMatrix = { heap, format, rows: count, cols, groups: padded / GROUP, planes };
-        clearPadding(matrix);
-        for (const [side, source] of alternate.entries())
-          await fill(this.#heaps, matrix, source, { from: row / step, rows: count / step, first: side, step }, signal);
-        await writing;
-        writing = sink(new Uint8Array(heap.bytes.buffer, at, whole * rowBytes));
-        writing.catch(() => {}); // it is awaited below
-      }
+      const target = {
+        planes(row: number, count: number): Uint8Array[] {
+          const [own] = rowsOfPanels(first, [bands[turn]], row % band, count);
+          return [own!, ...rowsOfPanels(others, kept, row, count)];
+        },
+        async done(row: number, count: number, [own]: readonly Uint8Array[]): Promise<void> {
+          if ((row + count) % band !== 0 && row + count < rows) return;
+          await writing;
+          writing = sink(bands[turn].subarray(0, (row % band) * rowBytes + own!.length));
+          writing.catch(() => {}); // it is awaited below
+          turn = turn === 0 ? 1 : 0;
+        },
+      };
+      await loadPanels(source, work, target, { signal });
       await writing;
-      for (const { at, bytes } of kept) await sink(new Uint8Array(heap.bytes.buffer, at, bytes));
+      for (const plane of kept) await sink(plane);
     } finally {
       await writing.catch(() => {}); // nothing may be read any more of a place that is used again
     }

@@ -36,7 +36,7 @@ import { SimdAttention } from "./simd_attention.ts";
 import { SimdExpertSlots, StoredExperts } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
-import { type ExpertMatrices, loadExpert, loadRows, numberOf, type SimdMatrix } from "./simd_load.ts";
+import { type ExpertMatrices, loadExpert, loadMatrix, numberOf, type SimdMatrix } from "./simd_load.ts";
 import { SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
 
@@ -114,7 +114,7 @@ class SimdOps implements Ops {
 
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
-    const packed = await loadRows(this.#heaps, source, format);
+    const packed = await loadMatrix(this.#heaps, source, format);
     const { name, rows, cols } = source;
     const { bytes } = panelLayout(format, rows, cols);
     this.#weightBytes += bytes;

@@ -17,6 +17,7 @@ import { rows } from "../../../../kernels/rows.ts";
 import { Scratch } from "../../../../kernels/scratch.ts";
 import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
+import { expertPanels, matrixPanels, plainWork } from "../../../tensor/load.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
 import type {
   Attention,
@@ -60,6 +61,7 @@ class PlainOps implements Ops {
   readonly info: BackendInfo;
   readonly maxTokens: number;
   readonly #arena = new Arena();
+  readonly #work = plainWork();
   #scratch = new Scratch();
   #weightBytes = 0;
   #kv = new Set<CpuKv>();
@@ -75,7 +77,7 @@ class PlainOps implements Ops {
 
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
-    const packed = await loadPacked([source], format);
+    const packed = await loadPacked(matrixPanels(source, format), this.#work);
     const bytes = packed.layout.bytes;
     this.#weightBytes += bytes;
     const matrix: CpuMatrix = { name: source.name, rows: source.rows, cols: source.cols, format, bytes, packed };
@@ -97,8 +99,9 @@ class PlainOps implements Ops {
     const w2: Packed[] = [];
     let bytes = 0;
     for (const source of sources) {
-      w13.push(await loadPacked([source.w1, source.w3], up));
-      w2.push(await loadPacked([source.w2], down));
+      const panels = expertPanels(source, up, down);
+      w13.push(await loadPacked(panels.up, this.#work));
+      w2.push(await loadPacked(panels.down, this.#work));
       bytes += w13.at(-1)!.layout.bytes + w2.at(-1)!.layout.bytes;
     }
     this.#weightBytes += bytes;

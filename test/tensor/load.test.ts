@@ -1,0 +1,87 @@
+// Panels from sources: in pieces of any size, rows alternating, with padding, by ranges, and stored ones as they are.
+
+import { describe, expect, it } from "vitest";
+import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
+import { WeightsError } from "../../src/errors.ts";
+import type { Format } from "../../src/tensor/format.ts";
+import { expertPanels, loadPanels, matrixPanels, type PanelSource, plainWork } from "../../src/tensor/load.ts";
+import { planesOf, rowsOfPanels } from "../../src/tensor/panels.ts";
+import { storedExpert, storedMatrix } from "../../src/tensor/stored.ts";
+import { expertSource, memorySource, packedSource } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+import { panelsOf, recordOf } from "../support/records.ts";
+
+/** Makes all panels of a source, where something else was, from `first` on in two ranges. */
+async function load(source: PanelSource, pieceBytes: number, first = 0): Promise<Uint8Array> {
+  const { layout, rows } = source;
+  const bytes = new Uint8Array(layout.bytes).fill(0xaa);
+  const planes = planesOf(layout, bytes);
+  const done: number[] = [];
+  const target = {
+    planes: (row: number, count: number) => rowsOfPanels(layout.planes, planes, row, count),
+    done: (row: number, count: number) => void done.push(row, count),
+  };
+  if (first > 0) await loadPanels(source, plainWork(pieceBytes), target, { rows: first });
+  await loadPanels(source, plainWork(pieceBytes), target, { first });
+  expect(done.filter((_, i) => i % 2 === 1).reduce((a, b) => a + b, 0)).toBe(rows);
+  return bytes;
+}
+
+function stored(bytes: Uint8Array) {
+  const read = async (offset: number, into: Uint8Array): Promise<void> =>
+    into.set(bytes.subarray(offset, offset + into.length));
+  return { bytes: bytes.length, read };
+}
+
+const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+describe.each(PACKABLE)("loadPanels in %s", (name) => {
+  const format = FORMATS[name];
+  it.each([
+    [1, 1, 16],
+    [13, 70, 1], // a piece of eight rows at least
+    [97, 60, 5000],
+    [64, 64, 2 ** 20],
+  ])("a matrix [%i, %i] in pieces of %i bytes", async (rows, cols, pieceBytes) => {
+    const data = uniform(rows * cols, rows);
+    const want = panelsOf(format, data, rows, cols);
+    const sources = [
+      memorySource("m", data, rows, cols),
+      packedSource("m", data, rows, cols, format),
+      storedMatrix("m", rows, cols, { format, ...stored(want) }),
+    ];
+    for (const source of sources)
+      for (const first of rows > 16 ? [0, 16, 64] : [0])
+        expect(same(await load(matrixPanels(source, format), pieceBytes, first), want)).toBe(true);
+  });
+
+  it("an expert, of rows or of a record, with another format for w2", async () => {
+    const [D, F] = [60, 50];
+    const data = { w1: uniform(F * D, 1), w3: uniform(F * D, 2), w2: uniform(D * F, 3) };
+    const shape = { count: 1, hidden: D, intermediate: F, up: format, down: FORMATS.q8 };
+    const record = recordOf(shape, data);
+    const kept = storedExpert("e", shape, { up: format, down: FORMATS.q8, ...stored(record) });
+    for (const source of [expertSource("e", data, D, F), kept]) {
+      const { up, down } = expertPanels(source, format, FORMATS.q8);
+      expect(up.stored === null).toBe(source !== kept);
+      const made = [await load(up, 1000, 16), await load(down, 1000)] as const;
+      expect(same(made[0], record.subarray(0, made[0].length))).toBe(true);
+      const at = Math.ceil(made[0].length / 64) * 64;
+      expect(same(made[1], record.subarray(at, at + made[1].length))).toBe(true);
+    }
+  });
+});
+
+it("says so where a source has not the format and nothing packs to it", async () => {
+  const { pack: _, ...rest } = FORMATS.q4;
+  const format: Format = { ...rest, name: "q4_x" };
+  const source = matrixPanels(memorySource("m", uniform(64, 1), 2, 32), format);
+  await expect(load(source, 1000)).rejects.toThrow(WeightsError);
+});
+
+it("ends with the signal's reason", async () => {
+  const source = matrixPanels(memorySource("m", uniform(64, 1), 2, 32), FORMATS.f32);
+  const target = { planes: () => [new Uint8Array(1024)] };
+  const signal = AbortSignal.abort(new Error("enough"));
+  await expect(loadPanels(source, plainWork(), target, { signal })).rejects.toThrow("enough");
+});

@@ -1,7 +1,11 @@
-// How `npm test` runs: few processes, patient with GPUs that are computed on the CPU.
+// How tests run: few processes, patient with GPUs that are computed on the CPU; `vitest related` chooses by what imports what.
 
+import { existsSync } from "node:fs";
+import { relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { mayShare, relatedTests, testFiles } from "./test/setup/graph.ts";
 import Summary from "./test/setup/summary.ts";
 import { EVERYTHING } from "./test/support/level.ts";
 import { HUNG } from "./test/support/patience.ts";
@@ -40,20 +44,38 @@ class LongFirst extends BaseSequencer {
   }
 }
 
+/** Files that `vitest related` was given, relative to the root with "/"; null for every other command. */
+const changed =
+  process.argv[2] === "related"
+    ? process.argv
+        .slice(3)
+        .filter((word) => existsSync(word))
+        .map((file) => relative(fileURLToPath(new URL(".", import.meta.url)), file).replaceAll("\\", "/"))
+    : null;
+
+const tests = changed === null ? testFiles() : [...new Set(changed.flatMap(relatedTests))];
+
 export default defineConfig({
   plugins: [compiledWorker],
   test: {
-    include: ["test/**/*.test.ts"],
     globalSetup: ["test/setup/build.mjs"],
     // What tests find out about an adapter stays theirs.
     env: { HOTSET_CACHE: new URL("dist/test-cache", import.meta.url).pathname },
     // Processes, not threads: a GPU driver that crashes takes its own file with it and no other.
     pool: "forks",
+    projects: [
+      { extends: true, test: { name: "shared", include: tests.filter(mayShare), isolate: false } },
+      { extends: true, test: { name: "apart", include: tests.filter((test) => !mayShare(test)) } },
+    ],
     // Some tests wait more than they compute.
     maxWorkers: EVERYTHING ? 2 : 3,
     sequence: { sequencer: LongFirst },
     testTimeout: HUNG,
     hookTimeout: HUNG,
+    // Compiled modules are kept from one run to the next.
+    experimental: { fsModuleCache: true, fsModuleCachePath: "dist/.cache/vitest" },
+    // The tests were chosen above: vitest knows neither WGSL nor SIMD kernels, and takes every test that opens a model.
+    forceRerunTriggers: changed === null ? [] : ["**"],
     reporters: ["default", new Summary()],
   },
 });

@@ -5,10 +5,12 @@ import type { Format } from "../../src/tensor/format.ts";
 import { f16 } from "./f16/f16.ts";
 import { f32 } from "./f32/f32.ts";
 import { q4 } from "./q4/q4.ts";
+import { q4_k } from "./q4_k/q4_k.ts";
+import { q6_k } from "./q6_k/q6_k.ts";
 import { q8 } from "./q8/q8.ts";
 
 /** By name, the most precise first. */
-export const FORMATS = { f32, f16, q8, q4 } as const satisfies Readonly<Record<string, Format>>;
+export const FORMATS = { f32, f16, q8, q6_k, q4, q4_k } as const satisfies Readonly<Record<string, Format>>;
 
 export type FormatName = keyof typeof FORMATS;
 /** Formats that any weights can be packed to; the others come from files only. */

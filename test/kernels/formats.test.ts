@@ -1,10 +1,12 @@
 // The formats of weights: where each weight lies, what comes back, how far it may be off.
 
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { FORMATS, formatOf, PACKABLE } from "../../kernels/formats/index.ts";
 import { RequestError } from "../../src/errors.ts";
-import { panelLayout, unpackRows } from "../../src/tensor/format.ts";
+import { type Format, panelLayout, rowPlanes, rowsOfPlanes, unpackRows } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
+import { inShared, titled } from "../support/fixtures.ts";
 import { held, packPlanes } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 
@@ -150,4 +152,39 @@ describe("packRows", () => {
     const x = uniform(64, 9);
     expect(held(FORMATS.f16, x, 1, 64)).toEqual(Float32Array.from(x, (value) => HALF_TO_FLOAT[toHalf(value)]!));
   });
+});
+
+describe("blocks of GGUF files", () => {
+  const { path, skip } = inShared("fixtures/gguf/block-vectors.json");
+  interface Case {
+    readonly type: string;
+    readonly type_id: number;
+    readonly label: string;
+    readonly blocks: number;
+    readonly raw: string;
+    readonly f32: string;
+  }
+
+  for (const format of Object.values<Format>(FORMATS).filter(({ ggml }) => ggml))
+    it.skipIf(skip)(titled(`${format.name}: every bit of what ggml makes of them`, skip), () => {
+      const { cases } = JSON.parse(readFileSync(path, "utf8")) as { readonly cases: readonly Case[] };
+      const own = cases.filter(({ type_id }) => type_id === format.ggml!.type);
+      expect(own.length).toBeGreaterThan(0);
+      for (const { label, blocks, raw, f32 } of own) {
+        const bytes = Uint8Array.from(Buffer.from(raw, "hex"));
+        const cols = blocks * format.group;
+        const planes = rowPlanes(format, 1, cols);
+        const size = bytes.length / blocks;
+        for (let b = 0; b < blocks; b++)
+          format.ggml!.split(bytes.subarray(b * size, (b + 1) * size), rowsOfPlanes(planes, blocks, b, 1));
+        const into = new Float32Array(cols);
+        format.unpack(planes, cols, into);
+        const bits = new Uint32Array(into.buffer);
+        const want = f32.trim().split(/\s+/);
+        const got = Array.from(into, (value, i) =>
+          Number.isNaN(value) ? "nan" : bits[i]!.toString(16).padStart(8, "0"),
+        );
+        expect(got, label).toEqual(want);
+      }
+    });
 });

@@ -81,12 +81,13 @@ export async function openUncached(
     threads: usableCores(),
     startWorker: startNodeWorker,
   });
+  const { num_local_experts: count, hidden_size: hidden, intermediate_size: intermediate } = config;
+  const shape = { count, hidden, intermediate, up: FORMATS[weights], down: FORMATS[weights] };
   const residency = await cpuResidency(ops, {
-    config,
-    sources,
-    format: FORMATS[weights],
-    tiers: { slots: 0, extra: 0, transit: TRANSIT, ram: null },
-    spill: null,
+    layers: sources.layers.map((layer) => ({ ...layer, shape })),
+    perToken: config.num_experts_per_tok,
+    tiers: [{ slots: 0, extra: 0, transit: TRANSIT, ram: null }],
+    spill: () => null,
     learned: { store: NOTHING_LEARNED, name: "" },
   });
   const model = await loadMixtral(ops, config, sources, { format: FORMATS[weights], experts: residency.experts });

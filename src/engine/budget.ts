@@ -1,23 +1,28 @@
-// Memory: what a model needs in each format, which format a budget allows, and how many experts have a place where not
-// all of them fit.
+// Plans memory: the formats that a budget allows, and slots for experts where not all of them fit.
 
 import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { MemoryError } from "../errors.ts";
+
+/** Layers whose experts have one shape, and so share slots. */
+export interface ExpertNeeds {
+  readonly layers: number;
+  readonly experts: number; // E, of a layer
+  /** Bytes of one expert's record. */
+  readonly record: number;
+}
 
 export interface Needs {
   /** Bytes of all weights in a format, and of those that are not in experts. */
   readonly weights: (format: PackableName) => number;
   readonly dense: (format: PackableName) => number;
-  /** Bytes of one expert's record. */
-  readonly record: (format: PackableName) => number;
-  readonly layers: number; // L
-  readonly experts: number; // E, of a layer
+  /** The classes of expert layers (experts/classes.ts). */
+  readonly classes: (format: PackableName) => readonly ExpertNeeds[];
   /** Bytes of keys and values a position, over all layers. */
   readonly kvPerPosition: number;
   /** Bytes of intermediate values of the largest step. */
   readonly scratch: number;
   readonly context: number;
-  /** Positions that the cache must have room for where experts come and go; by default as many as are useful. */
+  /** Positions that the cache must have room for if experts are offloaded; default: as many as are useful. */
   readonly positions?: number | undefined;
   /** Whether the weights are stored in the wanted format and can be had in no other. */
   readonly stored?: boolean;
@@ -30,48 +35,54 @@ export interface Budget {
 }
 
 export interface Budgets {
-  /** Of the memory that steps are computed in: the GPU's, or RAM. */
+  /** The memory in which steps are computed: the GPU's, or RAM. */
   readonly main: Budget;
-  /** Of RAM behind a GPU, less what the CPU needs to compute at all; null on the CPU backend, whose main memory it is. */
+  /** RAM behind a GPU, less the CPU's own scratch; null on the CPU backend, whose main memory is RAM. */
   readonly ram: Budget | null;
-  /** Whether experts can come and go on this platform. */
+  /** Whether this platform can offload experts. */
   readonly tiers: boolean;
-  /** Slots a layer in main memory, where more or fewer are wanted than the budget would have. */
+  /** Slots of each layer in main memory, in place of the number that the budget gives. */
   readonly slots?: number | undefined;
 }
 
-/** Places for experts where not all of them have one. */
+/** Slots for the experts of one class of layers, if not all experts fit. */
 export interface Tiers {
   /** Slots of each layer in main memory. */
   readonly slots: number;
-  /** Layers, the first ones, that have one more: what is left after whole rounds (in RAM; on a GPU all have the same). */
+  /** How many layers (the first ones) have one more. In RAM only: on a GPU all layers have the same. */
   readonly extra: number;
-  /** Slots beside them, for experts that come and go. */
+  /** Further slots, for records in transit. */
   readonly transit: number;
-  /** In RAM behind a GPU: experts that each layer keeps there, layers that keep one more, and slots in all. */
-  readonly ram: { readonly quota: number; readonly extra: number; readonly slots: number } | null;
+  /** In RAM behind a GPU: experts kept for each layer, layers that keep one more, and slots in all. */
+  readonly ram: RamPlan | null;
+}
+
+export interface RamPlan {
+  readonly quota: number;
+  readonly extra: number;
+  readonly slots: number;
 }
 
 export interface Plan {
   readonly weights: PackableName;
   /** Bytes that the KV cache may grow to. */
   readonly kvBytes: number;
-  /** Null: every expert has its place. */
-  readonly tiers: Tiers | null;
+  /** Of each class of expert layers; null: all experts fit. */
+  readonly tiers: readonly Tiers[] | null;
 }
 
-/** Positions that must fit, for a budget to be called enough: a shorter context than this is no use. */
+/** Positions that must fit: a shorter context is not useful. */
 const USEFUL_POSITIONS = 2048;
-/** One is read or uploaded to while another is computed with. */
+/** The fewest transit slots: one is filled while another is computed with. */
 const LEAST_TRANSIT = 2;
-/** Reads that are under way at once, and one that is computed with. */
+/** Transit slots if there is room: reads in flight, and one that is computed with. */
 const USUAL_TRANSIT = 5;
 
 /**
- * The most precise weights that fit the budget whole, together with scratch and a KV cache of 2,048 positions (or the whole
- * context, if that is shorter); what is left is the KV cache's to grow into. Where none fit: q4 weights (or those that are
- * wanted), and slots for as many experts of each layer as there is room for.
- * @throws MemoryError that says the smallest budget that works, and in which format
+ * The most precise weights that fit the budget, together with scratch and a KV cache of 2,048
+ * positions (or the whole context, if that is shorter); the KV cache can grow into the rest. If none
+ * fit: q4 weights (or the wanted ones), and slots for as many experts of each layer as possible.
+ * @throws MemoryError naming the smallest budget that works, and its format
  */
 export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets: Budgets): Plan {
   const { main, slots } = budgets;
@@ -79,8 +90,8 @@ export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets:
   const least = (p: PackableName): number => needs.weights(p) + needs.scratch + kv;
   const candidates: readonly PackableName[] = wanted === "auto" ? PACKABLE : [wanted];
   const weights = candidates.find((p) => least(p) <= main.bytes);
-  const whole = slots === undefined || slots >= needs.experts;
-  if (weights !== undefined && (whole || !budgets.tiers))
+  const whole = (name: PackableName): boolean => slots === undefined || slots >= mostExperts(needs.classes(name));
+  if (weights !== undefined && (!budgets.tiers || whole(weights)))
     return { weights, kvBytes: main.bytes - needs.weights(weights) - needs.scratch, tiers: null };
   const smallest = weights ?? candidates[candidates.length - 1]!;
   if (budgets.tiers) return planTiers(needs, smallest, budgets);
@@ -93,15 +104,17 @@ export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets:
 }
 
 function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: asked }: Budgets): Plan {
-  const { layers, experts, scratch } = needs;
-  const record = needs.record(weights);
+  const classes = needs.classes(weights);
+  const experts = mostExperts(classes);
   const kvBytes = needs.kvPerPosition * (needs.positions ?? Math.min(needs.context, USEFUL_POSITIONS));
-  const fixed = needs.dense(weights) + scratch + kvBytes;
-  const room = Math.floor((main.bytes - fixed) / record); // for so many records
-  const fits = (transit: number): number => Math.floor((room - transit) / layers);
-  const slots = Math.min(experts, asked ?? Math.max(fits(USUAL_TRANSIT), Math.min(1, fits(LEAST_TRANSIT))));
-  if (slots < 1 || fits(LEAST_TRANSIT) < slots) {
-    const bytes = fixed + (layers * Math.max(slots, 1) + LEAST_TRANSIT) * record;
+  const fixed = needs.dense(weights) + needs.scratch + kvBytes;
+  const room = main.bytes - fixed;
+  const slots = Math.min(
+    experts,
+    asked ?? Math.max(quotaIn(classes, room, USUAL_TRANSIT), Math.min(1, quotaIn(classes, room, LEAST_TRANSIT))),
+  );
+  if (slots < 1 || bytesOf(classes, slots, LEAST_TRANSIT) > room) {
+    const bytes = fixed + bytesOf(classes, Math.max(slots, 1), LEAST_TRANSIT);
     const what = `${Math.max(slots, 1)} of ${experts} experts a layer in memory at a time`;
     throw tooSmall(
       main,
@@ -111,28 +124,65 @@ function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: aske
       what,
     );
   }
-  const left = room - layers * slots;
-  const extra = ram || asked !== undefined || slots === experts ? 0 : Math.max(0, left - USUAL_TRANSIT);
-  const transit = Math.min(left - extra, USUAL_TRANSIT);
-  return { weights, kvBytes, tiers: { slots, extra, transit, ram: ram && planRam(needs, record, ram) } };
+  const each = share(classes, room, slots, !ram && asked === undefined);
+  const behind = ram && planRam(classes, ram);
+  return { weights, kvBytes, tiers: each.map((tiers, c) => ({ ...tiers, ram: behind?.[c] ?? null })) };
 }
 
-/** RAM behind a GPU: all experts if they fit, else a quota for each layer, or none but those on their way. */
-function planRam({ layers, experts }: Needs, record: number, ram: Budget): Tiers["ram"] {
-  const room = Math.floor(ram.bytes / record);
-  if (room < LEAST_TRANSIT)
+/** RAM behind a GPU: all experts if they fit, else a quota for each layer, or only those in transit. */
+function planRam(classes: readonly ExpertNeeds[], ram: Budget): RamPlan[] {
+  const least = bytesOf(classes, 0, LEAST_TRANSIT);
+  if (least > ram.bytes)
     throw new MemoryError(
-      `the memory budget of ${formatBytes(ram.bytes)} (option ${ram.option}) is too small: experts on their way to the GPU take ${formatBytes(LEAST_TRANSIT * record)}`,
+      `the memory budget of ${formatBytes(ram.bytes)} (option ${ram.option}) is too small: experts on their way to the GPU take ${formatBytes(least)}`,
     );
-  const transit = Math.min(room, USUAL_TRANSIT);
-  const quota = Math.min(experts, Math.floor((room - transit) / layers));
-  const extra = quota === experts ? 0 : room - transit - layers * quota;
-  return { quota, extra, slots: Math.min(room, layers * experts + USUAL_TRANSIT) };
+  const quota = Math.max(0, Math.min(mostExperts(classes), quotaIn(classes, ram.bytes, USUAL_TRANSIT)));
+  return share(classes, ram.bytes, quota, true).map(({ slots, extra, transit }, c) => {
+    return { quota: slots, extra, slots: classes[c]!.layers * slots + extra + transit };
+  });
+}
+
+/**
+ * Slots of each class when every layer gets `slots`: what is left of `bytes` goes to transit slots, class by class, and then
+ * to layers that keep one more, if `more`.
+ */
+function share(classes: readonly ExpertNeeds[], bytes: number, slots: number, more: boolean) {
+  let left = bytes - bytesOf(classes, slots, LEAST_TRANSIT);
+  const take = (most: number, record: number): number => {
+    const n = Math.max(0, Math.min(most, Math.floor(left / record)));
+    left -= n * record;
+    return n;
+  };
+  const transit = classes.map(({ record }) => LEAST_TRANSIT + take(USUAL_TRANSIT - LEAST_TRANSIT, record));
+  return classes.map(({ layers, experts, record }, c) => {
+    const own = Math.min(experts, slots);
+    return { slots: own, extra: more && own < experts ? take(layers, record) : 0, transit: transit[c]! };
+  });
+}
+
+/** Bytes of `slots` slots for each layer and `transit` more for each class. */
+function bytesOf(classes: readonly ExpertNeeds[], slots: number, transit: number): number {
+  return classes.reduce(
+    (sum, { layers, experts, record }) => sum + (layers * Math.min(experts, slots) + transit) * record,
+    0,
+  );
+}
+
+/** The most slots that every layer can have beside `transit` slots of each class; below 0: not even those fit. */
+function quotaIn(classes: readonly ExpertNeeds[], bytes: number, transit: number): number {
+  const most = mostExperts(classes);
+  if (bytesOf(classes, 0, transit) > bytes) return -1;
+  let slots = 0;
+  while (slots < most && bytesOf(classes, slots + 1, transit) <= bytes) slots++;
+  return slots;
+}
+
+function mostExperts(classes: readonly ExpertNeeds[]): number {
+  return Math.max(...classes.map(({ experts }) => experts));
 }
 
 function leastTiers(needs: Needs, format: PackableName, kvBytes: number): number {
-  const records = (needs.layers + LEAST_TRANSIT) * needs.record(format);
-  return needs.dense(format) + needs.scratch + kvBytes + records;
+  return needs.dense(format) + needs.scratch + kvBytes + bytesOf(needs.classes(format), 1, LEAST_TRANSIT);
 }
 
 function tooSmall(
@@ -149,7 +199,7 @@ function tooSmall(
   );
 }
 
-/** Bytes for a person: 1536 MiB below 10 GiB, 26.3 GiB above. Rounded up, so that the figure can be used as a budget. */
+/** Bytes as text: 1536 MiB below 10 GiB, 26.3 GiB above. Rounded up, so that it works as a budget. */
 export function formatBytes(bytes: number): string {
   if (bytes < 2 ** 20) return `${Math.ceil(bytes / 1024)} KiB`;
   if (bytes < 10 * 2 ** 30) return `${Math.ceil(bytes / 2 ** 20)} MiB`;

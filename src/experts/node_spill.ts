@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { WeightsError } from "../errors.ts";
 import type { Spill } from "./record_reader.ts";
 
+/** Files made so far, for their names: a model may have several. */
+let made = 0;
+
 /** Bytes to leave free on the disk. */
 const LEFT_FREE = 8 * 2 ** 30;
 
@@ -16,7 +19,7 @@ export function fileSpill(directory: string): Spill {
   async function create(): Promise<FileHandle | null> {
     try {
       await mkdir(directory, { recursive: true });
-      const path = join(directory, `experts-${process.pid}-${Date.now()}.tmp`);
+      const path = join(directory, `experts-${process.pid}-${Date.now()}-${made++}.tmp`);
       const handle = await open(path, "wx+", 0o600);
       await unlink(path); // Windows deletes it on close
       return handle;

@@ -10,14 +10,19 @@ export function scoresToText(scores: Scores): string {
   return `${JSON.stringify({ version: VERSION, scores: rounded })}\n`;
 }
 
-/** Parses scores; null if they are damaged or of another model: the run then starts without. */
-export function scoresFromText(text: string | null, layers: number, experts: number): Scores | null {
+/**
+ * Parses scores. Null if they are damaged or of another model: the run then starts without.
+ * @param counts experts of each layer [L]
+ */
+export function scoresFromText(text: string | null, counts: readonly number[]): Scores | null {
   if (text === null) return null;
   try {
     const { version, scores } = JSON.parse(text) as { version?: unknown; scores?: unknown };
     const share = (score: unknown): boolean => typeof score === "number" && score >= 0 && score <= 1;
-    const layer = (list: unknown): boolean => Array.isArray(list) && list.length === experts && list.every(share);
-    if (version !== VERSION || !Array.isArray(scores) || scores.length !== layers || !scores.every(layer)) return null;
+    const layer = (list: unknown, i: number): boolean =>
+      Array.isArray(list) && list.length === counts[i] && list.every(share);
+    if (version !== VERSION || !Array.isArray(scores) || scores.length !== counts.length) return null;
+    if (!scores.every(layer)) return null;
     return scores as Scores;
   } catch {
     return null; // not ours, or truncated

@@ -1,7 +1,7 @@
 // open(): the one place where a weights source, a backend and a model meet. What differs between Node and a browser
 // (files, the GPU object, how much memory there is) comes in as a Host.
 
-import { FORMATS } from "../../kernels/formats/index.ts";
+import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { createCpuOps, hasExpertSlots } from "../backend/cpu/cpu.ts";
 import type { PoolWorker } from "../backend/cpu/pool.ts";
 import type { Ops } from "../backend/ops.ts";
@@ -14,6 +14,7 @@ import { createModel, type Model } from "../engine/model.ts";
 import { warmUp } from "../engine/warm_up.ts";
 import { maxRows } from "../engine/work.ts";
 import { DeviceError, RequestError, WeightsError } from "../errors.ts";
+import { classesOf } from "../experts/classes.ts";
 import type { Spill } from "../experts/record_reader.ts";
 import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import { endsInConfig } from "../model/end_ids.ts";
@@ -24,6 +25,7 @@ import {
   mixtralParameters,
   parseMixtralConfig,
 } from "../model/mixtral_config.ts";
+import { type ExpertShape, recordLayout } from "../tensor/record.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Files } from "../weights/files.ts";
@@ -110,14 +112,9 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     if (plan.tiers) {
       const name = `experts-${fingerprint(`${host.identity(where)} ${plan.weights}`)}`;
       const learned = { store: host.tuning, name };
-      const setting = {
-        config,
-        sources,
-        format: FORMATS[plan.weights],
-        tiers: plan.tiers,
-        spill: host.spill(),
-        learned,
-      };
+      const layers = sources.layers.map((layer) => ({ ...layer, shape: expertShape(config, plan.weights) }));
+      const perToken = config.num_experts_per_tok;
+      const setting = { layers, perToken, tiers: plan.tiers, spill: () => host.spill(), learned };
       residency = webgpu
         ? await deviceResidency(webgpu, setting, cpuOptions(options, host))
         : await cpuResidency(backend, setting);
@@ -291,9 +288,12 @@ function choosePlan(
   const needs: Needs = {
     weights: (name) => mixtralFootprint(c, FORMATS[name]).weights,
     dense: (name) => mixtralFootprint(c, FORMATS[name]).dense,
-    record: (name) => mixtralFootprint(c, FORMATS[name]).record,
-    layers: c.num_hidden_layers,
-    experts: c.num_local_experts,
+    classes: (name) => {
+      const shapes = Array.from({ length: c.num_hidden_layers }, () => expertShape(c, name));
+      return classesOf(shapes).map(({ shape, layers }) => {
+        return { layers: layers.length, experts: shape.count, record: recordLayout(shape).bytes };
+      });
+    },
     kvPerPosition: mixtralFootprint(c, FORMATS.f32).kvPerPosition * (kvPrecision === "f32" ? 2 : 1),
     scratch: 4 * (chunk * perToken + Math.min(chunk, maxRows(c.vocab_size)) * c.vocab_size) + (gpu ? 0 : CPU_SCRATCH),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
@@ -308,6 +308,11 @@ function choosePlan(
     slots: options.expertSlots,
   };
   return planMemory(needs, c.stored ?? options.weights ?? "auto", budgets);
+}
+
+function expertShape(c: MixtralConfig, weights: PackableName): ExpertShape {
+  const { num_local_experts: count, hidden_size: hidden, intermediate_size: intermediate } = c;
+  return { count, hidden, intermediate, up: FORMATS[weights], down: FORMATS[weights] };
 }
 
 function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, startWorker }: Host) {

@@ -1,12 +1,16 @@
-// Joins the tiers that experts are kept in: slots of a backend, the records of a weights source, the policies between them.
+// Joins the tiers that offloaded experts are kept in: a backend's slots, the records of a weights source, the policies.
+//
+// Layers whose experts have one shape make a class (experts/classes.ts). Each class has slots and tiers of its own, which
+// count the class's layers from 0.
 
-import { type CpuOptions, createCpuExperts } from "../backend/cpu/cpu.ts";
+import { type CpuOptions, createCpuExpertClasses } from "../backend/cpu/cpu.ts";
 import type { HostExperts } from "../backend/experts.ts";
 import type { Experts, Ops } from "../backend/ops.ts";
 import type { WebGpuOps } from "../backend/webgpu/webgpu.ts";
 import type { Tiers } from "../engine/budget.ts";
 import { AbTrial } from "../experts/ab_trial.ts";
 import { calibrate } from "../experts/calibrate.ts";
+import { byLayer, classesOf, type ExpertClass } from "../experts/classes.ts";
 import { CLOCK } from "../experts/clock.ts";
 import { Costs } from "../experts/costs.ts";
 import { difference } from "../experts/counters.ts";
@@ -15,217 +19,296 @@ import { Ewma } from "../experts/ewma.ts";
 import { nextLayerPrediction, type Predict } from "../experts/prediction.ts";
 import { RamTier } from "../experts/ram_tier.ts";
 import { recordReader, type Spill } from "../experts/record_reader.ts";
-import { type ExpertStats, layerStats, type TierStats } from "../experts/stats.ts";
+import { type ExpertStats, type LayerStats, layerStats, type TierStats } from "../experts/stats.ts";
 import { type Scores, scoresFromText, scoresToText } from "../experts/warm_start.ts";
-import type { MixtralSources } from "../model/mixtral.ts";
-import type { MixtralConfig } from "../model/mixtral_config.ts";
-import type { Format } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
+import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 
-/** Of reading past the page cache: tried soon, because it may be twice as fast, or half. */
+/** The trial of reading past the page cache has short turns: it may double the speed, or halve it. */
 const BYPASS = { window: 4, rounds: 3 } as const;
 
-/** Where a model's experts are, if not all of them are where steps are computed. */
+/** Where a model's offloaded experts are. */
 export interface Residency {
-  /** For loadMixtral(). */
+  /** A layer's experts, for loading the model. */
   experts(layer: number): Experts;
   stats(): ExpertStats;
-  /** Forgets the steps so far: they were a warm-up. */
+  /** Resets slots and counters after a warm-up. */
   clear(): void;
-  /** Ends reads and uploads that are under way, and keeps what was learned. */
+  /** Ends reads and uploads in flight, and saves what was learned. */
   close(): Promise<void>;
 }
 
-/** Where what a run has learned is kept. */
+/** Keeps what a run has learned. */
 export interface LearnedStore {
   read(name: string): Promise<string | null>;
   write(name: string, text: string): Promise<void>;
 }
 
+/** One layer: its experts, and the router and norm that predictions are made with. */
+export interface ExpertLayer {
+  readonly shape: ExpertShape;
+  readonly experts: readonly ExpertSource[];
+  readonly gate: MatrixSource; // [E, D]
+  readonly ffnNorm: MatrixSource; // [D]
+}
+
 export interface ResidencyOptions {
-  readonly config: MixtralConfig;
-  readonly sources: MixtralSources;
-  readonly format: Format;
-  readonly tiers: Tiers;
-  /** Where experts are kept that had to be packed; null: nowhere. */
-  readonly spill: Spill | null;
+  readonly layers: readonly ExpertLayer[];
+  /** Experts that a token uses, K. */
+  readonly perToken: number;
+  /** Of each class, in the order of classesOf(). */
+  readonly tiers: readonly Tiers[];
+  /** Makes a place for experts that had to be packed, one for each class; null: there is none. */
+  readonly spill: () => Spill | null;
   readonly learned: { readonly store: LearnedStore; readonly name: string };
+}
+
+/** The parts that one class's tiers are made of. */
+interface ClassParts extends ExpertClass {
+  readonly tiers: Tiers;
+  readonly own: readonly ExpertLayer[];
+  readonly policy: (layer: number) => Ewma;
+  readonly predict: Predict;
+  readonly spill: Spill | null;
 }
 
 /** Tiers of the CPU backend: RAM, and the disk behind it. @throws MemoryError, WeightsError */
 export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise<Residency> {
-  const { config, sources, tiers } = options;
-  const layers = config.num_hidden_layers;
-  const slots = await ops.expertSlots!(shapeOf(options), layers * tiers.slots + tiers.extra + tiers.transit);
-  const { policies, keep } = await learnedPolicies(options);
-  const predict = await nextLayerPrediction(sources.layers, config.num_experts_per_tok);
-  const tier = ramTier(slots, tiers, options, policies, predict);
+  const { classes, policies, keep, experts } = await setUp(options);
+  const rams: { readonly slots: HostExperts; readonly tier: RamTier; readonly quota: number }[] = [];
+  for (const parts of classes) {
+    const { slots: quota, extra, transit } = parts.tiers;
+    const slots = await ops.expertSlots!(parts.shape, parts.layers.length * quota + extra + transit);
+    rams.push({ slots, tier: ramTier(slots, { quota, extra }, parts, parts.policy, parts.predict), quota });
+  }
+  const made = classes.map(({ layers }, c) =>
+    layers.map((_, i) => ops.storedExperts!(i, rams[c]!.slots, rams[c]!.tier)),
+  );
+  const ofLayer = byLayer(classes, made);
   return {
-    experts: (layer) => ops.storedExperts!(layer, slots, tier),
+    experts: (layer) => ofLayer[layer]!,
     stats() {
-      const { stallMs, diskMs, computeMs } = tier.counters;
+      const counters = rams.map(({ tier }) => tier.counters);
       return {
-        experts: config.num_local_experts,
-        recordBytes: slots.recordBytes,
-        main: ramStats(tier, tiers.slots),
+        experts,
+        recordBytes: Math.max(...rams.map(({ slots }) => slots.recordBytes)),
+        main: ramStats(classes, rams),
         ram: null,
-        ms: { stall: stallMs, sync: 0, upload: 0, disk: diskMs, hostCompute: computeMs },
+        ms: {
+          stall: sum(counters, ({ stallMs }) => stallMs),
+          sync: 0,
+          upload: 0,
+          disk: sum(counters, ({ diskMs }) => diskMs),
+          hostCompute: sum(counters, ({ computeMs }) => computeMs),
+        },
       };
     },
     clear() {
-      tier.clear();
+      for (const { tier } of rams) tier.clear();
       policies.clear();
     },
     async close() {
-      await tier.close();
-      await options.spill?.close();
+      for (const { tier } of rams) await tier.close();
+      for (const { spill } of classes) await spill?.close();
       await keep();
     },
   };
 }
 
 /**
- * Tiers of the WebGPU backend: slots on the device, RAM, and the disk behind that. Measures what moving and computing an expert
- * takes. @throws MemoryError, WeightsError, DeviceError
+ * Tiers of the WebGPU backend: slots on the device, RAM, and the disk behind that. Measures the costs of moving and computing
+ * an expert. @throws MemoryError, WeightsError, DeviceError
  */
 export async function deviceResidency(
   ops: WebGpuOps,
   options: ResidencyOptions,
   cpu: Omit<CpuOptions, "maxTokens" | "deviceName">,
 ): Promise<Residency> {
-  const { config, sources, tiers } = options;
-  const layers = config.num_hidden_layers;
-  const { slots, quota, extra } = tiers.ram!;
-  const shape = shapeOf(options);
-  const host = await createCpuExperts(shape, slots, cpu);
-  const { policies, keep } = await learnedPolicies(options);
-  const behind = new Policies(layers, shape.count, null);
-  const ram = ramTier(host, { slots: quota, extra }, options, behind);
+  const { classes, policies, keep, experts } = await setUp(options);
+  const hosts = await createCpuExpertClasses(
+    classes.map(({ shape, tiers }) => ({ shape, slots: tiers.ram!.slots })),
+    cpu,
+  );
+  const behind = new Policies(options.layers, null);
+  const rams = classes.map((parts, c) => {
+    const { quota, extra } = parts.tiers.ram!;
+    const tier = ramTier(hosts[c]!, { quota, extra }, parts, behind.ofClass(parts));
+    return { tier, quota };
+  });
+  const closeAll = async (): Promise<void> => {
+    for (const { tier } of rams) await tier.close();
+    for (const host of hosts) host.close();
+    for (const { spill } of classes) await spill?.close();
+  };
   try {
-    const device = await ops.deviceExperts(shape, layers, tiers.slots, tiers.transit);
-    let next = 0;
-    const read = async (): Promise<number> => {
-      const [layer, expert] = [next % layers, Math.floor(next / layers) % shape.count];
-      next++;
-      const slot = await ram.acquire(layer, expert, "demand");
-      ram.release(layer, expert);
-      return slot;
-    };
-    const costs = new Costs(await calibrate({ host, slot: await read(), device, clock: CLOCK, read }));
-    const tier = new DeviceTier({
-      device,
-      ram,
-      policy: policies.of,
-      costs,
-      clock: CLOCK,
-      predict: await nextLayerPrediction(sources.layers, config.num_experts_per_tok),
-      prefetchTrial: new AbTrial(),
-    });
-    let before = tier.counters.snapshot();
+    const devices: { readonly tier: DeviceTier; readonly quota: number }[] = [];
+    const made: Experts[][] = [];
+    for (const [c, parts] of classes.entries()) {
+      const { slots, transit } = parts.tiers;
+      const device = await ops.deviceExperts(parts.shape, parts.layers.length, slots, transit);
+      const ram = rams[c]!.tier;
+      const read = readsInTurn(ram, parts);
+      const costs = new Costs(await calibrate({ host: hosts[c]!, slot: await read(), device, clock: CLOCK, read }));
+      const { policy, predict } = parts;
+      const tier = new DeviceTier({ device, ram, policy, costs, clock: CLOCK, predict, prefetchTrial: new AbTrial() });
+      devices.push({ tier, quota: slots });
+      made.push(parts.layers.map((_, i) => ops.slottedExperts(i, device, tier)));
+    }
+    const ofLayer = byLayer(classes, made);
+    let before = devices.map(({ tier }) => tier.counters.snapshot());
     return {
-      experts: (layer) => ops.slottedExperts(layer, device, tier),
+      experts: (layer) => ofLayer[layer]!,
       stats() {
-        const { bytes, ms } = difference(tier.counters.snapshot(), before);
+        const counts = devices.map(({ tier }, c) => difference(tier.counters.snapshot(), before[c]!));
+        const bytes = (cause: "demand" | "admission" | "prefetch" | "wasted") =>
+          sum(counts, ({ bytes }) => bytes[cause]);
         return {
-          experts: shape.count,
-          recordBytes: host.recordBytes,
-          main: { slots: tiers.slots, layers: layerStats(tier.caches), bytes },
-          ram: ramStats(ram, quota),
+          experts,
+          recordBytes: Math.max(...hosts.map(({ recordBytes }) => recordBytes)),
+          main: {
+            slots: Math.max(...devices.map(({ quota }) => quota)),
+            layers: layersOf(classes, devices),
+            bytes: {
+              demand: bytes("demand"),
+              admission: bytes("admission"),
+              prefetch: bytes("prefetch"),
+              wasted: bytes("wasted"),
+            },
+          },
+          ram: ramStats(classes, rams),
           ms: {
-            stall: ms.stall + ms.disk,
-            sync: ms.sync,
-            upload: ms.upload,
-            disk: ram.counters.diskMs,
-            hostCompute: ms.host,
+            stall: sum(counts, ({ ms }) => ms.stall + ms.disk),
+            sync: sum(counts, ({ ms }) => ms.sync),
+            upload: sum(counts, ({ ms }) => ms.upload),
+            disk: sum(rams, ({ tier }) => tier.counters.diskMs),
+            hostCompute: sum(counts, ({ ms }) => ms.host),
           },
         };
       },
       clear() {
-        tier.clear();
-        ram.clear();
+        for (const { tier } of devices) tier.clear();
+        for (const { tier } of rams) tier.clear();
         policies.clear();
         behind.clear();
-        before = tier.counters.snapshot();
+        before = devices.map(({ tier }) => tier.counters.snapshot());
       },
       async close() {
-        tier.close();
-        await ram.close();
-        host.close();
-        await options.spill?.close();
+        for (const { tier } of devices) tier.close();
+        await closeAll();
         await keep();
       },
     };
   } catch (error) {
-    await ram.close();
-    host.close();
-    await options.spill?.close();
+    await closeAll();
     throw error;
   }
 }
 
-function shapeOf({ config, format }: ResidencyOptions): ExpertShape {
-  const { num_local_experts: count, hidden_size: hidden, intermediate_size: intermediate } = config;
-  return { count, hidden, intermediate, up: format, down: format };
+/** Classes with their parts; policies that start from what earlier runs learned, and `keep`, which saves them. */
+async function setUp({ layers, perToken, tiers, spill, learned }: ResidencyOptions) {
+  const counts = layers.map(({ shape }) => shape.count);
+  const policies = new Policies(layers, scoresFromText(await learned.store.read(learned.name), counts));
+  const keep = (): Promise<void> => learned.store.write(learned.name, scoresToText(policies.scores));
+  const classes: ClassParts[] = [];
+  for (const [c, found] of classesOf(layers.map(({ shape }) => shape)).entries()) {
+    const own = found.layers.map((layer) => layers[layer]!);
+    const predict = await nextLayerPrediction(own, perToken);
+    classes.push({ ...found, tiers: tiers[c]!, own, policy: policies.ofClass(found), predict, spill: spill() });
+  }
+  return { classes, policies, keep, experts: Math.max(...counts) };
 }
 
-/** A policy for each layer. */
+/** Reads another record of the class at each call, for calibration; returns the slot that it is in. */
+function readsInTurn(ram: RamTier, { layers, shape }: ExpertClass): () => Promise<number> {
+  let next = 0;
+  return async () => {
+    const [layer, expert] = [next % layers.length, Math.floor(next / layers.length) % shape.count];
+    next++;
+    const slot = await ram.acquire(layer, expert, "demand");
+    ram.release(layer, expert);
+    return slot;
+  };
+}
+
+/** A policy for each layer of the model. */
 class Policies {
   readonly #layers: readonly Ewma[];
   readonly #seeds: Scores | null;
 
-  constructor(layers: number, experts: number, seeds: Scores | null) {
+  constructor(layers: readonly ExpertLayer[], seeds: Scores | null) {
     this.#seeds = seeds;
-    this.#layers = Array.from({ length: layers }, (_, layer) => new Ewma(experts, undefined, seeds?.[layer]));
+    this.#layers = layers.map(({ shape }, layer) => new Ewma(shape.count, undefined, seeds?.[layer]));
   }
 
-  readonly of = (layer: number): Ewma => this.#layers[layer]!;
+  /** The policies of a class's layers, counted from 0. */
+  ofClass({ layers }: ExpertClass): (layer: number) => Ewma {
+    return (layer) => this.#layers[layers[layer]!]!;
+  }
 
   get scores(): number[][] {
     return this.#layers.map(({ scores }) => [...scores]);
   }
 
-  /** Back to what they began with. */
+  /** Resets the scores to the initial ones. */
   clear(): void {
     for (const [layer, { scores }] of this.#layers.entries()) scores.set(this.#seeds?.[layer] ?? scores.map(() => 0));
   }
 }
 
-/** A policy for each layer that begins with what earlier runs have learned, and what keeps it for the next one. */
-async function learnedPolicies({ config, learned }: ResidencyOptions) {
-  const { num_hidden_layers: L, num_local_experts: E } = config;
-  const seeds = scoresFromText(await learned.store.read(learned.name), L, E);
-  const policies = new Policies(L, E, seeds);
-  const keep = (): Promise<void> => learned.store.write(learned.name, scoresToText(policies.scores));
-  return { policies, keep };
-}
-
 function ramTier(
   experts: HostExperts,
-  { slots: quota, extra }: Pick<Tiers, "slots" | "extra">,
-  { config, sources, spill }: ResidencyOptions,
-  policies: Policies,
+  { quota, extra }: { readonly quota: number; readonly extra: number },
+  { own, spill }: ClassParts,
+  policy: (layer: number) => Ewma,
   predict?: Predict,
 ): RamTier {
   return new RamTier({
     experts,
-    layers: config.num_hidden_layers,
+    layers: own.length,
     quota,
     extra,
-    policy: policies.of,
+    policy,
     read: recordReader(
-      sources.layers.map((layer) => layer.experts),
+      own.map((layer) => layer.experts),
       experts,
       spill,
     ),
     predict,
     prefetchTrial: new AbTrial(),
-    // A copy out of the page cache takes a processor longer than the disk takes to give it to nobody; it pays where much is found there.
+    // Copying out of the page cache occupies a processor for longer than the read itself, but saves the read on a hit.
     bypassTrial: new AbTrial(BYPASS),
     clock: CLOCK.now,
   });
 }
 
-function ramStats({ caches, counters }: RamTier, slots: number): TierStats {
-  const { demandBytes: demand, admissionBytes: admission, prefetchBytes: prefetch, wastedBytes: wasted } = counters;
-  return { slots, layers: layerStats(caches), bytes: { demand, admission, prefetch, wasted } };
+function ramStats(
+  classes: readonly ExpertClass[],
+  rams: readonly { readonly tier: RamTier; readonly quota: number }[],
+): TierStats {
+  const counters = rams.map(({ tier }) => tier.counters);
+  return {
+    slots: Math.max(...rams.map(({ quota }) => quota)),
+    layers: layersOf(classes, rams),
+    bytes: {
+      demand: sum(counters, ({ demandBytes }) => demandBytes),
+      admission: sum(counters, ({ admissionBytes }) => admissionBytes),
+      prefetch: sum(counters, ({ prefetchBytes }) => prefetchBytes),
+      wasted: sum(counters, ({ wastedBytes }) => wastedBytes),
+    },
+  };
+}
+
+/** Statistics of all layers of the model, in order. */
+function layersOf(
+  classes: readonly ExpertClass[],
+  tiers: readonly { readonly tier: RamTier | DeviceTier }[],
+): LayerStats[] {
+  return byLayer(
+    classes,
+    tiers.map(({ tier }) => layerStats(tier.caches)),
+  );
+}
+
+function sum<T>(values: readonly T[], of: (value: T) => number): number {
+  return values.reduce((total, value) => total + of(value), 0);
 }

@@ -7,9 +7,7 @@ const sizes = { f32: 3200, f16: 1600, q8: 850, q4: 450 };
 const needs = {
   weights: (p: PackableName) => sizes[p] * 1e6,
   dense: (p: PackableName) => (sizes[p] * 1e6) / 10,
-  record: (p: PackableName) => (sizes[p] * 1e6 * 0.9) / 32,
-  layers: 4,
-  experts: 8,
+  classes: (p: PackableName) => [{ layers: 4, experts: 8, record: (sizes[p] * 1e6 * 0.9) / 32 }],
   kvPerPosition: 1e4,
   scratch: 1e7,
   context: 8192,
@@ -46,14 +44,14 @@ describe("memory plan", () => {
   });
 });
 
-describe("places for experts that come and go", () => {
-  const [record, fixed] = [needs.record("q4"), 45e6 + 1e7 + kv];
+describe("slots for offloaded experts", () => {
+  const [record, fixed] = [needs.classes("q4")[0]!.record, 45e6 + 1e7 + kv];
   const plan = (records: number, behind: number | null = null, slots?: number) => {
     const main = { bytes: Math.ceil(fixed + records * record), option: "ram" };
     return planMemory(needs, "q4", {
       ...{ main, tiers: true, slots },
       ram: behind === null ? null : { bytes: Math.ceil(behind * record), option: "ram" },
-    }).tiers!;
+    }).tiers![0];
   };
 
   it.each([
@@ -79,6 +77,53 @@ describe("places for experts that come and go", () => {
     [100, { quota: 8, extra: 0, slots: 37 }],
   ])("%d records in RAM behind a GPU, whose layers all have the same", (records, ram) => {
     expect(plan(11, records)).toEqual({ slots: 1, extra: 0, transit: 5, ram });
+  });
+});
+
+describe("slots of two classes of layers", () => {
+  const [small, large] = [1e6, 3e6];
+  const classes = [
+    { layers: 3, experts: 8, record: small },
+    { layers: 2, experts: 8, record: large },
+  ];
+  const fixed = 45e6 + 1e7 + kv;
+  const plan = (bytes: number, behind: number | null = null) => {
+    return planMemory({ ...needs, classes: () => classes }, "q4", {
+      main: { bytes: fixed + bytes, option: "ram" },
+      ram: behind === null ? null : { bytes: behind, option: "ram" },
+      tiers: true,
+    }).tiers!;
+  };
+  const round = 3 * small + 2 * large; // one slot for every layer
+  const transit = 5 * (small + large);
+
+  it("all layers get as many slots, and the budget holds", () => {
+    const [first, second] = plan(3 * round + transit);
+    expect(first).toEqual({ slots: 3, extra: 0, transit: 5, ram: null });
+    expect(second).toEqual({ slots: 3, extra: 0, transit: 5, ram: null });
+  });
+
+  it.each([
+    ["a record of the first", small, [1, 0]],
+    ["all of the first, and one of the second", 3 * small + large, [3, 1]],
+    ["a byte less than that", 3 * small + large - 1, [3, 0]],
+  ])("what is left after whole rounds keeps more: %s", (_name, left, extra) => {
+    expect(plan(3 * round + transit + left).map((tiers) => tiers.extra)).toEqual(extra);
+  });
+
+  it("fewer transit slots before fewer than one slot a layer, and no less than two of each class", () => {
+    const least = round + 2 * (small + large);
+    expect(plan(least).map(({ slots, transit }) => [slots, transit])).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
+    expect(() => plan(least - 1)).toThrow(/too small/);
+  });
+
+  it("RAM behind a GPU is split likewise", () => {
+    const [first, second] = plan(round + transit, 2 * round + transit + 2 * small);
+    expect(first!.ram).toEqual({ quota: 2, extra: 2, slots: 3 * 2 + 2 + 5 });
+    expect(second!.ram).toEqual({ quota: 2, extra: 0, slots: 2 * 2 + 5 });
   });
 });
 

@@ -51,25 +51,40 @@ export async function createCpuOps(options: CpuOptions): Promise<Ops> {
 
 /**
  * Slots for experts in RAM and the arithmetic on them, beside a backend that computes elsewhere.
- * @throws MemoryError; RequestError where there is no WebAssembly SIMD
+ * @throws MemoryError; RequestError without WebAssembly SIMD
  */
 export async function createCpuExperts(
   shape: ExpertShape,
   slots: number,
   options: Omit<CpuOptions, "maxTokens" | "deviceName">,
 ): Promise<HostExperts> {
+  const [experts] = await createCpuExpertClasses([{ shape, slots }], options);
+  return experts!;
+}
+
+/** The same for experts of several shapes, on the same threads. close() of one closes all of them. */
+export async function createCpuExpertClasses(
+  classes: readonly { readonly shape: ExpertShape; readonly slots: number }[],
+  options: Omit<CpuOptions, "maxTokens" | "deviceName">,
+): Promise<HostExperts[]> {
   const { threads = 1, startWorker, activations = "int8", limits } = options;
   const [instructions] = instructionSets();
   if (!instructions) throw new RequestError("experts in RAM need WebAssembly SIMD, which this platform lacks");
   const { module, home, pool } = await start(instructions, threads, startWorker, options.fewerThreads);
   const heaps = new SimdHeaps(module, home, pool, limits);
+  let closed = false;
   const close = (): void => {
+    if (closed) return;
+    closed = true;
     pool.close();
     heaps.close();
   };
   try {
     const products = new SimdProducts(heaps, home, activations === "int8");
-    return await SimdExpertSlots.create(shape, slots, heaps, home, products, close);
+    const made: HostExperts[] = [];
+    for (const { shape, slots } of classes)
+      made.push(await SimdExpertSlots.create(shape, slots, heaps, home, products, close));
+    return made;
   } catch (error) {
     close();
     throw error;

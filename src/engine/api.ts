@@ -1,4 +1,5 @@
-// The types of the public API: what open() takes, what a Model and a Session do, what a generation yields.
+// The types of the public API: the options of open(), sessions, and what a generation takes and
+// yields.
 
 import type { PackableName } from "../../kernels/formats/index.ts";
 import type { BackendInfo, BackendMemory } from "../backend/ops.ts";
@@ -13,47 +14,71 @@ export type { RouteStep } from "../experts/trace.ts";
 export interface OpenOptions {
   /** Default "auto": a WebGPU adapter that is not software, else the CPU. */
   readonly backend?: "auto" | "webgpu" | "cpu";
-  /** Substring of the adapter name to use ("llvmpipe", "NVIDIA"); default: what the platform prefers. WebGPU in Node only. */
+  /**
+   * Substring of the name of the adapter to use ("llvmpipe", "NVIDIA"); default: the platform's
+   * choice. WebGPU in Node only.
+   */
   readonly adapter?: string;
   /** Format of weights in memory. Default "auto": the most precise that fits the memory budget. */
   readonly weights?: "auto" | PackableName;
   /** Precision of cached keys and values. Default "f16" on WebGPU and "f32" on the CPU. */
   readonly kv?: "f16" | "f32";
-  /** Positions a session may hold; default and at most config.max_position_embeddings. */
+  /**
+   * Most positions that a session may hold; default and maximum: config.max_position_embeddings.
+   */
   readonly context?: number;
   /** Tokens of a prompt computed in one step. Default 512 (WebGPU) or 128 (CPU). */
   readonly chunk?: number;
   /**
-   * What q8 and q4 weights are multiplied by. "int8" (the default): activations rounded to int8, on the CPU, and on WebGPU where
-   * that is faster (or f16, there); "f32": exactly.
+   * What q8 and q4 weights are multiplied by. "int8" (the default): activations rounded to int8 on
+   * the CPU; on WebGPU to int8 or f16 where that is faster. "f32": exact activations.
    */
   readonly activations?: "int8" | "f32";
-  /** Threads of the CPU backend, the caller's included (a page must be cross-origin isolated for more than one). Default: physical cores, within the CPU quota. */
+  /**
+   * Threads of the CPU backend, including the calling one (a page must be cross-origin isolated for
+   * more than one). Default: the number of physical cores, within the CPU quota.
+   */
   readonly threads?: number;
   /**
-   * Budget in bytes for weights, KV and scratch in GPU memory (WebGPU cannot report it). Default 6 GiB. Experts that do not fit
-   * are in RAM, or on disk.
+   * Budget in bytes for weights, KV cache and scratch in GPU memory, whose size WebGPU cannot
+   * report. Default 6 GiB. Experts that do not fit are kept in RAM, or on disk.
    */
   readonly gpuMemory?: number;
-  /** Budget in bytes for weights, KV and scratch in RAM; default 60 % of it. Experts that do not fit stay on disk. */
+  /**
+   * Budget in bytes for weights, KV cache and scratch in RAM; default 60 % of RAM. Experts that do
+   * not fit stay on disk.
+   */
   readonly ram?: number;
-  /** Experts of each layer to keep where steps are computed; default: as many as the budget holds. */
+  /**
+   * Experts of each layer to keep in the memory that steps are computed in; default: as many as fit
+   * the budget.
+   */
   readonly expertSlots?: number;
-  /** Milliseconds that compiling one schema, pattern or grammar may take before it is refused. Default 10,000. */
+  /**
+   * Milliseconds that compiling one schema, pattern or grammar may take before it is rejected.
+   * Default 10,000.
+   */
   readonly compileDeadline?: number;
-  /** Refuse a model without a tokenizer before its weights are loaded; by default it opens and takes token ids. */
+  /**
+   * Reject a model without a tokenizer before its weights are loaded; by default it opens and takes
+   * token ids.
+   */
   readonly needTokenizer?: boolean;
-  /** Called while loading, with bytes of packed weights done and in all. */
+  /** Called while loading, with the bytes of packed weights done and in total. */
   readonly onProgress?: (done: number, total: number) => void;
   /**
-   * Called after each step with the experts that it chose (warming up not included); what it throws ends the generations of
-   * that step. Steps get slower on WebGPU: each layer's choice is read back, and no step runs ahead.
+   * Called after each step (not while warming up) with the experts that its router chose. An error
+   * that it throws ends the generations of that step. Slows WebGPU down: each layer's choice is
+   * read back, and no step runs ahead.
    */
   readonly onRoutes?: (step: RouteStep) => void;
   readonly signal?: AbortSignal;
 }
 
-/** How the next token is chosen. Defaults come from the folder's generation_config.json, else greedy. */
+/**
+ * How the next token is chosen. Defaults come from the folder's generation_config.json, else
+ * greedy.
+ */
 export interface SamplingOptions {
   /** 0 is greedy. Logits are divided by it. */
   readonly temperature?: number;
@@ -63,7 +88,10 @@ export interface SamplingOptions {
   readonly topP?: number;
   /** Keep tokens at least p times as likely as the most likely one; 0 keeps all. */
   readonly minP?: number;
-  /** Divide positive and multiply negative logits of tokens already seen (prompt included); 1 is off. */
+  /**
+   * Divide positive and multiply negative logits of tokens already seen (prompt included); 1 is
+   * off.
+   */
   readonly repeatPenalty?: number;
   /** Subtract this times the number of times a token was generated; 0 is off. */
   readonly frequencyPenalty?: number;
@@ -82,52 +110,74 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stop?: readonly string[];
   /** Report this many most likely tokens (0..20) with each token's log probability. */
   readonly logprobs?: number;
-  /** Go on past EOS. Default false. */
+  /** Continue past EOS. Default false. */
   readonly ignoreEos?: boolean;
-  /** Tokens that end the generation beside EOS, also past it; like EOS they are no part of the text. */
+  /**
+   * Tokens that end the generation besides EOS, also with `ignoreEos`. Like EOS they are not part
+   * of the text.
+   */
   readonly stopIds?: readonly number[];
-  /** No end and no stop text before so many tokens, unless a constraint allows nothing else. Default 0. */
+  /**
+   * Neither EOS nor a stop text ends the text before so many tokens, unless a constraint allows
+   * nothing else. Default 0.
+   */
   readonly minTokens?: number;
-  /** Tokens that may come; default: all. EOS is to be among them if it is to end the text. */
+  /** Tokens that may be chosen; default: all. Include EOS if it should end the text. */
   readonly allowedIds?: readonly number[];
   /**
-   * Words that are not written: the last token of a word's tokens does not come after the others, with or without a space in
-   * front of the word. Other tokens that spell the same are not held back.
+   * Words that must not be written: the last of a word's tokens is not allowed after the others,
+   * with or without a space in front of the word. Other tokens that spell the same word are
+   * allowed.
    */
   readonly badWords?: readonly string[];
   /**
-   * Which tokens may come next, before anything else is applied to the logits; log probabilities stay the model's. From
-   * model.grammars; one for each generation. It is not closed by the generation.
+   * Restricts the next tokens, before anything else is applied to the logits. Log probabilities
+   * stay the model's own. From model.grammars, one for each generation, which does not close it.
    */
   readonly constraint?: Constraint;
   readonly signal?: AbortSignal;
 }
 
-/** A token that could be chosen, and how likely the model finds it. */
+/** A candidate for a token, and its probability under the model. */
 export interface TopLogprob {
   readonly id: number;
-  /** As text for people: control tokens by name, bytes that are no whole character as U+FFFD. */
+  /** Readable text: control tokens by name, incomplete characters as U+FFFD. */
   readonly text: string;
-  /** What the token adds to the text: none for control tokens; perhaps a part of a character. */
+  /**
+   * The bytes that the token adds to the text: none for control tokens, perhaps a part of a
+   * character.
+   */
   readonly bytes: readonly number[];
-  /** Natural log of the probability under the model's own distribution (before temperature and filters). */
+  /**
+   * Natural log of the probability under the model's own distribution (before temperature and
+   * filters).
+   */
   readonly logprob: number;
 }
 
 export interface TokenLogprob extends TopLogprob {
-  /** Characters (code points) of the answer's text in front of the token; for a part of a character, in front of that. */
+  /**
+   * Characters (code points) of the answer's text before the token, or before the character that it
+   * is a part of.
+   */
   readonly offset: number;
   readonly top: readonly TopLogprob[];
 }
 
 export type FinishReason = "stop" | "eos" | "length";
 
-/** What a generation yields: text as soon as it is certain, the ids it came from, and a last piece with the reason. */
+/**
+ * What a generation yields: text as soon as it is final, the ids it came from, and in the last
+ * piece the result.
+ */
 export interface Piece {
   readonly text: string;
-  /** Tokens generated since the last piece (EOS included, where it ended the text). */
+  /** Tokens generated since the last piece, including an EOS that ended the text. */
   readonly ids: readonly number[];
-  /** Of the tokens whose text this is or was held back until now; of text that a stop string cuts away there are none. */
+  /**
+   * Of the tokens of this text, which may be older than `ids`. Text that a stop string cuts off has
+   * none.
+   */
   readonly logprobs?: readonly TokenLogprob[];
   /** Only on the last piece. */
   readonly finish?: GenerationResult;
@@ -135,10 +185,10 @@ export interface Piece {
 
 export interface GenerationResult {
   readonly reason: FinishReason;
-  /** The stop text that ended it, where one did. */
+  /** The stop text that ended it, if one did. */
   readonly stop?: string;
   readonly promptTokens: number;
-  /** Prompt tokens that were not computed again: the session held them, or others had computed the same beginning. */
+  /** Prompt tokens found in the KV cache: of this session, or of others with the same beginning. */
   readonly cachedTokens: number;
   readonly completionTokens: number;
   readonly seed: number;
@@ -151,24 +201,27 @@ export interface GenerationResult {
   };
 }
 
-/** One timeline of tokens with its own KV cache. */
+/** One sequence of tokens with its own part of the KV cache. */
 export interface Session {
   /**
-   * Its tokens, whose keys and values are in the KV cache. Where that is short of room for others' answers, a session without
-   * work gives them up, and computes what it needs again when it is next used: the tokens are the same.
+   * Its tokens, whose keys and values are in the KV cache. Where other answers need the room, the
+   * blocks of a session without work are evicted, and computed again when it is next used: the
+   * tokens are the same.
    */
   readonly tokens: readonly number[];
   /**
-   * Continues `prompt` (text, encoded with BOS, or token ids as they are). What the session already holds of it is not
-   * computed again. One generation at a time: a second call while one runs throws RequestError.
+   * Continues `prompt` (text, encoded with BOS, or token ids as they are). The part of it that the
+   * session already holds is not computed again. One generation at a time: a second call while one
+   * runs throws RequestError.
    */
   generate(prompt: string | readonly number[], options?: GenerateOptions): AsyncIterableIterator<Piece>;
   /**
-   * The session as bytes, for Model.restore(): its tokens with their keys and values, and what tells whether a model is the
-   * same. @throws RequestError while it generates, MemoryError where they do not fit in one array
+   * The session as bytes, for Model.restore(): its tokens with their keys and values, and a
+   * fingerprint of the model.
+   * @throws RequestError while it generates, MemoryError where they do not fit in one array
    */
   save(): Promise<Uint8Array>;
-  /** Frees the session's KV blocks; a generation that runs rejects at its next token. */
+  /** Frees the session's KV blocks; a running generation rejects at its next token. */
   close(): void;
 }
 
@@ -178,9 +231,12 @@ export interface ModelStats {
   readonly kv: "f16" | "f32";
   readonly context: number;
   readonly memory: BackendMemory;
-  /** Blocks of keys and values of all sessions; cached ones are held by none and given up where others need them. */
+  /**
+   * Blocks of keys and values of all sessions. No session holds the cached ones: they are evicted
+   * when others need room.
+   */
   readonly blocks: KvUsage;
-  /** Who waits for room among them, and what became of answers that had to make room for others. */
+  /** Work that waits for room in the KV cache, and counters of evictions. */
   readonly room: RoomUsage;
   readonly loadMs: number;
   readonly parameters: { readonly total: number; readonly active: number };

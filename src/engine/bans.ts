@@ -1,13 +1,14 @@
-// Tokens that may not come next, whatever their logits: before the least length an end, bad words, all but those allowed.
+// Tokens that may not come next, whatever their logits: an end before the minimum length, bad
+// words, tokens not allowed.
 
 import { RequestError } from "../errors.ts";
 import type { GenerateOptions } from "./api.ts";
 
 export interface Bans {
   /**
-   * What is left of the tokens that may come next.
+   * The mask without banned tokens.
    * @param generated the answer's tokens so far
-   * @param mask what a constraint allows (bit id % 32 of word id >> 5), null: all
+   * @param mask the tokens that a constraint allows (bit id % 32 of word id >> 5); null: all
    */
   mask(generated: readonly number[], mask: Int32Array | null): Int32Array;
 }
@@ -38,7 +39,7 @@ export function createBans(options: GenerateOptions, { vocab, ends, encode }: Ba
       if (generated.length >= minTokens) return out;
       const longer = out.slice();
       for (const id of endIds) clear(longer, id);
-      // A text that a constraint has brought to its end cannot be longer.
+      // A text that a constraint has completed cannot become longer.
       return mask === null || longer.some((word) => word !== 0) ? longer : out;
     },
   };
@@ -56,8 +57,9 @@ function maskOf(ids: readonly number[], vocab: number): Int32Array {
 }
 
 /**
- * The ways to write a word: as vLLM has them, at the beginning of a text, and after a space where that makes one other token of
- * its first; and as it goes on from something else, which a tokenizer that begins every text with a space does not give.
+ * The token sequences that spell a word. As in vLLM: at the beginning of a text, and after a space
+ * where that changes its first token. Besides, in the middle of a text: a tokenizer that begins
+ * every text with a space does not give that one.
  */
 function tokensOf(word: string, encode: (text: string) => readonly number[]): (readonly number[])[] {
   const bare = word.trimStart();
@@ -71,7 +73,7 @@ function tokensOf(word: string, encode: (text: string) => readonly number[]): (r
   return ways;
 }
 
-/** Whether all but the last of `ids` are the end of `generated`. */
+/** Whether `generated` ends with all of `ids` but the last. */
 function follows(generated: readonly number[], ids: readonly number[]): boolean {
   const from = generated.length - (ids.length - 1);
   return from >= 0 && ids.slice(0, -1).every((id, i) => generated[from + i] === id);

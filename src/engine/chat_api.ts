@@ -1,4 +1,5 @@
-// The types of chatting with a model: messages, tools and response formats in, events out. The HTTP server uses only these.
+// The types of chatting with a model: messages, tools and response formats in, events out. The HTTP
+// server uses only these.
 
 import type { BackendMemory } from "../backend/ops.ts";
 import type { ChatMessage, ToolCall, ToolChoice, ToolDefinition } from "../chat/types.ts";
@@ -28,8 +29,8 @@ export interface ChatOptions extends GenerateOptions {
   readonly parallelToolCalls?: boolean;
   readonly responseFormat?: ResponseFormat;
   /**
-   * Called before the first event with the parts of the response format that constrain nothing (unknown keywords and formats
-   * of a schema), a sentence each. Not called where there are none.
+   * Called before the first event with the parts of the response format that constrain nothing
+   * (unknown keywords and formats of a schema), a sentence each. Not called where there are none.
    */
   readonly onWarnings?: (warnings: readonly string[]) => void;
   /** The last message is the assistant's and unfinished: the answer continues it. Default false. */
@@ -43,11 +44,20 @@ export interface ChatMetrics {
   /** Requests that wait for their turn, and requests that have it. */
   readonly queued: number;
   readonly running: number;
-  /** Running requests that wait for room in the KV cache, before they begin or because they were preempted. */
+  /**
+   * Running requests that wait for room in the KV cache, before they begin or because they were
+   * preempted.
+   */
   readonly waiting: number;
-  /** Positions of the KV cache: how many it can have in all, how many sessions hold, and how many are only kept for reuse. */
+  /**
+   * Positions of the KV cache: how many it can have in all, how many sessions hold, and how many
+   * are only kept for reuse.
+   */
   readonly kv: { readonly capacity: number; readonly used: number; readonly cached: number };
-  /** How often an answer's KV blocks were evicted for an older answer, and tokens that were computed again after that. */
+  /**
+   * How often an answer's KV blocks were evicted for an older answer, and tokens that were computed
+   * again after that.
+   */
   readonly suspensions: number;
   readonly recomputedTokens: number;
   /** In bytes. */
@@ -64,20 +74,25 @@ export interface ChatModel {
   /** Positions that a prompt and its answer may take. */
   readonly context: number;
   /**
-   * Answers a conversation. Returning from the iteration, or aborting `signal`, frees everything that the answer holds.
-   * @throws RequestError (before the first event) for a request that cannot be served, BusyError where the queue is full
+   * Answers a conversation. Returning from the iteration, or aborting `signal`, frees everything
+   * that the answer holds.
+   * @throws RequestError (before the first event) for a request that cannot be served, BusyError
+   * where the queue is full
    */
   chat(messages: readonly ChatMessage[], options?: ChatOptions): AsyncIterableIterator<ChatEvent>;
   /**
-   * Continues a prompt as it is. With `echo` the prompt's text comes first, as text events, with its tokens' log
-   * probabilities if `logprobs` is set. The first token has none: its `logprob` is NaN and its `top` is empty. maxTokens may
-   * be 0.
+   * Continues a prompt as it is. With `echo` the prompt's text comes first, as text events, with
+   * its tokens' log probabilities if `logprobs` is set. The first token has none: its `logprob` is
+   * NaN and its `top` is empty. maxTokens may be 0.
    */
   complete(
     prompt: string | readonly number[],
     options?: ChatOptions & { readonly echo?: boolean },
   ): AsyncIterableIterator<ChatEvent>;
-  /** Length in tokens of the prompt that chat() makes of `messages`. @throws RequestError as chat() does */
+  /**
+   * Length in tokens of the prompt that chat() makes of `messages`.
+   * @throws RequestError as chat() does
+   */
   countTokens(
     messages: readonly ChatMessage[],
     options?: Pick<ChatOptions, "tools" | "toolChoice" | "templateVariables">,

@@ -1,4 +1,4 @@
-// What an answer is held to: a format of its text, the form of its tool calls, or both.
+// The constraint of an answer: the format of its text, the form of its tool calls, or both.
 
 import type { CallGrammar } from "../chat/conventions.ts";
 import { RequestError } from "../errors.ts";
@@ -15,13 +15,15 @@ export interface ConstraintParts {
 }
 
 /**
- * The constraint of one answer, null where everything may come.
- * - A response format holds from the first token.
- * - Calls that are required (tool_choice "required" or a name) hold from the first token, control tokens included.
- * - Calls that the model may make hold from where it begins one.
- * - Of a tool's schema that cannot be enforced, what can be is. It is refused where the tool is `strict`.
- * @param calls ChatConventions.callGrammar()
- * @throws RequestError that names what is not supported
+ * The constraint of one answer; null where every token is allowed.
+ * - A response format applies from the first token.
+ * - Required calls (tool_choice "required" or a name) apply from the first token, control tokens
+ *   included.
+ * - Optional calls apply from where the model begins one.
+ * - Keywords of a tool's schema that cannot be enforced are dropped, or rejected where the tool is
+ *   `strict`.
+ * @param calls from ChatConventions.callGrammar()
+ * @throws RequestError that names an unsupported keyword or combination
  */
 export async function constraintOf(
   parts: ConstraintParts,
@@ -29,7 +31,7 @@ export async function constraintOf(
   calls: CallGrammar | null,
 ): Promise<Constraint | null> {
   const { responseFormat } = options;
-  const text = await toldGrammar(parts.grammars, options);
+  const text = await reportedGrammar(parts.grammars, options);
   if (!calls) return (await text?.matcher()) ?? null;
   const [first] = calls.prefixIds;
   const format = responseFormat?.type ?? "text";
@@ -44,14 +46,17 @@ export async function constraintOf(
   if (calls.required) return new Prefixed(calls.prefixIds, inner, parts.vocab);
   if (first !== undefined) return new Optional(first, (await text?.matcher()) ?? null, inner);
   if (text) {
-    inner.close(); // any JSON object: a call is one
+    inner.close(); // the format allows any JSON object, so it allows calls
     return text.matcher();
   }
   return new OnBrace(parts.tokenizer, inner);
 }
 
-/** The grammar of a response format, null for plain text; the caller is told its warnings. @throws RequestError */
-async function toldGrammar(
+/**
+ * The grammar of a response format, null for plain text; reports its warnings.
+ * @throws RequestError
+ */
+async function reportedGrammar(
   grammars: Grammars,
   { responseFormat, onWarnings }: Pick<ChatOptions, "responseFormat" | "onWarnings">,
 ): Promise<Grammar | null> {
@@ -60,9 +65,12 @@ async function toldGrammar(
   return grammar;
 }
 
-/** The constraint of a text without tools, null where everything may come. @throws RequestError */
+/**
+ * The constraint of a text without tools; null where every token is allowed.
+ * @throws RequestError
+ */
 export async function textConstraint(grammars: Grammars, options: ChatOptions): Promise<Constraint | null> {
-  return (await (await toldGrammar(grammars, options))?.matcher()) ?? null;
+  return (await (await reportedGrammar(grammars, options))?.matcher()) ?? null;
 }
 
 /** The grammar of a response format, null for plain text. @throws RequestError */
@@ -70,7 +78,7 @@ export function formatGrammar(grammars: Grammars, format?: ResponseFormat): Prom
   return blaming("response_format", compileFormat(grammars, format));
 }
 
-/** What is wrong is wrong with the field `param`, unless more is known. */
+/** Adds the field `param` to errors that do not name one. */
 async function blaming<T>(param: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -91,16 +99,16 @@ async function compileFormat(grammars: Grammars, format?: ResponseFormat): Promi
     case "ebnf":
       return grammars.ebnf(format.grammar);
     case "gbnf":
-      return asked("grammar", async () => grammars.ebnf(gbnfToEbnf(format.grammar)));
+      return renamed("grammar", async () => grammars.ebnf(gbnfToEbnf(format.grammar)));
     case "choice":
-      return asked("choice", async () => grammars.ebnf(choicesToEbnf(format.choices)));
+      return renamed("choice", async () => grammars.ebnf(choicesToEbnf(format.choices)));
     default:
       return null;
   }
 }
 
-/** Compiles what was made into EBNF: whoever asked for it by another name is told of that. */
-async function asked(name: string, compile: () => Promise<Grammar>): Promise<Grammar> {
+/** Compiles a format that was translated to EBNF: errors name the format that the caller used. */
+async function renamed(name: string, compile: () => Promise<Grammar>): Promise<Grammar> {
   try {
     return await compile();
   } catch (error) {
@@ -109,7 +117,10 @@ async function asked(name: string, compile: () => Promise<Grammar>): Promise<Gra
   }
 }
 
-/** The grammar of calls; where that takes too much, of calls with any object for arguments. @throws RequestError for a `strict` tool */
+/**
+ * The grammar of calls; if that is too large, of calls with any object as arguments.
+ * @throws RequestError for a `strict` tool
+ */
 async function callGrammar(grammars: Grammars, calls: CallGrammar): Promise<Grammar> {
   try {
     return await blaming("tools", grammars.joined({ schema: calls.schema, parts: calls.parts }));
@@ -119,7 +130,7 @@ async function callGrammar(grammars: Grammars, calls: CallGrammar): Promise<Gram
   }
 }
 
-/** Tokens that must come first, then what a constraint allows. */
+/** Fixed tokens first, then a constraint. */
 class Prefixed implements Constraint {
   readonly #prefix: readonly number[];
   readonly #then: Constraint;
@@ -154,7 +165,10 @@ class Prefixed implements Constraint {
   }
 }
 
-/** Text, free or held to a format, and calls once the control token comes that begins them: instead of a text that has a format. */
+/**
+ * Free text, or text in a format; and calls once the control token comes that begins them. Text in
+ * a format and calls exclude each other.
+ */
 class Optional implements Constraint {
   readonly #first: number;
   readonly #text: Constraint | null;
@@ -194,12 +208,12 @@ class Optional implements Constraint {
   }
 }
 
-/** Free text, unless it begins with a brace: then it is to be calls. */
+/** Free text, or calls if it begins with a brace. */
 class OnBrace implements Constraint {
   readonly #tokenizer: Tokenizer;
   readonly #calls: Constraint;
-  #text: string | null = ""; // until it is decided
-  /** What the text began with, still to be tried as calls. */
+  #text: string | null = ""; // null once it is decided
+  /** The beginning of the text, still to be tried as calls. */
   #begun: readonly (number | null)[] = [];
   #inCalls = false;
 
@@ -228,8 +242,9 @@ class OnBrace implements Constraint {
     if (seen === "") return;
     this.#text = null;
     if (!seen.startsWith("{")) return;
-    // A first token brings the space of its word with it, which the grammar does not have, and what is left may be no token:
-    // hence byte by byte, where a vocabulary without a brace has at least a token of its byte.
+    // The first token may contain a leading space, which the grammar does not allow, and the rest
+    // of it may not be a token: hence byte by byte. A vocabulary without a token "{" has at least
+    // one of its byte.
     this.#begun = Array.from(new TextEncoder().encode(seen), (byte) => this.#byteId(byte));
   }
 
@@ -239,7 +254,7 @@ class OnBrace implements Constraint {
     for (const id of ids) {
       if (id === null) return;
       const mask = await this.#calls.mask();
-      if (mask && !((mask[id >> 5] ?? 0) & (1 << (id & 31)))) return; // some other object: text
+      if (mask && !((mask[id >> 5] ?? 0) & (1 << (id & 31)))) return; // another object: text
       this.#calls.accept(id);
     }
     this.#inCalls = true;

@@ -1,4 +1,5 @@
-// Chatting with a model: conversations and prompts in, text and tool calls out. Each answer has a session of its own.
+// Chatting with a model: conversations and prompts in, text and tool calls out. Each answer has a
+// session of its own.
 
 import type { ChatConventions } from "../chat/conventions.ts";
 import { RequestError } from "../errors.ts";
@@ -36,7 +37,8 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
   };
 
   /**
-   * Rejects a text that is too long whatever its tokens are, before it is tokenized: tokenizing blocks all other answers.
+   * Rejects a text that is too long whatever its tokens are, before it is tokenized: tokenizing
+   * blocks all other answers.
    * @throws RequestError
    */
   function checkText(length: number): void {
@@ -45,7 +47,8 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
   }
 
   /**
-   * Runs `work` when the queue admits it. `work` may generate once; the session is closed when it ends, however it ends.
+   * Runs `work` when the queue admits it. `work` may generate once; the session is closed when it
+   * ends, however it ends.
    */
   async function* inTurn<T>(
     ids: readonly number[],
@@ -54,7 +57,8 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
     work: (generate: () => AsyncIterable<Piece>) => AsyncIterable<T>,
   ): AsyncGenerator<T> {
     checkPrompt(ids, options.maxTokens === 0 ? 0 : 1);
-    // Compiled before the answer takes its turn: a bad schema is rejected at once, and compiling holds no place in the queue.
+    // Compiled before the answer takes its turn: a bad schema is rejected at once, and compiling
+    // holds no place in the queue.
     const constraint = await constrain();
     try {
       const leave = await queue.enter(options.signal);
@@ -73,7 +77,10 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
     }
   }
 
-  /** @throws RequestError for an empty prompt, unknown tokens, or too many to leave `room` tokens for an answer */
+  /**
+   * @throws RequestError for an empty prompt, unknown tokens, or too many to leave `room` tokens
+   * for an answer
+   */
   function checkPrompt(ids: readonly number[], room: number): void {
     const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
     if (bad >= 0) {

@@ -1,6 +1,9 @@
 // A claim: one sequence's blocks of the KV cache, and the state of the work that wants them.
 
-/** A consumer that has not asked for a token for so many milliseconds is idle: other answers may evict its blocks. */
+/**
+ * A consumer that has not asked for a token for so many milliseconds is idle: other answers may
+ * evict its blocks.
+ */
 export const PAUSE_MS = 1000;
 
 export class Claim {
@@ -12,7 +15,10 @@ export class Claim {
   order: number | null = null;
   /** Most positions that the work may use. */
   limit = 0;
-  /** Positions that the work needs from the start, and how many of their blocks others held when it was admitted. */
+  /**
+   * Positions that the work needs from the start, and how many of their blocks others held when it
+   * was admitted.
+   */
   size = 0;
   shared = 0;
   /** Whether it may take blocks. */
@@ -23,7 +29,10 @@ export class Claim {
   asked = false;
   /** When `asked` was last true, or when the work ended: performance.now(). */
   since = 0;
-  /** Called between steps, before the blocks are taken away: saves what is needed to compute the sequence again. */
+  /**
+   * Called between steps, before the blocks are taken away: saves what is needed to compute the
+   * sequence again.
+   */
   onEvict: () => void = () => {};
 
   /** Whether even younger work may evict the blocks: no consumer waits for this work. */
@@ -51,7 +60,10 @@ export class Claim {
   }
 }
 
-/** What a step rejects with when the blocks of its sequence were evicted: its tokens must be computed again. */
+/**
+ * What a step rejects with when the blocks of its sequence were evicted: its tokens must be
+ * computed again.
+ */
 export class Evicted extends Error {
   override readonly name = "Evicted";
 }

@@ -1,8 +1,9 @@
 // Draws a token from softmax(logits / temperature) after top-k, top-p and min-p.
 //
-// The order of the draw is part of what a seed means: first the RANKED (256) most likely tokens, by logit descending and of
-// equal ones the lowest id first, then the others by id. A GPU knows that many and the mass of all, and draws the same (or
-// says that it cannot: ARCHITECTURE.md has how often); here no more than those are sorted, unless top-k or the nucleus takes in more.
+// The order of the draw is part of what a seed means: first the RANKED (256) most likely tokens, by
+// descending logit (equal ones by ascending id), then the others by id. A GPU knows that many and
+// the total mass, and draws the same token (or reports that it cannot: ARCHITECTURE.md says how
+// often). Here no more than those are sorted, unless top-k or the nucleus is larger.
 
 import { RANKED } from "../backend/ops.ts";
 
@@ -14,12 +15,12 @@ export interface Filters {
 }
 
 /**
- * @param logits [V], the largest of them `max`, finite; -Infinity is banned. Overwritten.
+ * @param logits [V], `max` is the largest of them, finite; -Infinity is banned. Overwritten.
  * @param random uniform in [0, 1)
  */
 export function draw(logits: Float32Array, max: number, s: Filters, random: number): number {
   const ranked = largest(logits, s.topK > 0 ? s.topK : RANKED);
-  // Unnormalised probabilities; the largest is 1.
+  // Unnormalized probabilities; the largest is 1.
   const first = ranked.map((id) => Math.exp((logits[id]! - max) / s.temperature));
   const belowMinP = first[first.length - 1]! < s.minP;
   if (s.topK > 0 || ranked.length < RANKED || (belowMinP && s.topP === 1)) {
@@ -35,16 +36,18 @@ export function draw(logits: Float32Array, max: number, s: Filters, random: numb
   for (const id of ranked) weights[id] = 0;
   if (s.topP === 1) return drawById(ranked, first, weights, s.minP, random);
 
-  // Below the tail no token is in the nucleus: even all such together hold less than what it leaves out.
+  // No token below the tail is in the nucleus: all of them together have less mass than what it
+  // leaves out.
   const tail = (total * (1 - s.topP)) / weights.length;
   const others = descending(weights, tail);
   return drawFrom([...ranked, ...others], [...first, ...others.map((id) => weights[id]!)], total, s, random);
 }
 
-/** Ids of the positive weights of at least `floor`, largest first, of equal ones the lowest id first. */
+/** Ids of the positive weights of at least `floor`, largest first, equal ones by ascending id. */
 function descending(weights: Float32Array, floor: number): number[] {
-  // One number for each, weight above id, since numbers sort many times faster than by a function: the bits of positive f32
-  // are in their order, 31 of them, and leave 22 of the 53 that are exact.
+  // One number for each, weight above id, because numbers sort many times faster without a compare
+  // function. The 31 bits of positive f32 sort like their values, and leave 22 of the 53 exact bits
+  // for the id.
   const bits = new Uint32Array(weights.buffer, weights.byteOffset, weights.length);
   const keys = new Float64Array(weights.length);
   let n = 0;
@@ -54,7 +57,7 @@ function descending(weights: Float32Array, floor: number): number[] {
   return Array.from(keys.subarray(0, n).sort().reverse(), (key) => 2 ** 22 - 1 - (key % 2 ** 22));
 }
 
-/** Cuts tokens, most likely first, by top-p of `total` and min-p, and draws one. */
+/** Cuts a list of tokens, most likely first, by top-p of `total` and min-p, and draws one. */
 function drawFrom(
   ids: readonly number[],
   weights: readonly number[],
@@ -85,7 +88,10 @@ function drawFrom(
   return ids[n - 1]!; // rounding: the draw fell on the very end
 }
 
-/** Draws with no filter but min-p. `weights` [V] has zeros for the ranked tokens, whose own are in `first`. */
+/**
+ * Draws with min-p only. `weights` [V] has zeros for the ranked tokens, whose weights are in
+ * `first`.
+ */
 function drawById(
   ranked: readonly number[],
   first: readonly number[],
@@ -115,7 +121,9 @@ function sum(weights: readonly number[]): number {
   return weights.reduce((total, weight) => total + weight, 0);
 }
 
-/** Ids of the n largest values, largest first, of equal ones the lowest id first; -Infinity is none. */
+/**
+ * Ids of the n largest values, largest first, equal ones by ascending id; -Infinity does not count.
+ */
 function largest(x: Float32Array, n: number): number[] {
   const heap: number[] = []; // the worst of those found so far on top
   const worse = (a: number, b: number): boolean => x[a]! < x[b]! || (x[a]! === x[b]! && a > b);
@@ -133,7 +141,7 @@ function largest(x: Float32Array, n: number): number[] {
   };
   let floor = Number.NEGATIVE_INFINITY;
   for (let id = 0; id < x.length; id++) {
-    if (!(x[id]! > floor)) continue; // an equal value that comes later has the higher id
+    if (!(x[id]! > floor)) continue; // of equal values the earlier one, with the lower id, stays
     if (heap.length < n) {
       heap.push(id);
       if (heap.length === n) for (let at = (n >> 1) - 1; at >= 0; at--) sink(at);

@@ -1,6 +1,6 @@
 // The events of an answer: one vocabulary from the reply parser to the servers.
 //
-//   the model's tokens  -> ReplyParser  -> the engine (ChatModel)      -> servers, commands, callers of model.chat()
+//   the model's tokens  -> ReplyParser  -> the engine (ChatModel)      -> servers and commands
 //                          text            text, with log probabilities
 //                          tool_call       tool_call
 //                          tool_arguments  tool_arguments
@@ -13,9 +13,9 @@ import type { ToolArgumentsEvent, ToolCallEvent } from "../chat/reply.ts";
 import type { GenerationResult, TokenLogprob } from "./api.ts";
 
 /**
- * What an answer yields, in order: texts and tool calls (each `tool_call` is followed by its arguments), then one `finish`.
- * Calls come when they are whole: one that the end of the answer cut off is left out. Log probabilities are those of the
- * tokens since the last event that had any.
+ * What an answer yields, in order: texts and tool calls (each `tool_call` is followed by its
+ * arguments), then one `finish`. Calls come when they are whole: one that the end of the answer cut
+ * off is left out. Log probabilities are those of the tokens since the last event that had any.
  */
 export type ChatEvent =
   | { readonly type: "text"; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }

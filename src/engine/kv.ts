@@ -1,16 +1,21 @@
-// Blocks of the KV cache: who holds them, which are free, and how the store grows with what is asked of it and expected.
+// Blocks of the KV cache: which sequences hold them, which are free, and how the store grows with
+// demand and expectation.
 //
-// A full block that was computed once can be held by several sessions, and stays after the last of them has gone, until its
-// place is needed: prefix.ts finds it. Nobody writes to such a block any more: sessions write behind their last token only.
+// Several sessions can hold a full block that was computed once. It stays after the last of them
+// has gone, until its place is needed: prefix.ts finds it. Such a block is never written to again:
+// sessions write only behind their last token.
 
 import type { KvStore } from "../backend/ops.ts";
 import { MemoryError } from "../errors.ts";
 import { PrefixIndex } from "./prefix.ts";
 
-/** The store does not grow beyond this for the sake of blocks that no session holds. */
+/** The store does not grow beyond this to keep blocks that no session holds. */
 const CACHE_BYTES = 2 ** 30;
 
-/** A list of block ids that covers the first positions of one sequence, and how many it should cover. */
+/**
+ * A list of block ids that covers the first positions of one sequence, and how many it should
+ * cover.
+ */
 export interface Reach {
   readonly blocks: number[];
   readonly positions: number;
@@ -19,47 +24,62 @@ export interface Reach {
 /** Hands out block ids of one KvStore; several sequences share it. */
 export interface BlockPool {
   readonly blockSize: number;
-  /** Blocks that all sequences together can ever have: what the budget has room for, and what the backend is known to refuse. */
+  /**
+   * Most blocks that all sequences together can have: limited by the budget, and by what the
+   * backend has refused.
+   */
   readonly most: number;
-  /** Blocks that can be had now without taking any from a sequence that holds it. */
+  /** Blocks that are available now without evicting any that a sequence holds. */
   readonly available: number;
-  /** Blocks that `blocks` lacks to cover `positions`. */
+  /** How many blocks `blocks` lacks to cover `positions`. */
   missing(blocks: readonly number[], positions: number): number;
-  /** Those of `blocks` that no other sequence holds. */
+  /** How many of `blocks` no other sequence holds. */
   own(blocks: readonly number[]): number;
-  /** Full blocks of the beginning of `tokens`, its last one left, that some sequence holds: adopt() takes no room for them. */
+  /**
+   * Full blocks of the beginning of `tokens` (without its last one) that some sequence holds:
+   * adopting them takes no room.
+   */
   shared(tokens: readonly number[]): number;
-  /** Calls `released` whenever a block was given back. */
+  /** Calls `released` whenever a block is given back. */
   watch(released: () => void): void;
   /**
-   * Says that `blocks` will come to cover `positions` (0: nothing more): the next grow() makes the store large enough
-   * for all that is expected, as far as the budget has room, so that it need not grow later. No block is taken by it.
+   * Announces that `blocks` will grow to cover `positions` (0: no further growth). The next grow()
+   * makes the store large enough for everything announced, as far as the budget allows, so that it
+   * need not grow later. Takes no block.
    */
   expect(blocks: number[], positions: number): void;
-  /** Lengthens `blocks` until it covers `positions`; all or nothing. @throws MemoryError past the budget */
+  /**
+   * Lengthens `blocks` until it covers `positions`; all or nothing.
+   * @throws MemoryError past the budget
+   */
   grow(blocks: number[], positions: number): Promise<void>;
-  /** Lengthens each list towards its positions, a block each in turn, as far as there is room; none at all is no error. */
+  /**
+   * Lengthens each list towards its positions, one block each in turn, as far as there is room, if
+   * any.
+   */
   extend(wants: readonly Reach[]): Promise<void>;
   /** Gives back the blocks of `blocks` past those that `positions` need. */
   shrink(blocks: number[], positions: number): void;
   /**
-   * Makes `blocks`, whose first `held` positions hold the beginning of `tokens`, hold more of it where others have computed
-   * that, and what comes after its own to write to. Returns the positions held then: all tokens but the last at most. They
-   * are fewer than `held` where these end within a block that others hold too: it is theirs.
+   * Extends `blocks`, whose first `held` positions hold the beginning of `tokens`, by what other
+   * sequences have computed of it, and makes the block after that writable. Returns the positions
+   * held then: at most all tokens but the last. They are fewer than `held` where that ends within a
+   * block that others hold as well: the block is left to them.
    */
   adopt(blocks: number[], tokens: readonly number[], held: number): number;
   /**
-   * Lets others find the full blocks of `tokens`, whose keys and values are in `blocks`. Of blocks with the same contents one
-   * is enough: it takes the other's place in `blocks`. Steps under way may go on with the one that was given back, because
-   * blocks are handed out between steps only.
+   * Lets others find the full blocks of `tokens`, whose keys and values are in `blocks`. Blocks
+   * with the same contents are merged: the one found first replaces the other in `blocks`. Steps in
+   * flight may still use the one that was given back, because blocks are handed out between steps
+   * only.
    */
   publish(blocks: number[], tokens: readonly number[]): void;
   usage(): KvUsage;
 }
 
 /**
- * Blocks of the KV cache: all that the memory budget has room for, those that exist, those of them that are empty, and those
- * that are only kept because they may be of use.
+ * Blocks of the KV cache: `most` that the memory budget has room for, `blocks` that exist, `free`
+ * ones that are empty, and `cached` ones that no session holds and that may be reused.
  */
 export interface KvUsage {
   /** Positions of a block. */
@@ -70,17 +90,23 @@ export interface KvUsage {
   readonly cached: number;
 }
 
-/** A pool over `store`, whose blocks nobody holds, of at most `maxBytes`. The store grows by doubling, in grow() and extend() only: between steps. */
+/**
+ * A pool over an unused `store`, of at most `maxBytes`. The store grows by doubling, in grow() and
+ * extend() only: between steps.
+ */
 export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
   const free = Array.from({ length: store.blocks }, (_, i) => store.blocks - 1 - i); // the next one last
   const expected = new Map<number[], number>();
-  const users: number[] = []; // by block: how many sessions hold it
+  const users: number[] = []; // by block: the number of sessions that hold it
   const index = new PrefixIndex(store.blockSize);
   const maxBlocks = Math.min(Math.floor(maxBytes / store.blockBytes), store.maxBlocks ?? Number.POSITIVE_INFINITY);
   const cacheBlocks = Math.min(maxBlocks, Math.floor(CACHE_BYTES / store.blockBytes));
-  /** Blocks that the backend refused once although the budget has room: not asked for again by those who can do without. */
+  /**
+   * A size that the backend refused although the budget has room: not requested again where it is
+   * not essential.
+   */
   let refused = Number.POSITIVE_INFINITY;
-  /** Blocks that the backend has refused although they were needed. */
+  /** Most blocks that the backend can have, once it has refused essential ones. */
   let ceiling = Number.POSITIVE_INFINITY;
   let released = (): void => {};
 
@@ -95,7 +121,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     for (let id = store.blocks - 1; id >= had; id--) free.push(id);
   }
 
-  /** Enlarges the store as it must, and remembers what the backend has no room for. @throws MemoryError */
+  /** Enlarges the store because it must, and remembers a refusal. @throws MemoryError */
   async function mustEnlarge(blocks: number): Promise<void> {
     try {
       await enlarge(blocks);
@@ -105,7 +131,10 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     }
   }
 
-  /** Enlarges the store to `blocks` in all where the budget and the backend have room; whether it could. */
+  /**
+   * Enlarges the store to `blocks` in total if the budget and the backend have room; returns
+   * whether it could.
+   */
   async function tryEnlarge(blocks: number): Promise<boolean> {
     const want = Math.min(blocks, maxBlocks);
     if (want <= store.blocks || want >= refused) return false;
@@ -119,7 +148,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     }
   }
 
-  /** Blocks that the store should have, expectations included, to give `more` of them now. */
+  /** Blocks that the store should have to hand out `more` now, announced ones included. */
   function wished(more: number): number {
     let coming = more;
     for (const [blocks, positions] of expected) coming += missing(blocks, positions);
@@ -127,7 +156,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     return Math.max(Math.min(all, cacheBlocks), all - index.idle);
   }
 
-  /** Gives up blocks that nobody holds until so many are free, as far as there are any. */
+  /** Evicts blocks that no session holds until `want` are free, if there are enough. */
   function evict(want: number): void {
     while (free.length < want) {
       const block = index.evict();
@@ -136,7 +165,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     }
   }
 
-  /** The next free block, held by one. */
+  /** The next free block, with one user. */
   function take(): number {
     const block = free.pop()!;
     users[block] = 1;
@@ -190,11 +219,11 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
           `KV cache: ${need * store.blockSize} positions are needed over all sessions and the memory budget has room for ${maxBlocks * store.blockSize}; close sessions, shorten the context or raise the budget`,
         );
       }
-      // What this sequence takes now is part of what is expected of it.
+      // The blocks that this sequence takes now are part of what it has announced.
       const ahead = wished(want - Math.min(want, missing(blocks, expected.get(blocks) ?? 0)));
       const doubled = need > store.blocks ? Math.max(2 * store.blocks, 4) : 0;
       await tryEnlarge(Math.max(need, ahead, need > cacheBlocks ? doubled : Math.min(doubled, cacheBlocks)));
-      evict(want); // what the backend has no room for
+      evict(want); // where the backend has no room
       if (want > free.length) await mustEnlarge(store.blocks + want - free.length);
       for (let i = 0; i < want; i++) blocks.push(take());
     },

@@ -22,8 +22,8 @@ import type { Claim } from "./claim.ts";
 import { createBlockPool } from "./kv.ts";
 import type { Model } from "./model_api.ts";
 import { createQueue, type Queue } from "./queue.ts";
-import { recordedLogits } from "./record.ts";
 import { createRoom } from "./room.ts";
+import { tracedLogits } from "./route_trace.ts";
 import { readSaved, type SavedShape, writeSaved } from "./saved.ts";
 import { createSession, type Restored } from "./session.ts";
 import { createStepper, type Runner } from "./stepper.ts";
@@ -36,7 +36,7 @@ export interface ModelParts {
   readonly label: string;
   readonly config: MixtralConfig;
   readonly tokenizer: Tokenizer | null;
-  /** How to chat with it, or why that cannot be done. */
+  /** Its chat conventions, or the error that chat() throws. */
   readonly chat: ChatConventions | Error;
   readonly ops: Ops;
   readonly kv: KvStore;
@@ -44,18 +44,18 @@ export interface ModelParts {
   readonly context: number;
   readonly weights: PackableName;
   readonly eos: ReadonlySet<number>;
-  /** Texts that end every answer, as the folder names them. */
+  /** Texts that end every answer, from the folder. */
   readonly stops?: readonly string[];
   readonly sampling: SamplingOptions;
   readonly loadMs: number;
   readonly parameters: { readonly total: number; readonly active: number };
   readonly forward: (batch: Batch | "next", watch?: RouteWatcher, output?: Output) => Promise<Tensor>;
-  /** Where experts come and go. */
+  /** Where experts are offloaded. */
   readonly experts?: () => ExpertStats;
   readonly onRoutes?: ((step: RouteStep) => void) | undefined;
   /** Starts a thread that compiles grammars. */
   readonly startGrammarWorker?: () => GrammarWorker;
-  /** Milliseconds that a grammar may be compiled. */
+  /** Milliseconds that compiling a grammar may take. */
   readonly compileDeadline?: number | undefined;
   readonly release: () => Promise<void>;
 }
@@ -65,7 +65,7 @@ export function createModel(parts: ModelParts): Model {
   const vocab = config.vocab_size;
   const pool = createBlockPool(kv, parts.kvBytes);
   const room = createRoom(pool);
-  const context = Math.min(parts.context, room.capacity); // no promise that the memory cannot keep
+  const context = Math.min(parts.context, room.capacity); // no more than the memory has room for
   const stepper = createStepper(runnerOf(parts), room, ops.maxTokens, vocab);
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
@@ -76,7 +76,7 @@ export function createModel(parts: ModelParts): Model {
   const alive = (): void => {
     if (closing) throw new RequestError("the model is closed");
   };
-  let chatting: ChatModel | null = null; // of chat()
+  let chatting: ChatModel | null = null; // for chat()
   const queues: Queue[] = [];
 
   function checkIds(call: string, ids: readonly number[]): void {
@@ -92,7 +92,7 @@ export function createModel(parts: ModelParts): Model {
     }
   }
 
-  /** Computes `ids` a chunk after the other, in a sequence that is forgotten afterwards. */
+  /** Computes `ids` chunk by chunk, in a temporary sequence. */
   async function inChunks(
     ids: readonly number[],
     size: number,
@@ -110,7 +110,10 @@ export function createModel(parts: ModelParts): Model {
     }
   }
 
-  /** Appends tokens to a sequence that holds its blocks, between steps; the hidden states [T, D] of all of them. */
+  /**
+   * Appends tokens to a sequence that holds its blocks, between steps; returns their hidden states
+   * [T, D].
+   */
   async function hidden(sequence: Claim, tokens: readonly number[], cut: AbortSignal): Promise<Float32Array> {
     const batch = toBatch([{ sequence, tokens, position: sequence.length, wanted: "all" }], cut);
     const rows = await ops.read(await parts.forward(batch, undefined, "hidden"));
@@ -241,12 +244,14 @@ export function createModel(parts: ModelParts): Model {
   return model;
 }
 
-/** The last part of a path or URL, as "Mixtral-8x7B-Instruct-v0.1". */
+/** The last part of a path or URL, such as "Mixtral-8x7B-Instruct-v0.1". */
 function nameOf(label: string): string {
   return label.split(/[\\/]/).findLast((part) => part !== "" && part !== ".") ?? label;
 }
 
-/** What keys and values of this model depend on, whatever its folder is called and wherever it runs. */
+/**
+ * The properties of the model that its keys and values depend on: not its name, nor where it runs.
+ */
 function savedShape({ config, kv, weights }: ModelParts): SavedShape {
   const { eos_token_id, bos_token_id, stored, max_position_embeddings, ...fields } = config;
   const { num_hidden_layers: layers, num_key_value_heads: kvHeads, head_dim: headDim } = config;
@@ -258,11 +263,11 @@ function savedShape({ config, kv, weights }: ModelParts): SavedShape {
   };
 }
 
-/** Steps of a model on a backend. */
+/** Computes the steps of a model on a backend. */
 function runnerOf({ ops, config, forward, experts, onRoutes }: ModelParts): Runner {
-  // Recorded steps are those that somebody waits for: none is submitted ahead and then forgotten.
-  if (onRoutes) return { logits: recordedLogits(ops, config.num_hidden_layers, forward, onRoutes) };
-  // A step that waits for experts is no sooner done for having been begun before the last one's tokens were known.
+  // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
+  if (onRoutes) return { logits: tracedLogits(ops, config.num_hidden_layers, forward, onRoutes) };
+  // Running ahead does not help steps that wait for experts.
   const choosing = experts ? undefined : ops.choosing;
   const logits = async (batch: Batch) => ops.read(await forward(batch));
   if (!choosing) return { logits };

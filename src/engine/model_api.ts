@@ -8,36 +8,50 @@ import type { ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
 import type { ChatEvent } from "./events.ts";
 import type { QueueOptions } from "./queue.ts";
 
-/** A loaded model. Close it when done: it holds memory, and on WebGPU it keeps the process alive. */
+/**
+ * A loaded model. Close it when done: it holds memory, and on WebGPU it keeps the process alive.
+ */
 export interface Model {
   /** config.json, checked; field names are config.json's. */
   readonly config: MixtralConfig;
-  /** @throws RequestError for a model without one (a synthetic model), which takes token ids only */
+  /**
+   * @throws RequestError for a model without one (a synthetic model), which takes token ids only
+   */
   readonly tokenizer: Tokenizer;
   session(): Session;
   /**
-   * Answers a conversation, by the folder's chat template or Mistral's own rules: text and tool calls as they come, then one
-   * `finish`. Returning from the iteration, or aborting `signal`, frees all that the answer holds.
-   * @throws RequestError for a request that cannot be served, WeightsError for a template that fails
+   * Answers a conversation, by the folder's chat template or Mistral's own rules: text and tool
+   * calls as they come, then one `finish`. Returning from the iteration, or aborting `signal`,
+   * frees all that the answer holds.
+   * @throws RequestError for a request that cannot be served, WeightsError for a template that
+   * fails
    */
   chat(messages: readonly ChatMessage[], options?: ChatOptions): AsyncIterableIterator<ChatEvent>;
-  /** The model as servers use it: chat, completions and embeddings, with a bounded queue. @throws as chat() */
+  /**
+   * The model as servers use it: chat, completions and embeddings, with a bounded queue.
+   * @throws as chat()
+   */
   serving(options?: ServingOptions): ChatModel;
-  /** Compiles constraints for generations: JSON, a JSON schema, a pattern, EBNF. @throws RequestError without a tokenizer */
+  /**
+   * Compiles constraints for generations: JSON, a JSON schema, a pattern, EBNF.
+   * @throws RequestError without a tokenizer
+   */
   readonly grammars: Grammars;
   /**
-   * A session that continues a saved one. Only the checksum of the bytes is verified, so their keys and values are never
-   * shared with other sessions. @throws RequestError naming what differs from this model, or for damaged bytes; MemoryError
+   * A session that continues a saved one. Only the checksum of the bytes is verified, so their keys
+   * and values are never shared with other sessions. @throws RequestError naming what differs from
+   * this model, or for damaged bytes; MemoryError
    */
   restore(bytes: Uint8Array, signal?: AbortSignal): Promise<Session>;
   /**
-   * Logits [T, V], row-major, of every position of `ids`: row t is the distribution after ids[0..t].
-   * For evaluation; nothing is kept. @throws RequestError for ids that do not fit, MemoryError if T * V is too large
+   * Logits [T, V], row-major, of every position of `ids`: row t is the distribution after
+   * ids[0..t]. For evaluation; nothing is kept. @throws RequestError for ids that do not fit,
+   * MemoryError if T * V is too large
    */
   logits(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
   /**
-   * An embedding: the hidden states after the last norm, averaged over all of `ids`, as a vector [D] of length 1.
-   * Nothing is kept. @throws RequestError for ids that do not fit, and for none
+   * An embedding: the hidden states after the last norm, averaged over all of `ids`, as a vector
+   * [D] of length 1. Nothing is kept. @throws RequestError for ids that do not fit, and for none
    */
   embed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
   stats(): ModelStats;

@@ -1,11 +1,13 @@
-// Which block of the KV cache holds which tokens: full blocks, found by everything that comes before them.
+// Finds full blocks of the KV cache by their tokens and everything before them.
 //
-// Keys and values of a position depend on all tokens up to it, so a block's place is a path from the beginning of a text.
-// Example, blocks of 4 after "abcdefgh", "abcdefgx" and "abcdxxxxyy" were computed (the last "yy" fills no block):
+// Keys and values of a position depend on all tokens up to it, so a block's place is a path from
+// the beginning of a text. Example, blocks of 4 after "abcdefgh", "abcdefgx" and "abcdxxxxyy" were
+// computed (the last "yy" fills no block):
 //   "abcd" block 0 ─┬─ "efgh" block 1
 //                   ├─ "efgx" block 3
 //                   └─ "xxxx" block 5
-// A path is found by the tokens themselves, never by a hash of them: nobody is served another conversation's cache.
+// A path is found by the tokens themselves, never by a hash: no session can get another
+// conversation's cache.
 
 interface Node {
   readonly block: number;
@@ -18,8 +20,9 @@ export class PrefixIndex {
   readonly #first = new Map<string, Node>();
   readonly #nodes = new Map<number, Node>();
   /**
-   * Blocks that no session holds, those to give up first in front. Who holds a block holds all before it, and gives them up
-   * from the last to the first: so what comes after a block is always in front of it here, and the first has nothing after it.
+   * Blocks that no session holds, in the order of eviction. A session that holds a block holds all
+   * before it, and releases them from the last to the first: so the blocks after one are always in
+   * front of it here, and the first has none after it.
    */
   readonly #idle = new Set<Node>();
   readonly #blockSize: number;
@@ -37,7 +40,7 @@ export class PrefixIndex {
     return this.#nodes.has(block);
   }
 
-  /** Blocks that hold the beginning of `tokens`, as far as there are any and at most `most`. */
+  /** The blocks that hold the beginning of `tokens`, at most `most`. */
   find(tokens: readonly number[], most: number): number[] {
     const blocks: number[] = [];
     for (let level = this.#first; blocks.length < most; ) {
@@ -50,8 +53,9 @@ export class PrefixIndex {
   }
 
   /**
-   * Says that `block` holds the block number `index` of `tokens`, whose one before is in `before` (null: there is none).
-   * Returns the block that is found for them from now on: another one, where these tokens were here already.
+   * Notes that `block` holds part `index` of `tokens`; `before` is the block of the part before it
+   * (null: none). Returns the block that find() gives for this part from now on: an older one, if
+   * these tokens were here already.
    */
   add(block: number, before: number | null, tokens: readonly number[], index: number): number {
     const parent = before === null ? null : this.#nodes.get(before)!;
@@ -65,18 +69,18 @@ export class PrefixIndex {
     return block;
   }
 
-  /** A session holds the block. */
+  /** A session holds the block again. */
   wake(block: number): void {
     const node = this.#nodes.get(block);
     if (node) this.#idle.delete(node);
   }
 
-  /** No session holds the block any more: it is the last one to give up. */
+  /** No session holds the block any more: it becomes the last one to be evicted. */
   rest(block: number): void {
     this.#idle.add(this.#nodes.get(block)!);
   }
 
-  /** Forgets a block and all after it; returns those of them that nobody held. */
+  /** Forgets a block and all after it; returns those of them that no session holds. */
   forget(block: number): number[] {
     const node = this.#nodes.get(block)!;
     const freed = [...node.after.values()].flatMap((after) => this.forget(after.block));
@@ -86,7 +90,7 @@ export class PrefixIndex {
     return freed;
   }
 
-  /** Forgets the idle block that was used longest ago, and returns it. */
+  /** Forgets the idle block that was used least recently, and returns it. */
   evict(): number | null {
     for (const { block } of this.#idle) return this.forget(block)[0]!;
     return null;

@@ -1,11 +1,11 @@
-// Who may generate now, and who waits: a bounded queue in order of arrival.
+// A bounded queue: which requests may generate now, and which wait, in order of arrival.
 
 import { abortReason, BusyError, RequestError } from "../errors.ts";
 
 export interface QueueOptions {
-  /** Generations at once. */
+  /** Most generations at once. */
   readonly parallel: number;
-  /** Requests that may wait. */
+  /** Most requests that wait. */
   readonly queue: number;
 }
 
@@ -13,11 +13,12 @@ export interface Queue {
   readonly running: number;
   readonly queued: number;
   /**
-   * Resolves when it is one's turn, with what is to be called once one is done.
-   * @throws BusyError at once where the queue is full; the signal's reason, also while waiting; RequestError after close()
+   * Waits for a turn. Resolves with a function that the caller must call at the end of it.
+   * @throws BusyError at once where the queue is full; the signal's reason, also while waiting;
+   * RequestError after close()
    */
   enter(signal?: AbortSignal): Promise<() => void>;
-  /** Refuses those who wait and who come. */
+  /** Rejects all requests, waiting and later ones. */
   close(): void;
 }
 
@@ -26,7 +27,7 @@ export function createQueue({ parallel, queue }: QueueOptions): Queue {
   let running = 0;
   let closed = false;
 
-  /** A turn that has begun: its end is the beginning of another, once. */
+  /** Begins a turn. Its end, counted once, begins the next one. */
   function turn(): () => void {
     running++;
     let over = false;

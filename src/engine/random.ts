@@ -1,13 +1,17 @@
-// The random generator of sampling: xoshiro128** (Blackman and Vigna 2018), seeded by splitmix32, the same everywhere.
+// The random generator of sampling: xoshiro128** (Blackman and Vigna 2018), seeded by splitmix32;
+// the same on all platforms.
 
 /** Uniform numbers in [0, 1). */
 export interface Random {
   (): number;
-  /** The generator's four words: a copy continues where it stands. */
+  /** The generator's four words of state: a copy of them continues the sequence. */
   readonly state: Uint32Array;
 }
 
-/** A generator from a seed: an integer from 0 to 2^53 - 1. Same seed, same numbers on every platform. */
+/**
+ * A generator from a seed: an integer from 0 to 2^53 - 1. Same seed, same numbers on every
+ * platform.
+ */
 export function randomFrom(seed: number): Random {
   let mix = (seed >>> 0) ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b9);
   const splitmix = (): number => {

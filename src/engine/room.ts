@@ -1,14 +1,17 @@
-// Who may hold keys and values where there is not room for all: an answer that was begun is finished.
+// Admission to the KV cache where there is not room for all: an answer that has begun is finished.
 //
-// Answers are admitted in order of arrival, as soon as their tokens fit beside those of all others and each could grow by a
-// share. Nobody knows how long an answer will be, so the cache may run short all the same. Then blocks are taken, in this
-// order, from: texts that no session holds (kv.ts), sessions without work, answers that nobody reads, the youngest answer. That
-// one waits, is admitted again, and its tokens are computed again, as far as the cache does not still have them. So the
-// oldest answer always goes on, and the one that was admitted again has a share to go on with: it is worth the work.
-// (vLLM does the same, without the shares: "preemption by recomputation".)
+// Answers are admitted in order of arrival, as soon as their tokens fit beside those of all others
+// and each could grow by a share. The length of an answer is unknown, so the cache may run short
+// all the same. Then blocks are evicted, in this order, from: texts that no session holds (kv.ts),
+// sessions without work, answers whose consumer is idle, the youngest answer. That one waits, is
+// admitted again, and its tokens are computed again, unless the cache still has them. So the oldest
+// answer always goes on, and one that is admitted again has a share to grow into, which makes the
+// recomputation worthwhile. (vLLM does the same, without the shares: "preemption by
+// recomputation".)
 //
-// Example, 100 blocks, a share of 8: A (older) holds 50, B 40. C needs 12 blocks: 50 + 8 + 40 + 8 + 12 + 8 > 100, so C waits.
-// A and B take the last 10 blocks; for A's next block B gives up its own, and waits before C. A ends: B and C are admitted.
+// Example, 100 blocks, a share of 8: A (older) holds 50, B 40. C needs 12 blocks: 50 + 8 + 40 + 8 +
+// 12 + 8 > 100, so C waits. A and B take the last 10 blocks. For A's next block B is evicted, and
+// waits before C. A ends: B and C are admitted.
 
 import { abortReason, MemoryError, RequestError } from "../errors.ts";
 import { Claim, PAUSE_MS } from "./claim.ts";
@@ -16,49 +19,55 @@ import type { BlockPool } from "./kv.ts";
 
 /** Positions of a share, where the cache is large. */
 const SHARE = 256;
-/** A share is at most this part of the cache, and at least this part of what is computed again for it. */
+/**
+ * A share is at most this part of the cache, and at least this part of the tokens to compute again.
+ */
 const OF_CACHE = 1 / 16;
 const OF_TOKENS = 1 / 8;
 
 export interface RoomUsage {
-  /** Pieces of work that wait until there is room for them. */
+  /** Answers and other work waiting for room. */
   readonly waiting: number;
-  /** How often an answer gave up its blocks before it had ended. */
+  /** How often an answer's blocks were evicted before it had ended. */
   readonly suspensions: number;
-  /** Tokens that were computed again because their blocks had been given up. */
+  /** Tokens that were computed again because their blocks had been evicted. */
   readonly recomputedTokens: number;
 }
 
 export interface Room {
   readonly pool: BlockPool;
-  /** Positions that a sequence can have when it is alone. */
+  /** Most positions of a sequence that is alone. */
   readonly capacity: number;
   /** A sequence without blocks. */
   claim(): Claim;
-  /** @throws MemoryError where not even a sequence alone can have so many positions */
+  /** @throws MemoryError if even a sequence that is alone cannot have so many positions */
   check(positions: number): void;
-  /** Work on a sequence begins that may come to use `limit` positions: it is younger than all that has begun. */
+  /**
+   * Begins work on a sequence that may use up to `limit` positions: the youngest work from now on.
+   */
   begin(claim: Claim, limit: number): void;
-  /** The work has ended. The sequence keeps its blocks until others need them. */
+  /** Ends the work. The sequence keeps its blocks until others need them. */
   end(claim: Claim): void;
-  /** The sequence is no more: its blocks are free. */
+  /** Frees the blocks of a sequence that is no longer needed. */
   remove(claim: Claim): void;
   /**
-   * Resolves when there is room for `tokens` and a share, in order of arrival. Rejects with the signal's reason as soon as it is
-   * aborted, and as leave() and close() say. @throws MemoryError where they do not fit even alone
+   * Waits until there is room for `tokens` and a share, in order of arrival. Rejects with the
+   * signal's reason as soon as it is aborted, and after leave() and close(). @throws MemoryError if
+   * they do not fit even alone
    */
   enter(claim: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
   /** Makes a claim that waits in enter() reject. */
   leave(claim: Claim, error: Error): void;
   /**
-   * Between steps: gives the sequence blocks for `positions`, taken from others if need be. False: it has lost its own, and
-   * is to enter() again. @throws MemoryError where nothing is left to take, as by a device that has less than its budget
+   * Between steps: gives the sequence blocks for `positions`, evicting others if need be. False:
+   * its own were evicted, and it must enter() again. @throws MemoryError if nothing is left to
+   * evict, as on a device that has less memory than its budget
    */
   place(claim: Claim, positions: number): Promise<boolean>;
-  /** Notes that tokens were computed again. */
+  /** Counts tokens that were computed again. */
   recomputed(tokens: number): void;
   usage(): RoomUsage;
-  /** Rejects all that wait. */
+  /** Rejects all that waits. */
   close(): void;
 }
 
@@ -76,25 +85,26 @@ export function createRoom(pool: BlockPool): Room {
   let suspensions = 0;
   let recomputedTokens = 0;
   let closed = false;
-  let looking = false; // a look at who waits is to come
+  let looking = false; // look() is scheduled
   let timer: ReturnType<typeof setTimeout> | null = null;
 
   const capacity = (): number => pool.most * pool.blockSize;
   const blocksOf = (positions: number): number => Math.ceil(positions / pool.blockSize);
 
-  /** Blocks that a claim should have while it and all others take another `share` positions. */
+  /** Blocks that a claim needs to grow by `share` positions. */
   function wanted(claim: Claim, share: number): number {
     return blocksOf(Math.min(claim.limit, Math.max(claim.size, claim.length) + share));
   }
 
-  /** Whether the first one that waits may go on. */
+  /** Whether there is room for the first one that waits. */
   function fits({ claim, tokens }: Waiting): boolean {
     const others = [...claims].filter((other) => other !== claim && other.admitted && !other.idle);
     claim.size = tokens.length;
     claim.shared = pool.shared(tokens);
     if (others.length === 0) return true;
     const share = Math.max(Math.min(SHARE, Math.floor(OF_CACHE * capacity())), Math.ceil(OF_TOKENS * tokens.length));
-    // An answer that runs ahead holds more than a share: it gives that back before the next batch.
+    // An answer that runs ahead may hold more than a share; it gives the rest back before the next
+    // batch.
     let more = 0;
     for (const one of [claim, ...others]) more += wanted(one, share) - Math.max(one.blocks.length, one.shared);
     let spare = pool.available;
@@ -102,7 +112,7 @@ export function createRoom(pool: BlockPool): Room {
     return more <= spare;
   }
 
-  /** Admits who fits, in order, and looks again when an answer may have been left alone for too long. */
+  /** Admits waiting work while it fits, and looks again when a consumer may have become idle. */
   function look(): void {
     looking = false;
     if (timer !== null) clearTimeout(timer);
@@ -118,7 +128,10 @@ export function createRoom(pool: BlockPool): Room {
     timer = setTimeout(look, Math.max(1, Math.ceil(soonest)));
   }
 
-  /** Something changed that may let others go on. Not at once: whatever frees one block mostly frees others too. */
+  /**
+   * Something changed that may let others go on. Deferred, because what frees one block mostly
+   * frees more of them.
+   */
   function changed(): void {
     if (looking || waiting.length === 0) return;
     looking = true;
@@ -126,13 +139,13 @@ export function createRoom(pool: BlockPool): Room {
   }
   pool.watch(changed);
 
-  function suspend(claim: Claim): void {
+  function evict(claim: Claim): void {
     if (claim.order !== null && claim.admitted) suspensions++;
     claim.evict();
     pool.shrink(claim.blocks, 0);
   }
 
-  /** Whose blocks to take for `claim`: see the top of this file. */
+  /** Whose blocks to evict for `claim`: see the top of this file. */
   function victim(claim: Claim): Claim | null {
     const holders = [...claims].filter((other) => other !== claim && other.blocks.length > 0 && !other.pinned);
     const idle = holders.filter((other) => other.idle);
@@ -222,9 +235,9 @@ export function createRoom(pool: BlockPool): Room {
         const missing = pool.missing(claim.blocks, positions);
         while (pool.available < missing) {
           const other = victim(claim);
-          if (other) suspend(other);
+          if (other) evict(other);
           else if (othersHold(claim)) {
-            suspend(claim);
+            evict(claim);
             return false;
           } else throw tooMuch(positions);
         }
@@ -232,7 +245,7 @@ export function createRoom(pool: BlockPool): Room {
           await pool.grow(claim.blocks, positions);
           return true;
         } catch (error) {
-          // The device has less than the budget: what others hold may do.
+          // The device has less memory than the budget: blocks of others may be enough.
           if (!(error instanceof MemoryError) || !othersHold(claim)) throw error;
         }
       }

@@ -1,4 +1,5 @@
-// Steps that follow each other without waiting for the tokens that they choose: the backend feeds each to the next itself.
+// Steps that follow each other without waiting for their tokens: the backend feeds each token to
+// the next step itself.
 
 import type { Batch } from "../backend/ops.ts";
 import { turn } from "../turn.ts";
@@ -7,14 +8,15 @@ import type { Stream } from "./stream.ts";
 import { toBatch, type Work } from "./work.ts";
 
 /**
- * Positions that a stream gets blocks for at once, because steps that follow each other share one block table. At 150
- * tokens a second the batch is begun anew every 1.7 s for it; of Mixtral 8x7B's cache they take 32 MiB.
+ * Positions that a stream gets blocks for in advance, because steps that follow each other share
+ * one block table. At 150 tokens a second the batch is begun anew every 1.7 s for it; in Mixtral
+ * 8x7B's cache they take 32 MiB.
  */
 export const AHEAD = 256;
 
 /** What running ahead needs of the stepper. */
 export interface RunAheadContext {
-  /** Resolves when the step is submitted and the next one may be; its ids [R] come later. */
+  /** Resolves when the step is submitted and the next one may follow; its ids [R] come later. */
   submit(batch: Batch | "next"): Promise<{ readonly ids: Promise<Uint32Array> }>;
   readonly pool: BlockPool;
   /** Whether work that takes no part waits for a step. */
@@ -25,9 +27,10 @@ export interface RunAheadContext {
 }
 
 /**
- * Computes `works`, where every output row is one of `streams`, in order, and has a chooser; then goes on with "next" as
- * long as the same streams take part, each within its blocks and no further ahead of its consumer than DEPTH. Returns
- * when every id has arrived. Rejects with the error of the first step that fails: ids of the steps before it are delivered.
+ * Computes `works`, whose output rows are those of `streams`, in order, each with a chooser. Then
+ * continues with "next" as long as the same streams take part, each within its blocks and at most
+ * DEPTH ahead of its consumer. Returns when every id has arrived. Rejects with the error of the
+ * first step that fails, after the ids of the steps before it were delivered.
  */
 export async function runAhead(
   works: readonly Work[],
@@ -44,7 +47,7 @@ export async function runAhead(
     await pool.extend(streams.map(reach));
   }
   let inFlight = 0;
-  let broken = false; // a step could not be submitted: no other follows it
+  let broken = false; // a step could not be submitted: none follows it
   let failure: { readonly error: unknown } | null = null;
   let last: Promise<void> = Promise.resolve();
 
@@ -79,7 +82,7 @@ export async function runAhead(
     stepper.notify();
   }
 
-  /** Whether a step can follow, once every consumer is close enough behind. */
+  /** Whether another step can follow, apart from how far behind the consumers are. */
   const open = (): boolean =>
     repeats &&
     !broken &&
@@ -95,7 +98,8 @@ export async function runAhead(
     await turn(); // aborts and other sessions are heard between two steps
     const goesOn = open();
     if (goesOn && streams.every((stream) => stream.hasRoom)) await submit("next");
-    // Waits for a consumer that is too far behind, unless another one has nothing left to read: that one goes on without it.
+    // Waits for a consumer that is too far behind, unless another one has nothing left to read:
+    // that one goes on without it.
     else if (inFlight > 0 || (goesOn && !streams.some((stream) => stream.ready))) await stepper.event();
     else break;
   }

@@ -1,10 +1,12 @@
-// From logits to the next token: penalties, temperature, filters, a draw; and log probabilities for those who ask.
+// From logits to the next token: penalties, temperature, filters, a draw; and log probabilities.
 //
-// Order, that of transformers: what a constraint forbids, logit bias, repetition / frequency / presence penalties, temperature, top-k, top-p,
-// min-p, draw. Temperature 0 takes the largest logit after the penalties (of equal ones the lowest id). A token with
-// temperature takes one random number, whatever the filters leave.
+// The order is that of transformers: constraint, logit bias, repetition / frequency / presence
+// penalties, temperature, top-k, top-p, min-p, draw. Temperature 0 takes the largest logit after
+// the penalties (of equal ones the lowest id). A token with temperature uses one random number,
+// whatever the filters leave.
 //
-// Biases and penalties are rounded to f32 and applied in f32, one operation at a time, as a GPU does.
+// Biases and penalties are rounded to f32 and applied in f32, one operation at a time, as a GPU
+// does.
 
 import type { ChooserSettings } from "../backend/ops.ts";
 import { DeviceError, RequestError } from "../errors.ts";
@@ -12,14 +14,20 @@ import type { SamplingOptions } from "./api.ts";
 import { draw } from "./draw.ts";
 import { randomFrom } from "./random.ts";
 
-/** Chooses a token from logits [V]; remembers what it chose for the penalties. Leaves the logits as they are. */
+/**
+ * Chooses a token from logits [V], which it does not change, and remembers its choices for the
+ * penalties.
+ */
 export interface Sampler {
   readonly seed: number;
   /** @param mask bit id % 32 of word id >> 5 is set for tokens that may be chosen; null: all may */
   next(logits: Float32Array, mask?: Int32Array | null): number;
-  /** Notes a token that a backend chose in this sampler's place: random numbers and penalties go on as after next(). */
+  /**
+   * Notes a token that a backend chose instead: random numbers and penalties continue as after
+   * next().
+   */
   accept(id: number): void;
-  /** What a backend needs to choose as this sampler would from here on; a copy. */
+  /** A copy of the state, with which a backend can choose as this sampler would from here on. */
   chooser(): ChooserSettings;
 }
 
@@ -27,7 +35,7 @@ interface Settings extends Required<Omit<SamplingOptions, "logitBias" | "seed">>
   readonly logitBias: ReadonlyMap<number, number>;
 }
 
-/** Checks every option. @throws RequestError naming the option, what it holds and its range */
+/** Checks every option. @throws RequestError naming the option, its value and its range */
 function settings(o: SamplingOptions, vocab: number): Settings {
   const number = (name: keyof SamplingOptions, fallback: number, min: number, max: number): number => {
     const value = o[name] ?? fallback;
@@ -115,7 +123,10 @@ export function createSampler(options: SamplingOptions, vocab: number, prompt: r
   };
 }
 
-/** Gives tokens without a bit in the mask the logit -Infinity. @throws RequestError if that is all of them */
+/**
+ * Sets the logits of tokens without a bit in the mask to -Infinity.
+ * @throws RequestError if those are all tokens
+ */
 function forbid(logits: Float32Array, mask: Int32Array): void {
   let any = false;
   for (let id = 0; id < logits.length; id++) {
@@ -125,7 +136,10 @@ function forbid(logits: Float32Array, mask: Int32Array): void {
   if (!any) throw new RequestError("the constraint allows no token: no text of the vocabulary can follow");
 }
 
-/** Index of the largest value, the lowest of equal ones. @throws DeviceError if any value is NaN or none is finite */
+/**
+ * Index of the largest value, the lowest of equal ones.
+ * @throws DeviceError if any value is NaN or none is finite
+ */
 export function argMax(x: Float32Array): number {
   let best = 0;
   let sum = 0;
@@ -134,7 +148,8 @@ export function argMax(x: Float32Array): number {
     sum += x[i]! * 0; // 0, or NaN once a value is NaN or infinite: one check for the whole row
   }
   if (sum === 0) return best;
-  // A logit of -Infinity is a banned token; anything else that is not finite is a broken computation.
+  // A logit of -Infinity is a banned token; anything else that is not finite is a broken
+  // computation.
   best = -1;
   for (let i = 0; i < x.length; i++) {
     const value = x[i]!;
@@ -149,7 +164,9 @@ export function argMax(x: Float32Array): number {
   return best;
 }
 
-/** Natural log probabilities of `id` and of the `count` most likely tokens under softmax(logits). */
+/**
+ * Natural log probabilities of `id` and of the `count` most likely tokens under softmax(logits).
+ */
 export function logProbabilities(
   logits: Float32Array,
   id: number,

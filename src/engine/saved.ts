@@ -1,9 +1,11 @@
-// A session as bytes: its tokens and their keys and values, with everything that must be the same where they are used again.
+// A session as bytes: its tokens, their keys and values, and a fingerprint of the model that they
+// are valid for.
 //
-//   "HOTSETKV"  u32 version  u32 length of the header  header (JSON)  u32 token[]  blocks  u32 CRC-32 of all before it
+//   "HOTSETKV"  u32 version  u32 length of the header  header (JSON)
+//   u32 token[]  blocks  u32 CRC-32 of all before it
 //
-// All numbers are little-endian. A block is what KvStore.readBlock() gives; places that no token has are zeros, because they
-// may hold what another session left there.
+// All numbers are little-endian. A block is what KvStore.readBlock() gives. Places without a token
+// are zeroed, because they may contain data of another session.
 
 import { MemoryError, RequestError } from "../errors.ts";
 import { crc32 } from "./crc32.ts";
@@ -11,17 +13,20 @@ import { crc32 } from "./crc32.ts";
 const MAGIC = "HOTSETKV";
 const VERSION = 1;
 const START = 16;
-/** Far more than a header takes. */
+/** Far more than any header needs. */
 const MAX_HEADER = 65536;
 
-/** What keys and values depend on beside the tokens, name by name: a saved session is of use where all are the same. */
+/**
+ * What keys and values depend on besides the tokens. A saved session is valid where all values are
+ * the same.
+ */
 export type Fingerprint = Readonly<Record<string, string | number | null>>;
 
 export interface SavedShape {
   readonly fingerprint: Fingerprint;
   /** Positions a block. */
   readonly blockSize: number;
-  /** Planes of a block, one after the other: keys and values of each layer. */
+  /** Planes in a block, one after the other: keys and values of each layer. */
   readonly planes: number;
   /** Bytes of a block as readBlock() gives it. */
   readonly blockBytes: number;
@@ -29,7 +34,7 @@ export interface SavedShape {
 
 export interface Saved {
   readonly tokens: readonly number[];
-  /** Their blocks, in order; views of the bytes that were read. */
+  /** Their blocks, in order: views of the given bytes. */
   readonly blocks: readonly Uint8Array[];
 }
 
@@ -63,7 +68,7 @@ export async function writeSaved(
 
 /**
  * The session that `bytes` hold.
- * @throws RequestError for anything but an undamaged session of a model like this one, naming what differs
+ * @throws RequestError for damaged bytes, and for a session of another model, naming the difference
  */
 export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, context: number): Saved {
   if (!(bytes instanceof Uint8Array)) fail(`expected the bytes of save(), found ${typeof bytes}`);
@@ -125,7 +130,7 @@ function parseHeader(bytes: Uint8Array, length: number): Readonly<Record<string,
   return header as Readonly<Record<string, unknown>>;
 }
 
-/** Clears a block's places from `position` on. */
+/** Zeroes a block's places from `position` on. */
 function clearFrom(block: Uint8Array, { planes, blockBytes, blockSize }: SavedShape, position: number): void {
   if (position >= blockSize) return;
   const plane = blockBytes / planes;

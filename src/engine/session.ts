@@ -1,4 +1,4 @@
-// A session: one timeline of tokens, its KV blocks, and the generation loop over them.
+// A session: one sequence of tokens, its KV blocks, and the generation loop over them.
 
 import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
@@ -6,6 +6,7 @@ import { turn } from "../turn.ts";
 import type { FinishReason, GenerateOptions, Piece, SamplingOptions, Session, TokenLogprob } from "./api.ts";
 import { createBans } from "./bans.ts";
 import { type Claim, Evicted } from "./claim.ts";
+import { checkCount, checkPrompt, checkStops, setOptions } from "./generate_options.ts";
 import type { Room } from "./room.ts";
 import { createSampler, logProbabilities } from "./sampler.ts";
 import type { Stepper } from "./stepper.ts";
@@ -14,54 +15,66 @@ import type { Stream } from "./stream.ts";
 import type { TextCodec } from "./text.ts";
 import { TokenTexts } from "./token_texts.ts";
 
-/** The KV store is made large enough for an answer of maxTokens before its first token, or for so many: few are longer. */
+/**
+ * The KV store is made large enough for maxTokens before the first token of an answer, but at most
+ * for so many: few answers are longer.
+ */
 const RESERVED = 4096;
 
-/** What a session needs of the model it belongs to. */
-export interface SessionHost {
+/** What a session needs of its model. */
+export interface SessionContext {
   readonly stepper: Stepper;
   readonly room: Room;
   readonly text: TextCodec;
   /** V */
   readonly vocab: number;
-  /** Positions a session may hold, prompt and answer together. */
+  /** Most positions of a session, prompt and answer together. */
   readonly context: number;
   /** Tokens that end a text. */
   readonly eos: ReadonlySet<number>;
-  /** Texts that end every answer, as the model's folder names them. */
+  /** Texts that end every answer, from the model's folder. */
   readonly stops?: readonly string[];
-  /** Sampling that the model's folder recommends. */
+  /** Defaults of sampling, from the model's folder. */
   readonly sampling: SamplingOptions;
-  /** The bytes of a session that holds `tokens` in `blocks`: between steps. */
+  /** The bytes of a session that holds `tokens` in `blocks`. Called between steps. */
   readonly save: (tokens: readonly number[], blocks: readonly number[]) => Promise<Uint8Array>;
   readonly onClose: () => void;
 }
 
-/** What a session begins with that comes from outside: others are never given it, because nobody here computed it. */
+/**
+ * The state of a restored session. It is never shared with other sessions, because this process did
+ * not compute it.
+ */
 export interface Restored {
   readonly tokens: readonly number[];
-  /** Holds them. */
+  /** Holds their blocks. */
   readonly claim: Claim;
 }
 
-/** Opens a session; it is the one that knows how to compute its sequence again. */
-export function createSession(host: SessionHost, restored: Restored | null = null): Session {
-  const { stepper, room, context } = host;
+/** Opens a session. Only the session knows how to compute its sequence again. */
+export function createSession(model: SessionContext, restored: Restored | null = null): Session {
+  const { stepper, room, context } = model;
   const { pool } = room;
   const sequence = restored?.claim ?? room.claim();
   sequence.onEvict = evict;
-  /** The timeline: the first sequence.length tokens have their keys and values in the cache, all unless they were given up. */
+  /**
+   * The tokens. The keys and values of the first sequence.length of them are in the cache: all,
+   * unless some were evicted.
+   */
   let held: number[] = [...(restored?.tokens ?? [])];
-  let evicted = 0; // tokens of it that had been computed when their blocks were given up
+  let evicted = 0; // how many of them had been computed when their blocks were evicted
   let busy = false;
   let closed = false;
-  let stream: Stream | null = null; // of the generation that runs, if the backend chooses its tokens
+  let stream: Stream | null = null; // of the running generation, if the backend chooses its tokens
 
   function checkOpen(): void {
     if (closed) throw new RequestError("the session was closed");
   }
 
-  /** Makes the cache hold as much of the beginning of `tokens` as this session or another has computed, the last one left. */
+  /**
+   * Reuses as much of the beginning of `tokens`, without the last one, as this session or another
+   * has computed.
+   */
   function reuse(tokens: readonly number[]): number {
     let common = 0;
     const limit = Math.min(held.length, tokens.length - 1);
@@ -69,7 +82,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     evicted = Math.min(evicted, common);
     common = Math.min(common, sequence.length);
     const cached = pool.adopt(sequence.blocks, tokens, common);
-    held.length = Math.min(common, cached); // what is held beyond that was another text's
+    held.length = Math.min(common, cached); // the rest belonged to another text
     for (let i = held.length; i < cached; i++) held.push(tokens[i]!);
     sequence.length = cached;
     return cached;
@@ -80,14 +93,17 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     if (!restored && !closed) pool.publish(sequence.blocks, held.slice(0, sequence.length));
   }
 
-  /** Others need the blocks more: they keep what is published until they do. */
+  /**
+   * The blocks are about to be evicted. Published ones stay in the cache until their place is
+   * needed.
+   */
   function evict(): void {
     publish();
     evicted = Math.max(evicted, sequence.length);
     stream?.evict();
   }
 
-  /** Whether the work goes on after an error: its blocks were taken away, and are asked for again. */
+  /** Whether to go on after an error: the blocks were evicted and must be requested again. */
   async function resumes(error: unknown): Promise<boolean> {
     if (!(error instanceof Evicted)) return false;
     await stream?.stop();
@@ -95,14 +111,14 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     return true;
   }
 
-  /** The work has ended; blocks for a step that was thrown away go back. */
+  /** Ends the work, and frees the blocks of a discarded step. */
   function leave(): void {
     pool.shrink(sequence.blocks, sequence.length);
     room.end(sequence);
     if (closed) room.remove(sequence);
   }
 
-  /** Computes the next tokens behind the sequence. */
+  /** Computes the next tokens of the sequence. */
   function step(tokens: readonly number[], wanted: "last" | "none", signal?: AbortSignal): Promise<Float32Array> {
     const from = sequence.length;
     return stepper.step(sequence, tokens, wanted, signal).then((logits) => {
@@ -118,9 +134,10 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
   }
 
   /**
-   * Makes the cache hold the beginning of `tokens`, computing only what is not in it, and leaves the end to `last`, which asks
-   * for a step of it at once. The last token is always left: its logits are not kept. Where the blocks are taken away, also
-   * while `last` waits, all of it is done again. `cached`: tokens that were not computed here.
+   * Computes `tokens`, except for those already in the cache, and leaves the last step to `last`,
+   * which must request it at once: at least the last token, because its logits are not kept. Where
+   * the blocks are evicted, also while `last` waits, everything is done again. `cached`: tokens
+   * that were not computed here.
    */
   async function compute<T>(
     tokens: readonly number[],
@@ -131,7 +148,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       try {
         if (!sequence.admitted) await room.enter(sequence, tokens, signal);
         checkOpen();
-        const at = reuse(tokens); // before every chunk: others compute beside us
+        const at = reuse(tokens); // before every chunk: other sessions compute meanwhile
         if (tokens.length - at <= stepper.maxTokens) return await last(tokens.slice(at), Math.max(0, at - done));
         const chunk = tokens.slice(at, at + stepper.maxTokens);
         await step(chunk, "none", signal);
@@ -143,23 +160,12 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     }
   }
 
-  /** Checks a prompt. @throws RequestError for an empty one, an id outside the vocabulary, or too long a one */
+  /** @throws RequestError as checkPrompt() does */
   function promptIds(prompt: string | readonly number[]): readonly number[] {
     if (typeof prompt !== "string" && typeof prompt?.[Symbol.iterator] !== "function")
       throw new RequestError(`prompt: expected a text or token ids, found ${String(prompt)}`);
-    const ids = typeof prompt === "string" ? host.text.encode(prompt) : [...prompt];
-    if (ids.length === 0) throw new RequestError("prompt: expected at least one token, found none");
-    for (const [i, id] of ids.entries()) {
-      if (!Number.isInteger(id) || id < 0 || id >= host.vocab) {
-        throw new RequestError(`prompt: token ${i}: expected an id from 0 to ${host.vocab - 1}, found ${id}`);
-      }
-    }
-    if (ids.length > context) {
-      throw new RequestError(
-        `prompt: ${ids.length} tokens do not fit in the context of ${context}; shorten the prompt or open the model with a larger context`,
-        { code: "context_length_exceeded", overflow: { tokens: ids.length, context } },
-      );
-    }
+    const ids = typeof prompt === "string" ? model.text.encode(prompt) : [...prompt];
+    checkPrompt(ids, model.vocab, context);
     room.check(ids.length);
     return ids;
   }
@@ -172,16 +178,16 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     const most = Math.min(checkCount("maxTokens", options.maxTokens ?? context), left);
     const wantLogprobs = options.logprobs === undefined ? null : checkCount("logprobs", options.logprobs, 20);
     const asked = checkStops(options.stop ?? []);
-    const stops = options.ignoreEos ? asked : [...asked, ...(host.stops ?? [])];
+    const stops = options.ignoreEos ? asked : [...asked, ...(model.stops ?? [])];
     const { constraint } = options;
     const minTokens = checkCount("minTokens", options.minTokens ?? 0);
     if (options.maxTokens !== undefined && minTokens > options.maxTokens)
       throw new RequestError(`minTokens: expected at most maxTokens, ${options.maxTokens}, found ${minTokens}`);
     if (constraint && options.ignoreEos)
       throw new RequestError("ignoreEos: has no meaning with a constraint, which may end");
-    const sampler = createSampler({ ...host.sampling, ...defined(options) }, host.vocab, ids);
+    const sampler = createSampler({ ...model.sampling, ...setOptions(options) }, model.vocab, ids);
     const filter = createStopFilter(stops);
-    const decoder = host.text.stream(ids);
+    const decoder = model.text.stream(ids);
     const tokens = wantLogprobs === null ? null : new TokenTexts();
     const started = performance.now();
     let firstAt = started;
@@ -189,23 +195,26 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     let reason: FinishReason = "length";
     let stopped: string | null = null;
     let count = 0;
-    // Control tokens have no text that a stop text could be found in.
+    // Control tokens have no text in which a stop text could be found.
     const controls = new Map(
       stops.flatMap((stop) => {
-        const id = host.text.control(stop);
+        const id = model.text.control(stop);
         return id === null ? [] : [[id, stop] as const];
       }),
     );
-    const endIds = new Set([...(options.ignoreEos ? [] : host.eos), ...(options.stopIds ?? []), ...controls.keys()]);
+    const endIds = new Set([...(options.ignoreEos ? [] : model.eos), ...(options.stopIds ?? []), ...controls.keys()]);
     const ends = (id: number): boolean => endIds.has(id);
-    const bans = createBans(options, { vocab: host.vocab, ends: endIds, encode: host.text.plain });
+    const bans = createBans(options, { vocab: model.vocab, ends: endIds, encode: model.text.plain });
     let streams = wantLogprobs === null && !constraint && !bans; // whether the backend may choose
     room.begin(sequence, promptTokens + Math.max(0, most - 1));
     if (options.maxTokens !== undefined) {
-      pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1); // the last token's keys are not needed
+      pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1); // without the last token's
     }
 
-    /** The next token, with its logits if the host chose it: the backend's own choices are made ahead of us. */
+    /**
+     * The next token; with its logits if the host chose it, because the backend makes its choices
+     * ahead of time.
+     */
     async function next(): Promise<{ id: number; logits: Float32Array | null }> {
       if (stream) {
         try {
@@ -219,7 +228,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       return compute(ids, chooseAfter, options.signal);
     }
 
-    /** Computes the last tokens there are and chooses the next one. */
+    /** Computes the last tokens and chooses the next one. */
     async function chooseAfter(
       rest: readonly number[],
       cached: number,
@@ -254,7 +263,8 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       if (ends(id)) {
         reason = "eos";
         stopped = controls.get(id) ?? null;
-        // An end token has no bytes; a stop token of the caller's may have, which are no part of the text.
+        // An end token has no bytes. One of the caller's stopIds may have some, which are not part
+        // of the text.
         if (found?.bytes.length === 0) tokens?.push(found, "");
         yield { text: "", ids: [id] };
         count++;
@@ -262,7 +272,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       }
       const decoded = decoder.push(id);
       if (found) tokens?.push(found, decoded);
-      // A stop text that is there too early ends nothing.
+      // A stop text before minTokens does not end the generation.
       const { text, stop } = count < minTokens ? { text: decoded, stop: null } : filter.push(decoded);
       yield { text, ids: [id], ...(tokens && { logprobs: tokens.release(text.length) }) };
       if (stop !== null) {
@@ -274,7 +284,7 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     }
     let rest = "";
     if (reason !== "stop") {
-      // What the detokenizer still held may complete a stop string after all.
+      // The detokenizer's last text may complete a stop string after all.
       const { text, stop } = filter.push(decoder.end());
       rest = stop === null ? text + filter.flush() : text;
       if (stop !== null) reason = "stop";
@@ -307,9 +317,9 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
     const found = logProbabilities(logits, id, top);
     return {
       id,
-      ...host.text.piece(id),
+      ...model.text.piece(id),
       logprob: found.logprob,
-      top: found.top.map((t) => ({ ...t, ...host.text.piece(t.id) })),
+      top: found.top.map((t) => ({ ...t, ...model.text.piece(t.id) })),
     };
   }
 
@@ -342,10 +352,10 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       room.begin(sequence, tokens.length);
       try {
         for (;;) {
-          // What others have taken away is computed again.
+          // Evicted tokens are computed again.
           if (sequence.length < tokens.length) await compute(tokens, (rest) => step(rest, "none"));
           const saved = await stepper.between(async () =>
-            sequence.length < tokens.length ? null : await host.save(tokens, sequence.blocks),
+            sequence.length < tokens.length ? null : await model.save(tokens, sequence.blocks),
           );
           if (saved) return saved;
         }
@@ -362,37 +372,22 @@ export function createSession(host: SessionHost, restored: Restored | null = nul
       stream?.cancel(error);
       room.leave(sequence, error);
       if (!busy) room.remove(sequence);
-      host.onClose();
+      model.onClose();
     },
   };
 }
 
-/** The mask of the next token, computed once the step is on its way: a device then works meanwhile. */
+/**
+ * The mask of the next token, computed after the step was submitted, so that the device works
+ * meanwhile.
+ */
 async function maskWhile(step: Promise<unknown>, constraint: Constraint): Promise<Int32Array | null> {
-  step.catch(() => {}); // thrown by who waits for it
+  step.catch(() => {}); // reported to the caller that awaits the step
   await turn();
   return constraint.mask();
 }
 
-/** Tokens a second; 0 for nothing at all. */
+/** Tokens a second; 0 where there are none. */
 function rate(tokens: number, ms: number): number {
   return tokens > 0 && ms > 0 ? (tokens / ms) * 1000 : 0;
-}
-
-/** The options that are set: an explicit undefined must not hide the folder's default. */
-function defined(options: SamplingOptions): SamplingOptions {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-}
-
-function checkCount(name: string, value: number, max = Number.MAX_SAFE_INTEGER): number {
-  if (Number.isInteger(value) && value >= 0 && value <= max) return value;
-  throw new RequestError(`${name}: expected an integer from 0 to ${max}, found ${String(value)}`);
-}
-
-function checkStops(stops: readonly string[]): readonly string[] {
-  if (!Array.isArray(stops)) throw new RequestError(`stop: expected a list of texts, found ${typeof stops}`);
-  for (const stop of stops) {
-    if (typeof stop !== "string" || stop === "") throw new RequestError("stop: expected texts that are not empty");
-  }
-  return stops;
 }

@@ -1,11 +1,12 @@
 // The one place that runs steps: collects the work of waiting sequences into ragged batches.
 //
-// A prompt arrives as chunks, a decoding session as one token at a time. All work that waits when a step ends shares the
-// next one: sessions join and leave between steps, and a long prompt delays the others by one chunk at most.
+// A prompt arrives as chunks, a decoding session as one token at a time. All work that waits when a
+// step ends shares the next one: sessions join and leave between steps, and a long prompt delays
+// the others by one chunk at most.
 //
-// Where the backend chooses tokens, decoding sessions are streams: their steps follow each other without waiting for the
-// ids (run_ahead.ts), until a session joins or leaves. Then what is in flight arrives, and the next batch is put together
-// here, from ids that are known.
+// Where the backend chooses tokens, decoding sessions are streams: their steps follow each other
+// without waiting for the ids (run_ahead.ts), until a session joins or leaves. Then what is in
+// flight arrives, and the next batch is put together here, from ids that are known.
 
 import type { Batch, Chooser, ChooserSettings } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
@@ -99,10 +100,11 @@ class Pause<T = unknown> {
 export interface Stepper {
   readonly maxTokens: number;
   /**
-   * Appends `tokens` (1..maxTokens of them) to the sequence and returns logits [n, V]: of the last token, of all (at
-   * most `maxRows(V)`), or of none (n = 0). One call at a time for a sequence, which must have been admitted (room.ts).
-   * Rejects with the signal's reason as soon as it is aborted (a running step goes on for other sequences, and is cut if
-   * there are none), and with Evicted where the sequence has lost its blocks.
+   * Appends `tokens` (1..maxTokens of them) to the sequence and returns logits [n, V]: of the last
+   * token, of all (at most `maxRows(V)`), or of none (n = 0). One call at a time for a sequence,
+   * which must have been admitted (room.ts). Rejects with the signal's reason as soon as it is
+   * aborted (a running step goes on for other sequences, and is cut if there are none), and with
+   * Evicted where the sequence has lost its blocks.
    */
   step(
     sequence: Claim,
@@ -111,18 +113,19 @@ export interface Stepper {
     signal?: AbortSignal,
   ): Promise<Float32Array>;
   /**
-   * Appends tokens and continues with those that the backend chooses. Null where only the host can choose. The sequence
-   * belongs to the stream until its stop() has resolved. @throws MemoryError where the backend has no memory for a chooser
+   * Appends tokens and continues with those that the backend chooses. Null where only the host can
+   * choose. The sequence belongs to the stream until its stop() has resolved. @throws MemoryError
+   * where the backend has no memory for a chooser
    */
   stream(options: StreamOptions): Stream | null;
   /**
-   * Runs `work` between two steps: in its turn, and the next step waits for it. Rejects as step() does, but `work` must stop
-   * by itself when `cut` is aborted.
+   * Runs `work` between two steps: in its turn, and the next step waits for it. Rejects as step()
+   * does, but `work` must stop by itself when `cut` is aborted.
    */
   between<T>(work: (cut: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
-   * Waits for blocks for all of `tokens` and takes them: they cannot be evicted until the work ends. @throws as
-   * room.enter() and between()
+   * Waits for blocks for all of `tokens` and takes them: they cannot be evicted until the work
+   * ends. @throws as room.enter() and between()
    */
   hold(sequence: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
   /** Rejects waiting work and cuts the running step; resolves when no step runs any more. */
@@ -162,8 +165,9 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
   }
 
   /**
-   * Takes work that fits in one step: what has waited longest, whatever its size, so that nothing starves; then single
-   * tokens, so that decoding waits for a prompt chunk at most every other step; then what else fits.
+   * Takes work that fits in one step: what has waited longest, whatever its size, so that nothing
+   * starves; then single tokens, so that decoding waits for a prompt chunk at most every other
+   * step; then what else fits.
    */
   function take(): (Job | Stream)[] {
     enqueue();
@@ -185,8 +189,9 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
   }
 
   /**
-   * Gives every sequence its blocks, the oldest first, and streams their choosers. A sequence whose blocks an older one took
-   * is evicted; one that can have neither blocks nor a chooser fails alone.
+   * Gives every sequence its blocks, the oldest first, and streams their choosers. A sequence whose
+   * blocks an older one took is evicted; one that can have neither blocks nor a chooser fails
+   * alone.
    */
   async function admit(works: readonly (Job | Stream)[]): Promise<(Job | Stream)[]> {
     const attempt = async (work: Job | Stream, what: () => void | Promise<void>): Promise<boolean> => {
@@ -259,7 +264,10 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     }
   }
 
-  /** A stream has left a step: frees the blocks that it took for further steps, and all else if it is at its end. */
+  /**
+   * A stream has left a step: frees the blocks that it took for further steps, and all else if it
+   * is at its end.
+   */
   function settle(stream: Stream): void {
     stream.leave();
     if (stream.over) stream.release();
@@ -367,7 +375,10 @@ function needsLogits(work: Job | Stream): boolean {
   return work instanceof Stream ? work.needsLogits : work.wanted !== "none";
 }
 
-/** Whether the result of this work is still wanted. A job that was aborted while it got its blocks rejects here. */
+/**
+ * Whether the result of this work is still wanted. A job that was aborted while it got its blocks
+ * rejects here.
+ */
 function stays(work: Job | Stream): boolean {
   if (work instanceof Stream) return !work.over;
   if (!work.signal?.aborted) return true;

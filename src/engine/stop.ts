@@ -1,13 +1,19 @@
-// Stop strings in a stream of text: lets through what can no longer become part of one.
+// Stop strings in a stream of text: lets text through that can no longer become part of one.
 
 export interface StopFilter {
-  /** Takes the next text; returns what is safe to show, and the stop string that was completed, or null. */
+  /**
+   * Takes the next text; returns the text that is safe to show, and the stop string that was
+   * completed, or null.
+   */
   push(text: string): { text: string; stop: string | null };
-  /** What was held back, when the stream ends without a stop string. */
+  /** The text that was held back, when the stream ends without a stop string. */
   flush(): string;
 }
 
-/** Cuts a stream at the earliest of `stops` (no empty ones); the stop string itself is not let through. */
+/**
+ * Cuts a stream at the earliest of `stops`, none of them empty. The stop string itself is not let
+ * through.
+ */
 export function createStopFilter(stops: readonly string[]): StopFilter {
   const longest = stops.reduce((max, stop) => Math.max(max, stop.length), 0);
   let held = "";

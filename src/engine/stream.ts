@@ -1,10 +1,13 @@
-// A stream: one generation whose tokens are chosen on the backend, computed ahead of the consumer that reads them.
+// A stream: one generation whose tokens are chosen on the backend, computed ahead of the consumer
+// that reads them.
 //
-// The stepper computes and a session reads; between them are ids that have arrived and are not read yet. Each side has its
-// own end of the sequence. Example, prompt of 5, DEPTH 3, and a consumer that has taken two ids:
-//   sequence.length 6 (5 + the first id)     what the consumer knows to be in the cache
-//   position        8, 2 ids waiting         what has arrived
-//   inFlight        1                        submitted, its id not here yet: the consumer is 3 behind, so no further step
+// The stepper computes and a session reads; between them are ids that have arrived and are not read
+// yet. Each side has its own end of the sequence. Example, prompt of 5, DEPTH 3, and a consumer
+// that has taken two ids:
+//   sequence.length 6 (5 + the first id)  what the consumer knows to be in the cache
+//   position        8, 2 ids waiting      what has arrived
+//   inFlight        1                     submitted, without its id: no further step, because the
+//                                         consumer is 3 behind
 
 import { type Chooser, type ChooserSettings, UNDECIDED } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
@@ -13,10 +16,11 @@ import type { Sampler } from "./sampler.ts";
 import type { Work } from "./work.ts";
 
 /**
- * Steps that run or wait on the backend beyond the token that the consumer waits for. Two hide the way of an id to the host
- * and of the next step's commands to the backend as long as that takes less than a step; the third is for the jitter of
- * an event loop that others use too. More would only be more to throw away at a stop.
- * (models/tales on llvmpipe, against 3: 0.60 of the speed at depth 0, 0.89 at 1, 0.97 at 6; medians of 25 alternating runs.)
+ * Steps that run or wait on the backend beyond the token that the consumer waits for. Two hide the
+ * way of an id to the host and of the next step's commands to the backend as long as that takes
+ * less than a step; the third is for the jitter of an event loop that others use too. More would
+ * only be more to throw away at a stop. (models/tales on llvmpipe, against 3: 0.60 of the speed at
+ * depth 0, 0.89 at 1, 0.97 at 6; medians of 25 alternating runs.)
  */
 export const DEPTH = 3;
 
@@ -92,7 +96,10 @@ export class Stream implements Work {
   #take: number; // positions that the next id taken adds to the sequence
   #ask: Ask | null = null;
 
-  /** @param wake called whenever the consumer did something that may be a reason to compute, or to stop */
+  /**
+   * @param wake called whenever the consumer did something that may be a reason to compute, or to
+   * stop
+   */
   constructor(options: StreamOptions, chooser: Chooser, wake: () => void) {
     this.sequence = options.sequence;
     this.tokens = options.tokens;
@@ -109,11 +116,12 @@ export class Stream implements Work {
     else options.signal?.addEventListener("abort", this.#onAbort);
   }
 
-  // ---- the consumer's side -------------------------------------------------------------------------------------
+  // ---- the consumer's side ----------------------------------------------------------------------
 
   /**
-   * The next id; `sequence.length` then covers every token before it. One call at a time. Rejects with Evicted where the
-   * sequence lost its blocks and every id chosen before that was given: another stream can continue from there.
+   * The next id; `sequence.length` then covers every token before it. One call at a time. Rejects
+   * with Evicted where the sequence lost its blocks and every id chosen before that was given:
+   * another stream can continue from there.
    */
   next(): Promise<number> {
     return new Promise((resolve, reject) => {
@@ -124,8 +132,9 @@ export class Stream implements Work {
   }
 
   /**
-   * Ends the stream and forgets what ran ahead. Resolves when nothing of it runs any more and its sequence has given back
-   * the blocks that it does not need. Safe to call twice, and always necessary: also after the last id, and after an error.
+   * Ends the stream and forgets what ran ahead. Resolves when nothing of it runs any more and its
+   * sequence has given back the blocks that it does not need. Safe to call twice, and always
+   * necessary: also after the last id, and after an error.
    */
   stop(): Promise<void> {
     if (this.#phase.name === "over" && this.#phase.stopped) return this.#phase.stopped.promise;
@@ -146,7 +155,7 @@ export class Stream implements Work {
     this.#wake();
   }
 
-  // ---- the stepper's side: where it is -------------------------------------------------------------------------
+  // ---- the stepper's side: where it is ----------------------------------------------------------
 
   /** It waits for its place in a step. */
   queue(): void {
@@ -167,7 +176,7 @@ export class Stream implements Work {
     return this.#place === "stepping";
   }
 
-  // ---- the stepper's side: what it needs -----------------------------------------------------------------------
+  // ---- the stepper's side: what it needs --------------------------------------------------------
 
   /** No step is wanted any more. */
   get over(): boolean {
@@ -200,8 +209,9 @@ export class Stream implements Work {
   }
 
   /**
-   * Whether it should join a step that is being put together. Not as soon as there is room for one more: a consumer a little
-   * slower than the others would drain the pipeline for each of its tokens.
+   * Whether it should join a step that is being put together. Not as soon as there is room for one
+   * more: a consumer a little slower than the others would drain the pipeline for each of its
+   * tokens.
    */
   get ready(): boolean {
     return !this.over && this.inFlight === 0 && this.#left > 0 && this.#ids.length <= DEPTH / 2;
@@ -217,9 +227,12 @@ export class Stream implements Work {
     return this.#chooser!;
   }
 
-  // ---- the stepper's side: transitions -------------------------------------------------------------------------
+  // ---- the stepper's side: transitions ----------------------------------------------------------
 
-  /** Creates the chooser if it has none; the host chooses the next token where the backend cannot have one. */
+  /**
+   * Creates the chooser if it has none; the host chooses the next token where the backend cannot
+   * have one.
+   */
   equip(create: (settings: ChooserSettings) => Chooser | null): void {
     if (this.#chooser !== null) return;
     this.#chooser = create(this.#sampler.chooser());
@@ -230,7 +243,8 @@ export class Stream implements Work {
   arrived(id: number): void {
     if (this.#phase.name !== "backend") return; // it ran ahead of an end, or of the host
     if (id === UNDECIDED) {
-      // The last token is computed once more, for its logits; its keys and values are there already.
+      // The last token is computed once more, for its logits; its keys and values are there
+      // already.
       this.position += this.tokens.length - 1;
       this.tokens = this.tokens.slice(-1);
       this.#phase = { name: "host" };
@@ -240,7 +254,10 @@ export class Stream implements Work {
     this.#put(id);
   }
 
-  /** The host chooses from logits [V]. The chooser does not learn of it, so the next one is created afresh. */
+  /**
+   * The host chooses from logits [V]. The chooser does not learn of it, so the next one is created
+   * afresh.
+   */
   done(logits: Float32Array): void {
     if (this.over) return;
     this.release();
@@ -258,7 +275,10 @@ export class Stream implements Work {
     this.#answer();
   }
 
-  /** The sequence's blocks were evicted. Ids that have arrived are still given, then the stream is over. */
+  /**
+   * The sequence's blocks were evicted. Ids that have arrived are still given, then the stream is
+   * over.
+   */
   evict(): void {
     this.release();
     this.#end({ evicted: true });

@@ -1,4 +1,5 @@
-// Text to tokens and back, as a session needs it; a model without a tokenizer has one that only counts.
+// Text to tokens and back, as a session needs it; also for a model without a tokenizer, which takes
+// and gives ids only.
 
 import { RequestError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
@@ -10,7 +11,10 @@ export interface TextCodec {
   plain(text: string): readonly number[];
   /** The id of a control token of this name, or null. */
   control(name: string): number | null;
-  /** A streaming detokenizer for what follows `prompt`: push(id) gives text that is final, end() what is left. */
+  /**
+   * A streaming detokenizer for tokens after `prompt`: push(id) gives text that is final, end() the
+   * rest.
+   */
   stream(prompt: readonly number[]): { push(id: number): string; end(): string };
   /** One token as text and as bytes, for lists of log probabilities. */
   piece(id: number): { readonly text: string; readonly bytes: readonly number[] };

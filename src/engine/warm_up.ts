@@ -1,17 +1,17 @@
-// Steps before the first real one: they make the pipelines, buffers and bind groups that steps of every form use.
+// Warm-up steps: they create the pipelines, buffers and bind groups that later steps use.
 
 import type { Batch, Ops } from "../backend/ops.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { createSampler } from "./sampler.ts";
 import { DEPTH } from "./stream.ts";
 
-/** Tokens of a step that stands for all chunks of a prompt. */
+/** Tokens of a step that stands in for all chunks of a prompt. */
 const CHUNK = 32;
 
 /**
- * Computes a token, two, a chunk, and, where the backend chooses tokens, as many as may be in flight, greedy and drawn. Nothing
- * may hold KV blocks yet: the steps write to the first ones.
- * @param positions that the KV store has room for
+ * Computes one token, two, and a chunk; and where the backend chooses tokens, as many as may be in
+ * flight, greedy and drawn. No session may hold KV blocks yet: the steps write to the first ones.
+ * @param positions room of the KV store
  */
 export async function warmUp(
   ops: Ops,
@@ -27,20 +27,20 @@ export async function warmUp(
     tables: [Uint32Array.from({ length: Math.ceil(positions / blockSize) }, (_, i) => i)],
     outputs: Uint32Array.of(size - 1),
   });
-  // A token, two of a prompt, which are its own form of attention, and a chunk.
+  // One token; two of a prompt, which use other attention kernels; and a chunk.
   const sizes = [1, 2, CHUNK].map((size) => Math.min(size, ops.maxTokens, positions));
   for (const size of new Set(sizes)) await ops.read(await forward(zeros(size)));
   const { choosing } = ops;
   if (!choosing) return;
   for (const temperature of [0, 1]) {
-    // A penalty, so that what remembers tokens has its place too.
+    // With a penalty, so that the buffers that count tokens exist too.
     const settings = createSampler({ temperature, presencePenalty: 1, seed: 0 }, vocab, []).chooser();
     const chooser = choosing.create(settings);
     if (!chooser) continue;
     const chosen: Promise<unknown>[] = [];
     for (let i = 0; i < Math.min(DEPTH + 1, positions); i++) {
       const ids = choosing.choose(await forward(i === 0 ? { ...zeros(1), choosers: [chooser] } : "next"));
-      ids.catch(() => {}); // thrown by the wait for all of them
+      ids.catch(() => {}); // reported by Promise.all below
       chosen.push(ids);
     }
     await Promise.all(chosen);

@@ -1,12 +1,13 @@
-// Recording: what each step's router chose, read back while the step is computed and handed over once it has succeeded.
+// Traces routes: reads back what each layer's router chose during a step, and reports it once the
+// step has succeeded.
 
 import type { Batch, Ops } from "../backend/ops.ts";
 import type { RouteStep } from "../experts/trace.ts";
 import type { RouteWatcher } from "../model/mixtral.ts";
 import type { Tensor } from "../tensor/types.ts";
 
-/** Logits [R, V] of steps whose routes go to `onRoutes`, one step after the other. */
-export function recordedLogits(
+/** Computes the logits [R, V] of steps and reports their routes to `onRoutes`, step by step. */
+export function tracedLogits(
   ops: Ops,
   layers: number,
   forward: (batch: Batch, watch: RouteWatcher) => Promise<Tensor>,

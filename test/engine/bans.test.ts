@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/engine/api.ts";
 import { createBans } from "../../src/engine/bans.ts";
 import { RequestError } from "../../src/errors.ts";
-import { collect, EOS, expected, fakeBackend } from "../support/fake_backend.ts";
+import { EOS, expected, fakeBackend } from "../support/fake_backend.ts";
+import { collect } from "../support/pieces.ts";
 
 const VOCAB = 40;
 /** A letter is a token; a word that follows a space is one other token. */

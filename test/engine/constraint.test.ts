@@ -5,7 +5,8 @@ import { describe, expect, it } from "vitest";
 import { createSampler } from "../../src/engine/sampler.ts";
 import { RequestError } from "../../src/errors.ts";
 import type { Constraint } from "../../src/grammar/types.ts";
-import { collect, EOS, expected, fakeBackend, VOCAB } from "../support/fake_backend.ts";
+import { EOS, expected, fakeBackend, VOCAB } from "../support/fake_backend.ts";
+import { collect } from "../support/pieces.ts";
 
 /** Allows the tokens of one list after the other, then an end token only. */
 function listed(lists: readonly (readonly number[])[], log: string[] = []): Constraint {

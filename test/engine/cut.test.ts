@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { open } from "../../src/index.ts";
-import { collect } from "../support/fake_backend.ts";
 import { inRepo } from "../support/fixtures.ts";
+import { collect } from "../support/pieces.ts";
 
 const ids = Array.from({ length: 1800 }, (_, i) => (i === 0 ? 1 : 3 + ((31 * i) % 4000)));
 const greedy = { temperature: 0, maxTokens: 5, ignoreEos: true };

@@ -3,7 +3,8 @@
 
 import { describe, expect, it } from "vitest";
 import { PrefixIndex } from "../../src/engine/prefix.ts";
-import { collect, expectIdle, fakeBackend, greedy, on, settle } from "../support/fake_backend.ts";
+import { expectIdle, fakeBackend, greedy, on, settle } from "../support/fake_backend.ts";
+import { collect } from "../support/pieces.ts";
 
 const ask = async (backend: ReturnType<typeof fakeBackend>, prompt: readonly number[], count = 1) => {
   const session = backend.session();

@@ -4,16 +4,8 @@ import { describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/engine/api.ts";
 import { MemoryError, RequestError } from "../../src/errors.ts";
 import type { Constraint } from "../../src/grammar/types.ts";
-import {
-  collect,
-  expectIdle,
-  type FakeBackend,
-  fakeBackend,
-  greedy,
-  on,
-  settle,
-  VOCAB,
-} from "../support/fake_backend.ts";
+import { expectIdle, type FakeBackend, fakeBackend, greedy, on, settle, VOCAB } from "../support/fake_backend.ts";
+import { collect } from "../support/pieces.ts";
 import { generator } from "../support/random.ts";
 
 /** Allows odd ids after even ones and the other way round: a state that must be neither lost nor advanced twice. */

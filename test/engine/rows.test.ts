@@ -3,8 +3,8 @@
 
 import { describe, expect, it } from "vitest";
 import { open } from "../../src/index.ts";
-import { collect } from "../support/fake_backend.ts";
 import { inRepo } from "../support/fixtures.ts";
+import { collect } from "../support/pieces.ts";
 import { some } from "../support/some.ts";
 
 const ids = Array.from({ length: 41 }, (_, i) => (i === 0 ? 1 : 200 + 31 * i));

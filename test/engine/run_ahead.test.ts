@@ -6,7 +6,6 @@ import { DEPTH } from "../../src/engine/stream.ts";
 import { DeviceError, MemoryError } from "../../src/errors.ts";
 import { turn } from "../../src/turn.ts";
 import {
-  collect,
   EOS,
   expected,
   expectIdle,
@@ -18,6 +17,7 @@ import {
   settle,
   VOCAB,
 } from "../support/fake_backend.ts";
+import { collect } from "../support/pieces.ts";
 
 /** A prompt of `length` that, greedily continued, has its first EOS as id number `at` (counted from 1). */
 function promptWithEos(at: number, length = 3): number[] {

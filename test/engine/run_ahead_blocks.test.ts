@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { AHEAD } from "../../src/engine/run_ahead.ts";
-import { collect, expectIdle, fakeBackend, greedy, on, settle, VOCAB } from "../support/fake_backend.ts";
+import { expectIdle, fakeBackend, greedy, on, settle, VOCAB } from "../support/fake_backend.ts";
+import { collect } from "../support/pieces.ts";
 
 describe("blocks for what runs ahead", () => {
   it("reach so far that the batch is seldom begun anew", async () => {

@@ -7,7 +7,6 @@ import { DEPTH } from "../../src/engine/stream.ts";
 import { DeviceError, RequestError } from "../../src/errors.ts";
 import {
   admitted,
-  collect,
   expected,
   expectIdle,
   fakeBackend,
@@ -17,6 +16,7 @@ import {
   settle,
   VOCAB,
 } from "../support/fake_backend.ts";
+import { collect } from "../support/pieces.ts";
 
 describe("sessions that decode ahead together", () => {
   it("share steps: one begin, then next for all", async () => {

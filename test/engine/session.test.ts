@@ -1,250 +1,183 @@
-// Sessions of models/tales through open(), on every backend: the same tokens however they are asked for.
+// A session over a backend without arithmetic: what is refused, what ends an answer, what it reports, who may generate when.
 
-import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { GenerateOptions, Piece, Session } from "../../src/engine/api.ts";
-import type { Model } from "../../src/engine/model.ts";
 import { RequestError } from "../../src/errors.ts";
-import { loadTokenizer, open } from "../../src/index.ts";
-import { backends } from "../support/backends.ts";
-import { inRepo } from "../support/fixtures.ts";
+import {
+  EOS,
+  expected,
+  expectIdle,
+  fakeBackend,
+  greedy,
+  logitsAfter,
+  on,
+  settle,
+  VOCAB,
+} from "../support/fake_backend.ts";
 
-const folder = inRepo("models/tales");
-const { prompts } = JSON.parse(readFileSync(`${folder}/reference.json`, "utf8")) as {
-  prompts: { prompt: string; ids: number[]; greedy_ids: number[]; greedy_text: string }[];
-};
-const [first, second] = [prompts[0]!, prompts[1]!];
+const prompt = [3, 1, 4, 1, 5];
+const letters = (ids: readonly number[]) => ids.map((id) => String.fromCharCode(97 + id)).join("");
 
-async function collect(session: Session, prompt: string | readonly number[], options: GenerateOptions = {}) {
+async function collect(session: Session, from: string | readonly number[], options: GenerateOptions = {}) {
   const pieces: Piece[] = [];
-  for await (const piece of session.generate(prompt, { temperature: 0, ...options })) pieces.push(piece);
+  for await (const piece of session.generate(from, { temperature: 0, ...options })) pieces.push(piece);
   const { finish } = pieces.at(-1)!;
   return { pieces, ids: pieces.flatMap((p) => p.ids), text: pieces.map((p) => p.text).join(""), finish: finish! };
 }
 
-describe.each(backends)("sessions on $name", ({ options: backend }) => {
-  let model: Model;
-  beforeAll(async () => {
-    model = await open(folder, { ...backend, weights: "f32", kv: "f32", context: 512, chunk: 32 });
-  });
-  afterAll(() => model?.close());
-
-  it("continue a text with the reference's greedy tokens, and say what happened", async () => {
-    const session = model.session();
-    const { ids, text, finish } = await collect(session, first.prompt, { maxTokens: 16 });
-    expect(ids).toEqual(first.greedy_ids.slice(0, 16));
-    expect(text).toBe(` ${first.greedy_text}`.slice(0, text.length));
-    expect(finish).toMatchObject({
-      reason: "length",
-      promptTokens: first.ids.length,
-      completionTokens: 16,
-      cachedTokens: 0,
-    });
-    expect(session.tokens).toEqual([...first.ids, ...first.greedy_ids.slice(0, 15)]);
-    session.close();
-  });
-
-  it("compute only what follows the common prefix, with the same result", async () => {
-    const session = model.session();
-    await collect(session, first.ids, { maxTokens: 8 });
-    const again = await collect(session, [...first.ids, ...first.greedy_ids.slice(0, 6)], { maxTokens: 6 });
-    expect(again.ids).toEqual(first.greedy_ids.slice(6, 12));
-    expect(again.finish.cachedTokens).toBe(first.ids.length + 5);
-    const other = await collect(session, second.ids, { maxTokens: 6 });
-    expect(other.ids).toEqual(second.greedy_ids.slice(0, 6));
-    expect(other.finish.cachedTokens).toBe(1); // BOS
-    session.close();
-  });
-
-  it("end a running generation when they are closed", async () => {
-    const session = model.session();
-    const before = model.stats().sessions;
-    const pieces = session.generate(first.ids, { temperature: 0, maxTokens: 8 });
-    await pieces.next();
-    session.close();
-    await expect(pieces.next()).rejects.toThrow(/session was closed/);
-    await expect(collect(session, first.ids)).rejects.toThrow(/session is closed/);
-    expect(model.stats().sessions).toBe(before - 1);
-    const another = model.session();
-    const prompt = another.generate(Array(100).fill(first.ids[1]), { maxTokens: 1 }).next(); // four chunks
-    another.close();
-    await expect(prompt).rejects.toThrow(/session was closed/);
-  });
+describe.each([
+  ["a backend that chooses", true],
+  ["a backend that gives logits", false],
+])("a session over %s", (_, chooses) => {
+  const make = (context = 64) => {
+    const backend = fakeBackend({ chooses });
+    return { backend, session: backend.session(context) };
+  };
 
   it.each<[string, unknown, unknown, RegExp]>([
     ["no prompt", undefined, {}, /prompt: expected a text or token ids, found undefined/],
     ["a number", 5, {}, /prompt: expected a text or token ids, found 5/],
     ["one stop text", "a", { stop: "END" }, /stop: expected a list of texts, found string/],
-  ])("refuse what plain JavaScript may pass: %s", async (_, prompt, options, message) => {
-    const session = model.session();
-    const refused = await collect(session, prompt as string, options as GenerateOptions).catch((error) => error);
+  ])("refuses what plain JavaScript may pass: %s", async (_name, from, options, message) => {
+    const { session } = make();
+    const refused = await collect(session, from as string, options as GenerateOptions).catch((error) => error);
     session.close();
     expect(refused).toBeInstanceOf(RequestError);
     expect(refused.message).toMatch(message);
   });
 
-  it("run side by side without disturbing each other", async () => {
-    const sessions = [first, second, first].map(() => model.session());
-    const answers = await Promise.all(
-      [first, second, first].map((p, i) => collect(sessions[i]!, p.ids, { maxTokens: 8 })),
-    );
-    expect(answers.map((a) => a.ids)).toEqual([first, second, first].map((p) => p.greedy_ids.slice(0, 8)));
-    for (const session of sessions) session.close();
-  });
-
-  it.each<[string, GenerateOptions]>([
-    ["greedy", {}],
-    ["with penalties", { repeatPenalty: 1.2, frequencyPenalty: 0.4, presencePenalty: 0.3, logitBias: { 265: 2 } }],
-    ["sampled", { temperature: 0.9, topP: 0.95, seed: 7 }],
-    ["sampled from few, with penalties", { temperature: 1.3, topK: 20, minP: 0.02, repeatPenalty: 1.1, seed: 8 }],
-  ])("choose the same tokens, whether logits are read back or not: %s", async (_, options) => {
-    const ask = { ...options, maxTokens: 12, ignoreEos: true };
-    const [ahead, beside, byLogits] = [model.session(), model.session(), model.session()];
-    const [one, other] = await Promise.all([
-      collect(ahead, first.ids, ask),
-      collect(beside, second.ids, { maxTokens: 5 }), // joins, and leaves
-    ]);
-    const logits = await collect(byLogits, first.ids, { ...ask, logprobs: 0 });
-    expect(one.ids).toEqual(logits.ids);
-    expect(one.text).toBe(logits.text);
-    expect(ahead.tokens).toEqual(byLogits.tokens);
-    expect(other.ids).toEqual(second.greedy_ids.slice(0, 5));
-    for (const session of [ahead, beside, byLogits]) session.close();
-  });
-
-  it("give logits of every position that agree with what a session samples from", async () => {
-    const logits = await model.logits([...first.ids, ...first.greedy_ids.slice(0, 4)]);
-    const V = model.config.vocab_size;
-    expect(logits).toHaveLength((first.ids.length + 4) * V);
-    const best = [0, 1, 2, 3].map((i) => {
-      const row = logits.subarray((first.ids.length - 1 + i) * V, (first.ids.length + i) * V);
-      return row.indexOf(Math.max(...row));
-    });
-    expect(best).toEqual(first.greedy_ids.slice(0, 4));
-  });
-});
-
-describe("generation on cpu", () => {
-  let model: Model;
-  let session: Session;
-  beforeAll(async () => {
-    model = await open(folder, { backend: "cpu", weights: "f32", context: 64 });
-    session = model.session();
-  });
-  afterAll(() => model.close());
-
-  it("takes the folder's sampling by default, and gives the same tokens for the same seed", async () => {
-    const draw = (seed: number) => collect(session, first.ids, { maxTokens: 12, temperature: undefined!, seed });
-    const [a, b, c] = [await draw(5), await draw(5), await draw(6)];
-    expect(a.ids).toEqual(b.ids);
-    expect(a.ids).not.toEqual(c.ids);
-    expect(a.finish.seed).toBe(5);
+  it("takes a text as its tokens, and says what happened", async () => {
+    const { session } = make();
+    const { ids, text, finish } = await collect(session, letters(prompt), on(12));
+    expect(ids).toEqual(greedy(prompt, 12));
+    expect(text).toBe(letters(ids));
+    expect(finish).toMatchObject({ reason: "length", promptTokens: 5, completionTokens: 12, cachedTokens: 0 });
+    expect(session.tokens).toEqual([...prompt, ...ids.slice(0, 11)]);
   });
 
   it("stops before a stop string that spans tokens", async () => {
-    const { text, finish } = await collect(session, first.ids, { stop: ["had three"], maxTokens: 40 });
-    expect(text).toBe(" there lived a man who ");
-    expect(finish.reason).toBe("stop");
+    const { session } = make();
+    const whole = letters(greedy(prompt, 20));
+    const stop = whole.slice(6, 9);
+    expect(whole.indexOf(stop)).toBe(6);
+    const { text, finish } = await collect(session, prompt, { ...on(20), stop: [stop] });
+    expect(text).toBe(whole.slice(0, 6));
+    expect(finish).toMatchObject({ reason: "stop", stop });
   });
 
   it("ends at EOS, and goes past it when told to", async () => {
+    const { session } = make();
     // Bias makes EOS certain after any text.
-    const bias = { logitBias: { 2: 1000 }, maxTokens: 5 };
-    const ended = await collect(session, first.ids, bias);
-    expect([ended.ids, ended.text, ended.finish.reason]).toEqual([[2], "", "eos"]);
-    const past = await collect(session, first.ids, { ...bias, ignoreEos: true });
-    expect([past.ids, past.finish.reason]).toEqual([[2, 2, 2, 2, 2], "length"]);
+    const bias = { logitBias: { [EOS]: 1000 }, maxTokens: 5 };
+    const ended = await collect(session, prompt, bias);
+    expect([ended.ids, ended.text, ended.finish.reason]).toEqual([[EOS], "", "eos"]);
+    const past = await collect(session, prompt, { ...bias, ignoreEos: true });
+    expect([past.ids, past.finish.reason]).toEqual([Array(5).fill(EOS), "length"]);
   });
 
   it("reports log probabilities whose sum over the vocabulary is one", async () => {
-    const { pieces } = await collect(session, first.ids, { maxTokens: 2, logprobs: 20 });
+    const { session } = make();
+    const { pieces } = await collect(session, prompt, { ...on(2), logprobs: VOCAB });
+    const row = logitsAfter(prompt);
     const [entry] = pieces[0]!.logprobs!;
-    expect(entry!.id).toBe(first.greedy_ids[0]);
-    expect(entry!.top[0]).toMatchObject({ id: entry!.id, logprob: entry!.logprob, text: " there" });
-    expect(entry!.top).toHaveLength(20);
-    const logits = await model.logits(first.ids);
-    const row = logits.subarray((first.ids.length - 1) * model.config.vocab_size);
-    const norm = Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
-    expect(entry!.logprob).toBeCloseTo(row[entry!.id]! - norm, 4);
+    const [first] = greedy(prompt, 1) as [number];
+    expect(entry!.id).toBe(first);
+    expect(entry!.top[0]).toMatchObject({ id: first, logprob: entry!.logprob, text: letters([first]) });
+    expect(entry!.top).toHaveLength(VOCAB);
+    const most = Math.max(...row);
+    const norm = most + Math.log(row.reduce((sum, x) => sum + Math.exp(x - most), 0));
+    expect(entry!.logprob).toBeCloseTo(row[first]! - norm, 4);
+    expect(entry!.top.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0)).toBeCloseTo(1, 6);
   });
 
   it("clamps to the context and refuses a prompt that does not fit, with both numbers", async () => {
-    const long = new Array<number>(60).fill(300);
-    const { ids, finish } = await collect(session, long, { maxTokens: 1000, ignoreEos: true });
+    const { session } = make();
+    const long = new Array<number>(60).fill(7);
+    const { ids, finish } = await collect(session, long, on(1000));
     expect([ids.length, finish.reason]).toEqual([4, "length"]);
-    const full = await collect(session, new Array<number>(64).fill(300));
+    const full = await collect(session, new Array<number>(64).fill(7));
     expect([full.ids.length, full.finish.reason]).toEqual([0, "length"]);
-    await expect(collect(session, new Array<number>(65).fill(300))).rejects.toThrow(/65 tokens.*context of 64/);
+    await expect(collect(session, new Array<number>(65).fill(7))).rejects.toThrow(/65 tokens.*context of 64/);
   });
 
   it.each([
     ["an empty prompt", [], {}, "at least one token"],
-    ["an id outside the vocabulary", [4096], {}, "token 0: expected an id from 0 to 4095, found 4096"],
+    ["an id outside the vocabulary", [VOCAB], {}, "token 0: expected an id from 0 to 15, found 16"],
     ["a fraction of a token", [1], { maxTokens: 1.5 }, "maxTokens"],
     ["too many log probabilities", [1], { logprobs: 21 }, "logprobs"],
     ["an empty stop string", [1], { stop: [""] }, "stop"],
     ["a temperature below zero", [1], { temperature: -1 }, "temperature"],
   ])("refuses %s", async (_name, ids, options, message) => {
+    const { session } = make();
     await expect(collect(session, ids as number[], options)).rejects.toThrow(RequestError);
     await expect(collect(session, ids as number[], options)).rejects.toThrow(message);
   });
 
-  it("refuses a second generation on the same session while one runs, and takes it afterwards", async () => {
-    const running = session.generate(first.ids, { maxTokens: 3, temperature: 0 });
+  it("refuses a second generation while one runs, and takes it afterwards", async () => {
+    const { session } = make();
+    const running = session.generate(prompt, { ...on(3), temperature: 0 });
     await running.next();
-    await expect(collect(session, first.ids)).rejects.toThrow(/generating already/);
+    await expect(collect(session, prompt)).rejects.toThrow(/generating already/);
     await running.return?.();
-    expect((await collect(session, first.ids, { maxTokens: 3 })).ids).toEqual(first.greedy_ids.slice(0, 3));
+    expect((await collect(session, prompt, on(3))).ids).toEqual(greedy(prompt, 3));
   });
 
   it("stops for an aborted signal in a prompt and between tokens, and can go on after", async () => {
-    await expect(collect(session, first.ids, { signal: AbortSignal.abort(new Error("no")) })).rejects.toThrow("no");
+    const { session } = make();
+    await expect(collect(session, prompt, { signal: AbortSignal.abort(new Error("no")) })).rejects.toThrow("no");
     const abort = new AbortController();
     const ids: number[] = [];
     const run = async () => {
-      for await (const piece of session.generate(first.ids, { temperature: 0, signal: abort.signal })) {
+      for await (const piece of session.generate(prompt, { ignoreEos: true, signal: abort.signal })) {
         ids.push(...piece.ids);
         if (ids.length === 3) abort.abort(new Error("enough"));
       }
     };
     await expect(run()).rejects.toThrow("enough");
-    expect(ids).toEqual(first.greedy_ids.slice(0, 3));
-    expect((await collect(session, first.ids, { maxTokens: 5 })).ids).toEqual(first.greedy_ids.slice(0, 5));
+    expect(ids).toEqual(greedy(prompt, 3));
+    expect((await collect(session, prompt, on(5))).ids).toEqual(greedy(prompt, 5));
   });
 
-  it("gives KV blocks back when a session closes", async () => {
-    const before = model.stats().sessions;
-    const memory = async () => {
-      const s = model.session();
-      await collect(s, first.ids, { maxTokens: 2 });
-      s.close();
-      return model.stats().memory.kv;
+  it("that is closed ends what it generates, and gives its blocks back", async () => {
+    const { backend, session } = make();
+    const pieces = session.generate(prompt, { ...on(8), temperature: 0 });
+    await pieces.next();
+    session.close();
+    await expect(pieces.next()).rejects.toThrow(/session was closed/);
+    await expect(collect(session, prompt)).rejects.toThrow(/session is closed/);
+    await expectIdle(backend, 0);
+    const another = backend.session();
+    const long = another.generate(Array(100).fill(2), { maxTokens: 1 }).next(); // many chunks
+    another.close();
+    await expect(long).rejects.toThrow(/session was closed/);
+    await expectIdle(backend, 0);
+  });
+
+  it("takes no more blocks the twentieth time than the first", async () => {
+    const { backend } = make();
+    const blocks = async () => {
+      const session = backend.session();
+      await collect(session, prompt, on(2));
+      session.close();
+      await settle();
+      return backend.store.blocks;
     };
-    const once = await memory();
-    for (let i = 0; i < 20; i++) expect(await memory()).toBe(once);
-    expect(model.stats().sessions).toBe(before);
+    const once = await blocks();
+    for (let i = 0; i < 20; i++) expect(await blocks()).toBe(once);
+    await expectIdle(backend, 0);
   });
-});
 
-describe("a closed model", () => {
-  it("rejects what runs and whatever comes after, once and for all", async () => {
-    const model = await open(folder, { backend: "cpu", weights: "q8", context: 256 });
-    const session = model.session();
-    const running = session.generate(first.ids, { temperature: 0 });
-    await running.next();
-    await Promise.all([model.close(), model.close()]);
-    await expect(running.next()).rejects.toThrow(RequestError);
-    expect(() => model.session()).toThrow("closed");
-    await expect(model.logits([1])).rejects.toThrow("closed");
-  });
-});
-
-describe("open and loadTokenizer", () => {
-  it.each([[undefined], [""], [new URL("file:///models")]])("refuse %j as a folder", async (where) => {
-    for (const call of [open, loadTokenizer]) {
-      const refused = await call(where as string).catch((error) => error);
-      expect(refused).toBeInstanceOf(RequestError);
-      expect(refused.message).toMatch(/expected the path of a weights folder/);
-    }
+  it.each<[string, GenerateOptions]>([
+    ["greedy", {}],
+    ["with penalties and biases", { frequencyPenalty: 40, presencePenalty: 30, logitBias: { 5: 200 } }],
+  ])("chooses the tokens that follow from its history, beside another: %s", async (_name, options) => {
+    const { backend, session } = make();
+    const beside = backend.session();
+    const [one, other] = await Promise.all([
+      collect(session, prompt, { ...on(12), ...options }),
+      collect(beside, [9, 9], on(5)), // joins, and leaves
+    ]);
+    expect(one.ids).toEqual(expected(prompt, 12, options, false));
+    expect(other.ids).toEqual(greedy([9, 9], 5));
   });
 });

@@ -4,7 +4,7 @@
 
 import { expect } from "vitest";
 import { type Batch, type Chooser, type ChooserSettings, type KvStore, UNDECIDED } from "../../src/backend/ops.ts";
-import type { GenerateOptions, Piece, SamplingOptions, Session } from "../../src/engine/api.ts";
+import type { GenerateOptions, SamplingOptions, Session } from "../../src/engine/api.ts";
 import { Claim } from "../../src/engine/claim.ts";
 import { createBlockPool } from "../../src/engine/kv.ts";
 import { createRoom } from "../../src/engine/room.ts";
@@ -30,11 +30,14 @@ interface FakeChooser extends Chooser {
   busy: number;
 }
 
-/** The greedy choice with frequency and presence penalties: exact, as all is whole numbers. */
-function choice(logits: Float32Array, s: Pick<ChooserSettings, "frequencyPenalty" | "presencePenalty" | "counts">) {
+type Penalties = Pick<ChooserSettings, "frequencyPenalty" | "presencePenalty" | "counts" | "logitBias">;
+
+/** The greedy choice with biases, frequency and presence penalties: exact, as all is whole numbers. */
+function choice(logits: Float32Array, s: Penalties) {
   const work = Float32Array.from(logits, (x, id) => {
     const count = s.counts.get(id) ?? 0;
-    return count > 0 ? x - s.frequencyPenalty * count - s.presencePenalty : x;
+    const biased = x + (s.logitBias.get(id) ?? 0);
+    return count > 0 ? biased - s.frequencyPenalty * count - s.presencePenalty : biased;
   });
   return work.indexOf(Math.max(...work));
 }
@@ -47,7 +50,8 @@ export function expected(prompt: readonly number[], count: number, o: SamplingOp
   const ids: number[] = [];
   const counts = new Map<number, number>();
   while (ids.length < count && !(ends && ids.at(-1) === EOS)) {
-    const s = { frequencyPenalty: o.frequencyPenalty ?? 0, presencePenalty: o.presencePenalty ?? 0, counts };
+    const logitBias = new Map(Object.entries(o.logitBias ?? {}).map(([key, bias]) => [Number(key), bias]));
+    const s = { frequencyPenalty: o.frequencyPenalty ?? 0, presencePenalty: o.presencePenalty ?? 0, counts, logitBias };
     const id = choice(logitsAfter([...prompt, ...ids]), s);
     counts.set(id, (counts.get(id) ?? 0) + 1);
     ids.push(id);
@@ -278,13 +282,6 @@ let arrivals = 0;
 /** A sequence that may take blocks, younger than those before it. */
 export function admitted(): Claim {
   return Object.assign(new Claim(), { order: ++arrivals, limit: 1000, admitted: true, asked: true });
-}
-
-/** Reads a generation to its end. */
-export async function collect(pieces: AsyncIterable<Piece>) {
-  const all: Piece[] = [];
-  for await (const piece of pieces) all.push(piece);
-  return { ids: all.flatMap((p) => p.ids), text: all.map((p) => p.text).join(""), finish: all.at(-1)!.finish! };
 }
 
 /** Lets everything happen that can happen by itself. */

@@ -1,5 +1,4 @@
-// What a comparison makes of its samples: better thread counts, ratios, spreads, and what is left
-// out.
+// A comparison's figures from samples: better thread counts, ratios, spreads, and failures.
 
 import { expect, it } from "vitest";
 import { type Case, longPrompt } from "../../bench/peers/cases.ts";

@@ -1,5 +1,5 @@
-// `npm run bench -- experts`: what it writes, and that the results which are committed are still
-// what it would write.
+// `npm run bench -- experts`: its output, and that the committed results are still the
+// same.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";

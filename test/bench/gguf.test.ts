@@ -94,7 +94,7 @@ it("gives a Mixtral llama.cpp's tensors, each as many bytes as its shape says", 
     "blk.0.ffn_up_exps.weight q4_0 64,96,8",
   ]);
   const path = temporary();
-  await writeGguf(path, gguf); // throws where the bytes are not the shape's
+  await writeGguf(path, gguf); // throws if the bytes do not match the shape
   // As the first, byte-wise writer wrote it (commit ccf84d7).
   expect(createHash("sha256").update(readFileSync(path)).digest("hex")).toBe(
     "6441ac26a0f96ae0e98c58ef700853570e84262a6b9d179dc54dc41166fd933a",

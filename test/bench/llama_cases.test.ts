@@ -1,5 +1,5 @@
-// llama.cpp on a bare machine, as far as no GPU is needed: what is asked of it, what is carried,
-// and how failures are told.
+// llama.cpp on a bare machine, as far as no GPU is needed: its calls, its packed files, its
+// failures.
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -71,8 +71,7 @@ describe("timeCases", () => {
       ["decode at 0", 0, 3, 3],
       ["decode at 20", 20, 3, 3],
     ]);
-    // A millisecond a call by the fake's own account: two calls for ten tokens, one for each
-    // decoded one.
+    // The fake reports a millisecond a call: two calls for ten tokens, one for each decoded token.
     expect(done.map((one) => one.evalTokensPerSecond)).toEqual([5000, 1000, 1000]);
   });
 
@@ -86,7 +85,7 @@ describe("timeCases", () => {
     const done: string[] = [];
     const skipped = await timeCases(sequence, {
       ...{ ...options, prompts: [], contexts: [0, 20, 30] },
-      // decode at 0: two steps that warm up and three runs of three take 110
+      // decode at 0: two warm-up steps and three runs of three take 110
       ...{ started: 0, budgetMs: 125 },
       onCase: ({ name, tokensPerSecond }) => done.push(`${name}: ${tokensPerSecond}`),
     });
@@ -135,7 +134,7 @@ describe("llamaCommand", () => {
       ...{ schema: 1, kind: "llama.cpp", model, cases: [] },
       error: expect.stringContaining(`the package ${PACKAGE} is not installed`),
     });
-    // A package whose module is no library: what dlopen says.
+    // A package whose module is not a library: the error of dlopen.
     const peer = join(folder, "node_modules", PACKAGE);
     files(peer, ["package.json", "bins/linux-x64-vulkan/llama-addon.node"]);
     expect(await llamaCommand(root, ["--model", model, "--out", out])).toBe(1);

@@ -50,7 +50,7 @@ describe.skipIf(left)(titled("npm run bench -- --profile", left), () => {
     const [decode, later, prompt] = cases;
     expect(decode!.weightBytes).toBe(decode!.leastWeightBytes);
     expect(decode!.submits).toBe(1);
-    // One more dispatch a layer is three more in all; what is not of a layer comes on top.
+    // One more dispatch a layer is three more in all; others come on top.
     expect(decode!.dispatches - 3 * decode!.dispatchesPerLayer!).toBeGreaterThan(0);
     expect(prompt!.submits).toBe(2); // chunks of 16
     const attention = (one: ProfileCase): number =>

@@ -1,5 +1,5 @@
-// The residency benchmark on a small quantized folder: every process runs, counts agree, and what
-// is printed is what was measured.
+// The residency benchmark on a small quantized folder: every process runs, counts agree, and the
+// printed figures are the measured ones.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -17,8 +17,7 @@ const run = fileURLToPath(new URL("../../dist/bench/run.js", import.meta.url));
 const result = new URL("../../bench/results/residency-test.json", import.meta.url);
 const folder = mkdtempSync(join(tmpdir(), "hotset-residency-test-"));
 const SIZES = "hidden_size=256&intermediate_size=512&num_attention_heads=4&num_key_value_heads=2&vocab_size=512";
-// More records a token than the few places that hold what comes and goes: none is found there by
-// the next token.
+// More records a token than transit slots: the next token finds none of them.
 const [LAYERS, TOKENS] = [8, 4];
 
 afterAll(() => {
@@ -58,8 +57,8 @@ describe.skipIf(leftToCi)(titled("npm run bench -- residency", leftToCi), () => 
       if (way === "replay") continue;
       expect(report.tokenMs.length).toBe(TOKENS);
       expect(Math.min(...report.tokenMs)).toBeGreaterThan(0);
-      // Two experts of each layer, read each time, on demand or ahead; what was read ahead in vain
-      // comes on top.
+      // Two experts of each layer are read each time, on demand or prefetched; wasted prefetches
+      // come on top.
       const { demand, prefetch } = report.bytes;
       if (way !== "kept") expect(report.hitRate).toBe(0);
       if (way !== "kept") expect(demand + prefetch).toBeGreaterThanOrEqual(2 * LAYERS * TOKENS * recordBytes);
@@ -69,7 +68,7 @@ describe.skipIf(leftToCi)(titled("npm run bench -- residency", leftToCi), () => 
     const replays = runs.filter(({ way }) => way === "replay");
     for (const [i, { report }] of replays.entries()) {
       const { demand, prefetch } = kept[i]!.report.bytes;
-      // What was under way when the measured tokens began, or ended, is counted by one of the two.
+      // Reads in flight when the measured tokens began, or ended, count in one of the two.
       expect(Math.abs(report.bytes - demand - prefetch)).toBeLessThanOrEqual(4 * recordBytes);
       expect(rounds[i]!.bounds.bytesPerToken).toBe(report.bytes / TOKENS);
       expect(rounds[i]!.bounds.inTurn).toBeLessThan(rounds[i]!.bounds.overlapped);

@@ -33,7 +33,7 @@ it.each([
   "/package.json",
   "/bench/",
 ])("%s: not found", async (path) => {
-  // Not fetch, which would resolve the dots before it asks.
+  // Not fetch, which would resolve the dots itself.
   const { hostname, port } = new URL(served.origin);
   const status = await new Promise<number | undefined>((resolve, reject) => {
     const asked = request({ hostname, port, path }, (response) => {

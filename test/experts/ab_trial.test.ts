@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { AbTrial } from "../../src/experts/ab_trial.ts";
 
-/** Lets tokens pass that take `on` or `off` ms; returns for how many prefetching was on. */
+/** Passes tokens of `on` or `off` ms; returns how many had the option on. */
 function pass(trial: AbTrial, tokens: number, ms: { readonly on: number; readonly off: number }): number {
   let count = 0;
   for (let i = 0; i < tokens; i++) {
@@ -35,7 +35,7 @@ describe("AbTrial", () => {
     expect(pass(trial, TEST, { on: 120, off: 100 })).toBe(TEST / 2);
     expect(trial.pays).toBe(false);
     expect(pass(trial, options.hold, { on: 120, off: 100 })).toBe(0);
-    expect(pass(trial, 1, { on: 120, off: 100 })).toBe(0); // the next test begins without
+    expect(pass(trial, 1, { on: 120, off: 100 })).toBe(0); // the next trial begins without
     pass(trial, TEST, { on: 80, off: 100 });
     expect(trial.pays).toBe(true);
   });

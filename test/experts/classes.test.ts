@@ -1,5 +1,5 @@
-// Layers with experts of different shapes and formats in one model: each class has slots of its own, and outputs are
-// those of experts that are all resident.
+// Layers with experts of different shapes and formats in one model: each class has slots of its
+// own, and outputs are those of experts that are all resident.
 
 import { describe, expect, it, onTestFinished } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";

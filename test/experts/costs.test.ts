@@ -43,7 +43,7 @@ describe("calibrate", () => {
 describe("Costs", () => {
   const [, rates] = machines()[4]!;
 
-  /** Runs a machine with costs that were measured on another, and gives what they became. */
+  /** Runs a machine with costs measured on another one, and returns the corrected costs. */
   const corrected = async (wrong: Partial<MachineRates>, tokens: number, layer = rates.layer, ram?: number) => {
     const real = { ...rates, ...(ram ? { disk: 12 } : {}), layer };
     const machine = new Machine(real, { ...SHAPE, slots: 1, ...(ram ? { ram } : {}) });

@@ -1,5 +1,5 @@
 // models/tales in slots of a GPU whose allocations are counted outside the backend: budgets hold to
-// the byte, and what fails is a typed error.
+// the byte, and failures are typed errors.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it, onTestFinished } from "vitest";

@@ -93,7 +93,7 @@ describe("DeviceTier", () => {
   });
 
   it("sends admissions in idle moments, whole before the layer's next step", async () => {
-    // The device takes long for a layer: there is time for a piece or two in each.
+    // The device takes long for a layer: enough for a piece or two.
     const rates = { ...MIXED, layer: 5 };
     const machine = new Machine(rates, { ...SHAPE, layers: 8 });
     const tier = tierOf(machine, { places: ["host"] });
@@ -104,7 +104,7 @@ describe("DeviceTier", () => {
     const { ms, bytes, layers } = difference(tier.counters.snapshot(), before);
     const { admissions } = total(layers);
     expect(admissions).toBeGreaterThan(30);
-    // some began before, some are on their way
+    // some began before, some are in flight
     expect(Math.abs(bytes.admission / RECORD - admissions)).toBeLessThan(8);
     expect(ms.stall).toBe(0);
     expect(ms.disk).toBe(0);
@@ -146,7 +146,7 @@ describe("DeviceTier", () => {
           ).rejects.toBe(reason);
           await aborting;
           await walk(machine, tier, steps.slice(6));
-          await machine.until(machine.now() + 1000); // what was admitted is sent
+          await machine.until(machine.now() + 1000); // admissions are uploaded
         };
         await machine.run(work());
         expect(machine.ram.pins).toBe(0);
@@ -233,7 +233,7 @@ describe("DeviceTier", () => {
     expect(() => tierOf(machine, { places: ["device"] })).toThrow(/at least one transit slot is needed/);
   });
 
-  it("rows of a layer that nobody wants take no step", async () => {
+  it("a layer without rows takes no step", async () => {
     const machine = new Machine(MIXED, SHAPE);
     const tier = tierOf(machine);
     await machine.run(takeStep(machine, tier, [Uint32Array.of(0, 1), Uint32Array.of()], K));

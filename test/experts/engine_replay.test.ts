@@ -1,4 +1,4 @@
-// The replay of what an engine did counts what the engine counted.
+// The replay of an engine's trace has the same counts as the engine.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// The policy that ships: its average by hand, and what it promises on recorded routing.
+// The engine's policy: its average by hand, and its results on the committed traces.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -19,7 +19,7 @@ describe("Ewma", () => {
   it("takes a chunk of T tokens for T steps in which each expert is used by its share of them", () => {
     const chunk = new Ewma(4, 0.5);
     chunk.step(usesOf([0, 1, 0, 2]), 2); // two tokens: 0 and 1, 0 and 2
-    // What was before has (1/2)^2 left; the chunk has the rest.
+    // Earlier scores keep (1/2)^2; the chunk has the rest.
     expect([...chunk.scores]).toEqual([0.75, 0.375, 0.375, 0]);
     chunk.step(usesOf([3, 0]), 1);
     expect([...chunk.scores]).toEqual([0.875, 0.1875, 0.1875, 0.5]);

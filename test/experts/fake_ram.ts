@@ -1,5 +1,4 @@
-// The RAM of the machine that does not exist: experts computed in virtual time, least recently used
-// ones making room, and a disk.
+// The RAM of the simulated machine: experts computed in virtual time, LRU eviction, and a disk.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { ExpertUse, HostExperts } from "../../src/backend/experts.ts";
@@ -45,7 +44,7 @@ interface Held {
   used: number;
 }
 
-/** Least recently used of the unpinned makes room; reads come one after the other. */
+/** Evicts the least recently used unpinned record; reads are sequential. */
 export class FakeRam implements RamRecords {
   readonly experts: FakeHost;
   /** Records that cannot be read. */

@@ -1,5 +1,5 @@
-// Steps of a model that does not exist: the routes of each layer, what the device does with its
-// hits, and the sums that are due.
+// Steps of a simulated model: the routes of each layer, the device's work on hits, and the right
+// sums.
 
 import { type DeviceMoe, type DeviceScheduler, NO_SLOT } from "../../src/backend/experts.ts";
 import { addRows, factorOf, HIDDEN, type Machine, tokenCost } from "./machine.ts";
@@ -26,7 +26,7 @@ export class FakeMoe implements DeviceMoe {
     this.signal = signal;
   }
 
-  /** The device computes those in its slots, from now on. */
+  /** Starts the device's work on the experts in its slots. */
   hits(): void {
     const { device, rates } = this.#machine;
     for (const expert of new Set(this.ids)) {
@@ -62,7 +62,7 @@ export class FakeMoe implements DeviceMoe {
     for (const [i, value] of y.entries()) this.y[i]! += value;
   }
 
-  /** What y has to be. */
+  /** The right y. */
   expected(): Float32Array {
     const y = new Float32Array(this.x.length);
     const { experts } = this.#machine.shape;
@@ -81,7 +81,7 @@ export class FakeMoe implements DeviceMoe {
 /** The routes of a step: ids [T, K] of each layer. */
 export type Step = readonly Uint32Array[];
 
-/** Takes a step through all layers, checks every sum, and gives the milliseconds that it took. */
+/** Takes a step through all layers, checks every sum, and returns its milliseconds. */
 export async function takeStep(
   machine: Machine,
   scheduler: DeviceScheduler,
@@ -141,8 +141,7 @@ export function randomSteps(
 }
 
 /**
- * Predictions of the experts of layer + 1 of the step that `at` stands at: right so often,
- * otherwise something.
+ * Predictions of layer + 1's experts in the step `at`: right with probability `right`, else random.
  */
 export function predicting(
   steps: readonly Step[],

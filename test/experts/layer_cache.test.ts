@@ -1,12 +1,11 @@
-// The table of a layer's slots: who is where, what is counted, and that a policy is asked only when
-// nobody's place is free.
+// The cache of a layer: slots, counters, and that the policy is asked only if no slot is free.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { usesOf } from "../../src/backend/experts.ts";
 import { LayerCache, type Policy } from "../../src/experts/layer_cache.ts";
 
-/** Replaces whoever `plan` says, in turn; null admits nobody. */
+/** Evicts the experts of `plan`, in turn; null admits none. */
 function scripted(plan: (number | null)[]): Policy & { readonly asked: [number, number[]][] } {
   const asked: [number, number[]][] = [];
   return {

@@ -1,6 +1,6 @@
-// A machine that does not exist: a host's thread, a link, a device and a disk with given rates, in
-// virtual time. Experts are small and really computed from the bytes that arrived, so that a wrong,
-// late or half-written record shows in the sums.
+// A simulated machine: a host's thread, a link, a device and a disk with given rates, in virtual
+// time. Experts are small and really computed from the bytes that arrived, so that a wrong, late or
+// incomplete record shows in the sums.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type DeviceExperts, type DevicePlace, NO_SLOT } from "../../src/backend/experts.ts";
@@ -14,9 +14,9 @@ export interface MachineRates {
   readonly link: number;
   readonly device: { readonly one: number; readonly each: number };
   readonly sync: number;
-  /** 0: all records are in RAM from the beginning. */
+  /** 0: all records are in RAM from the start. */
   readonly disk: number;
-  /** What a layer takes on the device up to its routes. */
+  /** A layer's time on the device up to its routes. */
   readonly layer: number;
 }
 
@@ -34,7 +34,7 @@ export const RECORD = 4096;
 export const PIECES = 8;
 export const PIECE = RECORD / PIECES;
 
-/** What an expert multiplies with: its record is full of it. */
+/** The factor of an expert: its record is filled with it. */
 export function factorOf(layer: number, expert: number, experts: number): number {
   return layer * experts + expert + 1;
 }
@@ -43,7 +43,7 @@ export function tokenCost({ one, each }: { readonly one: number; readonly each: 
   return Math.max(one, each * tokens);
 }
 
-/** The factor of a whole record; NaN for one that is not. */
+/** The factor of a complete record; NaN if it is incomplete. */
 export function factor(record: Uint8Array): number {
   const words = new Float32Array(record.buffer, record.byteOffset, record.byteLength / 4);
   return words.every((word) => word === words[0]) ? words[0]! : Number.NaN;
@@ -62,7 +62,7 @@ export class Machine implements Clock {
   linkFree = 0;
   deviceFree = 0;
   diskFree = 0;
-  /** Time in which the host's thread and the link were at work. */
+  /** Busy time of the host's thread and of the link. */
   hostBusy = 0;
   linkBusy = 0;
   #now = 0;
@@ -84,8 +84,8 @@ export class Machine implements Clock {
   }
 
   /**
-   * Resolves when it is `at`, or as soon after as the host's thread is free; events of one moment
-   * in order.
+   * Resolves at time `at`, or as soon after as the host's thread is free; simultaneous events in
+   * order.
    */
   until(at: number): Promise<void> {
     return new Promise((resolve) => {
@@ -100,7 +100,7 @@ export class Machine implements Clock {
     this.hostBusy += ms;
   }
 
-  /** Lets time pass until `work` is done. @throws if it waits for something that never happens */
+  /** Advances time until `work` is done. @throws if it waits for something that never happens */
   async run<T>(work: T | Promise<T>): Promise<T> {
     let over = false;
     const done = (): void => {
@@ -109,10 +109,10 @@ export class Machine implements Clock {
     const result = Promise.resolve(work);
     result.then(done, done);
     for (;;) {
-      await new Promise((resolve) => setImmediate(resolve)); // whatever follows from the last event
+      await new Promise((resolve) => setImmediate(resolve)); // consequences of the last event
       if (over) return result;
       const event = this.#events.shift();
-      if (!event) throw new Error("nothing is left that could happen: somebody waits for ever");
+      if (!event) throw new Error("no event is left: the work waits forever");
       this.#now = Math.max(this.#now, event.at);
       event.resolve();
     }
@@ -129,7 +129,7 @@ class FakeDevice implements DeviceExperts {
   readonly tables: Uint32Array[];
   /** Bytes written to layers' own slots and to transit slots. */
   readonly written = { own: 0, transit: 0 };
-  /** When set: the next write or drained() fails with it. */
+  /** If set, the next write or drained() fails with it. */
   failure: Error | null = null;
   readonly #machine: Machine;
   readonly #own: Uint8Array[][];
@@ -187,7 +187,7 @@ class FakeDevice implements DeviceExperts {
     machine.deviceFree = Math.max(machine.deviceFree, machine.now(), from) + ms;
   }
 
-  /** What the record in a layer's slot multiplies with. */
+  /** The factor of the record in a layer's slot. */
   own(layer: number, slot: number): number {
     return factor(this.#own[layer]![slot]!);
   }

@@ -13,9 +13,9 @@ import { machines, truth } from "./rates.ts";
 const E = 8;
 const K = 2;
 const SHAPE: MachineShape = { layers: 6, experts: E, slots: 4, transit: 4 };
-/** Steps in which the slots fill; they are not counted. */
+/** Steps that fill the slots; not counted. */
 const FILLING = 8;
-/** Whoever comes first stays: after the first steps nothing is admitted. */
+/** The first experts stay: after the first steps nothing is admitted. */
 const FIRST: Policy = { step: () => {}, replaces: () => null };
 
 async function run(
@@ -41,7 +41,7 @@ async function run(
   return { ms: sum(FILLING), sum, machine, tier };
 }
 
-/** What a token takes at least: each layer up to its routes, then the best plan of its misses. */
+/** A token's lower bound: each layer up to its routes, then the best plan of its misses. */
 function leastOf(rates: MachineRates, step: Step, residents: readonly (readonly number[])[]): number {
   const costs = new Costs(truth(rates));
   let ms = rates.sync;
@@ -96,7 +96,7 @@ describe("decoding", () => {
     const [, rates] = machines([20])[4]!;
     const { machine, tier } = await run(rates, steps, {}, { ...SHAPE, ram: 40 });
     const { ms } = tier.counters;
-    // All but the wait for the token itself at each step's end.
+    // Everything except the wait for the token at each step's end.
     const waited = machine.now() - steps.length * rates.sync;
     expect(ms.sync + ms.upload + ms.stall + ms.disk + ms.host).toBeGreaterThan(0.97 * waited);
     expect(ms.host).toBeCloseTo(tier.counters.experts.host * rates.host.one, 6);
@@ -163,12 +163,12 @@ describe("a prompt", () => {
     "is streamed: the link hardly rests: %s",
     async (_, rates) => {
       const slow = { ...rates, layer: 3 };
-      const all = (): number[] => []; // not asked: a prompt uses all
+      const all = (): number[] => []; // not called: a prompt uses all
       const { ms, tier } = await run(slow, steps, { predict: all });
       const { experts, bytes } = tier.counters.snapshot();
       expect(experts.host).toBe(0);
       expect(bytes.wasted).toBe(0);
-      // Link and device each have so much to do; neither rests for long.
+      // Link and device each have this much to do; neither idles for long.
       const link = SHAPE.layers * (E - SHAPE.slots) * Math.max(slow.copy, slow.link);
       const device = SHAPE.layers * (slow.layer + E * tokenCost(slow.device, (tokens * K) / E));
       const least = (steps.length - FILLING) * Math.max(link, device);
@@ -191,7 +191,7 @@ describe("a prompt", () => {
     const least = rates.layer + 2 * rates.sync + plan(misses, new Costs(truth(rates)), { link: 0, device: 0 }).ms;
     expect(tier.counters.experts.host).toBeGreaterThan(8);
     expect(sum(0) / least).toBeLessThan(1.05);
-    // With nothing to compute meanwhile, it waits for room, and the link never does.
+    // With nothing else to compute the thread waits for room, and the link never idles.
     const only = await run(rates, [step!], { places: ["device"] }, shape);
     expect(only.tier.counters.ms.stall).toBeGreaterThan(100);
     expect(only.sum(0) / (32 * rates.link)).toBeLessThan(1.02);
@@ -200,7 +200,7 @@ describe("a prompt", () => {
   it("is read ahead from disk", async () => {
     const rates: MachineRates = { ...machines([20])[6]![1], layer: 3 };
     const shape = { ...SHAPE, ram: 20 };
-    const all = (): number[] => []; // not asked: a prompt uses all
+    const all = (): number[] => []; // not called: a prompt uses all
     const { ms } = await run(rates, steps, { predict: all }, shape);
     const least = (steps.length - FILLING) * SHAPE.layers * (E - SHAPE.slots) * rates.disk;
     expect(ms).toBeLessThan(0.95 * (await run(rates, steps, {}, shape)).ms);

@@ -1,5 +1,4 @@
-// Records read in pieces from a source whose pieces come when the test lets them: bytes, order,
-// urgency, failures.
+// Reads records in pieces from a source that the test controls: bytes, order, urgency, failures.
 
 import { describe, expect, it } from "vitest";
 import { WeightsError } from "../../src/errors.ts";
@@ -11,7 +10,7 @@ const how = (some: Partial<ReadHow> = {}): ReadHow => {
   return { signal: new AbortController().signal, urgent: () => true, bypass: false, ...some };
 };
 
-/** A source of bytes id, id + 1, ...; what was asked for is in `asked` until it is let go. */
+/** A source of bytes id, id + 1, ...; requests are in `asked` until they are released. */
 function disk() {
   const asked: { id: number; at: number; bytes: number; come: () => void; fail: (error: Error) => void }[] = [];
   const record = (id: number, bytes: number): StoredBytes => ({
@@ -29,7 +28,7 @@ function disk() {
   return { asked, record, waiting: () => asked.map(({ id, at, bytes }) => [id, at, bytes]) };
 }
 
-/** What has become of a promise so far. */
+/** The state of a promise. */
 function watch(promise: Promise<void>) {
   const state = { over: false, error: null as unknown };
   promise.then(
@@ -94,7 +93,7 @@ describe("PieceReader", () => {
       await turn();
     };
     urgent.add(3);
-    await next(); // 1: asked for before anything was urgent
+    await next(); // 1: requested before anything was urgent
     urgent.add(2); // older than 3
     await next();
     while (asked.length > 0) await next();

@@ -1,5 +1,5 @@
-// The tier in RAM over fake slots and a fake disk: what is computed lies where it should, whatever
-// arrives when.
+// The tier in RAM over fake slots and a fake disk: every expert is computed from the right
+// slot, whatever arrives when.
 
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -14,7 +14,7 @@ import { generator } from "../support/random.ts";
 const E = 8;
 const D = 4;
 
-/** Slots whose bytes say which record they hold: layer, expert. */
+/** Slots whose bytes name their record: layer, expert. */
 function fakeSlots(slots: number): HostExperts & { readonly memory: Uint8Array[] } {
   const memory = Array.from({ length: slots }, () => Uint8Array.of(255, 255));
   return {
@@ -29,7 +29,7 @@ function fakeSlots(slots: number): HostExperts & { readonly memory: Uint8Array[]
   };
 }
 
-/** A tier whose reads wait until they are let go, or go by themselves after some turns. */
+/** A tier whose reads wait until they are released, or end by themselves after some turns. */
 function tierOf(slots: number, layers: number, quota: number, more: Partial<RamTierOptions> = {}) {
   const experts = fakeSlots(slots);
   const reads: { layer: number; expert: number; done: () => void; fail: (error: Error) => void }[] = [];
@@ -50,7 +50,7 @@ function tierOf(slots: number, layers: number, quota: number, more: Partial<RamT
     clock: () => 0,
     ...more,
   });
-  /** Lets all reads go that are under way. */
+  /** Releases all reads in flight. */
   const flow = async (): Promise<void> => {
     for (const read of reads.splice(0)) read.done();
     await turn();
@@ -61,7 +61,7 @@ function tierOf(slots: number, layers: number, quota: number, more: Partial<RamT
 const uses = (...experts: number[]): ExpertUse[] => experts.map((expert) => ({ expert, tokens: 1 }));
 const x = new Float32Array(D);
 
-/** Visits, letting reads go; what was computed, in order, each checked to lie in its slot. */
+/** Visits while releasing reads; returns what was computed, in order, each checked in its slot. */
 async function visited(host: ReturnType<typeof tierOf>, layer: number, use: ExpertUse[]): Promise<number[]> {
   const seen: number[] = [];
   const visit = host.tier.visit(layer, use, x, (expert, slot) => {
@@ -179,7 +179,7 @@ describe("the tier in RAM", () => {
     await second;
     host.tier.release(0, 1);
     await turn();
-    expect(host.reads.length).toBe(0); // held by the second asker
+    expect(host.reads.length).toBe(0); // held by the second caller
     host.tier.release(0, 1);
     await turn();
     expect(host.reads.map(({ expert }) => expert)).toEqual([3]);
@@ -191,7 +191,7 @@ describe("the tier in RAM", () => {
     const host = tierOf(5, 2, 1, { predict: () => [6, 7] });
     const visit = host.tier.visit(0, uses(0), x, () => {});
     await turn();
-    // nothing is read ahead while a step waits for the disk
+    // no prefetching while a step waits for the disk
     expect(host.reads.map(({ expert }) => expert)).toEqual([0]);
     await host.flow();
     await visit;

@@ -1,5 +1,5 @@
-// Experts of folders that were not quantized: packed once, kept in a file, packed again only where
-// there is no room for it.
+// Experts of folders that are not packed: packed once, kept in a file, packed again only without
+// room for it.
 
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,4 @@
-// The replay: policies by hand, the two that know the future against every possible choice, and
-// figures made of counts.
+// The replay: policies by hand, the two optimal ones against every possible choice, and figures.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -22,22 +21,22 @@ describe("policies, by hand", () => {
   const trace = traceOf(4, single("0001201210"));
 
   it.each([
-    // 1 and 2 drive 0 out in turns once both are used: hits of the second and third 0, and of the
+    // 1 and 2 alternately evict 0 once both are used: hits of the second and third 0, and of the
     // last 1
     ["LRU", 3],
-    // 0 has the most uses and stays: the second, third, fourth and fifth of it hit; 1 and 2 drive
-    // each other out
+    // 0 has the most uses and stays: the second, third, fourth and fifth of it hit; 1 and 2
+    // evict each other
     ["LFU", 4],
-    // nobody moves: 0 and 1, used five times and three times, hit always
+    // never evicts: 0 and 1, used five times and three times, always hit
     ["static", 8],
-    // 2 drives out 1, which is needed later than 0; then 1 drives out 0: two hits of 0, one, then
-    // those of 2 and 1
+    // 2 evicts 1, which is needed later than 0; then 1 evicts 0: two hits of 0, one, then those of
+    // 2 and 1
     ["Belady", 5],
   ] as const)("%s", (name, expected) => {
     expect(hits(trace, name, 2)).toBe(expected);
   });
 
-  it("keep whoever the same step uses", () => {
+  it("keep the experts that the same step uses", () => {
     // With two slots and two experts a token, what is admitted is the token's own pair: policies
     // have no choice.
     const pairs = traceOf(4, [
@@ -65,7 +64,7 @@ describe("policies, by hand", () => {
   });
 });
 
-/** Most hits that any choice of residents gives. `forced`: what a step uses has a slot after it. */
+/** The most hits of any choice of residents. `forced`: every miss is admitted. */
 function best(steps: readonly (readonly number[])[], slots: number, forced: boolean): number {
   const known = new Map<string, number>();
   const from = (at: number, residents: readonly number[]): number => {
@@ -108,7 +107,7 @@ describe("on random traces", () => {
     );
   });
 
-  it("nobody who admits everybody hits oftener than Belady, and nobody at all than Belady with bypass", () => {
+  it("no policy that admits every miss beats Belady, and none at all beats Belady with bypass", () => {
     const long = fc.record({
       steps: fc.array(fc.uniqueArray(fc.nat(7), { minLength: 2, maxLength: 2 }), { minLength: 1, maxLength: 200 }),
       slots: fc.integer({ min: 2, max: 8 }),

@@ -5,7 +5,7 @@ import { type Busy, type Choice, EXACT, type Miss, plan, type Where } from "../.
 import { type MachineRates, PIECES, tokenCost } from "./machine.ts";
 import { machines, truth } from "./rates.ts";
 
-/** When all is done, piece by piece: knows nothing of the plan's model but the order. */
+/** When all is done, simulated in the plan's order. */
 function simulate(rates: MachineRates, misses: readonly Miss[], busy: Busy, order: readonly Choice[]): number {
   let host = 0;
   let { link, device } = busy;
@@ -87,7 +87,7 @@ describe("plan", () => {
     expect(where([1, 1])).toEqual(["host", "host"]);
     expect(where([1, 1, 1])).toEqual(["device", "host", "host"]);
     expect(where([128, 128, 128, 128])).toEqual(["device", "device", "device", "device"]);
-    // What has been sent ahead is finished.
+    // The prefetched record is completed.
     expect(plan([{ tokens: 1, ready: 0, rest: 0.125 }], costs, idle).order).toEqual([{ miss: 0, where: "device" }]);
   });
 

@@ -1,6 +1,6 @@
 // models/tales with fewer slots than experts, through open(): the reference's tokens on every
-// backend, counts that add up, budgets that hold, and a typed error or recovery where a file or a
-// step fails.
+// backend, consistent counts, budgets that hold, and a typed error or recovery if a file or a step
+// fails.
 
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,7 +28,7 @@ function temporary(): string {
   return folder;
 }
 
-/** Opens with nothing learned before; closed when the test is over. */
+/** Opens without learned scores; closed when the test ends. */
 async function opened(options: OpenOptions, folder = tales): Promise<Model> {
   vi.stubEnv("HOTSET_CACHE", temporary());
   onTestFinished(() => void vi.unstubAllEnvs());
@@ -51,7 +51,7 @@ async function greedy(model: Model, ids: readonly number[], options: GenerateOpt
 
 describe.each(backends)("experts in slots on $name", ({ name, options: backend }) => {
   const slow = name.includes("SwiftShader");
-  /** A test that the slower software adapter leaves to the other one. */
+  /** A test that is skipped on the slower software adapter. */
   const usual = (title: string, test: () => Promise<void>): void => {
     const left = slow
       ? "skipped: not on SwiftShader, which is slow: llvmpipe runs it"
@@ -164,7 +164,7 @@ describe.each(backends)("experts in slots on $name", ({ name, options: backend }
     const favourites = (layer: number): number[] => [layer % E, (layer + 3) % E, (layer + 5) % E].sort();
     const told = scores.map((layer, i) => layer.map((_, expert) => (favourites(i).includes(expert) ? 1 : 0)));
     writeFileSync(file, JSON.stringify({ version, scores: told }));
-    // The prompt uses them all: those stay whose score is high.
+    // The prompt uses them all: those with a high score stay.
     const residents = await run();
     expect(residents.slice(0, -1)).toEqual(scores.slice(0, -1).map((_, layer) => favourites(layer)));
   });

@@ -1,5 +1,5 @@
 // The device's tier over the engine's own tier in RAM, with a disk behind it: in virtual time, with
-// as few slots as may be.
+// as few slots as possible.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -27,7 +27,7 @@ const setting = fc.record({
   seed: fc.nat({ max: 1000 }),
 });
 
-/** Both tiers on a machine; reads of what is in `broken` fail. */
+/** Both tiers on a machine; reads of records in `broken` fail. */
 function tiersOn(machine: Machine, quota: number, spare: number, predict: (layer: number) => number[]) {
   const { rates, device } = machine;
   const experts = new FakeHost(machine, LAYERS * quota + spare);

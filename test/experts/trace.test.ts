@@ -1,5 +1,4 @@
-// Traces: written and read back, refused where they are wrong, and the same as what the model
-// chose.
+// Traces: written and read back, rejected if they are wrong, and equal to what the model chose.
 
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
@@ -124,7 +123,7 @@ describe.each(backends)("onRoutes on $name", ({ options }) => {
       onRoutes: (step) => void steps.push(step),
     });
     try {
-      expect(steps).toEqual([]); // no step that warms up
+      expect(steps).toEqual([]); // no warm-up step
       const found: number[] = [];
       for await (const piece of model.session().generate(ids, { maxTokens: 3, temperature: 0 }))
         found.push(...piece.ids);
@@ -137,8 +136,8 @@ describe.each(backends)("onRoutes on $name", ({ options }) => {
       ]);
       const { num_hidden_layers: layers, num_experts_per_tok: k } = model.config;
       const rows = (step: RouteStep) => step.layers.map((layer) => layer.length / k);
-      // The first chunk's logits are not wanted: nobody needs its last layer's experts. Of the
-      // second chunk, those of a row.
+      // The first chunk has no logits, so its last layer's experts are not needed. The second chunk
+      // has those of one row.
       expect(rows(steps[0]!)).toEqual([...new Array(layers - 1).fill(ids.length - 2), 0]);
       expect(rows(steps[1]!)).toEqual([...new Array(layers - 1).fill(2), 1]);
       expect(rows(steps[2]!)).toEqual(new Array(layers).fill(1));

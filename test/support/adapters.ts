@@ -15,9 +15,8 @@ export const ALL = process.env.HOTSET_ALL_TESTS === "1";
 const LEFT_TO_PAGE = "a page runs it on this driver, which is slow (here too: HOTSET_ALL_TESTS=1)";
 
 /**
- * Drivers of the software adapters that are installed: llvmpipe (f16, subgroups of 8) and
- * SwiftShader (no f16, of 4, and seven times slower). Where not everything runs, the first is
- * enough.
+ * Drivers of the installed software adapters: llvmpipe (f16, subgroups of 8) and SwiftShader (no
+ * f16, subgroups of 4, seven times slower). A plain `npm test` uses only the first.
  */
 function softwareDrivers(): string[] {
   const mesa = existsSync(MESA) ? readdirSync(MESA).filter((name) => /^lvp_icd.*\.json$/.test(name)) : [];
@@ -25,8 +24,7 @@ function softwareDrivers(): string[] {
   return EVERYTHING ? installed : installed.slice(0, 1);
 }
 
-// Read by the Vulkan loader when the first adapter is asked for. Tests are the same on every
-// machine this way.
+// Read by the Vulkan loader when the first adapter is requested. So tests are the same everywhere.
 const drivers = softwareDrivers();
 if (drivers.length > 0) process.env.VK_DRIVER_FILES ??= drivers.join(":");
 
@@ -34,18 +32,16 @@ export interface TestAdapter {
   readonly name: string;
   readonly features: ReadonlySet<string>;
   /**
-   * Why tests that a page runs on the same driver (test/browser/conformance.test.ts) are left to
-   * it.
+   * Why tests are skipped that a page runs on the same driver (test/browser/conformance.test.ts).
    */
   readonly leftToPage?: string | undefined;
   /**
-   * `robust`: with every check that a page's kernels have (see openNodeGpu); default false, as a
-   * user's Node runs them.
+   * `robust`: with all checks of a page's kernels (see openNodeGpu); default false, as in Node.
    */
   open(options: WebGpuOptions & { readonly robust?: boolean }): Promise<WebGpuOps>;
 }
 
-/** What an adapter offers. */
+/** An adapter's features. */
 async function featuresOf(name: string): Promise<ReadonlySet<string>> {
   const node = await openNodeGpu(name);
   const adapter = await node?.gpu.requestAdapter();
@@ -62,7 +58,7 @@ const opener = (name: string): Pick<TestAdapter, "open"> => ({
   },
 });
 
-/** Adapters to test on; empty on a machine that has none. */
+/** Adapters to test on; empty on a machine without one. */
 export const adapters: readonly TestAdapter[] = await Promise.all(
   (await listAdapterNames()).slice(0, EVERYTHING ? undefined : 1).map(async (name) => ({
     name,
@@ -73,8 +69,7 @@ export const adapters: readonly TestAdapter[] = await Promise.all(
 );
 
 /**
- * Why the slowest software adapter leaves a test to the other one, which has all that it has and
- * more.
+ * Why a test is skipped on the slowest software adapter: the other one has all its features.
  */
 export function leftToFaster(name: string): string | null {
   if (ALL || !/swiftshader/i.test(name) || adapters.length < 2) return null;
@@ -82,8 +77,7 @@ export function leftToFaster(name: string): string | null {
 }
 
 /**
- * Why tests that need an adapter are skipped, for their titles. With CI=true they run, and fail,
- * instead.
+ * Whether tests that need an adapter are skipped. With CI=true they run and fail instead.
  */
 export const noAdapter = adapters.length === 0 && process.env.CI !== "true";
 export const NO_ADAPTER = "skipped: this machine has no WebGPU adapter (npm test installs one on Debian, as root)";

@@ -1,5 +1,5 @@
-// An application in a page that talks with a model: what it is asked, and how its answers are held
-// against Node's.
+// An application in a page that talks with a model: its requests, and the
+// comparison of its answers with Node's.
 
 import type { ChatEvent, ChatMessage, ChatOptions } from "../../src/index.ts";
 
@@ -22,7 +22,7 @@ export const QUESTIONS: Readonly<Record<string, ChatOptions>> = {
   "a call of a tool": {
     temperature: 0,
     maxTokens: 300,
-    tools: [{ name: "find", description: "Finds somebody.", parameters: SCHEMA }],
+    tools: [{ name: "find", description: "Finds a person.", parameters: SCHEMA }],
     toolChoice: "required",
   },
 };
@@ -59,7 +59,7 @@ export function application(entry: string): string {
 `;
 }
 
-/** What an answer is, without what differs from run to run. */
+/** An answer without the parts that differ from run to run. */
 export const said = (events: readonly ChatEvent[]) =>
   events.map((event) => {
     if (event.type === "finish") return [event.reason, event.usage.promptTokens, event.usage.completionTokens];

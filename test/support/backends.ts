@@ -6,7 +6,7 @@ import { cpuOps } from "./cpu.ts";
 
 export interface TestBackend {
   readonly name: string;
-  /** open()'s options that choose it. */
+  /** Options of open() that select it. */
   readonly options: { readonly backend: "cpu" | "webgpu"; readonly adapter?: string };
   readonly make: (options: { maxTokens: number }) => Promise<Ops>;
 }

@@ -10,10 +10,10 @@ const MAP_READ = 0x1;
 const WORDS = 64;
 const CANARY = 0xdeadbeef;
 
-/** Backends whose buffers, from now on, end in canaries. */
+/** Backends whose new buffers end in canaries. */
 export interface Canaries {
   readonly guard: (ops: WebGpuOps) => WebGpuOps;
-  /** Fails where one is dead, naming its buffer. */
+  /** Fails if one was overwritten, naming its buffer. */
   check(): Promise<void>;
 }
 

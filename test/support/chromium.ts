@@ -17,8 +17,7 @@ const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/go
 export const noChromium = CHROMIUM ? null : "skipped: no Chromium on this machine";
 
 /**
- * What a page answers with that wants memory shared between threads; the scripts of its workers
- * need the second too.
+ * Headers of a page with memory shared between threads; its workers' scripts need the second too.
  */
 const ISOLATION = {
   "cross-origin-opener-policy": "same-origin",
@@ -65,8 +64,7 @@ export function serve(html: string): Server {
 
 export interface Site {
   /**
-   * A new page at a path, loaded as far as `globalThis.ready` says, and what goes wrong in it
-   * without being caught.
+   * A new page at a path, loaded until `globalThis.ready`, and its uncaught errors.
    * @param origin of another server than this one
    */
   visit(path: "/" | "/isolated", origin?: string): Promise<{ page: Page; problems: string[] }>;
@@ -117,8 +115,8 @@ interface Exports {
 }
 
 /**
- * What the bare imports of installed packages mean in a page of openSite(), from what their
- * package.json files export.
+ * The import map for installed packages in a page of openSite(), from the exports of their
+ * package.json files.
  */
 export function importsOf(packages: readonly string[]): Record<string, string> {
   const imports: Record<string, string> = {};

@@ -12,7 +12,7 @@ export const root = fileURLToPath(new URL("../../", import.meta.url));
 export const tales = "models/tales";
 
 export interface Outcome {
-  /** null where a signal ended the process. */
+  /** null if a signal ended the process. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;

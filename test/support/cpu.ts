@@ -9,13 +9,13 @@ import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 
-/** Two threads unless asked otherwise. */
+/** Two threads by default. */
 export function cpuOps(options: CpuOptions): Promise<Ops> {
   enableWasmFeatures();
   return createCpuOps({ threads: 2, startWorker: startNodeWorker, ...options });
 }
 
-/** The same with all threads started, which a short test would else be over before. */
+/** The same, after all threads have started: a short test might end before that. */
 export async function readyCpuOps(options: CpuOptions): Promise<Ops> {
   let state: Int32Array = new Int32Array(0);
   const ops = await cpuOps({
@@ -31,12 +31,12 @@ export async function readyCpuOps(options: CpuOptions): Promise<Ops> {
       };
     },
   });
-  // Without work they fall asleep as soon as they have started.
+  // Without work they go to sleep as soon as they have started.
   while (ops.info.threads > 1 && Atomics.load(state, SLEEPERS) < ops.info.threads - 1) await sleep(1);
   return ops;
 }
 
-/** What runs here, "plain" included. */
+/** The instruction sets that run here, and "plain". */
 export function cpuInstructions(): readonly (InstructionSet | "plain")[] {
   enableWasmFeatures();
   return [...instructionSets(), "plain"];

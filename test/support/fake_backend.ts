@@ -1,6 +1,6 @@
 // A backend without arithmetic for tests of the engine: its model's next token follows from the ids
-// that its KV cache holds, so that a wrong block, position or token gives other tokens. Ids come
-// back as late, and in whatever order, as a test says.
+// that its KV cache holds, so that a wrong block, position or token gives other tokens. A
+// test controls when, and in which order, ids come back.
 
 import { expect } from "vitest";
 import { type Batch, type Chooser, type ChooserSettings, type KvStore, UNDECIDED } from "../../src/backend/ops.ts";
@@ -26,13 +26,15 @@ export function logitsAfter(history: readonly number[]): Float32Array {
 interface FakeChooser extends Chooser {
   readonly settings: ChooserSettings;
   readonly counts: Map<number, number>;
-  /** Steps in flight that it chooses in. */
+  /** The most steps in flight. */
   busy: number;
 }
 
 type Penalties = Pick<ChooserSettings, "frequencyPenalty" | "presencePenalty" | "counts" | "logitBias">;
 
-/** The greedy choice with biases, frequency and presence penalties: exact, as all is whole numbers. */
+/**
+ * The greedy choice with biases, frequency and presence penalties: exact, as all is whole numbers.
+ */
 function choice(logits: Float32Array, s: Penalties) {
   const work = Float32Array.from(logits, (x, id) => {
     const count = s.counts.get(id) ?? 0;
@@ -43,8 +45,7 @@ function choice(logits: Float32Array, s: Penalties) {
 }
 
 /**
- * What greedy decoding gives after `prompt`, up to `count` ids, EOS (where it ends) the last of
- * them.
+ * The ids of greedy decoding after `prompt`, up to `count`, EOS included.
  */
 export function expected(prompt: readonly number[], count: number, o: SamplingOptions = {}, ends = true): number[] {
   const ids: number[] = [];

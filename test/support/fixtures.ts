@@ -1,5 +1,4 @@
-// Where test data lies: in the repository, or in the folder of shared fixtures that stands beside
-// it on some machines.
+// Paths of test data: in the repository, or in the folder of shared fixtures beside it, if present.
 
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -12,15 +11,15 @@ export function inRepo(path: string): string {
 }
 
 /**
- * Absolute path of something under ../shared, and why a test that needs it is skipped (null: it is
- * there).
+ * Absolute path of a file under ../shared, and why a test that needs it is skipped (null: it
+ * exists).
  */
 export function inShared(path: string): { path: string; skip: string | null } {
   const absolute = fileURLToPath(new URL(`../shared/${path}`, root));
   return { path: absolute, skip: existsSync(absolute) ? null : `skipped: ../shared/${path} is not on this machine` };
 }
 
-/** A test title that says why it is skipped, where it is. */
+/** A test title, with the reason if it is skipped. */
 export function titled(title: string, skip: string | null): string {
   return skip === null ? title : `${title} [${skip}]`;
 }

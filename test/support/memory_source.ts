@@ -18,7 +18,7 @@ export function memorySource(name: string, data: Float32Array, rows: number, col
 }
 
 /**
- * The same, but handing out rows already packed in `format`; asked for another, it answers false.
+ * The same, but returns rows already packed in `format`, and false for another format.
  */
 export function packedSource(
   name: string,

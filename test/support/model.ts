@@ -1,5 +1,4 @@
-// A folder's model on a given backend with everything a test wants to look at: logits and routes of
-// every position.
+// A folder's model on a given backend, with the logits and routes of every position for tests.
 
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Batch, KvStore, Ops } from "../../src/backend/ops.ts";
@@ -19,8 +18,8 @@ export interface Loaded {
    */
   run(ids: readonly number[]): Promise<{ logits: Float32Array; experts: number[][][] }>;
   /**
-   * The `count` tokens that greedy decoding gives after the last run(), one step a token over its
-   * cache, no stop.
+   * The `count` tokens of greedy decoding after the last run(), one step a token over its cache,
+   * without stopping.
    */
   greedy(count: number): Promise<number[]>;
   close(): void;

@@ -1,9 +1,9 @@
 // Runs compiled test files in Node, or in Deno, without vitest: `node
 // dist/test/support/node_host.js [--list] dist/test/x.test.js ... [-t text]`.
 //
-// For machines that have no node_modules but what RUNNER_PACKAGES lists. --list prints the cases
-// and runs none; -t chooses those whose name has the text. The last line is "N passed, N failed, N
-// skipped"; the status is 1 on a failure or where nothing ran.
+// For machines with only the packages of RUNNER_PACKAGES. --list prints the cases and runs none; -t
+// selects cases whose name contains the text. The last line is "N passed, N failed, N skipped"; the
+// exit code is 1 after a failure or if nothing ran.
 
 import * as module from "node:module";
 import { resolve } from "node:path";
@@ -16,8 +16,8 @@ const { values, positionals } = parseArgs({
   options: { list: { type: "boolean", default: false }, only: { type: "string", short: "t", default: "" } },
 });
 
-// Test files import "vitest": they get the runner, the very module that this file imports. Deno is
-// told by an import map.
+// Test files import "vitest", which resolves to the runner that this file imports; in Deno by an
+// import map.
 const hook = `export const resolve = (name, context, next) =>
   name === "vitest" ? { url: ${JSON.stringify(new URL("./runner.js", import.meta.url).href)}, shortCircuit: true } : next(name, context);`;
 if (!("Deno" in globalThis)) module.register(`data:text/javascript,${encodeURIComponent(hook)}`);

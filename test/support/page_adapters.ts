@@ -6,7 +6,7 @@ import type { TestAdapter } from "./adapters.ts";
 
 const found = await navigator.gpu?.requestAdapter();
 
-/** What kernels may use of it, for the titles of the tests. */
+/** Its features that kernels use, for the titles of the tests. */
 function offers(adapter: GPUAdapter): string {
   const features = {
     "shader-f16": adapter.features.has("shader-f16"),

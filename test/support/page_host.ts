@@ -1,10 +1,10 @@
-// Runs test files in a page for a test outside: that one provides the two functions, and names the
+// Runs test files in a page for a test outside, which provides the two functions and names the
 // files.
 
 import { type Case, type CaseReport, runFiles } from "./runner.ts";
 
 declare global {
-  /** Is told all cases, and answers with the ids of those to run once they are wanted. */
+  /** Gets all cases, and resolves with the ids of those to run. */
   var chooseCases: (cases: readonly Case[]) => Promise<readonly string[]>;
   var reportCase: (report: CaseReport) => void;
 }

@@ -1,5 +1,5 @@
-// Test files in a page of headless Chromium, seen from a test in Node: their cases, and how each of
-// them ended.
+// Runs test files in a page of headless Chromium for a test in Node, and reports each case's
+// result.
 
 import { EventEmitter, once } from "node:events";
 import { importsOf, openSite, pageOf } from "./chromium.ts";
@@ -24,11 +24,13 @@ const PAGE = pageOf(
 
 /** A page that runs test files. */
 export interface PageRun {
-  /** Name of its adapter with what it offers. */
+  /** Name and features of its adapter. */
   readonly adapter: string | null;
-  /** How a case ended; waits for it. @throws Error where the page ended or hangs before it did */
+  /**
+   * Waits for a case and returns its result. @throws Error if the page ends or hangs before that
+   */
   result(id: string): Promise<CaseReport>;
-  /** Resolves at the end of the run, with what went wrong in the page outside any case. */
+  /** Resolves at the end of the run, with errors in the page outside of cases. */
   end(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
@@ -51,7 +53,7 @@ export async function casesInPage(
   return { cases, adapter: run.adapter };
 }
 
-/** Runs those cases of the files that `choose` answers with. */
+/** Runs the cases of the files that `choose` returns. */
 export async function startPage(
   files: readonly string[],
   choose: (cases: readonly Case[]) => readonly string[],

@@ -1,7 +1,6 @@
-// How long a test may take: limits tell a test that hangs from one on a slow or busy machine, and
-// nothing else.
+// Timeouts of tests: they only tell a test that hangs from one on a slow or busy machine.
 
-/** Milliseconds after which a test, a hook or a process that a test waits for counts as hung. */
+/** Milliseconds after which a test, hook or child process counts as hung. */
 export const HUNG = 600_000;
 
 /** The same for expect.poll(). */

@@ -49,7 +49,9 @@ export function inverseFrequencies(theta: number, rd: number): Float64Array {
   );
 }
 
-/** RMS norms of q and k, over runs of as many values as each has weights: qkv [T, (H + 2 Hkv) Dh]. */
+/**
+ * RMS norms of q and k, over runs of as many values as each has weights: qkv [T, (H + 2 Hkv) Dh].
+ */
 export function qkNorm(
   qkv: Numbers,
   { heads, kvHeads, headDim }: Pick<Geometry, "heads" | "kvHeads" | "headDim">,
@@ -70,7 +72,7 @@ export function qkNorm(
 
 /**
  * RoPE as transformers does it: the angle is rounded to f32, pairs are (i, i + rd/2) of the first
- * rd dimensions of a head. qkv [T, (H + 2 Hkv) Dh]: q and k turned, v as it was.
+ * rd dimensions of a head. qkv [T, (H + 2 Hkv) Dh]: q and k rotated, v unchanged.
  */
 export function rope(
   qkv: Numbers,
@@ -95,8 +97,7 @@ export function rope(
 }
 
 /**
- * Keys and values by sequence and position: what a KV store must give back, however it keeps its
- * blocks.
+ * Keys and values by sequence and position: what a KV store must return, whatever its blocks.
  */
 export class Timeline {
   readonly #rows = new Map<string, Float64Array>(); // k | v, each [Hkv, Dh]

@@ -20,7 +20,7 @@ export interface SimdBench {
   bytes(at: number, count: number): Uint8Array;
 }
 
-/** One bench for every instruction set that this engine runs. */
+/** One bench for every instruction set that this engine supports. */
 export function simdBenches(): SimdBench[] {
   return instructionSets().map((name) => {
     const memory = new WebAssembly.Memory({ initial: 512, maximum: 65536, shared: true });

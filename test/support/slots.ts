@@ -1,5 +1,5 @@
-// A layer's experts in slots of a WebGPU backend beside the same experts loaded, and schedulers
-// that deal with misses in every way there is.
+// A layer's experts in slots of a WebGPU backend and the same experts loaded, and schedulers that
+// handle misses in every way.
 
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { DeviceExperts, DeviceMoe, DevicePlace, DeviceScheduler } from "../../src/backend/experts.ts";
@@ -23,10 +23,10 @@ export interface Sizes {
   readonly precision: PackableName;
 }
 
-/** Tokens that the input table has. */
+/** Tokens of the input table. */
 export const TOKENS = 48;
 
-/** Who is in the slots of one layer, kept in step with the device. */
+/** The experts in one layer's slots, in step with the device. */
 export class Residents {
   readonly table: Uint32Array; // [E]
   readonly #device: DeviceExperts;
@@ -40,7 +40,7 @@ export class Residents {
     this.table = new Uint32Array(records.length).fill(NO_SLOT);
   }
 
-  /** Puts an expert into a slot, in place of who was there, in pieces of a record. */
+  /** Puts an expert into a slot, evicting the one in it, in pieces of a record. */
   put(expert: number, slot: number, piece?: number): void {
     for (const [e, s] of this.table.entries()) if (s === slot || e === expert) this.table[e] = NO_SLOT;
     this.#device.setTable(this.#layer, this.table);
@@ -54,7 +54,7 @@ export class Residents {
     for (let at = 0; at < record.length; at += piece) this.#device.write(place, at, record.subarray(at, at + piece));
   }
 
-  /** Experts that a step uses and no slot has. */
+  /** Experts that a step uses and that are in no slot. */
   missing({ ids }: DeviceMoe): number[] {
     return [...new Set(ids)].filter((expert) => this.table[expert] === NO_SLOT);
   }
@@ -107,7 +107,7 @@ export interface SlotLab {
 
 /**
  * Loads a layer's experts twice: as all backends do, and into the second layer's slots of a store
- * (none is there yet).
+ * (which are empty).
  */
 export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
   const { E, K, D, F, slots, transit, precision } = sizes;
@@ -156,7 +156,7 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
   };
 }
 
-/** A scheduler that has nothing to say before a step and does `misses` in it. */
+/** A scheduler that only handles misses. */
 export const scheduler = (misses: (step: DeviceMoe) => Promise<void> | void): DeviceScheduler => ({
   prepare() {},
   async misses(step) {
@@ -164,7 +164,7 @@ export const scheduler = (misses: (step: DeviceMoe) => Promise<void> | void): De
   },
 });
 
-/** Every way to deal with what is not in slots. */
+/** Every way to handle misses. */
 export function schedulers({ residents, host, device, shape }: SlotLab): Readonly<Record<string, DeviceScheduler>> {
   const { hidden: D, count: E } = shape;
   const random = generator(7);
@@ -189,7 +189,7 @@ export function schedulers({ residents, host, device, shape }: SlotLab): Readonl
         const missing = residents.missing(step);
         const uploaded = missing.filter(() => random() < 0.5);
         await turn();
-        // What is in a slot later must not change the step that is computed now.
+        // Later writes to a slot must not change the current step.
         if (uploaded.length > 0) residents.put(uploaded[0]!, 0);
         const rest = missing.filter((expert) => !uploaded.includes(expert));
         if (rest.length > 0) onHost(step, rest, host, D);

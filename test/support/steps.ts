@@ -1,5 +1,4 @@
-// Small helpers to write one step over a backend: batches with sensible defaults, and tensors made
-// from numbers.
+// Helpers to write one step over a backend: batches with defaults, and tensors made of numbers.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
@@ -13,8 +12,8 @@ export function range(n: number): Uint32Array {
 }
 
 /**
- * T tokens 0..T-1 of one sequence at positions 0..T-1, only the last one an output, unless `parts`
- * says otherwise.
+ * T tokens 0..T-1 of one sequence at positions 0..T-1, only the last one an output; `parts`
+ * overrides.
  */
 export function batchOf(T: number, parts: Partial<Batch> = {}): Batch {
   return {
@@ -27,7 +26,7 @@ export function batchOf(T: number, parts: Partial<Batch> = {}): Batch {
   };
 }
 
-/** Attention as most models have it, unless `parts` says otherwise; RoPE of the whole head. */
+/** Attention of most models, with RoPE over the whole head; `parts` overrides. */
 export function attentionOf(
   heads: number,
   kvHeads: number,
@@ -47,8 +46,7 @@ export function inputTable(ops: Ops, x: Float32Array, D: number): Promise<Matrix
 }
 
 /**
- * The error that a backend's matrix products may have: larger where activations are quantized to
- * int8.
+ * The error that a backend's matrix products may have: larger if activations are rounded to int8.
  */
 export function allowedNmse(ops: Ops, { arithmetics }: Format): number {
   const quantized = arithmetics.includes("int8");

@@ -1,5 +1,4 @@
-// A weights folder of a random model of a thousand parameters a token, for tests that need a
-// vocabulary and no sense.
+// A weights folder of a tiny random model, for tests that need a vocabulary and no meaning.
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,8 +10,7 @@ const [D, F, H, E] = [32, 32, 2, 2];
 
 /**
  * Writes the folder and returns its path.
- * @param files the tokenizer's, and a chat template where there is one: texts, bytes, or what
- * becomes JSON
+ * @param files the tokenizer's files, and perhaps a chat template: texts, bytes, or values for JSON
  * @param V ids of that tokenizer; @param seed of the weights
  */
 export function writeTinyFolder(

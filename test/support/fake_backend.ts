@@ -312,7 +312,7 @@ export const on = (maxTokens: number): GenerateOptions => ({ maxTokens, ignoreEo
 /** What those options give after `prompt`. */
 export const greedy = (prompt: readonly number[], count: number) => expected(prompt, count, {}, false);
 
-/** Nothing of a backend is held by anybody any more but `blocks` blocks. */
+/** Checks that a backend holds nothing any more except `blocks` blocks. */
 export async function expectIdle(backend: FakeBackend, blocks: number): Promise<void> {
   await settle();
   expect(backend.inFlight).toBe(0);

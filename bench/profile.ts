@@ -4,7 +4,7 @@ import type { PackableName } from "../kernels/formats/index.ts";
 import type { BackendInfo, BackendMemory } from "../src/backend/ops.ts";
 import type { Counters } from "../src/backend/webgpu/device/device.ts";
 import type { CopyBandwidth, Profile } from "../src/backend/webgpu/dispatch/profile.ts";
-import type { GpuExperts } from "../src/backend/webgpu/weights/weights.ts";
+import type { GpuExperts } from "../src/backend/webgpu/weights/space.ts";
 import { openSteps, type Steps, type StepsOptions } from "./steps.ts";
 
 /** Warm-up tokens: one more than the most in flight. */

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
-import { splitParts } from "../../src/backend/webgpu/weights/weights.ts";
+import { splitParts } from "../../src/backend/webgpu/weights/space.ts";
 import { DeviceError, MemoryError, RequestError } from "../../src/errors.ts";
 import { panelLayout } from "../../src/tensor/format.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";

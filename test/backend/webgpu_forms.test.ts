@@ -15,6 +15,7 @@ import { expectClose, INT8_NMSE } from "../support/reference.ts";
 import { batchOf, inputTable } from "../support/steps.ts";
 
 const [E, K, T] = [3, 2, 3];
+const q4 = (groups: number) => ({ format: FORMATS.q4, groups });
 
 describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
@@ -54,7 +55,7 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
           expect(all.length).toBeGreaterThan(1);
           for (const [i, form] of all.entries()) {
             const D = 20 + 32 * i;
-            ops.tuning.setMatvec(FORMATS[precision], i + 1, form);
+            ops.tuning.setMatvec({ format: FORMATS[precision], groups: i + 1 }, form);
             const x = uniform(T * D, i);
             const norm = uniform(D, i + 50);
             const w = uniform(D * D, i + 100, 0.1);
@@ -80,7 +81,8 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       it.skipIf(left(precision))(titled(`experts: ${precision}`, left(precision)), async () => {
         for (const [i, form] of forms(precision, 8).entries()) {
           const [D, F] = [40 + 32 * i, 50];
-          ops.tuning.setExperts(FORMATS[precision], i + 2, 2, { up: form, down: form });
+          const format = FORMATS[precision];
+          ops.tuning.setExperts({ format, groups: i + 2 }, { format, groups: 2 }, { up: form, down: form });
           const x = uniform(T * D, i);
           const norm = new Float32Array(D).fill(1);
           const data = Array.from({ length: E }, (_, e) => ({
@@ -132,10 +134,10 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       const buffers = own.memory().scratch;
       await own.tune(store, true);
       const found: Record<string, unknown> = JSON.parse([...texts.values()][0]!);
-      expect(Object.keys(found).sort()).toEqual(["experts q4 3 2 1", "matrix q4 3", "tile q4"]);
+      expect(Object.keys(found).sort()).toEqual(["experts q4 3 q4 2 1", "matrix q4 3", "tile q4"]);
       expect(own.tuning.tile).toEqual(found["tile q4"]);
-      expect(own.tuning.matvec(FORMATS.q4, 3)).toEqual(found["matrix q4 3"]);
-      expect(own.tuning.experts(FORMATS.q4, 3, 2)).toEqual(found["experts q4 3 2 1"]);
+      expect(own.tuning.matvec(q4(3))).toEqual(found["matrix q4 3"]);
+      expect(own.tuning.experts(q4(3), q4(2))).toEqual(found["experts q4 3 q4 2 1"]);
       expect(own.memory().scratch - buffers).toBeLessThan(32_768); // what was read back through is kept
       const { submits } = own.counters();
       await own.tune(store, true);
@@ -145,7 +147,7 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       texts.set(name!, JSON.stringify({ "matrix q4 3": { arithmetic: "f32", threads: 7 }, "tile q4": "round" }));
       await own.tune(store, true);
       expect(Object.keys(JSON.parse(texts.get(name!)!)).sort()).toEqual(Object.keys(found).sort());
-      expect(own.tuning.matvec(FORMATS.q4, 3).threads).not.toBe(7);
+      expect(own.tuning.matvec(q4(3)).threads).not.toBe(7);
       own.close();
     });
   });

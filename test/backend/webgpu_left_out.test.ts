@@ -16,6 +16,7 @@ import { type WatchedGpu, watchedGpu } from "../support/watched_gpu.ts";
 // The one with most forms, where there are two.
 const adapter = adapters.find(({ features }) => features.has("shader-f16")) ?? adapters[0];
 const [D, F] = [96, 64];
+const q4 = (groups: number) => ({ format: FORMATS.q4, groups });
 
 type Alter = (code: string) => string;
 
@@ -60,7 +61,7 @@ const TROUBLES: readonly Trouble[] = [
     name: "int8 is wrong",
     arithmetics: ["f32", "int8"],
     weights: "experts",
-    alter: doubled("dot4I8Packed(word"),
+    alter: doubled("dot4I8Packed(lo, u.a)"),
     leftOut: RegExp(`^experts q4 int8${WRONG}`),
   },
   {
@@ -123,8 +124,8 @@ describe.skipIf(noAdapter)(`webgpu forms that are left out${noAdapter ? `: ${NO_
         const named = ops.info.leftOut ?? [];
         const { tuning } = ops;
         const kept = {
-          matrix: tuning.matvec(FORMATS.q4, 3),
-          experts: tuning.experts(FORMATS.q4, 3, 2),
+          matrix: tuning.matvec(q4(3)),
+          experts: tuning.experts(q4(3), q4(2)),
           tile: tuning.tile,
         };
         ops.close();

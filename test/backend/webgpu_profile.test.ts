@@ -5,7 +5,7 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Matrix } from "../../src/backend/ops.ts";
 import { seen } from "../../src/backend/webgpu/dispatch/table.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
-import type { GpuExperts } from "../../src/backend/webgpu/weights/weights.ts";
+import type { GpuExperts } from "../../src/backend/webgpu/weights/space.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { type KernelBench, openKernels } from "../support/kernels.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";

@@ -9,7 +9,7 @@ import type { Recorder } from "../dispatch/recorder.ts";
 import { type Few, matvecCalls } from "../tuning/matvec.ts";
 import { type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { Form, Tuning } from "../tuning/tuning.ts";
-import type { GpuExperts, GpuMatrix, GpuVector, PackedWeights } from "../weights/weights.ts";
+import type { GpuExperts, GpuMatrix, GpuVector, PackedWeights } from "../weights/space.ts";
 import type { RowKind, StepBatch } from "./batch.ts";
 import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
 
@@ -165,7 +165,7 @@ export class Products {
     const { plans, scratch, tuning } = this.#host;
     const n = x.shape[0];
     const K = ids.shape[1];
-    const forms = tuning.experts(up.format, up.groups, down.groups);
+    const forms = tuning.experts(up, down);
     const int8 = forms.up.arithmetic === "int8";
     const from = int8 ? this.#quantized(x) : this.#matvec(x, up);
     const stride = int8 ? down.groups * 9 : padded(F);
@@ -197,7 +197,7 @@ export class Products {
   }
 
   #moeMany(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
-    const { plans, scratch, step, recorder } = this.#host;
+    const { plans, scratch, step, recorder, tuning } = this.#host;
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
     const n = x.shape[0];
     const K = ids.shape[1];
@@ -206,7 +206,7 @@ export class Products {
     const out = scratch.storage("expert outputs", n, padded(D), x.rows, K);
     const sorted = scratch.storage("sorted slots", n, 1, x.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
-    const tile = this.#host.tuning.tileFor(up.format);
+    const [tile, downTile] = [tuning.tileFor(up.format), tuning.tileFor(down.format)];
     const from = this.#tileRows(tile, x);
     const key = `${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [
@@ -224,12 +224,12 @@ export class Products {
         { ...slots, x: from, y: act },
       ),
     );
-    const again = tile.int8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
+    const again = downTile.int8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
     plans.run(`expert_down ${key}`, n * K, () =>
       tileCalls(
         this.#host.recorder,
         "expert_down",
-        tile,
+        downTile,
         down,
         { ...at, y_stride: padded(D) },
         { ...slots, x: again, y: out },
@@ -281,7 +281,7 @@ export class Products {
       D: x.shape[1],
       eps: norm?.eps ?? 0,
       key: norm ? `${norm.weights.id} ${norm.eps}` : "",
-      ...this.#host.tuning.matvec(w.format, w.groups),
+      ...this.#host.tuning.matvec(w),
     };
   }
 }

@@ -11,7 +11,7 @@ import { upload } from "../device/upload.ts";
 import type { Plans } from "../dispatch/plans.ts";
 import type { Command, Recorder } from "../dispatch/recorder.ts";
 import type { SlottedExperts } from "../weights/slots.ts";
-import type { GpuExperts } from "../weights/weights.ts";
+import type { GpuExperts } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
 import { FEW_ROWS, type Products } from "./products.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";

@@ -27,7 +27,8 @@ import { autotune, type TuningStore } from "../tuning/autotune.ts";
 import { probe } from "../tuning/probe.ts";
 import { type Abilities, Tuning } from "../tuning/tuning.ts";
 import { GpuSlots, type SlottedExperts } from "../weights/slots.ts";
-import { type GpuExperts, type GpuMatrix, type GpuVector, WeightLoader } from "../weights/weights.ts";
+import type { GpuExperts, GpuMatrix, GpuVector } from "../weights/space.ts";
+import { WeightLoader } from "../weights/weights.ts";
 import { AttentionCalls } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
 import { GpuChoosing } from "./choosing.ts";
@@ -100,11 +101,7 @@ export class Verbs implements WebGpuOps {
     this.#plans = new Plans(this.#recorder);
     const tools = { recorder: this.#recorder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
     this.#attention = new AttentionCalls({ ...tools, software: info.software });
-    this.#products = new Products({
-      ...tools,
-      tuning: this.tuning,
-      concrete: (x) => this.#computed(x),
-    });
+    this.#products = new Products({ ...tools, tuning: this.tuning, concrete: (x) => this.#computed(x) });
     const { maxTokens } = options;
     this.#slotted = new SlottedMoe({ device, ...tools, products: this.#products, maxTokens });
     this.profiling = new Profiling(device, this.#recorder, () => this.#batch(), info.software);
@@ -164,7 +161,7 @@ export class Verbs implements WebGpuOps {
 
   async deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts> {
     this.#device.check();
-    const made = await GpuSlots.create(this.#device, this.#loader, shape, layers, slots, transit);
+    const made = await GpuSlots.create(this.#device, this.#loader.space, shape, layers, slots, transit);
     this.#slots.push(made);
     return made;
   }

@@ -5,18 +5,17 @@
 // against the plain one too, and that is remembered: an adapter that is slow to compile must not take the time again at every start.
 
 import { DeviceError } from "../../../errors.ts";
-import type { Format } from "../../../tensor/format.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { FormError } from "../dispatch/pipelines.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
 import type { KernelName } from "../dispatch/table.ts";
 import type { GpuSlots } from "../weights/slots.ts";
-import type { GpuExperts, GpuMatrix } from "../weights/weights.ts";
+import type { GpuExperts, GpuMatrix, WeightKind } from "../weights/space.ts";
 import { type Few, matvecCalls } from "./matvec.ts";
 import { TILES, type TileName, tileCalls } from "./tiles.ts";
 import { fillTransit, nmse, Trial } from "./trial.ts";
-import type { ExpertForms, Form, Tuning } from "./tuning.ts";
+import { type ExpertForms, type Form, kindOf, type Tuning, takeInt8 } from "./tuning.ts";
 
 /** Keeps small texts from run to run: a file in Node, local storage in a page. Both may fail silently. */
 export interface TuningStore {
@@ -42,7 +41,7 @@ export interface AutotuneHost {
 }
 
 /** Changes when kernels do: what was measured of older ones is measured again. */
-const VERSION = 2;
+const VERSION = 3;
 /** Rows of activations that tiles are timed on. */
 const TILE_ROWS = 256;
 /** Of those, rows whose results are compared. */
@@ -107,29 +106,29 @@ function problems(host: AutotuneHost, until: number): Problem[] {
   const found = new Map<string, Problem>();
   // What slots hold now is anybody's guess. Forms are compared on the last experts of a problem: transit slots, once filled.
   const experts = [...host.experts, ...host.slots.flatMap((slots) => [slots.ofLayer(0), slots.inTransit])];
-  for (const layer of experts) {
-    const { up: format, w13: up, w2: down } = layer;
-    const key = `experts ${format.name} ${up.groups} ${down.groups} ${up.parts.length}`;
-    const alike = experts.filter((e) => e.up === format && e.w13.groups === up.groups);
+  for (const { w13, w2 } of experts) {
+    const kinds = `${kindOf(w13)} ${kindOf(w2)}`;
+    const key = `experts ${kinds} ${w13.parts.length}`;
+    const alike = experts.filter((e) => `${kindOf(e.w13)} ${kindOf(e.w2)}` === kinds);
     found.set(key, {
       key,
       find: () => {
         for (const slots of host.slots) fillTransit(slots);
-        return new Bench(host, until).experts(alike, tuning.experts(format, up.groups, down.groups));
+        return new Bench(host, until).experts(alike, tuning.experts(w13, w2));
       },
-      usual: tuning.experts(format, up.groups, down.groups),
-      use: (forms) => tuning.setExperts(format, up.groups, down.groups, forms as ExpertForms),
+      usual: tuning.experts(w13, w2),
+      use: (forms) => tuning.setExperts(w13, w2, forms as ExpertForms),
     });
   }
-  for (const { format, groups } of matrices) {
-    if (format.name === "f32" && matrices.some((m) => m.format.name !== "f32")) continue; // the routers: small
-    const key = `matrix ${format.name} ${groups}`;
-    const alike = matrices.filter((m) => m.format === format && m.groups === groups);
+  for (const matrix of matrices) {
+    if (matrix.format.name === "f32" && matrices.some((m) => m.format.name !== "f32")) continue; // the routers: small
+    const key = `matrix ${kindOf(matrix)}`;
+    const alike = matrices.filter((m) => kindOf(m) === kindOf(matrix));
     found.set(key, {
       key,
-      find: () => new Bench(host, until).matrix(alike, tuning.matvec(format, groups)),
-      usual: tuning.matvec(format, groups),
-      use: (form) => tuning.setMatvec(format, groups, form as Form),
+      find: () => new Bench(host, until).matrix(alike, tuning.matvec(matrix)),
+      usual: tuning.matvec(matrix),
+      use: (form) => tuning.setMatvec(matrix, form as Form),
     });
   }
   // A square one, near enough: neither a router nor a head with the whole vocabulary.
@@ -172,7 +171,7 @@ class Bench extends Trial {
       );
     try {
       const out = { y, size: some.at(-1)!.rows, usual };
-      const best = await this.#best("matmul_vec", first.format, ["f32", "f16"], first.groups, calls, out);
+      const best = await this.#best("matmul_vec", first, ["f32", "f16"], calls, out);
       return best?.form ?? null;
     } finally {
       this.free();
@@ -182,7 +181,7 @@ class Bench extends Trial {
   async experts(alike: readonly GpuExperts[], usual: ExpertForms): Promise<ExpertForms | null> {
     const { recorder } = this.#host;
     const first = alike[0]!;
-    const { up: format, w13: up, w2: down, hidden: D, intermediate: F } = first;
+    const { w13: up, w2: down, hidden: D, intermediate: F } = first;
     const some = alike.slice(-MOST_MATRICES);
     const K = Math.min(2, ...some.map(({ count }) => count));
     const ids = this.filled(Uint32Array.from({ length: K }, (_, k) => k));
@@ -225,20 +224,18 @@ class Bench extends Trial {
         up: { y: float.act, size: float.words, usual: usual.up },
         down: { y, size: D, usual: usual.down },
       };
-      const bestUp = await this.#best("expert_up_vec", format, floats, up.groups, float.ups, outs.up);
-      const bestDown = await this.#best("expert_down_vec", format, floats, down.groups, float.downs, outs.down);
+      const bestUp = await this.#best("expert_up_vec", up, floats, float.ups, outs.up);
+      const bestDown = await this.#best("expert_down_vec", down, floats, float.downs, outs.down);
       const forms = bestUp && bestDown ? { up: bestUp.form, down: bestDown.form } : null;
-      if (!this.#host.tuning.abilities.arithmetics.includes("int8") || !format.arithmetics.includes("int8"))
-        return forms;
+      if (!this.#host.tuning.abilities.arithmetics.includes("int8") || !takeInt8(up, down)) return forms;
       const rounded = finders(true);
       // The rounded activations are no numbers to compare; what the second matrix makes of them is.
-      const fastUp = await this.#best("expert_up_vec", format, ["int8"], up.groups, rounded.ups, null, 8);
-      const fastDown =
-        fastUp && (await this.#best("expert_down_vec", format, ["int8"], down.groups, rounded.downs, null));
+      const fastUp = await this.#best("expert_up_vec", up, ["int8"], rounded.ups, null, 8);
+      const fastDown = fastUp && (await this.#best("expert_down_vec", down, ["int8"], rounded.downs, null));
       if (!fastUp || !fastDown) return forms;
       const both = (ups: readonly Call[], downs: readonly Call[]) =>
         this.floats([...ups.slice(-1), ...downs.slice(-1)], y, D);
-      const name = `experts ${format.name} int8`;
+      const name = `experts ${[...new Set([up.format.name, down.format.name])].join(" and ")} int8`;
       const wanted = await this.#tried(name, () =>
         both(float.ups(bestUp?.form ?? plain(usual.up)), float.downs(bestDown?.form ?? plain(usual.down))),
       );
@@ -293,7 +290,7 @@ class Bench extends Trial {
       D: w.cols,
       eps: 0,
       key: "",
-      ...plain(this.#host.tuning.matvec(w.format, w.groups)),
+      ...plain(this.#host.tuning.matvec(w)),
     };
     return matvecCalls(this.#host.recorder, "matmul_vec", w, few, { y_stride, ADD: 0 }, { y });
   }
@@ -304,9 +301,8 @@ class Bench extends Trial {
    */
   async #best(
     kernel: KernelName,
-    format: Format,
+    { format, groups }: WeightKind,
     arithmetics: readonly Arithmetic[],
-    groups: number,
     calls: (form: Form) => readonly Call[],
     out: { readonly y: Buffer; readonly size: number; readonly usual: Form } | null,
     teams?: number,

@@ -3,7 +3,7 @@
 import type { Buffer } from "../device/device.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
 import type { KernelName } from "../dispatch/table.ts";
-import type { PackedWeights } from "../weights/weights.ts";
+import type { PackedWeights } from "../weights/space.ts";
 import type { Form } from "./tuning.ts";
 
 /** What a product for few rows reads besides the weights, and the form of its kernel. */

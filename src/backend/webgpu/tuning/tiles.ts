@@ -4,7 +4,7 @@ import type { Format } from "../../../tensor/format.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
 import type { Variant } from "../dispatch/shader.ts";
-import type { PackedWeights } from "../weights/weights.ts";
+import type { PackedWeights } from "../weights/space.ts";
 
 /** One form of matmul, expert_up and expert_down for many tokens. */
 export interface Tile {

@@ -4,6 +4,7 @@
 import { FORMATS } from "../../../../kernels/formats/index.ts";
 import type { Format } from "../../../tensor/format.ts";
 import type { Arithmetic, Variant } from "../dispatch/shader.ts";
+import type { WeightKind } from "../weights/space.ts";
 import { TILES, type Tile, type TileName, tilesFor } from "./tiles.ts";
 
 /** A form of the matrix-vector kernels: kernels/lib/matrix/matvec_*.wgsl. */
@@ -54,21 +55,21 @@ export class Tuning {
     return this.#abilities;
   }
 
-  /** Of a matrix whose rows are `groups` groups of 32. */
-  matvec(format: Format, groups: number): Form {
-    return this.#matvec.get(`${format.name} ${groups}`) ?? this.#usual(format, groups);
+  /** Of products with weights of a kind. */
+  matvec(w: WeightKind): Form {
+    return this.#matvec.get(kindOf(w)) ?? this.#usual(w);
   }
 
-  /** Of a layer's experts, whose rows are `up` and `down` groups of 32. */
-  experts(format: Format, up: number, down: number): ExpertForms {
-    const found = this.#experts.get(`${format.name} ${up} ${down}`);
+  /** Of a layer's experts, by the kinds of both their matrices. */
+  experts(up: WeightKind, down: WeightKind): ExpertForms {
+    const found = this.#experts.get(`${kindOf(up)} ${kindOf(down)}`);
     if (found) return found;
     const { arithmetics } = this.abilities;
-    if (arithmetics.length === 1 && arithmetics[0] === "int8" && format.arithmetics.includes("int8")) {
-      const form = { ...this.#usual(format, up), arithmetic: "int8", threads: 256, teams: INT8_TEAMS } as const;
+    if (arithmetics.length === 1 && arithmetics[0] === "int8" && takeInt8(up, down)) {
+      const form = { ...this.#usual(up), arithmetic: "int8", threads: 256, teams: INT8_TEAMS } as const;
       return { up: form, down: form };
     }
-    return { up: this.#usual(format, up), down: this.#usual(format, down) };
+    return { up: this.#usual(up), down: this.#usual(down) };
   }
 
   /** Whether experts may be multiplied by rounded activations now. */
@@ -124,16 +125,16 @@ export class Tuning {
     return tilesFor(format, can).filter((name) => this.#tiles.includes(name));
   }
 
-  setMatvec(format: Format, groups: number, form: Form): void {
-    this.#matvec.set(`${format.name} ${groups}`, form);
+  setMatvec(w: WeightKind, form: Form): void {
+    this.#matvec.set(kindOf(w), form);
   }
 
-  setExperts(format: Format, up: number, down: number, forms: ExpertForms): void {
-    this.#experts.set(`${format.name} ${up} ${down}`, forms);
+  setExperts(up: WeightKind, down: WeightKind, forms: ExpertForms): void {
+    this.#experts.set(`${kindOf(up)} ${kindOf(down)}`, forms);
   }
 
   /** What is used where nothing was found out: the first arithmetic that suits. */
-  #usual(format: Format, groups: number): Form {
+  #usual({ format, groups }: WeightKind): Form {
     const arithmetic = this.abilities.arithmetics.find((a) => a !== "int8" && format.arithmetics.includes(a)) ?? "f32";
     // Eight units an invocation, and no team of less than eight.
     const team = Math.min(Math.max(2 ** Math.ceil(Math.log2(groups / 2)), 8), 64);
@@ -168,4 +169,14 @@ export class Tuning {
       .filter(([threads, n]) => (teams === undefined || n === teams) && threads / n <= Math.max(units, 32))
       .map(([threads, n]) => this.#allowed({ arithmetic, reduce: this.#reduce(), threads, teams: n }));
   }
+}
+
+/** Weights whose products have one form, in words: "q4 128". */
+export function kindOf({ format, groups }: WeightKind): string {
+  return `${format.name} ${groups}`;
+}
+
+/** Whether both matrices of an expert can be multiplied by rounded activations: they are, or neither is. */
+export function takeInt8(up: WeightKind, down: WeightKind): boolean {
+  return [up, down].every(({ format }) => format.arithmetics.includes("int8"));
 }

@@ -1,37 +1,20 @@
 // Slots for experts in device memory: each layer's own, a few that all layers share, and the tables that say who is where.
 //
-// A layer's slots are its experts to the kernels: the same parts, cut at the binding limit, and a slot's number where loaded
-// experts have the expert's. A record's planes lie in a slot as they lie in the record, or, where a part holds a range of
-// rows, those of its rows.
+// A layer's slots are its experts to the kernels, made and written as loaded experts are (space.ts),
+// with a slot's number where those have the expert's.
 
 import { MemoryError, RequestError } from "../../../errors.ts";
-import type { PanelLayout } from "../../../tensor/format.ts";
 import { type ExpertShape, type RecordLayout, recordLayout } from "../../../tensor/record.ts";
 import { type DeviceExperts, type DevicePlace, type DeviceScheduler, NO_SLOT } from "../../experts.ts";
 import type { Experts } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
-import { upload } from "../device/upload.ts";
-import type { GpuExperts, WeightLoader, WeightSpace } from "./weights.ts";
+import { type GpuExperts, recordSegments, type Segment, type WeightSpace, writeSegments } from "./space.ts";
 
 /** A layer's experts, of which some are in slots. */
 export interface SlottedExperts extends Experts {
   readonly layer: number;
   readonly slots: GpuSlots;
   readonly scheduler: DeviceScheduler;
-}
-
-/** Bytes `start .. end - 1` of a record lie in `buffer` from `at`. */
-interface Segment {
-  readonly start: number;
-  readonly end: number;
-  readonly buffer: Buffer;
-  readonly at: number;
-}
-
-/** Slots that kernels see as one layer's experts. */
-interface SlotSet extends GpuExperts {
-  readonly w13: WeightSpace;
-  readonly w2: WeightSpace;
 }
 
 export class GpuSlots implements DeviceExperts {
@@ -46,14 +29,14 @@ export class GpuSlots implements DeviceExperts {
   /** [E] u32: experts of the layer that is computed to transit slots. */
   readonly addedTable: Buffer;
   readonly #device: Device;
-  readonly #sets: readonly SlotSet[]; // of each layer, then the transit slots
+  readonly #sets: readonly GpuExperts[]; // of each layer, then the transit slots
   /** What the tables on the device hold. */
   readonly #slotOf: Uint32Array<ArrayBuffer>; // [layers, E]
 
   private constructor(
     device: Device,
     shape: ExpertShape,
-    sets: readonly SlotSet[],
+    sets: readonly GpuExperts[],
     table: Buffer,
     addedTable: Buffer,
     bytes: number,
@@ -75,13 +58,13 @@ export class GpuSlots implements DeviceExperts {
   /** Allocates all of it, empty. @throws RequestError without slots, MemoryError if the device has no room: nothing is kept */
   static async create(
     device: Device,
-    loader: WeightLoader,
+    space: WeightSpace,
     shape: ExpertShape,
     layers: number,
     slots: number,
     transit: number,
   ): Promise<GpuSlots> {
-    const { count, hidden, intermediate, up, down } = shape;
+    const { count } = shape;
     for (const [what, n] of Object.entries({ layers, slots, transit }))
       if (!(Number.isInteger(n) && n >= 1))
         throw new RequestError(
@@ -89,12 +72,10 @@ export class GpuSlots implements DeviceExperts {
         );
     const made: Buffer[] = [];
     try {
-      const sets = Array.from({ length: layers + 1 }, (_, i): SlotSet => {
-        const [n, of] = i < layers ? [slots, `layer ${i}`] : [transit, "all layers"];
-        const w13 = loader.space(`w1 and w3 of ${n} experts of ${of}`, up, n, 2 * intermediate, hidden, made);
-        const w2 = loader.space(`w2 of ${n} experts of ${of}`, down, n, hidden, intermediate, made);
-        return { count: n, hidden, intermediate, up, down, bytes: w13.bytes + w2.bytes, w13, w2 };
-      });
+      const sets = Array.from({ length: layers }, (_, i) =>
+        space.experts(`${slots} experts of layer ${i}`, shape, slots, made),
+      );
+      sets.push(space.experts(`${transit} experts of all layers`, shape, transit, made));
       const table = device.buffer("experts to slots", layers * count * 4, "weights", "storage");
       const addedTable = device.buffer("experts to transit slots", count * 4, "weights", "storage");
       made.push(table, addedTable);
@@ -138,10 +119,7 @@ export class GpuSlots implements DeviceExperts {
       throw new RequestError(
         `experts in slots: bytes ${offset} to ${end} of records of ${this.recordBytes}; both must be multiples of 4`,
       );
-    for (const { start, end: stop, buffer, at } of this.#segments(place)) {
-      const [from, to] = [Math.max(offset, start), Math.min(end, stop)];
-      if (from < to) upload(this.#device, buffer, at + from - start, bytes.subarray(from - offset, to - offset));
-    }
+    writeSegments(this.#device, this.#segments(place), offset, bytes);
   }
 
   setTable(layer: number, slots: Uint32Array): void {
@@ -177,7 +155,7 @@ export class GpuSlots implements DeviceExperts {
     await this.#device.settle();
   }
 
-  /** Where the bytes of a record go; those between its planes go nowhere. @throws RequestError if there is no such place */
+  /** Where the bytes of a record go. @throws RequestError if there is no such place */
   #segments(place: DevicePlace): Segment[] {
     const [set, slot] = "transit" in place ? [this.layers, place.transit] : [place.layer, place.slot];
     const slots = this.#sets[set];
@@ -185,20 +163,6 @@ export class GpuSlots implements DeviceExperts {
       throw new RequestError(
         `experts in slots: ${JSON.stringify(place)} with ${this.layers} layers of ${this.slots} slots and ${this.transit} in transit`,
       );
-    const { up, down, downOffset } = this.layout;
-    return [...segments(slots.w13, slot, up, 0), ...segments(slots.w2, slot, down, downOffset)];
+    return recordSegments(slots, slot);
   }
-}
-
-/** Where a slot's share of one matrix goes, which lies in the record from `base`. */
-function segments({ parts, ranges }: WeightSpace, slot: number, whole: PanelLayout, base: number): Segment[] {
-  return ranges.flatMap(({ expert, experts, row, layout }, i): Segment[] => {
-    if (slot < expert || slot >= expert + experts) return [];
-    const buffer = parts[i]!.buffers.w;
-    const at = (slot - expert) * layout.bytes;
-    return layout.planes.map(({ offset, rowBytes }, p) => {
-      const start = base + whole.planes[p]!.offset + row * rowBytes;
-      return { start, end: start + layout.rows * rowBytes, buffer, at: at + offset };
-    });
-  });
 }

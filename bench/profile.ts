@@ -104,7 +104,7 @@ export async function profile(options: ProfileOptions): Promise<ProfileReport> {
       backend: steps.ops.info,
       weights,
       kv,
-      layers: steps.config.num_hidden_layers,
+      layers: steps.architecture.layers.length,
       chunk,
       loadMs: steps.loadMs,
       memory: steps.ops.memory(),
@@ -186,7 +186,7 @@ async function measure(
     spanMs: found.spanMs === null ? null : found.spanMs / each,
     kernels,
     dispatches: per("dispatches"),
-    dispatchesPerLayer: perLayer(kernels, steps.config.num_hidden_layers, decode),
+    dispatchesPerLayer: perLayer(kernels, steps.architecture.layers.length, decode),
     submits: per("submits"),
     readbacks: per("readbacks"),
     bytesRead: per("bytesRead"),
@@ -227,8 +227,8 @@ function perLayer(kernels: readonly KernelRow[], layers: number, decode: boolean
  * See ProfileCase. The last layer's experts get only the rows with logits, and are not computed if
  * there are none.
  */
-function leastWeightBytes({ model, config }: Steps, { tokens }: Wanted, chunk: number): number {
-  const { num_experts_per_tok: K, num_local_experts: E } = config;
+function leastWeightBytes({ model, architecture }: Steps, { tokens }: Wanted, chunk: number): number {
+  const { perToken: K, count: E } = architecture.layers[0]!.experts;
   let bytes = 0;
   for (let first = 0; first < tokens; first += chunk) {
     const count = Math.min(chunk, tokens - first);

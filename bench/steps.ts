@@ -10,8 +10,9 @@ import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
 import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts";
 import { DEPTH } from "../src/engine/stream.ts";
 import { DeviceError } from "../src/errors.ts";
-import { bindMixtral, forward, loadMixtral, type Mixtral } from "../src/model/mixtral.ts";
-import { type MixtralConfig, parseMixtralConfig } from "../src/model/mixtral_config.ts";
+import { type Decoder, forward, loadDecoder } from "../src/model/decoder.ts";
+import { bindSources, readArchitecture } from "../src/model/families/index.ts";
+import { type Architecture, kvGeometry } from "../src/model/family.ts";
 import { openFolder } from "../src/weights/folder.ts";
 import { nodeFiles } from "../src/weights/node_files.ts";
 import { isSynthetic, parseSynthetic } from "../src/weights/synthetic.ts";
@@ -43,8 +44,8 @@ export interface StepsOptions {
 
 export interface Steps {
   readonly ops: WebGpuOps;
-  readonly config: MixtralConfig;
-  readonly model: Mixtral;
+  readonly architecture: Architecture;
+  readonly model: Decoder;
   readonly loadMs: number;
   /** Reserves cache for a sequence of this many positions. */
   reserve(positions: number): Promise<void>;
@@ -58,7 +59,7 @@ export interface Steps {
    * have been read.
    * @param other the same model with its experts elsewhere
    */
-  decode(first: number, count: number, other?: Mixtral): Promise<void>;
+  decode(first: number, count: number, other?: Decoder): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -68,28 +69,29 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
   const input = isSynthetic(where)
     ? { ...parseSynthetic(where), close: async () => {} }
     : await openFolder(await nodeFiles(where));
-  const config = parseMixtralConfig(input.config, where);
+  const architecture = readArchitecture(input.config, where);
   const gpu = await openNodeGpu(adapter);
   if (!gpu) throw new DeviceError("no WebGPU adapter was found (package webgpu and a Vulkan driver)");
   const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose: () => void gpu.release() });
-  const model = await loadMixtral(ops, config, bindMixtral(config, input.source), { format: FORMATS[weights] });
+  const sources = bindSources(architecture, input.source);
+  const model = await loadDecoder(ops, architecture, sources, { format: FORMATS[weights] });
   await input.close();
   await ops.tune(null); // in every run: an earlier result may come from a busy machine
-  const chooser = ops.choosing.create({ ...GREEDY, vocab: config.vocab_size });
+  const chooser = ops.choosing.create({ ...GREEDY, vocab: architecture.vocab });
   if (!chooser) throw new Error("the backend does not choose greedily");
-  const cache: KvStore = ops.createKv(model.kv, kv, BLOCK);
+  const cache: KvStore = ops.createKv(kvGeometry(architecture), kv, BLOCK);
   return {
     ops,
-    config,
+    architecture,
     model,
     loadMs: performance.now() - started,
     reserve: (positions) => cache.reserve(Math.ceil(positions / BLOCK)),
     async step(first, count, logits) {
-      await ops.read(await forward(ops, model, cache, batchOf(first, count, config.vocab_size, logits)));
+      await ops.read(await forward(ops, model, cache, batchOf(first, count, architecture.vocab, logits)));
     },
     async decode(first, count, other = model) {
       const inFlight: Promise<unknown>[] = [];
-      const { tables, ...batch } = batchOf(first, 1, config.vocab_size, true);
+      const { tables, ...batch } = batchOf(first, 1, architecture.vocab, true);
       const whole = { ...batch, tables: [blocks(first + count)], choosers: [chooser] };
       for (let i = 0; i < count; i++) {
         const logits = await forward(ops, other, cache, i === 0 ? whole : "next");

@@ -31,7 +31,7 @@ async function pageGpu(): Promise<HostGpu | null> {
 /**
  * Opens a model in a page.
  * @param weights the URL of a folder of weights (the server must answer range requests for what is not small), picked files, a Files of your
- * own, or `synthetic:mixtral-8x7b?layers=2&seed=1`
+ * own, or `synthetic:NAME?layers=2&seed=1`
  * @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node
  */
 export function open(weights: string | readonly File[] | Files, options: OpenOptions = {}): Promise<Model> {

@@ -30,7 +30,8 @@ export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } fro
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { Constraint, Grammar, Grammars } from "./grammar/types.ts";
-export type { MixtralConfig } from "./model/mixtral_config.ts";
+export type { ModelConfig } from "./model/config.ts";
+export type { Architecture } from "./model/family.ts";
 export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
 export type { ExpertRates } from "./wiring/measure.ts";
 export { type Quantized, type QuantizeOptions, quantize, verifyQuantized } from "./wiring/node_quantize.ts";
@@ -85,7 +86,7 @@ function host(): Host {
 
 /**
  * Opens a model.
- * @param folder a folder of weights as published on the model hub, or `synthetic:mixtral-8x7b?layers=2&seed=1`
+ * @param folder a folder of weights as published on the model hub, or `synthetic:NAME?layers=2&seed=1`
  * @throws WeightsError for what is wrong in the folder, MemoryError for a budget that is too small, DeviceError for a
  * GPU that cannot be had, RequestError for a bad option
  */
@@ -107,7 +108,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 }
 
 /**
- * Measures what computing and moving one expert of Mixtral 8x7B takes here: what decides where experts are computed that do not
+ * Measures what computing and moving one expert takes here: what decides where experts are computed that do not
  * fit on a GPU. Takes a second or two.
  * @param adapter part of the name of a WebGPU adapter, as `hotset devices` prints it; left out: the CPU alone
  * @throws DeviceError, MemoryError

@@ -121,7 +121,6 @@ function layerOf(path: string): string | undefined {
 const CIRCLES: readonly string[] = [
   "src/backend/webgpu/dispatch/profile.ts src/backend/webgpu/dispatch/recorder.ts",
   "src/backend/webgpu/weights/stored.ts src/backend/webgpu/weights/weights.ts",
-  "src/model/mixtral.ts src/model/mixtral_stored.ts",
 ];
 
 /** Files that import each other, directly or by way of others, types included: each circle as sorted paths (Tarjan). */
@@ -191,6 +190,27 @@ describe("layers", () => {
     const external = IMPORTS.filter(({ to }) => !/^(src|kernels)\/|^node:/.test(to));
     const packageOf = (to: string): string => to.split("/", to.startsWith("@") ? 2 : 1).join("/");
     expect(external.filter(({ from, to }) => !PACKAGES[packageOf(to)]?.test(from))).toEqual([]);
+  });
+});
+
+/** Files that name a family beside its own file, each with its reason. */
+const NAMES_A_FAMILY: Readonly<Record<string, string>> = {
+  "src/model/families/index.ts": "the one table of families",
+  "src/weights/synthetic_shapes.ts": "the synthetic models are Mixtral's shapes: their own table",
+  "src/cli/bench.ts": "help: a synthetic model that can be typed as it stands",
+  "src/cli/quantize.ts": "help: a synthetic model that can be typed as it stands",
+};
+
+describe("families of models", () => {
+  const families = filesUnder("src/model/families", ".ts").filter((path) => !path.endsWith("/index.ts"));
+  const names = families.map((path) => posix.basename(path, ".ts"));
+
+  it("are named nowhere but in their own files", () => {
+    const found = [...filesUnder("src", ".ts", ".mjs"), ...filesUnder("kernels", ".ts", ".wgsl", ".mjs")].filter(
+      (path) => !families.includes(path) && names.some((name) => read(path).toLowerCase().includes(name)),
+    );
+    expect(found).toEqual(Object.keys(NAMES_A_FAMILY).sort());
+    expect(names).toContain("mixtral");
   });
 });
 

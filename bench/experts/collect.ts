@@ -23,7 +23,8 @@ export async function collectTraces(model: string, onKind: (kind: string, trace:
     onRoutes: (step) => void steps.push(step),
   });
   try {
-    const { num_hidden_layers: layers, num_local_experts: experts, num_experts_per_tok: k } = opened.config;
+    const layers = opened.architecture.layers.length;
+    const { count: experts, perToken: k } = opened.architecture.layers[0]!.experts;
     for (const [kind, texts] of Object.entries(TEXTS)) {
       steps = [];
       for (const [seed, text] of texts.entries()) {

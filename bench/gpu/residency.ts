@@ -118,7 +118,7 @@ function perToken(rounds: readonly CounterValues[]): Record<string, number> {
 
 /** Writes the result after each round, so that an aborted run leaves its results. */
 function write(): void {
-  const { backend, config, recordBytes, threads, loadMs, rates } = model;
+  const { backend, architecture, recordBytes, threads, loadMs, rates } = model;
   const result = {
     schema: 1,
     kind: "residency-gpu",
@@ -129,9 +129,9 @@ function write(): void {
     report: {
       model: values.model,
       backend,
-      layers: config.num_hidden_layers,
-      experts: config.num_local_experts,
-      perToken: config.num_experts_per_tok,
+      layers: architecture.layers.length,
+      experts: architecture.layers[0]!.experts.count,
+      perToken: architecture.layers[0]!.experts.perToken,
       slots,
       recordBytes,
       threads,

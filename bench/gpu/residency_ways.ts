@@ -14,8 +14,9 @@ import { Ewma } from "../../src/experts/ewma.ts";
 import { nextLayerPrediction } from "../../src/experts/prediction.ts";
 import { RamTier } from "../../src/experts/ram_tier.ts";
 import { recordReader } from "../../src/experts/record_reader.ts";
-import { bindMixtral, type Mixtral } from "../../src/model/mixtral.ts";
-import type { MixtralConfig } from "../../src/model/mixtral_config.ts";
+import type { Decoder } from "../../src/model/decoder.ts";
+import { bindSources } from "../../src/model/families/index.ts";
+import { type Architecture, expertShape } from "../../src/model/family.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
@@ -42,7 +43,7 @@ export interface WayModel {
 
 export interface Ways {
   readonly backend: { readonly device: string; readonly software: boolean };
-  readonly config: MixtralConfig;
+  readonly architecture: Architecture;
   readonly recordBytes: number;
   readonly threads: number;
   readonly loadMs: number;
@@ -64,19 +65,13 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   const started = performance.now();
   const steps = await openSteps(where, { weights: "q4", kv: "f16", chunk: 512, adapter });
   await steps.reserve(most);
-  const { config, ops } = steps;
+  const { architecture, ops } = steps;
   const input = isSynthetic(where)
     ? { ...parseSynthetic(where), close: async () => {} }
     : await openFolder(await nodeFiles(where));
-  const { layers: sources } = bindMixtral(config, input.source);
-  const shape = {
-    count: config.num_local_experts,
-    hidden: config.hidden_size,
-    intermediate: config.intermediate_size,
-    up: FORMAT,
-    down: FORMAT,
-  };
-  const [L, E] = [config.num_hidden_layers, shape.count];
+  const { layers: sources } = bindSources(architecture, input.source);
+  const shape = expertShape(sources[0]!, FORMAT);
+  const [L, E] = [sources.length, shape.count];
   const cpu = { threads: threads ?? usableCores(), startWorker: startNodeWorker };
   const host = await createCpuExperts(shape, L * E + 1, cpu);
   const read = recordReader(
@@ -105,18 +100,18 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   const device = await ops.deviceExperts(shape, L, slots, TRANSIT);
   const rates = await calibrate({ host, slot: await ram.acquire(0, 0, "demand"), device, clock: CLOCK });
   ram.release(0, 0);
-  const predict = await nextLayerPrediction(sources, config.num_experts_per_tok);
+  const predict = await nextLayerPrediction(sources, architecture.layers[0]!.experts.perToken);
   const tiered = (name: string, options: Pick<DeviceTierOptions, "places" | "predict">): WayModel => {
     const costs = new Costs(rates);
     const policies = Array.from({ length: L }, () => new Ewma(E));
     const tier = new DeviceTier({ device, ram, policy: (layer) => policies[layer]!, costs, clock: CLOCK, ...options });
-    const mixtral: Mixtral = {
+    const decoder: Decoder = {
       ...steps.model,
       layers: steps.model.layers.map((layer, i) => ({ ...layer, experts: ops.slottedExperts(i, device, tier) })),
     };
     return {
       name,
-      decode: (tokens) => steps.decode(0, tokens, mixtral),
+      decode: (tokens) => steps.decode(0, tokens, decoder),
       clear() {
         tier.clear(); // on the device too, which holds another way's experts
         for (const { scores } of policies) scores.fill(0);
@@ -127,7 +122,7 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   };
   return {
     backend: ops.info,
-    config,
+    architecture,
     recordBytes: host.recordBytes,
     threads: cpu.threads,
     loadMs: performance.now() - started,

@@ -6,7 +6,8 @@ import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type MixtralConfig, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
+import { readArchitecture } from "../../src/model/families/index.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
@@ -22,11 +23,11 @@ export function cacheFolder(): string {
 }
 
 /** config.json of a model, checked. */
-export async function modelConfig(root: URL, path: string): Promise<MixtralConfig> {
-  if (isSynthetic(path)) return parseMixtralConfig(parseSynthetic(path).config, path);
+export async function modelConfig(root: URL, path: string): Promise<ModelConfig> {
+  if (isSynthetic(path)) return readArchitecture(parseSynthetic(path).config, path).config;
   const folder = await openFolder(await nodeFiles(fileURLToPath(new URL(path, root))));
   await folder.close();
-  return parseMixtralConfig(folder.config, path);
+  return readArchitecture(folder.config, path).config;
 }
 
 /** The path of a model's GGUF file in Q4_0, which is written first if it does not exist. */
@@ -67,12 +68,12 @@ async function write(root: URL, path: string, file: string): Promise<void> {
   };
   if (isSynthetic(path)) {
     const { config, source } = parseSynthetic(path);
-    await writeGguf(file, mixtralGguf(parseMixtralConfig(config, path), source), onProgress);
+    await writeGguf(file, mixtralGguf(readArchitecture(config, path), source), onProgress);
     return;
   }
   const folder = await openFolder(await nodeFiles(fileURLToPath(new URL(path, root))));
   try {
-    await writeGguf(file, mixtralGguf(parseMixtralConfig(folder.config, path), folder.source), onProgress);
+    await writeGguf(file, mixtralGguf(readArchitecture(folder.config, path), folder.source), onProgress);
   } finally {
     await folder.close();
   }

@@ -2,8 +2,8 @@
 // in f32.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { bindMixtral } from "../../src/model/mixtral.ts";
-import type { MixtralConfig } from "../../src/model/mixtral_config.ts";
+import { bindSources } from "../../src/model/families/index.ts";
+import type { Architecture } from "../../src/model/family.ts";
 import { rowPlanes } from "../../src/tensor/format.ts";
 import type { MatrixSource, WeightSource } from "../../src/tensor/types.ts";
 import type { Gguf, GgufTensor, GgufValue } from "./gguf.ts";
@@ -14,18 +14,19 @@ import { FIRST_WORD, word } from "./words.ts";
 const PIECE = 2 ** 22;
 
 /** Metadata and tensors of a Mixtral. No weight is read before the tensors' data() is. */
-export function mixtralGguf(c: MixtralConfig, source: WeightSource): Gguf {
-  const { embed, norm, head, layers } = bindMixtral(c, source);
-  const q = c.num_attention_heads * c.head_dim;
-  const kv = c.num_key_value_heads * c.head_dim;
+export function mixtralGguf(a: Architecture, source: WeightSource): Gguf {
+  const { embed, norm, head, layers } = bindSources(a, source);
+  const { heads, kvHeads, headDim } = a.layers[0]!.attention;
+  const q = heads * headDim;
+  const kv = kvHeads * headDim;
   const tensors: GgufTensor[] = [matrix("token_embd.weight", embed), plain("output_norm.weight", norm)];
   if (head) tensors.push(matrix("output.weight", head)); // without it llama.cpp uses the embedding
   for (const [i, layer] of layers.entries()) {
     const p = `blk.${i}.`;
     tensors.push(
       plain(`${p}attn_norm.weight`, layer.attnNorm),
-      matrix(`${p}attn_q.weight`, cut(layer.qkv, 0, q), c.head_dim),
-      matrix(`${p}attn_k.weight`, cut(layer.qkv, q, kv), c.head_dim),
+      matrix(`${p}attn_q.weight`, cut(layer.qkv, 0, q), headDim),
+      matrix(`${p}attn_k.weight`, cut(layer.qkv, q, kv), headDim),
       matrix(`${p}attn_v.weight`, cut(layer.qkv, q + kv, kv)),
       matrix(`${p}attn_output.weight`, layer.wo),
       plain(`${p}ffn_norm.weight`, layer.ffnNorm),
@@ -37,29 +38,30 @@ export function mixtralGguf(c: MixtralConfig, source: WeightSource): Gguf {
       tensors.push(stack(`${p}${names[w]}.weight`, experts));
     }
   }
-  return { metadata: metadata(c), tensors };
+  return { metadata: metadata(a), tensors };
 }
 
-function metadata(c: MixtralConfig): Record<string, GgufValue> {
-  const tokens = vocabulary(c.vocab_size);
+function metadata(a: Architecture): Record<string, GgufValue> {
+  const tokens = vocabulary(a.vocab);
+  const { attention, experts } = a.layers[0]!;
   return {
     "general.architecture": { text: "llama" },
     "general.name": { text: "mixtral" },
     "general.quantization_version": { u32: 2 },
-    "llama.block_count": { u32: c.num_hidden_layers },
-    "llama.context_length": { u32: c.max_position_embeddings },
-    "llama.embedding_length": { u32: c.hidden_size },
-    "llama.feed_forward_length": { u32: c.intermediate_size },
-    "llama.attention.head_count": { u32: c.num_attention_heads },
-    "llama.attention.head_count_kv": { u32: c.num_key_value_heads },
-    "llama.attention.key_length": { u32: c.head_dim },
-    "llama.attention.value_length": { u32: c.head_dim },
-    "llama.attention.layer_norm_rms_epsilon": { f32: c.rms_norm_eps },
-    "llama.rope.dimension_count": { u32: c.head_dim },
-    "llama.rope.freq_base": { f32: c.rope_theta },
-    "llama.expert_count": { u32: c.num_local_experts },
-    "llama.expert_used_count": { u32: c.num_experts_per_tok },
-    "llama.vocab_size": { u32: c.vocab_size },
+    "llama.block_count": { u32: a.layers.length },
+    "llama.context_length": { u32: a.context },
+    "llama.embedding_length": { u32: a.hidden },
+    "llama.feed_forward_length": { u32: experts.intermediate },
+    "llama.attention.head_count": { u32: attention.heads },
+    "llama.attention.head_count_kv": { u32: attention.kvHeads },
+    "llama.attention.key_length": { u32: attention.headDim },
+    "llama.attention.value_length": { u32: attention.headDim },
+    "llama.attention.layer_norm_rms_epsilon": { f32: a.eps },
+    "llama.rope.dimension_count": { u32: attention.headDim },
+    "llama.rope.freq_base": { f32: a.config.rope_theta as number },
+    "llama.expert_count": { u32: experts.count },
+    "llama.expert_used_count": { u32: experts.perToken },
+    "llama.vocab_size": { u32: a.vocab },
     "tokenizer.ggml.model": { text: "llama" },
     "tokenizer.ggml.bos_token_id": { u32: 1 },
     "tokenizer.ggml.eos_token_id": { u32: 2 },

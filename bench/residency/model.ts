@@ -9,8 +9,10 @@ import type { TuningStore } from "../../src/backend/webgpu/tuning/autotune.ts";
 import { openChat } from "../../src/chat/conventions.ts";
 import type { RouteStep } from "../../src/engine/api.ts";
 import { createModel, type Model } from "../../src/engine/model.ts";
-import { bindMixtral, forward, loadMixtral, type MixtralSources } from "../../src/model/mixtral.ts";
-import { mixtralParameters, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
+import { forward, loadDecoder } from "../../src/model/decoder.ts";
+import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
+import { expertShape, kvGeometry, type ModelSources } from "../../src/model/family.ts";
+import { parametersOf } from "../../src/model/footprint.ts";
 import type { Files } from "../../src/weights/files.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { openModel } from "../../src/wiring/open.ts";
@@ -70,10 +72,10 @@ export async function openUncached(
   const started = performance.now();
   enableWasmFeatures();
   const opened = await openFolder(files);
-  const config = parseMixtralConfig(opened.config, folder);
-  const weights = config.stored;
+  const architecture = readArchitecture(opened.config, folder);
+  const weights = architecture.stored;
   if (weights === null) throw new Error(`${folder}: expected a folder that \`hotset quantize\` has written`);
-  const bound = bindMixtral(config, opened.source);
+  const bound = bindSources(architecture, opened.source);
   const sources = reading ? bound : unread(bound, TRANSIT);
   const ops = await createCpuOps({
     maxTokens: CHUNK,
@@ -81,21 +83,20 @@ export async function openUncached(
     threads: usableCores(),
     startWorker: startNodeWorker,
   });
-  const { num_local_experts: count, hidden_size: hidden, intermediate_size: intermediate } = config;
-  const shape = { count, hidden, intermediate, up: FORMATS[weights], down: FORMATS[weights] };
   const residency = await cpuResidency(ops, {
-    layers: sources.layers.map((layer) => ({ ...layer, shape })),
-    perToken: config.num_experts_per_tok,
+    layers: sources.layers.map((layer) => ({ ...layer, shape: expertShape(layer, FORMATS[weights]) })),
+    perToken: architecture.layers[0]!.experts.perToken,
     tiers: [{ slots: 0, extra: 0, transit: TRANSIT, ram: null }],
     spill: () => null,
     learned: { store: NOTHING_LEARNED, name: "" },
   });
-  const model = await loadMixtral(ops, config, sources, { format: FORMATS[weights], experts: residency.experts });
-  const kv = ops.createKv(model.kv, "f32", BLOCK, context);
+  const format = FORMATS[weights];
+  const model = await loadDecoder(ops, architecture, sources, { format, experts: residency.experts });
+  const kv = ops.createKv(kvGeometry(architecture), "f32", BLOCK, context);
   await kv.reserve(Math.ceil(context / BLOCK));
   return createModel({
     label: folder,
-    config,
+    architecture,
     tokenizer: null,
     chat: new Error("token ids only"),
     ops,
@@ -106,7 +107,7 @@ export async function openUncached(
     eos: new Set(),
     sampling: {},
     loadMs: performance.now() - started,
-    parameters: mixtralParameters(config),
+    parameters: parametersOf(architecture, bound),
     forward: forward.bind(null, ops, model, kv),
     experts: () => residency.stats(),
     onRoutes,
@@ -118,7 +119,7 @@ export async function openUncached(
 }
 
 /** Sources whose records are read until this many are there, and never again. */
-function unread(sources: MixtralSources, records: number): MixtralSources {
+function unread(sources: ModelSources, records: number): ModelSources {
   let read = 0; // bytes
   const layers = sources.layers.map((layer) => ({
     ...layer,

@@ -77,7 +77,7 @@ async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Pro
         `bench: ${promptTokens} prompt and ${decodeTokens} decoded tokens do not fit in the context of ${context}; ask for fewer`,
       );
     const random = randomFrom(seed);
-    const prompt = Array.from({ length: promptTokens }, () => Math.floor(random() * model.config.vocab_size));
+    const prompt = Array.from({ length: promptTokens }, () => Math.floor(random() * model.architecture.vocab));
     // A short run first: compilers and caches are warm when measuring begins.
     await measure(model, prompt.slice(0, 8), 2, signal);
     const runs: GenerationResult[] = [];

@@ -23,7 +23,7 @@ interface AdapterReport {
     readonly maxComputeInvocationsPerWorkgroup: number;
   };
   readonly features: readonly string[];
-  /** What one expert of Mixtral 8x7B at q4 takes; a text that says why it could not be measured. */
+  /** What one expert takes; a text that says why it could not be measured. */
   readonly expert: ExpertRates | string;
 }
 
@@ -114,11 +114,11 @@ function text(adapters: readonly AdapterReport[], cpu: ExpertRates | string): st
   return `${list}\n${host}`;
 }
 
-function onCpu({ bytes, cpu }: ExpertRates): string {
-  return `Mixtral 8x7B at q4 (${formatBytes(bytes)}): computed in ${cpu.one.toFixed(1)} ms for one token (${formatBytes((1000 * bytes) / cpu.one)}/s), ${cpu.each.toFixed(1)} ms for each of many`;
+function onCpu({ model, bytes, cpu }: ExpertRates): string {
+  return `${model} at q4 (${formatBytes(bytes)}): computed in ${cpu.one.toFixed(1)} ms for one token (${formatBytes((1000 * bytes) / cpu.one)}/s), ${cpu.each.toFixed(1)} ms for each of many`;
 }
 
-function toGpu({ bytes, gpu }: ExpertRates): string {
+function toGpu({ model, bytes, gpu }: ExpertRates): string {
   if (!gpu) return "not measured";
-  return `Mixtral 8x7B at q4 (${formatBytes(bytes)}): uploaded in ${gpu.upload.toFixed(1)} ms (${formatBytes((1000 * bytes) / gpu.upload)}/s); asking whether it is done ${gpu.sync.toFixed(2)} ms`;
+  return `${model} at q4 (${formatBytes(bytes)}): uploaded in ${gpu.upload.toFixed(1)} ms (${formatBytes((1000 * bytes) / gpu.upload)}/s); asking whether it is done ${gpu.sync.toFixed(2)} ms`;
 }

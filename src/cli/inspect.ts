@@ -3,13 +3,9 @@
 import type { Command } from "commander";
 import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
-import { bindMixtral } from "../model/mixtral.ts";
-import {
-  type MixtralConfig,
-  mixtralFootprint,
-  mixtralParameters,
-  parseMixtralConfig,
-} from "../model/mixtral_config.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { bindSources, readArchitecture } from "../model/families/index.ts";
+import { footprintOf, kvBytesPerPosition, parametersOf } from "../model/footprint.ts";
 import { type Describe, type FileReport, type FolderReport, inspectFile, inspectFolder } from "../weights/inspect.ts";
 import { nodeFolderOrFile } from "../weights/node_files.ts";
 
@@ -32,21 +28,21 @@ export function addInspect(program: Command): void {
 export async function inspect(path: string): Promise<FolderReport | FileReport> {
   const { files, file } = await nodeFolderOrFile(path);
   try {
-    return file === null ? await inspectFolder(files, describeMixtral) : await inspectFile(files, file);
+    return file === null ? await inspectFolder(files, describeModel) : await inspectFile(files, file);
   } finally {
     await files.close();
   }
 }
 
-const describeMixtral: Describe = (raw, where, source) => {
-  const config = parseMixtralConfig(raw, where);
-  bindMixtral(config, source);
-  const footprints = PACKABLE.map((name) => [name, mixtralFootprint(config, FORMATS[name])] as const);
+const describeModel: Describe = (raw, where, source) => {
+  const architecture = readArchitecture(raw, where);
+  const sources = bindSources(architecture, source);
+  const memory = PACKABLE.map((name) => [name, footprintOf(sources, FORMATS[name]).weights]);
   return {
-    config,
-    parameters: mixtralParameters(config),
-    memory: Object.fromEntries(footprints.map(([p, { weights }]) => [p, weights])) as Record<PackableName, number>,
-    kvPerPosition: footprints[0]![1].kvPerPosition,
+    config: architecture.config,
+    parameters: parametersOf(architecture, sources),
+    memory: Object.fromEntries(memory) as Record<PackableName, number>,
+    kvPerPosition: kvBytesPerPosition(architecture, "f16"),
   };
 };
 
@@ -54,7 +50,7 @@ function folderText(report: FolderReport): string {
   const rows: [string, string][] = [];
   if (report.architecture !== null) {
     const { config, parameters, memory, kvPerPosition } = report.architecture;
-    const { stored, ...asked } = config as Partial<MixtralConfig>;
+    const { stored, ...asked } = config as Partial<ModelConfig> & { readonly stored?: PackableName | null };
     rows.push(["architecture", fields(asked)]);
     rows.push(["parameters", `${count(parameters.total)} total, ${count(parameters.active)} active per token`]);
     if (stored) rows.push(["quantized", `${stored}, by hotset quantize: opened without conversion`]);

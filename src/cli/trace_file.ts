@@ -28,9 +28,9 @@ export function createTraceFile(path: string): TraceFile {
   const append = (line: string): void => attempt(() => appendFileSync(file, line));
   return {
     onRoutes: (step) => append(traceLine(step)),
-    begin(label, { config }) {
-      const { num_hidden_layers: layers, num_local_experts: experts, num_experts_per_tok: k } = config;
-      append(traceHeader({ model: label, layers, experts, k }));
+    begin(label, { architecture: { layers } }) {
+      const { count: experts, perToken: k } = layers[0]!.experts;
+      append(traceHeader({ model: label, layers: layers.length, experts, k }));
     },
     close: () => closeSync(file),
   };

@@ -24,7 +24,7 @@ export interface ChatModelParts {
 export function createChatModel({ name, model, conventions, queue }: ChatModelParts): ChatModel {
   const { tokenizer } = model;
   const { context } = model.stats();
-  const vocab = model.config.vocab_size;
+  const vocab = model.architecture.vocab;
   const created = Math.floor(Date.now() / 1000);
   const longest = longestToken(tokenizer);
   const encode = (text: string): number[] => {

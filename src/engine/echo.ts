@@ -22,7 +22,7 @@ export async function* echoed(
     yield { type: "text", text: tokenizer.decode(ids) };
     return;
   }
-  const V = model.config.vocab_size;
+  const V = model.architecture.vocab;
   const logits = await model.logits(ids, signal);
   const stream = tokenizer.stream();
   const tokens = new TokenTexts();

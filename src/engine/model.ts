@@ -11,8 +11,8 @@ import { createGrammars } from "../grammar/grammars.ts";
 import { createThreadedGrammars } from "../grammar/threaded.ts";
 import type { Grammars } from "../grammar/types.ts";
 import type { GrammarWorker } from "../grammar/worker_protocol.ts";
-import type { Output, RouteWatcher } from "../model/mixtral.ts";
-import type { MixtralConfig } from "../model/mixtral_config.ts";
+import type { Output, RouteWatcher } from "../model/decoder.ts";
+import { type Architecture, kvGeometry } from "../model/family.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { SamplingOptions, Session } from "./api.ts";
@@ -24,7 +24,7 @@ import type { Model } from "./model_api.ts";
 import { createQueue, type Queue } from "./queue.ts";
 import { createRoom } from "./room.ts";
 import { tracedLogits } from "./route_trace.ts";
-import { readSaved, type SavedShape, writeSaved } from "./saved.ts";
+import { type Fingerprint, readSaved, type SavedShape, writeSaved } from "./saved.ts";
 import { createSession, type Restored } from "./session.ts";
 import { createStepper, type Runner } from "./stepper.ts";
 import { textCodec } from "./text.ts";
@@ -34,7 +34,7 @@ export type { Model, ServingOptions } from "./model_api.ts";
 
 export interface ModelParts {
   readonly label: string;
-  readonly config: MixtralConfig;
+  readonly architecture: Architecture;
   readonly tokenizer: Tokenizer | null;
   /** Its chat conventions, or the error that chat() throws. */
   readonly chat: ChatConventions | Error;
@@ -61,8 +61,8 @@ export interface ModelParts {
 }
 
 export function createModel(parts: ModelParts): Model {
-  const { ops, kv, config } = parts;
-  const vocab = config.vocab_size;
+  const { ops, kv, architecture } = parts;
+  const { vocab } = architecture;
   const pool = createBlockPool(kv, parts.kvBytes);
   const room = createRoom(pool);
   const context = Math.min(parts.context, room.capacity); // no more than the memory has room for
@@ -142,7 +142,8 @@ export function createModel(parts: ModelParts): Model {
   }
 
   const model: Model = {
-    config,
+    config: architecture.config,
+    architecture,
     chat(messages, options) {
       chatting ??= this.serving();
       return chatting.chat(messages, options);
@@ -208,7 +209,7 @@ export function createModel(parts: ModelParts): Model {
       alive();
       checkIds("embed", ids);
       if (ids.length === 0) throw new RequestError("embed: expected at least one token, found none");
-      const sum = new Float64Array(config.hidden_size);
+      const sum = new Float64Array(architecture.hidden);
       await inChunks(ids, stepper.maxTokens, signal, async (sequence, chunk) => {
         const rows = await stepper.between((cut) => hidden(sequence, chunk, cut), signal);
         for (let i = 0; i < rows.length; i++) sum[i % sum.length]! += rows[i]!;
@@ -244,7 +245,7 @@ export function createModel(parts: ModelParts): Model {
   return model;
 }
 
-/** The last part of a path or URL, such as "Mixtral-8x7B-Instruct-v0.1". */
+/** The last part of a path or URL, such as "Mistral-Small-Instruct". */
 function nameOf(label: string): string {
   return label.split(/[\\/]/).findLast((part) => part !== "" && part !== ".") ?? label;
 }
@@ -252,21 +253,24 @@ function nameOf(label: string): string {
 /**
  * The properties of the model that its keys and values depend on: not its name, nor where it runs.
  */
-function savedShape({ config, kv, weights }: ModelParts): SavedShape {
-  const { eos_token_id, bos_token_id, stored, max_position_embeddings, ...fields } = config;
-  const { num_hidden_layers: layers, num_key_value_heads: kvHeads, head_dim: headDim } = config;
+function savedShape({ architecture, kv, weights }: ModelParts): SavedShape {
+  const { eos_token_id, bos_token_id, stored, max_position_embeddings, ...fields } = architecture.config;
+  const named = Object.entries(fields).map(([name, value]) => {
+    return [name, typeof value === "string" || typeof value === "number" || value === null ? value : String(value)];
+  });
+  const geometry = kvGeometry(architecture);
   return {
-    fingerprint: { ...fields, tie_word_embeddings: String(fields.tie_word_embeddings), weights, kv: kv.precision },
+    fingerprint: { ...(Object.fromEntries(named) as Fingerprint), weights, kv: kv.precision },
     blockSize: kv.blockSize,
-    planes: 2 * layers,
-    blockBytes: contentBytes({ layers, kvHeads, headDim }, kv.precision, kv.blockSize),
+    planes: 2 * geometry.layers,
+    blockBytes: contentBytes(geometry, kv.precision, kv.blockSize),
   };
 }
 
 /** Computes the steps of a model on a backend. */
-function runnerOf({ ops, config, forward, experts, onRoutes }: ModelParts): Runner {
+function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts): Runner {
   // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
-  if (onRoutes) return { logits: tracedLogits(ops, config.num_hidden_layers, forward, onRoutes) };
+  if (onRoutes) return { logits: tracedLogits(ops, architecture.layers.length, forward, onRoutes) };
   // Running ahead does not help steps that wait for experts.
   const choosing = experts ? undefined : ops.choosing;
   const logits = async (batch: Batch) => ops.read(await forward(batch));

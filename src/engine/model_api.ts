@@ -1,7 +1,8 @@
 // The public interface of a loaded model.
 
 import type { Grammars } from "../grammar/types.ts";
-import type { MixtralConfig } from "../model/mixtral_config.ts";
+import type { ModelConfig } from "../model/config.ts";
+import type { Architecture } from "../model/family.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ModelStats, Session } from "./api.ts";
 import type { ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
@@ -13,7 +14,9 @@ import type { QueueOptions } from "./queue.ts";
  */
 export interface Model {
   /** config.json, checked; field names are config.json's. */
-  readonly config: MixtralConfig;
+  readonly config: ModelConfig;
+  /** What it is made of, in this engine's letters. */
+  readonly architecture: Architecture;
   /**
    * @throws RequestError for a model without one (a synthetic model), which takes token ids only
    */

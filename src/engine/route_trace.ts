@@ -3,7 +3,7 @@
 
 import type { Batch, Ops } from "../backend/ops.ts";
 import type { RouteStep } from "../experts/trace.ts";
-import type { RouteWatcher } from "../model/mixtral.ts";
+import type { RouteWatcher } from "../model/decoder.ts";
 import type { Tensor } from "../tensor/types.ts";
 
 /** Computes the logits [R, V] of steps and reports their routes to `onRoutes`, step by step. */

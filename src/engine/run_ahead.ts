@@ -9,8 +9,8 @@ import { toBatch, type Work } from "./work.ts";
 
 /**
  * Positions that a stream gets blocks for in advance, because steps that follow each other share
- * one block table. At 150 tokens a second the batch is begun anew every 1.7 s for it; in Mixtral
- * 8x7B's cache they take 32 MiB.
+ * one block table. At 150 tokens a second the batch is begun anew every 1.7 s for it; in the cache
+ * of a model with 32 layers of 8 heads they take 32 MiB.
  */
 export const AHEAD = 256;
 

@@ -6,7 +6,7 @@ import { HttpError } from "./errors.ts";
 import { isAnthropic } from "./paths.ts";
 import type { Service } from "./service.ts";
 
-/** What models are called: "mistralai/Mixtral-8x7B-Instruct-v0.1:free", "~/models/a.gguf". */
+/** What models are called: "mistralai/Mistral-Small-Instruct:free", "~/models/a.gguf". */
 const NAME = /^[\w~@][\w.:@/+~ -]*$/;
 
 export function listModels(c: Context, { model }: Service): Response {

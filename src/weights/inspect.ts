@@ -9,8 +9,8 @@ import { readSafetensorsHeader, type SafetensorsHeader } from "./safetensors.ts"
 
 const TOKENIZER_LIMIT = 64 * 2 ** 20;
 
-/** What the model type says of a configuration. */
-export interface Architecture {
+/** What a model's configuration says of it. */
+export interface ArchitectureReport {
   /** The checked fields of config.json. */
   readonly config: object;
   readonly parameters: { readonly total: number; readonly active: number };
@@ -21,7 +21,7 @@ export interface Architecture {
 }
 
 /** Checks config.json and the tensors' names and shapes. @throws WeightsError if they are not a model that runs. */
-export type Describe = (config: unknown, where: string, source: WeightSource) => Architecture;
+export type Describe = (config: unknown, where: string, source: WeightSource) => ArchitectureReport;
 
 /** All tensors of one dtype. */
 export interface DtypeTotal {
@@ -35,7 +35,7 @@ export interface FolderReport {
   readonly kind: "folder";
   readonly path: string;
   /** null where `problem` stands in the way. */
-  readonly architecture: Architecture | null;
+  readonly architecture: ArchitectureReport | null;
   /** Why this model cannot be run, or null. */
   readonly problem: string | null;
   /** Safetensors files. */
@@ -72,7 +72,7 @@ export interface FileReport {
 export async function inspectFolder(files: Files, describe: Describe): Promise<FolderReport> {
   const folder = await openFolder(files);
   try {
-    let architecture: Architecture | null = null;
+    let architecture: ArchitectureReport | null = null;
     let problem: string | null = null;
     try {
       architecture = describe(folder.config, `${folder.label}: config.json`, folder.source);

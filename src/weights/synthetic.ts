@@ -1,4 +1,4 @@
-// Weights that no file holds: `synthetic:mixtral-8x7b?layers=2&seed=1`, for benchmarks at the true shapes.
+// Weights that no file holds: `synthetic:NAME?layers=2&seed=1`, for benchmarks at the true shapes.
 //
 // Every row of every matrix is a run of one pool of 2^20 normal numbers, cut at a multiple of 32 that follows from seed,
 // tensor and row. So any row is at hand in any order at the price of a copy; and since groups of 32 are quantized alone,
@@ -8,6 +8,7 @@ import { RequestError, WeightsError } from "../errors.ts";
 import { type Format, GROUP, packRows, rowPlanes } from "../tensor/format.ts";
 import type { MatrixSource, WeightSource } from "../tensor/types.ts";
 import {
+  SYNTHETIC_EXAMPLE,
   SYNTHETIC_MODELS,
   type SyntheticConfig,
   type SyntheticSizes,
@@ -57,7 +58,7 @@ export function parseSynthetic(url: string): Synthetic {
   const model = Object.hasOwn(SYNTHETIC_MODELS, name) ? SYNTHETIC_MODELS[name] : undefined;
   if (!isSynthetic(url) || model === undefined)
     throw new RequestError(
-      `${url}: expected ${SCHEME} and one of ${Object.keys(SYNTHETIC_MODELS).join(", ")}, as in ${SCHEME}mixtral-8x7b?layers=2&seed=1`,
+      `${url}: expected ${SCHEME} and one of ${Object.keys(SYNTHETIC_MODELS).join(", ")}, as in ${SYNTHETIC_EXAMPLE}`,
     );
   const config: Record<string, unknown> = { ...model };
   let seed = 1;

@@ -19,6 +19,12 @@ const COMMON = {
   eos_token_id: 2,
 };
 
+/** The model whose experts are measured where none is named, and what people call it. */
+export const MEASURED = { url: "synthetic:mixtral-8x7b?layers=1", title: "Mixtral 8x7B" } as const;
+
+/** For help and errors. */
+export const SYNTHETIC_EXAMPLE = "synthetic:mixtral-8x7b?layers=2&seed=1";
+
 /** Name in the URL -> true shapes, as published with Mixtral 8x7B Instruct and 8x22B Instruct v0.1. */
 export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticConfig>> = {
   "mixtral-8x7b": {

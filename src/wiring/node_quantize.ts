@@ -10,14 +10,10 @@ import { startNodeWorker, usableCores } from "../backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../backend/cpu/node_wasm.ts";
 import type { Packer } from "../backend/cpu/packer.ts";
 import { RequestError } from "../errors.ts";
-import { bindMixtral } from "../model/mixtral.ts";
-import {
-  type MixtralConfig,
-  parseMixtralConfig,
-  QUANTIZED_FORMAT,
-  quantizationConfig,
-} from "../model/mixtral_config.ts";
-import { type StoredTensor, storedShards } from "../model/mixtral_stored.ts";
+import { QUANTIZED_FORMAT, quantizationConfig } from "../model/config.ts";
+import { bindSources, readArchitecture } from "../model/families/index.ts";
+import type { Architecture } from "../model/family.ts";
+import { type StoredTensor, storedShards } from "../model/stored.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { readBytes } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
@@ -77,12 +73,12 @@ export async function quantize(from: string, to: string, options: QuantizeOption
   signal?.throwIfAborted();
   const input = isSynthetic(from) ? syntheticInput(from) : await folderInput(from);
   try {
-    const { config, source, label } = input;
-    if (config.stored !== null)
+    const { architecture, source, label } = input;
+    if (architecture.stored !== null)
       throw new RequestError(
-        `${from} is quantized already (${config.stored}, by hotset quantize); quantize the original that it was made of`,
+        `${from} is quantized already (${architecture.stored}, by hotset quantize); quantize the original that it was made of`,
       );
-    const shards = storedShards(config, bindMixtral(config, source), FORMATS[weights]);
+    const shards = storedShards(bindSources(architecture, source), FORMATS[weights]);
     const metadata = { hotset: version(), format: String(QUANTIZED_FORMAT), source: label, weights };
     const layout = layOutShards(
       shards.map((tensors) =>
@@ -164,7 +160,7 @@ interface Input {
   /** What to call it where the folder is not: without the path, which is nobody's business. */
   readonly label: string;
   readonly raw: unknown;
-  readonly config: MixtralConfig;
+  readonly architecture: Architecture;
   readonly source: WeightSource;
   /** Changes when a file does. */
   readonly fingerprint: string;
@@ -175,15 +171,15 @@ interface Input {
 
 function syntheticInput(url: string): Input {
   const { config: raw, source } = parseSynthetic(url);
-  const config = parseMixtralConfig(raw, url);
-  return { label: url, raw, config, source, fingerprint: "", small: async () => [], close: async () => {} };
+  const architecture = readArchitecture(raw, url);
+  return { label: url, raw, architecture, source, fingerprint: "", small: async () => [], close: async () => {} };
 }
 
 async function folderInput(path: string): Promise<Input> {
   const files = await nodeFiles(path);
   const folder = await openFolder(files); // closes them if it throws
   try {
-    const config = parseMixtralConfig(folder.config, `${folder.label}/config.json`);
+    const architecture = readArchitecture(folder.config, `${folder.label}/config.json`);
     const hash = createHash("sha256");
     const copied: string[] = [];
     const shards = new Set(folder.headers.map(({ file }) => file));
@@ -199,7 +195,7 @@ async function folderInput(path: string): Promise<Input> {
     return {
       label: basename(resolve(path)),
       raw: folder.config,
-      config,
+      architecture,
       source: folder.source,
       fingerprint: hash.digest("hex"),
       small: () =>

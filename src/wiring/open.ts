@@ -1,7 +1,7 @@
 // open(): the one place where a weights source, a backend and a model meet. What differs between Node and a browser
 // (files, the GPU object, how much memory there is) comes in as a Host.
 
-import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { createCpuOps, hasExpertSlots } from "../backend/cpu/cpu.ts";
 import type { PoolWorker } from "../backend/cpu/pool.ts";
 import type { Ops } from "../backend/ops.ts";
@@ -17,15 +17,12 @@ import { DeviceError, RequestError, WeightsError } from "../errors.ts";
 import { classesOf } from "../experts/classes.ts";
 import type { Spill } from "../experts/record_reader.ts";
 import type { GrammarWorker } from "../grammar/worker_protocol.ts";
+import { forward, loadDecoder } from "../model/decoder.ts";
 import { endsInConfig } from "../model/end_ids.ts";
-import { bindMixtral, forward, loadMixtral } from "../model/mixtral.ts";
-import {
-  type MixtralConfig,
-  mixtralFootprint,
-  mixtralParameters,
-  parseMixtralConfig,
-} from "../model/mixtral_config.ts";
-import { type ExpertShape, recordLayout } from "../tensor/record.ts";
+import { bindSources, readArchitecture } from "../model/families/index.ts";
+import { type Architecture, expertShape, kvGeometry, type ModelSources } from "../model/family.ts";
+import { footprintOf, kvBytesPerPosition, parametersOf, valuesPerToken } from "../model/footprint.ts";
+import { recordLayout } from "../tensor/record.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Files } from "../weights/files.ts";
@@ -88,14 +85,14 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
   let ops: Ops | null = null;
   let residency: Residency | null = null;
   try {
-    const { config, source, tokenizer } = input;
-    checkStored(where, config, options);
-    const sources = bindMixtral(config, source); // names and shapes first: they cost nothing, and loading may take minutes
+    const { architecture, source, tokenizer } = input;
+    checkStored(where, architecture, options);
+    const sources = bindSources(architecture, source); // names and shapes first: they cost nothing, and loading may take minutes
     gpu = options.backend === "cpu" ? null : await chooseGpu(options, host);
-    const context = chooseContext(options.context, config);
+    const context = chooseContext(options.context, architecture);
     const chunk = Math.min(options.chunk ?? (gpu ? 512 : 128), context);
     const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
-    const plan = choosePlan(config, options, { gpu, host, context, chunk, kvPrecision });
+    const plan = choosePlan(architecture, sources, options, { gpu, host, context, chunk, kvPrecision });
 
     const exact = options.activations === "f32";
     const webgpu = gpu
@@ -112,17 +109,18 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     if (plan.tiers) {
       const name = `experts-${fingerprint(`${host.identity(where)} ${plan.weights}`)}`;
       const learned = { store: host.tuning, name };
-      const layers = sources.layers.map((layer) => ({ ...layer, shape: expertShape(config, plan.weights) }));
-      const perToken = config.num_experts_per_tok;
+      const format = FORMATS[plan.weights];
+      const layers = sources.layers.map((layer) => ({ ...layer, shape: expertShape(layer, format) }));
+      const { perToken } = architecture.layers[0]!.experts;
       const setting = { layers, perToken, tiers: plan.tiers, spill: () => host.spill(), learned };
       residency = webgpu
         ? await deviceResidency(webgpu, setting, cpuOptions(options, host))
         : await cpuResidency(backend, setting);
     }
-    const footprint = mixtralFootprint(config, FORMATS[plan.weights]);
+    const footprint = footprintOf(sources, FORMATS[plan.weights]);
     const total = residency ? footprint.dense : footprint.weights;
     let done = 0;
-    const model = await loadMixtral(backend, config, sources, {
+    const model = await loadDecoder(backend, architecture, sources, {
       format: FORMATS[plan.weights],
       experts: residency?.experts,
       signal: options.signal,
@@ -132,14 +130,14 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       },
     });
     await webgpu?.tune(host.tuning);
-    const kv = backend.createKv(model.kv, kvPrecision, BLOCK_SIZE, context);
+    const kv = backend.createKv(kvGeometry(architecture), kvPrecision, BLOCK_SIZE, context);
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);
     // The first steps compile every form that later ones use: what does not compile here is done without.
     for (let warm = webgpu === null; !warm; )
       try {
-        await warmUp(backend, step, config.vocab_size, BLOCK_SIZE, first);
+        await warmUp(backend, step, architecture.vocab, BLOCK_SIZE, first);
         warm = true;
       } catch (error) {
         if (!webgpu?.leaveOut(error)) throw error;
@@ -149,7 +147,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
     const [held, stays] = [gpu, residency];
     return createModel({
       label: where,
-      config,
+      architecture,
       tokenizer,
       chat: input.chat,
       ops: backend,
@@ -161,7 +159,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       stops: input.stops,
       sampling: input.sampling,
       loadMs: performance.now() - started,
-      parameters: mixtralParameters(config),
+      parameters: parametersOf(architecture, sources),
       forward: step,
       onRoutes: options.onRoutes,
       ...(host.startGrammarWorker && { startGrammarWorker: host.startGrammarWorker }),
@@ -183,7 +181,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
 }
 
 interface Input {
-  readonly config: MixtralConfig;
+  readonly architecture: Architecture;
   readonly source: WeightSource;
   readonly tokenizer: Tokenizer | null;
   readonly chat: ChatConventions | Error;
@@ -195,15 +193,15 @@ interface Input {
 
 function openSynthetic(url: string, needTokenizer: boolean): Input {
   const { config: raw, source } = parseSynthetic(url);
-  const config = parseMixtralConfig(raw, url);
+  const architecture = readArchitecture(raw, url);
   if (needTokenizer) throw new RequestError(`${url} has no tokenizer: it takes token ids only`);
   const chat = new RequestError(`${url} has no tokenizer: it takes token ids only`);
   return {
-    config,
+    architecture,
     source,
     tokenizer: null,
     chat,
-    eos: config.eos_token_id,
+    eos: architecture.config.eos_token_id,
     stops: [],
     sampling: {},
     close: async () => {},
@@ -214,9 +212,9 @@ async function openWeights(path: string, host: Host, needTokenizer: boolean): Pr
   const files = await host.files(path);
   try {
     const folder = await openFolder(files);
-    const config = parseMixtralConfig(folder.config, `${folder.label}/config.json`);
+    const architecture = readArchitecture(folder.config, `${folder.label}/config.json`);
     const find = needTokenizer ? openTokenizer : findTokenizer;
-    const tokenizer = await find(files, config.vocab_size);
+    const tokenizer = await find(files, architecture.vocab);
     const chat = tokenizer
       ? await chatOf(files, tokenizer, host)
       : new RequestError(`${folder.label} has no tokenizer: it cannot chat`);
@@ -227,11 +225,11 @@ async function openWeights(path: string, host: Host, needTokenizer: boolean): Pr
       ...endsInConfig(folder.generationConfig, `${folder.label}/generation_config.json`),
     ]);
     return {
-      config,
+      architecture,
       source: folder.source,
       tokenizer,
       chat,
-      eos: [...ends].filter((id) => id < config.vocab_size),
+      eos: [...ends].filter((id) => id < architecture.vocab),
       stops: tokenizer ? stopTexts(folder.generationConfig) : [],
       sampling: generationSampling(folder.generationConfig, folder.label),
       close: () => folder.close(),
@@ -275,31 +273,29 @@ interface PlanInput {
 }
 
 function choosePlan(
-  c: MixtralConfig,
+  a: Architecture,
+  sources: ModelSources,
   options: OpenOptions,
   { gpu, host, context, chunk, kvPrecision }: PlanInput,
 ): Plan {
   const fallback = gpu && !gpu.software ? DEFAULT_GPU_MEMORY : host.ram;
   const budget = (gpu ? options.gpuMemory : options.ram) ?? fallback;
-  // Values a token holds at once: residual, norm and sums [D], q k v and attention's result, gate/up and down of K experts.
-  const heads = c.num_attention_heads + 2 * c.num_key_value_heads + c.num_attention_heads;
-  const perToken =
-    4 * c.hidden_size + heads * c.head_dim + c.num_experts_per_tok * (c.intermediate_size + c.hidden_size);
+  const logits = Math.min(chunk, maxRows(a.vocab)) * a.vocab;
   const needs: Needs = {
-    weights: (name) => mixtralFootprint(c, FORMATS[name]).weights,
-    dense: (name) => mixtralFootprint(c, FORMATS[name]).dense,
+    weights: (name) => footprintOf(sources, FORMATS[name]).weights,
+    dense: (name) => footprintOf(sources, FORMATS[name]).dense,
     classes: (name) => {
-      const shapes = Array.from({ length: c.num_hidden_layers }, () => expertShape(c, name));
+      const shapes = sources.layers.map((layer) => expertShape(layer, FORMATS[name]));
       return classesOf(shapes).map(({ shape, layers }) => {
         return { layers: layers.length, experts: shape.count, record: recordLayout(shape).bytes };
       });
     },
-    kvPerPosition: mixtralFootprint(c, FORMATS.f32).kvPerPosition * (kvPrecision === "f32" ? 2 : 1),
-    scratch: 4 * (chunk * perToken + Math.min(chunk, maxRows(c.vocab_size)) * c.vocab_size) + (gpu ? 0 : CPU_SCRATCH),
+    kvPerPosition: kvBytesPerPosition(a, kvPrecision),
+    scratch: 4 * (chunk * valuesPerToken(a) + logits) + (gpu ? 0 : CPU_SCRATCH),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
     // Where experts come and go, every position that the cache may grow to is one that they cannot have.
     positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,
-    stored: c.stored !== null,
+    stored: a.stored !== null,
   };
   const budgets: Budgets = {
     main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
@@ -307,20 +303,14 @@ function choosePlan(
     tiers: hasExpertSlots(),
     slots: options.expertSlots,
   };
-  return planMemory(needs, c.stored ?? options.weights ?? "auto", budgets);
-}
-
-function expertShape(c: MixtralConfig, weights: PackableName): ExpertShape {
-  const { num_local_experts: count, hidden_size: hidden, intermediate_size: intermediate } = c;
-  return { count, hidden, intermediate, up: FORMATS[weights], down: FORMATS[weights] };
+  return planMemory(needs, a.stored ?? options.weights ?? "auto", budgets);
 }
 
 function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, startWorker }: Host) {
   return { threads: threads ?? cores, fewerThreads: threads === undefined, startWorker, activations };
 }
 
-function chooseContext(asked: number | undefined, config: MixtralConfig): number {
-  const most = config.max_position_embeddings;
+function chooseContext(asked: number | undefined, { context: most }: Architecture): number {
   if (asked === undefined) return most;
   if (asked > most)
     throw new RequestError(`context: this model has at most ${most} positions, ${asked} were asked for`);
@@ -328,7 +318,7 @@ function chooseContext(asked: number | undefined, config: MixtralConfig): number
 }
 
 /** What is stored as kernels take it has one format. */
-function checkStored(where: string, { stored }: MixtralConfig, { weights = "auto" }: OpenOptions): void {
+function checkStored(where: string, { stored }: Architecture, { weights = "auto" }: OpenOptions): void {
   if (stored === null || weights === "auto" || weights === stored) return;
   throw new RequestError(
     `weights: ${where} was written by \`hotset quantize\` and holds ${stored} weights, ${weights} was asked for; leave the option away, or quantize the original with --weights ${weights}`,

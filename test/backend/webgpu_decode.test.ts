@@ -5,7 +5,8 @@ import { openSteps } from "../../bench/steps.ts";
 import type { PackableName } from "../../kernels/formats/index.ts";
 import type { Batch } from "../../src/backend/ops.ts";
 import { createSampler } from "../../src/engine/sampler.ts";
-import { forward } from "../../src/model/mixtral.ts";
+import { forward } from "../../src/model/decoder.ts";
+import { kvGeometry } from "../../src/model/family.ts";
 import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
@@ -28,13 +29,13 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
         titled(`models/tales in ${weights} at temperature ${temperature}, tuned ${tune}`, left),
         async () => {
           const steps = await openSteps(inRepo("models/tales"), { weights, kv: "f16", chunk: 8, adapter });
-          const { ops, model, config } = steps;
+          const { ops, model, architecture } = steps;
           try {
             if (tune) await ops.tune(null);
-            const kv = ops.createKv(model.kv, "f16", BLOCK, 256);
+            const kv = ops.createKv(kvGeometry(architecture), "f16", BLOCK, 256);
             await kv.reserve(4);
             const chooser = ops.choosing!.create(
-              createSampler({ temperature, topK: 40, seed: 1 }, config.vocab_size, []).chooser(),
+              createSampler({ temperature, topK: 40, seed: 1 }, architecture.vocab, []).chooser(),
             )!;
             const first: Batch = {
               tokens: Uint32Array.of(1),
@@ -59,19 +60,20 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
             const after = ops.counters();
             const each = (name: keyof typeof after) => (after[name] - before[name]) / TOKENS;
 
-            expect(ids.every((id) => id < config.vocab_size)).toBe(true);
+            expect(ids.every((id) => id < architecture.vocab)).toBe(true);
             expect(each("submits")).toBe(1);
             expect(each("bytesRead")).toBeLessThanOrEqual(64);
             for (const made of ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"] as const)
               expect(each(made)).toBe(0);
             // Beside the layers: the embedding, the head, and what chooses the token.
             const beside = 2 + (temperature === 0 ? 2 : 4);
-            expect(each("dispatches") - beside).toBeLessThanOrEqual(8 * config.num_hidden_layers);
+            expect(each("dispatches") - beside).toBeLessThanOrEqual(8 * architecture.layers.length);
             // Each active weight once: all matrices, but of the embedding a row and of the experts those of a token.
-            const share = config.num_experts_per_tok / config.num_local_experts;
+            const { perToken, count } = architecture.layers[0]!.experts;
+            const share = perToken / count;
             const least =
               model.head.bytes +
-              model.embed.bytes / config.vocab_size +
+              model.embed.bytes / architecture.vocab +
               model.layers.reduce(
                 (sum, l) => sum + l.qkv.bytes + l.wo.bytes + l.router.gate.bytes + l.experts.bytes * share,
                 0,

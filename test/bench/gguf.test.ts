@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { writeGguf } from "../../bench/peers/gguf.ts";
 import { mixtralGguf } from "../../bench/peers/mixtral_gguf.ts";
-import { parseMixtralConfig } from "../../src/model/mixtral_config.ts";
+import { readArchitecture } from "../../src/model/families/index.ts";
 import { parseSynthetic } from "../../src/weights/synthetic.ts";
 
 function temporary(): string {
@@ -77,7 +77,7 @@ it("gives a Mixtral llama.cpp's tensors, each as many bytes as its shape says", 
   const url =
     "synthetic:mixtral-8x7b?layers=1&hidden_size=64&intermediate_size=96&num_attention_heads=4&num_key_value_heads=2&vocab_size=300";
   const { config, source } = parseSynthetic(url);
-  const gguf = mixtralGguf(parseMixtralConfig(config, url), source);
+  const gguf = mixtralGguf(readArchitecture(config, url), source);
   expect(gguf.tensors.map(({ name, type, dims }) => `${name} ${type} ${dims}`)).toEqual([
     "token_embd.weight q4_0 64,300",
     "output_norm.weight f32 64",

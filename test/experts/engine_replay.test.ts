@@ -38,7 +38,8 @@ describe("a replay of the engine's own steps", () => {
           expertSlots: slots,
           onRoutes: (step) => void steps.push(step),
         });
-        const { num_hidden_layers: layers, num_local_experts: experts, num_experts_per_tok: k } = model.config;
+        const layers = model.architecture.layers.length;
+        const { count: experts, perToken: k } = model.architecture.layers[0]!.experts;
         try {
           const prompt = "Once upon a time there lived in a wood a fox who had never seen the sea. ".repeat(2);
           // Two sessions at once: prompts, steps of two tokens and chunks beside decoded tokens.

@@ -134,7 +134,8 @@ describe.each(backends)("onRoutes on $name", ({ options }) => {
         [1, 1],
         [1, 1],
       ]);
-      const { num_hidden_layers: layers, num_experts_per_tok: k } = model.config;
+      const layers = model.architecture.layers.length;
+      const { count: experts, perToken: k } = model.architecture.layers[0]!.experts;
       const rows = (step: RouteStep) => step.layers.map((layer) => layer.length / k);
       // The first chunk has no logits, so its last layer's experts are not needed. The second chunk
       // has those of one row.
@@ -142,7 +143,7 @@ describe.each(backends)("onRoutes on $name", ({ options }) => {
       expect(rows(steps[1]!)).toEqual([...new Array(layers - 1).fill(2), 1]);
       expect(rows(steps[2]!)).toEqual(new Array(layers).fill(1));
       expect(steps[1]!.layers.map((layer) => [...layer.slice(-k)])).toEqual(top2_experts_last);
-      const header = { model: "m", layers, experts: model.config.num_local_experts, k };
+      const header = { model: "m", layers, experts, k };
       expect(parseTrace(traceHeader(header) + steps.map(traceLine).join(""), "t").steps).toEqual(steps);
     } finally {
       await model.close();

@@ -3,15 +3,16 @@
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Batch, KvStore, Ops } from "../../src/backend/ops.ts";
 import { argMax } from "../../src/engine/sampler.ts";
-import { bindMixtral, forward, loadMixtral, type Mixtral } from "../../src/model/mixtral.ts";
-import { type MixtralConfig, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
+import { type Decoder, forward, loadDecoder } from "../../src/model/decoder.ts";
+import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
+import { type Architecture, kvGeometry } from "../../src/model/family.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 
 const BLOCK = 16;
 
 export interface Loaded {
-  readonly config: MixtralConfig;
+  readonly architecture: Architecture;
   /**
    * Logits [T, V] of all positions and the experts [layer][T][K] that they went to, over a fresh KV
    * cache.
@@ -33,16 +34,17 @@ export async function loadFolder(
 ): Promise<Loaded> {
   const files = await nodeFiles(folder);
   const opened = await openFolder(files);
-  const config = parseMixtralConfig(opened.config, folder);
-  const model = await loadMixtral(ops, config, bindMixtral(config, opened.source), { format: FORMATS[precision] });
+  const architecture = readArchitecture(opened.config, folder);
+  const sources = bindSources(architecture, opened.source);
+  const model = await loadDecoder(ops, architecture, sources, { format: FORMATS[precision] });
   await opened.close();
-  const store = ops.createKv(model.kv, kv, BLOCK);
+  const store = ops.createKv(kvGeometry(architecture), kv, BLOCK);
   let last: { ids: readonly number[]; logits: Float32Array } = { ids: [], logits: new Float32Array(0) };
   return {
-    config,
+    architecture,
     async run(ids) {
       const result = await run(ops, model, store, ids);
-      last = { ids, logits: result.logits.slice(-config.vocab_size) };
+      last = { ids, logits: result.logits.slice(-architecture.vocab) };
       return result;
     },
     greedy: (count) => greedy(ops, model, store, last.ids.length, last.logits, count),
@@ -64,10 +66,11 @@ function batch(ids: readonly number[], first: number, all: boolean): Batch {
   };
 }
 
-async function run(ops: Ops, model: Mixtral, kv: KvStore, ids: readonly number[]) {
-  const { vocab_size: V, num_experts_per_tok: K, num_hidden_layers: L } = model.config;
+async function run(ops: Ops, model: Decoder, kv: KvStore, ids: readonly number[]) {
+  const { vocab: V, layers } = model.architecture;
+  const K = layers[0]!.experts.perToken;
   const logits = new Float32Array(ids.length * V);
-  const experts: number[][][] = Array.from({ length: L }, () => []);
+  const experts: number[][][] = Array.from({ length: layers.length }, () => []);
   await kv.reserve(Math.ceil(ids.length / BLOCK));
   for (let at = 0; at < ids.length; at += ops.maxTokens) {
     const step = batch(ids.slice(at, at + ops.maxTokens), at, true);
@@ -82,7 +85,7 @@ async function run(ops: Ops, model: Mixtral, kv: KvStore, ids: readonly number[]
 
 async function greedy(
   ops: Ops,
-  model: Mixtral,
+  model: Decoder,
   kv: KvStore,
   held: number,
   logits: Float32Array,

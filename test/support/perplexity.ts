@@ -15,7 +15,7 @@ export const WINDOWS = Math.floor(TOKENS / PIECE);
  */
 export async function windowNll(model: Model, text: string, windows = WINDOWS): Promise<number[]> {
   const ids = model.tokenizer.encode(text, { addBos: false });
-  const V = model.config.vocab_size;
+  const V = model.architecture.vocab;
   const result: number[] = [];
   for (let w = 0; w < windows; w++) {
     const piece = ids.slice(w * PIECE, (w + 1) * PIECE);

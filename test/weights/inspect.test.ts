@@ -2,11 +2,11 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { inspect } from "../../src/cli/inspect.ts";
 import { WeightsError } from "../../src/errors.ts";
-import { type Architecture, inspectFile, inspectFolder } from "../../src/weights/inspect.ts";
+import { type ArchitectureReport, inspectFile, inspectFolder } from "../../src/weights/inspect.ts";
 import { f32, memoryFiles, rawFile, tensorFile } from "./memory_files.ts";
 
 const tales = fileURLToPath(new URL("../../models/tales", import.meta.url));
-const architecture: Architecture = {
+const architecture: ArchitectureReport = {
   config: {},
   parameters: { total: 3, active: 2 },
   memory: { f32: 4, f16: 3, q8: 2, q4: 1 },

@@ -9,8 +9,8 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { open, quantize, verifyQuantized } from "../../src/index.ts";
-import { bindMixtral } from "../../src/model/mixtral.ts";
-import { parseMixtralConfig } from "../../src/model/mixtral_config.ts";
+import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
+import { expertShape } from "../../src/model/family.ts";
 import { RECORD_ALIGN } from "../../src/tensor/record.ts";
 import type { ExpertSource } from "../../src/tensor/types.ts";
 import { openFolder } from "../../src/weights/folder.ts";
@@ -72,10 +72,8 @@ describe.each(some([...PACKABLE].reverse(), 1))("%s", (weights) => {
       const to = await quantized(from, weights);
       const original = await openFolder(await nodeFiles(from));
       onTestFinished(() => original.close());
-      const config = parseMixtralConfig(original.config, from);
-      const { layers } = bindMixtral(config, original.source);
-      const sizes = { hidden: config.hidden_size, intermediate: config.intermediate_size };
-      const shape = { count: config.num_local_experts, up: FORMATS[weights], down: FORMATS[weights], ...sizes };
+      const { layers } = bindSources(readArchitecture(original.config, from), original.source);
+      const shape = expertShape(layers[0]!, FORMATS[weights]);
       const files = await nodeFiles(to);
       onTestFinished(() => files.close());
       const shards = readdirSync(to)

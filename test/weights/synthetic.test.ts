@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { RequestError } from "../../src/errors.ts";
-import { bindMixtral } from "../../src/model/mixtral.ts";
-import { mixtralParameters, parseMixtralConfig } from "../../src/model/mixtral_config.ts";
+import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
+import { parametersOf } from "../../src/model/footprint.ts";
 import { packRows, rowPlanes } from "../../src/tensor/format.ts";
 import type { MatrixSource } from "../../src/tensor/types.ts";
 import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
@@ -30,21 +30,22 @@ describe("a synthetic URL", () => {
     ["synthetic:mixtral-8x22b", 56, 140.6, 39.2],
   ])("%s has the model's true shapes", (url, layers, total, active) => {
     const { config, source } = parseSynthetic(url);
-    const c = parseMixtralConfig(config, url);
-    expect(c.num_hidden_layers).toBe(layers);
-    expect(mixtralParameters(c).total / 1e9).toBeCloseTo(total, 1);
-    expect(mixtralParameters(c).active / 1e9).toBeCloseTo(active, 1);
+    const c = readArchitecture(config, url);
+    const sources = bindSources(c, source);
+    expect(c.layers).toHaveLength(layers);
+    expect(parametersOf(c, sources).total / 1e9).toBeCloseTo(total, 1);
+    expect(parametersOf(c, sources).active / 1e9).toBeCloseTo(active, 1);
     expect([...source.names()].length).toBe(3 + layers * 31);
     for (const name of source.names()) expect(source.has(name)).toBe(true);
-    bindMixtral(c, source);
   });
 
   it("takes layers, seed and sizes", () => {
     const url = "synthetic:mixtral-8x22b?layers=3&num_local_experts=5&head_dim=64&seed=9&sliding_window=100";
     const { config, source } = parseSynthetic(url);
-    const c = parseMixtralConfig(config, url);
-    expect([c.num_hidden_layers, c.num_local_experts, c.head_dim, c.sliding_window]).toEqual([3, 5, 64, 100]);
-    bindMixtral(c, source);
+    const c = readArchitecture(config, url);
+    const { attention, experts } = c.layers[0]!;
+    expect([c.layers.length, experts.count, attention.headDim, attention.window]).toEqual([3, 5, 64, 100]);
+    bindSources(c, source);
     expect(source.label).toBe(url);
     expect(source.has("model.layers.3.input_layernorm.weight")).toBe(false);
     expect(source.has("model.layers.0.block_sparse_moe.experts.5.w1.weight")).toBe(false);
@@ -156,10 +157,12 @@ describe("synthetic weights", () => {
 describe("a plain f64 forward pass over 32 layers", () => {
   it("stays finite and level, and routes to every expert", async () => {
     const { config, source } = parseSynthetic(NARROW);
-    const c = parseMixtralConfig(config, NARROW);
-    const { hidden_size: D, num_hidden_layers: L, num_local_experts: E, head_dim: Dh } = c;
+    const c = readArchitecture(config, NARROW);
+    const { hidden: D } = c;
+    const [L, E] = [c.layers.length, c.layers[0]!.experts.count];
+    const { heads, kvHeads, headDim: Dh } = c.layers[0]!.attention;
     const T = 48;
-    const { embed, layers } = bindMixtral(c, source);
+    const { embed, layers } = bindSources(c, source);
     const table = await read(embed);
     const x = Array.from({ length: T }, (_, t) => Float64Array.from(table.subarray(t * D, (t + 1) * D)));
     const counts = Array.from({ length: L }, () => new Array<number>(E).fill(0));
@@ -168,8 +171,7 @@ describe("a plain f64 forward pass over 32 layers", () => {
         [layer.attnNorm, layer.qkv, layer.wo, layer.ffnNorm, layer.gate].map((m) => read(m)),
       );
       const qkv = x.map((row) => times(qkvW!, rmsNorm(row, n1!)));
-      for (let t = T - 1; t >= 0; t--)
-        add(x[t]!, times(wo!, attend(qkv, t, c.num_attention_heads, c.num_key_value_heads, Dh)));
+      for (let t = T - 1; t >= 0; t--) add(x[t]!, times(wo!, attend(qkv, t, heads, kvHeads, Dh)));
       const experts = await Promise.all(
         layer.experts.map(async ({ w1, w2, w3 }) => [await read(w1), await read(w2), await read(w3)] as const),
       );

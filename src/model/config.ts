@@ -1,0 +1,180 @@
+// config.json, field by field: each is checked as it is read, and what was read is kept for people.
+
+import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
+import { WeightsError } from "../errors.ts";
+import { endIds } from "./end_ids.ts";
+
+/** The fields of config.json that a model was made from, checked; names are config.json's own. */
+export interface ModelConfig {
+  readonly model_type: string;
+  readonly hidden_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_experts_per_tok: number;
+  readonly vocab_size: number;
+  readonly max_position_embeddings: number;
+  readonly eos_token_id: readonly number[];
+  readonly [field: string]: ConfigValue;
+}
+export type ConfigValue = string | number | boolean | null | readonly number[];
+
+/** Largest value of any size field: past every real model, small enough that products stay exact integers. */
+const MAX_SIZE = 2 ** 24;
+/** Largest number of layers, heads and experts a layer. */
+const MAX_COUNT = 4096;
+
+/** Reads fields of a config.json. Every reader throws a WeightsError naming the field, its value and what would do. */
+export class Fields {
+  /** Names the file in messages, as "folder/config.json". */
+  readonly where: string;
+  /** The fields read so far, as they count: with defaults, and of two spellings the first. */
+  readonly checked: Record<string, ConfigValue> = {};
+  readonly #json: Readonly<Record<string, unknown>>;
+
+  /** @throws WeightsError unless `raw` is an object */
+  constructor(raw: unknown, where: string) {
+    if (typeof raw !== "object" || raw === null || Array.isArray(raw))
+      throw new WeightsError(`${where}: expected a JSON object, found ${describe(raw)}`);
+    this.#json = raw as Readonly<Record<string, unknown>>;
+    this.where = where;
+  }
+
+  /** The value as it is, unchecked. */
+  raw(field: string): unknown {
+    return this.#json[field];
+  }
+
+  /** Whether the field has a value. */
+  has(field: string): boolean {
+    return this.#json[field] != null;
+  }
+
+  fail(field: string, expected: string): never {
+    throw new WeightsError(`${this.where}: ${field}: expected ${expected}, found ${describe(this.#json[field])}`);
+  }
+
+  keep<T extends ConfigValue>(field: string, value: T): T {
+    this.checked[field] = value;
+    return value;
+  }
+
+  /** A whole number from 1 on. `spelling`: another name of the field, in other versions; `otherwise`: where it is absent. */
+  size(field: string, { most = MAX_SIZE, spelling = "", otherwise }: SizeRule = {}): number {
+    const name = this.#json[field] === undefined && this.#json[spelling] !== undefined ? spelling : field;
+    const value = this.#json[name] ?? otherwise;
+    if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= most)
+      return this.keep(field, value);
+    return this.fail(name, `an integer from 1 to ${most}`);
+  }
+
+  /** A number of layers, heads or experts. */
+  count(field: string, rule: Omit<SizeRule, "most"> = {}): number {
+    return this.size(field, { ...rule, most: MAX_COUNT });
+  }
+
+  /** A size, or null where there is none. */
+  sizeOrNull(field: string): number | null {
+    return this.has(field) ? this.size(field) : this.keep(field, null);
+  }
+
+  positive(field: string, otherwise?: number): number {
+    const value = this.#json[field] ?? otherwise;
+    if (typeof value === "number" && Number.isFinite(value) && value > 0) return this.keep(field, value);
+    return this.fail(field, "a positive number");
+  }
+
+  flag(field: string, otherwise: boolean): boolean {
+    const value = this.#json[field] ?? otherwise;
+    if (typeof value === "boolean") return this.keep(field, value);
+    return this.fail(field, "true or false");
+  }
+
+  /** Refuses every value but these, one of which counts where the field is absent. */
+  only(field: string, allowed: readonly unknown[], said = allowed.map((value) => JSON.stringify(value)).join(" or ")) {
+    const value = this.#json[field];
+    const same = (other: unknown): boolean => JSON.stringify(other) === JSON.stringify(value);
+    if (value !== undefined && !allowed.some(same)) this.fail(field, said);
+  }
+}
+
+interface SizeRule {
+  readonly most?: number;
+  readonly spelling?: string;
+  readonly otherwise?: number;
+}
+
+/** What every family has, under the same names. Call it first: the fields are shown in the order of reading. */
+export function commonFields(c: Fields) {
+  c.keep("model_type", String(c.raw("model_type")));
+  c.only("hidden_act", ["silu"]);
+  return {
+    hidden: c.size("hidden_size"),
+    depth: c.count("num_hidden_layers"), // L
+    vocab: c.size("vocab_size"),
+    context: c.size("max_position_embeddings"),
+    tied: c.keep("tie_word_embeddings", c.raw("tie_word_embeddings") === true),
+  };
+}
+
+/** Query heads, key/value heads, and their size: `head_dim`, or where that is absent D / H. */
+export function headFields(c: Fields, hidden: number) {
+  const heads = c.count("num_attention_heads");
+  const kvHeads = c.count("num_key_value_heads", c.raw("num_key_value_heads") === null ? { otherwise: heads } : {});
+  if (heads % kvHeads !== 0) c.fail("num_key_value_heads", `a divisor of num_attention_heads (${heads})`);
+  if (!c.has("head_dim") && hidden % heads !== 0)
+    c.fail("hidden_size", `a multiple of num_attention_heads (${heads}), or a head_dim field`);
+  const headDim = c.size("head_dim", { otherwise: hidden / heads });
+  if (headDim % 2 !== 0)
+    throw new WeightsError(`${c.where}: head_dim: expected an even number (RoPE rotates pairs), found ${headDim}`);
+  return { heads, kvHeads, headDim };
+}
+
+/** Experts a layer, in one of two spellings, and experts a token. */
+export function expertFields(c: Fields, field: string, spelling: string) {
+  const count = c.count(field, { spelling });
+  const perToken = c.count("num_experts_per_tok");
+  if (perToken > count) c.fail("num_experts_per_tok", `at most ${field} (${count})`);
+  return { count, perToken };
+}
+
+/** The ends of a text and what the weights are packed in: read last, they change no arithmetic. */
+export function closingFields(c: Fields): { readonly config: ModelConfig; readonly stored: PackableName | null } {
+  const bos = c.raw("bos_token_id");
+  c.keep("bos_token_id", typeof bos === "number" ? bos : null);
+  c.keep("eos_token_id", endIds(c.raw("eos_token_id"), `${c.where}: eos_token_id`));
+  const stored = c.keep("stored", storedFormat(c.raw("quantization_config"), c.where));
+  return { config: c.checked as unknown as ModelConfig, stored };
+}
+
+/** The format of packed folders that is read and written: src/weights/packed_folder.ts. */
+export const QUANTIZED_FORMAT = 1;
+
+/** The quantization_config that says that a folder holds packed matrices and records of this format. */
+export function quantizationConfig(weights: PackableName): object {
+  return { quant_method: "hotset", format: QUANTIZED_FORMAT, weights };
+}
+
+function storedFormat(value: unknown, where: string): PackableName | null {
+  if (value == null) return null;
+  const { quant_method, format, weights } = value as Readonly<Record<string, unknown>>;
+  if (quant_method !== "hotset")
+    throw new WeightsError(
+      `${where}: quantization_config: expected none (weights in F32, F16 or BF16; hotset quantizes them itself) or that of \`hotset quantize\`, found quant_method ${describe(quant_method)}`,
+    );
+  if (format !== QUANTIZED_FORMAT)
+    throw new WeightsError(
+      `${where}: quantization_config: this hotset reads format ${QUANTIZED_FORMAT}, found ${describe(format)}; quantize the original again, or use the hotset that wrote it`,
+    );
+  const name = PACKABLE.find((known) => known === weights);
+  if (name !== undefined) return name;
+  throw new WeightsError(
+    `${where}: quantization_config: weights: expected one of ${PACKABLE.join(", ")}, found ${describe(weights)}`,
+  );
+}
+
+/** A JSON value for an error message, cut to a length that fits a line. */
+export function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  if (typeof value === "number") return String(value); // JSON has no word for infinity
+  return String(JSON.stringify(value)).slice(0, 80);
+}

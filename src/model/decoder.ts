@@ -1,0 +1,111 @@
+// The decoder: loads the weights of any architecture, and computes a forward pass.
+
+import { FORMATS } from "../../kernels/formats/index.ts";
+import type { Attention, Batch, Experts, KvStore, Matrix, Ops, Router, Routes, Vector } from "../backend/ops.ts";
+import type { Format } from "../tensor/format.ts";
+import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
+import { type Architecture, expertShape, type ModelSources } from "./family.ts";
+
+export interface DecoderLayer {
+  readonly attnNorm: Vector; // [D]
+  readonly qkv: Matrix; // [(H + 2 Hkv) Dh, D]
+  readonly attention: Attention;
+  readonly wo: Matrix; // [D, H Dh]
+  readonly ffnNorm: Vector; // [D]
+  readonly router: Router; // its gate [E, D] is always f32
+  readonly experts: Experts;
+}
+
+/** A model on a backend. */
+export interface Decoder {
+  readonly architecture: Architecture;
+  readonly embed: Matrix; // [V, D]
+  readonly layers: readonly DecoderLayer[];
+  readonly norm: Vector; // [D]
+  readonly head: Matrix; // [V, D]
+}
+
+/** Called with each layer's routes while the step is open; for evaluation and traces. */
+export type RouteWatcher = (layer: number, routes: Routes) => Promise<void>;
+
+/** What a step gives for its output rows: logits [R, V], or the hidden states [R, D] that they are computed from. */
+export type Output = "logits" | "hidden";
+
+/**
+ * One step: logits [R, V] for the batch's output rows, keys and values of all T tokens appended to `kv`.
+ * The last layer's expert FFN runs only for rows whose logits are wanted: nothing else reads it.
+ */
+export async function forward(
+  ops: Ops,
+  m: Decoder,
+  kv: KvStore,
+  batch: Batch | "next",
+  watch?: RouteWatcher,
+  output: Output = "logits",
+): Promise<Tensor> {
+  const { eps } = m.architecture;
+  ops.begin(batch);
+  let x = ops.embed(m.embed); // [T, D]
+  for (const [i, layer] of m.layers.entries()) {
+    const h = ops.rmsNorm(x, layer.attnNorm, eps); // [T, D]
+    const qkv = ops.qkv(h, layer.qkv, layer.attention); // [T, (H + 2 Hkv) Dh], RoPE applied
+    ops.append(kv, i, qkv, layer.attention);
+    const a = ops.attention(kv, i, qkv, layer.attention); // [T, H Dh]
+    x = ops.add(x, ops.matmul(a, layer.wo));
+    if (i === m.layers.length - 1) x = ops.rows(x); // [R, D]
+    if (x.shape[0] === 0) return x;
+    const g = ops.rmsNorm(x, layer.ffnNorm, eps);
+    const routes = ops.route(g, layer.router); // [T, K]
+    await watch?.(i, routes);
+    x = ops.add(x, await ops.moe(g, routes, layer.experts));
+  }
+  const h = ops.rmsNorm(x, m.norm, eps); // [R, D]
+  return output === "hidden" ? h : ops.matmul(h, m.head); // [R, V]
+}
+
+export interface LoadOptions {
+  /** What matrices are held in, but for those that are stored in a format of their own. */
+  readonly format: Format;
+  /** Where a layer's experts are, if they are not to be loaded whole. */
+  readonly experts?: ((layer: number, sources: readonly ExpertSource[]) => Experts) | undefined;
+  /** Called after each matrix with the bytes it takes on the backend. */
+  readonly onLoaded?: (bytes: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Reads, packs and places every weight on the backend, one matrix after the other. */
+export async function loadDecoder(
+  ops: Ops,
+  architecture: Architecture,
+  sources: ModelSources,
+  { format, experts, onLoaded, signal }: LoadOptions,
+): Promise<Decoder> {
+  const done = async <T extends { readonly bytes: number }>(loading: Promise<T>): Promise<T> => {
+    const loaded = await loading;
+    signal?.throwIfAborted();
+    onLoaded?.(loaded.bytes);
+    return loaded;
+  };
+  const matrix = (from: MatrixSource, wanted = format) => done(ops.loadMatrix(from, from.format ?? wanted));
+  const vector = (from: MatrixSource) => done(ops.loadVector(from));
+
+  signal?.throwIfAborted();
+  const embed = await matrix(sources.embed);
+  const layers: DecoderLayer[] = [];
+  for (const [i, s] of sources.layers.entries()) {
+    const { attention, experts: own } = architecture.layers[i]!;
+    const norms = s.qkNorm && { q: await vector(s.qkNorm.q), k: await vector(s.qkNorm.k), eps: architecture.eps };
+    const { up, down } = expertShape(s, format);
+    layers.push({
+      attnNorm: await vector(s.attnNorm),
+      qkv: await matrix(s.qkv),
+      attention: { ...attention, qkNorm: norms },
+      wo: await matrix(s.wo),
+      ffnNorm: await vector(s.ffnNorm),
+      router: { gate: await matrix(s.gate, FORMATS.f32), k: own.perToken, normalize: own.normalize },
+      experts: experts ? experts(i, s.experts) : await done(ops.loadExperts(s.experts, up, down)),
+    });
+  }
+  const norm = await vector(sources.norm);
+  return { architecture, embed, layers, norm, head: sources.head === null ? embed : await matrix(sources.head) };
+}

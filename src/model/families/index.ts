@@ -1,0 +1,44 @@
+// The families of models that run here: one table. A new family is a file and a line.
+
+import { FORMATS } from "../../../kernels/formats/index.ts";
+import type { WeightSource } from "../../tensor/types.ts";
+import { Fields } from "../config.ts";
+import type { Architecture, Family, ModelSources } from "../family.ts";
+import { CheckedTake } from "../sources.ts";
+import { storedSources } from "../stored.ts";
+import { mixtral } from "./mixtral.ts";
+
+const FAMILIES: readonly Family[] = [mixtral];
+
+/** Values of model_type that run. */
+export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => types);
+
+/**
+ * Checks config.json (transformers v4 and v5 keys alike).
+ * @param where names the file in messages, as "folder/config.json"
+ * @throws WeightsError naming the field, its value and what would do
+ */
+export function readArchitecture(raw: unknown, where: string): Architecture {
+  const fields = new Fields(raw, where);
+  const type = fields.raw("model_type");
+  const family = FAMILIES.find(({ types }) => types.some((known) => known === type));
+  if (family) return family.architecture(fields);
+  return fields.fail(
+    "model_type",
+    `one of the supported types (${MODEL_TYPES.map((t) => JSON.stringify(t)).join(", ")})`,
+  );
+}
+
+/**
+ * Where each tensor of the model is read from, names and shapes checked against its config.json; of a folder that
+ * `hotset quantize` wrote too. Reads no weights.
+ * @throws WeightsError for a missing, an extra or a wrongly shaped tensor
+ */
+export function bindSources(a: Architecture, source: WeightSource): ModelSources {
+  const { model_type: type } = a.config;
+  const family = FAMILIES.find(({ types }) => types.includes(type))!;
+  const take = new CheckedTake(source, type);
+  const sources = a.stored === null ? family.sources(a, take) : storedSources(a, FORMATS[a.stored], take);
+  take.refuseExtra(a.tied);
+  return sources;
+}

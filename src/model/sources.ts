@@ -1,0 +1,160 @@
+// A checkpoint's tensors as a model's sources: taken by name with their shapes checked, and put together.
+
+import { WeightsError } from "../errors.ts";
+import { rowsOfPlanes } from "../tensor/format.ts";
+import type { ExpertSource, MatrixSource, StoredBytes, WeightSource } from "../tensor/types.ts";
+import type { Architecture, LayerSources, ModelSources, Take } from "./family.ts";
+
+/** Takes from a source. `type`: the model_type of config.json, for messages. */
+export class CheckedTake implements Take {
+  readonly #source: WeightSource;
+  readonly #type: string;
+  readonly #used = new Set<string>();
+
+  constructor(source: WeightSource, type: string) {
+    this.#source = source;
+    this.#type = type;
+  }
+
+  matrix(name: string, ...shape: number[]): MatrixSource {
+    this.#check(name, shape);
+    return this.#source.matrix(name);
+  }
+
+  rows(name: string, first: number, rows: number): MatrixSource {
+    return this.#source.matrix(name, first, rows);
+  }
+
+  has(name: string): boolean {
+    return this.#source.has(name);
+  }
+
+  /** A tensor of `size` bytes. */
+  bytes(name: string, size: number): StoredBytes {
+    this.#check(name, [size]);
+    const stored = this.#source.bytes?.(name);
+    if (stored === undefined)
+      throw new WeightsError(
+        `${this.#source.label}: config.json says that weights are quantized, and there are no files of them`,
+      );
+    return { bytes: stored.bytes, read: stored.read.bind(stored) };
+  }
+
+  /**
+   * Unknown tensors mean that the model computes something that its family does not: refuse rather than guess.
+   * @param tied the embedding is the head too @throws WeightsError naming them
+   */
+  refuseExtra(tied: boolean): void {
+    // Old checkpoints store RoPE's inverse frequencies; a tied one may repeat the embedding as lm_head.
+    const harmless = (name: string) => name.endsWith(".rotary_emb.inv_freq") || (tied && name === "lm_head.weight");
+    const extra: string[] = [];
+    for (const name of this.#source.names()) if (!this.#used.has(name) && !harmless(name)) extra.push(name);
+    if (extra.length > 0) {
+      const more = extra.length > 3 ? ` and ${extra.length - 3} more` : "";
+      throw new WeightsError(
+        `${this.#source.label}: tensors that config.json does not ask for: ${extra.slice(0, 3).join(", ")}${more}; the configuration and the weights disagree`,
+      );
+    }
+  }
+
+  #check(name: string, shape: readonly number[]): void {
+    this.#used.add(name);
+    if (!this.#source.has(name))
+      throw new WeightsError(
+        `${this.#source.label}: tensor ${name} [${shape}] is missing; the checkpoint is incomplete or no ${this.#type}`,
+      );
+    const found = this.#source.shape(name);
+    if (found.length !== shape.length || found.some((size, i) => size !== shape[i]))
+      throw new WeightsError(
+        `${this.#source.label}: tensor ${name}: config.json asks for shape [${shape}], the file has [${found}]; one of the two is wrong`,
+      );
+  }
+}
+
+/**
+ * The tensors that most families name alike: all but a layer's router and experts, which `moe` takes.
+ * @param moe is given the layer's prefix, as "model.layers.3."
+ */
+export function usualSources(
+  a: Architecture,
+  take: Take,
+  moe: (prefix: string, experts: Architecture["layers"][number]["experts"]) => Pick<LayerSources, "gate" | "experts">,
+): ModelSources {
+  const { hidden: D } = a;
+  const vector = (name: string, size = D): MatrixSource => take.matrix(name, size);
+  const layers = a.layers.map(({ attention, qkNorm, experts }, i): LayerSources => {
+    const p = `model.layers.${i}.`;
+    const q = attention.heads * attention.headDim;
+    const kv = attention.kvHeads * attention.headDim;
+    const project = (name: string, rows: number) => take.matrix(`${p}self_attn.${name}_proj.weight`, rows, D);
+    const norm = (name: string, whole: number) =>
+      vector(`${p}self_attn.${name}_norm.weight`, qkNorm === "whole" ? whole : attention.headDim);
+    return {
+      attnNorm: vector(`${p}input_layernorm.weight`),
+      qkv: concatRows(`${p}self_attn.{q,k,v}_proj.weight`, [project("q", q), project("k", kv), project("v", kv)]),
+      qkNorm: qkNorm && { q: norm("q", q), k: norm("k", kv) },
+      wo: take.matrix(`${p}self_attn.o_proj.weight`, D, q),
+      ffnNorm: vector(`${p}post_attention_layernorm.weight`),
+      ...moe(p, experts),
+    };
+  });
+  return {
+    embed: take.matrix("model.embed_tokens.weight", a.vocab, D),
+    norm: vector("model.norm.weight"),
+    head: a.tied ? null : take.matrix("lm_head.weight", a.vocab, D),
+    layers,
+  };
+}
+
+/**
+ * Experts of transformers v5's fused layout: gate_up_proj [E, 2F, D], rows 0 .. F - 1 of an expert its gate, and
+ * down_proj [E, D, F].
+ */
+export function fusedExperts(take: Take, prefix: string, E: number, F: number, D: number): ExpertSource[] {
+  const [up, down] = [`${prefix}gate_up_proj`, `${prefix}down_proj`];
+  take.matrix(up, E, 2 * F, D);
+  take.matrix(down, E, D, F);
+  return Array.from({ length: E }, (_, e) => ({
+    w1: take.rows(up, e * 2 * F, F),
+    w3: take.rows(up, (e * 2 + 1) * F, F),
+    w2: take.rows(down, e * D, D),
+  }));
+}
+
+/** Matrices of equal width on top of each other, read as one. */
+export function concatRows(name: string, parts: readonly MatrixSource[]): MatrixSource {
+  const cols = parts[0]!.cols;
+  /** Calls `use` for each part that overlaps rows first..first+count-1, with the part's own range and the offset in the result. */
+  async function each(
+    first: number,
+    count: number,
+    use: (part: MatrixSource, from: number, rows: number, at: number) => Promise<boolean>,
+  ): Promise<boolean> {
+    let start = 0;
+    let all = true;
+    for (const part of parts) {
+      const from = Math.max(first, start);
+      const to = Math.min(first + count, start + part.rows);
+      if (from < to) all = (await use(part, from - start, to - from, from - first)) && all;
+      start += part.rows;
+    }
+    return all;
+  }
+  return {
+    name,
+    rows: parts.reduce((sum, part) => sum + part.rows, 0),
+    cols,
+    async readRows(first, count, into) {
+      await each(first, count, async (part, from, rows, at) => {
+        await part.readRows(from, rows, into.subarray(at * cols, (at + rows) * cols));
+        return true;
+      });
+    },
+    async readPlanes(format, first, count, planes) {
+      return each(first, count, async (part, from, rows, at) => {
+        const own = rowsOfPlanes(planes, count, at, rows);
+        return (await part.readPlanes?.(format, from, rows, own)) ?? false;
+      });
+    },
+  };
+}

@@ -1,0 +1,86 @@
+// config.json as people have it: both spellings, and every field that is wrong refused by its name.
+
+import { describe, expect, it } from "vitest";
+import { WeightsError } from "../../src/errors.ts";
+import { readArchitecture } from "../../src/model/families/index.ts";
+import { defaultRope } from "../../src/model/rope.ts";
+
+const MIXTRAL = {
+  model_type: "mixtral",
+  hidden_size: 64,
+  intermediate_size: 96,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  num_local_experts: 8,
+  num_experts_per_tok: 2,
+  vocab_size: 100,
+  max_position_embeddings: 512,
+  rms_norm_eps: 1e-5,
+  rope_theta: 1e6,
+  eos_token_id: 2,
+};
+
+describe("config.json of a Mixtral", () => {
+  it("becomes an architecture in our letters", () => {
+    const a = readArchitecture({ ...MIXTRAL, sliding_window: 40 }, "config.json");
+    expect(a).toMatchObject({ vocab: 100, hidden: 64, context: 512, eps: 1e-5, tied: false, stored: null });
+    expect(a.layers).toHaveLength(3);
+    for (const layer of a.layers)
+      expect(layer).toEqual({
+        attention: { heads: 4, kvHeads: 2, headDim: 16, scale: 0.25, window: 40, rope: defaultRope(1e6, 16) },
+        qkNorm: null,
+        experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", normalize: true },
+      });
+    const common = { head_dim: 16, sliding_window: 40, tie_word_embeddings: false, bos_token_id: null, stored: null };
+    expect(a.config).toEqual({ ...MIXTRAL, ...common, eos_token_id: [2] });
+  });
+
+  it("is the same in every spelling", () => {
+    const { rope_theta, num_local_experts, ...rest } = MIXTRAL;
+    const v5 = { ...rest, num_experts: num_local_experts, rope_parameters: { rope_type: "default", rope_theta } };
+    expect(readArchitecture(v5, "config.json")).toEqual(readArchitecture(MIXTRAL, "config.json"));
+    const nulls = { ...MIXTRAL, head_dim: null, sliding_window: null, rope_scaling: null, quantization_config: null };
+    expect(readArchitecture(nulls, "config.json")).toEqual(readArchitecture(MIXTRAL, "config.json"));
+    const { kvHeads } = readArchitecture({ ...MIXTRAL, num_key_value_heads: null }, "c").layers[0]!.attention;
+    expect(kvHeads).toBe(4);
+  });
+
+  it.each<[object | null, string]>([
+    [null, "expected a JSON object, found null"],
+    [[], "expected a JSON object, found a list"],
+    [{ model_type: "llama" }, 'model_type: expected one of the supported types ("mixtral"'],
+    [{ model_type: undefined }, "found nothing"],
+    [{ model_type: "constructor" }, 'found "constructor"'],
+    [{ hidden_act: "gelu" }, 'hidden_act: expected "silu", found "gelu"'],
+    [{ hidden_size: "64" }, 'hidden_size: expected an integer from 1 to 16777216, found "64"'],
+    [{ hidden_size: 0 }, "hidden_size: expected an integer"],
+    [{ hidden_size: 2 ** 30 }, "hidden_size: expected an integer"],
+    [{ hidden_size: undefined }, "hidden_size: expected an integer from 1 to 16777216, found nothing"],
+    [{ hidden_size: 66 }, "hidden_size: expected a multiple of num_attention_heads (4), or a head_dim field, found 66"],
+    [{ num_hidden_layers: 5000 }, "num_hidden_layers: expected an integer from 1 to 4096, found 5000"],
+    [{ num_key_value_heads: 3 }, "num_key_value_heads: expected a divisor of num_attention_heads (4), found 3"],
+    [{ num_key_value_heads: undefined }, "num_key_value_heads: expected an integer"],
+    [{ head_dim: 15 }, "head_dim: expected an even number (RoPE rotates pairs), found 15"],
+    [{ num_experts_per_tok: 9 }, "num_experts_per_tok: expected at most num_local_experts (8), found 9"],
+    [{ num_local_experts: undefined }, "num_local_experts: expected an integer from 1 to 4096, found nothing"],
+    [{ rms_norm_eps: 0 }, "rms_norm_eps: expected a positive number, found 0"],
+    [
+      { rope_theta: undefined },
+      "rope_theta (or rope_parameters.rope_theta): expected a positive number, found nothing",
+    ],
+    [{ rope_scaling: { type: "yarn" } }, 'rope_scaling: rope type "yarn" is not supported (only "default" is)'],
+    [{ rope_parameters: [] }, "rope_parameters: expected an object or null, found a list"],
+    [{ sliding_window: -1 }, "sliding_window: expected an integer"],
+    [{ eos_token_id: "2" }, 'eos_token_id: expected a token id or a list of them, found "2"'],
+    [{ quantization_config: { quant_method: "awq" } }, 'found quant_method "awq"'],
+    [{ quantization_config: { quant_method: "hotset", format: 9 } }, "this hotset reads format 1, found 9"],
+    [{ quantization_config: { quant_method: "hotset", format: 1, weights: "q3" } }, "weights: expected one of f32"],
+  ])("with %j is refused", (change, message) => {
+    const raw = change === null || Array.isArray(change) ? change : { ...MIXTRAL, ...change };
+    const read = () => readArchitecture(raw, "folder/config.json");
+    expect(read).toThrow(WeightsError);
+    expect(read).toThrow(message);
+    expect(read).toThrow(/^folder\/config\.json: /);
+  });
+});

@@ -1,4 +1,5 @@
-// What every backend must do: each verb of Ops against a naive float64 reference, over a table of awkward shapes.
+// What every backend must do: each verb of Ops against a naive float64 reference, over a table of
+// awkward shapes.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
@@ -17,7 +18,8 @@ import { experts, moeConformance } from "./conformance_moe.ts";
 export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
 
 const MAX_TOKENS = 65;
-// Not ascending: a batch smaller than the one before it must not see what that one left in reused storage.
+// Not ascending: a batch smaller than the one before it must not see what that one left in reused
+// storage.
 const TOKENS = [65, 1, 2, 64, 7, 33];
 const SHAPES = [
   [60, 97],
@@ -43,7 +45,10 @@ function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void,
   });
 }
 
-/** Declares the conformance suite of one backend. A backend with int8 activations lists "int8-activations" as a feature. */
+/**
+ * Declares the conformance suite of one backend. A backend with int8 activations lists
+ * "int8-activations" as a feature.
+ */
 export function conformance(name: string, makeOps: MakeOps, left?: string | null): void {
   const declare = (ops: () => Ops): void => {
     loading(ops);
@@ -56,7 +61,7 @@ export function conformance(name: string, makeOps: MakeOps, left?: string | null
   over(`${name} conforms`, makeOps, declare, left);
 }
 
-/** Declares what of the suite depends on how products are computed. */
+/** Declares the cases that depend on how products are computed. */
 export function productConformance(name: string, makeOps: MakeOps, left?: string | null): void {
   const declare = (ops: () => Ops): void => {
     products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PACKABLE });

@@ -14,7 +14,7 @@ const SCRIPT = `
     const model = await open("models/tales", { backend: "cpu", weights: "f32", threads: 2 });
     for await (const piece of model.session().generate("Once", { maxTokens: 2, temperature: 0 }));
     await model.close();
-    kept.push(model); // a handle that somebody forgot to drop
+    kept.push(model); // a leaked handle
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   console.log(process.memoryUsage.rss());

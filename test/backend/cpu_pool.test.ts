@@ -1,4 +1,5 @@
-// Threads of the CPU backend: work is done once each, and a thread that fails or ends is an error, not a hang.
+// Threads of the CPU backend: work is done once each, and a thread that fails or ends is an error,
+// not a hang.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -48,7 +49,8 @@ describe("pool", () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     burst(3000);
     for (let i = 0; i < 20; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 5)); // long enough for workers to fall asleep
+      // long enough for workers to fall asleep
+      await new Promise((resolve) => setTimeout(resolve, 5));
       burst(5);
     }
   });
@@ -87,7 +89,7 @@ describe("pool", () => {
         }
         expect(values()).toEqual(new Set([job]));
       }
-      // One that is left: what nobody has begun is not computed, and the next job is not disturbed.
+      // An abandoned job: pieces that were not started are not computed, and the next job works.
       for (const _ of pool.pieces("add", home, n, 16, [x, ones])) break;
       expect([...values()].filter((value) => value !== 60 && value !== 61)).toEqual([]);
       expect(addOnes(pool, home, y, ones, n, ++others)).toBe(0);
@@ -119,7 +121,8 @@ describe("pool", () => {
   });
 
   it.each([0, 300])("lets its workers out of their loop when it closes after %s ms", async (ms) => {
-    // stop() alone is not enough in a page, which waits two seconds for a worker that does not come back to its events.
+    // stop() alone is not enough in a page, which waits two seconds for a worker that does not come
+    // back to its events.
     let ended: (reason: string) => void = () => {};
     const reason = new Promise<string>((resolve) => {
       ended = resolve;

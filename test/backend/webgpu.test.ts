@@ -1,4 +1,5 @@
-// The WebGPU backend on every adapter: as Node runs it, and as a page without optional features does, all checks on.
+// The WebGPU backend on every adapter: as Node runs it, and as a page without optional features
+// does, all checks on.
 
 import { afterEach, describe, it } from "vitest";
 import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
@@ -11,8 +12,9 @@ import { leftToCi } from "../support/level.ts";
 import { conformance, productConformance, tileConformance } from "./conformance.ts";
 
 /**
- * Forms of the products for many tokens, and the weights they are tested on: all for one of those that share what unpacks
- * them. The suite itself runs `registers`, the default of software adapters; `matrix` is webgpu_matrix.test.ts.
+ * Forms of the products for many tokens, and the weights they are tested on: all for one of those
+ * that share what unpacks them. The suite itself runs `registers`, the default of software
+ * adapters; `matrix` is webgpu_matrix.test.ts.
  */
 const TILE_CASES: Readonly<Partial<Record<TileName, readonly PackableName[]>>> = {
   shared64: PACKABLE,
@@ -22,12 +24,16 @@ const TILE_CASES: Readonly<Partial<Record<TileName, readonly PackableName[]>>> =
   int8: ["q8", "q4"],
 };
 
-/** What of it an adapter without f16 runs too: SwiftShader takes four minutes for the rest, which needs no feature. */
+/**
+ * The cases that also run without f16: SwiftShader takes four minutes for the others, which need no
+ * feature.
+ */
 const TILES_WITHOUT_F16: readonly string[] = ["shared64 q4", "int8 q8", "int8 q4"];
 
 describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
-  // Everything but the robust run, whose checks would hide a stray write, runs over buffers that end in canaries.
+  // Everything but the robust run, whose checks would hide a stray write, runs over buffers that
+  // end in canaries.
   const { guard, check } = canaries();
   afterEach(check);
   for (const adapter of adapters) {
@@ -63,7 +69,8 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
             (options) => open({ ...options, tile }),
             [weights],
             "all",
-            weights === "q4" ? null : leftToCi, // the other formats differ in how they are unpacked, which the suite covers
+            // the other formats differ in how they are unpacked, which the suite covers
+            weights === "q4" ? null : leftToCi,
           ),
         );
       }

@@ -1,4 +1,5 @@
-// Every form of the kernels for few rows, as the tuner may choose it: shapes of workgroups, reductions, arithmetics; and the tuner.
+// Every form of the kernels for few rows, as the tuner may choose it: shapes of workgroups,
+// reductions, arithmetics; and the tuner.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
@@ -27,7 +28,10 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
     });
     afterAll(() => ops?.close());
 
-    /** All shapes for products of q4; for the rest, whose shapes are the same text, the least and the most divided ones. */
+    /**
+     * All shapes for products of q4; for the rest, whose shapes are the same text, the least and
+     * the most divided ones.
+     */
     function forms(precision: PackableName, teams?: number): Form[] {
       const { arithmetics, subgroup } = ops.tuning.abilities;
       return ARITHMETICS.filter(
@@ -138,11 +142,12 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       expect(own.tuning.tile).toEqual(found["tile q4"]);
       expect(own.tuning.matvec(q4(3))).toEqual(found["matrix q4 3"]);
       expect(own.tuning.experts(q4(3), q4(2))).toEqual(found["experts q4 3 q4 2 1"]);
-      expect(own.memory().scratch - buffers).toBeLessThan(32_768); // what was read back through is kept
+      // what was read back through is kept
+      expect(own.memory().scratch - buffers).toBeLessThan(32_768);
       const { submits } = own.counters();
       await own.tune(store, true);
       expect(own.counters().submits).toBe(submits);
-      // What somebody else left under that name is not used.
+      // A foreign result under that name is not used.
       const [name] = [...texts.keys()];
       texts.set(name!, JSON.stringify({ "matrix q4 3": { arithmetic: "f32", threads: 7 }, "tile q4": "round" }));
       await own.tune(store, true);

@@ -1,5 +1,5 @@
-// The products on matrix units, which no software adapter has: the compiler takes them, and with the units written out as
-// loops they are right.
+// The products on matrix units, which no software adapter has: the compiler takes them, and with
+// the units written out as loops they are right.
 
 import { describe, expect, it, vi } from "vitest";
 import { PACKABLE } from "../../kernels/formats/index.ts";
@@ -16,8 +16,9 @@ const real = await vi.importActual<Shaders>("../../src/backend/webgpu/dispatch/s
 const realAdapter = await vi.importActual<Adapter>("../../src/backend/webgpu/device/adapter.ts");
 
 /**
- * What Dawn documents of its matrices, written out: a side is where it lies and its stride, an invocation has eight numbers
- * of a result. Left's [m, k] lies at k * stride + m (column by column), right's [k, n] at k * stride + n (row by row).
+ * What Dawn documents of its matrices, written out: a side is where it lies and its stride, an
+ * invocation has eight numbers of a result. Left's [m, k] lies at k * stride + m (column by
+ * column), right's [k, n] at k * stride + n (row by row).
  */
 const LOOPS = `
 alias Left = vec2u;
@@ -26,7 +27,7 @@ alias Result = array<f32, 8>;
 var<private> lane: u32;
 fn multiply(left: Left, right: Right, sum: Result) -> Result {
   var to = sum;
-  for (var j = 0u; j < min(8, part.groups * 8); j++) { // a bound that nobody unrolls
+  for (var j = 0u; j < min(8, part.groups * 8); j++) { // a bound that no compiler unrolls
     let m = (lane * 8 + j) / 16;
     let n = (lane * 8 + j) % 16;
     for (var k = 0u; k < min(16, part.groups * 16); k++) {
@@ -106,7 +107,8 @@ describe("matrix units", () => {
 describe.skipIf(noAdapter)(`matrix units as loops${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   const adapter = adapters.find(({ features }) => features.has("shader-f16"));
   if (!adapter) it("needs an adapter with f16", () => Promise.reject(new Error(NO_ADAPTER)));
-  // Written out, a kernel takes the software adapter long to compile: one stands for the three, whose tile is the same.
+  // Written out, a kernel takes the software adapter long to compile: one stands for the three,
+  // whose tile is the same.
   else
     tileConformance(
       adapter.name,

@@ -1,4 +1,5 @@
-// Experts in slots on WebGPU: whatever is in them and however the rest is added, a step gives what loaded experts give.
+// Experts in slots on WebGPU: whatever is in them and however the rest is added, a step gives what
+// loaded experts give.
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -129,7 +130,8 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
         const { ids, weights, x } = step;
         const y = new Float32Array(x.length);
         onHost({ ...step, addHost: (rows) => y.set(rows) }, [0, 1, 2, 3, 4, 5], lab.host, sizes.D);
-        const input = await lab.step(40, lab.slotted(scheduler(() => {}))); // nothing added: x itself
+        // nothing added: x itself
+        const input = await lab.step(40, lab.slotted(scheduler(() => {})));
         expectClose(
           y.map((value, i) => value + input[i]!),
           lab.want(40),
@@ -139,11 +141,11 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
         expect(Math.max(...ids)).toBeLessThan(6);
       });
 
-      it("counts what it does, and creates nothing after a token and a chunk, whoever is missing then", async () => {
+      it("counts what it does, and creates nothing after a token and a chunk, whatever is missing then", async () => {
         fill([0, 1, 2, 3, 4, 5]);
         const nothing = lab.slotted(scheduler(() => {}));
         await lab.step(1, lab.loaded);
-        for (const T of [1, 9]) await lab.step(T, nothing); // nobody is missing in the warm-up
+        for (const T of [1, 9]) await lab.step(T, nothing); // nothing is missing in the warm-up
         const perExpert = lab.loaded.bytes / sizes.E;
         fill([1, 2]);
         const { transit, host } = schedulers(lab);

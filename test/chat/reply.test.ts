@@ -1,4 +1,5 @@
-// Answers read while they are written: the same events however they are cut, and nothing that a model may write is lost or throws.
+// Answers read while they are written: the same events however they are cut, and nothing that a
+// model may write is lost or throws.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -89,7 +90,7 @@ const cases: readonly (readonly [string, Style, readonly Part[], readonly (Reply
   ],
   ["text behind calls", "mistral-v3", [CALLS, '[{"name": "time"}] Done.'], [called(0, "time", "{}"), text(" Done.")]],
   [
-    "another order of keys, and keys that nobody asked for",
+    "another order of keys, and unknown keys",
     "mistral-v3",
     [CALLS, '[{"id": 5, "x": [true, {"y": null}], "arguments": { "a" : 1e3 }, "name": "time"}]'],
     [called(0, "time", '{ "a" : 1e3 }')],

@@ -109,7 +109,7 @@ describe("hotset generate --json", () => {
   });
 });
 
-describe("an end that somebody else decides", () => {
+describe("an end from outside", () => {
   const ENDLESS = [...CPU, "-p", prompt, "--temperature", "1", "--seed", "1", "-n", "2000"];
 
   it.each<[NodeJS.Signals, number]>([
@@ -123,9 +123,10 @@ describe("an end that somebody else decides", () => {
     expect(await done).toMatchObject({ code, signal: null, stderr: "" });
   });
 
-  it("Ctrl-C in the middle of a long step: nobody waits for its end", async () => {
+  it("Ctrl-C in the middle of a long step does not wait for its end", async () => {
     const slow = ["--threads", "1", "--weights", "q8", "--activations", "f32", "--chunk", "2048"];
-    // Nothing tells that the step of seconds has begun: a process that was not ready to be asked is asked later.
+    // Nothing tells that the step of seconds has begun: a process that was not ready to be asked is
+    // asked later.
     for (let wait = 1000; ; wait *= 2) {
       const child = start([...CPU, ...slow, "-n", "2"], "the fox said once upon a time there was ".repeat(180));
       const done = outcome(child);

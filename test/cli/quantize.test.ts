@@ -87,7 +87,7 @@ describe("hotset quantize", () => {
     expect(stderr).toMatch(/^hotset: [^\n]+\n$/);
   });
 
-  it(`killed at ${KILLS} random moments and started again writes the same bytes as a run that nobody disturbs`, {
+  it(`killed at ${KILLS} random moments and started again writes the same bytes as an undisturbed run`, {
     timeout: HUNG,
   }, async () => {
     const undisturbed = temporary();
@@ -98,7 +98,8 @@ describe("hotset quantize", () => {
     let kills = 0;
     let within = 0; // kills that left a half-written folder with bytes of shards in it
     while (kills < KILLS) {
-      // A kill when this share of the bytes is there; the last ones come at the end, when the small files are written.
+      // A kill when this share of the bytes is there; the last ones come at the end, when the small
+      // files are written.
       const share = kills < 0.8 * KILLS ? random() : 1;
       const child = start(["quantize", MODEL, to]);
       const ended = outcome(child);

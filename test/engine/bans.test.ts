@@ -1,4 +1,5 @@
-// Tokens that may not come: least lengths, lists of those allowed, and bad words as vLLM means them.
+// Tokens that may not come: least lengths, lists of those allowed, and bad words as vLLM means
+// them.
 
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/engine/api.ts";
@@ -60,7 +61,7 @@ describe("a generation", () => {
     return collect(backend.session().generate([3, 4], { maxTokens: 12, ...options }));
   };
 
-  it("ends at a stop id as at EOS, whoever chooses, and past EOS as well", async () => {
+  it("ends at a stop id as at EOS, whether host or backend chooses, and past EOS as well", async () => {
     const free = expected([3, 4], 12, {}, false);
     const stop = free[4]!;
     const ids = free.slice(0, free.indexOf(stop) + 1);

@@ -1,5 +1,5 @@
-// Many clients at once over the fake backend: everybody gets the tokens that they would get alone, whoever comes, leaves and
-// shares; and whoever leaves is gone within a step.
+// Many clients at once over the fake backend: each gets the tokens that it gets alone, and one that
+// stops is gone within a step.
 
 import { describe, expect, it } from "vitest";
 import { createQueue } from "../../src/engine/queue.ts";
@@ -74,7 +74,7 @@ describe.each([
     },
   );
 
-  it("whoever leaves frees what it held within a step, and the others go on as if it had never been", async () => {
+  it("a client that stops frees its memory within a step, and the others are not affected", async () => {
     const backend = fakeBackend({ chooses });
     const abort = new AbortController();
     const texts = [
@@ -98,13 +98,14 @@ describe.each([
     expect(backend.asked.length - length).toBeLessThanOrEqual(chooses ? DEPTH : 1);
     const { blocks, free, cached } = backend.pool.usage();
     const held = sessions.slice(0, 2).reduce((sum, { tokens }) => sum + Math.ceil(tokens.length / 4), 0);
-    if (!chooses) expect(blocks - free - cached).toBeLessThanOrEqual(held + 2); // the token under way may open a block
+    // the token under way may open a block
+    if (!chooses) expect(blocks - free - cached).toBeLessThanOrEqual(held + 2);
     expect((await Promise.all(stay)).map(({ ids }) => ids)).toEqual([greedy(texts[0]!, 60), greedy(texts[1]!, 60)]);
     for (const session of sessions) session.close();
     await expectIdle(backend, 0);
   });
 
-  it("whoever leaves before its first step is computed for no more", async () => {
+  it("a client that stops before its first step is not computed", async () => {
     const backend = fakeBackend({ chooses, maxTokens: 4 });
     const busy = collect(backend.session().generate([1, 2, 3], on(30)));
     await settle(5);

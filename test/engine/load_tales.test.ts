@@ -7,7 +7,7 @@ import { inRepo } from "../support/fixtures.ts";
 import { collect } from "../support/pieces.ts";
 
 describe("on models/tales", () => {
-  it("16 clients at once get what each gets alone; whoever leaves frees its blocks within a step; all come back", async () => {
+  it("16 clients at once get what each gets alone; one that stops frees its blocks within a step; all come back", async () => {
     const model = await open(inRepo("models/tales"), { backend: "cpu", weights: "q4", context: 256 });
     const prompts = Array.from({ length: 16 }, (_, c) =>
       Array.from({ length: 36 }, (_, i) => (i === 0 ? 1 : 300 + ((i * (c + 3)) % 1999))),

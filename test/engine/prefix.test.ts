@@ -1,5 +1,6 @@
-// Prefixes that sessions share: what is found, what never is, and what becomes of blocks that nobody holds.
-// The fake backend's next token follows from what its cache holds: a wrong block gives other tokens.
+// Prefixes that sessions share: what is found, what never is, and what happens to unused blocks.
+// The fake backend's next token follows from what its cache holds: a wrong block gives other
+// tokens.
 
 import { describe, expect, it } from "vitest";
 import { PrefixIndex } from "../../src/engine/prefix.ts";
@@ -71,7 +72,8 @@ describe.each([
     const sessions = [backend.session(), backend.session()];
     await Promise.all(sessions.map((s) => collect(s.generate(text(16), on(2)))));
     const { blocks, free, cached } = backend.pool.usage();
-    expect([blocks - free, cached]).toEqual([4 + 2, 0]); // 17 positions: the full blocks once, and the last of each
+    // 17 positions: the full blocks once, and the last of each
+    expect([blocks - free, cached]).toEqual([4 + 2, 0]);
     for (const session of sessions) session.close();
     expect(backend.pool.usage()).toMatchObject({ blocks, free: blocks - 4, cached: 4 });
   });
@@ -104,7 +106,7 @@ describe.each([
     await expectIdle(backend, 0);
   });
 
-  it("blocks that nobody holds make room for those who need it, the longest unused first", async () => {
+  it("unused blocks are evicted when others are needed, least recently used first", async () => {
     const backend = fakeBackend({ chooses, blocks: 8 });
     await ask(backend, text(13, 1)); // 3 full blocks and a begun one
     await ask(backend, text(9, 2)); // 2 full blocks
@@ -130,7 +132,7 @@ describe.each([
     await expectIdle(backend, 0);
   });
 
-  it("what a step that fails was to compute is found by nobody", async () => {
+  it("blocks of a failed step are never found", async () => {
     let broken = false;
     const error = new Error("no");
     const backend = fakeBackend({ chooses, maxTokens: 8, fails: () => (broken ? { at: "submit", error } : null) });
@@ -153,7 +155,8 @@ describe.each([
       await settle(turns);
       session.close();
       await expect(running).rejects.toThrow("closed");
-      for (let at = 0; at < 8; at++) await ask(backend, text(30).slice(4 * at), 9); // beginnings that a mistake would leave
+      // beginnings that a mistake would leave
+      for (let at = 0; at < 8; at++) await ask(backend, text(30).slice(4 * at), 9);
       await expectIdle(backend, 0);
     }
   });

@@ -54,7 +54,7 @@ describe("a queue", () => {
     await Promise.all(kept);
   });
 
-  it("lets whoever is aborted go at once, and the place to the next", async () => {
+  it("ends an aborted request at once, and the next one takes its place", async () => {
     const { queue, begun, enter, finish } = line(1, 5);
     const abort = new AbortController();
     const [a, b, c] = [enter("a"), enter("b", abort.signal), enter("c")];
@@ -81,7 +81,7 @@ describe("a queue", () => {
     expect(await runs).toBe("a");
   });
 
-  it("never runs more than may run, and loses no place, whoever comes and goes", async () => {
+  it("never runs more than its limit, and loses no place when requests start and end", async () => {
     const random = generator(5);
     const queue = createQueue({ parallel: 3, queue: 6 });
     let running = 0;

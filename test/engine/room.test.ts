@@ -1,4 +1,5 @@
-// Answers that do not fit into the KV cache side by side: each is finished, with the tokens that it would have had alone.
+// Answers that do not fit into the KV cache side by side: each is finished, with the tokens that it
+// would have had alone.
 
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/engine/api.ts";
@@ -8,7 +9,10 @@ import { expectIdle, type FakeBackend, fakeBackend, greedy, on, settle, VOCAB } 
 import { collect } from "../support/pieces.ts";
 import { generator } from "../support/random.ts";
 
-/** Allows odd ids after even ones and the other way round: a state that must be neither lost nor advanced twice. */
+/**
+ * Allows odd ids after even ones and the other way round: a state that must be neither lost nor
+ * advanced twice.
+ */
 function alternating(): Constraint {
   let odd = true;
   return {
@@ -50,7 +54,8 @@ const KINDS: readonly ((seed: number) => GenerateOptions)[] = [
   (seed) => ({ ignoreEos: true, seed }),
   (seed) => ({ ignoreEos: true, frequencyPenalty: 300, presencePenalty: 20, seed }),
   (seed) => ({ ignoreEos: true, temperature: 300, seed, logprobs: 2 }), // the host draws
-  (seed) => ({ ignoreEos: true, temperature: 200, topK: 1, repeatPenalty: 1.3, seed }), // what no chooser takes
+  // what no chooser takes
+  (seed) => ({ ignoreEos: true, temperature: 200, topK: 1, repeatPenalty: 1.3, seed }),
   (seed) => ({ temperature: 300, seed, constraint: alternating() }),
 ];
 
@@ -59,7 +64,7 @@ describe.each([
   ["a backend that gives logits", false],
 ])("on %s", (_, chooses) => {
   it.each(Array.from({ length: 8 }, (_, i) => i + 1))(
-    "whoever comes, reads slowly, leaves or waits: every answer is what it would be alone (schedule %i)",
+    "sessions start, read slowly, stop or wait: every answer is the same as alone (schedule %i)",
     async (seed) => {
       const random = generator(seed);
       const whole = (n: number) => Math.floor(n * random());
@@ -163,7 +168,7 @@ describe.each([
     await expectIdle(backend, 0);
   });
 
-  it("an answer that nobody reads makes room for one that somebody does, older or not, and goes on when it is read", async () => {
+  it("an answer that is not read makes room for one that is, older or not, and goes on when it is read", async () => {
     const backend = fakeBackend({ chooses, blocks: 10 });
     const unread = backend.session();
     const pieces = unread.generate([5], on(38));
@@ -177,7 +182,7 @@ describe.each([
     await expectIdle(backend, 0);
   });
 
-  it("whoever leaves, is closed or is aborted while it waits takes nothing along", async () => {
+  it("a session that stops, is closed or is aborted while it waits leaves nothing allocated", async () => {
     const backend = fakeBackend({ chooses, blocks: 10 });
     const runs = answer(backend, { prompt: [1], options: () => on(36) });
     await settle(20);

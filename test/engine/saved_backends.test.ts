@@ -1,4 +1,5 @@
-// Sessions saved and restored on every backend: they go on with the same tokens, on the same model only.
+// Sessions saved and restored on every backend: they go on with the same tokens, on the same model
+// only.
 
 import { describe, expect, it } from "vitest";
 import type { Session } from "../../src/engine/api.ts";
@@ -57,7 +58,7 @@ describe("a saved session goes on with the same tokens, computed no second time,
         expect(found.ids).toEqual(ids);
         expect(found.finish.cachedTokens).toBe(first.length + 8);
         restored.close();
-        expect(model.stats().blocks.cached).toBe(cached); // what came from outside serves nobody else
+        expect(model.stats().blocks.cached).toBe(cached); // restored blocks are not shared
       }
       await model.close();
     }

@@ -1,4 +1,5 @@
-// What of a tool's schema can be enforced, whatever was given for one: everything but what no grammar can be made of.
+// Schemas of tools, whatever they are: hotset enforces everything except what no grammar can
+// express.
 
 import { describe, expect, it } from "vitest";
 import { RequestError } from "../../src/errors.ts";

@@ -1,4 +1,5 @@
-// The small SIMD kernels against their plain twins: odd sizes, work cut in awkward pieces, extremes.
+// The small SIMD kernels against their plain twins: odd sizes, work cut in awkward pieces,
+// extremes.
 
 import { describe, expect, it } from "vitest";
 import { add } from "../../kernels/add.ts";
@@ -137,7 +138,8 @@ describe.each(simdBenches())("$name", ({ kernels, put, room, floats, bytes }) =>
   it.each([1, 6, 64, 131])("addWeighted, D = %i", (D) => {
     const [n, T] = [23, 9];
     const next = generator(8);
-    const tokens = Uint32Array.from({ length: n }, () => Math.floor(next() * (T - 1))); // the last is nobody's
+    // the last one has no tokens
+    const tokens = Uint32Array.from({ length: n }, () => Math.floor(next() * (T - 1)));
     const [x, weights, y] = [uniform(n * D, 9), uniform(n, 10), uniform(T * D, 11)];
     const want = Float64Array.from(y);
     tokens.forEach((token, i) => {

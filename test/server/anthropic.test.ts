@@ -349,7 +349,7 @@ describe("beside messages", () => {
     expect([response.status, await response.json(), model.asked]).toEqual([200, { input_tokens: 6 }, []]);
   });
 
-  it("models, in the shape of whoever asks", async () => {
+  it("models, in the shape of the client's API", async () => {
     const app = createApp(fakeModel());
     const get = async (path: string, headers = {}) => (await app.request(path, { headers })).json();
     const anthropic = { "anthropic-version": "2023-06-01" };

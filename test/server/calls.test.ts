@@ -186,7 +186,7 @@ describe("the log", () => {
     expect(JSON.parse(event)).toEqual({ time: time.toISOString(), level: "info", event: "ready", model: "m" });
   });
 
-  it("probes and scrapes are left out, and with off everything but errors that nobody expected", () => {
+  it("probes and scrapes are left out, and with off everything but unexpected errors", () => {
     expect(
       written("text", (log) => log.request({ ...record, endpoint: "/readyz", outcome: "refused", status: 503 })),
     ).toEqual([]);

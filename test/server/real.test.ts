@@ -1,4 +1,5 @@
-// The joined server with a real model: its answers are the engine's own, whichever endpoint and however they are asked for.
+// The joined server with a real model: its answers are the engine's own, whichever endpoint and
+// however they are asked for.
 
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -261,7 +262,7 @@ describe("structured output", () => {
     }
   });
 
-  it.each([false, true])("what of a schema is not known stands in a header (streamed: %s)", async (stream) => {
+  it.each([false, true])("unknown keywords of a schema are named in a header (streamed: %s)", async (stream) => {
     const schema = { type: "object", properties: { "\u00e9": { const: 1, "caf\u00e9": 2 } }, maxLenght: 3 };
     const body = (of: object) => ({
       messages: MESSAGES,
@@ -308,10 +309,12 @@ describe("structured output", () => {
   });
 });
 
-describe("an answer that nobody wants any more", () => {
+describe("an answer whose client has disconnected", () => {
   const LONG = { messages: MESSAGES, temperature: 0, max_tokens: 1900, ignore_eos: true, stream: true };
 
-  /** Asks for a long stream and reads its beginning; the rest comes only when it is read or left. */
+  /**
+   * Asks for a long stream and reads its beginning; the rest comes only when it is read or left.
+   */
   async function begun(real: RealServer) {
     const controller = new AbortController();
     const response = await fetch(`${real.url}/v1/chat/completions`, {

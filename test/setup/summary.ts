@@ -1,4 +1,5 @@
-// The end of a test run: what was skipped and what failed, by name, and the plain line "N passed, N failed, N skipped".
+// The end of a test run: what was skipped and what failed, by name, and the plain line "N passed, N
+// failed, N skipped".
 
 import { writeFileSync } from "node:fs";
 import type { Reporter, SerializedError, TestCase, TestModule, TestSuite } from "vitest/node";
@@ -21,7 +22,7 @@ export default class Summary implements Reporter {
     }
     const onAdapter = tests.filter((test) => test.result().state === "passed" && ON_ADAPTER.test(test.fullName)).length;
     console.log(`${onAdapter} of the passed tests ran on WebGPU adapters`);
-    // Last, where whoever sees only the end of a long output finds it.
+    // Last, so that it is visible at the end of a long output.
     for (const text of failures(modules, errors)) console.log(`failed: ${text}`);
     console.log(line);
     writeFileSync(SUMMARY_FILE, `${onAdapter} on WebGPU adapters\n${line}\n`);

@@ -1,4 +1,5 @@
-// Folders below a URL, on hosts as there are: what each answers for a missing file, how it compresses, what it tells of sizes.
+// Folders below a URL, on hosts as there are: what each answers for a missing file, how it
+// compresses, what it tells of sizes.
 
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -105,7 +106,8 @@ describe("a folder below a URL, on a host that", () => {
     }
     for (const [name, { length }] of Object.entries(FOLDER))
       if (name.endsWith(".bin")) expect(await files.size(name)).toBe(length);
-    // Across the ends of what is asked for at once, at the end of the file, and more than that at once.
+    // Across the ends of what is asked for at once, at the end of the file, and more than that at
+    // once.
     for (const [offset, length] of [
       [0, 10],
       [2 ** 16 - 3, 6],
@@ -231,7 +233,7 @@ describe("what goes wrong with a folder below a URL", () => {
     await expect(failed).rejects.toThrow(WeightsError);
   });
 
-  it("is an error where nobody listens, and where a small file is too large", async () => {
+  it("is an error if no server listens, or if a small file is too large", async () => {
     const { url } = await serve(plain);
     await expect(readJson(httpFiles("http://127.0.0.1:1"), "config.json", 100)).rejects.toThrow(
       /127\.0\.0\.1:1\/config\.json: the request failed: .*CORS/,

@@ -3,7 +3,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { OpenOptions } from "../engine/api.ts";
 import type { ChatModel } from "../engine/chat_api.ts";
-import { hostCheck, listenHost } from "../server/hosts.ts";
+import { hostCheck, listenHost } from "../server/host_header.ts";
 import { createLog, type LogFormat } from "../server/log.ts";
 import { type ListenOptions, startServer } from "../server/node_serve.ts";
 import { readKeys } from "./api_keys.ts";

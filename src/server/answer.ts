@@ -1,4 +1,5 @@
-// Answers of a ChatModel for the endpoints: tool calls made whole, and events gathered into one answer.
+// Answers of a ChatModel for the endpoints: tool calls made whole, and events gathered into one
+// answer.
 
 import type { TokenLogprob } from "../engine/api.ts";
 import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";
@@ -12,8 +13,9 @@ export interface Answer {
 }
 
 /**
- * The same events, but each tool call comes with one `tool_arguments` event, which holds a whole JSON text: Mistral's client
- * cannot join pieces. A call without complete arguments is left out; `finish` then tells that the answer was cut.
+ * The same events, but each tool call comes with one `tool_arguments` event, which holds a whole
+ * JSON text: Mistral's client cannot join pieces. A call without complete arguments is left out;
+ * `finish` then tells that the answer was cut.
  */
 export async function* wholeCalls(events: AsyncIterable<ChatEvent>): AsyncGenerator<ChatEvent> {
   let open: { readonly call: Extract<ChatEvent, { type: "tool_call" }>; text: string } | null = null;

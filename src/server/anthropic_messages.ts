@@ -1,4 +1,5 @@
-// POST /v1/messages and /v1/messages/count_tokens: Anthropic's API; the stream's events are in anthropic_stream.ts.
+// POST /v1/messages and /v1/messages/count_tokens: Anthropic's API. anthropic_stream.ts has the
+// events of a stream.
 
 import type { Context } from "hono";
 import { type Answer, AnswerCollector, wholeCalls } from "./answer.ts";
@@ -6,9 +7,9 @@ import { anthropicPrompt, anthropicRequest } from "./anthropic_request.ts";
 import { stopOf, usageOf } from "./anthropic_shapes.ts";
 import { messageEvents, PING } from "./anthropic_stream.ts";
 import { errorBody } from "./errors.ts";
-import { inWordsOfField } from "./formats.ts";
 import { readJson } from "./json.ts";
 import { newId } from "./openai_shapes.ts";
+import { namingField } from "./response_formats.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
 
@@ -18,9 +19,9 @@ export async function messages(c: Context, service: Service): Promise<Response> 
   const work = service.begin(c.req.raw);
   const head = { id: newId("msg_"), type: "message", role: "assistant", model: model.name };
   const options = { ...request.options, signal: work.signal };
-  const start = () => wholeCalls(inWordsOfField(options.responseFormat, model.chat(request.messages, options)));
+  const start = () => wholeCalls(namingField(options.responseFormat, model.chat(request.messages, options)));
   if (request.stream) {
-    // The first event tells the prompt's length, before anything is computed.
+    // The first event contains the prompt's length, before anything is computed.
     const count = () => model.countTokens(request.messages, request.options);
     const events = messageEvents(start, count, head);
     return streamed(events, {
@@ -57,7 +58,10 @@ function message(head: object, { text, calls, finish }: Answer): object {
   };
 }
 
-/** Arguments as an object. A model without constrained decoding may have written anything: that is no input. */
+/**
+ * Arguments as an object. Where decoding was not constrained the model may have written anything:
+ * then an empty object.
+ */
 function inputOf(text: string): object {
   try {
     const value: unknown = JSON.parse(text);

@@ -1,9 +1,8 @@
-// Bodies of Anthropic's /v1/messages and /v1/messages/count_tokens as what the engine is asked for.
+// Translates bodies of Anthropic's /v1/messages and /v1/messages/count_tokens to the engine's
+// messages and options.
 
 import type { ChatMessage, ChatOptions, ToolCall, ToolChoice } from "../engine/chat_api.ts";
 import { anthropicTool } from "./anthropic_tools.ts";
-import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
-import { formatOf } from "./formats.ts";
 import {
   checkChoice,
   checkToolResults,
@@ -13,12 +12,14 @@ import {
   textPart,
   toolsOf,
   withLastText,
-} from "./messages.ts";
+} from "./conversation_fields.ts";
+import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { checkModel } from "./openai_request.ts";
 import { refuseUnsupported } from "./request_fields.ts";
+import { formatOf } from "./response_formats.ts";
 import { defined, maxTokensOf, samplingOf } from "./sampling.ts";
 
-/** What both endpoints have: the prompt. */
+/** The prompt, which both endpoints have. */
 export interface AnthropicPrompt {
   readonly messages: readonly ChatMessage[];
   readonly options: Pick<
@@ -65,7 +66,7 @@ export function anthropicPrompt(json: Json): AnthropicPrompt {
   const tools = toolsOf(body, anthropicTool);
   const { toolChoice, parallelToolCalls } = choiceOf(body);
   checkChoice(toolChoice, tools);
-  // Anthropic's way to put words in the model's mouth: the answer goes on from a last message of the assistant.
+  // Anthropic's prefill: the answer continues a last message of the assistant.
   const { messages, continueAssistant } = withLastText(turns, true);
   const templateVariables = body.object("chat_template_kwargs")?.json;
   return {
@@ -74,11 +75,14 @@ export function anthropicPrompt(json: Json): AnthropicPrompt {
   };
 }
 
-/** One message of theirs: tool results stand between the texts of a user's turn. */
+/**
+ * One message of Anthropic's API as one or more of the engine's: tool results stand between the
+ * texts of a user's turn.
+ */
 function turn(fields: Fields): ChatMessage[] {
   const role = required(fields.oneOf("role", ["user", "assistant", "system"]), fields, "role");
   const given = partsOf(fields, "content");
-  // Null is what some clients make of an answer without a text; others leave out what is null.
+  // Some clients send null for an answer without text; others leave null fields out.
   if (role === "assistant" && given === undefined) return [assistant([])];
   const parts = required(given, fields, "content");
   if (role === "assistant") return [assistant(parts)];
@@ -108,7 +112,7 @@ function assistant(parts: readonly Fields[]): ChatMessage {
   const toolCalls: ToolCall[] = [];
   for (const part of parts) {
     const type = part.raw("type");
-    // Thoughts of another model, sent back with the conversation: no part of what was said.
+    // Thoughts of another model, sent back with the conversation. They are not part of its text.
     if (type === "thinking" || type === "redacted_thinking") continue;
     if (type !== "tool_use") {
       content += textPart(part);

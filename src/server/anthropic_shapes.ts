@@ -1,4 +1,4 @@
-// Parts of Anthropic's answers that a whole message and a streamed one share: why it stopped, and usage.
+// Parts that Anthropic's whole and streamed messages share: the reason for stopping, and usage.
 
 import type { ChatFinish } from "../engine/chat_api.ts";
 
@@ -10,7 +10,7 @@ export function stopOf(finish: ChatFinish): { readonly stop_reason: string; read
   return { stop_reason: "end_turn", stop_sequence: null };
 }
 
-/** Anthropic counts what came out of the cache apart from what went in. */
+/** Anthropic counts cached tokens apart from the other input tokens. */
 export function usageOf({ usage }: ChatFinish): object {
   return {
     input_tokens: usage.promptTokens - usage.cachedTokens,

@@ -1,22 +1,22 @@
-// The events of a streamed message in the order that Anthropic's clients rely on:
-// message_start { content_block_start content_block_delta* content_block_stop }* message_delta message_stop.
+// The events of a streamed message in the order that Anthropic's clients rely on: message_start {
+// content_block_start content_block_delta* content_block_stop }* message_delta message_stop.
 
 import type { ChatEvent } from "../engine/chat_api.ts";
 import { stopOf, usageOf } from "./anthropic_shapes.ts";
 import { event } from "./sse.ts";
 
-/** An event; its name stands twice, as the clients want it. */
+/** An event. Clients expect its name twice: as the event's name and in its data. */
 function named(type: string, fields: object = {}): string {
   return event(JSON.stringify({ type, ...fields }), type);
 }
 
-/** What Anthropic sends where nothing else comes for a while; clients count it as a sign of life. */
+/** What Anthropic sends while there is nothing else to send; clients take it as a sign of life. */
 export const PING = named("ping");
 
 /**
- * @param count the prompt's length in tokens, told in message_start; the last usage, in message_delta, corrects it by
- * what came out of the cache
- * @param head what every message begins with: id, type, role, model
+ * @param count gives the prompt's length in tokens for message_start; the final usage, in
+ * message_delta, separates the cached ones
+ * @param head the first fields of every message: id, type, role, model
  */
 export async function* messageEvents(
   start: () => AsyncIterable<ChatEvent>,
@@ -41,7 +41,7 @@ export async function* messageEvents(
   };
   const delta = (change: object): string => named("content_block_delta", { index: block, delta: change });
   for await (const event of start()) {
-    // Not before the engine has something: what it refuses is answered with a status.
+    // Not before the engine's first event: a request that it rejects is answered with a status.
     if (!begun) yield begin;
     begun = true;
     switch (event.type) {

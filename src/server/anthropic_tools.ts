@@ -1,8 +1,9 @@
-// Tools of Anthropic's API: those that a client describes, and those of its own that the client runs, whose schemas are known.
+// Tools of Anthropic's API: tools that the client describes, and Anthropic's own client-side tools,
+// whose schemas are known.
 
 import type { ToolDefinition } from "../engine/chat_api.ts";
+import { schemaOf } from "./conversation_fields.ts";
 import { type Fields, type Json, required, wrong } from "./fields.ts";
-import { schemaOf } from "./messages.ts";
 import { defined } from "./sampling.ts";
 
 const text = (description: string) => ({ type: "string", description });
@@ -24,14 +25,14 @@ const EDITING = {
   insert_text: text("For insert: the text."),
 };
 
-/** A tool that does what `command` says. */
+/** A tool with a parameter `command` that selects what it does. */
 function commanded(description: string, commands: readonly string[], properties: Json, needed: readonly string[]) {
   const command = { enum: commands, description: "What to do." };
   const parameters = { type: "object", properties: { command, ...properties }, required: ["command", ...needed] };
   return { description, parameters: { ...parameters, additionalProperties: false } };
 }
 
-/** What Anthropic's models know of these tools by their type. Other models are told. */
+/** Anthropic's models know these tools by their type. Other models need a description. */
 const KNOWN: readonly (readonly [RegExp, Pick<ToolDefinition, "description" | "parameters">])[] = [
   [
     /^bash_\d{8}$/,
@@ -75,7 +76,7 @@ function without(all: Json, name: string): Json {
   return Object.fromEntries(Object.entries(all).filter(([key]) => key !== name));
 }
 
-/** @throws RequestError for a tool that Anthropic's servers run, and for one that is not known */
+/** @throws RequestError for a tool that Anthropic's servers run, and for an unknown one */
 export function anthropicTool(fields: Fields): ToolDefinition {
   const type = fields.string("type") ?? "custom";
   const known = type === "custom" ? {} : KNOWN.find(([form]) => form.test(type))?.[1];

@@ -1,4 +1,5 @@
-// The server as a function from Request to Response: who may ask, which endpoint answers, what failures look like.
+// The server as a function from Request to Response: access checks, routes, and the shape of
+// failures.
 
 import type { IncomingMessage } from "node:http";
 import { type Context, Hono } from "hono";
@@ -6,11 +7,10 @@ import { cors } from "hono/cors";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { getPath } from "hono/utils/url";
 import type { ChatModel } from "../engine/chat_api.ts";
+import { createAccessCheck } from "./access.ts";
 import { countTokens, messages } from "./anthropic_messages.ts";
 import { keyCheck } from "./auth.ts";
-import { Call } from "./calls.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
-import { createGuard } from "./guard.ts";
 import { createMetrics } from "./metrics.ts";
 import { listModels, oneModel } from "./models.ts";
 import { chatCompletions } from "./openai_chat.ts";
@@ -21,10 +21,11 @@ import { health, livez, PROBES, readinessOf, readyz, root } from "./probes.ts";
 import { createService, type ServerOptions, type Service } from "./service.ts";
 import { ServerState } from "./state.ts";
 import { detokenize, tokenize } from "./tokens.ts";
+import { TrackedRequest } from "./tracked_request.ts";
 
 export type { ServerOptions } from "./service.ts";
 
-/** Those that need no model. */
+/** Paths that need no model. */
 const OTHERS = [...PROBES, "/metrics"];
 
 type Handler = (c: Context, service: Service) => Response | Promise<Response>;
@@ -48,38 +49,40 @@ const ROUTES: readonly Route[] = [
 ];
 
 /**
- * The application: `app.fetch` is a handler for any server of the Fetch API, `app.request()` asks it without one.
- * @param model or what changes while the server runs: there may be no model yet
+ * The application. `app.fetch` is a handler for any server of the Fetch API; `app.request()` calls
+ * it without a server.
+ * @param model the model, or the server's state if the model is loaded later
  */
 export function createApp(model: ChatModel | ServerState, options: ServerOptions = {}): Hono {
   const state = model instanceof ServerState ? model : new ServerState(model);
   const { capacity = {}, onRequest = () => {} } = options;
   const metrics = createMetrics({ capacity, ...(options.version !== undefined && { version: options.version }) });
   const service = createService(state, metrics.measure, options);
-  const guard = createGuard(options.cors ?? [], options.hosts ?? []);
+  const access = createAccessCheck(options.cors ?? [], options.hosts ?? []);
   const checkKey = options.apiKey === undefined ? null : keyCheck(options.apiKey, service.bodyLimit);
   const app = new Hono({ getPath: (request) => routePath(getPath(request)) });
 
   app.use(async (c, next) => {
     const { method, path, raw } = c.req;
     const head = { method, path: askedPath(c), endpoint: endpointOf(path), client: clientOf(c) };
-    const call = new Call(head, raw.headers, clock, (record) => {
+    const tracked = new TrackedRequest(head, raw.headers, clock, (record) => {
       metrics.request(record);
       onRequest(record);
     });
-    service.register(raw, call);
+    service.track(raw, tracked);
     await next();
-    c.header("x-request-id", call.id); // where OpenAI's clients look
-    c.header("request-id", call.id); // and Anthropic's
-    if (call.warning !== null) c.header("x-hotset-warning", call.warning);
-    call.responded(c.res.status, c.res.headers.get("content-type")?.startsWith("text/event-stream") === true);
+    c.header("x-request-id", tracked.id); // where OpenAI's clients look
+    c.header("request-id", tracked.id); // and Anthropic's
+    if (tracked.warning !== null) c.header("x-hotset-warning", tracked.warning);
+    tracked.responded(c.res.status, c.res.headers.get("content-type")?.startsWith("text/event-stream") === true);
   });
   app.use(async (c, next) => {
-    if (!OTHERS.includes(c.req.path)) guard.check(c.req.raw.headers, c.req.url);
+    if (!OTHERS.includes(c.req.path)) access.check(c.req.raw.headers, c.req.url);
     await next();
   });
-  const pages = cors({ origin: (origin) => (guard.allows(origin) ? origin : null) });
-  // Without an origin it is no page's question: HAProxy asks OPTIONS / whether to send requests here.
+  const pages = cors({ origin: (origin) => (access.allows(origin) ? origin : null) });
+  // Without an origin it is not a preflight request of a page: HAProxy sends OPTIONS / as a health
+  // check.
   app.use((c, next) => (c.req.header("origin") === undefined ? next() : pages(c, next)));
   app.use(async (c, next) => {
     if (!PROBES.has(c.req.path)) {
@@ -112,19 +115,19 @@ export function createApp(model: ChatModel | ServerState, options: ServerOptions
   app.onError((error, c) => {
     const failure = failureOf(error);
     if (failure.unexpected) service.log(error);
-    service.callOf(c.req.raw)?.failed(failure);
+    service.trackedOf(c.req.raw)?.failed(failure);
     return c.json(errorBody(failure, dialectOf(c)), failure.status as ContentfulStatusCode, { ...failure.headers });
   });
   return app;
 }
 
-/** What a request is counted under: a route, so that made-up paths take no memory. */
+/** The label under which a request is counted: a route, so that made-up paths take no memory. */
 function endpointOf(path: string): string {
   if (path.startsWith("/v1/models/")) return "/v1/models/:id";
   return OTHERS.includes(path) || ROUTES.some((route) => route.path === path) ? path : "other";
 }
 
-/** The address at the other end of the connection, where there is one. */
+/** The address at the other end of the connection, if there is one. */
 function clientOf(c: Context): string | null {
   const env = c.env as { readonly incoming?: IncomingMessage } | undefined;
   return env?.incoming?.socket.remoteAddress ?? null;

@@ -1,11 +1,13 @@
-// The API key, as a header of any API's clients or as the body's field `key`, compared in constant time.
+// Checks the API key, in a header of any API's clients or in the body's field `key`, in constant
+// time.
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { HttpError } from "./errors.ts";
 import { readJson } from "./json.ts";
 
 /**
- * A check of a request's key; there may be several, so that a new one is given out before the old one is refused.
+ * Creates a check of a request's key. There may be several keys, so that a new one can be handed
+ * out before the old one is removed.
  * @throws HttpError 401 from the check
  */
 export function keyCheck(keys: string | readonly string[], bodyLimit: number): (request: Request) => Promise<void> {
@@ -14,9 +16,9 @@ export function keyCheck(keys: string | readonly string[], bodyLimit: number): (
     const { headers } = request;
     const bearer = /^Bearer +(.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
     const given = [bearer, headers.get("x-api-key"), headers.get("api-key")].filter((one) => typeof one === "string");
-    // ModelsLab's samples have it in the body. Who sent a header is not asked for more.
+    // ModelsLab's samples have it in the body, which is read only if no header has a key.
     if (given.length === 0 && request.method === "POST") given.push(...(await keyOfBody(request, bodyLimit)));
-    // Digests are of one length, whatever was sent: how long the comparison takes says nothing about the key.
+    // Digests all have one length, so the time of the comparison reveals nothing about the key.
     if (given.some((one) => expected.some((key) => timingSafeEqual(digest(one), key)))) return;
     const found = given.length === 0 ? "none" : "another";
     throw new HttpError(
@@ -28,7 +30,10 @@ export function keyCheck(keys: string | readonly string[], bodyLimit: number): (
   };
 }
 
-/** A body that cannot be read has no key: what is wrong with it is told to those who have one. */
+/**
+ * The key in the body. An unreadable body has none: its error is reported only to clients with a
+ * valid key.
+ */
 async function keyOfBody(request: Request, limit: number): Promise<string[]> {
   try {
     const { key } = await readJson(request, limit);

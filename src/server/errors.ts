@@ -1,10 +1,11 @@
-// Failures as HTTP answers: which status an error is, whether another try is worth it, and its shape in each API.
+// Failures as HTTP answers: the status of an error, whether a retry makes sense, and its shape in
+// each API.
 
 import { BusyError, HotsetError, MemoryError, type Overflow, RequestError, WeightsError } from "../errors.ts";
 
 /**
- * Whose shape an error is given in. OpenRouter's is OpenAI's with the status as its code, Mistral's has what is in it beside it
- * too, Ollama's is a text.
+ * The API whose shape an error has. OpenRouter's is OpenAI's with the status as its code, Mistral's
+ * repeats the fields beside the error object, Ollama's is a text.
  */
 export type Dialect = "openai" | "anthropic" | "openrouter" | "mistral" | "ollama";
 
@@ -22,23 +23,26 @@ export class HttpError extends HotsetError {
   }
 }
 
-/** What is said about an error. */
+/** An error as the client is told of it. */
 export interface Failure {
   readonly status: number;
   readonly message: string;
   readonly code: string | null;
   readonly param: string | null;
-  /** How much too long a prompt is. */
+  /** By how much a prompt is too long. */
   readonly overflow?: Overflow;
   readonly headers: Readonly<Record<string, string>>;
-  /** Not thrown on purpose: it belongs in the log. */
+  /** A bug rather than an expected error: it belongs in the log. */
   readonly unexpected: boolean;
 }
 
-/** Seconds after which a client that was told "busy" should try again. */
+/** Seconds after which a client that got "busy" should retry. */
 const RETRY_AFTER = "1";
 
-/** The official clients try again by themselves after 408, 409, 429 and 5xx, unless they are told not to. */
+/**
+ * The official clients retry by themselves after 408, 409, 429 and 5xx, unless this header says not
+ * to.
+ */
 const NO_RETRY = { "x-should-retry": "false" };
 
 export function failureOf(error: unknown): Failure {
@@ -47,12 +51,12 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof HttpError) return { ...known, status: error.status, code: error.code, headers: error.headers };
   if (error instanceof RequestError) {
     const { code = null, param = null, overflow } = error.detail;
-    return { ...known, status: 400, code, param, ...(overflow && { overflow }), ...inWordsOfRequests(message) };
+    return { ...known, status: 400, code, param, ...(overflow && { overflow }), ...byRequestField(message) };
   }
   if (error instanceof BusyError)
     return { ...known, status: 503, code: "busy", headers: { "retry-after": RETRY_AFTER } };
   if (error instanceof MemoryError) return { ...known, status: 507, code: "out_of_memory", headers: NO_RETRY };
-  // The folder's chat template fails on this conversation: it would on the next try, too.
+  // The folder's chat template fails on this conversation: a retry would fail too.
   if (error instanceof WeightsError) return { ...known, status: 422, code: "template_failed" };
   if (error instanceof HotsetError) return { ...known, status: 500, headers: NO_RETRY };
   if (error instanceof Error && error.name === "AbortError") {
@@ -67,7 +71,7 @@ export function failureOf(error: unknown): Failure {
   };
 }
 
-/** The engine's options that requests call otherwise. */
+/** The engine's options that have another name in requests. */
 const FIELD_OF: Readonly<Record<string, string>> = {
   minTokens: "min_tokens",
   maxTokens: "max_tokens",
@@ -77,8 +81,8 @@ const FIELD_OF: Readonly<Record<string, string>> = {
   logitBias: "logit_bias",
 };
 
-/** What the engine says of an option, as of the field that it came from. */
-function inWordsOfRequests(message: string): { message?: string; param?: string } {
+/** Replaces the name of an option in the engine's message by the field that it came from. */
+function byRequestField(message: string): { message?: string; param?: string } {
   const param = FIELD_OF[/^\w+(?=:)/.exec(message)?.[0] ?? ""];
   if (param === undefined) return {};
   return { message: message.replaceAll(/\b[a-z]+[A-Z]\w+/g, (name) => FIELD_OF[name] ?? name), param };
@@ -112,7 +116,7 @@ export function errorBody(failure: Failure, dialect: Dialect): object {
   }
 }
 
-/** Programs that shorten a conversation which got too long know that from the words of each API. */
+/** Programs that shorten an overlong conversation recognize the wording of each API. */
 function messageOf({ message, overflow }: Failure, dialect: Dialect): string {
   if (!overflow) return message;
   const { tokens, context } = overflow;

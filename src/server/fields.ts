@@ -1,11 +1,12 @@
-// Checked reading of a request's fields: each reader returns the value, undefined where the field is absent or null, or
-// refuses it by name. Fields that no reader asks for are accepted.
+// Checked reading of a request's fields. Each reader returns the value, or undefined where the
+// field is absent or null, and rejects wrong values with an error that names the field. Fields that
+// are never read are accepted.
 
 import { RequestError } from "../errors.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
 
-/** Reads the fields of one object; `at` is where it lies: "" or "messages[0]". */
+/** Reads the fields of one object; `at` is its path: "" or "messages[0]". */
 export interface Fields {
   readonly json: Json;
   /** The full name of a field: "messages[0].role". */
@@ -23,13 +24,13 @@ export interface Fields {
   objects(name: string, maxLength: number): readonly Fields[] | undefined;
 }
 
-/** `value`, or a refusal that says that the field is required. */
+/** `value`. @throws RequestError that says that the field is required, where it is undefined */
 export function required<T>(value: T | undefined, fields: Fields, name: string): T {
   if (value === undefined) throw wrong(fields.path(name), "is required", undefined);
   return value;
 }
 
-/** Refuses a field. `expected` goes on from its name: "expected a text". */
+/** The error for a wrong field. `expected` continues its name: "expected a text". */
 export function wrong(path: string, expected: string, found: unknown): RequestError {
   const tail = found === undefined ? "" : `, found ${describe(found)}`;
   return new RequestError(`${path}: ${expected}${tail}`, { param: path });

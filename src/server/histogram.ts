@@ -36,7 +36,7 @@ export function metric(
   return heading(name, type, help) + all.map(([labels, value]) => sample(name, labels, value)).join("");
 }
 
-/** The values of `labels` must be of a bounded set: each combination is kept for ever. */
+/** The values of `labels` must come from a bounded set: each combination is kept forever. */
 export function createCounter(name: string, help: string): Counter {
   const values = new Map<string, { labels: Labels; value: number }>();
   return {
@@ -60,7 +60,8 @@ interface Series {
 
 /**
  * @param bounds upper bounds of the buckets, ascending
- * @param first labels of a series that is there from the start; others are of a bounded set, as a counter's
+ * @param first labels of a series that exists from the start. As with a counter, labels must come
+ * from a bounded set.
  */
 export function createHistogram(
   name: string,

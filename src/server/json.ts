@@ -1,22 +1,28 @@
-// Request bodies: bytes up to a limit, UTF-8, JSON that is not nested beyond reason.
+// Request bodies: bytes up to a limit, UTF-8, JSON nested to a limited depth.
 
 import { HttpError } from "./errors.ts";
 
-/** Schemas and messages of real clients stay below 30; what walks a body may recurse this deep. */
+/**
+ * Schemas and messages of real clients stay below 30 levels. Code that walks a body may recurse
+ * this deep.
+ */
 const MAX_DEPTH = 256;
 
 type JsonObject = Record<string, unknown>;
 
 const JSON_TYPE = /^(application|text)\/([\w.-]+\+)?json\b/i;
-/** What curl, PHP, Python and fetch() say of a text that they were told nothing about; so may a page without asking first. */
+/**
+ * Default content types of curl, PHP, Python and fetch(). A page may send them without a preflight
+ * request.
+ */
 const UNSAID = /^$|^(application\/x-www-form-urlencoded|application\/octet-stream|text\/plain)\b/i;
 
-/** A body can be read once, and is asked for twice where the key is in it. */
+/** Parsed bodies: a body can be read only once, but is needed twice where the key is in it. */
 const bodies = new WeakMap<Request, Promise<JsonObject>>();
 
 /**
  * The JSON object that a request carries.
- * @param limit bytes; a longer body is refused before it is read to its end
+ * @param limit most bytes; a longer body is rejected before it is read to its end
  * @throws HttpError 413, 415 or 400
  */
 export function readJson(request: Request, limit: number): Promise<JsonObject> {
@@ -54,8 +60,9 @@ async function parse(request: Request, limit: number): Promise<JsonObject> {
 }
 
 /**
- * Whether a page sent it: browsers give the page's origin with every POST, and most say where a request comes from. JSON that is
- * called so cannot be sent to another origin without being asked about first; a form or a plain text can.
+ * Whether a page sent it: browsers send the page's origin with every POST, and most say where a
+ * request comes from. A body with a JSON content type needs a preflight request to another origin;
+ * a form or a plain text does not.
  */
 function ofPage(headers: Headers): boolean {
   return headers.has("origin") || headers.has("sec-fetch-site");
@@ -68,7 +75,8 @@ async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   if (request.body !== null) {
-    // The body is left where reading stops: cancelling it would cut the connection before the answer is out.
+    // The rest of the body is not cancelled: that would close the connection before the answer is
+    // sent.
     const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
     const read = () =>
       reader.read().catch((error: unknown) => {
@@ -91,7 +99,9 @@ async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
 
 const [QUOTE, BACKSLASH, BRACKET, BRACE] = [0x22, 0x5c, 0x5b, 0x7b];
 
-/** Counts brackets before anything is parsed: JSON.parse survives a million of them, what comes after would not. */
+/**
+ * Counts brackets before parsing: JSON.parse survives a million levels, code after it would not.
+ */
 function checkDepth(bytes: Uint8Array): void {
   let depth = 0;
   let inText = false;

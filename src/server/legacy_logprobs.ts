@@ -1,11 +1,13 @@
-// Log probabilities in the shape of the legacy completions API: four arrays, one entry a token.
+// Log probabilities in the shape of the legacy completions API: four arrays with an entry for each
+// token.
 
 import type { TokenLogprob, TopLogprob } from "../engine/api.ts";
 import { finite, spelledBytes } from "./openai_shapes.ts";
 
 /**
- * The log probabilities of one answer, or of a piece of it. `text_offset` counts characters from the beginning of the answer's
- * text (of the prompt, with echo). The first token of a prompt has no probability: null.
+ * The log probabilities of one answer, or of a piece of it. `text_offset` counts characters from
+ * the beginning of the answer's text (with echo, of the prompt). The first token of a prompt has no
+ * probability: null.
  */
 export function legacyLogprobs(tokens: readonly TokenLogprob[]): object {
   return {
@@ -16,15 +18,16 @@ export function legacyLogprobs(tokens: readonly TokenLogprob[]): object {
   };
 }
 
-/** Text, or for a part of a character its bytes, as OpenAI writes them. */
+/** The token's text; for a part of a character its bytes, as OpenAI writes them. */
 function nameOf(token: TopLogprob): string {
   const bytes = spelledBytes(token);
   return bytes === null ? token.text : `bytes:${bytes}`;
 }
 
 /**
- * The most likely tokens and, whatever its place, the token itself, each under a name of its own: of tokens that read alike the
- * token itself and then the likelier one have the plain name, others are "token_id:" with their id, as vLLM writes tokens.
+ * The most likely tokens and the token itself, whatever its rank, each under a distinct name. Of
+ * tokens with the same text, the chosen one (else the likelier one) has the plain name; the others
+ * are "token_id:" with their id, as vLLM writes tokens.
  */
 function topOf(token: TokenLogprob): Record<string, number> {
   const all = [...token.top.filter(({ id }) => id !== token.id), token].sort((a, b) => b.logprob - a.logprob);

@@ -1,21 +1,22 @@
-// The server's log on stderr: a line for each request when it is over, and for each step in the server's life.
+// The server's log on stderr: a line for each finished request, and for each change of the server's
+// state.
 
-import type { CallRecord } from "./calls.ts";
+import type { RequestSummary } from "./tracked_request.ts";
 
 export type LogFormat = "text" | "json" | "off";
 
 export interface Log {
-  request(record: CallRecord): void;
-  /** Something that happened to the server: "listening", "ready", "draining", "stopped". */
+  request(record: RequestSummary): void;
+  /** A change of the server's state: "listening", "ready", "draining", "stopped". */
   event(name: string, fields: Readonly<Record<string, string | number | null>>): void;
-  /** An error that nobody expected; told whatever the format. */
+  /** An unexpected error: logged in every format. */
   error(error: unknown): void;
 }
 
-/** Asked every few seconds by gateways and Prometheus. */
+/** Gateways and Prometheus request these every few seconds. */
 const UNLOGGED: ReadonlySet<string> = new Set(["/health", "/livez", "/readyz", "/metrics", "/"]);
 
-/** @param write takes a line; it may drop it where the reader is slower than the server */
+/** @param write takes a line, and may drop it if the reader is slower than the server */
 export function createLog(format: LogFormat, write: (line: string) => void, now = () => new Date()): Log {
   const json = (fields: object): void => write(`${JSON.stringify({ time: now().toISOString(), ...fields })}\n`);
   const text = (...parts: readonly string[]): void => write(`${[now().toISOString(), ...parts].join(" ")}\n`);
@@ -39,8 +40,8 @@ export function createLog(format: LogFormat, write: (line: string) => void, now 
   };
 }
 
-/** Fields as log pipelines spell them. */
-function jsonOf(record: CallRecord): object {
+/** The fields with the names that log pipelines use. */
+function jsonOf(record: RequestSummary): object {
   return {
     request_id: record.id,
     trace_id: record.traceId,
@@ -61,7 +62,7 @@ function jsonOf(record: CallRecord): object {
   };
 }
 
-function textOf(record: CallRecord): string {
+function textOf(record: RequestSummary): string {
   const { method, path, status, outcome, promptTokens, cachedTokens, completionTokens, firstTokenMs } = record;
   const parts = [method, path, String(status), outcome];
   if (record.finish.length > 0) parts.push(`finish=${[...new Set(record.finish)].join(",")}`);
@@ -80,11 +81,14 @@ function textOf(record: CallRecord): string {
   return parts.join(" ");
 }
 
-function levelOf({ outcome }: CallRecord): string {
+function levelOf({ outcome }: RequestSummary): string {
   return outcome === "failed" ? "error" : outcome === "ok" ? "info" : "warn";
 }
 
-/** As it is, or in quotes where it would not be one word: messages hold texts of others, which must not make lines. */
+/**
+ * The text, in quotes where it is not one word: messages may contain clients' texts, which must not
+ * add lines.
+ */
 function quoted(text: string): string {
   return /^[\w.:/@[\]+~-]+$/.test(text) ? text : JSON.stringify(text.slice(0, 500));
 }

@@ -1,4 +1,5 @@
-// Several answers to one request (n choices, a list of prompts): run a few at a time, their events told apart by index.
+// Several answers to one request (n choices, a list of prompts): runs a few at a time, and tags
+// their events by index.
 
 /** An event of the answer `index`. */
 export interface Indexed<T> {
@@ -7,8 +8,8 @@ export interface Indexed<T> {
 }
 
 /**
- * The events of all answers as they come, at most `atOnce` answers under way, each at most one event ahead of the reader.
- * The first that fails ends them all; so does leaving the iteration.
+ * The events of all answers as they come, from at most `atOnce` answers at a time, each at most one
+ * event ahead of the reader. The first failure ends them all; so does leaving the iteration.
  */
 export async function* together<T>(
   starts: readonly (() => AsyncIterator<T>)[],
@@ -19,7 +20,7 @@ export async function* together<T>(
   let started = 0;
   const ask = (index: number, answer: AsyncIterator<T>): void => {
     const asked = answer.next().then((next) => ({ index, next }));
-    asked.catch(() => {}); // met by the race below, or given up with the others
+    asked.catch(() => {}); // reported by the race below, or dropped with the others
     waiting.set(index, asked);
   };
   try {

@@ -1,15 +1,16 @@
-// A model with a stopwatch and a counter: every answer is measured, also one that fails or that its client leaves.
+// Wraps a model so that every answer is timed and counted, also those that fail or whose client
+// leaves.
 
 import type { ChatEvent, ChatModel, ChatOptions } from "../engine/chat_api.ts";
 import { abortReason } from "../errors.ts";
-import type { Call } from "./calls.ts";
 import { failureOf } from "./errors.ts";
+import type { TrackedRequest } from "./tracked_request.ts";
 
-/** How an answer ended: by itself, refused before it began, failed, or left by its client. */
+/** How an answer ended: normally, rejected before it began, failed, or abandoned by its client. */
 export const OUTCOMES = ["stop", "length", "tool_calls", "refused", "failed", "cancelled"] as const;
 export type AnswerOutcome = (typeof OUTCOMES)[number];
 
-/** As OpenTelemetry names what is asked of a model. */
+/** OpenTelemetry's names of a model's operations. */
 export type Operation = "chat" | "text_completion";
 
 export interface Watch {
@@ -17,16 +18,16 @@ export interface Watch {
   tokens(kind: "prompt" | "prompt_cached" | "completion", count: number): void;
   /** ms from the request to the first event. */
   first(operation: Operation, ms: number): void;
-  /** An answer that ended by itself: ms from the request, and from the first event, to the last token. */
+  /** An answer ended normally: ms from the request, and from the first event, to the last token. */
   whole(operation: Operation, ms: number, decodeMs: number, completionTokens: number): void;
   answer(outcome: AnswerOutcome): void;
 }
 
-/** @param callOf the request that an answer is for, by the signal that the answer was given */
+/** @param requestOf the request of an answer, by the signal that the answer was given */
 export function measuredModel(
   model: ChatModel,
   watch: Watch,
-  callOf: (signal: AbortSignal | undefined) => Call | undefined,
+  requestOf: (signal: AbortSignal | undefined) => TrackedRequest | undefined,
   clock: () => number,
 ): ChatModel {
   async function* measured(
@@ -34,17 +35,18 @@ export function measuredModel(
     events: AsyncIterable<ChatEvent>,
     options: ChatOptions & { readonly echo?: boolean } = {},
   ): AsyncGenerator<ChatEvent> {
-    const call = callOf(options.signal);
+    const request = requestOf(options.signal);
     const asked = clock();
     let begun: number | null = null;
-    let outcome: AnswerOutcome = "cancelled"; // what it is when the caller stops asking
-    // An event stands for a token at least, so tokens are counted as they come, one behind: the last piece of text may have
-    // been held back and stand for none. The end tells how many there were.
+    let outcome: AnswerOutcome = "cancelled"; // if the caller leaves the iteration
+    // Each event stands for at least one token, so tokens are counted as events come, one behind:
+    // the last piece of text may stand for none, because it had been held back. The finish event
+    // corrects the count.
     let [counted, behind] = [0, 0];
     const completion = (count: number): void => {
       if (count <= 0) return;
       watch.tokens("completion", count);
-      call?.add({ completionTokens: count });
+      request?.add({ completionTokens: count });
       counted += count;
     };
     const iterator = events[Symbol.asyncIterator]();
@@ -56,19 +58,19 @@ export function measuredModel(
         const now = clock();
         if (begun === null) {
           watch.first(operation, now - asked);
-          call?.firstToken();
+          request?.firstToken();
         }
         begun ??= now;
         if (event.type === "finish") {
           const { promptTokens, cachedTokens, completionTokens } = event.usage;
           watch.tokens("prompt", promptTokens - cachedTokens);
           watch.tokens("prompt_cached", cachedTokens);
-          call?.add({ promptTokens, cachedTokens });
+          request?.add({ promptTokens, cachedTokens });
           completion(completionTokens - counted);
           behind = 0;
           watch.whole(operation, now - asked, now - begun, completionTokens);
           outcome = event.reason;
-          call?.finished(event.reason);
+          request?.finished(event.reason);
         } else if (event.type !== "tool_call" && !options.echo) {
           completion(behind);
           behind = 1;
@@ -81,16 +83,16 @@ export function measuredModel(
       if (begun === null && status === 503) outcome = "refused";
       throw error;
     } finally {
-      iterator.return?.().catch(() => {}); // not waited for: the engine lets go of it when its step is over
+      iterator.return?.().catch(() => {}); // not awaited: the engine frees it when its step is over
       completion(behind);
       watch.answer(outcome);
     }
   }
 
-  /** What a schema says and is not kept goes into the answer's headers. */
+  /** Adds a handler that puts warnings about a schema into the answer's headers. */
   const warned = <O extends ChatOptions>(options?: O): O | undefined => {
-    const call = callOf(options?.signal);
-    return options && call ? { ...options, onWarnings: (warnings) => call.warn(warnings) } : options;
+    const request = requestOf(options?.signal);
+    return options && request ? { ...options, onWarnings: (warnings) => request.warn(warnings) } : options;
   };
   return {
     name: model.name,
@@ -104,14 +106,17 @@ export function measuredModel(
     async embed(input, signal) {
       const result = await unlessAborted(model.embed(input, signal), signal);
       watch.tokens("prompt", result.tokens);
-      callOf(signal)?.add({ promptTokens: result.tokens });
+      requestOf(signal)?.add({ promptTokens: result.tokens });
       return result;
     },
     metrics: () => model.metrics(),
   };
 }
 
-/** What `promise` gives, or the reason of `signal` as soon as it aborts: a step of the engine may take seconds. */
+/**
+ * Settles as `promise`, or rejects as soon as `signal` aborts: a step of the engine may take
+ * seconds.
+ */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {

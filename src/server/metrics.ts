@@ -1,15 +1,15 @@
 // GET /metrics: requests, queue, tokens, latencies, capacity, experts and memory for Prometheus.
 
 import type { ChatModel } from "../engine/chat_api.ts";
-import type { Call, CallRecord } from "./calls.ts";
 import { createCounter, createHistogram, type Histogram, type Labels, metric } from "./histogram.ts";
 import { measuredModel, OUTCOMES, type Watch } from "./measured.ts";
+import type { RequestSummary, TrackedRequest } from "./tracked_request.ts";
 
-/** What a server may do at once; what is not known is left out of the metrics. */
+/** The server's limits. Unknown ones are left out of the metrics. */
 export interface Capacity {
-  /** Answers that are computed at once. */
+  /** Most answers that are computed at once. */
   readonly parallel?: number;
-  /** Requests that may wait. */
+  /** Most requests that wait. */
   readonly queue?: number;
 }
 
@@ -22,10 +22,13 @@ export interface MetricsOptions {
 }
 
 export interface Metrics {
-  /** Counts a request that is over. */
-  request(record: CallRecord): void;
-  /** The model, every answer of which is measured; `callOf` tells by an answer's signal which request it is for. */
-  measure(model: ChatModel, callOf?: (signal: AbortSignal | undefined) => Call | undefined): ChatModel;
+  /** Counts a finished request. */
+  request(record: RequestSummary): void;
+  /**
+   * Wraps the model so that every answer is measured; `requestOf` finds an answer's request by its
+   * signal.
+   */
+  measure(model: ChatModel, requestOf?: (signal: AbortSignal | undefined) => TrackedRequest | undefined): ChatModel;
   /** @param model null while it is being loaded */
   text(model: ChatModel | null, ready: boolean): string;
 }
@@ -59,7 +62,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const otelFirst = otel("time_to_first_token", "From request to first token", SECONDS);
   const otelEach = otel("time_per_output_token", "Mean of each answer", SECONDS_A_TOKEN);
   const labels = (operation: string): Labels => ({ gen_ai_operation_name: operation, gen_ai_provider_name: "hotset" });
-  // There from the start, so that their first increase shows.
+  // Present from the start, so that their first increase is visible.
   for (const kind of ["prompt", "prompt_cached", "completion"]) tokens.add({ kind }, 0);
   for (const outcome of OUTCOMES) answers.add({ outcome }, 0);
   const watch: Watch = {
@@ -85,7 +88,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       const error: Labels = status >= 400 ? { error_type: String(status) } : {};
       duration.observe(ms / 1000, { ...labels(operation), ...error });
     },
-    measure: (model, callOf = () => undefined) => measuredModel(model, watch, callOf, clock),
+    measure: (model, requestOf = () => undefined) => measuredModel(model, watch, requestOf, clock),
     text: (model, ready) =>
       [requests, answers, tokens, first, each, whole, duration, otelFirst, otelEach].map((one) => one.text()).join("") +
       metric("hotset_build_info", "gauge", "What runs; always 1.", [[{ version, node: process.versions.node }, 1]]) +
@@ -104,7 +107,7 @@ function limits({ parallel, queue }: Capacity): string {
   );
 }
 
-/** What the engine knows at this moment. */
+/** The engine's present state. */
 function gauges(model: ChatModel): string {
   const { queued, running, waiting, kv, suspensions, recomputedTokens, memory, experts } = model.metrics();
   const { capacity, used, cached } = kv;

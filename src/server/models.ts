@@ -1,4 +1,5 @@
-// GET /v1/models and /v1/models/:id: the one model that is served, in the shape that each API's clients expect.
+// GET /v1/models and /v1/models/:id: the model that is served, in the shape that each API's clients
+// expect.
 
 import type { Context } from "hono";
 import type { ChatModel } from "../engine/chat_api.ts";
@@ -6,16 +7,19 @@ import { HttpError } from "./errors.ts";
 import { isAnthropic } from "./paths.ts";
 import type { Service } from "./service.ts";
 
-/** What models are called: "mistralai/Mistral-Small-Instruct:free", "~/models/a.gguf". */
+/** Names of models: "mistralai/Mistral-Small-Instruct:free", "~/models/a.gguf". */
 const NAME = /^[\w~@][\w.:@/+~ -]*$/;
 
 export function listModels(c: Context, { model }: Service): Response {
-  // Where the next page is, and how many there are, is for OpenRouter's client.
+  // total_count and links are for OpenRouter's client.
   if (!isAnthropic(c)) return c.json({ object: "list", data: [openai(model)], total_count: 1, links: { next: null } });
   return c.json({ data: [anthropic(model)], first_id: model.name, last_id: model.name, has_more: false });
 }
 
-/** Requests may call the model by any name: so may clients that look a name up before they use it. */
+/**
+ * Any name is found, because requests may use any name: some clients look a name up before they use
+ * it.
+ */
 export function oneModel(c: Context, { model }: Service): Response {
   const id = c.req.param("id") ?? "";
   if (!NAME.test(id) || id.split("/").includes("..")) {
@@ -25,7 +29,7 @@ export function oneModel(c: Context, { model }: Service): Response {
   return c.json({ ...card, id });
 }
 
-/** Sampling and format as OpenRouter's clients ask for them; src/server/README.md has all fields. */
+/** The supported parameters under OpenRouter's names; src/server/README.md lists all fields. */
 const PARAMETERS = [
   ...["temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"],
   ...["max_tokens", "max_completion_tokens", "logit_bias", "logprobs", "top_logprobs", "seed", "stop"],
@@ -39,7 +43,7 @@ function openai({ name, created, context }: ChatModel): object {
     created,
     owned_by: "hotset",
     root: name,
-    // Mistral's client tells cards apart by their type, and insists on the capabilities.
+    // Mistral's client distinguishes cards by their type, and requires the capabilities.
     type: "base",
     name,
     max_context_length: context,
@@ -52,7 +56,7 @@ function openai({ name, created, context }: ChatModel): object {
     },
     // vLLM's name for the context.
     max_model_len: context,
-    // OpenRouter's client insists on all of these.
+    // OpenRouter's client requires all of these.
     context_length: context,
     canonical_slug: name,
     architecture: {

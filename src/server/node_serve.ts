@@ -1,4 +1,4 @@
-// The application on a socket: timeouts, limits, and readers that stopped reading.
+// Runs the application on a socket: timeouts, limits, and clients that stop reading.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, isIPv6, type Socket } from "node:net";
@@ -9,58 +9,66 @@ import type { ChatModel } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
 import { createApp, type ServerOptions } from "./app.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
-import { isHost, listenHost } from "./hosts.ts";
+import { isHost, listenHost } from "./host_header.ts";
 import { routePath } from "./paths.ts";
 import { PROBES } from "./probes.ts";
 import { createProcessMetrics } from "./process_metrics.ts";
 import { ServerState } from "./state.ts";
 
 export interface ListenOptions extends Omit<ServerOptions, "process"> {
-  /** Default 8080; 0: any that is free. */
+  /** Default 8080; 0: any free port. */
   readonly port?: number;
   /** Address to listen on. Default 127.0.0.1: this machine only. */
   readonly host?: string;
-  /** A connection without a request is kept for so long; longer than gateways keep theirs. Default 75 s. */
+  /**
+   * How long a connection without a request is kept; longer than gateways keep theirs. Default 75
+   * s.
+   */
   readonly idleMs?: number;
-  /** Connections open at once; more are closed as they come. Default 2048. */
+  /** Most open connections; further ones are closed at once. Default 2048. */
   readonly connections?: number;
   /** How long a client may take for a request's headers. Default 10 s. */
   readonly headersTimeoutMs?: number;
   /** How long a client may take for headers and body. Default 60 s. */
   readonly requestTimeoutMs?: number;
-  /** A client that takes nothing of what is there for so long is cut off. Default 30 s. */
+  /** How long a client may read nothing before its connection is closed. Default 30 s. */
   readonly stallMs?: number;
 }
 
 export interface RunningServer {
   /** Base URL: "http://127.0.0.1:8080". */
   readonly url: string;
-  /** Begins to answer with `model`, where startServer() was given none. */
+  /** Begins to answer with `model`, if startServer() was given none. */
   ready(model: ChatModel): void;
   /**
-   * Refuses new requests, with 503 on the open port so that gateways notice, and waits for those under way, queued ones too:
-   * until all are answered, but at least LINGER_MS, and at most `ms` or until `signal` aborts. Whether all were answered.
+   * Rejects new requests with 503 on the open port, so that gateways notice, and waits until
+   * running and queued ones are answered: at least LINGER_MS, and at most `ms` or until `signal`
+   * aborts. Resolves to whether all were answered.
    */
   drain(ms: number, signal?: AbortSignal): Promise<boolean>;
-  /** Ends the answers under way with `message` as their error, then every connection. Safe to call twice. */
+  /**
+   * Ends running answers with `message` as their error, then closes every connection. Safe to call
+   * twice.
+   */
   close(message?: string): Promise<void>;
 }
 
-/** For streams to say why they ended. */
+/** Time for streams to send why they ended. */
 const CLOSING_MS = 500;
-/** Gateways look every second or two. */
+/** Gateways check every second or two. */
 const LINGER_MS = 3000;
 
 type Refusal = readonly [status: number, reason: string, message: string];
 const BAD_REQUEST: Refusal = [400, "Bad Request", "the request is malformed: this is no HTTP/1.1"];
-/** What Node finds wrong before there is a request. */
+/** Errors that Node finds before there is a request. */
 const REFUSALS: Readonly<Record<string, Refusal>> = {
   HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the request's headers are larger than 16 KiB"],
   ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not arrive in time"],
 };
 
 /**
- * Listens, and answers with `model`; null: it is still being loaded, and requests are told so until ready().
+ * Listens, and answers with `model`. Null: the model is still being loaded; requests get a 503
+ * until ready().
  * @throws RequestError where it cannot listen
  */
 export async function startServer(model: ChatModel | null, options: ListenOptions = {}): Promise<RunningServer> {
@@ -93,7 +101,7 @@ export async function startServer(model: ChatModel | null, options: ListenOption
   );
   server.maxConnections = options.connections ?? 2048;
 
-  /** Answers under way on each connection; none is known of one that has not asked yet. */
+  /** Running answers of each connection; a connection without a request so far has no entry. */
   const answers = new WeakMap<Socket, Set<ServerResponse>>();
   const live = createLiveAnswers();
   server.prependListener("request", ({ socket, url = "" }, response) => {
@@ -106,10 +114,11 @@ export async function startServer(model: ChatModel | null, options: ListenOption
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     const begun = [...(answers.get(socket as Socket) ?? [])].some((response) => response.headersSent);
     if (error.code === "ECONNRESET" || !socket.writable || begun) socket.destroy();
-    else socket.end(refusal(error.code ?? ""), () => socket.destroy()); // whether the client ends its side or not
+    else socket.end(refusal(error.code ?? ""), () => socket.destroy()); // even if the client keeps its side open
   });
-  // Silence on a connection: it has nothing to ask any more, or it does not read what it was answered. One whose answer is
-  // being computed is waited for; one that has not asked yet has the time that its headers may take.
+  // A silent connection has no further request, or its client does not read the answer: it is
+  // closed. One whose answer is being computed is kept; one without a request so far has the time
+  // of headersTimeout.
   const stallMs = options.stallMs ?? 30_000;
   server.setTimeout(stallMs, (socket: Socket) => {
     if (answers.get(socket)?.size === 0 || socket.writableLength > 0) socket.destroy();
@@ -151,7 +160,7 @@ export async function startServer(model: ChatModel | null, options: ListenOption
   };
 }
 
-/** The answers under way, but for those to probes. */
+/** The running answers, except those to probes. */
 function createLiveAnswers() {
   const responses = new Set<ServerResponse>();
   let waiting: (() => void)[] = [];
@@ -177,22 +186,25 @@ function delay(ms: number, signal?: AbortSignal): Promise<void> {
   return setTimeoutPromise(ms, undefined, { ...(signal && { signal }), ref: false }).catch(() => {});
 }
 
-/** IPv6 addresses have many spellings, and the listener takes only the shortest: "[::ffff:127.0.0.1]" is "[::ffff:7f00:1]". */
+/**
+ * IPv6 addresses have many spellings, but the listener accepts only the shortest:
+ * "[::ffff:127.0.0.1]" is "[::ffff:7f00:1]".
+ */
 function canonicalHost({ headers }: IncomingMessage): void {
   const { host } = headers;
   if (!host?.startsWith("[")) return;
-  const url = `http://${host.replace(/%[\w.-]+(?=\])/, "")}`; // a zone means nothing to others
+  const url = `http://${host.replace(/%[\w.-]+(?=\])/, "")}`; // a zone has no meaning on another machine
   if (URL.canParse(url)) headers.host = new URL(url).host;
 }
 
-/** A request that cannot be made a Request: a Host or a path that is none. */
+/** The answer to a request that cannot become a Request: its Host or path is malformed. */
 function badRequest(error: unknown): Response {
   const reason = error instanceof Error ? error.message : String(error);
   const failure = failureOf(new HttpError(400, `the request is malformed: ${reason}`));
   return Response.json(errorBody(failure, "openai"), { status: 400 });
 }
 
-/** The whole answer to bytes that are no request, by the code of Node's error. */
+/** The complete answer to bytes that are not a request, by the code of Node's error. */
 function refusal(code: string): string {
   const [status, reason, message] = REFUSALS[code] ?? BAD_REQUEST;
   const body = JSON.stringify(errorBody(failureOf(new HttpError(status, message)), "openai"));

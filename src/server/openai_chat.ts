@@ -1,13 +1,14 @@
-// POST /v1/chat/completions: messages in, one answer or several out, whole or as a stream of deltas.
+// POST /v1/chat/completions: messages in, one or several answers out, whole or as a stream of
+// deltas.
 
 import type { Context } from "hono";
 import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";
 import { type Answer, AnswerCollector, wholeCalls } from "./answer.ts";
-import { inWordsOfField } from "./formats.ts";
 import { readJson } from "./json.ts";
 import { type Indexed, together } from "./many.ts";
 import { type OpenaiChatRequest, openaiChatRequest } from "./openai_request.ts";
 import { chatLogprobs, newId, now, streamFailure, type UsageWanted, usageOf, usageWanted } from "./openai_shapes.ts";
+import { namingField } from "./response_formats.ts";
 import { defined, seedOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
@@ -19,7 +20,7 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
   const work = service.begin(c.req.raw);
   const starts = Array.from({ length: request.n }, (_, i) => () => {
     const options = { ...request.options, ...seedOf(request.options.seed, i), signal: work.signal };
-    return wholeCalls(inWordsOfField(options.responseFormat, service.model.chat(request.messages, options)));
+    return wholeCalls(namingField(options.responseFormat, service.model.chat(request.messages, options)));
   });
   const events = together(starts, service.answersAtOnce);
   if (request.stream) {
@@ -67,7 +68,10 @@ function callShape({ id, name, arguments: text }: ToolCall): object {
   return { id, type: "function", function: { name, arguments: text } };
 }
 
-/** The stream: a first delta with the role, then text and calls, a last one with the reason; and usage where it is wanted. */
+/**
+ * The stream: a first delta with the role, then text and calls, a last one with the finish reason;
+ * and usage if wanted.
+ */
 async function* chunks(
   events: AsyncIterable<Indexed<ChatEvent>>,
   head: object,
@@ -78,7 +82,7 @@ async function* chunks(
   const calls = new Map<number, { readonly id: string; readonly name: string }>(); // by choice: the last one
   const finished: ChatFinish[] = [];
   let left = request.n;
-  // No `usage: null` where there is no usage: Mistral's client takes it for a broken chunk.
+  // `usage` is left out rather than null: Mistral's client rejects a chunk with `usage: null`.
   const chunk = (fields: object): string => event(JSON.stringify({ ...head, ...fields }));
   const delta = (index: number, change: object, more: object = {}): object => ({
     choices: [{ index, delta: change, logprobs: null, finish_reason: null, ...more }],

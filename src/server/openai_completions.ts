@@ -1,23 +1,24 @@
-// POST /v1/completions: prompts continued as they are, with echo and log probabilities as evaluation harnesses read them.
+// POST /v1/completions: continues prompts as they are, with echo and log probabilities as
+// evaluation harnesses expect them.
 
 import type { Context } from "hono";
 import type { ChatEvent, ChatFinish, ChatOptions } from "../engine/chat_api.ts";
 import { type Answer, AnswerCollector } from "./answer.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
-import { formatOf, inWordsOfField } from "./formats.ts";
 import { readJson } from "./json.ts";
 import { legacyLogprobs } from "./legacy_logprobs.ts";
 import { type Indexed, together } from "./many.ts";
 import { checkModel, MOST_CHOICES, streamOf } from "./openai_request.ts";
 import { newId, now, streamFailure, type UsageWanted, usageOf, usageWanted } from "./openai_shapes.ts";
 import { refuseUnsupported } from "./request_fields.ts";
+import { formatOf, namingField } from "./response_formats.ts";
 import { defined, idsOf, maxTokensOf, samplingOf, seedOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
 
-/** Prompts times answers to each. */
+/** Most answers: prompts times answers to each. */
 const MOST_ANSWERS = 2048;
-/** Of the legacy API. Chat completions go to the end of the context. */
+/** The default of the legacy API. Chat completions go on to the end of the context. */
 const DEFAULT_TOKENS = 16;
 const MOST_TOP_LOGPROBS = 20;
 
@@ -39,7 +40,7 @@ export async function completions(c: Context, service: Service): Promise<Respons
   const starts = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.n }, (_, i) => () => {
       const options = { ...request.options, ...seedOf(request.options.seed, i), signal: work.signal };
-      return inWordsOfField(options.responseFormat, service.model.complete(prompt, options));
+      return namingField(options.responseFormat, service.model.complete(prompt, options));
     }),
   );
   const events = together(starts, service.answersAtOnce);
@@ -85,7 +86,7 @@ function completionRequest(json: Json): CompletionRequest {
   return { prompts, n, ...streamOf(body), logprobs, options };
 }
 
-/** A text, a list of texts, token ids, or a list of lists of token ids. */
+/** The prompts: a text, a list of texts, token ids, or a list of lists of token ids. */
 function promptsOf(body: Fields): readonly Prompt[] {
   const prompt = required(body.raw("prompt"), body, "prompt");
   const expected = "expected a text, token ids, or a list of either";

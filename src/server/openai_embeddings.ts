@@ -1,4 +1,4 @@
-// POST /v1/embeddings: one vector a text, as numbers or as base64 of their 32-bit floats.
+// POST /v1/embeddings: a vector for each text, as numbers or as base64 of 32-bit floats.
 
 import type { Context } from "hono";
 import { type Fields, fieldsOf, required, wrong } from "./fields.ts";
@@ -9,7 +9,7 @@ import { refuseUnsupported } from "./request_fields.ts";
 import { idsOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 
-/** What clients send at most in one request by default. */
+/** The most that clients send in one request by default. */
 const MOST_INPUTS = 512;
 
 export async function embeddings(c: Context, service: Service): Promise<Response> {
@@ -29,7 +29,7 @@ export async function embeddings(c: Context, service: Service): Promise<Response
       data.push({ object: "embedding", index, embedding });
     }
     const usage = { prompt_tokens: tokens, total_tokens: tokens };
-    // Mistral's client insists on an id.
+    // Mistral's client requires an id.
     return c.json({ id: newId("embd-"), object: "list", data, model: service.model.name, usage });
   } finally {
     work.end();
@@ -50,7 +50,7 @@ function inputsOf(body: Fields): readonly (string | readonly number[])[] {
   });
 }
 
-/** Little-endian floats: the order of every machine that runs this. */
+/** Base64 of little-endian floats, the byte order of every machine that runs this. */
 function base64(values: Float32Array): string {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64");
 }

@@ -1,20 +1,21 @@
-// Bodies of /v1/chat/completions, OpenAI's and Mistral's, as what the engine is asked for.
+// Translates bodies of /v1/chat/completions, OpenAI's and Mistral's, to the engine's messages and
+// options.
 
 import type { ChatMessage, ChatOptions, ToolCall } from "../engine/chat_api.ts";
+import { checkToolResults, MOST_MESSAGES, textOf, withLastText } from "./conversation_fields.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
-import { formatOf } from "./formats.ts";
-import { checkToolResults, MOST_MESSAGES, textOf, withLastText } from "./messages.ts";
 import { openaiTools } from "./openai_tools.ts";
 import { refuseUnsupported } from "./request_fields.ts";
+import { formatOf } from "./response_formats.ts";
 import { defined, maxTokensOf, samplingOf } from "./sampling.ts";
 
 /** Most answers to one request. */
 export const MOST_CHOICES = 128;
 const MOST_TOP_LOGPROBS = 20;
-/** Of one message. */
+/** Most tool calls of one message. */
 const MOST_CALLS = 1024;
 
-/** What Mistral's `safe_prompt` puts in front of a conversation, as Mistral documents it. */
+/** The system message that Mistral documents for `safe_prompt`. */
 const SAFE =
   "Always assist with care, respect, and truth. Respond with utmost utility yet securely. Avoid harmful, unethical, prejudiced, or negative content. Ensure replies promote fairness and positivity.";
 
@@ -54,7 +55,7 @@ export function openaiChatRequest(json: Json): OpenaiChatRequest {
   };
 }
 
-/** There is one model: any name is good for it, and none at all. ModelsLab's samples say `model_id`. */
+/** There is one model: any name is accepted, or none. ModelsLab's samples use `model_id`. */
 export function checkModel(body: Fields): void {
   for (const name of ["model", "model_id"]) body.string(name, 1024);
 }
@@ -71,7 +72,7 @@ function message(fields: Fields): ChatMessage {
   const role = required(fields.oneOf("role", ["system", "developer", "user", "assistant", "tool"]), fields, "role");
   if (role === "assistant") return assistant(fields);
   const text = textOf(fields, "content");
-  // A tool without a result, as clients send it that leave out what is null.
+  // Clients that leave null fields out send a tool without a result like this.
   const content = role === "tool" ? (text ?? "") : required(text, fields, "content");
   if (role === "user") return { role, content };
   if (role !== "tool") return { role: "system", content };
@@ -83,7 +84,7 @@ function message(fields: Fields): ChatMessage {
 function assistant(fields: Fields): ChatMessage {
   const calls = fields.objects("tool_calls", MOST_CALLS)?.map(toolCall) ?? [];
   const content = textOf(fields, "content") ?? fields.string("refusal");
-  // Null is what some clients make of an answer without a text; others leave out what is null.
+  // Some clients send null for an answer without text; others leave null fields out.
   return { role: "assistant", content: content ?? "", ...(calls.length > 0 && { toolCalls: calls }) };
 }
 
@@ -107,8 +108,9 @@ function logprobsOf(body: Fields): number | undefined {
 }
 
 /**
- * Whether the answer may go on from a last message of the assistant: it does, as at OpenRouter and llama.cpp, unless vLLM's
- * `continue_final_message` says no. That field and Mistral's `prefix: true` ask for it. (Mistral's client always sends `prefix: false`.)
+ * Whether the answer continues a last message of the assistant: yes, as at OpenRouter and
+ * llama.cpp, unless vLLM's `continue_final_message` is false. That field, if true, and Mistral's
+ * `prefix: true` require such a message. (Mistral's client always sends `prefix: false`.)
  */
 function continues(body: Fields): boolean {
   const last = body.objects("messages", MOST_MESSAGES)?.at(-1);

@@ -1,4 +1,5 @@
-// Parts of OpenAI's answers that several endpoints share: usage, log probabilities, ids, and a failure within a stream.
+// Parts of OpenAI's answers that several endpoints share: usage, log probabilities, ids, and
+// failures within a stream.
 
 import type { Context } from "hono";
 import type { TokenLogprob, TopLogprob } from "../engine/api.ts";
@@ -17,7 +18,7 @@ export function now(): number {
   return Math.floor(Date.now() / 1000);
 }
 
-/** One prompt counts once, however many answers it got. `prompts` are the first answers of each. */
+/** The usage of all answers. A prompt counts once, however many (`perPrompt`) answers it got. */
 export function usageOf(answers: readonly ChatFinish[], perPrompt: number): object {
   let [prompt, cached, completion] = [0, 0, 0];
   for (const [i, { usage }] of answers.entries()) {
@@ -34,30 +35,33 @@ export function usageOf(answers: readonly ChatFinish[], perPrompt: number): obje
   };
 }
 
-/** Where a stream tells its usage; null: nowhere. */
+/** Where a stream reports its usage; null: nowhere. */
 export type UsageWanted = "in a chunk of its own" | "with the last chunk" | null;
 
 /**
- * As OpenAI's clients ask for it, and OpenRouter's (`usage: {include: true}`): after the last choice. Clients that count on it
- * unasked may not know a chunk without choices: they get it with the last one.
+ * After the last choice if OpenAI's or OpenRouter's field (`usage: {include: true}`) requests it.
+ * Clients that expect it without a request may not know a chunk without choices: they get it in the
+ * last chunk.
  */
 export function usageWanted(c: Context, { includeUsage }: { readonly includeUsage: boolean }): UsageWanted {
   if (includeUsage) return "in a chunk of its own";
   return expectsUsage(c) ? "with the last chunk" : null;
 }
 
-/** JSON has no infinities; OpenAI gives -9999 for what is impossible. */
+/** JSON has no infinities; OpenAI writes -9999 for impossible tokens. */
 export function finite(logprob: number): number {
   return Math.max(logprob, -9999);
 }
 
-/** A token that is no whole character as OpenAI writes it, "\\xf0\\x9f"; null for others. */
+/**
+ * A token that is not a whole character, as OpenAI writes it: "\\xf0\\x9f"; null for other tokens.
+ */
 export function spelledBytes({ text, bytes }: TopLogprob): string | null {
   if (!text.includes("\uFFFD") || isText(bytes)) return null;
   return bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
 }
 
-/** Log probabilities in the shape of chat completions; null where none were asked for. */
+/** Log probabilities in the shape of chat completions; null where they were not requested. */
 export function chatLogprobs(tokens: readonly TokenLogprob[] | undefined, wanted: boolean): object | null {
   if (!wanted) return null;
   const shape = (token: TopLogprob) => ({
@@ -72,8 +76,9 @@ export function chatLogprobs(tokens: readonly TokenLogprob[] | undefined, wanted
 }
 
 /**
- * What ends a stream that failed: clients show the message of such an event, of a cut connection nothing.
- * @param head what every chunk begins with; OpenRouter's client reads an error out of a chunk only
+ * The event that ends a failed stream: clients show its message, but nothing for a closed
+ * connection.
+ * @param head the first fields of every chunk; OpenRouter's client finds errors only in chunks
  */
 export function streamFailure(c: Context, head: object): (failure: Failure) => string {
   const dialect = dialectOf(c);

@@ -1,8 +1,9 @@
-// OpenAI's `tools` and `tool_choice`, with "allowed_tools", which leaves some of the tools to choose from.
+// OpenAI's `tools` and `tool_choice`, including "allowed_tools", which restricts the choice to some
+// of the tools.
 
 import type { ToolChoice, ToolDefinition } from "../engine/chat_api.ts";
+import { checkChoice, schemaOf, toolsOf } from "./conversation_fields.ts";
 import { type Fields, fieldsOf, required, wrong } from "./fields.ts";
-import { checkChoice, schemaOf, toolsOf } from "./messages.ts";
 import { defined } from "./sampling.ts";
 
 export interface ToolsAndChoice {
@@ -36,15 +37,17 @@ function modeOf(body: Fields): ToolChoice | undefined {
   return choice === "any" ? "required" : choice;
 }
 
-/** {"type": "function", "function": {"name": ...}}; the responses API has the name beside the type. */
+/**
+ * {"type": "function", "function": {"name": ...}}; the responses API has the name beside the type.
+ */
 function nameOf(choice: Fields): string {
   const tool = choice.has("name") ? choice : required(choice.object("function"), choice, "function");
   return required(tool.string("name"), tool, "name");
 }
 
 /**
- * {"type": "allowed_tools", "allowed_tools": {"mode", "tools"}}; the responses API has mode and tools beside the type. The model
- * is shown the allowed tools and no others.
+ * {"type": "allowed_tools", "allowed_tools": {"mode", "tools"}}; the responses API has mode and
+ * tools beside the type. The model is shown the allowed tools and no others.
  */
 function allowed(choice: Fields, tools: readonly ToolDefinition[]): ToolsAndChoice {
   const given = choice.object("allowed_tools") ?? choice;

@@ -1,21 +1,21 @@
-// The paths that clients ask, brought to the ones that routes have: hosted services keep their endpoints under prefixes,
-// and a client that is moved here by its host, or by its base URL, keeps the prefix.
+// Maps the paths that clients use to routes: hosted services have their endpoints under prefixes,
+// and a client that is pointed here by its host or base URL keeps the prefix.
 
 import type { Context } from "hono";
 import type { Dialect } from "./errors.ts";
 
 /**
- * What stands before the endpoints at ModelsLab (/api/v7/llm), OpenRouter (/api), Groq and Azure (/openai), Fireworks
- * (/inference) and those who offer Anthropic's API beside their own (/anthropic). Where something else may follow, as it does
- * after Ollama's /api, only with the /v1 of the API.
+ * Prefixes of ModelsLab (/api/v7/llm), OpenRouter (/api), Groq and Azure (/openai), Fireworks
+ * (/inference) and services that offer Anthropic's API beside their own (/anthropic). Prefixes that
+ * other APIs use too, as Ollama does /api, count only before /v1.
  */
 const HOSTED = /^\/(api\/v7\/llm|openai\/deployments\/[^/]+|anthropic|(api|openai|inference)(?=\/v1\/))(?=\/)/;
 const ENDPOINT = /^\/(chat\/completions|completions|embeddings|models|messages|responses)(?=\/|$)/;
 
-/** The path of the route that is meant: "/api/v7/llm/chat/completions/" is "/v1/chat/completions". */
+/** The route that a path means: "/api/v7/llm/chat/completions/" is "/v1/chat/completions". */
 export function routePath(asked: string): string {
   const path = asked.replaceAll(/\/{2,}/g, "/").replace(/(?<=.)\/$/, "");
-  // A base URL with /v1 in it, for a client that adds its own.
+  // A base URL with /v1 in it, from a client that adds its own.
   const bare = path.replace(HOSTED, "").replace(/^(\/v1)+(?=\/)/, "");
   return ENDPOINT.test(bare) ? `/v1${bare}` : bare;
 }
@@ -30,7 +30,10 @@ export function isAnthropic(c: Context): boolean {
   return c.req.header("anthropic-version") !== undefined;
 }
 
-/** Whose shape a failure is given in: that of the path, and of the client where the path is everybody's. */
+/**
+ * The shape of a failure: that of the path's API, or of the client's where several APIs share the
+ * path.
+ */
 export function dialectOf(c: Context): Dialect {
   const { path } = c.req;
   if (/^\/v1\/messages(\/|$)/.test(path)) return "anthropic";
@@ -50,7 +53,7 @@ function isMistral(c: Context): boolean {
   return /mistral/i.test(c.req.header("user-agent") ?? "");
 }
 
-/** Clients that are told the usage of a stream without asking, because the API that they are made for does so. */
+/** Whether the client expects a stream's usage without requesting it, as its own API sends it. */
 export function expectsUsage(c: Context): boolean {
   return isOpenrouter(c) || isMistral(c);
 }

@@ -1,14 +1,18 @@
-// What gateways, orchestrators and people ask about a server: whether it lives, whether it takes requests, and what it does.
+// Probes for gateways, orchestrators and people: whether the server is alive, whether it takes
+// requests, and its load.
 
 import type { Context } from "hono";
 import type { Capacity } from "./metrics.ts";
 import type { ServerState } from "./state.ts";
 
-/** Answered in every phase, under whatever name the asker has for this machine, to everybody. */
+/** Answered in every phase, under any host name, without a key. */
 export const PROBES: ReadonlySet<string> = new Set(["/health", "/livez", "/readyz", "/"]);
 
 export interface ReadyOptions extends Capacity {
-  /** Beside what is refused anyway: more waiting requests than this, for their turn or for memory, make the server "full". */
+  /**
+   * The server is "full" if more requests than this wait, for their turn or for memory; also if it
+   * would reject the next one.
+   */
   readonly readyQueue?: number;
 }
 
@@ -23,26 +27,26 @@ export function readinessOf({ phase, model }: ServerState, capacity: ReadyOption
   return refuses || (readyQueue !== undefined && queued + waiting > readyQueue) ? "full" : "ready";
 }
 
-/** GET /livez: the process answers. A server that is loading or full is not to be started anew. */
+/** GET /livez: the process answers. A server that is loading or full must not be restarted. */
 export function livez(c: Context): Response {
   return c.json({ status: "alive" });
 }
 
-/** GET /, where load balancers look if nobody told them another place: as /readyz, in words. */
+/** GET /, which load balancers probe by default: as /readyz, in words. */
 export function root(c: Context, state: ServerState, capacity: ReadyOptions): Response {
   if (readinessOf(state, capacity) !== "ready") return readyz(c, state, capacity);
   return c.text("hotset is running\n");
 }
 
-/** GET /readyz, and OPTIONS / as HAProxy asks by itself: whether to send requests here. */
+/** GET /readyz, and OPTIONS / (HAProxy's default): whether to send requests here. */
 export function readyz(c: Context, state: ServerState, capacity: ReadyOptions): Response {
   const status = readinessOf(state, capacity);
   return c.json({ status, ...loadOf(state) }, status === "ready" ? 200 : 503, retry(status !== "ready"));
 }
 
 /**
- * GET /health, for clients that wait until they can ask: 200 and "ok" also where there is no room just now, 503 while
- * loading, with llama-server's error beside our status, and 503 while draining.
+ * GET /health, for clients that wait for a server to start: 200 and "ok", even if it is full; 503
+ * while loading, with llama-server's error beside our status; and 503 while draining.
  */
 export function health(c: Context, state: ServerState): Response {
   const { phase } = state;

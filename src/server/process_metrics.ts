@@ -1,4 +1,5 @@
-// What Prometheus expects of every process, under the usual names: start, CPU time, memory, and how late the event loop is.
+// The usual process metrics of Prometheus: start time, CPU time, memory, and the lag of the event
+// loop.
 
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { metric } from "./histogram.ts";
@@ -8,7 +9,7 @@ export interface ProcessMetrics {
   close(): void;
 }
 
-/** How often it is looked whether the event loop is late. */
+/** How often the lag of the event loop is sampled. */
 const RESOLUTION_MS = 10;
 
 export function createProcessMetrics(): ProcessMetrics {
@@ -18,7 +19,7 @@ export function createProcessMetrics(): ProcessMetrics {
   return {
     text() {
       const { user, system } = process.cpuUsage();
-      // What is measured is the time between two looks, and begins anew with each scrape.
+      // The monitor measures the time between two samples; each scrape resets it.
       const late = (ns: number): number => Math.max(0, ns / 1e9 - RESOLUTION_MS / 1000);
       const seen = delays.count > 0;
       const p50 = seen ? late(delays.percentile(50)) : 0;

@@ -1,5 +1,5 @@
-// The table of request fields: what this server knows of each, whoever's it is. Fields that are refused are refused from
-// here; the README of this folder has the whole table, and a test walks it. Fields that are not in it are accepted.
+// The table of request fields, from all APIs. The server rejects fields by this table; the README
+// of this folder has a copy, and a test checks both. Unknown fields are accepted.
 
 import { type Fields, isObject, wrong } from "./fields.ts";
 
@@ -10,12 +10,15 @@ export interface FieldRow {
   readonly names: readonly string[];
   readonly on: readonly Endpoint[];
   readonly kind: "honoured" | "refused" | "harmless";
-  /** What it does; of a refused one what to do instead, or why it cannot be done. */
+  /** What it does; for a refused one, what to use instead, or why it is not supported. */
   readonly note: string;
-  /** Of a refused one: values that ask for nothing, beside null and, unless `onlyThese`, what is false or empty. */
+  /**
+   * For a refused one: values that request nothing, besides null and, unless `onlyThese`, false and
+   * empty values.
+   */
   readonly off?: readonly unknown[];
   readonly onlyThese?: true;
-  /** Of a refused one: when any value asks for nothing. */
+  /** For a refused one: when every value requests nothing. */
   readonly unless?: (body: Fields) => boolean;
 }
 
@@ -34,32 +37,35 @@ function harmless(on: readonly Endpoint[], names: string, note: string): FieldRo
   return { names: names.split(" "), on, kind: "harmless", note };
 }
 
-/** Fields of which true is what is done anyway. */
+/** Fields whose value true describes what the server does anyway. */
 function onlyTrue(on: readonly Endpoint[], names: string, note: string): FieldRow {
   return { ...refused(on, names, note, [true]), onlyThese: true };
 }
 
-/** Penalties count the whole context: how far back they look is the same to an answer that has none. */
+/** Penalties count the whole context: without penalties, their range makes no difference. */
 function noPenalty(body: Fields): boolean {
   const off = { repetition_penalty: 1, repeat_penalty: 1, frequency_penalty: 0, presence_penalty: 0 };
   return Object.entries(off).every(([name, value]) => !body.has(name) || body.raw(name) === value);
 }
 
-/** Whether the conversation ends with the assistant's words, which are then continued. */
+/** Whether the conversation ends with a message of the assistant, which is then continued. */
 function endsWithAssistant(body: Fields): boolean {
   const messages = body.raw("messages");
   const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
   return isObject(last) && last.role === "assistant";
 }
 
-/** Variables of a template that are all switched off mean nothing without one. */
+/**
+ * Whether all variables of the template are off: then it makes no difference that there is no
+ * template.
+ */
 function nothingOn(body: Fields): boolean {
   const given = body.raw("chat_template_kwargs");
   return isObject(given) && Object.values(given).every((value) => value === null || value === false);
 }
 
 export const FIELDS: readonly FieldRow[] = [
-  // What there is to answer.
+  // The prompt.
   honoured(["chat", "messages"], "messages", "the conversation"),
   honoured(["completions"], "prompt", "the text or token ids to continue"),
   honoured(["completions"], "echo", "the prompt comes first"),
@@ -71,9 +77,9 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(["chat", "messages"], "chat_template_kwargs", "variables of the folder's chat template"),
   honoured(["chat", "messages"], "tools tool_choice", "functions to call"),
   honoured(["chat"], "parallel_tool_calls", "whether an answer may hold several calls"),
-  honoured(ALL, "key", "the API key, where no header has it"),
-  // What is answered, and how.
-  honoured(GENERATE, "max_tokens", "-1: what the context has room for"),
+  honoured(ALL, "key", "the API key, if no header has it"),
+  // The answer.
+  honoured(GENERATE, "max_tokens", "-1: as many as fit the context"),
   honoured(["chat", "completions"], "max_completion_tokens n_predict", "as max_tokens"),
   honoured(["chat", "completions"], "n", "answers to one prompt"),
   honoured(GENERATE, "stream", "server-sent events"),
@@ -83,21 +89,21 @@ export const FIELDS: readonly FieldRow[] = [
     "include_usage, and OpenRouter's include: usage in the stream",
   ),
   honoured(["chat"], "logprobs top_logprobs", "log probabilities under the model's own distribution"),
-  honoured(["completions"], "logprobs", "so many likeliest tokens at each place"),
+  honoured(["completions"], "logprobs", "how many likeliest tokens to give at each place"),
   honoured(["chat", "completions"], "stop", "texts that end the answer; empty ones do not"),
   honoured(["messages"], "stop_sequences", "texts that end the answer; empty ones do not"),
   honoured(GENERATE, "stop_strings stop_words", "more texts that end the answer"),
-  honoured(GENERATE, "stop_token_ids eos_token_id", "tokens that end the answer and are no part of it"),
-  honoured(GENERATE, "min_tokens", "no end and no stop text before so many tokens"),
-  honoured(GENERATE, "ignore_eos", "goes on past the end of text"),
-  honoured(GENERATE, "bad_words", "words whose tokens are not written, with or without a space in front"),
-  honoured(GENERATE, "allowed_token_ids", "no other tokens"),
+  honoured(GENERATE, "stop_token_ids eos_token_id", "tokens that end the answer and are not part of it"),
+  honoured(GENERATE, "min_tokens", "the answer does not end before so many tokens"),
+  honoured(GENERATE, "ignore_eos", "continues past the end of text"),
+  honoured(GENERATE, "bad_words", "words that are not written, with or without a space in front"),
+  honoured(GENERATE, "allowed_token_ids", "only these tokens are allowed"),
   honoured(GENERATE, "logit_bias", "by token id; llama.cpp's list of pairs too, where false forbids a token"),
   honoured(GENERATE, "temperature top_p top_k min_p", "top_k 0 and -1: all"),
   honoured(GENERATE, "repetition_penalty repeat_penalty frequency_penalty presence_penalty", "over the whole context"),
   honoured(GENERATE, "seed random_seed", "-1: any; 64 bits, of which 53 count"),
   honoured(GENERATE, "response_format", "text, json_object (with schema), json_schema, regex, ebnf, grammar (GBNF)"),
-  honoured(GENERATE, "text", "its format, as of OpenAI's responses: as response_format"),
+  honoured(GENERATE, "text", "its format, as in OpenAI's responses API; the same as response_format"),
   honoured(GENERATE, "output_config output_format", "its format: a JSON schema"),
   honoured(GENERATE, "json_schema guided_json", "a JSON schema, or its text"),
   honoured(GENERATE, "guided_json_object", "any JSON object"),
@@ -108,7 +114,7 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(GENERATE, "structured_outputs", "vLLM's: json, json_object, regex, choice or grammar"),
   honoured(GENERATE, "format", 'Ollama\'s: "json" or a JSON schema'),
 
-  // Other names of what there is.
+  // Other names of supported fields.
   refused(["chat", "messages"], "functions", "use tools"),
   refused(["chat", "messages"], "function_call", "use tool_choice"),
   refused(["completions"], "tools functions", "use /v1/chat/completions"),
@@ -167,9 +173,9 @@ export const FIELDS: readonly FieldRow[] = [
   refused(
     GENERATE,
     "options parameters sampling_params generationConfig generation_config extra_body nvext",
-    "its fields belong into the body itself",
+    "put its fields into the body itself",
   ),
-  // Ways to choose tokens that are not there.
+  // Unsupported ways to choose tokens.
   refused(GENERATE, "mirostat mirostat_mode", "there is no Mirostat", [0]),
   refused(GENERATE, "mirostat_target", "there is no Mirostat"),
   refused(GENERATE, "typical_p typical tfs_z tfs", "use top_p or min_p", [1]),
@@ -177,12 +183,7 @@ export const FIELDS: readonly FieldRow[] = [
   refused(GENERATE, "top_n_sigma nsigma adaptive_target", "use min_p", [0, -1]),
   refused(GENERATE, "dry_multiplier no_repeat_ngram_size", "use repetition_penalty", [0]),
   refused(GENERATE, "encoder_repetition_penalty", "use repetition_penalty", [1]),
-  refused(
-    GENERATE,
-    "xtc_probability epsilon_cutoff eta_cutoff skew penalty_alpha",
-    "is a sampler that is not there",
-    [0],
-  ),
+  refused(GENERATE, "xtc_probability epsilon_cutoff eta_cutoff skew penalty_alpha", "there is no such sampler", [0]),
   refused(GENERATE, "dynatemp_range dynamic_temperature smoothing_factor", "use temperature", [0]),
   refused(GENERATE, "min_temp max_temp dynatemp_low dynatemp_high", "use temperature", [0, 1]),
   refused(GENERATE, "top_p_min", "top_p stays as it is", [0, 1e-6]),
@@ -211,10 +212,10 @@ export const FIELDS: readonly FieldRow[] = [
   refused(GENERATE, "logits_processors custom_logit_processor", "there are no processors of logits"),
   refused(GENERATE, "repetition_detection stop_regex", "only stop texts, tokens and lengths end an answer"),
   refused(GENERATE, "n_indent t_max_predict_ms", "only stop texts, tokens and lengths end an answer", [0]),
-  refused(GENERATE, "watermark watermarking token_healing", "is not there"),
+  refused(GENERATE, "watermark watermarking token_healing", "there is no such feature"),
   refused(GENERATE, "lora lora_path adapter_id", "there are no adapters"),
-  // Ways to make the prompt or the answer that are not there.
-  refused(GENERATE, "suffix", "there is no filling in between"),
+  // Unsupported ways to make the prompt or the answer.
+  refused(GENERATE, "suffix", "there is no fill-in-the-middle"),
   refused(["chat", "messages"], "chat_template template", "the folder's template is used"),
   refused(["chat", "messages"], "raw", "use /v1/completions"),
   refused(["completions"], "chat_template template", "prompts are continued as they are; use /v1/chat/completions"),
@@ -244,7 +245,7 @@ export const FIELDS: readonly FieldRow[] = [
     ...onlyTrue(["chat"], "add_generation_prompt", "only beside continue_final_message"),
     unless: (body) => body.raw("continue_final_message") === true,
   },
-  refused(GENERATE, "prompt_mode guardrails", "there are no prompts of the server"),
+  refused(GENERATE, "prompt_mode guardrails", "the server adds no prompts"),
   refused(["chat", "messages"], "add_special_tokens", "the chat template has them already"),
   onlyTrue(["chat", "messages"], "add_bos_token", "prompts of conversations begin with it"),
   onlyTrue(["completions", "embeddings"], "add_special_tokens add_bos_token", "give token ids instead"),
@@ -256,87 +257,98 @@ export const FIELDS: readonly FieldRow[] = [
   refused(
     GENERATE,
     "web_search_options web_search enable_search plugins search_parameters mcp_servers",
-    "nothing is searched or called by the server",
+    "the server runs no searches or tools",
   ),
   refused(GENERATE, "safety_model", "answers are not moderated"),
   refused(GENERATE, "structural_tag guided_whitespace_pattern", "use response_format, or a grammar"),
-  refused(GENERATE, "grammar_lazy", "a grammar holds from the first token"),
-  refused(GENERATE, "include_stop_str_in_output no_stop_trim", "stop texts are no part of the answer"),
+  refused(GENERATE, "grammar_lazy", "a grammar applies from the first token"),
+  refused(GENERATE, "include_stop_str_in_output no_stop_trim", "stop texts are not part of the answer"),
   onlyTrue(GENERATE, "skip_special_tokens detokenize", "special tokens have no text"),
   refused(GENERATE, "return_tokens return_token_ids return_tokens_as_token_ids return_prompt_text", "use /tokenize"),
-  refused(GENERATE, "return_hidden_states return_routed_experts post_sampling_probs response_fields", "is not there"),
+  refused(
+    GENERATE,
+    "return_hidden_states return_routed_experts post_sampling_probs response_fields",
+    "there is no such feature",
+  ),
   refused(GENERATE, "prompt_logprobs logprob_token_ids", "/v1/completions has echo with logprobs"),
   refused(["messages"], "logprobs top_logprobs", "use /v1/chat/completions", [0]),
-  refused(["messages"], "n n_cmpl num_return_sequences", "one answer a request", [1]),
+  refused(["messages"], "n n_cmpl num_return_sequences", "one answer for each request", [1]),
   refused(GENERATE, "background", "answers are given at once"),
   refused(["embeddings"], "dimensions output_dimension", "vectors have the model's width"),
   refused(["embeddings"], "output_dtype embedding_type embedding_types", "use encoding_format", ["float", ["float"]]),
   refused(["embeddings"], "instruction late_chunking return_multivector", "each text is embedded as it is"),
   onlyTrue(["embeddings"], "normalize normalized", "vectors have the length 1"),
 
-  // What changes nothing here.
+  // Fields that make no difference here.
   harmless(ALL, "model model_id", "any name, or none: there is one model"),
   harmless(
     ALL,
     "user user_id metadata safety_identifier session_id request_id rid priority",
-    "who asks, and how urgently",
+    "about the caller and the priority of the request",
   ),
-  harmless(ALL, "store service_tier provider models route keep_alive ttl vllm_xargs", "where and how a host computes"),
+  harmless(
+    ALL,
+    "store service_tier provider models route keep_alive ttl vllm_xargs",
+    "how a hosting service runs the request",
+  ),
   harmless(
     GENERATE,
     "prompt_cache_key prompt_cache_retention cache_control cache_prompt cache_salt",
-    "what is cached is found",
+    "the prefix cache needs no hints",
   ),
   harmless(
     GENERATE,
     "id_slot n_keep n_discard n_cache_reuse kv_transfer_params",
-    "memory is the server's own business",
+    "the server manages its memory itself",
   ),
-  harmless(GENERATE, "prediction speculation draft_model", "guesses that make hosts quicker"),
+  harmless(GENERATE, "prediction speculation draft_model", "hints for speculative decoding"),
   harmless(
     GENERATE,
     "reasoning reasoning_effort include_reasoning thinking think verbosity",
-    "this model does not reason apart",
+    "this model has no separate reasoning",
   ),
   harmless(
     GENERATE,
     "enable_thinking thinking_budget thinking_token_budget reasoning_format",
-    "this model does not reason apart",
+    "this model has no separate reasoning",
   ),
-  harmless(GENERATE, "separate_reasoning stream_reasoning", "this model does not reason apart"),
+  harmless(GENERATE, "separate_reasoning stream_reasoning", "this model has no separate reasoning"),
   harmless(
     GENERATE,
     "transforms context_management num_ctx generate_window truncation",
-    "for prompts that are too long: those are refused",
+    "for prompts that are too long: those are rejected",
   ),
-  harmless(GENERATE, "container speed inference_geo betas", "where and how a host computes"),
-  harmless(GENERATE, "max_tool_calls", "of tools that a server runs: there are none"),
-  harmless(["messages"], "stream_options usage", "streams tell the usage anyway"),
+  harmless(GENERATE, "container speed inference_geo betas", "how a hosting service runs the request"),
+  harmless(GENERATE, "max_tool_calls", "for tools that a server runs: there are none"),
+  harmless(["messages"], "stream_options usage", "streams contain the usage anyway"),
   harmless(
     GENERATE,
     "mirostat_tau mirostat_eta mirostat_lr dry_base dry_allowed_length dry_penalty_last_n dry_range",
-    "of samplers that are refused",
+    "parameters of samplers that are rejected",
   ),
   harmless(
     GENERATE,
     "dry_sequence_breakers xtc_threshold dynatemp_exponent smoothing_curve",
-    "of samplers that are refused",
+    "parameters of samplers that are rejected",
   ),
-  harmless(GENERATE, "guided_decoding_backend spaces_between_special_tokens", "which library holds answers to formats"),
+  harmless(GENERATE, "guided_decoding_backend spaces_between_special_tokens", "which grammar library to use"),
   harmless(
     GENERATE,
     "timings_per_token return_progress sse_ping_interval stream_interval",
-    "what streams tell beside the answer",
+    "extra information in streams",
   ),
   harmless(
     GENERATE,
     "mm_processor_kwargs media_io_kwargs truncation_side",
-    "of images, and of cuts, which are not there",
+    "for images and truncation, which are not supported",
   ),
   harmless(["embeddings"], "input_type task task_type prompt_name", "hints for models that were trained with them"),
 ];
 
-/** What would change the answer and is not done here is refused rather than passed over. @throws RequestError that names the field */
+/**
+ * Rejects unsupported fields that would change the answer.
+ * @throws RequestError that names the field
+ */
 export function refuseUnsupported(body: Fields, endpoint: Endpoint): void {
   for (const row of FIELDS) {
     if (row.kind !== "refused" || !row.on.includes(endpoint)) continue;

@@ -1,16 +1,16 @@
-// How the next token is chosen, as requests say it: OpenAI's names, Mistral's, and what local servers have added.
+// The sampling fields of requests: OpenAI's, Mistral's, and additions of local servers.
 
 import type { GenerateOptions } from "../engine/api.ts";
 import { type Fields, wrong } from "./fields.ts";
 
-/** More than any context; what is beyond the context's end is cut by the engine. */
+/** More than any context. The engine cuts answers at the end of the context. */
 const MOST_TOKENS = 2 ** 31 - 1;
 const MOST_STOPS = 64;
 const LONGEST_STOP = 4096;
 const MOST_IDS = 1_000_000;
 const MOST_WORDS = 1024;
 const LONGEST_WORD = 256;
-/** What llama.cpp's `false` is as a bias: so unlikely that it never comes. */
+/** The bias for llama.cpp's `false`: so low that the token never comes. */
 const NEVER = -1e9;
 
 /** Drops keys whose value is undefined, which exact optional properties do not allow. */
@@ -20,7 +20,7 @@ export function defined<T extends object>(from: T): { [K in keyof T]?: Exclude<T
   };
 }
 
-/** How tokens are chosen, and what ends an answer beside its length. `stopName`: the field of stop texts. */
+/** The options of sampling and of ending an answer. `stopName`: the field with stop texts. */
 export function samplingOf(body: Fields, stopName = "stop"): GenerateOptions {
   return defined({
     temperature: body.number("temperature", 0, 100),
@@ -41,7 +41,7 @@ export function samplingOf(body: Fields, stopName = "stop"): GenerateOptions {
   });
 }
 
-/** What several fields list, undefined where none of them lists anything. */
+/** The joined lists of several fields; undefined where none is given. */
 function all<T>(
   body: Fields,
   names: readonly string[],
@@ -54,21 +54,21 @@ function all<T>(
   return lists.length > 0 ? lists.flat() : undefined;
 }
 
-/** One token id or a list. An empty list, which vLLM's clients send for none, is none. */
+/** One token id or a list. vLLM's clients send an empty list for none. */
 function ids(body: Fields, name: string): readonly number[] | undefined {
   const one = body.raw(name);
   const given = typeof one === "number" ? [one] : body.array(name, MOST_IDS);
   return given === undefined || given.length === 0 ? undefined : idsOf(given, body.path(name));
 }
 
-/** Token ids; which of them exist is the engine's to say. */
+/** Token ids. The engine checks whether they exist. */
 export function idsOf(values: readonly unknown[], path: string): readonly number[] {
   const bad = values.findIndex((id) => !Number.isSafeInteger(id) || (id as number) < 0);
   if (bad >= 0) throw wrong(`${path}[${bad}]`, "expected a token id", values[bad]);
   return values as readonly number[];
 }
 
-/** As with stop texts, an empty word forbids nothing. */
+/** Words that must not be written. As with stop texts, empty ones are ignored. */
 function badWords(body: Fields): readonly string[] | undefined {
   const words = body.array("bad_words", MOST_WORDS)?.map((word, i) => {
     if (typeof word === "string" && word.length <= LONGEST_WORD) return word;
@@ -79,8 +79,8 @@ function badWords(body: Fields): readonly string[] | undefined {
 }
 
 /**
- * The most tokens of an answer, by the first of `names` that is given, else `fallback`; undefined is what the context has room
- * for, as -1 is to local servers.
+ * Most tokens of an answer, from the first of `names` that is given, else `fallback`. Undefined: as
+ * many as the context has room for, which local servers write as -1.
  */
 export function maxTokensOf(
   body: Fields,
@@ -93,13 +93,16 @@ export function maxTokensOf(
   return body.raw(name) === -1 ? undefined : body.integer(name, min, MOST_TOKENS);
 }
 
-/** -1 means "off" to some servers, 0 to others. */
+/** Some servers write -1 for "off", others 0. */
 function topK(body: Fields): number | undefined {
   const value = body.integer("top_k", -1, 2 ** 31 - 1);
   return value === -1 ? 0 : value;
 }
 
-/** One text or a list of texts that end the answer. Front ends send the empty lines of their forms along: they end nothing. */
+/**
+ * One text or a list of texts that end the answer. Empty ones, which some front ends send, are
+ * ignored.
+ */
 function stops(body: Fields, name: string): readonly string[] | undefined {
   const value = body.raw(name);
   const list = typeof value === "string" ? [value] : body.array(name, MOST_STOPS);
@@ -112,8 +115,8 @@ function stops(body: Fields, name: string): readonly string[] | undefined {
 }
 
 /**
- * Any integer of 64 bits, signed or not, as the nearest number that JSON.parse() makes of it. The engine's seeds have 53 bits:
- * the rest is taken modulo 2^53. -1 is any seed, as it is to local servers.
+ * Any 64-bit integer, signed or not, rounded by JSON.parse(). The engine's seeds have 53 bits, so
+ * it is taken modulo 2^53. -1 is a random seed, as at local servers.
  */
 function seed(body: Fields, name: string): number | undefined {
   const value = body.number(name, -(2 ** 63), 2 ** 64);
@@ -130,7 +133,9 @@ export function seedOf(first: number | undefined, i: number): { seed?: number } 
   return { seed: first > last - i ? i - 1 - (last - first) : first + i };
 }
 
-/** Token id -> bias, as an object or as llama.cpp's list of pairs, where false forbids the token. */
+/**
+ * Token id -> bias, as an object or as llama.cpp's list of pairs, where false forbids the token.
+ */
 function logitBias(body: Fields): Record<number, number> | undefined {
   const given = body.raw("logit_bias");
   const list = Array.isArray(given);

@@ -1,71 +1,82 @@
-// What the handlers of all endpoints share: the model, the settings, and the requests under way.
+// The context that the handlers of all endpoints share: the model, the settings, and running
+// requests.
 
 import type { ChatModel } from "../engine/chat_api.ts";
-import type { Call, CallRecord } from "./calls.ts";
 import type { Failure } from "./errors.ts";
 import type { ReadyOptions } from "./probes.ts";
 import type { ProcessMetrics } from "./process_metrics.ts";
 import type { ServerState } from "./state.ts";
+import type { RequestSummary, TrackedRequest } from "./tracked_request.ts";
 
 export interface ServerOptions {
   /**
-   * The keys, any of which is wanted as `Authorization: Bearer`, `x-api-key`, `api-key` or `key` in the body by every endpoint
-   * but the probes. Default: none is.
+   * API keys. Every endpoint but the probes requires one of them, as `Authorization: Bearer`,
+   * `x-api-key`, `api-key` or `key` in the body. Default: no key is required.
    */
   readonly apiKey?: string | readonly string[];
-  /** Origins of web pages that may use the server, beside those of this machine ("https://app.example", or "*" for all). */
+  /**
+   * Origins of web pages that may use the server, besides those of this machine
+   * ("https://app.example", or "*" for all).
+   */
   readonly cors?: readonly string[];
   /**
-   * Names under which the server may be addressed, beside localhost and IP addresses: "hotset.example",
-   * "hotset.example:8443", "*.example", or "*" for any. Probes and /metrics are answered under any name.
+   * Host names of the server, besides localhost and IP addresses: "hotset.example",
+   * "hotset.example:8443", "*.example", or "*" for any. Probes and /metrics are answered under any
+   * name.
    */
   readonly hosts?: readonly string[];
   /** Largest request body in bytes. Default 16 MiB. */
   readonly bodyLimit?: number;
-  /** Answers of one request (n, a list of prompts) that are computed at once. Default 4. */
+  /** Most answers of one request (n, a list of prompts) that are computed at once. Default 4. */
   readonly answersAtOnce?: number;
-  /** A stream in which nothing happens gets a comment (Anthropic's API: a ping event) so often. Default 10 s. */
+  /** How often an idle stream gets a comment (in Anthropic's API a ping event). Default 10 s. */
   readonly keepAliveMs?: number;
-  /** Told of errors that nobody expected; default: nobody is. */
+  /** Called with unexpected errors. */
   readonly log?: (error: unknown) => void;
-  /** What the model may do at once: for /readyz and /metrics. */
+  /** The model's limits, for /readyz and /metrics. */
   readonly capacity?: ReadyOptions;
-  /** Told of every request when it is over. */
-  readonly onRequest?: (record: CallRecord) => void;
+  /** Called with every finished request. */
+  readonly onRequest?: (record: RequestSummary) => void;
   /** Added to /metrics. */
   readonly process?: Pick<ProcessMetrics, "text">;
   /** For hotset_build_info. */
   readonly version?: string;
 }
 
-/** A request while it is computed. */
-export interface Work {
+/** A request whose answer is being computed. */
+export interface ActiveRequest {
   /** Aborts when the client leaves and when the server closes. */
   readonly signal: AbortSignal;
-  /** Gives up whatever still runs for it. To be called once the answer is out or given up; `failure`: what broke it off. */
+  /**
+   * Stops everything that still runs for it. Call it when the answer is sent or abandoned;
+   * `failure`: why it broke off.
+   */
   end(failure?: Failure | null): void;
 }
 
 export interface Service {
-  /** @throws HttpError 503 while it is being loaded */
+  /** @throws HttpError 503 while the model is being loaded */
   readonly model: ChatModel;
   readonly bodyLimit: number;
   readonly answersAtOnce: number;
   readonly keepAliveMs: number;
   readonly log: (error: unknown) => void;
-  /** Says which call a request is. */
-  register(request: Request, call: Call): void;
-  callOf(request: Request): Call | undefined;
+  /** Associates a request with the object that follows it. */
+  track(request: Request, tracked: TrackedRequest): void;
+  trackedOf(request: Request): TrackedRequest | undefined;
   /** @throws HttpError 503 once the server closes */
-  begin(request: Request): Work;
+  begin(request: Request): ActiveRequest;
 }
 
-/** How the model is made one whose answers are measured. */
-export type Measure = (model: ChatModel, callOf: (signal: AbortSignal | undefined) => Call | undefined) => ChatModel;
+/** Wraps a model so that its answers are measured. */
+export type Measure = (
+  model: ChatModel,
+  requestOf: (signal: AbortSignal | undefined) => TrackedRequest | undefined,
+) => ChatModel;
 
 export function createService(state: ServerState, measure: Measure, options: ServerOptions): Service {
-  const calls = new WeakMap<Request, Call>();
-  const bySignal = new WeakMap<AbortSignal, Call>();
+  const tracked = new WeakMap<Request, TrackedRequest>();
+  const bySignal = new WeakMap<AbortSignal, TrackedRequest>();
   let measured: ChatModel | null = null;
   return {
     get model() {
@@ -77,13 +88,13 @@ export function createService(state: ServerState, measure: Measure, options: Ser
     answersAtOnce: options.answersAtOnce ?? 4,
     keepAliveMs: options.keepAliveMs ?? 10_000,
     log: options.log ?? (() => {}),
-    register: (request, call) => void calls.set(request, call),
-    callOf: (request) => calls.get(request),
+    track: (request, one) => void tracked.set(request, one),
+    trackedOf: (request) => tracked.get(request),
     begin(request) {
       if (state.closing) throw state.closing;
       const controller = new AbortController();
-      const call = calls.get(request);
-      if (call) bySignal.set(controller.signal, call);
+      const one = tracked.get(request);
+      if (one) bySignal.set(controller.signal, one);
       const left = request.signal;
       const onLeave = (): void => controller.abort(new DOMException("the client left", "AbortError"));
       if (left.aborted) onLeave();
@@ -95,7 +106,7 @@ export function createService(state: ServerState, measure: Measure, options: Ser
           left.removeEventListener("abort", onLeave);
           stay();
           controller.abort(new DOMException("the answer is over", "AbortError"));
-          call?.ended(failure);
+          one?.ended(failure);
         },
       };
     },

@@ -1,18 +1,21 @@
-// Server-sent events at the reader's pace: an answer is asked for its next piece when the last one has been taken.
+// Server-sent events at the reader's pace: the next piece of an answer is requested when the last
+// one has been read.
 
-import { leftFailure } from "./calls.ts";
 import { type Failure, failureOf } from "./errors.ts";
+import { leftFailure } from "./tracked_request.ts";
 
 export interface StreamSettings {
-  /** `keepAlive` is sent where nothing else was for so long, so that nobody takes the connection for dead. */
+  /**
+   * `keepAlive` is sent if nothing else was for so long, so that the connection does not look dead.
+   */
   readonly keepAliveMs: number;
-  /** Default: a comment, which every client passes over. */
+  /** Default: a comment, which every client ignores. */
   readonly keepAlive?: string;
-  /** What a failure after the first event looks like. */
+  /** The event for a failure after the first event. */
   readonly failed: (failure: Failure) => string;
-  /** Told of errors that nobody expected. */
+  /** Called with unexpected errors. */
   readonly log: (error: unknown) => void;
-  /** Called once when the stream is over; `failure`: what broke it off, the client's leaving too. */
+  /** Called once when the stream is over; `failure`: why it broke off, also if the client left. */
   readonly done: (failure: Failure | null) => void;
 }
 
@@ -25,14 +28,14 @@ const COMMENT = ": ping\n\n";
 const HEADERS = {
   "content-type": "text/event-stream; charset=utf-8",
   "cache-control": "no-cache",
-  // Proxies that would hold the stream back until it is long enough.
+  // For proxies that would buffer the stream.
   "x-accel-buffering": "no",
 };
 
 /**
- * Answers with the texts of `events`. Waits for the first of them, so that what fails at once fails with a status of its
- * own, but no longer than `keepAliveMs`. A client that leaves ends the iteration (`return`).
- * @throws what `events` throws before its first text
+ * Answers with the texts of `events`. Waits for the first one, at most `keepAliveMs`, so that an
+ * immediate failure gets its own status. A client that leaves ends the iteration (`return`).
+ * @throws any error of `events` before its first text
  */
 export async function streamed(events: AsyncIterator<string>, settings: StreamSettings): Promise<Response> {
   let over = false;
@@ -41,7 +44,7 @@ export async function streamed(events: AsyncIterator<string>, settings: StreamSe
     over = true;
   };
   let pending = events.next();
-  pending.catch(() => {}); // met by whoever waits for it next
+  pending.catch(() => {}); // reported where it is awaited next
   try {
     await soon(pending, settings.keepAliveMs);
   } catch (error) {
@@ -86,7 +89,7 @@ export async function streamed(events: AsyncIterator<string>, settings: StreamSe
 
 const WAITING = Symbol("nothing yet");
 
-/** What `promise` gives, or WAITING after `ms`. */
+/** The result of `promise`, or WAITING after `ms`. */
 async function soon<T>(promise: Promise<T>, ms: number): Promise<T | typeof WAITING> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<typeof WAITING>((resolve) => {

@@ -1,11 +1,12 @@
-// Where a server is in its life: loading its model, ready, draining (what was begun is finished, nothing new), or closing.
+// The state of a server: loading its model, ready, draining (running answers are finished, new
+// requests rejected), or closing.
 
 import type { ChatModel } from "../engine/chat_api.ts";
 import { HttpError } from "./errors.ts";
 
 export type Phase = "loading" | "ready" | "draining" | "closing";
 
-/** Seconds after which a gateway or a client should try again, there or elsewhere. */
+/** Seconds after which a gateway or a client should retry, here or elsewhere. */
 const RETRY = { "retry-after": "1" };
 
 export class ServerState {
@@ -14,7 +15,7 @@ export class ServerState {
   #closing: HttpError | null = null;
   readonly #onClose = new Set<(error: HttpError) => void>();
 
-  /** @param model null: it is still being loaded */
+  /** @param model null: the model is still being loaded */
   constructor(model: ChatModel | null) {
     this.#model = model;
     this.#phase = model === null ? "loading" : "ready";
@@ -24,7 +25,7 @@ export class ServerState {
     return this.#phase;
   }
 
-  /** Null while it is being loaded. */
+  /** Null while the model is being loaded. */
   get model(): ChatModel | null {
     return this.#model;
   }
@@ -38,26 +39,26 @@ export class ServerState {
     if (this.#phase !== "closing") this.#phase = "draining";
   }
 
-  /** Ends the answers under way; `message` is what they end with. */
+  /** Ends running answers, with `message` as their error. */
   close(message: string): void {
     if (this.#phase === "closing") return;
     this.#phase = "closing";
     this.#closing = new HttpError(503, message, "closing", RETRY);
-    for (const told of this.#onClose) told(this.#closing);
+    for (const listener of this.#onClose) listener(this.#closing);
   }
 
-  /** Why answers end now, null as long as they need not. */
+  /** The error with which answers end now; null until close(). */
   get closing(): HttpError | null {
     return this.#closing;
   }
 
-  /** Calls `told` when the server closes; returns what takes that back. */
-  onClose(told: (error: HttpError) => void): () => void {
-    this.#onClose.add(told);
-    return () => void this.#onClose.delete(told);
+  /** Calls `listener` when the server closes; returns a function that removes it. */
+  onClose(listener: (error: HttpError) => void): () => void {
+    this.#onClose.add(listener);
+    return () => void this.#onClose.delete(listener);
   }
 
-  /** @throws HttpError 503, worth another try, where new requests are not answered */
+  /** @throws HttpError 503, which can be retried, where new requests are not answered */
   admit(): void {
     if (this.#closing) throw this.#closing;
     if (this.#phase === "loading") throw new HttpError(503, "the model is being loaded", "loading", RETRY);

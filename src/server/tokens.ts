@@ -1,4 +1,5 @@
-// POST /tokenize and /detokenize, for tools that count tokens: the fields of both vLLM and llama.cpp are understood.
+// POST /tokenize and /detokenize, for tools that count tokens: with the fields of vLLM and of
+// llama.cpp.
 
 import type { Context } from "hono";
 import { fieldsOf, required } from "./fields.ts";
@@ -6,7 +7,7 @@ import { readJson } from "./json.ts";
 import { idsOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 
-/** Tokenizing happens between the engine's steps: about a second for this many characters. */
+/** Tokenizing blocks the engine's steps: about a second for this many characters. */
 const LONGEST_TEXT = 1_000_000;
 const MOST_IDS = 1_000_000;
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { BusyError, DeviceError } from "../../src/errors.ts";
 import { createApp } from "../../src/server/app.ts";
-import type { CallRecord } from "../../src/server/calls.ts";
 import { createLog } from "../../src/server/log.ts";
 import { ServerState } from "../../src/server/state.ts";
+import type { RequestSummary } from "../../src/server/tracked_request.ts";
 import { type Act, fakeModel } from "./fake_model.ts";
 
 const HEADERS = { "content-type": "application/json" };
@@ -33,7 +33,7 @@ const words: Act[] = ["a", "b", "c"].map((say) => ({ say }));
 const waits: Act[] = [...words, { wait: null }];
 
 async function asked(acts: Act[], [path, body]: readonly [string, object], read: Reader, headers: object = {}) {
-  const records: CallRecord[] = [];
+  const records: RequestSummary[] = [];
   const state = new ServerState(fakeModel({ acts: () => acts }));
   const app = createApp(state, { onRequest: (record) => records.push(record) });
   const request = { method: "POST", headers: { ...HEADERS, ...headers }, body: JSON.stringify(body) };
@@ -136,7 +136,7 @@ describe("identifiers", () => {
 
 describe("the log", () => {
   const time = new Date("2026-11-28T12:00:00Z");
-  const record: CallRecord = {
+  const record: RequestSummary = {
     id: "r1",
     method: "POST",
     path: "/v1/chat/completions",

@@ -1,15 +1,16 @@
-// The format that an answer is held to, in every spelling: OpenAI's, Anthropic's, llama.cpp's, vLLM's, SGLang's, Ollama's,
-// Together's, Fireworks' and Text Generation Inference's. All come to one of the engine's formats.
+// Response formats in every spelling: OpenAI's, Anthropic's, llama.cpp's, vLLM's, SGLang's,
+// Ollama's, Together's, Fireworks' and Text Generation Inference's. Each becomes one of the
+// engine's formats.
 
 import type { ResponseFormat } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
 import { type Fields, fieldsOf, isObject, type Json, required, wrong } from "./fields.ts";
 import { defined } from "./sampling.ts";
 
-/** Of a list to choose from. */
+/** Most texts to choose from. */
 const MOST_CHOICES = 10_000;
 
-/** The fields that may ask for a format, and what each asks for: undefined where it asks for none. */
+/** The fields that may contain a format, with their readers; undefined: the field requests none. */
 const SPELLINGS: Readonly<Record<string, (body: Fields, name: string) => ResponseFormat | undefined>> = {
   response_format: responseFormat,
   text: textFormat,
@@ -28,15 +29,15 @@ const SPELLINGS: Readonly<Record<string, (body: Fields, name: string) => Respons
   format: ollamaFormat,
 };
 
-/** The fields that formats came from, where it is not `response_format`. */
+/** The fields that formats came from, other than `response_format`. */
 const askedBy = new WeakMap<ResponseFormat, string>();
 
-/** @throws RequestError that names the field; where two fields ask for a format, both */
+/** @throws RequestError that names the field, or both fields where two contain a format */
 export function formatOf(body: Fields): ResponseFormat | undefined {
   let found = null as { readonly name: string; readonly format: ResponseFormat } | null;
   for (const [name, read] of Object.entries(SPELLINGS)) {
     if (!body.has(name)) continue;
-    // llama.cpp takes any JSON object beside a schema as one request.
+    // llama.cpp takes "any JSON object" beside a schema as one format.
     const both = found?.format.type === "json" && name === "json_schema";
     const format = both ? objectSchema(body, name) : read(body, name);
     if (format === undefined) continue;
@@ -49,7 +50,7 @@ export function formatOf(body: Fields): ResponseFormat | undefined {
   return found?.format;
 }
 
-/** What `structured_outputs` calls the engine's formats. */
+/** The keys of `structured_outputs` for the engine's formats. */
 const KIND_OF: Readonly<Partial<Record<ResponseFormat["type"], string>>> = {
   json: "json_object",
   json_schema: "json",
@@ -58,11 +59,8 @@ const KIND_OF: Readonly<Partial<Record<ResponseFormat["type"], string>>> = {
   ebnf: "grammar",
 };
 
-/** The events of an answer. What the engine says of its format is said of the field that the client sent. */
-export async function* inWordsOfField<T>(
-  format: ResponseFormat | undefined,
-  events: AsyncIterable<T>,
-): AsyncGenerator<T> {
+/** The events of an answer. Errors about its format name the field that the client sent. */
+export async function* namingField<T>(format: ResponseFormat | undefined, events: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* events;
   } catch (error) {
@@ -77,7 +75,7 @@ export async function* inWordsOfField<T>(
   }
 }
 
-/** `regex` and `ebnf` are extras of ours. */
+/** The types `regex` and `ebnf` are hotset's own. */
 function responseFormat(body: Fields, name: string): ResponseFormat | undefined {
   const format = required(body.object(name), body, name);
   const types = ["text", "json_object", "json_schema", "json", "regex", "ebnf", "grammar"] as const;
@@ -101,13 +99,13 @@ function responseFormat(body: Fields, name: string): ResponseFormat | undefined 
   }
 }
 
-/** OpenAI's responses API has the format within `text`, beside other things. */
+/** OpenAI's responses API has the format within `text`, beside other fields. */
 function textFormat(body: Fields, name: string): ResponseFormat | undefined {
   const given = required(body.object(name), body, name);
   return given.has("format") ? responseFormat(given, "format") : undefined;
 }
 
-/** The schema lies in `json_schema.schema`, or without `json_schema` beside the type. */
+/** The schema is in `json_schema.schema`, or, without `json_schema`, beside the type. */
 function openaiSchema(format: Fields): ResponseFormat {
   if (!format.has("json_schema")) {
     const field = ["schema", "value"].find(format.has);
@@ -125,7 +123,7 @@ function outputFormat(format: Fields | undefined): ResponseFormat | undefined {
 
 type JsonSchema = Extract<ResponseFormat, { type: "json_schema" }>;
 
-/** A schema, or its text as JSON. True and false are schemas too. */
+/** A schema, or its JSON text. True and false are schemas too. */
 function schemaField(fields: Fields, name: string): JsonSchema {
   const given = required(fields.raw(name), fields, name);
   const schema = typeof given === "string" ? parsed(fields, name, given) : given;
@@ -137,10 +135,13 @@ function schemaField(fields: Fields, name: string): JsonSchema {
   return { ...schemaField(wrapper, inner), ...defined({ strict: wrapper.boolean("strict") }) };
 }
 
-/** Beside a schema, what OpenAI's wrappers of schemas hold. Every other key is a schema's own. */
+/** The keys of OpenAI's wrappers of schemas. Any other key belongs to a schema itself. */
 const WRAPPER = new Set(["name", "description", "strict", "type", "schema", "json_schema"]);
 
-/** The key under which a wrapper as OpenAI's (`{name, strict, schema}`, or all of `response_format`) has its schema. */
+/**
+ * The key of the schema in a wrapper like OpenAI's (`{name, strict, schema}`, or all of
+ * `response_format`).
+ */
 function wrapped(schema: Json): string | null {
   const { type = "json_schema" } = schema;
   if (type !== "json_schema" || Object.keys(schema).some((key) => !WRAPPER.has(key))) return null;
@@ -152,7 +153,10 @@ function wrapped(schema: Json): string | null {
   );
 }
 
-/** The schema of a JSON object: with it `json_object` still means an object, also where the schema does not say so. */
+/**
+ * The schema beside `json_object`: the answer must be an object even where the schema does not say
+ * so.
+ */
 function objectSchema(fields: Fields, name: string): ResponseFormat {
   const format = schemaField(fields, name);
   const { schema } = format;
@@ -162,7 +166,7 @@ function objectSchema(fields: Fields, name: string): ResponseFormat {
   const types = Array.isArray(type) ? type : [type ?? "object"];
   if (!types.includes("object"))
     throw wrong(`${fields.path(name)}.type`, "expected object, since the answer is to be a JSON object", type);
-  // Up to draft 7 nothing beside `$ref` counts.
+  // Up to draft 7 keywords beside `$ref` are ignored.
   const all = $ref === undefined ? allOf : [...(Array.isArray(allOf) ? allOf : []), { $ref }];
   return { ...format, schema: { type: "object", ...rest, ...(all !== undefined && { allOf: all }) } };
 }
@@ -187,7 +191,7 @@ function ebnfField(fields: Fields, name: string): ResponseFormat {
   return { type: "ebnf", grammar: required(fields.string(name), fields, name) };
 }
 
-/** llama.cpp's clients send an empty text for no grammar. */
+/** llama.cpp's clients send an empty text if they want no grammar. */
 function gbnfField(fields: Fields, name: string): ResponseFormat | undefined {
   const grammar = required(fields.string(name), fields, name);
   return grammar === "" ? undefined : { type: "gbnf", grammar };
@@ -209,10 +213,13 @@ const STRUCTURED: Readonly<Record<string, (fields: Fields, name: string) => Resp
   grammar: ebnfField,
 };
 
-/** Which library holds the answer to its format, and how it spaces JSON: here white space is short anyway. */
+/** Options of vLLM's grammar libraries, and of white space in JSON, which is always short here. */
 const OF_BACKENDS = new Set(["disable_fallback", "disable_any_whitespace"]);
 
-/** vLLM's object with one of its kinds. At OpenRouter it is true or false, and asks for nothing by itself. */
+/**
+ * vLLM's object with one kind of format. At OpenRouter it is true or false, which requests no
+ * format by itself.
+ */
 function structuredOutputs(body: Fields, name: string): ResponseFormat | undefined {
   if (typeof body.raw(name) === "boolean") return undefined;
   const given = required(body.object(name), body, name);

@@ -1,4 +1,5 @@
-// What OpenAI's and Anthropic's conversations have in common: content made of parts, tool definitions, ids of tool calls.
+// Request fields that OpenAI's and Anthropic's conversations share: content parts, tool
+// definitions, ids of tool calls.
 
 import type { ChatMessage, ToolChoice, ToolDefinition } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
@@ -6,11 +7,13 @@ import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 
 export const MOST_MESSAGES = 100_000;
 const MOST_PARTS = 10_000;
-/** Work on tools is bounded by their size, not by this. */
+/** A sanity limit: the body limit bounds the work on tools. */
 const MOST_TOOLS = 100_000;
 const TOOL_NAME = /^[\w.-]{1,128}$/;
 
-/** Content that is a text, or an array of parts: every part as its fields, a text as one text part. */
+/**
+ * The parts of a content field that is a text or an array of parts. A text becomes one text part.
+ */
 export function partsOf(message: Fields, name: string): readonly Fields[] | undefined {
   const content = message.raw(name);
   if (content === undefined) return undefined;
@@ -20,12 +23,18 @@ export function partsOf(message: Fields, name: string): readonly Fields[] | unde
   throw wrong(path, "expected a text or an array of parts", content);
 }
 
-/** Content of texts only, joined. @throws RequestError that names the part which is no text */
+/**
+ * The joined texts of a content field.
+ * @throws RequestError that names a part that is not a text
+ */
 export function textOf(message: Fields, name: string): string | undefined {
   return partsOf(message, name)?.map(textPart).join("");
 }
 
-/** The text of a part. A document and a search result are texts with a heading, set off from what follows. */
+/**
+ * The text of a part. Documents and search results become texts with a heading and an empty line
+ * after them.
+ */
 export function textPart(part: Fields): string {
   const type = part.string("type");
   switch (type) {
@@ -66,7 +75,10 @@ export function toolsOf(body: Fields, define: (tool: Fields) => ToolDefinition):
   return tools && tools.length > 0 ? tools : undefined;
 }
 
-/** A tool's JSON schema, as a record to hand on. What is no object is left out, unless the tool is `strict`. */
+/**
+ * A tool's JSON schema as `parameters`. A value that is not an object is left out, or rejected if
+ * the tool is `strict`.
+ */
 export function schemaOf(fields: Fields, name: string): { parameters?: Json } {
   const schema = fields.raw(name);
   if (typeof schema === "object" && schema !== null && !Array.isArray(schema)) return { parameters: schema as Json };
@@ -75,8 +87,8 @@ export function schemaOf(fields: Fields, name: string): { parameters?: Json } {
 }
 
 /**
- * A conversation that ends with the assistant's text is to be continued, where `may`. A last message of the assistant that is
- * empty is left out: there is nothing to go on from.
+ * Continues the assistant's text at the end of a conversation, if `may`. An empty last message of
+ * the assistant is dropped: there is nothing to continue.
  */
 export function withLastText(
   messages: readonly ChatMessage[],
@@ -88,7 +100,7 @@ export function withLastText(
   return { messages: messages.length > 1 ? messages.slice(0, -1) : messages, continueAssistant: undefined };
 }
 
-/** Refuses a choice that the tools do not allow. */
+/** @throws RequestError for a choice that the tools do not allow */
 export function checkChoice(choice: ToolChoice | undefined, tools: readonly ToolDefinition[] | undefined): void {
   if (choice === undefined || choice === "auto" || choice === "none") return;
   if (tools === undefined) throw wrong("tool_choice", "needs tools, and there are none", undefined);
@@ -96,7 +108,7 @@ export function checkChoice(choice: ToolChoice | undefined, tools: readonly Tool
   throw wrong("tool_choice", "expected the name of one of the tools", choice.name);
 }
 
-/** Refuses results of tool calls that nobody made. */
+/** @throws RequestError for the result of a tool call that is not in the conversation */
 export function checkToolResults(messages: readonly ChatMessage[]): void {
   const calls = new Set<string>();
   for (const message of messages) {

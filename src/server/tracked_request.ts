@@ -1,27 +1,31 @@
-// What becomes of each request, from its headers to the last byte of its answer: for the log and for what is counted.
+// Follows each request from its headers to the last byte of its answer, for the log and the
+// metrics.
 
 import { type Failure, failureOf } from "./errors.ts";
 
 export type Outcome = "ok" | "refused" | "failed" | "cancelled";
 
-/** One request that is over. */
-export interface CallRecord {
+/** A finished request. */
+export interface RequestSummary {
   readonly id: string;
   readonly method: string;
-  /** Without the query, in which keys may stand. */
+  /** Without the query, which may contain keys. */
   readonly path: string;
   readonly endpoint: string;
-  /** Address of the connection, and what gateways say about whom they stand for. */
+  /** Address of the connection, and the addresses that gateways forwarded for. */
   readonly client: string | null;
   readonly forwardedFor: string | null;
-  /** Of the caller's traceparent. */
+  /** From the caller's traceparent. */
   readonly traceId: string | null;
   readonly stream: boolean;
-  /** What was sent, or what a stream that had begun would have got: its failure's, or 499 where the client left. */
+  /**
+   * The status sent; for a stream that broke off, the status of its failure, or 499 where the
+   * client left.
+   */
   readonly status: number;
   readonly outcome: Outcome;
   readonly error: string | null;
-  /** Why answers ended, one a choice. */
+  /** Why the answers ended, one for each choice. */
   readonly finish: readonly string[];
   readonly promptTokens: number;
   readonly cachedTokens: number;
@@ -30,36 +34,38 @@ export interface CallRecord {
   readonly ms: number;
 }
 
-type Head = Pick<CallRecord, "method" | "path" | "endpoint" | "client">;
+type Head = Pick<RequestSummary, "method" | "path" | "endpoint" | "client">;
 
-/** What is counted where the client left: nginx's number. */
+/** The status that is counted where the client left: nginx's number. */
 const LEFT = 499;
-/** Identifiers that go into headers and logs as they came. */
+/** Identifiers that may go into headers and logs unchanged. */
 const SAFE_ID = /^[\w.:/+=@~-]{1,128}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
-/** Addresses, as gateways list them. */
+/** Lists of addresses as gateways write them. */
 const FORWARDED = /^[\w.:[\], "=;-]{1,256}$/;
 
-/** Characters of the header that warns: clients and proxies take some thousands of all headers. */
+/**
+ * Most characters of the warning header: clients and proxies accept some thousands for all headers.
+ */
 const MAX_WARNING = 1000;
 
-export class Call {
-  /** Taken over from the caller where it can be, so that both logs tell of the same request. */
+export class TrackedRequest {
+  /** The caller's own id if it is safe, so that both logs name the same request. */
   readonly id: string;
-  readonly #head: Head & Pick<CallRecord, "forwardedFor" | "traceId">;
+  readonly #head: Head & Pick<RequestSummary, "forwardedFor" | "traceId">;
   readonly #begun: number;
   readonly #now: () => number;
-  readonly #over: (record: CallRecord) => void;
+  readonly #over: (record: RequestSummary) => void;
   readonly #finish: string[] = [];
   readonly #warnings = new Set<string>();
   readonly #tokens = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   #firstTokenMs: number | null = null;
   #stream = false;
-  /** How the answer ended, once it has. */
+  /** How the answer ended; null while it has not. */
   #ended: { readonly failure: Failure | null } | null = null;
   #failure: Failure | null = null;
 
-  constructor(head: Head, headers: Headers, now: () => number, over: (record: CallRecord) => void) {
+  constructor(head: Head, headers: Headers, now: () => number, over: (record: RequestSummary) => void) {
     const given = headers.get("x-request-id") ?? "";
     this.id = SAFE_ID.test(given) ? given : crypto.randomUUID();
     const forwarded = headers.get("x-forwarded-for") ?? headers.get("forwarded") ?? "";
@@ -73,8 +79,8 @@ export class Call {
     this.#over = over;
   }
 
-  /** Tokens that were computed for it since the last time. */
-  add(tokens: Partial<Pick<CallRecord, "promptTokens" | "cachedTokens" | "completionTokens">>): void {
+  /** Adds tokens that were computed since the last call. */
+  add(tokens: Partial<Pick<RequestSummary, "promptTokens" | "cachedTokens" | "completionTokens">>): void {
     this.#tokens.promptTokens += tokens.promptTokens ?? 0;
     this.#tokens.cachedTokens += tokens.cachedTokens ?? 0;
     this.#tokens.completionTokens += tokens.completionTokens ?? 0;
@@ -84,7 +90,7 @@ export class Call {
     this.#firstTokenMs ??= this.#now() - this.#begun;
   }
 
-  /** What the answer's headers warn of: one line of ASCII, cut where it is long. */
+  /** The value of the warning header: one line of ASCII, cut if it is long. */
   get warning(): string | null {
     if (this.#warnings.size === 0) return null;
     const line = [...this.#warnings].join("; ").replace(/[^ -~]+/g, "?");
@@ -95,31 +101,31 @@ export class Call {
     for (const warning of warnings) this.#warnings.add(warning);
   }
 
-  /** One of its answers ended by itself. */
+  /** One of its answers ended normally. */
   finished(reason: string): void {
     this.#finish.push(reason);
   }
 
-  /** It was refused, or failed before anything was sent; the response follows. */
+  /** It was rejected, or failed before anything was sent; the response follows. */
   failed(failure: Failure): void {
     this.#failure = failure;
   }
 
-  /** There is a response: whole, or a stream that goes on until ended(). */
+  /** The response is there: complete, or a stream that lasts until ended(). */
   responded(status: number, stream: boolean): void {
     this.#stream = stream;
     if (!stream) this.#close(status, this.#failure);
     else if (this.#ended) this.#close(this.#ended.failure?.status ?? status, this.#ended.failure);
   }
 
-  /** The answer is over. `failure`: what broke it off; null: nothing. */
+  /** The answer is over. `failure`: the error that broke it off, if any. */
   ended(failure: Failure | null): void {
     if (this.#ended) return;
     this.#ended = { failure };
     if (!this.#stream) return;
     const close = (): void => this.#close(failure?.status ?? 200, failure);
     if (failure?.status === LEFT)
-      setImmediate(close); // the answer counts its last tokens when it hears of it
+      setImmediate(close); // the answer counts its last tokens when it is aborted
     else close();
   }
 
@@ -139,7 +145,7 @@ export class Call {
   }
 }
 
-/** What is said of a request whose client has left: a status that no client sees. */
+/** The failure of a request whose client has left. No client sees its status. */
 export function leftFailure(): Failure {
   return failureOf(new DOMException("the client left", "AbortError"));
 }

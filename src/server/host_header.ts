@@ -1,4 +1,4 @@
-// The names that a server may be addressed by, as `--allow-host` gives them, against the Host header of a request.
+// Checks the Host header of a request against the names that `--allow-host` lists.
 
 import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
@@ -14,8 +14,8 @@ const LABEL = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$/;
 const ADDRESS = /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\]|[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*)$/;
 
 /**
- * @param patterns each a name, `*.name` for every name below it, or `*`; with a port only under that port; also several
- * with commas between them
+ * @param patterns each is a name, `*.name` for every name below it, or `*`; with a port only for
+ * that port; or several of these, separated by commas
  * @throws RequestError for a pattern that no request can match
  */
 export function hostCheck(patterns: readonly string[]): HostCheck {
@@ -36,7 +36,7 @@ export function isHost(text: string): boolean {
   }
 }
 
-/** "llm.example:80" as name and port; the dot that ends an absolute name is no part of it. */
+/** Splits "llm.example:80" into name and port. The final dot of an absolute name is dropped. */
 export function splitHost(host: string): { readonly name: string; readonly port: string | null } {
   const [, name = host, port = null] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
   return { name: name.replace(/\.$/, ""), port };
@@ -44,7 +44,7 @@ export function splitHost(host: string): { readonly name: string; readonly port:
 
 /**
  * An address to listen on, without the brackets that URLs put around IPv6.
- * @throws RequestError for what is none: a URL, a port, a socket's path
+ * @throws RequestError for anything else: a URL, a port, a socket's path
  */
 export function listenHost(text: string): string {
   const refuse = (why: string): RequestError =>

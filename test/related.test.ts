@@ -20,12 +20,19 @@ describe("the tests that a file is judged by", () => {
     }
   });
 
+  it("are, for every kernel, tests of that kernel", () => {
+    for (const path of sources.filter((source) => /^kernels\/[^/]+\.(wgsl|simd\.ts)$/.test(source)))
+      for (const test of relatedTests(path)) expect(test, path).toMatch(/^test\/kernels\//);
+  });
+
   it.each([
     ["src/engine/stop.ts", "test/engine/stop.test.ts", "test/engine/chat.test.ts"],
     ["src/chat/jinja/lexer.ts", "test/chat/jinja.test.ts", "test/server/real.test.ts"],
     ["src/cli/quantize.ts", "test/cli/quantize.test.ts", "test/cli/chat.test.ts"],
     ["src/backend/webgpu/dispatch/shader.ts", "test/backend/webgpu.test.ts", "test/model/tales.test.ts"],
     ["kernels/lib/team/reduce_tree.wgsl", "test/kernels/wgsl_attention.test.ts", "test/backend/webgpu.test.ts"],
+    ["kernels/lib/silu.wgsl", "test/kernels/wgsl_twins.test.ts", "test/kernels/wgsl_attention.test.ts"],
+    ["kernels/matmul.simd.ts", "test/kernels/simd_twins.test.ts", "test/kernels/simd_attention.test.ts"],
     ["kernels/lib/attention/kv_f16.wgsl", "test/kernels/wgsl_attention.test.ts", "test/kernels/wgsl_group.test.ts"],
     ["kernels/lib/simd/attend.simd.ts", "test/kernels/simd_attention.test.ts", "test/kernels/simd_small.test.ts"],
     ["kernels/lib/simd/dot_relaxed.simd.ts", "test/kernels/simd_quantize.test.ts", "test/backend/cpu.test.ts"],

@@ -129,8 +129,9 @@ function kernelTests(path: string): string[] {
   if (names.length === 0) return [];
   const generated = Object.keys(GENERATED).find((file) => GENERATED[file]!.test(path))!;
   const named = new RegExp(`\\b(?:${names.join("|")})\\b`);
+  const says = (file: string): boolean => file.startsWith("test/kernels/") && named.test(text(file));
   return testFiles().filter(
-    (test) => test.startsWith("test/kernels/") && named.test(text(test)) && closure(test).has(generated),
+    (test) => test.startsWith("test/kernels/") && [test, ...importsOf(test)].some(says) && closure(test).has(generated),
   );
 }
 

@@ -1,0 +1,188 @@
+// Small steps through every kernel of a backend, for comparing it with the plain kernels: what a changed kernel is judged by
+// within seconds. The conformance suite (test/backend) holds both to float64 over all shapes.
+
+import { it } from "vitest";
+import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
+import { createPlainOps } from "../../src/backend/cpu/plain/plain.ts";
+import type { Attention, Experts, Ops } from "../../src/backend/ops.ts";
+import type { Format } from "../../src/tensor/format.ts";
+import type { Tensor } from "../../src/tensor/types.ts";
+import { expertSource, memorySource } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+import { expectClose } from "../support/reference.ts";
+import { allowedNmse, attentionOf, batchOf, inputTable } from "../support/steps.ts";
+
+export const MAX_TOKENS = 33;
+/** Rows for the kernels for few tokens, and for those for many. */
+const [FEW, MANY] = [2, MAX_TOKENS];
+// Shapes that end within a panel, a group and a tile.
+const [D, F, V, E, K] = [96, 80, 100, 5, 2];
+const HEADS = [4, 2, 16] as const; // H, Hkv, Dh
+
+/** A step, and the kernels by their files' names that it goes through on WebGPU. */
+export interface Twin {
+  readonly name: string;
+  readonly kernels: readonly string[];
+  /** Of the weights. */
+  readonly format: Format;
+  run(ops: Ops): Promise<Float32Array>;
+}
+
+const EPS = 1e-5;
+const rows = (count: number, seed: number, scale = 2 / Math.sqrt(D)) => uniform(count * D, seed, scale);
+const matrix = (ops: Ops, n: number, seed: number, format: Format) =>
+  ops.loadMatrix(memorySource("matrix", rows(n, seed), n, D), format);
+const vector = (ops: Ops, n: number, seed: number) => ops.loadVector(memorySource("vector", uniform(n, seed), 1, n));
+
+/** x [T, D] of a step that has begun. */
+async function begin(ops: Ops, T: number): Promise<Tensor> {
+  const table = await inputTable(ops, rows(MAX_TOKENS, 1, 1), D);
+  ops.begin(batchOf(T));
+  return ops.embed(table);
+}
+
+function embedding(format: Format): Twin {
+  return {
+    name: "rows of the embedding",
+    kernels: ["embed"],
+    format,
+    async run(ops) {
+      const table = await matrix(ops, V, 2, format);
+      ops.begin(batchOf(5, { tokens: Uint32Array.of(99, 0, 41, 7, 99) }));
+      return ops.read(ops.embed(table));
+    },
+  };
+}
+
+/** A norm, a product, and the residual. */
+function product(format: Format, T: number, kernels: readonly string[]): Twin {
+  return {
+    name: `a product of ${T} rows`,
+    kernels,
+    format,
+    async run(ops) {
+      const w = await matrix(ops, D, 3, format);
+      const norm = await vector(ops, D, 4);
+      const x = await begin(ops, T);
+      return ops.read(ops.add(x, ops.matmul(ops.rmsNorm(x, norm, EPS), w)));
+    },
+  };
+}
+
+/** A layer's attention, after a step that filled the cache before it; then the rows that are wanted. */
+function attention(format: Format, T: number, kv: "f32" | "f16", parts: Partial<Attention>, kernels: string[]): Twin {
+  const [H, kvHeads, headDim] = HEADS;
+  return {
+    name: `attention of ${T} rows over ${kv} keys${parts.qkNorm === undefined ? "" : ", q and k normed"}`,
+    kernels,
+    format,
+    async run(ops) {
+      const w = await matrix(ops, (H + 2 * kvHeads) * headDim, 5, format);
+      const norm = await vector(ops, D, 6);
+      const [q, k] = [await vector(ops, headDim, 7), await vector(ops, headDim, 8)];
+      const way = attentionOf(...HEADS, {
+        ...parts,
+        ...(parts.qkNorm !== undefined && { qkNorm: { q, k, eps: EPS } }),
+      });
+      const table = await inputTable(ops, rows(MAX_TOKENS, 1, 1), D);
+      const store = ops.createKv({ layers: 1, kvHeads, headDim }, kv, 16);
+      await store.reserve(5);
+      const tables = [Uint32Array.of(4, 0, 2, 1, 3)];
+      let out = new Float32Array(0);
+      for (const [first, count] of [
+        [0, MAX_TOKENS],
+        [MAX_TOKENS, T],
+      ] as const) {
+        const positions = Uint32Array.from({ length: count }, (_, i) => first + i);
+        ops.begin(batchOf(count, { positions, tables, outputs: Uint32Array.of(0, count - 1) }));
+        const qkv = ops.qkv(ops.rmsNorm(ops.embed(table), norm, EPS), w, way);
+        ops.append(store, 0, qkv, way);
+        out = Float32Array.from(await ops.read(ops.rows(ops.attention(store, 0, qkv, way))));
+      }
+      store.close();
+      return out;
+    },
+  };
+}
+
+function experts(format: Format, T: number, kernels: readonly string[]): Twin {
+  return {
+    name: `experts of ${T} rows`,
+    kernels,
+    format,
+    async run(ops) {
+      const gate = await matrix(ops, E, 9, FORMATS.f32);
+      const norm = await vector(ops, D, 10);
+      const loaded: Experts = await ops.loadExperts(
+        Array.from({ length: E }, (_, e) => {
+          const data = { w1: rows(F, 20 + e), w3: rows(F, 30 + e), w2: uniform(D * F, 40 + e, 0.2) };
+          return expertSource(`expert ${e}`, data, D, F);
+        }),
+        format,
+        format,
+      );
+      const x = await begin(ops, T);
+      const h = ops.rmsNorm(x, norm, EPS);
+      const routes = ops.route(h, { gate, k: K, normalize: true });
+      return ops.read(ops.add(x, await ops.moe(h, routes, loaded)));
+    },
+  };
+}
+
+/** Two tensors that nothing fuses. */
+const sum: Twin = {
+  name: "a sum",
+  kernels: ["add"],
+  format: FORMATS.f32,
+  async run(ops) {
+    const table = await inputTable(ops, rows(MAX_TOKENS, 1, 1), D);
+    ops.begin(batchOf(MANY));
+    const x = ops.embed(table);
+    return ops.read(ops.add(x, ops.embed(table)));
+  },
+};
+
+const norm: Twin = {
+  name: "a norm by itself",
+  kernels: ["rms_norm"],
+  format: FORMATS.f32,
+  async run(ops) {
+    const w = await vector(ops, D, 4);
+    return ops.read(ops.rmsNorm(await begin(ops, MANY), w, EPS));
+  },
+};
+
+export const TWINS: readonly Twin[] = [
+  sum,
+  norm,
+  ...PACKABLE.flatMap((name): Twin[] => {
+    const format = FORMATS[name];
+    return [
+      embedding(format),
+      product(format, FEW, ["matmul_vec"]),
+      product(format, MANY, ["matmul"]),
+      experts(format, FEW, ["route", "expert_up_vec", "expert_down_vec"]),
+      experts(format, MANY, ["route", "group", "expert_up", "expert_down", "combine"]),
+    ];
+  }),
+  attention(FORMATS.f32, FEW, "f16", {}, ["qkv_vec", "attention_split", "rows"]),
+  attention(FORMATS.f32, MANY, "f32", { window: 20 }, ["matmul", "rope", "append", "attention", "rows"]),
+  attention(FORMATS.f16, FEW, "f16", { qkNorm: null }, ["qk_norm", "attention_split", "rows"]),
+];
+
+/**
+ * Declares a test for each twin: the same numbers as from the plain kernels, within what the backend's arithmetic allows.
+ * @param check looks at what the step ran; `run` runs it
+ */
+export function twins(
+  ops: () => Ops,
+  check: (twin: Twin, run: () => Promise<Float32Array>) => Promise<Float32Array>,
+  of: readonly Twin[] = TWINS,
+): void {
+  const named = of.map((twin) => ({ ...twin, weights: twin.format.name, by: twin.kernels.join(", ") }));
+  it.each(named)("$name, $weights: $by", async (twin) => {
+    const want = await twin.run(createPlainOps(MAX_TOKENS, "plain"));
+    const got = await check(twin, () => twin.run(ops()));
+    expectClose(got, want, want.length, allowedNmse(ops(), twin.format));
+  });
+}

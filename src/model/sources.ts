@@ -106,18 +106,34 @@ export function usualSources(
   };
 }
 
+/** An expert's matrices by their names: those of gate, up and down. */
+export type ExpertNames = readonly [gate: string, up: string, down: string];
+
 /**
- * Experts of transformers v5's fused layout: gate_up_proj [E, 2F, D], rows 0 .. F - 1 of an expert its gate, and
- * down_proj [E, D, F].
+ * The experts of a layer, in one of two layouts: a tensor a matrix, `${prefix}experts.3.${name}.weight`; or transformers
+ * v5's fused ones, experts.gate_up_proj [E, 2F, D], rows 0 .. F - 1 of an expert its gate, and experts.down_proj
+ * [E, D, F].
  */
-export function fusedExperts(take: Take, prefix: string, E: number, F: number, D: number): ExpertSource[] {
-  const [up, down] = [`${prefix}gate_up_proj`, `${prefix}down_proj`];
-  take.matrix(up, E, 2 * F, D);
-  take.matrix(down, E, D, F);
+export function routedExperts(
+  take: Take,
+  prefix: string,
+  [gate, up, down]: ExpertNames,
+  { E, F, D }: { readonly E: number; readonly F: number; readonly D: number },
+): ExpertSource[] {
+  const name = (e: number, matrix: string) => `${prefix}experts.${e}.${matrix}.weight`;
+  const fused = [`${prefix}experts.gate_up_proj`, `${prefix}experts.down_proj`] as const;
+  if (!take.has(fused[0]))
+    return Array.from({ length: E }, (_, e) => ({
+      w1: take.matrix(name(e, gate), F, D),
+      w3: take.matrix(name(e, up), F, D),
+      w2: take.matrix(name(e, down), D, F),
+    }));
+  take.matrix(fused[0], E, 2 * F, D);
+  take.matrix(fused[1], E, D, F);
   return Array.from({ length: E }, (_, e) => ({
-    w1: take.rows(up, e * 2 * F, F),
-    w3: take.rows(up, (e * 2 + 1) * F, F),
-    w2: take.rows(down, e * D, D),
+    w1: take.rows(fused[0], e * 2 * F, F),
+    w3: take.rows(fused[0], (e * 2 + 1) * F, F),
+    w2: take.rows(fused[1], e * D, D),
   }));
 }
 

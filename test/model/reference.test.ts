@@ -3,10 +3,9 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { nodeFiles } from "../../src/weights/node_files.ts";
-import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";
 import { backends } from "../support/backends.ts";
 import { cpuPaths, readyCpuOps } from "../support/cpu.ts";
+import { readExpected, worst } from "../support/expected.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
 
@@ -16,18 +15,6 @@ interface Expected {
   experts: number[][][];
   greedy_prompt: number;
   greedy_ids: number[];
-}
-
-/** Largest difference of two rows of logits, as a share of the largest reference logit. */
-function worst(found: Float32Array, expected: Float32Array): number {
-  let difference = 0;
-  let size = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference = Math.max(difference, Math.abs(found[i]! - expected[i]!));
-    size = Math.max(size, Math.abs(expected[i]!));
-  }
-  expect(found).toHaveLength(expected.length);
-  return difference / size;
 }
 
 const TINY = ["bf16-odd-window-shards", "f16-fused-v5-tied", "f32-all-experts"];
@@ -59,14 +46,7 @@ describe.each([...paths, ...backends.filter(({ name }) => name !== "cpu")])("$na
   it.skipIf(shared.skip)(
     titled("a-f32-v4config: logits, experts and greedy tokens of transformers", shared.skip),
     async () => {
-      const files = await nodeFiles(shared.path);
-      const header = await readSafetensorsHeader(files, "expected.safetensors");
-      const floats = async (name: string): Promise<Float32Array> => {
-        const entry = header.tensors.get(name)!;
-        const bytes = new Uint8Array(entry.end - entry.begin);
-        await files.read("expected.safetensors", entry.begin, bytes);
-        return new Float32Array(bytes.buffer);
-      };
+      const { has, floats } = await readExpected(shared.path);
       const { cases } = JSON.parse(readFileSync(`${shared.path}/expected.json`, "utf8")) as {
         cases: { prompt_ids: number[]; greedy_ids: number[] }[];
       };
@@ -75,7 +55,7 @@ describe.each([...paths, ...backends.filter(({ name }) => name !== "cpu")])("$na
         for (const [n, { prompt_ids, greedy_ids }] of cases.entries()) {
           const { logits, experts } = await model.run(prompt_ids);
           expect(worst(logits, await floats(`p${n}.logits_f32`)), `prompt ${n}`).toBeLessThan(2e-4);
-          if (header.tensors.has(`p${n}.router_logits_f32`)) {
+          if (has(`p${n}.router_logits_f32`)) {
             const router = await floats(`p${n}.router_logits_f32`);
             expect(experts, `prompt ${n}`).toEqual(topTwo(router, 3, prompt_ids.length));
           }
@@ -83,7 +63,6 @@ describe.each([...paths, ...backends.filter(({ name }) => name !== "cpu")])("$na
         }
       } finally {
         model.close();
-        await files.close();
       }
     },
   );

@@ -3,11 +3,10 @@
 // Semantics are those of transformers' modeling_mixtral.py (checkpoints of the model hub): RoPE rotates the two halves
 // of a head (i, i + Dh/2), not interleaved pairs.
 
-import type { ExpertSource } from "../../tensor/types.ts";
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";
 import { readRope } from "../rope.ts";
-import { fusedExperts, usualSources } from "../sources.ts";
+import { routedExperts, usualSources } from "../sources.ts";
 
 export const mixtral: Family = {
   types: ["mixtral"],
@@ -28,24 +27,12 @@ export const mixtral: Family = {
     return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },
 
-  /**
-   * Two layouts of experts: a tensor each (`block_sparse_moe.experts.E.w1.weight`), and transformers v5's fused
-   * `mlp.experts.gate_up_proj`.
-   */
+  /** transformers v5 writes `mlp` in place of `block_sparse_moe`. */
   sources(a, take) {
-    const D = a.hidden;
     return usualSources(a, take, (p, { count: E, intermediate: F }) => {
-      const fused = take.has(`${p}mlp.experts.gate_up_proj`);
-      const moe = fused || take.has(`${p}mlp.gate.weight`) ? `${p}mlp.` : `${p}block_sparse_moe.`;
-      const expert = (_: unknown, e: number): ExpertSource => ({
-        w1: take.matrix(`${moe}experts.${e}.w1.weight`, F, D),
-        w3: take.matrix(`${moe}experts.${e}.w3.weight`, F, D),
-        w2: take.matrix(`${moe}experts.${e}.w2.weight`, D, F),
-      });
-      return {
-        gate: take.matrix(`${moe}gate.weight`, E, D),
-        experts: fused ? fusedExperts(take, `${moe}experts.`, E, F, D) : Array.from({ length: E }, expert),
-      };
+      const moe = take.has(`${p}mlp.gate.weight`) ? `${p}mlp.` : `${p}block_sparse_moe.`;
+      const experts = routedExperts(take, moe, ["w1", "w3", "w2"], { E, F, D: a.hidden });
+      return { gate: take.matrix(`${moe}gate.weight`, E, a.hidden), experts };
     });
   },
 };

@@ -21,6 +21,46 @@ const MIXTRAL = {
   eos_token_id: 2,
 };
 
+describe("config.json of a Qwen3-MoE", () => {
+  const { intermediate_size, num_local_experts, ...rest } = MIXTRAL;
+  const own = { model_type: "qwen3_moe", moe_intermediate_size: 96, num_experts: 8, head_dim: 24 };
+  const QWEN3 = { ...rest, ...own, intermediate_size: 400 };
+
+  it("becomes an architecture in our letters, whatever of it has a default", () => {
+    const a = readArchitecture({ ...QWEN3, norm_topk_prob: true, sliding_window: 7 }, "config.json");
+    const [layer] = a.layers;
+    expect(layer).toEqual({
+      attention: {
+        heads: 4,
+        kvHeads: 2,
+        headDim: 24,
+        scale: 1 / Math.sqrt(24),
+        window: null,
+        rope: defaultRope(1e6, 24),
+      },
+      qkNorm: "head",
+      experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", normalize: true },
+    });
+    const { rms_norm_eps, rope_theta, ...bare } = QWEN3;
+    const b = readArchitecture({ ...bare, head_dim: null }, "config.json");
+    expect([b.eps, b.layers[0]!.experts.normalize]).toEqual([1e-6, false]);
+    expect(b.layers[0]!.attention).toMatchObject({ headDim: 16, rope: defaultRope(1e4, 16) });
+  });
+
+  it.each<[object, string]>([
+    [{ decoder_sparse_step: 2 }, "decoder_sparse_step: expected 1, found 2"],
+    [{ mlp_only_layers: [0] }, "mlp_only_layers: expected an empty list, found a list"],
+    [{ attention_bias: true }, "attention_bias: expected false, found true"],
+    [{ use_sliding_window: true }, "use_sliding_window: expected false, found true"],
+    [{ norm_topk_prob: "yes" }, 'norm_topk_prob: expected true or false, found "yes"'],
+    [{ num_experts_per_tok: 9 }, "num_experts_per_tok: expected at most num_experts (8), found 9"],
+    [{ moe_intermediate_size: undefined }, "moe_intermediate_size: expected an integer"],
+    [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, 'rope_scaling: rope type "yarn" is not supported'],
+  ])("with %j is refused", (change, message) => {
+    expect(() => readArchitecture({ ...QWEN3, ...change }, "config.json")).toThrow(`config.json: ${message}`);
+  });
+});
+
 describe("config.json of a Mixtral", () => {
   it("becomes an architecture in our letters", () => {
     const a = readArchitecture({ ...MIXTRAL, sliding_window: 40 }, "config.json");
@@ -49,7 +89,10 @@ describe("config.json of a Mixtral", () => {
   it.each<[object | null, string]>([
     [null, "expected a JSON object, found null"],
     [[], "expected a JSON object, found a list"],
-    [{ model_type: "llama" }, 'model_type: expected one of the supported types ("mixtral"'],
+    [
+      { model_type: "llama" },
+      'model_type: expected one of the supported types ("mixtral", "qwen3_moe"), found "llama"',
+    ],
     [{ model_type: undefined }, "found nothing"],
     [{ model_type: "constructor" }, 'found "constructor"'],
     [{ hidden_act: "gelu" }, 'hidden_act: expected "silu", found "gelu"'],

@@ -7,8 +7,9 @@ import type { Architecture, Family, ModelSources } from "../family.ts";
 import { CheckedTake } from "../sources.ts";
 import { storedSources } from "../stored.ts";
 import { mixtral } from "./mixtral.ts";
+import { qwen3Moe } from "./qwen3_moe.ts";
 
-const FAMILIES: readonly Family[] = [mixtral];
+const FAMILIES: readonly Family[] = [mixtral, qwen3Moe];
 
 /** Values of model_type that run. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => types);

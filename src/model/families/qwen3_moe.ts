@@ -1,0 +1,40 @@
+// Qwen3-MoE: q and k are normed head by head before RoPE; softmax over all experts, top k, renormalised if norm_topk_prob.
+//
+// Semantics and defaults are those of transformers' modeling_qwen3_moe.py. head_dim is a field of its own, not D / H.
+
+import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
+import type { Family, LayerArchitecture } from "../family.ts";
+import { readRope } from "../rope.ts";
+import { routedExperts, usualSources } from "../sources.ts";
+
+export const qwen3Moe: Family = {
+  types: ["qwen3_moe"],
+
+  architecture(c) {
+    // Dense layers, biases and windows are not implemented; no published model has them.
+    c.only("decoder_sparse_step", [1]);
+    c.only("mlp_only_layers", [[], null], "an empty list");
+    c.only("attention_bias", [false]);
+    c.only("use_sliding_window", [false]);
+    const { depth, ...common } = commonFields(c);
+    const intermediate = c.size("moe_intermediate_size");
+    const shape = headFields(c, common.hidden);
+    const experts = expertFields(c, "num_experts", "num_local_experts");
+    const normalize = c.flag("norm_topk_prob", false);
+    const eps = c.positive("rms_norm_eps", 1e-6);
+    const rope = readRope(c, shape.headDim, 1e4);
+    const layer: LayerArchitecture = {
+      attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
+      qkNorm: "head",
+      experts: { ...experts, intermediate, activation: "silu", normalize },
+    };
+    return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
+  },
+
+  sources(a, take) {
+    return usualSources(a, take, (p, { count: E, intermediate: F }) => ({
+      gate: take.matrix(`${p}mlp.gate.weight`, E, a.hidden),
+      experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
+    }));
+  },
+};

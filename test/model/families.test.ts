@@ -1,0 +1,177 @@
+// Small random checkpoints of every family but Mixtral (reference.test.ts) against transformers' own outputs: resident and
+// in slots, in every spelling and layout, and packed by `hotset quantize`.
+
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { inspect } from "../../src/cli/inspect.ts";
+import type { Model } from "../../src/engine/model.ts";
+import { open, quantize } from "../../src/index.ts";
+import { readArchitecture } from "../../src/model/families/index.ts";
+import { openFolder } from "../../src/weights/folder.ts";
+import { nodeFiles } from "../../src/weights/node_files.ts";
+import { backends } from "../support/backends.ts";
+import { cpuOps, cpuPaths, readyCpuOps } from "../support/cpu.ts";
+import { type Expected, readExpected, worst } from "../support/expected.ts";
+import { inShared, titled } from "../support/fixtures.ts";
+import { loadFolder } from "../support/model.ts";
+import { tensorFile } from "../weights/memory_files.ts";
+
+interface Case {
+  readonly prompt_ids: number[];
+  readonly greedy_ids: number[];
+}
+
+const FOLDERS = ["qwen3_moe-a"].map((name) => ({ name, ...inShared(`fixtures/families/${name}`) }));
+
+const casesOf = (path: string): Case[] => JSON.parse(readFileSync(`${path}/expected.json`, "utf8")).cases;
+
+/** The experts of every layer and position, likeliest first: [L][T][K]. */
+async function expertsOf(expected: Expected, n: number, layers: number, T: number): Promise<number[][][]> {
+  const ids = await expected.integers(`p${n}.selected_experts`);
+  const k = ids.length / (layers * T);
+  return Array.from({ length: layers }, (_, l) =>
+    Array.from({ length: T }, (_, t) => [...ids.subarray((l * T + t) * k, (l * T + t + 1) * k)]),
+  );
+}
+
+function temporary(): string {
+  const path = mkdtempSync(join(tmpdir(), "hotset-family-"));
+  onTestFinished(() => rmSync(path, { recursive: true }));
+  return path;
+}
+
+/** What an opened model writes after a prompt, greedily, past any end. */
+async function greedyOf(model: Model, prompt: readonly number[], count: number): Promise<number[]> {
+  const ids: number[] = [];
+  const session = model.session();
+  const options = { maxTokens: count, temperature: 0, ignoreEos: true };
+  for await (const piece of session.generate(prompt, options)) ids.push(...piece.ids);
+  session.close();
+  return ids;
+}
+
+/** The folder with its experts in transformers v5's fused layout, F32, and config.json as v5 writes it. */
+async function fused(path: string): Promise<string> {
+  const folder = await openFolder(await nodeFiles(path));
+  const { source } = folder;
+  const tensors: Record<string, { dtype: string; shape: number[]; data: Float32Array }> = {};
+  const read = async (name: string) => {
+    const matrix = source.matrix(name);
+    const data = new Float32Array(matrix.rows * matrix.cols);
+    await matrix.readRows(0, matrix.rows, data);
+    return data;
+  };
+  const EXPERT = /^(.*\.experts\.)(\d+)\.(gate|up|down)_proj\.weight$/;
+  const stacks = new Map<string, Map<number, Record<string, Float32Array>>>();
+  for (const name of source.names()) {
+    const [, prefix, e, matrix] = EXPERT.exec(name) ?? [];
+    if (!prefix || !e || !matrix)
+      tensors[name] = { dtype: "F32", shape: [...source.shape(name)], data: await read(name) };
+    else {
+      const stack = stacks.get(prefix) ?? new Map<number, Record<string, Float32Array>>();
+      stack.set(Number(e), { ...stack.get(Number(e)), [matrix]: await read(name) });
+      stacks.set(prefix, stack);
+    }
+  }
+  for (const [prefix, stack] of stacks) {
+    const [F, D] = source.shape(`${prefix}0.gate_proj.weight`) as [number, number];
+    const all = Array.from({ length: stack.size }, (_, e) => stack.get(e)!);
+    const joined = (part: (e: Record<string, Float32Array>) => Float32Array[]) =>
+      Float32Array.from(all.flatMap((e) => part(e).flatMap((values) => [...values])));
+    const up = joined((e) => [e.gate!, e.up!]);
+    tensors[`${prefix}gate_up_proj`] = { dtype: "F32", shape: [all.length, 2 * F, D], data: up };
+    tensors[`${prefix}down_proj`] = { dtype: "F32", shape: [all.length, D, F], data: joined((e) => [e.down!]) };
+  }
+  await folder.close();
+  const to = temporary();
+  mkdirSync(to, { recursive: true });
+  writeFileSync(join(to, "model.safetensors"), tensorFile(tensors));
+  cpSync(`${path}/config.v5.json`, join(to, "config.json"));
+  return to;
+}
+
+const paths = cpuPaths().map(({ name, options }) => ({
+  name,
+  make: ({ maxTokens }: { maxTokens: number }) => readyCpuOps({ ...options, maxTokens }),
+}));
+
+describe.each(FOLDERS)("$name", ({ path, skip }) => {
+  it.skipIf(skip).each([...paths, ...backends.filter(({ name }) => name !== "cpu")])(
+    titled("logits, experts and greedy tokens of transformers: $name", skip),
+    async ({ make }) => {
+      const expected = await readExpected(path);
+      // Chunks of 64: the forms for many rows, then those for few, over a cache that is read across steps.
+      const model = await loadFolder(path, await make({ maxTokens: 64 }), "f32", "f32");
+      try {
+        for (const [n, { prompt_ids, greedy_ids }] of casesOf(path).entries()) {
+          const { logits, experts } = await model.run(prompt_ids);
+          const want = await expected.floats(`p${n}.logits_f32`); // of a long prompt the last positions
+          expect(worst(logits.subarray(-want.length), want), `prompt ${n}`).toBeLessThan(2e-4);
+          const { length } = model.architecture.layers;
+          expect(experts, `prompt ${n}`).toEqual(await expertsOf(expected, n, length, prompt_ids.length));
+          expect(await model.greedy(greedy_ids.length), `prompt ${n}`).toEqual(greedy_ids);
+        }
+      } finally {
+        model.close();
+      }
+    },
+  );
+
+  it.skipIf(skip).each(backends)(titled("the same tokens with experts in slots: $name", skip), async ({ options }) => {
+    const exact = { weights: "f32", kv: "f32", activations: "f32", chunk: 32, context: 256 } as const;
+    const model = await open(path, { ...options, ...exact, expertSlots: 3 });
+    try {
+      for (const { prompt_ids, greedy_ids } of casesOf(path))
+        expect(await greedyOf(model, prompt_ids, greedy_ids.length)).toEqual(greedy_ids);
+      expect(model.stats().experts?.main.slots).toBe(3);
+    } finally {
+      await model.close();
+    }
+  });
+
+  it.skipIf(skip)(titled("is read in both spellings of config.json", skip), () => {
+    const [v4, v5] = ["config.json", "config.v5.json"].map((name) => {
+      return readArchitecture(JSON.parse(readFileSync(`${path}/${name}`, "utf8")), name);
+    });
+    expect(v5).toEqual(v4);
+  });
+
+  it.skipIf(skip)(titled("is read in the fused layout, bit for bit", skip), async () => {
+    const [{ prompt_ids }] = casesOf(path).slice(1) as [Case];
+    const run = async (folder: string) => {
+      const model = await loadFolder(folder, await cpuOps({ maxTokens: 32 }), "f32", "f32");
+      const { logits } = await model.run(prompt_ids);
+      model.close();
+      return logits;
+    };
+    expect(await run(await fused(path))).toEqual(await run(path));
+  });
+
+  it.skipIf(skip)(titled("is packed by hotset quantize, bit for bit what it is without", skip), async () => {
+    const [{ prompt_ids }] = casesOf(path).slice(1) as [Case];
+    for (const weights of ["f32", "q8"] as const) {
+      const to = join(temporary(), "packed");
+      await quantize(path, to, { weights, threads: 1 });
+      const logits: Float32Array[] = [];
+      for (const folder of [path, to]) {
+        const model = await open(folder, { backend: "cpu", weights, threads: 1, context: 64 });
+        logits.push(await model.logits(prompt_ids));
+        await model.close();
+      }
+      expect(logits[1]).toEqual(logits[0]);
+      const report = await inspect(to);
+      expect(report).toMatchObject({ problem: null, architecture: { config: { stored: weights } } });
+    }
+  });
+
+  it.skipIf(skip)(titled("is reported by hotset inspect", skip), async () => {
+    const report = await inspect(path);
+    if (report.kind !== "folder") throw new Error("not a folder");
+    const total = report.dtypes.reduce((sum, { elements }) => sum + elements, 0);
+    expect(report.problem).toBeNull();
+    expect(report.architecture?.parameters.total).toBe(total);
+    expect(report.architecture!.parameters.active).toBeLessThan(total);
+  });
+});

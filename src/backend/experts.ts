@@ -1,5 +1,5 @@
-// Experts that come and go: what a backend offers (places for their records, arithmetic on them) and what it asks of the
-// residency in src/experts, which decides who is where.
+// Offloaded experts: what a backend offers (slots for records, arithmetic on them), and the
+// interfaces through which it asks src/experts, which decides where each expert is.
 
 import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource } from "../tensor/types.ts";
@@ -10,37 +10,41 @@ export interface ExpertUse {
   readonly tokens: number;
 }
 
-/** Who uses which experts, in ascending order of expert. @param ids experts of each token [T, K] */
+/** Groups ids by expert, ascending. @param ids experts of each token [T, K] */
 export function usesOf(ids: Iterable<number>): ExpertUse[] {
   const tokens = new Map<number, number>();
   for (const id of ids) tokens.set(id, (tokens.get(id) ?? 0) + 1);
   return [...tokens].map(([expert, n]) => ({ expert, tokens: n })).sort((a, b) => a.expert - b.expert);
 }
 
-/** Equal slots in host memory, each for the record of an expert, and the arithmetic on them (the CPU backend's). */
+/** Equal slots in host memory, each for an expert's record, and the CPU's arithmetic on them. */
 export interface HostExperts {
   readonly shape: ExpertShape;
   readonly slots: number;
-  /** Of one record: recordLayout(shape).bytes. */
+  /** Bytes of one record: recordLayout(shape).bytes. */
   readonly recordBytes: number;
-  /** The bytes of a slot [recordBytes], to read a record into or to upload one from. */
+  /** The bytes of a slot [recordBytes], to read a record into or to upload it from. */
   slot(slot: number): Uint8Array;
-  /** Packs an expert that no file holds as a record into a slot. One at a time. @throws WeightsError, the signal's reason */
+  /**
+   * Packs an expert of a folder without records into a slot. One at a time. @throws WeightsError,
+   * the signal's reason
+   */
   convert(source: ExpertSource, slot: number, signal?: AbortSignal): Promise<void>;
   /**
-   * y [T, D] += share * w2(silu(w1 x) * (w3 x)) for rows `tokens` [n] of x [T, D], on all threads; returns when done.
+   * y [T, D] += share * w2(silu(w1 x) * (w3 x)) for rows `tokens` [n] of x [T, D], on all threads;
+   * returns when done.
    * @throws DeviceError if a thread has failed
    */
   compute(slot: number, x: Float32Array, tokens: Uint32Array, shares: Float32Array, y: Float32Array): void;
   close(): void;
 }
 
-/** Who has experts in host memory: asked by the CPU backend's moe(). */
+/** Provides experts in host memory to the CPU backend's moe(). */
 export interface HostStore {
   /**
-   * Calls `compute` once for each expert in use, in any order, one at a time, when its record is in `slot`, where it stays
-   * until `compute` has ended.
-   * @param x the step's rows [T, D] as the experts get them: what the next layer's choice is guessed from
+   * Calls `compute` once for each expert in use, in any order, one at a time, when its record is in
+   * `slot`. The record stays there until `compute` has ended.
+   * @param x the experts' input rows [T, D], from which the next layer's experts are predicted
    * @throws WeightsError for a record that cannot be read, the signal's reason
    */
   visit(
@@ -52,49 +56,60 @@ export interface HostStore {
   ): Promise<void>;
 }
 
-/** Where a record can be in device memory: one of a layer's own slots, or a transit slot, which all layers share. */
+/**
+ * A place in device memory: one of a layer's own slots, or a transit slot, which all layers share.
+ */
 export type DevicePlace = { readonly layer: number; readonly slot: number } | { readonly transit: number };
 
-/** In a table of slots: the expert is in none. */
+/** In a table of slots: the expert is in no slot. */
 export const NO_SLOT = 0xffffffff;
 
-/** Slots for experts in device memory (WebGPU). Writes and tables take effect in the order of the calls and of moe(). */
+/**
+ * Slots for experts in device memory (WebGPU). Writes, tables and moe() take effect in call order.
+ */
 export interface DeviceExperts {
   readonly shape: ExpertShape;
   readonly layers: number;
-  /** Of each layer. */
+  /** Slots of each layer. */
   readonly slots: number;
   readonly transit: number;
   readonly recordBytes: number;
-  /** Bytes of device memory that all of it takes. */
+  /** All bytes of device memory. */
   readonly bytes: number;
-  /** Writes part of a record, from byte `offset` of it (a multiple of 4, as is the length). */
+  /** Writes a part of a record from its byte `offset`; offset and length are multiples of 4. */
   write(place: DevicePlace, offset: number, bytes: Uint8Array): void;
-  /** Which of the layer's slots each expert is in [E], NO_SLOT for none; at first all are in none. */
+  /** Sets the slot of each expert [E], NO_SLOT for none; initially all are in none. */
   setTable(layer: number, slots: Uint32Array): void;
-  /** Resolves when the device has done all that it was given. @throws DeviceError, MemoryError */
+  /** Resolves when the device has finished all submitted work. @throws DeviceError, MemoryError */
   drained(): Promise<void>;
 }
 
-/** One layer's experts in one step, once the host knows the routes. The device is computing those in its slots meanwhile. */
+/**
+ * One layer's step after the host knows the routes. The device computes its residents meanwhile.
+ */
 export interface DeviceMoe {
   readonly layer: number;
   readonly ids: Uint32Array; // [T, K]
   readonly weights: Float32Array; // [T, K]
   readonly x: Float32Array; // [T, D]
   readonly signal?: AbortSignal | undefined;
-  /** Adds the outputs of experts that have been written to transit slots: expert -> transit slot. Submitted at once. */
+  /**
+   * Adds the outputs of experts in transit slots: expert -> transit slot. Submitted immediately.
+   */
   addTransit(places: ReadonlyMap<number, number>): void;
-  /** The same for experts that were written to slots of the layer's own, and to the table, since the step began: expert -> slot. */
+  /**
+   * The same for experts that were admitted to the layer's own slots during the step: expert ->
+   * slot.
+   */
   addOwn(slots: ReadonlyMap<number, number>): void;
-  /** Adds rows that the host has computed [T, D]. At most once. */
+  /** Adds rows that the host has computed [T, D]. At most once a step. */
   addHost(y: Float32Array): void;
 }
 
-/** Decides what becomes of experts that are in none of the layer's device slots: asked by the WebGPU backend's moe(). */
+/** Handles the cache misses of the WebGPU backend's moe(). */
 export interface DeviceScheduler {
-  /** The layer's step is about to be recorded: the table of slots must hold for it now. */
+  /** Called before a layer's step is encoded: the slot table must be final for it now. */
   prepare(layer: number): void | Promise<void>;
-  /** Adds what the layer's slots lack. @throws WeightsError, DeviceError, the signal's reason */
+  /** Adds the outputs of missing experts. @throws WeightsError, DeviceError, the signal's reason */
   misses(step: DeviceMoe): Promise<void>;
 }

@@ -1,7 +1,7 @@
 // `npm run bench -- --peer <name>`: alternates another engine and hotset on the same work, and
 // prints ratios.
 
-import { modelConfig } from "./peers/cache.ts";
+import { architectureOf } from "./peers/cache.ts";
 import { type Case, MODELS, type ModelName, pageCases, processCases, sidesOf } from "./peers/cases.ts";
 import { type Run, rows, scaling } from "./peers/compare.ts";
 import { type PeerPackage, peerPackage } from "./peers/packages.ts";
@@ -52,8 +52,8 @@ async function casesOf(root: URL, options: PeerOptions): Promise<Case[]> {
       ? pageCases(options)
       : processCases(
           {
-            tales: (await modelConfig(root, MODELS.tales)).max_position_embeddings,
-            "8x7b": (await modelConfig(root, MODELS["8x7b"])).max_position_embeddings,
+            tales: (await architectureOf(root, MODELS.tales)).context,
+            "8x7b": (await architectureOf(root, MODELS["8x7b"])).context,
           },
           options,
         );

@@ -11,11 +11,8 @@ import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts
 import { DEPTH } from "../src/engine/stream.ts";
 import { DeviceError } from "../src/errors.ts";
 import { type Decoder, forward, loadDecoder } from "../src/model/decoder.ts";
-import { bindSources, readArchitecture } from "../src/model/families/index.ts";
 import { type Architecture, kvGeometry } from "../src/model/family.ts";
-import { openFolder } from "../src/weights/folder.ts";
-import { nodeFiles } from "../src/weights/node_files.ts";
-import { isSynthetic, parseSynthetic } from "../src/weights/synthetic.ts";
+import { openWeights } from "./weights.ts";
 
 const BLOCK = 32; // positions of a KV block, as open() has it
 
@@ -66,16 +63,12 @@ export interface Steps {
 /** Opens a folder of weights or a synthetic model. @throws DeviceError without an adapter */
 export async function openSteps(where: string, { weights, kv, chunk, adapter }: StepsOptions): Promise<Steps> {
   const started = performance.now();
-  const input = isSynthetic(where)
-    ? { ...parseSynthetic(where), close: async () => {} }
-    : await openFolder(await nodeFiles(where));
-  const architecture = readArchitecture(input.config, where);
+  const { architecture, sources, close } = await openWeights(where);
   const gpu = await openNodeGpu(adapter);
   if (!gpu) throw new DeviceError("no WebGPU adapter was found (package webgpu and a Vulkan driver)");
   const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose: () => void gpu.release() });
-  const sources = bindSources(architecture, input.source);
   const model = await loadDecoder(ops, architecture, sources, { format: FORMATS[weights] });
-  await input.close();
+  await close();
   await ops.tune(null); // in every run: an earlier result may come from a busy machine
   const chooser = ops.choosing.create({ ...GREEDY, vocab: architecture.vocab });
   if (!chooser) throw new Error("the backend does not choose greedily");

@@ -5,7 +5,7 @@ import { statSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { formatRate } from "../../src/cli/output.ts";
 import { whole, wholes } from "../arguments.ts";
-import { cachedGguf, modelConfig } from "../peers/cache.ts";
+import { architectureOf, cachedGguf } from "../peers/cache.ts";
 import { peerPackage } from "../peers/packages.ts";
 import { machine } from "../result.ts";
 import { type LlamaModel, type LlamaVulkan, openLlamaVulkan } from "./llama_addon.ts";
@@ -97,7 +97,7 @@ async function measure(
   console.log(`llama.cpp ${llama.release} on ${llama.devices.join(", ")}`);
   write();
 
-  const { vocab_size: vocab, num_hidden_layers: layers } = await modelConfig(root, path);
+  const { vocab, layers } = await architectureOf(root, path);
   const began = Date.now();
   const gguf = await cachedGguf(root, path);
   const { size, mtimeMs } = statSync(gguf);
@@ -105,7 +105,7 @@ async function measure(
   write();
 
   result.positions = Math.max(1, ...prompts, ...contexts.map((context) => context + tokens));
-  const { sequence, ...load } = await llama.load(gguf, layers, result.positions);
+  const { sequence, ...load } = await llama.load(gguf, layers.length, result.positions);
   result.load = load;
   write();
   result.skipped = await timeCases(sequence, {

@@ -15,12 +15,9 @@ import { nextLayerPrediction } from "../../src/experts/prediction.ts";
 import { RamTier } from "../../src/experts/ram_tier.ts";
 import { recordReader } from "../../src/experts/record_reader.ts";
 import type { Decoder } from "../../src/model/decoder.ts";
-import { bindSources } from "../../src/model/families/index.ts";
 import { type Architecture, expertShape } from "../../src/model/family.ts";
-import { openFolder } from "../../src/weights/folder.ts";
-import { nodeFiles } from "../../src/weights/node_files.ts";
-import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
 import { openSteps } from "../steps.ts";
+import { openWeights } from "../weights.ts";
 
 export interface WaysOptions {
   readonly model: string;
@@ -66,10 +63,8 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   const steps = await openSteps(where, { weights: "q4", kv: "f16", chunk: 512, adapter });
   await steps.reserve(most);
   const { architecture, ops } = steps;
-  const input = isSynthetic(where)
-    ? { ...parseSynthetic(where), close: async () => {} }
-    : await openFolder(await nodeFiles(where));
-  const { layers: sources } = bindSources(architecture, input.source);
+  const weights = await openWeights(where);
+  const { layers: sources } = weights.sources;
   const shape = expertShape(sources[0]!, FORMAT);
   const [L, E] = [sources.length, shape.count];
   const cpu = { threads: threads ?? usableCores(), startWorker: startNodeWorker };
@@ -96,7 +91,7 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
       ram.release(layer, expert);
     }
   }
-  await input.close();
+  await weights.close();
   const device = await ops.deviceExperts(shape, L, slots, TRANSIT);
   const rates = await calibrate({ host, slot: await ram.acquire(0, 0, "demand"), device, clock: CLOCK });
   ram.release(0, 0);

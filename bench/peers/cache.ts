@@ -6,13 +6,11 @@ import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ModelConfig } from "../../src/model/config.ts";
-import { readArchitecture } from "../../src/model/families/index.ts";
-import { openFolder } from "../../src/weights/folder.ts";
-import { nodeFiles } from "../../src/weights/node_files.ts";
-import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
+import type { Architecture } from "../../src/model/family.ts";
+import { isSynthetic } from "../../src/weights/synthetic.ts";
+import { type OpenWeights, openWeights } from "../weights.ts";
+import { decoderGguf } from "./decoder_gguf.ts";
 import { writeGguf } from "./gguf.ts";
-import { mixtralGguf } from "./mixtral_gguf.ts";
 
 /** Part of the file's name: increment it when the contents change. */
 const VERSION = 1;
@@ -22,12 +20,15 @@ export function cacheFolder(): string {
   return process.env.HOTSET_BENCH_CACHE ?? join(tmpdir(), "hotset-bench");
 }
 
-/** config.json of a model, checked. */
-export async function modelConfig(root: URL, path: string): Promise<ModelConfig> {
-  if (isSynthetic(path)) return readArchitecture(parseSynthetic(path).config, path).config;
-  const folder = await openFolder(await nodeFiles(fileURLToPath(new URL(path, root))));
-  await folder.close();
-  return readArchitecture(folder.config, path).config;
+/** The architecture of a model. @param path a folder in the checkout, or `synthetic:...` */
+export async function architectureOf(root: URL, path: string): Promise<Architecture> {
+  const weights = await openIn(root, path);
+  await weights.close();
+  return weights.architecture;
+}
+
+function openIn(root: URL, path: string): Promise<OpenWeights> {
+  return openWeights(isSynthetic(path) ? path : fileURLToPath(new URL(path, root)));
 }
 
 /** The path of a model's GGUF file in Q4_0, which is written first if it does not exist. */
@@ -66,15 +67,10 @@ async function write(root: URL, path: string, file: string): Promise<void> {
     if (percent > shown) console.error(`${path} as GGUF: ${percent} % of ${(total / 1e9).toFixed(2)} GB`);
     shown = Math.max(shown, percent);
   };
-  if (isSynthetic(path)) {
-    const { config, source } = parseSynthetic(path);
-    await writeGguf(file, mixtralGguf(readArchitecture(config, path), source), onProgress);
-    return;
-  }
-  const folder = await openFolder(await nodeFiles(fileURLToPath(new URL(path, root))));
+  const weights = await openIn(root, path);
   try {
-    await writeGguf(file, mixtralGguf(readArchitecture(folder.config, path), folder.source), onProgress);
+    await writeGguf(file, decoderGguf(weights.architecture, weights.sources), onProgress);
   } finally {
-    await folder.close();
+    await weights.close();
   }
 }

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, chromium } from "playwright-core";
-import { cachedGguf, modelConfig } from "./cache.ts";
+import { architectureOf, cachedGguf } from "./cache.ts";
 import type { PeerPackage } from "./packages.ts";
 import type { PageFiles } from "./page.ts";
 import { type Served, serve } from "./server.ts";
@@ -36,7 +36,7 @@ export async function openPages(root: URL, found: PeerPackage, path: string): Pr
       `no Chromium on this machine (looked for ${CHROMIUM.join(", ")}); install one, as package chromium`,
     );
   const gguf = await cachedGguf(root, path);
-  const { vocab_size: vocab } = await modelConfig(root, path);
+  const { vocab } = await architectureOf(root, path);
   const folder = (name: string): string => fileURLToPath(new URL(name, root));
   const served = await serve({
     page: PAGE,

@@ -6,10 +6,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
+import { decoderGguf } from "../../bench/peers/decoder_gguf.ts";
 import { writeGguf } from "../../bench/peers/gguf.ts";
-import { mixtralGguf } from "../../bench/peers/mixtral_gguf.ts";
-import { readArchitecture } from "../../src/model/families/index.ts";
-import { parseSynthetic } from "../../src/weights/synthetic.ts";
+import { openWeights } from "../../bench/weights.ts";
 
 function temporary(): string {
   const folder = mkdtempSync(join(tmpdir(), "hotset-gguf-"));
@@ -69,15 +68,15 @@ it("refuses data that is not what the shape asks for", async () => {
     },
   } as const;
   await expect(writeGguf(temporary(), { metadata: {}, tensors: [short] })).rejects.toThrow(
-    "v: its shape and type ask for 12 bytes, 8 were given",
+    "v: its shape and type need 12 bytes, found 8",
   );
 });
 
-it("gives a Mixtral llama.cpp's tensors, each as many bytes as its shape says", async () => {
+it("gives a model llama.cpp's tensors, each as many bytes as its shape says", async () => {
   const url =
     "synthetic:mixtral-8x7b?layers=1&hidden_size=64&intermediate_size=96&num_attention_heads=4&num_key_value_heads=2&vocab_size=300";
-  const { config, source } = parseSynthetic(url);
-  const gguf = mixtralGguf(readArchitecture(config, url), source);
+  const { architecture, sources } = await openWeights(url);
+  const gguf = decoderGguf(architecture, sources);
   expect(gguf.tensors.map(({ name, type, dims }) => `${name} ${type} ${dims}`)).toEqual([
     "token_embd.weight q4_0 64,300",
     "output_norm.weight f32 64",

@@ -2,7 +2,7 @@
 // loss.
 
 import { describe, expect, it } from "vitest";
-import { interleaveHead } from "../../bench/peers/mixtral_gguf.ts";
+import { interleaveHead } from "../../bench/peers/decoder_gguf.ts";
 import { Q4_0_BYTES, quantizeQ4_0, repackQ4_0 } from "../../bench/peers/q4_0.ts";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { randomFrom } from "../../src/engine/random.ts";

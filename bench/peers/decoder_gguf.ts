@@ -1,11 +1,10 @@
-// Our Mixtral models as GGUF: architecture "llama" with experts, matrices in Q4_0, norms and router
-// in f32.
+// A model as GGUF for llama.cpp: architecture "llama" with experts, as it has Mixtral; matrices in
+// Q4_0, norms and router in f32.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { bindSources } from "../../src/model/families/index.ts";
-import type { Architecture } from "../../src/model/family.ts";
+import type { Architecture, ModelSources } from "../../src/model/family.ts";
 import { rowPlanes } from "../../src/tensor/format.ts";
-import type { MatrixSource, WeightSource } from "../../src/tensor/types.ts";
+import type { MatrixSource } from "../../src/tensor/types.ts";
 import type { Gguf, GgufTensor, GgufValue } from "./gguf.ts";
 import { quantizeQ4_0, repackQ4_0 } from "./q4_0.ts";
 import { FIRST_WORD, word } from "./words.ts";
@@ -13,9 +12,8 @@ import { FIRST_WORD, word } from "./words.ts";
 /** Weights converted at once. */
 const PIECE = 2 ** 22;
 
-/** Metadata and tensors of a Mixtral. No weight is read before the tensors' data() is. */
-export function mixtralGguf(a: Architecture, source: WeightSource): Gguf {
-  const { embed, norm, head, layers } = bindSources(a, source);
+/** Metadata and tensors. Weights are read only by the tensors' data(). */
+export function decoderGguf(a: Architecture, { embed, norm, head, layers }: ModelSources): Gguf {
   const { heads, kvHeads, headDim } = a.layers[0]!.attention;
   const q = heads * headDim;
   const kv = kvHeads * headDim;

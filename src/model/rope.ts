@@ -2,14 +2,22 @@
 
 import type { Rope } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
-import { describe, type Fields } from "./config.ts";
+import { describe, Fields } from "./config.ts";
+
+/** A way to stretch RoPE to contexts that the model was not trained on. `context`: positions that the model has now. */
+type Scaling = (c: Fields, plain: Rope, theta: number, context: number) => Rope;
+
+/** By their names in config.json. */
+const SCALINGS: Readonly<Record<string, Scaling>> = { linear, llama3, yarn };
 
 /**
- * RoPE of the first `dimensions` (rd) of a head as config.json has it: transformers v4 has `rope_theta` (and
- * `rope_scaling`), v5 `rope_parameters: { rope_type, rope_theta }`. `otherwise`: theta where neither is there.
+ * RoPE of the first `dimensions` (rd) of a head as config.json has it: transformers v4 has `rope_theta` and
+ * `rope_scaling`, v5 `rope_parameters: { rope_type, rope_theta, ... }`. `otherwise`: theta where neither has it. Call it
+ * after commonFields().
  * @throws WeightsError for a type of scaling that is not implemented
  */
 export function readRope(c: Fields, dimensions: number, otherwise?: number): Rope {
+  let scaling: { readonly kind: string; readonly fields: Fields; readonly scale: Scaling } | null = null;
   for (const field of ["rope_scaling", "rope_parameters"]) {
     const block = c.raw(field);
     if (block == null) continue;
@@ -17,16 +25,25 @@ export function readRope(c: Fields, dimensions: number, otherwise?: number): Rop
       throw new WeightsError(`${c.where}: ${field}: expected an object or null, found ${describe(block)}`);
     const { rope_type, type } = block as Record<string, unknown>;
     const kind = rope_type ?? type ?? "default";
-    if (kind !== "default")
-      throw new WeightsError(`${c.where}: ${field}: rope type ${describe(kind)} is not supported (only "default" is)`);
+    if (kind === "default") continue;
+    if (typeof kind !== "string" || !Object.hasOwn(SCALINGS, kind)) {
+      const known = ["default", ...Object.keys(SCALINGS)].map((name) => JSON.stringify(name)).join(", ");
+      throw new WeightsError(`${c.where}: ${field}: rope type ${describe(kind)} is not supported (only ${known} are)`);
+    }
+    scaling = { kind, fields: new Fields(block, `${c.where}: ${field}`), scale: SCALINGS[kind]! };
   }
   const nested = (c.raw("rope_parameters") as Record<string, unknown> | null | undefined)?.rope_theta;
   const theta = nested ?? c.raw("rope_theta") ?? otherwise;
-  if (typeof theta === "number" && Number.isFinite(theta) && theta > 0)
-    return defaultRope(c.keep("rope_theta", theta), dimensions);
-  throw new WeightsError(
-    `${c.where}: rope_theta (or rope_parameters.rope_theta): expected a positive number, found ${describe(theta)}`,
-  );
+  if (!(typeof theta === "number" && Number.isFinite(theta) && theta > 0))
+    throw new WeightsError(
+      `${c.where}: rope_theta (or rope_parameters.rope_theta): expected a positive number, found ${describe(theta)}`,
+    );
+  const plain = defaultRope(c.keep("rope_theta", theta), dimensions);
+  if (!scaling) return plain;
+  const { kind, fields, scale } = scaling;
+  const { inverse, factor } = scale(fields, plain, theta, c.checked.max_position_embeddings as number);
+  c.keep("rope_scaling", [kind, ...Object.entries(fields.checked).map((entry) => entry.join(" "))].join(", "));
+  return { inverse: inverse.map(Math.fround), factor: Math.fround(factor) };
 }
 
 /** Pair i turns by theta^(-2i/rd) a position. As transformers computes it, in f32 step by step. */
@@ -35,4 +52,47 @@ export function defaultRope(theta: number, dimensions: number): Rope {
     Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / dimensions))),
   );
   return { inverse, factor: 1 };
+}
+
+/** All frequencies divided by the factor. */
+function linear(c: Fields, { inverse }: Rope): Rope {
+  const factor = c.positive("factor");
+  return { inverse: inverse.map((value) => value / factor), factor: 1 };
+}
+
+/** Long waves are stretched, short ones stay, those between are blended by their length. */
+function llama3(c: Fields, { inverse }: Rope, _: number, context: number): Rope {
+  const factor = c.positive("factor");
+  const low = c.positive("low_freq_factor");
+  const high = c.positive("high_freq_factor");
+  const trained = c.size("original_max_position_embeddings", { otherwise: context });
+  const scaled = inverse.map((value) => {
+    const turns = (trained * value) / (2 * Math.PI); // within the context of the training
+    const share = Math.min(Math.max((turns - low) / (high - low), 0), 1); // of what stays as it is
+    return (1 - share) * (value / factor) + share * value;
+  });
+  return { inverse: scaled, factor: 1 };
+}
+
+/** YaRN: pairs that turn seldom are stretched, those that turn often stay, with a ramp between; q and k grow a little. */
+function yarn(c: Fields, { inverse }: Rope, theta: number, context: number): Rope {
+  const rd = 2 * inverse.length;
+  const trained = c.size("original_max_position_embeddings", { otherwise: context });
+  const factor = c.positive("factor", context / trained);
+  const given = (field: string): number | null => (c.raw(field) ? c.positive(field) : null); // 0 says "none" too
+  /** The pair that turns so many times within the context of the training. */
+  const pairOf = (turns: number): number => (rd * Math.log(trained / (2 * Math.PI * turns))) / (2 * Math.log(theta));
+  const [first, last] = [pairOf(given("beta_fast") ?? 32), pairOf(given("beta_slow") ?? 1)];
+  const whole = c.flag("truncate", true);
+  const low = Math.max(whole ? Math.floor(first) : first, 0);
+  const high = Math.min(whole ? Math.ceil(last) : last, rd - 1);
+  const width = low === high ? 0.001 : high - low;
+  const scaled = inverse.map((value, i) => {
+    const ramp = Math.min(Math.max((i - low) / width, 0), 1);
+    return (value / factor) * ramp + value * (1 - ramp);
+  });
+  const growth = (scale: number): number => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1);
+  const [mscale, all] = [given("mscale"), given("mscale_all_dim")];
+  const usual = mscale !== null && all !== null ? growth(mscale) / growth(all) : growth(1);
+  return { inverse: scaled, factor: given("attention_factor") ?? usual };
 }

@@ -55,7 +55,7 @@ describe("config.json of a Qwen3-MoE", () => {
     [{ norm_topk_prob: "yes" }, 'norm_topk_prob: expected true or false, found "yes"'],
     [{ num_experts_per_tok: 9 }, "num_experts_per_tok: expected at most num_experts (8), found 9"],
     [{ moe_intermediate_size: undefined }, "moe_intermediate_size: expected an integer"],
-    [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, 'rope_scaling: rope type "yarn" is not supported'],
+    [{ rope_scaling: { rope_type: "dynamic", factor: 4 } }, 'rope_scaling: rope type "dynamic" is not supported'],
   ])("with %j is refused", (change, message) => {
     expect(() => readArchitecture({ ...QWEN3, ...change }, "config.json")).toThrow(`config.json: ${message}`);
   });
@@ -91,7 +91,7 @@ describe("config.json of a Mixtral", () => {
     [[], "expected a JSON object, found a list"],
     [
       { model_type: "llama" },
-      'model_type: expected one of the supported types ("mixtral", "qwen3_moe"), found "llama"',
+      'model_type: expected one of the supported types ("mixtral", "qwen3_moe", "olmoe"), found "llama"',
     ],
     [{ model_type: undefined }, "found nothing"],
     [{ model_type: "constructor" }, 'found "constructor"'],
@@ -112,7 +112,14 @@ describe("config.json of a Mixtral", () => {
       { rope_theta: undefined },
       "rope_theta (or rope_parameters.rope_theta): expected a positive number, found nothing",
     ],
-    [{ rope_scaling: { type: "yarn" } }, 'rope_scaling: rope type "yarn" is not supported (only "default" is)'],
+    [
+      { rope_scaling: { type: "dynamic" } },
+      'rope_scaling: rope type "dynamic" is not supported (only "default", "linear"',
+    ],
+    [{ rope_scaling: { type: "constructor" } }, 'rope type "constructor" is not supported'],
+    [{ rope_scaling: { type: "linear" } }, "rope_scaling: factor: expected a positive number, found nothing"],
+    [{ rope_scaling: { type: "yarn", factor: "4" } }, 'rope_scaling: factor: expected a positive number, found "4"'],
+    [{ rope_parameters: { rope_type: "llama3", factor: 8 } }, "rope_parameters: low_freq_factor: expected a positive"],
     [{ rope_parameters: [] }, "rope_parameters: expected an object or null, found a list"],
     [{ sliding_window: -1 }, "sliding_window: expected an integer"],
     [{ eos_token_id: "2" }, 'eos_token_id: expected a token id or a list of them, found "2"'],

@@ -23,7 +23,10 @@ interface Case {
   readonly greedy_ids: number[];
 }
 
-const FOLDERS = ["qwen3_moe-a"].map((name) => ({ name, ...inShared(`fixtures/families/${name}`) }));
+const inFamilies = (name: string) => ({ name, ...inShared(`fixtures/families/${name}`) });
+const FOLDERS = ["qwen3_moe-a", "olmoe-a"].map(inFamilies);
+/** With a scaling of RoPE each. */
+const SCALED = ["mixtral-linear-a", "mixtral-llama3-a", "mixtral-yarn-a"].map(inFamilies);
 
 const casesOf = (path: string): Case[] => JSON.parse(readFileSync(`${path}/expected.json`, "utf8")).cases;
 
@@ -97,7 +100,7 @@ const paths = cpuPaths().map(({ name, options }) => ({
   make: ({ maxTokens }: { maxTokens: number }) => readyCpuOps({ ...options, maxTokens }),
 }));
 
-describe.each(FOLDERS)("$name", ({ path, skip }) => {
+describe.each([...FOLDERS, ...SCALED])("$name", ({ path, skip }) => {
   it.skipIf(skip).each([...paths, ...backends.filter(({ name }) => name !== "cpu")])(
     titled("logits, experts and greedy tokens of transformers: $name", skip),
     async ({ make }) => {
@@ -119,6 +122,15 @@ describe.each(FOLDERS)("$name", ({ path, skip }) => {
     },
   );
 
+  it.skipIf(skip)(titled("is read in both spellings of config.json", skip), () => {
+    const [v4, v5] = ["config.json", "config.v5.json"].map((name) => {
+      return readArchitecture(JSON.parse(readFileSync(`${path}/${name}`, "utf8")), name);
+    });
+    expect(v5).toEqual(v4);
+  });
+});
+
+describe.each(FOLDERS)("$name", ({ path, skip }) => {
   it.skipIf(skip).each(backends)(titled("the same tokens with experts in slots: $name", skip), async ({ options }) => {
     const exact = { weights: "f32", kv: "f32", activations: "f32", chunk: 32, context: 256 } as const;
     const model = await open(path, { ...options, ...exact, expertSlots: 3 });
@@ -129,13 +141,6 @@ describe.each(FOLDERS)("$name", ({ path, skip }) => {
     } finally {
       await model.close();
     }
-  });
-
-  it.skipIf(skip)(titled("is read in both spellings of config.json", skip), () => {
-    const [v4, v5] = ["config.json", "config.v5.json"].map((name) => {
-      return readArchitecture(JSON.parse(readFileSync(`${path}/${name}`, "utf8")), name);
-    });
-    expect(v5).toEqual(v4);
   });
 
   it.skipIf(skip)(titled("is read in the fused layout, bit for bit", skip), async () => {

@@ -7,9 +7,10 @@ import type { Architecture, Family, ModelSources } from "../family.ts";
 import { CheckedTake } from "../sources.ts";
 import { storedSources } from "../stored.ts";
 import { mixtral } from "./mixtral.ts";
+import { olmoe } from "./olmoe.ts";
 import { qwen3Moe } from "./qwen3_moe.ts";
 
-const FAMILIES: readonly Family[] = [mixtral, qwen3Moe];
+const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe];
 
 /** Values of model_type that run. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => types);

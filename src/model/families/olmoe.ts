@@ -1,0 +1,37 @@
+// OLMoE: q and k are normed over all heads together before RoPE; softmax over all experts, top k, as a rule not renormalised.
+//
+// Semantics and defaults are those of transformers' modeling_olmoe.py.
+
+import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
+import type { Family, LayerArchitecture } from "../family.ts";
+import { readRope } from "../rope.ts";
+import { routedExperts, usualSources } from "../sources.ts";
+
+export const olmoe: Family = {
+  types: ["olmoe"],
+
+  architecture(c) {
+    c.only("clip_qkv", [null], "null (clipping is not implemented)");
+    c.only("attention_bias", [false]);
+    const { depth, ...common } = commonFields(c);
+    const intermediate = c.size("intermediate_size");
+    const shape = headFields(c, common.hidden);
+    const experts = expertFields(c, "num_experts", "num_local_experts");
+    const normalize = c.flag("norm_topk_prob", false);
+    const eps = c.positive("rms_norm_eps", 1e-5);
+    const rope = readRope(c, shape.headDim, 1e4);
+    const layer: LayerArchitecture = {
+      attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
+      qkNorm: "whole",
+      experts: { ...experts, intermediate, activation: "silu", normalize },
+    };
+    return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
+  },
+
+  sources(a, take) {
+    return usualSources(a, take, (p, { count: E, intermediate: F }) => ({
+      gate: take.matrix(`${p}mlp.gate.weight`, E, a.hidden),
+      experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
+    }));
+  },
+};

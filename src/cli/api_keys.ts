@@ -1,11 +1,15 @@
-// The file of API keys that `hotset serve --api-key-file` names: one a line, so that a new key can be given out beside the old.
+// Reads the file of `hotset serve --api-key-file`: one key on each line, so that a new key can be
+// handed out beside the old.
 
 import { RequestError } from "../errors.ts";
 import { readTextFile } from "./text_file.ts";
 
 const MOST_BYTES = 1_000_000;
 
-/** The keys of a file, none where none is named; empty lines and those that begin with # are left out. @throws RequestError */
+/**
+ * The keys in a file; none without a path. Empty lines and lines that begin with # are skipped.
+ * @throws RequestError
+ */
 export async function readKeys(path: string | undefined): Promise<readonly string[]> {
   if (path === undefined) return [];
   const what = `--api-key-file ${path}`;

@@ -1,4 +1,5 @@
-// `hotset bench`: measures loading, prefill and decode of one model on one backend, and prints them as JSON or a table.
+// `hotset bench`: measures loading, prefill and decode of one model on one backend, and prints them
+// as JSON or a table.
 
 import { cpus } from "node:os";
 import type { Command } from "commander";
@@ -6,7 +7,7 @@ import type { GenerationResult, ModelStats } from "../engine/api.ts";
 import { randomFrom } from "../engine/random.ts";
 import { RequestError } from "../errors.ts";
 import { type Model, open } from "../index.ts";
-import { noted } from "./debug.ts";
+import { reportLeftOut } from "./debug.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions } from "./model_options.ts";
 import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
@@ -21,7 +22,7 @@ interface BenchFlags extends ModelFlags {
   readonly json?: true;
 }
 
-/** What --json prints. Rates are tokens a second; null where nothing was measured. */
+/** The output of --json. Rates are tokens a second; null where nothing was measured. */
 export interface BenchReport {
   readonly model: string;
   readonly backend: ModelStats["backend"];
@@ -33,13 +34,13 @@ export interface BenchReport {
   readonly seed: number;
   /** Median over the repeats. */
   readonly prefillTps: number;
-  /** Median over the repeats, of the tokens after the first; null with fewer than two tokens. */
+  /** Median over the repeats, for the tokens after the first; null with fewer than two tokens. */
   readonly decodeTps: number | null;
   readonly samples: { readonly prefillTps: readonly number[]; readonly decodeTps: readonly number[] };
   readonly loadMs: number;
-  /** Largest resident set of the process, from its start. */
+  /** Largest resident set of the process since its start. */
   readonly peakRssBytes: number;
-  /** Bytes held by the backend at the end. */
+  /** Bytes that the backend holds at the end. */
   readonly memory: ModelStats["memory"];
   readonly node: string;
   readonly platform: string;
@@ -68,7 +69,7 @@ export function addBench(program: Command): void {
 async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Promise<BenchReport> {
   const progress = loadingProgress(false);
   const options = { ...openOptions(flags), onProgress: progress.update, signal };
-  const model = noted(await open(label, options).finally(progress.end));
+  const model = reportLeftOut(await open(label, options).finally(progress.end));
   try {
     const { promptTokens, decodeTokens, repeats, seed } = flags;
     const { context } = model.stats();
@@ -78,7 +79,7 @@ async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Pro
       );
     const random = randomFrom(seed);
     const prompt = Array.from({ length: promptTokens }, () => Math.floor(random() * model.architecture.vocab));
-    // A short run first: compilers and caches are warm when measuring begins.
+    // A short run first, so that compilers and caches are warm.
     await measure(model, prompt.slice(0, 8), 2, signal);
     const runs: GenerationResult[] = [];
     for (let i = 0; i < repeats; i++) runs.push(await measure(model, prompt, decodeTokens, signal));
@@ -109,7 +110,7 @@ async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Pro
   }
 }
 
-/** One generation in a session of its own, so that nothing of the prompt is cached. */
+/** One generation in a new session, so that no part of the prompt is cached. */
 async function measure(
   model: Model,
   prompt: readonly number[],
@@ -126,7 +127,7 @@ async function measure(
   throw new Error("the generation ended without a result");
 }
 
-/** The middle value, or the mean of the two in the middle; null of nothing. */
+/** The median; null without values. */
 function median(values: readonly number[]): number | null {
   const sorted = values.toSorted((a, b) => a - b);
   const low = sorted[Math.floor((sorted.length - 1) / 2)];

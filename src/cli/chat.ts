@@ -1,4 +1,5 @@
-// `hotset chat`: a conversation with the model in a weights folder, on a terminal, or with a message on each line of stdin.
+// `hotset chat`: a conversation with the model in a weights folder, on a terminal or with a message
+// on each line of stdin.
 
 import { addAbortSignal } from "node:stream";
 import type { Command } from "commander";
@@ -8,8 +9,14 @@ import { openHistory } from "./chat_history.ts";
 import { linesOf, MessageLines } from "./chat_lines.ts";
 import { attempt, say, type Talk } from "./chat_talk.ts";
 import { openTerminal } from "./chat_terminal.ts";
-import { noted } from "./debug.ts";
-import { type AskedFormat, addFormatOptions, askedFormat, constraintFor, type FormatFlags } from "./format_options.ts";
+import { reportLeftOut } from "./debug.ts";
+import {
+  addFormatOptions,
+  constraintFor,
+  type FormatFlags,
+  type RequestedFormat,
+  requestedFormat,
+} from "./format_options.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
 import { loadingProgress } from "./progress.ts";
@@ -25,13 +32,13 @@ interface ChatFlags extends ModelFlags, FormatFlags, GenerationFlags {
 export function addChat(program: Command): void {
   const command = program
     .command("chat")
-    .description("talk with the model in a weights folder; /help, there, lists what can be done")
+    .description("chat with the model in a weights folder; /help lists the commands")
     .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
-    .option("--system <text>", "what stands before the whole conversation");
+    .option("--system <text>", "system message, in front of the whole conversation");
   addFormatOptions(addSamplingOptions(addModelOptions(command)))
-    .option("--no-history", "neither read nor keep what is typed")
+    .option("--no-history", "do not read or save the history of typed messages")
     .action(async (folder: string, flags: ChatFlags) => {
-      const format = await askedFormat(flags);
+      const format = await requestedFormat(flags);
       const model = await interruptible((signal) => load(folder, flags, signal));
       try {
         const talk = await interruptible(() => begin(model, flags, format));
@@ -46,11 +53,11 @@ export function addChat(program: Command): void {
 async function load(folder: string, flags: ChatFlags, signal: AbortSignal): Promise<Model> {
   const progress = loadingProgress(false);
   const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal };
-  return noted(await open(folder, options).finally(progress.end));
+  return reportLeftOut(await open(folder, options).finally(progress.end));
 }
 
 /** @throws RequestError for a format that cannot be enforced, before anything is typed */
-async function begin(model: Model, flags: ChatFlags, format: AskedFormat | null): Promise<Talk> {
+async function begin(model: Model, flags: ChatFlags, format: RequestedFormat | null): Promise<Talk> {
   (await constraintFor(model, format))?.close();
   return {
     model,
@@ -64,12 +71,12 @@ async function begin(model: Model, flags: ChatFlags, format: AskedFormat | null)
   };
 }
 
-/** Until Ctrl-D, /exit, or Ctrl-C twice. While an answer comes, Ctrl-C stops it. */
+/** Runs until Ctrl-D, /exit, or Ctrl-C twice. During an answer, Ctrl-C stops the answer. */
 async function onTerminal(talk: Talk, kept: boolean): Promise<void> {
   const terminal = openTerminal(openHistory(kept));
   let running: AbortController | null = null;
   const onInterrupt = (): void => {
-    // A second time: a step of a large model may take long, and whoever presses again does not want to wait for it.
+    // The second Ctrl-C ends the process at once: a step of a large model may take long.
     if (running?.signal.aborted) process.exit(130);
     if (running) running.abort();
     else terminal.interrupt();
@@ -96,7 +103,7 @@ async function onTerminal(talk: Talk, kept: boolean): Promise<void> {
   }
 }
 
-/** A message, or a command, on each line until the end. The exit code says whether one failed. */
+/** Takes a message or a command from each line. The exit code says whether one failed. */
 async function fromLines(talk: Talk, signal: AbortSignal): Promise<void> {
   const message = new MessageLines();
   const input = addAbortSignal(signal, process.stdin) as AsyncIterable<Uint8Array>;

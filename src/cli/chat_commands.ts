@@ -1,4 +1,5 @@
-// The commands of `hotset chat`: what begins with a slash and a word is one of them, everything else is a message.
+// The commands of `hotset chat`: a slash and a word at the start of a line. Everything else is a
+// message.
 
 import { RequestError } from "../errors.ts";
 import { loadConversation, messagesOf, saveConversation } from "./chat_conversation.ts";
@@ -11,7 +12,7 @@ interface ChatCommand {
   readonly help: string;
   /** Ends the program. */
   readonly ends?: true;
-  /** @throws HotsetError for what cannot be done */
+  /** @throws HotsetError if it cannot be done */
   run(talk: Talk, text: string, signal: AbortSignal): void | Promise<void>;
 }
 
@@ -21,7 +22,7 @@ const COMMANDS: Readonly<Record<string, ChatCommand>> = {
   help: { help: "this list", run: () => say(help()) },
   system: {
     takes: "[text]",
-    help: "show or set what stands before the whole conversation; - removes it",
+    help: "show or set the system message; - removes it",
     run(talk, text) {
       if (text !== "") talk.conversation = { ...talk.conversation, system: text === "-" ? null : text };
       const { system } = talk.conversation;
@@ -29,7 +30,7 @@ const COMMANDS: Readonly<Record<string, ChatCommand>> = {
     },
   },
   regenerate: {
-    help: "drop the last answer and make another",
+    help: "replace the last answer by a new one",
     run: (talk, _, signal) => regenerate(talk, signal),
   },
   undo: {
@@ -54,7 +55,7 @@ const COMMANDS: Readonly<Record<string, ChatCommand>> = {
   },
   load: {
     takes: "[file]",
-    help: "go on with a conversation from a file, with its sampling",
+    help: "continue a conversation from a file, with its sampling options",
     async run(talk, path) {
       const file = path || talk.file || DEFAULT_FILE;
       const { model, conversation } = await loadConversation(file);
@@ -71,7 +72,7 @@ const COMMANDS: Readonly<Record<string, ChatCommand>> = {
   },
   stats: { help: "tokens, speeds, memory, experts", run: (talk) => say(stats(talk)) },
   clear: {
-    help: "begin a new conversation; the system text stays",
+    help: "begin a new conversation; the system message stays",
     run(talk) {
       talk.conversation = { ...talk.conversation, exchanges: [] };
       say("a new conversation");
@@ -80,7 +81,10 @@ const COMMANDS: Readonly<Record<string, ChatCommand>> = {
   exit: { help: "end; so does Ctrl-D", ends: true, run: () => {} },
 };
 
-/** Takes a line or a message of several lines. Gives false where the program is to end. @throws HotsetError */
+/**
+ * Handles a command or a message, which may have several lines. Returns false to end the program.
+ * @throws HotsetError
+ */
 export async function handle(talk: Talk, text: string, signal: AbortSignal): Promise<boolean> {
   const [, name, rest = ""] = /^\/([a-z]*)(?:\s+([\s\S]*))?$/i.exec(text) ?? [];
   if (name === undefined) {
@@ -103,7 +107,7 @@ function help(): string {
   return [
     ...rows.map(([left, right]) => `${left!.padEnd(16)}${right}`),
     "",
-    'A message is a line. It goes on after a backslash at its end, and between """ and """; pasted lines are one message.',
+    'A message is one line. It continues after a backslash at its end, and between """ and """; pasted lines are one message.',
     "Ctrl-C stops an answer, or clears the line; twice at an empty prompt it ends the program.",
   ].join("\n");
 }
@@ -113,7 +117,7 @@ function stats({ model, chat, conversation, last }: Talk): string {
   const { exchanges, sampling } = conversation;
   const lines = [
     `${chat.name} on ${backend.backend} ${backend.device}, weights ${weights}, kv ${kv}`,
-    // What the next message adds to.
+    // The length before the next message.
     `conversation: ${count(exchanges.length, "exchange")}, ${chat.countTokens(messagesOf(conversation, ""))} of ${chat.context} tokens`,
   ];
   if (last) {
@@ -124,7 +128,7 @@ function stats({ model, chat, conversation, last }: Talk): string {
     );
   }
   const set = Object.entries(sampling).map(([name, value]) => `${name} ${value}`);
-  lines.push(`sampling: ${set.length > 0 ? set.join(", ") : "what the model's folder recommends"}`);
+  lines.push(`sampling: ${set.length > 0 ? set.join(", ") : "the defaults of the model's folder"}`);
   const { weights: w, kv: k, scratch } = memory;
   lines.push(
     `memory: ${formatBytes(w + k + scratch)} (weights ${formatBytes(w)}, kv ${formatBytes(k)}, scratch ${formatBytes(scratch)})`,

@@ -1,4 +1,5 @@
-// A conversation as `hotset chat` holds it, and as its files hold it: JSON that is checked when it is read.
+// A conversation of `hotset chat`, in memory and in its files: JSON, which is checked when it is
+// read.
 
 import { randomUUID } from "node:crypto";
 import { access, rename, rm, writeFile } from "node:fs/promises";
@@ -15,7 +16,7 @@ export interface Exchange {
 }
 
 export interface Conversation {
-  /** What stands before everything else; null: nothing. */
+  /** The system message; null: none. */
   readonly system: string | null;
   readonly exchanges: readonly Exchange[];
   readonly sampling: Sampling;
@@ -23,10 +24,10 @@ export interface Conversation {
 
 /** Name of the format in files, with its version. */
 const FORMAT = "hotset-chat-1";
-/** A conversation as long as the longest context is a hundredth of this. */
+/** A hundred times a conversation that fills the longest context. */
 const MAX_BYTES = 64 * 2 ** 20;
 
-/** The messages of a conversation, and of one that goes on with `question`. */
+/** The messages of a conversation, followed by `question` if there is one. */
 export function messagesOf({ system, exchanges }: Conversation, question?: string): ChatMessage[] {
   return [
     ...(system === null ? [] : [{ role: "system", content: system } as const]),
@@ -39,8 +40,10 @@ export function messagesOf({ system, exchanges }: Conversation, question?: strin
 }
 
 /**
- * Writes a conversation to a file that its user alone can read. Its `messages` are what the chat APIs take.
- * @throws RequestError where it cannot be written, or the file is there and is no conversation: that is not overwritten
+ * Writes a conversation to a file that only the user can read. Its `messages` have the form of the
+ * chat APIs.
+ * @throws RequestError if it cannot be written, or if the file exists and is not a conversation,
+ * which is never overwritten
  */
 export async function saveConversation(path: string, model: string, conversation: Conversation): Promise<void> {
   const there = await access(path).then(
@@ -49,7 +52,7 @@ export async function saveConversation(path: string, model: string, conversation
   );
   if (there) {
     await loadConversation(path).catch(() => {
-      throw new RequestError(`/save: ${path} is there and is no conversation; choose another name`);
+      throw new RequestError(`/save: ${path} exists and is not a conversation; choose another name`);
     });
   }
   const { system, exchanges, sampling } = conversation;
@@ -73,7 +76,7 @@ export async function saveConversation(path: string, model: string, conversation
   }
 }
 
-/** Reads a conversation. @throws RequestError that says what is wrong with the file, and where */
+/** Reads a conversation. @throws RequestError that names the fault in the file and its place */
 export async function loadConversation(path: string): Promise<{ model: string; conversation: Conversation }> {
   const text = await readTextFile(path, `/load: ${path}`, MAX_BYTES);
   let value: unknown;
@@ -97,7 +100,7 @@ export async function loadConversation(path: string): Promise<{ model: string; c
   };
 }
 
-/** A system message or none, then questions and answers in turn. */
+/** Checks for an optional system message, then questions and answers in turn. */
 function checkMessages(messages: readonly unknown[], where: string): Pick<Conversation, "system" | "exchanges"> {
   let at = 0;
   const take = (role: string): { readonly content: string; readonly stopped: boolean } => {

@@ -1,4 +1,5 @@
-// What was typed in earlier runs of `hotset chat`: one JSON text a line, in a file that its user alone can read.
+// The history of messages typed in earlier runs of `hotset chat`: a JSON text on each line, in a
+// file that only the user can read.
 
 import { appendFileSync, chmodSync, closeSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -12,11 +13,12 @@ export interface InputHistory {
 
 const MAX_ENTRIES = 1000;
 const MAX_BYTES = 4 * 2 ** 20;
-/** A longer message was pasted, and is not looked for with the arrow keys. */
+/** Longer messages were pasted, and are not kept for the arrow keys. */
 const MAX_ENTRY = 64 * 2 ** 10;
 
 /**
- * The history; `kept` false, or no file: of this run alone. A file that cannot be read or written is no reason to stop.
+ * Opens the history. If `kept` is false, or there is no file, it is of this run only. Errors of the
+ * file are ignored.
  */
 export function openHistory(kept: boolean, file: string | null = usualFile()): InputHistory {
   const entries: string[] = [];
@@ -29,7 +31,7 @@ export function openHistory(kept: boolean, file: string | null = usualFile()): I
     }
   };
   attempt((file) => {
-    chmodSync(file, 0o600); // whoever made it
+    chmodSync(file, 0o600); // whatever its mode was
     const { text, cut } = lastBytes(file);
     const lines = text.split("\n").filter((line) => line !== "");
     for (const line of lines.slice(-MAX_ENTRIES)) {
@@ -62,7 +64,7 @@ function line(text: string): string {
   return `${JSON.stringify(text)}\n`;
 }
 
-/** Null for a line that was cut or is not ours. */
+/** Null for a line that was cut or has another form. */
 function parsed(text: string): string | null {
   try {
     const value: unknown = JSON.parse(text);
@@ -72,7 +74,7 @@ function parsed(text: string): string | null {
   }
 }
 
-/** The end of a file, of at most MAX_BYTES. */
+/** The last MAX_BYTES of a file, or all of it. */
 function lastBytes(path: string): { readonly text: string; readonly cut: boolean } {
   const file = openSync(path, "r");
   try {

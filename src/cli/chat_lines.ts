@@ -1,11 +1,12 @@
-// Messages out of lines: most are one line; a backslash at the end, or """ around them, makes one of several.
+// Joins lines to messages: most are one line; a backslash at the end, or """ around them, joins
+// several.
 
 import { RequestError } from "../errors.ts";
 
-/** More than any context holds; lines that never end are refused here and not when memory runs out. */
+/** More than any context holds. Endless input is rejected here, before memory runs out. */
 export const MAX_MESSAGE = 16 * 2 ** 20;
 const QUOTES = '"""';
-/** What opens a message of several lines; a command may take one. */
+/** Opens a message of several lines, perhaps after a command. */
 const OPENING = /^\s*(\/[a-z]+\s+)?"""/i;
 
 export class MessageLines {
@@ -14,12 +15,15 @@ export class MessageLines {
   #quoted = false;
   #open = false;
 
-  /** Whether the message goes on in the next line. */
+  /** Whether the message continues on the next line. */
   get goesOn(): boolean {
     return this.#open;
   }
 
-  /** Takes a line; gives the message that it completes, or null. @throws RequestError for one over 16 Mi characters */
+  /**
+   * Takes a line; returns the message that it completes, or null.
+   * @throws RequestError for more than 16 Mi characters
+   */
   push(line: string): string | null {
     this.#length += line.length;
     if (this.#length > MAX_MESSAGE) {
@@ -45,7 +49,7 @@ export class MessageLines {
     return this.#open ? null : this.end();
   }
 
-  /** No more lines come: what there is of a message, or null. */
+  /** The rest of a message when no more lines come, or null. */
   end(): string | null {
     const text = this.#lines.join("\n");
     this.reset();
@@ -59,7 +63,10 @@ export class MessageLines {
   }
 }
 
-/** Lines of a stream of bytes, without their ends. @throws RequestError for what is not UTF-8, or a line over 16 Mi characters */
+/**
+ * The lines of a stream of bytes, without line ends.
+ * @throws RequestError for bytes that are not UTF-8, and lines over 16 Mi characters
+ */
 export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let pending = "";

@@ -1,10 +1,11 @@
-// Tells pasted text from keys: terminals put it between two sequences (bracketed paste) once they are asked to.
+// Separates pasted text from keys: terminals put it between two sequences (bracketed paste) if
+// requested.
 
 export const PASTE_ON = "\x1b[?2004h";
 export const PASTE_OFF = "\x1b[?2004l";
 const BEGIN = "\x1b[200~";
 const END = "\x1b[201~";
-/** The beginning of a sequence may be the key Esc: it is held back no longer than this. */
+/** The beginning of a sequence may also be the key Esc, so it is held back only for so long. */
 const HOLD_MS = 50;
 
 export interface PasteSplitter {
@@ -12,15 +13,15 @@ export interface PasteSplitter {
 }
 
 /**
- * Gives keys and pasted texts in the order they came. A paste is given whole; what is beyond `limit` characters of it is left out.
- * A sequence may be cut between two chunks.
+ * Reports keys and pasted texts in order. A paste is reported as a whole, cut to `limit`
+ * characters. A sequence may be split between two chunks.
  */
 export function splitPastes(
   onKeys: (keys: string) => void,
   onPaste: (text: string) => void,
   limit: number,
 ): PasteSplitter {
-  let held = ""; // what may be the beginning of a sequence
+  let held = ""; // may be the beginning of a sequence
   let pasted: string | null = null; // within a paste: its text so far
   let timer: NodeJS.Timeout | undefined;
   const keep = (text: string): void => {

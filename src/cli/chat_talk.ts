@@ -1,4 +1,5 @@
-// What a conversation on the terminal does with each message: answers it, or keeps everything as it was and says why not.
+// Answers messages in `hotset chat`. A message that cannot be answered leaves the conversation as
+// it was.
 
 import { DeviceError, HotsetError, RequestError } from "../errors.ts";
 import type { ChatFinish, ChatModel, ChatOptions, ExpertStats, Model } from "../index.ts";
@@ -8,29 +9,34 @@ import { Interrupted } from "./interrupt.ts";
 import { liveLine } from "./live.ts";
 import { print, printable } from "./output.ts";
 
-/** A conversation under way. What the commands change is not readonly. */
+/** The state of the command. Commands change the fields that are not readonly. */
 export interface Talk {
   readonly model: Model;
   readonly chat: ChatModel;
-  /** Of every answer. */
+  /** Options of every answer. */
   readonly options: Pick<ChatOptions, "maxTokens" | "stop" | "responseFormat">;
   conversation: Conversation;
-  /** The file that was saved or loaded last. */
+  /** The last file that was saved or loaded. */
   file: string | null;
-  /** Of the last answer that came to its end. */
+  /** The result of the last complete answer. */
   last: ChatFinish | null;
-  /** Times an answer was made anew: a given seed is counted on by them, so that the next one differs. */
+  /**
+   * How often an answer was regenerated: added to a given seed, so that the next answer differs.
+   */
   retries: number;
   /** Whether a message or a command failed. */
   failed: boolean;
 }
 
-/** Something to tell that is no answer: on stderr, so that stdout holds the answers. */
+/** Prints a message that is not an answer: on stderr, so that stdout contains only answers. */
 export function say(text: string): void {
   process.stderr.write(process.stderr.isTTY ? `\x1b[2m${printable(text)}\x1b[22m\n` : `${text}\n`);
 }
 
-/** Runs `work`; what cannot be done is told, and the conversation goes on. @throws what ends it: a lost device, Ctrl-C, a bug */
+/**
+ * Runs `work` and prints its errors; the conversation continues.
+ * @throws errors that end the program: a lost device, Ctrl-C, a bug
+ */
 export async function attempt(talk: Talk, work: () => Promise<void>): Promise<void> {
   try {
     await work();
@@ -46,12 +52,18 @@ function explained(error: HotsetError, { chat: { context } }: Talk): string {
   return `with this message the conversation does not fit in the context of ${context} tokens, so it was left out; /undo takes back the last exchange, /clear begins anew, and --context opens the model with more where it has more`;
 }
 
-/** Answers `question` and adds both to the conversation. @throws HotsetError, which leaves the conversation as it was */
+/**
+ * Answers `question` and adds both to the conversation.
+ * @throws HotsetError, which leaves the conversation as it was
+ */
 export async function answer(talk: Talk, question: string, signal: AbortSignal): Promise<void> {
   await exchange(talk, talk.conversation, question, signal);
 }
 
-/** Makes the last answer anew. Where nothing comes, the old one stays. @throws HotsetError */
+/**
+ * Replaces the last answer by a new one. If there is none, the old one stays.
+ * @throws HotsetError
+ */
 export async function regenerate(talk: Talk, signal: AbortSignal): Promise<void> {
   const { exchanges } = talk.conversation;
   const last = exchanges.at(-1);
@@ -62,7 +74,7 @@ export async function regenerate(talk: Talk, signal: AbortSignal): Promise<void>
     say("[the same again: the most likely tokens are taken unless --temperature is above 0]");
 }
 
-/** One exchange that follows `before`; null where it was stopped before anything came. */
+/** One exchange after `before`; null if it was stopped before any text came. */
 async function exchange(
   talk: Talk,
   before: Conversation,
@@ -96,7 +108,7 @@ function limit({ options, chat }: Talk, { usage }: ChatFinish): string {
   return `the context of ${chat.context} is full; /undo, or /clear`;
 }
 
-/** Prints an answer as it comes. `finish` is null where `signal` stopped it. */
+/** Prints an answer as it comes. `finish` is null if `signal` stopped it. */
 async function stream(
   { model, chat }: Talk,
   messages: ReturnType<typeof messagesOf>,
@@ -106,7 +118,7 @@ async function stream(
   const live = liveLine(process.stderr.isTTY);
   const terminal = process.stdout.isTTY;
   let text = "";
-  let tokens = 0; // nearly: an event may hold several
+  let tokens = 0; // approximately: an event may stand for several
   let first: ExpertStats | null = null; // when decoding began
   try {
     for await (const event of chat.chat(messages, options)) {

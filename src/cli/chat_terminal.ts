@@ -1,4 +1,5 @@
-// The prompt of `hotset chat` on a terminal: Node's line editor, with messages of several lines, pasted text and a history of messages.
+// The prompt of `hotset chat` on a terminal: Node's line editor, plus messages of several lines,
+// pasted text and a history of messages.
 
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
@@ -9,11 +10,14 @@ import { say } from "./chat_talk.ts";
 
 export interface ChatTerminal {
   /**
-   * Asks for a message; null where the user wants to end. Only meanwhile is the terminal ours: at other times its own rules hold, and
-   * Ctrl-C is the signal SIGINT.
+   * Asks for a message; null if the user wants to end. The terminal is in raw mode only meanwhile;
+   * at other times Ctrl-C sends SIGINT.
    */
   ask(): Promise<string | null>;
-  /** As Ctrl-C at the prompt: the signal may arrive when the answer that it was to stop is just over. */
+  /**
+   * Acts as Ctrl-C at the prompt: for a signal that arrives just after the answer that it should
+   * stop.
+   */
   interrupt(): void;
   close(): void;
 }
@@ -24,13 +28,14 @@ const GOES_ON = "… ";
 export function openTerminal(history: InputHistory): ChatTerminal {
   const { stdin, stdout } = process;
   const message = new MessageLines();
-  let answered: ((text: string | null) => void) | null = null; // while a message is asked for
-  const waiting: string[] = []; // messages that came with the one asked for: keys that arrived at once
+  let answered: ((text: string | null) => void) | null = null; // set while a message is requested
+  const waiting: string[] = []; // further messages that arrived together with the requested one
   let closed = false;
   let ending = false; // Ctrl-C was pressed at an empty prompt
-  let arrows: string[] = []; // what the editor's arrow keys go through, newest first: its own array
+  let arrows: string[] = []; // the editor's own history array, newest first
 
-  // What the editor reads: nothing ever flows through it, `data` is emitted, so that keys and pastes stay in order.
+  // The editor's input. `data` events are emitted on it directly, so that keys and pastes stay in
+  // order.
   const keys = Object.assign(new Readable({ read() {} }), { setRawMode: (on: boolean) => void stdin.setRawMode(on) });
   const editor = createInterface({
     input: keys,
@@ -40,11 +45,12 @@ export function openTerminal(history: InputHistory): ChatTerminal {
     history: [...history.entries],
     historySize: 1000,
   });
-  stdin.setEncoding("utf8"); // no character comes in two pieces
+  stdin.setEncoding("utf8"); // never splits a character
   const splitter = splitPastes(
     (typed) => keys.emit("data", typed),
     (text) => {
-      // The editor has no way to insert text with line ends, but shows and gives back a line that has them.
+      // The editor cannot insert text with line ends, but can display and return a line that
+      // contains them.
       const { line, cursor } = editor;
       const inserted = text.replace(/\r\n?/g, "\n").replace(/[^\P{Cc}\n\t]/gu, "");
       const edited = editor as unknown as { line: string; cursor: number };
@@ -89,7 +95,7 @@ export function openTerminal(history: InputHistory): ChatTerminal {
   editor.on("line", (typed) => {
     ending = false;
     const fresh = !message.goesOn;
-    // Newer editors spell the line ends of their history in their own way.
+    // Newer editors have other line ends in their history.
     const line = typed.replace(/\r\n?/g, "\n");
     let text: string | null;
     try {
@@ -103,7 +109,7 @@ export function openTerminal(history: InputHistory): ChatTerminal {
       return;
     }
     history.add(text);
-    arrows.splice(0, arrows.length, ...history.entries); // messages instead of their lines
+    arrows.splice(0, arrows.length, ...history.entries); // whole messages instead of lines
     if (answered) finish(text);
     else waiting.push(text);
   });
@@ -117,7 +123,7 @@ export function openTerminal(history: InputHistory): ChatTerminal {
     ending = empty;
     message.reset();
     editor.write(null, { ctrl: true, name: "e" }); // to the end,
-    editor.write(null, { ctrl: true, name: "u" }); // and everything in front of it away
+    editor.write(null, { ctrl: true, name: "u" }); // and delete everything before it
     if (empty) {
       stdout.write("\n");
       say("Ctrl-C once more ends the program, as Ctrl-D does");

@@ -1,16 +1,19 @@
-// What --debug prints beside the stack of an error: what this machine's WebGPU did not take.
+// The output of --debug besides stacks of errors: kernel variants that do not work on this machine.
 
 import type { Model } from "../index.ts";
 
-let asked = false;
+let debug = false;
 
-/** Says whether --debug was given, before a command begins. */
+/** Sets whether --debug was given, before a command begins. */
 export function setDebug(on: boolean): void {
-  asked = on;
+  debug = on;
 }
 
-/** The model that was opened; with --debug each form of a kernel that was left out is named on stderr, with the reason. */
-export function noted(model: Model): Model {
-  if (asked) for (const why of model.stats().backend.leftOut ?? []) process.stderr.write(`hotset: left out: ${why}\n`);
+/**
+ * With --debug, lists the kernel variants that were left out and the reasons, on stderr. Returns
+ * the model.
+ */
+export function reportLeftOut(model: Model): Model {
+  if (debug) for (const why of model.stats().backend.leftOut ?? []) process.stderr.write(`hotset: left out: ${why}\n`);
   return model;
 }

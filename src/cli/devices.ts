@@ -1,4 +1,5 @@
-// `hotset devices`: the WebGPU adapters of this machine, what they allow and offer, and whether they are software.
+// `hotset devices`: lists the WebGPU adapters of this machine, with their limits, features, and
+// whether they are software.
 
 import type { Command } from "commander";
 import { hasSubgroups } from "../backend/webgpu/device/adapter.ts";
@@ -8,11 +9,11 @@ import { type ExpertRates, measureExperts } from "../index.ts";
 import { formatBytes } from "./output.ts";
 
 interface AdapterReport {
-  /** What --adapter takes. */
+  /** The name for --adapter. */
   readonly name: string;
   readonly driver: string;
   readonly software: boolean;
-  /** The one that is used when nothing is said. */
+  /** Whether it is used by default. */
   readonly default: boolean;
   readonly subgroups: { readonly used: boolean; readonly min: number; readonly max: number } | null;
   readonly limits: {
@@ -23,7 +24,7 @@ interface AdapterReport {
     readonly maxComputeInvocationsPerWorkgroup: number;
   };
   readonly features: readonly string[];
-  /** What one expert takes; a text that says why it could not be measured. */
+  /** The time that one expert takes, or the reason why it could not be measured. */
   readonly expert: ExpertRates | string;
 }
 
@@ -72,14 +73,14 @@ async function listAdapters(): Promise<AdapterReport[]> {
   return reports;
 }
 
-/** Driver name of the adapter that is used when none is asked for. */
+/** Driver name of the default adapter. */
 async function driverOf(): Promise<string | null> {
   const node = await openNodeGpu();
   await node?.release();
   return node?.name ?? null;
 }
 
-/** The figures that residency decides by. */
+/** The measurements that residency decides by. */
 async function measured(adapter?: string): Promise<ExpertRates | string> {
   try {
     return await measureExperts(adapter);
@@ -95,7 +96,7 @@ function text(adapters: readonly AdapterReport[], cpu: ExpertRates | string): st
     return `no WebGPU adapter: install a GPU driver (Vulkan on Linux); hotset runs on the CPU without one\n\n${host}`;
   const list = adapters
     .map(({ name, driver, software, limits, subgroups, features, ...rest }) => {
-      // "auto" prefers our own CPU backend to a GPU that is computed on the CPU.
+      // "auto" prefers the CPU backend to a software adapter.
       const chosen = software ? "default of --backend webgpu" : "default";
       const kind = [software ? "software, computed on the CPU" : "hardware", ...(rest.default ? [chosen] : [])];
       const lanes = subgroups ? `${subgroups.min}..${subgroups.max}${subgroups.used ? "" : " (not used)"}` : "none";

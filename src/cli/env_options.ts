@@ -1,17 +1,21 @@
-// A command whose options may come from the environment, as containers and service managers give them: HOTSET_PORT is --port.
+// A command whose options may come from the environment, for containers and service managers:
+// HOTSET_PORT is --port.
 
 import { Command, type Option } from "commander";
 
-/** Variables whose emptiness is a mistake that would open a door; other empty variables are as if they were not set. */
+/**
+ * Variables that must not be empty, because that would disable the key check. Other empty variables
+ * count as unset.
+ */
 const NEVER_EMPTY: ReadonlySet<string> = new Set(["HOTSET_API_KEY", "HOTSET_API_KEY_FILE"]);
 
-/** What is on the command line counts more. */
+/** Options on the command line take precedence. */
 export class EnvCommand extends Command {
   override addOption(option: Option): this {
     const name = `HOTSET_${option.name().replaceAll("-", "_").toUpperCase()}`;
     const value = process.env[name];
     const unset = value?.trim() === "" && !NEVER_EMPTY.has(name);
-    // Kubernetes tells pods beside a service named "hotset" its address under this name.
+    // Kubernetes sets this variable to an address in pods beside a service named "hotset".
     const address = name === "HOTSET_PORT" && value !== undefined && /^[a-z]+:\/\//.test(value);
     return super.addOption(unset || address ? option : option.env(name));
   }

@@ -1,9 +1,9 @@
-// How the commands tell what became of experts that are not all in one memory.
+// Prints statistics of experts that are not all in one memory.
 
 import type { ExpertStats, TierStats } from "../index.ts";
 import { formatBytes, formatSeconds } from "./output.ts";
 
-/** What was moved into a tier, for whatever cause. */
+/** All bytes that were moved into a tier. */
 function moved({ bytes }: TierStats): number {
   return bytes.demand + bytes.admission + bytes.prefetch;
 }
@@ -13,7 +13,7 @@ function uses({ layers }: TierStats): { readonly routed: number; readonly hits: 
   return { routed: sum("routed"), hits: sum("hits") };
 }
 
-/** "experts 78 % hot, 41 MB/token": since `before`, in which time `tokens` were generated. */
+/** "experts 78 % hot, 41 MB/token": since `before`; `tokens` were generated since then. */
 export function expertsLine(now: ExpertStats, before: ExpertStats, tokens: number): string {
   const [to, from] = [uses(now.main), uses(before.main)];
   const routed = to.routed - from.routed;
@@ -22,7 +22,7 @@ export function expertsLine(now: ExpertStats, before: ExpertStats, tokens: numbe
   return `experts ${hot} hot, ${tokens > 0 ? `${formatBytes(bytes / tokens)}/token` : "-"}`;
 }
 
-/** What --stats prints: each tier's bytes, the times, and a line a layer. */
+/** The output of --stats: each tier's bytes, the times, and a line for each layer. */
 export function expertsTable(stats: ExpertStats, main: string): string {
   const lines: string[] = [];
   const tiers: [string, TierStats | null][] = [

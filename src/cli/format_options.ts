@@ -1,4 +1,5 @@
-// The options that hold a text to a format: a JSON schema, any JSON object, a pattern, a grammar.
+// The options that constrain a text to a format: a JSON schema, any JSON object, a pattern, a
+// grammar.
 
 import { type Command, Option } from "commander";
 import { formatGrammar } from "../engine/chat_constraint.ts";
@@ -13,7 +14,7 @@ export interface FormatFlags {
   readonly grammar?: string;
 }
 
-/** More than any schema or grammar has. */
+/** More than any schema or grammar needs. */
 const MAX_BYTES = 16 * 2 ** 20;
 
 export function addFormatOptions(command: Command): Command {
@@ -33,15 +34,18 @@ export function addFormatOptions(command: Command): Command {
     .addOption(new Option("--grammar <file>", "a text of the EBNF grammar in the file, from its rule `root`"));
 }
 
-/** A format, and the option that asked for it. */
-export interface AskedFormat {
+/** A format, and the option that requested it. */
+export interface RequestedFormat {
   readonly format: ResponseFormat;
   /** For messages: "--json-schema person.json". */
   readonly option: string;
 }
 
-/** What the options ask for, null where they are not given. Reads their files. @throws RequestError that names the option */
-export async function askedFormat(flags: FormatFlags): Promise<AskedFormat | null> {
+/**
+ * The requested format, or null. Reads the options' files.
+ * @throws RequestError that names the option
+ */
+export async function requestedFormat(flags: FormatFlags): Promise<RequestedFormat | null> {
   const { jsonSchema, regex, grammar } = flags;
   if (jsonSchema !== undefined) {
     const option = `--json-schema ${jsonSchema}`;
@@ -50,7 +54,7 @@ export async function askedFormat(flags: FormatFlags): Promise<AskedFormat | nul
     try {
       schema = JSON.parse(text);
     } catch (error) {
-      throw new RequestError(`${option}: expected a JSON schema, found what is not JSON: ${(error as Error).message}`);
+      throw new RequestError(`${option}: expected a JSON schema, found invalid JSON: ${(error as Error).message}`);
     }
     return { format: { type: "json_schema", schema, strict: true }, option };
   }
@@ -63,10 +67,10 @@ export async function askedFormat(flags: FormatFlags): Promise<AskedFormat | nul
 }
 
 /**
- * What holds one text to the format; null without one. The caller closes it.
- * @throws RequestError that names the option, for what cannot be enforced
+ * The constraint of one text; null without a format. The caller closes it.
+ * @throws RequestError that names the option, for a format that cannot be enforced
  */
-export async function constraintFor(model: Model, asked: AskedFormat | null): Promise<Constraint | null> {
+export async function constraintFor(model: Model, asked: RequestedFormat | null): Promise<Constraint | null> {
   if (!asked) return null;
   try {
     return (await (await formatGrammar(model.grammars, asked.format))?.matcher()) ?? null;

@@ -1,11 +1,12 @@
-// `hotset generate`: opens a weights folder, streams the continuation of a prompt to stdout, then a line of figures.
+// `hotset generate`: streams the continuation of a prompt to stdout, then a line of figures to
+// stderr.
 
 import type { Command } from "commander";
 import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";
 import { type Constraint, type ExpertStats, open } from "../index.ts";
-import { noted } from "./debug.ts";
+import { reportLeftOut } from "./debug.ts";
 import { expertsLine, expertsTable } from "./experts.ts";
-import { addFormatOptions, askedFormat, constraintFor, type FormatFlags } from "./format_options.ts";
+import { addFormatOptions, constraintFor, type FormatFlags, requestedFormat } from "./format_options.ts";
 import { interruptible } from "./interrupt.ts";
 import { liveLine } from "./live.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
@@ -31,15 +32,15 @@ export function addGenerate(program: Command): void {
     .command("generate")
     .description("continue a prompt with the model in a weights folder")
     .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
-    .option("-p, --prompt <text>", "the text to continue; default: what is piped to stdin");
+    .option("-p, --prompt <text>", "the text to continue; default: stdin");
   addFormatOptions(addSamplingOptions(addModelOptions(command)))
     .option("--logprobs <count>", "with --json: this many most likely tokens at each step", integer(0, 20))
     .option(
       "--trace <file>",
-      "write which experts each step chose, for `npm run bench -- experts`; slower on a GPU: each layer's choice is read back",
+      "write the experts of each step to a file, for `npm run bench -- experts`; slower on a GPU, which reads each layer's choice back",
     )
     .option("--json", "print one JSON object at the end instead of the text as it comes")
-    .option("--stats", "at the end also what became of experts that are not all in memory, on stderr")
+    .option("--stats", "at the end also statistics of experts that are not all in memory, on stderr")
     .option("--quiet", "only the text: no progress, no figures")
     .action(async (folder: string, flags: GenerateFlags) => {
       if (flags.logprobs !== undefined && !flags.json) command.error("--logprobs needs --json, which prints them");
@@ -52,7 +53,7 @@ export function addGenerate(program: Command): void {
 async function generate(folder: string, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
   const prompt = flags.prompt ?? (await promptFromStdin(signal, "pass one with -p"));
   const progress = loadingProgress(flags.quiet === true);
-  const format = await askedFormat(flags);
+  const format = await requestedFormat(flags);
   const trace = flags.trace === undefined ? null : createTraceFile(flags.trace);
   const options = {
     ...openOptions(flags),
@@ -61,7 +62,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     ...(trace && { onRoutes: trace.onRoutes }),
     signal,
   };
-  const model = noted(await open(folder, options).finally(progress.end));
+  const model = reportLeftOut(await open(folder, options).finally(progress.end));
   const terminal = process.stdout.isTTY && !flags.json;
   const live = liveLine(process.stderr.isTTY && !flags.quiet);
   let constraint: Constraint | null = null;
@@ -113,7 +114,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     }
   } catch (error) {
     live.clear();
-    if (terminal && signal.aborted) process.stdout.write("\n"); // the shell's prompt on a line of its own
+    if (terminal && signal.aborted) process.stdout.write("\n"); // so that the shell's prompt starts a new line
     throw error;
   } finally {
     constraint?.close();
@@ -122,7 +123,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
   }
 }
 
-/** What --json prints beside the text and its tokens. */
+/** The output of --json besides the text and its tokens. */
 function summary(model: string, result: GenerationResult, stats: ModelStats) {
   const { promptTokens, cachedTokens, completionTokens } = result;
   return {

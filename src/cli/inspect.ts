@@ -1,4 +1,5 @@
-// `hotset inspect`: what a folder or a safetensors file holds and what running it would take; reads headers only.
+// `hotset inspect`: shows the contents of a folder or a safetensors file, and the memory to run it.
+// Reads headers only.
 
 import type { Command } from "commander";
 import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
@@ -13,7 +14,7 @@ import { nodeFolderOrFile } from "../weights/node_files.ts";
 export function addInspect(program: Command): void {
   program
     .command("inspect")
-    .description("say what a weights folder or a safetensors file holds, and the memory that it needs")
+    .description("show what a weights folder or a safetensors file contains, and the memory that it needs")
     .argument("<path>", "a weights folder, or one .safetensors file")
     .option("--json", "one JSON object")
     .action(async (path: string, options: { json?: true }) => {
@@ -86,7 +87,7 @@ function fields(config: object): string {
     .join(", ");
 }
 
-/** A name from a file, without what could steer a terminal. */
+/** A name from a file, with control characters escaped. */
 function printable(text: string): string {
   return text.replace(/\p{C}/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
 }

@@ -1,8 +1,9 @@
-// Ctrl-C, SIGTERM and a closed pipe as an AbortSignal, so that a command ends cleanly: nothing half-freed, no stack trace.
+// Turns Ctrl-C, SIGTERM and a closed pipe into an AbortSignal, so that a command ends cleanly,
+// without a stack trace.
 
 import { HotsetError } from "../errors.ts";
 
-/** Why a command ended early, and the exit code that says so. It is no failure: nothing is printed. */
+/** A command was ended early; its exit code says why. Not a failure: nothing is printed. */
 export class Interrupted extends HotsetError {
   readonly exitCode: number;
   constructor(message: string, exitCode: number) {
@@ -11,7 +12,7 @@ export class Interrupted extends HotsetError {
   }
 }
 
-/** A step of a large model is not cut short by a signal: the process is gone after so long all the same. */
+/** A signal may not stop a step of a large model: the process exits after so long all the same. */
 const GRACE_MS = 1000;
 const INTERRUPTED = 130;
 const TERMINATED = 143;
@@ -19,29 +20,30 @@ const TERMINATED = 143;
 type OnTerminate = () => void;
 const atOnce: OnTerminate = () => process.exit(TERMINATED);
 let onTerminate = atOnce;
-let heeding = false;
+let handling = false;
 
 /**
- * Makes SIGTERM end the process, from now on. It does by default, but not in a container, where the command is the first
- * process: that one gets only the signals that it listens for.
+ * Makes SIGTERM end the process from now on. It does so by default, except in a container where the
+ * command is process 1, which gets only the signals that it listens for.
  */
-export function heedTermination(): void {
-  if (heeding) return;
-  heeding = true;
+export function handleSigterm(): void {
+  if (handling) return;
+  handling = true;
   process.on("SIGTERM", () => onTerminate());
 }
 
-/** Ends the process in a moment, whatever still runs. */
+/** Ends the process after `ms`, whatever still runs. */
 export function exitSoon(code: number, ms = GRACE_MS): void {
   setTimeout(() => process.exit(code), ms).unref();
 }
 
 /**
- * Runs `work` with a signal that aborts on the first Ctrl-C (exit code 130) or SIGTERM (143), when nobody reads stdout any
- * more, as in `hotset generate ... | head -c 10` (0), and when stdout cannot be written (1; the listener in program.ts says
- * so). A second Ctrl-C or SIGTERM ends the process at once.
- * @param drain what a SIGTERM begins instead, if it can: true, and the next one ends `work`
- * @throws Interrupted if it was, whatever `work` made of the signal
+ * Runs `work` with a signal that aborts on the first Ctrl-C (exit code 130) or SIGTERM (143), when
+ * the reader closes stdout, as in `hotset generate ... | head -c 10` (0), and when stdout cannot be
+ * written (1; the listener in program.ts reports it). A second Ctrl-C or SIGTERM ends the process
+ * at once.
+ * @param drain called on SIGTERM; if it returns true, `work` is not aborted until the next SIGTERM
+ * @throws Interrupted if it was aborted, however `work` reacted to the signal
  */
 export async function interruptible<T>(
   work: (signal: AbortSignal) => Promise<T>,
@@ -57,7 +59,7 @@ export async function interruptible<T>(
   const onStdoutError = (error: NodeJS.ErrnoException): void => {
     controller.abort(new Interrupted("stdout failed", error.code === "EPIPE" ? 0 : 1));
   };
-  heedTermination();
+  handleSigterm();
   process.on("SIGINT", onInterrupt);
   process.stdout.on("error", onStdoutError);
   onTerminate = () => {

@@ -1,12 +1,14 @@
-// A line under the text on a terminal, rewritten in place while a model generates.
+// A status line under the text on a terminal, rewritten in place while a model generates.
 
 const REDRAW_MS = 200;
-// Down and up a line (ESC D, ESC M) makes sure that there is a line below, and leaves the column alone; so does saving the
-// place (ESC 7), going there, and coming back (ESC 8).
+// Going down and up a line (ESC D, ESC M) makes sure that there is a line below, without changing
+// the column. The cursor is saved (ESC 7), moved there, and restored (ESC 8).
 const BELOW = "\x1bD\x1bM\x1b7\x1bD\r\x1b[2K";
 const BACK = "\x1b8";
 
-/** The line goes to stderr: where that and stdout are one terminal, `clear` before text is written, `draw` after it. */
+/**
+ * The line is written to stderr. Call `clear` before writing text to stdout, and `draw` after it.
+ */
 export interface LiveLine {
   draw(text: () => string): void;
   clear(): void;

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-// Where the `hotset` command begins: it heeds SIGTERM before it reads the rest of itself, which takes a moment.
+// The entry of the `hotset` command. It handles SIGTERM before it loads the rest, which takes a
+// moment.
 
-import { heedTermination } from "./interrupt.ts";
+import { handleSigterm } from "./interrupt.ts";
 
-heedTermination();
+handleSigterm();
 await import("./program.ts");

@@ -1,4 +1,4 @@
-// The options that say how a model is opened, shared by every command that opens one.
+// The options of opening a model, shared by every command that opens one.
 
 import { type Command, Option } from "commander";
 import { PACKABLE } from "../../kernels/formats/index.ts";
@@ -20,7 +20,7 @@ const NAMES = [
   "compileDeadline",
 ] as const;
 
-/** What commander parses of the options below; an option that was not given has no key. */
+/** The parsed options. An option that was not given has no key. */
 export type ModelFlags = Pick<OpenOptions, (typeof NAMES)[number]>;
 
 export function addModelOptions(command: Command): Command {
@@ -34,10 +34,10 @@ export function addModelOptions(command: Command): Command {
     )
     .option("--adapter <text>", "WebGPU adapter to use: part of its name, as `hotset devices` prints it")
     .addOption(
-      new Option("--weights <precision>", "weights in memory; default: auto, what fits the budget").choices([
-        "auto",
-        ...PACKABLE,
-      ]),
+      new Option(
+        "--weights <format>",
+        "weights in memory; default: auto, the most precise that fit the budget",
+      ).choices(["auto", ...PACKABLE]),
     )
     .addOption(new Option("--kv <precision>", "cached keys and values; default: f16 on a GPU").choices(["f16", "f32"]))
     .addOption(
@@ -46,19 +46,27 @@ export function addModelOptions(command: Command): Command {
         "what q8 and q4 weights are multiplied by; default: int8 (WebGPU: where it is faster); f32 is exact",
       ).choices(["int8", "f32"]),
     )
-    .option("--context <tokens>", "positions a session may hold; default: what the model has", integer(1))
+    .option("--context <tokens>", "most positions of a session; default: the model's own", integer(1))
     .option("--chunk <tokens>", "prompt tokens computed in one step; default: 512, on the CPU 128", integer(1))
     .option(
       "--threads <count>",
       "threads of the CPU backend; default: physical cores, within the CPU quota",
       integer(1, 1024),
     )
-    .option("--ram <size>", "budget in RAM, as 24GiB; default: 60 % of it; experts that do not fit stay on disk", size)
-    .option("--gpu-memory <size>", "budget in GPU memory, as 24GiB; default: 6GiB; other experts are in RAM", size)
-    .option("--expert-slots <count>", "experts of each layer kept there; default: what the budget holds", integer(1))
+    .option(
+      "--ram <size>",
+      "budget in RAM, such as 24GiB; default: 60 % of RAM; experts that do not fit stay on disk",
+      size,
+    )
+    .option("--gpu-memory <size>", "budget in GPU memory, such as 24GiB; default: 6GiB; other experts are in RAM", size)
+    .option(
+      "--expert-slots <count>",
+      "experts of each layer kept there; default: as many as fit the budget",
+      integer(1),
+    )
     .option(
       "--compile-deadline <ms>",
-      "a schema or grammar that takes longer to compile is refused; default: 10000",
+      "a schema or grammar that takes longer to compile is rejected; default: 10000",
       integer(1, 3_600_000),
     );
 }

@@ -1,13 +1,13 @@
-// How the commands write: text to stdout at the reader's pace, and sizes, times and rates as people read them.
+// Output of the commands: text to stdout at the reader's pace; readable sizes, times and rates.
 
 import { once } from "node:events";
 
-/** Writes to stdout and waits where the reader is slower than the writer. */
+/** Writes to stdout, and waits if the reader is slower than the writer. */
 export async function print(text: string, signal: AbortSignal): Promise<void> {
   if (!process.stdout.write(text)) await once(process.stdout, "drain", { signal });
 }
 
-/** "26.3 GB": decimal units, as disks and model sizes are given. */
+/** "26.3 GB": decimal units, as usual for disks and models. */
 export function formatBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let power = 0;
@@ -21,7 +21,7 @@ export function formatSeconds(ms: number): string {
   return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
 }
 
-/** "8 s", "3 min 20 s", "1 h 12 min": about how long something will take. */
+/** "8 s", "3 min 20 s", "1 h 12 min": an estimate of remaining time. */
 export function formatDuration(seconds: number): string {
   const whole = Math.ceil(seconds);
   if (whole < 60) return `${whole} s`;
@@ -35,7 +35,10 @@ export function formatRate(perSecond: number | null): string {
   return `${perSecond.toFixed(perSecond >= 100 ? 0 : perSecond >= 1 ? 1 : 3)} tok/s`;
 }
 
-/** Text for a terminal: a model may produce control characters, and those would be obeyed. */
+/**
+ * Text for a terminal, without control characters: a model may produce some, and the terminal would
+ * obey them.
+ */
 export function printable(text: string): string {
   return text.replace(/[^\P{Cc}\n\t]/gu, "\uFFFD");
 }

@@ -1,4 +1,4 @@
-// The `hotset` command: its subcommands, and how every failure becomes an exit code and one line on stderr.
+// The `hotset` command: its subcommands, and failures as an exit code and one line on stderr.
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
@@ -6,7 +6,7 @@ import { HotsetError } from "../errors.ts";
 import { open } from "../index.ts";
 import { addBench } from "./bench.ts";
 import { addChat } from "./chat.ts";
-import { noted, setDebug } from "./debug.ts";
+import { reportLeftOut, setDebug } from "./debug.ts";
 import { addDevices } from "./devices.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
@@ -24,7 +24,7 @@ const manifest = JSON.parse(readFileSync(new URL("../../../package.json", import
 const program = new Command("hotset")
   .description("Runs Mixture-of-Experts language models on WebGPU and on the CPU.")
   .version(manifest.version)
-  .option("--debug", "print the stack of an error, and what WebGPU did not take here")
+  .option("--debug", "print the stack of an error, and kernel variants that WebGPU rejected")
   .hook("preAction", (command) => setDebug(command.opts().debug === true))
   .exitOverride()
   .configureOutput({
@@ -40,7 +40,7 @@ addDevices(program);
 addServe(
   program,
   async (folder, { parallel, queue, ...options }) => {
-    const model = noted(await open(folder, options));
+    const model = reportLeftOut(await open(folder, options));
     return { ...model.serving({ parallel, queue }), close: () => model.close() };
   },
   manifest.version,
@@ -53,7 +53,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   stdoutFailed = true;
   report(new HotsetError(`the output cannot be written: ${error.message}`));
 });
-// Nobody is left to tell; the text on stdout is as good as before.
+// There is no way to report this; stdout may still be fine.
 process.stderr.on("error", () => {});
 
 try {

@@ -1,10 +1,10 @@
-// The lines on stderr that tell how far loading, writing or checking is: shown on a terminal only, rewritten in place and
-// gone at the end.
+// The progress line on stderr for loading, writing and checking: on a terminal only, rewritten in
+// place and removed at the end.
 
 import { formatBytes, formatDuration } from "./output.ts";
 
 export interface Progress {
-  /** For OpenOptions.onProgress: bytes of packed weights done and in all. */
+  /** For OpenOptions.onProgress: bytes of packed weights done, and in total. */
   readonly update: (done: number, total: number) => void;
   /** Clears the line. */
   readonly end: () => void;
@@ -16,10 +16,10 @@ export function loadingProgress(quiet: boolean): Progress {
   return progressLine("loading", quiet);
 }
 
-/** For work that takes minutes: also how fast it goes and how long it will take. */
+/** For work that takes minutes: with its rate and the remaining time. */
 export function longProgress(verb: string, quiet: boolean): Progress {
   const started = performance.now();
-  let first: number | null = null; // done before this run
+  let first: number | null = null; // bytes done before this run
   return progressLine(verb, quiet, (done, total) => {
     first ??= done;
     const seconds = (performance.now() - started) / 1000;

@@ -1,14 +1,14 @@
-// Where the prompt comes from: the option -p, else all of stdin.
+// Reads the prompt from stdin, where no option gives it.
 
 import { addAbortSignal } from "node:stream";
 import { RequestError } from "../errors.ts";
 
-/** More than any context holds; a pipe that never ends is refused here and not when memory runs out. */
+/** More than any context holds. Endless input is rejected here, before memory runs out. */
 const MAX_PROMPT_BYTES = 64 * 2 ** 20;
 
 /**
- * The text piped to stdin, without the one line end that `echo` and editors put after it.
- * @param instead how this command takes a text otherwise, for messages: "pass one with -p"
+ * The text piped to stdin, without the line end that `echo` and editors add.
+ * @param instead another way to pass a text, for messages: "pass one with -p"
  * @throws RequestError if it is empty, not UTF-8 or over 64 MiB
  */
 export async function promptFromStdin(signal: AbortSignal, instead: string): Promise<string> {

@@ -1,4 +1,5 @@
-// `hotset quantize`: weights written as the kernels take them, so that opening converts nothing; and such a folder checked.
+// `hotset quantize`: writes packed weights, which open without conversion, and verifies such
+// folders.
 
 import { type Command, Option } from "commander";
 import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
@@ -28,7 +29,7 @@ export function addQuantize(program: Command): void {
       "a weights folder, or synthetic:mixtral-8x7b?layers=2&seed=1; with --verify a folder written by this command",
     )
     .argument("[out]", "the folder to write")
-    .addOption(new Option("--weights <precision>", "precision of the weights; default: q4").choices([...PACKABLE]))
+    .addOption(new Option("--weights <format>", "format of the weights; default: q4").choices([...PACKABLE]))
     .option("--threads <count>", "threads that convert; default: physical cores", integer(1, 1024))
     .option("--verify", "write nothing: check every byte of a written folder against its checksums")
     .option("--quiet", "no progress")
@@ -64,5 +65,5 @@ async function verify(folder: string, to: string | undefined, { weights, quiet }
   const bytes = await interruptible((signal) =>
     verifyQuantized(folder, { signal, onProgress: progress.update }),
   ).finally(progress.end);
-  process.stdout.write(`${folder}: all ${formatBytes(bytes)} are as they were written\n`);
+  process.stdout.write(`${folder}: all ${formatBytes(bytes)} match their checksums\n`);
 }

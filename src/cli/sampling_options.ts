@@ -1,11 +1,11 @@
-// The options that say how tokens are chosen and when a text ends, shared by the commands that generate.
+// The options of choosing tokens and ending a text, shared by the commands that generate.
 
 import type { Command } from "commander";
 import type { GenerateOptions } from "../engine/api.ts";
 import { RequestError } from "../errors.ts";
 import { collectTexts, integer, number, orMinusOne } from "./values.ts";
 
-/** Option, what it does, and how its value is read; by its name in SamplingOptions. */
+/** Each option, its help and its parser, by its name in SamplingOptions. */
 const SAMPLING = {
   temperature: ["--temperature <number>", "0 always takes the most likely token", number(0, 1e6)],
   topK: [
@@ -15,7 +15,7 @@ const SAMPLING = {
   ],
   topP: ["--top-p <number>", "sample from the most likely tokens that together reach p", number(0, 1)],
   minP: ["--min-p <number>", "drop tokens less than p times as likely as the most likely", number(0, 1)],
-  repeatPenalty: ["--repeat-penalty <number>", "penalise tokens seen before; 1 is off", number(1e-6, 1e6)],
+  repeatPenalty: ["--repeat-penalty <number>", "penalize tokens seen before; 1 is off", number(1e-6, 1e6)],
   frequencyPenalty: [
     "--frequency-penalty <number>",
     "subtract this for each time a token was generated",
@@ -27,7 +27,7 @@ const SAMPLING = {
 
 type SamplingName = keyof typeof SAMPLING;
 
-/** What commander parses of these options; an option that was not given has no key. */
+/** The parsed options. An option that was not given has no key. */
 export type Sampling = Pick<GenerateOptions, SamplingName>;
 
 export const SAMPLING_NAMES = Object.keys(SAMPLING) as readonly SamplingName[];
@@ -36,24 +36,27 @@ export const SAMPLING_NAMES = Object.keys(SAMPLING) as readonly SamplingName[];
 export const GENERATION_NAMES = [...SAMPLING_NAMES, "stop"] as const;
 export type GenerationFlags = Pick<GenerateOptions, (typeof GENERATION_NAMES)[number]>;
 
-/** The options of every command that generates, and how long and until where. */
+/** Adds the sampling options, the length limit and stop texts. */
 export function addSamplingOptions(command: Command): Command {
   for (const [flags, description, parse] of Object.values(SAMPLING)) command.option(flags, description, parse);
   command
     .option(
       "-n, --max-tokens <count>",
-      "at most this many new tokens; default, or -1: what the context holds",
+      "at most this many new tokens; default, or -1: as many as fit the context",
       orMinusOne(integer(1)),
     )
     .option("--stop <text>", "end before this text; may be given several times", collectTexts);
-  // What -1 means is what the engine does where nothing is said.
+  // -1 means the engine's default.
   return command.hook("preAction", (_, action) => {
     for (const name of ["seed", "maxTokens"])
       if (action.getOptionValue(name) === -1) action.setOptionValue(name, undefined);
   });
 }
 
-/** Sampling as a file has it, held to what the options take. @throws RequestError that names the entry */
+/**
+ * Checks sampling options from a file as if they were options.
+ * @throws RequestError that names the entry
+ */
 export function checkSampling(value: unknown, where: string): Sampling {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new RequestError(`${where}: expected an object of sampling options`);

@@ -1,4 +1,5 @@
-// `hotset serve`: opens a weights folder and answers OpenAI's and Anthropic's APIs over HTTP until it is told to stop.
+// `hotset serve`: answers OpenAI's and Anthropic's APIs over HTTP with the model in a weights
+// folder.
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { OpenOptions } from "../engine/api.ts";
@@ -14,13 +15,13 @@ import { print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
 import { checked, integer, number, size } from "./values.ts";
 
-/** How many answers the engine computes at once, and how many more may wait. */
+/** Most answers that the engine computes at once, and most that wait. */
 export interface LoadOptions {
   readonly parallel: number;
   readonly queue: number;
 }
 
-/** Opens what is served. The caller says how, so that the command can be tested without weights. */
+/** Opens the model. A parameter, so that the command can be tested without weights. */
 export type OpenChat = (
   folder: string,
   options: OpenOptions & LoadOptions,
@@ -28,9 +29,12 @@ export type OpenChat = (
 
 const LISTEN = ["port", "host", "cors", "bodyLimit"] as const;
 const DAY = 86_400;
-/** With no answer under way closing is quick; it writes what was learned of experts. */
+/** Without running answers closing is quick; it saves statistics of experts. */
 const CLOSING_MS = 10_000;
-/** Bytes of log that wait for a slow reader of stderr; more are dropped, so that it costs no memory. */
+/**
+ * Most bytes of log that wait for a slow reader of stderr. Further lines are dropped, so that
+ * memory stays bounded.
+ */
 const LOG_WAITS = 4 * 2 ** 20;
 
 interface ServeFlags extends ModelFlags, LoadOptions, Pick<ListenOptions, (typeof LISTEN)[number]> {
@@ -50,7 +54,7 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
     .copyInheritedSettings(program)
     .description("answer OpenAI's and Anthropic's APIs over HTTP with the model in a weights folder")
     .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
-    .option("--port <number>", "port to listen on; 0: any that is free", integer(0, 65_535), 8080)
+    .option("--port <number>", "port to listen on; 0: any free port", integer(0, 65_535), 8080)
     .option(
       "--host <address>",
       "address to listen on; 0.0.0.0 (:: with IPv6): every interface of this machine",
@@ -59,36 +63,31 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
     )
     .option(
       "--api-key <key>",
-      "the key that clients must send; other users of this machine see it, the variable they do not",
+      "the key that clients must send; other users of this machine can see it, but not the variable",
     )
-    .option("--api-key-file <file>", "a file with keys, one a line, any of which clients may send")
+    .option("--api-key-file <file>", "a file with a key on each line; clients may send any of them")
     .option(
       "--cors <origin>",
-      "let pages of this origin use the server, * for any; may be given several times, or with commas",
+      "let pages of this origin use the server, * for any; several are allowed, also separated by commas",
       origin,
     )
     .option(
       "--allow-host <name>",
-      "a name that the server is reached by, *.name or * for any; may be given several times, or with commas",
+      "a host name of the server, *.name or * for any; several are allowed, also separated by commas",
       hostName,
     )
     .option("--parallel <count>", "answers computed at once", integer(1, 4096), 16)
-    .option("--queue <count>", "requests that may wait; more are told to come back", integer(0, 1_000_000), 256)
+    .option("--queue <count>", "requests that may wait; further ones get a 503", integer(0, 1_000_000), 256)
     .option(
       "--ready-queue <count>",
-      "/readyz says full when more requests wait; default: when the next one would be refused",
+      "/readyz says full when more requests wait; default: when the next one would be rejected",
       integer(0, 1_000_000),
     )
-    .option("--body-limit <size>", "largest request, as 16MiB (the default)", size)
-    .option(
-      "--drain <seconds>",
-      "after SIGTERM answers under way may take so long; new requests are told to go elsewhere",
-      number(0, DAY),
-      30,
-    )
+    .option("--body-limit <size>", "largest request; default: 16MiB", size)
+    .option("--drain <seconds>", "time for running answers after SIGTERM; new requests get a 503", number(0, DAY), 30)
     .option(
       "--keep-alive <seconds>",
-      "idle connections are kept so long; gateways should keep theirs for less",
+      "how long idle connections are kept; gateways should keep theirs for less",
       number(1, DAY),
       75,
     )
@@ -106,7 +105,7 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
       });
     await interruptible(work, () => {
       const begin = drain;
-      drain = null; // the second time it is to end at once
+      drain = null; // the second SIGTERM ends at once
       begin?.();
       return begin !== null;
     });
@@ -119,7 +118,7 @@ interface Parts {
   readonly version: string | undefined;
 }
 
-/** @param onTerminate is given what a SIGTERM begins, once there is something to be finished */
+/** @param onTerminate called with a function that begins draining, once there is a model */
 async function serve(
   folder: string,
   flags: ServeFlags,
@@ -130,7 +129,8 @@ async function serve(
   const { parallel, queue, readyQueue } = flags;
   const keys = [...(flags.apiKey === undefined ? [] : [flags.apiKey]), ...(await readKeys(flags.apiKeyFile))];
   const log = createLog(flags.log, toStderr);
-  // Listens first: a port that is taken is known at once, and whoever asks while the model is loaded is told so.
+  // Listens first: a port that is taken is found at once, and requests during loading get a 503
+  // that says so.
   const server = await startServer(null, {
     ...pick(flags, LISTEN),
     ...(keys.length > 0 && { apiKey: keys }),
@@ -145,7 +145,8 @@ async function serve(
   let model: Awaited<ReturnType<OpenChat>> | null = null;
   let message: string | undefined;
   try {
-    // No URL yet: programs that start the server take the first one that they read for a server that answers.
+    // No URL yet: programs that start the server take the first URL in its output as a sign that it
+    // answers.
     log.event("listening", { address: new URL(server.url).host, pid: process.pid });
     model = await load(folder, { ...flags, parallel, queue }, openChat, signal);
     const terminated = new Promise<void>((resolve) => onTerminate(resolve));
@@ -158,7 +159,7 @@ async function serve(
     if (!finished) message = cutShort(flags.drain, signal);
     signal.throwIfAborted();
     if (finished) exitSoon(0, CLOSING_MS);
-    else exitSoon(0); // a step of what was cut off may take long
+    else exitSoon(0); // a step of an aborted answer may take long
   } finally {
     await server.close(message);
     await model?.close();
@@ -182,7 +183,7 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** What answers end with that were not finished when the server went. */
+/** The error of answers that were not finished when the server closed. */
 function cutShort(seconds: number, signal: AbortSignal): string {
   const why = signal.aborted ? "it was told to end at once" : `--drain gave answers ${seconds} s`;
   return `the server is closing before this answer was finished: ${why}`;
@@ -202,7 +203,7 @@ function hostName(text: string, before: readonly string[] = []): readonly string
   return [...before, text];
 }
 
-/** Origins as browsers send them; those that could never be equal to one are refused. */
+/** Checks that browsers can send such an origin. */
 function origin(text: string, before: readonly string[] = []): readonly string[] {
   const origins = text.split(",").map((one) => one.trim());
   const known = (one: string): boolean => /^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^\s/*?#]+\/?)$/i.test(one);
@@ -210,7 +211,7 @@ function origin(text: string, before: readonly string[] = []): readonly string[]
   throw new InvalidArgumentError('Expected an origin, as "https://app.example", or * for any.');
 }
 
-/** Where it listens, and a line to try it with. */
+/** The address, and a command to try it. */
 function greeting(model: ChatModel, url: string, { host }: ServeFlags, keyed: boolean): string {
   const base = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
   const key = keyed ? ` -H "authorization: Bearer $HOTSET_API_KEY"` : "";
@@ -220,7 +221,7 @@ function greeting(model: ChatModel, url: string, { host }: ServeFlags, keyed: bo
     `curl ${base}/v1/chat/completions -H "content-type: application/json"${key} -d '${body.replaceAll("'", "'\\''")}'`,
   ];
   if (!keyed && !/^(127\.|::1$|localhost$)/.test(host ?? "127.0.0.1")) {
-    lines.push("Everybody who reaches this address can use the model; --api-key asks for a key.");
+    lines.push("Anyone who can reach this address can use the model; --api-key requires a key.");
   }
   return lines.join("\n");
 }

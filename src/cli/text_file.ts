@@ -1,4 +1,4 @@
-// Reads a text file that a user named, with a bound on its size and a message for whatever is wrong with it.
+// Reads a text file that the user named, with a size limit and clear error messages.
 
 import { open } from "node:fs/promises";
 import { RequestError } from "../errors.ts";
@@ -6,7 +6,8 @@ import { RequestError } from "../errors.ts";
 /**
  * The text of a file.
  * @param what begins every message: "--json-schema person.json"
- * @throws RequestError if it cannot be read, is no file, is larger than `limit` bytes, or not UTF-8
+ * @throws RequestError if it cannot be read, is not a file, is larger than `limit` bytes, or is not
+ * UTF-8
  */
 export async function readTextFile(path: string, what: string, limit: number): Promise<string> {
   let bytes: Buffer;

@@ -1,4 +1,4 @@
-// `hotset tokenize`: text to token ids and back with a folder's tokenizer; no weights are read.
+// `hotset tokenize`: text to token ids and back with a folder's tokenizer. Reads no weights.
 
 import type { Command } from "commander";
 import { loadTokenizer } from "../index.ts";
@@ -16,7 +16,7 @@ interface TokenizeFlags {
   readonly json?: true;
 }
 
-/** What --json prints. */
+/** The output of --json. */
 export interface TokenizeReport {
   readonly ids: readonly number[];
   /** Each id's piece as the tokenizer's file spells it; null for an unused id. */
@@ -61,13 +61,13 @@ function format(report: TokenizeReport, flags: TokenizeFlags): string {
   if (flags.json) return JSON.stringify(report);
   if (flags.ids) return report.ids.join(" ");
   if (report.text !== undefined) return report.text;
-  // As JSON: a piece may hold line ends and terminal controls.
+  // As JSON, because a piece may contain line ends and control characters.
   return report.ids.map((id, i) => `${id}\t${JSON.stringify(report.pieces[i])}`).join("\n");
 }
 
 const id = integer(0, 2 ** 31 - 1);
 
-/** Ids apart by commas or spaces, in one argument or in several. */
+/** Ids separated by commas or spaces, in one or several arguments. */
 function idList(text: string, before: readonly number[] = []): readonly number[] {
   return [
     ...before,

@@ -1,4 +1,4 @@
-// --trace <file>: the experts that each step chose, written as the steps are computed.
+// --trace <file>: writes the experts of each step while the steps are computed.
 
 import { appendFileSync, closeSync, openSync } from "node:fs";
 import type { RouteStep } from "../engine/api.ts";
@@ -6,15 +6,15 @@ import { type Model, RequestError, traceHeader, traceLine } from "../index.ts";
 
 export interface TraceFile {
   readonly onRoutes: (step: RouteStep) => void;
-  /** Writes the header. Before the first step. */
+  /** Writes the header. Call it before the first step. */
   begin(label: string, model: Model): void;
   close(): void;
 }
 
 /**
- * Creates the file at once, so that a path that cannot be written costs nobody a loading of weights. Each line is in the file
- * when its step ends: whatever ends the process leaves whole lines.
- * @throws RequestError where it cannot be written, then or later
+ * Creates the file at once, so that a path that cannot be written is found before the weights are
+ * loaded. Each line is written when its step ends, so the file always has whole lines.
+ * @throws RequestError if it cannot be written, now or later
  */
 export function createTraceFile(path: string): TraceFile {
   const attempt = <T>(work: () => T): T => {

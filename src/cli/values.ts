@@ -1,4 +1,5 @@
-// Parsers of option values: each turns the text of an option into a checked value, or says what was expected.
+// Parsers of option values: each turns an option's text into a checked value, or throws what was
+// expected.
 
 import { InvalidArgumentError } from "commander";
 import { HotsetError } from "../errors.ts";
@@ -47,12 +48,12 @@ export function size(text: string): number {
   throw new InvalidArgumentError('Expected a size in bytes such as "6GiB", "512MB" or "1048576".');
 }
 
-/** A parser that takes -1 as other programs have it: for `meaning`, beside what `parse` takes. */
+/** A parser that also takes -1, which other programs use, with the value `meaning`. */
 export function orMinusOne(parse: (text: string) => number, meaning = -1): (text: string) => number {
   return (text) => (text.trim() === "-1" ? meaning : parse(text));
 }
 
-/** A parser that takes what `check` takes, and says its error. */
+/** A parser that reports the errors of `check`. */
 export function checked<T>(check: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
@@ -70,7 +71,7 @@ export function collect(text: string, before: readonly string[] = []): readonly 
   return [...before, text];
 }
 
-/** As collect(), but scripts whose variable is empty have nothing to add. */
+/** As collect(), but ignores empty texts, which scripts with an empty variable pass. */
 export function collectTexts(text: string, before: readonly string[] = []): readonly string[] {
   return text === "" ? before : [...before, text];
 }

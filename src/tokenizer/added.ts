@@ -1,4 +1,4 @@
-// Finds added tokens in a text: the leftmost, and of those that begin there the longest.
+// Finds added tokens in a text: the leftmost, and the longest of those that begin there.
 
 import type { AddedToken } from "./types.ts";
 import { isWhite, trimEnd } from "./white_space.ts";
@@ -8,7 +8,7 @@ interface Node {
   token: AddedToken | null;
 }
 
-/** A stretch of text, or an added token; `start` is its place in the text that was split. */
+/** A piece of text or an added token; `start` is its place in the text that was split. */
 export type Section =
   | { readonly text: string; readonly start: number }
   | { readonly token: AddedToken; readonly start: number };
@@ -32,7 +32,7 @@ export class AddedSplitter {
     }
   }
 
-  /** The sections of `text` in order; none is empty. */
+  /** The sections of `text`, in order. None is empty. */
   *split(text: string): Generator<Section> {
     if (this.#root.next.size === 0) {
       if (text !== "") yield { text, start: 0 };

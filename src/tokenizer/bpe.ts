@@ -1,25 +1,31 @@
-// Byte-pair encoding of one word: a queue of merges by rank, then from left to right, over a linked list of symbols.
+// Byte-pair encoding of one word: a queue of merges, by rank and then from left to right, over a
+// linked list of symbols.
 
 import { SPACE_MARK } from "./characters.ts";
 import type { TokenizerSpec } from "./types.ts";
 
-/** Positions of a word must stay below this: rank * POSITIONS + position is exact in a double (ranks < 2^22). */
+/**
+ * Positions of a word must stay below this: rank * POSITIONS + position is exact in a double (ranks
+ * < 2^22).
+ */
 const POSITIONS = 2 ** 30;
 const INNER_SPACE = /[^\u2581]\u2581/;
-/** Symbols for which scratch is kept between calls. */
+/** Scratch for up to so many symbols is kept between calls. */
 const KEEP = 1 << 16;
 
 type Vocabulary = Pick<TokenizerSpec, "ordinary" | "merges" | "byteIds" | "unkId" | "fuseUnk" | "wholeWords">;
 
 /**
- * Encodes words of any length in O(n log n); the result equals the textbook loop that always applies the merge of
- * lowest rank, the leftmost of equals.
+ * Encodes words of any length in O(n log n); the result equals the textbook loop that always
+ * applies the merge of lowest rank, the leftmost of equals.
  */
 export class Bpe {
   readonly #vocabulary: Vocabulary;
-  /** Code point -> id of the piece that is this character alone. */
+  /** The id of the piece that is a single character, by code point. */
   readonly #characters = new Map<number, number>();
-  /** Whether no merge crosses from a character to a "▁" after it, so that words may be cut there. */
+  /**
+   * Whether no merge crosses from a character to a "▁" after it, so that words may be cut there.
+   */
   readonly #cutsAtSpace: boolean;
   #scratch = new Scratch(256);
 
@@ -61,7 +67,10 @@ export class Bpe {
     this.#write(s, out);
   }
 
-  /** Fills symbols: an id, or -1 - code point for a character without a piece. Returns how many. */
+  /**
+   * Fills `symbol` with ids, or -1 - code point for characters without a piece. Returns their
+   * number.
+   */
   #read(word: string, s: Scratch): number {
     let count = 0;
     for (let at = 0; at < word.length; ) {
@@ -88,8 +97,9 @@ export class Bpe {
       const key = pop(heap);
       const at = key % POSITIONS;
       const right = next[at]!;
-      // Entries are not removed when an earlier merge changes their pair: a symbol merged away has next = GONE, and a
-      // pair that changed finds another rank (or, with the same rank, is a merge due now all the same).
+      // Entries stay in the heap when an earlier merge changes their pair: a symbol that was merged
+      // away has next = GONE, and a changed pair has another rank (with the same rank it is due now
+      // all the same).
       if (right < 0) continue;
       const found = merges.find(symbol[at]!, symbol[right]!);
       if (found < 0 || merges.rank[found] !== (key - at) / POSITIONS) continue;
@@ -130,7 +140,7 @@ export class Bpe {
   }
 }
 
-/** Mark in `next` of a symbol that was merged into the one on its left. */
+/** Marks a symbol in `next` that was merged into the one on its left. */
 const GONE = -2;
 
 /** Working memory for one word of at most `capacity` symbols. */

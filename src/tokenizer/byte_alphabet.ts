@@ -1,6 +1,9 @@
 // The alphabet of GPT-2's byte-level tokenizers: 256 printable characters, one for each byte.
 
-/** Byte -> character: printable Latin-1 stands for itself, the other bytes for U+0100 and up, in order. */
+/**
+ * The character of each byte: printable Latin-1 stands for itself, other bytes for U+0100 and up,
+ * in order.
+ */
 export const BYTE_TO_CHARACTER: readonly string[] = (() => {
   const table: string[] = [];
   let next = 0x100;

@@ -1,9 +1,10 @@
-// Characters beyond ASCII that tokenizers give a meaning, by their numbers.
+// Characters beyond ASCII that have a meaning for tokenizers, made from their code points.
 //
-// Minifiers write a character as it is however the source spells it, and a page that does not tell its encoding reads another one.
+// Minifiers turn escapes into the characters themselves, and a page without a declared encoding
+// reads those wrongly.
 
 /** Stands for a space in SentencePiece's vocabularies: U+2581. */
 export const SPACE_MARK = String.fromCharCode(0x2581);
 
-/** Stands for what is no character: U+FFFD. */
+/** Stands for bytes that are not a character: U+FFFD. */
 export const REPLACEMENT = String.fromCharCode(0xfffd);

@@ -1,4 +1,5 @@
-// A Tokenizer made from its description: text -> sections -> words -> ids, and ids -> bytes -> text.
+// Makes a Tokenizer from its description: text -> sections -> words -> ids, and ids -> bytes ->
+// text.
 
 import { RequestError } from "../errors.ts";
 import { AddedSplitter } from "./added.ts";
@@ -30,10 +31,13 @@ class BpeTokenizer implements Tokenizer {
   readonly addBos: boolean;
   readonly #spec: TokenizerSpec;
   readonly #bpe: Bpe;
-  /** Added tokens looked for before normalization: all of them, or those that are no control tokens. */
+  /**
+   * Added tokens that are matched before normalization: all of them, and those that are not control
+   * tokens.
+   */
   readonly #all: AddedSplitter;
   readonly #plain: AddedSplitter;
-  /** The same for those looked for after normalization. */
+  /** The same for tokens that are matched after normalization. */
   readonly #allNormalized: AddedSplitter;
   readonly #plainNormalized: AddedSplitter;
   readonly #addedById: ReadonlyMap<number, AddedToken>;
@@ -101,7 +105,7 @@ class BpeTokenizer implements Tokenizer {
     const push = (id: number): string => {
       checkId(id);
       if (this.isSpecial(id)) {
-        const broken = utf8.end(); // a character does not go on across a control token
+        const broken = utf8.end(); // a control token ends an incomplete character
         if (skip) return broken;
         atStart = false;
         return broken + this.tokenText(id);

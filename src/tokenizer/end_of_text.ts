@@ -1,9 +1,13 @@
-// Which tokens end a text by the tokenizer's files: each that names one counts, since published folders contradict themselves.
+// Collects the tokens that end a text. Every file that names one counts, because published folders
+// contradict themselves.
 
 import type { FolderConfig } from "./folder_config.ts";
 import type { TokenizerSpec } from "./types.ts";
 
-/** Ends of texts, turns and messages by the names that published models give them (llama.cpp, src/llama-vocab.cpp). */
+/**
+ * Names that published models give to ends of texts, turns and messages (llama.cpp,
+ * src/llama-vocab.cpp).
+ */
 const ENDS = [
   "<|eot_id|>",
   "<|eom_id|>",
@@ -25,13 +29,16 @@ const ENDS = [
   "<turn|>",
 ] as const;
 
-/** Where all of `with` are there, `name` ends a part of an answer and not the answer (harmony, Solar). */
+/**
+ * If the vocabulary has all of `with`, `name` ends a part of an answer, not the answer (harmony,
+ * Solar).
+ */
 const PARTS = [
   { name: "<|end|>", with: ["<|return|>", "<|call|>"] },
   { name: "<|end|>", with: ["<|calls|>", "<|flush|>"] },
 ] as const;
 
-/** The ids that end a text by the tokenizer's own files, the one that they call EOS first. */
+/** The ids that end a text according to the tokenizer's own files, EOS first. */
 export function endsOfText(spec: TokenizerSpec, config: FolderConfig): readonly number[] {
   const added = new Map(spec.added.map((token) => [token.content, token.id]));
   const parts = PARTS.filter((part) => part.with.every((name) => added.has(name))).map(({ name }) => name as string);

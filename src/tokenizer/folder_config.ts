@@ -1,4 +1,4 @@
-// What the small JSON files beside a tokenizer say: which tokens are BOS and EOS, what is added, what has been chosen.
+// Reads the small JSON files beside a tokenizer: BOS, EOS, added tokens and options.
 
 import { WeightsError } from "../errors.ts";
 import { type Files, readJson } from "../weights/files.ts";
@@ -6,9 +6,11 @@ import type { AddedToken } from "./types.ts";
 
 /** Far above any published file: tokenizer.json of 260,000 pieces is 35 MB. */
 export const MAX_FILE = 256 * 2 ** 20;
-/** Far above any published vocabulary; what is indexed by id stays bounded. */
+/** Far above any published vocabulary. It bounds arrays that are indexed by id. */
 export const MAX_VOCAB = 2 ** 21;
-/** Characters of one added token; published ones stay below 100. They become a tree of one node a character. */
+/**
+ * Most characters of an added token; published ones stay below 100. Each becomes a node of a tree.
+ */
 const MAX_ADDED = 4096;
 
 export type JsonObject = { readonly [key: string]: unknown };
@@ -16,19 +18,27 @@ export type JsonObject = { readonly [key: string]: unknown };
 export interface FolderConfig {
   readonly bosToken: string | null;
   readonly eosToken: string | null;
-  /** Every token that one of the files names as an end: of a text, a turn or a message. */
+  /** Every token that a file names as the end of a text, a turn or a message. */
   readonly endTokens: readonly string[];
   readonly addBos: boolean | null;
-  /** Whether every section after a control token gets the leading space again, as in the first releases. */
+  /**
+   * Whether every section after a control token gets the leading space again, as in the first
+   * releases.
+   */
   readonly legacy: boolean | null;
   readonly added: readonly AddedToken[];
-  /** tokenizer_config.json as it is, for names of tiktoken encodings; empty where there is no such file. */
+  /**
+   * The contents of tokenizer_config.json, for names of tiktoken encodings; empty if there is no
+   * such file.
+   */
   readonly raw: JsonObject;
-  /** special_tokens_map.json as it is; empty where there is no such file. */
+  /** The contents of special_tokens_map.json; empty if there is no such file. */
   readonly map: JsonObject;
 }
 
-/** Reads tokenizer_config.json, special_tokens_map.json and added_tokens.json; each may be missing. */
+/**
+ * Reads tokenizer_config.json, special_tokens_map.json and added_tokens.json; each may be missing.
+ */
 export async function readFolderConfig(files: Files): Promise<FolderConfig> {
   const raw = (await readJsonObject(files, "tokenizer_config.json")) ?? {};
   const map = (await readJsonObject(files, "special_tokens_map.json")) ?? {};
@@ -88,7 +98,7 @@ export function isId(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < MAX_VOCAB;
 }
 
-/** A JSON file that holds one object, or null where there is no such file. @throws WeightsError */
+/** The object in a JSON file, or null if there is no such file. @throws WeightsError */
 export async function readJsonObject(files: Files, name: string): Promise<JsonObject | null> {
   const value = await readJson(files, name, MAX_FILE);
   if (value === undefined) return null;
@@ -100,18 +110,18 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The value, or an object without members in place of anything that is not an object. */
+/** The value if it is an object, else an empty object. */
 export function asObject(value: unknown): JsonObject {
   return isObject(value) ? value : {};
 }
 
-/** A value as messages show it, cut short. */
+/** A value for a message, shortened. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-/** "bos_token" is a string or an object with its content. */
+/** The name of a token that is given as a string or as an object with `content`. */
 export function tokenName(value: unknown): string | null {
   const name = typeof value === "string" ? value : asObject(value).content;
   return typeof name === "string" && name !== "" ? name : null;

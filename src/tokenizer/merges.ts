@@ -1,14 +1,15 @@
-// The merges of a byte-pair tokenizer: an open-addressing table from a pair of ids to its rank and result.
+// The merges of a byte-pair tokenizer: an open-addressing table from a pair of ids to its rank and
+// result.
 
 export interface Merge {
   readonly left: number;
   readonly right: number;
-  /** Lower goes first; merges of equal rank go leftmost first. */
+  /** Merges of lower rank go first; of equal rank, the leftmost first. */
   readonly rank: number;
   readonly result: number;
 }
 
-/** Ranks must stay below this, so that rank and position fit one double in the queue of bpe.ts. */
+/** Ranks stay below this, so that rank and position fit into one double in the queue of bpe.ts. */
 export const MAX_RANK = 2 ** 22;
 
 export class Merges {
@@ -18,7 +19,7 @@ export class Merges {
   readonly #right: Int32Array;
   readonly #mask: number;
 
-  /** Where a pair is given twice, the later one holds, as in the reference implementation. */
+  /** If a pair is given twice, the later one counts, as in the reference implementation. */
   constructor(merges: readonly Merge[]) {
     let capacity = 16;
     while (capacity < merges.length * 2) capacity *= 2;
@@ -36,7 +37,7 @@ export class Merges {
     }
   }
 
-  /** Index into `rank` and `result`, or -1 where the two do not merge. A negative id merges with nothing. */
+  /** Index into `rank` and `result`, or -1 if the two do not merge. A negative id never merges. */
   find(left: number, right: number): number {
     if (left < 0 || right < 0) return -1;
     const slot = this.#probe(left, right);
@@ -55,10 +56,10 @@ export class Merges {
 }
 
 /**
- * Every merge that a vocabulary implies: two pieces join where their concatenation is a piece, and the rank is that of
- * the result. This is how SentencePiece and tiktoken merge; a list of pairs would need one rank for each pair.
- * @param pieces piece -> id, of what may be joined and what may result
- * @param rank of a result, by id
+ * Every merge that a vocabulary implies: two pieces join if their concatenation is a piece, with
+ * the rank of the result. This is how SentencePiece and tiktoken merge.
+ * @param pieces the ids of pieces that may be joined, or be a result
+ * @param rank the rank of a result, by id
  */
 export function mergesOfVocabulary(pieces: ReadonlyMap<string, number>, rank: (id: number) => number): Merges {
   const merges: Merge[] = [];

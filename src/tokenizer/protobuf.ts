@@ -1,6 +1,9 @@
-// A reader of the protobuf wire format, bounded by its buffer: field numbers and raw values, no schema.
+// Reads the protobuf wire format: field numbers and raw values, without a schema, never beyond the
+// buffer.
 
-/** A malformed message; `at` is the byte where it stands in the buffer given to readFields. */
+/**
+ * A malformed message; `at` is the place of the fault in the buffer that readFields() was given.
+ */
 export class ProtobufError extends Error {
   readonly at: number;
   constructor(message: string, at: number) {
@@ -21,8 +24,8 @@ export type Field = {
 );
 
 /**
- * The fields of one message in file order (encoding: protobuf.dev, "Encoding"). Groups are refused, as proto3 does.
- * Varints beyond 2^53 lose precision: no field read here is that large.
+ * The fields of one message in file order (see protobuf.dev, "Encoding"). Groups are rejected, as
+ * in proto3. Varints beyond 2^53 lose precision: no field read here is that large.
  * @throws ProtobufError for a field that does not end within `bytes`
  */
 export function* readFields(bytes: Uint8Array, base = 0): Generator<Field> {

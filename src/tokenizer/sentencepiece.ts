@@ -1,4 +1,4 @@
-// tokenizer.model (SentencePiece's ModelProto): what is read of it, and the tokenizer that it describes.
+// Reads tokenizer.model (SentencePiece's ModelProto), and makes the tokenizer that it describes.
 
 import { WeightsError } from "../errors.ts";
 import { SPACE_MARK } from "./characters.ts";
@@ -7,7 +7,7 @@ import { mergesOfVocabulary } from "./merges.ts";
 import { type Field, ProtobufError, readFields } from "./protobuf.ts";
 import type { AddedToken, TokenizerSpec } from "./types.ts";
 
-/** Characters of a piece that merges may build; published vocabularies stay below 100. */
+/** Most characters of an ordinary piece; published vocabularies stay below 100. */
 const MAX_PIECE = 256;
 
 const KINDS = ["", "normal", "unknown", "control", "user defined", "unused", "byte"] as const;
@@ -19,7 +19,10 @@ interface Piece {
   readonly kind: Kind;
 }
 
-/** The fields of ModelProto that decide how text is encoded (sentencepiece_model.proto), with its defaults. */
+/**
+ * The fields of ModelProto that decide how text is encoded (sentencepiece_model.proto), with its
+ * defaults.
+ */
 export interface SentencePieceModel {
   readonly pieces: readonly Piece[];
   readonly modelType: number;
@@ -34,7 +37,7 @@ export interface SentencePieceModel {
   readonly escapeSpaces: boolean;
 }
 
-/** @throws WeightsError naming the byte, for a file that is no ModelProto */
+/** @throws WeightsError naming the byte, for a file that is not a ModelProto */
 export function parseSentencePiece(bytes: Uint8Array, where: string): SentencePieceModel {
   try {
     return readModel(bytes);
@@ -85,7 +88,7 @@ function readPiece(bytes: Uint8Array, at: number): Piece {
   return piece;
 }
 
-/** Field number -> its last value, which is the one that counts for a field that is not repeated. */
+/** The last value of each field, which counts for fields that are not repeated. */
 function lastFields(bytes: Uint8Array, at: number): Map<number, Field> {
   const fields = new Map<number, Field>();
   for (const field of readFields(bytes, at)) fields.set(field.number, field);
@@ -116,8 +119,9 @@ function text(fields: ReadonlyMap<number, Field>, number: number): string {
 }
 
 /**
- * The tokenizer of a SentencePiece BPE model as SentencePiece itself runs it: SPACE_MARK for spaces, one in front of the text,
- * and merges by the score of their result, so that equal scores go leftmost first.
+ * The tokenizer of a SentencePiece BPE model, equal to SentencePiece itself: SPACE_MARK for spaces,
+ * one in front of the text, and merges by the score of their result, the leftmost first of equal
+ * ones.
  * @throws WeightsError for a model of another type or with a normalizer, naming it
  */
 export function sentencePieceSpec(model: SentencePieceModel, config: FolderConfig, where: string): TokenizerSpec {
@@ -139,7 +143,8 @@ export function sentencePieceSpec(model: SentencePieceModel, config: FolderConfi
       if (!byte) throw new WeightsError(`${where}: piece ${id}: expected a byte such as <0x0A>, found "${text}"`);
       byteIds[Number.parseInt(byte[1]!, 16)] = id;
     } else {
-      // SentencePiece looks for user-defined pieces in normalized text; transformers for control pieces in the raw one.
+      // SentencePiece matches user-defined pieces in normalized text; transformers matches control
+      // pieces in the raw text.
       const special = kind !== "user defined";
       const match = special ? text : text.replaceAll(" ", SPACE_MARK);
       added.set(id, { id, content: text, match, special, normalized: !special, lstrip: false, rstrip: false });
@@ -184,7 +189,7 @@ export function sentencePieceSpec(model: SentencePieceModel, config: FolderConfi
   };
 }
 
-/** What SentencePiece can and this file cannot. */
+/** Rejects features of SentencePiece that this file does not support. */
 function refuse(model: SentencePieceModel, where: string): void {
   const types: Readonly<Record<number, string>> = { 1: "unigram", 3: "word", 4: "char" };
   const found = (what: string, remedy = "a tokenizer.json beside it would be read instead") => {
@@ -204,7 +209,7 @@ function refuse(model: SentencePieceModel, where: string): void {
   if (unused >= 0) found(`piece ${unused}: pieces of type UNUSED are not supported`);
 }
 
-/** Id -> rank of its score, best first; equal scores have equal ranks. */
+/** The rank of each id's score, best first. Equal scores have equal ranks. */
 function ranks(pieces: readonly Piece[]): Int32Array {
   const scores = [...new Set(pieces.map((piece) => piece.score))].sort((a, b) => b - a);
   const rankOf = new Map(scores.map((score, rank) => [score, rank]));

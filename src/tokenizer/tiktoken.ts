@@ -1,4 +1,5 @@
-// OpenAI's encodings by name: vocabulary and splitting rule from gpt-tokenizer, run like every other tokenizer here.
+// OpenAI's encodings by name: vocabulary and splitting rule come from gpt-tokenizer, the rest is
+// shared with other tokenizers.
 
 import { WeightsError } from "../errors.ts";
 import { spellBytes } from "./byte_alphabet.ts";
@@ -10,12 +11,15 @@ type Ranks = readonly (string | readonly number[] | undefined)[];
 interface Encoding {
   readonly ranks: Ranks;
   readonly split: RegExp;
-  /** Control tokens as tiktoken has them (openai_public.py); gpt-tokenizer adds some of its own to the first two. */
+  /**
+   * tiktoken's control tokens (openai_public.py). gpt-tokenizer adds others to the first two
+   * encodings.
+   */
   readonly special: ReadonlyMap<string, number>;
   readonly eos: string;
 }
 
-/** Each encoding is a module of megabytes, loaded only when a checkpoint names it. */
+/** Each encoding is a module of several megabytes, loaded only if a checkpoint names it. */
 const ENCODINGS: Readonly<Record<string, () => Promise<Encoding>>> = {
   cl100k_base: async () => {
     const ranks = (await import("gpt-tokenizer/esm/bpeRanks/cl100k_base")).default;
@@ -47,7 +51,10 @@ const ENCODINGS: Readonly<Record<string, () => Promise<Encoding>>> = {
   },
 };
 
-/** Models whose name a tokenizer_config.json gives in place of an encoding (TiktokenTokenizerWrapper, as of DBRX). */
+/**
+ * Names of models that a tokenizer_config.json has instead of an encoding
+ * (TiktokenTokenizerWrapper, as in DBRX).
+ */
 const ENCODING_OF_MODEL: Readonly<Record<string, string>> = {
   "gpt-3.5-turbo": "cl100k_base",
   "gpt-4": "cl100k_base",
@@ -56,8 +63,9 @@ const ENCODING_OF_MODEL: Readonly<Record<string, string>> = {
 };
 
 /**
- * The encoding that a checkpoint without a tokenizer file names, or null: in tokenizer_config.json or config.json as
- * `tiktoken_encoding`, `encoding_name` or `encoding`, there by `model_name`, or by a file <encoding>.tiktoken.
+ * The encoding that a checkpoint without a tokenizer file names, or null: as `tiktoken_encoding`,
+ * `encoding_name`, `encoding` or `model_name` in tokenizer_config.json or config.json, or by a file
+ * <encoding>.tiktoken.
  */
 export function namedEncoding(configs: readonly JsonObject[], files: readonly string[]): string | null {
   for (const config of configs) {
@@ -73,7 +81,7 @@ export function namedEncoding(configs: readonly JsonObject[], files: readonly st
   return file === undefined ? null : file.slice(0, -".tiktoken".length);
 }
 
-/** @throws WeightsError for a name that is not one of the encodings here */
+/** @throws WeightsError for an encoding that is not supported */
 export async function tiktokenSpec(name: string, config: FolderConfig, where: string): Promise<TokenizerSpec> {
   const load = Object.hasOwn(ENCODINGS, name) ? ENCODINGS[name] : undefined;
   if (load === undefined) {
@@ -96,7 +104,7 @@ export async function tiktokenSpec(name: string, config: FolderConfig, where: st
     added.push({ id, content, match: content, special: true, normalized: false, lstrip: false, rstrip: false });
     pieces[id] ??= content;
   }
-  // tiktoken's \s is Unicode's White_Space; JavaScript's has U+FEFF in it and lacks U+0085.
+  // tiktoken's \s is Unicode's White_Space; JavaScript's includes U+FEFF and lacks U+0085.
   const source = rule.source.replaceAll("\\s", "\\p{White_Space}").replaceAll("\\S", "\\P{White_Space}");
   const split = new RegExp(source, "gu");
   const bosId = special.get(config.bosToken ?? "") ?? null;

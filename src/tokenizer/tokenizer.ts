@@ -1,4 +1,5 @@
-// Opens the tokenizer of a folder: tokenizer.json, else tokenizer.model, else a tiktoken encoding named by a config.
+// Opens the tokenizer of a folder: tokenizer.json, else tokenizer.model, else a tiktoken encoding
+// named by a config.
 
 import { WeightsError } from "../errors.ts";
 import { type Files, readBytes } from "../weights/files.ts";
@@ -12,12 +13,17 @@ import type { Tokenizer, TokenizerSpec } from "./types.ts";
 
 export type { DecodeOptions, EncodeOptions, StreamOptions, Tokenizer, TokenStream } from "./types.ts";
 
-/** Characters of all added tokens together: 2^21 ids would still fit at two each, and the tree of them in memory. */
+/**
+ * Most characters of all added tokens together: 2^21 ids of two characters fit, and their tree fits
+ * in memory.
+ */
 const MAX_ADDED_TEXT = 2 ** 22;
 
 /**
- * @param vocabSize ids that the model has (config.json's vocab_size), where the tokenizer is to feed one
- * @throws WeightsError if the folder has no tokenizer, or one that is malformed, not supported, or not for this model
+ * @param vocabSize the model's number of ids (config.json's vocab_size), if the tokenizer is for a
+ * model
+ * @throws WeightsError if the folder has no tokenizer, or one that is malformed, not supported, or
+ * not for this model
  */
 export async function openTokenizer(files: Files, vocabSize?: number): Promise<Tokenizer> {
   const tokenizer = await findTokenizer(files, vocabSize);
@@ -27,7 +33,9 @@ export async function openTokenizer(files: Files, vocabSize?: number): Promise<T
   );
 }
 
-/** The same, or null for a folder without one: weights alone still run on token ids. */
+/**
+ * As openTokenizer(), but null for a folder without a tokenizer: its model still takes token ids.
+ */
 export async function findTokenizer(files: Files, vocabSize?: number): Promise<Tokenizer | null> {
   try {
     const config = await readFolderConfig(files);
@@ -42,7 +50,7 @@ export async function findTokenizer(files: Files, vocabSize?: number): Promise<T
     const fit = vocabSize === undefined ? spec : fitted(spec, vocabSize, files.label);
     return createTokenizer({ ...fit, eosIds: endsOfText(spec, config) });
   } catch (error) {
-    // JSON.parse accepts any depth of nesting; what walks the result recursively does not.
+    // JSON.parse accepts any depth of nesting; recursive code that walks the result does not.
     if (!(error instanceof RangeError)) throw error;
     throw new WeightsError(`${files.label}: the tokenizer's files are nested too deeply: ${error.message}`, {
       cause: error,
@@ -64,10 +72,11 @@ async function readSpec(files: Files, config: FolderConfig): Promise<TokenizerSp
 }
 
 /**
- * A tokenizer for a model of `vocabSize` ids. The model may have more ids than the tokenizer (vocabularies are padded), and of
- * the tokenizer's only added tokens may lie beyond the model's: plain ones are then spelled as text, and control tokens
- * come from nothing but a template that writes them.
- * @throws WeightsError where other texts would become ids that the model lacks
+ * Fits a tokenizer to a model of `vocabSize` ids. The model may have more ids than the tokenizer
+ * (vocabularies are padded). Of the tokenizer's ids only added tokens may be beyond the model's:
+ * ordinary ones are then spelled as text; control tokens are kept, because only a template could
+ * write them.
+ * @throws WeightsError if ordinary text could become an id that the model lacks
  */
 function fitted(spec: TokenizerSpec, vocabSize: number, where: string): TokenizerSpec {
   let highest = spec.addBos ? (spec.bosId ?? -1) : -1;

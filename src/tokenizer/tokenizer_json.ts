@@ -1,4 +1,5 @@
-// tokenizer.json: its BPE vocabulary and merges read here, its normalizer and pre-tokenizer run by @huggingface/tokenizers.
+// Reads tokenizer.json: its BPE vocabulary and merges. @huggingface/tokenizers runs its normalizer
+// and pre-tokenizer.
 
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { WeightsError } from "../errors.ts";
@@ -17,12 +18,16 @@ import { MAX_RANK, type Merge, Merges } from "./merges.ts";
 import type { AddedToken, TokenizerSpec } from "./types.ts";
 import { isWhite, trimEnd, trimStart } from "./white_space.ts";
 
-/** Unicode's own normal forms make a character at most 18; a normalizer that grows a text more than this runs away. */
+/**
+ * Unicode's normal forms expand a character to at most 18. A normalizer that expands a text more
+ * than this is stopped.
+ */
 const MAX_GROWTH = 64;
 
 /**
- * The tokenizer that a tokenizer.json describes. Ids are those of the reference implementation (Rust `tokenizers`), with
- * one difference wanted here: text never becomes a control or byte token through merges.
+ * The tokenizer that a tokenizer.json describes. Ids equal those of the reference implementation
+ * (Rust `tokenizers`), with one intended difference: merges never turn text into a control or byte
+ * token.
  * @throws WeightsError naming the part that is malformed or not supported
  */
 export function tokenizerJsonSpec(json: JsonObject, config: FolderConfig, where: string): TokenizerSpec {
@@ -62,7 +67,7 @@ export function tokenizerJsonSpec(json: JsonObject, config: FolderConfig, where:
 }
 
 function checkModel(model: JsonObject, where: string): void {
-  const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined); // old files do not say
+  const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined); // old files have no type
   if (type !== "BPE") {
     throw new WeightsError(
       `${where}: model: expected type "BPE", found ${shown(type)}; other models are not supported`,
@@ -93,7 +98,10 @@ function readVocabulary(model: JsonObject, added: readonly AddedToken[], where: 
   return { pieces, ids };
 }
 
-/** Ids of <0x00>..<0xFF>, or null if one is missing: then characters without a piece are unknown. */
+/**
+ * Ids of <0x00>..<0xFF>, or null if one is missing: characters without a piece are then unknown
+ * tokens.
+ */
 function findBytes(ids: ReadonlyMap<string, number>): Int32Array | null {
   const found = Int32Array.from({ length: 256 }, (_, byte) => {
     const name = `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
@@ -102,7 +110,7 @@ function findBytes(ids: ReadonlyMap<string, number>): Int32Array | null {
   return found.every((id) => id >= 0) ? found : null;
 }
 
-/** `merges` is a list of "a b" or of ["a", "b"]; a pair's place in it is its rank. */
+/** Reads `merges`, a list of "a b" or of ["a", "b"]. A pair's index is its rank. */
 function readMerges(
   model: JsonObject,
   ids: ReadonlyMap<string, number>,
@@ -132,7 +140,9 @@ function readMerges(
   return new Merges(merges);
 }
 
-/** How pieces spell text, and whether decoding takes the first space away, from the kinds of decoder in use. */
+/**
+ * How pieces spell text, and whether decoding drops the first space, from the parts of the decoder.
+ */
 function readDecoder(decoder: unknown, where: string): { spelling: "text" | "bytes"; stripSpace: boolean } {
   let spelling: "text" | "bytes" = "text";
   let stripSpace = false;
@@ -153,7 +163,9 @@ function readDecoder(decoder: unknown, where: string): { spelling: "text" | "byt
   return { spelling, stripSpace };
 }
 
-/** One step of normalization. Of the parts that only take something away, one at the beginning counts: losesStart. */
+/**
+ * One step of normalization. `takesStart`: it may remove the beginning of a text (see losesStart).
+ */
 interface Normalizer {
   readonly takesStart: boolean;
   readonly run: (text: string) => string;
@@ -187,7 +199,9 @@ function textRules(
   }
   const normalizers = flatten(json.normalizer, "normalizers").map((part) => normalizerOf(part, where));
   const takeStart = normalizers.some(({ takesStart }) => takesStart);
-  /** The text after each step, as long as there is any: nothing stays nothing, whatever is to be prepended. */
+  /**
+   * The text after each step. An empty text stays empty, even if a later step prepends something.
+   */
   function* steps(section: string): Generator<{ before: string; after: string; takesStart: boolean }> {
     let before = section;
     for (const { run, takesStart } of normalizers) {
@@ -224,7 +238,7 @@ function textRules(
   };
 }
 
-/** What the library throws while it runs is the file's fault: the same rules work on any text, or are not usable. */
+/** Reports errors of the library as the file's fault: usable rules work on any text. */
 function guarded<A extends unknown[], R>(where: string, rule: (...args: A) => R): (...args: A) => R {
   return (...args) => {
     try {
@@ -235,7 +249,10 @@ function guarded<A extends unknown[], R>(where: string, rule: (...args: A) => R)
   };
 }
 
-/** The library skips a part whose pattern it does not know; the text would be cut differently without a word. */
+/**
+ * Rejects unknown patterns. The library would skip the part silently, and words would be cut
+ * differently.
+ */
 function checkPattern(part: JsonObject, name: string, where: string): void {
   if (part.type !== "Split" && part.type !== "Replace") return;
   const { String: plain, Regex: regex } = asObject(part.pattern);
@@ -245,7 +262,7 @@ function checkPattern(part: JsonObject, name: string, where: string): void {
   );
 }
 
-/** The library's tokenizer without a vocabulary: only its normalizer and pre-tokenizer are run. */
+/** The library's tokenizer without a vocabulary: only its normalizer and pre-tokenizer are used. */
 function makeLibrary(parts: JsonObject, where: string): Library {
   try {
     const model = { type: "BPE", vocab: {}, merges: [] };
@@ -255,7 +272,7 @@ function makeLibrary(parts: JsonObject, where: string): Library {
   }
 }
 
-/** A pre-tokenizer in the form for which the library does what the reference implementation does. */
+/** A pre-tokenizer, changed so that the library agrees with the reference implementation. */
 function readyForLibrary(part: JsonObject, where: string): JsonObject {
   if (part.type === "Metaspace") {
     if ((part.replacement ?? SPACE_MARK) !== SPACE_MARK) {
@@ -276,7 +293,7 @@ function readyForLibrary(part: JsonObject, where: string): JsonObject {
   return part;
 }
 
-/** Metaspace's rule for the first space; files from before it had a name say add_prefix_space. */
+/** Metaspace's rule for the first space, which older files have as add_prefix_space. */
 function prependScheme(part: JsonObject): unknown {
   return part.prepend_scheme ?? (part.add_prefix_space === false ? "never" : "always");
 }
@@ -291,7 +308,9 @@ function templateStart(postProcessor: unknown): string | null {
   return null;
 }
 
-/** The parts of a possibly nested "Sequence", in order. Depth is bounded by what JSON.parse accepts. */
+/**
+ * The parts of a possibly nested "Sequence", in order. Depth is bounded by what JSON.parse accepts.
+ */
 function flatten(value: unknown, listName: string): JsonObject[] {
   if (!isObject(value)) return [];
   const inner = value[listName];

@@ -1,19 +1,20 @@
-// A UTF-8 decoder fed in pieces that cuts anywhere, with both conventions of the field for bytes that are no UTF-8.
+// A streaming UTF-8 decoder, with both usual conventions for bytes that are not UTF-8.
 
 import { REPLACEMENT } from "./characters.ts";
 
 /**
- * Decodes as the Encoding Standard does (RFC 3629: no overlong forms, no surrogates; U+FEFF is kept), but for one choice:
- * what a broken sequence becomes. "each byte": one U+FFFD a byte, as SentencePiece prints byte tokens; "sequence": one
- * for the longest beginning of a character, as the Encoding Standard and byte-level tokenizers do.
+ * Decodes as the Encoding Standard does (RFC 3629: no overlong forms, no surrogates; U+FEFF is
+ * kept), with a choice for broken sequences. "each byte": one U+FFFD for each byte, as
+ * SentencePiece prints byte tokens. "sequence": one for the longest beginning of a character, as
+ * the Encoding Standard and byte-level tokenizers do.
  */
 export class Utf8Decoder {
   readonly #eachByte: boolean;
-  /** Bytes of the open sequence seen so far, and in all. */
+  /** Bytes of the open sequence: seen so far, and in total. */
   #seen = 0;
   #size = 0;
   #point = 0;
-  /** What the next byte of the open sequence may be. */
+  /** The range of the next byte of the open sequence. */
   #low = 0x80;
   #high = 0xbf;
 
@@ -45,7 +46,7 @@ export class Utf8Decoder {
     return text;
   }
 
-  /** What an open sequence becomes if nothing follows; the decoder is then as new. */
+  /** The text of an open sequence when nothing follows. Resets the decoder. */
   end(): string {
     const broken = this.#eachByte ? this.#seen : Math.min(this.#seen, 1);
     this.#seen = 0;
@@ -56,7 +57,7 @@ export class Utf8Decoder {
     this.#seen = 1;
     this.#size = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     this.#point = lead & (0x7f >> this.#size);
-    // The second byte tells overlong forms, surrogates and code points past U+10FFFF.
+    // The second byte rules out overlong forms, surrogates and code points past U+10FFFF.
     this.#low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
     this.#high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
   }

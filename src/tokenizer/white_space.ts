@@ -1,4 +1,5 @@
-// White space as Unicode and the reference tokenizers have it: JavaScript's own trim() takes U+FEFF for it, and not U+0085.
+// White space as in Unicode and the reference tokenizers: JavaScript's trim() includes U+FEFF and
+// lacks U+0085.
 
 const WHITE = /^\p{White_Space}$/u;
 

@@ -76,6 +76,19 @@ describe("the documentation", () => {
     expect(relative.map(([page, link]) => fault(page, link)).filter((found) => found !== null)).toEqual([]);
   });
 
+  it("names files that exist", () => {
+    const named = pages.flatMap((page) =>
+      [
+        ...prose(page)
+          .join("\n")
+          .matchAll(/`((?:src|kernels|test|bench|models)\/[\w./-]+\.(?:ts|wgsl|mjs|json))`/g),
+      ].map(([, path]) => [page, path!] as const),
+    );
+    expect(named.length).toBeGreaterThan(30);
+    const missing = named.filter(([, path]) => !/\/x\./.test(path) && !existsSync(join(root, path))); // x: any
+    expect(missing.map(([page, path]) => `${page}: ${path}`)).toEqual([]);
+  });
+
   it("has a sentence for each dependency in README", () => {
     const { dependencies, optionalDependencies, devDependencies } = JSON.parse(read("package.json"));
     const rows = read("README.md")

@@ -8,7 +8,7 @@ import type { Model } from "./engine/model.ts";
 import { startWebGrammarWorker } from "./grammar/web_grammar_threads.ts";
 import type { Files } from "./weights/files.ts";
 import { httpFiles, pickedFiles } from "./weights/web_files.ts";
-import { type Host, type HostGpu, openModel } from "./wiring/open.ts";
+import { openModel, type Platform, type PlatformGpu } from "./wiring/open.ts";
 
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
@@ -21,7 +21,7 @@ export type { Files } from "./weights/files.ts";
 const DEFAULT_RAM = 2 * 2 ** 30;
 
 /** The page's WebGPU, or null where the browser or the machine has none. */
-async function pageGpu(): Promise<HostGpu | null> {
+async function pageGpu(): Promise<PlatformGpu | null> {
   const gpu: GPU | undefined = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   const adapter = await gpu?.requestAdapter();
   if (!gpu || !adapter) return null;
@@ -36,7 +36,7 @@ async function pageGpu(): Promise<HostGpu | null> {
  */
 export function open(weights: string | readonly File[] | Files, options: OpenOptions = {}): Promise<Model> {
   const given = typeof weights === "string" ? null : "read" in weights ? weights : pickedFiles(weights);
-  const host: Host = {
+  const platform: Platform = {
     files: async (url) => given ?? httpFiles(url),
     gpu: pageGpu,
     mayHaveGpu: true,
@@ -50,5 +50,5 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
     spill: () => null,
     identity: (where) => where,
   };
-  return openModel(given?.label ?? (weights as string), options, host);
+  return openModel(given?.label ?? (weights as string), options, platform);
 }

@@ -20,7 +20,7 @@ import { nodeFiles } from "./weights/node_files.ts";
 import { isSynthetic } from "./weights/synthetic.ts";
 import { type ExpertRates, measureExperts as measure } from "./wiring/measure.ts";
 import { cacheDirectory } from "./wiring/node_cache.ts";
-import { type Host, openModel } from "./wiring/open.ts";
+import { openModel, type Platform } from "./wiring/open.ts";
 
 export type { PackableName as Precision } from "../kernels/formats/index.ts";
 export type * from "./engine/api.ts";
@@ -56,7 +56,7 @@ function mayHaveGpu(): boolean {
 }
 
 /** Where there is no cache directory: what would be remembered is measured again. */
-const NOTHING_KEPT: Host["tuning"] = { read: async () => null, write: async () => {} };
+const NOTHING_KEPT: Platform["tuning"] = { read: async () => null, write: async () => {} };
 
 /** Bytes of RAM that this process may have: the machine's, or what limits leave of it. */
 function usableMemory(): number {
@@ -65,7 +65,7 @@ function usableMemory(): number {
   return Math.min(totalmem(), own > 0 ? own : Number.POSITIVE_INFINITY, groups ?? Number.POSITIVE_INFINITY);
 }
 
-function host(): Host {
+function platform(): Platform {
   enableWasmFeatures();
   const cache = cacheDirectory();
   return {
@@ -92,7 +92,7 @@ function host(): Host {
  */
 export async function open(folder: string, options: OpenOptions = {}): Promise<Model> {
   checkFolder("open", folder);
-  return openModel(folder, options, host());
+  return openModel(folder, options, platform());
 }
 
 /** The tokenizer of a folder alone; no weights are read. @throws WeightsError; RequestError for a synthetic model */
@@ -114,7 +114,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
  * @throws DeviceError, MemoryError
  */
 export async function measureExperts(adapter?: string): Promise<ExpertRates> {
-  const { cores, startWorker } = host();
+  const { cores, startWorker } = platform();
   const gpu = adapter === undefined ? null : await openNodeGpu(adapter);
   if (adapter !== undefined && !gpu) throw new DeviceError(`no WebGPU adapter has a name that contains "${adapter}"`);
   try {

@@ -1,10 +1,10 @@
-// config.json, field by field: each is checked as it is read, and what was read is kept for people.
+// Reads config.json field by field: each is checked as it is read, and kept for display.
 
 import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
 import { endIds } from "./end_ids.ts";
 
-/** The fields of config.json that a model was made from, checked; names are config.json's own. */
+/** The checked fields of config.json, under config.json's own names. */
 export interface ModelConfig {
   readonly model_type: string;
   readonly hidden_size: number;
@@ -17,16 +17,19 @@ export interface ModelConfig {
 }
 export type ConfigValue = string | number | boolean | null | readonly number[];
 
-/** Largest value of any size field: past every real model, small enough that products stay exact integers. */
+/** The largest size: beyond every real model, and small enough that products are exact integers. */
 const MAX_SIZE = 2 ** 24;
-/** Largest number of layers, heads and experts a layer. */
+/** The most layers, heads, and experts of a layer. */
 const MAX_COUNT = 4096;
 
-/** Reads fields of a config.json. Every reader throws a WeightsError naming the field, its value and what would do. */
+/**
+ * Reads fields of config.json. Every reader throws a WeightsError with the field, its value and
+ * what is expected.
+ */
 export class Fields {
   /** Names the file in messages, as "folder/config.json". */
   readonly where: string;
-  /** The fields read so far, as they count: with defaults, and of two spellings the first. */
+  /** The fields read so far: with defaults, and under the first of two spellings. */
   readonly checked: Record<string, ConfigValue> = {};
   readonly #json: Readonly<Record<string, unknown>>;
 
@@ -38,7 +41,7 @@ export class Fields {
     this.where = where;
   }
 
-  /** The value as it is, unchecked. */
+  /** The unchecked value. */
   raw(field: string): unknown {
     return this.#json[field];
   }
@@ -57,7 +60,10 @@ export class Fields {
     return value;
   }
 
-  /** A whole number from 1 on. `spelling`: another name of the field, in other versions; `otherwise`: where it is absent. */
+  /**
+   * A whole number from 1 on. `spelling`: the field's name in other versions; `otherwise`: its
+   * default.
+   */
   size(field: string, { most = MAX_SIZE, spelling = "", otherwise }: SizeRule = {}): number {
     const name = this.#json[field] === undefined && this.#json[spelling] !== undefined ? spelling : field;
     const value = this.#json[name] ?? otherwise;
@@ -71,7 +77,7 @@ export class Fields {
     return this.size(field, { ...rule, most: MAX_COUNT });
   }
 
-  /** A size, or null where there is none. */
+  /** A size, or null if the field is absent. */
   sizeOrNull(field: string): number | null {
     return this.has(field) ? this.size(field) : this.keep(field, null);
   }
@@ -88,7 +94,7 @@ export class Fields {
     return this.fail(field, "true or false");
   }
 
-  /** Refuses every value but these, one of which counts where the field is absent. */
+  /** Rejects all other values; an absent field passes. */
   only(field: string, allowed: readonly unknown[], said = allowed.map((value) => JSON.stringify(value)).join(" or ")) {
     const value = this.#json[field];
     const same = (other: unknown): boolean => JSON.stringify(other) === JSON.stringify(value);
@@ -102,7 +108,7 @@ interface SizeRule {
   readonly otherwise?: number;
 }
 
-/** What every family has, under the same names. Call it first: the fields are shown in the order of reading. */
+/** The fields of every family. Call it first: fields are displayed in the order of reading. */
 export function commonFields(c: Fields) {
   c.keep("model_type", String(c.raw("model_type")));
   c.only("hidden_act", ["silu"]);
@@ -115,7 +121,7 @@ export function commonFields(c: Fields) {
   };
 }
 
-/** Query heads, key/value heads, and their size: `head_dim`, or where that is absent D / H. */
+/** Query heads, key/value heads, and their size: `head_dim`, by default D / H. */
 export function headFields(c: Fields, hidden: number) {
   const heads = c.count("num_attention_heads");
   const kvHeads = c.count("num_key_value_heads", c.raw("num_key_value_heads") === null ? { otherwise: heads } : {});
@@ -128,7 +134,7 @@ export function headFields(c: Fields, hidden: number) {
   return { heads, kvHeads, headDim };
 }
 
-/** Experts a layer, in one of two spellings, and experts a token. */
+/** Experts of a layer, in one of two spellings, and experts of a token. */
 export function expertFields(c: Fields, field: string, spelling: string) {
   const count = c.count(field, { spelling });
   const perToken = c.count("num_experts_per_tok");
@@ -136,7 +142,9 @@ export function expertFields(c: Fields, field: string, spelling: string) {
   return { count, perToken };
 }
 
-/** The ends of a text and what the weights are packed in: read last, they change no arithmetic. */
+/**
+ * The ids that end a text, and the format of packed weights. Read last: they change no arithmetic.
+ */
 export function closingFields(c: Fields): { readonly config: ModelConfig; readonly stored: PackableName | null } {
   const bos = c.raw("bos_token_id");
   c.keep("bos_token_id", typeof bos === "number" ? bos : null);
@@ -145,10 +153,10 @@ export function closingFields(c: Fields): { readonly config: ModelConfig; readon
   return { config: c.checked as unknown as ModelConfig, stored };
 }
 
-/** The format of packed folders that is read and written: src/weights/packed_folder.ts. */
+/** The version of packed folders (src/weights/packed_folder.ts). */
 export const QUANTIZED_FORMAT = 1;
 
-/** The quantization_config that says that a folder holds packed matrices and records of this format. */
+/** The quantization_config of a folder with packed matrices and records. */
 export function quantizationConfig(weights: PackableName): object {
   return { quant_method: "hotset", format: QUANTIZED_FORMAT, weights };
 }
@@ -171,10 +179,10 @@ function storedFormat(value: unknown, where: string): PackableName | null {
   );
 }
 
-/** A JSON value for an error message, cut to a length that fits a line. */
+/** A JSON value for an error message, shortened to fit a line. */
 export function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
-  if (typeof value === "number") return String(value); // JSON has no word for infinity
+  if (typeof value === "number") return String(value); // JSON cannot express infinity
   return String(JSON.stringify(value)).slice(0, 80);
 }

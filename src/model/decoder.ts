@@ -25,15 +25,17 @@ export interface Decoder {
   readonly head: Matrix; // [V, D]
 }
 
-/** Called with each layer's routes while the step is open; for evaluation and traces. */
+/** Called with each layer's routes during the step; for evaluation and traces. */
 export type RouteWatcher = (layer: number, routes: Routes) => Promise<void>;
 
-/** What a step gives for its output rows: logits [R, V], or the hidden states [R, D] that they are computed from. */
+/**
+ * The result of a step for its output rows: logits [R, V], or the hidden states [R, D] before them.
+ */
 export type Output = "logits" | "hidden";
 
 /**
- * One step: logits [R, V] for the batch's output rows, keys and values of all T tokens appended to `kv`.
- * The last layer's expert FFN runs only for rows whose logits are wanted: nothing else reads it.
+ * One step: computes logits [R, V] for the batch's output rows, and appends keys and values of all
+ * T tokens to `kv`. The last layer's experts run only for the output rows: nothing else reads them.
  */
 export async function forward(
   ops: Ops,
@@ -64,16 +66,16 @@ export async function forward(
 }
 
 export interface LoadOptions {
-  /** What matrices are held in, but for those that are stored in a format of their own. */
+  /** The format of matrices, except those that are stored in a format of their own. */
   readonly format: Format;
-  /** Where a layer's experts are, if they are not to be loaded whole. */
+  /** Returns a layer's offloaded experts; absent: all experts are loaded. */
   readonly experts?: ((layer: number, sources: readonly ExpertSource[]) => Experts) | undefined;
-  /** Called after each matrix with the bytes it takes on the backend. */
+  /** Called after each matrix with its bytes on the backend. */
   readonly onLoaded?: (bytes: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Reads, packs and places every weight on the backend, one matrix after the other. */
+/** Reads, packs and loads all weights to the backend, one matrix after the other. */
 export async function loadDecoder(
   ops: Ops,
   architecture: Architecture,

@@ -1,12 +1,13 @@
-// The ids that config.json and generation_config.json name as ends of a text.
+// The ids in config.json and generation_config.json that end a text.
 
 import { WeightsError } from "../errors.ts";
 
 const FIELDS = ["eos_token_id", "eot_token_id", "eom_token_id"] as const;
 
 /**
- * Every id that a configuration names as an end: of a text, a turn or a message, at the top or in its `text_config`.
- * @param where the file, for messages
+ * All ids in a configuration that end a text, a turn or a message, at the top or in its
+ * `text_config`.
+ * @param where names the file in messages
  * @throws WeightsError as endIds() does
  */
 export function endsInConfig(json: unknown, where: string): readonly number[] {
@@ -18,7 +19,10 @@ export function endsInConfig(json: unknown, where: string): readonly number[] {
   ];
 }
 
-/** A token id, a list of them, or nothing: null, and -1, with which some tools say "none". @throws WeightsError for anything else */
+/**
+ * A token id, a list of them, or none: null, and -1, which some tools write. @throws WeightsError
+ * for anything else
+ */
 export function endIds(value: unknown, where: string): readonly number[] {
   const ids: unknown[] = Array.isArray(value) ? value : [value];
   const bad = ids.find((id) => id !== undefined && id !== null && !Number.isInteger(id));

@@ -1,4 +1,5 @@
-// What a family of models is to the rest of the house: an architecture in our own letters, and the sources of its tensors.
+// What a family of models provides: an architecture in our own letters, and the sources of its
+// tensors.
 
 import type { PackableName } from "../../kernels/formats/index.ts";
 import type { Attention, KvGeometry } from "../backend/ops.ts";
@@ -10,37 +11,40 @@ import type { Fields, ModelConfig } from "./config.ts";
 /** One layer, before its weights are loaded. */
 export interface LayerArchitecture {
   readonly attention: Omit<Attention, "qkNorm">;
-  /** RMS norms of q and k between projection and RoPE: over each head, over all heads together, or none. */
+  /**
+   * RMS norms of q and k between projection and RoPE: over each head, over all heads together, or
+   * none.
+   */
   readonly qkNorm: "head" | "whole" | null;
   readonly experts: {
     readonly count: number; // E
     readonly perToken: number; // K
     readonly intermediate: number; // F
-    /** Of the gate: w2(silu(w1 x) * (w3 x)). */
+    /** Of the gate, as in w2(silu(w1 x) * (w3 x)). */
     readonly activation: "silu";
     /** Whether the router's K probabilities are divided by their sum. */
     readonly normalize: boolean;
   };
 }
 
-/** A decoder as this engine computes it. Everything that loading, planning and inspecting need is here. */
+/** A decoder, with everything that loading, planning and inspecting need. */
 export interface Architecture {
-  /** config.json's fields that it was made from. */
+  /** The fields of config.json. */
   readonly config: ModelConfig;
   readonly vocab: number; // V
   readonly hidden: number; // D
   /** The most positions of a sequence. */
   readonly context: number;
-  /** Of the RMS norms in front of attention, experts and head. */
+  /** Of the RMS norms before attention, experts and head. */
   readonly eps: number;
-  /** Whether the embedding is the head too. */
+  /** Whether the embedding is also the head. */
   readonly tied: boolean;
   readonly layers: readonly LayerArchitecture[]; // [L]
-  /** What the weights are packed in already (`hotset quantize`), or null. */
+  /** The format of a packed folder's weights (`hotset quantize`), or null. */
   readonly stored: PackableName | null;
 }
 
-/** Where each tensor of one layer is read from. */
+/** The sources of one layer's tensors. */
 export interface LayerSources {
   readonly attnNorm: MatrixSource;
   readonly qkv: MatrixSource; // rows of q, then k, then v
@@ -51,7 +55,7 @@ export interface LayerSources {
   readonly experts: readonly ExpertSource[]; // [E]
 }
 
-/** Where each tensor of a model is read from. */
+/** The sources of a model's tensors. */
 export interface ModelSources {
   readonly embed: MatrixSource;
   readonly norm: MatrixSource;
@@ -59,11 +63,16 @@ export interface ModelSources {
   readonly layers: readonly LayerSources[];
 }
 
-/** Takes a checkpoint's tensors by name. What is never taken is refused in the end. */
+/** Takes a checkpoint's tensors by name. Tensors that are never taken are rejected at the end. */
 export interface Take {
-  /** A tensor of this shape as a matrix. @throws WeightsError where it is missing or has another shape */
+  /**
+   * A tensor of this shape as a matrix. @throws WeightsError if it is missing or has another shape
+   */
   matrix(name: string, ...shape: number[]): MatrixSource;
-  /** Rows [first, first + rows) of a tensor that was taken, all its dimensions but the last counted as rows. */
+  /**
+   * Rows [first, first + rows) of a tensor that was taken; all dimensions except the last count as
+   * rows.
+   */
   rows(name: string, first: number, rows: number): MatrixSource;
   has(name: string): boolean;
 }
@@ -72,19 +81,19 @@ export interface Take {
 export interface Family {
   /** Values of config.json's model_type. */
   readonly types: readonly string[];
-  /** @throws WeightsError naming a field that is wrong, or a switch that is not implemented */
+  /** @throws WeightsError naming a wrong field, or a switch that is not implemented */
   architecture(c: Fields): Architecture;
   /** @throws WeightsError for a missing or a wrongly shaped tensor */
   sources(a: Architecture, take: Take): ModelSources;
 }
 
-/** What the KV cache holds of a position. */
+/** The sizes of a position in the KV cache. */
 export function kvGeometry({ layers }: Architecture): KvGeometry {
   const { kvHeads, headDim } = layers[0]!.attention;
   return { layers: layers.length, kvHeads, headDim };
 }
 
-/** What a layer's experts have in common, held in `format` unless they are stored in a format of their own. */
+/** The shape of a layer's experts, in `format` unless they are stored in a format of their own. */
 export function expertShape({ experts }: Pick<LayerSources, "experts">, format: Format): ExpertShape {
   const { w1, w2 } = experts[0]!;
   const [up, down] = [w1.format ?? format, w2.format ?? format];

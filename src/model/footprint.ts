@@ -17,7 +17,7 @@ const normsOf = ({ attnNorm, ffnNorm, qkNorm }: Pick<LayerSources, "attnNorm" | 
   return [attnNorm, ffnNorm, ...(qkNorm ? [qkNorm.q, qkNorm.k] : [])];
 };
 
-/** @param format of the matrices, but for those that are stored in a format of their own */
+/** @param format of the matrices, except those that are stored in a format of their own */
 export function footprintOf({ embed, norm, head, layers }: ModelSources, format: Format): Footprint {
   const matrix = (m: MatrixSource): number => panelLayout(m.format ?? format, m.rows, m.cols).bytes;
   const vector = ({ rows, cols }: MatrixSource): number => 4 * rows * cols;
@@ -32,7 +32,7 @@ export function footprintOf({ embed, norm, head, layers }: ModelSources, format:
   return { weights: dense + experts, dense };
 }
 
-/** Parameters of the whole model, and of those one token uses. */
+/** Parameters of the whole model, and those that one token uses. */
 export function parametersOf(a: Architecture, { embed, norm, head, layers }: ModelSources) {
   const values = ({ rows, cols }: MatrixSource): number => rows * cols;
   const expert = ({ w1, w2, w3 }: ExpertSource): number => values(w1) + values(w2) + values(w3);
@@ -50,8 +50,8 @@ export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32"): n
 }
 
 /**
- * Values that a token of a step holds at once, at most: residual, norm and sums [D], q, k, v and the result of attention,
- * gate/up and down of K experts.
+ * The most values that a token of a step needs at once: residual, norm and sums [D], q, k, v and
+ * the result of attention, gate/up and down of K experts.
  */
 export function valuesPerToken({ hidden: D, layers }: Architecture): number {
   const all = layers.map(({ attention: { heads, kvHeads, headDim }, experts: { perToken, intermediate } }) => {

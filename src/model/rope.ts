@@ -4,16 +4,16 @@ import type { Rope } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
 import { describe, Fields } from "./config.ts";
 
-/** A way to stretch RoPE to contexts that the model was not trained on. `context`: positions that the model has now. */
+/** Scales RoPE to contexts beyond the training. `context`: the model's positions now. */
 type Scaling = (c: Fields, plain: Rope, theta: number, context: number) => Rope;
 
 /** By their names in config.json. */
 const SCALINGS: Readonly<Record<string, Scaling>> = { linear, llama3, yarn };
 
 /**
- * RoPE of the first `dimensions` (rd) of a head as config.json has it: transformers v4 has `rope_theta` and
- * `rope_scaling`, v5 `rope_parameters: { rope_type, rope_theta, ... }`. `otherwise`: theta where neither has it. Call it
- * after commonFields().
+ * RoPE over the first `dimensions` (rd) of a head, from config.json: transformers v4 has
+ * `rope_theta` and `rope_scaling`, v5 `rope_parameters: { rope_type, rope_theta, ... }`.
+ * `otherwise`: the default theta. Call it after commonFields().
  * @throws WeightsError for a type of scaling that is not implemented
  */
 export function readRope(c: Fields, dimensions: number, otherwise?: number): Rope {
@@ -46,7 +46,7 @@ export function readRope(c: Fields, dimensions: number, otherwise?: number): Rop
   return { inverse: inverse.map(Math.fround), factor: Math.fround(factor) };
 }
 
-/** Pair i turns by theta^(-2i/rd) a position. As transformers computes it, in f32 step by step. */
+/** Pair i rotates by theta^(-2i/rd) a position, in f32 step by step as in transformers. */
 export function defaultRope(theta: number, dimensions: number): Rope {
   const inverse = Float64Array.from({ length: dimensions / 2 }, (_, i) =>
     Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / dimensions))),
@@ -60,27 +60,29 @@ function linear(c: Fields, { inverse }: Rope): Rope {
   return { inverse: inverse.map((value) => value / factor), factor: 1 };
 }
 
-/** Long waves are stretched, short ones stay, those between are blended by their length. */
+/** Scales long wavelengths, keeps short ones, and blends those between. */
 function llama3(c: Fields, { inverse }: Rope, _: number, context: number): Rope {
   const factor = c.positive("factor");
   const low = c.positive("low_freq_factor");
   const high = c.positive("high_freq_factor");
   const trained = c.size("original_max_position_embeddings", { otherwise: context });
   const scaled = inverse.map((value) => {
-    const turns = (trained * value) / (2 * Math.PI); // within the context of the training
-    const share = Math.min(Math.max((turns - low) / (high - low), 0), 1); // of what stays as it is
+    const turns = (trained * value) / (2 * Math.PI); // rotations within the training context
+    // share of the unscaled frequency
+    const share = Math.min(Math.max((turns - low) / (high - low), 0), 1);
     return (1 - share) * (value / factor) + share * value;
   });
   return { inverse: scaled, factor: 1 };
 }
 
-/** YaRN: pairs that turn seldom are stretched, those that turn often stay, with a ramp between; q and k grow a little. */
+/** YaRN: scales slow pairs, keeps fast ones, with a ramp between; q and k grow a little. */
 function yarn(c: Fields, { inverse }: Rope, theta: number, context: number): Rope {
   const rd = 2 * inverse.length;
   const trained = c.size("original_max_position_embeddings", { otherwise: context });
   const factor = c.positive("factor", context / trained);
-  const given = (field: string): number | null => (c.raw(field) ? c.positive(field) : null); // 0 says "none" too
-  /** The pair that turns so many times within the context of the training. */
+  // 0 means "none" too
+  const given = (field: string): number | null => (c.raw(field) ? c.positive(field) : null);
+  /** The pair that rotates this many times within the training context. */
   const pairOf = (turns: number): number => (rd * Math.log(trained / (2 * Math.PI * turns))) / (2 * Math.log(theta));
   const [first, last] = [pairOf(given("beta_fast") ?? 32), pairOf(given("beta_slow") ?? 1)];
   const whole = c.flag("truncate", true);

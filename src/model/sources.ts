@@ -1,4 +1,5 @@
-// A checkpoint's tensors as a model's sources: taken by name with their shapes checked, and put together.
+// Turns a checkpoint's tensors into a model's sources: takes them by name, checks shapes, joins
+// parts.
 
 import { WeightsError } from "../errors.ts";
 import { rowsOfPlanes } from "../tensor/format.ts";
@@ -41,11 +42,12 @@ export class CheckedTake implements Take {
   }
 
   /**
-   * Unknown tensors mean that the model computes something that its family does not: refuse rather than guess.
-   * @param tied the embedding is the head too @throws WeightsError naming them
+   * Rejects unknown tensors: they mean that the model computes something that its family does not.
+   * @param tied whether the embedding is also the head @throws WeightsError naming them
    */
   refuseExtra(tied: boolean): void {
-    // Old checkpoints store RoPE's inverse frequencies; a tied one may repeat the embedding as lm_head.
+    // Old checkpoints store RoPE's inverse frequencies; a tied one may repeat the embedding as
+    // lm_head.
     const harmless = (name: string) => name.endsWith(".rotary_emb.inv_freq") || (tied && name === "lm_head.weight");
     const extra: string[] = [];
     for (const name of this.#source.names()) if (!this.#used.has(name) && !harmless(name)) extra.push(name);
@@ -72,8 +74,9 @@ export class CheckedTake implements Take {
 }
 
 /**
- * The tensors that most families name alike: all but a layer's router and experts, which `moe` takes.
- * @param moe is given the layer's prefix, as "model.layers.3."
+ * The tensors with the same names in most families: all except a layer's router and experts, which
+ * `moe` takes.
+ * @param moe gets the layer's prefix, such as "model.layers.3."
  */
 export function usualSources(
   a: Architecture,
@@ -106,13 +109,13 @@ export function usualSources(
   };
 }
 
-/** An expert's matrices by their names: those of gate, up and down. */
+/** The names of an expert's matrices: gate, up and down. */
 export type ExpertNames = readonly [gate: string, up: string, down: string];
 
 /**
- * The experts of a layer, in one of two layouts: a tensor a matrix, `${prefix}experts.3.${name}.weight`; or transformers
- * v5's fused ones, experts.gate_up_proj [E, 2F, D], rows 0 .. F - 1 of an expert its gate, and experts.down_proj
- * [E, D, F].
+ * The experts of a layer, in one of two layouts: a tensor a matrix,
+ * `${prefix}experts.3.${name}.weight`; or transformers v5's fused ones, experts.gate_up_proj [E,
+ * 2F, D], rows 0 .. F - 1 of an expert its gate, and experts.down_proj [E, D, F].
  */
 export function routedExperts(
   take: Take,
@@ -137,10 +140,13 @@ export function routedExperts(
   }));
 }
 
-/** Matrices of equal width on top of each other, read as one. */
+/** Matrices of equal width, stacked by rows and read as one. */
 export function concatRows(name: string, parts: readonly MatrixSource[]): MatrixSource {
   const cols = parts[0]!.cols;
-  /** Calls `use` for each part that overlaps rows first..first+count-1, with the part's own range and the offset in the result. */
+  /**
+   * Calls `use` for each part that overlaps rows first..first+count-1, with the part's own range
+   * and the offset in the result.
+   */
   async function each(
     first: number,
     count: number,

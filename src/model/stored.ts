@@ -1,8 +1,9 @@
-// The tensors of a folder that `hotset quantize` wrote: their names, order and sizes, for its writer and its reader.
+// The tensors of packed folders: their names, order and sizes, for the writer and the reader.
 //
-// One shard a layer, whose experts come first, each one tensor of bytes: a record (tensor/record.ts) that starts at a
-// multiple of a page. Other matrices are packed, in panels of eight rows, as tensors of bytes; norms and the router's gate are F32. Names are
-// the same for all families.
+// One shard a layer, whose experts come first, each one tensor of bytes: a record
+// (tensor/record.ts) that starts at a multiple of a page. Other matrices are packed, in panels of
+// eight rows, as tensors of bytes; norms and the router's gate are F32. Names are the same for all
+// families.
 
 import { type Format, panelLayout } from "../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../tensor/record.ts";
@@ -28,14 +29,14 @@ const layerNames = (i: number) => {
   };
 };
 
-/** A tensor to be written, and what it is made of. */
+/** A tensor to write, and its sources. */
 export type StoredTensor = { readonly name: string; readonly shape: readonly number[] } & (
   | { readonly kind: "record"; readonly source: ExpertSource; readonly expert: ExpertShape }
   | { readonly kind: "panels"; readonly source: MatrixSource }
   | { readonly kind: "f32"; readonly source: MatrixSource }
 );
 
-/** What is to be written, shard by shard: a layer each, then what is outside of the layers. */
+/** The tensors of each shard: one shard a layer, then one for the tensors outside of layers. */
 export function storedShards(sources: ModelSources, format: Format): StoredTensor[][] {
   const record = (name: string, source: ExpertSource, expert: ExpertShape): StoredTensor => {
     return { kind: "record", name, shape: [recordLayout(expert).bytes], source, expert };
@@ -65,7 +66,7 @@ export function storedShards(sources: ModelSources, format: Format): StoredTenso
   return [...layers, outer];
 }
 
-/** The sources of such a folder. @throws WeightsError for a missing or a wrongly shaped tensor */
+/** The sources of a packed folder. @throws WeightsError for a missing tensor or a wrong shape */
 export function storedSources(a: Architecture, format: Format, take: CheckedTake): ModelSources {
   const { hidden: D, vocab: V } = a;
   const packed = (name: string, rows: number, cols: number): MatrixSource =>

@@ -1,4 +1,5 @@
-// What computing and moving one expert takes on a machine: the figures that residency decides by (experts/costs.ts).
+// Measures the times to compute and to move one expert, on which offloading decisions rest
+// (experts/costs.ts).
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type CpuOptions, createCpuExperts } from "../backend/cpu/cpu.ts";
@@ -12,16 +13,19 @@ import { MEASURED } from "../weights/synthetic_shapes.ts";
 
 /** Times in ms for one expert of `bytes` bytes. */
 export interface ExpertRates {
-  /** Whose expert it was, in q4. */
+  /** The model of the expert, in q4. */
   readonly model: string;
   readonly bytes: number;
-  /** On the CPU, for one token and for each of many. */
+  /** Computing on the CPU, for one token and for each of many. */
   readonly cpu: { readonly one: number; readonly each: number };
-  /** To a GPU, and asking it whether it is done; null where there is none. */
+  /** Uploading to a GPU, and asking it whether it is done; null without one. */
   readonly gpu: { readonly upload: number; readonly sync: number } | null;
 }
 
-/** Takes a second or two. @param ops an open WebGPU backend, or null @throws MemoryError, DeviceError, RequestError */
+/**
+ * Takes a second or two. @param ops an open WebGPU backend, or null @throws MemoryError,
+ * DeviceError, RequestError
+ */
 export async function measureExperts(
   cpu: Omit<CpuOptions, "maxTokens" | "deviceName">,
   ops: WebGpuOps | null,

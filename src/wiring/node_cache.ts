@@ -4,8 +4,8 @@ import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 
 /**
- * $HOTSET_CACHE, or `hotset` in the directory that the system has for such things. Null where it has none, as for a user
- * without a home: nothing is kept then.
+ * $HOTSET_CACHE, or `hotset` in the system's cache directory. Null if there is none, for example
+ * for a user without a home: nothing is kept then.
  */
 export function cacheDirectory(): string | null {
   const { HOTSET_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
@@ -16,7 +16,8 @@ export function cacheDirectory(): string | null {
       ? LOCALAPPDATA || home()
       : platform === "darwin"
         ? home("Library", "Caches")
-        : XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME) // a relative one is to be ignored: it would mean another place in each folder
+        : // the specification says to ignore a relative path
+          XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME)
           ? XDG_CACHE_HOME
           : home(".cache");
   return caches === null ? null : join(caches, "hotset");
@@ -25,7 +26,7 @@ export function cacheDirectory(): string | null {
 /** A directory in the user's home. */
 function home(...parts: readonly string[]): string | null {
   try {
-    const path = homedir(); // throws where neither the environment nor the system's list of users has one
+    const path = homedir(); // throws if neither the environment nor the user database has one
     return isAbsolute(path) ? join(path, ...parts) : null;
   } catch {
     return null;

@@ -1,4 +1,5 @@
-// quantize(): a model's weights written to a folder as kernels take them, so that opening it converts nothing (Node only).
+// quantize(): writes a model's weights to a packed folder, so that opening it converts nothing
+// (Node only).
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -24,27 +25,30 @@ import { COPIED_FOLDERS, isSmallFile, layOutShards, SMALL_FILE } from "../weight
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
 
 export interface QuantizeOptions {
-  /** What weights are stored in; default "q4". "f16" and "f32" only lay them out. */
+  /** The format of the weights; default "q4". "f16" and "f32" only change the layout. */
   readonly weights?: PackableName;
   /** Threads that convert; default: physical cores. */
   readonly threads?: number;
-  /** Bytes written, those of an earlier run included, and in all. */
+  /** Bytes written, including those of an earlier run, and the total. */
   readonly onProgress?: (done: number, total: number) => void;
-  /** Ends the work; what is written stays, and the same call goes on from there. */
+  /** Ends the work; written bytes stay, and the same call resumes. */
   readonly signal?: AbortSignal;
 }
 
 export interface Quantized {
   readonly weights: PackableName;
-  /** Of all safetensors files. */
+  /** Bytes of all safetensors files. */
   readonly bytes: number;
   readonly files: number;
-  /** How many of the bytes this call has written: fewer where it went on with what another had begun. */
+  /** Bytes that this call has written: fewer if it resumed an earlier one. */
   readonly written: number;
   readonly ms: number;
 }
 
-/** Of this package, whose package.json lies two folders above this file and three above what is compiled of them. */
+/**
+ * This package's version: package.json is two folders above this file, three above the compiled
+ * one.
+ */
 function version(): string {
   for (const path of ["../../package.json", "../../../package.json"]) {
     const url = new URL(path, import.meta.url);
@@ -54,12 +58,13 @@ function version(): string {
 }
 
 /**
- * Writes a model's weights to the folder `to` in the layout that the kernels take (src/weights/packed_folder.ts).
- * A call that was cut short, even by a kill, is resumed by the same call; the result is the same, byte for byte.
+ * Writes a model's weights to the folder `to` in the layout that the kernels take
+ * (src/weights/packed_folder.ts). The same call resumes one that was interrupted, even by a kill;
+ * the result has the same bytes.
  * @param from a folder of weights, or `synthetic:...`
- * @param to a folder that does not exist, is empty, or was left half-written by the same call
- * @throws RequestError for a wrong option or an input that is quantized already; WeightsError for what is wrong with either
- * folder or its disk; the signal's reason
+ * @param to a folder that does not exist, is empty, or was left incomplete by the same call
+ * @throws RequestError for a wrong option or an input that is packed already; WeightsError for
+ * faults of either folder or its disk; the signal's reason
  */
 export async function quantize(from: string, to: string, options: QuantizeOptions = {}): Promise<Quantized> {
   const started = performance.now();
@@ -120,7 +125,8 @@ export async function quantize(from: string, to: string, options: QuantizeOption
 }
 
 /**
- * Checks every byte of a folder that quantize() wrote against its checksums. Resolves to how many bytes those are.
+ * Checks every byte of a folder that quantize() wrote against its checksums. Resolves to the number
+ * of those bytes.
  * @throws WeightsError naming the file, the tensor and the bytes of the first part that differs
  */
 export async function verifyQuantized(
@@ -157,14 +163,14 @@ function produceOf(
 }
 
 interface Input {
-  /** What to call it where the folder is not: without the path, which is nobody's business. */
+  /** Its name in the output, without the path, which is private. */
   readonly label: string;
   readonly raw: unknown;
   readonly architecture: Architecture;
   readonly source: WeightSource;
-  /** Changes when a file does. */
+  /** Changes when a file changes. */
   readonly fingerprint: string;
-  /** Files that are copied. */
+  /** Files to copy. */
   small(): Promise<SmallFile[]>;
   close(): Promise<void>;
 }
@@ -177,7 +183,7 @@ function syntheticInput(url: string): Input {
 
 async function folderInput(path: string): Promise<Input> {
   const files = await nodeFiles(path);
-  const folder = await openFolder(files); // closes them if it throws
+  const folder = await openFolder(files); // closes `files` if it throws
   try {
     const architecture = readArchitecture(folder.config, `${folder.label}/config.json`);
     const hash = createHash("sha256");

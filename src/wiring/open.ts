@@ -1,5 +1,5 @@
-// open(): the one place where a weights source, a backend and a model meet. What differs between Node and a browser
-// (files, the GPU object, how much memory there is) comes in as a Host.
+// open(): the one place that joins a weights source, a backend and a model. Differences between
+// Node and browsers (files, the GPU object, the size of memory) come in as a Platform.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { createCpuOps, hasExpertSlots } from "../backend/cpu/cpu.ts";
@@ -31,68 +31,73 @@ import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
 
 /** A WebGPU implementation, held until release(). */
-export interface HostGpu {
+export interface PlatformGpu {
   readonly gpu: GPU;
-  /** Whether the adapter that requestAdapter() gives is computed on the CPU. */
+  /** Whether requestAdapter() returns a software adapter. */
   readonly software: boolean;
   release(): Promise<void>;
 }
 
-/** What the platform provides. */
-export interface Host {
+/** What Node or a browser provides. */
+export interface Platform {
   files(folder: string): Promise<Files>;
-  /** The platform's WebGPU, or null where there is none or no adapter. `adapter`: substring of the name to choose by. */
-  gpu(adapter?: string): Promise<HostGpu | null>;
-  /** False where it is certain, without loading a driver, that no adapter but a software one exists. */
+  /** The platform's WebGPU, or null without an adapter. `adapter`: part of the adapter's name. */
+  gpu(adapter?: string): Promise<PlatformGpu | null>;
+  /** False if, without loading a driver, it is certain that there is only a software adapter. */
   readonly mayHaveGpu: boolean;
   /** Default budget in bytes for the CPU backend and for software adapters. */
   readonly ram: number;
   readonly cpuName: string;
-  /** Physical cores within the CPU quota, as far as the platform tells: the CPU backend's threads where nothing is said. */
+  /** Physical cores within the CPU quota, if known: the default number of CPU threads. */
   readonly cores: number;
-  /** Where it is remembered which WebGPU kernels are fastest on this machine. */
+  /** Stores which WebGPU kernels are fastest on this machine. */
   readonly tuning: TuningStore;
-  /** Where experts are kept that had to be packed, and do not fit in memory; null where there is no such place. */
+  /** Makes a place for packed experts that do not fit in memory; null: there is none. */
   spill(): Spill | null;
-  /** How to chat with the model of a folder (chat/conventions.ts). @throws WeightsError for a template that cannot be used */
+  /**
+   * The chat conventions of a folder (chat/conventions.ts). @throws WeightsError for an unusable
+   * template
+   */
   chat(files: Files, tokenizer: Tokenizer): Promise<ChatConventions>;
-  /** What tells a folder from all others, for what is remembered of it. */
+  /** A unique name of a folder, for stored measurements. */
   identity(where: string): string;
   /** Starts a thread of the CPU backend. */
   startWorker(): PoolWorker;
-  /** Starts a thread that compiles grammars; without it they are compiled where everything else runs. */
+  /** Starts a thread that compiles grammars; absent: they are compiled on the main thread. */
   startGrammarWorker?(): GrammarWorker;
 }
 
-/** GPU memory that is used when nothing is said: WebGPU cannot tell how much there is. */
+/** The default GPU budget: WebGPU cannot tell how much memory there is. */
 const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
-/** What the CPU backend keeps whatever the model: rows on their way into packed form, or the plain kernels' slab. */
+/**
+ * Scratch of the CPU backend for any model: rows that are being packed, or the plain kernels' slab.
+ */
 const CPU_SCRATCH = 17 * 2 ** 20;
-/** Positions that the cache has room for where experts come and go, and no context was asked for. */
+/** Positions of the KV cache if experts are offloaded and no context was requested. */
 const TIERED_POSITIONS = 4096;
-/** Positions a KV block holds. */
+/** Positions of a KV block. */
 const BLOCK_SIZE = 32;
-/** Positions that the KV cache has room for before it first grows. */
+/** Initial positions of the KV cache. */
 const FIRST_POSITIONS = 512;
 
-export async function openModel(where: string, options: OpenOptions, host: Host): Promise<Model> {
+export async function openModel(where: string, options: OpenOptions, platform: Platform): Promise<Model> {
   const started = performance.now();
   options.signal?.throwIfAborted();
   checkOptions(options);
   const text = options.needTokenizer === true;
-  const input = isSynthetic(where) ? openSynthetic(where, text) : await openWeights(where, host, text);
-  let gpu: HostGpu | null = null;
+  const input = isSynthetic(where) ? openSynthetic(where, text) : await openWeights(where, platform, text);
+  let gpu: PlatformGpu | null = null;
   let ops: Ops | null = null;
   let residency: Residency | null = null;
   try {
     const { architecture, source, tokenizer } = input;
     checkStored(where, architecture, options);
-    const sources = bindSources(architecture, source); // names and shapes first: they cost nothing, and loading may take minutes
-    gpu = options.backend === "cpu" ? null : await chooseGpu(options, host);
+    const sources = bindSources(architecture, source); // checks names and shapes before loading
+    gpu = options.backend === "cpu" ? null : await chooseGpu(options, platform);
     const context = chooseContext(options.context, architecture);
     const chunk = Math.min(options.chunk ?? (gpu ? 512 : 128), context);
     const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
-    const plan = choosePlan(architecture, sources, options, { gpu, host, context, chunk, kvPrecision });
+    const plan = choosePlan(architecture, sources, options, { gpu, platform, context, chunk, kvPrecision });
 
     const exact = options.activations === "f32";
     const webgpu = gpu
@@ -102,19 +107,19 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       webgpu ??
       (await createCpuOps({
         maxTokens: chunk,
-        deviceName: host.cpuName,
-        ...cpuOptions(options, host),
+        deviceName: platform.cpuName,
+        ...cpuOptions(options, platform),
       }));
     ops = backend;
     if (plan.tiers) {
-      const name = `experts-${fingerprint(`${host.identity(where)} ${plan.weights}`)}`;
-      const learned = { store: host.tuning, name };
+      const name = `experts-${fingerprint(`${platform.identity(where)} ${plan.weights}`)}`;
+      const learned = { store: platform.tuning, name };
       const format = FORMATS[plan.weights];
       const layers = sources.layers.map((layer) => ({ ...layer, shape: expertShape(layer, format) }));
       const { perToken } = architecture.layers[0]!.experts;
-      const setting = { layers, perToken, tiers: plan.tiers, spill: () => host.spill(), learned };
+      const setting = { layers, perToken, tiers: plan.tiers, spill: () => platform.spill(), learned };
       residency = webgpu
-        ? await deviceResidency(webgpu, setting, cpuOptions(options, host))
+        ? await deviceResidency(webgpu, setting, cpuOptions(options, platform))
         : await cpuResidency(backend, setting);
     }
     const footprint = footprintOf(sources, FORMATS[plan.weights]);
@@ -129,12 +134,13 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
         options.onProgress?.(Math.min(done, total), total);
       },
     });
-    await webgpu?.tune(host.tuning);
+    await webgpu?.tune(platform.tuning);
     const kv = backend.createKv(kvGeometry(architecture), kvPrecision, BLOCK_SIZE, context);
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);
-    // The first steps compile every form that later ones use: what does not compile here is done without.
+    // The first steps compile every variant that later ones use. One that does not compile is left
+    // out.
     for (let warm = webgpu === null; !warm; )
       try {
         await warmUp(backend, step, architecture.vocab, BLOCK_SIZE, first);
@@ -162,7 +168,7 @@ export async function openModel(where: string, options: OpenOptions, host: Host)
       parameters: parametersOf(architecture, sources),
       forward: step,
       onRoutes: options.onRoutes,
-      ...(host.startGrammarWorker && { startGrammarWorker: host.startGrammarWorker }),
+      ...(platform.startGrammarWorker && { startGrammarWorker: platform.startGrammarWorker }),
       compileDeadline: options.compileDeadline,
       ...(stays && { experts: () => stays.stats() }),
       async release() {
@@ -208,15 +214,15 @@ function openSynthetic(url: string, needTokenizer: boolean): Input {
   };
 }
 
-async function openWeights(path: string, host: Host, needTokenizer: boolean): Promise<Input> {
-  const files = await host.files(path);
+async function openWeights(path: string, platform: Platform, needTokenizer: boolean): Promise<Input> {
+  const files = await platform.files(path);
   try {
     const folder = await openFolder(files);
     const architecture = readArchitecture(folder.config, `${folder.label}/config.json`);
     const find = needTokenizer ? openTokenizer : findTokenizer;
     const tokenizer = await find(files, architecture.vocab);
     const chat = tokenizer
-      ? await chatOf(files, tokenizer, host)
+      ? await chatOf(files, tokenizer, platform)
       : new RequestError(`${folder.label} has no tokenizer: it cannot chat`);
     const ends = new Set([
       ...(tokenizer?.eosIds ?? []),
@@ -240,33 +246,33 @@ async function openWeights(path: string, host: Host, needTokenizer: boolean): Pr
   }
 }
 
-/** How to chat with a folder's model; what stands in the way is an error only for those who chat. */
-async function chatOf(files: Files, tokenizer: Tokenizer, host: Host): Promise<ChatConventions | Error> {
+/** The folder's chat conventions, or the error that chat calls then throw. */
+async function chatOf(files: Files, tokenizer: Tokenizer, platform: Platform): Promise<ChatConventions | Error> {
   try {
-    return await host.chat(files, tokenizer);
+    return await platform.chat(files, tokenizer);
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }
 }
 
-async function chooseGpu(options: OpenOptions, host: Host): Promise<HostGpu | null> {
-  if (options.backend !== "webgpu" && !host.mayHaveGpu) return null;
-  const gpu = await host.gpu(options.adapter);
+async function chooseGpu(options: OpenOptions, platform: Platform): Promise<PlatformGpu | null> {
+  if (options.backend !== "webgpu" && !platform.mayHaveGpu) return null;
+  const gpu = await platform.gpu(options.adapter);
   if (options.backend === "webgpu" && gpu === null) {
     throw new DeviceError(
       `backend webgpu: no WebGPU adapter was found${options.adapter ? ` whose name contains "${options.adapter}"` : ""}; install a Vulkan driver (in Node also the optional package webgpu), or use backend cpu`,
     );
   }
   if (gpu?.software && options.backend !== "webgpu") {
-    await gpu.release(); // our own CPU backend beats a GPU that is computed on the CPU
+    await gpu.release(); // our own CPU backend is faster than a software adapter
     return null;
   }
   return gpu;
 }
 
 interface PlanInput {
-  readonly gpu: HostGpu | null;
-  readonly host: Host;
+  readonly gpu: PlatformGpu | null;
+  readonly platform: Platform;
   readonly context: number;
   readonly chunk: number;
   readonly kvPrecision: "f16" | "f32";
@@ -276,9 +282,9 @@ function choosePlan(
   a: Architecture,
   sources: ModelSources,
   options: OpenOptions,
-  { gpu, host, context, chunk, kvPrecision }: PlanInput,
+  { gpu, platform, context, chunk, kvPrecision }: PlanInput,
 ): Plan {
-  const fallback = gpu && !gpu.software ? DEFAULT_GPU_MEMORY : host.ram;
+  const fallback = gpu && !gpu.software ? DEFAULT_GPU_MEMORY : platform.ram;
   const budget = (gpu ? options.gpuMemory : options.ram) ?? fallback;
   const logits = Math.min(chunk, maxRows(a.vocab)) * a.vocab;
   const needs: Needs = {
@@ -293,20 +299,20 @@ function choosePlan(
     kvPerPosition: kvBytesPerPosition(a, kvPrecision),
     scratch: 4 * (chunk * valuesPerToken(a) + logits) + (gpu ? 0 : CPU_SCRATCH),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
-    // Where experts come and go, every position that the cache may grow to is one that they cannot have.
+    // If experts are offloaded, memory for cache positions is memory that experts cannot use.
     positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,
     stored: a.stored !== null,
   };
   const budgets: Budgets = {
     main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
-    ram: gpu && { bytes: (options.ram ?? host.ram) - CPU_SCRATCH, option: "ram, --ram" },
+    ram: gpu && { bytes: (options.ram ?? platform.ram) - CPU_SCRATCH, option: "ram, --ram" },
     tiers: hasExpertSlots(),
     slots: options.expertSlots,
   };
   return planMemory(needs, a.stored ?? options.weights ?? "auto", budgets);
 }
 
-function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, startWorker }: Host) {
+function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, startWorker }: Platform) {
   return { threads: threads ?? cores, fewerThreads: threads === undefined, startWorker, activations };
 }
 
@@ -317,7 +323,7 @@ function chooseContext(asked: number | undefined, { context: most }: Architectur
   return asked;
 }
 
-/** What is stored as kernels take it has one format. */
+/** A packed folder has one format. */
 function checkStored(where: string, { stored }: Architecture, { weights = "auto" }: OpenOptions): void {
   if (stored === null || weights === "auto" || weights === stored) return;
   throw new RequestError(
@@ -325,7 +331,7 @@ function checkStored(where: string, { stored }: Architecture, { weights = "auto"
   );
 }
 
-/** Wrong values are refused before anything is opened. */
+/** Rejects wrong values before anything is opened. */
 function checkOptions(options: OpenOptions): void {
   for (const name of ["context", "chunk", "threads", "gpuMemory", "ram", "expertSlots", "compileDeadline"] as const) {
     const value = options[name];
@@ -353,11 +359,11 @@ function stopTexts(raw: unknown): readonly string[] {
   return [value].flat().filter((text) => typeof text === "string" && text !== "") as string[];
 }
 
-/** generation_config.json's sampling, where it says do_sample; greedy otherwise. */
+/** generation_config.json's sampling if it has do_sample; else greedy. */
 function generationSampling(raw: unknown, label: string): SamplingOptions {
   if (typeof raw !== "object" || raw === null) return {};
   const json = raw as Readonly<Record<string, unknown>>;
-  // A number out of range says "off" in some tool's way (top_k: -1 is vLLM's): a default must not keep a model shut.
+  // A number out of range means "off" for some tools (vLLM: top_k -1): it must not prevent opening.
   const number = (field: string, off: number, min: number, max: number): number => {
     const value = json[field] ?? off;
     if (typeof value === "number") return value >= min && value <= max ? value : off;
@@ -372,7 +378,7 @@ function generationSampling(raw: unknown, label: string): SamplingOptions {
   };
 }
 
-/** A short name for a text (FNV-1a, twice), for files: collisions cost nothing but a wrong guess. */
+/** A short file name for a text (FNV-1a, twice). A collision only costs a wrong initial guess. */
 function fingerprint(text: string): string {
   let [low, high] = [0x811c9dc5, 0x1b873593];
   for (let i = 0; i < text.length; i++) {

@@ -1,7 +1,8 @@
-// Joins the tiers that offloaded experts are kept in: a backend's slots, the records of a weights source, the policies.
+// Joins the tiers that offloaded experts are kept in: a backend's slots, the records of a weights
+// source, the policies.
 //
-// Layers whose experts have one shape make a class (experts/classes.ts). Each class has slots and tiers of its own, which
-// count the class's layers from 0.
+// Layers whose experts have one shape make a class (experts/classes.ts). Each class has slots and
+// tiers of its own, which count the class's layers from 0.
 
 import { type CpuOptions, createCpuExpertClasses } from "../backend/cpu/cpu.ts";
 import type { HostExperts } from "../backend/experts.ts";
@@ -24,7 +25,9 @@ import { type Scores, scoresFromText, scoresToText } from "../experts/warm_start
 import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 
-/** The trial of reading past the page cache has short turns: it may double the speed, or halve it. */
+/**
+ * The trial of reading past the page cache has short turns: it may double the speed, or halve it.
+ */
 const BYPASS = { window: 4, rounds: 3 } as const;
 
 /** Where a model's offloaded experts are. */
@@ -116,8 +119,8 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
 }
 
 /**
- * Tiers of the WebGPU backend: slots on the device, RAM, and the disk behind that. Measures the costs of moving and computing
- * an expert. @throws MemoryError, WeightsError, DeviceError
+ * Tiers of the WebGPU backend: slots on the device, RAM, and the disk behind that. Measures the
+ * costs of moving and computing an expert. @throws MemoryError, WeightsError, DeviceError
  */
 export async function deviceResidency(
   ops: WebGpuOps,
@@ -204,7 +207,10 @@ export async function deviceResidency(
   }
 }
 
-/** Classes with their parts; policies that start from what earlier runs learned, and `keep`, which saves them. */
+/**
+ * Classes with their parts; policies that start from what earlier runs learned, and `keep`, which
+ * saves them.
+ */
 async function setUp({ layers, perToken, tiers, spill, learned }: ResidencyOptions) {
   const counts = layers.map(({ shape }) => shape.count);
   const policies = new Policies(layers, scoresFromText(await learned.store.read(learned.name), counts));
@@ -218,7 +224,9 @@ async function setUp({ layers, perToken, tiers, spill, learned }: ResidencyOptio
   return { classes, policies, keep, experts: Math.max(...counts) };
 }
 
-/** Reads another record of the class at each call, for calibration; returns the slot that it is in. */
+/**
+ * Reads another record of the class at each call, for calibration; returns the slot that it is in.
+ */
 function readsInTurn(ram: RamTier, { layers, shape }: ExpertClass): () => Promise<number> {
   let next = 0;
   return async () => {
@@ -275,7 +283,8 @@ function ramTier(
     ),
     predict,
     prefetchTrial: new AbTrial(),
-    // Copying out of the page cache occupies a processor for longer than the read itself, but saves the read on a hit.
+    // Copying out of the page cache occupies a processor for longer than the read itself, but saves
+    // the read on a hit.
     bypassTrial: new AbTrial(BYPASS),
     clock: CLOCK.now,
   });

@@ -106,7 +106,7 @@ describe.skipIf(noAdapter)(`webgpu forms that are left out${noAdapter ? `: ${NO_
       async ({ alter, leftOut, arithmetics = ["f32"], weights, tiles = false }) => {
         const watched = watchedGpu(adapter.name);
         watched.onShader = alter;
-        const opened = await watched.host.gpu();
+        const opened = await watched.platform.gpu();
         const release = (): void => void opened!.release();
         const ops = await createWebGpuOps(opened!.gpu, { maxTokens: 1, arithmetics, onClose: release });
         if (weights === "experts") {
@@ -145,7 +145,7 @@ describe.skipIf(noAdapter)(`webgpu forms that are left out${noAdapter ? `: ${NO_
       async function answer(watched: WatchedGpu, alter: Alter = (code) => code) {
         watched.onShader = alter;
         const options = { backend: "webgpu", adapter: adapter!.name, weights: "q4", context: 32, chunk: 16 } as const;
-        const model = await openModel(folder.path, options, watched.host);
+        const model = await openModel(folder.path, options, watched.platform);
         const ids: number[] = [];
         for await (const piece of model.session().generate(prompt, { maxTokens: 4, temperature: 0, ignoreEos: true }))
           ids.push(...piece.ids);

@@ -18,9 +18,9 @@ const { prompts } = JSON.parse(readFileSync(`${tales}/reference.json`, "utf8")) 
 };
 const MIB = 2 ** 20;
 
-async function opened({ host }: WatchedGpu, options: OpenOptions): Promise<Model> {
+async function opened({ platform }: WatchedGpu, options: OpenOptions): Promise<Model> {
   const setting = { weights: "f32", kv: "f32", context: 256, chunk: 32, backend: "webgpu", ...options } as const;
-  const model = await openModel(tales, setting, host);
+  const model = await openModel(tales, setting, platform);
   onTestFinished(() => model.close());
   return model;
 }

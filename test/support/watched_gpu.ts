@@ -6,10 +6,10 @@ import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { openChat } from "../../src/chat/conventions.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
-import type { Host } from "../../src/wiring/open.ts";
+import type { Platform } from "../../src/wiring/open.ts";
 
 export interface WatchedGpu {
-  readonly host: Host;
+  readonly platform: Platform;
   /** Of the last model that was opened. */
   readonly device: GPUDevice;
   /** Most bytes of buffers that existed at once. */
@@ -72,7 +72,7 @@ export function watchedGpu(adapter: string): WatchedGpu {
         return typeof value === "function" ? value.bind(object) : value;
       },
     });
-  const host: Host = {
+  const platform: Platform = {
     files: nodeFiles,
     async gpu(name) {
       const opened = await openNodeGpu(name ?? adapter);
@@ -97,7 +97,7 @@ export function watchedGpu(adapter: string): WatchedGpu {
     startWorker: startNodeWorker,
   };
   const watched: WatchedGpu = {
-    host,
+    platform,
     get device() {
       return device!;
     },

@@ -1,4 +1,4 @@
-// The families of models that run here: one table. A new family is a file and a line.
+// The table of model families. A new family is a file and a line here.
 
 import { FORMATS } from "../../../kernels/formats/index.ts";
 import type { WeightSource } from "../../tensor/types.ts";
@@ -12,13 +12,13 @@ import { qwen3Moe } from "./qwen3_moe.ts";
 
 const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe];
 
-/** Values of model_type that run. */
+/** The supported values of model_type. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => types);
 
 /**
- * Checks config.json (transformers v4 and v5 keys alike).
+ * Checks config.json, with keys of transformers v4 or v5.
  * @param where names the file in messages, as "folder/config.json"
- * @throws WeightsError naming the field, its value and what would do
+ * @throws WeightsError with the field, its value and what is expected
  */
 export function readArchitecture(raw: unknown, where: string): Architecture {
   const fields = new Fields(raw, where);
@@ -32,8 +32,8 @@ export function readArchitecture(raw: unknown, where: string): Architecture {
 }
 
 /**
- * Where each tensor of the model is read from, names and shapes checked against its config.json; of a folder that
- * `hotset quantize` wrote too. Reads no weights.
+ * The sources of a model's tensors, with names and shapes checked against config.json; also of a
+ * packed folder. Reads no weights.
  * @throws WeightsError for a missing, an extra or a wrongly shaped tensor
  */
 export function bindSources(a: Architecture, source: WeightSource): ModelSources {

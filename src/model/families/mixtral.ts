@@ -1,7 +1,7 @@
-// Mixtral: attention with one window or none, softmax over all experts, top k renormalised.
+// Mixtral: attention with one window or none; softmax over all experts, top k, renormalised.
 //
-// Semantics are those of transformers' modeling_mixtral.py (checkpoints of the model hub): RoPE rotates the two halves
-// of a head (i, i + Dh/2), not interleaved pairs.
+// Semantics as in transformers' modeling_mixtral.py: RoPE rotates the two halves of a head (i, i +
+// Dh/2), not interleaved pairs.
 
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";

@@ -1,4 +1,5 @@
-// OLMoE: q and k are normed over all heads together before RoPE; softmax over all experts, top k, as a rule not renormalised.
+// OLMoE: q and k are normed over all heads together before RoPE; softmax over all experts, top k,
+// as a rule not renormalised.
 //
 // Semantics and defaults are those of transformers' modeling_olmoe.py.
 

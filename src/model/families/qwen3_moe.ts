@@ -1,6 +1,8 @@
-// Qwen3-MoE: q and k are normed head by head before RoPE; softmax over all experts, top k, renormalised if norm_topk_prob.
+// Qwen3-MoE: q and k are normed head by head before RoPE; softmax over all experts, top k,
+// renormalised if norm_topk_prob.
 //
-// Semantics and defaults are those of transformers' modeling_qwen3_moe.py. head_dim is a field of its own, not D / H.
+// Semantics and defaults are those of transformers' modeling_qwen3_moe.py. head_dim is a field of
+// its own, not D / H.
 
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";

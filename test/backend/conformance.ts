@@ -12,6 +12,7 @@ import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
 import { allowedNmse, batchOf, inputTable, range } from "../support/steps.ts";
 import { attentionConformance } from "./conformance_attention.ts";
+import { formats } from "./conformance_formats.ts";
 import { experts, moeConformance } from "./conformance_moe.ts";
 
 /** Makes a backend. `maxTokens` is the largest batch that it will be asked to take. */
@@ -68,6 +69,11 @@ export function productConformance(name: string, makeOps: MakeOps, left?: string
     moeConformance(ops);
   };
   over(`${name} conforms`, makeOps, declare, left);
+}
+
+/** Declares the suite of formats that only files hold, and of several formats in one model. */
+export function formatConformance(name: string, makeOps: MakeOps, left?: string | null): void {
+  over(`${name} takes formats`, makeOps, formats, left);
 }
 
 /** Declares the part of the suite that a form of the products for many tokens has to do with. */

@@ -9,7 +9,7 @@ import type { WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { canaries } from "../support/canaries.ts";
 import { leftToCi } from "../support/level.ts";
-import { conformance, productConformance, tileConformance } from "./conformance.ts";
+import { conformance, formatConformance, productConformance, tileConformance } from "./conformance.ts";
 
 /**
  * Forms of the products for many tokens, and the weights they are tested on: all for one of those
@@ -39,6 +39,7 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
   for (const adapter of adapters) {
     const open = async (options: WebGpuOptions) => guard(await adapter.open(options));
     conformance(`webgpu on ${adapter.name}`, open);
+    formatConformance(`webgpu on ${adapter.name}`, open);
     conformance(
       `webgpu on ${adapter.name}, core features only, robust`,
       (options) => adapter.open({ ...options, optionalFeatures: false, robust: true }),
@@ -48,14 +49,15 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
       if (arithmetic === "f32") continue; // the runs above
       const skip = arithmetic === "f16" && !adapter.features.has("shader-f16");
       const why = skip ? ": skipped: this adapter has no shader-f16" : "";
-      describe.skipIf(skip)(`webgpu on ${adapter.name}, products in ${arithmetic}${why}`, () =>
-        productConformance(
-          arithmetic,
-          (options) => open({ ...options, arithmetics: [arithmetic] }),
-          arithmetic === "f16" ? leftToCi : null, // int8 shows that an arithmetic is taken
-        ),
-      );
+      describe.skipIf(skip)(`webgpu on ${adapter.name}, products in ${arithmetic}${why}`, () => {
+        const own = (options: WebGpuOptions) => open({ ...options, arithmetics: [arithmetic] });
+        const left = arithmetic === "f16" ? leftToCi : null; // int8 shows that an arithmetic is taken
+        productConformance(arithmetic, own, left);
+        formatConformance(arithmetic, own, left);
+      });
     }
+    for (const tile of ["shared64", "int8"] as const)
+      formatConformance(`webgpu on ${adapter.name}, tile ${tile},`, (options) => open({ ...options, tile }), leftToCi);
     const f16 = adapter.features.has("shader-f16");
     for (const tile of tilesFor(FORMATS.q4, { f16: true, int8: true, matrix: false }))
       for (const weights of TILE_CASES[tile] ?? []) {

@@ -28,6 +28,18 @@ const CASES: readonly Case[] = [
   { what: "8 experts, top 2", E: 8, K: 2, D: 64, F: 112, slots: 4, transit: 2, precision: "f32", resident: [6, 1, 3] },
   { what: "odd sizes, 3 experts", E: 3, K: 2, D: 60, F: 50, slots: 2, transit: 1, precision: "q8", resident: [2] },
   { what: "3 of 5 experts", E: 5, K: 3, D: 60, F: 50, slots: 3, transit: 3, precision: "f16", resident: [4, 0, 1] },
+  {
+    what: "two stored formats",
+    E: 5,
+    K: 2,
+    D: 288,
+    F: 64,
+    slots: 3,
+    transit: 2,
+    precision: "q4_k",
+    down: "q6_k",
+    resident: [1, 4],
+  },
   { what: "none resident", E: 8, K: 2, D: 64, F: 112, slots: 2, transit: 2, precision: "q4", resident: [] },
   // Below an expert's gate and up (57 KB), above its w2: rows of one slot, and slots by twos.
   {
@@ -330,7 +342,7 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       ops.close();
     });
 
-    it.each(["f32", "q8"] as const)(
+    it.each(["f32", "q8", "q4_k"] as const)(
       "is tuned on transit slots, filled with weights that are no zeros: %s",
       async (p) => {
         const ops = await adapter.open({ maxTokens: 40 });

@@ -1,24 +1,23 @@
 // The table of kernels against the WGSL itself: every binding, param and override constant, in order; and what is imported.
 
 import { describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { KERNELS, LIBS } from "../../kernels/wgsl.ts";
-import { assemble, type Variant } from "../../src/backend/webgpu/dispatch/shader.ts";
+import { type Arithmetic, assemble, type Variant } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
 
-const REGISTERS = { tile: "registers", tile_size: 64, cell: "f32" } as const;
-const VARIANTS: readonly Required<Variant>[] = [
-  { weights: "f32", kv: "f32", reduce: "tree", arithmetic: "f32", ...REGISTERS },
-  { weights: "f32", kv: "f32", reduce: "tree", arithmetic: "f32", tile: "shared", tile_size: 64, cell: "f32" },
-  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f32", ...REGISTERS },
-  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f32", tile: "shared", tile_size: 128, cell: "f16" },
-  { weights: "f16", kv: "f16", reduce: "subgroups", arithmetic: "f16", ...REGISTERS },
-  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "f32", tile: "shared", tile_size: 64, cell: "f32" },
-  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "f16", ...REGISTERS },
-  { weights: "q8", kv: "f32", reduce: "tree", arithmetic: "int8", tile: "int8", tile_size: 64, cell: "f32" },
-  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "f32", tile: "shared", tile_size: 128, cell: "f32" },
-  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "f16", ...REGISTERS },
-  { weights: "q4", kv: "f16", reduce: "subgroups", arithmetic: "int8", tile: "int8", tile_size: 64, cell: "f32" },
-];
+type Full = Required<Variant>;
+
+const CORE = { kv: "f32", reduce: "tree", tile_size: 64, cell: "f32" } as const;
+const MORE = { kv: "f16", reduce: "subgroups", tile_size: 128, cell: "f16" } as const;
+/** Every format in every arithmetic that it has, with features of the device and without. */
+const VARIANTS: readonly Full[] = Object.values(FORMATS).flatMap(({ name: weights, arithmetics }) =>
+  arithmetics.flatMap((arithmetic: Arithmetic): Full[] => [
+    { weights, arithmetic, ...CORE, tile: arithmetic === "int8" ? "int8" : "registers" },
+    { weights, arithmetic, ...MORE, tile: arithmetic === "int8" ? "int8" : "shared" },
+    { weights, arithmetic, ...CORE, tile: arithmetic === "int8" ? "int8" : "shared" },
+  ]),
+);
 
 /** WGSL without its comments. */
 function code(name: string, variant: Variant): string {

@@ -1,7 +1,9 @@
 // Weights sources held in memory, and what a backend must hold after it packed them.
 
-import { type Format, packRows, rowPlanes, unpackRows } from "../../src/tensor/format.ts";
+import { FORMATS } from "../../kernels/formats/index.ts";
+import { type Format, rowPlanes, unpackRows } from "../../src/tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../../src/tensor/types.ts";
+import { packAny } from "./pack_k.ts";
 
 /** `data` [rows, cols] as a source of rows. */
 export function memorySource(name: string, data: Float32Array, rows: number, cols: number): MatrixSource {
@@ -32,10 +34,16 @@ export function packedSource(
     readPlanes: async (wanted, first, count, planes) => {
       checkRange(name, rows, first, count);
       if (wanted !== format) return false;
-      packRows(format, data.subarray(first * cols, (first + count) * cols), count, cols, planes);
+      packAny(format, data.subarray(first * cols, (first + count) * cols), count, cols, planes);
       return true;
     },
   };
+}
+
+/** `data` as a source for a matrix in `format`: in planes of it, where only files hold that. */
+export function sourceFor(format: Format, name: string, data: Float32Array, rows: number, cols: number): MatrixSource {
+  if (format.pack) return memorySource(name, data, rows, cols);
+  return { ...packedSource(name, data, rows, cols, format), format };
 }
 
 function checkRange(name: string, rows: number, first: number, count: number): void {
@@ -46,7 +54,7 @@ function checkRange(name: string, rows: number, first: number, count: number): v
 /** `data` [rows, cols] as row-major planes. */
 export function packPlanes(format: Format, data: Float32Array, rows: number, cols: number): Uint8Array[] {
   const planes = rowPlanes(format, rows, cols);
-  packRows(format, data, rows, cols, planes);
+  packAny(format, data, rows, cols, planes);
   return planes;
 }
 
@@ -64,10 +72,18 @@ export interface ExpertData {
   readonly w2: Float32Array;
 }
 
-export function expertSource(name: string, e: ExpertData, D: number, F: number): ExpertSource {
+/** @param up of w1 and w3, and `down` of w2: formats that the expert is to be loaded in */
+export function expertSource(
+  name: string,
+  e: ExpertData,
+  D: number,
+  F: number,
+  up: Format = FORMATS.f32,
+  down = up,
+): ExpertSource {
   return {
-    w1: memorySource(`${name}.w1`, e.w1, F, D),
-    w3: memorySource(`${name}.w3`, e.w3, F, D),
-    w2: memorySource(`${name}.w2`, e.w2, D, F),
+    w1: sourceFor(up, `${name}.w1`, e.w1, F, D),
+    w3: sourceFor(up, `${name}.w3`, e.w3, F, D),
+    w2: sourceFor(down, `${name}.w2`, e.w2, D, F),
   };
 }

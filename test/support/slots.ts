@@ -1,7 +1,7 @@
 // A layer's experts in slots of a WebGPU backend and the same experts loaded, and schedulers that
 // handle misses in every way.
 
-import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
+import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
 import type { DeviceExperts, DeviceMoe, DevicePlace, DeviceScheduler } from "../../src/backend/experts.ts";
 import { NO_SLOT } from "../../src/backend/experts.ts";
 import type { Experts, Matrix, Vector } from "../../src/backend/ops.ts";
@@ -20,7 +20,9 @@ export interface Sizes {
   readonly F: number;
   readonly slots: number;
   readonly transit: number;
-  readonly precision: PackableName;
+  /** Of w1 and w3, and of w2 where `down` says no other. */
+  readonly precision: FormatName;
+  readonly down?: FormatName;
 }
 
 /** Tokens of the input table. */
@@ -110,8 +112,9 @@ export interface SlotLab {
  * (which are empty).
  */
 export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
-  const { E, K, D, F, slots, transit, precision } = sizes;
-  const shape: ExpertShape = { count: E, hidden: D, intermediate: F, up: FORMATS[precision], down: FORMATS[precision] };
+  const { E, K, D, F, slots, transit } = sizes;
+  const [up, down] = [FORMATS[sizes.precision], FORMATS[sizes.down ?? sizes.precision]];
+  const shape: ExpertShape = { count: E, hidden: D, intermediate: F, up, down };
   const data: ExpertData[] = Array.from({ length: E }, (_, e) => ({
     w1: uniform(F * D, 100 + e, 4 / Math.sqrt(D)),
     w3: uniform(F * D, 200 + e, 2 / Math.sqrt(D)),
@@ -123,14 +126,14 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
   const input: Matrix = await inputTable(ops, x, D);
   const gate: Matrix = await ops.loadMatrix(memorySource("gate", gateData, E, D), FORMATS.f32);
   const norm: Vector = await ops.loadVector(memorySource("norm", normData, 1, D));
-  const sources = data.map((d, e) => expertSource(`expert ${e}`, d, D, F));
-  const loaded = await ops.loadExperts(sources, shape.up, shape.down);
+  const sources = data.map((d, e) => expertSource(`expert ${e}`, d, D, F, up, down));
+  const loaded = await ops.loadExperts(sources, up, down);
   const device = await ops.deviceExperts(shape, 3, slots, transit);
   const records = data.map((d) => recordOf(shape, d));
   const weights = data.map((d) => ({
-    w1: held(FORMATS[precision], d.w1, F, D),
-    w3: held(FORMATS[precision], d.w3, F, D),
-    w2: held(FORMATS[precision], d.w2, D, F),
+    w1: held(up, d.w1, F, D),
+    w3: held(up, d.w3, F, D),
+    w2: held(down, d.w2, D, F),
   }));
   return {
     ops,

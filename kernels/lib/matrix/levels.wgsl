@@ -18,6 +18,28 @@ fn bytes4(word: u32) -> vec4f {
   return vec4f((vec4u(word) >> vec4u(0, 8, 16, 24)) & vec4u(255));
 }
 
+// A panel's elements of 16 bits are a vec4u, two rows a word. Those of four rows:
+fn elements4(at: u32, half: u32) -> vec4u {
+  let words = w[at];
+  let two = select(words.xy, words.zw, half == 1);
+  return (two.xxyy >> vec4u(0, 16, 0, 16)) & vec4u(0xffff);
+}
+
+fn element1(at: u32, row: u32) -> u32 {
+  return (w[at][row % 8 / 2] >> (row % 2 * 16)) & 0xffff;
+}
+
+// The same where they are f16.
+fn halves4(at: u32, half: u32) -> vec4f {
+  let words = w[at];
+  let two = select(words.xy, words.zw, half == 1);
+  return vec4f(unpack2x16float(two.x), unpack2x16float(two.y));
+}
+
+fn half1(at: u32, row: u32) -> f32 {
+  return unpack2x16float(w[at][row % 8 / 2])[row % 2];
+}
+
 // Columns 8 unit .. 8 unit + 7 of a row.
 fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
   let scale = scale1(expert, row, unit);

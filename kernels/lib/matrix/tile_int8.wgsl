@@ -21,6 +21,7 @@ var<workgroup> x_tile: array<vec4u, 128>; // [word, quad of rows]
 var<workgroup> w_tile: array<vec4u, 128>;
 var<workgroup> x_scales: array<vec4f, 16>; // [quad of rows]
 var<workgroup> w_scales: array<vec4f, 16>;
+var<workgroup> w_offsets: array<vec4f, 16>; // OFFSETS: a format's weights are less these
 
 // What an invocation loads for the tile.
 struct Source {
@@ -49,6 +50,13 @@ fn fetch_scales(source: Source, group: u32) -> vec4f {
   return bitcast<vec4f>(x4(source.at + part.groups * 8 + group));
 }
 
+fn fetch_offsets(source: Source, group: u32) -> vec4f {
+  if (OFFSETS && source.weights) {
+    return offsets4(source.expert, source.row / 8, source.row / 4 % 2, group * 4);
+  }
+  return vec4f();
+}
+
 fn dots(a: u32, b: vec4u) -> vec4i {
   return vec4i(dot4I8Packed(a, b.x), dot4I8Packed(a, b.y), dot4I8Packed(a, b.z), dot4I8Packed(a, b.w));
 }
@@ -71,11 +79,15 @@ fn make_tile(job: Job, i: u32) {
   var sums = mat4x4f(); // [row of x]
   var brought = fetch(source, word);
   var scales = fetch_scales(source, 0);
+  var offsets = fetch_offsets(source, 0);
   for (var group = 0u; group < part.groups; group++) {
     if (source.weights) {
       w_tile[i] = brought;
       if (word == 0) {
         w_scales[i] = scales;
+        if (OFFSETS) {
+          w_offsets[i] = offsets;
+        }
       }
     } else {
       x_tile[i - 128] = brought;
@@ -87,11 +99,13 @@ fn make_tile(job: Job, i: u32) {
     if (group + 1 < part.groups) {
       brought = fetch(source, group * 8 + 8 + word);
       scales = fetch_scales(source, group + 1);
+      offsets = fetch_offsets(source, group + 1);
     }
     var a = vec4i();
     var b = vec4i();
     var c = vec4i();
     var d = vec4i();
+    var all = vec4i(); // sums of the rows of activations
     for (var k = 0u; k < 128; k += 16) {
       let xs = x_tile[k + mine_x];
       let ws = w_tile[k + mine_w];
@@ -99,10 +113,18 @@ fn make_tile(job: Job, i: u32) {
       b += dots(xs.y, ws);
       c += dots(xs.z, ws);
       d += dots(xs.w, ws);
+      if (OFFSETS) {
+        all += dots(0x01010101, xs);
+      }
     }
     let s = x_scales[mine_x];
     let t = w_scales[mine_w];
     sums += mat4x4f(vec4f(a) * (s.x * t), vec4f(b) * (s.y * t), vec4f(c) * (s.z * t), vec4f(d) * (s.w * t));
+    if (OFFSETS) {
+      let less = s * vec4f(all);
+      let o = w_offsets[mine_w];
+      sums -= mat4x4f(less.x * o, less.y * o, less.z * o, less.w * o);
+    }
     workgroupBarrier();
   }
   let row = job.row + mine_w * 4;

@@ -1,6 +1,6 @@
 // What a timing of kernels needs: inputs, a clock that is not misled by the first run, results to compare; freed afterwards.
 
-import { PANEL_ROWS, packRows, rowPlanes } from "../../../tensor/format.ts";
+import { type Format, PANEL_ROWS, packRows, rowPlanes } from "../../../tensor/format.ts";
 import { weave } from "../../../tensor/panels.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
@@ -94,7 +94,7 @@ export class Trial {
   }
 }
 
-/** Fills a store's transit slots, or the first two, with the same eight rows of weights again and again. */
+/** Fills a store's transit slots, or the first two, with the same panel of weights again and again. */
 export function fillTransit(slots: GpuSlots): void {
   const { up, down, downOffset } = slots.layout;
   for (let transit = 0; transit < Math.min(2, slots.transit); transit++)
@@ -102,18 +102,27 @@ export function fillTransit(slots: GpuSlots): void {
       [0, up],
       [downOffset, down],
     ] as const) {
-      const weights = Float32Array.from(
-        { length: PANEL_ROWS * cols },
-        (_, i) => Math.sin(i * (i + 1 + transit)) / Math.sqrt(cols),
-      );
-      const own = rowPlanes(format, PANEL_ROWS, cols);
-      packRows(format, weights, PANEL_ROWS, cols, own);
-      const panel = rowPlanes(format, PANEL_ROWS, cols);
-      weave(format, own, PANEL_ROWS, 0, 1, panel);
+      const panel = somePanel(format, cols, transit);
       for (const [p, { offset }] of planes.entries())
         for (let i = 0; i < rows / PANEL_ROWS; i++)
           slots.write({ transit }, base + offset + i * panel[p]!.length, panel[p]!);
     }
+}
+
+/** A panel of finite weights, not zero. */
+function somePanel(format: Format, cols: number, seed: number): Uint8Array[] {
+  const panel = rowPlanes(format, PANEL_ROWS, cols);
+  const wave = (i: number): number => Math.sin(i * (i + 1 + seed));
+  if (format.pack) {
+    const weights = Float32Array.from({ length: PANEL_ROWS * cols }, (_, i) => wave(i) / Math.sqrt(cols));
+    const rows = rowPlanes(format, PANEL_ROWS, cols);
+    packRows(format, weights, PANEL_ROWS, cols, rows);
+    weave(format, rows, PANEL_ROWS, 0, 1, panel);
+  } else {
+    // Whatever a plane holds, such bytes are levels, positive scales, or f16 from 0.0001 to 0.03.
+    for (const plane of panel) for (let i = 0; i < plane.length; i++) plane[i] = 20 + 4 * wave(i);
+  }
+  return panel;
 }
 
 /** Σ (a - b)² / Σ b². */

@@ -1,4 +1,5 @@
-// The documentation: its length and width, links that lead somewhere, and a sentence for each dependency.
+// The documentation: its length and width, links that lead somewhere, and a sentence for each
+// dependency.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -85,7 +86,8 @@ describe("the documentation", () => {
       ].map(([, path]) => [page, path!] as const),
     );
     expect(named.length).toBeGreaterThan(30);
-    const missing = named.filter(([, path]) => !/\/x\./.test(path) && !existsSync(join(root, path))); // x: any
+    // x: any
+    const missing = named.filter(([, path]) => !/\/x\./.test(path) && !existsSync(join(root, path)));
     expect(missing.map(([page, path]) => `${page}: ${path}`)).toEqual([]);
   });
 

@@ -1,4 +1,5 @@
-// Choosing on the device against the host's sampler: the same tokens from the same seed, step after step.
+// Choosing on the device against the host's sampler: the same tokens from the same seed, step after
+// step.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Chooser, type Matrix, type Ops, UNDECIDED } from "../../src/backend/ops.ts";
@@ -19,7 +20,10 @@ function normal(n: number, seed: number, scale: number): Float32Array {
   );
 }
 
-/** One decoded token a sequence: token `ids[r]` at `position`, so that the rows of the step are those of the table. */
+/**
+ * One decoded token a sequence: token `ids[r]` at `position`, so that the rows of the step are
+ * those of the table.
+ */
 function decode(ids: readonly number[], choosers: readonly Chooser[], position = 0) {
   const R = ids.length;
   return {
@@ -63,8 +67,9 @@ const SETTINGS: readonly SamplingOptions[] = [
 ];
 
 /**
- * Lets choosers of all settings go `steps` steps side by side over rows of `logits` [rows, V], and holds each against its
- * host sampler. What the device leaves undecided the host decides, and a new chooser goes on from there. Returns how many.
+ * Lets choosers of all settings go `steps` steps side by side over rows of `logits` [rows, V], and
+ * holds each against its host sampler. What the device leaves undecided the host decides, and a new
+ * chooser goes on from there. Returns how many.
  */
 async function compare(ops: Ops, V: number, logits: Float32Array, steps: number, settings = SETTINGS) {
   const rows = logits.length / V;

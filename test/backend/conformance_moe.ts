@@ -28,7 +28,8 @@ function biasedGate(E: number, D: number, favourites: readonly number[]): Float3
 export function moeConformance(ops: () => Ops): void {
   describe("route", () => {
     const tied = (rows: readonly number[], D: number) => {
-      // Rows of the same kind are equal; everything is a small integer, so equal logits are equal in any order of sums.
+      // Rows of the same kind are equal; everything is a small integer, so equal logits are equal
+      // in any order of sums.
       const kinds = rows.map((kind) => integers(D, 60 + kind, 2));
       return Float32Array.from(kinds.flatMap((row) => [...row]));
     };

@@ -25,7 +25,8 @@ for (const instructions of cpuInstructions()) {
       );
 }
 
-// Every matrix and every layer's keys in a WebAssembly memory of their own, as far apart as in a model of many gigabytes.
+// Every matrix and every layer's keys in a WebAssembly memory of their own, as far apart as in a
+// model of many gigabytes.
 for (const threads of [1, 2])
   conformance(
     `cpu over many memories, ${threads} threads`,
@@ -34,7 +35,8 @@ for (const threads of [1, 2])
     threads === 2 ? null : leftToCi,
   );
 
-// Addresses above 2 GiB, which are negative as 32-bit integers. Nothing is written to what lies below.
+// Addresses above 2 GiB, which are negative as 32-bit integers. Nothing is written to what lies
+// below.
 conformance(
   "cpu far up in its memory, 2 threads",
   ({ maxTokens }) =>
@@ -92,6 +94,7 @@ describe("cpu", () => {
     };
     const first = await step(8);
     for (const T of [1, 8, 3, 8]) await step(T);
-    expect(await step(8)).toBeLessThanOrEqual(first + 4096); // the few-token path adds its own rows once
+    // the few-token path adds its own rows once
+    expect(await step(8)).toBeLessThanOrEqual(first + 4096);
   });
 });

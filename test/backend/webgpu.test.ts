@@ -51,7 +51,8 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
       const why = skip ? ": skipped: this adapter has no shader-f16" : "";
       describe.skipIf(skip)(`webgpu on ${adapter.name}, products in ${arithmetic}${why}`, () => {
         const own = (options: WebGpuOptions) => open({ ...options, arithmetics: [arithmetic] });
-        const left = arithmetic === "f16" ? leftToCi : null; // int8 shows that an arithmetic is taken
+        // int8 shows that an arithmetic is taken
+        const left = arithmetic === "f16" ? leftToCi : null;
         productConformance(arithmetic, own, left);
         formatConformance(arithmetic, own, left);
       });

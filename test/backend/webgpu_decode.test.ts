@@ -1,4 +1,5 @@
-// What decoding costs on WebGPU, counted: dispatches, submits, creations, bytes read back and bytes of weights a token.
+// What decoding costs on WebGPU, counted: dispatches, submits, creations, bytes read back and bytes
+// of weights a token.
 
 import { describe, expect, it } from "vitest";
 import { openSteps } from "../../bench/steps.ts";
@@ -68,7 +69,8 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
             // Beside the layers: the embedding, the head, and what chooses the token.
             const beside = 2 + (temperature === 0 ? 2 : 4);
             expect(each("dispatches") - beside).toBeLessThanOrEqual(8 * architecture.layers.length);
-            // Each active weight once: all matrices, but of the embedding a row and of the experts those of a token.
+            // Each active weight once: all matrices, but of the embedding a row and of the experts
+            // those of a token.
             const { perToken, count } = architecture.layers[0]!.experts;
             const share = perToken / count;
             const least =

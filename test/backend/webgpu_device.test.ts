@@ -1,4 +1,5 @@
-// The WebGPU backend as a user of a device: what it creates, splits, reports when the device fails, and leaves behind.
+// The WebGPU backend as a user of a device: what it creates, splits, reports when the device fails,
+// and leaves behind.
 
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -15,7 +16,9 @@ import { attentionOf, batchOf, inputTable, range } from "../support/steps.ts";
 const ATTENTION = attentionOf(4, 2, 16);
 const [D, F, E, K] = [64, 112, 4, 2];
 
-/** Loads one layer and returns a function that runs a whole step on `T` tokens and reads the result. */
+/**
+ * Loads one layer and returns a function that runs a whole step on `T` tokens and reads the result.
+ */
 async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
   const embed = await inputTable(ops, uniform(300 * D, 1), D);
   const norm = await ops.loadVector(memorySource("norm", uniform(D, 2), 1, D));
@@ -112,7 +115,8 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
 
     it.each(["f32", "q4"] as const)("computes the same from matrices in parts as from whole ones: %s", async (p) => {
       const whole = await adapter.open({ maxTokens: 40 });
-      // Below one expert's gate and up in f32 (57 KB) and below the head: some split by rows, some by experts.
+      // Below one expert's gate and up in f32 (57 KB) and below the head: some split by rows, some
+      // by experts.
       const limit = p === "f32" ? 45_000 : 17_000;
       const split = await adapter.open({ maxTokens: 40, maxWeightBytes: limit });
       const a = await smallModel(whole, p);

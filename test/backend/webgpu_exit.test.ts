@@ -1,4 +1,5 @@
-// A process that used the WebGPU backend ends by itself. In Node only: what the backend does in any host is webgpu_device.test.ts.
+// A process that used the WebGPU backend ends by itself. In Node only: what the backend does in any
+// host is webgpu_device.test.ts.
 
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";

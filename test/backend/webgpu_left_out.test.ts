@@ -1,4 +1,5 @@
-// Forms of kernels that a device does not compile, or computes wrongly: left out and named, never the end of open().
+// Forms of kernels that a device does not compile, or computes wrongly: left out and named, never
+// the end of open().
 
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -117,7 +118,8 @@ describe.skipIf(noAdapter)(`webgpu forms that are left out${noAdapter ? `: ${NO_
             FORMATS.q4,
           );
         } else await ops.loadMatrix(memorySource("w", uniform(D * D, 1), D, D), FORMATS.q4);
-        // A clock that only turns when it is looked at: time does not run out, however slow the machine is.
+        // A clock that only turns when it is looked at: time does not run out, however slow the
+        // machine is.
         let now = 0;
         vi.spyOn(performance, "now").mockImplementation(() => now++);
         await ops.tune(null, tiles);
@@ -139,7 +141,8 @@ describe.skipIf(noAdapter)(`webgpu forms that are left out${noAdapter ? `: ${NO_
     describe("when a model is opened", () => {
       const folder = writeTinyFolder({}, 64);
       afterAll(() => folder.remove());
-      const prompt = Array.from({ length: 12 }, (_, i) => 3 + i); // more than the products for few rows take
+      // more than the products for few rows take
+      const prompt = Array.from({ length: 12 }, (_, i) => 3 + i);
 
       /** The tokens after `prompt`, and what was left out. */
       async function answer(watched: WatchedGpu, alter: Alter = (code) => code) {

@@ -1,4 +1,5 @@
-// Profiles on every adapter: rows that add up to what was dispatched, weights that are counted as they are packed.
+// Profiles on every adapter: rows that add up to what was dispatched, weights that are counted as
+// they are packed.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -91,7 +92,8 @@ describe.skipIf(noAdapter)(`webgpu profiles${noAdapter ? `: ${NO_ADAPTER}` : ""}
         };
         const dense = sum(matrices, ({ bytes }) => bytes);
         expect(await counted(1)).toBe(dense + (experts.bytes * K) / E);
-        // More tokens than the few for which matrices are read row by row; the router reads its own for each of them.
+        // More tokens than the few for which matrices are read row by row; the router reads its own
+        // for each of them.
         expect(await counted(17)).toBe(dense + 16 * matrices[1]!.bytes + experts.bytes);
         if (maxWeightBytes) expect(experts.w13.parts.length).toBeGreaterThan(1);
         own.close();

@@ -1,5 +1,5 @@
-// The built package in headless Chromium, straight from dist without a bundler: the same tokens as in Node, on both backends,
-// and the CPU backend's threads where the page may have them.
+// The built package in headless Chromium, straight from dist without a bundler: the same tokens as
+// in Node, on both backends, and the CPU backend's threads where the page may have them.
 
 import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
@@ -10,9 +10,15 @@ import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
 import { PATIENT } from "../support/patience.ts";
 
-/** Bare imports of the built modules, as a bundler or an import map of the user's page would resolve them. */
+/**
+ * Bare imports of the built modules, as a bundler or an import map of the user's page would resolve
+ * them.
+ */
 const IMPORTS = { "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs" };
-/** The page: an import of the built package, and what the test calls. A string: vitest would rewrite an import here. */
+/**
+ * The page: an import of the built package, and what the test calls. A string: vitest would rewrite
+ * an import here.
+ */
 const PAGE = pageOf(
   IMPORTS,
   `
@@ -75,7 +81,10 @@ describe.skipIf(noChromium)(titled("in Chromium", noChromium), () => {
 
   describe("the CPU backend at q4 on two threads", () => {
     const options = { backend: "cpu", threads: 2, weights: "q4", chunk: 32, context: 256 } satisfies OpenOptions;
-    /** Greedy tokens in Node: of the best kernels there, which need not be the page's, so of tokens that are certain. */
+    /**
+     * Greedy tokens in Node: of the best kernels there, which need not be the page's, so of tokens
+     * that are certain.
+     */
     let expected: number[];
     beforeAll(async () => {
       const model = await open(inRepo("models/tales"), options);

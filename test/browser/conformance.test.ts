@@ -1,4 +1,5 @@
-// The tests of the WebGPU backend in a page: the files that Node runs, as they are, each of their cases a test here.
+// The tests of the WebGPU backend in a page: the files that Node runs, as they are, each of their
+// cases a test here.
 
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -21,7 +22,8 @@ describe.skipIf(skipped)(titled("in a page", skipped), () => {
     expect(adapter).toMatch(/swiftshader.* without shader-f16/i);
   });
 
-  // The same adapter in Node: another one may have features, and so forms of the kernels, that this one has not.
+  // The same adapter in Node: another one may have features, and so forms of the kernels, that this
+  // one has not.
   const node = adapters.find(({ name }) => /swiftshader/i.test(name));
   const skip = node ? null : "skipped: Node has no SwiftShader on this machine";
   it.skipIf(skip)(titled("declares every case that Node does", skip), () => {
@@ -35,7 +37,8 @@ describe.skipIf(skipped)(titled("in a page", skipped), () => {
     );
   });
 
-  // Forms of the products are the same shaders in both; the suite itself and the device are what a page may do otherwise.
+  // Forms of the products are the same shaders in both; the suite itself and the device are what a
+  // page may do otherwise.
   const left = node && !ALL ? cases.filter(({ name }) => FORMS.test(name)) : [];
   describe.skipIf(left.length > 0)(
     "forms of the products: left to Node, on the same driver (here too: HOTSET_ALL_TESTS=1)",

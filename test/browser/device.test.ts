@@ -1,4 +1,5 @@
-// A device that fails under a model in a page: the caller gets a typed error, and a model opened again gives the right tokens.
+// A device that fails under a model in a page: the caller gets a typed error, and a model opened
+// again gives the right tokens.
 
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -7,7 +8,10 @@ import { noChromium, openSite, pageOf, type Site } from "../support/chromium.ts"
 import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
 
-/** The page: a device may be given trouble when it is busy with a model. A string: vitest would rewrite an import here. */
+/**
+ * The page: a device may be given trouble when it is busy with a model. A string: vitest would
+ * rewrite an import here.
+ */
 const PAGE = pageOf(
   { "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs" },
   `
@@ -31,7 +35,10 @@ const PAGE = pageOf(
     };
     return device;
   };
-  /** Generates with a model of its own; the trouble comes with the first submit after \`tokens\` of the answer. */
+  /**
+   * Generates with a model of its own; the trouble comes with the first submit after \`tokens\` of
+   * the answer.
+   */
   globalThis.story = async (options, prompt, generate, planned, tokens) => {
     const model = await open(location.origin + "/models/tales", options);
     const ids = [];
@@ -79,7 +86,8 @@ describe.skipIf(left)(titled("a device that fails in a page", left), () => {
       `story(...${JSON.stringify([OPTIONS, prompt, { maxTokens: MOST, temperature: 0 }, trouble, tokens])})`,
     );
 
-  // In one page, a model each: what a failure leaves behind would show in the tokens of the next one.
+  // In one page, a model each: what a failure leaves behind would show in the tokens of the next
+  // one.
   it.each([
     { trouble: "a lost device", when: "in the prompt", tokens: 0, message: /^DeviceError: .*lost.*open it again/ },
     { trouble: "a lost device", when: "between tokens", tokens: 3, message: /^DeviceError: .*lost.*open it again/ },

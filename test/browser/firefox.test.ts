@@ -1,4 +1,5 @@
-// The built package in headless Firefox: its engine compiles the kernels otherwise, and its WebGPU is wgpu.
+// The built package in headless Firefox: its engine compiles the kernels otherwise, and its WebGPU
+// is wgpu.
 
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";

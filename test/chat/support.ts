@@ -35,7 +35,10 @@ function withControls<T extends { added_tokens: unknown[] }>(json: T): T {
   return { ...json, added_tokens: [...json.added_tokens, ...added] };
 }
 
-/** Ids as the pieces that they stand for; bytes of a character that the vocabulary lacks as that character, but for line ends. */
+/**
+ * Ids as the pieces that they stand for; bytes of a character that the vocabulary lacks as that
+ * character, but for line ends.
+ */
 export function piecesOf(tokenizer: Tokenizer, ids: readonly number[]): string {
   const text = ids.map((id) => tokenizer.idToPiece(id)).join("");
   return text.replace(/<0x([2-7].)>/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));

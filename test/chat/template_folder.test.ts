@@ -1,4 +1,5 @@
-// What a folder's template files say beside the prompt: ends of answers, special tokens, templates for tools; Mistral's v7.
+// What a folder's template files say beside the prompt: ends of answers, special tokens, templates
+// for tools; Mistral's v7.
 
 import { describe, expect, it } from "vitest";
 import { openChat } from "../../src/chat/conventions.ts";
@@ -147,7 +148,8 @@ describe("Mistral's v7", async () => {
     expect(mistralVersion(controls, [])).toBe("v3");
   });
 
-  // Texts as mistral-common 1.12.0 gives them for its v7 tokenizer (MistralTokenizer.v7(), encode_chat_completion().text).
+  // Texts as mistral-common 1.12.0 gives them for its v7 tokenizer (MistralTokenizer.v7(),
+  // encode_chat_completion().text).
   it.each<[string, ChatMessage[], ToolDefinition[], string]>([
     [
       "system, tools, a call and its result",

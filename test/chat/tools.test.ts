@@ -1,4 +1,5 @@
-// Tools: the form that calls must have, the JSON protocol, and what a folder's way of chatting makes of them.
+// Tools: the form that calls must have, the JSON protocol, and what a folder's way of chatting
+// makes of them.
 
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, it } from "vitest";

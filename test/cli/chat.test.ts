@@ -169,7 +169,10 @@ describe("hotset chat with a message on each line", () => {
 const hasScript = spawnSync("script", ["-qec", "true", "/dev/null"]).status === 0;
 
 describe.skipIf(!hasScript)("hotset chat on a terminal (needs script of util-linux)", () => {
-  /** Types to a terminal: each text once what stands in front of it was seen, after what was seen before; ␛ is Esc. */
+  /**
+   * Types to a terminal: each text once what stands in front of it was seen, after what was seen
+   * before; ␛ is Esc.
+   */
   async function typed(steps: readonly (readonly [RegExp, string])[], args: string, cache: string): Promise<Outcome> {
     const command = `exec '${process.execPath}' dist/src/cli/main.js chat ${tales} --backend cpu ${args}`;
     const child = spawn("script", ["-qec", command, "/dev/null"], {

@@ -1,4 +1,5 @@
-// `hotset devices`: every adapter that Dawn lists, in words and as JSON; a machine without any is not an error.
+// `hotset devices`: every adapter that Dawn lists, in words and as JSON; a machine without any is
+// not an error.
 
 import { expect, it } from "vitest";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";

@@ -1,4 +1,5 @@
-// model.chat() and model.serving() over random tiny models: tools in Mistral's own format and in the JSON protocol, formats, echo, turns.
+// model.chat() and model.serving() over random tiny models: tools in Mistral's own format and in
+// the JSON protocol, formats, echo, turns.
 
 import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -72,8 +73,8 @@ async function whole(events: AsyncIterable<ChatEvent>): Promise<Whole> {
 }
 
 /**
- * Cuts an answer of calls that have to be at every token, or at some: each call that is whole by then is there, of the rest
- * nothing. The first seed that gives two calls counts.
+ * Cuts an answer of calls that have to be at every token, or at some: each call that is whole by
+ * then is there, of the rest nothing. The first seed that gives two calls counts.
  */
 async function cutEverywhere(chat: (options: ChatOptions) => Promise<Whole>, step = 1): Promise<void> {
   const go = { name: "go", parameters: { type: "object", properties: { on: { type: "boolean" } }, required: ["on"] } };
@@ -147,7 +148,8 @@ describe.each(VOCABULARIES)("$name", ({ files, V, skip: missing }) => {
   });
 
   run(say("calls side by side, each whole, and none that was cut off by the length"), async () => {
-    // A list that does not end: neither by its bracket, nor by white space that only the bracket may follow.
+    // A list that does not end: neither by its bracket, nor by white space that only the bracket
+    // may follow.
     const { tokenizer } = model;
     const ends = (bytes: Uint8Array): boolean => bytes.includes(0x5d) || /^\s+$/.test(new TextDecoder().decode(bytes));
     const closers = Array.from({ length: V }, (_, id) => id).filter((id) => ends(tokenizer.tokenBytes(id)));

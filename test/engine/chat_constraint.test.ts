@@ -1,4 +1,5 @@
-// What an answer is held to, token by token: calls that must come, calls that may, and texts that have a format.
+// What an answer is held to, token by token: calls that must come, calls that may, and texts that
+// have a format.
 
 import { afterAll, describe, expect, it } from "vitest";
 import { jsonStyle } from "../../src/chat/styles/json.ts";
@@ -64,7 +65,10 @@ const protocol = (options: ChatOptions): Promise<Constraint | null> =>
 const has = (mask: Int32Array | null, id: number): boolean =>
   mask === null || (mask[id >> 5]! & (1 << (id & 31))) !== 0;
 
-/** Whether a constraint allows these tokens one after the other; it has then accepted those before the first that it does not. */
+/**
+ * Whether a constraint allows these tokens one after the other; it has then accepted those before
+ * the first that it does not.
+ */
 async function takes(constraint: Constraint, ids: readonly number[]): Promise<boolean> {
   for (const id of ids) {
     if (!has(await constraint.mask(), id)) return false;

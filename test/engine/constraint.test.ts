@@ -1,5 +1,5 @@
-// A constraint in the generation loop: applied before everything else, ended by an end token, deterministic, never on the
-// backend's own choosing.
+// A constraint in the generation loop: applied before everything else, ended by an end token,
+// deterministic, never on the backend's own choosing.
 
 import { describe, expect, it } from "vitest";
 import { createSampler } from "../../src/engine/sampler.ts";

@@ -1,4 +1,5 @@
-// A long step on the CPU is interrupted in its middle: by those who leave, by close(), and by whatever else the event loop has.
+// A long step on the CPU is interrupted in its middle: by those who leave, by close(), and by
+// whatever else the event loop has.
 
 import { describe, expect, it } from "vitest";
 import { open } from "../../src/index.ts";
@@ -26,7 +27,8 @@ describe("a prompt that is one step on the CPU", () => {
       if (!answered) setImmediate(count);
     };
     setImmediate(count);
-    while (turns < 4) await new Promise((resolve) => setImmediate(resolve)); // the step has begun by then
+    // the step has begun by then
+    while (turns < 4) await new Promise((resolve) => setImmediate(resolve));
     expect(answered).toBe(false);
     abort.abort(new Error("left"));
     await expect(left).rejects.toThrow("left");

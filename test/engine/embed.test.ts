@@ -1,4 +1,5 @@
-// Embeddings against transformers' logits: the head is linear, so the head of the mean of hidden states is the mean of logits.
+// Embeddings against transformers' logits: the head is linear, so the head of the mean of hidden
+// states is the mean of logits.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";

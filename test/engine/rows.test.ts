@@ -1,5 +1,5 @@
-// On the CPU a token's values do not depend on what is computed beside it: so neither sharing a prefix nor sharing a step
-// changes an answer by a bit.
+// On the CPU a token's values do not depend on what is computed beside it: so neither sharing a
+// prefix nor sharing a step changes an answer by a bit.
 
 import { describe, expect, it } from "vitest";
 import { open } from "../../src/index.ts";

@@ -1,4 +1,5 @@
-// Decoding ahead of its consumer, over a backend that answers as late and out of step as a test likes.
+// Decoding ahead of its consumer, over a backend that answers as late and out of step as a test
+// likes.
 
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions, Session } from "../../src/engine/api.ts";
@@ -19,7 +20,10 @@ import {
 } from "../support/fake_backend.ts";
 import { collect } from "../support/pieces.ts";
 
-/** A prompt of `length` that, greedily continued, has its first EOS as id number `at` (counted from 1). */
+/**
+ * A prompt of `length` that, greedily continued, has its first EOS as id number `at` (counted from
+ * 1).
+ */
 function promptWithEos(at: number, length = 3): number[] {
   for (let n = 0; n < 5000; n++) {
     const prompt = Array.from({ length }, (_, i) => 1 + ((n >> (4 * i)) % (VOCAB - 1)));

@@ -1,4 +1,5 @@
-// KV blocks of sessions that decode ahead: how far they reach, within what budget, and how they come back.
+// KV blocks of sessions that decode ahead: how far they reach, within what budget, and how they
+// come back.
 
 import { describe, expect, it } from "vitest";
 import { AHEAD } from "../../src/engine/run_ahead.ts";
@@ -16,7 +17,8 @@ describe("blocks for what runs ahead", () => {
 
   it("never reach past what the generation can use", async () => {
     const backend = fakeBackend();
-    await collect(backend.session().generate([5], { ignoreEos: true, maxTokens: 16 })); // positions 0..15
+    // positions 0..15
+    await collect(backend.session().generate([5], { ignoreEos: true, maxTokens: 16 }));
     expect(backend.store.blocks).toBe(4);
   });
 
@@ -45,7 +47,8 @@ describe("blocks for what runs ahead", () => {
     for (const id of [5, 6]) {
       for await (const _ of backend.session(1000).generate([id], on(100))) break;
     }
-    expect(backend.store.blocks).toBeLessThanOrEqual(26); // one that the first session holds, 25 for the second
+    // one that the first session holds, 25 for the second
+    expect(backend.store.blocks).toBeLessThanOrEqual(26);
   });
 
   it("are fewer where the budget has no more, down to none at all", async () => {
@@ -97,7 +100,8 @@ describe("blocks for what runs ahead", () => {
     const paused = backend.session().generate([5], on(28)); // reaches for 7 of 8
     await paused.next();
     await settle();
-    const prompt = Array.from({ length: 24 }, (_, i) => i % VOCAB); // 6 blocks; the paused one needs two
+    // 6 blocks; the paused one needs two
+    const prompt = Array.from({ length: 24 }, (_, i) => i % VOCAB);
     expect((await collect(backend.session().generate(prompt, on(1)))).ids).toEqual(greedy(prompt, 1));
     await paused.return!();
   });

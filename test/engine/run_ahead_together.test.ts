@@ -1,4 +1,5 @@
-// Several sessions that decode ahead: who shares a step, who waits for whom, and what one's end does to the others.
+// Several sessions that decode ahead: who shares a step, who waits for whom, and what one's end
+// does to the others.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -36,7 +37,8 @@ describe("sessions that decode ahead together", () => {
     const short = collect(backend.session().generate([2, 3], on(6)));
     expect((await short).ids).toEqual(greedy([2, 3], 6));
     expect((await long).ids).toEqual(greedy([1], 40));
-    // Alone; the prompt beside it; both; alone again. Of the other's steps at most those in flight came first.
+    // Alone; the prompt beside it; both; alone again. Of the other's steps at most those in flight
+    // came first.
     const widths = backend.asked.map(({ tokens }) => tokens.length).join("");
     expect(widths).toMatch(/^1{1,8}32{5}1+$/);
     expect(backend.asked.filter(({ how }) => how === "begin")).toHaveLength(4);
@@ -145,7 +147,8 @@ describe("ends from outside", () => {
     const backend = fakeBackend({ maxTokens: 2 });
     const abort = new AbortController();
     backend.spoil(() => {
-      if (backend.asked.length === 2) abort.abort(new Error("enough")); // the last chunk but one is running
+      // the last chunk but one is running
+      if (backend.asked.length === 2) abort.abort(new Error("enough"));
     });
     const session = backend.session();
     await expect(collect(session.generate([1, 2, 3, 4, 5], { ...on(9), signal: abort.signal }))).rejects.toThrow(
@@ -270,7 +273,8 @@ describe("whatever happens beside it", () => {
   const generation = fc.record({
     prompt: fc.array(fc.integer({ min: 1, max: VOCAB - 1 }), { minLength: 1, maxLength: 12 }),
     count: fc.integer({ min: 1, max: 25 }),
-    pauses: fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 1, maxLength: 4 }), // turns after each piece
+    // turns after each piece
+    pauses: fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 1, maxLength: 4 }),
     leavesAfter: fc.option(fc.integer({ min: 0, max: 12 })),
     abortsAfter: fc.option(fc.integer({ min: 0, max: 80 })), // turns
     kind: fc.constantFrom<GenerateOptions>(
@@ -290,7 +294,10 @@ describe("whatever happens beside it", () => {
     maxTokens: fc.integer({ min: 2, max: 6 }),
   });
 
-  /** Blocks of 4 positions that sessions with these tokens hold: equal beginnings are shared as far as blocks are full. */
+  /**
+   * Blocks of 4 positions that sessions with these tokens hold: equal beginnings are shared as far
+   * as blocks are full.
+   */
   const blocksOf = (held: readonly (readonly number[])[]): number => {
     const full = held.flatMap((tokens) =>
       tokens.flatMap((_, i) => (i % 4 === 3 ? [tokens.slice(0, i + 1).join()] : [])),

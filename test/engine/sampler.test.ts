@@ -86,8 +86,9 @@ describe("sampling", () => {
 });
 
 /**
- * The definition of a draw, by the letter: everything sorted, cut by each filter, laid out (the 256 most likely first, then the
- * others by id), and the token taken at which the sum exceeds the random number's share.
+ * The definition of a draw, by the letter: everything sorted, cut by each filter, laid out (the 256
+ * most likely first, then the others by id), and the token taken at which the sum exceeds the
+ * random number's share.
  */
 function defined(row: Float32Array, o: Required<Filters>, random: number): number {
   const max = Math.max(...row);
@@ -189,7 +190,8 @@ describe("penalties", () => {
     const row = logits(3, 2, -1, -3);
     expect(sampler.next(row)).toBe(1); // 3 / 2 < 2
     expect(sampler.next(row)).toBe(0); // now 1.5 against 1
-    expect(createSampler({ repeatPenalty: 2 }, 3, [0]).next(logits(-1, -1.5, -9))).toBe(1); // -2 < -1.5
+    // -2 < -1.5
+    expect(createSampler({ repeatPenalty: 2 }, 3, [0]).next(logits(-1, -1.5, -9))).toBe(1);
   });
   it("frequency counts each time, presence once, and neither counts the prompt", () => {
     const row = logits(1, 0.5, 0);

@@ -1,4 +1,5 @@
-// A session over a backend without arithmetic: what is refused, what ends an answer, what it reports, who may generate when.
+// A session over a backend without arithmetic: what is refused, what ends an answer, what it
+// reports, who may generate when.
 
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions, Piece, Session } from "../../src/engine/api.ts";

@@ -1,5 +1,5 @@
-// Sessions of models/tales through open(), on every backend: the same tokens however they are asked for. What no backend changes
-// is tested in session.test.ts.
+// Sessions of models/tales through open(), on every backend: the same tokens however they are asked
+// for. What no backend changes is tested in session.test.ts.
 
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -67,7 +67,8 @@ describe.each(backends)("sessions on $name", ({ options: backend }) => {
     await expect(collect(session, first.ids)).rejects.toThrow(/session is closed/);
     expect(model.stats().sessions).toBe(before - 1);
     const another = model.session();
-    const prompt = another.generate(Array(100).fill(first.ids[1]), { maxTokens: 1 }).next(); // four chunks
+    // four chunks
+    const prompt = another.generate(Array(100).fill(first.ids[1]), { maxTokens: 1 }).next();
     another.close();
     await expect(prompt).rejects.toThrow(/session was closed/);
   });

@@ -39,7 +39,8 @@ describe("stop strings", () => {
         const text = pieces.join("");
         const found = stops.map((s) => text.indexOf(s)).filter((at) => at >= 0);
         const shown = run(stops, pieces).out.join("");
-        // A stop that ends in a later piece may lose to one that ended sooner: never more than the first end allows.
+        // A stop that ends in a later piece may lose to one that ended sooner: never more than the
+        // first end allows.
         if (found.length === 0) return shown === text;
         const firstEnd = Math.min(...stops.filter((s) => text.includes(s)).map((s) => text.indexOf(s) + s.length));
         return text.startsWith(shown) && shown.length < firstEnd && !stops.some((s) => shown.includes(s));

@@ -1,4 +1,5 @@
-// GBNF means what llama.cpp's parser makes of it: texts in and out of a grammar, and what is refused where.
+// GBNF means what llama.cpp's parser makes of it: texts in and out of a grammar, and what is
+// refused where.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { choicesToEbnf, gbnfToEbnf } from "../../src/grammar/gbnf.ts";

@@ -1,4 +1,5 @@
-// Bad input is refused by name, without hanging (tests that do end by their time limit); and what xgrammar has been found to get wrong is got right by how it is asked.
+// Bad input is refused by name, without hanging (tests that do end by their time limit); and what
+// xgrammar has been found to get wrong is got right by how it is asked.
 
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, describe, expect, it } from "vitest";

@@ -1,4 +1,5 @@
-// Masks are right, token by token, where lengths are counted; and grammars are written so that xgrammar knows them ahead.
+// Masks are right, token by token, where lengths are counted; and grammars are written so that
+// xgrammar knows them ahead.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
@@ -25,7 +26,9 @@ const CHARACTERS = ["a", "b", " ", "é", "漢", "😀", "\\n", '\\"', "\\u00e9",
 const BROKEN =
   /^(?:\\(?:u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?)?)?$/;
 
-/** Whether bytes are the beginning of a JSON string of `min` to `max` characters, by its definition. */
+/**
+ * Whether bytes are the beginning of a JSON string of `min` to `max` characters, by its definition.
+ */
 function begins(bytes: readonly number[], min: number, max: number): boolean {
   // Bytes that end within a character are looked at without it.
   let size = bytes.length;
@@ -109,7 +112,8 @@ describe("masks of strings whose length is bounded", () => {
         matcher.accept(byte(0x22));
         const length = Math.min(max, min + 45);
         for (let i = 0; ; i++) {
-          // Near the bounds every place, elsewhere one in twenty: a mask is compared with hundreds of tokens.
+          // Near the bounds every place, elsewhere one in twenty: a mask is compared with hundreds
+          // of tokens.
           if (i === length || Math.min(Math.abs(min - i), max - i) < 3 || random() < 0.05) {
             const mask = new Set(allowed((await matcher.mask())!));
             for (let id = 0; id < tokenizer.vocabSize; id++) {
@@ -138,8 +142,8 @@ describe("masks of strings whose length is bounded", () => {
 });
 
 /**
- * Rules that something comes behind, although they may end within many tokens: after each such end xgrammar tries all that
- * follows, token by token, for each mask again.
+ * Rules that something comes behind, although they may end within many tokens: after each such end
+ * xgrammar tries all that follows, token by token, for each mask again.
  */
 function openWithin(rules: ReadonlyMap<string, Rule>): string[] {
   const closed = closedRules(rules);

@@ -1,4 +1,5 @@
-// Schemas as they are published: older drafts, keywords and formats that no draft has, and forms that other tools write.
+// Schemas as they are published: older drafts, keywords and formats that no draft has, and forms
+// that other tools write.
 
 import { Ajv, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";

@@ -1,5 +1,5 @@
-// The official suite of JSON Schema: whatever a schema is accepted for validates by an independent validator, and whatever is
-// refused is refused by name.
+// The official suite of JSON Schema: whatever a schema is accepted for validates by an independent
+// validator, and whatever is refused is refused by name.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { Ajv, type ValidateFunction } from "ajv";
@@ -25,12 +25,18 @@ const WHOLE = 20;
 const wanted = process.env.GENERATIONS === undefined ? null : Number(process.env.GENERATIONS);
 if (wanted !== null && !(Number.isInteger(wanted) && wanted > 0))
   throw new Error(`GENERATIONS: expected a whole number above 0, found ${process.env.GENERATIONS}`);
-/** Usually fewer: minutes of computing are not for every run. Draft 7 repeats most of what draft 2020-12 says. */
+/**
+ * Usually fewer: minutes of computing are not for every run. Draft 7 repeats most of what draft
+ * 2020-12 says.
+ */
 const GENERATIONS = wanted ?? (EVERYTHING ? 3 : 1);
 const GENERATIONS_7 = wanted ?? 1;
 /** Groups of annotations, and of dialects that a schema names: they constrain nothing. */
 const NO_CONSTRAINT = new Set(["format.json", "content.json", "default.json", "vocabulary.json"]);
-/** ajv divides doubles, where 0.0075 / 0.0001 is no whole number: multiples are compared at this precision instead. */
+/**
+ * ajv divides doubles, where 0.0075 / 0.0001 is no whole number: multiples are compared at this
+ * precision instead.
+ */
 const MULTIPLES = 9;
 
 const suite = inShared("fixtures/json-schema-test-suite");
@@ -38,7 +44,10 @@ const tokenizer = talesFromJson;
 const grammars = createGrammars(tokenizer, tokenizer.vocabSize, tokenizer.eosIds);
 afterAll(() => grammars.close());
 
-/** ajv's verdict; null where it is not the suite's own for one of the group's tests, so that it is no judge. */
+/**
+ * ajv's verdict; null where it is not the suite's own for one of the group's tests, so that it is
+ * no judge.
+ */
 function trusted(ajv: Ajv, schema: object, tests: Group["tests"]): ValidateFunction | null {
   try {
     const validate = ajv.compile(schema);

@@ -24,7 +24,10 @@ export function allowed(mask: Int32Array): number[] {
 
 const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** After so many tokens the random model wants to close what is open; after the second, nothing else. */
+/**
+ * After so many tokens the random model wants to close what is open; after the second, nothing
+ * else.
+ */
 const SOON = 24;
 const NOW = 60;
 const LAST = 600;
@@ -36,9 +39,10 @@ const BRACE = 0x7b;
 const BRACKET = 0x5b;
 
 /**
- * A text that a model with random logits writes under a grammar, ended by an end token; null if it did not end within 600
- * tokens. The longer it is, the more the model is for what closes strings, lists and objects; in a string that may not close
- * yet it tries the `words`, of which the grammar may want one.
+ * A text that a model with random logits writes under a grammar, ended by an end token; null if it
+ * did not end within 600 tokens. The longer it is, the more the model is for what closes strings,
+ * lists and objects; in a string that may not close yet it tries the `words`, of which the grammar
+ * may want one.
  */
 export async function randomText(
   grammar: Grammar,
@@ -90,7 +94,8 @@ function choose(
   inside: boolean,
 ): number {
   const { first, ...both } = ranksOf(tokenizer);
-  // Of single values there are so many tokens that a text would hardly ever be an object or a list, were it not for this.
+  // Of single values there are so many tokens that a text would hardly ever be an object or a list,
+  // were it not for this.
   const opens = step === 0 ? ids.filter((id) => first[id] === BRACE || first[id] === BRACKET) : [];
   const any = pick(opens.length > 0 && random() < 0.75 ? opens : ids, first, random);
   if (step === 0) return any;
@@ -98,8 +103,8 @@ function choose(
   if (end !== undefined && random() < (step > SOON ? 0.9 : 0.3)) return end;
   if (step < SOON ? random() < 0.9 : random() < (step < NOW ? 0.3 : 0.15)) return any;
   const ranks = inside ? both.inside : both.outside;
-  // Tokens that begin alike are lucky together: were each for itself, the one digit that a schema waits for would hardly ever
-  // come first among the hundreds that open a string.
+  // Tokens that begin alike are lucky together: were each for itself, the one digit that a schema
+  // waits for would hardly ever come first among the hundreds that open a string.
   const luck = Float32Array.from({ length: 256 }, () => random() * (inside ? 1 : OTHERS));
   let [best, least] = [any, Number.POSITIVE_INFINITY];
   for (const id of ids) {
@@ -127,7 +132,10 @@ interface Ranks {
 
 const ranks = new WeakMap<Tokenizer, Ranks>();
 
-/** Closers first and then commas, single ones before others; then what is short; opening brackets and white space last. */
+/**
+ * Closers first and then commas, single ones before others; then what is short; opening brackets
+ * and white space last.
+ */
 function ranksOf(tokenizer: Tokenizer): Ranks {
   let found = ranks.get(tokenizer);
   if (!found) {

@@ -1,4 +1,5 @@
-// models/tales under constraints, end to end on the CPU: its answers are what the grammar says, whatever the model would write.
+// models/tales under constraints, end to end on the CPU: its answers are what the grammar says,
+// whatever the model would write.
 
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

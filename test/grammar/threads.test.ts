@@ -1,5 +1,5 @@
-// Grammars in threads: the same masks as here, a deadline and a limit of memory for each compilation, and generations that go
-// on when the thread that they are matched in ends.
+// Grammars in threads: the same masks as here, a deadline and a limit of memory for each
+// compilation, and generations that go on when the thread that they are matched in ends.
 
 import { spawnSync } from "node:child_process";
 import { afterEach, describe, expect, it, vi } from "vitest";

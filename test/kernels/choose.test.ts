@@ -1,4 +1,5 @@
-// The kernels that choose tokens, one by one: what they write, and that they write nothing else, on grids that are too large.
+// The kernels that choose tokens, one by one: what they write, and that they write nothing else, on
+// grids that are too large.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UNDECIDED } from "../../src/backend/ops.ts";
@@ -15,16 +16,21 @@ function bits(x: number): number {
   return BITS[0]!;
 }
 
-/** Chooser 0 is greedy and has a table, chooser 1 takes the most likely of two. The step's tokens name them the other way round. */
+/**
+ * Chooser 0 is greedy and has a table, chooser 1 takes the most likely of two. The step's tokens
+ * name them the other way round.
+ */
 function inputs() {
   const choosers = new Uint32Array(32);
   choosers.set([1, 2, 3, 4, 0, 0, bits(1), 0, bits(2), bits(0.5), bits(0.25), bits(0.5), 0, 0]);
   choosers.set([5, 6, 7, 8, bits(1), 2, bits(0.5), 0, bits(1), bits(1), 0, 0, UNDECIDED, 0], 16);
   const logits = uniform(R * STRIDE, 1, 4) as Float32Array<ArrayBuffer>;
-  for (let r = 0; r < R; r++) logits.fill(1e30, r * STRIDE + V, (r + 1) * STRIDE); // padding, never to be chosen
+  // padding, never to be chosen
+  for (let r = 0; r < R; r++) logits.fill(1e30, r * STRIDE + V, (r + 1) * STRIDE);
   logits[7] = 20; // row 0 goes to chooser 1
   logits[2300] = 18;
-  logits[STRIDE + 9] = 10; // row 1 to chooser 0: token 9 was chosen twice and seen, (10 / 2) - (0.25 * 2 + 0.5) = 4
+  // row 1 to chooser 0: token 9 was chosen twice and seen, (10 / 2) - (0.25 * 2 + 0.5) = 4
+  logits[STRIDE + 9] = 10;
   logits[STRIDE + 2400] = 5;
   logits[STRIDE + 2401] = 4.5; // and a bias of 1
   const tables = new Uint32Array(2 * V);

@@ -84,7 +84,8 @@ describe("panelLayout", () => {
 
 describe("packRows", () => {
   it("lays q4 nibbles out as documented: byte 4j+b holds weight 8j+b low and 8j+4+b high", () => {
-    // Multiples of one scale, so that quantizing is exact: weight i is u(i) - 8, with both extremes present.
+    // Multiples of one scale, so that quantizing is exact: weight i is u(i) - 8, with both extremes
+    // present.
     const level = (i: number) => (i * 7 + 3) % 16;
     const x = Float32Array.from({ length: 32 }, (_, i) => level(i) - 8);
     const [levels, scales] = packPlanes(FORMATS.q4, x, 1, 32);
@@ -113,7 +114,8 @@ describe("packRows", () => {
           const group = x.subarray(r * cols + (c & ~31), r * cols + Math.min(cols, (c & ~31) + 32));
           const max = group.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
           const value = x[r * cols + c]!;
-          // q8 rounds to half of max / 127; q4's scale is at most max / 7, and what it clips stays within two levels.
+          // q8 rounds to half of max / 127; q4's scale is at most max / 7, and what it clips stays
+          // within two levels.
           const allowed = { f32: 0, f16: Math.abs(value) / 2048, q8: max / 250, q4: max / 5 }[precision];
           expect(Math.abs(all[r * cols + c]! - value), `row ${r}, column ${c}`).toBeLessThanOrEqual(allowed);
         }

@@ -1,4 +1,5 @@
-// The search for a q4 scale: never worse than the naive one, and as good as an exhaustive search to a few per mille.
+// The search for a q4 scale: never worse than the naive one, and as good as an exhaustive search to
+// a few per mille.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

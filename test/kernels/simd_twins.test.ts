@@ -1,12 +1,14 @@
-// Every SIMD kernel that a forward pass goes through against its plain twin, with each instruction set that runs here.
+// Every SIMD kernel that a forward pass goes through against its plain twin, with each instruction
+// set that runs here.
 
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Ops } from "../../src/backend/ops.ts";
 import { cpuInstructions, cpuOps } from "../support/cpu.ts";
 import { MAX_TOKENS, twins } from "./twins.ts";
 
-// What the steps go through: embed, rmsNorm, quantizedBytes, quantize, matmul, qkNorm, rope, append, attention, expertUp,
-// expertDown, addWeighted, add, rows; and pack, weave when weights are loaded.
+// What the steps go through: embed, rmsNorm, quantizedBytes, quantize, matmul, qkNorm, rope,
+// append, attention, expertUp, expertDown, addWeighted, add, rows; and pack, weave when weights are
+// loaded.
 
 describe.each(cpuInstructions().filter((name) => name !== "plain"))("%s: as the plain kernels", (instructions) => {
   let ops: Ops;

@@ -1,5 +1,6 @@
-// Small steps through every kernel of a backend, for comparing it with the plain kernels: what a changed kernel is judged by
-// within seconds. The conformance suite (test/backend) holds both to float64 over all shapes.
+// Small steps through every kernel of a backend, for comparing it with the plain kernels: what a
+// changed kernel is judged by within seconds. The conformance suite (test/backend) holds both to
+// float64 over all shapes.
 
 import { it } from "vitest";
 import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
@@ -69,7 +70,9 @@ function product(format: Format, T: number, kernels: readonly string[]): Twin {
   };
 }
 
-/** A layer's attention, after a step that filled the cache before it; then the rows that are wanted. */
+/**
+ * A layer's attention, after a step that filled the cache before it; then the rows that are wanted.
+ */
 function attention(format: Format, T: number, kv: "f32" | "f16", parts: Partial<Attention>, kernels: string[]): Twin {
   const [H, kvHeads, headDim] = HEADS;
   return {
@@ -171,7 +174,8 @@ export const TWINS: readonly Twin[] = [
 ];
 
 /**
- * Declares a test for each twin: the same numbers as from the plain kernels, within what the backend's arithmetic allows.
+ * Declares a test for each twin: the same numbers as from the plain kernels, within what the
+ * backend's arithmetic allows.
  * @param check looks at what the step ran; `run` runs it
  */
 export function twins(

@@ -1,4 +1,5 @@
-// place.wgsl against its plain form, and what it leaves to combine.wgsl: choices without a slot, whose rows may hold anything.
+// place.wgsl against its plain form, and what it leaves to combine.wgsl: choices without a slot,
+// whose rows may hold anything.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { place } from "../../kernels/place.ts";

@@ -1,4 +1,5 @@
-// The table of kernels against the WGSL itself: every binding, param and override constant, in order; and what is imported.
+// The table of kernels against the WGSL itself: every binding, param and override constant, in
+// order; and what is imported.
 
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";

@@ -1,6 +1,8 @@
-// Held-out perplexity of models/tales: the whole protocol at q8 and q4, the first windows elsewhere.
+// Held-out perplexity of models/tales: the whole protocol at q8 and q4, the first windows
+// elsewhere.
 //
-// The reference is transformers in float32 (test/fixtures/perplexity), whose mean is that of models/tales/reference.json.
+// The reference is transformers in float32 (test/fixtures/perplexity), whose mean is that of
+// models/tales/reference.json.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -58,8 +60,8 @@ describe.skipIf(heldout.skip)(titled("perplexity", heldout.skip), () => {
         try {
           const found = await windowNll(model, text, GPU_WINDOWS);
           if (cpu) {
-            // One window says little about what quantizing costs on the whole: the same weights on the CPU must give the
-            // same; with int8 activations they are held to the limit above.
+            // One window says little about what quantizing costs on the whole: the same weights on
+            // the CPU must give the same; with int8 activations they are held to the limit above.
             const same = await windowNll(cpu, text, GPU_WINDOWS);
             expect(Math.abs(perplexityOf(found) / perplexityOf(same) - 1)).toBeLessThan(0.001);
           } else {

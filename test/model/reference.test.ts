@@ -1,5 +1,6 @@
-// The whole forward pass against transformers' own outputs on small random checkpoints, on every backend and on every
-// path of the CPU backend; with quantized weights, which transformers does not have, against the plain kernels.
+// The whole forward pass against transformers' own outputs on small random checkpoints, on every
+// backend and on every path of the CPU backend; with quantized weights, which transformers does not
+// have, against the plain kernels.
 
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";

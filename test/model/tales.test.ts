@@ -1,4 +1,5 @@
-// models/tales against its own reference (float32 PyTorch, confirmed by transformers): logits, experts, greedy text.
+// models/tales against its own reference (float32 PyTorch, confirmed by transformers): logits,
+// experts, greedy text.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -37,8 +38,8 @@ describe.each(backends)("models/tales at f32: $name", ({ name, make }) => {
           experts.map((layer) => layer.at(-1)),
           p.prompt,
         ).toEqual(p.top2_experts_last);
-        // Greedy decoding over a cache, one token a step, up to the first step that rounding may decide (a few steps on
-        // software adapters, which take a third of a second for one) ...
+        // Greedy decoding over a cache, one token a step, up to the first step that rounding may
+        // decide (a few steps on software adapters, which take a third of a second for one) ...
         const unsure = p.greedy_gap_top1_top2.findIndex((gap) => gap <= CERTAIN);
         const certain = unsure < 0 ? p.greedy_ids.length : unsure;
         const free = name === "cpu" ? certain : Math.min(certain, 8);

@@ -1,4 +1,5 @@
-// The conformance suite in plain Node, without vitest: a folder with the compiled files, the runner's packages and `webgpu`.
+// The conformance suite in plain Node, without vitest: a folder with the compiled files, the
+// runner's packages and `webgpu`.
 
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -41,7 +42,8 @@ describe("without vitest", () => {
 
   function run(...args: readonly string[]) {
     const host = join(folder, "dist/test/support/node_host.js");
-    const env = { ...process.env, HOTSET_ALL_TESTS: "1" }; // what is chosen is passed, none of it left to a page
+    // what is chosen is passed, none of it left to a page
+    const env = { ...process.env, HOTSET_ALL_TESTS: "1" };
     const options = { cwd: folder, encoding: "utf8", env } as const;
     const { status, stdout, stderr } = spawnSync(process.execPath, [host, ...args], options);
     return { status, lines: stdout.trim().split("\n"), stderr };

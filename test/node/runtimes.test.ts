@@ -1,4 +1,5 @@
-// Deno and Bun: models/tales on the CPU as in Node, and in Deno the conformance suite on its own WebGPU, which is wgpu.
+// Deno and Bun: models/tales on the CPU as in Node, and in Deno the conformance suite on its own
+// WebGPU, which is wgpu.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -18,7 +19,10 @@ const lacks = (name: string): string | null =>
 const LAVAPIPE = "/usr/share/vulkan/icd.d/lvp_icd.json";
 const noVulkan = existsSync(LAVAPIPE) ? null : `skipped: no ${LAVAPIPE}, on which wgpu computes`;
 
-/** Prints what a model says, as JSON: a story with exact weights, and a chat in a schema on two threads. */
+/**
+ * Prints what a model says, as JSON: a story with exact weights, and a chat in a schema on two
+ * threads.
+ */
 const SCRIPT = `
 import { open } from "../src/index.js";
 const story = async (options, prompt) => {

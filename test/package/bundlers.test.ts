@@ -1,4 +1,5 @@
-// The packed package in applications as bundlers make them, without settings: the same answers in a page as in Node.
+// The packed package in applications as bundlers make them, without settings: the same answers in a
+// page as in Node.
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -13,7 +14,10 @@ import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
 import { PATIENT } from "../support/patience.ts";
 
-/** Where `.ci/run` installs the bundlers; a project of its own, in which they find the packed package. */
+/**
+ * Where `.ci/run` installs the bundlers; a project of its own, in which they find the packed
+ * package.
+ */
 const FOLDER = inRepo("dist/bundlers");
 const missing = existsSync(join(FOLDER, "node_modules/webpack"))
   ? null
@@ -129,7 +133,10 @@ describe.skipIf(skip)(titled("bundlers without settings, in Chromium", skip), ()
   const call = <T>(page: Page, name: string, ...args: unknown[]) =>
     page.evaluate(`${name}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`) as Promise<T>;
 
-  /** Asks the application in a page everything, and holds its answers against Node's. Returns its threads. */
+  /**
+   * Asks the application in a page everything, and holds its answers against Node's. Returns its
+   * threads.
+   */
   async function ask(page: Page): Promise<number> {
     const { threads } = await call<ModelStats["backend"]>(page, "load", OPTIONS);
     for (const name of ASKED) {

@@ -71,7 +71,8 @@ describe.skipIf(!registry)("the packed package in an empty project (needs npm's 
 
   it("runs README's library example as printed, with types", () => {
     writeFileSync(join(project, "example.ts"), libraryExample());
-    // Node's types from here; everything of hotset's own must come with the package (its .d.ts files are checked too).
+    // Node's types from here; everything of hotset's own must come with the package (its .d.ts
+    // files are checked too).
     const types = { types: ["node"], typeRoots: [join(root, "node_modules/@types")] };
     const compilerOptions = { module: "nodenext", target: "es2023", strict: true, lib: ["es2023", "dom"], ...types };
     compile("example.ts", compilerOptions);

@@ -1,5 +1,5 @@
-// What is meant to hang or to fill the joined server is refused with a 4xx, and the server goes on answering others (tests of what
-// does hang end by their time limit).
+// What is meant to hang or to fill the joined server is refused with a 4xx, and the server goes on
+// answering others (tests of what does hang end by their time limit).
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";

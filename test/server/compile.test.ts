@@ -1,4 +1,5 @@
-// Schemas that take long to compile stop no one else: /health is answered meanwhile, and each is refused by name or answered.
+// Schemas that take long to compile stop no one else: /health is answered meanwhile, and each is
+// refused by name or answered.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";

@@ -1,4 +1,5 @@
-// Messages without a text: clients that leave out what is null send an answer without content, and a tool's result without one.
+// Messages without a text: clients that leave out what is null send an answer without content, and
+// a tool's result without one.
 
 import { describe, expect, it } from "vitest";
 import { createApp } from "../../src/server/app.ts";

@@ -1,4 +1,5 @@
-// A ChatModel that follows a script: it says the words it was given, calls tools, fails, or waits, always in the same way.
+// A ChatModel that follows a script: it says the words it was given, calls tools, fails, or waits,
+// always in the same way.
 
 import type { TokenLogprob } from "../../src/engine/api.ts";
 import type { ChatEvent, ChatMessage, ChatModel, ChatOptions } from "../../src/engine/chat_api.ts";
@@ -22,7 +23,9 @@ export interface Fake extends ChatModel {
 }
 
 export interface Script {
-  /** What the model answers; default: Hi, or a call of the first tool unless its result is there. */
+  /**
+   * What the model answers; default: Hi, or a call of the first tool unless its result is there.
+   */
   readonly acts?: (messages: readonly ChatMessage[], options: ChatOptions) => Iterable<Act>;
   readonly finish?: { reason?: "stop" | "length" | "tool_calls"; stopSequence?: string };
 }

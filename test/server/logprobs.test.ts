@@ -1,4 +1,5 @@
-// Log probabilities at the joined server: of bytes, of what a stop text cuts away, and the same streamed and whole.
+// Log probabilities at the joined server: of bytes, of what a stop text cuts away, and the same
+// streamed and whole.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";

@@ -17,7 +17,10 @@ const EXPERTS: ExpertStats = {
   ms: { stall: 0, sync: 0, upload: 0, disk: 0, hostCompute: 0 },
 };
 
-/** What `promtool check metrics` would say, by the rules of its linter (prometheus/client_golang, testutil/promlint). */
+/**
+ * What `promtool check metrics` would say, by the rules of its linter (prometheus/client_golang,
+ * testutil/promlint).
+ */
 function complaints(text: string): string[] {
   const found: string[] = [];
   const families = new Map<string, string>();
@@ -83,7 +86,8 @@ describe("/metrics", () => {
       ]),
     );
     await answer.return?.();
-    // Every line is one that Prometheus reads: https://prometheus.io/docs/instrumenting/exposition_formats/
+    // Every line is one that Prometheus reads:
+    // https://prometheus.io/docs/instrumenting/exposition_formats/
     const line = /^(# (HELP|TYPE) \w+ .+|[a-z_]+(\{\w+="[^"\\\n]*"(,\w+="[^"\\\n]*")*\})? [0-9.e+-]+)$/;
     expect(lines.pop()).toBe("");
     expect(lines.filter((one) => !line.test(one))).toEqual([]);

@@ -63,7 +63,8 @@ describe("/v1/completions", () => {
     });
   });
 
-  // lm-eval 0.4.13, models/openai_completions.py, LocalCompletionsAPI: what it sends and how it reads the answer.
+  // lm-eval 0.4.13, models/openai_completions.py, LocalCompletionsAPI: what it sends and how it
+  // reads the answer.
   it("a loglikelihood as lm-eval asks for it", async () => {
     const context = idsOf("The cat");
     const body = {

@@ -1,4 +1,5 @@
-// Requests recorded from the official clients, as they are, to the joined server with a real model: each is answered with the shape that its client expects.
+// Requests recorded from the official clients, as they are, to the joined server with a real model:
+// each is answered with the shape that its client expects.
 
 import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";

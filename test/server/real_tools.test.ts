@@ -1,4 +1,5 @@
-// Tools at the joined server with a real model: calls by their schemas, results read, and calls that were cut off left out.
+// Tools at the joined server with a real model: calls by their schemas, results read, and calls
+// that were cut off left out.
 
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

@@ -1,5 +1,6 @@
-// Walks the table of request fields against the handlers: what is honoured changes what the engine is asked for or what is
-// answered, what is refused is refused by name, what is harmless changes nothing; and the README has the same table.
+// Walks the table of request fields against the handlers: what is honoured changes what the engine
+// is asked for or what is answered, what is refused is refused by name, what is harmless changes
+// nothing; and the README has the same table.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -19,7 +20,10 @@ const ENDPOINTS: Readonly<Record<Endpoint, { readonly path: string; readonly bod
   embeddings: { path: "/v1/embeddings", body: { input: "a" } },
 };
 
-/** What a request comes to: what the engine was asked for, and the answer without what differs each time. */
+/**
+ * What a request comes to: what the engine was asked for, and the answer without what differs each
+ * time.
+ */
 async function ask(endpoint: Endpoint, fields: Body) {
   const { path, body } = ENDPOINTS[endpoint];
   const model = fakeModel();

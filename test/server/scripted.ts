@@ -1,4 +1,5 @@
-// The fake model that does what the last message says: "wait", "held", "lost", "busy once"; anything else is answered.
+// The fake model that does what the last message says: "wait", "held", "lost", "busy once";
+// anything else is answered.
 
 import { BusyError, DeviceError } from "../../src/errors.ts";
 import { type Act, type Fake, fakeModel, standard } from "./fake_model.ts";

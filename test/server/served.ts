@@ -1,4 +1,5 @@
-// A server as a process of its own: `hotset serve` over the scripted model (serve_host.ts), or another command line.
+// A server as a process of its own: `hotset serve` over the scripted model (serve_host.ts), or
+// another command line.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

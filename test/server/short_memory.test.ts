@@ -1,4 +1,5 @@
-// More answers than the KV cache has room for, over HTTP: none breaks off, none is refused, each is what it is alone.
+// More answers than the KV cache has room for, over HTTP: none breaks off, none is refused, each is
+// what it is alone.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";
@@ -48,7 +49,8 @@ describe("with less room than its clients' answers take", () => {
     const bodies = Array.from({ length: clients }, (_, client) => ({
       prompt: promptOf(client, length),
       ...more,
-      // Greedy, drawn, and with log probabilities: what the recomputed cache gives is the same to the last bit.
+      // Greedy, drawn, and with log probabilities: what the recomputed cache gives is the same to
+      // the last bit.
       ...(client % 3 === 0 ? { temperature: 0 } : { temperature: 0.9, seed: client }),
       ...(client % 4 === 0 && { logprobs: 1 }),
     }));

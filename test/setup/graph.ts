@@ -1,4 +1,5 @@
-// What tests depend on, read from the sources: which may share a process, and which a changed file is judged by.
+// What tests depend on, read from the sources: which may share a process, and which a changed file
+// is judged by.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
@@ -8,10 +9,15 @@ const GENERATED: Readonly<Record<string, RegExp>> = {
   "kernels/wgsl.ts": /^kernels\/.*\.wgsl$/,
   "kernels/wasm.ts": /^kernels\/.*\.simd\.ts$/,
 };
-/** What joins many parts: a test that opens a model, or a backend, reaches them all through these. */
+/**
+ * What joins many parts: a test that opens a model, or a backend, reaches them all through these.
+ */
 const MODEL = "src/index.ts";
 const BACKENDS = ["src/backend/webgpu/webgpu.ts", "src/backend/cpu/cpu.ts"];
-/** A test that reaches one of these has a process of its own: drivers crash, and processes and pages take their time. */
+/**
+ * A test that reaches one of these has a process of its own: drivers crash, and processes and pages
+ * take their time.
+ */
 const APART = [
   "test/support/adapters.ts",
   "src/backend/webgpu/device/node_gpu.ts",
@@ -46,7 +52,10 @@ export function testFiles(): string[] {
   return files().filter((path) => path.endsWith(".test.ts"));
 }
 
-/** The kernel files that an import stands for: itself, or all of that name in other folders, or with "_" and more behind it. */
+/**
+ * The kernel files that an import stands for: itself, or all of that name in other folders, or with
+ * "_" and more behind it.
+ */
 function standIns(path: string, ending: string): string[] {
   if (existsSync(new URL(path + ending, root))) return [path + ending];
   const [name, kind = ""] = posix.basename(path).split(".") as [string, string?];
@@ -63,7 +72,10 @@ const WGSL_IMPORT = /^#import "([^"]+)\.wgsl"/gm;
 const IMPORT =
   /(?:^|\n)\s*(?:import|export)\s(?!type\b)(?:[^'";]*?\sfrom\s)?\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/g;
 
-/** What a file imports: paths relative to the root, "node:fs", or names of packages. Types are not counted. */
+/**
+ * What a file imports: paths relative to the root, "node:fs", or names of packages. Types are not
+ * counted.
+ */
 function importsOf(path: string): readonly string[] {
   let found = imports.get(path);
   if (found) return found;
@@ -102,7 +114,10 @@ function closure(path: string, ends: readonly string[] = []): ReadonlySet<string
   return seen;
 }
 
-/** Whether a test may run in one process after others: it reaches no driver, no other process, and replaces nothing. */
+/**
+ * Whether a test may run in one process after others: it reaches no driver, no other process, and
+ * replaces nothing.
+ */
 export function mayShare(test: string): boolean {
   if (/\bvi\./.test(text(test))) return false;
   // Tests that open a model name the backends that they open it on by test/support/adapters.ts.
@@ -138,10 +153,10 @@ function kernelTests(path: string): string[] {
 /**
  * The tests that a changed file is judged by, for `vitest related`: of those that reach it,
  * - the ones that import it themselves, or whose support does;
- * - the ones of its room (test/engine for src/engine) that reach it without opening a model or a backend, or are named after
- *   it;
- * and all of them where there is none of these. Where none reaches it, because commands and pages are started from dist, its
- * room's tests that are named after it, or all of them. A kernel's file has the tests of its kernels.
+ * - the ones of its room (test/engine for src/engine) that reach it without opening a model or a
+ *   backend, or are named after it; and all of them where there is none of these. Where none
+ *   reaches it, because commands and pages are started from dist, its room's tests that are named
+ *   after it, or all of them. A kernel's file has the tests of its kernels.
  */
 export function relatedTests(path: string): string[] {
   if (path.endsWith(".test.ts")) return [path];

@@ -1,4 +1,5 @@
-// What another implementation computed for a checkpoint: the tensors of its expected.safetensors, by name.
+// What another implementation computed for a checkpoint: the tensors of its expected.safetensors,
+// by name.
 
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";

@@ -1,4 +1,5 @@
-// Panels from sources: in pieces of any size, rows alternating, with padding, by ranges, and stored ones as they are.
+// Panels from sources: in pieces of any size, rows alternating, with padding, by ranges, and stored
+// ones as they are.
 
 import { describe, expect, it } from "vitest";
 import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";

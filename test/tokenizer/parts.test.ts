@@ -1,4 +1,5 @@
-// The parts on their own: merging against the textbook loop, UTF-8 against the platform's decoder, added tokens.
+// The parts on their own: merging against the textbook loop, UTF-8 against the platform's decoder,
+// added tokens.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -10,7 +10,9 @@ export type Contents = Readonly<Record<string, Uint8Array | string>>;
 export const TALES_JSON = readFileSync(inRepo("models/tales/tokenizer.json"), "utf8");
 export const TALES_MODEL: Uint8Array = readFileSync(inRepo("models/tales/tokenizer.model"));
 
-/** The tokenizer of a folder that holds these files; values that are no bytes are written as JSON. */
+/**
+ * The tokenizer of a folder that holds these files; values that are no bytes are written as JSON.
+ */
 export function tokenizerOf(contents: Readonly<Record<string, unknown>>): Promise<Tokenizer> {
   const files = Object.entries(contents).map(([name, content]) => {
     const asItIs = typeof content === "string" || content instanceof Uint8Array;
@@ -19,7 +21,10 @@ export function tokenizerOf(contents: Readonly<Record<string, unknown>>): Promis
   return openTokenizer(memoryFiles(Object.fromEntries(files)));
 }
 
-/** models/tales' tokenizer, from either of its files. tokenizer.json does not say which token is EOS. */
+/**
+ * models/tales' tokenizer, from either of its files. tokenizer.json does not say which token is
+ * EOS.
+ */
 export const talesFromJson = await tokenizerOf({
   "tokenizer.json": TALES_JSON,
   "tokenizer_config.json": readFileSync(inRepo("models/tales/tokenizer_config.json"), "utf8"),
@@ -30,7 +35,10 @@ export function readJson<T>(path: string): T {
   return JSON.parse(readFileSync(inRepo(path), "utf8")) as T;
 }
 
-/** Protobuf fields as bytes: numbers are varints (negative ones as int32 writes them), floats are fixed32. */
+/**
+ * Protobuf fields as bytes: numbers are varints (negative ones as int32 writes them), floats are
+ * fixed32.
+ */
 export function message(...fields: readonly (readonly [number, number | string | Uint8Array | { float: number }])[]) {
   const out: number[] = [];
   const varint = (value: bigint): void => {
@@ -72,7 +80,10 @@ export interface ModelParts {
   readonly normalizer?: Uint8Array;
 }
 
-/** A SentencePiece model: <unk>, <s>, </s>, then `pieces`; BPE, identity, a space in front, unless told otherwise. */
+/**
+ * A SentencePiece model: <unk>, <s>, </s>, then `pieces`; BPE, identity, a space in front, unless
+ * told otherwise.
+ */
 export function sentencePieceModel({ pieces = [piece("▁"), piece("a")], trainer, normalizer }: ModelParts): Uint8Array {
   const special = [piece("<unk>", 0, UNKNOWN), piece("<s>", 0, CONTROL), piece("</s>", 0, CONTROL)];
   return message(

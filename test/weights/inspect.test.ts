@@ -27,7 +27,8 @@ describe("inspecting models/tales", () => {
     if (report.kind !== "folder") throw new Error("not a folder");
     expect(report.problem).toBeNull();
     expect(report.architecture?.parameters.total).toBe(19_807_488);
-    // "about 6.4 million used per token" there does not count the embedding table, a row of which is used.
+    // "about 6.4 million used per token" there does not count the embedding table, a row of which
+    // is used.
     const active = report.architecture!.parameters.active - 4096 * 256;
     expect((active / 1e6).toFixed(1)).toBe("6.4");
     expect(report.architecture?.config).toMatchObject({ hidden_size: 256, num_hidden_layers: 6, vocab_size: 4096 });

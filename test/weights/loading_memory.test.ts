@@ -1,4 +1,5 @@
-// Loading streams: the process never holds much more than the packed weights, whatever the file's size.
+// Loading streams: the process never holds much more than the packed weights, whatever the file's
+// size.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -56,7 +57,10 @@ function tensors(): [string, number[]][] {
   return list;
 }
 
-/** One file of 2.5 GB; its data is a hole in the file (all zeros), so that it takes no space and no time to write. */
+/**
+ * One file of 2.5 GB; its data is a hole in the file (all zeros), so that it takes no space and no
+ * time to write.
+ */
 beforeAll(async () => {
   let at = 0;
   const header: Record<string, object> = {};

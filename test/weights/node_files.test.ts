@@ -186,7 +186,8 @@ describe("a path given by a person", () => {
 });
 
 describe("files beyond 2 GiB and 4 GiB", () => {
-  // Sparse: they take no room. One tensor of U8 fills the file up to the one that is read, in its last bytes.
+  // Sparse: they take no room. One tensor of U8 fills the file up to the one that is read, in its
+  // last bytes.
   it.each([2 ** 31 + 6, 2 ** 32 + 6])("reads the tensor behind byte %d", async (filler) => {
     const name = `big-${filler}.safetensors`;
     const header = JSON.stringify({

@@ -1,4 +1,5 @@
-// What quantize() writes: its bytes by the definition of records, its files for other readers, and the model that it is.
+// What quantize() writes: its bytes by the definition of records, its files for other readers, and
+// the model that it is.
 
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -143,7 +144,8 @@ describe("a quantized folder", () => {
     };
     const seen = new Map<string, string>();
     for (const name of new Set(Object.values(weight_map))) {
-      // That package throws on __metadata__ and looks from the start of the ArrayBuffer: blank the one, copy for the other.
+      // That package throws on __metadata__ and looks from the start of the ArrayBuffer: blank the
+      // one, copy for the other.
       const bytes = readFileSync(join(to, name));
       const start = bytes.indexOf('"__metadata__":{');
       bytes.fill(" ", start, bytes.indexOf("},", start) + 2);
@@ -189,7 +191,8 @@ describe("a quantized folder", () => {
     onTestFinished(() => model.close());
     const original = await open(tales, { backend: "cpu", weights: "q4" });
     onTestFinished(() => original.close());
-    // A token's experts are added up, with one rounding a product and sum, in the order in which they arrive.
+    // A token's experts are added up, with one rounding a product and sum, in the order in which
+    // they arrive.
     const want = await original.logits(ids);
     const off = (await model.logits(ids)).reduce((most, value, i) => Math.max(most, Math.abs(value - want[i]!)), 0);
     expect(off).toBeLessThan(1e-4);

@@ -1,4 +1,5 @@
-// The folder that quantize() writes while it is written and after: whose it is, what is resumed, what is refused.
+// The folder that quantize() writes while it is written and after: whose it is, what is resumed,
+// what is refused.
 
 import {
   appendFileSync,
@@ -156,7 +157,8 @@ describe("a folder that cannot be written", () => {
     await expect(quantize(fixture, to)).rejects.toThrow(new RegExp(`process ${process.ppid} on .* is writing`));
     writeFileSync(lock, JSON.stringify({ ...holder, host: "elsewhere", pid: 2 ** 30 }));
     await expect(quantize(fixture, to)).rejects.toThrow(/on elsewhere is writing/);
-    // A process that is not there any more, and (where the system tells) one of the same number that is another.
+    // A process that is not there any more, and (where the system tells) one of the same number
+    // that is another.
     for (const dead of [{ pid: 2 ** 30 }, ...(proc ? [{ started: "boot 1" }] : [])]) {
       writeFileSync(lock, JSON.stringify({ ...holder, ...dead }));
       await begin(fixture, to, 70_000);

@@ -37,7 +37,8 @@ describe.skipIf(!there)(
   },
 );
 
-// Verdicts of safetensors 0.8.0 (Rust, through Python's safetensors.deserialize) on headers with 4 bytes of data.
+// Verdicts of safetensors 0.8.0 (Rust, through Python's safetensors.deserialize) on headers with 4
+// bytes of data.
 const A = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}';
 const tensor = (dtype: string, shape: string, offsets: string) =>
   `{"a":{"dtype":${dtype},"shape":${shape},"data_offsets":${offsets}}}`;

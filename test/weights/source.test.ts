@@ -85,7 +85,8 @@ describe("a tensor as a matrix", () => {
       fc.asyncProperty(spec, async ({ dtype, rows, cols, first: f, count: c, before }) => {
         const first = f % rows;
         const count = Math.min(c, rows - first);
-        const bits = Array.from({ length: rows * cols }, (_, i) => 0x3c00 + i); // all different, all finite
+        // all different, all finite
+        const bits = Array.from({ length: rows * cols }, (_, i) => 0x3c00 + i);
         const words = dtype === "F32" ? Uint32Array.from(bits, (b) => b << 16) : Uint16Array.from(bits);
         const source = await sourceOf({ pad: f32(9), t: { dtype, shape: [rows, cols], data: words } });
         const buffer = new Float32Array(before + count * cols + 2).fill(7);
@@ -164,7 +165,8 @@ describe("models/tales", () => {
   it("has the tensors and the bits that the npm package safetensors reads", async () => {
     const path = fileURLToPath(new URL("../../models/tales/", import.meta.url));
     const bytes = readFileSync(`${path}model.safetensors`);
-    // That package throws on __metadata__ and looks from the start of the ArrayBuffer: blank the one, copy for the other.
+    // That package throws on __metadata__ and looks from the start of the ArrayBuffer: blank the
+    // one, copy for the other.
     const start = bytes.indexOf('"__metadata__":{');
     bytes.fill(" ", start, bytes.indexOf("},", start) + 2);
     const other = new SafeTensor(new Uint8Array(bytes));
@@ -178,7 +180,8 @@ describe("models/tales", () => {
       const into = new Float32Array(matrix.rows * matrix.cols);
       await matrix.readRows(0, matrix.rows, into);
       const stored = other.getTensor(name).slice();
-      const bits = new Uint32Array(into.length); // bfloat16 by its definition: the upper half of an f32
+      // bfloat16 by its definition: the upper half of an f32
+      const bits = new Uint32Array(into.length);
       new Uint16Array(stored.buffer).forEach((b, i) => {
         bits[i] = b << 16;
       });

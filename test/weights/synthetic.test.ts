@@ -24,7 +24,8 @@ function same(a: ArrayBufferView, b: ArrayBufferView): boolean {
 }
 
 describe("a synthetic URL", () => {
-  // Parameter counts as published with the models ("46.7B", "12.9B active"; "141B", "39B active": rounded here to one decimal).
+  // Parameter counts as published with the models ("46.7B", "12.9B active"; "141B", "39B active":
+  // rounded here to one decimal).
   it.each([
     ["synthetic:mixtral-8x7b", 32, 46.7, 12.9],
     ["synthetic:mixtral-8x22b", 56, 140.6, 39.2],
@@ -114,7 +115,8 @@ describe("synthetic weights", () => {
       const moment = (k: number) => x.reduce((a, b) => a + (b - mean) ** k, 0) / x.length;
       return { mean, std: Math.sqrt(moment(2)), kurtosis: moment(4) / moment(2) ** 2 };
     };
-    // 2^18 samples: six standard errors of the mean are 0.012 std, of the deviation 0.0083 std, of the kurtosis 0.057.
+    // 2^18 samples: six standard errors of the mean are 0.012 std, of the deviation 0.0083 std, of
+    // the kurtosis 0.057.
     const w1 = await moments("model.layers.0.block_sparse_moe.experts.0.w1.weight", 64);
     expect(Math.abs(w1.mean * 64)).toBeLessThan(0.012);
     expect(Math.abs(w1.std * 64 - 1)).toBeLessThan(0.0083);
@@ -128,7 +130,8 @@ describe("synthetic weights", () => {
   });
 
   const wide = parseSynthetic("synthetic:mixtral-8x7b?layers=1").source;
-  // Rows of w2 are long enough that among 256 some run over the end of the pool; q4's search takes its time, so one pool.
+  // Rows of w2 are long enough that among 256 some run over the end of the pool; q4's search takes
+  // its time, so one pool.
   it.each([
     ["f32", "experts.7.w2", 256],
     ["f16", "experts.7.w2", 256],
@@ -219,7 +222,9 @@ function rmsNorm(x: Float64Array, w: Float32Array): Float64Array {
   return x.map((v, i) => v * scale * w[i]!);
 }
 
-/** Causal attention of position `t`, without RoPE: positions do not matter to what is shown here. */
+/**
+ * Causal attention of position `t`, without RoPE: positions do not matter to what is shown here.
+ */
 function attend(qkv: readonly Float64Array[], t: number, heads: number, kvHeads: number, dh: number): Float64Array {
   const out = new Float64Array(heads * dh);
   for (let h = 0; h < heads; h++) {

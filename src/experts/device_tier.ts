@@ -34,10 +34,21 @@ export interface DeviceTierOptions {
   readonly places?: readonly Where[] | undefined;
   /** Bytes of an upload's piece; a multiple of 4. */
   readonly piece?: number | undefined;
+  /** Shared by the tiers of one model; default: the tier is the only one. */
+  readonly thread?: StepThread | undefined;
 }
 
 /** Weight of the latest gap between two calls of misses(). */
 const GAP_WEIGHT = 0.25;
+
+/** The step's thread, which all tiers of a model share. */
+export class StepThread {
+  /** It has work: no background uploads now. */
+  busy = false;
+  /** When misses() last ended, and the average time until it is called again. */
+  ended: number | null = null;
+  gap = 0;
+}
 
 export class DeviceTier implements DeviceScheduler {
   readonly caches: readonly LayerCache[];
@@ -48,13 +59,9 @@ export class DeviceTier implements DeviceScheduler {
   readonly #admissions: Admissions;
   readonly #prefetch: Prefetch;
   readonly #ring: Ring;
-  /** The step's thread has work: no background uploads now. */
-  #busy = false;
+  readonly #thread: StepThread;
   #filling = false;
   #closed = false;
-  /** When misses() last ended, and the average time until it is called again. */
-  #ended: number | null = null;
-  #gap = 0;
   /** When the step's thread will probably be needed. */
   #idleUntil = 0;
   /** When prepare() last ended, and when the current token's first layer was prepared. */
@@ -66,6 +73,7 @@ export class DeviceTier implements DeviceScheduler {
   constructor(options: DeviceTierOptions) {
     const { device, ram, policy, clock, costs } = options;
     this.#options = options;
+    this.#thread = options.thread ?? new StepThread();
     this.#places = (options.places ?? ["host", "device"]).filter((where) => where === "host" || device.transit > 0);
     if (this.#places.length === 0)
       throw new RequestError("experts that are in no slot cannot be uploaded: at least one transit slot is needed");
@@ -94,8 +102,9 @@ export class DeviceTier implements DeviceScheduler {
     const { clock } = this.#options;
     const started = clock.now();
     this.counters.ms.sync += started - this.#prepared;
-    if (this.#ended !== null && step.layer > 0) this.#gap += GAP_WEIGHT * (started - this.#ended - this.#gap);
-    this.#busy = true;
+    const thread = this.#thread;
+    if (thread.ended !== null && step.layer > 0) thread.gap += GAP_WEIGHT * (started - thread.ended - thread.gap);
+    this.#thread.busy = true;
     try {
       await this.#misses(step);
     } catch (error) {
@@ -103,9 +112,9 @@ export class DeviceTier implements DeviceScheduler {
       this.#prefetch.settle(-1, [], []);
       throw error;
     } finally {
-      this.#busy = false;
+      this.#thread.busy = false;
     }
-    this.#ended = clock.now();
+    this.#thread.ended = clock.now();
     this.#fill();
     const last = step.layer === this.#options.device.layers - 1;
     if (last) this.#tokenEnds(step.x.length / this.#options.device.shape.hidden);
@@ -178,11 +187,11 @@ export class DeviceTier implements DeviceScheduler {
   async #finish(layer: number): Promise<void> {
     const { clock } = this.#options;
     const started = clock.now();
-    this.#busy = true;
+    this.#thread.busy = true;
     try {
       await this.#admissions.finish(layer);
     } finally {
-      this.#busy = false;
+      this.#thread.busy = false;
     }
     this.#prepared = clock.now();
     this.counters.ms.stall += this.#prepared - started;
@@ -190,10 +199,10 @@ export class DeviceTier implements DeviceScheduler {
 
   /** Waits for `event` and uploads in the background meanwhile. */
   async #whileIdle(event: Promise<void>): Promise<void> {
-    this.#busy = false;
+    this.#thread.busy = false;
     this.#fill();
     await event;
-    this.#busy = true;
+    this.#thread.busy = true;
   }
 
   /**
@@ -202,14 +211,14 @@ export class DeviceTier implements DeviceScheduler {
    */
   async #fill(): Promise<void> {
     const { clock } = this.#options;
-    this.#idleUntil = clock.now() + this.#gap;
+    this.#idleUntil = clock.now() + this.#thread.gap;
     if (this.#filling) return;
     this.#filling = true;
     try {
       for (;;) {
         // Let the step submit its commands before this piece.
         await clock.turn();
-        if (this.#busy || this.#closed) return;
+        if (this.#thread.busy || this.#closed) return;
         if (!(await this.#prefetch.send()) && !this.#admissions.send()) return;
         if (clock.now() + this.#uploads.busy.link < this.#idleUntil) continue;
         await this.#uploads.idle();

@@ -15,7 +15,7 @@ import { byLayer, classesOf, type ExpertClass } from "../experts/classes.ts";
 import { CLOCK } from "../experts/clock.ts";
 import { Costs } from "../experts/costs.ts";
 import { difference } from "../experts/counters.ts";
-import { DeviceTier } from "../experts/device_tier.ts";
+import { DeviceTier, StepThread } from "../experts/device_tier.ts";
 import { Ewma } from "../experts/ewma.ts";
 import { nextLayerPrediction, type Predict } from "../experts/prediction.ts";
 import { RamTier } from "../experts/ram_tier.ts";
@@ -66,6 +66,37 @@ export interface ResidencyOptions {
   readonly learned: { readonly store: LearnedStore; readonly name: string };
 }
 
+/**
+ * Trials that the tiers of one model share: the tier with the last layer times the tokens, the
+ * others only follow.
+ */
+class Trials {
+  readonly #prefetch = new AbTrial();
+  /**
+   * Copying out of the page cache takes a processor longer than the read, but saves the read on a
+   * hit.
+   */
+  readonly #bypass = new AbTrial(BYPASS);
+
+  for({ last }: ClassParts) {
+    return { prefetchTrial: seen(this.#prefetch, last), bypassTrial: seen(this.#bypass, last) };
+  }
+}
+
+function seen(trial: AbTrial, timed: boolean): Pick<AbTrial, "on" | "deciding" | "step"> {
+  return timed
+    ? trial
+    : {
+        get on() {
+          return trial.on;
+        },
+        get deciding() {
+          return trial.deciding;
+        },
+        step: () => {},
+      };
+}
+
 /** The parts that one class's tiers are made of. */
 interface ClassParts extends ExpertClass {
   readonly tiers: Tiers;
@@ -73,16 +104,19 @@ interface ClassParts extends ExpertClass {
   readonly policy: (layer: number) => Ewma;
   readonly predict: Predict;
   readonly spill: Spill | null;
+  /** Whether the model's last layer is of this class. */
+  readonly last: boolean;
 }
 
 /** Tiers of the CPU backend: RAM, and the disk behind it. @throws MemoryError, WeightsError */
 export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise<Residency> {
   const { classes, policies, keep, experts } = await setUp(options);
+  const trials = new Trials();
   const rams: { readonly slots: HostExperts; readonly tier: RamTier; readonly quota: number }[] = [];
   for (const parts of classes) {
     const { slots: quota, extra, transit } = parts.tiers;
     const slots = await ops.expertSlots!(parts.shape, parts.layers.length * quota + extra + transit);
-    rams.push({ slots, tier: ramTier(slots, { quota, extra }, parts, parts.policy, parts.predict), quota });
+    rams.push({ slots, tier: ramTier(slots, { quota, extra }, parts, trials, parts.policy, parts.predict), quota });
   }
   const made = classes.map(({ layers }, c) =>
     layers.map((_, i) => ops.storedExperts!(i, rams[c]!.slots, rams[c]!.tier)),
@@ -133,9 +167,10 @@ export async function deviceResidency(
     cpu,
   );
   const behind = new Policies(options.layers, null);
+  const trials = new Trials();
   const rams = classes.map((parts, c) => {
     const { quota, extra } = parts.tiers.ram!;
-    const tier = ramTier(hosts[c]!, { quota, extra }, parts, behind.ofClass(parts));
+    const tier = ramTier(hosts[c]!, { quota, extra }, parts, trials, behind.ofClass(parts));
     return { tier, quota };
   });
   const closeAll = async (): Promise<void> => {
@@ -144,6 +179,8 @@ export async function deviceResidency(
     for (const { spill } of classes) await spill?.close();
   };
   try {
+    const thread = new StepThread();
+    const deviceTrials = new Trials();
     const devices: { readonly tier: DeviceTier; readonly quota: number }[] = [];
     const made: Experts[][] = [];
     for (const [c, parts] of classes.entries()) {
@@ -153,7 +190,8 @@ export async function deviceResidency(
       const read = readsInTurn(ram, parts);
       const costs = new Costs(await calibrate({ host: hosts[c]!, slot: await read(), device, clock: CLOCK, read }));
       const { policy, predict } = parts;
-      const tier = new DeviceTier({ device, ram, policy, costs, clock: CLOCK, predict, prefetchTrial: new AbTrial() });
+      const { prefetchTrial } = deviceTrials.for(parts);
+      const tier = new DeviceTier({ device, ram, policy, costs, clock: CLOCK, predict, prefetchTrial, thread });
       devices.push({ tier, quota: slots });
       made.push(parts.layers.map((_, i) => ops.slottedExperts(i, device, tier)));
     }
@@ -219,7 +257,8 @@ async function setUp({ layers, perToken, tiers, spill, learned }: ResidencyOptio
   for (const [c, found] of classesOf(layers.map(({ shape }) => shape)).entries()) {
     const own = found.layers.map((layer) => layers[layer]!);
     const predict = await nextLayerPrediction(own, perToken);
-    classes.push({ ...found, tiers: tiers[c]!, own, policy: policies.ofClass(found), predict, spill: spill() });
+    const last = found.layers.includes(layers.length - 1);
+    classes.push({ ...found, tiers: tiers[c]!, own, policy: policies.ofClass(found), predict, spill: spill(), last });
   }
   return { classes, policies, keep, experts: Math.max(...counts) };
 }
@@ -266,10 +305,12 @@ class Policies {
 function ramTier(
   experts: HostExperts,
   { quota, extra }: { readonly quota: number; readonly extra: number },
-  { own, spill }: ClassParts,
+  parts: ClassParts,
+  trials: Trials,
   policy: (layer: number) => Ewma,
   predict?: Predict,
 ): RamTier {
+  const { own, spill } = parts;
   return new RamTier({
     experts,
     layers: own.length,
@@ -282,10 +323,7 @@ function ramTier(
       spill,
     ),
     predict,
-    prefetchTrial: new AbTrial(),
-    // Copying out of the page cache occupies a processor for longer than the read itself, but saves
-    // the read on a hit.
-    bypassTrial: new AbTrial(BYPASS),
+    ...trials.for(parts),
     clock: CLOCK.now,
   });
 }

@@ -107,7 +107,7 @@ function compileOnThread(queue) {
         worker.terminate().then(() => reject(new Error(error)));
         return;
       }
-      // Whoever else builds at the same time sees a whole file or none.
+      // Another build at the same time sees a whole file or none.
       const part = new URL(`${fileURLToPath(job.file).split(/[\\/]/).pop()}.${process.pid}.tmp`, CACHE);
       writeFileSync(part, binary);
       renameSync(part, job.file);

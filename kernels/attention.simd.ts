@@ -245,7 +245,7 @@ function meet(
   }
 }
 
-/** Position p of a block; in place of one that no query of the tile sees, and nobody may have written, the nearest. */
+/** Position p of a block; in place of one that no query of the tile sees, and that may not be written yet, the nearest. */
 // @ts-ignore: decorator
 @inline function rowOf(plane: usize, stride: usize, p: u32, begin: u32, end: u32): usize {
   return plane + <usize>min(max(p, begin), end - 1) * stride;

@@ -2,7 +2,7 @@
 
 /**
  * ids [T K] -> starts [E + 1] and sorted [T K]: expert e has sorted[starts[e]] .. sorted[starts[e + 1] - 1].
- * Example, K = 2: ids [1, 0, 1, 2] -> starts [0, 1, 3, 4], sorted [1, 0, 2, 3]. Ids from E on are nobody's: sorted ends at
+ * Example, K = 2: ids [1, 0, 1, 2] -> starts [0, 1, 3, 4], sorted [1, 0, 2, 3]. Ids from E on belong to no expert: sorted ends at
  * starts[E].
  */
 export function group(ids: Uint32Array, E: number, starts: Uint32Array, sorted: Uint32Array): void {

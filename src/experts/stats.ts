@@ -25,6 +25,7 @@ export interface TierStats {
 export interface ExpertStats {
   /** Experts of a layer. */
   readonly experts: number;
+  /** Bytes of one expert; of the largest if layers differ. */
   readonly recordBytes: number;
   /** The tier that computes: a GPU's slots, or RAM on the CPU backend. */
   readonly main: TierStats;

@@ -17,7 +17,7 @@ fn chosen(row: u32, t: u32, id: u32, random: vec4u) {
     }
   }
   if (count.advance != 0) {
-    step[t * 4] = select(id, 0, id == UNDECIDED); // a token that exists, though nobody will use what follows
+    step[t * 4] = select(id, 0, id == UNDECIDED); // a valid token, though what follows is not used
     step[t * 4 + 1] += 1;
   }
 }

@@ -1,4 +1,4 @@
-// WebGPU in Node: the optional npm package `webgpu` (Dawn), held for as long as somebody uses it. Node only.
+// WebGPU in Node: the optional npm package `webgpu` (Dawn), held for as long as it is used. Node only.
 
 import { describeAdapter } from "./adapter.ts";
 

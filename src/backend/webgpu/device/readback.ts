@@ -35,7 +35,7 @@ export class Staging {
     this.#device = device;
   }
 
-  /** A buffer of at least `bytes` that nobody uses; one is made where all are waiting for a step. */
+  /** An unused buffer of at least `bytes`; a new one if all are waiting for a step. */
   take(bytes: number): Buffer {
     const at = this.#free.findIndex((buffer) => buffer.size >= bytes);
     if (at >= 0) return this.#free.splice(at, 1)[0]!;

@@ -18,7 +18,7 @@ export const FEW_ROWS = 8;
 /** As route.wgsl has room for. */
 const MAX_EXPERTS = 1024;
 
-/** What of a step the products need. */
+/** The parts of a step that products need. */
 export interface ProductHost {
   readonly recorder: Recorder;
   readonly plans: Plans;

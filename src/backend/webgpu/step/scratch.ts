@@ -13,7 +13,7 @@ export interface GpuTensor extends Tensor {
   readonly stride: number;
   readonly rows: RowKind;
   readonly type: "f32" | "u32";
-  /** Set on a norm that is left to whoever reads it: the tensor is rmsNorm() of what lies in `buffer`. */
+  /** Set on a norm that its readers compute: the tensor is rmsNorm() of the contents of `buffer`. */
   readonly norm?: Norm;
 }
 

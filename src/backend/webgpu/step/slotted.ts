@@ -66,7 +66,7 @@ export class SlottedMoe {
 
     signal?.throwIfAborted();
     const preparing = scheduler.prepare(layer);
-    if (preparing) await preparing; // else nobody comes between its word and the submit
+    if (preparing) await preparing; // else nothing comes between its answer and the submit
     const slotOf = slots.tableOf(layer);
     const read = (tensor: GpuTensor) => ({ ...tensor, rows: n, width: tensor.shape[1] });
     const room = maxTokens * (2 * K + x.stride) * 4;

@@ -14,7 +14,7 @@ export function fileStore(directory: string): TuningStore {
         await mkdir(directory, { recursive: true });
         const half = `${path(name)}.${process.pid}.tmp`;
         await writeFile(half, text);
-        await rename(half, path(name)); // whole or not at all, whoever else writes
+        await rename(half, path(name)); // whole or not at all, even if another process writes
       } catch {
         // A read-only home, a full disk.
       }

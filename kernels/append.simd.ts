@@ -1,8 +1,10 @@
-// Writes a token's keys or values to the slot of its position in its sequence's blocks, as f32 or as f16.
+// Writes a token's keys or values to the slot of its position in its sequence's blocks, as f32 or
+// as f16.
 
 /**
- * For tokens [from, to): kvWidth = Hkv Dh floats of row t of x [T, width], from float `offset` on, go to address
- * slots[t]. Where `half` is not 0 they become f16: to the nearest, ties to even, what is too large to the largest.
+ * For tokens [from, to): kvWidth = Hkv Dh floats of row t of x [T, width], from float `offset` on,
+ * go to address slots[t]. Where `half` is not 0 they become f16: to the nearest, ties to even, what
+ * is too large to the largest.
  */
 export function append(
   from: u32,
@@ -28,13 +30,17 @@ export function append(
   }
 }
 
-/** Four f32 -> the bits of four f16 in the first half of a vector: toFiniteHalf of tensor/half.ts, lane by lane. */
+/**
+ * Four f32 -> the bits of four f16 in the first half of a vector: toFiniteHalf of tensor/half.ts,
+ * lane by lane.
+ */
 // @ts-ignore: decorator
 @inline function toFiniteHalves(x: v128): v128 {
   const magnitude = v128.and(x, i32x4.splat(0x7fffffff));
   const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
   const rounded = i32x4.shr_u(i32x4.add(i32x4.add(magnitude, i32x4.splat(0xfff - 0x38000000)), odd), 13);
-  // Below 2^-14 an f16 is a multiple of 2^-24: adding 0.5 in f32 makes the hardware round to exactly that grid.
+  // Below 2^-14 an f16 is a multiple of 2^-24: adding 0.5 in f32 makes the hardware round to
+  // exactly that grid.
   const small = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
   const any = v128.bitselect(small, rounded, i32x4.lt_s(magnitude, i32x4.splat(0x38800000)));
   const finite = i32x4.min_s(any, i32x4.splat(0x7bff));

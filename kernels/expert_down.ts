@@ -5,8 +5,8 @@ import type { Packed } from "./packed.ts";
 import type { Scratch } from "./scratch.ts";
 
 /**
- * Columns [from, to) of y [rows, D]: y[tokens[i]] += weights[i] * (w2 h[i]), for the n = tokens.length rows of h [n, F];
- * w2 [D, F].
+ * Columns [from, to) of y [rows, D]: y[tokens[i]] += weights[i] * (w2 h[i]), for the n =
+ * tokens.length rows of h [n, F]; w2 [D, F].
  */
 export function expertDown(
   h: Float32Array,

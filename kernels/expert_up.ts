@@ -4,7 +4,10 @@ import { matmul } from "./matmul.ts";
 import type { Packed } from "./packed.ts";
 import type { Scratch } from "./scratch.ts";
 
-/** Columns [from, to) of h [T, F]; x [T, D], w13 [2F, D] with row 2f of w1 (gate) and row 2f + 1 of w3 (up). */
+/**
+ * Columns [from, to) of h [T, F]; x [T, D], w13 [2F, D] with row 2f of w1 (gate) and row 2f + 1 of
+ * w3 (up).
+ */
 export function expertUp(
   x: Float32Array,
   T: number,

@@ -5,11 +5,11 @@ import { planesOf, unweave } from "../src/tensor/panels.ts";
 
 export interface Packed {
   readonly layout: PanelLayout;
-  /** Rows that are no padding. */
+  /** Rows without padding. */
   readonly rows: number;
   /** In panels: see src/tensor/panels.ts. */
   readonly planes: readonly Uint8Array[];
-  /** Where one row's planes are gathered. */
+  /** Scratch for one row's planes. */
   readonly row: readonly Uint8Array[];
 }
 

@@ -1,9 +1,9 @@
-// Experts to the slots that hold their weights; what a table of slots lacks is given no weight.
+// Maps experts to the slots that hold their weights; an expert without a slot gets weight 0.
 
 /**
- * ids and weights [T K], table [E]: an expert's slot, or NO -> slots [T K] and shares [T K], the weight where there is a
- * slot and 0 where there is none.
- * Example: ids [2, 0], weights [.7, .3], table [5, NO, NO] -> slots [NO, 5], shares [0, .3].
+ * ids and weights [T K], table [E]: an expert's slot, or NO -> slots [T K] and shares [T K], the
+ * weight where there is a slot and 0 where there is none. Example: ids [2, 0], weights [.7, .3],
+ * table [5, NO, NO] -> slots [NO, 5], shares [0, .3].
  */
 export function place(
   ids: Uint32Array,

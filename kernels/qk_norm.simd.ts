@@ -1,8 +1,12 @@
-// RMS norms of q and k between projection and RoPE: run by run, x / sqrt(mean(x²) + eps) * w; a run is a head, or all heads.
+// RMS norms of q and k between projection and RoPE: run by run, x / sqrt(mean(x²) + eps) * w; a run
+// is a head, or all heads.
 
 import { rmsNorm } from "./rms_norm.simd";
 
-/** In rows [from, to) of x [T, width]: `runs` runs of D values from value `first` of a row on, in place; w [D]. */
+/**
+ * In rows [from, to) of x [T, width]: `runs` runs of D values from value `first` of a row on, in
+ * place; w [D].
+ */
 export function qkNorm(
   from: u32,
   to: u32,

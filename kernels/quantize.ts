@@ -1,10 +1,12 @@
-// x = scale * q: activations as int8 with one scale a group of 32, for the products with q8 and q4 weights.
+// x = scale * q: activations as int8 with one scale a group of 32, for the products with q8 and q4
+// weights.
 
 import { GROUP } from "../src/tensor/format.ts";
 
 /**
- * Rows [from, to) of x [T, D] to quants [T, 32 G] and scales [T, G], G = ceil(D / 32) groups: scale = max|x| / 127, q the
- * integer nearest to x / scale (a tie goes to the even one), in -127..127. Columns past D count as zeros.
+ * Rows [from, to) of x [T, D] to quants [T, 32 G] and scales [T, G], G = ceil(D / 32) groups: scale
+ * = max|x| / 127, q the integer nearest to x / scale (a tie goes to the even one), in -127..127.
+ * Columns past D count as zeros.
  */
 export function quantize(
   x: Float32Array,

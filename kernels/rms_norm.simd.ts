@@ -1,4 +1,5 @@
-// y = x / sqrt(mean(x²) + eps) * w, row by row. In f64 throughout, as the plain form: no square leaves its range.
+// y = x / sqrt(mean(x²) + eps) * w, row by row. In f64 throughout, as the plain form: no square
+// leaves its range.
 
 /** Rows [from, to) of y [T, D]; x [T, D], w [D]. y may be x. */
 export function rmsNorm(from: u32, to: u32, thread: u32, x: usize, w: usize, eps: f64, D: u32, y: usize): void {

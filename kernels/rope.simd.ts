@@ -1,10 +1,11 @@
-// Rotary position embedding, half-split: (a, b) -> (a cos - b sin, b cos + a sin), a = x[i], b = x[i + rd/2].
+// Rotary position embedding, half-split: (a, b) -> (a cos - b sin, b cos + a sin), a = x[i], b =
+// x[i + rd/2].
 
 import { madd } from "./lib/simd/dot.simd";
 
 /**
- * Turns the first `heads` heads of `headDim` of rows [from, to) of x [T, width] in place; table [T, 2, pairs]: cos, then
- * sin. A head's dimensions from 2 `pairs` on stay.
+ * Turns the first `heads` heads of `headDim` of rows [from, to) of x [T, width] in place; table [T,
+ * 2, pairs]: cos, then sin. A head's dimensions from 2 `pairs` on stay.
  */
 export function rope(
   from: u32,

@@ -1,7 +1,8 @@
-// Rotary position embedding, half-split: of a head's first rd dimensions the pair (a, b) = (i, i + rd/2) turns by
-// position * inverse[i].
+// Rotary position embedding, half-split: of a head's first rd dimensions the pair (a, b) = (i, i +
+// rd/2) turns by position * inverse[i].
 //
-// As transformers computes it: the inverse frequency and the angle are rounded to f32 before cos and sin.
+// As transformers computes it: the inverse frequency and the angle are rounded to f32 before cos
+// and sin.
 
 /** What turns, and how fast: `inverse` [rd/2], in f32; cos and sin are multiplied by `factor`. */
 export interface Frequencies {
@@ -20,7 +21,9 @@ export function ropeTable(positions: Uint32Array, { inverse, factor }: Frequenci
     }
 }
 
-/** The same for positions 0 .. n - 1, cos and sin side by side, as WGSL takes them: [n, rd/2, 2]. */
+/**
+ * The same for positions 0 .. n - 1, cos and sin side by side, as WGSL takes them: [n, rd/2, 2].
+ */
 export function ropeTurns(n: number, { inverse, factor }: Frequencies, into: Float32Array): void {
   const pairs = inverse.length;
   for (let position = 0; position < n; position++)
@@ -32,8 +35,8 @@ export function ropeTurns(n: number, { inverse, factor }: Frequencies, into: Flo
 }
 
 /**
- * Turns the first `heads` heads of `headDim` of rows [from, to) of x [T, width] in place; `table` as ropeTable makes it,
- * for `pairs` = rd/2. A head's dimensions from rd on stay.
+ * Turns the first `heads` heads of `headDim` of rows [from, to) of x [T, width] in place; `table`
+ * as ropeTable makes it, for `pairs` = rd/2. A head's dimensions from rd on stay.
  */
 export function rope(
   x: Float32Array,

@@ -1,8 +1,10 @@
-// The router: the K most likely experts of softmax(logits), and their probabilities, which may be made to sum to 1.
+// The router: the K most likely experts of softmax(logits), and their probabilities, which may be
+// made to sum to 1.
 
 /**
- * Rows [from, to): logits [T, E] -> ids [T, K] and weights [T, K], most likely first; equal logits: lowest id first.
- * With `normalize` the weights are divided by their sum: that is softmax over the chosen logits.
+ * Rows [from, to): logits [T, E] -> ids [T, K] and weights [T, K], most likely first; equal logits:
+ * lowest id first. With `normalize` the weights are divided by their sum: that is softmax over the
+ * chosen logits.
  */
 export function route(
   logits: Float32Array,
@@ -15,7 +17,8 @@ export function route(
   to: number,
 ): void {
   for (let t = from; t < to; t++) {
-    // Insertion into a sorted list of K: a later expert passes an earlier one only if strictly greater.
+    // Insertion into a sorted list of K: a later expert passes an earlier one only if strictly
+    // greater.
     const slots = t * K;
     for (let e = 0; e < E; e++) {
       const logit = logits[t * E + e]!;

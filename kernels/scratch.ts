@@ -1,6 +1,7 @@
-// Working memory of the plain kernels: named arrays that grow to the largest size asked for and are then reused.
+// Scratch memory of the plain kernels: named arrays that grow to the largest requested size and are
+// reused.
 
-/** One thread's working memory. Contents are undefined between kernels. */
+/** One thread's scratch memory. Contents are undefined between kernels. */
 export class Scratch {
   readonly #floats = new Map<string, Float32Array>();
   readonly #doubles = new Map<string, Float64Array>();
@@ -14,7 +15,7 @@ export class Scratch {
     return made;
   }
 
-  /** The same in f64: V8 converts every f32 that it reads, so what is read again and again is converted once. */
+  /** The same in f64: V8 converts an f32 at every read, so repeated reads are converted once. */
   doubles(name: string, size: number): Float64Array {
     const found = this.#doubles.get(name);
     if (found !== undefined && found.length >= size) return found;

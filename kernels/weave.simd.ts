@@ -1,12 +1,12 @@
 // Rows of a plane into panels of eight: element j of row r goes to [r / 8, j, r mod 8].
 //
-// The definition is weave() in src/tensor/panels.ts. Whole and half panels of consecutive rows of four-byte elements are
-// transposed in registers; other rows (alternate ones, the ends of a range) are stored element by element, and what lies
-// between them is not touched.
+// The definition is weave() in src/tensor/panels.ts. Whole and half panels of consecutive rows of
+// four-byte elements are transposed in registers; other rows (alternate ones, the ends of a range)
+// are stored element by element, and what lies between them is not touched.
 
 /**
- * Rows [from, to) of a row-major plane at `plane`, W elements of `size` (2 or 4) bytes a row. Row r becomes row
- * `first + r * step` of the panels at `out`.
+ * Rows [from, to) of a row-major plane at `plane`, W elements of `size` (2 or 4) bytes a row. Row r
+ * becomes row `first + r * step` of the panels at `out`.
  */
 export function weave(from: u32, to: u32, thread: u32, plane: usize, W: u32, size: u32, first: u32, step: u32, out: usize): void {
   const bytes = <usize>W * size;

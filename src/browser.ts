@@ -1,4 +1,5 @@
-// hotset's public API in a browser: the same engine over navigator.gpu, range requests and picked files.
+// hotset's public API in a browser: the same engine over navigator.gpu, range requests and picked
+// files.
 
 import { likelyCores, startWebWorker } from "./backend/cpu/web_threads.ts";
 import { describeAdapter } from "./backend/webgpu/device/adapter.ts";
@@ -17,10 +18,10 @@ export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } fro
 export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { Files } from "./weights/files.ts";
 
-/** What a page may use when nothing is said: a tab's heap ends at 4 GiB. */
+/** The default budget of a page: a tab's heap ends at 4 GiB. */
 const DEFAULT_RAM = 2 * 2 ** 30;
 
-/** The page's WebGPU, or null where the browser or the machine has none. */
+/** The page's WebGPU, or null if the browser or the machine has none. */
 async function pageGpu(): Promise<PlatformGpu | null> {
   const gpu: GPU | undefined = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   const adapter = await gpu?.requestAdapter();
@@ -30,8 +31,8 @@ async function pageGpu(): Promise<PlatformGpu | null> {
 
 /**
  * Opens a model in a page.
- * @param weights the URL of a folder of weights (the server must answer range requests for what is not small), picked files, a Files of your
- * own, or `synthetic:NAME?layers=2&seed=1`
+ * @param weights the URL of a folder of weights (the server must answer range requests for large
+ * files), picked files, a Files of your own, or `synthetic:NAME?layers=2&seed=1`
  * @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node
  */
 export function open(weights: string | readonly File[] | Files, options: OpenOptions = {}): Promise<Model> {

@@ -1,11 +1,15 @@
-// The errors that hotset throws on purpose. Each message says what was expected, what was found, where, and what to do.
+// The errors that hotset throws on purpose. Each message says what was expected, what was found,
+// where, and what to do.
 
 /** Base of every error that hotset throws on purpose; anything else is a bug. */
 export class HotsetError extends Error {
   override readonly name: string = "HotsetError";
 }
 
-/** A weights folder, a file in it or its configuration is missing, malformed, inconsistent or not supported. */
+/**
+ * A weights folder, a file in it or its configuration is missing, malformed, inconsistent or not
+ * supported.
+ */
 export class WeightsError extends HotsetError {
   override readonly name = "WeightsError";
 }
@@ -19,7 +23,10 @@ export interface Overflow {
 
 /** What a program can tell from a RequestError without reading its message. */
 export interface RequestErrorDetail {
-  /** Of the kinds that callers handle: the prompt, or prompt and answer, are longer than the context. */
+  /**
+   * Of the kinds that callers handle: the prompt, or prompt and answer, are longer than the
+   * context.
+   */
   readonly code?: "context_length_exceeded";
   /** With that code, of a prompt. */
   readonly overflow?: Overflow;
@@ -27,7 +34,10 @@ export interface RequestErrorDetail {
   readonly param?: string;
 }
 
-/** A call asks for something impossible: a bad option, a prompt longer than the context, a closed model. */
+/**
+ * A call asks for something impossible: a bad option, a prompt longer than the context, a closed
+ * model.
+ */
 export class RequestError extends HotsetError {
   override readonly name = "RequestError";
   readonly detail: RequestErrorDetail;

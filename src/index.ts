@@ -36,29 +36,31 @@ export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
 export type { ExpertRates } from "./wiring/measure.ts";
 export { type Quantized, type QuantizeOptions, quantize, verifyQuantized } from "./wiring/node_quantize.ts";
 
-/** The share of the machine's (or the container's) memory that is used when no budget is given. */
+/** The default budget: this share of the machine's (or the container's) memory. */
 const RAM_SHARE = 0.6;
 
-/** Device files that the kernel makes for GPUs: DRM, NVIDIA, AMD compute, WSL, Mali, Adreno, Tegra. */
+/**
+ * Device files that the kernel makes for GPUs: DRM, NVIDIA, AMD compute, WSL, Mali, Adreno, Tegra.
+ */
 const GPU_DEVICES = /^(dri|nvidia|kfd$|dxg$|mali|kgsl|nvhost|nvgpu)/;
 
 /**
- * On Linux a GPU shows as a device file, so that a machine without one need not load Vulkan, which takes 50 ms and
- * complains on stderr.
+ * On Linux a GPU shows as a device file, so that a machine without one need not load Vulkan, which
+ * takes 50 ms and complains on stderr.
  */
 function mayHaveGpu(): boolean {
   if (process.platform !== "linux") return true;
   try {
     return readdirSync("/dev").some((name) => GPU_DEVICES.test(name));
   } catch {
-    return true; // no telling
+    return true; // unknown
   }
 }
 
-/** Where there is no cache directory: what would be remembered is measured again. */
+/** Without a cache directory measurements are repeated in each run. */
 const NOTHING_KEPT: Platform["tuning"] = { read: async () => null, write: async () => {} };
 
-/** Bytes of RAM that this process may have: the machine's, or what limits leave of it. */
+/** Bytes of RAM for this process: the machine's, within all limits. */
 function usableMemory(): number {
   const own = process.constrainedMemory?.() ?? 0; // 0: no limit
   const groups = process.platform === "linux" ? groupLimits().memory : null;
@@ -86,16 +88,20 @@ function platform(): Platform {
 
 /**
  * Opens a model.
- * @param folder a folder of weights as published on the model hub, or `synthetic:NAME?layers=2&seed=1`
- * @throws WeightsError for what is wrong in the folder, MemoryError for a budget that is too small, DeviceError for a
- * GPU that cannot be had, RequestError for a bad option
+ * @param folder a folder of weights as published on the model hub, or
+ * `synthetic:NAME?layers=2&seed=1`
+ * @throws WeightsError for faults of the folder, MemoryError for a budget that is too small,
+ * DeviceError for an unavailable GPU, RequestError for a bad option
  */
 export async function open(folder: string, options: OpenOptions = {}): Promise<Model> {
   checkFolder("open", folder);
   return openModel(folder, options, platform());
 }
 
-/** The tokenizer of a folder alone; no weights are read. @throws WeightsError; RequestError for a synthetic model */
+/**
+ * The tokenizer of a folder alone; no weights are read. @throws WeightsError; RequestError for a
+ * synthetic model
+ */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   checkFolder("loadTokenizer", folder);
   if (isSynthetic(folder)) throw new RequestError(`${folder} has no tokenizer: it takes token ids only`);
@@ -108,9 +114,10 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 }
 
 /**
- * Measures what computing and moving one expert takes here: what decides where experts are computed that do not
- * fit on a GPU. Takes a second or two.
- * @param adapter part of the name of a WebGPU adapter, as `hotset devices` prints it; left out: the CPU alone
+ * Measures the times to compute and to move one expert, on which offloading decisions rest. Takes a
+ * second or two.
+ * @param adapter part of the name of a WebGPU adapter, as `hotset devices` prints it; absent: only
+ * the CPU
  * @throws DeviceError, MemoryError
  */
 export async function measureExperts(adapter?: string): Promise<ExpertRates> {

@@ -1,4 +1,5 @@
-// One turn of the event loop: what computes for long lets timers, signals, sockets and a page's input go first.
+// One turn of the event loop: what computes for long lets timers, signals, sockets and a page's
+// input go first.
 
 /** Resolvers in order of their messages. */
 const waiting: (() => void)[] = [];
@@ -11,7 +12,8 @@ export function turn(): Promise<void> {
       setImmediate(resolve);
       return;
     }
-    // In a page a message to oneself: setTimeout(0), called again and again, waits for four milliseconds each time.
+    // In a page a message to oneself: setTimeout(0), called again and again, waits for four
+    // milliseconds each time.
     if (channel === null) {
       channel = new MessageChannel();
       channel.port1.onmessage = () => waiting.shift()?.();

@@ -1,4 +1,4 @@
-// The formats that weights can be held in: the one table. A format is a folder beside this file.
+// The table of weight formats. A format is a folder beside this file.
 
 import { RequestError } from "../../src/errors.ts";
 import type { Format } from "../../src/tensor/format.ts";
@@ -13,7 +13,7 @@ import { q8 } from "./q8/q8.ts";
 export const FORMATS = { f32, f16, q8, q6_k, q4, q4_k } as const satisfies Readonly<Record<string, Format>>;
 
 export type FormatName = keyof typeof FORMATS;
-/** Formats that any weights can be packed to; the others come from files only. */
+/** Formats that hotset can pack weights to; the others come from files only. */
 export type PackableName = {
   [Name in FormatName]: (typeof FORMATS)[Name] extends { readonly pack: unknown } ? Name : never;
 }[FormatName];
@@ -22,7 +22,7 @@ export const PACKABLE = (Object.keys(FORMATS) as FormatName[]).filter(
   (name): name is PackableName => "pack" in FORMATS[name],
 );
 
-/** The format of that name. @throws RequestError */
+/** The format with a name. @throws RequestError if there is none */
 export function formatOf(name: string): Format {
   const found = Object.hasOwn(FORMATS, name) ? FORMATS[name as FormatName] : undefined;
   if (found) return found;

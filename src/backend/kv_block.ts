@@ -12,7 +12,10 @@ export function contentBytes(
   return 2 * layers * blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
 }
 
-/** @throws RequestError unless the block exists, and the bytes for it, where there are any, are as many as it takes */
+/**
+ * @throws RequestError unless the block exists, and the bytes for it, where there are any, are as
+ * many as it takes
+ */
 export function checkBlock(store: KvStore, id: number, content: number, bytes?: Uint8Array): void {
   if (!(Number.isInteger(id) && id >= 0 && id < store.blocks))
     throw new RequestError(`KV cache: block ${id} does not exist; ${store.blocks} are reserved`);

@@ -22,7 +22,10 @@ export interface Needs {
   /** Bytes of intermediate values of the largest step. */
   readonly scratch: number;
   readonly context: number;
-  /** Positions that the cache must have room for if experts are offloaded; default: as many as are useful. */
+  /**
+   * Positions that the cache must have room for if experts are offloaded; default: as many as are
+   * useful.
+   */
   readonly positions?: number | undefined;
   /** Whether the weights are stored in the wanted format and can be had in no other. */
   readonly stored?: boolean;
@@ -37,7 +40,10 @@ export interface Budget {
 export interface Budgets {
   /** The memory in which steps are computed: the GPU's, or RAM. */
   readonly main: Budget;
-  /** RAM behind a GPU, less the CPU's own scratch; null on the CPU backend, whose main memory is RAM. */
+  /**
+   * RAM behind a GPU, less the CPU's own scratch; null on the CPU backend, whose main memory is
+   * RAM.
+   */
   readonly ram: Budget | null;
   /** Whether this platform can offload experts. */
   readonly tiers: boolean;
@@ -49,11 +55,15 @@ export interface Budgets {
 export interface Tiers {
   /** Slots of each layer in main memory. */
   readonly slots: number;
-  /** How many layers (the first ones) have one more. In RAM only: on a GPU all layers have the same. */
+  /**
+   * How many layers (the first ones) have one more. In RAM only: on a GPU all layers have the same.
+   */
   readonly extra: number;
   /** Further slots, for records in transit. */
   readonly transit: number;
-  /** In RAM behind a GPU: experts kept for each layer, layers that keep one more, and slots in all. */
+  /**
+   * In RAM behind a GPU: experts kept for each layer, layers that keep one more, and slots in all.
+   */
   readonly ram: RamPlan | null;
 }
 
@@ -80,8 +90,9 @@ const USUAL_TRANSIT = 5;
 
 /**
  * The most precise weights that fit the budget, together with scratch and a KV cache of 2,048
- * positions (or the whole context, if that is shorter); the KV cache can grow into the rest. If none
- * fit: q4 weights (or the wanted ones), and slots for as many experts of each layer as possible.
+ * positions (or the whole context, if that is shorter); the KV cache can grow into the rest. If
+ * none fit: q4 weights (or the wanted ones), and slots for as many experts of each layer as
+ * possible.
  * @throws MemoryError naming the smallest budget that works, and its format
  */
 export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets: Budgets): Plan {
@@ -129,7 +140,9 @@ function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: aske
   return { weights, kvBytes, tiers: each.map((tiers, c) => ({ ...tiers, ram: behind?.[c] ?? null })) };
 }
 
-/** RAM behind a GPU: all experts if they fit, else a quota for each layer, or only those in transit. */
+/**
+ * RAM behind a GPU: all experts if they fit, else a quota for each layer, or only those in transit.
+ */
 function planRam(classes: readonly ExpertNeeds[], ram: Budget): RamPlan[] {
   const least = bytesOf(classes, 0, LEAST_TRANSIT);
   if (least > ram.bytes)
@@ -143,8 +156,8 @@ function planRam(classes: readonly ExpertNeeds[], ram: Budget): RamPlan[] {
 }
 
 /**
- * Slots of each class when every layer gets `slots`: what is left of `bytes` goes to transit slots, class by class, and then
- * to layers that keep one more, if `more`.
+ * Slots of each class when every layer gets `slots`: what is left of `bytes` goes to transit slots,
+ * class by class, and then to layers that keep one more, if `more`.
  */
 function share(classes: readonly ExpertNeeds[], bytes: number, slots: number, more: boolean) {
   let left = bytes - bytesOf(classes, slots, LEAST_TRANSIT);
@@ -168,7 +181,10 @@ function bytesOf(classes: readonly ExpertNeeds[], slots: number, transit: number
   );
 }
 
-/** The most slots that every layer can have beside `transit` slots of each class; below 0: not even those fit. */
+/**
+ * The most slots that every layer can have beside `transit` slots of each class; below 0: not even
+ * those fit.
+ */
 function quotaIn(classes: readonly ExpertNeeds[], bytes: number, transit: number): number {
   const most = mostExperts(classes);
   if (bytesOf(classes, 0, transit) > bytes) return -1;
@@ -199,7 +215,9 @@ function tooSmall(
   );
 }
 
-/** Bytes as text: 1536 MiB below 10 GiB, 26.3 GiB above. Rounded up, so that it works as a budget. */
+/**
+ * Bytes as text: 1536 MiB below 10 GiB, 26.3 GiB above. Rounded up, so that it works as a budget.
+ */
 export function formatBytes(bytes: number): string {
   if (bytes < 2 ** 20) return `${Math.ceil(bytes / 1024)} KiB`;
   if (bytes < 10 * 2 ** 30) return `${Math.ceil(bytes / 2 ** 20)} MiB`;

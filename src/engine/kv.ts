@@ -95,7 +95,8 @@ export interface KvUsage {
  * extend() only: between steps.
  */
 export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
-  const free = Array.from({ length: store.blocks }, (_, i) => store.blocks - 1 - i); // the next one last
+  // the next one last
+  const free = Array.from({ length: store.blocks }, (_, i) => store.blocks - 1 - i);
   const expected = new Map<number[], number>();
   const users: number[] = []; // by block: the number of sessions that hold it
   const index = new PrefixIndex(store.blockSize);

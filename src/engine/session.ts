@@ -208,7 +208,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
     let streams = wantLogprobs === null && !constraint && !bans; // whether the backend may choose
     room.begin(sequence, promptTokens + Math.max(0, most - 1));
     if (options.maxTokens !== undefined) {
-      pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1); // without the last token's
+      // without the last token's
+      pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1);
     }
 
     /**

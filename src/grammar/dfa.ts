@@ -118,7 +118,8 @@ export function few(dfa: Dfa, most: number): string[] | null {
   const out: string[] = [];
   let work = 0;
   const visit = (state: number, text: string): boolean => {
-    if (++work > most * 200 || text.length > dfa.accepts.length) return false; // too many, or a loop
+    // too many, or a loop
+    if (++work > most * 200 || text.length > dfa.accepts.length) return false;
     if (dfa.accepts[state]) out.push(text);
     if (out.length > most) return false;
     for (const [to, set] of exits(dfa, state)) {

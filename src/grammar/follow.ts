@@ -27,7 +27,8 @@ export function followingBytes(rules: ReadonlyMap<string, Rule>): Map<string, re
   };
   const visit = (owner: string, body: Body): void => {
     for (const terms of body) {
-      let [after, open] = [0n, true]; // bytes that may follow the term, and whether the owner may end there
+      // bytes that may follow the term, and whether the owner may end there
+      let [after, open] = [0n, true];
       for (let i = terms.length - 1; i >= 0; i--) {
         const term = terms[i]!;
         if ("of" in term) {

@@ -95,7 +95,8 @@ export async function startServer(model: ChatModel | null, options: ListenOption
     },
     (request, response) => {
       canonicalHost(request);
-      if (request.method === "OPTIONS" && request.url === "*") request.url = "/"; // of the server as a whole
+      // of the server as a whole
+      if (request.method === "OPTIONS" && request.url === "*") request.url = "/";
       return listener(request, response);
     },
   );
@@ -114,7 +115,8 @@ export async function startServer(model: ChatModel | null, options: ListenOption
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     const begun = [...(answers.get(socket as Socket) ?? [])].some((response) => response.headersSent);
     if (error.code === "ECONNRESET" || !socket.writable || begun) socket.destroy();
-    else socket.end(refusal(error.code ?? ""), () => socket.destroy()); // even if the client keeps its side open
+    // even if the client keeps its side open
+    else socket.end(refusal(error.code ?? ""), () => socket.destroy());
   });
   // A silent connection has no further request, or its client does not read the answer: it is
   // closed. One whose answer is being computed is kept; one without a request so far has the time

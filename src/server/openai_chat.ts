@@ -79,7 +79,8 @@ async function* chunks(
 ): AsyncGenerator<string> {
   const wanted = request.options.logprobs !== undefined;
   const begun = new Set<number>();
-  const calls = new Map<number, { readonly id: string; readonly name: string }>(); // by choice: the last one
+  // by choice: the last one
+  const calls = new Map<number, { readonly id: string; readonly name: string }>();
   const finished: ChatFinish[] = [];
   let left = request.n;
   // `usage` is left out rather than null: Mistral's client rejects a chunk with `usage: null`.

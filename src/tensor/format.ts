@@ -1,9 +1,9 @@
-// How weights are held: what a format is, and where a matrix of one lies in memory, woven into panels of eight rows.
+// Weight formats: what a format is, and the layout of a packed matrix in panels of eight rows.
 
-/** What products are computed in: f32 and f16 take activations as they are, int8 rounds them. */
+/** The arithmetic of products. f32 and f16 use activations as they are; int8 rounds them. */
 export type Arithmetic = "f32" | "f16" | "int8";
 
-/** One kind of numbers that a format keeps: levels, scales, ... */
+/** One kind of a format's numbers: levels, scales, ... */
 export interface Plane {
   readonly name: string;
   /** Bytes of one group of one row. */
@@ -13,35 +13,38 @@ export interface Plane {
 }
 
 /**
- * A way to hold weights. Rows come in planes, row-major: row r of plane p takes groups * p.bytes bytes. Columns are padded
- * with zero weights to whole groups. The formats there are: kernels/formats.
+ * A way to hold weights. Rows come in planes, row-major: row r of plane p takes groups * p.bytes
+ * bytes. Columns are padded with zero weights to whole groups. All formats: kernels/formats.
  */
 export interface Format {
-  /** As options and files call it: "q4". */
+  /** Its name in options and files, for example "q4". */
   readonly name: string;
-  /** Columns that planes count by. */
+  /** Columns of a group, the unit of planes. */
   readonly group: 32 | 256;
   /** In the order of a packed matrix's bytes. */
   readonly planes: readonly Plane[];
-  /** What its weights can be multiplied in; f32 always. */
+  /** The arithmetics of its products; always includes f32. */
   readonly arithmetics: readonly Arithmetic[];
-  /** Planes of one row to `into` [cols]: the definition of what they hold. */
+  /** Unpacks one row to `into` [cols]. This is the definition of the format. */
   unpack(planes: readonly Uint8Array[], cols: number, into: Float32Array): void;
-  /** One row [cols] to planes, padding included. Absent: such weights come from files only. */
+  /** Packs one row [cols] with its padding. Absent: such weights come from files only. */
   pack?(row: Float32Array, planes: readonly Uint8Array[]): void;
-  /** How GGUF files hold it: the number of the type, and one block of theirs to one group of each plane. */
+  /**
+   * Its form in GGUF files: the type's number, and the conversion of one block to one group of each
+   * plane.
+   */
   readonly ggml?: { readonly type: number; split(block: Uint8Array, planes: readonly Uint8Array[]): void };
 }
 
 /** Columns that share a scale when activations are rounded to int8. */
 export const GROUP = 32;
-/** Rows of a panel, which lie side by side: element j of row r is at [r / 8][j][r mod 8]. */
+/** Rows of a panel: element j of row r is at [r / 8][j][r mod 8]. */
 export const PANEL_ROWS = 8;
 
-/** Where the planes of a packed matrix lie. Panel i of a plane is at offset + 8 i rowBytes. */
+/** The layout of a packed matrix. Panel i of a plane is at offset + 8 i rowBytes. */
 export interface PanelLayout {
   readonly format: Format;
-  /** With rows of padding: whole panels. */
+  /** Rows with padding: whole panels. */
   readonly rows: number;
   readonly cols: number;
   /** Groups of format.group columns a row. */
@@ -49,7 +52,7 @@ export interface PanelLayout {
   /** Columns with padding: groups * format.group. */
   readonly padded: number;
   readonly planes: readonly { readonly offset: number; readonly rowBytes: number }[];
-  /** Of all planes; a multiple of 16, as is every offset. */
+  /** Bytes of all planes; a multiple of 16, like every offset. */
   readonly bytes: number;
 }
 
@@ -85,7 +88,10 @@ export function rowsOfPlanes(
   });
 }
 
-/** Packs x [count, cols] into row-major planes of exactly those rows. @throws Error for a format that only files hold */
+/**
+ * Packs x [count, cols] into row-major planes of exactly those rows. @throws Error for a format
+ * that only files hold
+ */
 export function packRows(
   format: Format,
   x: Float32Array,

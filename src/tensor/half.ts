@@ -1,4 +1,5 @@
-// Conversions between f32 and the 16-bit floats: IEEE half (f16) and bfloat16, with round-to-nearest-even.
+// Conversions between f32 and the 16-bit floats: IEEE half (f16) and bfloat16, with
+// round-to-nearest-even.
 
 const f32 = new Float32Array(1);
 const u32 = new Uint32Array(f32.buffer);
@@ -9,9 +10,11 @@ export function toHalf(value: number): number {
   const bits = u32[0]!;
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
-  if (magnitude >= 0x47800000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00); // NaN, or too large: infinity
+  // NaN, or overflow to infinity
+  if (magnitude >= 0x47800000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00);
   if (magnitude < 0x38800000) {
-    // Below 2^-14 an f16 is a multiple of 2^-24: adding 0.5 in f32 makes the hardware round to exactly that grid.
+    // Below 2^-14 an f16 is a multiple of 2^-24: adding 0.5 in f32 makes the hardware round to
+    // exactly that grid.
     f32[0] = Math.abs(value) + 0.5;
     return sign | (u32[0]! - 0x3f000000);
   }
@@ -19,13 +22,16 @@ export function toHalf(value: number): number {
   return sign | ((magnitude - 0x38000000 + 0xfff + odd) >>> 13);
 }
 
-/** The same, but what is too large becomes the largest f16 of its sign: one infinity would make NaN of a whole row. */
+/** The same, but clamps to the largest f16: one infinity would turn a whole row into NaN. */
 export function toFiniteHalf(value: number): number {
   const half = toHalf(value);
   return (half & 0x7fff) === 0x7c00 ? half - 1 : half;
 }
 
-/** f16 bits -> number, for all 65,536 patterns: one load, no branches. 256 KiB, made on first use of this module. */
+/**
+ * f16 bits -> number, for all 65,536 patterns: one load, no branches. 256 KiB, created with this
+ * module.
+ */
 export const HALF_TO_FLOAT: Float32Array = (() => {
   const table = new Float32Array(65536);
   for (let half = 0; half < 65536; half++) {

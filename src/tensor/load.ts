@@ -1,5 +1,6 @@
-// The one way from a weights source to panels: rows are read in bounded pieces, packed and woven; what is stored in panels
-// is copied as it is. Backends say where panels are made and what packs; nothing here knows a device or a thread.
+// Loads a weights source into panels: reads rows in bounded pieces, packs and weaves them; stored
+// panels are copied unchanged. Backends provide memory and arithmetic; this file knows no device
+// and no thread.
 
 import { WeightsError } from "../errors.ts";
 import { type Format, PANEL_ROWS, type PanelLayout, packRows, panelLayout } from "./format.ts";
@@ -8,17 +9,17 @@ import { recordLayout } from "./record.ts";
 import { storedPart } from "./stored.ts";
 import type { ExpertSource, MatrixSource, StoredPanels } from "./types.ts";
 
-/** Bytes of stored panels that are read at once. */
+/** The most bytes of stored panels to read at once. */
 const STORED_PIECE = 16 * 2 ** 20;
 
-/** What a packed matrix is made of. */
+/** The sources of a packed matrix. */
 export interface PanelSource {
   readonly layout: PanelLayout;
-  /** Rows that are no padding. */
+  /** Rows without padding. */
   readonly rows: number;
   /** Matrices of the same shape whose rows alternate: row i of n is row i / n of matrix i mod n. */
   readonly alternate: readonly MatrixSource[];
-  /** The panels themselves, where they are stored. */
+  /** The stored panels, if there are any. */
   readonly stored: StoredPanels | null;
 }
 
@@ -54,15 +55,15 @@ export function expertPanels(
   };
 }
 
-/** Memory and arithmetic that rows become panels with. */
+/** Memory and arithmetic to turn rows into panels. */
 export interface PanelWork {
-  /** Bytes of f32 rows that are held at once. */
+  /** The most bytes of f32 rows at once. */
   readonly pieceBytes: number;
-  /** `bytes` bytes at a multiple of 16, which may be the same ones at every call with this name. */
+  /** Memory aligned to 16 bytes; may be the same at every call with this name. */
   memory(name: string, bytes: number): Uint8Array;
-  /** As packRows() of format.ts. */
+  /** Like packRows() of format.ts. */
   pack(format: Format, x: Float32Array, count: number, cols: number, planes: readonly Uint8Array[]): void;
-  /** As weave() of panels.ts. */
+  /** Like weave() of panels.ts. */
   weave(
     format: Format,
     rows: readonly Uint8Array[],
@@ -73,7 +74,7 @@ export interface PanelWork {
   ): void;
 }
 
-/** PanelWork on plain arrays, which it keeps. */
+/** PanelWork on plain arrays, which are reused. */
 export function plainWork(pieceBytes = 16 * 2 ** 20): PanelWork {
   const kept = new Map<string, Uint8Array>();
   return {
@@ -90,11 +91,11 @@ export function plainWork(pieceBytes = 16 * 2 ** 20): PanelWork {
   };
 }
 
-/** Where panels go. */
+/** The destination of panels. */
 export interface PanelTarget {
-  /** Memory for the panels of rows [row, row + count), rows of padding included, a plane each. */
+  /** Memory for the panels of rows [row, row + count) with padding, one for each plane. */
   planes(row: number, count: number): readonly Uint8Array[];
-  /** The panels of these rows are there. */
+  /** Called when the panels of these rows are complete. */
   done?(row: number, count: number, planes: readonly Uint8Array[]): Promise<void> | void;
 }
 
@@ -104,8 +105,10 @@ export function pieceRows({ layout, alternate }: PanelSource, { pieceBytes }: Pa
 }
 
 /**
- * Makes the panels of rows [first, first + rows), where `first` is a multiple of 16, in pieces and in order.
- * @throws WeightsError from the source, or where it has not the format and nothing packs to it; the signal's reason
+ * Makes the panels of rows [first, first + rows), where `first` is a multiple of 16, in pieces and
+ * in order.
+ * @throws WeightsError from the source, or if the rows cannot be packed to the format; the signal's
+ * reason
  */
 export async function loadPanels(
   source: PanelSource,

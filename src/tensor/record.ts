@@ -1,5 +1,5 @@
-// An expert as one record of two packed matrices. The same bytes lie in files, in RAM and on a GPU: nothing is reshuffled
-// on the way.
+// An expert's record: two packed matrices in one piece. Files, RAM and a GPU hold the same bytes,
+// so a record is only copied.
 
 import { type Format, type PanelLayout, panelLayout } from "./format.ts";
 
@@ -8,17 +8,17 @@ export const RECORD_ALIGN = 4096;
 /** The two matrices of a record start at multiples of this. */
 const MATRIX_ALIGN = 64;
 
-/** What all experts of a layer have in common. */
+/** The shape of all experts of a layer. */
 export interface ExpertShape {
   readonly count: number; // E
   readonly hidden: number; // D
   readonly intermediate: number; // F
-  /** Of w1 and w3, and of w2. */
+  /** Format of w1 and w3, and of w2. */
   readonly up: Format;
   readonly down: Format;
 }
 
-/** Where the parts of an expert's record lie, in bytes. */
+/** The layout of an expert's record, in bytes. */
 export interface RecordLayout {
   /** [2F, D] at 0: rows w1_0, w3_0, w1_1, w3_1, ... */
   readonly up: PanelLayout;

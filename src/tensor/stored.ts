@@ -1,5 +1,5 @@
-// Matrices that are stored in panels of eight rows, as sources: the panels themselves, and row by row for a caller that
-// does not take them as they are.
+// Sources of matrices that are stored in panels: the panels themselves, or single rows for other
+// callers.
 
 import {
   type Format,
@@ -14,10 +14,10 @@ import { unweave } from "./panels.ts";
 import { type ExpertShape, recordLayout } from "./record.ts";
 import type { ExpertSource, MatrixSource, StoredBytes, StoredPanels, StoredRecord } from "./types.ts";
 
-/** Bytes of panels that are read at once on the way to single rows. */
+/** The most bytes of panels to read at once for single rows. */
 const PIECE_BYTES = 4 * 2 ** 20;
 
-/** One matrix of what is stored, from byte `offset` on. */
+/** A stored matrix, from byte `offset` on. */
 export function storedPart(stored: StoredBytes, { format, bytes }: PanelLayout, offset: number): StoredPanels {
   return {
     format,

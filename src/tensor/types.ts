@@ -1,14 +1,15 @@
-// The vocabulary shared by every layer: dtypes, tensors as opaque handles, and sources that weights are read from.
+// The shared vocabulary: dtypes, tensors as opaque handles, and sources of weights.
 //
-// Letters used everywhere: T tokens in the batch, B sequences, D hidden size, H query heads, Hkv key/value heads,
-// Dh head size, F expert intermediate size, E experts, K experts per token, V vocabulary, L layers, S positions cached.
+// Letters used everywhere: T tokens in the batch, B sequences, D hidden size, H query heads, Hkv
+// key/value heads, Dh head size, F expert intermediate size, E experts, K experts per token, V
+// vocabulary, L layers, S positions cached.
 
 import type { Format } from "./format.ts";
 
-/** Element types of stored weights that are read (safetensors names). */
+/** Supported element types of stored weights (safetensors names). */
 export type StoredDtype = "F32" | "F16" | "BF16";
 
-/** A value that lives on a backend for one step. Its storage is the backend's business. */
+/** A value that lives on a backend for one step. */
 export interface Tensor {
   readonly shape: readonly number[];
 }
@@ -17,24 +18,24 @@ export interface Tensor {
 export interface StoredBytes {
   readonly bytes: number;
   /**
-   * Fills `into` from byte `offset`. @param bypass past the system's page cache, where that is possible
-   * @throws WeightsError where the file cannot be read or ends too soon; the signal's reason
+   * Fills `into` from byte `offset`. @param bypass past the page cache, if possible
+   * @throws WeightsError if the file cannot be read or is too short; the signal's reason
    */
   read(offset: number, into: Uint8Array, signal?: AbortSignal, bypass?: boolean): Promise<void>;
 }
 
-/** A packed matrix that is stored as kernels take it, panelLayout(format, rows, cols): bytes to be copied as they are. */
+/** A stored packed matrix, panelLayout(format, rows, cols): bytes to copy unchanged. */
 export interface StoredPanels extends StoredBytes {
   readonly format: Format;
 }
 
-/** An expert that is stored as kernels take it, recordLayout(): bytes to be copied as they are. */
+/** A stored record, recordLayout(): bytes to copy unchanged. */
 export interface StoredRecord extends StoredBytes {
   readonly up: Format;
   readonly down: Format;
 }
 
-/** A matrix [rows, cols] of a weights source, read a range of rows at a time, so that nothing is held whole. */
+/** A matrix [rows, cols] of a weights source, read in ranges of rows. */
 export interface MatrixSource {
   /** Name in the file, for messages. */
   readonly name: string;
@@ -42,17 +43,21 @@ export interface MatrixSource {
   readonly cols: number;
   /**
    * Reads rows `first .. first + count - 1` into `into` [count, cols] as f32.
-   * @throws WeightsError on a short read, or naming the tensor and index of a NaN or infinite weight.
+   * @throws WeightsError on a short read, or naming the tensor and index of a NaN or infinite
+   * weight.
    */
   readRows(first: number, count: number, into: Float32Array): Promise<void>;
-  /** The format that the matrix is stored in, where it is one that kernels take: then it is to be loaded in no other. */
+  /**
+   * The format that the matrix is stored in, if kernels support it: it must be loaded in that
+   * format.
+   */
   readonly format?: Format;
   /**
-   * Optional fast path: the same rows in planes of `format`, row-major, of exactly `count` rows. Returns false where this
-   * format is not at hand; then use readRows and pack.
+   * Optional fast path: the same rows in planes of `format`, row-major, of exactly `count` rows.
+   * Returns false if this format is not available; then use readRows and pack.
    */
   readPlanes?(format: Format, first: number, count: number, planes: readonly Uint8Array[]): Promise<boolean>;
-  /** Where the matrix is stored in panels: those bytes. */
+  /** The bytes of a matrix that is stored in panels. */
   readonly panels?: StoredPanels;
 }
 
@@ -61,24 +66,28 @@ export interface ExpertSource {
   readonly w1: MatrixSource; // gate [F, D]
   readonly w3: MatrixSource; // up   [F, D]
   readonly w2: MatrixSource; // down [D, F]
-  /** Where the expert is stored as one record: those bytes. */
+  /** The bytes of an expert that is stored as a record. */
   readonly record?: StoredRecord;
 }
 
-/** Where a model's weights come from: a folder of safetensors or a synthetic generator. */
+/** The weights of a model: a folder of safetensors or a synthetic generator. */
 export interface WeightSource {
-  /** What to call it in messages: the folder's path or the synthetic URL. */
+  /** Its name in messages: the folder's path or the synthetic URL. */
   readonly label: string;
   has(name: string): boolean;
   names(): Iterable<string>;
   /** Shape of a stored tensor. @throws WeightsError if it is missing. */
   shape(name: string): readonly number[];
   /**
-   * A stored tensor as a matrix [rows, cols]. A tensor of more than two dimensions is read as [product of all but the
-   * last, last]; `firstRow` and `rows` cut a range of those rows (one expert of a fused tensor).
+   * A stored tensor as a matrix [rows, cols]. A tensor of more than two dimensions is read as
+   * [product of all but the last, last]; `firstRow` and `rows` cut a range of those rows (one
+   * expert of a fused tensor).
    * @throws WeightsError if it is missing or of a dtype that is not read.
    */
   matrix(name: string, firstRow?: number, rows?: number): MatrixSource;
-  /** The bytes of a tensor of dtype U8, where tensors of bytes are at hand. @throws WeightsError if it is another */
+  /**
+   * The bytes of a tensor of dtype U8, if the source has such tensors. @throws WeightsError for
+   * another dtype
+   */
   bytes?(name: string): StoredBytes;
 }

@@ -67,7 +67,8 @@ export function tokenizerJsonSpec(json: JsonObject, config: FolderConfig, where:
 }
 
 function checkModel(model: JsonObject, where: string): void {
-  const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined); // old files have no type
+  // old files have no type
+  const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined);
   if (type !== "BPE") {
     throw new WeightsError(
       `${where}: model: expected type "BPE", found ${shown(type)}; other models are not supported`,
@@ -280,7 +281,8 @@ function readyForLibrary(part: JsonObject, where: string): JsonObject {
         `${where}: pre_tokenizer Metaspace: replacement ${shown(part.replacement)} is not supported`,
       );
     }
-    return { ...part, prepend_scheme: prependScheme(part) }; // the library does not read add_prefix_space
+    // the library does not read add_prefix_space
+    return { ...part, prepend_scheme: prependScheme(part) };
   }
   if (part.type === "Split") {
     const behavior = part.behavior;

@@ -20,7 +20,10 @@ export interface ArchitectureReport {
   readonly kvPerPosition: number;
 }
 
-/** Checks config.json and the tensors' names and shapes. @throws WeightsError if they are not a model that runs. */
+/**
+ * Checks config.json and the tensors' names and shapes. @throws WeightsError if they are not a
+ * model that runs.
+ */
 export type Describe = (config: unknown, where: string, source: WeightSource) => ArchitectureReport;
 
 /** All tensors of one dtype. */

@@ -1,8 +1,9 @@
 // Weights that no file holds: `synthetic:NAME?layers=2&seed=1`, for benchmarks at the true shapes.
 //
-// Every row of every matrix is a run of one pool of 2^20 normal numbers, cut at a multiple of 32 that follows from seed,
-// tensor and row. So any row is at hand in any order at the price of a copy; and since groups of 32 are quantized alone,
-// a pool packed once gives packed rows at the same price.
+// Every row of every matrix is a run of one pool of 2^20 normal numbers, cut at a multiple of 32
+// that follows from seed, tensor and row. So any row is at hand in any order at the price of a
+// copy; and since groups of 32 are quantized alone, a pool packed once gives packed rows at the
+// same price.
 
 import { RequestError, WeightsError } from "../errors.ts";
 import { type Format, GROUP, packRows, rowPlanes } from "../tensor/format.ts";
@@ -21,7 +22,10 @@ const SCHEME = "synthetic:";
 const POOL = 2 ** 20;
 const CUTS = POOL / GROUP;
 
-/** URL option -> field of config.json, lowest and highest value. Bounds keep every product an exact integer. */
+/**
+ * URL option -> field of config.json, lowest and highest value. Bounds keep every product an exact
+ * integer.
+ */
 const OPTIONS: Readonly<Record<string, readonly [field: string, min: number, max: number]>> = {
   layers: ["num_hidden_layers", 1, 1024],
   hidden_size: ["hidden_size", 1, 2 ** 17],
@@ -49,8 +53,8 @@ export function isSynthetic(path: string): boolean {
 }
 
 /**
- * Parses `synthetic:NAME?option=value&...`. Names: those of SYNTHETIC_MODELS. Options: `layers`, `seed` (default 1) and
- * the size fields of config.json by their own names.
+ * Parses `synthetic:NAME?option=value&...`. Names: those of SYNTHETIC_MODELS. Options: `layers`,
+ * `seed` (default 1) and the size fields of config.json by their own names.
  * @throws RequestError for an unknown name or option, a repeated option or a value out of bounds.
  */
 export function parseSynthetic(url: string): Synthetic {
@@ -128,7 +132,8 @@ class SyntheticMatrix implements MatrixSource {
     this.firstRow = firstRow;
     if (firstRow < 0 || this.rows < 0 || firstRow + this.rows > all)
       throw new RangeError(`rows ${firstRow} to ${firstRow + this.rows} of ${name}, which has ${all}`);
-    // An odd stride through a power of two of cuts: up to 2^15 rows, no two of a tensor are the same.
+    // An odd stride through a power of two of cuts: up to 2^15 rows, no two of a tensor are the
+    // same.
     const hash = hashName(name, seed);
     this.base = hash % CUTS;
     this.stride = (mix(hash) % CUTS) | 1;
@@ -178,7 +183,10 @@ function copyRun<T extends Float32Array | Uint8Array>(ring: T, start: number, in
   }
 }
 
-/** The pool of one seed, at each standard deviation and format that is asked for (a model has about four). */
+/**
+ * The pool of one seed, at each standard deviation and format that is asked for (a model has about
+ * four).
+ */
 class Pools {
   private readonly seed: number;
   private readonly scaled = new Map<number, Float32Array>();
@@ -231,7 +239,9 @@ function hashName(name: string, seed: number): number {
   return mix(hash);
 }
 
-/** 32 bits to 32 bits, one to one, every bit depending on every bit (the finalizer of MurmurHash3). */
+/**
+ * 32 bits to 32 bits, one to one, every bit depending on every bit (the finalizer of MurmurHash3).
+ */
 function mix(x: number): number {
   let h = x | 0;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

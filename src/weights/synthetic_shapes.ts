@@ -25,7 +25,9 @@ export const MEASURED = { url: "synthetic:mixtral-8x7b?layers=1", title: "Mixtra
 /** For help and errors. */
 export const SYNTHETIC_EXAMPLE = "synthetic:mixtral-8x7b?layers=2&seed=1";
 
-/** Name in the URL -> true shapes, as published with Mixtral 8x7B Instruct and 8x22B Instruct v0.1. */
+/**
+ * Name in the URL -> true shapes, as published with Mixtral 8x7B Instruct and 8x22B Instruct v0.1.
+ */
 export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticConfig>> = {
   "mixtral-8x7b": {
     ...COMMON,
@@ -47,7 +49,10 @@ export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticConfig>> = {
   },
 };
 
-/** How the values of a tensor are made: normal numbers of a standard deviation, around zero or (norms) around one. */
+/**
+ * How the values of a tensor are made: normal numbers of a standard deviation, around zero or
+ * (norms) around one.
+ */
 export interface SyntheticTensor {
   readonly shape: readonly number[];
   readonly std: number;
@@ -70,12 +75,12 @@ const LAYER_TENSOR = /^model\.layers\.(0|[1-9]\d{0,5})\.(.+)$/;
 const EXPERT_TENSOR = /^block_sparse_moe\.experts\.(0|[1-9]\d{0,5})\.(w[123])\.weight$/;
 
 /**
- * The tensor of a name, or null where the model has none.
- * Every matrix has a standard deviation of 1/sqrt(inputs): what goes in normalised comes out normalised, so attention
- * scores and router logits are about standard normal. Each of a layer's two branches then adds at most about a variance
- * of 1 to the residual; the embedding's 2 L keeps tokens apart to the last layer, and with them their routes. (The same
- * ratio as GPT-2's initialisation, which instead divides the branches by sqrt(2 L); weights that small would make f16
- * scales subnormal.)
+ * The tensor of a name, or null where the model has none. Every matrix has a standard deviation of
+ * 1/sqrt(inputs): what goes in normalised comes out normalised, so attention scores and router
+ * logits are about standard normal. Each of a layer's two branches then adds at most about a
+ * variance of 1 to the residual; the embedding's 2 L keeps tokens apart to the last layer, and with
+ * them their routes. (The same ratio as GPT-2's initialisation, which instead divides the branches
+ * by sqrt(2 L); weights that small would make f16 scales subnormal.)
  */
 export function syntheticTensor(name: string, s: SyntheticSizes): SyntheticTensor | null {
   const matrix = (rows: number, cols: number): SyntheticTensor => ({

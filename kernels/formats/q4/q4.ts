@@ -1,8 +1,9 @@
 // q4: levels u in 0..15 and an f16 scale s a group of 32: w = s (u - 8). 4.5 bits a weight.
 //
-// Order of levels in a group (16 bytes, four little-endian u32 elements): element j holds weights 8j..8j+7; the low nibble of
-// its byte b is weight 8j+b, the high nibble is weight 8j+4+b. So `element & 0x0f0f0f0f` is four consecutive levels as
-// bytes and `(element >> 4) & 0x0f0f0f0f` the next four, for float and for int8 arithmetic alike.
+// Order of levels in a group (16 bytes, four little-endian u32 elements): element j holds weights
+// 8j..8j+7; the low nibble of its byte b is weight 8j+b, the high nibble is weight 8j+4+b. So
+// `element & 0x0f0f0f0f` is four consecutive levels as bytes and `(element >> 4) & 0x0f0f0f0f` the
+// next four, for float and for int8 arithmetic alike.
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";

@@ -1,17 +1,21 @@
-// The scale of a q4 group, chosen by the error that it leaves rather than by the largest weight alone.
+// The scale of a q4 group, chosen by the error that it leaves rather than by the largest weight
+// alone.
 
 import { HALF_TO_FLOAT, toFiniteHalf } from "../../../src/tensor/half.ts";
 
-// The integers that the extreme weight is tried at: -8 is where the naive scale puts it; beyond that it is clipped a
-// little so that the others fit better. Finer steps and the other sign lower the squared error by 0.1 % at most.
+// The integers that the extreme weight is tried at: -8 is where the naive scale puts it; beyond
+// that it is clipped a little so that the others fit better. Finer steps and the other sign lower
+// the squared error by 0.1 % at most.
 const LEVELS = Float64Array.of(8, 7, 7.2, 7.4, 7.6, 7.8, 8.2, 8.4, 8.6, 8.8, 9);
 
-const group = new Float64Array(32); // V8 converts an f32 at every read: once here instead of once a level
+// V8 converts an f32 at every read: once here instead of once a level
+const group = new Float64Array(32);
 
 /**
- * Quantizes the 32 weights at x[at] to integers in -8..7 times one f16 scale of least squared error, and writes the
- * integers plus 8 (0..15) to `levels`. The scale's sign is free, so that the larger side gets the ninth level (-8).
- * Never worse than the naive scale, extreme / -8. Returns the scale's f16 bits.
+ * Quantizes the 32 weights at x[at] to integers in -8..7 times one f16 scale of least squared
+ * error, and writes the integers plus 8 (0..15) to `levels`. The scale's sign is free, so that the
+ * larger side gets the ninth level (-8). Never worse than the naive scale, extreme / -8. Returns
+ * the scale's f16 bits.
  */
 export function quantizeQ4Group(x: Float32Array, at: number, levels: Uint8Array): number {
   let extreme = 0;
@@ -25,7 +29,8 @@ export function quantizeQ4Group(x: Float32Array, at: number, levels: Uint8Array)
     levels.fill(8);
     return 0;
   }
-  // For given integers q the best scale is Σxq / Σqq, and it leaves Σxx - (Σxq)² / Σqq: the largest quotient wins.
+  // For given integers q the best scale is Σxq / Σqq, and it leaves Σxx - (Σxq)² / Σqq: the largest
+  // quotient wins.
   let most = 0;
   let scale = 0;
   for (let k = 0; k < LEVELS.length; k++) {

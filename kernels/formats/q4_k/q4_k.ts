@@ -1,7 +1,8 @@
-// q4_k, ggml's Q4_K: levels u in 0..15, a scale s and a min m in 0..63 a group of 32, and f16 d and dmin a group of 256:
-// w = (d s) u - dmin m. 4.625 bits a weight.
+// q4_k, ggml's Q4_K: levels u in 0..15, a scale s and a min m in 0..63 a group of 32, and f16 d and
+// dmin a group of 256: w = (d s) u - dmin m. 4.625 bits a weight.
 //
-// Levels lie as in q4 (../q4/q4.ts), eight groups of 32 one after the other; scales and mins as pairs of bytes.
+// Levels lie as in q4 (../q4/q4.ts), eight groups of 32 one after the other; scales and mins as
+// pairs of bytes.
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
@@ -27,7 +28,8 @@ export const q4_k = {
   },
   ggml: {
     type: 12,
-    // d, dmin: f16; eight scales and mins of 6 bits in 12 bytes; then 32 bytes a pair of groups, low nibbles and high ones.
+    // d, dmin: f16; eight scales and mins of 6 bits in 12 bytes; then 32 bytes a pair of groups,
+    // low nibbles and high ones.
     split(block, [levels, pairs, supers]) {
       supers!.set(block.subarray(0, 4));
       const sc = block.subarray(4, 16);

@@ -1,8 +1,9 @@
-// q6_k, ggml's Q6_K: levels u in 0..63, an int8 scale s a group of 16 and an f16 d a group of 256: w = (d s) (u - 32).
-// 6.5625 bits a weight.
+// q6_k, ggml's Q6_K: levels u in 0..63, an int8 scale s a group of 16 and an f16 d a group of 256:
+// w = (d s) (u - 32). 6.5625 bits a weight.
 //
-// The low four bits of levels lie as in q4 (../q4/q4.ts). The high two bits of 16 columns are one element: bits 2k and
-// 2k + 1 of its byte b belong to column 4k + b, so that `(element >> 2k) & 0x03030303` goes with four bytes of low bits.
+// The low four bits of levels lie as in q4 (../q4/q4.ts). The high two bits of 16 columns are one
+// element: bits 2k and 2k + 1 of its byte b belong to column 4k + b, so that `(element >> 2k) &
+// 0x03030303` goes with four bytes of low bits.
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
@@ -29,7 +30,8 @@ export const q6_k = {
   },
   ggml: {
     type: 14,
-    // Two halves of 128 columns: 64 bytes of low bits each, then 32 bytes of high bits each; 16 scales; d: f16.
+    // Two halves of 128 columns: 64 bytes of low bits each, then 32 bytes of high bits each; 16
+    // scales; d: f16.
     split(block, [low, high, scales, supers]) {
       const levels = Uint8Array.from({ length: 256 }, (_, i) => {
         const [half, quarter, l] = [i >>> 7, (i >>> 5) & 3, i & 31];

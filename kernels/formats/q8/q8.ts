@@ -33,6 +33,7 @@ function packGroup(x: Float32Array, levels: Uint8Array): number {
   const scale = toFiniteHalf(max / 127); // infinity would make NaN of zero weights
   const rounded = HALF_TO_FLOAT[scale]!;
   const inverse = rounded > 0 ? 1 / rounded : 0;
-  for (let i = 0; i < x.length; i++) levels[i] = (Math.max(-127, Math.min(127, Math.round(x[i]! * inverse))) | 0) + 128; // NaN becomes 0
+  // NaN becomes 0
+  for (let i = 0; i < x.length; i++) levels[i] = (Math.max(-127, Math.min(127, Math.round(x[i]! * inverse))) | 0) + 128;
   return scale;
 }

@@ -1,7 +1,8 @@
 // Four rows of keys or values against one or two queries: the inner loops of attention.
 //
-// `raw` is a constant wherever these are called. Rows are f32 or, if raw, f16 whose bits are only moved to where f32
-// has them (smallHalves), which makes them 2^112 too small: the callers make up for it.
+// `raw` is a constant wherever these are called. Rows are f32 or, if raw, f16 whose bits are only
+// moved to where f32 has them (smallHalves), which makes them 2^112 too small: the callers make up
+// for it.
 
 import { madd } from "./dot.simd";
 import { smallHalves } from "./lanes.simd";
@@ -12,7 +13,9 @@ import { smallHalves } from "./lanes.simd";
   return raw ? smallHalves(row + d / 2) : v128.load(row + d);
 }
 
-/** Products of two queries of `bytes` bytes and four rows: of the first at s0, of the second at s1. */
+/**
+ * Products of two queries of `bytes` bytes and four rows: of the first at s0, of the second at s1.
+ */
 // @ts-ignore: decorator
 @inline export function scoreTwo(
   q0: usize,

@@ -1,10 +1,12 @@
-// Products of int8 activations and nibbles with relaxed SIMD's two-fold product into int16: one instruction on x86.
+// Products of int8 activations and nibbles with relaxed SIMD's two-fold product into int16: one
+// instruction on x86.
 //
-// One of three files with the same names; a module is built with one of them as "./dot.simd" (see bundle.mjs).
-// A vector of weights w holds one u32 word, eight columns, of each of four rows (kernels/formats/q4).
-// The second factor of a relaxed product must lie in 0..127, where all engines agree: nibbles always do.
-// Sums of a group stay within int16: 16 products of at most 127 * 15 in each lane, and with start() still
-// |sum of (u - 8) x| <= 32 * 8 * 127 = 32,512; that they may pass through more on the way does not matter.
+// One of three files with the same names; a module is built with one of them as "./dot.simd" (see
+// bundle.mjs). A vector of weights w holds one u32 word, eight columns, of each of four rows
+// (kernels/formats/q4). The second factor of a relaxed product must lie in 0..127, where all
+// engines agree: nibbles always do. Sums of a group stay within int16: 16 products of at most 127 *
+// 15 in each lane, and with start() still |sum of (u - 8) x| <= 32 * 8 * 127 = 32,512; that they
+// may pass through more on the way does not matter.
 
 /** Bytes that a group of 32 activations takes: int8 in the order of the columns. */
 export const X_GROUP: usize = 32;
@@ -16,7 +18,10 @@ export const X_GROUP: usize = 32;
   v128.store64_lane(p, i8x16.narrow_i16x8_s(eight, eight), 0);
 }
 
-/** What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4 sum's first value. */
+/**
+ * What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4
+ * sum's first value.
+ */
 // @ts-ignore: decorator
 @inline export function start(sum: i32): i32 {
   return (-8 * sum) & 0xffff; // in the first of a row's two int16 lanes

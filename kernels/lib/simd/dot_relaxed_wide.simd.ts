@@ -1,9 +1,10 @@
-// Products of int8 activations and nibbles with relaxed SIMD's four-fold product into int32: one instruction where the
-// processor has one (Arm's sdot, AVX-VNNI), three elsewhere.
+// Products of int8 activations and nibbles with relaxed SIMD's four-fold product into int32: one
+// instruction where the processor has one (Arm's sdot, AVX-VNNI), three elsewhere.
 //
-// One of three files with the same names; a module is built with one of them as "./dot.simd" (see bundle.mjs).
-// A vector of weights w holds one u32 word, eight columns, of each of four rows (kernels/formats/q4).
-// The second factor of a relaxed product must lie in 0..127, where all engines agree: nibbles always do.
+// One of three files with the same names; a module is built with one of them as "./dot.simd" (see
+// bundle.mjs). A vector of weights w holds one u32 word, eight columns, of each of four rows
+// (kernels/formats/q4). The second factor of a relaxed product must lie in 0..127, where all
+// engines agree: nibbles always do.
 
 /** Bytes that a group of 32 activations takes: int8 in the order of the columns. */
 export const X_GROUP: usize = 32;
@@ -15,7 +16,10 @@ export const X_GROUP: usize = 32;
   v128.store64_lane(p, i8x16.narrow_i16x8_s(eight, eight), 0);
 }
 
-/** What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4 sum's first value. */
+/**
+ * What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4
+ * sum's first value.
+ */
 // @ts-ignore: decorator
 @inline export function start(sum: i32): i32 {
   return -8 * sum;

@@ -1,11 +1,16 @@
-// Products of int8 activations and nibbles with baseline WebAssembly SIMD: int16 pairs, the widening product it has.
+// Products of int8 activations and nibbles with baseline WebAssembly SIMD: int16 pairs, the
+// widening product it has.
 //
-// One of three files with the same names; a module is built with one of them as "./dot.simd" (see bundle.mjs).
-// A vector of weights w holds one u32 word, eight columns, of each of four rows (kernels/formats/q4).
+// One of three files with the same names; a module is built with one of them as "./dot.simd" (see
+// bundle.mjs). A vector of weights w holds one u32 word, eight columns, of each of four rows
+// (kernels/formats/q4).
 
 import { storePairs } from "./pairs.simd";
 
-/** Bytes that a group of 32 activations takes: int16, the columns of each eight in the order 0 2 1 3 4 6 5 7. */
+/**
+ * Bytes that a group of 32 activations takes: int16, the columns of each eight in the order 0 2 1 3
+ * 4 6 5 7.
+ */
 export const X_GROUP: usize = 64;
 
 /** Writes eight activations, given as two vectors of int32, at p. */
@@ -14,7 +19,10 @@ export const X_GROUP: usize = 64;
   storePairs(p, low, high);
 }
 
-/** What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4 sum's first value. */
+/**
+ * What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4
+ * sum's first value.
+ */
 // @ts-ignore: decorator
 @inline export function start(sum: i32): i32 {
   return -8 * sum;

@@ -1,4 +1,5 @@
-// f32 as finite f16 and back, for packed weights and their scales, and the largest magnitude that a scale comes from.
+// f32 as finite f16 and back, for packed weights and their scales, and the largest magnitude that a
+// scale comes from.
 
 /** 32 f32 at x to f16 at y. */
 export function packHalves(x: usize, y: usize): void {

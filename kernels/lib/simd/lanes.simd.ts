@@ -8,7 +8,10 @@ import { madd } from "./dot.simd";
   return f32x4.mul(smallHalves(p), f32x4.splat(<f32>5.192296858534828e33));
 }
 
-/** Four f16 at p as f32 / 2^112: their bits moved to where f32 has them, the exponent's bias left as it is. */
+/**
+ * Four f16 at p as f32 / 2^112: their bits moved to where f32 has them, the exponent's bias left as
+ * it is.
+ */
 // @ts-ignore: decorator
 @inline export function smallHalves(p: usize): v128 {
   return v128.and(i32x4.shl(v128.load16x4_s(p) as v128, 13), i32x4.splat(0x8fffffff));
@@ -38,8 +41,8 @@ import { madd } from "./dot.simd";
 }
 
 /**
- * exp of four f32, to 1 unit in the last place; 0 below -87.3, exp(88) above 88, NaN of NaN.
- * exp(x) = 2^n exp(r), n the integer nearest to x / ln 2, |r| <= ln 2 / 2; the polynomial is Cephes' expf.
+ * exp of four f32, to 1 unit in the last place; 0 below -87.3, exp(88) above 88, NaN of NaN. exp(x)
+ * = 2^n exp(r), n the integer nearest to x / ln 2, |r| <= ln 2 / 2; the polynomial is Cephes' expf.
  */
 export function exp4(x: v128): v128 {
   const clamped = f32x4.max(f32x4.min(x, f32x4.splat(88.0)), f32x4.splat(<f32>-87.3));
@@ -54,7 +57,8 @@ export function exp4(x: v128): v128 {
   p = madd(p, r, f32x4.splat(<f32>5.0000001201e-1));
   const y = f32x4.add(madd(p, f32x4.mul(r, r), r), f32x4.splat(1.0));
   const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, f32x4.splat(<f32>-87.3))); // and(…, ge) would make 0 of NaN
+  // and(…, ge) would make 0 of NaN
+  return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, f32x4.splat(<f32>-87.3)));
 }
 
 /** silu(gate) * up = gate / (1 + exp(-gate)) * up. */

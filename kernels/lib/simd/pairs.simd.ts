@@ -1,6 +1,8 @@
-// Activations as int16 pairs, as int16 products take them: the columns of each eight in the order 0 2 1 3 4 6 5 7.
+// Activations as int16 pairs, as int16 products take them: the columns of each eight in the order 0
+// 2 1 3 4 6 5 7.
 //
-// A mask of every other byte of four weights c0 c1 c2 c3 leaves the pair (c0, c2), a shift the pair (c1, c3).
+// A mask of every other byte of four weights c0 c1 c2 c3 leaves the pair (c0, c2), a shift the pair
+// (c1, c3).
 
 /** Bytes that a group of 32 activations takes. */
 export const PAIRS_GROUP: usize = 64;

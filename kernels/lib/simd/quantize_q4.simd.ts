@@ -1,9 +1,11 @@
-// A group of 32 weights as q4, bit for bit what quantizeQ4Group (kernels/formats/q4/quantize.ts) makes of it.
+// A group of 32 weights as q4, bit for bit what quantizeQ4Group (kernels/formats/q4/quantize.ts)
+// makes of it.
 //
-// What costs is the search for the scale: eleven levels a group, in f64. Here f32 finds the integers q and says where it
-// cannot be sure of them; those few are found again in f64. Given q, Σxq and Σqq are exact in integers, as they are in
-// the definition's f64: a weight with q ≠ 0 is at least 1/18 of the extreme one, so its last bit is 2^-28 of the
-// extreme's leading bit or more, and sums of such products fit into 53 bits in any order.
+// What costs is the search for the scale: eleven levels a group, in f64. Here f32 finds the
+// integers q and says where it cannot be sure of them; those few are found again in f64. Given q,
+// Σxq and Σqq are exact in integers, as they are in the definition's f64: a weight with q ≠ 0 is at
+// least 1/18 of the extreme one, so its last bit is 2^-28 of the extreme's leading bit or more, and
+// sums of such products fit into 53 bits in any order.
 
 import { madd } from "./dot.simd";
 import { finiteHalf, mostOf, ofHalf } from "./half.simd";
@@ -12,16 +14,20 @@ import { sumOf } from "./lanes.simd";
 // A thread's scratch from byte 128 on; what is below is its caller's.
 const HIGH: usize = 128; // i16 [16, 2]: weights i and i + 16 of a group as integers, the upper half
 const LOW: usize = HIGH + 64; // the lower half; close by, one address serves both
-const XQ: usize = 256; // f64 [12]: Σxq of every level; there is no twelfth, its scale is infinite and both its sums 0
+// f64 [12]: Σxq of every level; there is no twelfth, its scale is infinite and both its sums 0
+const XQ: usize = 256;
 const QQ: usize = XQ + 96; // f64 [12]: Σqq
 const CONSTANTS: usize = 512; // u32 [9]: see storeConstants()
 
-/** Bits of the levels, in the order in which they are tried: 8, 7, 7.2, 7.4, 7.6, 7.8, 8.2, 8.4, 8.6, 8.8, 9. */
+/**
+ * Bits of the levels, in the order in which they are tried: 8, 7, 7.2, 7.4, 7.6, 7.8, 8.2, 8.4,
+ * 8.6, 8.8, 9.
+ */
 const ALL: u32 = 0x7ff;
 
 /**
- * V8 makes a constant vector anew, in three instructions, wherever a loop uses it; what was loaded stays in a register.
- * These are in a thread's scratch, each to be loaded into four lanes.
+ * V8 makes a constant vector anew, in three instructions, wherever a loop uses it; what was loaded
+ * stays in a register. These are in a thread's scratch, each to be loaded into four lanes.
  */
 export function storeConstants(scratch: usize): void {
   store<f32>(scratch, BIAS, CONSTANTS);
@@ -35,7 +41,10 @@ export function storeConstants(scratch: usize): void {
   store<f32>(scratch, 207.75, CONSTANTS + 32);
 }
 
-/** 192 + 8.5, and one step of 2^-16 so that what f32 is not sure of lies above a boundary: see levels(). */
+/**
+ * 192 + 8.5, and one step of 2^-16 so that what f32 is not sure of lies above a boundary: see
+ * levels().
+ */
 const BIAS: f32 = 200.5 + 1.0 / 65536;
 
 /** Writes 32 nibbles at y. Returns their scale. */
@@ -111,7 +120,10 @@ function search(x: usize, extreme: f32, finite: bool, scratch: usize): f64 {
   return scale * unit;
 }
 
-/** Levels that could win: what is below the largest quotient by more than the rounding of f64 cannot. */
+/**
+ * Levels that could win: what is below the largest quotient by more than the rounding of f64
+ * cannot.
+ */
 function contenders(scratch: usize): u32 {
   const a = quotients(scratch);
   const b = quotients(scratch + 16);
@@ -140,9 +152,13 @@ function contenders(scratch: usize): u32 {
   return f64x2.div(f64x2.mul(xq, xq), v128.load(at, QQ));
 }
 
-/** Weights as integers of 29 bits and a sign, times 2^-15 (rounded) and the rest, in pairs (i, i + 16) of i16. */
+/**
+ * Weights as integers of 29 bits and a sign, times 2^-15 (rounded) and the rest, in pairs (i, i +
+ * 16) of i16.
+ */
 function splitWeights(x: usize, factor: f32, scratch: usize): void {
-  const magic = v128.load32_splat(scratch, CONSTANTS + 16); // 1.5 * 2^23: rounds, and leaves the integer in the low bits
+  // 1.5 * 2^23: rounds, and leaves the integer in the low bits
+  const magic = v128.load32_splat(scratch, CONSTANTS + 16);
   for (let i: usize = 0; i < 64; i += 16) {
     const a = f32x4.mul(v128.load(x + i), f32x4.splat(factor));
     const b = f32x4.mul(v128.load(x + i, 64), f32x4.splat(factor));
@@ -158,12 +174,13 @@ function splitWeights(x: usize, factor: f32, scratch: usize): void {
 }
 
 /**
- * Σxq and Σqq of four levels, a level a lane, to XQ and QQ at `at`. Returns the bits of those that f32 is not sure of.
+ * Σxq and Σqq of four levels, a level a lane, to XQ and QQ at `at`. Returns the bits of those that
+ * f32 is not sure of.
  *
- * 192 + x / scale + 8.5 lies in 128..256, where the last bit of an f32 is 2^-16: so its upper half is the level and a
- * constant, its lower half the fraction. It is off by 0.11 steps at most before it is rounded (of 1 / scale, its two
- * factors and the product), which with rounding is less than the one step that BIAS adds: only a fraction of 0 or 1
- * step may belong to the level below.
+ * 192 + x / scale + 8.5 lies in 128..256, where the last bit of an f32 is 2^-16: so its upper half
+ * is the level and a constant, its lower half the fraction. It is off by 0.11 steps at most before
+ * it is rounded (of 1 / scale, its two factors and the product), which with rounding is less than
+ * the one step that BIAS adds: only a fraction of 0 or 1 step may belong to the level below.
  */
 function levels(x: usize, inverse: v128, scratch: usize, at: u32): u32 {
   const bias = v128.load32_splat(scratch, CONSTANTS);
@@ -235,7 +252,8 @@ function exactLevel(x: usize, extreme: f32, k: u32, unit: f64, finite: bool, scr
   } else {
     for (let i: usize = 0; i < 128; i += 4) {
       const value: f64 = load<f32>(x + i);
-      const q: f64 = <f64>min<i32>(15, <i32>(value * inverse + 8.5)) - 8; // NaN becomes 0, as in the definition
+      // NaN becomes 0, as in the definition
+      const q: f64 = <f64>min<i32>(15, <i32>(value * inverse + 8.5)) - 8;
       xq += value * q;
       qq += q * q;
     }
@@ -283,7 +301,8 @@ function notWorse(x: usize, a: f32, b: f32, scratch: usize): bool {
   }
   const errorA = sumOf(sumA);
   const errorB = sumOf(sumB);
-  // A weight that f32 takes to the wrong side of a half changes its square by 1e-5 of it, rounding the sum by 3e-6.
+  // A weight that f32 takes to the wrong side of a half changes its square by 1e-5 of it, rounding
+  // the sum by 3e-6.
   const larger = max(errorA, errorB);
   if (a != 0 && larger > <f32>1e-30 && abs(errorA - errorB) > larger * <f32>3e-5) return errorA < errorB;
   return exactError(x, a) <= exactError(x, b);
@@ -308,8 +327,9 @@ function exactError(x: usize, scale: f64): f64 {
 }
 
 /**
- * Writes the levels nearest to the multiples of a scale at y. False where f32 is not sure of one. Found as in levels(),
- * but kept within level 0.25 to 15.75: a scale that was capped may be far too small.
+ * Writes the levels nearest to the multiples of a scale at y. False where f32 is not sure of one.
+ * Found as in levels(), but kept within level 0.25 to 15.75: a scale that was capped may be far too
+ * small.
  */
 function nibbles(x: usize, y: usize, scale: f32, scratch: usize): bool {
   const bias = v128.load32_splat(scratch, CONSTANTS);

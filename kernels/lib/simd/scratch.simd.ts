@@ -1,6 +1,10 @@
-// Where a thread keeps what does not fit in registers: a few kilobytes at the start of every memory.
+// Where a thread keeps what does not fit in registers: a few kilobytes at the start of every
+// memory.
 
-/** First byte of the first thread's scratch. Nothing is stored below it, so that a null pointer does no harm. */
+/**
+ * First byte of the first thread's scratch. Nothing is stored below it, so that a null pointer does
+ * no harm.
+ */
 const FIRST: usize = 1024;
 /** Bytes a thread has. */
 const BYTES: usize = 4096;

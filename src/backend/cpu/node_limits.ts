@@ -1,7 +1,9 @@
-// What control groups leave this process of the machine: CPU quotas and memory limits, its own and those of all groups above.
+// What control groups leave this process of the machine: CPU quotas and memory limits, its own and
+// those of all groups above.
 //
-// Node knows the limits of the process's own group only, and no quota. Containers, pods, slices and services set theirs one
-// or several groups higher up. Both versions of control groups are read, and machines that mix them.
+// Node knows the limits of the process's own group only, and no quota. Containers, pods, slices and
+// services set theirs one or several groups higher up. Both versions of control groups are read,
+// and machines that mix them.
 
 import { readFileSync } from "node:fs";
 
@@ -57,7 +59,10 @@ export function groupLimits(read: ReadText = readText): GroupLimits {
   return { cpus: least(cpus), memory: least(memory) };
 }
 
-/** `36 35 98:0 /root /mount/point options ... - type source superoptions`, with spaces in paths as \040. */
+/**
+ * `36 35 98:0 /root /mount/point options ... - type source superoptions`, with spaces in paths as
+ * \040.
+ */
 function mountsOf(mountinfo: string | null): Mount[] {
   const mounts: Mount[] = [];
   for (const line of (mountinfo ?? "").split("\n")) {
@@ -100,8 +105,8 @@ function sameHierarchy(a: Hierarchy, b: Hierarchy): boolean {
 
 /** The folders of a group and of all above it that can be seen, the highest last. */
 function foldersOf({ root, point }: Mount, path: string): string[] {
-  // In a container the mount may show the hierarchy from the container's group on, while the path is still the host's;
-  // a path with ".." is above what can be seen.
+  // In a container the mount may show the hierarchy from the container's group on, while the path
+  // is still the host's; a path with ".." is above what can be seen.
   const below = root === "/" ? path : path === root || path.startsWith(`${root}/`) ? path.slice(root.length) : "/";
   const parts = below.split("/").filter((part) => part !== "");
   const seen = parts.includes("..") ? [] : parts;
@@ -116,7 +121,8 @@ function quotient([quota, period]: readonly (string | null | undefined)[]): numb
 
 function bytes(text: string | null): number | null {
   const value = Number(text?.trim() || Number.NaN);
-  return value > 0 && value < Number.MAX_SAFE_INTEGER ? value : null; // "max"; version 1 says almost 2^63
+  // "max"; version 1 says almost 2^63
+  return value > 0 && value < Number.MAX_SAFE_INTEGER ? value : null;
 }
 
 function least(values: readonly (number | null)[]): number | null {

@@ -7,8 +7,9 @@ import { groupLimits } from "./node_limits.ts";
 import type { PoolWorker } from "./pool.ts";
 
 /**
- * Threads that pay for this process: cores, because two hardware threads of one share the units that kernels are bound by,
- * and no more than the control groups' CPU quota has time for. Threads wait for each other by spinning, which a quota counts.
+ * Threads that pay for this process: cores, because two hardware threads of one share the units
+ * that kernels are bound by, and no more than the control groups' CPU quota has time for. Threads
+ * wait for each other by spinning, which a quota counts.
  */
 export function usableCores(): number {
   const quota = process.platform === "linux" ? groupLimits().cpus : null;
@@ -33,7 +34,8 @@ function physicalCores(): number {
 }
 
 export function startNodeWorker(): PoolWorker {
-  // Without the process's own options: a worker refuses some of them, as the --input-type of a script given by -e.
+  // Without the process's own options: a worker refuses some of them, as the --input-type of a
+  // script given by -e.
   const worker = new Worker(new URL("./node_worker.js", import.meta.url), { execArgv: [] });
   return {
     post: (message) => worker.postMessage(message),

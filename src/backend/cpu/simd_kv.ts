@@ -1,4 +1,5 @@
-// Keys and values in blocks that grow with the sequences; layers are dealt over several heaps where one cannot hold them.
+// Keys and values in blocks that grow with the sequences; layers are dealt over several heaps where
+// one cannot hold them.
 
 import { RequestError } from "../../errors.ts";
 import { checkBlock } from "../kv_block.ts";
@@ -45,7 +46,8 @@ export class SimdKv implements KvStore {
   #closed = false;
 
   /**
-   * @param positions of the longest sequence to come, which decide how many heaps the layers are dealt over
+   * @param positions of the longest sequence to come, which decide how many heaps the layers are
+   * dealt over
    */
   constructor(
     { layers, kvHeads, headDim }: KvGeometry,
@@ -155,7 +157,10 @@ export class SimdKv implements KvStore {
     return step;
   }
 
-  /** Fills `slots` with the addresses of the batch's tokens in a plane at byte `offset` of their blocks. */
+  /**
+   * Fills `slots` with the addresses of the batch's tokens in a plane at byte `offset` of their
+   * blocks.
+   */
   slots(part: KvPart, batch: Batch, offset: number): number {
     const { words } = part.heap;
     const { positions, sequence, tables } = batch;

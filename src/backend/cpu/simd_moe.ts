@@ -1,4 +1,5 @@
-// The experts' FFN of a step on the CPU: each expert over the rows that go to it, several experts side by side where they are small.
+// The experts' FFN of a step on the CPU: each expert over the rows that go to it, several experts
+// side by side where they are small.
 
 import { group } from "../../../kernels/group.ts";
 import type { ExpertUse } from "../experts.ts";
@@ -8,8 +9,8 @@ import type { ExpertMatrices } from "./simd_load.ts";
 import type { ExpertRows, Input, SimdProducts } from "./simd_products.ts";
 
 /**
- * Multiply-adds of experts that are computed side by side: few enough that the event loop has its turn between two groups in
- * good time, and enough that one expert alone shares well above.
+ * Multiply-adds of experts that are computed side by side: few enough that the event loop has its
+ * turn between two groups in good time, and enough that one expert alone shares well above.
  */
 const GROUP_MACS = 64e6;
 
@@ -44,7 +45,9 @@ export class SimdMoe {
     this.#products = products;
   }
 
-  /** Sorts (token, choice) by expert and sets y to zero. Returns who is used, in ascending order. */
+  /**
+   * Sorts (token, choice) by expert and sets y to zero. Returns who is used, in ascending order.
+   */
   begin(step: MoeStep, count: number): ExpertUse[] {
     const { T, D, K, ids, weights, y } = step;
     const n = T * K;
@@ -72,7 +75,10 @@ export class SimdMoe {
     return use;
   }
 
-  /** The used experts in parts that are computed side by side, in ascending order: pass each to add(). */
+  /**
+   * The used experts in parts that are computed side by side, in ascending order: pass each to
+   * add().
+   */
   groups(use: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): ExpertUse[][] {
     const groups: ExpertUse[][] = [];
     let macs = Number.POSITIVE_INFINITY;
@@ -91,14 +97,20 @@ export class SimdMoe {
     return groups;
   }
 
-  /** Adds the shares of experts that follow each other to y. Sums round: for the same y the experts come in ascending order. */
+  /**
+   * Adds the shares of experts that follow each other to y. Sums round: for the same y the experts
+   * come in ascending order.
+   */
   *add(group: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): Generator<void> {
     const experts = group.map(({ expert, tokens }) => ({ ...matrices[expert]!, rows: tokens }));
     const [first, last] = [group[0]!.expert, group.at(-1)!.expert];
     this.#addRows(first, last, yield* this.#rows(first, experts));
   }
 
-  /** Computes an expert's rows, in whatever order experts come: finish() adds them as add() would have. */
+  /**
+   * Computes an expert's rows, in whatever order experts come: finish() adds them as add() would
+   * have.
+   */
   *keep(expert: number, matrices: ExpertMatrices): Generator<void> {
     const { D, T, K } = this.#step!;
     const [from, to] = [this.#starts[expert]!, this.#starts[expert + 1]!];
@@ -115,7 +127,10 @@ export class SimdMoe {
       this.#addRows(expert, expert, at + 4 * D * this.#starts[expert]!);
   }
 
-  /** The outputs [n, D] of experts that follow each other, from `first` on: address in the home heap. */
+  /**
+   * The outputs [n, D] of experts that follow each other, from `first` on: address in the home
+   * heap.
+   */
   *#rows(first: number, experts: readonly ExpertRows[]): Generator<void, number> {
     const { x, T } = this.#step!;
     this.#input ??= this.#products.input(this.#home, x, T, experts[0]!.w13, "expert input");

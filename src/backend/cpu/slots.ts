@@ -1,4 +1,5 @@
-// Named working storage in a heap: each name keeps its place from step to step and moves only when it has to grow.
+// Named working storage in a heap: each name keeps its place from step to step and moves only when
+// it has to grow.
 
 import type { Heap } from "./heap.ts";
 
@@ -10,7 +11,10 @@ export class Slots {
     this.#heap = heap;
   }
 
-  /** Address of at least `bytes` bytes, the same for the same name until it grows; contents are undefined. */
+  /**
+   * Address of at least `bytes` bytes, the same for the same name until it grows; contents are
+   * undefined.
+   */
   at(name: string, bytes: number): number {
     const place = this.#places.get(name);
     if (place !== undefined && place.bytes >= bytes) return place.at;

@@ -13,7 +13,10 @@ export function likelyCores(): number {
 const UNLOADED =
   "no worker could be started: let the page's Content-Security-Policy allow workers from blob:, or serve web_worker.js beside the other scripts, with the header cross-origin-embedder-policy: require-corp (or choose threads: 1)";
 
-/** The worker's script as text, which is there however the page was bundled; its address is made once. */
+/**
+ * The worker's script as text, which is there however the page was bundled; its address is made
+ * once.
+ */
 let address: string | null = null;
 function fromText(): Worker {
   address ??= URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" }));

@@ -7,9 +7,9 @@ export interface CpuTensor extends Tensor {
   readonly data: Float32Array | Uint32Array;
 }
 
-// Holds every tensor of a decoding step of a model of 141 billion parameters (8.7 MB). A long prompt's tensors do not fit and are
-// left to the garbage collector instead: keeping them all would cost a gigabyte, making them costs nothing beside their
-// arithmetic.
+// Holds every tensor of a decoding step of a model of 141 billion parameters (8.7 MB). A long
+// prompt's tensors do not fit and are left to the garbage collector instead: keeping them all would
+// cost a gigabyte, making them costs nothing beside their arithmetic.
 const SLAB_BYTES = 16 * 2 ** 20;
 
 export class Arena {

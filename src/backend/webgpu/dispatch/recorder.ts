@@ -1,4 +1,5 @@
-// Records a step's dispatches, and submits them as one pass; makes and keeps the bind groups that they use.
+// Records a step's dispatches, and submits them as one pass; makes and keeps the bind groups that
+// they use.
 
 import { formatOf } from "../../../../kernels/formats/index.ts";
 import { panelLayout } from "../../../tensor/format.ts";
@@ -43,7 +44,10 @@ export interface Command {
 export interface Binding {
   /** `reduce`: what the device is best at where nothing is said. */
   readonly variant?: Variant;
-  /** By field name; fields that the kernel lacks are ignored, so that the forms of a verb can share them. */
+  /**
+   * By field name; fields that the kernel lacks are ignored, so that the forms of a verb can share
+   * them.
+   */
   readonly params?: Readonly<Record<string, number>>;
   readonly overrides?: Readonly<Record<string, number>>;
   /** By binding name, all but `p`. */
@@ -75,7 +79,10 @@ export class Recorder {
     this.reduce = subgroups ? "subgroups" : "tree";
   }
 
-  /** Binds a kernel to its params, override constants and buffers. The same arguments give the same Call. */
+  /**
+   * Binds a kernel to its params, override constants and buffers. The same arguments give the same
+   * Call.
+   */
   call(name: KernelName, { variant, params, overrides, buffers, part }: Binding): Call {
     const line: KernelLine = TABLE[name];
     const values = line.params.map((field) => fieldOf(params, field, name));
@@ -125,15 +132,19 @@ export class Recorder {
     this.#commands.push({ call, n, grid: call.grid(n) });
   }
 
-  /** Submits what was recorded and waits for it; returns the rows asked for, [rows, width], u32 as numbers. */
+  /**
+   * Submits what was recorded and waits for it; returns the rows asked for, [rows, width], u32 as
+   * numbers.
+   */
   async read(what: Readback): Promise<Float32Array> {
     const bits = await this.readBits(what);
     return what.type === "u32" ? Float32Array.from(bits) : new Float32Array(bits.buffer);
   }
 
   /**
-   * The same as the words that the device holds. What was recorded is submitted before this returns, if the pipelines are
-   * compiled, so that the next step can be recorded while this one runs; and in the order of the calls in any case.
+   * The same as the words that the device holds. What was recorded is submitted before this
+   * returns, if the pipelines are compiled, so that the next step can be recorded while this one
+   * runs; and in the order of the calls in any case.
    */
   async readBits(what: Readback): Promise<Uint32Array<ArrayBuffer>> {
     const commands = this.take();
@@ -157,12 +168,17 @@ export class Recorder {
     return commands;
   }
 
-  /** Resolves when these commands can be submitted at once, what was read before being submitted. */
+  /**
+   * Resolves when these commands can be submitted at once, what was read before being submitted.
+   */
   compiled(commands: readonly Command[]): Promise<void> {
     return this.#inTurn(commands, async () => {});
   }
 
-  /** Submits commands that are `compiled`, without waiting for anything. What they read of weights `weigh` has to say. */
+  /**
+   * Submits commands that are `compiled`, without waiting for anything. What they read of weights
+   * `weigh` has to say.
+   */
   submit(commands: readonly Command[]): void {
     this.#device.check();
     this.#submit(commands, () => {}, 0);
@@ -174,7 +190,8 @@ export class Recorder {
   }
 
   /**
-   * Submits commands that are `compiled` before this returns, and reads rows back behind them, each [rows, width], as words.
+   * Submits commands that are `compiled` before this returns, and reads rows back behind them, each
+   * [rows, width], as words.
    * @param room bytes that this may come to take: no larger buffer to map is made later
    */
   async submitAndRead(
@@ -195,7 +212,10 @@ export class Recorder {
     return what.map(() => new Uint32Array(0));
   }
 
-  /** Calls `then` when the pipelines of these commands are compiled and earlier ones are submitted: at once, if they are. */
+  /**
+   * Calls `then` when the pipelines of these commands are compiled and earlier ones are submitted:
+   * at once, if they are.
+   */
   async #inTurn<T>(commands: readonly Command[], then: () => Promise<T>): Promise<T> {
     if (this.#earlier || commands.some(({ call }) => call.pipeline.ready === null)) {
       const turn = this.#compiled(commands, this.#earlier);
@@ -210,7 +230,9 @@ export class Recorder {
     return then();
   }
 
-  /** Waits until the pipelines of these commands are compiled and `earlier` commands are submitted. */
+  /**
+   * Waits until the pipelines of these commands are compiled and `earlier` commands are submitted.
+   */
   async #compiled(commands: readonly Command[], earlier: Promise<void> | null): Promise<void> {
     for (const { call } of commands) call.pipeline.ready ??= await this.#device.wait(call.pipeline.made);
     await earlier;
@@ -281,7 +303,8 @@ export function encodePass(
 
 function workOf({ weights, kv }: Variant, part: PartShape | undefined, w: Buffer | undefined): Work {
   const bytes = (part && w?.size) ?? 0;
-  const group = weights ? panelLayout(formatOf(weights), 8, 32).bytes / 8 : 1; // bytes of 32 weights, their scale included
+  // bytes of 32 weights, their scale included
+  const group = weights ? panelLayout(formatOf(weights), 8, 32).bytes / 8 : 1;
   return {
     rows: part?.rows ?? 0,
     groups: part?.groups ?? 0,
@@ -291,7 +314,10 @@ function workOf({ weights, kv }: Variant, part: PartShape | undefined, w: Buffer
   };
 }
 
-/** [linear, second] -> [x, y, z] with x and y within what a dispatch may have; the kernels know the way back. */
+/**
+ * [linear, second] -> [x, y, z] with x and y within what a dispatch may have; the kernels know the
+ * way back.
+ */
 export function fold([linear, second]: readonly [number, number]): readonly [number, number, number] {
   const y = Math.ceil(linear / MAX_GROUPS);
   return [y > 1 ? Math.ceil(linear / y) : linear, Math.max(y, 1), second];

@@ -1,11 +1,15 @@
-// Reads a list of tool calls while a model writes it, call by call: [{"name": "f", "arguments": {...}}, ...].
+// Incremental parser of a list of tool calls as the model generates it:
+// [{"name": "f", "arguments": {...}}, ...].
 
 import { JsonScanner } from "./json_scan.ts";
 
 export interface CallListener {
-  /** Whether there is such a tool. If not, the list ends here as malformed. */
+  /** Whether a tool of this name exists. If not, the list is malformed from here on. */
   knows(name: string): boolean;
-  /** A call is complete. Its arguments are the text of a JSON object; the id is what the model wrote, if it wrote one. */
+  /**
+   * Reports a complete call. `text` is the JSON object of its arguments; `id` is null unless the
+   * model wrote one.
+   */
   call(name: string, id: string | null, text: string): void;
 }
 
@@ -21,16 +25,25 @@ type Expects =
   | "next key"
   | "done";
 
-/** The result of a character: it belongs to the list, it ended the list, or the list is malformed there. */
+/**
+ * The result of pushing a character: the list goes on, is complete, or is malformed at this
+ * character.
+ */
 export type ListScan = "more" | "done" | { readonly malformed: string };
 
 export class CallList {
-  /** What has been read since the last complete call: text again if it turns out malformed. */
+  /**
+   * Characters read since the last complete call; they become ordinary text if the call turns out
+   * malformed.
+   */
   raw = "";
   readonly #listener: CallListener;
   #expects: Expects = "list";
   #scanner = new JsonScanner();
-  /** The key or value that is being read; `first` is its first character, since to look into a text that grows is to copy it. */
+  /**
+   * The key or value being read, and its first character: indexing into a growing string would
+   * flatten it each time.
+   */
   #text = "";
   #first = "";
   #key = "";
@@ -43,7 +56,7 @@ export class CallList {
     this.#listener = listener;
   }
 
-  /** Whether its first bracket is still to come. */
+  /** Whether the opening bracket has not been read yet. */
   get waiting(): boolean {
     return this.#expects === "list";
   }
@@ -95,7 +108,7 @@ export class CallList {
 
   #inValue(character: string): ListScan {
     const scan = this.#scanner.push(character);
-    if (scan === "bad") return { malformed: "it is not JSON" };
+    if (scan === "bad") return { malformed: "not valid JSON" };
     if (scan !== "after" && (this.#first !== "" || character.trim() !== "")) {
       this.#text += character;
       if (this.#first === "") this.#first = character;
@@ -121,7 +134,7 @@ export class CallList {
       this.#name = value;
     }
     if (scan !== "after") return "more";
-    this.raw = this.raw.slice(0, -1); // the character is taken again
+    this.raw = this.raw.slice(0, -1); // push() below adds the character again
     return this.push(character);
   }
 
@@ -129,7 +142,7 @@ export class CallList {
     if (this.#first === "") return "more";
     if (this.#first !== "{" && this.#first !== '"') return { malformed: "expected an object of arguments" };
     if (scan === "more") return "more";
-    // Some models put the object into a text.
+    // Some models write the object as a JSON string.
     this.#arguments = this.#first === '"' ? (JSON.parse(this.#text) as string) : this.#text;
     if (!isObject(this.#arguments)) return { malformed: "expected an object of arguments" };
     return this.#to("next key");

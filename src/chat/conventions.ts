@@ -1,4 +1,5 @@
-// A model's conventions for chat: conversations become prompts, answers become text and tool calls.
+// A model's chat conventions: turning conversations into prompts, and answers into text and tool
+// calls.
 
 import { RequestError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
@@ -24,22 +25,24 @@ export interface ChatConventions {
   /** Tokens that end an answer. */
   readonly stopIds: readonly number[];
   /**
-   * The ids of a prompt, BOS included where the model wants it.
-   * @throws RequestError for a conversation that this model cannot be given; WeightsError where the folder's template fails
+   * The ids of a prompt, including BOS if the model uses it.
+   * @throws RequestError for a conversation that this model does not support; WeightsError if the
+   * folder's template fails
    */
   prompt(messages: readonly ChatMessage[], options?: PromptOptions): number[];
-  /** A parser of one answer to a prompt with the same options. */
+  /** A parser for one answer to a prompt with the same options. */
   parser(options?: PromptOptions): ReplyParser;
   /**
-   * The form that calls must have, for constrained decoding; null where no tool may be called.
+   * The grammar of tool calls, for constrained decoding; null if no tool may be called.
    * @param parallel whether an answer may hold several calls
    */
   callGrammar(options: PromptOptions, parallel?: boolean): CallGrammar | null;
 }
 
 /**
- * The conventions of the model in a folder: its own chat template, or where it has none Mistral's rules for the version of
- * its tokenizer (v1, which needs no control tokens, for any other tokenizer).
+ * The conventions of the model in a folder: its own chat template, or where it has none Mistral's
+ * rules for the version of its tokenizer (v1, which needs no control tokens, for any other
+ * tokenizer).
  * @throws WeightsError for a template that cannot be used
  */
 export async function openChat(files: Files, tokenizer: Tokenizer): Promise<ChatConventions> {
@@ -77,22 +80,22 @@ export async function openChat(files: Files, tokenizer: Tokenizer): Promise<Chat
   };
 }
 
-/** Variables that the conversation sets, and those that transformers reserves. */
+/** Variables set from the conversation, and those reserved by transformers. */
 const RESERVED = ["messages", "tools", "add_generation_prompt", "continue_final_message", "chat_template", "tokenize"];
 
-/** @throws RequestError for a template variable that is reserved, or that there is no template to take */
+/** @throws RequestError for a template variable that is reserved, or if there is no template */
 function checkVariables({ templateVariables = {} }: PromptOptions, source: TemplateSource | null): void {
   const param = "chat_template_kwargs";
   const names = Object.keys(templateVariables);
   const taken = names.find(
     (name) => RESERVED.includes(name) || (source && Object.hasOwn(source.tokens, name)) || name.endsWith("_token"),
   );
-  if (taken !== undefined) throw new RequestError(`${param}: ${taken} is not the request's to set`, { param });
+  if (taken !== undefined) throw new RequestError(`${param}: ${taken} is reserved`, { param });
   if (source !== null) return;
-  // A feature that the request switches off is off without a template, too.
+  // Without a template every feature is off, so switching one off is no error.
   const lost = names.find((name) => !isOff(templateVariables[name]));
   if (lost !== undefined)
-    throw new RequestError(`${param}: ${lost}: the model has no chat template to give it to`, { param });
+    throw new RequestError(`${param}: ${lost}: the model has no chat template that could use it`, { param });
 }
 
 /** Null, false, and empty texts, lists and objects. */

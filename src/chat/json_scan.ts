@@ -1,16 +1,17 @@
-// Follows one JSON value character by character as a model writes it: is it still whole, finished, or no JSON at all?
+// Incremental JSON recogniser: takes one value character by character and tells whether it is open,
+// complete or invalid.
 
-/** Levels of a value, beyond which it counts as malformed. */
+/** Nesting depth beyond which a value counts as malformed. */
 const MAX_DEPTH = 128;
 const WORD = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?)$/;
-/** What a prefix of WORD is made of; the whole is tested at its end. */
+/** A character that may occur in a WORD; the whole word is tested once it ends. */
 const WORD_PART = /^[-+.0-9a-zA-Z]$/;
 
 type Expects = "value" | "value or end" | "key" | "key or end" | "colon" | "comma or end" | "string" | "word";
 
 /**
- * "more": the character belongs to the value, which goes on; "done": it was its last one; "after": the value (a number or a word) had ended
- * before it; "bad": no JSON value begins like this.
+ * "more": the value goes on; "done": this was its last character; "after": the value (a number or a
+ * word) ended before this character; "bad": this is not JSON.
  */
 export type Scan = "more" | "done" | "after" | "bad";
 
@@ -18,7 +19,10 @@ export class JsonScanner {
   readonly #open: ("{" | "[")[] = [];
   #expects: Expects = "value";
   #isKey = false;
-  /** Within a string: "\\" after a backslash, then the hexadecimal digits of \uXXXX still due. */
+  /**
+   * Inside a string: "\\" after a backslash; after \u, the number of hexadecimal digits still
+   * expected.
+   */
   #escaped: "" | "\\" | number = "";
   #word = "";
 

@@ -1,31 +1,36 @@
-// Checks a conversation and brings it into the form that prompts are made of; hosted APIs accept more than models know.
+// Validates conversations and normalises them for prompts: hosted APIs accept forms that models
+// were not trained on.
 
 import { RequestError } from "../errors.ts";
 import type { AssistantMessage, ChatMessage, ToolCall, ToolChoice, ToolDefinition } from "./types.ts";
 
 /** The form of call ids that Mistral's models were trained on. */
 export const TRAINED_ID = /^[a-zA-Z0-9]{9}$/;
-/** What OpenAI, Anthropic and MCP allow between them. */
+/** Tool names that at least one of OpenAI, Anthropic and MCP allows. */
 const NAME = /^[\w.-]{1,128}$/;
-/** Levels of a tool's schema, which prompts are made of by recursion. */
+/** Nesting depth of a tool's schema: prompts are built from it by recursion. */
 const MAX_DEPTH = 1000;
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 export interface PromptOptions {
-  /** What the model may call. Default none. */
+  /** The tools that the model may call. Default none. */
   readonly tools?: readonly ToolDefinition[];
   /** Default "auto". With "none" the tools are left out of the prompt. */
   readonly toolChoice?: ToolChoice;
-  /** The last message is the assistant's and unfinished: its text is the beginning of the answer. Default false. */
+  /**
+   * Whether the last message is an unfinished one of the assistant, which the answer continues.
+   * Default false.
+   */
   readonly continueAssistant?: boolean;
-  /** What the folder's template is given beside the conversation, by name. */
+  /** Extra variables for the folder's chat template, by name. */
   readonly templateVariables?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * What every prompt asks of a conversation: known roles and texts; at the end a user or tool message, or with
- * `continueAssistant` the assistant's text; every call answered, and no answer without a call.
- * @throws RequestError naming the message by its place
+ * Checks what every prompt requires of a conversation: roles and contents are valid; it ends with a
+ * user or tool message, or with `continueAssistant` with the assistant's text; every tool call has
+ * a result, and every result belongs to a call.
+ * @throws RequestError naming the message by its index
  */
 export function checkMessages(messages: readonly ChatMessage[], options: PromptOptions): void {
   if (!Array.isArray(messages) || messages.length === 0)
@@ -67,13 +72,17 @@ export function checkMessages(messages: readonly ChatMessage[], options: PromptO
   }
 }
 
-/** How many calls of a message have an id, and how many results it has. Some APIs give all calls of a message one id: a result answers them all. */
+/**
+ * Calls and results so far, per call id. Some APIs give all calls of a message the same id; one
+ * result then answers all of them.
+ */
 type OpenCalls = Map<string, { calls: number; results: number }>;
 
 function openCalls(message: AssistantMessage, where: string): OpenCalls {
   const open: OpenCalls = new Map();
   for (const { id, name, arguments: text } of message.toolCalls ?? []) {
-    // Whatever a conversation has called a tool: it may come from another server, with other rules.
+    // Any name is accepted here: the conversation may come from another server with other rules for
+    // names.
     if (typeof id !== "string" || typeof name !== "string" || typeof text !== "string") {
       throw new RequestError(`${where}.toolCalls: expected an id, a name and arguments as texts`);
     }
@@ -98,7 +107,10 @@ function checkName(name: unknown, where: string): void {
   );
 }
 
-/** Names valid and each once; a named choice among them. @throws RequestError */
+/**
+ * Checks that tool names are valid and unique and that a named tool choice exists.
+ * @throws RequestError
+ */
 export function checkTools({ tools = [], toolChoice = "auto" }: PromptOptions): void {
   const names = new Set<string>();
   for (const [i, tool] of tools.entries()) {
@@ -134,7 +146,10 @@ function isSchema(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The tools that a prompt shows: none where none may be called. Parameters that are no object are left out. */
+/**
+ * The tools that a prompt shows: none if tool choice is "none". Parameters that are not an object
+ * are left out.
+ */
 export function shownTools({ tools = [], toolChoice = "auto" }: PromptOptions): readonly ToolDefinition[] {
   if (toolChoice === "none") return [];
   return tools.map(({ parameters, ...tool }) => (isSchema(parameters) ? { ...tool, parameters: parameters! } : tool));
@@ -145,15 +160,16 @@ function quoted(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-/** All system messages as one text, in the order given, an empty line between; null where there is none. */
+/** All system messages joined by empty lines, in order; null if there are none. */
 export function systemText(messages: readonly ChatMessage[]): string | null {
   const texts = messages.filter((m) => m.role === "system" && m.content !== "").map((m) => m.content);
   return texts.length === 0 ? null : texts.join("\n\n");
 }
 
 /**
- * Neighbours of one role (user or assistant) as one message, texts joined by an empty line, calls one after the other. Results of
- * tools stay apart. Mistral's own rule (mistral-common, normalize.py), and what hosted APIs let clients rely on.
+ * Merges consecutive messages of one role (user or assistant): texts joined by an empty line, calls
+ * concatenated. Tool results stay separate. This is Mistral's own rule (mistral-common,
+ * normalize.py), and clients of hosted APIs rely on it.
  */
 export function mergeNeighbours(messages: readonly ChatMessage[]): ChatMessage[] {
   const merged: ChatMessage[] = [];
@@ -179,8 +195,8 @@ function joined(a: string, b: string): string {
 }
 
 /**
- * Call ids in the form that the model was trained on: others ("call_..." of hosted APIs) become nine characters made from them, the same
- * for a call and its result.
+ * Rewrites call ids to the form that Mistral's models were trained on: other ids ("call_..." of
+ * hosted APIs) are hashed to nine characters, the same for a call and its result.
  */
 export function withTrainedIds(messages: readonly ChatMessage[]): ChatMessage[] {
   return messages.map((message) => {
@@ -192,7 +208,8 @@ export function withTrainedIds(messages: readonly ChatMessage[]): ChatMessage[] 
 
 function trainedId(id: string): string {
   if (TRAINED_ID.test(id)) return id;
-  // Two FNV-1a hashes of 32 bits: 52 bits of nine letters, far more than the calls of one conversation need.
+  // Two 32-bit FNV-1a hashes; nine letters keep 53 of their bits, plenty for the calls of one
+  // conversation.
   let [a, b] = [0x811c9dc5, 0x01234567];
   for (let i = 0; i < id.length; i++) {
     a = Math.imul(a ^ id.charCodeAt(i), 0x01000193);
@@ -209,7 +226,10 @@ export function newCallId(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(9)), (random) => LETTERS[random % 62]).join("");
 }
 
-/** The same with the name of its tool in every result that has none: that of the call which it answers, of several with one id in their order. */
+/**
+ * Adds the missing tool names of results, from the call that each answers. Calls that share an id
+ * are matched in order.
+ */
 export function withResultNames(messages: readonly ChatMessage[]): ChatMessage[] {
   let open: readonly ToolCall[] = [];
   return messages.map((message) => {

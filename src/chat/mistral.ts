@@ -1,4 +1,5 @@
-// Mistral's own prompts by tokenizer version, exact to the token id (mistral-common, tokens/tokenizers/instruct.py).
+// Mistral's own prompt formats by tokenizer version, identical in every token id to
+// mistral-common (tokens/tokenizers/instruct.py).
 
 import { RequestError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
@@ -13,7 +14,10 @@ import {
 import { parsePythonJson, pythonJson } from "./python_json.ts";
 import type { AssistantMessage, ChatMessage, ToolDefinition, ToolMessage } from "./types.ts";
 
-/** v1: 8x7B. v2: the first with control tokens. v3: 8x22B Instruct. v7: system messages in their own place. */
+/**
+ * v1: 8x7B. v2: the first with control tokens. v3: 8x22B Instruct. v7: control tokens for system
+ * messages.
+ */
 export type MistralVersion = "v1" | "v2" | "v3" | "v7";
 
 /** Control tokens of v2 and later. */
@@ -50,13 +54,13 @@ const SYSTEM_NAMES: Readonly<Record<keyof SystemControls, string>> = {
   resultContent: "[TOOL_CONTENT]",
 };
 
-/** Id of a control token, or null where the tokenizer has no such token or it is plain text. */
+/** Id of a control token, or null if the tokenizer has no such token or treats it as plain text. */
 export function controlId(tokenizer: Tokenizer, name: string): number | null {
   const id = tokenizer.pieceToId(name);
   return id !== null && tokenizer.isSpecial(id) ? id : null;
 }
 
-/** The ids of control tokens by what they are for, or null where one is missing. */
+/** The ids of several control tokens, or null if one is missing. */
 function controlsOf<K extends string>(
   tokenizer: Tokenizer,
   names: Readonly<Record<K, string>>,
@@ -66,9 +70,10 @@ function controlsOf<K extends string>(
 }
 
 /**
- * Which of Mistral's rules fit a tokenizer. Vocabularies of v2 and v3 differ in nothing that is certain (published copies of v3 spell its
- * later control tokens in both ways), so v2 is what the folder's file names say. v7 brought tokens of its own.
- * @param names the folder's files
+ * The version of Mistral's rules that fits a tokenizer. The vocabularies of v2 and v3 cannot be
+ * told apart reliably (published copies of v3 spell its later control tokens in both ways), so v2
+ * is recognised by the folder's file names. v7 has additional tokens.
+ * @param names names of the folder's files
  */
 export function mistralVersion(tokenizer: Tokenizer, names: readonly string[]): MistralVersion {
   if (controlsOf(tokenizer, NAMES) === null) return "v1";
@@ -78,8 +83,9 @@ export function mistralVersion(tokenizer: Tokenizer, names: readonly string[]): 
 }
 
 /**
- * The ids of a checked conversation. Every text is encoded by itself, with the leading space that the tokenizer gives it, and as text: what a
- * user writes never becomes a control token. (In v1 "[INST]" is text for the model, too: there it cannot be told apart.)
+ * Encodes a conversation that checkMessages() accepted. Every text is encoded separately, with the
+ * tokenizer's leading space, and as plain text: user text never becomes a control token. (v1 has no
+ * control tokens: there "[INST]" is the same text either way.)
  * @throws RequestError for tools with v1
  */
 export function mistralPrompt(
@@ -89,18 +95,18 @@ export function mistralPrompt(
   options: PromptOptions,
 ): number[] {
   const controls = version === "v1" ? null : controlsOf(tokenizer, NAMES);
-  const ownPlace = version === "v7" ? controlsOf(tokenizer, SYSTEM_NAMES) : null;
-  if ((version !== "v1" && controls === null) || (version === "v7" && ownPlace === null))
+  const systemControls = version === "v7" ? controlsOf(tokenizer, SYSTEM_NAMES) : null;
+  if ((version !== "v1" && controls === null) || (version === "v7" && systemControls === null))
     throw new RequestError(`the tokenizer has no control tokens of Mistral's ${version}`);
-  const system = ownPlace === null ? systemText(messages) : null;
+  const system = systemControls === null ? systemText(messages) : null;
   const turns = mergeNeighbours(withResultNames(withTrainedIds(messages))).filter(
-    (message) => ownPlace !== null || message.role !== "system",
+    (message) => systemControls !== null || message.role !== "system",
   );
   const first = turns.findIndex((turn) => turn.role !== "system");
   if (turns[first]?.role !== "user") turns.splice(first < 0 ? turns.length : first, 0, { role: "user", content: "" });
   const encoder = new Encoder(tokenizer, version);
   const ids = tokenizer.bosId === null ? [] : [tokenizer.bosId];
-  // One by one: a call takes no more arguments than fit on the stack, and texts may be long.
+  // Not push(...list): a call's arguments must fit on the stack, and texts may be long.
   const add = (...lists: readonly (readonly number[])[]): void => {
     for (const list of lists) for (const id of list) ids.push(id);
   };
@@ -116,15 +122,16 @@ export function mistralPrompt(
         add([controls.begin], encoder.text(text), [controls.end]);
       }
     } else if (turn.role === "system") {
-      if (ownPlace !== null) add([ownPlace.system], encoder.text(turn.content), [ownPlace.systemEnd]);
+      if (systemControls !== null) add([systemControls.system], encoder.text(turn.content), [systemControls.systemEnd]);
     } else if (version === "v2" && i < lastUser && (turn.role === "tool" || turn.toolCalls?.length)) {
-      // v2 was trained without calls and results of earlier turns.
+      // v2 was trained without the calls and results of earlier turns.
     } else if (turn.role === "assistant") {
       add(encoder.assistant(turn, controls));
       if (!options.continueAssistant || i < turns.length - 1) add(tokenizer.eosIds.slice(0, 1));
     } else {
-      if (controls === null) throw new RequestError("this model's prompts have no place for results of tools");
-      const result = ownPlace === null ? encoder.result(turn) : encoder.resultInParts(turn, ownPlace.resultContent);
+      if (controls === null) throw new RequestError("this model's prompt format cannot show tool results");
+      const result =
+        systemControls === null ? encoder.result(turn) : encoder.resultInParts(turn, systemControls.resultContent);
       add([controls.results], result, [controls.resultsEnd]);
     }
   }
@@ -152,12 +159,15 @@ class Encoder {
     return this.text(pythonJson(list));
   }
 
-  /** Text, then calls: earlier versions never saw both in one turn, later ones have them in this order. */
+  /**
+   * Text, then calls: versions before v7 never had both in one turn, later ones have them in this
+   * order.
+   */
   assistant(turn: AssistantMessage, controls: Controls | null): number[] {
     const content = turn.content ?? "";
     const ids = content === "" ? [] : this.text(this.#version === "v1" ? content : withoutLastSpaces(content));
     if (!turn.toolCalls?.length) return ids;
-    if (controls === null) throw new RequestError("this model's prompts have no place for tool calls");
+    if (controls === null) throw new RequestError("this model's prompt format cannot show tool calls");
     const calls = turn.toolCalls.map(({ name, arguments: text, id }) => ({
       name,
       arguments: jsonOrText(text),
@@ -172,20 +182,20 @@ class Encoder {
     return this.text(pythonJson([{ name: name ?? null, content: value }]));
   }
 
-  /** v7's form: the call's id, a control token, the content as it is. */
+  /** v7's form: the call's id, a control token, the unchanged content. */
   resultInParts({ content, toolCallId }: ToolMessage, separator: number): number[] {
     return [...this.text(toolCallId), separator, ...this.text(content)];
   }
 }
 
-/** Python's rstrip(" "); a regular expression for it takes quadratic time. */
+/** Python's rstrip(" "); a regular expression would take quadratic time. */
 function withoutLastSpaces(text: string): string {
   let end = text.length;
   while (text[end - 1] === " ") end--;
   return text.slice(0, end);
 }
 
-/** What parses as JSON is embedded as JSON; nothing at all as an empty object. */
+/** A text that parses as JSON is embedded as JSON, an empty text as an empty object. */
 function jsonOrText(text: string): unknown {
   if (text === "") return {};
   const value = parsePythonJson(text);

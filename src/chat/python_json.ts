@@ -1,6 +1,7 @@
-// JSON as Python's json module reads and writes it, since Mistral's models were trained on its spacing and its numbers.
+// JSON as Python's json module reads and writes it: Mistral's models were trained on its spacing
+// and number format.
 
-/** A parsed text that forgets nothing: the order of keys, and which numbers were written as floats. */
+/** Parsed JSON that keeps the order of keys and whether a number was written as a float. */
 export type Json = null | boolean | string | PythonNumber | readonly Json[] | ReadonlyMap<string, Json>;
 
 /** A number as `json.dumps` prints it. */
@@ -11,7 +12,7 @@ export class PythonNumber {
   }
 }
 
-/** Nesting beyond this is text to us. Python itself gives up near 1,000. */
+/** Deeper texts count as not JSON. Python's own limit is near 1,000. */
 const MAX_DEPTH = 256;
 
 const WORD = /(?:null|true|false|NaN|Infinity|-Infinity|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?)/y;
@@ -19,7 +20,7 @@ const WORD = /(?:null|true|false|NaN|Infinity|-Infinity|-?(?:0|[1-9]\d*)(?:\.\d+
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const SPACE = /[ \t\n\r]*/y;
 
-/** `json.loads`, or undefined where that raises: NaN and Infinity are accepted as Python does. */
+/** `json.loads`, or undefined where Python raises. NaN and Infinity are accepted, as in Python. */
 export function parsePythonJson(text: string): Json | undefined {
   let at = 0;
   const take = (pattern: RegExp): string | undefined => {
@@ -80,7 +81,10 @@ function word(text: string): Json {
   return new PythonNumber(pythonFloat(Number(text)));
 }
 
-/** `json.dumps(value, ensure_ascii=False)` of plain JavaScript data or of what parsePythonJson() gave. */
+/**
+ * `json.dumps(value, ensure_ascii=False)` of plain JavaScript data or of a result of
+ * parsePythonJson().
+ */
 export function pythonJson(value: unknown): string {
   if (value instanceof PythonNumber) return value.text;
   if (typeof value === "number")
@@ -92,7 +96,10 @@ export function pythonJson(value: unknown): string {
   return `{${members.map(([key, member]) => `${JSON.stringify(key)}: ${pythonJson(member)}`).join(", ")}}`;
 }
 
-/** `repr` of a float: shortest digits, an exponent below 1e-4 and from 1e16, a fraction always. */
+/**
+ * `repr` of a float: the shortest digits, always with a fraction; an exponent below 1e-4 and from
+ * 1e16 on.
+ */
 export function pythonFloat(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
   if (Object.is(value, -0)) return "-0.0";

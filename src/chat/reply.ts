@@ -1,20 +1,24 @@
-// Reads a model's answer while it is written: text, tool calls, and calls that are malformed.
+// Incremental parser of a model's answer: text, tool calls and malformed calls.
 
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { CallList } from "./call_list.ts";
 import { newCallId, TRAINED_ID } from "./messages.ts";
 
-/** The parser's events. src/engine/events.ts shows which of them reach the consumer of an answer. */
+/**
+ * The parser's events. src/engine/events.ts shows which of them reach the consumer of an answer.
+ */
 export type ReplyEvent =
   | { readonly type: "text"; readonly text: string }
   | ToolCallEvent
   | ToolArgumentsEvent
-  /** The model began a call that cannot be read as one: text events give it as it stands. */
+  /** The model began a tool call that cannot be parsed; its characters follow as text events. */
   | { readonly type: "malformed"; readonly problem: string }
-  /** The answer ended within a call, which is left out. */
+  /** The answer ended inside a call, which is dropped. */
   | { readonly type: "cut" };
 
-/** A call, once it is whole; its arguments follow at once. `index` counts the calls of the answer from 0. */
+/**
+ * A complete call; its arguments follow immediately. `index` counts the calls of the answer from 0.
+ */
 export interface ToolCallEvent {
   readonly type: "tool_call";
   readonly index: number;
@@ -30,29 +34,41 @@ export interface ToolArgumentsEvent {
 }
 
 export interface ReplyParser {
-  /** Whether the answer began with a space, which is left out of its text. */
+  /** Whether the answer began with a space, which is not part of its text. */
   readonly spaceLeftOut: boolean;
   /**
-   * @param text what was decoded since the last push, without control tokens
-   * @param ids the tokens chosen since then
+   * @param text the text decoded since the last push, without control tokens
+   * @param ids the tokens sampled since then
    */
   push(text: string, ids: readonly number[]): ReplyEvent[];
-  /** The answer is over. @param cut its length limit ended it: an unfinished call is then left out, not shown as text */
+  /**
+   * Ends the answer.
+   * @param cut whether the length limit ended it: an unfinished call is then dropped, not shown as
+   * text
+   */
   end(cut?: boolean): ReplyEvent[];
 }
 
 /** How a call style marks its list of calls. */
 export interface CallSyntax {
-  /** Id of the control token in front of a list; null: lists are part of the text. */
+  /** Id of the control token before a list; null if lists are part of the text. */
   readonly callsId: number | null;
-  /** Where a list may begin without a control token: at the start of the answer. Null: nowhere. */
+  /**
+   * Finds a list without a control token at the start of the answer; null if there are no such
+   * lists.
+   */
   readonly head: {
-    /** Index of the list's bracket; "open": more text is needed to tell; "none": the answer is text. */
+    /**
+     * Index of the list's opening bracket; "open" if more text is needed to tell; "none" if the
+     * answer is text.
+     */
     listStart(text: string): number | "open" | "none";
-    /** Whether an unfinished answer can hardly become anything but calls. */
+    /** Whether an unfinished answer almost certainly becomes calls. */
     isCall(text: string): boolean;
   } | null;
-  /** Whether `rest`, which follows a list up to the end of the answer, belongs to the calls; otherwise it is text. */
+  /**
+   * Whether `rest`, the end of the answer after a list, belongs to the calls; otherwise it is text.
+   */
   endsList(rest: string): boolean;
 }
 
@@ -60,9 +76,9 @@ export interface ReplyOptions {
   readonly tokenizer: Tokenizer;
   /** Names of the tools that may be called. Without any, everything is text. */
   readonly tools: ReadonlySet<string>;
-  /** The answer must be calls: nothing in it is text. */
+  /** Whether the answer must be calls, so that none of it is text. */
   readonly required: boolean;
-  /** The answer continues a text in the prompt: its first space is part of it. */
+  /** Whether the answer continues a text in the prompt, so that its leading space is part of it. */
   readonly continued: boolean;
 }
 
@@ -75,8 +91,8 @@ class Parser implements ReplyParser {
   readonly #options: ReplyOptions;
   #events: ReplyEvent[] = [];
   /**
-   * "head": `held` is text that may begin a list; "list": within calls; "tail": `held` is what followed a list, kept until
-   * the end.
+   * "head": `held` is text that may begin a list; "list": within calls; "tail": `held` is what
+   * followed a list, kept until the end.
    */
   #state: "text" | "head" | "list" | "tail";
   #held = "";
@@ -104,7 +120,7 @@ class Parser implements ReplyParser {
     const at = callsId === null || tools.size === 0 ? -1 : ids.indexOf(callsId);
     if (at < 0) this.#take(text);
     else {
-      // The control token has no text of its own: the text of the tokens behind it comes after it.
+      // The control token has no text itself; the text of the tokens after it follows.
       const after = tokenizer.decode(ids.slice(at + 1));
       const split = after !== "" && text.endsWith(after) ? text.length - after.length : text.length;
       this.#take(text.slice(0, split).replace(/ $/, split < text.length ? "" : "$&"));
@@ -158,7 +174,8 @@ class Parser implements ReplyParser {
   #takeCalls(text: string): void {
     for (let at = 0; at < text.length; at++) {
       if (this.#list.waiting && !/[\s[]/.test(text[at]!)) {
-        // No list yet: this is text that the stop filter had held back, or the model wrote no list at all.
+        // No list yet: this is text that the stop filter had held back, or the model wrote no list
+        // at all.
         this.#emitText(this.#list.raw + text[at]!);
         this.#list.raw = "";
         continue;
@@ -189,14 +206,14 @@ class Parser implements ReplyParser {
     });
   }
 
-  /** The open list is malformed: whatever follows its last whole call becomes text. */
+  /** Handles a malformed list: everything after its last complete call becomes text. */
   #fail(problem: string): void {
     this.#state = "text";
     this.#events.push({ type: "malformed", problem });
     this.#emitText(this.#list.raw);
   }
 
-  /** Anything behind a list that does not belong to it is text. */
+  /** Handles the text after a list: what does not belong to the list is text of the answer. */
   #endTail(): void {
     if (!this.#syntax.endsList(this.#held)) this.#emitText(this.#held);
   }

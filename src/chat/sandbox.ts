@@ -1,4 +1,5 @@
-// A folder's chat template: parsed once, rendered within bounds, by the rules of Jinja2 as transformers sets it up.
+// Runs a folder's chat template: parsed once, rendered within limits, by the rules of Jinja2 as
+// transformers configures it.
 
 import { Refusal, Run, TemplateFault } from "./jinja/bounds.ts";
 import { compile } from "./jinja/compile.ts";
@@ -9,24 +10,27 @@ import { fromData, sizeOfData, type Value } from "./jinja/values.ts";
 
 export { Refusal, TemplateFault };
 
-/** Characters of a template; the longest published ones have 40,000. */
+/** Maximum length of a template in characters; the longest published ones have 40,000. */
 const MAX_TEMPLATE = 2 ** 18;
 
 export interface Template {
-  /** Names of variables that the template mentions anywhere. */
+  /** Names of all variables that occur in the template. */
   readonly mentions: ReadonlySet<string>;
-  /** The text for these variables. @throws Refusal, TemplateFault */
+  /** Renders the template with these variables. @throws Refusal, TemplateFault */
   render(variables: Readonly<Record<string, unknown>>): string;
-  /** The same, with which of its characters came out of data in `Written`. @throws Refusal, TemplateFault */
+  /**
+   * The same; the result marks the characters that came from `Untrusted` data.
+   * @throws Refusal, TemplateFault
+   */
   write(variables: Readonly<Record<string, unknown>>): Str;
 }
 
-/** @throws TemplateFault for what is no template */
+/** @throws TemplateFault for a syntax error */
 export function parseTemplate(source: string): Template {
   if (source.length > MAX_TEMPLATE) {
     throw new TemplateFault(`expected at most ${MAX_TEMPLATE} characters, found ${source.length}`);
   }
-  const { body, execute } = faults(() => {
+  const { body, execute } = asTemplateFault(() => {
     const body = parse(source);
     return { body, execute: compile(body) };
   });
@@ -36,17 +40,20 @@ export function parseTemplate(source: string): Template {
     for (const [name, value] of Object.entries(variables)) {
       if (value !== undefined) given.set(name, fromData(value));
     }
-    return faults(() => execute(run, given), run);
+    return asTemplateFault(() => execute(run, given), run);
   };
   return {
-    mentions: faults(() => namesIn(body)),
+    mentions: asTemplateFault(() => namesIn(body)),
     render: (variables) => plain(write(variables)),
     write,
   };
 }
 
-/** Whatever goes wrong is the template's fault, stack overflows included, and is told with the line that was reached. */
-function faults<T>(run: () => T, at?: Run): T {
+/**
+ * Turns every error except a Refusal, stack overflows included, into a TemplateFault that names the
+ * template's line.
+ */
+function asTemplateFault<T>(run: () => T, at?: Run): T {
   try {
     return run();
   } catch (error) {

@@ -1,22 +1,23 @@
-// Keeps control tokens the template's own: text that people or tools wrote, and that spells one, stays text.
+// Keeps untrusted text from becoming control tokens: only the template may produce them.
 
 import { RequestError } from "../errors.ts";
 import { AddedSplitter } from "../tokenizer/added.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { mapParts, plain, type Str } from "./jinja/text.ts";
 
-/** What is done to every text of a conversation before a template sees it. */
+/** A change to every text of a conversation before the template sees it. */
 export type Disguise = (text: string) => string;
 
 /**
- * A template's text tells which of its characters people wrote. Where a control token would take in any of them, a seal is put: a private
- * character that the tokenizer leaves out after it has looked for control tokens (EncodeOptions.seal).
+ * Rendered text marks its untrusted characters: those from the conversation. Where a control token
+ * would contain any of them, a seal is inserted: a private-use character that the tokenizer removes
+ * after it has searched for control tokens (EncodeOptions.seal).
  */
 export class Sealer {
   readonly #tokenizer: Tokenizer;
   readonly #splitter: AddedSplitter;
   readonly #longest: number;
-  /** Finds the characters that control tokens begin with. */
+  /** Matches the first characters of control tokens. */
   readonly #begins: RegExp;
 
   constructor(tokenizer: Tokenizer) {
@@ -41,10 +42,11 @@ export class Sealer {
   }
 
   /**
-   * The ids of a rendered conversation. Templates see what people wrote as it is. One that looks for control tokens in it could leave its own
-   * out for theirs; hence, where people spell any, the conversation is rendered once more with those in disguise, and where that gives other
-   * control tokens, it counts.
-   * @param masks characters of the private use area that occur nowhere in the conversation and the template
+   * Renders a conversation and encodes it. The template sees untrusted text unchanged. A template
+   * that searches it for control tokens might omit its own; so if untrusted text spells any, the
+   * conversation is rendered a second time with those disguised, and if the control tokens then
+   * differ, the second result is used.
+   * @param masks private-use characters that occur neither in the conversation nor in the template
    */
   encode(masks: () => readonly string[], render: (disguise: Disguise) => Str): number[] {
     const hidden = new Map<string, string>();
@@ -69,7 +71,7 @@ export class Sealer {
 
   #ids(text: Str): number[] {
     const all = plain(text);
-    const places = typeof text === "string" ? [] : this.#sealed(all, text.written);
+    const places = typeof text === "string" ? [] : this.#sealed(all, text.untrusted);
     const options = { addBos: false, specialTokens: true };
     if (places.length === 0) return this.#tokenizer.encode(all, options);
     const [seal] = unusedCharacters(1, [all]) as [string];
@@ -77,11 +79,14 @@ export class Sealer {
     return this.#tokenizer.encode([...parts, all.slice(places.at(-1))].join(seal), { ...options, seal });
   }
 
-  /** Where seals go: into every control token that takes in what people wrote, next to it, so that none of the template's own is hit. */
-  #sealed(text: string, written: readonly number[]): number[] {
+  /**
+   * Where to insert seals: inside every control token that contains untrusted text, next to that
+   * text, so that the template's own control tokens stay whole.
+   */
+  #sealed(text: string, untrusted: readonly number[]): number[] {
     const places = new Set<number>();
-    for (let i = 0; i < written.length; i += 2) {
-      const [start, end] = [written[i]!, written[i + 1]!];
+    for (let i = 0; i < untrusted.length; i += 2) {
+      const [start, end] = [untrusted[i]!, untrusted[i + 1]!];
       this.#begins.lastIndex = Math.max(0, start - this.#longest + 1);
       for (let found = this.#begins.exec(text); found !== null; found = this.#begins.exec(text)) {
         const at = found.index;
@@ -95,19 +100,21 @@ export class Sealer {
   }
 }
 
-/** A control token with its first character replaced by one that stands for it. */
+/** A control token with its first character replaced by a mask character. */
 function disguise(token: string, unused: readonly string[], hidden: Map<string, string>): string {
   const [first = ""] = token;
   let mask = [...hidden].find(([, character]) => character === first)?.[0];
   if (mask === undefined) {
     mask = unused[hidden.size];
-    if (mask === undefined) return token; // more kinds of control tokens than there are characters for: sealed all the same
+    if (mask === undefined) return token; // out of mask characters; sealing still protects it
     hidden.set(mask, first);
   }
   return mask + token.slice(first.length);
 }
 
-/** `repr` and `tojson(ensure_ascii=True)` spell the characters out. */
+/**
+ * Undoes disguise(), also where `repr` or `tojson(ensure_ascii=True)` escaped the mask characters.
+ */
 function undisguise(text: string, hidden: ReadonlyMap<string, string>): string {
   let shown = text;
   for (const [mask, character] of hidden) {
@@ -116,7 +123,10 @@ function undisguise(text: string, hidden: ReadonlyMap<string, string>): string {
   return shown;
 }
 
-/** Characters of Unicode's private use area that occur in none of `texts`, neither as they are nor as JSON escapes. @throws RequestError */
+/**
+ * Private-use characters that occur in none of `texts`, neither literally nor as JSON escapes.
+ * @throws RequestError if there are too few
+ */
 export function unusedCharacters(count: number, texts: readonly string[]): string[] {
   const found: string[] = [];
   for (let code = 0xe000; code <= 0xf8ff && found.length < count; code++) {

@@ -1,4 +1,4 @@
-// Dates as Python's strftime writes them in its "C" locale, for templates that tell a model what day it is.
+// Python's strftime in the "C" locale, for templates that tell the model the current date.
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS = [
@@ -7,7 +7,10 @@ const MONTHS = [
 ];
 const DAY = 86_400_000;
 
-/** `format` with its directives replaced by parts of `date` in local time; an unknown directive stays as it is. */
+/**
+ * `format` with its directives replaced by parts of `date` in local time; an unknown directive
+ * stays as it is.
+ */
 export function strftime(date: Date, format: string): string {
   return format.replace(/%([-_0^#]?)([A-Za-z%])/g, (whole, flag: string, letter: string) => {
     const part = partOf(date, letter);
@@ -32,7 +35,7 @@ function partOf(date: Date, letter: string): string | undefined {
   const number = (value: number, width = 2, fill = "0"): string => `${value}`.padStart(width, fill);
   const [year, month, day, hour] = [date.getFullYear(), date.getMonth(), date.getDate(), date.getHours()];
   const weekday = date.getDay();
-  /** Days since the year's first. */
+  /** Days since 1 January. */
   const passed = Math.round((Date.UTC(year, month, day) - Date.UTC(year, 0)) / DAY);
   switch (letter) {
     case "Y":
@@ -106,13 +109,13 @@ function partOf(date: Date, letter: string): string | undefined {
   return composed === undefined ? undefined : strftime(date, composed);
 }
 
-/** Directives that stand for several. */
+/** Directives that are short for several others. */
 const COMPOSED: Readonly<Record<string, string>> = {
   ...{ D: "%m/%d/%y", x: "%m/%d/%y", F: "%Y-%m-%d", R: "%H:%M", T: "%H:%M:%S", X: "%H:%M:%S" },
   ...{ r: "%I:%M:%S %p", c: "%a %b %e %H:%M:%S %Y" },
 };
 
-/** The week by ISO 8601, which belongs to the year that its Thursday is in. */
+/** The ISO 8601 week; it belongs to the year of its Thursday. */
 function isoWeek(date: Date): { readonly year: number; readonly week: number } {
   const thursday = Date.UTC(date.getFullYear(), date.getMonth(), date.getDate() - ((date.getDay() + 6) % 7) + 3);
   const year = new Date(thursday).getUTCFullYear();

@@ -1,11 +1,12 @@
-// The folder's own chat template: which file it is in, what it can do, and a conversation as its ids.
+// The folder's own chat template: finds its file, probes what it supports, and encodes
+// conversations with it.
 
 import { RequestError, WeightsError } from "../errors.ts";
 import { asObject, type JsonObject, readFolderConfig, readJsonObject, tokenName } from "../tokenizer/folder_config.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { type Files, readText } from "../weights/files.ts";
 import { cut, plain, type Str } from "./jinja/text.ts";
-import { Written } from "./jinja/values.ts";
+import { Untrusted } from "./jinja/values.ts";
 import { mergeNeighbours, type PromptOptions, shownTools, systemText } from "./messages.ts";
 import { parsePythonJson } from "./python_json.ts";
 import { parseTemplate, Refusal, type Template, TemplateFault } from "./sandbox.ts";
@@ -13,31 +14,35 @@ import { type Disguise, Sealer, unusedCharacters } from "./sealer.ts";
 import type { ChatMessage } from "./types.ts";
 
 const MAX_FILE = 16 * 2 ** 20;
-/** First characters of control tokens, at most, that a conversation may spell and have kept apart from the template's own. */
+/** Maximum number of distinct first characters of control tokens that are disguised. */
 const MAX_DISGUISES = 16;
 
-/** A template as the folder names it. */
+/** A chat template read from a folder. */
 export interface TemplateSource {
-  /** The file, for messages. */
+  /** The file, for error messages. */
   readonly where: string;
   readonly text: string;
-  /** The one for requests with tools, where there are two. */
+  /** The template for requests with tools, if the folder has a separate one. */
   readonly withTools: string | null;
-  /** The file of that one, where it is another. */
+  /** The file of `withTools`, if it is a different one. */
   readonly whereTools?: string;
-  /** bos_token, eos_token and the like by name, and the list additional_special_tokens. */
+  /** Special tokens by name (bos_token, eos_token, ...), and the list additional_special_tokens. */
   readonly tokens: Readonly<Record<string, string | readonly string[]>>;
 }
 
-/** Templates beside chat_template.jinja: the one for requests with tools, and the usual one where that file is not there. */
+/**
+ * Template files beside chat_template.jinja: for requests with tools, and a default if that file is
+ * missing.
+ */
 const [TOOL_USE, DEFAULT] = ["tool_use", "default"].map((name) => `additional_chat_templates/${name}.jinja`) as [
   string,
   string,
 ];
 
 /**
- * The folder's template: chat_template.jinja, chat_template.json or tokenizer_config.json, in this order; or null. The one for
- * requests with tools is looked for likewise, and may be in another of these places.
+ * Finds the folder's template: chat_template.jinja, chat_template.json or tokenizer_config.json, in
+ * this order; null if there is none. The template for requests with tools is looked up in the same
+ * way, and may come from a different file.
  * @throws WeightsError
  */
 export async function readTemplate(files: Files): Promise<TemplateSource | null> {
@@ -62,7 +67,9 @@ export async function readTemplate(files: Files): Promise<TemplateSource | null>
   return { where: file(where), text, withTools, ...(forTools && { whereTools: file(forTools.where) }), tokens };
 }
 
-/** Special tokens as transformers hands them to templates: by name, and the additional ones as a list. */
+/**
+ * Special tokens as transformers passes them to templates: by name, the additional ones as a list.
+ */
 function specialTokens(config: JsonObject): TemplateSource["tokens"] {
   const extra = config.extra_special_tokens; // a map from names, or transformers 5's name for the list
   const list = config.additional_special_tokens ?? extra;
@@ -78,14 +85,17 @@ function specialTokens(config: JsonObject): TemplateSource["tokens"] {
   };
 }
 
-/** What one place holds. */
+/** The templates of one file. */
 interface NamedTemplates {
   readonly where: string;
   readonly text: string | null;
   readonly withTools: string | null;
 }
 
-/** One text, or a list of { name, template } (or a map from names) with "default" and perhaps "tool_use". */
+/**
+ * Reads chat_template: one text, or templates named "default" and perhaps "tool_use", as a list of
+ * { name, template } or a map.
+ */
 function namedTemplates(value: unknown, where: string, label: string): NamedTemplates {
   if (value === undefined || value === null) return { where, text: null, withTools: null };
   if (typeof value === "string") return { where, text: value, withTools: null };
@@ -105,11 +115,11 @@ function namedTemplates(value: unknown, where: string, label: string): NamedTemp
   );
 }
 
-/** A folder's template over its tokenizer. */
+/** A folder's chat template with its tokenizer. */
 export class ChatTemplate {
-  /** Whether it shows the model its tools. */
+  /** Whether the template shows tools to the model. */
   readonly knowsTools: boolean;
-  /** Tokens that it puts behind an assistant's text. */
+  /** Control tokens that the template puts after an assistant's text. */
   readonly stopIds: readonly number[];
   readonly #source: TemplateSource;
   readonly #plain: Template;
@@ -130,10 +140,12 @@ export class ChatTemplate {
   }
 
   /**
-   * A checked conversation as ids; control tokens come from the template only. The system messages stand first, as one; where the template refuses
-   * that role or leaves its text out, its text opens the first user message. Neighbours of one role are merged where the template refuses
-   * them apart.
-   * @throws RequestError with the template's own message where it refuses the conversation; WeightsError where it fails
+   * Encodes a conversation that checkMessages() accepted; control tokens come from the template
+   * only. The system messages are joined into one at the start; if the template rejects or ignores
+   * that role, its text is put in front of the first user message. If the template rejects
+   * consecutive messages of one role, they are merged.
+   * @throws RequestError with the template's own message if it rejects the conversation;
+   * WeightsError if the template fails
    */
   prompt(messages: readonly ChatMessage[], options: PromptOptions): number[] {
     const system = systemText(messages);
@@ -167,9 +179,12 @@ export class ChatTemplate {
     return [{ role: "user", content: first.content === "" ? system : `${system}\n\n${first.content}` }, ...rest];
   }
 
-  /** Whether a system message reaches the prompt; found out with one, since templates refuse the role in many words, or pass over it. */
+  /**
+   * Whether a system message reaches the prompt. Probed with one: templates reject the role in
+   * various ways, or ignore it.
+   */
   #trySystem(): boolean {
-    const probe = "hotset asks whether this is read";
+    const probe = "hotset probes for system messages";
     const messages: ChatMessage[] = [
       { role: "system", content: probe },
       { role: "user", content: "Hello" },
@@ -177,9 +192,9 @@ export class ChatTemplate {
     return this.#tryOut(messages)?.includes(probe) ?? false;
   }
 
-  /** The token behind the text of an assistant's message: what the model was trained to end its answers with. */
+  /** The token after an assistant's text: the model was trained to end its answers with it. */
   #findEnd(tokenizer: Tokenizer): readonly number[] {
-    const probe = "hotset asks what comes behind this";
+    const probe = "hotset probes for the end of an answer";
     const text = this.#tryOut([
       { role: "user", content: "Hello" },
       { role: "assistant", content: probe },
@@ -189,12 +204,16 @@ export class ChatTemplate {
     const behind = text.slice(at + probe.length).trimStart();
     const [id] = tokenizer.encode(behind, { addBos: false, specialTokens: true });
     if (id === undefined || id === tokenizer.bosId) return [];
-    // An added token need not be marked as a control token; a piece of ordinary text may not be taken for one.
+    // Some tokenizers do not mark it as a control token; ordinary text must not be mistaken for
+    // one.
     const marked = tokenizer.isSpecial(id) || /^<\|.+\|>/.test(tokenizer.idToPiece(id) ?? "");
     return marked ? [id] : [];
   }
 
-  /** A conversation of our own as text; null where the template refuses it. Some templates run with tools only. @throws WeightsError */
+  /**
+   * Renders a probe conversation, with an example tool if need be; null if the template rejects it.
+   * @throws WeightsError
+   */
   #tryOut(messages: readonly ChatMessage[]): string | null {
     const run = (options: PromptOptions): string | null => {
       try {
@@ -214,19 +233,22 @@ export class ChatTemplate {
     }
   }
 
-  /** The rendered text. `end` marks the end of an assistant's text to be continued: what follows it is left out. */
+  /**
+   * The rendered text. `end` marks the end of an assistant's text to be continued; anything after
+   * it is cut off.
+   */
   render(messages: readonly ChatMessage[], options: PromptOptions, disguise: Disguise, end: string): string {
     return plain(this.#write(messages, options, disguise, end));
   }
 
-  /** The same, with which of its characters people wrote. */
+  /** The same, with its untrusted characters marked. */
   #write(messages: readonly ChatMessage[], options: PromptOptions, disguise: Disguise, end: string): Str {
     const tools = this.knowsTools ? shownTools(options) : [];
     const continued = options.continueAssistant ? messages.length - 1 : -1;
     const given = Object.entries(options.templateVariables ?? {});
     const variables = {
-      documents: null, // transformers gives it always
-      ...Object.fromEntries(given.map(([name, value]) => [name, new Written(value, disguise)])),
+      documents: null, // transformers always sets it
+      ...Object.fromEntries(given.map(([name, value]) => [name, new Untrusted(value, disguise)])),
       bos_token: "",
       eos_token: "",
       ...this.#source.tokens,
@@ -236,7 +258,7 @@ export class ChatTemplate {
           ? null
           : tools.map(({ name, description = "", parameters = {} }) => ({
               type: "function",
-              function: new Written({ name, description, parameters }, disguise),
+              function: new Untrusted({ name, description, parameters }, disguise),
             })),
       add_generation_prompt: continued < 0,
     };
@@ -247,7 +269,7 @@ export class ChatTemplate {
       try {
         return template.write(variables);
       } catch (error) {
-        // Some go through the tools without asking whether there are any.
+        // Some templates loop over the tools without checking for null.
         if (!(error instanceof TemplateFault) || variables.tools !== null) throw error;
         return template.write({ ...variables, tools: [] });
       }
@@ -256,7 +278,7 @@ export class ChatTemplate {
     const at = plain(text).lastIndexOf(end);
     if (at >= 0) return cut(text, 0, at);
     throw new RequestError(
-      `${this.#source.where}: the chat template leaves out the assistant's text that is to be continued`,
+      `${this.#source.where}: the chat template leaves out the assistant's last text, so it cannot be continued`,
     );
   }
 
@@ -265,7 +287,7 @@ export class ChatTemplate {
       return run();
     } catch (error) {
       if (error instanceof Refusal) {
-        throw new RequestError(`messages: the chat template of ${where} refuses them: ${error.message}`);
+        throw new RequestError(`messages: rejected by the chat template of ${where}: ${error.message}`);
       }
       if (!(error instanceof TemplateFault)) throw error;
       throw new WeightsError(`${where}: chat template: ${error.message}`, { cause: error });
@@ -273,32 +295,35 @@ export class ChatTemplate {
   }
 }
 
-/** A message as templates expect it (transformers' form). */
+/** Converts a message to the form that transformers passes to templates. */
 function templateMessage(message: ChatMessage, disguise: Disguise, end: string): Record<string, unknown> {
-  const written = (data: unknown): Written => new Written(data, disguise);
+  const untrusted = (data: unknown): Untrusted => new Untrusted(data, disguise);
   if (message.role === "tool") {
     const { content, toolCallId, name } = message;
     return {
       role: "tool",
-      content: written(content),
-      tool_call_id: written(toolCallId),
-      ...(name === undefined ? {} : { name: written(name) }),
+      content: untrusted(content),
+      tool_call_id: untrusted(toolCallId),
+      ...(name === undefined ? {} : { name: untrusted(name) }),
     };
   }
-  if (message.role !== "assistant") return { role: message.role, content: written(message.content) };
+  if (message.role !== "assistant") return { role: message.role, content: untrusted(message.content) };
   const calls = message.toolCalls?.map(({ id, name, arguments: text }) => ({
-    id: written(id),
+    id: untrusted(id),
     type: "function",
-    function: { name: written(name), arguments: written(argumentsOf(text)) },
+    function: { name: untrusted(name), arguments: untrusted(argumentsOf(text)) },
   }));
   return {
     role: "assistant",
-    ...(message.content === undefined ? {} : { content: written(message.content + end) }),
+    ...(message.content === undefined ? {} : { content: untrusted(message.content + end) }),
     ...(calls && calls.length > 0 ? { tool_calls: calls } : {}),
   };
 }
 
-/** Templates take arguments as an object, its numbers as they were written; what is none stays text. */
+/**
+ * Arguments for the template: an object that keeps the format of numbers, or the text if it is not
+ * a JSON object.
+ */
 function argumentsOf(text: string): unknown {
   const parsed = parsePythonJson(text);
   return parsed instanceof Map ? parsed : text;

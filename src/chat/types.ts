@@ -1,4 +1,4 @@
-// A conversation, whatever API it came by: messages, tools and tool calls.
+// The types of a conversation, independent of the API: messages, tools and tool calls.
 
 export interface SystemMessage {
   readonly role: "system";
@@ -21,7 +21,7 @@ export interface ToolMessage {
   readonly role: "tool";
   readonly content: string;
   readonly toolCallId: string;
-  /** Name of the tool; default: the name in the call that this result answers. */
+  /** Name of the tool. Default: the name in the call that this result belongs to. */
   readonly name?: string;
 }
 
@@ -33,7 +33,10 @@ export interface ToolDefinition {
   /** 1 to 128 letters, digits, "_", "-" and ".". */
   readonly name: string;
   readonly description?: string;
-  /** JSON schema of the arguments. Any object is accepted where there is none, or where this is not an object. */
+  /**
+   * JSON schema of the arguments. Without one, or if it is not an object, any arguments are
+   * accepted.
+   */
   readonly parameters?: JsonSchema;
   /** Whether generated arguments must follow the schema. The model is not told. */
   readonly strict?: boolean;

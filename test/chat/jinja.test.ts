@@ -1,10 +1,11 @@
-// Templates mean what Jinja2 means: a table of thousands that Python's jinja2 has made, see jinja_cases.py.
+// Templates render like Jinja2: thousands of cases generated with Python's jinja2, see
+// jinja_cases.py.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Refusal, TemplateFault } from "../../src/chat/jinja/bounds.ts";
 import { plain } from "../../src/chat/jinja/text.ts";
-import { Written } from "../../src/chat/jinja/values.ts";
+import { Untrusted } from "../../src/chat/jinja/values.ts";
 import { type Json, parsePythonJson } from "../../src/chat/python_json.ts";
 import { parseTemplate } from "../../src/chat/sandbox.ts";
 
@@ -13,7 +14,7 @@ const { cases } = JSON.parse(text) as { readonly cases: readonly (readonly [stri
 /** With its floats and its large number as Python has them. */
 const context = (parsePythonJson(text) as ReadonlyMap<string, Json>).get("context") as ReadonlyMap<string, Json>;
 
-/** What `run` gives, or null where the template fails; whatever else is thrown is a fault of ours. */
+/** The result of `run`, or null if the template fails; other errors are rethrown. */
 function attempted<T>(run: () => T): T | null {
   try {
     return run();
@@ -24,12 +25,12 @@ function attempted<T>(run: () => T): T | null {
   }
 }
 
-it("templates give what Jinja2 gives, of plain data and of data whose every character is known to be people's", () => {
+it("templates render like Jinja2, with plain data and with untrusted data", () => {
   const plain = Object.fromEntries(context);
-  const written = Object.fromEntries(Array.from(context, ([name, value]) => [name, new Written(value)]));
+  const untrusted = Object.fromEntries(Array.from(context, ([name, value]) => [name, new Untrusted(value)]));
   const wrong = cases.flatMap(([template, wanted]) => {
     const parsed = attempted(() => parseTemplate(template));
-    const found = [plain, written].map((variables) => attempted(() => parsed?.render(variables) ?? null));
+    const found = [plain, untrusted].map((variables) => attempted(() => parsed?.render(variables) ?? null));
     return found.every((one) => one === wanted) ? [] : [{ template, wanted, found }];
   });
   expect(cases.length).toBeGreaterThan(10_000);
@@ -58,15 +59,12 @@ describe("what Jinja2 has and this has not fails by its name", () => {
 describe("a fault tells its line and what is wrong", () => {
   it.each([
     ["a\n{{ x.y }}", "line 2: 'x' is undefined"],
-    [
-      "{% if a %}\n\n{{ none + 1 }}{% endif %}",
-      "line 3: '+': expected values that it takes, found 'NoneType' and 'int'",
-    ],
+    ["{% if a %}\n\n{{ none + 1 }}{% endif %}", "line 3: '+': cannot be applied to 'NoneType' and 'int'"],
     ["{{ m.a.b }}", "line 1: 'dict object' has no attribute 'a'"],
     ["\n{{ 1 | nope }}", "line 2: no filter named 'nope'"],
     ["{{ 1 is nope }}", "line 1: no test named 'nope'"],
     ["\n\n{% if a %}", "line 3: expected {% elif %} or {% else %} or {% endif %}, found the end"],
-    ["{% for x in a %}{% endif %}", "line 1: {% endif %} ends nothing that was begun"],
+    ["{% for x in a %}{% endif %}", "line 1: {% endif %} has no opening tag"],
     ["a\n{{ (1 }}", "line 2: unexpected '}', expected ')'"],
     ["{{ 'a }}", "line 1: unexpected character '''"],
     ["{% macro f(a) %}\n{{ a + 1 }}{% endmacro %}\n\n{{ f('x') }}", "line 2: '+'"],
@@ -78,7 +76,7 @@ describe("a fault tells its line and what is wrong", () => {
   });
 });
 
-it("whatever the templates of the table do to what people wrote, it stays known as theirs", () => {
+it("untrusted text stays marked through everything that the templates of the table do to it", () => {
   /** Values with their letters made Vai syllables, of which no template of the table has any. */
   const marked = (value: Json): Json => {
     if (typeof value === "string")
@@ -86,16 +84,16 @@ it("whatever the templates of the table do to what people wrote, it stays known 
     if (Array.isArray(value)) return value.map(marked);
     return value instanceof Map ? new Map([...value].map(([key, one]) => [key, marked(one)])) : value;
   };
-  const variables = Object.fromEntries(Array.from(context, ([name, value]) => [name, new Written(marked(value))]));
+  const variables = Object.fromEntries(Array.from(context, ([name, value]) => [name, new Untrusted(marked(value))]));
   let met = 0;
   const lost = cases.flatMap(([template]) => {
     const found = attempted(() => parseTemplate(template).write(variables)) ?? "";
     const all = plain(found);
-    const written = typeof found === "string" ? [] : found.written;
+    const untrusted = typeof found === "string" ? [] : found.untrusted;
     const places = Array.from(all.matchAll(/[\ua520-\ua57e]/g), ({ index }) => index);
     met += places.length;
     const outside = places.filter(
-      (at) => !written.some((start, i) => i % 2 === 0 && start <= at && at < written[i + 1]!),
+      (at) => !untrusted.some((start, i) => i % 2 === 0 && start <= at && at < untrusted[i + 1]!),
     );
     return outside.length === 0 ? [] : [{ template, all }];
   });

@@ -138,7 +138,7 @@ const cases: readonly (readonly [string, Style, readonly Part[], readonly (Reply
     "what is no JSON within arguments",
     "mistral-v3",
     [CALLS, '[{"name": "time", "arguments": {a: 1}}]'],
-    [malformed("it is not JSON"), text('[{"name": "time", "arguments": {a: 1}}]')],
+    [malformed("not valid JSON"), text('[{"name": "time", "arguments": {a: 1}}]')],
   ],
   ["an object that is no list", "mistral-v3", [CALLS, '{"name": "time"}'], [text('{"name": "time"}'), malformed(CUT)]],
   [

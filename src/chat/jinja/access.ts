@@ -1,4 +1,4 @@
-// What a value has by name and by index, and what can be called, within transformers' sandbox.
+// Attribute access, indexing and calls, within the limits of transformers' sandbox.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import { formatMethod } from "./format.ts";
@@ -11,11 +11,11 @@ import { Dict, Fn, type Keywords, NO_KEYWORDS, orElse, Special, typeName, Undefi
 
 const format = formatMethod({ getAttribute, getItem });
 
-/** Python's own attributes that every value has. */
+/** Attributes that every Python object has. */
 const INTERNAL =
   /^__(class|doc|init|new|dict|repr|str|hash|eq|ne|lt|le|gt|ge|dir|format|getattribute|setattr|delattr|reduce|reduce_ex|sizeof|subclasshook|init_subclass)__$/;
 
-/** A value's method by its name; on a text also of markupsafe. */
+/** The method of a value by name; texts also have those of markupsafe. */
 function method(value: Value, name: string): Applied | undefined {
   if (!isStr(value)) return methodOf(value, name);
   return name === "format" || name === "format_map" ? format(name) : textMethod(name);
@@ -27,7 +27,10 @@ function call(run: Run, found: Applied, self: Value, args: readonly Value[], key
   return result;
 }
 
-/** What Python's getattr() finds; what the sandbox hides is a value that is not there. */
+/**
+ * Python's getattr(); undefined if there is no such attribute. Attributes that the sandbox forbids
+ * are `Undefined`.
+ */
 function attribute(run: Run, value: Value, name: string): Value | undefined {
   if (INTERNAL.test(name) || isForbidden(value, name)) {
     return new Undefined(`access to attribute '${name}' of '${typeName(value)}' object is unsafe.`);
@@ -42,7 +45,7 @@ function missing(value: Value, name: string): Undefined {
   return new Undefined(`'${value === null ? "None" : `${typeName(value)} object`}' has no attribute '${name}'`);
 }
 
-/** `value.name`: the attribute, or else the item. */
+/** `value.name`: the attribute, otherwise the item. */
 export function getAttribute(run: Run, value: Value, name: string): Value {
   if (value instanceof Undefined) value.fail();
   const found = attribute(run, value, name);
@@ -50,7 +53,7 @@ export function getAttribute(run: Run, value: Value, name: string): Value {
   return orElse(value instanceof Dict ? value.get(name) : undefined, () => missing(value, name));
 }
 
-/** `value[index]`: the item, or else the attribute. */
+/** `value[index]`: the item, otherwise the attribute. */
 export function getItem(run: Run, value: Value, index: Value): Value {
   if (value instanceof Undefined) value.fail();
   if (value instanceof Dict) {
@@ -63,7 +66,7 @@ export function getItem(run: Run, value: Value, index: Value): Value {
   return orElse(item, () => new Undefined(`${typeName(value)} object has no element ${quoted(run, index)}`));
 }
 
-/** attr(): the attribute only. */
+/** The filter attr(): only attributes, no items. */
 export function getOnlyAttribute(run: Run, value: Value, name: Str): Value {
   if (value instanceof Undefined) value.fail();
   return orElse(attribute(run, value, plain(name)), () => missing(value, plain(name)));
@@ -73,12 +76,12 @@ export function getOnlyAttribute(run: Run, value: Value, name: Str): Value {
 export function callValue(run: Run, value: Value, args: readonly Value[], keywords: Keywords = NO_KEYWORDS): Value {
   if (value instanceof Undefined) value.fail();
   if (!(value instanceof Special) || value.call === undefined) {
-    throw new TemplateFault(`expected something to call, found ${described(value)}`);
+    throw new TemplateFault(`expected a function, found ${described(value)}`);
   }
   return value.call(run, args, keywords);
 }
 
-/** `value.name(...)`, without making a function of the method first. */
+/** `value.name(...)`, without creating a function value for the method. */
 export function callMethod(run: Run, value: Value, name: string, args: readonly Value[], keywords: Keywords): Value {
   if (!(value instanceof Undefined) && !(value instanceof Special) && !isForbidden(value, name)) {
     const found = method(value, name);

@@ -1,21 +1,24 @@
-// What one rendering may spend: whoever made the folder wrote the template, and it must neither hang nor fill the memory.
+// Limits of a rendering: templates are untrusted code, which must neither hang nor exhaust memory.
 
-/** A template's own raise_exception(): it refuses the conversation. */
+/** The template called raise_exception() to reject the conversation. */
 export class Refusal extends Error {}
 
-/** A template that is wrong, or that goes beyond its bounds. */
+/** The template is invalid, or exceeded its limits. */
 export class TemplateFault extends Error {}
 
-/** Calls of macros within calls. */
+/** Nesting depth of macro calls. */
 const MAX_DEPTH = 150;
-/** What a rendering may spend, beyond 8 for each character given. A unit is one node evaluated or 16 characters handled. */
+/**
+ * Budget of a rendering in units (one node evaluated, or 16 characters processed), plus 8 for each
+ * input character.
+ */
 const BUDGET = 1_000_000;
-/** Characters of any text that a template makes, beyond 16 for each character that it was given. */
+/** Maximum length of any text that a template creates, plus 16 for each input character. */
 const MAX_TEXT = 2 ** 22;
 
-/** One rendering: what it has left, and where it is. */
+/** One rendering: its remaining budget and its current line. */
 export class Run {
-  /** Line of the template that is being evaluated. */
+  /** The template line being evaluated. */
   line = 1;
   #depth = 0;
   #left: number;
@@ -30,29 +33,29 @@ export class Run {
 
   spend(units: number): void {
     this.#left -= units;
-    // Also for NaN, which numbers of a template can make.
+    // Negated so that it also catches NaN, which a template's numbers can produce.
     if (!(this.#left >= 0)) {
-      throw new TemplateFault(`it takes more than the ${this.#budget} steps that a rendering may take; does it loop?`);
+      throw new TemplateFault(`it exceeds the limit of ${this.#budget} steps; is there an endless loop?`);
     }
   }
 
-  /** Spends what handling this many characters costs. */
+  /** Spends the cost of processing this many characters. */
   read(length: number): void {
     this.spend(1 + length / 16);
   }
 
-  /** Makes sure, before it is made, that a text of this many characters may be made. */
+  /** Checks, before a text of this many characters is created, that it is within the limit. */
   room(length: number): void {
     if (!(length <= this.#maxText)) {
-      throw new TemplateFault(`it makes a text of more than ${this.#maxText} characters`);
+      throw new TemplateFault(`it creates a text of more than ${this.#maxText} characters`);
     }
     this.read(length);
   }
 
-  /** A call of the template's own code. */
+  /** Runs a call of the template's own code, within the limit of nesting. */
   nested<T>(call: () => T): T {
     if (++this.#depth > MAX_DEPTH) {
-      throw new TemplateFault(`it is nested more than ${MAX_DEPTH} calls deep; does it call itself?`);
+      throw new TemplateFault(`calls are nested more than ${MAX_DEPTH} deep; is there an endless recursion?`);
     }
     const { line } = this;
     const result = call();

@@ -1,6 +1,9 @@
-// What Python's str methods know about characters and JavaScript's expressions do not say.
+// Character properties that Python's str methods need and JavaScript's regular expressions lack.
 
-/** Characters of no decimal digit that str.isdigit() takes: superscripts, circled digits and the like. */
+/**
+ * Characters that are digits to str.isdigit() but not decimal digits: superscripts, circled digits
+ * and the like.
+ */
 const DIGITS =
   /^[\xb2\xb3\xb9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\u{10a40}-\u{10a43}\u{10e60}-\u{10e68}\u{11052}-\u{1105a}\u{1f100}-\u{1f10a}]$/u;
 /** Ideographs that stand for numbers. */
@@ -19,7 +22,9 @@ const isUpper: CharacterTest = (c) => /^\p{Uppercase}$/u.test(c);
 const isTitle: CharacterTest = (c) => /^\p{Lt}$/u.test(c);
 const isCased: CharacterTest = (c) => isLower(c) || isUpper(c) || isTitle(c);
 
-/** str.islower() and str.isupper(): some character is, and none is of the other kind. */
+/**
+ * str.islower() and str.isupper(): at least one character has this case, and none has the other.
+ */
 export function hasCase(text: string, wanted: "lower" | "upper"): boolean {
   const [is, isOther] = wanted === "lower" ? [isLower, isUpper] : [isUpper, isLower];
   let some = false;
@@ -30,7 +35,7 @@ export function hasCase(text: string, wanted: "lower" | "upper"): boolean {
   return some;
 }
 
-/** str.istitle(): capitals begin the words, small letters go on. */
+/** str.istitle(): every word begins with a capital, followed by small letters. */
 export function isTitled(text: string): boolean {
   let [inWord, some] = [false, false];
   for (const character of text) {
@@ -44,20 +49,23 @@ export function isTitled(text: string): boolean {
   return some;
 }
 
-/** The three forms each of the letters dz with caron, lj, nj and dz, which have capitals of which only the first half is one. */
+/**
+ * The three forms each of the digraphs dz with caron, lj, nj and dz: their title case has only the
+ * first half as a capital.
+ */
 const DOUBLE = String.fromCharCode(...Array.from({ length: 9 }, (_, i) => 0x1c4 + i), 0x1f1, 0x1f2, 0x1f3);
 
-/** A character at the beginning of a word. */
+/** The title case of a character. */
 export function titled(character: string): string {
   const double = DOUBLE.indexOf(character);
   if (double >= 0) return DOUBLE[double - (double % 3) + 1]!;
   if (/^[\u10d0-\u10ff]$/.test(character)) return character; // Georgian has capitals for whole words only
-  // Greek vowels with an iota below have one capital each, eight or nine codes on.
+  // Greek vowels with an iota subscript have one title case each, eight or nine code points later.
   if (/^[\u1f80-\u1faf]$/.test(character)) return String.fromCharCode(character.charCodeAt(0) | 8);
   if (/^[\u1fb3\u1fc3\u1ff3]$/.test(character)) return String.fromCharCode(character.charCodeAt(0) + 9);
   if (/^[\u1fbc\u1fcc\u1ffc]$/.test(character)) return character;
   const capital = character.toUpperCase();
-  if (/^[\u0149\u1fbe]$/.test(character)) return capital; // n after an apostrophe, iota as a mark
+  if (/^[\u0149\u1fbe]$/.test(character)) return capital; // n preceded by an apostrophe; the spacing iota mark
   if (/^[\u1fb0-\u1fff]$/.test(character)) return capital.replace(/\u0399$/, String.fromCharCode(0x345));
   const [first, ...rest] = Array.from(capital);
   return first + rest.join("").toLowerCase();
@@ -82,7 +90,7 @@ export function swapped(text: string): string {
   return Array.from(text, (c) => (isUpper(c) ? c.toLowerCase() : isLower(c) ? c.toUpperCase() : c)).join("");
 }
 
-/** str.casefold(), for letters whose small and capital forms go together; the dotless i does not. */
+/** str.casefold() of one character. The dotless i is not folded. */
 export function folded(text: string): string {
   return Array.from(text, (c) => (c.charCodeAt(0) === 0x131 ? c : c.toUpperCase().toLowerCase())).join("");
 }

@@ -1,4 +1,4 @@
-// Makes functions of a template's statements: each writes what one puts into the text.
+// Compiles a template's statements to functions that write their output.
 
 import { callValue } from "./access.ts";
 import { type Run, TemplateFault } from "./bounds.ts";
@@ -16,13 +16,13 @@ import type { Str } from "./text.ts";
 import { Dict, type Keywords, NO_KEYWORDS, Tuple, Undefined, type Value } from "./values.ts";
 import { captured, type End, type Execute, scope } from "./writing.ts";
 
-/** The whole template as a function of the variables given. @throws TemplateFault */
+/** Compiles a template to a function of its variables. @throws TemplateFault */
 export function compile(body: readonly Statement[]): (run: Run, given: ReadonlyMap<string, Value>) => Str {
   return new Compiler().template(body);
 }
 
 class Compiler {
-  /** Blocks by name, each with what it writes in a context. */
+  /** The compiled blocks by name. */
   readonly #blocks = new Map<string, (run: Run, context: Context) => Str>();
 
   #scopedBlocks = false;
@@ -100,21 +100,21 @@ class Compiler {
         const [on, write] = [expression(node.on, inner), this.#body(node.body, inner)];
         return (run, at, out) => {
           enter(at);
-          if (truth(on(run, at))) throw new TemplateFault("{% autoescape %} is left out here: prompts are no HTML");
+          if (truth(on(run, at))) throw new TemplateFault("{% autoescape %} is not supported: prompts are not HTML");
           return write(run, at, out);
         };
       }
-      case "Foreign": {
+      case "OtherTemplate": {
         const { tag, line } = node;
         return (run) => {
           run.line = line;
-          throw new TemplateFault(`{% ${tag} %} needs another template, and a chat template has no other`);
+          throw new TemplateFault(`{% ${tag} %} is not supported: a chat template cannot load other templates`);
         };
       }
       case "Break":
       case "Continue": {
         const end: End = node.type === "Break" ? "break" : "continue";
-        if (!frame.inLoop) throw new TemplateFault(`line ${node.line}: {% ${end} %} stands in no loop`);
+        if (!frame.inLoop) throw new TemplateFault(`line ${node.line}: {% ${end} %} is outside of a loop`);
         return (run) => {
           run.spend(1);
           return end;
@@ -159,7 +159,7 @@ class Compiler {
     };
   }
 
-  /** A function that makes the macro where it is defined. */
+  /** A function that creates the macro value where the macro is defined. */
   #macro(node: Macro | CallBlock, name: string | null, frame: Frame): (at: Locals) => MacroValue {
     const func = new Func(frame.symbols.func);
     const symbols = new Symbols(frame.symbols, func);
@@ -312,7 +312,7 @@ function output(
   };
 }
 
-/** All that is assigned where a scoped block stands. */
+/** All variables assigned in the scopes around a scoped block. */
 function visibleStores(frame: Frame): [string, ReturnType<typeof reference>][] {
   const names = new Set<string>();
   for (let symbols: Symbols | null = frame.symbols; symbols !== null; symbols = symbols.parent) {

@@ -1,4 +1,4 @@
-// Makes functions of a template's expressions: each evaluates one where it stands.
+// Compiles a template's expressions to functions that evaluate them.
 
 import { callMethod, callValue, getAttribute, getItem } from "./access.ts";
 import { type Run, TemplateFault } from "./bounds.ts";
@@ -15,15 +15,18 @@ import { Dict, type Keywords, NO_KEYWORDS, orElse, Tuple, Undefined, type Value 
 
 export type Evaluate = (run: Run, at: Locals) => Value;
 
-/** Where an expression stands. */
+/** The context of an expression or statement. */
 export interface Frame {
   readonly symbols: Symbols;
-  /** Not in a loop, macro or other scope of its own. */
+  /** Whether it is at the top level, outside of loops, macros and other scopes. */
   readonly top: boolean;
-  /** In what may never be reached, where an unknown filter is no error yet. */
+  /**
+   * Whether it may never be reached (Jinja2's soft frame): an unknown filter then fails only when
+   * evaluated.
+   */
   readonly soft: boolean;
   readonly inLoop: boolean;
-  /** Where the text is that a filter block's filter is applied to. */
+  /** The slot of the text that a filter block's filter is applied to. */
   readonly captured: Slot | null;
 }
 
@@ -100,7 +103,7 @@ export function expression(node: Expression, frame: Frame): Evaluate {
       return apply(test, expression(node.input, frame), withArguments(node, frame), node.line);
     }
   }
-  throw new TemplateFault(`line ${node.line}: this cannot stand here`);
+  throw new TemplateFault(`line ${node.line}: this expression is not allowed here`);
 }
 
 function evaluated(run: Run, at: Locals, items: readonly Evaluate[]): Value[] {
@@ -155,7 +158,7 @@ function comparison(first: Evaluate, operators: readonly string[], others: reado
 function item(object: Evaluate, index: Expression, frame: Frame): Evaluate {
   if (index.type !== "Slice") {
     if (index.type === "Tuple" && index.items.some((one) => one.type === "Slice")) {
-      throw new TemplateFault(`line ${index.line}: several parts of a list at once`);
+      throw new TemplateFault(`line ${index.line}: several slices in one index are not supported`);
     }
     const place = expression(index, frame);
     return (run, at) => {
@@ -251,7 +254,10 @@ function filter(node: Filter, frame: Frame): Evaluate {
   return apply(found, input, withArguments(node, frame), node.line);
 }
 
-/** A filter or test by name: where it is unknown, an error at once, or when it is reached. */
+/**
+ * A filter or test by name. An unknown one is an error at once, or in a soft frame when it is
+ * evaluated.
+ */
 function known(
   name: string,
   exists: (name: string) => boolean,

@@ -1,4 +1,5 @@
-// Jinja2's filters of texts, numbers and single values; those of sequences are in sequence_filters.ts.
+// Jinja2's filters for texts, numbers and single values; sequence_filters.ts has those for
+// sequences.
 
 import { getOnlyAttribute } from "./access.ts";
 import { type Run, TemplateFault } from "./bounds.ts";
@@ -18,8 +19,8 @@ import {
   pointStarts,
   SPACES,
   type Str,
+  untrustedText,
   withSafe,
-  writtenText,
 } from "./text.ts";
 import { callTextMethod, inContext, textArgument, textMethod, wholeArgument } from "./text_methods.ts";
 import { Dict, Float, isWhole, Tuple, Undefined, type Value, View } from "./values.ts";
@@ -33,7 +34,7 @@ function define(names: string, parameters: string, call: (run: Run, self: Value,
   for (const name of names.split(" ")) textFilters.set(name, applied(name, parameters, call));
 }
 
-/** A filter of str(value) that is the method of that name. */
+/** Defines a filter that calls the method of that name on str(value). */
 for (const name of ["upper", "lower", "capitalize"]) {
   define(name, "", (run, self) => callTextMethod(run, textMethod(name)!, str(run, self), []));
 }
@@ -48,7 +49,7 @@ define("replace", "old new count?", (run, self, [old, by, count]) => {
   const [text, from, to] = [self, old!, by!].map((value) => withSafe(str(run, value), false)) as [Str, Str, Str];
   return replaced(run, text, plain(from), to, count === null ? -1 : wholeArgument(count, "replace", -1));
 });
-/** Words begin behind white space and opening brackets. */
+/** Words begin after white space and opening brackets. */
 const WORDS = new RegExp(`([-({\\[<${SPACES}]+)`);
 define("title", "", (run, self) =>
   inContext(run, str(run, self), (text) =>
@@ -86,8 +87,8 @@ define("striptags", "", (run, self) => {
   if (/&[#\w]/.test(text))
     throw new TemplateFault("striptags: a text with HTML's names of characters is not taken here");
   const stripped = text.split(/\s+/).filter(Boolean).join(" ");
-  // Where each character comes from is lost: all of it counts as people's if any is.
-  return typeof str(run, self) === "string" ? stripped : writtenText(stripped);
+  // The origin of each character is lost: if any is untrusted, all of them are.
+  return typeof str(run, self) === "string" ? stripped : untrustedText(stripped);
 });
 define("indent", "width? first? blank?", (run, self, [width = 4, first = false, blank = false]) => {
   if (self instanceof Undefined) self.fail();
@@ -177,7 +178,7 @@ define("xmlattr", "autospace?", (run, self, [space = true]) => {
   for (const [key, value] of self.pairs()) {
     if (value === null || value instanceof Undefined) continue;
     const name = textArgument(key, "xmlattr");
-    if (/[\s/>=]/.test(plain(name))) throw new TemplateFault(`xmlattr: '${plain(name)}' is no name of an attribute`);
+    if (/[\s/>=]/.test(plain(name))) throw new TemplateFault(`xmlattr: '${plain(name)}' is not an attribute name`);
     const shown = (text: Str): Str => withSafe(escapeHtml(run, text), false);
     if (parts.length > 0 || truth(space)) parts.push(" ");
     parts.push(shown(name), '="', shown(str(run, value)), '"');
@@ -235,7 +236,8 @@ define("round", "precision? method?", (run, self, [precision, method = "common"]
   if (number === undefined) throw new TemplateFault(`round: expected a number, found ${described(self)}`);
   const [places, how] = [wholeArgument(precision, "round", 0), plain(textArgument(method, "round"))];
   if (how === "common") return rounded(number, places);
-  if (how !== "ceil" && how !== "floor") throw new TemplateFault(`round: '${how}' is no way to round`);
+  if (how !== "ceil" && how !== "floor")
+    throw new TemplateFault(`round: '${how}': expected 'common', 'ceil' or 'floor'`);
   const unit = binary(run, "**", 10, places) as Numeric;
   const scaled = binary(run, "*", number, unit) as Numeric;
   const whole = scaled instanceof Float ? truncated(Math[how](scaled.value)) : scaled;
@@ -273,13 +275,13 @@ define(
   },
 );
 
-/** Filters that Jinja2 has and chat templates have no use for; they fail by name. */
+/** Jinja2 filters that chat templates have no use for; using one is an error. */
 const LEFT_OUT: Readonly<Record<string, string>> = {
   pprint: "it breaks lines as Python's debugging output does",
-  urlize: "it makes links of HTML",
+  urlize: "it produces HTML links",
 };
 for (const [name, why] of Object.entries(LEFT_OUT)) {
   textFilters.set(name, () => {
-    throw new TemplateFault(`filter '${name}' is left out here: ${why}`);
+    throw new TemplateFault(`filter '${name}' is not supported: ${why}`);
   });
 }

@@ -1,4 +1,4 @@
-// {% for %}: with Jinja2's own ideas of scopes, of `else`, and of loops that call themselves.
+// Compiles {% for %}, with Jinja2's rules for scopes, `else` and recursive loops.
 
 import type { Run } from "./bounds.ts";
 import { expression, type Frame } from "./expressions.ts";
@@ -13,7 +13,7 @@ import type { Str } from "./text.ts";
 import { Lazy, type Value } from "./values.ts";
 import type { Compile, End, Execute } from "./writing.ts";
 
-/** `scopedBlocks`: whether the template has any, which might read `loop`. */
+/** @param scopedBlocks whether the template has any: they might read `loop` */
 export function forLoop(node: For, frame: Frame, scopedBlocks: boolean, body: Compile): Execute {
   const outer = frame.symbols;
   const func = node.recursive ? new Func(outer.func) : outer.func;
@@ -40,7 +40,7 @@ export function forLoop(node: For, frame: Frame, scopedBlocks: boolean, body: Co
       if (loop !== null) keepLoop!.set(at, loop);
       enter(at);
       const end = write(run, at, out);
-      // As in Jinja2: an iteration that was left early does not count for `else`.
+      // As in Jinja2: `else` also runs if every iteration ended with `break` or `continue`.
       if (end === "done") nothing = false;
       return end;
     };
@@ -83,7 +83,7 @@ export function forLoop(node: For, frame: Frame, scopedBlocks: boolean, body: Co
   };
 }
 
-/** The items that pass a loop's own test, one by one. */
+/** Compiles the condition of `for ... if`: the result yields the items that pass it, lazily. */
 function selecting(into: Expression, test: Expression, frame: Frame): (run: Run, at: Locals, value: Value) => Lazy {
   const func = new Func(frame.symbols.func);
   const symbols = new Symbols(frame.symbols, func);

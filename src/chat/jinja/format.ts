@@ -1,4 +1,4 @@
-// str.format(): fields, conversions, and Python's language of format specifications.
+// str.format(): fields, conversions and Python's format specifications.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import { numberOf, toFloat } from "./numbers.ts";
@@ -18,13 +18,13 @@ import type { Applied } from "./signature.ts";
 import { cut, isSafe, isStr, mapParts, plain, pointsIn, type Str, withSafe } from "./text.ts";
 import { Dict, Float, type Keywords, typeName, Undefined, type Value } from "./values.ts";
 
-/** How fields reach into values, which is up to the sandbox. */
+/** How fields access attributes and items; the sandbox provides it. */
 interface Access {
   getAttribute(run: Run, value: Value, name: string): Value;
   getItem(run: Run, value: Value, index: Value): Value;
 }
 
-/** `format` and `format_map`. */
+/** The methods `format` and `format_map`. */
 export function formatMethod(access: Access): (name: string) => Applied {
   return (name) => (run, self, args, keywords) => {
     if (name === "format") return new Formatter(run, access, args, keywords, isSafe(self)).text(self as Str, 2);
@@ -51,7 +51,7 @@ class Formatter {
     this.#safe = safe;
   }
 
-  /** `depth` is how deep fields may stand in specifications. */
+  /** @param depth how many levels of fields inside specifications are allowed */
   text(format: Str, depth: number): Str {
     const all = plain(format);
     if (depth < 0) throw new TemplateFault("format: fields are nested too deeply");
@@ -77,7 +77,7 @@ class Formatter {
   #field(field: Str, depth: number): Str {
     const text = plain(field);
     const found = /^([^!:[]*(?:\[[^\]]*\][^!:[]*)*)(?:!([^:]*))?(?::([\s\S]*))?$/.exec(text);
-    if (found === null) throw new TemplateFault(`format: '{${text}}' is no field`);
+    if (found === null) throw new TemplateFault(`format: '{${text}}' is not a valid field`);
     const [, name, conversion, specification = ""] = found as unknown as [string, string, string?, string?];
     let value = this.#value(name);
     switch (conversion) {
@@ -93,7 +93,7 @@ class Formatter {
         value = mapParts(repr(this.#run, value), asciiOnly);
         break;
       default:
-        throw new TemplateFault(`format: '!${conversion}' is no conversion`);
+        throw new TemplateFault(`format: '!${conversion}' is not a conversion`);
     }
     const spec = this.text(cut(field, text.length - specification.length, text.length), depth - 1);
     const shown = specified(this.#run, value, spec);
@@ -115,7 +115,7 @@ class Formatter {
     let rest = name.slice(first.length);
     while (rest !== "") {
       const step = /^(?:\.([^.[]+)|\[([^\]]+)\])/.exec(rest);
-      if (step === null) throw new TemplateFault(`format: '{${name}}' is no field`);
+      if (step === null) throw new TemplateFault(`format: '{${name}}' is not a valid field`);
       const [whole, attribute, index] = step as unknown as [string, string?, string?];
       if (attribute !== undefined) value = this.#access.getAttribute(this.#run, value, attribute);
       else value = this.#access.getItem(this.#run, value, /^\d+$/.test(index!) ? Number(index) : index!);
@@ -154,7 +154,7 @@ interface Specification {
 function specified(run: Run, value: Value, specification: Str): Str {
   if (specification === "") return str(run, value);
   const found = SPECIFICATION.exec(plain(specification));
-  if (found === null) throw new TemplateFault(`format: '${plain(specification)}' is no format specification`);
+  if (found === null) throw new TemplateFault(`format: '${plain(specification)}' is not a format specification`);
   const [, fill, align, sign, , alternate, zero, width, grouping, precision, kind] = found as unknown as string[];
   const spec: Specification = {
     fill: fill !== undefined ? cut(specification, 0, fill.length) : zero !== undefined ? "0" : " ",
@@ -170,7 +170,7 @@ function specified(run: Run, value: Value, specification: Str): Str {
   if (isStr(value)) return textual(run, withSafe(value, false), spec);
   const number = numberOf(value);
   if (number === undefined || value instanceof Undefined) {
-    throw new TemplateFault(`format: a value of type '${typeName(value)}' takes no format specification`);
+    throw new TemplateFault(`format: a value of type '${typeName(value)}' does not support a format specification`);
   }
   const isFloatKind = spec.kind !== undefined && "eEfFgG%".includes(spec.kind);
   const shown =
@@ -196,15 +196,15 @@ function integral(run: Run, value: number | bigint, spec: Specification): Shown 
   if (spec.precision !== undefined) throw new TemplateFault("format: whole numbers take no precision");
   if (kind === "c") {
     if (spec.sign !== undefined || spec.alternate || spec.grouping !== undefined) {
-      throw new TemplateFault("format: a character takes no sign, '#' or ','");
+      throw new TemplateFault("format: a sign, '#' or ',' is not allowed with 'c'");
     }
     if (typeof value !== "number" || value < 0 || value > 0x10ffff)
       throw new TemplateFault("format: no such character");
     return { sign: "", body: String.fromCodePoint(value), numeric: true };
   }
-  if (!"bdoxXn".includes(kind)) throw new TemplateFault(`format: whole numbers have no format '${kind}'`);
+  if (!"bdoxXn".includes(kind)) throw new TemplateFault(`format: '${kind}' is not a format of whole numbers`);
   if ((spec.grouping === "," && kind !== "d") || (spec.grouping !== undefined && kind === "n")) {
-    throw new TemplateFault(`format: no '${spec.grouping}' with '${kind}'`);
+    throw new TemplateFault(`format: '${spec.grouping}' is not allowed with '${kind}'`);
   }
   const { sign, digits } = wholeDigits(run, value, kind === "n" ? "d" : kind, spec.alternate);
   const shown = signed(spec, sign);
@@ -213,14 +213,15 @@ function integral(run: Run, value: number | bigint, spec: Specification): Shown 
 
 function floating(run: Run, value: number, spec: Specification): Shown {
   const { kind, precision, alternate } = spec;
-  if (kind === "n" && spec.grouping !== undefined) throw new TemplateFault("format: no ',' or '_' with 'n'");
+  if (kind === "n" && spec.grouping !== undefined)
+    throw new TemplateFault("format: ',' or '_' is not allowed with 'n'");
   let result: { sign: string; digits: string };
   if (kind === "%") {
     result = floatDigits(run, value * 100, "f", precision ?? 6, alternate);
     result.digits += "%";
   } else if (kind !== undefined && "eEfFgGn".includes(kind)) {
     result = floatDigits(run, value, kind === "n" ? "g" : kind, precision ?? 6, alternate);
-  } else if (kind !== undefined) throw new TemplateFault(`format: floats have no format '${kind}'`);
+  } else if (kind !== undefined) throw new TemplateFault(`format: '${kind}' is not a format of floats`);
   else if (precision === undefined || !Number.isFinite(value)) {
     const shortest = floatText(value);
     const text = alternate && !shortest.includes(".") ? shortest.replace("e", ".e") : shortest;
@@ -230,7 +231,10 @@ function floating(run: Run, value: number, spec: Specification): Shown {
   return { sign: shown, body: grouped(result.digits, shown, spec, 3), numeric: true };
 }
 
-/** Without a kind but with a precision: like g, but with one digit behind the point at least, and an exponent one sooner. */
+/**
+ * A float with a precision but no kind: like g, but with at least one digit after the point, and an
+ * exponent one digit earlier.
+ */
 function general(run: Run, value: number, precision: number, dotted: boolean): { sign: string; digits: string } {
   const { sign, digits } = floatDigits(run, value, "g", precision, dotted);
   if (digits.includes("e")) return { sign, digits };
@@ -242,7 +246,10 @@ function general(run: Run, value: number, precision: number, dotted: boolean): {
   return { sign, digits: `${!dotted && mantissa.includes(".") ? mantissa.replace(/\.?0*$/, "") : mantissa}e${power}` };
 }
 
-/** Digits in groups, with zeros in front up to the width where the specification fills with zeros behind the sign. */
+/**
+ * Digits in groups; if the specification pads with zeros after the sign, with leading zeros up to
+ * the width.
+ */
 function grouped(digits: string, sign: string, spec: Specification, size: number): string {
   if (spec.grouping === undefined || !/\d/.test(digits)) return digits;
   const prefix = /^0[xXob]/.exec(digits)?.[0] ?? "";

@@ -1,15 +1,15 @@
-// Jinja2's global functions, and those that transformers adds.
+// Jinja2's global functions and those that transformers adds.
 
 import { strftime } from "../strftime.ts";
 import { Refusal, type Run, TemplateFault } from "./bounds.ts";
 import { makeDict } from "./methods.ts";
 import { described, indexOf } from "./operators.ts";
 import { str } from "./show.ts";
-import { plain, type Str, writtenText } from "./text.ts";
+import { plain, type Str, untrustedText } from "./text.ts";
 import { textArgument } from "./text_methods.ts";
 import { type Dict, Fn, type Keywords, Namespace, orElse, Range, Special, Tuple, type Value } from "./values.ts";
 
-/** Items of one range(), as in Jinja2's sandbox. */
+/** Maximum length of a range(), as in Jinja2's sandbox. */
 const MAX_RANGE = 100_000;
 
 function range(run: Run, args: readonly Value[]): Value {
@@ -37,7 +37,7 @@ function dict(run: Run, args: readonly Value[], keywords: Keywords): Dict {
   return makeDict(run, args, keywords);
 }
 
-/** Goes round its items. */
+/** cycler(): returns its items in turn, over and over. */
 class Cycler extends Special {
   readonly type = "jinja2.utils.Cycler";
   readonly #items: readonly Value[];
@@ -68,7 +68,7 @@ class Cycler extends Special {
   }
 }
 
-/** Nothing at its first call, a separator afterwards. */
+/** joiner(): an empty text on the first call, then the separator. */
 class Joiner extends Special {
   readonly type = "jinja2.utils.Joiner";
   #used = false;
@@ -109,7 +109,7 @@ const FUNCTIONS = new Map<string, (run: Run, args: readonly Value[], keywords: K
   [
     "lipsum",
     () => {
-      throw new TemplateFault("lipsum: filler text is left out here: a prompt must be the same each time");
+      throw new TemplateFault("lipsum: not supported: random text would make prompts differ");
     },
   ],
   [
@@ -124,7 +124,7 @@ const FUNCTIONS = new Map<string, (run: Run, args: readonly Value[], keywords: K
       const format: Str = textArgument(argument("strftime_now", "format", args, keywords), "strftime_now");
       run.room(plain(format).length * 40);
       const text = strftime(new Date(), plain(format));
-      return typeof format === "string" ? text : writtenText(text);
+      return typeof format === "string" ? text : untrustedText(text);
     },
   ],
 ]);

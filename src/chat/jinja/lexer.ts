@@ -1,4 +1,5 @@
-// A template's text as tokens, with white space around tags as transformers sets it (trim_blocks, lstrip_blocks).
+// Splits a template into tokens; white space around tags is trimmed as transformers configures it
+// (trim_blocks, lstrip_blocks).
 
 import { TemplateFault } from "./bounds.ts";
 import { SPACES, trimEnd } from "./text.ts";
@@ -16,13 +17,13 @@ export type TokenType =
   | "operator"
   | "eof";
 
-/** `begin` and `end` are those of a statement, `print` and `printed` those of an expression. */
+/** `begin` and `end` are {% and %}, `print` and `printed` are {{ and }}. */
 export interface Token {
   readonly type: TokenType;
   readonly line: number;
-  /** The name, operator or text itself. */
+  /** The name, the operator, or the contents of the text. */
   readonly value: string;
-  /** Of a number. */
+  /** The value of a number token. */
   readonly number: number | bigint | Float | null;
 }
 
@@ -42,7 +43,7 @@ const STRING = /'[^'\\]*(?:\\[\s\S][^'\\]*)*'|"[^"\\]*(?:\\[\s\S][^"\\]*)*"/y;
 const OPERATOR = /\/\/|\*\*|==|!=|>=|<=|[-+/*%~[\](){}<>=.:|,;]/y;
 const CLOSES: Readonly<Record<string, string>> = { "(": ")", "[": "]", "{": "}" };
 
-/** The tokens, the last of which is `eof`. @throws TemplateFault */
+/** Splits a template into tokens; the last one is `eof`. @throws TemplateFault */
 export function tokenize(template: string): Token[] {
   const source = template.replace(/\r\n?/g, "\n").replace(/\n$/, "");
   return new Lexer(source).run();
@@ -54,7 +55,7 @@ class Lexer {
   #at = 0;
   #line = 1;
   #counted = 0;
-  /** Whether what was read last ends a line. */
+  /** Whether the current position is at the start of a line. */
   #lineStarts = true;
 
   constructor(source: string) {
@@ -86,7 +87,7 @@ class Lexer {
     return this.#tokens;
   }
 
-  /** Text in front of a tag without the white space that the tag takes away. */
+  /** The text before a tag, without the white space that the tag trims. */
   #stripped(text: string, sign: string, block: boolean): string {
     if (sign === "-") return trimEnd(text);
     if (sign === "+" || !block) return text;
@@ -99,7 +100,7 @@ class Lexer {
     this.#move(start);
     if (start === this.#source.length) return; // as in Jinja2
     RAW_END.lastIndex = start;
-    const end = RAW_END.exec(this.#source) ?? this.#fail("raw: the end of it, {% endraw %}, is missing");
+    const end = RAW_END.exec(this.#source) ?? this.#fail("{% raw %}: {% endraw %} is missing");
     this.#data(this.#stripped(this.#source.slice(start, end.index), end[1]!, true));
     this.#move(end.index + end[0].length);
   }
@@ -107,7 +108,7 @@ class Lexer {
   #comment(): void {
     if (this.#at === this.#source.length) return; // as in Jinja2
     COMMENT_END.lastIndex = this.#at;
-    const end = COMMENT_END.exec(this.#source) ?? this.#fail("the end of a comment, #}, is missing");
+    const end = COMMENT_END.exec(this.#source) ?? this.#fail("the end of the comment, #}, is missing");
     this.#move(end.index + end[0].length);
   }
 
@@ -124,7 +125,7 @@ class Lexer {
           return;
         }
       }
-      if (this.#at >= source.length) return; // the parser tells what is missing
+      if (this.#at >= source.length) return; // the parser reports what is missing
       this.#token(open);
     }
   }
@@ -140,7 +141,7 @@ class Lexer {
     this.#fail(`unexpected character '${String.fromCodePoint(this.#source.codePointAt(this.#at)!)}'`);
   }
 
-  /** What may stand in a tag, in the order in which it is looked for. */
+  /** The kinds of tokens inside a tag, in the order in which they are tried. */
   readonly #readers: readonly (readonly [RegExp, (text: string, open: string[]) => void])[] = [
     [SPACE_RUN, () => {}],
     [FLOAT, (text) => this.#push("number", text, new Float(Number(text.replaceAll("_", ""))))],
@@ -148,7 +149,7 @@ class Lexer {
     [
       NAME,
       (text) => {
-        if (!IDENTIFIER.test(text)) this.#fail(`'${text}' is no name`);
+        if (!IDENTIFIER.test(text)) this.#fail(`'${text}' is not a name`);
         this.#push("name", text);
       },
     ],
@@ -166,7 +167,7 @@ class Lexer {
     this.#push("operator", text);
   }
 
-  /** A text without quotes, as Python's unicode-escape reads it. */
+  /** Decodes the escapes of a text literal, like Python's unicode-escape. */
   #unescaped(text: string): string {
     const simple: Readonly<Record<string, string>> = {
       ...{ "\n": "", "\\": "\\", "'": "'", '"': '"', a: "\x07", b: "\b" },
@@ -178,10 +179,11 @@ class Lexer {
       const hex = x ?? u ?? long;
       if (hex !== undefined) {
         const code = Number.parseInt(hex, 16);
-        return code <= 0x10ffff ? String.fromCodePoint(code) : this.#fail(`\\U${hex} is no character`);
+        return code <= 0x10ffff ? String.fromCodePoint(code) : this.#fail(`\\U${hex} is not a character`);
       }
-      if (/[xuUN]/.test(other!)) this.#fail(`\\${other} in a text: expected the digits of a character`);
-      // Jinja2 writes other characters as escapes first, so that a backslash in front of one takes the escape apart.
+      if (/[xuUN]/.test(other!)) this.#fail(`\\${other} in a text: expected hexadecimal digits`);
+      // Jinja2 first turns non-ASCII characters into escapes; a backslash before one breaks up that
+      // escape.
       const code = other!.codePointAt(0)!;
       if (code < 0x80) return simple[other!] ?? `\\${other}`;
       const digits = code.toString(16);

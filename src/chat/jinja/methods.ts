@@ -1,4 +1,4 @@
-// The methods and attributes of Python's other types: dicts, lists, tuples, ranges, numbers.
+// The methods and attributes of dicts, lists, tuples, ranges and numbers.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import { toFloat } from "./numbers.ts";
@@ -59,13 +59,13 @@ function items(run: Run, self: Value): readonly Value[] {
   return self instanceof Tuple ? self.items : listOf(run, self);
 }
 
-/** Methods of Python's mutable types, which transformers' sandbox keeps from templates. */
+/** Mutating methods of Python's types, which transformers' sandbox forbids. */
 const FORBIDDEN: Readonly<Record<"dict" | "list", ReadonlySet<string>>> = {
   dict: new Set(["clear", "pop", "popitem", "setdefault", "update"]),
   list: new Set(["append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"]),
 };
 
-/** Whether a template may not have this method of a value, since it would change it. */
+/** Whether this method is forbidden because it would modify the value. */
 export function isForbidden(value: Value, name: string): boolean {
   if (value instanceof Dict) return FORBIDDEN.dict.has(name);
   return isList(value) && FORBIDDEN.list.has(name);
@@ -81,7 +81,7 @@ function integer(value: Value): number | bigint {
   return isWhole(value) ? value : Number(value);
 }
 
-/** The method of a value that is no text, by its name. */
+/** The method of a value other than a text, by name. */
 export function methodOf(value: Value, name: string): Applied | undefined {
   if (value instanceof Dict) return dictMethods.get(name);
   if (isList(value)) return name === "copy" ? copyList : listMethods.get(name);
@@ -93,7 +93,7 @@ export function methodOf(value: Value, name: string): Applied | undefined {
   return undefined;
 }
 
-/** An attribute that is no method. */
+/** An attribute that is not a method. */
 export function plainAttribute(value: Value, name: string): Value | undefined {
   if (isWhole(value) || typeof value === "boolean") {
     if (name === "real" || name === "numerator") return integer(value);
@@ -109,7 +109,7 @@ export function plainAttribute(value: Value, name: string): Value | undefined {
   return undefined;
 }
 
-/** dict(mapping or pairs, **more). */
+/** The function dict(mapping or pairs, **more). */
 export function makeDict(run: Run, args: readonly Value[], more: Iterable<readonly [string, Value]>): Dict {
   if (args.length > 1) throw new TemplateFault(`dict: expected at most 1 argument, found ${args.length}`);
   const [from] = args;

@@ -1,4 +1,5 @@
-// The parsed template. Fields stand in the order in which Jinja2 visits them, since scopes depend on it.
+// The syntax tree of a template. Fields are in the order in which Jinja2 visits them: its scopes
+// depend on it.
 
 import type { Value } from "./values.ts";
 
@@ -9,7 +10,7 @@ export interface Arguments {
   readonly restKeywords: Expression | null;
 }
 
-/** What a name is used for: read, assigned, or a parameter. */
+/** How a name is used: read, assigned, or as a parameter. */
 export type NameUse = "load" | "store" | "param";
 
 export interface Name {
@@ -39,7 +40,7 @@ export type Expression =
   | Filter
   | (Arguments & At & { readonly type: "Test"; readonly input: Expression; readonly name: string })
   | (At & { readonly type: "Const"; readonly value: Value })
-  /** An attribute of a namespace, to be assigned. */
+  /** An attribute of a namespace as the target of an assignment. */
   | (At & { readonly type: "Member"; readonly name: string; readonly attribute: string })
   | (At & { readonly type: "List" | "Tuple"; readonly items: readonly Expression[] })
   | (At & { readonly type: "Dict"; readonly keys: readonly Expression[]; readonly values: readonly Expression[] })
@@ -72,7 +73,7 @@ export type Expression =
       readonly step: Expression | null;
     });
 
-/** Text of the template itself. */
+/** Literal text of the template. */
 export interface Data {
   readonly type: "Data";
   readonly line: number;
@@ -104,7 +105,7 @@ export interface Macro {
   readonly defaults: readonly Expression[];
   readonly body: readonly Statement[];
 }
-/** `call` is null for {% generation %}, which calls its body once. */
+/** `call` is null for {% generation %}, which writes its body once. */
 export interface CallBlock {
   readonly type: "CallBlock";
   readonly line: number;
@@ -146,13 +147,16 @@ export type Statement =
   | (At & { readonly type: "Set"; readonly target: Expression; readonly value: Expression })
   | (At & { readonly type: "FilterBlock"; readonly body: readonly Statement[]; readonly filter: Filter })
   | (At & { readonly type: "Autoescape"; readonly on: Expression; readonly body: readonly Statement[] })
-  /** What needs other files than the template. `targets` are names that it would define. */
-  | (At & { readonly type: "Foreign"; readonly tag: string; readonly targets: readonly Name[] })
+  /**
+   * A statement that needs another template: extends, include, import, from. `targets` are the
+   * names it would define.
+   */
+  | (At & { readonly type: "OtherTemplate"; readonly tag: string; readonly targets: readonly Name[] })
   | (At & { readonly type: "Break" | "Continue" });
 
 export type Node = Expression | Statement | Data | { readonly type: "Keyword"; readonly value: Expression };
 
-/** The nodes right under this one, in their order. */
+/** The child nodes, in order. */
 export function childrenOf(node: Node): readonly Node[] {
   const children: Node[] = [];
   for (const field of Object.values(node) as unknown[]) {
@@ -162,7 +166,7 @@ export function childrenOf(node: Node): readonly Node[] {
   return children;
 }
 
-/** Values of constants are no nodes: those that a template can write have no type of their own. */
+/** Tells nodes from the values of constants, none of which has a property `type`. */
 function isNode(value: unknown): value is Node {
   return typeof value === "object" && value !== null && "type" in value;
 }

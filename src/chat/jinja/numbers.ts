@@ -1,20 +1,20 @@
-// Python's numbers: whole ones of any size, floats, and their exact decimal digits.
+// Python's numbers: integers of any size, floats, and their exact decimal digits.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import { Float, isWhole, type Value, whole } from "./values.ts";
 
 export type Numeric = number | bigint | Float;
 
-/** Digits (binary) of the largest whole number that a template may make. */
+/** Maximum size in bits of a whole number that a template computes. */
 const MAX_BITS = 2 ** 16;
 
-/** A value as a number; truth values are 0 and 1. Undefined for what is none. */
+/** A value as a number; booleans are 0 and 1. Undefined if it is not a number. */
 export function numberOf(value: Value | undefined): Numeric | undefined {
   if (isWhole(value) || value instanceof Float) return value;
   return typeof value === "boolean" ? Number(value) : undefined;
 }
 
-/** float(value) of a number. @throws TemplateFault for a whole number beyond all floats */
+/** float(value) of a number. @throws TemplateFault for a whole number too large for a float */
 export function toFloat(value: Numeric): number {
   if (value instanceof Float) return value.value;
   const float = Number(value);
@@ -38,14 +38,14 @@ export function arithmetic(run: Run, operator: string, a: Numeric, b: Numeric): 
   if (operator === "**" && b < 0) return floats(operator, toFloat(a), toFloat(b));
   if (typeof a === "number" && typeof b === "number") {
     const result = small(operator, a, b);
-    if (Number.isSafeInteger(result)) return result + 0; // no -0 among whole numbers
+    if (Number.isSafeInteger(result)) return result + 0; // whole numbers have no -0
   }
   const [left, right] = [BigInt(a), BigInt(b)];
   const bits = (value: bigint): number => value.toString(16).length * 4;
   run.spend(bits(left) / 64 + bits(right) / 64);
   const size = operator === "**" ? bits(left) * Number(right) : bits(left) + bits(right);
   if (size > MAX_BITS && Math.abs(Number(left)) > 1) {
-    throw new TemplateFault(`it makes a whole number of more than ${MAX_BITS} binary digits`);
+    throw new TemplateFault(`it computes a whole number of more than ${MAX_BITS} bits`);
   }
   switch (operator) {
     case "+":
@@ -88,7 +88,7 @@ function quotient(a: bigint, b: bigint): number {
   const [over, under] = [a < 0n ? -a : a, b < 0n ? -b : b];
   const bits = (value: bigint): number => value.toString(2).length;
   const shift = BigInt(Math.max(0, 66 - bits(over) + bits(under)));
-  // The digit that stands for all that is cut off keeps the rounding right.
+  // A sticky digit stands for the remainder, so that rounding stays correct.
   const digits = ((over << shift) / under) | ((over << shift) % under === 0n ? 0n : 1n);
   const size = Number(digits) / 2 ** Number(shift);
   if (!Number.isFinite(size)) throw new TemplateFault("the result is too large for a float");
@@ -131,7 +131,7 @@ function power(a: number, b: number): number {
   if (a < 0 && Number.isFinite(a) && Number.isFinite(b) && !Number.isInteger(b)) {
     throw new TemplateFault("a negative number to the power of a fraction is not real");
   }
-  if (a === 1) return 1; // also to NaN and infinities
+  if (a === 1) return 1; // also for NaN and infinite exponents
   if (a === -1 && !Number.isFinite(b) && !Number.isNaN(b)) return 1;
   const result = a ** b;
   if (!Number.isFinite(result) && Number.isFinite(a) && Number.isFinite(b)) {
@@ -140,7 +140,7 @@ function power(a: number, b: number): number {
   return result;
 }
 
-/** A finite float as a fraction of whole numbers. */
+/** A finite float as an exact fraction. */
 function fraction(value: number): { readonly over: bigint; readonly under: bigint } {
   const bits = new DataView(new ArrayBuffer(8));
   bits.setFloat64(0, Math.abs(value));
@@ -151,7 +151,7 @@ function fraction(value: number): { readonly over: bigint; readonly under: bigin
   return shift >= 0 ? { over: mantissa << BigInt(shift), under: 1n } : { over: mantissa, under: 1n << BigInt(-shift) };
 }
 
-/** over/under to the nearest whole number; halves to the even one. */
+/** over / under rounded to the nearest whole number, ties to even. */
 function nearest(over: bigint, under: bigint): bigint {
   const [floor, rest] = [over / under, (over % under) * 2n];
   return rest > under || (rest === under && floor % 2n === 1n) ? floor + 1n : floor;
@@ -163,7 +163,10 @@ function checkPlaces(places: number): void {
   if (Math.abs(places) > MAX_PLACES) throw new TemplateFault(`expected at most ${MAX_PLACES} digits, found ${places}`);
 }
 
-/** The digits of |value| with `places` behind the point, exactly rounded; no sign. `places` may be negative. */
+/**
+ * The digits of |value|, exactly rounded to `places` after the point, without a point or sign.
+ * `places` may be negative.
+ */
 export function fixedDigits(value: number, places: number): string {
   checkPlaces(places);
   const { over, under } = fraction(value);
@@ -175,7 +178,7 @@ export function fixedDigits(value: number, places: number): string {
   return places === 0 ? digits : `${digits.slice(0, -places)}.${digits.slice(-places)}`;
 }
 
-/** |value| as `count` digits, exactly rounded, and the power of ten of the first. */
+/** |value| exactly rounded to `count` digits, and the power of ten of the first digit. */
 export function scientificDigits(value: number, count: number): { readonly digits: string; readonly exponent: number } {
   checkPlaces(count);
   if (value === 0) return { digits: "0".repeat(count), exponent: 0 };
@@ -184,7 +187,7 @@ export function scientificDigits(value: number, count: number): { readonly digit
   for (let tries = 0; ; tries++) {
     const places = count - 1 - exponent;
     const digits = `${places >= 0 ? nearest(over * 10n ** BigInt(places), under) : nearest(over, under * 10n ** BigInt(-places))}`;
-    // One digit too many or too few: the logarithm was off, or rounding carried.
+    // If there is one digit too many or too few, the logarithm was off or rounding carried.
     if (digits.length === count || tries > 3) return { digits, exponent };
     exponent += digits.length - count;
   }
@@ -205,12 +208,12 @@ export function rounded(value: Numeric, places: number): Numeric {
   return whole(number < 0n ? -size : size);
 }
 
-/** Decimal digits of all scripts as ASCII's. */
+/** Replaces the decimal digits of all scripts by ASCII digits. */
 function asciiDigits(text: string): string {
   return text.replace(/(?![0-9])\p{Nd}/gu, (digit) => {
     const code = digit.codePointAt(0)!;
     if (code >= 0x1d7ce && code <= 0x1d7ff) return `${(code - 0x1d7ce) % 10}`;
-    // A script's digits begin at a code that ends in 0 or in 6.
+    // The digits of a script begin at a code point ending in 0 or 6 (hexadecimal).
     return `${(code & 15) - (/\p{Nd}/u.test(String.fromCodePoint(code & ~15)) ? 0 : 6)}`;
   });
 }
@@ -260,7 +263,7 @@ export function parseFloatText(given: string): number | undefined {
   return sign === "-" ? -size : size;
 }
 
-/** int(float). @throws TemplateFault for what is not finite */
+/** int(float). @throws TemplateFault for infinities and NaN */
 export function truncated(value: number): number | bigint {
   if (!Number.isFinite(value)) throw new TemplateFault("expected a finite number");
   return whole(BigInt(Math.trunc(value)));

@@ -1,4 +1,4 @@
-// Python's operators over a template's values.
+// Python's operators on template values.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import { arithmetic, compareNumbers, numberOf } from "./numbers.ts";
@@ -33,7 +33,7 @@ export function lengthOf(value: Value): number | undefined {
   return undefined;
 }
 
-/** What `for` goes through; or undefined where Python cannot. */
+/** Python's iter(): the items that `for` iterates over, or undefined where Python raises. */
 export function tryIterate(run: Run, value: Value): Iterable<Value> | undefined {
   if (isList(value)) return value;
   if (value instanceof Tuple) return value.items;
@@ -57,12 +57,12 @@ export function iterate(run: Run, value: Value): Iterable<Value> {
   return (
     tryIterate(run, value) ??
     (() => {
-      throw new TemplateFault(`expected something to go through, found ${described(value)}`);
+      throw new TemplateFault(`expected an iterable, found ${described(value)}`);
     })()
   );
 }
 
-/** All of what `for` goes through. */
+/** All items of an iterable. */
 export function listOf(run: Run, value: Value): Value[] {
   const items: Value[] = [];
   for (const item of iterate(run, value)) {
@@ -72,7 +72,7 @@ export function listOf(run: Run, value: Value): Value[] {
   return items;
 }
 
-/** "a value of type 'int'", or why a value is not there. */
+/** For error messages: "a value of type 'int'", or why the value is undefined. */
 export function described(value: Value): string {
   return value instanceof Undefined ? `nothing: ${value.message}` : `a value of type '${typeName(value)}'`;
 }
@@ -112,7 +112,7 @@ function equalDicts(run: Run, a: Dict, b: Dict): boolean {
   return true;
 }
 
-/** Keys and items are sets. */
+/** Compares dict views of keys and items, which are sets. */
 function equalViews(run: Run, a: View, b: View): boolean {
   return a.dict.size === b.dict.size && a.list().every((item) => contains(run, item, b));
 }
@@ -136,7 +136,10 @@ export function contains(run: Run, item: Value, container: Value): boolean {
   return false;
 }
 
-/** Negative, 0 or positive, as `a` is less than, equal to or greater than `b`. @throws TemplateFault for what has no order */
+/**
+ * Negative, 0 or positive if `a` is less than, equal to or greater than `b`.
+ * @throws TemplateFault for values without an order
+ */
 export function compare(run: Run, a: Value, b: Value, operator = "<"): number {
   run.spend(1);
   if (a instanceof Undefined) a.fail();
@@ -149,7 +152,7 @@ export function compare(run: Run, a: Value, b: Value, operator = "<"): number {
   if (left !== undefined && right !== undefined) return compareNumbers(left, right);
   if (isList(a) && isList(b)) return compareItems(run, a, b, operator);
   if (a instanceof Tuple && b instanceof Tuple) return compareItems(run, a.items, b.items, operator);
-  throw new TemplateFault(`'${operator}': expected values that have an order, found ${both(a, b)}`);
+  throw new TemplateFault(`'${operator}': cannot compare ${both(a, b)}`);
 }
 
 function compareItems(run: Run, a: readonly Value[], b: readonly Value[], operator: string): number {
@@ -159,7 +162,7 @@ function compareItems(run: Run, a: readonly Value[], b: readonly Value[], operat
   return a.length - b.length;
 }
 
-/** One comparison of a chain. */
+/** A single comparison. */
 export function compares(run: Run, operator: string, a: Value, b: Value): boolean {
   switch (operator) {
     case "==":
@@ -181,7 +184,7 @@ function both(a: Value, b: Value): string {
   return `'${typeName(a)}' and '${typeName(b)}'`;
 }
 
-/** Arithmetic, and what Python does with its operators to texts and lists. */
+/** Python's arithmetic operators, also on texts and lists. */
 export function binary(run: Run, operator: string, a: Value, b: Value): Value {
   if (a instanceof Undefined) a.fail();
   if (operator === "%" && isStr(a)) return percentFormat(run, a, b);
@@ -197,7 +200,7 @@ export function binary(run: Run, operator: string, a: Value, b: Value): Value {
     const repeatedValue = isWhole(right) ? repeated(run, a, right) : isWhole(left) ? repeated(run, b, left) : undefined;
     if (repeatedValue !== undefined) return repeatedValue;
   }
-  throw new TemplateFault(`'${operator}': expected values that it takes, found ${both(a, b)}`);
+  throw new TemplateFault(`'${operator}': cannot be applied to ${both(a, b)}`);
 }
 
 function added(run: Run, a: Str, b: Str): Str {
@@ -233,13 +236,13 @@ export function unary(run: Run, operator: "-" | "+", value: Value): Value {
   return arithmetic(run, "-", 0, number);
 }
 
-/** An index as Python takes one: a whole number, or a truth value for 0 and 1. */
+/** Converts an index: a whole number, or a boolean for 0 and 1; otherwise undefined. */
 export function indexOf(value: Value): number | undefined {
   if (typeof value === "boolean") return Number(value);
   return isWhole(value) ? Number(value) : undefined;
 }
 
-/** The item at an index; undefined where there is none, or the value has no items by index. */
+/** The item at an index; undefined if there is none, or if the value cannot be indexed. */
 export function itemAt(run: Run, value: Value, index: number): Value | undefined {
   const items = isList(value) ? value : value instanceof Tuple ? value.items : value instanceof Range ? value : null;
   if (items !== null) {
@@ -257,19 +260,19 @@ export function itemAt(run: Run, value: Value, index: number): Value | undefined
   return withSafe(cut(value, start, after(plain(value), start)), isSafe(value));
 }
 
-/** `value[start:stop:step]`; a bound that is null is left out. @throws TemplateFault */
+/** `value[start:stop:step]`; an omitted bound is null. @throws TemplateFault */
 export function slice(run: Run, value: Value, bounds: readonly [Value, Value, Value]): Value {
   if (value instanceof Undefined) value.fail();
   const [start, stop, step] = bounds.map((bound) => {
     const index = bound === null ? null : indexOf(bound);
     if (index !== undefined) return index;
-    throw new TemplateFault(`expected whole numbers around ':', found ${described(bound)}`);
+    throw new TemplateFault(`slice: expected whole numbers, found ${described(bound)}`);
   }) as [number | null, number | null, number | null];
   if (step === 0) throw new TemplateFault("expected a step other than 0");
   const by = step ?? 1;
   const length = lengthOf(value);
   if (length === undefined || value instanceof Dict || value instanceof View) {
-    throw new TemplateFault(`expected a text or a list to take a part of, found ${described(value)}`);
+    throw new TemplateFault(`slice: expected a text or a list, found ${described(value)}`);
   }
   const clamp = (index: number | null, otherwise: number): number => {
     if (index === null) return otherwise;
@@ -311,23 +314,23 @@ function textSlice(run: Run, text: Str, from: number, to: number, by: number): S
   return joined(run, parts);
 }
 
-/** `a is b`, as far as a template can tell. */
+/** Whether two values are the same object, as far as a template can tell. */
 export function same(a: Value, b: Value): boolean {
   if (isStr(a) && isStr(b)) return plain(a) === plain(b);
   return a === b;
 }
 
-/** Items in order. @throws TemplateFault for what has no order */
+/** Sorts items. @throws TemplateFault for items without an order */
 export function sorted<T>(run: Run, items: readonly T[], key: (item: T) => Value, reverse: boolean): T[] {
   const keyed = items.map((item) => [key(item), item] as const);
-  // As Python has it: from the end to the end, so that equal ones keep their order in reverse too.
+  // As in Python, `reverse` keeps the order of equal items: reverse, sort, reverse.
   if (reverse) keyed.reverse();
   keyed.sort(([a], [b]) => compare(run, a, b));
   if (reverse) keyed.reverse();
   return keyed.map(([, item]) => item);
 }
 
-/** For messages: a value as `repr` prints it, cut short. */
+/** For error messages: the `repr` of a value, truncated. */
 export function quoted(run: Run, value: Value): string {
   const text = plain(repr(run, value));
   return text.length > 60 ? `${text.slice(0, 60)}...` : text;

@@ -1,10 +1,10 @@
-// Reads tokens, and expressions out of them, with Jinja2's own precedence.
+// Parses expressions, with Jinja2's precedence.
 
 import { TemplateFault } from "./bounds.ts";
 import type { Token, TokenType } from "./lexer.ts";
 import type { Arguments, Call, Expression, Filter, Name } from "./nodes.ts";
 
-/** Expressions and statements within others. */
+/** Nesting depth of expressions and statements. */
 const MAX_NESTING = 150;
 
 const COMPARISONS: ReadonlySet<string> = new Set(["==", "!=", "<", "<=", ">", ">="]);
@@ -54,7 +54,7 @@ export class ExpressionParser {
   }
 
   protected nested<T>(parse: () => T): T {
-    if (++this.#depth > MAX_NESTING) this.fail(`it is nested more than ${MAX_NESTING} levels deep`);
+    if (++this.#depth > MAX_NESTING) this.fail(`nested more than ${MAX_NESTING} levels deep`);
     const result = parse();
     this.#depth--;
     return result;
@@ -143,7 +143,7 @@ export class ExpressionParser {
     return withFilter ? this.#filtersAndTests(node) : node;
   }
 
-  /** `members` allows a namespace's attribute, for assignments. */
+  /** @param members whether an attribute of a namespace is allowed, as in assignments */
   protected primary(members = false): Expression {
     const token = this.next();
     const { line, value } = token;
@@ -198,7 +198,7 @@ export class ExpressionParser {
     return { type: "Dict", line, keys: pairs.map(([key]) => key), values: pairs.map(([, value]) => value) };
   }
 
-  /** One expression, or several with commas between them as a tuple. */
+  /** One expression, or several separated by commas as a tuple. */
   protected tuple(options: {
     readonly parenthesised?: boolean;
     readonly withCondition?: boolean;
@@ -280,7 +280,7 @@ export class ExpressionParser {
     let rest: Expression | null = null;
     let restKeywords: Expression | null = null;
     const ensure = (right: boolean): void => {
-      if (!right) this.fail("these arguments cannot stand in this order", line);
+      if (!right) this.fail("these arguments are in the wrong order", line);
     };
     this.nested(() =>
       this.#items(")", () => {
@@ -312,7 +312,7 @@ export class ExpressionParser {
     return { line, name };
   }
 
-  /** A filter, whose name comes next. */
+  /** Parses a filter, starting at its name. */
   protected filter(input: Expression): Filter;
   protected filter(input: Expression | null): Filter;
   protected filter(input: Expression | null): Filter {
@@ -336,7 +336,7 @@ export class ExpressionParser {
     return negated ? { type: "Unary", line: named.line, operator: "not", operand: test } : test;
   }
 
-  /** What can be assigned to. `end` is the name that may follow a tuple. */
+  /** Parses the target of an assignment. @param end the name that may follow a tuple */
   protected target(options: { readonly end?: string; readonly members?: boolean } = {}): Expression {
     const { line } = this.token;
     const target = this.tuple({ ...options, parse: () => this.primary(options.members) });
@@ -351,7 +351,7 @@ export class ExpressionParser {
   protected assigned(target: Expression, use: "store" | "param", line: number): Expression {
     if (target.type === "Tuple") for (const item of target.items) this.assigned(item, use, line);
     else if (target.type === "Name" && !/^(true|false|none)$/i.test(target.name)) target.use = use;
-    else if (target.type !== "Member") this.fail(`nothing can be assigned to a ${target.type.toLowerCase()}`, line);
+    else if (target.type !== "Member") this.fail(`cannot assign to a ${target.type.toLowerCase()}`, line);
     return target;
   }
 }

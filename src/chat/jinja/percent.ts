@@ -1,4 +1,4 @@
-// `text % values`, and the formats of numbers that it shares with str.format().
+// `text % values`, and the number formats that it shares with str.format().
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import { fixedDigits, numberOf, scientificDigits, toFloat, truncated } from "./numbers.ts";
@@ -26,7 +26,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '"': "&#34;",
 };
 
-/** markupsafe.escape(), with nothing done to what is safe already. */
+/** markupsafe.escape(): texts that are already safe are unchanged. */
 export function escapeHtml(run: Run, text: Str): Str {
   if (isSafe(text)) return text;
   run.room(plain(text).length);
@@ -36,7 +36,7 @@ export function escapeHtml(run: Run, text: Str): Str {
   );
 }
 
-/** Code points `0` to `count` of a text. */
+/** The first `count` code points of a text. */
 export function firstPoints(text: Str, count: number): Str {
   const starts = pointStarts(plain(text));
   return cut(text, 0, starts === null ? count : (starts[count] ?? plain(text).length));
@@ -88,14 +88,14 @@ export function percentFormat(run: Run, format: Str, values: Value): Str {
     parts.push(padded(run, shown, wide ?? 0, left ? "<" : flags!.includes("0") && shown.numeric ? "=" : ">", flags!));
   }
   parts.push(cut(format, at, text.length));
-  // What has items by name may have more than the format takes.
+  // As in Python: values that can be indexed by name may have unused items.
   const lenient = mapping !== null || isList(values) || values instanceof Range || values instanceof Undefined;
   if (used < list.length && !lenient) throw new TemplateFault("'%': expected fewer values: not all of them are used");
   const result = joined(run, parts);
   return withSafe(result, safe);
 }
 
-/** A value made into text, before it is widened. */
+/** A converted value, before padding. */
 export interface Shown {
   readonly sign: string;
   readonly body: Str;
@@ -147,10 +147,10 @@ function converted(
     const { sign, digits } = floatDigits(run, toFloat(number), kind, precision ?? 6, flags.includes("#"));
     return { sign: sign || plus, body: digits, numeric: true };
   }
-  throw new TemplateFault(`'%${kind}' is no conversion`);
+  throw new TemplateFault(`'%${kind}' is not a conversion`);
 }
 
-/** Zeros go between the prefix and the digits. */
+/** Adds the prefix, with padding zeros between it and the digits. */
 function padDigits(run: Run, digits: string, count: number): string {
   const prefix = /^0[xXob]/.exec(digits)?.[0] ?? "";
   run.room(count);
@@ -165,7 +165,9 @@ export function asciiOnly(text: string): string {
   });
 }
 
-/** A text widened to `width` code points: "<" left, ">" right, "^" centred, "=" filled behind the sign. */
+/**
+ * Pads a text to `width` code points: "<" left, ">" right, "^" centred, "=" padded after the sign.
+ */
 export function padded(run: Run, shown: Shown, width: number, align: string, flags = "", fill: Str = " "): Str {
   const { sign, body } = shown;
   const missing = Math.max(0, width - pointsIn(sign) - pointsIn(plain(body)));
@@ -180,7 +182,7 @@ export function padded(run: Run, shown: Shown, width: number, align: string, fla
   return concat([repeatText(fill, before), sign, body, repeatText(fill, missing - before)]);
 }
 
-/** A whole number's sign and digits, of kind d, b, o, x or X. */
+/** The sign and digits of a whole number, for kind d, b, o, x or X. */
 export function wholeDigits(
   run: Run,
   value: number | bigint,
@@ -196,7 +198,10 @@ export function wholeDigits(
   return { sign, digits: kind === "X" ? digits.toUpperCase() : digits };
 }
 
-/** A float's sign and digits, of kind e, f or g, or in capitals. `dotted` keeps a point and the zeros of g. */
+/**
+ * The sign and digits of a float, for kind e, f, g or their capitals. `dotted` keeps the point, and
+ * with g the zeros.
+ */
 export function floatDigits(
   run: Run,
   value: number,

@@ -1,4 +1,4 @@
-// What a template's own statements make: the variables `loop` and `self`, and macros.
+// Values that statements create: the variables `loop` and `self`, and macros.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import { equal, lengthOf } from "./operators.ts";
@@ -6,7 +6,7 @@ import type { Context } from "./scope.ts";
 import type { Str } from "./text.ts";
 import { Fn, type Keywords, orElse, Special, Tuple, Undefined, type Value } from "./values.ts";
 
-/** What a `for` goes through, with what a template may ask about it. */
+/** The variable `loop`: iterates over the items and answers loop.index, loop.last, ... */
 export class Loop extends Special {
   readonly type = "jinja2.runtime.LoopContext";
   #index0 = -1;
@@ -33,7 +33,7 @@ export class Loop extends Special {
     this.#depth0 = depth0;
   }
 
-  /** Goes on to the next item, which is undefined behind the last. */
+  /** Advances to the next item; undefined after the last. */
   next(): Value | undefined {
     const item = this.#peek();
     this.#ahead = undefined;
@@ -119,7 +119,7 @@ export class Loop extends Special {
   }
 }
 
-/** What a macro or a call block takes, and what it does with it. */
+/** The signature of a macro or a call block. */
 export interface MacroShape {
   /** Null for the body of a call block. */
   readonly name: string | null;
@@ -127,7 +127,10 @@ export interface MacroShape {
   readonly takes: { readonly caller: boolean; readonly kwargs: boolean; readonly varargs: boolean };
 }
 
-/** Arguments in the order of the parameters, undefined where one was not given; then caller, kwargs and varargs if they are taken. */
+/**
+ * Arguments in the order of the parameters (undefined if missing), and caller, kwargs and varargs
+ * if the macro uses them.
+ */
 export interface MacroArguments {
   readonly values: readonly (Value | undefined)[];
   readonly caller: Value;
@@ -158,14 +161,14 @@ export class MacroValue extends Special {
     }
     let caller: Value = new Undefined("no caller: the macro was not called by {% call %}");
     if (takes.caller && !foundCaller) {
-      caller = rest.get("caller") ?? caller; // None is no caller either
+      caller = rest.get("caller") ?? caller; // None counts as no caller
       rest.delete("caller");
     }
-    const who = `macro '${name ?? "caller"}'`;
-    if (!takes.kwargs) for (const key of rest.keys()) throw new TemplateFault(`${who} has no argument '${key}'`);
+    const label = `macro '${name ?? "caller"}'`;
+    if (!takes.kwargs) for (const key of rest.keys()) throw new TemplateFault(`${label} has no argument '${key}'`);
     const varargs = args.slice(parameters.length);
     if (!takes.varargs && varargs.length > 0) {
-      throw new TemplateFault(`${who}: expected at most ${parameters.length} arguments, found ${args.length}`);
+      throw new TemplateFault(`${label}: expected at most ${parameters.length} arguments, found ${args.length}`);
     }
     return run.nested(() => this.#body(run, { values, caller, kwargs: rest, varargs }));
   };
@@ -192,7 +195,7 @@ export class MacroValue extends Special {
   }
 }
 
-/** `self` in a template: its blocks, to be written once more. */
+/** The variable `self`: calling self.name() renders the block again. */
 export class Self extends Special {
   readonly type = "jinja2.runtime.TemplateReference";
   readonly #blocks: ReadonlyMap<string, (run: Run, context: Context) => Str>;

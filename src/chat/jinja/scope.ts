@@ -1,9 +1,12 @@
-// Where the variables of a running template are: one set for each call of a function, and what the conversation gave.
+// The variables of a running template: those passed in, and a set of locals for each function call.
 
 import type { Func, Load, Slot } from "./symbols.ts";
 import type { Value } from "./values.ts";
 
-/** Variables by name: what was given, and what the template itself has set outside of everything, for its blocks. */
+/**
+ * Variables by name: those passed in, and those that the template set at its top level, which
+ * blocks see.
+ */
 export class Context {
   readonly #given: ReadonlyMap<string, Value>;
   readonly #own = new Map<string, Value>();
@@ -21,13 +24,13 @@ export class Context {
     this.#own.set(name, value);
   }
 
-  /** The same with more on top. */
+  /** A copy with additional variables. */
   with(more: Iterable<readonly [string, Value]>): Context {
     return new Context(new Map([...this.#given, ...this.#own, ...more]));
   }
 }
 
-/** The variables of one call; undefined where one has no value. */
+/** The local variables of one function call; a variable without a value is undefined. */
 export class Locals {
   readonly slots: (Value | undefined)[];
   readonly outer: Locals | null;
@@ -40,7 +43,7 @@ export class Locals {
   }
 }
 
-/** How a function gets at a variable of its own or of one around it. */
+/** Access to a variable of a function or of one of its enclosing functions. */
 export interface Reference {
   get(at: Locals): Value | undefined;
   set(at: Locals, value: Value | undefined): void;
@@ -71,7 +74,7 @@ export function reference(from: Func, slot: Slot): Reference {
   };
 }
 
-/** Gives the variables of a scope what they begin with. */
+/** Returns a function that initialises the variables of a scope. */
 export function entering(func: Func, loads: ReadonlyMap<Slot, Load>): (at: Locals) => void {
   const steps = [...loads].flatMap(([slot, load]): ((at: Locals) => void)[] => {
     const { set } = reference(func, slot);

@@ -1,10 +1,10 @@
-// Finding, cutting and replacing in texts, by Python's rules; places are units of the plain text.
+// Python's search, split and replace on texts; positions are UTF-16 units of the plain text.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import { joined } from "./show.ts";
 import { after, characters, cut, isSpace, LINE_END, plain, type Str } from "./text.ts";
 
-/** Text without characters of `chars` (or white space) at its ends. */
+/** Python's strip(): removes characters of `chars` (default white space) from the ends. */
 export function stripped(text: Str, chars: string | null, left: boolean, right: boolean): Str {
   const all = plain(text);
   let [start, end] = [0, all.length];
@@ -25,7 +25,7 @@ function isPair(text: string, at: number): boolean {
   return at >= 0 && text.codePointAt(at)! > 0xffff;
 }
 
-/** str.split(separator, limit); limit -1 is none. */
+/** str.split(separator, limit); limit -1 means no limit. */
 export function split(run: Run, text: Str, separator: string | null, limit: number): Str[] {
   const all = plain(text);
   run.read(all.length);
@@ -109,7 +109,7 @@ export function lines(run: Run, text: Str, keep = false): Str[] {
   return parts;
 }
 
-/** str.replace(old, by, limit); limit -1 is none. */
+/** str.replace(old, by, limit); limit -1 means no limit. */
 export function replaced(run: Run, text: Str, old: string, by: Str, limit: number): Str {
   const all = plain(text);
   run.read(all.length);
@@ -139,7 +139,7 @@ export function replaced(run: Run, text: Str, old: string, by: Str, limit: numbe
   return joined(run, parts);
 }
 
-/** Places of `part` that do not overlap. */
+/** Positions of non-overlapping occurrences of `part`. */
 export function countOf(text: string, part: string): number {
   let count = 0;
   for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) count++;

@@ -1,4 +1,4 @@
-// Jinja2's filters of sequences.
+// Jinja2's filters for sequences.
 
 import { attributePath } from "./access.ts";
 import { type Run, TemplateFault } from "./bounds.ts";
@@ -19,19 +19,19 @@ function define(names: string, parameters: string, call: (run: Run, self: Value,
   for (const name of names.split(" ")) filters.set(name, applied(name, parameters, call));
 }
 
-/** Whether there is a filter of that name. */
+/** Whether a filter of this name exists. */
 export function isFilter(name: string): boolean {
   return filters.has(name);
 }
 
-/** @throws TemplateFault where there is none */
+/** @throws TemplateFault if there is no such filter */
 export function filterNamed(name: string): Applied {
   const filter = filters.get(name);
   if (filter === undefined) throw new TemplateFault(`no filter named '${name}'`);
   return filter;
 }
 
-/** What items are compared by: an attribute or themselves, in small letters unless told otherwise. */
+/** The sort key of items: an attribute or the item itself, case-insensitive by default. */
 function keyOfItems(
   run: Run,
   attribute: Value | undefined,
@@ -64,8 +64,7 @@ define("first", "", (run, self) => {
 define("last", "", (run, self) => orElse(reversed(run, self)[0], () => new Undefined("last: the sequence is empty")));
 
 function reversed(run: Run, value: Value): Value[] {
-  if (value instanceof Lazy)
-    throw new TemplateFault(`expected a list to go through backwards, found ${described(value)}`);
+  if (value instanceof Lazy) throw new TemplateFault(`expected a list to reverse, found ${described(value)}`);
   return listOf(run, value).reverse();
 }
 
@@ -109,7 +108,7 @@ define("dictsort", "case_sensitive? by? reverse?", (run, self, [sensitive, by = 
   if (self instanceof Undefined) self.fail();
   if (!(self instanceof Dict)) throw new TemplateFault(`dictsort: expected a dict, found ${described(self)}`);
   const at = plain(textArgument(by, "dictsort"));
-  if (at !== "key" && at !== "value") throw new TemplateFault("dictsort: sorts by 'key' or 'value'");
+  if (at !== "key" && at !== "value") throw new TemplateFault("dictsort: by: expected 'key' or 'value'");
   const key = keyOfItems(run, null, sensitive);
   const pairs = listOf(run, new View("items", self)) as Tuple[];
   return sorted(run, pairs, (pair) => key(pair.items[at === "key" ? 0 : 1]!), truth(reverse));
@@ -143,7 +142,7 @@ for (const [name, sign] of [
   });
 }
 define("sum", "attribute? start?", (run, self, [attribute = null, start = 0]) => {
-  if (isStr(start)) throw new TemplateFault("sum: expected a start that is no text");
+  if (isStr(start)) throw new TemplateFault("sum: expected a start that is not a text");
   const path = attributePath(run, attribute);
   let sum: Value = start;
   for (const item of iterate(run, self)) sum = binary(run, "+", sum, path(item));

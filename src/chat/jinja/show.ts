@@ -1,18 +1,18 @@
-// Values as texts: Python's str() and repr(), and JSON as transformers' `tojson` writes it.
+// Converts values to text: Python's str() and repr(), and JSON like transformers' `tojson`.
 
 import { pythonFloat } from "../python_json.ts";
 import { type Run, TemplateFault } from "./bounds.ts";
 import { concat, isStr, mapParts, plain, repeatText, type Str, withSafe } from "./text.ts";
 import { Dict, Float, isList, isWhole, Range, Tuple, typeName, Undefined, type Value, View } from "./values.ts";
 
-/** `str(value)`. A text comes back as it is, marked safe if it was. */
+/** `str(value)`. A text is returned unchanged, including its safe mark. */
 export function str(run: Run, value: Value): Str {
   if (isStr(value)) return value;
   if (value instanceof Undefined) return "";
   return repr(run, value);
 }
 
-/** Python refuses to print longer whole numbers. */
+/** Python raises an error for longer whole numbers. */
 const MAX_DIGITS = 4300;
 
 export function wholeText(value: number | bigint): string {
@@ -73,7 +73,7 @@ function writeItems(run: Run, open: string, items: readonly Value[], close: stri
   out.push(close);
 }
 
-/** Parts as one text, within the bounds. */
+/** Joins parts, within the limits of the rendering. */
 export function joined(run: Run, parts: readonly Str[]): Str {
   run.room(parts.reduce((sum, part) => sum + plain(part).length, 0));
   return concat(parts);
@@ -85,7 +85,7 @@ function textRepr(text: Str): Str {
   const all = plain(text);
   const quote = all.includes("'") && !all.includes('"') ? '"' : "'";
   const escaped = mapParts(text, (part) =>
-    // Characters that do not print: of the categories C and Z, but for the space.
+    // Unprintable characters: categories C and Z, except the space.
     part.replace(/[\p{C}\p{Z}\\'"]/gu, (one) => {
       if (one === " " || (/['"]/.test(one) && one !== quote)) return one;
       if (one === quote) return `\\${one}`;
@@ -100,15 +100,15 @@ function textRepr(text: Str): Str {
 
 export interface JsonOptions {
   readonly ascii: boolean;
-  /** What one level is indented by, or null for one line. */
+  /** The indentation per level, or null for a single line. */
   readonly indent: Str | null;
   readonly between: Str;
   readonly colon: Str;
-  /** Of the keys; null for their own. */
+  /** How keys are sorted; null keeps their order. */
   readonly order: ((a: Value, b: Value) => number) | null;
 }
 
-/** `json.dumps`. @throws TemplateFault for what JSON has no form for */
+/** `json.dumps`. @throws TemplateFault for values that JSON cannot represent */
 export function toJson(run: Run, value: Value, options: JsonOptions): Str {
   const out: Str[] = [];
   writeJson(run, value, options, 0, out);
@@ -138,7 +138,9 @@ function writeJson(run: Run, value: Value, options: JsonOptions, level: number, 
       writeJson(run, member, options, level + 1, out);
     });
   } else {
-    throw new TemplateFault(`tojson: a value of type ${typeName(value)} has no form in JSON${whyUndefined(value)}`);
+    throw new TemplateFault(
+      `tojson: a value of type ${typeName(value)} cannot be written as JSON${whyUndefined(value)}`,
+    );
   }
 }
 
@@ -152,7 +154,7 @@ function jsonKey(key: Value): Str {
   if (typeof key === "boolean") return `${key}`;
   if (isWhole(key)) return wholeText(key);
   if (key instanceof Float) return pythonFloat(key.value);
-  throw new TemplateFault(`tojson: a key of type ${typeName(key)} has no form in JSON`);
+  throw new TemplateFault(`tojson: a key of type ${typeName(key)} cannot be written as JSON`);
 }
 
 function writeStructure(

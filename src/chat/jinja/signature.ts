@@ -1,14 +1,17 @@
-// Calls of our own functions: arguments by place and by name, as Python passes them.
+// Binds positional and keyword arguments to parameters, for built-in filters, tests and methods.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import type { Keywords, Value } from "./values.ts";
 
-/** A filter, test or method: what it is applied to, then its arguments. */
+/** A filter, test or method: `self` is the value it is applied to. */
 export type Applied = (run: Run, self: Value, args: readonly Value[], keywords: Keywords) => Value;
 
 type Given = readonly (Value | undefined)[];
 
-/** A function of these parameters, "a b? c?": those with a question mark may be left out. After "/" in front, none goes by name. */
+/**
+ * Defines a function with parameters "a b? c?", where ? marks optional ones. A leading "/" makes
+ * them positional only.
+ */
 export function applied(
   name: string,
   parameters: string,

@@ -1,29 +1,32 @@
-// Reads a template's statements out of its tokens.
+// Parses a template's statements.
 
 import { tokenize } from "./lexer.ts";
 import type { Data, Expression, If, Name, Statement } from "./nodes.ts";
 import { describe, ExpressionParser } from "./parser.ts";
 
-/** @throws TemplateFault, which names the line */
+/** Parses a template. @throws TemplateFault, which names the line */
 export function parse(source: string): readonly Statement[] {
   return new StatementParser(tokenize(source)).template();
 }
 
-/** Tags that end or divide a statement and begin none. */
+/** Tags that end or divide a statement. */
 const INNER_TAG = /^(end\w+|el(se|if))$/;
 
 class StatementParser extends ExpressionParser {
   readonly #blocks = new Set<string>();
-  /** Loops around what is read. */
+  /** Number of loops around the current position. */
   #loops = 0;
 
   template(): Statement[] {
     const body = this.#until([]);
     if (this.is("eof")) return body;
-    return this.fail(`'${this.token.value}' ends nothing that was begun`);
+    return this.fail(`'${this.token.value}' has no opening tag`);
   }
 
-  /** Statements up to a tag of one of these names, which is the next token; or, without names, to the end. */
+  /**
+   * Parses statements up to a tag with one of these names, which stays the next token; without
+   * names, up to the end.
+   */
   #until(ends: readonly string[]): Statement[] {
     const body: Statement[] = [];
     let parts: (Data | Expression)[] = [];
@@ -50,7 +53,10 @@ class StatementParser extends ExpressionParser {
     }
   }
 
-  /** The body of a statement whose own tag ends here; the tag that ends it is read, its end is not. */
+  /**
+   * Parses the body of a statement, from the end of its tag; consumes the name of the closing tag,
+   * but not its %}.
+   */
   #body(...ends: readonly string[]): { readonly body: Statement[]; readonly end: string } {
     this.skip("operator", ":");
     this.expect("end");
@@ -116,10 +122,10 @@ class StatementParser extends ExpressionParser {
       case "import":
       case "from":
       case "extends":
-        return this.#foreign(tag, line);
+        return this.#otherTemplate(tag, line);
     }
-    if (INNER_TAG.test(tag)) return this.fail(`{% ${tag} %} ends nothing that was begun`, line);
-    return this.fail(`{% ${tag} %} is no tag that chat templates have`, line);
+    if (INNER_TAG.test(tag)) return this.fail(`{% ${tag} %} has no opening tag`, line);
+    return this.fail(`{% ${tag} %} is not a known tag`, line);
   }
 
   #if(line: number): If {
@@ -164,7 +170,7 @@ class StatementParser extends ExpressionParser {
   #notLoop(target: Expression): void {
     if (target.type === "Tuple") for (const item of target.items) this.#notLoop(item);
     if (this.#loops > 0 && target.type === "Name" && target.name === "loop") {
-      this.fail("'loop' belongs to the loop and cannot be assigned", target.line);
+      this.fail("'loop' cannot be assigned inside a loop", target.line);
     }
   }
 
@@ -174,7 +180,7 @@ class StatementParser extends ExpressionParser {
     while (!this.is("operator", ")")) {
       if (params.length > 0) this.expect("operator", ",");
       const param = this.nameTarget("param");
-      if (params.some(({ name }) => name === param.name)) this.fail(`parameter '${param.name}' is there twice`);
+      if (params.some(({ name }) => name === param.name)) this.fail(`duplicate parameter '${param.name}'`);
       if (this.skip("operator", "=")) defaults.push(this.expression());
       else if (defaults.length > 0) this.fail("a parameter without a default follows one with a default");
       params.push(param);
@@ -205,8 +211,8 @@ class StatementParser extends ExpressionParser {
     return { type: "Block", line, name, scoped, body };
   }
 
-  /** Tags that would load other templates: they are read, so that one that is never reached does no harm. */
-  #foreign(tag: string, line: number): Statement {
+  /** Parses a tag that would load another template: an error only if it is reached. */
+  #otherTemplate(tag: string, line: number): Statement {
     const targets: Name[] = [];
     this.expression();
     if (tag === "import") {
@@ -222,6 +228,6 @@ class StatementParser extends ExpressionParser {
     }
     while (this.is("name", "ignore", "missing", "with", "without", "context")) this.next();
     if (!this.is("end")) this.fail(`unexpected ${describe(this.token)}`);
-    return { type: "Foreign", line, tag, targets };
+    return { type: "OtherTemplate", line, tag, targets };
   }
 }

@@ -1,12 +1,13 @@
-// Which variable a name means: Jinja2's own analysis of scopes, since templates depend on what it does in odd places.
+// Resolves names to variables. Reproduces Jinja2's scope analysis, since templates depend on its
+// peculiarities.
 
 import { TemplateFault } from "./bounds.ts";
 import { childrenOf, type Expression, type Node, type Statement } from "./nodes.ts";
 
-/** A function of the template, the template itself, a macro, a recursive loop: what has variables of its own when called. */
+/** A unit with its own local variables: the template itself, a macro, a recursive loop. */
 export class Func {
   readonly parent: Func | null;
-  /** Variables that it has. */
+  /** Number of its variables. */
   size = 0;
   constructor(parent: Func | null) {
     this.parent = parent;
@@ -16,29 +17,34 @@ export class Func {
   }
 }
 
-/** A variable: of which function, and which one. */
+/** A variable: its function and its index there. */
 export interface Slot {
   readonly func: Func;
   readonly index: number;
 }
 
-/** What a variable begins with: what is passed in, the variable of the conversation, another variable's value, nothing. */
+/**
+ * The initial value of a variable: a parameter, nothing, a variable passed to the template, or that
+ * of an outer variable.
+ */
 export type Load =
   | { readonly from: "parameter" }
   | { readonly from: "nothing" }
   | { readonly from: "context"; readonly name: string }
   | { readonly from: "alias"; readonly slot: Slot };
 
-/** Names copied for the branches of all `if`s; published templates copy some hundreds. */
+/**
+ * Maximum number of names copied for the branches of `if`s; published templates copy some hundreds.
+ */
 const MAX_WORK = 1_000_000;
 
 /** The names of one scope. */
 export class Symbols {
   readonly parent: Symbols | null;
   readonly func: Func;
-  /** Slots of this scope by name, common to all copies of it. */
+  /** Slots of this scope by name, shared by all its copies. */
   readonly #slots: Map<string, Slot>;
-  /** What copies may still cost, for all scopes of a template together. */
+  /** Remaining budget for copies, shared by all scopes of a template. */
   #work: { left: number };
   #refs = new Map<string, Slot>();
   loads = new Map<Slot, Load>();
@@ -84,7 +90,7 @@ export class Symbols {
 
   #copy(): Symbols {
     this.#work.left -= this.#refs.size + this.loads.size + this.stores.size;
-    if (this.#work.left < 0) throw new TemplateFault("it has too many branches for all of its variables");
+    if (this.#work.left < 0) throw new TemplateFault("it has too many variables in too many branches");
     const copy = new Symbols(this.parent, this.func, this.#slots);
     copy.#work = this.#work;
     copy.#refs = new Map(this.#refs);
@@ -93,7 +99,7 @@ export class Symbols {
     return copy;
   }
 
-  /** Takes over what the branches of an `if` do. */
+  /** Merges the effects of the branches of an `if`. */
   #merge(branches: readonly Symbols[]): void {
     const stored = new Set(branches.flatMap((branch) => [...branch.stores]).filter((name) => !this.stores.has(name)));
     for (const branch of branches) {
@@ -108,7 +114,7 @@ export class Symbols {
     }
   }
 
-  /** Takes in what these do in this scope; scopes within are left to themselves. */
+  /** Records the names that nodes use in this scope, without those of inner scopes. */
   visit(nodes: readonly (Node | null)[]): void {
     for (const node of nodes) if (node !== null) this.#visitOne(node);
   }
@@ -168,7 +174,7 @@ export class Symbols {
   }
 }
 
-/** Which of these names are read in `nodes` before they are assigned, scopes within included. */
+/** Which of these names are read in `nodes` (inner scopes included) before they are assigned. */
 export function readFirst(nodes: readonly Node[], names: readonly string[]): ReadonlySet<string> {
   const open = new Set(names);
   const found = new Set<string>();
@@ -182,7 +188,7 @@ export function readFirst(nodes: readonly Node[], names: readonly string[]): Rea
   return found;
 }
 
-/** Every name in these, whatever it is used for. */
+/** All names that occur in `nodes`. */
 export function namesIn(nodes: readonly Node[], found = new Set<string>()): Set<string> {
   for (const node of nodes) {
     if (node.type === "Name" || node.type === "Member") found.add(node.name);
@@ -191,7 +197,7 @@ export function namesIn(nodes: readonly Node[], found = new Set<string>()): Set<
   return found;
 }
 
-/** Whether a block among these sees the variables around it, `loop` among them. */
+/** Whether any block is `scoped`, so that it sees the variables around it, such as `loop`. */
 export function hasScopedBlock(nodes: readonly Statement[]): boolean {
   const visit = (node: Node): boolean => (node.type === "Block" && node.scoped) || childrenOf(node).some(visit);
   return nodes.some(visit);

@@ -1,4 +1,4 @@
-// What is assigned to: names, tuples of them, members of namespaces.
+// Compiles assignments: to names, tuples and members of namespaces.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import type { Frame } from "./expressions.ts";
@@ -9,7 +9,7 @@ import { Namespace, type Value } from "./values.ts";
 
 type Assign = (run: Run, at: Locals, value: Value) => void;
 
-/** Assigns a value to names, a tuple of them, or members of namespaces. */
+/** Compiles a target to a function that assigns a value to it. */
 export function target(node: Expression, frame: Frame): Assign {
   if (node.type === "Tuple") {
     const targets = node.items.map((item) => target(item, frame));
@@ -33,7 +33,7 @@ export function target(node: Expression, frame: Frame): Assign {
   };
 }
 
-/** The namespace that a member is of. */
+/** The namespace of a member. */
 export function namespaceOf(
   node: { readonly name: string; readonly attribute: string },
   frame: Frame,
@@ -42,11 +42,11 @@ export function namespaceOf(
   return (at) => {
     const value = get(at);
     if (value instanceof Namespace) return value;
-    throw new TemplateFault(`'${node.name}.${node.attribute}' cannot be assigned: '${node.name}' is no namespace`);
+    throw new TemplateFault(`'${node.name}.${node.attribute}' cannot be assigned: '${node.name}' is not a namespace`);
   };
 }
 
-/** Exactly as many items as there are targets. */
+/** Unpacks a value to exactly as many items as there are targets. */
 function unpacked(run: Run, items: Iterable<Value> | undefined, count: number, value: Value): Value[] {
   if (items === undefined) throw new TemplateFault(`expected ${count} values to assign, found ${described(value)}`);
   const found: Value[] = [];

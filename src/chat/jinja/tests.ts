@@ -1,4 +1,4 @@
-// Jinja2's tests: what stands behind `is`.
+// Jinja2's tests: the names after `is`.
 
 import { type Run, TemplateFault } from "./bounds.ts";
 import { hasCase } from "./characters.ts";
@@ -17,19 +17,19 @@ function define(names: string, parameters: string, call: (run: Run, self: Value,
   for (const name of names.split(" ")) tests.set(name, applied(name, parameters, call));
 }
 
-/** Whether there is a test of that name. */
+/** Whether a test of this name exists. */
 export function isTest(name: string): boolean {
   return tests.has(name);
 }
 
-/** @throws TemplateFault where there is none */
+/** @throws TemplateFault if there is no such test */
 export function testNamed(name: string): Applied {
   const test = tests.get(name);
   if (test === undefined) throw new TemplateFault(`no test named '${name}'`);
   return test;
 }
 
-/** Makes `is filter` know filters, which know tests. */
+/** Defines the test `filter`; a function breaks the import circle, since filters use tests. */
 export function defineFilterTest(isFilter: (name: string) => boolean): void {
   define("filter", "", (_, self) => isFilter(String(keyOf(self))));
 }

@@ -1,16 +1,22 @@
-// Text that knows which of its characters people wrote, through everything that a template does to it; and lengths as Python counts them.
+// Texts of a template: a text marks its untrusted characters (those from the conversation) through
+// all operations. Also lengths and order of texts as in Python.
 
-/** A text, some of which people wrote, or that is marked as safe HTML. What only the template wrote is a plain string. */
+/**
+ * A text with untrusted characters, or marked as safe HTML. Text of the template alone is a plain
+ * string.
+ */
 export class Text {
   readonly plain: string;
-  /** Starts and ends (in UTF-16 units, half open, ascending) of what people wrote. */
-  readonly written: readonly number[];
-  /** Python's Markup: HTML that is not to be escaped again. */
+  /**
+   * Start and end of each untrusted range, alternating (UTF-16 units, end exclusive, ascending).
+   */
+  readonly untrusted: readonly number[];
+  /** Python's Markup: HTML that must not be escaped again. */
   readonly safe: boolean;
 
-  constructor(plain: string, written: readonly number[], safe = false) {
+  constructor(plain: string, untrusted: readonly number[], safe = false) {
     this.plain = plain;
-    this.written = written;
+    this.untrusted = untrusted;
     this.safe = safe;
   }
 }
@@ -29,65 +35,68 @@ export function isSafe(value: unknown): value is Text {
   return value instanceof Text && value.safe;
 }
 
-/** A text that people wrote. */
-export function writtenText(text: string): Str {
+/** A text whose characters are all untrusted. */
+export function untrustedText(text: string): Str {
   return text === "" ? text : new Text(text, [0, text.length]);
 }
 
-function made(text: string, written: readonly number[], safe: boolean): Str {
-  return written.length > 0 || safe ? new Text(text, written, safe) : text;
+function made(text: string, untrusted: readonly number[], safe: boolean): Str {
+  return untrusted.length > 0 || safe ? new Text(text, untrusted, safe) : text;
 }
 
 export function withSafe(text: Str, safe: boolean): Str {
   if (typeof text === "string") return made(text, [], safe);
-  return text.safe === safe ? text : made(text.plain, text.written, safe);
+  return text.safe === safe ? text : made(text.plain, text.untrusted, safe);
 }
 
 export function concat(parts: readonly Str[]): Str {
   let marked = false;
   for (const part of parts) if (typeof part !== "string") marked = true;
   if (!marked) return parts.join("");
-  const written: number[] = [];
+  const untrusted: number[] = [];
   let at = 0;
   for (const part of parts) {
     if (typeof part !== "string") {
-      for (let i = 0; i < part.written.length; i += 2) {
-        const start = at + part.written[i]!;
-        if (written.length > 0 && written[written.length - 1] === start) written.length--;
-        else written.push(start);
-        written.push(at + part.written[i + 1]!);
+      for (let i = 0; i < part.untrusted.length; i += 2) {
+        const start = at + part.untrusted[i]!;
+        if (untrusted.length > 0 && untrusted[untrusted.length - 1] === start) untrusted.length--;
+        else untrusted.push(start);
+        untrusted.push(at + part.untrusted[i + 1]!);
       }
     }
     at += plain(part).length;
   }
-  return made(parts.map(plain).join(""), written, false);
+  return made(parts.map(plain).join(""), untrusted, false);
 }
 
 export function repeatText(text: Str, times: number): Str {
   return typeof text === "string" ? text.repeat(times) : concat(new Array<Str>(times).fill(text));
 }
 
-/** Units `start` to `end` of a text, as a text that is not marked safe. */
+/** The UTF-16 units from `start` to `end`, without the safe mark. */
 export function cut(text: Str, start: number, end: number): Str {
   if (typeof text === "string") return text.slice(start, end);
   if (end <= start) return "";
-  const written: number[] = [];
-  for (let i = 0; i < text.written.length; i += 2) {
-    const [from, to] = [Math.max(text.written[i]!, start), Math.min(text.written[i + 1]!, end)];
-    if (from < to) written.push(from - start, to - start);
+  const untrusted: number[] = [];
+  for (let i = 0; i < text.untrusted.length; i += 2) {
+    const [from, to] = [Math.max(text.untrusted[i]!, start), Math.min(text.untrusted[i + 1]!, end)];
+    if (from < to) untrusted.push(from - start, to - start);
   }
-  return made(text.plain.slice(start, end), written, false);
+  return made(text.plain.slice(start, end), untrusted, false);
 }
 
-/** Every part of one author changed by `change`, which must not depend on the parts around it. */
+/**
+ * Applies `change` to the trusted and untrusted parts separately; it must not depend on the
+ * surrounding text.
+ */
 export function mapParts(text: Str, change: (part: string) => string): Str {
   if (typeof text === "string") return change(text);
-  if (text.written[0] === 0 && text.written[1] === text.plain.length) return writtenText(change(text.plain));
+  if (text.untrusted[0] === 0 && text.untrusted[1] === text.plain.length) return untrustedText(change(text.plain));
   const parts: Str[] = [];
   let at = 0;
-  for (let i = 0; i < text.written.length; i += 2) {
-    const [start, end] = [text.written[i]!, text.written[i + 1]!];
-    parts.push(change(text.plain.slice(at, start)), writtenText(change(text.plain.slice(start, end))));
+  for (let i = 0; i < text.untrusted.length; i += 2) {
+    const [start, end] = [text.untrusted[i]!, text.untrusted[i + 1]!];
+    parts.push(change(text.plain.slice(at, start)), untrustedText(change(text.plain.slice(start, end))));
     at = end;
   }
   parts.push(change(text.plain.slice(at)));
@@ -96,7 +105,7 @@ export function mapParts(text: Str, change: (part: string) => string): Str {
 
 const SURROGATE = /[\ud800-\udfff]/;
 
-/** Code points of a text: its length in Python. */
+/** Number of code points: the length of a text in Python. */
 export function pointsIn(text: string): number {
   if (!SURROGATE.test(text)) return text.length;
   let count = 0;
@@ -104,12 +113,14 @@ export function pointsIn(text: string): number {
   return count;
 }
 
-/** The unit behind the code point that begins at `at`. */
+/** The position after the code point at `at`. */
 export function after(text: string, at: number): number {
   return at + (text.codePointAt(at)! > 0xffff ? 2 : 1);
 }
 
-/** Where every code point begins, and where the text ends; null where each is one unit. */
+/**
+ * Start positions of all code points and the end of the text; null if every code point is one unit.
+ */
 export function pointStarts(text: string): readonly number[] | null {
   if (!SURROGATE.test(text)) return null;
   const starts: number[] = [];
@@ -118,12 +129,12 @@ export function pointStarts(text: string): readonly number[] | null {
   return starts;
 }
 
-/** Code points in front of a unit. */
+/** Number of code points before a position. */
 export function pointsBefore(text: string, unit: number): number {
   return SURROGATE.test(text) ? pointsIn(text.slice(0, unit)) : unit;
 }
 
-/** Its code points, each as a text. */
+/** The code points of a text, each as a text. */
 export function characters(text: Str): Str[] {
   const all = plain(text);
   const found: Str[] = [];
@@ -135,7 +146,7 @@ export function characters(text: Str): Str[] {
   return found;
 }
 
-/** Python's order of texts: by code points. Negative, 0 or positive. */
+/** Compares texts by code points, as Python does. Negative, 0 or positive. */
 export function compareTexts(a: string, b: string): number {
   if (a === b) return 0;
   if (!SURROGATE.test(a) && !SURROGATE.test(b)) return a < b ? -1 : 1;
@@ -146,18 +157,18 @@ export function compareTexts(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** What Python's str.isspace() and strip() take for white space. */
+/** White space as Python's str.isspace() and strip() define it. */
 export const SPACES = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const SPACE = new RegExp(`[${SPACES}]`);
 export function isSpace(unit: string): boolean {
   return SPACE.test(unit);
 }
 
-/** What str.splitlines() splits at. */
+/** Line boundaries of str.splitlines(). */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they end lines in Python
 export const LINE_END = /\r\n|[\n-\r\x1c-\x1e\x85\u2028\u2029]/g;
 
-/** Without the white space at its end; an expression for it would take the square of a run of white space. */
+/** Removes trailing white space; a regular expression would take quadratic time. */
 export function trimEnd(text: string): string {
   let end = text.length;
   while (end > 0 && isSpace(text[end - 1]!)) end--;

@@ -35,7 +35,7 @@ function define(name: string, parameters: string, call: (run: Run, self: Str, gi
   methods.set(name, method);
 }
 
-/** A method of texts by its name. */
+/** A method of texts by name. */
 export function textMethod(name: string): Applied | undefined {
   return methods.get(name);
 }
@@ -52,12 +52,13 @@ export function wholeArgument(value: Value | undefined, what: string, otherwise?
   throw new TemplateFault(`${what}: expected a whole number, found ${described(value ?? null)}`);
 }
 
-/** A text, or None for white space. */
+/** A text of characters to strip; null for None, which means white space. */
 function charsArgument(value: Value | undefined, what: string): string | null {
   return value === undefined || value === null ? null : plain(textArgument(value, what));
 }
 
-// Cases: of whole texts where each character changes by itself, and of one author's part otherwise.
+// Case changes that treat each character by itself, so that trusted and untrusted parts can be
+// changed separately.
 const local: Readonly<Record<string, (text: string) => string>> = {
   upper: (text) => text.toUpperCase(),
   lower: (text) => text.toLowerCase(),
@@ -70,7 +71,10 @@ for (const [name, change] of Object.entries(local)) {
     return mapParts(self, change);
   });
 }
-/** Changes that depend on what stands in front: the whole text is one author's unless its length stays. */
+/**
+ * Applies a change that depends on preceding characters: to the whole text if its length stays the
+ * same, else to each part.
+ */
 export function inContext(run: Run, text: Str, change: (text: string) => string): Str {
   const all = plain(text);
   run.room(all.length * 3);
@@ -140,7 +144,7 @@ define("join", "/ iterable", (run, self, [items]) => {
   return joined(run, parts);
 });
 
-/** The part of a text that find() and its like look at, and where it begins. */
+/** The part of a text that find() and similar methods search, and its start. */
 function span(
   run: Run,
   text: Str,
@@ -151,7 +155,7 @@ function span(
   const length = lengthOf(text)!;
   const place = (value: Value | undefined, otherwise: number): number => {
     if (value === undefined || value === null) return otherwise;
-    const at = wholeArgument(value, "a place in a text");
+    const at = wholeArgument(value, "a position in a text");
     return at < 0 ? Math.max(0, at + length) : at;
   };
   const from = place(start, 0);
@@ -169,7 +173,7 @@ for (const [name, backwards, must] of [
     const part = plain(textArgument(sub, name));
     const at = looked === null ? -1 : backwards ? looked.part.lastIndexOf(part) : looked.part.indexOf(part);
     if (at >= 0) return looked!.from + pointsBefore(looked!.part, at);
-    if (must) throw new TemplateFault(`${name}: the text does not have the part that is looked for`);
+    if (must) throw new TemplateFault(`${name}: substring not found`);
     return -1;
   });
 }
@@ -198,10 +202,10 @@ for (const [name, align] of [
 ] as const) {
   define(name, "/ width fill?", (run, self, [width, fill]) => {
     const filler = fill === undefined ? " " : textArgument(fill, name);
-    if (pointsIn(plain(filler)) !== 1) throw new TemplateFault(`${name}: expected one character to fill with`);
+    if (pointsIn(plain(filler)) !== 1) throw new TemplateFault(`${name}: fillchar: expected one character`);
     const wide = wholeArgument(width, name);
     if (align !== "^") return padded(run, { sign: "", body: self, numeric: false }, wide, align, "", filler);
-    // Python puts the odd one in front only where the width is odd.
+    // Python puts the odd fill character in front only if the width is odd.
     const missing = Math.max(0, wide - lengthOf(self)!);
     run.room(missing * plain(filler).length);
     const before = Math.floor(missing / 2) + (missing & wide & 1);
@@ -265,10 +269,13 @@ define("translate", "/ table", (run, self, [table]) => {
   return joined(run, parts);
 });
 define("encode", "encoding? errors?", () => {
-  throw new TemplateFault("encode: templates have no bytes here");
+  throw new TemplateFault("encode: not supported: templates have no bytes");
 });
 
-/** A method called on a text; on a safe one, a text that is put into it is escaped, and texts that come back are safe. */
+/**
+ * Calls a method of a text. On a safe text, inserted texts are escaped and resulting texts are
+ * safe.
+ */
 export function callTextMethod(
   run: Run,
   method: Applied,

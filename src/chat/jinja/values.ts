@@ -1,8 +1,9 @@
-// What a template computes with: Python's values. Texts are Str, whole numbers number or (where large) bigint, lists arrays, None null.
+// The values of a template, modelled on Python's: texts are Str, integers number or (if large)
+// bigint, lists arrays, None null.
 
 import { PythonNumber } from "../python_json.ts";
 import { type Run, TemplateFault } from "./bounds.ts";
-import { concat, isStr, plain, type Str, Text, writtenText } from "./text.ts";
+import { concat, isStr, plain, type Str, Text, untrustedText } from "./text.ts";
 
 export type Value =
   | null
@@ -24,7 +25,7 @@ export type Value =
 export type Keywords = ReadonlyMap<string, Value>;
 export const NO_KEYWORDS: Keywords = new Map();
 
-/** A float; JavaScript's own numbers are the whole ones. */
+/** A float; plain JavaScript numbers are Python's integers. */
 export class Float {
   readonly value: number;
   constructor(value: number) {
@@ -34,7 +35,7 @@ export class Float {
 
 export class Tuple {
   readonly items: readonly Value[];
-  /** Names of the items, for groupby's pairs. */
+  /** Names of the items, for the named tuples of groupby. */
   readonly names: readonly string[];
   constructor(items: readonly Value[], names: readonly string[] = []) {
     this.items = items;
@@ -58,7 +59,7 @@ export class Range {
   }
 }
 
-/** dict.keys(), values() and items(). */
+/** The result of dict.keys(), values() or items(). */
 export class View {
   readonly kind: "keys" | "values" | "items";
   readonly dict: Dict;
@@ -73,9 +74,9 @@ export class View {
   }
 }
 
-/** What can be gone through once: a generator. */
+/** An iterable that can be consumed once, such as a generator. */
 export class Lazy implements Iterable<Value> {
-  /** Its type as Python calls it. */
+  /** Name of the Python type. */
   readonly type: string;
   readonly #items: Iterator<Value>;
   constructor(items: Iterator<Value>, type = "generator") {
@@ -83,11 +84,14 @@ export class Lazy implements Iterable<Value> {
     this.type = type;
   }
   [Symbol.iterator](): Iterator<Value> {
-    return { next: () => this.#items.next() }; // no return(): whoever stops early leaves the rest
+    return { next: () => this.#items.next() }; // no return(), so that a loop that stops early leaves the rest
   }
 }
 
-/** What stands for a value that is not there: it prints as nothing and counts as false, and anything else done to it is an error. */
+/**
+ * Jinja2's Undefined, for a missing value: prints as an empty text and is false; any other use is
+ * an error.
+ */
 export class Undefined {
   readonly message: string;
   constructor(message: string) {
@@ -98,20 +102,20 @@ export class Undefined {
   }
 }
 
-/** Functions, macros, `loop`, namespaces: what has attributes of its own. */
+/** A value with its own attributes: functions, macros, `loop`, namespaces. */
 export abstract class Special {
-  /** Its type as Python calls it. */
+  /** Name of the Python type. */
   abstract readonly type: string;
-  /** As `repr` prints it. */
+  /** The `repr` of the value. */
   abstract shown(run: Run, repr: (value: Value) => Str): Str;
-  /** The attribute, or undefined where it has none. */
+  /** The attribute, or undefined if there is none. */
   attribute(_run: Run, _name: string): Value | undefined {
     return undefined;
   }
   readonly call?: (run: Run, args: readonly Value[], keywords: Keywords) => Value;
 }
 
-/** A function of ours. */
+/** A built-in function. */
 export class Fn extends Special {
   readonly type = "function";
   readonly name: string;
@@ -144,7 +148,7 @@ export class Namespace extends Special {
   }
 }
 
-/** A dict: keys are equal as Python has them equal, 1 and 1.0 and True for one. */
+/** A dict. Keys are equal as in Python: 1, 1.0 and True are the same key. */
 export class Dict {
   readonly #entries = new Map<unknown, [Value, Value]>();
   get size(): number {
@@ -171,7 +175,10 @@ export class Dict {
   }
 }
 
-/** What stands for a value in a Map: the same for equal values. @throws TemplateFault */
+/**
+ * The Map key for a value, the same for equal values.
+ * @throws TemplateFault if it is not hashable
+ */
 export function keyOf(value: Value): unknown {
   if (isStr(value)) {
     const text = plain(value);
@@ -191,13 +198,15 @@ function tupleKey(key: unknown): string {
   return `${typeof key === "bigint" ? "number" : typeof key} ${String(key)}`;
 }
 
-/** A whole number in the form that all of them have: number where that is exact. */
+/** Normalises a whole number: to a number if that is exact. */
 export function whole(value: bigint): number | bigint {
   const small = Number(value);
   return Number.isSafeInteger(small) ? small : value;
 }
 
-/** The value, or what `or` makes where there is none; None is one. */
+/**
+ * The value, or the result of `or` if it is undefined; unlike ??, null (None) counts as a value.
+ */
 export function orElse(value: Value | undefined, or: () => Value): Value {
   return value === undefined ? or() : value;
 }
@@ -210,7 +219,7 @@ export function isWhole(value: unknown): value is number | bigint {
   return typeof value === "number" || typeof value === "bigint";
 }
 
-/** Its type as Python's messages call it. */
+/** Name of the value's Python type. */
 export function typeName(value: Value): string {
   if (value === null) return "NoneType";
   if (typeof value === "boolean") return "bool";
@@ -226,8 +235,11 @@ export function typeName(value: Value): string {
   return value.type;
 }
 
-/** Plain data all of whose texts, keys included, people wrote; `change` is done to each before the template sees it. */
-export class Written {
+/**
+ * Plain data whose texts, keys included, are all untrusted; `change` is applied to each before the
+ * template sees it.
+ */
+export class Untrusted {
   readonly data: unknown;
   readonly change: (text: string) => string;
   constructor(data: unknown, change: (text: string) => string = (text) => text) {
@@ -236,9 +248,9 @@ export class Written {
   }
 }
 
-/** Plain data, Maps and Written among it, as a template's value. */
-export function fromData(data: unknown, written: ((text: string) => string) | null = null): Value {
-  if (typeof data === "string") return written === null ? data : writtenText(written(data));
+/** Converts plain data, which may contain Maps and Untrusted, to a value. */
+export function fromData(data: unknown, change: ((text: string) => string) | null = null): Value {
+  if (typeof data === "string") return change === null ? data : untrustedText(change(data));
   if (typeof data === "boolean" || data instanceof Text) return data;
   if (data === null || data === undefined) return null;
   if (typeof data === "number") return Number.isSafeInteger(data) ? data : new Float(data);
@@ -247,21 +259,21 @@ export function fromData(data: unknown, written: ((text: string) => string) | nu
     if (/^-?\d+$/.test(data.text)) return whole(BigInt(data.text));
     return new Float(Number(data.text));
   }
-  if (data instanceof Written) return fromData(data.data, data.change);
-  if (Array.isArray(data)) return data.map((one) => fromData(one, written));
+  if (data instanceof Untrusted) return fromData(data.data, data.change);
+  if (Array.isArray(data)) return data.map((one) => fromData(one, change));
   const dict = new Dict();
   const entries = data instanceof Map ? (data as Map<string, unknown>) : Object.entries(data);
   for (const [key, value] of entries) {
-    if (value !== undefined) dict.set(fromData(key, written), fromData(value, written));
+    if (value !== undefined) dict.set(fromData(key, change), fromData(value, change));
   }
   return dict;
 }
 
-/** Characters and members of plain data. */
+/** Size of plain data: its characters and members. */
 export function sizeOfData(data: unknown): number {
   if (typeof data === "string") return data.length;
   if (typeof data !== "object" || data === null) return 1;
-  if (data instanceof Written) return sizeOfData(data.data);
+  if (data instanceof Untrusted) return sizeOfData(data.data);
   const entries = data instanceof Map ? [...(data as Map<string, unknown>)] : Object.entries(data);
   return entries.reduce((sum, [key, value]) => sum + key.length + sizeOfData(value), 1);
 }

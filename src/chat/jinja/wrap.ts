@@ -13,13 +13,13 @@ const BLANK = "[\\t\\n\\v\\f\\r ]";
 const INK = "[^\\t\\n\\v\\f\\r ]";
 const LETTER = "[^\\d\\W]";
 const PUNCTUATED = `[\\w!"'&.,?]`;
-/** Words, white space, dashes between words, and words that may be broken behind their hyphens. */
+/** White space, dashes between words, and words, which may be broken after hyphens. */
 const HYPHENATED = new RegExp(
   `(${BLANK}+|(?<=${PUNCTUATED})-{2,}(?=\\w)|${INK}+?(?:-(?:(?<=${LETTER}{2}-)|(?<=${LETTER}-${LETTER}-))(?=${LETTER}-?${LETTER})|(?=${BLANK}|$)|(?<=${PUNCTUATED})(?=-{2,}\\w)))`,
 );
 const SIMPLE = new RegExp(`(${BLANK}+)`);
 
-/** One line as lines of at most `width` code points, each as the pieces that it is made of. */
+/** Wraps one line to lines of at most `width` code points; each is a list of pieces. */
 export function wrapped(run: Run, line: Str, options: WrapOptions): Str[] {
   const { width } = options;
   if (width <= 0) throw new TemplateFault(`wordwrap: expected a width above 0, found ${width}`);
@@ -60,7 +60,7 @@ export function wrapped(run: Run, line: Str, options: WrapOptions): Str[] {
   return lines;
 }
 
-/** Where a word that is too long is broken: behind its last hyphen that fits, or where the room ends. */
+/** Where to break a word that is too long: after its last hyphen that fits, or at the width. */
 function breakAt(word: string, room: number, hyphens: boolean): number {
   const starts = pointStarts(word);
   const end = starts?.[room] ?? room;

@@ -1,4 +1,4 @@
-// What statements become: functions that write into a text, and say how they ended.
+// Types of compiled statements: functions that write output and return how they ended.
 
 import type { Run } from "./bounds.ts";
 import type { Frame } from "./expressions.ts";
@@ -8,20 +8,20 @@ import { joined } from "./show.ts";
 import { Symbols } from "./symbols.ts";
 import type { Str } from "./text.ts";
 
-/** How a statement ended: as usual, or by `break` or `continue`. */
+/** How a statement ended: normally, or by `break` or `continue`. */
 export type End = "done" | "break" | "continue";
 export type Execute = (run: Run, at: Locals, out: Str[]) => End;
-/** Makes a function of a statement's body. */
+/** Compiles the body of a statement. */
 export type Compile = (nodes: readonly Statement[], frame: Frame) => Execute;
 
-/** A scope of its own in the same function. */
+/** A new scope within the same function. */
 export function scope(frame: Frame, nodes: readonly Node[], more: Partial<Frame>): Frame {
   const symbols = new Symbols(frame.symbols, frame.symbols.func);
   symbols.visit(nodes);
   return { ...frame, symbols, top: false, ...more };
 }
 
-/** What a body writes, by itself. */
+/** Runs a body and returns its output separately. */
 export function captured(run: Run, at: Locals, write: Execute): { readonly text: Str; readonly end: End } {
   const out: Str[] = [];
   const end = write(run, at, out);

@@ -1,24 +1,30 @@
-// What an answer with tool calls must look like, for constrained decoding.
+// The grammar of an answer with tool calls, for constrained decoding.
 
 import { RequestError } from "../../errors.ts";
 import type { JsonSchema, ToolChoice, ToolDefinition } from "../types.ts";
 
 export interface CallGrammar {
   /**
-   * Whether the answer must be calls. If not, it is text, or calls where it begins with `prefixIds` (or, without those,
-   * with the JSON).
+   * Whether the answer must be calls. If not, it is text, or calls where it begins with `prefixIds`
+   * (or, without those, with the JSON).
    */
   readonly required: boolean;
-  /** Control tokens in front of the JSON: [TOOL_CALLS] in Mistral's styles, none in the JSON protocol. */
+  /**
+   * Control tokens in front of the JSON: [TOOL_CALLS] in Mistral's styles, none in the JSON
+   * protocol.
+   */
   readonly prefixIds: readonly number[];
   /**
-   * Schema of the JSON text that follows, up to the end of the answer. Keys are in the order in which models write them;
-   * Mistral's models write ", " and ": " between them.
+   * Schema of the JSON text that follows, up to the end of the answer. Keys are in the order in
+   * which models write them; Mistral's models write ", " and ": " between them.
    */
   readonly schema: JsonSchema;
   /** What `schema` refers to as "#/$defs/<name>": the tools' parameters. */
   readonly parts: readonly Parameters[];
-  /** A simpler schema without parts, for where `schema` cannot be compiled: any object serves as arguments. */
+  /**
+   * A simpler schema without parts, for where `schema` cannot be compiled: any object serves as
+   * arguments.
+   */
   readonly plain: JsonSchema;
 }
 
@@ -41,7 +47,10 @@ export interface CallForm {
   readonly around: (list: JsonSchema) => JsonSchema;
 }
 
-/** Null where no tool may be called. @throws RequestError for a strict tool whose schema is not one of objects */
+/**
+ * The grammar; null if no tool may be called.
+ * @throws RequestError for a strict tool whose schema is not one of objects
+ */
 export function callGrammar(
   tools: readonly ToolDefinition[],
   choice: ToolChoice,
@@ -53,7 +62,8 @@ export function callGrammar(
   if (choice === "none" || callable.length === 0) return null;
   const form = (calls: readonly { readonly name: object; readonly arguments: object }[]): JsonSchema => {
     const items = calls.map((call) => {
-      // With several tools the id's pattern stands once, below: it is the part that costs most to compile.
+      // With several tools the id's pattern stands once, below: it is the part that costs most to
+      // compile.
       const properties = { ...call, ...(id !== null && { id: calls.length === 1 ? id : true }) };
       return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
     });

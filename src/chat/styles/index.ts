@@ -4,10 +4,13 @@ import { jsonStyle } from "./json.ts";
 import { mistralStyle } from "./mistral.ts";
 import type { CallStyle, ModelTraits } from "./style.ts";
 
-/** In the order in which they are tried: each gives its style for a model that was trained on it, or null. */
+/** Tried in this order: each returns its style if the model was trained on it, else null. */
 const STYLES: readonly ((model: ModelTraits) => CallStyle | null)[] = [mistralStyle];
 
-/** The style of a model; models that were trained on none get the JSON protocol, explained in their prompt. */
+/**
+ * The style of a model. A model trained on none of them gets the JSON protocol, which its prompt
+ * explains.
+ */
 export function styleOf(model: ModelTraits): CallStyle {
   for (const styleFor of STYLES) {
     const style = styleFor(model);

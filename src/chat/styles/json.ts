@@ -1,4 +1,5 @@
-// The call style of models that were not trained to call tools: a JSON protocol, explained in the system prompt.
+// The call style for models that were not trained to call tools: a JSON protocol, explained in the
+// system prompt.
 
 import { mergeNeighbours, type PromptOptions, shownTools, withResultNames } from "../messages.ts";
 import { parsePythonJson, pythonJson } from "../python_json.ts";
@@ -10,8 +11,8 @@ import type { CallStyle } from "./style.ts";
 /** Characters held back while an answer may still turn out to be the protocol's object. */
 const MAX_HEAD = 256;
 /**
- * An unfinished answer that can hardly become anything but the protocol's object. Behind a Markdown fence any object may
- * follow: only a key that begins like "tool_calls" decides it.
+ * An unfinished answer that almost certainly becomes the protocol's object. In a Markdown fence any
+ * object may follow, so there a key that begins like "tool_calls" is required.
  */
 const CALL_BEGUN = /^\s*\{|"t/;
 /** What may follow the list: the end of the object, and of the fence around it. */
@@ -46,11 +47,12 @@ export const jsonStyle: CallStyle = {
 };
 
 /**
- * The conversation in messages of system, user and assistant alone:
+ * Rewrites the conversation to messages of the roles system, user and assistant only:
  * - the system prompt ends with the tools as JSON, and how to call them;
- * - a call is an assistant's answer that is one object, {"tool_calls": [{"name": ..., "arguments": {...}}]};
- * - its result is a user message, {"tool_result": {"name": ..., "content": ...}}. Several results share one message, a
- *   paragraph each.
+ * - a call is an assistant's answer that is one object, {"tool_calls": [{"name": ..., "arguments":
+ *   {...}}]};
+ * - its result is a user message, {"tool_result": {"name": ..., "content": ...}}. Several results
+ *   share one message, a paragraph each.
  */
 export function jsonProtocol(messages: readonly ChatMessage[], options: PromptOptions): ChatMessage[] {
   const tools = shownTools(options);
@@ -93,8 +95,8 @@ function jsonOrText(text: string): unknown {
 }
 
 /**
- * Where the list begins in an answer of the form {"tool_calls": [ (perhaps in a Markdown fence); "open" while more text
- * is needed to tell, "none" where it is no such answer.
+ * Where the list begins in an answer of the form {"tool_calls": [ (perhaps in a Markdown fence);
+ * "open" while more text is needed to tell, "none" if it is not such an answer.
  */
 function protocolStart(text: string): number | "open" | "none" {
   let at = 0;

@@ -1,4 +1,5 @@
-// Mistral's call style: the control token [TOOL_CALLS], then a JSON list of calls. From v3 on each call has an id.
+// Mistral's call style: the control token [TOOL_CALLS], then a JSON list of calls. From v3 on each
+// call has an id.
 
 import { withTrainedIds } from "../messages.ts";
 import { controlId } from "../mistral.ts";
@@ -9,8 +10,8 @@ import type { CallStyle, ModelTraits } from "./style.ts";
 const ID = { type: "string", pattern: "^[a-zA-Z0-9]{9}$" };
 
 /**
- * Null without [TOOL_CALLS], and with [ARGS]: from v11 on calls are written [TOOL_CALLS]name[ARGS]{...}, which is not
- * read here.
+ * Null without [TOOL_CALLS], and with [ARGS]: from v11 on calls are written
+ * [TOOL_CALLS]name[ARGS]{...}, which is not read here.
  */
 export function mistralStyle({ tokenizer, mistral: version, showsTools }: ModelTraits): CallStyle | null {
   const callsId = controlId(tokenizer, "[TOOL_CALLS]");

@@ -1,4 +1,4 @@
-// Writes a token's keys or values to the slot of its position in its sequence's blocks, as f32 or
+// Writes a token's keys or values to its position in its sequence's blocks, as f32 or
 // as f16.
 
 /**

@@ -41,8 +41,8 @@ fn main(
   best = workgroup_best(best, lane);
   if (lane == 0) {
     let t = outputs[row];
-    let slot = step[t * 4 + 3];
-    let decided = best.x != BANNED && best.x != BROKEN && choosers[slot].undecided == 0;
-    chosen(row, t, select(UNDECIDED, ~best.y, decided), choosers[slot].random);
+    let entry = step[t * 4 + 3];
+    let decided = best.x != BANNED && best.x != BROKEN && choosers[entry].undecided == 0;
+    chosen(row, t, select(UNDECIDED, ~best.y, decided), choosers[entry].random);
   }
 }

@@ -37,10 +37,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     value = y[at];
   }
   for (var k = 0u; k < p.K; k++) {
-    let slot = t * p.K + k;
-    let expert = ids[slot] - part.first_expert; // wraps to a large number below the part
+    let assignment = t * p.K + k;
+    let expert = ids[assignment] - part.first_expert; // wraps to a large number below the part
     if (expert < part.experts) {
-      value += weights[slot] * row_of(rows8(expert, min(row, part.rows - 1), slot, lane), i % 8);
+      value += weights[assignment] * row_of(rows8(expert, min(row, part.rows - 1), assignment, lane), i % 8);
     }
   }
   if (mine) {

@@ -3,7 +3,7 @@
 //   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32, normed first or not, or int8   ids [T K]
 //   ->   y [T K, F], f32 or int8 as x
 //
-// grid (ceil(rows of the part / (8 THREADS / TEAM)), T K): a team makes four outputs of one slot; nothing is made if the
+// grid (ceil(rows of the part / (8 THREADS / TEAM)), T K): a team makes four outputs of one assignment; nothing is made if the
 // part lacks its expert. With int8 a workgroup makes 32 outputs, a group.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/matrix/expert_out.wgsl"
@@ -30,19 +30,19 @@ var<workgroup> made: array<f32, THREADS / TEAM * 4>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
   let first = group_index(group, groups) * (THREADS / TEAM) * 8;
-  let slot = group.z;
-  let expert = ids[slot] - part.first_expert; // wraps to a large number below the part
+  let assignment = group.z;
+  let expert = ids[assignment] - part.first_expert; // wraps to a large number below the part
   if (first >= part.rows || expert >= part.experts) {
     return;
   }
   let team = lane.index / TEAM;
   let row = first + team * 8;
-  let sum = rows8(expert, min(row, part.rows - 1), slot / p.K, lane);
+  let sum = rows8(expert, min(row, part.rows - 1), assignment / p.K, lane);
   let i = lane.index % TEAM;
   if (i < 4) {
     let gate = row_of(sum, i * 2);
     made[team * 4 + i] = select(0, silu(gate) * row_of(sum, i * 2 + 1), row + i * 2 < part.rows);
   }
   workgroupBarrier();
-  store_outputs(slot, (part.first_row + first) / 2, (part.rows - first) / 2, lane.index);
+  store_outputs(assignment, (part.first_row + first) / 2, (part.rows - first) / 2, lane.index);
 }

@@ -12,10 +12,10 @@ export function group(ids: Uint32Array, E: number, starts: Uint32Array, sorted: 
   for (let e = 0; e < E; e++) starts[e + 1] = starts[e + 1]! + starts[e]!;
   // Filling moves each start to its end, which is the next expert's start: shifting by one puts
   // them back.
-  for (let slot = 0; slot < ids.length; slot++) {
-    const e = ids[slot]!;
+  for (let assignment = 0; assignment < ids.length; assignment++) {
+    const e = ids[assignment]!;
     if (e >= E) continue;
-    sorted[starts[e]!] = slot;
+    sorted[starts[e]!] = assignment;
     starts[e] = starts[e]! + 1;
   }
   starts.copyWithin(1, 0, E);

@@ -1,10 +1,10 @@
-// Sorts the slots (token, choice) by expert, in ascending order within an expert, without atomics: the same every time
+// Sorts the assignments (token, choice) by expert, in ascending order within an expert, without atomics: the same every time
 //
 //   ids [T K] u32   ->   starts [E + 1] u32   sorted [T K] u32: expert e has sorted[starts[e]] .. sorted[starts[e + 1] - 1]
 //
 // Example, K = 2: ids [1, 0, 1, 2] -> starts [0, 1, 3, 4], sorted [1, 0, 2, 3]. Ids from E on belong to no expert: what `sorted` has
 // from starts[E] on is undefined.
-// grid E: a workgroup owns an expert. Each invocation counts its own run of slots; a prefix sum tells it where to write.
+// grid E: a workgroup owns an expert. Each invocation counts its own run of assignments; a prefix sum tells it where to write.
 #import "lib/step.wgsl"
 
 struct Params {
@@ -19,15 +19,15 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> sorted: array<u32>;
 
 const THREADS = 128u;
-var<workgroup> before: array<vec2u, THREADS>; // slots of lower experts; slots of this one
+var<workgroup> before: array<vec2u, THREADS>; // assignments of lower experts; assignments of this one
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let expert = group.x;
-  let slots = count.n * p.K;
-  let run = (slots + THREADS - 1) / THREADS;
-  let first = min(lane * run, slots);
-  let end = min(first + run, slots);
+  let assignments = count.n * p.K;
+  let run = (assignments + THREADS - 1) / THREADS;
+  let first = min(lane * run, assignments);
+  let end = min(first + run, assignments);
   var found = vec2u();
   for (var s = first; s < end; s++) {
     found += vec2u(u32(ids[s] < expert), u32(ids[s] == expert));

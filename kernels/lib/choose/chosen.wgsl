@@ -6,12 +6,12 @@ const UNDECIDED = 0xffffffffu;
 // `random`: the state of the chooser's generator from now on.
 fn chosen(row: u32, t: u32, id: u32, random: vec4u) {
   ids[row] = id;
-  let slot = step[t * 4 + 3];
+  let entry = step[t * 4 + 3];
   if (id == UNDECIDED) {
-    choosers[slot].undecided = 1;
+    choosers[entry].undecided = 1;
   } else {
-    choosers[slot].random = random;
-    let table = choosers[slot].table;
+    choosers[entry].random = random;
+    let table = choosers[entry].table;
     if (table != NO_TABLE) {
       tables[table + p.V + id] = (tables[table + p.V + id] | 1) + 2;
     }

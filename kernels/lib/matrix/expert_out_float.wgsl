@@ -2,9 +2,9 @@
 // workgroup.
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
-// Outputs `first` .. of a slot, `left` of them until the part ends.
-fn store_outputs(slot: u32, first: u32, left: u32, lane: u32) {
+// Outputs `first` .. of a assignment, `left` of them until the part ends.
+fn store_outputs(assignment: u32, first: u32, left: u32, lane: u32) {
   for (var i = lane; i < min(left, THREADS / TEAM * 4); i += THREADS) {
-    y[slot * p.y_stride + first + i] = made[i];
+    y[assignment * p.y_stride + first + i] = made[i];
   }
 }

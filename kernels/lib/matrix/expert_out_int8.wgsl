@@ -4,8 +4,8 @@
 #import "lib/matrix/quants.wgsl"
 @group(0) @binding(6) var<storage, read_write> y: array<u32>;
 
-// Outputs `first` .. of a slot, `left` of them until the part ends.
-fn store_outputs(slot: u32, first: u32, left: u32, lane: u32) {
+// Outputs `first` .. of a assignment, `left` of them until the part ends.
+fn store_outputs(assignment: u32, first: u32, left: u32, lane: u32) {
   if (lane >= 8) {
     return;
   }
@@ -13,7 +13,7 @@ fn store_outputs(slot: u32, first: u32, left: u32, lane: u32) {
   for (var i = 0u; i < 32; i++) {
     top = max(top, abs(made[i]));
   }
-  let row = slot * p.y_stride;
+  let row = assignment * p.y_stride;
   let mine = vec4f(made[lane * 4], made[lane * 4 + 1], made[lane * 4 + 2], made[lane * 4 + 3]);
   y[row + first / 4 + lane] = quants4(mine, top);
   if (lane == 0) {

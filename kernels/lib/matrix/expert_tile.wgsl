@@ -1,5 +1,5 @@
 // Finds the tile of a grouped matrix product that a workgroup owns: every expert has ceil(count /
-// TILE_X) tiles of slots. Uses the kernel's params and `starts`: expert e's slots are
+// TILE_X) tiles of assignments. Uses the kernel's params and `starts`: expert e's assignments are
 // sorted[starts[e]] .. sorted[starts[e + 1] - 1].
 
 // The job of a workgroup of rows from `row`; its count is 0 for a surplus workgroup, or where the

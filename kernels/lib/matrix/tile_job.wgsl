@@ -5,6 +5,6 @@
 struct Job {
   expert: u32, // counts from the part's first
   row: u32, // of the part, a multiple of TILE_W
-  first: u32, // row of x, or index into the sorted slots
+  first: u32, // row of x, or index into the sorted assignments
   count: u32, // at least 1, at most TILE_X
 }

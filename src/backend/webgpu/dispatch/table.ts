@@ -66,18 +66,18 @@ const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const
 /** Workgroups of a matrix-vector kernel, whose teams make `each` rows apiece. */
 const teams = (rows: number, o: Params, each = 8) => Math.ceil(rows / each / (o.THREADS! / o.TEAM!));
 const MATVEC = { ...WEIGHTS, p: "uniform", x: "read", norm: "read" } as const;
-/** Tiles of slots over all experts, at most: each expert may have one that is not full. */
-const tiles = (slots: number, o: Params) => Math.floor(slots / o.tokens!) + Math.min(o.E!, slots);
+/** Tiles of assignments over all experts, at most: each expert may have one that is not full. */
+const tiles = (assignments: number, o: Params) => Math.floor(assignments / o.tokens!) + Math.min(o.E!, assignments);
 
 /** Of a product over n rows: x, y, and a multiplication and an addition for each weight. */
 const product = (n: number, { rows, groups, values }: Work): Cost => ({
   bytes: 4 * n * (32 * groups + rows),
   flops: 2 * n * values,
 });
-/** Of a product over `slots` of experts, which have `share` of all weights each. */
-const experts = (slots: number, share: number, work: Work): Cost => ({
-  ...product(slots, work),
-  flops: 2 * slots * share * work.values,
+/** Of a product over `assignments` of experts, which have `share` of all weights each. */
+const experts = (assignments: number, share: number, work: Work): Cost => ({
+  ...product(assignments, work),
+  flops: 2 * assignments * share * work.values,
 });
 /** Of a kernel that moves `words` words of 4 bytes and computes `flops`. */
 const moves = (words: number, flops = 0): Cost => ({ bytes: 4 * words, flops });
@@ -283,8 +283,8 @@ export const TABLE = {
     params: ["E", "y_stride"],
     overrides: [],
     grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), tiles(n, o)],
-    weights: (slots, o, { bytes }) => (Math.min(o.E!, slots) * bytes) / o.E!,
-    cost: (slots, o, work) => experts(slots, 1 / o.E!, work),
+    weights: (assignments, o, { bytes }) => (Math.min(o.E!, assignments) * bytes) / o.E!,
+    cost: (assignments, o, work) => experts(assignments, 1 / o.E!, work),
   },
   combine: {
     bindings: { p: "uniform", count: "uniform", x: "read", weights: "read", y: "write" },

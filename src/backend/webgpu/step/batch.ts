@@ -39,12 +39,12 @@ export class StepBatch {
 
   /**
    * Writes the batch. Returns true if buffers were replaced.
-   * @param choosers gives the slot of each output row's chooser, if the batch has choosers
+   * @param choosers gives the entry of each output row's chooser, if the batch has choosers
    * @throws RequestError if it is not one
    */
   begin(batch: Batch, choosers: (batch: Batch) => Uint32Array | null): boolean {
     checkBatch(batch, this.#maxTokens);
-    const slots = choosers(batch);
+    const entries = choosers(batch);
     const { queue } = this.#device.gpu;
     const tables = 4 * this.#maxTokens;
     const starts: number[] = [];
@@ -67,10 +67,10 @@ export class StepBatch {
       tokens[4 * t + 1] = batch.positions[t]!;
       tokens[4 * t + 2] = starts[batch.sequence[t]!]!;
     }
-    for (const [row, t] of batch.outputs.entries()) tokens[4 * t + 3] = slots?.[row] ?? 0;
+    for (const [row, t] of batch.outputs.entries()) tokens[4 * t + 3] = entries?.[row] ?? 0;
     const T = batch.tokens.length;
     const single = batch.outputs.every((t, row) => t === row) && new Set(batch.sequence).size === T;
-    this.#advances = slots !== null && batch.outputs.length === T && single;
+    this.#advances = entries !== null && batch.outputs.length === T && single;
     this.#chosen = false;
     queue.writeBuffer(this.counts.tokens.gpu, 0, Uint32Array.of(T));
     queue.writeBuffer(this.counts.outputs.gpu, 0, Uint32Array.of(batch.outputs.length, this.#advances ? 1 : 0));

@@ -16,7 +16,7 @@ const HEADERS = 64; // choosers that there is room for at first
 const NO_TABLE = 0xffffffff;
 
 /** A chooser's place on the device. */
-interface Slot extends Chooser {
+interface Entry extends Chooser {
   readonly owner: GpuChoosing;
   readonly index: number;
   readonly vocab: number;
@@ -40,7 +40,7 @@ export class GpuChoosing implements Choosing {
   readonly #parts: Parts;
   readonly #headers: Places;
   readonly #tables: Places;
-  #current: readonly Slot[] | null = null;
+  #current: readonly Entry[] | null = null;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -65,7 +65,7 @@ export class GpuChoosing implements Choosing {
       headers.free(at, HEADER);
       if (table) tables.free(tableAt, table.length);
     };
-    const slot: Slot = {
+    const entry: Entry = {
       owner: this,
       index: at / HEADER,
       vocab: settings.vocab,
@@ -86,25 +86,25 @@ export class GpuChoosing implements Choosing {
         freeUnheld();
       },
     };
-    return slot;
+    return entry;
   }
 
-  /** Takes a batch's choosers for the step that begins: the slot of each output row. @throws RequestError */
+  /** Takes a batch's choosers for the step that begins: the entry of each output row. @throws RequestError */
   begin({ choosers, outputs }: Batch): Uint32Array | null {
-    const slots = choosers as readonly Slot[] | undefined;
-    if (slots) {
-      if (slots.length !== outputs.length || new Set(slots).size !== slots.length) {
+    const entries = choosers as readonly Entry[] | undefined;
+    if (entries) {
+      if (entries.length !== outputs.length || new Set(entries).size !== entries.length) {
         throw new RequestError(
-          `batch: ${outputs.length} output rows need as many choosers, each its own; found ${slots.length}`,
+          `batch: ${outputs.length} output rows need as many choosers, each its own; found ${entries.length}`,
         );
       }
-      const row = slots.findIndex((slot) => slot.owner !== this || slot.closed);
+      const row = entries.findIndex((entry) => entry.owner !== this || entry.closed);
       if (row >= 0) throw new RequestError(`batch: the chooser of output row ${row} is closed, or of another backend`);
     }
-    for (const slot of slots ?? []) slot.hold();
-    for (const slot of this.#current ?? []) slot.release();
-    this.#current = slots ?? null;
-    return slots ? Uint32Array.from(slots, (slot) => slot.index) : null;
+    for (const entry of entries ?? []) entry.hold();
+    for (const entry of this.#current ?? []) entry.release();
+    this.#current = entries ?? null;
+    return entries ? Uint32Array.from(entries, (entry) => entry.index) : null;
   }
 
   async choose(logits: Tensor): Promise<Uint32Array> {
@@ -112,8 +112,8 @@ export class GpuChoosing implements Choosing {
     device.check();
     const from = given(logits);
     const [R, V] = from.shape;
-    const slots = this.#current;
-    if (!slots || slots.length !== R || slots.some(({ vocab }) => vocab !== V)) {
+    const entries = this.#current;
+    if (!entries || entries.length !== R || entries.some(({ vocab }) => vocab !== V)) {
       throw new RequestError(
         `choose: logits [${from.shape}] need a batch with a chooser for each row, over a vocabulary of ${V}`,
       );
@@ -126,7 +126,7 @@ export class GpuChoosing implements Choosing {
     const params = { V, stride: from.stride, slices: slicesPerRow };
     const ids = scratch.storage("chosen tokens", R, 1, "outputs");
     const slices = scratch.storage("slices of logits", R, slicesPerRow * SLICE_WORDS, "outputs");
-    const greedy = slots.every((slot) => slot.greedy);
+    const greedy = entries.every((entry) => entry.greedy);
     const ranked = greedy ? null : scratch.storage("ranked tokens", R, slicesPerRow * RANKED * 2, "outputs");
     const buffers = {
       count,
@@ -142,11 +142,11 @@ export class GpuChoosing implements Choosing {
       recorder.dispatch(recorder.call(greedy ? "choose_best" : "choose_top", { params, buffers }), R);
       recorder.dispatch(recorder.call(greedy ? "choose_greedy" : "choose_draw", { params, buffers }), R);
     }
-    for (const slot of slots) slot.hold();
+    for (const entry of entries) entry.hold();
     try {
       return await recorder.readBits({ buffer: ids, rows: R, width: 1, stride: 1, type: "u32" });
     } finally {
-      for (const slot of slots) slot.release();
+      for (const entry of entries) entry.release();
     }
   }
 }

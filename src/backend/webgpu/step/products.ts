@@ -204,7 +204,7 @@ export class Products {
     const count = step.counts[x.rows];
     const act = scratch.storage("expert activations", n, padded(F), x.rows, K);
     const out = scratch.storage("expert outputs", n, padded(D), x.rows, K);
-    const sorted = scratch.storage("sorted slots", n, 1, x.rows, K);
+    const sorted = scratch.storage("sorted assignments", n, 1, x.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
     const [tile, downTile] = [tuning.tileFor(up.format), tuning.tileFor(down.format)];
     const from = this.#tileRows(tile, x);
@@ -212,7 +212,7 @@ export class Products {
     plans.run(`group ${key}`, n, () => [
       recorder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
     ]);
-    const slots = { starts, sorted };
+    const assigned = { starts, sorted };
     const at = { E, K };
     plans.run(`expert_up ${key}`, n, () =>
       tileCalls(
@@ -221,7 +221,7 @@ export class Products {
         tile,
         up,
         { ...at, y_stride: padded(F) },
-        { ...slots, x: from, y: act },
+        { ...assigned, x: from, y: act },
       ),
     );
     const again = downTile.int8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
@@ -232,7 +232,7 @@ export class Products {
         downTile,
         down,
         { ...at, y_stride: padded(D) },
-        { ...slots, x: again, y: out },
+        { ...assigned, x: again, y: out },
       ),
     );
     return (y: Buffer, stride: number, add: boolean): void =>

@@ -5,7 +5,7 @@ import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
-import { mayShare, relatedTests, testFiles } from "./test/setup/graph.ts";
+import { kernelNames, mayShare, relatedTests, testFiles } from "./test/setup/graph.ts";
 import Summary from "./test/setup/summary.ts";
 import { EVERYTHING } from "./test/support/level.ts";
 import { HUNG } from "./test/support/patience.ts";
@@ -53,6 +53,9 @@ const changed =
         .map((file) => relative(fileURLToPath(new URL(".", import.meta.url)), file).replaceAll("\\", "/"))
     : null;
 
+/** Kernels that test/kernels/twins.ts is to run, where nothing but WGSL has changed. */
+const kernels = changed?.every((file) => file.endsWith(".wgsl")) ? changed.flatMap(kernelNames) : [];
+
 const tests = changed === null ? testFiles() : [...new Set(changed.flatMap(relatedTests))];
 
 export default defineConfig({
@@ -60,7 +63,10 @@ export default defineConfig({
   test: {
     globalSetup: ["test/setup/build.mjs"],
     // What tests find out about an adapter stays theirs.
-    env: { HOTSET_CACHE: new URL("dist/test-cache", import.meta.url).pathname },
+    env: {
+      HOTSET_CACHE: new URL("dist/test-cache", import.meta.url).pathname,
+      ...(kernels.length > 0 && { HOTSET_KERNELS: kernels.join(",") }),
+    },
     // Processes, not threads: a GPU driver that crashes takes its own file with it and no other.
     pool: "forks",
     projects: [

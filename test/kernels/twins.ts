@@ -155,19 +155,24 @@ const norm: Twin = {
   },
 };
 
+/** What `vitest related` asks for: kernels that depend on a changed file; all of them otherwise. */
+const asked = process.env.HOTSET_KERNELS?.split(",");
+
+/** Of these, the ones that go through a kernel that is asked for. */
+export function wanted(all: readonly Twin[]): readonly Twin[] {
+  return asked === undefined ? all : all.filter(({ kernels }) => kernels.some((kernel) => asked.includes(kernel)));
+}
+
+/** Products in every format, and all else in one: a software adapter takes a second to compile a kernel. */
 export const TWINS: readonly Twin[] = [
   sum,
   norm,
   ...PACKABLE.flatMap((name): Twin[] => {
     const format = FORMATS[name];
-    return [
-      embedding(format),
-      product(format, FEW, ["matmul_vec"]),
-      product(format, MANY, ["matmul"]),
-      experts(format, FEW, ["route", "expert_up_vec", "expert_down_vec"]),
-      experts(format, MANY, ["route", "group", "expert_up", "expert_down", "combine"]),
-    ];
+    return [embedding(format), product(format, FEW, ["matmul_vec"]), product(format, MANY, ["matmul"])];
   }),
+  experts(FORMATS.q4, FEW, ["route", "expert_up_vec", "expert_down_vec"]),
+  experts(FORMATS.q4, MANY, ["route", "group", "expert_up", "expert_down", "combine"]),
   attention(FORMATS.f32, FEW, "f16", {}, ["qkv_vec", "attention_split", "rows"]),
   attention(FORMATS.f32, MANY, "f32", { window: 20 }, ["matmul", "rope", "append", "attention", "rows"]),
   attention(FORMATS.f16, FEW, "f16", { qkNorm: null }, ["qk_norm", "attention_split", "rows"]),

@@ -126,7 +126,7 @@ export function mayShare(test: string): boolean {
 }
 
 /** The kernels whose files depend on a kernel's file: names as tests say them. */
-function kernelNames(path: string): string[] {
+export function kernelNames(path: string): string[] {
   const ending = path.endsWith(".wgsl") ? ".wgsl" : ".simd.ts";
   const kernels = files().filter((file) => posix.dirname(file) === "kernels" && file.endsWith(ending));
   return kernels
@@ -138,15 +138,25 @@ function kernelNames(path: string): string[] {
     );
 }
 
-/** Tests of the kernels that a WGSL or SIMD file is part of, against their plain twins. */
+/**
+ * Tests of the kernels that a WGSL or SIMD file is part of, against their plain twins. wgsl_ways takes the files that stand for
+ * an import beside others: a file that is imported by its own name is judged without.
+ */
 function kernelTests(path: string): string[] {
   const names = kernelNames(path);
   if (names.length === 0) return [];
   const generated = Object.keys(GENERATED).find((file) => GENERATED[file]!.test(path))!;
   const named = new RegExp(`\\b(?:${names.join("|")})\\b`);
+  const imported = `#import "${path.slice("kernels/".length)}"`;
+  const ways =
+    /^kernels\/.*\//.test(path) && !files().some((file) => file.endsWith(".wgsl") && text(file).includes(imported));
   const says = (file: string): boolean => file.startsWith("test/kernels/") && named.test(text(file));
   return testFiles().filter(
-    (test) => test.startsWith("test/kernels/") && [test, ...importsOf(test)].some(says) && closure(test).has(generated),
+    (test) =>
+      test.startsWith("test/kernels/") &&
+      (ways || !test.endsWith("_ways.test.ts")) &&
+      [test, ...importsOf(test)].some(says) &&
+      closure(test).has(generated),
   );
 }
 

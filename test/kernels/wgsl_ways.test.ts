@@ -1,0 +1,59 @@
+// WGSL kernels against their plain twins, with the files of kernels/lib that this adapter would not take by itself.
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
+import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { MAX_TOKENS, TWINS, type Twin, twins, wanted } from "./twins.ts";
+import { checkKernels } from "./ways.ts";
+
+const [adapter] = adapters;
+const f16 = adapter?.features.has("shader-f16") ?? false;
+
+interface Way {
+  readonly way: string;
+  readonly options: Omit<WebGpuOptions, "maxTokens">;
+  readonly of: readonly Twin[];
+  /** Kernels that it takes beside a twin's own. */
+  readonly beside?: readonly string[];
+}
+
+/** Twins of one of these kernels, with weights in formats that show what differs. */
+const through = (kernels: readonly string[], formats: readonly string[]): Twin[] =>
+  TWINS.filter((twin) => formats.includes(twin.format.name) && kernels.some((kernel) => twin.kernels.includes(kernel)));
+const MANY = ["matmul", "expert_up"];
+const FEW = ["matmul_vec", "expert_up_vec"];
+
+const WAYS: readonly Way[] = [
+  {
+    way: "without subgroups and f16",
+    options: { optionalFeatures: false },
+    of: TWINS.filter(({ format }) => format.name === "f32"),
+  },
+  { way: "tile shared64", options: { tile: "shared64" }, of: through(MANY, ["q4"]) },
+  { way: "tile int8", options: { tile: "int8" }, of: through(MANY, ["q8", "q4"]), beside: ["quantize"] },
+  { way: "products in f32", options: { arithmetics: ["f32"] }, of: through(FEW, ["f16", "q8", "q4"]) },
+  { way: "products in int8", options: { arithmetics: ["int8"] }, of: through(FEW, ["q8", "q4"]) },
+];
+const F16_WAYS: readonly Way[] = [
+  { way: "tile half64", options: { tile: "half64" }, of: through(MANY, ["q4"]) },
+  { way: "products in f16", options: { arithmetics: ["f16"] }, of: through(FEW, ["f16", "q4"]) },
+];
+
+describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain kernels`, () => {
+  it("there is an adapter", () => expect(adapter).toBeDefined());
+
+  const ways = [...WAYS, ...(f16 ? F16_WAYS : [])].map((way) => ({ ...way, of: wanted(way.of) }));
+  describe.each(ways.filter(({ of }) => of.length > 0))("$way", ({ options, of, beside = [] }) => {
+    let ops: WebGpuOps;
+    beforeAll(async () => {
+      ops = await adapter!.open({ maxTokens: MAX_TOKENS, ...options });
+    });
+    afterAll(() => ops?.close());
+
+    twins(
+      () => ops,
+      ({ kernels }, run) => checkKernels(ops, [...kernels, ...beside], run),
+      of,
+    );
+  });
+});

@@ -29,7 +29,7 @@ it.each<[object, number]>([
   [{ factor: 32, truncate: false }, 1.3466], // gpt-oss
   [{ factor: 1 }, 1],
   [{ factor: 32, attention_factor: 1.5 }, 1.5],
-  [{ factor: 40, mscale: 0.707, mscale_all_dim: 0.707 }, 1], // DeepSeek-V2
+  [{ factor: 40, mscale: 0.7, mscale_all_dim: 0.7 }, 1], // DeepSeek-V2
   [{ factor: 40, mscale: 1, mscale_all_dim: 0 }, 1.3689],
   [{ factor: null, original_max_position_embeddings: 128 }, 1.3466], // the factor is 4096 / 128
 ])("yarn with %j multiplies cos and sin by %d", (fields, factor) => {

@@ -40,7 +40,8 @@ export function attentionScratch(blockSize: u32, heads: u32, kvHeads: u32, headD
  * Unit u of [from, to): the queries that share KV head u mod Hkv, of token t = u / Hkv. q [H, Dh] at row t of `width`
  * floats, y [T, H, Dh]. The token sees positions max(0, p + 1 - window) .. p = positions[t] (window 0: all of them)
  * of the blocks at the addresses in the u32 array at address tables[t]: keys at keyOffset and values at valueOffset
- * of a block, each [blockSize, Hkv, Dh] in f32, or in f16 where `half` is not 0. `scratchBytes` at `scratch` a thread.
+ * of a block, each [blockSize, Hkv, Dh] in f32, or in f16 where `half` is not 0. `sinks` [H]: a logit a head that joins
+ * the softmax and has no value; 0: none. `scratchBytes` at `scratch` a thread.
  */
 export function attention(
   from: u32,
@@ -57,6 +58,7 @@ export function attention(
   kvHeads: u32,
   headDim: u32,
   scale: f64,
+  sinks: usize,
   window: u32,
   half: u32,
   scratch: usize,
@@ -95,6 +97,7 @@ export function attention(
           kvHeads,
           headDim,
           scale,
+          sinks,
           window,
           half,
           own,
@@ -136,6 +139,7 @@ function attendTile(
   kvHeads: u32,
   headDim: u32,
   scale: f64,
+  sinks: usize,
   window: u32,
   half: u32,
   queries: usize,
@@ -164,6 +168,10 @@ function attendTile(
     const end = position + token + 1;
     v128.store(state, f32x4.splat(0));
     store<f32>(state, -Infinity, MAX);
+    if (sinks != 0) {
+      store<f32>(state, 1); // a sink is what the softmax has seen before the first key
+      store<f32>(state, load<f32>(sinks + <usize>head * 4), MAX);
+    }
     store<u32>(state, window != 0 && end > window ? end - window : 0, FIRST);
     store<u32>(state, end, END);
     const from = q + <usize>(t + token) * <usize>width * 4 + <usize>head * headBytes;

@@ -23,6 +23,8 @@ export interface AttentionHeads {
   readonly kvHeads: number; // Hkv
   readonly headDim: number; // Dh
   readonly scale: number;
+  /** [H]: a logit a head that joins the softmax and has no value; null: none. */
+  readonly sinks: Float32Array | null;
 }
 
 /**
@@ -40,7 +42,7 @@ export function attention(
   to: number,
   scratch: Scratch,
 ): void {
-  const { heads, kvHeads, headDim, scale } = shape;
+  const { heads, kvHeads, headDim, scale, sinks } = shape;
   const { blockSize, table, first, end } = span;
   const group = heads / kvHeads; // query heads that share a KV head
   const width = kvHeads * headDim;
@@ -49,8 +51,9 @@ export function attention(
   const total = scratch.doubles("total", group);
   const sums = scratch.doubles("attended", group * headDim);
   for (let kvHead = from; kvHead < to; kvHead++) {
-    max.fill(Number.NEGATIVE_INFINITY, 0, group);
-    total.fill(0, 0, group);
+    // A sink is what the softmax has seen before the first key.
+    for (let h = 0; h < group; h++) max[h] = sinks ? sinks[kvHead * group + h]! : Number.NEGATIVE_INFINITY;
+    total.fill(sinks ? 1 : 0, 0, group);
     sums.fill(0, 0, group * headDim);
     for (let block = Math.floor(first / blockSize); block * blockSize < end; block++) {
       const low = Math.max(first - block * blockSize, 0);

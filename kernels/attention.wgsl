@@ -1,6 +1,6 @@
 // Attention over the cached positions, many tokens: y[t,h,:] = softmax(scale q[t,h,:] . keys^T) values, causal, grouped heads
 //
-//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   ->   y [T, H Dh] f32
+//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   sinks [H] f32   ->   y [T, H Dh] f32
 //
 // grid (Hkv * ceil(G / abreast), runs), G = H / Hkv: a workgroup owns 128 / SHARES rows, queries that read the same keys:
 // `abreast` heads of one key/value head for the tokens of a run, which follow each other in one sequence. SHARES invocations
@@ -9,6 +9,7 @@
 // length fits. SHARES is a power of two, Dh at most 32 SHARES.
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
+#import "lib/attention/sinks.wgsl"
 #import "lib/choose/token.wgsl"
 #import "lib/attention/window.wgsl"
 
@@ -41,7 +42,8 @@ struct Run {
 @group(0) @binding(3) var<storage, read> qkv: array<vec2f>;
 @group(0) @binding(4) var<storage, read> keys: array<KvUnit>;
 @group(0) @binding(5) var<storage, read> values: array<KvUnit>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec2f>;
+@group(0) @binding(6) var<storage, read> sinks: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y: array<vec2f>;
 
 const THREADS = 64u;
 const MASKED = -3.0e38;
@@ -59,6 +61,7 @@ struct Share {
 // One query of the workgroup.
 struct Row {
   real: bool,
+  head: u32,
   position: u32,
   q: u32, // its first pair in qkv
   y: u32, // and in y
@@ -73,6 +76,7 @@ fn row_of(row: u32, run: Run, first_position: u32, group: u32) -> Row {
   let t = run.first + token;
   return Row(
     token < run.count && in_group < heads_each,
+    head,
     first_position + token,
     t * (p.stride / 2) + head * p.pairs,
     t * (p.y_stride / 2) + head * p.pairs,
@@ -194,6 +198,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   var out_b = Share();
   var top = vec2f(MASKED);
   var total = vec2f();
+  if (SINKS == 1) { // what the softmax has seen before the first key
+    top = vec2f(sink_of(row_a.head), sink_of(row_b.head));
+    total = vec2f(1);
+  }
   for (var first = window_begin(token.position); first < end; first += 32 / SHARES) {
     bring(lane, first, end, token.table, kv_head);
     workgroupBarrier();

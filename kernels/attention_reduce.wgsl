@@ -1,9 +1,10 @@
 // Attention, the splits of single tokens put together: y = sum of exp(max - greatest max) out / sum of exp(max - greatest max) sum
 //
-//   x [T, splits, H Dh + 2 H] f32, as attention_split leaves it   ->   y [T, H Dh] f32
+//   x [T, splits, H Dh + 2 H] f32, as attention_split leaves it   sinks [H] f32   ->   y [T, H Dh] f32
 //
 // grid (H, T): a workgroup owns a head of a token, an invocation its share of the dimensions. At most 64 splits.
 #import "lib/team/reduce.wgsl"
+#import "lib/attention/sinks.wgsl"
 #import "lib/attention/splits.wgsl"
 #import "lib/step.wgsl"
 
@@ -18,7 +19,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<uniform> count: Count;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> sinks: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
 const THREADS = 64u;
 const NOTHING = -3.0e38;
@@ -40,16 +42,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, lane: Lane) {
       top = x[at];
     }
   }
-  let best = workgroup_max(vec4f(top), lane).x;
+  var best = workgroup_max(vec4f(top), lane).x;
+  if (SINKS == 1) {
+    best = max(best, sink_of(head));
+  }
   let own = select(0, exp(top - best), sum > 0);
   factor[lane.index] = own;
   // The splits that have positions come first: how many they are, beside the sum of all weights.
   let all = workgroup_sum(vec4f(own * sum, select(0.0, 1.0, sum > 0), 0, 0), lane);
+  var total = all.x;
+  if (SINKS == 1) {
+    total += exp(sink_of(head) - best);
+  }
   for (var d = lane.index; d < width; d += THREADS) {
     var value = 0.0;
     for (var split = 0u; split < u32(all.y); split++) {
       value += factor[split] * x[first + split * p.stride + head * width + d];
     }
-    y[workgroup.z * p.y_stride + head * width + d] = value / all.x;
+    y[workgroup.z * p.y_stride + head * width + d] = value / total;
   }
 }

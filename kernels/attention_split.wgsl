@@ -1,6 +1,6 @@
 // Attention over a part of the cached positions, single tokens: out = sum of exp(score - max) value, with the max and the sum of the weights
 //
-//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   ->   y [T, splits, H Dh + 2 H] f32, or [T, H Dh]
+//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   sinks [H] f32   ->   y [T, splits, H Dh + 2 H] f32, or [T, H Dh]
 //
 // grid (Hkv * ceil(G / 8), T * splits), G = H / Hkv: a workgroup owns 8 heads of one key/value head (all, if there are
 // fewer) for one token and one split of the positions that it sees; their spans follow from the token's position, which only
@@ -12,6 +12,7 @@
 // tile is four positions a slice, whose keys and values are asked for together.
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
+#import "lib/attention/sinks.wgsl"
 #import "lib/attention/splits.wgsl"
 #import "lib/step.wgsl"
 #import "lib/choose/token.wgsl"
@@ -40,7 +41,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> qkv: array<vec2f>;
 @group(0) @binding(4) var<storage, read> keys: array<KvUnit>;
 @group(0) @binding(5) var<storage, read> values: array<KvUnit>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(6) var<storage, read> sinks: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y: array<f32>;
 
 const QUERIES = 8u;
 const MASKED = -3.0e38;
@@ -176,6 +178,12 @@ fn finish(out: Eight, soft: Soft, q: u32, heads: Heads, row: u32, lane: u32) {
     top = max(top, scores[slice * 2]);
   }
   var total = vec4f();
+  if (SINKS == 1 && splits_each() == 1) { // else attention_reduce takes them
+    let head = heads.first + q;
+    let sink = vec4f(sink_of(head), sink_of(head + 1), sink_of(head + 2), sink_of(head + 3));
+    top = max(top, sink);
+    total = exp(sink - top);
+  }
   for (var slice = 0u; slice < p.slices; slice++) {
     total += scores[slice * 2 + 1] * exp(scores[slice * 2] - top);
   }

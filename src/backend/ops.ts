@@ -81,6 +81,8 @@ export interface Attention {
   readonly rope: Rope;
   /** Null: q and k are turned as they are projected. */
   readonly qkNorm: QkNorm | null;
+  /** [H]: a logit a head that takes part in the softmax and has no value. It is not scaled. Null: none. */
+  readonly sinks: Vector | null;
 }
 
 /** What the cache keeps of a position: keys and values [Hkv, Dh] of each layer. */

@@ -101,7 +101,7 @@ export async function loadDecoder(
     layers.push({
       attnNorm: await vector(s.attnNorm),
       qkv: await matrix(s.qkv),
-      attention: { ...attention, qkNorm: norms },
+      attention: { ...attention, qkNorm: norms, sinks: null },
       wo: await matrix(s.wo),
       ffnNorm: await vector(s.ffnNorm),
       router: { gate: await matrix(s.gate, FORMATS.f32), k: own.perToken, normalize: own.normalize },

@@ -10,7 +10,7 @@ import type { Fields, ModelConfig } from "./config.ts";
 
 /** One layer, before its weights are loaded. */
 export interface LayerArchitecture {
-  readonly attention: Omit<Attention, "qkNorm">;
+  readonly attention: Omit<Attention, "qkNorm" | "sinks">;
   /**
    * RMS norms of q and k between projection and RoPE: over each head, over all heads together, or
    * none.

@@ -91,17 +91,20 @@ interface Case {
 /** How a layer attends; `normed`: with norms of q and k, by the head or over all heads. */
 interface Layer extends Attention {
   readonly normed?: "head" | "whole";
+  /** [H]: loaded as sinks. */
+  readonly logits?: Float32Array;
 }
 
 /** The layer on a backend, and what it makes of projected rows [T, (H + 2 Hkv) Dh], in float64. */
 async function layerOn(ops: Ops, layer: Layer, seed: number) {
-  const { heads, kvHeads, headDim, normed } = layer;
+  const { heads, kvHeads, headDim, normed, logits } = layer;
+  const load = (w: Float32Array) => ops.loadVector(memorySource("vector", w, 1, w.length));
+  const sinks = logits ? await load(logits) : null;
   const turn = (qkv: Float64Array, positions: Uint32Array) => reference.rope(qkv, positions, layer);
-  if (!normed) return { attention: layer as Attention, made: turn };
+  if (!normed) return { attention: { ...layer, sinks } as Attention, made: turn };
   const [q, k] = [heads, kvHeads].map((n, i) => uniform(normed === "head" ? headDim : n * headDim, seed + i, 2));
-  const load = (w: Float32Array) => ops.loadVector(memorySource("norm", w, 1, w.length));
   const eps = 1e-2; // so large that it matters
-  const attention: Attention = { ...layer, qkNorm: { q: await load(q!), k: await load(k!), eps } };
+  const attention: Attention = { ...layer, sinks, qkNorm: { q: await load(q!), k: await load(k!), eps } };
   const made = (qkv: Float64Array, positions: Uint32Array) =>
     turn(reference.qkNorm(qkv, layer, q!, k!, eps), positions);
   return { attention, made };
@@ -123,6 +126,7 @@ const CASES: readonly Case[] = [
   [RAGGED, 64, layersOf(4, 2, 16, { window: 7, scale: 0.11 }, { scale: 0.6 })],
   [RAGGED, 64, layersOf(4, 2, 32, { rope: partialRope(16) }, { rope: partialRope(32, 1.3466), window: 9 })],
   [RAGGED, 64, layersOf(4, 2, 16, { normed: "head" }, { normed: "whole", rope: partialRope(8) })],
+  [RAGGED, 64, layersOf(4, 2, 16, { logits: uniform(4, 60, 5) }, { window: 16, logits: uniform(4, 61, 5) })],
   [BLOCK_EDGES, 64, layersOf(4, 2, 16)],
   [BLOCK_EDGES, 60, layersOf(6, 3, 10, { window: 5 })],
   [BLOCK_EDGES, 60, layersOf(6, 3, 12, { rope: partialRope(6, 0.8) }, { window: 20, scale: 1 / 64 })],
@@ -131,6 +135,7 @@ const CASES: readonly Case[] = [
   [LONG, 60, layersOf(4, 1, 6, { window: 1 })],
   [LONG, 64, layersOf(4, 2, 16, { window: 130, scale: 0.4 }, { window: 3, rope: partialRope(8) })],
   [LONG, 64, layersOf(4, 2, 24, { normed: "head", window: 40 }, {})],
+  [LONG, 64, layersOf(10, 1, 16, { logits: uniform(10, 62, 5) }, {})],
   [TILE_EDGES, 64, layersOf(4, 1, 128)],
   [TILE_EDGES, 64, layersOf(12, 2, 16, { window: 33 })],
   [ROLLBACK, 64, layersOf(4, 2, 16)],
@@ -138,13 +143,14 @@ const CASES: readonly Case[] = [
 ].flatMap(([scenario, D, layers]) => (["f32", "f16"] as const).map((kv) => ({ scenario, D, layers, kv }) as Case));
 
 /** What a case's title says of a layer beyond its heads. */
-function titleOf({ headDim, window, scale, rope, normed }: Layer): string {
+function titleOf({ headDim, window, scale, rope, normed, logits }: Layer): string {
   const turned = 2 * rope.inverse.length;
   return [
     `window ${window}`,
     ...(scale === 1 / Math.sqrt(headDim) ? [] : [`scale ${scale}`]),
     ...(turned === headDim ? [] : [`${turned} turned`]),
     ...(normed ? [`normed by ${normed}`] : []),
+    ...(logits ? ["sinks"] : []),
     ...(rope.factor === 1 ? [] : [`factor ${rope.factor}`]),
   ].join(", ");
 }
@@ -227,7 +233,9 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
       sequences.forEach((s, t) => {
         timelines[layer]!.append(s, batch.positions[t]!, row(t).subarray(heads * headDim));
       });
-      const want = sequences.flatMap((s, t) => [...timelines[layer]!.attend(s, batch.positions[t]!, row(t), shape)]);
+      const want = sequences.flatMap((s, t) => [
+        ...timelines[layer]!.attend(s, batch.positions[t]!, row(t), layers[layer]!),
+      ]);
       expectClose(got, Float64Array.from(want), heads * headDim);
     }
   }

@@ -137,7 +137,7 @@ describe("rope", () => {
 });
 
 describe("attention", () => {
-  const shape = { heads: 4, kvHeads: 2, headDim: 6, scale: 1 / Math.sqrt(6) };
+  const shape = { heads: 4, kvHeads: 2, headDim: 6, scale: 1 / Math.sqrt(6), sinks: null };
   const plane = (seed: number, range: number) => uniform(4 * 2 * 6, seed, range);
   const span = (range: number) => ({
     keys: [plane(10, range), plane(11, range), plane(12, range)],

@@ -15,6 +15,8 @@ interface Case {
   readonly window: number;
   /** Of the scores; default 1 / sqrt(headDim). */
   readonly scale?: number;
+  /** Whether heads have sinks. */
+  readonly sinks?: boolean;
   readonly half: boolean;
   /** Of each sequence: the first position of its tokens in the batch, and how many there are. */
   readonly runs: readonly (readonly [from: number, count: number])[];
@@ -36,6 +38,7 @@ const MARK = 12345; // what lies where nothing may be written
 /** A batch in a bench's memory: blocks in no order, NaN wherever no position of the sequence lies. */
 function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
   const { heads, kvHeads, headDim, blockSize, window, half, runs, range = 2, scale = 1 / Math.sqrt(headDim) } = c;
+  const logits = c.sinks ? uniform(heads, 98, 6) : undefined;
   const T = runs.reduce((sum, [, count]) => sum + count, 0);
   const row = kvHeads * headDim;
   const width = heads * headDim + 2 * row;
@@ -67,7 +70,7 @@ function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
   });
   const tokens = runs.flatMap(([from, count], s) => Array.from({ length: count }, (_, i) => ({ s, p: from + i })));
   const x = uniform(T * width, 99, range);
-  const geometry = { heads, kvHeads, headDim, scale, window: window || null };
+  const geometry = { heads, kvHeads, headDim, scale, window: window || null, ...(logits && { logits }) };
   const want = tokens.flatMap(({ s, p }, t) => [
     ...timeline.attend(s, p, x.subarray(t * width, t * width + heads * headDim), geometry),
   ]);
@@ -78,7 +81,18 @@ function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
   const table = put(Uint32Array.from(tokens, ({ s }) => tables[s]!));
   const scratch = put(new Float32Array((THREADS * scratchBytes) / 4).fill(Number.NaN));
   const y = put(new Float32Array(size + 4).fill(MARK));
-  const shape = [keyOffset, valueOffset, blockSize, heads, kvHeads, headDim, scale, window, half ? 1 : 0];
+  const shape = [
+    keyOffset,
+    valueOffset,
+    blockSize,
+    heads,
+    kvHeads,
+    headDim,
+    scale,
+    logits ? put(logits) : 0,
+    window,
+    half ? 1 : 0,
+  ];
   return {
     run: (from, to, thread) =>
       kernels.attention!(from, to, thread, q, width, positions, table, ...shape, scratch, scratchBytes, y),
@@ -125,6 +139,8 @@ const CASES: readonly Case[] = (
     { headDim: 32, heads: 8, kvHeads: 4, blockSize: 32, runs: [[997, 3]] },
     { headDim: 10, heads: 6, kvHeads: 6, blockSize: 6, runs: [[5, 30]] },
     { scale: 0.3, runs: [[0, 40]] },
+    { sinks: true, runs: [[0, 40]] },
+    { sinks: true, half: true, headDim: 80, heads: 7, kvHeads: 1, blockSize: 32, window: 9, runs: [[50, 9]] },
     { scale: 1 / 64, headDim: 128, runs: [[9, 30]] },
     { window: 1, runs: [[0, 40]] },
     { window: 5, headDim: 6, heads: 6, kvHeads: 2, blockSize: 4, runs: [[7, 33]] },
@@ -207,7 +223,7 @@ describe.each(simdBenches())("attention, $name", (bench) => {
       const scratchBytes = kernels.attentionScratch!(blockSize, heads, kvHeads, headDim);
       const at = [put(new Float32Array(heads * headDim).fill(1)), heads * headDim, put(Uint32Array.of(6))];
       const table = put(Uint32Array.of(put(Uint32Array.of(block))));
-      const shape = [0, keys.byteLength, blockSize, heads, kvHeads, headDim, 0.5, 0, 0];
+      const shape = [0, keys.byteLength, blockSize, heads, kvHeads, headDim, 0.5, 0, 0, 0];
       kernels.attention!(0, 1, 0, ...at, table, ...shape, room(scratchBytes), scratchBytes, y);
       expectClose(floats(y, heads * headDim), Float32Array.of(12, 13, 14, 15, 12, 13, 14, 15), 8, 1e-12);
     }
@@ -223,7 +239,7 @@ describe.each(simdBenches())("attention, $name", (bench) => {
       const scratchBytes = kernels.attentionScratch!(8, 1, 1, headDim);
       const at = [put(new Float32Array(headDim)), headDim, put(Uint32Array.of(7))];
       const table = put(Uint32Array.of(put(Uint32Array.of(block))));
-      const shape = [0, values.byteLength, 8, 1, 1, headDim, 0.125, 0, 1];
+      const shape = [0, values.byteLength, 8, 1, 1, headDim, 0.125, 0, 0, 1];
       kernels.attention!(0, 1, 0, ...at, table, ...shape, room(scratchBytes), scratchBytes, y);
       const mean = Float64Array.from({ length: headDim }, (_, d) => {
         let sum = 0;

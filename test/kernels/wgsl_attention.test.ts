@@ -20,6 +20,7 @@ interface Shape {
   readonly window: number; // 0: none
   readonly kv: "f32" | "f16";
   readonly lengths: readonly number[];
+  readonly sinks?: boolean;
 }
 
 const SHAPES: readonly Shape[] = [
@@ -27,11 +28,12 @@ const SHAPES: readonly Shape[] = [
   { heads: 6, kvHeads: 1, headDim: 32, window: 4000, kv: "f32", lengths: LENGTHS },
   { heads: 6, kvHeads: 2, headDim: 10, window: 64, kv: "f16", lengths: LENGTHS },
   { heads: 2, kvHeads: 2, headDim: 64, window: 0, kv: "f16", lengths: [1, 65, 130] },
+  { heads: 6, kvHeads: 2, headDim: 24, window: 70, kv: "f32", lengths: LENGTHS, sinks: true },
   { heads: 9, kvHeads: 1, headDim: 256, window: 0, kv: "f32", lengths: [1, 65, 130] },
 ];
 
 /** One token for each length, all of one sequence whose blocks lie in no order. */
-function problem({ heads, kvHeads, headDim, window, kv, lengths }: Shape) {
+function problem({ heads, kvHeads, headDim, window, kv, lengths, sinks }: Shape) {
   const T = lengths.length;
   const most = Math.max(...lengths);
   const blocks = Math.ceil(most / BLOCK);
@@ -52,6 +54,7 @@ function problem({ heads, kvHeads, headDim, window, kv, lengths }: Shape) {
   const values = cache(2);
   const stride = Math.ceil(((heads + 2 * kvHeads) * headDim) / 32) * 32;
   const qkv = Float32Array.from(uniform(T * stride, 3, 4));
+  const logits = Float32Array.from(uniform(heads, 4, 6));
   const want = new Float64Array(T * heads * headDim);
   lengths.forEach((length, t) => {
     for (let h = 0; h < heads; h++) {
@@ -67,8 +70,9 @@ function problem({ heads, kvHeads, headDim, window, kv, lengths }: Shape) {
         for (let d = 0; d < headDim; d++) sum += q[d]! * keys.stored[at + d]!;
         return sum / Math.sqrt(headDim);
       });
-      const max = scores.reduce((a, b) => Math.max(a, b));
-      const total = scores.reduce((sum, score) => sum + Math.exp(score - max), 0);
+      const sink = sinks ? logits[h]! : Number.NEGATIVE_INFINITY;
+      const max = scores.reduce((a, b) => Math.max(a, b), sink);
+      const total = scores.reduce((sum, score) => sum + Math.exp(score - max), Math.exp(sink - max));
       scores.forEach((score, i) => {
         const at = rowAt(first + i);
         const weight = Math.exp(score - max) / total;
@@ -76,7 +80,7 @@ function problem({ heads, kvHeads, headDim, window, kv, lengths }: Shape) {
       });
     }
   });
-  return { T, step, keys: keys.buffer, values: values.buffer, qkv, stride, want };
+  return { T, step, keys: keys.buffer, values: values.buffer, qkv, stride, logits, want };
 }
 
 describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
@@ -90,7 +94,7 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
 
     it.each(some(SHAPES, 8))("H $heads, Hkv $kvHeads, Dh $headDim, window $window, kv $kv", async (shape) => {
       const { heads, kvHeads, headDim, window, kv, lengths } = shape;
-      const { T, step, keys, values, qkv, stride, want } = problem(shape);
+      const { T, step, keys, values, qkv, stride, logits, want } = problem(shape);
       const width = heads * headDim;
       const rowOfParts = width + 2 * heads;
       const units = Math.ceil(headDim / 8);
@@ -109,8 +113,9 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
         },
       };
       const count = Uint32Array.of(T, 0, 0, 0);
-      const cached = { step, qkv, keys, values };
-      const overrides = { UNITS: units, SLICES: slices, FOURS: fours, SHARES: shares };
+      const cached = { step, qkv, keys, values, sinks: logits };
+      const SINKS = shape.sinks ? 1 : 0;
+      const overrides = { SINKS, UNITS: units, SLICES: slices, FOURS: fours, SHARES: shares };
       const common = { variant: { kv }, n: T, overrides };
 
       const runs = Uint32Array.from(lengths.flatMap((_, t) => [t, 1]));
@@ -134,8 +139,9 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
           {
             n: T,
             name: "attention_reduce",
+            overrides: { SINKS },
             params: { ...params, stride: rowOfParts, most },
-            buffers: { count, x: parts, y },
+            buffers: { count, x: parts, sinks: logits, y },
           },
         );
         expectClose(y, want, width);

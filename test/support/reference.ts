@@ -40,6 +40,8 @@ export interface Geometry {
   readonly headDim: number;
   readonly scale: number;
   readonly window: number | null;
+  /** [H]: logits that join the softmax and have no value. */
+  readonly logits?: Numbers;
 }
 
 /** RoPE's inverse frequencies as transformers has them, in f32: theta^(-2i/rd), [rd/2]. */
@@ -127,8 +129,9 @@ export class Timeline {
         for (let d = 0; d < headDim; d++) sum += q[h * headDim + d]! * row[at + d]!;
         return sum * g.scale;
       });
-      const max = Math.max(...scores);
-      const total = scores.reduce((sum, score) => sum + Math.exp(score - max), 0);
+      const sink = g.logits?.[h] ?? Number.NEGATIVE_INFINITY;
+      const max = Math.max(sink, ...scores);
+      const total = scores.reduce((sum, score) => sum + Math.exp(score - max), Math.exp(sink - max));
       seen.forEach((row, p) => {
         const weight = Math.exp(scores[p]! - max) / total;
         for (let d = 0; d < headDim; d++) y[h * headDim + d]! += weight * row[kvHeads * headDim + at + d]!;

@@ -34,7 +34,17 @@ export function attentionOf(
   parts: Partial<Attention> = {},
 ): Attention {
   const rope = { inverse: inverseFrequencies(1e6, headDim), factor: 1 };
-  return { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), window: null, rope, qkNorm: null, ...parts };
+  return {
+    heads,
+    kvHeads,
+    headDim,
+    scale: 1 / Math.sqrt(headDim),
+    window: null,
+    rope,
+    qkNorm: null,
+    sinks: null,
+    ...parts,
+  };
 }
 
 /**

@@ -244,7 +244,8 @@ class SimdOps implements Ops {
     store.lists(store.part(layer), batch);
     const y = this.#tensor("attention", batch.tokens.length, shape.heads * shape.headDim);
     const from = { at: at(qkv), width: sizes(qkv)[1] };
-    this.#later.push(() => this.#attention.attend(store, layer, batch, from, shape, y.at));
+    const sinks = shape.sinks && (shape.sinks as SimdVector).at;
+    this.#later.push(() => this.#attention.attend(store, layer, batch, from, shape, sinks, y.at));
     return y;
   }
 

@@ -38,13 +38,14 @@ export class SimdAttention {
     }
   }
 
-  /** Attention's results [T, H Dh] at `y` in the home heap. Yields where the event loop may have its turn. */
+  /** Attention's results [T, H Dh] at `y` in the home heap, where `sinks` lie too. Yields where the event loop may have its turn. */
   *attend(
     store: SimdKv,
     layer: number,
     batch: Batch,
     { at, width }: Projected,
     shape: Attention,
+    sinks: number | null,
     y: number,
   ): Generator<void> {
     const part = store.part(layer);
@@ -62,6 +63,7 @@ export class SimdAttention {
     const keys = store.offset(layer);
     const half = store.precision === "f16" ? 1 : 0;
     const window = shape.window ?? 0;
+    const logits = sinks === null ? 0 : this.#products.inHeap(heap, "sinks", sinks, 4 * heads);
     const units = T * kvHeads;
     // A range of units shares what it reads: a few tokens take adjacent heads each, many tokens all heads of several.
     const grain = T < 4 * pool.threads ? Math.ceil(units / pool.threads) : 4 * kvHeads;
@@ -70,7 +72,7 @@ export class SimdAttention {
     const macs = 2 * heads * headDim * seen;
     const alone = macs <= this.#products.grain.floatMacs;
     // biome-ignore format: the kernel's arguments in order
-    const args = [q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, scale, window, half, scratch, scratchBytes, to];
+    const args = [q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, scale, logits, window, half, scratch, scratchBytes, to];
     yield* this.#products.slices.run("attention", heap, units, alone ? units : grain, macs / units, args);
     this.#products.copy(heap, to, this.#home, y, 4 * T * heads * headDim);
   }

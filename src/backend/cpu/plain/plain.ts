@@ -187,12 +187,13 @@ class PlainOps implements Ops {
     const { keys, values, blockSize } = kv as CpuKv;
     const { heads, kvHeads, headDim, window } = shape;
     const width = (heads + 2 * kvHeads) * headDim;
+    const kernel = { ...shape, sinks: shape.sinks && (shape.sinks as CpuVector).data };
     const y = this.#floats([positions.length, heads * headDim]);
     for (let t = 0; t < positions.length; t++) {
       const end = positions[t]! + 1;
       const first = window === null ? 0 : Math.max(0, end - window);
       const span = { keys: keys[layer]!, values: values[layer]!, blockSize, table: tables[sequence[t]!]!, first, end };
-      attention(floats(qkv), t * width, span, shape, y.data, t * heads * headDim, 0, kvHeads, this.#scratch);
+      attention(floats(qkv), t * width, span, kernel, y.data, t * heads * headDim, 0, kvHeads, this.#scratch);
     }
     return y;
   }

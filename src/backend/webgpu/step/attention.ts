@@ -5,6 +5,7 @@ import type { Buffer } from "../device/device.ts";
 import type { Plans } from "../dispatch/plans.ts";
 import type { Call, Recorder } from "../dispatch/recorder.ts";
 import { splits } from "../dispatch/table.ts";
+import type { GpuVector } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
 import type { GpuKv } from "./kv.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
@@ -121,9 +122,11 @@ export class AttentionCalls {
       most,
       slices,
     };
-    const overrides = { SHARES: shares, UNITS: units, SLICES: slices, FOURS: fours };
+    const SINKS = shape.sinks ? 1 : 0;
+    const overrides = { SINKS, SHARES: shares, UNITS: units, SLICES: slices, FOURS: fours };
     const count = step.counts.tokens;
-    const buffers = { count, step: step.words, ...cached };
+    const sinks = (shape.sinks as GpuVector | null)?.buffer;
+    const buffers = { count, step: step.words, ...cached, sinks: sinks ?? cached.qkv };
     if (form === "runs")
       return [recorder.call("attention", { variant, params, overrides, buffers: { ...buffers, runs, y } })];
     const split = (to: Buffer, own: Readonly<Record<"most" | "y_stride", number>>): Call =>
@@ -135,7 +138,11 @@ export class AttentionCalls {
       });
     if (form === "whole") return [split(y, { most: 1, y_stride: yStride })];
     if (parts === null) return []; // a store that small is never split
-    const reduced = { params: { ...params, stride: rowOfParts }, buffers: { count, x: parts, y } };
+    const reduced = {
+      params: { ...params, stride: rowOfParts },
+      overrides: { SINKS },
+      buffers: { count, x: parts, sinks: sinks ?? parts, y },
+    };
     return [split(parts, { most, y_stride: rowOfParts }), recorder.call("attention_reduce", reduced)];
   }
 }

@@ -40,7 +40,7 @@ function standIn({ stands }, path) {
 }
 
 /** All files that a unit is made from: its entries and what they import, whatever stands for it. */
-function filesOf(unit) {
+export function filesOf(unit) {
   const files = new Set();
   const visit = (path) => {
     if (files.has(path)) return;

@@ -10,13 +10,13 @@ export function expertUp(
   from: u32,
   to: u32,
   thread: u32,
-  form: u32,
+  int8: u32,
   table: usize,
-  blocks: u32,
+  panels: u32,
   groups: usize,
   N: u32,
   x: usize,
   h: usize,
 ): void {
-  expertProducts(true, from, to, thread, form, table, blocks, groups, N, x, h);
+  expertProducts(true, from, to, thread, int8 != 0, table, panels, groups, N, x, h);
 }

@@ -107,6 +107,7 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/choose_greedy.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/choose_top.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/qkv_vec.wgsl": "rms_norm, matmul, rope and append in one dispatch",
+  "kernels/combine.simd.ts": "the plain expert_down adds each expert's weighted result as it goes",
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
   "kernels/copy.wgsl": "computes nothing: profiles measure the device's bandwidth with it",
   "kernels/pack.simd.ts": "the plain form is pack() of each format in kernels/formats",

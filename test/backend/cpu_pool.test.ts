@@ -3,18 +3,19 @@
 
 import { afterEach, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { MODULES } from "../../kernels/wasm.ts";
 import { ACTIVE, controlOf } from "../../src/backend/cpu/control.ts";
 import { Heap } from "../../src/backend/cpu/heap.ts";
+import { KernelModules } from "../../src/backend/cpu/modules.ts";
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { Pool, type PoolWorker } from "../../src/backend/cpu/pool.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { cpuOps } from "../support/cpu.ts";
-import { memorySource } from "../support/memory_source.ts";
+import { memorySource, packPlanes } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { batchOf } from "../support/steps.ts";
 
-const module = new WebAssembly.Module(Buffer.from(MODULES.simd128, "base64"));
+const modules = new KernelModules("simd128");
+const module = await modules.base();
 const pools: Pool[] = [];
 afterEach(() => {
   for (const pool of pools.splice(0)) pool.close();
@@ -66,6 +67,29 @@ describe("pool", () => {
       heap.floats.fill(1, ones / 4, ones / 4 + n);
       for (let job = 1; job <= 50; job++) expect(addOnes(pool, heap, x, ones, n, job)).toBe(0);
       await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+
+  it.each([1, 3])("runs kernels of modules that were added later, in any memory (%i threads)", async (threads) => {
+    const { home, pool } = await poolOf(threads, startNodeWorker);
+    const other = await Heap.create(module);
+    pool.add(other);
+    for (const format of [FORMATS.f32, FORMATS.f16]) {
+      const own = await modules.of(format);
+      const number = pool.addModule(own);
+      for (const heap of [home, other]) {
+        const bound = await heap.bind(own, number);
+        const [rows, cols] = [500, 32];
+        const data = uniform(rows * cols, 1);
+        const want = packPlanes(format, data, rows, cols)[0]!;
+        const [x, out] = [heap.allocate(data.byteLength, "x"), heap.allocate(want.length, "out")];
+        heap.floats.set(data, x / 4);
+        for (let job = 0; job < 50; job++) {
+          heap.bytes.fill(0xaa, out, out + want.length);
+          pool.run("pack", bound, rows, 8, x, cols, out, 0);
+          expect(Buffer.compare(heap.bytes.slice(out, out + want.length), want)).toBe(0);
+        }
+      }
     }
   });
 

@@ -2,8 +2,8 @@
 
 import { afterEach, describe, expect, it } from "vitest";
 import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
-import { MODULES } from "../../kernels/wasm.ts";
 import { Heap } from "../../src/backend/cpu/heap.ts";
+import { KernelModules } from "../../src/backend/cpu/modules.ts";
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { Pool } from "../../src/backend/cpu/pool.ts";
 import { SimdHeaps } from "../../src/backend/cpu/simd_heaps.ts";
@@ -13,17 +13,18 @@ import { expertSource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { recordOf } from "../support/records.ts";
 
-const module = new WebAssembly.Module(Buffer.from(MODULES.simd128, "base64"));
+const modules = new KernelModules("simd128");
 const pools: Pool[] = [];
 afterEach(() => {
   for (const pool of pools.splice(0)) pool.close();
 });
 
 async function memory(threads: number) {
+  const module = await modules.base();
   const home = await Heap.create(module);
   const pool = new Pool(module, home, threads, startNodeWorker);
   pools.push(pool);
-  return { home, heaps: new SimdHeaps(module, home, pool) };
+  return { home, heaps: new SimdHeaps(modules, home, pool) };
 }
 
 describe.each(PACKABLE)("packRecord in %s", (precision) => {

@@ -130,7 +130,7 @@ describe("pack", () => {
             const at = bench.put(x);
             const planes = want.map(({ length }) => bench.put(new Uint8Array(length + 16).fill(UNTOUCHED)));
             for (const [from, to] of ranges(rows)) {
-              bench.kernels.pack!(from, to, 1, PACKABLE.indexOf(name), at, cols, planes[0]!, planes[1] ?? 0);
+              bench.of(format).pack!(from, to, 1, at, cols, planes[0]!, planes[1] ?? 0);
               for (const [p, { rowBytes }] of places.entries())
                 expect(bench.bytes(planes[p]! + to * rowBytes, 2)).toEqual(Uint8Array.of(UNTOUCHED, UNTOUCHED));
             }
@@ -153,7 +153,7 @@ describe("pack", () => {
       for (const bench of simdBenches()) {
         const at = planes.map(({ rowBytes }) => bench.put(new Uint8Array(rows * rowBytes).fill(UNTOUCHED)));
         const x = bench.put(new Float32Array(rows * cols));
-        bench.kernels.pack!(2, 4, 0, PACKABLE.indexOf(name), x, cols, at[0]!, at[1] ?? 0);
+        bench.of(FORMATS[name]).pack!(2, 4, 0, x, cols, at[0]!, at[1] ?? 0);
         for (const [p, { rowBytes }] of planes.entries()) {
           const outside = [...bench.bytes(at[p]!, 2 * rowBytes), ...bench.bytes(at[p]! + 4 * rowBytes, 2 * rowBytes)];
           expect(outside.every((byte) => byte === UNTOUCHED)).toBe(true);

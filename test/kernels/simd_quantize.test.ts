@@ -1,6 +1,7 @@
-// Activations as int8: the SIMD kernel against its plain form, quant by quant.
+// Activations as int8: the SIMD kernel against its plain form, integer by integer.
 
 import { describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { quantize } from "../../kernels/quantize.ts";
 import { uniform } from "../support/random.ts";
 import { simdBenches } from "../support/simd.ts";
@@ -9,11 +10,13 @@ import { simdBenches } from "../support/simd.ts";
 const ORDER = [0, 2, 1, 3, 4, 6, 5, 7];
 
 const cases = simdBenches().flatMap((bench) =>
-  [0, 1].map((bytes) => [bench.name, bytes ? "q8" : "q4", bytes, bench] as const),
+  (["q4", "q8"] as const).map((format) => [bench.name, format, bench] as const),
 );
 
-describe.each(cases)("quantize, %s, for %s", (name, _, bytes, bench) => {
-  const wide = name === "simd128" || bytes === 1;
+describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
+  const wide = name === "simd128" || format === "q8";
+  const { group } = FORMATS[format];
+  const kernels = bench.of(FORMATS[format]);
 
   it.each([
     ["whole groups", 3, 64, 1],
@@ -24,21 +27,25 @@ describe.each(cases)("quantize, %s, for %s", (name, _, bytes, bench) => {
   ])("%s", (_case, T, D, range) => {
     const x = uniform(T * D, 5, range);
     x.fill(0, 0, Math.min(D, 32)); // a group of zeros
-    const G = Math.ceil(D / 32);
+    const own32 = Math.ceil(D / 32);
+    const G = (Math.ceil(D / group) * group) / 32; // those past the end are zeros
     const quants = new Int8Array(T * G * 32);
     const scales = new Float32Array(T * G);
-    quantize(x, D, quants, scales, 0, T);
+    for (let t = 0; t < T; t++) {
+      const row = x.subarray(t * D, (t + 1) * D);
+      quantize(row, D, quants.subarray(t * G * 32), scales.subarray(t * G, t * G + own32), 0, 1);
+    }
 
-    const rowBytes = bench.kernels.quantizedBytes!(D, bytes);
+    const rowBytes = kernels.quantizedBytes!(G);
     expect(rowBytes).toBe(G * ((wide ? 64 : 32) + 8));
     const y = bench.room(T * rowBytes);
-    bench.kernels.quantize!(0, 1, 0, bench.put(x), D, bytes, y);
+    kernels.quantize!(0, 1, 0, bench.put(x), D, G, y);
     const at = bench.put(x);
     for (const [from, to] of [
       [0, 1],
       [1, T],
     ] as const)
-      bench.kernels.quantize!(from, to, 1, at, D, bytes, y);
+      kernels.quantize!(from, to, 1, at, D, G, y);
 
     for (let t = 0; t < T; t++) {
       const row = bench.bytes(y + t * rowBytes, rowBytes);
@@ -52,8 +59,8 @@ describe.each(cases)("quantize, %s, for %s", (name, _, bytes, bench) => {
         expect(tail.getFloat32(4 * g, true)).toBe(scales[t * G + g]);
         const sum = quants.subarray((t * G + g) * 32, (t * G + g + 1) * 32).reduce((a, b) => a + b, 0);
         const first = tail.getInt32(4 * (G + g), true);
-        const half = name === "relaxed" && bytes === 0; // in the first of two int16 lanes
-        expect(half ? (first << 16) >> 16 : first).toBe(0 - (bytes ? 128 : 8) * sum);
+        const half = name === "relaxed" && format === "q4"; // in the first of two int16 lanes
+        expect(half ? (first << 16) >> 16 : first).toBe(0 - (format === "q8" ? 128 : 8) * sum);
       }
     }
   });
@@ -61,8 +68,8 @@ describe.each(cases)("quantize, %s, for %s", (name, _, bytes, bench) => {
   it("keeps what is not a number as a scale that is not one", () => {
     const x = uniform(64, 6);
     x[40] = Number.NaN;
-    const y = bench.room(bench.kernels.quantizedBytes!(64, bytes));
-    bench.kernels.quantize!(0, 1, 0, bench.put(x), 64, bytes, y);
+    const y = bench.room(kernels.quantizedBytes!(2));
+    kernels.quantize!(0, 1, 0, bench.put(x), 64, 2, y);
     const scales = bench.floats(y + 2 * (wide ? 64 : 32), 2);
     expect(scales[0]).toBeGreaterThan(0);
     expect(scales[1]).toBeNaN();

@@ -43,7 +43,7 @@ function expectEach(got: Float32Array, want: ArrayLike<number>, relative: number
   });
 }
 
-describe.each(simdBenches())("$name", ({ kernels, put, room, floats, bytes }) => {
+describe.each(simdBenches())("$name", ({ kernels, of, put, room, floats, bytes }) => {
   describe("rmsNorm", () => {
     it.each([1, 2, 3, 4, 7, 32, 61, 130])("D = %i", (D) => {
       const T = 9;
@@ -231,9 +231,8 @@ describe.each(simdBenches())("$name", ({ kernels, put, room, floats, bytes }) =>
         });
         const y = room(want.byteLength);
         const [ids, at] = [put(tokens), put(panels)];
-        const [levels = 0, scales = 0] = layout.planes.map(({ offset }) => at + offset);
         for (const [from, to] of ranges(tokens.length))
-          kernels.embed!(from, to, 1, ids, PACKABLE.indexOf(name), levels, scales, D, y);
+          of(format).embed!(from, to, 1, ids, at, layout.padded / 32, V, D, y);
         expect(new Uint32Array(bytes(y, want.byteLength).buffer)).toEqual(new Uint32Array(want.buffer));
       },
     );

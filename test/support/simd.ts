@@ -4,6 +4,7 @@
 import { MODULES } from "../../kernels/wasm.ts";
 import { instructionSets } from "../../src/backend/cpu/instruction_set.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
+import type { Format } from "../../src/tensor/format.ts";
 
 enableWasmFeatures();
 
@@ -11,7 +12,10 @@ export type Kernel = (...args: readonly number[]) => number;
 
 export interface SimdBench {
   readonly name: keyof typeof MODULES;
+  /** Those that know no format. */
   readonly kernels: Readonly<Record<string, Kernel>>;
+  /** Those of a format. */
+  of(format: Format): Readonly<Record<string, Kernel>>;
   /** Copies an array into the memory, 64-byte aligned. Returns its address. */
   put(data: Float32Array | Uint32Array | Uint16Array | Uint8Array | Int8Array): number;
   /** Zeroed bytes. Returns their address. */
@@ -24,8 +28,13 @@ export interface SimdBench {
 export function simdBenches(): SimdBench[] {
   return instructionSets().map((name) => {
     const memory = new WebAssembly.Memory({ initial: 512, maximum: 65536, shared: true });
-    const module = new WebAssembly.Module(Buffer.from(MODULES[name], "base64"));
-    const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Record<string, Kernel>;
+    const bound = (module: string): Readonly<Record<string, Kernel>> => {
+      const binary = Uint8Array.from(Buffer.from(MODULES[name][module]!, "base64"));
+      const { exports } = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } });
+      return exports as unknown as Record<string, Kernel>;
+    };
+    const kernels = bound("base");
+    const formats = new Map<string, Readonly<Record<string, Kernel>>>();
     let used = kernels.scratchEnd!();
     const room = (bytes: number): number => {
       const at = Math.ceil(used / 64) * 64;
@@ -35,6 +44,11 @@ export function simdBenches(): SimdBench[] {
     return {
       name,
       kernels,
+      of(format) {
+        const found = formats.get(format.name) ?? bound(format.name);
+        formats.set(format.name, found);
+        return found;
+      },
       room,
       put(data) {
         const at = room(data.byteLength);

@@ -1,29 +1,25 @@
-// y = x wᵀ by blocks of eight rows of w, for every precision: the loops over blocks and tokens, and where results go.
+// y = x wᵀ by panels of eight rows of w: the loops over panels and tokens, and where results go.
 
-import { X_GROUP } from "./dot.simd";
+import { INT8 } from "./format.simd";
 import { siluTimes } from "./lanes.simd";
-import { PAIRS_GROUP } from "./pairs.simd";
-import { tileF16By2, tileF16By3, tileF32By2, tileF32By3, tileFloat, vecFloat } from "./product_float.simd";
-import { tileQ4, tileQ4By2, tileQ4By3, tileQ8, tileQ8By2, tileQ8By3, vec4Q4, vec4Q8, vecQ4, vecQ8 } from "./product_int8.simd";
+import { panelsOf, planeOf } from "./planes.simd";
+import { tileFloat, tileFloatBy2, tileFloatBy3, vecFloat } from "./product_float.simd";
+import { tileInt8, tileInt8By2, tileInt8By3, vec4Int8, vecInt8, xGroup } from "./product_int8.simd";
 import { scratchOf } from "./scratch.simd";
 
-// A form is the weights' precision (0 f32, 1 f16, 2 q8, 3 q4), plus 4 where x is quantized (quantize.simd.ts).
-const INT8: u32 = 4;
-const INT8_Q8: u32 = INT8 + 2;
+/** Bytes of x that are kept in the second-level cache while panels of w pass by. */
+const CACHED: usize = 512 << 10;
 
-/** Bytes of x that are kept in the second-level cache while blocks of w pass by. */
-const PANEL: usize = 512 << 10;
-
-/** Bytes of a row of x: f32 padded to whole groups, or quantized. */
+/** Bytes of a row of x: f32 padded to whole groups, or rounded to int8 (quantize.simd.ts). */
 // @ts-ignore: decorator
-@inline export function strideOf(form: u32, groups: usize): usize {
-  if (form < INT8) return groups * 128;
-  return groups * (8 + (form == INT8_Q8 ? PAIRS_GROUP : X_GROUP));
+@inline export function strideOf(int8: bool, groups: usize): usize {
+  return groups * (INT8 && int8 ? 8 + xGroup() : 128);
 }
 
 /**
- * Blocks [from, to) of w [N, D], whose planes of quants and scales start at w and s, by T rows of x. `pairs` is constant:
- * false writes y [T, N]; true takes rows 2f and 2f + 1 as gate and up and writes silu(gate) * up to y [T, N / 2].
+ * Panels [from, to) of w [N, groups * 32] by T rows of x, which are rounded to int8 if `int8` (then the format has INT8).
+ * `pairs` is constant: false writes y [T, N]; true takes rows 2f and 2f + 1 as gate and up and writes silu(gate) * up to
+ * y [T, N / 2].
  */
 // @ts-ignore: decorator
 @inline export function product(
@@ -31,9 +27,8 @@ const PANEL: usize = 512 << 10;
   from: u32,
   to: u32,
   thread: u32,
-  form: u32,
+  int8: bool,
   w: usize,
-  s: usize,
   groups: usize,
   N: u32,
   x: usize,
@@ -41,95 +36,85 @@ const PANEL: usize = 512 << 10;
   y: usize,
 ): void {
   const out = scratchOf(thread);
-  const stride = strideOf(form, groups);
-  const wBlock = (groups * 1024) >> <usize>(form & 3);
-  const sBlock = groups * 16;
-  const panel: u32 = max(4, <u32>(PANEL / stride) & ~3);
-  for (let first: u32 = 0; first < T; first += panel) {
-    const end = min(T, first + panel);
+  const panels = panelsOf(N);
+  const stride = strideOf(int8, groups);
+  const chunk: u32 = max(4, <u32>(CACHED / stride) & ~3);
+  // Exact products of weights that are multiplied in int8 by default have no tile for two or three tokens: those of one serve.
+  const rests = !INT8 || int8;
+  for (let first: u32 = 0; first < T; first += chunk) {
+    const end = min(T, first + chunk);
     const tiled = first + ((end - first) & ~3);
-    const rest = tilesRest(form) && end - tiled > 1 ? end - tiled : 0;
-    for (let block = from; block < to; block++) {
-      const wp = w + <usize>block * wBlock;
-      const sp = s + <usize>block * sBlock;
+    const rest = rests && end - tiled > 1 ? end - tiled : 0;
+    for (let panel = from; panel < to; panel++) {
+      const p0 = planeOf(0, w, panels, panel, groups);
+      const p1 = planeOf(1, w, panels, panel, groups);
+      const p2 = planeOf(2, w, panels, panel, groups);
+      const p3 = planeOf(3, w, panels, panel, groups);
       for (let t = first; t < tiled; t += 4) {
-        tile(form, wp, sp, groups, x + <usize>t * stride, stride, out);
-        for (let i: u32 = 0; i < 4; i++) put(pairs, out + 32 * i, block, N, y, t + i);
+        tile(int8, p0, p1, p2, p3, groups, x + <usize>t * stride, stride, out);
+        for (let i: u32 = 0; i < 4; i++) put(pairs, out + 32 * i, panel, N, y, t + i);
       }
       if (rest != 0) {
-        tileRest(form, rest, wp, sp, groups, x + <usize>tiled * stride, stride, out);
-        for (let i: u32 = 0; i < rest; i++) put(pairs, out + 32 * i, block, N, y, tiled + i);
+        tileRest(rest, p0, p1, p2, p3, groups, x + <usize>tiled * stride, stride, out);
+        for (let i: u32 = 0; i < rest; i++) put(pairs, out + 32 * i, panel, N, y, tiled + i);
       }
     }
-    // The tokens that fill no tile, and decoding: several blocks at a time.
+    // The tokens that fill no tile, and decoding: several panels at a time.
     for (let t = tiled + rest; t < end; t++) {
       const xp = x + <usize>t * stride;
-      for (let block = from; block < to; ) {
-        const count = vec(form, to - block, w + <usize>block * wBlock, s + <usize>block * sBlock, groups, xp, out);
-        for (let i: u32 = 0; i < count; i++) put(pairs, out + 32 * i, block + i, N, y, t);
-        block += count;
+      for (let panel = from; panel < to; ) {
+        const count = vec(int8, to - panel, w, panels, panel, groups, xp, out);
+        for (let i: u32 = 0; i < count; i++) put(pairs, out + 32 * i, panel + i, N, y, t);
+        panel += count;
       }
     }
   }
 }
 
-function tile(form: u32, w: usize, s: usize, groups: usize, x: usize, stride: usize, out: usize): void {
-  if (form < INT8) tileFloat(form, w, s, groups, x, stride, out);
-  else if (form == INT8_Q8) tileQ8(w, s, groups, x, stride, out);
-  else tileQ4(w, s, groups, x, stride, out);
+function tile(int8: bool, p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  if (INT8 && int8) tileInt8(p0, p1, p2, groups, x, stride, out);
+  else tileFloat(p0, p1, p2, p3, groups, x, stride, out);
 }
 
-/** Whether two or three tokens have a tile of their own. Exact products of q8 and q4 have none: those of one token serve. */
-// @ts-ignore: decorator
-@inline function tilesRest(form: u32): bool {
-  return form != 2 && form != 3;
+/** Eight rows by two or three tokens, in the arithmetic that is the format's default. */
+function tileRest(tokens: u32, p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+  if (INT8) {
+    if (tokens == 2) tileInt8By2(p0, p1, p2, groups, x, stride, out);
+    else tileInt8By3(p0, p1, p2, groups, x, stride, out);
+  } else if (tokens == 2) tileFloatBy2(p0, p1, p2, p3, groups, x, stride, out);
+  else tileFloatBy3(p0, p1, p2, p3, groups, x, stride, out);
 }
 
-/** Eight rows by two or three tokens. */
-function tileRest(
-  form: u32,
-  tokens: u32,
-  w: usize,
-  s: usize,
-  groups: usize,
-  x: usize,
-  stride: usize,
-  out: usize,
-): void {
-  if (tokens == 2) {
-    if (form == 0) tileF32By2(w, s, groups, x, stride, out);
-    else if (form == 1) tileF16By2(w, s, groups, x, stride, out);
-    else if (form == INT8_Q8) tileQ8By2(w, s, groups, x, stride, out);
-    else tileQ4By2(w, s, groups, x, stride, out);
-  } else if (form == 0) tileF32By3(w, s, groups, x, stride, out);
-  else if (form == 1) tileF16By3(w, s, groups, x, stride, out);
-  else if (form == INT8_Q8) tileQ8By3(w, s, groups, x, stride, out);
-  else tileQ4By3(w, s, groups, x, stride, out);
-}
-
-/** Up to `left` blocks by one token. Returns how many: 1, 2 or 4. */
-function vec(form: u32, left: u32, w: usize, s: usize, groups: usize, x: usize, out: usize): u32 {
-  if (form < INT8) {
-    const blocks: u32 = left >= 2 ? 2 : 1;
-    vecFloat(form, w, s, groups, x, blocks, out);
-    return blocks;
+/** Up to `left` panels by one token. Returns how many: 1, 2 or 4. */
+function vec(int8: bool, left: u32, w: usize, panels: usize, panel: usize, groups: usize, x: usize, out: usize): u32 {
+  const p0 = planeOf(0, w, panels, panel, groups);
+  const p1 = planeOf(1, w, panels, panel, groups);
+  const p2 = planeOf(2, w, panels, panel, groups);
+  if (INT8 && int8) {
+    if (left >= 4) {
+      vec4Int8(p0, p1, p2, groups, x, out);
+      return 4;
+    }
+    vecInt8(p0, p1, p2, groups, x, out);
+    return 1;
   }
-  if (left >= 4) {
-    if (form == INT8_Q8) vec4Q8(w, s, groups, x, out);
-    else vec4Q4(w, s, groups, x, out);
-    return 4;
-  }
-  if (form == INT8_Q8) vecQ8(w, s, groups, x, out);
-  else vecQ4(w, s, groups, x, out);
-  return 1;
+  const p3 = planeOf(3, w, panels, panel, groups);
+  // One panel is computed as two equal ones: it happens once in a range at most.
+  const other = left >= 2 ? panel + 1 : panel;
+  const q0 = planeOf(0, w, panels, other, groups);
+  const q1 = planeOf(1, w, panels, other, groups);
+  const q2 = planeOf(2, w, panels, other, groups);
+  const q3 = planeOf(3, w, panels, other, groups);
+  vecFloat(p0, p1, p2, p3, q0, q1, q2, q3, groups, x, out);
+  return left >= 2 ? 2 : 1;
 }
 
-/** The eight values at `from` of a block and a token to their place in y; rows past N are padding. */
+/** The eight values at `from` of a panel and a token to their place in y; rows past N are padding. */
 // @ts-ignore: decorator
-@inline function put(pairs: bool, from: usize, block: u32, N: u32, y: usize, t: u32): void {
+@inline function put(pairs: bool, from: usize, panel: u32, N: u32, y: usize, t: u32): void {
   const low = v128.load(from);
   const high = v128.load(from, 16);
-  const row = block * 8;
+  const row = panel * 8;
   const width = pairs ? N / 2 : N;
   const column = pairs ? row / 2 : row;
   const to = y + (<usize>t * width + column) * 4;

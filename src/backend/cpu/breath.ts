@@ -7,7 +7,7 @@
 import { abortReason } from "../../errors.ts";
 import { turn } from "../../turn.ts";
 import type { Job } from "./control.ts";
-import type { Heap } from "./heap.ts";
+import type { BoundKernels } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 
 /** How long a slice may take, and after how long a step lets the event loop run: their sum is the longest wait. */
@@ -109,19 +109,26 @@ export class Slices {
   }
 
   /** Runs a job as pool.run() does, `macs` multiply-adds a unit, and yields between slices: other threads do not wait. */
-  *run(job: Job, heap: Heap, units: number, grain: number, macs: number, args: readonly number[]): Generator<void> {
+  *run(
+    job: Job,
+    bound: BoundKernels,
+    units: number,
+    grain: number,
+    macs: number,
+    args: readonly number[],
+  ): Generator<void> {
     if (units <= grain || units * macs <= SMALL) {
-      this.#pool.run(job, heap, units, grain, ...args);
+      this.#pool.run(job, bound, units, grain, ...args);
       return;
     }
-    const kind = `${job} ${args[0]}`; // the first argument of a product is the form of its weights
+    const kind = `${job} ${bound.module} ${args[0]}`; // the first argument of a product is its arithmetic
     const rate = this.#rates.get(kind) ?? SLOW;
     const most = grain * Math.max(1, Math.floor((SLICE_MS * rate) / (macs * grain)));
     const piece = Math.min(most, this.#pool.piece(units, grain));
     let quickest = Number.POSITIVE_INFINITY; // a piece may be interrupted by other programs
     let last = Number.POSITIVE_INFINITY; // may have been a rest
     let began = performance.now();
-    for (const _ of this.#pool.pieces(job, heap, units, piece, args)) {
+    for (const _ of this.#pool.pieces(job, bound, units, piece, args)) {
       quickest = Math.min(quickest, last);
       last = performance.now() - began;
       yield;

@@ -6,7 +6,7 @@
 
 import type { Kernels } from "./heap.ts";
 
-/** Kernels that may be a job, by number. */
+/** Kernels that may be a job, by number; each is in one module, or in that of every format. */
 export const JOBS = [
   "matmul",
   "expertUp",
@@ -45,6 +45,7 @@ export const HEAP = 7; // number of the heap that it works in
 export const UNITS = 8;
 export const PIECE = 9; // units taken at a time
 export const PAGES = 10; // size of the heap's memory
+export const MODULE = 11; // number of the module that the kernel is in
 
 /** Most arguments of a kernel after its range and thread. */
 export const MAX_ARGS = 17;

@@ -1,12 +1,12 @@
 // The CPU backend: the SIMD kernels on several threads where the platform has WebAssembly SIMD, the plain ones elsewhere.
 
-import { MODULES } from "../../../kernels/wasm.ts";
 import { DeviceError, RequestError } from "../../errors.ts";
 import type { ExpertShape } from "../../tensor/record.ts";
 import type { HostExperts } from "../experts.ts";
 import type { Ops } from "../ops.ts";
 import { Heap } from "./heap.ts";
 import { type InstructionSet, instructionSets } from "./instruction_set.ts";
+import { KernelModules } from "./modules.ts";
 import { Packer } from "./packer.ts";
 import { createPlainOps } from "./plain/plain.ts";
 import { Pool, type PoolWorker } from "./pool.ts";
@@ -45,8 +45,8 @@ export async function createCpuOps(options: CpuOptions): Promise<Ops> {
     throw new RequestError(
       `instructions: ${instructions} does not run here; there are ${[...present, "plain"].join(", ")}`,
     );
-  const { module, home, pool } = await start(instructions, threads, startWorker, options.fewerThreads);
-  return createSimdOps({ maxTokens, deviceName, instructions, activations, module, home, pool, limits });
+  const { modules, home, pool } = await start(instructions, threads, startWorker, options.fewerThreads);
+  return createSimdOps({ maxTokens, deviceName, instructions, activations, modules, home, pool, limits });
 }
 
 /**
@@ -70,8 +70,8 @@ export async function createCpuExpertClasses(
   const { threads = 1, startWorker, activations = "int8", limits } = options;
   const [instructions] = instructionSets();
   if (!instructions) throw new RequestError("experts in RAM need WebAssembly SIMD, which this platform lacks");
-  const { module, home, pool } = await start(instructions, threads, startWorker, options.fewerThreads);
-  const heaps = new SimdHeaps(module, home, pool, limits);
+  const { modules, home, pool } = await start(instructions, threads, startWorker, options.fewerThreads);
+  const heaps = new SimdHeaps(modules, home, pool, limits);
   let closed = false;
   const close = (): void => {
     if (closed) return;
@@ -96,8 +96,8 @@ export async function createPacker({ threads = 1, startWorker }: Pick<CpuOptions
   const [instructions] = instructionSets();
   if (instructions === undefined)
     throw new DeviceError("weights are packed with WebAssembly SIMD, which this runtime lacks or was told not to use");
-  const { module, home, pool } = await start(instructions, threads, startWorker);
-  return new Packer(new SimdHeaps(module, home, pool), home);
+  const { modules, home, pool } = await start(instructions, threads, startWorker);
+  return new Packer(new SimdHeaps(modules, home, pool), home);
 }
 
 /** Whether experts can come and go on this platform's CPU. */
@@ -112,24 +112,11 @@ async function start(
   startWorker: CpuOptions["startWorker"],
   fewer: boolean | undefined = false,
 ) {
-  const module = await compiled(instructions);
+  const modules = new KernelModules(instructions);
+  const module = await modules.base();
   const home = await Heap.create(module);
   // In a page that is not isolated a WebAssembly memory can be shared, but not sent to a worker.
   const sendable = typeof SharedArrayBuffer === "function" && globalThis.crossOriginIsolated !== false;
   const starter = sendable && startWorker ? startWorker : null;
-  return { module, home, pool: new Pool(module, home, threads, starter, undefined, fewer) };
-}
-
-const modules = new Map<InstructionSet, Promise<WebAssembly.Module>>();
-
-/** The kernels of an instruction set, compiled once a process. */
-function compiled(instructions: InstructionSet): Promise<WebAssembly.Module> {
-  let module = modules.get(instructions);
-  if (!module) {
-    const binary = Uint8Array.from(atob(MODULES[instructions]), (character) => character.charCodeAt(0));
-    module = WebAssembly.compile(binary);
-    modules.set(instructions, module);
-    module.catch(() => modules.delete(instructions)); // out of memory today is not so for ever
-  }
-  return module;
+  return { modules, home, pool: new Pool(module, home, threads, starter, undefined, fewer) };
 }

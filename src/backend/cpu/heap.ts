@@ -1,4 +1,4 @@
-// One shared WebAssembly memory and the kernels bound to it: storage is handed out by address and grows as it is asked for.
+// One shared WebAssembly memory and the kernels bound to it, module by module: storage is handed out by address and grows as it is asked for.
 
 import { MemoryError, RequestError } from "../../errors.ts";
 
@@ -9,9 +9,17 @@ export type Kernel = (from: number, to: number, thread: number, ...args: readonl
 export type Kernels = Readonly<Record<string, Kernel>> & {
   readonly scratchEnd: () => number;
   readonly maxThreads: () => number;
-  readonly quantizedBytes: (D: number, bytes: number) => number;
+  readonly quantizedBytes: (groups: number) => number;
   readonly attentionScratch: (blockSize: number, heads: number, kvHeads: number, headDim: number) => number;
 };
+
+/** The kernels of a module, bound to the memory of a heap: what a job runs. */
+export interface BoundKernels {
+  readonly heap: Heap;
+  /** The module's number in the pool; 0 holds the kernels that know no format. */
+  readonly module: number;
+  readonly kernels: Kernels;
+}
 
 const PAGE = 65536;
 /** Pages of the largest WebAssembly memory: 4 GiB. */
@@ -29,9 +37,12 @@ const MAX_HINT_BYTES = 2 ** 30;
 /** Cache lines and vectors: every address is a multiple of it. */
 const ALIGN = 64;
 
-export class Heap {
+/** A heap is also the kernels of module 0, bound to it. */
+export class Heap implements BoundKernels {
+  readonly module = 0;
   #memory: WebAssembly.Memory | null;
-  #kernels: Kernels | null;
+  /** By the module's number. */
+  #kernels: (Kernels | undefined)[];
   readonly #maxPages: number;
   #end: number; // of what was ever handed out
   #used = 0;
@@ -43,7 +54,7 @@ export class Heap {
   private constructor(memory: WebAssembly.Memory, kernels: Kernels, maxPages: number) {
     this.#maxPages = maxPages;
     this.#memory = memory;
-    this.#kernels = kernels;
+    this.#kernels = [kernels];
     this.#end = kernels.scratchEnd();
     this.#view();
   }
@@ -69,9 +80,30 @@ export class Heap {
     return this.#memory ?? closed();
   }
 
-  /** The kernels, bound to this memory. */
+  get heap(): Heap {
+    return this;
+  }
+
   get kernels(): Kernels {
-    return this.#kernels ?? closed();
+    return this.#kernelsOf(0);
+  }
+
+  #kernelsOf(number: number): Kernels {
+    return this.#kernels[number] ?? closed();
+  }
+
+  /** Binds the kernels of another module, which has that number in the pool. */
+  async bind(module: WebAssembly.Module, number: number): Promise<BoundKernels> {
+    const { exports } = await WebAssembly.instantiate(module, { env: { memory: this.memory } });
+    if (this.#memory !== null) this.#kernels[number] = exports as unknown as Kernels;
+    const kernelsOf = (): Kernels => this.#kernelsOf(number);
+    return {
+      heap: this,
+      module: number,
+      get kernels() {
+        return kernelsOf();
+      },
+    };
   }
 
   /** Lets go of the memory, whoever still holds the heap: a model that was closed may be kept. */
@@ -84,7 +116,7 @@ export class Heap {
       // No room for it: then there is pressure enough.
     }
     this.#memory = null;
-    this.#kernels = null;
+    this.#kernels = [];
     this.#bytes = new Uint8Array(0);
     this.#floats = new Float32Array(0);
     this.#words = new Uint32Array(0);

@@ -50,6 +50,7 @@ export class Packer {
   /** Hands the first plane on band by band; the others are kept until then. */
   async #stream(source: PanelSource, sink: Sink, signal: AbortSignal | undefined): Promise<void> {
     const { layout, rows } = source;
+    await this.#heaps.prepare(layout.format, this.#heap);
     const work = heapWork(this.#heaps, this.#heap);
     const [first, others] = [layout.planes.slice(0, 1), layout.planes.slice(1)];
     const { rowBytes } = first[0]!;

@@ -13,6 +13,7 @@ import {
   KERNEL,
   MAIL,
   MAX_ARGS,
+  MODULE,
   NEXT,
   PAGES,
   PIECE,
@@ -21,7 +22,7 @@ import {
   takePieces,
   UNITS,
 } from "./control.ts";
-import type { Heap } from "./heap.ts";
+import type { BoundKernels, Heap } from "./heap.ts";
 import type { WorkerMessage } from "./worker.ts";
 
 /** A worker as the platform starts it (node_threads.ts, web_threads.ts). */
@@ -47,7 +48,8 @@ export class Pool {
   readonly #control: Control | null;
   readonly #workers: PoolWorker[] = [];
   readonly #heaps: Heap[] = [];
-  readonly #module: WebAssembly.Module;
+  /** The modules that jobs may be in, by number. */
+  readonly #modules: WebAssembly.Module[];
   readonly #patienceMs: number;
   readonly #fewer: boolean;
   #missing = 0;
@@ -71,7 +73,7 @@ export class Pool {
     fewer = false,
   ) {
     this.#fewer = fewer;
-    this.#module = module;
+    this.#modules = [module];
     this.#patienceMs = patienceMs;
     this.#heaps.push(home);
     this.threads = start === null ? 1 : Math.min(threads, home.kernels.maxThreads());
@@ -95,7 +97,7 @@ export class Pool {
     worker.post({
       control: this.#control!.buffer,
       thread,
-      module: this.#module,
+      module: this.#modules[0]!,
       memory: this.#heaps[0]!.memory,
     });
     this.#workers.push(worker);
@@ -104,8 +106,18 @@ export class Pool {
   /** Lets jobs run in another heap. */
   add(heap: Heap): void {
     this.#heaps.push(heap);
+    this.#post({ memory: heap.memory });
+  }
+
+  /** Lets jobs run kernels of another module. Returns its number. */
+  addModule(module: WebAssembly.Module): number {
+    this.#post({ module });
+    return this.#modules.push(module) - 1;
+  }
+
+  #post(message: WorkerMessage): void {
     if (!this.#control) return;
-    for (const worker of this.#workers) worker.post({ memory: heap.memory });
+    for (const worker of this.#workers) worker.post(message);
     const { state } = this.#control;
     Atomics.add(state, MAIL, 1);
     Atomics.notify(state, JOB);
@@ -116,16 +128,16 @@ export class Pool {
    * units; work of no more than that stays on the calling thread, which is sooner done than the others are told.
    * @throws DeviceError if a thread has failed
    */
-  run(job: Job, heap: Heap, units: number, grain: number, ...args: readonly number[]): void {
+  run(job: Job, bound: BoundKernels, units: number, grain: number, ...args: readonly number[]): void {
     this.#check();
     const control = this.#control;
     if (control === null || units <= grain) {
-      heap.kernels[job]!(0, units, 0, ...args);
+      bound.kernels[job]!(0, units, 0, ...args);
       return;
     }
-    this.#begin(control, job, heap, units, this.piece(units, grain), args);
+    this.#begin(control, job, bound, units, this.piece(units, grain), args);
     try {
-      takePieces(control, heap.kernels, 0);
+      takePieces(control, bound.kernels, 0);
     } finally {
       this.#end(control);
     }
@@ -140,17 +152,17 @@ export class Pool {
    * The same in pieces of `piece` units: yields after each that the calling thread has computed. The others go on meanwhile.
    * Leaving the iteration ends the job: pieces that nobody has begun are not computed.
    */
-  *pieces(job: Job, heap: Heap, units: number, piece: number, args: readonly number[]): Generator<void> {
+  *pieces(job: Job, bound: BoundKernels, units: number, piece: number, args: readonly number[]): Generator<void> {
     this.#check();
     const control = this.#control;
     if (control === null) {
       for (let from = 0; from < units; from += piece) {
-        heap.kernels[job]!(from, Math.min(units, from + piece), 0, ...args);
+        bound.kernels[job]!(from, Math.min(units, from + piece), 0, ...args);
         yield;
       }
       return;
     }
-    this.#begin(control, job, heap, units, piece, args);
+    this.#begin(control, job, bound, units, piece, args);
     let open = true;
     const end = (): void => {
       if (!open) return;
@@ -161,13 +173,13 @@ export class Pool {
     // Another job may come while this one is open.
     this.#present = () => {
       try {
-        takePieces(control, heap.kernels, 0);
+        takePieces(control, bound.kernels, 0);
       } finally {
         end();
       }
     };
     try {
-      while (open && takePiece(control, heap.kernels, 0)) yield;
+      while (open && takePiece(control, bound.kernels, 0)) yield;
     } finally {
       if (open) Atomics.store(control.state, NEXT, units);
       end();
@@ -180,11 +192,19 @@ export class Pool {
   }
 
   /** Opens a job: workers take pieces of it from now on. */
-  #begin(control: Control, job: Job, heap: Heap, units: number, piece: number, args: readonly number[]): void {
+  #begin(
+    control: Control,
+    job: Job,
+    { heap, module }: BoundKernels,
+    units: number,
+    piece: number,
+    args: readonly number[],
+  ): void {
     const { state } = control;
     state[KERNEL] = JOBS.indexOf(job);
     state[HEAP] = this.#heaps.indexOf(heap);
     state[PAGES] = heap.pages;
+    state[MODULE] = module;
     state[UNITS] = units;
     state[PIECE] = piece;
     for (let i = 0; i < MAX_ARGS; i++) control.args[i] = args[i] ?? 0;

@@ -31,12 +31,13 @@ import type {
 import { Pending } from "./breath.ts";
 import type { Heap } from "./heap.ts";
 import type { InstructionSet } from "./instruction_set.ts";
+import type { KernelModules } from "./modules.ts";
 import type { Pool } from "./pool.ts";
 import { SimdAttention } from "./simd_attention.ts";
 import { SimdExpertSlots, StoredExperts } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
-import { type ExpertMatrices, loadExpert, loadMatrix, numberOf, type SimdMatrix } from "./simd_load.ts";
+import { type ExpertMatrices, loadExpert, loadMatrix, type SimdMatrix } from "./simd_load.ts";
 import { SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
 
@@ -45,7 +46,7 @@ export interface SimdOptions {
   readonly deviceName: string;
   readonly instructions: InstructionSet;
   readonly activations: "int8" | "f32";
-  readonly module: WebAssembly.Module;
+  readonly modules: KernelModules;
   readonly home: Heap;
   readonly pool: Pool;
   readonly limits?: Partial<HeapLimits> | undefined;
@@ -93,11 +94,11 @@ class SimdOps implements Ops {
   #turned: Rope | null = null; // what the step's table of angles was made for
   #closed = false;
 
-  constructor({ maxTokens, deviceName, instructions, activations, module, home, pool, limits }: SimdOptions) {
+  constructor({ maxTokens, deviceName, instructions, activations, modules, home, pool, limits }: SimdOptions) {
     this.maxTokens = maxTokens;
     this.#home = home;
     this.#pool = pool;
-    this.#heaps = new SimdHeaps(module, home, pool, limits);
+    this.#heaps = new SimdHeaps(modules, home, pool, limits);
     this.#products = new SimdProducts(this.#heaps, home, activations === "int8");
     this.#attention = new SimdAttention(this.#heaps, home, this.#products);
     this.#moe = new SimdMoe(this.#heaps, home, this.#products);
@@ -182,8 +183,7 @@ class SimdOps implements Ops {
     const bad = tokens.find((id) => id >= table.rows);
     if (bad !== undefined)
       throw new RequestError(`Token id ${bad} is not in the vocabulary: ids are 0 to ${table.rows - 1}`);
-    const { heap, format, planes, cols } = (table as LoadedMatrix).packed;
-    const [levels = 0, scales = 0] = planes;
+    const { heap, format, at, groups, rows, cols } = (table as LoadedMatrix).packed;
     const T = tokens.length;
     const y = this.#tensor("embed", T, cols);
     this.#later.push(() => {
@@ -191,7 +191,8 @@ class SimdOps implements Ops {
       const ids = slots.at("ids", 4 * T);
       heap.words.set(tokens, ids / 4);
       const to = heap === this.#home ? y.at : slots.at("rows", 4 * T * cols);
-      this.#pool.run("embed", heap, T, this.#products.rowsOf(cols), ids, numberOf(format), levels, scales, cols, to);
+      const own = this.#heaps.kernels(format, heap);
+      this.#pool.run("embed", own, T, this.#products.rowsOf(cols), ids, at, groups, rows, cols, to);
       this.#products.copy(heap, to, this.#home, y.at, 4 * T * cols);
     });
     return y;

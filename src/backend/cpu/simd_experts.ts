@@ -57,6 +57,7 @@ export class SimdExpertSlots implements HostExperts {
       // At a page, as in the file: the system can then read to it without a copy.
       const heap = await heaps.forWeights(bytes + RECORD_ALIGN);
       const free = heap.allocate(bytes + RECORD_ALIGN, `slot ${slot} of ${slots} for experts`);
+      for (const format of [shape.up, shape.down]) await heaps.prepare(format, heap);
       places.push({ heap, at: Math.ceil(free / RECORD_ALIGN) * RECORD_ALIGN });
     }
     return new SimdExpertSlots(shape, places, heaps, home, products, onClose);

@@ -1,6 +1,8 @@
 // The heaps of a model: home, which holds a step's values and what weights fit beside them, and further ones for the rest.
 
-import { HEAP_BYTES, Heap } from "./heap.ts";
+import type { Format } from "../../tensor/format.ts";
+import { type BoundKernels, HEAP_BYTES, Heap } from "./heap.ts";
+import type { KernelModules } from "./modules.ts";
 import type { Pool } from "./pool.ts";
 import { Slots } from "./slots.ts";
 
@@ -31,16 +33,19 @@ const LIMITS: HeapLimits = {
 export class SimdHeaps {
   readonly pool: Pool;
   readonly limits: HeapLimits;
-  readonly #module: WebAssembly.Module;
+  readonly #modules: KernelModules;
+  /** The formats in use, by name: the number of their module in the pool. */
+  readonly #formats = new Map<string, Promise<{ readonly module: WebAssembly.Module; readonly number: number }>>();
+  readonly #kernels = new Map<Heap, Map<string, BoundKernels>>();
   readonly #home: Heap;
   readonly #weights: Heap[];
   readonly #slots = new Map<Heap, Slots>();
 
   /** `limits`: other ones than the default, for tests. */
-  constructor(module: WebAssembly.Module, home: Heap, pool: Pool, limits?: Partial<HeapLimits>) {
+  constructor(modules: KernelModules, home: Heap, pool: Pool, limits?: Partial<HeapLimits>) {
     this.limits = { ...LIMITS, ...limits };
     this.pool = pool;
-    this.#module = module;
+    this.#modules = modules;
     this.#home = home;
     this.#weights = [home];
     this.#take(home);
@@ -62,6 +67,26 @@ export class SimdHeaps {
     return this.#slots.get(heap)!;
   }
 
+  /** Makes a format's kernels ready in a heap, and in home, where inputs are made for them. */
+  async prepare(format: Format, heap: Heap): Promise<void> {
+    let made = this.#formats.get(format.name);
+    if (!made) {
+      made = this.#modules.of(format).then((module) => ({ module, number: this.pool.addModule(module) }));
+      this.#formats.set(format.name, made);
+      made.catch(() => this.#formats.delete(format.name));
+    }
+    const { module, number } = await made;
+    for (const one of new Set([heap, this.#home])) {
+      const bound = this.#kernels.get(one)!;
+      if (!bound.has(format.name)) bound.set(format.name, await one.bind(module, number));
+    }
+  }
+
+  /** The kernels of a format for which prepare() was called with this heap. */
+  kernels(format: Format, heap: Heap): BoundKernels {
+    return this.#kernels.get(heap)!.get(format.name)!;
+  }
+
   /** A heap with room for `bytes` of weights. @throws MemoryError */
   async forWeights(bytes: number): Promise<Heap> {
     const last = this.#weights.at(-1)!;
@@ -78,7 +103,7 @@ export class SimdHeaps {
   }
 
   async #add(): Promise<Heap> {
-    const heap = await Heap.create(this.#module);
+    const heap = await Heap.create(await this.#modules.base());
     this.#take(heap);
     this.pool.add(heap);
     return heap;
@@ -87,5 +112,6 @@ export class SimdHeaps {
   #take(heap: Heap): void {
     if (this.limits.skip > 0) heap.allocate(this.limits.skip, "unused");
     this.#slots.set(heap, new Slots(heap));
+    this.#kernels.set(heap, new Map());
   }
 }

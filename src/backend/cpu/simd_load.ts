@@ -25,8 +25,7 @@ export interface SimdMatrix {
   readonly cols: number;
   /** Groups of 32 columns. */
   readonly groups: number;
-  /** Addresses of the planes. */
-  readonly planes: readonly number[];
+  readonly at: number;
 }
 
 /** An expert's two matrices, in one heap. */
@@ -39,14 +38,6 @@ export interface ExpertMatrices {
 const PIECE_BYTES = 4 * 2 ** 20;
 /** Rows that are sooner packed than handed to another thread. */
 const GRAIN_WEIGHTS = 16_384;
-/** Formats by the numbers that kernels know them by. */
-const NUMBERS = ["f32", "f16", "q8", "q4"];
-
-/** The number that kernels know a format by. */
-export function numberOf(format: Format): number {
-  return NUMBERS.indexOf(format.name);
-}
-
 /** One source as a packed matrix, where there is room. @throws WeightsError, MemoryError */
 export async function loadMatrix(heaps: SimdHeaps, source: MatrixSource, format: Format): Promise<SimdMatrix> {
   const panels = matrixPanels(source, format);
@@ -100,14 +91,21 @@ export async function packRecord(
 }
 
 /** Makes a packed matrix at an address of a heap. */
-function loadAt(heaps: SimdHeaps, source: PanelSource, heap: Heap, at: number, signal?: AbortSignal): Promise<void> {
+async function loadAt(
+  heaps: SimdHeaps,
+  source: PanelSource,
+  heap: Heap,
+  at: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const { layout } = source;
+  await heaps.prepare(layout.format, heap);
   const planes = planesOf(layout, new Uint8Array(heap.bytes.buffer, at, layout.bytes));
   const target: PanelTarget = { planes: (row, count) => rowsOfPanels(layout.planes, planes, row, count) };
-  return loadPanels(source, heapWork(heaps, heap), target, { signal });
+  await loadPanels(source, heapWork(heaps, heap), target, { signal });
 }
 
-/** Packs and weaves on all threads, in a heap: planes must lie in it. */
+/** Packs and weaves on all threads, in a heap that is prepared for the format: planes must lie in it. */
 export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
   const slots = heaps.slots(heap);
   const grain = (cols: number): number => Math.max(8, Math.ceil(GRAIN_WEIGHTS / cols));
@@ -118,8 +116,8 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
       return new Uint8Array(heap.bytes.buffer, at, bytes);
     },
     pack(format, x, count, cols, planes) {
-      const [levels = 0, scales = 0] = planes.map(({ byteOffset }) => byteOffset);
-      heaps.pool.run("pack", heap, count, grain(cols), numberOf(format), x.byteOffset, cols, levels, scales);
+      const [first = 0, second = 0] = planes.map(({ byteOffset }) => byteOffset);
+      heaps.pool.run("pack", heaps.kernels(format, heap), count, grain(cols), x.byteOffset, cols, first, second);
     },
     weave({ planes }, rows, count, first, step, panels) {
       for (const [p, { element }] of planes.entries()) {
@@ -143,6 +141,6 @@ async function allocate(heaps: SimdHeaps, { name, rows, cols }: MatrixSource, fo
 }
 
 /** A matrix of `rows` rows that lies at an address. */
-function matrixAt(heap: Heap, at: number, { format, cols, padded, planes }: PanelLayout, rows: number): SimdMatrix {
-  return { heap, format, rows, cols, groups: padded / GROUP, planes: planes.map(({ offset }) => at + offset) };
+function matrixAt(heap: Heap, at: number, { format, cols, padded }: PanelLayout, rows: number): SimdMatrix {
+  return { heap, format, rows, cols, groups: padded / GROUP, at };
 }

@@ -5,7 +5,7 @@ import { Slices } from "./breath.ts";
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import { type ExpertMatrices, numberOf, type SimdMatrix } from "./simd_load.ts";
+import type { ExpertMatrices, SimdMatrix } from "./simd_load.ts";
 
 /** Rows of x as the products take them: f32 padded to whole groups, or quantized. */
 export interface Input {
@@ -19,9 +19,7 @@ export interface ExpertRows extends ExpertMatrices {
 }
 
 /** u32s of an expert in the kernels' table (kernels/lib/simd/experts.simd.ts). */
-const EXPERT_WORDS = 4;
-/** Added to a format's number where activations are quantized (kernels/lib/simd/product.simd.ts). */
-const INT8_FORM = 4;
+const EXPERT_WORDS = 3;
 // What is sooner computed than handed to another thread, which takes a few microseconds.
 const GRAIN = { int8Macs: 200_000, floatMacs: 50_000, values: 8192 } as const;
 
@@ -31,17 +29,17 @@ export class SimdProducts {
   readonly #heaps: SimdHeaps;
   readonly #home: Heap;
   readonly #pool: Pool;
-  readonly #int8: boolean;
+  readonly #rounds: boolean;
   /** What runs the jobs that may be long. */
   readonly slices: Slices;
 
-  /** `int8`: q8 and q4 weights are multiplied by activations rounded to int8. */
+  /** `int8`: weights that can be are multiplied by activations rounded to int8. */
   constructor(heaps: SimdHeaps, home: Heap, int8: boolean) {
     this.slices = new Slices(heaps.pool);
     this.#heaps = heaps;
     this.#home = home;
     this.#pool = heaps.pool;
-    this.#int8 = int8;
+    this.#rounds = int8;
     this.grain = heaps.limits.shareAll ? { int8Macs: 0, floatMacs: 0, values: 0 } : GRAIN;
   }
 
@@ -51,11 +49,17 @@ export class SimdProducts {
     const input = this.input(this.#home, x, T, w, "input");
     const from = this.inHeap(heap, "copied input", input.at, T * input.rowBytes);
     const to = heap === this.#home ? y : this.#heaps.slots(heap).at("output", 4 * T * w.rows);
-    const blocks = Math.ceil(w.rows / PANEL_ROWS);
+    const panels = Math.ceil(w.rows / PANEL_ROWS);
     const { groups, rows } = w;
-    const [levels = 0, scales = 0] = w.planes;
-    const args = [this.#form(w), levels, scales, groups, rows, from, T, to];
-    yield* this.slices.run("matmul", heap, blocks, this.#grain(w, T, 4), macsOf(w, T), args);
+    const args = [Number(this.#int8(w)), w.at, groups, rows, from, T, to];
+    yield* this.slices.run(
+      "matmul",
+      this.#heaps.kernels(w.format, heap),
+      panels,
+      this.#grain(w, T, 4),
+      macsOf(w, T),
+      args,
+    );
     this.copy(heap, to, this.#home, y, 4 * T * w.rows);
   }
 
@@ -102,29 +106,32 @@ export class SimdProducts {
     const { words } = heap;
     let row = 0;
     for (const [i, expert] of experts.entries()) {
-      const [levels = 0, scales = 0] = matrix(expert).planes;
-      words.set([levels, scales, row, expert.rows], table / 4 + EXPERT_WORDS * i);
+      words.set([matrix(expert).at, row, expert.rows], table / 4 + EXPERT_WORDS * i);
       row += expert.rows;
     }
-    const blocks = Math.ceil(w.rows / PANEL_ROWS);
+    const panels = Math.ceil(w.rows / PANEL_ROWS);
     const each = n / experts.length; // rows of an expert, on average
     const grain = this.#grain(w, each, job === "expertUp" ? 8 : 4);
-    const args = [this.#form(w), table, blocks, groups, w.rows, x, y];
-    yield* this.slices.run(job, heap, blocks * experts.length, grain, macsOf(w, each), args);
+    const args = [Number(this.#int8(w)), table, panels, groups, w.rows, x, y];
+    yield* this.slices.run(
+      job,
+      this.#heaps.kernels(w.format, heap),
+      panels * experts.length,
+      grain,
+      macsOf(w, each),
+      args,
+    );
   }
 
-  #int8Form({ format }: SimdMatrix): boolean {
-    return this.#int8 && format.arithmetics.includes("int8");
+  /** Whether x is rounded to int8 for a matrix. */
+  #int8({ format }: SimdMatrix): boolean {
+    return this.#rounds && format.arithmetics.includes("int8");
   }
 
-  #form(w: SimdMatrix): number {
-    return numberOf(w.format) + (this.#int8Form(w) ? INT8_FORM : 0);
-  }
-
-  /** Blocks for T tokens that are not worth sharing. Ranges that end within a pair of cache lines (`lines` blocks) would make two threads write to it in turns. */
+  /** Panels for T tokens that are not worth sharing. Ranges that end within a pair of cache lines (`lines` panels) would make two threads write to it in turns. */
   #grain(w: SimdMatrix, T: number, lines: number): number {
     const macs = macsOf(w, Math.max(T, 1));
-    const alone = this.#int8Form(w) ? this.grain.int8Macs : this.grain.floatMacs;
+    const alone = this.#int8(w) ? this.grain.int8Macs : this.grain.floatMacs;
     return lines * Math.max(1, Math.ceil(alone / (lines * macs)));
   }
 
@@ -132,11 +139,11 @@ export class SimdProducts {
   input(heap: Heap, x: number, T: number, w: SimdMatrix, name: string): Input {
     const D = w.cols;
     const slots = this.#heaps.slots(heap);
-    if (this.#int8Form(w)) {
-      const bytes = w.format.name === "q8" ? 1 : 0;
-      const rowBytes = heap.kernels.quantizedBytes(D, bytes);
+    if (this.#int8(w)) {
+      const own = this.#heaps.kernels(w.format, heap);
+      const rowBytes = own.kernels.quantizedBytes(w.groups);
       const to = slots.at(name, T * rowBytes);
-      this.#pool.run("quantize", heap, T, this.rowsOf(D), x, D, bytes, to);
+      this.#pool.run("quantize", own, T, this.rowsOf(D), x, D, w.groups, to);
       return { at: to, rowBytes };
     }
     const padded = w.groups * GROUP;
@@ -168,7 +175,7 @@ export class SimdProducts {
   }
 }
 
-/** Multiply-adds of a block of rows by T tokens. */
+/** Multiply-adds of a panel of rows by T tokens. */
 function macsOf({ groups }: SimdMatrix, T: number): number {
   return PANEL_ROWS * groups * GROUP * T;
 }

@@ -1,9 +1,21 @@
 // A thread of the pool: waits for a job, takes pieces of it, waits again. It runs in a worker of Node or of a page.
 
-import { ACTIVE, type Control, controlOf, FAILED, HEAP, JOB, MAIL, PAGES, SLEEPERS, takePieces } from "./control.ts";
+import {
+  ACTIVE,
+  type Control,
+  controlOf,
+  FAILED,
+  HEAP,
+  JOB,
+  MAIL,
+  MODULE,
+  PAGES,
+  SLEEPERS,
+  takePieces,
+} from "./control.ts";
 import type { Kernels } from "./heap.ts";
 
-/** The first message to a worker, then one for every further heap. */
+/** The first message to a worker, then one for every further heap and for every further module. */
 export type WorkerMessage =
   | {
       readonly control: SharedArrayBuffer;
@@ -11,7 +23,8 @@ export type WorkerMessage =
       readonly module: WebAssembly.Module;
       readonly memory: WebAssembly.Memory;
     }
-  | { readonly memory: WebAssembly.Memory };
+  | { readonly memory: WebAssembly.Memory }
+  | { readonly module: WebAssembly.Module };
 
 /**
  * How often a worker looks for the next job before it sleeps: about a millisecond, which bridges the gaps within a step
@@ -22,7 +35,8 @@ const SPINS = 200_000;
 /** A heap as this thread knows it: its memory may have grown since. */
 interface WorkerHeap {
   readonly memory: WebAssembly.Memory;
-  readonly kernels: Kernels;
+  /** By the module's number; all but the first are bound when they are first used. */
+  readonly kernels: Kernels[];
   pages: number;
 }
 
@@ -30,7 +44,7 @@ interface WorkerHeap {
 export function createWorker(report: (failure: string) => void): (message: WorkerMessage) => void {
   const heaps: WorkerHeap[] = [];
   let control: Control | null = null;
-  let module: WebAssembly.Module | null = null;
+  const modules: WebAssembly.Module[] = [];
   let thread = 0;
   let read = 0;
   let last = 0; // the newest job seen
@@ -38,14 +52,16 @@ export function createWorker(report: (failure: string) => void): (message: Worke
     read++;
     if ("control" in message) {
       control = controlOf(message.control);
-      ({ module, thread } = message);
+      thread = message.thread;
     }
-    const { memory } = message;
-    const { exports } = new WebAssembly.Instance(module!, { env: { memory } });
-    heaps.push({ memory, kernels: exports as unknown as Kernels, pages: 0 });
+    if ("module" in message) modules.push(message.module);
+    if ("memory" in message) {
+      const { memory } = message;
+      heaps.push({ memory, kernels: [bound(modules[0]!, memory)], pages: 0 });
+    }
     const { state } = control!;
     // All that was posted so far is read before the loop is entered: from inside it nothing arrives.
-    while (Atomics.load(state, MAIL) <= read) last = next(control!, heaps, thread, last, report);
+    while (Atomics.load(state, MAIL) <= read) last = next(control!, heaps, modules, thread, last, report);
   };
 }
 
@@ -53,6 +69,7 @@ export function createWorker(report: (failure: string) => void): (message: Worke
 function next(
   control: Control,
   heaps: readonly WorkerHeap[],
+  modules: readonly WebAssembly.Module[],
   thread: number,
   last: number,
   report: (failure: string) => void,
@@ -70,12 +87,15 @@ function next(
   }
   Atomics.add(state, ACTIVE, 1);
   const heap = heaps[state[HEAP]!];
-  if (Atomics.load(state, JOB) === job && heap !== undefined) {
+  const number = state[MODULE]!;
+  const module = modules[number];
+  if (Atomics.load(state, JOB) === job && heap !== undefined && module !== undefined) {
     try {
       // V8 may not have told this thread that the memory grew while it was on its way here; asking makes sure.
       if (heap.pages !== state[PAGES]) heap.memory.grow(0);
       heap.pages = state[PAGES]!;
-      takePieces(control, heap.kernels, thread);
+      heap.kernels[number] ??= bound(module, heap.memory);
+      takePieces(control, heap.kernels[number], thread);
     } catch (error) {
       Atomics.store(state, FAILED, 1);
       report(error instanceof Error ? error.message : String(error));
@@ -83,4 +103,8 @@ function next(
   }
   if (Atomics.sub(state, ACTIVE, 1) === 1) Atomics.notify(state, ACTIVE);
   return job;
+}
+
+function bound(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels;
 }

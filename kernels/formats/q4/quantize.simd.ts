@@ -7,9 +7,9 @@
 // least 1/18 of the extreme one, so its last bit is 2^-28 of the extreme's leading bit or more, and
 // sums of such products fit into 53 bits in any order.
 
-import { madd } from "./dot.simd";
-import { finiteHalf, mostOf, ofHalf } from "./half.simd";
-import { sumOf } from "./lanes.simd";
+import { madd } from "../../lib/simd/dot.simd";
+import { finiteHalf, mostOf, ofHalf } from "../../lib/simd/half.simd";
+import { sumOf } from "../../lib/simd/lanes.simd";
 
 // A thread's scratch from byte 128 on; what is below is its caller's.
 const HIGH: usize = 128; // i16 [16, 2]: weights i and i + 16 of a group as integers, the upper half

@@ -1,0 +1,18 @@
+// f32 for the SIMD kernels (lib/simd/planes.simd.ts): an element is one column, the weights lie as they are taken.
+
+export { EXACT, first, INT8, OFFSETS, offset4, scale4, WIDE } from "../../lib/simd/no_int8.simd";
+
+export const P0: usize = 1024;
+export const P1: usize = 0;
+export const P2: usize = 0;
+export const P3: usize = 0;
+
+// @ts-ignore: decorator
+@inline export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, out: usize): usize {
+  return p0 + g * P0;
+}
+
+/** 32 f32 at x to p0. */
+export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
+  for (let i: usize = 0; i < 128; i += 16) v128.store(p0 + i, v128.load(x + i));
+}

@@ -1,0 +1,50 @@
+// q4 for the SIMD kernels (lib/simd/planes.simd.ts): an element is eight columns, each a nibble.
+
+import { start } from "../../lib/simd/dot.simd";
+import { halves } from "../../lib/simd/lanes.simd";
+import { packQ4, storeConstants } from "../../formats/q4/quantize.simd";
+
+export { OFFSETS, offset4 } from "../../lib/simd/no_int8.simd";
+
+export const P0: usize = 128;
+export const P1: usize = 16;
+export const P2: usize = 0;
+export const P3: usize = 0;
+export const EXACT: bool = false;
+export const INT8: bool = true;
+export const WIDE: bool = false;
+
+export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, out: usize): usize {
+  const end = out + 1024;
+  for (let w = p0 + g * P0, to = out; to < end; w += 32) {
+    const low = v128.load(w);
+    const high = v128.load(w, 16);
+    for (let i = 0; i < 8; i++, to += 32) {
+      const shift = 8 * (i & 3) + (i & 4);
+      v128.store(to, column(i32x4.shr_u(low, shift)));
+      v128.store(to, column(i32x4.shr_u(high, shift)), 16);
+    }
+  }
+  return out;
+}
+
+// @ts-ignore: decorator
+@inline function column(w: v128): v128 {
+  return f32x4.convert_i32x4_s(i32x4.sub(v128.and(w, i32x4.splat(15)), i32x4.splat(8)));
+}
+
+// @ts-ignore: decorator
+@inline export function first(sum: i32): i32 {
+  return start(sum);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(s: usize, d: usize, g: usize, half: usize): v128 {
+  return halves(s + 8 * half);
+}
+
+/** 32 f32 at x to levels at p0 and their scale at p1. */
+export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
+  storeConstants(scratch);
+  store<u16>(p1, packQ4(x, p0, scratch));
+}

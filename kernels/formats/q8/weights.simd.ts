@@ -1,0 +1,98 @@
+// q8 for the SIMD kernels (lib/simd/planes.simd.ts): an element is four columns, each a byte.
+
+import { finiteHalf, mostOf, ofHalf } from "../../lib/simd/half.simd";
+import { halves } from "../../lib/simd/lanes.simd";
+
+export { OFFSETS, offset4 } from "../../lib/simd/no_int8.simd";
+
+export const P0: usize = 256;
+export const P1: usize = 16;
+export const P2: usize = 0;
+export const P3: usize = 0;
+export const EXACT: bool = false;
+export const INT8: bool = true;
+export const WIDE: bool = true;
+
+export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, out: usize): usize {
+  const end = out + 1024;
+  for (let w = p0 + g * P0, to = out; to < end; w += 32) {
+    const low = v128.load(w);
+    const high = v128.load(w, 16);
+    for (let shift = 0; shift < 32; shift += 8, to += 32) {
+      v128.store(to, column(i32x4.shr_u(low, shift)));
+      v128.store(to, column(i32x4.shr_u(high, shift)), 16);
+    }
+  }
+  return out;
+}
+
+// @ts-ignore: decorator
+@inline function column(w: v128): v128 {
+  return f32x4.convert_i32x4_s(i32x4.sub(v128.and(w, i32x4.splat(255)), i32x4.splat(128)));
+}
+
+// @ts-ignore: decorator
+@inline export function first(sum: i32): i32 {
+  return -128 * sum;
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(s: usize, d: usize, g: usize, half: usize): v128 {
+  return halves(s + 8 * half);
+}
+
+/** 32 f32 at x to levels at p0 and their scale at p1. */
+export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
+  store<u16>(p1, packLevels(x, p0));
+}
+
+/** Writes 32 levels at y. Returns their scale. */
+function packLevels(x: usize, y: usize): u32 {
+  const most = mostBits(x);
+  if (most > 0x7f800000) {
+    memory.fill(y, 128, 32);
+    return 0x7e00; // a NaN spoils its group, as it should
+  }
+  const half = finiteHalf(<f64>reinterpret<f32>(most) / 127);
+  const scale = ofHalf(half);
+  const inverse = f32x4.splat(scale > 0 ? 1 / scale : 0);
+  let farthest = f32x4.splat(0);
+  let first = i32x4.splat(0);
+  for (let i: usize = 0; i < 4; i++) {
+    const a = f32x4.mul(v128.load(x + 32 * i), inverse);
+    const b = f32x4.mul(v128.load(x + 32 * i, 16), inverse);
+    const low = f32x4.pmax(f32x4.pmin(a, f32x4.splat(127)), f32x4.splat(-127));
+    const high = f32x4.pmax(f32x4.pmin(b, f32x4.splat(127)), f32x4.splat(-127));
+    // Adding 1.5 * 2^23 rounds and leaves the integer in the low bits.
+    const lowBits = f32x4.add(low, f32x4.splat(12582912));
+    const highBits = f32x4.add(high, f32x4.splat(12582912));
+    farthest = f32x4.pmax(farthest, f32x4.abs(f32x4.sub(low, f32x4.sub(lowBits, f32x4.splat(12582912)))));
+    farthest = f32x4.pmax(farthest, f32x4.abs(f32x4.sub(high, f32x4.sub(highBits, f32x4.splat(12582912)))));
+    const eight = i16x8.narrow_i32x4_s(
+      i32x4.sub(lowBits, i32x4.splat(0x4b400000)),
+      i32x4.sub(highBits, i32x4.splat(0x4b400000)),
+    );
+    if ((i & 1) == 0) first = eight;
+    else v128.store(y + 8 * i - 8, v128.xor(i8x16.narrow_i16x8_s(first, eight), i8x16.splat(-128)));
+  }
+  // f32's quotients are off by 127 * 2^-23 at most: nearer to a half than that, f64 decides.
+  if (v128.any_true(f32x4.gt(farthest, f32x4.splat(<f32>0.49998)))) exactQ8(x, y, 1 / <f64>scale);
+  return half;
+}
+
+function exactQ8(x: usize, y: usize, inverse: f64): void {
+  for (let i: usize = 0; i < 32; i++) {
+    const multiple = <f64>load<f32>(x + 4 * i) * inverse;
+    const above = ceil(multiple);
+    const rounded = above - 0.5 > multiple ? above - 1 : above; // Math.round; floor(x + 0.5) takes 0.5 - 2^-54 up
+    store<u8>(y + i, <u8>(<i32>max<f64>(-127, min<f64>(127, rounded)) + 128));
+  }
+}
+
+/** The bits of max|x| of a group; NaN, which is above infinity here, where there is one. */
+// @ts-ignore: decorator
+@inline function mostBits(x: usize): u32 {
+  let most = i32x4.splat(0);
+  for (let i: usize = 0; i < 128; i += 16) most = i32x4.max_u(most, v128.and(v128.load(x + i), i32x4.splat(0x7fffffff)));
+  return mostOf(most);
+}

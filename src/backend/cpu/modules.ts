@@ -1,0 +1,39 @@
+// The compiled SIMD kernels of an instruction set: one module of those that know no format, and one for each format.
+
+import { MODULES } from "../../../kernels/wasm.ts";
+import type { Format } from "../../tensor/format.ts";
+import type { InstructionSet } from "./instruction_set.ts";
+
+/** Compiled once a process, and each when it is first asked for. */
+const compiled = new Map<string, Promise<WebAssembly.Module>>();
+
+export class KernelModules {
+  readonly #instructions: InstructionSet;
+
+  constructor(instructions: InstructionSet) {
+    this.#instructions = instructions;
+  }
+
+  /** Of the kernels that know no format. */
+  base(): Promise<WebAssembly.Module> {
+    return this.#module("base");
+  }
+
+  /** @throws Error for a format without SIMD kernels */
+  of({ name }: Format): Promise<WebAssembly.Module> {
+    return this.#module(name);
+  }
+
+  #module(name: string): Promise<WebAssembly.Module> {
+    const key = `${this.#instructions} ${name}`;
+    const found = compiled.get(key);
+    if (found) return found;
+    const binaries: Readonly<Record<string, string>> = MODULES[this.#instructions];
+    const text = binaries[name];
+    if (text === undefined) throw new Error(`weights in ${name} have no SIMD kernels`);
+    const module = WebAssembly.compile(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)));
+    compiled.set(key, module);
+    module.catch(() => compiled.delete(key)); // out of memory today is not so for ever
+    return module;
+  }
+}

@@ -132,7 +132,7 @@ export function checkTools({ tools = [], toolChoice = "auto" }: PromptOptions): 
     throw new RequestError("tool choice: required, but there are no tools");
 }
 
-/** Whatever walks a schema recursively may rely on this. @throws RequestError */
+/** Limits the depth of a schema, so that it can be walked recursively. @throws RequestError */
 function checkDepth(value: unknown, where: string): void {
   let level: unknown[] = [value];
   for (let depth = 0; level.length > 0; depth++) {

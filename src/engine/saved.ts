@@ -75,7 +75,7 @@ export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, c
   if (bytes.length < START + 4) fail(`it has ${bytes.length} bytes; it is not one, or was cut off`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (new TextDecoder("latin1").decode(bytes.subarray(0, 8)) !== MAGIC)
-    fail(`it does not begin with ${MAGIC}; it is no saved session`);
+    fail(`it does not begin with ${MAGIC}; it is not a saved session`);
   const version = view.getUint32(8, true);
   if (version !== VERSION)
     fail(`expected format version ${VERSION}, found ${version}; it was written by another hotset`);
@@ -123,10 +123,10 @@ function parseHeader(bytes: Uint8Array, length: number): Readonly<Record<string,
   try {
     header = JSON.parse(new TextDecoder().decode(bytes.subarray(START, START + length)));
   } catch {
-    fail("its header is no JSON; it was damaged");
+    fail("its header is not valid JSON; it was damaged");
   }
   if (typeof header !== "object" || header === null || Array.isArray(header))
-    fail("its header is no object; it was damaged");
+    fail("its header is not an object; it was damaged");
   return header as Readonly<Record<string, unknown>>;
 }
 

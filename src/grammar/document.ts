@@ -118,7 +118,7 @@ export class Document {
     try {
       uri = new URL(reference, node.base);
     } catch {
-      throw refuse(node.where, keyword, `is no URI reference: ${shown(reference)}`);
+      throw refuse(node.where, keyword, `is not a URI reference: ${shown(reference)}`);
     }
     const fragment = decode(uri.hash.slice(1));
     uri.hash = "";

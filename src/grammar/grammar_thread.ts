@@ -40,7 +40,7 @@ interface Compiling {
 
 /** A thread that uses this share of its memory compiles nothing more. */
 const FULL = 0.75;
-/** A thread that has not started after so long is given up. */
+/** Timeout for the start of a thread. */
 const START_MS = 120_000;
 
 export class GrammarThread {

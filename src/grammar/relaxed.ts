@@ -31,9 +31,9 @@ export class Tries {
     this.#check = check;
   }
 
-  /** Why a schema has no grammar; null where it has one. */
+  /** Why a schema has no grammar; null if it has one. */
   faultOf(schema: Json): string | null {
-    if (this.#left-- <= 0) return "given up";
+    if (this.#left-- <= 0) return "too many attempts";
     try {
       this.#check(schemaGrammar(schema));
       return null;

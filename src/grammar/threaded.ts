@@ -67,7 +67,7 @@ function schemaText(schema: unknown): string {
   try {
     return JSON.stringify(schema) ?? "null";
   } catch (error) {
-    const why = error instanceof RangeError ? "is nested too deep" : `is no JSON: ${(error as Error).message}`;
+    const why = error instanceof RangeError ? "is nested too deep" : `is not valid JSON: ${(error as Error).message}`;
     throw new RequestError(`json_schema: the schema ${why}`);
   }
 }

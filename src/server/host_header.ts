@@ -54,12 +54,12 @@ export function listenHost(text: string): string {
   const host = text.trim().replace(/^\[(.*)\]$/, "$1");
   if (isIP(host)) return host;
   if (host === "") throw refuse("is empty");
-  if (host === "*") throw refuse("is no address");
+  if (host === "*") throw refuse("is not an address");
   if (/^(unix|fd|sd):/i.test(host)) throw refuse("is a socket in the file system, which is not supported");
   if (host.includes("://")) throw refuse("is a URL");
   if (host.includes("/")) throw refuse("is a path: sockets in the file system are not supported");
   if (/:\d+$/.test(host)) throw refuse("has a port, which --port takes");
-  if (/[\s:@[\]*]/.test(host)) throw refuse("is no name");
+  if (/[\s:@[\]*]/.test(host)) throw refuse("is not a name");
   return host;
 }
 
@@ -82,6 +82,6 @@ function oneHost(text: string): (name: string, port: string | null) => boolean {
   if (rest.startsWith(".")) throw refuse("begins with a dot");
   const ascii = domainToASCII(rest) || rest; // clients send names in other scripts encoded
   const wantedName = ascii.replace(/\.$/, "");
-  if (!wantedName.split(".").every((label) => LABEL.test(label))) throw refuse("is no name that a client can send");
+  if (!wantedName.split(".").every((label) => LABEL.test(label))) throw refuse("is not a name that a client can send");
   return (name, port) => samePort(port) && (below ? name.endsWith(`.${wantedName}`) : name === wantedName);
 }

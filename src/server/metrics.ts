@@ -116,7 +116,7 @@ function gauges(model: ChatModel): string {
     metric("hotset_requests_running", "gauge", "Answers whose turn it is.", running),
     metric("hotset_requests_waiting_for_memory", "gauge", "Those of them that wait for room in the KV cache.", waiting),
     metric("hotset_kv_cache_usage_ratio", "gauge", "Part of the KV cache that answers hold, 0 to 1.", used / capacity),
-    metric("hotset_kv_cache_tokens", "gauge", "Positions of the KV cache; cached ones are given up when needed.", [
+    metric("hotset_kv_cache_tokens", "gauge", "Positions of the KV cache; cached ones are evicted when needed.", [
       [{ state: "used" }, used],
       [{ state: "cached" }, cached],
       [{ state: "free" }, capacity - used - cached],

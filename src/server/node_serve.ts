@@ -59,7 +59,7 @@ const CLOSING_MS = 500;
 const LINGER_MS = 3000;
 
 type Refusal = readonly [status: number, reason: string, message: string];
-const BAD_REQUEST: Refusal = [400, "Bad Request", "the request is malformed: this is no HTTP/1.1"];
+const BAD_REQUEST: Refusal = [400, "Bad Request", "the request is malformed: this is not HTTP/1.1"];
 /** Errors that Node finds before there is a request. */
 const REFUSALS: Readonly<Record<string, Refusal>> = {
   HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the request's headers are larger than 16 KiB"],
@@ -221,7 +221,7 @@ function cannotListen(error: NodeJS.ErrnoException, host: string, port: number):
   }
   if (error.code === "EADDRNOTAVAIL" || error.code === "ENOTFOUND" || error.code === "EAI_AGAIN") {
     return new RequestError(
-      `${host} is no address of this machine; --host takes one that is, 127.0.0.1 for this machine only, or 0.0.0.0 (:: with IPv6) for all`,
+      `${host} is not an address of this machine; --host takes one of its addresses: 127.0.0.1 for this machine only, or 0.0.0.0 (:: with IPv6) for all`,
     );
   }
   if (error.code === "EACCES") {

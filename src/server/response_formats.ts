@@ -235,7 +235,7 @@ function structuredOutputs(body: Fields, name: string): ResponseFormat | undefin
   return STRUCTURED[kind]!(given, kind);
 }
 
-/** "json" or a schema; an empty text is no format. */
+/** "json" or a schema; an empty text is not a format. */
 function ollamaFormat(body: Fields, name: string): ResponseFormat | undefined {
   const format = body.raw(name);
   if (format === "") return undefined;

@@ -152,7 +152,7 @@ describe("requests that are no requests", () => {
       `GET /health HTTP/1.1\r\nHost: localhost\r\nA: ${"a".repeat(1e6)}\r\n\r\n`,
       /^HTTP\/1\.1 431 .*16 KiB.*invalid_request_error/s,
     ],
-    ["no HTTP", "\u0016\u0003\u0001\r\n\r\n", /^HTTP\/1\.1 400 .*no HTTP/s],
+    ["no HTTP", "\u0016\u0003\u0001\r\n\r\n", /^HTTP\/1\.1 400 .*not HTTP/s],
     ["no Host", "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", /^HTTP\/1\.1 400 /],
     [
       "a Host that is none",

@@ -74,7 +74,7 @@ describe("hotset serve", () => {
     [{}, ["--host", "http://localhost"], /is a URL/],
     [{}, ["--host", "localhost:8080"], /has a port, which --port takes/],
     [{}, ["--host", "*"], /expected an IP address/],
-    [{}, ["--host", "192.0.2.1"], /is no address of this machine/],
+    [{}, ["--host", "192.0.2.1"], /is not an address of this machine/],
     [{}, ["--allow-host", "https://llm.example"], /is a URL, a name is wanted/],
     [{}, ["--cors", "app.example"], /Expected an origin/],
     [{}, ["--cors", "https://*.example"], /Expected an origin/],

@@ -2,7 +2,8 @@
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   ->   keys, values [block, position in block, Hkv, Dh], f16 or f32
 //
-// grid ceil(T * Hkv * Dh / 2 / 64): an invocation writes two neighbouring dimensions of one head's k and of its v.
+// grid ceil(T * Hkv * Dh / 2 / 64): an invocation writes two neighbouring dimensions of one head's
+// k and of its v.
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/step.wgsl"

@@ -1,4 +1,5 @@
-// First half of choosing without temperature: the best token of each slice of a row, after bias and penalties
+// First half of choosing without temperature: the best token of each slice of a row, after bias and
+// penalties
 //
 //   logits [R, V] f32   ->   slices [R, ceil(V / 2048)]
 //
@@ -7,7 +8,7 @@
 #import "lib/choose/token.wgsl"
 #import "lib/choose/chooser.wgsl"
 #import "lib/attention/slice.wgsl"
-#import "lib/choose/sixteens.wgsl"
+#import "lib/choose/scan.wgsl"
 #import "lib/choose/adjust.wgsl"
 
 struct Params {

@@ -1,16 +1,19 @@
-// Second half of choosing with temperature: draws from softmax(logits / temperature) after top-k, top-p and min-p
+// Second half of choosing with temperature: draws from softmax(logits / temperature) after top-k,
+// top-p and min-p
 //
-//   slices [R, n]   ranked [R, n, 256] (key, ~id)   ->   ids [R] u32, UNDECIDED where the host has to; and the step's next tokens
+//   slices [R, n]   ranked [R, n, 256] (key, ~id)
+//   ->   ids [R] u32, UNDECIDED where the host has to; and the step's next tokens
 //
-// The order of the draw is that of src/engine/draw.ts: the 256 best of the row, then the others, of which only the mass is known.
-// All sums are intervals, [a (1 - ERROR), a (1 + ERROR)], for this is f32 and the host's is f64: where the ends of one would
-// choose different tokens, or one behind the 256, the row is undecided. So a seed gives the same tokens on host and GPU.
-// grid R: a workgroup owns a row; an invocation owns a rank.
+// The order of the draw is that of src/engine/draw.ts: the 256 best of the row, then the others, of
+// which only the mass is known. All sums are intervals, [a (1 - ERROR), a (1 + ERROR)], for this is
+// f32 and the host's is f64: where the ends of one would choose different tokens, or one behind the
+// 256, the row is undecided. So a seed gives the same tokens on host and GPU. grid R: a workgroup
+// owns a row; an invocation owns a rank.
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 #import "lib/choose/chooser.wgsl"
 #import "lib/attention/slice.wgsl"
-#import "lib/choose/sixteens.wgsl"
+#import "lib/choose/scan.wgsl"
 #import "lib/choose/select.wgsl"
 #import "lib/choose/random.wgsl"
 #import "lib/choose/chosen.wgsl"
@@ -81,7 +84,8 @@ fn main(
   }
 }
 
-// The token that the first invocation gets, the others UNDECIDED. Contains barriers: call it in uniform control flow.
+// The token that the first invocation gets, the others UNDECIDED. Contains barriers: call it in
+// uniform control flow.
 fn sample(c: Chooser, row: u32, best: vec2u, lane: u32) -> u32 {
   let top = value_of(best.x);
   var mass = 0.0;

@@ -1,13 +1,14 @@
 // Second half of choosing without temperature: the best token of a row
 //
-//   slices [R, ceil(V / 2048)]   ->   ids [R] u32, UNDECIDED where a logit is NaN or infinite; and the step's next tokens
+//   slices [R, ceil(V / 2048)]
+//   ->   ids [R] u32, UNDECIDED where a logit is NaN or infinite; and the step's next tokens
 //
 // grid R: a workgroup owns a row.
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 #import "lib/choose/chooser.wgsl"
 #import "lib/attention/slice.wgsl"
-#import "lib/choose/sixteens.wgsl"
+#import "lib/choose/scan.wgsl"
 #import "lib/choose/chosen.wgsl"
 
 struct Params {

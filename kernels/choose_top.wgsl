@@ -1,13 +1,16 @@
-// First half of choosing with temperature: the 256 best tokens of each slice of a row, and the mass of all its tokens
+// First half of choosing with temperature: the 256 best tokens of each slice of a row, and the mass
+// of all its tokens
 //
-//   logits [R, V] f32   ->   slices [R, ceil(V / 2048)]   ranked [R, ceil(V / 2048), 256] (key, ~id), in no order
+//   logits [R, V] f32
+//   ->   slices [R, ceil(V / 2048)]   ranked [R, ceil(V / 2048), 256] (key, ~id), in no order
 //
-// grid (ceil(V / 2048), R): a workgroup owns a slice of a row. Places of `ranked` beyond the slice's tokens are zero.
+// grid (ceil(V / 2048), R): a workgroup owns a slice of a row. Places of `ranked` beyond the
+// slice's tokens are zero.
 #import "lib/step.wgsl"
 #import "lib/choose/token.wgsl"
 #import "lib/choose/chooser.wgsl"
 #import "lib/attention/slice.wgsl"
-#import "lib/choose/sixteens.wgsl"
+#import "lib/choose/scan.wgsl"
 #import "lib/choose/select.wgsl"
 #import "lib/choose/adjust.wgsl"
 

@@ -1,9 +1,10 @@
-// Weighted sum over a token's experts, in the order of its choices: y[t,:] = sum_k weights[t,k] x[t K + k,:], added to y or not
+// Weighted sum over a token's experts, in the order of its choices: y[t,:] = sum_k weights[t,k] x[t
+// K + k,:], added to y or not
 //
 //   x [T K, D] f32   weights [T, K] f32   ->   y [T, D] f32
 //
-// grid ceil(T * D / 4 / 64): an invocation makes four columns of one token. A choice of weight 0 may have no row in x: what lies
-// there is not read, it may be NaN.
+// grid ceil(T * D / 4 / 64): an invocation makes four columns of one token. A choice of weight 0
+// may have no row in x: what lies there is not read, it may be NaN.
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 

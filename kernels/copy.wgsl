@@ -1,8 +1,10 @@
-// Copy: y = x, the yardstick of bandwidth: a profile gives each kernel's bytes a second as a share of this one's.
+// Copy: y = x, the yardstick of bandwidth: a profile gives each kernel's bytes a second as a share
+// of this one's.
 //
 //   x [n] vec4u   ->   y
 //
-// grid ceil(n / 1024): an invocation copies four vectors that lie 256 apart, so that neighbours read neighbours.
+// grid ceil(n / 1024): an invocation copies four vectors that lie 256 apart, so that neighbours
+// read neighbours.
 #import "lib/grid.wgsl"
 
 struct Params {

@@ -2,8 +2,8 @@
 //
 //   w [V, D] packed   ->   y [T, D] f32
 //
-// grid ceil(T * D / 8 / 64): an invocation copies 8 columns of one token. A table in several parts takes a dispatch a
-// part; each writes only the tokens that it holds.
+// grid ceil(T * D / 8 / 64): an invocation copies 8 columns of one token. A table in several parts
+// takes a dispatch a part; each writes only the tokens that it holds.
 #import "lib/matrix/weights.wgsl"
 #import "lib/step.wgsl"
 #import "lib/choose/token.wgsl"

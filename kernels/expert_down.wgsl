@@ -1,9 +1,11 @@
 // Expert down for many tokens: y[s,d] = w2[d,:] . x[s,:], expert = ids[s]
 //
-//   w [E, D, F] packed   x [T K, F] f32   starts, sorted: assignments by expert (group.wgsl)   ->   y [T K, D] f32
+//   w [E, D, F] packed   x [T K, F] f32   starts, sorted: assignments by expert (group.wgsl)
+//   ->   y [T K, D] f32
 //
-// grid (ceil(rows of the part / TILE_W), tiles): a workgroup makes TILE_X assignments of one expert by TILE_W rows. The tiles of
-// all experts are at most T K / TILE_X + E; surplus workgroups, and those whose expert is not in the part, do nothing.
+// grid (ceil(rows of the part / TILE_W), tiles): a workgroup makes TILE_X assignments of one expert
+// by TILE_W rows. The tiles of all experts are at most T K / TILE_X + E; surplus workgroups, and
+// those whose expert is not in the part, do nothing.
 #import "lib/matrix/tile.wgsl"
 #import "lib/matrix/expert_tile.wgsl"
 #import "lib/grid.wgsl"

@@ -1,9 +1,12 @@
-// Expert down for few tokens, both experts at once: y[t,d] = sum_k weights[t,k] (w2[d,:] . x[t K + k,:]), added to y or not
+// Expert down for few tokens, both experts at once:
+// y[t,d] = sum_k weights[t,k] (w2[d,:] . x[t K + k,:]), added to y or not
 //
-//   w [E, D, F] packed   x [T K, F] f32 or int8   ids [T, K]   weights [T, K] f32   ->   y [T, D] f32
+//   w [E, D, F] packed   x [T K, F] f32 or int8   ids [T, K]   weights [T, K] f32
+//   ->   y [T, D] f32
 //
-// grid (ceil(rows of the part / (8 THREADS / TEAM)), T): a team makes eight rows of one token over those of its experts that the
-// part holds. Parts after the first experts add to what those before them wrote.
+// grid (ceil(rows of the part / (8 THREADS / TEAM)), T): a team makes eight rows of one token over
+// those of its experts that the part holds. Parts after the first experts add to what those before
+// them wrote.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/grid.wgsl"
 

@@ -1,10 +1,13 @@
-// Expert gate and up for many tokens: y[s,f] = silu(w1[f,:] . x[t,:]) * (w3[f,:] . x[t,:]), s = t K + k, expert = ids[s]
+// Expert gate and up for many tokens: y[s,f] = silu(w1[f,:] . x[t,:]) * (w3[f,:] . x[t,:]),
+// s = t K + k, expert = ids[s]
 //
-//   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32   starts, sorted: assignments by expert (group.wgsl)
+//   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32
+//   starts, sorted: assignments by expert (group.wgsl)
 //   ->   y [T K, F] f32
 //
-// grid (ceil(rows of the part / TILE_W), tiles): a workgroup makes TILE_X assignments of one expert by TILE_W / 2 outputs. The
-// tiles of all experts are at most T K / TILE_X + E; surplus workgroups, and those whose expert is not in the part, do nothing.
+// grid (ceil(rows of the part / TILE_W), tiles): a workgroup makes TILE_X assignments of one expert
+// by TILE_W / 2 outputs. The tiles of all experts are at most T K / TILE_X + E; surplus workgroups,
+// and those whose expert is not in the part, do nothing.
 #import "lib/matrix/tile.wgsl"
 #import "lib/matrix/expert_tile.wgsl"
 #import "lib/silu.wgsl"

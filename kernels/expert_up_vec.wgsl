@@ -1,10 +1,13 @@
-// Expert gate and up for few tokens: y[s,f] = silu(w1[f,:] . x[t,:]) * (w3[f,:] . x[t,:]), s = t K + k, expert = ids[s]
+// Expert gate and up for few tokens: y[s,f] = silu(w1[f,:] . x[t,:]) * (w3[f,:] . x[t,:]),
+// s = t K + k, expert = ids[s]
 //
-//   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...   x [T, D] f32, normed first or not, or int8   ids [T K]
+//   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...
+//   x [T, D] f32, normed first or not, or int8   ids [T K]
 //   ->   y [T K, F], f32 or int8 as x
 //
-// grid (ceil(rows of the part / (8 THREADS / TEAM)), T K): a team makes four outputs of one assignment; nothing is made if the
-// part lacks its expert. With int8 a workgroup makes 32 outputs, a group.
+// grid (ceil(rows of the part / (8 THREADS / TEAM)), T K): a team makes four outputs of one
+// assignment; nothing is made if the part lacks its expert. With int8 a workgroup makes 32 outputs,
+// a group.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/matrix/expert_out.wgsl"
 #import "lib/silu.wgsl"

@@ -1,10 +1,14 @@
-// Sorts the assignments (token, choice) by expert, in ascending order within an expert, without atomics: the same every time
+// Sorts assignments (token, choice) by expert, in ascending order within an expert, and without
+// atomics, so that the result is the same every time
 //
-//   ids [T K] u32   ->   starts [E + 1] u32   sorted [T K] u32: expert e has sorted[starts[e]] .. sorted[starts[e + 1] - 1]
+//   ids [T K] u32   ->   starts [E + 1] u32   sorted [T K] u32
 //
-// Example, K = 2: ids [1, 0, 1, 2] -> starts [0, 1, 3, 4], sorted [1, 0, 2, 3]. Ids from E on belong to no expert: what `sorted` has
-// from starts[E] on is undefined.
-// grid E: a workgroup owns an expert. Each invocation counts its own run of assignments; a prefix sum tells it where to write.
+// Expert e has sorted[starts[e]] .. sorted[starts[e + 1] - 1].
+// Example, K = 2: ids [1, 0, 1, 2] -> starts [0, 1, 3, 4], sorted [1, 0, 2, 3]. Ids from E on
+// belong to no expert: `sorted` is undefined from starts[E] on.
+//
+// grid E: a workgroup owns an expert. Each invocation counts its own run of assignments; a prefix
+// sum tells it where to write.
 #import "lib/step.wgsl"
 
 struct Params {

@@ -2,7 +2,8 @@
 //
 //   w [N, C] packed   x [T, C] f32   ->   y [T, N] f32
 //
-// grid (ceil(rows of the part / TILE_W), ceil(T / TILE_X)): a workgroup makes a tile of TILE_X tokens by TILE_W rows.
+// grid (ceil(rows of the part / TILE_W), ceil(T / TILE_X)): a workgroup makes a tile of TILE_X
+// tokens by TILE_W rows.
 #import "lib/matrix/tile.wgsl"
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"

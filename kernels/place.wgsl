@@ -1,6 +1,8 @@
-// Experts to the slots that hold their weights: slot = table[id], share = weight where there is a slot, else 0
+// Experts to the slots that hold their weights: slot = table[id], share = weight where there is a
+// slot, else 0
 //
-//   ids [T K] u32   weights [T K] f32   table [.., E] u32: slots, 0xffffffff for none   ->   slots [T K] u32   shares [T K] f32
+//   ids [T K] u32   weights [T K] f32   table [.., E] u32: slots, 0xffffffff for none
+//   ->   slots [T K] u32   shares [T K] f32
 //
 // grid ceil(T * K / 64): an invocation places one choice.
 #import "lib/step.wgsl"

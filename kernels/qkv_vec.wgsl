@@ -3,8 +3,9 @@
 //   w [(H + 2 Hkv) Dh, D] packed   x [T, D] f32   norm [D]   angles [positions, Dh / 2] (cos, sin)
 //   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v   keys, values [block, position in block, Hkv, Dh], f16 or f32
 //
-// grid (ceil(rows / 16 / (THREADS / TEAM)), T): a team makes two blocks of eight rows of one head, half a head apart, which
-// are the pairs that RoPE turns. Dh is a multiple of 16, and the matrix is in one part.
+// grid (ceil(rows / 16 / (THREADS / TEAM)), T): a team makes two blocks of eight rows of one head,
+// half a head apart, which are the pairs that RoPE turns. Dh is a multiple of 16, and the matrix is
+// in one part.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"

@@ -1,6 +1,8 @@
-// Activations to int8: y = round(x / s), a scale s = max |x| / 127 a group of 32, x normed first or not
+// Activations to int8: y = round(x / s), a scale s = max |x| / 127 a group of 32, x normed first or
+// not
 //
-//   x [T, D] f32   norm [D] f32   ->   y [T, D] int8, then the scales f32: a row is groups * 8 words and groups scales
+//   x [T, D] f32   norm [D] f32
+//   ->   y [T, D] int8, then the scales f32: a row is groups * 8 words and groups scales
 //
 // grid T: a workgroup owns a row; an invocation takes whole groups.
 #import "lib/team/reduce.wgsl"

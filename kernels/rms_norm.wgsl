@@ -2,7 +2,8 @@
 //
 //   x [T, D] f32   w [D] f32   ->   y [T, D] f32
 //
-// grid T: a workgroup owns a row; invocations stride over its columns four at a time. Padding is zero and stays zero.
+// grid T: a workgroup owns a row; invocations stride over its columns four at a time. Padding is
+// zero and stays zero.
 #import "lib/team/reduce.wgsl"
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"

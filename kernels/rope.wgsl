@@ -1,8 +1,10 @@
-// Rotary position embedding, in place on q and k: pairs (i, i + rd / 2) of a head turn by position * inverse[i]
+// Rotary position embedding, in place on q and k: pairs (i, i + rd / 2) of a head turn by position
+// * inverse[i]
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   angles [positions, rd / 2] (cos, sin) f32   ->   qkv
 //
-// Dimensions of a head from rd on stay. The angles come from the host: WGSL's own cos is poor at large ones.
+// Dimensions of a head from rd on stay. The angles come from the host: WGSL's own cos is poor at
+// large ones.
 //
 // grid ceil(T * (H + Hkv) * rd / 2 / 64): an invocation turns one pair.
 #import "lib/step.wgsl"

@@ -1,10 +1,12 @@
 // Router: y = softmax over the gate's logits, the K largest; equal logits: the lowest expert first
 //
-//   w [E, D] packed: the gate   x [T, D] f32   norm [D] f32   ->   ids [T, K] u32   weights [T, K] f32
+//   w [E, D] packed: the gate   x [T, D] f32   norm [D] f32
+//   ->   ids [T, K] u32   weights [T, K] f32
 //
-// weight = exp(logit - max) / sum, over the K chosen where weights are to sum to 1, else over all E.
-// grid T: a workgroup owns a token. Each of K passes takes the largest logit after the one before it, in the order
-// (logit descending, id ascending), so that nothing has to be remembered but the last choice.
+// weight = exp(logit - max) / sum, over the K chosen where weights are to sum to 1, else over all
+// E. grid T: a workgroup owns a token. Each of K passes takes the largest logit after the one
+// before it, in the order (logit descending, id ascending), so that nothing has to be remembered
+// but the last choice.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/grid.wgsl"
 

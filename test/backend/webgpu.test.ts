@@ -12,8 +12,8 @@ import { leftToCi } from "../support/level.ts";
 import { conformance, formatConformance, productConformance, tileConformance } from "./conformance.ts";
 
 /**
- * Forms of the products for many tokens, and the weights they are tested on: all for one of those
- * that share what unpacks them. The suite itself runs `registers`, the default of software
+ * Variants of the products for many tokens, and the weights they are tested on: all for one of
+ * those that share what unpacks them. The suite itself runs `registers`, the default of software
  * adapters; `matrix` is webgpu_matrix.test.ts.
  */
 const TILE_CASES: Readonly<Partial<Record<TileName, readonly PackableName[]>>> = {

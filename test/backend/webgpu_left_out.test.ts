@@ -1,5 +1,5 @@
-// Forms of kernels that a device does not compile, or computes wrongly: left out and named, never
-// the end of open().
+// Variants of kernels that a device does not compile, or computes wrongly: left out and named,
+// never the end of open().
 
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -14,7 +14,7 @@ import { some } from "../support/some.ts";
 import { writeTinyFolder } from "../support/tiny_folder.ts";
 import { type WatchedGpu, watchedGpu } from "../support/watched_gpu.ts";
 
-// The one with most forms, where there are two.
+// The one with most variants, where there are two.
 const adapter = adapters.find(({ features }) => features.has("shader-f16")) ?? adapters[0];
 const [D, F] = [96, 64];
 const q4 = (groups: number) => ({ format: FORMATS.q4, groups });
@@ -36,7 +36,7 @@ const where = (text: string, alter: Alter) => (code: string) => (code.includes(t
 const uncompiled = (text: string) => where(text, (code) => `${code}\nfn broken() -> f32 { return vec2f(1); }`);
 const doubled = (text: string, within = text) => where(within, (code) => code.replaceAll(text, `2 * ${text}`));
 const WORDS = String.raw`: kernels/\S+\.wgsl(:\d+)?: [^:]*vec2<f32>`;
-const WRONG = String.raw`: its results are not the plain form's \(normalised error`;
+const WRONG = String.raw`: its results are not the plain variant's \(normalised error`;
 
 const TROUBLES: readonly Trouble[] = [
   {
@@ -94,7 +94,7 @@ const TROUBLES: readonly Trouble[] = [
   },
 ];
 
-describe.skipIf(noAdapter)(`webgpu forms that are left out${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
+describe.skipIf(noAdapter)(`webgpu variants that are left out${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (!adapter) {
     it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
     return;
@@ -177,7 +177,7 @@ describe.skipIf(noAdapter)(`webgpu forms that are left out${noAdapter ? `: ${NO_
         );
       });
 
-      it("fails in the compiler's words where there is no other form", async () => {
+      it("fails in the compiler's words where there is no other variant", async () => {
         const watched = watchedGpu(adapter.name);
         // As naga writes it.
         watched.onMessage = (message) =>

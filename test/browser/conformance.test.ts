@@ -11,7 +11,7 @@ import { casesInPage, type PageRun, startPage } from "../support/page_run.ts";
 import { HUNG } from "../support/patience.ts";
 
 const FILES = ["dist/test/backend/webgpu.test.js", "dist/test/backend/webgpu_device.test.js"];
-const FORMS = / > tiles\b|, products in /;
+const VARIANTS = / > tiles\b|, products in /;
 const PATIENCE = 2 * HUNG; // more than a page may be silent: page_run.ts then says why
 
 const skipped = noChromium ?? leftToCi;
@@ -22,7 +22,7 @@ describe.skipIf(skipped)(titled("in a page", skipped), () => {
     expect(adapter).toMatch(/swiftshader.* without shader-f16/i);
   });
 
-  // The same adapter in Node: another one may have features, and so forms of the kernels, that this
+  // The same adapter in Node: another one may have features, and so variants of the kernels, that this
   // one has not.
   const node = adapters.find(({ name }) => /swiftshader/i.test(name));
   const skip = node ? null : "skipped: Node has no SwiftShader on this machine";
@@ -37,11 +37,11 @@ describe.skipIf(skipped)(titled("in a page", skipped), () => {
     );
   });
 
-  // Forms of the products are the same shaders in both; the suite itself and the device are what a
+  // Variants of the products are the same shaders in both; the suite itself and the device are what a
   // page may do otherwise.
-  const left = node && !ALL ? cases.filter(({ name }) => FORMS.test(name)) : [];
+  const left = node && !ALL ? cases.filter(({ name }) => VARIANTS.test(name)) : [];
   describe.skipIf(left.length > 0)(
-    "forms of the products: left to Node, on the same driver (here too: HOTSET_ALL_TESTS=1)",
+    "variants of the products: left to Node, on the same driver (here too: HOTSET_ALL_TESTS=1)",
     () => {
       for (const { name } of left) it(name, () => {});
     },

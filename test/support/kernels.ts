@@ -1,11 +1,11 @@
-// Runs single WGSL kernels on an adapter, as the recorder binds them, with canaries behind
+// Runs single WGSL kernels on an adapter, as the encoder binds them, with canaries behind
 // everything that they write.
 
 import { expect } from "vitest";
 import { requestAdapter, requestDevice } from "../../src/backend/webgpu/device/adapter.ts";
 import { type Buffer, Device } from "../../src/backend/webgpu/device/device.ts";
 import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
-import { type Binding, Recorder } from "../../src/backend/webgpu/dispatch/recorder.ts";
+import { type Binding, StepEncoder } from "../../src/backend/webgpu/dispatch/encoder.ts";
 import { type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
 
 type Numbers = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
@@ -32,12 +32,12 @@ export interface KernelRun extends Omit<Binding, "buffers"> {
   readonly buffers: Readonly<Record<string, Numbers>>;
 }
 
-/** Opens an adapter by name. `subgroups` false: the forms that need no feature. */
+/** Opens an adapter by name. `subgroups` false: the variants that need no feature. */
 export async function openKernels(adapterName: string, subgroups: boolean): Promise<KernelBench> {
   const node = await openNodeGpu(adapterName);
   if (!node) throw new Error(`adapter ${adapterName} could not be opened`);
   const device = new Device(await requestDevice(await requestAdapter(node.gpu), subgroups ? ["subgroups"] : []));
-  const recorder = new Recorder(device, subgroups);
+  const encoder = new StepEncoder(device, subgroups);
   const { queue } = device.gpu;
   return {
     subgroups,
@@ -65,17 +65,17 @@ export async function openKernels(adapterName: string, subgroups: boolean): Prom
       }
       for (const { name, n, buffers: bound, ...binding } of calls) {
         const own = Object.fromEntries(Object.entries(bound).map(([key, data]) => [key, buffers.get(data)!]));
-        recorder.dispatch(recorder.call(name, { ...binding, buffers: own }), n);
+        encoder.dispatch(encoder.call(name, { ...binding, buffers: own }), n);
       }
       for (const data of written) {
         const buffer = buffers.get(data)!;
         const width = data.length + CANARIES;
-        const bits = await recorder.readBits({ buffer, rows: 1, width, stride: width, type: "u32" });
+        const bits = await encoder.readBits({ buffer, rows: 1, width, stride: width, type: "u32" });
         expect([...bits.subarray(data.length)], "canaries").toEqual(Array<number>(CANARIES).fill(CANARY));
         new Uint32Array(data.buffer, data.byteOffset, data.length).set(bits.subarray(0, data.length));
       }
       for (const buffer of buffers.values()) {
-        recorder.forget(buffer);
+        encoder.forget(buffer);
         device.free(buffer);
       }
     },

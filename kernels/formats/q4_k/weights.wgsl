@@ -1,5 +1,5 @@
-// Weights held as 4 bits, with a scale and a min of 6 bits a group of 32 and their factors, two f16,
-// a group of 256 (q4_k.ts): w = (d s) level - dmin m.
+// Weights held as 4 bits, with a scale and a min of 6 bits a group of 32 and their factors, two
+// f16, a group of 256 (q4_k.ts): w = (d s) level - dmin m.
 #import "lib/matrix/levels.wgsl"
 #import "lib/matrix/nibbles.wgsl"
 #import "lib/matrix/super_groups.wgsl"

@@ -1,4 +1,5 @@
-// Keys and values cached as f16: a pair of neighbouring dimensions is one word, eight are a vec4u. Needs no device feature.
+// Keys and values cached as f16: a pair of neighbouring dimensions is one word, eight are a vec4u.
+// Needs no device feature.
 alias KvPair = u32;
 alias KvUnit = vec4u;
 

@@ -1,5 +1,5 @@
-// A logit with its chooser's bias and penalties, in the order and rounding of src/engine/sampler.ts.
-// Uses the kernel's `logits` and `tables` (u32), and its params.
+// A logit with its chooser's bias and penalties, in the order and rounding of
+// src/engine/sampler.ts. Uses the kernel's `logits` and `tables` (u32), and its params.
 fn adjusted(chooser: Chooser, row: u32, id: u32) -> vec2u {
   var bits = logits[row * p.stride + id];
   var key = key_of(bits);

@@ -1,4 +1,5 @@
-// What a chooser keeps on the GPU, and tokens as ranks: (key, ~id), larger being better, of equal logits the lowest id.
+// What a chooser keeps on the GPU, and tokens as ranks: (key, ~id), larger being better, of equal
+// logits the lowest id.
 struct Chooser {
   random: vec4u, // state of its generator
   inverse_temperature: f32, // 0: takes the best
@@ -17,7 +18,8 @@ const NO_TABLE = 0xffffffffu;
 const BANNED = 0u; // key of -Infinity, below every finite one
 const BROKEN = 0xffffffffu; // key of NaN and of +Infinity, above every finite one
 
-// A key that orders floats as unsigned numbers. Taken from the bits, as a compiler may assume that no float is infinite or NaN.
+// A key that orders floats as unsigned numbers. Taken from the bits, as a compiler may assume that
+// no float is infinite or NaN.
 fn key_of(bits: u32) -> u32 {
   if (bits == 0xff800000u) {
     return BANNED;

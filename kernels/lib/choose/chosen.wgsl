@@ -1,5 +1,6 @@
-// The end of choosing: what was chosen goes to the host, to the chooser's memory and to the place of the next token.
-// Uses the kernel's `choosers`, `tables`, `step`, `ids`, `count`, and its params. Called by one invocation of a row.
+// The end of choosing: what was chosen goes to the host, to the chooser's memory and to the place
+// of the next token. Uses the kernel's `choosers`, `tables`, `step`, `ids`, `count`, and its
+// params. Called by one invocation of a row.
 
 const UNDECIDED = 0xffffffffu;
 

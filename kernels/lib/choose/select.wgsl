@@ -1,5 +1,6 @@
-// Finds the best `wanted` of n different ranks, in up to eight rounds of eight bits, by a workgroup of RANKED invocations.
-// Uses the kernel's `fn candidate(i: u32) -> vec2u`; a key of BANNED is no candidate.
+// Finds the best `wanted` of n different ranks, in up to eight rounds of eight bits, by a workgroup
+// of RANKED invocations. Uses the kernel's `fn candidate(i: u32) -> vec2u`; a key of BANNED is no
+// candidate.
 struct Cut {
   mask: vec2u, // bits of a rank that were looked at
   least: vec2u, // what they are at least in a rank that is taken
@@ -46,7 +47,8 @@ fn select_best(wanted: u32, n: u32, lane: u32) -> Cut {
       above += atomicLoad(&counts[i]);
     }
     let own = above + atomicLoad(&counts[lane]);
-    // Only one invocation finds that the last one taken has its eight bits; all are taken where there are not enough.
+    // Only one invocation finds that the last one taken has its eight bits; all are taken where
+    // there are not enough.
     if (own >= cut.missing && above < cut.missing) {
       var next = Cut(cut.mask, cut.least, cut.missing - above, u32(own == cut.missing));
       next.mask[word] |= 255u << shift;

@@ -1,4 +1,5 @@
-// What each token of the batch is. Uses the kernel's `step`: four words a token, then the block tables of all sequences.
+// What each token of the batch is. Uses the kernel's `step`: four words a token, then the block
+// tables of all sequences.
 struct Token {
   id: u32,
   position: u32,

@@ -4,7 +4,7 @@
 //
 // Invocation i owns weight rows 2i and 2i + 1 of the tile and unpacks each of their weights once,
 // into registers, for all 16 activation rows. Those lie in workgroup memory, 32 columns at a time,
-// and everyone reads the same one at a time.
+// and all invocations read the same one at a time.
 #import "lib/matrix/weights.wgsl"
 #import "lib/matrix/tile_job.wgsl"
 

@@ -1,5 +1,6 @@
-// Sums and maxima over a workgroup of THREADS invocations: one subgroup operation, then one value a subgroup.
-// Right for any subgroup size: subgroup_id tells which slot is ours, num_subgroups how many there are.
+// Sums and maxima over a workgroup of THREADS invocations: one subgroup operation, then one value a
+// subgroup. Right for any subgroup size: subgroup_id tells which slot is ours, num_subgroups how
+// many there are.
 enable subgroups;
 requires subgroup_id;
 
@@ -26,7 +27,8 @@ fn workgroup_sum(value: vec4f, lane: Lane) -> vec4f {
   return sum;
 }
 
-// Every invocation gets the maximum, by component. Contains barriers: call it in uniform control flow.
+// Every invocation gets the maximum, by component. Contains barriers: call it in uniform control
+// flow.
 fn workgroup_max(value: vec4f, lane: Lane) -> vec4f {
   let own = subgroupMax(value);
   if (subgroupElect()) {

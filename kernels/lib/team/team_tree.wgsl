@@ -1,4 +1,5 @@
-// Sums over a team of TEAM (a power of two, eight at least) invocations, in workgroup memory: needs no feature.
+// Sums over a team of TEAM (a power of two, eight at least) invocations, in workgroup memory: needs
+// no feature.
 #import "lib/team/reduce.wgsl"
 
 struct Sums {
@@ -12,8 +13,8 @@ fn plus(a: Sums, b: Sums) -> Sums {
   return Sums(Rows8(a.rows.lo + b.rows.lo, a.rows.hi + b.rows.hi), a.squares + b.squares);
 }
 
-// Every invocation gets its team's sums, by way of eight sums of every eighth: two barriers, whatever the team.
-// Call it in uniform control flow.
+// Every invocation gets its team's sums, by way of eight sums of every eighth: two barriers,
+// whatever the team. Call it in uniform control flow.
 fn team_sum(value: Sums, lane: Lane) -> Sums {
   let first = lane.index / TEAM * TEAM;
   let i = lane.index % TEAM;

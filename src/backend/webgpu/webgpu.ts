@@ -20,9 +20,15 @@ import { type TileName, tilesFor, usualTile } from "./tuning/tiles.ts";
 export type { WebGpuOps } from "./step/webgpu_ops.ts";
 
 export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
-  /** What products for few rows may be computed in. Default: all that the device can; ["f32"] is exact. */
+  /**
+   * What products for few rows may be computed in. Default: all that the device can; ["f32"] is
+   * exact.
+   */
   readonly arithmetics?: readonly Arithmetic[];
-  /** Form of the products where rows are many. Default: what is usual for the kind of adapter. */
+  /**
+   * MatvecVariant of the products where rows are many. Default: what is usual for the kind of
+   * adapter.
+   */
   readonly tile?: TileName;
   /** Default: the adapter that the platform prefers. */
   readonly adapter?: GPUAdapter;
@@ -30,8 +36,8 @@ export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
   readonly optionalFeatures?: boolean;
 }
 
-// The GPU objects of devices that are open or still closing. Dawn's must not be collected before their work has ended,
-// and who opened one may let go of it as soon as close() returns.
+// The GPU objects of devices that are open or still closing. Dawn's must not be collected before
+// their work has ended, and the caller that opened one may drop it as soon as close() returns.
 const inUse = new Set<{ readonly gpu: GPU }>();
 
 /** @throws DeviceError without an adapter or device */

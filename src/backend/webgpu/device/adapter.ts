@@ -16,7 +16,10 @@ export function describeAdapter(adapter: GPUAdapter): AdapterInfo {
   return { name, software: isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(words) };
 }
 
-/** Whether the kernels' subgroup forms can run: the feature, and subgroup_id, which tells subgroups apart. */
+/**
+ * Whether the kernels' subgroup variants can run: the feature, and subgroup_id, which tells
+ * subgroups apart.
+ */
 export function hasSubgroups(gpu: GPU, adapter: GPUAdapter): boolean {
   return adapter.features.has("subgroups") && gpu.wgslLanguageFeatures.has("subgroup_id");
 }
@@ -26,7 +29,10 @@ export function hasInt8Products(gpu: GPU): boolean {
   return gpu.wgslLanguageFeatures.has("packed_4x8_integer_dot_product");
 }
 
-/** Dawn's name for matrix units, which WebGPU itself does not have yet; only in Node, behind a toggle. */
+/**
+ * Dawn's name for matrix units, which WebGPU itself does not have yet; only in Node, behind a
+ * toggle.
+ */
 export const MATRIX_UNITS = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 
 interface MatrixInfo {
@@ -39,7 +45,10 @@ interface MatrixInfo {
   }>;
 }
 
-/** Whether tile_matrix.wgsl can run: 16 x 16 by 16 x 16 in f16, summed in f32, and no subgroup of another size than 32. */
+/**
+ * Whether tile_matrix.wgsl can run: 16 x 16 by 16 x 16 in f16, summed in f32, and no subgroup of
+ * another size than 32.
+ */
 export function hasMatrixUnits({ features, info }: GPUAdapter): boolean {
   if (![MATRIX_UNITS, "subgroups", "shader-f16"].every((feature) => features.has(feature))) return false;
   const shapes = [...((info as MatrixInfo).subgroupMatrixConfigs ?? [])];
@@ -59,8 +68,9 @@ export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
 }
 
 /**
- * The device with the adapter's own limits (the defaults allow only 128 MiB a binding), and with timestamps where it has
- * them: they cost nothing until a profile asks for them. @throws DeviceError
+ * The device with the adapter's own limits (the defaults allow only 128 MiB a binding), and with
+ * timestamps where it has them: they cost nothing until a profile asks for them. @throws
+ * DeviceError
  */
 export async function requestDevice(adapter: GPUAdapter, features: readonly GPUFeatureName[]): Promise<GPUDevice> {
   const timestamps = (["timestamp-query"] as const).filter((feature) => adapter.features.has(feature));

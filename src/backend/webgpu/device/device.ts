@@ -93,7 +93,8 @@ export class Device {
   }
 
   /**
-   * A buffer of `size` bytes (rounded up to 16), zeroed. Whether it could be allocated shows later: settle() throws.
+   * A buffer of `size` bytes (rounded up to 16), zeroed. Whether it could be allocated shows later:
+   * settle() throws.
    * @throws MemoryError at once if it is larger than the device allows
    */
   buffer(what: string, size: number, budget: keyof BackendMemory, usage: keyof typeof BUFFER_USAGE): Buffer {
@@ -147,7 +148,10 @@ export class Device {
     );
   }
 
-  /** Waits for `work` of the device, or for its loss. @throws DeviceError, RequestError if it is closed meanwhile */
+  /**
+   * Waits for `work` of the device, or for its loss. @throws DeviceError, RequestError if it is
+   * closed meanwhile
+   */
   async wait<T>(work: Promise<T>): Promise<T> {
     try {
       return await Promise.race([
@@ -189,7 +193,10 @@ export class Device {
     return work;
   }
 
-  /** Destroys the device. Resolves when nothing of it runs any more: only then may the GPU object be let go of. */
+  /**
+   * Destroys the device. Resolves when nothing of it runs any more: only then may the GPU object be
+   * let go of.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -200,7 +207,8 @@ export class Device {
   }
 
   #watch(verdict: (error: GPUError | null) => HotsetError | null): void {
-    // A scope whose device is lost or destroyed has no verdict; that is reported by check() and wait().
+    // A scope whose device is lost or destroyed has no verdict; that is reported by check() and
+    // wait().
     this.#late.push(this.track(this.gpu.popErrorScope()).then(verdict, () => null));
   }
 
@@ -217,8 +225,8 @@ function refused(message: string): DeviceError {
 const MOST_WORDS = 1000;
 
 /**
- * A device's message in one line. Dawn's go on with the call stack of its own objects, which is left out; naga's begin with an
- * empty line, and draw the place in the source.
+ * A device's message in one line. Dawn's go on with the call stack of its own objects, which is
+ * left out; naga's begin with an empty line, and draw the place in the source.
  */
 export function words(message: string): string {
   const lines = message.split("\n").filter((line) => !/^\s*- While /.test(line));

@@ -1,4 +1,5 @@
-// WebGPU in Node: the optional npm package `webgpu` (Dawn), held for as long as it is used. Node only.
+// WebGPU in Node: the optional npm package `webgpu` (Dawn), held for as long as it is used. Node
+// only.
 
 import { describeAdapter } from "./adapter.ts";
 
@@ -14,13 +15,16 @@ export interface NodeGpu {
 }
 
 /**
- * Checks that Dawn adds to kernels and that ours do not need, so they run without; what a page's kernels always have.
- *   disable_workgroup_init   workgroup memory is not zeroed: no kernel reads what it has not written. Compiling the zeroing
- *                            takes one software adapter seconds a pipeline (5.2 s against 0.2 s)
+ * Checks that Dawn adds to kernels and that ours do not need, so they run without; what a page's
+ * kernels always have.
+ *   disable_workgroup_init   workgroup memory is not zeroed: no kernel reads what it has not
+ *                            written. Compiling the zeroing takes one software adapter seconds a
+ *                            pipeline (5.2 s against 0.2 s)
  *   disable_robustness       indices are not clamped: no kernel reads or writes outside a buffer
  *   disable_polyfills_on_integer_div_and_mod   no kernel divides by zero
  *   use_vulkan_memory_model  asked of subgroup matrices, no loss elsewhere
- * Validation of commands stays: it costs 0.2 us a dispatch, and errors of the device are promised to be typed.
+ * Validation of commands stays: it costs 0.2 us a dispatch, and errors of the device are promised
+ * to be typed.
  */
 const RELEASE = [
   "disable_workgroup_init",
@@ -30,8 +34,8 @@ const RELEASE = [
 ];
 
 /**
- * What an adapter has to be asked for: Dawn hides shader-f16 on NVIDIA under Vulkan otherwise, and matrix units, an
- * experiment, everywhere.
+ * What an adapter has to be asked for: Dawn hides shader-f16 on NVIDIA under Vulkan otherwise, and
+ * matrix units, an experiment, everywhere.
  */
 const ALWAYS = ["vulkan_enable_f16_on_nvidia", "allow_unsafe_apis"];
 
@@ -40,16 +44,19 @@ interface Held {
   users: number;
 }
 
-// What create() returns must stay referenced while it is in use (collected, it ends in a segfault), and must not stay
-// referenced afterwards (the process would never exit). On globalThis, so that two copies of this module share it.
+// What create() returns must stay referenced while it is in use (collected, it ends in a segfault),
+// and must not stay referenced afterwards (the process would never exit). On globalThis, so that
+// two copies of this module share it.
 const PINNED = Symbol.for("hotset.webgpu");
 const pins = globalThis as { [PINNED]?: Map<string, Held> };
 
 /**
  * Opens the machine's WebGPU.
- * @param adapterName part of the name of the adapter to use, as "llvmpipe"; default: what the platform prefers
+ * @param adapterName part of the name of the adapter to use, as "llvmpipe"; default: what the
+ * platform prefers
  * @param robust kernels with all of the platform's checks, as pages have them: for tests
- * @returns null where the package is not installed (it is optional) or there is no adapter of that name
+ * @returns null where the package is not installed (it is optional) or there is no adapter of that
+ * name
  */
 export async function openNodeGpu(adapterName?: string, robust = false): Promise<NodeGpu | null> {
   const dawn = await loadDawn();
@@ -86,7 +93,10 @@ export async function openNodeGpu(adapterName?: string, robust = false): Promise
   return { gpu: held.gpu, ...describeAdapter(adapter), release };
 }
 
-/** Names of all adapters of this machine; empty where there are none or the package is not installed. */
+/**
+ * Names of all adapters of this machine; empty where there are none or the package is not
+ * installed.
+ */
 export async function listAdapterNames(): Promise<string[]> {
   const dawn = await loadDawn();
   if (!dawn) return [];

@@ -43,7 +43,10 @@ export class Staging {
     return this.#device.buffer("readback", size, "scratch", "staging");
   }
 
-  /** The rows that were copied into a buffer, each [rows, width]; the buffer is free again. @throws DeviceError */
+  /**
+   * The rows that were copied into a buffer, each [rows, width]; the buffer is free again. @throws
+   * DeviceError
+   */
   async arrive(staging: Buffer, what: readonly Readback[]): Promise<Uint32Array<ArrayBuffer>[]> {
     const device = this.#device;
     const bytes = bytesOf(what);

@@ -3,10 +3,16 @@
 import type { Buffer, Device } from "./device.ts";
 
 const PIECE = 2 ** 20;
-/** A copy of what lies in shared memory: writeBuffer() of Node's WebGPU crashes the process when it is given that. */
+/**
+ * A copy of what lies in shared memory: writeBuffer() of Node's WebGPU crashes the process when it
+ * is given that.
+ */
 let unshared: Uint8Array<ArrayBuffer> | null = null;
 
-/** Writes bytes, a multiple of 4, to a buffer from byte `at`, in the queue's order. They may change when this returns. */
+/**
+ * Writes bytes, a multiple of 4, to a buffer from byte `at`, in the queue's order. They may change
+ * when this returns.
+ */
 export function upload(device: Device, to: Buffer, at: number, bytes: Uint8Array): void {
   const { queue } = device.gpu;
   if (bytes.buffer instanceof ArrayBuffer) {

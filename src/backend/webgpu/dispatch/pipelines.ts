@@ -1,26 +1,27 @@
-// The kernels' pipelines, each compiled once; where a device does not compile one, which form that was, in the compiler's words.
+// The kernels' pipelines, each compiled once; where a device does not compile one, which variant
+// that was, in the compiler's words.
 
 import { DeviceError } from "../../../errors.ts";
 import { type Device, words } from "../device/device.ts";
 import { assemble, type Shader, type Variant } from "./shader.ts";
 import type { KernelName } from "./table.ts";
 
-/** A form of a kernel that the device does not compile. Another form may do. */
-export class FormError extends DeviceError {
+/** A variant of a kernel that the device does not compile. Another may do. */
+export class VariantError extends DeviceError {
   /** In words, as "matmul_vec q4 f16 tree". */
-  readonly form: string;
+  readonly kernel: string;
   readonly variant: Variant;
 
   constructor(name: KernelName, variant: Variant, message: string) {
     super(message);
-    this.form = nameOf(name, variant);
+    this.kernel = nameOf(name, variant);
     this.variant = variant;
   }
 }
 
 export interface Pipeline {
   ready: GPUComputePipeline | null;
-  /** @throws FormError, DeviceError */
+  /** @throws VariantError, DeviceError */
   readonly made: Promise<GPUComputePipeline>;
 }
 
@@ -40,7 +41,10 @@ export class Pipelines {
     this.#device = device;
   }
 
-  /** The pipeline of a kernel in a variant that says all, with these override constants; it may still be compiling. */
+  /**
+   * The pipeline of a kernel in a variant that says all, with these override constants; it may
+   * still be compiling.
+   */
   get(name: KernelName, variant: Variant, constants: Record<string, number>, layout: GPUBindGroupLayout): Pipeline {
     const key = `${nameOf(name, variant)} ${Object.values(constants)}`;
     let pipeline = this.#pipelines.get(key);
@@ -90,10 +94,13 @@ export class Pipelines {
     this.#device.check();
     const { reduce, ...rest } = variant;
     const said = (await found(module)) ?? `kernels/${name}.wgsl: no pipeline: ${words(why)}`;
-    throw new FormError(name, module.shader.reduces ? variant : rest, said);
+    throw new VariantError(name, module.shader.reduces ? variant : rest, said);
   }
 
-  /** Creates something in error scopes of its own: what is wrong with one form must not fail the next step. */
+  /**
+   * Creates something in error scopes of its own: what is wrong with one variant must not fail the
+   * next step.
+   */
   #caught<T>(create: (gpu: GPUDevice) => T): { readonly result: T; readonly refused: Promise<string | null> } {
     const { gpu } = this.#device;
     const scopes = ["internal", "out-of-memory", "validation"] as const;
@@ -115,7 +122,10 @@ export class Pipelines {
   }
 }
 
-/** What the compiler found wrong in a module, with the places in our files; null where it does not say. */
+/**
+ * What the compiler found wrong in a module, with the places in our files; null where it does not
+ * say.
+ */
 async function found({ gpu, shader }: Module): Promise<string | null> {
   const info = await gpu.getCompilationInfo?.().catch(() => null); // early implementations lack it
   const errors = (info?.messages ?? []).filter(({ type }) => type === "error");

@@ -1,24 +1,28 @@
-// Places in one storage buffer that are taken and freed: nothing is allocated where one of the same size was freed before.
+// Places in one storage buffer that are taken and freed: nothing is allocated where one of the same
+// size was freed before.
 
 import type { Buffer, Device } from "../device/device.ts";
-import type { Recorder } from "./recorder.ts";
+import type { StepEncoder } from "./encoder.ts";
 
 export class Places {
   /** Replaced, with all it holds, when it has to grow. */
   buffer: Buffer;
   readonly #device: Device;
-  readonly #recorder: Recorder;
+  readonly #encoder: StepEncoder;
   readonly #free = new Map<number, number[]>(); // size -> where
   #end = 0;
 
   /** @param words room for so many at first */
-  constructor(device: Device, recorder: Recorder, what: string, words: number) {
+  constructor(device: Device, encoder: StepEncoder, what: string, words: number) {
     this.#device = device;
-    this.#recorder = recorder;
+    this.#encoder = encoder;
     this.buffer = device.buffer(what, words * 4, "scratch", "storage");
   }
 
-  /** A place that holds `words`. Returns its offset in words. @throws MemoryError if there is no room for it */
+  /**
+   * A place that holds `words`. Returns its offset in words. @throws MemoryError if there is no
+   * room for it
+   */
   take(words: Uint32Array<ArrayBuffer>): number {
     let at = this.#free.get(words.length)?.pop();
     if (at === undefined) {
@@ -46,7 +50,7 @@ export class Places {
     const encoder = gpu.createCommandEncoder();
     encoder.copyBufferToBuffer(old.gpu, 0, this.buffer.gpu, 0, old.size);
     gpu.queue.submit([encoder.finish()]);
-    this.#recorder.forget(old);
+    this.#encoder.forget(old);
     this.#device.free(old);
   }
 }

@@ -1,16 +1,18 @@
-// Calls of a verb on given weights and tensors, planned once, so that a step makes no bind group and hardly a string.
+// Calls of a verb on given weights and tensors, planned once, so that a step makes no bind group
+// and hardly a string.
 
-import type { Call, Recorder } from "./recorder.ts";
+import type { Call } from "./commands.ts";
+import type { StepEncoder } from "./encoder.ts";
 
 export class Plans {
-  readonly #recorder: Recorder;
+  readonly #encoder: StepEncoder;
   readonly #plans = new Map<string, readonly Call[]>();
 
-  constructor(recorder: Recorder) {
-    this.#recorder = recorder;
+  constructor(encoder: StepEncoder) {
+    this.#encoder = encoder;
   }
 
-  /** Plans, at the first time, and records a verb's calls over n rows. */
+  /** Plans, at the first time, and encodes a verb's calls over n rows. */
   run(key: string, n: number, make: () => readonly Call[]): void {
     this.dispatch(this.plan(key, make), n);
   }
@@ -24,9 +26,9 @@ export class Plans {
     return calls;
   }
 
-  /** Records calls over n rows; nothing for none. */
+  /** Encodes calls over n rows; nothing for none. */
   dispatch(calls: readonly Call[], n: number): void {
-    if (n > 0) for (const call of calls) this.#recorder.dispatch(call, n);
+    if (n > 0) for (const call of calls) this.#encoder.dispatch(call, n);
   }
 
   /** Drops all: buffers have been replaced. */

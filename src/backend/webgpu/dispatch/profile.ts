@@ -1,12 +1,17 @@
-// Profiles: what each kernel of some steps cost, timed on the device, and the bandwidth that a plain copy reaches there.
+// Profiles: what each kernel of some steps cost, timed on the device, and the bandwidth that a
+// plain copy reaches there.
 
 import type { Batch } from "../../ops.ts";
 import { type Buffer, type Device, MAP_MODE_READ } from "../device/device.ts";
-import { type Command, encodePass, type Recorder } from "./recorder.ts";
+import { type Command, encodePass, type PassWriter } from "./commands.ts";
+import type { StepEncoder } from "./encoder.ts";
 
 /** Timestamps of one query set; WebGPU takes at most 4096. */
 const QUERIES = 4096;
-/** Each side of the copy: far more than caches hold. On a software adapter too, whose cache is the processor's. */
+/**
+ * Each side of the copy: far more than caches hold. On a software adapter too, whose cache is the
+ * processor's.
+ */
 const COPY_BYTES = 512 * 2 ** 20;
 const SOFTWARE_COPY_BYTES = 64 * 2 ** 20;
 const COPIES = 8;
@@ -27,7 +32,10 @@ export interface KernelProfile {
 export interface Profile {
   /** By time, then by name. */
   readonly kernels: readonly KernelProfile[];
-  /** From the start of the first kernel to the end of the last, summed over submits; null without timestamps. */
+  /**
+   * From the start of the first kernel to the end of the last, summed over submits; null without
+   * timestamps.
+   */
   readonly spanMs: number | null;
 }
 
@@ -54,8 +62,11 @@ interface Timed {
   readonly staging: Buffer;
 }
 
-/** Gives every command a pass of its own, between two timestamps. That changes what is measured: passes do not overlap. */
-export class Profiler {
+/**
+ * Gives every command a pass of its own, between two timestamps. That changes what is measured:
+ * passes do not overlap.
+ */
+export class Profiler implements PassWriter {
   readonly #device: Device;
   readonly #batch: () => Batch;
   readonly #rows = new Map<string, Row>();
@@ -92,7 +103,8 @@ export class Profiler {
       const times = new BigUint64Array(staging.gpu.getMappedRange(0, staging.size).slice(0, names.length * 16));
       for (const buffer of [resolved, staging]) this.#device.free(buffer);
       set.destroy();
-      // A pass may be said to begin while the one before it still runs, and adapters have been seen to begin late.
+      // A pass may be said to begin while the one before it still runs, and adapters have been seen
+      // to begin late.
       let last = times[0]!;
       for (const [i, name] of names.entries()) {
         const begin = times[2 * i]! > last ? times[2 * i]! : last;
@@ -139,19 +151,22 @@ export class Profiler {
 /** What a backend offers for profiles. */
 export class Profiling {
   readonly #device: Device;
-  readonly #recorder: Recorder;
+  readonly #encoder: StepEncoder;
   readonly #batch: () => Batch;
   readonly #copyBytes: number;
 
   /** @param batch of the step that is submitted */
-  constructor(device: Device, recorder: Recorder, batch: () => Batch, software: boolean) {
+  constructor(device: Device, encoder: StepEncoder, batch: () => Batch, software: boolean) {
     this.#device = device;
-    this.#recorder = recorder;
+    this.#encoder = encoder;
     this.#batch = batch;
     this.#copyBytes = software ? SOFTWARE_COPY_BYTES : COPY_BYTES;
   }
 
-  /** Runs `steps` with every kernel timed. What it costs to time them shows against the same steps without. */
+  /**
+   * Runs `steps` with every kernel timed. What it costs to time them shows against the same steps
+   * without.
+   */
   async run(steps: () => Promise<void>): Promise<Profile> {
     return this.#with(this.#batch, steps);
   }
@@ -163,10 +178,10 @@ export class Profiling {
     const x = device.buffer("copy: source", bytes, "scratch", "storage");
     const y = device.buffer("copy: target", bytes, "scratch", "storage");
     try {
-      const call = this.#recorder.call("copy", { params: { vectors: x.size / 16 }, buffers: { x, y } });
+      const call = this.#encoder.call("copy", { params: { vectors: x.size / 16 }, buffers: { x, y } });
       const copy = async (): Promise<void> => {
-        for (let i = 0; i < COPIES; i++) this.#recorder.dispatch(call, 1);
-        await this.#recorder.read({ buffer: y, rows: 0, width: 1, stride: 1, type: "u32" });
+        for (let i = 0; i < COPIES; i++) this.#encoder.dispatch(call, 1);
+        await this.#encoder.read({ buffer: y, rows: 0, width: 1, stride: 1, type: "u32" });
       };
       await copy(); // pages and clocks are there when measuring begins
       const started = performance.now();
@@ -175,7 +190,7 @@ export class Profiling {
       return { bytes: x.size, bytesPerSecond: (2 * x.size * COPIES * 1000) / ms };
     } finally {
       for (const buffer of [x, y]) {
-        this.#recorder.forget(buffer);
+        this.#encoder.forget(buffer);
         device.free(buffer);
       }
     }
@@ -183,11 +198,11 @@ export class Profiling {
 
   async #with(batch: () => Batch, steps: () => Promise<void>): Promise<Profile> {
     const profiler = new Profiler(this.#device, batch);
-    this.#recorder.profiler = profiler;
+    this.#encoder.profiler = profiler;
     try {
       await steps();
     } finally {
-      this.#recorder.profiler = null;
+      this.#encoder.profiler = null;
     }
     return profiler.result();
   }

@@ -14,7 +14,8 @@ export interface Variant {
    */
   readonly arithmetic?: Arithmetic;
   /**
-   * Form of the kernels for many tokens (tiles.ts). `shared` has a size and what its cells hold.
+   * MatvecVariant of the kernels for many tokens (tiles.ts). `shared` has a size and what its cells
+   * hold.
    */
   readonly tile?: "registers" | "shared" | "int8" | "matrix";
   readonly tile_size?: 64 | 128;

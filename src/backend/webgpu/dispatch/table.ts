@@ -74,7 +74,7 @@ const product = (n: number, { rows, groups, values }: Work): Cost => ({
   bytes: 4 * n * (32 * groups + rows),
   flops: 2 * n * values,
 });
-/** Of a product over `assignments` of experts, which have `share` of all weights each. */
+/** Of a product over `assignments` of tokens to experts, which have `share` of all weights each. */
 const experts = (assignments: number, share: number, work: Work): Cost => ({
   ...product(assignments, work),
   flops: 2 * assignments * share * work.values,

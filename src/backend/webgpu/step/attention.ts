@@ -2,8 +2,9 @@
 
 import type { Attention, KvStore } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
+import type { Call } from "../dispatch/commands.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { Plans } from "../dispatch/plans.ts";
-import type { Call, Recorder } from "../dispatch/recorder.ts";
 import { splits } from "../dispatch/table.ts";
 import type { GpuVector } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
@@ -42,9 +43,9 @@ export function mostSplits(kv: KvStore, { heads, kvHeads }: Attention, software:
 
 type Layer = ReturnType<GpuKv["layer"]>;
 
-/** What attention is recorded with. */
+/** What attention is encoded with. */
 export interface AttentionTools {
-  readonly recorder: Recorder;
+  readonly encoder: StepEncoder;
   readonly plans: Plans;
   readonly scratch: Scratch;
   readonly step: StepBatch;
@@ -62,8 +63,8 @@ export class AttentionCalls {
     this.#tools = tools;
   }
 
-  /** Records attention of qkv's rows over a layer's cache. */
-  record(kv: KvStore, { keys, values }: Layer, qkv: GpuTensor, shape: Attention): GpuTensor {
+  /** Encodes attention of qkv's rows over a layer's cache. */
+  encode(kv: KvStore, { keys, values }: Layer, qkv: GpuTensor, shape: Attention): GpuTensor {
     const { plans, scratch, step, software } = this.#tools;
     const n = qkv.shape[0];
     const runs = step.runs(runsOf(shape).longest);
@@ -100,7 +101,7 @@ export class AttentionCalls {
       readonly parts: Buffer | null;
     },
   ): readonly Call[] {
-    const { recorder, step } = this.#tools;
+    const { encoder, step } = this.#tools;
     const { heads, kvHeads, headDim, scale } = shape;
     const { shares, abreast } = runsOf(shape);
     const units = Math.ceil(headDim / 8);
@@ -128,9 +129,9 @@ export class AttentionCalls {
     const sinks = (shape.sinks as GpuVector | null)?.buffer;
     const buffers = { count, step: step.words, ...cached, sinks: sinks ?? cached.qkv };
     if (form === "runs")
-      return [recorder.call("attention", { variant, params, overrides, buffers: { ...buffers, runs, y } })];
+      return [encoder.call("attention", { variant, params, overrides, buffers: { ...buffers, runs, y } })];
     const split = (to: Buffer, own: Readonly<Record<"most" | "y_stride", number>>): Call =>
-      recorder.call("attention_split", {
+      encoder.call("attention_split", {
         variant,
         params: { ...params, ...own },
         overrides,
@@ -143,6 +144,6 @@ export class AttentionCalls {
       overrides: { SINKS },
       buffers: { count, x: parts, sinks: sinks ?? parts, y },
     };
-    return [split(parts, { most, y_stride: rowOfParts }), recorder.call("attention_reduce", reduced)];
+    return [split(parts, { most, y_stride: rowOfParts }), encoder.call("attention_reduce", reduced)];
   }
 }

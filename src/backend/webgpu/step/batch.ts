@@ -1,10 +1,11 @@
-// The step's batch on the device: how many rows, what each token is, the block tables, the angles of RoPE.
+// The step's batch on the device: how many rows, what each token is, the block tables, the angles
+// of RoPE.
 
 import { ropeTurns } from "../../../../kernels/rope.ts";
 import { RequestError } from "../../../errors.ts";
 import type { Batch, Rope } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
-import type { Recorder } from "../dispatch/recorder.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
 
 /** Which rows a tensor has: all T tokens of the batch, or the R output rows. */
 export type RowKind = "tokens" | "outputs";
@@ -12,22 +13,28 @@ export type RowKind = "tokens" | "outputs";
 export class StepBatch {
   readonly counts: Readonly<Record<RowKind, Buffer>>; // uniforms
   readonly outputs: Buffer; // [R]
-  /** [T] of Token (kernels/lib/choose/token.wgsl), room for the largest batch; then the block ids of all sequences. */
+  /**
+   * [T] of Token (kernels/lib/choose/token.wgsl), room for the largest batch; then the block ids of
+   * all sequences.
+   */
   words: Buffer;
   batch: Batch | null = null;
   readonly #device: Device;
-  readonly #recorder: Recorder;
+  readonly #encoder: StepEncoder;
   readonly #maxTokens: number;
   readonly #runs = new Map<number, { buffer: Buffer; count: number }>(); // count 0: not of this batch
   readonly #angles = new Map<Rope, { buffer: Buffer; positions: number }>();
   #longest = 0;
-  /** Whether every token is an output of its own sequence and has a chooser: the one chosen takes its place. */
+  /**
+   * Whether every token is an output of its own sequence and has a chooser: the one chosen takes
+   * its place.
+   */
   #advances = false;
   #chosen = false;
 
-  constructor(device: Device, recorder: Recorder, maxTokens: number) {
+  constructor(device: Device, encoder: StepEncoder, maxTokens: number) {
     this.#device = device;
-    this.#recorder = recorder;
+    this.#encoder = encoder;
     this.#maxTokens = maxTokens;
     this.counts = {
       tokens: device.buffer("batch: T", 16, "scratch", "uniform"),
@@ -55,7 +62,7 @@ export class StepBatch {
     }
     const grown = end * 4 > this.words.size;
     if (grown) {
-      this.#recorder.forget(this.words);
+      this.#encoder.forget(this.words);
       this.#device.free(this.words);
       this.words = this.#device.buffer("batch: tokens and block tables", end * 8, "scratch", "storage");
     }
@@ -88,7 +95,10 @@ export class StepBatch {
     this.#chosen = true;
   }
 
-  /** Goes on to the tokens that the device has chosen, and put in place of the last ones. @throws RequestError */
+  /**
+   * Goes on to the tokens that the device has chosen, and put in place of the last ones. @throws
+   * RequestError
+   */
   next(): void {
     const { batch } = this;
     if (!batch || !this.#chosen || !this.#advances) {
@@ -103,8 +113,9 @@ export class StepBatch {
   }
 
   /**
-   * The batch cut into runs of at most `longest` tokens that follow each other in one sequence, as (first, count).
-   * Example, longest 2: positions [5, 6, 7, 31] of sequences [0, 0, 0, 1] -> (0, 2) (2, 1) (3, 1).
+   * The batch cut into runs of at most `longest` tokens that follow each other in one sequence, as
+   * (first, count). Example, longest 2: positions [5, 6, 7, 31] of sequences [0, 0, 0, 1] -> (0, 2)
+   * (2, 1) (3, 1).
    */
   runs(longest: number): { readonly buffer: Buffer; readonly count: number } {
     let runs = this.#runs.get(longest);
@@ -134,14 +145,17 @@ export class StepBatch {
     this.#longest = Math.max(this.#longest, positions);
   }
 
-  /** cos and sin of the angles of every position that the batch may have [positions, rd / 2], computed once. */
+  /**
+   * cos and sin of the angles of every position that the batch may have [positions, rd / 2],
+   * computed once.
+   */
   angles(rope: Rope): Buffer {
     const known = this.#angles.get(rope);
     const last = this.batch ? this.batch.positions.reduce((max, position) => Math.max(max, position), 0) : 0;
     const need = Math.max(this.#longest, last + 1);
     if (known && known.positions >= need) return known.buffer;
     if (known) {
-      this.#recorder.forget(known.buffer);
+      this.#encoder.forget(known.buffer);
       this.#device.free(known.buffer);
     }
     const size = Math.max(need, Math.min(2 * (known?.positions ?? 0), 2 ** 20), 1024);

@@ -1,11 +1,12 @@
-// Choosing tokens on the device: what choosers remember lies in two buffers that all share; two dispatches end a step.
+// Choosing tokens on the device: what choosers remember lies in two buffers that all share; two
+// dispatches end a step.
 
 import { RequestError } from "../../../errors.ts";
 import type { Tensor } from "../../../tensor/types.ts";
 import { type Batch, type Chooser, type ChooserSettings, type Choosing, RANKED } from "../../ops.ts";
 import type { Device } from "../device/device.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
 import { Places } from "../dispatch/places.ts";
-import type { Recorder } from "../dispatch/recorder.ts";
 import type { StepBatch } from "./batch.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
 
@@ -29,10 +30,10 @@ interface Entry extends Chooser {
 
 interface Parts {
   readonly device: Device;
-  readonly recorder: Recorder;
+  readonly encoder: StepEncoder;
   readonly step: StepBatch;
   readonly scratch: Scratch;
-  /** The tensor behind a handle, all that it depends on recorded. */
+  /** The tensor behind a handle, all that it depends on encoded. */
   readonly given: (x: Tensor) => GpuTensor;
 }
 
@@ -44,8 +45,8 @@ export class GpuChoosing implements Choosing {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#headers = new Places(parts.device, parts.recorder, "choosers", HEADERS * HEADER);
-    this.#tables = new Places(parts.device, parts.recorder, "choosers: biases and history", 0);
+    this.#headers = new Places(parts.device, parts.encoder, "choosers", HEADERS * HEADER);
+    this.#tables = new Places(parts.device, parts.encoder, "choosers: biases and history", 0);
   }
 
   create(settings: ChooserSettings): Chooser | null {
@@ -89,7 +90,10 @@ export class GpuChoosing implements Choosing {
     return entry;
   }
 
-  /** Takes a batch's choosers for the step that begins: the entry of each output row. @throws RequestError */
+  /**
+   * Takes a batch's choosers for the step that begins: the entry of each output row. @throws
+   * RequestError
+   */
   begin({ choosers, outputs }: Batch): Uint32Array | null {
     const entries = choosers as readonly Entry[] | undefined;
     if (entries) {
@@ -108,7 +112,7 @@ export class GpuChoosing implements Choosing {
   }
 
   async choose(logits: Tensor): Promise<Uint32Array> {
-    const { device, recorder, step, scratch, given } = this.#parts;
+    const { device, encoder, step, scratch, given } = this.#parts;
     device.check();
     const from = given(logits);
     const [R, V] = from.shape;
@@ -139,12 +143,12 @@ export class GpuChoosing implements Choosing {
       ...(ranked && { ranked }),
     };
     if (R > 0) {
-      recorder.dispatch(recorder.call(greedy ? "choose_best" : "choose_top", { params, buffers }), R);
-      recorder.dispatch(recorder.call(greedy ? "choose_greedy" : "choose_draw", { params, buffers }), R);
+      encoder.dispatch(encoder.call(greedy ? "choose_best" : "choose_top", { params, buffers }), R);
+      encoder.dispatch(encoder.call(greedy ? "choose_greedy" : "choose_draw", { params, buffers }), R);
     }
     for (const entry of entries) entry.hold();
     try {
-      return await recorder.readBits({ buffer: ids, rows: R, width: 1, stride: 1, type: "u32" });
+      return await encoder.readBits({ buffer: ids, rows: R, width: 1, stride: 1, type: "u32" });
     } finally {
       for (const entry of entries) entry.release();
     }
@@ -164,7 +168,10 @@ function headerOf(s: ChooserSettings, table: number): Uint32Array<ArrayBuffer> {
   return words;
 }
 
-/** Biases [V] as f32 and history [V]: how often each token was chosen, times two, plus whether it was seen. Null if not used. */
+/**
+ * Biases [V] as f32 and history [V]: how often each token was chosen, times two, plus whether it
+ * was seen. Null if not used.
+ */
 function tableOf(s: ChooserSettings): Uint32Array<ArrayBuffer> | null {
   const off = s.repeatPenalty === 1 && s.frequencyPenalty === 0 && s.presencePenalty === 0;
   if (off && s.logitBias.size === 0) return null;

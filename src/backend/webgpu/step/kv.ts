@@ -128,13 +128,19 @@ export class GpuKv implements KvStore {
     return this.#layers.flatMap(({ keys, values }) => [keys, values]);
   }
 
-  /** Each head of each position: where it begins in a block's contents, and where in its planes, which are padded. */
+  /**
+   * Each head of each position: where it begins in a block's contents, and where in its planes,
+   * which are padded.
+   */
   #rows(use: (content: number, plane: number) => void): void {
     const padded = this.#head * (this.blockBytes / this.#content);
     for (let row = 0; row * this.#head < this.#content; row++) use(row * this.#head, row * padded);
   }
 
-  /** A layer's buffers, after checking once a step that every token's block exists. @throws RequestError */
+  /**
+   * A layer's buffers, after checking once a step that every token's block exists. @throws
+   * RequestError
+   */
   layer(index: number, batch: Batch): { keys: Buffer; values: Buffer } {
     const layer = this.#layers[index];
     if (!layer)

@@ -1,31 +1,31 @@
-// Products with weights, each in two forms: row by row for few rows, which takes the norm in front and the residual behind
-// into the same dispatch, and by tiles for many.
+// Products with weights: row by row for few rows, with the norm in front and the residual behind in
+// the same dispatch, and by tiles for many.
 
 import { MemoryError, RequestError } from "../../../errors.ts";
 import type { Attention, KvStore, QkNorm, Router, Routes } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { Plans } from "../dispatch/plans.ts";
-import type { Recorder } from "../dispatch/recorder.ts";
-import { type Few, matvecCalls } from "../tuning/matvec.ts";
+import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
 import { type Tile, tileCalls } from "../tuning/tiles.ts";
-import type { Form, Tuning } from "../tuning/tuning.ts";
+import type { MatvecVariant, Tuning } from "../tuning/tuning.ts";
 import type { GpuExperts, GpuMatrix, GpuVector, PackedWeights } from "../weights/space.ts";
 import type { RowKind, StepBatch } from "./batch.ts";
 import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
 
-/** Up to so many rows a product row by row beats a tile that is mostly empty. */
-export const FEW_ROWS = 8;
+/** Up to this many rows, a product row by row beats a tile that is mostly empty. */
+export const MATVEC_ROWS = 8;
 /** As route.wgsl has room for. */
 const MAX_EXPERTS = 1024;
 
-/** The parts of a step that products need. */
-export interface ProductHost {
-  readonly recorder: Recorder;
+/** What the products need of the backend. */
+export interface ProductContext {
+  readonly encoder: StepEncoder;
   readonly plans: Plans;
   readonly scratch: Scratch;
   readonly step: StepBatch;
   readonly tuning: Tuning;
-  /** A norm that was left to its readers, computed after all. */
+  /** The same tensor, its norm computed where that was left to the kernels that read it. */
   concrete(x: GpuTensor): GpuTensor;
 }
 
@@ -37,29 +37,29 @@ export interface Cache {
 }
 
 export class Products {
-  readonly #host: ProductHost;
+  readonly #context: ProductContext;
 
-  constructor(host: ProductHost) {
-    this.#host = host;
+  constructor(context: ProductContext) {
+    this.#context = context;
   }
 
   /** y [n, rows of w] = x · wᵀ, or y += with `add`. */
   matmul(x: GpuTensor, w: GpuMatrix, y: Buffer, stride: number, add: boolean): void {
     checkWidth(x, w);
     const n = x.shape[0];
-    const { plans, step } = this.#host;
-    if (n <= FEW_ROWS) {
-      const few = this.#matvec(x, w);
-      plans.run(`matmul_vec ${w.id} ${x.buffer.id} ${few.key} ${y.id} ${add}`, n, () =>
-        matvecCalls(this.#host.recorder, "matmul_vec", w, few, { y_stride: stride, ADD: Number(add) }, { y }),
+    const { plans, step } = this.#context;
+    if (n <= MATVEC_ROWS) {
+      const input = this.#matvec(x, w);
+      plans.run(`matmul_vec ${w.id} ${x.buffer.id} ${input.key} ${y.id} ${add}`, n, () =>
+        matvecCalls(this.#context.encoder, "matmul_vec", w, input, { y_stride: stride, ADD: Number(add) }, { y }),
       );
       return;
     }
-    const tile = this.#host.tuning.tileFor(w.format);
+    const tile = this.#context.tuning.tileFor(w.format);
     const from = this.#tileRows(tile, x);
     plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
       tileCalls(
-        this.#host.recorder,
+        this.#context.encoder,
         "matmul",
         tile,
         w,
@@ -72,30 +72,32 @@ export class Products {
   /** Whether qkv() can do all of it in one dispatch. */
   fusesQkv(n: number, w: GpuMatrix, { headDim, rope, qkNorm }: Attention): boolean {
     const usual = 2 * rope.inverse.length === headDim && qkNorm === null;
-    return n <= FEW_ROWS && w.parts.length === 1 && headDim % 16 === 0 && usual;
+    return n <= MATVEC_ROWS && w.parts.length === 1 && headDim % 16 === 0 && usual;
   }
 
-  /** Projection with norms and RoPE; with `cache`, which needs fusesQkv(), k and v are appended too. */
+  /**
+   * Projection with norms and RoPE; with `cache`, which needs fusesQkv(), k and v are appended too.
+   */
   qkv(x: GpuTensor, w: GpuMatrix, attention: Attention, y: GpuTensor, cache: Cache | null): void {
     checkWidth(x, w);
     const { heads, kvHeads, headDim, rope } = attention;
-    const { plans, step, recorder } = this.#host;
+    const { plans, step, encoder } = this.#context;
     const n = x.shape[0];
     const angles = step.angles(rope);
     if (cache) {
-      const few = this.#matvec(x, w);
+      const input = this.#matvec(x, w);
       const { store, keys, values } = cache;
       const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
       const buffers = { angles, step: step.words, y: y.buffer, keys, values };
-      plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${few.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-        matvecCalls(this.#host.recorder, "qkv_vec", w, few, params, buffers, store.precision),
+      plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
+        matvecCalls(this.#context.encoder, "qkv_vec", w, input, params, buffers, store.precision),
       );
       return;
     }
     this.matmul(x, w, y.buffer, y.stride, false);
     if (attention.qkNorm) this.#qkNorm(attention, attention.qkNorm, y);
     plans.run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads} ${headDim}`, n, () => [
-      recorder.call("rope", {
+      encoder.call("rope", {
         params: { turned: heads + kvHeads, pairs: rope.inverse.length, head: headDim, stride: y.stride },
         buffers: { count: step.counts.tokens, step: step.words, angles, qkv: y.buffer },
       }),
@@ -103,20 +105,20 @@ export class Products {
   }
 
   #qkNorm({ heads, kvHeads, headDim }: Attention, { q, k, eps }: QkNorm, y: GpuTensor): void {
-    const { plans, recorder } = this.#host;
+    const { plans, encoder } = this.#context;
     const [q_norm, k_norm] = [(q as GpuVector).buffer, (k as GpuVector).buffer];
     plans.run(`qk_norm ${y.buffer.id} ${q_norm.id} ${k_norm.id}`, y.shape[0], () => {
       const runs = { q_runs: (heads * headDim) / q.size, k_runs: (kvHeads * headDim) / k.size };
       const params = { stride: y.stride, ...runs, q_size: q.size, k_size: k.size, eps };
       const overrides = { THREADS: q.size > 256 ? 256 : 64 };
-      return [recorder.call("qk_norm", { params, overrides, buffers: { q_norm, k_norm, qkv: y.buffer } })];
+      return [encoder.call("qk_norm", { params, overrides, buffers: { q_norm, k_norm, qkv: y.buffer } })];
     });
   }
 
   route(x: GpuTensor, { k, normalize, ...router }: Router): Routes {
     const gate = router.gate as GpuMatrix;
     checkWidth(x, gate);
-    const { plans, scratch } = this.#host;
+    const { plans, scratch } = this.#context;
     const n = x.shape[0];
     if (!(k >= 1 && k <= gate.rows)) throw new RequestError(`route: ${k} experts a token of ${gate.rows}`);
     if (gate.rows > MAX_EXPERTS)
@@ -125,16 +127,16 @@ export class Products {
       throw new MemoryError(`${gate.name}: a router of ${gate.bytes} bytes does not fit in one binding of this device`);
     const ids = scratch.list("ids", n, k, x.rows, "u32");
     const weights = scratch.list("weights", n, k, x.rows, "f32");
-    const few = this.#matvec(x, gate);
+    const input = this.#matvec(x, gate);
     plans.run(
-      `route ${gate.id} ${x.buffer.id} ${few.key} ${ids.buffer.id} ${weights.buffer.id} ${k} ${normalize}`,
+      `route ${gate.id} ${x.buffer.id} ${input.key} ${ids.buffer.id} ${weights.buffer.id} ${k} ${normalize}`,
       n,
       () =>
         matvecCalls(
-          this.#host.recorder,
+          this.#context.encoder,
           "route",
           gate,
-          { ...few, threads: 64, teams: 1 },
+          { ...input, threads: 64, teams: 1 },
           { K: k, normalize: Number(normalize) },
           { ids: ids.buffer, weights: weights.buffer },
         ),
@@ -143,8 +145,8 @@ export class Products {
   }
 
   /**
-   * The experts' FFN but for its last matrix, which `finish` records: into y, or with `add` to what is there.
-   * x [n, D], ids and weights [n, K].
+   * Encodes the experts' FFN but for its last product. The function that is returned encodes that:
+   * into y, or with `add` to what is there. x [n, D], ids and weights [n, K].
    */
   moe(
     x: GpuTensor,
@@ -157,36 +159,36 @@ export class Products {
       throw new RequestError(
         `moe: rows [${x.shape}] and routes [${ids.shape}] for experts of hidden size ${experts.hidden}`,
       );
-    return n <= FEW_ROWS ? this.#moeFew(x, ids, weights, experts) : this.#moeMany(x, ids, weights, experts);
+    return n <= MATVEC_ROWS ? this.#moeVec(x, ids, weights, experts) : this.#moeTiles(x, ids, weights, experts);
   }
 
-  #moeFew(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+  #moeVec(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
     const { count: E, intermediate: F, w13: up, w2: down } = experts;
-    const { plans, scratch, tuning } = this.#host;
+    const { plans, scratch, tuning } = this.#context;
     const n = x.shape[0];
     const K = ids.shape[1];
-    const forms = tuning.experts(up, down);
-    const int8 = forms.up.arithmetic === "int8";
+    const variants = tuning.experts(up, down);
+    const int8 = variants.up.arithmetic === "int8";
     const from = int8 ? this.#quantized(x) : this.#matvec(x, up);
     const stride = int8 ? down.groups * 9 : padded(F);
     const act = scratch.storage(int8 ? "int8 expert activations" : "expert activations", n, stride, x.rows, K);
-    const few = { ...from, ...forms.up };
-    const key = `${from.x.id} ${few.key} ${ids.buffer.id}`;
+    const input = { ...from, ...variants.up };
+    const key = `${from.x.id} ${input.key} ${ids.buffer.id}`;
     plans.run(`expert_up_vec ${up.id} ${key} ${act.id}`, n, () =>
       matvecCalls(
-        this.#host.recorder,
+        this.#context.encoder,
         "expert_up_vec",
         up,
-        few,
+        input,
         { E, K, y_stride: stride },
         { ids: ids.buffer, y: act },
       ),
     );
-    const again: Few = { x: act, norm: null, D: F, eps: 0, key: "", ...forms.down };
+    const again: MatvecInput = { x: act, norm: null, D: F, eps: 0, key: "", ...variants.down };
     return (y: Buffer, y_stride: number, add: boolean): void =>
       plans.run(`expert_down_vec ${down.id} ${key} ${weights.buffer.id} ${y.id} ${add}`, n, () =>
         matvecCalls(
-          this.#host.recorder,
+          this.#context.encoder,
           "expert_down_vec",
           down,
           again,
@@ -196,8 +198,8 @@ export class Products {
       );
   }
 
-  #moeMany(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
-    const { plans, scratch, step, recorder, tuning } = this.#host;
+  #moeTiles(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+    const { plans, scratch, step, encoder, tuning } = this.#context;
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
     const n = x.shape[0];
     const K = ids.shape[1];
@@ -210,34 +212,34 @@ export class Products {
     const from = this.#tileRows(tile, x);
     const key = `${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [
-      recorder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
+      encoder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
     ]);
-    const assigned = { starts, sorted };
+    const assignments = { starts, sorted };
     const at = { E, K };
     plans.run(`expert_up ${key}`, n, () =>
       tileCalls(
-        this.#host.recorder,
+        this.#context.encoder,
         "expert_up",
         tile,
         up,
         { ...at, y_stride: padded(F) },
-        { ...assigned, x: from, y: act },
+        { ...assignments, x: from, y: act },
       ),
     );
     const again = downTile.int8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
     plans.run(`expert_down ${key}`, n * K, () =>
       tileCalls(
-        this.#host.recorder,
+        this.#context.encoder,
         "expert_down",
         downTile,
         down,
         { ...at, y_stride: padded(D) },
-        { ...assigned, x: again, y: out },
+        { ...assignments, x: again, y: out },
       ),
     );
     return (y: Buffer, stride: number, add: boolean): void =>
       plans.run(`combine ${key} ${y.id} ${add}`, n, () => [
-        recorder.call("combine", {
+        encoder.call("combine", {
           params: { K, vectors: stride / 4 },
           overrides: { ADD: Number(add) },
           buffers: { count, x: out, weights: weights.buffer, y },
@@ -245,8 +247,8 @@ export class Products {
       ]);
   }
 
-  /** Rows of x rounded to int8, normed first where the norm was left to us. */
-  #quantized(x: GpuTensor): Omit<Few, keyof Form> {
+  /** Rows of x rounded to int8, normed first where the norm was left to this kernel. */
+  #quantized(x: GpuTensor): Omit<MatvecInput, keyof MatvecVariant> {
     const [n, D] = x.shape;
     const y = this.#int8("int8 activations", x.buffer, n, D, x.rows, 1, x.norm);
     return { x: y, norm: null, D, eps: 0, key: "int8" };
@@ -254,11 +256,11 @@ export class Products {
 
   /** n x each rows of D columns rounded to int8: quantize.wgsl. */
   #int8(verb: string, x: Buffer, n: number, D: number, rows: RowKind, each: number, norm?: Norm): Buffer {
-    const { plans, scratch, step, recorder } = this.#host;
+    const { plans, scratch, step, encoder } = this.#context;
     const groups = padded(D) / 32;
     const y = scratch.storage(verb, n, groups * 9, rows, each);
     plans.run(`quantize ${x.id} ${norm?.weights.id} ${norm?.eps} ${y.id}`, n * each, () => [
-      recorder.call("quantize", {
+      encoder.call("quantize", {
         params: { D, eps: norm?.eps ?? 0, groups, each },
         overrides: { THREADS: 64, NORM: norm ? 1 : 0 },
         buffers: { count: step.counts[rows], x, norm: norm?.weights ?? x, y },
@@ -267,13 +269,16 @@ export class Products {
     return y;
   }
 
-  /** Rows of x as a tile takes them: the norm computed, and rounded to int8 where it multiplies in that. */
+  /**
+   * Rows of x as a tile takes them: the norm computed, and rounded to int8 where it multiplies in
+   * that.
+   */
   #tileRows(tile: Tile, x: GpuTensor): Buffer {
-    return tile.int8 ? this.#quantized(x).x : this.#host.concrete(x).buffer;
+    return tile.int8 ? this.#quantized(x).x : this.#context.concrete(x).buffer;
   }
 
-  /** How rows of x meet a matrix in the form for few rows: a norm that was left to us is taken along. */
-  #matvec(x: GpuTensor, w: PackedWeights): Few {
+  /** The input of a matrix-vector kernel; it computes a norm that was left to it. */
+  #matvec(x: GpuTensor, w: PackedWeights): MatvecInput {
     const { norm } = x;
     return {
       x: x.buffer,
@@ -281,7 +286,7 @@ export class Products {
       D: x.shape[1],
       eps: norm?.eps ?? 0,
       key: norm ? `${norm.weights.id} ${norm.eps}` : "",
-      ...this.#host.tuning.matvec(w),
+      ...this.#context.tuning.matvec(w),
     };
   }
 }

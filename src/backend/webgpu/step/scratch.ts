@@ -6,14 +6,19 @@ import type { Tensor } from "../../../tensor/types.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import type { RowKind } from "./batch.ts";
 
-/** A tensor [rows, width] of f32 or u32; a row takes `stride` elements, of which those past `width` stay zero. */
+/**
+ * A tensor [rows, width] of f32 or u32; a row takes `stride` elements, of which those past `width`
+ * stay zero.
+ */
 export interface GpuTensor extends Tensor {
   readonly shape: readonly [number, number];
   readonly buffer: Buffer;
   readonly stride: number;
   readonly rows: RowKind;
   readonly type: "f32" | "u32";
-  /** Set on a norm that its readers compute: the tensor is rmsNorm() of the contents of `buffer`. */
+  /**
+   * Set on a norm that its readers compute: the tensor is rmsNorm() of the contents of `buffer`.
+   */
   readonly norm?: Norm;
 }
 
@@ -25,8 +30,9 @@ export interface Norm {
 }
 
 /**
- * Results of one verb and width that exist at once. A forward pass needs two (both norms of a layer); a third takes the
- * oldest one's storage, and using that one afterwards is an error, not a wrong number.
+ * Results of one verb and width that exist at once. A forward pass needs two (both norms of a
+ * layer); a third takes the oldest one's storage, and using that one afterwards is an error, not a
+ * wrong number.
  */
 const RING = 2;
 
@@ -50,7 +56,10 @@ export class Scratch {
     for (const ring of this.#rings.values()) ring.next = 0;
   }
 
-  /** A tensor [n, width] of f32 for a verb's result; rows are padded to whole groups, as weights are. */
+  /**
+   * A tensor [n, width] of f32 for a verb's result; rows are padded to whole groups, as weights
+   * are.
+   */
   tensor(verb: string, n: number, width: number, rows: RowKind): GpuTensor {
     return this.#make(verb, n, width, padded(width), rows, "f32");
   }
@@ -68,19 +77,19 @@ export class Scratch {
   }
 
   /**
-   * A buffer of n x perRow rows of `stride` 4-byte elements, for the largest batch where rows are tokens, and for the next power
-   * of two where they are outputs: mostly one, but V numbers wide.
+   * A buffer of n x perRow rows of `stride` 4-byte elements, for the largest batch where rows are
+   * tokens, and for the next power of two where they are outputs: mostly one, but V numbers wide.
    */
   storage(verb: string, n: number, stride: number, rows: RowKind, perRow = 1, ring = 1): Buffer {
     const key = `${verb} ${stride} ${rows} ${perRow}`;
-    let slots = this.#rings.get(key);
-    if (!slots) {
-      slots = { buffers: Array<Buffer | undefined>(ring).fill(undefined), next: 0 };
-      this.#rings.set(key, slots);
+    let found = this.#rings.get(key);
+    if (!found) {
+      found = { buffers: Array<Buffer | undefined>(ring).fill(undefined), next: 0 };
+      this.#rings.set(key, found);
     }
-    const at = slots.next;
-    slots.next = (at + 1) % ring;
-    const old = slots.buffers[at];
+    const at = found.next;
+    found.next = (at + 1) % ring;
+    const old = found.buffers[at];
     if (old && old.size >= n * perRow * stride * 4) return old;
     if (old) {
       this.#replaced(old);
@@ -93,7 +102,7 @@ export class Scratch {
       "scratch",
       "storage",
     );
-    slots.buffers[at] = buffer;
+    found.buffers[at] = buffer;
     return buffer;
   }
 

@@ -1,24 +1,26 @@
-// moe() over experts in slots: the device computes those that are there while the host learns which are wanted and has the
-// rest added.
+// moe() over experts in slots: the device computes those that are resident while the host learns
+// which are wanted and adds the rest.
 //
-// One submit holds all that was recorded and copies of the routes and of the experts' rows, a second one the experts in slots:
-// the device is at those while the first one's copies travel. What is added later is in submits of its own.
+// One submit holds all that was encoded and copies of the routes and of the experts' rows, a second
+// one the experts in slots: the device is at those while the first one's copies travel. What is
+// added later is in submits of its own.
 
 import { RequestError } from "../../../errors.ts";
 import type { DeviceMoe } from "../../experts.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
+import type { Command } from "../dispatch/commands.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { Plans } from "../dispatch/plans.ts";
-import type { Command, Recorder } from "../dispatch/recorder.ts";
 import type { SlottedExperts } from "../weights/slots.ts";
 import type { GpuExperts } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
-import { FEW_ROWS, type Products } from "./products.ts";
+import { MATVEC_ROWS, type Products } from "./products.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
 
-export interface SlottedHost {
+export interface SlottedContext {
   readonly device: Device;
-  readonly recorder: Recorder;
+  readonly encoder: StepEncoder;
   readonly plans: Plans;
   readonly scratch: Scratch;
   readonly step: StepBatch;
@@ -35,19 +37,20 @@ interface Routed {
 }
 
 export class SlottedMoe {
-  readonly #host: SlottedHost;
+  readonly #context: SlottedContext;
 
-  constructor(host: SlottedHost) {
-    this.#host = host;
+  constructor(context: SlottedContext) {
+    this.#context = context;
   }
 
   /**
-   * The experts' output [n, D] for computed rows x. All commands are bound and compiled first, whichever of them this step
-   * needs: nothing waits between the scheduler's word and the submit that it holds for, and a first step makes what all need.
+   * The experts' output [n, D] for computed rows x. All commands that a step may need are bound and
+   * compiled first: nothing waits between prepare() and the submit, and a first step makes
+   * everything that later ones need.
    * @throws what the scheduler throws, the signal's reason, DeviceError
    */
   async run(routed: Routed, experts: SlottedExperts): Promise<GpuTensor> {
-    const { device, recorder, scratch, step, maxTokens } = this.#host;
+    const { device, encoder, scratch, step, maxTokens } = this.#context;
     const { layer, slots, scheduler, hidden } = experts;
     const { x, ids, weights } = routed;
     const signal = step.batch?.signal;
@@ -55,27 +58,27 @@ export class SlottedMoe {
     const K = ids.shape[1];
     const y = scratch.tensor("moe", n, hidden, x.rows);
     if (n === 0) return y;
-    const before = recorder.take();
+    const before = encoder.take();
     const inSlots = slots.ofLayer(layer);
     const hits = this.#pass(routed, inSlots, slots.table, layer * experts.count, y, false);
     const transit = this.#pass(routed, slots.inTransit, slots.addedTable, 0, y, true);
     const own = this.#pass(routed, inSlots, slots.addedTable, 0, y, true);
     const rows = scratch.storage("experts of the host", n, y.stride, x.rows);
     const host = this.#sum(y, rows);
-    await recorder.compiled([...before, ...hits, ...transit, ...own, ...host]);
+    await encoder.compiled([...before, ...hits, ...transit, ...own, ...host]);
 
     signal?.throwIfAborted();
     const preparing = scheduler.prepare(layer);
-    if (preparing) await preparing; // else nothing comes between its answer and the submit
+    if (preparing) await preparing; // without it, nothing runs between prepare() and the submit
     const slotOf = slots.tableOf(layer);
     const read = (tensor: GpuTensor) => ({ ...tensor, rows: n, width: tensor.shape[1] });
     const room = maxTokens * (2 * K + x.stride) * 4;
-    const arriving = recorder.submitAndRead(before, [read(ids), read(weights), read(x)], room);
+    const arriving = encoder.submitAndRead(before, [read(ids), read(weights), read(x)], room);
     arriving.catch(() => {}); // thrown where it is waited for
-    recorder.submit(hits);
+    encoder.submit(hits);
     const [idWords, weightWords, xWords] = await arriving;
     const chosen = idWords!;
-    recorder.weigh(
+    encoder.weigh(
       hits,
       share(chosen, n, inSlots, (expert) => slotOf[expert]! < slots.slots),
     );
@@ -90,8 +93,8 @@ export class SlottedMoe {
     const add = (kind: "transit" | "own", pass: readonly Command[], places: ReadonlyMap<number, number>): void => {
       check();
       slots.setAdded(places, kind);
-      recorder.submit(pass);
-      recorder.weigh(
+      encoder.submit(pass);
+      encoder.weigh(
         pass,
         share(chosen, n, kind === "own" ? inSlots : slots.inTransit, (expert) => places.has(expert)),
       );
@@ -112,7 +115,7 @@ export class SlottedMoe {
           );
         hosted = true;
         writeRows(device, rows, sums, hidden, y.stride);
-        recorder.submit(host);
+        encoder.submit(host);
       },
     };
     try {
@@ -132,15 +135,15 @@ export class SlottedMoe {
     y: GpuTensor,
     add: boolean,
   ): readonly Command[] {
-    const { recorder, plans, scratch, step, products } = this.#host;
+    const { encoder, plans, scratch, step, products } = this.#context;
     const [n, K] = ids.shape;
-    return recorder.collect(() => {
+    return encoder.collect(() => {
       const slots = scratch.list("slots", n, K, x.rows, "u32");
       const shares = scratch.list("shares", n, K, x.rows, "f32");
       const buffers = { ids: ids.buffer, weights: weights.buffer, table, slots: slots.buffer, shares: shares.buffer };
       const key = Object.values(buffers).map(({ id }) => id);
       plans.run(`place ${key} ${first}`, n, () => [
-        recorder.call("place", { params: { K, first }, buffers: { count: step.counts[x.rows], ...buffers } }),
+        encoder.call("place", { params: { K, first }, buffers: { count: step.counts[x.rows], ...buffers } }),
       ]);
       products.moe(x, slots, shares, experts)(y.buffer, y.stride, add);
     });
@@ -148,10 +151,10 @@ export class SlottedMoe {
 
   /** y += rows of y's shape. */
   #sum(y: GpuTensor, rows: Buffer): readonly Command[] {
-    const { recorder, plans, step } = this.#host;
-    return recorder.collect(() =>
+    const { encoder, plans, step } = this.#context;
+    return encoder.collect(() =>
       plans.run(`add ${y.buffer.id} ${rows.id}`, y.shape[0], () => [
-        recorder.call("add", {
+        encoder.call("add", {
           params: { vectors: y.stride / 4 },
           buffers: { count: step.counts[y.rows], x: y.buffer, y: rows },
         }),
@@ -170,8 +173,11 @@ function writeRows(device: Device, to: Buffer, rows: Float32Array, D: number, st
   upload(device, to, 0, new Uint8Array(padded.buffer, padded.byteOffset, padded.byteLength));
 }
 
-/** The part of the weights that a pass would read if tokens went to its experts alike (KernelLine.weights) and does read. */
+/**
+ * The part of the weights that a pass would read if tokens went to its experts alike
+ * (KernelLine.weights) and does read.
+ */
 function share(ids: Uint32Array, n: number, { count }: GpuExperts, has: (expert: number) => boolean): number {
-  if (n <= FEW_ROWS) return ids.filter(has).length / ids.length;
+  if (n <= MATVEC_ROWS) return ids.filter(has).length / ids.length;
   return new Set(ids.filter(has)).size / Math.min(count, ids.length);
 }

@@ -1,4 +1,4 @@
-// The verbs of a forward pass on WebGPU: each records dispatches; read() submits them as one pass.
+// The verbs of a forward pass on WebGPU: each encodes dispatches; read() submits them as one pass.
 
 import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
@@ -19,10 +19,10 @@ import type {
   Vector,
 } from "../../ops.ts";
 import type { Buffer, Counters, Device } from "../device/device.ts";
-import { FormError } from "../dispatch/pipelines.ts";
+import { StepEncoder } from "../dispatch/encoder.ts";
+import { VariantError } from "../dispatch/pipelines.ts";
 import { Plans } from "../dispatch/plans.ts";
 import { Profiling } from "../dispatch/profile.ts";
-import { Recorder } from "../dispatch/recorder.ts";
 import { autotune, type TuningStore } from "../tuning/autotune.ts";
 import { probe } from "../tuning/probe.ts";
 import { type Abilities, Tuning } from "../tuning/tuning.ts";
@@ -33,6 +33,7 @@ import { AttentionCalls } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
 import { GpuChoosing } from "./choosing.ts";
 import { GpuKv } from "./kv.ts";
+import type { PendingDispatch } from "./pending.ts";
 import { type Cache, Products } from "./products.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
 import { SlottedMoe } from "./slotted.ts";
@@ -48,21 +49,6 @@ export interface VerbsOptions {
   readonly onClose?: () => void;
 }
 
-/**
- * A verb's last dispatch, held back until the next verb is known: it may take the dispatch's place with one that does
- * both, a sum with the residual or a projection with the append to the cache.
- */
-interface HeldBack {
-  readonly tensor: GpuTensor;
-  /** Records it with a sum into `to`, which it may not read. */
-  readonly addTo?: (to: GpuTensor) => void;
-  readonly reads?: Buffer;
-  /** Records it with an append to the cache. */
-  readonly append?: (cache: Cache) => void;
-  /** Records it alone. */
-  readonly alone: () => void;
-}
-
 /** Implements the verbs over an open device. */
 export class Verbs implements WebGpuOps {
   readonly maxTokens: number;
@@ -71,7 +57,7 @@ export class Verbs implements WebGpuOps {
   readonly profiling: Profiling;
   readonly choosing: GpuChoosing;
   readonly #device: Device;
-  readonly #recorder: Recorder;
+  readonly #encoder: StepEncoder;
   readonly #loader: WeightLoader;
   readonly #step: StepBatch;
   readonly #scratch: Scratch;
@@ -81,11 +67,11 @@ export class Verbs implements WebGpuOps {
   readonly #slotted: SlottedMoe;
   /** What deviceExperts() has made. */
   readonly #slots: GpuSlots[] = [];
-  /** Forms of kernels that this device does not take, each with the reason. */
+  /** Variants of kernels that this device does not take, each with the reason. */
   readonly #leftOut = new Set<string>();
-  /** Norms that were left to their readers and then computed after all. */
+  /** Norms that were left to the kernels that read them, and then computed after all. */
   readonly #concrete = new Map<GpuTensor, GpuTensor>();
-  #held: HeldBack | null = null;
+  #pending: PendingDispatch | null = null;
   readonly #onClose: (() => void) | undefined;
   #closed = false;
 
@@ -94,17 +80,17 @@ export class Verbs implements WebGpuOps {
     this.tuning = new Tuning(options.abilities);
     this.maxTokens = options.maxTokens;
     this.#device = device;
-    this.#recorder = new Recorder(device, info.features.includes("subgroups"));
+    this.#encoder = new StepEncoder(device, info.features.includes("subgroups"));
     this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding);
-    this.#step = new StepBatch(device, this.#recorder, options.maxTokens);
+    this.#step = new StepBatch(device, this.#encoder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
-    this.#plans = new Plans(this.#recorder);
-    const tools = { recorder: this.#recorder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
+    this.#plans = new Plans(this.#encoder);
+    const tools = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
     this.#attention = new AttentionCalls({ ...tools, software: info.software });
     this.#products = new Products({ ...tools, tuning: this.tuning, concrete: (x) => this.#computed(x) });
     const { maxTokens } = options;
     this.#slotted = new SlottedMoe({ device, ...tools, products: this.#products, maxTokens });
-    this.profiling = new Profiling(device, this.#recorder, () => this.#batch(), info.software);
+    this.profiling = new Profiling(device, this.#encoder, () => this.#batch(), info.software);
     this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#computed(this.#given(x)) });
     this.#onClose = options.onClose;
   }
@@ -120,10 +106,10 @@ export class Verbs implements WebGpuOps {
   }
 
   leaveOut(error: unknown): boolean {
-    if (!(error instanceof FormError) || !this.tuning.leaveOut(error.variant)) return false;
-    this.#leftOut.add(`${error.form}: ${error.message}`);
-    if (this.tuning.abilities.subgroup === null) this.#recorder.reduce = "tree";
-    this.#recorder.reset();
+    if (!(error instanceof VariantError) || !this.tuning.leaveOut(error.variant)) return false;
+    this.#leftOut.add(`${error.kernel}: ${error.message}`);
+    if (this.tuning.abilities.subgroup === null) this.#encoder.reduce = "tree";
+    this.#encoder.reset();
     this.#plans.clear();
     return true;
   }
@@ -132,9 +118,9 @@ export class Verbs implements WebGpuOps {
     this.#settle();
     const { matrices, experts } = this.#loader;
     const leftOut = (why: string): void => void this.#leftOut.add(why);
-    const host = { device: this.#device, recorder: this.#recorder, tuning: this.tuning, leftOut };
-    await probe(host);
-    await autotune({ ...host, matrices, experts, slots: this.#slots, adapter: this.#info.device, tiles }, store);
+    const context = { device: this.#device, encoder: this.#encoder, tuning: this.tuning, leftOut };
+    await probe(context);
+    await autotune({ ...context, matrices, experts, slots: this.#slots, adapter: this.#info.device, tiles }, store);
     this.#plans.clear();
   }
 
@@ -142,7 +128,8 @@ export class Verbs implements WebGpuOps {
     return { ...this.#device.counters };
   }
 
-  // ---- loading -------------------------------------------------------------------------------------------------
+  // ---- loading
+  // -------------------------------------------------------------------------------------
 
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#device.check();
@@ -179,14 +166,15 @@ export class Verbs implements WebGpuOps {
     return new GpuKv(this.#device, geometry, precision, blockSize, (buffer) => this.#forget(buffer));
   }
 
-  // ---- a step --------------------------------------------------------------------------------------------------
+  // ---- a step
+  // --------------------------------------------------------------------------------------
 
   begin(batch: Batch | "next"): void {
     this.#device.check();
     if (batch === "next") this.#step.next();
     else if (this.#step.begin(batch, (b) => this.choosing.begin(b))) this.#plans.clear();
-    this.#recorder.reset();
-    this.#held = null;
+    this.#encoder.reset();
+    this.#pending = null;
     this.#concrete.clear();
     this.#scratch.begin();
   }
@@ -200,7 +188,7 @@ export class Verbs implements WebGpuOps {
     const y = this.#scratch.tensor("embed", tokens.length, w.cols, "tokens");
     this.#plans.run(`embed ${w.id} ${y.buffer.id}`, tokens.length, () =>
       w.parts.map((part) =>
-        this.#recorder.call("embed", {
+        this.#encoder.call("embed", {
           variant: { weights: w.format.name },
           buffers: { ...part.buffers, count: this.#step.counts.tokens, step: this.#step.words, y: y.buffer },
           part,
@@ -213,7 +201,8 @@ export class Verbs implements WebGpuOps {
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
     const of = this.#computed(this.#given(x));
     if (w.size !== of.shape[1]) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${of.shape[1]}`);
-    // Kernels for few rows norm what they read: whether a dispatch of its own is needed shows when it is used.
+    // Kernels for few rows norm what they read: whether a dispatch of its own is needed shows when
+    // it is used.
     const normed: GpuTensor = { ...of, norm: { of, weights: (w as GpuVector).buffer, eps } };
     return normed;
   }
@@ -225,26 +214,26 @@ export class Verbs implements WebGpuOps {
     this.#settle();
     const from = this.#tokenRows(x);
     const tensor = this.#scratch.tensor("qkv", from.shape[0], w.rows, "tokens");
-    const record = (cache: Cache | null): void => this.#products.qkv(from, w as GpuMatrix, shape, tensor, cache);
-    const alone = (): void => record(null);
+    const encode = (cache: Cache | null): void => this.#products.qkv(from, w as GpuMatrix, shape, tensor, cache);
+    const alone = (): void => encode(null);
     const fused = this.#products.fusesQkv(from.shape[0], w as GpuMatrix, shape);
-    this.#held = { tensor, alone, ...(fused && { append: record }) };
+    this.#pending = { tensor, alone, ...(fused && { append: encode }) };
     return tensor;
   }
 
   append(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): void {
     const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
-    const held = this.#held;
-    if (held?.append && held.tensor === qkv) {
-      this.#held = null;
-      held.append({ store: kv, keys, values });
+    const pending = this.#pending;
+    if (pending?.append && pending.tensor === qkv) {
+      this.#pending = null;
+      pending.append({ store: kv, keys, values });
       return;
     }
     this.#settle();
     const from = this.#tokenRows(qkv);
     const { counts, words } = this.#step;
     this.#plans.run(`append ${keys.id} ${from.buffer.id}`, from.shape[0], () => [
-      this.#recorder.call("append", {
+      this.#encoder.call("append", {
         variant: { kv: kv.precision },
         params: { ...cacheShape(kv, shape), stride: from.stride },
         buffers: { count: counts.tokens, step: words, qkv: from.buffer, keys, values },
@@ -255,15 +244,15 @@ export class Verbs implements WebGpuOps {
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
     this.#settle();
     const from = this.#tokenRows(qkv);
-    return this.#attention.record(kv, (kv as GpuKv).layer(layer, this.#batch()), from, shape);
+    return this.#attention.encode(kv, (kv as GpuKv).layer(layer, this.#batch()), from, shape);
   }
 
   matmul(x: Tensor, w: Matrix): Tensor {
     const from = this.#given(x);
     const tensor = this.#scratch.tensor("matmul", from.shape[0], w.rows, from.rows);
-    const record = (y: GpuTensor, add: boolean): void =>
+    const encode = (y: GpuTensor, add: boolean): void =>
       this.#products.matmul(from, w as GpuMatrix, y.buffer, y.stride, add);
-    this.#held = { tensor, reads: from.buffer, addTo: (to) => record(to, true), alone: () => record(tensor, false) };
+    this.#pending = { tensor, reads: from.buffer, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
     return tensor;
   }
 
@@ -272,16 +261,16 @@ export class Verbs implements WebGpuOps {
     const from = this.#scratch.own(y);
     if (to.shape[0] !== from.shape[0] || to.shape[1] !== from.shape[1] || to === from || to.norm)
       throw new RequestError(`add: needs two tensors of one shape, found [${x.shape}] and [${y.shape}]`);
-    const held = this.#held;
-    if (held?.addTo && held.tensor === from && held.reads !== to.buffer) {
-      this.#held = null;
-      held.addTo(to);
+    const pending = this.#pending;
+    if (pending?.addTo && pending.tensor === from && pending.reads !== to.buffer) {
+      this.#pending = null;
+      pending.addTo(to);
       return this.#scratch.reuse(to);
     }
     this.#settle();
     const addend = this.#computed(from);
     this.#plans.run(`add ${to.buffer.id} ${addend.buffer.id}`, to.shape[0], () => [
-      this.#recorder.call("add", {
+      this.#encoder.call("add", {
         params: { vectors: to.stride / 4 },
         buffers: { count: this.#step.counts[to.rows], x: to.buffer, y: addend.buffer },
       }),
@@ -300,8 +289,8 @@ export class Verbs implements WebGpuOps {
       return this.#slotted.run({ x: this.#computed(from), ids, weights }, experts as SlottedExperts);
     const finish = this.#products.moe(from, ids, weights, experts as GpuExperts);
     const tensor = this.#scratch.tensor("moe", from.shape[0], experts.hidden, from.rows);
-    const record = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
-    this.#held = { tensor, addTo: (to) => record(to, true), alone: () => record(tensor, false) };
+    const encode = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
+    this.#pending = { tensor, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
     return tensor;
   }
 
@@ -312,7 +301,7 @@ export class Verbs implements WebGpuOps {
     const y = this.#scratch.tensor("rows", n, from.shape[1], "outputs");
     const { counts, outputs } = this.#step;
     this.#plans.run(`rows ${from.buffer.id} ${y.buffer.id}`, n, () => [
-      this.#recorder.call("rows", {
+      this.#encoder.call("rows", {
         params: { vectors: y.stride / 4 },
         buffers: { count: counts.outputs, x: from.buffer, outputs, y: y.buffer },
       }),
@@ -322,7 +311,7 @@ export class Verbs implements WebGpuOps {
 
   async read(x: Tensor): Promise<Float32Array> {
     const { buffer, shape, stride, type } = this.#computed(this.#given(x));
-    return this.#recorder.read({ buffer, rows: shape[0], width: shape[1], stride, type });
+    return this.#encoder.read({ buffer, rows: shape[0], width: shape[1], stride, type });
   }
 
   memory(): BackendMemory {
@@ -336,16 +325,20 @@ export class Verbs implements WebGpuOps {
     void this.#device.close().then(this.#onClose);
   }
 
-  // ---- inside --------------------------------------------------------------------------------------------------
+  // ---- inside
+  // --------------------------------------------------------------------------------------
 
-  /** Records what was held back. */
+  /** Encodes the pending dispatch. */
   #settle(): void {
-    const held = this.#held;
-    this.#held = null;
-    held?.alone();
+    const pending = this.#pending;
+    this.#pending = null;
+    pending?.alone();
   }
 
-  /** A verb's argument: all that it may depend on is recorded. @throws RequestError if its life is over */
+  /**
+   * A verb's argument, after everything that it may depend on is encoded. @throws RequestError if
+   * its life is over
+   */
   #given(x: Tensor): GpuTensor {
     this.#settle();
     return this.#scratch.own(x);
@@ -361,7 +354,7 @@ export class Verbs implements WebGpuOps {
     const y = this.#scratch.tensor("rmsNorm", n, D, of.rows);
     const vectors = of.stride / 4;
     this.#plans.run(`rms_norm ${weights.id} ${of.buffer.id} ${y.buffer.id} ${eps}`, n, () => [
-      this.#recorder.call("rms_norm", {
+      this.#encoder.call("rms_norm", {
         params: { D, vectors, eps },
         overrides: { THREADS: vectors > 256 ? 256 : 64 },
         buffers: { count: this.#step.counts[of.rows], x: of.buffer, w: weights, y: y.buffer },
@@ -372,7 +365,7 @@ export class Verbs implements WebGpuOps {
   }
 
   #forget(buffer: Buffer): void {
-    this.#recorder.forget(buffer);
+    this.#encoder.forget(buffer);
     this.#plans.clear();
   }
 
@@ -383,7 +376,10 @@ export class Verbs implements WebGpuOps {
     return batch;
   }
 
-  /** A tensor with a row for every token, its norm perhaps left to the reader. @throws RequestError after rows() */
+  /**
+   * A tensor with a row for every token, its norm perhaps left to the reader. @throws RequestError
+   * after rows()
+   */
   #tokenRows(x: Tensor): GpuTensor {
     const tensor = this.#scratch.own(x);
     if (tensor.rows !== "tokens")

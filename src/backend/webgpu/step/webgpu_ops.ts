@@ -13,15 +13,17 @@ export interface WebGpuOps extends Ops {
   readonly device: GPUDevice;
   readonly tuning: Tuning;
   /**
-   * Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers them. Between steps.
-   * Overwrites what transit slots hold (deviceExperts), which it times experts on.
-   * @param tiles whether products for many rows are timed too. Default: not on software adapters, whose workgroup memory
-   * is memory, so that the answer is known, and where it takes long
+   * Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers
+   * them. Between steps. Overwrites what transit slots hold (deviceExperts), which it times experts
+   * on.
+   * @param tiles whether products for many rows are timed too. Default: not on software adapters,
+   * whose workgroup memory is memory, so that the answer is known, and where it takes long
    */
   tune(store: TuningStore | null, tiles?: boolean): Promise<void>;
   /**
-   * After a step that failed because a form of a kernel does not compile: does without what that form has (its arithmetic, its tile,
-   * subgroups), and names it in `info.leftOut`. Returns false for any other error, and where there is no other form.
+   * After a step that failed because a variant of a kernel does not compile: does without what that
+   * variant has (its arithmetic, its tile, subgroups), and names it in `info.leftOut`. Returns
+   * false for any other error, and where there is no other variant.
    */
   leaveOut(error: unknown): boolean;
   readonly profiling: Profiling;

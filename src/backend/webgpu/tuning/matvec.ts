@@ -1,13 +1,14 @@
 // Binds the kernels for few rows: products of packed weights with single rows of activations.
 
 import type { Buffer } from "../device/device.ts";
-import type { Call, Recorder } from "../dispatch/recorder.ts";
+import type { Call } from "../dispatch/commands.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { KernelName } from "../dispatch/table.ts";
 import type { PackedWeights } from "../weights/space.ts";
-import type { Form } from "./tuning.ts";
+import type { MatvecVariant } from "./tuning.ts";
 
-/** What a product for few rows reads besides the weights, and the form of its kernel. */
-export interface Few extends Form {
+/** What a matrix-vector kernel reads besides the weights, and its variant. */
+export interface MatvecInput extends MatvecVariant {
   readonly x: Buffer;
   /** Weights of a norm to apply to x on the way. */
   readonly norm: Buffer | null;
@@ -20,21 +21,21 @@ export interface Few extends Form {
 
 /** One of the kernels for few rows, over all parts of its weights. */
 export function matvecCalls(
-  recorder: Recorder,
+  encoder: StepEncoder,
   name: KernelName,
   w: PackedWeights,
-  few: Few,
+  input: MatvecInput,
   values: Readonly<Record<string, number>>,
   buffers: Readonly<Record<string, Buffer>>,
   kv?: "f32" | "f16",
 ): Call[] {
-  const { arithmetic, reduce, threads, teams, D, eps } = few;
+  const { arithmetic, reduce, threads, teams, D, eps } = input;
   return w.parts.map((part) =>
-    recorder.call(name, {
+    encoder.call(name, {
       variant: { weights: w.format.name, arithmetic, reduce, ...(kv && { kv }) },
       params: { D, eps, ...values },
-      overrides: { THREADS: threads, TEAM: threads / teams, NORM: few.norm ? 1 : 0, ...values },
-      buffers: { ...part.buffers, x: few.x, norm: few.norm ?? few.x, ...buffers },
+      overrides: { THREADS: threads, TEAM: threads / teams, NORM: input.norm ? 1 : 0, ...values },
+      buffers: { ...part.buffers, x: input.x, norm: input.norm ?? input.x, ...buffers },
       part,
     }),
   );

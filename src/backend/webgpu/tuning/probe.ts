@@ -1,27 +1,34 @@
-// Whether reductions by subgroup operations give on this device what a tree gives; without them where they do not.
+// Whether reductions by subgroup operations give on this device what a tree gives; without them
+// where they do not.
 
 import { DeviceError } from "../../../errors.ts";
 import type { Device } from "../device/device.ts";
-import type { AutotuneHost } from "./autotune.ts";
+import type { AutotuneContext } from "./autotune.ts";
 import { nmse, Trial } from "./trial.ts";
 
-/** Columns of the row that is reduced: more than a workgroup has invocations, and no multiple of them. */
+/**
+ * Columns of the row that is reduced: more than a workgroup has invocations, and no multiple of
+ * them.
+ */
 const COLUMNS = 300;
 const TOLERANCE = 1e-8;
 
 /** Devices that have been asked. */
 const asked = new WeakSet<Device>();
 
-type ProbeHost = Pick<AutotuneHost, "device" | "recorder" | "tuning" | "leftOut">;
+type ProbeContext = Pick<AutotuneContext, "device" | "encoder" | "tuning" | "leftOut">;
 
-/** Goes without subgroups, and says so, where they do not compile or give something else. @throws DeviceError once the device is lost */
-export async function probe(host: ProbeHost): Promise<void> {
-  const { device, recorder, tuning } = host;
+/**
+ * Goes without subgroups, and says so, where they do not compile or give something else. @throws
+ * DeviceError once the device is lost
+ */
+export async function probe(context: ProbeContext): Promise<void> {
+  const { device, encoder, tuning } = context;
   if (tuning.abilities.subgroup === null || asked.has(device)) return;
   asked.add(device);
   let why: string | null;
   try {
-    why = await new Probe(host).subgroups();
+    why = await new Probe(context).subgroups();
   } catch (error) {
     device.check();
     if (!(error instanceof DeviceError)) throw error;
@@ -29,8 +36,8 @@ export async function probe(host: ProbeHost): Promise<void> {
   }
   if (why === null) return;
   tuning.leaveOut({ reduce: "subgroups" });
-  recorder.reduce = "tree";
-  host.leftOut(`reductions by subgroups: ${why}`);
+  encoder.reduce = "tree";
+  context.leftOut(`reductions by subgroups: ${why}`);
 }
 
 class Probe extends Trial {
@@ -44,7 +51,7 @@ class Probe extends Trial {
       const by = (reduce: "tree" | "subgroups") =>
         this.floats(
           [
-            this.recorder.call("rms_norm", {
+            this.encoder.call("rms_norm", {
               variant: { reduce },
               params: { D: COLUMNS, vectors: COLUMNS / 4, eps: 0 },
               overrides: { THREADS: 64 },

@@ -1,12 +1,14 @@
-// The forms of the matrix-matrix kernels: kernels/lib/matrix/tile_*.wgsl. Which is fastest depends on the adapter.
+// The variants of the matrix-matrix kernels: kernels/lib/matrix/tile_*.wgsl. Which is fastest
+// depends on the adapter.
 
 import type { Format } from "../../../tensor/format.ts";
 import type { Buffer } from "../device/device.ts";
-import type { Call, Recorder } from "../dispatch/recorder.ts";
+import type { Call } from "../dispatch/commands.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { Variant } from "../dispatch/shader.ts";
 import type { PackedWeights } from "../weights/space.ts";
 
-/** One form of matmul, expert_up and expert_down for many tokens. */
+/** One variant of matmul, expert_up and expert_down for many tokens. */
 export interface Tile {
   /** Rows of activations, and of weights, that a workgroup makes. */
   readonly tokens: number;
@@ -16,7 +18,7 @@ export interface Tile {
   readonly variant: Pick<Variant, "tile" | "tile_size" | "cell" | "arithmetic">;
 }
 
-/** What a device must have for all forms. */
+/** What a device must have for all variants. */
 export interface TileNeeds {
   readonly f16: boolean;
   readonly int8: boolean;
@@ -41,13 +43,16 @@ export const TILES = {
   half128: shared(128, "f16"),
   /** The same in int8 products. */
   int8: { tokens: 64, rows: 64, int8: true, variant: { tile: "int8", arithmetic: "int8" } },
-  /** The same on matrix units. An experiment of one WebGPU implementation: only after its results were compared. */
+  /**
+   * The same on matrix units. An experiment of one WebGPU implementation: only after its results
+   * were compared.
+   */
   matrix: { tokens: 64, rows: 64, int8: false, variant: { tile: "matrix", arithmetic: "f32" } },
 } as const satisfies Readonly<Record<string, Tile>>;
 
 export type TileName = keyof typeof TILES;
 
-/** The forms that a device can run on weights of a format; the first needs nothing. */
+/** The variants that a device can run on weights of a format; the first needs nothing. */
 export function tilesFor(format: Format, device: TileNeeds): readonly TileName[] {
   const quantized = format.arithmetics.includes("int8");
   return (Object.keys(TILES) as TileName[]).filter((name) => {
@@ -64,7 +69,7 @@ export function usualTile(software: boolean): TileName {
 
 /** A kernel for many rows over all parts of its weights. */
 export function tileCalls(
-  recorder: Recorder,
+  encoder: StepEncoder,
   name: "matmul" | "expert_up" | "expert_down",
   { tokens, rows, variant }: Tile,
   w: PackedWeights,
@@ -72,7 +77,7 @@ export function tileCalls(
   buffers: Readonly<Record<string, Buffer>>,
 ): Call[] {
   return w.parts.map((part) =>
-    recorder.call(name, {
+    encoder.call(name, {
       variant: { weights: w.format.name, ...variant },
       params: { ...values, tokens, rows },
       overrides: values,

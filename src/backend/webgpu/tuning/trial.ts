@@ -1,9 +1,11 @@
-// What a timing of kernels needs: inputs, a clock that is not misled by the first run, results to compare; freed afterwards.
+// What a timing of kernels needs: inputs, a clock that is not misled by the first run, results to
+// compare; freed afterwards.
 
 import { type Format, PANEL_ROWS, packRows, rowPlanes } from "../../../tensor/format.ts";
 import { weave } from "../../../tensor/panels.ts";
 import type { Buffer, Device } from "../device/device.ts";
-import type { Call, Recorder } from "../dispatch/recorder.ts";
+import type { Call } from "../dispatch/commands.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { GpuSlots } from "../weights/slots.ts";
 
 /** Milliseconds of work that a timing lasts at least: far above what a submit costs. */
@@ -11,25 +13,25 @@ const SAMPLE = 3;
 
 export class Trial {
   protected readonly device: Device;
-  protected readonly recorder: Recorder;
+  protected readonly encoder: StepEncoder;
   protected readonly buffers: Buffer[] = [];
 
-  constructor({ device, recorder }: { readonly device: Device; readonly recorder: Recorder }) {
+  constructor({ device, encoder }: { readonly device: Device; readonly encoder: StepEncoder }) {
     this.device = device;
-    this.recorder = recorder;
+    this.encoder = encoder;
   }
 
-  /** Milliseconds of one round of calls; stops early where it is far from `record`. */
-  protected async time(calls: readonly Call[], record: number, rows = 1): Promise<number> {
+  /** Milliseconds of one round of calls; stops early where it is far from `best`. */
+  protected async time(calls: readonly Call[], best: number, rows = 1): Promise<number> {
     const round = async (times: number): Promise<number> => {
-      for (let i = 0; i < times; i++) for (const call of calls) this.recorder.dispatch(call, rows);
+      for (let i = 0; i < times; i++) for (const call of calls) this.encoder.dispatch(call, rows);
       const started = performance.now();
-      await this.recorder.readBits({ buffer: this.buffers[0]!, rows: 0, width: 0, stride: 0, type: "u32" });
+      await this.encoder.readBits({ buffer: this.buffers[0]!, rows: 0, width: 0, stride: 0, type: "u32" });
       return performance.now() - started;
     };
     await round(1); // compiles
     const once = await round(1);
-    if (once > 2 * SAMPLE && once > 2 * record) return once;
+    if (once > 2 * SAMPLE && once > 2 * best) return once;
     const times = Math.max(1, Math.ceil(SAMPLE / once));
     let least = Number.POSITIVE_INFINITY;
     for (let i = 0; i < 3; i++) least = Math.min(least, (await round(times)) / times);
@@ -37,20 +39,20 @@ export class Trial {
   }
 
   protected async floats(calls: readonly Call[], out: Buffer, size: number, rows = 1): Promise<Float32Array> {
-    for (const call of calls) this.recorder.dispatch(call, rows);
-    return this.recorder.read({ buffer: out, rows: 1, width: size, stride: size, type: "f32" });
+    for (const call of calls) this.encoder.dispatch(call, rows);
+    return this.encoder.read({ buffer: out, rows: 1, width: size, stride: size, type: "f32" });
   }
 
   protected quantized(x: Buffer, groups: number, D: number, rows = 1): Buffer {
     const y = this.buffer(rows * groups * 36);
-    const { recorder } = this;
+    const { encoder } = this;
     const count = this.count(rows);
-    const call = recorder.call("quantize", {
+    const call = encoder.call("quantize", {
       params: { D, eps: 0, groups, each: 1 },
       overrides: { THREADS: 64, NORM: 0 },
       buffers: { count, x, norm: x, y },
     });
-    recorder.dispatch(call, rows);
+    encoder.dispatch(call, rows);
     return y;
   }
 
@@ -62,7 +64,10 @@ export class Trial {
     return count;
   }
 
-  /** Activations as a model has them, near enough: rows of `used` numbers of about unit size, then zeros up to `width`. */
+  /**
+   * Activations as a model has them, near enough: rows of `used` numbers of about unit size, then
+   * zeros up to `width`.
+   */
   protected random(width: number, used: number, rows = 1): Buffer {
     let seed = 1;
     return this.filled(
@@ -86,15 +91,17 @@ export class Trial {
   }
 
   protected free(): void {
-    this.recorder.reset(); // time may have run out between recording and submitting
+    this.encoder.reset(); // time may have run out between encoding and submitting
     for (const buffer of this.buffers.splice(0)) {
-      this.recorder.forget(buffer);
+      this.encoder.forget(buffer);
       this.device.free(buffer);
     }
   }
 }
 
-/** Fills a store's transit slots, or the first two, with the same panel of weights again and again. */
+/**
+ * Fills a store's transit slots, or the first two, with the same panel of weights again and again.
+ */
 export function fillTransit(slots: GpuSlots): void {
   const { up, down, downOffset } = slots.layout;
   for (let transit = 0; transit < Math.min(2, slots.transit); transit++)

@@ -1,5 +1,6 @@
-// Which form of the kernels for few rows is used: arithmetic, reduction, workgroup size, teams. What is best depends on the
-// adapter and on the matrix: autotune.ts finds out, this file holds what was found and what is used without it.
+// Which variant of the kernels for few rows is used: arithmetic, reduction, workgroup size, teams.
+// What is best depends on the adapter and on the matrix: autotune.ts finds out, this file holds
+// what was found and what is used without it.
 
 import { FORMATS } from "../../../../kernels/formats/index.ts";
 import type { Format } from "../../../tensor/format.ts";
@@ -7,8 +8,8 @@ import type { Arithmetic, Variant } from "../dispatch/shader.ts";
 import type { WeightKind } from "../weights/space.ts";
 import { TILES, type Tile, type TileName, tilesFor } from "./tiles.ts";
 
-/** A form of the matrix-vector kernels: kernels/lib/matrix/matvec_*.wgsl. */
-export interface Form {
+/** A variant of the matrix-vector kernels: kernels/lib/matrix/matvec_*.wgsl. */
+export interface MatvecVariant {
   readonly arithmetic: Arithmetic;
   readonly reduce: "tree" | "subgroups";
   /** Invocations of a workgroup, a power of two. */
@@ -17,10 +18,10 @@ export interface Form {
   readonly teams: number;
 }
 
-/** The forms of a layer's experts: both int8, or neither. */
-export interface ExpertForms {
-  readonly up: Form;
-  readonly down: Form;
+/** The variants of a layer's experts: both int8, or neither. */
+export interface ExpertVariants {
+  readonly up: MatvecVariant;
+  readonly down: MatvecVariant;
 }
 
 /** What the device can do, and what is allowed. */
@@ -29,22 +30,25 @@ export interface Abilities {
   readonly arithmetics: readonly Arithmetic[];
   /** Largest subgroup; null without subgroups. */
   readonly subgroup: number | null;
-  /** The form of products for many rows that is used unless another is set. */
+  /** The variant of products for many rows that is used unless another is set. */
   readonly tile: TileName;
   /** Whether there are matrix units: TILES.matrix. */
   readonly matrix: boolean;
 }
 
-/** Outputs of expert_up_vec that one workgroup has to make together where they become a group of int8. */
+/**
+ * Outputs of expert_up_vec that one workgroup has to make together where they become a group of
+ * int8.
+ */
 const INT8_TEAMS = 8;
 
 export class Tuning {
   #abilities: Abilities;
-  /** The form of products for many rows, of weights that it takes (tileFor()). */
+  /** The variant of products for many rows, of weights that it takes (tileFor()). */
   tile: TileName;
   #tiles: readonly TileName[] = Object.keys(TILES) as TileName[];
-  readonly #matvec = new Map<string, Form>();
-  readonly #experts = new Map<string, ExpertForms>();
+  readonly #matvec = new Map<string, MatvecVariant>();
+  readonly #experts = new Map<string, ExpertVariants>();
 
   constructor(abilities: Abilities) {
     this.#abilities = abilities;
@@ -56,18 +60,18 @@ export class Tuning {
   }
 
   /** Of products with weights of a kind. */
-  matvec(w: WeightKind): Form {
+  matvec(w: WeightKind): MatvecVariant {
     return this.#matvec.get(kindOf(w)) ?? this.#usual(w);
   }
 
   /** Of a layer's experts, by the kinds of both their matrices. */
-  experts(up: WeightKind, down: WeightKind): ExpertForms {
+  experts(up: WeightKind, down: WeightKind): ExpertVariants {
     const found = this.#experts.get(`${kindOf(up)} ${kindOf(down)}`);
     if (found) return found;
     const { arithmetics } = this.abilities;
     if (arithmetics.length === 1 && arithmetics[0] === "int8" && takeInt8(up, down)) {
-      const form = { ...this.#usual(up), arithmetic: "int8", threads: 256, teams: INT8_TEAMS } as const;
-      return { up: form, down: form };
+      const variant = { ...this.#usual(up), arithmetic: "int8", threads: 256, teams: INT8_TEAMS } as const;
+      return { up: variant, down: variant };
     }
     return { up: this.#usual(up), down: this.#usual(down) };
   }
@@ -80,8 +84,8 @@ export class Tuning {
   }
 
   /**
-   * Does without what a form has that did not compile, or was wrong: its tile, its arithmetic or its subgroups. Returns whether
-   * there is another form then.
+   * Does without what a variant has that did not compile, or was wrong: its tile, its arithmetic or
+   * its subgroups. Returns whether there is another variant then.
    */
   leaveOut({ tile, tile_size, cell, arithmetic, reduce }: Variant): boolean {
     const { arithmetics } = this.#abilities;
@@ -109,7 +113,10 @@ export class Tuning {
     return true;
   }
 
-  /** The form of products for many rows of weights of a format; `wanted`: instead of the one that is set. */
+  /**
+   * The variant of products for many rows of weights of a format; `wanted`: instead of the one that
+   * is set.
+   */
   tileFor(format: Format, wanted: TileName = this.tile): Tile {
     const suitable = (name: TileName): boolean =>
       this.#tiles.includes(name) && (!TILES[name].int8 || format.arithmetics.includes("int8"));
@@ -125,16 +132,16 @@ export class Tuning {
     return tilesFor(format, can).filter((name) => this.#tiles.includes(name));
   }
 
-  setMatvec(w: WeightKind, form: Form): void {
-    this.#matvec.set(kindOf(w), form);
+  setMatvec(w: WeightKind, variant: MatvecVariant): void {
+    this.#matvec.set(kindOf(w), variant);
   }
 
-  setExperts(up: WeightKind, down: WeightKind, forms: ExpertForms): void {
-    this.#experts.set(`${kindOf(up)} ${kindOf(down)}`, forms);
+  setExperts(up: WeightKind, down: WeightKind, variants: ExpertVariants): void {
+    this.#experts.set(`${kindOf(up)} ${kindOf(down)}`, variants);
   }
 
   /** What is used where nothing was found out: the first arithmetic that suits. */
-  #usual({ format, groups }: WeightKind): Form {
+  #usual({ format, groups }: WeightKind): MatvecVariant {
     const arithmetic = this.abilities.arithmetics.find((a) => a !== "int8" && format.arithmetics.includes(a)) ?? "f32";
     // Eight units an invocation, and no team of less than eight.
     const team = Math.min(Math.max(2 ** Math.ceil(Math.log2(groups / 2)), 8), 64);
@@ -142,18 +149,21 @@ export class Tuning {
   }
 
   /** A team must be whole subgroups, or the only one, or do without. */
-  #allowed(form: Form): Form {
+  #allowed(variant: MatvecVariant): MatvecVariant {
     const { subgroup } = this.abilities;
-    const apart = subgroup !== null && form.teams > 1 && form.threads / form.teams < subgroup;
-    return apart ? { ...form, reduce: "tree" } : form;
+    const apart = subgroup !== null && variant.teams > 1 && variant.threads / variant.teams < subgroup;
+    return apart ? { ...variant, reduce: "tree" } : variant;
   }
 
-  #reduce(): Form["reduce"] {
+  #reduce(): MatvecVariant["reduce"] {
     return this.abilities.subgroup === null ? "tree" : "subgroups";
   }
 
-  /** Forms worth timing of one arithmetic for rows of `groups` groups; `teams`: only with so many. */
-  candidates(arithmetic: Arithmetic, groups: number, teams?: number): Form[] {
+  /**
+   * Variants worth timing of one arithmetic for rows of `groups` groups; `teams`: only with so
+   * many.
+   */
+  candidates(arithmetic: Arithmetic, groups: number, teams?: number): MatvecVariant[] {
     const units = 2 ** Math.ceil(Math.log2(groups * 4)); // what the invocations of a team stride over
     const shapes = [
       [64, 1],
@@ -171,12 +181,15 @@ export class Tuning {
   }
 }
 
-/** Weights whose products have one form, in words: "q4 128". */
+/** Weights whose products have one variant, in words: "q4 128". */
 export function kindOf({ format, groups }: WeightKind): string {
   return `${format.name} ${groups}`;
 }
 
-/** Whether both matrices of an expert can be multiplied by rounded activations: they are, or neither is. */
+/**
+ * Whether both matrices of an expert can be multiplied by rounded activations: they are, or neither
+ * is.
+ */
 export function takeInt8(up: WeightKind, down: WeightKind): boolean {
   return [up, down].every(({ format }) => format.arithmetics.includes("int8"));
 }

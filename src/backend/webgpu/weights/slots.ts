@@ -1,7 +1,8 @@
-// Slots for experts in device memory: each layer's own, a few that all layers share, and the tables that say who is where.
+// Slots for experts in device memory: each layer's own, a few that all layers share, and the tables
+// of which expert is in which slot.
 //
-// A layer's slots are its experts to the kernels, made and written as loaded experts are (space.ts),
-// with a slot's number where those have the expert's.
+// A layer's slots are its experts to the kernels, made and written as loaded experts are
+// (space.ts), with a slot's number where those have the expert's.
 
 import { MemoryError, RequestError } from "../../../errors.ts";
 import { type ExpertShape, type RecordLayout, recordLayout } from "../../../tensor/record.ts";
@@ -55,7 +56,10 @@ export class GpuSlots implements DeviceExperts {
     device.gpu.queue.writeBuffer(table.gpu, 0, this.#slotOf);
   }
 
-  /** Allocates all of it, empty. @throws RequestError without slots, MemoryError if the device has no room: nothing is kept */
+  /**
+   * Allocates all of it, empty. @throws RequestError without slots, MemoryError if the device has
+   * no room: nothing is kept
+   */
   static async create(
     device: Device,
     space: WeightSpace,
@@ -135,7 +139,10 @@ export class GpuSlots implements DeviceExperts {
     this.#device.gpu.queue.writeBuffer(this.table.gpu, at * 4, this.#slotOf, at, count);
   }
 
-  /** Which slots the experts that are added next are in, transit ones or a layer's own: expert -> slot. */
+  /**
+   * Which slots the experts that are added next are in, transit ones or a layer's own: expert ->
+   * slot.
+   */
   setAdded(places: ReadonlyMap<number, number>, kind: "transit" | "own"): void {
     const table = new Uint32Array(this.shape.count).fill(NO_SLOT);
     const slots = kind === "own" ? this.slots : this.transit;

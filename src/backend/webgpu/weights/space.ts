@@ -7,7 +7,9 @@ import type { Experts, Matrix, Vector } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
 
-/** Parts start at multiples of so many rows: whole panels, and whole groups of an expert's outputs. */
+/**
+ * Parts start at multiples of so many rows: whole panels, and whole groups of an expert's outputs.
+ */
 const ROW_UNIT = 64;
 
 /** What one binding holds of a matrix or of a layer's experts: see kernels/lib/matrix/part.wgsl. */

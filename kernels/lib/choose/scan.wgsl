@@ -1,5 +1,6 @@
-// Over a workgroup of RANKED = 16 x 16 invocations: sixteen of them go through sixteen values each, then all through sixteen
-// results. Two barriers instead of sixteen, which is also what software adapters compile in reasonable time.
+// The best value and running sums over a workgroup of RANKED = 16 x 16 invocations, in two steps:
+// sixteen invocations go through sixteen values each, then all go through the sixteen results. That
+// takes two barriers instead of sixteen, and software adapters compile it in reasonable time.
 var<workgroup> ranks: array<vec2u, RANKED>;
 var<workgroup> best_ranks: array<vec2u, 16>;
 var<workgroup> terms: array<f32, RANKED>;
@@ -31,7 +32,8 @@ fn best_of(a: vec2u, b: vec2u) -> vec2u {
   return select(a, b, better(b, a));
 }
 
-// Every invocation gets the sum of the terms of those up to and with it. Contains barriers: call it in uniform control flow.
+// Every invocation gets the sum of its own term and those before it. Contains barriers: call it in
+// uniform control flow.
 fn workgroup_sum_upto(term: f32, lane: u32) -> f32 {
   terms[lane] = term;
   workgroupBarrier();

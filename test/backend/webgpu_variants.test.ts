@@ -1,10 +1,10 @@
-// Every form of the kernels for few rows, as the tuner may choose it: shapes of workgroups,
+// Every variant of the kernels for few rows, as the tuner may choose it: shapes of workgroups,
 // reductions, arithmetics; and the tuner.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
-import type { Form } from "../../src/backend/webgpu/tuning/tuning.ts";
+import type { MatvecVariant } from "../../src/backend/webgpu/tuning/tuning.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { titled } from "../support/fixtures.ts";
@@ -18,7 +18,7 @@ import { batchOf, inputTable } from "../support/steps.ts";
 const [E, K, T] = [3, 2, 3];
 const q4 = (groups: number) => ({ format: FORMATS.q4, groups });
 
-describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
+describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
 
   describe.each(adapters.map((adapter) => ({ name: adapter.name, adapter })))("$name", ({ adapter }) => {
@@ -32,7 +32,7 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
      * All shapes for products of q4; for the rest, whose shapes are the same text, the least and
      * the most divided ones.
      */
-    function forms(precision: PackableName, teams?: number): Form[] {
+    function variants(precision: PackableName, teams?: number): MatvecVariant[] {
       const { arithmetics, subgroup } = ops.tuning.abilities;
       return ARITHMETICS.filter(
         (a) => arithmetics.includes(a) && FORMATS[precision].arithmetics.some((known) => known === a),
@@ -42,12 +42,12 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
           const all = ops.tuning.candidates(a, 32, a === "int8" ? teams : undefined);
           return precision === "q4" && a === "f32" && teams === undefined ? all : all.slice(-2);
         })
-        .flatMap((form) =>
-          subgroup === null || form.reduce === "tree" ? [form] : [form, { ...form, reduce: "tree" }],
+        .flatMap((variant) =>
+          subgroup === null || variant.reduce === "tree" ? [variant] : [variant, { ...variant, reduce: "tree" }],
         );
     }
 
-    // A form is set for a width of matrix: each has one of its own.
+    // A variant is set for a width of matrix: each has one of its own.
     /** Where not everything runs: the precision whose shapes are all tested. */
     const some = ["f32", "f16", "q8", "q4"] as const;
     const left = (precision: PackableName): string | null => (precision === "q4" ? null : leftToCi);
@@ -55,11 +55,11 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       it.skipIf(left(precision))(
         titled(`products with the norm in front, and behind a residual: ${precision}`, left(precision)),
         async () => {
-          const all = forms(precision);
+          const all = variants(precision);
           expect(all.length).toBeGreaterThan(1);
-          for (const [i, form] of all.entries()) {
+          for (const [i, variant] of all.entries()) {
             const D = 20 + 32 * i;
-            ops.tuning.setMatvec({ format: FORMATS[precision], groups: i + 1 }, form);
+            ops.tuning.setMatvec({ format: FORMATS[precision], groups: i + 1 }, variant);
             const x = uniform(T * D, i);
             const norm = uniform(D, i + 50);
             const w = uniform(D * D, i + 100, 0.1);
@@ -83,10 +83,10 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
 
     for (const precision of some.slice(1))
       it.skipIf(left(precision))(titled(`experts: ${precision}`, left(precision)), async () => {
-        for (const [i, form] of forms(precision, 8).entries()) {
+        for (const [i, variant] of variants(precision, 8).entries()) {
           const [D, F] = [40 + 32 * i, 50];
           const format = FORMATS[precision];
-          ops.tuning.setExperts({ format, groups: i + 2 }, { format, groups: 2 }, { up: form, down: form });
+          ops.tuning.setExperts({ format, groups: i + 2 }, { format, groups: 2 }, { up: variant, down: variant });
           const x = uniform(T * D, i);
           const norm = new Float32Array(D).fill(1);
           const data = Array.from({ length: E }, (_, e) => ({
@@ -116,7 +116,7 @@ describe.skipIf(noAdapter)(`webgpu forms${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
             w2: held(FORMATS[precision], d.w2, D, F),
           }));
           const want = reference.moe(normed, ids, await ops.read(routes.weights), weights, D);
-          expectClose(await ops.read(y), want, D, form.arithmetic === "int8" ? INT8_NMSE : 1e-5);
+          expectClose(await ops.read(y), want, D, variant.arithmetic === "int8" ? INT8_NMSE : 1e-5);
         }
       });
 

@@ -1,17 +1,15 @@
-// Records a step's dispatches, and submits them as one pass; makes and keeps the bind groups that
+// Encodes a step's dispatches, and submits them as one pass; makes and keeps the bind groups that
 // they use.
 
 import { formatOf } from "../../../../kernels/formats/index.ts";
 import { panelLayout } from "../../../tensor/format.ts";
-import type { Batch } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { bytesOf, copyRows, type Readback, Staging } from "../device/readback.ts";
-import { nameOf, type Pipeline, Pipelines } from "./pipelines.ts";
-import type { Profiler } from "./profile.ts";
+import { type Call, type Command, encodePass, type PassWriter } from "./commands.ts";
+import { nameOf, Pipelines } from "./pipelines.ts";
 import type { Variant } from "./shader.ts";
 import {
   type Access,
-  type Cost,
   FLOAT_PARAMS,
   type KernelLine,
   type KernelName,
@@ -22,31 +20,12 @@ import {
 
 const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
 
-/** A kernel bound to its buffers, ready to be dispatched again and again. */
-export interface Call {
-  /** Kernel, variant and the shape of its weights, as "matmul_vec q4 6144x4096". */
-  readonly name: string;
-  readonly pipeline: Pipeline;
-  readonly group: GPUBindGroup;
-  /** Workgroups for n rows: x, y, z. */
-  readonly grid: (n: number) => readonly [number, number, number];
-  /** Bytes of matrices read for n rows. */
-  readonly weights: (n: number) => number;
-  readonly cost: (n: number, batch: Batch) => Cost;
-}
-
-export interface Command {
-  readonly call: Call;
-  readonly n: number;
-  readonly grid: readonly [number, number, number];
-}
-
 export interface Binding {
   /** `reduce`: what the device is best at where nothing is said. */
   readonly variant?: Variant;
   /**
-   * By field name; fields that the kernel lacks are ignored, so that the forms of a verb can share
-   * them.
+   * By field name; fields that the kernel lacks are ignored, so that the variants of a verb can
+   * share them.
    */
   readonly params?: Readonly<Record<string, number>>;
   readonly overrides?: Readonly<Record<string, number>>;
@@ -56,7 +35,7 @@ export interface Binding {
   readonly part?: PartShape;
 }
 
-export class Recorder {
+export class StepEncoder {
   readonly #device: Device;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #pipelines: Pipelines;
@@ -65,7 +44,7 @@ export class Recorder {
   reduce: "tree" | "subgroups";
   readonly #params = new Map<string, Buffer>();
   /** Times each dispatch, where it is set. */
-  profiler: Profiler | null = null;
+  profiler: PassWriter | null = null;
   #commands: Command[] = [];
   /** Resolves when what was read before is submitted; null if it is. */
   #earlier: Promise<void> | null = null;
@@ -122,18 +101,18 @@ export class Recorder {
     for (const [key, { buffers }] of this.#calls) if (buffers.includes(buffer)) this.#calls.delete(key);
   }
 
-  /** Drops commands that were recorded and not submitted. */
+  /** Drops commands that were encoded and not submitted. */
   reset(): void {
     this.#commands = [];
   }
 
-  /** Records a dispatch over n rows. */
+  /** Encodes a dispatch over n rows. */
   dispatch(call: Call, n: number): void {
     this.#commands.push({ call, n, grid: call.grid(n) });
   }
 
   /**
-   * Submits what was recorded and waits for it; returns the rows asked for, [rows, width], u32 as
+   * Submits what was encoded and waits for it; returns the rows asked for, [rows, width], u32 as
    * numbers.
    */
   async read(what: Readback): Promise<Float32Array> {
@@ -142,9 +121,9 @@ export class Recorder {
   }
 
   /**
-   * The same as the words that the device holds. What was recorded is submitted before this
-   * returns, if the pipelines are compiled, so that the next step can be recorded while this one
-   * runs; and in the order of the calls in any case.
+   * The same as the words that the device holds. What was encoded is submitted before this returns,
+   * if the pipelines are compiled, so that the next step can be encoded while this one runs; and in
+   * the order of the calls in any case.
    */
   async readBits(what: Readback): Promise<Uint32Array<ArrayBuffer>> {
     const commands = this.take();
@@ -152,14 +131,14 @@ export class Recorder {
     return words!;
   }
 
-  /** Takes what was recorded: to be submitted by its owner, once `compiled`. */
+  /** Takes what was encoded: to be submitted by its owner, once `compiled`. */
   take(): readonly Command[] {
     const commands = this.#commands;
     this.#commands = [];
     return commands;
   }
 
-  /** What `work` records, which is not part of what was recorded before. */
+  /** What `work` encodes, which is not part of what was encoded before. */
   collect(work: () => void): readonly Command[] {
     const before = this.take();
     work();
@@ -286,25 +265,10 @@ export class Recorder {
   }
 }
 
-/** One pass of `commands`. */
-export function encodePass(
-  encoder: GPUCommandEncoder,
-  commands: readonly Command[],
-  descriptor?: GPUComputePassDescriptor,
-): void {
-  const pass = encoder.beginComputePass(descriptor);
-  for (const { call, grid } of commands) {
-    pass.setPipeline(call.pipeline.ready!);
-    pass.setBindGroup(0, call.group);
-    pass.dispatchWorkgroups(...grid);
-  }
-  pass.end();
-}
-
 function workOf({ weights, kv }: Variant, part: PartShape | undefined, w: Buffer | undefined): Work {
   const bytes = (part && w?.size) ?? 0;
-  // bytes of 32 weights, their scale included
-  const group = weights ? panelLayout(formatOf(weights), 8, 32).bytes / 8 : 1;
+  // Bytes of 32 weights, their scales included.
+  const group = weights ? panelLayout(formatOf(weights), 8, 256).bytes / 64 : 1;
   return {
     rows: part?.rows ?? 0,
     groups: part?.groups ?? 0,

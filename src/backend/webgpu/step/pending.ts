@@ -1,0 +1,20 @@
+// A dispatch that waits for the next verb, which may take its place with one that does both.
+
+import type { Buffer } from "../device/device.ts";
+import type { Cache } from "./products.ts";
+import type { GpuTensor } from "./scratch.ts";
+
+/**
+ * A verb's last dispatch, not encoded until the next verb is known. That verb may replace it by one
+ * dispatch that does both: a sum with the residual, or a projection with the append to the cache.
+ */
+export interface PendingDispatch {
+  readonly tensor: GpuTensor;
+  /** Encodes it with a sum into `to`, which it may not read. */
+  readonly addTo?: (to: GpuTensor) => void;
+  readonly reads?: Buffer;
+  /** Encodes it with an append to the cache. */
+  readonly append?: (cache: Cache) => void;
+  /** Encodes it alone. */
+  readonly alone: () => void;
+}

@@ -1,8 +1,9 @@
-// Turns of the event loop within a step: the CPU backend computes on the caller's thread, and a long step may take seconds.
+// Lets the event loop run within a step: the CPU backend computes on the caller's thread, and a
+// long step may take seconds.
 //
-// Work is divided into slices that take SLICE_MS at most, whatever the matrix and the number of tokens, and between two of
-// them the loop has its turn if its last one was long ago; other threads go on meanwhile. A slice is a range of a kernel's
-// units: sums are the same as in one piece.
+// Work is divided into slices of at most SLICE_MS, whatever the matrix and the number of tokens.
+// Between two slices the event loop runs if its last turn was long ago; other threads continue
+// meanwhile. A slice is a range of a kernel's units, so sums do not depend on the slices.
 
 import { abortReason } from "../../errors.ts";
 import { turn } from "../../turn.ts";
@@ -10,32 +11,32 @@ import type { Job } from "./control.ts";
 import type { BoundKernels } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 
-/** How long a slice may take, and after how long a step lets the event loop run: their sum is the longest wait. */
+/** The most time of a slice, and the time after which a step lets the event loop run. */
 const SLICE_MS = 20;
 const DUE_MS = 25;
-/** The same between two jobs, where other threads have nothing to do meanwhile, and may fall asleep. */
+/** The same between two jobs, when other threads have no work and may fall asleep. */
 const LATE_MS = 40;
 /** A request needs several turns: a connection is accepted, then read, then answered. */
 const TURNS = 3;
-/** Multiply-adds that are not worth dividing, nor a look at the clock. */
+/** Work that is too small to divide, in multiply-adds. */
 const SMALL = 8e6;
-/** Multiply-adds a millisecond, before anything was measured: of the slowest machine. */
+/** The initial rate, in multiply-adds a millisecond: that of a slow machine. */
 const SLOW = 1e6;
 
 export class Breath {
   #last = 0;
 
-  /** A step begins: the loop had its turn just before. */
+  /** Starts a step; the event loop ran just before. */
   begin(): void {
     this.#last = performance.now();
   }
 
-  /** Whether the event loop has waited for long enough. */
+  /** Whether the event loop should run now. */
   get due(): boolean {
     return performance.now() - this.#last >= DUE_MS;
   }
 
-  /** Whether it has, even between two jobs. */
+  /** The same between two jobs. */
   get late(): boolean {
     return performance.now() - this.#last >= LATE_MS;
   }
@@ -47,19 +48,21 @@ export class Breath {
   }
 }
 
-/** What the verbs of a step have asked for: computed in order when somebody waits for it. */
+/**
+ * The verbs of a step that are not computed yet: computed in order when moe() or read() needs them.
+ */
 export class Pending {
   readonly #breath = new Breath();
   readonly #alive: () => void;
   #works: (() => Iterable<void> | void)[] = [];
   #signal: AbortSignal | undefined;
 
-  /** @param alive throws where there is nothing to compute with any more */
+  /** @param alive throws if the backend is closed or has failed */
   constructor(alive: () => void) {
     this.#alive = alive;
   }
 
-  /** A step begins; what a failed one has left is forgotten. */
+  /** Starts a step, and drops what a failed one has left. */
   begin(signal: AbortSignal | undefined): void {
     this.#works = [];
     this.#signal = signal;
@@ -70,7 +73,10 @@ export class Pending {
     this.#works.push(work);
   }
 
-  /** Computes all that was asked for. @throws the signal's reason, and what `alive` throws: the rest is not computed then */
+  /**
+   * Computes all pending verbs. @throws the signal's reason, or errors of `alive`: the rest is then
+   * not computed
+   */
   async catchUp(): Promise<void> {
     const works = this.#works;
     this.#works = [];
@@ -86,20 +92,20 @@ export class Pending {
     for (const _ of slices) if (this.#breath.due) await this.pause();
   }
 
-  /** The event loop has its turn; what it brings may end the step. */
+  /** Lets the event loop run; an abort may then end the step. */
   async pause(): Promise<void> {
     await this.#breath.take();
     this.#alive();
     if (this.#signal?.aborted) throw abortReason(this.#signal);
   }
 
-  /** Whether pause() is called for between two jobs. */
+  /** Whether to call pause() between two jobs. */
   get late(): boolean {
     return this.#breath.late;
   }
 }
 
-/** Jobs in slices, by how quickly jobs of their kind went before. */
+/** Divides jobs into slices by the measured rate of jobs of their kind. */
 export class Slices {
   readonly #pool: Pool;
   readonly #rates = new Map<string, number>(); // multiply-adds a millisecond of the calling thread
@@ -108,7 +114,10 @@ export class Slices {
     this.#pool = pool;
   }
 
-  /** Runs a job as pool.run() does, `macs` multiply-adds a unit, and yields between slices: other threads do not wait. */
+  /**
+   * Like pool.run(), with `macs` multiply-adds a unit; yields between slices while other threads
+   * continue.
+   */
   *run(
     job: Job,
     bound: BoundKernels,
@@ -121,12 +130,13 @@ export class Slices {
       this.#pool.run(job, bound, units, grain, ...args);
       return;
     }
-    const kind = `${job} ${bound.module} ${args[0]}`; // the first argument of a product is its arithmetic
+    // the first argument of a product is its arithmetic
+    const kind = `${job} ${bound.module} ${args[0]}`;
     const rate = this.#rates.get(kind) ?? SLOW;
     const most = grain * Math.max(1, Math.floor((SLICE_MS * rate) / (macs * grain)));
     const piece = Math.min(most, this.#pool.piece(units, grain));
     let quickest = Number.POSITIVE_INFINITY; // a piece may be interrupted by other programs
-    let last = Number.POSITIVE_INFINITY; // may have been a rest
+    let last = Number.POSITIVE_INFINITY; // may be a short one
     let began = performance.now();
     for (const _ of this.#pool.pieces(job, bound, units, piece, args)) {
       quickest = Math.min(quickest, last);

@@ -1,8 +1,10 @@
-// What the threads of a pool share: a few integers that say which job is open, and the job itself.
+// The shared state of a pool's threads: a few integers that say which job is open, and the job
+// itself.
 //
-// Life of a job: the caller writes it, adds 1 to JOB (odd: open), wakes who sleeps, and takes pieces like everybody else
-// until none is left; then it adds 1 to JOB (even: closed) and waits until ACTIVE is 0. A worker that comes late finds the
-// job closed and has touched nothing. So nobody has to answer, and a job that is not joined costs nothing.
+// Life of a job: the caller writes it, adds 1 to JOB (odd: open), wakes sleeping workers, and takes
+// pieces like them until none is left. Then it adds 1 to JOB (even: closed) and waits until ACTIVE
+// is 0. A late worker finds the job closed and has touched nothing. So no worker has to answer, and
+// a worker that does not join costs nothing.
 
 import type { Kernels } from "./heap.ts";
 
@@ -29,15 +31,15 @@ export type Job = (typeof JOBS)[number];
 // Indices of the Int32Array.
 /** Grows by 1 whenever a job opens (odd) or closes (even). */
 export const JOB = 0;
-/** Workers that hold the open job. */
+/** Workers that are in the open job. */
 export const ACTIVE = 1;
-/** First unit that nobody has taken. */
+/** The first unit that no thread has taken. */
 export const NEXT = 2;
 /** Workers that sleep until JOB changes. */
 export const SLEEPERS = 3;
-/** Messages posted to the workers so far; one that has read fewer goes to its mailbox first. */
+/** Messages posted to the workers so far; a worker that has read fewer reads its messages first. */
 export const MAIL = 4;
-/** Not 0: a kernel threw in a worker. */
+/** Nonzero: a kernel threw in a worker. */
 export const FAILED = 5;
 // The job, valid while it is open.
 export const KERNEL = 6; // number in JOBS
@@ -47,7 +49,7 @@ export const PIECE = 9; // units taken at a time
 export const PAGES = 10; // size of the heap's memory
 export const MODULE = 11; // number of the module that the kernel is in
 
-/** Most arguments of a kernel after its range and thread. */
+/** The most arguments of a kernel after its range and thread. */
 export const MAX_ARGS = 17;
 
 export interface Control {
@@ -67,7 +69,7 @@ export function takePieces(control: Control, kernels: Kernels, thread: number): 
   while (takePiece(control, kernels, thread));
 }
 
-/** Takes a piece of the open job; false where none is left. */
+/** Takes a piece of the open job; false if none is left. */
 export function takePiece({ state, args: a }: Control, kernels: Kernels, thread: number): boolean {
   const units = state[UNITS]!;
   const piece = state[PIECE]!;
@@ -75,8 +77,29 @@ export function takePiece({ state, args: a }: Control, kernels: Kernels, thread:
   if (from >= units) return false;
   const to = Math.min(units, from + piece);
   const kernel = kernels[JOBS[state[KERNEL]!]!]!;
-  // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does not have are ignored.
-  // biome-ignore format: one line of seventeen
-  kernel(from, to, thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!, a[16]!);
+  // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does
+  // not have are ignored. biome-ignore format: one line of seventeen
+  kernel(
+    from,
+    to,
+    thread,
+    a[0]!,
+    a[1]!,
+    a[2]!,
+    a[3]!,
+    a[4]!,
+    a[5]!,
+    a[6]!,
+    a[7]!,
+    a[8]!,
+    a[9]!,
+    a[10]!,
+    a[11]!,
+    a[12]!,
+    a[13]!,
+    a[14]!,
+    a[15]!,
+    a[16]!,
+  );
   return true;
 }

@@ -1,4 +1,5 @@
-// The CPU backend: the SIMD kernels on several threads where the platform has WebAssembly SIMD, the plain ones elsewhere.
+// The CPU backend: SIMD kernels on several threads if the platform has WebAssembly SIMD, else the
+// plain ones.
 
 import { DeviceError, RequestError } from "../../errors.ts";
 import type { ExpertShape } from "../../tensor/record.ts";
@@ -17,24 +18,30 @@ import { SimdProducts } from "./simd_products.ts";
 
 export interface CpuOptions {
   readonly maxTokens: number;
-  /** Threads that compute, the caller's included; default 1. */
+  /** Threads, including the caller's; default 1. */
   readonly threads?: number;
-  /** Goes on with fewer threads where a worker cannot be started, instead of failing. Default false. */
+  /**
+   * Continues with fewer threads if a worker cannot be started, instead of failing. Default false.
+   */
   readonly fewerThreads?: boolean;
-  /** Processor name for info.device; a browser does not tell. */
+  /** Processor name for info.device; unknown in a browser. */
   readonly deviceName?: string;
-  /** Starts a worker. Without it, or without shared memory between threads, one thread computes. */
+  /** Starts a worker. Without it, or without shared memory, one thread computes. */
   readonly startWorker?: () => PoolWorker;
-  /** "plain", or one build of the SIMD kernels; default: the best that runs here. */
+  /** "plain", or a build of the SIMD kernels; default: the best that runs here. */
   readonly instructions?: InstructionSet | "plain";
-  /** How q8 and q4 weights are multiplied: with activations rounded to int8 (the default), or exactly. */
+  /**
+   * Whether q8 and q4 weights are multiplied by activations rounded to int8 (the default), or
+   * exactly.
+   */
   readonly activations?: "int8" | "f32";
-  /** How much each WebAssembly memory takes, where tests want less than there is. */
+  /** Limits of each WebAssembly memory, for tests. */
   readonly limits?: Partial<HeapLimits>;
 }
 
 /**
- * @throws RequestError for an instruction set that does not run here, MemoryError where no shared memory can be reserved
+ * @throws RequestError for an instruction set that does not run here, MemoryError if no shared
+ * memory can be reserved
  */
 export async function createCpuOps(options: CpuOptions): Promise<Ops> {
   const { maxTokens, threads = 1, deviceName = "CPU", startWorker, activations = "int8", limits } = options;
@@ -62,7 +69,9 @@ export async function createCpuExperts(
   return experts!;
 }
 
-/** The same for experts of several shapes, on the same threads. close() of one closes all of them. */
+/**
+ * The same for experts of several shapes, on the same threads. close() of one closes all of them.
+ */
 export async function createCpuExpertClasses(
   classes: readonly { readonly shape: ExpertShape; readonly slots: number }[],
   options: Omit<CpuOptions, "maxTokens" | "deviceName">,
@@ -91,7 +100,10 @@ export async function createCpuExpertClasses(
   }
 }
 
-/** What packs weights into panels and records, without a model. @throws DeviceError without WebAssembly SIMD, MemoryError */
+/**
+ * Packs weights into panels and records, without a model. @throws DeviceError without WebAssembly
+ * SIMD, MemoryError
+ */
 export async function createPacker({ threads = 1, startWorker }: Pick<CpuOptions, "threads" | "startWorker">) {
   const [instructions] = instructionSets();
   if (instructions === undefined)
@@ -100,7 +112,7 @@ export async function createPacker({ threads = 1, startWorker }: Pick<CpuOptions
   return new Packer(new SimdHeaps(modules, home, pool), home);
 }
 
-/** Whether experts can come and go on this platform's CPU. */
+/** Whether this platform's CPU can offload experts. */
 export function hasExpertSlots(): boolean {
   return instructionSets().length > 0;
 }
@@ -115,7 +127,8 @@ async function start(
   const modules = new KernelModules(instructions);
   const module = await modules.base();
   const home = await Heap.create(module);
-  // In a page that is not isolated a WebAssembly memory can be shared, but not sent to a worker.
+  // A page that is not cross-origin isolated can create a shared memory, but not send it to a
+  // worker.
   const sendable = typeof SharedArrayBuffer === "function" && globalThis.crossOriginIsolated !== false;
   const starter = sendable && startWorker ? startWorker : null;
   return { modules, home, pool: new Pool(module, home, threads, starter, undefined, fewer) };

@@ -1,11 +1,14 @@
-// One shared WebAssembly memory and the kernels bound to it, module by module: storage is handed out by address and grows as it is asked for.
+// One shared WebAssembly memory with the kernels bound to it, by module. Allocates addresses and
+// grows on demand.
 
 import { MemoryError, RequestError } from "../../errors.ts";
 
-/** A kernel: units [from, to) of its work, the thread that computes them, then its own arguments. */
+/**
+ * A kernel: units [from, to) of its work, the thread that computes them, then its own arguments.
+ */
 export type Kernel = (from: number, to: number, thread: number, ...args: readonly number[]) => void;
 
-/** What kernels/*.simd.ts export. */
+/** The exports of kernels/*.simd.ts. */
 export type Kernels = Readonly<Record<string, Kernel>> & {
   readonly scratchEnd: () => number;
   readonly maxThreads: () => number;
@@ -13,10 +16,10 @@ export type Kernels = Readonly<Record<string, Kernel>> & {
   readonly attentionScratch: (blockSize: number, heads: number, kvHeads: number, headDim: number) => number;
 };
 
-/** The kernels of a module, bound to the memory of a heap: what a job runs. */
+/** The kernels of a module, bound to a heap's memory: a job runs one of them. */
 export interface BoundKernels {
   readonly heap: Heap;
-  /** The module's number in the pool; 0 holds the kernels that know no format. */
+  /** The module's number in the pool; 0 has the kernels without a format. */
   readonly module: number;
   readonly kernels: Kernels;
 }
@@ -24,15 +27,15 @@ export interface BoundKernels {
 const PAGE = 65536;
 /** Pages of the largest WebAssembly memory: 4 GiB. */
 const MAX_PAGES = 65536;
-/** Below 256 MiB no model is worth a heap. */
+/** The smallest useful heap: 256 MiB. */
 const MIN_PAGES = 4096;
-/** Never handed out, so that no address is 2^32. */
+/** Never allocated, so that no address is 2^32. */
 const SPARE_PAGES = 1;
-/** Bytes that one heap can hand out: all but that and the threads' scratch. */
+/** Bytes that one heap can allocate: all but that and the threads' scratch. */
 export const HEAP_BYTES = (MAX_PAGES - 8) * PAGE;
-/** Smallest step of growth: each one stops every thread for a moment. */
+/** The smallest growth: each one stops all threads for a moment. */
 const STEP_PAGES = 64;
-/** Of the buffer that reminds V8 of a closed heap. */
+/** The size of the buffer that tells V8 of a closed heap. */
 const MAX_HINT_BYTES = 2 ** 30;
 /** Cache lines and vectors: every address is a multiple of it. */
 const ALIGN = 64;
@@ -44,7 +47,7 @@ export class Heap implements BoundKernels {
   /** By the module's number. */
   #kernels: (Kernels | undefined)[];
   readonly #maxPages: number;
-  #end: number; // of what was ever handed out
+  #end: number; // of all allocations so far
   #used = 0;
   #free: { at: number; bytes: number }[] = [];
   #bytes = new Uint8Array(0);
@@ -59,9 +62,9 @@ export class Heap implements BoundKernels {
     this.#view();
   }
 
-  /** @throws MemoryError where the platform has no address space left */
+  /** @throws MemoryError if the platform has no address space left */
   static async create(module: WebAssembly.Module): Promise<Heap> {
-    // Address space is reserved for the largest size at once; where there is less of it, the heap ends sooner.
+    // Reserves address space for the largest size; with less of it, the heap is smaller.
     for (let maximum = MAX_PAGES; ; maximum /= 2) {
       try {
         const memory = new WebAssembly.Memory({ initial: 8, maximum, shared: true });
@@ -92,7 +95,7 @@ export class Heap implements BoundKernels {
     return this.#kernels[number] ?? closed();
   }
 
-  /** Binds the kernels of another module, which has that number in the pool. */
+  /** Binds the kernels of another module, with its number in the pool. */
   async bind(module: WebAssembly.Module, number: number): Promise<BoundKernels> {
     const { exports } = await WebAssembly.instantiate(module, { env: { memory: this.memory } });
     if (this.#memory !== null) this.#kernels[number] = exports as unknown as Kernels;
@@ -106,14 +109,15 @@ export class Heap implements BoundKernels {
     };
   }
 
-  /** Lets go of the memory, whoever still holds the heap: a model that was closed may be kept. */
+  /** Releases the memory even if the heap is still referenced, for example by a closed model. */
   close(): void {
-    // V8 does not count shared memories when it decides whether to collect garbage: a process that opens one model after
-    // the other would keep them all. An ordinary buffer of the size, dropped at once and never touched, is counted.
+    // V8 does not count shared memories for garbage collection, so a process that opens models one
+    // after the other would keep all of them. It does count an ordinary buffer, which is dropped
+    // unused.
     try {
       new ArrayBuffer(Math.min(this.#bytes.length, MAX_HINT_BYTES));
     } catch {
-      // No room for it: then there is pressure enough.
+      // No room for it: V8 is under pressure anyway.
     }
     this.#memory = null;
     this.#kernels = [];
@@ -122,7 +126,7 @@ export class Heap implements BoundKernels {
     this.#words = new Uint32Array(0);
   }
 
-  /** Bytes handed out and not taken back. */
+  /** Allocated bytes. */
   get used(): number {
     return this.#used;
   }
@@ -131,7 +135,7 @@ export class Heap implements BoundKernels {
     return (this.#maxPages - SPARE_PAGES) * PAGE;
   }
 
-  /** Whether `bytes` more can be handed out. */
+  /** Whether `bytes` more can be allocated. */
   fits(bytes: number): boolean {
     return this.#end + align(bytes) <= this.#limit;
   }
@@ -141,7 +145,8 @@ export class Heap implements BoundKernels {
     return this.#bytes.length / PAGE;
   }
 
-  // Views of all that exists now: they are made again when the memory has grown, so take them afresh after allocate().
+  // Views of the current memory. They are replaced when it grows, so get them again after
+  // allocate().
   get bytes(): Uint8Array<ArrayBufferLike> {
     return this.#bytes;
   }
@@ -178,7 +183,7 @@ export class Heap implements BoundKernels {
     return at;
   }
 
-  /** Takes back what allocate() gave, with the same size. */
+  /** Frees an allocation; `bytes` must be its size. */
   free(at: number, bytes: number): void {
     const size = align(bytes);
     this.#used -= size;

@@ -1,21 +1,21 @@
-// Which build of the SIMD kernels this engine runs best, found by validating and running probes of
-// 60 bytes.
+// Finds the best build of the SIMD kernels for this engine, by validating and running 60-byte
+// probes.
 
 import type { MODULES } from "../../../kernels/wasm.ts";
 
 export type InstructionSet = keyof typeof MODULES;
 
 /**
- * Instruction sets that run here, the best first; empty where there is no SIMD or no WebAssembly.
+ * Instruction sets that run here, best first; empty without SIMD or WebAssembly.
  */
 export function instructionSets(): InstructionSet[] {
   if (typeof WebAssembly !== "object" || run(LANE32, splat(5)) !== 0x05050505) return [];
   // Two products a lane; V8 11.3 has the instructions behind a flag.
   const pairs = run(LANE16, [...splat(3), ...splat(7), ...DOT]) === 2 * 3 * 7;
   if (!pairs) return ["simd128"];
-  // Four products: what comes of a second factor of 255 tells which instruction is behind. Unsigned
-  // on x86, and clamped to int16 on the way unless it is AVX-VNNI's; signed on Arm. V8 11.3 gives
-  // twice the right sum: neither.
+  // Four products: the result for a second factor of 255 identifies the instruction. It is unsigned
+  // on x86, and clamped to int16 unless it is AVX-VNNI's; signed on Arm. V8 11.3 returns twice the
+  // right sum: neither.
   const four = run(LANE32, [...splat(127), ...splat(255), ...splat(0), ...DOT_ADD]);
   if (four === 4 * 127 * 255 || four === -4 * 127) return ["relaxedWide", "relaxed", "simd128"];
   return four === 2 * 32767 ? ["relaxed", "relaxedWide", "simd128"] : ["relaxed", "simd128"];
@@ -36,8 +36,7 @@ function splat(value: number): number[] {
 }
 
 /**
- * The result of a function of these instructions, or null where the engine does not know one of
- * them.
+ * The result of a function of these instructions, or null if the engine does not know one of them.
  */
 function run(lane: readonly number[], vector: readonly number[]): number | null {
   const code = [0x00, ...vector, ...lane, 0x0b]; // no locals, body, end

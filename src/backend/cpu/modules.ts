@@ -1,10 +1,11 @@
-// The compiled SIMD kernels of an instruction set: one module of those that know no format, and one for each format.
+// The compiled SIMD kernels of an instruction set: one module without a format, and one for each
+// format.
 
 import { MODULES } from "../../../kernels/wasm.ts";
 import type { Format } from "../../tensor/format.ts";
 import type { InstructionSet } from "./instruction_set.ts";
 
-/** Compiled once a process, and each when it is first asked for. */
+/** Each module is compiled once a process, on first use. */
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
 export class KernelModules {
@@ -14,7 +15,7 @@ export class KernelModules {
     this.#instructions = instructions;
   }
 
-  /** Of the kernels that know no format. */
+  /** The kernels without a format. */
   base(): Promise<WebAssembly.Module> {
     return this.#module("base");
   }
@@ -33,7 +34,7 @@ export class KernelModules {
     if (text === undefined) throw new Error(`weights in ${name} have no SIMD kernels`);
     const module = WebAssembly.compile(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)));
     compiled.set(key, module);
-    module.catch(() => compiled.delete(key)); // out of memory today is not so for ever
+    module.catch(() => compiled.delete(key)); // a later call may have enough memory
     return module;
   }
 }

@@ -1,17 +1,17 @@
-// What control groups leave this process of the machine: CPU quotas and memory limits, its own and
-// those of all groups above.
+// The limits of control groups for this process: CPU quotas and memory, of its own group and all
+// parents.
 //
-// Node knows the limits of the process's own group only, and no quota. Containers, pods, slices and
-// services set theirs one or several groups higher up. Both versions of control groups are read,
-// and machines that mix them.
+// Node knows only the memory limit of the process's own group. Containers, pods, slices and
+// services set theirs in parent groups. Supports both versions of control groups, and machines that
+// mix them.
 
 import { readFileSync } from "node:fs";
 
-/** The text of a file, null where it cannot be read. */
+/** The text of a file, or null if it cannot be read. */
 export type ReadText = (path: string) => string | null;
 
 export interface GroupLimits {
-  /** Processors' worth of time, as 1.5; null: as many as there are. */
+  /** CPU time in processors, for example 1.5; null: no limit. */
   readonly cpus: number | null;
   /** Bytes; null: no limit. */
   readonly memory: number | null;
@@ -19,11 +19,11 @@ export interface GroupLimits {
 
 interface Hierarchy {
   readonly version: 1 | 2;
-  /** Controllers of version 1, as "cpu"; none in version 2. */
+  /** Controllers of version 1, such as "cpu"; empty in version 2. */
   readonly controllers: readonly string[];
 }
 
-/** A place where a hierarchy, or the part of it below `root`, can be seen. */
+/** A mount of a hierarchy, or of its part below `root`. */
 interface Mount extends Hierarchy {
   readonly root: string;
   readonly point: string;
@@ -34,7 +34,7 @@ interface Membership extends Hierarchy {
   readonly path: string;
 }
 
-/** The least limits on the way from this process's groups up. */
+/** The smallest limits of this process's groups and all parents. */
 export function groupLimits(read: ReadText = readText): GroupLimits {
   const mounts = mountsOf(read("/proc/self/mountinfo"));
   const memberships = membershipsOf(read("/proc/self/cgroup"));
@@ -49,7 +49,7 @@ export function groupLimits(read: ReadText = readText): GroupLimits {
           memory.push(bytes(file("memory.max")), bytes(file("memory.high")));
         } else {
           cpus.push(quotient([file("cpu.cfs_quota_us"), file("cpu.cfs_period_us")]));
-          // The second tells what groups above set, also those that a container cannot see.
+          // The second includes limits of parents that a container cannot see.
           const above = /^hierarchical_memory_limit (\d+)$/m.exec(file("memory.stat") ?? "")?.[1];
           memory.push(bytes(file("memory.limit_in_bytes")), bytes(above ?? null));
         }
@@ -72,7 +72,7 @@ function mountsOf(mountinfo: string | null): Mount[] {
     if (type === "cgroup2") mounts.push({ version: 2, controllers: [], root, point });
     if (type === "cgroup") mounts.push({ version: 1, controllers: options.split(","), root, point });
   }
-  // And the usual places: /proc may not tell, or hold another's view.
+  // And the usual places: /proc may be missing, or show another view.
   const usual = "/sys/fs/cgroup";
   const one = (name: string): Mount => ({
     version: 1,
@@ -103,17 +103,17 @@ function sameHierarchy(a: Hierarchy, b: Hierarchy): boolean {
   );
 }
 
-/** The folders of a group and of all above it that can be seen, the highest last. */
+/** The folders of a group and its visible parents, the highest last. */
 function foldersOf({ root, point }: Mount, path: string): string[] {
   // In a container the mount may show the hierarchy from the container's group on, while the path
-  // is still the host's; a path with ".." is above what can be seen.
+  // is still the host's; a path with ".." is above the visible part.
   const below = root === "/" ? path : path === root || path.startsWith(`${root}/`) ? path.slice(root.length) : "/";
   const parts = below.split("/").filter((part) => part !== "");
   const seen = parts.includes("..") ? [] : parts;
   return Array.from({ length: seen.length + 1 }, (_, up) => [point, ...seen.slice(0, seen.length - up)].join("/"));
 }
 
-/** Quota by period, both in microseconds; null where there is no quota ("max", -1). */
+/** Quota divided by period, both in microseconds; null without a quota ("max", -1). */
 function quotient([quota, period]: readonly (string | null | undefined)[]): number | null {
   const cpus = Number(quota?.trim() || Number.NaN) / Number(period?.trim() || 100_000);
   return cpus > 0 && Number.isFinite(cpus) ? cpus : null;
@@ -121,7 +121,7 @@ function quotient([quota, period]: readonly (string | null | undefined)[]): numb
 
 function bytes(text: string | null): number | null {
   const value = Number(text?.trim() || Number.NaN);
-  // "max"; version 1 says almost 2^63
+  // "max"; version 1 has almost 2^63
   return value > 0 && value < Number.MAX_SAFE_INTEGER ? value : null;
 }
 

@@ -1,4 +1,4 @@
-// Threads in Node: how many cores there are, and how a worker is started.
+// Threads in Node: counts cores and starts workers.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -7,9 +7,9 @@ import { groupLimits } from "./node_limits.ts";
 import type { PoolWorker } from "./pool.ts";
 
 /**
- * Threads that pay for this process: cores, because two hardware threads of one share the units
- * that kernels are bound by, and no more than the control groups' CPU quota has time for. Threads
- * wait for each other by spinning, which a quota counts.
+ * The useful number of threads: physical cores, because two hardware threads of a core share the
+ * units that limit kernels, and at most the CPU quota of the control groups. Threads wait by
+ * spinning, which counts against a quota.
  */
 export function usableCores(): number {
   const quota = process.platform === "linux" ? groupLimits().cpus : null;
@@ -20,7 +20,7 @@ export function usableCores(): number {
 /** Cores that the process may run on. */
 function physicalCores(): number {
   const logical = availableParallelism();
-  if (process.platform !== "linux") return logical; // nothing short of starting a program tells
+  if (process.platform !== "linux") return logical; // only another program could tell
   try {
     const folder = "/sys/devices/system/cpu";
     const names = readdirSync(folder).filter((name) => /^cpu\d+$/.test(name));
@@ -34,7 +34,7 @@ function physicalCores(): number {
 }
 
 export function startNodeWorker(): PoolWorker {
-  // Without the process's own options: a worker refuses some of them, as the --input-type of a
+  // Without the process's own options: a worker rejects some of them, such as --input-type of a
   // script given by -e.
   const worker = new Worker(new URL("./node_worker.js", import.meta.url), { execArgv: [] });
   return {
@@ -43,7 +43,7 @@ export function startNodeWorker(): PoolWorker {
       worker.on("message", (failure: string) => ended(failure));
       worker.on("error", (error) => ended(error.message));
       worker.on("exit", (code) => ended(`it ended with exit code ${code}`));
-      worker.unref(); // a listener keeps the process, which a model that was never closed must not
+      worker.unref(); // a listener would keep the process alive if the model is never closed
     },
     stop: () => void worker.terminate(),
   };

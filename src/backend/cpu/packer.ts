@@ -1,4 +1,4 @@
-// Packs matrices and experts for a file: their panels and records in the order of their bytes, a few MiB at a time.
+// Packs matrices and experts for a file: panels and records in byte order, a few MiB at a time.
 
 import type { Format } from "../../tensor/format.ts";
 import { expertPanels, loadPanels, matrixPanels, type PanelSource, pieceRows } from "../../tensor/load.ts";
@@ -9,10 +9,10 @@ import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import { heapWork } from "./simd_load.ts";
 
-/** Takes the next bytes, which may be overwritten as soon as it has resolved. */
+/** Takes the next bytes, which may be overwritten after the promise resolves. */
 export type Sink = (bytes: Uint8Array) => Promise<void>;
 
-/** Bytes of the first plane that are packed at once; another band is on its way into the sink meanwhile. */
+/** Bytes of the first plane in a band; another band is written to the sink meanwhile. */
 const BAND_BYTES = 8 * 2 ** 20;
 
 export class Packer {
@@ -25,14 +25,14 @@ export class Packer {
   }
 
   /**
-   * Hands the bytes of panelLayout() to the sink, one piece after the other.
-   * @throws WeightsError, the signal's reason, what the sink throws
+   * Writes the bytes of panelLayout() to the sink, piece by piece. @throws WeightsError, the
+   * signal's reason, errors of the sink
    */
   async matrix(source: MatrixSource, format: Format, sink: Sink, signal?: AbortSignal): Promise<void> {
     await this.#stream(matrixPanels(source, format), sink, signal);
   }
 
-  /** Hands the bytes of recordLayout() to the sink. @throws as matrix() does */
+  /** Writes the bytes of recordLayout() to the sink. @throws as matrix() */
   async expert(source: ExpertSource, shape: ExpertShape, sink: Sink, signal?: AbortSignal): Promise<void> {
     const { up, down, downOffset, bytes } = recordLayout(shape);
     const panels = expertPanels(source, shape.up, shape.down);
@@ -47,7 +47,7 @@ export class Packer {
     this.#heaps.close();
   }
 
-  /** Hands the first plane on band by band; the others are kept until then. */
+  /** Writes the first plane band by band; the others are kept until then. */
   async #stream(source: PanelSource, sink: Sink, signal: AbortSignal | undefined): Promise<void> {
     const { layout, rows } = source;
     await this.#heaps.prepare(layout.format, this.#heap);
@@ -71,7 +71,7 @@ export class Packer {
           if ((row + count) % band !== 0 && row + count < rows) return;
           await writing;
           writing = sink(bands[turn].subarray(0, (row % band) * rowBytes + own!.length));
-          writing.catch(() => {}); // it is awaited below
+          writing.catch(() => {}); // awaited below
           turn = turn === 0 ? 1 : 0;
         },
       };
@@ -79,7 +79,7 @@ export class Packer {
       await writing;
       for (const plane of kept) await sink(plane);
     } finally {
-      await writing.catch(() => {}); // nothing may be read any more of a place that is used again
+      await writing.catch(() => {}); // reads must end before the memory is reused
     }
   }
 }

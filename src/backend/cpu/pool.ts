@@ -1,4 +1,4 @@
-// The threads that kernels run on: the caller's own, and workers that are woken through shared memory.
+// The threads of the kernels: the caller's own, and workers that are woken through shared memory.
 
 import { DeviceError } from "../../errors.ts";
 import {
@@ -25,44 +25,49 @@ import {
 import type { BoundKernels, Heap } from "./heap.ts";
 import type { WorkerMessage } from "./worker.ts";
 
-/** A worker as the platform starts it (node_threads.ts, web_threads.ts). */
+/** A worker of the platform (node_threads.ts, web_threads.ts). */
 export interface PoolWorker {
   post(message: WorkerMessage): void;
-  /** `ended` is called with the reason when the worker fails or ends; `started`: false where it never ran. */
+  /**
+   * Calls `ended` with the reason when the worker fails or ends; `started` is false if it never
+   * ran.
+   */
   onEnd(ended: (reason: string, started?: boolean) => void): void;
   stop(): void;
 }
 
-/** Pieces a thread would take of an even job: more even out what threads lose to other programs. */
+/** Pieces for each thread of an even job: several balance what threads lose to other programs. */
 const PIECES = 8;
-/** Looks at ACTIVE before the caller sleeps. */
+/** Checks of ACTIVE before the caller sleeps. */
 const SPINS = 20_000;
-/** A piece takes milliseconds, also where the machine swaps. */
+/**
+ * How long a worker may hold a closed job: a piece takes milliseconds, longer on a machine that
+ * swaps.
+ */
 const PATIENCE_MS = 30_000;
 /** The length of one wait for a worker. */
 const WAIT_MS = 100;
 
 export class Pool {
-  /** Threads that were to be, the caller's included. */
+  /** The requested threads, including the caller's. */
   readonly threads: number;
   readonly #control: Control | null;
   readonly #workers: PoolWorker[] = [];
   readonly #heaps: Heap[] = [];
-  /** The modules that jobs may be in, by number. */
+  /** The modules of jobs, by number. */
   readonly #modules: WebAssembly.Module[];
   readonly #patienceMs: number;
   readonly #fewer: boolean;
   #missing = 0;
   #failure: string | null = null;
-  /** Finishes the job that is open while its caller does something else. */
+  /** Finishes the open job while its caller does something else. */
   #present: (() => void) | null = null;
   #closed = false;
 
   /**
-   * @param threads that compute, the caller's included
-   * @param start starts a worker; null where there is no shared memory between threads: then there is one thread
-   * @param patienceMs how long a worker may hold a closed job before it is given up
-   * @param fewer goes on without a worker that could not be started
+   * @param threads including the caller's @param start starts a worker; null without shared memory:
+   * then there is one thread @param patienceMs how long a worker may hold a closed job before it
+   * counts as failed @param fewer continues without a worker that could not be started
    */
   constructor(
     module: WebAssembly.Module,
@@ -82,7 +87,7 @@ export class Pool {
     if (this.#control) Atomics.store(this.#control.state, MAIL, 1);
   }
 
-  /** Threads that compute, without those that could not be started. */
+  /** The running threads. */
   get running(): number {
     return this.threads - this.#missing;
   }
@@ -90,7 +95,7 @@ export class Pool {
   #start(worker: PoolWorker, thread: number): void {
     worker.onEnd((reason, started = true) => {
       if (!started && this.#fewer)
-        this.#missing++; // jobs are taken by those who are there
+        this.#missing++; // the other threads take its jobs
       else if (!this.#closed)
         this.#failure ??= `thread ${thread} of the CPU backend failed: ${reason}; open the model again`;
     });
@@ -103,13 +108,13 @@ export class Pool {
     this.#workers.push(worker);
   }
 
-  /** Lets jobs run in another heap. */
+  /** Registers a heap for jobs. */
   add(heap: Heap): void {
     this.#heaps.push(heap);
     this.#post({ memory: heap.memory });
   }
 
-  /** Lets jobs run kernels of another module. Returns its number. */
+  /** Registers a module for jobs and returns its number. */
   addModule(module: WebAssembly.Module): number {
     this.#post({ module });
     return this.#modules.push(module) - 1;
@@ -124,8 +129,9 @@ export class Pool {
   }
 
   /**
-   * Runs units [0, units) of a kernel on all threads and returns when they are done. Threads take multiples of `grain`
-   * units; work of no more than that stays on the calling thread, which is sooner done than the others are told.
+   * Runs units [0, units) of a kernel on all threads and returns when they are done. Threads take
+   * multiples of `grain` units. Work up to that size stays on the calling thread: waking others
+   * takes longer.
    * @throws DeviceError if a thread has failed
    */
   run(job: Job, bound: BoundKernels, units: number, grain: number, ...args: readonly number[]): void {
@@ -143,14 +149,15 @@ export class Pool {
     }
   }
 
-  /** Units that a thread takes at a time of so many, in multiples of `grain`. */
+  /** Units of a piece, a multiple of `grain`. */
   piece(units: number, grain: number): number {
     return grain * Math.ceil(units / (this.threads * PIECES * grain));
   }
 
   /**
-   * The same in pieces of `piece` units: yields after each that the calling thread has computed. The others go on meanwhile.
-   * Leaving the iteration ends the job: pieces that nobody has begun are not computed.
+   * The same in pieces of `piece` units: yields after each piece of the calling thread, while the
+   * others continue. Leaving the iteration ends the job: pieces that were not started are not
+   * computed.
    */
   *pieces(job: Job, bound: BoundKernels, units: number, piece: number, args: readonly number[]): Generator<void> {
     this.#check();
@@ -170,7 +177,7 @@ export class Pool {
       this.#present = null;
       this.#end(control);
     };
-    // Another job may come while this one is open.
+    // Another job may start while this one is open.
     this.#present = () => {
       try {
         takePieces(control, bound.kernels, 0);
@@ -191,7 +198,7 @@ export class Pool {
     if (this.#failure !== null) throw new DeviceError(this.#failure);
   }
 
-  /** Opens a job: workers take pieces of it from now on. */
+  /** Opens a job: workers now take pieces of it. */
   #begin(
     control: Control,
     job: Job,
@@ -213,7 +220,7 @@ export class Pool {
     if (Atomics.load(state, SLEEPERS) > 0) Atomics.notify(state, JOB);
   }
 
-  /** Closes the job, and waits for those who are still in it. */
+  /** Closes the job, and waits for the workers that are still in it. */
   #end({ state }: Control): void {
     Atomics.add(state, JOB, 1);
     this.#join(state);
@@ -223,7 +230,7 @@ export class Pool {
     }
   }
 
-  /** Jobs are about to come: whoever sleeps had better be awake by then. */
+  /** Wakes sleeping workers, because jobs will follow soon. */
   wake(): void {
     if (this.#control && Atomics.load(this.#control.state, SLEEPERS) > 0) Atomics.notify(this.#control.state, JOB);
   }
@@ -244,8 +251,9 @@ export class Pool {
     this.#closed = true;
     this.#present?.();
     if (this.#control && this.#workers.length > 0) {
-      // Out of the loop, awake or asleep (JOB changes, and stays even): a page kills a worker that does not come back to its
-      // events only after two seconds, and until then it holds all memories.
+      // Makes workers leave the loop, awake or asleep (JOB changes, and stays even): a page
+      // terminates a worker that does not return to its events only after two seconds, and until
+      // then it keeps all memories.
       const { state } = this.#control;
       Atomics.add(state, MAIL, 1);
       Atomics.add(state, JOB, 2);
@@ -256,13 +264,15 @@ export class Pool {
   }
 }
 
-/** Waits until ACTIVE is no longer `active`, WAIT_MS at most. Returns how long, in milliseconds. */
+/**
+ * Waits at most WAIT_MS until ACTIVE is no longer `active`. Returns the milliseconds that passed.
+ */
 function wait(state: Int32Array, active: number): number {
   const started = performance.now();
   try {
     if (Atomics.wait(state, ACTIVE, active, WAIT_MS) === "timed-out") return WAIT_MS;
   } catch {
-    // The main thread of a page may not sleep.
+    // A page's main thread must not sleep.
     while (Atomics.load(state, ACTIVE) === active && performance.now() - started < WAIT_MS);
   }
   return Math.min(WAIT_MS, performance.now() - started);

@@ -1,10 +1,11 @@
-// The CPU backend's fast form: every verb of Ops by the SIMD kernels, on the threads of a pool, over shared memories.
+// The fast CPU backend: every verb of Ops by SIMD kernels, on the threads of a pool, over shared
+// memories.
 //
-// Verbs are said at once and computed later, in order, when moe() or read() waits for them: in slices, between which the event
-// loop has its turn and a step can be cut (breath.ts).
+// Verbs are queued and computed later, in order, when moe() or read() needs them: in slices,
+// between which the event loop runs and a step can be aborted (breath.ts).
 //
-// Values of a step live in the home heap. Weights and cached keys may lie in others (a WebAssembly memory ends at 4 GiB):
-// a verb that needs them runs there, on a copy of its few inputs.
+// Values of a step are in the home heap. Weights and cached keys may be in others (a WebAssembly
+// memory ends at 4 GiB): a verb that needs them runs there, on a copy of its small inputs.
 
 import { ropeTable } from "../../../kernels/rope.ts";
 import { route } from "../../../kernels/route.ts";
@@ -70,7 +71,7 @@ interface SimdExperts extends Experts {
   readonly matrices: readonly ExpertMatrices[]; // [E]
 }
 
-/** Results of one verb and width that exist at once (see ops.ts). */
+/** How many results of one verb and width exist at once (see ops.ts). */
 const RING = 2;
 
 export function createSimdOps(options: SimdOptions): Ops {
@@ -91,7 +92,7 @@ class SimdOps implements Ops {
   readonly #kv = new Set<SimdKv>();
   #weightBytes = 0;
   #batch: Batch | null = null;
-  #turned: Rope | null = null; // what the step's table of angles was made for
+  #turned: Rope | null = null; // the RoPE of the step's table of angles
   #closed = false;
 
   constructor({ maxTokens, deviceName, instructions, activations, modules, home, pool, limits }: SimdOptions) {
@@ -111,7 +112,8 @@ class SimdOps implements Ops {
     return { ...this.#info, threads: this.#pool.running };
   }
 
-  // ---- loading ---------------------------------------------------------------------------------------------------
+  // ---- loading
+  // ---------------------------------------------------------------------------------------------------
 
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
@@ -164,7 +166,8 @@ class SimdOps implements Ops {
     return kv;
   }
 
-  // ---- a step ----------------------------------------------------------------------------------------------------
+  // ---- a step
+  // ----------------------------------------------------------------------------------------------------
 
   begin(batch: Batch | "next"): void {
     if (batch === "next") throw new RequestError("this backend chooses no tokens: give it a batch");
@@ -234,7 +237,7 @@ class SimdOps implements Ops {
   append(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): void {
     const batch = this.#step();
     const store = kv as SimdKv;
-    store.lists(store.part(layer), batch); // what has no block is told at once
+    store.lists(store.part(layer), batch); // reports a missing block immediately
     const from = { at: at(qkv), width: sizes(qkv)[1] };
     this.#later.push(() => this.#attention.append(store, layer, batch, from, shape));
   }
@@ -341,7 +344,8 @@ class SimdOps implements Ops {
     this.#batch = null;
   }
 
-  // ---- parts of verbs --------------------------------------------------------------------------------------------
+  // ---- parts of verbs
+  // --------------------------------------------------------------------------------------------
 
   /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */
   #product(verb: string, x: Tensor, w: Matrix): SimdTensor {

@@ -1,4 +1,5 @@
-// Keys and values of a step's tokens into the cache, and attention over it, in the heaps where the cache lies.
+// Writes keys and values to the cache, and computes attention over it, in the heaps that hold the
+// cache.
 
 import type { Attention, Batch } from "../ops.ts";
 import type { Heap } from "./heap.ts";
@@ -38,7 +39,10 @@ export class SimdAttention {
     }
   }
 
-  /** Attention's results [T, H Dh] at `y` in the home heap, where `sinks` lie too. Yields where the event loop may have its turn. */
+  /**
+   * Attention's results [T, H Dh] at `y` in the home heap, where `sinks` lie too. Yields where the
+   * event loop may run.
+   */
   *attend(
     store: SimdKv,
     layer: number,
@@ -65,7 +69,8 @@ export class SimdAttention {
     const window = shape.window ?? 0;
     const logits = sinks === null ? 0 : this.#products.inHeap(heap, "sinks", sinks, 4 * heads);
     const units = T * kvHeads;
-    // A range of units shares what it reads: a few tokens take adjacent heads each, many tokens all heads of several.
+    // The units of a range share reads: few tokens take adjacent heads each, many tokens all heads
+    // of several.
     const grain = T < 4 * pool.threads ? Math.ceil(units / pool.threads) : 4 * kvHeads;
     let seen = 0; // pairs of a token and a position
     for (const position of batch.positions) seen += window > 0 ? Math.min(position + 1, window) : position + 1;

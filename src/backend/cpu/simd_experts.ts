@@ -1,4 +1,4 @@
-// Equal slots for experts' records in the heaps, and the arithmetic on them: what residency keeps experts in.
+// Equal slots for experts' records in the heaps, and the arithmetic on them, for offloading.
 
 import type { Format } from "../../tensor/format.ts";
 import { type ExpertShape, RECORD_ALIGN, recordLayout } from "../../tensor/record.ts";
@@ -40,7 +40,7 @@ export class SimdExpertSlots implements HostExperts {
   }
 
   /**
-   * Slots in the heaps of `heaps`, which take more memory as slots are filled. @param onClose what else close() ends
+   * Allocates slots; memory is used only as slots are filled. @param onClose called by close()
    * @throws MemoryError
    */
   static async create(
@@ -54,7 +54,7 @@ export class SimdExpertSlots implements HostExperts {
     const { bytes } = recordLayout(shape);
     const places: { heap: Heap; at: number }[] = [];
     for (let slot = 0; slot < slots; slot++) {
-      // At a page, as in the file: the system can then read to it without a copy.
+      // Page-aligned, as in the file, so that the system can read into it without a copy.
       const heap = await heaps.forWeights(bytes + RECORD_ALIGN);
       const free = heap.allocate(bytes + RECORD_ALIGN, `slot ${slot} of ${slots} for experts`);
       for (const format of [shape.up, shape.down]) await heaps.prepare(format, heap);
@@ -73,7 +73,7 @@ export class SimdExpertSlots implements HostExperts {
     return heap.bytes.subarray(at, at + this.recordBytes);
   }
 
-  /** The matrices in a slot, as products take them. */
+  /** The matrices in a slot, for products. */
   matrices(slot: number): ExpertMatrices {
     return this.#places[slot]!.matrices;
   }
@@ -87,7 +87,7 @@ export class SimdExpertSlots implements HostExperts {
     const D = this.shape.hidden;
     const n = tokens.length;
     const slots = this.#heaps.slots(this.#home);
-    // Only the rows that go to the expert, one choice each.
+    // Only the rows of this expert, one assignment each.
     const at = {
       x: slots.at("rows from outside", 4 * n * D),
       ids: slots.at("ids from outside", 4 * n),
@@ -99,7 +99,7 @@ export class SimdExpertSlots implements HostExperts {
     words.fill(0, at.ids / 4, at.ids / 4 + n);
     floats.set(shares, at.weights / 4);
     this.#moe.begin({ ...at, T: n, D, K: 1 }, 1);
-    // At once: a device works meanwhile, and waits for what comes of it.
+    // Immediately: a device works meanwhile and waits for the result.
     for (const _ of this.#moe.add([{ expert: 0, tokens: n }], [this.matrices(slot)]));
     for (let i = 0; i < n; i++) {
       const [from, to] = [at.y / 4 + i * D, tokens[i]! * D];
@@ -112,12 +112,12 @@ export class SimdExpertSlots implements HostExperts {
   }
 }
 
-/** A layer's experts that come and go. */
+/** A layer's offloaded experts. */
 export class StoredExperts implements Experts {
   readonly layer: number;
   readonly slots: SimdExpertSlots;
   readonly store: HostStore;
-  /** The slots are the model's, not the layer's. */
+  /** The slots belong to the model, not to the layer. */
   readonly bytes = 0;
 
   constructor(layer: number, slots: SimdExpertSlots, store: HostStore) {

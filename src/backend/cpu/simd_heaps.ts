@@ -1,4 +1,5 @@
-// The heaps of a model: home, which holds a step's values and what weights fit beside them, and further ones for the rest.
+// The heaps of a model: home, with a step's values and some weights, and further heaps for the
+// rest.
 
 import type { Format } from "../../tensor/format.ts";
 import { type BoundKernels, HEAP_BYTES, Heap } from "./heap.ts";
@@ -6,18 +7,24 @@ import type { KernelModules } from "./modules.ts";
 import type { Pool } from "./pool.ts";
 import { Slots } from "./slots.ts";
 
-/** How much goes where, in bytes; tests want less in one place than there is room for. */
+/** Limits in bytes; tests use smaller ones. */
 export interface HeapLimits {
-  /** Weights in the home heap: the rest of it is for values of steps and for cached keys. */
+  /** Weights in the home heap; the rest of it is for values of steps and cached keys. */
   readonly homeWeights: number;
-  /** Weights in a further heap, which keeps room for copies of a step's values and for rows on their way in. */
+  /**
+   * Weights in a further heap, which keeps room for copies of a step's values and for rows being
+   * loaded.
+   */
   readonly weights: number;
-  /** Keys and values of the longest sequence, in the home heap and in one of their own: other sequences come beside it. */
+  /**
+   * Keys and values of the longest sequence, in the home heap and in one of their own; others need
+   * room too.
+   */
   readonly homeKv: number;
   readonly kv: number;
-  /** What each heap leaves unused at its start. */
+  /** Unused bytes at the start of each heap. */
   readonly skip: number;
-  /** Also the smallest work is shared by all threads. */
+  /** Shares even the smallest work among all threads. */
   readonly shareAll: boolean;
 }
 
@@ -34,14 +41,14 @@ export class SimdHeaps {
   readonly pool: Pool;
   readonly limits: HeapLimits;
   readonly #modules: KernelModules;
-  /** The formats in use, by name: the number of their module in the pool. */
+  /** Module numbers in the pool of the formats in use, by name. */
   readonly #formats = new Map<string, Promise<{ readonly module: WebAssembly.Module; readonly number: number }>>();
   readonly #kernels = new Map<Heap, Map<string, BoundKernels>>();
   readonly #home: Heap;
   readonly #weights: Heap[];
   readonly #slots = new Map<Heap, Slots>();
 
-  /** `limits`: other ones than the default, for tests. */
+  /** @param limits for tests */
   constructor(modules: KernelModules, home: Heap, pool: Pool, limits?: Partial<HeapLimits>) {
     this.limits = { ...LIMITS, ...limits };
     this.pool = pool;
@@ -51,7 +58,7 @@ export class SimdHeaps {
     this.#take(home);
   }
 
-  /** Bytes handed out in all heaps. */
+  /** Allocated bytes in all heaps. */
   get used(): number {
     let sum = 0;
     for (const heap of this.#slots.keys()) sum += heap.used;
@@ -62,12 +69,12 @@ export class SimdHeaps {
     for (const heap of this.#slots.keys()) heap.close();
   }
 
-  /** A heap's working storage. */
+  /** A heap's scratch memory. */
   slots(heap: Heap): Slots {
     return this.#slots.get(heap)!;
   }
 
-  /** Makes a format's kernels ready in a heap, and in home, where inputs are made for them. */
+  /** Binds a format's kernels to a heap, and to home, where their inputs are prepared. */
   async prepare(format: Format, heap: Heap): Promise<void> {
     let made = this.#formats.get(format.name);
     if (!made) {
@@ -82,7 +89,7 @@ export class SimdHeaps {
     }
   }
 
-  /** The kernels of a format for which prepare() was called with this heap. */
+  /** The kernels of a format, after prepare() with this heap. */
   kernels(format: Format, heap: Heap): BoundKernels {
     return this.#kernels.get(heap)!.get(format.name)!;
   }
@@ -97,7 +104,7 @@ export class SimdHeaps {
     return heap;
   }
 
-  /** A heap for cached keys: home where they are few, one of their own where not. */
+  /** A heap for cached keys: home if they are few, else one of their own. */
   async forKv(small: boolean): Promise<Heap> {
     return small ? this.#home : this.#add();
   }

@@ -1,5 +1,5 @@
-// Keys and values in blocks that grow with the sequences; layers are dealt over several heaps where
-// one cannot hold them.
+// Keys and values in blocks that grow with the sequences; layers are spread over several heaps if
+// one is too small.
 
 import { RequestError } from "../../errors.ts";
 import { checkBlock } from "../kv_block.ts";
@@ -13,13 +13,13 @@ export interface KvPart {
   readonly blockBytes: number;
   /** Address of each block: for each layer its keys, then its values, [blockSize, Hkv, Dh] each. */
   readonly blocks: number[];
-  /** What attention reads of the current step, in this heap: addresses of lists. */
+  /** The current step's lists for attention, in this heap. */
   readonly step: StepLists;
 }
 
-/** Lists of u32 in a part's heap, made anew for each step. */
+/** Lists of u32 in a part's heap, rebuilt for each step. */
 export interface StepLists {
-  /** Batch that the lists are of. */
+  /** The batch of the lists. */
   batch: Batch | null;
   at: number;
   bytes: number;
@@ -46,8 +46,7 @@ export class SimdKv implements KvStore {
   #closed = false;
 
   /**
-   * @param positions of the longest sequence to come, which decide how many heaps the layers are
-   * dealt over
+   * @param positions of the longest sequence, which determine the number of heaps for the layers
    */
   constructor(
     { layers, kvHeads, headDim }: KvGeometry,
@@ -127,7 +126,7 @@ export class SimdKv implements KvStore {
 
   /**
    * The step's positions and tables of block addresses, in the part's heap.
-   * @throws RequestError naming a position that has no block
+   * @throws RequestError naming a position without a block
    */
   lists(part: KvPart, batch: Batch): StepLists {
     const { step, heap, blocks } = part;

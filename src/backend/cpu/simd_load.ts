@@ -1,5 +1,4 @@
-// Packs weights on all threads to where the SIMD kernels take them; what is stored as they take it is read straight to its
-// place.
+// Packs weights on all threads into heaps; stored panels are read directly into their place.
 
 import { MemoryError } from "../../errors.ts";
 import { type Format, GROUP, type PanelLayout } from "../../tensor/format.ts";
@@ -34,11 +33,11 @@ export interface ExpertMatrices {
   readonly w2: SimdMatrix; // [D, F]
 }
 
-/** Bytes of f32 rows that are held beside the weights while a matrix is read. */
+/** The most bytes of f32 rows while a matrix is loaded. */
 const PIECE_BYTES = 4 * 2 ** 20;
-/** Rows that are sooner packed than handed to another thread. */
+/** Rows that are packed faster than handed to another thread. */
 const GRAIN_WEIGHTS = 16_384;
-/** One source as a packed matrix, where there is room. @throws WeightsError, MemoryError */
+/** Loads one matrix into a heap with room. @throws WeightsError, MemoryError */
 export async function loadMatrix(heaps: SimdHeaps, source: MatrixSource, format: Format): Promise<SimdMatrix> {
   const panels = matrixPanels(source, format);
   const { heap, at } = await allocate(heaps, source, format.name, panels.layout.bytes);
@@ -46,7 +45,7 @@ export async function loadMatrix(heaps: SimdHeaps, source: MatrixSource, format:
   return matrixAt(heap, at, panels.layout, source.rows);
 }
 
-/** One expert as a record, where there is room. @throws WeightsError, MemoryError */
+/** Loads one expert as a record into a heap with room. @throws WeightsError, MemoryError */
 export async function loadExpert(
   heaps: SimdHeaps,
   source: ExpertSource,
@@ -61,7 +60,7 @@ export async function loadExpert(
   return expertAt(heap, at, shape);
 }
 
-/** The matrices of the record that lies at an address. */
+/** The matrices of the record at an address. */
 export function expertAt(heap: Heap, at: number, shape: ExpertShape): ExpertMatrices {
   const { up, down, downOffset } = recordLayout(shape);
   return {
@@ -71,8 +70,8 @@ export function expertAt(heap: Heap, at: number, shape: ExpertShape): ExpertMatr
 }
 
 /**
- * Packs an expert as a record of recordLayout(shape).bytes at an address (a multiple of 64) of a heap, on all threads.
- * One at a time in a heap. @throws WeightsError, the signal's reason
+ * Packs an expert as a record of recordLayout(shape).bytes at an address (a multiple of 64) of a
+ * heap, on all threads. One at a time in a heap. @throws WeightsError, the signal's reason
  */
 export async function packRecord(
   heaps: SimdHeaps,
@@ -90,7 +89,7 @@ export async function packRecord(
   heap.bytes.fill(0, address + downOffset + down.bytes, address + bytes);
 }
 
-/** Makes a packed matrix at an address of a heap. */
+/** Loads a packed matrix to an address of a heap. */
 async function loadAt(
   heaps: SimdHeaps,
   source: PanelSource,
@@ -105,7 +104,10 @@ async function loadAt(
   await loadPanels(source, heapWork(heaps, heap), target, { signal });
 }
 
-/** Packs and weaves on all threads, in a heap that is prepared for the format: planes must lie in it. */
+/**
+ * Packs and weaves on all threads, in a heap prepared for the format, which must contain the
+ * planes.
+ */
 export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
   const slots = heaps.slots(heap);
   const grain = (cols: number): number => Math.max(8, Math.ceil(GRAIN_WEIGHTS / cols));
@@ -140,7 +142,7 @@ async function allocate(heaps: SimdHeaps, { name, rows, cols }: MatrixSource, fo
   return { heap, at: heap.allocate(bytes, what) };
 }
 
-/** A matrix of `rows` rows that lies at an address. */
+/** A matrix of `rows` rows at an address. */
 function matrixAt(heap: Heap, at: number, { format, cols, padded }: PanelLayout, rows: number): SimdMatrix {
   return { heap, format, rows, cols, groups: padded / GROUP, at };
 }

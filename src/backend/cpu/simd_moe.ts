@@ -1,5 +1,5 @@
-// The experts' FFN of a step on the CPU: each expert over the rows that go to it, several experts
-// side by side where they are small.
+// The experts' FFN of a step on the CPU: each expert over its rows, several small experts in
+// parallel.
 
 import { group } from "../../../kernels/group.ts";
 import type { ExpertUse } from "../experts.ts";
@@ -9,12 +9,12 @@ import type { ExpertMatrices } from "./simd_load.ts";
 import type { ExpertRows, Input, SimdProducts } from "./simd_products.ts";
 
 /**
- * Multiply-adds of experts that are computed side by side: few enough that the event loop has its
- * turn between two groups in good time, and enough that one expert alone shares well above.
+ * Multiply-adds of experts that are computed in parallel: few enough that the event loop runs often
+ * between two groups, and enough that a larger expert alone can be shared among threads.
  */
 const GROUP_MACS = 64e6;
 
-/** Where a layer's step lies in the home heap: addresses. */
+/** Addresses of a layer's step in the home heap. */
 export interface MoeStep {
   readonly x: number; // [T, D] f32
   readonly T: number;
@@ -22,7 +22,7 @@ export interface MoeStep {
   readonly ids: number; // [T, K] u32
   readonly weights: number; // [T, K] f32
   readonly K: number;
-  /** [T, D] f32: what the experts add to. */
+  /** [T, D] f32, to which the experts add. */
   readonly y: number;
 }
 
@@ -46,7 +46,7 @@ export class SimdMoe {
   }
 
   /**
-   * Sorts (token, choice) by expert and sets y to zero. Returns who is used, in ascending order.
+   * Sorts (token, choice) by expert and sets y to zero. Returns the used experts, ascending.
    */
   begin(step: MoeStep, count: number): ExpertUse[] {
     const { T, D, K, ids, weights, y } = step;
@@ -76,8 +76,7 @@ export class SimdMoe {
   }
 
   /**
-   * The used experts in parts that are computed side by side, in ascending order: pass each to
-   * add().
+   * Groups of experts to compute in parallel, ascending: pass each to add().
    */
   groups(use: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): ExpertUse[][] {
     const groups: ExpertUse[][] = [];
@@ -98,8 +97,8 @@ export class SimdMoe {
   }
 
   /**
-   * Adds the shares of experts that follow each other to y. Sums round: for the same y the experts
-   * come in ascending order.
+   * Adds the outputs of consecutive experts to y. Sums round, so add experts in ascending order for
+   * the same y.
    */
   *add(group: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): Generator<void> {
     const experts = group.map(({ expert, tokens }) => ({ ...matrices[expert]!, rows: tokens }));
@@ -108,8 +107,7 @@ export class SimdMoe {
   }
 
   /**
-   * Computes an expert's rows, in whatever order experts come: finish() adds them as add() would
-   * have.
+   * Computes an expert's rows, with experts in any order: finish() adds them as add() does.
    */
   *keep(expert: number, matrices: ExpertMatrices): Generator<void> {
     const { D, T, K } = this.#step!;
@@ -128,8 +126,8 @@ export class SimdMoe {
   }
 
   /**
-   * The outputs [n, D] of experts that follow each other, from `first` on: address in the home
-   * heap.
+   * Computes the outputs [n, D] of consecutive experts from `first` on; returns their address in
+   * the home heap.
    */
   *#rows(first: number, experts: readonly ExpertRows[]): Generator<void, number> {
     const { x, T } = this.#step!;
@@ -142,7 +140,7 @@ export class SimdMoe {
     const from = this.#starts[first]!;
     const n = this.#starts[last + 1]! - from;
     const [tokens, shares] = [this.#tokens + 4 * from, this.#shares + 4 * from];
-    // Two experts may add to the same token: then one thread takes all.
+    // Two experts may add to the same token: then one thread does all.
     const grain = first === last ? this.#products.rowsOf(D) : n;
     this.#heaps.pool.run("addWeighted", this.#home, n, grain, y, tokens, shares, rows, D);
   }

@@ -1,4 +1,5 @@
-// Products with packed weights: inputs quantized or padded, run in the heap that holds the weights, on as many threads as pay.
+// Products with packed weights: quantizes or pads inputs, and runs in the weights' heap on useful
+// threads.
 
 import { GROUP, PANEL_ROWS } from "../../tensor/format.ts";
 import { Slices } from "./breath.ts";
@@ -7,33 +8,36 @@ import type { Pool } from "./pool.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import type { ExpertMatrices, SimdMatrix } from "./simd_load.ts";
 
-/** Rows of x as the products take them: f32 padded to whole groups, or quantized. */
+/** Rows of x for products: f32 padded to whole groups, or quantized. */
 export interface Input {
   readonly at: number;
   readonly rowBytes: number;
 }
 
-/** An expert, and how many rows go to it. */
+/** An expert and the number of its rows. */
 export interface ExpertRows extends ExpertMatrices {
   readonly rows: number;
 }
 
 /** u32s of an expert in the kernels' table (kernels/lib/simd/experts.simd.ts). */
 const EXPERT_WORDS = 3;
-// What is sooner computed than handed to another thread, which takes a few microseconds.
+// Work that is computed faster than handed to another thread, which takes a few microseconds.
 const GRAIN = { int8Macs: 200_000, floatMacs: 50_000, values: 8192 } as const;
 
 export class SimdProducts {
-  /** Work that stays on the calling thread, in multiply-adds of either kind, or in values that are read and written once. */
+  /**
+   * Work that stays on the calling thread, in multiply-adds of either kind, or in values that are
+   * read and written once.
+   */
   readonly grain: { readonly int8Macs: number; readonly floatMacs: number; readonly values: number };
   readonly #heaps: SimdHeaps;
   readonly #home: Heap;
   readonly #pool: Pool;
   readonly #rounds: boolean;
-  /** What runs the jobs that may be long. */
+  /** Runs jobs that may be long. */
   readonly slices: Slices;
 
-  /** `int8`: weights that can be are multiplied by activations rounded to int8. */
+  /** `int8`: multiplies by activations rounded to int8 if the format allows it. */
   constructor(heaps: SimdHeaps, home: Heap, int8: boolean) {
     this.slices = new Slices(heaps.pool);
     this.#heaps = heaps;
@@ -43,7 +47,10 @@ export class SimdProducts {
     this.grain = heaps.limits.shareAll ? { int8Macs: 0, floatMacs: 0, values: 0 } : GRAIN;
   }
 
-  /** x [T, D] · wᵀ, both x and y in the home heap. Yields where the event loop may have its turn, as all that follows. */
+  /**
+   * x [T, D] · wᵀ, both x and y in the home heap. Yields where the event loop may run, like the
+   * following methods.
+   */
   *product(x: number, T: number, w: SimdMatrix, y: number): Generator<void> {
     const { heap } = w;
     const input = this.input(this.#home, x, T, w, "input");
@@ -64,8 +71,9 @@ export class SimdProducts {
   }
 
   /**
-   * Rows of `all` [T, D] that `tokens` names (u32 in the home heap), those of the first expert and then of the next, through
-   * their experts, whose weights lie in one heap: address of the rows' results [n, D] in the home heap.
+   * Computes rows of `all` [T, D] by their experts: `tokens` (u32 in the home heap) lists the rows
+   * of the first expert, then of the next. All weights are in one heap. Returns the results'
+   * address [n, D] in the home heap.
    */
   *experts(all: Input, tokens: number, T: number, experts: readonly ExpertRows[]): Generator<void, number> {
     const { w13, w2 } = experts[0]!;
@@ -128,14 +136,20 @@ export class SimdProducts {
     return this.#rounds && format.arithmetics.includes("int8");
   }
 
-  /** Panels for T tokens that are not worth sharing. Ranges that end within a pair of cache lines (`lines` panels) would make two threads write to it in turns. */
+  /**
+   * The smallest number of panels to share for T tokens. Ranges are whole pairs of cache lines
+   * (`lines` panels), so that no two threads write to one.
+   */
   #grain(w: SimdMatrix, T: number, lines: number): number {
     const macs = macsOf(w, Math.max(T, 1));
     const alone = this.#int8(w) ? this.grain.int8Macs : this.grain.floatMacs;
     return lines * Math.max(1, Math.ceil(alone / (lines * macs)));
   }
 
-  /** Rows [T, D] at `x` in a heap as the kernels for `w` take them: quantized or padded to whole groups, in slot `name`. */
+  /**
+   * Rows [T, D] at `x` in a heap as the kernels for `w` take them: quantized or padded to whole
+   * groups, in slot `name`.
+   */
   input(heap: Heap, x: number, T: number, w: SimdMatrix, name: string): Input {
     const D = w.cols;
     const slots = this.#heaps.slots(heap);
@@ -157,7 +171,9 @@ export class SimdProducts {
     return { at: to, rowBytes: 4 * padded };
   }
 
-  /** Bytes of the home heap where `heap` can read them: themselves, or a copy in the slot `name`. */
+  /**
+   * Bytes of the home heap where `heap` can read them: themselves, or a copy in the slot `name`.
+   */
   inHeap(heap: Heap, name: string, at: number, bytes: number): number {
     if (heap === this.#home) return at;
     const to = this.#heaps.slots(heap).at(name, bytes);
@@ -169,7 +185,7 @@ export class SimdProducts {
     if (from !== to) to.bytes.set(from.bytes.subarray(at, at + bytes), there);
   }
 
-  /** Rows of `width` values that are sooner computed than handed to another thread. */
+  /** Rows of `width` values that are computed faster than handed to another thread. */
   rowsOf(width: number): number {
     return Math.max(1, Math.ceil(this.grain.values / width));
   }

@@ -1,5 +1,5 @@
-// Named working storage in a heap: each name keeps its place from step to step and moves only when
-// it has to grow.
+// Named scratch memory in a heap: each name keeps its place from step to step and moves only to
+// grow.
 
 import type { Heap } from "./heap.ts";
 

@@ -1,10 +1,10 @@
-// Threads in a page: how many cores there may be, and how a worker is started.
+// Threads in a page: guesses the cores and starts workers.
 
 import type { PoolWorker } from "./pool.ts";
 import { WORKER } from "./web_worker_text.ts";
 import type { WorkerMessage } from "./worker.ts";
 
-/** A page learns of hardware threads only; from eight on, mostly two share a core. */
+/** A page knows only hardware threads; from eight on, usually two share a core. */
 export function likelyCores(): number {
   const logical = globalThis.navigator?.hardwareConcurrency ?? 1;
   return logical < 8 ? logical : Math.floor(logical / 2);
@@ -14,7 +14,7 @@ const UNLOADED =
   "no worker could be started: let the page's Content-Security-Policy allow workers from blob:, or serve web_worker.js beside the other scripts, with the header cross-origin-embedder-policy: require-corp (or choose threads: 1)";
 
 /**
- * The worker's script as text, which is there however the page was bundled; its address is made
+ * The worker's script as text, so that it exists however the page was bundled; its URL is created
  * once.
  */
 let address: string | null = null;
@@ -23,14 +23,14 @@ function fromText(): Worker {
   return new Worker(address);
 }
 
-/** The same as a file, for pages that allow no scripts but those of their own server. */
+/** The same as a file, for pages that allow only scripts of their own server. */
 function fromFile(): Worker {
   return new Worker(new URL("./web_worker.js", import.meta.url), { type: "module" });
 }
 
 export function startWebWorker(): PoolWorker {
   const ways = [fromText, fromFile];
-  const posted: WorkerMessage[] = []; // until it runs: another worker may have to be told
+  const posted: WorkerMessage[] = []; // until it runs: another worker may be needed
   let worker: Worker | null = null;
   let runs = false;
   let tell: (reason: string, started: boolean) => void = () => {};
@@ -57,7 +57,7 @@ export function startWebWorker(): PoolWorker {
       });
       for (const message of posted) made.postMessage(message);
     } catch {
-      start(); // the page may not make one in this way
+      start(); // the page's policy may forbid this way
     }
   };
   start();

@@ -1,4 +1,5 @@
-// A thread of the pool: waits for a job, takes pieces of it, waits again. It runs in a worker of Node or of a page.
+// A thread of the pool: waits for a job, takes pieces of it, waits again. Runs in a worker of Node
+// or a page.
 
 import {
   ACTIVE,
@@ -27,20 +28,21 @@ export type WorkerMessage =
   | { readonly module: WebAssembly.Module };
 
 /**
- * How often a worker looks for the next job before it sleeps: about a millisecond, which bridges the gaps within a step
- * and between the steps of decoding. Waking it takes some 50 us, in which a small model's job is done.
+ * How often a worker checks for the next job before it sleeps: about a millisecond, which covers
+ * the gaps within a step and between decoding steps. Waking it takes about 50 us, as long as a
+ * small model's job.
  */
 const SPINS = 200_000;
 
-/** A heap as this thread knows it: its memory may have grown since. */
+/** This thread's view of a heap: its memory may have grown since. */
 interface WorkerHeap {
   readonly memory: WebAssembly.Memory;
-  /** By the module's number; all but the first are bound when they are first used. */
+  /** By the module's number; all but the first are bound on first use. */
   readonly kernels: Kernels[];
   pages: number;
 }
 
-/** Makes the function that takes a worker's messages. It returns when there may be another to read. */
+/** Creates a worker's message handler. It returns when another message may be waiting. */
 export function createWorker(report: (failure: string) => void): (message: WorkerMessage) => void {
   const heaps: WorkerHeap[] = [];
   let control: Control | null = null;
@@ -60,12 +62,14 @@ export function createWorker(report: (failure: string) => void): (message: Worke
       heaps.push({ memory, kernels: [bound(modules[0]!, memory)], pages: 0 });
     }
     const { state } = control!;
-    // All that was posted so far is read before the loop is entered: from inside it nothing arrives.
+    // Read all posted messages before the loop: none arrive inside it.
     while (Atomics.load(state, MAIL) <= read) last = next(control!, heaps, modules, thread, last, report);
   };
 }
 
-/** Waits for a job newer than `last`, does it, returns its number; or returns sooner when there is mail. */
+/**
+ * Waits for a job newer than `last`, does it, and returns its number; returns early for a message.
+ */
 function next(
   control: Control,
   heaps: readonly WorkerHeap[],
@@ -91,7 +95,7 @@ function next(
   const module = modules[number];
   if (Atomics.load(state, JOB) === job && heap !== undefined && module !== undefined) {
     try {
-      // V8 may not have told this thread that the memory grew while it was on its way here; asking makes sure.
+      // V8 may not have updated this thread's view of a memory that grew; reading its size does.
       if (heap.pages !== state[PAGES]) heap.memory.grow(0);
       heap.pages = state[PAGES]!;
       heap.kernels[number] ??= bound(module, heap.memory);

@@ -1,4 +1,4 @@
-// Storage of a step's tensors: one slab used again by every step.
+// Storage of a step's tensors: one slab that every step reuses.
 
 import type { Tensor } from "../../../tensor/types.ts";
 
@@ -7,9 +7,9 @@ export interface CpuTensor extends Tensor {
   readonly data: Float32Array | Uint32Array;
 }
 
-// Holds every tensor of a decoding step of a model of 141 billion parameters (8.7 MB). A long
-// prompt's tensors do not fit and are left to the garbage collector instead: keeping them all would
-// cost a gigabyte, making them costs nothing beside their arithmetic.
+// Fits all tensors of a decoding step of a model with 141 billion parameters (8.7 MB). A long
+// prompt's tensors do not fit and are garbage collected instead: keeping them would cost a
+// gigabyte, and allocating them costs nothing compared with their arithmetic.
 const SLAB_BYTES = 16 * 2 ** 20;
 
 export class Arena {
@@ -20,7 +20,7 @@ export class Arena {
     return this.#slab.byteLength;
   }
 
-  /** Ends the life of everything handed out. */
+  /** Ends the life of all tensors. */
   reset(): void {
     this.#used = 0;
   }
@@ -43,7 +43,7 @@ export class Arena {
     return at === null ? new Uint32Array(n) : new Uint32Array(this.#slab, at, n);
   }
 
-  /** Byte offset of 4n free bytes of the slab, or null where they do not fit. */
+  /** Byte offset of 4n free bytes of the slab, or null if they do not fit. */
   #take(n: number): number | null {
     if (this.#slab.byteLength === 0) this.#slab = new ArrayBuffer(SLAB_BYTES);
     const at = this.#used;

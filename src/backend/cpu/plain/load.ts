@@ -5,7 +5,7 @@ import { MemoryError } from "../../../errors.ts";
 import { loadPanels, type PanelSource, type PanelWork } from "../../../tensor/load.ts";
 import { rowsOfPanels } from "../../../tensor/panels.ts";
 
-/** @throws WeightsError from the source; MemoryError where the platform refuses the memory */
+/** @throws WeightsError from the source; MemoryError if the allocation fails */
 export async function loadPacked(source: PanelSource, work: PanelWork): Promise<Packed> {
   const { layout, rows, alternate } = source;
   const packed = packedMatrix(layout, rows, allocate(alternate.map(({ name }) => name).join(" and "), layout.bytes));

@@ -1,4 +1,5 @@
-// The CPU backend where there is no WebAssembly SIMD: every verb of Ops by the plain kernels, on typed arrays and one thread.
+// The CPU backend without WebAssembly SIMD: every verb of Ops by plain kernels, on typed arrays and
+// one thread.
 
 import { add } from "../../../../kernels/add.ts";
 import { append } from "../../../../kernels/append.ts";
@@ -66,7 +67,7 @@ class PlainOps implements Ops {
   #weightBytes = 0;
   #kv = new Set<CpuKv>();
   #batch: Batch | null = null;
-  #turned: Rope | null = null; // what the step's table of angles was made for
+  #turned: Rope | null = null; // the RoPE of the step's table of angles
   #closed = false;
   readonly #breath = new Breath();
 

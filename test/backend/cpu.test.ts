@@ -5,15 +5,16 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import { MemoryError, RequestError } from "../../src/errors.ts";
 import { cpuInstructions, cpuOps } from "../support/cpu.ts";
 import { leftToCi } from "../support/level.ts";
-import { memorySource } from "../support/memory_source.ts";
+import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
-import { attentionOf, batchOf } from "../support/steps.ts";
-import { conformance } from "./conformance.ts";
+import { attentionOf, batchOf, inputTable } from "../support/steps.ts";
+import { conformance, formatConformance } from "./conformance.ts";
 
 const best = cpuInstructions()[0];
 for (const instructions of cpuInstructions()) {
   if (instructions === "plain") {
     conformance("cpu plain", ({ maxTokens }) => cpuOps({ maxTokens, instructions }));
+    formatConformance("cpu plain", ({ maxTokens }) => cpuOps({ maxTokens, instructions }));
     continue;
   }
   for (const threads of [1, 2])
@@ -23,6 +24,10 @@ for (const instructions of cpuInstructions()) {
         ({ maxTokens }) => cpuOps({ maxTokens, instructions, threads, activations, limits: { shareAll: true } }),
         instructions === best && threads === 2 && activations === "int8" ? null : leftToCi,
       );
+  for (const activations of ["int8", "f32"] as const)
+    formatConformance(`cpu ${instructions}, ${activations} activations`, ({ maxTokens }) =>
+      cpuOps({ maxTokens, instructions, threads: 2, activations, limits: { shareAll: true } }),
+    );
 }
 
 // Every matrix and every layer's keys in a WebAssembly memory of their own, as far apart as in a
@@ -35,6 +40,10 @@ for (const threads of [1, 2])
     threads === 2 ? null : leftToCi,
   );
 
+formatConformance("cpu over many memories", ({ maxTokens }) =>
+  cpuOps({ maxTokens, threads: 2, limits: { homeWeights: 0, weights: 1, shareAll: true } }),
+);
+
 // Addresses above 2 GiB, which are negative as 32-bit integers. Nothing is written to what lies
 // below.
 conformance(
@@ -45,6 +54,41 @@ conformance(
 );
 
 describe("cpu", () => {
+  it.each([
+    ["q4_k", "q6_k"],
+    ["f16", "q4_k"],
+    ["q4", "q8"],
+  ] as const)("computes experts in slots as loaded ones, bit for bit: %s, and %s for w2", async (one, other) => {
+    const [E, K, D, F] = [5, 2, 288, 64];
+    const [up, down] = [FORMATS[one], FORMATS[other]];
+    const ops = await cpuOps({ maxTokens: 40, threads: 2, limits: { shareAll: true } });
+    const input = await inputTable(ops, uniform(40 * D, 1), D);
+    const gate = await ops.loadMatrix(memorySource("gate", uniform(E * D, 2), E, D), FORMATS.f32);
+    const sources = Array.from({ length: E }, (_, e) => {
+      const data = { w1: uniform(F * D, 3 + e), w3: uniform(F * D, 13 + e), w2: uniform(D * F, 23 + e) };
+      return expertSource(`expert ${e}`, data, D, F, up, down);
+    });
+    const loaded = await ops.loadExperts(sources, up, down);
+    const slots = await ops.expertSlots!({ count: E, hidden: D, intermediate: F, up, down }, E);
+    for (const [e, source] of sources.entries()) await slots.convert(source, E - 1 - e);
+    const stored = ops.storedExperts!(0, slots, {
+      async visit(_layer, use, _x, compute) {
+        for (const { expert } of [...use].reverse()) await compute(expert, E - 1 - expert);
+      },
+    });
+    expect(stored).toMatchObject({ up, down });
+    for (const T of [40, 1, 3]) {
+      const results = [];
+      for (const experts of [loaded, stored]) {
+        ops.begin(batchOf(T));
+        const x = ops.embed(input);
+        results.push(await ops.read(await ops.moe(x, ops.route(x, { gate, k: K, normalize: true }), experts)));
+      }
+      expect(results[1]).toEqual(results[0]);
+    }
+    ops.close();
+  });
+
   it("says what it is", async () => {
     const ops = await cpuOps({ maxTokens: 8, threads: 3, deviceName: "a processor" });
     expect(ops.info).toEqual({

@@ -10,7 +10,7 @@ import { simdBenches } from "../support/simd.ts";
 const ORDER = [0, 2, 1, 3, 4, 6, 5, 7];
 
 const cases = simdBenches().flatMap((bench) =>
-  (["q4", "q8"] as const).map((format) => [bench.name, format, bench] as const),
+  (["q4", "q8", "q4_k"] as const).map((format) => [bench.name, format, bench] as const),
 );
 
 describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
@@ -60,7 +60,8 @@ describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
         const sum = quants.subarray((t * G + g) * 32, (t * G + g + 1) * 32).reduce((a, b) => a + b, 0);
         const first = tail.getInt32(4 * (G + g), true);
         const half = name === "relaxed" && format === "q4"; // in the first of two int16 lanes
-        expect(half ? (first << 16) >> 16 : first).toBe(0 - (format === "q8" ? 128 : 8) * sum);
+        if (format === "q4_k") expect(tail.getFloat32(4 * (G + g), true)).toBe(sum);
+        else expect(half ? (first << 16) >> 16 : first).toBe(0 - (format === "q8" ? 128 : 8) * sum);
       }
     }
   });

@@ -1,10 +1,12 @@
-// y = softmax(scale q kᵀ) v over a sequence's paged keys: online softmax, grouped queries, sliding window.
+// y = softmax(scale q kᵀ) v over a sequence's paged keys: online, grouped queries, sliding window.
 //
-// A tile of queries goes through the keys together: those of several tokens that follow one another in a sequence, or
-// of several KV heads of one token, whose keys lie side by side. Four positions meet two queries at a time; an f16 is
-// converted once for many queries, and for few only moved into place (lib/simd/attend.simd.ts); a NaN in f16 becomes a number.
-// Positions are taken in fours at multiples of four, the same for every tile: those of a four that a query does not see
-// get the weight 0, and what no query of the tile sees is not read. So results do not depend on how the work was cut.
+// A tile of queries goes through the keys together: those of several tokens that follow one another
+// in a sequence, or of several KV heads of one token, whose keys lie side by side. Four positions
+// meet two queries at a time; an f16 is converted once for many queries, and for few only moved
+// into place (lib/simd/attend.simd.ts); a NaN in f16 becomes a number. Positions are taken in fours
+// at multiples of four, the same for every tile: those of a four that a query does not see get the
+// weight 0, and what no query of the tile sees is not read. So results do not depend on how the
+// work was cut.
 
 import { addOne, addTwo, scoreOne, scoreTwo } from "./lib/simd/attend.simd";
 import { exp4, half as halfToFloat, halves, maxOf, sumOf } from "./lib/simd/lanes.simd";
@@ -12,13 +14,13 @@ import { exp4, half as halfToFloat, halves, maxOf, sumOf } from "./lib/simd/lane
 /** Queries of a tile: with their sums they fit in the first cache. */
 const TILE: u32 = 32;
 
-/** Bytes of a query's state: total (a v128, to be summed), max (f32), first position and end (u32). */
+/** Bytes of a query's state: total (a v128, to be summed), max (f32), first and end (u32). */
 const STATE: usize = 32;
 const MAX: usize = 16;
 const FIRST: usize = 20;
 const END: usize = 24;
 
-/** Bytes of a query, its sums, or a row as f32, padded with zeros to whole steps of the inner loops. */
+/** Bytes of a query, its sums, or a row as f32, padded with zeros to whole steps of the loops. */
 // @ts-ignore: decorator
 @inline function paddedBytes(headDim: u32): usize {
   return ((<usize>headDim + 7) / 8) * 32;
@@ -37,11 +39,12 @@ export function attentionScratch(blockSize: u32, heads: u32, kvHeads: u32, headD
 }
 
 /**
- * Unit u of [from, to): the queries that share KV head u mod Hkv, of token t = u / Hkv. q [H, Dh] at row t of `width`
- * floats, y [T, H, Dh]. The token sees positions max(0, p + 1 - window) .. p = positions[t] (window 0: all of them)
- * of the blocks at the addresses in the u32 array at address tables[t]: keys at keyOffset and values at valueOffset
- * of a block, each [blockSize, Hkv, Dh] in f32, or in f16 where `half` is not 0. `sinks` [H]: a logit a head that joins
- * the softmax and has no value; 0: none. `scratchBytes` at `scratch` a thread.
+ * Unit u of [from, to): the queries that share KV head u mod Hkv, of token t = u / Hkv. q [H, Dh]
+ * at row t of `width` floats, y [T, H, Dh]. The token sees positions max(0, p + 1 - window) .. p =
+ * positions[t] (window 0: all of them) of the blocks at the addresses in the u32 array at address
+ * tables[t]: keys at keyOffset and values at valueOffset of a block, each [blockSize, Hkv, Dh] in
+ * f32, or in f16 where `half` is not 0. `sinks` [H]: a logit a head that joins the softmax and has
+ * no value; 0: none. `scratchBytes` at `scratch` a thread.
  */
 export function attention(
   from: u32,
@@ -73,7 +76,8 @@ export function attention(
   for (let u = from; u < to; ) {
     const t = u / kvHeads;
     const firstHead = u % kvHeads;
-    // Either some KV heads of one token, or all of them of tokens that follow one another in one sequence.
+    // Either some KV heads of one token, or all of them of tokens that follow one another in one
+    // sequence.
     const whole = firstHead == 0 ? (to - u) / kvHeads : 0;
     const tokens = whole > 1 ? run(positions, tables, t, whole) : 1;
     const endHead = whole > 0 ? kvHeads : min(kvHeads, firstHead + to - u);
@@ -122,7 +126,10 @@ function run(positions: usize, tables: usize, t: u32, most: u32): u32 {
   return n;
 }
 
-/** `count` KV heads of `tokens` tokens, the first of which is t at `position`. Queries lie [KV head, token, head]. */
+/**
+ * `count` KV heads of `tokens` tokens, the first of which is t at `position`. Queries lie [KV head,
+ * token, head].
+ */
 function attendTile(
   t: u32,
   tokens: u32,
@@ -156,8 +163,8 @@ function attendTile(
   const total = count * each;
   const rowBytes = half ? headBytes / 2 : headBytes;
   const stride = <usize>kvHeads * rowBytes;
-  // Many queries are worth a copy of the rows as f32, one after the other: in place they all fall on the same few lines
-  // of the first cache, being whole pages apart.
+  // Many queries are worth a copy of the rows as f32, one after the other: in place they all fall
+  // on the same few lines of the first cache, being whole pages apart.
   const copied = headBytes != padded || each > (half ? 4 : 8);
   const raw = half != 0 && !copied;
   const step = scoreBytes(blockSize);
@@ -213,9 +220,10 @@ function attendTile(
 }
 
 /**
- * Positions p .. p + 3 of one KV head meet its `count` queries: keys write scores at `scores` from queries at `at`,
- * values are added to the sums at `at` by the weights at `scores`. One function for both, and called twice, so that
- * the optimizer leaves it one: as a part of its caller its loops would run short of registers.
+ * Positions p .. p + 3 of one KV head meet its `count` queries: keys write scores at `scores` from
+ * queries at `at`, values are added to the sums at `at` by the weights at `scores`. One function
+ * for both, and called twice, so that the optimizer leaves it one: as a part of its caller its
+ * loops would run short of registers.
  */
 function meet(
   values: bool,
@@ -253,7 +261,10 @@ function meet(
   }
 }
 
-/** Position p of a block; in place of one that no query of the tile sees, and that may not be written yet, the nearest. */
+/**
+ * Position p of a block; in place of one that no query of the tile sees, and that may not be
+ * written yet, the nearest.
+ */
 // @ts-ignore: decorator
 @inline function rowOf(plane: usize, stride: usize, p: u32, begin: u32, end: u32): usize {
   return plane + <usize>min(max(p, begin), end - 1) * stride;
@@ -289,7 +300,10 @@ function copyRow(row: usize, headDim: u32, half: u32, into: usize): usize {
   return into;
 }
 
-/** Scores of one query become weights exp(score - max), 0 where it does not look; a larger max rescales its sums. */
+/**
+ * Scores of one query become weights exp(score - max), 0 where it does not look; a larger max
+ * rescales its sums.
+ */
 function weigh(
   state: usize,
   sums: usize,

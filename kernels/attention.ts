@@ -1,4 +1,5 @@
-// y = softmax(scale q kᵀ) v over a sequence's paged keys: online softmax, grouped queries, sliding window.
+// y = softmax(scale q kᵀ) v over a sequence's paged keys: online softmax, grouped queries, sliding
+// window.
 
 import { HALF_TO_FLOAT } from "../src/tensor/half.ts";
 import type { KvPlane } from "./append.ts";
@@ -28,8 +29,8 @@ export interface AttentionHeads {
 }
 
 /**
- * Heads of KV heads [from, to) for one token: q [H, Dh] at qAt, y [H, Dh] at yAt.
- * Block by block: with m the largest score so far and l = Σ exp(score - m), a larger score rescales l and y once.
+ * Heads of KV heads [from, to) for one token: q [H, Dh] at qAt, y [H, Dh] at yAt. Block by block:
+ * with m the largest score so far and l = Σ exp(score - m), a larger score rescales l and y once.
  */
 export function attention(
   q: Float32Array,
@@ -88,7 +89,10 @@ export function attention(
   }
 }
 
-/** A plane's positions [low, high) of one KV head as f32, at the plane's own indices; f32 planes as they are. */
+/**
+ * A plane's positions [low, high) of one KV head as f32, at the plane's own indices; f32 planes as
+ * they are.
+ */
 function asFloats(
   plane: KvPlane,
   low: number,

@@ -1,4 +1,4 @@
-// Which form attention takes, and how its work is cut: by runs of tokens, or token by token with their positions in splits.
+// Which kernel attention takes, and how its work is cut: by runs of tokens, or token by token with their positions in splits.
 
 import type { Attention, KvStore } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
@@ -54,7 +54,7 @@ export interface AttentionTools {
 }
 
 /** Over runs; over tokens whose positions are not split; over tokens whose positions are. */
-type Form = "runs" | "whole" | "split";
+type AttentionKernel = "runs" | "whole" | "split";
 
 export class AttentionCalls {
   readonly #tools: AttentionTools;
@@ -77,18 +77,18 @@ export class AttentionCalls {
     const cut = { most, stride: qkv.stride, yStride: y.stride, rowOfParts };
     const buffers = { runs: runs.buffer, qkv: qkv.buffer, keys, values, parts, y: y.buffer };
     // All at once: a warm-up with one token serves prompts too.
-    const forms: Record<Form, readonly Call[]> = {
+    const calls: Record<AttentionKernel, readonly Call[]> = {
       runs: plans.plan(`attention runs ${key}`, () => this.#bind("runs", kv, shape, cut, buffers)),
       whole: plans.plan(`attention whole ${key}`, () => this.#bind("whole", kv, shape, cut, buffers)),
       split: plans.plan(`attention split ${key}`, () => this.#bind("split", kv, shape, cut, buffers)),
     };
-    if (runs.count < n && n > FEW_TOKENS) plans.dispatch(forms.runs, runs.count);
-    else plans.dispatch(splits(n, most) > 1 ? forms.split : forms.whole, n);
+    if (runs.count < n && n > FEW_TOKENS) plans.dispatch(calls.runs, runs.count);
+    else plans.dispatch(splits(n, most) > 1 ? calls.split : calls.whole, n);
     return y;
   }
 
   #bind(
-    form: Form,
+    kernel: AttentionKernel,
     kv: KvStore,
     shape: Attention,
     { most, stride, yStride, rowOfParts }: Readonly<Record<"most" | "stride" | "yStride" | "rowOfParts", number>>,
@@ -128,7 +128,7 @@ export class AttentionCalls {
     const count = step.counts.tokens;
     const sinks = (shape.sinks as GpuVector | null)?.buffer;
     const buffers = { count, step: step.words, ...cached, sinks: sinks ?? cached.qkv };
-    if (form === "runs")
+    if (kernel === "runs")
       return [encoder.call("attention", { variant, params, overrides, buffers: { ...buffers, runs, y } })];
     const split = (to: Buffer, own: Readonly<Record<"most" | "y_stride", number>>): Call =>
       encoder.call("attention_split", {
@@ -137,7 +137,7 @@ export class AttentionCalls {
         overrides,
         buffers: { ...buffers, y: to },
       });
-    if (form === "whole") return [split(y, { most: 1, y_stride: yStride })];
+    if (kernel === "whole") return [split(y, { most: 1, y_stride: yStride })];
     if (parts === null) return []; // a store that small is never split
     const reduced = {
       params: { ...params, stride: rowOfParts },

@@ -15,9 +15,14 @@ const LINES: readonly (readonly [string, number])[] = [
 
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
 
-const pages = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "*.md"], { cwd: root, encoding: "utf8" })
-  .split("\n")
-  .filter((file) => file !== "" && existsSync(join(root, file)));
+/** Files of the repository, new ones included. */
+function list(...patterns: string[]): string[] {
+  return execFileSync("git", ["ls-files", "-co", "--exclude-standard", ...patterns], { cwd: root, encoding: "utf8" })
+    .split("\n")
+    .filter((file) => file !== "" && existsSync(join(root, file)));
+}
+
+const pages = list("*.md");
 
 /** The lines of a page that are no code. */
 function prose(page: string): string[] {
@@ -62,6 +67,16 @@ describe("the documentation", () => {
         .map((line) => `${page}: ${line}`),
     );
     expect(found).toEqual([]);
+  });
+
+  it("names the caller, the request or the thread, in the code too", () => {
+    const vague = /\b(?:no|some)body\b|\bwhoev[e]r\b/i;
+    const sources = list("src", "kernels", "bench", "test", "*.md").filter(
+      // Stories and recorded texts, and what the build makes.
+      (file) => /\.(ts|wgsl|mjs|md)$/.test(file) && !/^(bench\/experts\/texts\.ts|test\/fixtures\/)/.test(file),
+    );
+    expect(sources.length).toBeGreaterThan(500);
+    expect(sources.filter((file) => vague.test(read(file)))).toEqual([]);
   });
 
   it("links to files and headings that exist", () => {

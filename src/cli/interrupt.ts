@@ -12,7 +12,7 @@ export class Interrupted extends HotsetError {
   }
 }
 
-/** A signal may not stop a step of a large model: the process exits after so long all the same. */
+/** The process exits after this time even if a step of a large model is still running. */
 const GRACE_MS = 1000;
 const INTERRUPTED = 130;
 const TERMINATED = 143;

@@ -1,7 +1,7 @@
 // A claim: one sequence's blocks of the KV cache, and the state of the work that wants them.
 
 /**
- * A consumer that has not asked for a token for so many milliseconds is idle: other answers may
+ * A consumer that has not requested a token for this many milliseconds is idle: other answers may
  * evict its blocks.
  */
 export const PAUSE_MS = 1000;

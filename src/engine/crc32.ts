@@ -1,4 +1,4 @@
-// CRC-32 as in zip and PNG (polynomial 0xedb88320): tells a damaged file from a whole one.
+// CRC-32 as in zip and PNG (polynomial 0xedb88320): detects damaged files.
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;

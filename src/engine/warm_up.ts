@@ -5,7 +5,7 @@ import type { Tensor } from "../tensor/types.ts";
 import { createSampler } from "./sampler.ts";
 import { DEPTH } from "./stream.ts";
 
-/** Tokens of a step that stands in for all chunks of a prompt. */
+/** Tokens of the step that represents the chunks of a prompt. */
 const CHUNK = 32;
 
 /**

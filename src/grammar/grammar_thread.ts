@@ -18,7 +18,7 @@ export class NoThread extends HotsetError {}
 export interface MatcherClient {
   /** The mask after `count` accepted tokens has arrived. */
   take(count: number, mask: Int32Array | null): void;
-  /** The matcher failed for good. */
+  /** The matcher failed permanently. */
   fail(error: Error): void;
   /** The thread is gone, through no fault of this matcher: it may continue in another one. */
   move(): void;

@@ -1,7 +1,7 @@
 // Why a schema or a pattern cannot be compiled. The caller adds the place and throws a
 // RequestError.
 
-/** The message names what is not supported. */
+/** A schema or grammar feature that is not supported; the message names it. */
 export class Unsupported extends Error {
   override readonly name = "Unsupported";
 }

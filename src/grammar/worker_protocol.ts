@@ -29,7 +29,7 @@ export type ToGrammarWorker =
   | { readonly type: "accept"; readonly matcher: number; readonly id: number }
   | { readonly type: "end"; readonly matcher: number };
 
-/** An error as it travels. `request`: the request is at fault; if not, hotset is. */
+/** An error in a message. `request`: whether the request caused it; otherwise hotset did. */
 export interface Failure {
   readonly request: boolean;
   readonly message: string;

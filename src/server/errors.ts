@@ -23,7 +23,7 @@ export class HttpError extends HotsetError {
   }
 }
 
-/** An error as the client is told of it. */
+/** An error as it is sent to the client. */
 export interface Failure {
   readonly status: number;
   readonly message: string;

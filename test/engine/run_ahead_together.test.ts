@@ -239,7 +239,7 @@ describe("ends from outside", () => {
 describe("a step that fails", () => {
   const error = new DeviceError("the device is lost");
 
-  it.each(["submit", "ids"] as const)("at its %s: ids before it arrive, then everybody in it rejects", async (at) => {
+  it.each(["submit", "ids"] as const)("at its %s: ids before it arrive, then all of its work rejects", async (at) => {
     const backend = fakeBackend({ fails: (step) => (step === 5 ? { at, error } : null) });
     const outcomes = await Promise.all(
       [[1], [2]].map(async (prompt) => {

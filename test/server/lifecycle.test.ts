@@ -27,7 +27,7 @@ async function begun(response: Response): Promise<() => Promise<string>> {
 }
 
 describe("while the model is being loaded", () => {
-  it("the server lives, is not ready, and says so to everybody else", async () => {
+  it("the server lives, is not ready, and says so to other requests", async () => {
     const { child, url, until } = startScripted("slow");
     const base = await url();
     await until('"folder":"slow"');
@@ -89,7 +89,7 @@ describe("while the model is being loaded", () => {
 });
 
 describe("SIGTERM", () => {
-  it("lets answers finish, tells everybody else to go elsewhere, and ends with 0", async () => {
+  it("lets answers finish, tells other requests to go elsewhere, and ends with 0", async () => {
     const { child, url, until, exit } = startScripted("folder");
     const base = await url();
     await until(" -d ");

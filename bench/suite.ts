@@ -71,7 +71,8 @@ const QUICK: readonly Row[] = [
 ];
 
 /**
- * The measurements to take, in order. @param hardware whether the WebGPU adapter is a GPU
+ * The measurements to take, in order.
+ * @param hardware whether the WebGPU adapter is a GPU
  */
 export function suite(options: { readonly quick: boolean; readonly hardware: boolean }): Measurement[] {
   const rows = options.quick ? QUICK : [...FULL, ...(options.hardware ? HARDWARE : SOFTWARE)];

@@ -99,8 +99,8 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
 }
 
 /**
- * The tokenizer of a folder alone; no weights are read. @throws WeightsError; RequestError for a
- * synthetic model
+ * The tokenizer of a folder alone; no weights are read.
+ * @throws WeightsError; RequestError for a synthetic model
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   checkFolder("loadTokenizer", folder);

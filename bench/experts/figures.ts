@@ -81,8 +81,8 @@ export type Metric = "hitRate" | "uploads" | "complete" | "gap" | "extraSlots";
 export type Means = Readonly<Record<Metric, number | null>> & { readonly slots: number };
 
 /**
- * Means over traces; null if a trace has none. @param traces figures with the same policies and
- * slots
+ * Means over traces; null if a trace has none.
+ * @param traces figures with the same policies and slots
  */
 export function means(traces: readonly (readonly PolicyFigures[])[]): { policy: string; bySlots: Means[] }[] {
   return traces[0]!.map(({ policy, bySlots }, p) => ({

@@ -54,8 +54,8 @@ const TRANSIT = 5; // as open() has it
 const FORMAT = FORMATS.q4;
 
 /**
- * Loads the model, all of its experts on the device and all of them in RAM. @throws DeviceError
- * without an adapter
+ * Loads the model, all of its experts on the device and all of them in RAM.
+ * @throws DeviceError without an adapter
  */
 export async function openWays({ model: where, slots, adapter, threads }: WaysOptions, most: number): Promise<Ways> {
   enableWasmFeatures();

@@ -35,8 +35,8 @@ export interface KeptOptions {
 }
 
 /**
- * The model of a folder as open() makes it on the CPU, its files read through `files`. @param ram
- * budget, bytes
+ * The model of a folder as open() makes it on the CPU, its files read through `files`.
+ * @param ram budget, bytes
  */
 export function openKept(folder: string, ram: number, { files, context, onRoutes }: KeptOptions): Promise<Model> {
   enableWasmFeatures();

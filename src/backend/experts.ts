@@ -26,8 +26,8 @@ export interface HostExperts {
   /** The bytes of a slot [recordBytes], to read a record into or to upload it from. */
   slot(slot: number): Uint8Array;
   /**
-   * Packs an expert of a folder without records into a slot. One at a time. @throws WeightsError,
-   * the signal's reason
+   * Packs an expert of a folder without records into a slot. One at a time.
+   * @throws WeightsError, the signal's reason
    */
   convert(source: ExpertSource, slot: number, signal?: AbortSignal): Promise<void>;
   /**

@@ -42,19 +42,20 @@ export interface Model {
   readonly grammars: Grammars;
   /**
    * A session that continues a saved one. Only the checksum of the bytes is verified, so their keys
-   * and values are never shared with other sessions. @throws RequestError naming what differs from
-   * this model, or for damaged bytes; MemoryError
+   * and values are never shared with other sessions.
+   * @throws RequestError naming what differs from this model, or for damaged bytes; MemoryError
    */
   restore(bytes: Uint8Array, signal?: AbortSignal): Promise<Session>;
   /**
    * Logits [T, V], row-major, of every position of `ids`: row t is the distribution after
-   * ids[0..t]. For evaluation; nothing is kept. @throws RequestError for ids that do not fit,
-   * MemoryError if T * V is too large
+   * ids[0..t]. For evaluation; nothing is kept.
+   * @throws RequestError for ids that do not fit, MemoryError if T * V is too large
    */
   logits(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
   /**
    * An embedding: the hidden states after the last norm, averaged over all of `ids`, as a vector
-   * [D] of length 1. Nothing is kept. @throws RequestError for ids that do not fit, and for none
+   * [D] of length 1. Nothing is kept.
+   * @throws RequestError for ids that do not fit, and for none
    */
   embed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
   stats(): ModelStats;

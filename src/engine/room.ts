@@ -52,16 +52,17 @@ export interface Room {
   remove(claim: Claim): void;
   /**
    * Waits until there is room for `tokens` and a share, in order of arrival. Rejects with the
-   * signal's reason as soon as it is aborted, and after leave() and close(). @throws MemoryError if
-   * they do not fit even alone
+   * signal's reason as soon as it is aborted, and after leave() and close().
+   * @throws MemoryError if they do not fit even alone
    */
   enter(claim: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
   /** Makes a claim that waits in enter() reject. */
   leave(claim: Claim, error: Error): void;
   /**
    * Between steps: gives the sequence blocks for `positions`, evicting others if need be. False:
-   * its own were evicted, and it must enter() again. @throws MemoryError if nothing is left to
-   * evict, as on a device that has less memory than its budget
+   * its own were evicted, and it must enter() again.
+   * @throws MemoryError if nothing is left to evict, as on a device that has less memory than its
+   * budget
    */
   place(claim: Claim, positions: number): Promise<boolean>;
   /** Counts tokens that were computed again. */

@@ -114,8 +114,8 @@ export interface Stepper {
   ): Promise<Float32Array>;
   /**
    * Appends tokens and continues with those that the backend chooses. Null where only the host can
-   * choose. The sequence belongs to the stream until its stop() has resolved. @throws MemoryError
-   * where the backend has no memory for a chooser
+   * choose. The sequence belongs to the stream until its stop() has resolved.
+   * @throws MemoryError where the backend has no memory for a chooser
    */
   stream(options: StreamOptions): Stream | null;
   /**
@@ -125,7 +125,8 @@ export interface Stepper {
   between<T>(work: (cut: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
    * Waits for blocks for all of `tokens` and takes them: they cannot be evicted until the work
-   * ends. @throws as room.enter() and between()
+   * ends.
+   * @throws as room.enter() and between()
    */
   hold(sequence: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
   /** Rejects waiting work and cuts the running step; resolves when no step runs any more. */

@@ -92,7 +92,8 @@ export class Admissions {
   }
 
   /**
-   * Completes a layer's admissions. @throws DeviceError; the layer's admissions are dropped then
+   * Completes a layer's admissions.
+   * @throws DeviceError; the layer's admissions are dropped then
    */
   async finish(layer: number): Promise<void> {
     const coming = this.#coming[layer]!;

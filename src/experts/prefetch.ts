@@ -70,8 +70,8 @@ export class Prefetch {
   }
 
   /**
-   * Sends one piece of a predicted record to a transit slot; false: none can be sent. @throws
-   * DeviceError
+   * Sends one piece of a predicted record to a transit slot; false: none can be sent.
+   * @throws DeviceError
    */
   async send(): Promise<boolean> {
     const { ram, ring, uploads } = this.#options;

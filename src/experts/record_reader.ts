@@ -6,8 +6,8 @@ import type { ExpertSource } from "../tensor/types.ts";
 import { PieceReader, type ReadHow } from "./piece_reader.ts";
 
 /**
- * Fills a slot with an expert's record. @throws WeightsError, the signal's reason; the slot is not
- * written after that
+ * Fills a slot with an expert's record.
+ * @throws WeightsError, the signal's reason; the slot is not written after that
  */
 export type ReadRecord = (layer: number, expert: number, slot: number, how: ReadHow) => Promise<void>;
 

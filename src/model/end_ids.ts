@@ -20,8 +20,8 @@ export function endsInConfig(json: unknown, where: string): readonly number[] {
 }
 
 /**
- * A token id, a list of them, or none: null, and -1, which some tools write. @throws WeightsError
- * for anything else
+ * A token id, a list of them, or none: null, and -1, which some tools write.
+ * @throws WeightsError for anything else
  */
 export function endIds(value: unknown, where: string): readonly number[] {
   const ids: unknown[] = Array.isArray(value) ? value : [value];

@@ -66,7 +66,8 @@ export interface ModelSources {
 /** Takes a checkpoint's tensors by name. Tensors that are never taken are rejected at the end. */
 export interface Take {
   /**
-   * A tensor of this shape as a matrix. @throws WeightsError if it is missing or has another shape
+   * A tensor of this shape as a matrix.
+   * @throws WeightsError if it is missing or has another shape
    */
   matrix(name: string, ...shape: number[]): MatrixSource;
   /**

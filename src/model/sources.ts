@@ -43,7 +43,8 @@ export class CheckedTake implements Take {
 
   /**
    * Rejects unknown tensors: they mean that the model computes something that its family does not.
-   * @param tied whether the embedding is also the head @throws WeightsError naming them
+   * @param tied whether the embedding is also the head
+   * @throws WeightsError naming them
    */
   refuseExtra(tied: boolean): void {
     // Old checkpoints store RoPE's inverse frequencies; a tied one may repeat the embedding as

@@ -89,8 +89,8 @@ export function rowsOfPlanes(
 }
 
 /**
- * Packs x [count, cols] into row-major planes of exactly those rows. @throws Error for a format
- * that only files hold
+ * Packs x [count, cols] into row-major planes of exactly those rows.
+ * @throws Error for a format that only files hold
  */
 export function packRows(
   format: Format,

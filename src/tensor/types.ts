@@ -18,7 +18,8 @@ export interface Tensor {
 export interface StoredBytes {
   readonly bytes: number;
   /**
-   * Fills `into` from byte `offset`. @param bypass past the page cache, if possible
+   * Fills `into` from byte `offset`.
+   * @param bypass past the page cache, if possible
    * @throws WeightsError if the file cannot be read or is too short; the signal's reason
    */
   read(offset: number, into: Uint8Array, signal?: AbortSignal, bypass?: boolean): Promise<void>;
@@ -86,8 +87,8 @@ export interface WeightSource {
    */
   matrix(name: string, firstRow?: number, rows?: number): MatrixSource;
   /**
-   * The bytes of a tensor of dtype U8, if the source has such tensors. @throws WeightsError for
-   * another dtype
+   * The bytes of a tensor of dtype U8, if the source has such tensors.
+   * @throws WeightsError for another dtype
    */
   bytes?(name: string): StoredBytes;
 }

@@ -21,8 +21,8 @@ export interface ArchitectureReport {
 }
 
 /**
- * Checks config.json and the tensors' names and shapes. @throws WeightsError if they are not a
- * model that runs.
+ * Checks config.json and the tensors' names and shapes.
+ * @throws WeightsError if they are not a model that runs.
  */
 export type Describe = (config: unknown, where: string, source: WeightSource) => ArchitectureReport;
 

@@ -32,8 +32,8 @@ export class Journal {
   }
 
   /**
-   * The parts in the folder's journal; null without one. @throws WeightsError if it is another
-   * job's
+   * The parts in the folder's journal; null without one.
+   * @throws WeightsError if it is another job's
    */
   static async read(folder: string, job: Job): Promise<JournalEntry[] | null> {
     let text: string;

@@ -98,7 +98,8 @@ export class PackedWriter {
   }
 
   /**
-   * Writes the next part. @throws WeightsError if the disk is full or fails; errors of `produce`
+   * Writes the next part.
+   * @throws WeightsError if the disk is full or fails; errors of `produce`
    */
   async write(produce: Produce, onBytes: (written: number) => void): Promise<void> {
     const { shard, part } = this.#todo[0]!;

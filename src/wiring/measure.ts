@@ -23,8 +23,9 @@ export interface ExpertRates {
 }
 
 /**
- * Takes a second or two. @param ops an open WebGPU backend, or null @throws MemoryError,
- * DeviceError, RequestError
+ * Takes a second or two.
+ * @param ops an open WebGPU backend, or null
+ * @throws MemoryError, DeviceError, RequestError
  */
 export async function measureExperts(
   cpu: Omit<CpuOptions, "maxTokens" | "deviceName">,

@@ -55,8 +55,8 @@ export interface Platform {
   /** Makes a place for packed experts that do not fit in memory; null: there is none. */
   spill(): Spill | null;
   /**
-   * The chat conventions of a folder (chat/conventions.ts). @throws WeightsError for an unusable
-   * template
+   * The chat conventions of a folder (chat/conventions.ts).
+   * @throws WeightsError for an unusable template
    */
   chat(files: Files, tokenizer: Tokenizer): Promise<ChatConventions>;
   /** A unique name of a folder, for stored measurements. */

@@ -154,7 +154,8 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
 
 /**
  * Tiers of the WebGPU backend: slots on the device, RAM, and the disk behind that. Measures the
- * costs of moving and computing an expert. @throws MemoryError, WeightsError, DeviceError
+ * costs of moving and computing an expert.
+ * @throws MemoryError, WeightsError, DeviceError
  */
 export async function deviceResidency(
   ops: WebGpuOps,

@@ -112,8 +112,7 @@ class SimdOps implements Ops {
     return { ...this.#info, threads: this.#pool.running };
   }
 
-  // ---- loading
-  // ---------------------------------------------------------------------------------------------------
+  // ---- loading ----------------------------------------------------------------------------------
 
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
@@ -166,8 +165,7 @@ class SimdOps implements Ops {
     return kv;
   }
 
-  // ---- a step
-  // ----------------------------------------------------------------------------------------------------
+  // ---- a step -----------------------------------------------------------------------------------
 
   begin(batch: Batch | "next"): void {
     if (batch === "next") throw new RequestError("this backend chooses no tokens: give it a batch");
@@ -344,8 +342,7 @@ class SimdOps implements Ops {
     this.#batch = null;
   }
 
-  // ---- parts of verbs
-  // --------------------------------------------------------------------------------------------
+  // ---- parts of verbs ---------------------------------------------------------------------------
 
   /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */
   #product(verb: string, x: Tensor, w: Matrix): SimdTensor {

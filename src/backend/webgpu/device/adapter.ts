@@ -69,8 +69,8 @@ export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
 
 /**
  * The device with the adapter's own limits (the defaults allow only 128 MiB a binding), and with
- * timestamps where it has them: they cost nothing until a profile asks for them. @throws
- * DeviceError
+ * timestamps where it has them: they cost nothing until a profile asks for them.
+ * @throws DeviceError
  */
 export async function requestDevice(adapter: GPUAdapter, features: readonly GPUFeatureName[]): Promise<GPUDevice> {
   const timestamps = (["timestamp-query"] as const).filter((feature) => adapter.features.has(feature));

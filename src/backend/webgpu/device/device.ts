@@ -149,8 +149,8 @@ export class Device {
   }
 
   /**
-   * Waits for `work` of the device, or for its loss. @throws DeviceError, RequestError if it is
-   * closed meanwhile
+   * Waits for `work` of the device, or for its loss.
+   * @throws DeviceError, RequestError if it is closed meanwhile
    */
   async wait<T>(work: Promise<T>): Promise<T> {
     try {

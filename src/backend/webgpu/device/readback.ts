@@ -44,8 +44,8 @@ export class Staging {
   }
 
   /**
-   * The rows that were copied into a buffer, each [rows, width]; the buffer is free again. @throws
-   * DeviceError
+   * The rows that were copied into a buffer, each [rows, width]; the buffer is free again.
+   * @throws DeviceError
    */
   async arrive(staging: Buffer, what: readonly Readback[]): Promise<Uint32Array<ArrayBuffer>[]> {
     const device = this.#device;

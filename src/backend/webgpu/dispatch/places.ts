@@ -20,8 +20,8 @@ export class Places {
   }
 
   /**
-   * A place that holds `words`. Returns its offset in words. @throws MemoryError if there is no
-   * room for it
+   * A place that holds `words`. Returns its offset in words.
+   * @throws MemoryError if there is no room for it
    */
   take(words: Uint32Array<ArrayBuffer>): number {
     let at = this.#free.get(words.length)?.pop();

@@ -96,8 +96,8 @@ export class StepBatch {
   }
 
   /**
-   * Goes on to the tokens that the device has chosen, and put in place of the last ones. @throws
-   * RequestError
+   * Goes on to the tokens that the device has chosen, and put in place of the last ones.
+   * @throws RequestError
    */
   next(): void {
     const { batch } = this;

@@ -91,8 +91,8 @@ export class GpuChoosing implements Choosing {
   }
 
   /**
-   * Takes a batch's choosers for the step that begins: the entry of each output row. @throws
-   * RequestError
+   * Takes a batch's choosers for the step that begins: the entry of each output row.
+   * @throws RequestError
    */
   begin({ choosers, outputs }: Batch): Uint32Array | null {
     const entries = choosers as readonly Entry[] | undefined;

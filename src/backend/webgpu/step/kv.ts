@@ -138,8 +138,8 @@ export class GpuKv implements KvStore {
   }
 
   /**
-   * A layer's buffers, after checking once a step that every token's block exists. @throws
-   * RequestError
+   * A layer's buffers, after checking once a step that every token's block exists.
+   * @throws RequestError
    */
   layer(index: number, batch: Batch): { keys: Buffer; values: Buffer } {
     const layer = this.#layers[index];

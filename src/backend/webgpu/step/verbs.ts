@@ -128,8 +128,7 @@ export class Verbs implements WebGpuOps {
     return { ...this.#device.counters };
   }
 
-  // ---- loading
-  // -------------------------------------------------------------------------------------
+  // ---- loading ----------------------------------------------------------------------------------
 
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#device.check();
@@ -166,8 +165,7 @@ export class Verbs implements WebGpuOps {
     return new GpuKv(this.#device, geometry, precision, blockSize, (buffer) => this.#forget(buffer));
   }
 
-  // ---- a step
-  // --------------------------------------------------------------------------------------
+  // ---- a step -----------------------------------------------------------------------------------
 
   begin(batch: Batch | "next"): void {
     this.#device.check();
@@ -325,8 +323,7 @@ export class Verbs implements WebGpuOps {
     void this.#device.close().then(this.#onClose);
   }
 
-  // ---- inside
-  // --------------------------------------------------------------------------------------
+  // ---- inside -----------------------------------------------------------------------------------
 
   /** Encodes the pending dispatch. */
   #settle(): void {
@@ -336,8 +333,8 @@ export class Verbs implements WebGpuOps {
   }
 
   /**
-   * A verb's argument, after everything that it may depend on is encoded. @throws RequestError if
-   * its life is over
+   * A verb's argument, after everything that it may depend on is encoded.
+   * @throws RequestError if its life is over
    */
   #given(x: Tensor): GpuTensor {
     this.#settle();
@@ -377,8 +374,8 @@ export class Verbs implements WebGpuOps {
   }
 
   /**
-   * A tensor with a row for every token, its norm perhaps left to the reader. @throws RequestError
-   * after rows()
+   * A tensor with a row for every token, its norm perhaps left to the reader.
+   * @throws RequestError after rows()
    */
   #tokenRows(x: Tensor): GpuTensor {
     const tensor = this.#scratch.own(x);

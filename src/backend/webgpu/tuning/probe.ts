@@ -19,8 +19,8 @@ const asked = new WeakSet<Device>();
 type ProbeContext = Pick<AutotuneContext, "device" | "encoder" | "tuning" | "leftOut">;
 
 /**
- * Goes without subgroups, and says so, where they do not compile or give something else. @throws
- * DeviceError once the device is lost
+ * Goes without subgroups, and says so, where they do not compile or give something else.
+ * @throws DeviceError once the device is lost
  */
 export async function probe(context: ProbeContext): Promise<void> {
   const { device, encoder, tuning } = context;

@@ -57,8 +57,8 @@ export class GpuSlots implements DeviceExperts {
   }
 
   /**
-   * Allocates all of it, empty. @throws RequestError without slots, MemoryError if the device has
-   * no room: nothing is kept
+   * Allocates all of it, empty.
+   * @throws RequestError without slots, MemoryError if the device has no room: nothing is kept
    */
   static async create(
     device: Device,

@@ -57,7 +57,8 @@ export interface PartRange {
 
 /**
  * Cuts E equal matrices [rows, cols] into parts of at most `limit` bytes: whole experts where they
- * fit, else rows of one. @throws MemoryError if not even 64 rows fit
+ * fit, else rows of one.
+ * @throws MemoryError if not even 64 rows fit
  */
 export function splitParts(
   name: string,

@@ -21,14 +21,11 @@ export type { WebGpuOps } from "./step/webgpu_ops.ts";
 
 export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
   /**
-   * What products for few rows may be computed in. Default: all that the device can; ["f32"] is
+   * What products of few rows may be computed in. Default: all that the device can; ["f32"] is
    * exact.
    */
   readonly arithmetics?: readonly Arithmetic[];
-  /**
-   * MatvecVariant of the products where rows are many. Default: what is usual for the kind of
-   * adapter.
-   */
+  /** How products of many rows are computed. Default: what is usual for the kind of adapter. */
   readonly tile?: TileName;
   /** Default: the adapter that the platform prefers. */
   readonly adapter?: GPUAdapter;

@@ -21,7 +21,7 @@ import {
 const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
 
 export interface Binding {
-  /** `reduce`: what the device is best at where nothing is said. */
+  /** `reduce` is by default what the device is best at. */
   readonly variant?: Variant;
   /**
    * By field name; fields that the kernel lacks are ignored, so that the variants of a verb can
@@ -40,7 +40,7 @@ export class StepEncoder {
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #pipelines: Pipelines;
   readonly #calls = new Map<string, { call: Call; buffers: readonly Buffer[] }>();
-  /** How kernels reduce where nothing is said. */
+  /** How kernels reduce where their variant does not say. */
   reduce: "tree" | "subgroups";
   readonly #params = new Map<string, Buffer>();
   /** Times each dispatch, where it is set. */
@@ -96,7 +96,7 @@ export class StepEncoder {
     return call;
   }
 
-  /** Drops what was bound to a buffer that is about to be freed. */
+  /** Drops the bind groups of a buffer that is about to be freed. */
   forget(buffer: Buffer): void {
     for (const [key, { buffers }] of this.#calls) if (buffers.includes(buffer)) this.#calls.delete(key);
   }
@@ -155,8 +155,8 @@ export class StepEncoder {
   }
 
   /**
-   * Submits commands that are `compiled`, without waiting for anything. What they read of weights
-   * `weigh` has to say.
+   * Submits commands that are `compiled`, without waiting for anything. The weights that they read
+   * are counted by weigh().
    */
   submit(commands: readonly Command[]): void {
     this.#device.check();
@@ -171,7 +171,7 @@ export class StepEncoder {
   /**
    * Submits commands that are `compiled` before this returns, and reads rows back behind them, each
    * [rows, width], as words.
-   * @param room bytes that this may come to take: no larger buffer to map is made later
+   * @param room the most bytes that this call may ever read: the buffer to map is made that large
    */
   async submitAndRead(
     commands: readonly Command[],

@@ -1,5 +1,5 @@
-// The kernels' pipelines, each compiled once; where a device does not compile one, which variant
-// that was, in the compiler's words.
+// The kernels' pipelines, each compiled once, and the error of a variant that a device does not
+// compile.
 
 import { DeviceError } from "../../../errors.ts";
 import { type Device, words } from "../device/device.ts";

@@ -12,7 +12,7 @@ export class Plans {
     this.#encoder = encoder;
   }
 
-  /** Plans, at the first time, and encodes a verb's calls over n rows. */
+  /** Encodes a verb's calls over n rows, which are planned the first time. */
   run(key: string, n: number, make: () => readonly Call[]): void {
     this.dispatch(this.plan(key, make), n);
   }

@@ -3,20 +3,14 @@
 
 import { KERNELS, LIBS } from "../../../../kernels/wgsl.ts";
 
-/** What the host chooses of a kernel: which helpers its imports stand for. */
+/** Which files a kernel is assembled from: what its imports stand for. */
 export interface Variant {
   readonly weights?: string;
   readonly kv?: "f32" | "f16";
   readonly reduce?: "tree" | "subgroups";
-  /**
-   * What weights are multiplied in, in the kernels for few tokens. f16 not with f32 weights, int8
-   * only with q8 and q4.
-   */
+  /** What weights are multiplied in: one of their format's arithmetics. */
   readonly arithmetic?: Arithmetic;
-  /**
-   * MatvecVariant of the kernels for many tokens (tiles.ts). `shared` has a size and what its cells
-   * hold.
-   */
+  /** How the kernels for many tokens work (tiles.ts). `shared` has a size and a type of cells. */
   readonly tile?: "registers" | "shared" | "int8" | "matrix";
   readonly tile_size?: 64 | 128;
   readonly cell?: "f32" | "f16";

@@ -1,5 +1,5 @@
-// One line a kernel: its bindings in order, its params, its override constants, its grid, what it reads and computes. A test
-// holds each line against the WGSL.
+// One line a kernel: its bindings in order, its params, its override constants, its grid, what it
+// reads and computes. A test holds each line against the WGSL.
 
 import type { Batch } from "../../ops.ts";
 
@@ -21,7 +21,10 @@ export interface Work extends PartShape {
   readonly kv: number;
 }
 
-/** What a dispatch moves beside weights (each input and output once: what is read again comes from caches), and its arithmetic. */
+/**
+ * What a dispatch moves beside weights (each input and output once: what is read again comes from
+ * caches), and its arithmetic.
+ */
 export interface Cost {
   readonly bytes: number;
   readonly flops: number;
@@ -39,12 +42,16 @@ export interface KernelLine {
   /** Constants of its pipeline. Few: each combination is compiled anew. */
   readonly overrides: readonly string[];
   /**
-   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its params and overrides
-   * (for tiles `tokens` and `rows` too, the size of one: tiles.ts),
-   * `part` the rows and groups of the weight part. The linear count is folded into x and y where it is too large for x.
+   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its
+   * params and overrides (for tiles `tokens` and `rows` too, the size of one: tiles.ts), `part` the
+   * rows and groups of the weight part. The linear count is folded into x and y where it is too
+   * large for x.
    */
   readonly grid: (n: number, o: Params, part: PartShape) => readonly [number, number];
-  /** Bytes of matrices that it reads for n rows; those of experts as if tokens went to all parts alike. */
+  /**
+   * Bytes of matrices that it reads for n rows; those of experts as if tokens went to all parts
+   * alike.
+   */
   readonly weights?: (n: number, o: Params, work: Work) => number;
   /** The rest of what it costs; only asked for in a profile. */
   readonly cost: (n: number, o: Params, work: Work, batch: Batch) => Cost;
@@ -83,8 +90,9 @@ const experts = (assignments: number, share: number, work: Work): Cost => ({
 const moves = (words: number, flops = 0): Cost => ({ bytes: 4 * words, flops });
 
 /**
- * What n queries of a batch see: `pairs` of query and key, and the `keys` that are read where runs of up to `longest`
- * queries that follow each other in a sequence read theirs together. `window` 0 sees all.
+ * What n queries of a batch see: `pairs` of query and key, and the `keys` that are read where runs
+ * of up to `longest` queries that follow each other in a sequence read theirs together. `window` 0
+ * sees all.
  */
 export function seen({ positions, sequence }: Batch, longest: number, window: number): { pairs: number; keys: number } {
   let [pairs, keys, run] = [0, 0, 0];
@@ -106,7 +114,10 @@ function attentionCost(o: Params, { kv }: Work, batch: Batch, longest: number): 
   return { bytes: 4 * rows + 2 * kv * keys * o.kv_heads! * width, flops: 4 * pairs * o.heads! * width };
 }
 
-/** Parts that the positions of each of n tokens are cut into, as kernels/lib/attention/splits.wgsl has it. */
+/**
+ * Parts that the positions of each of n tokens are cut into, as kernels/lib/attention/splits.wgsl
+ * has it.
+ */
 export const splits = (n: number, most: number) => Math.max(Math.floor(most / n), 1);
 
 export const TABLE = {

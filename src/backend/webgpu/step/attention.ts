@@ -1,4 +1,5 @@
-// Which kernel attention takes, and how its work is cut: by runs of tokens, or token by token with their positions in splits.
+// Which kernel attention takes, and how its work is cut: by runs of tokens, or token by token with
+// their positions in splits.
 
 import type { Attention, KvStore } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
@@ -11,18 +12,26 @@ import type { StepBatch } from "./batch.ts";
 import type { GpuKv } from "./kv.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
 
-/** Up to so many tokens, even of one sequence, are worth more workgroups than keys that are read only once. */
+/**
+ * Up to so many tokens, even of one sequence, are worth more workgroups than keys that are read
+ * only once.
+ */
 const FEW_TOKENS = 8;
 /** Rows of attention.wgsl: each of its 64 invocations has two, or a share of two. */
 const ROWS = 128;
-/** Workgroups that fill a large GPU several times over, and as many as a processor that plays one has use for. */
+/**
+ * Workgroups that fill a large GPU several times over, and as many as a processor that plays one
+ * has use for.
+ */
 const WORKGROUPS = { gpu: 512, software: 4 } as const;
 /** Splits that attention_reduce.wgsl takes: one an invocation. */
 const MAX_SPLITS = 64;
 /** Positions that are worth a split: two tiles at the least, whatever the head. */
 const SPLIT_POSITIONS = 64;
 
-/** attention.wgsl's cut: the longest run of tokens that one workgroup takes, and of how many heads. */
+/**
+ * attention.wgsl's cut: the longest run of tokens that one workgroup takes, and of how many heads.
+ */
 function runsOf({ heads, kvHeads, headDim }: Attention) {
   const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 32)));
   const rows = ROWS / shares;
@@ -31,9 +40,10 @@ function runsOf({ heads, kvHeads, headDim }: Attention) {
 }
 
 /**
- * Splits of all tokens of a step together, at most: what fills the device, but no more than the store has positions for. It
- * follows from the store's size and not from any sequence's length, so that grids and scratch stay as they are while
- * sequences grow; each token's own splits and their spans are found on the device (kernels/lib/attention/splits.wgsl).
+ * Splits of all tokens of a step together, at most: what fills the device, but no more than the
+ * store has positions for. It follows from the store's size and not from any sequence's length, so
+ * that grids and scratch stay as they are while sequences grow; each token's own splits and their
+ * spans are found on the device (kernels/lib/attention/splits.wgsl).
  */
 export function mostSplits(kv: KvStore, { heads, kvHeads }: Attention, software: boolean): number {
   const groups = kvHeads * Math.ceil(heads / kvHeads / 8);
@@ -106,7 +116,8 @@ export class AttentionCalls {
     const { shares, abreast } = runsOf(shape);
     const units = Math.ceil(headDim / 8);
     const fours = heads / kvHeads > 4 ? 2 : 1;
-    // Of 128 invocations with four heads in registers, 64 with eight; 16 slices keep a tile within 64 positions.
+    // Of 128 invocations with four heads in registers, 64 with eight; 16 slices keep a tile within
+    // 64 positions.
     const slices = Math.min(16, Math.floor(128 / fours / units));
     const variant = { kv: kv.precision };
     const params = {

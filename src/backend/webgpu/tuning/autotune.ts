@@ -1,11 +1,11 @@
 // Finds the fastest variant of the kernels for few rows on this adapter, on the weights that were
 // loaded; remembers it.
 //
-// Every candidate is first held against the plain variant (f32, reduced by a tree) on the same
-// inputs: one that does not compile, or computes something else on this device, is left out,
-// whatever its speed. What the time does not reach keeps the usual variant, held against the plain
-// one too, and that is remembered: an adapter that is slow to compile must not take the time again
-// at every start.
+// Every candidate is first compared with the plain variant (f32, reduced by a tree) on the same
+// inputs. One that does not compile, or computes something else on this device, is left out,
+// whatever its speed. Where time runs out, the usual variant stays, compared with the plain one
+// too, and that is remembered: an adapter that is slow to compile must not take the time at every
+// start.
 
 import { DeviceError } from "../../../errors.ts";
 import type { Buffer, Device } from "../device/device.ts";
@@ -43,7 +43,7 @@ export interface AutotuneContext {
   readonly adapter: string;
   /** Whether products for many rows are timed too: on anything but a software adapter. */
   readonly tiles: boolean;
-  /** Is told of each variant that was left out, and why. */
+  /** Called for each variant that was left out, with the reason. */
   leftOut(why: string): void;
 }
 
@@ -239,7 +239,7 @@ class Bench extends Trial {
       const variants = bestUp && bestDown ? { up: bestUp.variant, down: bestDown.variant } : null;
       if (!this.#context.tuning.abilities.arithmetics.includes("int8") || !takeInt8(up, down)) return variants;
       const rounded = finders(true);
-      // The rounded activations are no numbers to compare; what the second matrix makes of them is.
+      // Rounded activations cannot be compared; the outputs of the second matrix can.
       const fastUp = await this.#best("expert_up_vec", up, ["int8"], rounded.ups, null, 8);
       const fastDown = fastUp && (await this.#best("expert_down_vec", down, ["int8"], rounded.downs, null));
       if (!fastUp || !fastDown) return variants;
@@ -292,7 +292,7 @@ class Bench extends Trial {
     }
   }
 
-  /** The plain variant of a matrix's product, row by row: what tiles are held against. */
+  /** The plain variant of a matrix's product, row by row: what tiles are compared with. */
   #plainRows(w: GpuMatrix, x: Buffer, y: Buffer, y_stride: number): Call[] {
     const input = {
       x,
@@ -363,8 +363,8 @@ class Bench extends Trial {
   }
 
   /**
-   * What `work` gives with a variant; null where the device does not take it, which is noted.
-   * @throws DeviceError once it is lost
+   * The result of `work` with a variant; null where the device does not take it, which is noted.
+   * @throws DeviceError once the device is lost
    */
   async #tried<T>(variant: string, work: () => Promise<T>): Promise<T | null> {
     try {
@@ -389,7 +389,7 @@ class Bench extends Trial {
   }
 }
 
-/** What a variant is held against: no arithmetic and no operation but what every device has. */
+/** The variant that others are compared with: it uses only what every device has. */
 function plain(variant: MatvecVariant): MatvecVariant {
   return { ...variant, arithmetic: "f32", reduce: "tree" };
 }

@@ -1,5 +1,5 @@
-// Whether reductions by subgroup operations give on this device what a tree gives; without them
-// where they do not.
+// Checks that reductions by subgroup operations give what a tree gives on this device, and turns
+// them off where they do not.
 
 import { DeviceError } from "../../../errors.ts";
 import type { Device } from "../device/device.ts";
@@ -13,13 +13,13 @@ import { nmse, Trial } from "./trial.ts";
 const COLUMNS = 300;
 const TOLERANCE = 1e-8;
 
-/** Devices that have been asked. */
+/** Devices that were checked. */
 const asked = new WeakSet<Device>();
 
 type ProbeContext = Pick<AutotuneContext, "device" | "encoder" | "tuning" | "leftOut">;
 
 /**
- * Goes without subgroups, and says so, where they do not compile or give something else.
+ * Turns subgroups off, with a note, where they do not compile or give something else.
  * @throws DeviceError once the device is lost
  */
 export async function probe(context: ProbeContext): Promise<void> {
@@ -41,7 +41,7 @@ export async function probe(context: ProbeContext): Promise<void> {
 }
 
 class Probe extends Trial {
-  /** Null where both ways agree, else why not. */
+  /** Null if both ways agree, else how they differ. */
   async subgroups(): Promise<string | null> {
     try {
       const x = this.random(COLUMNS, COLUMNS);

@@ -13,7 +13,9 @@ export interface Tile {
   /** Rows of activations, and of weights, that a workgroup makes. */
   readonly tokens: number;
   readonly rows: number;
-  /** Activations are rounded to int8 first (quantize.wgsl); weights must be q8 or q4. */
+  /**
+   * Activations are rounded to int8 first (quantize.wgsl); the format must have that arithmetic.
+   */
   readonly int8: boolean;
   readonly variant: Pick<Variant, "tile" | "tile_size" | "cell" | "arithmetic">;
 }
@@ -44,8 +46,8 @@ export const TILES = {
   /** The same in int8 products. */
   int8: { tokens: 64, rows: 64, int8: true, variant: { tile: "int8", arithmetic: "int8" } },
   /**
-   * The same on matrix units. An experiment of one WebGPU implementation: only after its results
-   * were compared.
+   * The same on matrix units, which are an experiment of one WebGPU implementation: used only after
+   * its results were compared.
    */
   matrix: { tokens: 64, rows: 64, int8: false, variant: { tile: "matrix", arithmetic: "f32" } },
 } as const satisfies Readonly<Record<string, Tile>>;
@@ -62,7 +64,7 @@ export function tilesFor(format: Format, device: TileNeeds): readonly TileName[]
   });
 }
 
-/** Before anything is timed: by what is known of the kind of adapter. */
+/** What is used before anything is timed: by the kind of adapter. */
 export function usualTile(software: boolean): TileName {
   return software ? "registers" : "shared64";
 }

@@ -1,5 +1,5 @@
-// What a timing of kernels needs: inputs, a clock that is not misled by the first run, results to
-// compare; freed afterwards.
+// The tools of a timing of kernels: inputs, a clock that the first run does not mislead, results to
+// compare, and their release.
 
 import { type Format, PANEL_ROWS, packRows, rowPlanes } from "../../../tensor/format.ts";
 import { weave } from "../../../tensor/panels.ts";

@@ -59,12 +59,12 @@ export class Tuning {
     return this.#abilities;
   }
 
-  /** Of products with weights of a kind. */
+  /** The variant for products with weights of a kind. */
   matvec(w: WeightKind): MatvecVariant {
     return this.#matvec.get(kindOf(w)) ?? this.#usual(w);
   }
 
-  /** Of a layer's experts, by the kinds of both their matrices. */
+  /** The variants for a layer's experts, by the kinds of both their matrices. */
   experts(up: WeightKind, down: WeightKind): ExpertVariants {
     const found = this.#experts.get(`${kindOf(up)} ${kindOf(down)}`);
     if (found) return found;
@@ -84,8 +84,8 @@ export class Tuning {
   }
 
   /**
-   * Does without what a variant has that did not compile, or was wrong: its tile, its arithmetic or
-   * its subgroups. Returns whether there is another variant then.
+   * Excludes a variant that did not compile or was wrong, with all that share its tile, its
+   * arithmetic or its use of subgroups. Returns whether another variant is left.
    */
   leaveOut({ tile, tile_size, cell, arithmetic, reduce }: Variant): boolean {
     const { arithmetics } = this.#abilities;
@@ -140,7 +140,7 @@ export class Tuning {
     this.#experts.set(`${kindOf(up)} ${kindOf(down)}`, variants);
   }
 
-  /** What is used where nothing was found out: the first arithmetic that suits. */
+  /** What is used where nothing was timed: the first arithmetic that the format has. */
   #usual({ format, groups }: WeightKind): MatvecVariant {
     const arithmetic = this.abilities.arithmetics.find((a) => a !== "int8" && format.arithmetics.includes(a)) ?? "f32";
     // Eight units an invocation, and no team of less than eight.
@@ -160,8 +160,8 @@ export class Tuning {
   }
 
   /**
-   * Variants worth timing of one arithmetic for rows of `groups` groups; `teams`: only with so
-   * many.
+   * Variants of one arithmetic that are worth timing for rows of `groups` groups. @param teams only
+   * so many
    */
   candidates(arithmetic: Arithmetic, groups: number, teams?: number): MatvecVariant[] {
     const units = 2 ** Math.ceil(Math.log2(groups * 4)); // what the invocations of a team stride over
@@ -186,10 +186,7 @@ export function kindOf({ format, groups }: WeightKind): string {
   return `${format.name} ${groups}`;
 }
 
-/**
- * Whether both matrices of an expert can be multiplied by rounded activations: they are, or neither
- * is.
- */
+/** Whether an expert can take rounded activations: both of its matrices must. */
 export function takeInt8(up: WeightKind, down: WeightKind): boolean {
   return [up, down].every(({ format }) => format.arithmetics.includes("int8"));
 }

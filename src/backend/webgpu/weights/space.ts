@@ -19,7 +19,7 @@ export interface WeightPart {
   readonly groups: number; // groups of 32 columns a row
 }
 
-/** What choosing a kernel's variant depends on. */
+/** The properties of weights that a kernel's variant is chosen by. */
 export interface WeightKind {
   readonly format: Format;
   /** Groups of 32 columns a row. */
@@ -168,7 +168,9 @@ export function recordSegments(experts: GpuExperts, expert: number): Segment[] {
   return [...matrixSegments(experts.w13, expert, up), ...matrixSegments(experts.w2, expert, down, downOffset)];
 }
 
-/** Writes bytes `offset ..` of what the segments are of, in the queue's order. */
+/**
+ * Writes bytes `offset ..` of the matrix or record that the segments are of, in the queue's order.
+ */
 export function writeSegments(device: Device, segments: readonly Segment[], offset: number, bytes: Uint8Array): void {
   for (const { start, end, buffer, at } of segments) {
     const [from, to] = [Math.max(offset, start), Math.min(offset + bytes.length, end)];

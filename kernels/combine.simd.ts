@@ -3,8 +3,8 @@
 import { madd } from "./lib/simd/dot.simd";
 
 /**
- * y[tokens[i]] += weights[i] * x[i] for i in [from, to): x [n, D], tokens and weights [n], y [T, D]. Ranges that run
- * at once must not share a token.
+ * y[tokens[i]] += weights[i] * x[i] for i in [from, to): x [n, D], tokens and weights [n], y [T,
+ * D]. Ranges that run at once must not share a token.
  */
 export function addWeighted(
   from: u32,

@@ -1,10 +1,11 @@
-// w2 h: the second half of the experts. What they give is added to their tokens' rows by combine.simd.ts.
+// w2 h: the second half of the experts. What they give is added to their tokens' rows by
+// combine.simd.ts.
 
 import { expertProducts } from "./lib/simd/experts.simd";
 
 /**
- * Units [from, to) of the experts in `table`, each w2 [D, F] -> their columns of y [rows, D]. Arguments as in
- * lib/simd/experts.simd.ts.
+ * Units [from, to) of the experts in `table`, each w2 [D, F] -> their columns of y [rows, D].
+ * Arguments as in lib/simd/experts.simd.ts.
  */
 export function expertDown(
   from: u32,

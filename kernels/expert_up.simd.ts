@@ -3,8 +3,8 @@
 import { expertProducts } from "./lib/simd/experts.simd";
 
 /**
- * Units [from, to) of the experts in `table`, each w13 [N = 2F, D], row 2f of w1 (gate) and row 2f + 1 of w3 (up) -> their
- * columns of h [rows, F]. Arguments as in lib/simd/experts.simd.ts.
+ * Units [from, to) of the experts in `table`, each w13 [N = 2F, D], row 2f of w1 (gate) and row 2f
+ * + 1 of w3 (up) -> their columns of h [rows, F]. Arguments as in lib/simd/experts.simd.ts.
  */
 export function expertUp(
   from: u32,

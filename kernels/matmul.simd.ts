@@ -3,8 +3,8 @@
 import { product } from "./lib/simd/product.simd";
 
 /**
- * Panels [from, to) of eight rows of w [N, groups * 32] -> their columns of y [T, N]. Not 0 `int8`: rows of x are rounded
- * (quantize.simd.ts), else f32 padded to whole groups.
+ * Panels [from, to) of eight rows of w [N, groups * 32] -> their columns of y [T, N]. Not 0 `int8`:
+ * rows of x are rounded (quantize.simd.ts), else f32 padded to whole groups.
  */
 export function matmul(
   from: u32,

@@ -3,10 +3,16 @@
 import { P0, P1, packGroup } from "./lib/simd/format.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";
 
-/** In a thread's scratch, f32 [32]: a row's last group with zeros behind it. The rest is packGroup()'s. */
+/**
+ * In a thread's scratch, f32 [32]: a row's last group with zeros behind it. The rest is
+ * packGroup()'s.
+ */
 const PADDED: usize = 0;
 
-/** Rows [from, to) of x [count, cols] at `x` to the row-major planes at p0 and p1, which hold all `count` rows. */
+/**
+ * Rows [from, to) of x [count, cols] at `x` to the row-major planes at p0 and p1, which hold all
+ * `count` rows.
+ */
 export function pack(from: u32, to: u32, thread: u32, x: usize, cols: u32, p0: usize, p1: usize): void {
   const groups = (cols + 31) / 32;
   const scratch = scratchOf(thread);

@@ -1,8 +1,9 @@
-// Activations as int8 with one scale a group of 32: x = scale * q, scale = max|x| / 127, q to the nearest integer.
+// Activations as int8 with one scale a group of 32: x = scale * q, scale = max|x| / 127, q to the
+// nearest integer.
 //
-// A row becomes `groups` groups: all integers, then the scales (f32), then what the format makes of the integers' sums
-// (first() in lib/simd/planes.simd.ts). Integers are int16 pairs for weights of a byte (WIDE), else what lib/simd/dot.simd
-// takes. Columns past D count as zeros.
+// A row becomes `groups` groups: all integers, then the scales (f32), then what the format makes of
+// the integers' sums (first() in lib/simd/planes.simd.ts). Integers are int16 pairs for weights of
+// a byte (WIDE), else what lib/simd/dot.simd takes. Columns past D count as zeros.
 
 import { storeEight } from "./lib/simd/dot.simd";
 import { first, WIDE } from "./lib/simd/format.simd";
@@ -61,7 +62,10 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
   store<i32>(sums, first(i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1)));
 }
 
-/** The nearest integers, ties to even, of values within 2^22: added to 1.5 * 2^23, they are the low bits of the sum. */
+/**
+ * The nearest integers, ties to even, of values within 2^22: added to 1.5 * 2^23, they are the low
+ * bits of the sum.
+ */
 // @ts-ignore: decorator
 @inline function nearest(x: v128): v128 {
   return i32x4.sub(f32x4.add(x, f32x4.splat(<f32>12582912)), i32x4.splat(0x4b400000));

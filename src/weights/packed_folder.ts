@@ -1,8 +1,11 @@
 // The layout of the folder that `hotset quantize` writes, known before any weight is converted.
 //
-//   config.json                     the original's, and quantization_config {"quant_method": "hotset", "format": 1,
-//                                   "weights": "q4"}; comes last, by a rename: a folder without it is not whole
-//   model-00001-of-00033.safetensors, ...   a shard a layer, and one of what is outside of the layers
+//   config.json                     the original's, and quantization_config {"quant_method":
+//   "hotset", "format": 1,
+//                                   "weights": "q4"}; comes last, by a rename: a folder without it
+//                                   is not whole
+//   model-00001-of-00033.safetensors, ...   a shard a layer, and one of what is outside of the
+//   layers
 //   model.safetensors.index.json    which tensor is in which shard
 //   hotset-checksums.json           sha256 of every header, tensor and small file
 //   tokenizer.json, ...             the small files of the original, as they were

@@ -1,4 +1,5 @@
-// packRecord: an expert in memory that held something else is, byte for byte, what the definition of a record says.
+// packRecord: an expert in memory that held something else is, byte for byte, what the definition
+// of a record says.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";

@@ -36,7 +36,8 @@ const GROUPS: Record<string, (next: Next) => () => number> = {
   normal: (next) => () => 0.02 * normal(next),
   "heavy-tailed": (next) => () => (0.001 * normal(next)) / next() ** 2,
   uniform: (next) => () => 2 * next() - 1,
-  // Few bits, as checkpoints in bf16 have them: multiples of a scale often lie exactly between two integers.
+  // Few bits, as checkpoints in bf16 have them: multiples of a scale often lie exactly between two
+  // integers.
   bfloat: (next) => () => {
     const bits = Uint32Array.of(0);
     new Float32Array(bits.buffer)[0] = 0.02 * normal(next);
@@ -54,7 +55,8 @@ const GROUPS: Record<string, (next: Next) => () => number> = {
       return neighbour(extreme * Math.max(-1, Math.min(1, boundary)), Math.floor(next() * 5) - 2);
     };
   },
-  // What a level is taken for where its integers are unsure must not outlive their being found again.
+  // What a level is taken for where its integers are unsure must not outlive their being found
+  // again.
   "normal with one boundary": (next) => {
     const extreme = Math.fround(sign(next) * (2.2 + next()));
     const boundary = extreme * ((Math.floor(next() * 7) + 0.5) / pick(next, [8, 9])) * sign(next);
@@ -93,13 +95,17 @@ function weights(kind: string, rows: number, cols: number, seed: number): Float3
   return x;
 }
 
-/** Where two arrays first differ, -1 where nowhere: quicker than toEqual, with a message as short. */
+/**
+ * Where two arrays first differ, -1 where nowhere: quicker than toEqual, with a message as short.
+ */
 function difference(a: Uint8Array, b: Uint8Array): number {
   expect(a.length).toBe(b.length);
   return Buffer.compare(a, b) === 0 ? -1 : a.findIndex((value, i) => value !== b[i]);
 }
 
-/** f16 bits with one NaN for all: which of them an operation gives is up to the JavaScript engine. */
+/**
+ * f16 bits with one NaN for all: which of them an operation gives is up to the JavaScript engine.
+ */
 function oneNaN(bytes: Uint8Array): Uint8Array {
   const halves = new Uint16Array(bytes.slice().buffer);
   return bytesOf(halves.map((half) => ((half & 0x7fff) > 0x7c00 ? 0x7e00 : half)));

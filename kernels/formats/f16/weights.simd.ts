@@ -22,7 +22,10 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
   return out;
 }
 
-/** The upper halves of four words as f32: sign in bit 31, the rest shifted to where an f32 has its exponent, whose bias is 112 more. */
+/**
+ * The upper halves of four words as f32: sign in bit 31, the rest shifted to where an f32 has its
+ * exponent, whose bias is 112 more.
+ */
 // @ts-ignore: decorator
 @inline function column(w: v128): v128 {
   const bits = v128.and(i32x4.shr_s(w, 3), i32x4.splat(0x8fffe000));

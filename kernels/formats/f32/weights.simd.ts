@@ -1,4 +1,5 @@
-// f32 for the SIMD kernels (lib/simd/planes.simd.ts): an element is one column, the weights lie as they are taken.
+// f32 for the SIMD kernels (lib/simd/planes.simd.ts): an element is one column, the weights lie as
+// they are taken.
 
 export { EXACT, first, INT8, OFFSETS, offset4, scale4, WIDE } from "../../lib/simd/no_int8.simd";
 

@@ -1,5 +1,5 @@
-// q6_k for the SIMD kernels (lib/simd/planes.simd.ts): low bits as q4's levels, eight columns an element; high bits of
-// sixteen columns an element.
+// q6_k for the SIMD kernels (lib/simd/planes.simd.ts): low bits as q4's levels, eight columns an
+// element; high bits of sixteen columns an element.
 
 import { halves } from "../../lib/simd/lanes.simd";
 

@@ -1,14 +1,17 @@
-// The products of several experts, each with rows of x of its own, as one range of panels: threads then meet once, not once
-// an expert.
+// The products of several experts, each with rows of x of its own, as one range of panels: threads
+// then meet once, not once an expert.
 
 import { product, strideOf } from "./product.simd";
 
-/** Bytes of an expert in a table: u32 address of its matrix, first row of x and y, number of rows. */
+/**
+ * Bytes of an expert in a table: u32 address of its matrix, first row of x and y, number of rows.
+ */
 const EXPERT_BYTES: usize = 12;
 
 /**
- * Units [from, to): the panels of eight rows of the first expert's matrix, then of the second's. `table` names the experts;
- * each has `panels` panels of w [N, groups * 32]. x and y are the rows of all of them. The rest as in lib/simd/product.simd.ts.
+ * Units [from, to): the panels of eight rows of the first expert's matrix, then of the second's.
+ * `table` names the experts; each has `panels` panels of w [N, groups * 32]. x and y are the rows
+ * of all of them. The rest as in lib/simd/product.simd.ts.
  */
 // @ts-ignore: decorator
 @inline export function expertProducts(

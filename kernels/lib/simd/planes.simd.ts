@@ -1,20 +1,25 @@
-// Where the planes of a packed matrix lie: panel after panel of eight rows, one plane behind the other.
+// Where the planes of a packed matrix lie: panel after panel of eight rows, plane after plane.
 //
-// format.simd stands for the weights.simd.ts of one format in kernels/formats; a module is built with one of them (see
-// bundle.mjs). It has the same names in all:
+// format.simd stands for the weights.simd.ts of one format in kernels/formats; a module is built
+// with one of them (see bundle.mjs). All have the same exports:
 //
-//   P0 .. P3               bytes of a panel of each plane, a group of 32 columns; 0 where there is no such plane
-//   weights(p0 .. p3, g, out)   group g of a panel whose planes begin at p0 .. p3, as f32 [32 columns, 8 rows]: at `out`,
-//                          or wherever it says that they lie
-//   EXACT                  whether these are the weights; else they are to be multiplied by scale4()
-//   INT8                   whether there are products with activations that are rounded to int8; then also
-//   WIDE                   whether a level takes a byte: then activations are pairs of int16 (pairs.simd.ts), and else what
-//                          dot.simd takes with nibbles
-//   first(sum)             what the sum of a group's activations is kept as, in 32 bits
-//   scale4(s, d, g, half)  the scales of rows 0 .. 3 (half 0) or 4 .. 7 for group g, which begins at s in the second plane
-//   OFFSETS, offset4(...)  whether something is taken off the weights, and what. Then first() gives a float, the sum itself;
-//                          else it gives the integer that a sum of products begins with
-//   packGroup(x, p0, p1, scratch)   32 f32 at x to one row's group of each plane, where there is something that packs
+//   P0 .. P3         bytes of a panel of each plane, a group of 32 columns; 0 for no such plane
+//   weights(p0 .. p3, g, out)
+//                    group g of the panel with planes at p0 .. p3, as f32 [32 columns, 8 rows];
+//                    returns where it lies: at `out`, or in the plane itself
+//   EXACT            whether these are the weights; else they must be multiplied by scale4()
+//   INT8             whether there are products with activations rounded to int8. Then also:
+//   WIDE             whether a level takes a byte. Activations are then pairs of int16
+//                    (pairs.simd.ts), else what dot.simd takes with nibbles
+//   first(sum)       32 bits that the sum of a group's activations is kept as: the integer that a
+//                    sum of products begins with; with OFFSETS the sum as a float
+//   scale4(s, d, g, half)
+//                    scales of rows 0 .. 3 (half 0) or 4 .. 7 for group g, which begins at s in the
+//                    second plane; d is the third plane
+//   OFFSETS, offset4(s, d, g, half)
+//                    whether something is subtracted from the weights, and what
+//   packGroup(x, p0, p1, scratch)
+//                    packs 32 f32 at x to one row's group of each plane; absent where nothing packs
 
 import { P0, P1, P2, P3 } from "./format.simd";
 
@@ -24,7 +29,10 @@ import { P0, P1, P2, P3 } from "./format.simd";
   return (<usize>N + 7) / 8;
 }
 
-/** Plane `k` (a constant) of a panel of the matrix at w, which has `panels` panels of `groups` groups of 32 columns. */
+/**
+ * Plane `k` (a constant) of a panel of the matrix at w, which has `panels` panels of `groups`
+ * groups of 32 columns.
+ */
 // @ts-ignore: decorator
 @inline export function planeOf(k: i32, w: usize, panels: usize, panel: usize, groups: usize): usize {
   if (k == 0) return w + panel * groups * P0;

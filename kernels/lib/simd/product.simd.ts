@@ -17,9 +17,9 @@ const CACHED: usize = 512 << 10;
 }
 
 /**
- * Panels [from, to) of w [N, groups * 32] by T rows of x, which are rounded to int8 if `int8` (then the format has INT8).
- * `pairs` is constant: false writes y [T, N]; true takes rows 2f and 2f + 1 as gate and up and writes silu(gate) * up to
- * y [T, N / 2].
+ * Panels [from, to) of w [N, groups * 32] by T rows of x, which are rounded to int8 if `int8` (then
+ * the format has INT8). `pairs` is constant: false writes y [T, N]; true takes rows 2f and 2f + 1
+ * as gate and up and writes silu(gate) * up to y [T, N / 2].
  */
 // @ts-ignore: decorator
 @inline export function product(
@@ -39,7 +39,8 @@ const CACHED: usize = 512 << 10;
   const panels = panelsOf(N);
   const stride = strideOf(int8, groups);
   const chunk: u32 = max(4, <u32>(CACHED / stride) & ~3);
-  // Exact products of weights that are multiplied in int8 by default have no tile for two or three tokens: those of one serve.
+  // Exact products of weights that are multiplied in int8 by default have no tile for two or three
+  // tokens: those of one serve.
   const rests = !INT8 || int8;
   for (let first: u32 = 0; first < T; first += chunk) {
     const end = min(T, first + chunk);
@@ -109,7 +110,9 @@ function vec(int8: bool, left: u32, w: usize, panels: usize, panel: usize, group
   return left >= 2 ? 2 : 1;
 }
 
-/** The eight values at `from` of a panel and a token to their place in y; rows past N are padding. */
+/**
+ * The eight values at `from` of a panel and a token to their place in y; rows past N are padding.
+ */
 // @ts-ignore: decorator
 @inline function put(pairs: bool, from: usize, panel: u32, N: u32, y: usize, t: u32): void {
   const low = v128.load(from);

@@ -1,7 +1,8 @@
-// Products of rows of any format with f32 activations: eight rows by two, three or four tokens, and sixteen rows by one.
+// Products of rows of any format with f32 activations: eight rows by two, three or four tokens, and
+// sixteen rows by one.
 //
-// A group of 32 columns at a time is unpacked to f32, eight rows side by side so that a lane is a row, and summed by itself
-// before it joins y: shorter sums round less.
+// A group of 32 columns at a time is unpacked to f32, eight rows side by side so that a lane is a
+// row, and summed by itself before it joins y: shorter sums round less.
 
 import { madd } from "./dot.simd";
 import { EXACT, scale4, weights } from "./format.simd";
@@ -14,8 +15,8 @@ const GROUP: usize = 1024;
 const S_GROUP: usize = 16;
 
 /**
- * Eight rows, whose planes are at p0 .. p3, by `tokens` (2, 3 or 4, a constant) tokens, whose rows of x lie `stride` bytes
- * apart: [tokens, 8] f32 at out.
+ * Eight rows, whose planes are at p0 .. p3, by `tokens` (2, 3 or 4, a constant) tokens, whose rows
+ * of x lie `stride` bytes apart: [tokens, 8] f32 at out.
  */
 // @ts-ignore: decorator
 @inline function tile(
@@ -172,7 +173,8 @@ const S_GROUP: usize = 16;
   }
 }
 
-// A function each: two loops in one function share its registers, and V8 then makes both slower by a third.
+// A function each: two loops in one function share its registers, and V8 then makes both slower by
+// a third.
 
 /** Eight rows by four, three or two tokens: [tokens, 8] f32 at out. */
 export function tileFloat(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, stride: usize, out: usize): void {

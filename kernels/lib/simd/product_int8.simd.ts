@@ -1,9 +1,10 @@
-// Products with int8 activations, of formats that have them (planes.simd.ts): panels of eight rows, whose words lie side by
-// side so that a lane is a row.
+// Products with int8 activations, of formats that have them (planes.simd.ts): panels of eight rows,
+// whose words lie side by side so that a lane is a row.
 //
-// Per group of 32 columns an integer sum, then y += (weight scale * activation scale) * sum in f32. A word of nibbles is
-// eight columns, which lib/simd/dot.simd multiplies. A word of bytes (WIDE) is four columns, which meet int16 pairs: even
-// columns, then odd ones (splitting them into nibbles was slower by half). w, s and d are a panel's first three planes.
+// Per group of 32 columns an integer sum, then y += (weight scale * activation scale) * sum in f32.
+// A word of nibbles is eight columns, which lib/simd/dot.simd multiplies. A word of bytes (WIDE) is
+// four columns, which meet int16 pairs: even columns, then odd ones (splitting them into nibbles
+// was slower by half). w, s and d are a panel's first three planes.
 
 import { activations, dot as dotNibbles, madd, nibbles, PARTS, total as totalNibbles, X_GROUP, X_WORD } from "./dot.simd";
 import { OFFSETS, offset4, P0, P2, scale4, WIDE } from "./format.simd";
@@ -30,7 +31,10 @@ const S_GROUP: usize = 16;
   return OFFSETS ? i32x4.splat(0) : value;
 }
 
-/** y + the group's products as f32 times both scales, less the offset times the sum of activations, which first() gave. */
+/**
+ * y + the group's products as f32 times both scales, less the offset times the sum of activations,
+ * which first() gave.
+ */
 // @ts-ignore: decorator
 @inline function join(y: v128, sum: v128, step: v128, value: v128, s: usize, d: usize, g: usize, half: usize): v128 {
   const sums = madd(f32x4.mul(sum, step), scale4(s, d, g, half), y);
@@ -78,7 +82,10 @@ const S_GROUP: usize = 16;
   return word(sum, v128.load(w, 96), x + 3 * step);
 }
 
-/** A group of four rows, the first or the second four of a block, as f32. Without a loop, or V8 makes no 256 bits of it. */
+/**
+ * A group of four rows, the first or the second four of a panel, as f32. Without a loop, or V8
+ * makes no 256 bits of it.
+ */
 // @ts-ignore: decorator
 @inline function group(w: usize, x: usize, first: v128): v128 {
   let sum = words(first, w, x);
@@ -108,8 +115,8 @@ const S_GROUP: usize = 16;
 }
 
 /**
- * Four blocks by one token: 32 f32 at out. Four streams at once, because a processor fetches ahead in each: with one
- * it reads memory at three quarters of the speed.
+ * Four panels by one token: 32 f32 at out. Four streams at once, because a processor fetches ahead
+ * in each: with one it reads memory at three quarters of the speed.
  */
 // @ts-ignore: decorator
 @inline function vec4(w: usize, s: usize, d: usize, groups: usize, x: usize, out: usize): void {
@@ -164,7 +171,10 @@ const S_GROUP: usize = 16;
   v128.store(out, d1, 112);
 }
 
-/** Eight rows by `tokens` (2, 3 or 4, a constant) tokens, whose quantized rows lie `stride` bytes apart: [tokens, 8] f32 at out. Each word is unpacked once. */
+/**
+ * Eight rows by `tokens` (2, 3 or 4, a constant) tokens, whose quantized rows lie `stride` bytes
+ * apart: [tokens, 8] f32 at out. Each word is unpacked once.
+ */
 // @ts-ignore: decorator
 @inline function tile(tokens: i32, w: usize, s: usize, d: usize, groups: usize, x: usize, stride: usize, out: usize): void {
   let scale = x + groups * xGroup();
@@ -323,7 +333,8 @@ const S_GROUP: usize = 16;
   }
 }
 
-// A function each: two loops in one function share its registers, and V8 then makes both slower by a third.
+// A function each: two loops in one function share its registers, and V8 then makes both slower by
+// a third.
 
 /** Eight rows by one token: 8 f32 at out. */
 export function vecInt8(w: usize, s: usize, d: usize, groups: usize, x: usize, out: usize): void {

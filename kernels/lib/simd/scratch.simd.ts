@@ -14,7 +14,7 @@ export function maxThreads(): u32 {
   return 64;
 }
 
-/** The first byte after all scratch: the host's own allocations begin here. */
+/** The first byte after all scratch: the heap's own allocations begin here. */
 export function scratchEnd(): usize {
   return FIRST + <usize>maxThreads() * BYTES;
 }

@@ -2,7 +2,7 @@
 // memories.
 //
 // Verbs are queued and computed later, in order, when moe() or read() needs them: in slices,
-// between which the event loop runs and a step can be aborted (breath.ts).
+// between which the event loop runs and a step can be aborted (slices.ts).
 //
 // Values of a step are in the home heap. Weights and cached keys may be in others (a WebAssembly
 // memory ends at 4 GiB): a verb that needs them runs there, on a copy of its small inputs.
@@ -29,7 +29,6 @@ import type {
   Routes,
   Vector,
 } from "../ops.ts";
-import { Pending } from "./breath.ts";
 import type { Heap } from "./heap.ts";
 import type { InstructionSet } from "./instruction_set.ts";
 import type { KernelModules } from "./modules.ts";
@@ -41,6 +40,7 @@ import { SimdKv } from "./simd_kv.ts";
 import { type ExpertMatrices, loadExpert, loadMatrix, type SimdMatrix } from "./simd_load.ts";
 import { SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
+import { Pending } from "./slices.ts";
 
 export interface SimdOptions {
   readonly maxTokens: number;
@@ -188,10 +188,10 @@ class SimdOps implements Ops {
     const T = tokens.length;
     const y = this.#tensor("embed", T, cols);
     this.#later.push(() => {
-      const slots = this.#heaps.slots(heap);
-      const ids = slots.at("ids", 4 * T);
+      const space = this.#heaps.workspace(heap);
+      const ids = space.at("ids", 4 * T);
       heap.words.set(tokens, ids / 4);
-      const to = heap === this.#home ? y.at : slots.at("rows", 4 * T * cols);
+      const to = heap === this.#home ? y.at : space.at("rows", 4 * T * cols);
       const own = this.#heaps.kernels(format, heap);
       this.#pool.run("embed", own, T, this.#products.rowsOf(cols), ids, at, groups, rows, cols, to);
       this.#products.copy(heap, to, this.#home, y.at, 4 * T * cols);
@@ -214,7 +214,7 @@ class SimdOps implements Ops {
     const y = this.#product("qkv", x, w);
     this.#later.push(() => {
       const pairs = rope.inverse.length;
-      const table = this.#heaps.slots(this.#home).at("rope", 8 * T * pairs);
+      const table = this.#heaps.workspace(this.#home).at("rope", 8 * T * pairs);
       if (rope !== this.#turned)
         ropeTable(positions, rope, this.#home.floats.subarray(table / 4, table / 4 + 2 * T * pairs));
       this.#turned = rope;
@@ -358,7 +358,7 @@ class SimdOps implements Ops {
     const key = `${verb} ${width}`;
     const turn = this.#rings.get(key) ?? 0;
     this.#rings.set(key, (turn + 1) % RING);
-    const at = this.#heaps.slots(this.#home).at(`${key} ${turn}`, 4 * T * width);
+    const at = this.#heaps.workspace(this.#home).at(`${key} ${turn}`, 4 * T * width);
     return { shape: [T, width], at, integers: false };
   }
 

@@ -32,10 +32,10 @@ export class SimdAttention {
     const kvWidth = shape.kvHeads * shape.headDim;
     const half = store.precision === "f16" ? 1 : 0;
     for (const plane of [0, 1]) {
-      const slots = store.slots(store.part(layer), batch, store.offset(layer) + plane * store.planeBytes);
+      const addresses = store.addresses(store.part(layer), batch, store.offset(layer) + plane * store.planeBytes);
       const first = shape.heads * shape.headDim + plane * kvWidth;
       const grain = this.#products.rowsOf(kvWidth);
-      this.#heaps.pool.run("append", heap, T, grain, from, width, first, slots, kvWidth, half);
+      this.#heaps.pool.run("append", heap, T, grain, from, width, first, addresses, kvWidth, half);
     }
   }
 
@@ -60,10 +60,10 @@ export class SimdAttention {
     const { blockSize, planeBytes } = store;
     const T = batch.tokens.length;
     const q = this.#products.inHeap(heap, "qkv", at, 4 * T * width);
-    const slots = this.#heaps.slots(heap);
-    const to = heap === this.#home ? y : slots.at("attended", 4 * T * heads * headDim);
+    const space = this.#heaps.workspace(heap);
+    const to = heap === this.#home ? y : space.at("attended", 4 * T * heads * headDim);
     const scratchBytes = heap.kernels.attentionScratch(blockSize, heads, kvHeads, headDim);
-    const scratch = slots.at("attention", scratchBytes * pool.threads);
+    const scratch = space.at("attention", scratchBytes * pool.threads);
     const keys = store.offset(layer);
     const half = store.precision === "f16" ? 1 : 0;
     const window = shape.window ?? 0;

@@ -86,13 +86,13 @@ export class SimdExpertSlots implements HostExperts {
   compute(slot: number, x: Float32Array, tokens: Uint32Array, shares: Float32Array, y: Float32Array): void {
     const D = this.shape.hidden;
     const n = tokens.length;
-    const slots = this.#heaps.slots(this.#home);
+    const space = this.#heaps.workspace(this.#home);
     // Only the rows of this expert, one assignment each.
     const at = {
-      x: slots.at("rows from outside", 4 * n * D),
-      ids: slots.at("ids from outside", 4 * n),
-      weights: slots.at("shares from outside", 4 * n),
-      y: slots.at("rows to outside", 4 * n * D),
+      x: space.at("rows from outside", 4 * n * D),
+      ids: space.at("ids from outside", 4 * n),
+      weights: space.at("shares from outside", 4 * n),
+      y: space.at("rows to outside", 4 * n * D),
     };
     const { floats, words } = this.#home;
     for (let i = 0; i < n; i++) floats.set(x.subarray(tokens[i]! * D, (tokens[i]! + 1) * D), at.x / 4 + i * D);

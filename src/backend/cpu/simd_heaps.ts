@@ -5,7 +5,7 @@ import type { Format } from "../../tensor/format.ts";
 import { type BoundKernels, HEAP_BYTES, Heap } from "./heap.ts";
 import type { KernelModules } from "./modules.ts";
 import type { Pool } from "./pool.ts";
-import { Slots } from "./slots.ts";
+import { Workspace } from "./workspace.ts";
 
 /** Limits in bytes; tests use smaller ones. */
 export interface HeapLimits {
@@ -46,7 +46,7 @@ export class SimdHeaps {
   readonly #kernels = new Map<Heap, Map<string, BoundKernels>>();
   readonly #home: Heap;
   readonly #weights: Heap[];
-  readonly #slots = new Map<Heap, Slots>();
+  readonly #workspaces = new Map<Heap, Workspace>();
 
   /** @param limits for tests */
   constructor(modules: KernelModules, home: Heap, pool: Pool, limits?: Partial<HeapLimits>) {
@@ -61,17 +61,17 @@ export class SimdHeaps {
   /** Allocated bytes in all heaps. */
   get used(): number {
     let sum = 0;
-    for (const heap of this.#slots.keys()) sum += heap.used;
+    for (const heap of this.#workspaces.keys()) sum += heap.used;
     return sum;
   }
 
   close(): void {
-    for (const heap of this.#slots.keys()) heap.close();
+    for (const heap of this.#workspaces.keys()) heap.close();
   }
 
   /** A heap's scratch memory. */
-  slots(heap: Heap): Slots {
-    return this.#slots.get(heap)!;
+  workspace(heap: Heap): Workspace {
+    return this.#workspaces.get(heap)!;
   }
 
   /** Binds a format's kernels to a heap, and to home, where their inputs are prepared. */
@@ -118,7 +118,7 @@ export class SimdHeaps {
 
   #take(heap: Heap): void {
     if (this.limits.skip > 0) heap.allocate(this.limits.skip, "unused");
-    this.#slots.set(heap, new Slots(heap));
+    this.#workspaces.set(heap, new Workspace(heap));
     this.#kernels.set(heap, new Map());
   }
 }

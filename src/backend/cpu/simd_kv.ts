@@ -28,7 +28,7 @@ export interface StepLists {
   /** Address of [T] addresses of lists of block addresses. */
   tables: number;
   /** Address of [T] addresses that the step's keys or values of one layer are written to. */
-  slots: number;
+  addresses: number;
 }
 
 export class SimdKv implements KvStore {
@@ -75,7 +75,7 @@ export class SimdKv implements KvStore {
     if (this.#closed) throw new RequestError("This KV store is closed; create another with createKv()");
     for (let first = this.parts.length * this.#layersPerPart; first < this.#layers; first += this.#layersPerPart) {
       const layers = Math.min(this.#layersPerPart, this.#layers - first);
-      const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, slots: 0 };
+      const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, addresses: 0 };
       const heap = await this.#heaps.forKv(this.#small);
       this.parts.push({ heap, blockBytes: layers * 2 * this.planeBytes, blocks: [], step });
     }
@@ -142,7 +142,7 @@ export class SimdKv implements KvStore {
     }
     step.positions = step.at;
     step.tables = step.at + 4 * T;
-    step.slots = step.at + 8 * T;
+    step.addresses = step.at + 8 * T;
     const { words } = heap;
     let next = step.at / 4 + 3 * T;
     const starts = tables.map((table) => {
@@ -157,10 +157,10 @@ export class SimdKv implements KvStore {
   }
 
   /**
-   * Fills `slots` with the addresses of the batch's tokens in a plane at byte `offset` of their
+   * Fills `addresses` with the addresses of the batch's tokens in a plane at byte `offset` of their
    * blocks.
    */
-  slots(part: KvPart, batch: Batch, offset: number): number {
+  addresses(part: KvPart, batch: Batch, offset: number): number {
     const { words } = part.heap;
     const { positions, sequence, tables } = batch;
     const step = this.lists(part, batch);
@@ -168,9 +168,9 @@ export class SimdKv implements KvStore {
     for (let t = 0; t < positions.length; t++) {
       const position = positions[t]!;
       const block = part.blocks[tables[sequence[t]!]![Math.floor(position / this.blockSize)]!]!;
-      words[step.slots / 4 + t] = block + offset + (position % this.blockSize) * width;
+      words[step.addresses / 4 + t] = block + offset + (position % this.blockSize) * width;
     }
-    return step.slots;
+    return step.addresses;
   }
 
   #check({ positions, sequence, tables }: Batch): void {

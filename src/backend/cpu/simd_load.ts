@@ -109,12 +109,12 @@ async function loadAt(
  * planes.
  */
 export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
-  const slots = heaps.slots(heap);
+  const space = heaps.workspace(heap);
   const grain = (cols: number): number => Math.max(8, Math.ceil(GRAIN_WEIGHTS / cols));
   return {
     pieceBytes: PIECE_BYTES,
     memory(name, bytes) {
-      const at = slots.at(name, bytes); // the memory may grow for it
+      const at = space.at(name, bytes); // the memory may grow for it
       return new Uint8Array(heap.bytes.buffer, at, bytes);
     },
     pack(format, x, count, cols, planes) {

@@ -57,9 +57,9 @@ export class SimdMoe {
     this.#kept = [];
     this.#starts = this.#lists.subarray(0, count + 1);
     const sorted = this.#lists.subarray(count + 1, count + 1 + n);
-    const slots = this.#heaps.slots(this.#home);
-    this.#tokens = slots.at("tokens", 4 * n);
-    this.#shares = slots.at("token shares", 4 * n);
+    const space = this.#heaps.workspace(this.#home);
+    this.#tokens = space.at("tokens", 4 * n);
+    this.#shares = space.at("token shares", 4 * n);
     const { words, floats } = this.#home;
     floats.fill(0, y / 4, y / 4 + T * D);
     group(words.subarray(ids / 4, ids / 4 + n), count, this.#starts, sorted);
@@ -113,14 +113,14 @@ export class SimdMoe {
     const { D, T, K } = this.#step!;
     const [from, to] = [this.#starts[expert]!, this.#starts[expert + 1]!];
     const rows = yield* this.#rows(expert, [{ ...matrices, rows: to - from }]);
-    const at = this.#heaps.slots(this.#home).at("expert rows", 4 * T * K * D) + 4 * D * from;
+    const at = this.#heaps.workspace(this.#home).at("expert rows", 4 * T * K * D) + 4 * D * from;
     this.#home.bytes.copyWithin(at, rows, rows + 4 * D * (to - from));
     this.#kept.push(expert);
   }
 
   finish(): void {
     const { D, T, K } = this.#step!;
-    const at = this.#heaps.slots(this.#home).at("expert rows", 4 * T * K * D);
+    const at = this.#heaps.workspace(this.#home).at("expert rows", 4 * T * K * D);
     for (const expert of this.#kept.sort((a, b) => a - b))
       this.#addRows(expert, expert, at + 4 * D * this.#starts[expert]!);
   }

@@ -2,11 +2,11 @@
 // threads.
 
 import { GROUP, PANEL_ROWS } from "../../tensor/format.ts";
-import { Slices } from "./breath.ts";
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import type { ExpertMatrices, SimdMatrix } from "./simd_load.ts";
+import { Slices } from "./slices.ts";
 
 /** Rows of x for products: f32 padded to whole groups, or quantized. */
 export interface Input {
@@ -55,7 +55,7 @@ export class SimdProducts {
     const { heap } = w;
     const input = this.input(this.#home, x, T, w, "input");
     const from = this.inHeap(heap, "copied input", input.at, T * input.rowBytes);
-    const to = heap === this.#home ? y : this.#heaps.slots(heap).at("output", 4 * T * w.rows);
+    const to = heap === this.#home ? y : this.#heaps.workspace(heap).at("output", 4 * T * w.rows);
     const panels = Math.ceil(w.rows / PANEL_ROWS);
     const { groups, rows } = w;
     const args = [Number(this.#int8(w)), w.at, groups, rows, from, T, to];
@@ -78,23 +78,23 @@ export class SimdProducts {
   *experts(all: Input, tokens: number, T: number, experts: readonly ExpertRows[]): Generator<void, number> {
     const { w13, w2 } = experts[0]!;
     const { heap } = w13;
-    const slots = this.#heaps.slots(heap);
+    const space = this.#heaps.workspace(heap);
     const n = experts.reduce((sum, { rows }) => sum + rows, 0);
     let gathered = all.at;
     if (experts.length > 1 || n < T) {
-      gathered = this.#heaps.slots(this.#home).at("gathered", n * all.rowBytes);
+      gathered = this.#heaps.workspace(this.#home).at("gathered", n * all.rowBytes);
       this.#pool.run("rows", this.#home, n, this.rowsOf(all.rowBytes / 4), all.at, tokens, all.rowBytes, gathered);
     }
     const x = this.inHeap(heap, "gathered rows", gathered, n * all.rowBytes);
     const F = w13.rows / 2;
-    const h = slots.at("hidden", 4 * n * F);
+    const h = space.at("hidden", 4 * n * F);
     yield* this.#expertJob("expertUp", experts, n, (expert) => expert.w13, x, h);
     yield;
     const input = this.input(heap, h, n, w2, "hidden input");
-    const y = slots.at("down", 4 * n * w2.rows);
+    const y = space.at("down", 4 * n * w2.rows);
     yield* this.#expertJob("expertDown", experts, n, (expert) => expert.w2, input.at, y);
     if (heap === this.#home) return y;
-    const down = this.#heaps.slots(this.#home).at("down", 4 * n * w2.rows);
+    const down = this.#heaps.workspace(this.#home).at("down", 4 * n * w2.rows);
     this.copy(heap, y, this.#home, down, 4 * n * w2.rows);
     return down;
   }
@@ -110,7 +110,7 @@ export class SimdProducts {
   ): Generator<void> {
     const w = matrix(experts[0]!);
     const { heap, groups } = w;
-    const table = this.#heaps.slots(heap).at("expert table", EXPERT_WORDS * 4 * experts.length);
+    const table = this.#heaps.workspace(heap).at("expert table", EXPERT_WORDS * 4 * experts.length);
     const { words } = heap;
     let row = 0;
     for (const [i, expert] of experts.entries()) {
@@ -152,17 +152,17 @@ export class SimdProducts {
    */
   input(heap: Heap, x: number, T: number, w: SimdMatrix, name: string): Input {
     const D = w.cols;
-    const slots = this.#heaps.slots(heap);
+    const space = this.#heaps.workspace(heap);
     if (this.#int8(w)) {
       const own = this.#heaps.kernels(w.format, heap);
       const rowBytes = own.kernels.quantizedBytes(w.groups);
-      const to = slots.at(name, T * rowBytes);
+      const to = space.at(name, T * rowBytes);
       this.#pool.run("quantize", own, T, this.rowsOf(D), x, D, w.groups, to);
       return { at: to, rowBytes };
     }
     const padded = w.groups * GROUP;
     if (padded === D) return { at: x, rowBytes: 4 * D };
-    const to = slots.at(name, 4 * T * padded);
+    const to = space.at(name, 4 * T * padded);
     const { floats } = heap;
     for (let t = 0; t < T; t++) {
       floats.copyWithin(to / 4 + t * padded, x / 4 + t * D, x / 4 + (t + 1) * D);
@@ -176,7 +176,7 @@ export class SimdProducts {
    */
   inHeap(heap: Heap, name: string, at: number, bytes: number): number {
     if (heap === this.#home) return at;
-    const to = this.#heaps.slots(heap).at(name, bytes);
+    const to = this.#heaps.workspace(heap).at(name, bytes);
     this.copy(this.#home, at, heap, to, bytes);
     return to;
   }

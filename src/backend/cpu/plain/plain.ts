@@ -35,7 +35,7 @@ import type {
   Routes,
   Vector,
 } from "../../ops.ts";
-import { Breath } from "../breath.ts";
+import { Yielder } from "../slices.ts";
 import { Arena, type CpuTensor } from "./arena.ts";
 import { CpuKv } from "./kv.ts";
 import { loadPacked } from "./load.ts";
@@ -69,7 +69,7 @@ class PlainOps implements Ops {
   #batch: Batch | null = null;
   #turned: Rope | null = null; // the RoPE of the step's table of angles
   #closed = false;
-  readonly #breath = new Breath();
+  readonly #yielder = new Yielder();
 
   constructor(maxTokens: number, deviceName: string) {
     this.maxTokens = maxTokens;
@@ -125,7 +125,7 @@ class PlainOps implements Ops {
     if (T < 1 || T > this.maxTokens)
       throw new RequestError(`A step takes 1 to ${this.maxTokens} tokens, found ${T}; split the batch`);
     this.#batch = batch;
-    this.#breath.begin();
+    this.#yielder.begin();
     this.#turned = null;
     this.#arena.reset();
   }
@@ -224,13 +224,13 @@ class PlainOps implements Ops {
     const k = routes.ids.shape[1]!;
     const y = this.#floats(x.shape);
     y.data.fill(0);
-    const slots = ids.length;
+    const assignments = ids.length;
     const starts = this.#arena.ids(experts.count + 1);
-    const sorted = this.#arena.ids(slots);
+    const sorted = this.#arena.ids(assignments);
     group(ids, experts.count, starts, sorted);
-    const tokens = this.#arena.ids(slots);
-    const shares = this.#arena.floats(slots);
-    for (let i = 0; i < slots; i++) {
+    const tokens = this.#arena.ids(assignments);
+    const shares = this.#arena.floats(assignments);
+    for (let i = 0; i < assignments; i++) {
       tokens[i] = Math.floor(sorted[i]! / k);
       shares[i] = weights[sorted[i]!]!;
     }
@@ -238,7 +238,7 @@ class PlainOps implements Ops {
       const [from, to] = [starts[expert]!, starts[expert + 1]!];
       const n = to - from;
       if (n === 0) continue;
-      await this.#breath.take();
+      await this.#yielder.yield();
       const own = tokens.subarray(from, to);
       const gathered = this.#scratch.floats("gathered", n * D);
       const h = this.#scratch.floats("hidden", n * F);

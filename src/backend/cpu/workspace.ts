@@ -3,7 +3,7 @@
 
 import type { Heap } from "./heap.ts";
 
-export class Slots {
+export class Workspace {
   readonly #heap: Heap;
   readonly #places = new Map<string, { at: number; bytes: number }>();
 

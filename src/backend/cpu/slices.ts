@@ -23,7 +23,8 @@ const SMALL = 8e6;
 /** The initial rate, in multiply-adds a millisecond: that of a slow machine. */
 const SLOW = 1e6;
 
-export class Breath {
+/** Tells when the event loop should run within a step, and lets it. */
+export class Yielder {
   #last = 0;
 
   /** Starts a step; the event loop ran just before. */
@@ -42,7 +43,7 @@ export class Breath {
   }
 
   /** Lets the event loop run. */
-  async take(): Promise<void> {
+  async yield(): Promise<void> {
     for (let i = 0; i < TURNS; i++) await turn();
     this.begin();
   }
@@ -52,7 +53,7 @@ export class Breath {
  * The verbs of a step that are not computed yet: computed in order when moe() or read() needs them.
  */
 export class Pending {
-  readonly #breath = new Breath();
+  readonly #yielder = new Yielder();
   readonly #alive: () => void;
   #works: (() => Iterable<void> | void)[] = [];
   #signal: AbortSignal | undefined;
@@ -66,7 +67,7 @@ export class Pending {
   begin(signal: AbortSignal | undefined): void {
     this.#works = [];
     this.#signal = signal;
-    this.#breath.begin();
+    this.#yielder.begin();
   }
 
   push(work: () => Iterable<void> | void): void {
@@ -83,25 +84,25 @@ export class Pending {
     for (const work of works) {
       const slices = work();
       if (slices) await this.spread(slices);
-      if (this.#breath.late) await this.pause();
+      if (this.#yielder.late) await this.pause();
     }
   }
 
   /** Computes slices now, and lets the event loop run in between. @throws as catchUp() */
   async spread(slices: Iterable<void>): Promise<void> {
-    for (const _ of slices) if (this.#breath.due) await this.pause();
+    for (const _ of slices) if (this.#yielder.due) await this.pause();
   }
 
   /** Lets the event loop run; an abort may then end the step. */
   async pause(): Promise<void> {
-    await this.#breath.take();
+    await this.#yielder.yield();
     this.#alive();
     if (this.#signal?.aborted) throw abortReason(this.#signal);
   }
 
   /** Whether to call pause() between two jobs. */
   get late(): boolean {
-    return this.#breath.late;
+    return this.#yielder.late;
   }
 }
 

@@ -16,14 +16,17 @@ import { uniform } from "../support/random.ts";
 import { expectClose } from "../support/reference.ts";
 import { batchOf, inputTable } from "../support/steps.ts";
 
-const [E, K, D] = [8, 2, 64];
+const [E, K, D] = [8, 2, 256];
 const TOKENS = 24;
 
-const { f16, q4, q8 } = FORMATS;
+const { f16, q4, q4_k, q6_k, q8 } = FORMATS;
 const WIDE: ExpertShape = { count: E, hidden: D, intermediate: 112, up: q4, down: q8 };
 const NARROW: ExpertShape = { count: E, hidden: D, intermediate: 96, up: f16, down: f16 };
-/** Layers of two classes, in turns; or all of the first. */
+/** As files hold them whose w2 is more precise in some layers. */
+const STORED: ExpertShape = { count: E, hidden: D, intermediate: 256, up: q4_k, down: q6_k };
+/** Layers of two classes, in turns; or all of the first; or stored in formats that nothing packs to. */
 const MIXED = [WIDE, NARROW, NARROW, WIDE, WIDE];
+const FILES = [STORED, { ...STORED, down: q4_k }, STORED, STORED];
 const ALIKE = [WIDE, WIDE, WIDE];
 
 function layerOf(shape: ExpertShape, layer: number): ExpertLayer {
@@ -35,7 +38,7 @@ function layerOf(shape: ExpertShape, layer: number): ExpertLayer {
       w3: uniform(F * D, 200 + seed, 2 / Math.sqrt(D)),
       w2: uniform(D * F, 300 + seed, 2 / Math.sqrt(F)),
     };
-    return expertSource(`expert ${e} of layer ${layer}`, data, D, F);
+    return expertSource(`expert ${e} of layer ${layer}`, data, D, F, shape.up, shape.down);
   });
   const gate = memorySource(`gate ${layer}`, uniform(E * D, 50 + layer), E, D);
   return { shape, experts, gate, ffnNorm: memorySource(`norm ${layer}`, new Float32Array(D).fill(1), 1, D) };
@@ -101,6 +104,7 @@ describe("classes of layers", () => {
   it.each([
     ["two classes", MIXED],
     ["one class", ALIKE],
+    ["classes of q4_k and q6_k", FILES],
   ])("in RAM, %s: bit for bit what resident experts give", async (_name, shapes) => {
     const ops = await cpuOps({ maxTokens: 8 });
     onTestFinished(() => ops.close());
@@ -117,14 +121,19 @@ describe("classes of layers", () => {
     expectCounts(residency, shapes, (layer) => (layer === 0 ? 4 : first.includes(layer) ? 3 : 2));
   });
 
-  it.each(adapters)("on $name, over RAM that holds a part: what resident experts give", async ({ open }) => {
+  const onAdapters = adapters.flatMap((adapter) => [
+    { ...adapter, title: "two classes", shapes: MIXED },
+    { ...adapter, title: "classes of q4_k and q6_k", shapes: FILES },
+  ]);
+  it.each(onAdapters)("on $name, over RAM that holds a part, $title: what resident experts give", async (given) => {
+    const { open, shapes } = given;
     const ops = await open({ maxTokens: 8, arithmetics: ["f32"] });
     onTestFinished(() => ops.close());
-    const layers = MIXED.map(layerOf);
+    const layers = shapes.map(layerOf);
     const step = await stack(ops, layers);
     const loaded: Experts[] = [];
     for (const { shape, experts } of layers) loaded.push(await ops.loadExperts(experts, shape.up, shape.down));
-    const tiers = tiersOf(MIXED, { quota: 4, extra: 0, slots: 4 * 3 + 3 });
+    const tiers = tiersOf(shapes, { quota: 4, extra: 0, slots: 4 * 3 + 3 });
     const cpu = { threads: 1, startWorker: startNodeWorker, activations: "f32" } as const;
     const residency = await deviceResidency(ops, { layers, perToken: K, tiers, spill: () => null, learned }, cpu);
     onTestFinished(() => residency.close());
@@ -132,8 +141,8 @@ describe("classes of layers", () => {
       const want = await step(tokens, (layer) => loaded[layer]!);
       expectClose(await step(tokens, residency.experts), Float64Array.from(want), D);
     }
-    expectCounts(residency, MIXED, (layer) => (classesOf(MIXED)[0]!.layers.includes(layer) ? 3 : 2));
-    expect(residency.stats().ram!.layers.length).toBe(MIXED.length);
+    expectCounts(residency, shapes, (layer) => (classesOf(shapes)[0]!.layers.includes(layer) ? 3 : 2));
+    expect(residency.stats().ram!.layers.length).toBe(shapes.length);
   });
 
   it.skipIf(noAdapter)(noAdapter ? `on a WebGPU adapter (${NO_ADAPTER})` : "on a WebGPU adapter that is there", () => {

@@ -1,7 +1,7 @@
 // Weights sources held in memory, and what a backend must hold after it packed them.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { type Format, rowPlanes, unpackRows } from "../../src/tensor/format.ts";
+import { type Format, rowPlanes, rowsOfPlanes, unpackRows } from "../../src/tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../../src/tensor/types.ts";
 import { packAny } from "./pack_k.ts";
 
@@ -29,12 +29,14 @@ export function packedSource(
   cols: number,
   format: Format,
 ): MatrixSource {
+  let packed: readonly Uint8Array[] | null = null;
   return {
     ...memorySource(name, data, rows, cols),
     readPlanes: async (wanted, first, count, planes) => {
       checkRange(name, rows, first, count);
       if (wanted !== format) return false;
-      packAny(format, data.subarray(first * cols, (first + count) * cols), count, cols, planes);
+      packed ??= packPlanes(format, data, rows, cols);
+      for (const [p, from] of rowsOfPlanes(packed, rows, first, count).entries()) planes[p]!.set(from);
       return true;
     },
   };

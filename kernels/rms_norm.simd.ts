@@ -1,4 +1,4 @@
-// y = x / sqrt(mean(x²) + eps) * w, row by row. In f64 throughout, as the plain form: no square
+// y = x / sqrt(mean(x²) + eps) * w, row by row. In f64 throughout, as the plain kernel: no square
 // leaves its range.
 
 /** Rows [from, to) of y [T, D]; x [T, D], w [D]. y may be x. */

@@ -1,4 +1,4 @@
-// The activation of the expert FFN, of both forms of its kernels.
+// The activation of the expert FFN, of both variants of its kernels.
 fn silu(x: f32) -> f32 {
   return x / (1 + exp(-x));
 }

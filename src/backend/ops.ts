@@ -245,7 +245,7 @@ export interface Ops {
    * @throws MemoryError
    */
   expertSlots?(shape: ExpertShape, slots: number): Promise<HostExperts>;
-  storedExperts?(layer: number, slots: HostExperts, store: HostStore): Experts;
+  offloadedExperts?(layer: number, slots: HostExperts, store: HostStore): Experts;
   /**
    * Offloading in device memory: empty slots, `slots` for each of `layers` layers and `transit`
    * shared ones, at least one of each; and a layer's experts in them. moe() asks the scheduler for

@@ -119,7 +119,7 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
     rams.push({ slots, tier: ramTier(slots, { quota, extra }, parts, trials, parts.policy, parts.predict), quota });
   }
   const made = classes.map(({ layers }, c) =>
-    layers.map((_, i) => ops.storedExperts!(i, rams[c]!.slots, rams[c]!.tier)),
+    layers.map((_, i) => ops.offloadedExperts!(i, rams[c]!.slots, rams[c]!.tier)),
   );
   const ofLayer = byLayer(classes, made);
   return {

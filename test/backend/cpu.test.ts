@@ -71,7 +71,7 @@ describe("cpu", () => {
     const loaded = await ops.loadExperts(sources, up, down);
     const slots = await ops.expertSlots!({ count: E, hidden: D, intermediate: F, up, down }, E);
     for (const [e, source] of sources.entries()) await slots.convert(source, E - 1 - e);
-    const stored = ops.storedExperts!(0, slots, {
+    const stored = ops.offloadedExperts!(0, slots, {
       async visit(_layer, use, _x, compute) {
         for (const { expert } of [...use].reverse()) await compute(expert, E - 1 - expert);
       },

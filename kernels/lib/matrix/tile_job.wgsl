@@ -1,5 +1,5 @@
 // What a workgroup of a matrix-matrix kernel makes: `count` rows of activations by TILE_W rows of
-// weights. The form of the tile (tile_*.wgsl) says how; the kernel says which row of x the tile's
+// weights. The tile (tile_*.wgsl) says how; the kernel says which row of x the tile's
 // m-th is, x_row(), and where the results go, store_pair(), which it gets two neighbouring rows of
 // weights at a time, the first of them even.
 struct Job {

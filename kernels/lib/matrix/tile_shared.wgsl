@@ -1,5 +1,5 @@
 // A tile of TILE rows of activations by TILE rows of weights, by a workgroup of 256, both staged in
-// workgroup memory: the form for GPUs. Uses the kernel's x_row() and store_pair().
+// workgroup memory: the variant for GPUs. Uses the kernel's x_row() and store_pair().
 //
 // 2048 / TILE columns a step: half of the invocations bring in weights, unpacked once for the whole
 // tile, the other half activations, each four rows by four columns, fetched while the step before

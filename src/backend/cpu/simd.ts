@@ -34,7 +34,7 @@ import type { InstructionSet } from "./instruction_set.ts";
 import type { KernelModules } from "./modules.ts";
 import type { Pool } from "./pool.ts";
 import { SimdAttention } from "./simd_attention.ts";
-import { SimdExpertSlots, StoredExperts } from "./simd_experts.ts";
+import { OffloadedExperts, SimdExpertSlots } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
 import { type ExpertMatrices, loadExpert, loadMatrix, type SimdMatrix } from "./simd_load.ts";
@@ -154,8 +154,8 @@ class SimdOps implements Ops {
     return made;
   }
 
-  storedExperts(layer: number, slots: HostExperts, store: HostStore): Experts {
-    return new StoredExperts(layer, slots as SimdExpertSlots, store);
+  offloadedExperts(layer: number, slots: HostExperts, store: HostStore): Experts {
+    return new OffloadedExperts(layer, slots as SimdExpertSlots, store);
   }
 
   createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
@@ -283,7 +283,7 @@ class SimdOps implements Ops {
     const step = { x: at(x), T, D, ids: at(routes.ids), weights: at(routes.weights), K, y: y.at };
     await this.#later.catchUp();
     const use = this.#moe.begin(step, experts.count);
-    if (experts instanceof StoredExperts) {
+    if (experts instanceof OffloadedExperts) {
       const rows = this.#home.floats.subarray(step.x / 4, step.x / 4 + T * D);
       const { store, slots, layer } = experts;
       const compute = async (expert: number, slot: number): Promise<void> => {

@@ -113,7 +113,7 @@ export class SimdExpertSlots implements HostExperts {
 }
 
 /** A layer's offloaded experts. */
-export class StoredExperts implements Experts {
+export class OffloadedExperts implements Experts {
   readonly layer: number;
   readonly slots: SimdExpertSlots;
   readonly store: HostStore;

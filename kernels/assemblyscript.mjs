@@ -1,4 +1,5 @@
-// Compiles *.simd.ts with AssemblyScript: only what changed, each result kept under a digest of all that it was made from.
+// Compiles *.simd.ts with AssemblyScript: only what changed, each result kept under a digest of all
+// that it was made from.
 
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -13,7 +14,8 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
  * @typedef {object} Unit
  * @property {string} name
  * @property {readonly string[]} entries files whose exports it has, relative to kernels/
- * @property {Readonly<Record<string, string>>} stands import path without ending -> the file that stands for it
+ * @property {Readonly<Record<string, string>>} stands import path without ending -> the file that
+ * stands for it
  * @property {readonly string[]} features what the compiler may use beyond SIMD and threads
  */
 
@@ -74,7 +76,8 @@ export function areCompiled(units) {
 }
 
 /**
- * The binaries of these units, in their order. Those that are not there yet are compiled on several threads.
+ * The binaries of these units, in their order. Those that are not there yet are compiled on several
+ * threads.
  * @param {readonly Unit[]} units
  * @returns {Promise<Buffer[]>}
  */

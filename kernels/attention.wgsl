@@ -1,12 +1,14 @@
-// Attention over the cached positions, many tokens: y[t,h,:] = softmax(scale q[t,h,:] . keys^T) values, causal, grouped heads
+// Attention over the cached positions, many tokens: y[t,h,:] = softmax(scale q[t,h,:] . keys^T)
+// values, causal, grouped heads
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   sinks [H] f32   ->   y [T, H Dh] f32
 //
-// grid (Hkv * ceil(G / abreast), runs), G = H / Hkv: a workgroup owns 128 / SHARES rows, queries that read the same keys:
-// `abreast` heads of one key/value head for the tokens of a run, which follow each other in one sequence. SHARES invocations
-// own two rows: each keeps its share of their dimensions, of the queries and of the results, in registers. Keys and values
-// are brought in 32 / SHARES positions at a time, as f32; maxima and sums are carried along (online softmax), so that any
-// length fits. SHARES is a power of two, Dh at most 32 SHARES.
+// grid (Hkv * ceil(G / abreast), runs), G = H / Hkv: a workgroup owns 128 / SHARES rows, queries
+// that read the same keys: `abreast` heads of one key/value head for the tokens of a run, which
+// follow each other in one sequence. SHARES invocations own two rows: each keeps its share of their
+// dimensions, of the queries and of the results, in registers. Keys and values are brought in 32 /
+// SHARES positions at a time, as f32; maxima and sums are carried along (online softmax), so that
+// any length fits. SHARES is a power of two, Dh at most 32 SHARES.
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/attention/sinks.wgsl"
@@ -25,8 +27,8 @@ struct Params {
   stride: u32, // floats a row of qkv
   y_stride: u32, // floats a row of y
   abreast: u32, // heads that a workgroup takes
-  // Positions that are scored together: 8, or 4 with SHARES 8. Not a constant: a software adapter would unroll the loops over
-  // them, and compile for a minute.
+  // Positions that are scored together: 8, or 4 with SHARES 8. Not a constant: a software adapter
+  // would unroll the loops over them, and compile for a minute.
   chunk: u32,
 }
 
@@ -48,10 +50,12 @@ struct Run {
 const THREADS = 64u;
 const MASKED = -3.0e38;
 
-// Positions in hand, as quads of four dimensions: [position, 8 SHARES quads], zero past the head's dimensions.
+// Positions in hand, as quads of four dimensions: [position, 8 SHARES quads], zero past the head's
+// dimensions.
 var<workgroup> key_tile: array<vec4f, 256>;
 var<workgroup> value_tile: array<vec4f, 256>;
-var<workgroup> parts: array<vec2f, THREADS * 8>; // what each invocation's share adds to the scores of its two rows: [key, invocation]
+// what each invocation's share adds to the scores of its two rows: [key, invocation]
+var<workgroup> parts: array<vec2f, THREADS * 8>;
 
 // An invocation's share of a row: quads share + i SHARES, i = 0 .. 3 in `near`, 4 .. 7 in `far`.
 struct Share {
@@ -109,7 +113,8 @@ fn query(row: Row, share: u32) -> Share {
   );
 }
 
-// Brings in 32 / SHARES positions from `first` on, a unit of eight dimensions at a time; zeros where there are none.
+// Brings in 32 / SHARES positions from `first` on, a unit of eight dimensions at a time; zeros
+// where there are none.
 fn bring(lane: u32, first: u32, end: u32, table: u32, kv_head: u32) {
   for (var i = lane; i < 128; i += THREADS) {
     let unit = i % (SHARES * 4);
@@ -148,8 +153,8 @@ fn product(q: ptr<function, Share>, k: Share) -> f32 {
   return dot(sum, vec4f(1));
 }
 
-// The scores of the chunk's key k for two rows, from what the invocations that share them have left; MASKED where a row
-// does not see the key, which is at `position`.
+// The scores of the chunk's key k for two rows, from what the invocations that share them have
+// left; MASKED where a row does not see the key, which is at `position`.
 fn scores(k: u32, lane: u32, position: u32, begins: vec2u, ends: vec2u) -> vec2f {
   let first = k * THREADS + lane / SHARES * SHARES;
   var sum = parts[first];
@@ -227,7 +232,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         total += weight;
         accumulate(&out_a, &out_b, at + k * SHARES * 8, weight);
       }
-      workgroupBarrier(); // what comes next overwrites these parts, and the positions in hand after the last chunk
+      // what comes next overwrites these parts, and the positions in hand after the last chunk
+      workgroupBarrier();
     }
   }
   store(row_a, share, out_a.near, total.x);

@@ -1,15 +1,18 @@
-// Attention over a part of the cached positions, single tokens: out = sum of exp(score - max) value, with the max and the sum of the weights
+// Attention over a part of the cached positions, single tokens: out = sum of exp(score - max)
+// value, with the max and the sum of the weights
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   sinks [H] f32   ->   y [T, splits, H Dh + 2 H] f32, or [T, H Dh]
 //
-// grid (Hkv * ceil(G / 8), T * splits), G = H / Hkv: a workgroup owns 8 heads of one key/value head (all, if there are
-// fewer) for one token and one split of the positions that it sees; their spans follow from the token's position, which only
-// the device knows. y gets the heads' outputs, then (max, sum) of each head; with one split the outputs are final. A split
-// without positions stores a sum of 0 and no outputs.
+// grid (Hkv * ceil(G / 8), T * splits), G = H / Hkv: a workgroup owns 8 heads of one key/value head
+// (all, if there are fewer) for one token and one split of the positions that it sees; their spans
+// follow from the token's position, which only the device knows. y gets the heads' outputs, then
+// (max, sum) of each head; with one split the outputs are final. A split without positions stores a
+// sum of 0 and no outputs.
 //
-// UNITS invocations side by side read a position, eight dimensions each; their part of the queries and of the outputs stays in
-// registers, for all heads. There are SLICES such slices, each with its own maxima and sums (online softmax) up to the end. A
-// tile is four positions a slice, whose keys and values are asked for together.
+// UNITS invocations side by side read a position, eight dimensions each; their part of the queries
+// and of the outputs stays in registers, for all heads. There are SLICES such slices, each with its
+// own maxima and sums (online softmax) up to the end. A tile is four positions a slice, whose keys
+// and values are asked for together.
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/attention/sinks.wgsl"
@@ -32,7 +35,9 @@ struct Params {
   stride: u32, // floats a row of qkv
   y_stride: u32, // floats a row of y
   most: u32, // splits of all tokens together, at most
-  slices: u32, // SLICES again: a software adapter unrolls loops whose length is a constant, and compiles for many seconds
+  // SLICES again: a software adapter unrolls loops whose length is a constant, and compiles for
+  // many seconds
+  slices: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -47,11 +52,13 @@ struct Params {
 const QUERIES = 8u;
 const MASKED = -3.0e38;
 
-// What each invocation adds to the scores, a row of an odd number of vectors a position against bank conflicts; at the end,
-// what each adds to the outputs.
+// What each invocation adds to the scores, a row of an odd number of vectors a position against
+// bank conflicts; at the end, what each adds to the outputs.
 var<workgroup> parts: array<vec4f, FOURS * SLICES * 4 * (UNITS | 1)>;
-var<workgroup> scores: array<vec4f, FOURS * SLICES * 4>; // [four of heads, position]; at the end, the slices' maxima and sums
-var<workgroup> places: array<u32, SLICES * 8>; // where the positions of this tile and of the next one lie
+// [four of heads, position]; at the end, the slices' maxima and sums
+var<workgroup> scores: array<vec4f, FOURS * SLICES * 4>;
+// where the positions of this tile and of the next one lie
+var<workgroup> places: array<u32, SLICES * 8>;
 
 // Eight dimensions of four heads: a column is a dimension, a row a head.
 struct Eight {
@@ -145,8 +152,8 @@ struct Heads {
   count: u32,
 }
 
-// Sums four dimensions of each unit over the slices and stores them for heads q .. q + 3. Contains barriers: call it in uniform
-// control flow.
+// Sums four dimensions of each unit over the slices and stores them for heads q .. q + 3. Contains
+// barriers: call it in uniform control flow.
 fn store(quad: mat4x4f, dimension: u32, q: u32, heads: Heads, row: u32, lane: u32) {
   workgroupBarrier(); // the slowest invocation still reads
   for (var i = 0u; i < 4; i++) {

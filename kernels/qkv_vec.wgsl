@@ -34,7 +34,8 @@ struct Params {
 @group(0) @binding(8) var<storage, read_write> keys: array<KvPair>;
 @group(0) @binding(9) var<storage, read_write> values: array<KvPair>;
 
-var<workgroup> made: array<f32, THREADS / TEAM * 16>; // of each team: its first eight rows, then the other eight
+// of each team: its first eight rows, then the other eight
+var<workgroup> made: array<f32, THREADS / TEAM * 16>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {

@@ -1,7 +1,10 @@
-// Makes a checkout ready to run: node_modules from the lock file, then dist from the sources; does nothing where both are fresh.
+// Makes a checkout ready to run: node_modules from the lock file, then dist from the sources; does
+// nothing where both are fresh.
 //
-// Run by `npm start`, `npm test` (with --test: a WebGPU adapter for the tests too), `npm run bench`, `npm run check` (with
-// --types: no SIMD kernel is compiled where types do not ask for it) and `npm pack`. Node built-ins only: it runs before anything is installed. It prints to stderr, so that stdout is the command's.
+// Run by `npm start`, `npm test` (with --test: a WebGPU adapter for the tests too), `npm run
+// bench`, `npm run check` (with --types: no SIMD kernel is compiled where types do not ask for it)
+// and `npm pack`. Node built-ins only: it runs before anything is installed. It prints to stderr,
+// so that stdout is the command's.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -34,7 +37,10 @@ const BUNDLES = ["kernels/bundle.mjs", "src/backend/cpu/bundle.mjs", "src/gramma
 /** Exit status of one that has left something to be compiled later (--types). */
 const LEFT = 10;
 
-/** Runs a command with its stdout on our stderr. Returns its exit status; 127 where it cannot be started. */
+/**
+ * Runs a command with its stdout on our stderr. Returns its exit status; 127 where it cannot be
+ * started.
+ */
 function execute(command, args) {
   // On Windows npm is a .cmd file, which only a shell starts. No argument here needs quoting.
   const shell = process.platform === "win32" && command === "npm";
@@ -48,7 +54,10 @@ function fail(message) {
   process.exit(1);
 }
 
-/** Whether node_modules holds what package-lock.json says; packages for other platforms may be absent. */
+/**
+ * Whether node_modules holds what package-lock.json says; packages for other platforms may be
+ * absent.
+ */
 function installed() {
   try {
     const wanted = JSON.parse(readFileSync(at("package-lock.json"), "utf8")).packages;
@@ -65,8 +74,8 @@ function installed() {
 function install() {
   if (installed()) return;
   console.error("setup: installing packages");
-  // devDependencies hold the compiler: they are needed whatever NODE_ENV says.
-  // npm's own waits between retries are over a minute in all: too long to learn that there is no network.
+  // devDependencies hold the compiler: they are needed whatever NODE_ENV says. npm's own waits
+  // between retries are over a minute in all: too long to learn that there is no network.
   const retries = ["--fetch-retries=3", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"];
   const options = ["--include=dev", "--include=optional", "--no-audit", "--no-fund", ...retries];
   // `npm ci` starts from nothing; a folder that only lags behind is brought up to date in place.
@@ -99,7 +108,9 @@ function fingerprint(files) {
   return hash.digest("hex");
 }
 
-/** Removes compiled files whose source is gone; what tests and .ci/run have put beside them stays. */
+/**
+ * Removes compiled files whose source is gone; what tests and .ci/run have put beside them stays.
+ */
 function prune() {
   for (const folder of FOLDERS.map((name) => at("dist", name)).filter(existsSync))
     for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
@@ -110,8 +121,8 @@ function prune() {
 }
 
 /**
- * Makes the generated sources and compiles what changed since the last time to dist. Where the compiler finds errors it has
- * written what it could, and they are on stderr.
+ * Makes the generated sources and compiles what changed since the last time to dist. Where the
+ * compiler finds errors it has written what it could, and they are on stderr.
  * @param {boolean} typesOnly for checking only: SIMD kernels are left as they were compiled before
  * @returns {boolean} whether dist is good, but for what was left
  */

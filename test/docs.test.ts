@@ -69,6 +69,21 @@ describe("the documentation", () => {
     expect(found).toEqual([]);
   });
 
+  it(`has comments of at most ${COLUMNS} columns in the code, but for indented examples`, () => {
+    const wide = (line: string): boolean =>
+      line.length > COLUMNS && /^\s*(\/\/|\*|\/\*\*) \S/.test(line) && !/https?:/.test(line);
+    const sources = list("src", "kernels", "bench", "test").filter(
+      (file) => /\.(ts|wgsl|mjs)$/.test(file) && file !== "src/grammar/xgrammar_library.ts",
+    );
+    const found = sources.flatMap((file) =>
+      read(file)
+        .split("\n")
+        .filter(wide)
+        .map((line) => `${file}: ${line}`),
+    );
+    expect(found).toEqual([]);
+  });
+
   it("names the caller, the request or the thread, in the code too", () => {
     const vague = /\b(?:no|some)body\b|\bwhoev[e]r\b/i;
     const sources = list("src", "kernels", "bench", "test", "*.md").filter(

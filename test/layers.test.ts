@@ -1,4 +1,5 @@
-// The rules of the house that a machine can check: which way imports go, where Node's APIs may appear, how long files get.
+// The rules of the house that a machine can check: which way imports go, where Node's APIs may
+// appear, how long files get.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
@@ -47,7 +48,10 @@ function importsOf(from: string): Import[] {
 const SOURCES = [...filesUnder("src", ".ts"), ...filesUnder("kernels", ".ts")];
 const IMPORTS = SOURCES.flatMap(importsOf);
 
-/** The layers, by path: the first match counts. `knows` lists what a layer may import beside itself, tensor and errors. */
+/**
+ * The layers, by path: the first match counts. `knows` lists what a layer may import beside itself,
+ * tensor and errors.
+ */
 const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly knows: readonly string[] }[] = [
   { name: "errors", paths: /^src\/(errors|turn)\.ts$/, knows: [] },
   { name: "tensor", paths: /^src\/tensor\//, knows: [] },
@@ -118,7 +122,10 @@ function layerOf(path: string): string | undefined {
   return LAYERS.find((layer) => layer.paths.test(path))?.name;
 }
 
-/** Files that import each other, directly or by way of others, types included: each circle as sorted paths (Tarjan). */
+/**
+ * Files that import each other, directly or by way of others, types included: each circle as sorted
+ * paths (Tarjan).
+ */
 function circlesOf(imports: readonly Import[]): string[] {
   const targets = new Map<string, string[]>();
   for (const { from, to } of imports) targets.set(from, [...(targets.get(from) ?? []), to]);
@@ -234,7 +241,8 @@ describe("code that a page may run", () => {
   const portable = [...SOURCES, ...filesUnder("kernels", ".wgsl")].filter((path) => !NODE_ONLY.test(path));
 
   it("keeps to ASCII, whatever a bundler makes of it", () => {
-    // In WGSL, which is embedded whole, comments too. Minifiers write a character of a string as it is, escaped or not.
+    // In WGSL, which is embedded whole, comments too. Minifiers write a character of a string as it
+    // is, escaped or not.
     const beyond = portable.filter((path) => {
       const code = path.endsWith(".wgsl") ? read(path) : read(path).replace(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, "");
       return [...code].some((character) => character > "\x7f") || /["`][^"`\n]*(?<!\\)\\u(?!00[0-7]|\$)/.test(code);

@@ -30,8 +30,8 @@ export interface Format {
   /** Packs one row [cols] with its padding. Absent: such weights come from files only. */
   pack?(row: Float32Array, planes: readonly Uint8Array[]): void;
   /**
-   * Its representation in GGUF files: the type's number, and the conversion of one block to one group of each
-   * plane.
+   * Its representation in GGUF files: the type's number, and the conversion of one block to one
+   * group of each plane.
    */
   readonly ggml?: { readonly type: number; split(block: Uint8Array, planes: readonly Uint8Array[]): void };
 }

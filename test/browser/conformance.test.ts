@@ -22,8 +22,8 @@ describe.skipIf(skipped)(titled("in a page", skipped), () => {
     expect(adapter).toMatch(/swiftshader.* without shader-f16/i);
   });
 
-  // The same adapter in Node: another one may have features, and so variants of the kernels, that this
-  // one has not.
+  // The same adapter in Node: another one may have features, and so variants of the kernels, that
+  // this one has not.
   const node = adapters.find(({ name }) => /swiftshader/i.test(name));
   const skip = node ? null : "skipped: Node has no SwiftShader on this machine";
   it.skipIf(skip)(titled("declares every case that Node does", skip), () => {
@@ -37,8 +37,8 @@ describe.skipIf(skipped)(titled("in a page", skipped), () => {
     );
   });
 
-  // Variants of the products are the same shaders in both; the suite itself and the device are what a
-  // page may do otherwise.
+  // Variants of the products are the same shaders in both; the suite itself and the device are what
+  // a page may do otherwise.
   const left = node && !ALL ? cases.filter(({ name }) => VARIANTS.test(name)) : [];
   describe.skipIf(left.length > 0)(
     "variants of the products: left to Node, on the same driver (here too: HOTSET_ALL_TESTS=1)",

@@ -24,7 +24,9 @@ const WIDE: ExpertShape = { count: E, hidden: D, intermediate: 112, up: q4, down
 const NARROW: ExpertShape = { count: E, hidden: D, intermediate: 96, up: f16, down: f16 };
 /** As files hold them whose w2 is more precise in some layers. */
 const STORED: ExpertShape = { count: E, hidden: D, intermediate: 256, up: q4_k, down: q6_k };
-/** Layers of two classes, in turns; or all of the first; or stored in formats that nothing packs to. */
+/**
+ * Layers of two classes, in turns; or all of the first; or stored in formats that nothing packs to.
+ */
 const MIXED = [WIDE, NARROW, NARROW, WIDE, WIDE];
 const FILES = [STORED, { ...STORED, down: q4_k }, STORED, STORED];
 const ALIKE = [WIDE, WIDE, WIDE];

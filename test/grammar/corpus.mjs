@@ -1,10 +1,12 @@
-// Runs a folder of JSON schemas through the grammar: which are accepted, why others are refused, and whether what is written is valid.
+// Runs a folder of JSON schemas through the grammar: which are accepted, why others are refused,
+// and whether what is written is valid.
 //
 //   node src/setup.mjs && node test/grammar/corpus.mjs <folder> [--texts 5] [--changes 8] [--limit N] [--judges <folder>] [--out file]
 //
-// The folder holds schemas, or {"schema": ..., "tests": [{"data": ..., "valid": true}]}, one in each .json file. ajv is the
-// judge. Draft 4 and formats are judged only where --judges names a folder with ajv-draft-04 and ajv-formats installed.
-// Ends with 1 where a text was written, or an instance accepted, that the judge finds invalid.
+// The folder holds schemas, or {"schema": ..., "tests": [{"data": ..., "valid": true}]}, one in
+// each .json file. ajv is the judge. Draft 4 and formats are judged only where --judges names a
+// folder with ajv-draft-04 and ajv-formats installed. Ends with 1 where a text was written, or an
+// instance accepted, that the judge finds invalid.
 
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -222,7 +224,10 @@ async function work({ folder, judges, texts, changes }) {
   });
 }
 
-/** Validators by the draft that a schema names: without formats, and with them where their judge is there. */
+/**
+ * Validators by the draft that a schema names: without formats, and with them where their judge is
+ * there.
+ */
 async function judgesFrom(folder) {
   const { Ajv } = await import("ajv");
   const { Ajv2019 } = await import("ajv/dist/2019.js");

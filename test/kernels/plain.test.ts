@@ -1,4 +1,5 @@
-// The plain kernels where the conformance suite does not reach: ranges of work, as threads will split it, and extremes.
+// The plain kernels where the conformance suite does not reach: ranges of work, as threads will
+// split it, and extremes.
 
 import { describe, expect, it } from "vitest";
 import { append } from "../../kernels/append.ts";

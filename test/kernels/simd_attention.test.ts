@@ -1,4 +1,5 @@
-// The SIMD attention kernel against float64: odd head sizes and groups, blocks, windows, ragged batches, cut in pieces.
+// The SIMD attention kernel against float64: odd head sizes and groups, blocks, windows, ragged
+// batches, cut in pieces.
 
 import { describe, expect, it } from "vitest";
 import { HALF_TO_FLOAT, toFiniteHalf } from "../../src/tensor/half.ts";
@@ -35,7 +36,9 @@ interface Prepared {
 const THREADS = 3;
 const MARK = 12345; // what lies where nothing may be written
 
-/** A batch in a bench's memory: blocks in no order, NaN wherever no position of the sequence lies. */
+/**
+ * A batch in a bench's memory: blocks in no order, NaN wherever no position of the sequence lies.
+ */
 function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
   const { heads, kvHeads, headDim, blockSize, window, half, runs, range = 2, scale = 1 / Math.sqrt(headDim) } = c;
   const logits = c.sinks ? uniform(heads, 98, 6) : undefined;
@@ -59,13 +62,15 @@ function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
           for (let i = 0; i < row; i++) plane[slot * row + i] = values[((b * blockSize + slot) * 2 + side) * row + i]!;
         return half ? Uint16Array.from(plane, toFiniteHalf) : plane;
       });
-      const block = new Uint8Array(valueOffset + planes[1]!.byteLength).fill(0xff); // NaN as f32 and as f16
+      // NaN as f32 and as f16
+      const block = new Uint8Array(valueOffset + planes[1]!.byteLength).fill(0xff);
       block.set(new Uint8Array(planes[0]!.buffer), keyOffset);
       block.set(new Uint8Array(planes[1]!.buffer), valueOffset);
       addresses[b] = put(block);
       room(8); // blocks do not touch
     }
-    if (window > 0) addresses.fill(0xfffffff0, 0, Math.floor(Math.max(0, from + 1 - window) / blockSize)); // given back
+    // given back
+    if (window > 0) addresses.fill(0xfffffff0, 0, Math.floor(Math.max(0, from + 1 - window) / blockSize));
     return put(addresses);
   });
   const tokens = runs.flatMap(([from, count], s) => Array.from({ length: count }, (_, i) => ({ s, p: from + i })));
@@ -208,7 +213,8 @@ describe.each(simdBenches())("attention, $name", (bench) => {
     const c: Case = { ...BASE, headDim: 128, half, runs: [[0, 60]], range: 60 };
     const { run, units, got, want } = prepare(bench, c);
     run(0, units, 0);
-    // A score of several thousand has an error of 1e-3 in f32, and so has its weight where another is near.
+    // A score of several thousand has an error of 1e-3 in f32, and so has its weight where another
+    // is near.
     expectClose(got(), want, c.heads * c.headDim, 1e-5);
   });
 

@@ -163,7 +163,10 @@ export function wanted(all: readonly Twin[]): readonly Twin[] {
   return asked === undefined ? all : all.filter(({ kernels }) => kernels.some((kernel) => asked.includes(kernel)));
 }
 
-/** Products in every format, and all else in one: a software adapter takes a second to compile a kernel. */
+/**
+ * Products in every format, and all else in one: a software adapter takes a second to compile a
+ * kernel.
+ */
 export const TWINS: readonly Twin[] = [
   sum,
   norm,

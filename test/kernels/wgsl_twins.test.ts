@@ -1,4 +1,5 @@
-// Every WGSL kernel that a forward pass goes through against its plain twin, on one adapter, with the files that it takes there.
+// Every WGSL kernel that a forward pass goes through against its plain twin, on one adapter, with
+// the files that it takes there.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";

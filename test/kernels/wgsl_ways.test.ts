@@ -1,4 +1,5 @@
-// WGSL kernels against their plain twins, with the files of kernels/lib that this adapter would not take by itself.
+// WGSL kernels against their plain twins, with the files of kernels/lib that this adapter would not
+// take by itself.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";

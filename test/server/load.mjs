@@ -1,4 +1,5 @@
-// `hotset serve` under load, as a process of its own: every answer right, and how fast. Not part of `npm test`: it takes minutes.
+// `hotset serve` under load, as a process of its own: every answer right, and how fast. Not part of
+// `npm test`: it takes minutes.
 //
 //   node src/setup.mjs && node test/server/load.mjs [--folder models/tales] [--seconds 60] [--clients 64] [--name <of a file in bench/results>] [-- options of serve]
 //

@@ -1,7 +1,8 @@
-// Makes sure that the tests can have a WebGPU adapter: asks Dawn for one, and on Debian as root installs software ones.
+// Makes sure that the tests can have a WebGPU adapter: asks Dawn for one, and on Debian as root
+// installs software ones.
 //
-// Nothing here makes the tests fail: where no adapter can be had, it says why and what to do, and the tests that need
-// one are skipped by name (with CI=true they fail).
+// Nothing here makes the tests fail: where no adapter can be had, it says why and what to do, and
+// the tests that need one are skipped by name (with CI=true they fail).
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -16,7 +17,10 @@ const PROBE = `
   process.exit((await gpu.requestAdapter()) ? 0 : 1);
 `;
 
-/** What Dawn finds, SwiftShader of an installed Chromium included: "adapter", "none", or "no package". */
+/**
+ * What Dawn finds, SwiftShader of an installed Chromium included: "adapter", "none", or "no
+ * package".
+ */
 function probe() {
   const env = existsSync(SWIFTSHADER) ? { ...process.env, VK_ADD_DRIVER_FILES: SWIFTSHADER } : process.env;
   const options = { env, cwd: new URL("../../", import.meta.url), stdio: "ignore", timeout: 60_000 };
@@ -83,7 +87,10 @@ function installFirefox() {
   if (!apt(...install) && !(apt("update") && apt(...install))) console.error("setup: could not install firefox-esr");
 }
 
-/** Where Dawn finds no adapter at all: installs software ones on Debian as root, else says how to get one. */
+/**
+ * Where Dawn finds no adapter at all: installs software ones on Debian as root, else says how to
+ * get one.
+ */
 export function ensureAdapter() {
   let found = probe();
   const codename = debianCodename();

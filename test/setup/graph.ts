@@ -139,8 +139,9 @@ export function kernelNames(path: string): string[] {
 }
 
 /**
- * Tests of the kernels that a WGSL or SIMD file is part of, against their plain twins. wgsl_ways takes the files that stand for
- * an import beside others: a file that is imported by its own name is judged without.
+ * Tests of the kernels that a WGSL or SIMD file is part of, against their plain twins. wgsl_ways
+ * takes the files that stand for an import beside others: a file that is imported by its own name
+ * is judged without.
  */
 function kernelTests(path: string): string[] {
   const names = kernelNames(path);

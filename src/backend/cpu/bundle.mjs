@@ -1,4 +1,5 @@
-// Makes web_worker_text.ts: the script of a page's worker as text, so that it needs no file that a bundler would have to find.
+// Makes web_worker_text.ts: the script of a page's worker as text, so that it needs no file that a
+// bundler would have to find.
 //
 // Run by `npm run build`; the result is not committed.
 

@@ -65,9 +65,10 @@ export class Pool {
   #closed = false;
 
   /**
-   * @param threads including the caller's @param start starts a worker; null without shared memory:
-   * then there is one thread @param patienceMs how long a worker may hold a closed job before it
-   * counts as failed @param fewer continues without a worker that could not be started
+   * @param threads including the caller's
+   * @param start starts a worker; null without shared memory: then there is one thread
+   * @param patienceMs how long a worker may hold a closed job before it counts as failed
+   * @param fewer continues without a worker that could not be started
    */
   constructor(
     module: WebAssembly.Module,

@@ -1,5 +1,5 @@
-// The official clients, unmodified, against a running server: chat, stream, a tool round trip, JSON schema, abort, errors.
-// Run by run.mjs, in a folder where the clients are installed.
+// The official clients, unmodified, against a running server: chat, stream, a tool round trip, JSON
+// schema, abort, errors. Run by run.mjs, in a folder where the clients are installed.
 
 await import("./openai.mjs");
 await import("./anthropic.mjs");

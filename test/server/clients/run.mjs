@@ -1,9 +1,11 @@
-// Installs the official clients beside the repository and runs check.mjs with them. Not part of `npm test`: 120 MB of packages.
+// Installs the official clients beside the repository and runs check.mjs with them. Not part of
+// `npm test`: 120 MB of packages.
 //
 //   node src/setup.mjs && node test/server/clients/run.mjs <folder> [base URL]
 //
-// folder: where the clients are, or are installed if it holds none. Without a base URL a server with a scripted model is
-// started (dist must be built); with one, its answers are only checked for their shape.
+// folder: where the clients are, or are installed if it holds none. Without a base URL a server
+// with a scripted model is started (dist must be built); with one, its answers are only checked for
+// their shape.
 
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";

@@ -1,6 +1,7 @@
-// What the checks of all clients share: where the server is, what the scripted model says, and how a check is reported.
-// BASE: the server; FAKE=1: it answers with the scripted model. A real model writes what it likes: checks that need a form
-// of it ask for that form, with lengths that an answer of BOUNDED tokens holds.
+// What the checks of all clients share: where the server is, what the scripted model says, and how
+// a check is reported. BASE: the server; FAKE=1: it answers with the scripted model. A real model
+// writes what it likes: checks that need a form of it ask for that form, with lengths that an
+// answer of BOUNDED tokens holds.
 
 import assert from "node:assert/strict";
 

@@ -2,33 +2,36 @@
 
 import { packHalves } from "../../lib/simd/half.simd";
 
-export { EXACT, first, INT8, OFFSETS, offset4, scale4, WIDE } from "../../lib/simd/no_int8.simd";
+export { EXACT, first, INT8, OFFSETS, offset4, scale4, WIDE } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 512;
 export const P1: usize = 0;
 export const P2: usize = 0;
 export const P3: usize = 0;
 
+export const FUSED: bool = true;
+
 export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, out: usize): usize {
   const end = out + 1024;
   for (let w = p0 + g * P0, to = out; to < end; w += 32, to += 64) {
     const low = v128.load(w);
     const high = v128.load(w, 16);
-    v128.store(to, column(i32x4.shl(low, 16)));
-    v128.store(to, column(i32x4.shl(high, 16)), 16);
-    v128.store(to, column(low), 32);
-    v128.store(to, column(high), 48);
+    v128.store(to, column(low, 0));
+    v128.store(to, column(high, 0), 16);
+    v128.store(to, column(low, 1), 32);
+    v128.store(to, column(high, 1), 48);
   }
   return out;
 }
 
 /**
- * The upper halves of four words as f32: sign in bit 31, the rest shifted to where an f32 has its
- * exponent, whose bias is 112 more.
+ * Column i of four rows' words: sign in bit 31, the rest shifted to where an f32 has its exponent,
+ * whose bias is 112 more.
  */
 // @ts-ignore: decorator
-@inline function column(w: v128): v128 {
-  const bits = v128.and(i32x4.shr_s(w, 3), i32x4.splat(0x8fffe000));
+@inline export function column(w: v128, i: i32): v128 {
+  const upper = i == 0 ? i32x4.shl(w, 16) : w;
+  const bits = v128.and(i32x4.shr_s(upper, 3), i32x4.splat(0x8fffe000));
   return f32x4.mul(bits, f32x4.splat(<f32>5.192296858534828e33));
 }
 

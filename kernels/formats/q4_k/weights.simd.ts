@@ -1,5 +1,7 @@
 // q4_k for the SIMD kernels (lib/simd/planes.simd.ts): levels are q4's, eight columns an element.
 
+export { column, FUSED } from "../../lib/simd/defaults.simd";
+
 export const P0: usize = 128;
 export const P1: usize = 16;
 export const P2: usize = 4;

@@ -3,7 +3,7 @@
 
 import { halves } from "../../lib/simd/lanes.simd";
 
-export { EXACT, first, INT8, OFFSETS, offset4, scale4, WIDE } from "../../lib/simd/no_int8.simd";
+export { column, EXACT, FUSED, first, INT8, OFFSETS, offset4, scale4, WIDE } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 128;
 export const P1: usize = 64;

@@ -3,7 +3,7 @@
 import { finiteHalf, mostOf, ofHalf } from "../../lib/simd/half.simd";
 import { halves } from "../../lib/simd/lanes.simd";
 
-export { OFFSETS, offset4 } from "../../lib/simd/no_int8.simd";
+export { column, FUSED, OFFSETS, offset4 } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 256;
 export const P1: usize = 16;
@@ -19,15 +19,15 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
     const low = v128.load(w);
     const high = v128.load(w, 16);
     for (let shift = 0; shift < 32; shift += 8, to += 32) {
-      v128.store(to, column(i32x4.shr_u(low, shift)));
-      v128.store(to, column(i32x4.shr_u(high, shift)), 16);
+      v128.store(to, levels4(i32x4.shr_u(low, shift)));
+      v128.store(to, levels4(i32x4.shr_u(high, shift)), 16);
     }
   }
   return out;
 }
 
 // @ts-ignore: decorator
-@inline function column(w: v128): v128 {
+@inline function levels4(w: v128): v128 {
   return f32x4.convert_i32x4_s(i32x4.sub(v128.and(w, i32x4.splat(255)), i32x4.splat(128)));
 }
 

@@ -8,6 +8,9 @@
 //                    group g of the panel with planes at p0 .. p3, as f32 [32 columns, 8 rows];
 //                    returns where it lies: at `out`, or in the plane itself
 //   EXACT            whether these are the weights; else they must be multiplied by scale4()
+//   FUSED, column(w, i)
+//                    whether an element is two columns, and column i of four rows' elements as f32:
+//                    few tokens then take weights from the plane itself
 //   INT8             whether there are products with activations rounded to int8. Then also:
 //   WIDE             whether a level takes a byte. Activations are then pairs of int16
 //                    (pairs.simd.ts), else what dot.simd takes with nibbles

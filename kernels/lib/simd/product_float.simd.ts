@@ -5,7 +5,7 @@
 // row, and summed by itself before it joins y: shorter sums round less.
 
 import { madd } from "./dot.simd";
-import { EXACT, scale4, weights } from "./format.simd";
+import { column, EXACT, FUSED, P0, scale4, weights } from "./format.simd";
 
 /** Where a thread unpacks a group of one panel or of two, from its results on. */
 const UNPACKED: usize = 1024;
@@ -41,7 +41,7 @@ const S_GROUP: usize = 16;
   const stride2 = 2 * stride;
   const stride3 = 3 * stride;
   for (let g: usize = 0; g < groups; g++) {
-    let w = weights(p0, p1, p2, p3, g, out + UNPACKED);
+    let w = FUSED && tokens < 4 ? p0 + g * P0 : weights(p0, p1, p2, p3, g, out + UNPACKED);
     let a0 = f32x4.splat(0);
     let a1 = a0;
     let b0 = a0;
@@ -51,10 +51,43 @@ const S_GROUP: usize = 16;
     let d0 = a0;
     let d1 = a0;
     // Four columns at once: else a third of the instructions would be arithmetic with addresses.
-    for (const last = x + 128; x < last; x += 16) {
+    for (const last = x + 128; x < last; ) {
       const xb = x + stride;
       const xc = x + stride2;
       const xd = x + stride3;
+      if (FUSED && tokens < 4) {
+        const w0 = v128.load(w);
+        const w1 = v128.load(w, 16);
+        w += 32;
+        let u0 = column(w0, 0);
+        let u1 = column(w1, 0);
+        let item = v128.load32_splat(x);
+        a0 = madd(item, u0, a0);
+        a1 = madd(item, u1, a1);
+        item = v128.load32_splat(xb);
+        b0 = madd(item, u0, b0);
+        b1 = madd(item, u1, b1);
+        if (tokens > 2) {
+          item = v128.load32_splat(xc);
+          c0 = madd(item, u0, c0);
+          c1 = madd(item, u1, c1);
+        }
+        u0 = column(w0, 1);
+        u1 = column(w1, 1);
+        item = v128.load32_splat(x, 4);
+        a0 = madd(item, u0, a0);
+        a1 = madd(item, u1, a1);
+        item = v128.load32_splat(xb, 4);
+        b0 = madd(item, u0, b0);
+        b1 = madd(item, u1, b1);
+        if (tokens > 2) {
+          item = v128.load32_splat(xc, 4);
+          c0 = madd(item, u0, c0);
+          c1 = madd(item, u1, c1);
+        }
+        x += 8;
+        continue;
+      }
       let v0 = v128.load(w);
       let v1 = v128.load(w, 16);
       let value = v128.load32_splat(x);
@@ -128,6 +161,7 @@ const S_GROUP: usize = 16;
         d1 = madd(value, v1, d1);
       }
       w += 128;
+      x += 16;
     }
     if (EXACT) {
       y00 = f32x4.add(a0, y00);
@@ -206,14 +240,33 @@ export function vecFloat(
   let y2 = y0;
   let y3 = y0;
   for (let g: usize = 0; g < groups; g++) {
-    let v = weights(p0, p1, p2, p3, g, out + UNPACKED);
-    let w = weights(q0, q1, q2, q3, g, out + UNPACKED + GROUP);
+    let v = FUSED ? p0 + g * P0 : weights(p0, p1, p2, p3, g, out + UNPACKED);
+    let w = FUSED ? q0 + g * P0 : weights(q0, q1, q2, q3, g, out + UNPACKED + GROUP);
     let a0 = f32x4.splat(0);
     let a1 = a0;
     let b0 = a0;
     let b1 = a0;
     for (const last = x + 128; x < last; x += 4) {
-      const value = v128.load32_splat(x);
+      let value = v128.load32_splat(x);
+      if (FUSED) {
+        const v0 = v128.load(v);
+        const v1 = v128.load(v, 16);
+        const w0 = v128.load(w);
+        const w1 = v128.load(w, 16);
+        a0 = madd(value, column(v0, 0), a0);
+        a1 = madd(value, column(v1, 0), a1);
+        b0 = madd(value, column(w0, 0), b0);
+        b1 = madd(value, column(w1, 0), b1);
+        x += 4;
+        value = v128.load32_splat(x);
+        a0 = madd(value, column(v0, 1), a0);
+        a1 = madd(value, column(v1, 1), a1);
+        b0 = madd(value, column(w0, 1), b0);
+        b1 = madd(value, column(w1, 1), b1);
+        v += 32;
+        w += 32;
+        continue;
+      }
       a0 = madd(value, v128.load(v), a0);
       a1 = madd(value, v128.load(v, 16), a1);
       b0 = madd(value, v128.load(w), b0);

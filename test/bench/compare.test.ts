@@ -32,7 +32,7 @@ const RUNS = [
   run("peer", 2, 2, [30]),
 ];
 
-it("compares each side's better thread count, and says how the ratio moved between rounds", () => {
+it("compares each side's better thread count, and reports the spread of the ratio over rounds", () => {
   const [prefill, load, rss] = rows([CASE], RUNS);
   expect(prefill).toEqual({
     name: "tales/prefill 128",
@@ -46,13 +46,13 @@ it("compares each side's better thread count, and says how the ratio moved betwe
   expect(rss).toMatchObject({ unit: "bytes", peer: { threads: 1, median: 500 }, ratio: 2 });
 });
 
-it("says what threads bring us: medians of 22 over 12", () => {
+it("reports the gain from threads: medians of 22 over 12", () => {
   expect(scaling([CASE], RUNS)).toEqual([
     { name: CASE.name, threads: [1, 2], ratio: 22 / 12, spread: [20 / 11, 24 / 13] },
   ]);
 });
 
-it("has no row where a side has no sample, and none of memory in a page", () => {
+it("has no row for a side without samples, and none of memory in a page", () => {
   const failed = RUNS.map((one) => (one.side === "peer" ? { ...one, sample: undefined, error: "crashed" } : one));
   expect(rows([CASE], failed as Run[])).toEqual([]);
   const pages = RUNS.map((one) => ({ ...one, sample: { ...one.sample!, peakRssBytes: null } }));
@@ -65,7 +65,7 @@ it("does not mix threads measured on our side alone into the comparison", () => 
   expect(rows([alone], fast)[0]).toMatchObject({ ours: { threads: 2, median: 22 }, peer: { threads: 2, median: 30 } });
 });
 
-it("takes as long a prompt as the context leaves room for", () => {
+it("takes the longest prompt that fits the context", () => {
   expect(longPrompt(32768, 24)).toBe(2048);
   expect(longPrompt(2048, 64)).toBe(1920);
 });

@@ -65,7 +65,7 @@ describe("npm run bench -- experts", () => {
 });
 
 describe("a chart", () => {
-  it("escapes what it is given and stands one tick in the middle", () => {
+  it("escapes its texts and puts a single tick in the middle", () => {
     const svg = chartSvg({
       title: 'a < b & "c"',
       subtitle: "",

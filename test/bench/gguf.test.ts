@@ -58,7 +58,7 @@ it("writes version 3: counts, typed metadata, a table of tensors, data aligned t
   expect([...readFileSync(path)]).toEqual([...head, ...data]);
 });
 
-it("refuses data that is not what the shape asks for", async () => {
+it("rejects data that does not match the shape", async () => {
   const short = {
     name: "v",
     type: "f32",
@@ -72,7 +72,7 @@ it("refuses data that is not what the shape asks for", async () => {
   );
 });
 
-it("gives a model llama.cpp's tensors, each as many bytes as its shape says", async () => {
+it("gives a model llama.cpp's tensor names, with the bytes of their shapes", async () => {
   const url =
     "synthetic:mixtral-8x7b?layers=1&hidden_size=64&intermediate_size=96&num_attention_heads=4&num_key_value_heads=2&vocab_size=300";
   const { architecture, sources } = await openWeights(url);

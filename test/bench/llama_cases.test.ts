@@ -97,7 +97,7 @@ describe("timeCases", () => {
   });
 });
 
-it("carries the module, what it links with, and two of the many forms of the CPU backend", () => {
+it("packs the module, its libraries, and two of the many CPU backends", () => {
   const folder = temporary();
   const bins = "bins/linux-x64-vulkan";
   const needed = ["_nlcBuildMetadata.json", "libggml-vulkan.so", "libllama-common.so", "llama-addon.node"];
@@ -124,7 +124,7 @@ describe("llamaCommand", () => {
   };
   const model = "synthetic:mixtral-8x7b?layers=1&hidden_size=64";
 
-  it("writes why there is no measurement, and fails", async () => {
+  it("writes the reason if it cannot measure, and fails", async () => {
     alone();
     const folder = temporary();
     const out = join(folder, "out.json");
@@ -141,7 +141,7 @@ describe("llamaCommand", () => {
     expect(JSON.parse(readFileSync(out, "utf8")).error).toContain("llama-addon.node");
   });
 
-  it("refuses arguments that mean nothing", async () => {
+  it("rejects meaningless arguments", async () => {
     alone();
     expect(await llamaCommand(new URL("file:///"), ["--model", model])).toBe(2);
     expect(await llamaCommand(new URL("file:///"), ["--model", model, "--out", "x", "--contexts", "1,a"])).toBe(2);

@@ -59,7 +59,7 @@ describe.skipIf(left)(titled("npm run bench -- --profile", left), () => {
     expect(attention(later!) - attention(decode!)).toBeGreaterThanOrEqual(3 * 40 * 2 * 16 * 2 * 2);
   });
 
-  it("begins no further case when its time is over, and says so", () => {
+  it("starts no further case when its time is over, and reports that", () => {
     const args = ["--contexts", "0", "--prompts", "", "--tokens", "1", "--adapter", adapters[0]!.name];
     const { status, stdout } = bench(
       "--model",

@@ -46,7 +46,7 @@ describe("quantizeQ4_0", () => {
     expect(bytes[2]).toBe(0x88);
   });
 
-  it("holds the largest of the other sign at 7 scales", () => {
+  it("clamps the largest weight of the other sign to 7 scales", () => {
     const x = new Float32Array(32);
     x[0] = -8;
     x[31] = 8;
@@ -62,7 +62,7 @@ describe("quantizeQ4_0", () => {
 });
 
 describe("repackQ4_0", () => {
-  it("gives the very weights of our q4", () => {
+  it("has exactly the weights of our q4", () => {
     const [rows, cols] = [3, 96];
     const packed = rowPlanes(FORMATS.q4, rows, cols);
     packRows(FORMATS.q4, random(rows * cols), rows, cols, packed);

@@ -35,7 +35,7 @@ interface Run {
 describe.skipIf(leftToCi)(titled("npm run bench -- residency", leftToCi), () => {
   beforeAll(() => quantize(`synthetic:mixtral-8x7b?layers=${LAYERS}&${SIZES}`, join(folder, "model"), { threads: 1 }));
 
-  it("measures every process and writes what it has found", () => {
+  it("measures every process and writes the result", () => {
     const lengths = ["--tokens", String(TOKENS), "--warm-up", "3", "--prompt", "5", "--repeats", "2"];
     const ram = 26 << 20; // less than all of it with scratch
     const { status, stdout, stderr } = bench(
@@ -75,7 +75,7 @@ describe.skipIf(leftToCi)(titled("npm run bench -- residency", leftToCi), () => 
     }
   });
 
-  it("says why it cannot: a folder that fits, one that was not quantized, wrong options", () => {
+  it("reports why it cannot run: a folder that fits, one that is not packed, wrong options", () => {
     const fits = bench("--model", join(folder, "model"), "--ram", "4GiB", "--repeats", "1", "--tokens", "1");
     expect(fits.status).toBe(1);
     expect(fits.stderr).toContain("fit the budget");
@@ -90,7 +90,7 @@ describe.skipIf(leftToCi)(titled("npm run bench -- residency", leftToCi), () => 
   });
 });
 
-describe("what is allowed", () => {
+describe("the machine's limit", () => {
   it("is the slower of reading and computing, or both one after the other", () => {
     const report = (tokenMs: number[]) => ({ tokenMs }) as unknown as DecodeReport;
     const reads = { bytes: 8e9, ms: 4000 } as ReplayReport;

@@ -18,7 +18,7 @@ it("isolates the page, so that it may share memory between threads", async () =>
   expect(response.headers.get("cross-origin-embedder-policy")).toBe("require-corp");
 });
 
-it("gives a file and a range of it", async () => {
+it("serves a file and a range of it", async () => {
   const whole = await (await fetch(`${served.origin}/bench/README.md`)).text();
   const part = await fetch(`${served.origin}/bench/README.md`, { headers: { range: "bytes=2-11" } });
   expect(part.status).toBe(206);

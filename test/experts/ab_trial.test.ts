@@ -15,7 +15,7 @@ describe("AbTrial", () => {
   const options = { window: 8, rounds: 2, hold: 100 };
   const TEST = 2 * options.window * options.rounds;
 
-  it("tries both in turns, then keeps what is quicker", () => {
+  it("tries both settings in turns, then keeps the faster one", () => {
     for (const [ms, pays] of [
       [{ on: 90, off: 100 }, true],
       [{ on: 110, off: 100 }, false],
@@ -29,7 +29,7 @@ describe("AbTrial", () => {
     }
   });
 
-  it("asks again, and follows what has changed", () => {
+  it("repeats the trial, and follows a change", () => {
     const trial = new AbTrial(options);
     pass(trial, TEST + options.hold, { on: 90, off: 100 });
     expect(pass(trial, TEST, { on: 120, off: 100 })).toBe(TEST / 2);
@@ -40,7 +40,7 @@ describe("AbTrial", () => {
     expect(trial.pays).toBe(true);
   });
 
-  it("asks less and less often for the same answer, eight times as seldom at most", () => {
+  it("repeats the trial less often after the same result, at most eight times as seldom", () => {
     const trial = new AbTrial(options);
     const held: number[] = [];
     for (let i = 0; i < 6; i++) {
@@ -55,7 +55,7 @@ describe("AbTrial", () => {
     expect(held).toEqual([1, 2, 4, 8, 8, 8]);
   });
 
-  it("is not misled by a few slow tokens, nor by those that the turn before has prepared", () => {
+  it("is not misled by a few slow tokens, nor by those that profit from the turn before", () => {
     const trial = new AbTrial({ window: 12, rounds: 3, hold: 100 });
     for (let i = 0; i < 72; i++) {
       const first = i % 12 < 2;

@@ -22,7 +22,7 @@ async function measured(rates: MachineRates, shape = SHAPE) {
 }
 
 describe("calibrate", () => {
-  it.each(machines([0, 12]))("finds what the machine can do: %s", async (_, rates) => {
+  it.each(machines([0, 12]))("finds the machine's rates: %s", async (_, rates) => {
     const found = await measured(rates);
     const { host, copy, link, tail, sync, disk } = truth(rates);
     expect(found.host.one).toBeCloseTo(host.one, 6);
@@ -34,7 +34,7 @@ describe("calibrate", () => {
     expect(found.disk).toBeCloseTo(disk, 6);
   });
 
-  it("uploads nothing where there is no transit slot", async () => {
+  it("uploads nothing without a transit slot", async () => {
     const [, rates] = machines()[0]!;
     expect(await measured(rates, { ...SHAPE, transit: 0 })).toMatchObject({ copy: 0, link: 0, tail: 0 });
   });
@@ -60,7 +60,7 @@ describe("Costs", () => {
     return costs;
   };
 
-  it("follow the host, where it was busy when it was measured", async () => {
+  it("follow the host if it was busy when it was measured", async () => {
     expect((await corrected({ host: { one: 8, each: 8 / 3 } }, 1)).hostCompute(1)).toBeCloseTo(rates.host.one, 1);
   });
 
@@ -77,7 +77,7 @@ describe("Costs", () => {
     expect((await corrected({ disk: 30 }, 1, 0.35, 10)).disk).toBeCloseTo(12, 0);
   });
 
-  it("learn that a device is slower than was assumed, and leave it", async () => {
+  it("learn that a device is slower than assumed, and avoid it", async () => {
     const slow = { ...rates, host: { one: 5, each: 5 }, link: 2, copy: 1, device: { one: 20, each: 20 } };
     const machine = new Machine(slow, { ...SHAPE, slots: 0 });
     const costs = new Costs({ ...truth(slow), device: { one: 0.1, each: 0.003 } });
@@ -95,7 +95,7 @@ describe("Costs", () => {
     expect(difference(tier.counters.snapshot(), before).experts.uploaded).toBe(0);
   });
 
-  it("take a hiccup for what it is", () => {
+  it("are not thrown off by an outlier", () => {
     const costs = new Costs(truth(rates));
     const before = costs.rates();
     costs.computed(1, 1e6);
@@ -109,7 +109,7 @@ describe("Costs", () => {
     expect(after.link).toBe(before.link);
   });
 
-  it("are told to a person", () => {
+  it("can be printed", () => {
     const costs = new Costs({ ...truth(rates), host: { one: 5, each: 1.25 }, copy: 9, link: 3, disk: 0 });
     expect(costs.describe(99.1e6)).toEqual([
       "expert: 99.1 MB",
@@ -123,7 +123,7 @@ describe("Costs", () => {
 });
 
 describe("Counters", () => {
-  it("tell what happened between two snapshots", () => {
+  it("show what happened between two snapshots", () => {
     const counters = new Counters(2);
     counters.begin(0, 3, 2, 1);
     counters.begin(1, 3, 0, 4);

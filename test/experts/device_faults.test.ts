@@ -81,7 +81,7 @@ describe.skipIf(noAdapter)(`slots on ${usual ? `webgpu ${usual.name}` : `a devic
     }
   });
 
-  it("memory that the device refuses while slots are made: a MemoryError, and the next one opens", async () => {
+  it("an allocation that fails while slots are created: a MemoryError, and the next model opens", async () => {
     const gpu = watchedGpu(usual!.name);
     let made = 0;
     gpu.onBuffer = (_, bytes) => {

@@ -57,7 +57,7 @@ function replay(steps: readonly Step[], { layers, slots }: MachineShape) {
 }
 
 describe("DeviceTier", () => {
-  it("gives right sums and the replay's counts, whatever the machine, its memory and the steps", async () => {
+  it("computes right sums and the replay's counts, whatever the machine, its memory and the steps", async () => {
     const setting = fc.record({
       machine: fc.nat({ max: machines([0, 12]).length - 1 }),
       slots: fc.constantFrom(0, 1, 3, 8),
@@ -92,7 +92,7 @@ describe("DeviceTier", () => {
     );
   });
 
-  it("sends admissions in idle moments, whole before the layer's next step", async () => {
+  it("uploads admissions in idle moments, complete before the layer's next step", async () => {
     // The device takes long for a layer: enough for a piece or two.
     const rates = { ...MIXED, layer: 5 };
     const machine = new Machine(rates, { ...SHAPE, layers: 8 });
@@ -110,7 +110,7 @@ describe("DeviceTier", () => {
     expect(ms.disk).toBe(0);
   });
 
-  it("sends a missing expert once where it is computed on the device and given a slot", async () => {
+  it("uploads a missing expert once if the device computes it and it is admitted", async () => {
     const machine = new Machine(MIXED, { ...SHAPE, slots: E });
     const tier = tierOf(machine, { places: ["device"] });
     await machine.run(walk(machine, tier, randomSteps(1, SHAPE.layers, E, K, { tokens: 64 })));
@@ -119,7 +119,7 @@ describe("DeviceTier", () => {
     expect(machine.device.written).toEqual({ own: SHAPE.layers * E * RECORD, transit: 0 });
   });
 
-  it("waits in prepare() for admissions that found no idle moment", async () => {
+  it("completes admissions in prepare() if there was no idle moment", async () => {
     const machine = new Machine({ ...MIXED, layer: 0.1, sync: 0.01 }, { ...SHAPE, layers: 1 });
     const tier = tierOf(machine, { places: ["host"] });
     const steps = randomSteps(20, 1, E, K);
@@ -173,7 +173,7 @@ describe("DeviceTier", () => {
     expect(machine.device.written.own).toBeLessThan(RECORD);
   });
 
-  it("reads a predict ahead once, though RAM has no room to keep it", async () => {
+  it("reads a predicted record once, even if RAM has no room to keep it", async () => {
     const machine = new Machine({ ...MIXED, disk: 1, layer: 40 }, { ...SHAPE, ram: 1 });
     const steps = randomSteps(4, SHAPE.layers, E, K);
     const tier = tierOf(machine, { places: ["host"], predict: predicting(steps, 1).predict });
@@ -198,7 +198,7 @@ describe("DeviceTier", () => {
     expect(machine.ram.pins).toBe(0);
   });
 
-  it("a device that fails, in a step or between two, ends the step that follows with its error", async () => {
+  it("if the device fails, in a step or between two, the next step ends with its error", async () => {
     for (const after of [0, 0.2, 1, 3, 10]) {
       const machine = new Machine(MIXED, SHAPE);
       const tier = tierOf(machine);
@@ -217,7 +217,7 @@ describe("DeviceTier", () => {
     }
   });
 
-  it("closed, it refuses steps and holds nothing", async () => {
+  it("rejects steps and holds nothing after close()", async () => {
     const machine = new Machine(MIXED, SHAPE);
     const tier = tierOf(machine);
     const steps = randomSteps(3, SHAPE.layers, E, K);
@@ -228,7 +228,7 @@ describe("DeviceTier", () => {
     await expect(machine.run(walk(machine, tier, steps.slice(2)))).rejects.toThrow(RequestError);
   });
 
-  it("asks for a transit slot where misses are to be uploaded", () => {
+  it("needs a transit slot if misses must be uploaded", () => {
     const machine = new Machine(MIXED, { ...SHAPE, transit: 0 });
     expect(() => tierOf(machine, { places: ["device"] })).toThrow(/at least one transit slot is needed/);
   });
@@ -242,7 +242,7 @@ describe("DeviceTier", () => {
 });
 
 describe("rowsByExpert", () => {
-  it("groups rows and shares by expert", () => {
+  it("groups rows and weights by expert", () => {
     const rows = rowsByExpert(Uint32Array.of(3, 1, 1, 0), Float32Array.of(0.75, 0.25, 0.5, 0.5), 2);
     expect(rows).toEqual([
       { expert: 0, tokens: Uint32Array.of(1), shares: Float32Array.of(0.5) },

@@ -16,7 +16,7 @@ describe("Ewma", () => {
     expect([...policy.scores]).toEqual([0.25, 0.75, 0.5, 0]);
   });
 
-  it("takes a chunk of T tokens for T steps in which each expert is used by its share of them", () => {
+  it("counts a chunk of T tokens as T steps in which each expert is used by its share of them", () => {
     const chunk = new Ewma(4, 0.5);
     chunk.step(usesOf([0, 1, 0, 2]), 2); // two tokens: 0 and 1, 0 and 2
     // Earlier scores keep (1/2)^2; the chunk has the rest.
@@ -25,7 +25,7 @@ describe("Ewma", () => {
     expect([...chunk.scores]).toEqual([0.875, 0.1875, 0.1875, 0.5]);
   });
 
-  it("admits who is clearly ahead of the least used resident, in its place", () => {
+  it("admits an expert that is used clearly more than the least used resident, in its place", () => {
     const policy = new Ewma(4, undefined, [0.5, 0.2, 0.2 + MARGIN / 2, 0.2 + 2 * MARGIN]);
     expect(policy.replaces(3, [0, 1])).toBe(1);
     expect(policy.replaces(2, [0, 1])).toBeNull(); // ahead, but not by the margin

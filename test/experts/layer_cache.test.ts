@@ -31,7 +31,7 @@ describe("usesOf", () => {
 });
 
 describe("LayerCache", () => {
-  it("counts uses, fills free slots without asking, then does what the policy says", () => {
+  it("counts uses, fills free slots first, then follows the policy", () => {
     const policy = scripted([3, null]);
     const cache = new LayerCache(8, 2, policy);
     expect(cache.begin(usesOf([3, 5]), 1)).toEqual({ hits: [], misses: usesOf([3, 5]) });
@@ -50,7 +50,7 @@ describe("LayerCache", () => {
     expect(cache.counters).toEqual({ hits: 1, misses: 3, admissions: 3 });
   });
 
-  it("frees the slot of what never arrived", () => {
+  it("frees the slot of a record that never arrived", () => {
     const cache = new LayerCache(4, 1, scripted([]));
     cache.admit(2);
     cache.drop(2);

@@ -68,7 +68,7 @@ describe("decoding", () => {
     },
   );
 
-  it("is quicker than both where the best is a mixture", async () => {
+  it("is faster than both ways if a mixture is best", async () => {
     for (const [one, copy, link] of [
       [5, 1, 4],
       [5, 0.5, 5],
@@ -84,7 +84,7 @@ describe("decoding", () => {
     }
   });
 
-  it.each(some(machines(), 2))("loses next to nothing against the best plan of each layer: %s", async (_, rates) => {
+  it.each(some(machines(), 2))("is almost as fast as the best plan of each layer: %s", async (_, rates) => {
     const { ms, tier } = await run(rates, steps);
     const residents = tier.caches.map((cache) => cache.residents);
     const least = steps.slice(FILLING).reduce((sum, step) => sum + leastOf(rates, step, residents), 0);
@@ -92,7 +92,7 @@ describe("decoding", () => {
     expect(ms / least).toBeLessThan(1.01);
   });
 
-  it("says where the time went", async () => {
+  it("reports where the time went", async () => {
     const [, rates] = machines([20])[4]!;
     const { machine, tier } = await run(rates, steps, {}, { ...SHAPE, ram: 40 });
     const { ms } = tier.counters;
@@ -125,7 +125,7 @@ describe("prefetching", () => {
     };
   };
 
-  it("stays on where the link is idle and predictions are good", async () => {
+  it("stays on if the link is idle and predictions are good", async () => {
     const rates: MachineRates = { ...machines()[6]![1], layer: 6, copy: 0.5, link: 4 };
     const { pays, tried, never, always, tier } = await compare(rates, 0.9);
     expect(always).toBeLessThan(0.95 * never);
@@ -136,7 +136,7 @@ describe("prefetching", () => {
     expect(tier.counters.bytes.wasted).toBeLessThan(0.5 * tier.counters.bytes.prefetch);
   });
 
-  it("turns itself off where predictions are bad and copies take the host's time", async () => {
+  it("is switched off if predictions are bad and copies take the host's time", async () => {
     const rates: MachineRates = { ...machines()[1]![1], copy: 9, link: 3 };
     const { pays, tried, never, always } = await compare(rates, 0);
     expect(always).toBeGreaterThan(1.02 * never);
@@ -144,7 +144,7 @@ describe("prefetching", () => {
     expect(tried).toBeLessThan(1.001 * never);
   });
 
-  it("reads ahead from disk", async () => {
+  it("prefetches from disk", async () => {
     const rates: MachineRates = { ...machines([8])[0]![1], layer: 6 };
     const shape = { ...SHAPE, ram: 30 };
     const never = await run(rates, steps.slice(0, 60), {}, shape);
@@ -179,7 +179,7 @@ describe("a prompt", () => {
     },
   );
 
-  it("has the host compute while more uploads wait than may", async () => {
+  it("lets the host compute while the limit of uploads in flight is reached", async () => {
     const shape: MachineShape = { layers: 1, experts: 32, slots: 0, transit: 4 };
     const rates: MachineRates = { ...machines()[0]![1], host: { one: 20, each: 1 }, copy: 1, link: 10 };
     const [step] = randomSteps(1, 1, 32, K, { tokens: 400, skew: 0 });
@@ -197,7 +197,7 @@ describe("a prompt", () => {
     expect(only.sum(0) / (32 * rates.link)).toBeLessThan(1.02);
   });
 
-  it("is read ahead from disk", async () => {
+  it("is prefetched from disk", async () => {
     const rates: MachineRates = { ...machines([20])[6]![1], layer: 3 };
     const shape = { ...SHAPE, ram: 20 };
     const all = (): number[] => []; // not called: a prompt uses all

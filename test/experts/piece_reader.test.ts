@@ -43,7 +43,7 @@ function watch(promise: Promise<void>) {
 }
 
 describe("PieceReader", () => {
-  it.each([0, 1, 4, 5, 8, 11])("fills %i bytes in pieces of 4, whatever comes first", async (bytes) => {
+  it.each([0, 1, 4, 5, 8, 11])("fills %i bytes in pieces of 4, in any order of arrival", async (bytes) => {
     const { asked, record } = disk();
     const into = new Uint8Array(bytes);
     const read = watch(new PieceReader({ piece: 4, most: 8 }).read(record(7, bytes), into, how()));
@@ -57,7 +57,7 @@ describe("PieceReader", () => {
     expect([...into]).toEqual(Array.from({ length: bytes }, (_, i) => 7 + i));
   });
 
-  it("asks for so many pieces at a time, of one record after the other", async () => {
+  it("keeps a limited number of pieces in flight, one record after the other", async () => {
     const { asked, record, waiting } = disk();
     const reader = new PieceReader({ piece: 4, most: 3 });
     const reads = [1, 2].map((id) => watch(reader.read(record(id, 8), new Uint8Array(8), how())));
@@ -78,7 +78,7 @@ describe("PieceReader", () => {
     expect(reads.map(({ over }) => over)).toEqual([true, false]);
   });
 
-  it("asks for what is urgent first, and for what becomes urgent while it waits", async () => {
+  it("requests urgent records first, also those that become urgent while they wait", async () => {
     const { asked, record, waiting } = disk();
     const reader = new PieceReader({ piece: 4, most: 1 });
     const urgent = new Set<number>();
@@ -101,7 +101,7 @@ describe("PieceReader", () => {
     expect(reads.every(({ over }) => over)).toBe(true);
   });
 
-  it("fails with the first error, when no piece can be written any more, and asks for no more of it", async () => {
+  it("fails with the first error when no piece is in flight, and requests no more of the record", async () => {
     const { asked, record, waiting } = disk();
     const reader = new PieceReader({ piece: 4, most: 2 });
     const broken = watch(reader.read(record(1, 40), new Uint8Array(40), how()));

@@ -162,7 +162,7 @@ describe("the tier in RAM", () => {
     expect(host.tier.counters.reads).toBe(1);
   });
 
-  it("waits where all slots are held, and for the same record reads once", async () => {
+  it("waits while all slots are pinned, and reads the same record once", async () => {
     const host = tierOf(2, 1, 1);
     const first = host.tier.acquire(0, 1, "demand");
     const again = host.tier.acquire(0, 1, "demand");
@@ -187,7 +187,7 @@ describe("the tier in RAM", () => {
     expect(await third).toBe(await first);
   });
 
-  it("what was read ahead is found, and what was not used is counted as wasted", async () => {
+  it("a prefetched record is a hit, and an unused one is counted as wasted", async () => {
     const host = tierOf(5, 2, 1, { predict: () => [6, 7] });
     const visit = host.tier.visit(0, uses(0), x, () => {});
     await turn();
@@ -206,7 +206,7 @@ describe("the tier in RAM", () => {
     expect(host.tier.counters.wastedBytes).toBe(100);
   });
 
-  it("close() refuses who waits and ends when no read is under way", async () => {
+  it("close() rejects pending callers and ends when no read is in flight", async () => {
     const host = tierOf(2, 1, 1);
     const held = host.tier.acquire(0, 1, "demand");
     const other = host.tier.acquire(0, 2, "demand");
@@ -223,7 +223,7 @@ describe("the tier in RAM", () => {
     await Promise.all([held, other]);
   });
 
-  it("reads past the page cache when that is on, and tries one thing at a time", async () => {
+  it("reads past the page cache while that is on, with one trial at a time", async () => {
     const ways: boolean[] = [];
     const heard: string[] = [];
     const bypassTrial = { on: true, deciding: true, step: () => void heard.push("bypass") };
@@ -244,7 +244,7 @@ describe("the tier in RAM", () => {
     expect(ways).toEqual([true, true, false]);
   });
 
-  it("keeps one more in the first layers where there are slots for that", async () => {
+  it("keeps one more in the first layers if there are slots for it", async () => {
     const host = tierOf(2 * 2 + 1 + 1, 2, 2, { extra: 1 });
     for (const layer of [0, 1]) await visited(host, layer, uses(1, 2, 3, 4));
     expect(host.tier.caches.map(({ residents }) => residents)).toEqual([
@@ -254,7 +254,7 @@ describe("the tier in RAM", () => {
     expect(() => tierOf(5, 2, 2, { extra: 1 })).toThrow(/5 slots in RAM for 5 experts of 2 layers/);
   });
 
-  it("needs a slot beside those of the residents", () => {
+  it("needs a slot more than it has residents", () => {
     expect(() => tierOf(4, 2, 2)).toThrow(/4 slots in RAM for 4 experts of 2 layers/);
   });
 });

@@ -49,7 +49,7 @@ function temporary(): string {
 }
 
 describe("records that have to be packed", () => {
-  it("are packed once, one after the other, and then come from a file that has no name", async () => {
+  it("are packed once, one after the other, and then read from an unlinked file", async () => {
     const folder = temporary();
     const spill = fileSpill(folder);
     const { slots, packed, read } = lab(spill);
@@ -62,7 +62,7 @@ describe("records that have to be packed", () => {
     await spill.close();
   });
 
-  it("are packed again where there is nowhere to keep them", async () => {
+  it("are packed again if there is no place to keep them", async () => {
     const folder = temporary();
     const file = join(folder, "no folder");
     writeFileSync(file, "");

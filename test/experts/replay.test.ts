@@ -129,12 +129,12 @@ describe("on random traces", () => {
 });
 
 describe("figures", () => {
-  it("slotsFor reads a curve backwards", () => {
+  it("slotsFor inverts a curve", () => {
     const curve = [0, 0.1, 0.3, 0.3, 1];
     expect([0, 0.1, 0.2, 0.3, 0.65, 1, 2].map((rate) => slotsFor(rate, curve))).toEqual([0, 1, 1.5, 2, 3.5, 4, 4]);
   });
 
-  it("place chance at 0, foresight at 1, and LRU where it is", () => {
+  it("put random at 0, Belady at 1, and LRU in between", () => {
     const steps = Array.from({ length: 400 }, (_, i) => [(i * i) % 7, 7]);
     const figures = figuresOf(traceOf(8, steps), [3, 8]);
     const at = (name: string, slots: number) => figures.find(({ policy }) => policy === name)!.bySlots[slots]!;

@@ -73,7 +73,7 @@ describe("plan", () => {
     expect(ms).toBeCloseTo(bruteForce(rates, misses, { link: 0, device: 0 }, ["host", "device"]), 6);
   });
 
-  it("computes a token where it is sooner, and a prompt on the device", () => {
+  it("computes a token where it is faster, and a prompt on the device", () => {
     const rates = { host: { one: 5, each: 1.2 }, copy: 2.5, link: 11, device: { one: 0.2, each: 0.02 } };
     const costs = new Costs({ ...rates, tail: 9, sync: 0.5, disk: 0 });
     const idle = { link: 0, device: 0 };
@@ -91,13 +91,13 @@ describe("plan", () => {
     expect(plan([{ tokens: 1, ready: 0, rest: 0.125 }], costs, idle).order).toEqual([{ miss: 0, where: "device" }]);
   });
 
-  it("leaves the link alone where it gains nothing", () => {
+  it("does not use the link without a gain", () => {
     const costs = new Costs(truth(machines()[0]![1]));
     const { order } = plan([{ tokens: 1, ready: 0, rest: 1 }], costs, { link: 0, device: 100 });
     expect(order).toEqual([{ miss: 0, where: "host" }]);
   });
 
-  it("plans more misses than it can try, near the bound", () => {
+  it("plans more misses than it can search, close to the bound", () => {
     for (const [name, rates] of machines()) {
       const misses = Array.from({ length: 3 * EXACT }, (_, i) => ({ tokens: 1 + (i % 3), ready: 0, rest: 1 }));
       const { order, ms } = plan(misses, new Costs(truth(rates)), { link: 0, device: 0 });

@@ -54,7 +54,7 @@ function tiersOn(machine: Machine, quota: number, spare: number, predict: (layer
 }
 
 describe("DeviceTier over RamTier", () => {
-  it("gives right sums with hardly a slot to spare, and is never stuck", async () => {
+  it("computes right sums with hardly a slot to spare, and never deadlocks", async () => {
     await fc.assert(
       fc.asyncProperty(setting, async ({ machine: which, slots, transit, quota, spare, tokens, right, seed }) => {
         const [, rates] = machines([12])[which]!;
@@ -82,7 +82,7 @@ describe("DeviceTier over RamTier", () => {
     );
   });
 
-  it("goes on after steps that were aborted or could not be read", async () => {
+  it("continues after steps that were aborted or could not be read", async () => {
     for (let after = 0.5; after < 80; after += 3.1) {
       const [, rates] = machines([12])[4]!;
       const machine = new Machine(rates, { layers: LAYERS, experts: E, slots: 2, transit: 2, ram: 0 });

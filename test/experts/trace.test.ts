@@ -23,7 +23,7 @@ describe("a trace", () => {
     expect(traceLine(chunk)).toBe('{"tokens":3,"sequences":1,"ids":[[0,1,2,3,3,0],[1,2]]}\n');
   });
 
-  it("reads as it was written, with or without the last line end", () => {
+  it("reads back what was written, with or without the last newline", () => {
     const text = traceHeader(HEADER) + traceLine(chunk) + traceLine(token);
     const expected = { ...HEADER, steps: [chunk, token] };
     expect(parseTrace(text, "t")).toEqual(expected);
@@ -31,7 +31,7 @@ describe("a trace", () => {
     expect(parseTrace(traceHeader(HEADER), "t").steps).toEqual([]);
   });
 
-  it("has no row of the last layer where no logits were wanted", () => {
+  it("has no row of the last layer in a step without logits", () => {
     const step = { ...chunk, layers: [chunk.layers[0]!, new Uint32Array(0)] };
     expect(parseTrace(traceHeader(HEADER) + traceLine(step), "t").steps).toEqual([step]);
   });
@@ -43,7 +43,7 @@ describe("a trace", () => {
   });
 });
 
-describe("a malformed trace is refused, with the line:", () => {
+describe("a malformed trace is rejected with its line:", () => {
   const before = traceHeader(HEADER) + traceLine(token);
   const step = (json: unknown): string => before + JSON.stringify(json);
   const ids = (...layers: unknown[]): string => step({ tokens: 1, sequences: 1, ids: layers });
@@ -87,7 +87,7 @@ describe("a malformed trace is refused, with the line:", () => {
     expect(() => parseTrace(text, "t")).toThrow(message);
   });
 
-  it("or read, whatever is done to it", () => {
+  it("or read, whatever is changed in it", () => {
     const text = traceHeader(HEADER) + traceLine(chunk) + traceLine(token);
     fc.assert(
       fc.property(fc.nat(text.length - 1), fc.string({ maxLength: 3 }), fc.nat(3), (at, insert, removed) => {
@@ -110,7 +110,7 @@ interface Reference {
 }
 
 describe.each(backends)("onRoutes on $name", ({ options }) => {
-  it("gives the reference's experts, a step a chunk and a token, and nothing else", async () => {
+  it("reports the reference's experts, one step for each chunk and token, and nothing else", async () => {
     const { prompts } = JSON.parse(readFileSync(inRepo("models/tales/reference.json"), "utf8")) as Reference;
     const { ids, top2_experts_last, greedy_ids } = prompts[0]!;
     const steps: RouteStep[] = [];

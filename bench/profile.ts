@@ -58,7 +58,7 @@ export interface ProfileCase {
   readonly kernelMs: number | null;
   readonly spanMs: number | null;
   readonly kernels: readonly KernelRow[];
-  /** Of an untouched step. */
+  /** In an untouched step. */
   readonly dispatches: number;
   /** Dispatches of each layer; null below three layers, where they cannot be separated. */
   readonly dispatchesPerLayer: number | null;

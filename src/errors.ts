@@ -16,19 +16,16 @@ export class WeightsError extends HotsetError {
 
 /** A prompt that is longer than the context, in tokens. */
 export interface Overflow {
-  /** Of the prompt; at least so many, where it was not counted to its end. */
+  /** Tokens of the prompt; a lower bound if it was not counted to its end. */
   readonly tokens: number;
   readonly context: number;
 }
 
 /** What a program can tell from a RequestError without reading its message. */
 export interface RequestErrorDetail {
-  /**
-   * Of the kinds that callers handle: the prompt, or prompt and answer, are longer than the
-   * context.
-   */
+  /** The kind of a fault that callers handle: prompt, or prompt and answer, exceed the context. */
   readonly code?: "context_length_exceeded";
-  /** With that code, of a prompt. */
+  /** The prompt, if the code says that it is too long. */
   readonly overflow?: Overflow;
   /** The field that is wrong, as the caller named it: "tools[0].name". */
   readonly param?: string;

@@ -3,7 +3,7 @@
 import type { Trace } from "../../src/experts/trace.ts";
 import { CONTESTANTS, type Contestant, type Counts, layerSteps, replay } from "./replay.ts";
 
-/** Of decode steps only, unless noted. */
+/** Figures of decode steps only, unless noted. */
 export interface Figures {
   readonly slots: number;
   /** Share of expert uses that were hits. */

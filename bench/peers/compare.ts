@@ -13,7 +13,7 @@ export interface Run {
   readonly threads: number;
   readonly promptTokens: number;
   readonly decodeTokens: number;
-  /** Of the whole process or page. */
+  /** Milliseconds of the whole process or page. */
   readonly wallMs: number;
   readonly sample?: Sample;
   /** Why there is no sample. */

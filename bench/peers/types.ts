@@ -10,7 +10,7 @@ export interface Work {
   readonly promptTokens: number;
   readonly decodeTokens: number;
   readonly repeats: number;
-  /** Of the prompt's ids. */
+  /** The seed of the prompt's ids. */
   readonly seed: number;
   readonly threads: number;
 }

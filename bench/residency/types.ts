@@ -52,7 +52,7 @@ export interface ProcessFigures {
 }
 
 export interface DecodeReport {
-  /** Of each measured token. */
+  /** Milliseconds of each measured token. */
   readonly tokenMs: readonly number[];
   readonly budgetBytes: number;
   /**

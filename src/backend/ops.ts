@@ -29,7 +29,7 @@ export interface Experts {
   readonly count: number; // E
   readonly hidden: number; // D
   readonly intermediate: number; // F
-  /** Of w1 and w3, and of w2. */
+  /** Formats of w1 and w3, and of w2. */
   readonly up: Format;
   readonly down: Format;
   readonly bytes: number;

@@ -77,7 +77,7 @@ export interface Plan {
   readonly weights: PackableName;
   /** Bytes that the KV cache may grow to. */
   readonly kvBytes: number;
-  /** Of each class of expert layers; null: all experts fit. */
+  /** The slots of each class of expert layers; null: all experts fit. */
   readonly tiers: readonly Tiers[] | null;
 }
 

@@ -20,7 +20,7 @@ export interface LayerArchitecture {
     readonly count: number; // E
     readonly perToken: number; // K
     readonly intermediate: number; // F
-    /** Of the gate, as in w2(silu(w1 x) * (w3 x)). */
+    /** The gate's activation: w2(silu(w1 x) * (w3 x)). */
     readonly activation: "silu";
     /** Whether the router's K probabilities are divided by their sum. */
     readonly normalize: boolean;
@@ -35,7 +35,7 @@ export interface Architecture {
   readonly hidden: number; // D
   /** The most positions of a sequence. */
   readonly context: number;
-  /** Of the RMS norms before attention, experts and head. */
+  /** Epsilon of the RMS norms before attention, experts and head. */
   readonly eps: number;
   /** Whether the embedding is also the head. */
   readonly tied: boolean;

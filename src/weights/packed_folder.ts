@@ -45,7 +45,7 @@ export interface Part {
 
 export interface Shard {
   readonly file: string;
-  /** Of the whole file. */
+  /** Bytes of the whole file. */
   readonly bytes: number;
   readonly header: Uint8Array;
   /** The header and then the tensors, in the order of their bytes. */

@@ -59,7 +59,7 @@ export interface ResidencyOptions {
   readonly layers: readonly ExpertLayer[];
   /** Experts that a token uses, K. */
   readonly perToken: number;
-  /** Of each class, in the order of classesOf(). */
+  /** The plan of each class, in the order of classesOf(). */
   readonly tiers: readonly Tiers[];
   /** Makes a place for experts that had to be packed, one for each class; null: there is none. */
   readonly spill: () => Spill | null;

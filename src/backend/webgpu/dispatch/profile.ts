@@ -40,7 +40,7 @@ export interface Profile {
 }
 
 export interface CopyBandwidth {
-  /** Of each of the two buffers. */
+  /** Bytes of each of the two buffers. */
   readonly bytes: number;
   /** Read and written. */
   readonly bytesPerSecond: number;

@@ -76,17 +76,21 @@ const MATVEC = { ...WEIGHTS, p: "uniform", x: "read", norm: "read" } as const;
 /** Tiles of assignments over all experts, at most: each expert may have one that is not full. */
 const tiles = (assignments: number, o: Params) => Math.floor(assignments / o.tokens!) + Math.min(o.E!, assignments);
 
-/** Of a product over n rows: x, y, and a multiplication and an addition for each weight. */
+/**
+ * The cost of a product over n rows: x, y, and a multiplication and an addition for each weight.
+ */
 const product = (n: number, { rows, groups, values }: Work): Cost => ({
   bytes: 4 * n * (32 * groups + rows),
   flops: 2 * n * values,
 });
-/** Of a product over `assignments` of tokens to experts, which have `share` of all weights each. */
+/**
+ * The cost of a product over `assignments` of tokens to experts with `share` of all weights each.
+ */
 const experts = (assignments: number, share: number, work: Work): Cost => ({
   ...product(assignments, work),
   flops: 2 * assignments * share * work.values,
 });
-/** Of a kernel that moves `words` words of 4 bytes and computes `flops`. */
+/** The cost of a kernel that moves `words` words of 4 bytes and computes `flops`. */
 const moves = (words: number, flops = 0): Cost => ({ bytes: 4 * words, flops });
 
 /**
@@ -106,7 +110,9 @@ export function seen({ positions, sequence }: Batch, longest: number, window: nu
   return { pairs, keys };
 }
 
-/** Of attention over a batch whose runs of up to `longest` tokens read their keys together. */
+/**
+ * The cost of attention over a batch whose runs of up to `longest` tokens read their keys together.
+ */
 function attentionCost(o: Params, { kv }: Work, batch: Batch, longest: number): Cost {
   const { pairs, keys } = seen(batch, longest, o.window!);
   const width = 2 * o.pairs!; // Dh

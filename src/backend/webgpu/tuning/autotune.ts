@@ -39,7 +39,7 @@ export interface AutotuneContext {
   readonly experts: readonly GpuExperts[];
   /** Experts in slots. */
   readonly slots: readonly GpuSlots[];
-  /** Of the adapter, for the store. */
+  /** The adapter's name in the store. */
   readonly adapter: string;
   /** Whether products for many rows are timed too: on anything but a software adapter. */
   readonly tiles: boolean;
@@ -51,7 +51,7 @@ export interface AutotuneContext {
 const VERSION = 3;
 /** Rows of activations that tiles are timed on. */
 const TILE_ROWS = 256;
-/** Of those, rows whose results are compared. */
+/** How many of those rows are compared. */
 const COMPARED_ROWS = 16;
 /** Milliseconds that finding out may take. */
 const BUDGET = { gpu: 10_000, software: 5000 } as const;
@@ -131,7 +131,8 @@ function problems(context: AutotuneContext, until: number): Problem[] {
     });
   }
   for (const matrix of matrices) {
-    if (matrix.format.name === "f32" && matrices.some((m) => m.format.name !== "f32")) continue; // the routers: small
+    // the routers: small
+    if (matrix.format.name === "f32" && matrices.some((m) => m.format.name !== "f32")) continue;
     const key = `matrix ${kindOf(matrix)}`;
     const alike = matrices.filter((m) => kindOf(m) === kindOf(matrix));
     found.set(key, {
@@ -354,7 +355,8 @@ class Bench extends Trial {
         i === 0 || !best
           ? variants
           : variants.filter((f) => f.threads === best!.variant.threads && f.teams === best!.variant.teams);
-      if (this.#context.tiles) for (const variant of likely) calls(variant); // a real driver compiles them side by side
+      // a real driver compiles them side by side
+      if (this.#context.tiles) for (const variant of likely) calls(variant);
       for (const variant of likely) await attempt(variant);
     }
     const found = best as { variant: MatvecVariant; ms: number } | null;

@@ -1,37 +1,50 @@
-// The router: the K most likely experts of softmax(logits), and their probabilities, which may be
-// made to sum to 1.
+// The router: the K experts with the largest scores, softmax(logits) or sigmoid(logits), and those
+// scores, which may be made to sum to 1.
+
+/** How experts are chosen and weighed (Router in src/backend/ops.ts). */
+export interface Rule {
+  readonly normalize: boolean;
+  /** Null: softmax. `bias` [E] is added to the sigmoids to choose by. */
+  readonly sigmoid: { readonly bias: Float32Array | null } | null;
+}
+
+/** What a sum of scores is at least: without any, weights are 0 and not NaN. */
+const LEAST = 1e-20;
 
 /**
- * Rows [from, to): logits [T, E] -> ids [T, K] and weights [T, K], most likely first; equal logits:
- * lowest id first. With `normalize` the weights are divided by their sum: that is softmax over the
- * chosen logits.
+ * Rows [from, to): logits [T, E] -> ids [T, K] and weights [T, K], the largest first; equal ones:
+ * lowest id first. Softmax with `normalize` is softmax over the chosen logits.
  */
 export function route(
   logits: Float32Array,
   E: number,
   K: number,
-  normalize: boolean,
+  { normalize, sigmoid }: Rule,
   ids: Uint32Array,
   weights: Float32Array,
   from: number,
   to: number,
 ): void {
+  const scoreOf = (logit: number, max: number) => (sigmoid ? 1 / (1 + Math.exp(-logit)) : Math.exp(logit - max));
   for (let t = from; t < to; t++) {
+    const own = logits.subarray(t * E, (t + 1) * E);
+    const bias = sigmoid?.bias;
+    const chosenBy = bias ? own.map((logit, e) => Math.fround(scoreOf(logit, 0)) + bias[e]!) : own;
     // Insertion into a sorted list of K: a later expert passes an earlier one only if strictly
     // greater.
-    const slots = t * K;
+    const first = t * K;
     for (let e = 0; e < E; e++) {
-      const logit = logits[t * E + e]!;
       let at = Math.min(e, K);
-      while (at > 0 && !(logits[t * E + ids[slots + at - 1]!]! >= logit)) at--;
+      while (at > 0 && !(chosenBy[ids[first + at - 1]!]! >= chosenBy[e]!)) at--;
       if (at === K) continue;
-      ids.copyWithin(slots + at + 1, slots + at, slots + Math.min(e, K - 1));
-      ids[slots + at] = e;
+      ids.copyWithin(first + at + 1, first + at, first + Math.min(e, K - 1));
+      ids[first + at] = e;
     }
-    const max = logits[t * E + ids[slots]!]!;
-    let sum = 0;
-    if (normalize) for (let k = 0; k < K; k++) sum += Math.exp(logits[t * E + ids[slots + k]!]! - max);
-    else for (let e = 0; e < E; e++) sum += Math.exp(logits[t * E + e]! - max);
-    for (let k = 0; k < K; k++) weights[slots + k] = Math.exp(logits[t * E + ids[slots + k]!]! - max) / sum;
+    const max = own[ids[first]!]!;
+    let sum = sigmoid && !normalize ? 1 : 0;
+    if (normalize) for (let k = 0; k < K; k++) sum += scoreOf(own[ids[first + k]!]!, max);
+    else if (!sigmoid) for (let e = 0; e < E; e++) sum += scoreOf(own[e]!, max);
+    sum = Math.max(sum, LEAST);
+    for (let k = 0; k < K; k++) weights[first + k] = scoreOf(own[ids[first + k]!]!, max) / sum;
   }
 }

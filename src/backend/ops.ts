@@ -35,12 +35,17 @@ export interface Experts {
   readonly bytes: number;
 }
 
-/** How one layer chooses experts: the k likeliest by a softmax over the gate's logits. */
+/** How one layer chooses experts: those with the k largest scores. */
 export interface Router {
   readonly gate: Matrix; // [E, D]
   readonly k: number; // K
-  /** Whether the chosen probabilities are divided by their sum. */
+  /** Whether the chosen scores are divided by their sum. */
   readonly normalize: boolean;
+  /**
+   * Absent: a score is the softmax over all of the gate's logits. Present: it is the sigmoid of one
+   * logit, and `bias` [E] is added to choose experts by, not to their weights.
+   */
+  readonly sigmoid?: { readonly bias: Vector | null };
 }
 
 /** The experts of each token, likeliest first: ids [T, K] (u32) and their weights [T, K] (f32). */
@@ -287,8 +292,8 @@ export interface Ops {
   /** x + y, in x's storage: x and norms of x must not be used again. */
   add(x: Tensor, y: Tensor): Tensor;
   /**
-   * The experts that the router chooses, by a softmax in f32; equal logits: the lowest expert
-   * first.
+   * The experts that the layer's router chooses, in f32; equal logits (with a bias: equal sums):
+   * the lowest expert first.
    */
   route(x: Tensor, router: Router): Routes;
   /** Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts: [T, D]. */

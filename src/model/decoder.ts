@@ -104,7 +104,12 @@ export async function loadDecoder(
       attention: { ...attention, qkNorm: norms, sinks: null },
       wo: await matrix(s.wo),
       ffnNorm: await vector(s.ffnNorm),
-      router: { gate: await matrix(s.gate, FORMATS.f32), k: own.perToken, normalize: own.normalize },
+      router: {
+        gate: await matrix(s.gate, FORMATS.f32),
+        k: own.perToken,
+        normalize: own.normalize,
+        ...(own.score === "sigmoid" && { sigmoid: { bias: s.gateBias && (await vector(s.gateBias)) } }),
+      },
       experts: experts ? experts(i, s.experts) : await done(ops.loadExperts(s.experts, up, down)),
     });
   }

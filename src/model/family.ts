@@ -22,7 +22,9 @@ export interface LayerArchitecture {
     readonly intermediate: number; // F
     /** The gate's activation: w2(silu(w1 x) * (w3 x)). */
     readonly activation: "silu";
-    /** Whether the router's K probabilities are divided by their sum. */
+    /** The router's scores; sigmoid: with a bias to choose experts by. */
+    readonly score: "softmax" | "sigmoid";
+    /** Whether the K chosen scores are divided by their sum. */
     readonly normalize: boolean;
   };
 }
@@ -52,6 +54,7 @@ export interface LayerSources {
   readonly wo: MatrixSource;
   readonly ffnNorm: MatrixSource;
   readonly gate: MatrixSource;
+  readonly gateBias: MatrixSource | null;
   readonly experts: readonly ExpertSource[]; // [E]
 }
 

@@ -82,7 +82,10 @@ export class CheckedTake implements Take {
 export function usualSources(
   a: Architecture,
   take: Take,
-  moe: (prefix: string, experts: Architecture["layers"][number]["experts"]) => Pick<LayerSources, "gate" | "experts">,
+  moe: (
+    prefix: string,
+    experts: Architecture["layers"][number]["experts"],
+  ) => Pick<LayerSources, "gate" | "experts"> & Partial<LayerSources>,
 ): ModelSources {
   const { hidden: D } = a;
   const vector = (name: string, size = D): MatrixSource => take.matrix(name, size);
@@ -99,6 +102,7 @@ export function usualSources(
       qkNorm: qkNorm && { q: norm("q", q), k: norm("k", kv) },
       wo: take.matrix(`${p}self_attn.o_proj.weight`, D, q),
       ffnNorm: vector(`${p}post_attention_layernorm.weight`),
+      gateBias: null,
       ...moe(p, experts),
     };
   });

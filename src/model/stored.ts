@@ -22,6 +22,7 @@ const layerNames = (i: number) => {
     qkv: `${p}self_attn.qkv_proj.blocks`, // rows of q, then k, then v
     wo: `${p}self_attn.o_proj.blocks`,
     gate: `${p}block_sparse_moe.gate.weight`,
+    gateBias: `${p}block_sparse_moe.gate.bias`,
     attnNorm: `${p}input_layernorm.weight`,
     ffnNorm: `${p}post_attention_layernorm.weight`,
     qNorm: `${p}self_attn.q_norm.weight`,
@@ -49,7 +50,7 @@ export function storedShards(sources: ModelSources, format: Format): StoredTenso
   };
   const layers = sources.layers.map((layer, i) => {
     const names = layerNames(i);
-    const { gate, qkNorm } = layer;
+    const { gate, gateBias, qkNorm } = layer;
     const expert = expertShape(layer, format);
     return [
       ...layer.experts.map((source, e) => record(names.record(e), source, expert)),
@@ -59,6 +60,7 @@ export function storedShards(sources: ModelSources, format: Format): StoredTenso
       vector(names.attnNorm, layer.attnNorm),
       vector(names.ffnNorm, layer.ffnNorm),
       ...(qkNorm ? [vector(names.qNorm, qkNorm.q), vector(names.kNorm, qkNorm.k)] : []),
+      ...(gateBias ? [vector(names.gateBias, gateBias)] : []),
     ];
   });
   const outer = [packed(EMBED, sources.embed), vector(NORM, sources.norm)];
@@ -89,6 +91,7 @@ export function storedSources(a: Architecture, format: Format, take: CheckedTake
         wo: packed(names.wo, D, q),
         ffnNorm: take.matrix(names.ffnNorm, D),
         gate: take.matrix(names.gate, count, D),
+        gateBias: experts.score === "sigmoid" ? take.matrix(names.gateBias, count) : null,
         experts: Array.from({ length: count }, (_, e) => {
           const name = names.record(e);
           return storedExpert(name, expert, {

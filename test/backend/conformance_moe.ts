@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
-import type { Ops } from "../../src/backend/ops.ts";
+import type { Ops, Vector } from "../../src/backend/ops.ts";
 import { type ExpertData, expertSource, held, memorySource } from "../support/memory_source.ts";
 import { integers, uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -50,18 +50,32 @@ export function moeConformance(ops: () => Ops): void {
       },
       { name: "ties, top 3", E: 8, K: 3, D: 60, x: integers(65 * 60, 54, 3), gate: tied([0, 1, 0, 1, 0, 1, 0, 1], 60) },
       { name: "logits in the hundreds", E: 8, K: 2, D: 64, x: inputs(64, 50), gate: uniform(8 * 64, 51, 200) },
-    ])("$name", async ({ E, K, D, x, gate }) => {
+    ])("$name", async ({ name, E, K, D, x, gate }) => {
       const input = await inputTable(ops(), x, D);
       const m = await ops().loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
-      const cases = TOKENS.flatMap((T) => [true, false].map((normalize) => ({ T, normalize })));
-      for (const { T, normalize } of cases) {
+      const bias = uniform(E, 55, 0.7); // so large that it changes who is chosen
+      const vector = await ops().loadVector(memorySource("bias", bias, 1, E));
+      const all: { readonly normalize: boolean; readonly sigmoid?: { bias: Vector | null } }[] = [
+        { normalize: true },
+        { normalize: false },
+        { normalize: false, sigmoid: { bias: null } },
+        { normalize: true, sigmoid: { bias: vector } },
+        { normalize: false, sigmoid: { bias: vector } },
+      ];
+      // Sigmoids of logits in the hundreds are 0 in f32, and so their quotients are not float64's.
+      const rules = all.filter(({ sigmoid }) => name !== "logits in the hundreds" || !sigmoid?.bias);
+      for (const { T, rule } of TOKENS.flatMap((T) => rules.map((rule) => ({ T, rule })))) {
         ops().begin(batchOf(T));
-        const routes = ops().route(ops().embed(input), { gate: m, k: K, normalize });
+        const routes = ops().route(ops().embed(input), { gate: m, k: K, ...rule });
         expect([routes.ids.shape, routes.weights.shape]).toEqual([
           [T, K],
           [T, K],
         ]);
-        const want = reference.route(x.subarray(0, T * D), gate, D, K, normalize);
+        const want = reference.route(x.subarray(0, T * D), gate, D, K, {
+          normalize: rule.normalize,
+          sigmoid: rule.sigmoid !== undefined,
+          bias: rule.sigmoid?.bias ? bias : null,
+        });
         expect([...(await ops().read(routes.ids))]).toEqual(want.ids);
         expectClose(await ops().read(routes.weights), Float64Array.from(want.weights), K);
       }

@@ -172,7 +172,7 @@ describe("route", () => {
   it("gives valid experts whatever the logits are", () => {
     const logits = Float32Array.of(Number.NaN, 1, Number.NaN, 2, 3, 3, 3, 3, -1e38, 1e38, 0, 0);
     const ids = new Uint32Array(6);
-    route(logits, 4, 2, true, ids, new Float32Array(6), 0, 3);
+    route(logits, 4, 2, { normalize: true, sigmoid: null }, ids, new Float32Array(6), 0, 3);
     expect([...ids].every((id) => id < 4)).toBe(true);
     expect([...ids.subarray(2)]).toEqual([0, 1, 1, 2]);
   });

@@ -39,7 +39,7 @@ describe("config.json of a Qwen3-MoE", () => {
         rope: defaultRope(1e6, 24),
       },
       qkNorm: "head",
-      experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", normalize: true },
+      experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", score: "softmax", normalize: true },
     });
     const { rms_norm_eps, rope_theta, ...bare } = QWEN3;
     const b = readArchitecture({ ...bare, head_dim: null }, "config.json");
@@ -61,6 +61,26 @@ describe("config.json of a Qwen3-MoE", () => {
   });
 });
 
+describe("config.json of a MiniMax-M2", () => {
+  const M2 = { ...MIXTRAL, model_type: "minimax_m2", rotary_dim: 8, use_qk_norm: true, scoring_func: "sigmoid" };
+
+  it("turns a part of each head, and chooses by sigmoids", () => {
+    const [layer] = readArchitecture(M2, "config.json").layers;
+    expect(layer).toMatchObject({ qkNorm: "whole", experts: { score: "sigmoid", normalize: true } });
+    expect(layer!.attention.rope).toEqual(defaultRope(1e6, 8));
+  });
+
+  it.each<[object, string]>([
+    [{ rotary_dim: 18 }, "rotary_dim: expected an integer from 1 to 16, found 18"],
+    [{ rotary_dim: 7 }, "rotary_dim: expected an even number, found 7"],
+    [{ use_qk_norm: false }, "use_qk_norm: expected true, found false"],
+    [{ scoring_func: "softmax" }, 'scoring_func: expected "sigmoid", found "softmax"'],
+    [{ shared_intermediate_size: 64 }, "shared_intermediate_size: expected 0 (shared experts are not implemented)"],
+  ])("with %j is refused", (change, message) => {
+    expect(() => readArchitecture({ ...M2, ...change }, "config.json")).toThrow(`config.json: ${message}`);
+  });
+});
+
 describe("config.json of a Mixtral", () => {
   it("becomes an architecture in our letters", () => {
     const a = readArchitecture({ ...MIXTRAL, sliding_window: 40 }, "config.json");
@@ -70,7 +90,7 @@ describe("config.json of a Mixtral", () => {
       expect(layer).toEqual({
         attention: { heads: 4, kvHeads: 2, headDim: 16, scale: 0.25, window: 40, rope: defaultRope(1e6, 16) },
         qkNorm: null,
-        experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", normalize: true },
+        experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", score: "softmax", normalize: true },
       });
     const common = { head_dim: 16, sliding_window: 40, tie_word_embeddings: false, bos_token_id: null, stored: null };
     expect(a.config).toEqual({ ...MIXTRAL, ...common, eos_token_id: [2] });
@@ -91,7 +111,7 @@ describe("config.json of a Mixtral", () => {
     [[], "expected a JSON object, found a list"],
     [
       { model_type: "llama" },
-      'model_type: expected one of the supported types ("mixtral", "qwen3_moe", "olmoe"), found "llama"',
+      'model_type: expected one of the supported types ("mixtral", "qwen3_moe", "olmoe", "minimax_m2"), found "llama"',
     ],
     [{ model_type: undefined }, "found nothing"],
     [{ model_type: "constructor" }, 'found "constructor"'],

@@ -141,13 +141,20 @@ export class Timeline {
   }
 }
 
-/** Top-k of the gate's softmax, renormalised or not; equal logits: the lowest expert first. */
+export interface RouteRule {
+  readonly normalize?: boolean;
+  readonly sigmoid?: boolean;
+  /** [E] */
+  readonly bias?: Numbers | null;
+}
+
+/** The k largest scores of the gate; equal ones: the lowest expert first. */
 export function route(
   x: Numbers,
   gate: Numbers,
   D: number,
   k: number,
-  normalize = true,
+  { normalize = true, sigmoid = false, bias = null }: RouteRule = {},
 ): { ids: number[]; weights: number[] } {
   const E = gate.length / D;
   const logits = matmul(x, gate, D);
@@ -155,10 +162,13 @@ export function route(
   const weights: number[] = [];
   for (let row = 0; row < logits.length; row += E) {
     const own = [...logits.subarray(row, row + E)];
-    const order = own.map((_, e) => e).sort((a, b) => own[b]! - own[a]! || a - b);
+    const max = Math.max(...own);
+    const exps = own.map((logit) => (sigmoid ? 1 / (1 + Math.exp(-logit)) : Math.exp(logit - max)));
+    const all = sigmoid ? 1 : exps.reduce((a, b) => a + b, 0);
+    const by = bias ? exps.map((value, e) => value / all + bias[e]!) : own;
+    const order = own.map((_, e) => e).sort((a, b) => by[b]! - by[a]! || a - b);
     const chosen = order.slice(0, k);
-    const exps = own.map((logit) => Math.exp(logit - own[chosen[0]!]!));
-    const total = (normalize ? chosen : order).reduce((sum, e) => sum + exps[e]!, 0);
+    const total = normalize ? chosen.reduce((sum, e) => sum + exps[e]!, 0) : all;
     ids.push(...chosen);
     weights.push(...chosen.map((e) => exps[e]! / total));
   }

@@ -6,11 +6,12 @@ import { Fields } from "../config.ts";
 import type { Architecture, Family, ModelSources } from "../family.ts";
 import { CheckedTake } from "../sources.ts";
 import { storedSources } from "../stored.ts";
+import { minimaxM2 } from "./minimax_m2.ts";
 import { mixtral } from "./mixtral.ts";
 import { olmoe } from "./olmoe.ts";
 import { qwen3Moe } from "./qwen3_moe.ts";
 
-const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe];
+const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe, minimaxM2];
 
 /** The supported values of model_type. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => types);

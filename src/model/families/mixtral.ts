@@ -22,7 +22,7 @@ export const mixtral: Family = {
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window, rope },
       qkNorm: null,
-      experts: { ...experts, intermediate, activation: "silu", normalize: true },
+      experts: { ...experts, intermediate, activation: "silu", score: "softmax", normalize: true },
     };
     return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },

@@ -28,7 +28,7 @@ export const qwen3Moe: Family = {
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
       qkNorm: "head",
-      experts: { ...experts, intermediate, activation: "silu", normalize },
+      experts: { ...experts, intermediate, activation: "silu", score: "softmax", normalize },
     };
     return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },

@@ -244,8 +244,8 @@ export const TABLE = {
       moves(n * o.heads! * o.pairs! * 2 * (splits(n, o.most!) + 1), 3 * n * o.heads! * o.pairs! * o.most!),
   },
   route: {
-    bindings: { ...MATVEC, ids: "write", weights: "write" },
-    params: ["D", "eps", "K", "normalize"],
+    bindings: { ...MATVEC, bias: "read", ids: "write", weights: "write" },
+    params: ["D", "eps", "K", "normalize", "sigmoid", "biased"],
     overrides: ["THREADS", "TEAM", "NORM"],
     grid: (n) => [n, 1],
     weights: (n, _, { bytes }) => n * bytes,

@@ -115,8 +115,9 @@ export class Products {
     });
   }
 
-  route(x: GpuTensor, { k, normalize, ...router }: Router): Routes {
+  route(x: GpuTensor, { k, ...router }: Router): Routes {
     const gate = router.gate as GpuMatrix;
+    const bias = router.sigmoid?.bias as GpuVector | null | undefined;
     checkWidth(x, gate);
     const { plans, scratch } = this.#context;
     const n = x.shape[0];
@@ -128,18 +129,21 @@ export class Products {
     const ids = scratch.list("ids", n, k, x.rows, "u32");
     const weights = scratch.list("weights", n, k, x.rows, "f32");
     const input = this.#matvec(x, gate);
-    plans.run(
-      `route ${gate.id} ${x.buffer.id} ${input.key} ${ids.buffer.id} ${weights.buffer.id} ${k} ${normalize}`,
-      n,
-      () =>
-        matvecCalls(
-          this.#context.encoder,
-          "route",
-          gate,
-          { ...input, threads: 64, teams: 1 },
-          { K: k, normalize: Number(normalize) },
-          { ids: ids.buffer, weights: weights.buffer },
-        ),
+    const rule = {
+      normalize: Number(router.normalize),
+      sigmoid: Number(router.sigmoid !== undefined),
+      biased: Number(bias != null),
+    };
+    const key = `${input.key} ${k} ${Object.values(rule)} ${bias?.buffer.id}`;
+    plans.run(`route ${gate.id} ${x.buffer.id} ${ids.buffer.id} ${weights.buffer.id} ${key}`, n, () =>
+      matvecCalls(
+        this.#context.encoder,
+        "route",
+        gate,
+        { ...input, threads: 64, teams: 1 },
+        { K: k, ...rule },
+        { bias: bias?.buffer ?? x.buffer, ids: ids.buffer, weights: weights.buffer },
+      ),
     );
     return { ids, weights };
   }

@@ -23,14 +23,18 @@ fn one_row(lo: u32, hi: u32, u: Unit) -> f32 {
 fn four_rows(expert: u32, panel: u32, half: u32, unit: u32, u: Unit) -> vec4f {
   let lo = levels4(expert, panel, half, unit, 0);
   let hi = levels4(expert, panel, half, unit, 1);
-  let sums = vec4f(one_row(lo.x, hi.x, u), one_row(lo.y, hi.y, u), one_row(lo.z, hi.z, u), one_row(lo.w, hi.w, u));
-  let scaled = scales4(expert, panel, half, unit) * sums;
-  if (OFFSETS) {
-    return scaled - offsets4(expert, panel, half, unit) * f32(dot(u.a + u.b, vec2h(1)) + dot(u.c + u.d, vec2h(1)));
-  }
-  return scaled;
+  return vec4f(one_row(lo.x, hi.x, u), one_row(lo.y, hi.y, u), one_row(lo.z, hi.z, u), one_row(lo.w, hi.w, u));
 }
 
 fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
-  return Rows8(four_rows(expert, row / 8, 0, unit, u), four_rows(expert, row / 8, 1, unit, u));
+  let panel = row / 8;
+  let lo = scales4(expert, panel, 0, unit); // before the sums: loads take long
+  let hi = scales4(expert, panel, 1, unit);
+  var y = Rows8(lo * four_rows(expert, panel, 0, unit, u), hi * four_rows(expert, panel, 1, unit, u));
+  if (OFFSETS) {
+    let sum = f32(dot(u.a + u.b, vec2h(1)) + dot(u.c + u.d, vec2h(1)));
+    y.lo -= offsets4(expert, panel, 0, unit) * sum;
+    y.hi -= offsets4(expert, panel, 1, unit) * sum;
+  }
+  return y;
 }

@@ -11,13 +11,18 @@ fn four_rows(expert: u32, panel: u32, half: u32, unit: u32, u: Unit) -> vec4f {
   if (ZERO != 0) {
     sums -= vec4f(ZERO * u.sum);
   }
-  sums *= scales4(expert, panel, half, unit);
-  if (OFFSETS) {
-    sums -= offsets4(expert, panel, half, unit) * u.sum;
-  }
   return sums;
 }
 
 fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
-  return Rows8(four_rows(expert, row / 8, 0, unit, u), four_rows(expert, row / 8, 1, unit, u));
+  let panel = row / 8;
+  let lo = scales4(expert, panel, 0, unit); // before the sums: loads take long
+  let hi = scales4(expert, panel, 1, unit);
+  var y = Rows8(lo * four_rows(expert, panel, 0, unit, u), hi * four_rows(expert, panel, 1, unit, u));
+  if (OFFSETS) {
+    let sum = u.sum;
+    y.lo -= offsets4(expert, panel, 0, unit) * sum;
+    y.hi -= offsets4(expert, panel, 1, unit) * sum;
+  }
+  return y;
 }

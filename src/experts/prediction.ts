@@ -7,6 +7,8 @@ import type { MatrixSource } from "../tensor/types.ts";
 /** A layer's router and the norm in front of it. */
 export interface GateSource {
   readonly gate: MatrixSource; // [E, D]
+  /** [E]: added to the sigmoids of the logits to choose by; null or absent: experts go by logits. */
+  readonly gateBias?: MatrixSource | null;
   readonly ffnNorm: MatrixSource; // [D]
 }
 
@@ -21,9 +23,10 @@ const SMALL = 1e-6;
  * @throws WeightsError from the sources
  */
 export async function nextLayerPrediction(layers: readonly GateSource[], perToken: number): Promise<Predict> {
-  const gates: Float32Array[] = []; // [i]: layer i + 1's router, for x as layer i norms it
+  // [i]: layer i + 1's router, for x as layer i norms it
+  const routers: { readonly gate: Float32Array; readonly bias: Float32Array | null }[] = [];
   let before: Float32Array | null = null;
-  for (const { gate, ffnNorm } of layers) {
+  for (const { gate, gateBias, ffnNorm } of layers) {
     const { rows, cols } = gate;
     const norm = new Float32Array(cols);
     await ffnNorm.readRows(0, ffnNorm.rows, norm);
@@ -32,24 +35,27 @@ export async function nextLayerPrediction(layers: readonly GateSource[], perToke
       await gate.readRows(0, rows, weights);
       const ratio = norm.map((w, d) => (Math.abs(before![d]!) > SMALL ? w / before![d]! : 0));
       for (let i = 0; i < weights.length; i++) weights[i]! *= ratio[i % cols]!;
-      gates.push(weights);
+      const bias = gateBias ? new Float32Array(rows) : null;
+      if (bias) await gateBias!.readRows(0, gateBias!.rows, bias);
+      routers.push({ gate: weights, bias });
     }
     before = norm;
   }
   return (layer, x) => {
-    const gate = gates[layer];
+    const router = routers[layer];
     const D = before?.length ?? 0;
-    if (!gate || D === 0) return [];
+    if (!router || D === 0) return [];
+    const { gate, bias } = router;
     const E = gate.length / D;
     const wanted = new Float64Array(E); // tokens that will probably use each expert
-    const logits = new Float64Array(E);
+    const scores = new Float64Array(E);
     for (let t = 0; t < x.length / D; t++) {
       for (let e = 0; e < E; e++) {
         let sum = 0;
         for (let d = 0; d < D; d++) sum += gate[e * D + d]! * x[t * D + d]!;
-        logits[e] = sum;
+        scores[e] = bias ? 1 / (1 + Math.exp(-sum)) + bias[e]! : sum;
       }
-      const best = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]!).slice(0, perToken);
+      const best = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!).slice(0, perToken);
       // the first choice is the surest
       for (const [rank, e] of best.entries()) wanted[e]! += 1 - rank / (2 * perToken);
     }

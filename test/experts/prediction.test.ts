@@ -1,0 +1,31 @@
+// The prediction of the next layer's experts: its router, for rows as the layer before norms them.
+
+import { expect, it } from "vitest";
+import { nextLayerPrediction } from "../../src/experts/prediction.ts";
+import { memorySource } from "../support/memory_source.ts";
+import { uniform } from "../support/random.ts";
+import * as reference from "../support/reference.ts";
+
+const [E, D, K] = [12, 16, 3];
+
+it.each([false, true])("is what the next router chooses for the same residual, with a bias: %s", async (biased) => {
+  const bias = uniform(E, 9, 0.7);
+  const layers = [0, 1].map((i) => {
+    const norm = uniform(D, 1 + i).map((w) => w + 2);
+    const gate = uniform(E * D, 3 + i);
+    const source = (name: string, data: Float32Array, rows: number) =>
+      memorySource(name, data, rows, data.length / rows);
+    const gateBias = biased ? source("bias", bias, 1) : null;
+    return { norm, weights: gate, ffnNorm: source("norm", norm, 1), gate: source("gate", gate, E), gateBias };
+  });
+  const [first, next] = layers as [(typeof layers)[0], (typeof layers)[0]];
+  const predict = await nextLayerPrediction(layers, K);
+  const rule = { sigmoid: biased, bias: biased ? bias : null };
+  for (let seed = 20; seed < 30; seed++) {
+    const residual = uniform(D, seed);
+    const x = Float32Array.from(reference.rmsNorm(residual, first.norm, 0));
+    const wanted = reference.route(reference.rmsNorm(residual, next.norm, 0), next.weights, D, K, rule);
+    expect(predict(0, x)).toEqual(wanted.ids);
+  }
+  expect(predict(1, new Float32Array(D))).toEqual([]); // there is no layer after the last
+});

@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { MODEL_TYPES } from "../src/model/families/index.ts";
 import { root } from "./support/cli.ts";
 
 const COLUMNS = 100;
@@ -121,6 +122,10 @@ describe("the documentation", () => {
       [root, join(root, dirname(page))].some((folder) => existsSync(join(folder, path)));
     const missing = named.filter(([page, path]) => !/\/x\./.test(path) && !exists(page, path)); // x: any
     expect(missing.map(([page, path]) => `${page}: ${path}`)).toEqual([]);
+  });
+
+  it("names every family in README", () => {
+    for (const type of MODEL_TYPES) expect(read("README.md")).toContain(`"${type}"`);
   });
 
   it("has a sentence for each dependency in README", () => {

@@ -7,7 +7,9 @@ import type { MatrixSource } from "../tensor/types.ts";
 /** A layer's router and the norm in front of it. */
 export interface GateSource {
   readonly gate: MatrixSource; // [E, D]
-  /** [E]: added to the sigmoids of the logits to choose by; null or absent: experts go by logits. */
+  /**
+   * [E]: added to the sigmoids of the logits to choose by; null or absent: experts go by logits.
+   */
   readonly gateBias?: MatrixSource | null;
   readonly ffnNorm: MatrixSource; // [D]
 }

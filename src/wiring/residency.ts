@@ -17,13 +17,13 @@ import { Costs } from "../experts/costs.ts";
 import { difference } from "../experts/counters.ts";
 import { DeviceTier, StepThread } from "../experts/device_tier.ts";
 import { Ewma } from "../experts/ewma.ts";
-import { nextLayerPrediction, type Predict } from "../experts/prediction.ts";
+import { type GateSource, nextLayerPrediction, type Predict } from "../experts/prediction.ts";
 import { RamTier } from "../experts/ram_tier.ts";
 import { recordReader, type Spill } from "../experts/record_reader.ts";
 import { type ExpertStats, type LayerStats, layerStats, type TierStats } from "../experts/stats.ts";
 import { type Scores, scoresFromText, scoresToText } from "../experts/warm_start.ts";
 import type { ExpertShape } from "../tensor/record.ts";
-import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
+import type { ExpertSource } from "../tensor/types.ts";
 
 /**
  * The trial of reading past the page cache has short turns: it may double the speed, or halve it.
@@ -48,11 +48,9 @@ export interface LearnedStore {
 }
 
 /** One layer: its experts, and the router and norm that predictions are made with. */
-export interface ExpertLayer {
+export interface ExpertLayer extends GateSource {
   readonly shape: ExpertShape;
   readonly experts: readonly ExpertSource[];
-  readonly gate: MatrixSource; // [E, D]
-  readonly ffnNorm: MatrixSource; // [D]
 }
 
 export interface ResidencyOptions {

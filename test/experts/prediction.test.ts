@@ -29,3 +29,11 @@ it.each([false, true])("is what the next router chooses for the same residual, w
   }
   expect(predict(1, new Float32Array(D))).toEqual([]); // there is no layer after the last
 });
+
+it("counts all rows of a step, first choices most", async () => {
+  const ones = memorySource("norm", Float32Array.of(1, 1), 1, 2);
+  const gate = (...weights: number[]) => memorySource("gate", Float32Array.from(weights), weights.length / 2, 2);
+  const layers = [gate(0, 0, 0, 0, 0, 0), gate(1, 0, 0, 1, 2, 0)].map((gate) => ({ gate, ffnNorm: ones }));
+  const predict = await nextLayerPrediction(layers, 1);
+  expect(predict(0, Float32Array.of(0, 1, 1, 0, 1, 0))).toEqual([2, 1]);
+});

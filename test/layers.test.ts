@@ -261,6 +261,11 @@ describe("files", () => {
     expect(Object.keys(LONG_FILES).filter((path) => !long.includes(path))).toEqual([]);
   });
 
+  it("have private members in one style, #x; only constructors are marked private", () => {
+    const marked = /^\s+private (?!constructor\b)/m;
+    expect(SOURCES.filter((path) => marked.test(read(path)))).toEqual([]);
+  });
+
   it("open with a sentence that says what they are", () => {
     const opens = /^(#!.*\n)?\/\/ \S/;
     expect(checked.filter((path) => !path.endsWith(".test.ts") && !opens.test(read(path)))).toEqual([]);

@@ -107,19 +107,19 @@ async function attempt<T>(path: string, verb: string, call: () => Promise<T>): P
 class DiskFiles implements Files {
   readonly label: string;
   readonly list: Files["list"];
-  private readonly folder: string;
-  private readonly handles = new Map<string, Promise<FileHandle>>();
+  readonly #folder: string;
+  readonly #handles = new Map<string, Promise<FileHandle>>();
   /** A handle for reads past the page cache; null if the file system does not support them. */
-  private readonly direct = new Map<string, Promise<FileHandle | null>>();
+  readonly #direct = new Map<string, Promise<FileHandle | null>>();
 
   constructor(label: string, folder: string, list: Files["list"]) {
     this.label = label;
-    this.folder = folder;
+    this.#folder = folder;
     this.list = list;
   }
 
   async size(name: string): Promise<number | null> {
-    const path = this.path(name);
+    const path = this.#path(name);
     const found = await attempt(path, "open", () => stat(path));
     if (found === null) {
       const link = await deadLink(path);
@@ -135,11 +135,11 @@ class DiskFiles implements Files {
   }
 
   async read(name: string, offset: number, into: Uint8Array, bypass = false): Promise<void> {
-    if (bypass && (await this.readDirect(name, offset, into))) return;
-    const handle = await this.handle(name);
+    if (bypass && (await this.#readDirect(name, offset, into))) return;
+    const handle = await this.#handle(name);
     for (let done = 0; done < into.length; ) {
       const size = Math.min(MAX_READ, into.length - done);
-      const path = this.path(name);
+      const path = this.#path(name);
       const result = await attempt(path, `read byte ${offset + done}`, () =>
         handle.read(into, done, size, offset + done),
       );
@@ -153,13 +153,13 @@ class DiskFiles implements Files {
   }
 
   /** Reads past the page cache; false if that fails: `into` may then hold anything. */
-  private async readDirect(name: string, offset: number, into: Uint8Array): Promise<boolean> {
+  async #readDirect(name: string, offset: number, into: Uint8Array): Promise<boolean> {
     const aligned = [offset, into.length, into.byteOffset].every((at) => at % PAGE === 0);
     if (DIRECT === undefined || !aligned || into.length > MAX_READ) return false;
-    let handle = this.direct.get(name);
+    let handle = this.#direct.get(name);
     if (handle === undefined) {
-      handle = open(this.path(name), constants.O_RDONLY | DIRECT).catch(() => null);
-      this.direct.set(name, handle);
+      handle = open(this.#path(name), constants.O_RDONLY | DIRECT).catch(() => null);
+      this.#direct.set(name, handle);
     }
     // If anything fails here, a normal read follows, which works or throws a good error.
     const result = await (await handle)?.read(into, 0, into.length, offset).catch(() => null);
@@ -167,34 +167,34 @@ class DiskFiles implements Files {
   }
 
   async close(): Promise<void> {
-    const handles = [...this.handles.values(), ...this.direct.values()];
-    this.handles.clear();
-    this.direct.clear();
+    const handles = [...this.#handles.values(), ...this.#direct.values()];
+    this.#handles.clear();
+    this.#direct.clear();
     await Promise.all(handles.map(async (handle) => (await handle.catch(() => null))?.close()));
   }
 
-  private handle(name: string): Promise<FileHandle> {
-    let handle = this.handles.get(name);
+  #handle(name: string): Promise<FileHandle> {
+    let handle = this.#handles.get(name);
     if (handle === undefined) {
-      handle = this.open(name);
-      this.handles.set(name, handle);
-      handle.catch(() => this.handles.delete(name));
+      handle = this.#open(name);
+      this.#handles.set(name, handle);
+      handle.catch(() => this.#handles.delete(name));
     }
     return handle;
   }
 
-  private async open(name: string): Promise<FileHandle> {
-    const path = this.path(name);
+  async #open(name: string): Promise<FileHandle> {
+    const path = this.#path(name);
     const handle = (await this.size(name)) === null ? null : await attempt(path, "open", () => open(path, "r"));
     if (handle === null) throw new WeightsError(`${path}: no such file`);
     return handle;
   }
 
-  private path(name: string): string {
+  #path(name: string): string {
     if (!isPlainPath(name))
       throw new WeightsError(
         `${this.label}: expected the name of a file in this folder, found ${JSON.stringify(name)}`,
       );
-    return join(this.folder, name);
+    return join(this.#folder, name);
   }
 }

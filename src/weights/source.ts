@@ -87,12 +87,12 @@ class StoredMatrix implements MatrixSource {
   readonly name: string;
   readonly rows: number;
   readonly cols: number;
-  private readonly files: Files;
-  private readonly file: string;
-  private readonly entry: TensorEntry;
-  private readonly dtype: StoredDtype;
+  readonly #files: Files;
+  readonly #file: string;
+  readonly #entry: TensorEntry;
+  readonly #dtype: StoredDtype;
   /** Index in the tensor of this matrix's first element. */
-  private readonly start: number;
+  readonly #start: number;
 
   constructor(
     files: Files,
@@ -107,11 +107,11 @@ class StoredMatrix implements MatrixSource {
     const all = entry.shape.slice(0, -1).reduce((product, size) => product * size, 1);
     this.rows = rows ?? all - firstRow;
     this.name = name;
-    this.files = files;
-    this.file = file;
-    this.entry = entry;
-    this.dtype = dtype;
-    this.start = firstRow * this.cols;
+    this.#files = files;
+    this.#file = file;
+    this.#entry = entry;
+    this.#dtype = dtype;
+    this.#start = firstRow * this.cols;
     if (firstRow < 0 || this.rows < 0 || firstRow + this.rows > all)
       throw new RangeError(`rows ${firstRow} to ${firstRow + this.rows} of ${name}, which has ${all}`);
   }
@@ -122,37 +122,37 @@ class StoredMatrix implements MatrixSource {
       throw new RangeError(
         `rows ${first} to ${first + count} of ${this.rows} of ${this.name} into ${into.length} floats`,
       );
-    const step = PIECE / BYTES[this.dtype];
+    const step = PIECE / BYTES[this.#dtype];
     for (let at = 0; at < size; at += step) {
       const piece = into.subarray(at, Math.min(at + step, size));
-      await this.readPiece(this.start + first * this.cols + at, piece);
+      await this.#readPiece(this.#start + first * this.cols + at, piece);
     }
   }
 
   /** Elements `index ..` of the tensor, as many as `into` holds. */
-  private async readPiece(index: number, into: Float32Array): Promise<void> {
+  async #readPiece(index: number, into: Float32Array): Promise<void> {
     // 16-bit elements are read into the end of `into` and converted in place: no second buffer.
-    const bytes = into.length * BYTES[this.dtype];
+    const bytes = into.length * BYTES[this.#dtype];
     const raw = new Uint8Array(into.buffer, into.byteOffset + into.byteLength - bytes, bytes);
-    await this.files.read(this.file, this.entry.begin + index * BYTES[this.dtype], raw);
-    if (this.dtype !== "F32") {
+    await this.#files.read(this.#file, this.#entry.begin + index * BYTES[this.#dtype], raw);
+    if (this.#dtype !== "F32") {
       const from = new Uint16Array(raw.buffer, raw.byteOffset, into.length);
-      if (this.dtype === "F16") halfToFloats(from, into);
+      if (this.#dtype === "F16") halfToFloats(from, into);
       else bfloatToFloats(from, into);
     }
     const bad = firstNonFinite(into);
-    if (bad !== -1) this.refuse(index + bad, into[bad]!);
+    if (bad !== -1) this.#refuse(index + bad, into[bad]!);
   }
 
-  private refuse(index: number, value: number): never {
+  #refuse(index: number, value: number): never {
     const place: number[] = [];
     let rest = index;
-    for (const size of this.entry.shape.toReversed()) {
+    for (const size of this.#entry.shape.toReversed()) {
       place.unshift(rest % size);
       rest = Math.floor(rest / size);
     }
     throw new WeightsError(
-      `${this.files.label}: ${this.file}: tensor ${this.name} holds ${value} at [${place.join(", ")}] (byte ${this.entry.begin + index * BYTES[this.dtype]}); every weight must be finite: the file is damaged or of a failed training`,
+      `${this.#files.label}: ${this.#file}: tensor ${this.name} holds ${value} at [${place.join(", ")}] (byte ${this.#entry.begin + index * BYTES[this.#dtype]}); every weight must be finite: the file is damaged or of a failed training`,
     );
   }
 }

@@ -116,44 +116,44 @@ class SyntheticMatrix implements MatrixSource {
   readonly name: string;
   readonly rows: number;
   readonly cols: number;
-  private readonly tensor: SyntheticTensor;
-  private readonly pools: Pools;
-  private readonly firstRow: number;
-  private readonly base: number;
-  private readonly stride: number;
+  readonly #tensor: SyntheticTensor;
+  readonly #pools: Pools;
+  readonly #firstRow: number;
+  readonly #base: number;
+  readonly #stride: number;
 
   constructor(name: string, tensor: SyntheticTensor, pools: Pools, seed: number, firstRow = 0, rows?: number) {
     this.name = name;
     this.cols = tensor.shape.at(-1)!;
     const all = tensor.shape.length === 1 ? 1 : tensor.shape[0]!;
     this.rows = rows ?? all - firstRow;
-    this.tensor = tensor;
-    this.pools = pools;
-    this.firstRow = firstRow;
+    this.#tensor = tensor;
+    this.#pools = pools;
+    this.#firstRow = firstRow;
     if (firstRow < 0 || this.rows < 0 || firstRow + this.rows > all)
       throw new RangeError(`rows ${firstRow} to ${firstRow + this.rows} of ${name}, which has ${all}`);
     // An odd stride through a power of two of cuts: up to 2^15 rows, no two of a tensor are the
     // same.
     const hash = hashName(name, seed);
-    this.base = hash % CUTS;
-    this.stride = (mix(hash) % CUTS) | 1;
+    this.#base = hash % CUTS;
+    this.#stride = (mix(hash) % CUTS) | 1;
   }
 
   async readRows(first: number, count: number, into: Float32Array): Promise<void> {
-    this.check(first, count);
-    const pool = this.pools.floats(this.tensor.std);
-    for (let r = 0; r < count; r++) copyRun(pool, this.cut(first + r) * GROUP, into, r * this.cols, this.cols);
-    if (this.tensor.mean !== 0) for (let i = 0; i < count * this.cols; i++) into[i]! += this.tensor.mean;
+    this.#check(first, count);
+    const pool = this.#pools.floats(this.#tensor.std);
+    for (let r = 0; r < count; r++) copyRun(pool, this.#cut(first + r) * GROUP, into, r * this.cols, this.cols);
+    if (this.#tensor.mean !== 0) for (let i = 0; i < count * this.cols; i++) into[i]! += this.#tensor.mean;
   }
 
   async readPlanes(format: Format, first: number, count: number, planes: readonly Uint8Array[]): Promise<boolean> {
     if (format.group !== GROUP || !format.pack) return false;
     // A row that ends within a group is padded with zeros, which the pool's groups are not.
-    if (this.cols % GROUP !== 0 || this.tensor.mean !== 0) return false;
-    this.check(first, count);
-    const pool = this.pools.packed(format, this.tensor.std);
+    if (this.cols % GROUP !== 0 || this.#tensor.mean !== 0) return false;
+    this.#check(first, count);
+    const pool = this.#pools.packed(format, this.#tensor.std);
     for (let r = 0; r < count; r++) {
-      const cut = this.cut(first + r);
+      const cut = this.#cut(first + r);
       for (const [p, { bytes }] of format.planes.entries()) {
         const rowBytes = (this.cols / GROUP) * bytes;
         copyRun(pool[p]!, cut * bytes, planes[p]!, r * rowBytes, rowBytes);
@@ -163,11 +163,11 @@ class SyntheticMatrix implements MatrixSource {
   }
 
   /** Where in the pool, in groups of 32, row `row` of this matrix starts. */
-  private cut(row: number): number {
-    return (this.base + Math.imul(this.firstRow + row, this.stride)) & (CUTS - 1);
+  #cut(row: number): number {
+    return (this.#base + Math.imul(this.#firstRow + row, this.#stride)) & (CUTS - 1);
   }
 
-  private check(first: number, count: number): void {
+  #check(first: number, count: number): void {
     if (first < 0 || count < 0 || first + count > this.rows)
       throw new RangeError(`rows ${first} to ${first + count} of ${this.rows} of ${this.name}`);
   }
@@ -188,19 +188,19 @@ function copyRun<T extends Float32Array | Uint8Array>(ring: T, start: number, in
  * four).
  */
 class Pools {
-  private readonly seed: number;
-  private readonly scaled = new Map<number, Float32Array>();
-  private readonly packedPools = new Map<string, readonly Uint8Array[]>();
+  readonly #seed: number;
+  readonly #scaled = new Map<number, Float32Array>();
+  readonly #packedPools = new Map<string, readonly Uint8Array[]>();
 
   constructor(seed: number) {
-    this.seed = seed;
+    this.#seed = seed;
   }
 
   floats(std: number): Float32Array {
-    let pool = this.scaled.get(std);
+    let pool = this.#scaled.get(std);
     if (pool === undefined) {
-      pool = std === 1 ? normals(POOL, this.seed) : this.floats(1).map((x) => x * std);
-      this.scaled.set(std, pool);
+      pool = std === 1 ? normals(POOL, this.#seed) : this.floats(1).map((x) => x * std);
+      this.#scaled.set(std, pool);
     }
     return pool;
   }
@@ -208,12 +208,12 @@ class Pools {
   /** The pool's planes: CUTS groups. */
   packed(format: Format, std: number): readonly Uint8Array[] {
     const key = `${format.name} ${std}`;
-    let pool = this.packedPools.get(key);
+    let pool = this.#packedPools.get(key);
     if (pool === undefined) {
       const made = rowPlanes(format, 1, CUTS * GROUP);
       packRows(format, this.floats(std), 1, CUTS * GROUP, made);
       pool = made;
-      this.packedPools.set(key, pool);
+      this.#packedPools.set(key, pool);
     }
     return pool;
   }

@@ -251,13 +251,6 @@ describe("code that a page may run", () => {
   });
 });
 
-describe("classes", () => {
-  it("hide fields and methods as #name, not as `private`", () => {
-    const hidden = /^\s+private (?!constructor)/m;
-    expect(SOURCES.filter((path) => hidden.test(read(path)))).toEqual([]);
-  });
-});
-
 describe("files", () => {
   const code = [...filesUnder("src", ".ts", ".mjs"), ...filesUnder("kernels", ".ts", ".mjs", ".wgsl")];
   const checked = [...code, ...filesUnder("bench", ".ts"), ...filesUnder("test", ".ts", ".mjs")];

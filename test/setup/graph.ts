@@ -12,7 +12,7 @@ const GENERATED: Readonly<Record<string, RegExp>> = {
 /**
  * What joins many parts: a test that opens a model, or a backend, reaches them all through these.
  */
-const MODEL = "src/index.ts";
+const MODELS = ["src/index.ts", "src/wiring/open.ts"];
 const BACKENDS = ["src/backend/webgpu/webgpu.ts", "src/backend/cpu/cpu.ts"];
 /**
  * A test that reaches one of these has a process of its own: drivers crash, and processes and pages
@@ -121,7 +121,7 @@ function closure(path: string, ends: readonly string[] = []): ReadonlySet<string
 export function mayShare(test: string): boolean {
   if (/\bvi\./.test(text(test))) return false;
   // Tests that open a model name the backends that they open it on by test/support/adapters.ts.
-  const reached = closure(test, [MODEL]);
+  const reached = closure(test, MODELS);
   return !APART.some((path) => reached.has(path));
 }
 
@@ -162,12 +162,14 @@ function kernelTests(path: string): string[] {
 }
 
 /**
- * The tests that a changed file is judged by, for `vitest related`: of those that reach it,
- * - the ones that import it themselves, or whose support does;
- * - the ones of its room (test/engine for src/engine) that reach it without opening a model or a
- *   backend, or are named after it; and all of them where there is none of these. Where none
- *   reaches it, because commands and pages are started from dist, its room's tests that are named
- *   after it, or all of them. A kernel's file has the tests of its kernels.
+ * The tests that a changed file is judged by, for `vitest related`: of those that reach it and open
+ * no model,
+ * - the ones of its room (test/engine for src/engine) that reach it, but not only by a backend;
+ * - the ones of other rooms that import it themselves, or whose support does.
+ * Tests that are named after it are always taken. Where there is none of these, all of its room
+ * that reach it, else all that reach it. Where none does, because commands and pages are started
+ * from dist, its room's tests that are named after it, or all of them. A kernel's file has the
+ * tests of its kernels.
  */
 export function relatedTests(path: string): string[] {
   if (path.endsWith(".test.ts")) return [path];
@@ -182,15 +184,17 @@ export function relatedTests(path: string): string[] {
     const own = posix.basename(test, ".test.ts");
     return test.startsWith(room) && (own === name || own.startsWith(`${name}_`));
   };
-  const ends = room === "test/backend/" ? [MODEL] : [MODEL, ...BACKENDS];
+  const ends = room === "test/backend/" ? MODELS : [...MODELS, ...BACKENDS];
   const imports = (test: string): boolean =>
     importsOf(test).some((file) => file === path || (file.startsWith("test/") && importsOf(file).includes(path)));
   const reaching = testFiles().filter((test) => closure(test).has(path));
-  const near = reaching.filter(
-    (test) => imports(test) || isNamed(test) || (test.startsWith(room) && closure(test, ends).has(path)),
-  );
-  if (near.length > 0) return near;
-  if (reaching.length > 0) return reaching;
-  const own = testFiles().filter((test) => test.startsWith(room));
+  const inRoom = (test: string): boolean => test.startsWith(room);
+  const near = reaching.filter((test) => {
+    if (isNamed(test)) return true;
+    if (MODELS.some((model) => closure(test).has(model))) return false;
+    return inRoom(test) ? imports(test) || closure(test, ends).has(path) : imports(test) && mayShare(test);
+  });
+  for (const found of [near, reaching.filter(inRoom), reaching]) if (found.length > 0) return found;
+  const own = testFiles().filter(inRoom);
   return own.some(isNamed) ? own.filter(isNamed) : own;
 }

@@ -50,7 +50,14 @@ describe("the tests that a file is judged by", () => {
 describe("a process of its own", () => {
   it("is for tests on adapters, of commands and pages, and for those that replace what others use", () => {
     const apart = testFiles().filter((test) => !mayShare(test));
-    for (const test of ["backend/webgpu", "cli/usage", "browser/device", "grammar/threads", "weights/quantize_folder"])
+    for (const test of [
+      "backend/webgpu",
+      "backend/cpu",
+      "cli/usage",
+      "browser/device",
+      "grammar/threads",
+      "weights/quantize_folder",
+    ])
       expect(apart).toContain(`test/${test}.test.ts`);
     for (const test of ["engine/stop", "chat/jinja", "server/access"])
       expect(apart).not.toContain(`test/${test}.test.ts`);

@@ -16,9 +16,10 @@ const MODELS = ["src/index.ts", "src/wiring/open.ts"];
 const BACKENDS = ["src/backend/webgpu/webgpu.ts", "src/backend/cpu/cpu.ts"];
 /**
  * A test that reaches one of these has a process of its own: drivers crash, and processes and pages
- * take their time.
+ * take their time. The conformance suite reserves address space for many WebAssembly memories.
  */
 const APART = [
+  "test/backend/conformance.ts",
   "test/support/adapters.ts",
   "src/backend/webgpu/device/node_gpu.ts",
   "node:child_process",

@@ -1,7 +1,8 @@
 // Attention over the cached positions, many tokens: y[t,h,:] = softmax(scale q[t,h,:] . keys^T)
 // values, causal, grouped heads
 //
-//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   sinks [H] f32   ->   y [T, H Dh] f32
+//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   sinks [H] f32
+//   ->   y [T, H Dh] f32
 //
 // grid (Hkv * ceil(G / abreast), runs), G = H / Hkv: a workgroup owns 128 / SHARES rows, queries
 // that read the same keys: `abreast` heads of one key/value head for the tokens of a run, which

@@ -1,7 +1,8 @@
 // Attention, the splits of single tokens put together: y = sum of exp(max - greatest max) out / sum
 // of exp(max - greatest max) sum
 //
-//   x [T, splits, H Dh + 2 H] f32, as attention_split leaves it   sinks [H] f32   ->   y [T, H Dh] f32
+//   x [T, splits, H Dh + 2 H] f32, as attention_split leaves it   sinks [H] f32
+//   ->   y [T, H Dh] f32
 //
 // grid (H, T): a workgroup owns a head of a token, an invocation its share of the dimensions. At
 // most 64 splits.

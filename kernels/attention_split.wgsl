@@ -1,7 +1,8 @@
 // Attention over a part of the cached positions, single tokens: out = sum of exp(score - max)
 // value, with the max and the sum of the weights
 //
-//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   sinks [H] f32   ->   y [T, splits, H Dh + 2 H] f32, or [T, H Dh]
+//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   sinks [H] f32
+//   ->   y [T, splits, H Dh + 2 H] f32, or [T, H Dh]
 //
 // grid (Hkv * ceil(G / 8), T * splits), G = H / Hkv: a workgroup owns 8 heads of one key/value head
 // (all, if there are fewer) for one token and one split of the positions that it sees; their spans

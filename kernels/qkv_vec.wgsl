@@ -1,11 +1,11 @@
 // Projection of q, k and v for few tokens, with the norm in front and RoPE and the KV append behind
 //
 //   w [(H + 2 Hkv) Dh, D] packed   x [T, D] f32   norm [D]   angles [positions, Dh / 2] (cos, sin)
-//   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v   keys, values [block, position in block, Hkv, Dh], f16 or f32
+//   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v
+//        keys, values [block, position in block, Hkv, Dh], f16 or f32
 //
-// grid (ceil(rows / 16 / (THREADS / TEAM)), T): a team makes two blocks of eight rows of one head,
-// half a head apart, which are the pairs that RoPE turns. Dh is a multiple of 16, and the matrix is
-// in one part.
+// grid (ceil(rows / 16 / (THREADS / TEAM)), T): a team makes two panels of one head, half a head
+// apart, which are the pairs that RoPE turns. Dh is a multiple of 16; the matrix is in one part.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
@@ -43,9 +43,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let i = lane.index % TEAM;
   let index = group_index(group, groups) * (THREADS / TEAM) + team;
   let t = group.z;
-  let blocks = p.pairs / 8; // of half a head
-  let head = index / blocks;
-  let first = index % blocks * 8; // row of the half head
+  let panels = p.pairs / 8; // of half a head
+  let head = index / panels;
+  let first = index % panels * 8; // row of the half head
   let inside = head < p.heads + 2 * p.kv_heads;
   let row = select(0, head * p.pairs * 2 + first, inside);
   let near = rows8(0, row, t, lane);

@@ -105,7 +105,11 @@ function compileOnThread(queue) {
       else worker.terminate().then(resolve);
     };
     worker.on("error", reject);
-    worker.on("message", ({ binary, error }) => {
+    worker.on("message", ({ binary, error: failure }) => {
+      // What was edited meanwhile must not be kept under the digest of what was there before.
+      const stale = keptAt(job.unit).href !== job.file.href;
+      const error =
+        failure ?? (stale ? `kernels: ${job.unit.name} was edited while it was compiled; run this again` : undefined);
       if (error !== undefined) {
         worker.terminate().then(() => reject(new Error(error)));
         return;

@@ -3,12 +3,12 @@
 // float64 over all shapes.
 
 import { it } from "vitest";
-import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { createPlainOps } from "../../src/backend/cpu/plain/plain.ts";
 import type { Attention, Experts, Ops } from "../../src/backend/ops.ts";
 import type { Format } from "../../src/tensor/format.ts";
 import type { Tensor } from "../../src/tensor/types.ts";
-import { expertSource, memorySource } from "../support/memory_source.ts";
+import { expertSource, memorySource, sourceFor } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { expectClose } from "../support/reference.ts";
 import { allowedNmse, attentionOf, batchOf, inputTable } from "../support/steps.ts";
@@ -32,7 +32,7 @@ export interface Twin {
 const EPS = 1e-5;
 const rows = (count: number, seed: number, scale = 2 / Math.sqrt(D)) => uniform(count * D, seed, scale);
 const matrix = (ops: Ops, n: number, seed: number, format: Format) =>
-  ops.loadMatrix(memorySource("matrix", rows(n, seed), n, D), format);
+  ops.loadMatrix(sourceFor(format, "matrix", rows(n, seed), n, D), format);
 const vector = (ops: Ops, n: number, seed: number) => ops.loadVector(memorySource("vector", uniform(n, seed), 1, n));
 
 /** x [T, D] of a step that has begun. */
@@ -170,10 +170,11 @@ export function wanted(all: readonly Twin[]): readonly Twin[] {
 export const TWINS: readonly Twin[] = [
   sum,
   norm,
-  ...PACKABLE.flatMap((name): Twin[] => {
-    const format = FORMATS[name];
-    return [embedding(format), product(format, FEW, ["matmul_vec"]), product(format, MANY, ["matmul"])];
-  }),
+  ...Object.values(FORMATS).flatMap((format): Twin[] => [
+    embedding(format),
+    product(format, FEW, ["matmul_vec"]),
+    product(format, MANY, ["matmul"]),
+  ]),
   experts(FORMATS.q4, FEW, ["route", "expert_up_vec", "expert_down_vec"]),
   experts(FORMATS.q4, MANY, ["route", "group", "expert_up", "expert_down", "combine"]),
   attention(FORMATS.f32, FEW, "f16", {}, ["qkv_vec", "attention_split", "rows"]),

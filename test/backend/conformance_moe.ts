@@ -62,8 +62,8 @@ export function moeConformance(ops: () => Ops): void {
         { normalize: true, sigmoid: { bias: vector } },
         { normalize: false, sigmoid: { bias: vector } },
       ];
-      // Sigmoids of logits in the hundreds are 0 in f32, and so their quotients are not float64's.
-      const rules = all.filter(({ sigmoid }) => name !== "logits in the hundreds" || !sigmoid?.bias);
+      // Sigmoids of logits in the hundreds are denormal or 0 in f32, which devices may flush.
+      const rules = all.filter(({ sigmoid }) => name !== "logits in the hundreds" || !sigmoid);
       for (const { T, rule } of TOKENS.flatMap((T) => rules.map((rule) => ({ T, rule })))) {
         ops().begin(batchOf(T));
         const routes = ops().route(ops().embed(input), { gate: m, k: K, ...rule });

@@ -8,7 +8,17 @@ import { scratchOf } from "./lib/simd/scratch.simd";
 const UNPACKED: usize = 1024;
 
 /** Rows [from, to) of y [T, D]; tokens [T], each below the table's V rows; w [V, groups * 32]. */
-export function embed(from: u32, to: u32, thread: u32, tokens: usize, w: usize, groups: usize, V: u32, D: u32, y: usize): void {
+export function embed(
+  from: u32,
+  to: u32,
+  thread: u32,
+  tokens: usize,
+  w: usize,
+  groups: usize,
+  V: u32,
+  D: u32,
+  y: usize,
+): void {
   const scratch = scratchOf(thread);
   const panels = panelsOf(V);
   const bytes = <usize>D * 4;
@@ -29,7 +39,8 @@ export function embed(from: u32, to: u32, thread: u32, tokens: usize, w: usize, 
         scale = load<f32>(scratch + (lane & 3) * 4);
       }
       const end = min<usize>(bytes, g * 128 + 128);
-      for (let at = g * 128, v = from; at < end; at += 4, v += 32) store<f32>(yp + at, EXACT ? load<f32>(v) : load<f32>(v) * scale);
+      for (let at = g * 128, v = from; at < end; at += 4, v += 32)
+        store<f32>(yp + at, EXACT ? load<f32>(v) : load<f32>(v) * scale);
     }
   }
 }

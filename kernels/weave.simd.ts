@@ -8,7 +8,17 @@
  * Rows [from, to) of a row-major plane at `plane`, W elements of `size` (2 or 4) bytes a row. Row r
  * becomes row `first + r * step` of the panels at `out`.
  */
-export function weave(from: u32, to: u32, thread: u32, plane: usize, W: u32, size: u32, first: u32, step: u32, out: usize): void {
+export function weave(
+  from: u32,
+  to: u32,
+  thread: u32,
+  plane: usize,
+  W: u32,
+  size: u32,
+  first: u32,
+  step: u32,
+  out: usize,
+): void {
   const bytes = <usize>W * size;
   let r = from;
   while (r < to) {

@@ -214,7 +214,7 @@ describe.each(simdBenches())("$name", ({ kernels, of, put, room, floats, bytes }
     it.each(
       (Object.keys(FORMATS) as FormatName[]).flatMap((name) => [1, 6, 32, 61, 131, 300].map((D) => ({ name, D }))),
     )("$name, D = $D: bit for bit unpackRow", ({ name, D }) => {
-      const V = 19; // the last block of eight rows is not whole
+      const V = 19; // the last panel is not whole
       const data = uniform(V * D, 15);
       data.fill(0, 3 * D, 4 * D);
       data.subarray(4 * D, 5 * D).forEach((value, i, row) => {

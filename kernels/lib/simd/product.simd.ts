@@ -72,13 +72,33 @@ const CACHED: usize = 512 << 10;
   }
 }
 
-function tile(int8: bool, p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+function tile(
+  int8: bool,
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  groups: usize,
+  x: usize,
+  stride: usize,
+  out: usize,
+): void {
   if (INT8 && int8) tileInt8(p0, p1, p2, groups, x, stride, out);
   else tileFloat(p0, p1, p2, p3, groups, x, stride, out);
 }
 
 /** Eight rows by two or three tokens, in the arithmetic that is the format's default. */
-function tileRest(tokens: u32, p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+function tileRest(
+  tokens: u32,
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  groups: usize,
+  x: usize,
+  stride: usize,
+  out: usize,
+): void {
   if (INT8) {
     if (tokens == 2) tileInt8By2(p0, p1, p2, groups, x, stride, out);
     else tileInt8By3(p0, p1, p2, groups, x, stride, out);

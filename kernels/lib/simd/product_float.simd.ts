@@ -211,13 +211,40 @@ const S_GROUP: usize = 16;
 // a third.
 
 /** Eight rows by four, three or two tokens: [tokens, 8] f32 at out. */
-export function tileFloat(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+export function tileFloat(
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  groups: usize,
+  x: usize,
+  stride: usize,
+  out: usize,
+): void {
   tile(4, p0, p1, p2, p3, groups, x, stride, out);
 }
-export function tileFloatBy3(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+export function tileFloatBy3(
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  groups: usize,
+  x: usize,
+  stride: usize,
+  out: usize,
+): void {
   tile(3, p0, p1, p2, p3, groups, x, stride, out);
 }
-export function tileFloatBy2(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+export function tileFloatBy2(
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  groups: usize,
+  x: usize,
+  stride: usize,
+  out: usize,
+): void {
   tile(2, p0, p1, p2, p3, groups, x, stride, out);
 }
 

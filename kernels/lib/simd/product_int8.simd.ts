@@ -6,7 +6,16 @@
 // four columns, which meet int16 pairs: even columns, then odd ones (splitting them into nibbles
 // was slower by half). w, s and d are a panel's first three planes.
 
-import { activations, dot as dotNibbles, madd, nibbles, PARTS, total as totalNibbles, X_GROUP, X_WORD } from "./dot.simd";
+import {
+  activations,
+  dot as dotNibbles,
+  madd,
+  nibbles,
+  PARTS,
+  total as totalNibbles,
+  X_GROUP,
+  X_WORD,
+} from "./dot.simd";
 import { OFFSETS, offset4, P0, P2, scale4, WIDE } from "./format.simd";
 import { PAIRS_GROUP } from "./pairs.simd";
 
@@ -176,7 +185,16 @@ const S_GROUP: usize = 16;
  * apart: [tokens, 8] f32 at out. Each word is unpacked once.
  */
 // @ts-ignore: decorator
-@inline function tile(tokens: i32, w: usize, s: usize, d: usize, groups: usize, x: usize, stride: usize, out: usize): void {
+@inline function tile(
+  tokens: i32,
+  w: usize,
+  s: usize,
+  d: usize,
+  groups: usize,
+  x: usize,
+  stride: usize,
+  out: usize,
+): void {
   let scale = x + groups * xGroup();
   let y00 = f32x4.splat(0);
   let y01 = y00;

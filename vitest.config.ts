@@ -56,6 +56,9 @@ const changed =
 /** Kernels that test/kernels/twins.ts is to run, where nothing but WGSL has changed. */
 const kernels = changed?.every((file) => file.endsWith(".wgsl")) ? changed.flatMap(kernelNames) : [];
 
+/** Formats, where nothing but WGSL and SIMD in their own folders has changed: the twins are then theirs. */
+const formats = changed?.map((file) => /^kernels\/formats\/(\w+)\/.*\.(?:wgsl|simd\.ts)$/.exec(file)?.[1]) ?? [];
+
 const tests = changed === null ? testFiles() : [...new Set(changed.flatMap(relatedTests))];
 
 export default defineConfig({
@@ -66,6 +69,7 @@ export default defineConfig({
     env: {
       HOTSET_CACHE: new URL("dist/test-cache", import.meta.url).pathname,
       ...(kernels.length > 0 && { HOTSET_KERNELS: kernels.join(",") }),
+      ...(formats.length > 0 && !formats.includes(undefined) && { HOTSET_FORMATS: formats.join(",") }),
     },
     // Processes, not threads: a GPU driver that crashes takes its own file with it and no other.
     pool: "forks",

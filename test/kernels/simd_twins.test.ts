@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Ops } from "../../src/backend/ops.ts";
 import { cpuInstructions, cpuOps } from "../support/cpu.ts";
-import { MAX_TOKENS, twins } from "./twins.ts";
+import { MAX_TOKENS, TWINS, twins, wanted } from "./twins.ts";
 
 // What the steps go through: embed, rmsNorm, quantizedBytes, quantize, matmul, qkNorm, rope,
 // append, attention, expertUp, expertDown, addWeighted, add, rows; and pack, weave when weights are
@@ -20,5 +20,6 @@ describe.each(cpuInstructions().filter((name) => name !== "plain"))("%s: as the 
   twins(
     () => ops,
     (_, run) => run(),
+    wanted(TWINS),
   );
 });

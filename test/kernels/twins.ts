@@ -155,12 +155,19 @@ const norm: Twin = {
   },
 };
 
-/** What `vitest related` asks for: kernels that depend on a changed file; all of them otherwise. */
-const asked = process.env.HOTSET_KERNELS?.split(",");
+/**
+ * What `vitest related` asks for: kernels that depend on a changed file, formats whose own files
+ * have changed; all of them otherwise.
+ */
+const [askedKernels, askedFormats] = [process.env.HOTSET_KERNELS?.split(","), process.env.HOTSET_FORMATS?.split(",")];
 
-/** Of these, the ones that go through a kernel that is asked for. */
+/** The twins that go through a kernel and a format that are asked for. */
 export function wanted(all: readonly Twin[]): readonly Twin[] {
-  return asked === undefined ? all : all.filter(({ kernels }) => kernels.some((kernel) => asked.includes(kernel)));
+  return all.filter(
+    ({ kernels, format }) =>
+      (askedKernels === undefined || kernels.some((kernel) => askedKernels.includes(kernel))) &&
+      (askedFormats === undefined || askedFormats.includes(format.name)),
+  );
 }
 
 /**

@@ -31,9 +31,9 @@ const WAYS: readonly Way[] = [
     of: TWINS.filter(({ format }) => format.name === "f32"),
   },
   { way: "tile shared64", options: { tile: "shared64" }, of: through(MANY, ["q4"]) },
-  { way: "tile int8", options: { tile: "int8" }, of: through(MANY, ["q8", "q4"]), beside: ["quantize"] },
+  { way: "tile int8", options: { tile: "int8" }, of: through(MANY, ["q8", "q4", "q4_k"]), beside: ["quantize"] },
   { way: "products in f32", options: { arithmetics: ["f32"] }, of: through(FEW, ["f16", "q8", "q4"]) },
-  { way: "products in int8", options: { arithmetics: ["int8"] }, of: through(FEW, ["q8", "q4"]) },
+  { way: "products in int8", options: { arithmetics: ["int8"] }, of: through(FEW, ["q8", "q4", "q4_k"]) },
 ];
 const F16_WAYS: readonly Way[] = [
   { way: "tile half64", options: { tile: "half64" }, of: through(MANY, ["q4"]) },

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { WeightsError } from "../../src/errors.ts";
-import { readArchitecture } from "../../src/model/families/index.ts";
+import { MODEL_TYPES, readArchitecture } from "../../src/model/families/index.ts";
 import { defaultRope } from "../../src/model/rope.ts";
 
 const MIXTRAL = {
@@ -111,7 +111,7 @@ describe("config.json of a Mixtral", () => {
     [[], "expected a JSON object, found a list"],
     [
       { model_type: "llama" },
-      'model_type: expected one of the supported types ("mixtral", "qwen3_moe", "olmoe", "minimax_m2"), found "llama"',
+      `model_type: expected one of the supported types ("${MODEL_TYPES.join('", "')}"), found "llama"`,
     ],
     [{ model_type: undefined }, "found nothing"],
     [{ model_type: "constructor" }, 'found "constructor"'],

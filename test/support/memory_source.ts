@@ -3,7 +3,7 @@
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type Format, rowPlanes, rowsOfPlanes, unpackRows } from "../../src/tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../../src/tensor/types.ts";
-import { packAny } from "./pack_k.ts";
+import { packAny } from "./pack_any.ts";
 
 /** `data` [rows, cols] as a source of rows. */
 export function memorySource(name: string, data: Float32Array, rows: number, cols: number): MatrixSource {

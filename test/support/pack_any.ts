@@ -12,7 +12,7 @@ const half = (value: number) => HALF_TO_FLOAT[toHalf(value)]!;
 const put = (plane: Uint8Array, i: number, value: number) =>
   new DataView(plane.buffer, plane.byteOffset).setUint16(2 * i, toHalf(value), true);
 
-/** Of 256 weights: their planes. */
+/** Packs one group of weights to its planes, by format. */
 const PACKS: Readonly<Record<string, Pack>> = {
   q4_k(x, [levels, pairs, factors]) {
     const groups = Array.from({ length: 8 }, (_, g) => x.subarray(32 * g, 32 * g + 32));
@@ -64,11 +64,12 @@ export function packAny(
   }
   const pack = PACKS[format.name];
   if (!pack) throw new Error(`${format.name}: no test packs to it`);
-  const groups = Math.ceil(cols / 256);
+  const { group: size } = format;
+  const groups = Math.ceil(cols / size);
   for (let r = 0; r < count; r++)
     for (let g = 0; g < groups; g++) {
-      const x = new Float32Array(256);
-      x.set(data.subarray(r * cols + 256 * g, r * cols + Math.min(256 * g + 256, cols)));
+      const x = new Float32Array(size);
+      x.set(data.subarray(r * cols + size * g, r * cols + Math.min(size * g + size, cols)));
       const at = r * groups + g;
       pack(
         x,

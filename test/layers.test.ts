@@ -216,6 +216,27 @@ describe("families of models", () => {
   });
 });
 
+/** Files that name a quantized format beside its own folder, each with its reason. */
+const NAMES_A_FORMAT: Readonly<Record<string, string>> = {
+  "src/backend/webgpu/webgpu.ts": "a format with int8 products, to ask which tiles the device has",
+  "src/wiring/measure.ts": "rates are measured with the format that offloaded models have",
+  "src/wiring/node_quantize.ts": "the default of hotset quantize",
+};
+
+describe("formats of weights", () => {
+  it("are named nowhere but in their own folders", () => {
+    const names = readdirSync(new URL("kernels/formats", root), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && !/^f\d+$/.test(entry.name)) // which are arithmetics, too
+      .map(({ name }) => name);
+    const named = new RegExp(`["\`.](?:${names.join("|")})\\b`);
+    const found = SOURCES.filter((path) => !/^kernels\/formats\/\w+\//.test(path)).filter((path) =>
+      named.test(read(path).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "")),
+    );
+    expect(found).toEqual(Object.keys(NAMES_A_FORMAT).sort());
+    expect(names).toContain("q4");
+  });
+});
+
 describe("Node-only code", () => {
   const portable = SOURCES.filter((path) => !NODE_ONLY.test(path));
 

@@ -81,6 +81,8 @@ export interface Plan {
   readonly tiers: readonly Tiers[] | null;
 }
 
+/** The format that takes the least memory. */
+const SMALLEST = PACKABLE.at(-1)!;
 /** Positions that must fit: a shorter context is not useful. */
 const USEFUL_POSITIONS = 2048;
 /** The fewest transit slots: one is filled while another is computed with. */
@@ -91,8 +93,8 @@ const USUAL_TRANSIT = 5;
 /**
  * The most precise weights that fit the budget, together with scratch and a KV cache of 2,048
  * positions (or the whole context, if that is shorter); the KV cache can grow into the rest. If
- * none fit: q4 weights (or the wanted ones), and slots for as many experts of each layer as
- * possible.
+ * none fit: the smallest format (or the wanted one), and slots for as many experts of each layer
+ * as possible.
  * @throws MemoryError naming the smallest budget that works, and its format
  */
 export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets: Budgets): Plan {
@@ -110,7 +112,7 @@ export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets:
     main,
     smallest,
     least(smallest),
-    needs.stored || wanted === "auto" || wanted === "q4" ? null : least("q4"),
+    needs.stored || wanted === "auto" || wanted === SMALLEST ? null : least(SMALLEST),
   );
 }
 
@@ -131,7 +133,7 @@ function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: aske
       main,
       weights,
       bytes,
-      weights === "q4" || needs.stored ? null : leastTiers(needs, "q4", kvBytes),
+      weights === SMALLEST || needs.stored ? null : leastTiers(needs, SMALLEST, kvBytes),
       what,
     );
   }
@@ -205,10 +207,10 @@ function tooSmall(
   { bytes, option }: Budget,
   format: PackableName,
   least: number,
-  q4: number | null,
+  other: number | null,
   with_ = "",
 ): MemoryError {
-  const advice = q4 === null ? "" : `, or choose weights q4 (${formatBytes(q4)})`;
+  const advice = other === null ? "" : `, or choose weights ${SMALLEST} (${formatBytes(other)})`;
   const how = with_ === "" ? `${format} weights` : `${format} weights and ${with_}`;
   return new MemoryError(
     `the memory budget of ${formatBytes(bytes)} (option ${option}) is too small: the smallest that works with ${how} is ${formatBytes(least)}${advice}`,

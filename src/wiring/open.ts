@@ -1,7 +1,7 @@
 // open(): the one place that joins a weights source, a backend and a model. Differences between
 // Node and browsers (files, the GPU object, the size of memory) come in as a Platform.
 
-import { FORMATS } from "../../kernels/formats/index.ts";
+import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
 import { createCpuOps, hasExpertSlots } from "../backend/cpu/cpu.ts";
 import type { PoolWorker } from "../backend/cpu/pool.ts";
 import type { Ops } from "../backend/ops.ts";
@@ -341,10 +341,10 @@ function checkOptions(options: OpenOptions): void {
   }
   const choices = {
     backend: ["auto", "webgpu", "cpu"],
-    weights: ["auto", "f32", "f16", "q8", "q4"],
+    weights: ["auto", ...PACKABLE],
     kv: ["f16", "f32"],
     activations: ["int8", "f32"],
-  } as const;
+  } as const satisfies Partial<Record<keyof OpenOptions, readonly string[]>>;
   for (const name of ["backend", "weights", "kv", "activations"] as const) {
     const value: string | undefined = options[name];
     if (value !== undefined && !(choices[name] as readonly string[]).includes(value)) {

@@ -175,8 +175,8 @@ export interface Piece {
   /** Tokens generated since the last piece, including an EOS that ended the text. */
   readonly ids: readonly number[];
   /**
-   * Of the tokens of this text, which may be older than `ids`. Text that a stop string cuts off has
-   * none.
+   * Log probabilities of the tokens of this text, which may be older than `ids`. Text that a stop
+   * string cuts off has none.
    */
   readonly logprobs?: readonly TokenLogprob[];
   /** Only on the last piece. */

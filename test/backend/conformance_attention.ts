@@ -84,7 +84,7 @@ const MANY: Scenario = {
 interface Case {
   readonly scenario: Scenario;
   readonly D: number;
-  /** Of each layer. */
+  /** How each layer attends. */
   readonly layers: readonly [Layer, Layer];
   readonly kv: "f32" | "f16";
 }

@@ -193,7 +193,7 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
           expect(after.readbacks - before.readbacks).toBe(2); // routes and rows; the result
           // Routes, hits, the result; and one for each time that something is added.
           expect(after.submits - before.submits).toBeGreaterThanOrEqual(3);
-          const gate = 8 * 64 * 4; // rows are in blocks of eight
+          const gate = 8 * 64 * 4; // rows are in panels of eight
           const read = after.weightBytes - before.weightBytes - T * gate;
           expect(read / perExpert).toBeCloseTo(uses, 6);
         }

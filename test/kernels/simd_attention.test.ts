@@ -14,12 +14,12 @@ interface Case {
   readonly headDim: number;
   readonly blockSize: number;
   readonly window: number;
-  /** Of the scores; default 1 / sqrt(headDim). */
+  /** The scale of the scores; default 1 / sqrt(headDim). */
   readonly scale?: number;
   /** Whether heads have sinks. */
   readonly sinks?: boolean;
   readonly half: boolean;
-  /** Of each sequence: the first position of its tokens in the batch, and how many there are. */
+  /** For each sequence the first position of its tokens in the batch, and how many there are. */
   readonly runs: readonly (readonly [from: number, count: number])[];
   /** Largest absolute value of queries and keys. */
   readonly range?: number;

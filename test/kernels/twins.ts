@@ -24,7 +24,7 @@ const HEADS = [4, 2, 16] as const; // H, Hkv, Dh
 export interface Twin {
   readonly name: string;
   readonly kernels: readonly string[];
-  /** Of the weights. */
+  /** The format of the weights. */
   readonly format: Format;
   run(ops: Ops): Promise<Float32Array>;
 }

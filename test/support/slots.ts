@@ -20,7 +20,7 @@ export interface Sizes {
   readonly F: number;
   readonly slots: number;
   readonly transit: number;
-  /** Of w1 and w3, and of w2 where `down` says no other. */
+  /** The format of w1 and w3, and of w2 without `down`. */
   readonly precision: FormatName;
   readonly down?: FormatName;
 }

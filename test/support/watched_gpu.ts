@@ -10,7 +10,7 @@ import type { Platform } from "../../src/wiring/open.ts";
 
 export interface WatchedGpu {
   readonly platform: Platform;
-  /** Of the last model that was opened. */
+  /** The device of the last model that was opened. */
   readonly device: GPUDevice;
   /** Most bytes of buffers that existed at once. */
   readonly peak: number;

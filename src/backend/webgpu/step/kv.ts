@@ -19,6 +19,7 @@ export class GpuKv implements KvStore {
   readonly #layerCount: number;
   readonly #side: number; // bytes of one block of keys of one layer
   readonly #head: number; // bytes of one head's key, without padding
+  readonly #padded: number; // and with it
   readonly #content: number; // bytes of a block without padding
   #blocks = 0;
   #closed = false;
@@ -44,7 +45,8 @@ export class GpuKv implements KvStore {
     this.precision = precision;
     this.#layerCount = layers;
     const padded = Math.ceil(headDim / 8) * 8; // kernels/lib/attention/paged.wgsl says why
-    this.#side = blockSize * kvHeads * padded * (precision === "f16" ? 2 : 4);
+    this.#padded = padded * (precision === "f16" ? 2 : 4);
+    this.#side = blockSize * kvHeads * this.#padded;
     this.blockBytes = 2 * layers * this.#side;
     this.#head = headDim * (precision === "f16" ? 2 : 4);
     this.#content = contentBytes(geometry, precision, blockSize);
@@ -133,8 +135,7 @@ export class GpuKv implements KvStore {
    * which are padded.
    */
   #rows(use: (content: number, plane: number) => void): void {
-    const padded = this.#head * (this.blockBytes / this.#content);
-    for (let row = 0; row * this.#head < this.#content; row++) use(row * this.#head, row * padded);
+    for (let row = 0; row * this.#head < this.#content; row++) use(row * this.#head, row * this.#padded);
   }
 
   /**

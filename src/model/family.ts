@@ -91,9 +91,11 @@ export interface Family {
   sources(a: Architecture, take: Take): ModelSources;
 }
 
-/** The sizes of a position in the KV cache. */
+/** The sizes of a position in the KV cache, the same in all layers. */
 export function kvGeometry({ layers }: Architecture): KvGeometry {
   const { kvHeads, headDim } = layers[0]!.attention;
+  if (layers.some(({ attention }) => attention.kvHeads !== kvHeads || attention.headDim !== headDim))
+    throw new Error("layers whose keys have different sizes are not implemented");
   return { layers: layers.length, kvHeads, headDim };
 }
 

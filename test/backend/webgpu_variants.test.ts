@@ -12,8 +12,10 @@ import { leftToCi } from "../support/level.ts";
 import { expertSource, held, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
-import { expectClose, INT8_NMSE } from "../support/reference.ts";
+import { expectClose, FLOAT_NMSE, HALF_NMSE, INT8_NMSE } from "../support/reference.ts";
 import { batchOf, inputTable } from "../support/steps.ts";
+
+const NMSE = { f32: FLOAT_NMSE, f16: HALF_NMSE, int8: INT8_NMSE } as const;
 
 const [E, K, T] = [3, 2, 3];
 const q4 = (groups: number) => ({ format: FORMATS.q4, groups });
@@ -116,7 +118,7 @@ describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}
             w2: held(FORMATS[precision], d.w2, D, F),
           }));
           const want = reference.moe(normed, ids, await ops.read(routes.weights), weights, D);
-          expectClose(await ops.read(y), want, D, variant.arithmetic === "int8" ? INT8_NMSE : 1e-5);
+          expectClose(await ops.read(y), want, D, NMSE[variant.arithmetic]);
         }
       });
 

@@ -193,16 +193,18 @@ export const TWINS: readonly Twin[] = [
  * Declares a test for each twin: the same numbers as from the plain kernels, within what the
  * backend's arithmetic allows.
  * @param check looks at what the step ran; `run` runs it
+ * @param nmse what the arithmetic allows, where it is known better than from the backend's features
  */
 export function twins(
   ops: () => Ops,
   check: (twin: Twin, run: () => Promise<Float32Array>) => Promise<Float32Array>,
   of: readonly Twin[] = TWINS,
+  nmse?: number,
 ): void {
   const named = of.map((twin) => ({ ...twin, weights: twin.format.name, by: twin.kernels.join(", ") }));
   it.each(named)("$name, $weights: $by", async (twin) => {
     const want = await twin.run(createPlainOps(MAX_TOKENS, "plain"));
     const got = await check(twin, () => twin.run(ops()));
-    expectClose(got, want, want.length, allowedNmse(ops(), twin.format));
+    expectClose(got, want, want.length, nmse ?? allowedNmse(ops(), twin.format));
   });
 }

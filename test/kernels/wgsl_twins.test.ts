@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { openKernels } from "../support/kernels.ts";
+import { FLOAT_NMSE } from "../support/reference.ts";
 import { MAX_TOKENS, TWINS, twins, wanted } from "./twins.ts";
 import { checkKernels } from "./ways.ts";
 
@@ -21,6 +22,7 @@ describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain 
     () => ops,
     ({ kernels }, run) => checkKernels(ops, kernels, run),
     wanted(TWINS),
+    FLOAT_NMSE, // without tuning products are computed in f32
   );
 
   it("copy", async () => {

@@ -4,7 +4,7 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
 import type { Format } from "../../src/tensor/format.ts";
 import { memorySource } from "./memory_source.ts";
-import { FLOAT_NMSE, INT8_NMSE, inverseFrequencies } from "./reference.ts";
+import { FLOAT_NMSE, HALF_NMSE, INT8_NMSE, inverseFrequencies } from "./reference.ts";
 
 /** 0, 1, ... n - 1. */
 export function range(n: number): Uint32Array {
@@ -56,9 +56,10 @@ export function inputTable(ops: Ops, x: Float32Array, D: number): Promise<Matrix
 }
 
 /**
- * The error that a backend's matrix products may have: larger if activations are rounded to int8.
+ * The error that a backend's matrix products may have: larger if they may be computed in f16, and
+ * if activations are rounded to int8.
  */
-export function allowedNmse(ops: Ops, { arithmetics }: Format): number {
-  const quantized = arithmetics.includes("int8");
-  return quantized && ops.info.features.includes("int8-activations") ? INT8_NMSE : FLOAT_NMSE;
+export function allowedNmse({ info }: Ops, { arithmetics }: Format): number {
+  if (arithmetics.includes("int8") && info.features.includes("int8-activations")) return INT8_NMSE;
+  return info.features.includes("shader-f16") ? HALF_NMSE : FLOAT_NMSE;
 }

@@ -117,7 +117,7 @@ export function commonFields(c: Fields) {
     depth: c.count("num_hidden_layers"), // L
     vocab: c.size("vocab_size"),
     context: c.size("max_position_embeddings"),
-    tied: c.keep("tie_word_embeddings", c.raw("tie_word_embeddings") === true),
+    tied: c.flag("tie_word_embeddings", false),
   };
 }
 

@@ -17,13 +17,22 @@ const SCALINGS: Readonly<Record<string, Scaling>> = { linear, llama3, yarn };
  * @throws WeightsError for a type of scaling that is not implemented
  */
 export function readRope(c: Fields, dimensions: number, otherwise?: number): Rope {
+  checkPart(c, "partial_rotary_factor", c.raw("partial_rotary_factor"), dimensions);
   let scaling: { readonly kind: string; readonly fields: Fields; readonly scale: Scaling } | null = null;
   for (const field of ["rope_scaling", "rope_parameters"]) {
     const block = c.raw(field);
     if (block == null) continue;
     if (typeof block !== "object" || Array.isArray(block))
       throw new WeightsError(`${c.where}: ${field}: expected an object or null, found ${describe(block)}`);
-    const { rope_type, type } = block as Record<string, unknown>;
+    const { rope_type, type, partial_rotary_factor: part } = block as Record<string, unknown>;
+    const nested = Object.entries(block).find(
+      ([, value]) => typeof value === "object" && value !== null && !Array.isArray(value),
+    );
+    if (nested)
+      throw new WeightsError(
+        `${c.where}: ${field}: ${nested[0]}: RoPE by the type of the layer is not supported, expected one set of fields`,
+      );
+    checkPart(c, `${field}: partial_rotary_factor`, part, dimensions);
     const kind = rope_type ?? type ?? "default";
     if (kind === "default") continue;
     if (typeof kind !== "string" || !Object.hasOwn(SCALINGS, kind)) {
@@ -44,6 +53,18 @@ export function readRope(c: Fields, dimensions: number, otherwise?: number): Rop
   const { inverse, factor } = scale(fields, plain, theta, c.checked.max_position_embeddings as number);
   c.keep("rope_scaling", [kind, ...Object.entries(fields.checked).map((entry) => entry.join(" "))].join(", "));
   return { inverse: inverse.map(Math.fround), factor: Math.fround(factor) };
+}
+
+/**
+ * The share of a head that rotates, where config.json says one, is the family's.
+ * @throws WeightsError where it is another
+ */
+function checkPart(c: Fields, field: string, part: unknown, dimensions: number): void {
+  const headDim = c.checked.head_dim as number;
+  if (part == null || (typeof part === "number" && Math.floor(part * headDim) === dimensions)) return;
+  throw new WeightsError(
+    `${c.where}: ${field}: expected ${dimensions / headDim} (${dimensions} of ${headDim} values of a head rotate), found ${describe(part)}`,
+  );
 }
 
 /** Pair i rotates by theta^(-2i/rd) a position, in f32 step by step as in transformers. */

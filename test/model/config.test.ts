@@ -52,6 +52,16 @@ describe("config.json of a Qwen3-MoE", () => {
     [{ mlp_only_layers: [0] }, "mlp_only_layers: expected an empty list, found a list"],
     [{ attention_bias: true }, "attention_bias: expected false, found true"],
     [{ use_sliding_window: true }, "use_sliding_window: expected false, found true"],
+    [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor: expected 1 (24 of 24 values of a head rotate), found 0.5"],
+    [
+      { rope_parameters: { rope_theta: 1e6, partial_rotary_factor: 0.25 } },
+      "rope_parameters: partial_rotary_factor: expected 1 (24 of 24 values of a head rotate), found 0.25",
+    ],
+    [
+      { rope_parameters: { full_attention: { rope_type: "default", rope_theta: 1e6 } } },
+      "rope_parameters: full_attention: RoPE by the type of the layer is not supported",
+    ],
+    [{ tie_word_embeddings: "yes" }, 'tie_word_embeddings: expected true or false, found "yes"'],
     [{ norm_topk_prob: "yes" }, 'norm_topk_prob: expected true or false, found "yes"'],
     [{ num_experts_per_tok: 9 }, "num_experts_per_tok: expected at most num_experts (8), found 9"],
     [{ moe_intermediate_size: undefined }, "moe_intermediate_size: expected an integer"],

@@ -1,5 +1,5 @@
-// Options of the bench commands: whole numbers, lists of them, one of several words, names of
-// results.
+// Options of the bench commands: whole numbers, lists of them, one of several words,
+// names of results.
 
 import { RequestError } from "../src/errors.ts";
 

@@ -1,5 +1,5 @@
-// `npm run bench -- masks`: the cost of a token's mask for each schema, along texts of a random
-// model.
+// `npm run bench -- masks`: the cost of a token's mask for each schema, along texts of
+// a random model.
 //
 // The schemas are JSON Schema's official suite and a few typical ones of tools and answers. The
 // vocabularies have 32,000 tokens (Mixtral's) and 200,000 (o200k_base).

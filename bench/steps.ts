@@ -1,8 +1,8 @@
 // A model on WebGPU without the engine: steps at any position, even if the positions before it were
 // never computed.
 //
-// Times do not depend on what the cache holds, so a step at position 32,768 needs no prompt of that
-// length.
+// Times do not depend on what the cache holds, so a step at position 32,768 needs no prompt
+// of that length.
 
 import { FORMATS, type PackableName } from "../kernels/formats/index.ts";
 import type { Batch, KvStore } from "../src/backend/ops.ts";
@@ -47,8 +47,8 @@ export interface Steps {
   /** Reserves cache for a sequence of this many positions. */
   reserve(positions: number): Promise<void>;
   /**
-   * Computes tokens `first .. first + count - 1` of a sequence and reads the last one's logits, or
-   * nothing.
+   * Computes tokens `first .. first + count - 1` of a sequence and reads the last one's
+   * logits, or nothing.
    */
   step(first: number, count: number, logits: boolean): Promise<void>;
   /**

@@ -76,8 +76,8 @@ export function areCompiled(units) {
 }
 
 /**
- * The binaries of these units, in their order. Those that are not there yet are compiled on several
- * threads.
+ * The binaries of these units, in their order. Those that are not there yet are compiled
+ * on several threads.
  * @param {readonly Unit[]} units
  * @returns {Promise<Buffer[]>}
  */

@@ -76,8 +76,8 @@ export function attention(
   for (let u = from; u < to; ) {
     const t = u / kvHeads;
     const firstHead = u % kvHeads;
-    // Either some KV heads of one token, or all of them of tokens that follow one another in one
-    // sequence.
+    // Either some KV heads of one token, or all of them of tokens that follow one another
+    // in one sequence.
     const whole = firstHead == 0 ? (to - u) / kvHeads : 0;
     const tokens = whole > 1 ? run(positions, tables, t, whole) : 1;
     const endHead = whole > 0 ? kvHeads : min(kvHeads, firstHead + to - u);

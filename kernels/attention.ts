@@ -1,5 +1,5 @@
-// y = softmax(scale q kᵀ) v over a sequence's paged keys: online softmax, grouped queries, sliding
-// window.
+// y = softmax(scale q kᵀ) v over a sequence's paged keys: online softmax, grouped
+// queries, sliding window.
 
 import { HALF_TO_FLOAT } from "../src/tensor/half.ts";
 import type { KvPlane } from "./append.ts";

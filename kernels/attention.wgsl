@@ -51,8 +51,8 @@ struct Run {
 const THREADS = 64u;
 const MASKED = -3.0e38;
 
-// Positions in hand, as quads of four dimensions: [position, 8 SHARES quads], zero past the head's
-// dimensions.
+// Positions in hand, as quads of four dimensions: [position, 8 SHARES quads], zero past
+// the head's dimensions.
 var<workgroup> key_tile: array<vec4f, 256>;
 var<workgroup> value_tile: array<vec4f, 256>;
 // what each invocation's share adds to the scores of its two rows: [key, invocation]

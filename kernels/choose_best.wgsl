@@ -1,5 +1,5 @@
-// First half of choosing without temperature: the best token of each slice of a row, after bias and
-// penalties
+// First half of choosing without temperature: the best token of each slice of a row, after
+// bias and penalties
 //
 //   logits [R, V] f32   ->   slices [R, ceil(V / 2048)]
 //

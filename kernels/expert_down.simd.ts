@@ -1,5 +1,5 @@
-// w2 h: the second half of the experts. What they give is added to their tokens' rows by
-// combine.simd.ts.
+// w2 h: the second half of the experts. What they give is added to their tokens'
+// rows by combine.simd.ts.
 
 import { expertProducts } from "./lib/simd/experts.simd";
 

@@ -1,5 +1,5 @@
-// Matrix product for few tokens: y[t,n] = sum_c w[n,c] x[t,c], x normed first or not, added to y or
-// not
+// Matrix product for few tokens: y[t,n] = sum_c w[n,c] x[t,c], x normed first or not, added to
+// y or not
 //
 //   w [N, C] packed   x [T, C] f32   norm [C] f32   ->   y [T, N] f32
 //

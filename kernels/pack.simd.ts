@@ -4,8 +4,8 @@ import { P0, P1, packGroup } from "./lib/simd/format.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";
 
 /**
- * In a thread's scratch, f32 [32]: a row's last group with zeros behind it. The rest is
- * packGroup()'s.
+ * In a thread's scratch, f32 [32]: a row's last group with zeros behind it. The
+ * rest is packGroup()'s.
  */
 const PADDED: usize = 0;
 

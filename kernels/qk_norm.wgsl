@@ -1,5 +1,5 @@
-// RMSNorm of q and k between projection and RoPE, in place, run by run: x / sqrt(mean(x^2) + eps) *
-// w
+// RMSNorm of q and k between projection and RoPE, in place, run by run: x / sqrt(mean(x^2) +
+// eps) * w
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   q_norm [q_size] f32   k_norm [k_size] f32   ->   qkv
 //

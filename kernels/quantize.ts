@@ -1,5 +1,5 @@
-// x = scale * q: activations as int8 with one scale a group of 32, for the products with q8 and q4
-// weights.
+// x = scale * q: activations as int8 with one scale a group of 32, for the products with q8
+// and q4 weights.
 
 import { GROUP } from "../src/tensor/format.ts";
 

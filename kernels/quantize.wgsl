@@ -1,5 +1,5 @@
-// Activations to int8: y = round(x / s), a scale s = max |x| / 127 a group of 32, x normed first or
-// not
+// Activations to int8: y = round(x / s), a scale s = max |x| / 127 a group of 32, x normed
+// first or not
 //
 //   x [T, D] f32   norm [D] f32
 //   ->   y [T, D] int8, then the scales f32: a row is groups * 8 words and groups scales

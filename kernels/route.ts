@@ -30,8 +30,8 @@ export function route(
     const own = logits.subarray(t * E, (t + 1) * E);
     const bias = sigmoid?.bias;
     const chosenBy = bias ? own.map((logit, e) => Math.fround(scoreOf(logit, 0)) + bias[e]!) : own;
-    // Insertion into a sorted list of K: a later expert passes an earlier one only if strictly
-    // greater.
+    // Insertion into a sorted list of K: a later expert passes an earlier one only
+    // if strictly greater.
     const first = t * K;
     for (let e = 0; e < E; e++) {
       let at = Math.min(e, K);

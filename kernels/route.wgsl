@@ -1,16 +1,16 @@
-// Router: the K largest scores, softmax or sigmoid of the gate's logits; equal: the lowest expert
-// first
+// Router: the K largest scores, softmax or sigmoid of the gate's logits; equal: the
+// lowest expert first
 //
 //   w [E, D] packed: the gate   x [T, D] f32   norm [D] f32   bias [E] f32
 //   ->   ids [T, K] u32   weights [T, K] f32
 //
-// weight = score / sum, over the K chosen where weights are to sum to 1; a score is exp(logit -
-// max) / its sum over all E, or 1 / (1 + exp(-logit)), to which a bias is added to choose experts
-// by.
+// weight = score / sum, over the K chosen where weights are to sum to 1; a score is
+// exp(logit - max) / its sum over all E, or 1 / (1 + exp(-logit)), to which a bias is added
+// to choose experts by.
 //
-// grid T: a workgroup owns a token. Each of K passes takes the largest after the one before it, in
-// the order (value descending, id ascending), so that nothing has to be remembered but the last
-// choice.
+// grid T: a workgroup owns a token. Each of K passes takes the largest after the one before
+// it, in the order (value descending, id ascending), so that nothing has to be remembered but
+// the last choice.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/grid.wgsl"
 

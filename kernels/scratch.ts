@@ -1,5 +1,5 @@
-// Scratch memory of the plain kernels: named arrays that grow to the largest requested size and are
-// reused.
+// Scratch memory of the plain kernels: named arrays that grow to the largest requested size
+// and are reused.
 
 /** One thread's scratch memory. Contents are undefined between kernels. */
 export class Scratch {

@@ -1,5 +1,5 @@
-// hotset's public API in a browser: the same engine over navigator.gpu, range requests and picked
-// files.
+// hotset's public API in a browser: the same engine over navigator.gpu, range requests
+// and picked files.
 
 import { likelyCores, startWebWorker } from "./backend/cpu/web_threads.ts";
 import { describeAdapter } from "./backend/webgpu/device/adapter.ts";

@@ -7,8 +7,8 @@ export class HotsetError extends Error {
 }
 
 /**
- * A weights folder, a file in it or its configuration is missing, malformed, inconsistent or not
- * supported.
+ * A weights folder, a file in it or its configuration is missing, malformed, inconsistent
+ * or not supported.
  */
 export class WeightsError extends HotsetError {
   override readonly name = "WeightsError";
@@ -32,8 +32,8 @@ export interface RequestErrorDetail {
 }
 
 /**
- * A call asks for something impossible: a bad option, a prompt longer than the context, a closed
- * model.
+ * A call asks for something impossible: a bad option, a prompt longer than the context,
+ * a closed model.
  */
 export class RequestError extends HotsetError {
   override readonly name = "RequestError";

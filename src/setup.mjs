@@ -38,8 +38,8 @@ const BUNDLES = ["kernels/bundle.mjs", "src/backend/cpu/bundle.mjs", "src/gramma
 const LEFT = 10;
 
 /**
- * Runs a command with its stdout on our stderr. Returns its exit status; 127 where it cannot be
- * started.
+ * Runs a command with its stdout on our stderr. Returns its exit status; 127 where it
+ * cannot be started.
  */
 function execute(command, args) {
   // On Windows npm is a .cmd file, which only a shell starts. No argument here needs quoting.
@@ -55,8 +55,8 @@ function fail(message) {
 }
 
 /**
- * Whether node_modules holds what package-lock.json says; packages for other platforms may be
- * absent.
+ * Whether node_modules holds what package-lock.json says; packages for other platforms
+ * may be absent.
  */
 function installed() {
   try {

@@ -1,5 +1,5 @@
-// The documentation: its length and width, links that lead somewhere, and a sentence for each
-// dependency.
+// The documentation: its length and width, links that lead somewhere, and a sentence
+// for each dependency.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";

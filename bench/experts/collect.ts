@@ -1,5 +1,5 @@
-// Collects the traces to replay: a model continues texts of each kind, and each step's experts are
-// kept.
+// Collects the traces to replay: a model continues texts of each kind, and each step's
+// experts are kept.
 
 import type { Trace } from "../../src/experts/trace.ts";
 import { open, type RouteStep } from "../../src/index.ts";

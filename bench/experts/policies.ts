@@ -104,8 +104,8 @@ class Future {
 }
 
 /**
- * Evicts the expert with the most distant next use: optimal if every miss is admitted (Belady
- * 1966).
+ * Evicts the expert with the most distant next use: optimal if every miss is
+ * admitted (Belady 1966).
  */
 export class Belady extends Demand {
   readonly #future: Future;

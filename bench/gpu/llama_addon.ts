@@ -1,5 +1,5 @@
-// llama.cpp through the native module of a @node-llama-cpp package, without node-llama-cpp's own
-// JavaScript.
+// llama.cpp through the native module of a @node-llama-cpp package, without
+// node-llama-cpp's own JavaScript.
 //
 // Uses the functions that node-llama-cpp 3.22 declares in dist/bindings/AddonTypes.d.ts, in the
 // same order.

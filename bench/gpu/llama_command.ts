@@ -1,5 +1,5 @@
-// The command behind llama.ts: arguments, the GGUF file, the result as JSON, written after each
-// case.
+// The command behind llama.ts: arguments, the GGUF file, the result as JSON, written
+// after each case.
 
 import { statSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -61,8 +61,8 @@ export async function llamaCommand(root: URL, args: readonly string[]): Promise<
   const interrupted = (): void => {
     result.error = "ended by a signal, as run.sh sends it when the time is over";
     write();
-    // exit removes an incomplete file; a normal return would wait for the driver, perhaps for
-    // minutes.
+    // exit removes an incomplete file; a normal return would wait for the driver,
+    // perhaps for minutes.
     process.on("exit", () => process.kill(process.pid, "SIGKILL"));
     process.exit(143);
   };

@@ -1,5 +1,5 @@
-// `node dist/bench/gpu/profile.js`: `npm run bench -- --profile` with nothing that a bare machine
-// lacks.
+// `node dist/bench/gpu/profile.js`: `npm run bench -- --profile` with nothing that a
+// bare machine lacks.
 
 import { profileCommand } from "../profile_command.ts";
 

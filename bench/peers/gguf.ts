@@ -1,5 +1,5 @@
-// Writes GGUF version 3, the file format of llama.cpp: metadata, a table of tensors, and their
-// data.
+// Writes GGUF version 3, the file format of llama.cpp: metadata, a table of tensors,
+// and their data.
 //
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 

@@ -37,8 +37,8 @@ async function measure(folder: string, gguf: string, work: Work): Promise<Sample
   });
   const started = performance.now();
   const model = await llama.loadModel({ modelPath: gguf });
-  // One position more, so that the context never shifts; llama.cpp's own batch size and cache
-  // types.
+  // One position more, so that the context never shifts; llama.cpp's own batch size
+  // and cache types.
   const contextSize = Math.ceil((promptTokens + decodeTokens + 1) / 256) * 256;
   // The peer's fastest setting: its fused attention is faster over a prompt and slower for one
   // token (measured on models/tales at a context of 1920: 1.5 times the prefill, a third of the

@@ -3,8 +3,8 @@
 import { randomFrom } from "../../src/engine/random.ts";
 
 /**
- * Work that both sides do alike: a prompt of random ids, then greedy tokens past EOS, `repeats`
- * times.
+ * Work that both sides do alike: a prompt of random ids, then greedy tokens past
+ * EOS, `repeats` times.
  */
 export interface Work {
   readonly promptTokens: number;
@@ -20,8 +20,8 @@ export interface Sample {
   /** Every repeat: the prompt's tokens over the time to the first new token. */
   readonly prefillTps: readonly number[];
   /**
-   * Every repeat: the tokens after the first over their time; empty where fewer than two were asked
-   * for.
+   * Every repeat: the tokens after the first over their time; empty where fewer than two
+   * were asked for.
    */
   readonly decodeTps: readonly number[];
   readonly loadMs: number;

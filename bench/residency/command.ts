@@ -72,8 +72,8 @@ async function measure(root: URL, args: readonly string[], options: Options, rea
   const runs: Run<DecodeReport | ReplayReport>[] = [];
   const rounds: { kept: number; uncached: number; bounds: Bounds; ofBudget: number }[] = [];
   for (let repeat = 1; repeat <= repeats; repeat++) {
-    // In turns, in reverse order every second time, so that changes on the machine affect all of
-    // them.
+    // In turns, in reverse order every second time, so that changes on the machine affect
+    // all of them.
     const uncachedFirst = repeat % 2 === 0 ? await decode("uncached", repeat) : null;
     if (uncachedFirst) show(uncachedFirst);
     const kept = await decode("kept", repeat);

@@ -41,8 +41,8 @@ export async function decode(task: DecodeTask): Promise<DecodeReport> {
     const random = randomFrom(1);
     const prompt = Array.from({ length: promptTokens }, () => Math.floor(random() * model.config.vocab_size));
     const session = model.session();
-    // The prompt gives the first token, each step another one; the last token is not computed
-    // itself.
+    // The prompt gives the first token, each step another one; the last token is
+    // not computed itself.
     const maxTokens = warmUp + tokens + 2;
     for await (const _ of session.generate(prompt, { maxTokens, temperature: 0, ignoreEos: true }));
     const end = { experts: model.stats().experts!, process: since(start!.process) };

@@ -1,5 +1,5 @@
-// The table of a residency benchmark: a row for each process, then the share of the machine's
-// limits.
+// The table of a residency benchmark: a row for each process, then the share of
+// the machine's limits.
 
 import { formatBytes } from "../../src/cli/output.ts";
 import { type Bounds, median, rate } from "./bounds.ts";

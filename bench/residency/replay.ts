@@ -11,9 +11,9 @@ const MEMORY = 2 ** 30;
 const PAGE = 65536;
 
 /**
- * Repeats a decode's reads in order, with as many in flight, into memory of the same kind and size,
- * so that the page cache has the same room. Reads before the measured tokens come first, without
- * timing.
+ * Repeats a decode's reads in order, with as many in flight, into memory of the same kind and
+ * size, so that the page cache has the same room. Reads before the measured tokens come
+ * first, without timing.
  */
 export async function replay({ folder, reads: path, residentBytes }: ReplayTask): Promise<ReplayReport> {
   const { before, measured, inFlight } = JSON.parse(readFileSync(path, "utf8")) as Reads;

@@ -1,9 +1,9 @@
 // Messages between the processes of a residency benchmark: a task in, a report out, both JSON.
 
 /**
- * kept: open() with a budget. uncached: no expert is kept, each is read when it is used, through
- * the page cache. compute: the same without the reads. replay: the reads of `kept` without
- * computing.
+ * kept: open() with a budget. uncached: no expert is kept, each is read when it is used,
+ * through the page cache. compute: the same without the reads. replay: the reads of
+ * `kept` without computing.
  */
 export type Way = "kept" | "uncached" | "compute" | "replay";
 
@@ -56,8 +56,8 @@ export interface DecodeReport {
   readonly tokenMs: readonly number[];
   readonly budgetBytes: number;
   /**
-   * Largest resident set since the process began, by getrusage and by /proc (null where there is
-   * none).
+   * Largest resident set since the process began, by getrusage and by /proc (null where
+   * there is none).
    */
   readonly maxRssBytes: number;
   readonly highWaterBytes: number | null;

@@ -98,8 +98,8 @@ export interface DeviceMoe {
    */
   addTransit(places: ReadonlyMap<number, number>): void;
   /**
-   * The same for experts that were admitted to the layer's own slots during the step: expert ->
-   * slot.
+   * The same for experts that were admitted to the layer's own slots during the step:
+   * expert -> slot.
    */
   addOwn(slots: ReadonlyMap<number, number>): void;
   /** Adds rows that the host has computed [T, D]. At most once a step. */

@@ -87,8 +87,8 @@ export interface Attention {
   /** Null: q and k are not normed. */
   readonly qkNorm: QkNorm | null;
   /**
-   * [H]: an unscaled logit for each head that takes part in the softmax without a value. Null:
-   * none.
+   * [H]: an unscaled logit for each head that takes part in the softmax without a
+   * value. Null: none.
    */
   readonly sinks: Vector | null;
 }
@@ -114,15 +114,15 @@ export interface KvStore {
   /** Bytes of one block over all layers, K and V. */
   readonly blockBytes: number;
   /**
-   * Ensures that block ids below `blocks` exist; keeps the contents of existing ones. Only between
-   * steps.
+   * Ensures that block ids below `blocks` exist; keeps the contents of existing ones.
+   * Only between steps.
    * @throws MemoryError if the backend cannot allocate them.
    */
   reserve(blocks: number): Promise<void>;
   /**
-   * A block's contents, the same on every backend: for each layer its keys, then its values,
-   * [blockSize, Hkv, Dh] each, as f32 or f16, little-endian. Only between steps, like the following
-   * methods.
+   * A block's contents, the same on every backend: for each layer its keys, then its
+   * values, [blockSize, Hkv, Dh] each, as f32 or f16, little-endian. Only between steps,
+   * like the following methods.
    * @throws RequestError for a block that does not exist
    */
   readBlock(id: number): Promise<Uint8Array>;
@@ -240,8 +240,8 @@ export interface Ops {
   /** A [1, n] or [n, 1] source as f32 [n]. */
   loadVector(source: MatrixSource): Promise<Vector>;
   /**
-   * All experts of one layer, in order. Rows of w1 and w3 alternate, so that gate and up are one
-   * pass.
+   * All experts of one layer, in order. Rows of w1 and w3 alternate, so that gate and up
+   * are one pass.
    */
   loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts>;
   /**

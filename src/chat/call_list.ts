@@ -26,15 +26,15 @@ type Expects =
   | "done";
 
 /**
- * The result of pushing a character: the list goes on, is complete, or is malformed at this
- * character.
+ * The result of pushing a character: the list goes on, is complete, or is malformed
+ * at this character.
  */
 export type ListScan = "more" | "done" | { readonly malformed: string };
 
 export class CallList {
   /**
-   * Characters read since the last complete call; they become ordinary text if the call turns out
-   * malformed.
+   * Characters read since the last complete call; they become ordinary text if the call
+   * turns out malformed.
    */
   raw = "";
   readonly #listener: CallListener;

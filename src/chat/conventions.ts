@@ -1,5 +1,5 @@
-// A model's chat conventions: turning conversations into prompts, and answers into text and tool
-// calls.
+// A model's chat conventions: turning conversations into prompts, and answers into text
+// and tool calls.
 
 import { RequestError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
@@ -40,9 +40,9 @@ export interface ChatConventions {
 }
 
 /**
- * The conventions of the model in a folder: its own chat template, or where it has none Mistral's
- * rules for the version of its tokenizer (v1, which needs no control tokens, for any other
- * tokenizer).
+ * The conventions of the model in a folder: its own chat template, or where it has none
+ * Mistral's rules for the version of its tokenizer (v1, which needs no control tokens, for
+ * any other tokenizer).
  * @throws WeightsError for a template that cannot be used
  */
 export async function openChat(files: Files, tokenizer: Tokenizer): Promise<ChatConventions> {

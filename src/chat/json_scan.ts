@@ -20,8 +20,8 @@ export class JsonScanner {
   #expects: Expects = "value";
   #isKey = false;
   /**
-   * Inside a string: "\\" after a backslash; after \u, the number of hexadecimal digits still
-   * expected.
+   * Inside a string: "\\" after a backslash; after \u, the number of hexadecimal
+   * digits still expected.
    */
   #escaped: "" | "\\" | number = "";
   #word = "";

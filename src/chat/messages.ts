@@ -81,8 +81,8 @@ type OpenCalls = Map<string, { calls: number; results: number }>;
 function openCalls(message: AssistantMessage, where: string): OpenCalls {
   const open: OpenCalls = new Map();
   for (const { id, name, arguments: text } of message.toolCalls ?? []) {
-    // Any name is accepted here: the conversation may come from another server with other rules for
-    // names.
+    // Any name is accepted here: the conversation may come from another server with other
+    // rules for names.
     if (typeof id !== "string" || typeof name !== "string" || typeof text !== "string") {
       throw new RequestError(`${where}.toolCalls: expected an id, a name and arguments as texts`);
     }
@@ -208,8 +208,8 @@ export function withTrainedIds(messages: readonly ChatMessage[]): ChatMessage[] 
 
 function trainedId(id: string): string {
   if (TRAINED_ID.test(id)) return id;
-  // Two 32-bit FNV-1a hashes; nine letters keep 53 of their bits, plenty for the calls of one
-  // conversation.
+  // Two 32-bit FNV-1a hashes; nine letters keep 53 of their bits, plenty for the calls
+  // of one conversation.
   let [a, b] = [0x811c9dc5, 0x01234567];
   for (let i = 0; i < id.length; i++) {
     a = Math.imul(a ^ id.charCodeAt(i), 0x01000193);

@@ -15,8 +15,8 @@ import { parsePythonJson, pythonJson } from "./python_json.ts";
 import type { AssistantMessage, ChatMessage, ToolDefinition, ToolMessage } from "./types.ts";
 
 /**
- * v1: 8x7B. v2: the first with control tokens. v3: 8x22B Instruct. v7: control tokens for system
- * messages.
+ * v1: 8x7B. v2: the first with control tokens. v3: 8x22B Instruct. v7: control tokens
+ * for system messages.
  */
 export type MistralVersion = "v1" | "v2" | "v3" | "v7";
 
@@ -160,8 +160,8 @@ class Encoder {
   }
 
   /**
-   * Text, then calls: versions before v7 never had both in one turn, later ones have them in this
-   * order.
+   * Text, then calls: versions before v7 never had both in one turn, later ones have them
+   * in this order.
    */
   assistant(turn: AssistantMessage, controls: Controls | null): number[] {
     const content = turn.content ?? "";

@@ -82,8 +82,8 @@ function word(text: string): Json {
 }
 
 /**
- * `json.dumps(value, ensure_ascii=False)` of plain JavaScript data or of a result of
- * parsePythonJson().
+ * `json.dumps(value, ensure_ascii=False)` of plain JavaScript data or of a
+ * result of parsePythonJson().
  */
 export function pythonJson(value: unknown): string {
   if (value instanceof PythonNumber) return value.text;

@@ -54,8 +54,8 @@ export interface CallSyntax {
   /** Id of the control token before a list; null if lists are part of the text. */
   readonly callsId: number | null;
   /**
-   * Finds a list without a control token at the start of the answer; null if there are no such
-   * lists.
+   * Finds a list without a control token at the start of the answer; null if there are
+   * no such lists.
    */
   readonly head: {
     /**

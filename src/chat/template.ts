@@ -31,8 +31,8 @@ export interface TemplateSource {
 }
 
 /**
- * Template files beside chat_template.jinja: for requests with tools, and a default if that file is
- * missing.
+ * Template files beside chat_template.jinja: for requests with tools, and a default if that
+ * file is missing.
  */
 const [TOOL_USE, DEFAULT] = ["tool_use", "default"].map((name) => `additional_chat_templates/${name}.jinja`) as [
   string,
@@ -204,8 +204,8 @@ export class ChatTemplate {
     const behind = text.slice(at + probe.length).trimStart();
     const [id] = tokenizer.encode(behind, { addBos: false, specialTokens: true });
     if (id === undefined || id === tokenizer.bosId) return [];
-    // Some tokenizers do not mark it as a control token; ordinary text must not be mistaken for
-    // one.
+    // Some tokenizers do not mark it as a control token; ordinary text must not be
+    // mistaken for one.
     const marked = tokenizer.isSpecial(id) || /^<\|.+\|>/.test(tokenizer.idToPiece(id) ?? "");
     return marked ? [id] : [];
   }

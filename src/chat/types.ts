@@ -34,8 +34,8 @@ export interface ToolDefinition {
   readonly name: string;
   readonly description?: string;
   /**
-   * JSON schema of the arguments. Without one, or if it is not an object, any arguments are
-   * accepted.
+   * JSON schema of the arguments. Without one, or if it is not an object, any
+   * arguments are accepted.
    */
   readonly parameters?: JsonSchema;
   /** Whether generated arguments must follow the schema. The model is not told. */

@@ -1,5 +1,5 @@
-// The commands of `hotset chat`: a slash and a word at the start of a line. Everything else is a
-// message.
+// The commands of `hotset chat`: a slash and a word at the start of a line. Everything else
+// is a message.
 
 import { RequestError } from "../errors.ts";
 import { loadConversation, messagesOf, saveConversation } from "./chat_conversation.ts";

@@ -1,5 +1,5 @@
-// A conversation of `hotset chat`, in memory and in its files: JSON, which is checked when it is
-// read.
+// A conversation of `hotset chat`, in memory and in its files: JSON, which is checked when
+// it is read.
 
 import { randomUUID } from "node:crypto";
 import { access, rename, rm, writeFile } from "node:fs/promises";

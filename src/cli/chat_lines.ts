@@ -1,5 +1,5 @@
-// Joins lines to messages: most are one line; a backslash at the end, or """ around them, joins
-// several.
+// Joins lines to messages: most are one line; a backslash at the end, or """ around
+// them, joins several.
 
 import { RequestError } from "../errors.ts";
 

@@ -1,5 +1,5 @@
-// Separates pasted text from keys: terminals put it between two sequences (bracketed paste) if
-// requested.
+// Separates pasted text from keys: terminals put it between two sequences (bracketed
+// paste) if requested.
 
 export const PASTE_ON = "\x1b[?2004h";
 export const PASTE_OFF = "\x1b[?2004l";

@@ -15,8 +15,8 @@ export interface ChatTerminal {
    */
   ask(): Promise<string | null>;
   /**
-   * Acts as Ctrl-C at the prompt: for a signal that arrives just after the answer that it should
-   * stop.
+   * Acts as Ctrl-C at the prompt: for a signal that arrives just after the answer that
+   * it should stop.
    */
   interrupt(): void;
   close(): void;
@@ -34,8 +34,8 @@ export function openTerminal(history: InputHistory): ChatTerminal {
   let ending = false; // Ctrl-C was pressed at an empty prompt
   let arrows: string[] = []; // the editor's own history array, newest first
 
-  // The editor's input. `data` events are emitted on it directly, so that keys and pastes stay in
-  // order.
+  // The editor's input. `data` events are emitted on it directly, so that keys and pastes
+  // stay in order.
   const keys = Object.assign(new Readable({ read() {} }), { setRawMode: (on: boolean) => void stdin.setRawMode(on) });
   const editor = createInterface({
     input: keys,

@@ -1,5 +1,5 @@
-// The options that constrain a text to a format: a JSON schema, any JSON object, a pattern, a
-// grammar.
+// The options that constrain a text to a format: a JSON schema, any JSON object, a
+// pattern, a grammar.
 
 import { type Command, Option } from "commander";
 import { formatGrammar } from "../engine/chat_constraint.ts";

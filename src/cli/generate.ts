@@ -1,5 +1,5 @@
-// `hotset generate`: streams the continuation of a prompt to stdout, then a line of figures to
-// stderr.
+// `hotset generate`: streams the continuation of a prompt to stdout, then a line of
+// figures to stderr.
 
 import type { Command } from "commander";
 import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The entry of the `hotset` command. It handles SIGTERM before it loads the rest, which takes a
-// moment.
+// The entry of the `hotset` command. It handles SIGTERM before it loads the rest, which
+// takes a moment.
 
 import { handleSigterm } from "./interrupt.ts";
 

@@ -1,5 +1,5 @@
-// `hotset quantize`: writes packed weights, which open without conversion, and verifies such
-// folders.
+// `hotset quantize`: writes packed weights, which open without conversion, and
+// verifies such folders.
 
 import { type Command, Option } from "commander";
 import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";

@@ -1,5 +1,5 @@
-// `hotset serve`: answers OpenAI's and Anthropic's APIs over HTTP with the model in a weights
-// folder.
+// `hotset serve`: answers OpenAI's and Anthropic's APIs over HTTP with the model in
+// a weights folder.
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { OpenOptions } from "../engine/api.ts";
@@ -145,8 +145,8 @@ async function serve(
   let model: Awaited<ReturnType<OpenChat>> | null = null;
   let message: string | undefined;
   try {
-    // No URL yet: programs that start the server take the first URL in its output as a sign that it
-    // answers.
+    // No URL yet: programs that start the server take the first URL in its output as a sign
+    // that it answers.
     log.event("listening", { address: new URL(server.url).host, pid: process.pid });
     model = await load(folder, { ...flags, parallel, queue }, openChat, signal);
     const terminated = new Promise<void>((resolve) => onTerminate(resolve));

@@ -1,5 +1,5 @@
-// Parsers of option values: each turns an option's text into a checked value, or throws what was
-// expected.
+// Parsers of option values: each turns an option's text into a checked value, or throws
+// what was expected.
 
 import { InvalidArgumentError } from "commander";
 import { HotsetError } from "../errors.ts";

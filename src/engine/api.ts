@@ -1,5 +1,5 @@
-// The types of the public API: the options of open(), sessions, and what a generation takes and
-// yields.
+// The types of the public API: the options of open(), sessions, and what a generation
+// takes and yields.
 
 import type { PackableName } from "../../kernels/formats/index.ts";
 import type { BackendInfo, BackendMemory } from "../backend/ops.ts";
@@ -76,8 +76,8 @@ export interface OpenOptions {
 }
 
 /**
- * How the next token is chosen. Defaults come from the folder's generation_config.json, else
- * greedy.
+ * How the next token is chosen. Defaults come from the folder's
+ * generation_config.json, else greedy.
  */
 export interface SamplingOptions {
   /** 0 is greedy. Logits are divided by it. */
@@ -89,8 +89,8 @@ export interface SamplingOptions {
   /** Keep tokens at least p times as likely as the most likely one; 0 keeps all. */
   readonly minP?: number;
   /**
-   * Divide positive and multiply negative logits of tokens already seen (prompt included); 1 is
-   * off.
+   * Divide positive and multiply negative logits of tokens already seen (prompt included);
+   * 1 is off.
    */
   readonly repeatPenalty?: number;
   /** Subtract this times the number of times a token was generated; 0 is off. */
@@ -125,9 +125,9 @@ export interface GenerateOptions extends SamplingOptions {
   /** Tokens that may be chosen; default: all. Include EOS if it should end the text. */
   readonly allowedIds?: readonly number[];
   /**
-   * Words that must not be written: the last of a word's tokens is not allowed after the others,
-   * with or without a space in front of the word. Other tokens that spell the same word are
-   * allowed.
+   * Words that must not be written: the last of a word's tokens is not allowed after the
+   * others, with or without a space in front of the word. Other tokens that spell the same
+   * word are allowed.
    */
   readonly badWords?: readonly string[];
   /**
@@ -144,13 +144,13 @@ export interface TopLogprob {
   /** Readable text: control tokens by name, incomplete characters as U+FFFD. */
   readonly text: string;
   /**
-   * The bytes that the token adds to the text: none for control tokens, perhaps a part of a
-   * character.
+   * The bytes that the token adds to the text: none for control tokens, perhaps a part
+   * of a character.
    */
   readonly bytes: readonly number[];
   /**
-   * Natural log of the probability under the model's own distribution (before temperature and
-   * filters).
+   * Natural log of the probability under the model's own distribution (before
+   * temperature and filters).
    */
   readonly logprob: number;
 }

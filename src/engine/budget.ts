@@ -23,8 +23,8 @@ export interface Needs {
   readonly scratch: number;
   readonly context: number;
   /**
-   * Positions that the cache must have room for if experts are offloaded; default: as many as are
-   * useful.
+   * Positions that the cache must have room for if experts are offloaded; default: as many
+   * as are useful.
    */
   readonly positions?: number | undefined;
   /** Whether the weights are stored in the wanted format and can be had in no other. */
@@ -41,8 +41,8 @@ export interface Budgets {
   /** The memory in which steps are computed: the GPU's, or RAM. */
   readonly main: Budget;
   /**
-   * RAM behind a GPU, less the CPU's own scratch; null on the CPU backend, whose main memory is
-   * RAM.
+   * RAM behind a GPU, less the CPU's own scratch; null on the CPU backend, whose main
+   * memory is RAM.
    */
   readonly ram: Budget | null;
   /** Whether this platform can offload experts. */

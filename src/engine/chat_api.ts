@@ -45,8 +45,8 @@ export interface ChatMetrics {
   readonly queued: number;
   readonly running: number;
   /**
-   * Running requests that wait for room in the KV cache, before they begin or because they were
-   * preempted.
+   * Running requests that wait for room in the KV cache, before they begin or because
+   * they were preempted.
    */
   readonly waiting: number;
   /**

@@ -89,8 +89,8 @@ function drawFrom(
 }
 
 /**
- * Draws with min-p only. `weights` [V] has zeros for the ranked tokens, whose weights are in
- * `first`.
+ * Draws with min-p only. `weights` [V] has zeros for the ranked tokens, whose weights
+ * are in `first`.
  */
 function drawById(
   ranked: readonly number[],

@@ -8,8 +8,8 @@ import { pieceOf } from "./text.ts";
 import { TokenTexts } from "./token_texts.ts";
 
 /**
- * The prompt's text; token by token where `logprobs` is set. The first token has no probability:
- * NaN.
+ * The prompt's text; token by token where `logprobs` is set. The first token has
+ * no probability: NaN.
  * @throws RequestError as model.logits() does
  */
 export async function* echoed(

@@ -13,8 +13,8 @@ import { PrefixIndex } from "./prefix.ts";
 const CACHE_BYTES = 2 ** 30;
 
 /**
- * A list of block ids that covers the first positions of one sequence, and how many it should
- * cover.
+ * A list of block ids that covers the first positions of one sequence, and how many
+ * it should cover.
  */
 export interface Reach {
   readonly blocks: number[];
@@ -54,8 +54,8 @@ export interface BlockPool {
    */
   grow(blocks: number[], positions: number): Promise<void>;
   /**
-   * Lengthens each list towards its positions, one block each in turn, as far as there is room, if
-   * any.
+   * Lengthens each list towards its positions, one block each in turn, as far as there is
+   * room, if any.
    */
   extend(wants: readonly Reach[]): Promise<void>;
   /** Gives back the blocks of `blocks` past those that `positions` need. */
@@ -69,9 +69,9 @@ export interface BlockPool {
   adopt(blocks: number[], tokens: readonly number[], held: number): number;
   /**
    * Lets others find the full blocks of `tokens`, whose keys and values are in `blocks`. Blocks
-   * with the same contents are merged: the one found first replaces the other in `blocks`. Steps in
-   * flight may still use the one that was given back, because blocks are handed out between steps
-   * only.
+   * with the same contents are merged: the one found first replaces the other in `blocks`.
+   * Steps in flight may still use the one that was given back, because blocks are handed out
+   * between steps only.
    */
   publish(blocks: number[], tokens: readonly number[]): void;
   usage(): KvUsage;

@@ -9,8 +9,8 @@ export interface Random {
 }
 
 /**
- * A generator from a seed: an integer from 0 to 2^53 - 1. Same seed, same numbers on every
- * platform.
+ * A generator from a seed: an integer from 0 to 2^53 - 1. Same seed, same numbers
+ * on every platform.
  */
 export function randomFrom(seed: number): Random {
   let mix = (seed >>> 0) ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b9);

@@ -104,8 +104,8 @@ export function createRoom(pool: BlockPool): Room {
     claim.shared = pool.shared(tokens);
     if (others.length === 0) return true;
     const share = Math.max(Math.min(SHARE, Math.floor(OF_CACHE * capacity())), Math.ceil(OF_TOKENS * tokens.length));
-    // An answer that runs ahead may hold more than a share; it gives the rest back before the next
-    // batch.
+    // An answer that runs ahead may hold more than a share; it gives the rest back before
+    // the next batch.
     let more = 0;
     for (const one of [claim, ...others]) more += wanted(one, share) - Math.max(one.blocks.length, one.shared);
     let spare = pool.available;

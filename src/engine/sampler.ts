@@ -5,8 +5,8 @@
 // the penalties (of equal ones the lowest id). A token with temperature uses one random number,
 // whatever the filters leave.
 //
-// Biases and penalties are rounded to f32 and applied in f32, one operation at a time, as a GPU
-// does.
+// Biases and penalties are rounded to f32 and applied in f32, one operation at a time, as
+// a GPU does.
 
 import type { ChooserSettings } from "../backend/ops.ts";
 import { DeviceError, RequestError } from "../errors.ts";
@@ -15,16 +15,16 @@ import { draw } from "./draw.ts";
 import { randomFrom } from "./random.ts";
 
 /**
- * Chooses a token from logits [V], which it does not change, and remembers its choices for the
- * penalties.
+ * Chooses a token from logits [V], which it does not change, and remembers its choices
+ * for the penalties.
  */
 export interface Sampler {
   readonly seed: number;
   /** @param mask bit id % 32 of word id >> 5 is set for tokens that may be chosen; null: all may */
   next(logits: Float32Array, mask?: Int32Array | null): number;
   /**
-   * Notes a token that a backend chose instead: random numbers and penalties continue as after
-   * next().
+   * Notes a token that a backend chose instead: random numbers and penalties continue
+   * as after next().
    */
   accept(id: number): void;
   /** A copy of the state, with which a backend can choose as this sampler would from here on. */
@@ -148,8 +148,8 @@ export function argMax(x: Float32Array): number {
     sum += x[i]! * 0; // 0, or NaN once a value is NaN or infinite: one check for the whole row
   }
   if (sum === 0) return best;
-  // A logit of -Infinity is a banned token; anything else that is not finite is a broken
-  // computation.
+  // A logit of -Infinity is a banned token; anything else that is not finite is
+  // a broken computation.
   best = -1;
   for (let i = 0; i < x.length; i++) {
     const value = x[i]!;

@@ -94,8 +94,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
   }
 
   /**
-   * The blocks are about to be evicted. Published ones stay in the cache until their place is
-   * needed.
+   * The blocks are about to be evicted. Published ones stay in the cache until their
+   * place is needed.
    */
   function evict(): void {
     publish();
@@ -379,8 +379,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
 }
 
 /**
- * The mask of the next token, computed after the step was submitted, so that the device works
- * meanwhile.
+ * The mask of the next token, computed after the step was submitted, so that the
+ * device works meanwhile.
  */
 async function maskWhile(step: Promise<unknown>, constraint: Constraint): Promise<Int32Array | null> {
   step.catch(() => {}); // reported to the caller that awaits the step

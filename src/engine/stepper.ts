@@ -124,8 +124,8 @@ export interface Stepper {
    */
   between<T>(work: (cut: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
-   * Waits for blocks for all of `tokens` and takes them: they cannot be evicted until the work
-   * ends.
+   * Waits for blocks for all of `tokens` and takes them: they cannot be evicted until
+   * the work ends.
    * @throws as room.enter() and between()
    */
   hold(sequence: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
@@ -190,9 +190,9 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
   }
 
   /**
-   * Gives every sequence its blocks, the oldest first, and streams their choosers. A sequence whose
-   * blocks an older one took is evicted; one that can have neither blocks nor a chooser fails
-   * alone.
+   * Gives every sequence its blocks, the oldest first, and streams their choosers. A
+   * sequence whose blocks an older one took is evicted; one that can have neither blocks nor
+   * a chooser fails alone.
    */
   async function admit(works: readonly (Job | Stream)[]): Promise<(Job | Stream)[]> {
     const attempt = async (work: Job | Stream, what: () => void | Promise<void>): Promise<boolean> => {

@@ -11,8 +11,8 @@ export interface StopFilter {
 }
 
 /**
- * Cuts a stream at the earliest of `stops`, none of them empty. The stop string itself is not let
- * through.
+ * Cuts a stream at the earliest of `stops`, none of them empty. The stop string itself is
+ * not let through.
  */
 export function createStopFilter(stops: readonly string[]): StopFilter {
   const longest = stops.reduce((max, stop) => Math.max(max, stop.length), 0);

@@ -209,9 +209,9 @@ export class Stream implements Work {
   }
 
   /**
-   * Whether it should join a step that is being put together. Not as soon as there is room for one
-   * more: a consumer a little slower than the others would drain the pipeline for each of its
-   * tokens.
+   * Whether it should join a step that is being put together. Not as soon as there is room
+   * for one more: a consumer a little slower than the others would drain the pipeline for
+   * each of its tokens.
    */
   get ready(): boolean {
     return !this.over && this.inFlight === 0 && this.#left > 0 && this.#ids.length <= DEPTH / 2;
@@ -243,8 +243,8 @@ export class Stream implements Work {
   arrived(id: number): void {
     if (this.#phase.name !== "backend") return; // it ran ahead of an end, or of the host
     if (id === UNDECIDED) {
-      // The last token is computed once more, for its logits; its keys and values are there
-      // already.
+      // The last token is computed once more, for its logits; its keys and values
+      // are there already.
       this.position += this.tokens.length - 1;
       this.tokens = this.tokens.slice(-1);
       this.#phase = { name: "host" };
@@ -255,8 +255,8 @@ export class Stream implements Work {
   }
 
   /**
-   * The host chooses from logits [V]. The chooser does not learn of it, so the next one is created
-   * afresh.
+   * The host chooses from logits [V]. The chooser does not learn of it, so the next one
+   * is created afresh.
    */
   done(logits: Float32Array): void {
     if (this.over) return;
@@ -276,8 +276,8 @@ export class Stream implements Work {
   }
 
   /**
-   * The sequence's blocks were evicted. Ids that have arrived are still given, then the stream is
-   * over.
+   * The sequence's blocks were evicted. Ids that have arrived are still given, then the
+   * stream is over.
    */
   evict(): void {
     this.release();

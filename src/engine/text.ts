@@ -12,8 +12,8 @@ export interface TextCodec {
   /** The id of a control token of this name, or null. */
   control(name: string): number | null;
   /**
-   * A streaming detokenizer for tokens after `prompt`: push(id) gives text that is final, end() the
-   * rest.
+   * A streaming detokenizer for tokens after `prompt`: push(id) gives text that is final,
+   * end() the rest.
    */
   stream(prompt: readonly number[]): { push(id: number): string; end(): string };
   /** One token as text and as bytes, for lists of log probabilities. */

@@ -1,5 +1,5 @@
-// Work: tokens of one sequence to compute in one step, and the batch that several sequences' work
-// makes.
+// Work: tokens of one sequence to compute in one step, and the batch that several
+// sequences' work makes.
 
 import type { Batch } from "../backend/ops.ts";
 import type { Claim } from "./claim.ts";
@@ -15,8 +15,8 @@ export interface Work {
 }
 
 /**
- * Most logits that one step computes: 64 MiB, which fit the buffers of every device whatever the
- * vocabulary.
+ * Most logits that one step computes: 64 MiB, which fit the buffers of every device
+ * whatever the vocabulary.
  */
 const MAX_LOGITS = 2 ** 24;
 

@@ -1,6 +1,6 @@
 // An A/B trial while a model decodes: does an option (prefetching, reading past the page cache)
-// make tokens faster here? It is switched off and on in turns, and the faster setting is kept for a
-// while.
+// make tokens faster here? It is switched off and on in turns, and the faster setting is kept
+// for a while.
 
 export interface AbTrialOptions {
   /** Tokens of one turn. The first few still profit from the turn before and are not counted. */

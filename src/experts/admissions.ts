@@ -1,9 +1,9 @@
 // Admissions to the device's slots: which expert is evicted, and the upload of the new record.
 //
 // An admission is decided in a step of a layer, uploaded in pieces while the link is idle, and
-// complete before the layer's next step, so the set of residents depends on the routes alone. The
-// evicted expert leaves the device's slot table first; the new one enters it when all its bytes are
-// uploaded.
+// complete before the layer's next step, so the set of residents depends on the routes alone.
+// The evicted expert leaves the device's slot table first; the new one enters it when all its
+// bytes are uploaded.
 
 import { type DeviceExperts, type ExpertUse, NO_SLOT } from "../backend/experts.ts";
 import type { Clock } from "./clock.ts";

@@ -1,5 +1,5 @@
-// Measures the initial rates of Costs, through the interfaces used later; the fastest of a few
-// runs.
+// Measures the initial rates of Costs, through the interfaces used later; the fastest of
+// a few runs.
 
 import type { DeviceExperts, HostExperts } from "../backend/experts.ts";
 import type { Clock } from "./clock.ts";

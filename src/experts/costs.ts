@@ -1,5 +1,5 @@
-// The cost model: times to move and to compute an expert, measured at open and corrected at run
-// time.
+// The cost model: times to move and to compute an expert, measured at open and corrected
+// at run time.
 
 import type { CostModel } from "./schedule.ts";
 

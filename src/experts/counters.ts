@@ -1,5 +1,5 @@
-// Counters of a tier: numbers that only grow, so that the difference of two snapshots is an
-// interval.
+// Counters of a tier: numbers that only grow, so that the difference of two snapshots
+// is an interval.
 
 export interface LayerCounts {
   /** Experts used, counted once a step: always hits + misses. */

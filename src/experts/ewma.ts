@@ -7,8 +7,8 @@ import type { ExpertUse } from "../backend/experts.ts";
 import type { Policy } from "./layer_cache.ts";
 
 /**
- * Weight of one token: the last 100 tokens make two thirds. Slower adapts late, faster uploads
- * more.
+ * Weight of one token: the last 100 tokens make two thirds. Slower adapts late,
+ * faster uploads more.
  */
 export const ALPHA = 0.01;
 /**

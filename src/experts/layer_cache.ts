@@ -1,11 +1,11 @@
-// The cache of one layer: which experts are in its slots. The engine and the replay of traces share
-// it.
+// The cache of one layer: which experts are in its slots. The engine and the replay of
+// traces share it.
 
 import type { ExpertUse } from "../backend/experts.ts";
 
 /**
- * The eviction and admission policy of one layer. Depends on its calls alone, so that a replay
- * agrees.
+ * The eviction and admission policy of one layer. Depends on its calls alone, so that
+ * a replay agrees.
  */
 export interface Policy {
   /** Records the experts that a step of `tokens` tokens uses. Once a step, before replaces(). */

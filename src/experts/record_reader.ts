@@ -1,5 +1,5 @@
-// Reads an expert's record into a slot: in pieces where a file stores records, else packed on the
-// fly.
+// Reads an expert's record into a slot: in pieces where a file stores records, else packed
+// on the fly.
 
 import type { HostExperts } from "../backend/experts.ts";
 import type { ExpertSource } from "../tensor/types.ts";

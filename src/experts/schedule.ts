@@ -111,9 +111,9 @@ function greedy(misses: readonly Miss[], costs: CostModel, start: Reached, place
 }
 
 /**
- * Searches all orders and places, level by level. Prunes states that free nothing sooner than
- * another state with the same misses done, and orders that take the later of two equal misses
- * first.
+ * Searches all orders and places, level by level. Prunes states that free nothing sooner
+ * than another state with the same misses done, and orders that take the later of two
+ * equal misses first.
  */
 function exact(
   misses: readonly Miss[],

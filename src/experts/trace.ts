@@ -1,5 +1,5 @@
-// Routing traces: the experts that each step chose, as JSON lines. Written by --trace, replayed
-// later.
+// Routing traces: the experts that each step chose, as JSON lines. Written by
+// --trace, replayed later.
 //
 //   {"trace":1,"model":"models/tales","layers":6,"experts":8,"k":2}
 //   {"tokens":3,"sequences":1,"ids":[[0,4,4,1,0,2],...,[3,7]]}

@@ -1,5 +1,5 @@
-// Uploads records to the device in pieces, with a limit in flight, and compares times with the
-// model.
+// Uploads records to the device in pieces, with a limit in flight, and compares times
+// with the model.
 
 import type { DeviceExperts, DevicePlace, HostExperts } from "../backend/experts.ts";
 import { PIECE } from "./calibrate.ts";

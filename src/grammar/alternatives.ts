@@ -1,9 +1,9 @@
 // A schema's conditions on values of one type, as alternatives: each is a list of conditions that
 // all must hold.
 //
-// "not" is pushed down to single conditions, so every alternative is a plain conjunction. Schemas
-// of parts of a value (a property, an item) stay as they are, each with a sign. Example, for
-// objects:
+// "not" is pushed down to single conditions, so every alternative is a plain conjunction.
+// Schemas of parts of a value (a property, an item) stay as they are, each with a sign.
+// Example, for objects:
 //   {"required": ["a"], "not": {"properties": {"b": S}}}   ->   [[need a, need b, the value of b is not S]]
 
 import { and, disjoint, or } from "./combine.ts";

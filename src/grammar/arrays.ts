@@ -63,8 +63,8 @@ function inOrder({ values, min, max, fixed, item }: Shape): Term {
 }
 
 /**
- * Items that are counted as they are written: how many of each kind there are so far is part of the
- * state.
+ * Items that are counted as they are written: how many of each kind there are so far is part
+ * of the state.
  */
 function counted({ values, min, max, fixed, item }: Shape, somes: readonly Some[]): Term {
   const { rules, json } = values;

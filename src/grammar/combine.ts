@@ -19,8 +19,8 @@ const TOO_MANY = `more than ${MAX_ALTERNATIVES} combinations of alternatives, wh
 export type IsEmpty = (all: All) => boolean;
 
 /**
- * Values that meet both. `most` limits the alternatives: the grammar writes nothing of those left
- * out.
+ * Values that meet both. `most` limits the alternatives: the grammar writes nothing of
+ * those left out.
  * @throws Unsupported for too many
  */
 export function and(

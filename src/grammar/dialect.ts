@@ -1,5 +1,5 @@
-// The drafts of JSON Schema: which one a schema is written in, and its translation to draft
-// 2020-12.
+// The drafts of JSON Schema: which one a schema is written in, and its translation
+// to draft 2020-12.
 
 import { isObject, type Json, type JsonObject, own, refuse, shown } from "./keywords.ts";
 

@@ -75,8 +75,8 @@ export class Document {
   }
 
   /**
-   * Whether the standard ignores keywords beside a $ref. Validators differ: some apply them all the
-   * same.
+   * Whether the standard ignores keywords beside a $ref. Validators differ: some apply them
+   * all the same.
    */
   get ignoresBesideRef(): boolean {
     return this.#dialect.old;
@@ -126,8 +126,8 @@ export class Document {
     const pointed = fragment === "" || fragment.startsWith("/");
     let found: Node | undefined;
     if (home) found = pointed ? this.#pointer(home, fragment) : this.#byUri.get(`${uri.href}#${fragment}`);
-    // Ids of old schemas are often mere labels: then their references mean places in the document
-    // itself.
+    // Ids of old schemas are often mere labels: then their references mean places in
+    // the document itself.
     if (!found && this.#dialect.old && reference.startsWith("#"))
       found = pointed ? this.#pointer(this.root, fragment) : this.#byUri.get(`${this.root.base}#${fragment}`);
     if (!found && !home)

@@ -9,8 +9,8 @@ import type { Body, Term } from "./terms.ts";
 type Bytes = bigint;
 
 /**
- * For each rule the bytes that may follow its end, ascending; none where only the end of the text
- * may.
+ * For each rule the bytes that may follow its end, ascending; none where only the end of
+ * the text may.
  */
 export function followingBytes(rules: ReadonlyMap<string, Rule>): Map<string, readonly number[]> {
   const { first, nullable } = firstBytes(rules);
@@ -119,8 +119,8 @@ function firstBytes(rules: ReadonlyMap<string, Rule>): { first: Of<Bytes>; nulla
     }
     return sum;
   };
-  // Rules come before the rules that they are made of, so going from last to first takes few
-  // rounds.
+  // Rules come before the rules that they are made of, so going from last to first
+  // takes few rounds.
   const names = [...rules.keys()].reverse();
   for (let changed = true; changed; ) {
     changed = false;

@@ -65,9 +65,9 @@ class Reader {
   }
 
   /**
-   * The right side of ::=, or the contents of parentheses. Iterative, so that ebnf.ts can reject
-   * what is nested too deep. A repetition of a repetition repeats the whole, as in llama.cpp's
-   * parser.
+   * The right side of ::=, or the contents of parentheses. Iterative, so that ebnf.ts
+   * can reject what is nested too deep. A repetition of a repetition repeats the whole,
+   * as in llama.cpp's parser.
    */
   #terms(): string {
     const out: string[] = [];

@@ -135,8 +135,8 @@ export function createGrammars(
   return {
     json: () => grammar("json", "json_object", jsonGrammar),
     jsonSchema: async (schema) => {
-      // The key is not the schema's own text: schemas too deep for JSON.stringify must be rejected
-      // first.
+      // The key is not the schema's own text: schemas too deep for JSON.stringify must
+      // be rejected first.
       const printed = schemaGrammar(schema);
       return grammar(`schema ${printed.text}`, "json_schema", () => printed, printed.warnings);
     },

@@ -1,5 +1,5 @@
-// Joins schemas that are documents of their own: the parameters of tools, within the schema of
-// calls.
+// Joins schemas that are documents of their own: the parameters of tools, within the
+// schema of calls.
 
 import { RequestError } from "../errors.ts";
 import { Document, type Node } from "./document.ts";

@@ -1,5 +1,5 @@
-// How JSON is spelled: white space, strings whose text an automaton accepts, and unconstrained
-// values.
+// How JSON is spelled: white space, strings whose text an automaton accepts,
+// and unconstrained values.
 
 import { type CharSet, charSet, intersect, pairs } from "./char_set.ts";
 import { alive, type Dfa, exits } from "./dfa.ts";
@@ -164,9 +164,9 @@ export class JsonText {
   }
 
   /**
-   * As spelled(), with `min` to `max` characters, for texts that are a beginning followed by
-   * characters of one set: the latter are counted as repetitions, not as states. Null for other
-   * automata.
+   * As spelled(), with `min` to `max` characters, for texts that are a beginning followed
+   * by characters of one set: the latter are counted as repetitions, not as states. Null
+   * for other automata.
    */
   counted(dfa: Dfa, min: number, max: number | null): Term | null {
     const lives = alive(dfa);

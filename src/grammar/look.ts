@@ -1,5 +1,5 @@
-// Look-ahead, look-behind and word boundaries as automata: a look is an "and" with the text around
-// it.
+// Look-ahead, look-behind and word boundaries as automata: a look is an "and" with the
+// text around it.
 
 import { both, type Dfa, either, not } from "./dfa.ts";
 import { whole } from "./nfa.ts";

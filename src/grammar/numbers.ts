@@ -1,5 +1,5 @@
-// Numbers as texts: automata that accept the decimal spellings in a range, or of the multiples of a
-// number.
+// Numbers as texts: automata that accept the decimal spellings in a range, or of the multiples
+// of a number.
 
 import { both, type Dfa, either, not } from "./dfa.ts";
 import { INTEGER_DIGITS } from "./json_text.ts";

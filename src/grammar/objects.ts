@@ -25,8 +25,8 @@ interface Members {
   readonly each: readonly Each[];
   readonly needed: ReadonlySet<string>;
   /**
-   * Conditions of one further member, whose name the schema does not list. Empty: there is no such
-   * member.
+   * Conditions of one further member, whose name the schema does not list. Empty: there is
+   * no such member.
    */
   readonly fresh: readonly One[];
 }
@@ -61,8 +61,8 @@ export function objectBody(parts: readonly Part[], values: ValueRules): Body {
   ];
   if (names.length > MAX_NAMED) throw new Unsupported(`more than ${MAX_NAMED} properties in one object`);
 
-  // A required member whose name is from a set: one of the listed names, or a further member at the
-  // end.
+  // A required member whose name is from a set: one of the listed names, or a further member
+  // at the end.
   let variants: Members[] = [{ each, needed, fresh: [] }];
   for (const one of ones) {
     const candidates = names.filter((name) => contains(one.names, name)).slice(0, MAX_CANDIDATES);

@@ -1,5 +1,5 @@
-// An expanded schema: conditions on a value of one type, and alternatives, each a list of
-// conditions.
+// An expanded schema: conditions on a value of one type, and alternatives, each a
+// list of conditions.
 
 import type { Dfa } from "./dfa.ts";
 import type { Node } from "./document.ts";
@@ -22,8 +22,8 @@ export type Part =
   | { readonly kind: "texts"; readonly values: readonly string[]; readonly is: boolean }
   | { readonly kind: "match"; readonly dfa: Dfa; readonly is: boolean }
   /**
-   * An annotation: other texts are valid too, but are written only where no valid text follows the
-   * format.
+   * An annotation: other texts are valid too, but are written only where no valid text
+   * follows the format.
    */
   | { readonly kind: "format"; readonly dfa: Dfa }
   /** A number of characters, items or properties; null is no limit. */

@@ -1,5 +1,5 @@
-// Parses the patterns of JSON Schema: ECMAScript regular expressions in u mode, if they are
-// regular.
+// Parses the patterns of JSON Schema: ECMAScript regular expressions in u mode, if
+// they are regular.
 
 import { ANY, type CharSet, charSet, classEscape, complement, intersect, NONE, pairs, union } from "./char_set.ts";
 import type { Dfa } from "./dfa.ts";
@@ -42,8 +42,8 @@ const LINE_ENDS = charSet([0x0a, 0x0a], [0x0d, 0x0d], [0x2028, 0x2029]);
 const CONTROL: Readonly<Record<string, number>> = { t: 9, n: 10, v: 11, f: 12, r: 13 };
 
 /**
- * Parses a pattern in u mode; one that is not valid there, without it, as validators without u mode
- * do.
+ * Parses a pattern in u mode; one that is not valid there, without it, as validators without
+ * u mode do.
  * @throws Unsupported for a pattern that is not regular (back references) or too large, Invalid for
  * one that is not valid
  */

@@ -76,8 +76,8 @@ function at(schema: Json, path: readonly string[]): Json | undefined {
 const DATA = new Set("const enum default examples example".split(" "));
 
 /**
- * Drops a pattern everywhere. One place at a time, because dropping a keyword may change the other
- * places.
+ * Drops a pattern everywhere. One place at a time, because dropping a keyword may change
+ * the other places.
  */
 function withoutPattern(schema: JsonObject, pattern: string): JsonObject {
   let out: Json = schema;

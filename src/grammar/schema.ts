@@ -13,9 +13,9 @@ export interface SchemaGrammar extends Printed {
 }
 
 /**
- * The grammar of the values that a schema allows (draft 2020-12; 2019-09, 7, 6 or 4 where `$schema`
- * says so). Members come in the order of the schema; members that no keyword mentions are not
- * written.
+ * The grammar of the values that a schema allows (draft 2020-12; 2019-09, 7, 6 or 4 where
+ * `$schema` says so). Members come in the order of the schema; members that no keyword mentions
+ * are not written.
  * @throws RequestError that names a keyword that is not supported and its place; and for schemas
  * that no value meets
  */

@@ -1,5 +1,5 @@
-// The inside of a thread for grammars: compiles, and computes the next mask as soon as a token is
-// accepted.
+// The inside of a thread for grammars: compiles, and computes the next mask as soon as a
+// token is accepted.
 
 import { RequestError } from "../errors.ts";
 import { createGrammars } from "./grammars.ts";

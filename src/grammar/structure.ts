@@ -33,8 +33,8 @@ export interface Context {
 }
 
 /**
- * The values of a list (`enum` or `const`), part by part: an object by its members, an array by its
- * items.
+ * The values of a list (`enum` or `const`), part by part: an object by its members, an array
+ * by its items.
  */
 export function constants(
   document: Document,

@@ -109,8 +109,8 @@ export class ThreadedConstraint implements Constraint, MatcherClient {
   }
 
   /**
-   * Ends the thread if the mask does not arrive, unless it is compiling, which has its own
-   * deadline.
+   * Ends the thread if the mask does not arrive, unless it is compiling, which has
+   * its own deadline.
    */
   #watch(): void {
     clearTimeout(this.#timer);

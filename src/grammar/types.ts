@@ -3,9 +3,9 @@
 /** The state of one generation in a grammar. */
 export interface Constraint {
   /**
-   * Tokens that may come next: bit id % 32 of word id >> 5 is set if token id may. Null: every
-   * token may. Tokens that end the text are among them where the grammar may end. Valid until
-   * accept().
+   * Tokens that may come next: bit id % 32 of word id >> 5 is set if token id may. Null:
+   * every token may. Tokens that end the text are among them where the grammar may end.
+   * Valid until accept().
    */
   mask(): Promise<Int32Array | null>;
   /** Continues with a token. @throws RequestError for a token that is not in the mask */

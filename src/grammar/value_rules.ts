@@ -23,8 +23,8 @@ export interface ValueRules {
   /** The negation of a single schema; null for several. */
   opposite(all: All): All | null;
   /**
-   * Names other than these. Of long lists, names that differ from all of them within the first
-   * characters.
+   * Names other than these. Of long lists, names that differ from all of them within
+   * the first characters.
    */
   otherNames(names: readonly string[]): Dfa;
   /** The texts of an automaton that are among the names `by`, and the others. */

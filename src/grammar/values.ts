@@ -153,8 +153,8 @@ export class Values implements ValueRules {
   }
 
   /**
-   * Names other than these. Of long lists, names that differ from all of them within the first
-   * characters.
+   * Names other than these. Of long lists, names that differ from all of them within
+   * the first characters.
    */
   otherNames(names: readonly string[]): Dfa {
     if (names.length === 0) return everything;
@@ -251,8 +251,8 @@ function texts(parts: readonly Part[]): readonly string[] | null {
 
 const LONG = 40;
 /**
- * Limits of length that are tried where a pattern or format with a higher one needs too many
- * states.
+ * Limits of length that are tried where a pattern or format with a higher one needs
+ * too many states.
  */
 const SHORTER = [1000, 250, 60];
 

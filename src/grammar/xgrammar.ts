@@ -1,5 +1,5 @@
-// The grammar library, loaded on first use: @mlc-ai/web-xgrammar, which bundle.mjs turns into a
-// module.
+// The grammar library, loaded on first use: @mlc-ai/web-xgrammar, which bundle.mjs turns
+// into a module.
 
 import { HotsetError } from "../errors.ts";
 

@@ -61,8 +61,8 @@ export class Fields {
   }
 
   /**
-   * A whole number from 1 on. `spelling`: the field's name in other versions; `otherwise`: its
-   * default.
+   * A whole number from 1 on. `spelling`: the field's name in other versions;
+   * `otherwise`: its default.
    */
   size(field: string, { most = MAX_SIZE, spelling = "", otherwise }: SizeRule = {}): number {
     const name = this.#json[field] === undefined && this.#json[spelling] !== undefined ? spelling : field;

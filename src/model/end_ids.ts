@@ -5,8 +5,8 @@ import { WeightsError } from "../errors.ts";
 const FIELDS = ["eos_token_id", "eot_token_id", "eom_token_id"] as const;
 
 /**
- * All ids in a configuration that end a text, a turn or a message, at the top or in its
- * `text_config`.
+ * All ids in a configuration that end a text, a turn or a message, at the top or
+ * in its `text_config`.
  * @param where names the file in messages
  * @throws WeightsError as endIds() does
  */

@@ -1,5 +1,5 @@
-// What a family of models provides: an architecture in our own letters, and the sources of its
-// tensors.
+// What a family of models provides: an architecture in our own letters, and the sources
+// of its tensors.
 
 import type { PackableName } from "../../kernels/formats/index.ts";
 import type { Attention, KvGeometry } from "../backend/ops.ts";
@@ -12,8 +12,8 @@ import type { Fields, ModelConfig } from "./config.ts";
 export interface LayerArchitecture {
   readonly attention: Omit<Attention, "qkNorm" | "sinks">;
   /**
-   * RMS norms of q and k between projection and RoPE: over each head, over all heads together, or
-   * none.
+   * RMS norms of q and k between projection and RoPE: over each head, over all heads
+   * together, or none.
    */
   readonly qkNorm: "head" | "whole" | null;
   readonly experts: {
@@ -74,8 +74,8 @@ export interface Take {
    */
   matrix(name: string, ...shape: number[]): MatrixSource;
   /**
-   * Rows [first, first + rows) of a tensor that was taken; all dimensions except the last count as
-   * rows.
+   * Rows [first, first + rows) of a tensor that was taken; all dimensions except the last
+   * count as rows.
    */
   rows(name: string, first: number, rows: number): MatrixSource;
   has(name: string): boolean;

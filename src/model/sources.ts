@@ -1,5 +1,5 @@
-// Turns a checkpoint's tensors into a model's sources: takes them by name, checks shapes, joins
-// parts.
+// Turns a checkpoint's tensors into a model's sources: takes them by name, checks
+// shapes, joins parts.
 
 import { WeightsError } from "../errors.ts";
 import { rowsOfPlanes } from "../tensor/format.ts";
@@ -47,8 +47,8 @@ export class CheckedTake implements Take {
    * @throws WeightsError naming them
    */
   refuseExtra(tied: boolean): void {
-    // Old checkpoints store RoPE's inverse frequencies; a tied one may repeat the embedding as
-    // lm_head.
+    // Old checkpoints store RoPE's inverse frequencies; a tied one may repeat the
+    // embedding as lm_head.
     const harmless = (name: string) => name.endsWith(".rotary_emb.inv_freq") || (tied && name === "lm_head.weight");
     const extra: string[] = [];
     for (const name of this.#source.names()) if (!this.#used.has(name) && !harmless(name)) extra.push(name);

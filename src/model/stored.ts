@@ -1,9 +1,9 @@
 // The tensors of packed folders: their names, order and sizes, for the writer and the reader.
 //
 // One shard a layer, whose experts come first, each one tensor of bytes: a record
-// (tensor/record.ts) that starts at a multiple of a page. Other matrices are packed, in panels of
-// eight rows, as tensors of bytes; norms and the router's gate are F32. Names are the same for all
-// families.
+// (tensor/record.ts) that starts at a multiple of a page. Other matrices are packed, in panels
+// of eight rows, as tensors of bytes; norms and the router's gate are F32. Names are the same
+// for all families.
 
 import { type Format, panelLayout } from "../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../tensor/record.ts";

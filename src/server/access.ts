@@ -1,5 +1,5 @@
-// Access from web pages: only from allowed origins, and only under host names that belong to this
-// machine.
+// Access from web pages: only from allowed origins, and only under host names that belong
+// to this machine.
 //
 // A page anywhere can make its visitor's browser send requests to localhost, and by pointing its
 // own name at 127.0.0.1 (DNS rebinding) it can read the answers too. The browser cannot be made to
@@ -65,8 +65,8 @@ export function createAccessCheck(origins: readonly string[], hosts: readonly st
 }
 
 /**
- * Whether a page comes from this server: by http, or by https through a gateway that terminates
- * TLS.
+ * Whether a page comes from this server: by http, or by https through a gateway
+ * that terminates TLS.
  */
 function sameHost(origin: string, host: string): boolean {
   const { name, port } = splitHost(host);

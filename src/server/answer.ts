@@ -1,5 +1,5 @@
-// Answers of a ChatModel for the endpoints: tool calls made whole, and events gathered into one
-// answer.
+// Answers of a ChatModel for the endpoints: tool calls made whole, and events gathered
+// into one answer.
 
 import type { TokenLogprob } from "../engine/api.ts";
 import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";

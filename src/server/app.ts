@@ -1,5 +1,5 @@
-// The server as a function from Request to Response: access checks, routes, and the shape of
-// failures.
+// The server as a function from Request to Response: access checks, routes, and the
+// shape of failures.
 
 import type { IncomingMessage } from "node:http";
 import { type Context, Hono } from "hono";
@@ -81,8 +81,8 @@ export function createApp(model: ChatModel | ServerState, options: ServerOptions
     await next();
   });
   const pages = cors({ origin: (origin) => (access.allows(origin) ? origin : null) });
-  // Without an origin it is not a preflight request of a page: HAProxy sends OPTIONS / as a health
-  // check.
+  // Without an origin it is not a preflight request of a page: HAProxy sends OPTIONS / as
+  // a health check.
   app.use((c, next) => (c.req.header("origin") === undefined ? next() : pages(c, next)));
   app.use(async (c, next) => {
     if (!PROBES.has(c.req.path)) {

@@ -1,5 +1,5 @@
-// Checks the API key, in a header of any API's clients or in the body's field `key`, in constant
-// time.
+// Checks the API key, in a header of any API's clients or in the body's field `key`,
+// in constant time.
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { HttpError } from "./errors.ts";

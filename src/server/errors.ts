@@ -40,8 +40,8 @@ export interface Failure {
 const RETRY_AFTER = "1";
 
 /**
- * The official clients retry by themselves after 408, 409, 429 and 5xx, unless this header says not
- * to.
+ * The official clients retry by themselves after 408, 409, 429 and 5xx, unless this header
+ * says not to.
  */
 const NO_RETRY = { "x-should-retry": "false" };
 

@@ -12,8 +12,8 @@ type JsonObject = Record<string, unknown>;
 
 const JSON_TYPE = /^(application|text)\/([\w.-]+\+)?json\b/i;
 /**
- * Default content types of curl, PHP, Python and fetch(). A page may send them without a preflight
- * request.
+ * Default content types of curl, PHP, Python and fetch(). A page may send them without
+ * a preflight request.
  */
 const UNSAID = /^$|^(application\/x-www-form-urlencoded|application\/octet-stream|text\/plain)\b/i;
 
@@ -75,8 +75,8 @@ async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   if (request.body !== null) {
-    // The rest of the body is not cancelled: that would close the connection before the answer is
-    // sent.
+    // The rest of the body is not cancelled: that would close the connection before the
+    // answer is sent.
     const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
     const read = () =>
       reader.read().catch((error: unknown) => {

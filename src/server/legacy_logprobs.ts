@@ -1,5 +1,5 @@
-// Log probabilities in the shape of the legacy completions API: four arrays with an entry for each
-// token.
+// Log probabilities in the shape of the legacy completions API: four arrays with an entry
+// for each token.
 
 import type { TokenLogprob, TopLogprob } from "../engine/api.ts";
 import { finite, spelledBytes } from "./openai_shapes.ts";

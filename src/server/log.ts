@@ -1,5 +1,5 @@
-// The server's log on stderr: a line for each finished request, and for each change of the server's
-// state.
+// The server's log on stderr: a line for each finished request, and for each change of
+// the server's state.
 
 import type { RequestSummary } from "./tracked_request.ts";
 

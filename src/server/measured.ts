@@ -1,5 +1,5 @@
-// Wraps a model so that every answer is timed and counted, also those that fail or whose client
-// leaves.
+// Wraps a model so that every answer is timed and counted, also those that fail or
+// whose client leaves.
 
 import type { ChatEvent, ChatModel, ChatOptions } from "../engine/chat_api.ts";
 import { abortReason } from "../errors.ts";
@@ -114,8 +114,8 @@ export function measuredModel(
 }
 
 /**
- * Settles as `promise`, or rejects as soon as `signal` aborts: a step of the engine may take
- * seconds.
+ * Settles as `promise`, or rejects as soon as `signal` aborts: a step of the engine
+ * may take seconds.
  */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;

@@ -25,8 +25,8 @@ export interface Metrics {
   /** Counts a finished request. */
   request(record: RequestSummary): void;
   /**
-   * Wraps the model so that every answer is measured; `requestOf` finds an answer's request by its
-   * signal.
+   * Wraps the model so that every answer is measured; `requestOf` finds an answer's request
+   * by its signal.
    */
   measure(model: ChatModel, requestOf?: (signal: AbortSignal | undefined) => TrackedRequest | undefined): ChatModel;
   /** @param model null while it is being loaded */

@@ -1,5 +1,5 @@
-// GET /v1/models and /v1/models/:id: the model that is served, in the shape that each API's clients
-// expect.
+// GET /v1/models and /v1/models/:id: the model that is served, in the shape that each
+// API's clients expect.
 
 import type { Context } from "hono";
 import type { ChatModel } from "../engine/chat_api.ts";
@@ -17,8 +17,8 @@ export function listModels(c: Context, { model }: Service): Response {
 }
 
 /**
- * Any name is found, because requests may use any name: some clients look a name up before they use
- * it.
+ * Any name is found, because requests may use any name: some clients look a name up before
+ * they use it.
  */
 export function oneModel(c: Context, { model }: Service): Response {
   const id = c.req.param("id") ?? "";

@@ -21,8 +21,8 @@ export interface ListenOptions extends Omit<ServerOptions, "process"> {
   /** Address to listen on. Default 127.0.0.1: this machine only. */
   readonly host?: string;
   /**
-   * How long a connection without a request is kept; longer than gateways keep theirs. Default 75
-   * s.
+   * How long a connection without a request is kept; longer than gateways keep theirs.
+   * Default 75 s.
    */
   readonly idleMs?: number;
   /** Most open connections; further ones are closed at once. Default 2048. */
@@ -47,8 +47,8 @@ export interface RunningServer {
    */
   drain(ms: number, signal?: AbortSignal): Promise<boolean>;
   /**
-   * Ends running answers with `message` as their error, then closes every connection. Safe to call
-   * twice.
+   * Ends running answers with `message` as their error, then closes every connection. Safe
+   * to call twice.
    */
   close(message?: string): Promise<void>;
 }

@@ -1,5 +1,5 @@
-// POST /v1/chat/completions: messages in, one or several answers out, whole or as a stream of
-// deltas.
+// POST /v1/chat/completions: messages in, one or several answers out, whole or as a
+// stream of deltas.
 
 import type { Context } from "hono";
 import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";

@@ -1,5 +1,5 @@
-// Translates bodies of /v1/chat/completions, OpenAI's and Mistral's, to the engine's messages and
-// options.
+// Translates bodies of /v1/chat/completions, OpenAI's and Mistral's, to the engine's
+// messages and options.
 
 import type { ChatMessage, ChatOptions, ToolCall } from "../engine/chat_api.ts";
 import { checkToolResults, MOST_MESSAGES, textOf, withLastText } from "./conversation_fields.ts";

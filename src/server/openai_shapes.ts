@@ -76,8 +76,8 @@ export function chatLogprobs(tokens: readonly TokenLogprob[] | undefined, wanted
 }
 
 /**
- * The event that ends a failed stream: clients show its message, but nothing for a closed
- * connection.
+ * The event that ends a failed stream: clients show its message, but nothing for
+ * a closed connection.
  * @param head the first fields of every chunk; OpenRouter's client finds errors only in chunks
  */
 export function streamFailure(c: Context, head: object): (failure: Failure) => string {

@@ -31,8 +31,8 @@ export function isAnthropic(c: Context): boolean {
 }
 
 /**
- * The shape of a failure: that of the path's API, or of the client's where several APIs share the
- * path.
+ * The shape of a failure: that of the path's API, or of the client's where several APIs
+ * share the path.
  */
 export function dialectOf(c: Context): Dialect {
   const { path } = c.req;

@@ -1,5 +1,5 @@
-// The usual process metrics of Prometheus: start time, CPU time, memory, and the lag of the event
-// loop.
+// The usual process metrics of Prometheus: start time, CPU time, memory, and the lag of
+// the event loop.
 
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { metric } from "./histogram.ts";

@@ -56,8 +56,8 @@ function endsWithAssistant(body: Fields): boolean {
 }
 
 /**
- * Whether all variables of the template are off: then it makes no difference that there is no
- * template.
+ * Whether all variables of the template are off: then it makes no difference that there
+ * is no template.
  */
 function nothingOn(body: Fields): boolean {
   const given = body.raw("chat_template_kwargs");

@@ -139,8 +139,8 @@ function schemaField(fields: Fields, name: string): JsonSchema {
 const WRAPPER = new Set(["name", "description", "strict", "type", "schema", "json_schema"]);
 
 /**
- * The key of the schema in a wrapper like OpenAI's (`{name, strict, schema}`, or all of
- * `response_format`).
+ * The key of the schema in a wrapper like OpenAI's (`{name, strict, schema}`, or
+ * all of `response_format`).
  */
 function wrapped(schema: Json): string | null {
   const { type = "json_schema" } = schema;
@@ -154,8 +154,8 @@ function wrapped(schema: Json): string | null {
 }
 
 /**
- * The schema beside `json_object`: the answer must be an object even where the schema does not say
- * so.
+ * The schema beside `json_object`: the answer must be an object even where the schema does
+ * not say so.
  */
 function objectSchema(fields: Fields, name: string): ResponseFormat {
   const format = schemaField(fields, name);

@@ -100,8 +100,8 @@ function topK(body: Fields): number | undefined {
 }
 
 /**
- * One text or a list of texts that end the answer. Empty ones, which some front ends send, are
- * ignored.
+ * One text or a list of texts that end the answer. Empty ones, which some front ends
+ * send, are ignored.
  */
 function stops(body: Fields, name: string): readonly string[] | undefined {
   const value = body.raw(name);

@@ -1,5 +1,5 @@
-// The context that the handlers of all endpoints share: the model, the settings, and running
-// requests.
+// The context that the handlers of all endpoints share: the model, the settings,
+// and running requests.
 
 import type { ChatModel } from "../engine/chat_api.ts";
 import type { Failure } from "./errors.ts";
@@ -21,8 +21,8 @@ export interface ServerOptions {
   readonly cors?: readonly string[];
   /**
    * Host names of the server, besides localhost and IP addresses: "hotset.example",
-   * "hotset.example:8443", "*.example", or "*" for any. Probes and /metrics are answered under any
-   * name.
+   * "hotset.example:8443", "*.example", or "*" for any. Probes and /metrics are answered
+   * under any name.
    */
   readonly hosts?: readonly string[];
   /** Largest request body in bytes. Default 16 MiB. */

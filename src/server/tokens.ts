@@ -1,5 +1,5 @@
-// POST /tokenize and /detokenize, for tools that count tokens: with the fields of vLLM and of
-// llama.cpp.
+// POST /tokenize and /detokenize, for tools that count tokens: with the fields of vLLM
+// and of llama.cpp.
 
 import type { Context } from "hono";
 import { fieldsOf, required } from "./fields.ts";

@@ -1,5 +1,5 @@
-// Follows each request from its headers to the last byte of its answer, for the log and the
-// metrics.
+// Follows each request from its headers to the last byte of its answer, for the log
+// and the metrics.
 
 import { type Failure, failureOf } from "./errors.ts";
 

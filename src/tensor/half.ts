@@ -1,5 +1,5 @@
-// Conversions between f32 and the 16-bit floats: IEEE half (f16) and bfloat16, with
-// round-to-nearest-even.
+// Conversions between f32 and the 16-bit floats: IEEE half (f16) and
+// bfloat16, with round-to-nearest-even.
 
 const f32 = new Float32Array(1);
 const u32 = new Uint32Array(f32.buffer);
@@ -29,8 +29,8 @@ export function toFiniteHalf(value: number): number {
 }
 
 /**
- * f16 bits -> number, for all 65,536 patterns: one load, no branches. 256 KiB, created with this
- * module.
+ * f16 bits -> number, for all 65,536 patterns: one load, no branches. 256 KiB, created
+ * with this module.
  */
 export const HALF_TO_FLOAT: Float32Array = (() => {
   const table = new Float32Array(65536);

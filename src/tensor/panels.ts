@@ -1,5 +1,5 @@
-// Weaves rows into panels of eight and back: element j of row r of a plane is at [r / 8][j][r mod
-// 8].
+// Weaves rows into panels of eight and back: element j of row r of a plane is at [r /
+// 8][j][r mod 8].
 //
 // A vector of four lanes then holds one element of each of four rows, so that a row's sum stays in
 // its lane. This is the definition of the layout; kernels/weave.simd.ts does the same on threads.
@@ -23,9 +23,9 @@ export function rowsOfPanels(
 }
 
 /**
- * Row r of `count` row-major rows becomes row `first + step * r` of the panels: step 2 and first 0
- * or 1 make alternate rows of two matrices. Other rows of the panels do not change; zeros are zero
- * weights.
+ * Row r of `count` row-major rows becomes row `first + step * r` of the panels: step 2 and
+ * first 0 or 1 make alternate rows of two matrices. Other rows of the panels do not change;
+ * zeros are zero weights.
  */
 export function weave(
   { planes }: Format,

@@ -1,5 +1,5 @@
-// Sources of matrices that are stored in panels: the panels themselves, or single rows for other
-// callers.
+// Sources of matrices that are stored in panels: the panels themselves, or single rows
+// for other callers.
 
 import {
   type Format,

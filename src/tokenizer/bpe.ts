@@ -68,8 +68,8 @@ export class Bpe {
   }
 
   /**
-   * Fills `symbol` with ids, or -1 - code point for characters without a piece. Returns their
-   * number.
+   * Fills `symbol` with ids, or -1 - code point for characters without a piece.
+   * Returns their number.
    */
   #read(word: string, s: Scratch): number {
     let count = 0;

@@ -1,5 +1,5 @@
-// Makes a Tokenizer from its description: text -> sections -> words -> ids, and ids -> bytes ->
-// text.
+// Makes a Tokenizer from its description: text -> sections -> words -> ids, and ids ->
+// bytes -> text.
 
 import { RequestError } from "../errors.ts";
 import { AddedSplitter } from "./added.ts";
@@ -32,8 +32,8 @@ class BpeTokenizer implements Tokenizer {
   readonly #spec: TokenizerSpec;
   readonly #bpe: Bpe;
   /**
-   * Added tokens that are matched before normalization: all of them, and those that are not control
-   * tokens.
+   * Added tokens that are matched before normalization: all of them, and those that are
+   * not control tokens.
    */
   readonly #all: AddedSplitter;
   readonly #plain: AddedSplitter;

@@ -5,8 +5,8 @@ import type { FolderConfig } from "./folder_config.ts";
 import type { TokenizerSpec } from "./types.ts";
 
 /**
- * Names that published models give to ends of texts, turns and messages (llama.cpp,
- * src/llama-vocab.cpp).
+ * Names that published models give to ends of texts, turns and
+ * messages (llama.cpp, src/llama-vocab.cpp).
  */
 const ENDS = [
   "<|eot_id|>",
@@ -30,8 +30,8 @@ const ENDS = [
 ] as const;
 
 /**
- * If the vocabulary has all of `with`, `name` ends a part of an answer, not the answer (harmony,
- * Solar).
+ * If the vocabulary has all of `with`, `name` ends a part of an answer, not the
+ * answer (harmony, Solar).
  */
 const PARTS = [
   { name: "<|end|>", with: ["<|return|>", "<|call|>"] },

@@ -22,8 +22,8 @@ export interface FolderConfig {
   readonly endTokens: readonly string[];
   readonly addBos: boolean | null;
   /**
-   * Whether every section after a control token gets the leading space again, as in the first
-   * releases.
+   * Whether every section after a control token gets the leading space again, as in
+   * the first releases.
    */
   readonly legacy: boolean | null;
   readonly added: readonly AddedToken[];

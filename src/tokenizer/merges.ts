@@ -1,5 +1,5 @@
-// The merges of a byte-pair tokenizer: an open-addressing table from a pair of ids to its rank and
-// result.
+// The merges of a byte-pair tokenizer: an open-addressing table from a pair of ids to its
+// rank and result.
 
 export interface Merge {
   readonly left: number;

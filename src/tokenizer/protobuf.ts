@@ -1,5 +1,5 @@
-// Reads the protobuf wire format: field numbers and raw values, without a schema, never beyond the
-// buffer.
+// Reads the protobuf wire format: field numbers and raw values, without a schema, never
+// beyond the buffer.
 
 /**
  * A malformed message; `at` is the place of the fault in the buffer that readFields() was given.

@@ -20,8 +20,8 @@ interface Piece {
 }
 
 /**
- * The fields of ModelProto that decide how text is encoded (sentencepiece_model.proto), with its
- * defaults.
+ * The fields of ModelProto that decide how text is encoded (sentencepiece_model.proto),
+ * with its defaults.
  */
 export interface SentencePieceModel {
   readonly pieces: readonly Piece[];
@@ -119,9 +119,9 @@ function text(fields: ReadonlyMap<number, Field>, number: number): string {
 }
 
 /**
- * The tokenizer of a SentencePiece BPE model, equal to SentencePiece itself: SPACE_MARK for spaces,
- * one in front of the text, and merges by the score of their result, the leftmost first of equal
- * ones.
+ * The tokenizer of a SentencePiece BPE model, equal to SentencePiece itself: SPACE_MARK for
+ * spaces, one in front of the text, and merges by the score of their result, the leftmost first
+ * of equal ones.
  * @throws WeightsError for a model of another type or with a normalizer, naming it
  */
 export function sentencePieceSpec(model: SentencePieceModel, config: FolderConfig, where: string): TokenizerSpec {

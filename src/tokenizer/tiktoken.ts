@@ -12,8 +12,8 @@ interface Encoding {
   readonly ranks: Ranks;
   readonly split: RegExp;
   /**
-   * tiktoken's control tokens (openai_public.py). gpt-tokenizer adds others to the first two
-   * encodings.
+   * tiktoken's control tokens (openai_public.py). gpt-tokenizer adds others to the
+   * first two encodings.
    */
   readonly special: ReadonlyMap<string, number>;
   readonly eos: string;
@@ -63,9 +63,9 @@ const ENCODING_OF_MODEL: Readonly<Record<string, string>> = {
 };
 
 /**
- * The encoding that a checkpoint without a tokenizer file names, or null: as `tiktoken_encoding`,
- * `encoding_name`, `encoding` or `model_name` in tokenizer_config.json or config.json, or by a file
- * <encoding>.tiktoken.
+ * The encoding that a checkpoint without a tokenizer file names, or null: as
+ * `tiktoken_encoding`, `encoding_name`, `encoding` or `model_name` in tokenizer_config.json or
+ * config.json, or by a file <encoding>.tiktoken.
  */
 export function namedEncoding(configs: readonly JsonObject[], files: readonly string[]): string | null {
   for (const config of configs) {

@@ -25,9 +25,9 @@ import { isWhite, trimEnd, trimStart } from "./white_space.ts";
 const MAX_GROWTH = 64;
 
 /**
- * The tokenizer that a tokenizer.json describes. Ids equal those of the reference implementation
- * (Rust `tokenizers`), with one intended difference: merges never turn text into a control or byte
- * token.
+ * The tokenizer that a tokenizer.json describes. Ids equal those of the reference
+ * implementation (Rust `tokenizers`), with one intended difference: merges never turn text into
+ * a control or byte token.
  * @throws WeightsError naming the part that is malformed or not supported
  */
 export function tokenizerJsonSpec(json: JsonObject, config: FolderConfig, where: string): TokenizerSpec {
@@ -100,8 +100,8 @@ function readVocabulary(model: JsonObject, added: readonly AddedToken[], where: 
 }
 
 /**
- * Ids of <0x00>..<0xFF>, or null if one is missing: characters without a piece are then unknown
- * tokens.
+ * Ids of <0x00>..<0xFF>, or null if one is missing: characters without a piece are
+ * then unknown tokens.
  */
 function findBytes(ids: ReadonlyMap<string, number>): Int32Array | null {
   const found = Int32Array.from({ length: 256 }, (_, byte) => {
@@ -251,8 +251,8 @@ function guarded<A extends unknown[], R>(where: string, rule: (...args: A) => R)
 }
 
 /**
- * Rejects unknown patterns. The library would skip the part silently, and words would be cut
- * differently.
+ * Rejects unknown patterns. The library would skip the part silently, and words would
+ * be cut differently.
  */
 function checkPattern(part: JsonObject, name: string, where: string): void {
   if (part.type !== "Split" && part.type !== "Replace") return;

@@ -46,8 +46,8 @@ export interface Tokenizer {
   readonly vocabSize: number;
   readonly bosId: number | null;
   /**
-   * Tokens that end a text according to the tokenizer's own files. generation_config.json may name
-   * more.
+   * Tokens that end a text according to the tokenizer's own files. generation_config.json
+   * may name more.
    */
   readonly eosIds: readonly number[];
   /** Whether encode() puts BOS in front by default. */
@@ -66,8 +66,8 @@ export interface Tokenizer {
   decode(ids: readonly number[], options?: DecodeOptions): string;
   stream(options?: StreamOptions): TokenStream;
   /**
-   * The piece as the tokenizer's file spells it ("▁the", "<0x0A>", "</s>"), or null for an unused
-   * id.
+   * The piece as the tokenizer's file spells it ("▁the", "<0x0A>", "</s>"), or null for
+   * an unused id.
    */
   idToPiece(id: number): string | null;
   /** The id of a piece or of an added token, spelled as in the tokenizer's file, or null. */
@@ -107,8 +107,8 @@ export interface TokenizerSpec {
   readonly ordinary: ReadonlyMap<string, number>;
   readonly merges: Merges;
   /**
-   * How pieces spell bytes: "text" (with "▁" for a space) or GPT-2's alphabet of 256 printable
-   * characters.
+   * How pieces spell bytes: "text" (with "▁" for a space) or GPT-2's alphabet of
+   * 256 printable characters.
    */
   readonly spelling: "text" | "bytes";
   /** Ids of <0x00>..<0xFF> for characters without a piece; null without byte fallback. */

@@ -1,5 +1,5 @@
-// hotset-checksums.json: the sha256 of every part of a quantized folder's files, and what made
-// them.
+// hotset-checksums.json: the sha256 of every part of a quantized folder's files, and
+// what made them.
 
 import { WeightsError } from "../errors.ts";
 import { isPlainPath } from "./files.ts";

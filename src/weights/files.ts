@@ -39,8 +39,8 @@ export function isPlainPath(path: string): boolean {
 }
 
 /**
- * Rejects what a failed download leaves in place of a file: a Git LFS or Xet pointer, or a web
- * page.
+ * Rejects what a failed download leaves in place of a file: a Git LFS or Xet pointer, or
+ * a web page.
  * @param start the first bytes of the file; `where` names it
  * @throws WeightsError saying what was found and how to get the file
  */

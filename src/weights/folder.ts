@@ -16,8 +16,8 @@ const INDEX_LIMIT = 64 * 2 ** 20;
 const LISTED = 20;
 
 /**
- * An open folder. Only config.json, generation_config.json, the index and the headers have been
- * read.
+ * An open folder. Only config.json, generation_config.json, the index and the headers
+ * have been read.
  */
 export interface WeightsFolder {
   /** The folder's path, for messages. */

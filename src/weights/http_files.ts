@@ -29,8 +29,8 @@ class HttpFiles implements Files {
   readonly #small = new Map<string, Uint8Array | null>();
   readonly #joined = new JoinedReads((name, offset, length) => this.#range(name, offset, length));
   /**
-   * Whether any file existed. Some stores deny access to missing files; such a file then counts as
-   * missing.
+   * Whether any file existed. Some stores deny access to missing files; such a file then
+   * counts as missing.
    */
   #found = false;
 
@@ -95,8 +95,8 @@ class HttpFiles implements Files {
   }
 
   /**
-   * Gets a file's size from a request for its first bytes, which are cached; null if it does not
-   * exist.
+   * Gets a file's size from a request for its first bytes, which are cached; null if it
+   * does not exist.
    */
   async #measure(name: string): Promise<number | null> {
     const response = await this.#get(name, `bytes=0-${HEAD - 1}`);

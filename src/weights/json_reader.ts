@@ -1,9 +1,9 @@
-// A strict JSON reader that reports what JSON.parse hides: repeated keys, spellings of numbers,
-// positions.
+// A strict JSON reader that reports what JSON.parse hides: repeated keys, spellings
+// of numbers, positions.
 //
-// It accepts and rejects the same texts as safetensors' reference reader (serde_json: RFC 8259, no
-// lone surrogates, no number beyond f64, at most 127 levels of nesting), and builds only requested
-// values.
+// It accepts and rejects the same texts as safetensors' reference reader (serde_json: RFC
+// 8259, no lone surrogates, no number beyond f64, at most 127 levels of nesting), and builds
+// only requested values.
 
 /** The deepest nesting of arrays and objects. */
 const MAX_DEPTH = 127;

@@ -38,9 +38,9 @@ const MOST_LOOKED_AT = 64;
 const MOST_NAMED = 5;
 
 /**
- * Rejects a folder that only contains folders with weights, such as the outer folder of a model in
- * the hub's cache (models--owner--name/snapshots/<commit>/): an error about config.json would not
- * help.
+ * Rejects a folder that only contains folders with weights, such as the outer folder of a model
+ * in the hub's cache (models--owner--name/snapshots/<commit>/): an error about config.json
+ * would not help.
  * @throws WeightsError naming the folders to open
  */
 async function refuseOuterFolder(folder: string): Promise<void> {

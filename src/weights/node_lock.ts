@@ -123,8 +123,8 @@ async function startOf(pid: number): Promise<string | null> {
   try {
     const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The name in parentheses may contain anything; after it come the state (Z: zombie) and
-    // numbers.
+    // The name in parentheses may contain anything; after it come the state (Z:
+    // zombie) and numbers.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return fields[0] === "Z" ? null : `${boot} ${fields[19]}`;
   } catch {

@@ -1,5 +1,5 @@
-// The header of a safetensors file: which tensors it holds, of what type and shape, and at which
-// bytes.
+// The header of a safetensors file: which tensors it holds, of what type and shape, and
+// at which bytes.
 //
 //   bytes 0..7     n, the length of the header (u64, little-endian)
 //   bytes 8..7+n   JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "__metadata__": {...}}

@@ -159,8 +159,8 @@ class StoredMatrix implements MatrixSource {
 
 /** Index of the first NaN or infinity, or -1. */
 function firstNonFinite(x: Float32Array): number {
-  // Only an exponent of all ones carries into the sign bit here; branch-free, so it costs almost
-  // nothing.
+  // Only an exponent of all ones carries into the sign bit here; branch-free, so it
+  // costs almost nothing.
   const bits = new Int32Array(x.buffer, x.byteOffset, x.length);
   let carry = 0;
   for (let i = 0; i < bits.length; i++) carry |= (bits[i]! & 0x7f800000) + 0x00800000;

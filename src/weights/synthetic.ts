@@ -23,8 +23,8 @@ const POOL = 2 ** 20;
 const CUTS = POOL / GROUP;
 
 /**
- * URL option -> field of config.json, lowest and highest value. Bounds keep every product an exact
- * integer.
+ * URL option -> field of config.json, lowest and highest value. Bounds keep every product
+ * an exact integer.
  */
 const OPTIONS: Readonly<Record<string, readonly [field: string, min: number, max: number]>> = {
   layers: ["num_hidden_layers", 1, 1024],
@@ -132,8 +132,8 @@ class SyntheticMatrix implements MatrixSource {
     this.#firstRow = firstRow;
     if (firstRow < 0 || this.rows < 0 || firstRow + this.rows > all)
       throw new RangeError(`rows ${firstRow} to ${firstRow + this.rows} of ${name}, which has ${all}`);
-    // An odd stride through a power of two of cuts: up to 2^15 rows, no two of a tensor are the
-    // same.
+    // An odd stride through a power of two of cuts: up to 2^15 rows, no two of a tensor
+    // are the same.
     const hash = hashName(name, seed);
     this.#base = hash % CUTS;
     this.#stride = (mix(hash) % CUTS) | 1;
@@ -184,8 +184,8 @@ function copyRun<T extends Float32Array | Uint8Array>(ring: T, start: number, in
 }
 
 /**
- * The pool of one seed, at each standard deviation and format that is asked for (a model has about
- * four).
+ * The pool of one seed, at each standard deviation and format that is asked for (a model
+ * has about four).
  */
 class Pools {
   readonly #seed: number;

@@ -1,5 +1,5 @@
-// A folder of weights in a browser: files that the user picked, or those below a URL
-// (http_files.ts).
+// A folder of weights in a browser: files that the user picked, or those below
+// a URL (http_files.ts).
 
 import { WeightsError } from "../errors.ts";
 import type { Files } from "./files.ts";
@@ -7,8 +7,8 @@ import type { Files } from "./files.ts";
 export { httpFiles } from "./http_files.ts";
 
 /**
- * Files picked by the user (an <input webkitdirectory>, drag and drop, the origin private file
- * system).
+ * Files picked by the user (an <input webkitdirectory>, drag and drop, the origin
+ * private file system).
  */
 export function pickedFiles(picked: readonly File[], label = "picked files"): Files {
   const byName = new Map(picked.map((file) => [pathOf(file), file]));

@@ -1,5 +1,5 @@
-// Measures the times to compute and to move one expert, on which offloading decisions rest
-// (experts/costs.ts).
+// Measures the times to compute and to move one expert, on which offloading
+// decisions rest (experts/costs.ts).
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type CpuOptions, createCpuExperts } from "../backend/cpu/cpu.ts";

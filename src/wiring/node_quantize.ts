@@ -46,8 +46,8 @@ export interface Quantized {
 }
 
 /**
- * This package's version: package.json is two folders above this file, three above the compiled
- * one.
+ * This package's version: package.json is two folders above this file, three above
+ * the compiled one.
  */
 function version(): string {
   for (const path of ["../../package.json", "../../../package.json"]) {

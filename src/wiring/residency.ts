@@ -71,8 +71,8 @@ export interface ResidencyOptions {
 class Trials {
   readonly #prefetch = new AbTrial();
   /**
-   * Copying out of the page cache takes a processor longer than the read, but saves the read on a
-   * hit.
+   * Copying out of the page cache takes a processor longer than the read, but saves the read
+   * on a hit.
    */
   readonly #bypass = new AbTrial(BYPASS);
 

@@ -1,5 +1,5 @@
-// Choosing on the device against the host's sampler: the same tokens from the same seed, step after
-// step.
+// Choosing on the device against the host's sampler: the same tokens from the same seed,
+// step after step.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Chooser, type Matrix, type Ops, UNDECIDED } from "../../src/backend/ops.ts";

@@ -19,8 +19,8 @@ import { experts, moeConformance } from "./conformance_moe.ts";
 export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
 
 const MAX_TOKENS = 65;
-// Not ascending: a batch smaller than the one before it must not see what that one left in reused
-// storage.
+// Not ascending: a batch smaller than the one before it must not see what that one left
+// in reused storage.
 const TOKENS = [65, 1, 2, 64, 7, 33];
 const SHAPES = [
   [60, 97],

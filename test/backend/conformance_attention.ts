@@ -1,5 +1,5 @@
-// Conformance of qkv, append and attention: RoPE, GQA, paged blocks, ragged batches, sliding
-// windows.
+// Conformance of qkv, append and attention: RoPE, GQA, paged blocks, ragged
+// batches, sliding windows.
 
 import { describe, expect, it } from "vitest";
 import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
@@ -198,8 +198,8 @@ export function attentionConformance(ops: () => Ops): void {
 }
 
 /**
- * Plays a scenario on two layers with their own projections; the store grows to just what each step
- * needs.
+ * Plays a scenario on two layers with their own projections; the store grows to just what
+ * each step needs.
  */
 async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> {
   const { heads, kvHeads, headDim } = layers[0];

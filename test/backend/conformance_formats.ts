@@ -1,5 +1,5 @@
-// Conformance of formats that only files hold, and of several formats in one model and in one
-// expert.
+// Conformance of formats that only files hold, and of several formats in one model and
+// in one expert.
 
 import { describe, expect, it } from "vitest";
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";

@@ -44,8 +44,8 @@ formatConformance("cpu over many memories", ({ maxTokens }) =>
   cpuOps({ maxTokens, threads: 2, limits: { homeWeights: 0, weights: 1, shareAll: true } }),
 );
 
-// Addresses above 2 GiB, which are negative as 32-bit integers. Nothing is written to what lies
-// below.
+// Addresses above 2 GiB, which are negative as 32-bit integers. Nothing is written to
+// what lies below.
 conformance(
   "cpu far up in its memory, 2 threads",
   ({ maxTokens }) =>

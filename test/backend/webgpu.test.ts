@@ -25,8 +25,8 @@ const TILE_CASES: Readonly<Partial<Record<TileName, readonly PackableName[]>>> =
 };
 
 /**
- * The cases that also run without f16: SwiftShader takes four minutes for the others, which need no
- * feature.
+ * The cases that also run without f16: SwiftShader takes four minutes for the others, which
+ * need no feature.
  */
 const TILES_WITHOUT_F16: readonly string[] = ["shared64 q4", "int8 q8", "int8 q4"];
 

@@ -1,5 +1,4 @@
-// `npm run bench -- experts`: its output, and that the committed results are still the
-// same.
+// `npm run bench -- experts`: its output, and that the committed results are still the same.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";

@@ -1,5 +1,5 @@
-// llama.cpp on a bare machine, as far as no GPU is needed: its calls, its packed files, its
-// failures.
+// llama.cpp on a bare machine, as far as no GPU is needed: its calls, its packed
+// files, its failures.
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// ggml's Q4_0 in the peers' files: its rounding, its order of nibbles, and our q4 converted without
-// loss.
+// ggml's Q4_0 in the peers' files: its rounding, its order of nibbles, and our q4
+// converted without loss.
 
 import { describe, expect, it } from "vitest";
 import { interleaveHead } from "../../bench/peers/decoder_gguf.ts";

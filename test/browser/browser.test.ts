@@ -11,8 +11,8 @@ import { leftToCi } from "../support/level.ts";
 import { PATIENT } from "../support/patience.ts";
 
 /**
- * Bare imports of the built modules, as a bundler or an import map of the user's page would resolve
- * them.
+ * Bare imports of the built modules, as a bundler or an import map of the user's page
+ * would resolve them.
  */
 const IMPORTS = { "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs" };
 /**

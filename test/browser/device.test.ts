@@ -86,8 +86,8 @@ describe.skipIf(left)(titled("a device that fails in a page", left), () => {
       `story(...${JSON.stringify([OPTIONS, prompt, { maxTokens: MOST, temperature: 0 }, trouble, tokens])})`,
     );
 
-  // In one page, a model each: what a failure leaves behind would show in the tokens of the next
-  // one.
+  // In one page, a model each: what a failure leaves behind would show in the tokens of
+  // the next one.
   it.each([
     { trouble: "a lost device", when: "in the prompt", tokens: 0, message: /^DeviceError: .*lost.*open it again/ },
     { trouble: "a lost device", when: "between tokens", tokens: 3, message: /^DeviceError: .*lost.*open it again/ },

@@ -1,5 +1,5 @@
-// Templates render like Jinja2: thousands of cases generated with Python's jinja2, see
-// jinja_cases.py.
+// Templates render like Jinja2: thousands of cases generated with Python's
+// jinja2, see jinja_cases.py.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";

@@ -1,5 +1,5 @@
-// Mistral's prompts: whole conversations against mistral-common's ids, and what no conversation may
-// do.
+// Mistral's prompts: whole conversations against mistral-common's ids, and what no
+// conversation may do.
 
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";

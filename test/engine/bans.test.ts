@@ -1,5 +1,5 @@
-// Tokens that may not come: least lengths, lists of those allowed, and bad words as vLLM means
-// them.
+// Tokens that may not come: least lengths, lists of those allowed, and bad words as
+// vLLM means them.
 
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/engine/api.ts";

@@ -1,6 +1,6 @@
-// Prefixes that sessions share: what is found, what never is, and what happens to unused blocks.
-// The fake backend's next token follows from what its cache holds: a wrong block gives other
-// tokens.
+// Prefixes that sessions share: what is found, what never is, and what happens to unused
+// blocks. The fake backend's next token follows from what its cache holds: a wrong block
+// gives other tokens.
 
 import { describe, expect, it } from "vitest";
 import { PrefixIndex } from "../../src/engine/prefix.ts";

@@ -1,5 +1,5 @@
-// Decoding ahead of its consumer, over a backend that answers as late and out of step as a test
-// likes.
+// Decoding ahead of its consumer, over a backend that answers as late and out of step as
+// a test likes.
 
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions, Session } from "../../src/engine/api.ts";
@@ -21,8 +21,8 @@ import {
 import { collect } from "../support/pieces.ts";
 
 /**
- * A prompt of `length` that, greedily continued, has its first EOS as id number `at` (counted from
- * 1).
+ * A prompt of `length` that, greedily continued, has its first EOS as id number `at`
+ * (counted from 1).
  */
 function promptWithEos(at: number, length = 3): number[] {
   for (let n = 0; n < 5000; n++) {

@@ -1,5 +1,5 @@
-// The bytes of a saved session: what comes back is what was saved, and damage is told from a
-// session.
+// The bytes of a saved session: what comes back is what was saved, and damage is told
+// from a session.
 
 import { describe, expect, it } from "vitest";
 import { crc32 } from "../../src/engine/crc32.ts";

@@ -1,5 +1,5 @@
-// Sessions saved and restored on every backend: they go on with the same tokens, on the same model
-// only.
+// Sessions saved and restored on every backend: they go on with the same tokens, on the
+// same model only.
 
 import { describe, expect, it } from "vitest";
 import type { Session } from "../../src/engine/api.ts";

@@ -7,8 +7,8 @@ import { TokenTexts } from "../../src/engine/token_texts.ts";
 import { tales } from "../chat/support.ts";
 
 /**
- * The tokens that are left of `ids`, as the session reads them: by text and place, and the answer's
- * text.
+ * The tokens that are left of `ids`, as the session reads them: by text and place, and
+ * the answer's text.
  */
 function read(ids: readonly number[], stops: readonly string[] = [], prompt: readonly number[] = [5]) {
   const decoder = tales.stream({ prompt });

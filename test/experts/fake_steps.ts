@@ -1,5 +1,5 @@
-// Steps of a simulated model: the routes of each layer, the device's work on hits, and the right
-// sums.
+// Steps of a simulated model: the routes of each layer, the device's work on hits, and
+// the right sums.
 
 import { type DeviceMoe, type DeviceScheduler, NO_SLOT } from "../../src/backend/experts.ts";
 import { addRows, factorOf, HIDDEN, type Machine, tokenCost } from "./machine.ts";

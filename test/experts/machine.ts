@@ -84,8 +84,8 @@ export class Machine implements Clock {
   }
 
   /**
-   * Resolves at time `at`, or as soon after as the host's thread is free; simultaneous events in
-   * order.
+   * Resolves at time `at`, or as soon after as the host's thread is free; simultaneous
+   * events in order.
    */
   until(at: number): Promise<void> {
     return new Promise((resolve) => {

@@ -1,6 +1,6 @@
-// models/tales with fewer slots than experts, through open(): the reference's tokens on every
-// backend, consistent counts, budgets that hold, and a typed error or recovery if a file or a step
-// fails.
+// models/tales with fewer slots than experts, through open(): the reference's tokens on
+// every backend, consistent counts, budgets that hold, and a typed error or recovery if a
+// file or a step fails.
 
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -225,8 +225,8 @@ async function work({ folder, judges, texts, changes }) {
 }
 
 /**
- * Validators by the draft that a schema names: without formats, and with them where their judge is
- * there.
+ * Validators by the draft that a schema names: without formats, and with them where their
+ * judge is there.
  */
 async function judgesFrom(folder) {
   const { Ajv } = await import("ajv");

@@ -1,5 +1,5 @@
-// Schemas of tools, whatever they are: hotset enforces everything except what no grammar can
-// express.
+// Schemas of tools, whatever they are: hotset enforces everything except what no
+// grammar can express.
 
 import { describe, expect, it } from "vitest";
 import { RequestError } from "../../src/errors.ts";

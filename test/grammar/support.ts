@@ -25,8 +25,8 @@ export function allowed(mask: Int32Array): number[] {
 const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * After so many tokens the random model wants to close what is open; after the second, nothing
- * else.
+ * After so many tokens the random model wants to close what is open; after the
+ * second, nothing else.
  */
 const SOON = 24;
 const NOW = 60;

@@ -84,8 +84,8 @@ describe("panelLayout", () => {
 
 describe("packRows", () => {
   it("lays q4 nibbles out as documented: byte 4j+b holds weight 8j+b low and 8j+4+b high", () => {
-    // Multiples of one scale, so that quantizing is exact: weight i is u(i) - 8, with both extremes
-    // present.
+    // Multiples of one scale, so that quantizing is exact: weight i is u(i) - 8, with
+    // both extremes present.
     const level = (i: number) => (i * 7 + 3) % 16;
     const x = Float32Array.from({ length: 32 }, (_, i) => level(i) - 8);
     const [levels, scales] = packPlanes(FORMATS.q4, x, 1, 32);

@@ -36,8 +36,8 @@ const GROUPS: Record<string, (next: Next) => () => number> = {
   normal: (next) => () => 0.02 * normal(next),
   "heavy-tailed": (next) => () => (0.001 * normal(next)) / next() ** 2,
   uniform: (next) => () => 2 * next() - 1,
-  // Few bits, as checkpoints in bf16 have them: multiples of a scale often lie exactly between two
-  // integers.
+  // Few bits, as checkpoints in bf16 have them: multiples of a scale often lie exactly
+  // between two integers.
   bfloat: (next) => () => {
     const bits = Uint32Array.of(0);
     new Float32Array(bits.buffer)[0] = 0.02 * normal(next);
@@ -55,8 +55,8 @@ const GROUPS: Record<string, (next: Next) => () => number> = {
       return neighbour(extreme * Math.max(-1, Math.min(1, boundary)), Math.floor(next() * 5) - 2);
     };
   },
-  // What a level is taken for where its integers are unsure must not outlive their being found
-  // again.
+  // What a level is taken for where its integers are unsure must not outlive their
+  // being found again.
   "normal with one boundary": (next) => {
     const extreme = Math.fround(sign(next) * (2.2 + next()));
     const boundary = extreme * ((Math.floor(next() * 7) + 0.5) / pick(next, [8, 9])) * sign(next);

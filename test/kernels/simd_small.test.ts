@@ -1,5 +1,5 @@
-// The small SIMD kernels against their plain twins: odd sizes, work cut in awkward pieces,
-// extremes.
+// The small SIMD kernels against their plain twins: odd sizes, work cut in
+// awkward pieces, extremes.
 
 import { describe, expect, it } from "vitest";
 import { add } from "../../kernels/add.ts";

@@ -7,8 +7,8 @@ import { cpuInstructions, cpuOps } from "../support/cpu.ts";
 import { MAX_TOKENS, TWINS, twins, wanted } from "./twins.ts";
 
 // What the steps go through: embed, rmsNorm, quantizedBytes, quantize, matmul, qkNorm, rope,
-// append, attention, expertUp, expertDown, addWeighted, add, rows; and pack, weave when weights are
-// loaded.
+// append, attention, expertUp, expertDown, addWeighted, add, rows; and pack, weave when
+// weights are loaded.
 
 describe.each(cpuInstructions().filter((name) => name !== "plain"))("%s: as the plain kernels", (instructions) => {
   let ops: Ops;

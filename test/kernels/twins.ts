@@ -171,8 +171,8 @@ export function wanted(all: readonly Twin[]): readonly Twin[] {
 }
 
 /**
- * Products in every format, and all else in one: a software adapter takes a second to compile a
- * kernel.
+ * Products in every format, and all else in one: a software adapter takes a second to
+ * compile a kernel.
  */
 export const TWINS: readonly Twin[] = [
   sum,

@@ -1,5 +1,5 @@
-// The WGSL forms of attention over caches of every length, in every number of splits, against
-// float64.
+// The WGSL forms of attention over caches of every length, in every number of
+// splits, against float64.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { mostSplits } from "../../src/backend/webgpu/step/attention.ts";

@@ -1,6 +1,6 @@
-// Small random checkpoints of every family but Mixtral (reference.test.ts) against transformers'
-// own outputs: resident and in slots, in every spelling and layout, and packed by `hotset
-// quantize`.
+// Small random checkpoints of every family but Mixtral (reference.test.ts) against
+// transformers' own outputs: resident and in slots, in every spelling and layout, and packed
+// by `hotset quantize`.
 
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -57,8 +57,8 @@ async function greedyOf(model: Model, prompt: readonly number[], count: number):
 }
 
 /**
- * The folder with its experts in transformers v5's fused layout, F32, and config.json as v5 writes
- * it.
+ * The folder with its experts in transformers v5's fused layout, F32, and config.json as
+ * v5 writes it.
  */
 async function fused(path: string): Promise<string> {
   const folder = await openFolder(await nodeFiles(path));
@@ -114,8 +114,8 @@ describe.each([...FOLDERS, ...SCALED])("$name", ({ path, skip }) => {
     titled("logits, experts and greedy tokens of transformers: $name", skip),
     async ({ make }) => {
       const expected = await readExpected(path);
-      // Chunks of 64: the forms for many rows, then those for few, over a cache that is read across
-      // steps.
+      // Chunks of 64: the forms for many rows, then those for few, over a cache that is
+      // read across steps.
       const model = await loadFolder(path, await make({ maxTokens: 64 }), "f32", "f32");
       try {
         for (const [n, { prompt_ids, greedy_ids }] of casesOf(path).entries()) {

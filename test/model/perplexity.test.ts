@@ -1,8 +1,8 @@
-// Held-out perplexity of models/tales: the whole protocol at q8 and q4, the first windows
-// elsewhere.
+// Held-out perplexity of models/tales: the whole protocol at q8 and q4, the
+// first windows elsewhere.
 //
-// The reference is transformers in float32 (test/fixtures/perplexity), whose mean is that of
-// models/tales/reference.json.
+// The reference is transformers in float32 (test/fixtures/perplexity), whose mean is
+// that of models/tales/reference.json.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";

@@ -1,5 +1,5 @@
-// RoPE's frequencies against the formulas of transformers; whole models with each scaling are in
-// families.test.ts.
+// RoPE's frequencies against the formulas of transformers; whole models with each scaling
+// are in families.test.ts.
 
 import { expect, it } from "vitest";
 import { commonFields, Fields } from "../../src/model/config.ts";
@@ -19,8 +19,8 @@ it.each([
 });
 
 /**
- * RoPE of a model of 4,096 positions with theta 1.5e5, scaled as `rope_scaling` says, over 64
- * dimensions.
+ * RoPE of a model of 4,096 positions with theta 1.5e5, scaled as `rope_scaling` says,
+ * over 64 dimensions.
  */
 function scaled(rope_scaling: object) {
   const sizes = { hidden_size: 64, num_hidden_layers: 1, vocab_size: 10, max_position_embeddings: 4096 };

@@ -27,7 +27,7 @@ it.skipIf(missing !== "")(`the CPU backend passes its tests on a current Node${m
   const summary = /Tests\s+(.*)/.exec(run.stdout)?.[1] ?? `${run.stdout}\n${run.stderr}`;
   console.log(`Node ${version}: ${summary}`);
   expect(run.status, `${run.stdout.slice(-4000)}\n${run.stderr.slice(-4000)}`).toBe(0);
-  // A build for wide products runs only here: Node 20 gives wrong sums with it and must not take
-  // it.
+  // A build for wide products runs only here: Node 20 gives wrong sums with it and must
+  // not take it.
   expect(Number(/(\d+) passed/.exec(summary)?.[1])).toBeGreaterThan(1000);
 });

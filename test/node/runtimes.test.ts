@@ -20,8 +20,8 @@ const LAVAPIPE = "/usr/share/vulkan/icd.d/lvp_icd.json";
 const noVulkan = existsSync(LAVAPIPE) ? null : `skipped: no ${LAVAPIPE}, on which wgpu computes`;
 
 /**
- * Prints what a model says, as JSON: a story with exact weights, and a chat in a schema on two
- * threads.
+ * Prints what a model says, as JSON: a story with exact weights, and a chat in a schema
+ * on two threads.
  */
 const SCRIPT = `
 import { open } from "../src/index.js";

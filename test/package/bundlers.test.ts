@@ -15,8 +15,8 @@ import { leftToCi } from "../support/level.ts";
 import { PATIENT } from "../support/patience.ts";
 
 /**
- * Where `.ci/run` installs the bundlers; a project of its own, in which they find the packed
- * package.
+ * Where `.ci/run` installs the bundlers; a project of its own, in which they find
+ * the packed package.
  */
 const FOLDER = inRepo("dist/bundlers");
 const missing = existsSync(join(FOLDER, "node_modules/webpack"))
@@ -134,8 +134,8 @@ describe.skipIf(skip)(titled("bundlers without settings, in Chromium", skip), ()
     page.evaluate(`${name}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`) as Promise<T>;
 
   /**
-   * Asks the application in a page everything, and holds its answers against Node's. Returns its
-   * threads.
+   * Asks the application in a page everything, and holds its answers against Node's.
+   * Returns its threads.
    */
   async function ask(page: Page): Promise<number> {
     const { threads } = await call<ModelStats["backend"]>(page, "load", OPTIONS);

@@ -240,8 +240,8 @@ describe("a model that computes", () => {
 
 describe("as the first process of a container", () => {
   it("any command heeds SIGTERM before it has read the rest of itself", async () => {
-    // A signal as soon as it is listened for. Without that, this process would print the version
-    // first.
+    // A signal as soon as it is listened for. Without that, this process would print
+    // the version first.
     const kill = 'process.on("newListener",(name)=>name==="SIGTERM"&&setImmediate(()=>process.kill(process.pid,name)))';
     const early = ["--import", `data:text/javascript,${encodeURIComponent(kill)}`];
     const { exit, child } = startCommand(process.execPath, [...early, inRepo("dist/src/cli/main.js"), "--version"]);

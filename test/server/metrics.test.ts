@@ -18,8 +18,8 @@ const EXPERTS: ExpertStats = {
 };
 
 /**
- * What `promtool check metrics` would say, by the rules of its linter (prometheus/client_golang,
- * testutil/promlint).
+ * What `promtool check metrics` would say, by the rules of its
+ * linter (prometheus/client_golang, testutil/promlint).
  */
 function complaints(text: string): string[] {
   const found: string[] = [];

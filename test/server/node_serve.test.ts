@@ -113,8 +113,8 @@ describe("a slow stream and a slow reader", () => {
     socket.pause();
     await expect.poll(() => model.handed(), PATIENT).toBeGreaterThan(1);
     await expect.poll(() => model.running(), PATIENT).toBe(0);
-    // What the system holds for a connection is a few MB; without waiting, it would never have
-    // ended.
+    // What the system holds for a connection is a few MB; without waiting, it would
+    // never have ended.
     expect(model.handed() * words.length).toBeLessThan(64 * 2 ** 20);
   });
 

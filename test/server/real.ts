@@ -1,5 +1,5 @@
-// models/tales behind a server of this process, on the CPU: what the tests of the joined server
-// share.
+// models/tales behind a server of this process, on the CPU: what the tests of the
+// joined server share.
 
 import type { OpenOptions } from "../../src/engine/api.ts";
 import type { ChatModel } from "../../src/engine/chat_api.ts";

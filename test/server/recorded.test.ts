@@ -38,8 +38,8 @@ async function send(request: Recorded): Promise<Response> {
   return app.request(path, { method: request.method, headers: request.headers, ...body });
 }
 
-// What each kind of answer must have is what the clients were seen to need,
-// ../shared/fixtures/clients/sse_tolerance.json.
+// What each kind of answer must have is what the clients were seen
+// to need, ../shared/fixtures/clients/sse_tolerance.json.
 describe(titled("requests recorded from the official clients", skip), () => {
   it.skipIf(skip !== null)("are all here", () => expect(recorded.length).toBeGreaterThan(40));
 

@@ -21,8 +21,8 @@ const ENDPOINTS: Readonly<Record<Endpoint, { readonly path: string; readonly bod
 };
 
 /**
- * What a request comes to: what the engine was asked for, and the answer without what differs each
- * time.
+ * What a request comes to: what the engine was asked for, and the answer without what
+ * differs each time.
  */
 async function ask(endpoint: Endpoint, fields: Body) {
   const { path, body } = ENDPOINTS[endpoint];

@@ -1,5 +1,5 @@
-// `hotset serve` over the scripted model, as a process of its own: what test/server/serve.test.ts
-// runs.
+// `hotset serve` over the scripted model, as a process of its own:
+// what test/server/serve.test.ts runs.
 
 import { once } from "node:events";
 import { Command } from "commander";
@@ -9,8 +9,8 @@ import { WeightsError } from "../../src/errors.ts";
 import { scriptedModel } from "./scripted.ts";
 
 /**
- * Resolves when a word comes in on stdin: what is being loaded is then there, and what is held goes
- * on.
+ * Resolves when a word comes in on stdin: what is being loaded is then there, and what is
+ * held goes on.
  */
 const released = once(process.stdin, "data").then(() => {});
 const never = new Promise<never>(() => {});

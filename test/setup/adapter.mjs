@@ -18,8 +18,8 @@ const PROBE = `
 `;
 
 /**
- * What Dawn finds, SwiftShader of an installed Chromium included: "adapter", "none", or "no
- * package".
+ * What Dawn finds, SwiftShader of an installed Chromium included: "adapter", "none",
+ * or "no package".
  */
 function probe() {
   const env = existsSync(SWIFTSHADER) ? { ...process.env, VK_ADD_DRIVER_FILES: SWIFTSHADER } : process.env;

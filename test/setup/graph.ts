@@ -74,8 +74,8 @@ const IMPORT =
   /(?:^|\n)\s*(?:import|export)\s(?!type\b)(?:[^'";]*?\sfrom\s)?\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/g;
 
 /**
- * What a file imports: paths relative to the root, "node:fs", or names of packages. Types are not
- * counted.
+ * What a file imports: paths relative to the root, "node:fs", or names of packages. Types
+ * are not counted.
  */
 function importsOf(path: string): readonly string[] {
   let found = imports.get(path);

@@ -1,5 +1,5 @@
-// The WebGPU adapters that tests run on: the software ones of this machine, or whatever adapter it
-// has.
+// The WebGPU adapters that tests run on: the software ones of this machine, or whatever
+// adapter it has.
 
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -26,8 +26,8 @@ const ISOLATION = {
 const TYPES: Record<string, string> = { html: "text/html", js: "text/javascript", mjs: "text/javascript" };
 
 /**
- * Serves the repository with range requests, and `html` as a page: "/isolated", and "/" where it is
- * not.
+ * Serves the repository with range requests, and `html` as a page: "/isolated", and "/" where
+ * it is not.
  */
 export function serve(html: string): Server {
   return createServer(async (request, response) => {

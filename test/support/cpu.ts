@@ -1,5 +1,5 @@
-// The CPU backend as Node opens it, for tests: relaxed SIMD turned on, workers of the compiled
-// build.
+// The CPU backend as Node opens it, for tests: relaxed SIMD turned on, workers of
+// the compiled build.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { controlOf, SLEEPERS } from "../../src/backend/cpu/control.ts";

@@ -5,8 +5,8 @@ const env = (globalThis as { process?: { env: Record<string, string | undefined>
 
 /**
  * Whether to run everything: every adapter, browser and kernel variant, as CI does, within 25
- * minutes on two cores. Otherwise (a plain `npm test`) every part once, on one adapter, within five
- * minutes.
+ * minutes on two cores. Otherwise (a plain `npm test`) every part once, on one adapter,
+ * within five minutes.
  */
 export const EVERYTHING = env === undefined || env.CI === "true" || env.HOTSET_ALL_TESTS === "1";
 

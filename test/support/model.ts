@@ -14,8 +14,8 @@ const BLOCK = 16;
 export interface Loaded {
   readonly architecture: Architecture;
   /**
-   * Logits [T, V] of all positions and the experts [layer][T][K] that they went to, over a fresh KV
-   * cache.
+   * Logits [T, V] of all positions and the experts [layer][T][K] that they went to, over a
+   * fresh KV cache.
    */
   run(ids: readonly number[]): Promise<{ logits: Float32Array; experts: number[][][] }>;
   /**

@@ -1,5 +1,5 @@
-// Runs test files in a page for a test outside, which provides the two functions and names the
-// files.
+// Runs test files in a page for a test outside, which provides the two functions and
+// names the files.
 
 import { type Case, type CaseReport, runFiles } from "./runner.ts";
 

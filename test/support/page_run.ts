@@ -1,5 +1,5 @@
-// Runs test files in a page of headless Chromium for a test in Node, and reports each case's
-// result.
+// Runs test files in a page of headless Chromium for a test in Node, and reports
+// each case's result.
 
 import { EventEmitter, once } from "node:events";
 import { importsOf, openSite, pageOf } from "./chromium.ts";

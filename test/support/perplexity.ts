@@ -1,5 +1,5 @@
-// Perplexity of models/tales on held-out text, by the protocol of its reference.json, window by
-// window.
+// Perplexity of models/tales on held-out text, by the protocol of its reference.json,
+// window by window.
 
 import type { Model } from "../../src/engine/model.ts";
 

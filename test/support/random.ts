@@ -18,8 +18,8 @@ export function uniform(n: number, seed: number, range = 1): Float32Array {
 }
 
 /**
- * n integers in -range..range, as floats: sums of their products are exact in f32 whatever the
- * order.
+ * n integers in -range..range, as floats: sums of their products are exact in f32
+ * whatever the order.
  */
 export function integers(n: number, seed: number, range: number): Float32Array {
   const next = generator(seed);

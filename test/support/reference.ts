@@ -205,8 +205,8 @@ export const HALF_NMSE = 4e-6;
 export const INT8_NMSE = 5e-4;
 
 /**
- * Fails unless every row [width] of `got` is within `nmse` = Σ(got - want)² / Σ want² of the
- * reference.
+ * Fails unless every row [width] of `got` is within `nmse` = Σ(got - want)² / Σ want²
+ * of the reference.
  */
 export function expectClose(got: Numbers, want: Numbers, width: number, nmse = FLOAT_NMSE): void {
   expect(got.length).toBe(want.length);

@@ -44,8 +44,8 @@ export interface RunOptions {
   /** Imports a test file: what it declares are the cases. */
   load(file: string): Promise<unknown>;
   /**
-   * Is told all cases before the first one runs, and chooses those to run by id; default: all of
-   * them.
+   * Is told all cases before the first one runs, and chooses those to run by id; default:
+   * all of them.
    */
   choose?(cases: readonly Case[]): Promise<readonly string[]> | readonly string[];
   /** Is told of each case: as it ends, and of those that did not run at the end. */
@@ -96,8 +96,8 @@ export async function runFiles(paths: readonly string[], options: RunOptions): P
   const files = await startTests([...paths], runner);
   // Those that a skipped or failed suite kept from running.
   for (const test of files.flatMap((file) => getTests(file))) if (!reported.has(test.id)) tell(test);
-  // What a hook behind the last case found wrong is a failure too, though every case may have
-  // passed.
+  // What a hook behind the last case found wrong is a failure too, though every case
+  // may have passed.
   for (const suite of files.flatMap(suitesOf))
     if (errorsOf(suite) && getTests(suite).every((test) => test.result?.state === "pass"))
       options.report({ ...caseOf(suite), status: "failed", reason: `afterAll: ${errorsOf(suite)}`, ms: 0 });

@@ -1,5 +1,5 @@
-// The compiled SIMD kernels in a memory of their own, so that a test can call one kernel on its own
-// numbers.
+// The compiled SIMD kernels in a memory of their own, so that a test can call one kernel on
+// its own numbers.
 
 import { MODULES } from "../../kernels/wasm.ts";
 import { instructionSets } from "../../src/backend/cpu/instruction_set.ts";

@@ -12,8 +12,8 @@ export function range(n: number): Uint32Array {
 }
 
 /**
- * T tokens 0..T-1 of one sequence at positions 0..T-1, only the last one an output; `parts`
- * overrides.
+ * T tokens 0..T-1 of one sequence at positions 0..T-1, only the last one an
+ * output; `parts` overrides.
  */
 export function batchOf(T: number, parts: Partial<Batch> = {}): Batch {
   return {
@@ -48,8 +48,8 @@ export function attentionOf(
 }
 
 /**
- * `x` [n, D] as an f32 embedding table: embedding the tokens 0..T-1 makes its first T rows a
- * tensor.
+ * `x` [n, D] as an f32 embedding table: embedding the tokens 0..T-1 makes its first T
+ * rows a tensor.
  */
 export function inputTable(ops: Ops, x: Float32Array, D: number): Promise<Matrix> {
   return ops.loadMatrix(memorySource("input", x, x.length / D, D), FORMATS.f32);

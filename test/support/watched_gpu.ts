@@ -1,6 +1,6 @@
-// A host for openModel() whose GPU counts what is allocated on it, by itself: not what the backend
-// says of itself; and which may be given other shaders than the backend's, as if it compiled them
-// otherwise.
+// A host for openModel() whose GPU counts what is allocated on it, by itself: not what the
+// backend says of itself; and which may be given other shaders than the backend's, as if it
+// compiled them otherwise.
 
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";

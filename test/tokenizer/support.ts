@@ -22,8 +22,8 @@ export function tokenizerOf(contents: Readonly<Record<string, unknown>>): Promis
 }
 
 /**
- * models/tales' tokenizer, from either of its files. tokenizer.json does not say which token is
- * EOS.
+ * models/tales' tokenizer, from either of its files. tokenizer.json does not say which
+ * token is EOS.
  */
 export const talesFromJson = await tokenizerOf({
   "tokenizer.json": TALES_JSON,
@@ -36,8 +36,8 @@ export function readJson<T>(path: string): T {
 }
 
 /**
- * Protobuf fields as bytes: numbers are varints (negative ones as int32 writes them), floats are
- * fixed32.
+ * Protobuf fields as bytes: numbers are varints (negative ones as int32 writes them),
+ * floats are fixed32.
  */
 export function message(...fields: readonly (readonly [number, number | string | Uint8Array | { float: number }])[]) {
   const out: number[] = [];

@@ -106,8 +106,8 @@ describe("a folder below a URL, on a host that", () => {
     }
     for (const [name, { length }] of Object.entries(FOLDER))
       if (name.endsWith(".bin")) expect(await files.size(name)).toBe(length);
-    // Across the ends of what is asked for at once, at the end of the file, and more than that at
-    // once.
+    // Across the ends of what is asked for at once, at the end of the file, and more than
+    // that at once.
     for (const [offset, length] of [
       [0, 10],
       [2 ** 16 - 3, 6],

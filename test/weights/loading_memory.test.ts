@@ -1,5 +1,5 @@
-// Loading streams: the process never holds much more than the packed weights, whatever the file's
-// size.
+// Loading streams: the process never holds much more than the packed weights, whatever
+// the file's size.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -42,8 +42,8 @@ export function storeConstants(scratch: usize): void {
 }
 
 /**
- * 192 + 8.5, and one step of 2^-16 so that what f32 is not sure of lies above a boundary: see
- * levels().
+ * 192 + 8.5, and one step of 2^-16 so that what f32 is not sure of lies above a
+ * boundary: see levels().
  */
 const BIAS: f32 = 200.5 + 1.0 / 65536;
 
@@ -121,8 +121,8 @@ function search(x: usize, extreme: f32, finite: bool, scratch: usize): f64 {
 }
 
 /**
- * Levels that could win: what is below the largest quotient by more than the rounding of f64
- * cannot.
+ * Levels that could win: what is below the largest quotient by more than the rounding
+ * of f64 cannot.
  */
 function contenders(scratch: usize): u32 {
   const a = quotients(scratch);
@@ -327,9 +327,9 @@ function exactError(x: usize, scale: f64): f64 {
 }
 
 /**
- * Writes the levels nearest to the multiples of a scale at y. False where f32 is not sure of one.
- * Found as in levels(), but kept within level 0.25 to 15.75: a scale that was capped may be far too
- * small.
+ * Writes the levels nearest to the multiples of a scale at y. False where f32 is not sure of
+ * one. Found as in levels(), but kept within level 0.25 to 15.75: a scale that was capped may be
+ * far too small.
  */
 function nibbles(x: usize, y: usize, scale: f32, scratch: usize): bool {
   const bias = v128.load32_splat(scratch, CONSTANTS);

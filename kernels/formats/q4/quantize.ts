@@ -1,5 +1,5 @@
-// The scale of a q4 group, chosen by the error that it leaves rather than by the largest weight
-// alone.
+// The scale of a q4 group, chosen by the error that it leaves rather than by the
+// largest weight alone.
 
 import { HALF_TO_FLOAT, toFiniteHalf } from "../../../src/tensor/half.ts";
 

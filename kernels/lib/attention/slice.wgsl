@@ -1,5 +1,5 @@
-// A row of logits is read in slices by many workgroups; this is what each leaves for the one that
-// chooses.
+// A row of logits is read in slices by many workgroups; this is what each leaves for the
+// one that chooses.
 struct Slice {
   best: vec2u, // rank
   mass: f32, // sum of exp((logit - best) / temperature)

@@ -1,6 +1,6 @@
-// Finds the best `wanted` of n different ranks, in up to eight rounds of eight bits, by a workgroup
-// of RANKED invocations. Uses the kernel's `fn candidate(i: u32) -> vec2u`; a key of BANNED is no
-// candidate.
+// Finds the best `wanted` of n different ranks, in up to eight rounds of eight bits, by a
+// workgroup of RANKED invocations. Uses the kernel's `fn candidate(i: u32) -> vec2u`; a key of
+// BANNED is no candidate.
 struct Cut {
   mask: vec2u, // bits of a rank that were looked at
   least: vec2u, // what they are at least in a rank that is taken

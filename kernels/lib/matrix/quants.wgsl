@@ -1,5 +1,5 @@
-// Four numbers rounded to int8, the largest of their group by magnitude being 127: x ~ top / 127 *
-// q.
+// Four numbers rounded to int8, the largest of their group by magnitude being 127: x ~ top /
+// 127 * q.
 fn quants4(x: vec4f, top: f32) -> u32 {
   if (top == 0) {
     return 0;

@@ -1,6 +1,6 @@
-// A tile of 64 rows of int8 activations by 64 rows of quantized weights, by a workgroup of 256,
-// both staged in workgroup memory, four products an instruction. Uses the kernel's x_row() and
-// store_pair().
+// A tile of 64 rows of int8 activations by 64 rows of quantized weights, by a workgroup of
+// 256, both staged in workgroup memory, four products an instruction. Uses the kernel's
+// x_row() and store_pair().
 //
 // A group of 32 columns a step: half of the invocations bring in weights, unpacked once for the
 // whole tile, the other half activations, each four columns of four rows, fetched while the step

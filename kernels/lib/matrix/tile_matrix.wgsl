@@ -1,6 +1,6 @@
-// A tile of 64 rows of activations by 64 rows of weights, by a workgroup of four subgroups of 32,
-// on matrix units: 16 x 16 by 16 x 16 in f16, summed in f32. Uses the kernel's x_row() and
-// store_pair().
+// A tile of 64 rows of activations by 64 rows of weights, by a workgroup of four subgroups
+// of 32, on matrix units: 16 x 16 by 16 x 16 in f16, summed in f32. Uses the kernel's
+// x_row() and store_pair().
 //
 // 32 columns a step are staged in workgroup memory as f16, weights unpacked once for the whole
 // tile: each invocation brings in four columns of four rows of either side, fetched while the step

@@ -1,6 +1,6 @@
-// A tile of 16 rows of activations by 128 rows of weights, by a workgroup of 64: best where
-// workgroup memory is no faster than any other, as on a CPU. Uses the kernel's x_row() and
-// store_pair().
+// A tile of 16 rows of activations by 128 rows of weights, by a workgroup of 64: best
+// where workgroup memory is no faster than any other, as on a CPU. Uses the kernel's
+// x_row() and store_pair().
 //
 // Invocation i owns weight rows 2i and 2i + 1 of the tile and unpacks each of their weights once,
 // into registers, for all 16 activation rows. Those lie in workgroup memory, 32 columns at a time,

@@ -1,5 +1,5 @@
-// Activations as f32: eight columns of a row at a time. Rows are groups * 8 vec4f; their padding is
-// zero.
+// Activations as f32: eight columns of a row at a time. Rows are groups * 8 vec4f; their
+// padding is zero.
 @group(0) @binding(3) var<storage, read> x: array<vec4f>;
 
 struct Unit {

@@ -1,9 +1,9 @@
 // Products of int8 activations and nibbles with baseline WebAssembly SIMD: int16 pairs, the
 // widening product it has.
 //
-// One of three files with the same names; a module is built with one of them as "./dot.simd" (see
-// bundle.mjs). A vector of weights w holds one u32 word, eight columns, of each of four rows
-// (kernels/formats/q4).
+// One of three files with the same names; a module is built with one of them as
+// "./dot.simd" (see bundle.mjs). A vector of weights w holds one u32 word, eight columns,
+// of each of four rows (kernels/formats/q4).
 
 import { storePairs } from "./pairs.simd";
 

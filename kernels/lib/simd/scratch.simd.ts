@@ -1,5 +1,5 @@
-// Where a thread keeps what does not fit in registers: a few kilobytes at the start of every
-// memory.
+// Where a thread keeps what does not fit in registers: a few kilobytes at the start
+// of every memory.
 
 /**
  * First byte of the first thread's scratch. Nothing is stored below it, so that a null pointer does

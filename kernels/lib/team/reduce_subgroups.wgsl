@@ -27,8 +27,8 @@ fn workgroup_sum(value: vec4f, lane: Lane) -> vec4f {
   return sum;
 }
 
-// Every invocation gets the maximum, by component. Contains barriers: call it in uniform control
-// flow.
+// Every invocation gets the maximum, by component. Contains barriers: call it in
+// uniform control flow.
 fn workgroup_max(value: vec4f, lane: Lane) -> vec4f {
   let own = subgroupMax(value);
   if (subgroupElect()) {

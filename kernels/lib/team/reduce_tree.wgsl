@@ -18,8 +18,8 @@ fn workgroup_sum(value: vec4f, lane: Lane) -> vec4f {
   return workgroupUniformLoad(&partial[0]);
 }
 
-// Every invocation gets the maximum, by component. Contains barriers: call it in uniform control
-// flow.
+// Every invocation gets the maximum, by component. Contains barriers: call it in
+// uniform control flow.
 fn workgroup_max(value: vec4f, lane: Lane) -> vec4f {
   partial[lane.index] = value;
   for (var half = THREADS / 2; half > 0; half /= 2) {

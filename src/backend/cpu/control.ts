@@ -1,5 +1,5 @@
-// The shared state of a pool's threads: a few integers that say which job is open, and the job
-// itself.
+// The shared state of a pool's threads: a few integers that say which job is open, and
+// the job itself.
 //
 // Life of a job: the caller writes it, adds 1 to JOB (odd: open), wakes sleeping workers, and takes
 // pieces like them until none is left. Then it adds 1 to JOB (even: closed) and waits until ACTIVE

@@ -31,8 +31,8 @@ export interface CpuOptions {
   /** "plain", or a build of the SIMD kernels; default: the best that runs here. */
   readonly instructions?: InstructionSet | "plain";
   /**
-   * Whether q8 and q4 weights are multiplied by activations rounded to int8 (the default), or
-   * exactly.
+   * Whether q8 and q4 weights are multiplied by activations rounded to int8 (the
+   * default), or exactly.
    */
   readonly activations?: "int8" | "f32";
   /** Limits of each WebAssembly memory, for tests. */
@@ -127,8 +127,8 @@ async function start(
   const modules = new KernelModules(instructions);
   const module = await modules.base();
   const home = await Heap.create(module);
-  // A page that is not cross-origin isolated can create a shared memory, but not send it to a
-  // worker.
+  // A page that is not cross-origin isolated can create a shared memory, but not send it
+  // to a worker.
   const sendable = typeof SharedArrayBuffer === "function" && globalThis.crossOriginIsolated !== false;
   const starter = sendable && startWorker ? startWorker : null;
   return { modules, home, pool: new Pool(module, home, threads, starter, undefined, fewer) };

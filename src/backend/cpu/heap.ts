@@ -111,9 +111,9 @@ export class Heap implements BoundKernels {
 
   /** Releases the memory even if the heap is still referenced, for example by a closed model. */
   close(): void {
-    // V8 does not count shared memories for garbage collection, so a process that opens models one
-    // after the other would keep all of them. It does count an ordinary buffer, which is dropped
-    // unused.
+    // V8 does not count shared memories for garbage collection, so a process that opens
+    // models one after the other would keep all of them. It does count an ordinary buffer,
+    // which is dropped unused.
     try {
       new ArrayBuffer(Math.min(this.#bytes.length, MAX_HINT_BYTES));
     } catch {
@@ -145,8 +145,8 @@ export class Heap implements BoundKernels {
     return this.#bytes.length / PAGE;
   }
 
-  // Views of the current memory. They are replaced when it grows, so get them again after
-  // allocate().
+  // Views of the current memory. They are replaced when it grows, so get them
+  // again after allocate().
   get bytes(): Uint8Array<ArrayBufferLike> {
     return this.#bytes;
   }

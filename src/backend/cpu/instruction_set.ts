@@ -1,5 +1,5 @@
-// Finds the best build of the SIMD kernels for this engine, by validating and running 60-byte
-// probes.
+// Finds the best build of the SIMD kernels for this engine, by validating and
+// running 60-byte probes.
 
 import type { MODULES } from "../../../kernels/wasm.ts";
 
@@ -21,8 +21,8 @@ export function instructionSets(): InstructionSet[] {
   return four === 2 * 32767 ? ["relaxed", "relaxedWide", "simd128"] : ["relaxed", "simd128"];
 }
 
-// Instructions: i32x4.extract_lane 0, i16x8.extract_lane_s 0, i16x8.relaxed_dot_i8x16_i7x16_s and
-// i32x4.relaxed_dot_i8x16_i7x16_add_s.
+// Instructions: i32x4.extract_lane 0, i16x8.extract_lane_s 0,
+// i16x8.relaxed_dot_i8x16_i7x16_s and i32x4.relaxed_dot_i8x16_i7x16_add_s.
 const LANE32 = [0xfd, 0x1b, 0x00];
 const LANE16 = [0xfd, 0x18, 0x00];
 const DOT = [0xfd, 0x92, 0x02];

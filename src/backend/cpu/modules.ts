@@ -1,5 +1,5 @@
-// The compiled SIMD kernels of an instruction set: one module without a format, and one for each
-// format.
+// The compiled SIMD kernels of an instruction set: one module without a format, and one
+// for each format.
 
 import { MODULES } from "../../../kernels/wasm.ts";
 import type { Format } from "../../tensor/format.ts";

@@ -1,5 +1,5 @@
-// The limits of control groups for this process: CPU quotas and memory, of its own group and all
-// parents.
+// The limits of control groups for this process: CPU quotas and memory, of its own group
+// and all parents.
 //
 // Node knows only the memory limit of the process's own group. Containers, pods, slices and
 // services set theirs in parent groups. Supports both versions of control groups, and machines that
@@ -60,8 +60,8 @@ export function groupLimits(read: ReadText = readText): GroupLimits {
 }
 
 /**
- * `36 35 98:0 /root /mount/point options ... - type source superoptions`, with spaces in paths as
- * \040.
+ * `36 35 98:0 /root /mount/point options ... - type source superoptions`, with spaces in
+ * paths as \040.
  */
 function mountsOf(mountinfo: string | null): Mount[] {
   const mounts: Mount[] = [];

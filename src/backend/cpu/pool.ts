@@ -29,8 +29,8 @@ import type { WorkerMessage } from "./worker.ts";
 export interface PoolWorker {
   post(message: WorkerMessage): void;
   /**
-   * Calls `ended` with the reason when the worker fails or ends; `started` is false if it never
-   * ran.
+   * Calls `ended` with the reason when the worker fails or ends; `started` is false if
+   * it never ran.
    */
   onEnd(ended: (reason: string, started?: boolean) => void): void;
   stop(): void;
@@ -41,8 +41,8 @@ const PIECES = 8;
 /** Checks of ACTIVE before the caller sleeps. */
 const SPINS = 20_000;
 /**
- * How long a worker may hold a closed job: a piece takes milliseconds, longer on a machine that
- * swaps.
+ * How long a worker may hold a closed job: a piece takes milliseconds, longer on a
+ * machine that swaps.
  */
 const PATIENCE_MS = 30_000;
 /** The length of one wait for a worker. */
@@ -156,9 +156,9 @@ export class Pool {
   }
 
   /**
-   * The same in pieces of `piece` units: yields after each piece of the calling thread, while the
-   * others continue. Leaving the iteration ends the job: pieces that were not started are not
-   * computed.
+   * The same in pieces of `piece` units: yields after each piece of the calling thread,
+   * while the others continue. Leaving the iteration ends the job: pieces that were not
+   * started are not computed.
    */
   *pieces(job: Job, bound: BoundKernels, units: number, piece: number, args: readonly number[]): Generator<void> {
     this.#check();

@@ -1,5 +1,5 @@
-// The fast CPU backend: every verb of Ops by SIMD kernels, on the threads of a pool, over shared
-// memories.
+// The fast CPU backend: every verb of Ops by SIMD kernels, on the threads of a pool,
+// over shared memories.
 //
 // Verbs are queued and computed later, in order, when moe() or read() needs them: in slices,
 // between which the event loop runs and a step can be aborted (slices.ts).

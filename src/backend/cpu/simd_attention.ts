@@ -1,5 +1,5 @@
-// Writes keys and values to the cache, and computes attention over it, in the heaps that hold the
-// cache.
+// Writes keys and values to the cache, and computes attention over it, in the heaps that
+// hold the cache.
 
 import type { Attention, Batch } from "../ops.ts";
 import type { Heap } from "./heap.ts";

@@ -1,5 +1,5 @@
-// The heaps of a model: home, with a step's values and some weights, and further heaps for the
-// rest.
+// The heaps of a model: home, with a step's values and some weights, and further heaps
+// for the rest.
 
 import type { Format } from "../../tensor/format.ts";
 import { type BoundKernels, HEAP_BYTES, Heap } from "./heap.ts";
@@ -12,8 +12,8 @@ export interface HeapLimits {
   /** Weights in the home heap; the rest of it is for values of steps and cached keys. */
   readonly homeWeights: number;
   /**
-   * Weights in a further heap, which keeps room for copies of a step's values and for rows being
-   * loaded.
+   * Weights in a further heap, which keeps room for copies of a step's values and for
+   * rows being loaded.
    */
   readonly weights: number;
   /**

@@ -157,8 +157,8 @@ export class SimdKv implements KvStore {
   }
 
   /**
-   * Fills `addresses` with the addresses of the batch's tokens in a plane at byte `offset` of their
-   * blocks.
+   * Fills `addresses` with the addresses of the batch's tokens in a plane at byte `offset`
+   * of their blocks.
    */
   addresses(part: KvPart, batch: Batch, offset: number): number {
     const { words } = part.heap;

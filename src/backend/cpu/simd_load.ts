@@ -105,8 +105,8 @@ async function loadAt(
 }
 
 /**
- * Packs and weaves on all threads, in a heap prepared for the format, which must contain the
- * planes.
+ * Packs and weaves on all threads, in a heap prepared for the format, which must
+ * contain the planes.
  */
 export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
   const space = heaps.workspace(heap);

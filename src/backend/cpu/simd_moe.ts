@@ -1,5 +1,5 @@
-// The experts' FFN of a step on the CPU: each expert over its rows, several small experts in
-// parallel.
+// The experts' FFN of a step on the CPU: each expert over its rows, several small
+// experts in parallel.
 
 import { group } from "../../../kernels/group.ts";
 import type { ExpertUse } from "../experts.ts";

@@ -1,5 +1,5 @@
-// Products with packed weights: quantizes or pads inputs, and runs in the weights' heap on useful
-// threads.
+// Products with packed weights: quantizes or pads inputs, and runs in the weights' heap
+// on useful threads.
 
 import { GROUP, PANEL_ROWS } from "../../tensor/format.ts";
 import type { Heap } from "./heap.ts";

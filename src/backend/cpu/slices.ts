@@ -116,8 +116,8 @@ export class Slices {
   }
 
   /**
-   * Like pool.run(), with `macs` multiply-adds a unit; yields between slices while other threads
-   * continue.
+   * Like pool.run(), with `macs` multiply-adds a unit; yields between slices while
+   * other threads continue.
    */
   *run(
     job: Job,

@@ -14,8 +14,8 @@ const UNLOADED =
   "no worker could be started: let the page's Content-Security-Policy allow workers from blob:, or serve web_worker.js beside the other scripts, with the header cross-origin-embedder-policy: require-corp (or choose threads: 1)";
 
 /**
- * The worker's script as text, so that it exists however the page was bundled; its URL is created
- * once.
+ * The worker's script as text, so that it exists however the page was bundled; its URL
+ * is created once.
  */
 let address: string | null = null;
 function fromText(): Worker {

@@ -1,5 +1,5 @@
-// Named scratch memory in a heap: each name keeps its place from step to step and moves only to
-// grow.
+// Named scratch memory in a heap: each name keeps its place from step to step and moves
+// only to grow.
 
 import type { Heap } from "./heap.ts";
 
@@ -12,8 +12,8 @@ export class Workspace {
   }
 
   /**
-   * Address of at least `bytes` bytes, the same for the same name until it grows; contents are
-   * undefined.
+   * Address of at least `bytes` bytes, the same for the same name until it grows;
+   * contents are undefined.
    */
   at(name: string, bytes: number): number {
     const place = this.#places.get(name);

@@ -21,8 +21,8 @@ export type { WebGpuOps } from "./step/webgpu_ops.ts";
 
 export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
   /**
-   * What products of few rows may be computed in. Default: all that the device can; ["f32"] is
-   * exact.
+   * What products of few rows may be computed in. Default: all that the device can;
+   * ["f32"] is exact.
    */
   readonly arithmetics?: readonly Arithmetic[];
   /** How products of many rows are computed. Default: what is usual for the kind of adapter. */

@@ -21,8 +21,8 @@ export interface Frame {
   /** Whether it is at the top level, outside of loops, macros and other scopes. */
   readonly top: boolean;
   /**
-   * Whether it may never be reached (Jinja2's soft frame): an unknown filter then fails only when
-   * evaluated.
+   * Whether it may never be reached (Jinja2's soft frame): an unknown filter then fails
+   * only when evaluated.
    */
   readonly soft: boolean;
   readonly inLoop: boolean;
@@ -255,8 +255,8 @@ function filter(node: Filter, frame: Frame): Evaluate {
 }
 
 /**
- * A filter or test by name. An unknown one is an error at once, or in a soft frame when it is
- * evaluated.
+ * A filter or test by name. An unknown one is an error at once, or in a soft frame when
+ * it is evaluated.
  */
 function known(
   name: string,

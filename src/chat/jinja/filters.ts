@@ -1,5 +1,5 @@
-// Jinja2's filters for texts, numbers and single values; sequence_filters.ts has those for
-// sequences.
+// Jinja2's filters for texts, numbers and single values; sequence_filters.ts has
+// those for sequences.
 
 import { getOnlyAttribute } from "./access.ts";
 import { type Run, TemplateFault } from "./bounds.ts";

@@ -182,8 +182,8 @@ class Lexer {
         return code <= 0x10ffff ? String.fromCodePoint(code) : this.#fail(`\\U${hex} is not a character`);
       }
       if (/[xuUN]/.test(other!)) this.#fail(`\\${other} in a text: expected hexadecimal digits`);
-      // Jinja2 first turns non-ASCII characters into escapes; a backslash before one breaks up that
-      // escape.
+      // Jinja2 first turns non-ASCII characters into escapes; a backslash before one breaks
+      // up that escape.
       const code = other!.codePointAt(0)!;
       if (code < 0x80) return simple[other!] ?? `\\${other}`;
       const digits = code.toString(16);

@@ -1,5 +1,5 @@
-// Resolves names to variables. Reproduces Jinja2's scope analysis, since templates depend on its
-// peculiarities.
+// Resolves names to variables. Reproduces Jinja2's scope analysis, since templates depend
+// on its peculiarities.
 
 import { TemplateFault } from "./bounds.ts";
 import { childrenOf, type Expression, type Node, type Statement } from "./nodes.ts";

@@ -2,8 +2,8 @@
 // all operations. Also lengths and order of texts as in Python.
 
 /**
- * A text with untrusted characters, or marked as safe HTML. Text of the template alone is a plain
- * string.
+ * A text with untrusted characters, or marked as safe HTML. Text of the template alone is
+ * a plain string.
  */
 export class Text {
   readonly plain: string;

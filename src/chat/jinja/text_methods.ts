@@ -273,8 +273,8 @@ define("encode", "encoding? errors?", () => {
 });
 
 /**
- * Calls a method of a text. On a safe text, inserted texts are escaped and resulting texts are
- * safe.
+ * Calls a method of a text. On a safe text, inserted texts are escaped and resulting
+ * texts are safe.
  */
 export function callTextMethod(
   run: Run,

@@ -10,8 +10,8 @@ export interface CallGrammar {
    */
   readonly required: boolean;
   /**
-   * Control tokens in front of the JSON: [TOOL_CALLS] in Mistral's styles, none in the JSON
-   * protocol.
+   * Control tokens in front of the JSON: [TOOL_CALLS] in Mistral's styles, none in
+   * the JSON protocol.
    */
   readonly prefixIds: readonly number[];
   /**
@@ -22,8 +22,8 @@ export interface CallGrammar {
   /** What `schema` refers to as "#/$defs/<name>": the tools' parameters. */
   readonly parts: readonly Parameters[];
   /**
-   * A simpler schema without parts, for where `schema` cannot be compiled: any object serves as
-   * arguments.
+   * A simpler schema without parts, for where `schema` cannot be compiled: any object
+   * serves as arguments.
    */
   readonly plain: JsonSchema;
 }
@@ -62,8 +62,8 @@ export function callGrammar(
   if (choice === "none" || callable.length === 0) return null;
   const form = (calls: readonly { readonly name: object; readonly arguments: object }[]): JsonSchema => {
     const items = calls.map((call) => {
-      // With several tools the id's pattern stands once, below: it is the part that costs most to
-      // compile.
+      // With several tools the id's pattern stands once, below: it is the part that costs
+      // most to compile.
       const properties = { ...call, ...(id !== null && { id: calls.length === 1 ? id : true }) };
       return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
     });

@@ -8,8 +8,8 @@ import type { CallStyle, ModelTraits } from "./style.ts";
 const STYLES: readonly ((model: ModelTraits) => CallStyle | null)[] = [mistralStyle];
 
 /**
- * The style of a model. A model trained on none of them gets the JSON protocol, which its prompt
- * explains.
+ * The style of a model. A model trained on none of them gets the JSON protocol, which
+ * its prompt explains.
  */
 export function styleOf(model: ModelTraits): CallStyle {
   for (const styleFor of STYLES) {

@@ -14,8 +14,8 @@ export interface ModelTraits {
   /** The version of Mistral's rules that fits the tokenizer. */
   readonly mistral: MistralVersion;
   /**
-   * Whether prompts show the model its tools: false where the folder's chat template never mentions
-   * them.
+   * Whether prompts show the model its tools: false where the folder's chat template
+   * never mentions them.
    */
   readonly showsTools: boolean;
 }
@@ -24,9 +24,9 @@ export interface CallStyle {
   /** For example "json" or "mistral-v3"; for messages and tests. */
   readonly name: string;
   /**
-   * The conversation as the chat template (or Mistral's rules) can show it. A style that the
-   * template does not know turns calls and results into text and leaves the tools out of the
-   * options.
+   * The conversation as the chat template (or Mistral's rules) can show it. A style that
+   * the template does not know turns calls and results into text and leaves the tools out
+   * of the options.
    */
   prompt(
     messages: readonly ChatMessage[],
@@ -35,8 +35,8 @@ export interface CallStyle {
   /** A parser for one answer as it is generated. */
   parser(options: ReplyOptions): ReplyParser;
   /**
-   * The grammar of an answer that calls tools, for constrained decoding; null if no tool may be
-   * called.
+   * The grammar of an answer that calls tools, for constrained decoding; null if no tool
+   * may be called.
    * @param parallel whether it may hold several calls
    */
   grammar(tools: readonly ToolDefinition[], choice: ToolChoice, parallel: boolean): CallGrammar | null;

@@ -30,8 +30,8 @@ export function hasInt8Products(gpu: GPU): boolean {
 }
 
 /**
- * Dawn's name for matrix units, which WebGPU itself does not have yet; only in Node, behind a
- * toggle.
+ * Dawn's name for matrix units, which WebGPU itself does not have yet; only in Node,
+ * behind a toggle.
  */
 export const MATRIX_UNITS = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 

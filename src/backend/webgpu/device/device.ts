@@ -207,8 +207,8 @@ export class Device {
   }
 
   #watch(verdict: (error: GPUError | null) => HotsetError | null): void {
-    // A scope whose device is lost or destroyed has no verdict; that is reported by check() and
-    // wait().
+    // A scope whose device is lost or destroyed has no verdict; that is reported by
+    // check() and wait().
     this.#late.push(this.track(this.gpu.popErrorScope()).then(verdict, () => null));
   }
 

@@ -1,5 +1,5 @@
-// WebGPU in Node: the optional npm package `webgpu` (Dawn), held for as long as it is used. Node
-// only.
+// WebGPU in Node: the optional npm package `webgpu` (Dawn), held for as long as it is
+// used. Node only.
 
 import { describeAdapter } from "./adapter.ts";
 
@@ -94,8 +94,8 @@ export async function openNodeGpu(adapterName?: string, robust = false): Promise
 }
 
 /**
- * Names of all adapters of this machine; empty where there are none or the package is not
- * installed.
+ * Names of all adapters of this machine; empty where there are none or the package
+ * is not installed.
  */
 export async function listAdapterNames(): Promise<string[]> {
   const dawn = await loadDawn();

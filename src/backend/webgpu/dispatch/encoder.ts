@@ -59,8 +59,8 @@ export class StepEncoder {
   }
 
   /**
-   * Binds a kernel to its params, override constants and buffers. The same arguments give the same
-   * Call.
+   * Binds a kernel to its params, override constants and buffers. The same arguments give
+   * the same Call.
    */
   call(name: KernelName, { variant, params, overrides, buffers, part }: Binding): Call {
     const line: KernelLine = TABLE[name];
@@ -112,8 +112,8 @@ export class StepEncoder {
   }
 
   /**
-   * Submits what was encoded and waits for it; returns the rows asked for, [rows, width], u32 as
-   * numbers.
+   * Submits what was encoded and waits for it; returns the rows asked for, [rows, width],
+   * u32 as numbers.
    */
   async read(what: Readback): Promise<Float32Array> {
     const bits = await this.readBits(what);

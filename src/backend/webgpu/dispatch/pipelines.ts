@@ -1,5 +1,5 @@
-// The kernels' pipelines, each compiled once, and the error of a variant that a device does not
-// compile.
+// The kernels' pipelines, each compiled once, and the error of a variant that a device
+// does not compile.
 
 import { DeviceError } from "../../../errors.ts";
 import { type Device, words } from "../device/device.ts";
@@ -123,8 +123,8 @@ export class Pipelines {
 }
 
 /**
- * What the compiler found wrong in a module, with the places in our files; null where it does not
- * say.
+ * What the compiler found wrong in a module, with the places in our files; null where it
+ * does not say.
  */
 async function found({ gpu, shader }: Module): Promise<string | null> {
   const info = await gpu.getCompilationInfo?.().catch(() => null); // early implementations lack it

@@ -9,8 +9,8 @@ import type { StepEncoder } from "./encoder.ts";
 /** Timestamps of one query set; WebGPU takes at most 4096. */
 const QUERIES = 4096;
 /**
- * Each side of the copy: far more than caches hold. On a software adapter too, whose cache is the
- * processor's.
+ * Each side of the copy: far more than caches hold. On a software adapter too, whose cache
+ * is the processor's.
  */
 const COPY_BYTES = 512 * 2 ** 20;
 const SOFTWARE_COPY_BYTES = 64 * 2 ** 20;
@@ -33,8 +33,8 @@ export interface Profile {
   /** By time, then by name. */
   readonly kernels: readonly KernelProfile[];
   /**
-   * From the start of the first kernel to the end of the last, summed over submits; null without
-   * timestamps.
+   * From the start of the first kernel to the end of the last, summed over submits;
+   * null without timestamps.
    */
   readonly spanMs: number | null;
 }
@@ -164,8 +164,8 @@ export class Profiling {
   }
 
   /**
-   * Runs `steps` with every kernel timed. What it costs to time them shows against the same steps
-   * without.
+   * Runs `steps` with every kernel timed. What it costs to time them shows against the
+   * same steps without.
    */
   async run(steps: () => Promise<void>): Promise<Profile> {
     return this.#with(this.#batch, steps);

@@ -53,8 +53,8 @@ export interface Shader {
 }
 
 const IMPORT = /^#import "lib\/([\w/]+)\.wgsl"$/;
-// Directives must stand before everything else in a module, wherever the helper that needs them is
-// imported.
+// Directives must stand before everything else in a module, wherever the helper that needs
+// them is imported.
 const DIRECTIVE = /^(enable|requires|diagnostic)\b/;
 
 /** The module of kernels/<name>.wgsl with the helpers that `variant` chooses. */

@@ -49,8 +49,8 @@ export interface KernelLine {
    */
   readonly grid: (n: number, o: Params, part: PartShape) => readonly [number, number];
   /**
-   * Bytes of matrices that it reads for n rows; those of experts as if tokens went to all parts
-   * alike.
+   * Bytes of matrices that it reads for n rows; those of experts as if tokens went to
+   * all parts alike.
    */
   readonly weights?: (n: number, o: Params, work: Work) => number;
   /** The rest of what it costs; only asked for in a profile. */

@@ -274,8 +274,8 @@ export class Products {
   }
 
   /**
-   * Rows of x as a tile takes them: the norm computed, and rounded to int8 where it multiplies in
-   * that.
+   * Rows of x as a tile takes them: the norm computed, and rounded to int8 where it
+   * multiplies in that.
    */
   #tileRows(tile: Tile, x: GpuTensor): Buffer {
     return tile.int8 ? this.#quantized(x).x : this.#context.concrete(x).buffer;

@@ -57,8 +57,8 @@ export class Scratch {
   }
 
   /**
-   * A tensor [n, width] of f32 for a verb's result; rows are padded to whole groups, as weights
-   * are.
+   * A tensor [n, width] of f32 for a verb's result; rows are padded to whole groups,
+   * as weights are.
    */
   tensor(verb: string, n: number, width: number, rows: RowKind): GpuTensor {
     return this.#make(verb, n, width, padded(width), rows, "f32");

@@ -13,9 +13,9 @@ export interface WebGpuOps extends Ops {
   readonly device: GPUDevice;
   readonly tuning: Tuning;
   /**
-   * Chooses the kernels that are fastest here for the weights loaded so far; `store` remembers
-   * them. Between steps. Overwrites what transit slots hold (deviceExperts), which it times experts
-   * on.
+   * Chooses the kernels that are fastest here for the weights loaded so far; `store`
+   * remembers them. Between steps. Overwrites what transit slots hold (deviceExperts), which
+   * it times experts on.
    * @param tiles whether products for many rows are timed too. Default: not on software adapters,
    * whose workgroup memory is memory, so that the answer is known, and where it takes long
    */

@@ -1,11 +1,11 @@
 // Finds the fastest variant of the kernels for few rows on this adapter, on the weights that were
 // loaded; remembers it.
 //
-// Every candidate is first compared with the plain variant (f32, reduced by a tree) on the same
-// inputs. One that does not compile, or computes something else on this device, is left out,
-// whatever its speed. Where time runs out, the usual variant stays, compared with the plain one
-// too, and that is remembered: an adapter that is slow to compile must not take the time at every
-// start.
+// Every candidate is first compared with the plain variant (f32, reduced by a tree) on the
+// same inputs. One that does not compile, or computes something else on this device, is left
+// out, whatever its speed. Where time runs out, the usual variant stays, compared with the
+// plain one too, and that is remembered: an adapter that is slow to compile must not take the
+// time at every start.
 
 import { DeviceError } from "../../../errors.ts";
 import type { Buffer, Device } from "../device/device.ts";
@@ -22,8 +22,8 @@ import { fillTransit, nmse, Trial } from "./trial.ts";
 import { type ExpertVariants, kindOf, type MatvecVariant, type Tuning, takeInt8 } from "./tuning.ts";
 
 /**
- * Keeps small texts from run to run: a file in Node, local storage in a page. Both may fail
- * silently.
+ * Keeps small texts from run to run: a file in Node, local storage in a page. Both
+ * may fail silently.
  */
 export interface TuningStore {
   read(name: string): Promise<string | null>;

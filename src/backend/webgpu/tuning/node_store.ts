@@ -5,8 +5,8 @@ import { join } from "node:path";
 import type { TuningStore } from "./autotune.ts";
 
 /**
- * Files in `directory`. What cannot be read or written is measured again next time: no reason to
- * stop.
+ * Files in `directory`. What cannot be read or written is measured again next time: no
+ * reason to stop.
  */
 export function fileStore(directory: string): TuningStore {
   const path = (name: string): string => join(directory, `${name.replace(/[^\w.-]+/g, "-")}.json`);

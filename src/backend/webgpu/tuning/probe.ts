@@ -7,8 +7,8 @@ import type { AutotuneContext } from "./autotune.ts";
 import { nmse, Trial } from "./trial.ts";
 
 /**
- * Columns of the row that is reduced: more than a workgroup has invocations, and no multiple of
- * them.
+ * Columns of the row that is reduced: more than a workgroup has invocations, and no
+ * multiple of them.
  */
 const COLUMNS = 300;
 const TOLERANCE = 1e-8;

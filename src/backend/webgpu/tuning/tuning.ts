@@ -37,8 +37,8 @@ export interface Abilities {
 }
 
 /**
- * Outputs of expert_up_vec that one workgroup has to make together where they become a group of
- * int8.
+ * Outputs of expert_up_vec that one workgroup has to make together where they become a
+ * group of int8.
  */
 const INT8_TEAMS = 8;
 

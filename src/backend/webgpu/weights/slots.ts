@@ -140,8 +140,8 @@ export class GpuSlots implements DeviceExperts {
   }
 
   /**
-   * Which slots the experts that are added next are in, transit ones or a layer's own: expert ->
-   * slot.
+   * Which slots the experts that are added next are in, transit ones or a layer's own:
+   * expert -> slot.
    */
   setAdded(places: ReadonlyMap<number, number>, kind: "transit" | "own"): void {
     const table = new Uint32Array(this.shape.count).fill(NO_SLOT);

@@ -303,4 +303,18 @@ describe("files", () => {
     expect(alone.filter((path) => !(path in NO_TWIN))).toEqual([]);
     expect(Object.keys(NO_TWIN).filter((path) => !alone.includes(path))).toEqual([]);
   });
+
+  it("name compiled files, in scripts too, whose sources exist", () => {
+    const scripts = [
+      ...checked,
+      ...filesUnder("test", ".mjs"),
+      ...filesUnder("bench", ".sh"),
+      ...filesUnder(".ci", "run"),
+    ];
+    const named = scripts.flatMap((path) =>
+      [...read(path).matchAll(/\bdist\/((?:src|kernels|bench|test)\/[\w/]+)\.js\b/g)].map((match) => `${match[1]}.ts`),
+    );
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((path) => !existsSync(new URL(path, root)))).toEqual([]);
+  });
 });

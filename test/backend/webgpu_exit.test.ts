@@ -11,8 +11,9 @@ describe.skipIf(noAdapter)(`webgpu process${noAdapter ? `: ${NO_ADAPTER}` : ""}`
   for (const adapter of adapters)
     it(`on ${adapter.name}: exits by itself after close(), in the middle of a step too`, () => {
       const script = `
+      import { FORMATS } from "./dist/kernels/formats/index.js";
       import { createWebGpuOps } from "./dist/src/backend/webgpu/webgpu.js";
-      import { openNodeGpu } from "./dist/src/backend/webgpu/node_gpu.js";
+      import { openNodeGpu } from "./dist/src/backend/webgpu/device/node_gpu.js";
       let got;
       for (let round = 0; round < 6; round++) {
       const node = await openNodeGpu(${JSON.stringify(adapter.name)});

@@ -12,7 +12,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { commit, machine } from "../../dist/bench/machine.js";
+import { commit, machine } from "../../dist/bench/result.js";
 
 const { values, positionals } = parseArgs({
   options: {

@@ -141,7 +141,8 @@ describe("classes of layers", () => {
     onTestFinished(() => residency.close());
     for (const tokens of STEPS) {
       const want = await step(tokens, (layer) => loaded[layer]!);
-      expectClose(await step(tokens, residency.experts), Float64Array.from(want), D);
+      // The host takes sums in another order, and every layer adds to the difference.
+      expectClose(await step(tokens, residency.experts), Float64Array.from(want), D, 1e-7);
     }
     expectCounts(residency, shapes, (layer) => (classesOf(shapes)[0]!.layers.includes(layer) ? 3 : 2));
     expect(residency.stats().ram!.layers.length).toBe(shapes.length);

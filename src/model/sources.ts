@@ -114,6 +114,17 @@ export function usualSources(
   };
 }
 
+/**
+ * The sources of a family that names its router `mlp.gate` and its experts' matrices
+ * `mlp.experts.3.gate_proj`.
+ */
+export function mlpSources(a: Architecture, take: Take): ModelSources {
+  return usualSources(a, take, (p, { count: E, intermediate: F }) => ({
+    gate: take.matrix(`${p}mlp.gate.weight`, E, a.hidden),
+    experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
+  }));
+}
+
 /** The names of an expert's matrices: gate, up and down. */
 export type ExpertNames = readonly [gate: string, up: string, down: string];
 

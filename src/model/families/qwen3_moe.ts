@@ -7,7 +7,7 @@
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";
 import { readRope } from "../rope.ts";
-import { routedExperts, usualSources } from "../sources.ts";
+import { mlpSources } from "../sources.ts";
 
 export const qwen3Moe: Family = {
   types: ["qwen3_moe"],
@@ -33,10 +33,5 @@ export const qwen3Moe: Family = {
     return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },
 
-  sources(a, take) {
-    return usualSources(a, take, (p, { count: E, intermediate: F }) => ({
-      gate: take.matrix(`${p}mlp.gate.weight`, E, a.hidden),
-      experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
-    }));
-  },
+  sources: mlpSources,
 };

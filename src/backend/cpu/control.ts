@@ -49,7 +49,7 @@ export const PIECE = 9; // units taken at a time
 export const PAGES = 10; // size of the heap's memory
 export const MODULE = 11; // number of the module that the kernel is in
 
-/** The most arguments of a kernel after its range and thread. */
+/** The most arguments of a kernel after its range and thread: as many as takePiece() spells out. */
 export const MAX_ARGS = 17;
 
 export interface Control {
@@ -78,28 +78,8 @@ export function takePiece({ state, args: a }: Control, kernels: Kernels, thread:
   const to = Math.min(units, from + piece);
   const kernel = kernels[JOBS[state[KERNEL]!]!]!;
   // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does
-  // not have are ignored. biome-ignore format: one line of seventeen
-  kernel(
-    from,
-    to,
-    thread,
-    a[0]!,
-    a[1]!,
-    a[2]!,
-    a[3]!,
-    a[4]!,
-    a[5]!,
-    a[6]!,
-    a[7]!,
-    a[8]!,
-    a[9]!,
-    a[10]!,
-    a[11]!,
-    a[12]!,
-    a[13]!,
-    a[14]!,
-    a[15]!,
-    a[16]!,
-  );
+  // not have are ignored.
+  // biome-ignore format: MAX_ARGS arguments
+  kernel(from, to, thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!, a[16]!);
   return true;
 }

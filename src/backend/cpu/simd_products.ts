@@ -148,7 +148,7 @@ export class SimdProducts {
 
   /**
    * Rows [T, D] at `x` in a heap as the kernels for `w` take them: quantized or padded to whole
-   * groups, in slot `name`.
+   * groups, in the workspace under `name`.
    */
   input(heap: Heap, x: number, T: number, w: SimdMatrix, name: string): Input {
     const D = w.cols;
@@ -172,7 +172,7 @@ export class SimdProducts {
   }
 
   /**
-   * Bytes of the home heap where `heap` can read them: themselves, or a copy in the slot `name`.
+   * Bytes of the home heap where `heap` can read them: themselves, or a copy under `name`.
    */
   inHeap(heap: Heap, name: string, at: number, bytes: number): number {
     if (heap === this.#home) return at;

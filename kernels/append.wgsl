@@ -7,7 +7,7 @@
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/step.wgsl"
-#import "lib/choose/token.wgsl"
+#import "lib/token.wgsl"
 #import "lib/grid.wgsl"
 
 struct Params {

@@ -13,7 +13,7 @@
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/attention/sinks.wgsl"
-#import "lib/choose/token.wgsl"
+#import "lib/token.wgsl"
 #import "lib/attention/window.wgsl"
 
 override SHARES: u32;

@@ -19,7 +19,7 @@
 #import "lib/attention/sinks.wgsl"
 #import "lib/attention/splits.wgsl"
 #import "lib/step.wgsl"
-#import "lib/choose/token.wgsl"
+#import "lib/token.wgsl"
 #import "lib/attention/window.wgsl"
 
 override UNITS: u32; // ceil(Dh / 8)

@@ -5,9 +5,9 @@
 //
 // grid (ceil(V / 2048), R): a workgroup owns a slice of a row.
 #import "lib/step.wgsl"
-#import "lib/choose/token.wgsl"
+#import "lib/token.wgsl"
 #import "lib/choose/chooser.wgsl"
-#import "lib/attention/slice.wgsl"
+#import "lib/choose/slice.wgsl"
 #import "lib/choose/scan.wgsl"
 #import "lib/choose/adjust.wgsl"
 

@@ -12,7 +12,7 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 #import "lib/choose/chooser.wgsl"
-#import "lib/attention/slice.wgsl"
+#import "lib/choose/slice.wgsl"
 #import "lib/choose/scan.wgsl"
 #import "lib/choose/select.wgsl"
 #import "lib/choose/random.wgsl"

@@ -7,7 +7,7 @@
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 #import "lib/choose/chooser.wgsl"
-#import "lib/attention/slice.wgsl"
+#import "lib/choose/slice.wgsl"
 #import "lib/choose/scan.wgsl"
 #import "lib/choose/chosen.wgsl"
 

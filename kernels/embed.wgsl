@@ -6,7 +6,7 @@
 // takes a dispatch a part; each writes only the tokens that it holds.
 #import "lib/matrix/weights.wgsl"
 #import "lib/step.wgsl"
-#import "lib/choose/token.wgsl"
+#import "lib/token.wgsl"
 #import "lib/grid.wgsl"
 
 @group(0) @binding(2) var<uniform> count: Count;

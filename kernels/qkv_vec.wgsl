@@ -9,7 +9,7 @@
 #import "lib/matrix/matvec.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
-#import "lib/choose/token.wgsl"
+#import "lib/token.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;

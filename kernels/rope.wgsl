@@ -8,7 +8,7 @@
 //
 // grid ceil(T * (H + Hkv) * rd / 2 / 64): an invocation turns one pair.
 #import "lib/step.wgsl"
-#import "lib/choose/token.wgsl"
+#import "lib/token.wgsl"
 #import "lib/grid.wgsl"
 
 struct Params {

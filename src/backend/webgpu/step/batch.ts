@@ -14,7 +14,7 @@ export class StepBatch {
   readonly counts: Readonly<Record<RowKind, Buffer>>; // uniforms
   readonly outputs: Buffer; // [R]
   /**
-   * [T] of Token (kernels/lib/choose/token.wgsl), room for the largest batch; then the block ids of
+   * [T] of Token (kernels/lib/token.wgsl), room for the largest batch; then the block ids of
    * all sequences.
    */
   words: Buffer;

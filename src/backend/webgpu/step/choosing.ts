@@ -10,7 +10,7 @@ import { Places } from "../dispatch/places.ts";
 import type { StepBatch } from "./batch.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
 
-const SLICE = 2048; // tokens that one workgroup reads: kernels/lib/attention/slice.wgsl
+const SLICE = 2048; // tokens that one workgroup reads: kernels/lib/choose/slice.wgsl
 const SLICE_WORDS = 4; // of a Slice there
 const HEADER = 16; // words of a Chooser in kernels/lib/choose/chooser.wgsl
 const HEADERS = 64; // choosers that there is room for at first

@@ -236,7 +236,7 @@ function leastWeightBytes({ model, architecture }: Steps, { tokens }: Wanted, ch
     for (const [i, layer] of model.layers.entries()) {
       const rows = i === model.layers.length - 1 ? outputs : count;
       const { w13, w2 } = layer.experts as GpuExperts;
-      bytes += layer.qkv.bytes + layer.wo.bytes;
+      for (const matrix of [...layer.qkv, layer.wo]) bytes += matrix.bytes;
       if (rows > 0) bytes += layer.router.gate.bytes + (Math.min(E, rows * K) / E) * (w13.bytes + w2.bytes);
     }
     if (outputs > 0) bytes += model.head.bytes;

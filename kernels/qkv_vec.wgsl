@@ -1,11 +1,12 @@
 // Projection of q, k and v for few tokens, with the norm in front and RoPE and the KV append behind
 //
-//   w [(H + 2 Hkv) Dh, D] packed   x [T, D] f32   norm [D]   angles [positions, Dh / 2] (cos, sin)
+//   w [rows, D] packed: some heads of the (H + 2 Hkv) Dh rows   x [T, D] f32   norm [D]   angles [positions, Dh / 2] (cos, sin)
 //   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v
 //        keys, values [block, position in block, Hkv, Dh], f16 or f32
 //
 // grid (ceil(rows / 16 / (THREADS / TEAM)), T): a team makes two panels of one head, half a head
-// apart, which are the pairs that RoPE turns. Dh is a multiple of 16; the matrix is in one part.
+// apart, which are the pairs that RoPE turns. Dh is a multiple of 16; parts hold whole heads, and
+// `first_row` of a part counts from the first row of q.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
@@ -44,10 +45,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let index = group_index(group, groups) * (THREADS / TEAM) + team;
   let t = group.z;
   let panels = p.pairs / 8; // of half a head
-  let head = index / panels;
+  let own = index / panels; // head of the part
   let first = index % panels * 8; // row of the half head
-  let inside = head < p.heads + 2 * p.kv_heads;
-  let row = select(0, head * p.pairs * 2 + first, inside);
+  let inside = own * p.pairs * 2 < part.rows;
+  let row = select(0, own * p.pairs * 2 + first, inside);
+  let head = own + part.first_row / (p.pairs * 2);
   let near = rows8(0, row, t, lane);
   let far = rows8(0, row + p.pairs, t, lane);
   let token = token_at(t);

@@ -3,6 +3,7 @@
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Architecture, ModelSources } from "../../src/model/family.ts";
+import { concatRows } from "../../src/model/sources.ts";
 import { rowPlanes } from "../../src/tensor/format.ts";
 import type { MatrixSource } from "../../src/tensor/types.ts";
 import type { Gguf, GgufTensor, GgufValue } from "./gguf.ts";
@@ -21,11 +22,12 @@ export function decoderGguf(a: Architecture, { embed, norm, head, layers }: Mode
   if (head) tensors.push(matrix("output.weight", head)); // without it llama.cpp uses the embedding
   for (const [i, layer] of layers.entries()) {
     const p = `blk.${i}.`;
+    const qkv = concatRows(`${p}qkv`, layer.qkv);
     tensors.push(
       plain(`${p}attn_norm.weight`, layer.attnNorm),
-      matrix(`${p}attn_q.weight`, cut(layer.qkv, 0, q), headDim),
-      matrix(`${p}attn_k.weight`, cut(layer.qkv, q, kv), headDim),
-      matrix(`${p}attn_v.weight`, cut(layer.qkv, q + kv, kv)),
+      matrix(`${p}attn_q.weight`, cut(qkv, 0, q), headDim),
+      matrix(`${p}attn_k.weight`, cut(qkv, q, kv), headDim),
+      matrix(`${p}attn_v.weight`, cut(qkv, q + kv, kv)),
       matrix(`${p}attn_output.weight`, layer.wo),
       plain(`${p}ffn_norm.weight`, layer.ffnNorm),
       plain(`${p}ffn_gate_inp.weight`, layer.gate),

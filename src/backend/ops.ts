@@ -279,8 +279,11 @@ export interface Ops {
    * as long as x.
    */
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor;
-  /** Projection, q and k with the layer's qkNorm and RoPE: [T, (H + 2 Hkv) Dh] as q | k | v. */
-  qkv(x: Tensor, w: Matrix, attention: Attention): Tensor;
+  /**
+   * Projection, q and k with the layer's qkNorm and RoPE: [T, (H + 2 Hkv) Dh] as q | k | v. The
+   * rows of `parts` one below the other are those of q, k and v; a part holds whole heads.
+   */
+  qkv(x: Tensor, parts: readonly Matrix[], attention: Attention): Tensor;
   /** Writes k and v of every token to its sequence's block. */
   append(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): void;
   /**

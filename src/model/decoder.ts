@@ -8,7 +8,8 @@ import { type Architecture, expertShape, type ModelSources } from "./family.ts";
 
 export interface DecoderLayer {
   readonly attnNorm: Vector; // [D]
-  readonly qkv: Matrix; // [(H + 2 Hkv) Dh, D]
+  /** [(H + 2 Hkv) Dh, D]: rows of q, then k, then v, in parts of whole heads. */
+  readonly qkv: readonly Matrix[];
   readonly attention: Attention;
   readonly wo: Matrix; // [D, H Dh]
   readonly ffnNorm: Vector; // [D]
@@ -98,9 +99,11 @@ export async function loadDecoder(
     const { attention, experts: own } = architecture.layers[i]!;
     const norms = s.qkNorm && { q: await vector(s.qkNorm.q), k: await vector(s.qkNorm.k), eps: architecture.eps };
     const { up, down } = expertShape(s, format);
+    const qkv: Matrix[] = [];
+    for (const part of s.qkv) qkv.push(await matrix(part));
     layers.push({
       attnNorm: await vector(s.attnNorm),
-      qkv: await matrix(s.qkv),
+      qkv,
       attention: { ...attention, qkNorm: norms, sinks: null },
       wo: await matrix(s.wo),
       ffnNorm: await vector(s.ffnNorm),

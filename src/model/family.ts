@@ -49,7 +49,8 @@ export interface Architecture {
 /** The sources of one layer's tensors. */
 export interface LayerSources {
   readonly attnNorm: MatrixSource;
-  readonly qkv: MatrixSource; // rows of q, then k, then v
+  /** Rows of q, then k, then v: neighbours of one format are one source. */
+  readonly qkv: readonly MatrixSource[];
   readonly qkNorm: { readonly q: MatrixSource; readonly k: MatrixSource } | null;
   readonly wo: MatrixSource;
   readonly ffnNorm: MatrixSource;

@@ -27,7 +27,7 @@ export function footprintOf({ embed, norm, head, layers }: ModelSources, format:
   const experts = sum(layers, (layer) => sum(layer.experts, expert));
   const own = sum(layers, ({ qkv, wo, gate, ...layer }) => {
     const router = panelLayout(FORMATS.f32, gate.rows, gate.cols).bytes;
-    return matrix(qkv) + matrix(wo) + router + sum(vectorsOf(layer), vector);
+    return sum(qkv, matrix) + matrix(wo) + router + sum(vectorsOf(layer), vector);
   });
   const dense = matrix(embed) + vector(norm) + (head ? matrix(head) : 0) + own;
   return { weights: dense + experts, dense };
@@ -38,7 +38,7 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
   const values = ({ rows, cols }: MatrixSource): number => rows * cols;
   const expert = ({ w1, w2, w3 }: ExpertSource): number => values(w1) + values(w2) + values(w3);
   const dense = sum([embed, norm, ...(head ? [head] : [])], values);
-  const own = sum(layers, (layer) => sum([layer.qkv, layer.wo, layer.gate, ...vectorsOf(layer)], values));
+  const own = sum(layers, (layer) => sum([...layer.qkv, layer.wo, layer.gate, ...vectorsOf(layer)], values));
   const all = sum(layers, (layer) => sum(layer.experts, expert));
   const used = sum(layers, (layer, i) => a.layers[i]!.experts.perToken * expert(layer.experts[0]!));
   return { total: dense + own + all, active: dense + own + used };

@@ -98,7 +98,7 @@ export function usualSources(
       vector(`${p}self_attn.${name}_norm.weight`, qkNorm === "whole" ? whole : attention.headDim);
     return {
       attnNorm: vector(`${p}input_layernorm.weight`),
-      qkv: concatRows(`${p}self_attn.{q,k,v}_proj.weight`, [project("q", q), project("k", kv), project("v", kv)]),
+      qkv: joinByFormat([project("q", q), project("k", kv), project("v", kv)]),
       qkNorm: qkNorm && { q: norm("q", q), k: norm("k", kv) },
       wo: take.matrix(`${p}self_attn.o_proj.weight`, D, q),
       ffnNorm: vector(`${p}post_attention_layernorm.weight`),
@@ -156,7 +156,18 @@ export function routedExperts(
   }));
 }
 
-/** Matrices of equal width, stacked by rows and read as one. */
+/** The same rows in as few matrices as their formats allow. */
+export function joinByFormat(matrices: readonly MatrixSource[]): MatrixSource[] {
+  const runs: MatrixSource[][] = [];
+  for (const matrix of matrices) {
+    const run = runs.at(-1);
+    if (run && run[0]!.format === matrix.format) run.push(matrix);
+    else runs.push([matrix]);
+  }
+  return runs.map((run) => (run.length === 1 ? run[0]! : concatRows(run.map(({ name }) => name).join(", "), run)));
+}
+
+/** Matrices of equal width and format, stacked by rows and read as one. */
 export function concatRows(name: string, parts: readonly MatrixSource[]): MatrixSource {
   const cols = parts[0]!.cols;
   /**
@@ -182,6 +193,7 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
     name,
     rows: parts.reduce((sum, part) => sum + part.rows, 0),
     cols,
+    ...(parts[0]!.format && { format: parts[0]!.format }),
     async readRows(first, count, into) {
       await each(first, count, async (part, from, rows, at) => {
         await part.readRows(from, rows, into.subarray(at * cols, (at + rows) * cols));

@@ -10,7 +10,7 @@ import { type ExpertShape, recordLayout } from "../tensor/record.ts";
 import { storedExpert, storedMatrix } from "../tensor/stored.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import { type Architecture, expertShape, type LayerSources, type ModelSources } from "./family.ts";
-import type { CheckedTake } from "./sources.ts";
+import { type CheckedTake, concatRows } from "./sources.ts";
 
 const EMBED = "model.embed_tokens.blocks";
 const NORM = "model.norm.weight";
@@ -54,7 +54,7 @@ export function storedShards(sources: ModelSources, format: Format): StoredTenso
     const expert = expertShape(layer, format);
     return [
       ...layer.experts.map((source, e) => record(names.record(e), source, expert)),
-      packed(names.qkv, layer.qkv),
+      packed(names.qkv, concatRows(names.qkv, layer.qkv)),
       packed(names.wo, layer.wo),
       { kind: "f32", name: names.gate, shape: [gate.rows, gate.cols], source: gate } as const,
       vector(names.attnNorm, layer.attnNorm),
@@ -86,7 +86,7 @@ export function storedSources(a: Architecture, format: Format, take: CheckedTake
       const norm = (name: string, whole: number) => take.matrix(name, qkNorm === "whole" ? whole : attention.headDim);
       return {
         attnNorm: take.matrix(names.attnNorm, D),
-        qkv: packed(names.qkv, q + 2 * kv, D),
+        qkv: [packed(names.qkv, q + 2 * kv, D)],
         qkNorm: qkNorm && { q: norm(names.qNorm, q), k: norm(names.kNorm, kv) },
         wo: packed(names.wo, D, q),
         ffnNorm: take.matrix(names.ffnNorm, D),

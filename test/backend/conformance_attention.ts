@@ -4,7 +4,7 @@
 import { describe, expect, it } from "vitest";
 import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
-import { held, memorySource } from "../support/memory_source.ts";
+import { held, memorySource, sourceFor } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
@@ -182,10 +182,74 @@ export function attentionConformance(ops: () => Ops): void {
         const m = await ops().loadMatrix(memorySource("qkv", w, rows, D), FORMATS[precision]);
         ops().begin(batchOf(T, { positions }));
         const { attention, made } = await layerOn(ops(), shape, 33);
-        const y = ops().qkv(ops().embed(input), m, attention);
+        const y = ops().qkv(ops().embed(input), [m], attention);
         expect(y.shape).toEqual([T, rows]);
         const want = made(reference.matmul(x, held(FORMATS[precision], w, rows, D), D), positions);
         expectClose(await ops().read(y), want, rows, allowedNmse(ops(), FORMATS[precision]));
+      },
+    );
+  });
+
+  describe("qkv in parts", () => {
+    const mixes = [
+      ["q4_k", "q8", "q6_k"],
+      ["q8", "f32", "q4"],
+    ] as const;
+    it.each(
+      [
+        { shape: attentionOf(8, 2, 16), D: 256, T: 3, cache: true },
+        { shape: attentionOf(4, 4, 6), D: 60, T: 1, cache: false },
+        { shape: { ...attentionOf(6, 2, 24), normed: "head" } as Layer, D: 64, T: 5, cache: true },
+        { shape: attentionOf(4, 2, 32, { rope: partialRope(16) }), D: 64, T: 2, cache: false },
+        { shape: attentionOf(8, 2, 16), D: 256, T: 33, cache: true },
+      ].flatMap((c) => mixes.map((names) => ({ ...c, ...c.shape, names, parts: titleOf(c.shape) }))),
+    )(
+      "of $names, $heads + 2 x $kvHeads heads of $headDim, $parts, $T tokens, cached $cache",
+      async ({ shape, names, D, T, cache }) => {
+        const { heads, kvHeads, headDim } = shape;
+        const width = (heads + 2 * kvHeads) * headDim;
+        const x = uniform(T * D, 71);
+        const input = await inputTable(ops(), x, D);
+        const norm = uniform(D, 72, 1);
+        const loaded = await ops().loadVector(memorySource("norm", norm, 1, D));
+        const parts = [heads, kvHeads, kvHeads].map((n, i) => {
+          const w = uniform(n * headDim * D, 73 + i, 0.3);
+          return { format: FORMATS[names[i]!], w, rows: n * headDim };
+        });
+        const matrices: Matrix[] = [];
+        for (const [i, { format, w, rows }] of parts.entries())
+          matrices.push(await ops().loadMatrix(sourceFor(format, `part ${i}`, w, rows, D), format));
+        const positions = Uint32Array.from({ length: T }, (_, t) => t + 30);
+        const tables = [Uint32Array.of(0, 1, 2, 3)];
+        const store = ops().createKv({ layers: 1, kvHeads, headDim }, "f32", 32);
+        await store.reserve(4);
+        const { attention, made } = await layerOn(ops(), shape, 77);
+        ops().begin(batchOf(T, { positions, tables }));
+        const y = ops().qkv(ops().rmsNorm(ops().embed(input), loaded, 1e-5), matrices, attention);
+        if (cache) ops().append(store, 0, y, attention);
+        expect(y.shape).toEqual([T, width]);
+        const got = await ops().read(y);
+        const normed = reference.rmsNorm(x, norm, 1e-5);
+        const products = parts.map(({ format, w, rows }) => reference.matmul(normed, held(format, w, rows, D), D));
+        const rows = Array.from({ length: T }, (_, t) =>
+          products.flatMap((all, i) => [...all.subarray(t * parts[i]!.rows, (t + 1) * parts[i]!.rows)]),
+        );
+        const want = made(Float64Array.from(rows.flat()), positions);
+        const nmse = Math.max(...parts.map(({ format }) => allowedNmse(ops(), format)));
+        expectClose(got, want, width, nmse);
+        if (cache) {
+          // Keys and values of the cache are the columns of the result.
+          const block = new Float32Array((await store.readBlock(1)).slice().buffer);
+          const kv = kvHeads * headDim;
+          for (const [t, position] of positions.entries()) {
+            if (position < 32 || position >= 64) continue;
+            const own = got.subarray(t * width + heads * headDim, (t + 1) * width);
+            const at = (position - 32) * kv;
+            expect(block.slice(at, at + kv)).toEqual(own.slice(0, kv));
+            expect(block.slice(32 * kv + at, 32 * kv + at + kv)).toEqual(own.slice(kv));
+          }
+        }
+        store.close();
       },
     );
   });
@@ -224,7 +288,7 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
     const x = ops.embed(table);
     for (const [layer, projection] of projections.entries()) {
       const { attention: shape, made } = placed[layer]!;
-      const qkv = ops.qkv(x, projection, shape);
+      const qkv = ops.qkv(x, [projection], shape);
       ops.append(store, layer, qkv, shape);
       const y = ops.attention(store, layer, qkv, shape);
       const got = await ops.read(y);

@@ -3,11 +3,13 @@
 
 import { describe, expect, it } from "vitest";
 import { openSteps } from "../../bench/steps.ts";
-import type { PackableName } from "../../kernels/formats/index.ts";
-import type { Batch } from "../../src/backend/ops.ts";
+import { openWeights } from "../../bench/weights.ts";
+import { FORMATS, type FormatName, type PackableName } from "../../kernels/formats/index.ts";
+import type { Batch, Matrix, Ops } from "../../src/backend/ops.ts";
 import { createSampler } from "../../src/engine/sampler.ts";
-import { forward } from "../../src/model/decoder.ts";
+import { type Decoder, type DecoderLayer, forward } from "../../src/model/decoder.ts";
 import { kvGeometry } from "../../src/model/family.ts";
+import { concatRows } from "../../src/model/sources.ts";
 import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
@@ -15,22 +17,53 @@ import { leftToCi } from "../support/level.ts";
 const BLOCK = 32;
 const TOKENS = 12;
 
+type Three = readonly [q: FormatName, k: FormatName, v: FormatName];
+
+/** The model with q, k and v of each layer in formats of their own. */
+async function inThree(ops: Ops, model: Decoder, where: string, formats: Three): Promise<Decoder> {
+  const { sources, close } = await openWeights(where);
+  const layers: DecoderLayer[] = [];
+  for (const [i, layer] of model.layers.entries()) {
+    const whole = concatRows(`qkv ${i}`, sources.layers[i]!.qkv);
+    const { heads, kvHeads, headDim } = layer.attention;
+    const qkv: Matrix[] = [];
+    let above = 0;
+    for (const [part, count] of [heads, kvHeads, kvHeads].entries()) {
+      const [start, rows] = [above, count * headDim];
+      const readRows: typeof whole.readRows = (first, n, into) => whole.readRows(start + first, n, into);
+      const source = { name: `part ${part} of ${whole.name}`, rows, cols: whole.cols, readRows };
+      qkv.push(await ops.loadMatrix(source, FORMATS[formats[part]!]));
+      above += rows;
+    }
+    layers.push({ ...layer, qkv });
+  }
+  await close();
+  return { ...model, layers };
+}
+
+const bytesOf = (matrices: readonly Matrix[]) => matrices.reduce((sum, { bytes }) => sum + bytes, 0);
+
 describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
 
   describe.each(adapters.map(({ name }) => name))("%s", (adapter) => {
-    const cases: { weights: PackableName; temperature: number; tune: boolean }[] = [
+    const cases: { weights: PackableName; temperature: number; tune: boolean; qkv?: Three }[] = [
       { weights: "f32", temperature: 0, tune: false },
       { weights: "q4", temperature: 0, tune: true },
       { weights: "q8", temperature: 0.8, tune: false },
+      { weights: "q4", temperature: 0, tune: false, qkv: ["q4", "q8", "f16"] },
     ];
-    for (const { weights, temperature, tune } of cases) {
+    for (const { weights, temperature, tune, qkv } of cases) {
       const left = weights === "q4" ? null : (leftToFaster(adapter) ?? leftToCi);
       it.skipIf(left)(
-        titled(`models/tales in ${weights} at temperature ${temperature}, tuned ${tune}`, left),
+        titled(
+          `models/tales in ${weights}${qkv ? `, ${qkv} for q, k and v,` : ""} at temperature ${temperature}, tuned ${tune}`,
+          left,
+        ),
         async () => {
           const steps = await openSteps(inRepo("models/tales"), { weights, kv: "f16", chunk: 8, adapter });
-          const { ops, model, architecture } = steps;
+          const { ops, architecture } = steps;
+          const model = qkv ? await inThree(ops, steps.model, inRepo("models/tales"), qkv) : steps.model;
           try {
             if (tune) await ops.tune(null);
             const kv = ops.createKv(kvGeometry(architecture), "f16", BLOCK, 256);
@@ -66,8 +99,9 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
             expect(each("bytesRead")).toBeLessThanOrEqual(64);
             for (const made of ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"] as const)
               expect(each(made)).toBe(0);
-            // Beside the layers: the embedding, the head, and what chooses the token.
-            const beside = 2 + (temperature === 0 ? 2 : 4);
+            // Beside the layers: the embedding, the rows of the output, the head, and what
+            // chooses the token.
+            const beside = 3 + (temperature === 0 ? 2 : 4);
             expect(each("dispatches") - beside).toBeLessThanOrEqual(8 * architecture.layers.length);
             // Each active weight once: all matrices, but of the embedding a row and of the experts
             // those of a token.
@@ -77,7 +111,7 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
               model.head.bytes +
               model.embed.bytes / architecture.vocab +
               model.layers.reduce(
-                (sum, l) => sum + l.qkv.bytes + l.wo.bytes + l.router.gate.bytes + l.experts.bytes * share,
+                (sum, l) => sum + bytesOf([...l.qkv, l.wo, l.router.gate]) + l.experts.bytes * share,
                 0,
               );
             expect(each("weightBytes")).toBeGreaterThanOrEqual(least * 0.999);

@@ -40,7 +40,7 @@ async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
   const step = async (T: number): Promise<Float32Array> => {
     ops.begin(batchOf(T, { tokens: Uint32Array.from({ length: T }, (_, t) => (t * 37) % 300) }));
     let x = ops.embed(embed);
-    const h = ops.qkv(ops.rmsNorm(x, norm, 1e-5), qkv, ATTENTION);
+    const h = ops.qkv(ops.rmsNorm(x, norm, 1e-5), [qkv], ATTENTION);
     ops.append(kv, 0, h, ATTENTION);
     x = ops.add(x, ops.attention(kv, 0, h, ATTENTION));
     const g = ops.rmsNorm(x, norm, 1e-5);
@@ -223,7 +223,7 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       const step = async (position: number) => {
         const before = ops.counters();
         ops.begin(batchOf(1, { positions: Uint32Array.of(position), tables: [range(64)] }));
-        const h = ops.qkv(ops.embed(embed), qkv, shape);
+        const h = ops.qkv(ops.embed(embed), [qkv], shape);
         ops.append(kv, 0, h, shape);
         await ops.read(ops.attention(kv, 0, h, shape));
         const { dispatches, buffersCreated, bindGroupsCreated, pipelinesCreated } = ops.counters();
@@ -257,7 +257,7 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       ops.begin(batchOf(1, { tokens: Uint32Array.of(8) }));
       expect(() => ops.embed(embed)).toThrow(/token id 8 .* 8/);
       ops.begin(batchOf(1, { tables: [Uint32Array.of(1)] }));
-      const h = ops.qkv(ops.embed(embed), qkv, ATTENTION);
+      const h = ops.qkv(ops.embed(embed), [qkv], ATTENTION);
       expect(() => ops.append(kv, 0, h, ATTENTION)).toThrow(/block 1 does not exist/);
       expect(() => ops.begin(batchOf(5))).toThrow(RequestError);
       ops.close();

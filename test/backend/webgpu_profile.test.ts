@@ -32,7 +32,7 @@ async function layer(ops: WebGpuOps) {
   const step = async (T: number): Promise<Float32Array> => {
     ops.begin(batchOf(T));
     let x = ops.embed(embed);
-    const h = ops.qkv(x, qkv, ATTENTION);
+    const h = ops.qkv(x, [qkv], ATTENTION);
     ops.append(kv, 0, h, ATTENTION);
     x = ops.add(x, ops.attention(kv, 0, h, ATTENTION));
     x = ops.rows(ops.add(x, await ops.moe(x, ops.route(x, { gate, k: K, normalize: true }), experts)));

@@ -98,7 +98,7 @@ function attention(format: Format, T: number, kv: "f32" | "f16", parts: Partial<
       ] as const) {
         const positions = Uint32Array.from({ length: count }, (_, i) => first + i);
         ops.begin(batchOf(count, { positions, tables, outputs: Uint32Array.of(0, count - 1) }));
-        const qkv = ops.qkv(ops.rmsNorm(ops.embed(table), norm, EPS), w, way);
+        const qkv = ops.qkv(ops.rmsNorm(ops.embed(table), norm, EPS), [w], way);
         ops.append(store, 0, qkv, way);
         out = Float32Array.from(await ops.read(ops.rows(ops.attention(store, 0, qkv, way))));
       }

@@ -208,26 +208,33 @@ class SimdOps implements Ops {
     return y;
   }
 
-  qkv(x: Tensor, w: Matrix, { heads, kvHeads, headDim, rope, qkNorm }: Attention): Tensor {
+  qkv(x: Tensor, parts: readonly Matrix[], { heads, kvHeads, headDim, rope, qkNorm }: Attention): Tensor {
     const { positions } = this.#step();
     const T = positions.length;
-    const y = this.#product("qkv", x, w);
+    const width = parts.reduce((sum, { rows }) => sum + rows, 0);
+    const y = this.#tensor("qkv", T, width);
+    let first = 0;
+    for (const part of parts) {
+      const to = y.at + 4 * first;
+      this.#later.push(() => this.#products.product(at(x), T, (part as LoadedMatrix).packed, to, width));
+      first += part.rows;
+    }
     this.#later.push(() => {
       const pairs = rope.inverse.length;
       const table = this.#heaps.workspace(this.#home).at("rope", 8 * T * pairs);
       if (rope !== this.#turned)
         ropeTable(positions, rope, this.#home.floats.subarray(table / 4, table / 4 + 2 * T * pairs));
       this.#turned = rope;
-      const grain = this.#products.rowsOf(w.rows);
+      const grain = this.#products.rowsOf(width);
       const norm = (of: Vector, first: number, values: number, eps: number): void => {
-        const args = [y.at, w.rows, first, values / of.size, (of as SimdVector).at, eps, of.size];
+        const args = [y.at, width, first, values / of.size, (of as SimdVector).at, eps, of.size];
         this.#pool.run("qkNorm", this.#home, T, grain, ...args);
       };
       if (qkNorm) {
         norm(qkNorm.q, 0, heads * headDim, qkNorm.eps);
         norm(qkNorm.k, heads * headDim, kvHeads * headDim, qkNorm.eps);
       }
-      this.#pool.run("rope", this.#home, T, grain, y.at, w.rows, heads + kvHeads, headDim, pairs, table);
+      this.#pool.run("rope", this.#home, T, grain, y.at, width, heads + kvHeads, headDim, pairs, table);
     });
     return y;
   }

@@ -48,14 +48,15 @@ export class SimdProducts {
   }
 
   /**
-   * x [T, D] · wᵀ, both x and y in the home heap. Yields where the event loop may run, like the
-   * following methods.
+   * x [T, D] · wᵀ, both x and y in the home heap, as columns of rows of `width` values. Yields where
+   * the event loop may run, like the following methods.
    */
-  *product(x: number, T: number, w: SimdMatrix, y: number): Generator<void> {
+  *product(x: number, T: number, w: SimdMatrix, y: number, width = w.rows): Generator<void> {
     const { heap } = w;
     const input = this.input(this.#home, x, T, w, "input");
     const from = this.inHeap(heap, "copied input", input.at, T * input.rowBytes);
-    const to = heap === this.#home ? y : this.#heaps.workspace(heap).at("output", 4 * T * w.rows);
+    const direct = heap === this.#home && (T === 1 || width === w.rows);
+    const to = direct ? y : this.#heaps.workspace(heap).at("output", 4 * T * w.rows);
     const panels = Math.ceil(w.rows / PANEL_ROWS);
     const { groups, rows } = w;
     const args = [Number(this.#int8(w)), w.at, groups, rows, from, T, to];
@@ -67,7 +68,12 @@ export class SimdProducts {
       macsOf(w, T),
       args,
     );
-    this.copy(heap, to, this.#home, y, 4 * T * w.rows);
+    if (direct) return;
+    const { bytes } = this.#home;
+    for (let t = 0; t < T; t++) {
+      const from = to + 4 * t * rows;
+      bytes.set(heap.bytes.subarray(from, from + 4 * rows), y + 4 * t * width);
+    }
   }
 
   /**

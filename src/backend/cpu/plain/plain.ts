@@ -146,21 +146,29 @@ class PlainOps implements Ops {
     return y;
   }
 
-  qkv(x: Tensor, w: Matrix, attention: Attention): Tensor {
+  qkv(x: Tensor, parts: readonly Matrix[], attention: Attention): Tensor {
     const { positions } = this.#step();
     const { heads, kvHeads, headDim, rope: turns, qkNorm: norms } = attention;
-    const y = this.#product(x, w);
+    const width = parts.reduce((sum, { rows }) => sum + rows, 0);
+    const y = this.#floats([rowsOf(x), width]);
+    let first = 0;
+    for (const part of parts) {
+      const own = this.#product(x, part).data;
+      for (let t = 0; t < rowsOf(x); t++)
+        y.data.set(own.subarray(t * part.rows, (t + 1) * part.rows), t * width + first);
+      first += part.rows;
+    }
     if (norms) {
       const [q, k] = [(norms.q as CpuVector).data, (norms.k as CpuVector).data];
       const all = heads * headDim; // values of q
-      qkNorm(y.data, w.rows, 0, all / q.length, q, norms.eps, 0, rowsOf(x));
-      qkNorm(y.data, w.rows, all, (kvHeads * headDim) / k.length, k, norms.eps, 0, rowsOf(x));
+      qkNorm(y.data, width, 0, all / q.length, q, norms.eps, 0, rowsOf(x));
+      qkNorm(y.data, width, all, (kvHeads * headDim) / k.length, k, norms.eps, 0, rowsOf(x));
     }
     const pairs = turns.inverse.length;
     const table = this.#scratch.floats("rope", 2 * positions.length * pairs);
     if (turns !== this.#turned) ropeTable(positions, turns, table);
     this.#turned = turns;
-    rope(y.data, w.rows, heads + kvHeads, headDim, pairs, table, 0, rowsOf(x));
+    rope(y.data, width, heads + kvHeads, headDim, pairs, table, 0, rowsOf(x));
     return y;
   }
 

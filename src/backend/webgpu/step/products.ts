@@ -69,32 +69,36 @@ export class Products {
     );
   }
 
-  /** Whether qkv() can do all of it in one dispatch. */
-  fusesQkv(n: number, w: GpuMatrix, { headDim, rope, qkNorm }: Attention): boolean {
+  /** Whether qkv() can do all of it in one dispatch a part. */
+  fusesQkv(n: number, matrices: readonly GpuMatrix[], { headDim, rope, qkNorm }: Attention): boolean {
     const usual = 2 * rope.inverse.length === headDim && qkNorm === null;
-    return n <= MATVEC_ROWS && w.parts.length === 1 && headDim % 16 === 0 && usual;
+    const whole = matrices.every(({ ranges }) => ranges.every(({ rows }) => rows % headDim === 0));
+    return n <= MATVEC_ROWS && whole && headDim % 16 === 0 && usual;
   }
 
   /**
-   * Projection with norms and RoPE; with `cache`, which needs fusesQkv(), k and v are appended too.
+   * Projection by stacked() matrices with norms and RoPE; with `cache`, which needs fusesQkv(), k
+   * and v are appended too.
    */
-  qkv(x: GpuTensor, w: GpuMatrix, attention: Attention, y: GpuTensor, cache: Cache | null): void {
-    checkWidth(x, w);
+  qkv(x: GpuTensor, matrices: readonly GpuMatrix[], attention: Attention, y: GpuTensor, cache: Cache | null): void {
+    for (const w of matrices) checkWidth(x, w);
     const { heads, kvHeads, headDim, rope } = attention;
     const { plans, step, encoder } = this.#context;
     const n = x.shape[0];
     const angles = step.angles(rope);
     if (cache) {
-      const input = this.#matvec(x, w);
       const { store, keys, values } = cache;
       const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
       const buffers = { angles, step: step.words, y: y.buffer, keys, values };
-      plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-        matvecCalls(this.#context.encoder, "qkv_vec", w, input, params, buffers, store.precision),
-      );
+      for (const w of matrices) {
+        const input = this.#matvec(x, w);
+        plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
+          matvecCalls(this.#context.encoder, "qkv_vec", w, input, params, buffers, store.precision),
+        );
+      }
       return;
     }
-    this.matmul(x, w, y.buffer, y.stride, false);
+    for (const w of matrices) this.matmul(x, w, y.buffer, y.stride, false);
     if (attention.qkNorm) this.#qkNorm(attention, attention.qkNorm, y);
     plans.run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads} ${headDim}`, n, () => [
       encoder.call("rope", {

@@ -205,16 +205,21 @@ export class Verbs implements WebGpuOps {
     return normed;
   }
 
-  qkv(x: Tensor, w: Matrix, shape: Attention): Tensor {
+  qkv(x: Tensor, matrices: readonly Matrix[], shape: Attention): Tensor {
     const { heads, kvHeads, headDim } = shape;
-    if (w.rows !== (heads + 2 * kvHeads) * headDim || headDim % 2 !== 0)
-      throw new RequestError(`${w.name}: ${w.rows} rows for ${heads} + 2 x ${kvHeads} heads of ${headDim} (even)`);
+    const width = matrices.reduce((sum, { rows }) => sum + rows, 0);
+    const whole = matrices.every(({ rows }) => rows % headDim === 0);
+    if (width !== (heads + 2 * kvHeads) * headDim || !whole || headDim % 2 !== 0)
+      throw new RequestError(
+        `${matrices.map(({ name }) => name).join(", ")}: ${matrices.map(({ rows }) => rows).join(" + ")} rows for ${heads} + 2 x ${kvHeads} heads of ${headDim} (even)`,
+      );
     this.#settle();
     const from = this.#tokenRows(x);
-    const tensor = this.#scratch.tensor("qkv", from.shape[0], w.rows, "tokens");
-    const encode = (cache: Cache | null): void => this.#products.qkv(from, w as GpuMatrix, shape, tensor, cache);
+    const tensor = this.#scratch.tensor("qkv", from.shape[0], width, "tokens");
+    const parts = this.#loader.space.stacked(matrices as readonly GpuMatrix[]);
+    const encode = (cache: Cache | null): void => this.#products.qkv(from, parts, shape, tensor, cache);
     const alone = (): void => encode(null);
-    const fused = this.#products.fusesQkv(from.shape[0], w as GpuMatrix, shape);
+    const fused = this.#products.fusesQkv(from.shape[0], parts, shape);
     this.#pending = { tensor, alone, ...(fused && { append: encode }) };
     return tensor;
   }

@@ -11,12 +11,15 @@ import { upload } from "../device/upload.ts";
  * Parts start at multiples of so many rows: whole panels, and whole groups of an expert's outputs.
  */
 const ROW_UNIT = 64;
+/** Where a part's words have `first_row`. */
+const FIRST_ROW = 2;
 
 /** What one binding holds of a matrix or of a layer's experts: see kernels/lib/matrix/part.wgsl. */
 export interface WeightPart {
   readonly buffers: { readonly w: Buffer; readonly part: Buffer }; // as the kernels call them
   readonly rows: number; // of each of its experts
   readonly groups: number; // groups of 32 columns a row
+  readonly words: Uint32Array; // what the buffer `part` holds
 }
 
 /** The properties of weights that a kernel's variant is chosen by. */
@@ -99,6 +102,7 @@ export function splitParts(
 export class WeightSpace {
   readonly #device: Device;
   readonly #limit: number;
+  readonly #views = new Map<string, GpuMatrix>();
   #nextId = 1;
 
   /** @param limit bytes of weights that one binding may hold */
@@ -118,12 +122,39 @@ export class WeightSpace {
       const part = device.buffer(`${name} (part)`, 48, "scratch", "uniform");
       made.push(w, part);
       const planes = [0, 1, 2, 3].map((i) => (layout.planes[i]?.offset ?? 0) / 16);
-      const words = [expert, experts, row, rows, ...planes, layout.bytes / 16, groups];
-      device.gpu.queue.writeBuffer(part.gpu, 0, Uint32Array.from(words));
-      return { buffers: { w, part }, rows, groups };
+      const words = Uint32Array.from([expert, experts, row, rows, ...planes, layout.bytes / 16, groups]);
+      device.gpu.queue.writeBuffer(part.gpu, 0, words);
+      return { buffers: { w, part }, rows, groups, words };
     });
     const bytes = parts.reduce((sum, { buffers }) => sum + buffers.w.size, 0);
     return { id: this.#nextId++, format, groups, parts, ranges, bytes };
+  }
+
+  /**
+   * The same matrices as views whose products are columns of one result, each matrix right of the
+   * one before: `first_row` of their parts counts from the first matrix. Made once for each place.
+   */
+  stacked(matrices: readonly GpuMatrix[]): readonly GpuMatrix[] {
+    let above = 0;
+    return matrices.map((w) => {
+      const first = above;
+      above += w.rows;
+      if (first === 0) return w;
+      const key = `${w.id} ${first}`;
+      let view = this.#views.get(key);
+      if (!view) {
+        view = { ...w, id: this.#nextId++, parts: w.parts.map((part) => this.#below(w.name, part, first)) };
+        this.#views.set(key, view);
+      }
+      return view;
+    });
+  }
+
+  #below(name: string, { words, buffers, ...part }: WeightPart, first: number): WeightPart {
+    const moved = words.map((word, i) => (i === FIRST_ROW ? word + first : word));
+    const buffer = this.#device.buffer(`${name} (part)`, moved.byteLength, "scratch", "uniform");
+    this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, moved);
+    return { ...part, buffers: { w: buffers.w, part: buffer }, words: moved };
   }
 
   /** Room for `count` experts: all of a layer, or its slots. @throws MemoryError */

@@ -2,15 +2,42 @@
 
 import { RequestError } from "../../src/errors.ts";
 import type { Format } from "../../src/tensor/format.ts";
+import { bf16 } from "./bf16/bf16.ts";
 import { f16 } from "./f16/f16.ts";
 import { f32 } from "./f32/f32.ts";
+import { iq4_nl } from "./iq4_nl/iq4_nl.ts";
+import { iq4_xs } from "./iq4_xs/iq4_xs.ts";
+import { mxfp4 } from "./mxfp4/mxfp4.ts";
+import { q2_k } from "./q2_k/q2_k.ts";
+import { q3_k } from "./q3_k/q3_k.ts";
 import { q4 } from "./q4/q4.ts";
+import { q4_1 } from "./q4_1/q4_1.ts";
 import { q4_k } from "./q4_k/q4_k.ts";
+import { q5_0 } from "./q5_0/q5_0.ts";
+import { q5_1 } from "./q5_1/q5_1.ts";
+import { q5_k } from "./q5_k/q5_k.ts";
 import { q6_k } from "./q6_k/q6_k.ts";
 import { q8 } from "./q8/q8.ts";
 
 /** By name, the most precise first. */
-export const FORMATS = { f32, f16, q8, q6_k, q4, q4_k } as const satisfies Readonly<Record<string, Format>>;
+export const FORMATS = {
+  f32,
+  f16,
+  bf16,
+  q8,
+  q6_k,
+  q5_k,
+  q5_1,
+  q5_0,
+  q4,
+  q4_k,
+  q4_1,
+  iq4_nl,
+  iq4_xs,
+  mxfp4,
+  q3_k,
+  q2_k,
+} as const satisfies Readonly<Record<string, Format>>;
 
 export type FormatName = keyof typeof FORMATS;
 /** Formats that hotset can pack weights to; the others come from files only. */

@@ -20,7 +20,7 @@ export interface Format {
   /** Its name in options and files, for example "q4". */
   readonly name: string;
   /** Columns of a group, the unit of planes. */
-  readonly group: 32 | 256;
+  readonly group: 32 | 64 | 256;
   /** In the order of a packed matrix's bytes. */
   readonly planes: readonly Plane[];
   /** The arithmetics of its products; always includes f32. */
@@ -29,11 +29,23 @@ export interface Format {
   unpack(planes: readonly Uint8Array[], cols: number, into: Float32Array): void;
   /** Packs one row [cols] with its padding. Absent: such weights come from files only. */
   pack?(row: Float32Array, planes: readonly Uint8Array[]): void;
+  /** Its representation in GGUF files. */
+  readonly ggml?: GgmlType;
+}
+
+/** How GGUF files hold weights: blocks of a type. */
+export interface GgmlType {
+  /** The type's number. */
+  readonly type: number;
+  /** Bytes that hold a whole group: of one block mostly. */
+  readonly bytes: number;
   /**
-   * Its representation in GGUF files: the type's number, and the conversion of one block to one
-   * group of each plane.
+   * Converts consecutive bytes of a row to groups of each plane. They may be one group or many, up
+   * to the whole row. The last group may have fewer bytes, where the type's blocks are smaller than
+   * the format's groups and the row ends in one: the rest of it becomes zero weights. `planes` hold
+   * exactly those groups. Allocates nothing by the group.
    */
-  readonly ggml?: { readonly type: number; split(block: Uint8Array, planes: readonly Uint8Array[]): void };
+  split(blocks: Uint8Array, planes: readonly Uint8Array[]): void;
 }
 
 /** Columns that share a scale when activations are rounded to int8. */

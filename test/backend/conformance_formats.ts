@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { WeightsError } from "../../src/errors.ts";
+import { IN_BOTH } from "../support/computed.ts";
 import { type ExpertData, expertSource, held, memorySource, sourceFor } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -15,7 +16,7 @@ import { allowedNmse, batchOf, inputTable } from "../support/steps.ts";
 const TOKENS = [33, 1, 65, 3];
 
 /** Formats that nothing packs to. */
-export const STORED = (Object.keys(FORMATS) as FormatName[]).filter((name) => !("pack" in FORMATS[name]));
+const STORED = IN_BOTH.filter(({ pack }) => pack === undefined).map(({ name }) => name as FormatName);
 
 /** Formats of an expert's w1 and w3, and of its w2. */
 const PAIRS = [

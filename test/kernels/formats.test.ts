@@ -156,37 +156,72 @@ describe("packRows", () => {
   });
 });
 
-describe("blocks of GGUF files", () => {
+const OF_FILES = Object.values<Format>(FORMATS).flatMap((format) =>
+  format.ggml ? [{ ...format, ggml: format.ggml }] : [],
+);
+
+describe("GGUF files", () => {
   const { path, skip } = inShared("fixtures/gguf/block-vectors.json");
   interface Case {
-    readonly type: string;
     readonly type_id: number;
     readonly label: string;
-    readonly blocks: number;
     readonly raw: string;
     readonly f32: string;
   }
 
-  for (const format of Object.values<Format>(FORMATS).filter(({ ggml }) => ggml))
-    it.skipIf(skip)(titled(`${format.name}: every bit of what ggml makes of them`, skip), () => {
+  // The fixtures have no F32.
+  for (const format of OF_FILES.filter(({ ggml }) => ggml.type !== 0))
+    it.skipIf(skip)(titled(`${format.name}: every bit of what ggml makes of blocks`, skip), () => {
       const { cases } = JSON.parse(readFileSync(path, "utf8")) as { readonly cases: readonly Case[] };
-      const own = cases.filter(({ type_id }) => type_id === format.ggml!.type);
+      const own = cases.filter(({ type_id }) => type_id === format.ggml.type);
       expect(own.length).toBeGreaterThan(0);
-      for (const { label, blocks, raw, f32 } of own) {
-        const bytes = Uint8Array.from(Buffer.from(raw, "hex"));
-        const cols = blocks * format.group;
-        const planes = rowPlanes(format, 1, cols);
-        const size = bytes.length / blocks;
-        for (let b = 0; b < blocks; b++)
-          format.ggml!.split(bytes.subarray(b * size, (b + 1) * size), rowsOfPlanes(planes, blocks, b, 1));
-        const into = new Float32Array(cols);
-        format.unpack(planes, cols, into);
-        const bits = new Uint32Array(into.buffer);
+      for (const { label, raw, f32 } of own) {
         const want = f32.trim().split(/\s+/);
+        const into = new Float32Array(want.length);
+        const planes = rowPlanes(format, 1, want.length);
+        format.ggml.split(Uint8Array.from(Buffer.from(raw, "hex")), planes);
+        format.unpack(planes, want.length, into);
+        const bits = new Uint32Array(into.buffer);
         const got = Array.from(into, (value, i) =>
           Number.isNaN(value) ? "nan" : bits[i]!.toString(16).padStart(8, "0"),
         );
         expect(got, label).toEqual(want);
       }
     });
+
+  it.each(OF_FILES)("$name takes at most 3 % more memory than the file", (format) => {
+    const [rows, cols] = [64, 4096];
+    const file = (rows * cols * format.ggml.bytes) / format.group;
+    const { bytes } = panelLayout(format, rows, cols);
+    expect(bytes).toBeGreaterThanOrEqual(file);
+    expect(bytes).toBeLessThanOrEqual(1.03 * file);
+  });
+
+  it.each(OF_FILES)("$name: a row is split at once as group by group, over what was there", (format) => {
+    const { group, ggml } = format;
+    const raw = Uint8Array.from({ length: 3 * ggml.bytes }, (_, i) => (i * 37 + (i >>> 3) * 11) & 255);
+    const planes = rowPlanes(format, 3, group).map((plane) => plane.fill(255));
+    ggml.split(raw, planes);
+    const each = rowPlanes(format, 3, group);
+    for (let g = 0; g < 3; g++)
+      ggml.split(raw.subarray(g * ggml.bytes, (g + 1) * ggml.bytes), rowsOfPlanes(each, 3, g, 1));
+    expect(planes).toEqual(each);
+  });
+
+  it.each([
+    ["f32", 40, 160],
+    ["f16", 40, 80],
+    ["bf16", 40, 80],
+    ["mxfp4", 96, 51],
+  ] as const)("%s: a row of %i columns ends within a group, with zeros behind it", (name, cols, bytes) => {
+    const format: Format = FORMATS[name];
+    const planes = rowPlanes(format, 1, cols).map((plane) => plane.fill(255));
+    format.ggml!.split(new Uint8Array(bytes).fill(0x33), planes);
+    const into = new Float32Array(Math.ceil(cols / format.group) * format.group);
+    format.unpack(planes, into.length, into);
+    const [own, behind] = [into.subarray(0, cols), into.subarray(cols)];
+    expect(new Set(own).size).toBe(1);
+    expect(own[0]).not.toBe(0);
+    expect(new Set(behind)).toEqual(new Set([0]));
+  });
 });

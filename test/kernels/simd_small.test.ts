@@ -3,7 +3,6 @@
 
 import { describe, expect, it } from "vitest";
 import { add } from "../../kernels/add.ts";
-import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
 import { packedMatrix, unpackRow } from "../../kernels/packed.ts";
 import { qkNorm } from "../../kernels/qk_norm.ts";
 import { rmsNorm } from "../../kernels/rms_norm.ts";
@@ -11,6 +10,7 @@ import { rope, ropeTable } from "../../kernels/rope.ts";
 import { rows } from "../../kernels/rows.ts";
 import { panelLayout } from "../../src/tensor/format.ts";
 import { toFiniteHalf } from "../../src/tensor/half.ts";
+import { IN_SIMD } from "../support/computed.ts";
 import { generator, uniform } from "../support/random.ts";
 import { panelsOf } from "../support/records.ts";
 import { expectClose, inverseFrequencies, rmsNorm as rmsNormOf } from "../support/reference.ts";
@@ -211,16 +211,14 @@ describe.each(simdBenches())("$name", ({ kernels, of, put, room, floats, bytes }
   });
 
   describe("embed", () => {
-    it.each(
-      (Object.keys(FORMATS) as FormatName[]).flatMap((name) => [1, 6, 32, 61, 131, 300].map((D) => ({ name, D }))),
-    )("$name, D = $D: bit for bit unpackRow", ({ name, D }) => {
+    const cases = IN_SIMD.flatMap((format) => [1, 6, 32, 61, 131, 300].map((D) => ({ name: format.name, format, D })));
+    it.each(cases)("$name, D = $D: bit for bit unpackRow", ({ format, D }) => {
       const V = 19; // the last panel is not whole
       const data = uniform(V * D, 15);
       data.fill(0, 3 * D, 4 * D);
       data.subarray(4 * D, 5 * D).forEach((value, i, row) => {
         row[i] = value * 1e-6; // scales that are denormal f16
       });
-      const format = FORMATS[name];
       const panels = panelsOf(format, data, V, D);
       const layout = panelLayout(format, V, D);
       const packed = packedMatrix(layout, V, panels);

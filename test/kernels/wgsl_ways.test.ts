@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { IN_WGSL } from "../support/computed.ts";
 import { MAX_TOKENS, TWINS, type Twin, twins, wanted } from "./twins.ts";
 import { checkKernels } from "./ways.ts";
 
@@ -43,7 +44,7 @@ const F16_WAYS: readonly Way[] = [
 describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain kernels`, () => {
   it("there is an adapter", () => expect(adapter).toBeDefined());
 
-  const ways = [...WAYS, ...(f16 ? F16_WAYS : [])].map((way) => ({ ...way, of: wanted(way.of) }));
+  const ways = [...WAYS, ...(f16 ? F16_WAYS : [])].map((way) => ({ ...way, of: wanted(way.of, IN_WGSL) }));
   describe.each(ways.filter(({ of }) => of.length > 0))("$way", ({ options, of, beside = [] }) => {
     let ops: WebGpuOps;
     beforeAll(async () => {

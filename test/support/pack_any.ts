@@ -1,6 +1,6 @@
 // Packs rows to formats that only files hold, near enough to test products with them.
 
-import { packNibbles } from "../../kernels/formats/q4/q4.ts";
+import { packNibbles } from "../../kernels/formats/bits.ts";
 import type { Format } from "../../src/tensor/format.ts";
 import { packRows } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";

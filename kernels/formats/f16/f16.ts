@@ -2,6 +2,7 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT, toFiniteHalf } from "../../../src/tensor/half.ts";
+import { words } from "../bits.ts";
 
 export const f16 = {
   name: "f16",
@@ -9,16 +10,20 @@ export const f16 = {
   planes: [{ name: "weights", bytes: 64, element: 4 }],
   arithmetics: ["f32", "f16"],
   unpack([weights], cols, into) {
-    const halves = halvesOf(weights!);
+    const halves = words(weights!);
     for (let i = 0; i < cols; i++) into[i] = HALF_TO_FLOAT[halves[i]!]!;
   },
   pack(row, [weights]) {
-    const out = halvesOf(weights!);
+    const out = words(weights!);
     for (let i = 0; i < row.length; i++) out[i] = toFiniteHalf(row[i]!);
     out.fill(0, row.length);
   },
+  ggml: {
+    type: 1,
+    bytes: 64,
+    split(blocks, [weights]) {
+      weights!.set(blocks);
+      weights!.fill(0, blocks.length);
+    },
+  },
 } as const satisfies Format;
-
-function halvesOf({ buffer, byteOffset, length }: Uint8Array): Uint16Array {
-  return new Uint16Array(buffer, byteOffset, length / 2);
-}

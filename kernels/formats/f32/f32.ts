@@ -15,6 +15,14 @@ export const f32 = {
     out.set(row);
     out.fill(0, row.length);
   },
+  ggml: {
+    type: 0,
+    bytes: 128,
+    split(blocks, [weights]) {
+      weights!.set(blocks);
+      weights!.fill(0, blocks.length);
+    },
+  },
 } as const satisfies Format;
 
 function floats({ buffer, byteOffset, length }: Uint8Array): Float32Array {

@@ -1,12 +1,11 @@
 // q4_k, ggml's Q4_K: levels u in 0..15, a scale s and a min m in 0..63 a group of 32, and f16 d and
 // dmin a group of 256: w = (d s) u - dmin m. 4.625 bits a weight.
 //
-// Levels lie as in q4 (../q4/q4.ts), eight groups of 32 one after the other; scales and mins as
-// pairs of bytes.
+// Levels lie as ../bits.ts says; scales and mins are pairs of bytes.
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, packNibbles } from "../q4/q4.ts";
+import { nibble, splitBytes, splitNibbles, words } from "../bits.ts";
 
 export const q4_k = {
   name: "q4_k",
@@ -18,7 +17,7 @@ export const q4_k = {
   ],
   arithmetics: ["f32", "f16", "int8"],
   unpack([levels, pairs, supers], cols, into) {
-    const halves = new Uint16Array(supers!.buffer, supers!.byteOffset, supers!.length / 2);
+    const halves = words(supers!);
     for (let i = 0; i < cols; i++) {
       const group = i >>> 5;
       const scale = Math.fround(HALF_TO_FLOAT[halves[(i >>> 8) * 2]!]! * pairs![2 * group]!);
@@ -28,22 +27,27 @@ export const q4_k = {
   },
   ggml: {
     type: 12,
-    // d, dmin: f16; eight scales and mins of 6 bits in 12 bytes; then 32 bytes a pair of groups,
-    // low nibbles and high ones.
-    split(block, [levels, pairs, supers]) {
-      supers!.set(block.subarray(0, 4));
-      const sc = block.subarray(4, 16);
-      for (let j = 0; j < 8; j++) {
-        const late = j >= 4;
-        pairs![2 * j] = late ? (sc[j + 4]! & 15) | ((sc[j - 4]! >>> 6) << 4) : sc[j]! & 63;
-        pairs![2 * j + 1] = late ? (sc[j + 4]! >>> 4) | ((sc[j]! >>> 6) << 4) : sc[j + 4]! & 63;
-        const from = block.subarray(16 + 32 * (j >>> 1), 48 + 32 * (j >>> 1));
-        packNibbles(
-          from.map((byte) => (byte >>> (4 * (j & 1))) & 15),
-          levels!,
-          16 * j,
-        );
+    bytes: 144,
+    // d, dmin: f16; eight scales and mins of 6 bits in 12 bytes; 128 bytes of nibbles.
+    split(blocks, [levels, pairs, supers]) {
+      for (let g = 0, at = 0; at < blocks.length; g++, at += 144) {
+        splitBytes(blocks, at, 4, supers!, 4 * g);
+        splitScales(blocks, at + 4, pairs!, 16 * g);
+        for (let j = 0; j < 128; j += 32) splitNibbles(blocks, at + 16 + j, 32, levels!, 128 * g + j, 128 * g + j + 16);
       }
     },
   },
 } as const satisfies Format;
+
+/** Eight scales and eight mins of 6 bits, ggml's 12 bytes at blocks[at], to pairs at pairs[to]. */
+export function splitScales(blocks: Uint8Array, at: number, pairs: Uint8Array, to: number): void {
+  for (let j = 0; j < 4; j++) {
+    const scale = blocks[at + j]!;
+    const min = blocks[at + 4 + j]!;
+    const late = blocks[at + 8 + j]!; // low bits of the scale and the min four groups on
+    pairs[to + 2 * j] = scale & 63;
+    pairs[to + 2 * j + 1] = min & 63;
+    pairs[to + 2 * j + 8] = (late & 15) | ((scale >>> 6) << 4);
+    pairs[to + 2 * j + 9] = (late >>> 4) | ((min >>> 6) << 4);
+  }
+}

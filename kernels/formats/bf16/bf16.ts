@@ -1,0 +1,23 @@
+// bf16: the upper halves of f32s; an element is two columns.
+
+import type { Format } from "../../../src/tensor/format.ts";
+import { bfloatToFloats } from "../../../src/tensor/half.ts";
+import { words } from "../bits.ts";
+
+export const bf16 = {
+  name: "bf16",
+  group: 32,
+  planes: [{ name: "weights", bytes: 64, element: 4 }],
+  arithmetics: ["f32"],
+  unpack([weights], cols, into) {
+    bfloatToFloats(words(weights!).subarray(0, cols), into);
+  },
+  ggml: {
+    type: 30,
+    bytes: 64,
+    split(blocks, [weights]) {
+      weights!.set(blocks);
+      weights!.fill(0, blocks.length);
+    },
+  },
+} as const satisfies Format;

@@ -1,0 +1,34 @@
+// iq4_nl, ggml's IQ4_NL: codes of a table of 16 values and an f16 d a group of 32: w = d table[code].
+// 4.5 bits a weight. The order of codes: ../bits.ts.
+
+import { type Format, GROUP } from "../../../src/tensor/format.ts";
+import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
+import { nibble, splitBytes, splitNibbles, words } from "../bits.ts";
+
+/** The values of codes, denser around zero. */
+export const IQ4_VALUES = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+
+export const iq4_nl = {
+  name: "iq4_nl",
+  group: GROUP,
+  planes: [
+    { name: "codes", bytes: 16, element: 4 },
+    { name: "d", bytes: 2, element: 2 },
+  ],
+  arithmetics: ["f32", "f16", "int8"],
+  unpack([codes, scales], cols, into) {
+    const halves = words(scales!);
+    for (let i = 0; i < cols; i++) into[i] = HALF_TO_FLOAT[halves[i >>> 5]!]! * IQ4_VALUES[nibble(codes!, i)]!;
+  },
+  ggml: {
+    type: 20,
+    bytes: 18,
+    // d: f16; 16 bytes of codes, the low nibbles first.
+    split(blocks, [codes, scales]) {
+      for (let g = 0, at = 0; at < blocks.length; g++, at += 18) {
+        splitBytes(blocks, at, 2, scales!, 2 * g);
+        splitNibbles(blocks, at + 2, 16, codes!, 16 * g, 16 * g + 8);
+      }
+    },
+  },
+} as const satisfies Format;

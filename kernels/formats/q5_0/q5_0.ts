@@ -1,0 +1,34 @@
+// q5_0, ggml's Q5_0: levels u in 0..31 and an f16 d a group of 32: w = d (u - 16). 5.5 bits a
+// weight. The low four bits of levels and the fifth are planes of their own (../bits.ts).
+
+import { type Format, GROUP } from "../../../src/tensor/format.ts";
+import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
+import { nibble, oneBit, splitBytes, splitNibbles, splitWord, words } from "../bits.ts";
+
+export const q5_0 = {
+  name: "q5_0",
+  group: GROUP,
+  planes: [
+    { name: "low bits", bytes: 16, element: 4 },
+    { name: "high bits", bytes: 4, element: 4 },
+    { name: "d", bytes: 2, element: 2 },
+  ],
+  arithmetics: ["f32", "f16", "int8"],
+  unpack([low, high, scales], cols, into) {
+    const halves = words(scales!);
+    for (let i = 0; i < cols; i++)
+      into[i] = HALF_TO_FLOAT[halves[i >>> 5]!]! * ((nibble(low!, i) | (oneBit(high!, i) << 4)) - 16);
+  },
+  ggml: {
+    type: 6,
+    bytes: 22,
+    // d: f16; a word of fifth bits; 16 bytes of nibbles, the low ones first.
+    split(blocks, [low, high, scales]) {
+      for (let g = 0, at = 0; at < blocks.length; g++, at += 22) {
+        splitBytes(blocks, at, 2, scales!, 2 * g);
+        splitWord(blocks, at + 2, high!, 4 * g);
+        splitNibbles(blocks, at + 6, 16, low!, 16 * g, 16 * g + 8);
+      }
+    },
+  },
+} as const satisfies Format;

@@ -12,6 +12,9 @@ import { q2_k } from "./q2_k/q2_k.ts";
 import { q3_k } from "./q3_k/q3_k.ts";
 import { q4 } from "./q4/q4.ts";
 import { q4_1 } from "./q4_1/q4_1.ts";
+import { q4_g32 } from "./q4_g32/q4_g32.ts";
+import { q4_g64 } from "./q4_g64/q4_g64.ts";
+import { q4_g128 } from "./q4_g128/q4_g128.ts";
 import { q4_k } from "./q4_k/q4_k.ts";
 import { q5_0 } from "./q5_0/q5_0.ts";
 import { q5_1 } from "./q5_1/q5_1.ts";
@@ -32,6 +35,9 @@ export const FORMATS = {
   q4,
   q4_k,
   q4_1,
+  q4_g32,
+  q4_g64,
+  q4_g128,
   iq4_nl,
   iq4_xs,
   mxfp4,

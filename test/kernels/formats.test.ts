@@ -156,6 +156,35 @@ describe("packRows", () => {
   });
 });
 
+describe("affine formats", () => {
+  it.each([
+    ["q4_g128", 128, 4.1875],
+    ["q4_g64", 64, 4.375],
+    ["q4_g32", 32, 4.75],
+  ] as const)("%s: s (q - z) a group of %i columns, %f bits a weight", (name, size, bits) => {
+    const format = FORMATS[name];
+    expect((panelLayout(format, 64, 512).bytes * 8) / (64 * 512)).toBe(bits);
+    const cols = 300; // within a group
+    const [levels, scales, zeros] = rowPlanes(format, 1, cols) as [Uint8Array, Uint8Array, Uint8Array];
+    const level = (i: number) => (i * 7 + (i >> 4)) % 16;
+    // Weights in the order of packs: byte 4j + b holds weight 8j + b low and 8j + 4 + b high.
+    for (let i = 0; i < cols; i++) levels[(i >> 3) * 4 + (i & 3)]! |= level(i) << (i & 4);
+    const halves = new Uint16Array(scales.buffer);
+    const scale = (g: number) => (g + 1) / 2048;
+    for (let g = 0; g < Math.ceil(cols / size); g++) {
+      halves[g] = toHalf(scale(g));
+      zeros[g] = (g * 5 + 3) % 16;
+    }
+    const row = new Float32Array(cols);
+    format.unpack([levels, scales, zeros], cols, row);
+    const want = row.map((_, i) => {
+      const g = Math.floor(i / size);
+      return scale(g) * (level(i) - ((g * 5 + 3) % 16));
+    });
+    expect(row).toEqual(want);
+  });
+});
+
 const OF_FILES = Object.values<Format>(FORMATS).flatMap((format) =>
   format.ggml ? [{ ...format, ggml: format.ggml }] : [],
 );

@@ -48,7 +48,27 @@ const PACKS: Readonly<Record<string, Pack>> = {
     high!.fill(0);
     for (const [i, u] of levels.entries()) high![(i >>> 4) * 4 + (i & 3)]! |= (u >>> 4) << (((i >>> 2) & 3) * 2);
   },
+  q4_g128: affine(128),
+  q4_g64: affine(64),
+  q4_g32: affine(32),
 };
+
+/** Levels, scales and zero points of groups of `size` columns. */
+function affine(size: number): Pack {
+  return (x, [levels, scales, zeros]) => {
+    const all = Uint8Array.from(x, (_, i) => {
+      const g = Math.floor(i / size);
+      const group = x.subarray(g * size, (g + 1) * size);
+      const [min, max] = [Math.min(...group), Math.max(...group)];
+      const s = half((max - min) / 15);
+      const zero = level(-min / (s || 1), 15);
+      put(scales!, g, s);
+      zeros![g] = zero;
+      return level(x[i]! / (s || 1) + zero, 15);
+    });
+    for (let j = 0; j < 8; j++) packNibbles(all.subarray(32 * j, 32 * j + 32), levels!, 16 * j);
+  };
+}
 
 /** As packRows(), in any format. */
 export function packAny(

@@ -17,8 +17,8 @@
 //   first(sum)       32 bits that the sum of a group's activations is kept as: the integer that a
 //                    sum of products begins with; with OFFSETS the sum as a float
 //   scale4(s, d, g, half)
-//                    scales of rows 0 .. 3 (half 0) or 4 .. 7 for group g, which begins at s in the
-//                    second plane; d is the third plane
+//                    scales of rows 0 .. 3 (half 0) or 4 .. 7 for group g, which is P1 g bytes from
+//                    the second plane's begin on, at s; d is the third plane
 //   OFFSETS, offset4(s, d, g, half)
 //                    whether something is subtracted from the weights, and what
 //   packGroup(x, p0, p1, scratch)

@@ -16,11 +16,8 @@ import {
   X_GROUP,
   X_WORD,
 } from "./dot.simd";
-import { OFFSETS, offset4, P0, P2, scale4, WIDE } from "./format.simd";
+import { OFFSETS, offset4, P0, P1, P2, scale4, WIDE } from "./format.simd";
 import { PAIRS_GROUP } from "./pairs.simd";
-
-/** Bytes of a group of eight rows' scales. */
-const S_GROUP: usize = 16;
 
 /** Bytes of a group of activations. */
 // @ts-ignore: decorator
@@ -116,7 +113,7 @@ const S_GROUP: usize = 16;
     y0 = join(y0, group(w, x, start), step, value, s, d, g, 0);
     y1 = join(y1, group(w + 16, x, start), step, value, s, d, g, 1);
     w += P0;
-    s += S_GROUP;
+    s += P1;
     scale += 4;
   }
   v128.store(out, y0);
@@ -131,7 +128,7 @@ const S_GROUP: usize = 16;
 @inline function vec4(w: usize, s: usize, d: usize, groups: usize, x: usize, out: usize): void {
   let scale = x + groups * xGroup();
   const wPanel = groups * P0;
-  const sPanel = groups * S_GROUP;
+  const sPanel = groups * P1;
   const dPanel = groups * P2;
   let a0 = f32x4.splat(0);
   let a1 = a0;
@@ -167,7 +164,7 @@ const S_GROUP: usize = 16;
     d0 = join(d0, group(wp, x, start), step, value, sp, dp, g, 0);
     d1 = join(d1, group(wp + 16, x, start), step, value, sp, dp, g, 1);
     w += P0;
-    s += S_GROUP;
+    s += P1;
     scale += 4;
   }
   v128.store(out, a0);
@@ -334,7 +331,7 @@ const S_GROUP: usize = 16;
         y31 = f32x4.sub(y31, f32x4.mul(taken, o1));
       }
     }
-    s += S_GROUP;
+    s += P1;
     scale += 4;
   }
   v128.store(out, y00);

@@ -9,6 +9,7 @@ import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
 import { inShared, titled } from "../support/fixtures.ts";
 import { held, packPlanes } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
+import { expectClose } from "../support/reference.ts";
 
 describe("formatOf", () => {
   it("gives a format by the name it has", () => {
@@ -188,6 +189,16 @@ describe("affine formats", () => {
 const OF_FILES = Object.values<Format>(FORMATS).flatMap((format) =>
   format.ggml ? [{ ...format, ggml: format.ggml }] : [],
 );
+
+describe("what tests pack to", () => {
+  it.each(OF_FILES.filter(({ pack }) => !pack))("$name is near what was packed", (format) => {
+    const x = uniform(3 * 320, 1);
+    x.fill(0, 32, 64);
+    const back = held(format, x, 3, 320);
+    // A level is at most a third of what a group spans.
+    expectClose(back, x, x.length, { q2_k: 0.1, q3_k: 0.04 }[format.name] ?? 0.015);
+  });
+});
 
 describe("GGUF files", () => {
   const { path, skip } = inShared("fixtures/gguf/block-vectors.json");

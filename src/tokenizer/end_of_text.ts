@@ -1,6 +1,7 @@
 // Collects the tokens that end a text. Every file that names one counts, because published folders
 // contradict themselves.
 
+import { SPACE_MARK } from "./characters.ts";
 import type { FolderConfig } from "./folder_config.ts";
 import type { TokenizerSpec } from "./types.ts";
 
@@ -27,6 +28,8 @@ const ENDS = [
   "[EOS]",
   "<eos>",
   "<turn|>",
+  // "<", full-width bars and low lines, as in DeepSeek's vocabularies
+  `<${String.fromCharCode(0xff5c)}end${SPACE_MARK}of${SPACE_MARK}sentence${String.fromCharCode(0xff5c)}>`,
 ] as const;
 
 /**

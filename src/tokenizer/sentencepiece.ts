@@ -9,6 +9,11 @@ import type { AddedToken, TokenizerSpec } from "./types.ts";
 
 /** Most characters of an ordinary piece; published vocabularies stay below 100. */
 const MAX_PIECE = 256;
+/**
+ * Most of the sum of squared lengths of all pieces, which bounds the search for merges; published
+ * vocabularies stay below 2^25.
+ */
+const MAX_SQUARES = 2 ** 28;
 
 const KINDS = ["", "normal", "unknown", "control", "user defined", "unused", "byte"] as const;
 type Kind = Exclude<(typeof KINDS)[number], "">;
@@ -138,6 +143,8 @@ export function sentencePieceSpec(model: SentencePieceModel, config: FolderConfi
       if (ordinary.has(text))
         throw new WeightsError(`${where}: pieces ${ordinary.get(text)} and ${id} are both "${text}"`);
       ordinary.set(text, id);
+    } else if (kind === "unused") {
+      pieces[id] = undefined;
     } else if (kind === "byte") {
       const byte = /^<0x([0-9A-F]{2})>$/.exec(text);
       if (!byte) throw new WeightsError(`${where}: piece ${id}: expected a byte such as <0x0A>, found "${text}"`);
@@ -150,8 +157,11 @@ export function sentencePieceSpec(model: SentencePieceModel, config: FolderConfi
       added.set(id, { id, content: text, match, special, normalized: !special, lstrip: false, rstrip: false });
     }
   }
+  refuseUnused(model, ordinary, where);
   for (const token of config.added) {
-    if (token.id < model.pieces.length) continue;
+    // A user-defined piece that is listed is matched in the raw text, like every added token.
+    const kind = model.pieces[token.id]?.kind;
+    if (kind !== undefined && kind !== "user defined") continue;
     added.set(token.id, { ...token, normalized: false });
     pieces[token.id] = token.content;
   }
@@ -205,8 +215,27 @@ function refuse(model: SentencePieceModel, where: string): void {
   if (model.removeExtraSpaces) found("remove_extra_whitespaces is not supported");
   if (!model.escapeSpaces) found("escape_whitespaces = false is not supported");
   if (model.suffixSpace) found("treat_whitespace_as_suffix is not supported");
-  const unused = model.pieces.findIndex((piece) => piece.kind === "unused");
-  if (unused >= 0) found(`piece ${unused}: pieces of type UNUSED are not supported`);
+  const squares = model.pieces.reduce((sum, { text }) => sum + text.length ** 2, 0);
+  if (squares > MAX_SQUARES) found("its pieces are longer in all than any vocabulary's", "is the file intact?");
+}
+
+/**
+ * SentencePiece merges into unused pieces too, and cuts them again afterwards. Those that only
+ * fill a vocabulary up cannot be reached: they are just not there.
+ */
+function refuseUnused(model: SentencePieceModel, ordinary: ReadonlyMap<string, number>, where: string): void {
+  const unused = new Set(model.pieces.filter((piece) => piece.kind === "unused").map(({ text }) => text));
+  const known = (text: string): boolean => ordinary.has(text) || unused.has(text);
+  for (const [id, { text, kind }] of model.pieces.entries()) {
+    if (kind !== "unused") continue;
+    let reached = text.length === (text.codePointAt(0)! > 0xffff ? 2 : 1);
+    for (let cut = 1; cut < text.length && !reached; cut++)
+      reached = known(text.slice(0, cut)) && known(text.slice(cut));
+    if (!reached) continue;
+    throw new WeightsError(
+      `${where}: piece ${id}: pieces of type UNUSED that text can become are not supported; a tokenizer.json beside it would be read instead`,
+    );
+  }
 }
 
 /** The rank of each id's score, best first. Equal scores have equal ranks. */

@@ -1,9 +1,159 @@
-// The small files that a GGUF file stands for (tokenizer, templates, generation_config.json), made
-// from its metadata when they are read.
+// The small files of the folder that a GGUF file was made of (tokenizer, chat templates, settings
+// of generation), made from its metadata when they are read.
 
+import { isPlainName } from "../files.ts";
+import { generationConfig } from "./generation.ts";
 import type { Metadata } from "./metadata.ts";
+import { NO_NAME, PRE_TOKENIZERS, type PreTokenizer } from "./pre_tokenizers.ts";
+import { readScores, sentencePieceFile } from "./sentencepiece_file.ts";
+import { byteLevelFile, spaceMarkFile } from "./tokenizer_json_file.ts";
+import { type DefaultIds, readVocabulary, type Vocabulary } from "./vocabulary.ts";
 
-/** By path in the folder; a file whose maker returns null is not there. */
-export function smallFiles(_metadata: Metadata): ReadonlyMap<string, () => Uint8Array | null> {
-  return new Map();
+/** Names of files ("additional_chat_templates/x.jinja"), and what makes each one's bytes. */
+export type SmallFiles = ReadonlyMap<string, () => Uint8Array>;
+
+const MODEL = "tokenizer.ggml.model";
+const PRE = "tokenizer.ggml.pre";
+const WHOLE = "tokenizer.huggingface.json";
+const MERGES = "tokenizer.ggml.merges";
+const TEMPLATE = "tokenizer.chat_template";
+/** It ends an answer in vocabularies whose EOS is another token, too. */
+const SENTENCE_END = "</s>";
+/** What to do about a vocabulary that cannot be used. */
+const REMEDY = "use the tokenizer of the original model: --tokenizer <folder>, or the option tokenizer of open()";
+
+/**
+ * The files that this metadata stands for. Nothing but the names of templates is looked at before
+ * a file is read; a file that cannot be made throws a WeightsError then.
+ * @throws WeightsError for names of templates that are no names of files
+ */
+export function smallFiles(m: Metadata): SmallFiles {
+  const files = new Map<string, () => Uint8Array>();
+  const add = (name: string, make: () => string | Uint8Array): void => {
+    let bytes: Uint8Array | null = null;
+    files.set(name, () => {
+      if (bytes !== null) return bytes;
+      const made = make();
+      bytes = typeof made === "string" ? new TextEncoder().encode(made) : made;
+      return bytes;
+    });
+  };
+  const read = lazily(() => readTokenizer(m));
+  const name = tokenizerName(m, read);
+  if (name !== null) {
+    add(name, () => read().file);
+    add("tokenizer_config.json", () => JSON.stringify(tokenizerConfig(m, read())));
+  }
+  add("generation_config.json", () => JSON.stringify(generationConfig(m)));
+  for (const [name, key] of templates(m)) add(name, () => m.text(key));
+  return files;
+}
+
+/** A sentence for the user about a vocabulary that may not be read as it was meant, or null. */
+export function tokenizerNote(m: Metadata): string | null {
+  if (m.has(WHOLE) || m.text(MODEL, "none") !== "gpt2" || m.text(PRE, NO_NAME) !== NO_NAME) return null;
+  return `${PRE} is ${m.has(PRE) ? `"${NO_NAME}"` : "missing"}: words are cut by rules that fit few models; ${REMEDY}`;
+}
+
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+interface TokenizerFile {
+  readonly file: string | Uint8Array;
+  /** Null beside a whole tokenizer.json. */
+  readonly vocabulary: Vocabulary | null;
+  /** Whether BOS is put in front where the file does not say. */
+  readonly addBos: boolean;
+}
+
+/** Which file the vocabulary is written as, or null without one. */
+function tokenizerName(m: Metadata, read: () => TokenizerFile): "tokenizer.json" | "tokenizer.model" | null {
+  if (m.has(WHOLE)) return "tokenizer.json";
+  const model = m.text(MODEL, "none");
+  if (model === "none") return null;
+  if (model !== "llama") return "tokenizer.json";
+  if (!m.has(MERGES)) return "tokenizer.model";
+  try {
+    return typeof read().file === "string" ? "tokenizer.json" : "tokenizer.model";
+  } catch {
+    return "tokenizer.json"; // fails again when it is read
+  }
+}
+
+/** Ids that llama.cpp assumes for a SentencePiece vocabulary. */
+const LLAMA_IDS: DefaultIds = { bos: 1, eos: 2, unk: 0 };
+const NO_IDS: DefaultIds = { bos: null, eos: null, unk: null };
+
+function readTokenizer(m: Metadata): TokenizerFile {
+  if (m.has(WHOLE)) {
+    const vocabulary = m.has("tokenizer.ggml.tokens") ? readVocabulary(m, NO_IDS) : null;
+    return { file: m.text(WHOLE), vocabulary, addBos: false };
+  }
+  const model = m.text(MODEL);
+  if (model === "gpt2") {
+    const words = preTokenizer(m);
+    const vocabulary = readVocabulary(m, NO_IDS);
+    return { file: byteLevelFile(m, vocabulary, words), vocabulary, addBos: words.addBos === true };
+  }
+  if (model !== "llama")
+    throw m.error(
+      MODEL,
+      `tokenizers of type "${model.slice(0, 80)}" are not supported (supported: llama, gpt2); ${REMEDY}`,
+    );
+  const vocabulary = readVocabulary(m, LLAMA_IDS);
+  const scores = readScores(m, vocabulary);
+  if (scores === null && m.has(MERGES)) return { file: spaceMarkFile(m, vocabulary), vocabulary, addBos: true };
+  if (scores === null)
+    throw m.error(
+      "tokenizer.ggml.scores",
+      `expected scores that say which tokens are merged first, found ${m.has("tokenizer.ggml.scores") ? "the same for all" : "none"}, and no ${MERGES}: the file was converted without the vocabulary's order; ${REMEDY}`,
+    );
+  return { file: sentencePieceFile(m, vocabulary, scores), vocabulary, addBos: true };
+}
+
+function preTokenizer(m: Metadata): PreTokenizer {
+  const name = m.text(PRE, NO_NAME);
+  const found = PRE_TOKENIZERS.get(name);
+  if (found !== undefined) return found;
+  const names = [...PRE_TOKENIZERS.keys()].join(", ");
+  throw m.error(PRE, `"${name.slice(0, 80)}" is not known: expected one of ${names}; ${REMEDY}`);
+}
+
+/** tokenizer_config.json: which tokens have a meaning, by their texts. */
+function tokenizerConfig(m: Metadata, { vocabulary, addBos }: TokenizerFile): Readonly<Record<string, unknown>> {
+  if (vocabulary === null) return {};
+  const { tokens, bosId, eosId, eotId, eomId, unkId, padId } = vocabulary;
+  const text = (id: number | null): string | undefined => (id === null ? undefined : tokens[id]!.text);
+  const userDefined = tokens.flatMap(({ text, kind }, id) =>
+    kind === "user defined" ? [[id, { content: text, special: false, normalized: false }] as const] : [],
+  );
+  return {
+    bos_token: text(bosId),
+    eos_token: text(eosId),
+    eot_token: text(eotId) ?? tokens.find((token) => token.text === SENTENCE_END && token.kind === "control")?.text,
+    eom_token: text(eomId),
+    unk_token: text(unkId),
+    pad_token: text(padId),
+    add_bos_token: m.flag("tokenizer.ggml.add_bos_token", addBos),
+    add_eos_token: m.flag("tokenizer.ggml.add_eos_token", false),
+    added_tokens_decoder: Object.fromEntries(userDefined),
+  };
+}
+
+/** Names of template files and the keys that hold them. */
+function templates(m: Metadata): (readonly [string, string])[] {
+  const found: (readonly [string, string])[] = [];
+  if (m.has(TEMPLATE)) found.push(["chat_template.jinja", TEMPLATE]);
+  for (const key of m.keys()) {
+    if (!key.startsWith(`${TEMPLATE}.`)) continue;
+    const name = key.slice(TEMPLATE.length + 1);
+    if (!isPlainName(name)) throw m.error(key, "expected the name of a template without / and \\");
+    found.push([`additional_chat_templates/${name}.jinja`, key]);
+  }
+  return found;
 }

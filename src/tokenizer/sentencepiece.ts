@@ -10,7 +10,7 @@ import type { AddedToken, TokenizerSpec } from "./types.ts";
 /** Most characters of an ordinary piece; published vocabularies stay below 100. */
 const MAX_PIECE = 256;
 /**
- * Most of the sum of squared lengths of all pieces, which bounds the search for merges; published
+ * Most of the sum of squared lengths of pieces, which bounds the search for merges; published
  * vocabularies stay below 2^25.
  */
 const MAX_SQUARES = 2 ** 28;
@@ -215,7 +215,8 @@ function refuse(model: SentencePieceModel, where: string): void {
   if (model.removeExtraSpaces) found("remove_extra_whitespaces is not supported");
   if (!model.escapeSpaces) found("escape_whitespaces = false is not supported");
   if (model.suffixSpace) found("treat_whitespace_as_suffix is not supported");
-  const squares = model.pieces.reduce((sum, { text }) => sum + text.length ** 2, 0);
+  const merged = model.pieces.filter(({ kind }) => kind === "normal" || kind === "unused");
+  const squares = merged.reduce((sum, { text }) => sum + text.length ** 2, 0);
   if (squares > MAX_SQUARES) found("its pieces are longer in all than any vocabulary's", "is the file intact?");
 }
 

@@ -23,9 +23,8 @@ const SENTENCE_END = "</s>";
 const REMEDY = "use the tokenizer of the original model: --tokenizer <folder>, or the option tokenizer of open()";
 
 /**
- * The files that this metadata stands for. Nothing but the names of templates is looked at before
- * a file is read; a file that cannot be made throws a WeightsError then.
- * @throws WeightsError for names of templates that are no names of files
+ * The files that this metadata stands for. Little is looked at before a file is read; one that
+ * cannot be made throws a WeightsError then.
  */
 export function smallFiles(m: Metadata): SmallFiles {
   const files = new Map<string, () => Uint8Array>();
@@ -129,13 +128,15 @@ function tokenizerConfig(m: Metadata, { vocabulary, addBos }: TokenizerFile): Re
   if (vocabulary === null) return {};
   const { tokens, bosId, eosId, eotId, eomId, unkId, padId } = vocabulary;
   const text = (id: number | null): string | undefined => (id === null ? undefined : tokens[id]!.text);
+  const end = tokens.findIndex((token) => token.text === SENTENCE_END && token.kind === "control");
+  const sentenceEnd = end < 0 || end === eosId ? null : end;
   const userDefined = tokens.flatMap(({ text, kind }, id) =>
     kind === "user defined" ? [[id, { content: text, special: false, normalized: false }] as const] : [],
   );
   return {
     bos_token: text(bosId),
     eos_token: text(eosId),
-    eot_token: text(eotId) ?? tokens.find((token) => token.text === SENTENCE_END && token.kind === "control")?.text,
+    eot_token: text(eotId ?? sentenceEnd),
     eom_token: text(eomId),
     unk_token: text(unkId),
     pad_token: text(padId),
@@ -152,8 +153,7 @@ function templates(m: Metadata): (readonly [string, string])[] {
   for (const key of m.keys()) {
     if (!key.startsWith(`${TEMPLATE}.`)) continue;
     const name = key.slice(TEMPLATE.length + 1);
-    if (!isPlainName(name)) throw m.error(key, "expected the name of a template without / and \\");
-    found.push([`additional_chat_templates/${name}.jinja`, key]);
+    if (isPlainName(name)) found.push([`additional_chat_templates/${name}.jinja`, key]);
   }
   return found;
 }

@@ -1,6 +1,14 @@
 // Metadata made by hand: JavaScript's values as a GGUF file would hold them.
 
+import type { Files } from "../../../src/weights/files.ts";
 import { Metadata, Texts, type Value } from "../../../src/weights/gguf/metadata.ts";
+import { smallFiles } from "../../../src/weights/gguf/small_files.ts";
+import { memoryFiles } from "../memory_files.ts";
+
+/** The small files of a file with this metadata, all of them made. */
+export function folderOf(m: Metadata): Files {
+  return memoryFiles(Object.fromEntries([...smallFiles(m)].map(([name, make]) => [name, make()])));
+}
 
 export type Plain = string | number | boolean | readonly string[] | Float32Array | Int32Array;
 

@@ -8,19 +8,12 @@ import { readTemplate } from "../../../src/chat/template.ts";
 import { WeightsError } from "../../../src/errors.ts";
 import { parseSentencePiece } from "../../../src/tokenizer/sentencepiece.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../../../src/tokenizer/tokenizer.ts";
-import type { Metadata } from "../../../src/weights/gguf/metadata.ts";
 import { smallFiles, tokenizerNote } from "../../../src/weights/gguf/small_files.ts";
 import { inRepo, inShared, titled } from "../../support/fixtures.ts";
 import { TALES_JSON, talesFromJson, talesFromModel } from "../../tokenizer/support.ts";
-import { memoryFiles } from "../memory_files.ts";
-import { metadataOf, type Plain } from "./metadata.ts";
+import { folderOf, metadataOf, type Plain } from "./metadata.ts";
 
 const KINDS = ["normal", "unknown", "control", "user defined", "unused", "byte"];
-
-/** The files of a file with this metadata, all of them made. */
-function folderOf(m: Metadata) {
-  return memoryFiles(Object.fromEntries([...smallFiles(m)].map(([name, make]) => [name, make()])));
-}
 
 function tokenizerOf(entries: Readonly<Record<string, Plain>>): Promise<Tokenizer> {
   return openTokenizer(folderOf(metadataOf(entries)));

@@ -77,6 +77,7 @@ const ofFormat = (entry) => filesOf(unitOf("simd128", formats[0], [entry])).has(
 /** Kernels that not every format has -> what those say that have them. */
 const ONLY = {
   "pack.simd.ts": /^export function packGroup\(/m,
+  "split.simd.ts": /^export function splitGroup\(/m,
   "quantize.simd.ts": /^export const INT8: bool = true;/m,
 };
 

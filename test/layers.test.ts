@@ -114,6 +114,7 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
   "kernels/copy.wgsl": "computes nothing: profiles measure the device's bandwidth with it",
   "kernels/pack.simd.ts": "the plain form is pack() of each format in kernels/formats",
+  "kernels/split.simd.ts": "the plain form is ggml.split() of each format in kernels/formats",
   "kernels/weave.simd.ts": "the plain form is weave() in src/tensor/panels.ts, for every backend",
 };
 

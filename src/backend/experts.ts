@@ -26,7 +26,7 @@ export interface HostExperts {
   /** The bytes of a slot [recordBytes], to read a record into or to upload it from. */
   slot(slot: number): Uint8Array;
   /**
-   * Packs an expert of a folder without records into a slot. One at a time.
+   * Converts an expert that is not stored as a record into a slot. One at a time.
    * @throws WeightsError, the signal's reason
    */
   convert(source: ExpertSource, slot: number, signal?: AbortSignal): Promise<void>;

@@ -1,7 +1,8 @@
-// Reads an expert's record into a slot: in pieces where a file stores records, else packed
-// on the fly.
+// Reads an expert's record into a slot: in pieces where a file stores records, else converted on
+// the fly.
 
 import type { HostExperts } from "../backend/experts.ts";
+import { isInBlocks } from "../tensor/load.ts";
 import type { ExpertSource } from "../tensor/types.ts";
 import { PieceReader, type ReadHow } from "./piece_reader.ts";
 
@@ -20,9 +21,16 @@ export interface Spill {
   close(): Promise<void>;
 }
 
+/** A record to convert. */
+interface Job {
+  readonly how: ReadHow;
+  readonly start: () => Promise<void>;
+}
+
 /**
  * @param sources [L][E]
- * @param spill where packed records are kept; null: a record is packed again after each eviction
+ * @param spill where packed records are kept; null: a record is packed again after each eviction.
+ * Experts in blocks of their own formats are read from their file again: that is no slower.
  */
 export function recordReader(
   sources: readonly (readonly ExpertSource[])[],
@@ -31,12 +39,27 @@ export function recordReader(
 ): ReadRecord {
   const pieces = new PieceReader();
   const spilled = new Set<number>();
-  let packing: Promise<unknown> = Promise.resolve();
+  /** What waits to be converted, oldest first. Converting uses all threads: one at a time. */
+  const waiting: Job[] = [];
+  let busy = false;
 
-  async function pack(source: ExpertSource, index: number, slot: number, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    await experts.convert(source, slot, signal);
-    if (await spill?.write(index, experts.slot(slot))) spilled.add(index);
+  async function work(): Promise<void> {
+    busy = true;
+    while (waiting.length > 0) {
+      const next = Math.max(
+        0,
+        waiting.findIndex(({ how }) => how.urgent()),
+      );
+      await waiting.splice(next, 1)[0]!.start();
+    }
+    busy = false;
+  }
+
+  function inTurn(how: ReadHow, convert: () => Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      waiting.push({ how, start: () => convert().then(resolve, reject) });
+      if (!busy) void work();
+    });
   }
 
   return async (layer, expert, slot, how) => {
@@ -46,9 +69,10 @@ export function recordReader(
     const { up, down } = experts.shape;
     if (record?.up === up && record.down === down) return pieces.read(record, experts.slot(slot), how);
     if (spill && spilled.has(index)) return spill.read(index, experts.slot(slot));
-    // Packing uses all threads: one expert at a time.
-    const turn = packing.then(() => pack(source, index, slot, how.signal));
-    packing = turn.catch(() => {});
-    await turn;
+    await inTurn(how, async () => {
+      how.signal.throwIfAborted();
+      await experts.convert(source, slot, how.signal);
+      if (!isInBlocks(source, up, down) && (await spill?.write(index, experts.slot(slot)))) spilled.add(index);
+    });
   };
 }

@@ -200,6 +200,15 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
         return true;
       });
     },
+    ...(parts.every(({ readBlocks }) => readBlocks) && {
+      async readBlocks(first: number, count: number, into: Uint8Array, signal?: AbortSignal) {
+        const rowBytes = into.length / count;
+        await each(first, count, async (part, from, rows, at) => {
+          await part.readBlocks!(from, rows, into.subarray(at * rowBytes, (at + rows) * rowBytes), signal);
+          return true;
+        });
+      },
+    }),
     async readPlanes(format, first, count, planes) {
       return each(first, count, async (part, from, rows, at) => {
         const own = rowsOfPlanes(planes, count, at, rows);

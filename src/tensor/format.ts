@@ -115,6 +115,27 @@ export function packRows(
   for (let r = 0; r < count; r++) format.pack(x.subarray(r * cols, (r + 1) * cols), rowsOfPlanes(planes, count, r, 1));
 }
 
+/** Bytes of a row in a GGUF file. */
+export function rowBlocks({ ggml, group }: Format, cols: number): number {
+  return (cols * ggml!.bytes) / group;
+}
+
+/** Splits `count` rows of blocks into row-major planes of exactly those rows. */
+export function splitRows(
+  format: Format,
+  blocks: Uint8Array,
+  count: number,
+  cols: number,
+  planes: readonly Uint8Array[],
+): void {
+  const ggml = format.ggml!;
+  const rowBytes = rowBlocks(format, cols);
+  // Rows of whole groups follow each other like groups.
+  const [runs, n] = rowBytes % ggml.bytes === 0 ? [1, count] : [count, 1];
+  for (let i = 0; i < runs; i++)
+    ggml.split(blocks.subarray(i * n * rowBytes, (i + 1) * n * rowBytes), rowsOfPlanes(planes, count, i * n, n));
+}
+
 /** Unpacks row-major planes of `count` rows to f32 [count, cols]. */
 export function unpackRows(
   format: Format,

@@ -1,9 +1,9 @@
-// Loads a weights source into panels: reads rows in bounded pieces, packs and weaves them; stored
-// panels are copied unchanged. Backends provide memory and arithmetic; this file knows no device
-// and no thread.
+// Loads a weights source into panels: reads rows in bounded pieces, packs and weaves them; blocks
+// of a GGUF file are split into planes instead; stored panels are copied unchanged. Backends
+// provide memory and arithmetic; this file knows no device and no thread.
 
 import { WeightsError } from "../errors.ts";
-import { type Format, PANEL_ROWS, type PanelLayout, packRows, panelLayout } from "./format.ts";
+import { type Format, PANEL_ROWS, type PanelLayout, packRows, panelLayout, rowBlocks, splitRows } from "./format.ts";
 import { weave } from "./panels.ts";
 import { recordLayout } from "./record.ts";
 import { storedPart } from "./stored.ts";
@@ -11,6 +11,9 @@ import type { ExpertSource, MatrixSource, StoredPanels } from "./types.ts";
 
 /** The most bytes of stored panels to read at once. */
 const STORED_PIECE = 16 * 2 ** 20;
+/** The most bytes of blocks to read of a matrix at once, and how many such reads are in flight. */
+const BLOCKS_PIECE = 2 ** 20;
+const BLOCKS_AHEAD = 4;
 
 /** The sources of a packed matrix. */
 export interface PanelSource {
@@ -55,14 +58,24 @@ export function expertPanels(
   };
 }
 
+/** Whether an expert is loaded from blocks: its conversion takes less time than a disk needs. */
+export function isInBlocks({ w1, w3, w2 }: ExpertSource, up: Format, down: Format): boolean {
+  return holdsBlocks(w1, up) && holdsBlocks(w3, up) && holdsBlocks(w2, down);
+}
+
+function holdsBlocks(source: MatrixSource, format: Format): boolean {
+  return source.readBlocks !== undefined && source.format === format && format.ggml !== undefined;
+}
+
 /** Memory and arithmetic to turn rows into panels. */
 export interface PanelWork {
   /** The most bytes of f32 rows at once. */
   readonly pieceBytes: number;
   /** Memory aligned to 16 bytes; may be the same at every call with this name. */
   memory(name: string, bytes: number): Uint8Array;
-  /** Like packRows() of format.ts. */
+  /** Like packRows() and splitRows() of format.ts. */
   pack(format: Format, x: Float32Array, count: number, cols: number, planes: readonly Uint8Array[]): void;
+  split(format: Format, blocks: Uint8Array, count: number, cols: number, planes: readonly Uint8Array[]): void;
   /** Like weave() of panels.ts. */
   weave(
     format: Format,
@@ -87,6 +100,7 @@ export function plainWork(pieceBytes = 16 * 2 ** 20): PanelWork {
       return made;
     },
     pack: packRows,
+    split: splitRows,
     weave,
   };
 }
@@ -101,7 +115,12 @@ export interface PanelTarget {
 
 /** Rows of a piece, whole panels of every matrix. */
 export function pieceRows({ layout, alternate }: PanelSource, { pieceBytes }: PanelWork): number {
-  return alternate.length * Math.max(1, Math.floor(pieceBytes / (4 * layout.cols * PANEL_ROWS))) * PANEL_ROWS;
+  const { format, cols } = layout;
+  const blocks = alternate.every((source) => holdsBlocks(source, format));
+  const [most, rowBytes] = blocks
+    ? [Math.min(BLOCKS_PIECE, pieceBytes), rowBlocks(format, cols)]
+    : [pieceBytes, 4 * cols];
+  return alternate.length * Math.max(1, Math.floor(most / (rowBytes * PANEL_ROWS))) * PANEL_ROWS;
 }
 
 /**
@@ -116,20 +135,26 @@ export async function loadPanels(
   target: PanelTarget,
   { first = 0, rows = source.rows - first, signal }: LoadRange = {},
 ): Promise<void> {
-  const { layout, stored } = source;
+  const { layout, stored, alternate } = source;
   const largest = Math.max(...layout.planes.map(({ rowBytes }) => rowBytes));
   const piece = stored
     ? Math.max(1, Math.floor(STORED_PIECE / (largest * PANEL_ROWS))) * PANEL_ROWS
     : pieceRows(source, work);
-  for (let row = first; row < first + rows; row += piece) {
-    signal?.throwIfAborted();
-    const count = Math.min(piece, first + rows - row);
-    const planes = target.planes(row, count);
-    if (stored)
-      for (const [p, { offset, rowBytes }] of layout.planes.entries())
-        await stored.read(offset + row * rowBytes, planes[p]!, signal);
-    else await makePanels(source, work, row, count, planes);
-    await target.done?.(row, count, planes);
+  const blocks = alternate.every((matrix) => holdsBlocks(matrix, layout.format));
+  const ahead = blocks && !stored ? new BlocksAhead(source, work, { first, rows, piece, signal }) : null;
+  try {
+    for (let row = first; row < first + rows; row += piece) {
+      signal?.throwIfAborted();
+      const count = Math.min(piece, first + rows - row);
+      const planes = target.planes(row, count);
+      if (stored)
+        for (const [p, { offset, rowBytes }] of layout.planes.entries())
+          await stored.read(offset + row * rowBytes, planes[p]!, signal);
+      else await makePanels(source, work, row, count, planes, await ahead?.next());
+      await target.done?.(row, count, planes);
+    }
+  } finally {
+    await ahead?.end();
   }
 }
 
@@ -139,12 +164,66 @@ export interface LoadRange {
   readonly signal?: AbortSignal | undefined;
 }
 
+interface BlocksRange extends LoadRange {
+  readonly first: number;
+  readonly rows: number;
+  /** Rows of a piece. */
+  readonly piece: number;
+}
+
+/** Reads the blocks of the next pieces while a piece is split. */
+class BlocksAhead {
+  readonly #source: PanelSource;
+  readonly #work: PanelWork;
+  readonly #range: BlocksRange;
+  /** Oldest first; the blocks of each matrix. */
+  readonly #reads: Promise<Uint8Array[]>[] = [];
+  #begun = 0; // pieces
+
+  constructor(source: PanelSource, work: PanelWork, range: BlocksRange) {
+    this.#source = source;
+    this.#work = work;
+    this.#range = range;
+  }
+
+  /** The blocks of the next piece; they stay until the next call. */
+  next(): Promise<Uint8Array[]> {
+    const { first, rows, piece } = this.#range;
+    while (this.#reads.length < BLOCKS_AHEAD && this.#begun * piece < rows) {
+      const row = this.#begun * piece;
+      const read = this.#read(first + row, Math.min(piece, rows - row), this.#begun++ % (BLOCKS_AHEAD + 1));
+      read.catch(() => {}); // reported when its turn comes
+      this.#reads.push(read);
+    }
+    return this.#reads.shift()!;
+  }
+
+  /** Waits for all reads: their memory is used again. */
+  async end(): Promise<void> {
+    await Promise.allSettled(this.#reads);
+  }
+
+  #read(row: number, count: number, place: number): Promise<Uint8Array[]> {
+    const { layout, alternate } = this.#source;
+    const n = count / alternate.length;
+    const bytes = n * rowBlocks(layout.format, layout.cols);
+    return Promise.all(
+      alternate.map(async (matrix, side) => {
+        const into = this.#work.memory(`blocks ${place} ${side}`, bytes);
+        await matrix.readBlocks!(row / alternate.length, n, into, this.#range.signal);
+        return into;
+      }),
+    );
+  }
+}
+
 async function makePanels(
   { layout, alternate }: PanelSource,
   work: PanelWork,
   row: number,
   count: number,
   panels: readonly Uint8Array[],
+  blocks: readonly Uint8Array[] | undefined,
 ): Promise<void> {
   const { format, cols } = layout;
   const step = alternate.length;
@@ -155,7 +234,8 @@ async function makePanels(
       panels[p]!.fill(0, Math.floor(count / PANEL_ROWS) * PANEL_ROWS * rowBytes);
   for (const [side, source] of alternate.entries()) {
     const planes = layout.planes.map(({ rowBytes }, p) => work.memory(`packed rows ${p}`, n * rowBytes));
-    if (!(await source.readPlanes?.(format, row / step, n, planes))) {
+    if (blocks) work.split(format, blocks[side]!, n, cols, planes);
+    else if (!(await source.readPlanes?.(format, row / step, n, planes))) {
       if (!format.pack)
         throw new WeightsError(`${source.name} is not stored in ${format.name}, and nothing packs to it`);
       const { buffer, byteOffset } = work.memory("rows to pack", 4 * n * cols);

@@ -58,6 +58,11 @@ export interface MatrixSource {
    * Returns false if this format is not available; then use readRows and pack.
    */
   readPlanes?(format: Format, first: number, count: number, planes: readonly Uint8Array[]): Promise<boolean>;
+  /**
+   * The same rows as a GGUF file holds them, row after row, rowBlocks() bytes each. Present where
+   * the file has blocks of `format.ggml`.
+   */
+  readBlocks?(first: number, count: number, into: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** The bytes of a matrix that is stored in panels. */
   readonly panels?: StoredPanels;
 }

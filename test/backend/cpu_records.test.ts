@@ -9,8 +9,9 @@ import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { Pool } from "../../src/backend/cpu/pool.ts";
 import { SimdHeaps } from "../../src/backend/cpu/simd_heaps.ts";
 import { packRecord } from "../../src/backend/cpu/simd_load.ts";
+import { planesOf, weave } from "../../src/tensor/panels.ts";
 import { recordLayout } from "../../src/tensor/record.ts";
-import { expertSource } from "../support/memory_source.ts";
+import { blocksSource, expertSource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { recordOf } from "../support/records.ts";
 
@@ -46,6 +47,25 @@ describe.each(PACKABLE)("packRecord in %s", (precision) => {
     const want = recordOf(shape, data);
     expect(Buffer.compare(home.bytes.slice(at, at + bytes), want)).toBe(0);
     expect(home.bytes.slice(at + bytes, at + bytes + 64).every((byte) => byte === 0xaa)).toBe(true);
+  });
+
+  it.skipIf(FORMATS[precision].ggml === undefined)("blocks of a GGUF file", async () => {
+    const { home, heaps } = await memory(2);
+    const format = FORMATS[precision];
+    const [hidden, intermediate] = [2 * format.group, 3 * format.group];
+    const shape = { count: 1, hidden, intermediate, up: format, down: format };
+    const layout = recordLayout(shape);
+    const w1 = blocksSource("w1", format, intermediate, hidden, 1);
+    const w3 = blocksSource("w3", format, intermediate, hidden, 2);
+    const w2 = blocksSource("w2", format, hidden, intermediate, 3);
+    const at = home.allocate(layout.bytes, "a record");
+    home.bytes.fill(0xaa, at, at + layout.bytes);
+    await packRecord(heaps, { w1, w3, w2 }, shape, home, at);
+    const want = new Uint8Array(layout.bytes);
+    weave(format, w1.planes, intermediate, 0, 2, planesOf(layout.up, want));
+    weave(format, w3.planes, intermediate, 1, 2, planesOf(layout.up, want));
+    weave(format, w2.planes, hidden, 0, 1, planesOf(layout.down, want.subarray(layout.downOffset)));
+    expect(Buffer.compare(home.bytes.slice(at, at + layout.bytes), want)).toBe(0);
   });
 
   it("ends with the signal's reason", async () => {

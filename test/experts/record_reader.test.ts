@@ -8,12 +8,13 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { HostExperts } from "../../src/backend/experts.ts";
 import { fileSpill } from "../../src/experts/node_spill.ts";
+import type { ReadHow } from "../../src/experts/piece_reader.ts";
 import { recordReader, type Spill } from "../../src/experts/record_reader.ts";
-import type { ExpertSource } from "../../src/tensor/types.ts";
+import type { ExpertSource, MatrixSource } from "../../src/tensor/types.ts";
 
 const BYTES = 4096;
 
-function lab(spill: Spill | null) {
+function lab(spill: Spill | null, held: Partial<MatrixSource> = {}) {
   const slots = Array.from({ length: 3 }, () => new Uint8Array(BYTES));
   const packed: string[] = [];
   let under = 0;
@@ -33,13 +34,14 @@ function lab(spill: Spill | null) {
     close() {},
   };
   const source = (name: string): ExpertSource => {
-    const matrix = { name, rows: 8, cols: 8, readRows: () => Promise.resolve() };
+    const matrix = { name, rows: 8, cols: 8, readRows: () => Promise.resolve(), ...held };
     return { w1: matrix, w2: matrix, w3: matrix };
   };
   const sources = [0, 1].map((layer) => [0, 1, 2, 3].map((expert) => source(String(10 * layer + expert))));
   const reader = recordReader(sources, experts, spill);
-  const how = { signal: new AbortController().signal, urgent: () => true, bypass: false };
-  return { slots, packed, read: (layer: number, expert: number, slot: number) => reader(layer, expert, slot, how) };
+  const now: ReadHow = { signal: new AbortController().signal, urgent: () => true, bypass: false };
+  const read = (layer: number, expert: number, slot: number, how = now) => reader(layer, expert, slot, how);
+  return { slots, packed, read };
 }
 
 function temporary(): string {
@@ -60,6 +62,39 @@ describe("records that have to be packed", () => {
     expect(packed.length).toBe(3);
     expect(slots.map((slot) => [...new Set(slot)])).toEqual([[10], [12], [3]]);
     await spill.close();
+  });
+
+  it("that a step waits for go before those that are prefetched", async () => {
+    const { packed, read } = lab(null);
+    const waits = { now: false };
+    const later = { signal: new AbortController().signal, urgent: () => waits.now, bypass: false };
+    const prefetch = { ...later, urgent: () => false };
+    const reads = [read(0, 0, 0, prefetch), read(0, 1, 1, prefetch), read(0, 2, 2, later), read(0, 3, 0)];
+    waits.now = true; // a step came to need what was prefetched
+    await Promise.all(reads);
+    expect(packed).toEqual(["0", "2", "3", "1"]);
+  });
+
+  it("fail by themselves: the next one is packed", async () => {
+    const { packed, read } = lab(null);
+    const signal = AbortSignal.abort(new Error("enough"));
+    const gone = read(0, 0, 0, { signal, urgent: () => true, bypass: false });
+    const next = read(0, 1, 1);
+    await expect(gone).rejects.toThrow("enough");
+    await next;
+    expect(packed).toEqual(["1"]);
+  });
+
+  it("are read from their file again where that has blocks of the slots' formats", async () => {
+    const spill: Spill = {
+      write: () => Promise.reject(new Error("nothing is to be kept")),
+      read: () => Promise.reject(new Error("nothing was kept")),
+      close: async () => {},
+    };
+    const { packed, read } = lab(spill, { format: FORMATS.q4, readBlocks: async () => {} });
+    await read(0, 1, 0);
+    await read(0, 1, 2);
+    expect(packed).toEqual(["1", "1"]);
   });
 
   it("are packed again if there is no place to keep them", async () => {

@@ -1,9 +1,10 @@
 // Weights sources held in memory, and what a backend must hold after it packed them.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { type Format, rowPlanes, rowsOfPlanes, unpackRows } from "../../src/tensor/format.ts";
+import { type Format, rowBlocks, rowPlanes, rowsOfPlanes, splitRows, unpackRows } from "../../src/tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../../src/tensor/types.ts";
 import { packAny } from "./pack_any.ts";
+import { uniform } from "./random.ts";
 
 /** `data` [rows, cols] as a source of rows. */
 export function memorySource(name: string, data: Float32Array, rows: number, cols: number): MatrixSource {
@@ -46,6 +47,43 @@ export function packedSource(
 export function sourceFor(format: Format, name: string, data: Float32Array, rows: number, cols: number): MatrixSource {
   if (format.pack) return memorySource(name, data, rows, cols);
   return { ...packedSource(name, data, rows, cols, format), format };
+}
+
+/** Rows of random blocks of `format.ggml`, as a GGUF file has them. */
+export interface BlocksSource extends MatrixSource {
+  readonly blocks: Uint8Array;
+  /** The same rows in planes. */
+  readonly planes: readonly Uint8Array[];
+  /** Reads that have not ended, and the most there were. */
+  readonly reads: { open: number; most: number };
+}
+
+/** A source that has blocks of a file's type. Their scales are finite and small. */
+export function blocksSource(name: string, format: Format, rows: number, cols: number, seed: number): BlocksSource {
+  const data = uniform(rows * cols, seed);
+  const rowBytes = rowBlocks(format, cols);
+  const blocks = new Uint8Array(rows * rowBytes);
+  for (let i = 0; i < blocks.length; i++) blocks[i] = Math.floor((data[(i * 7) % data.length]! + 1) * 127.5);
+  const planes = rowPlanes(format, rows, cols);
+  splitRows(format, blocks, rows, cols, planes);
+  const reads = { open: 0, most: 0 };
+  return {
+    name,
+    rows,
+    cols,
+    format,
+    blocks,
+    planes,
+    reads,
+    readRows: () => Promise.reject(new Error(`${name}: rows of blocks were read as f32`)),
+    async readBlocks(first, count, into) {
+      checkRange(name, rows, first, count);
+      reads.most = Math.max(reads.most, ++reads.open);
+      await new Promise((resolve) => setTimeout(resolve, first % 3));
+      into.set(blocks.subarray(first * rowBytes, (first + count) * rowBytes));
+      reads.open--;
+    },
+  };
 }
 
 function checkRange(name: string, rows: number, first: number, count: number): void {

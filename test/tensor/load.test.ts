@@ -4,11 +4,12 @@
 import { describe, expect, it } from "vitest";
 import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../../src/errors.ts";
-import type { Format } from "../../src/tensor/format.ts";
+import { concatRows } from "../../src/model/sources.ts";
+import { type Format, panelLayout } from "../../src/tensor/format.ts";
 import { expertPanels, loadPanels, matrixPanels, type PanelSource, plainWork } from "../../src/tensor/load.ts";
-import { planesOf, rowsOfPanels } from "../../src/tensor/panels.ts";
+import { planesOf, rowsOfPanels, weave } from "../../src/tensor/panels.ts";
 import { storedExpert, storedMatrix } from "../../src/tensor/stored.ts";
-import { expertSource, memorySource, packedSource } from "../support/memory_source.ts";
+import { type BlocksSource, blocksSource, expertSource, memorySource, packedSource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { panelsOf, recordOf } from "../support/records.ts";
 
@@ -70,6 +71,50 @@ describe.each(PACKABLE)("loadPanels in %s", (name) => {
       const at = Math.ceil(made[0].length / 64) * 64;
       expect(same(made[1], record.subarray(at, at + made[1].length))).toBe(true);
     }
+  });
+});
+
+describe.each((Object.values(FORMATS) as readonly Format[]).filter(({ ggml }) => ggml))("blocks of $name", (format) => {
+  const { group } = format;
+  /** Panels of planes [rows, cols], as the definitions make them. */
+  const woven = (sources: readonly BlocksSource[], rows: number, cols: number) => {
+    const layout = panelLayout(format, rows, cols);
+    const bytes = new Uint8Array(layout.bytes);
+    for (const [side, { planes }] of sources.entries())
+      weave(format, planes, rows / sources.length, side, sources.length, planesOf(layout, bytes));
+    return bytes;
+  };
+
+  it.each([
+    [5, group, 1], // a piece of eight rows at least
+    [100, 2 * group, 1000],
+  ])("a matrix [%i, %i] in pieces of %i bytes", async (rows, cols, pieceBytes) => {
+    const source = blocksSource("m", format, rows, cols, 3);
+    for (const first of rows > 16 ? [0, 16] : [0])
+      expect(same(await load(matrixPanels(source, format), pieceBytes, first), woven([source], rows, cols))).toBe(true);
+    expect(source.reads.open).toBe(0);
+    if (rows > 16) expect(source.reads.most).toBeGreaterThan(1); // read ahead
+  });
+
+  it("two matrices whose rows alternate, one of them joined of two", async () => {
+    const [rows, cols] = [24, group];
+    const w1 = blocksSource("w1", format, rows, cols, 4);
+    const parts = [blocksSource("w3 a", format, 8, cols, 5), blocksSource("w3 b", format, 16, cols, 6)];
+    const w3 = concatRows("w3", parts);
+    const both = { ...parts[0]!, planes: format.planes.map((_, p) => Buffer.concat(parts.map((x) => x.planes[p]!))) };
+    const w2 = blocksSource("w2", format, 8, cols, 7);
+    const { up } = expertPanels({ w1, w3, w2 }, format, format);
+    expect(same(await load(up, 1), woven([w1, both], 2 * rows, cols))).toBe(true);
+  });
+
+  it("ends with a read's error when no read is in flight", async () => {
+    const source = blocksSource("m", format, 100, group, 8);
+    const readBlocks: typeof source.readBlocks = async (first, count, into) => {
+      if (first === 16) throw new WeightsError("a short file");
+      await source.readBlocks!(first, count, into);
+    };
+    await expect(load(matrixPanels({ ...source, readBlocks }, format), 1)).rejects.toThrow("a short file");
+    expect(source.reads.open).toBe(0);
   });
 });
 

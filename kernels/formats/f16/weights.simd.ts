@@ -39,3 +39,7 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
 export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
   packHalves(x, p0);
 }
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  memory.copy(p0, block, P0 / 8);
+}

@@ -1,6 +1,7 @@
 // f32 for the SIMD kernels (lib/simd/planes.simd.ts): an element is one column, the weights lie as
 // they are taken.
 
+
 export { column, EXACT, FUSED, first, INT8, OFFSETS, offset4, scale4, WIDE } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 1024;
@@ -16,4 +17,8 @@ export const P3: usize = 0;
 /** 32 f32 at x to p0. */
 export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
   for (let i: usize = 0; i < 128; i += 16) v128.store(p0 + i, v128.load(x + i));
+}
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  memory.copy(p0, block, P0 / 8);
 }

@@ -1,5 +1,6 @@
 // q4 for the SIMD kernels (lib/simd/planes.simd.ts): an element is eight columns, each a nibble.
 
+import { splitHalfNibbles } from "../../lib/simd/split.simd";
 import { start } from "../../lib/simd/dot.simd";
 import { halves } from "../../lib/simd/lanes.simd";
 import { packQ4, storeConstants } from "../../formats/q4/quantize.simd";
@@ -47,4 +48,9 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
 export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
   storeConstants(scratch);
   store<u16>(p1, packQ4(x, p0, scratch));
+}
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  store<u16>(p1, load<u16>(block));
+  splitHalfNibbles(block + 2, p0);
 }

@@ -1,5 +1,7 @@
 // q4_k for the SIMD kernels (lib/simd/planes.simd.ts): levels are q4's, eight columns an element.
 
+import { splitNibbles } from "../../lib/simd/split.simd";
+
 export { column, FUSED } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 128;
@@ -58,4 +60,18 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
 @inline function upper(w: v128): v128 {
   const bits = v128.and(i32x4.shr_s(w, 3), i32x4.splat(0x8fffe000));
   return f32x4.mul(bits, f32x4.splat(<f32>5.192296858534828e33));
+}
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  store<u32>(p2, load<u32>(block));
+  const scales = load<u32>(block, 4);
+  const mins = load<u32>(block, 8);
+  const late = load<u32>(block, 12); // low bits of both, four groups on
+  const sixes = 0x3f3f3f3f;
+  let pairs = i32x4.splat(scales & sixes);
+  pairs = i32x4.replace_lane(pairs, 1, mins & sixes);
+  pairs = i32x4.replace_lane(pairs, 2, (late & 0x0f0f0f0f) | ((scales >>> 2) & 0x30303030));
+  pairs = i32x4.replace_lane(pairs, 3, ((late >>> 4) & 0x0f0f0f0f) | ((mins >>> 2) & 0x30303030));
+  v128.store(p1, v128.shuffle<i8>(pairs, pairs, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
+  for (let j: usize = 0; j < 128; j += 32) splitNibbles(block + 16 + j, p0 + j, p0 + j + 16);
 }

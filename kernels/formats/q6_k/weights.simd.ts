@@ -1,6 +1,7 @@
 // q6_k for the SIMD kernels (lib/simd/planes.simd.ts): low bits as q4's levels, eight columns an
 // element; high bits of sixteen columns an element.
 
+import { splitNibbles, splitTwoBits } from "../../lib/simd/split.simd";
 import { halves } from "../../lib/simd/lanes.simd";
 
 export { column, EXACT, FUSED, first, INT8, OFFSETS, offset4, scale4, WIDE } from "../../lib/simd/defaults.simd";
@@ -29,4 +30,12 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
     }
   }
   return out;
+}
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  for (let half: usize = 0; half < 128; half += 64)
+    for (let j: usize = 0; j < 32; j += 16) splitNibbles(block + half + 2 * j, p0 + half + j, p0 + half + j + 32);
+  splitTwoBits(block + 128, p1);
+  v128.store(p2, v128.load(block, 192));
+  store<u16>(p3, load<u16>(block, 208));
 }

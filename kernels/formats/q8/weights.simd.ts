@@ -96,3 +96,10 @@ function exactQ8(x: usize, y: usize, inverse: f64): void {
   for (let i: usize = 0; i < 128; i += 16) most = i32x4.max_u(most, v128.and(v128.load(x + i), i32x4.splat(0x7fffffff)));
   return mostOf(most);
 }
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  store<u16>(p1, load<u16>(block));
+  const sign = i8x16.splat(-128);
+  v128.store(p0, v128.xor(v128.load(block, 2), sign));
+  v128.store(p0, v128.xor(v128.load(block, 18), sign), 16);
+}

@@ -21,6 +21,9 @@
 //                    the second plane's begin on, at s; d is the third plane
 //   OFFSETS, offset4(s, d, g, half)
 //                    whether something is subtracted from the weights, and what
+//   splitGroup(block, p0, p1, p2, p3)
+//                    a group of a GGUF file, ggml.bytes of it, to one row's group of each plane;
+//                    absent: the plain form serves
 //   packGroup(x, p0, p1, scratch)
 //                    packs 32 f32 at x to one row's group of each plane; absent where nothing packs
 

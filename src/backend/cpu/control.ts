@@ -24,6 +24,7 @@ export const JOBS = [
   "embed",
   "rows",
   "pack",
+  "split",
   "weave",
 ] as const satisfies readonly (keyof Kernels)[];
 export type Job = (typeof JOBS)[number];

@@ -1,7 +1,7 @@
 // Packs weights on all threads into heaps; stored panels are read directly into their place.
 
 import { MemoryError } from "../../errors.ts";
-import { type Format, GROUP, type PanelLayout } from "../../tensor/format.ts";
+import { type Format, GROUP, type PanelLayout, rowBlocks, splitRows } from "../../tensor/format.ts";
 import {
   expertPanels,
   loadPanels,
@@ -120,6 +120,18 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
     pack(format, x, count, cols, planes) {
       const [first = 0, second = 0] = planes.map(({ byteOffset }) => byteOffset);
       heaps.pool.run("pack", heaps.kernels(format, heap), count, grain(cols), x.byteOffset, cols, first, second);
+    },
+    split(format, blocks, count, cols, planes) {
+      const bound = heaps.kernels(format, heap);
+      // A format that few files have may have no kernel for it.
+      if (bound.kernels.split === undefined) {
+        splitRows(format, blocks, count, cols, planes);
+        return;
+      }
+      const groups = Math.ceil(cols / format.group);
+      const [first = 0, second = 0, third = 0, fourth = 0] = planes.map(({ byteOffset }) => byteOffset);
+      const args = [blocks.byteOffset, rowBlocks(format, cols), groups, format.ggml!.bytes, format.group];
+      heaps.pool.run("split", bound, count, grain(cols), ...args, first, second, third, fourth);
     },
     weave({ planes }, rows, count, first, step, panels) {
       for (const [p, { element }] of planes.entries()) {

@@ -2,11 +2,16 @@
 // with an index.
 
 import { WeightsError } from "../errors.ts";
-import type { WeightSource } from "../tensor/types.ts";
 import { type Files, isPlainName, readJson } from "./files.ts";
+import { startsGguf } from "./gguf/container.ts";
+import { openGguf } from "./gguf/folder.ts";
+import { isGgufName, modelNames } from "./gguf/split.ts";
 import { HALF_WRITTEN, JOURNAL } from "./packed_folder.ts";
 import { readSafetensorsHeader, type SafetensorsHeader } from "./safetensors.ts";
 import { safetensorsSource } from "./source.ts";
+import type { WeightsFolder } from "./weights_folder.ts";
+
+export type { WeightsFolder } from "./weights_folder.ts";
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
@@ -16,31 +21,16 @@ const INDEX_LIMIT = 64 * 2 ** 20;
 const LISTED = 20;
 
 /**
- * An open folder. Only config.json, generation_config.json, the index and the headers
- * have been read.
- */
-export interface WeightsFolder {
-  /** The folder's path, for messages. */
-  readonly label: string;
-  /** For the other files: readText(folder.files, "tokenizer.json", limit). */
-  readonly files: Files;
-  /** config.json as parsed; nothing in it has been checked. */
-  readonly config: unknown;
-  /** generation_config.json as parsed, or undefined if it does not exist. */
-  readonly generationConfig: unknown;
-  readonly headers: readonly SafetensorsHeader[];
-  readonly source: WeightSource;
-  close(): Promise<void>;
-}
-
-/**
  * Opens a folder of weights: model.safetensors if it exists (as transformers does), else the index
- * and its shards.
+ * and its shards; or a GGUF model, which is `file` or, without safetensors, the only one in the
+ * folder.
  * @throws WeightsError for a missing or malformed file, a truncated shard, an index that disagrees
  * with its shards. The files are closed then.
  */
-export async function openFolder(files: Files): Promise<WeightsFolder> {
+export async function openFolder(files: Files, file: string | null = null): Promise<WeightsFolder> {
   try {
+    const gguf = await ggufName(files, file);
+    if (gguf !== null) return await openGguf(files, gguf);
     const config = await readJson(files, "config.json", CONFIG_LIMIT);
     if (config === undefined && (await files.size(JOURNAL)) !== null)
       throw new WeightsError(`${files.label} ${HALF_WRITTEN}`);
@@ -54,6 +44,35 @@ export async function openFolder(files: Files): Promise<WeightsFolder> {
     await files.close();
     throw error;
   }
+}
+
+/**
+ * The GGUF file that is meant by a path: `file`, or the only model in a folder without safetensors;
+ * null if the folder is to be read as one.
+ * @throws WeightsError for a file of another kind, or several models
+ */
+export async function ggufName(files: Files, file: string | null): Promise<string | null> {
+  if (file !== null) {
+    if (isGgufName(file) || (await isGguf(files, file))) return file;
+    throw new WeightsError(
+      `${files.label}/${file}: expected a folder with config.json and safetensors files, or a GGUF file; found another file`,
+    );
+  }
+  const names = await files.list();
+  if (names.some((name) => name === SINGLE || name === INDEX)) return null;
+  const models = modelNames(names);
+  if (models.length === 1) return models[0]!;
+  if (models.length > 1)
+    throw new WeightsError(`${files.label} holds several GGUF models; open one of them: ${enumerate(models)}`);
+  return names.length === 1 && (await isGguf(files, names[0]!)) ? names[0]! : null;
+}
+
+/** Whether a file begins as GGUF files do, whatever its name. */
+async function isGguf(files: Files, name: string): Promise<boolean> {
+  if (((await files.size(name)) ?? 0) < 4) return false;
+  const start = new Uint8Array(4);
+  await files.read(name, 0, start);
+  return startsGguf(start);
 }
 
 interface Headers {

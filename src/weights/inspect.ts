@@ -5,7 +5,8 @@ import { WeightsError } from "../errors.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { type Files, readJson } from "./files.ts";
 import { openFolder } from "./folder.ts";
-import { readSafetensorsHeader, type SafetensorsHeader } from "./safetensors.ts";
+import { readSafetensorsHeader } from "./safetensors.ts";
+import type { FileHeader } from "./weights_folder.ts";
 
 const TOKENIZER_LIMIT = 64 * 2 ** 20;
 
@@ -113,7 +114,7 @@ export async function inspectFile(files: Files, name: string): Promise<FileRepor
 }
 
 /** By dtype, the largest first. */
-function totals(headers: readonly SafetensorsHeader[]): DtypeTotal[] {
+function totals(headers: readonly FileHeader[]): DtypeTotal[] {
   const found = new Map<string, { tensors: number; elements: number; bytes: number }>();
   for (const { tensors } of headers) {
     for (const { dtype, shape, begin, end } of tensors.values()) {

@@ -4,6 +4,7 @@ import { WeightsError } from "../errors.ts";
 import { bfloatToFloats, halfToFloats } from "../tensor/half.ts";
 import type { MatrixSource, StoredBytes, StoredDtype, WeightSource } from "../tensor/types.ts";
 import type { Files } from "./files.ts";
+import { checkFinite } from "./finite.ts";
 import type { SafetensorsHeader, TensorEntry } from "./safetensors.ts";
 
 /** The most bytes to read before they are converted and checked. */
@@ -140,29 +141,11 @@ class StoredMatrix implements MatrixSource {
       if (this.#dtype === "F16") halfToFloats(from, into);
       else bfloatToFloats(from, into);
     }
-    const bad = firstNonFinite(into);
-    if (bad !== -1) this.#refuse(index + bad, into[bad]!);
+    const { shape, begin } = this.#entry;
+    checkFinite(into, index, {
+      where: `${this.#files.label}: ${this.#file}: tensor ${this.name}`,
+      shape,
+      byteOf: (element) => begin + element * BYTES[this.#dtype],
+    });
   }
-
-  #refuse(index: number, value: number): never {
-    const place: number[] = [];
-    let rest = index;
-    for (const size of this.#entry.shape.toReversed()) {
-      place.unshift(rest % size);
-      rest = Math.floor(rest / size);
-    }
-    throw new WeightsError(
-      `${this.#files.label}: ${this.#file}: tensor ${this.name} holds ${value} at [${place.join(", ")}] (byte ${this.#entry.begin + index * BYTES[this.#dtype]}); every weight must be finite: the file is damaged or of a failed training`,
-    );
-  }
-}
-
-/** Index of the first NaN or infinity, or -1. */
-function firstNonFinite(x: Float32Array): number {
-  // Only an exponent of all ones carries into the sign bit here; branch-free, so it
-  // costs almost nothing.
-  const bits = new Int32Array(x.buffer, x.byteOffset, x.length);
-  let carry = 0;
-  for (let i = 0; i < bits.length; i++) carry |= (bits[i]! & 0x7f800000) + 0x00800000;
-  return carry >= 0 ? -1 : x.findIndex((value) => !Number.isFinite(value));
 }

@@ -80,11 +80,7 @@ describe("a folder of weights", () => {
     ],
     ["a huge config.json", { ...sharded, "config.json": new Uint8Array(5e6) }, "config.json is 5000000 bytes"],
     ["a broken generation_config.json", { ...sharded, "generation_config.json": "" }, "generation_config.json is not"],
-    [
-      "no weights",
-      { "config.json": config, "model.gguf": "" },
-      "safetensors; the folder holds config.json, model.gguf",
-    ],
+    ["no weights", { "config.json": config, "model.bin": "" }, "safetensors; the folder holds config.json, model.bin"],
     ["an index that is no object", { ...sharded, "model.safetensors.index.json": "[]" }, '"weight_map"'],
     ["an index without weight_map", { ...sharded, "model.safetensors.index.json": "{}" }, '"weight_map"'],
     ["an empty weight_map", { ...sharded, "model.safetensors.index.json": index({}) }, "weight_map is empty"],

@@ -16,3 +16,5 @@ export const MAX_LAYERS = 512;
 export const MAX_EXPERTS = 1024;
 /** Parts of a split model. */
 export const MAX_PARTS = 4096;
+/** Pairs of a head that RoPE turns. */
+export const MAX_ROPE_FACTORS = 4096;

@@ -1,0 +1,144 @@
+// The tensors of GGUF files under the names of the model hub, as ranges of rows.
+
+import { WeightsError } from "../../errors.ts";
+import type { GgufArchitecture } from "./architectures.ts";
+import type { GgufTensor } from "./container.ts";
+import { MAX_EXPERTS } from "./limits.ts";
+
+/** A tensor of the model hub's checkpoint: rows of one tensor of a file. */
+export interface HubTensor {
+  readonly file: string;
+  readonly tensor: GgufTensor;
+  readonly shape: readonly number[];
+  /** Its first row in the tensor of the file. */
+  readonly firstRow: number;
+  /** Rows of a head whose rows are to be put back; 0: they lie as in the checkpoint. */
+  readonly headRows: number;
+}
+
+/** Sizes of config.json that places depend on. */
+export interface Sizes {
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number;
+  readonly head_dim: number;
+}
+
+/** Tensors of the whole model. */
+const OUTER: Readonly<Record<string, string>> = {
+  token_embd: "model.embed_tokens",
+  output_norm: "model.norm",
+  output: "lm_head",
+};
+
+/** Tensors of a layer, except its experts. */
+const LAYER: Readonly<Record<string, string>> = {
+  attn_norm: "input_layernorm",
+  ffn_norm: "post_attention_layernorm",
+  attn_q: "self_attn.q_proj",
+  attn_k: "self_attn.k_proj",
+  attn_v: "self_attn.v_proj",
+  attn_output: "self_attn.o_proj",
+  attn_q_norm: "self_attn.q_norm",
+  attn_k_norm: "self_attn.k_norm",
+};
+
+/** RoPE's frequencies, which config.json has. */
+export const ROPE_FACTORS = "rope_freqs.weight";
+
+/**
+ * By their names in the checkpoint. A tensor of another name keeps it, so that it is refused as one
+ * that config.json does not ask for.
+ * @throws WeightsError if two tensors are the same part of the model, or one cannot be cut
+ */
+export function hubTensors(
+  label: string,
+  architecture: GgufArchitecture,
+  sizes: Sizes,
+  files: readonly { readonly file: string; readonly tensors: ReadonlyMap<string, GgufTensor> }[],
+): Map<string, HubTensor> {
+  const found = new Map<string, HubTensor>();
+  for (const { file, tensors } of files)
+    for (const tensor of tensors.values()) {
+      if (tensor.name === ROPE_FACTORS) continue;
+      const add: Add = (name, { shape = tensor.shape, firstRow = 0, headRows = 0 } = {}) => {
+        const other = found.get(name);
+        if (other !== undefined)
+          throw new WeightsError(
+            `${label}: tensors ${other.tensor.name} and ${tensor.name} are the same part of the model`,
+          );
+        found.set(name, { file, tensor, shape, firstRow, headRows });
+      };
+      if (!placeTensor(architecture, sizes, tensor, add)) add(tensor.name);
+    }
+  return found;
+}
+
+type Add = (name: string, range?: Partial<Pick<HubTensor, "shape" | "firstRow" | "headRows">>) => void;
+
+/** Adds a tensor under its names; false if it has none. */
+function placeTensor({ moe, permuted }: GgufArchitecture, sizes: Sizes, tensor: GgufTensor, add: Add): boolean {
+  const outer = /^(\w+)\.(weight|bias)$/.exec(tensor.name);
+  const known = outer && OUTER[outer[1]!];
+  if (known) {
+    add(`${known}.${outer[2]}`);
+    return true;
+  }
+  const [, layer, part, kind] = /^blk\.(\d{1,4})\.(.+)\.(weight|bias)$/.exec(tensor.name) ?? [];
+  if (layer === undefined || part === undefined) return false;
+  const p = `model.layers.${Number(layer)}.`;
+  const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = sizes;
+  const headRows = permuted ? headDim : 0;
+  if (Object.hasOwn(LAYER, part)) {
+    const turns = (part === "attn_q" || part === "attn_k") && rowsOf(tensor) % headDim === 0;
+    add(`${p}${LAYER[part]}.${kind}`, turns ? { headRows } : {});
+    return true;
+  }
+  if (part === "attn_qkv") {
+    const [q, kv] = [heads * headDim, kvHeads * headDim];
+    if (rowsOf(tensor) !== q + 2 * kv) return false;
+    const rest = kind === "weight" ? tensor.shape.slice(1) : [];
+    add(`${p}self_attn.q_proj.${kind}`, { shape: [q, ...rest], headRows });
+    add(`${p}self_attn.k_proj.${kind}`, { shape: [kv, ...rest], firstRow: q, headRows });
+    add(`${p}self_attn.v_proj.${kind}`, { shape: [kv, ...rest], firstRow: q + kv });
+    return true;
+  }
+  if (part === "ffn_gate_inp") {
+    add(`${p}${moe.prefix}gate.${kind}`);
+    return true;
+  }
+  if (part === "exp_probs_b" && kind === "bias") {
+    add(`${p}${moe.prefix}e_score_correction_bias`);
+    return true;
+  }
+  return kind === "weight" && placeExperts(`${p}${moe.prefix}experts.`, part, moe, tensor, add);
+}
+
+/** Experts, merged into one tensor or each by itself. */
+function placeExperts(
+  prefix: string,
+  part: string,
+  moe: GgufArchitecture["moe"],
+  { shape }: GgufTensor,
+  add: Add,
+): boolean {
+  const single = /^ffn_(gate|up|down)\.(\d{1,4})$/.exec(part);
+  if (single) {
+    add(`${prefix}${Number(single[2])}.${moe[single[1] as "gate" | "up" | "down"]}.weight`);
+    return true;
+  }
+  const merged = /^ffn_(gate|up|down|gate_up)_exps$/.exec(part)?.[1];
+  const [count, rows, cols] = shape;
+  if (merged === undefined || shape.length !== 3 || count! > MAX_EXPERTS) return false;
+  const matrices = merged === "gate_up" ? (["gate", "up"] as const) : [merged as "gate" | "up" | "down"];
+  if (rows! % matrices.length !== 0) return false;
+  const own = rows! / matrices.length;
+  for (let e = 0; e < count!; e++)
+    for (const [i, matrix] of matrices.entries())
+      add(`${prefix}${e}.${moe[matrix]}.weight`, { shape: [own, cols!], firstRow: e * rows! + i * own });
+  return true;
+}
+
+/** Rows of a matrix, or elements of a vector. */
+function rowsOf({ shape }: GgufTensor): number {
+  return shape[0] ?? 1;
+}

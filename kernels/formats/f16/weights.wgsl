@@ -1,31 +1,7 @@
-// Weights held as f16: a word is two columns. unpack2x16float needs no device feature.
-#import "lib/matrix/part.wgsl"
+// Weights held as f16. unpack2x16float needs no device feature.
+#import "lib/matrix/halves.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
-// Where the panel of `row` starts, as an index of w; expert and row count from the part's first.
-fn panel_at(expert: u32, row: u32) -> u32 {
-  return expert * part.stride + row / 8 * (part.groups * 32);
-}
-
-// Columns 8 unit .. 8 unit + 7 of a row.
-fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
-  let at = panel_at(expert, row) + unit * 8 + row / 4 % 2;
-  let lane = row % 4;
-  return Eight(
-    vec4f(unpack2x16float(w[at][lane]), unpack2x16float(w[at + 2][lane])),
-    vec4f(unpack2x16float(w[at + 4][lane]), unpack2x16float(w[at + 6][lane])),
-  );
-}
-
-// Columns 4 quad .. 4 quad + 3, a column each, of rows row .. row + 3; row a multiple of 4.
-fn weights4x4(expert: u32, row: u32, quad: u32) -> mat4x4f {
-  let at = panel_at(expert, row) + quad * 4 + row / 4 % 2;
-  let p = w[at];
-  let q = w[at + 2];
-  return transpose(mat4x4f(
-    vec4f(unpack2x16float(p.x), unpack2x16float(q.x)),
-    vec4f(unpack2x16float(p.y), unpack2x16float(q.y)),
-    vec4f(unpack2x16float(p.z), unpack2x16float(q.z)),
-    vec4f(unpack2x16float(p.w), unpack2x16float(q.w)),
-  ));
+fn numbers2(word: u32) -> vec2f {
+  return unpack2x16float(word);
 }

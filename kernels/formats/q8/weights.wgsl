@@ -7,6 +7,7 @@
 
 const ZERO = 128;
 const WIDE = true;
+const SCALES = 1;
 
 fn level_at(expert: u32, panel: u32, unit: u32, side: u32) -> u32 {
   return expert * part.stride + panel * (part.groups * 16) + unit * 4 + side * 2;

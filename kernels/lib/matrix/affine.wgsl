@@ -1,25 +1,12 @@
 // Weights held as 4 bits, with an f16 scale and a zero point of a byte a group of 8 GROUP_UNITS
 // columns (affine.ts): w = s (level - 8) - s (zero - 8), both exact in f32.
 #import "lib/matrix/levels.wgsl"
-#import "lib/matrix/nibbles.wgsl"
+#import "lib/matrix/nibble_levels.wgsl"
 #import "lib/matrix/super_groups.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
 const ZERO = 8;
-const WIDE = false;
 const OFFSETS = true;
-
-fn level_at(expert: u32, panel: u32, unit: u32) -> u32 {
-  return expert * part.stride + panel * (super_groups() * 64) + unit * 2;
-}
-
-fn levels4(expert: u32, panel: u32, half: u32, unit: u32, side: u32) -> vec4u {
-  return nibbles4(level_at(expert, panel, unit) + half, side);
-}
-
-fn levels1(expert: u32, row: u32, unit: u32, side: u32) -> u32 {
-  return nibbles1(level_at(expert, row / 8, unit) + row / 4 % 2, row % 4, side);
-}
 
 fn scale_at(expert: u32, panel: u32, unit: u32) -> u32 {
   return expert * part.stride + part.planes.y + panel * (super_groups() * (32 / GROUP_UNITS)) + unit / GROUP_UNITS;

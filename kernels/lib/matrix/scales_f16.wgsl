@@ -1,6 +1,6 @@
-// Scales that are f16, one a group of 32 columns, in the plane behind the levels.
+// Scales that are f16, one a group of 32 columns, in the plane SCALES.
 fn scale_at(expert: u32, panel: u32, unit: u32) -> u32 {
-  return expert * part.stride + part.planes.y + panel * part.groups + unit / 4;
+  return expert * part.stride + part.planes[SCALES] + panel * part.groups + unit / 4;
 }
 
 fn scales4(expert: u32, panel: u32, half: u32, unit: u32) -> vec4f {

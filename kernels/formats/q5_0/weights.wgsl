@@ -1,0 +1,10 @@
+// Weights held as 5 bits with an f16 scale a group of 32 (q5_0.ts).
+#import "lib/matrix/levels.wgsl"
+#import "lib/matrix/groups.wgsl"
+#import "lib/matrix/five_bits.wgsl"
+#import "lib/matrix/scales_f16.wgsl"
+#import "lib/matrix/no_offsets.wgsl"
+@group(0) @binding(0) var<storage, read> w: array<vec4u>;
+
+const ZERO = 16;
+const SCALES = 2;

@@ -1,0 +1,9 @@
+// Weights held as 5 bits, with a scale and a min of 6 bits a group of 32 and their factors, two
+// f16, a group of 256 (q5_k.ts).
+#import "lib/matrix/levels.wgsl"
+#import "lib/matrix/five_bits.wgsl"
+#import "lib/matrix/scales_mins.wgsl"
+@group(0) @binding(0) var<storage, read> w: array<vec4u>;
+
+const SCALES = 2;
+const FACTORS = 3;

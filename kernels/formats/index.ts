@@ -5,6 +5,8 @@ import type { Format } from "../../src/tensor/format.ts";
 import { bf16 } from "./bf16/bf16.ts";
 import { f16 } from "./f16/f16.ts";
 import { f32 } from "./f32/f32.ts";
+import { iq3_s } from "./iq3_s/iq3_s.ts";
+import { iq3_xxs } from "./iq3_xxs/iq3_xxs.ts";
 import { iq4_nl } from "./iq4_nl/iq4_nl.ts";
 import { iq4_xs } from "./iq4_xs/iq4_xs.ts";
 import { mxfp4 } from "./mxfp4/mxfp4.ts";
@@ -41,7 +43,9 @@ export const FORMATS = {
   iq4_nl,
   iq4_xs,
   mxfp4,
+  iq3_s,
   q3_k,
+  iq3_xxs,
   q2_k,
 } as const satisfies Readonly<Record<string, Format>>;
 

@@ -196,7 +196,8 @@ describe("what tests pack to", () => {
     x.fill(0, 32, 64);
     const back = held(format, x, 3, 320);
     // A level is at most a third of what a group spans.
-    expectClose(back, x, x.length, { q2_k: 0.1, q3_k: 0.04 }[format.name] ?? 0.015);
+    const tolerance = { q2_k: 0.1, q3_k: 0.04, iq3_s: 0.02, iq3_xxs: 0.02 }[format.name];
+    expectClose(back, x, x.length, tolerance ?? 0.015);
   });
 });
 
@@ -229,13 +230,18 @@ describe("GGUF files", () => {
       }
     });
 
-  it.each(OF_FILES)("$name takes at most 3 % more memory than the file", (format) => {
-    const [rows, cols] = [64, 4096];
-    const file = (rows * cols * format.ggml.bytes) / format.group;
-    const { bytes } = panelLayout(format, rows, cols);
-    expect(bytes).toBeGreaterThanOrEqual(file);
-    expect(bytes).toBeLessThanOrEqual(1.03 * file);
-  });
+  // Codebooks are looked up while a file is read; what they say takes more bits.
+  const OF_CODEBOOKS = ["iq3_xxs", "iq3_s"];
+  it.each(OF_FILES.filter(({ name }) => !OF_CODEBOOKS.includes(name)))(
+    "$name takes at most 3 % more memory than the file",
+    (format) => {
+      const [rows, cols] = [64, 4096];
+      const file = (rows * cols * format.ggml.bytes) / format.group;
+      const { bytes } = panelLayout(format, rows, cols);
+      expect(bytes).toBeGreaterThanOrEqual(file);
+      expect(bytes).toBeLessThanOrEqual(1.03 * file);
+    },
+  );
 
   it.each(OF_FILES)("$name: a row is split at once as group by group, over what was there", (format) => {
     const { group, ggml } = format;

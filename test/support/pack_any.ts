@@ -1,6 +1,8 @@
 // Packs rows to formats that only files hold, near enough to test products with them.
 
 import { packNibbles, packOneBit, packTwoBits } from "../../kernels/formats/bits.ts";
+import { IQ3_S_VALUES } from "../../kernels/formats/iq3_s/iq3_s.ts";
+import { IQ3_XXS_VALUES } from "../../kernels/formats/iq3_xxs/iq3_xxs.ts";
 import { IQ4_VALUES } from "../../kernels/formats/iq4_nl/iq4_nl.ts";
 import type { Format } from "../../src/tensor/format.ts";
 import { packRows } from "../../src/tensor/format.ts";
@@ -164,10 +166,26 @@ const PACKS: Readonly<Record<string, Pack>> = {
       codes!,
     );
   },
+  iq3_s: codes(IQ3_S_VALUES, 15, 1),
+  iq3_xxs: codes(IQ3_XXS_VALUES, 31, 0.5),
   q4_g128: affine(128),
   q4_g64: affine(64),
   q4_g32: affine(32),
 };
+
+/** Codes of signed magnitudes to `most`, odd scales of groups of 32 and their factor. */
+function codes(values: Int8Array, most: number, unit: number): Pack {
+  return (x, [codes, scales, factor]) => {
+    const d = half(largest(x) / most / 31 / unit);
+    put(factor!, 0, d);
+    for (const [g, group] of groupsOf(x, 32).entries())
+      scales![g] = 2 * level((largest(group) / most / unit / (d || 1) - 1) / 2, 15) + 1;
+    lowBits(
+      Uint8Array.from(x, (w, i) => nearest(values, w / (d * scales![i >>> 5]! * unit || 1))),
+      codes!,
+    );
+  };
+}
 
 /** Levels, scales and zero points of groups of `size` columns. */
 function affine(size: number): Pack {

@@ -1,0 +1,55 @@
+// iq3_s, ggml's IQ3_S without its codebook: a sign and one of eight magnitudes a weight, an odd
+// scale s in 1..31 a group of 32 and an f16 d a group of 256: w = (d s) magnitude. 4.3125 bits a
+// weight, 3.4375 in a file.
+//
+// Magnitudes are 1, 3, 5, ..., 15. A code is a magnitude's place, and 8 for minus; their order:
+// ../bits.ts.
+
+import type { Format } from "../../../src/tensor/format.ts";
+import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
+import { nibble, splitBytes, words } from "../bits.ts";
+import { codebook, putCodes } from "../signed_codebook.ts";
+import { GRID } from "./grid.ts";
+
+const ENTRIES = codebook(GRID);
+/** The magnitudes of codes, with their signs. */
+export const IQ3_S_VALUES = Int8Array.of(1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15);
+
+export const iq3_s = {
+  name: "iq3_s",
+  group: 256,
+  planes: [
+    { name: "codes", bytes: 128, element: 4 },
+    { name: "scales", bytes: 8, element: 2 },
+    { name: "d", bytes: 2, element: 2 },
+  ],
+  arithmetics: ["f32", "f16"],
+  unpack([codes, scales, supers], cols, into) {
+    const halves = words(supers!);
+    for (let i = 0; i < cols; i++) {
+      const scale = HALF_TO_FLOAT[halves[i >>> 8]!]! * scales![i >>> 5]!;
+      into[i] = scale * IQ3_S_VALUES[nibble(codes!, i)]!;
+    }
+  },
+  ggml: {
+    type: 21,
+    bytes: 110,
+    // d: f16; low eight bits of 64 entries of the codebook, then their ninth bits, 8 bytes; signs,
+    // 32 bytes; scales, two in a byte.
+    split(blocks, [codes, scales, supers]) {
+      for (let g = 0, at = 0; at < blocks.length; g++, at += 110) {
+        splitBytes(blocks, at, 2, supers!, 2 * g);
+        for (let j = 0; j < 8; j++) {
+          const high = blocks[at + 66 + j]!;
+          scales![8 * g + j] = 2 * ((blocks[at + 106 + (j >>> 1)]! >>> (4 * (j & 1))) & 15) + 1;
+          for (let k = 0; k < 4; k++) {
+            const entry = at + 2 + 8 * j + 2 * k;
+            const first = ENTRIES[blocks[entry]! | (((high >>> (2 * k)) & 1) << 8)]!;
+            const next = ENTRIES[blocks[entry + 1]! | (((high >>> (2 * k + 1)) & 1) << 8)]!;
+            putCodes(first, next, blocks[at + 74 + 4 * j + k]!, codes!, 128 * g + 16 * j + 4 * k);
+          }
+        }
+      }
+    },
+  },
+} as const satisfies Format;

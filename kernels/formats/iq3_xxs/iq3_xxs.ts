@@ -1,0 +1,63 @@
+// iq3_xxs, ggml's IQ3_XXS without its codebook: a sign and one of eight magnitudes a weight, an odd
+// scale s in 1..31 a group of 32 and an f16 d a group of 256: w = (d s / 2) magnitude.
+// 4.3125 bits a weight, 3.0625 in a file.
+//
+// Magnitudes are 2, 6, 10, ..., 26 and 31. Half of d is not always an f16, which is why q6_k does
+// not hold them. A code is a magnitude's place, and 8 for minus; their order: ../bits.ts.
+
+import type { Format } from "../../../src/tensor/format.ts";
+import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
+import { nibble, splitBytes, words } from "../bits.ts";
+import { codebook, putCodes } from "../signed_codebook.ts";
+import { GRID } from "./grid.ts";
+
+const ENTRIES = codebook(GRID);
+/** The magnitudes of codes, with their signs. */
+export const IQ3_XXS_VALUES = Int8Array.of(2, 6, 10, 14, 18, 22, 26, 31, -2, -6, -10, -14, -18, -22, -26, -31);
+
+export const iq3_xxs = {
+  name: "iq3_xxs",
+  group: 256,
+  planes: [
+    { name: "codes", bytes: 128, element: 4 },
+    { name: "scales", bytes: 8, element: 2 },
+    { name: "d", bytes: 2, element: 2 },
+  ],
+  arithmetics: ["f32", "f16"],
+  unpack([codes, scales, supers], cols, into) {
+    const halves = words(supers!);
+    for (let i = 0; i < cols; i++) {
+      const scale = HALF_TO_FLOAT[halves[i >>> 8]!]! * scales![i >>> 5]! * 0.5;
+      into[i] = scale * IQ3_XXS_VALUES[nibble(codes!, i)]!;
+    }
+  },
+  ggml: {
+    type: 18,
+    bytes: 98,
+    // d: f16; 64 entries of the codebook; a u32 a group of 32: seven bits of signs for each eight
+    // weights (the eighth sign makes their number even) and four of a scale.
+    split(blocks, [codes, scales, supers]) {
+      for (let g = 0, at = 0; at < blocks.length; g++, at += 98) {
+        splitBytes(blocks, at, 2, supers!, 2 * g);
+        for (let j = 0; j < 8; j++) {
+          const from = at + 66 + 4 * j;
+          const low = blocks[from]! | (blocks[from + 1]! << 8) | (blocks[from + 2]! << 16);
+          const word = low | (blocks[from + 3]! << 24);
+          scales![8 * g + j] = 2 * (word >>> 28) + 1;
+          for (let k = 0; k < 4; k++) {
+            const seven = (word >>> (7 * k)) & 127;
+            const entry = at + 2 + 8 * j + 2 * k;
+            const [first, next] = [ENTRIES[blocks[entry]!]!, ENTRIES[blocks[entry + 1]!]!];
+            putCodes(first, next, seven | (isOdd(seven) << 7), codes!, 128 * g + 16 * j + 4 * k);
+          }
+        }
+      }
+    },
+  },
+} as const satisfies Format;
+
+/** 1 if an odd number of the seven bits is set. */
+function isOdd(seven: number): number {
+  const four = seven ^ (seven >>> 4);
+  return (0x6996 >>> (four & 15)) & 1;
+}

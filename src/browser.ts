@@ -8,7 +8,7 @@ import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { startWebGrammarWorker } from "./grammar/web_grammar_threads.ts";
 import type { Files } from "./weights/files.ts";
-import { httpFiles, pickedFiles } from "./weights/web_files.ts";
+import { httpFolderOrFile, pickedFiles } from "./weights/web_files.ts";
 import { openModel, type Platform, type PlatformGpu } from "./wiring/open.ts";
 
 export type * from "./engine/api.ts";
@@ -31,14 +31,14 @@ async function pageGpu(): Promise<PlatformGpu | null> {
 
 /**
  * Opens a model in a page.
- * @param weights the URL of a folder of weights (the server must answer range requests for large
- * files), picked files, a Files of your own, or `synthetic:NAME?layers=2&seed=1`
+ * @param weights the URL of a folder of weights or of a GGUF file (the server must answer range
+ * requests for large files), picked files, a Files of your own, or `synthetic:NAME?layers=2&seed=1`
  * @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node
  */
 export function open(weights: string | readonly File[] | Files, options: OpenOptions = {}): Promise<Model> {
   const given = typeof weights === "string" ? null : "read" in weights ? weights : pickedFiles(weights);
   const platform: Platform = {
-    files: async (url) => given ?? httpFiles(url),
+    files: async (url) => (given ? { files: given, file: null } : httpFolderOrFile(url)),
     gpu: pageGpu,
     mayHaveGpu: true,
     ram: DEFAULT_RAM,

@@ -16,7 +16,8 @@ import { DeviceError, RequestError } from "./errors.ts";
 import { fileSpill } from "./experts/node_spill.ts";
 import { startNodeGrammarWorker } from "./grammar/node_grammar_threads.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
-import { nodeFiles } from "./weights/node_files.ts";
+import { smallFilesOf } from "./weights/folder.ts";
+import { nodeFolderOrFile } from "./weights/node_files.ts";
 import { isSynthetic } from "./weights/synthetic.ts";
 import { type ExpertRates, measureExperts as measure } from "./wiring/measure.ts";
 import { cacheDirectory } from "./wiring/node_cache.ts";
@@ -71,7 +72,7 @@ function platform(): Platform {
   enableWasmFeatures();
   const cache = cacheDirectory();
   return {
-    files: nodeFiles,
+    files: nodeFolderOrFile,
     gpu: openNodeGpu,
     mayHaveGpu: mayHaveGpu(),
     ram: Math.floor(RAM_SHARE * usableMemory()),
@@ -88,8 +89,8 @@ function platform(): Platform {
 
 /**
  * Opens a model.
- * @param folder a folder of weights as published on the model hub, or
- * `synthetic:NAME?layers=2&seed=1`
+ * @param folder a folder of weights as published on the model hub, a GGUF file (of a split model
+ * any part), or `synthetic:NAME?layers=2&seed=1`
  * @throws WeightsError for faults of the folder, MemoryError for a budget that is too small,
  * DeviceError for an unavailable GPU, RequestError for a bad option
  */
@@ -99,13 +100,13 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
 }
 
 /**
- * The tokenizer of a folder alone; no weights are read.
+ * The tokenizer of a folder or a GGUF file alone; no weights are read.
  * @throws WeightsError; RequestError for a synthetic model
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   checkFolder("loadTokenizer", folder);
   if (isSynthetic(folder)) throw new RequestError(`${folder} has no tokenizer: it takes token ids only`);
-  const files = await nodeFiles(folder);
+  const files = await smallFilesOf(await nodeFolderOrFile(folder));
   try {
     return await openTokenizer(files);
   } finally {

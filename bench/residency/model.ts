@@ -44,7 +44,7 @@ export function openKept(folder: string, ram: number, { files, context, onRoutes
     folder,
     { backend: "cpu", ram, context, onRoutes },
     {
-      files: async () => files,
+      files: async () => ({ files, file: null }),
       gpu: async () => null,
       mayHaveGpu: false,
       ram,

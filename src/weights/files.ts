@@ -27,6 +27,13 @@ export interface Files {
   close(): Promise<void>;
 }
 
+/** What a path or URL is: a folder, or a file in a folder, of which nothing else is listed. */
+export interface Opened {
+  readonly files: Files;
+  /** Its name, or null for a folder. */
+  readonly file: string | null;
+}
+
 /** Whether `name` is a plain file name in the folder: no separator, no `..`. */
 export function isPlainName(name: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a NUL ends a path in the system call

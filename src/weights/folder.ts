@@ -2,9 +2,9 @@
 // with an index.
 
 import { WeightsError } from "../errors.ts";
-import { type Files, isPlainName, readJson } from "./files.ts";
+import { type Files, isPlainName, type Opened, readJson } from "./files.ts";
 import { startsGguf } from "./gguf/container.ts";
-import { openGguf } from "./gguf/folder.ts";
+import { openGguf, openGgufModel } from "./gguf/folder.ts";
 import { isGgufName, modelNames } from "./gguf/split.ts";
 import { HALF_WRITTEN, JOURNAL } from "./packed_folder.ts";
 import { readSafetensorsHeader, type SafetensorsHeader } from "./safetensors.ts";
@@ -40,6 +40,20 @@ export async function openFolder(files: Files, file: string | null = null): Prom
     const { headers, index } = await readHeaders(files);
     const source = safetensorsSource(files, headers, index);
     return { label: files.label, files, config, generationConfig, headers, source, close: () => files.close() };
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+/**
+ * The files of a tokenizer and of chats, whatever the weights are. Closing them closes `files`.
+ * @throws WeightsError as ggufName() and for a malformed GGUF file. The files are closed then.
+ */
+export async function smallFilesOf({ files, file }: Opened): Promise<Files> {
+  try {
+    const gguf = await ggufName(files, file);
+    return gguf === null ? files : (await openGgufModel(files, gguf)).files;
   } catch (error) {
     await files.close();
     throw error;

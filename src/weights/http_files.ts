@@ -1,7 +1,9 @@
 // A folder of weights below a URL, read with few requests: small files whole, large ones by ranges.
 
 import { WeightsError } from "../errors.ts";
-import type { Files } from "./files.ts";
+import type { Files, Opened } from "./files.ts";
+import { startsGguf } from "./gguf/container.ts";
+import { isGgufName } from "./gguf/split.ts";
 import { JoinedReads } from "./joined_reads.ts";
 
 /** Bytes to request when only the size is needed: they usually contain the header too. */
@@ -19,9 +21,41 @@ export function httpFiles(base: string, fetcher: typeof fetch = (...args) => fet
   return new HttpFiles(base, fetcher);
 }
 
+/** Larger than any config.json. */
+const CONFIG_LIMIT = 4 * 2 ** 20;
+
+/**
+ * What a URL is: a GGUF file, by its name or its first bytes, or else a folder. The other parts of
+ * a split model are asked for beside it, with the same query.
+ */
+export async function httpFolderOrFile(url: string, fetcher?: typeof fetch): Promise<Opened> {
+  const [, folder = "./", encoded = "", query = ""] = /^([^?#]*\/)?([^/?#]*)(\?[^#]*)?/.exec(url) ?? [];
+  const name = decoded(encoded);
+  const beside = (): HttpFiles => new HttpFiles(folder.slice(0, -1), fetcher ?? ((...args) => fetch(...args)), query);
+  if (isGgufName(name)) return { files: beside(), file: name };
+  const files = httpFiles(url, fetcher);
+  if (name === "" || (await files.whole!("config.json", CONFIG_LIMIT)) !== null) return { files, file: null };
+  const other = beside();
+  const start = new Uint8Array(4);
+  if (((await other.size(name)) ?? 0) >= 4) await other.read(name, 0, start);
+  if (startsGguf(start)) return { files: other, file: name };
+  await other.close();
+  return { files, file: null };
+}
+
+/** A part of a URL as text; as it is if it is no text. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 class HttpFiles implements Files {
   readonly label: string;
   readonly #root: string;
+  readonly #query: string;
   readonly #fetcher: typeof fetch;
   readonly #closing = new AbortController();
   readonly #sizes = new Map<string, Promise<number | null>>();
@@ -34,8 +68,9 @@ class HttpFiles implements Files {
    */
   #found = false;
 
-  constructor(base: string, fetcher: typeof fetch) {
+  constructor(base: string, fetcher: typeof fetch, query = "") {
     this.label = base;
+    this.#query = query;
     this.#root = base.endsWith("/") ? base : `${base}/`;
     this.#fetcher = fetcher;
   }
@@ -202,7 +237,7 @@ class HttpFiles implements Files {
   }
 
   #url(name: string): string {
-    return this.#root + name.split("/").map(encodeURIComponent).join("/");
+    return this.#root + name.split("/").map(encodeURIComponent).join("/") + this.#query;
   }
 
   #failed(name: string, error: unknown): WeightsError {

@@ -4,7 +4,7 @@ import { constants, type Dirent } from "node:fs";
 import { type FileHandle, lstat, open, readdir, readlink, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { WeightsError } from "../errors.ts";
-import { type Files, isPlainPath } from "./files.ts";
+import { type Files, isPlainPath, type Opened } from "./files.ts";
 
 /** The most bytes of one read; Node rejects 2^31 and more. */
 const MAX_READ = 2 ** 30;
@@ -22,7 +22,9 @@ const DIRECT: number | undefined = constants.O_DIRECT;
 export async function nodeFiles(folder: string): Promise<Files> {
   const found = await kindOf(folder);
   if (found !== "folder")
-    throw new WeightsError(`${folder}: expected a folder with config.json and safetensors files, found ${found}`);
+    throw new WeightsError(
+      `${folder}: expected a folder with config.json and safetensors files, or a GGUF file, found ${found}`,
+    );
   await refuseOuterFolder(folder);
   return new DiskFiles(folder, folder, async (subfolder = ".") =>
     (await entriesOf(join(folder, subfolder))).filter((entry) => !entry.isDirectory()).map((entry) => entry.name),
@@ -45,12 +47,14 @@ const MOST_NAMED = 5;
  */
 async function refuseOuterFolder(folder: string): Promise<void> {
   const entries = await entriesOf(folder);
-  if (entries.some((entry) => !entry.isDirectory() && /\.(json|safetensors|model)$/.test(entry.name))) return;
+  if (entries.some((entry) => !entry.isDirectory() && /\.(json|safetensors|model|gguf)$/i.test(entry.name))) return;
   let level = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   for (let depth = 0; depth < 3 && level.length > 0; depth++) {
     const looked = level.slice(0, MOST_LOOKED_AT);
     const inside = await Promise.all(looked.map((name) => entriesOf(join(folder, name)).catch(() => [])));
-    const models = looked.filter((_, i) => inside[i]!.some(({ name }) => name === "config.json"));
+    const models = looked.filter((_, i) =>
+      inside[i]!.some(({ name }) => name === "config.json" || /\.gguf$/i.test(name)),
+    );
     if (models.length > 0) {
       const named = models.slice(0, MOST_NAMED).map((name) => join(folder, name));
       const more = models.length > named.length ? ` (and ${models.length - named.length} more)` : "";
@@ -69,9 +73,6 @@ async function deadLink(path: string): Promise<string | null> {
   const found = await lstat(path).catch(() => null);
   return found?.isSymbolicLink() ? await readlink(path) : null;
 }
-
-/** What a user's path is: a folder, or a single file seen as a folder with nothing else in it. */
-export type Opened = { readonly files: Files; readonly file: string | null };
 
 /** Opens a folder, or a file alone. @throws WeightsError if there is neither. */
 export async function nodeFolderOrFile(path: string): Promise<Opened> {

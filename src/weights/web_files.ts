@@ -4,7 +4,7 @@
 import { WeightsError } from "../errors.ts";
 import type { Files } from "./files.ts";
 
-export { httpFiles } from "./http_files.ts";
+export { httpFolderOrFile } from "./http_files.ts";
 
 /**
  * Files picked by the user (an <input webkitdirectory>, drag and drop, the origin

@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { createPacker } from "../backend/cpu/cpu.ts";
 import { startNodeWorker, usableCores } from "../backend/cpu/node_threads.ts";
@@ -18,7 +18,7 @@ import { type StoredTensor, storedShards } from "../model/stored.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { readBytes } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
-import { nodeFiles } from "../weights/node_files.ts";
+import { nodeFiles, nodeFolderOrFile } from "../weights/node_files.ts";
 import { openPackedWriter, type Produce, type SmallFile } from "../weights/node_packed_writer.ts";
 import { verifyFolder } from "../weights/node_verify.ts";
 import { COPIED_FOLDERS, isSmallFile, layOutShards, SMALL_FILE } from "../weights/packed_folder.ts";
@@ -182,21 +182,25 @@ function syntheticInput(url: string): Input {
 }
 
 async function folderInput(path: string): Promise<Input> {
-  const files = await nodeFiles(path);
-  const folder = await openFolder(files); // closes `files` if it throws
+  const { files: given, file } = await nodeFolderOrFile(path);
+  const folder = await openFolder(given, file); // closes `given` if it throws
+  const { files } = folder;
   try {
     const architecture = readArchitecture(folder.config, `${folder.label}/config.json`);
     const hash = createHash("sha256");
     const copied: string[] = [];
-    const shards = new Set(folder.headers.map(({ file }) => file));
+    const root = file === null ? path : dirname(path);
+    const shards = folder.headers.map((header) => header.file);
     const names = [...(await files.list())];
     for (const sub of COPIED_FOLDERS) names.push(...(await files.list(sub)).map((name) => `${sub}/${name}`));
     for (const name of names.sort()) {
-      const found = await stat(join(path, name)).catch(() => null);
-      if (!found?.isFile()) continue;
-      const copy = isSmallFile(name, found.size);
-      if (copy) copied.push(name);
-      if (copy || shards.has(name) || name === "config.json") hash.update(`${name} ${found.size} ${found.mtimeMs}\n`);
+      const size = await files.size(name).catch(() => null); // a dead link, a vocabulary that is not read
+      if (size !== null && isSmallFile(name, size)) copied.push(name);
+    }
+    for (const name of [...copied, "config.json", ...shards].sort()) {
+      // those of a GGUF file are made of it
+      const found = await stat(join(root, name)).catch(() => null);
+      hash.update(`${name} ${found?.size} ${found?.mtimeMs}\n`);
     }
     return {
       label: basename(resolve(path)),

@@ -25,7 +25,7 @@ import { footprintOf, kvBytesPerPosition, parametersOf, valuesPerToken } from ".
 import { recordLayout } from "../tensor/record.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Files } from "../weights/files.ts";
+import type { Files, Opened } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
@@ -40,7 +40,7 @@ export interface PlatformGpu {
 
 /** What Node or a browser provides. */
 export interface Platform {
-  files(folder: string): Promise<Files>;
+  files(where: string): Promise<Opened>;
   /** The platform's WebGPU, or null without an adapter. `adapter`: part of the adapter's name. */
   gpu(adapter?: string): Promise<PlatformGpu | null>;
   /** False if, without loading a driver, it is certain that there is only a software adapter. */
@@ -215,9 +215,10 @@ function openSynthetic(url: string, needTokenizer: boolean): Input {
 }
 
 async function openWeights(path: string, platform: Platform, needTokenizer: boolean): Promise<Input> {
-  const files = await platform.files(path);
+  const { files: given, file } = await platform.files(path);
   try {
-    const folder = await openFolder(files);
+    const folder = await openFolder(given, file);
+    const { files } = folder;
     const architecture = readArchitecture(folder.config, `${folder.label}/config.json`);
     const find = needTokenizer ? openTokenizer : findTokenizer;
     const tokenizer = await find(files, architecture.vocab);
@@ -241,7 +242,7 @@ async function openWeights(path: string, platform: Platform, needTokenizer: bool
       close: () => folder.close(),
     };
   } catch (error) {
-    await files.close();
+    await given.close();
     throw error;
   }
 }

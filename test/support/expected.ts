@@ -12,13 +12,14 @@ export interface Expected {
   integers(name: string): Promise<Int32Array>;
 }
 
-export async function readExpected(folder: string): Promise<Expected> {
+export async function readExpected(folder: string, file = "expected.safetensors"): Promise<Expected> {
   const files = await nodeFiles(folder);
-  const header = await readSafetensorsHeader(files, "expected.safetensors");
+  const header = await readSafetensorsHeader(files, file);
   const bytes = async (name: string): Promise<ArrayBuffer> => {
     const { begin, end } = header.tensors.get(name)!;
     const into = new Uint8Array(end - begin);
-    await files.read("expected.safetensors", begin, into);
+    await files.read(file, begin, into);
+    await files.close(); // until the next read
     return into.buffer;
   };
   return {

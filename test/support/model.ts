@@ -1,4 +1,4 @@
-// A folder's model on a given backend, with the logits and routes of every position for tests.
+// The model of a folder or GGUF file on a given backend, with the logits and routes of every position for tests.
 
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Batch, KvStore, Ops } from "../../src/backend/ops.ts";
@@ -7,7 +7,7 @@ import { type Decoder, forward, loadDecoder } from "../../src/model/decoder.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
 import { type Architecture, kvGeometry } from "../../src/model/family.ts";
 import { openFolder } from "../../src/weights/folder.ts";
-import { nodeFiles } from "../../src/weights/node_files.ts";
+import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 
 const BLOCK = 16;
 
@@ -32,8 +32,8 @@ export async function loadFolder(
   precision: PackableName,
   kv: "f32" | "f16",
 ): Promise<Loaded> {
-  const files = await nodeFiles(folder);
-  const opened = await openFolder(files);
+  const { files, file } = await nodeFolderOrFile(folder);
+  const opened = await openFolder(files, file);
   const architecture = readArchitecture(opened.config, folder);
   const sources = bindSources(architecture, opened.source);
   const model = await loadDecoder(ops, architecture, sources, { format: FORMATS[precision] });

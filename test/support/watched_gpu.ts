@@ -5,7 +5,7 @@
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { openChat } from "../../src/chat/conventions.ts";
-import { nodeFiles } from "../../src/weights/node_files.ts";
+import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 import type { Platform } from "../../src/wiring/open.ts";
 
 export interface WatchedGpu {
@@ -73,7 +73,7 @@ export function watchedGpu(adapter: string): WatchedGpu {
       },
     });
   const platform: Platform = {
-    files: nodeFiles,
+    files: nodeFolderOrFile,
     async gpu(name) {
       const opened = await openNodeGpu(name ?? adapter);
       if (!opened) return null;

@@ -9,8 +9,8 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { open } from "../../src/browser.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { readBytes, readJson } from "../../src/weights/files.ts";
+import { httpFiles } from "../../src/weights/http_files.ts";
 import { JoinedReads } from "../../src/weights/joined_reads.ts";
-import { httpFiles } from "../../src/weights/web_files.ts";
 import { inRepo } from "../support/fixtures.ts";
 
 const PAGE = "<!doctype html><title>An application</title>";

@@ -107,11 +107,12 @@ export class Metadata {
     throw this.#unexpected(key, "a whole number", found);
   }
 
-  /** A finite number of any type. @throws WeightsError as text() */
+  /** A finite number of any type; 1e-5 as f32 is 1e-5 again. @throws WeightsError as text() */
   float(key: string, otherwise?: number): number {
     const found = this.#find(key, otherwise);
     if (found === undefined) return otherwise!;
-    if (typeof found.value === "number" && Number.isFinite(found.value)) return found.value;
+    if (typeof found.value === "number" && Number.isFinite(found.value))
+      return found.kind === "f32" ? shortest(found.value) : found.value;
     throw this.#unexpected(key, "a finite number", found);
   }
 
@@ -160,6 +161,15 @@ export class Metadata {
   #unexpected(key: string, expected: string, found: Value): WeightsError {
     return this.error(key, `expected ${expected}, found ${describe(found)}`);
   }
+}
+
+/** The shortest decimal number with this f32. */
+function shortest(value: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return value;
 }
 
 function describe(found: Value): string {

@@ -77,6 +77,7 @@ describe.skipIf(there.skip !== null)(titled("files of llama.cpp's converter and 
     const [two, three] = await Promise.all(
       ["t2-Q4_0-v2.gguf", "t2-Q4_0.gguf"].map((name) => readGgufHeader(files, name)),
     );
+    await files.close();
     expect([two!.version, three!.version]).toEqual([2, 3]);
     expect([...two!.tensors.keys()]).toEqual([...three!.tensors.keys()]);
   });

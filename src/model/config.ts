@@ -164,10 +164,7 @@ export function quantizationConfig(weights: PackableName): object {
 function storedFormat(value: unknown, where: string): PackableName | null {
   if (value == null) return null;
   const { quant_method, format, weights } = value as Readonly<Record<string, unknown>>;
-  if (quant_method !== "hotset")
-    throw new WeightsError(
-      `${where}: quantization_config: expected none (weights in F32, F16 or BF16; hotset quantizes them itself) or that of \`hotset quantize\`, found quant_method ${describe(quant_method)}`,
-    );
+  if (quant_method !== "hotset") return null; // src/weights/quantized reads or refuses it
   if (format !== QUANTIZED_FORMAT)
     throw new WeightsError(
       `${where}: quantization_config: this hotset reads format ${QUANTIZED_FORMAT}, found ${describe(format)}; quantize the original again, or use the hotset that wrote it`,

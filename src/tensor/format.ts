@@ -23,6 +23,11 @@ export interface Format {
   readonly group: 32 | 64 | 256;
   /** In the order of a packed matrix's bytes. */
   readonly planes: readonly Plane[];
+  /**
+   * Of formats w = s (q - z) with planes of nibbles, f16 scales and zero points of a byte: columns
+   * that share a scale and a zero point.
+   */
+  readonly affine?: number;
   /** The arithmetics of its products; always includes f32. */
   readonly arithmetics: readonly Arithmetic[];
   /** Unpacks one row to `into` [cols]. This is the definition of the format. */

@@ -25,6 +25,15 @@ export interface StoredBytes {
   read(offset: number, into: Uint8Array, signal?: AbortSignal, bypass?: boolean): Promise<void>;
 }
 
+/** A tensor as its file holds it. */
+export interface StoredTensor extends StoredBytes {
+  /** Its file and name, for messages. */
+  readonly where: string;
+  /** Its element type, as safetensors names them. */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+
 /** A stored packed matrix, panelLayout(format, rows, cols): bytes to copy unchanged. */
 export interface StoredPanels extends StoredBytes {
   readonly format: Format;
@@ -96,4 +105,6 @@ export interface WeightSource {
    * @throws WeightsError for another dtype
    */
   bytes?(name: string): StoredBytes;
+  /** Any tensor as it is stored, if the source has files. @throws WeightsError if it is missing */
+  stored?(name: string): StoredTensor;
 }

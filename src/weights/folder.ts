@@ -7,6 +7,7 @@ import { startsGguf } from "./gguf/container.ts";
 import { openGguf, openGgufModel } from "./gguf/folder.ts";
 import { isGgufName, modelNames } from "./gguf/split.ts";
 import { HALF_WRITTEN, JOURNAL } from "./packed_folder.ts";
+import { quantizedSource } from "./quantized/source.ts";
 import { readSafetensorsHeader, type SafetensorsHeader } from "./safetensors.ts";
 import { safetensorsSource } from "./source.ts";
 import type { WeightsFolder } from "./weights_folder.ts";
@@ -38,7 +39,7 @@ export async function openFolder(files: Files, file: string | null = null): Prom
       throw new WeightsError(`${files.label}: config.json is missing; ${await contents(files)}`);
     const generationConfig = await readJson(files, "generation_config.json", CONFIG_LIMIT);
     const { headers, index } = await readHeaders(files);
-    const source = safetensorsSource(files, headers, index);
+    const source = quantizedSource(safetensorsSource(files, headers, index), config, `${files.label}: config.json`);
     return { label: files.label, files, config, generationConfig, headers, source, close: () => files.close() };
   } catch (error) {
     await files.close();

@@ -62,6 +62,16 @@ export function safetensorsSource(
         throw new WeightsError(`${files.label}: ${file}: tensor ${name}: expected dtype U8, found ${entry.dtype}`);
       return storedBytes(files, file, name, entry);
     },
+    stored(name) {
+      const { file, entry } = find(name);
+      const { dtype, shape } = entry;
+      return {
+        where: `${files.label}: ${file}: tensor ${name}`,
+        dtype,
+        shape,
+        ...storedBytes(files, file, name, entry),
+      };
+    },
   };
 }
 

@@ -28,6 +28,9 @@ const inFamilies = (name: string) => ({ name, ...inShared(`fixtures/families/${n
 const FOLDERS = ["qwen3_moe-a", "olmoe-a", "minimax_m2-a"].map(inFamilies);
 /** With a scaling of RoPE each. */
 const SCALED = ["mixtral-linear-a", "mixtral-llama3-a", "mixtral-yarn-a"].map(inFamilies);
+/** With matrices of four bits, and others that are the same in memory. */
+const QUANTIZED = inFamilies("mixtral-awq");
+const LIKE_OTHERS = ["mixtral-gptq", "qwen3_moe-fp8"].map(inFamilies);
 
 const casesOf = (path: string): Case[] => JSON.parse(readFileSync(`${path}/expected.json`, "utf8")).cases;
 
@@ -106,11 +109,15 @@ async function fused(path: string): Promise<string> {
 
 const paths = cpuPaths().map(({ name, options }) => ({
   name,
-  make: ({ maxTokens }: { maxTokens: number }) => readyCpuOps({ ...options, maxTokens }),
+  make: ({ maxTokens }: { maxTokens: number }) => readyCpuOps({ ...options, maxTokens, activations: "f32" }),
 }));
+const everywhere = [...paths, ...backends.filter(({ name }) => name !== "cpu")];
 
-describe.each([...FOLDERS, ...SCALED])("$name", ({ path, skip }) => {
-  it.skipIf(skip).each([...paths, ...backends.filter(({ name }) => name !== "cpu")])(
+describe.each([
+  ...[...FOLDERS, ...SCALED, QUANTIZED].map((folder) => ({ ...folder, ways: everywhere })),
+  ...LIKE_OTHERS.map((folder) => ({ ...folder, ways: paths.slice(0, 1) })),
+])("$name", ({ path, skip, ways }) => {
+  it.skipIf(skip).each(ways)(
     titled("logits, experts and greedy tokens of transformers: $name", skip),
     async ({ make }) => {
       const expected = await readExpected(path);

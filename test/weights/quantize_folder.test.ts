@@ -263,11 +263,11 @@ describe("verifyQuantized", () => {
 
 describe("quantization_config", () => {
   it.each<[unknown, RegExp]>([
-    [{ quant_method: "gptq", bits: 4 }, /quant_method "gptq"/],
+    [{ quant_method: "exl2", bits: 4 }, /quant_method "exl2" is not read/],
     [{ quant_method: "hotset", format: 2, weights: "q4" }, /reads format 1, found 2/],
     [{ quant_method: "hotset", format: 1, weights: "q3" }, /expected one of f32, f16, q8, q4, found "q3"/],
     [{ quant_method: "hotset", format: 1, weights: "q8" }, /config\.json asks for shape/],
-    ["q4", /quant_method nothing/],
+    ["q4", /quantization_config: expected an object, found "q4"/],
   ])("%j is refused", async (quantization_config, message) => {
     const to = temporary();
     await quantize(fixture, to, { threads: 1 });

@@ -1,6 +1,6 @@
 // q4_g32 for the SIMD kernels (lib/simd/planes.simd.ts).
 
-import { affineWeights, scalesOf, zerosOf } from "../../formats/affine/affine.simd";
+import { affineWeights, scalesOf, zerosOf } from "../../lib/simd/affine.simd";
 
 export { column, FUSED } from "../../lib/simd/defaults.simd";
 

@@ -1,12 +1,12 @@
 // The affine formats of AWQ and GPTQ checkpoints: levels q and a zero point z in 0..15 and an f16
 // scale s a group of 128, 64 or 32 columns: w = s (q - z). 4.1875, 4.375 and 4.75 bits a weight.
 //
-// Levels lie as in q4 (../bits.ts), groups of 32 one after the other; zero points as pairs of
+// Levels lie as in q4 (bits.ts), groups of 32 one after the other; zero points as pairs of
 // bytes, those of two groups.
 
-import type { Arithmetic, Format } from "../../../src/tensor/format.ts";
-import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, words } from "../bits.ts";
+import type { Arithmetic, Format } from "../../src/tensor/format.ts";
+import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
+import { nibble, words } from "./bits.ts";
 
 /** The format with a scale and a zero point for every `size` columns. */
 export function affine<const Name extends string>(name: Name, size: 128 | 64 | 32) {
@@ -14,6 +14,7 @@ export function affine<const Name extends string>(name: Name, size: 128 | 64 | 3
   return {
     name,
     group: 256,
+    affine: size,
     planes: [
       { name: "levels", bytes: 128, element: 4 },
       { name: "scales", bytes: 2 * groups, element: 2 },

@@ -1,7 +1,7 @@
-// The affine formats (affine.ts) for the SIMD kernels: levels are q4's, eight columns an element.
+// The affine formats (kernels/formats/affine.ts) for the SIMD kernels: levels are q4's, eight columns an element.
 // `shift`, a constant, says that 2^shift groups of 32 columns share a scale and a zero point.
 
-import { halves } from "../../lib/simd/lanes.simd";
+import { halves } from "./lanes.simd";
 
 /** weights() of planes.simd.ts. */
 // @ts-ignore: decorator

@@ -1,0 +1,376 @@
+// Matrices of quantized checkpoints as published: every weight bit for bit, in planes and as f32.
+
+import { describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
+import { WeightsError } from "../../src/errors.ts";
+import { type Format, rowPlanes, unpackRows } from "../../src/tensor/format.ts";
+import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
+import type { MatrixSource } from "../../src/tensor/types.ts";
+import { openFolder } from "../../src/weights/folder.ts";
+import { type Affine, packAwq, packCompressed, packGptq } from "../support/pack_words.ts";
+import { generator } from "../support/random.ts";
+import { memoryFiles, type TensorSpec, tensorFile } from "./memory_files.ts";
+
+function affine(
+  rows: number,
+  cols: number,
+  size: number,
+  change: { anyOrder?: boolean; symmetric?: boolean } = {},
+): Affine {
+  const next = generator(rows * cols + size);
+  const groups = Math.ceil(cols / size);
+  const group = Int32Array.from({ length: cols }, (_, i) => Math.floor(i / size));
+  if (change.anyOrder)
+    for (let i = cols - 1; i > 0; i--) {
+      const j = Math.floor(next() * (i + 1));
+      [group[i], group[j]] = [group[j]!, group[i]!];
+    }
+  return {
+    rows,
+    cols,
+    groups,
+    q: Uint8Array.from({ length: rows * cols }, () => next() * 16),
+    z: Uint8Array.from({ length: rows * groups }, () => (change.symmetric ? 8 : next() * 16)),
+    s: Uint16Array.from({ length: rows * groups }, () => 0x1c00 + next() * 0x800),
+    group,
+  };
+}
+
+function valuesOf({ rows, cols, groups, q, z, s, group }: Affine): Float32Array {
+  return Float32Array.from({ length: rows * cols }, (_, i) => {
+    const g = Math.floor(i / cols) * groups + group[i % cols]!;
+    return HALF_TO_FLOAT[s[g]!]! * (q[i]! - z[g]!);
+  });
+}
+
+/** The matrix `x.weight` of a folder with these tensors of `x`. */
+async function matrixOf(
+  tensors: Readonly<Record<string, TensorSpec>>,
+  quantization_config: object,
+): Promise<MatrixSource> {
+  const named = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [`x.${name}`, tensor]));
+  const files = memoryFiles({
+    "config.json": JSON.stringify({ quantization_config }),
+    "model.safetensors": tensorFile(named),
+  });
+  const { source } = await openFolder(files);
+  expect([...source.names()]).toEqual(["x.weight"]);
+  expect(source.has("x.weight")).toBe(true);
+  const matrix = source.matrix("x.weight");
+  expect(source.shape("x.weight")).toEqual([matrix.rows, matrix.cols]);
+  return matrix;
+}
+
+/** In pieces, the last row alone. */
+async function floatsOf(matrix: MatrixSource): Promise<Float32Array> {
+  const { rows, cols } = matrix;
+  const into = new Float32Array(rows * cols);
+  for (let first = 0; first < rows; first += 5) {
+    const count = Math.min(5, rows - first);
+    await matrix.readRows(first, count, into.subarray(first * cols, (first + count) * cols));
+  }
+  return into;
+}
+
+async function planesOf(matrix: MatrixSource, format: Format): Promise<Float32Array> {
+  const { rows, cols } = matrix;
+  const into = new Float32Array(rows * cols);
+  for (let first = 0; first < rows; first += 8) {
+    const count = Math.min(8, rows - first);
+    const planes = rowPlanes(format, count, cols);
+    for (const plane of planes) plane.fill(255); // what is not written would show
+    expect(await matrix.readPlanes?.(format, first, count, planes)).toBe(true);
+    // Padding is weights of zero.
+    const padded = Math.ceil(cols / format.group) * format.group;
+    const row = new Float32Array(count * padded);
+    unpackRows(format, planes, count, padded, row);
+    for (let r = 0; r < count; r++) {
+      into.set(row.subarray(r * padded, r * padded + cols), (first + r) * cols);
+      expect(row.subarray(r * padded + cols, (r + 1) * padded).every((value) => value === 0)).toBe(true);
+    }
+  }
+  return into;
+}
+
+const AWQ = { quant_method: "awq", bits: 4, version: "gemm", zero_point: true };
+const GPTQ = { quant_method: "gptq", bits: 4, desc_act: false, sym: false };
+const packed = (weights: object) => ({
+  quant_method: "compressed-tensors",
+  format: "pack-quantized",
+  config_groups: {
+    group_0: { targets: ["Linear"], weights: { num_bits: 4, type: "int", strategy: "group", ...weights } },
+  },
+});
+
+/** rows, cols, columns of a group, the format that holds it. */
+const SHAPES = [
+  [16, 256, 128, FORMATS.q4_g128],
+  [24, 640, 64, FORMATS.q4_g64],
+  [40, 96, 32, FORMATS.q4_g32],
+  [16, 384, 192, FORMATS.q4_g64],
+  [16, 512, 256, FORMATS.q4_g128],
+] as const;
+
+describe("4-bit matrices", () => {
+  describe.each(SHAPES)("[%i, %i] in groups of %i", (rows, cols, size, format) => {
+    const any = affine(rows, cols, size);
+    const cases: [string, Record<string, TensorSpec>, object, Affine][] = [
+      ["AWQ", packAwq(any), { ...AWQ, group_size: size }, any],
+      ["GPTQ", packGptq(any), { ...GPTQ, group_size: size }, any],
+      ["GPTQ, version 2", packGptq(any, 2), { ...GPTQ, group_size: size, checkpoint_format: "gptq_v2" }, any],
+      ["compressed-tensors", packCompressed(any, { zeros: true }), packed({ group_size: size, symmetric: false }), any],
+    ];
+    const symmetric = affine(rows, cols, size, { symmetric: true });
+    cases.push([
+      "compressed-tensors, symmetric",
+      packCompressed(symmetric, {}),
+      packed({ group_size: size, symmetric: true }),
+      symmetric,
+    ]);
+    it.each(cases)("%s", async (_, tensors, config, want) => {
+      const matrix = await matrixOf(tensors, config);
+      expect(matrix).toMatchObject({ rows, cols, format });
+      expect(await floatsOf(matrix)).toEqual(valuesOf(want));
+      expect(await planesOf(matrix, format)).toEqual(valuesOf(want));
+      expect(await matrix.readPlanes?.(FORMATS.q4, 0, 8, rowPlanes(FORMATS.q4, 8, cols))).toBe(false);
+    });
+  });
+
+  it("one group a row", async () => {
+    const all = affine(16, 288, 288);
+    for (const [tensors, config] of [
+      [packGptq(all), { ...GPTQ, group_size: -1 }],
+      [packAwq(all), { ...AWQ, group_size: -1 }],
+      [packCompressed(all, { zeros: true }), packed({ strategy: "channel", symmetric: false })],
+    ] as const) {
+      const matrix = await matrixOf(tensors, config);
+      expect(await floatsOf(matrix)).toEqual(valuesOf(all));
+      expect(await planesOf(matrix, FORMATS.q4_g128)).toEqual(valuesOf(all));
+    }
+  });
+
+  it("groups in any order are read exactly as f32", async () => {
+    const any = affine(16, 256, 64, { anyOrder: true });
+    for (const [tensors, config] of [
+      [packGptq(any), { ...GPTQ, group_size: 64, desc_act: true }],
+      [
+        packCompressed(any, { zeros: true, index: true }),
+        packed({ group_size: 64, symmetric: false, actorder: "group" }),
+      ],
+    ] as const) {
+      const matrix = await matrixOf(tensors, config);
+      expect(matrix.format).toBeUndefined();
+      expect(await floatsOf(matrix)).toEqual(valuesOf(any));
+    }
+    const matrix = await matrixOf(packGptq(any), { ...GPTQ, group_size: 64 });
+    await expect(matrix.readRows(0, 1, new Float32Array(256))).rejects.toThrow(
+      /g_idx: group of input \d+: expected \d, since config\.json says desc_act false/,
+    );
+  });
+
+  it("a bias of zeros is no bias, another is refused", async () => {
+    const any = affine(16, 128, 128);
+    const bias = (data: Uint16Array): TensorSpec => ({ dtype: "F16", shape: [16], data });
+    const zeros = Uint16Array.from({ length: 16 }, (_, i) => (i % 2 ? 0x8000 : 0));
+    const config = { ...GPTQ, group_size: 128 };
+    const plain = await matrixOf({ ...packGptq(any), bias: bias(zeros) }, config);
+    expect(await floatsOf(plain)).toEqual(valuesOf(any));
+    const biased = await matrixOf({ ...packGptq(any), bias: bias(zeros.fill(1, 15)) }, config);
+    await expect(floatsOf(biased)).rejects.toThrow(/x\.bias is a bias that is not zero/);
+  });
+
+  it("scales beyond f16 are read as f32 only", async () => {
+    const any = affine(16, 128, 64);
+    const scales = Float32Array.from(any.s, () => 1 / 3);
+    const tensors = {
+      ...packCompressed(any, { zeros: true }),
+      weight_scale: { dtype: "F32", shape: [16, 2], data: scales },
+    };
+    const matrix = await matrixOf(tensors, packed({ group_size: 64, symmetric: false }));
+    const third = Math.fround(1 / 3);
+    const want = Float32Array.from(
+      any.q,
+      (q, i) => third * (q - any.z[Math.floor(i / 128) * 2 + any.group[i % 128]!]!),
+    );
+    expect(await floatsOf(matrix)).toEqual(want);
+    await expect(planesOf(matrix, FORMATS.q4_g64)).rejects.toThrow(
+      /the scale 0\.333\d* of row 0 does not fit f16.*--weights f16/,
+    );
+  });
+
+  it("tensors that do not fit config.json are named", async () => {
+    const any = affine(16, 256, 128);
+    await expect(matrixOf(packAwq(any), { ...AWQ, group_size: 64 })).rejects.toThrow(
+      /x\.qzeros: expected shape \[4,2\], found \[2,2\] \(the group_size of config\.json makes 4 groups of 256 inputs\)/,
+    );
+    const { qzeros: _, ...rest } = packAwq(any);
+    await expect(matrixOf(rest, { ...AWQ, group_size: 128 })).rejects.toThrow(/tensor x\.qzeros is missing/);
+    const infinite = packGptq({ ...any, s: any.s.fill(0x7c00, 3, 4) });
+    const matrix = await matrixOf(infinite, { ...GPTQ, group_size: 128 });
+    await expect(floatsOf(matrix)).rejects.toThrow(/x\.scales holds Infinity at element/);
+  });
+
+  it("reads a matrix once, however many rows are asked for at a time", async () => {
+    const any = affine(64, 512, 128);
+    const reads: [string, number, number][] = [];
+    const named = Object.fromEntries(Object.entries(packAwq(any)).map(([name, tensor]) => [`x.${name}`, tensor]));
+    const config = JSON.stringify({ quantization_config: { ...AWQ, group_size: 128 } });
+    const { source } = await openFolder(
+      memoryFiles({ "config.json": config, "model.safetensors": tensorFile(named) }, reads),
+    );
+    reads.length = 0;
+    const matrix = source.matrix("x.weight");
+    expect(await floatsOf(matrix)).toEqual(valuesOf(any));
+    expect(reads.reduce((sum, [, , bytes]) => sum + bytes, 0)).toBe((64 * 512) / 2 + 4 * 64 * 2 + 4 * 32);
+    // Its last rows have been read: it is not kept.
+    await matrix.readRows(0, 1, new Float32Array(512));
+    expect(reads.reduce((sum, [, , bytes]) => sum + bytes, 0)).toBe(2 * ((64 * 512) / 2 + 4 * 64 * 2 + 4 * 32));
+  });
+});
+
+describe("FP8", () => {
+  const [rows, cols] = [136, 150];
+  const bytes = Uint8Array.from({ length: rows * cols }, (_, i) => ((i * 37) % 127) | ((i & 1) << 7));
+  /** OCP's E4M3: exponents from 1 on, subnormals below. */
+  const e4m3 = (byte: number) => {
+    const exponent = (byte >> 3) & 15;
+    const size = exponent === 0 ? (byte & 7) / 512 : (8 + (byte & 7)) * 2 ** (exponent - 10);
+    return byte & 128 ? -size : size;
+  };
+  const weight = { dtype: "F8_E4M3", shape: [rows, cols], data: bytes };
+  const bfloat = (x: Float32Array) => Uint16Array.from(new Uint32Array(x.buffer), (bits) => bits >>> 16);
+  const fp8 = { quant_method: "fp8", fmt: "e4m3", weight_block_size: [128, 128], activation_scheme: "dynamic" };
+  const compressed = (weights: object) => ({
+    quant_method: "compressed-tensors",
+    format: "float-quantized",
+    config_groups: { group_0: { weights: { type: "float", num_bits: 8, ...weights } } },
+  });
+
+  it.each<[string, object, Record<string, TensorSpec>, (r: number, c: number) => number]>([
+    [
+      "blocks of 128 x 128 with ragged ends, F32 scales",
+      fp8,
+      { weight_scale_inv: { dtype: "F32", shape: [2, 2], data: Float32Array.of(0.1, 0.2, 0.3, 0.7) } },
+      (r, c) => Math.fround([0.1, 0.2, 0.3, 0.7][2 * (r >> 7) + (c >> 7)]!),
+    ],
+    [
+      "BF16 scales",
+      fp8,
+      { weight_scale_inv: { dtype: "BF16", shape: [2, 2], data: bfloat(Float32Array.of(0.5, 0.25, 3, 1.5)) } },
+      (r, c) => [0.5, 0.25, 3, 1.5][2 * (r >> 7) + (c >> 7)]!,
+    ],
+    [
+      "a scale a row",
+      compressed({ strategy: "channel" }),
+      {
+        weight_scale: {
+          dtype: "F32",
+          shape: [rows, 1],
+          data: Float32Array.from({ length: rows }, (_, r) => 1 + r / 7),
+        },
+      },
+      (r) => Math.fround(1 + r / 7),
+    ],
+    [
+      "one scale",
+      compressed({ strategy: "tensor" }),
+      { weight_scale: { dtype: "F32", shape: [1], data: Float32Array.of(0.3) } },
+      () => Math.fround(0.3),
+    ],
+  ])("%s", async (_, config, scale, factor) => {
+    const matrix = await matrixOf({ weight, ...scale }, config);
+    const want = Float32Array.from(bytes, (byte, i) => e4m3(byte) * factor(Math.floor(i / cols), i % cols));
+    expect(await floatsOf(matrix)).toEqual(want);
+  });
+
+  it("a NaN is refused by its place", async () => {
+    const data = bytes.slice();
+    data[cols + 3] = 0xff;
+    const scale = { dtype: "F32", shape: [2, 2], data: Float32Array.of(1, 1, 1, 1) };
+    const matrix = await matrixOf({ weight: { ...weight, data }, weight_scale_inv: scale }, fp8);
+    await expect(floatsOf(matrix)).rejects.toThrow(/x\.weight holds NaN at \[1, 3\]/);
+  });
+});
+
+describe("what is not read", () => {
+  const compressed = (weights: object, change: object = {}) => ({
+    quantization_config: { ...packed(weights), ...change },
+  });
+  it.each<[object, string]>([
+    [{ quantization_config: { ...AWQ, bits: 8, group_size: 128 } }, "quantization_config: bits: expected 4, found 8"],
+    [
+      { quantization_config: { ...AWQ, version: "gemv", group_size: 128 } },
+      'version: expected "gemm" or "GEMM", found "gemv"',
+    ],
+    [{ quantization_config: { ...AWQ, zero_point: false, group_size: 128 } }, "zero_point: expected true, found false"],
+    [{ quantization_config: { ...AWQ, group_size: 0 } }, "group_size: expected a multiple of 8, or -1"],
+    [
+      { quantization_config: { ...AWQ } },
+      "group_size: expected a multiple of 8, or -1 for one group a row, found nothing",
+    ],
+    [{ quantization_config: { ...GPTQ, bits: 3, group_size: 128 } }, "bits: expected 4, found 3"],
+    [
+      { quantization_config: { ...GPTQ, checkpoint_format: "marlin", group_size: 128 } },
+      'checkpoint_format: expected "gptq" or "gptq_v2"',
+    ],
+    [
+      { quantization_config: { ...GPTQ, is_marlin_format: true, group_size: 128 } },
+      "is_marlin_format: expected false, found true",
+    ],
+    [
+      { quantization_config: { quant_method: "bitsandbytes", load_in_4bit: true } },
+      'quant_method "bitsandbytes" is not read',
+    ],
+    [{ quantization_config: { quant_method: "mxfp4" } }, 'quant_method "mxfp4" is not read'],
+    [{ quantization_config: { quant_method: "toString" } }, 'quant_method "toString" is not read'],
+    [{ quantization_config: { quant_method: 4 } }, "quant_method 4 is not read"],
+    [{ quantization_config: [] }, "quantization_config: expected an object, found a list"],
+    [{ quantization: { group_size: 64, bits: 4 } }, "quantization: MLX's quantized weights are not read"],
+    [
+      { quantization_config: { bits: 4 }, quantization: { bits: 4 } },
+      "quantization: MLX's quantized weights are not read",
+    ],
+    [compressed({ num_bits: 8, group_size: 128 }), "config_groups.group_0: weights: num_bits: expected 4, found 8"],
+    [compressed({ group_size: 128 }, { format: "marlin-24" }), 'format: expected "pack-quantized"'],
+    [
+      compressed({ group_size: 128 }, { config_groups: {} }),
+      "config_groups: expected an object of objects, found an object",
+    ],
+    [compressed({ strategy: "tensor" }), 'strategy: expected "group" or "channel", found "tensor"'],
+    [{ quantization_config: { quant_method: "fp8", fmt: "e5m2" } }, 'fmt: expected "e4m3", found "e5m2"'],
+    [
+      { quantization_config: { quant_method: "fp8" } },
+      "weight_block_size: expected two sizes, such as [128, 128], found nothing",
+    ],
+  ])("%j", async (config, message) => {
+    const one = { dtype: "F32", shape: [1, 1], data: Float32Array.of(1) };
+    const files = memoryFiles({ "config.json": JSON.stringify(config), "model.safetensors": tensorFile({ one }) });
+    const { source } = await openFolder(files);
+    for (const use of [
+      () => source.has("one"),
+      () => [...source.names()],
+      () => source.shape("one"),
+      () => source.matrix("one"),
+    ]) {
+      expect(use).toThrow(WeightsError);
+      expect(use).toThrow(message);
+      expect(use).toThrow(/^folder: config\.json: /);
+    }
+  });
+
+  it("a matrix that is not quantized is read as it is", async () => {
+    const any = affine(16, 128, 128);
+    const named = Object.fromEntries(Object.entries(packAwq(any)).map(([name, tensor]) => [`x.${name}`, tensor]));
+    const y = { dtype: "F32", shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
+    const files = memoryFiles({
+      "config.json": JSON.stringify({ quantization_config: { ...AWQ, group_size: 128 } }),
+      "model.safetensors": tensorFile({ ...named, "y.weight": y, "z.bias": y }),
+    });
+    const { source } = await openFolder(files);
+    expect([...source.names()].sort()).toEqual(["x.weight", "y.weight", "z.bias"]);
+    expect(await floatsOf(source.matrix("y.weight"))).toEqual(y.data);
+    const last = source.matrix("x.weight", 12, 4);
+    expect(await floatsOf(last)).toEqual(valuesOf(any).subarray(12 * 128));
+    expect(await planesOf(last, FORMATS.q4_g128)).toEqual(valuesOf(any).subarray(12 * 128));
+  });
+});

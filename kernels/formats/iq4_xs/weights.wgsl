@@ -3,20 +3,7 @@
 #import "lib/matrix/levels.wgsl"
 #import "lib/matrix/iq4_levels.wgsl"
 #import "lib/matrix/super_scales.wgsl"
+#import "lib/matrix/group_integers.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
 const FACTORS = 2;
-
-// Where the scales of a panel's rows lie, two bytes a row: of 32 columns, and of the next 32.
-fn scale_at(expert: u32, panel: u32, unit: u32) -> u32 {
-  return expert * part.stride + part.planes.y + panel * (super_groups() * 4) + unit / 8;
-}
-
-fn integers4(expert: u32, panel: u32, half: u32, unit: u32) -> vec4i {
-  let scales = elements4(scale_at(expert, panel, unit), half) << vec4u(24 - unit / 4 % 2 * 8);
-  return bitcast<vec4i>(scales) >> vec4u(24);
-}
-
-fn integers1(expert: u32, row: u32, unit: u32) -> i32 {
-  return signed_byte(element1(scale_at(expert, row / 8, unit), row), unit / 4 % 2 * 8);
-}

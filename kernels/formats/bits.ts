@@ -120,3 +120,16 @@ export function splitBytes(blocks: Uint8Array, at: number, count: number, plane:
 export function words(plane: Uint8Array): Uint16Array {
   return new Uint16Array(plane.buffer, plane.byteOffset, plane.length / 2);
 }
+
+/** Writes 32 levels 0..31: 16 bytes of low bits from the start, 4 of high bits. */
+export function packFive(from: Uint8Array, low: Uint8Array, high: Uint8Array): void {
+  packNibbles(
+    from.map((u) => u & 15),
+    low,
+    0,
+  );
+  packOneBit(
+    from.map((u) => u >>> 4),
+    high,
+  );
+}

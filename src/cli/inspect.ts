@@ -2,7 +2,7 @@
 // Reads headers only.
 
 import type { Command } from "commander";
-import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
@@ -55,7 +55,7 @@ function folderText(report: FolderReport): string {
     rows.push(["architecture", fields(asked)]);
     rows.push(["parameters", `${count(parameters.total)} total, ${count(parameters.active)} active per token`]);
     if (stored) rows.push(["quantized", `${stored}, by hotset quantize: opened without conversion`]);
-    const sizes = (stored ? [stored] : PACKABLE).map((name) => `${name} ${size(memory[name])}`);
+    const sizes = (stored ? [stored] : AUTOMATIC).map((name) => `${name} ${size(memory[name]!)}`);
     rows.push(["memory for weights", sizes.join(", ")]);
     rows.push(["memory for context", `${size(1024 * kvPerPosition)} per 1,024 positions (f16)`]);
   }

@@ -1,6 +1,6 @@
 // Plans memory: the formats that a budget allows, and slots for experts where not all of them fit.
 
-import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, type PackableName } from "../../kernels/formats/index.ts";
 import { MemoryError } from "../errors.ts";
 
 /** Layers whose experts have one shape, and so share slots. */
@@ -81,8 +81,8 @@ export interface Plan {
   readonly tiers: readonly Tiers[] | null;
 }
 
-/** The format that takes the least memory. */
-const SMALLEST = PACKABLE.at(-1)!;
+/** The format that takes the least memory of those that are chosen automatically. */
+const SMALLEST: PackableName = AUTOMATIC.at(-1)!;
 /** Positions that must fit: a shorter context is not useful. */
 const USEFUL_POSITIONS = 2048;
 /** The fewest transit slots: one is filled while another is computed with. */
@@ -101,7 +101,7 @@ export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets:
   const { main, slots } = budgets;
   const kv = needs.kvPerPosition * Math.min(needs.context, USEFUL_POSITIONS);
   const least = (p: PackableName): number => needs.weights(p) + needs.scratch + kv;
-  const candidates: readonly PackableName[] = wanted === "auto" ? PACKABLE : [wanted];
+  const candidates: readonly PackableName[] = wanted === "auto" ? AUTOMATIC : [wanted];
   const weights = candidates.find((p) => least(p) <= main.bytes);
   const whole = (name: PackableName): boolean => slots === undefined || slots >= mostExperts(needs.classes(name));
   if (weights !== undefined && (!budgets.tiers || whole(weights)))

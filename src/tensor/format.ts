@@ -32,8 +32,11 @@ export interface Format {
   readonly arithmetics: readonly Arithmetic[];
   /** Unpacks one row to `into` [cols]. This is the definition of the format. */
   unpack(planes: readonly Uint8Array[], cols: number, into: Float32Array): void;
-  /** Packs one row [cols] with its padding. Absent: such weights come from files only. */
-  pack?(row: Float32Array, planes: readonly Uint8Array[]): void;
+  /**
+   * Packs one row [cols] with its padding. What `importance` [cols], above 0, gives more weight has
+   * a smaller error; all count alike without it. Absent: such weights come from files only.
+   */
+  pack?(row: Float32Array, planes: readonly Uint8Array[], importance?: Float32Array): void;
   /** Its representation in GGUF files. */
   readonly ggml?: GgmlType;
 }

@@ -15,8 +15,8 @@ export interface ArchitectureReport {
   /** The checked fields of config.json. */
   readonly config: object;
   readonly parameters: { readonly total: number; readonly active: number };
-  /** Bytes of all weights in memory in each format. */
-  readonly memory: Readonly<Record<PackableName, number>>;
+  /** Bytes of all weights in memory in each format that is chosen automatically, or as stored. */
+  readonly memory: Readonly<Partial<Record<PackableName, number>>>;
   /** Bytes of keys and values for one position, in f16. */
   readonly kvPerPosition: number;
 }

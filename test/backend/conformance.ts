@@ -2,7 +2,7 @@
 // awkward shapes.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { RequestError, WeightsError } from "../../src/errors.ts";
 import { panelLayout } from "../../src/tensor/format.ts";
@@ -53,7 +53,7 @@ function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void,
 export function conformance(name: string, makeOps: MakeOps, left?: string | null): void {
   const declare = (ops: () => Ops): void => {
     loading(ops);
-    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PACKABLE });
+    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: AUTOMATIC });
     dense(ops);
     attentionConformance(ops);
     moeConformance(ops);
@@ -65,7 +65,7 @@ export function conformance(name: string, makeOps: MakeOps, left?: string | null
 /** Declares the cases that depend on how products are computed. */
 export function productConformance(name: string, makeOps: MakeOps, left?: string | null): void {
   const declare = (ops: () => Ops): void => {
-    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: PACKABLE });
+    products(ops, { counts: TOKENS, shapes: SHAPES, precisions: AUTOMATIC });
     moeConformance(ops);
   };
   over(`${name} conforms`, makeOps, declare, left);
@@ -117,7 +117,7 @@ function loading(ops: () => Ops): void {
       );
     });
 
-    it.each(PACKABLE)("takes rows that the source has already packed, or else packs them: %s", async (precision) => {
+    it.each(AUTOMATIC)("takes rows that the source has already packed, or else packs them: %s", async (precision) => {
       const [rows, cols] = [97, 60];
       const data = uniform(rows * cols, 11);
       const other = precision === "q4" ? "q8" : "q4";
@@ -184,7 +184,7 @@ function products(ops: () => Ops, { counts, shapes, precisions }: Cases): void {
       },
     );
 
-    it.each(PACKABLE)("embeds tokens in any order, again and again, from a table in %s", async (precision) => {
+    it.each(AUTOMATIC)("embeds tokens in any order, again and again, from a table in %s", async (precision) => {
       const [V, D] = [320, 60];
       const data = uniform(V * D, 5);
       const want = held(FORMATS[precision], data, V, D);

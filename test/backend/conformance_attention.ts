@@ -2,7 +2,7 @@
 // batches, sliding windows.
 
 import { describe, expect, it } from "vitest";
-import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
 import { held, memorySource, sourceFor } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
@@ -170,7 +170,7 @@ export function attentionConformance(ops: () => Ops): void {
         { ...attentionOf(4, 2, 24), normed: "head" } as Layer,
         { ...attentionOf(3, 1, 6), normed: "whole" } as Layer,
         { ...attentionOf(16, 2, 32), normed: "whole" } as Layer,
-      ].flatMap((shape) => PACKABLE.map((precision) => ({ shape, precision, ...shape, parts: titleOf(shape) }))),
+      ].flatMap((shape) => AUTOMATIC.map((precision) => ({ shape, precision, ...shape, parts: titleOf(shape) }))),
     )(
       "turns q and k by position, $heads + 2 x $kvHeads heads of $headDim, $parts, $precision",
       async ({ shape, precision }) => {

@@ -1,7 +1,7 @@
 // Conformance of route and moe: exact expert ids, ties, experts without tokens, every precision.
 
 import { describe, expect, it } from "vitest";
-import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Ops, Vector } from "../../src/backend/ops.ts";
 import { type ExpertData, expertSource, held, memorySource } from "../support/memory_source.ts";
 import { integers, uniform } from "../support/random.ts";
@@ -82,7 +82,7 @@ export function moeConformance(ops: () => Ops): void {
     });
   });
 
-  experts(ops, { counts: TOKENS, precisions: PACKABLE });
+  experts(ops, { counts: TOKENS, precisions: AUTOMATIC });
 }
 
 /** moe() alone, over steps of `counts` tokens. */

@@ -2,7 +2,7 @@
 // of a record says.
 
 import { afterEach, describe, expect, it } from "vitest";
-import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS } from "../../kernels/formats/index.ts";
 import { Heap } from "../../src/backend/cpu/heap.ts";
 import { KernelModules } from "../../src/backend/cpu/modules.ts";
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
@@ -29,7 +29,7 @@ async function memory(threads: number) {
   return { home, heaps: new SimdHeaps(modules, home, pool) };
 }
 
-describe.each(PACKABLE)("packRecord in %s", (precision) => {
+describe.each(AUTOMATIC)("packRecord in %s", (precision) => {
   it.each([
     [64, 96, 1],
     [60, 50, 1], // padding of rows and of columns

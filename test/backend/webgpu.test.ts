@@ -2,7 +2,7 @@
 // does, all checks on.
 
 import { afterEach, describe, it } from "vitest";
-import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { type TileName, tilesFor } from "../../src/backend/webgpu/tuning/tiles.ts";
 import type { WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
@@ -17,7 +17,7 @@ import { conformance, formatConformance, productConformance, tileConformance } f
  * adapters; `matrix` is webgpu_matrix.test.ts.
  */
 const TILE_CASES: Readonly<Partial<Record<TileName, readonly PackableName[]>>> = {
-  shared64: PACKABLE,
+  shared64: AUTOMATIC,
   shared128: ["q4"],
   half64: ["f32", "q8"],
   half128: ["f16"],

@@ -3,11 +3,11 @@ import type { PackableName } from "../../kernels/formats/index.ts";
 import { formatBytes, planMemory } from "../../src/engine/budget.ts";
 import { MemoryError } from "../../src/errors.ts";
 
-const sizes = { f32: 3200, f16: 1600, q8: 850, q4: 450 };
+const sizes: Partial<Record<PackableName, number>> = { f32: 3200, f16: 1600, q8: 850, q4: 450 };
 const needs = {
-  weights: (p: PackableName) => sizes[p] * 1e6,
-  dense: (p: PackableName) => (sizes[p] * 1e6) / 10,
-  classes: (p: PackableName) => [{ layers: 4, experts: 8, record: (sizes[p] * 1e6 * 0.9) / 32 }],
+  weights: (p: PackableName) => sizes[p]! * 1e6,
+  dense: (p: PackableName) => (sizes[p]! * 1e6) / 10,
+  classes: (p: PackableName) => [{ layers: 4, experts: 8, record: (sizes[p]! * 1e6 * 0.9) / 32 }],
   kvPerPosition: 1e4,
   scratch: 1e7,
   context: 8192,
@@ -23,7 +23,7 @@ describe("memory plan", () => {
     ["just q4", 450e6 + 1e7 + kv, "q4"],
   ])("auto takes the most precise that fits: %s", (_name, budget, weights) => {
     const plan = planMemory(needs, "auto", ram(budget));
-    expect(plan).toEqual({ weights, kvBytes: budget - sizes[plan.weights] * 1e6 - 1e7, tiers: null });
+    expect(plan).toEqual({ weights, kvBytes: budget - sizes[plan.weights]! * 1e6 - 1e7, tiers: null });
   });
   it("says the smallest budget that works, and that budget works", () => {
     expect(() => planMemory(needs, "auto", ram(4e8))).toThrow(MemoryError);

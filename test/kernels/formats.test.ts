@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { FORMATS, formatOf, PACKABLE } from "../../kernels/formats/index.ts";
+import { FORMATS, formatOf, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { RequestError } from "../../src/errors.ts";
 import { type Format, panelLayout, rowPlanes, rowsOfPlanes, unpackRows } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
@@ -83,6 +83,27 @@ describe("panelLayout", () => {
   });
 });
 
+/**
+ * How far a weight may be off, as a share of the largest of its group: q8 rounds to half of 1 / 127;
+ * searched scales clip a little, and integers for scales round these too.
+ */
+const FARTHEST: Readonly<Record<Exclude<PackableName, "f16">, number>> = {
+  f32: 0,
+  q8: 1 / 250,
+  q6_k: 1 / 20,
+  q5_k: 1 / 12,
+  q5_1: 1 / 12,
+  q5_0: 1 / 8,
+  q4: 1 / 5,
+  q4_k: 1 / 5,
+  q4_1: 1 / 5,
+  iq4_nl: 1 / 5,
+  iq4_xs: 1 / 5,
+  mxfp4: 1 / 3,
+  q3_k: 2 / 5,
+  q2_k: 1 / 2,
+};
+
 describe("packRows", () => {
   it("lays q4 nibbles out as documented: byte 4j+b holds weight 8j+b low and 8j+4+b high", () => {
     // Multiples of one scale, so that quantizing is exact: weight i is u(i) - 8, with
@@ -112,12 +133,12 @@ describe("packRows", () => {
       const all = held(FORMATS[precision], x, rows, cols);
       for (let r = 0; r < rows; r++)
         for (let c = 0; c < cols; c++) {
-          const group = x.subarray(r * cols + (c & ~31), r * cols + Math.min(cols, (c & ~31) + 32));
+          const size = FORMATS[precision].group;
+          const first = c - (c % size);
+          const group = x.subarray(r * cols + first, r * cols + Math.min(cols, first + size));
           const max = group.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
           const value = x[r * cols + c]!;
-          // q8 rounds to half of max / 127; q4's scale is at most max / 7, and what it clips stays
-          // within two levels.
-          const allowed = { f32: 0, f16: Math.abs(value) / 2048, q8: max / 250, q4: max / 5 }[precision];
+          const allowed = precision === "f16" ? Math.abs(value) / 2048 : max * FARTHEST[precision];
           expect(Math.abs(all[r * cols + c]! - value), `row ${r}, column ${c}`).toBeLessThanOrEqual(allowed);
         }
       expect(held(FORMATS[precision], x.subarray(2 * cols, 4 * cols), 2, cols)).toEqual(
@@ -126,14 +147,14 @@ describe("packRows", () => {
     },
   );
 
-  it.each(PACKABLE)("%s writes padding as zero weights over what was there", (precision) => {
-    const cols = 33;
-    const format = FORMATS[precision];
-    const planes = packPlanes(format, uniform(64, 2), 1, 64);
-    format.pack(uniform(cols, 1), planes);
-    const row = new Float32Array(64);
-    unpackRows(format, planes, 1, 64, row);
-    expect([...row.subarray(cols)].map(Math.abs)).toEqual(Array(64 - cols).fill(0));
+  it.each(PACKABLE)("%s writes groups of padding as zero weights over what was there", (precision) => {
+    const cols = 32;
+    const format: Format = FORMATS[precision];
+    const planes = packPlanes(format, uniform(format.group, 2), 1, format.group);
+    format.pack!(uniform(cols, 1), planes);
+    const row = new Float32Array(format.group);
+    unpackRows(format, planes, 1, format.group, row);
+    expect([...row.subarray(cols)].map(Math.abs)).toEqual(Array(format.group - cols).fill(0));
   });
 
   it.each(["q8", "q4"] as const)("%s keeps zeros, tiny and huge weights finite", (precision) => {

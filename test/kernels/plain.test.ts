@@ -6,7 +6,7 @@ import { append } from "../../kernels/append.ts";
 import { attention } from "../../kernels/attention.ts";
 import { expertDown } from "../../kernels/expert_down.ts";
 import { expertUp } from "../../kernels/expert_up.ts";
-import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { group } from "../../kernels/group.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { packedMatrix, unpackRow } from "../../kernels/packed.ts";
@@ -33,7 +33,7 @@ function ranges(n: number): [number, number][] {
 }
 
 describe("unpackRow", () => {
-  it.each(PACKABLE)("agrees with unpackRows, %s", (precision) => {
+  it.each(AUTOMATIC)("agrees with unpackRows, %s", (precision) => {
     const [rows, cols] = [7, 97];
     const data = uniform(rows * cols, 1);
     const want = held(FORMATS[precision], data, rows, cols);
@@ -48,7 +48,7 @@ describe("unpackRow", () => {
 
 describe("matmul", () => {
   const [D, N] = [60, 29];
-  it.each(PACKABLE.flatMap((precision) => [1, 3, 4, 5, 8, 9, 11].map((T) => ({ precision, T }))))(
+  it.each(AUTOMATIC.flatMap((precision) => [1, 3, 4, 5, 8, 9, 11].map((T) => ({ precision, T }))))(
     "$precision, T = $T: ranges of columns together make the whole and nothing else is touched",
     ({ precision, T }) => {
       const x = uniform(T * D, 2);

@@ -2,7 +2,7 @@
 // ones as they are.
 
 import { describe, expect, it } from "vitest";
-import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { concatRows } from "../../src/model/sources.ts";
 import { type Format, panelLayout } from "../../src/tensor/format.ts";
@@ -37,7 +37,7 @@ function stored(bytes: Uint8Array) {
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
-describe.each(PACKABLE)("loadPanels in %s", (name) => {
+describe.each(AUTOMATIC)("loadPanels in %s", (name) => {
   const format = FORMATS[name];
   it.each([
     [1, 1, 16],

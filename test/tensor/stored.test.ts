@@ -1,7 +1,7 @@
 // Matrices in panels of eight rows, read back row by row.
 
 import { describe, expect, it } from "vitest";
-import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS } from "../../kernels/formats/index.ts";
 import { type Format, rowPlanes } from "../../src/tensor/format.ts";
 import { storedExpert, storedMatrix } from "../../src/tensor/stored.ts";
 import type { MatrixSource, StoredBytes, StoredPanels } from "../../src/tensor/types.ts";
@@ -50,7 +50,7 @@ const SIZES = [
   [600, 2100], // f32: more than one piece
 ] as const;
 
-describe.each(PACKABLE)("in %s", (name) => {
+describe.each(AUTOMATIC)("in %s", (name) => {
   const format = FORMATS[name];
   const panels = (data: Float32Array, rows: number, cols: number): StoredPanels => ({
     format,

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SafeTensor } from "safetensors";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { open, quantize, verifyQuantized } from "../../src/index.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
@@ -59,7 +59,7 @@ function expectSame(got: Float32Array, want: Float32Array): void {
   expect(Buffer.compare(new Uint8Array(got.buffer), new Uint8Array(want.buffer))).toBe(0);
 }
 
-describe.each(some([...PACKABLE].reverse(), 1))("%s", (weights) => {
+describe.each(some([...AUTOMATIC].reverse(), 1))("%s", (weights) => {
   describe.each([...FIXTURES, tales])("of %s", (from) => {
     it("is the model that the original is at that precision, bit for bit, on the CPU backend", async () => {
       const to = await quantized(from, weights);

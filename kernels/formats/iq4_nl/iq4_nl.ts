@@ -3,10 +3,20 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, splitBytes, splitNibbles, words } from "../bits.ts";
+import { nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
+import { eachGroup } from "../search/groups.ts";
+import { type Grid, packSigned, unevenGrid } from "../search/signed.ts";
 
 /** The values of codes, denser around zero. */
 export const IQ4_VALUES = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+
+export const IQ4_GRID: Grid = unevenGrid(IQ4_VALUES);
+/** What the extreme of a group is tried at: either end of the table, or less or more of it. */
+export const IQ4_PEAKS: Float32Array = Float32Array.from({ length: 16 }, (_, k) => {
+  const share = 0.78 + 0.046 * (k & 7);
+  return share * (k < 8 ? -127 : 113);
+});
+const found = new Uint8Array(GROUP);
 
 export const iq4_nl = {
   name: "iq4_nl",
@@ -19,6 +29,13 @@ export const iq4_nl = {
   unpack([codes, scales], cols, into) {
     const halves = words(scales!);
     for (let i = 0; i < cols; i++) into[i] = HALF_TO_FLOAT[halves[i >>> 5]!]! * IQ4_VALUES[nibble(codes!, i)]!;
+  },
+  pack(row, [codes, scales], importance) {
+    const halves = words(scales!);
+    eachGroup(GROUP, row, importance, (x, w, g) => {
+      halves[g] = packSigned(x, w, 0, GROUP, IQ4_GRID, IQ4_PEAKS, found);
+      packNibbles(found, codes!, 16 * g);
+    });
   },
   ggml: {
     type: 20,

@@ -3,8 +3,13 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, splitBytes, splitNibbles, words } from "../bits.ts";
-import { IQ4_VALUES } from "../iq4_nl/iq4_nl.ts";
+import { nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
+import { IQ4_GRID, IQ4_PEAKS, IQ4_VALUES } from "../iq4_nl/iq4_nl.ts";
+import { eachGroup } from "../search/groups.ts";
+import { packSigned256 } from "../search/signed.ts";
+
+const found = new Uint8Array(256);
+const integers = new Int8Array(8);
 
 export const iq4_xs = {
   name: "iq4_xs",
@@ -21,6 +26,16 @@ export const iq4_xs = {
       const scale = Math.fround(HALF_TO_FLOAT[halves[i >>> 8]!]! * ((scales![i >>> 5]! << 24) >> 24));
       into[i] = scale * IQ4_VALUES[nibble(codes!, i)]!;
     }
+  },
+  pack(row, [codes, scales, supers], importance) {
+    const halves = words(supers!);
+    eachGroup(256, row, importance, (x, w, g) => {
+      halves[g] = packSigned256(x, w, 32, IQ4_GRID, IQ4_PEAKS, -32, found, integers);
+      for (let j = 0; j < 8; j++) {
+        packNibbles(found.subarray(32 * j), codes!, 128 * g + 16 * j);
+        scales![8 * g + j] = integers[j]!;
+      }
+    });
   },
   ggml: {
     type: 23,

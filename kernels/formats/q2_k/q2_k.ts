@@ -5,7 +5,13 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { splitBytes, splitTwoBits, twoBits, words } from "../bits.ts";
+import { packTwoBits, splitBytes, splitTwoBits, twoBits, words } from "../bits.ts";
+import { packAffine256, tries } from "../search/affine.ts";
+import { eachGroup } from "../search/groups.ts";
+
+const TRIES = tries(2.25, 0.25, 0.75);
+const found = new Uint8Array(256);
+const integers = new Uint8Array(32);
 
 export const q2_k = {
   name: "q2_k",
@@ -24,6 +30,14 @@ export const q2_k = {
       const offset = Math.fround(HALF_TO_FLOAT[halves[(i >>> 8) * 2 + 1]!]! * (pair >>> 4));
       into[i] = Math.fround(scale * twoBits(levels!, i)) - offset;
     }
+  },
+  pack(row, [levels, pairs, supers], importance) {
+    const halves = words(supers!);
+    eachGroup(256, row, importance, (x, w, g) => {
+      packAffine256(x, w, 16, 3, 15, TRIES, found, integers, halves, 2 * g);
+      packTwoBits(found, levels!.subarray(64 * g, 64 * g + 64));
+      for (let j = 0; j < 16; j++) pairs![16 * g + j] = integers[2 * j]! | (integers[2 * j + 1]! << 4);
+    });
   },
   ggml: {
     type: 10,

@@ -7,7 +7,15 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { oneBit, splitBytes, splitOneBit, splitTwoBits, twoBits, words } from "../bits.ts";
+import { oneBit, packOneBit, packTwoBits, splitBytes, splitOneBit, splitTwoBits, twoBits, words } from "../bits.ts";
+import { eachGroup } from "../search/groups.ts";
+import { evenGrid, packSigned256 } from "../search/signed.ts";
+
+const GRID = evenGrid(-4, 3);
+/** What the extreme of a group of 16 is tried at: clipped a little, or less than the whole range. */
+const PEAKS = Float32Array.from({ length: 8 }, (_, k) => 0.25 * k - 4.75);
+const found = new Uint8Array(256);
+const integers = new Int8Array(16);
 
 export const q3_k = {
   name: "q3_k",
@@ -29,6 +37,21 @@ export const q3_k = {
         (((packed[at + 4 + (j >>> 3)]! >>> (2 * (j & 7))) & 3) << 4);
       into[i] = Math.fround(HALF_TO_FLOAT[halves[i >>> 8]!]! * (s - 32)) * (level - 4);
     }
+  },
+  pack(row, [low, high, scales, supers], importance) {
+    const halves = words(supers!);
+    eachGroup(256, row, importance, (x, w, g) => {
+      halves[g] = packSigned256(x, w, 16, GRID, PEAKS, -32, found, integers);
+      packTwoBits(
+        found.map((u) => u & 3),
+        low!.subarray(64 * g, 64 * g + 64),
+      );
+      packOneBit(
+        found.map((u) => u >>> 2),
+        high!.subarray(32 * g, 32 * g + 32),
+      );
+      packScales(integers, scales!.subarray(12 * g, 12 * g + 12));
+    });
   },
   ggml: {
     type: 11,
@@ -60,5 +83,15 @@ function splitScales(blocks: Uint8Array, at: number, scales: Uint8Array, to: num
     let four = 0;
     for (let j = 0; j < 4; j++) four |= ((blocks[at + 8 + j]! >>> (2 * k)) & 3) << (2 * j);
     scales[to + 8 + k] = four;
+  }
+}
+
+/** Writes 16 integers -32..31 as scales of 6 bits, 32 above. */
+function packScales(integers: Int8Array, scales: Uint8Array): void {
+  scales.fill(0);
+  for (const [j, i] of integers.entries()) {
+    const s = i + 32;
+    scales[j >>> 1]! |= (s & 15) << (4 * (j & 1));
+    scales[8 + (j >>> 2)]! |= (s >>> 4) << (2 * (j & 3));
   }
 }

@@ -3,7 +3,12 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, splitBytes, splitNibbles, words } from "../bits.ts";
+import { nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
+import { packAffine, tries } from "../search/affine.ts";
+import { eachGroup } from "../search/groups.ts";
+
+const TRIES = tries(13.5, 0.5, 0.9);
+const found = new Uint8Array(GROUP);
 
 export const q4_1 = {
   name: "q4_1",
@@ -19,6 +24,13 @@ export const q4_1 = {
       const [d, m] = [HALF_TO_FLOAT[halves[(i >>> 5) * 2]!]!, HALF_TO_FLOAT[halves[(i >>> 5) * 2 + 1]!]!];
       into[i] = Math.fround(d * nibble(levels!, i)) + m;
     }
+  },
+  pack(row, [levels, pairs], importance) {
+    const halves = words(pairs!);
+    eachGroup(GROUP, row, importance, (x, w, g) => {
+      packAffine(x, w, 0, GROUP, 15, TRIES, found, halves, 2 * g);
+      packNibbles(found, levels!, 16 * g);
+    });
   },
   ggml: {
     type: 3,

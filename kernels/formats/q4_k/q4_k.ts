@@ -5,7 +5,12 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, splitBytes, splitNibbles, words } from "../bits.ts";
+import { nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
+import { packAffine256, tries } from "../search/affine.ts";
+import { eachGroup } from "../search/groups.ts";
+
+const TRIES = tries(13.5, 0.5, 0.9);
+const found = new Uint8Array(256);
 
 export const q4_k = {
   name: "q4_k",
@@ -24,6 +29,13 @@ export const q4_k = {
       const offset = Math.fround(HALF_TO_FLOAT[halves[(i >>> 8) * 2 + 1]!]! * pairs![2 * group + 1]!);
       into[i] = Math.fround(scale * nibble(levels!, i)) - offset;
     }
+  },
+  pack(row, [levels, pairs, supers], importance) {
+    const halves = words(supers!);
+    eachGroup(256, row, importance, (x, w, g) => {
+      packAffine256(x, w, 32, 15, 63, TRIES, found, pairs!.subarray(16 * g), halves, 2 * g);
+      for (let j = 0; j < 8; j++) packNibbles(found.subarray(32 * j), levels!, 128 * g + 16 * j);
+    });
   },
   ggml: {
     type: 12,

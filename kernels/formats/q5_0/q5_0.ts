@@ -3,7 +3,14 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, oneBit, splitBytes, splitNibbles, splitWord, words } from "../bits.ts";
+import { nibble, oneBit, packFive, splitBytes, splitNibbles, splitWord, words } from "../bits.ts";
+import { eachGroup } from "../search/groups.ts";
+import { evenGrid, packSigned } from "../search/signed.ts";
+
+const GRID = evenGrid(-16, 15);
+/** What the extreme of a group is tried at: clipped a little, or less than the whole range. */
+const PEAKS = Float32Array.from({ length: 16 }, (_, k) => 0.33 * k - 18);
+const found = new Uint8Array(GROUP);
 
 export const q5_0 = {
   name: "q5_0",
@@ -18,6 +25,13 @@ export const q5_0 = {
     const halves = words(scales!);
     for (let i = 0; i < cols; i++)
       into[i] = HALF_TO_FLOAT[halves[i >>> 5]!]! * ((nibble(low!, i) | (oneBit(high!, i) << 4)) - 16);
+  },
+  pack(row, [low, high, scales], importance) {
+    const halves = words(scales!);
+    eachGroup(GROUP, row, importance, (x, w, g) => {
+      halves[g] = packSigned(x, w, 0, GROUP, GRID, PEAKS, found);
+      packFive(found, low!.subarray(16 * g), high!.subarray(4 * g, 4 * g + 4));
+    });
   },
   ggml: {
     type: 6,

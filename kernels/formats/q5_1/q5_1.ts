@@ -3,7 +3,12 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, oneBit, splitBytes, splitNibbles, splitWord, words } from "../bits.ts";
+import { nibble, oneBit, packFive, splitBytes, splitNibbles, splitWord, words } from "../bits.ts";
+import { packAffine, tries } from "../search/affine.ts";
+import { eachGroup } from "../search/groups.ts";
+
+const TRIES = tries(29, 2 / 3, 0.94);
+const found = new Uint8Array(GROUP);
 
 export const q5_1 = {
   name: "q5_1",
@@ -20,6 +25,13 @@ export const q5_1 = {
       const [d, m] = [HALF_TO_FLOAT[halves[(i >>> 5) * 2]!]!, HALF_TO_FLOAT[halves[(i >>> 5) * 2 + 1]!]!];
       into[i] = Math.fround(d * (nibble(low!, i) | (oneBit(high!, i) << 4))) + m;
     }
+  },
+  pack(row, [low, high, pairs], importance) {
+    const halves = words(pairs!);
+    eachGroup(GROUP, row, importance, (x, w, g) => {
+      packAffine(x, w, 0, GROUP, 31, TRIES, found, halves, 2 * g);
+      packFive(found, low!.subarray(16 * g), high!.subarray(4 * g, 4 * g + 4));
+    });
   },
   ggml: {
     type: 7,

@@ -6,8 +6,13 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, oneBit, splitBytes, splitNibbles, splitOneBit, words } from "../bits.ts";
+import { nibble, oneBit, packFive, splitBytes, splitNibbles, splitOneBit, words } from "../bits.ts";
 import { splitScales } from "../q4_k/q4_k.ts";
+import { packAffine256, tries } from "../search/affine.ts";
+import { eachGroup } from "../search/groups.ts";
+
+const TRIES = tries(29, 2 / 3, 0.94);
+const found = new Uint8Array(256);
 
 export const q5_k = {
   name: "q5_k",
@@ -27,6 +32,18 @@ export const q5_k = {
       const offset = Math.fround(HALF_TO_FLOAT[halves[(i >>> 8) * 2 + 1]!]! * pairs![2 * group + 1]!);
       into[i] = Math.fround(scale * (nibble(low!, i) | (oneBit(high!, i) << 4))) - offset;
     }
+  },
+  pack(row, [low, high, pairs, supers], importance) {
+    const halves = words(supers!);
+    eachGroup(256, row, importance, (x, w, g) => {
+      packAffine256(x, w, 32, 31, 63, TRIES, found, pairs!.subarray(16 * g), halves, 2 * g);
+      for (let j = 0; j < 8; j++)
+        packFive(
+          found.subarray(32 * j, 32 * j + 32),
+          low!.subarray(128 * g + 16 * j),
+          high!.subarray(32 * g + 4 * j, 32 * g + 4 * j + 4),
+        );
+    });
   },
   ggml: {
     type: 13,

@@ -5,7 +5,15 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, splitBytes, splitNibbles, splitTwoBits, twoBits, words } from "../bits.ts";
+import { nibble, packNibbles, packTwoBits, splitBytes, splitNibbles, splitTwoBits, twoBits, words } from "../bits.ts";
+import { eachGroup } from "../search/groups.ts";
+import { evenGrid, packSigned256 } from "../search/signed.ts";
+
+const GRID = evenGrid(-32, 31);
+/** What the extreme of a group of 16 is tried at: clipped a little, or less than the whole range. */
+const PEAKS = Float32Array.from({ length: 16 }, (_, k) => 0.5 * k - 36);
+const found = new Uint8Array(256);
+const integers = new Int8Array(16);
 
 export const q6_k = {
   name: "q6_k",
@@ -24,6 +32,23 @@ export const q6_k = {
       const scale = Math.fround(HALF_TO_FLOAT[halves[i >>> 8]!]! * ((scales![i >>> 4]! << 24) >> 24));
       into[i] = scale * (level - 32);
     }
+  },
+  pack(row, [low, high, scales, supers], importance) {
+    const halves = words(supers!);
+    eachGroup(256, row, importance, (x, w, g) => {
+      halves[g] = packSigned256(x, w, 16, GRID, PEAKS, -128, found, integers);
+      for (let j = 0; j < 8; j++)
+        packNibbles(
+          found.subarray(32 * j, 32 * j + 32).map((u) => u & 15),
+          low!,
+          128 * g + 16 * j,
+        );
+      packTwoBits(
+        found.map((u) => u >>> 4),
+        high!.subarray(64 * g, 64 * g + 64),
+      );
+      for (let j = 0; j < 16; j++) scales![16 * g + j] = integers[j]!;
+    });
   },
   ggml: {
     type: 14,

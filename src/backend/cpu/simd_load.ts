@@ -1,7 +1,7 @@
 // Packs weights on all threads into heaps; stored panels are read directly into their place.
 
 import { MemoryError } from "../../errors.ts";
-import { type Format, GROUP, type PanelLayout, rowBlocks, splitRows } from "../../tensor/format.ts";
+import { type Format, GROUP, type PanelLayout, packRows, rowBlocks, splitRows } from "../../tensor/format.ts";
 import {
   expertPanels,
   loadPanels,
@@ -118,8 +118,13 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
       return new Uint8Array(heap.bytes.buffer, at, bytes);
     },
     pack(format, x, count, cols, planes) {
+      const bound = heaps.kernels(format, heap);
+      if (bound.kernels.pack === undefined) {
+        packRows(format, x, count, cols, planes);
+        return;
+      }
       const [first = 0, second = 0] = planes.map(({ byteOffset }) => byteOffset);
-      heaps.pool.run("pack", heaps.kernels(format, heap), count, grain(cols), x.byteOffset, cols, first, second);
+      heaps.pool.run("pack", bound, count, grain(cols), x.byteOffset, cols, first, second);
     },
     split(format, blocks, count, cols, planes) {
       const bound = heaps.kernels(format, heap);

@@ -1,8 +1,7 @@
 // The affine formats of AWQ and GPTQ checkpoints: levels q and a zero point z in 0..15 and an f16
 // scale s a group of 128, 64 or 32 columns: w = s (q - z). 4.1875, 4.375 and 4.75 bits a weight.
 //
-// Levels lie as in q4 (bits.ts), groups of 32 one after the other; zero points as pairs of
-// bytes, those of two groups.
+// Levels lie as bits.ts orders nibbles; zero points as pairs of bytes, those of two groups.
 
 import type { Arithmetic, Format } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";

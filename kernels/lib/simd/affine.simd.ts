@@ -1,5 +1,6 @@
-// The affine formats (kernels/formats/affine.ts) for the SIMD kernels: levels are q4's, eight columns an element.
-// `shift`, a constant, says that 2^shift groups of 32 columns share a scale and a zero point.
+// The affine formats (kernels/formats/affine.ts) for the SIMD kernels: levels are q4's, eight
+// columns an element. `shift`, a constant, says that 2^shift groups of 32 columns share a scale and
+// a zero point.
 
 import { halves } from "./lanes.simd";
 

@@ -1,4 +1,5 @@
-// `hotset inspect`: shows the contents of a folder or a safetensors file, and the memory to run it.
+// `hotset inspect`: shows the contents of a folder, a GGUF model or a safetensors file, and the
+// memory to run it.
 // Reads headers only.
 
 import type { Command } from "commander";
@@ -7,29 +8,41 @@ import { WeightsError } from "../errors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import { footprintOf, kvBytesPerPosition, parametersOf } from "../model/footprint.ts";
-import { type Describe, type FileReport, type FolderReport, inspectFile, inspectFolder } from "../weights/inspect.ts";
+import { ggufName, isGguf } from "../weights/folder.ts";
+import { type GgufReport, inspectGguf } from "../weights/gguf/inspect.ts";
+import {
+  type ArchitectureReport,
+  type Describe,
+  type FileReport,
+  type FolderReport,
+  inspectFile,
+  inspectFolder,
+} from "../weights/inspect.ts";
 import { nodeFolderOrFile } from "../weights/node_files.ts";
 
 /** Adds the command to the program. */
 export function addInspect(program: Command): void {
   program
     .command("inspect")
-    .description("show what a weights folder or a safetensors file contains, and the memory that it needs")
-    .argument("<path>", "a weights folder, or one .safetensors file")
+    .description("show what a weights folder or file contains, and the memory that it needs")
+    .argument("<path>", "a weights folder, a GGUF file (of a split model any part), or one .safetensors file")
     .option("--json", "one JSON object")
     .action(async (path: string, options: { json?: true }) => {
       const report = await inspect(path);
-      const text = report.kind === "file" ? fileText(report) : folderText(report);
-      process.stdout.write(`${options.json ? JSON.stringify(report, null, 2) : text}\n`);
-      if (report.kind === "folder" && report.problem !== null) throw new WeightsError(report.problem);
+      process.stdout.write(`${options.json ? JSON.stringify(report, null, 2) : textOf(report)}\n`);
+      if (report.kind !== "file" && report.problem !== null) throw new WeightsError(report.problem);
     });
 }
 
+type Report = FolderReport | FileReport | GgufReport;
+
 /** Reports on a folder or a file. @throws WeightsError if it cannot be read. */
-export async function inspect(path: string): Promise<FolderReport | FileReport> {
+export async function inspect(path: string): Promise<Report> {
   const { files, file } = await nodeFolderOrFile(path);
   try {
-    return file === null ? await inspectFolder(files, describeModel) : await inspectFile(files, file);
+    if (file !== null && !(await isGguf(files, file))) return await inspectFile(files, file);
+    const gguf = await ggufName(files, file);
+    return gguf === null ? await inspectFolder(files, describeModel) : await inspectGguf(files, gguf, describeModel);
   } finally {
     await files.close();
   }
@@ -47,23 +60,28 @@ const describeModel: Describe = (raw, where, source) => {
   };
 };
 
+function textOf(report: Report): string {
+  if (report.kind === "file") return fileText(report);
+  return report.kind === "folder" ? folderText(report) : ggufText(report);
+}
+
 function folderText(report: FolderReport): string {
   const rows: [string, string][] = [];
   if (report.architecture !== null) {
-    const { config, parameters, memory, kvPerPosition } = report.architecture;
+    const { config, memory } = report.architecture;
     const { stored, ...asked } = config as Partial<ModelConfig> & { readonly stored?: PackableName | null };
     rows.push(["architecture", fields(asked)]);
-    rows.push(["parameters", `${count(parameters.total)} total, ${count(parameters.active)} active per token`]);
+    rows.push(...sizeRows(report.architecture));
     if (stored) rows.push(["quantized", `${stored}, by hotset quantize: opened without conversion`]);
     const sizes = (stored ? [stored] : AUTOMATIC).map((name) => `${name} ${size(memory[name]!)}`);
     rows.push(["memory for weights", sizes.join(", ")]);
-    rows.push(["memory for context", `${size(1024 * kvPerPosition)} per 1,024 positions (f16)`]);
+    rows.push(["memory for context", contextMemory(report.architecture)]);
   }
   rows.push(["files", `${report.files} safetensors, ${size(report.bytes)}`]);
   for (const line of dtypeLines(report)) rows.push(["tensors", line]);
   rows.push(["tokenizer", report.tokenizer ?? "none"]);
   rows.push(["chat template", report.chatTemplate ?? "none"]);
-  return [report.path, ...rows.map(([name, value]) => `  ${name.padEnd(20)}${value}`)].join("\n");
+  return table(report.path, rows);
 }
 
 function fileText(report: FileReport): string {
@@ -75,6 +93,49 @@ function fileText(report: FileReport): string {
       (t) => `  ${printable(t.name)}  ${t.dtype} [${t.shape.join(", ")}]  ${t.end - t.begin} bytes`,
     ),
   ].join("\n");
+}
+
+function ggufText(report: GgufReport): string {
+  const { parts, types, tensors, architecture, chatTemplates } = report;
+  const rows: [string, string][] = [];
+  if (architecture === null) rows.push(["architecture", printable(report.name ?? "none")]);
+  else {
+    const { stored: _, ...asked } = architecture.config as { readonly stored?: unknown };
+    rows.push(["architecture", `${report.name}: ${fields(asked)}`], ...sizeRows(architecture));
+    rows.push(["memory for weights", `${size(architecture.memory.f32)} as the file has them`]);
+    rows.push(["memory for context", contextMemory(architecture)]);
+  }
+  rows.push(["files", `${parts.length} GGUF (version ${report.version}), ${size(report.bytes)}`]);
+  for (const t of types) {
+    const memory = t.memory === null ? "not computed with" : `${size(t.memory)} in memory`;
+    const all = `${count(t.elements)} elements, ${t.bitsPerWeight.toFixed(3)} bits a weight, ${size(t.bytes)}`;
+    rows.push(["tensors", `${t.tensors} ${t.type}, ${all}, ${memory}`]);
+  }
+  rows.push(["tokenizer", printable(report.tokenizer ?? "none")]);
+  rows.push(["chat template", printable(chatTemplates.join(", ") || "none")]);
+  const shownIn = (file: string): string => (parts.length > 1 ? `  in ${file}` : "");
+  return [
+    table(report.path, rows),
+    "metadata",
+    ...Object.entries(report.metadata).map(([key, value]) => `  ${printable(key)}: ${printable(value)}`),
+    "tensors",
+    ...tensors.map(
+      (t) =>
+        `  ${printable(t.name)}  ${t.type} [${t.shape.join(", ")}]  ${t.end - t.begin} bytes${printable(shownIn(t.file))}`,
+    ),
+  ].join("\n");
+}
+
+function table(path: string, rows: readonly (readonly [string, string])[]): string {
+  return [path, ...rows.map(([name, value]) => `  ${name.padEnd(20)}${value}`)].join("\n");
+}
+
+function sizeRows({ parameters }: ArchitectureReport): [string, string][] {
+  return [["parameters", `${count(parameters.total)} total, ${count(parameters.active)} active per token`]];
+}
+
+function contextMemory({ kvPerPosition }: ArchitectureReport): string {
+  return `${size(1024 * kvPerPosition)} per 1,024 positions (f16)`;
 }
 
 function dtypeLines({ dtypes }: FolderReport | FileReport): string[] {

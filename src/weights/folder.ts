@@ -68,7 +68,7 @@ export async function smallFilesOf({ files, file }: Opened): Promise<Files> {
  */
 export async function ggufName(files: Files, file: string | null): Promise<string | null> {
   if (file !== null) {
-    if (isGgufName(file) || (await isGguf(files, file))) return file;
+    if (await isGguf(files, file)) return file;
     throw new WeightsError(
       `${files.label}/${file}: expected a folder with config.json and safetensors files, or a GGUF file; found another file`,
     );
@@ -82,8 +82,9 @@ export async function ggufName(files: Files, file: string | null): Promise<strin
   return names.length === 1 && (await isGguf(files, names[0]!)) ? names[0]! : null;
 }
 
-/** Whether a file begins as GGUF files do, whatever its name. */
-async function isGguf(files: Files, name: string): Promise<boolean> {
+/** Whether a file is named as GGUF files are, or begins as they do. */
+export async function isGguf(files: Files, name: string): Promise<boolean> {
+  if (isGgufName(name)) return true;
   if (((await files.size(name)) ?? 0) < 4) return false;
   const start = new Uint8Array(4);
   await files.read(name, 0, start);

@@ -8,7 +8,7 @@ import { describe, Fields } from "./config.ts";
 type Scaling = (c: Fields, plain: Rope, theta: number, context: number) => Rope;
 
 /** By their names in config.json. */
-const SCALINGS: Readonly<Record<string, Scaling>> = { linear, llama3, yarn };
+const SCALINGS: Readonly<Record<string, Scaling>> = { linear, llama3, yarn, factors };
 
 /**
  * RoPE over the first `dimensions` (rd) of a head, from config.json: transformers v4 has
@@ -79,6 +79,15 @@ export function defaultRope(theta: number, dimensions: number): Rope {
 function linear(c: Fields, { inverse }: Rope): Rope {
   const factor = c.positive("factor");
   return { inverse: inverse.map((value) => value / factor), factor: 1 };
+}
+
+/** Each frequency divided by a number of its own, as GGUF files have them for llama3 scaling. */
+function factors(c: Fields, { inverse }: Rope): Rope {
+  const list = c.raw("factors");
+  const good = (value: unknown): value is number => typeof value === "number" && value > 0 && Number.isFinite(value);
+  if (!Array.isArray(list) || list.length !== inverse.length || !list.every(good))
+    return c.fail("factors", `${inverse.length} positive numbers`);
+  return { inverse: inverse.map((value, i) => value / (list[i] as number)), factor: 1 };
 }
 
 /** Scales long wavelengths, keeps short ones, and blends those between. */

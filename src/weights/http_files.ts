@@ -34,7 +34,9 @@ export async function httpFolderOrFile(url: string, fetcher?: typeof fetch): Pro
   const beside = (): HttpFiles => new HttpFiles(folder.slice(0, -1), fetcher ?? ((...args) => fetch(...args)), query);
   if (isGgufName(name)) return { files: beside(), file: name };
   const files = httpFiles(url, fetcher);
-  if (name === "" || (await files.whole!("config.json", CONFIG_LIMIT)) !== null) return { files, file: null };
+  // below an address with a query there is nothing
+  const isFolder = name === "" || (query === "" && (await files.whole!("config.json", CONFIG_LIMIT)) !== null);
+  if (isFolder) return { files, file: null };
   const other = beside();
   const start = new Uint8Array(4);
   if (((await other.size(name)) ?? 0) >= 4) await other.read(name, 0, start);

@@ -102,7 +102,7 @@ function ggufText(report: GgufReport): string {
   else {
     const { stored: _, ...asked } = architecture.config as { readonly stored?: unknown };
     rows.push(["architecture", `${report.name}: ${fields(asked)}`], ...sizeRows(architecture));
-    rows.push(["memory for weights", `${size(architecture.memory.f32)} as the file has them`]);
+    rows.push(["memory for weights", `${size(architecture.memory.f32!)} as the file has them`]);
     rows.push(["memory for context", contextMemory(architecture)]);
   }
   rows.push(["files", `${parts.length} GGUF (version ${report.version}), ${size(report.bytes)}`]);

@@ -7,7 +7,7 @@ import { pageStore } from "./backend/webgpu/tuning/web_store.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { startWebGrammarWorker } from "./grammar/web_grammar_threads.ts";
-import type { Files } from "./weights/files.ts";
+import type { Files, Opened } from "./weights/files.ts";
 import { httpFolderOrFile, pickedFiles } from "./weights/web_files.ts";
 import { openModel, type Platform, type PlatformGpu } from "./wiring/open.ts";
 
@@ -29,16 +29,38 @@ async function pageGpu(): Promise<PlatformGpu | null> {
   return { gpu, software: describeAdapter(adapter).software, release: async () => {} };
 }
 
+/** A URL, files that the user picked, or a Files of your own. */
+export type Place = string | readonly File[] | Files;
+
+/** As OpenOptions in Node, but for where files are. */
+export interface PageOptions extends Omit<OpenOptions, "tokenizer"> {
+  /**
+   * The URL of a folder or a file (tokenizer.json, tokenizer.model, GGUF), or those files, whose
+   * tokenizer and chat templates are used in place of the model's own.
+   */
+  readonly tokenizer?: Place;
+}
+
+function filesOf(place: readonly File[] | Files): Files {
+  return "read" in place ? place : pickedFiles(place);
+}
+
+/** A file that was picked alone counts whatever its name is. */
+function openedOf(place: readonly File[] | Files): Opened {
+  return { files: filesOf(place), file: "read" in place || place.length !== 1 ? null : place[0]!.name };
+}
+
 /**
  * Opens a model in a page.
  * @param weights the URL of a folder of weights or of a GGUF file (the server must answer range
  * requests for large files), picked files, a Files of your own, or `synthetic:NAME?layers=2&seed=1`
  * @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node
  */
-export function open(weights: string | readonly File[] | Files, options: OpenOptions = {}): Promise<Model> {
-  const given = typeof weights === "string" ? null : "read" in weights ? weights : pickedFiles(weights);
+export function open(weights: Place, { tokenizer, ...options }: PageOptions = {}): Promise<Model> {
+  const given = typeof weights === "string" ? null : filesOf(weights);
   const platform: Platform = {
     files: async (url) => (given ? { files: given, file: null } : httpFolderOrFile(url)),
+    tokenizer: async (url) => (typeof tokenizer === "object" ? openedOf(tokenizer) : httpFolderOrFile(url)),
     gpu: pageGpu,
     mayHaveGpu: true,
     ram: DEFAULT_RAM,
@@ -47,9 +69,10 @@ export function open(weights: string | readonly File[] | Files, options: OpenOpt
     startWorker: startWebWorker,
     startGrammarWorker: startWebGrammarWorker,
     tuning: pageStore(),
-    chat: async (files, tokenizer) => (await import("./chat/conventions.ts")).openChat(files, tokenizer),
+    chat: async (...args) => (await import("./chat/conventions.ts")).openChat(...args),
     spill: () => null,
     identity: (where) => where,
   };
-  return openModel(given?.label ?? (weights as string), options, platform);
+  const other = tokenizer !== undefined && { tokenizer: typeof tokenizer === "string" ? tokenizer : "picked files" };
+  return openModel(given?.label ?? (weights as string), { ...options, ...other }, platform);
 }

@@ -15,8 +15,8 @@ import type { Model } from "./engine/model.ts";
 import { DeviceError, RequestError } from "./errors.ts";
 import { fileSpill } from "./experts/node_spill.ts";
 import { startNodeGrammarWorker } from "./grammar/node_grammar_threads.ts";
+import { tokenizerFiles } from "./tokenizer/files.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
-import { smallFilesOf } from "./weights/folder.ts";
 import { nodeFolderOrFile } from "./weights/node_files.ts";
 import { isSynthetic } from "./weights/synthetic.ts";
 import { type ExpertRates, measureExperts as measure } from "./wiring/measure.ts";
@@ -100,13 +100,13 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
 }
 
 /**
- * The tokenizer of a folder or a GGUF file alone; no weights are read.
+ * The tokenizer of a folder, a GGUF file, a tokenizer.json or tokenizer.model; no weights are read.
  * @throws WeightsError; RequestError for a synthetic model
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   checkFolder("loadTokenizer", folder);
   if (isSynthetic(folder)) throw new RequestError(`${folder} has no tokenizer: it takes token ids only`);
-  const files = await smallFilesOf(await nodeFolderOrFile(folder));
+  const files = await tokenizerFiles(await nodeFolderOrFile(folder));
   try {
     return await openTokenizer(files);
   } finally {

@@ -43,10 +43,12 @@ export interface ChatConventions {
  * The conventions of the model in a folder: its own chat template, or where it has none
  * Mistral's rules for the version of its tokenizer (v1, which needs no control tokens, for
  * any other tokenizer).
+ * @param own the model's own files, if `files` are those of another tokenizer: a template is taken
+ * from there if they have none
  * @throws WeightsError for a template that cannot be used
  */
-export async function openChat(files: Files, tokenizer: Tokenizer): Promise<ChatConventions> {
-  const source = await readTemplate(files);
+export async function openChat(files: Files, tokenizer: Tokenizer, own = files): Promise<ChatConventions> {
+  const source = (await readTemplate(files)) ?? (own === files ? null : await readTemplate(own));
   const version = mistralVersion(tokenizer, await files.list());
   const template = source === null ? null : new ChatTemplate(source, tokenizer);
   const style = styleOf({ tokenizer, mistral: version, showsTools: template?.knowsTools !== false });

@@ -9,6 +9,7 @@ const NAMES = [
   "backend",
   "adapter",
   "weights",
+  "tokenizer",
   "kv",
   "activations",
   "context",
@@ -38,6 +39,10 @@ export function addModelOptions(command: Command): Command {
         "--weights <format>",
         "weights in memory; default: auto, the most precise that fit the budget",
       ).choices(["auto", ...PACKABLE]),
+    )
+    .option(
+      "--tokenizer <path>",
+      "folder or file (tokenizer.json, tokenizer.model, GGUF) to take the tokenizer and chat template from",
     )
     .addOption(new Option("--kv <precision>", "cached keys and values; default: f16 on a GPU").choices(["f16", "f32"]))
     .addOption(

@@ -14,6 +14,7 @@ interface TokenizeFlags {
   readonly bos: boolean;
   readonly special?: true;
   readonly json?: true;
+  readonly tokenizer?: string;
 }
 
 /** The output of --json. */
@@ -30,17 +31,18 @@ export function addTokenize(program: Command): void {
   program
     .command("tokenize")
     .description("show the tokens of a text, or the text of tokens")
-    .argument("<folder>", "a folder with tokenizer files")
+    .argument("<folder>", "a folder with tokenizer files, a GGUF file or a tokenizer file")
     .argument("[text]", "the text; stdin if omitted")
     .option("--ids", "print ids only, on one line")
     .option("--decode <ids...>", "the other way: token ids to text", idList)
     .option("--no-bos", "do not put BOS in front")
     .option("--special", 'read control tokens such as "</s>" in the text, show them in decoded text')
+    .option("--tokenizer <path>", "take this one's tokenizer instead of the folder's")
     .option("--json", "print one JSON object: ids, pieces, and text with --decode")
     .action(async (folder: string, text: string | undefined, flags: TokenizeFlags, command: Command) => {
       if (text !== undefined && flags.decode) command.error("--decode takes ids only: leave out the text");
       await interruptible(async (signal) => {
-        const tokenizer = await loadTokenizer(folder);
+        const tokenizer = await loadTokenizer(flags.tokenizer ?? folder);
         const special = flags.special ?? false;
         let report: TokenizeReport;
         if (flags.decode) {

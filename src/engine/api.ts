@@ -60,6 +60,11 @@ export interface OpenOptions {
    */
   readonly compileDeadline?: number;
   /**
+   * A folder or a file (tokenizer.json, tokenizer.model, GGUF) whose tokenizer and chat templates
+   * are used in place of the model's own.
+   */
+  readonly tokenizer?: string;
+  /**
    * Reject a model without a tokenizer before its weights are loaded; by default it opens and takes
    * token ids.
    */

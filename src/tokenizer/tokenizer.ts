@@ -29,7 +29,7 @@ export async function openTokenizer(files: Files, vocabSize?: number): Promise<T
   const tokenizer = await findTokenizer(files, vocabSize);
   if (tokenizer !== null) return tokenizer;
   throw new WeightsError(
-    `${files.label}: expected tokenizer.json, tokenizer.model or the name of a tiktoken encoding in tokenizer_config.json, found none; copy the model's tokenizer files into the folder`,
+    `${files.label}: expected tokenizer.json, tokenizer.model or the name of a tiktoken encoding in tokenizer_config.json, found none; copy the model's tokenizer files into the folder, or name another place (--tokenizer)`,
   );
 }
 

@@ -25,14 +25,14 @@ export function httpFiles(base: string, fetcher: typeof fetch = (...args) => fet
 const CONFIG_LIMIT = 4 * 2 ** 20;
 
 /**
- * What a URL is: a GGUF file, by its name or its first bytes, or else a folder. The other parts of
- * a split model are asked for beside it, with the same query.
+ * What a URL is: a file, by a name that ends in .gguf, .json or .model or by the first bytes of a
+ * GGUF file, or else a folder. What is beside a file is asked for with the same query.
  */
 export async function httpFolderOrFile(url: string, fetcher?: typeof fetch): Promise<Opened> {
   const [, folder = "./", encoded = "", query = ""] = /^([^?#]*\/)?([^/?#]*)(\?[^#]*)?/.exec(url) ?? [];
   const name = decoded(encoded);
   const beside = (): HttpFiles => new HttpFiles(folder.slice(0, -1), fetcher ?? ((...args) => fetch(...args)), query);
-  if (isGgufName(name)) return { files: beside(), file: name };
+  if (isGgufName(name) || /\.(json|model)$/.test(name)) return { files: beside(), file: name };
   const files = httpFiles(url, fetcher);
   // below an address with a query there is nothing
   const isFolder = name === "" || (query === "" && (await files.whole!("config.json", CONFIG_LIMIT)) !== null);

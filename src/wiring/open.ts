@@ -24,6 +24,7 @@ import { type Architecture, expertShape, kvGeometry, type ModelSources } from ".
 import { footprintOf, kvBytesPerPosition, parametersOf, valuesPerToken } from "../model/footprint.ts";
 import { recordLayout } from "../tensor/record.ts";
 import type { WeightSource } from "../tensor/types.ts";
+import { tokenizerFiles } from "../tokenizer/files.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Files, Opened } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
@@ -41,6 +42,8 @@ export interface PlatformGpu {
 /** What Node or a browser provides. */
 export interface Platform {
   files(where: string): Promise<Opened>;
+  /** The same for OpenOptions.tokenizer, if that is another matter. */
+  tokenizer?(where: string): Promise<Opened>;
   /** The platform's WebGPU, or null without an adapter. `adapter`: part of the adapter's name. */
   gpu(adapter?: string): Promise<PlatformGpu | null>;
   /** False if, without loading a driver, it is certain that there is only a software adapter. */
@@ -55,10 +58,10 @@ export interface Platform {
   /** Makes a place for packed experts that do not fit in memory; null: there is none. */
   spill(): Spill | null;
   /**
-   * The chat conventions of a folder (chat/conventions.ts).
+   * The chat conventions of a tokenizer's folder (chat/conventions.ts); `own`: the model's.
    * @throws WeightsError for an unusable template
    */
-  chat(files: Files, tokenizer: Tokenizer): Promise<ChatConventions>;
+  chat(files: Files, tokenizer: Tokenizer, own: Files): Promise<ChatConventions>;
   /** A unique name of a folder, for stored measurements. */
   identity(where: string): string;
   /** Starts a thread of the CPU backend. */
@@ -84,8 +87,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
   const started = performance.now();
   options.signal?.throwIfAborted();
   checkOptions(options);
-  const text = options.needTokenizer === true;
-  const input = isSynthetic(where) ? openSynthetic(where, text) : await openWeights(where, platform, text);
+  const input = isSynthetic(where) ? openSynthetic(where, options) : await openWeights(where, platform, options);
   let gpu: PlatformGpu | null = null;
   let ops: Ops | null = null;
   let residency: Residency | null = null;
@@ -197,10 +199,11 @@ interface Input {
   close(): Promise<void>;
 }
 
-function openSynthetic(url: string, needTokenizer: boolean): Input {
+function openSynthetic(url: string, { needTokenizer, tokenizer }: OpenOptions): Input {
   const { config: raw, source } = parseSynthetic(url);
   const architecture = readArchitecture(raw, url);
-  if (needTokenizer) throw new RequestError(`${url} has no tokenizer: it takes token ids only`);
+  if (needTokenizer || tokenizer !== undefined)
+    throw new RequestError(`${url} has no tokenizer: it takes token ids only`);
   const chat = new RequestError(`${url} has no tokenizer: it takes token ids only`);
   return {
     architecture,
@@ -214,16 +217,19 @@ function openSynthetic(url: string, needTokenizer: boolean): Input {
   };
 }
 
-async function openWeights(path: string, platform: Platform, needTokenizer: boolean): Promise<Input> {
+async function openWeights(path: string, platform: Platform, options: OpenOptions): Promise<Input> {
   const { files: given, file } = await platform.files(path);
+  let other: Files | null = null;
   try {
     const folder = await openFolder(given, file);
-    const { files } = folder;
     const architecture = readArchitecture(folder.config, `${folder.label}/config.json`);
-    const find = needTokenizer ? openTokenizer : findTokenizer;
+    if (options.tokenizer !== undefined)
+      other = await tokenizerFiles(await (platform.tokenizer ?? platform.files)(options.tokenizer));
+    const files = other ?? folder.files;
+    const find = options.needTokenizer || other ? openTokenizer : findTokenizer;
     const tokenizer = await find(files, architecture.vocab);
     const chat = tokenizer
-      ? await chatOf(files, tokenizer, platform)
+      ? await platform.chat(files, tokenizer, folder.files).catch(asError)
       : new RequestError(`${folder.label} has no tokenizer: it cannot chat`);
     const ends = new Set([
       ...(tokenizer?.eosIds ?? []),
@@ -244,16 +250,14 @@ async function openWeights(path: string, platform: Platform, needTokenizer: bool
   } catch (error) {
     await given.close();
     throw error;
+  } finally {
+    await other?.close();
   }
 }
 
-/** The folder's chat conventions, or the error that chat calls then throw. */
-async function chatOf(files: Files, tokenizer: Tokenizer, platform: Platform): Promise<ChatConventions | Error> {
-  try {
-    return await platform.chat(files, tokenizer);
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
-  }
+/** What chat calls throw if a template cannot be used. */
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 async function chooseGpu(options: OpenOptions, platform: Platform): Promise<PlatformGpu | null> {

@@ -1,5 +1,5 @@
-// IQ3_S's codebook: 512 entries of four magnitudes, each a digit 0..7. Data of the format, as gguf-py
-// 0.19.0 (MIT) has it in hexadecimal.
+// IQ3_S's codebook: 512 entries of four magnitudes, each a digit 0..7. Data of the format, as
+// gguf-py 0.19.0 (MIT) has it in hexadecimal.
 
 export const GRID =
   "000010002000500070000100110021004100610002001200520033000400240054007400150035000600260017004700" +

@@ -1,5 +1,5 @@
-// IQ3_XXS's codebook: 256 entries of four magnitudes, each a digit 0..7. Data of the format, as gguf-py
-// 0.19.0 (MIT) has it in hexadecimal.
+// IQ3_XXS's codebook: 256 entries of four magnitudes, each a digit 0..7. Data of the format, as
+// gguf-py 0.19.0 (MIT) has it in hexadecimal.
 
 export const GRID =
   "000020004000110031007100020022001300240037005700101030100110211012105210031023101410451007100020" +

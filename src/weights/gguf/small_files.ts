@@ -16,6 +16,7 @@ const MODEL = "tokenizer.ggml.model";
 const PRE = "tokenizer.ggml.pre";
 const WHOLE = "tokenizer.huggingface.json";
 const MERGES = "tokenizer.ggml.merges";
+const ADD_BOS = "tokenizer.ggml.add_bos_token";
 const TEMPLATE = "tokenizer.chat_template";
 /** It ends an answer in vocabularies whose EOS is another token, too. */
 const SENTENCE_END = "</s>";
@@ -40,8 +41,8 @@ export function smallFiles(m: Metadata): SmallFiles {
   const read = lazily(() => readTokenizer(m));
   const name = tokenizerName(m, read);
   if (name !== null) {
-    add(name, () => read().file);
-    add("tokenizer_config.json", () => JSON.stringify(tokenizerConfig(m, read())));
+    add(name, read);
+    add("tokenizer_config.json", () => JSON.stringify(tokenizerConfig(m)));
   }
   add("generation_config.json", () => JSON.stringify(generationConfig(m)));
   for (const [name, key] of templates(m)) add(name, () => m.text(key));
@@ -62,23 +63,15 @@ function lazily<T>(make: () => T): () => T {
   };
 }
 
-interface TokenizerFile {
-  readonly file: string | Uint8Array;
-  /** Null beside a whole tokenizer.json. */
-  readonly vocabulary: Vocabulary | null;
-  /** Whether BOS is put in front where the file does not say. */
-  readonly addBos: boolean;
-}
-
 /** Which file the vocabulary is written as, or null without one. */
-function tokenizerName(m: Metadata, read: () => TokenizerFile): "tokenizer.json" | "tokenizer.model" | null {
+function tokenizerName(m: Metadata, read: () => string | Uint8Array): "tokenizer.json" | "tokenizer.model" | null {
   if (m.has(WHOLE)) return "tokenizer.json";
   const model = m.text(MODEL, "none");
   if (model === "none") return null;
   if (model !== "llama") return "tokenizer.json";
   if (!m.has(MERGES)) return "tokenizer.model";
   try {
-    return typeof read().file === "string" ? "tokenizer.json" : "tokenizer.model";
+    return typeof read() === "string" ? "tokenizer.json" : "tokenizer.model";
   } catch {
     return "tokenizer.json"; // fails again when it is read
   }
@@ -88,31 +81,28 @@ function tokenizerName(m: Metadata, read: () => TokenizerFile): "tokenizer.json"
 const LLAMA_IDS: DefaultIds = { bos: 1, eos: 2, unk: 0 };
 const NO_IDS: DefaultIds = { bos: null, eos: null, unk: null };
 
-function readTokenizer(m: Metadata): TokenizerFile {
-  if (m.has(WHOLE)) {
-    const vocabulary = m.has("tokenizer.ggml.tokens") ? readVocabulary(m, NO_IDS) : null;
-    return { file: m.text(WHOLE), vocabulary, addBos: false };
-  }
+function vocabularyOf(m: Metadata): Vocabulary {
+  return readVocabulary(m, m.text(MODEL, "none") === "llama" ? LLAMA_IDS : NO_IDS);
+}
+
+/** The tokenizer's file: text for tokenizer.json, bytes for tokenizer.model. */
+function readTokenizer(m: Metadata): string | Uint8Array {
+  if (m.has(WHOLE)) return m.text(WHOLE);
   const model = m.text(MODEL);
-  if (model === "gpt2") {
-    const words = preTokenizer(m);
-    const vocabulary = readVocabulary(m, NO_IDS);
-    return { file: byteLevelFile(m, vocabulary, words), vocabulary, addBos: words.addBos === true };
-  }
+  if (model === "gpt2") return byteLevelFile(m, vocabularyOf(m), preTokenizer(m));
   if (model !== "llama")
     throw m.error(
       MODEL,
       `tokenizers of type "${model.slice(0, 80)}" are not supported (supported: llama, gpt2); ${REMEDY}`,
     );
-  const vocabulary = readVocabulary(m, LLAMA_IDS);
+  const vocabulary = vocabularyOf(m);
   const scores = readScores(m, vocabulary);
-  if (scores === null && m.has(MERGES)) return { file: spaceMarkFile(m, vocabulary), vocabulary, addBos: true };
-  if (scores === null)
-    throw m.error(
-      "tokenizer.ggml.scores",
-      `expected scores that say which tokens are merged first, found ${m.has("tokenizer.ggml.scores") ? "the same for all" : "none"}, and no ${MERGES}: the file was converted without the vocabulary's order; ${REMEDY}`,
-    );
-  return { file: sentencePieceFile(m, vocabulary, scores), vocabulary, addBos: true };
+  if (scores !== null) return sentencePieceFile(m, vocabulary, scores);
+  if (m.has(MERGES)) return spaceMarkFile(m, vocabulary);
+  throw m.error(
+    "tokenizer.ggml.scores",
+    `expected scores that say which tokens are merged first, found ${m.has("tokenizer.ggml.scores") ? "the same for all" : "none"}, and no ${MERGES}: the file was converted without the vocabulary's order; ${REMEDY}`,
+  );
 }
 
 function preTokenizer(m: Metadata): PreTokenizer {
@@ -124,8 +114,11 @@ function preTokenizer(m: Metadata): PreTokenizer {
 }
 
 /** tokenizer_config.json: which tokens have a meaning, by their texts. */
-function tokenizerConfig(m: Metadata, { vocabulary, addBos }: TokenizerFile): Readonly<Record<string, unknown>> {
-  if (vocabulary === null) return {};
+function tokenizerConfig(m: Metadata): Readonly<Record<string, unknown>> {
+  if (!m.has("tokenizer.ggml.tokens")) return {};
+  const vocabulary = vocabularyOf(m);
+  const model = m.text(MODEL, "none");
+  const assumed = model === "llama" || (model === "gpt2" && PRE_TOKENIZERS.get(m.text(PRE, NO_NAME))?.addBos === true);
   const { tokens, bosId, eosId, eotId, eomId, unkId, padId } = vocabulary;
   const text = (id: number | null): string | undefined => (id === null ? undefined : tokens[id]!.text);
   const end = tokens.findIndex((token) => token.text === SENTENCE_END && token.kind === "control");
@@ -140,7 +133,8 @@ function tokenizerConfig(m: Metadata, { vocabulary, addBos }: TokenizerFile): Re
     eom_token: text(eomId),
     unk_token: text(unkId),
     pad_token: text(padId),
-    add_bos_token: m.flag("tokenizer.ggml.add_bos_token", addBos),
+    // a whole tokenizer.json says so itself
+    add_bos_token: m.has(WHOLE) && !m.has(ADD_BOS) ? undefined : m.flag(ADD_BOS, assumed),
     add_eos_token: m.flag("tokenizer.ggml.add_eos_token", false),
     added_tokens_decoder: Object.fromEntries(userDefined),
   };

@@ -1,0 +1,41 @@
+// Finds the files of a tokenizer that a user names: a folder, a GGUF file, or a tokenizer file.
+
+import { WeightsError } from "../errors.ts";
+import type { Files, Opened } from "../weights/files.ts";
+import { smallFilesOf } from "../weights/folder.ts";
+
+/** Files that are a tokenizer each, the one that is read first in front. */
+const TOKENIZERS: readonly string[] = ["tokenizer.json", "tokenizer.model"];
+
+/**
+ * The folder to read a tokenizer and chat templates from; closing it closes the files.
+ * @throws WeightsError for a file that holds no tokenizer. The files are closed then.
+ */
+export async function tokenizerFiles({ files, file }: Opened): Promise<Files> {
+  const kind = file === null ? null : /\.(json|model)$/.exec(file)?.[0];
+  if (file !== null && kind) return alone(files, file, `tokenizer${kind}`);
+  if (file === null) for (const name of TOKENIZERS) if ((await files.size(name)) !== null) return files;
+  return smallFilesOf({ files, file });
+}
+
+/** The folder around `file` as if that were its only tokenizer, named `name` as readers expect. */
+function alone(files: Files, file: string, name: string): Files {
+  const stored = (asked: string): string | null => {
+    if (asked === name) return file;
+    return TOKENIZERS.includes(asked) ? null : asked;
+  };
+  return {
+    label: files.label,
+    list: (subfolder) => files.list(subfolder),
+    size: async (asked) => {
+      const found = stored(asked);
+      return found === null ? null : files.size(found);
+    },
+    read: async (asked, offset, into) => {
+      const found = stored(asked);
+      if (found === null) throw new WeightsError(`${files.label}: ${asked} is missing`);
+      await files.read(found, offset, into);
+    },
+    close: () => files.close(),
+  };
+}

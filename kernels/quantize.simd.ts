@@ -1,20 +1,20 @@
 // Activations as int8 with one scale a group of 32: x = scale * q, scale = max|x| / 127, q to the
 // nearest integer.
 //
-// A row becomes `groups` groups: all integers, then the scales (f32), then what the format makes of
-// the integers' sums (first() in lib/simd/planes.simd.ts). Integers are int16 pairs for weights of
-// a byte (WIDE), else what lib/simd/dot.simd takes. Columns past D count as zeros.
+// A row becomes `groups` groups: all integers, then the tail of each (lib/simd/product_int8.simd.ts).
+// Integers are int16 pairs for levels of a byte, else what lib/simd/dot.simd takes. Columns past D
+// count as zeros.
 
-import { storeEight } from "./lib/simd/dot.simd";
-import { first, WIDE } from "./lib/simd/format.simd";
+import { start, storeEight } from "./lib/simd/dot.simd";
+import { BITS, CENTER, OFFSETS, SIXTEENS } from "./lib/simd/format.simd";
 import { maxOf } from "./lib/simd/lanes.simd";
 import { storePairs } from "./lib/simd/pairs.simd";
-import { xGroup } from "./lib/simd/product_int8.simd";
+import { starts, tailBytes, xGroup } from "./lib/simd/product_int8.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";
 
 /** Bytes of one rounded row. */
 export function quantizedBytes(groups: u32): u32 {
-  return groups * (xGroup() + 8);
+  return groups * (xGroup() + tailBytes());
 }
 
 /** Rows [from, to) of x [T, D] at `x` to rounded rows at `y`. */
@@ -23,8 +23,7 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
   for (let t = from; t < to; t++) {
     let xp = x + <usize>t * D * 4;
     let integers = y + <usize>t * rowBytes;
-    let scales = integers + groups * xGroup();
-    let sums = scales + groups * 4;
+    let tail = integers + groups * xGroup();
     let left: i32 = D;
     for (let g: u32 = 0; g < groups; g++) {
       let values = xp;
@@ -33,33 +32,59 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
         memory.fill(values, 0, 128);
         if (left > 0) memory.copy(values, xp, left * 4);
       }
-      group(values, integers, scales, sums);
+      group(values, integers, tail);
       left -= 32;
       xp += 128;
       integers += xGroup();
-      scales += 4;
-      sums += 4;
+      tail += tailBytes();
     }
   }
 }
 
 // @ts-ignore: decorator
-@inline function group(x: usize, integers: usize, scale: usize, sums: usize): void {
+@inline function group(x: usize, integers: usize, tail: usize): void {
   let most = f32x4.splat(0);
   for (let i: usize = 0; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(x + i)));
   const step = maxOf(most) / 127;
   const inverse = f32x4.splat(step > 0 ? 1 / step : 0);
+  store<f32>(tail, step);
+  const first = sixteen(x, integers, inverse);
+  const second = sixteen(x + 64, integers + xGroup() / 2, inverse);
+  const low = i32x4.extract_lane(first, 0) + i32x4.extract_lane(first, 1);
+  const high = i32x4.extract_lane(first, 2) + i32x4.extract_lane(first, 3);
+  const low2 = i32x4.extract_lane(second, 0) + i32x4.extract_lane(second, 1);
+  const high2 = i32x4.extract_lane(second, 2) + i32x4.extract_lane(second, 3);
+  if (CENTER != 0) {
+    if (SIXTEENS) {
+      store<i32>(tail + 4, begin(low, high));
+      store<i32>(tail + 8, begin(low2, high2));
+    } else store<i32>(tail + 4, begin(low + low2, high + high2));
+  }
+  if (OFFSETS) {
+    const to = tail + 4 + 4 * starts();
+    if (SIXTEENS) store<i32>(to, ((low + high) & 0xffff) | ((low2 + high2) << 16));
+    else store<f32>(to, <f32>(low + high + low2 + high2));
+  }
+}
+
+/** What a sum of products begins with. */
+// @ts-ignore: decorator
+@inline function begin(low: i32, high: i32): i32 {
+  return BITS == 8 ? -CENTER * (low + high) : start(low, high, CENTER);
+}
+
+/** Sixteen columns. Returns the sums of each fourth integer. */
+// @ts-ignore: decorator
+@inline function sixteen(x: usize, integers: usize, inverse: v128): v128 {
   let sum = i32x4.splat(0);
-  for (let i: usize = 0; i < 4; i++) {
+  for (let i: usize = 0; i < 2; i++) {
     const low = nearest(f32x4.mul(v128.load(x + 32 * i), inverse));
     const high = nearest(f32x4.mul(v128.load(x + 32 * i, 16), inverse));
     sum = i32x4.add(sum, i32x4.add(low, high));
-    if (WIDE) storePairs(integers + i * (xGroup() / 4), low, high);
+    if (BITS == 8) storePairs(integers + i * (xGroup() / 4), low, high);
     else storeEight(integers + i * (xGroup() / 4), low, high);
   }
-  store<f32>(scale, step);
-  const pairs = i32x4.add(sum, v128.shuffle<i32>(sum, sum, 2, 3, 2, 3));
-  store<i32>(sums, first(i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1)));
+  return sum;
 }
 
 /**

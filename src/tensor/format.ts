@@ -30,6 +30,8 @@ export interface Format {
   readonly affine?: number;
   /** The arithmetics of its products; always includes f32. */
   readonly arithmetics: readonly Arithmetic[];
+  /** Columns that share a scale, where they are fewer than those of int8 activations. */
+  readonly scaleColumns?: 16;
   /** Unpacks one row to `into` [cols]. This is the definition of the format. */
   unpack(planes: readonly Uint8Array[], cols: number, into: Float32Array): void;
   /**

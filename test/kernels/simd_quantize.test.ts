@@ -9,13 +9,25 @@ import { simdBenches } from "../support/simd.ts";
 /** Order of the columns of each eight in a baseline module, where activations are int16. */
 const ORDER = [0, 2, 1, 3, 4, 6, 5, 7];
 
+/** How sums begin: the level that they count from, once or for each half of a group; then offsets. */
+const KINDS = {
+  q4: { center: 8, starts: 1, sums: 0 },
+  q8: { center: 128, starts: 1, sums: 0 },
+  q4_k: { center: 0, starts: 0, sums: 1 },
+  q5_k: { center: 16, starts: 1, sums: 1 },
+  q6_k: { center: 32, starts: 2, sums: 0 },
+  q2_k: { center: 0, starts: 0, sums: 2 }, // of each half, as int16
+} as const;
+
 const cases = simdBenches().flatMap((bench) =>
-  (["q4", "q8", "q4_k"] as const).map((format) => [bench.name, format, bench] as const),
+  (Object.keys(KINDS) as (keyof typeof KINDS)[]).map((format) => [bench.name, format, bench] as const),
 );
 
 describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
   const wide = name === "simd128" || format === "q8";
   const { group } = FORMATS[format];
+  const { center, starts, sums } = KINDS[format];
+  const tailBytes = 4 * (1 + starts + Math.min(1, sums));
   const kernels = bench.of(FORMATS[format]);
 
   it.each([
@@ -37,7 +49,7 @@ describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
     }
 
     const rowBytes = kernels.quantizedBytes!(G);
-    expect(rowBytes).toBe(G * ((wide ? 64 : 32) + 8));
+    expect(rowBytes).toBe(G * ((wide ? 64 : 32) + tailBytes));
     const y = bench.room(T * rowBytes);
     kernels.quantize!(0, 1, 0, bench.put(x), D, G, y);
     const at = bench.put(x);
@@ -56,12 +68,28 @@ describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
       expect(got).toEqual(Array.from(quants.subarray(t * G * 32, (t + 1) * G * 32)));
       const tail = new DataView(row.buffer, G * (wide ? 64 : 32));
       for (let g = 0; g < G; g++) {
-        expect(tail.getFloat32(4 * g, true)).toBe(scales[t * G + g]);
-        const sum = quants.subarray((t * G + g) * 32, (t * G + g + 1) * 32).reduce((a, b) => a + b, 0);
-        const first = tail.getInt32(4 * (G + g), true);
-        const half = name === "relaxed" && format === "q4"; // in the first of two int16 lanes
-        if (format === "q4_k") expect(tail.getFloat32(4 * (G + g), true)).toBe(sum);
-        else expect(half ? (first << 16) >> 16 : first).toBe(0 - (format === "q8" ? 128 : 8) * sum);
+        const at = tailBytes * g;
+        expect(tail.getFloat32(at, true)).toBe(scales[t * G + g]);
+        const integers = quants.subarray((t * G + g) * 32, (t * G + g + 1) * 32);
+        for (let i = 0; i < starts; i++) {
+          const part = integers.subarray((32 / starts) * i, (32 / starts) * (i + 1));
+          const [low, high] = [
+            sumOf(part.filter((_, c) => (c & 2) === 0)),
+            sumOf(part.filter((_, c) => (c & 2) !== 0)),
+          ];
+          const start = at + 4 + 4 * i;
+          // The two lanes of int16 that a row's first and last two columns of each four are summed in.
+          if (name === "relaxed" && format !== "q8") {
+            expect(tail.getInt16(start, true)).toBe(0 - center * low);
+            expect(tail.getInt16(start + 2, true)).toBe(0 - center * high);
+          } else expect(tail.getInt32(start, true)).toBe(0 - center * (low + high));
+        }
+        const sum = at + 4 + 4 * starts;
+        if (sums === 1) expect(tail.getFloat32(sum, true)).toBe(sumOf(integers));
+        if (sums === 2) {
+          expect(tail.getInt16(sum, true)).toBe(sumOf(integers.subarray(0, 16)));
+          expect(tail.getInt16(sum + 2, true)).toBe(sumOf(integers.subarray(16)));
+        }
       }
     }
   });
@@ -71,8 +99,12 @@ describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
     x[40] = Number.NaN;
     const y = bench.room(kernels.quantizedBytes!(2));
     kernels.quantize!(0, 1, 0, bench.put(x), 64, 2, y);
-    const scales = bench.floats(y + 2 * (wide ? 64 : 32), 2);
-    expect(scales[0]).toBeGreaterThan(0);
-    expect(scales[1]).toBeNaN();
+    const tail = y + 2 * (wide ? 64 : 32);
+    expect(bench.floats(tail, 1)[0]).toBeGreaterThan(0);
+    expect(bench.floats(tail + tailBytes, 1)[0]).toBeNaN();
   });
 });
+
+function sumOf(integers: Int8Array): number {
+  return integers.reduce((a, b) => a + b, 0);
+}

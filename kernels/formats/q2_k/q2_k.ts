@@ -21,7 +21,8 @@ export const q2_k = {
     { name: "scales and mins", bytes: 16, element: 2 },
     { name: "d and dmin", bytes: 4, element: 4 },
   ],
-  arithmetics: ["f32", "f16"],
+  arithmetics: ["f32", "f16", "int8"],
+  scaleColumns: 16,
   unpack([levels, pairs, supers], cols, into) {
     const halves = words(supers!);
     for (let i = 0; i < cols; i++) {

@@ -26,7 +26,8 @@ export const q3_k = {
     { name: "scales", bytes: 12, element: 2 },
     { name: "d", bytes: 2, element: 2 },
   ],
-  arithmetics: ["f32", "f16"],
+  arithmetics: ["f32", "f16", "int8"],
+  scaleColumns: 16,
   unpack([low, high, scales, supers], cols, into) {
     const [packed, halves] = [words(scales!), words(supers!)];
     for (let i = 0; i < cols; i++) {

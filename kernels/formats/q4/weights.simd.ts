@@ -1,11 +1,10 @@
 // q4 for the SIMD kernels (lib/simd/planes.simd.ts): an element is eight columns, each a nibble.
 
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
-import { start } from "../../lib/simd/dot.simd";
 import { halves } from "../../lib/simd/lanes.simd";
 import { packQ4, storeConstants } from "../../formats/q4/quantize.simd";
 
-export { column, FUSED, OFFSETS, offset4 } from "../../lib/simd/defaults.simd";
+export { column, FUSED, HIGH, level, minimums16, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 128;
 export const P1: usize = 16;
@@ -13,7 +12,9 @@ export const P2: usize = 0;
 export const P3: usize = 0;
 export const EXACT: bool = false;
 export const INT8: bool = true;
-export const WIDE: bool = false;
+export const BITS: i32 = 4;
+export const NIBBLES: bool = true;
+export const CENTER: i32 = 8;
 
 export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, out: usize): usize {
   const end = out + 1024;
@@ -35,13 +36,8 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
 }
 
 // @ts-ignore: decorator
-@inline export function first(sum: i32): i32 {
-  return start(sum);
-}
-
-// @ts-ignore: decorator
-@inline export function scale4(s: usize, d: usize, g: usize, half: usize): v128 {
-  return halves(s + 8 * half);
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return halves(p1 + g * P1 + 8 * half);
 }
 
 /** 32 f32 at x to levels at p0 and their scale at p1. */

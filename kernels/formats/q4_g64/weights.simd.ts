@@ -2,7 +2,7 @@
 
 import { affineWeights, scalesOf, zerosOf } from "../../lib/simd/affine.simd";
 
-export { column, FUSED } from "../../lib/simd/defaults.simd";
+export { CENTER, column, FUSED, HIGH, level, minimums16, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 128;
 export const P1: usize = 8;
@@ -10,7 +10,8 @@ export const P2: usize = 4;
 export const P3: usize = 0;
 export const EXACT: bool = true;
 export const INT8: bool = true;
-export const WIDE: bool = false;
+export const BITS: i32 = 4;
+export const NIBBLES: bool = true;
 export const OFFSETS: bool = true;
 
 /** 2^SHIFT groups of 32 columns share a scale and a zero point. */
@@ -21,16 +22,11 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
 }
 
 // @ts-ignore: decorator
-@inline export function first(sum: i32): i32 {
-  return reinterpret<i32>(<f32>sum);
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return scalesOf(p1, g, half, SHIFT);
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(s: usize, d: usize, g: usize, half: usize): v128 {
-  return scalesOf(s - g * P1, g, half, SHIFT);
-}
-
-// @ts-ignore: decorator
-@inline export function offset4(s: usize, d: usize, g: usize, half: usize): v128 {
-  return f32x4.mul(scale4(s, d, g, half), f32x4.convert_i32x4_s(zerosOf(d, g, half, SHIFT)));
+@inline export function offset4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return f32x4.mul(scale4(p1, p2, p3, g, half), f32x4.convert_i32x4_s(zerosOf(p2, g, half, SHIFT)));
 }

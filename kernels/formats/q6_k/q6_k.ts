@@ -24,7 +24,8 @@ export const q6_k = {
     { name: "scales", bytes: 16, element: 2 },
     { name: "d", bytes: 2, element: 2 },
   ],
-  arithmetics: ["f32", "f16"],
+  arithmetics: ["f32", "f16", "int8"],
+  scaleColumns: 16,
   unpack([low, high, scales, supers], cols, into) {
     const halves = words(supers!);
     for (let i = 0; i < cols; i++) {

@@ -3,33 +3,34 @@
 
 import { splitNibbles, splitTwoBits } from "../../lib/simd/split.simd";
 import { halves } from "../../lib/simd/lanes.simd";
+import { nibblesOf, pairsAt, twoBitsOf } from "../../lib/simd/levels.simd";
 
-export { column, EXACT, FUSED, first, INT8, OFFSETS, offset4, scale4, WIDE } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, minimums16, NIBBLES, offset4, OFFSETS } from "../../lib/simd/defaults.simd";
+export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
 export const P1: usize = 64;
 export const P2: usize = 16;
 export const P3: usize = 2;
+export const INT8: bool = true;
+export const BITS: i32 = 6;
+export const HIGH: bool = true;
+export const CENTER: i32 = 32;
+export const SIXTEENS: bool = true;
 
-export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, out: usize): usize {
-  for (let half: usize = 0; half < 2; half++) {
-    const d = halves(p3 + (g >> 3) * (8 * P3) + 8 * half);
-    const pairs = v128.load16x4_u(p2 + g * P2 + 8 * half) as v128;
-    for (let j: usize = 0; j < 4; j++) {
-      const eight = v128.load(p0 + g * P0 + 32 * j + 16 * half);
-      const high = i32x4.shr_u(v128.load(p1 + g * P1 + (j >> 1) * 32 + 16 * half), <i32>(4 * (j & 1)));
-      const scales = i32x4.shr_s(i32x4.shl(pairs, j < 2 ? 24 : 16), 24);
-      const scale = f32x4.mul(f32x4.convert_i32x4_s(scales), d);
-      let to = out + 256 * j + 16 * half;
-      for (let i = 0; i < 8; i++, to += 32) {
-        const low = v128.and(i32x4.shr_u(eight, 8 * (i & 3) + (i & 4)), i32x4.splat(15));
-        const two = v128.and(i32x4.shr_u(high, 8 * (i & 3) + 2 * (i >> 2)), i32x4.splat(3));
-        const level = i32x4.sub(v128.or(low, i32x4.shl(two, 4)), i32x4.splat(32));
-        v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(level), scale));
-      }
-    }
-  }
-  return out;
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32): v128 {
+  return v128.or(nibblesOf(w, k), twoBitsOf(h, k, 4));
+}
+
+// @ts-ignore: decorator
+@inline export function scales16(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return pairsAt(p2 + g * P2 + 8 * half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return halves(p3 + (g >> 3) * (8 * P3) + 8 * half);
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

@@ -3,7 +3,7 @@
 import { finiteHalf, mostOf, ofHalf } from "../../lib/simd/half.simd";
 import { halves } from "../../lib/simd/lanes.simd";
 
-export { column, FUSED, OFFSETS, offset4 } from "../../lib/simd/defaults.simd";
+export { column, FUSED, HIGH, level, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 256;
 export const P1: usize = 16;
@@ -11,7 +11,8 @@ export const P2: usize = 0;
 export const P3: usize = 0;
 export const EXACT: bool = false;
 export const INT8: bool = true;
-export const WIDE: bool = true;
+export const BITS: i32 = 8;
+export const CENTER: i32 = 128;
 
 export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, out: usize): usize {
   const end = out + 1024;
@@ -32,13 +33,8 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
 }
 
 // @ts-ignore: decorator
-@inline export function first(sum: i32): i32 {
-  return -128 * sum;
-}
-
-// @ts-ignore: decorator
-@inline export function scale4(s: usize, d: usize, g: usize, half: usize): v128 {
-  return halves(s + 8 * half);
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return halves(p1 + g * P1 + 8 * half);
 }
 
 /** 32 f32 at x to levels at p0 and their scale at p1. */

@@ -1,7 +1,11 @@
 // What a format exports for what it does not have: see planes.simd.ts.
 
 export const INT8: bool = false;
-export const WIDE: bool = false;
+export const BITS: i32 = 8;
+export const NIBBLES: bool = false;
+export const HIGH: bool = false;
+export const CENTER: i32 = 0;
+export const SIXTEENS: bool = false;
 export const OFFSETS: bool = false;
 export const EXACT: bool = true;
 export const FUSED: bool = false;
@@ -12,16 +16,26 @@ export const FUSED: bool = false;
 }
 
 // @ts-ignore: decorator
-@inline export function first(sum: i32): i32 {
-  return sum;
+@inline export function level(w: v128, h: v128, k: i32): v128 {
+  return w;
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(s: usize, d: usize, g: usize, half: usize): v128 {
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
   return f32x4.splat(1);
 }
 
 // @ts-ignore: decorator
-@inline export function offset4(s: usize, d: usize, g: usize, half: usize): v128 {
+@inline export function offset4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
   return f32x4.splat(0);
+}
+
+// @ts-ignore: decorator
+@inline export function scales16(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return i32x4.splat(0);
+}
+
+// @ts-ignore: decorator
+@inline export function minimums16(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return i32x4.splat(0);
 }

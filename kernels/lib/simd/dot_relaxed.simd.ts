@@ -19,29 +19,34 @@ export const X_GROUP: usize = 32;
 }
 
 /**
- * What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4
- * sum's first value.
+ * What makes levels count from `center`: -center times the sums of a group's activations, as a
+ * sum's first value. `low` and `high` are the sums of the first and the second two columns of each
+ * four: of a row's two int16 lanes.
  */
 // @ts-ignore: decorator
-@inline export function start(sum: i32): i32 {
-  return (-8 * sum) & 0xffff; // in the first of a row's two int16 lanes
+@inline export function start(low: i32, high: i32, center: i32): i32 {
+  return ((-center * low) & 0xffff) | ((-center * high) << 16);
 }
 
-/** Vectors of factors that one vector of q4 words makes. */
-export const PARTS: i32 = 2;
-/** Bytes of activations from one q4 word to the next. */
-export const X_WORD: usize = 8;
+/** Vectors of factors that four columns of four rows make. */
+export const PARTS: i32 = 1;
 
-/** The weights of one part, from 0 to 15. `part` is a constant wherever this is called. */
+/** One part of four columns of bytes, each at most 127. `part` is a constant wherever this is called. */
 // @ts-ignore: decorator
-@inline export function nibbles(w: v128, part: i32): v128 {
-  return v128.and(part == 0 ? w : i16x8.shr_u(w, 4), i8x16.splat(15));
+@inline export function factors(bytes: v128, part: i32): v128 {
+  return bytes;
 }
 
-/** The activations that meet a part of the q4 word at x, the same in each of the four rows. */
+/** The same of columns 4k .. of words of nibbles. */
 // @ts-ignore: decorator
-@inline export function activations(x: usize, part: i32): v128 {
-  return v128.load32_splat(x + 4 * part);
+@inline export function nibbles(w: v128, k: i32, part: i32): v128 {
+  return v128.and((k & 1) == 0 ? w : i16x8.shr_u(w, 4), i8x16.splat(15));
+}
+
+/** Bytes of a table by their number, 0 .. 15. */
+// @ts-ignore: decorator
+@inline export function lookUp(table: v128, i: v128): v128 {
+  return i8x16.relaxed_swizzle(table, i);
 }
 
 /** sum + x · w, a row a lane (two lanes of int16). */
@@ -50,10 +55,23 @@ export const X_WORD: usize = 8;
   return i16x8.add(sum, i16x8.relaxed_dot_i8x16_i7x16_s(x, w));
 }
 
-/** A sum of nibbles as int32, a row a lane. */
+/** A sum as int32, a row a lane. */
 // @ts-ignore: decorator
 @inline export function total(sum: v128): v128 {
   return i32x4.extadd_pairwise_i16x8_s(sum);
+}
+
+/** A sum times the scales of sixteen columns, which `pairs` has as bytes; `i` 0 or 1 says which. */
+// @ts-ignore: decorator
+@inline export function scaled(sum: v128, scales: v128): v128 {
+  return i32x4.dot_i16x8_s(sum, scales);
+}
+
+/** One of the two signed bytes of four rows' pairs as scaled() takes it. */
+// @ts-ignore: decorator
+@inline export function scaleOf(pairs: v128, i: i32): v128 {
+  if (i == 0) return i16x8.shr_s(v128.or(i32x4.shl(pairs, 8), i32x4.shl(pairs, 24)), 8);
+  return i16x8.shr_s(v128.or(pairs, i32x4.shl(pairs, 16)), 8);
 }
 
 /** a * b + c, rounded once or twice. */

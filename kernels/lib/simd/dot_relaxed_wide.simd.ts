@@ -17,29 +17,33 @@ export const X_GROUP: usize = 32;
 }
 
 /**
- * What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4
- * sum's first value.
+ * What makes levels count from `center`: -center times the sum of a group's activations, `low` and
+ * `high`, as a sum's first value.
  */
 // @ts-ignore: decorator
-@inline export function start(sum: i32): i32 {
-  return -8 * sum;
+@inline export function start(low: i32, high: i32, center: i32): i32 {
+  return -center * (low + high);
 }
 
-/** Vectors of factors that one vector of q4 words makes. */
-export const PARTS: i32 = 2;
-/** Bytes of activations from one q4 word to the next. */
-export const X_WORD: usize = 8;
+/** Vectors of factors that four columns of four rows make. */
+export const PARTS: i32 = 1;
 
-/** The weights of one part, from 0 to 15. `part` is a constant wherever this is called. */
+/** One part of four columns of bytes, each at most 127. `part` is a constant wherever this is called. */
 // @ts-ignore: decorator
-@inline export function nibbles(w: v128, part: i32): v128 {
-  return v128.and(part == 0 ? w : i16x8.shr_u(w, 4), i8x16.splat(15));
+@inline export function factors(bytes: v128, part: i32): v128 {
+  return bytes;
 }
 
-/** The activations that meet a part of the q4 word at x, the same in each of the four rows. */
+/** The same of columns 4k .. of words of nibbles. */
 // @ts-ignore: decorator
-@inline export function activations(x: usize, part: i32): v128 {
-  return v128.load32_splat(x + 4 * part);
+@inline export function nibbles(w: v128, k: i32, part: i32): v128 {
+  return v128.and((k & 1) == 0 ? w : i16x8.shr_u(w, 4), i8x16.splat(15));
+}
+
+/** Bytes of a table by their number, 0 .. 15. */
+// @ts-ignore: decorator
+@inline export function lookUp(table: v128, i: v128): v128 {
+  return i8x16.relaxed_swizzle(table, i);
 }
 
 /** sum + x · w, a row a lane. */
@@ -48,10 +52,22 @@ export const X_WORD: usize = 8;
   return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, w, sum);
 }
 
-/** A sum of nibbles as int32, a row a lane. */
+/** A sum as int32, a row a lane. */
 // @ts-ignore: decorator
 @inline export function total(sum: v128): v128 {
   return sum;
+}
+
+/** A sum times the scales of sixteen columns. */
+// @ts-ignore: decorator
+@inline export function scaled(sum: v128, scales: v128): v128 {
+  return i32x4.mul(sum, scales);
+}
+
+/** One of the two signed bytes of four rows' pairs as scaled() takes it. */
+// @ts-ignore: decorator
+@inline export function scaleOf(pairs: v128, i: i32): v128 {
+  return i32x4.shr_s(i32x4.shl(pairs, i == 0 ? 24 : 16), 24);
 }
 
 /** a * b + c, rounded once or twice. */

@@ -20,33 +20,35 @@ export const X_GROUP: usize = 64;
 }
 
 /**
- * What makes nibbles 0..15 count as -8..7: -8 times the sum of the group's activations, as a q4
- * sum's first value.
+ * What makes levels count from `center`: -center times the sum of a group's activations, `low` and
+ * `high`, as a sum's first value.
  */
 // @ts-ignore: decorator
-@inline export function start(sum: i32): i32 {
-  return -8 * sum;
+@inline export function start(low: i32, high: i32, center: i32): i32 {
+  return -center * (low + high);
 }
 
-/** Vectors of factors that one vector of q4 words makes. */
-export const PARTS: i32 = 4;
-/** Bytes of activations from one q4 word to the next. */
-export const X_WORD: usize = 16;
+/** Vectors of factors that four columns of four rows make. */
+export const PARTS: i32 = 2;
 
-/** The weights of one part, from 0 to 15. `part` is a constant wherever this is called. */
+/** One part of four columns of bytes, each at most 127. `part` is a constant wherever this is called. */
 // @ts-ignore: decorator
-@inline export function nibbles(w: v128, part: i32): v128 {
+@inline export function factors(bytes: v128, part: i32): v128 {
+  return part == 0 ? v128.and(bytes, i16x8.splat(255)) : i16x8.shr_u(bytes, 8);
+}
+
+/** The same of columns 4k .. of words of nibbles. */
+// @ts-ignore: decorator
+@inline export function nibbles(w: v128, k: i32, part: i32): v128 {
   const mask = i16x8.splat(15);
-  if (part == 0) return v128.and(w, mask);
-  if (part == 1) return v128.and(i16x8.shr_u(w, 8), mask);
-  if (part == 2) return v128.and(i16x8.shr_u(w, 4), mask);
-  return i16x8.shr_u(w, 12);
+  if (part == 0) return v128.and((k & 1) == 0 ? w : i16x8.shr_u(w, 4), mask);
+  return (k & 1) == 0 ? v128.and(i16x8.shr_u(w, 8), mask) : i16x8.shr_u(w, 12);
 }
 
-/** The activations that meet a part of the q4 word at x, the same in each of the four rows. */
+/** Bytes of a table by their number, 0 .. 15. */
 // @ts-ignore: decorator
-@inline export function activations(x: usize, part: i32): v128 {
-  return v128.load32_splat(x + 4 * part);
+@inline export function lookUp(table: v128, i: v128): v128 {
+  return i8x16.swizzle(table, i);
 }
 
 /** sum + x · w, a row a lane. */
@@ -55,10 +57,22 @@ export const X_WORD: usize = 16;
   return i32x4.add(sum, i32x4.dot_i16x8_s(x, w));
 }
 
-/** A sum of nibbles as int32, a row a lane. */
+/** A sum as int32, a row a lane. */
 // @ts-ignore: decorator
 @inline export function total(sum: v128): v128 {
   return sum;
+}
+
+/** A sum times the scales of sixteen columns. */
+// @ts-ignore: decorator
+@inline export function scaled(sum: v128, scales: v128): v128 {
+  return i32x4.mul(sum, scales);
+}
+
+/** One of the two signed bytes of four rows' pairs as scaled() takes it. */
+// @ts-ignore: decorator
+@inline export function scaleOf(pairs: v128, i: i32): v128 {
+  return i32x4.shr_s(i32x4.shl(pairs, i == 0 ? 24 : 16), 24);
 }
 
 /** a * b + c. */

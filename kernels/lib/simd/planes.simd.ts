@@ -11,23 +11,33 @@
 //   FUSED, column(w, i)
 //                    whether an element is two columns, and column i of four rows' elements as f32:
 //                    few tokens then take weights from the plane itself
+//   scale4(p1, p2, p3, g, half)
+//                    scales of rows 0 .. 3 (half 0) or 4 .. 7 for group g, as f32
 //   INT8             whether there are products with activations rounded to int8. Then also:
-//   WIDE             whether a level takes a byte. Activations are then pairs of int16
-//                    (pairs.simd.ts), else what dot.simd takes with nibbles
-//   first(sum)       32 bits that the sum of a group's activations is kept as: the integer that a
-//                    sum of products begins with; with OFFSETS the sum as a float
-//   scale4(s, d, g, half)
-//                    scales of rows 0 .. 3 (half 0) or 4 .. 7 for group g, which is P1 g bytes from
-//                    the second plane's begin on, at s; d is the third plane
-//   OFFSETS, offset4(s, d, g, half)
-//                    whether something is subtracted from the weights, and what
-//   splitGroup(block, p0, p1, p2, p3)
-//                    a group of a GGUF file, ggml.bytes of it, to one row's group of each plane;
-//                    absent: the plain form serves
+//   BITS             of a level as it meets activations. More than seven: activations are pairs of
+//                    int16 (pairs.simd.ts), else what dot.simd takes
+//   NIBBLES          whether levels are the nibbles of the first plane's words as they are
+//   level(w, h, k)   else: levels of columns 4k .. 4k + 3 of four rows, sixteen bytes, from their
+//                    words of the first plane and the second. k is a constant
+//   HIGH             whether levels have bits in the second plane
+//   CENTER           the level that sums count from. Without offsets it stands for the weight zero
+//   SIXTEENS, scales16(p1, p2, p3, g, half)
+//                    whether scales cover sixteen columns: then they are int8 times scale4(), those
+//                    of a group the lower two bytes of four rows' lanes, whose others are zeros
+//   OFFSETS, offset4(p1, p2, p3, g, half)
+//                    whether something is subtracted from scale times level, and what
+//   minimums16(p1, p2, p3, g, half)
+//                    with SIXTEENS and OFFSETS: int16 pairs that offset4() is multiplied by
 //   packGroup(x, p0, p1, scratch)
 //                    packs 32 f32 at x to one row's group of each plane; absent where nothing packs
+//   splitGroup(block, p0, p1, p2, p3)
+//                    splits one group of a GGUF file's blocks to row-major planes; absent where
+//                    files have none
+//
+// lib/simd/defaults.simd.ts has those that a format lacks; unpack.simd.ts makes weights() of the
+// levels.
 
-import { P0, P1, P2, P3 } from "./format.simd";
+import { HIGH, P0, P1, P2, P3 } from "./format.simd";
 
 /** Panels of N rows. */
 // @ts-ignore: decorator
@@ -45,4 +55,16 @@ import { P0, P1, P2, P3 } from "./format.simd";
   if (k == 1) return w + groups * (panels * P0 + panel * P1);
   if (k == 2) return w + groups * (panels * (P0 + P1) + panel * P2);
   return w + groups * (panels * (P0 + P1 + P2) + panel * P3);
+}
+
+/** Four rows' words with columns 4k .. 4k + 3 of the group at w. k is a constant. */
+// @ts-ignore: decorator
+@inline export function wordOf(w: usize, k: usize): v128 {
+  return v128.load(w + 32 * ((k * P0) >> 8));
+}
+
+/** The same in the second plane, if levels have bits there. */
+// @ts-ignore: decorator
+@inline export function highOf(h: usize, k: usize): v128 {
+  return !HIGH ? i32x4.splat(0) : v128.load(h + 32 * ((k * P1) >> 8));
 }

@@ -4,8 +4,9 @@ import { INT8 } from "./format.simd";
 import { siluTimes } from "./lanes.simd";
 import { panelsOf, planeOf } from "./planes.simd";
 import { tileFloat, tileFloatBy2, tileFloatBy3, vecFloat } from "./product_float.simd";
-import { tileInt8, tileInt8By2, tileInt8By3, vec4Int8, vecInt8, xGroup } from "./product_int8.simd";
+import { tailBytes, vec4Int8, vecInt8, xGroup } from "./product_int8.simd";
 import { scratchOf } from "./scratch.simd";
+import { MOST, panelInt8, SUMS } from "./tile_int8.simd";
 
 /** Bytes of x that are kept in the second-level cache while panels of w pass by. */
 const CACHED: usize = 512 << 10;
@@ -13,7 +14,7 @@ const CACHED: usize = 512 << 10;
 /** Bytes of a row of x: f32 padded to whole groups, or rounded to int8 (quantize.simd.ts). */
 // @ts-ignore: decorator
 @inline export function strideOf(int8: bool, groups: usize): usize {
-  return groups * (INT8 && int8 ? 8 + xGroup() : 128);
+  return groups * (INT8 && int8 ? xGroup() + tailBytes() : 128);
 }
 
 /**
@@ -38,7 +39,8 @@ const CACHED: usize = 512 << 10;
   const out = scratchOf(thread);
   const panels = panelsOf(N);
   const stride = strideOf(int8, groups);
-  const chunk: u32 = max(4, <u32>(CACHED / stride) & ~3);
+  let chunk: u32 = max(4, <u32>(CACHED / stride) & ~3);
+  if (INT8 && int8) chunk = min(chunk, MOST);
   // Exact products of weights that are multiplied in int8 by default have no tile for two or three
   // tokens: those of one serve.
   const rests = !INT8 || int8;
@@ -51,8 +53,15 @@ const CACHED: usize = 512 << 10;
       const p1 = planeOf(1, w, panels, panel, groups);
       const p2 = planeOf(2, w, panels, panel, groups);
       const p3 = planeOf(3, w, panels, panel, groups);
+      if (INT8 && int8) {
+        const count = tiled + rest - first;
+        if (count == 0) break;
+        panelInt8(p0, p1, p2, p3, groups, x + <usize>first * stride, stride, count, out);
+        for (let i: u32 = 0; i < count; i++) put(pairs, out + SUMS + 32 * i, panel, N, y, first + i);
+        continue;
+      }
       for (let t = first; t < tiled; t += 4) {
-        tile(int8, p0, p1, p2, p3, groups, x + <usize>t * stride, stride, out);
+        tileFloat(p0, p1, p2, p3, groups, x + <usize>t * stride, stride, out);
         for (let i: u32 = 0; i < 4; i++) put(pairs, out + 32 * i, panel, N, y, t + i);
       }
       if (rest != 0) {
@@ -72,22 +81,7 @@ const CACHED: usize = 512 << 10;
   }
 }
 
-function tile(
-  int8: bool,
-  p0: usize,
-  p1: usize,
-  p2: usize,
-  p3: usize,
-  groups: usize,
-  x: usize,
-  stride: usize,
-  out: usize,
-): void {
-  if (INT8 && int8) tileInt8(p0, p1, p2, groups, x, stride, out);
-  else tileFloat(p0, p1, p2, p3, groups, x, stride, out);
-}
-
-/** Eight rows by two or three tokens, in the arithmetic that is the format's default. */
+/** Eight rows by two or three tokens. */
 function tileRest(
   tokens: u32,
   p0: usize,
@@ -99,10 +93,8 @@ function tileRest(
   stride: usize,
   out: usize,
 ): void {
-  if (INT8) {
-    if (tokens == 2) tileInt8By2(p0, p1, p2, groups, x, stride, out);
-    else tileInt8By3(p0, p1, p2, groups, x, stride, out);
-  } else if (tokens == 2) tileFloatBy2(p0, p1, p2, p3, groups, x, stride, out);
+  if (INT8) return;
+  if (tokens == 2) tileFloatBy2(p0, p1, p2, p3, groups, x, stride, out);
   else tileFloatBy3(p0, p1, p2, p3, groups, x, stride, out);
 }
 
@@ -111,15 +103,15 @@ function vec(int8: bool, left: u32, w: usize, panels: usize, panel: usize, group
   const p0 = planeOf(0, w, panels, panel, groups);
   const p1 = planeOf(1, w, panels, panel, groups);
   const p2 = planeOf(2, w, panels, panel, groups);
+  const p3 = planeOf(3, w, panels, panel, groups);
   if (INT8 && int8) {
     if (left >= 4) {
-      vec4Int8(p0, p1, p2, groups, x, out);
+      vec4Int8(p0, p1, p2, p3, groups, x, out);
       return 4;
     }
-    vecInt8(p0, p1, p2, groups, x, out);
+    vecInt8(p0, p1, p2, p3, groups, x, out);
     return 1;
   }
-  const p3 = planeOf(3, w, panels, panel, groups);
   // One panel is computed as two equal ones: it happens once in a range at most.
   const other = left >= 2 ? panel + 1 : panel;
   const q0 = planeOf(0, w, panels, other, groups);

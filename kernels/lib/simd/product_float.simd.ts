@@ -11,8 +11,6 @@ import { column, EXACT, FUSED, P0, scale4, weights } from "./format.simd";
 const UNPACKED: usize = 1024;
 /** Bytes of a group of eight rows, unpacked. */
 const GROUP: usize = 1024;
-/** Bytes of a group in the second plane of a format whose weights() are not exact. */
-const S_GROUP: usize = 16;
 
 /**
  * Eight rows, whose planes are at p0 .. p3, by `tokens` (2, 3 or 4, a constant) tokens, whose rows
@@ -177,8 +175,8 @@ const S_GROUP: usize = 16;
         y31 = f32x4.add(d1, y31);
       }
     } else {
-      const s0 = scale4(p1 + g * S_GROUP, p2, g, 0);
-      const s1 = scale4(p1 + g * S_GROUP, p2, g, 1);
+      const s0 = scale4(p1, p2, p3, g, 0);
+      const s1 = scale4(p1, p2, p3, g, 1);
       y00 = madd(a0, s0, y00);
       y01 = madd(a1, s1, y01);
       y10 = madd(b0, s0, y10);
@@ -307,11 +305,10 @@ export function vecFloat(
       y2 = f32x4.add(b0, y2);
       y3 = f32x4.add(b1, y3);
     } else {
-      const s = g * S_GROUP;
-      y0 = madd(a0, scale4(p1 + s, p2, g, 0), y0);
-      y1 = madd(a1, scale4(p1 + s, p2, g, 1), y1);
-      y2 = madd(b0, scale4(q1 + s, q2, g, 0), y2);
-      y3 = madd(b1, scale4(q1 + s, q2, g, 1), y3);
+      y0 = madd(a0, scale4(p1, p2, p3, g, 0), y0);
+      y1 = madd(a1, scale4(p1, p2, p3, g, 1), y1);
+      y2 = madd(b0, scale4(q1, q2, q3, g, 0), y2);
+      y3 = madd(b1, scale4(q1, q2, q3, g, 1), y3);
     }
   }
   v128.store(out, y0);

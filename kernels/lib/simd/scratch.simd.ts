@@ -1,4 +1,4 @@
-// Where a thread keeps what does not fit in registers: a few kilobytes at the start
+// Where a thread keeps what does not fit in registers: some kilobytes at the start
 // of every memory.
 
 /**
@@ -7,7 +7,7 @@
  */
 const FIRST: usize = 1024;
 /** Bytes a thread has. */
-const BYTES: usize = 4096;
+const BYTES: usize = 10752;
 
 /** Most threads that may compute at once. */
 export function maxThreads(): u32 {
@@ -19,7 +19,7 @@ export function scratchEnd(): usize {
   return FIRST + <usize>maxThreads() * BYTES;
 }
 
-/** 4,096 bytes that belong to this thread until its kernel returns. */
+/** 10,752 bytes that belong to this thread until its kernel returns. */
 // @ts-ignore: decorator
 @inline export function scratchOf(thread: u32): usize {
   return FIRST + <usize>thread * BYTES;

@@ -29,10 +29,12 @@ const PAGE = 65536;
 const MAX_PAGES = 65536;
 /** The smallest useful heap: 256 MiB. */
 const MIN_PAGES = 4096;
+/** Pages that hold the threads' scratch and the spare one. */
+const SCRATCH_PAGES = 16;
 /** Never allocated, so that no address is 2^32. */
 const SPARE_PAGES = 1;
 /** Bytes that one heap can allocate: all but that and the threads' scratch. */
-export const HEAP_BYTES = (MAX_PAGES - 8) * PAGE;
+export const HEAP_BYTES = (MAX_PAGES - SCRATCH_PAGES) * PAGE;
 /** The smallest growth: each one stops all threads for a moment. */
 const STEP_PAGES = 64;
 /** The size of the buffer that tells V8 of a closed heap. */
@@ -67,7 +69,7 @@ export class Heap implements BoundKernels {
     // Reserves address space for the largest size; with less of it, the heap is smaller.
     for (let maximum = MAX_PAGES; ; maximum /= 2) {
       try {
-        const memory = new WebAssembly.Memory({ initial: 8, maximum, shared: true });
+        const memory = new WebAssembly.Memory({ initial: SCRATCH_PAGES, maximum, shared: true });
         const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
         return new Heap(memory, exports as unknown as Kernels, maximum);
       } catch (error) {

@@ -56,12 +56,17 @@ export type TileName = keyof typeof TILES;
 
 /** The variants that a device can run on weights of a format; the first needs nothing. */
 export function tilesFor(format: Format, device: TileNeeds): readonly TileName[] {
-  const quantized = format.arithmetics.includes("int8");
+  const quantized = takesInt8Tile(format);
   return (Object.keys(TILES) as TileName[]).filter((name) => {
     const { int8, variant }: Tile = TILES[name];
     if (variant.tile === "matrix") return device.matrix;
     return (variant.cell !== "f16" || device.f16) && (!int8 || (device.int8 && quantized));
   });
+}
+
+/** Whether the tile of int8 products can be of weights of a format: it takes a scale a group of 32. */
+export function takesInt8Tile({ arithmetics, scaleColumns }: Format): boolean {
+  return arithmetics.includes("int8") && scaleColumns === undefined;
 }
 
 /** What is used before anything is timed: by the kind of adapter. */

@@ -6,7 +6,7 @@ import { FORMATS } from "../../../../kernels/formats/index.ts";
 import type { Format } from "../../../tensor/format.ts";
 import type { Arithmetic, Variant } from "../dispatch/shader.ts";
 import type { WeightKind } from "../weights/space.ts";
-import { TILES, type Tile, type TileName, tilesFor } from "./tiles.ts";
+import { TILES, type Tile, type TileName, takesInt8Tile, tilesFor } from "./tiles.ts";
 
 /** A variant of the matrix-vector kernels: kernels/lib/matrix/matvec_*.wgsl. */
 export interface MatvecVariant {
@@ -119,7 +119,7 @@ export class Tuning {
    */
   tileFor(format: Format, wanted: TileName = this.tile): Tile {
     const suitable = (name: TileName): boolean =>
-      this.#tiles.includes(name) && (!TILES[name].int8 || format.arithmetics.includes("int8"));
+      this.#tiles.includes(name) && (!TILES[name].int8 || takesInt8Tile(format));
     return TILES[[wanted, "shared64" as const, ...this.tilesFor(format)].find(suitable) ?? wanted];
   }
 

@@ -1,0 +1,32 @@
+// iq4_nl for the SIMD kernels (lib/simd/planes.simd.ts): codes lie as q4's levels, eight columns an
+// element.
+
+import { iq4Level } from "../../lib/simd/codes.simd";
+import { halves } from "../../lib/simd/lanes.simd";
+import { splitHalfNibbles } from "../../lib/simd/split.simd";
+
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { weights } from "../../lib/simd/unpack.simd";
+
+export const P0: usize = 128;
+export const P1: usize = 16;
+export const P2: usize = 0;
+export const P3: usize = 0;
+export const INT8: bool = true;
+export const BITS: i32 = 8;
+export const CENTER: i32 = 128;
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32): v128 {
+  return iq4Level(w, k);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return halves(p1 + g * P1 + 8 * half);
+}
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  store<u16>(p1, load<u16>(block));
+  splitHalfNibbles(block + 2, p0);
+}

@@ -1,0 +1,41 @@
+// iq4_xs for the SIMD kernels (lib/simd/planes.simd.ts): codes lie as q4's levels, eight columns an
+// element.
+
+import { iq4Level } from "../../lib/simd/codes.simd";
+import { halves } from "../../lib/simd/lanes.simd";
+import { pairsAt } from "../../lib/simd/levels.simd";
+import { splitHalfNibbles } from "../../lib/simd/split.simd";
+
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { weights } from "../../lib/simd/unpack.simd";
+
+export const P0: usize = 128;
+export const P1: usize = 8;
+export const P2: usize = 2;
+export const P3: usize = 0;
+export const INT8: bool = true;
+export const BITS: i32 = 8;
+export const CENTER: i32 = 128;
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32): v128 {
+  return iq4Level(w, k);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  // An element is the scales of two groups.
+  const pairs = pairsAt(p1 + (g >> 1) * (2 * P1) + 8 * half);
+  const scales = i32x4.shr_s(i32x4.shl(pairs, <i32>(24 - 8 * (g & 1))), 24);
+  return f32x4.mul(f32x4.convert_i32x4_s(scales), halves(p2 + (g >> 3) * (8 * P2) + 8 * half));
+}
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  store<u16>(p2, load<u16>(block));
+  const high: u32 = load<u16>(block, 2);
+  for (let j: usize = 0; j < 8; j++) {
+    const low = (<u32>load<u8>(block + 4 + (j >> 1)) >> <u32>(4 * (j & 1))) & 15;
+    store<u8>(p1 + j, (low | (((high >> <u32>(2 * j)) & 3) << 4)) - 32);
+    splitHalfNibbles(block + 8 + 16 * j, p0 + 16 * j);
+  }
+}

@@ -1,0 +1,40 @@
+// mxfp4 for the SIMD kernels (lib/simd/planes.simd.ts): codes lie as q4's levels, eight columns an
+// element.
+
+import { lookUp } from "../../lib/simd/dot.simd";
+import { nibblesOf, pairsAt } from "../../lib/simd/levels.simd";
+import { splitHalfNibbles } from "../../lib/simd/split.simd";
+
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { weights } from "../../lib/simd/unpack.simd";
+
+export const P0: usize = 128;
+export const P1: usize = 8;
+export const P2: usize = 0;
+export const P3: usize = 0;
+export const INT8: bool = true;
+export const BITS: i32 = 5;
+export const CENTER: i32 = 12;
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32): v128 {
+  return lookUp(i8x16(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0), nibblesOf(w, k));
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  // An element is the exponents e of two groups. 2^(e - 128) has them less one where f32 has its
+  // own; 0 and 1 are subnormal.
+  const pairs = pairsAt(p1 + (g >> 1) * (2 * P1) + 8 * half);
+  const e = v128.and(i32x4.shr_u(pairs, <i32>(8 * (g & 1))), i32x4.splat(255));
+  const normal = i32x4.shl(i32x4.sub(e, i32x4.splat(1)), 23);
+  const small = i32x4.add(i32x4.shl(e, 21), i32x4.splat(0x200000));
+  return v128.bitselect(small, normal, i32x4.lt_u(e, i32x4.splat(2)));
+}
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  store<u8>(p1, load<u8>(block));
+  store<u8>(p1 + 1, load<u8>(block, 17));
+  splitHalfNibbles(block + 1, p0);
+  splitHalfNibbles(block + 18, p0 + 16);
+}

@@ -1,0 +1,36 @@
+// q4_1 for the SIMD kernels (lib/simd/planes.simd.ts): levels are q4's, eight columns an element.
+
+import { lowerHalf, nibblesOf, upperHalf } from "../../lib/simd/levels.simd";
+import { splitHalfNibbles } from "../../lib/simd/split.simd";
+
+export { CENTER, column, EXACT, FUSED, HIGH, minimums16, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { weights } from "../../lib/simd/unpack.simd";
+
+export const P0: usize = 128;
+export const P1: usize = 32;
+export const P2: usize = 0;
+export const P3: usize = 0;
+export const INT8: bool = true;
+export const BITS: i32 = 4;
+export const NIBBLES: bool = true;
+export const OFFSETS: bool = true;
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32): v128 {
+  return nibblesOf(w, k);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return lowerHalf(v128.load(p1 + g * P1 + 16 * half));
+}
+
+// @ts-ignore: decorator
+@inline export function offset4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return f32x4.neg(upperHalf(v128.load(p1 + g * P1 + 16 * half)));
+}
+
+export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
+  store<u32>(p1, load<u32>(block));
+  splitHalfNibbles(block + 4, p0);
+}

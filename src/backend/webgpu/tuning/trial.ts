@@ -117,7 +117,7 @@ export function fillTransit(slots: GpuSlots): void {
 }
 
 /** A panel of finite weights, not zero. */
-function somePanel(format: Format, cols: number, seed: number): Uint8Array[] {
+export function somePanel(format: Format, cols: number, seed: number): Uint8Array[] {
   const panel = rowPlanes(format, PANEL_ROWS, cols);
   const wave = (i: number): number => Math.sin(i * (i + 1 + seed));
   if (format.pack) {

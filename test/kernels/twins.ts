@@ -184,6 +184,8 @@ export const TWINS: readonly Twin[] = [
     product(format, MANY, ["matmul"]),
   ]),
   experts(FORMATS.q4, FEW, ["route", "expert_up_vec", "expert_down_vec"]),
+  experts(FORMATS.q4_k, FEW, ["route", "expert_up_vec", "expert_down_vec"]),
+  experts(FORMATS.iq4_nl, FEW, ["route", "expert_up_vec", "expert_down_vec"]),
   experts(FORMATS.q4, MANY, ["route", "group", "expert_up", "expert_down", "combine"]),
   attention(FORMATS.f32, FEW, "f16", {}, ["qkv_vec", "attention_split", "rows"]),
   attention(FORMATS.f32, MANY, "f32", { window: 20 }, ["matmul", "rope", "append", "attention", "rows"]),

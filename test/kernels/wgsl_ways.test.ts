@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
-import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { ALL, adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { IN_WGSL } from "../support/computed.ts";
 import { MAX_TOKENS, TWINS, type Twin, twins, wanted } from "./twins.ts";
 import { checkKernels } from "./ways.ts";
@@ -22,8 +22,13 @@ interface Way {
 /** Twins of one of these kernels, with weights in formats that show what differs. */
 const through = (kernels: readonly string[], formats: readonly string[]): Twin[] =>
   TWINS.filter((twin) => formats.includes(twin.format.name) && kernels.some((kernel) => twin.kernels.includes(kernel)));
+const EVERY = ALL ? IN_WGSL.map(({ name }) => name) : null;
 const MANY = ["matmul", "expert_up"];
 const FEW = ["matmul_vec", "expert_up_vec"];
+
+/** Formats of each kind of levels, zero point and offset; or all. */
+const INT8 = EVERY ?? ["q8", "q4", "q4_k", "q5_1", "iq4_nl", "mxfp4"];
+const WIDE = EVERY ?? ["iq4_xs", "q3_k", "q5_k"];
 
 const WAYS: readonly Way[] = [
   {
@@ -32,13 +37,17 @@ const WAYS: readonly Way[] = [
     of: TWINS.filter(({ format }) => format.name === "f32"),
   },
   { way: "tile shared64", options: { tile: "shared64" }, of: through(MANY, ["q4"]) },
-  { way: "tile int8", options: { tile: "int8" }, of: through(MANY, ["q8", "q4", "q4_k"]), beside: ["quantize"] },
+  { way: "tile int8", options: { tile: "int8" }, of: through(MANY, INT8), beside: ["quantize"] },
   { way: "products in f32", options: { arithmetics: ["f32"] }, of: through(FEW, ["f16", "q8", "q4"]) },
-  { way: "products in int8", options: { arithmetics: ["int8"] }, of: through(FEW, ["q8", "q4", "q4_k"]) },
+  {
+    way: "products in int8",
+    options: { arithmetics: ["int8"] },
+    of: through(["expert_up_vec"], ["q4", "q4_k", "iq4_nl"]),
+  },
 ];
 const F16_WAYS: readonly Way[] = [
   { way: "tile half64", options: { tile: "half64" }, of: through(MANY, ["q4"]) },
-  { way: "products in f16", options: { arithmetics: ["f16"] }, of: through(FEW, ["f16", "q4"]) },
+  { way: "products in f16", options: { arithmetics: ["f16"] }, of: through(FEW, ["f16", "q4", ...WIDE]) },
 ];
 
 describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain kernels`, () => {

@@ -21,7 +21,8 @@ fn four_rows(at: u32, u: Unit) -> vec4f {
   );
 }
 
-fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
+fn products(expert: u32, row: u32, unit: u32, us: array<Unit, SPAN>) -> Rows8 {
+  let u = us[0];
   let at = panel_at(expert, row) + unit * 8;
   return Rows8(four_rows(at, u), four_rows(at + 1, u));
 }

@@ -2,7 +2,8 @@
 #import "lib/matrix/weights.wgsl"
 #import "lib/matrix/unit.wgsl"
 
-fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
+fn products(expert: u32, row: u32, unit: u32, us: array<Unit, SPAN>) -> Rows8 {
+  let u = us[0];
   let at = panel_at(expert, row) + unit * 16;
   return Rows8(
     w[at] * u.a.x + w[at + 2] * u.a.y + w[at + 4] * u.a.z + w[at + 6] * u.a.w

@@ -2,6 +2,8 @@
 #import "lib/matrix/part.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4f>;
 
+const SPAN = 1u;
+
 // Where the panel of `row` starts, as an index of w; expert and row count from the part's first.
 fn panel_at(expert: u32, row: u32) -> u32 {
   return expert * part.stride + row / 8 * (part.groups * 64);

@@ -6,4 +6,5 @@
 #import "lib/matrix/no_offsets.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
+const SPAN = 1u;
 const SCALES = 1;

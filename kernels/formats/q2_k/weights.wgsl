@@ -5,6 +5,7 @@
 #import "lib/matrix/super_mins.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
+const SPAN = 2u;
 const TWO_BITS = 0;
 const FACTORS = 2;
 const WIDE = false;

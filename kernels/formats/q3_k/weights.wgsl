@@ -6,6 +6,7 @@
 #import "lib/matrix/super_scales.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
+const SPAN = 2u;
 const ZERO = 4;
 const WIDE = false;
 const TWO_BITS = 0;

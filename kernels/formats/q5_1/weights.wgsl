@@ -5,4 +5,5 @@
 #import "lib/matrix/scales_added.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
+const SPAN = 1u;
 const SCALES = 2;

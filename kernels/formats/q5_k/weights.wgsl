@@ -5,5 +5,6 @@
 #import "lib/matrix/scales_mins.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
+const SPAN = 1u;
 const SCALES = 2;
 const FACTORS = 3;

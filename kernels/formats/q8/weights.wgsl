@@ -5,6 +5,7 @@
 #import "lib/matrix/no_offsets.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
+const SPAN = 1u;
 const ZERO = 128;
 const WIDE = true;
 const SCALES = 1;

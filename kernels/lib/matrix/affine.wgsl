@@ -5,6 +5,7 @@
 #import "lib/matrix/super_groups.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
+const SPAN = 1u;
 const ZERO = 8;
 const OFFSETS = true;
 

@@ -1,6 +1,8 @@
 // Weights held as 16 bits: a word is two columns, numbers2() of the format.
 #import "lib/matrix/part.wgsl"
 
+const SPAN = 1u;
+
 // Where the panel of `row` starts, as an index of w; expert and row count from the part's first.
 fn panel_at(expert: u32, row: u32) -> u32 {
   return expert * part.stride + row / 8 * (part.groups * 32);

@@ -4,9 +4,12 @@
 //
 //   ZERO, OFFSETS    constants: the level of weight 0; whether there are offsets
 //   WIDE             constant: whether a level takes more than half of a byte
+//   SPAN             constant: units of eight columns that products of single rows take at once, as
+//                    many as lie in a word and share a scale
 //   levels4(expert, panel, half, unit, side)
 //                    a word for each of four rows, the first (half 0) or the last of a panel:
-//                    their columns 8 unit + 4 side .. 8 unit + 4 side + 3
+//                    their columns 8 unit + 4 side .. 8 unit + 4 side + 3; unit a multiple of SPAN
+//                    and side below 2 SPAN, or any unit and side 0 or 1
 //   levels1(expert, row, unit, side)      the same of one row
 //   scales4, scale1, offsets4, offset1    of those rows, for the eight columns of `unit`
 //

@@ -9,13 +9,18 @@
 fn rows8(expert: u32, row: u32, t: u32, lane: Lane) -> Rows8 {
   var sum = Sums();
   let start = t * part.groups * 8;
-  for (var unit = lane.index % TEAM; unit < part.groups * 4; unit += TEAM) {
-    var u = Eight(x[start + unit * 2], x[start + unit * 2 + 1]);
-    if (NORM == 1) {
-      sum.squares += dot(u.lo, u.lo) + dot(u.hi, u.hi);
-      u = Eight(u.lo * norm[unit * 2], u.hi * norm[unit * 2 + 1]);
+  for (var unit = lane.index % TEAM * SPAN; unit < part.groups * 4; unit += TEAM * SPAN) {
+    var us: array<Unit, SPAN>;
+    for (var k = 0u; k < SPAN; k++) {
+      let i = (unit + k) * 2;
+      var u = Eight(x[start + i], x[start + i + 1]);
+      if (NORM == 1) {
+        sum.squares += dot(u.lo, u.lo) + dot(u.hi, u.hi);
+        u = Eight(u.lo * norm[i], u.hi * norm[i + 1]);
+      }
+      us[k] = unit_of(u);
     }
-    let product = products(expert, row, unit, unit_of(u));
+    let product = products(expert, row, unit, us);
     sum.rows.lo += product.lo;
     sum.rows.hi += product.hi;
   }

@@ -12,6 +12,7 @@ import { DEPTH } from "../src/engine/stream.ts";
 import { DeviceError } from "../src/errors.ts";
 import { type Decoder, forward, loadDecoder } from "../src/model/decoder.ts";
 import { type Architecture, kvGeometry } from "../src/model/family.ts";
+import { keep } from "../src/model/formats.ts";
 import { openWeights } from "./weights.ts";
 
 const BLOCK = 32; // positions of a KV block, as open() has it
@@ -67,7 +68,7 @@ export async function openSteps(where: string, { weights, kv, chunk, adapter }: 
   const gpu = await openNodeGpu(adapter);
   if (!gpu) throw new DeviceError("no WebGPU adapter was found (package webgpu and a Vulkan driver)");
   const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose: () => void gpu.release() });
-  const model = await loadDecoder(ops, architecture, sources, { format: FORMATS[weights] });
+  const model = await loadDecoder(ops, architecture, sources, { plan: keep(FORMATS[weights]) });
   await close();
   await ops.tune(null); // in every run: an earlier result may come from a busy machine
   const chooser = ops.choosing.create({ ...GREEDY, vocab: architecture.vocab });

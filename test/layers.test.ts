@@ -221,6 +221,7 @@ describe("families of models", () => {
 
 /** Files that name a quantized format beside its own folder, each with its reason. */
 const NAMES_A_FORMAT: Readonly<Record<string, string>> = {
+  "kernels/formats/index.ts": "those that are chosen automatically",
   "src/backend/webgpu/webgpu.ts": "a format with int8 products, to ask which tiles the device has",
   "src/wiring/measure.ts": "rates are measured with the format that offloaded models have",
   "src/wiring/node_quantize.ts": "the default of hotset quantize",
@@ -235,7 +236,7 @@ describe("formats of weights", () => {
     const found = SOURCES.filter((path) => !/^kernels\/formats\/\w+\//.test(path)).filter((path) =>
       named.test(read(path).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "")),
     );
-    expect(found).toEqual(Object.keys(NAMES_A_FORMAT).sort());
+    expect(found.sort()).toEqual(Object.keys(NAMES_A_FORMAT).sort());
     expect(names).toContain("q4");
   });
 });

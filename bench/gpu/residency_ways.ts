@@ -15,7 +15,8 @@ import { nextLayerPrediction } from "../../src/experts/prediction.ts";
 import { RamTier } from "../../src/experts/ram_tier.ts";
 import { recordReader } from "../../src/experts/record_reader.ts";
 import type { Decoder } from "../../src/model/decoder.ts";
-import { type Architecture, expertShape } from "../../src/model/family.ts";
+import type { Architecture } from "../../src/model/family.ts";
+import { expertShape, keep } from "../../src/model/formats.ts";
 import { openSteps } from "../steps.ts";
 import { openWeights } from "../weights.ts";
 
@@ -65,7 +66,7 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   const { architecture, ops } = steps;
   const weights = await openWeights(where);
   const { layers: sources } = weights.sources;
-  const shape = expertShape(sources[0]!, FORMAT);
+  const shape = expertShape(sources[0]!, keep(FORMAT), 0);
   const [L, E] = [sources.length, shape.count];
   const cpu = { threads: threads ?? usableCores(), startWorker: startNodeWorker };
   const host = await createCpuExperts(shape, L * E + 1, cpu);

@@ -1,7 +1,7 @@
 // The models of a residency benchmark: one as open() makes it, and one that keeps no expert.
 
 import { cpus } from "node:os";
-import { FORMATS } from "../../kernels/formats/index.ts";
+
 import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
 import { startNodeWorker, usableCores } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
@@ -11,8 +11,9 @@ import type { RouteStep } from "../../src/engine/api.ts";
 import { createModel, type Model } from "../../src/engine/model.ts";
 import { forward, loadDecoder } from "../../src/model/decoder.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
-import { expertShape, kvGeometry, type ModelSources } from "../../src/model/family.ts";
+import { kvGeometry, type ModelSources } from "../../src/model/family.ts";
 import { parametersOf } from "../../src/model/footprint.ts";
+import { expertShape, keep } from "../../src/model/formats.ts";
 import type { Files } from "../../src/weights/files.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { openModel } from "../../src/wiring/open.ts";
@@ -73,8 +74,10 @@ export async function openUncached(
   enableWasmFeatures();
   const opened = await openFolder(files);
   const architecture = readArchitecture(opened.config, folder);
-  const weights = architecture.stored;
-  if (weights === null) throw new Error(`${folder}: expected a folder that \`hotset quantize\` has written`);
+  if (architecture.stored === null)
+    throw new Error(`${folder}: expected a folder that \`hotset quantize\` has written`);
+  const weights = architecture.stored.text;
+  const plan = keep(architecture.stored.embed); // every matrix has a format of its own
   const bound = bindSources(architecture, opened.source);
   const sources = reading ? bound : unread(bound, TRANSIT);
   const ops = await createCpuOps({
@@ -84,14 +87,13 @@ export async function openUncached(
     startWorker: startNodeWorker,
   });
   const residency = await cpuResidency(ops, {
-    layers: sources.layers.map((layer) => ({ ...layer, shape: expertShape(layer, FORMATS[weights]) })),
+    layers: sources.layers.map((layer, i) => ({ ...layer, shape: expertShape(layer, plan, i) })),
     perToken: architecture.layers[0]!.experts.perToken,
     tiers: [{ slots: 0, extra: 0, transit: TRANSIT, ram: null }],
     spill: () => null,
     learned: { store: NOTHING_LEARNED, name: "" },
   });
-  const format = FORMATS[weights];
-  const model = await loadDecoder(ops, architecture, sources, { format, experts: residency.experts });
+  const model = await loadDecoder(ops, architecture, sources, { plan, experts: residency.experts });
   const kv = ops.createKv(kvGeometry(architecture), "f32", BLOCK, context);
   await kv.reserve(Math.ceil(context / BLOCK));
   return createModel({
@@ -104,6 +106,7 @@ export async function openUncached(
     kvBytes: Math.ceil(context / BLOCK) * kv.blockBytes,
     context,
     weights,
+    repacked: null,
     eos: new Set(),
     sampling: {},
     loadMs: performance.now() - started,

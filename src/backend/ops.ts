@@ -232,10 +232,7 @@ export interface Ops {
   readonly maxTokens: number;
 
   // ---- loading: every matrix is read in bounded pieces and packed on the way --------------------
-  /**
-   * If the source has a format, `format` must be the same.
-   * @throws WeightsError from the source, MemoryError or DeviceError if it does not fit.
-   */
+  /** @throws WeightsError from the source, MemoryError or DeviceError if it does not fit. */
   loadMatrix(source: MatrixSource, format: Format): Promise<Matrix>;
   /** A [1, n] or [n, 1] source as f32 [n]. */
   loadVector(source: MatrixSource): Promise<Vector>;

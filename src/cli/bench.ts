@@ -7,7 +7,7 @@ import type { GenerationResult, ModelStats } from "../engine/api.ts";
 import { randomFrom } from "../engine/random.ts";
 import { RequestError } from "../errors.ts";
 import { type Model, open } from "../index.ts";
-import { reportLeftOut } from "./debug.ts";
+import { reportOpened } from "./debug.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions } from "./model_options.ts";
 import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
@@ -69,7 +69,7 @@ export function addBench(program: Command): void {
 async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Promise<BenchReport> {
   const progress = loadingProgress(false);
   const options = { ...openOptions(flags), onProgress: progress.update, signal };
-  const model = reportLeftOut(await open(label, options).finally(progress.end));
+  const model = reportOpened(await open(label, options).finally(progress.end));
   try {
     const { promptTokens, decodeTokens, repeats, seed } = flags;
     const { context } = model.stats();

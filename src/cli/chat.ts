@@ -9,7 +9,7 @@ import { openHistory } from "./chat_history.ts";
 import { linesOf, MessageLines } from "./chat_lines.ts";
 import { attempt, say, type Talk } from "./chat_talk.ts";
 import { openTerminal } from "./chat_terminal.ts";
-import { reportLeftOut } from "./debug.ts";
+import { reportOpened } from "./debug.ts";
 import {
   addFormatOptions,
   constraintFor,
@@ -53,7 +53,7 @@ export function addChat(program: Command): void {
 async function load(folder: string, flags: ChatFlags, signal: AbortSignal): Promise<Model> {
   const progress = loadingProgress(false);
   const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal };
-  return reportLeftOut(await open(folder, options).finally(progress.end));
+  return reportOpened(await open(folder, options).finally(progress.end));
 }
 
 /** @throws RequestError for a format that cannot be enforced, before anything is typed */

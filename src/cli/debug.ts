@@ -1,4 +1,5 @@
-// The output of --debug besides stacks of errors: kernel variants that do not work on this machine.
+// What is said on stderr of a model that was opened: weights that are less precise than the file's;
+// with --debug, kernel variants that do not work on this machine.
 
 import type { Model } from "../index.ts";
 
@@ -9,11 +10,13 @@ export function setDebug(on: boolean): void {
   debug = on;
 }
 
-/**
- * With --debug, lists the kernel variants that were left out and the reasons, on stderr. Returns
- * the model.
- */
-export function reportLeftOut(model: Model): Model {
+/** Returns the model. */
+export function reportOpened(model: Model): Model {
+  const { weights, repacked } = model.stats();
+  if (repacked)
+    process.stderr.write(
+      `hotset: weights ${weights}: rounded once more, from the file's ${repacked}, and less precise than these; without --weights they stay as they are\n`,
+    );
   if (debug) for (const why of model.stats().backend.leftOut ?? []) process.stderr.write(`hotset: left out: ${why}\n`);
   return model;
 }

@@ -4,7 +4,7 @@
 import type { Command } from "commander";
 import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";
 import { type Constraint, type ExpertStats, open } from "../index.ts";
-import { reportLeftOut } from "./debug.ts";
+import { reportOpened } from "./debug.ts";
 import { expertsLine, expertsTable } from "./experts.ts";
 import { addFormatOptions, constraintFor, type FormatFlags, requestedFormat } from "./format_options.ts";
 import { interruptible } from "./interrupt.ts";
@@ -62,7 +62,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     ...(trace && { onRoutes: trace.onRoutes }),
     signal,
   };
-  const model = reportLeftOut(await open(folder, options).finally(progress.end));
+  const model = reportOpened(await open(folder, options).finally(progress.end));
   const terminal = process.stdout.isTTY && !flags.json;
   const live = liveLine(process.stderr.isTTY && !flags.quiet);
   let constraint: Constraint | null = null;

@@ -3,11 +3,12 @@
 // Reads headers only.
 
 import type { Command } from "commander";
-import { AUTOMATIC, FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import { footprintOf, kvBytesPerPosition, parametersOf } from "../model/footprint.ts";
+import { formatsText, keep, ownFormats } from "../model/formats.ts";
 import { ggufName, isGguf } from "../weights/folder.ts";
 import { type GgufReport, inspectGguf } from "../weights/gguf/inspect.ts";
 import {
@@ -51,11 +52,15 @@ export async function inspect(path: string): Promise<Report> {
 const describeModel: Describe = (raw, where, source) => {
   const architecture = readArchitecture(raw, where);
   const sources = bindSources(architecture, source);
-  const memory = PACKABLE.map((name) => [name, footprintOf(sources, FORMATS[name]).weights]);
+  const bytes = (name: PackableName): number => footprintOf(sources, keep(FORMATS[name])).weights;
+  // Matrices that have formats of their own keep them.
+  const memory = ownFormats(sources).has(undefined)
+    ? AUTOMATIC.map((name) => [name, bytes(name)])
+    : [[formatsText(sources, keep(FORMATS.f32)), bytes("f32")]];
   return {
     config: architecture.config,
     parameters: parametersOf(architecture, sources),
-    memory: Object.fromEntries(memory) as Record<PackableName, number>,
+    memory: Object.fromEntries(memory) as Record<string, number>,
     kvPerPosition: kvBytesPerPosition(architecture, "f16"),
   };
 };
@@ -69,11 +74,11 @@ function folderText(report: FolderReport): string {
   const rows: [string, string][] = [];
   if (report.architecture !== null) {
     const { config, memory } = report.architecture;
-    const { stored, ...asked } = config as Partial<ModelConfig> & { readonly stored?: PackableName | null };
+    const { stored, ...asked } = config as Partial<ModelConfig> & { readonly stored?: string | null };
     rows.push(["architecture", fields(asked)]);
     rows.push(...sizeRows(report.architecture));
     if (stored) rows.push(["quantized", `${stored}, by hotset quantize: opened without conversion`]);
-    const sizes = (stored ? [stored] : AUTOMATIC).map((name) => `${name} ${size(memory[name]!)}`);
+    const sizes = Object.entries(memory).map(([name, bytes]) => `${name} ${size(bytes)}`);
     rows.push(["memory for weights", sizes.join(", ")]);
     rows.push(["memory for context", contextMemory(report.architecture)]);
   }
@@ -102,7 +107,8 @@ function ggufText(report: GgufReport): string {
   else {
     const { stored: _, ...asked } = architecture.config as { readonly stored?: unknown };
     rows.push(["architecture", `${report.name}: ${fields(asked)}`], ...sizeRows(architecture));
-    rows.push(["memory for weights", `${size(architecture.memory.f32!)} as the file has them`]);
+    const sizes = Object.entries(architecture.memory).map(([name, bytes]) => `${size(bytes)} as ${name}`);
+    rows.push(["memory for weights", sizes.join(", ")]);
     rows.push(["memory for context", contextMemory(architecture)]);
   }
   rows.push(["files", `${parts.length} GGUF (version ${report.version}), ${size(report.bytes)}`]);

@@ -37,7 +37,7 @@ export function addModelOptions(command: Command): Command {
     .addOption(
       new Option(
         "--weights <format>",
-        "weights in memory; default: auto, the most precise that fit the budget",
+        "weights in memory; default: auto, as the file has them, or of F32, F16 or BF16 the most precise that fit",
       ).choices(["auto", ...PACKABLE]),
     )
     .option(

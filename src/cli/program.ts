@@ -6,7 +6,7 @@ import { HotsetError } from "../errors.ts";
 import { open } from "../index.ts";
 import { addBench } from "./bench.ts";
 import { addChat } from "./chat.ts";
-import { reportLeftOut, setDebug } from "./debug.ts";
+import { reportOpened, setDebug } from "./debug.ts";
 import { addDevices } from "./devices.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
@@ -40,7 +40,7 @@ addDevices(program);
 addServe(
   program,
   async (folder, { parallel, queue, ...options }) => {
-    const model = reportLeftOut(await open(folder, options));
+    const model = reportOpened(await open(folder, options));
     return { ...model.serving({ parallel, queue }), close: () => model.close() };
   },
   manifest.version,

@@ -19,7 +19,11 @@ export interface OpenOptions {
    * choice. WebGPU in Node only.
    */
   readonly adapter?: string;
-  /** Format of weights in memory. Default "auto": the most precise that fits the memory budget. */
+  /**
+   * Format of weights in memory. Default "auto": the one that the file has, and where that is only
+   * F32, F16 or BF16 of a checkpoint, the most precise that fits the memory budget. Another one is
+   * for all matrices: see ModelStats.repacked for what it replaces.
+   */
   readonly weights?: "auto" | PackableName;
   /** Precision of cached keys and values. Default "f16" on WebGPU and "f32" on the CPU. */
   readonly kv?: "f16" | "f32";
@@ -232,7 +236,13 @@ export interface Session {
 
 export interface ModelStats {
   readonly backend: BackendInfo;
-  readonly weights: PackableName;
+  /** The formats of the matrices, that of the most bytes first: "q4", "q4_k (with q6_k, q8)". */
+  readonly weights: string;
+  /**
+   * The formats that the file has, in the same words, where the caller's own choice replaces them
+   * with less precise values; else null.
+   */
+  readonly repacked: string | null;
   readonly kv: "f16" | "f32";
   readonly context: number;
   readonly memory: BackendMemory;

@@ -27,8 +27,11 @@ export interface Needs {
    * as are useful.
    */
   readonly positions?: number | undefined;
-  /** Whether the weights are stored in the wanted format and can be had in no other. */
-  readonly stored?: boolean;
+  /**
+   * What to call the weights if every matrix keeps the format that it is stored in: then no other
+   * format is chosen for it.
+   */
+  readonly kept?: string | undefined;
 }
 
 export interface Budget {
@@ -74,6 +77,7 @@ export interface RamPlan {
 }
 
 export interface Plan {
+  /** The format of matrices that keep none of their own. */
   readonly weights: PackableName;
   /** Bytes that the KV cache may grow to. */
   readonly kvBytes: number;
@@ -108,12 +112,8 @@ export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets:
     return { weights, kvBytes: main.bytes - needs.weights(weights) - needs.scratch, tiers: null };
   const smallest = weights ?? candidates[candidates.length - 1]!;
   if (budgets.tiers) return planTiers(needs, smallest, budgets);
-  throw tooSmall(
-    main,
-    smallest,
-    least(smallest),
-    needs.stored || wanted === "auto" || wanted === SMALLEST ? null : least(SMALLEST),
-  );
+  const other = needs.kept !== undefined || wanted === "auto" || wanted === SMALLEST ? null : least(SMALLEST);
+  throw tooSmall(main, needs.kept ?? smallest, least(smallest), other);
 }
 
 function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: asked }: Budgets): Plan {
@@ -129,13 +129,8 @@ function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: aske
   if (slots < 1 || bytesOf(classes, slots, LEAST_TRANSIT) > room) {
     const bytes = fixed + bytesOf(classes, Math.max(slots, 1), LEAST_TRANSIT);
     const what = `${Math.max(slots, 1)} of ${experts} experts a layer in memory at a time`;
-    throw tooSmall(
-      main,
-      weights,
-      bytes,
-      weights === SMALLEST || needs.stored ? null : leastTiers(needs, SMALLEST, kvBytes),
-      what,
-    );
+    const other = weights === SMALLEST || needs.kept !== undefined ? null : leastTiers(needs, SMALLEST, kvBytes);
+    throw tooSmall(main, needs.kept ?? weights, bytes, other, what);
   }
   const each = share(classes, room, slots, !ram && asked === undefined);
   const behind = ram && planRam(classes, ram);
@@ -205,13 +200,13 @@ function leastTiers(needs: Needs, format: PackableName, kvBytes: number): number
 
 function tooSmall(
   { bytes, option }: Budget,
-  format: PackableName,
+  weights: string,
   least: number,
   other: number | null,
   with_ = "",
 ): MemoryError {
   const advice = other === null ? "" : `, or choose weights ${SMALLEST} (${formatBytes(other)})`;
-  const how = with_ === "" ? `${format} weights` : `${format} weights and ${with_}`;
+  const how = with_ === "" ? `${weights} weights` : `${weights} weights and ${with_}`;
   return new MemoryError(
     `the memory budget of ${formatBytes(bytes)} (option ${option}) is too small: the smallest that works with ${how} is ${formatBytes(least)}${advice}`,
   );

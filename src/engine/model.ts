@@ -1,6 +1,5 @@
 // A model ready to use: weights on a backend, a KV cache, a tokenizer; sessions come from here.
 
-import type { PackableName } from "../../kernels/formats/index.ts";
 import { contentBytes } from "../backend/kv_block.ts";
 import type { Batch, KvStore, Ops } from "../backend/ops.ts";
 import type { ChatConventions } from "../chat/conventions.ts";
@@ -42,7 +41,8 @@ export interface ModelParts {
   readonly kv: KvStore;
   readonly kvBytes: number;
   readonly context: number;
-  readonly weights: PackableName;
+  readonly weights: string;
+  readonly repacked: string | null;
   readonly eos: ReadonlySet<number>;
   /** Texts that end every answer, from the folder. */
   readonly stops?: readonly string[];
@@ -219,6 +219,7 @@ export function createModel(parts: ModelParts): Model {
     stats: () => ({
       backend: ops.info,
       weights: parts.weights,
+      repacked: parts.repacked,
       kv: kv.precision,
       context,
       memory: ops.memory(),

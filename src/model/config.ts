@@ -1,8 +1,9 @@
 // Reads config.json field by field: each is checked as it is read, and kept for display.
 
-import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
+import { describe } from "./describe.ts";
 import { endIds } from "./end_ids.ts";
+import { readStoredFormats, type StoredFormats } from "./stored_formats.ts";
 
 /** The checked fields of config.json, under config.json's own names. */
 export interface ModelConfig {
@@ -145,41 +146,18 @@ export function expertFields(c: Fields, field: string, spelling: string) {
 /**
  * The ids that end a text, and the format of packed weights. Read last: they change no arithmetic.
  */
-export function closingFields(c: Fields): { readonly config: ModelConfig; readonly stored: PackableName | null } {
+export function closingFields(c: Fields): { readonly config: ModelConfig; readonly stored: StoredFormats | null } {
   const bos = c.raw("bos_token_id");
   c.keep("bos_token_id", typeof bos === "number" ? bos : null);
   c.keep("eos_token_id", endIds(c.raw("eos_token_id"), `${c.where}: eos_token_id`));
-  const stored = c.keep("stored", storedFormat(c.raw("quantization_config"), c.where));
+  const stored = storedFormats(c.raw("quantization_config"), c.where, Number(c.checked.num_hidden_layers));
+  c.keep("stored", stored?.text ?? null);
   return { config: c.checked as unknown as ModelConfig, stored };
 }
 
-/** The version of packed folders (src/weights/packed_folder.ts). */
-export const QUANTIZED_FORMAT = 1;
-
-/** The quantization_config of a folder with packed matrices and records. */
-export function quantizationConfig(weights: PackableName): object {
-  return { quant_method: "hotset", format: QUANTIZED_FORMAT, weights };
-}
-
-function storedFormat(value: unknown, where: string): PackableName | null {
+function storedFormats(value: unknown, where: string, depth: number): StoredFormats | null {
   if (value == null) return null;
-  const { quant_method, format, weights } = value as Readonly<Record<string, unknown>>;
+  const { quant_method } = value as Readonly<Record<string, unknown>>;
   if (quant_method !== "hotset") return null; // src/weights/quantized reads or refuses it
-  if (format !== QUANTIZED_FORMAT)
-    throw new WeightsError(
-      `${where}: quantization_config: this hotset reads format ${QUANTIZED_FORMAT}, found ${describe(format)}; quantize the original again, or use the hotset that wrote it`,
-    );
-  const name = PACKABLE.find((known) => known === weights);
-  if (name !== undefined) return name;
-  throw new WeightsError(
-    `${where}: quantization_config: weights: expected one of ${PACKABLE.join(", ")}, found ${describe(weights)}`,
-  );
-}
-
-/** A JSON value for an error message, shortened to fit a line. */
-export function describe(value: unknown): string {
-  if (value === undefined) return "nothing";
-  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
-  if (typeof value === "number") return String(value); // JSON cannot express infinity
-  return String(JSON.stringify(value)).slice(0, 80);
+  return readStoredFormats(value, where, depth);
 }

@@ -4,7 +4,8 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Experts, KvStore, Matrix, Ops, Router, Routes, Vector } from "../backend/ops.ts";
 import type { Format } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
-import { type Architecture, expertShape, type ModelSources } from "./family.ts";
+import type { Architecture, ModelSources } from "./family.ts";
+import { expertShape, type FormatPlan, joinedQkv } from "./formats.ts";
 
 export interface DecoderLayer {
   readonly attnNorm: Vector; // [D]
@@ -67,8 +68,7 @@ export async function forward(
 }
 
 export interface LoadOptions {
-  /** The format of matrices, except those that are stored in a format of their own. */
-  readonly format: Format;
+  readonly plan: FormatPlan;
   /** Returns a layer's offloaded experts; absent: all experts are loaded. */
   readonly experts?: ((layer: number, sources: readonly ExpertSource[]) => Experts) | undefined;
   /** Called after each matrix with its bytes on the backend. */
@@ -81,7 +81,7 @@ export async function loadDecoder(
   ops: Ops,
   architecture: Architecture,
   sources: ModelSources,
-  { format, experts, onLoaded, signal }: LoadOptions,
+  { plan, experts, onLoaded, signal }: LoadOptions,
 ): Promise<Decoder> {
   const done = async <T extends { readonly bytes: number }>(loading: Promise<T>): Promise<T> => {
     const loaded = await loading;
@@ -89,23 +89,23 @@ export async function loadDecoder(
     onLoaded?.(loaded.bytes);
     return loaded;
   };
-  const matrix = (from: MatrixSource, wanted = format) => done(ops.loadMatrix(from, from.format ?? wanted));
+  const matrix = (from: MatrixSource, format: Format) => done(ops.loadMatrix(from, format));
   const vector = (from: MatrixSource) => done(ops.loadVector(from));
 
   signal?.throwIfAborted();
-  const embed = await matrix(sources.embed);
+  const embed = await matrix(sources.embed, plan(sources.embed, "embed", -1));
   const layers: DecoderLayer[] = [];
   for (const [i, s] of sources.layers.entries()) {
     const { attention, experts: own } = architecture.layers[i]!;
     const norms = s.qkNorm && { q: await vector(s.qkNorm.q), k: await vector(s.qkNorm.k), eps: architecture.eps };
-    const { up, down } = expertShape(s, format);
+    const { up, down } = expertShape(s, plan, i);
     const qkv: Matrix[] = [];
-    for (const part of s.qkv) qkv.push(await matrix(part));
+    for (const { source, format } of joinedQkv(s, plan, i)) qkv.push(await matrix(source, format));
     layers.push({
       attnNorm: await vector(s.attnNorm),
       qkv,
       attention: { ...attention, qkNorm: norms, sinks: null },
-      wo: await matrix(s.wo),
+      wo: await matrix(s.wo, plan(s.wo, "o", i)),
       ffnNorm: await vector(s.ffnNorm),
       router: {
         gate: await matrix(s.gate, FORMATS.f32),
@@ -117,5 +117,12 @@ export async function loadDecoder(
     });
   }
   const norm = await vector(sources.norm);
-  return { architecture, embed, layers, norm, head: sources.head === null ? embed : await matrix(sources.head) };
+  const { head } = sources;
+  return {
+    architecture,
+    embed,
+    layers,
+    norm,
+    head: head === null ? embed : await matrix(head, plan(head, "head", -1)),
+  };
 }

@@ -1,12 +1,10 @@
 // What a family of models provides: an architecture in our own letters, and the sources
 // of its tensors.
 
-import type { PackableName } from "../../kernels/formats/index.ts";
 import type { Attention, KvGeometry } from "../backend/ops.ts";
-import type { Format } from "../tensor/format.ts";
-import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import type { Fields, ModelConfig } from "./config.ts";
+import type { StoredFormats } from "./stored_formats.ts";
 
 /** One layer, before its weights are loaded. */
 export interface LayerArchitecture {
@@ -42,14 +40,14 @@ export interface Architecture {
   /** Whether the embedding is also the head. */
   readonly tied: boolean;
   readonly layers: readonly LayerArchitecture[]; // [L]
-  /** The format of a packed folder's weights (`hotset quantize`), or null. */
-  readonly stored: PackableName | null;
+  /** The formats of a packed folder's matrices (`hotset quantize`), or null. */
+  readonly stored: StoredFormats | null;
 }
 
 /** The sources of one layer's tensors. */
 export interface LayerSources {
   readonly attnNorm: MatrixSource;
-  /** Rows of q, then k, then v: neighbours of one format are one source. */
+  /** q, k and v; or one matrix of their rows. */
   readonly qkv: readonly MatrixSource[];
   readonly qkNorm: { readonly q: MatrixSource; readonly k: MatrixSource } | null;
   readonly wo: MatrixSource;
@@ -98,11 +96,4 @@ export function kvGeometry({ layers }: Architecture): KvGeometry {
   if (layers.some(({ attention }) => attention.kvHeads !== kvHeads || attention.headDim !== headDim))
     throw new Error("layers whose keys have different sizes are not implemented");
   return { layers: layers.length, kvHeads, headDim };
-}
-
-/** The shape of a layer's experts, in `format` unless they are stored in a format of their own. */
-export function expertShape({ experts }: Pick<LayerSources, "experts">, format: Format): ExpertShape {
-  const { w1, w2 } = experts[0]!;
-  const [up, down] = [w1.format ?? format, w2.format ?? format];
-  return { count: experts.length, hidden: w1.cols, intermediate: w1.rows, up, down };
 }

@@ -1,9 +1,10 @@
 // The parameters of a model and the memory it needs, counted from its sources.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { type Format, panelLayout } from "../tensor/format.ts";
+import { panelLayout } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import { type Architecture, kvGeometry, type LayerSources, type ModelSources } from "./family.ts";
+import { bytesOf, type FormatPlan, heldMatrices } from "./formats.ts";
 
 /** Bytes that a model's weights need in memory. */
 export interface Footprint {
@@ -14,23 +15,19 @@ export interface Footprint {
 }
 
 /** A layer's vectors, which stay f32. */
-const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, gateBias }: Omit<LayerSources, "qkv" | "wo" | "gate">) => {
+const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, gateBias }: Omit<LayerSources, "gate">) => {
   return [attnNorm, ffnNorm, ...(qkNorm ? [qkNorm.q, qkNorm.k] : []), ...(gateBias ? [gateBias] : [])];
 };
 
-/** @param format of the matrices, except those that are stored in a format of their own */
-export function footprintOf({ embed, norm, head, layers }: ModelSources, format: Format): Footprint {
-  const matrix = (m: MatrixSource): number => panelLayout(m.format ?? format, m.rows, m.cols).bytes;
+export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint {
   const vector = ({ rows, cols }: MatrixSource): number => 4 * rows * cols;
-  const expert = ({ w1, w2 }: ExpertSource): number =>
-    panelLayout(w1.format ?? format, 2 * w1.rows, w1.cols).bytes + matrix(w2);
-  const experts = sum(layers, (layer) => sum(layer.experts, expert));
-  const own = sum(layers, ({ qkv, wo, gate, ...layer }) => {
-    const router = panelLayout(FORMATS.f32, gate.rows, gate.cols).bytes;
-    return sum(qkv, matrix) + matrix(wo) + router + sum(vectorsOf(layer), vector);
+  const matrices = heldMatrices(sources, plan);
+  const experts = matrices.filter(({ role }) => role === "up" || role === "down");
+  const own = sum(sources.layers, ({ gate, ...layer }) => {
+    return panelLayout(FORMATS.f32, gate.rows, gate.cols).bytes + sum(vectorsOf(layer), vector);
   });
-  const dense = matrix(embed) + vector(norm) + (head ? matrix(head) : 0) + own;
-  return { weights: dense + experts, dense };
+  const weights = sum(matrices, bytesOf) + own + vector(sources.norm);
+  return { weights, dense: weights - sum(experts, bytesOf) };
 }
 
 /** Parameters of the whole model, and those that one token uses. */

@@ -2,7 +2,8 @@
 
 import type { Rope } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
-import { describe, Fields } from "./config.ts";
+import { Fields } from "./config.ts";
+import { describe } from "./describe.ts";
 
 /** Scales RoPE to contexts beyond the training. `context`: the model's positions now. */
 type Scaling = (c: Fields, plain: Rope, theta: number, context: number) => Rope;

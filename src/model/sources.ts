@@ -98,7 +98,7 @@ export function usualSources(
       vector(`${p}self_attn.${name}_norm.weight`, qkNorm === "whole" ? whole : attention.headDim);
     return {
       attnNorm: vector(`${p}input_layernorm.weight`),
-      qkv: joinByFormat([project("q", q), project("k", kv), project("v", kv)]),
+      qkv: [project("q", q), project("k", kv), project("v", kv)],
       qkNorm: qkNorm && { q: norm("q", q), k: norm("k", kv) },
       wo: take.matrix(`${p}self_attn.o_proj.weight`, D, q),
       ffnNorm: vector(`${p}post_attention_layernorm.weight`),
@@ -156,20 +156,11 @@ export function routedExperts(
   }));
 }
 
-/** The same rows in as few matrices as their formats allow. */
-export function joinByFormat(matrices: readonly MatrixSource[]): MatrixSource[] {
-  const runs: MatrixSource[][] = [];
-  for (const matrix of matrices) {
-    const run = runs.at(-1);
-    if (run && run[0]!.format === matrix.format) run.push(matrix);
-    else runs.push([matrix]);
-  }
-  return runs.map((run) => (run.length === 1 ? run[0]! : concatRows(run.map(({ name }) => name).join(", "), run)));
-}
-
-/** Matrices of equal width and format, stacked by rows and read as one. */
+/** Matrices of equal width (or one alone), stacked by rows and read as one. */
 export function concatRows(name: string, parts: readonly MatrixSource[]): MatrixSource {
-  const cols = parts[0]!.cols;
+  if (parts.length === 1) return parts[0]!;
+  const { cols, format: first } = parts[0]!;
+  const same = parts.every(({ format }) => format === first) ? first : undefined;
   /**
    * Calls `use` for each part that overlaps rows first..first+count-1, with the part's own range
    * and the offset in the result.
@@ -193,22 +184,23 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
     name,
     rows: parts.reduce((sum, part) => sum + part.rows, 0),
     cols,
-    ...(parts[0]!.format && { format: parts[0]!.format }),
+    ...(same && { format: same }),
     async readRows(first, count, into) {
       await each(first, count, async (part, from, rows, at) => {
         await part.readRows(from, rows, into.subarray(at * cols, (at + rows) * cols));
         return true;
       });
     },
-    ...(parts.every(({ readBlocks }) => readBlocks) && {
-      async readBlocks(first: number, count: number, into: Uint8Array, signal?: AbortSignal) {
-        const rowBytes = into.length / count;
-        await each(first, count, async (part, from, rows, at) => {
-          await part.readBlocks!(from, rows, into.subarray(at * rowBytes, (at + rows) * rowBytes), signal);
-          return true;
-        });
-      },
-    }),
+    ...(same &&
+      parts.every(({ readBlocks }) => readBlocks) && {
+        async readBlocks(first: number, count: number, into: Uint8Array, signal?: AbortSignal) {
+          const rowBytes = into.length / count;
+          await each(first, count, async (part, from, rows, at) => {
+            await part.readBlocks!(from, rows, into.subarray(at * rowBytes, (at + rows) * rowBytes), signal);
+            return true;
+          });
+        },
+      }),
     async readPlanes(format, first, count, planes) {
       return each(first, count, async (part, from, rows, at) => {
         const own = rowsOfPlanes(planes, count, at, rows);

@@ -9,8 +9,10 @@ import { type Format, panelLayout } from "../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../tensor/record.ts";
 import { storedExpert, storedMatrix } from "../tensor/stored.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
-import { type Architecture, expertShape, type LayerSources, type ModelSources } from "./family.ts";
+import type { Architecture, LayerSources, ModelSources } from "./family.ts";
+import { expertShape, type FormatPlan, formatsText, qkvFormats, runsOf } from "./formats.ts";
 import { type CheckedTake, concatRows } from "./sources.ts";
+import type { StoredFormats, StoredLayer } from "./stored_formats.ts";
 
 const EMBED = "model.embed_tokens.blocks";
 const NORM = "model.norm.weight";
@@ -19,7 +21,8 @@ const layerNames = (i: number) => {
   const p = `model.layers.${i}.`;
   return {
     record: (e: number) => `${p}block_sparse_moe.experts.${e}.record`,
-    qkv: `${p}self_attn.qkv_proj.blocks`, // rows of q, then k, then v
+    // Rows of q, then k, then v: of all three, or of the neighbours that share a format.
+    qkv: (first: number, end: number) => `${p}self_attn.${"qkv".slice(first, end)}_proj.blocks`,
     wo: `${p}self_attn.o_proj.blocks`,
     gate: `${p}block_sparse_moe.gate.weight`,
     gateBias: `${p}block_sparse_moe.gate.bias`,
@@ -33,29 +36,52 @@ const layerNames = (i: number) => {
 /** A tensor to write, and its sources. */
 export type StoredTensor = { readonly name: string; readonly shape: readonly number[] } & (
   | { readonly kind: "record"; readonly source: ExpertSource; readonly expert: ExpertShape }
-  | { readonly kind: "panels"; readonly source: MatrixSource }
+  | { readonly kind: "panels"; readonly source: MatrixSource; readonly format: Format }
   | { readonly kind: "f32"; readonly source: MatrixSource }
 );
 
+/** The formats of a folder to write. */
+export function plannedFormats(sources: ModelSources, plan: FormatPlan): StoredFormats {
+  const { embed, head } = sources;
+  const layers = sources.layers.map((layer, i): StoredLayer => {
+    const [q, k, v] = qkvFormats(layer, plan, i) as [Format, Format, Format];
+    const { up, down } = expertShape(layer, plan, i);
+    return { q, k, v, o: plan(layer.wo, "o", i), up, down };
+  });
+  const own = plan(embed, "embed", -1);
+  return {
+    text: formatsText(sources, plan),
+    embed: own,
+    head: head ? plan(head, "head", -1) : own,
+    layer: (i) => layers[i]!,
+  };
+}
+
 /** The tensors of each shard: one shard a layer, then one for the tensors outside of layers. */
-export function storedShards(sources: ModelSources, format: Format): StoredTensor[][] {
+export function storedShards(sources: ModelSources, stored: StoredFormats): StoredTensor[][] {
   const record = (name: string, source: ExpertSource, expert: ExpertShape): StoredTensor => {
     return { kind: "record", name, shape: [recordLayout(expert).bytes], source, expert };
   };
-  const packed = (name: string, source: MatrixSource): StoredTensor => {
-    return { kind: "panels", name, shape: [panelLayout(format, source.rows, source.cols).bytes], source };
+  const packed = (name: string, source: MatrixSource, format: Format): StoredTensor => {
+    return { kind: "panels", name, shape: [panelLayout(format, source.rows, source.cols).bytes], source, format };
   };
   const vector = (name: string, source: MatrixSource): StoredTensor => {
     return { kind: "f32", name, shape: [source.rows * source.cols], source };
   };
   const layers = sources.layers.map((layer, i) => {
     const names = layerNames(i);
-    const { gate, gateBias, qkNorm } = layer;
-    const expert = expertShape(layer, format);
+    const { gate, gateBias, qkNorm, experts, qkv, wo } = layer;
+    const { q, k, v, o, up, down } = stored.layer(i);
+    const { rows: intermediate, cols: hidden } = experts[0]!.w1;
+    const shape = { count: experts.length, hidden, intermediate, up, down };
+    const projections = runsOf([q, k, v]).map(({ format, first, end }) => {
+      const name = names.qkv(first, end);
+      return packed(name, concatRows(name, qkv.slice(first, end)), format);
+    });
     return [
-      ...layer.experts.map((source, e) => record(names.record(e), source, expert)),
-      packed(names.qkv, concatRows(names.qkv, layer.qkv)),
-      packed(names.wo, layer.wo),
+      ...experts.map((source, e) => record(names.record(e), source, shape)),
+      ...projections,
+      packed(names.wo, wo, o),
       { kind: "f32", name: names.gate, shape: [gate.rows, gate.cols], source: gate } as const,
       vector(names.attnNorm, layer.attnNorm),
       vector(names.ffnNorm, layer.ffnNorm),
@@ -63,42 +89,41 @@ export function storedShards(sources: ModelSources, format: Format): StoredTenso
       ...(gateBias ? [vector(names.gateBias, gateBias)] : []),
     ];
   });
-  const outer = [packed(EMBED, sources.embed), vector(NORM, sources.norm)];
-  if (sources.head !== null) outer.push(packed(HEAD, sources.head));
+  const outer = [packed(EMBED, sources.embed, stored.embed), vector(NORM, sources.norm)];
+  if (sources.head !== null) outer.push(packed(HEAD, sources.head, stored.head));
   return [...layers, outer];
 }
 
 /** The sources of a packed folder. @throws WeightsError for a missing tensor or a wrong shape */
-export function storedSources(a: Architecture, format: Format, take: CheckedTake): ModelSources {
+export function storedSources(a: Architecture, stored: StoredFormats, take: CheckedTake): ModelSources {
   const { hidden: D, vocab: V } = a;
-  const packed = (name: string, rows: number, cols: number): MatrixSource =>
+  const packed = (name: string, rows: number, cols: number, format: Format): MatrixSource =>
     storedMatrix(name, rows, cols, { format, ...take.bytes(name, panelLayout(format, rows, cols).bytes) });
   return {
-    embed: packed(EMBED, V, D),
+    embed: packed(EMBED, V, D, stored.embed),
     norm: take.matrix(NORM, D),
-    head: a.tied ? null : packed(HEAD, V, D),
+    head: a.tied ? null : packed(HEAD, V, D, stored.head),
     layers: a.layers.map(({ attention, qkNorm, experts }, i): LayerSources => {
       const names = layerNames(i);
       const { count, intermediate } = experts;
-      const expert = { count, hidden: D, intermediate, up: format, down: format };
-      const q = attention.heads * attention.headDim;
-      const kv = attention.kvHeads * attention.headDim;
+      const { q, k, v, o, up, down } = stored.layer(i);
+      const expert = { count, hidden: D, intermediate, up, down };
+      const [qRows, kvRows] = [attention.heads * attention.headDim, attention.kvHeads * attention.headDim];
       const norm = (name: string, whole: number) => take.matrix(name, qkNorm === "whole" ? whole : attention.headDim);
       return {
         attnNorm: take.matrix(names.attnNorm, D),
-        qkv: [packed(names.qkv, q + 2 * kv, D)],
-        qkNorm: qkNorm && { q: norm(names.qNorm, q), k: norm(names.kNorm, kv) },
-        wo: packed(names.wo, D, q),
+        qkv: runsOf([q, k, v]).map(({ format, first, end }) => {
+          const rows = [qRows, kvRows, kvRows].slice(first, end).reduce((sum, n) => sum + n, 0);
+          return packed(names.qkv(first, end), rows, D, format);
+        }),
+        qkNorm: qkNorm && { q: norm(names.qNorm, qRows), k: norm(names.kNorm, kvRows) },
+        wo: packed(names.wo, D, qRows, o),
         ffnNorm: take.matrix(names.ffnNorm, D),
         gate: take.matrix(names.gate, count, D),
         gateBias: experts.score === "sigmoid" ? take.matrix(names.gateBias, count) : null,
         experts: Array.from({ length: count }, (_, e) => {
           const name = names.record(e);
-          return storedExpert(name, expert, {
-            up: format,
-            down: format,
-            ...take.bytes(name, recordLayout(expert).bytes),
-          });
+          return storedExpert(name, expert, { up, down, ...take.bytes(name, recordLayout(expert).bytes) });
         }),
       };
     }),

@@ -58,8 +58,8 @@ export interface MatrixSource {
    */
   readRows(first: number, count: number, into: Float32Array): Promise<void>;
   /**
-   * The format that the matrix is stored in, if kernels support it: it must be loaded
-   * in that format.
+   * The format that the matrix is stored in, if kernels support it: loaded in that format, its
+   * values are the file's.
    */
   readonly format?: Format;
   /**

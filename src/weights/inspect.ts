@@ -1,6 +1,5 @@
 // What a folder or a file of weights is, from its headers and small files alone.
 
-import type { PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { type Files, readJson } from "./files.ts";
@@ -16,7 +15,7 @@ export interface ArchitectureReport {
   readonly config: object;
   readonly parameters: { readonly total: number; readonly active: number };
   /** Bytes of all weights in memory in each format that is chosen automatically, or as stored. */
-  readonly memory: Readonly<Partial<Record<PackableName, number>>>;
+  readonly memory: Readonly<Record<string, number>>;
   /** Bytes of keys and values for one position, in f16. */
   readonly kvPerPosition: number;
 }

@@ -1,9 +1,8 @@
 // The layout of the folder that `hotset quantize` writes, known before any weight is converted.
 //
-//   config.json                     the original's, and quantization_config {"quant_method":
-//   "hotset", "format": 1,
-//                                   "weights": "q4"}; comes last, by a rename: a folder without it
-//                                   is not whole
+//   config.json                     the original's, and a quantization_config that names the
+//                                   matrices' formats (src/model/stored_formats.ts); comes last, by
+//                                   a rename: a folder without it is not whole
 //   model-00001-of-00033.safetensors, ...   a shard a layer, and one of what is outside of the
 //   layers
 //   model.safetensors.index.json    which tensor is in which shard

@@ -7,7 +7,7 @@ import type { WebGpuOps } from "../backend/webgpu/webgpu.ts";
 import { calibrate, calibrateHost } from "../experts/calibrate.ts";
 import { CLOCK } from "../experts/clock.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
-import { expertShape } from "../model/family.ts";
+import { expertShape, keep } from "../model/formats.ts";
 import { parseSynthetic } from "../weights/synthetic.ts";
 import { MEASURED } from "../weights/synthetic_shapes.ts";
 
@@ -35,7 +35,7 @@ export async function measureExperts(
   const { config, source } = parseSynthetic(url);
   const architecture = readArchitecture(config, url);
   const [layer] = bindSources(architecture, source).layers;
-  const shape = { ...expertShape(layer!, FORMATS.q4), count: 1 };
+  const shape = { ...expertShape(layer!, keep(FORMATS.q4), 0), count: 1 };
   const host = await createCpuExperts(shape, 1, cpu);
   try {
     await host.convert(layer!.experts[0]!, 0);

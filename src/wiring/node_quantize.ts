@@ -11,10 +11,11 @@ import { startNodeWorker, usableCores } from "../backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../backend/cpu/node_wasm.ts";
 import type { Packer } from "../backend/cpu/packer.ts";
 import { RequestError } from "../errors.ts";
-import { QUANTIZED_FORMAT, quantizationConfig } from "../model/config.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import type { Architecture } from "../model/family.ts";
-import { type StoredTensor, storedShards } from "../model/stored.ts";
+import { keep, packAll } from "../model/formats.ts";
+import { plannedFormats, type StoredTensor, storedShards } from "../model/stored.ts";
+import { quantizationConfig } from "../model/stored_formats.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { readBytes } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
@@ -25,7 +26,10 @@ import { COPIED_FOLDERS, isSmallFile, layOutShards, SMALL_FILE } from "../weight
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
 
 export interface QuantizeOptions {
-  /** The format of the weights; default "q4". "f16" and "f32" only change the layout. */
+  /**
+   * The format of all weights; "f16" and "f32" only change the layout. Default: each matrix keeps
+   * the format that the input has it in, to the bit; "q4" for F32, F16 and BF16 of a checkpoint.
+   */
   readonly weights?: PackableName;
   /** Threads that convert; default: physical cores. */
   readonly threads?: number;
@@ -36,7 +40,8 @@ export interface QuantizeOptions {
 }
 
 export interface Quantized {
-  readonly weights: PackableName;
+  /** In words: "q4", "q4_k (with q6_k, q8)". */
+  readonly weights: string;
   /** Bytes of all safetensors files. */
   readonly bytes: number;
   readonly files: number;
@@ -68,9 +73,9 @@ function version(): string {
  */
 export async function quantize(from: string, to: string, options: QuantizeOptions = {}): Promise<Quantized> {
   const started = performance.now();
-  const { weights = "q4", threads = usableCores(), signal, onProgress = () => {} } = options;
-  if (!PACKABLE.includes(weights))
-    throw new RequestError(`weights: expected one of ${PACKABLE.join(", ")}, found ${String(weights)}`);
+  const { weights: asked, threads = usableCores(), signal, onProgress = () => {} } = options;
+  if (asked !== undefined && !PACKABLE.includes(asked))
+    throw new RequestError(`weights: expected one of ${PACKABLE.join(", ")}, found ${String(asked)}`);
   if (!Number.isSafeInteger(threads) || threads < 1)
     throw new RequestError(`threads: expected a whole number of at least 1, found ${String(threads)}`);
   for (const path of [from, to])
@@ -81,10 +86,14 @@ export async function quantize(from: string, to: string, options: QuantizeOption
     const { architecture, source, label } = input;
     if (architecture.stored !== null)
       throw new RequestError(
-        `${from} is quantized already (${architecture.stored}, by hotset quantize); quantize the original that it was made of`,
+        `${from} is quantized already (${architecture.stored.text}, by hotset quantize); quantize the original that it was made of`,
       );
-    const shards = storedShards(bindSources(architecture, source), FORMATS[weights]);
-    const metadata = { hotset: version(), format: String(QUANTIZED_FORMAT), source: label, weights };
+    const sources = bindSources(architecture, source);
+    const formats = plannedFormats(sources, asked ? packAll(FORMATS[asked]) : keep(FORMATS.q4));
+    const weights = formats.text;
+    const shards = storedShards(sources, formats);
+    const quantization_config = quantizationConfig(formats, sources.layers.length);
+    const metadata = { hotset: version(), format: String(quantization_config.format), source: label, weights };
     const layout = layOutShards(
       shards.map((tensors) =>
         tensors.map(({ name, kind, shape }) => ({ name, dtype: kind === "f32" ? "F32" : "U8", shape })),
@@ -106,13 +115,11 @@ export async function quantize(from: string, to: string, options: QuantizeOption
         signal?.throwIfAborted();
         const { shard, part } = next;
         const produce: Produce =
-          part.tensor === null
-            ? (sink) => sink(shard.header)
-            : produceOf(packer, tensors.get(part.tensor)!, weights, signal);
+          part.tensor === null ? (sink) => sink(shard.header) : produceOf(packer, tensors.get(part.tensor)!, signal);
         await writer.write(produce, (done) => onProgress(done, total));
       }
       signal?.throwIfAborted();
-      const raw = { ...(input.raw as object), quantization_config: quantizationConfig(weights) };
+      const raw = { ...(input.raw as object), quantization_config };
       await writer.finish(await input.small(), `${JSON.stringify(raw, null, 2)}\n`);
     } finally {
       packer?.close();
@@ -141,17 +148,12 @@ export async function verifyQuantized(
   }
 }
 
-function produceOf(
-  packer: Packer,
-  tensor: StoredTensor,
-  weights: PackableName,
-  signal: AbortSignal | undefined,
-): Produce {
+function produceOf(packer: Packer, tensor: StoredTensor, signal: AbortSignal | undefined): Produce {
   switch (tensor.kind) {
     case "record":
       return (sink) => packer.expert(tensor.source, tensor.expert, sink, signal);
     case "panels":
-      return (sink) => packer.matrix(tensor.source, FORMATS[weights], sink, signal);
+      return (sink) => packer.matrix(tensor.source, tensor.format, sink, signal);
     case "f32":
       return async (sink) => {
         const { rows, cols } = tensor.source;

@@ -1,34 +1,32 @@
 // open(): the one place that joins a weights source, a backend and a model. Differences between
 // Node and browsers (files, the GPU object, the size of memory) come in as a Platform.
 
-import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
-import { createCpuOps, hasExpertSlots } from "../backend/cpu/cpu.ts";
+import { PACKABLE } from "../../kernels/formats/index.ts";
+import { createCpuOps } from "../backend/cpu/cpu.ts";
 import type { PoolWorker } from "../backend/cpu/pool.ts";
 import type { Ops } from "../backend/ops.ts";
 import type { TuningStore } from "../backend/webgpu/tuning/autotune.ts";
 import { createWebGpuOps } from "../backend/webgpu/webgpu.ts";
 import type { ChatConventions } from "../chat/conventions.ts";
 import type { OpenOptions, SamplingOptions } from "../engine/api.ts";
-import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budget.ts";
 import { createModel, type Model } from "../engine/model.ts";
 import { warmUp } from "../engine/warm_up.ts";
-import { maxRows } from "../engine/work.ts";
 import { DeviceError, RequestError, WeightsError } from "../errors.ts";
-import { classesOf } from "../experts/classes.ts";
 import type { Spill } from "../experts/record_reader.ts";
 import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import { forward, loadDecoder } from "../model/decoder.ts";
 import { endsInConfig } from "../model/end_ids.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
-import { type Architecture, expertShape, kvGeometry, type ModelSources } from "../model/family.ts";
-import { footprintOf, kvBytesPerPosition, parametersOf, valuesPerToken } from "../model/footprint.ts";
-import { recordLayout } from "../tensor/record.ts";
+import { type Architecture, kvGeometry } from "../model/family.ts";
+import { footprintOf, parametersOf } from "../model/footprint.ts";
+import { expertShape, formatsText } from "../model/formats.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { tokenizerFiles } from "../tokenizer/files.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Files, Opened } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
+import { BLOCK_SIZE, choosePlan, formatsOf, repackedFrom } from "./plan.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
 
 /** A WebGPU implementation, held until release(). */
@@ -70,16 +68,6 @@ export interface Platform {
   startGrammarWorker?(): GrammarWorker;
 }
 
-/** The default GPU budget: WebGPU cannot tell how much memory there is. */
-const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
-/**
- * Scratch of the CPU backend for any model: rows that are being packed, or the plain kernels' slab.
- */
-const CPU_SCRATCH = 17 * 2 ** 20;
-/** Positions of the KV cache if experts are offloaded and no context was requested. */
-const TIERED_POSITIONS = 4096;
-/** Positions of a KV block. */
-const BLOCK_SIZE = 32;
 /** Initial positions of the KV cache. */
 const FIRST_POSITIONS = 512;
 
@@ -99,7 +87,11 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     const context = chooseContext(options.context, architecture);
     const chunk = Math.min(options.chunk ?? (gpu ? 512 : 128), context);
     const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
-    const plan = choosePlan(architecture, sources, options, { gpu, platform, context, chunk, kvPrecision });
+    const formats = formatsOf(architecture, options);
+    const { ram } = platform;
+    const plan = choosePlan(architecture, sources, options, { gpu, ram, context, chunk, kvPrecision, formats });
+    const chosen = formats(plan.weights);
+    const weights = formatsText(sources, chosen);
 
     const exact = options.activations === "f32";
     const webgpu = gpu
@@ -114,21 +106,20 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       }));
     ops = backend;
     if (plan.tiers) {
-      const name = `experts-${fingerprint(`${platform.identity(where)} ${plan.weights}`)}`;
+      const name = `experts-${fingerprint(`${platform.identity(where)} ${weights}`)}`;
       const learned = { store: platform.tuning, name };
-      const format = FORMATS[plan.weights];
-      const layers = sources.layers.map((layer) => ({ ...layer, shape: expertShape(layer, format) }));
+      const layers = sources.layers.map((layer, i) => ({ ...layer, shape: expertShape(layer, chosen, i) }));
       const { perToken } = architecture.layers[0]!.experts;
       const setting = { layers, perToken, tiers: plan.tiers, spill: () => platform.spill(), learned };
       residency = webgpu
         ? await deviceResidency(webgpu, setting, cpuOptions(options, platform))
         : await cpuResidency(backend, setting);
     }
-    const footprint = footprintOf(sources, FORMATS[plan.weights]);
+    const footprint = footprintOf(sources, chosen);
     const total = residency ? footprint.dense : footprint.weights;
     let done = 0;
     const model = await loadDecoder(backend, architecture, sources, {
-      format: FORMATS[plan.weights],
+      plan: chosen,
       experts: residency?.experts,
       signal: options.signal,
       onLoaded(bytes) {
@@ -162,7 +153,8 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       kv,
       kvBytes: plan.kvBytes,
       context,
-      weights: plan.weights,
+      weights,
+      repacked: repackedFrom(sources, options),
       eos: new Set(input.eos),
       stops: input.stops,
       sampling: input.sampling,
@@ -275,48 +267,6 @@ async function chooseGpu(options: OpenOptions, platform: Platform): Promise<Plat
   return gpu;
 }
 
-interface PlanInput {
-  readonly gpu: PlatformGpu | null;
-  readonly platform: Platform;
-  readonly context: number;
-  readonly chunk: number;
-  readonly kvPrecision: "f16" | "f32";
-}
-
-function choosePlan(
-  a: Architecture,
-  sources: ModelSources,
-  options: OpenOptions,
-  { gpu, platform, context, chunk, kvPrecision }: PlanInput,
-): Plan {
-  const fallback = gpu && !gpu.software ? DEFAULT_GPU_MEMORY : platform.ram;
-  const budget = (gpu ? options.gpuMemory : options.ram) ?? fallback;
-  const logits = Math.min(chunk, maxRows(a.vocab)) * a.vocab;
-  const needs: Needs = {
-    weights: (name) => footprintOf(sources, FORMATS[name]).weights,
-    dense: (name) => footprintOf(sources, FORMATS[name]).dense,
-    classes: (name) => {
-      const shapes = sources.layers.map((layer) => expertShape(layer, FORMATS[name]));
-      return classesOf(shapes).map(({ shape, layers }) => {
-        return { layers: layers.length, experts: shape.count, record: recordLayout(shape).bytes };
-      });
-    },
-    kvPerPosition: kvBytesPerPosition(a, kvPrecision),
-    scratch: 4 * (chunk * valuesPerToken(a) + logits) + (gpu ? 0 : CPU_SCRATCH),
-    context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
-    // If experts are offloaded, memory for cache positions is memory that experts cannot use.
-    positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,
-    stored: a.stored !== null,
-  };
-  const budgets: Budgets = {
-    main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
-    ram: gpu && { bytes: (options.ram ?? platform.ram) - CPU_SCRATCH, option: "ram, --ram" },
-    tiers: hasExpertSlots(),
-    slots: options.expertSlots,
-  };
-  return planMemory(needs, a.stored ?? options.weights ?? "auto", budgets);
-}
-
 function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, startWorker }: Platform) {
   return { threads: threads ?? cores, fewerThreads: threads === undefined, startWorker, activations };
 }
@@ -328,11 +278,11 @@ function chooseContext(asked: number | undefined, { context: most }: Architectur
   return asked;
 }
 
-/** A packed folder has one format. */
+/** A packed folder is read as it is. */
 function checkStored(where: string, { stored }: Architecture, { weights = "auto" }: OpenOptions): void {
-  if (stored === null || weights === "auto" || weights === stored) return;
+  if (stored === null || weights === "auto" || weights === stored.text) return;
   throw new RequestError(
-    `weights: ${where} was written by \`hotset quantize\` and holds ${stored} weights, ${weights} was asked for; leave the option away, or quantize the original with --weights ${weights}`,
+    `weights: ${where} was written by \`hotset quantize\` and holds ${stored.text} weights, ${weights} was asked for; leave the option away, or quantize the original with --weights ${weights}`,
   );
 }
 

@@ -153,7 +153,7 @@ describe("config.json of a Mixtral", () => {
     [{ rope_parameters: [] }, "rope_parameters: expected an object or null, found a list"],
     [{ sliding_window: -1 }, "sliding_window: expected an integer"],
     [{ eos_token_id: "2" }, 'eos_token_id: expected a token id or a list of them, found "2"'],
-    [{ quantization_config: { quant_method: "hotset", format: 9 } }, "this hotset reads format 1, found 9"],
+    [{ quantization_config: { quant_method: "hotset", format: 9 } }, "this hotset reads format 1 and 2, found 9"],
     [{ quantization_config: { quant_method: "hotset", format: 1, weights: "q3" } }, "weights: expected one of f32"],
   ])("with %j is refused", (change, message) => {
     const raw = change === null || Array.isArray(change) ? change : { ...MIXTRAL, ...change };

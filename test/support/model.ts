@@ -6,6 +6,7 @@ import { argMax } from "../../src/engine/sampler.ts";
 import { type Decoder, forward, loadDecoder } from "../../src/model/decoder.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
 import { type Architecture, kvGeometry } from "../../src/model/family.ts";
+import { keep } from "../../src/model/formats.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 
@@ -36,7 +37,7 @@ export async function loadFolder(
   const opened = await openFolder(files, file);
   const architecture = readArchitecture(opened.config, folder);
   const sources = bindSources(architecture, opened.source);
-  const model = await loadDecoder(ops, architecture, sources, { format: FORMATS[precision] });
+  const model = await loadDecoder(ops, architecture, sources, { plan: keep(FORMATS[precision]) });
   await opened.close();
   const store = ops.createKv(kvGeometry(architecture), kv, BLOCK);
   let last: { ids: readonly number[]; logits: Float32Array } = { ids: [], logits: new Float32Array(0) };

@@ -11,7 +11,7 @@ import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/ind
 import type { Ops } from "../../src/backend/ops.ts";
 import { open, quantize, verifyQuantized } from "../../src/index.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
-import { expertShape } from "../../src/model/family.ts";
+import { expertShape, keep } from "../../src/model/formats.ts";
 import { RECORD_ALIGN } from "../../src/tensor/record.ts";
 import type { ExpertSource } from "../../src/tensor/types.ts";
 import { openFolder } from "../../src/weights/folder.ts";
@@ -74,7 +74,7 @@ describe.each(some([...AUTOMATIC].reverse(), 1))("%s", (weights) => {
       const original = await openFolder(await nodeFiles(from));
       onTestFinished(() => original.close());
       const { layers } = bindSources(readArchitecture(original.config, from), original.source);
-      const shape = expertShape(layers[0]!, FORMATS[weights]);
+      const shape = expertShape(layers[0]!, keep(FORMATS[weights]), 0);
       const files = await nodeFiles(to);
       onTestFinished(() => files.close());
       const shards = readdirSync(to)

@@ -264,8 +264,14 @@ describe("verifyQuantized", () => {
 describe("quantization_config", () => {
   it.each<[unknown, RegExp]>([
     [{ quant_method: "exl2", bits: 4 }, /quant_method "exl2" is not read/],
-    [{ quant_method: "hotset", format: 2, weights: "q4" }, /reads format 1, found 2/],
-    [{ quant_method: "hotset", format: 1, weights: "q3" }, /expected one of f32, f16, q8, q4, found "q3"/],
+    [{ quant_method: "hotset", format: 3, weights: "q4" }, /reads format 1 and 2, found 3/],
+    [{ quant_method: "hotset", format: 2, weights: "q4" }, /formats: expected an object, found nothing/],
+    [{ quant_method: "hotset", format: 2, formats: { layers: [{}] } }, /layers: expected a list of 2, .*, found 1/],
+    [
+      { quant_method: "hotset", format: 2, formats: { layers: [{ q: "q4", k: "q9" }, {}] } },
+      /formats: layers\[0\]: k: expected one of f32, .*, found "q9"/,
+    ],
+    [{ quant_method: "hotset", format: 1, weights: "q3" }, /expected one of f32, .*, found "q3"/],
     [{ quant_method: "hotset", format: 1, weights: "q8" }, /config\.json asks for shape/],
     ["q4", /quantization_config: expected an object, found "q4"/],
   ])("%j is refused", async (quantization_config, message) => {

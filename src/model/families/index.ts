@@ -1,6 +1,5 @@
 // The table of model families. A new family is a file and a line here.
 
-import { FORMATS } from "../../../kernels/formats/index.ts";
 import type { WeightSource } from "../../tensor/types.ts";
 import { Fields } from "../config.ts";
 import type { Architecture, Family, ModelSources } from "../family.ts";
@@ -41,7 +40,7 @@ export function bindSources(a: Architecture, source: WeightSource): ModelSources
   const { model_type: type } = a.config;
   const family = FAMILIES.find(({ types }) => types.includes(type))!;
   const take = new CheckedTake(source, type);
-  const sources = a.stored === null ? family.sources(a, take) : storedSources(a, FORMATS[a.stored], take);
+  const sources = a.stored === null ? family.sources(a, take) : storedSources(a, a.stored, take);
   take.refuseExtra(a.tied);
   return sources;
 }

@@ -1,0 +1,121 @@
+// Which format each matrix of a model is loaded, or written, in.
+
+import { FORMATS } from "../../kernels/formats/index.ts";
+import { type Format, panelLayout } from "../tensor/format.ts";
+import type { ExpertShape } from "../tensor/record.ts";
+import type { MatrixSource } from "../tensor/types.ts";
+import type { LayerSources, ModelSources } from "./family.ts";
+import { concatRows } from "./sources.ts";
+
+/** What a matrix is for. `up`: w1 and w3 of an expert, which have one format; `down`: w2. */
+export type MatrixRole = "embed" | "head" | "q" | "k" | "v" | "o" | "up" | "down";
+
+/** Names the format of a matrix. @param layer of the matrix; -1 outside of layers */
+export type FormatPlan = (matrix: MatrixSource, role: MatrixRole, layer: number) => Format;
+
+/** Keeps the format that a matrix is stored in; the others are packed to `format`. */
+export function keep(format: Format): FormatPlan {
+  return (matrix) => matrix.format ?? format;
+}
+
+/** Packs every matrix to `format`, whatever it is stored in. */
+export function packAll(format: Format): FormatPlan {
+  return () => format;
+}
+
+/** A matrix and its format. */
+export interface Planned {
+  readonly source: MatrixSource;
+  readonly format: Format;
+}
+
+const QKV = ["q", "k", "v"] as const;
+
+/** The formats of a layer's q, k and v; of all in one if they are stored so. */
+export function qkvFormats({ qkv }: Pick<LayerSources, "qkv">, plan: FormatPlan, layer: number): Format[] {
+  return qkv.map((source, i) => plan(source, QKV[i]!, layer));
+}
+
+/** Neighbours [first, end) of a list of formats that are the same one. */
+export function runsOf(formats: readonly Format[]) {
+  const runs: { format: Format; first: number; end: number }[] = [];
+  for (const [i, format] of formats.entries()) {
+    const run = runs.at(-1);
+    if (run?.format === format) run.end = i + 1;
+    else runs.push({ format, first: i, end: i + 1 });
+  }
+  return runs;
+}
+
+/** A layer's q, k and v in as few matrices as their formats allow. */
+export function joinedQkv(layer: Pick<LayerSources, "qkv">, plan: FormatPlan, index: number): Planned[] {
+  return runsOf(qkvFormats(layer, plan, index)).map(({ format, first, end }) => {
+    const sources = layer.qkv.slice(first, end);
+    return { format, source: concatRows(sources.map(({ name }) => name).join(", "), sources) };
+  });
+}
+
+/**
+ * The shape of a layer's experts, which share two formats. Where a plan names several for one of
+ * them, it is f32, which holds the values of all.
+ */
+export function expertShape({ experts }: Pick<LayerSources, "experts">, plan: FormatPlan, layer: number): ExpertShape {
+  const { w1 } = experts[0]!;
+  const ups = experts.flatMap((expert) => [plan(expert.w1, "up", layer), plan(expert.w3, "up", layer)]);
+  const downs = experts.map(({ w2 }) => plan(w2, "down", layer));
+  return { count: experts.length, hidden: w1.cols, intermediate: w1.rows, up: common(ups), down: common(downs) };
+}
+
+function common(formats: readonly Format[]): Format {
+  const [first] = formats;
+  return formats.every((format) => format === first) ? first! : FORMATS.f32;
+}
+
+/** A matrix as it is held: an expert's w1 and w3 are one, [2F, D]. */
+export interface HeldMatrix {
+  readonly format: Format;
+  readonly rows: number;
+  readonly cols: number;
+  readonly role: MatrixRole;
+}
+
+/** All matrices but the routers' gates, which are f32. */
+export function heldMatrices({ embed, head, layers }: ModelSources, plan: FormatPlan): HeldMatrix[] {
+  const held = (role: MatrixRole, { rows, cols }: MatrixSource, format: Format) => ({ role, rows, cols, format });
+  return [
+    held("embed", embed, plan(embed, "embed", -1)),
+    ...(head ? [held("head", head, plan(head, "head", -1))] : []),
+    ...layers.flatMap((layer, i) => {
+      const { up, down } = expertShape(layer, plan, i);
+      return [
+        ...joinedQkv(layer, plan, i).map(({ source, format }) => held("q", source, format)),
+        held("o", layer.wo, plan(layer.wo, "o", i)),
+        ...layer.experts.flatMap(({ w1, w2 }) => [
+          held("up", { ...w1, rows: 2 * w1.rows }, up),
+          held("down", w2, down),
+        ]),
+      ];
+    }),
+  ];
+}
+
+/** Bytes of a held matrix. */
+export function bytesOf({ format, rows, cols }: HeldMatrix): number {
+  return panelLayout(format, rows, cols).bytes;
+}
+
+/** The formats of all matrices in words, that of the most bytes first: "q4_k (with q6_k, q8)". */
+export function formatsText(sources: ModelSources, plan: FormatPlan): string {
+  const bytes = new Map<string, number>();
+  for (const held of heldMatrices(sources, plan))
+    bytes.set(held.format.name, (bytes.get(held.format.name) ?? 0) + bytesOf(held));
+  const [first, ...others] = [...bytes].sort(([, a], [, b]) => b - a).map(([name]) => name);
+  return others.length > 0 ? `${first} (with ${others.join(", ")})` : first!;
+}
+
+/** The formats that matrices are stored in; undefined: one that is packed when it is loaded. */
+export function ownFormats({ embed, head, layers }: ModelSources): Set<Format | undefined> {
+  const experts = layers.flatMap((layer) => layer.experts.flatMap(({ w1, w2, w3 }) => [w1, w2, w3]));
+  const others = layers.flatMap(({ qkv, wo }) => [...qkv, wo]);
+  return new Set([embed, ...(head ? [head] : []), ...others, ...experts].map(({ format }) => format));
+}

@@ -1,0 +1,81 @@
+// The formats of a packed folder's matrices: what config.json's quantization_config says of them.
+//
+//   version 1   {"quant_method": "hotset", "format": 1, "weights": "q4"}: all in one
+//   version 2   "weights" in words, and "formats": {"embed": "q4_k", "head": "q6_k", "layers":
+//               [{"q": "q4_k", "k": "q8", "v": "q6_k", "o": "q4_k", "up": "q4_k", "down": "q6_k"},
+//               ...]}
+
+import { FORMATS, formatOf, PACKABLE } from "../../kernels/formats/index.ts";
+import { WeightsError } from "../errors.ts";
+import type { Format } from "../tensor/format.ts";
+import { describe } from "./describe.ts";
+
+/** The formats of a layer's matrices; of `up`: w1 and w3 of its experts, of `down`: w2. */
+export type StoredLayer = Readonly<Record<(typeof LAYER)[number], Format>>;
+
+export interface StoredFormats {
+  /** In words, for users: "q4", or "q4_k (with q6_k, q8)". */
+  readonly text: string;
+  readonly embed: Format;
+  /** Also named where the embedding is the head. */
+  readonly head: Format;
+  layer(layer: number): StoredLayer;
+}
+
+const LAYER = ["q", "k", "v", "o", "up", "down"] as const;
+const VERSIONS = [1, 2] as const;
+
+/** The quantization_config of a packed folder: the first version that can say it. */
+export function quantizationConfig(stored: StoredFormats, depth: number) {
+  const { text, embed, head } = stored;
+  const layers = Array.from({ length: depth }, (_, i) => stored.layer(i));
+  const all = new Set([embed, head, ...layers.flatMap((layer) => LAYER.map((role) => layer[role]))]);
+  const written = { quant_method: "hotset", format: 1, weights: text };
+  if (all.size === 1 && "pack" in embed) return written;
+  const names = layers.map((layer) => Object.fromEntries(LAYER.map((role) => [role, layer[role].name])));
+  return { ...written, format: 2, formats: { embed: embed.name, head: head.name, layers: names } };
+}
+
+/** @param depth layers of the model @throws WeightsError for a version or formats not read here */
+export function readStoredFormats(value: unknown, where: string, depth: number): StoredFormats {
+  const { format: version, weights, formats } = value as Readonly<Record<string, unknown>>;
+  const at = `${where}: quantization_config`;
+  if (!VERSIONS.some((known) => known === version))
+    throw new WeightsError(
+      `${at}: this hotset reads format ${VERSIONS.join(" and ")}, found ${describe(version)}; quantize the original again, or use the hotset that wrote it`,
+    );
+  if (version === 1) {
+    const name = PACKABLE.find((known) => known === weights);
+    if (name === undefined)
+      throw new WeightsError(`${at}: weights: expected one of ${PACKABLE.join(", ")}, found ${describe(weights)}`);
+    const one = FORMATS[name];
+    const layer = { q: one, k: one, v: one, o: one, up: one, down: one };
+    return { text: name, embed: one, head: one, layer: () => layer };
+  }
+  const { embed, head, layers } = fieldsOf(formats, `${at}: formats`);
+  if (!Array.isArray(layers) || layers.length !== depth)
+    throw new WeightsError(
+      `${at}: formats: layers: expected a list of ${depth}, as num_hidden_layers says, found ${Array.isArray(layers) ? layers.length : describe(layers)}`,
+    );
+  const read = layers.map((layer, i) => {
+    const place = `${at}: formats: layers[${i}]`;
+    const fields = fieldsOf(layer, place);
+    return Object.fromEntries(LAYER.map((role) => [role, named(fields[role], `${place}: ${role}`)])) as StoredLayer;
+  });
+  return {
+    text: typeof weights === "string" ? weights.slice(0, 200) : "mixed",
+    embed: named(embed, `${at}: formats: embed`),
+    head: named(head, `${at}: formats: head`),
+    layer: (i) => read[i]!,
+  };
+}
+
+function fieldsOf(value: unknown, where: string): Readonly<Record<string, unknown>> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new WeightsError(`${where}: expected an object, found ${describe(value)}`);
+}
+
+function named(value: unknown, where: string): Format {
+  if (typeof value === "string" && Object.hasOwn(FORMATS, value)) return formatOf(value);
+  throw new WeightsError(`${where}: expected one of ${Object.keys(FORMATS).join(", ")}, found ${describe(value)}`);
+}

@@ -1,0 +1,89 @@
+// Chooses the formats that a model's weights are loaded in, and where its experts go: what a budget
+// allows of what the model needs.
+
+import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
+import { hasExpertSlots } from "../backend/cpu/cpu.ts";
+import type { OpenOptions } from "../engine/api.ts";
+import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budget.ts";
+import { maxRows } from "../engine/work.ts";
+import { classesOf } from "../experts/classes.ts";
+import type { Architecture, ModelSources } from "../model/family.ts";
+import { footprintOf, kvBytesPerPosition, valuesPerToken } from "../model/footprint.ts";
+import { expertShape, type FormatPlan, formatsText, keep, ownFormats, packAll } from "../model/formats.ts";
+import { recordLayout } from "../tensor/record.ts";
+
+/** The default GPU budget: WebGPU cannot tell how much memory there is. */
+const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
+/**
+ * Scratch of the CPU backend for any model: rows that are being packed, or the plain kernels' slab.
+ */
+const CPU_SCRATCH = 17 * 2 ** 20;
+/** Positions of the KV cache if experts are offloaded and no context was requested. */
+const TIERED_POSITIONS = 4096;
+/** Positions of a KV block. */
+export const BLOCK_SIZE = 32;
+export interface PlanInput {
+  /** Whether WebGPU computes, and on what; null: the CPU does. */
+  readonly gpu: { readonly software: boolean } | null;
+  /** Default budget in bytes for the CPU backend and for software adapters. */
+  readonly ram: number;
+  readonly context: number;
+  readonly chunk: number;
+  readonly kvPrecision: "f16" | "f32";
+  /** The plan of a choice of format. */
+  readonly formats: (name: PackableName) => FormatPlan;
+}
+
+/**
+ * Matrices that are stored in a format of their own keep it, unless the caller names one: then it
+ * is that of all matrices.
+ */
+export function formatsOf({ stored }: Architecture, { weights = "auto" }: OpenOptions): PlanInput["formats"] {
+  const all = stored === null && weights !== "auto";
+  return (name) => (all ? packAll(FORMATS[name]) : keep(FORMATS[name]));
+}
+
+/** What the caller's format replaces, in words; null if all matrices keep their values. */
+export function repackedFrom(sources: ModelSources, { weights = "auto" }: OpenOptions): string | null {
+  if (weights === "auto" || weights === "f32") return null;
+  const format = FORMATS[weights];
+  const others = [...ownFormats(sources)].filter((own) => own !== undefined && own !== format);
+  return others.length > 0 ? formatsText(sources, keep(format)) : null;
+}
+
+/** @throws MemoryError where no plan fits the budget */
+export function choosePlan(
+  a: Architecture,
+  sources: ModelSources,
+  options: OpenOptions,
+  { gpu, ram, context, chunk, kvPrecision, formats }: PlanInput,
+): Plan {
+  const fallback = gpu && !gpu.software ? DEFAULT_GPU_MEMORY : ram;
+  const budget = (gpu ? options.gpuMemory : options.ram) ?? fallback;
+  const logits = Math.min(chunk, maxRows(a.vocab)) * a.vocab;
+  const wanted = a.stored === null ? (options.weights ?? "auto") : "auto";
+  const footprint = (name: PackableName) => footprintOf(sources, formats(name));
+  const needs: Needs = {
+    weights: (name) => footprint(name).weights,
+    dense: (name) => footprint(name).dense,
+    classes: (name) => {
+      const shapes = sources.layers.map((layer, i) => expertShape(layer, formats(name), i));
+      return classesOf(shapes).map(({ shape, layers }) => {
+        return { layers: layers.length, experts: shape.count, record: recordLayout(shape).bytes };
+      });
+    },
+    kvPerPosition: kvBytesPerPosition(a, kvPrecision),
+    scratch: 4 * (chunk * valuesPerToken(a) + logits) + (gpu ? 0 : CPU_SCRATCH),
+    context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
+    // If experts are offloaded, memory for cache positions is memory that experts cannot use.
+    positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,
+    kept: wanted === "auto" && !ownFormats(sources).has(undefined) ? formatsText(sources, formats("f32")) : undefined,
+  };
+  const budgets: Budgets = {
+    main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
+    ram: gpu && { bytes: (options.ram ?? ram) - CPU_SCRATCH, option: "ram, --ram" },
+    tiers: hasExpertSlots(),
+    slots: options.expertSlots,
+  };
+  return planMemory(needs, wanted, budgets);
+}

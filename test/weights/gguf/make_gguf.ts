@@ -104,34 +104,38 @@ export interface MadeFile {
   readonly alignment?: number;
 }
 
-/** Bytes of a tensor of a known type; 0 for any other. */
+/** Bytes of a tensor of a known type; 0 for any other, and for an impossible size. */
 export function dataBytes({ type, dims }: MadeTensor): number {
   const known = GGML_TYPES.get(type);
   const elements = dims.reduce<number>((product, size) => product * Number(size), 1);
   const bytes = known ? (elements / known.elements) * known.bytes : 0;
-  return Number.isSafeInteger(bytes) && bytes > 0 && bytes < 2 ** 26 ? bytes : 0;
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : 0;
 }
 
-export function ggufFile({
-  magic,
-  version,
-  keys = [],
-  tensors = [],
-  counts,
-  alignment = 32,
-}: MadeFile = {}): Uint8Array {
-  const bytes = new Bytes().raw(new TextEncoder().encode(magic ?? "GGUF")).u32(version ?? 3);
-  bytes.u64(counts?.tensors ?? tensors.length).u64(counts?.keys ?? keys.length);
-  for (const [key, given] of keys) pair(bytes, key, given);
-  const up = (at: number): number => Math.ceil(at / alignment) * alignment;
+/** What stands before the data, with its padding; and the bytes of the whole file. */
+export function ggufFront(made: MadeFile): { readonly front: Uint8Array; readonly bytes: number } {
+  const { magic, version, keys = [], tensors = [], counts, alignment = 32 } = made;
+  const front = new Bytes().raw(new TextEncoder().encode(magic ?? "GGUF")).u32(version ?? 3);
+  front.u64(counts?.tensors ?? tensors.length).u64(counts?.keys ?? keys.length);
+  for (const [key, given] of keys) pair(front, key, given);
   let offset = 0;
   for (const tensor of tensors) {
-    bytes.text(tensor.name).u32(tensor.dims.length);
-    for (const size of tensor.dims) bytes.u64(size);
-    bytes.u32(tensor.type).u64(tensor.offset ?? offset);
-    offset = up(offset + (tensor.data?.length ?? dataBytes(tensor)));
+    front.text(tensor.name).u32(tensor.dims.length);
+    for (const size of tensor.dims) front.u64(size);
+    front.u32(tensor.type).u64(tensor.offset ?? offset);
+    offset = Math.ceil((offset + (tensor.data?.length ?? dataBytes(tensor))) / alignment) * alignment;
   }
-  bytes.pad(alignment);
-  for (const tensor of tensors) bytes.raw(tensor.data ?? new Uint8Array(dataBytes(tensor))).pad(alignment);
-  return bytes.done();
+  front.pad(alignment);
+  return { front: front.done(), bytes: front.length + offset };
+}
+
+/** The whole file. Tensors that no memory holds have no data in it. */
+export function ggufFile(made: MadeFile = {}): Uint8Array {
+  const { tensors = [], alignment = 32 } = made;
+  const file = new Bytes().raw(ggufFront(made).front);
+  for (const tensor of tensors) {
+    const bytes = dataBytes(tensor);
+    file.raw(tensor.data ?? new Uint8Array(bytes < 2 ** 26 ? bytes : 0)).pad(alignment);
+  }
+  return file.done();
 }

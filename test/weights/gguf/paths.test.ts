@@ -12,7 +12,9 @@ import { openGgufModel } from "../../../src/weights/gguf/folder.ts";
 import { inspectGguf } from "../../../src/weights/gguf/inspect.ts";
 import { readParts } from "../../../src/weights/gguf/split.ts";
 import { httpFolderOrFile } from "../../../src/weights/http_files.ts";
+import { nodeFiles } from "../../../src/weights/node_files.ts";
 import { pickedFiles } from "../../../src/weights/web_files.ts";
+import { writeSparseMixtral } from "../../support/sparse_gguf.ts";
 import { memoryFiles } from "../memory_files.ts";
 import { type Given, ggufFile, type MadeTensor } from "./make_gguf.ts";
 import { checkpoint, convert, keysOf, modelFile } from "./make_model.ts";
@@ -227,6 +229,30 @@ describe("inspecting", () => {
     expect(report.types).toMatchObject([{ type: "F32", tensors: 13, bitsPerWeight: 32 }]);
     expect(report.tensors[0]).toMatchObject({ name: "token_embd.weight", file: names[1], shape: [5, 32] });
     expect(report.metadata).toMatchObject({ "llama.expert_count": "3", "split.count": "3" });
+  });
+
+  it("reads the front of a file of 28 GB, and nothing else", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "hotset-gguf-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const bytes = writeSparseMixtral(join(folder, "m.gguf"));
+    expect(bytes).toBeGreaterThan(28e9);
+    const report = await inspect(join(folder, "m.gguf"));
+    expect(report).toMatchObject({ problem: null, bytes, architecture: { parameters: { total: 46_702_792_704 } } });
+    let read = 0;
+    const files = await nodeFiles(folder);
+    const counted: Files = {
+      label: files.label,
+      list: () => files.list(),
+      size: (name) => files.size(name),
+      read: async (name, offset, into) => {
+        read += into.length;
+        await files.read(name, offset, into);
+      },
+      close: () => files.close(),
+    };
+    const opened = await openFolder(counted);
+    await opened.close();
+    expect(read).toBeLessThan(4 * 2 ** 20);
   });
 
   it("lists what is there of one that does not run, and says why", async () => {

@@ -51,7 +51,7 @@ export function addBench(program: Command): void {
   const command = program
     .command("bench")
     .description("measure loading, prefill and decode of one model on one backend")
-    .argument("<model>", "weights folder, or synthetic:mixtral-8x7b?layers=2");
+    .argument("<model>", "weights folder, GGUF file, or synthetic:mixtral-8x7b?layers=2");
   addModelOptions(command)
     .option("--prompt-tokens <count>", "length of the prompt", integer(1), 128)
     .option("--decode-tokens <count>", "tokens to generate after it", integer(1), 32)

@@ -33,7 +33,7 @@ export function addChat(program: Command): void {
   const command = program
     .command("chat")
     .description("chat with the model in a weights folder; /help lists the commands")
-    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
+    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer) or GGUF file")
     .option("--system <text>", "system message, in front of the whole conversation");
   addFormatOptions(addSamplingOptions(addModelOptions(command)))
     .option("--no-history", "do not read or save the history of typed messages")

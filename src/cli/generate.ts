@@ -31,7 +31,7 @@ export function addGenerate(program: Command): void {
   const command = program
     .command("generate")
     .description("continue a prompt with the model in a weights folder")
-    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
+    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer) or GGUF file")
     .option("-p, --prompt <text>", "the text to continue; default: stdin");
   addFormatOptions(addSamplingOptions(addModelOptions(command)))
     .option("--logprobs <count>", "with --json: this many most likely tokens at each step", integer(0, 20))

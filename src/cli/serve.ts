@@ -53,7 +53,7 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
   const command = new EnvCommand("serve")
     .copyInheritedSettings(program)
     .description("answer OpenAI's and Anthropic's APIs over HTTP with the model in a weights folder")
-    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer)")
+    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer) or GGUF file")
     .option("--port <number>", "port to listen on; 0: any free port", integer(0, 65_535), 8080)
     .option(
       "--host <address>",

@@ -1,4 +1,5 @@
-// The model of a folder or GGUF file on a given backend, with the logits and routes of every position for tests.
+// The model of a folder or GGUF file on a given backend, with the logits and routes of every
+// position for tests.
 
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Batch, KvStore, Ops } from "../../src/backend/ops.ts";

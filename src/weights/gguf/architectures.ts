@@ -25,7 +25,7 @@ export interface GgufArchitecture {
   readonly gating: 1 | 2;
   /** Whether a part of a head may turn. */
   readonly partialRope?: true;
-  /** The fields of config.json that are not every family's. `turned`: values of a head that turn. */
+  /** The fields of config.json that not all have. `turned`: values of a head that turn. */
   config(keys: Keys, sizes: { readonly experts: number; readonly turned: number }): object;
 }
 

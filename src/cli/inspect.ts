@@ -118,6 +118,7 @@ function ggufText(report: GgufReport): string {
     rows.push(["tensors", `${t.tensors} ${t.type}, ${all}, ${memory}`]);
   }
   rows.push(["tokenizer", printable(report.tokenizer ?? "none")]);
+  if (report.tokenizerNote !== null) rows.push(["", printable(report.tokenizerNote)]);
   rows.push(["chat template", printable(chatTemplates.join(", ") || "none")]);
   const shownIn = (file: string): string => (parts.length > 1 ? `  in ${file}` : "");
   return [

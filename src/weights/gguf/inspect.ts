@@ -7,6 +7,7 @@ import type { ArchitectureReport, Describe } from "../inspect.ts";
 import type { GgufTensor } from "./container.ts";
 import { openGgufModel } from "./folder.ts";
 import { type Metadata, Texts } from "./metadata.ts";
+import { tokenizerNote } from "./small_files.ts";
 
 /** All tensors of one type. */
 export interface TypeTotal {
@@ -38,6 +39,8 @@ export interface GgufReport {
   readonly types: readonly TypeTotal[];
   /** "llama, 32000 tokens", or null. */
   readonly tokenizer: string | null;
+  /** Why the vocabulary cannot be used, or may be read otherwise than it was meant; or null. */
+  readonly tokenizerNote: string | null;
   /** Names of chat templates; the default one is "default". */
   readonly chatTemplates: readonly string[];
   /** In the files' order; `begin` and `end` count from the start of the file. */
@@ -86,6 +89,7 @@ export async function inspectGguf(files: Files, name: string, describe: Describe
     bytes: headers.reduce((sum, { bytes }) => sum + bytes, 0),
     types: totals(tensors.map(({ tensor }) => tensor)),
     tokenizer: tokenizerOf(metadata),
+    tokenizerNote: tokenizerNote(metadata),
     chatTemplates: [...metadata.keys()].flatMap((key) => {
       const found = /^tokenizer\.chat_template(?:\.(.+))?$/.exec(key);
       return found ? [found[1] ?? "default"] : [];

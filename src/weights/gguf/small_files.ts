@@ -1,6 +1,7 @@
 // The small files of the folder that a GGUF file was made of (tokenizer, chat templates, settings
 // of generation), made from its metadata when they are read.
 
+import { WeightsError } from "../../errors.ts";
 import { isPlainName } from "../files.ts";
 import { generationConfig } from "./generation.ts";
 import type { Metadata } from "./metadata.ts";
@@ -49,9 +50,19 @@ export function smallFiles(m: Metadata): SmallFiles {
   return files;
 }
 
-/** A sentence for the user about a vocabulary that may not be read as it was meant, or null. */
+/**
+ * A sentence for the user about a vocabulary that cannot be used, or may be read otherwise than it
+ * was meant; null if there is nothing to say.
+ */
 export function tokenizerNote(m: Metadata): string | null {
-  if (m.has(WHOLE) || m.text(MODEL, "none") !== "gpt2" || m.text(PRE, NO_NAME) !== NO_NAME) return null;
+  try {
+    if (tokenizerName(m, () => readTokenizer(m)) === null) return null;
+    readTokenizer(m);
+    if (m.has(WHOLE) || m.text(MODEL) !== "gpt2" || m.text(PRE, NO_NAME) !== NO_NAME) return null;
+  } catch (error) {
+    if (!(error instanceof WeightsError)) throw error;
+    return error.message;
+  }
   return `${PRE} is ${m.has(PRE) ? `"${NO_NAME}"` : "missing"}: words are cut by rules that fit few models; ${REMEDY}`;
 }
 

@@ -285,9 +285,11 @@ describe("templates and settings", () => {
   });
 
   it("a byte-level vocabulary without a name of its rules is noted", () => {
-    const gpt2 = { "tokenizer.ggml.model": "gpt2" };
+    const gpt2 = { "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": ["a"], "tokenizer.ggml.merges": [] };
     expect(tokenizerNote(metadataOf(gpt2))).toMatch(/tokenizer\.ggml\.pre is missing: .*--tokenizer/);
     expect(tokenizerNote(metadataOf({ ...gpt2, "tokenizer.ggml.pre": "qwen2" }))).toBeNull();
     expect(tokenizerNote(metadataOf(TALES))).toBeNull();
+    expect(tokenizerNote(metadataOf({}))).toBeNull();
+    expect(tokenizerNote(metadataOf({ ...gpt2, "tokenizer.ggml.pre": "new" }))).toMatch(/"new" is not known/);
   });
 });

@@ -23,7 +23,7 @@ export const iq3_xxs = {
     { name: "scales", bytes: 8, element: 2 },
     { name: "d", bytes: 2, element: 2 },
   ],
-  arithmetics: ["f32", "f16"],
+  arithmetics: ["f32", "f16", "int8"],
   unpack([codes, scales, supers], cols, into) {
     const halves = words(supers!);
     for (let i = 0; i < cols; i++) {

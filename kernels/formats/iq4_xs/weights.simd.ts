@@ -2,9 +2,8 @@
 // element.
 
 import { iq4Level } from "../../lib/simd/codes.simd";
-import { halves } from "../../lib/simd/lanes.simd";
-import { pairsAt } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
+import { superScale } from "../../lib/simd/super_scale.simd";
 
 export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
@@ -24,10 +23,7 @@ export const CENTER: i32 = 128;
 
 // @ts-ignore: decorator
 @inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  // An element is the scales of two groups.
-  const pairs = pairsAt(p1 + (g >> 1) * (2 * P1) + 8 * half);
-  const scales = i32x4.shr_s(i32x4.shl(pairs, <i32>(24 - 8 * (g & 1))), 24);
-  return f32x4.mul(f32x4.convert_i32x4_s(scales), halves(p2 + (g >> 3) * (8 * P2) + 8 * half));
+  return superScale(p1, p2, g, half);
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

@@ -1,0 +1,27 @@
+// iq3_xxs for the SIMD kernels (lib/simd/planes.simd.ts): codes of signed magnitudes 2, 6, ..., 26 and 31
+// lie as q4's levels, eight columns an element.
+
+import { lookUp } from "../../lib/simd/dot.simd";
+import { nibblesOf } from "../../lib/simd/levels.simd";
+import { superScale } from "../../lib/simd/super_scale.simd";
+
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { weights } from "../../lib/simd/unpack.simd";
+
+export const P0: usize = 128;
+export const P1: usize = 8;
+export const P2: usize = 2;
+export const P3: usize = 0;
+export const INT8: bool = true;
+export const BITS: i32 = 6;
+export const CENTER: i32 = 32;
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32): v128 {
+  return lookUp(i8x16(34, 38, 42, 46, 50, 54, 58, 63, 30, 26, 22, 18, 14, 10, 6, 1), nibblesOf(w, k));
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return f32x4.mul(superScale(p1, p2, g, half), f32x4.splat(0.5));
+}

@@ -3,6 +3,7 @@
 import { RequestError } from "../../src/errors.ts";
 import type { Format } from "../../src/tensor/format.ts";
 import { bf16 } from "./bf16/bf16.ts";
+import { f8 } from "./f8/f8.ts";
 import { f16 } from "./f16/f16.ts";
 import { f32 } from "./f32/f32.ts";
 import { iq3_s } from "./iq3_s/iq3_s.ts";
@@ -30,6 +31,7 @@ export const FORMATS = {
   f16,
   bf16,
   q8,
+  f8,
   q6_k,
   q5_k,
   q5_1,

@@ -28,9 +28,8 @@ const inFamilies = (name: string) => ({ name, ...inShared(`fixtures/families/${n
 const FOLDERS = ["qwen3_moe-a", "olmoe-a", "minimax_m2-a"].map(inFamilies);
 /** With a scaling of RoPE each. */
 const SCALED = ["mixtral-linear-a", "mixtral-llama3-a", "mixtral-yarn-a"].map(inFamilies);
-/** With matrices of four bits, and others that are the same in memory. */
-const QUANTIZED = inFamilies("mixtral-awq");
-const LIKE_OTHERS = ["mixtral-gptq", "qwen3_moe-fp8"].map(inFamilies);
+/** With matrices of four bits, of FP8, and others of four bits, which are the same in memory. */
+const [FOUR_BITS, FLOAT8, MORE] = ["mixtral-awq", "qwen3_moe-fp8", "mixtral-gptq"].map(inFamilies);
 
 const casesOf = (path: string): Case[] => JSON.parse(readFileSync(`${path}/expected.json`, "utf8")).cases;
 
@@ -111,11 +110,12 @@ const paths = cpuPaths().map(({ name, options }) => ({
   name,
   make: ({ maxTokens }: { maxTokens: number }) => readyCpuOps({ ...options, maxTokens, activations: "f32" }),
 }));
-const everywhere = [...paths, ...backends.filter(({ name }) => name !== "cpu")];
+const devices = backends.filter(({ name }) => name !== "cpu");
 
 describe.each([
-  ...[...FOLDERS, ...SCALED, QUANTIZED].map((folder) => ({ ...folder, ways: everywhere })),
-  ...LIKE_OTHERS.map((folder) => ({ ...folder, ways: paths.slice(0, 1) })),
+  ...[...FOLDERS, ...SCALED, FOUR_BITS!].map((folder) => ({ ...folder, ways: [...paths, ...devices] })),
+  { ...FLOAT8!, ways: [paths[0]!, ...devices] },
+  { ...MORE!, ways: [paths[0]!] },
 ])("$name", ({ path, skip, ways }) => {
   it.skipIf(skip).each(ways)(
     titled("logits, experts and greedy tokens of transformers: $name", skip),

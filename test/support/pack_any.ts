@@ -1,6 +1,7 @@
 // Packs rows to formats that only files hold, near enough to test products with them.
 
 import { packNibbles } from "../../kernels/formats/bits.ts";
+import { E4M3 } from "../../kernels/formats/f8/f8.ts";
 import { IQ3_S_VALUES } from "../../kernels/formats/iq3_s/iq3_s.ts";
 import { IQ3_XXS_VALUES } from "../../kernels/formats/iq3_xxs/iq3_xxs.ts";
 import type { Format } from "../../src/tensor/format.ts";
@@ -45,6 +46,19 @@ const PACKS: Readonly<Record<string, Pack>> = {
   },
   iq3_s: codes(IQ3_S_VALUES, 15, 1),
   iq3_xxs: codes(IQ3_XXS_VALUES, 31, 0.5),
+  f8(x, [weights, scales]) {
+    const factors = new Float32Array(scales!.buffer, scales!.byteOffset, 2);
+    for (let g = 0; g < 2; g++) {
+      const half = x.subarray(128 * g, 128 * g + 128);
+      factors[g] = Math.max(...half.map(Math.abs)) / 300;
+      for (const [i, w] of half.entries()) {
+        const off = (byte: number) => Math.abs(E4M3[byte]! - w / (factors[g]! || 1));
+        let best = 0;
+        for (let byte = 0; byte < 256; byte++) if (off(byte) < off(best)) best = byte;
+        weights![128 * g + i] = best;
+      }
+    }
+  },
   q4_g128: affine(128),
   q4_g64: affine(64),
   q4_g32: affine(32),

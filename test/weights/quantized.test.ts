@@ -140,6 +140,7 @@ describe("4-bit matrices", () => {
     const all = affine(16, 288, 288);
     for (const [tensors, config] of [
       [packGptq(all), { ...GPTQ, group_size: -1 }],
+      [packGptq(all), { ...GPTQ, group_size: -1, desc_act: true }], // an order of columns, no groups
       [packAwq(all), { ...AWQ, group_size: -1 }],
       [packCompressed(all, { zeros: true }), packed({ strategy: "channel", symmetric: false })],
     ] as const) {
@@ -279,6 +280,17 @@ describe("FP8", () => {
     ],
   ])("%s", async (_, config, scale, factor) => {
     const matrix = await matrixOf({ weight, ...scale }, config);
+    const want = Float32Array.from(bytes, (byte, i) => e4m3(byte) * factor(Math.floor(i / cols), i % cols));
+    expect(await floatsOf(matrix)).toEqual(want);
+    expect(matrix.format).toBe(FORMATS.f8);
+    expect(await planesOf(matrix, FORMATS.f8)).toEqual(want);
+  });
+
+  it("tiles that the format cannot hold are read as f32", async () => {
+    const scale = { dtype: "F32", shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
+    const matrix = await matrixOf({ weight, weight_scale_inv: scale }, { ...fp8, weight_block_size: [128, 64] });
+    expect(matrix.format).toBeUndefined();
+    const factor = (r: number, c: number) => 1 + 3 * (r >> 7) + (c >> 6);
     const want = Float32Array.from(bytes, (byte, i) => e4m3(byte) * factor(Math.floor(i / cols), i % cols));
     expect(await floatsOf(matrix)).toEqual(want);
   });

@@ -1,14 +1,15 @@
 // q4_g128 for the SIMD kernels (lib/simd/planes.simd.ts).
 
-import { affineWeights, scalesOf, zerosOf } from "../../lib/simd/affine.simd";
+import { scalesOf, zerosOf } from "../../lib/simd/affine.simd";
+import { nibblesOf } from "../../lib/simd/levels.simd";
 
-export { CENTER, column, FUSED, HIGH, level, minimums16, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { CENTER, column, EXACT, FUSED, HIGH, minimums16, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
 export const P1: usize = 4;
 export const P2: usize = 2;
 export const P3: usize = 0;
-export const EXACT: bool = true;
 export const INT8: bool = true;
 export const BITS: i32 = 4;
 export const NIBBLES: bool = true;
@@ -17,8 +18,9 @@ export const OFFSETS: bool = true;
 /** 2^SHIFT groups of 32 columns share a scale and a zero point. */
 const SHIFT: usize = 2;
 
-export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, out: usize): usize {
-  return affineWeights(p0, p1, p2, g, out, SHIFT);
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32): v128 {
+  return nibblesOf(w, k);
 }
 
 // @ts-ignore: decorator

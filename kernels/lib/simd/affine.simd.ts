@@ -1,26 +1,7 @@
-// The affine formats (kernels/formats/affine.ts) for the SIMD kernels: levels are q4's, eight
-// columns an element. `shift`, a constant, says that 2^shift groups of 32 columns share a scale and
-// a zero point.
+// Scales and zero points of the affine formats (kernels/formats/affine.ts). `shift`, a constant, says
+// that 2^shift groups of 32 columns share them.
 
 import { halves } from "./lanes.simd";
-
-/** weights() of planes.simd.ts. */
-// @ts-ignore: decorator
-@inline export function affineWeights(p0: usize, p1: usize, p2: usize, g: usize, out: usize, shift: usize): usize {
-  for (let half: usize = 0; half < 2; half++) {
-    const scale = scalesOf(p1, g, half, shift);
-    const zero = zerosOf(p2, g, half, shift);
-    const end = out + 1024;
-    for (let w = p0 + g * 128 + 16 * half, to = out + 16 * half; to < end; w += 32) {
-      const eight = v128.load(w);
-      for (let i = 0; i < 8; i++, to += 32) {
-        const level = v128.and(i32x4.shr_u(eight, 8 * (i & 3) + (i & 4)), i32x4.splat(15));
-        v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.sub(level, zero)), scale));
-      }
-    }
-  }
-  return out;
-}
 
 /** Scales of four rows of the panel whose scales are at p1. */
 // @ts-ignore: decorator

@@ -1,7 +1,10 @@
-// Weights in FP8 with scales: `weight` F8_E4M3 [out, in] times the scale of each tile, in f32. Tiles
-// at the ends of rows and columns may be smaller than the others.
+// Weights in FP8 with scales: `weight` F8_E4M3 [out, in] times the scale of each tile. Tiles at the
+// ends of rows and columns may be smaller than the others.
 
+import { E4M3 } from "../../../kernels/formats/f8/f8.ts";
+import { FORMATS } from "../../../kernels/formats/index.ts";
 import { WeightsError } from "../../errors.ts";
+import type { Format } from "../../tensor/format.ts";
 import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";
 import type { Packing, Parts } from "./packing.ts";
 import { expectTensor, floatsOf } from "./tensors.ts";
@@ -14,12 +17,8 @@ export interface Float8Options {
   readonly tile: readonly [rows: number, cols: number];
 }
 
-/** E4M3 without infinities: a sign, four bits of exponent, three of fraction; 0x7f and 0xff are NaN. */
-const E4M3: Float32Array = Float32Array.from({ length: 256 }, (_, byte) => {
-  const [sign, exponent, fraction] = [byte & 128 ? -1 : 1, (byte >>> 3) & 15, byte & 7];
-  if ((byte & 127) === 127) return Number.NaN;
-  return sign * (exponent === 0 ? fraction * 2 ** -9 : (1 + fraction / 8) * 2 ** (exponent - 7));
-});
+/** Columns that share a scale in the format. */
+const COLUMNS = 128;
 
 export function float8Packing(options: Float8Options): Packing {
   return {
@@ -46,33 +45,64 @@ function matrixOf(parts: Parts, { scale, tile }: Float8Options): MatrixSource {
   const across = Math.ceil(cols / wide);
   const scales = scalesOf(parts.get(scale), Math.ceil(rows / tall), across);
   let read: Promise<Float32Array> | null = null;
+
+  /** The bytes of some rows, to `raw`, and all scales. */
+  async function readRaw(first: number, count: number, raw: Uint8Array): Promise<Float32Array> {
+    if (first < 0 || count < 0 || first + count > rows)
+      throw new RangeError(`rows ${first} to ${first + count} of ${rows} of ${name}`);
+    read ??= floatsOf(scales);
+    await weight.read(first * cols, raw);
+    let carry = 0; // only a NaN's seven bits of one carry
+    for (let i = 0; i < raw.length; i++) carry |= (raw[i]! & 127) + 1;
+    if (carry & 128) refuse(first, raw);
+    return read;
+  }
+
+  function refuse(first: number, raw: Uint8Array): never {
+    const bad = raw.findIndex((byte) => (byte & 127) === 127);
+    throw new WeightsError(
+      `${weight.where} holds NaN at [${first + Math.floor(bad / cols)}, ${bad % cols}]; every weight must be finite: the file is damaged or of a failed training`,
+    );
+  }
+
   return {
     name,
     rows,
     cols,
     async readRows(first, count, into) {
-      if (first < 0 || count < 0 || first + count > rows)
-        throw new RangeError(`rows ${first} to ${first + count} of ${rows} of ${name}`);
-      read ??= floatsOf(scales);
-      const factors = await read;
       // Read into the end of `into` and converted in place, from the front on.
       const size = count * cols;
       const raw = new Uint8Array(into.buffer, into.byteOffset + 3 * size, size);
-      await weight.read(first * cols, raw);
+      const factors = await readRaw(first, count, raw);
       for (let r = 0; r < count; r++) {
-        const row = first + r;
+        const start = Math.floor((first + r) / tall) * across;
         for (let t = 0; t < across; t++) {
-          const factor = factors[Math.floor(row / tall) * across + t]!;
+          const factor = factors[start + t]!;
           const end = Math.min((t + 1) * wide, cols);
           for (let c = t * wide; c < end; c++) into[r * cols + c] = E4M3[raw[r * cols + c]!]! * factor;
         }
       }
-      const bad = into.subarray(0, size).findIndex((value) => !Number.isFinite(value));
-      if (bad !== -1)
-        throw new WeightsError(
-          `${weight.where} holds ${into[bad]} at [${first + Math.floor(bad / cols)}, ${bad % cols}] (byte ${first * cols + bad} of the tensor); every weight must be finite: the file is damaged or of a failed training`,
-        );
     },
+    ...((across === 1 || wide % COLUMNS === 0) && {
+      format: FORMATS.f8,
+      async readPlanes(format: Format, first: number, count: number, [bytes, scalePlane]: readonly Uint8Array[]) {
+        if (format !== FORMATS.f8) return false;
+        const raw = new Uint8Array(count * cols);
+        const factors = await readRaw(first, count, raw);
+        const padded = bytes!.length / count;
+        const into = new Float32Array(scalePlane!.buffer, scalePlane!.byteOffset, scalePlane!.length / 4);
+        const groups = into.length / count;
+        bytes!.fill(0);
+        into.fill(0);
+        for (let r = 0; r < count; r++) {
+          bytes!.set(raw.subarray(r * cols, (r + 1) * cols), r * padded);
+          const start = Math.floor((first + r) / tall) * across;
+          for (let g = 0; g * COLUMNS < cols; g++)
+            into[r * groups + g] = factors[start + Math.floor((g * COLUMNS) / wide)]!;
+        }
+        return true;
+      },
+    }),
   };
 }
 

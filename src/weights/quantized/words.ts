@@ -83,7 +83,7 @@ function matrixOf(parts: Parts, kept: Kept, options: WordsOptions): MatrixSource
   const { name } = parts;
   const found = find(parts, options);
   const { rows, cols, groups, qweight, index } = found;
-  const runs = !(options.anyOrder && index);
+  const runs = groups === 1 || !(options.anyOrder && index);
   const shape = { name, rows, cols, size: Math.min(options.size, cols), runs };
   return affineMatrix(shape, kept, async (): Promise<Levels> => {
     if (parts.has(".bias") && !parts.isTaken(".bias")) await refuseBias(parts.get(".bias"));

@@ -1,0 +1,23 @@
+// Eight rows of E4M3 weights by eight columns of f32 activations.
+#import "lib/matrix/weights.wgsl"
+#import "lib/matrix/unit.wgsl"
+
+fn four_by_four(words: vec4u, x: vec4f) -> vec4f {
+  return vec4f(
+    dot(numbers4(words.x), x),
+    dot(numbers4(words.y), x),
+    dot(numbers4(words.z), x),
+    dot(numbers4(words.w), x),
+  );
+}
+
+fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
+  let panel = row / 8;
+  let at = word_at(expert, panel, unit);
+  let lo = scales4(expert, panel, 0, unit); // before the sums: loads take long
+  let hi = scales4(expert, panel, 1, unit);
+  return Rows8(
+    lo * (four_by_four(w[at], u.a) + four_by_four(w[at + 2], u.b)),
+    hi * (four_by_four(w[at + 1], u.a) + four_by_four(w[at + 3], u.b)),
+  );
+}

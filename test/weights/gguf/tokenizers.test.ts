@@ -1,9 +1,12 @@
 // The tokenizer of whole GGUF files, and of other files in place of a model's own.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it, onTestFinished } from "vitest";
+import { open as openInPage } from "../../../src/browser.ts";
 import { openChat } from "../../../src/chat/conventions.ts";
 import { loadTokenizer, open } from "../../../src/index.ts";
 import { tokenizerFiles } from "../../../src/tokenizer/files.ts";
@@ -125,6 +128,25 @@ describe("a tokenizer from elsewhere", () => {
       "1",
     ]);
     expect([printed.code, printed.stderr.includes("prompt 2 tokens")]).toEqual([0, true]);
+  });
+
+  it("a page takes it from a URL, or from files that the user picked", async () => {
+    const bare = writeTinyFolder({}, 4096);
+    onTestFinished(() => bare.remove());
+    const picked = (path: string, name: string) => new File([readFileSync(path)], name);
+    const weights = ["config.json", "model.safetensors"].map((name) => picked(join(bare.path, name), name));
+    const server = createServer((request, response) => {
+      if (request.url === "/own/tokenizer.model?signed=1") response.writeHead(200).end(TALES_MODEL);
+      else response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void server.close());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/own/tokenizer.model?signed=1`;
+    for (const tokenizer of [url, [picked(join(TALES, "tokenizer.json"), "mine.json")]]) {
+      const model = await openInPage(weights, { backend: "cpu", threads: 1, tokenizer });
+      expect(model.tokenizer?.encode("Once upon a time")).toEqual([1, 2337, 662, 261, 536]);
+      await model.close();
+    }
   });
 
   it("open() refuses one of another model, by the number of ids", async () => {

@@ -31,19 +31,17 @@ const REMEDY = "use the tokenizer of the original model: --tokenizer <folder>, o
 export function smallFiles(m: Metadata): SmallFiles {
   const files = new Map<string, () => Uint8Array>();
   const add = (name: string, make: () => string | Uint8Array): void => {
-    let bytes: Uint8Array | null = null;
     files.set(name, () => {
-      if (bytes !== null) return bytes;
       const made = make();
-      bytes = typeof made === "string" ? new TextEncoder().encode(made) : made;
-      return bytes;
+      return typeof made === "string" ? new TextEncoder().encode(made) : made;
     });
   };
-  const read = lazily(() => readTokenizer(m));
+  const vocabulary = lazily(() => vocabularyOf(m));
+  const read = lazily(() => readTokenizer(m, vocabulary));
   const name = tokenizerName(m, read);
   if (name !== null) {
     add(name, read);
-    add("tokenizer_config.json", () => JSON.stringify(tokenizerConfig(m)));
+    add("tokenizer_config.json", () => JSON.stringify(tokenizerConfig(m, vocabulary)));
   }
   add("generation_config.json", () => JSON.stringify(generationConfig(m)));
   for (const [name, key] of templates(m)) add(name, () => m.text(key));
@@ -56,8 +54,9 @@ export function smallFiles(m: Metadata): SmallFiles {
  */
 export function tokenizerNote(m: Metadata): string | null {
   try {
-    if (tokenizerName(m, () => readTokenizer(m)) === null) return null;
-    readTokenizer(m);
+    const read = lazily(() => readTokenizer(m, () => vocabularyOf(m)));
+    if (tokenizerName(m, read) === null) return null;
+    read();
     if (m.has(WHOLE) || m.text(MODEL) !== "gpt2" || m.text(PRE, NO_NAME) !== NO_NAME) return null;
   } catch (error) {
     if (!(error instanceof WeightsError)) throw error;
@@ -97,19 +96,18 @@ function vocabularyOf(m: Metadata): Vocabulary {
 }
 
 /** The tokenizer's file: text for tokenizer.json, bytes for tokenizer.model. */
-function readTokenizer(m: Metadata): string | Uint8Array {
+function readTokenizer(m: Metadata, vocabulary: () => Vocabulary): string | Uint8Array {
   if (m.has(WHOLE)) return m.text(WHOLE);
   const model = m.text(MODEL);
-  if (model === "gpt2") return byteLevelFile(m, vocabularyOf(m), preTokenizer(m));
+  if (model === "gpt2") return byteLevelFile(m, vocabulary(), preTokenizer(m));
   if (model !== "llama")
     throw m.error(
       MODEL,
       `tokenizers of type "${model.slice(0, 80)}" are not supported (supported: llama, gpt2); ${REMEDY}`,
     );
-  const vocabulary = vocabularyOf(m);
-  const scores = readScores(m, vocabulary);
-  if (scores !== null) return sentencePieceFile(m, vocabulary, scores);
-  if (m.has(MERGES)) return spaceMarkFile(m, vocabulary);
+  const scores = readScores(m, vocabulary());
+  if (scores !== null) return sentencePieceFile(m, vocabulary(), scores);
+  if (m.has(MERGES)) return spaceMarkFile(m, vocabulary());
   throw m.error(
     "tokenizer.ggml.scores",
     `expected scores that say which tokens are merged first, found ${m.has("tokenizer.ggml.scores") ? "the same for all" : "none"}, and no ${MERGES}: the file was converted without the vocabulary's order; ${REMEDY}`,
@@ -125,12 +123,11 @@ function preTokenizer(m: Metadata): PreTokenizer {
 }
 
 /** tokenizer_config.json: which tokens have a meaning, by their texts. */
-function tokenizerConfig(m: Metadata): Readonly<Record<string, unknown>> {
+function tokenizerConfig(m: Metadata, vocabulary: () => Vocabulary): Readonly<Record<string, unknown>> {
   if (!m.has("tokenizer.ggml.tokens")) return {};
-  const vocabulary = vocabularyOf(m);
   const model = m.text(MODEL, "none");
   const assumed = model === "llama" || (model === "gpt2" && PRE_TOKENIZERS.get(m.text(PRE, NO_NAME))?.addBos === true);
-  const { tokens, bosId, eosId, eotId, eomId, unkId, padId } = vocabulary;
+  const { tokens, bosId, eosId, eotId, eomId, unkId, padId } = vocabulary();
   const text = (id: number | null): string | undefined => (id === null ? undefined : tokens[id]!.text);
   const end = tokens.findIndex((token) => token.text === SENTENCE_END && token.kind === "control");
   const sentenceEnd = end < 0 || end === eosId ? null : end;

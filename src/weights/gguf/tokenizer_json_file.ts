@@ -47,16 +47,15 @@ export function spaceMarkFile(m: Metadata, vocabulary: Vocabulary): string {
   });
 }
 
-/**
- * The whole file. It is put together as text, because an object in memory would order numbers
- * first, and could not hold every name.
- */
+/** The whole file. */
 function file(m: Metadata, { tokens }: Vocabulary, rules: Json & { readonly model: Json }): string {
-  const { model, ...rest } = rules;
-  const front = JSON.stringify({ version: "1.0", added_tokens: addedTokens(tokens), post_processor: null, ...rest });
-  const head = JSON.stringify({ type: "BPE", ...model });
-  const vocab = `{${vocabEntries(tokens).join(",")}}`;
-  return `${front.slice(0, -1)},"model":${head.slice(0, -1)},"vocab":${vocab},"merges":${mergesOf(m)}}}`;
+  return JSON.stringify({
+    version: "1.0",
+    added_tokens: addedTokens(tokens),
+    post_processor: null,
+    ...rules,
+    model: { type: "BPE", ...rules.model, vocab: vocabOf(tokens), merges: mergesOf(m) },
+  });
 }
 
 function addedTokens(tokens: readonly Token[]): unknown[] {
@@ -66,22 +65,24 @@ function addedTokens(tokens: readonly Token[]): unknown[] {
   });
 }
 
-/** Added tokens are entries too, unless an ordinary token has the same text. */
-function vocabEntries(tokens: readonly Token[]): string[] {
-  const ordinary = new Set(tokens.filter(({ kind }) => kind === "normal").map(({ text }) => text));
-  return tokens.flatMap(({ text, kind }, id) =>
-    kind === "unused" || (kind !== "normal" && ordinary.has(text)) ? [] : [`${JSON.stringify(text)}:${id}`],
-  );
+/** Ids by text. Added tokens are entries too, unless an ordinary token has the same text. */
+function vocabOf(tokens: readonly Token[]): Readonly<Record<string, number>> {
+  const ids = new Map<string, number>();
+  for (const [id, { text, kind }] of tokens.entries()) if (kind === "normal") ids.set(text, id);
+  for (const [id, { text, kind }] of tokens.entries())
+    if (kind !== "normal" && kind !== "unused" && !ids.has(text)) ids.set(text, id);
+  return Object.fromEntries(ids); // not by assignment: a token may be "__proto__"
 }
 
-function mergesOf(m: Metadata): string {
+/** Each as the file has it, or as a pair if there are more spaces than the one between its tokens. */
+function mergesOf(m: Metadata): (string | readonly [string, string])[] {
   const merges = m.texts(MERGES);
   if (merges.length >= MAX_MERGES) throw m.error(MERGES, `expected fewer than ${MAX_MERGES}, found ${merges.length}`);
-  const pairs = merges.map((merge, rank) => {
+  return merges.map((merge, rank) => {
     const cut = merge.indexOf(" ", 1); // the left one may itself begin with a space
     if (cut < 0)
       throw m.error(MERGES, `merge ${rank}: expected two tokens with a space between, found ${shown(merge)}`);
-    return JSON.stringify([merge.slice(0, cut), merge.slice(cut + 1)]);
+    const plain = merge.lastIndexOf(" ") === cut && merge[0] !== " ";
+    return plain ? merge : [merge.slice(0, cut), merge.slice(cut + 1)];
   });
-  return `[${pairs.join(",")}]`;
 }

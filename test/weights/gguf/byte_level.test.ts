@@ -99,6 +99,19 @@ describe("the vocabulary", () => {
     for (const text of fixture.texts) expect(unnamed.encode(text)).toEqual(named.encode(text));
   });
 
+  it("may have tokens named like parts of objects and like numbers", async () => {
+    const tokenizer = await tokenizerOf({
+      ...converted("gpt-2"),
+      "tokenizer.ggml.tokens": ["_", "__", "proto", "__proto__", "1", "10", "0", "constructor"],
+      "tokenizer.ggml.token_type": new Int32Array(8).fill(1),
+      "tokenizer.ggml.merges": ["_ _", "1 0"],
+      "tokenizer.ggml.bos_token_id": 3,
+      "tokenizer.ggml.eos_token_id": 7,
+    });
+    expect(tokenizer.encode("__ 10")).toEqual([1, 5]);
+    expect([tokenizer.bosId, tokenizer.eosIds, tokenizer.pieceToId("__proto__")]).toEqual([3, [7], 3]);
+  });
+
   it("finds the space between the tokens of a merge after the first character", async () => {
     // a token of a space alone is "Ġ" in the byte alphabet, but not all converters kept to it
     const tokenizer = await tokenizerOf({

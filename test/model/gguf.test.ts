@@ -4,12 +4,12 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { readGgufHeader } from "../../src/weights/gguf/container.ts";
-import { nodeFiles } from "../../src/weights/node_files.ts";
-import { IN_SIMD } from "../support/computed.ts";
-import { cpuInstructions, cpuOps } from "../support/cpu.ts";
+import type { Ops } from "../../src/backend/ops.ts";
+import { adapters, leftToFaster } from "../support/adapters.ts";
+import { cpuOps } from "../support/cpu.ts";
 import { readExpected, worst } from "../support/expected.ts";
 import { inShared, titled } from "../support/fixtures.ts";
+import { EVERYTHING } from "../support/level.ts";
 import { loadFolder } from "../support/model.ts";
 
 interface Case {
@@ -36,38 +36,48 @@ function read(name: string): Case {
   return JSON.parse(readFileSync(`${there.path}/${name}`, "utf8")) as Case;
 }
 
-/** Whether every type of the file has SIMD kernels; the plain ones have all. */
-async function isInSimd(file: string): Promise<boolean> {
-  const files = await nodeFiles(there.path);
-  const { tensors } = await readGgufHeader(files, file);
-  await files.close();
-  return [...tensors.values()].every(({ type }) => IN_SIMD.some((format) => format === type.format));
+/**
+ * On WebGPU, where each kernel is compiled first: the usual mix; with CI=true also types that no
+ * other test of a whole model has.
+ */
+const ON_WEBGPU = ["k2-Q4_K_M", ...(EVERYTHING ? ["k1-Q2_K", "k1-IQ4_XS", "t2-MXFP4_MOE"] : [])];
+const onWebGpu = adapters.flatMap((adapter) =>
+  cases
+    .filter(({ name }) => (leftToFaster(adapter.name) ? ON_WEBGPU.slice(0, 1) : ON_WEBGPU).includes(name))
+    .map((given) => ({ ...given, adapter })),
+);
+
+/** Prompts, or the first few, on a backend that has the model. @throws where results differ */
+async function compare(ops: Ops, { name, file, prompts }: (typeof cases)[number], most = prompts.length) {
+  const expected = await readExpected(there.path, `${name}.expected.safetensors`);
+  const model = await loadFolder(`${there.path}/${[file].flat().at(-1)}`, ops, "f32", "f32");
+  try {
+    for (const [n, { ids, greedy_ids, greedy_gaps }] of prompts.slice(0, most).entries()) {
+      const want = await expected.floats(`p${n}.logits`);
+      const { logits } = await model.run(ids);
+      expect(worst(logits.subarray(-want.length), want), `prompt ${n}`).toBeLessThan(TOLERANCE);
+      const largest = want.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      const close = greedy_gaps.findIndex((gap) => gap < 2 * TOLERANCE * largest);
+      const sure = close === -1 ? greedy_ids.length : close;
+      if (sure > 0) expect(await model.greedy(sure), `prompt ${n}`).toEqual(greedy_ids.slice(0, sure));
+    }
+  } finally {
+    model.close();
+  }
 }
 
 describe.skipIf(there.skip !== null)(titled("GGUF models with exact activations", there.skip), () => {
   it("are all here", () => expect(cases.length).toBe(21));
 
-  it.each(cases)("$name: logits and greedy tokens of transformers", async ({ name, file, prompts }) => {
-    const any = [file].flat().at(-1)!;
-    const simd = await isInSimd(any);
-    const instructions = simd ? cpuInstructions()[0]! : "plain";
-    const ops = await cpuOps({ maxTokens: 64, activations: "f32", instructions });
-    const expected = await readExpected(there.path, `${name}.expected.safetensors`);
-    const model = await loadFolder(`${there.path}/${any}`, ops, "f32", "f32");
-    try {
-      // models/tales is large for the plain kernels
-      const some = simd || !name.startsWith("tales") ? prompts : prompts.slice(0, 1);
-      for (const [n, { ids, greedy_ids, greedy_gaps }] of some.entries()) {
-        const want = await expected.floats(`p${n}.logits`);
-        const { logits } = await model.run(ids);
-        expect(worst(logits.subarray(-want.length), want), `prompt ${n}`).toBeLessThan(TOLERANCE);
-        const largest = want.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-        const close = greedy_gaps.findIndex((gap) => gap < 2 * TOLERANCE * largest);
-        const sure = close === -1 ? greedy_ids.length : close;
-        if (sure > 0) expect(await model.greedy(sure), `prompt ${n}`).toEqual(greedy_ids.slice(0, sure));
-      }
-    } finally {
-      model.close();
-    }
+  it.each(cases)("$name: logits and greedy tokens of transformers", async (given) => {
+    await compare(await cpuOps({ maxTokens: 64, activations: "f32" }), given);
   });
+
+  it.skipIf(onWebGpu.length === 0).each(onWebGpu)(
+    "$name on $adapter.name",
+    { timeout: 300_000 },
+    async ({ adapter, ...given }) => {
+      await compare(await adapter.open({ maxTokens: 64, arithmetics: ["f32"] }), given, 1);
+    },
+  );
 });

@@ -1,10 +1,10 @@
 // Which GGUF file a path, URL or choice of files means, and which files a split model has.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
-import { open } from "../../../src/browser.ts";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { type Model, type OpenOptions, open } from "../../../src/browser.ts";
 import { inspect } from "../../../src/cli/inspect.ts";
 import type { Files } from "../../../src/weights/files.ts";
 import { ggufName, openFolder } from "../../../src/weights/folder.ts";
@@ -14,6 +14,7 @@ import { readParts } from "../../../src/weights/gguf/split.ts";
 import { httpFolderOrFile } from "../../../src/weights/http_files.ts";
 import { nodeFiles } from "../../../src/weights/node_files.ts";
 import { pickedFiles } from "../../../src/weights/web_files.ts";
+import { inShared, titled } from "../../support/fixtures.ts";
 import { writeSparseMixtral } from "../../support/sparse_gguf.ts";
 import { memoryFiles } from "../memory_files.ts";
 import { type Given, ggufFile, type MadeTensor } from "./make_gguf.ts";
@@ -214,6 +215,37 @@ describe("picked files", () => {
     await expect(open([new File([first!.slice()], names[0]!)])).rejects.toThrow(
       /m-00002-of-00003\.gguf, .* are missing/,
     );
+  });
+});
+
+const tales = inShared("fixtures/gguf/tales-Q4_K_M.gguf");
+
+describe.skipIf(tales.skip !== null)(titled("models/tales as Q4_K_M in a page", tales.skip), () => {
+  const options = { backend: "cpu", threads: 1, activations: "f32", context: 64 } as const satisfies OpenOptions;
+  const bytes = (): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(tales.path));
+
+  async function storyOf(model: Model): Promise<readonly number[]> {
+    const ids: number[] = [];
+    const greedy = { maxTokens: 8, temperature: 0 };
+    for await (const piece of model.session().generate("Once upon a time", greedy)) ids.push(...piece.ids);
+    await model.close();
+    return ids;
+  }
+
+  it("by URL: transformers' tokens, by few requests", async () => {
+    const asked: string[] = [];
+    vi.stubGlobal("fetch", server({ "tales.gguf": bytes() }, asked));
+    onTestFinished(() => {
+      vi.unstubAllGlobals();
+    });
+    const model = await open("https://host/models/tales.gguf", options);
+    expect(await storyOf(model)).toEqual([439, 1161, 261, 664, 414, 345, 796, 2446]);
+    expect(asked.length).toBeLessThan(12);
+  });
+
+  it("as a picked file", async () => {
+    const model = await open([new File([bytes()], "tales.gguf")], options);
+    expect(await storyOf(model)).toEqual([439, 1161, 261, 664, 414, 345, 796, 2446]);
   });
 });
 

@@ -77,6 +77,7 @@ function folderText(report: FolderReport): string {
     const { stored, ...asked } = config as Partial<ModelConfig> & { readonly stored?: string | null };
     rows.push(["architecture", fields(asked)]);
     rows.push(...sizeRows(report.architecture));
+    if (report.quantized) rows.push(["quantized", report.quantized]);
     if (stored) rows.push(["quantized", `${stored}, by hotset quantize: opened without conversion`]);
     const sizes = Object.entries(memory).map(([name, bytes]) => `${name} ${size(bytes)}`);
     rows.push(["memory for weights", sizes.join(", ")]);

@@ -4,6 +4,7 @@ import { WeightsError } from "../errors.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { type Files, readJson } from "./files.ts";
 import { openFolder } from "./folder.ts";
+import { packingText } from "./quantized/config.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
 import type { FileHeader } from "./weights_folder.ts";
 
@@ -41,6 +42,8 @@ export interface FolderReport {
   readonly architecture: ArchitectureReport | null;
   /** Why this model cannot be run, or null. */
   readonly problem: string | null;
+  /** How matrices are quantized by others than hotset, such as "AWQ, 4 bits, groups of 128". */
+  readonly quantized: string | null;
   /** Safetensors files. */
   readonly files: number;
   /** Bytes of those files. */
@@ -88,6 +91,7 @@ export async function inspectFolder(files: Files, describe: Describe): Promise<F
       path: folder.label,
       architecture,
       problem,
+      quantized: packingText(folder.config),
       files: folder.headers.length,
       bytes: folder.headers.reduce((sum, header) => sum + header.bytes, 0),
       dtypes: totals(folder.headers),

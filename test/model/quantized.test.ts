@@ -1,16 +1,16 @@
-// One Mixtral in every published way to hold its 4-bit matrices, against the logits that transformers
-// computed of the GPTQ folder: the same levels, zero points and scales, packed anew. Groups in any
-// order are made by moving the rows of w1 and w3, and the inputs of w2 with them.
+// One Mixtral in every published way to hold its 4-bit matrices, against the logits that
+// transformers computed of the GPTQ folder: the same levels, zero points and scales, packed anew.
+// Groups in any order are made by moving the rows of w1 and w3, and the inputs of w2 with them.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { open } from "../../src/index.ts";
+import { inspect } from "../../src/cli/inspect.ts";
+import { type OpenOptions, open, quantize } from "../../src/index.ts";
 import type { StoredTensor } from "../../src/tensor/types.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
-import { backends } from "../support/backends.ts";
 import { cpuOps } from "../support/cpu.ts";
 import { readExpected, worst } from "../support/expected.ts";
 import { inShared, titled } from "../support/fixtures.ts";
@@ -27,6 +27,12 @@ interface Case {
   readonly greedy_ids: number[];
 }
 const casesOf = (path: string): Case[] => JSON.parse(readFileSync(`${path}/expected.json`, "utf8")).cases;
+
+function temporary(): string {
+  const path = mkdtempSync(join(tmpdir(), "hotset-quantized-"));
+  onTestFinished(() => rmSync(path, { recursive: true }));
+  return path;
+}
 
 /** Name of a matrix -> what it holds; and the tensors of others. */
 interface Content {
@@ -208,25 +214,64 @@ describe("a Mixtral of 4 bits", () => {
     },
   );
 
-  // What slots need of WebGPU is the same for all formats.
-  it.skipIf(awq.skip).each(backends.filter(({ name }) => name === "cpu"))(
-    titled("the same tokens with experts in slots: $name", awq.skip),
-    async ({ options }) => {
-      const exact = { kv: "f32", activations: "f32", chunk: 32, context: 256 } as const;
-      const model = await open(awq.path, { ...options, ...exact, expertSlots: 2 });
-      try {
-        for (const { prompt_ids, greedy_ids } of casesOf(awq.path)) {
-          const session = model.session();
-          const ids: number[] = [];
-          const settings = { maxTokens: greedy_ids.length, temperature: 0, ignoreEos: true };
-          for await (const piece of session.generate(prompt_ids, settings)) ids.push(...piece.ids);
-          session.close();
-          expect(ids).toEqual(greedy_ids);
-        }
-        expect(model.stats().experts?.main.slots).toBe(2);
-      } finally {
-        await model.close();
+  const exact = { backend: "cpu", threads: 2, kv: "f32", activations: "f32", chunk: 32, context: 256 } as const;
+
+  /** What the folder's model writes after each of the AWQ folder's prompts. */
+  async function greedyOf(
+    folder: string,
+    options: OpenOptions,
+  ): Promise<{ ids: number[][]; slots: number | undefined }> {
+    const model = await open(folder, { ...exact, ...options });
+    try {
+      const ids: number[][] = [];
+      for (const { prompt_ids, greedy_ids } of casesOf(awq.path)) {
+        const session = model.session();
+        const own: number[] = [];
+        const settings = { maxTokens: greedy_ids.length, temperature: 0, ignoreEos: true };
+        for await (const piece of session.generate(prompt_ids, settings)) own.push(...piece.ids);
+        session.close();
+        ids.push(own);
       }
-    },
-  );
+      return { ids, slots: model.stats().experts?.main.slots };
+    } finally {
+      await model.close();
+    }
+  }
+
+  const wanted = () => casesOf(awq.path).map(({ greedy_ids }) => greedy_ids);
+
+  it.skipIf(awq.skip)(titled("the same tokens with experts in slots, and as f32", awq.skip), async () => {
+    expect(await greedyOf(awq.path, { expertSlots: 2 })).toEqual({ ids: wanted(), slots: 2 });
+    expect(await greedyOf(awq.path, { weights: "f32" })).toEqual({ ids: wanted(), slots: undefined });
+  });
+
+  it.skipIf(awq.skip)(titled("is packed by hotset quantize as it is", awq.skip), async () => {
+    const folder = join(temporary(), "packed");
+    expect(await quantize(awq.path, folder, { threads: 1 })).toMatchObject({ weights: "q4_g128 (with f16)" });
+    expect(await greedyOf(folder, {})).toEqual({ ids: wanted(), slots: undefined });
+    expect(await greedyOf(folder, { expertSlots: 2 })).toEqual({ ids: wanted(), slots: 2 });
+  });
+
+  it.skipIf(awq.skip)(titled("is reported by hotset inspect", awq.skip), async () => {
+    const report = async (name: string) => {
+      const found = await inspect(inShared(`fixtures/families/${name}`).path);
+      if (found.kind !== "folder") throw new Error(found.kind);
+      const { quantized, problem, architecture, dtypes } = found;
+      const parameters = architecture?.parameters.total;
+      return { quantized, problem, parameters, memory: architecture?.memory, dtypes: dtypes.map(({ dtype }) => dtype) };
+    };
+    const four = {
+      problem: null,
+      parameters: 730_496,
+      memory: { "q4_g128 (with f16)": 710_144 },
+      dtypes: ["I32", "F16"],
+    };
+    expect(await report("mixtral-awq")).toEqual({ ...four, quantized: "AWQ, 4 bits, groups of 128" });
+    expect(await report("mixtral-gptq")).toEqual({ ...four, quantized: "GPTQ, 4 bits, groups of 128" });
+    expect(await report("qwen3_moe-fp8")).toMatchObject({
+      quantized: "FP8 (e4m3), a scale a block of 128 x 128",
+      memory: { "f8 (with bf16)": expect.any(Number) },
+      dtypes: ["F8_E4M3", "BF16"],
+    });
+  });
 });

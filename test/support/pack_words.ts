@@ -1,5 +1,5 @@
-// Published layouts of 4-bit matrices, packed from levels by their definitions: one weight after the
-// other, with nothing of the reader's.
+// Published layouts of 4-bit matrices, packed from levels by their definitions: one weight after
+// the other, with nothing of the reader's.
 
 import type { TensorSpec } from "../weights/memory_files.ts";
 

@@ -376,11 +376,26 @@ describe("what is not read", () => {
     const y = { dtype: "F32", shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
     const files = memoryFiles({
       "config.json": JSON.stringify({ quantization_config: { ...AWQ, group_size: 128 } }),
-      "model.safetensors": tensorFile({ ...named, "y.weight": y, "z.bias": y }),
+      "model.safetensors": tensorFile({
+        ...named,
+        "y.weight": y,
+        "z.bias": y,
+        "half.weight": { dtype: "F16", shape: [1, 2], data: Uint16Array.of(0x3c00, 0x4000) },
+        "bfloat.weight": {
+          dtype: "BF16",
+          shape: [2, 3],
+          data: Uint16Array.of(0x3f80, 0xc000, 0x4040, 0x3fc0, 0, 0x8000),
+        },
+      }),
     });
     const { source } = await openFolder(files);
-    expect([...source.names()].sort()).toEqual(["x.weight", "y.weight", "z.bias"]);
+    expect([...source.names()].sort()).toEqual(["bfloat.weight", "half.weight", "x.weight", "y.weight", "z.bias"]);
     expect(await floatsOf(source.matrix("y.weight"))).toEqual(y.data);
+    expect(source.matrix("y.weight").format).toBe(FORMATS.f32);
+    const [half, bfloat] = [source.matrix("half.weight"), source.matrix("bfloat.weight")];
+    expect(half.format).toBe(FORMATS.f16);
+    expect(bfloat.format).toBe(FORMATS.bf16);
+    expect(await planesOf(bfloat, FORMATS.bf16)).toEqual(Float32Array.of(1, -2, 3, 1.5, 0, -0));
     const last = source.matrix("x.weight", 12, 4);
     expect(await floatsOf(last)).toEqual(valuesOf(any).subarray(12 * 128));
     expect(await planesOf(last, FORMATS.q4_g128)).toEqual(valuesOf(any).subarray(12 * 128));

@@ -1,5 +1,5 @@
-// Scales and zero points of the affine formats (kernels/formats/affine.ts). `shift`, a constant, says
-// that 2^shift groups of 32 columns share them.
+// Scales and zero points of the affine formats (kernels/formats/affine.ts). `shift`, a constant,
+// says that 2^shift groups of 32 columns share them.
 
 import { halves } from "./lanes.simd";
 

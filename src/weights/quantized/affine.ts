@@ -1,8 +1,8 @@
 // Matrices of 4-bit levels with scales and zero points: w = s (q - z), as AWQ, GPTQ and
 // compressed-tensors store them.
 //
-// AWQ's and GPTQ's words lie across the rows that a layer is loaded by, so a matrix is turned whole,
-// at its 4 bits, when its first rows are asked for, and let go after its last ones.
+// AWQ's and GPTQ's words lie across the rows that a layer is loaded by, so a matrix is turned
+// whole, at its 4 bits, when its first rows are asked for, and let go after its last ones.
 
 import { FORMATS } from "../../../kernels/formats/index.ts";
 import { WeightsError } from "../../errors.ts";

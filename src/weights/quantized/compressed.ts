@@ -1,8 +1,8 @@
 // compressed-tensors "pack-quantized": 4-bit levels in words along the inputs, low nibble first.
 //
-// weight_packed I32 [out, in / 8], each level plus 8; weight_scale [out, groups]; weight_zero_point,
-// absent for symmetric ones: I32 [out / 8, groups], eight outputs a word, each plus 8;
-// weight_g_idx I32 [in], each input's group, where inputs were reordered; weight_shape [2].
+// weight_packed I32 [out, in / 8], each level plus 8; weight_scale [out, groups];
+// weight_zero_point, absent for symmetric ones: I32 [out / 8, groups], eight outputs a word, each
+// plus 8; weight_g_idx I32 [in], each input's group, where inputs were reordered; weight_shape [2].
 
 import { WeightsError } from "../../errors.ts";
 import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";

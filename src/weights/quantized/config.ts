@@ -1,5 +1,5 @@
-// The quantization_config of config.json: which published ways to store weights are read. Each other
-// one is refused by its name and by the field that says so.
+// The quantization_config of config.json: which published ways to store weights are read. Each
+// other one is refused by its name and by the field that says so.
 
 import { WeightsError } from "../../errors.ts";
 import { compressedPacking } from "./compressed.ts";
@@ -158,6 +158,16 @@ export function packingOf(config: unknown, where: string): Packing | null {
   const read = typeof method === "string" && Object.hasOwn(METHODS, method) ? METHODS[method] : undefined;
   if (!read) throw new WeightsError(`${where}: quantization_config: quant_method ${said(method)} is not read; ${READ}`);
   return read(c);
+}
+
+/** How a folder's matrices are stored, in words; null where they are not quantized, or not read. */
+export function packingText(config: unknown): string | null {
+  try {
+    return packingOf(config, "")?.label ?? null;
+  } catch (error) {
+    if (error instanceof WeightsError) return null; // reported where the source is used
+    throw error;
+  }
 }
 
 function said(value: unknown): string {

@@ -1,5 +1,5 @@
-// How a quantization method stores a matrix: which tensors stand for `x.weight`, and the matrix that
-// they make.
+// How a quantization method stores a matrix: which tensors stand for `x.weight`, and the matrix
+// that they make.
 
 import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";
 import type { Kept } from "./affine.ts";
@@ -18,7 +18,10 @@ export interface Parts {
 export interface Packing {
   /** What `hotset inspect` says, such as "AWQ, 4 bits, groups of 128". */
   readonly label: string;
-  /** Endings of the tensors beside or in place of `x.weight`; where the first exists, `x` is quantized. */
+  /**
+   * Endings of the tensors beside or in place of `x.weight`; where the first exists, `x` is
+   * quantized.
+   */
   readonly endings: readonly [mark: string, ...others: string[]];
   /** [rows, cols]. @throws WeightsError for tensors that do not fit together */
   shape(parts: Parts): readonly [number, number];

@@ -1,13 +1,17 @@
 // A source of weights whose matrices may be quantized: families ask for `x.weight` [out, in],
 // whatever tensors stand for it. A tensor that is not quantized is read as it is.
 
+import { FORMATS } from "../../../kernels/formats/index.ts";
 import { WeightsError } from "../../errors.ts";
+import type { Format } from "../../tensor/format.ts";
 import type { MatrixSource, WeightSource } from "../../tensor/types.ts";
 import { Kept } from "./affine.ts";
 import { packingOf } from "./config.ts";
 import type { Packing, Parts } from "./packing.ts";
 
 const WEIGHT = ".weight";
+/** The formats of matrices that are not quantized. */
+const PLAIN = { F32: FORMATS.f32, F16: FORMATS.f16, BF16: FORMATS.bf16 } as const;
 /** The most bytes of turned matrices: the two of an expert that are loaded together, and more. */
 const KEPT = 128 * 2 ** 20;
 
@@ -64,10 +68,35 @@ function unpacking(source: WeightSource, packing: Packing): WeightSource {
     matrix(name, first, rows) {
       taken.add(name);
       const base = baseOf(name);
-      if (base === null) return source.matrix(name, first, rows);
+      if (base === null) return asStored(source.matrix(name, first, rows), source.stored!(name).dtype);
       const whole = packing.matrix(partsOf(base), kept);
       return first === undefined ? whole : someRows(whole, first, rows ?? whole.rows - first);
     },
+  };
+}
+
+/** In the format of its dtype: what a quantized checkpoint leaves as it was stays so. */
+function asStored(matrix: MatrixSource, dtype: string): MatrixSource {
+  const { name, rows, cols } = matrix;
+  const format = Object.hasOwn(PLAIN, dtype) ? PLAIN[dtype as keyof typeof PLAIN] : undefined;
+  return {
+    name,
+    rows,
+    cols,
+    readRows: (first, count, into) => matrix.readRows(first, count, into),
+    ...(format && { format }),
+    ...(format === FORMATS.bf16 && {
+      async readPlanes(wanted: Format, first: number, count: number, [plane]: readonly Uint8Array[]) {
+        if (wanted !== format) return false;
+        const floats = new Float32Array(count * cols);
+        await matrix.readRows(first, count, floats);
+        const bits = new Uint32Array(floats.buffer);
+        const into = new Uint16Array(plane!.buffer, plane!.byteOffset, plane!.length / 2).fill(0);
+        for (let r = 0; r < count; r++)
+          for (let i = 0; i < cols; i++) into[(r * into.length) / count + i] = bits[r * cols + i]! >>> 16;
+        return true;
+      },
+    }),
   };
 }
 

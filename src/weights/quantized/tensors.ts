@@ -4,7 +4,9 @@ import { WeightsError } from "../../errors.ts";
 import { bfloatToFloats, halfToFloats } from "../../tensor/half.ts";
 import type { StoredTensor } from "../../tensor/types.ts";
 
-/** A tensor's elements as f32. @throws WeightsError for another dtype, or for one that is not finite */
+/**
+ * A tensor's elements as f32. @throws WeightsError for another dtype, or for one that is not finite
+ */
 export async function floatsOf(tensor: StoredTensor): Promise<Float32Array> {
   const raw = await bytesOf(tensor);
   let floats: Float32Array;

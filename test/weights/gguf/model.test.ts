@@ -1,4 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { WeightsError } from "../../../src/errors.ts";
 import { bindSources, readArchitecture } from "../../../src/model/families/index.ts";
 import type { Architecture } from "../../../src/model/family.ts";
 import { openFolder, type WeightsFolder } from "../../../src/weights/folder.ts";
@@ -278,5 +280,41 @@ describe("metadata becomes config.json", () => {
     );
     const short = convert(checkpoint()).filter(({ name }) => name !== "blk.0.ffn_up_exps.weight");
     expect(await messageOf(bound(modelFile({}, short)))).toMatch(/experts\.0\.w3\.weight \[64,32\] is missing/);
+  });
+});
+
+describe("mutations of a model", () => {
+  const valid = modelFile({ "llama.rope.scaling.type": ["string", "yarn"], "llama.rope.scaling.factor": ["f32", 2] });
+  const front = valid.length - convert(checkpoint()).reduce((sum, { data }) => sum + data!.length, 0);
+
+  it("give a model or a WeightsError, and nothing else", { timeout: 20_000 }, async () => {
+    await bound(valid);
+    const place = fc.nat(front - 8);
+    const word = fc.constantFrom(0n, 1n, 2n, 4n, 255n, 2n ** 31n, 2n ** 32n, 2n ** 63n, 2n ** 64n - 1n);
+    const change = fc.oneof(
+      fc.tuple(place, fc.nat(255)).map(([at, value]) => [at, 1, BigInt(value)] as const),
+      fc.tuple(place, word).map(([at, value]) => [at, 4, value] as const),
+      fc.tuple(place, word).map(([at, value]) => [at, 8, value] as const),
+    );
+    let opened = 0;
+    const check = async (changes: readonly (readonly [number, number, bigint])[]): Promise<void> => {
+      const file = valid.slice();
+      for (const [at, bytes, value] of changes)
+        for (let i = 0; i < bytes; i++) file[at + i] = Number((value >> BigInt(8 * i)) & 255n);
+      try {
+        const { folder, architecture } = await bound(file);
+        const embed = folder.source.matrix("model.embed_tokens.weight");
+        await embed.readRows(0, 1, new Float32Array(architecture.hidden));
+        opened++;
+      } catch (error) {
+        if (!(error instanceof WeightsError)) throw error;
+      }
+    };
+    await fc.assert(fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), check), {
+      seed: 14,
+      numRuns: 5000,
+      interruptAfterTimeLimit: 2000,
+    });
+    expect(opened).toBeGreaterThan(0);
   });
 });

@@ -59,7 +59,7 @@ async function refuseOuterFolder(folder: string): Promise<void> {
       const named = models.slice(0, MOST_NAMED).map((name) => join(folder, name));
       const more = models.length > named.length ? ` (and ${models.length - named.length} more)` : "";
       throw new WeightsError(
-        `${folder}: expected a folder with config.json and safetensors files, found a folder around ${models.length === 1 ? "one" : "several"}; open ${named.join(" or ")}${more}`,
+        `${folder}: expected a folder with config.json and safetensors files, or a GGUF file, found a folder around ${models.length === 1 ? "one" : "several"}; open ${named.join(" or ")}${more}`,
       );
     }
     level = looked.flatMap((name, i) =>

@@ -130,10 +130,11 @@ describe("a folder on disk", () => {
     ["the folder of its snapshots", "models--c--d/snapshots/0f", "models--c--d/snapshots"],
     ["the whole cache", "hub/models--a--b/snapshots/0f", "hub"],
     ["a publisher's folder", "publisher/model", "publisher"],
-  ])("names the folder that is meant for %s", async (_, inner, outer) => {
+    ["one around a GGUF file", "models--e--f/snapshots/0f", "models--e--f", "m.gguf"],
+  ])("names the folder that is meant for %s", async (_, inner, outer, file = "config.json") => {
     await mkdir(join(root, inner), { recursive: true });
     await mkdir(join(root, outer, "refs"), { recursive: true });
-    await writeFile(join(root, inner, "config.json"), "{}");
+    await writeFile(join(root, inner, file), "{}");
     await expect(nodeFiles(join(root, outer))).rejects.toThrow(`found a folder around one; open ${join(root, inner)}`);
   });
 

@@ -11,7 +11,8 @@ fn four_by_four(words: vec4u, x: vec4f) -> vec4f {
   );
 }
 
-fn products(expert: u32, row: u32, unit: u32, u: Unit) -> Rows8 {
+fn products(expert: u32, row: u32, unit: u32, us: array<Unit, SPAN>) -> Rows8 {
+  let u = us[0];
   let panel = row / 8;
   let at = word_at(expert, panel, unit);
   let lo = scales4(expert, panel, 0, unit); // before the sums: loads take long

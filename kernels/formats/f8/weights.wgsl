@@ -3,6 +3,8 @@
 #import "lib/matrix/super_groups.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
+const SPAN = 1u;
+
 // Where columns 8 unit .. 8 unit + 3 of a panel's first four rows lie; the next four columns are
 // two further on.
 fn word_at(expert: u32, panel: u32, unit: u32) -> u32 {

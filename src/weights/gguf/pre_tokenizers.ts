@@ -121,7 +121,7 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
         "[\r\n]",
         String.raw`\s?[${CASED_LETTERS}]+`,
         String.raw`\s?[${DEEPSEEK_PUNCTUATION}]+`,
-        String.raw`\s+$`,
+        String.raw`(?<!\s)\s+$`, // \s+$ there, which would be tried from every space of a run
         `[${DEEPSEEK_CJK}]+`,
         String.raw`\p{N}+`,
       ],

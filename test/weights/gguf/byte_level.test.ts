@@ -68,6 +68,15 @@ describe.each(Object.entries(fixture.cases))("%s", (pre, cases) => {
   });
 });
 
+it.each(Object.keys(fixture.cases))("%s: long runs of any kind are encoded in bounded time", async (pre) => {
+  const tokenizer = await tokenizerOf(converted(pre));
+  for (const unit of [" ", "中", "\u0301", " \t", "'s", "AA"]) {
+    const text = `${unit.repeat(20_000)}x`;
+    const ids = tokenizer.encode(text, { addBos: false });
+    expect(tokenizer.decode(ids)).toBe(text);
+  }
+});
+
 describe("the vocabulary", () => {
   it("has its ends, its control tokens and no padding", async () => {
     const tokenizer = await tokenizerOf(converted("qwen2"));

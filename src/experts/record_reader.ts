@@ -21,46 +21,46 @@ export interface Spill {
   close(): Promise<void>;
 }
 
-/** A record to convert. */
-interface Job {
-  readonly how: ReadHow;
-  readonly start: () => Promise<void>;
+/**
+ * Conversions of a host's records, one at a time: each uses all threads, and the same working
+ * memory, whichever tier it is for. Those that a step waits for go first.
+ */
+export class Conversions {
+  readonly #waiting: { readonly how: ReadHow; readonly start: () => Promise<void> }[] = []; // oldest first
+  #busy = false;
+
+  /** @throws errors of `convert` */
+  inTurn(how: ReadHow, convert: () => Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ how, start: () => convert().then(resolve, reject) });
+      if (!this.#busy) void this.#work();
+    });
+  }
+
+  async #work(): Promise<void> {
+    this.#busy = true;
+    while (this.#waiting.length > 0) {
+      const urgent = this.#waiting.findIndex(({ how }) => how.urgent());
+      await this.#waiting.splice(Math.max(0, urgent), 1)[0]!.start();
+    }
+    this.#busy = false;
+  }
 }
 
 /**
  * @param sources [L][E]
  * @param spill where packed records are kept; null: a record is packed again after each eviction.
  * Experts in blocks of their own formats are read from their file again: that is no slower.
+ * @param conversions shared by all tiers of a host
  */
 export function recordReader(
   sources: readonly (readonly ExpertSource[])[],
   experts: HostExperts,
   spill: Spill | null,
+  conversions = new Conversions(),
 ): ReadRecord {
   const pieces = new PieceReader();
   const spilled = new Set<number>();
-  /** What waits to be converted, oldest first. Converting uses all threads: one at a time. */
-  const waiting: Job[] = [];
-  let busy = false;
-
-  async function work(): Promise<void> {
-    busy = true;
-    while (waiting.length > 0) {
-      const next = Math.max(
-        0,
-        waiting.findIndex(({ how }) => how.urgent()),
-      );
-      await waiting.splice(next, 1)[0]!.start();
-    }
-    busy = false;
-  }
-
-  function inTurn(how: ReadHow, convert: () => Promise<void>): Promise<void> {
-    return new Promise((resolve, reject) => {
-      waiting.push({ how, start: () => convert().then(resolve, reject) });
-      if (!busy) void work();
-    });
-  }
 
   return async (layer, expert, slot, how) => {
     const source = sources[layer]![expert]!;
@@ -69,7 +69,7 @@ export function recordReader(
     const { up, down } = experts.shape;
     if (record?.up === up && record.down === down) return pieces.read(record, experts.slot(slot), how);
     if (spill && spilled.has(index)) return spill.read(index, experts.slot(slot));
-    await inTurn(how, async () => {
+    await conversions.inTurn(how, async () => {
       how.signal.throwIfAborted();
       await experts.convert(source, slot, how.signal);
       if (!isInBlocks(source, up, down) && (await spill?.write(index, experts.slot(slot)))) spilled.add(index);

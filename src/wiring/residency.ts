@@ -19,7 +19,7 @@ import { DeviceTier, StepThread } from "../experts/device_tier.ts";
 import { Ewma } from "../experts/ewma.ts";
 import { type GateSource, nextLayerPrediction, type Predict } from "../experts/prediction.ts";
 import { RamTier } from "../experts/ram_tier.ts";
-import { recordReader, type Spill } from "../experts/record_reader.ts";
+import { Conversions, recordReader, type Spill } from "../experts/record_reader.ts";
 import { type ExpertStats, type LayerStats, layerStats, type TierStats } from "../experts/stats.ts";
 import { type Scores, scoresFromText, scoresToText } from "../experts/warm_start.ts";
 import type { ExpertShape } from "../tensor/record.ts";
@@ -102,6 +102,8 @@ interface ClassParts extends ExpertClass {
   readonly policy: (layer: number) => Ewma;
   readonly predict: Predict;
   readonly spill: Spill | null;
+  /** Of all classes. */
+  readonly conversions: Conversions;
   /** Whether the model's last layer is of this class. */
   readonly last: boolean;
 }
@@ -252,12 +254,14 @@ async function setUp({ layers, perToken, tiers, spill, learned }: ResidencyOptio
   const counts = layers.map(({ shape }) => shape.count);
   const policies = new Policies(layers, scoresFromText(await learned.store.read(learned.name), counts));
   const keep = (): Promise<void> => learned.store.write(learned.name, scoresToText(policies.scores));
+  const conversions = new Conversions();
   const classes: ClassParts[] = [];
   for (const [c, found] of classesOf(layers.map(({ shape }) => shape)).entries()) {
     const own = found.layers.map((layer) => layers[layer]!);
     const predict = await nextLayerPrediction(own, perToken);
     const last = found.layers.includes(layers.length - 1);
-    classes.push({ ...found, tiers: tiers[c]!, own, policy: policies.ofClass(found), predict, spill: spill(), last });
+    const policy = policies.ofClass(found);
+    classes.push({ ...found, tiers: tiers[c]!, own, policy, predict, spill: spill(), conversions, last });
   }
   return { classes, policies, keep, experts: Math.max(...counts) };
 }
@@ -309,7 +313,7 @@ function ramTier(
   policy: (layer: number) => Ewma,
   predict?: Predict,
 ): RamTier {
-  const { own, spill } = parts;
+  const { own, spill, conversions } = parts;
   return new RamTier({
     experts,
     layers: own.length,
@@ -320,6 +324,7 @@ function ramTier(
       own.map((layer) => layer.experts),
       experts,
       spill,
+      conversions,
     ),
     predict,
     ...trials.for(parts),

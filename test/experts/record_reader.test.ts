@@ -9,26 +9,29 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import type { HostExperts } from "../../src/backend/experts.ts";
 import { fileSpill } from "../../src/experts/node_spill.ts";
 import type { ReadHow } from "../../src/experts/piece_reader.ts";
-import { recordReader, type Spill } from "../../src/experts/record_reader.ts";
+import { Conversions, recordReader, type Spill } from "../../src/experts/record_reader.ts";
 import type { ExpertSource, MatrixSource } from "../../src/tensor/types.ts";
 
 const BYTES = 4096;
 
-function lab(spill: Spill | null, held: Partial<MatrixSource> = {}) {
+function lab(
+  spill: Spill | null,
+  held: Partial<MatrixSource> = {},
+  shared = { conversions: new Conversions(), under: 0 },
+) {
   const slots = Array.from({ length: 3 }, () => new Uint8Array(BYTES));
   const packed: string[] = [];
-  let under = 0;
   const experts: HostExperts = {
     shape: { count: 4, hidden: 8, intermediate: 8, up: FORMATS.q4, down: FORMATS.q4 },
     slots: 3,
     recordBytes: BYTES,
     slot: (slot) => slots[slot]!,
     async convert(source, slot) {
-      expect(++under).toBe(1); // one at a time
+      expect(++shared.under).toBe(1); // one at a time
       await new Promise((resolve) => setTimeout(resolve, 1));
       packed.push(source.w1.name);
       slots[slot]!.fill(Number(source.w1.name));
-      under--;
+      shared.under--;
     },
     compute() {},
     close() {},
@@ -38,7 +41,7 @@ function lab(spill: Spill | null, held: Partial<MatrixSource> = {}) {
     return { w1: matrix, w2: matrix, w3: matrix };
   };
   const sources = [0, 1].map((layer) => [0, 1, 2, 3].map((expert) => source(String(10 * layer + expert))));
-  const reader = recordReader(sources, experts, spill);
+  const reader = recordReader(sources, experts, spill, shared.conversions);
   const now: ReadHow = { signal: new AbortController().signal, urgent: () => true, bypass: false };
   const read = (layer: number, expert: number, slot: number, how = now) => reader(layer, expert, slot, how);
   return { slots, packed, read };
@@ -73,6 +76,16 @@ describe("records that have to be packed", () => {
     waits.now = true; // a step came to need what was prefetched
     await Promise.all(reads);
     expect(packed).toEqual(["0", "2", "3", "1"]);
+  });
+
+  it("are packed one at a time for all classes of experts, which share their working memory", async () => {
+    const shared = { conversions: new Conversions(), under: 0 };
+    const classes = [lab(null, {}, shared), lab(null, {}, shared)];
+    await Promise.all(classes.flatMap(({ read }) => [read(0, 0, 0), read(1, 1, 1), read(0, 2, 2)]));
+    expect(classes.map(({ packed }) => packed)).toEqual([
+      ["0", "11", "2"],
+      ["0", "11", "2"],
+    ]);
   });
 
   it("fail by themselves: the next one is packed", async () => {

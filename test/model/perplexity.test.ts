@@ -48,6 +48,21 @@ describe.skipIf(heldout.skip)(titled("perplexity", heldout.skip), () => {
     }
   });
 
+  // the six types of a mix, against transformers on the dequantized weights
+  const gguf = inShared("fixtures/gguf/tales-Q4_K_M.gguf");
+  const left = gguf.skip ?? leftToCi;
+  it.skipIf(left)(titled(`a GGUF file, Q4_K_M: ${WINDOWS} windows`, left), async () => {
+    const expected = JSON.parse(readFileSync(gguf.path.replace(/\.gguf$/, ".expected.json"), "utf8"));
+    const model = await open(gguf.path, { backend: "cpu", activations: "f32" });
+    try {
+      const found = perplexityOf(await windowNll(model, text));
+      console.log(`perplexity, cpu, Q4_K_M as the file has it: ${found.toFixed(4)}`);
+      expect(Math.abs(found / expected.perplexity.f32_on_dequantized - 1)).toBeLessThan(0.001);
+    } finally {
+      await model.close();
+    }
+  });
+
   describe.each(backends.filter((b) => b.name !== "cpu"))("$name", ({ name, options }) => {
     const left = leftToFaster(name) ?? leftToCi;
     for (const weights of ["f32", "q8", "q4"] as const)

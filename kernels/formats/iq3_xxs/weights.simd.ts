@@ -1,5 +1,5 @@
-// iq3_xxs for the SIMD kernels (lib/simd/planes.simd.ts): codes of signed magnitudes 2, 6, ..., 26 and 31
-// lie as q4's levels, eight columns an element.
+// iq3_xxs for the SIMD kernels (lib/simd/planes.simd.ts): codes of signed magnitudes 2, 6, ..., 26
+// and 31 lie as q4's levels, eight columns an element.
 
 import { lookUp } from "../../lib/simd/dot.simd";
 import { nibblesOf } from "../../lib/simd/levels.simd";

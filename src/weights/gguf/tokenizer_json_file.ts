@@ -74,7 +74,7 @@ function vocabOf(tokens: readonly Token[]): Readonly<Record<string, number>> {
   return Object.fromEntries(ids); // not by assignment: a token may be "__proto__"
 }
 
-/** Each as the file has it, or as a pair if there are more spaces than the one between its tokens. */
+/** Each as the file has it, or as a pair where spaces are not only between its tokens. */
 function mergesOf(m: Metadata): (string | readonly [string, string])[] {
   const merges = m.texts(MERGES);
   if (merges.length >= MAX_MERGES) throw m.error(MERGES, `expected fewer than ${MAX_MERGES}, found ${merges.length}`);

@@ -6,9 +6,8 @@
 // ../bits.ts.
 
 import type { Format } from "../../../src/tensor/format.ts";
-import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, splitBytes, words } from "../bits.ts";
-import { codebook, putCodes } from "../signed_codebook.ts";
+import { splitBytes } from "../bits.ts";
+import { codebook, PLANES, putCodes, unpackSigned } from "../signed_codebook.ts";
 import { GRID } from "./grid.ts";
 
 const ENTRIES = codebook(GRID);
@@ -18,19 +17,9 @@ export const IQ3_S_VALUES = Int8Array.of(1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, 
 export const iq3_s = {
   name: "iq3_s",
   group: 256,
-  planes: [
-    { name: "codes", bytes: 128, element: 4 },
-    { name: "scales", bytes: 8, element: 2 },
-    { name: "d", bytes: 2, element: 2 },
-  ],
+  planes: PLANES,
   arithmetics: ["f32", "f16", "int8"],
-  unpack([codes, scales, supers], cols, into) {
-    const halves = words(supers!);
-    for (let i = 0; i < cols; i++) {
-      const scale = HALF_TO_FLOAT[halves[i >>> 8]!]! * scales![i >>> 5]!;
-      into[i] = scale * IQ3_S_VALUES[nibble(codes!, i)]!;
-    }
-  },
+  unpack: unpackSigned(IQ3_S_VALUES, 1),
   ggml: {
     type: 21,
     bytes: 110,

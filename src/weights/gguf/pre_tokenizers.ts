@@ -100,6 +100,7 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ["llama-bpe", LLAMA_BPE],
   ["llama3", LLAMA_BPE],
   ["llama-v3", LLAMA_BPE],
+  ["lfm2", LLAMA_BPE],
   ["dbrx", { patterns: [LLAMA3] }],
   ["smaug-bpe", { patterns: [LLAMA3] }],
   ["glm4", { patterns: [LLAMA3] }],

@@ -11,12 +11,16 @@ export const EXPERTS = 3;
 export const F = 64;
 export const VOCAB = 5;
 
-export type Checkpoint = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+export interface Weights {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+export type Checkpoint = ReadonlyMap<string, Weights>;
 type Key = readonly [string, Given];
 
 /** Weights are all different: a running number. */
 export function checkpoint(moe = "block_sparse_moe.", names = ["w1", "w3", "w2"], tied = false): Checkpoint {
-  const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  const tensors = new Map<string, Weights>();
   let next = 1;
   const add = (name: string, ...shape: number[]): void => {
     const size = shape.reduce((product, n) => product * n, 1);
@@ -42,18 +46,18 @@ export function checkpoint(moe = "block_sparse_moe.", names = ["w1", "w3", "w2"]
 }
 
 /** Rows of q or k as llama.cpp's converter orders them: (heads, 2, n/2) to (heads, n/2, 2). */
-function permuted(data: Float32Array, heads: number): Float32Array {
-  const [n, half] = [HEAD_DIM, HEAD_DIM / 2];
-  const cols = data.length / (heads * n);
+function permuted({ data, shape }: Weights, heads: number): Weights {
+  const [rows, cols] = shape as [number, number];
+  const n = rows / heads;
+  const half = n / 2;
   const out = new Float32Array(data.length);
   for (let h = 0; h < heads; h++)
     for (let s = 0; s < 2; s++)
-      for (let i = 0; i < half; i++)
-        out.set(
-          data.subarray((h * n + s * half + i) * cols, (h * n + s * half + i + 1) * cols),
-          (h * n + 2 * i + s) * cols,
-        );
-  return out;
+      for (let i = 0; i < half; i++) {
+        const from = h * n + s * half + i;
+        out.set(data.subarray(from * cols, (from + 1) * cols), (h * n + 2 * i + s) * cols);
+      }
+  return { data: out, shape };
 }
 
 export interface Conversion {
@@ -62,58 +66,72 @@ export interface Conversion {
   /** attn_qkv and ffn_gate_up_exps, as of 2026. */
   readonly fused?: boolean;
   readonly permute?: boolean;
+  readonly heads?: number;
+  readonly kvHeads?: number;
 }
 
-const f32 = (name: string, dims: readonly number[], ...parts: Float32Array[]): MadeTensor => {
-  const all = Float32Array.from(parts.flatMap((part) => [...part]));
-  return { name, type: 0, dims, data: new Uint8Array(all.buffer) };
+/** A tensor of parts along its first dimension, or (stacked) along a new one. */
+function f32(name: string, parts: readonly Weights[], stacked = false): MadeTensor {
+  const all = Float32Array.from(parts.flatMap(({ data }) => [...data]));
+  const [first, ...rest] = parts[0]!.shape as [number, ...number[]];
+  const rows = parts.reduce((sum, { shape }) => sum + shape[0]!, 0);
+  const shape = stacked ? [parts.length, first, ...rest] : [rows, ...rest];
+  return { name, type: 0, dims: shape.toReversed(), data: new Uint8Array(all.buffer) };
+}
+
+/** Names of tensors outside of experts. */
+const OTHERS = {
+  "input_layernorm.weight": "attn_norm.weight",
+  "post_attention_layernorm.weight": "ffn_norm.weight",
+  "self_attn.o_proj.weight": "attn_output.weight",
+  "self_attn.q_norm.weight": "attn_q_norm.weight",
+  "self_attn.k_norm.weight": "attn_k_norm.weight",
+  "gate.weight": "ffn_gate_inp.weight",
+  e_score_correction_bias: "exp_probs_b.bias",
 };
 
 /** The tensors of the file. */
-export function convert(from: Checkpoint, { single, fused, permute = true }: Conversion = {}): MadeTensor[] {
-  const get = (name: string): Float32Array => from.get(name)!.data;
-  const p = "model.layers.0.";
-  const moe = [...from.keys()].find((name) => name.endsWith("gate.weight"))!.slice(p.length, -"gate.weight".length);
+export function convert(from: Checkpoint, options: Conversion = {}): MadeTensor[] {
+  const tensors = [f32("token_embd.weight", [from.get("model.embed_tokens.weight")!])];
+  if (from.has("lm_head.weight")) tensors.push(f32("output.weight", [from.get("lm_head.weight")!]));
+  tensors.push(f32("output_norm.weight", [from.get("model.norm.weight")!]));
+  for (let i = 0; from.has(`model.layers.${i}.input_layernorm.weight`); i++) tensors.push(...layer(from, i, options));
+  return tensors;
+}
+
+function layer(from: Checkpoint, i: number, options: Conversion): MadeTensor[] {
+  const { single, fused, permute = true, heads = HEADS, kvHeads = KV_HEADS } = options;
+  const p = `model.layers.${i}.`;
+  const moe = from.has(`${p}mlp.gate.weight`) ? "mlp." : "block_sparse_moe.";
   const names = moe === "mlp." ? ["gate_proj", "up_proj", "down_proj"] : ["w1", "w3", "w2"];
-  const expert = (e: number, matrix: number): Float32Array => get(`${p}${moe}experts.${e}.${names[matrix]}.weight`);
-  const each = (matrix: number): Float32Array[] => Array.from({ length: EXPERTS }, (_, e) => expert(e, matrix));
-  const q = permute ? permuted(get(`${p}self_attn.q_proj.weight`), HEADS) : get(`${p}self_attn.q_proj.weight`);
-  const k = permute ? permuted(get(`${p}self_attn.k_proj.weight`), KV_HEADS) : get(`${p}self_attn.k_proj.weight`);
-  const v = get(`${p}self_attn.v_proj.weight`);
-  const [rows, kvRows] = [HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM];
-  const attention = fused
-    ? [f32("blk.0.attn_qkv.weight", [D, rows + 2 * kvRows], q, k, v)]
-    : [
-        f32("blk.0.attn_q.weight", [D, rows], q),
-        f32("blk.0.attn_k.weight", [D, kvRows], k),
-        f32("blk.0.attn_v.weight", [D, kvRows], v),
-      ];
-  const apart = (): MadeTensor[] =>
-    Array.from({ length: EXPERTS }, (_, e) => [
-      f32(`blk.0.ffn_gate.${e}.weight`, [D, F], expert(e, 0)),
-      f32(`blk.0.ffn_up.${e}.weight`, [D, F], expert(e, 1)),
-      f32(`blk.0.ffn_down.${e}.weight`, [F, D], expert(e, 2)),
-    ]).flat();
-  const down = f32("blk.0.ffn_down_exps.weight", [F, D, EXPERTS], ...each(2));
-  const both = each(0).flatMap((gate, e) => [gate, expert(e, 1)]);
-  const merged = fused
-    ? [f32("blk.0.ffn_gate_up_exps.weight", [D, 2 * F, EXPERTS], ...both), down]
-    : [
-        f32("blk.0.ffn_gate_exps.weight", [D, F, EXPERTS], ...each(0)),
-        f32("blk.0.ffn_up_exps.weight", [D, F, EXPERTS], ...each(1)),
-        down,
-      ];
-  return [
-    f32("token_embd.weight", [D, VOCAB], get("model.embed_tokens.weight")),
-    ...(from.has("lm_head.weight") ? [f32("output.weight", [D, VOCAB], get("lm_head.weight"))] : []),
-    f32("output_norm.weight", [D], get("model.norm.weight")),
-    f32("blk.0.attn_norm.weight", [D], get(`${p}input_layernorm.weight`)),
-    f32("blk.0.ffn_norm.weight", [D], get(`${p}post_attention_layernorm.weight`)),
-    ...attention,
-    f32("blk.0.attn_output.weight", [HEADS * HEAD_DIM, D], get(`${p}self_attn.o_proj.weight`)),
-    f32("blk.0.ffn_gate_inp.weight", [D, EXPERTS], get(`${p}${moe}gate.weight`)),
-    ...(single ? apart() : merged),
-  ];
+  const expert = (e: number, matrix: number) => from.get(`${p}${moe}experts.${e}.${names[matrix]}.weight`)!;
+  const count = from.get(`${p}${moe}gate.weight`)!.shape[0]!;
+  const each = (matrix: number): Weights[] => Array.from({ length: count }, (_, e) => expert(e, matrix));
+  const project = (name: string, n: number): Weights => {
+    const found = from.get(`${p}self_attn.${name}_proj.weight`)!;
+    return permute && n > 0 ? permuted(found, n) : found;
+  };
+  const [q, k, v] = [project("q", heads), project("k", kvHeads), project("v", 0)];
+  const b = `blk.${i}.`;
+  const tensors = Object.entries(OTHERS).flatMap(([name, own]) => {
+    const found = from.get(p + name) ?? from.get(p + moe + name);
+    return found ? [f32(b + own, [found])] : [];
+  });
+  if (fused) tensors.push(f32(`${b}attn_qkv.weight`, [q, k, v]));
+  else for (const [name, part] of Object.entries({ q, k, v })) tensors.push(f32(`${b}attn_${name}.weight`, [part]));
+  const [gate, up, down] = [each(0), each(1), each(2)];
+  for (const [name, all] of Object.entries({ gate, up, down })) {
+    if (single) tensors.push(...all.map((one, e) => f32(`${b}ffn_${name}.${e}.weight`, [one])));
+    else if (!fused || name === "down") tensors.push(f32(`${b}ffn_${name}_exps.weight`, all, true));
+  }
+  if (fused) {
+    const both = gate.map((one, e): Weights => {
+      const [rows, cols] = one.shape as [number, number];
+      return { shape: [2 * rows, cols], data: Float32Array.from([...one.data, ...up[e]!.data]) };
+    });
+    tensors.push(f32(`${b}ffn_gate_up_exps.weight`, both, true));
+  }
+  return tensors;
 }
 
 /** The keys of that model. `changes` replace keys or, if undefined, leave them away. */

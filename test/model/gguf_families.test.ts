@@ -1,0 +1,144 @@
+// The small checkpoints of test/model/families.test.ts as GGUF files, with the keys and names of
+// llama.cpp's converter, against transformers' outputs for the originals: what an architecture's
+// keys mean (norms of q and k, the router, RoPE and its scalings).
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { openFolder } from "../../src/weights/folder.ts";
+import { nodeFiles } from "../../src/weights/node_files.ts";
+import { cpuOps } from "../support/cpu.ts";
+import { readExpected, worst } from "../support/expected.ts";
+import { inShared, titled } from "../support/fixtures.ts";
+import { loadFolder } from "../support/model.ts";
+import { type Given, ggufFile, type MadeTensor } from "../weights/gguf/make_gguf.ts";
+import { convert, type Weights } from "../weights/gguf/make_model.ts";
+
+type Config = Readonly<Record<string, number>> & { readonly rope_scaling?: Readonly<Record<string, number>> };
+type Keys = Readonly<Record<string, Given>>;
+
+/** Keys that all files have. */
+function common(a: string, c: Config): Keys {
+  return {
+    "general.architecture": ["string", a],
+    [`${a}.block_count`]: ["u32", c.num_hidden_layers!],
+    [`${a}.context_length`]: ["u32", c.max_position_embeddings!],
+    [`${a}.embedding_length`]: ["u32", c.hidden_size!],
+    [`${a}.feed_forward_length`]: ["u32", c.intermediate_size!],
+    [`${a}.attention.head_count`]: ["u32", c.num_attention_heads!],
+    [`${a}.attention.head_count_kv`]: ["u32", c.num_key_value_heads!],
+    ...(c.head_dim && {
+      [`${a}.attention.key_length`]: ["u32", c.head_dim],
+      [`${a}.attention.value_length`]: ["u32", c.head_dim],
+    }),
+    [`${a}.attention.layer_norm_rms_epsilon`]: ["f32", c.rms_norm_eps ?? 1e-5],
+    [`${a}.rope.freq_base`]: ["f32", c.rope_theta!],
+    [`${a}.expert_count`]: ["u32", c.num_local_experts ?? c.num_experts!],
+    [`${a}.expert_used_count`]: ["u32", c.num_experts_per_tok!],
+    [`${a}.vocab_size`]: ["u32", c.vocab_size!],
+  };
+}
+
+/** The divisors of frequencies that the converter writes for llama3 scaling, from its definition. */
+function llama3Factors(c: Config): MadeTensor {
+  const {
+    factor,
+    low_freq_factor: low,
+    high_freq_factor: high,
+    original_max_position_embeddings: trained,
+  } = c.rope_scaling as Readonly<Record<string, number>>;
+  const dim = c.hidden_size! / c.num_attention_heads!;
+  const factors = Float32Array.from({ length: dim / 2 }, (_, i) => {
+    const wave = 2 * Math.PI * c.rope_theta! ** ((2 * i) / dim);
+    if (wave < trained! / high!) return 1;
+    if (wave > trained! / low!) return factor!;
+    const smooth = (trained! / wave - low!) / (high! - low!);
+    return 1 / ((1 - smooth) / factor! + smooth);
+  });
+  return { name: "rope_freqs.weight", type: 0, dims: [factors.length], data: new Uint8Array(factors.buffer) };
+}
+
+const yarn = (c: Config): Keys => ({
+  "llama.rope.scaling.type": ["string", "yarn"],
+  "llama.rope.scaling.factor": ["f32", c.rope_scaling!.factor!],
+  "llama.rope.scaling.original_context_length": ["u32", c.rope_scaling!.original_max_position_embeddings!],
+});
+
+interface Case {
+  readonly folder: string;
+  readonly architecture: string;
+  readonly keys: (c: Config) => Keys;
+  readonly tensors?: (c: Config) => MadeTensor[];
+}
+const cases: readonly Case[] = [
+  {
+    folder: "qwen3_moe-a",
+    architecture: "qwen3moe",
+    keys: (c) => ({ "qwen3moe.expert_feed_forward_length": ["u32", c.moe_intermediate_size!] }),
+  },
+  { folder: "olmoe-a", architecture: "olmoe", keys: () => ({}) },
+  {
+    folder: "minimax_m2-a",
+    architecture: "minimax-m2",
+    keys: (c) => ({
+      "minimax-m2.expert_feed_forward_length": ["u32", c.intermediate_size!],
+      "minimax-m2.rope.dimension_count": ["u32", c.rotary_dim!],
+      "minimax-m2.expert_gating_func": ["u32", 2],
+    }),
+  },
+  {
+    folder: "mixtral-linear-a",
+    architecture: "llama",
+    keys: (c) => ({
+      "llama.rope.scaling.type": ["string", "linear"],
+      "llama.rope.scaling.factor": ["f32", c.rope_scaling!.factor!],
+    }),
+  },
+  { folder: "mixtral-yarn-a", architecture: "llama", keys: yarn },
+  { folder: "mixtral-llama3-a", architecture: "llama", keys: () => ({}), tensors: (c) => [llama3Factors(c)] },
+];
+
+/** The folder's checkpoint as a GGUF file of F32. */
+async function converted(path: string, { architecture, keys, tensors }: Case): Promise<Uint8Array> {
+  const { source, config, close } = await openFolder(await nodeFiles(path));
+  const c = config as Config;
+  const weights = new Map<string, Weights>();
+  for (const name of source.names()) {
+    const matrix = source.matrix(name);
+    const data = new Float32Array(matrix.rows * matrix.cols);
+    await matrix.readRows(0, matrix.rows, data);
+    weights.set(name, { shape: source.shape(name), data });
+  }
+  await close();
+  const sizes = { heads: c.num_attention_heads!, kvHeads: c.num_key_value_heads! };
+  const made = convert(weights, { ...sizes, permute: architecture === "llama" });
+  return ggufFile({
+    keys: Object.entries({ ...common(architecture, c), ...keys(c) }),
+    tensors: [...made, ...(tensors?.(c) ?? [])],
+  });
+}
+
+describe("architectures of GGUF files", () => {
+  for (const given of cases) {
+    const { path, skip } = inShared(`fixtures/families/${given.folder}`);
+    it.skipIf(skip)(titled(`${given.architecture}, ${given.folder}: logits of transformers`, skip), async () => {
+      const folder = mkdtempSync(join(tmpdir(), "hotset-gguf-"));
+      onTestFinished(() => rmSync(folder, { recursive: true }));
+      writeFileSync(join(folder, "m.gguf"), await converted(path, given));
+      const expected = await readExpected(path);
+      const model = await loadFolder(folder, await cpuOps({ maxTokens: 64, activations: "f32" }), "f32", "f32");
+      try {
+        const { cases: prompts } = JSON.parse(readFileSync(`${path}/expected.json`, "utf8"));
+        for (const [n, { prompt_ids, greedy_ids }] of prompts.entries()) {
+          const want = await expected.floats(`p${n}.logits_f32`);
+          const { logits } = await model.run(prompt_ids);
+          expect(worst(logits.subarray(-want.length), want), `prompt ${n}`).toBeLessThan(2e-4);
+          expect(await model.greedy(greedy_ids.length), `prompt ${n}`).toEqual(greedy_ids);
+        }
+      } finally {
+        model.close();
+      }
+    });
+  }
+});

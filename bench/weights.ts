@@ -3,7 +3,7 @@
 import { bindSources, readArchitecture } from "../src/model/families/index.ts";
 import type { Architecture, ModelSources } from "../src/model/family.ts";
 import { openFolder } from "../src/weights/folder.ts";
-import { nodeFiles } from "../src/weights/node_files.ts";
+import { nodeFolderOrFile } from "../src/weights/node_files.ts";
 import { isSynthetic, parseSynthetic } from "../src/weights/synthetic.ts";
 
 export interface OpenWeights {
@@ -12,11 +12,9 @@ export interface OpenWeights {
   close(): Promise<void>;
 }
 
-/** @param where a folder, or `synthetic:...` @throws WeightsError, RequestError */
+/** @param where a folder, a GGUF file, or `synthetic:...` @throws WeightsError, RequestError */
 export async function openWeights(where: string): Promise<OpenWeights> {
-  const input = isSynthetic(where)
-    ? { ...parseSynthetic(where), close: async () => {} }
-    : await openFolder(await nodeFiles(where));
+  const input = isSynthetic(where) ? { ...parseSynthetic(where), close: async () => {} } : await openPath(where);
   try {
     const architecture = readArchitecture(input.config, where);
     return { architecture, sources: bindSources(architecture, input.source), close: () => input.close() };
@@ -24,4 +22,9 @@ export async function openWeights(where: string): Promise<OpenWeights> {
     await input.close();
     throw error;
   }
+}
+
+async function openPath(where: string) {
+  const { files, file } = await nodeFolderOrFile(where);
+  return openFolder(files, file);
 }

@@ -11,7 +11,7 @@ import { type Decoder, type DecoderLayer, forward } from "../../src/model/decode
 import { kvGeometry } from "../../src/model/family.ts";
 import { concatRows } from "../../src/model/sources.ts";
 import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
-import { inRepo, titled } from "../support/fixtures.ts";
+import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
 
 const BLOCK = 32;
@@ -47,81 +47,89 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
 
   describe.each(adapters.map(({ name }) => name))("%s", (adapter) => {
-    const cases: { weights: PackableName; temperature: number; tune: boolean; qkv?: Three }[] = [
+    /** `file`: of the shared fixtures, whose matrices stay in formats of their own. */
+    interface Case {
+      readonly weights: PackableName;
+      readonly temperature: number;
+      readonly tune: boolean;
+      readonly qkv?: Three;
+      readonly file?: string;
+    }
+    const cases: readonly Case[] = [
       { weights: "f32", temperature: 0, tune: false },
       { weights: "q4", temperature: 0, tune: true },
       { weights: "q8", temperature: 0.8, tune: false },
       { weights: "q4", temperature: 0, tune: false, qkv: ["q4", "q8", "f16"] },
+      { weights: "f32", temperature: 0, tune: false, file: "k2-Q4_K_M.gguf" },
+      { weights: "f32", temperature: 0, tune: true, file: "tales-Q4_K_M.gguf" },
     ];
-    for (const { weights, temperature, tune, qkv } of cases) {
-      const left = weights === "q4" ? null : (leftToFaster(adapter) ?? leftToCi);
-      it.skipIf(left)(
-        titled(
-          `models/tales in ${weights}${qkv ? `, ${qkv} for q, k and v,` : ""} at temperature ${temperature}, tuned ${tune}`,
-          left,
-        ),
-        async () => {
-          const steps = await openSteps(inRepo("models/tales"), { weights, kv: "f16", chunk: 8, adapter });
-          const { ops, architecture } = steps;
-          const model = qkv ? await inThree(ops, steps.model, inRepo("models/tales"), qkv) : steps.model;
-          try {
-            if (tune) await ops.tune(null);
-            const kv = ops.createKv(kvGeometry(architecture), "f16", BLOCK, 256);
-            await kv.reserve(4);
-            const chooser = ops.choosing!.create(
-              createSampler({ temperature, topK: 40, seed: 1 }, architecture.vocab, []).chooser(),
-            )!;
-            const first: Batch = {
-              tokens: Uint32Array.of(1),
-              positions: Uint32Array.of(0),
-              sequence: Uint32Array.of(0),
-              tables: [Uint32Array.from([0, 1, 2, 3])],
-              outputs: Uint32Array.of(0),
-              choosers: [chooser],
-            };
-            /** Tokens that follow each other without waiting. */
-            const decode = async (batch: Batch, count: number): Promise<number[]> => {
-              const ids: Promise<Uint32Array>[] = [];
-              for (let i = 0; i < count; i++) {
-                const logits = await forward(ops, model, kv, i === 0 ? batch : "next");
-                ids.push(ops.choosing!.choose(logits));
-              }
-              return (await Promise.all(ids)).map((row) => row[0]!);
-            };
-            await decode(first, TOKENS); // as many in flight, each with its place to read from
-            const before = ops.counters();
-            const ids = await decode(first, TOKENS);
-            const after = ops.counters();
-            const each = (name: keyof typeof after) => (after[name] - before[name]) / TOKENS;
+    for (const { weights, temperature, tune, qkv, file } of cases) {
+      const there = file === undefined ? null : inShared(`fixtures/gguf/${file}`);
+      const left =
+        there?.skip ?? (weights === "q4" || file?.startsWith("k2") ? null : (leftToFaster(adapter) ?? leftToCi));
+      const what = file ?? `models/tales in ${weights}${qkv ? `, ${qkv} for q, k and v,` : ""}`;
+      it.skipIf(left)(titled(`${what} at temperature ${temperature}, tuned ${tune}`, left), async () => {
+        const where = there?.path ?? inRepo("models/tales");
+        const steps = await openSteps(where, { weights, kv: "f16", chunk: 8, adapter });
+        const { ops, architecture } = steps;
+        const model = qkv ? await inThree(ops, steps.model, where, qkv) : steps.model;
+        try {
+          if (tune) await ops.tune(null);
+          const kv = ops.createKv(kvGeometry(architecture), "f16", BLOCK, 256);
+          await kv.reserve(4);
+          const chooser = ops.choosing!.create(
+            createSampler({ temperature, topK: 40, seed: 1 }, architecture.vocab, []).chooser(),
+          )!;
+          const first: Batch = {
+            tokens: Uint32Array.of(1),
+            positions: Uint32Array.of(0),
+            sequence: Uint32Array.of(0),
+            tables: [Uint32Array.from([0, 1, 2, 3])],
+            outputs: Uint32Array.of(0),
+            choosers: [chooser],
+          };
+          /** Tokens that follow each other without waiting. */
+          const decode = async (batch: Batch, count: number): Promise<number[]> => {
+            const ids: Promise<Uint32Array>[] = [];
+            for (let i = 0; i < count; i++) {
+              const logits = await forward(ops, model, kv, i === 0 ? batch : "next");
+              ids.push(ops.choosing!.choose(logits));
+            }
+            return (await Promise.all(ids)).map((row) => row[0]!);
+          };
+          await decode(first, TOKENS); // as many in flight, each with its place to read from
+          const before = ops.counters();
+          const ids = await decode(first, TOKENS);
+          const after = ops.counters();
+          const each = (name: keyof typeof after) => (after[name] - before[name]) / TOKENS;
 
-            expect(ids.every((id) => id < architecture.vocab)).toBe(true);
-            expect(each("submits")).toBe(1);
-            expect(each("bytesRead")).toBeLessThanOrEqual(64);
-            for (const made of ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"] as const)
-              expect(each(made)).toBe(0);
-            // Beside the layers: the embedding, the rows of the output, the head, and what
-            // chooses the token.
-            const beside = 3 + (temperature === 0 ? 2 : 4);
-            expect(each("dispatches") - beside).toBeLessThanOrEqual(8 * architecture.layers.length);
-            // Each active weight once: all matrices, but of the embedding a row and of the experts
-            // those of a token.
-            const { perToken, count } = architecture.layers[0]!.experts;
-            const share = perToken / count;
-            const least =
-              model.head.bytes +
-              model.embed.bytes / architecture.vocab +
-              model.layers.reduce(
-                (sum, l) => sum + bytesOf([...l.qkv, l.wo, l.router.gate]) + l.experts.bytes * share,
-                0,
-              );
-            expect(each("weightBytes")).toBeGreaterThanOrEqual(least * 0.999);
-            expect(each("weightBytes")).toBeLessThanOrEqual(least * 1.05);
-            kv.close();
-          } finally {
-            await steps.close();
-          }
-        },
-      );
+          expect(ids.every((id) => id < architecture.vocab)).toBe(true);
+          expect(each("submits")).toBe(1);
+          expect(each("bytesRead")).toBeLessThanOrEqual(64);
+          for (const made of ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"] as const)
+            expect(each(made)).toBe(0);
+          // Beside the layers: the embedding, the rows of the output, the head, and what
+          // chooses the token.
+          const beside = 3 + (temperature === 0 ? 2 : 4);
+          expect(each("dispatches") - beside).toBeLessThanOrEqual(8 * architecture.layers.length);
+          // Each active weight once: all matrices, but of the embedding a row and of the experts
+          // those of a token.
+          const { perToken, count } = architecture.layers[0]!.experts;
+          const share = perToken / count;
+          const least =
+            model.head.bytes +
+            model.embed.bytes / architecture.vocab +
+            model.layers.reduce(
+              (sum, l) => sum + bytesOf([...l.qkv, l.wo, l.router.gate]) + l.experts.bytes * share,
+              0,
+            );
+          expect(each("weightBytes")).toBeGreaterThanOrEqual(least * 0.999);
+          expect(each("weightBytes")).toBeLessThanOrEqual(least * 1.05);
+          kv.close();
+        } finally {
+          await steps.close();
+        }
+      });
     }
   });
 });

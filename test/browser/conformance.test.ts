@@ -3,10 +3,10 @@
 
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ALL, adapters } from "../support/adapters.ts";
+import { adapters } from "../support/adapters.ts";
 import { noChromium } from "../support/chromium.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
-import { leftToCi } from "../support/level.ts";
+import { ALL, leftToCi } from "../support/level.ts";
 import { casesInPage, type PageRun, startPage } from "../support/page_run.ts";
 import { HUNG } from "../support/patience.ts";
 

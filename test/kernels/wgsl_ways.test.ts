@@ -3,8 +3,9 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
-import { ALL, adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { IN_WGSL } from "../support/computed.ts";
+import { ALL } from "../support/level.ts";
 import { MAX_TOKENS, TWINS, type Twin, twins, wanted } from "./twins.ts";
 import { checkKernels } from "./ways.ts";
 

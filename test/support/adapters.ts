@@ -5,13 +5,11 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { listAdapterNames, openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { createWebGpuOps, type WebGpuOps, type WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
-import { EVERYTHING } from "./level.ts";
+import { ALL, EVERYTHING } from "./level.ts";
 
 const MESA = "/usr/share/vulkan/icd.d";
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
-/** Also what one driver would run twice, in Node and in a page. */
-export const ALL = process.env.HOTSET_ALL_TESTS === "1";
 const LEFT_TO_PAGE = "a page runs it on this driver, which is slow (here too: HOTSET_ALL_TESTS=1)";
 
 /**

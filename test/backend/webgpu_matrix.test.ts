@@ -2,10 +2,10 @@
 // the units written out as loops they are right.
 
 import { describe, expect, it, vi } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { MATRIX_UNITS } from "../../src/backend/webgpu/device/adapter.ts";
 import type { Shader, Variant } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
-import { IN_WGSL } from "../support/computed.ts";
 import { leftToCi } from "../support/level.ts";
 import { tileConformance } from "./conformance.ts";
 
@@ -73,7 +73,7 @@ describe("matrix units", () => {
     const adapter = await gpu.requestAdapter();
     const requiredFeatures = [realAdapter.MATRIX_UNITS, "shader-f16", "subgroups"] as GPUFeatureName[];
     const device = await adapter!.requestDevice({ requiredFeatures });
-    for (const { name: weights } of IN_WGSL) {
+    for (const { name: weights } of Object.values(FORMATS)) {
       const { code } = real.assemble(kernel, { weights, arithmetic: "f32", reduce: "subgroups", tile: "matrix" });
       const module = device.createShaderModule({ code });
       expect((await module.getCompilationInfo()).messages.map(({ message }) => message)).toEqual([]);

@@ -5,15 +5,12 @@ import { FORMATS, PACKABLE } from "../../kernels/formats/index.ts";
 import { type Format, panelLayout } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
 import { unweave, weave } from "../../src/tensor/panels.ts";
-import { IN_SIMD } from "../support/computed.ts";
 import { packPlanes } from "../support/memory_source.ts";
 import { generator } from "../support/random.ts";
 import { simdBenches } from "../support/simd.ts";
 
 /** Formats that SIMD kernels pack; the others are packed by their definition. */
-const PACKED = PACKABLE.filter(
-  (name) => IN_SIMD.includes(FORMATS[name]) && simdBenches()[0]?.of(FORMATS[name]).pack !== undefined,
-);
+const PACKED = PACKABLE.filter((name) => simdBenches()[0]?.of(FORMATS[name]).pack !== undefined);
 const UNTOUCHED = 0xa5;
 
 /** Ranges that cover 0..n in pieces of awkward sizes. */

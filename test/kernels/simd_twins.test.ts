@@ -3,7 +3,6 @@
 
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Ops } from "../../src/backend/ops.ts";
-import { IN_SIMD } from "../support/computed.ts";
 import { cpuInstructions, cpuOps } from "../support/cpu.ts";
 import { MAX_TOKENS, TWINS, twins, wanted } from "./twins.ts";
 
@@ -21,6 +20,6 @@ describe.each(cpuInstructions().filter((name) => name !== "plain"))("%s: as the 
   twins(
     () => ops,
     (_, run) => run(),
-    wanted(TWINS, IN_SIMD),
+    wanted(TWINS),
   );
 });

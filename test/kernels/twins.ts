@@ -161,11 +161,10 @@ const norm: Twin = {
  */
 const [askedKernels, askedFormats] = [process.env.HOTSET_KERNELS?.split(","), process.env.HOTSET_FORMATS?.split(",")];
 
-/** The twins that go through a kernel and a format that are asked for, of those that have kernels. */
-export function wanted(all: readonly Twin[], formats: readonly Format[]): readonly Twin[] {
+/** The twins that go through a kernel and a format that are asked for. */
+export function wanted(all: readonly Twin[]): readonly Twin[] {
   return all.filter(
     ({ kernels, format }) =>
-      formats.includes(format) &&
       (askedKernels === undefined || kernels.some((kernel) => askedKernels.includes(kernel))) &&
       (askedFormats === undefined || askedFormats.includes(format.name)),
   );

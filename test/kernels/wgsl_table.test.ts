@@ -2,17 +2,17 @@
 // order; and what is imported.
 
 import { describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { KERNELS, LIBS } from "../../kernels/wgsl.ts";
 import { type Arithmetic, assemble, type Variant } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
-import { IN_WGSL } from "../support/computed.ts";
 
 type Full = Required<Variant>;
 
 const CORE = { kv: "f32", reduce: "tree", tile_size: 64, cell: "f32" } as const;
 const MORE = { kv: "f16", reduce: "subgroups", tile_size: 128, cell: "f16" } as const;
 /** Every format in every arithmetic that it has, with features of the device and without. */
-const VARIANTS: readonly Full[] = IN_WGSL.flatMap(({ name: weights, arithmetics }) =>
+const VARIANTS: readonly Full[] = Object.values(FORMATS).flatMap(({ name: weights, arithmetics }) =>
   arithmetics.flatMap((arithmetic: Arithmetic): Full[] => [
     { weights, arithmetic, ...CORE, tile: arithmetic === "int8" ? "int8" : "registers" },
     { weights, arithmetic, ...MORE, tile: arithmetic === "int8" ? "int8" : "shared" },

@@ -4,7 +4,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
-import { IN_WGSL } from "../support/computed.ts";
 import { openKernels } from "../support/kernels.ts";
 import { FLOAT_NMSE } from "../support/reference.ts";
 import { MAX_TOKENS, TWINS, twins, wanted } from "./twins.ts";
@@ -22,7 +21,7 @@ describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain 
   twins(
     () => ops,
     ({ kernels }, run) => checkKernels(ops, kernels, run),
-    wanted(TWINS, IN_WGSL),
+    wanted(TWINS),
     FLOAT_NMSE, // without tuning products are computed in f32
   );
 

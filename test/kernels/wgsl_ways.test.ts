@@ -2,9 +2,9 @@
 // take by itself.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
-import { IN_WGSL } from "../support/computed.ts";
 import { ALL } from "../support/level.ts";
 import { MAX_TOKENS, TWINS, type Twin, twins, wanted } from "./twins.ts";
 import { checkKernels } from "./ways.ts";
@@ -23,7 +23,7 @@ interface Way {
 /** Twins of one of these kernels, with weights in formats that show what differs. */
 const through = (kernels: readonly string[], formats: readonly string[]): Twin[] =>
   TWINS.filter((twin) => formats.includes(twin.format.name) && kernels.some((kernel) => twin.kernels.includes(kernel)));
-const EVERY = ALL ? IN_WGSL.map(({ name }) => name) : null;
+const EVERY = ALL ? Object.keys(FORMATS) : null;
 const MANY = ["matmul", "expert_up"];
 const FEW = ["matmul_vec", "expert_up_vec"];
 
@@ -54,7 +54,7 @@ const F16_WAYS: readonly Way[] = [
 describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain kernels`, () => {
   it("there is an adapter", () => expect(adapter).toBeDefined());
 
-  const ways = [...WAYS, ...(f16 ? F16_WAYS : [])].map((way) => ({ ...way, of: wanted(way.of, IN_WGSL) }));
+  const ways = [...WAYS, ...(f16 ? F16_WAYS : [])].map((way) => ({ ...way, of: wanted(way.of) }));
   describe.each(ways.filter(({ of }) => of.length > 0))("$way", ({ options, of, beside = [] }) => {
     let ops: WebGpuOps;
     beforeAll(async () => {

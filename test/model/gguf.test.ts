@@ -9,7 +9,7 @@ import { adapters, leftToFaster } from "../support/adapters.ts";
 import { cpuOps } from "../support/cpu.ts";
 import { readExpected, worst } from "../support/expected.ts";
 import { inShared, titled } from "../support/fixtures.ts";
-import { EVERYTHING } from "../support/level.ts";
+import { ALL, EVERYTHING } from "../support/level.ts";
 import { loadFolder } from "../support/model.ts";
 
 interface Case {
@@ -38,12 +38,12 @@ function read(name: string): Case {
 
 /**
  * On WebGPU, where each kernel is compiled first: the usual mix; with CI=true also types that no
- * other test of a whole model has.
+ * other test of a whole model has, with HOTSET_ALL_TESTS=1 all.
  */
 const ON_WEBGPU = ["k2-Q4_K_M", ...(EVERYTHING ? ["k1-Q2_K", "k1-IQ4_XS", "t2-MXFP4_MOE"] : [])];
 const onWebGpu = adapters.flatMap((adapter) =>
   cases
-    .filter(({ name }) => (leftToFaster(adapter.name) ? ON_WEBGPU.slice(0, 1) : ON_WEBGPU).includes(name))
+    .filter(({ name }) => ALL || (leftToFaster(adapter.name) ? ON_WEBGPU.slice(0, 1) : ON_WEBGPU).includes(name))
     .map((given) => ({ ...given, adapter })),
 );
 

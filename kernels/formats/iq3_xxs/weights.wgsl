@@ -6,6 +6,7 @@
 #import "lib/matrix/group_integers.wgsl"
 @group(0) @binding(0) var<storage, read> w: array<vec4u>;
 
+const SPAN = 1u;
 const ZERO = 32;
 const FACTORS = 2;
 

@@ -125,6 +125,7 @@ export function configOf(architecture: GgufArchitecture, metadata: Metadata, fac
 /** config.json, with the fields that say where rows lie. */
 export interface GgufConfig {
   readonly hidden_size: number;
+  readonly num_hidden_layers: number;
   readonly num_attention_heads: number;
   readonly num_key_value_heads: number;
   readonly head_dim: number;

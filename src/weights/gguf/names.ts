@@ -18,6 +18,7 @@ export interface HubTensor {
 
 /** Sizes of config.json that places depend on. */
 export interface Sizes {
+  readonly num_hidden_layers: number;
   readonly num_attention_heads: number;
   readonly num_key_value_heads: number;
   readonly head_dim: number;
@@ -84,7 +85,7 @@ function placeTensor({ moe, permuted }: GgufArchitecture, sizes: Sizes, tensor: 
     return true;
   }
   const [, layer, part, kind] = /^blk\.(\d{1,4})\.(.+)\.(weight|bias)$/.exec(tensor.name) ?? [];
-  if (layer === undefined || part === undefined) return false;
+  if (layer === undefined || part === undefined || Number(layer) >= sizes.num_hidden_layers) return false;
   const p = `model.layers.${Number(layer)}.`;
   const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = sizes;
   const headRows = permuted ? headDim : 0;

@@ -274,7 +274,7 @@ describe("metadata becomes config.json", () => {
     expect(await messageOf(bound(extra("blk.0.attn_sinks.weight")))).toMatch(/blk\.0\.attn_sinks\.weight/);
     expect(await messageOf(bound(extra("blk.0.ffn_up_exps.scale", [3])))).toMatch(/ffn_up_exps\.scale/);
     expect(await messageOf(bound(extra("rope_factors_long.weight", [4])))).toMatch(/rope_factors_long/);
-    expect(await messageOf(bound(extra("blk.1.attn_norm.weight")))).toMatch(/layers\.1\.input_layernorm/);
+    expect(await messageOf(bound(extra("blk.1.attn_norm.weight")))).toMatch(/: blk\.1\.attn_norm\.weight;/);
     expect(await messageOf(openFile(extra("blk.00.attn_norm.weight")))).toMatch(
       /tensors blk\.0\.attn_norm\.weight and blk\.00\.attn_norm\.weight are the same/,
     );

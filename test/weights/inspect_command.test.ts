@@ -6,6 +6,7 @@ import { Command } from "commander";
 import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
 import { addInspect } from "../../src/cli/inspect.ts";
 import { WeightsError } from "../../src/errors.ts";
+import { modelFile } from "./gguf/make_model.ts";
 import { f32, rawFile, tensorFile } from "./memory_files.ts";
 
 const tales = fileURLToPath(new URL("../../models/tales", import.meta.url));
@@ -77,4 +78,23 @@ it("says what is wrong with a file", async () => {
   const { out, error } = await run(path);
   expect(out).toBe("");
   expect((error as Error).message).toContain("short.safetensors is truncated");
+});
+
+it("prints a GGUF model as text: types, parts, metadata and tensors", async () => {
+  await writeFile(join(folder, "m.gguf"), modelFile({ "general.name": ["string", "a\u001bb"] }));
+  const { out, error } = await run(join(folder, "m.gguf"));
+  expect(error).toBeNull();
+  expect(out).toMatch(/architecture +llama: mixtral, hidden_size 32/);
+  expect(out).toMatch(/parameters +22,016 total, 15,872 active per token/);
+  expect(out).toMatch(/files +1 GGUF \(version 3\), /);
+  expect(out).toMatch(/tensors +13 F32, 22,016 elements, 32\.000 bits a weight, 86\.0 KiB, 87\.4 KiB in memory/);
+  expect(out).toContain("  general.name: a\\u{1b}b\n");
+  expect(out).toContain("\n  blk.0.ffn_up_exps.weight  F32 [3, 64, 32]  24576 bytes\n");
+});
+
+it("prints a GGUF model that cannot be run, and fails with the reason", async () => {
+  await writeFile(join(folder, "m.gguf"), modelFile({ "general.architecture": ["string", "other"] }));
+  const { out, error } = await run("--json", join(folder, "m.gguf"));
+  expect(JSON.parse(out)).toMatchObject({ kind: "gguf", name: "other", architecture: null, version: 3 });
+  expect((error as Error).message).toContain('"other" is not supported');
 });

@@ -3,94 +3,11 @@
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../../src/errors.ts";
-import { type Format, rowPlanes, unpackRows } from "../../src/tensor/format.ts";
-import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
-import type { MatrixSource } from "../../src/tensor/types.ts";
+import { rowPlanes } from "../../src/tensor/format.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { type Affine, packAwq, packCompressed, packGptq } from "../support/pack_words.ts";
-import { generator } from "../support/random.ts";
+import { affine, floatsOf, matrixOf, planesOf, valuesOf } from "../support/quantized_matrix.ts";
 import { memoryFiles, type TensorSpec, tensorFile } from "./memory_files.ts";
-
-function affine(
-  rows: number,
-  cols: number,
-  size: number,
-  change: { anyOrder?: boolean; symmetric?: boolean } = {},
-): Affine {
-  const next = generator(rows * cols + size);
-  const groups = Math.ceil(cols / size);
-  const group = Int32Array.from({ length: cols }, (_, i) => Math.floor(i / size));
-  if (change.anyOrder)
-    for (let i = cols - 1; i > 0; i--) {
-      const j = Math.floor(next() * (i + 1));
-      [group[i], group[j]] = [group[j]!, group[i]!];
-    }
-  return {
-    rows,
-    cols,
-    groups,
-    q: Uint8Array.from({ length: rows * cols }, () => next() * 16),
-    z: Uint8Array.from({ length: rows * groups }, () => (change.symmetric ? 8 : next() * 16)),
-    s: Uint16Array.from({ length: rows * groups }, () => 0x1c00 + next() * 0x800),
-    group,
-  };
-}
-
-function valuesOf({ rows, cols, groups, q, z, s, group }: Affine): Float32Array {
-  return Float32Array.from({ length: rows * cols }, (_, i) => {
-    const g = Math.floor(i / cols) * groups + group[i % cols]!;
-    return HALF_TO_FLOAT[s[g]!]! * (q[i]! - z[g]!);
-  });
-}
-
-/** The matrix `x.weight` of a folder with these tensors of `x`. */
-async function matrixOf(
-  tensors: Readonly<Record<string, TensorSpec>>,
-  quantization_config: object,
-): Promise<MatrixSource> {
-  const named = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [`x.${name}`, tensor]));
-  const files = memoryFiles({
-    "config.json": JSON.stringify({ quantization_config }),
-    "model.safetensors": tensorFile(named),
-  });
-  const { source } = await openFolder(files);
-  expect([...source.names()]).toEqual(["x.weight"]);
-  expect(source.has("x.weight")).toBe(true);
-  const matrix = source.matrix("x.weight");
-  expect(source.shape("x.weight")).toEqual([matrix.rows, matrix.cols]);
-  return matrix;
-}
-
-/** In pieces, the last row alone. */
-async function floatsOf(matrix: MatrixSource): Promise<Float32Array> {
-  const { rows, cols } = matrix;
-  const into = new Float32Array(rows * cols);
-  for (let first = 0; first < rows; first += 5) {
-    const count = Math.min(5, rows - first);
-    await matrix.readRows(first, count, into.subarray(first * cols, (first + count) * cols));
-  }
-  return into;
-}
-
-async function planesOf(matrix: MatrixSource, format: Format): Promise<Float32Array> {
-  const { rows, cols } = matrix;
-  const into = new Float32Array(rows * cols);
-  for (let first = 0; first < rows; first += 8) {
-    const count = Math.min(8, rows - first);
-    const planes = rowPlanes(format, count, cols);
-    for (const plane of planes) plane.fill(255); // what is not written would show
-    expect(await matrix.readPlanes?.(format, first, count, planes)).toBe(true);
-    // Padding is weights of zero.
-    const padded = Math.ceil(cols / format.group) * format.group;
-    const row = new Float32Array(count * padded);
-    unpackRows(format, planes, count, padded, row);
-    for (let r = 0; r < count; r++) {
-      into.set(row.subarray(r * padded, r * padded + cols), (first + r) * cols);
-      expect(row.subarray(r * padded + cols, (r + 1) * padded).every((value) => value === 0)).toBe(true);
-    }
-  }
-  return into;
-}
 
 const AWQ = { quant_method: "awq", bits: 4, version: "gemm", zero_point: true };
 const GPTQ = { quant_method: "gptq", bits: 4, desc_act: false, sym: false };
@@ -381,6 +298,7 @@ describe("what is not read", () => {
         "y.weight": y,
         "z.bias": y,
         "half.weight": { dtype: "F16", shape: [1, 2], data: Uint16Array.of(0x3c00, 0x4000) },
+        "broken.weight": { dtype: "F16", shape: [2, 2], data: Uint16Array.of(0x7bff, 0xfbff, 1, 0xfc00) },
         "bfloat.weight": {
           dtype: "BF16",
           shape: [2, 3],
@@ -389,13 +307,24 @@ describe("what is not read", () => {
       }),
     });
     const { source } = await openFolder(files);
-    expect([...source.names()].sort()).toEqual(["bfloat.weight", "half.weight", "x.weight", "y.weight", "z.bias"]);
+    expect([...source.names()].sort()).toEqual([
+      "bfloat.weight",
+      "broken.weight",
+      "half.weight",
+      "x.weight",
+      "y.weight",
+      "z.bias",
+    ]);
     expect(await floatsOf(source.matrix("y.weight"))).toEqual(y.data);
     expect(source.matrix("y.weight").format).toBe(FORMATS.f32);
     const [half, bfloat] = [source.matrix("half.weight"), source.matrix("bfloat.weight")];
     expect(half.format).toBe(FORMATS.f16);
     expect(bfloat.format).toBe(FORMATS.bf16);
+    expect(await planesOf(half, FORMATS.f16)).toEqual(Float32Array.of(1, 2));
     expect(await planesOf(bfloat, FORMATS.bf16)).toEqual(Float32Array.of(1, -2, 3, 1.5, 0, -0));
+    expect(await planesOf(source.matrix("bfloat.weight", 1, 1), FORMATS.bf16)).toEqual(Float32Array.of(1.5, 0, -0));
+    const broken = source.matrix("broken.weight");
+    await expect(planesOf(broken, FORMATS.f16)).rejects.toThrow(/tensor broken\.weight holds -Infinity at \[1, 1\]/);
     const last = source.matrix("x.weight", 12, 4);
     expect(await floatsOf(last)).toEqual(valuesOf(any).subarray(12 * 128));
     expect(await planesOf(last, FORMATS.q4_g128)).toEqual(valuesOf(any).subarray(12 * 128));

@@ -16,6 +16,8 @@ export interface Levels {
   readonly words: Uint32Array;
   /** [rows, groups] */
   readonly scales: Float32Array;
+  /** The same as f16 bits, if the file has them so. */
+  readonly halves: Uint16Array | null;
   /** [rows, groups], 0..15 */
   readonly zeros: Uint8Array;
   /** The group of each column, where groups are not runs of columns. */
@@ -134,7 +136,7 @@ function fillPlanes(
   for (let g = 0; g * span < cols; g++) {
     const from = row * groups + Math.min(groups - 1, Math.floor((g * span) / size));
     const scale = levels.scales[from]!;
-    const half = toHalf(scale);
+    const half = levels.halves ? levels.halves[from]! : toHalf(scale);
     if (HALF_TO_FLOAT[half] !== scale)
       throw new WeightsError(
         `${name}: the scale ${scale} of row ${row} does not fit f16, in which 4-bit weights have theirs; open the model with other weights (--weights f16)`,

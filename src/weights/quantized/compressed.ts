@@ -9,7 +9,7 @@ import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";
 import { affineMatrix, type Kept, type Levels } from "./affine.ts";
 import { orderWords } from "./nibbles.ts";
 import type { Packing, Parts } from "./packing.ts";
-import { bytesOf, expectTensor, floatsOf, groupsOf, integersOf } from "./tensors.ts";
+import { bytesOf, expectTensor, groupsOf, integersOf, scalesOf } from "./tensors.ts";
 
 export interface CompressedOptions {
   readonly label: string;
@@ -75,7 +75,7 @@ function matrixOf(parts: Parts, kept: Kept, options: CompressedOptions): MatrixS
         for (let g = 0; g < groups; g++)
           points[r * groups + g] = (from[(r >>> 3) * groups + g]! >>> (4 * (r & 7))) & 15;
     }
-    return { words, scales: await floatsOf(scales), zeros: points, index: index && (await groupsOf(index, groups)) };
+    return { words, ...(await scalesOf(scales)), zeros: points, index: index && (await groupsOf(index, groups)) };
   });
 }
 

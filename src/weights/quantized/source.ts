@@ -1,17 +1,14 @@
 // A source of weights whose matrices may be quantized: families ask for `x.weight` [out, in],
 // whatever tensors stand for it. A tensor that is not quantized is read as it is.
 
-import { FORMATS } from "../../../kernels/formats/index.ts";
+import { formatOf } from "../../../kernels/formats/index.ts";
 import { WeightsError } from "../../errors.ts";
-import type { Format } from "../../tensor/format.ts";
-import type { MatrixSource, WeightSource } from "../../tensor/types.ts";
+import type { MatrixSource, StoredTensor, WeightSource } from "../../tensor/types.ts";
 import { Kept } from "./affine.ts";
 import { packingOf } from "./config.ts";
 import type { Packing, Parts } from "./packing.ts";
 
 const WEIGHT = ".weight";
-/** The formats of matrices that are not quantized. */
-const PLAIN = { F32: FORMATS.f32, F16: FORMATS.f16, BF16: FORMATS.bf16 } as const;
 /** The most bytes of turned matrices: the two of an expert that are loaded together, and more. */
 const KEPT = 128 * 2 ** 20;
 
@@ -68,7 +65,7 @@ function unpacking(source: WeightSource, packing: Packing): WeightSource {
     matrix(name, first, rows) {
       taken.add(name);
       const base = baseOf(name);
-      if (base === null) return asStored(source.matrix(name, first, rows), source.stored!(name).dtype);
+      if (base === null) return asStored(source.matrix(name, first, rows), source.stored!(name), first ?? 0);
       const whole = packing.matrix(partsOf(base), kept);
       return first === undefined ? whole : someRows(whole, first, rows ?? whole.rows - first);
     },
@@ -76,27 +73,35 @@ function unpacking(source: WeightSource, packing: Packing): WeightSource {
 }
 
 /** In the format of its dtype: what a quantized checkpoint leaves as it was stays so. */
-function asStored(matrix: MatrixSource, dtype: string): MatrixSource {
+function asStored(matrix: MatrixSource, tensor: StoredTensor, start: number): MatrixSource {
   const { name, rows, cols } = matrix;
-  const format = Object.hasOwn(PLAIN, dtype) ? PLAIN[dtype as keyof typeof PLAIN] : undefined;
+  const { dtype } = tensor;
+  const readRows: MatrixSource["readRows"] = (first, count, into) => matrix.readRows(first, count, into);
+  const format = formatOf(dtype.toLowerCase());
+  if (dtype === "F32") return { name, rows, cols, readRows, format };
+  const exponent = dtype === "F16" ? 0x7c00 : 0x7f80;
   return {
     name,
     rows,
     cols,
-    readRows: (first, count, into) => matrix.readRows(first, count, into),
-    ...(format && { format }),
-    ...(format === FORMATS.bf16 && {
-      async readPlanes(wanted: Format, first: number, count: number, [plane]: readonly Uint8Array[]) {
-        if (wanted !== format) return false;
-        const floats = new Float32Array(count * cols);
-        await matrix.readRows(first, count, floats);
-        const bits = new Uint32Array(floats.buffer);
-        const into = new Uint16Array(plane!.buffer, plane!.byteOffset, plane!.length / 2).fill(0);
-        for (let r = 0; r < count; r++)
-          for (let i = 0; i < cols; i++) into[(r * into.length) / count + i] = bits[r * cols + i]! >>> 16;
-        return true;
-      },
-    }),
+    readRows,
+    format,
+    async readPlanes(wanted, first, count, [plane]) {
+      if (wanted !== format) return false;
+      if (first < 0 || count < 0 || first + count > rows)
+        throw new RangeError(`rows ${first} to ${first + count} of ${rows} of ${name}`);
+      const raw = plane!.length === 2 * count * cols ? plane! : new Uint8Array(2 * count * cols);
+      await tensor.read(2 * (start + first) * cols, raw);
+      const numbers = new Uint16Array(raw.buffer, raw.byteOffset, count * cols);
+      let carry = 0; // into the sign, from an exponent of all ones only
+      for (let i = 0; i < numbers.length; i++) carry |= (numbers[i]! & exponent) + (exponent & -exponent);
+      if (carry & 0x8000) await readRows(first, count, new Float32Array(count * cols)); // says which
+      if (raw === plane) return true;
+      const rowBytes = plane!.length / count;
+      plane!.fill(0);
+      for (let r = 0; r < count; r++) plane!.set(raw.subarray(2 * r * cols, 2 * (r + 1) * cols), r * rowBytes);
+      return true;
+    },
   };
 }
 

@@ -8,7 +8,10 @@ import type { StoredTensor } from "../../tensor/types.ts";
  * A tensor's elements as f32. @throws WeightsError for another dtype, or for one that is not finite
  */
 export async function floatsOf(tensor: StoredTensor): Promise<Float32Array> {
-  const raw = await bytesOf(tensor);
+  return toFloats(tensor, await bytesOf(tensor));
+}
+
+function toFloats(tensor: StoredTensor, raw: Uint8Array<ArrayBuffer>): Float32Array {
   let floats: Float32Array;
   if (tensor.dtype === "F32") floats = new Float32Array(raw.buffer);
   else {
@@ -23,6 +26,12 @@ export async function floatsOf(tensor: StoredTensor): Promise<Float32Array> {
       `${tensor.where} holds ${floats[bad]} at element ${bad}; every scale must be finite: the file is damaged`,
     );
   return floats;
+}
+
+/** The same, and as f16 bits if the tensor has them so. */
+export async function scalesOf(tensor: StoredTensor): Promise<{ scales: Float32Array; halves: Uint16Array | null }> {
+  const raw = await bytesOf(tensor);
+  return { scales: toFloats(tensor, raw), halves: tensor.dtype === "F16" ? new Uint16Array(raw.buffer) : null };
 }
 
 /** A tensor of I32. */

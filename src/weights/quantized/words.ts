@@ -11,7 +11,7 @@ import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";
 import { affineMatrix, type Kept, type Levels } from "./affine.ts";
 import { transposeAwq, transposeGptq } from "./nibbles.ts";
 import type { Packing, Parts } from "./packing.ts";
-import { bytesOf, expectTensor, floatsOf, groupsOf, integersOf } from "./tensors.ts";
+import { bytesOf, expectTensor, groupsOf, integersOf, scalesOf } from "./tensors.ts";
 
 /** The most bytes of words to read at once. */
 const PIECE = 4 * 2 ** 20;
@@ -89,10 +89,12 @@ function matrixOf(parts: Parts, kept: Kept, options: WordsOptions): MatrixSource
     if (parts.has(".bias") && !parts.isTaken(".bias")) await refuseBias(parts.get(".bias"));
     const words = new Uint32Array((rows * cols) / 8);
     await readWords(qweight, found, options, words);
-    const scales = transposed(await floatsOf(found.scales), groups, rows);
+    const stored = await scalesOf(found.scales);
+    const scales = transposed(stored.scales, new Float32Array(rows * groups), groups);
+    const halves = stored.halves && transposed(stored.halves, new Uint16Array(rows * groups), groups);
     const zeros = zerosOf(await integersOf(found.qzeros), found, options);
     const order = index && (await (runs ? expectRuns(index, shape.size, groups) : groupsOf(index, groups)));
-    return { words, scales, zeros, index: order };
+    return { words, scales, halves, zeros, index: order };
   });
 }
 
@@ -116,8 +118,8 @@ async function readWords(qweight: StoredTensor, { rows, cols }: Found, { method 
 }
 
 /** [groups, rows] to [rows, groups]. */
-function transposed(from: Float32Array, groups: number, rows: number): Float32Array {
-  const into = new Float32Array(from.length);
+function transposed<T extends Float32Array | Uint16Array>(from: T, into: T, groups: number): T {
+  const rows = from.length / groups;
   for (let g = 0; g < groups; g++) for (let r = 0; r < rows; r++) into[r * groups + g] = from[g * rows + r]!;
   return into;
 }

@@ -6,7 +6,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ModelStats, type OpenOptions, open } from "../../src/index.ts";
 import { noChromium, openSite, pageOf, type Site } from "../support/chromium.ts";
-import { inRepo, titled } from "../support/fixtures.ts";
+import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
 import { PATIENT } from "../support/patience.ts";
 
@@ -27,6 +27,11 @@ const PAGE = pageOf(
   globalThis.load = async (options) => {
     model = await open(location.origin + "/models/tales", options);
     return model.stats().backend;
+  };
+  globalThis.loadGguf = async (way, options) => {
+    const url = location.origin + "/tales.gguf";
+    const picked = async () => new File([await (await fetch(url)).arrayBuffer()], "tales.gguf");
+    model = await open(way === "url" ? url : [await picked()], options);
   };
   globalThis.story = async (prompt, options) => {
     const ids = [];
@@ -50,7 +55,7 @@ describe.skipIf(noChromium)(titled("in Chromium", noChromium), () => {
   afterAll(() => site?.close());
 
   const visit = (path: "/" | "/isolated") => site.visit(path);
-  const call = <T>(page: Page, name: "load" | "story" | "close", ...args: unknown[]) =>
+  const call = <T>(page: Page, name: "load" | "loadGguf" | "story" | "close", ...args: unknown[]) =>
     page.evaluate(`${name}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`) as Promise<T>;
   type Backend = ModelStats["backend"];
   type Story = { ids: number[]; text: string };
@@ -78,6 +83,30 @@ describe.skipIf(noChromium)(titled("in Chromium", noChromium), () => {
       },
     );
   }
+
+  const gguf = inShared("fixtures/gguf/tales-Q4_K_M.gguf");
+  const left = gguf.skip ?? leftToCi;
+  it.skipIf(left).each(["url", "picked"])(
+    titled("models/tales as a GGUF file, %s: transformers' tokens", left),
+    async (way) => {
+      const { page, problems } = await visit("/");
+      const bytes = readFileSync(gguf.path);
+      await page.route("**/tales.gguf", async (route) => {
+        const range = /^bytes=(\d+)-(\d+)$/.exec(route.request().headers().range ?? "");
+        if (range === null) return route.fulfill({ body: bytes });
+        const body = bytes.subarray(Number(range[1]), Number(range[2]) + 1);
+        const headers = { "content-range": `bytes ${range[1]}-${Number(range[1]) + body.length - 1}/${bytes.length}` };
+        return route.fulfill({ status: 206, body, headers });
+      });
+      await call(page, "loadGguf", way, { backend: "cpu", activations: "f32", context: 256 } satisfies OpenOptions);
+      const { ids } = await call<Story>(page, "story", "Once upon a time", { maxTokens: 8, temperature: 0 });
+      await call(page, "close");
+      expect(problems).toEqual([]);
+      const { prompts } = JSON.parse(readFileSync(gguf.path.replace(/\.gguf$/, ".expected.json"), "utf8"));
+      expect(ids).toEqual(prompts[0].greedy_ids.slice(0, 8));
+      await page.close();
+    },
+  );
 
   describe("the CPU backend at q4 on two threads", () => {
     const options = { backend: "cpu", threads: 2, weights: "q4", chunk: 32, context: 256 } satisfies OpenOptions;

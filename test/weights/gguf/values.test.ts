@@ -5,8 +5,9 @@ import { readGgufHeader } from "../../../src/weights/gguf/container.ts";
 import { Texts } from "../../../src/weights/gguf/metadata.ts";
 import { ggufSource } from "../../../src/weights/gguf/source.ts";
 import { readParts } from "../../../src/weights/gguf/split.ts";
+import { GGML_TYPES } from "../../../src/weights/gguf/types.ts";
 import { nodeFiles } from "../../../src/weights/node_files.ts";
-import { inShared, titled } from "../../support/fixtures.ts";
+import { inRepo, inShared, titled } from "../../support/fixtures.ts";
 
 interface Expected {
   readonly file: string | readonly string[];
@@ -25,6 +26,17 @@ interface Expected {
 const there = inShared("fixtures/gguf");
 const names = there.skip === null ? readdirSync(there.path).filter((name) => name.endsWith(".expected.json")) : [];
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+it("the README names every type that is computed with, and its bits", () => {
+  const rows = [...GGML_TYPES.values()].flatMap(({ name, elements, bytes, format }) => {
+    if (format === null) return [];
+    const packed = format.planes.reduce((sum, plane) => sum + plane.bytes, 0);
+    return [`| ${name} | ${format.name} | ${(8 * bytes) / elements} | ${(8 * packed) / format.group} |`];
+  });
+  const readme = readFileSync(inRepo("src/weights/README.md"), "utf8");
+  const table = [...readme.matchAll(/^\| [A-Z\d_]+ \| [a-z\d_]+ \| [\d.]+ \| [\d.]+ \|$/gm)].map(([row]) => row);
+  expect(table.toSorted()).toEqual(rows.toSorted());
+});
 
 describe.skipIf(there.skip !== null)(titled("files of llama.cpp's converter and quantizer", there.skip), () => {
   it("are all here", () => expect(names.length).toBe(22));

@@ -11,6 +11,7 @@ import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
 import type { BenchReport } from "../src/cli/bench.ts";
 import { formatBytes, formatRate, formatSeconds } from "../src/cli/output.ts";
 import { resultName, whole } from "./arguments.ts";
+import { coldCommand } from "./cold.ts";
 import { expertsCommand } from "./experts/command.ts";
 import { formatsCommand } from "./formats_command.ts";
 import { loadCommand } from "./load.ts";
@@ -30,6 +31,7 @@ const LIMIT_MS = 600_000;
 const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--name <of the result>] [--list]
        npm run bench -- --peer <${Object.keys(PEERS).join("|")}> [--threads <most>] [--rounds <number>] [the options above]
        npm run bench -- --profile [its own options: bench/README.md]
+       npm run bench -- cold make <file.gguf> | time <model> [its own options: bench/README.md]
        npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--json]
        npm run bench -- formats [--formats q4,q4_k] [its other options: bench/README.md]
        npm run bench -- load [--clients 1,4,16,64] [--seconds <each>] [its other options: bench/README.md]
@@ -116,6 +118,7 @@ if (process.argv[2] === "experts") process.exit(await expertsCommand(root, proce
 if (process.argv[2] === "load") process.exit(await loadCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "formats") process.exit(await formatsCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "masks") process.exit(await masksCommand(root, process.argv.slice(3)));
+if (process.argv[2] === "cold") process.exit(await coldCommand(process.argv.slice(3)));
 if (process.argv[2] === "residency") process.exit(await residencyCommand(root, process.argv.slice(3)));
 if (process.argv.includes("--profile")) process.exit(await profileCommand(root, process.argv.slice(2)));
 

@@ -41,7 +41,8 @@ export function decoderGguf(a: Architecture, { embed, norm, head, layers }: Mode
   return { metadata: metadata(a), tensors };
 }
 
-function metadata(a: Architecture): Record<string, GgufValue> {
+/** The keys of a file whose tensors are those of decoderGguf(). */
+export function metadata(a: Architecture): Record<string, GgufValue> {
   const tokens = vocabulary(a.vocab);
   const { attention, experts } = a.layers[0]!;
   return {

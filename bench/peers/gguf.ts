@@ -7,9 +7,13 @@ import { open } from "node:fs/promises";
 import { Q4_0_BYTES } from "./q4_0.ts";
 
 /** ggml's type number, weights of a block, bytes of a block. */
-const TENSOR_TYPES = {
+export const TENSOR_TYPES = {
   f32: { id: 0, block: 1, bytes: 4 },
   q4_0: { id: 2, block: 32, bytes: Q4_0_BYTES },
+  q8_0: { id: 8, block: 32, bytes: 34 },
+  q4_k: { id: 12, block: 256, bytes: 144 },
+  q5_k: { id: 13, block: 256, bytes: 176 },
+  q6_k: { id: 14, block: 256, bytes: 210 },
 } as const;
 
 const ALIGNMENT = 32;

@@ -1,12 +1,15 @@
-// Rows of a GGUF file's blocks as planes, bit for bit what ggml.split() of kernels/formats makes.
+// Rows of a GGUF file's blocks as planes, bit for bit what ggml.split() of kernels/formats makes, and
+// woven into panels at once: they are still in the cache.
 
 import { P0, P1, P2, P3, splitGroup } from "./lib/simd/format.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";
+import { weave } from "./weave.simd";
 
 /**
  * Rows [from, to) of `rowBytes` bytes of blocks at `blocks`, `groups` groups of `columns` columns
- * and `bytes` bytes each, to the row-major planes at p0 .. p3. The last group of a row may have
- * fewer bytes: zeros follow.
+ * and `bytes` bytes each, to the row-major planes at p0 .. p3, and from there to the panels at out0
+ * .. out3: row r becomes row `first + r * step`. The last group of a row may have fewer bytes:
+ * zeros follow. Bit k of `halves`: elements of plane k have two bytes, not four.
  */
 export function split(
   from: u32,
@@ -21,13 +24,20 @@ export function split(
   p1: usize,
   p2: usize,
   p3: usize,
+  first: u32,
+  step: u32,
+  halves: u32,
+  out0: usize,
+  out1: usize,
+  out2: usize,
+  out3: usize,
 ): void {
   // The planes' constants are of eight rows of 32 columns.
   const each = columns / 32;
   const whole = rowBytes / bytes;
   for (let r: usize = from; r < <usize>to; r++) {
     const row = blocks + r * rowBytes;
-    const first = r * groups * each;
+    const place = r * groups * each;
     for (let g: usize = 0; g < groups; g++) {
       let block = row + g * bytes;
       if (g == whole) {
@@ -36,8 +46,30 @@ export function split(
         memory.copy(copy, block, rowBytes - whole * bytes);
         block = copy;
       }
-      const at = first + g * each;
+      const at = place + g * each;
       splitGroup(block, p0 + (at * P0) / 8, p1 + (at * P1) / 8, p2 + (at * P2) / 8, p3 + (at * P3) / 8);
     }
   }
+  const per = groups * each;
+  put(from, to, thread, p0, (per * P0) / 8, halves & 1, first, step, out0);
+  put(from, to, thread, p1, (per * P1) / 8, halves & 2, first, step, out1);
+  put(from, to, thread, p2, (per * P2) / 8, halves & 4, first, step, out2);
+  put(from, to, thread, p3, (per * P3) / 8, halves & 8, first, step, out3);
+}
+
+/** Weaves rows of one plane of `bytes` bytes a row, if the format has it. */
+function put(
+  from: u32,
+  to: u32,
+  thread: u32,
+  plane: usize,
+  bytes: usize,
+  half: u32,
+  first: u32,
+  step: u32,
+  out: usize,
+): void {
+  if (bytes == 0) return;
+  const size: u32 = half != 0 ? 2 : 4;
+  weave(from, to, thread, plane, <u32>bytes / size, size, first, step, out);
 }

@@ -11,9 +11,9 @@ import type { ExpertSource, MatrixSource, StoredPanels } from "./types.ts";
 
 /** The most bytes of stored panels to read at once. */
 const STORED_PIECE = 16 * 2 ** 20;
-/** The most bytes of blocks to read of a matrix at once, and how many such reads are in flight. */
-const BLOCKS_PIECE = 2 ** 20;
-const BLOCKS_AHEAD = 4;
+/** The most bytes of blocks in a piece, and how many pieces are read ahead. */
+const BLOCKS_PIECE = 4 * 2 ** 20;
+const BLOCKS_AHEAD = 2;
 
 /** The sources of a packed matrix. */
 export interface PanelSource {
@@ -73,9 +73,19 @@ export interface PanelWork {
   readonly pieceBytes: number;
   /** Memory aligned to 16 bytes; may be the same at every call with this name. */
   memory(name: string, bytes: number): Uint8Array;
-  /** Like packRows() and splitRows() of format.ts. */
+  /** Like packRows() of format.ts. */
   pack(format: Format, x: Float32Array, count: number, cols: number, planes: readonly Uint8Array[]): void;
-  split(format: Format, blocks: Uint8Array, count: number, cols: number, planes: readonly Uint8Array[]): void;
+  /** Like splitRows() of format.ts, then weave(). */
+  split(
+    format: Format,
+    blocks: Uint8Array,
+    count: number,
+    cols: number,
+    planes: readonly Uint8Array[],
+    first: number,
+    step: number,
+    panels: readonly Uint8Array[],
+  ): void;
   /** Like weave() of panels.ts. */
   weave(
     format: Format,
@@ -100,7 +110,10 @@ export function plainWork(pieceBytes = 16 * 2 ** 20): PanelWork {
       return made;
     },
     pack: packRows,
-    split: splitRows,
+    split(format, blocks, count, cols, planes, first, step, panels) {
+      splitRows(format, blocks, count, cols, planes);
+      weave(format, planes, count, first, step, panels);
+    },
     weave,
   };
 }
@@ -118,7 +131,7 @@ export function pieceRows({ layout, alternate }: PanelSource, { pieceBytes }: Pa
   const { format, cols } = layout;
   const blocks = alternate.every((source) => holdsBlocks(source, format));
   const [most, rowBytes] = blocks
-    ? [Math.min(BLOCKS_PIECE, pieceBytes), rowBlocks(format, cols)]
+    ? [Math.min(BLOCKS_PIECE / alternate.length, pieceBytes), rowBlocks(format, cols)]
     : [pieceBytes, 4 * cols];
   return alternate.length * Math.max(1, Math.floor(most / (rowBytes * PANEL_ROWS))) * PANEL_ROWS;
 }
@@ -234,8 +247,11 @@ async function makePanels(
       panels[p]!.fill(0, Math.floor(count / PANEL_ROWS) * PANEL_ROWS * rowBytes);
   for (const [side, source] of alternate.entries()) {
     const planes = layout.planes.map(({ rowBytes }, p) => work.memory(`packed rows ${p}`, n * rowBytes));
-    if (blocks) work.split(format, blocks[side]!, n, cols, planes);
-    else if (!(await source.readPlanes?.(format, row / step, n, planes))) {
+    if (blocks) {
+      work.split(format, blocks[side]!, n, cols, planes, side, step, panels);
+      continue;
+    }
+    if (!(await source.readPlanes?.(format, row / step, n, planes))) {
       if (!format.pack)
         throw new WeightsError(`${source.name} is not stored in ${format.name}, and nothing packs to it`);
       const { buffer, byteOffset } = work.memory("rows to pack", 4 * n * cols);

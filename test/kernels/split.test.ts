@@ -3,7 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { MODULES } from "../../kernels/wasm.ts";
-import { type Format, rowBlocks, rowPlanes, splitRows } from "../../src/tensor/format.ts";
+import { type Format, panelLayout, rowBlocks, rowPlanes, splitRows } from "../../src/tensor/format.ts";
+import { weave } from "../../src/tensor/panels.ts";
 import { generator } from "../support/random.ts";
 import { simdBenches } from "../support/simd.ts";
 
@@ -34,14 +35,24 @@ describe.each(simdBenches())("$name", (bench) => {
           const [p0 = 0, p1 = 0, p2 = 0, p3 = 0] = want.map(({ length }) => bench.room(length));
           const at = bench.put(blocks);
           const groups = Math.ceil(cols / format.group);
-          const args = [at, rowBytes, groups, ggml.bytes, format.group, p0, p1, p2, p3];
-          for (const [from, to] of [
+          // Every third row of panels, from the second on.
+          const [first, step] = [1, 3];
+          const layout = panelLayout(format, first + step * rows, cols);
+          const panels = layout.planes.map(({ rowBytes }) => new Uint8Array(layout.rows * rowBytes));
+          weave(format, want, rows, first, step, panels);
+          const [o0 = 0, o1 = 0, o2 = 0, o3 = 0] = panels.map(({ length }) => bench.room(length));
+          const halves = format.planes.reduce((bits, { element }, p) => bits | (element === 2 ? 1 << p : 0), 0);
+          const to = [p0, p1, p2, p3, first, step, halves, o0, o1, o2, o3];
+          const args = [at, rowBytes, groups, ggml.bytes, format.group, ...to];
+          for (const [from, end] of [
             [0, 1],
             [1, 5],
           ] as const)
-            split!(from, to, 1, ...args);
-          for (const [p, plane] of want.entries())
+            split!(from, end, 1, ...args);
+          for (const [p, plane] of want.entries()) {
             expect(bench.bytes([p0, p1, p2, p3][p]!, plane.length)).toEqual(plane);
+            expect(bench.bytes([o0, o1, o2, o3][p]!, panels[p]!.length)).toEqual(panels[p]);
+          }
         }
       },
     );

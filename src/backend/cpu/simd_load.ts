@@ -111,7 +111,7 @@ async function loadAt(
 export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
   const space = heaps.workspace(heap);
   const grain = (cols: number): number => Math.max(8, Math.ceil(GRAIN_WEIGHTS / cols));
-  return {
+  const work: PanelWork = {
     pieceBytes: PIECE_BYTES,
     memory(name, bytes) {
       const at = space.at(name, bytes); // the memory may grow for it
@@ -126,17 +126,20 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
       const [first = 0, second = 0] = planes.map(({ byteOffset }) => byteOffset);
       heaps.pool.run("pack", bound, count, grain(cols), x.byteOffset, cols, first, second);
     },
-    split(format, blocks, count, cols, planes) {
+    split(format, blocks, count, cols, planes, first, step, panels) {
       const bound = heaps.kernels(format, heap);
       // A format that few files have may have no kernel for it.
       if (bound.kernels.split === undefined) {
         splitRows(format, blocks, count, cols, planes);
+        work.weave(format, planes, count, first, step, panels);
         return;
       }
       const groups = Math.ceil(cols / format.group);
-      const [first = 0, second = 0, third = 0, fourth = 0] = planes.map(({ byteOffset }) => byteOffset);
-      const args = [blocks.byteOffset, rowBlocks(format, cols), groups, format.ggml!.bytes, format.group];
-      heaps.pool.run("split", bound, count, grain(cols), ...args, first, second, third, fourth);
+      const addresses = (of: readonly Uint8Array[]) => [0, 1, 2, 3].map((p) => of[p]?.byteOffset ?? 0);
+      const halves = format.planes.reduce((bits, { element }, p) => bits | (element === 2 ? 1 << p : 0), 0);
+      const from = [blocks.byteOffset, rowBlocks(format, cols), groups, format.ggml!.bytes, format.group];
+      const to = [...addresses(planes), first, step, halves, ...addresses(panels)];
+      heaps.pool.run("split", bound, count, grain(cols), ...from, ...to);
     },
     weave({ planes }, rows, count, first, step, panels) {
       for (const [p, { element }] of planes.entries()) {
@@ -147,6 +150,7 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
       }
     },
   };
+  return work;
 }
 
 async function allocate(heaps: SimdHeaps, { name, rows, cols }: MatrixSource, formats: string, bytes: number) {

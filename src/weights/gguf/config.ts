@@ -29,12 +29,12 @@ const NEUTRAL: Readonly<Record<string, readonly (number | boolean)[]>> = {
 };
 
 /** What a file of another kind is for. */
-const OTHER_KINDS: Readonly<Record<string, string>> = {
-  adapter: "an adapter (LoRA): merge it into its model and convert that",
-  mmproj: "the projector of a vision model: open the language model's file",
-  imatrix: "an importance matrix, which quantizers read",
-  clip: "a vision encoder: open the language model's file",
-};
+const OTHER_KINDS: ReadonlyMap<string, string> = new Map([
+  ["adapter", "an adapter (LoRA): merge it into its model and convert that"],
+  ["mmproj", "the projector of a vision model: open the language model's file"],
+  ["imatrix", "an importance matrix, which quantizers read"],
+  ["clip", "a vision encoder: open the language model's file"],
+]);
 
 /**
  * The architecture of a model's first file.
@@ -43,7 +43,7 @@ const OTHER_KINDS: Readonly<Record<string, string>> = {
 export function architectureOf(metadata: Metadata): GgufArchitecture {
   const name = metadata.text("general.architecture", "");
   const kind = metadata.text("general.type", "model");
-  const other = OTHER_KINDS[kind] ?? OTHER_KINDS[name];
+  const other = OTHER_KINDS.get(kind) ?? OTHER_KINDS.get(name);
   if (other) throw refusal(metadata, `is ${other}`);
   if (kind !== "model") throw metadata.error("general.type", `expected "model", found ${JSON.stringify(kind)}`);
   if (name === "") throw metadata.error("general.architecture", "is missing: the file is no model");

@@ -6,7 +6,7 @@ import type { MatrixSource, WeightSource } from "../../tensor/types.ts";
 import type { Files } from "../files.ts";
 import { checkFinite } from "../finite.ts";
 import type { HubTensor } from "./names.ts";
-import { GGML_TYPES } from "./types.ts";
+import { GGML_TYPES, mayOverflow } from "./types.ts";
 
 /** The most bytes to read before they are converted and checked. */
 const PIECE = 4 * 2 ** 20;
@@ -101,14 +101,28 @@ class GgufMatrix implements MatrixSource {
     }
   }
 
+  /** Checks the weights of lines `first ..`, which are these blocks. */
+  #checkBlocks(first: number, blocks: Uint8Array): void {
+    const planes = rowPlanes(this.format, 1, this.#lineLength);
+    const line = new Float32Array(this.#lineLength);
+    for (let at = 0; at < blocks.length; at += this.#lineBytes) {
+      this.format.ggml!.split(blocks.subarray(at, at + this.#lineBytes), planes);
+      this.format.unpack(planes, this.#lineLength, line);
+      this.#checkFinite(first + at / this.#lineBytes, line);
+    }
+  }
+
   async readBlocks(first: number, count: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
     this.#check(first, count, into.length, this.#lines * this.#lineBytes, "bytes");
     const step = Math.max(1, Math.floor(PIECE / Math.max(1, this.#lineBytes)));
     const last = (first + count) * this.#lines;
     for (let at = first * this.#lines; at < last; at += step) {
       signal?.throwIfAborted();
+      const lines = Math.min(step, last - at);
       const begin = (at - first * this.#lines) * this.#lineBytes;
-      await this.#readLines(at, Math.min(step, last - at), into.subarray(begin));
+      const blocks = into.subarray(begin, begin + lines * this.#lineBytes);
+      await this.#readLines(at, lines, blocks);
+      if (mayOverflow(this.#place.tensor.type, blocks)) this.#checkBlocks(at, blocks);
     }
   }
 

@@ -3,7 +3,10 @@ import { describe, expect, it } from "vitest";
 import { WeightsError } from "../../../src/errors.ts";
 import { bindSources, readArchitecture } from "../../../src/model/families/index.ts";
 import type { Architecture } from "../../../src/model/family.ts";
+import { type Format, rowPlanes } from "../../../src/tensor/format.ts";
 import { openFolder, type WeightsFolder } from "../../../src/weights/folder.ts";
+import { GGML_TYPES, type GgmlType } from "../../../src/weights/gguf/types.ts";
+import { generator } from "../../support/random.ts";
 import { memoryFiles } from "../memory_files.ts";
 import { type Given, ggufFile, type MadeTensor } from "./make_gguf.ts";
 import { type Checkpoint, checkpoint, convert, F, HEAD_DIM, HEADS, keysOf, modelFile } from "./make_model.ts";
@@ -93,6 +96,37 @@ describe("tensors under the model hub's names, rows of q and k put back", () => 
     const matrix = source.matrix("model.layers.0.block_sparse_moe.experts.1.w3.weight");
     const message = await messageOf(matrix.readRows(0, F, new Float32Array(F * 32)));
     expect(message).toMatch(/experts\.1\.w3\.weight \(blk\.0\.ffn_up_exps\.weight\) holds NaN at \[1, 1\]/);
+    expect(await messageOf(matrix.readBlocks!(0, F, new Uint8Array(4 * F * 32)))).toBe(message);
+  });
+
+  const computed = [...GGML_TYPES.values()].filter(({ format }) => format !== null);
+  it.each(computed.map((type) => [type.name, type] as const))("%s: wherever a block may hold it", async (_, type) => {
+    const { elements, bytes, format } = type as GgmlType & { readonly format: Format };
+    const cols = Math.max(elements, 64);
+    const length = (cols / elements) * bytes;
+    // Row r has its byte r set: by the format's definition some have an infinity or a NaN.
+    const random = generator(type.id);
+    const data = Uint8Array.from({ length: length * length }, () => 256 * random());
+    for (let r = 0; r < length; r++) data[r * length + r] = 255;
+    const tensors = convert(checkpoint()).filter(({ name }) => name !== "token_embd.weight");
+    tensors.push({ name: "token_embd.weight", type: type.id, dims: [cols, length], data });
+    const matrix = (await openFile(modelFile({}, tensors))).source.matrix("model.embed_tokens.weight");
+    const planes = rowPlanes(format, 1, cols);
+    const row = new Float32Array(cols);
+    let finite = 0;
+    for (let r = 0; r < length; r++) {
+      const blocks = data.subarray(r * length, (r + 1) * length);
+      format.ggml!.split(blocks, planes);
+      format.unpack(planes, cols, row);
+      const read = new Uint8Array(length);
+      if (row.every(Number.isFinite)) {
+        finite++;
+        await matrix.readBlocks!(r, 1, read);
+        expect(read).toEqual(blocks);
+      } else expect(await messageOf(matrix.readBlocks!(r, 1, read))).toContain(`at [${r}, `);
+    }
+    expect(finite).toBeGreaterThan(0);
+    expect(finite).toBeLessThan(length);
   });
 });
 

@@ -11,6 +11,7 @@ import { memoryFiles, type TensorSpec, tensorFile } from "./memory_files.ts";
 
 const AWQ = { quant_method: "awq", bits: 4, version: "gemm", zero_point: true };
 const GPTQ = { quant_method: "gptq", bits: 4, desc_act: false, sym: false };
+const ROUND = { quant_method: "auto-round", bits: 4, data_type: "int", packing_format: "auto_round:auto_gptq" };
 const packed = (weights: object) => ({
   quant_method: "compressed-tensors",
   format: "pack-quantized",
@@ -34,6 +35,8 @@ describe("4-bit matrices", () => {
     const cases: [string, Record<string, TensorSpec>, object, Affine][] = [
       ["AWQ", packAwq(any), { ...AWQ, group_size: size }, any],
       ["GPTQ", packGptq(any), { ...GPTQ, group_size: size }, any],
+      ["AutoRound", packGptq(any), { ...ROUND, group_size: size }, any],
+      ["AutoRound as AWQ", packAwq(any), { ...ROUND, group_size: size, packing_format: "auto_round:auto_awq" }, any],
       ["GPTQ, version 2", packGptq(any, 2), { ...GPTQ, group_size: size, checkpoint_format: "gptq_v2" }, any],
       ["compressed-tensors", packCompressed(any, { zeros: true }), packed({ group_size: size, symmetric: false }), any],
     ];

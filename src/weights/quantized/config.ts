@@ -11,7 +11,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** What is read, for messages. */
 const READ =
-  "hotset reads AWQ (gemm) and GPTQ of 4 bits, compressed-tensors of 4 bits (pack-quantized) and FP8, FP8 in blocks, GGUF, and what `hotset quantize` writes";
+  "hotset reads AWQ (gemm), GPTQ and AutoRound of 4 bits, compressed-tensors of 4 bits (pack-quantized) and FP8, FP8 in blocks, GGUF, and what `hotset quantize` writes";
 
 /** Fields of one object of config.json. */
 class Config {
@@ -82,6 +82,18 @@ const METHODS: Readonly<Record<string, (c: Config) => Packing>> = {
     const zeroShift = version === "gptq" ? 1 : 0; // the first version stores zero points less 1
     const name = `${label("GPTQ", size)}${anyOrder ? ", act order" : ""}`;
     return wordsPacking({ label: name, method: "gptq", size, zeroShift, anyOrder });
+  },
+
+  // Packed as AutoGPTQ or AutoAWQ do it. Modules with other bits in extra_config are not quantized,
+  // or do not fit these.
+  "auto-round"(c) {
+    c.one("bits", [4]);
+    c.one("data_type", ["int"], "int");
+    const format = c.one("packing_format", ["auto_round:auto_gptq", "auto_round:auto_awq"]);
+    const size = c.groupSize("group_size");
+    const method = format === "auto_round:auto_awq" ? "awq" : "gptq";
+    const zeroShift = method === "gptq" ? 1 : 0;
+    return wordsPacking({ label: label("AutoRound", size), method, size, zeroShift, anyOrder: false });
   },
 
   "compressed-tensors"(c) {

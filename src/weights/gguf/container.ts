@@ -21,6 +21,8 @@ import { readText, readValue } from "./values.ts";
 const HEADER = 24;
 /** "GGUF", read as a little-endian number. */
 const MAGIC = 0x46554747;
+/** What to do with a piece of a file. */
+const JOIN = "it is a piece of a file: join all of them in order (cat x.gguf-split-* > x.gguf)";
 
 /** One tensor of a file. */
 export interface GgufTensor {
@@ -68,6 +70,11 @@ export async function readGgufHeader(files: Files, name: string): Promise<GgufHe
   return { file: name, bytes: size, version, metadata, tensors: place(claims, cursor, alignment) };
 }
 
+/** Whether a name is of a piece of a file, x.gguf-split-a, as large models were published in 2023. */
+function isPiece(name: string): boolean {
+  return /[-.](?:split|part)[-.]?[a-z\d]+$/.test(name);
+}
+
 /** Whether these are the first bytes of a GGUF file. */
 export function startsGguf(start: Uint8Array): boolean {
   return start.length >= 4 && new DataView(start.buffer, start.byteOffset).getUint32(0, true) === MAGIC;
@@ -80,7 +87,9 @@ async function readVersion(cursor: Cursor): Promise<number> {
     const start = await cursor.start(512);
     refusePlaceholder(start, where);
     const found = [...start.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
-    throw new WeightsError(`${where}: expected "GGUF" (47 47 55 46) at byte 0, found ${found || "an empty file"}`);
+    throw new WeightsError(
+      `${where}: expected "GGUF" (47 47 55 46) at byte 0, found ${found || "an empty file"}${isPiece(where) ? `; ${JOIN}` : ""}`,
+    );
   }
   const version = cursor.u32();
   if (version !== 0 && version % 65536 === 0)
@@ -184,7 +193,7 @@ function place(claims: ReadonlyMap<string, Claim>, cursor: Cursor, alignment: nu
     const end = begin + bytes;
     if (end > cursor.size)
       throw new WeightsError(
-        `${tensor} takes bytes ${begin} to ${end}, and the file has ${cursor.size}: ${end - cursor.size} are missing; download it again`,
+        `${tensor} takes bytes ${begin} to ${end}, and the file has ${cursor.size}: ${end - cursor.size} are missing; ${isPiece(cursor.where) ? JOIN : "download it again"}`,
       );
     tensors.set(name, { name, type, shape, begin, end });
     next = up(offset + bytes);

@@ -121,6 +121,9 @@ describe("files made by hand", () => {
     expect(await text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 26\n")).toMatch(/git lfs pull/);
     expect(await text("<!DOCTYPE html><html></html>")).toMatch(/web page/);
     expect(await text("GGU")).toMatch(/expected "GGUF"/);
+    const pieces = { "x.gguf-split-a": ggufFile({ tensors: [tensor("a")] }).slice(0, -32), "x.gguf-split-b": "data" };
+    for (const name of Object.keys(pieces))
+      await expect(readGgufHeader(memoryFiles(pieces), name)).rejects.toThrow(/it is a piece of a file: join all/);
     expect(await text("")).toMatch(/an empty file/);
   });
 });

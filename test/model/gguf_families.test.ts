@@ -40,7 +40,7 @@ function common(a: string, c: Config): Keys {
   };
 }
 
-/** The divisors of frequencies that the converter writes for llama3 scaling, from its definition. */
+/** The divisors of frequencies that the converter writes for llama3 scaling. */
 function llama3Factors(c: Config): MadeTensor {
   const {
     factor,

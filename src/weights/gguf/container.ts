@@ -70,7 +70,7 @@ export async function readGgufHeader(files: Files, name: string): Promise<GgufHe
   return { file: name, bytes: size, version, metadata, tensors: place(claims, cursor, alignment) };
 }
 
-/** Whether a name is of a piece of a file, x.gguf-split-a, as large models were published in 2023. */
+/** Whether a name is of a piece of a file, x.gguf-split-a, as were published in 2023. */
 function isPiece(name: string): boolean {
   return /[-.](?:split|part)[-.]?[a-z\d]+$/.test(name);
 }

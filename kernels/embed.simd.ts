@@ -1,7 +1,7 @@
 // y[t] = table[tokens[t]]: rows of the embedding table, unpacked.
 
-import { EXACT, scale4, weights } from "./lib/simd/format.simd";
-import { panelsOf, planeOf } from "./lib/simd/planes.simd";
+import { EXACT, weights } from "./lib/simd/format.simd";
+import { panelsOf, planeOf, scaleAt } from "./lib/simd/planes.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";
 
 /** Where a thread unpacks weights to, in its scratch. */
@@ -35,7 +35,7 @@ export function embed(
       const from = weights(p0, p1, p2, p3, g, scratch + UNPACKED) + lane * 4;
       let scale: f32 = 1;
       if (!EXACT) {
-        v128.store(scratch, scale4(p1, p2, p3, g, lane >> 2));
+        v128.store(scratch, scaleAt(p1, p2, p3, g, lane >> 2));
         scale = load<f32>(scratch + (lane & 3) * 4);
       }
       const end = min<usize>(bytes, g * 128 + 128);

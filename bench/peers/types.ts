@@ -40,7 +40,7 @@ export interface Sides {
 }
 
 /** The prompt of `hotset bench`: the same ids on both sides. */
-export function promptIds({ promptTokens, seed }: Work, vocab: number): number[] {
+export function promptIds({ promptTokens, seed }: Pick<Work, "promptTokens" | "seed">, vocab: number): number[] {
   const random = randomFrom(seed);
   return Array.from({ length: promptTokens }, () => Math.floor(random() * vocab));
 }

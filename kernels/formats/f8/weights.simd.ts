@@ -1,6 +1,23 @@
 // f8 for the SIMD kernels (lib/simd/planes.simd.ts): an element is four columns, each a byte.
 
-export { BITS, CENTER, column, FUSED, HIGH, INT8, level, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export {
+  BITS,
+  CENTER,
+  column,
+  FUSED,
+  HIGH,
+  INT8,
+  level,
+  LOW,
+  minimums16,
+  NIBBLES,
+  OFFSETS,
+  offset4,
+  other,
+  pairs4,
+  SIXTEENS,
+  scales16,
+} from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 256;
 export const P1: usize = 8;
@@ -26,8 +43,13 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
   return v128.load(p1 + (g >> 2) * 32 + 16 * half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return supers;
 }
 
 /** The upper bytes of four words: bits where an f32 has them, whose bias is 120 more. */

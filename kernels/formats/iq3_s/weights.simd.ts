@@ -3,7 +3,7 @@
 
 import { lookUp } from "../../lib/simd/dot.simd";
 import { nibblesOf } from "../../lib/simd/levels.simd";
-import { superScale } from "../../lib/simd/super_scale.simd";
+import { factorsOf, integersOf, superScale } from "../../lib/simd/super_scale.simd";
 
 export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
@@ -22,6 +22,16 @@ export const CENTER: i32 = 16;
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return superScale(p1, p2, g, half);
+@inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return integersOf(p1, g, half);
+}
+
+// @ts-ignore: decorator
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return factorsOf(p2, g, half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return superScale(pairs, supers, g);
 }

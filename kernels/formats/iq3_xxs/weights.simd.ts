@@ -3,7 +3,7 @@
 
 import { lookUp } from "../../lib/simd/dot.simd";
 import { nibblesOf } from "../../lib/simd/levels.simd";
-import { superScale } from "../../lib/simd/super_scale.simd";
+import { factorsOf, integersOf, superScale } from "../../lib/simd/super_scale.simd";
 
 export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
@@ -13,7 +13,8 @@ export const P1: usize = 8;
 export const P2: usize = 2;
 export const P3: usize = 0;
 export const INT8: bool = true;
-export const BITS: i32 = 6;
+// Sums of 32 columns of six bits do not fit in int16.
+export const BITS: i32 = 8;
 export const CENTER: i32 = 32;
 
 // @ts-ignore: decorator
@@ -22,6 +23,16 @@ export const CENTER: i32 = 32;
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return f32x4.mul(superScale(p1, p2, g, half), f32x4.splat(0.5));
+@inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return integersOf(p1, g, half);
+}
+
+// @ts-ignore: decorator
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return factorsOf(p2, g, half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return f32x4.mul(superScale(pairs, supers, g), f32x4.splat(0.5));
 }

@@ -5,7 +5,7 @@ import { iq4Level } from "../../lib/simd/codes.simd";
 import { halves } from "../../lib/simd/lanes.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
 
-export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
@@ -22,8 +22,13 @@ export const CENTER: i32 = 128;
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
   return halves(p1 + g * P1 + 8 * half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return supers;
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

@@ -5,7 +5,7 @@ import { lookUp } from "../../lib/simd/dot.simd";
 import { nibblesOf, pairsAt } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
 
-export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS, supers4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
@@ -22,10 +22,13 @@ export const CENTER: i32 = 12;
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  // An element is the exponents e of two groups. 2^(e - 128) has them less one where f32 has its
-  // own; 0 and 1 are subnormal.
-  const pairs = pairsAt(p1 + (g >> 1) * (2 * P1) + 8 * half);
+@inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return pairsAt(p1 + (g >> 1) * (2 * P1) + 8 * half); // the exponents of two groups
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  // 2^(e - 128) has e less one where f32 has its exponent; 0 and 1 are subnormal.
   const e = v128.and(i32x4.shr_u(pairs, <i32>(8 * (g & 1))), i32x4.splat(255));
   const normal = i32x4.shl(i32x4.sub(e, i32x4.splat(1)), 23);
   const small = i32x4.add(i32x4.shl(e, 21), i32x4.splat(0x200000));

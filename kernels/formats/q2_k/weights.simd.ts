@@ -21,24 +21,33 @@ export const SIXTEENS: bool = true;
 }
 
 // @ts-ignore: decorator
-@inline export function scales16(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return v128.and(pairsAt(p1 + g * P1 + 8 * half), i32x4.splat(0x0f0f));
+@inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return pairsAt(p1 + g * P1 + 8 * half);
 }
 
 // @ts-ignore: decorator
-@inline export function minimums16(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  const pairs = pairsAt(p1 + g * P1 + 8 * half);
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return v128.load(p2 + (g >> 3) * (8 * P2) + 16 * half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return lowerHalf(supers);
+}
+
+// @ts-ignore: decorator
+@inline export function offset4(pairs: v128, supers: v128, g: usize): v128 {
+  return upperHalf(supers);
+}
+
+// @ts-ignore: decorator
+@inline export function scales16(pairs: v128): v128 {
+  return v128.and(pairs, i32x4.splat(0x0f0f));
+}
+
+// @ts-ignore: decorator
+@inline export function minimums16(pairs: v128): v128 {
   return v128.or(v128.and(i32x4.shr_u(pairs, 4), i32x4.splat(15)), v128.and(i32x4.shl(pairs, 4), i32x4.splat(0xf0000)));
-}
-
-// @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return lowerHalf(v128.load(p2 + (g >> 3) * (8 * P2) + 16 * half));
-}
-
-// @ts-ignore: decorator
-@inline export function offset4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return upperHalf(v128.load(p2 + (g >> 3) * (8 * P2) + 16 * half));
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

@@ -4,7 +4,7 @@ import { splitHalfNibbles } from "../../lib/simd/split.simd";
 import { halves } from "../../lib/simd/lanes.simd";
 import { packQ4, storeConstants } from "../../formats/q4/quantize.simd";
 
-export { column, FUSED, HIGH, level, minimums16, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, FUSED, HIGH, level, minimums16, offset4, OFFSETS, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 128;
 export const P1: usize = 16;
@@ -35,15 +35,20 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
   return f32x4.convert_i32x4_s(i32x4.sub(v128.and(w, i32x4.splat(15)), i32x4.splat(8)));
 }
 
-// @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return halves(p1 + g * P1 + 8 * half);
-}
-
 /** 32 f32 at x to levels at p0 and their scale at p1. */
 export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
   storeConstants(scratch);
   store<u16>(p1, packQ4(x, p0, scratch));
+}
+
+// @ts-ignore: decorator
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return halves(p1 + g * P1 + 8 * half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return supers;
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

@@ -24,11 +24,21 @@ const SHIFT: usize = 1;
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+@inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return zerosOf(p2, g, half, SHIFT);
+}
+
+// @ts-ignore: decorator
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
   return scalesOf(p1, g, half, SHIFT);
 }
 
 // @ts-ignore: decorator
-@inline export function offset4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return f32x4.mul(scale4(p1, p2, p3, g, half), f32x4.convert_i32x4_s(zerosOf(p2, g, half, SHIFT)));
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return supers;
+}
+
+// @ts-ignore: decorator
+@inline export function offset4(pairs: v128, supers: v128, g: usize): v128 {
+  return f32x4.mul(supers, f32x4.convert_i32x4_s(pairs));
 }

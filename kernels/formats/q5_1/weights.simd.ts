@@ -4,7 +4,7 @@
 import { lowerHalf, nibblesOf, oneBitOf, upperHalf } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles, splitWord } from "../../lib/simd/split.simd";
 
-export { column, EXACT, FUSED, minimums16, NIBBLES, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, minimums16, NIBBLES, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
@@ -23,13 +23,18 @@ export const OFFSETS: bool = true;
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return lowerHalf(v128.load(p2 + g * P2 + 16 * half));
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return v128.load(p2 + g * P2 + 16 * half);
 }
 
 // @ts-ignore: decorator
-@inline export function offset4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return f32x4.neg(upperHalf(v128.load(p2 + g * P2 + 16 * half)));
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return lowerHalf(supers);
+}
+
+// @ts-ignore: decorator
+@inline export function offset4(pairs: v128, supers: v128, g: usize): v128 {
+  return f32x4.neg(upperHalf(supers));
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

@@ -23,13 +23,23 @@ export const OFFSETS: bool = true;
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return f32x4.mul(lowerByte(pairsAt(p2 + g * P2 + 8 * half)), lowerHalf(v128.load(p3 + (g >> 3) * (8 * P3) + 16 * half)));
+@inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return pairsAt(p2 + g * P2 + 8 * half);
 }
 
 // @ts-ignore: decorator
-@inline export function offset4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return f32x4.mul(upperByte(pairsAt(p2 + g * P2 + 8 * half)), upperHalf(v128.load(p3 + (g >> 3) * (8 * P3) + 16 * half)));
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return v128.load(p3 + (g >> 3) * (8 * P3) + 16 * half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return f32x4.mul(lowerByte(pairs), lowerHalf(supers));
+}
+
+// @ts-ignore: decorator
+@inline export function offset4(pairs: v128, supers: v128, g: usize): v128 {
+  return f32x4.mul(upperByte(pairs), upperHalf(supers));
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

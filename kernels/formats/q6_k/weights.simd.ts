@@ -24,13 +24,23 @@ export const SIXTEENS: bool = true;
 }
 
 // @ts-ignore: decorator
-@inline export function scales16(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+@inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
   return pairsAt(p2 + g * P2 + 8 * half);
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
   return halves(p3 + (g >> 3) * (8 * P3) + 8 * half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return supers;
+}
+
+// @ts-ignore: decorator
+@inline export function scales16(pairs: v128): v128 {
+  return pairs;
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

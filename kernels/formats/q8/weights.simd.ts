@@ -3,7 +3,7 @@
 import { finiteHalf, mostOf, ofHalf } from "../../lib/simd/half.simd";
 import { halves } from "../../lib/simd/lanes.simd";
 
-export { column, FUSED, HIGH, level, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, FUSED, HIGH, level, minimums16, NIBBLES, offset4, OFFSETS, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 256;
 export const P1: usize = 16;
@@ -30,11 +30,6 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
 // @ts-ignore: decorator
 @inline function levels4(w: v128): v128 {
   return f32x4.convert_i32x4_s(i32x4.sub(v128.and(w, i32x4.splat(255)), i32x4.splat(128)));
-}
-
-// @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return halves(p1 + g * P1 + 8 * half);
 }
 
 /** 32 f32 at x to levels at p0 and their scale at p1. */
@@ -91,6 +86,16 @@ function exactQ8(x: usize, y: usize, inverse: f64): void {
   let most = i32x4.splat(0);
   for (let i: usize = 0; i < 128; i += 16) most = i32x4.max_u(most, v128.and(v128.load(x + i), i32x4.splat(0x7fffffff)));
   return mostOf(most);
+}
+
+// @ts-ignore: decorator
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return halves(p1 + g * P1 + 8 * half);
+}
+
+// @ts-ignore: decorator
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return supers;
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

@@ -21,21 +21,31 @@ export const FUSED: bool = false;
 }
 
 // @ts-ignore: decorator
-@inline export function scale4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+@inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return i32x4.splat(0);
+}
+
+// @ts-ignore: decorator
+@inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
   return f32x4.splat(1);
 }
 
 // @ts-ignore: decorator
-@inline export function offset4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+@inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
+  return supers;
+}
+
+// @ts-ignore: decorator
+@inline export function offset4(pairs: v128, supers: v128, g: usize): v128 {
   return f32x4.splat(0);
 }
 
 // @ts-ignore: decorator
-@inline export function scales16(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return i32x4.splat(0);
+@inline export function scales16(pairs: v128): v128 {
+  return pairs;
 }
 
 // @ts-ignore: decorator
-@inline export function minimums16(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return i32x4.splat(0);
+@inline export function minimums16(pairs: v128): v128 {
+  return pairs;
 }

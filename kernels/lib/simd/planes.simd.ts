@@ -11,8 +11,12 @@
 //   FUSED, column(w, i)
 //                    whether an element is two columns, and column i of four rows' elements as f32:
 //                    few tokens then take weights from the plane itself
-//   scale4(p1, p2, p3, g, half)
-//                    scales of rows 0 .. 3 (half 0) or 4 .. 7 for group g, as f32
+//   pairs4(p1, p2, p3, g, half), supers4(p1, p2, p3, g, half)
+//                    what scales of rows 0 .. 3 (half 0) or 4 .. 7 for group g are made of, loaded
+//                    once for all of the next four: V8 makes 256 bits of two halves only if both
+//                    load alike
+//   scale4(pairs, supers, g)
+//                    these scales as f32
 //   INT8             whether there are products with activations rounded to int8. Then also:
 //   BITS             of a level as it meets activations. More than seven: activations are pairs of
 //                    int16 (pairs.simd.ts), else what dot.simd takes
@@ -21,12 +25,12 @@
 //                    words of the first plane and the second. k is a constant
 //   HIGH             whether levels have bits in the second plane
 //   CENTER           the level that sums count from. Without offsets it stands for the weight zero
-//   SIXTEENS, scales16(p1, p2, p3, g, half)
+//   SIXTEENS, scales16(pairs)
 //                    whether scales cover sixteen columns: then they are int8 times scale4(), those
 //                    of a group the lower two bytes of four rows' lanes, whose others are zeros
-//   OFFSETS, offset4(p1, p2, p3, g, half)
+//   OFFSETS, offset4(pairs, supers, g)
 //                    whether something is subtracted from scale times level, and what
-//   minimums16(p1, p2, p3, g, half)
+//   minimums16(pairs)
 //                    with SIXTEENS and OFFSETS: int16 pairs that offset4() is multiplied by
 //   packGroup(x, p0, p1, scratch)
 //                    packs 32 f32 at x to one row's group of each plane; absent where nothing packs
@@ -37,7 +41,7 @@
 // lib/simd/defaults.simd.ts has those that a format lacks; unpack.simd.ts makes weights() of the
 // levels.
 
-import { HIGH, P0, P1, P2, P3 } from "./format.simd";
+import { HIGH, P0, P1, P2, P3, pairs4, scale4, supers4 } from "./format.simd";
 
 /** Panels of N rows. */
 // @ts-ignore: decorator
@@ -67,4 +71,10 @@ import { HIGH, P0, P1, P2, P3 } from "./format.simd";
 // @ts-ignore: decorator
 @inline export function highOf(h: usize, k: usize): v128 {
   return !HIGH ? i32x4.splat(0) : v128.load(h + 32 * ((k * P1) >> 8));
+}
+
+/** The scales of group g of four rows. */
+// @ts-ignore: decorator
+@inline export function scaleAt(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
+  return scale4(pairs4(p1, p2, p3, g, half), supers4(p1, p2, p3, g, half), g);
 }

@@ -5,7 +5,8 @@
 // row, and summed by itself before it joins y: shorter sums round less.
 
 import { madd } from "./dot.simd";
-import { column, EXACT, FUSED, P0, scale4, weights } from "./format.simd";
+import { column, EXACT, FUSED, P0, weights } from "./format.simd";
+import { scaleAt } from "./planes.simd";
 
 /** Where a thread unpacks a group of one panel or of two, from its results on. */
 const UNPACKED: usize = 1024;
@@ -175,8 +176,8 @@ const GROUP: usize = 1024;
         y31 = f32x4.add(d1, y31);
       }
     } else {
-      const s0 = scale4(p1, p2, p3, g, 0);
-      const s1 = scale4(p1, p2, p3, g, 1);
+      const s0 = scaleAt(p1, p2, p3, g, 0);
+      const s1 = scaleAt(p1, p2, p3, g, 1);
       y00 = madd(a0, s0, y00);
       y01 = madd(a1, s1, y01);
       y10 = madd(b0, s0, y10);
@@ -305,10 +306,10 @@ export function vecFloat(
       y2 = f32x4.add(b0, y2);
       y3 = f32x4.add(b1, y3);
     } else {
-      y0 = madd(a0, scale4(p1, p2, p3, g, 0), y0);
-      y1 = madd(a1, scale4(p1, p2, p3, g, 1), y1);
-      y2 = madd(b0, scale4(q1, q2, q3, g, 0), y2);
-      y3 = madd(b1, scale4(q1, q2, q3, g, 1), y3);
+      y0 = madd(a0, scaleAt(p1, p2, p3, g, 0), y0);
+      y1 = madd(a1, scaleAt(p1, p2, p3, g, 1), y1);
+      y2 = madd(b0, scaleAt(q1, q2, q3, g, 0), y2);
+      y3 = madd(b1, scaleAt(q1, q2, q3, g, 1), y3);
     }
   }
   v128.store(out, y0);

@@ -25,9 +25,11 @@ import {
   P1,
   P2,
   P3,
+  pairs4,
   scales16,
   SIXTEENS,
   scale4,
+  supers4,
 } from "./format.simd";
 import { PAIRS_GROUP } from "./pairs.simd";
 import { highOf, wordOf } from "./planes.simd";
@@ -76,10 +78,8 @@ import { highOf, wordOf } from "./planes.simd";
 
 /** What is subtracted from the weights of four rows, where levels count from CENTER. */
 // @ts-ignore: decorator
-@inline export function offsetOf(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  const offset = offset4(p1, p2, p3, g, half);
-  if (CENTER == 0) return offset;
-  return f32x4.sub(offset, f32x4.mul(scale4(p1, p2, p3, g, half), f32x4.splat(<f32>CENTER)));
+@inline export function offsetOf(scale: v128, offset: v128): v128 {
+  return CENTER == 0 ? offset : f32x4.sub(offset, f32x4.mul(scale, f32x4.splat(<f32>CENTER)));
 }
 
 /** sum + x · w, a row a lane. */
@@ -126,25 +126,27 @@ import { highOf, wordOf } from "./planes.simd";
 ): v128 {
   const low = w + 16 * half;
   const high = !HIGH ? 0 : p1 + g * P1 + 16 * half;
+  const pairs = pairs4(p1, p2, p3, g, half);
   let sum = startOf(tail, 0);
   sum = eight(sum, low, high, 0, x);
   sum = eight(sum, low, high, 1, x);
   if (SIXTEENS) {
-    const pairs = scales16(p1, p2, p3, g, half);
     let other = startOf(tail, 1);
     other = eight(other, low, high, 2, x);
     other = eight(other, low, high, 3, x);
-    sum = i32x4.add(scaled(sum, scaleOf(pairs, 0)), scaled(other, scaleOf(pairs, 1)));
+    sum = i32x4.add(scaled(sum, scaleOf(scales16(pairs), 0)), scaled(other, scaleOf(scales16(pairs), 1)));
   } else {
     sum = eight(sum, low, high, 2, x);
     sum = total(eight(sum, low, high, 3, x));
   }
+  const supers = supers4(p1, p2, p3, g, half);
+  const scale = scale4(pairs, supers, g);
   const step = v128.load32_splat(tail);
-  y = madd(f32x4.mul(f32x4.convert_i32x4_s(sum), step), scale4(p1, p2, p3, g, half), y);
+  y = madd(f32x4.mul(f32x4.convert_i32x4_s(sum), step), scale, y);
   if (!OFFSETS) return y;
   let taken = v128.load32_splat(tail + 4 + 4 * starts());
-  if (SIXTEENS) taken = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(taken, minimums16(p1, p2, p3, g, half)));
-  return f32x4.sub(y, f32x4.mul(f32x4.mul(taken, step), offsetOf(p1, p2, p3, g, half)));
+  if (SIXTEENS) taken = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(taken, minimums16(pairs)));
+  return f32x4.sub(y, f32x4.mul(f32x4.mul(taken, step), offsetOf(scale, offset4(pairs, supers, g))));
 }
 
 // A function each: two loops in one function share its registers, and V8 then makes both slower by

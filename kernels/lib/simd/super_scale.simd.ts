@@ -1,4 +1,5 @@
-// Scales that are int8, one a group of 32 columns, times an f16 a group of 256.
+// Scales that are int8, one a group of 32 columns, times an f16 a group of 256: pairs4(), supers4()
+// and scale4() of formats (planes.simd.ts).
 
 import { halves } from "./lanes.simd";
 import { pairsAt } from "./levels.simd";
@@ -6,11 +7,20 @@ import { pairsAt } from "./levels.simd";
 const INTEGERS: usize = 8;
 const FACTORS: usize = 2;
 
-/** Scales of rows 0 .. 3 (half 0) or 4 .. 7 for group g, from planes of integers and of factors. */
+/** Four rows' elements of the plane of integers that have those of group g: the scales of two groups. */
 // @ts-ignore: decorator
-@inline export function superScale(integers: usize, factors: usize, g: usize, half: usize): v128 {
-  // An element is the scales of two groups.
-  const pairs = pairsAt(integers + (g >> 1) * (2 * INTEGERS) + 8 * half);
+@inline export function integersOf(plane: usize, g: usize, half: usize): v128 {
+  return pairsAt(plane + (g >> 1) * (2 * INTEGERS) + 8 * half);
+}
+
+/** Their f16 as f32. */
+// @ts-ignore: decorator
+@inline export function factorsOf(plane: usize, g: usize, half: usize): v128 {
+  return halves(plane + (g >> 3) * (8 * FACTORS) + 8 * half);
+}
+
+// @ts-ignore: decorator
+@inline export function superScale(pairs: v128, factors: v128, g: usize): v128 {
   const scales = i32x4.shr_s(i32x4.shl(pairs, <i32>(24 - 8 * (g & 1))), 24);
-  return f32x4.mul(f32x4.convert_i32x4_s(scales), halves(factors + (g >> 3) * (8 * FACTORS) + 8 * half));
+  return f32x4.mul(f32x4.convert_i32x4_s(scales), factors);
 }

@@ -12,11 +12,14 @@ import {
   HIGH,
   minimums16,
   OFFSETS,
+  offset4,
   P0,
   P1,
   scales16,
   SIXTEENS,
   scale4,
+  pairs4,
+  supers4,
 } from "./format.simd";
 import { dot, factor, offsetOf, parts, startOf, starts, tailBytes, total, xGroup } from "./product_int8.simd";
 import { highOf, wordOf } from "./planes.simd";
@@ -78,13 +81,15 @@ function spread(p0: usize, p1: usize, p2: usize, p3: usize, first: usize, count:
     out += factorBytes();
     for (let half: usize = 0; half < 2; half++) {
       const to = s + 16 * half;
-      v128.store(to, scale4(p1, p2, p3, g, half));
-      if (OFFSETS) v128.store(to + 32, offsetOf(p1, p2, p3, g, half));
+      const pairs = pairs4(p1, p2, p3, g, half);
+      const supers = supers4(p1, p2, p3, g, half);
+      const scale = scale4(pairs, supers, g);
+      v128.store(to, scale);
+      if (OFFSETS) v128.store(to + 32, offsetOf(scale, offset4(pairs, supers, g)));
       if (SIXTEENS) {
-        const pairs = scales16(p1, p2, p3, g, half);
-        v128.store(to + (OFFSETS ? 64 : 32), scaleOf(pairs, 0));
-        v128.store(to + (OFFSETS ? 96 : 64), scaleOf(pairs, 1));
-        if (OFFSETS) v128.store(to + 128, minimums16(p1, p2, p3, g, half));
+        v128.store(to + (OFFSETS ? 64 : 32), scaleOf(scales16(pairs), 0));
+        v128.store(to + (OFFSETS ? 96 : 64), scaleOf(scales16(pairs), 1));
+        if (OFFSETS) v128.store(to + 128, minimums16(pairs));
       }
     }
     s += scaleBytes();
@@ -280,10 +285,14 @@ function spread(p0: usize, p1: usize, p2: usize, p3: usize, first: usize, count:
         }
       }
     }
-    const s0 = direct ? scale4(p1, p2, p3, g, 0) : v128.load(s);
-    const s1 = direct ? scale4(p1, p2, p3, g, 1) : v128.load(s, 16);
-    const o0 = !OFFSETS ? s0 : direct ? offsetOf(p1, p2, p3, g, 0) : v128.load(s, 32);
-    const o1 = !OFFSETS ? s1 : direct ? offsetOf(p1, p2, p3, g, 1) : v128.load(s, 48);
+    const a0 = direct ? pairs4(p1, p2, p3, g, 0) : i32x4.splat(0);
+    const a1 = direct ? pairs4(p1, p2, p3, g, 1) : a0;
+    const b0 = direct ? supers4(p1, p2, p3, g, 0) : a0;
+    const b1 = direct ? supers4(p1, p2, p3, g, 1) : a0;
+    const s0 = direct ? scale4(a0, b0, g) : v128.load(s);
+    const s1 = direct ? scale4(a1, b1, g) : v128.load(s, 16);
+    const o0 = !OFFSETS ? s0 : direct ? offsetOf(s0, offset4(a0, b0, g)) : v128.load(s, 32);
+    const o1 = !OFFSETS ? s1 : direct ? offsetOf(s1, offset4(a1, b1, g)) : v128.load(s, 48);
     const m0 = SIXTEENS && OFFSETS ? v128.load(s, 128) : s0;
     const m1 = SIXTEENS && OFFSETS ? v128.load(s, 144) : s1;
     y00 = join(y00, t00, tail, s0, o0, m0);

@@ -1,7 +1,7 @@
 // weights() of formats with level(): a group of a panel as f32, bit for bit as unpack() of
 // kernels/formats makes it.
 
-import { CENTER, level, minimums16, OFFSETS, offset4, P0, P1, SIXTEENS, scale4, scales16 } from "./format.simd";
+import { CENTER, level, minimums16, OFFSETS, offset4, P0, P1, pairs4, SIXTEENS, scale4, scales16, supers4 } from "./format.simd";
 import { highOf, wordOf } from "./planes.simd";
 
 export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, out: usize): usize {
@@ -9,10 +9,12 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
     const w = p0 + g * P0 + 16 * half;
     const h = p1 + g * P1 + 16 * half;
     const to = out + 16 * half;
-    const d = scale4(p1, p2, p3, g, half);
-    const dmin = offset4(p1, p2, p3, g, half);
-    const scales = scales16(p1, p2, p3, g, half);
-    const minimums = minimums16(p1, p2, p3, g, half);
+    const pairs = pairs4(p1, p2, p3, g, half);
+    const supers = supers4(p1, p2, p3, g, half);
+    const d = scale4(pairs, supers, g);
+    const dmin = offset4(pairs, supers, g);
+    const scales = scales16(pairs);
+    const minimums = minimums16(pairs);
     let scale = SIXTEENS ? f32x4.mul(f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(scales, 24), 24)), d) : d;
     let offset = SIXTEENS ? f32x4.mul(f32x4.convert_i32x4_s(v128.and(minimums, i32x4.splat(0xffff))), dmin) : dmin;
     four(w, h, 0, scale, offset, to);

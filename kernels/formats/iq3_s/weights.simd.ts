@@ -1,8 +1,8 @@
 // iq3_s for the SIMD kernels (lib/simd/planes.simd.ts): codes of signed magnitudes 1, 3, ..., 15
 // lie as q4's levels, eight columns an element.
 
-import { lookUp } from "../../lib/simd/dot.simd";
 import { nibblesOf } from "../../lib/simd/levels.simd";
+import { lookUp } from "../../lib/simd/dot.simd";
 import { factorsOf, integersOf, superScale } from "../../lib/simd/super_scale.simd";
 
 export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
@@ -14,11 +14,17 @@ export const P2: usize = 2;
 export const P3: usize = 0;
 export const INT8: bool = true;
 export const BITS: i32 = 5;
+export const LOW: u32 = 0x0f0f0f0f;
 export const CENTER: i32 = 16;
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
-  return lookUp(i8x16(17, 19, 21, 23, 25, 27, 29, 31, 15, 13, 11, 9, 7, 5, 3, 1), nibblesOf(w, k));
+@inline export function other(): v128 {
+  return i8x16(17, 19, 21, 23, 25, 27, 29, 31, 15, 13, 11, 9, 7, 5, 3, 1);
+}
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
+  return lookUp(other, nibblesOf(w, k, low));
 }
 
 // @ts-ignore: decorator

@@ -1,8 +1,8 @@
 // iq3_xxs for the SIMD kernels (lib/simd/planes.simd.ts): codes of signed magnitudes 2, 6, ..., 26
 // and 31 lie as q4's levels, eight columns an element.
 
-import { lookUp } from "../../lib/simd/dot.simd";
 import { nibblesOf } from "../../lib/simd/levels.simd";
+import { lookUp } from "../../lib/simd/dot.simd";
 import { factorsOf, integersOf, superScale } from "../../lib/simd/super_scale.simd";
 
 export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
@@ -15,11 +15,17 @@ export const P3: usize = 0;
 export const INT8: bool = true;
 // Sums of 32 columns of six bits do not fit in int16.
 export const BITS: i32 = 8;
+export const LOW: u32 = 0x0f0f0f0f;
 export const CENTER: i32 = 32;
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
-  return lookUp(i8x16(34, 38, 42, 46, 50, 54, 58, 63, 30, 26, 22, 18, 14, 10, 6, 1), nibblesOf(w, k));
+@inline export function other(): v128 {
+  return i8x16(34, 38, 42, 46, 50, 54, 58, 63, 30, 26, 22, 18, 14, 10, 6, 1);
+}
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
+  return lookUp(other, nibblesOf(w, k, low));
 }
 
 // @ts-ignore: decorator

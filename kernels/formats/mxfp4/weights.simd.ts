@@ -1,8 +1,8 @@
 // mxfp4 for the SIMD kernels (lib/simd/planes.simd.ts): codes lie as q4's levels, eight columns an
 // element.
 
-import { lookUp } from "../../lib/simd/dot.simd";
 import { nibblesOf, pairsAt } from "../../lib/simd/levels.simd";
+import { lookUp } from "../../lib/simd/dot.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
 
 export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS, supers4 } from "../../lib/simd/defaults.simd";
@@ -14,16 +14,22 @@ export const P2: usize = 0;
 export const P3: usize = 0;
 export const INT8: bool = true;
 export const BITS: i32 = 5;
+export const LOW: u32 = 0x0f0f0f0f;
 export const CENTER: i32 = 12;
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
-  return lookUp(i8x16(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0), nibblesOf(w, k));
+@inline export function other(): v128 {
+  return i8x16(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+}
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
+  return lookUp(other, nibblesOf(w, k, low));
 }
 
 // @ts-ignore: decorator
 @inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return pairsAt(p1 + (g >> 1) * (2 * P1) + 8 * half); // the exponents of two groups
+  return pairsAt(p1 + (g >> 1) * (2 * P1), half); // the exponents of two groups
 }
 
 // @ts-ignore: decorator

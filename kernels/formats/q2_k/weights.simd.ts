@@ -1,9 +1,9 @@
 // q2_k for the SIMD kernels (lib/simd/planes.simd.ts): levels of sixteen columns an element.
 
-import { lowerHalf, pairsAt, twoBitsOf, upperHalf } from "../../lib/simd/levels.simd";
+import { lowerHalf, pairsAt, twoBitsOf, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
 import { splitTwoBits } from "../../lib/simd/split.simd";
 
-export { CENTER, column, EXACT, FUSED, HIGH, NIBBLES } from "../../lib/simd/defaults.simd";
+export { CENTER, column, EXACT, FUSED, HIGH, NIBBLES, other } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 64;
@@ -12,22 +12,23 @@ export const P2: usize = 4;
 export const P3: usize = 0;
 export const INT8: bool = true;
 export const BITS: i32 = 2;
+export const LOW: u32 = 0x03030303;
 export const OFFSETS: bool = true;
 export const SIXTEENS: bool = true;
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
-  return twoBitsOf(w, k, 0);
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
+  return twoBitsOf(w, k, 0, low);
 }
 
 // @ts-ignore: decorator
 @inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return pairsAt(p1 + g * P1 + 8 * half);
+  return pairsAt(p1 + g * P1, half);
 }
 
 // @ts-ignore: decorator
 @inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return v128.load(p2 + (g >> 3) * (8 * P2) + 16 * half);
+  return wordsAt(p2 + (g >> 3) * (8 * P2), half);
 }
 
 // @ts-ignore: decorator

@@ -1,8 +1,7 @@
 // q3_k for the SIMD kernels (lib/simd/planes.simd.ts): low bits of sixteen columns an element, the
 // third of 32; scales six elements (q3_k.ts).
 
-import { halves } from "../../lib/simd/lanes.simd";
-import { oneBitOf, pairsAt, twoBitsOf } from "../../lib/simd/levels.simd";
+import { halvesAt, oneBitOf, pairsAt, twoBitsOf } from "../../lib/simd/levels.simd";
 import { splitOneBit, splitTwoBits } from "../../lib/simd/split.simd";
 
 export { column, EXACT, FUSED, minimums16, NIBBLES, offset4, OFFSETS } from "../../lib/simd/defaults.simd";
@@ -14,20 +13,26 @@ export const P2: usize = 12;
 export const P3: usize = 2;
 export const INT8: bool = true;
 export const BITS: i32 = 3;
+export const LOW: u32 = 0x03030303;
 export const HIGH: bool = true;
 export const CENTER: i32 = 4;
 export const SIXTEENS: bool = true;
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
-  return v128.or(twoBitsOf(w, k, 0), oneBitOf(h, k, 2));
+@inline export function other(): v128 {
+  return i32x4.splat(0x04040404);
+}
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
+  return v128.or(twoBitsOf(w, k, 0, low), oneBitOf(h, k, 2, other));
 }
 
 // @ts-ignore: decorator
 @inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  const at = p2 + (g >> 3) * (8 * P2) + 8 * half;
-  const low = i32x4.shr_u(pairsAt(at + ((g & 7) >> 1) * 16), <i32>(8 * (g & 1)));
-  const high = i32x4.shr_u(pairsAt(at + 64 + ((g & 7) >> 2) * 16), <i32>(4 * (g & 3)));
+  const at = p2 + (g >> 3) * (8 * P2);
+  const low = i32x4.shr_u(pairsAt(at + ((g & 7) >> 1) * 16, half), <i32>(8 * (g & 1)));
+  const high = i32x4.shr_u(pairsAt(at + 64 + ((g & 7) >> 2) * 16, half), <i32>(4 * (g & 3)));
   const first = v128.or(v128.and(low, i32x4.splat(15)), v128.and(i32x4.shl(high, 4), i32x4.splat(0x30)));
   const second = v128.or(v128.and(i32x4.shl(low, 4), i32x4.splat(0xf00)), v128.and(i32x4.shl(high, 10), i32x4.splat(0x3000)));
   return i8x16.sub(v128.or(first, second), i32x4.splat(0x2020));
@@ -35,7 +40,7 @@ export const SIXTEENS: bool = true;
 
 // @ts-ignore: decorator
 @inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return halves(p3 + (g >> 3) * (8 * P3) + 8 * half);
+  return halvesAt(p3 + (g >> 3) * (8 * P3), half);
 }
 
 // @ts-ignore: decorator

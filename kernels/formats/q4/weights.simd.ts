@@ -1,10 +1,10 @@
 // q4 for the SIMD kernels (lib/simd/planes.simd.ts): an element is eight columns, each a nibble.
 
+import { halvesAt } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
-import { halves } from "../../lib/simd/lanes.simd";
 import { packQ4, storeConstants } from "../../formats/q4/quantize.simd";
 
-export { column, FUSED, HIGH, level, minimums16, offset4, OFFSETS, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, FUSED, HIGH, level, minimums16, offset4, OFFSETS, other, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 128;
 export const P1: usize = 16;
@@ -13,6 +13,7 @@ export const P3: usize = 0;
 export const EXACT: bool = false;
 export const INT8: bool = true;
 export const BITS: i32 = 4;
+export const LOW: u32 = 0x0f0f0f0f;
 export const NIBBLES: bool = true;
 export const CENTER: i32 = 8;
 
@@ -43,7 +44,7 @@ export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void 
 
 // @ts-ignore: decorator
 @inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return halves(p1 + g * P1 + 8 * half);
+  return halvesAt(p1 + g * P1, half);
 }
 
 // @ts-ignore: decorator

@@ -1,9 +1,9 @@
 // q4_1 for the SIMD kernels (lib/simd/planes.simd.ts): levels are q4's, eight columns an element.
 
-import { lowerHalf, nibblesOf, upperHalf } from "../../lib/simd/levels.simd";
+import { lowerHalf, nibblesOf, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
 
-export { CENTER, column, EXACT, FUSED, HIGH, minimums16, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { CENTER, column, EXACT, FUSED, HIGH, minimums16, other, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
@@ -12,17 +12,18 @@ export const P2: usize = 0;
 export const P3: usize = 0;
 export const INT8: bool = true;
 export const BITS: i32 = 4;
+export const LOW: u32 = 0x0f0f0f0f;
 export const NIBBLES: bool = true;
 export const OFFSETS: bool = true;
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
-  return nibblesOf(w, k);
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
+  return nibblesOf(w, k, low);
 }
 
 // @ts-ignore: decorator
 @inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return v128.load(p1 + g * P1 + 16 * half);
+  return wordsAt(p1 + g * P1, half);
 }
 
 // @ts-ignore: decorator

@@ -1,9 +1,9 @@
 // q4_g32 for the SIMD kernels (lib/simd/planes.simd.ts).
 
-import { scalesOf, zerosOf } from "../../lib/simd/affine.simd";
 import { nibblesOf } from "../../lib/simd/levels.simd";
+import { scalesOf, zerosOf } from "../../lib/simd/affine.simd";
 
-export { CENTER, column, EXACT, FUSED, HIGH, minimums16, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { CENTER, column, EXACT, FUSED, HIGH, minimums16, other, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
@@ -12,6 +12,7 @@ export const P2: usize = 8;
 export const P3: usize = 0;
 export const INT8: bool = true;
 export const BITS: i32 = 4;
+export const LOW: u32 = 0x0f0f0f0f;
 export const NIBBLES: bool = true;
 export const OFFSETS: bool = true;
 
@@ -19,8 +20,8 @@ export const OFFSETS: bool = true;
 const SHIFT: usize = 0;
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
-  return nibblesOf(w, k);
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
+  return nibblesOf(w, k, low);
 }
 
 // @ts-ignore: decorator

@@ -1,9 +1,9 @@
 // q4_k for the SIMD kernels (lib/simd/planes.simd.ts): levels are q4's, eight columns an element.
 
-import { lowerByte, lowerHalf, nibblesOf, pairsAt, upperByte, upperHalf } from "../../lib/simd/levels.simd";
+import { lowerByte, lowerHalf, nibblesOf, pairsAt, upperByte, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
 import { splitNibbles, splitScales } from "../../lib/simd/split.simd";
 
-export { CENTER, column, EXACT, FUSED, HIGH, minimums16, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { CENTER, column, EXACT, FUSED, HIGH, minimums16, other, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
@@ -12,22 +12,23 @@ export const P2: usize = 4;
 export const P3: usize = 0;
 export const INT8: bool = true;
 export const BITS: i32 = 4;
+export const LOW: u32 = 0x0f0f0f0f;
 export const NIBBLES: bool = true;
 export const OFFSETS: bool = true;
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
-  return nibblesOf(w, k);
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
+  return nibblesOf(w, k, low);
 }
 
 // @ts-ignore: decorator
 @inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return pairsAt(p1 + g * P1 + 8 * half);
+  return pairsAt(p1 + g * P1, half);
 }
 
 // @ts-ignore: decorator
 @inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return v128.load(p2 + (g >> 3) * (8 * P2) + 16 * half);
+  return wordsAt(p2 + (g >> 3) * (8 * P2), half);
 }
 
 // @ts-ignore: decorator

@@ -1,7 +1,7 @@
 // q5_k for the SIMD kernels (lib/simd/planes.simd.ts): low bits as q4's levels, the fifth of 32
 // columns an element.
 
-import { lowerByte, lowerHalf, nibblesOf, oneBitOf, pairsAt, upperByte, upperHalf } from "../../lib/simd/levels.simd";
+import { lowerByte, lowerHalf, nibblesOf, oneBitOf, pairsAt, upperByte, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
 import { splitNibbles, splitOneBit, splitScales } from "../../lib/simd/split.simd";
 
 export { column, EXACT, FUSED, minimums16, NIBBLES, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
@@ -13,23 +13,29 @@ export const P2: usize = 16;
 export const P3: usize = 4;
 export const INT8: bool = true;
 export const BITS: i32 = 5;
+export const LOW: u32 = 0x0f0f0f0f;
 export const HIGH: bool = true;
 export const CENTER: i32 = 16;
 export const OFFSETS: bool = true;
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
-  return v128.or(nibblesOf(w, k), oneBitOf(h, k, 4));
+@inline export function other(): v128 {
+  return i32x4.splat(0x10101010);
+}
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
+  return v128.or(nibblesOf(w, k, low), oneBitOf(h, k, 4, other));
 }
 
 // @ts-ignore: decorator
 @inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return pairsAt(p2 + g * P2 + 8 * half);
+  return pairsAt(p2 + g * P2, half);
 }
 
 // @ts-ignore: decorator
 @inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return v128.load(p3 + (g >> 3) * (8 * P3) + 16 * half);
+  return wordsAt(p3 + (g >> 3) * (8 * P3), half);
 }
 
 // @ts-ignore: decorator

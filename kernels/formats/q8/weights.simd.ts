@@ -1,9 +1,9 @@
 // q8 for the SIMD kernels (lib/simd/planes.simd.ts): an element is four columns, each a byte.
 
+import { halvesAt } from "../../lib/simd/levels.simd";
 import { finiteHalf, mostOf, ofHalf } from "../../lib/simd/half.simd";
-import { halves } from "../../lib/simd/lanes.simd";
 
-export { column, FUSED, HIGH, level, minimums16, NIBBLES, offset4, OFFSETS, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, FUSED, HIGH, level, LOW, minimums16, NIBBLES, offset4, OFFSETS, other, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 256;
 export const P1: usize = 16;
@@ -90,7 +90,7 @@ function exactQ8(x: usize, y: usize, inverse: f64): void {
 
 // @ts-ignore: decorator
 @inline export function supers4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return halves(p1 + g * P1 + 8 * half);
+  return halvesAt(p1 + g * P1, half);
 }
 
 // @ts-ignore: decorator

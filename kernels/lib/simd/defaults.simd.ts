@@ -2,6 +2,7 @@
 
 export const INT8: bool = false;
 export const BITS: i32 = 8;
+export const LOW: u32 = 0;
 export const NIBBLES: bool = false;
 export const HIGH: bool = false;
 export const CENTER: i32 = 0;
@@ -16,7 +17,12 @@ export const FUSED: bool = false;
 }
 
 // @ts-ignore: decorator
-@inline export function level(w: v128, h: v128, k: i32): v128 {
+@inline export function other(): v128 {
+  return i32x4.splat(0);
+}
+
+// @ts-ignore: decorator
+@inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
   return w;
 }
 

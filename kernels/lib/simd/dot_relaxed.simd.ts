@@ -31,16 +31,20 @@ export const X_GROUP: usize = 32;
 /** Vectors of factors that four columns of four rows make. */
 export const PARTS: i32 = 1;
 
+/** Of baseline modules: what factors() and nibbles() mask with. */
+export const EVEN: u32 = 0;
+export const EVEN_NIBBLES: u32 = 0;
+
 /** One part of four columns of bytes, each at most 127. `part` is a constant wherever this is called. */
 // @ts-ignore: decorator
-@inline export function factors(bytes: v128, part: i32): v128 {
+@inline export function factors(bytes: v128, part: i32, even: v128): v128 {
   return bytes;
 }
 
-/** The same of columns 4k .. of words of nibbles. */
+/** The same of columns 4k .. of words of nibbles; `low` has 15 in each byte. */
 // @ts-ignore: decorator
-@inline export function nibbles(w: v128, k: i32, part: i32): v128 {
-  return v128.and((k & 1) == 0 ? w : i16x8.shr_u(w, 4), i8x16.splat(15));
+@inline export function nibbles(w: v128, k: i32, part: i32, low: v128, even: v128): v128 {
+  return v128.and((k & 1) == 0 ? w : i16x8.shr_u(w, 4), low);
 }
 
 /** Bytes of a table by their number, 0 .. 15. */
@@ -55,10 +59,10 @@ export const PARTS: i32 = 1;
   return i16x8.add(sum, i16x8.relaxed_dot_i8x16_i7x16_s(x, w));
 }
 
-/** A sum as int32, a row a lane. */
+/** A sum as int32, a row a lane; `ones` has 1 in each lane of int16. */
 // @ts-ignore: decorator
-@inline export function total(sum: v128): v128 {
-  return i32x4.extadd_pairwise_i16x8_s(sum);
+@inline export function total(sum: v128, ones: v128): v128 {
+  return i32x4.dot_i16x8_s(sum, ones);
 }
 
 /** A sum times the scales of sixteen columns, which `pairs` has as bytes; `i` 0 or 1 says which. */

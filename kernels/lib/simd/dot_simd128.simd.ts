@@ -31,18 +31,21 @@ export const X_GROUP: usize = 64;
 /** Vectors of factors that four columns of four rows make. */
 export const PARTS: i32 = 2;
 
+/** What factors() and nibbles() mask with. */
+export const EVEN: u32 = 0x00ff00ff;
+export const EVEN_NIBBLES: u32 = 0x000f000f;
+
 /** One part of four columns of bytes, each at most 127. `part` is a constant wherever this is called. */
 // @ts-ignore: decorator
-@inline export function factors(bytes: v128, part: i32): v128 {
-  return part == 0 ? v128.and(bytes, i16x8.splat(255)) : i16x8.shr_u(bytes, 8);
+@inline export function factors(bytes: v128, part: i32, even: v128): v128 {
+  return part == 0 ? v128.and(bytes, even) : i16x8.shr_u(bytes, 8);
 }
 
 /** The same of columns 4k .. of words of nibbles. */
 // @ts-ignore: decorator
-@inline export function nibbles(w: v128, k: i32, part: i32): v128 {
-  const mask = i16x8.splat(15);
-  if (part == 0) return v128.and((k & 1) == 0 ? w : i16x8.shr_u(w, 4), mask);
-  return (k & 1) == 0 ? v128.and(i16x8.shr_u(w, 8), mask) : i16x8.shr_u(w, 12);
+@inline export function nibbles(w: v128, k: i32, part: i32, low: v128, even: v128): v128 {
+  if (part == 0) return v128.and((k & 1) == 0 ? w : i16x8.shr_u(w, 4), even);
+  return (k & 1) == 0 ? v128.and(i16x8.shr_u(w, 8), even) : i16x8.shr_u(w, 12);
 }
 
 /** Bytes of a table by their number, 0 .. 15. */
@@ -57,9 +60,9 @@ export const PARTS: i32 = 2;
   return i32x4.add(sum, i32x4.dot_i16x8_s(x, w));
 }
 
-/** A sum as int32, a row a lane. */
+/** A sum as int32, a row a lane; `ones` has 1 in each lane of int16. */
 // @ts-ignore: decorator
-@inline export function total(sum: v128): v128 {
+@inline export function total(sum: v128, ones: v128): v128 {
   return sum;
 }
 

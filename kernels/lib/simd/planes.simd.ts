@@ -21,8 +21,11 @@
 //   BITS             of a level as it meets activations. More than seven: activations are pairs of
 //                    int16 (pairs.simd.ts), else what dot.simd takes
 //   NIBBLES          whether levels are the nibbles of the first plane's words as they are
-//   level(w, h, k)   else: levels of columns 4k .. 4k + 3 of four rows, sixteen bytes, from their
+//   level(w, h, k, low, other)
+//                    else: levels of columns 4k .. 4k + 3 of four rows, sixteen bytes, from their
 //                    words of the first plane and the second. k is a constant
+//   LOW, other()     what level() and nibbles() get as `low`, a word of each lane, and as `other`:
+//                    V8 would make constants anew at each use, so the caller keeps them in registers
 //   HIGH             whether levels have bits in the second plane
 //   CENTER           the level that sums count from. Without offsets it stands for the weight zero
 //   SIXTEENS, scales16(pairs)
@@ -42,6 +45,7 @@
 // levels.
 
 import { HIGH, P0, P1, P2, P3, pairs4, scale4, supers4 } from "./format.simd";
+import { vectorAt } from "./near.simd";
 
 /** Panels of N rows. */
 // @ts-ignore: decorator
@@ -61,16 +65,19 @@ import { HIGH, P0, P1, P2, P3, pairs4, scale4, supers4 } from "./format.simd";
   return w + groups * (panels * (P0 + P1 + P2) + panel * P3);
 }
 
-/** Four rows' words with columns 4k .. 4k + 3 of the group at w. k is a constant. */
+/**
+ * Words with columns 4k .. 4k + 3 of four rows, the first (half 0) or the second of the group at w. k
+ * and half are constants: V8 loads 256 bits where two loads differ in a constant only.
+ */
 // @ts-ignore: decorator
-@inline export function wordOf(w: usize, k: usize): v128 {
-  return v128.load(w + 32 * ((k * P0) >> 8));
+@inline export function wordOf(w: usize, k: usize, half: usize): v128 {
+  return vectorAt(w, 2 * ((k * P0) >> 8) + half);
 }
 
 /** The same in the second plane, if levels have bits there. */
 // @ts-ignore: decorator
-@inline export function highOf(h: usize, k: usize): v128 {
-  return !HIGH ? i32x4.splat(0) : v128.load(h + 32 * ((k * P1) >> 8));
+@inline export function highOf(h: usize, k: usize, half: usize): v128 {
+  return HIGH ? vectorAt(h, 2 * ((k * P1) >> 8) + half) : i32x4.splat(0);
 }
 
 /** The scales of group g of four rows. */

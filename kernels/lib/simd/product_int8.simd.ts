@@ -11,16 +11,18 @@
 // scale, what its sums begin with (start() of dot.simd; two if scales cover sixteen columns), and
 // the sum of its activations if there are offsets.
 
-import { dot as dotLevels, factors, madd, nibbles, PARTS, scaled, scaleOf, total as totalLevels, X_GROUP } from "./dot.simd";
+import { dot as dotLevels, EVEN, EVEN_NIBBLES, factors, madd, nibbles, PARTS, scaled, scaleOf, total as totalLevels, X_GROUP } from "./dot.simd";
 import {
   BITS,
   CENTER,
   HIGH,
+  LOW,
   level,
   minimums16,
   NIBBLES,
   OFFSETS,
   offset4,
+  other,
   P0,
   P1,
   P2,
@@ -31,6 +33,7 @@ import {
   scale4,
   supers4,
 } from "./format.simd";
+import { wordAt } from "./near.simd";
 import { PAIRS_GROUP } from "./pairs.simd";
 import { highOf, wordOf } from "./planes.simd";
 
@@ -58,22 +61,29 @@ import { highOf, wordOf } from "./planes.simd";
   return 4 + 4 * starts() + (OFFSETS ? 4 : 0);
 }
 
+/** What factor() takes as `even`, a word of each lane. */
+// @ts-ignore: decorator
+@inline export function evenMask(): u32 {
+  return BITS == 8 ? 0x00ff00ff : NIBBLES ? EVEN_NIBBLES : EVEN;
+}
+
 /** What the sum of a group begins with, or of its half `i` of sixteen columns. */
 // @ts-ignore: decorator
 @inline export function startOf(tail: usize, i: usize): v128 {
-  return CENTER == 0 ? i32x4.splat(0) : v128.load32_splat(tail + 4 + 4 * i);
+  if (CENTER == 0) return i32x4.splat(0);
+  return i == 0 ? v128.load32_splat(tail, 4) : v128.load32_splat(tail, 8);
 }
 
 /**
  * One part of columns 4k .. 4k + 3 of four rows, from their words w in the first plane and h in the
- * second. k and `part` are constants.
+ * second. k and `part` are constants; the rest is what the functions above give.
  */
 // @ts-ignore: decorator
-@inline export function factor(w: v128, h: v128, k: i32, part: i32): v128 {
-  if (NIBBLES) return nibbles(w, k, part);
-  const bytes = level(w, h, k);
-  if (BITS != 8) return factors(bytes, part);
-  return part == 0 ? v128.and(bytes, i16x8.splat(255)) : i16x8.shr_u(bytes, 8);
+@inline export function factor(w: v128, h: v128, k: i32, part: i32, low: v128, other: v128, even: v128): v128 {
+  if (NIBBLES) return nibbles(w, k, part, low, even);
+  const bytes = level(w, h, k, low, other);
+  if (BITS != 8) return factors(bytes, part, even);
+  return part == 0 ? v128.and(bytes, even) : i16x8.shr_u(bytes, 8);
 }
 
 /** What is subtracted from the weights of four rows, where levels count from CENTER. */
@@ -90,22 +100,38 @@ import { highOf, wordOf } from "./planes.simd";
 
 /** A sum as int32. */
 // @ts-ignore: decorator
-@inline export function total(sum: v128): v128 {
-  return BITS == 8 ? sum : totalLevels(sum);
+@inline export function total(sum: v128, ones: v128): v128 {
+  return BITS == 8 ? sum : totalLevels(sum, ones);
 }
 
-/** sum + columns 8j .. 8j + 7 of four rows. j is a constant. */
+/** sum + columns 8j .. 8j + 7 of four rows, the first or the second of a panel. j is a constant. */
 // @ts-ignore: decorator
-@inline function eight(sum: v128, w: usize, h: usize, j: usize, x: usize): v128 {
-  const low = wordOf(w, 2 * j);
-  const high = highOf(h, 2 * j);
-  const step = 4 * parts();
-  sum = dot(sum, v128.load32_splat(x + 2 * j * step), factor(low, high, <i32>(2 * j), 0));
-  if (parts() == 2) sum = dot(sum, v128.load32_splat(x + 2 * j * step + 4), factor(low, high, <i32>(2 * j), 1));
-  const next = P0 == 256 ? wordOf(w, 2 * j + 1) : low;
-  sum = dot(sum, v128.load32_splat(x + (2 * j + 1) * step), factor(next, high, <i32>(2 * j + 1), 0));
-  if (parts() == 2) sum = dot(sum, v128.load32_splat(x + (2 * j + 1) * step + 4), factor(next, high, <i32>(2 * j + 1), 1));
+@inline function eight(
+  sum: v128,
+  w: usize,
+  h: usize,
+  j: usize,
+  half: usize,
+  x: usize,
+  low: v128,
+  other: v128,
+  even: v128,
+): v128 {
+  const word = wordOf(w, 2 * j, half);
+  const high = highOf(h, 2 * j, half);
+  const k = <i32>(2 * j);
+  sum = dot(sum, activation(x, k, 0), factor(word, high, k, 0, low, other, even));
+  if (parts() == 2) sum = dot(sum, activation(x, k, 1), factor(word, high, k, 1, low, other, even));
+  const next = P0 == 256 ? wordOf(w, 2 * j + 1, half) : word;
+  sum = dot(sum, activation(x, k + 1, 0), factor(next, high, k + 1, 0, low, other, even));
+  if (parts() == 2) sum = dot(sum, activation(x, k + 1, 1), factor(next, high, k + 1, 1, low, other, even));
   return sum;
+}
+
+/** The activations that meet a part of columns 4k .. 4k + 3, the same in each of the four rows. */
+// @ts-ignore: decorator
+@inline function activation(x: usize, k: i32, part: i32): v128 {
+  return wordAt(x, k * parts() + part);
 }
 
 /**
@@ -123,30 +149,63 @@ import { highOf, wordOf } from "./planes.simd";
   half: usize,
   x: usize,
   tail: usize,
+  step: v128,
+  taken: v128,
+  low: v128,
+  other: v128,
+  even: v128,
+  ones: v128,
 ): v128 {
-  const low = w + 16 * half;
-  const high = !HIGH ? 0 : p1 + g * P1 + 16 * half;
+  const h = HIGH ? p1 + g * P1 : 0;
   const pairs = pairs4(p1, p2, p3, g, half);
   let sum = startOf(tail, 0);
-  sum = eight(sum, low, high, 0, x);
-  sum = eight(sum, low, high, 1, x);
+  sum = eight(sum, w, h, 0, half, x, low, other, even);
+  sum = eight(sum, w, h, 1, half, x, low, other, even);
   if (SIXTEENS) {
-    let other = startOf(tail, 1);
-    other = eight(other, low, high, 2, x);
-    other = eight(other, low, high, 3, x);
-    sum = i32x4.add(scaled(sum, scaleOf(scales16(pairs), 0)), scaled(other, scaleOf(scales16(pairs), 1)));
+    let second = startOf(tail, 1);
+    second = eight(second, w, h, 2, half, x, low, other, even);
+    second = eight(second, w, h, 3, half, x, low, other, even);
+    const scales = scales16(pairs);
+    sum = i32x4.add(scaled(sum, scaleOf(scales, 0)), scaled(second, scaleOf(scales, 1)));
   } else {
-    sum = eight(sum, low, high, 2, x);
-    sum = total(eight(sum, low, high, 3, x));
+    sum = eight(sum, w, h, 2, half, x, low, other, even);
+    sum = total(eight(sum, w, h, 3, half, x, low, other, even), ones);
   }
   const supers = supers4(p1, p2, p3, g, half);
   const scale = scale4(pairs, supers, g);
-  const step = v128.load32_splat(tail);
   y = madd(f32x4.mul(f32x4.convert_i32x4_s(sum), step), scale, y);
   if (!OFFSETS) return y;
-  let taken = v128.load32_splat(tail + 4 + 4 * starts());
-  if (SIXTEENS) taken = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(taken, minimums16(pairs)));
-  return f32x4.sub(y, f32x4.mul(f32x4.mul(taken, step), offsetOf(scale, offset4(pairs, supers, g))));
+  const offset = offsetOf(scale, offset4(pairs, supers, g));
+  if (!SIXTEENS) return f32x4.sub(y, f32x4.mul(offset, taken));
+  const sums = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(minimums16(pairs), taken));
+  return f32x4.sub(y, f32x4.mul(offset, f32x4.mul(sums, step)));
+}
+
+/**
+ * What group() needs of the activations for offsets: their sum times their scale; the sums of both
+ * halves as int16 if scales cover sixteen columns. The same for all panels, so that it is computed
+ * outside of group(): V8 makes 256 bits only of what is computed alike for both halves.
+ */
+// @ts-ignore: decorator
+@inline function takenOf(tail: usize, step: v128): v128 {
+  if (!OFFSETS) return step;
+  const sums = wordAt(tail, 1 + <i32>starts());
+  return SIXTEENS ? sums : f32x4.mul(sums, step);
+}
+
+/** Bytes after a result, from which on keep() writes. */
+const KEPT: usize = 128;
+
+/**
+ * Writes the constants of group() to memory: read from there, they stay in registers; V8 makes
+ * others anew wherever they are used, with three instructions for one.
+ */
+// @ts-ignore: decorator
+@inline function keep(at: usize): void {
+  v128.store(at, other());
+  store<u32>(at, LOW, 16);
+  store<u32>(at, evenMask(), 20);
+  store<u32>(at, 0x00010001, 24);
 }
 
 // A function each: two loops in one function share its registers, and V8 then makes both slower by
@@ -154,12 +213,20 @@ import { highOf, wordOf } from "./planes.simd";
 
 /** Eight rows, whose planes are at p0 .. p3, by one token: 8 f32 at out. */
 export function vecInt8(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, out: usize): void {
+  keep(out + KEPT);
+  const kept = out + KEPT;
+  const other = v128.load(kept);
+  const low = v128.load32_splat(kept, 16);
+  const even = v128.load32_splat(kept, 20);
+  const ones = v128.load32_splat(kept, 24);
   let tail = x + groups * xGroup();
   let y0 = f32x4.splat(0);
   let y1 = y0;
   for (let g: usize = 0; g < groups; g++) {
-    y0 = group(y0, p0, p1, p2, p3, g, 0, x, tail);
-    y1 = group(y1, p0, p1, p2, p3, g, 1, x, tail);
+    const step = v128.load32_splat(tail);
+    const taken = takenOf(tail, step);
+    y0 = group(y0, p0, p1, p2, p3, g, 0, x, tail, step, taken, low, other, even, ones);
+    y1 = group(y1, p0, p1, p2, p3, g, 1, x, tail, step, taken, low, other, even, ones);
     p0 += P0;
     x += xGroup();
     tail += tailBytes();
@@ -173,6 +240,12 @@ export function vecInt8(p0: usize, p1: usize, p2: usize, p3: usize, groups: usiz
  * in each: with one it reads memory at three quarters of the speed.
  */
 export function vec4Int8(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, out: usize): void {
+  keep(out + KEPT);
+  const kept = out + KEPT;
+  const other = v128.load(kept);
+  const low = v128.load32_splat(kept, 16);
+  const even = v128.load32_splat(kept, 20);
+  const ones = v128.load32_splat(kept, 24);
   let tail = x + groups * xGroup();
   const panel0 = groups * P0;
   const panel1 = groups * P1;
@@ -187,30 +260,32 @@ export function vec4Int8(p0: usize, p1: usize, p2: usize, p3: usize, groups: usi
   let d0 = a0;
   let d1 = a0;
   for (let g: usize = 0; g < groups; g++) {
+    const step = v128.load32_splat(tail);
+    const taken = takenOf(tail, step);
     let q0 = p0;
     let q1 = p1;
     let q2 = p2;
     let q3 = p3;
-    a0 = group(a0, q0, q1, q2, q3, g, 0, x, tail);
-    a1 = group(a1, q0, q1, q2, q3, g, 1, x, tail);
+    a0 = group(a0, q0, q1, q2, q3, g, 0, x, tail, step, taken, low, other, even, ones);
+    a1 = group(a1, q0, q1, q2, q3, g, 1, x, tail, step, taken, low, other, even, ones);
     q0 += panel0;
     q1 += panel1;
     q2 += panel2;
     q3 += panel3;
-    b0 = group(b0, q0, q1, q2, q3, g, 0, x, tail);
-    b1 = group(b1, q0, q1, q2, q3, g, 1, x, tail);
+    b0 = group(b0, q0, q1, q2, q3, g, 0, x, tail, step, taken, low, other, even, ones);
+    b1 = group(b1, q0, q1, q2, q3, g, 1, x, tail, step, taken, low, other, even, ones);
     q0 += panel0;
     q1 += panel1;
     q2 += panel2;
     q3 += panel3;
-    c0 = group(c0, q0, q1, q2, q3, g, 0, x, tail);
-    c1 = group(c1, q0, q1, q2, q3, g, 1, x, tail);
+    c0 = group(c0, q0, q1, q2, q3, g, 0, x, tail, step, taken, low, other, even, ones);
+    c1 = group(c1, q0, q1, q2, q3, g, 1, x, tail, step, taken, low, other, even, ones);
     q0 += panel0;
     q1 += panel1;
     q2 += panel2;
     q3 += panel3;
-    d0 = group(d0, q0, q1, q2, q3, g, 0, x, tail);
-    d1 = group(d1, q0, q1, q2, q3, g, 1, x, tail);
+    d0 = group(d0, q0, q1, q2, q3, g, 0, x, tail, step, taken, low, other, even, ones);
+    d1 = group(d1, q0, q1, q2, q3, g, 1, x, tail, step, taken, low, other, even, ones);
     p0 += P0;
     x += xGroup();
     tail += tailBytes();

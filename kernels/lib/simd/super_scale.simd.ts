@@ -1,8 +1,8 @@
 // Scales that are int8, one a group of 32 columns, times an f16 a group of 256: pairs4(), supers4()
 // and scale4() of formats (planes.simd.ts).
 
-import { halves } from "./lanes.simd";
-import { pairsAt } from "./levels.simd";
+
+import { halvesAt, pairsAt } from "./levels.simd";
 
 const INTEGERS: usize = 8;
 const FACTORS: usize = 2;
@@ -10,13 +10,13 @@ const FACTORS: usize = 2;
 /** Four rows' elements of the plane of integers that have those of group g: the scales of two groups. */
 // @ts-ignore: decorator
 @inline export function integersOf(plane: usize, g: usize, half: usize): v128 {
-  return pairsAt(plane + (g >> 1) * (2 * INTEGERS) + 8 * half);
+  return pairsAt(plane + (g >> 1) * (2 * INTEGERS), half);
 }
 
 /** Their f16 as f32. */
 // @ts-ignore: decorator
 @inline export function factorsOf(plane: usize, g: usize, half: usize): v128 {
-  return halves(plane + (g >> 3) * (8 * FACTORS) + 8 * half);
+  return halvesAt(plane + (g >> 3) * (8 * FACTORS), half);
 }
 
 // @ts-ignore: decorator

@@ -9,10 +9,13 @@
 import { madd, scaled, scaleOf } from "./dot.simd";
 import {
   BITS,
+  CENTER,
   HIGH,
+  LOW,
   minimums16,
   OFFSETS,
   offset4,
+  other,
   P0,
   P1,
   scales16,
@@ -21,7 +24,8 @@ import {
   pairs4,
   supers4,
 } from "./format.simd";
-import { dot, factor, offsetOf, parts, startOf, starts, tailBytes, total, xGroup } from "./product_int8.simd";
+import { wordAt } from "./near.simd";
+import { dot, evenMask, factor, offsetOf, parts, starts, tailBytes, total, xGroup } from "./product_int8.simd";
 import { highOf, wordOf } from "./planes.simd";
 
 /** Groups that are spread at a time. */
@@ -47,19 +51,25 @@ const SPREAD: u32 = BITS == 8 ? 16 : 8;
   return 32 + (OFFSETS ? 32 : 0) + (SIXTEENS ? 64 : 0) + (SIXTEENS && OFFSETS ? 32 : 0);
 }
 
+/** factor() with its constants. */
+// @ts-ignore: decorator
+@inline function factorOf(w: v128, h: v128, k: i32, part: i32): v128 {
+  return factor(w, h, k, part, i32x4.splat(LOW), other(), i32x4.splat(evenMask()));
+}
+
 /** Columns 4k .. 4k + 3 of a panel's group to their place. k is a constant. */
 // @ts-ignore: decorator
 @inline function spreadFour(w: usize, h: usize, k: usize, out: usize): void {
   const to = out + k * (32 * parts());
-  const w0 = wordOf(w, k);
-  const h0 = highOf(h, k);
-  const w1 = wordOf(w + 16, k);
-  const h1 = highOf(h + 16, k);
-  v128.store(to, factor(w0, h0, <i32>k, 0));
-  v128.store(to + 16, factor(w1, h1, <i32>k, 0));
+  const w0 = wordOf(w, k, 0);
+  const h0 = highOf(h, k, 0);
+  const w1 = wordOf(w, k, 1);
+  const h1 = highOf(h, k, 1);
+  v128.store(to, factorOf(w0, h0, <i32>k, 0));
+  v128.store(to + 16, factorOf(w1, h1, <i32>k, 0));
   if (parts() == 2) {
-    v128.store(to + 32, factor(w0, h0, <i32>k, 1));
-    v128.store(to + 48, factor(w1, h1, <i32>k, 1));
+    v128.store(to + 32, factorOf(w0, h0, <i32>k, 1));
+    v128.store(to + 48, factorOf(w1, h1, <i32>k, 1));
   }
 }
 
@@ -104,9 +114,9 @@ function spread(p0: usize, p1: usize, p2: usize, p3: usize, first: usize, count:
 @inline function step(direct: bool, w: usize, i: usize): v128 {
   if (!direct) return v128.load(w + 32 * i);
   const none = i32x4.splat(0);
-  if (P0 == 256) return factor(v128.load(w + 32 * (i >> 1)), none, 0, <i32>(i & 1));
-  if (parts() == 2) return factor(v128.load(w), none, <i32>(i >> 1), <i32>(i & 1));
-  return factor(v128.load(w + 32 * (i >> 1)), none, <i32>(i & 1), 0);
+  if (P0 == 256) return factorOf(v128.load(w + 32 * (i >> 1)), none, 0, <i32>(i & 1));
+  if (parts() == 2) return factorOf(v128.load(w), none, <i32>(i >> 1), <i32>(i & 1));
+  return factorOf(v128.load(w + 32 * (i >> 1)), none, <i32>(i & 1), 0);
 }
 
 /** Bytes of four such factors of eight rows. */
@@ -115,13 +125,19 @@ function spread(p0: usize, p1: usize, p2: usize, p3: usize, first: usize, count:
   return direct ? P0 / (2 * parts()) : 128;
 }
 
+/** What a sum begins with: startOf() where i is no constant. */
+// @ts-ignore: decorator
+@inline function startAt(tail: usize, i: usize): v128 {
+  return CENTER == 0 ? i32x4.splat(0) : v128.load32_splat(tail + 4 + 4 * i);
+}
+
 /** y + a group's products as f32 times both scales, less the offset times the activations' sum. */
 // @ts-ignore: decorator
 @inline function join(y: v128, sum: v128, tail: usize, scale: v128, offset: v128, minimums: v128): v128 {
   const step = v128.load32_splat(tail);
   y = madd(f32x4.mul(f32x4.convert_i32x4_s(sum), step), scale, y);
   if (!OFFSETS) return y;
-  let taken = v128.load32_splat(tail + 4 + 4 * starts());
+  let taken = wordAt(tail, 1 + <i32>starts());
   if (SIXTEENS) taken = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(taken, minimums));
   return f32x4.sub(y, f32x4.mul(f32x4.mul(taken, step), offset));
 }
@@ -168,13 +184,13 @@ function spread(p0: usize, p1: usize, p2: usize, p3: usize, first: usize, count:
     let t30 = t00;
     let t31 = t00;
     for (let i: usize = 0; i < runs; i++) {
-      let a0 = startOf(tail, i);
+      let a0 = startAt(tail, i);
       let a1 = a0;
-      let b0 = startOf(tail + stride, i);
+      let b0 = startAt(tail + stride, i);
       let b1 = b0;
-      let c0 = tokens > 2 ? startOf(tail + stride2, i) : a0;
+      let c0 = tokens > 2 ? startAt(tail + stride2, i) : a0;
       let c1 = c0;
-      let d0 = tokens > 3 ? startOf(tail + stride3, i) : a0;
+      let d0 = tokens > 3 ? startAt(tail + stride3, i) : a0;
       let d1 = d0;
       for (const last = x + (SIXTEENS ? xGroup() / 2 : xGroup()); x < last; x += 16) {
         const xb = x + stride;
@@ -271,17 +287,17 @@ function spread(p0: usize, p1: usize, p2: usize, p3: usize, first: usize, count:
           t31 = i32x4.add(t31, scaled(d1, s1));
         }
       } else {
-        t00 = total(a0);
-        t01 = total(a1);
-        t10 = total(b0);
-        t11 = total(b1);
+        t00 = total(a0, i16x8.splat(1));
+        t01 = total(a1, i16x8.splat(1));
+        t10 = total(b0, i16x8.splat(1));
+        t11 = total(b1, i16x8.splat(1));
         if (tokens > 2) {
-          t20 = total(c0);
-          t21 = total(c1);
+          t20 = total(c0, i16x8.splat(1));
+          t21 = total(c1, i16x8.splat(1));
         }
         if (tokens > 3) {
-          t30 = total(d0);
-          t31 = total(d1);
+          t30 = total(d0, i16x8.splat(1));
+          t31 = total(d1, i16x8.splat(1));
         }
       }
     }

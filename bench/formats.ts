@@ -13,6 +13,7 @@ import { somePanel, Trial } from "../src/backend/webgpu/tuning/trial.ts";
 import { type PackedWeights, WeightSpace } from "../src/backend/webgpu/weights/space.ts";
 import { RequestError } from "../src/errors.ts";
 import { type Format, PANEL_ROWS } from "../src/tensor/format.ts";
+import { median } from "./residency/bounds.ts";
 
 export interface FormatsOptions {
   /** Part of an adapter's name; the first adapter without it. */
@@ -24,7 +25,7 @@ export interface FormatsOptions {
   readonly rounds: number;
 }
 
-/** One kernel in one format and arithmetic: its shortest round. */
+/** One kernel in one format and arithmetic: the median of its rounds. */
 export interface FormatRow {
   readonly kernel: "matmul_vec" | "expert_up_vec";
   readonly arithmetic: Arithmetic;
@@ -71,7 +72,7 @@ export async function timeFormats(options: FormatsOptions): Promise<FormatsRepor
 interface Case {
   readonly row: Omit<FormatRow, "ms" | "ofQ4">;
   readonly calls: readonly Call[];
-  least: number;
+  readonly times: number[];
 }
 
 class Formats extends Trial {
@@ -110,7 +111,7 @@ class Formats extends Trial {
         };
         const add = (kernel: FormatRow["kernel"], w: PackedWeights, calls: readonly Call[]): void => {
           const row = { kernel, arithmetic, format: name, bytes: w.bytes };
-          cases.push({ row, calls, least: Number.POSITIVE_INFINITY });
+          cases.push({ row, calls, times: [] });
         };
         const one = { ...input, threads: 64, teams: 1 };
         if (!int8)
@@ -127,14 +128,14 @@ class Formats extends Trial {
     for (let round = 0; round <= rounds; round++)
       for (const one of cases) {
         const took = await this.#took(one.calls);
-        if (round > 0) one.least = Math.min(one.least, took); // the first compiles
+        if (round > 0) one.times.push(took); // the first compiles
       }
     this.free();
-    const perByte = ({ row, least }: Case): number => least / row.bytes;
+    const perByte = ({ row, times }: Case): number => median(times) / row.bytes;
     return cases.map((one) => {
       const { kernel, arithmetic } = one.row;
       const q4 = cases.find(({ row }) => row.format === "q4" && row.kernel === kernel && row.arithmetic === arithmetic);
-      return { ...one.row, ms: one.least, ofQ4: q4 ? perByte(one) / perByte(q4) : null };
+      return { ...one.row, ms: median(one.times), ofQ4: q4 ? perByte(one) / perByte(q4) : null };
     });
   }
 

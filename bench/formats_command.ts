@@ -44,7 +44,7 @@ export async function formatsCommand(root: URL, args: readonly string[]): Promis
   }
   const report = await timeFormats(options);
   const { adapter, width, rounds, clock } = report;
-  console.log(`${adapter}, ${width} columns, the least ${clock} time of ${rounds} rounds`);
+  console.log(`${adapter}, ${width} columns, the median ${clock} time of ${rounds} rounds`);
   for (const row of report.rows) console.log(lineOf(row));
   if (name !== undefined) {
     writeResult(root, name, { ...about(root, name, args), kind: "formats", report });

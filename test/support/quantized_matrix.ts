@@ -41,17 +41,27 @@ export function valuesOf({ rows, cols, groups, q, z, s, group }: Affine): Float3
   });
 }
 
-/** The matrix `x.weight` of a folder with these tensors of `x`. */
+/**
+ * The matrix `x.weight` of a folder with these tensors of `x`. Reads of at least `slow` bytes take
+ * longer than others.
+ */
 export async function matrixOf(
   tensors: Readonly<Record<string, TensorSpec>>,
   quantization_config: object,
+  { slow = Number.POSITIVE_INFINITY } = {},
 ): Promise<MatrixSource> {
   const named = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [`x.${name}`, tensor]));
   const files = memoryFiles({
     "config.json": JSON.stringify({ quantization_config }),
     "model.safetensors": tensorFile(named),
   });
-  const { source } = await openFolder(files);
+  const { source } = await openFolder({
+    ...files,
+    async read(name, begin, into) {
+      await files.read(name, begin, into);
+      if (into.length >= slow) await new Promise((resolve) => setTimeout(resolve, 5));
+    },
+  });
   expect([...source.names()]).toEqual(["x.weight"]);
   expect(source.has("x.weight")).toBe(true);
   const matrix = source.matrix("x.weight");

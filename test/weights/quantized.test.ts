@@ -215,6 +215,16 @@ describe("FP8", () => {
     expect(await floatsOf(matrix)).toEqual(want);
   });
 
+  it.each([
+    [Number.POSITIVE_INFINITY, /weight_scale_inv holds Infinity at element 2; every scale must be finite/],
+    [-3e38, /weight_scale_inv holds -3\.\d+e\+38 at element 2: weights of it are beyond f32/],
+  ])("a scale of %d is refused, though it is read before the weights", async (factor, message) => {
+    const scale = { dtype: "F32", shape: [2, 2], data: Float32Array.of(1, 1, factor, 1) };
+    const matrix = await matrixOf({ weight, weight_scale_inv: scale }, fp8, { slow: cols });
+    await expect(floatsOf(matrix)).rejects.toThrow(message);
+    await expect(planesOf(matrix, FORMATS.f8)).rejects.toThrow(message);
+  });
+
   it("a NaN is refused by its place", async () => {
     const data = bytes.slice();
     data[cols + 3] = 0xff;

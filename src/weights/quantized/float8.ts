@@ -17,6 +17,8 @@ export interface Float8Options {
   readonly tile: readonly [rows: number, cols: number];
 }
 
+/** The largest weight without its scale. */
+const LARGEST = 448;
 /** Columns that share a scale in the format. */
 const COLUMNS = 128;
 
@@ -50,12 +52,12 @@ function matrixOf(parts: Parts, { scale, tile }: Float8Options): MatrixSource {
   async function readRaw(first: number, count: number, raw: Uint8Array): Promise<Float32Array> {
     if (first < 0 || count < 0 || first + count > rows)
       throw new RangeError(`rows ${first} to ${first + count} of ${rows} of ${name}`);
-    read ??= floatsOf(scales);
-    await weight.read(first * cols, raw);
+    read ??= factorsOf(scales);
+    const [factors] = await Promise.all([read, weight.read(first * cols, raw)]);
     let carry = 0; // only a NaN's seven bits of one carry
     for (let i = 0; i < raw.length; i++) carry |= (raw[i]! & 127) + 1;
     if (carry & 128) refuse(first, raw);
-    return read;
+    return factors;
   }
 
   function refuse(first: number, raw: Uint8Array): never {
@@ -104,6 +106,16 @@ function matrixOf(parts: Parts, { scale, tile }: Float8Options): MatrixSource {
       },
     }),
   };
+}
+
+/** All scales. @throws WeightsError for one that makes a weight infinite */
+async function factorsOf(scales: StoredTensor): Promise<Float32Array> {
+  const factors = await floatsOf(scales);
+  const bad = factors.findIndex((factor) => !Number.isFinite(Math.fround(factor * LARGEST)));
+  if (bad === -1) return factors;
+  throw new WeightsError(
+    `${scales.where} holds ${factors[bad]} at element ${bad}: weights of it are beyond f32; the file is damaged`,
+  );
 }
 
 /** The scales of [down, across] tiles; one of all may have no dimensions. */

@@ -364,19 +364,27 @@ export class RamTier implements RamRecords, HostStore {
   }
 }
 
+/** What is to happen when a signal aborts: one listener, however many wait. */
+const stopped = new WeakMap<AbortSignal, Set<() => void>>();
+
 /** Resolves with `work`, or rejects with the signal's reason if that comes first. */
 async function aborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
+  const stops = stopped.get(signal) ?? new Set();
+  if (!stopped.has(signal)) {
+    stopped.set(signal, stops);
+    signal.addEventListener("abort", () => stops.forEach((stop) => void stop()), { once: true });
+  }
   let stop: () => void = () => {};
   try {
     return await Promise.race([
       work,
       new Promise<never>((_, reject) => {
         stop = () => reject(abortReason(signal));
-        signal.addEventListener("abort", stop, { once: true });
+        stops.add(stop);
       }),
     ]);
   } finally {
-    signal.removeEventListener("abort", stop);
+    stops.delete(stop);
   }
 }

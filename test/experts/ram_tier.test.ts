@@ -1,6 +1,7 @@
 // The tier in RAM over fake slots and a fake disk: every expert is computed from the right
 // slot, whatever arrives when.
 
+import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { ExpertUse, HostExperts } from "../../src/backend/experts.ts";
@@ -160,6 +161,17 @@ describe("the tier in RAM", () => {
     expect(host.tier.has(0, 3)).toBe(true);
     expect(await visited(host, 0, uses(3))).toEqual([3]);
     expect(host.tier.counters.reads).toBe(1);
+  });
+
+  it("has one listener for a signal, whatever waits: Node warns of more than ten", async () => {
+    const host = tierOf(9, 1, 8);
+    const controller = new AbortController();
+    const waiting = Array.from({ length: 16 }, (_, i) => host.tier.acquire(0, i % E, "demand", controller.signal));
+    const ended = Promise.allSettled(waiting);
+    await turn();
+    expect(getEventListeners(controller.signal, "abort").length).toBe(1);
+    controller.abort(new Error("gone"));
+    for (const result of await ended) expect(result).toMatchObject({ status: "rejected", reason: { message: "gone" } });
   });
 
   it("waits while all slots are pinned, and reads the same record once", async () => {

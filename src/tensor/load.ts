@@ -11,9 +11,8 @@ import type { ExpertSource, MatrixSource, StoredPanels } from "./types.ts";
 
 /** The most bytes of stored panels to read at once. */
 const STORED_PIECE = 16 * 2 ** 20;
-/** The most bytes of blocks in a piece, and how many pieces are read ahead. */
+/** The most bytes of blocks in a piece. */
 const BLOCKS_PIECE = 4 * 2 ** 20;
-const BLOCKS_AHEAD = 2;
 
 /** The sources of a packed matrix. */
 export interface PanelSource {
@@ -71,6 +70,8 @@ function holdsBlocks(source: MatrixSource, format: Format): boolean {
 export interface PanelWork {
   /** The most bytes of f32 rows at once. */
   readonly pieceBytes: number;
+  /** The most bytes of blocks that are read ahead. */
+  readonly aheadBytes: number;
   /** Memory aligned to 16 bytes; may be the same at every call with this name. */
   memory(name: string, bytes: number): Uint8Array;
   /** Like packRows() of format.ts. */
@@ -102,6 +103,7 @@ export function plainWork(pieceBytes = 16 * 2 ** 20): PanelWork {
   const kept = new Map<string, Uint8Array>();
   return {
     pieceBytes,
+    aheadBytes: 2 * BLOCKS_PIECE,
     memory(name, bytes) {
       const found = kept.get(name);
       if (found && found.length >= bytes) return found.subarray(0, bytes);
@@ -202,9 +204,10 @@ class BlocksAhead {
   /** The blocks of the next piece; they stay until the next call. */
   next(): Promise<Uint8Array[]> {
     const { first, rows, piece } = this.#range;
-    while (this.#reads.length < BLOCKS_AHEAD && this.#begun * piece < rows) {
+    const ahead = Math.floor(this.#work.aheadBytes / BLOCKS_PIECE);
+    while (this.#reads.length < ahead && this.#begun * piece < rows) {
       const row = this.#begun * piece;
-      const read = this.#read(first + row, Math.min(piece, rows - row), this.#begun++ % (BLOCKS_AHEAD + 1));
+      const read = this.#read(first + row, Math.min(piece, rows - row), this.#begun++ % (ahead + 1));
       read.catch(() => {}); // reported when its turn comes
       this.#reads.push(read);
     }

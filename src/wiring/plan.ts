@@ -2,14 +2,23 @@
 // allows of what the model needs.
 
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
-import { hasExpertSlots } from "../backend/cpu/cpu.ts";
+import { hasExpertSlots, stagingBytes } from "../backend/cpu/cpu.ts";
 import type { OpenOptions } from "../engine/api.ts";
 import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budget.ts";
 import { maxRows } from "../engine/work.ts";
 import { classesOf } from "../experts/classes.ts";
 import type { Architecture, ModelSources } from "../model/family.ts";
 import { footprintOf, kvBytesPerPosition, valuesPerToken } from "../model/footprint.ts";
-import { expertShape, type FormatPlan, formatsText, keep, ownFormats, packAll } from "../model/formats.ts";
+import {
+  bytesOf,
+  expertShape,
+  type FormatPlan,
+  formatsText,
+  heldMatrices,
+  keep,
+  ownFormats,
+  packAll,
+} from "../model/formats.ts";
 import { recordLayout } from "../tensor/record.ts";
 
 /** The default GPU budget: WebGPU cannot tell how much memory there is. */
@@ -63,6 +72,7 @@ export function choosePlan(
   const logits = Math.min(chunk, maxRows(a.vocab)) * a.vocab;
   const wanted = a.stored === null ? (options.weights ?? "auto") : "auto";
   const footprint = (name: PackableName) => footprintOf(sources, formats(name));
+  const scratchOf = (bytes: number) => CPU_SCRATCH + (inBlocks(sources) ? stagingBytes(bytes, largest(sources)) : 0);
   const needs: Needs = {
     weights: (name) => footprint(name).weights,
     dense: (name) => footprint(name).dense,
@@ -73,7 +83,7 @@ export function choosePlan(
       });
     },
     kvPerPosition: kvBytesPerPosition(a, kvPrecision),
-    scratch: 4 * (chunk * valuesPerToken(a) + logits) + (gpu ? 0 : CPU_SCRATCH),
+    scratch: 4 * (chunk * valuesPerToken(a) + logits) + (gpu ? 0 : scratchOf(budget)),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
     // If experts are offloaded, memory for cache positions is memory that experts cannot use.
     positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,
@@ -81,9 +91,19 @@ export function choosePlan(
   };
   const budgets: Budgets = {
     main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
-    ram: gpu && { bytes: (options.ram ?? ram) - CPU_SCRATCH, option: "ram, --ram" },
+    ram: gpu && { bytes: (options.ram ?? ram) - scratchOf(options.ram ?? ram), option: "ram, --ram" },
     tiers: hasExpertSlots(),
     slots: options.expertSlots,
   };
   return planMemory(needs, wanted, budgets);
+}
+
+/** Whether experts are read as blocks of a file. */
+function inBlocks({ layers }: ModelSources): boolean {
+  return layers.some(({ experts }) => experts.some(({ w1 }) => w1.readBlocks !== undefined));
+}
+
+/** Bytes of the largest matrix as it is stored. */
+function largest(sources: ModelSources): number {
+  return Math.max(...heldMatrices(sources, keep(FORMATS.f32)).map(bytesOf));
 }

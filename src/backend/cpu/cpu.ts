@@ -5,7 +5,7 @@ import { DeviceError, RequestError } from "../../errors.ts";
 import type { ExpertShape } from "../../tensor/record.ts";
 import type { HostExperts } from "../experts.ts";
 import type { Ops } from "../ops.ts";
-import { Heap } from "./heap.ts";
+import { HEAP_BYTES, Heap } from "./heap.ts";
 import { type InstructionSet, instructionSets } from "./instruction_set.ts";
 import { KernelModules } from "./modules.ts";
 import { Packer } from "./packer.ts";
@@ -14,6 +14,7 @@ import { Pool, type PoolWorker } from "./pool.ts";
 import { createSimdOps } from "./simd.ts";
 import { SimdExpertSlots } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
+import { AHEAD_BYTES } from "./simd_load.ts";
 import { SimdProducts } from "./simd_products.ts";
 
 export interface CpuOptions {
@@ -110,6 +111,14 @@ export async function createPacker({ threads = 1, startWorker }: Pick<CpuOptions
     throw new DeviceError("weights are packed with WebAssembly SIMD, which this runtime lacks or was told not to use");
   const { modules, home, pool } = await start(instructions, threads, startWorker);
   return new Packer(new SimdHeaps(modules, home, pool), home);
+}
+
+/**
+ * Working memory to read blocks of a file ahead, within a budget: each heap has its own, for
+ * matrices of at most `largest` bytes.
+ */
+export function stagingBytes(budget: number, largest: number): number {
+  return Math.min(AHEAD_BYTES, largest) * Math.ceil(budget / HEAP_BYTES);
 }
 
 /** Whether this platform's CPU can offload experts. */

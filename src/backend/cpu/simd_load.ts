@@ -35,6 +35,11 @@ export interface ExpertMatrices {
 
 /** The most bytes of f32 rows while a matrix is loaded. */
 const PIECE_BYTES = 4 * 2 ** 20;
+/**
+ * The most bytes of a file's blocks that are read ahead: the disk has work while an expert is
+ * computed.
+ */
+export const AHEAD_BYTES = 64 * 2 ** 20;
 /** Rows that are packed faster than handed to another thread. */
 const GRAIN_WEIGHTS = 16_384;
 /** Loads one matrix into a heap with room. @throws WeightsError, MemoryError */
@@ -113,6 +118,7 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
   const grain = (cols: number): number => Math.max(8, Math.ceil(GRAIN_WEIGHTS / cols));
   const work: PanelWork = {
     pieceBytes: PIECE_BYTES,
+    aheadBytes: AHEAD_BYTES,
     memory(name, bytes) {
       const at = space.at(name, bytes); // the memory may grow for it
       return new Uint8Array(heap.bytes.buffer, at, bytes);

@@ -11,8 +11,9 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { resultName, whole, wholes } from "./arguments.ts";
 import { median } from "./peers/compare.ts";
+import type { Timed } from "./peers/llama_model.ts";
 import { peerPackage } from "./peers/packages.ts";
-import type { Turn, TurnResult, TurnSide, TurnsReady } from "./peers/turns.ts";
+import type { Turn, TurnSide, TurnsReady } from "./peers/turns.ts";
 import { about, stamp, writeResult } from "./result.ts";
 
 const USAGE = `usage: npm run bench -- gguf <file> [--threads <n>] [--rounds <n>] [--prompts 128,512] [--tokens <decoded>] [--name <of the result>]`;
@@ -26,7 +27,7 @@ interface Case {
 
 interface Side {
   readonly ready: TurnsReady;
-  take(turn: Turn): Promise<TurnResult>;
+  take(turn: Turn): Promise<Timed>;
   close(): void;
 }
 
@@ -45,7 +46,7 @@ async function start(root: URL, options: TurnSide): Promise<Side> {
     ready,
     take(turn) {
       child.stdin.write(`${JSON.stringify(turn)}\n`);
-      return next() as Promise<TurnResult>;
+      return next() as Promise<Timed>;
     },
     close: () => void child.kill("SIGKILL"),
   };
@@ -93,7 +94,7 @@ export async function ggufCommand(root: URL, args: readonly string[]): Promise<n
   const rows = [];
   try {
     for (const side of [ours, peer]) await side.take({ promptTokens: 32, decodeTokens: 4, seed: 2 });
-    const taken = cases.map(() => [] as { ours: TurnResult; peer: TurnResult }[]);
+    const taken = cases.map(() => [] as { ours: Timed; peer: Timed }[]);
     for (let round = 0; round < rounds; round++)
       for (const [i, { turn }] of cases.entries()) {
         // Each side begins every other time.
@@ -102,8 +103,10 @@ export async function ggufCommand(root: URL, args: readonly string[]): Promise<n
         taken[i]!.push({ ours: first ?? (await ours.take(turn)), peer: theirs });
       }
     for (const [i, { name: of, turn, tokens }] of cases.entries()) {
-      const ms = ({ prefillMs, decodeMs }: TurnResult): number => (turn.decodeTokens > 1 ? decodeMs : prefillMs);
-      const rate = (one: TurnResult): number => (tokens / ms(one)) * 1000;
+      const decodes = turn.decodeTokens > 1;
+      const ms = (one: Timed): number => (decodes ? one.decodeMs : one.prefillMs);
+      const cpuMs = (one: Timed): number => (decodes ? one.decodeCpuMs : one.prefillCpuMs);
+      const rate = (one: Timed): number => (tokens / ms(one)) * 1000;
       const runs = taken[i]!;
       const ratios = runs.map((run) => rate(run.ours) / rate(run.peer));
       const row = {
@@ -112,7 +115,7 @@ export async function ggufCommand(root: URL, args: readonly string[]): Promise<n
         peer: median(runs.map((run) => rate(run.peer)))!,
         ratio: median(ratios)!,
         spread: [Math.min(...ratios), Math.max(...ratios)],
-        cpuRatio: median(runs.map((run) => run.peer.cpuMs / run.ours.cpuMs))!,
+        cpuRatio: median(runs.map((run) => cpuMs(run.peer) / cpuMs(run.ours)))!,
         runs,
       };
       rows.push(row);

@@ -20,10 +20,50 @@ interface Sequence {
   evaluate(ids: readonly number[], options: Readonly<Record<string, unknown>>): AsyncGenerator<number, void, undefined>;
 }
 
-/** Milliseconds to the first new token, and from it to the last. */
+/**
+ * Milliseconds to the first new token, and from it to the last: by the clock, and of processors.
+ */
 export interface Timed {
   readonly prefillMs: number;
   readonly decodeMs: number;
+  readonly prefillCpuMs: number;
+  readonly decodeCpuMs: number;
+}
+
+/** Times tokens as they come. */
+export class Stopwatch {
+  readonly #started = instant();
+  #first: Instant | null = null;
+  #last = this.#started;
+  tokens = 0;
+
+  /** A token has come. */
+  token(): void {
+    this.#last = instant();
+    this.#first ??= this.#last;
+    this.tokens++;
+  }
+
+  read(): Timed {
+    const first = this.#first ?? this.#started;
+    return {
+      prefillMs: first.ms - this.#started.ms,
+      decodeMs: this.#last.ms - first.ms,
+      prefillCpuMs: first.cpuMs - this.#started.cpuMs,
+      decodeCpuMs: this.#last.cpuMs - first.cpuMs,
+    };
+  }
+}
+
+interface Instant {
+  readonly ms: number;
+  /** Of all threads of the process. */
+  readonly cpuMs: number;
+}
+
+function instant(): Instant {
+  const { user, system } = process.cpuUsage();
+  return { ms: performance.now(), cpuMs: (user + system) / 1000 };
 }
 
 export interface LlamaModel {
@@ -73,15 +113,11 @@ export async function openLlama(folder: string, modelPath: string, threads: numb
  */
 async function generate(sequence: Sequence, ids: readonly number[], count: number): Promise<Timed> {
   await sequence.clearHistory();
-  const started = performance.now();
-  let first = 0;
-  let last = 0;
-  let tokens = 0;
+  const watch = new Stopwatch();
   for await (const _ of sequence.evaluate(ids, { temperature: 0, yieldEogToken: true })) {
-    last = performance.now();
-    if (++tokens === 1) first = last;
-    if (tokens === count) break;
+    watch.token();
+    if (watch.tokens === count) break;
   }
-  if (tokens !== count) throw new Error(`llama.cpp gave ${tokens} tokens, expected ${count}`);
-  return { prefillMs: first - started, decodeMs: last - first };
+  if (watch.tokens !== count) throw new Error(`llama.cpp gave ${watch.tokens} tokens, expected ${count}`);
+  return watch.read();
 }

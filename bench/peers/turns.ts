@@ -5,7 +5,7 @@
 
 import { createInterface } from "node:readline";
 import { open } from "../../src/index.ts";
-import { openLlama, type Timed } from "./llama_model.ts";
+import { openLlama, Stopwatch, type Timed } from "./llama_model.ts";
 import { promptIds } from "./types.ts";
 
 /** What a process is started with. */
@@ -24,11 +24,6 @@ export interface Turn {
   readonly promptTokens: number;
   readonly decodeTokens: number;
   readonly seed: number;
-}
-
-/** Its times, and the processor time of the whole process meanwhile. */
-export interface TurnResult extends Timed {
-  readonly cpuMs: number;
 }
 
 /** The first line: the side can compute. */
@@ -50,18 +45,15 @@ async function ours({ gguf, threads, positions }: TurnSide): Promise<Engine> {
     vocab: model.architecture.vocab,
     async run(ids, maxTokens) {
       const session = model.session(); // a new one: no part of the prompt is cached
-      const started = performance.now();
-      let [first, last] = [0, 0];
+      const watch = new Stopwatch();
       try {
         for await (const piece of session.generate(ids, { maxTokens, temperature: 0, ignoreEos: true })) {
-          if (piece.ids.length === 0) continue;
-          last = performance.now();
-          if (first === 0) first = last;
+          if (piece.ids.length > 0) watch.token();
         }
       } finally {
         session.close();
       }
-      return { prefillMs: first - started, decodeMs: last - first };
+      return watch.read();
     },
   };
 }
@@ -83,9 +75,6 @@ const say = (value: unknown): void => void process.stdout.write(`${JSON.stringif
 say({ engine: engine.engine, loadMs: performance.now() - started } satisfies TurnsReady);
 for await (const line of createInterface({ input: process.stdin })) {
   const turn = JSON.parse(line) as Turn;
-  const before = process.cpuUsage();
-  const timed = await engine.run(promptIds(turn, engine.vocab), turn.decodeTokens);
-  const { user, system } = process.cpuUsage(before);
-  say({ ...timed, cpuMs: (user + system) / 1000 } satisfies TurnResult);
+  say(await engine.run(promptIds(turn, engine.vocab), turn.decodeTokens));
 }
 process.exit(0); // worker threads would keep it alive

@@ -126,6 +126,9 @@ describe("4-bit matrices", () => {
     );
     const { qzeros: _, ...rest } = packAwq(any);
     await expect(matrixOf(rest, { ...AWQ, group_size: 128 })).rejects.toThrow(/tensor x\.qzeros is missing/);
+    const { g_idx: __, ...ordered } = packGptq(affine(16, 256, 128, { anyOrder: true }));
+    const unknownOrder = matrixOf(ordered, { ...GPTQ, group_size: 128, desc_act: true });
+    await expect(unknownOrder).rejects.toThrow(/tensor x\.g_idx is missing/);
     const infinite = packGptq({ ...any, s: any.s.fill(0x7c00, 3, 4) });
     const matrix = await matrixOf(infinite, { ...GPTQ, group_size: 128 });
     await expect(floatsOf(matrix)).rejects.toThrow(/x\.scales holds Infinity at element/);

@@ -54,7 +54,7 @@ export function wordsPacking(options: WordsOptions): Packing {
   };
 }
 
-function find(parts: Parts, { method, size }: WordsOptions): Found {
+function find(parts: Parts, { method, size, anyOrder }: WordsOptions): Found {
   const qweight = parts.get(".qweight");
   const [first, second] = qweight.shape as [number, number];
   if (qweight.shape.length !== 2 || qweight.dtype !== "I32")
@@ -68,6 +68,8 @@ function find(parts: Parts, { method, size }: WordsOptions): Found {
     throw new WeightsError(
       `${qweight.where}: [${rows}, ${cols}] weights; 4-bit matrices have multiples of 8 rows and columns`,
     );
+  // Without it, groups in any order would be read as if they followed each other.
+  const indexed = method === "gptq" && (parts.has(".g_idx") || (anyOrder && groups > 1));
   return {
     rows,
     cols,
@@ -75,7 +77,7 @@ function find(parts: Parts, { method, size }: WordsOptions): Found {
     qweight,
     qzeros: expectTensor(parts.get(".qzeros"), ["I32"], [groups, rows / 8], why),
     scales: expectTensor(parts.get(".scales"), SCALES, [groups, rows], why),
-    index: method === "gptq" && parts.has(".g_idx") ? expectTensor(parts.get(".g_idx"), ["I32"], [cols], why) : null,
+    index: indexed ? expectTensor(parts.get(".g_idx"), ["I32"], [cols], why) : null,
   };
 }
 
@@ -83,7 +85,7 @@ function matrixOf(parts: Parts, kept: Kept, options: WordsOptions): MatrixSource
   const { name } = parts;
   const found = find(parts, options);
   const { rows, cols, groups, qweight, index } = found;
-  const runs = groups === 1 || !(options.anyOrder && index);
+  const runs = groups === 1 || !options.anyOrder;
   const shape = { name, rows, cols, size: Math.min(options.size, cols), runs };
   return affineMatrix(shape, kept, async (): Promise<Levels> => {
     if (parts.has(".bias") && !parts.isTaken(".bias")) await refuseBias(parts.get(".bias"));

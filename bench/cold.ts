@@ -174,7 +174,7 @@ function time(paths: readonly string[], ram: number, prompt: number, repeats: nu
     console.log(`${path}: median to the first token ${seconds(median(runs[p]!.map((run) => run.firstTokenMs)))}`);
 }
 
-/** Drops a file, or the files of a folder, from the page cache (coreutils' dd asks the kernel to). */
+/** Drops a file, or a folder's files, from the page cache (coreutils' dd asks the kernel to). */
 function forget(path: string): void {
   const files = statSync(path).isDirectory() ? readdirSync(path).map((name) => join(path, name)) : [path];
   for (const file of files) spawnSync("dd", [`if=${file}`, "iflag=nocache", "count=0"]);

@@ -1,5 +1,5 @@
-// Rows of a GGUF file's blocks as planes, bit for bit what ggml.split() of kernels/formats makes, and
-// woven into panels at once: they are still in the cache.
+// Rows of a GGUF file's blocks as planes, bit for bit what ggml.split() of kernels/formats makes,
+// and woven into panels at once: they are still in the cache.
 
 import { P0, P1, P2, P3, splitGroup } from "./lib/simd/format.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";

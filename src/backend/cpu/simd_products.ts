@@ -48,8 +48,8 @@ export class SimdProducts {
   }
 
   /**
-   * x [T, D] · wᵀ, both x and y in the home heap, as columns of rows of `width` values. Yields where
-   * the event loop may run, like the following methods.
+   * x [T, D] · wᵀ, both x and y in the home heap, as columns of rows of `width` values. Yields
+   * where the event loop may run, like the following methods.
    */
   *product(x: number, T: number, w: SimdMatrix, y: number, width = w.rows): Generator<void> {
     const { heap } = w;

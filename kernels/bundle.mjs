@@ -57,6 +57,8 @@ const SETS = {
 };
 
 const weightsOf = (format) => `formats/${format}/weights.simd`;
+const packerOf = (format) => `formats/${format}/quantize.simd`;
+const packs = (format) => existsSync(new URL(`${packerOf(format)}.ts`, here));
 const formats = readdirSync(new URL("formats/", here))
   .filter((name) => existsSync(new URL(`${weightsOf(name)}.ts`, here)))
   .sort();
@@ -69,14 +71,14 @@ function unitOf(set, format, entries) {
   const { dot, features } = SETS[set];
   const stands = { "lib/simd/dot.simd": `lib/simd/${dot}.simd` };
   if (format !== null) stands["lib/simd/format.simd"] = weightsOf(format);
+  if (packs(format)) stands["lib/simd/packer.simd"] = packerOf(format);
   return { name: `${set}-${format ?? "base"}`, entries, stands, features };
 }
 
 /** Whether a kernel is one of those that a format has of its own. */
-const ofFormat = (entry) => filesOf(unitOf("simd128", formats[0], [entry])).has(`${weightsOf(formats[0])}.ts`);
+const ofFormat = (entry) => filesOf(unitOf("simd128", "f32", [entry])).has(`${weightsOf("f32")}.ts`);
 /** Kernels that not every format has -> what those say that have them. */
 const ONLY = {
-  "pack.simd.ts": /^export function packGroup\(/m,
   "split.simd.ts": /^export function splitGroup\(/m,
   "quantize.simd.ts": /^export const INT8: bool = true;/m,
 };
@@ -84,7 +86,8 @@ const ONLY = {
 /** The kernels of a format. */
 function kernelsOf(format) {
   const text = readFileSync(new URL(`${weightsOf(format)}.ts`, here), "utf8");
-  return entries.filter((entry) => ofFormat(entry) && (ONLY[entry]?.test(text) ?? true));
+  const has = (entry) => (entry === "pack.simd.ts" ? packs(format) : (ONLY[entry]?.test(text) ?? true));
+  return entries.filter((entry) => ofFormat(entry) && has(entry));
 }
 
 const base = entries.filter((entry) => !ofFormat(entry));

@@ -1,36 +1,59 @@
 // Rows of f32 as planes, bit for bit what pack() of kernels/formats makes of them.
 
-import { P0, P1, packGroup } from "./lib/simd/format.simd";
+import { P0, P1, P2, P3 } from "./lib/simd/format.simd";
+import { packGroup, setUp } from "./lib/simd/packer.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";
 
 /**
- * In a thread's scratch, f32 [32]: a row's last group with zeros behind it. The
+ * In a thread's scratch, f32 [256]: a row's last group with zeros behind it. The
  * rest is packGroup()'s.
  */
-const PADDED: usize = 0;
+const PADDED: usize = 3072;
 
 /**
- * Rows [from, to) of x [count, cols] at `x` to the row-major planes at p0 and p1, which hold all
- * `count` rows.
+ * Rows [from, to) of x [count, cols] at `x` to the row-major planes at p0 .. p3, which hold all
+ * `count` rows, in groups of `group` columns. f32 [cols] at `importance`, 0 for none, are what the
+ * columns count in the error.
  */
-export function pack(from: u32, to: u32, thread: u32, x: usize, cols: u32, p0: usize, p1: usize): void {
-  const groups = (cols + 31) / 32;
+export function pack(
+  from: u32,
+  to: u32,
+  thread: u32,
+  x: usize,
+  cols: u32,
+  group: u32,
+  importance: usize,
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+): void {
+  const groups = (cols + group - 1) / group;
   const scratch = scratchOf(thread);
+  setUp(scratch);
+  // The planes' constants are of eight rows of 32 columns.
+  const each = <usize>group / 32;
   for (let r = from; r < to; r++) {
-    let source = x + <usize>r * cols * 4;
-    let first = p0 + <usize>r * groups * (P0 / 8);
-    let second = p1 + <usize>r * groups * (P1 / 8);
-    for (let left: i32 = cols; left > 0; left -= 32) {
-      let values = source;
-      if (left < 32) {
+    for (let g: u32 = 0; g < groups; g++) {
+      let values = x + (<usize>r * cols + <usize>g * group) * 4;
+      const count = min(group, cols - g * group);
+      if (count < group) {
+        memory.fill(scratch + PADDED, 0, group * 4);
+        memory.copy(scratch + PADDED, values, count * 4);
         values = scratch + PADDED;
-        memory.fill(values, 0, 128);
-        memory.copy(values, source, left * 4);
       }
-      packGroup(values, first, second, scratch);
-      source += 128;
-      first += P0 / 8;
-      second += P1 / 8;
+      const w = importance == 0 ? 0 : importance + <usize>g * group * 4;
+      const at = (<usize>r * groups + g) * each;
+      packGroup(
+        values,
+        w,
+        count,
+        p0 + (at * P0) / 8,
+        p1 + (at * P1) / 8,
+        p2 + (at * P2) / 8,
+        p3 + (at * P3) / 8,
+        scratch,
+      );
     }
   }
 }

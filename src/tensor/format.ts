@@ -111,7 +111,8 @@ export function rowsOfPlanes(
 }
 
 /**
- * Packs x [count, cols] into row-major planes of exactly those rows.
+ * Packs x [count, cols] into row-major planes of exactly those rows; `importance` [cols] as in
+ * Format.pack().
  * @throws Error for a format that only files hold
  */
 export function packRows(
@@ -120,9 +121,11 @@ export function packRows(
   count: number,
   cols: number,
   planes: readonly Uint8Array[],
+  importance?: Float32Array,
 ): void {
   if (!format.pack) throw new Error(`weights cannot be packed to ${format.name}`);
-  for (let r = 0; r < count; r++) format.pack(x.subarray(r * cols, (r + 1) * cols), rowsOfPlanes(planes, count, r, 1));
+  for (let r = 0; r < count; r++)
+    format.pack(x.subarray(r * cols, (r + 1) * cols), rowsOfPlanes(planes, count, r, 1), importance);
 }
 
 /** Bytes of a row in a GGUF file. */

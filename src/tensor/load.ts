@@ -75,7 +75,14 @@ export interface PanelWork {
   /** Memory aligned to 16 bytes; may be the same at every call with this name. */
   memory(name: string, bytes: number): Uint8Array;
   /** Like packRows() of format.ts. */
-  pack(format: Format, x: Float32Array, count: number, cols: number, planes: readonly Uint8Array[]): void;
+  pack(
+    format: Format,
+    x: Float32Array,
+    count: number,
+    cols: number,
+    planes: readonly Uint8Array[],
+    importance?: Float32Array,
+  ): void;
   /** Like splitRows() of format.ts, then weave(). */
   split(
     format: Format,

@@ -1,7 +1,5 @@
 // f16 for the SIMD kernels (lib/simd/planes.simd.ts): an element is two columns.
 
-import { packHalves } from "../../lib/simd/half.simd";
-
 export { BITS, CENTER, EXACT, HIGH, INT8, level, LOW, minimums16, NIBBLES, offset4, OFFSETS, other, pairs4, scale4, scales16, SIXTEENS, supers4 } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 512;
@@ -33,11 +31,6 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
   const upper = i == 0 ? i32x4.shl(w, 16) : w;
   const bits = v128.and(i32x4.shr_s(upper, 3), i32x4.splat(0x8fffe000));
   return f32x4.mul(bits, f32x4.splat(<f32>5.192296858534828e33));
-}
-
-/** 32 f32 at x to p0. */
-export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
-  packHalves(x, p0);
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

@@ -13,11 +13,6 @@ export const P3: usize = 0;
   return p0 + g * P0;
 }
 
-/** 32 f32 at x to p0. */
-export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
-  for (let i: usize = 0; i < 128; i += 16) v128.store(p0 + i, v128.load(x + i));
-}
-
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {
   memory.copy(p0, block, P0 / 8);
 }

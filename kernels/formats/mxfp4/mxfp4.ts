@@ -30,7 +30,7 @@ export const mxfp4 = {
       for (let half = 0; half < 2; half++) {
         const e = exponentOf(x, w, 32 * half);
         exponents![2 * g + half] = e;
-        const inverse = 2 ** (128 - e);
+        const inverse = e === 0 ? 0 : 2 ** (128 - e);
         for (let i = 0; i < 32; i++) found[i] = codeOf(GRID, Math.fround(x[32 * half + i]! * inverse));
         packNibbles(found, codes!, 32 * g + 16 * half);
       }

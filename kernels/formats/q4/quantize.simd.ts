@@ -17,7 +17,7 @@ const LOW: usize = HIGH + 64; // the lower half; close by, one address serves bo
 // f64 [12]: Σxq of every level; there is no twelfth, its scale is infinite and both its sums 0
 const XQ: usize = 256;
 const QQ: usize = XQ + 96; // f64 [12]: Σqq
-const CONSTANTS: usize = 512; // u32 [9]: see storeConstants()
+const CONSTANTS: usize = 512; // u32 [9]: see setUp()
 
 /**
  * Bits of the levels, in the order in which they are tried: 8, 7, 7.2, 7.4, 7.6, 7.8, 8.2, 8.4,
@@ -29,7 +29,7 @@ const ALL: u32 = 0x7ff;
  * V8 makes a constant vector anew, in three instructions, wherever a loop uses it; what was loaded
  * stays in a register. These are in a thread's scratch, each to be loaded into four lanes.
  */
-export function storeConstants(scratch: usize): void {
+export function setUp(scratch: usize): void {
   store<f32>(scratch, BIAS, CONSTANTS);
   store<u32>(scratch, 0x434f434f, CONSTANTS + 4);
   store<u32>(scratch, 0x43404340, CONSTANTS + 8);
@@ -47,8 +47,22 @@ export function storeConstants(scratch: usize): void {
  */
 const BIAS: f32 = 200.5 + 1.0 / 65536;
 
+/** 32 f32 at x to levels at p0 and their scale at p1. */
+export function packGroup(
+  x: usize,
+  w: usize,
+  count: i32,
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  scratch: usize,
+): void {
+  store<u16>(p1, packQ4(x, p0, scratch));
+}
+
 /** Writes 32 nibbles at y. Returns their scale. */
-export function packQ4(x: usize, y: usize, scratch: usize): u32 {
+function packQ4(x: usize, y: usize, scratch: usize): u32 {
   let extreme = extremeOf(x);
   const finite = extreme == extreme;
   if (!finite) extreme = exactExtreme(x);

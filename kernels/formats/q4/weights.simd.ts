@@ -2,7 +2,6 @@
 
 import { halvesAt } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
-import { packQ4, storeConstants } from "../../formats/q4/quantize.simd";
 
 export { column, FUSED, HIGH, level, minimums16, offset4, OFFSETS, other, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
 
@@ -34,12 +33,6 @@ export function weights(p0: usize, p1: usize, p2: usize, p3: usize, g: usize, ou
 // @ts-ignore: decorator
 @inline function levels4(w: v128): v128 {
   return f32x4.convert_i32x4_s(i32x4.sub(v128.and(w, i32x4.splat(15)), i32x4.splat(8)));
-}
-
-/** 32 f32 at x to levels at p0 and their scale at p1. */
-export function packGroup(x: usize, p0: usize, p1: usize, scratch: usize): void {
-  storeConstants(scratch);
-  store<u16>(p1, packQ4(x, p0, scratch));
 }
 
 // @ts-ignore: decorator

@@ -35,14 +35,18 @@
 //                    whether something is subtracted from scale times level, and what
 //   minimums16(pairs)
 //                    with SIXTEENS and OFFSETS: int16 pairs that offset4() is multiplied by
-//   packGroup(x, p0, p1, scratch)
-//                    packs 32 f32 at x to one row's group of each plane; absent where nothing packs
 //   splitGroup(block, p0, p1, p2, p3)
 //                    splits one group of a GGUF file's blocks to row-major planes; absent where
 //                    files have none
 //
 // lib/simd/defaults.simd.ts has those that a format lacks; unpack.simd.ts makes weights() of the
 // levels.
+//
+// packer.simd stands for a format's quantize.simd.ts, where it has one, with
+//   setUp(scratch)   writes what packGroup() takes from a thread's scratch
+//   packGroup(x, w, count, p0 .. p3, scratch)
+//                    packs a group of f32 at x to one row's group of each plane. Zeros follow after
+//                    `count` values; w are as many importances, or 0: all are 1
 
 import { HIGH, P0, P1, P2, P3, pairs4, scale4, supers4 } from "./format.simd";
 import { vectorAt } from "./near.simd";

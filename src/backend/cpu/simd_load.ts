@@ -123,14 +123,15 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
       const at = space.at(name, bytes); // the memory may grow for it
       return new Uint8Array(heap.bytes.buffer, at, bytes);
     },
-    pack(format, x, count, cols, planes) {
+    pack(format, x, count, cols, planes, importance) {
       const bound = heaps.kernels(format, heap);
       if (bound.kernels.pack === undefined) {
-        packRows(format, x, count, cols, planes);
+        packRows(format, x, count, cols, planes, importance);
         return;
       }
-      const [first = 0, second = 0] = planes.map(({ byteOffset }) => byteOffset);
-      heaps.pool.run("pack", bound, count, grain(cols), x.byteOffset, cols, first, second);
+      const [first = 0, second = 0, third = 0, fourth = 0] = planes.map(({ byteOffset }) => byteOffset);
+      const args = [x.byteOffset, cols, format.group, importance?.byteOffset ?? 0];
+      heaps.pool.run("pack", bound, count, grain(cols), ...args, first, second, third, fourth);
     },
     split(format, blocks, count, cols, planes, first, step, panels) {
       const bound = heaps.kernels(format, heap);

@@ -1,0 +1,34 @@
+// 256 weights as q5_k, bit for bit what its pack() makes of them.
+
+import { CODES, storeNibbles, storeOneBit, TRIED, takeGroup } from "../../lib/simd/search.simd";
+import { levels256, PAIRS, pairs256 } from "../../lib/simd/search_affine.simd";
+
+/** Writes what packing takes from scratch. */
+export function setUp(scratch: usize): void {
+  for (let k: usize = 0; k < 16; k++) {
+    store<f32>(scratch + 4 * k, <f32>(29 + (2.0 / 3.0) * <f64>(k >> 1)), TRIED);
+    store<f32>(scratch + 4 * k, k & 1 ? 1 : 0.94, TRIED + 64);
+  }
+}
+
+export function packGroup(
+  x: usize,
+  w: usize,
+  count: i32,
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  scratch: usize,
+): void {
+  takeGroup(x, w, count, 256, scratch);
+  const supers = pairs256(32, 31, 63, scratch);
+  for (let j: usize = 0; j < 8; j++) {
+    store<u8>(p2 + 2 * j, <u8>load<f32>(scratch + 8 * j, PAIRS));
+    store<u8>(p2 + 2 * j + 1, <u8>load<f32>(scratch + 8 * j, PAIRS + 4));
+    levels256(j, 32, 31, supers, scratch + CODES, scratch);
+    storeNibbles(scratch + CODES, p0 + 16 * j);
+    storeOneBit(scratch + CODES, 4, p1 + 4 * j);
+  }
+  store<u32>(p3, supers);
+}

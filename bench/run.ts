@@ -18,6 +18,7 @@ import { ggufCommand } from "./gguf.ts";
 import { loadCommand } from "./load.ts";
 import { masksCommand } from "./masks.ts";
 import { comparePeer, PEERS, type PeerName } from "./peer.ts";
+import { perplexityCommand } from "./perplexity_command.ts";
 import { profileCommand } from "./profile_command.ts";
 import { residencyCommand } from "./residency/command.ts";
 import { about, stamp, writeResult } from "./result.ts";
@@ -38,6 +39,7 @@ const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--na
        npm run bench -- gguf <file> [--prompts 128,512] [--tokens <decoded>] [its other options: bench/README.md]
        npm run bench -- load [--clients 1,4,16,64] [--seconds <each>] [its other options: bench/README.md]
        npm run bench -- masks [--vocabularies 32k,200k] [its other options: bench/README.md]
+       npm run bench -- perplexity <model> ... --text <file> [its other options: bench/README.md]
        npm run bench -- residency --model <folder> [--ram 12GiB] [its own options: bench/README.md]`;
 
 /** One entry of "runs" in a result: a report, or why there is none. */
@@ -122,6 +124,7 @@ if (process.argv[2] === "load") process.exit(await loadCommand(root, process.arg
 if (process.argv[2] === "formats") process.exit(await formatsCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "masks") process.exit(await masksCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "cold") process.exit(await coldCommand(process.argv.slice(3)));
+if (process.argv[2] === "perplexity") process.exit(await perplexityCommand(process.argv.slice(3)));
 if (process.argv[2] === "residency") process.exit(await residencyCommand(root, process.argv.slice(3)));
 if (process.argv.includes("--profile")) process.exit(await profileCommand(root, process.argv.slice(2)));
 

@@ -35,7 +35,14 @@ export type { ModelConfig } from "./model/config.ts";
 export type { Architecture } from "./model/family.ts";
 export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
 export type { ExpertRates } from "./wiring/measure.ts";
-export { type Quantized, type QuantizeOptions, quantize, verifyQuantized } from "./wiring/node_quantize.ts";
+export {
+  MIXES,
+  type MixName,
+  type Quantized,
+  type QuantizeOptions,
+  quantize,
+  verifyQuantized,
+} from "./wiring/node_quantize.ts";
 
 /** The default budget: this share of the machine's (or the container's) memory. */
 const RAM_SHARE = 0.6;

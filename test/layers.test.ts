@@ -222,9 +222,9 @@ describe("families of models", () => {
 /** Files that name a quantized format beside its own folder, each with its reason. */
 const NAMES_A_FORMAT: Readonly<Record<string, string>> = {
   "kernels/formats/index.ts": "those that are chosen automatically",
+  "src/model/mixes.ts": "the table of mixes",
   "src/backend/webgpu/webgpu.ts": "a format with int8 products, to ask which tiles the device has",
   "src/wiring/measure.ts": "rates are measured with the format that offloaded models have",
-  "src/wiring/node_quantize.ts": "the default of hotset quantize",
 };
 
 describe("formats of weights", () => {

@@ -4,7 +4,7 @@
 import { type Command, Option } from "commander";
 import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { RequestError } from "../errors.ts";
-import { quantize, verifyQuantized } from "../index.ts";
+import { MIXES, type MixName, quantize, verifyQuantized } from "../index.ts";
 import { interruptible } from "./interrupt.ts";
 import { formatBytes, formatSeconds } from "./output.ts";
 import { longProgress } from "./progress.ts";
@@ -12,6 +12,7 @@ import { integer } from "./values.ts";
 
 interface Flags {
   readonly weights?: PackableName;
+  readonly mix?: MixName;
   readonly threads?: number;
   readonly verify?: true;
   readonly quiet?: true;
@@ -29,7 +30,12 @@ export function addQuantize(program: Command): void {
       "a weights folder, a GGUF file, or synthetic:mixtral-8x7b?layers=2&seed=1; with --verify a folder written by this command",
     )
     .argument("[out]", "the folder to write")
-    .addOption(new Option("--weights <format>", "format of the weights; default: q4").choices([...PACKABLE]))
+    .addOption(new Option("--weights <format>", "one format for all weights").choices([...PACKABLE]))
+    .addOption(
+      new Option("--mix <name>", "formats by what a matrix does; default: standard, about 4.4 bits a weight")
+        .choices([...MIXES])
+        .conflicts("weights"),
+    )
     .option("--threads <count>", "threads that convert; default: physical cores", integer(1, 1024))
     .option("--verify", "write nothing: check every byte of a written folder against its checksums")
     .option("--quiet", "no progress")
@@ -38,12 +44,13 @@ export function addQuantize(program: Command): void {
     );
 }
 
-async function write(from: string, to: string | undefined, { weights, threads, quiet }: Flags): Promise<void> {
+async function write(from: string, to: string | undefined, { weights, mix, threads, quiet }: Flags): Promise<void> {
   if (to === undefined) throw new RequestError("quantize: expected the folder to write as a second argument");
   const progress = longProgress("quantizing", quiet === true);
   const made = await interruptible((signal) =>
     quantize(from, to, {
       ...(weights && { weights }),
+      ...(mix && { mix }),
       ...(threads && { threads }),
       signal,
       onProgress: progress.update,
@@ -58,9 +65,9 @@ async function write(from: string, to: string | undefined, { weights, threads, q
   process.stdout.write(`${what}; ${how}\n`);
 }
 
-async function verify(folder: string, to: string | undefined, { weights, quiet }: Flags): Promise<void> {
-  if (to !== undefined || weights !== undefined)
-    throw new RequestError("quantize --verify takes one folder and no --weights: it writes nothing");
+async function verify(folder: string, to: string | undefined, { weights, mix, quiet }: Flags): Promise<void> {
+  if (to !== undefined || weights !== undefined || mix !== undefined)
+    throw new RequestError("quantize --verify takes one folder and no --weights or --mix: it writes nothing");
   const progress = longProgress("checking", quiet === true);
   const bytes = await interruptible((signal) =>
     verifyQuantized(folder, { signal, onProgress: progress.update }),

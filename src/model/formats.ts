@@ -15,7 +15,12 @@ export type FormatPlan = (matrix: MatrixSource, role: MatrixRole, layer: number)
 
 /** Keeps the format that a matrix is stored in; the others are packed to `format`. */
 export function keep(format: Format): FormatPlan {
-  return (matrix) => matrix.format ?? format;
+  return keepOr(packAll(format));
+}
+
+/** Keeps the format that a matrix is stored in; the others are packed as a plan says. */
+export function keepOr(plan: FormatPlan): FormatPlan {
+  return (matrix, role, layer) => matrix.format ?? plan(matrix, role, layer);
 }
 
 /** Packs every matrix to `format`, whatever it is stored in. */

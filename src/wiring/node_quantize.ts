@@ -13,7 +13,8 @@ import type { Packer } from "../backend/cpu/packer.ts";
 import { RequestError } from "../errors.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import type { Architecture } from "../model/family.ts";
-import { keep, packAll } from "../model/formats.ts";
+import { keepOr, packAll } from "../model/formats.ts";
+import { type MixName, mixPlan, MIXES as TABLE } from "../model/mixes.ts";
 import { plannedFormats, type StoredTensor, storedShards } from "../model/stored.ts";
 import { quantizationConfig } from "../model/stored_formats.ts";
 import type { WeightSource } from "../tensor/types.ts";
@@ -25,12 +26,20 @@ import { verifyFolder } from "../weights/node_verify.ts";
 import { COPIED_FOLDERS, isSmallFile, layOutShards, SMALL_FILE } from "../weights/packed_folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
 
+export type { MixName };
+
+/** Names of mixes. */
+export const MIXES = Object.keys(TABLE) as readonly MixName[];
+
 export interface QuantizeOptions {
   /**
    * The format of all weights; "f16" and "f32" only change the layout. Default: each matrix keeps
-   * the format that the input has it in, to the bit; "q4" for F32, F16 and BF16 of a checkpoint.
+   * the format that the input has it in, to the bit; a checkpoint's F32, F16 and BF16 become the mix
+   * "standard".
    */
   readonly weights?: PackableName;
+  /** A format for each kind of matrix instead (src/model/mixes.ts). */
+  readonly mix?: MixName;
   /** Threads that convert; default: physical cores. */
   readonly threads?: number;
   /** Bytes written, including those of an earlier run, and the total. */
@@ -73,9 +82,13 @@ function version(): string {
  */
 export async function quantize(from: string, to: string, options: QuantizeOptions = {}): Promise<Quantized> {
   const started = performance.now();
-  const { weights: asked, threads = usableCores(), signal, onProgress = () => {} } = options;
+  const { weights: asked, mix, threads = usableCores(), signal, onProgress = () => {} } = options;
   if (asked !== undefined && !PACKABLE.includes(asked))
     throw new RequestError(`weights: expected one of ${PACKABLE.join(", ")}, found ${String(asked)}`);
+  if (mix !== undefined && !MIXES.includes(mix))
+    throw new RequestError(`mix: expected one of ${MIXES.join(", ")}, found ${String(mix)}`);
+  if (mix !== undefined && asked !== undefined)
+    throw new RequestError("quantize: expected weights, one format for all, or a mix of them, found both");
   if (!Number.isSafeInteger(threads) || threads < 1)
     throw new RequestError(`threads: expected a whole number of at least 1, found ${String(threads)}`);
   for (const path of [from, to])
@@ -89,10 +102,13 @@ export async function quantize(from: string, to: string, options: QuantizeOption
         `${from} is quantized already (${architecture.stored.text}, by hotset quantize); quantize the original that it was made of`,
       );
     const sources = bindSources(architecture, source);
-    const formats = plannedFormats(sources, asked ? packAll(FORMATS[asked]) : keep(FORMATS.q4));
+    const depth = sources.layers.length;
+    const standard = mixPlan(mix ?? "standard", depth);
+    const plan = asked ? packAll(FORMATS[asked]) : mix ? standard : keepOr(standard);
+    const formats = plannedFormats(sources, plan);
     const weights = formats.text;
     const shards = storedShards(sources, formats);
-    const quantization_config = quantizationConfig(formats, sources.layers.length);
+    const quantization_config = quantizationConfig(formats, depth);
     const metadata = { hotset: version(), format: String(quantization_config.format), source: label, weights };
     const layout = layOutShards(
       shards.map((tensors) =>

@@ -6,13 +6,13 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { perplexityOf, WINDOWS, windowNll } from "../../bench/perplexity.ts";
 import type { PackableName } from "../../kernels/formats/index.ts";
 import { open } from "../../src/index.ts";
 import { leftToFaster } from "../support/adapters.ts";
 import { backends } from "../support/backends.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { EVERYTHING, leftToCi } from "../support/level.ts";
-import { perplexityOf, WINDOWS, windowNll } from "../support/perplexity.ts";
 
 const heldout = inShared("fixtures/perplexity/tales-valid.txt");
 const { nll: reference } = JSON.parse(readFileSync(inRepo("test/fixtures/perplexity/windows.json"), "utf8")) as {

@@ -7,7 +7,7 @@ import { argMax } from "../../src/engine/sampler.ts";
 import { type Decoder, forward, loadDecoder } from "../../src/model/decoder.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
 import { type Architecture, kvGeometry } from "../../src/model/family.ts";
-import { keep } from "../../src/model/formats.ts";
+import { type FormatPlan, keep } from "../../src/model/formats.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 
@@ -31,14 +31,16 @@ export interface Loaded {
 export async function loadFolder(
   folder: string,
   ops: Ops,
-  precision: PackableName,
+  precision: PackableName | FormatPlan,
   kv: "f32" | "f16",
 ): Promise<Loaded> {
   const { files, file } = await nodeFolderOrFile(folder);
   const opened = await openFolder(files, file);
   const architecture = readArchitecture(opened.config, folder);
   const sources = bindSources(architecture, opened.source);
-  const model = await loadDecoder(ops, architecture, sources, { plan: keep(FORMATS[precision]) });
+  const model = await loadDecoder(ops, architecture, sources, {
+    plan: typeof precision === "string" ? keep(FORMATS[precision]) : precision,
+  });
   await opened.close();
   const store = ops.createKv(kvGeometry(architecture), kv, BLOCK);
   let last: { ids: readonly number[]; logits: Float32Array } = { ids: [], logits: new Float32Array(0) };

@@ -120,7 +120,9 @@ describe("a half-written folder", () => {
     const to = temporary();
     await begin(from, to);
     const before = contents(to);
-    await expect(quantize(from, to, { weights: "q8" })).rejects.toThrow(/with q4 weights; this command asks for q8/);
+    await expect(quantize(from, to, { mix: "q6_k" })).rejects.toThrow(
+      /with iq4_nl \(with q5_1\) weights; this command asks for/,
+    );
     await expect(quantize(inRepo("models/tales"), to)).rejects.toThrow(/of out-in; this command names tales/);
     utimesSync(join(from, "model-00002-of-00003.safetensors"), 1, 1);
     await expect(quantize(from, to)).rejects.toThrow(/sizes or times have changed/);
@@ -139,7 +141,9 @@ describe("a folder that cannot be written", () => {
     await expect(quantize(from, from)).rejects.toThrow(/not empty/);
     const model = temporary();
     await quantize(fixture, model, { threads: 1 });
-    await expect(quantize(fixture, model, { weights: "q8" })).rejects.toThrow(/holds q4 weights of .* already/);
+    await expect(quantize(fixture, model, { weights: "q8" })).rejects.toThrow(
+      /holds iq4_nl \(with q5_1\) weights of .* already/,
+    );
   });
 
   it("is being written by another process", async () => {

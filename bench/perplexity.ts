@@ -1,19 +1,23 @@
-// Perplexity of models/tales on held-out text, by the protocol of its reference.json,
-// window by window.
+// Perplexity of a model on a text, by the protocol of models/tales/reference.json, window by window.
 
-import type { Model } from "../../src/engine/model.ts";
+import type { Model } from "../src/engine/model.ts";
 
 const TOKENS = 20_000;
 const PIECE = 511;
 /** Windows of the whole protocol. */
-export const WINDOWS = Math.floor(TOKENS / PIECE);
+export const WINDOWS: number = Math.floor(TOKENS / PIECE);
 
 /**
  * Mean of -log softmax(logits)[token] of each of the first `windows` windows: the first 20,000 ids
  * of the text without BOS, cut into pieces of 511, each scored after a BOS of its own. Perplexity
  * is exp of their mean.
  */
-export async function windowNll(model: Model, text: string, windows = WINDOWS): Promise<number[]> {
+export async function windowNll(
+  model: Model,
+  text: string,
+  windows = WINDOWS,
+  onWindow: (nll: readonly number[]) => void = () => {},
+): Promise<number[]> {
   const ids = model.tokenizer.encode(text, { addBos: false });
   const V = model.architecture.vocab;
   const result: number[] = [];
@@ -30,6 +34,7 @@ export async function windowNll(model: Model, text: string, windows = WINDOWS): 
       nll += max + Math.log(sum) - row[id]!;
     }
     result.push(nll / PIECE);
+    onWindow(result);
   }
   return result;
 }

@@ -1,0 +1,74 @@
+// `npm run bench -- perplexity`: what quantized weights cost, on one text, with exact activations
+// unless told otherwise.
+
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { PACKABLE } from "../kernels/formats/index.ts";
+import { open } from "../src/index.ts";
+import { bindSources, readArchitecture } from "../src/model/families/index.ts";
+import { parametersOf } from "../src/model/footprint.ts";
+import { openFolder } from "../src/weights/folder.ts";
+import { nodeFolderOrFile } from "../src/weights/node_files.ts";
+import { oneOf, whole } from "./arguments.ts";
+import { perplexityOf, WINDOWS, windowNll } from "./perplexity.ts";
+
+const USAGE = `usage: npm run bench -- perplexity <folder or GGUF file> ... --text <file> [--weights auto|q4|...]
+         [--activations f32|int8] [--windows ${WINDOWS}] [--threads <count>]`;
+
+/** Prints a line a model; returns the exit code. */
+export async function perplexityCommand(args: readonly string[]): Promise<number> {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        text: { type: "string" },
+        weights: { type: "string", default: "auto" },
+        activations: { type: "string", default: "f32" },
+        windows: { type: "string", default: String(WINDOWS) },
+        threads: { type: "string" },
+      },
+    });
+    if (positionals.length === 0 || values.text === undefined) throw new Error("expected models and --text");
+    const text = readFileSync(values.text, "utf8");
+    const windows = whole("windows", values.windows);
+    const options = {
+      backend: "cpu",
+      weights: oneOf("weights", values.weights, ["auto", ...PACKABLE]),
+      activations: oneOf("activations", values.activations, ["f32", "int8"]),
+      ...(values.threads !== undefined && { threads: whole("threads", values.threads) }),
+    } as const;
+    for (const path of positionals) {
+      const model = await open(path, options);
+      try {
+        const show = (nll: readonly number[]) =>
+          process.stderr.isTTY &&
+          process.stderr.write(`\r${nll.length} of ${windows}: ${perplexityOf(nll).toFixed(4)}`);
+        const nll = await windowNll(model, text, windows, show);
+        if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+        console.log(`${path}  ${(await bitsOf(path)).toFixed(3)} bits a weight  ${perplexityOf(nll).toFixed(4)}`);
+      } finally {
+        await model.close();
+      }
+    }
+    return 0;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    return 2;
+  }
+}
+
+/** Bits of all tensors of the files, padding included, for each of the model's parameters. */
+async function bitsOf(path: string): Promise<number> {
+  const { files, file } = await nodeFolderOrFile(path);
+  const folder = await openFolder(files, file);
+  try {
+    const architecture = readArchitecture(folder.config, path);
+    const { total } = parametersOf(architecture, bindSources(architecture, folder.source));
+    let bytes = 0;
+    for (const { tensors } of folder.headers) for (const { begin, end } of tensors.values()) bytes += end - begin;
+    return (8 * bytes) / total;
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,91 @@
+// Mixes: which format each matrix gets, and a packed folder in several of them.
+
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
+import { RequestError } from "../../src/errors.ts";
+import { quantize, verifyQuantized } from "../../src/index.ts";
+import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
+import { bytesOf, type FormatPlan, heldMatrices, keep, type MatrixRole } from "../../src/model/formats.ts";
+import { MIXES, type MixName, mixPlan } from "../../src/model/mixes.ts";
+import { openFolder } from "../../src/weights/folder.ts";
+import { nodeFiles } from "../../src/weights/node_files.ts";
+import { cpuOps } from "../support/cpu.ts";
+import { inRepo } from "../support/fixtures.ts";
+import { loadFolder } from "../support/model.ts";
+
+const tales = inRepo("models/tales");
+/** What llama.cpp's mixes of these names take of models/tales, in bits a weight. */
+const LLAMA_CPP = {
+  q6_k: 7.16,
+  q5_k_m: 6.007,
+  q4_k_m: 5.286,
+  iq4_xs: 4.573,
+  mxfp4_moe: 4.975,
+  q3_k_m: 4.34,
+  q2_k: 3.551,
+};
+
+async function bits(name: MixName): Promise<number> {
+  const folder = await openFolder(await nodeFiles(tales));
+  onTestFinished(() => folder.close());
+  const sources = bindSources(readArchitecture(folder.config, tales), folder.source);
+  const matrices = heldMatrices(sources, mixPlan(name, sources.layers.length));
+  const small = 6 * (8 + 2) * 256 + 256; // routers and norms, f32
+  const bytes = matrices.reduce((sum, matrix) => sum + bytesOf(matrix), 4 * small);
+  return (8 * bytes) / 19_807_488;
+}
+
+describe("mixPlan", () => {
+  const matrix = (cols: number) => ({ name: "", rows: 8, cols, readRows: async () => {} });
+  const named = (name: MixName, role: MatrixRole, layer: number, cols = 4096) =>
+    mixPlan(name, 32)(matrix(cols), role, layer).name;
+
+  it("names formats by role and layer", () => {
+    expect(named("q4_k_m", "up", 9)).toBe("q4_k");
+    expect(named("q4_k_m", "v", 9)).toBe("q8");
+    expect([named("q2_k", "up", 3), named("q2_k", "up", 4)]).toEqual(["q3_k", "q2_k"]);
+  });
+
+  it("takes the narrower format where padding would cost more", () => {
+    expect([named("standard", "down", 9, 448), named("standard", "down", 9, 1536)]).toEqual(["iq4_nl", "iq4_xs"]);
+    expect(named("q6_k", "down", 9, 448)).toBe("q6_k");
+  });
+
+  it.each(Object.entries(LLAMA_CPP))("%s takes at most llama.cpp's %f bits a weight", async (name, most) => {
+    expect(await bits(name as MixName)).toBeLessThanOrEqual(most);
+  });
+
+  it("the standard mix takes at most 4.5 bits a weight", async () => {
+    expect(await bits("standard")).toBeLessThanOrEqual(4.5);
+  });
+});
+
+describe("quantize", () => {
+  it.each(["standard", "q2_k"] as const)("writes the mix %s, whose folder opens as it says", async (mix) => {
+    const to = join(mkdtempSync(join(tmpdir(), "hotset-mix-")), "out");
+    onTestFinished(() => rmSync(join(to, ".."), { recursive: true, force: true }));
+    const from = inRepo("test/fixtures/mixtral/bf16-odd-window-shards");
+    await quantize(from, to, { threads: 1, ...(mix !== "standard" && { mix }) });
+    await verifyQuantized(to);
+    const { quantization_config } = JSON.parse(readFileSync(join(to, "config.json"), "utf8"));
+    expect(quantization_config.format).toBe(2);
+    expect(FORMATS).toHaveProperty(quantization_config.formats.layers[0].up);
+    const ids = [1, 9, 30, 4];
+    const logits = async (folder: string, plan: FormatPlan) => {
+      const model = await loadFolder(folder, await cpuOps({ maxTokens: 8 }), plan, "f32");
+      onTestFinished(() => model.close());
+      return (await model.run(ids)).logits;
+    };
+    const want = await logits(from, mixPlan(mix, 2));
+    expect(want.every(Number.isFinite)).toBe(true);
+    expect(await logits(to, keep(FORMATS.f32))).toEqual(want);
+  });
+
+  it("takes one format or a mix, and only mixes that there are", async () => {
+    await expect(quantize(tales, "out", { weights: "q8", mix: "q4_k_m" })).rejects.toThrow(RequestError);
+    await expect(quantize(tales, "out", { mix: "q9" as MixName })).rejects.toThrow(Object.keys(MIXES).join(", "));
+  });
+});

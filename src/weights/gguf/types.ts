@@ -124,11 +124,21 @@ export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map(
 
 /** Whether blocks may hold a weight that is not finite. Never false if they do. */
 export function mayOverflow({ bytes, exponents }: GgmlType, blocks: Uint8Array): boolean {
+  // Only bits that are all set carry; branch-free, so it costs almost nothing.
   for (const [first, bits] of exponents) {
-    // Only bits that are all set carry; branch-free, so it costs almost nothing.
     const lowest = bits & -bits;
     let sums = 0;
-    for (let at = first; at < blocks.length; at += bytes) sums |= (blocks[at]! & bits) + lowest;
+    let from = first;
+    if (bytes <= 4 && blocks.byteOffset % 4 === 0) {
+      // Blocks of a number are looked at in words of one or two.
+      const spread = bytes === 2 ? 0x01000100 : 0x01000000;
+      const words = new Int32Array(blocks.buffer, blocks.byteOffset, blocks.length >> 2);
+      const [mask, carry] = [bits * spread, lowest * spread];
+      for (let i = 0; i < words.length; i++) sums |= (words[i]! & mask) + carry;
+      sums = (sums >>> 8) | (sums >>> 24);
+      from += 4 * words.length;
+    }
+    for (let at = from; at < blocks.length; at += bytes) sums |= (blocks[at]! & bits) + lowest;
     if ((sums & (bits + lowest)) !== 0) return true;
   }
   return false;

@@ -313,3 +313,14 @@ export interface Ops {
   /** Frees everything; later calls throw RequestError. Can be called twice. */
   close(): void;
 }
+
+/** Sees what matrices are multiplied with, to weight the errors of quantizing them. */
+export interface Observer {
+  /** Rows [n, cols] that a matrix is multiplied with. */
+  input(matrix: string, cols: number, x: Float32Array): void;
+  /**
+   * Rows of an expert of the nth layer of experts in a step: its inputs [n, D], those of w2 [n, F],
+   * and the router's weights [n]. Views are valid during the call.
+   */
+  expert(layer: number, expert: number, x: Float32Array, hidden: Float32Array, shares: Float32Array): void;
+}

@@ -13,6 +13,7 @@ import { integer } from "./values.ts";
 interface Flags {
   readonly weights?: PackableName;
   readonly mix?: MixName;
+  readonly calibrate?: string;
   readonly threads?: number;
   readonly verify?: true;
   readonly quiet?: true;
@@ -36,6 +37,10 @@ export function addQuantize(program: Command): void {
         .choices([...MIXES])
         .conflicts("weights"),
     )
+    .option(
+      "--calibrate <text>",
+      "a file of text like that which the model will see: errors count by what weights are multiplied with there",
+    )
     .option("--threads <count>", "threads that convert; default: physical cores", integer(1, 1024))
     .option("--verify", "write nothing: check every byte of a written folder against its checksums")
     .option("--quiet", "no progress")
@@ -44,15 +49,22 @@ export function addQuantize(program: Command): void {
     );
 }
 
-async function write(from: string, to: string | undefined, { weights, mix, threads, quiet }: Flags): Promise<void> {
+async function write(
+  from: string,
+  to: string | undefined,
+  { weights, mix, calibrate, threads, quiet }: Flags,
+): Promise<void> {
   if (to === undefined) throw new RequestError("quantize: expected the folder to write as a second argument");
+  const calibrating = longProgress("calibrating, tokens", quiet === true);
   const progress = longProgress("quantizing", quiet === true);
   const made = await interruptible((signal) =>
     quantize(from, to, {
       ...(weights && { weights }),
       ...(mix && { mix }),
+      ...(calibrate !== undefined && { calibrate }),
       ...(threads && { threads }),
       signal,
+      onCalibrate: calibrating.update,
       onProgress: progress.update,
     }),
   ).finally(progress.end);

@@ -267,8 +267,16 @@ async function makePanels(
       const { buffer, byteOffset } = work.memory("rows to pack", 4 * n * cols);
       const x = new Float32Array(buffer, byteOffset, n * cols);
       await source.readRows(row / step, n, x);
-      work.pack(format, x, n, cols, planes);
+      work.pack(format, x, n, cols, planes, source.importance && held(source.importance, work));
     }
     work.weave(format, planes, n, side, step, panels);
   }
+}
+
+/** Importances where kernels can read them. */
+function held(importance: Float32Array, work: PanelWork): Float32Array {
+  const { buffer, byteOffset } = work.memory("importance", importance.byteLength);
+  const copy = new Float32Array(buffer, byteOffset, importance.length);
+  copy.set(importance);
+  return copy;
 }

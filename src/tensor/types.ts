@@ -74,6 +74,8 @@ export interface MatrixSource {
   readBlocks?(first: number, count: number, into: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** The bytes of a matrix that is stored in panels. */
   readonly panels?: StoredPanels;
+  /** [cols]: what a weight's error counts when the matrix is packed (Format.pack()). */
+  readonly importance?: Float32Array;
 }
 
 /** The three matrices of one expert: y = w2 · (silu(w1 · x) * (w3 · x)). */

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { createPacker } from "../backend/cpu/cpu.ts";
@@ -12,12 +12,14 @@ import { enableWasmFeatures } from "../backend/cpu/node_wasm.ts";
 import type { Packer } from "../backend/cpu/packer.ts";
 import { RequestError } from "../errors.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
-import type { Architecture } from "../model/family.ts";
+import type { Architecture, ModelSources } from "../model/family.ts";
 import { keepOr, packAll } from "../model/formats.ts";
 import { type MixName, mixPlan, MIXES as TABLE } from "../model/mixes.ts";
 import { plannedFormats, type StoredTensor, storedShards } from "../model/stored.ts";
 import { quantizationConfig } from "../model/stored_formats.ts";
 import type { WeightSource } from "../tensor/types.ts";
+import { tokenizerFiles } from "../tokenizer/files.ts";
+import { openTokenizer } from "../tokenizer/tokenizer.ts";
 import { readBytes } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
 import { nodeFiles, nodeFolderOrFile } from "../weights/node_files.ts";
@@ -25,6 +27,7 @@ import { openPackedWriter, type Produce, type SmallFile } from "../weights/node_
 import { verifyFolder } from "../weights/node_verify.ts";
 import { COPIED_FOLDERS, isSmallFile, layOutShards, SMALL_FILE } from "../weights/packed_folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
+import { calibrate } from "./node_calibrate.ts";
 
 export type { MixName };
 
@@ -40,10 +43,17 @@ export interface QuantizeOptions {
   readonly weights?: PackableName;
   /** A format for each kind of matrix instead (src/model/mixes.ts). */
   readonly mix?: MixName;
+  /**
+   * A file of text like that which the model will see: errors of weights count by what they are
+   * multiplied with there. The model runs over the first 8,192 tokens, in f32 on one thread.
+   */
+  readonly calibrate?: string;
   /** Threads that convert; default: physical cores. */
   readonly threads?: number;
   /** Bytes written, including those of an earlier run, and the total. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Tokens of the text that have been run, and how many there are. */
+  readonly onCalibrate?: (done: number, total: number) => void;
   /** Ends the work; written bytes stay, and the same call resumes. */
   readonly signal?: AbortSignal;
 }
@@ -101,13 +111,14 @@ export async function quantize(from: string, to: string, options: QuantizeOption
       throw new RequestError(
         `${from} is quantized already (${architecture.stored.text}, by hotset quantize); quantize the original that it was made of`,
       );
-    const sources = bindSources(architecture, source);
-    const depth = sources.layers.length;
+    const bound = bindSources(architecture, source);
+    const text = options.calibrate === undefined ? null : await readFile(options.calibrate, "utf8");
+    const depth = bound.layers.length;
     const standard = mixPlan(mix ?? "standard", depth);
     const plan = asked ? packAll(FORMATS[asked]) : mix ? standard : keepOr(standard);
-    const formats = plannedFormats(sources, plan);
+    const formats = plannedFormats(bound, plan);
     const weights = formats.text;
-    const shards = storedShards(sources, formats);
+    const shards = storedShards(bound, formats);
     const quantization_config = quantizationConfig(formats, depth);
     const metadata = { hotset: version(), format: String(quantization_config.format), source: label, weights };
     const layout = layOutShards(
@@ -118,14 +129,17 @@ export async function quantize(from: string, to: string, options: QuantizeOption
     );
     const total = layout.reduce((sum, { bytes }) => sum + bytes, 0);
     const result = { weights, bytes: total, files: layout.length };
-    const writer = await openPackedWriter(to, { ...metadata, input: input.fingerprint }, layout);
+    const seen = text === null ? "" : createHash("sha256").update(text).digest("hex");
+    const writer = await openPackedWriter(to, { ...metadata, input: input.fingerprint + seen }, layout);
     if (writer === null) return { ...result, written: 0, ms: performance.now() - started };
     const before = writer.written;
     let packer: Packer | null = null;
     try {
       enableWasmFeatures();
+      const sources = text === null ? bound : await calibrated(from, architecture, bound, text, options);
+      const weighed = sources === bound ? shards : storedShards(sources, formats);
       packer = await createPacker({ threads, startWorker: startNodeWorker });
-      const tensors = new Map(shards.flat().map((tensor) => [tensor.name, tensor]));
+      const tensors = new Map(weighed.flat().map((tensor) => [tensor.name, tensor]));
       onProgress(before, total);
       for (let next = writer.next; next !== null; next = writer.next) {
         signal?.throwIfAborted();
@@ -144,6 +158,23 @@ export async function quantize(from: string, to: string, options: QuantizeOption
     return { ...result, written: total - before, ms: performance.now() - started };
   } finally {
     await input.close();
+  }
+}
+
+async function calibrated(
+  from: string,
+  architecture: Architecture,
+  sources: ModelSources,
+  text: string,
+  { onCalibrate = () => {}, signal }: QuantizeOptions,
+): Promise<ModelSources> {
+  if (isSynthetic(from)) throw new RequestError(`calibrate: ${from} has no tokenizer; name a folder or a GGUF file`);
+  const files = await tokenizerFiles(await nodeFolderOrFile(from));
+  try {
+    const tokenizer = await openTokenizer(files);
+    return (await calibrate(architecture, sources, tokenizer, text, onCalibrate, signal)).apply(sources);
+  } finally {
+    await files.close();
   }
 }
 

@@ -45,7 +45,7 @@ describe("mixPlan", () => {
 
   it("names formats by role and layer", () => {
     expect(named("q4_k_m", "up", 9)).toBe("q4_k");
-    expect(named("q4_k_m", "v", 9)).toBe("q8");
+    expect(named("q4_k_m", "v", 9)).toBe("q6_k");
     expect([named("q2_k", "up", 3), named("q2_k", "up", 4)]).toEqual(["q3_k", "q2_k"]);
   });
 

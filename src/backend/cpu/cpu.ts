@@ -4,7 +4,7 @@
 import { DeviceError, RequestError } from "../../errors.ts";
 import type { ExpertShape } from "../../tensor/record.ts";
 import type { HostExperts } from "../experts.ts";
-import type { Ops } from "../ops.ts";
+import type { Observer, Ops } from "../ops.ts";
 import { HEAP_BYTES, Heap } from "./heap.ts";
 import { type InstructionSet, instructionSets } from "./instruction_set.ts";
 import { KernelModules } from "./modules.ts";
@@ -36,6 +36,8 @@ export interface CpuOptions {
    * default), or exactly.
    */
   readonly activations?: "int8" | "f32";
+  /** Of plain kernels only. */
+  readonly observer?: Observer;
   /** Limits of each WebAssembly memory, for tests. */
   readonly limits?: Partial<HeapLimits>;
 }
@@ -48,7 +50,7 @@ export async function createCpuOps(options: CpuOptions): Promise<Ops> {
   const { maxTokens, threads = 1, deviceName = "CPU", startWorker, activations = "int8", limits } = options;
   const present = instructionSets();
   const instructions = options.instructions ?? present[0] ?? "plain";
-  if (instructions === "plain") return createPlainOps(maxTokens, deviceName);
+  if (instructions === "plain") return createPlainOps(maxTokens, deviceName, options.observer);
   if (!present.includes(instructions))
     throw new RequestError(
       `instructions: ${instructions} does not run here; there are ${[...present, "plain"].join(", ")}`,

@@ -29,6 +29,7 @@ import type {
   KvGeometry,
   KvStore,
   Matrix,
+  Observer,
   Ops,
   Rope,
   Router,
@@ -54,8 +55,8 @@ interface CpuExperts extends Experts {
 }
 
 /** The plain CPU backend. `deviceName`: of the processor, for info.device. */
-export function createPlainOps(maxTokens: number, deviceName: string): Ops {
-  return new PlainOps(maxTokens, deviceName);
+export function createPlainOps(maxTokens: number, deviceName: string, observer: Observer | null = null): Ops {
+  return new PlainOps(maxTokens, deviceName, observer);
 }
 
 class PlainOps implements Ops {
@@ -69,10 +70,13 @@ class PlainOps implements Ops {
   #batch: Batch | null = null;
   #turned: Rope | null = null; // the RoPE of the step's table of angles
   #closed = false;
+  readonly #observer: Observer | null;
+  #expertLayers = 0; // of the step so far
   readonly #yielder = new Yielder();
 
-  constructor(maxTokens: number, deviceName: string) {
+  constructor(maxTokens: number, deviceName: string, observer: Observer | null) {
     this.maxTokens = maxTokens;
+    this.#observer = observer;
     this.info = { backend: "cpu", device: deviceName, software: false, threads: 1, features: [] };
   }
 
@@ -127,6 +131,7 @@ class PlainOps implements Ops {
     this.#batch = batch;
     this.#yielder.begin();
     this.#turned = null;
+    this.#expertLayers = 0;
     this.#arena.reset();
   }
 
@@ -254,8 +259,11 @@ class PlainOps implements Ops {
       const h = this.#scratch.floats("hidden", n * F);
       rows(floats(x), own, D, gathered, 0, n);
       expertUp(gathered, n, w13[expert]!, h, 0, F, this.#scratch);
+      const [rowsIn, hidden] = [gathered.subarray(0, n * D), h.subarray(0, n * F)];
+      this.#observer?.expert(this.#expertLayers, expert, rowsIn, hidden, shares.subarray(from, to));
       expertDown(h, own, shares.subarray(from, to), w2[expert]!, y.data, 0, D, this.#scratch);
     }
+    this.#expertLayers++;
     return y;
   }
 
@@ -291,6 +299,7 @@ class PlainOps implements Ops {
   /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */
   #product(x: Tensor, w: Matrix): CpuTensor & { data: Float32Array } {
     const y = this.#floats([rowsOf(x), w.rows]);
+    this.#observer?.input(w.name, w.cols, floats(x));
     matmul(floats(x), rowsOf(x), (w as CpuMatrix).packed, y.data, 0, w.rows, this.#scratch);
     return y;
   }

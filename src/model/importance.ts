@@ -1,0 +1,110 @@
+// How much each input of a matrix counts: the mean of its squares over a text. An error of a weight
+// is multiplied with its input, so that the error of a product is the weights' errors, each by this.
+
+import type { Observer } from "../backend/ops.ts";
+import type { MatrixSource } from "../tensor/types.ts";
+import type { ModelSources } from "./family.ts";
+
+/** An expert that few tokens reach is taken for the layer's mean, as if so many reached that too. */
+const SHARED_TOKENS = 64;
+/** The same for w2, whose inputs are an expert's own: for their mean. */
+const OWN_TOKENS = 4;
+/** Of the mean: no input counts less, because another text may use it. */
+const LEAST = 1e-3;
+
+/** Sums of squares by column, and the rows they are of. */
+class Squares {
+  rows = 0;
+  readonly sums: Float64Array;
+
+  constructor(cols: number) {
+    this.sums = new Float64Array(cols);
+  }
+
+  /** Adds rows [n, cols]; of a row with `factors`, that many times its values. */
+  add(x: Float32Array, factors?: Float32Array): void {
+    const cols = this.sums.length;
+    const rows = x.length / cols;
+    for (let r = 0; r < rows; r++) {
+      const factor = factors ? factors[r]! : 1;
+      for (let c = 0; c < cols; c++) this.sums[c]! += (factor * x[r * cols + c]!) ** 2;
+    }
+    this.rows += rows;
+  }
+
+  /** Means, drawn to `others` as if `count` rows had these; 1 on average. */
+  means(others: Float64Array, count: number): Float32Array {
+    const means = this.sums.map((sum, c) => (sum + count * others[c]!) / (this.rows + count));
+    const average = means.reduce((a, b) => a + b, 0) / means.length;
+    return Float32Array.from(means, (mean) => (average > 0 ? Math.max(LEAST, mean / average) : 1));
+  }
+}
+
+/** Collects the inputs of a model's matrices while it runs. */
+export class Importance implements Observer {
+  readonly #matrices = new Map<string, Squares>();
+  readonly #up = new Map<string, Squares>();
+  readonly #down = new Map<string, Squares>();
+  readonly #layers = new Map<number, Squares>();
+
+  input(matrix: string, cols: number, x: Float32Array): void {
+    // q, k and v may be one matrix, named by all three.
+    for (const name of matrix.split(", ")) squaresOf(this.#matrices, name, cols).add(x);
+  }
+
+  expert(layer: number, expert: number, x: Float32Array, hidden: Float32Array, shares: Float32Array): void {
+    const n = shares.length;
+    squaresOf(this.#up, `${layer} ${expert}`, x.length / n).add(x);
+    squaresOf(this.#layers, layer, x.length / n).add(x);
+    squaresOf(this.#down, `${layer} ${expert}`, hidden.length / n).add(hidden, shares);
+  }
+
+  /** The sources, each with the importance of its columns where the text says it. */
+  apply(sources: ModelSources): ModelSources {
+    const known = (source: MatrixSource): MatrixSource => {
+      const squares = this.#matrices.get(source.name);
+      return squares ? weighed(source, squares.means(squares.sums, 0)) : source;
+    };
+    return {
+      ...sources,
+      head: sources.head && known(sources.head),
+      layers: sources.layers.map((layer, i) => ({
+        ...layer,
+        qkv: layer.qkv.map(known),
+        wo: known(layer.wo),
+        experts: layer.experts.map((expert, e) => {
+          const { w1, w3, w2 } = expert;
+          const all = this.#layers.get(i);
+          if (!all) return expert;
+          const shared = all.sums.map((sum) => sum / all.rows);
+          const up = squaresOf(this.#up, `${i} ${e}`, w1.cols).means(shared, SHARED_TOKENS);
+          const own = squaresOf(this.#down, `${i} ${e}`, w2.cols);
+          const mean = own.sums.reduce((a, b) => a + b, 0) / Math.max(1, own.rows) / w2.cols;
+          const down = own.means(new Float64Array(w2.cols).fill(mean), OWN_TOKENS);
+          return { w1: weighed(w1, up), w3: weighed(w3, up), w2: weighed(w2, down) };
+        }),
+      })),
+    };
+  }
+}
+
+function squaresOf<Key>(map: Map<Key, Squares>, key: Key, cols: number): Squares {
+  const found = map.get(key) ?? new Squares(cols);
+  map.set(key, found);
+  return found;
+}
+
+/** The same source, which packs with an importance. */
+function weighed(source: MatrixSource, importance: Float32Array): MatrixSource {
+  const { name, rows, cols, format } = source;
+  return {
+    name,
+    rows,
+    cols,
+    importance,
+    ...(format && { format }),
+    readRows: (first, count, into) => source.readRows(first, count, into),
+    ...(source.readPlanes && { readPlanes: source.readPlanes.bind(source) }),
+    ...(source.readBlocks && { readBlocks: source.readBlocks.bind(source) }),
+  };
+}

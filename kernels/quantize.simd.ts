@@ -1,9 +1,9 @@
 // Activations as int8 with one scale a group of 32: x = scale * q, scale = max|x| / 127, q to the
 // nearest integer.
 //
-// A row becomes `groups` groups: all integers, then the tail of each (lib/simd/product_int8.simd.ts).
-// Integers are int16 pairs for levels of a byte, else what lib/simd/dot.simd takes. Columns past D
-// count as zeros.
+// A row becomes `groups` groups: all integers, then the tail of each
+// (lib/simd/product_int8.simd.ts). Integers are int16 pairs for levels of a byte, else what
+// lib/simd/dot.simd takes. Columns past D count as zeros.
 
 import { start, storeEight } from "./lib/simd/dot.simd";
 import { BITS, CENTER, OFFSETS, SIXTEENS } from "./lib/simd/format.simd";

@@ -61,7 +61,10 @@ export const PACKABLE = (Object.keys(FORMATS) as FormatName[]).filter(
   (name): name is PackableName => "pack" in FORMATS[name],
 );
 
-/** Formats that `--weights auto` chooses among for weights in f32, f16 or bf16, the most precise first. */
+/**
+ * Formats that `--weights auto` chooses among for weights in f32, f16 or bf16, the
+ * most precise first.
+ */
 export const AUTOMATIC = ["f32", "f16", "q8", "q4"] as const satisfies readonly PackableName[];
 
 /** The format with a name. @throws RequestError if there is none */

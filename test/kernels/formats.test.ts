@@ -84,8 +84,8 @@ describe("panelLayout", () => {
 });
 
 /**
- * How far a weight may be off, as a share of the largest of its group: q8 rounds to half of 1 / 127;
- * searched scales clip a little, and integers for scales round these too.
+ * How far a weight may be off, as a share of the largest of its group: q8 rounds to half of 1 /
+ * 127; searched scales clip a little, and integers for scales round these too.
  */
 const FARTHEST: Readonly<Record<Exclude<PackableName, "f16">, number>> = {
   f32: 0,

@@ -9,7 +9,9 @@ import { simdBenches } from "../support/simd.ts";
 /** Order of the columns of each eight in a baseline module, where activations are int16. */
 const ORDER = [0, 2, 1, 3, 4, 6, 5, 7];
 
-/** How sums begin: the level that they count from, once or for each half of a group; then offsets. */
+/**
+ * How sums begin: the level that they count from, once or for each half of a group; then offsets.
+ */
 const KINDS = {
   q4: { center: 8, starts: 1, sums: 0 },
   q8: { center: 128, starts: 1, sums: 0 },
@@ -78,7 +80,8 @@ describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
             sumOf(part.filter((_, c) => (c & 2) !== 0)),
           ];
           const start = at + 4 + 4 * i;
-          // The two lanes of int16 that a row's first and last two columns of each four are summed in.
+          // The two lanes of int16 that a row's first and last two columns of each four
+          // are summed in.
           if (name === "relaxed" && format !== "q8") {
             expect(tail.getInt16(start, true)).toBe(0 - center * low);
             expect(tail.getInt16(start + 2, true)).toBe(0 - center * high);

@@ -1,5 +1,5 @@
-// Every kernel that reads weights, in every format and arithmetic: that its WGSL is valid, which the
-// compiler tells without an adapter. What it computes is tested in fewer formats.
+// Every kernel that reads weights, in every format and arithmetic: that its WGSL is valid, which
+// the compiler tells without an adapter. What it computes is tested in fewer formats.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";

@@ -1,4 +1,5 @@
-// iq4_nl, ggml's IQ4_NL: codes of a table of 16 values and an f16 d a group of 32: w = d table[code].
+// iq4_nl, ggml's IQ4_NL: codes of a table of 16 values and an f16 d a group of 32: w
+// = d table[code].
 // 4.5 bits a weight. The order of codes: ../bits.ts.
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";

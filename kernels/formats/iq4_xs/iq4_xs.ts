@@ -1,5 +1,6 @@
-// iq4_xs, ggml's IQ4_XS: codes of iq4_nl's table, an int8 scale s in -32..31 a group of 32 and an
-// f16 d a group of 256: w = (d s) table[code]. 4.3125 bits a weight. The order of codes: ../bits.ts.
+// iq4_xs, ggml's IQ4_XS: codes of iq4_nl's table, an int8 scale s in -32..31 a group of
+// 32 and an f16 d a group of 256: w = (d s) table[code]. 4.3125 bits a weight. The order
+// of codes: ../bits.ts.
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";

@@ -1,7 +1,8 @@
 // q2_k, ggml's Q2_K: levels u in 0..3, a scale s and a min m in 0..15 a group of 16, and f16 d and
 // dmin a group of 256: w = (d s) u - dmin m. 2.625 bits a weight.
 //
-// Levels lie as ../bits.ts says; a scale and a min are the nibbles of a byte, the scale the low one.
+// Levels lie as ../bits.ts says; a scale and a min are the nibbles of a byte, the scale
+// the low one.
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";

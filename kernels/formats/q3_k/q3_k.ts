@@ -1,5 +1,5 @@
-// q3_k, ggml's Q3_K: levels u in 0..7, a scale s in 0..63 a group of 16 and an f16 d a group of 256:
-// w = (d (s - 32)) (u - 4). 3.4375 bits a weight.
+// q3_k, ggml's Q3_K: levels u in 0..7, a scale s in 0..63 a group of 16 and an f16 d a group of
+// 256: w = (d (s - 32)) (u - 4). 3.4375 bits a weight.
 //
 // The low two bits of levels and the third are planes of their own (../bits.ts). Scales are six
 // elements: nibble k of element j is the low bits of scale 4j+k, for j < 4; bits 2k and 2k+1 of
@@ -12,7 +12,9 @@ import { eachGroup } from "../search/groups.ts";
 import { evenGrid, packSigned256 } from "../search/signed.ts";
 
 const GRID = evenGrid(-4, 3);
-/** What the extreme of a group of 16 is tried at: clipped a little, or less than the whole range. */
+/**
+ * What the extreme of a group of 16 is tried at: clipped a little, or less than the whole range.
+ */
 const PEAKS = Float32Array.from({ length: 8 }, (_, k) => 0.25 * k - 4.75);
 const found = new Uint8Array(256);
 const integers = new Int8Array(16);

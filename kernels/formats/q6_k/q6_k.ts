@@ -10,7 +10,9 @@ import { eachGroup } from "../search/groups.ts";
 import { evenGrid, packSigned256 } from "../search/signed.ts";
 
 const GRID = evenGrid(-32, 31);
-/** What the extreme of a group of 16 is tried at: clipped a little, or less than the whole range. */
+/**
+ * What the extreme of a group of 16 is tried at: clipped a little, or less than the whole range.
+ */
 const PEAKS = Float32Array.from({ length: 16 }, (_, k) => 0.5 * k - 36);
 const found = new Uint8Array(256);
 const integers = new Int8Array(16);

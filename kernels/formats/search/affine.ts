@@ -50,9 +50,9 @@ const NOISE = 2 ** -14;
 let [scale, min] = [0, 0];
 
 /**
- * The scale s and the min m of the n weights from x[at] on that leave least of Σ w (x - (s u - m))²,
- * to `scale` and `min`. For given u they are a quotient of sums; m is at least 0 where `positive`
- * says so.
+ * The scale s and the min m of the n weights from x[at] on that leave least of Σ w (x - (s u -
+ * m))², to `scale` and `min`. For given u they are a quotient of sums; m is at least 0 where
+ * `positive` says so.
  */
 function affineScale(
   x: Float32Array,

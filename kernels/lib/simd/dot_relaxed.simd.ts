@@ -35,7 +35,10 @@ export const PARTS: i32 = 1;
 export const EVEN: u32 = 0;
 export const EVEN_NIBBLES: u32 = 0;
 
-/** One part of four columns of bytes, each at most 127. `part` is a constant wherever this is called. */
+/**
+ * One part of four columns of bytes, each at most 127. `part` is a constant wherever
+ * this is called.
+ */
 // @ts-ignore: decorator
 @inline export function factors(bytes: v128, part: i32, even: v128): v128 {
   return bytes;

@@ -52,7 +52,9 @@
   return upperHalf(i32x4.shl(w, 16));
 }
 
-/** Elements of two bytes of four rows, the first (half 0) or the second of those at p, a lane each. */
+/**
+ * Elements of two bytes of four rows, the first (half 0) or the second of those at p, a lane each.
+ */
 // @ts-ignore: decorator
 @inline export function pairsAt(p: usize, half: usize): v128 {
   return (half == 0 ? v128.load16x4_u(p) : v128.load16x4_u(p, 8)) as v128;

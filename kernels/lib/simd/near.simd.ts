@@ -1,5 +1,5 @@
-// Loads at constant distances from an address. A distance that is no literal is added to the address
-// first, and V8 then does not see that two loads are neighbours.
+// Loads at constant distances from an address. A distance that is no literal is added to the
+// address first, and V8 then does not see that two loads are neighbours.
 
 /** 16 bytes at p + 16 i, i a constant of 0 .. 15. */
 // @ts-ignore: decorator

@@ -25,7 +25,8 @@
 //                    else: levels of columns 4k .. 4k + 3 of four rows, sixteen bytes, from their
 //                    words of the first plane and the second. k is a constant
 //   LOW, other()     what level() and nibbles() get as `low`, a word of each lane, and as `other`:
-//                    V8 would make constants anew at each use, so the caller keeps them in registers
+//                    V8 would make constants anew at each use, so the caller keeps them in
+//                    registers
 //   HIGH             whether levels have bits in the second plane
 //   CENTER           the level that sums count from. Without offsets it stands for the weight zero
 //   SIXTEENS, scales16(pairs)
@@ -39,8 +40,8 @@
 //                    splits one group of a GGUF file's blocks to row-major planes; absent where
 //                    files have none
 //
-// lib/simd/defaults.simd.ts has those that a format lacks; unpack.simd.ts makes weights() of the
-// levels.
+// lib/simd/defaults.simd.ts has those that a format lacks; unpack.simd.ts makes weights()
+// of the levels.
 //
 // packer.simd stands for a format's quantize.simd.ts, where it has one, with
 //   setUp(scratch)   writes what packGroup() takes from a thread's scratch
@@ -70,8 +71,8 @@ import { vectorAt } from "./near.simd";
 }
 
 /**
- * Words with columns 4k .. 4k + 3 of four rows, the first (half 0) or the second of the group at w. k
- * and half are constants: V8 loads 256 bits where two loads differ in a constant only.
+ * Words with columns 4k .. 4k + 3 of four rows, the first (half 0) or the second of the group at w.
+ * k and half are constants: V8 loads 256 bits where two loads differ in a constant only.
  */
 // @ts-ignore: decorator
 @inline export function wordOf(w: usize, k: usize, half: usize): v128 {

@@ -7,7 +7,10 @@ import { halvesAt, pairsAt } from "./levels.simd";
 const INTEGERS: usize = 8;
 const FACTORS: usize = 2;
 
-/** Four rows' elements of the plane of integers that have those of group g: the scales of two groups. */
+/**
+ * Four rows' elements of the plane of integers that have those of group g: the scales
+ * of two groups.
+ */
 // @ts-ignore: decorator
 @inline export function integersOf(plane: usize, g: usize, half: usize): v128 {
   return pairsAt(plane + (g >> 1) * (2 * INTEGERS), half);

@@ -3,8 +3,9 @@
 // which then meet all tokens: nearly twice as fast as making them for each four tokens. Few tokens
 // meet the words themselves, where those of the first plane say all.
 //
-// What is spread of a group: factors [8 · parts() of four columns, 8 rows] of four bytes, and f32 or
-// what scaled() takes [8 rows] each: scales, offsets, the scales and minimums of sixteen columns.
+// What is spread of a group: factors [8 · parts() of four columns, 8 rows] of four bytes,
+// and f32 or what scaled() takes [8 rows] each: scales, offsets, the scales and minimums
+// of sixteen columns.
 
 import { madd, scaled, scaleOf } from "./dot.simd";
 import {
@@ -107,8 +108,8 @@ function spread(p0: usize, p1: usize, p2: usize, p3: usize, first: usize, count:
 }
 
 /**
- * Factors number i (0 .. 3, a constant) of four rows from w on: spread ones, or (direct) made of the
- * first plane's words.
+ * Factors number i (0 .. 3, a constant) of four rows from w on: spread ones, or (direct) made of
+ * the first plane's words.
  */
 // @ts-ignore: decorator
 @inline function step(direct: bool, w: usize, i: usize): v128 {
@@ -369,8 +370,8 @@ function directBy2(w: usize, p1: usize, p2: usize, p3: usize, count: usize, x: u
 }
 
 /**
- * Eight rows, whose planes are at p0 .. p3, by 2 .. MOST tokens, of which the last tile has not one:
- * [tokens, 8] f32 at scratch + SUMS.
+ * Eight rows, whose planes are at p0 .. p3, by 2 .. MOST tokens, of which the last tile has not
+ * one: [tokens, 8] f32 at scratch + SUMS.
  */
 export function panelInt8(
   p0: usize,

@@ -64,7 +64,9 @@ export function tilesFor(format: Format, device: TileNeeds): readonly TileName[]
   });
 }
 
-/** Whether the tile of int8 products can be of weights of a format: it takes a scale a group of 32. */
+/**
+ * Whether the tile of int8 products can be of weights of a format: it takes a scale a group of 32.
+ */
 export function takesInt8Tile({ arithmetics, scaleColumns }: Format): boolean {
   return arithmetics.includes("int8") && scaleColumns === undefined;
 }

@@ -1,4 +1,5 @@
-// Perplexity of a model on a text, by the protocol of models/tales/reference.json, window by window.
+// Perplexity of a model on a text, by the protocol of models/tales/reference.json,
+// window by window.
 
 import type { Model } from "../src/engine/model.ts";
 

@@ -1,11 +1,14 @@
-// How much each input of a matrix counts: the mean of its squares over a text. An error of a weight
-// is multiplied with its input, so that the error of a product is the weights' errors, each by this.
+// How much each input of a matrix counts: the mean of its squares over a text. An error of a
+// weight is multiplied with its input, so that the error of a product is the weights' errors,
+// each by this.
 
 import type { Observer } from "../backend/ops.ts";
 import type { MatrixSource } from "../tensor/types.ts";
 import type { ModelSources } from "./family.ts";
 
-/** An expert that few tokens reach is taken for the layer's mean, as if so many reached that too. */
+/**
+ * An expert that few tokens reach is taken for the layer's mean, as if so many reached that too.
+ */
 const SHARED_TOKENS = 64;
 /** The same for w2, whose inputs are an expert's own: for their mean. */
 const OWN_TOKENS = 4;

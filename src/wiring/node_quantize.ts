@@ -37,8 +37,8 @@ export const MIXES = Object.keys(TABLE) as readonly MixName[];
 export interface QuantizeOptions {
   /**
    * The format of all weights; "f16" and "f32" only change the layout. Default: each matrix keeps
-   * the format that the input has it in, to the bit; a checkpoint's F32, F16 and BF16 become the mix
-   * "standard".
+   * the format that the input has it in, to the bit; a checkpoint's F32, F16 and BF16 become the
+   * mix "standard".
    */
   readonly weights?: PackableName;
   /** A format for each kind of matrix instead (src/model/mixes.ts). */

@@ -33,7 +33,10 @@ export function addQuantize(program: Command): void {
     .argument("[out]", "the folder to write")
     .addOption(new Option("--weights <format>", "one format for all weights").choices([...PACKABLE]))
     .addOption(
-      new Option("--mix <name>", "formats by what a matrix does; default: standard, about 4.4 bits a weight")
+      new Option(
+        "--mix <name>",
+        "formats by what a matrix does; default: what a GGUF file or a quantized folder has, else standard, about 4.4 bits a weight",
+      )
         .choices([...MIXES])
         .conflicts("weights"),
     )

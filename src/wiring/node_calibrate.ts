@@ -1,6 +1,7 @@
 // Runs a model over a text to see what its matrices are multiplied with (Node only): in f32, by
 // plain kernels, on one thread.
 
+import { open } from "node:fs/promises";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { createCpuOps } from "../backend/cpu/cpu.ts";
 import { RequestError } from "../errors.ts";
@@ -11,13 +12,37 @@ import { packAll } from "../model/formats.ts";
 import { Importance } from "../model/importance.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** The most tokens of a text that are taken. */
+/** The most tokens of a text that are taken, and bytes of a file: enough for them. */
 const TOKENS = 8192;
+const TEXT_BYTES = 2 ** 20;
 /** Tokens of a sequence, and of a step. */
 const PIECE = 256;
 const BLOCK = 16;
 /** Fewer say little about most experts. */
 const LEAST = 64;
+
+/** The beginning of a text file. @throws RequestError for one that cannot be read, or is no UTF-8 */
+export async function calibrationText(path: string): Promise<string> {
+  const bytes = new Uint8Array(TEXT_BYTES);
+  let length = 0;
+  try {
+    const file = await open(path);
+    try {
+      for (let read = -1; read !== 0 && length < bytes.length; length += read)
+        read = (await file.read(bytes, length, bytes.length - length, null)).bytesRead;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw new RequestError(`calibrate: ${path} cannot be read: ${(error as Error).message}`);
+  }
+  try {
+    // As a stream: the last character may be cut.
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, length), { stream: true });
+  } catch {
+    throw new RequestError(`calibrate: ${path}: expected UTF-8 text, found other bytes`);
+  }
+}
 
 /**
  * The importance of the inputs of all matrices over a text. @throws RequestError for a text that is

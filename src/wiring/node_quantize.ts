@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { FORMATS, PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { createPacker } from "../backend/cpu/cpu.ts";
@@ -27,7 +27,7 @@ import { openPackedWriter, type Produce, type SmallFile } from "../weights/node_
 import { verifyFolder } from "../weights/node_verify.ts";
 import { COPIED_FOLDERS, isSmallFile, layOutShards, SMALL_FILE } from "../weights/packed_folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
-import { calibrate } from "./node_calibrate.ts";
+import { calibrate, calibrationText } from "./node_calibrate.ts";
 
 export type { MixName };
 
@@ -99,6 +99,8 @@ export async function quantize(from: string, to: string, options: QuantizeOption
     throw new RequestError(`mix: expected one of ${MIXES.join(", ")}, found ${String(mix)}`);
   if (mix !== undefined && asked !== undefined)
     throw new RequestError("quantize: expected weights, one format for all, or a mix of them, found both");
+  if (options.calibrate !== undefined && asked && FORMATS[asked].planes.length === 1)
+    throw new RequestError(`calibrate: ${asked} has no scales to choose by a text; leave it out`);
   if (!Number.isSafeInteger(threads) || threads < 1)
     throw new RequestError(`threads: expected a whole number of at least 1, found ${String(threads)}`);
   for (const path of [from, to])
@@ -112,7 +114,7 @@ export async function quantize(from: string, to: string, options: QuantizeOption
         `${from} is quantized already (${architecture.stored.text}, by hotset quantize); quantize the original that it was made of`,
       );
     const bound = bindSources(architecture, source);
-    const text = options.calibrate === undefined ? null : await readFile(options.calibrate, "utf8");
+    const text = options.calibrate === undefined ? null : await calibrationText(options.calibrate);
     const depth = bound.layers.length;
     const standard = mixPlan(mix ?? "standard", depth);
     const plan = asked ? packAll(FORMATS[asked]) : mix ? standard : keepOr(standard);

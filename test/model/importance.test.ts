@@ -1,12 +1,16 @@
 // Calibration: what matrices are multiplied with, and the error that weights are packed with then.
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
 import { Importance } from "../../src/model/importance.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
-import { calibrate } from "../../src/wiring/node_calibrate.ts";
+import { calibrate, calibrationText } from "../../src/wiring/node_calibrate.ts";
+import { quantize } from "../../src/wiring/node_quantize.ts";
 import { inRepo } from "../support/fixtures.ts";
 
 const fixture = inRepo("test/fixtures/mixtral/bf16-odd-window-shards");
@@ -67,5 +71,25 @@ describe("calibrate", () => {
   it("refuses a text of a few words", async () => {
     const { architecture, sources } = await bound();
     await expect(calibrate(architecture, sources, tokenizerOf(20), "", () => {})).rejects.toThrow(/at least 64 tokens/);
+  });
+
+  it("reads UTF-8 text from a file, and says what else is there", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "hotset-text-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, "text");
+    writeFileSync(path, "\u00e9".repeat(600_000)); // its first 2^20 bytes, whole characters
+    expect(await calibrationText(path)).toBe("\u00e9".repeat(2 ** 19));
+    writeFileSync(path, `x${"\u00e9".repeat(600_000)}`); // a character is cut
+    expect(await calibrationText(path)).toBe(`x${"\u00e9".repeat(2 ** 19 - 1)}`);
+    writeFileSync(path, Uint8Array.of(0x61, 0xff, 0x61));
+    const message = (name: string) => calibrationText(name).catch((error: Error) => `${error.name}: ${error.message}`);
+    expect(await message(path)).toMatch(/^RequestError: calibrate: .*text: expected UTF-8 text/);
+    expect(await message(`${path}-none`)).toMatch(/^RequestError: calibrate: .*text-none cannot be read: ENOENT/);
+    expect(await message(folder)).toMatch(/^RequestError: calibrate: .* cannot be read: EISDIR/);
+  });
+
+  it("is refused for a format without scales", async () => {
+    const made = quantize("synthetic:mixtral-8x7b?layers=1", "/nowhere", { weights: "f16", calibrate: "x" });
+    await expect(made).rejects.toThrow(/f16 has no scales to choose by a text/);
   });
 });

@@ -1,12 +1,12 @@
-// Activations as int8 with one scale a group of 32: x = scale * q, scale = max|x| / 127, q to the
-// nearest integer.
+// Activations as int8 with one scale a group of 32, or of 256 columns where the format's integer
+// scales cover as many (SUPER): x = scale * q, scale = max|x| / 127, q to the nearest integer.
 //
 // A row becomes `groups` groups: all integers, then the tail of each
 // (lib/simd/product_int8.simd.ts). Integers are int16 pairs for levels of a byte, else what
 // lib/simd/dot.simd takes. Columns past D count as zeros.
 
 import { start, storeEight } from "./lib/simd/dot.simd";
-import { BITS, CENTER, OFFSETS, SIXTEENS } from "./lib/simd/format.simd";
+import { BITS, CENTER, OFFSETS, SIXTEENS, SUPER } from "./lib/simd/format.simd";
 import { maxOf } from "./lib/simd/lanes.simd";
 import { storePairs } from "./lib/simd/pairs.simd";
 import { starts, tailBytes, xGroup } from "./lib/simd/product_int8.simd";
@@ -25,14 +25,17 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
     let integers = y + <usize>t * rowBytes;
     let tail = integers + groups * xGroup();
     let left: i32 = D;
+    let step: f32 = 0;
     for (let g: u32 = 0; g < groups; g++) {
+      if (SUPER && (g & 7) == 0) step = stepOf(xp, max(0, min(256, left)));
       let values = xp;
       if (left < 32) {
         values = scratchOf(thread);
         memory.fill(values, 0, 128);
         if (left > 0) memory.copy(values, xp, left * 4);
       }
-      group(values, integers, tail);
+      if (!SUPER) step = stepOf(values, 32);
+      group(values, integers, tail, step);
       left -= 32;
       xp += 128;
       integers += xGroup();
@@ -41,11 +44,18 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
   }
 }
 
+/** The scale of `count` values at x. */
 // @ts-ignore: decorator
-@inline function group(x: usize, integers: usize, tail: usize): void {
+@inline function stepOf(x: usize, count: i32): f32 {
   let most = f32x4.splat(0);
-  for (let i: usize = 0; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(x + i)));
-  const step = maxOf(most) / 127;
+  const whole = x + 4 * (count & ~3);
+  for (; x < whole; x += 16) most = f32x4.max(most, f32x4.abs(v128.load(x)));
+  for (const end = whole + 4 * (count & 3); x < end; x += 4) most = f32x4.max(most, f32x4.abs(v128.load32_splat(x)));
+  return maxOf(most) / 127;
+}
+
+// @ts-ignore: decorator
+@inline function group(x: usize, integers: usize, tail: usize, step: f32): void {
   const inverse = f32x4.splat(step > 0 ? 1 / step : 0);
   store<f32>(tail, step);
   const first = sixteen(x, integers, inverse);
@@ -63,7 +73,14 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
   if (OFFSETS) {
     const to = tail + 4 + 4 * starts();
     if (SIXTEENS) store<i32>(to, ((low + high) & 0xffff) | ((low2 + high2) << 16));
-    else store<f32>(to, <f32>(low + high + low2 + high2));
+    else {
+      const sum = low + high + low2 + high2;
+      store<f32>(to, <f32>sum);
+      if (SUPER) {
+        store<i32>(to + 4, sum << 16);
+        if (CENTER != 0) store<i32>(to + 8, CENTER * sum);
+      }
+    }
   }
 }
 

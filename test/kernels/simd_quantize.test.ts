@@ -10,7 +10,8 @@ import { simdBenches } from "../support/simd.ts";
 const ORDER = [0, 2, 1, 3, 4, 6, 5, 7];
 
 /**
- * How sums begin: the level that they count from, once or for each half of a group; then offsets.
+ * How sums begin: the level that they count from, once or for each half of a group; then offsets. A
+ * scale covers as many columns as the format's groups have.
  */
 const KINDS = {
   q4: { center: 8, starts: 1, sums: 0 },
@@ -19,6 +20,7 @@ const KINDS = {
   q5_k: { center: 16, starts: 1, sums: 1 },
   q6_k: { center: 32, starts: 2, sums: 0 },
   q2_k: { center: 0, starts: 0, sums: 2 }, // of each half, as int16
+  iq4_xs: { center: 128, starts: 1, sums: 0 },
 } as const;
 
 const cases = simdBenches().flatMap((bench) =>
@@ -26,29 +28,28 @@ const cases = simdBenches().flatMap((bench) =>
 );
 
 describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
-  const wide = name === "simd128" || format === "q8";
+  const wide = name === "simd128" || format === "q8" || format === "iq4_xs";
   const { group } = FORMATS[format];
   const { center, starts, sums } = KINDS[format];
-  const tailBytes = 4 * (1 + starts + Math.min(1, sums));
+  const whole = group === 256 && sums === 1; // the sum is there as integers too
+  const tailBytes = 4 * (1 + starts + Math.min(1, sums) + (!whole ? 0 : center === 0 ? 1 : 2));
   const kernels = bench.of(FORMATS[format]);
 
   it.each([
     ["whole groups", 3, 64, 1],
     ["a last group that is not whole", 5, 77, 1],
     ["less than a group", 4, 7, 1],
+    ["several super-blocks, the last not whole", 2, 550, 1],
     ["large values", 2, 96, 1e30],
     ["small values", 2, 96, 1e-30],
   ])("%s", (_case, T, D, range) => {
     const x = uniform(T * D, 5, range);
     x.fill(0, 0, Math.min(D, 32)); // a group of zeros
-    const own32 = Math.ceil(D / 32);
-    const G = (Math.ceil(D / group) * group) / 32; // those past the end are zeros
+    const blocks = Math.ceil(D / group);
+    const G = (blocks * group) / 32; // those past the end are zeros
     const quants = new Int8Array(T * G * 32);
-    const scales = new Float32Array(T * G);
-    for (let t = 0; t < T; t++) {
-      const row = x.subarray(t * D, (t + 1) * D);
-      quantize(row, D, quants.subarray(t * G * 32), scales.subarray(t * G, t * G + own32), 0, 1);
-    }
+    const scales = new Float32Array(T * blocks);
+    quantize(group, x, D, quants, scales, 0, T);
 
     const rowBytes = kernels.quantizedBytes!(G);
     expect(rowBytes).toBe(G * ((wide ? 64 : 32) + tailBytes));
@@ -71,7 +72,7 @@ describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
       const tail = new DataView(row.buffer, G * (wide ? 64 : 32));
       for (let g = 0; g < G; g++) {
         const at = tailBytes * g;
-        expect(tail.getFloat32(at, true)).toBe(scales[t * G + g]);
+        expect(tail.getFloat32(at, true)).toBe(scales[t * blocks + Math.floor((g * 32) / group)]);
         const integers = quants.subarray((t * G + g) * 32, (t * G + g + 1) * 32);
         for (let i = 0; i < starts; i++) {
           const part = integers.subarray((32 / starts) * i, (32 / starts) * (i + 1));
@@ -82,13 +83,17 @@ describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
           const start = at + 4 + 4 * i;
           // The two lanes of int16 that a row's first and last two columns of each four
           // are summed in.
-          if (name === "relaxed" && format !== "q8") {
+          if (name === "relaxed" && !(format === "q8" || format === "iq4_xs")) {
             expect(tail.getInt16(start, true)).toBe(0 - center * low);
             expect(tail.getInt16(start + 2, true)).toBe(0 - center * high);
           } else expect(tail.getInt32(start, true)).toBe(0 - center * (low + high));
         }
         const sum = at + 4 + 4 * starts;
         if (sums === 1) expect(tail.getFloat32(sum, true)).toBe(sumOf(integers));
+        if (whole) {
+          expect(tail.getInt32(sum + 4, true)).toBe(sumOf(integers) * 65536);
+          if (center !== 0) expect(tail.getInt32(sum + 8, true)).toBe(sumOf(integers) * center);
+        }
         if (sums === 2) {
           expect(tail.getInt16(sum, true)).toBe(sumOf(integers.subarray(0, 16)));
           expect(tail.getInt16(sum + 2, true)).toBe(sumOf(integers.subarray(16)));
@@ -103,7 +108,8 @@ describe.each(cases)("quantize, %s, for %s", (name, format, bench) => {
     const y = bench.room(kernels.quantizedBytes!(2));
     kernels.quantize!(0, 1, 0, bench.put(x), 64, 2, y);
     const tail = y + 2 * (wide ? 64 : 32);
-    expect(bench.floats(tail, 1)[0]).toBeGreaterThan(0);
+    if (group === 32) expect(bench.floats(tail, 1)[0]).toBeGreaterThan(0);
+    else expect(bench.floats(tail, 1)[0]).toBeNaN();
     expect(bench.floats(tail + tailBytes, 1)[0]).toBeNaN();
   });
 });

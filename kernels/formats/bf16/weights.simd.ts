@@ -1,6 +1,6 @@
 // bf16 for the SIMD kernels (lib/simd/planes.simd.ts): an element is two columns.
 
-export { BITS, CENTER, EXACT, HIGH, INT8, level, LOW, minimums16, NIBBLES, offset4, OFFSETS, other, pairs4, scale4, scales16, SIXTEENS, supers4 } from "../../lib/simd/defaults.simd";
+export { BITS, CENTER, EXACT, HIGH, INT8, level, LOW, minimums16, NIBBLES, offset4, OFFSETS, other, pairs4, scale32, scale4, scales16, SIXTEENS, SUPER, superOffset4, supers4, superScale4 } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 512;
 export const P1: usize = 0;

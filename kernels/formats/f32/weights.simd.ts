@@ -1,7 +1,7 @@
 // f32 for the SIMD kernels (lib/simd/planes.simd.ts): an element is one column, the weights lie as
 // they are taken.
 
-export { BITS, CENTER, column, EXACT, FUSED, HIGH, INT8, level, LOW, minimums16, NIBBLES, offset4, OFFSETS, other, pairs4, scale4, scales16, SIXTEENS, supers4 } from "../../lib/simd/defaults.simd";
+export { BITS, CENTER, column, EXACT, FUSED, HIGH, INT8, level, LOW, minimums16, NIBBLES, offset4, OFFSETS, other, pairs4, scale32, scale4, scales16, SIXTEENS, SUPER, superOffset4, supers4, superScale4 } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 1024;
 export const P1: usize = 0;

@@ -1,23 +1,6 @@
 // f8 for the SIMD kernels (lib/simd/planes.simd.ts): an element is four columns, each a byte.
 
-export {
-  BITS,
-  CENTER,
-  column,
-  FUSED,
-  HIGH,
-  INT8,
-  level,
-  LOW,
-  minimums16,
-  NIBBLES,
-  OFFSETS,
-  offset4,
-  other,
-  pairs4,
-  SIXTEENS,
-  scales16,
-} from "../../lib/simd/defaults.simd";
+export { BITS, CENTER, column, FUSED, HIGH, INT8, level, LOW, minimums16, NIBBLES, offset4, OFFSETS, other, pairs4, scale32, scales16, SIXTEENS, SUPER, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 256;
 export const P1: usize = 8;

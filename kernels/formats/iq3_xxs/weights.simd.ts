@@ -3,9 +3,9 @@
 
 import { nibblesOf } from "../../lib/simd/levels.simd";
 import { lookUp } from "../../lib/simd/dot.simd";
-import { factorsOf, integersOf, superScale } from "../../lib/simd/super_scale.simd";
+import { factorsOf, integerOf, integersOf, superScale } from "../../lib/simd/super_scale.simd";
 
-export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS, superOffset4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
@@ -17,6 +17,7 @@ export const INT8: bool = true;
 export const BITS: i32 = 8;
 export const LOW: u32 = 0x0f0f0f0f;
 export const CENTER: i32 = 32;
+export const SUPER: bool = true;
 
 // @ts-ignore: decorator
 @inline export function other(): v128 {
@@ -41,4 +42,14 @@ export const CENTER: i32 = 32;
 // @ts-ignore: decorator
 @inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
   return f32x4.mul(superScale(pairs, supers, g), f32x4.splat(0.5));
+}
+
+// @ts-ignore: decorator
+@inline export function scale32(pairs: v128, g: usize, byte: v128): v128 {
+  return integerOf(pairs, g);
+}
+
+// @ts-ignore: decorator
+@inline export function superScale4(supers: v128): v128 {
+  return f32x4.mul(supers, f32x4.splat(0.5));
 }

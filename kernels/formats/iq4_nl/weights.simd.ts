@@ -6,7 +6,7 @@ import { iq4Table } from "../../lib/simd/codes.simd";
 import { lookUp } from "../../lib/simd/dot.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
 
-export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, pairs4, scale32, scales16, SIXTEENS, SUPER, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;

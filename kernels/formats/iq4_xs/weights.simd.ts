@@ -5,9 +5,9 @@ import { nibblesOf } from "../../lib/simd/levels.simd";
 import { iq4Table } from "../../lib/simd/codes.simd";
 import { lookUp } from "../../lib/simd/dot.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
-import { factorsOf, integersOf, superScale } from "../../lib/simd/super_scale.simd";
+import { factorsOf, integerOf, integersOf, superScale } from "../../lib/simd/super_scale.simd";
 
-export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;
@@ -18,6 +18,7 @@ export const INT8: bool = true;
 export const BITS: i32 = 8;
 export const LOW: u32 = 0x0f0f0f0f;
 export const CENTER: i32 = 128;
+export const SUPER: bool = true;
 
 // @ts-ignore: decorator
 @inline export function other(): v128 {
@@ -42,6 +43,11 @@ export const CENTER: i32 = 128;
 // @ts-ignore: decorator
 @inline export function scale4(pairs: v128, supers: v128, g: usize): v128 {
   return superScale(pairs, supers, g);
+}
+
+// @ts-ignore: decorator
+@inline export function scale32(pairs: v128, g: usize, byte: v128): v128 {
+  return integerOf(pairs, g);
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

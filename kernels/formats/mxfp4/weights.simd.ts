@@ -5,7 +5,7 @@ import { nibblesOf, pairsAt } from "../../lib/simd/levels.simd";
 import { lookUp } from "../../lib/simd/dot.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
 
-export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scales16, SIXTEENS, supers4 } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, HIGH, minimums16, NIBBLES, offset4, OFFSETS, scale32, scales16, SIXTEENS, SUPER, superOffset4, supers4, superScale4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;

@@ -3,7 +3,7 @@
 import { lowerHalf, pairsAt, twoBitsOf, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
 import { splitTwoBits } from "../../lib/simd/split.simd";
 
-export { CENTER, column, EXACT, FUSED, HIGH, NIBBLES, other } from "../../lib/simd/defaults.simd";
+export { CENTER, column, EXACT, FUSED, HIGH, NIBBLES, other, scale32 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 64;
@@ -15,6 +15,7 @@ export const BITS: i32 = 2;
 export const LOW: u32 = 0x03030303;
 export const OFFSETS: bool = true;
 export const SIXTEENS: bool = true;
+export const SUPER: bool = true;
 
 // @ts-ignore: decorator
 @inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
@@ -38,6 +39,16 @@ export const SIXTEENS: bool = true;
 
 // @ts-ignore: decorator
 @inline export function offset4(pairs: v128, supers: v128, g: usize): v128 {
+  return upperHalf(supers);
+}
+
+// @ts-ignore: decorator
+@inline export function superScale4(supers: v128): v128 {
+  return lowerHalf(supers);
+}
+
+// @ts-ignore: decorator
+@inline export function superOffset4(supers: v128): v128 {
   return upperHalf(supers);
 }
 

@@ -4,7 +4,7 @@
 import { halvesAt, oneBitOf, pairsAt, twoBitsOf } from "../../lib/simd/levels.simd";
 import { splitOneBit, splitTwoBits } from "../../lib/simd/split.simd";
 
-export { column, EXACT, FUSED, minimums16, NIBBLES, offset4, OFFSETS } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, minimums16, NIBBLES, offset4, OFFSETS, scale32, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 64;
@@ -17,6 +17,7 @@ export const LOW: u32 = 0x03030303;
 export const HIGH: bool = true;
 export const CENTER: i32 = 4;
 export const SIXTEENS: bool = true;
+export const SUPER: bool = true;
 
 // @ts-ignore: decorator
 @inline export function other(): v128 {

@@ -3,7 +3,7 @@
 import { halvesAt } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
 
-export { column, FUSED, HIGH, level, minimums16, offset4, OFFSETS, other, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, FUSED, HIGH, level, minimums16, offset4, OFFSETS, other, pairs4, scale32, scales16, SIXTEENS, SUPER, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 128;
 export const P1: usize = 16;

@@ -3,7 +3,7 @@
 import { lowerHalf, nibblesOf, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles } from "../../lib/simd/split.simd";
 
-export { CENTER, column, EXACT, FUSED, HIGH, minimums16, other, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { CENTER, column, EXACT, FUSED, HIGH, minimums16, other, pairs4, scale32, scales16, SIXTEENS, SUPER, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;

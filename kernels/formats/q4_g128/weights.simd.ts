@@ -3,7 +3,7 @@
 import { nibblesOf } from "../../lib/simd/levels.simd";
 import { scalesOf, zerosOf } from "../../lib/simd/affine.simd";
 
-export { CENTER, column, EXACT, FUSED, HIGH, minimums16, other, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { CENTER, column, EXACT, FUSED, HIGH, minimums16, other, scale32, scales16, SIXTEENS, SUPER, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;

@@ -1,6 +1,6 @@
 // q4_k for the SIMD kernels (lib/simd/planes.simd.ts): levels are q4's, eight columns an element.
 
-import { lowerByte, lowerHalf, nibblesOf, pairsAt, upperByte, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
+import { bytesAt, lowerByte, lowerHalf, nibblesOf, upperPair, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
 import { splitNibbles, splitScales } from "../../lib/simd/split.simd";
 
 export { CENTER, column, EXACT, FUSED, HIGH, minimums16, other, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
@@ -15,6 +15,7 @@ export const BITS: i32 = 4;
 export const LOW: u32 = 0x0f0f0f0f;
 export const NIBBLES: bool = true;
 export const OFFSETS: bool = true;
+export const SUPER: bool = true;
 
 // @ts-ignore: decorator
 @inline export function level(w: v128, h: v128, k: i32, low: v128, other: v128): v128 {
@@ -23,7 +24,7 @@ export const OFFSETS: bool = true;
 
 // @ts-ignore: decorator
 @inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return pairsAt(p1 + g * P1, half);
+  return bytesAt(p1 + g * P1, half);
 }
 
 // @ts-ignore: decorator
@@ -38,7 +39,22 @@ export const OFFSETS: bool = true;
 
 // @ts-ignore: decorator
 @inline export function offset4(pairs: v128, supers: v128, g: usize): v128 {
-  return f32x4.mul(upperByte(pairs), upperHalf(supers));
+  return f32x4.mul(upperPair(pairs), upperHalf(supers));
+}
+
+// @ts-ignore: decorator
+@inline export function superScale4(supers: v128): v128 {
+  return lowerHalf(supers);
+}
+
+// @ts-ignore: decorator
+@inline export function superOffset4(supers: v128): v128 {
+  return upperHalf(supers);
+}
+
+// @ts-ignore: decorator
+@inline export function scale32(pairs: v128, g: usize, byte: v128): v128 {
+  return v128.and(pairs, byte);
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

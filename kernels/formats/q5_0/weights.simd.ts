@@ -4,7 +4,7 @@
 import { halvesAt, nibblesOf, oneBitOf } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles, splitWord } from "../../lib/simd/split.simd";
 
-export { column, EXACT, FUSED, minimums16, NIBBLES, offset4, OFFSETS, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, minimums16, NIBBLES, offset4, OFFSETS, pairs4, scale32, scales16, SIXTEENS, SUPER, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;

@@ -4,7 +4,7 @@
 import { lowerHalf, nibblesOf, oneBitOf, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
 import { splitHalfNibbles, splitWord } from "../../lib/simd/split.simd";
 
-export { column, EXACT, FUSED, minimums16, NIBBLES, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, EXACT, FUSED, minimums16, NIBBLES, pairs4, scale32, scales16, SIXTEENS, SUPER, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 export { weights } from "../../lib/simd/unpack.simd";
 
 export const P0: usize = 128;

@@ -1,7 +1,7 @@
 // q5_k for the SIMD kernels (lib/simd/planes.simd.ts): low bits as q4's levels, the fifth of 32
 // columns an element.
 
-import { lowerByte, lowerHalf, nibblesOf, oneBitOf, pairsAt, upperByte, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
+import { bytesAt, lowerByte, lowerHalf, nibblesOf, oneBitOf, upperPair, upperHalf, wordsAt } from "../../lib/simd/levels.simd";
 import { splitNibbles, splitOneBit, splitScales } from "../../lib/simd/split.simd";
 
 export { column, EXACT, FUSED, minimums16, NIBBLES, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
@@ -17,6 +17,7 @@ export const LOW: u32 = 0x0f0f0f0f;
 export const HIGH: bool = true;
 export const CENTER: i32 = 16;
 export const OFFSETS: bool = true;
+export const SUPER: bool = true;
 
 // @ts-ignore: decorator
 @inline export function other(): v128 {
@@ -30,7 +31,7 @@ export const OFFSETS: bool = true;
 
 // @ts-ignore: decorator
 @inline export function pairs4(p1: usize, p2: usize, p3: usize, g: usize, half: usize): v128 {
-  return pairsAt(p2 + g * P2, half);
+  return bytesAt(p2 + g * P2, half);
 }
 
 // @ts-ignore: decorator
@@ -45,7 +46,22 @@ export const OFFSETS: bool = true;
 
 // @ts-ignore: decorator
 @inline export function offset4(pairs: v128, supers: v128, g: usize): v128 {
-  return f32x4.mul(upperByte(pairs), upperHalf(supers));
+  return f32x4.mul(upperPair(pairs), upperHalf(supers));
+}
+
+// @ts-ignore: decorator
+@inline export function superScale4(supers: v128): v128 {
+  return lowerHalf(supers);
+}
+
+// @ts-ignore: decorator
+@inline export function superOffset4(supers: v128): v128 {
+  return upperHalf(supers);
+}
+
+// @ts-ignore: decorator
+@inline export function scale32(pairs: v128, g: usize, byte: v128): v128 {
+  return v128.and(pairs, byte);
 }
 
 export function splitGroup(block: usize, p0: usize, p1: usize, p2: usize, p3: usize): void {

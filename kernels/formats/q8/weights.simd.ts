@@ -2,7 +2,7 @@
 
 import { halvesAt } from "../../lib/simd/levels.simd";
 
-export { column, FUSED, HIGH, level, LOW, minimums16, NIBBLES, offset4, OFFSETS, other, pairs4, scales16, SIXTEENS } from "../../lib/simd/defaults.simd";
+export { column, FUSED, HIGH, level, LOW, minimums16, NIBBLES, offset4, OFFSETS, other, pairs4, scale32, scales16, SIXTEENS, SUPER, superOffset4, superScale4 } from "../../lib/simd/defaults.simd";
 
 export const P0: usize = 256;
 export const P1: usize = 16;

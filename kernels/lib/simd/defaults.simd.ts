@@ -8,6 +8,7 @@ export const HIGH: bool = false;
 export const CENTER: i32 = 0;
 export const SIXTEENS: bool = false;
 export const OFFSETS: bool = false;
+export const SUPER: bool = false;
 export const EXACT: bool = true;
 export const FUSED: bool = false;
 
@@ -44,6 +45,21 @@ export const FUSED: bool = false;
 // @ts-ignore: decorator
 @inline export function offset4(pairs: v128, supers: v128, g: usize): v128 {
   return f32x4.splat(0);
+}
+
+// @ts-ignore: decorator
+@inline export function superScale4(supers: v128): v128 {
+  return supers;
+}
+
+// @ts-ignore: decorator
+@inline export function superOffset4(supers: v128): v128 {
+  return supers;
+}
+
+// @ts-ignore: decorator
+@inline export function scale32(pairs: v128, g: usize, byte: v128): v128 {
+  return pairs;
 }
 
 // @ts-ignore: decorator

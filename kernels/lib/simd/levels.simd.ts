@@ -60,6 +60,12 @@
   return (half == 0 ? v128.load16x4_u(p) : v128.load16x4_u(p, 8)) as v128;
 }
 
+/** The same, each byte as int16: two a lane. */
+// @ts-ignore: decorator
+@inline export function bytesAt(p: usize, half: usize): v128 {
+  return (half == 0 ? v128.load8x8_u(p) : v128.load8x8_u(p, 8)) as v128;
+}
+
 /** The lower bytes of four lanes as f32, unsigned. */
 // @ts-ignore: decorator
 @inline export function lowerByte(pairs: v128): v128 {
@@ -70,4 +76,10 @@
 // @ts-ignore: decorator
 @inline export function upperByte(pairs: v128): v128 {
   return f32x4.convert_i32x4_s(i32x4.shr_u(pairs, 8));
+}
+
+/** The upper int16 of four lanes. */
+// @ts-ignore: decorator
+@inline export function upperPair(pairs: v128): v128 {
+  return f32x4.convert_i32x4_s(i32x4.shr_u(pairs, 16));
 }

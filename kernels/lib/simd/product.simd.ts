@@ -1,11 +1,12 @@
 // y = x wᵀ by panels of eight rows of w: the loops over panels and tokens, and where results go.
 
-import { INT8 } from "./format.simd";
+import { INT8, SUPER } from "./format.simd";
 import { siluTimes } from "./lanes.simd";
 import { panelsOf, planeOf } from "./planes.simd";
 import { tileFloat, tileFloatBy2, tileFloatBy3, vecFloat } from "./product_float.simd";
 import { tailBytes, vec4Int8, vecInt8, xGroup } from "./product_int8.simd";
 import { scratchOf } from "./scratch.simd";
+import { vecSuper } from "./super_int8.simd";
 import { MOST, panelInt8, SUMS } from "./tile_int8.simd";
 
 /** Bytes of x that are kept in the second-level cache while panels of w pass by. */
@@ -105,6 +106,11 @@ function vec(int8: bool, left: u32, w: usize, panels: usize, panel: usize, group
   const p2 = planeOf(2, w, panels, panel, groups);
   const p3 = planeOf(3, w, panels, panel, groups);
   if (INT8 && int8) {
+    if (SUPER) {
+      const count: u32 = left >= 4 ? 4 : 1;
+      vecSuper(count, p0, p1, p2, p3, groups, x, out);
+      return count;
+    }
     if (left >= 4) {
       vec4Int8(p0, p1, p2, p3, groups, x, out);
       return 4;

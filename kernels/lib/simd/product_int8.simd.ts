@@ -4,21 +4,21 @@
 // Per group of 32 columns an integer sum, then y += (weight scale * activation scale) * sum in f32.
 // Levels of at most seven bits meet four columns of activations at once in relaxed SIMD; those of
 // a byte, and all in baseline SIMD, meet int16 pairs: even columns, then odd ones (splitting bytes
-// into nibbles was slower by half). Where scales cover sixteen columns, they are integers, and a
-// group's sum is that of its two halves times theirs.
+// into nibbles was slower by half). Formats whose scales are integers: super_int8.simd.ts.
 //
 // A row of activations (quantize.simd.ts) is the integers of all groups, then the tail of each: its
 // scale, what its sums begin with (start() of dot.simd; two if scales cover sixteen columns), and
-// the sum of its activations if there are offsets.
+// the sum of its activations if there are offsets: f32; or, if scales cover sixteen columns, int16
+// of both halves. With SUPER and offsets of 32 columns follow the sum as the upper int16 of a word
+// whose lower is 0, and CENTER times the sum if that is not 0.
 
-import { dot as dotLevels, EVEN, EVEN_NIBBLES, factors, madd, nibbles, PARTS, scaled, scaleOf, total as totalLevels, X_GROUP } from "./dot.simd";
+import { dot as dotLevels, EVEN, EVEN_NIBBLES, factors, madd, nibbles, PARTS, total as totalLevels, X_GROUP } from "./dot.simd";
 import {
   BITS,
   CENTER,
   HIGH,
   LOW,
   level,
-  minimums16,
   NIBBLES,
   OFFSETS,
   offset4,
@@ -28,8 +28,8 @@ import {
   P2,
   P3,
   pairs4,
-  scales16,
   SIXTEENS,
+  SUPER,
   scale4,
   supers4,
 } from "./format.simd";
@@ -58,7 +58,8 @@ import { highOf, wordOf } from "./planes.simd";
 /** Bytes of a group's tail. */
 // @ts-ignore: decorator
 @inline export function tailBytes(): usize {
-  return 4 + 4 * starts() + (OFFSETS ? 4 : 0);
+  const sums: usize = !OFFSETS ? 0 : !SUPER || SIXTEENS ? 4 : CENTER == 0 ? 8 : 12;
+  return 4 + 4 * starts() + sums;
 }
 
 /** What factor() takes as `even`, a word of each lane. */
@@ -106,7 +107,7 @@ import { highOf, wordOf } from "./planes.simd";
 
 /** sum + columns 8j .. 8j + 7 of four rows, the first or the second of a panel. j is a constant. */
 // @ts-ignore: decorator
-@inline function eight(
+@inline export function eight(
   sum: v128,
   w: usize,
   h: usize,
@@ -161,51 +162,40 @@ import { highOf, wordOf } from "./planes.simd";
   let sum = startOf(tail, 0);
   sum = eight(sum, w, h, 0, half, x, low, other, even);
   sum = eight(sum, w, h, 1, half, x, low, other, even);
-  if (SIXTEENS) {
-    let second = startOf(tail, 1);
-    second = eight(second, w, h, 2, half, x, low, other, even);
-    second = eight(second, w, h, 3, half, x, low, other, even);
-    const scales = scales16(pairs);
-    sum = i32x4.add(scaled(sum, scaleOf(scales, 0)), scaled(second, scaleOf(scales, 1)));
-  } else {
-    sum = eight(sum, w, h, 2, half, x, low, other, even);
-    sum = total(eight(sum, w, h, 3, half, x, low, other, even), ones);
-  }
+  sum = eight(sum, w, h, 2, half, x, low, other, even);
+  sum = total(eight(sum, w, h, 3, half, x, low, other, even), ones);
   const supers = supers4(p1, p2, p3, g, half);
   const scale = scale4(pairs, supers, g);
   y = madd(f32x4.mul(f32x4.convert_i32x4_s(sum), step), scale, y);
   if (!OFFSETS) return y;
   const offset = offsetOf(scale, offset4(pairs, supers, g));
-  if (!SIXTEENS) return f32x4.sub(y, f32x4.mul(offset, taken));
-  const sums = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(minimums16(pairs), taken));
-  return f32x4.sub(y, f32x4.mul(offset, f32x4.mul(sums, step)));
+  return f32x4.sub(y, f32x4.mul(offset, taken));
 }
 
 /**
- * What group() needs of the activations for offsets: their sum times their scale; the sums of both
- * halves as int16 if scales cover sixteen columns. The same for all panels, so that it is computed
- * outside of group(): V8 makes 256 bits only of what is computed alike for both halves.
+ * What group() needs of the activations for offsets: their sum times their scale. The same for all
+ * panels, so that it is computed outside of group(): V8 makes 256 bits only of what is computed alike
+ * for both halves.
  */
 // @ts-ignore: decorator
 @inline function takenOf(tail: usize, step: v128): v128 {
-  if (!OFFSETS) return step;
-  const sums = wordAt(tail, 1 + <i32>starts());
-  return SIXTEENS ? sums : f32x4.mul(sums, step);
+  return OFFSETS ? f32x4.mul(wordAt(tail, 1 + <i32>starts()), step) : step;
 }
 
 /** Bytes after a result, from which on keep() writes. */
-const KEPT: usize = 128;
+export const KEPT: usize = 128;
 
 /**
  * Writes the constants of group() to memory: read from there, they stay in registers; V8 makes
  * others anew wherever they are used, with three instructions for one.
  */
 // @ts-ignore: decorator
-@inline function keep(at: usize): void {
+@inline export function keep(at: usize): void {
   v128.store(at, other());
   store<u32>(at, LOW, 16);
   store<u32>(at, evenMask(), 20);
   store<u32>(at, 0x00010001, 24);
+  store<u32>(at, 255, 28);
 }
 
 // A function each: two loops in one function share its registers, and V8 then makes both slower by

@@ -22,8 +22,13 @@ const FACTORS: usize = 2;
   return halvesAt(plane + (g >> 3) * (8 * FACTORS), half);
 }
 
+/** The integers of group g. */
+// @ts-ignore: decorator
+@inline export function integerOf(pairs: v128, g: usize): v128 {
+  return i32x4.shr_s(i32x4.shl(pairs, <i32>(24 - 8 * (g & 1))), 24);
+}
+
 // @ts-ignore: decorator
 @inline export function superScale(pairs: v128, factors: v128, g: usize): v128 {
-  const scales = i32x4.shr_s(i32x4.shl(pairs, <i32>(24 - 8 * (g & 1))), 24);
-  return f32x4.mul(f32x4.convert_i32x4_s(scales), factors);
+  return f32x4.mul(f32x4.convert_i32x4_s(integerOf(pairs, g)), factors);
 }

@@ -1,111 +1,20 @@
 // Products of several tokens with int8 activations, four tokens at a time. A panel of eight rows,
-// eight groups of columns at a time, is spread in the thread's scratch to the factors of products,
-// which then meet all tokens: nearly twice as fast as making them for each four tokens. Few tokens
-// meet the words themselves, where those of the first plane say all.
-//
-// What is spread of a group: factors [8 · parts() of four columns, 8 rows] of four bytes,
-// and f32 or what scaled() takes [8 rows] each: scales, offsets, the scales and minimums
-// of sixteen columns.
+// eight groups of columns at a time, is spread in the thread's scratch (spread_int8.simd.ts) to the
+// factors of products, which then meet all tokens: nearly twice as fast as making them for each four
+// tokens. Few tokens meet the words themselves, where those of the first plane say all.
 
-import { madd, scaled, scaleOf } from "./dot.simd";
-import {
-  BITS,
-  CENTER,
-  HIGH,
-  LOW,
-  minimums16,
-  OFFSETS,
-  offset4,
-  other,
-  P0,
-  P1,
-  scales16,
-  SIXTEENS,
-  scale4,
-  pairs4,
-  supers4,
-} from "./format.simd";
+import { madd, scaled } from "./dot.simd";
+import { BITS, CENTER, HIGH, OFFSETS, offset4, P0, pairs4, SIXTEENS, scale4, supers4 } from "./format.simd";
 import { wordAt } from "./near.simd";
-import { dot, evenMask, factor, offsetOf, parts, starts, tailBytes, total, xGroup } from "./product_int8.simd";
-import { highOf, wordOf } from "./planes.simd";
+import { dot, offsetOf, parts, starts, tailBytes, total, xGroup } from "./product_int8.simd";
+import { BLOCK, FACTORS, factorOf, SCALES, SPREAD_END, scaleBytes, spread } from "./spread_int8.simd";
 
-/** Groups that are spread at a time. */
-const BLOCK: usize = 8;
-/** Where in a thread's scratch: the factors, the scales, and the sums [tokens, 8 rows]. */
-const FACTORS: usize = 1024;
-const SCALES: usize = FACTORS + BLOCK * 512;
-export const SUMS: usize = SCALES + BLOCK * 160;
+/** Where in a thread's scratch the sums lie, [tokens, 8 rows]. */
+export const SUMS: usize = SPREAD_END;
 /** The most tokens at once. */
 export const MOST: u32 = 128;
 /** From how many tokens on spreading is faster. */
 const SPREAD: u32 = BITS == 8 ? 16 : 8;
-
-/** Bytes of a group's factors. */
-// @ts-ignore: decorator
-@inline function factorBytes(): usize {
-  return 256 * parts();
-}
-
-/** Bytes of a group's scales and the like. */
-// @ts-ignore: decorator
-@inline function scaleBytes(): usize {
-  return 32 + (OFFSETS ? 32 : 0) + (SIXTEENS ? 64 : 0) + (SIXTEENS && OFFSETS ? 32 : 0);
-}
-
-/** factor() with its constants. */
-// @ts-ignore: decorator
-@inline function factorOf(w: v128, h: v128, k: i32, part: i32): v128 {
-  return factor(w, h, k, part, i32x4.splat(LOW), other(), i32x4.splat(evenMask()));
-}
-
-/** Columns 4k .. 4k + 3 of a panel's group to their place. k is a constant. */
-// @ts-ignore: decorator
-@inline function spreadFour(w: usize, h: usize, k: usize, out: usize): void {
-  const to = out + k * (32 * parts());
-  const w0 = wordOf(w, k, 0);
-  const h0 = highOf(h, k, 0);
-  const w1 = wordOf(w, k, 1);
-  const h1 = highOf(h, k, 1);
-  v128.store(to, factorOf(w0, h0, <i32>k, 0));
-  v128.store(to + 16, factorOf(w1, h1, <i32>k, 0));
-  if (parts() == 2) {
-    v128.store(to + 32, factorOf(w0, h0, <i32>k, 1));
-    v128.store(to + 48, factorOf(w1, h1, <i32>k, 1));
-  }
-}
-
-/** Groups [first, first + count) of a panel to the thread's scratch. */
-function spread(p0: usize, p1: usize, p2: usize, p3: usize, first: usize, count: usize, scratch: usize): void {
-  let out = scratch + FACTORS;
-  let s = scratch + SCALES;
-  for (let g = first; g < first + count; g++) {
-    const w = p0 + g * P0;
-    const h = !HIGH ? w : p1 + g * P1;
-    spreadFour(w, h, 0, out);
-    spreadFour(w, h, 1, out);
-    spreadFour(w, h, 2, out);
-    spreadFour(w, h, 3, out);
-    spreadFour(w, h, 4, out);
-    spreadFour(w, h, 5, out);
-    spreadFour(w, h, 6, out);
-    spreadFour(w, h, 7, out);
-    out += factorBytes();
-    for (let half: usize = 0; half < 2; half++) {
-      const to = s + 16 * half;
-      const pairs = pairs4(p1, p2, p3, g, half);
-      const supers = supers4(p1, p2, p3, g, half);
-      const scale = scale4(pairs, supers, g);
-      v128.store(to, scale);
-      if (OFFSETS) v128.store(to + 32, offsetOf(scale, offset4(pairs, supers, g)));
-      if (SIXTEENS) {
-        v128.store(to + (OFFSETS ? 64 : 32), scaleOf(scales16(pairs), 0));
-        v128.store(to + (OFFSETS ? 96 : 64), scaleOf(scales16(pairs), 1));
-        if (OFFSETS) v128.store(to + 128, minimums16(pairs));
-      }
-    }
-    s += scaleBytes();
-  }
-}
 
 /**
  * Factors number i (0 .. 3, a constant) of four rows from w on: spread ones, or (direct) made of

@@ -21,7 +21,7 @@ const BLOCK = 16;
 /** Fewer say little about most experts. */
 const LEAST = 64;
 
-/** The beginning of a text file. @throws RequestError for one that cannot be read, or is no UTF-8 */
+/** The beginning of a text file. @throws RequestError if it cannot be read or is not UTF-8 */
 export async function calibrationText(path: string): Promise<string> {
   const bytes = new Uint8Array(TEXT_BYTES);
   let length = 0;

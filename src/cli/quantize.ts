@@ -71,7 +71,11 @@ async function write(
       onProgress: progress.update,
     }),
   ).finally(progress.end);
-  const { bytes, written, files, ms } = made;
+  const { bytes, written, files, ms, roundedAgain } = made;
+  if (roundedAgain.length > 0)
+    process.stderr.write(
+      `hotset: weights that ${from} holds as ${roundedAgain.join(", ")} were rounded once more and are less precise than from the original; without --weights and --mix they stay as they are\n`,
+    );
   const what = `${to}: ${made.weights} weights, ${formatBytes(bytes)} in ${files} ${files === 1 ? "file" : "files"}`;
   const how =
     written === 0

@@ -124,3 +124,15 @@ export function ownFormats({ embed, head, layers }: ModelSources): Set<Format | 
   const others = layers.flatMap(({ qkv, wo }) => [...qkv, wo]);
   return new Set([embed, ...(head ? [head] : []), ...others, ...experts].map(({ format }) => format));
 }
+
+/** Names of the quantized formats in the files whose values a plan rounds once more. */
+export function roundedAgain(sources: ModelSources, plan: FormatPlan): string[] {
+  const names = new Set<string>();
+  heldMatrices(sources, (matrix, role, layer) => {
+    const format = plan(matrix, role, layer);
+    const own = matrix.format;
+    if (own && own.planes.length > 1 && format !== own && format !== FORMATS.f32) names.add(own.name);
+    return format;
+  });
+  return [...names];
+}

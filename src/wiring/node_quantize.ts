@@ -13,7 +13,7 @@ import type { Packer } from "../backend/cpu/packer.ts";
 import { RequestError } from "../errors.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import type { Architecture, ModelSources } from "../model/family.ts";
-import { keepOr, packAll } from "../model/formats.ts";
+import { keepOr, packAll, roundedAgain } from "../model/formats.ts";
 import { type MixName, mixPlan, MIXES as TABLE } from "../model/mixes.ts";
 import { plannedFormats, type StoredTensor, storedShards } from "../model/stored.ts";
 import { quantizationConfig } from "../model/stored_formats.ts";
@@ -61,6 +61,8 @@ export interface QuantizeOptions {
 export interface Quantized {
   /** In words: "q4", "q4_k (with q6_k, q8)". */
   readonly weights: string;
+  /** The input's quantized formats whose values were rounded once more; by default none are. */
+  readonly roundedAgain: readonly string[];
   /** Bytes of all safetensors files. */
   readonly bytes: number;
   readonly files: number;
@@ -130,7 +132,7 @@ export async function quantize(from: string, to: string, options: QuantizeOption
       metadata,
     );
     const total = layout.reduce((sum, { bytes }) => sum + bytes, 0);
-    const result = { weights, bytes: total, files: layout.length };
+    const result = { weights, roundedAgain: roundedAgain(bound, plan), bytes: total, files: layout.length };
     const seen = text === null ? "" : createHash("sha256").update(text).digest("hex");
     const writer = await openPackedWriter(to, { ...metadata, input: input.fingerprint + seen }, layout);
     if (writer === null) return { ...result, written: 0, ms: performance.now() - started };

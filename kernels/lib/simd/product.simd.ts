@@ -107,9 +107,8 @@ function vec(int8: bool, left: u32, w: usize, panels: usize, panel: usize, group
   const p3 = planeOf(3, w, panels, panel, groups);
   if (INT8 && int8) {
     if (SUPER) {
-      const count: u32 = left >= 4 ? 4 : 1;
-      vecSuper(count, p0, p1, p2, p3, groups, x, out);
-      return count;
+      vecSuper(p0, p1, p2, p3, groups, x, out);
+      return 1;
     }
     if (left >= 4) {
       vec4Int8(p0, p1, p2, p3, groups, x, out);

@@ -79,19 +79,10 @@ const GROUPS: usize = 8;
 }
 
 /**
- * `panels` panels of eight rows, the first with its planes at p0 .. p3, by one token: 8 f32 each at
- * out. A super-block of each in turn: a processor fetches ahead in several streams.
+ * Eight rows, whose planes are at p0 .. p3, by one token: 8 f32 at out. One panel, so one stream of
+ * memory: several at once are slower here, where products are fast.
  */
-export function vecSuper(
-  panels: u32,
-  p0: usize,
-  p1: usize,
-  p2: usize,
-  p3: usize,
-  groups: usize,
-  x: usize,
-  out: usize,
-): void {
+export function vecSuper(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, out: usize): void {
   const kept = out + KEPT;
   keep(kept);
   const other = v128.load(kept);
@@ -99,55 +90,38 @@ export function vecSuper(
   const even = v128.load32_splat(kept, 20);
   const ones = v128.load32_splat(kept, 24);
   const byte = v128.load32_splat(kept, 28);
-  const last = out + 32 * panels;
-  memory.fill(out, 0, 32 * panels);
   let tail = x + groups * xGroup();
+  let y0 = f32x4.splat(0);
+  let y1 = y0;
   for (let first: usize = 0; first < groups; first += GROUPS) {
     const step = v128.load32_splat(tail);
-    let q0 = p0;
-    let q1 = p1;
-    let q2 = p2;
-    let q3 = p3;
-    for (let y = out; y < last; y += 32) {
-      let sum0 = i32x4.splat(0);
-      let sum1 = sum0;
-      let minimum0 = sum0;
-      let minimum1 = sum0;
-      let w = q0;
-      let xg = x;
-      let t = tail;
-      for (let g: usize = 0; g < GROUPS; g++) {
-        const h = HIGH ? q1 + g * P1 : 0;
-        const pairs0 = pairs4(q1, q2, q3, g, 0);
-        const pairs1 = pairs4(q1, q2, q3, g, 1);
-        sum0 = products(sum0, pairs0, g, w, h, 0, xg, t, low, other, even, ones, byte);
-        sum1 = products(sum1, pairs1, g, w, h, 1, xg, t, low, other, even, ones, byte);
-        if (OFFSETS) {
-          const taken = wordAt(t, (SIXTEENS ? 1 : 2) + <i32>starts());
-          minimum0 = minimums(minimum0, pairs0, taken);
-          minimum1 = minimums(minimum1, pairs1, taken);
-        }
-        w += P0;
-        xg += xGroup();
-        t += tailBytes();
+    const supers0 = supers4(p1, p2, p3, 0, 0);
+    const supers1 = supers4(p1, p2, p3, 0, 1);
+    let sum0 = i32x4.splat(0);
+    let sum1 = sum0;
+    let minimum0 = sum0;
+    let minimum1 = sum0;
+    for (let g: usize = 0; g < GROUPS; g++) {
+      const h = HIGH ? p1 + g * P1 : 0;
+      const pairs0 = pairs4(p1, p2, p3, g, 0);
+      const pairs1 = pairs4(p1, p2, p3, g, 1);
+      sum0 = products(sum0, pairs0, g, p0, h, 0, x, tail, low, other, even, ones, byte);
+      sum1 = products(sum1, pairs1, g, p0, h, 1, x, tail, low, other, even, ones, byte);
+      if (OFFSETS) {
+        const taken = wordAt(tail, (SIXTEENS ? 1 : 2) + <i32>starts());
+        minimum0 = minimums(minimum0, pairs0, taken);
+        minimum1 = minimums(minimum1, pairs1, taken);
       }
-      // Both are loaded before one is stored, or V8 makes no 256 bits of them.
-      const supers0 = supers4(q1, q2, q3, 0, 0);
-      const supers1 = supers4(q1, q2, q3, 0, 1);
-      const y0 = join(v128.load(y), sum0, minimum0, supers0, step);
-      const y1 = join(v128.load(y, 16), sum1, minimum1, supers1, step);
-      v128.store(y, y0);
-      v128.store(y, y1, 16);
-      q0 += groups * P0;
-      q1 += groups * P1;
-      q2 += groups * P2;
-      q3 += groups * P3;
+      p0 += P0;
+      x += xGroup();
+      tail += tailBytes();
     }
-    p0 += GROUPS * P0;
+    y0 = join(y0, sum0, minimum0, supers0, step);
+    y1 = join(y1, sum1, minimum1, supers1, step);
     p1 += GROUPS * P1;
     p2 += GROUPS * P2;
     p3 += GROUPS * P3;
-    x += GROUPS * xGroup();
-    tail += GROUPS * tailBytes();
   }
+  v128.store(out, y0);
+  v128.store(out, y1, 16);
 }

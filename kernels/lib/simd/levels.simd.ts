@@ -72,12 +72,6 @@
   return f32x4.convert_i32x4_s(v128.and(pairs, i32x4.splat(255)));
 }
 
-/** The bytes above them. */
-// @ts-ignore: decorator
-@inline export function upperByte(pairs: v128): v128 {
-  return f32x4.convert_i32x4_s(i32x4.shr_u(pairs, 8));
-}
-
 /** The upper int16 of four lanes. */
 // @ts-ignore: decorator
 @inline export function upperPair(pairs: v128): v128 {

@@ -40,8 +40,8 @@
 //                    whether scale4() and offset4() are integers of a group times these f32 of 256
 //                    columns; true with SIXTEENS, where the integers are those above. Else
 //   scale32(pairs, g, byte)
-//                    is the scales' as int32, and the upper int16 of pairs4() are the offsets'; byte
-//                    has 255 in each lane
+//                    is the scales' as int32, and the upper int16 of pairs4() are the
+//                    offsets'; byte has 255 in each lane
 //   splitGroup(block, p0, p1, p2, p3)
 //                    splits one group of a GGUF file's blocks to row-major planes; absent where
 //                    files have none

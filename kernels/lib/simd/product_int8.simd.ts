@@ -173,9 +173,9 @@ import { highOf, wordOf } from "./planes.simd";
 }
 
 /**
- * What group() needs of the activations for offsets: their sum times their scale. The same for all
- * panels, so that it is computed outside of group(): V8 makes 256 bits only of what is computed alike
- * for both halves.
+ * What group() needs of the activations for offsets: their sum times their scale. The same for
+ * all panels, so that it is computed outside of group(): V8 makes 256 bits only of what is computed
+ * alike for both halves.
  */
 // @ts-ignore: decorator
 @inline function takenOf(tail: usize, step: v128): v128 {

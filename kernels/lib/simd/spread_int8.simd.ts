@@ -1,8 +1,9 @@
 // Weights as products of several tokens with int8 activations take them (tile_int8.simd.ts): a
 // panel of eight rows, some groups of columns at a time, in a thread's scratch.
 //
-// What is spread of a group: factors [8 · parts() of four columns, 8 rows] of four bytes, and f32 or
-// what scaled() takes [8 rows] each: scales, offsets, the scales and minimums of sixteen columns.
+// What is spread of a group: factors [8 · parts() of four columns, 8 rows] of four bytes,
+// and f32 or what scaled() takes [8 rows] each: scales, offsets, the scales and minimums
+// of sixteen columns.
 
 import { scaleOf } from "./dot.simd";
 import {

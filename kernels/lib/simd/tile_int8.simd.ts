@@ -1,7 +1,7 @@
 // Products of several tokens with int8 activations, four tokens at a time. A panel of eight rows,
-// eight groups of columns at a time, is spread in the thread's scratch (spread_int8.simd.ts) to the
-// factors of products, which then meet all tokens: nearly twice as fast as making them for each four
-// tokens. Few tokens meet the words themselves, where those of the first plane say all.
+// eight groups of columns at a time, is spread in the thread's scratch (spread_int8.simd.ts)
+// to the factors of products, which then meet all tokens: nearly twice as fast as making them for
+// each four tokens. Few tokens meet the words themselves, where those of the first plane say all.
 
 import { madd, scaled } from "./dot.simd";
 import { BITS, CENTER, HIGH, OFFSETS, offset4, P0, pairs4, SIXTEENS, scale4, supers4 } from "./format.simd";

@@ -2,8 +2,8 @@
 // columns, or of 256 for formats whose scales are integers times an f32 of as many.
 
 /**
- * Rows [from, to) of x [T, D] to quants [T, group G] and scales [T, G], G = ceil(D / group): scale =
- * max|x| / 127, q the integer nearest to x / scale (a tie goes to the even one), in -127..127.
+ * Rows [from, to) of x [T, D] to quants [T, group G] and scales [T, G], G = ceil(D / group): scale
+ * = max|x| / 127, q the integer nearest to x / scale (a tie goes to the even one), in -127..127.
  * Columns past D count as zeros.
  */
 export function quantize(

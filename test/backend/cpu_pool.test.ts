@@ -86,7 +86,7 @@ describe("pool", () => {
         heap.floats.set(data, x / 4);
         for (let job = 0; job < 50; job++) {
           heap.bytes.fill(0xaa, out, out + want.length);
-          pool.run("pack", bound, rows, 8, x, cols, out, 0);
+          pool.run("pack", bound, rows, 8, x, cols, format.group, 0, out);
           expect(Buffer.compare(heap.bytes.slice(out, out + want.length), want)).toBe(0);
         }
       }

@@ -4,6 +4,7 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import { RequestError } from "../../src/errors.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
 import { parametersOf } from "../../src/model/footprint.ts";
+import { concatRows } from "../../src/model/sources.ts";
 import { packRows, rowPlanes } from "../../src/tensor/format.ts";
 import type { MatrixSource } from "../../src/tensor/types.ts";
 import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
@@ -171,7 +172,7 @@ describe("a plain f64 forward pass over 32 layers", () => {
     const counts = Array.from({ length: L }, () => new Array<number>(E).fill(0));
     for (const [l, layer] of layers.entries()) {
       const [n1, qkvW, wo, n2, gate] = await Promise.all(
-        [layer.attnNorm, layer.qkv[0]!, layer.wo, layer.ffnNorm, layer.gate].map((m) => read(m)),
+        [layer.attnNorm, concatRows("qkv", layer.qkv), layer.wo, layer.ffnNorm, layer.gate].map((m) => read(m)),
       );
       const qkv = x.map((row) => times(qkvW!, rmsNorm(row, n1!)));
       for (let t = T - 1; t >= 0; t--) add(x[t]!, times(wo!, attend(qkv, t, heads, kvHeads, Dh)));

@@ -54,14 +54,14 @@ async function start(root: URL, options: TurnSide): Promise<Side> {
 
 function casesOf(prompts: readonly number[], tokens: number): Case[] {
   return [
-    ...prompts.map((promptTokens) => {
+    ...prompts.map((promptTokens, i) => {
       return {
         name: `prefill ${promptTokens}`,
-        turn: { promptTokens, decodeTokens: 1, seed: 1 },
+        turn: { promptTokens, decodeTokens: 1, seed: 2 + i },
         tokens: promptTokens,
       };
     }),
-    { name: "decode", turn: { promptTokens: 8, decodeTokens: tokens + 1, seed: 1 }, tokens },
+    { name: "decode", turn: { promptTokens: 8, decodeTokens: tokens + 1, seed: 2 + prompts.length }, tokens },
   ];
 }
 
@@ -93,14 +93,15 @@ export async function ggufCommand(root: URL, args: readonly string[]): Promise<n
   const ours = await start(root, { ...common, side: "ours" });
   const rows = [];
   try {
-    for (const side of [ours, peer]) await side.take({ promptTokens: 32, decodeTokens: 4, seed: 2 });
+    for (const side of [ours, peer]) await side.take({ promptTokens: 32, decodeTokens: 4, seed: 1 });
     const taken = cases.map(() => [] as { ours: Timed; peer: Timed }[]);
     for (let round = 0; round < rounds; round++)
       for (const [i, { turn }] of cases.entries()) {
         // Each side begins every other time.
-        const first = round % 2 === 0 ? await ours.take(turn) : null;
-        const theirs = await peer.take(turn);
-        taken[i]!.push({ ours: first ?? (await ours.take(turn)), peer: theirs });
+        const next = { ...turn, seed: turn.seed + round * cases.length }; // what was computed before is cached
+        const first = round % 2 === 0 ? await ours.take(next) : null;
+        const theirs = await peer.take(next);
+        taken[i]!.push({ ours: first ?? (await ours.take(next)), peer: theirs });
       }
     for (const [i, { name: of, turn, tokens }] of cases.entries()) {
       const decodes = turn.decodeTokens > 1;

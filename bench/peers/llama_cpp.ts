@@ -13,10 +13,10 @@ async function measure(folder: string, gguf: string, work: Work): Promise<Sample
   const model = await openLlama(folder, gguf, threads);
   const generate = await model.context(promptTokens + decodeTokens, decodeTokens > 1);
   const loadMs = performance.now() - started;
-  const ids = promptIds(work, model.vocab);
-  await generate(ids.slice(0, 8), 2);
+  const prompt = (repeat: number): number[] => promptIds({ ...work, seed: work.seed + repeat }, model.vocab);
+  await generate(prompt(repeats).slice(0, 8), 2);
   const runs: Timed[] = [];
-  for (let i = 0; i < repeats; i++) runs.push(await generate(ids, decodeTokens));
+  for (let i = 0; i < repeats; i++) runs.push(await generate(prompt(i), decodeTokens));
   return {
     prefillTps: runs.map(({ prefillMs }) => (promptTokens / prefillMs) * 1000),
     decodeTps: decodeTokens > 1 ? runs.map(({ decodeMs }) => ((decodeTokens - 1) / decodeMs) * 1000) : [],

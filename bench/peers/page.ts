@@ -36,9 +36,13 @@ interface Timings {
   readonly predicted_ms: number;
 }
 
-/** The prompt of both sides: wllama takes only text, and some ids have none. */
-function prompt(work: Work, { vocab }: PageFiles): number[] {
-  return promptIds(work, vocab).map((id) => (id < FIRST_WORD ? id + FIRST_WORD : id));
+/**
+ * Prompts of both sides, each once: what was computed before is cached. wllama takes only text, and
+ * some ids have none.
+ */
+function prompts(work: Work, { vocab }: PageFiles): () => number[] {
+  let { seed } = work;
+  return () => promptIds({ ...work, seed: seed++ }, vocab).map((id) => (id < FIRST_WORD ? id + FIRST_WORD : id));
 }
 
 /** Longer than V8 takes to recompile a running module with optimizations. */
@@ -54,10 +58,10 @@ async function ours(work: Work, files: PageFiles): Promise<Sample> {
   const options = { backend: "cpu", weights: "q4", threads: work.threads } as const;
   const model = await open(files.weights, options);
   try {
-    const ids = prompt(work, files);
-    await warm(() => generate(model, ids, work.decodeTokens));
+    const next = prompts(work, files);
+    await warm(() => generate(model, next(), work.decodeTokens));
     const runs: GenerationResult[] = [];
-    for (let i = 0; i < work.repeats; i++) runs.push(await generate(model, ids, work.decodeTokens));
+    for (let i = 0; i < work.repeats; i++) runs.push(await generate(model, next(), work.decodeTokens));
     const { loadMs, backend } = model.stats();
     return {
       prefillTps: runs.map((run) => run.timings.promptTps),
@@ -75,7 +79,11 @@ async function generate(model: Model, prompt: readonly number[], maxTokens: numb
   const session = model.session();
   try {
     for await (const piece of session.generate(prompt, { maxTokens, temperature: 0, ignoreEos: true }))
-      if (piece.finish) return piece.finish;
+      if (piece.finish) {
+        const { cachedTokens } = piece.finish;
+        if (cachedTokens > 0) throw new Error(`${cachedTokens} tokens of the prompt were cached`);
+        return piece.finish;
+      }
   } finally {
     session.close();
   }
@@ -109,10 +117,10 @@ async function wllama(work: Work, files: PageFiles): Promise<Sample> {
       );
     return timings;
   };
-  const ids = prompt(work, files);
-  await warm(() => complete(ids, decodeTokens));
+  const next = prompts(work, files);
+  await warm(() => complete(next(), decodeTokens));
   const runs: Timings[] = [];
-  for (let i = 0; i < repeats; i++) runs.push(await complete(ids, decodeTokens));
+  for (let i = 0; i < repeats; i++) runs.push(await complete(next(), decodeTokens));
   await peer.exit();
   return {
     prefillTps: runs.map((run) => (promptTokens / run.prompt_ms) * 1000),

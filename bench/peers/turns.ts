@@ -44,11 +44,13 @@ async function ours({ gguf, threads, positions }: TurnSide): Promise<Engine> {
     engine: JSON.stringify(model.stats().backend),
     vocab: model.architecture.vocab,
     async run(ids, maxTokens) {
-      const session = model.session(); // a new one: no part of the prompt is cached
+      const session = model.session();
       const watch = new Stopwatch();
       try {
         for await (const piece of session.generate(ids, { maxTokens, temperature: 0, ignoreEos: true })) {
           if (piece.ids.length > 0) watch.token();
+          const cached = piece.finish?.cachedTokens ?? 0;
+          if (cached > 0) throw new Error(`${cached} tokens of the prompt were cached: the seed was used before`);
         }
       } finally {
         session.close();

@@ -77,12 +77,15 @@ async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Pro
       throw new RequestError(
         `bench: ${promptTokens} prompt and ${decodeTokens} decoded tokens do not fit in the context of ${context}; ask for fewer`,
       );
-    const random = randomFrom(seed);
-    const prompt = Array.from({ length: promptTokens }, () => Math.floor(random() * model.architecture.vocab));
+    // Each repeat has a prompt of its own: the keys of one that was computed before are cached.
+    const prompt = (repeat: number): number[] => {
+      const random = randomFrom(seed + repeat);
+      return Array.from({ length: promptTokens }, () => Math.floor(random() * model.architecture.vocab));
+    };
     // A short run first, so that compilers and caches are warm.
-    await measure(model, prompt.slice(0, 8), 2, signal);
+    await measure(model, prompt(repeats).slice(0, 8), 2, signal);
     const runs: GenerationResult[] = [];
-    for (let i = 0; i < repeats; i++) runs.push(await measure(model, prompt, decodeTokens, signal));
+    for (let i = 0; i < repeats; i++) runs.push(await measure(model, prompt(i), decodeTokens, signal));
     const prefillTps = runs.map((run) => run.timings.promptTps);
     const decodeTps = decodeTokens > 1 ? runs.map((run) => run.timings.decodeTps) : [];
     const { backend, weights, kv, loadMs, memory } = model.stats();
@@ -110,7 +113,7 @@ async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Pro
   }
 }
 
-/** One generation in a new session, so that no part of the prompt is cached. */
+/** One generation of a prompt of which nothing may be cached. */
 async function measure(
   model: Model,
   prompt: readonly number[],
@@ -120,7 +123,11 @@ async function measure(
   const session = model.session();
   try {
     for await (const piece of session.generate(prompt, { maxTokens, temperature: 0, ignoreEos: true, signal }))
-      if (piece.finish) return piece.finish;
+      if (piece.finish) {
+        const { cachedTokens } = piece.finish;
+        if (cachedTokens > 0) throw new Error(`bench: ${cachedTokens} tokens of the prompt were cached`);
+        return piece.finish;
+      }
   } finally {
     session.close();
   }

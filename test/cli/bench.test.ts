@@ -39,6 +39,12 @@ describe("hotset bench", () => {
     expect(peakRssBytes).toBeGreaterThan(memory.weights);
   });
 
+  it("gives each repeat a prompt of its own: the keys of one that was computed before are cached", async () => {
+    // It fails where a token of a prompt is cached.
+    const { code, stderr } = await hotset(["bench", tales, ...SMALL, "--prompt-tokens", "100", "--repeats", "3"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  });
+
   it("prints a table without --json, and a dash for what was not measured", async () => {
     const { code, stdout } = await hotset(["bench", tales, ...SMALL, "--decode-tokens", "1"]);
     expect(code).toBe(0);

@@ -18,6 +18,8 @@ export interface SimdBench {
   of(format: Format): Readonly<Record<string, Kernel>>;
   /** Copies an array into the memory, 64-byte aligned. Returns its address. */
   put(data: Float32Array | Uint32Array | Uint16Array | Uint8Array | Int8Array): number;
+  /** Says whether the engine makes 256 bits of two operations (kernels/lib/simd/wide.simd.ts). */
+  setWide(wide: 0 | 1): unknown;
   /** Zeroed bytes. Returns their address. */
   room(bytes: number): number;
   floats(at: number, count: number): Float32Array;
@@ -50,6 +52,7 @@ export function simdBenches(): SimdBench[] {
         return found;
       },
       room,
+      setWide: (wide) => new Uint32Array(memory.buffer, kernels.wideAt!(), 1).fill(wide),
       put(data) {
         const at = room(data.byteLength);
         new Uint8Array(memory.buffer, at, data.byteLength).set(

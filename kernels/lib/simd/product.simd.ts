@@ -2,12 +2,14 @@
 
 import { INT8, SUPER } from "./format.simd";
 import { siluTimes } from "./lanes.simd";
+import { vecNarrow } from "./narrow_int8.simd";
 import { panelsOf, planeOf } from "./planes.simd";
 import { tileFloat, tileFloatBy2, tileFloatBy3, vecFloat } from "./product_float.simd";
 import { tailBytes, vec4Int8, vecInt8, xGroup } from "./product_int8.simd";
 import { scratchOf } from "./scratch.simd";
 import { vecSuper } from "./super_int8.simd";
 import { MOST, panelInt8, SUMS } from "./tile_int8.simd";
+import { isWide } from "./wide.simd";
 
 /** Bytes of x that are kept in the second-level cache while panels of w pass by. */
 const CACHED: usize = 512 << 10;
@@ -106,6 +108,10 @@ function vec(int8: bool, left: u32, w: usize, panels: usize, panel: usize, group
   const p2 = planeOf(2, w, panels, panel, groups);
   const p3 = planeOf(3, w, panels, panel, groups);
   if (INT8 && int8) {
+    if (!isWide()) {
+      vecNarrow(p0, p1, p2, p3, groups, x, out);
+      return 1;
+    }
     if (SUPER) {
       vecSuper(p0, p1, p2, p3, groups, x, out);
       return 1;

@@ -131,7 +131,7 @@ import { highOf, wordOf } from "./planes.simd";
 
 /** The activations that meet a part of columns 4k .. 4k + 3, the same in each of the four rows. */
 // @ts-ignore: decorator
-@inline function activation(x: usize, k: i32, part: i32): v128 {
+@inline export function activation(x: usize, k: i32, part: i32): v128 {
   return wordAt(x, k * parts() + part);
 }
 

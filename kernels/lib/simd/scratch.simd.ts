@@ -2,8 +2,8 @@
 // of every memory.
 
 /**
- * First byte of the first thread's scratch. Nothing is stored below it, so that a null pointer does
- * no harm.
+ * First byte of the first thread's scratch. Nothing but a word (wide.simd.ts) is stored below it,
+ * so that a null pointer does no harm.
  */
 const FIRST: usize = 1024;
 /** Bytes a thread has. */

@@ -8,13 +8,15 @@ import { BITS, CENTER, HIGH, OFFSETS, offset4, P0, pairs4, SIXTEENS, scale4, sup
 import { wordAt } from "./near.simd";
 import { dot, offsetOf, parts, starts, tailBytes, total, xGroup } from "./product_int8.simd";
 import { BLOCK, FACTORS, factorOf, SCALES, SPREAD_END, scaleBytes, spread } from "./spread_int8.simd";
+import { isWide } from "./wide.simd";
 
 /** Where in a thread's scratch the sums lie, [tokens, 8 rows]. */
 export const SUMS: usize = SPREAD_END;
 /** The most tokens at once. */
 export const MOST: u32 = 128;
-/** From how many tokens on spreading is faster. */
-const SPREAD: u32 = BITS == 8 ? 16 : 8;
+/** From how many tokens on spreading is faster, where an engine computes 256 bits and where not. */
+const SPREAD_WIDE: u32 = BITS == 8 ? 16 : 8;
+const SPREAD: u32 = 4;
 
 /**
  * Factors number i (0 .. 3, a constant) of four rows from w on: spread ones, or (direct) made of
@@ -56,12 +58,14 @@ const SPREAD: u32 = BITS == 8 ? 16 : 8;
  * Eight rows by `tokens` (2, 3 or 4, a constant) tokens, whose rows lie `stride` bytes apart: added
  * to [tokens, 8] f32 at y. x and `tail` are the first group's of the first token. Of the `count`
  * groups factors are at w and scales at s; or (direct, a constant) w is the first plane, and p1 ..
- * p3 are the others.
+ * p3 are the others. `narrow` (a constant): four columns, or two, are a loop of their own
+ * (wide.simd.ts); not with `direct`.
  */
 // @ts-ignore: decorator
 @inline function tile(
   tokens: i32,
   direct: bool,
+  narrow: bool,
   w: usize,
   s: usize,
   p1: usize,
@@ -102,7 +106,31 @@ const SPREAD: u32 = BITS == 8 ? 16 : 8;
       let c1 = c0;
       let d0 = tokens > 3 ? startAt(tail + stride3, i) : a0;
       let d1 = d0;
-      for (const last = x + (SIXTEENS ? xGroup() / 2 : xGroup()); x < last; x += 16) {
+      const last = x + (SIXTEENS ? xGroup() / 2 : xGroup());
+      if (narrow) {
+        for (; x < last; x += 4) {
+          const w0 = v128.load(w);
+          const w1 = v128.load(w, 16);
+          let v = v128.load32_splat(x);
+          a0 = dot(a0, v, w0);
+          a1 = dot(a1, v, w1);
+          v = v128.load32_splat(x + stride);
+          b0 = dot(b0, v, w0);
+          b1 = dot(b1, v, w1);
+          if (tokens > 2) {
+            v = v128.load32_splat(x + stride2);
+            c0 = dot(c0, v, w0);
+            c1 = dot(c1, v, w1);
+          }
+          if (tokens > 3) {
+            v = v128.load32_splat(x + stride3);
+            d0 = dot(d0, v, w0);
+            d1 = dot(d1, v, w1);
+          }
+          w += 32;
+        }
+      }
+      for (; !narrow && x < last; x += 16) {
         const xb = x + stride;
         const xc = x + stride2;
         const xd = x + stride3;
@@ -253,23 +281,26 @@ const SPREAD: u32 = BITS == 8 ? 16 : 8;
 // A function each: two loops in one function share its registers, and V8 then makes both slower by
 // a third.
 
+function wideBy4(count: usize, x: usize, tail: usize, stride: usize, scratch: usize, y: usize): void {
+  tile(4, false, false, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
+}
 function spreadBy4(count: usize, x: usize, tail: usize, stride: usize, scratch: usize, y: usize): void {
-  tile(4, false, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
+  tile(4, false, true, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
 }
 function spreadBy3(count: usize, x: usize, tail: usize, stride: usize, scratch: usize, y: usize): void {
-  tile(3, false, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
+  tile(3, false, true, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
 }
 function spreadBy2(count: usize, x: usize, tail: usize, stride: usize, scratch: usize, y: usize): void {
-  tile(2, false, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
+  tile(2, false, true, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
 }
 function directBy4(w: usize, p1: usize, p2: usize, p3: usize, count: usize, x: usize, stride: usize, y: usize): void {
-  tile(4, true, w, 0, p1, p2, p3, count, x, x + count * xGroup(), stride, y);
+  tile(4, true, false, w, 0, p1, p2, p3, count, x, x + count * xGroup(), stride, y);
 }
 function directBy3(w: usize, p1: usize, p2: usize, p3: usize, count: usize, x: usize, stride: usize, y: usize): void {
-  tile(3, true, w, 0, p1, p2, p3, count, x, x + count * xGroup(), stride, y);
+  tile(3, true, false, w, 0, p1, p2, p3, count, x, x + count * xGroup(), stride, y);
 }
 function directBy2(w: usize, p1: usize, p2: usize, p3: usize, count: usize, x: usize, stride: usize, y: usize): void {
-  tile(2, true, w, 0, p1, p2, p3, count, x, x + count * xGroup(), stride, y);
+  tile(2, true, false, w, 0, p1, p2, p3, count, x, x + count * xGroup(), stride, y);
 }
 
 /** Whether weights may meet few tokens unspread: step() can make factors of one plane's words. */
@@ -295,7 +326,9 @@ export function panelInt8(
 ): void {
   let y = scratch + SUMS;
   memory.fill(y, 0, <usize>tokens * 32);
-  if (direct() && tokens < SPREAD) {
+  const wide = isWide();
+  const spreads = wide ? SPREAD_WIDE : SPREAD;
+  if (direct() && tokens < spreads) {
     let left = tokens;
     for (; left >= 4; left -= 4) {
       directBy4(p0, p1, p2, p3, groups, x, stride, y);
@@ -315,7 +348,8 @@ export function panelInt8(
     y = scratch + SUMS;
     let left = tokens;
     for (; left >= 4; left -= 4) {
-      spreadBy4(count, own, tail, stride, scratch, y);
+      if (wide) wideBy4(count, own, tail, stride, scratch, y);
+      else spreadBy4(count, own, tail, stride, scratch, y);
       own += 4 * stride;
       tail += 4 * stride;
       y += 128;

@@ -2,6 +2,7 @@
 // grows on demand.
 
 import { MemoryError, RequestError } from "../../errors.ts";
+import { isWide } from "./instruction_set.ts";
 
 /**
  * A kernel: units [from, to) of its work, the thread that computes them, then its own arguments.
@@ -11,6 +12,7 @@ export type Kernel = (from: number, to: number, thread: number, ...args: readonl
 /** The exports of kernels/*.simd.ts. */
 export type Kernels = Readonly<Record<string, Kernel>> & {
   readonly scratchEnd: () => number;
+  readonly wideAt: () => number;
   readonly maxThreads: () => number;
   readonly quantizedBytes: (groups: number) => number;
   readonly attentionScratch: (blockSize: number, heads: number, kvHeads: number, headDim: number) => number;
@@ -71,7 +73,9 @@ export class Heap implements BoundKernels {
       try {
         const memory = new WebAssembly.Memory({ initial: SCRATCH_PAGES, maximum, shared: true });
         const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
-        return new Heap(memory, exports as unknown as Kernels, maximum);
+        const kernels = exports as unknown as Kernels;
+        new Uint32Array(memory.buffer, kernels.wideAt(), 1)[0] = Number(isWide());
+        return new Heap(memory, kernels, maximum);
       } catch (error) {
         if (maximum > MIN_PAGES) continue;
         throw new MemoryError(

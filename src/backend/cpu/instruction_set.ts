@@ -21,6 +21,21 @@ export function instructionSets(): InstructionSet[] {
   return four === 2 * 32767 ? ["relaxed", "relaxedWide", "simd128"] : ["relaxed", "simd128"];
 }
 
+let wide = false;
+
+/**
+ * Says that this engine makes 256 bits of two neighbouring operations of 128, which kernels then
+ * have other loops for. No probe can tell: it is a flag of the process.
+ */
+export function setWide(): void {
+  wide = true;
+}
+
+/** Whether setWide() was called. */
+export function isWide(): boolean {
+  return wide;
+}
+
 // Instructions: i32x4.extract_lane 0, i16x8.extract_lane_s 0,
 // i16x8.relaxed_dot_i8x16_i7x16_s and i32x4.relaxed_dot_i8x16_i7x16_add_s.
 const LANE32 = [0xfd, 0x1b, 0x00];

@@ -1,6 +1,7 @@
 // Enables WebAssembly features that this Node has behind a flag.
 
 import { setFlagsFromString } from "node:v8";
+import { setWide } from "./instruction_set.ts";
 
 /**
  * Call it before the first kernel is compiled: flags apply to the process, but not to kernels that
@@ -13,5 +14,8 @@ export function enableWasmFeatures(): void {
   // From V8 14 (Node 26) on, pairs of 128-bit operations become one of 256 bits on x86 and prefill
   // is about twice as fast. V8 12 and 13 have the flag too, but 13.6 miscompiles some of our
   // kernels with it.
-  if (major >= 14 && process.arch === "x64") setFlagsFromString("--experimental-wasm-revectorize");
+  if (major >= 14 && process.arch === "x64") {
+    setFlagsFromString("--experimental-wasm-revectorize");
+    setWide();
+  }
 }

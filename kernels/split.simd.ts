@@ -6,16 +6,19 @@ import { scratchOf } from "./lib/simd/scratch.simd";
 import { weave } from "./weave.simd";
 
 /**
- * Rows [from, to) of `rowBytes` bytes of blocks at `blocks`, `groups` groups of `columns` columns
- * and `bytes` bytes each, to the row-major planes at p0 .. p3, and from there to the panels at out0
- * .. out3: row r becomes row `first + r * step`. The last group of a row may have fewer bytes:
- * zeros follow. Bit k of `halves`: elements of plane k have two bytes, not four.
+ * Rows [from, to) of `rowBytes` bytes of blocks, `groups` groups of `columns` columns and `bytes`
+ * bytes each, to the row-major planes at p0 .. p3, and from there to the panels at out0 .. out3.
+ * They are the rows at `blocks`, or (`sides` 2) those in turn with the rows at `others`. The last
+ * group of a row may have fewer bytes: zeros follow. Bit k of `halves`: elements of plane k have
+ * two bytes, not four.
  */
 export function split(
   from: u32,
   to: u32,
   thread: u32,
   blocks: usize,
+  others: usize,
+  sides: usize,
   rowBytes: usize,
   groups: usize,
   bytes: usize,
@@ -24,8 +27,6 @@ export function split(
   p1: usize,
   p2: usize,
   p3: usize,
-  first: u32,
-  step: u32,
   halves: u32,
   out0: usize,
   out1: usize,
@@ -36,7 +37,7 @@ export function split(
   const each = columns / 32;
   const whole = rowBytes / bytes;
   for (let r: usize = from; r < <usize>to; r++) {
-    const row = blocks + r * rowBytes;
+    const row = (sides == 2 && (r & 1) != 0 ? others : blocks) + (r / sides) * rowBytes;
     const place = r * groups * each;
     for (let g: usize = 0; g < groups; g++) {
       let block = row + g * bytes;
@@ -51,25 +52,15 @@ export function split(
     }
   }
   const per = groups * each;
-  put(from, to, thread, p0, (per * P0) / 8, halves & 1, first, step, out0);
-  put(from, to, thread, p1, (per * P1) / 8, halves & 2, first, step, out1);
-  put(from, to, thread, p2, (per * P2) / 8, halves & 4, first, step, out2);
-  put(from, to, thread, p3, (per * P3) / 8, halves & 8, first, step, out3);
+  put(from, to, thread, p0, (per * P0) / 8, halves & 1, out0);
+  put(from, to, thread, p1, (per * P1) / 8, halves & 2, out1);
+  put(from, to, thread, p2, (per * P2) / 8, halves & 4, out2);
+  put(from, to, thread, p3, (per * P3) / 8, halves & 8, out3);
 }
 
 /** Weaves rows of one plane of `bytes` bytes a row, if the format has it. */
-function put(
-  from: u32,
-  to: u32,
-  thread: u32,
-  plane: usize,
-  bytes: usize,
-  half: u32,
-  first: u32,
-  step: u32,
-  out: usize,
-): void {
+function put(from: u32, to: u32, thread: u32, plane: usize, bytes: usize, half: u32, out: usize): void {
   if (bytes == 0) return;
   const size: u32 = half != 0 ? 2 : 4;
-  weave(from, to, thread, plane, <u32>bytes / size, size, first, step, out);
+  weave(from, to, thread, plane, <u32>bytes / size, size, 0, 1, out);
 }

@@ -3,7 +3,16 @@
 // provide memory and arithmetic; this file knows no device and no thread.
 
 import { WeightsError } from "../errors.ts";
-import { type Format, PANEL_ROWS, type PanelLayout, packRows, panelLayout, rowBlocks, splitRows } from "./format.ts";
+import {
+  type Format,
+  PANEL_ROWS,
+  type PanelLayout,
+  packRows,
+  panelLayout,
+  rowBlocks,
+  rowsOfPlanes,
+  splitRows,
+} from "./format.ts";
 import { weave } from "./panels.ts";
 import { recordLayout } from "./record.ts";
 import { storedPart } from "./stored.ts";
@@ -83,15 +92,16 @@ export interface PanelWork {
     planes: readonly Uint8Array[],
     importance?: Float32Array,
   ): void;
-  /** Like splitRows() of format.ts, then weave(). */
+  /**
+   * Splits the blocks of one matrix, or of two whose rows alternate, as splitRows() of format.ts
+   * does, and weaves all `count` rows; `planes` have room for as many.
+   */
   split(
     format: Format,
-    blocks: Uint8Array,
+    blocks: readonly Uint8Array[],
     count: number,
     cols: number,
     planes: readonly Uint8Array[],
-    first: number,
-    step: number,
     panels: readonly Uint8Array[],
   ): void;
   /** Like weave() of panels.ts. */
@@ -119,12 +129,26 @@ export function plainWork(pieceBytes = 16 * 2 ** 20): PanelWork {
       return made;
     },
     pack: packRows,
-    split(format, blocks, count, cols, planes, first, step, panels) {
-      splitRows(format, blocks, count, cols, planes);
-      weave(format, planes, count, first, step, panels);
-    },
+    split: splitSides,
     weave,
   };
+}
+
+/** PanelWork.split() in plain arrays. */
+export function splitSides(
+  format: Format,
+  blocks: readonly Uint8Array[],
+  count: number,
+  cols: number,
+  planes: readonly Uint8Array[],
+  panels: readonly Uint8Array[],
+): void {
+  const n = count / blocks.length;
+  const rows = rowsOfPlanes(planes, count, 0, n);
+  for (const [side, own] of blocks.entries()) {
+    splitRows(format, own, n, cols, rows);
+    weave(format, rows, n, side, blocks.length, panels);
+  }
 }
 
 /** The destination of panels. */
@@ -255,12 +279,13 @@ async function makePanels(
   if (count % PANEL_ROWS !== 0)
     for (const [p, { rowBytes }] of layout.planes.entries())
       panels[p]!.fill(0, Math.floor(count / PANEL_ROWS) * PANEL_ROWS * rowBytes);
+  if (blocks) {
+    const planes = layout.planes.map(({ rowBytes }, p) => work.memory(`packed rows ${p}`, count * rowBytes));
+    work.split(format, blocks, count, cols, planes, panels);
+    return;
+  }
   for (const [side, source] of alternate.entries()) {
     const planes = layout.planes.map(({ rowBytes }, p) => work.memory(`packed rows ${p}`, n * rowBytes));
-    if (blocks) {
-      work.split(format, blocks[side]!, n, cols, planes, side, step, panels);
-      continue;
-    }
     if (!(await source.readPlanes?.(format, row / step, n, planes))) {
       if (!format.pack)
         throw new WeightsError(`${source.name} is not stored in ${format.name}, and nothing packs to it`);

@@ -3,8 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { MODULES } from "../../kernels/wasm.ts";
-import { type Format, panelLayout, rowBlocks, rowPlanes, splitRows } from "../../src/tensor/format.ts";
-import { weave } from "../../src/tensor/panels.ts";
+import { type Format, panelLayout, rowBlocks, rowPlanes } from "../../src/tensor/format.ts";
+import { splitSides } from "../../src/tensor/load.ts";
 import { generator } from "../support/random.ts";
 import { simdBenches } from "../support/simd.ts";
 
@@ -26,33 +26,29 @@ describe.each(simdBenches())("$name", (bench) => {
       () => {
         // Blocks smaller than a group may end a row within one.
         const columns = [format.group, 3 * format.group, ...(ggml.type < 2 ? [format.group + 12] : [])];
-        for (const cols of columns) {
-          const rows = 5;
+        for (const [cols, sides] of columns.flatMap((cols) => [1, 2].map((sides) => [cols, sides] as const))) {
+          // Of two matrices rows alternate.
+          const rows = 12;
           const rowBytes = rowBlocks(format, cols);
-          const blocks = randomBytes(rows * rowBytes, cols);
-          const want = rowPlanes(format, rows, cols);
-          splitRows(format, blocks, rows, cols, want);
-          const [p0 = 0, p1 = 0, p2 = 0, p3 = 0] = want.map(({ length }) => bench.room(length));
-          const at = bench.put(blocks);
-          const groups = Math.ceil(cols / format.group);
-          // Every third row of panels, from the second on.
-          const [first, step] = [1, 3];
-          const layout = panelLayout(format, first + step * rows, cols);
+          const blocks = Array.from({ length: sides }, (_, i) => randomBytes((rows / sides) * rowBytes, cols + i));
+          const layout = panelLayout(format, rows, cols);
           const panels = layout.planes.map(({ rowBytes }) => new Uint8Array(layout.rows * rowBytes));
-          weave(format, want, rows, first, step, panels);
+          splitSides(format, blocks, rows, cols, rowPlanes(format, rows, cols), panels);
+          const planes = rowPlanes(format, rows, cols);
+          const [p0 = 0, p1 = 0, p2 = 0, p3 = 0] = planes.map(({ length }) => bench.room(length));
+          const at = blocks.map((side) => bench.put(side));
+          const groups = Math.ceil(cols / format.group);
           const [o0 = 0, o1 = 0, o2 = 0, o3 = 0] = panels.map(({ length }) => bench.room(length));
           const halves = format.planes.reduce((bits, { element }, p) => bits | (element === 2 ? 1 << p : 0), 0);
-          const to = [p0, p1, p2, p3, first, step, halves, o0, o1, o2, o3];
-          const args = [at, rowBytes, groups, ggml.bytes, format.group, ...to];
+          const to = [p0, p1, p2, p3, halves, o0, o1, o2, o3];
+          const args = [at[0]!, at.at(-1)!, sides, rowBytes, groups, ggml.bytes, format.group, ...to];
           for (const [from, end] of [
             [0, 1],
-            [1, 5],
+            [1, 12],
           ] as const)
             split!(from, end, 1, ...args);
-          for (const [p, plane] of want.entries()) {
-            expect(bench.bytes([p0, p1, p2, p3][p]!, plane.length)).toEqual(plane);
-            expect(bench.bytes([o0, o1, o2, o3][p]!, panels[p]!.length)).toEqual(panels[p]);
-          }
+          for (const [p, panel] of panels.entries())
+            expect(bench.bytes([o0, o1, o2, o3][p]!, panel.length)).toEqual(panel);
         }
       },
     );

@@ -1,7 +1,7 @@
 // Packs weights on all threads into heaps; stored panels are read directly into their place.
 
 import { MemoryError } from "../../errors.ts";
-import { type Format, GROUP, type PanelLayout, packRows, rowBlocks, splitRows } from "../../tensor/format.ts";
+import { type Format, GROUP, PANEL_ROWS, type PanelLayout, packRows, rowBlocks } from "../../tensor/format.ts";
 import {
   expertPanels,
   loadPanels,
@@ -9,6 +9,7 @@ import {
   type PanelSource,
   type PanelTarget,
   type PanelWork,
+  splitSides,
 } from "../../tensor/load.ts";
 import { planesOf, rowsOfPanels } from "../../tensor/panels.ts";
 import { type ExpertShape, recordLayout } from "../../tensor/record.ts";
@@ -115,7 +116,7 @@ async function loadAt(
  */
 export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
   const space = heaps.workspace(heap);
-  const grain = (cols: number): number => Math.max(8, Math.ceil(GRAIN_WEIGHTS / cols));
+  const grain = (cols: number): number => PANEL_ROWS * Math.ceil(GRAIN_WEIGHTS / cols / PANEL_ROWS);
   const work: PanelWork = {
     pieceBytes: PIECE_BYTES,
     aheadBytes: AHEAD_BYTES,
@@ -133,19 +134,19 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
       const args = [x.byteOffset, cols, format.group, importance?.byteOffset ?? 0];
       heaps.pool.run("pack", bound, count, grain(cols), ...args, first, second, third, fourth);
     },
-    split(format, blocks, count, cols, planes, first, step, panels) {
+    split(format, blocks, count, cols, planes, panels) {
       const bound = heaps.kernels(format, heap);
       // A format that few files have may have no kernel for it.
       if (bound.kernels.split === undefined) {
-        splitRows(format, blocks, count, cols, planes);
-        work.weave(format, planes, count, first, step, panels);
+        splitSides(format, blocks, count, cols, planes, panels);
         return;
       }
       const groups = Math.ceil(cols / format.group);
       const addresses = (of: readonly Uint8Array[]) => [0, 1, 2, 3].map((p) => of[p]?.byteOffset ?? 0);
       const halves = format.planes.reduce((bits, { element }, p) => bits | (element === 2 ? 1 << p : 0), 0);
-      const from = [blocks.byteOffset, rowBlocks(format, cols), groups, format.ggml!.bytes, format.group];
-      const to = [...addresses(planes), first, step, halves, ...addresses(panels)];
+      const sides = [blocks[0]!.byteOffset, blocks.at(-1)!.byteOffset, blocks.length];
+      const from = [...sides, rowBlocks(format, cols), groups, format.ggml!.bytes, format.group];
+      const to = [...addresses(planes), halves, ...addresses(panels)];
       heaps.pool.run("split", bound, count, grain(cols), ...from, ...to);
     },
     weave({ planes }, rows, count, first, step, panels) {

@@ -14,6 +14,7 @@ import { bindSources, readArchitecture } from "../../src/model/families/index.ts
 import { kvGeometry, type ModelSources } from "../../src/model/family.ts";
 import { parametersOf } from "../../src/model/footprint.ts";
 import { expertShape, keep } from "../../src/model/formats.ts";
+import { settleSources } from "../../src/model/input_order.ts";
 import type { Files } from "../../src/weights/files.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { openModel } from "../../src/wiring/open.ts";
@@ -78,7 +79,7 @@ export async function openUncached(
     throw new Error(`${folder}: expected a folder that \`hotset quantize\` has written`);
   const weights = architecture.stored.text;
   const plan = keep(architecture.stored.embed); // every matrix has a format of its own
-  const bound = bindSources(architecture, opened.source);
+  const bound = await settleSources(bindSources(architecture, opened.source));
   const sources = reading ? bound : unread(bound, TRANSIT);
   const ops = await createCpuOps({
     maxTokens: CHUNK,

@@ -32,10 +32,17 @@ export interface HostExperts {
   convert(source: ExpertSource, slot: number, signal?: AbortSignal): Promise<void>;
   /**
    * y [T, D] += share * w2(silu(w1 x) * (w3 x)) for rows `tokens` [n] of x [T, D], on all threads;
-   * returns when done.
+   * returns when done. @param order [D] of the inputs of w1 and w3, if they are not x as it is
    * @throws DeviceError if a thread has failed
    */
-  compute(slot: number, x: Float32Array, tokens: Uint32Array, shares: Float32Array, y: Float32Array): void;
+  compute(
+    slot: number,
+    x: Float32Array,
+    tokens: Uint32Array,
+    shares: Float32Array,
+    y: Float32Array,
+    order?: Uint32Array,
+  ): void;
   close(): void;
 }
 
@@ -92,6 +99,8 @@ export interface DeviceMoe {
   readonly ids: Uint32Array; // [T, K]
   readonly weights: Float32Array; // [T, K]
   readonly x: Float32Array; // [T, D]
+  /** The order in which an expert takes the columns of x [D]; undefined: as they are. */
+  orderOf(expert: number): Uint32Array | undefined;
   readonly signal?: AbortSignal | undefined;
   /**
    * Adds the outputs of experts in transit slots: expert -> transit slot. Submitted immediately.

@@ -35,6 +35,13 @@ export interface Experts {
   readonly bytes: number;
 }
 
+/** Orders [count, cols] in which matrices take their inputs: one, or one for each expert. */
+export interface InputOrder {
+  readonly count: number;
+  readonly cols: number;
+  readonly bytes: number;
+}
+
 /** How one layer chooses experts: those with the k largest scores. */
 export interface Router {
   readonly gate: Matrix; // [E, D]
@@ -236,6 +243,8 @@ export interface Ops {
   loadMatrix(source: MatrixSource, format: Format): Promise<Matrix>;
   /** A [1, n] or [n, 1] source as f32 [n]. */
   loadVector(source: MatrixSource): Promise<Vector>;
+  /** Lists [count, cols]: input i of a matrix is column list[i] of the rows that it is given. */
+  loadOrder(lists: Uint32Array<ArrayBuffer>, cols: number): Promise<InputOrder>;
   /**
    * All experts of one layer, in order. Rows of w1 and w3 alternate, so that gate and up
    * are one pass.
@@ -287,6 +296,8 @@ export interface Ops {
    * softmax(scale q kᵀ) v over the sequence's cached positions up to the token's own: [T, H Dh].
    */
   attention(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): Tensor;
+  /** The columns of x as a matrix takes them: [T, D]. */
+  reorder(x: Tensor, order: InputOrder): Tensor;
   /** x · wᵀ: [T, rows of w]. */
   matmul(x: Tensor, w: Matrix): Tensor;
   /** x + y, in x's storage: x and norms of x must not be used again. */
@@ -296,8 +307,11 @@ export interface Ops {
    * the lowest expert first.
    */
   route(x: Tensor, router: Router): Routes;
-  /** Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts: [T, D]. */
-  moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor>;
+  /**
+   * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts: [T, D]. @param order of the
+   * inputs of each expert's w1 and w3, if they are not x as it is
+   */
+  moe(x: Tensor, routes: Routes, experts: Experts, order?: InputOrder | null): Promise<Tensor>;
   /** The batch's output rows of x: [R, D]. Every later verb of the step works on R rows. */
   rows(x: Tensor): Tensor;
   /**

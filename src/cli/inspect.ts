@@ -9,6 +9,7 @@ import type { ModelConfig } from "../model/config.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import { footprintOf, kvBytesPerPosition, parametersOf } from "../model/footprint.ts";
 import { formatsText, keep, ownFormats } from "../model/formats.ts";
+import { settleSources } from "../model/input_order.ts";
 import { ggufName, isGguf } from "../weights/folder.ts";
 import { type GgufReport, inspectGguf } from "../weights/gguf/inspect.ts";
 import {
@@ -49,9 +50,9 @@ export async function inspect(path: string): Promise<Report> {
   }
 }
 
-const describeModel: Describe = (raw, where, source) => {
+const describeModel: Describe = async (raw, where, source) => {
   const architecture = readArchitecture(raw, where);
-  const sources = bindSources(architecture, source);
+  const sources = await settleSources(bindSources(architecture, source));
   const bytes = (name: PackableName): number => footprintOf(sources, keep(FORMATS[name])).weights;
   // Matrices that have formats of their own keep them.
   const memory = ownFormats(sources).has(undefined)

@@ -185,7 +185,7 @@ export class MissHandler {
     const { step, ram, costs, clock, uploads, counters, ring } = this.#options;
     this.#y ??= new Float32Array(step.x.length);
     const started = clock.now();
-    ram.experts.compute(slot!, step.x, rows.tokens, rows.shares, this.#y);
+    ram.experts.compute(slot!, step.x, rows.tokens, rows.shares, this.#y, step.orderOf(rows.expert));
     const ms = uploads.worked() - started;
     costs.computed(rows.tokens.length, ms);
     counters.ms.host += ms;

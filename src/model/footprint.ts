@@ -5,6 +5,7 @@ import { panelLayout } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import { type Architecture, kvGeometry, type LayerSources, type ModelSources } from "./family.ts";
 import { bytesOf, type FormatPlan, heldMatrices } from "./formats.ts";
+import { orderBytes } from "./input_order.ts";
 
 /** Bytes that a model's weights need in memory. */
 export interface Footprint {
@@ -26,7 +27,7 @@ export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint 
   const own = sum(sources.layers, ({ gate, ...layer }) => {
     return panelLayout(FORMATS.f32, gate.rows, gate.cols).bytes + sum(vectorsOf(layer), vector);
   });
-  const weights = sum(matrices, bytesOf) + own + vector(sources.norm);
+  const weights = sum(matrices, bytesOf) + own + vector(sources.norm) + orderBytes(sources, plan);
   return { weights, dense: weights - sum(experts, bytesOf) };
 }
 

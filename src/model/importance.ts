@@ -99,13 +99,14 @@ function squaresOf<Key>(map: Map<Key, Squares>, key: Key, cols: number): Squares
 
 /** The same source, which packs with an importance. */
 function weighed(source: MatrixSource, importance: Float32Array): MatrixSource {
-  const { name, rows, cols, format } = source;
+  const { name, rows, cols, format, order } = source;
   return {
     name,
     rows,
     cols,
     importance,
     ...(format && { format }),
+    ...(order && { order }),
     readRows: (first, count, into) => source.readRows(first, count, into),
     ...(source.readPlanes && { readPlanes: source.readPlanes.bind(source) }),
     ...(source.readBlocks && { readBlocks: source.readBlocks.bind(source) }),

@@ -5,18 +5,21 @@
 // of eight rows, as tensors of bytes; norms and the router's gate are F32. Names are the same
 // for all families.
 
+import { WeightsError } from "../errors.ts";
 import { type Format, panelLayout } from "../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../tensor/record.ts";
 import { storedExpert, storedMatrix } from "../tensor/stored.ts";
-import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
+import type { ExpertSource, MatrixSource, StoredBytes } from "../tensor/types.ts";
 import type { Architecture, LayerSources, ModelSources } from "./family.ts";
 import { expertShape, type FormatPlan, formatsText, qkvFormats, runsOf } from "./formats.ts";
+import { expertOrders, inReadOrder, orderIn } from "./input_order.ts";
 import { type CheckedTake, concatRows } from "./sources.ts";
 import type { StoredFormats, StoredLayer } from "./stored_formats.ts";
 
 const EMBED = "model.embed_tokens.blocks";
 const NORM = "model.norm.weight";
 const HEAD = "lm_head.blocks";
+const HEAD_ORDER = "lm_head.order";
 const layerNames = (i: number) => {
   const p = `model.layers.${i}.`;
   return {
@@ -30,6 +33,11 @@ const layerNames = (i: number) => {
     ffnNorm: `${p}post_attention_layernorm.weight`,
     qNorm: `${p}self_attn.q_norm.weight`,
     kNorm: `${p}self_attn.k_norm.weight`,
+    // In which order inputs come, as u32, where that is not their own: of qkv, of wo, of each
+    // expert's w1 and w3.
+    qkvOrder: `${p}self_attn.qkv_proj.order`,
+    woOrder: `${p}self_attn.o_proj.order`,
+    expertOrders: `${p}block_sparse_moe.experts.order`,
   };
 };
 
@@ -38,6 +46,7 @@ export type StoredTensor = { readonly name: string; readonly shape: readonly num
   | { readonly kind: "record"; readonly source: ExpertSource; readonly expert: ExpertShape }
   | { readonly kind: "panels"; readonly source: MatrixSource; readonly format: Format }
   | { readonly kind: "f32"; readonly source: MatrixSource }
+  | { readonly kind: "order"; readonly lists: Uint32Array }
 );
 
 /** The formats of a folder to write. */
@@ -68,6 +77,9 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
   const vector = (name: string, source: MatrixSource): StoredTensor => {
     return { kind: "f32", name, shape: [source.rows * source.cols], source };
   };
+  const ordered = (name: string, lists: Uint32Array | null | undefined): StoredTensor[] => {
+    return lists ? [{ kind: "order", name, shape: [4 * lists.length], lists }] : [];
+  };
   const layers = sources.layers.map((layer, i) => {
     const names = layerNames(i);
     const { gate, gateBias, qkNorm, experts, qkv, wo } = layer;
@@ -82,6 +94,9 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
       ...experts.map((source, e) => record(names.record(e), source, shape)),
       ...projections,
       packed(names.wo, wo, o),
+      ...ordered(names.qkvOrder, orderIn(qkv[0]!, q)),
+      ...ordered(names.woOrder, orderIn(wo, o)),
+      ...ordered(names.expertOrders, expertOrders(experts, up)),
       { kind: "f32", name: names.gate, shape: [gate.rows, gate.cols], source: gate } as const,
       vector(names.attnNorm, layer.attnNorm),
       vector(names.ffnNorm, layer.ffnNorm),
@@ -90,7 +105,8 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
     ];
   });
   const outer = [packed(EMBED, sources.embed, stored.embed), vector(NORM, sources.norm)];
-  if (sources.head !== null) outer.push(packed(HEAD, sources.head, stored.head));
+  const { head } = sources;
+  if (head !== null) outer.push(packed(HEAD, head, stored.head), ...ordered(HEAD_ORDER, orderIn(head, stored.head)));
   return [...layers, outer];
 }
 
@@ -99,10 +115,22 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
   const { hidden: D, vocab: V } = a;
   const packed = (name: string, rows: number, cols: number, format: Format): MatrixSource =>
     storedMatrix(name, rows, cols, { format, ...take.bytes(name, panelLayout(format, rows, cols).bytes) });
+  /** Reads `count` orders of `cols` inputs, once; null: they come as they are. */
+  const ordersOf = (name: string, count: number, cols: number): ((i: number) => Promise<Uint32Array>) | null => {
+    if (!take.has(name)) return null;
+    const stored = take.bytes(name, 4 * count * cols);
+    let lists: Promise<Uint32Array> | null = null;
+    return async (i) => {
+      lists ??= readOrders(name, stored, cols);
+      return (await lists).subarray(i * cols, (i + 1) * cols);
+    };
+  };
+  const inOrder = (matrix: MatrixSource, orders: ReturnType<typeof ordersOf>, i = 0): MatrixSource =>
+    orders ? inReadOrder(matrix, () => orders(i)) : matrix;
   return {
     embed: packed(EMBED, V, D, stored.embed),
     norm: take.matrix(NORM, D),
-    head: a.tied ? null : packed(HEAD, V, D, stored.head),
+    head: a.tied ? null : inOrder(packed(HEAD, V, D, stored.head), ordersOf(HEAD_ORDER, 1, D)),
     layers: a.layers.map(({ attention, qkNorm, experts }, i): LayerSources => {
       const names = layerNames(i);
       const { count, intermediate } = experts;
@@ -110,22 +138,41 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
       const expert = { count, hidden: D, intermediate, up, down };
       const [qRows, kvRows] = [attention.heads * attention.headDim, attention.kvHeads * attention.headDim];
       const norm = (name: string, whole: number) => take.matrix(name, qkNorm === "whole" ? whole : attention.headDim);
+      const qkvOrder = ordersOf(names.qkvOrder, 1, D);
+      const orders = ordersOf(names.expertOrders, count, D);
       return {
         attnNorm: take.matrix(names.attnNorm, D),
         qkv: runsOf([q, k, v]).map(({ format, first, end }) => {
           const rows = [qRows, kvRows, kvRows].slice(first, end).reduce((sum, n) => sum + n, 0);
-          return packed(names.qkv(first, end), rows, D, format);
+          return inOrder(packed(names.qkv(first, end), rows, D, format), qkvOrder);
         }),
         qkNorm: qkNorm && { q: norm(names.qNorm, qRows), k: norm(names.kNorm, kvRows) },
-        wo: packed(names.wo, D, qRows, o),
+        wo: inOrder(packed(names.wo, D, qRows, o), ordersOf(names.woOrder, 1, qRows)),
         ffnNorm: take.matrix(names.ffnNorm, D),
         gate: take.matrix(names.gate, count, D),
         gateBias: experts.score === "sigmoid" ? take.matrix(names.gateBias, count) : null,
         experts: Array.from({ length: count }, (_, e) => {
           const name = names.record(e);
-          return storedExpert(name, expert, { up, down, ...take.bytes(name, recordLayout(expert).bytes) });
+          const stored = storedExpert(name, expert, { up, down, ...take.bytes(name, recordLayout(expert).bytes) });
+          return { ...stored, w1: inOrder(stored.w1, orders, e), w3: inOrder(stored.w3, orders, e) };
         }),
       };
     }),
   };
+}
+
+/** @throws WeightsError for one that is no order of all inputs */
+async function readOrders(name: string, stored: StoredBytes, cols: number): Promise<Uint32Array> {
+  const lists = new Uint32Array(stored.bytes / 4);
+  await stored.read(0, new Uint8Array(lists.buffer));
+  const seen = new Uint32Array(cols); // the last list that had a column, from 1 on
+  for (const [i, column] of lists.entries()) {
+    const list = Math.floor(i / cols) + 1;
+    if (column >= cols || seen[column] === list)
+      throw new WeightsError(
+        `${name}: expected an order of ${cols} inputs, found ${column}${column < cols ? " twice" : ""} at element ${i}; the file is damaged: quantize the original again`,
+      );
+    seen[column] = list;
+  }
+  return lists;
 }

@@ -74,6 +74,17 @@ export interface MatrixSource {
   readBlocks?(first: number, count: number, into: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** The bytes of a matrix that is stored in panels. */
   readonly panels?: StoredPanels;
+  /**
+   * [cols]: where planes of `format`, and panels, have their columns in another order than
+   * readRows() has: column i of them is column order[i].
+   */
+  readonly order?: Uint32Array;
+  /**
+   * Present where that is not known before something is read: the matrix with its format and order.
+   * Until then its weights are read as f32.
+   * @throws WeightsError
+   */
+  settle?(): Promise<MatrixSource>;
   /** [cols]: what a weight's error counts when the matrix is packed (Format.pack()). */
   readonly importance?: Float32Array;
 }

@@ -25,7 +25,11 @@ export interface ArchitectureReport {
  * Checks config.json and the tensors' names and shapes.
  * @throws WeightsError if they are not a model that runs.
  */
-export type Describe = (config: unknown, where: string, source: WeightSource) => ArchitectureReport;
+export type Describe = (
+  config: unknown,
+  where: string,
+  source: WeightSource,
+) => ArchitectureReport | Promise<ArchitectureReport>;
 
 /** All tensors of one dtype. */
 export interface DtypeTotal {
@@ -81,7 +85,7 @@ export async function inspectFolder(files: Files, describe: Describe): Promise<F
     let architecture: ArchitectureReport | null = null;
     let problem: string | null = null;
     try {
-      architecture = describe(folder.config, `${folder.label}: config.json`, folder.source);
+      architecture = await describe(folder.config, `${folder.label}: config.json`, folder.source);
     } catch (error) {
       if (!(error instanceof WeightsError)) throw error;
       problem = error.message;

@@ -14,6 +14,7 @@ import { RequestError } from "../errors.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import type { Architecture, ModelSources } from "../model/family.ts";
 import { keepOr, packAll, roundedAgain } from "../model/formats.ts";
+import { settleSources } from "../model/input_order.ts";
 import { type MixName, mixPlan, MIXES as TABLE } from "../model/mixes.ts";
 import { plannedFormats, type StoredTensor, storedShards } from "../model/stored.ts";
 import { quantizationConfig } from "../model/stored_formats.ts";
@@ -115,7 +116,7 @@ export async function quantize(from: string, to: string, options: QuantizeOption
       throw new RequestError(
         `${from} is quantized already (${architecture.stored.text}, by hotset quantize); quantize the original that it was made of`,
       );
-    const bound = bindSources(architecture, source);
+    const bound = await settleSources(bindSources(architecture, source));
     const text = options.calibrate === undefined ? null : await calibrationText(options.calibrate);
     const depth = bound.layers.length;
     const standard = mixPlan(mix ?? "standard", depth);
@@ -205,6 +206,8 @@ function produceOf(packer: Packer, tensor: StoredTensor, signal: AbortSignal | u
       return (sink) => packer.expert(tensor.source, tensor.expert, sink, signal);
     case "panels":
       return (sink) => packer.matrix(tensor.source, tensor.format, sink, signal);
+    case "order":
+      return (sink) => sink(new Uint8Array(tensor.lists.slice().buffer));
     case "f32":
       return async (sink) => {
         const { rows, cols } = tensor.source;

@@ -20,6 +20,7 @@ import { bindSources, readArchitecture } from "../model/families/index.ts";
 import { type Architecture, kvGeometry } from "../model/family.ts";
 import { footprintOf, parametersOf } from "../model/footprint.ts";
 import { expertShape, formatsText } from "../model/formats.ts";
+import { settleSources } from "../model/input_order.ts";
 import type { WeightSource } from "../tensor/types.ts";
 import { tokenizerFiles } from "../tokenizer/files.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -82,7 +83,8 @@ export async function openModel(where: string, options: OpenOptions, platform: P
   try {
     const { architecture, source, tokenizer } = input;
     checkStored(where, architecture, options);
-    const sources = bindSources(architecture, source); // checks names and shapes before loading
+    const bound = bindSources(architecture, source); // checks names and shapes before loading
+    const sources = await settleSources(bound);
     gpu = options.backend === "cpu" ? null : await chooseGpu(options, platform);
     const context = chooseContext(options.context, architecture);
     const chunk = Math.min(options.chunk ?? (gpu ? 512 : 128), context);

@@ -146,5 +146,40 @@ export function experts(
         }
       },
     );
+
+    it("each expert takes its inputs in an order of its own", async () => {
+      const [E, K, D, F] = [8, 2, 60, 112];
+      const x = inputs(D, 50);
+      const input = await inputTable(ops(), x, D);
+      const router = await ops().loadMatrix(memorySource("gate", uniform(E * D, 51), E, D), FORMATS.f32);
+      const lists = Uint32Array.from({ length: E * D }, (_, i) => (7 * i + 5 * Math.floor(i / D)) % D);
+      const data: ExpertData[] = Array.from({ length: E }, (_, e) => ({
+        w1: uniform(F * D, 100 + e, 4 / Math.sqrt(D)),
+        w3: uniform(F * D, 200 + e, 2 / Math.sqrt(D)),
+        w2: uniform(D * F, 300 + e, 2 / Math.sqrt(F)),
+      }));
+      const sources = data.map((e, i) => expertSource(`expert ${i}`, e, D, F));
+      const experts = await ops().loadExperts(sources, FORMATS.q4, FORMATS.q4);
+      const order = await ops().loadOrder(lists, D);
+      /** Weights by the columns of x. */
+      const moved = (e: number, of: Float32Array) => {
+        const rows = held(FORMATS.q4, of, F, D);
+        const into = rows.slice();
+        for (const [i, weight] of rows.entries()) into[i - (i % D) + lists[e * D + (i % D)]!] = weight;
+        return into;
+      };
+      const weights = data.map(({ w1, w3, w2 }, e) => {
+        return { w1: moved(e, w1), w3: moved(e, w3), w2: held(FORMATS.q4, w2, D, F) };
+      });
+      for (const T of counts) {
+        ops().begin(batchOf(T));
+        const h = ops().embed(input);
+        const routes = ops().route(h, { gate: router, k: K, normalize: true });
+        const y = await ops().read(await ops().moe(h, routes, experts, order));
+        const [ids, shares] = [await ops().read(routes.ids), await ops().read(routes.weights)];
+        const want = reference.moe(x.subarray(0, T * D), ids, shares, weights, D);
+        expectClose(y, want, D, allowedNmse(ops(), FORMATS.q4));
+      }
+    });
   });
 }

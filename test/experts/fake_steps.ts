@@ -26,6 +26,10 @@ export class FakeMoe implements DeviceMoe {
     this.signal = signal;
   }
 
+  orderOf(): undefined {
+    return undefined;
+  }
+
   /** Starts the device's work on the experts in its slots. */
   hits(): void {
     const { device, rates } = this.#machine;

@@ -6,6 +6,7 @@ import { add } from "../../kernels/add.ts";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { packedMatrix, unpackRow } from "../../kernels/packed.ts";
 import { qkNorm } from "../../kernels/qk_norm.ts";
+import { reorder } from "../../kernels/reorder.ts";
 import { rmsNorm } from "../../kernels/rms_norm.ts";
 import { rope, ropeTable } from "../../kernels/rope.ts";
 import { rows } from "../../kernels/rows.ts";
@@ -161,6 +162,20 @@ describe.each(simdBenches())("$name", ({ kernels, of, put, room, floats, bytes }
     const [at, list] = [put(x), put(ids)];
     for (const [from, to] of ranges(ids.length - 1)) kernels.rows!(from + 1, to + 1, 0, at, list, D * 4, y);
     expect(floats(y, want.length)).toEqual(want);
+  });
+
+  it.each([1, 5, 32, 77])("reorder, D = %i", (D) => {
+    const ids = Uint32Array.of(4, 0, 0, 7, 3, 6, 6, 1);
+    const order = Uint32Array.from({ length: D }, (_, i) => (i * 3 + 2) % D);
+    const x = uniform(8 * D, 12);
+    const [at, list, columns] = [put(x), put(ids), put(order)];
+    for (const rows of [ids, null]) {
+      const want = new Float32Array(9 * D).fill(MARK);
+      reorder(x, rows, order, want, 1, 8);
+      const y = put(new Float32Array(9 * D).fill(MARK));
+      for (const [from, to] of ranges(7)) kernels.reorder!(from + 1, to + 1, 0, at, rows ? list : 0, columns, D, y);
+      expect(floats(y, want.length)).toEqual(want);
+    }
   });
 
   describe("append", () => {

@@ -108,9 +108,9 @@ function attention(format: Format, T: number, kv: "f32" | "f16", parts: Partial<
   };
 }
 
-function experts(format: Format, T: number, kernels: readonly string[]): Twin {
+function experts(format: Format, T: number, kernels: readonly string[], ordered = false): Twin {
   return {
-    name: `experts of ${T} rows`,
+    name: `experts of ${T} rows${ordered ? ", each with an order of its inputs" : ""}`,
     kernels,
     format,
     async run(ops) {
@@ -124,10 +124,13 @@ function experts(format: Format, T: number, kernels: readonly string[]): Twin {
         format,
         format,
       );
+      const lists = Uint32Array.from({ length: E * D }, (_, i) => (i * 7 + 5 * Math.floor(i / D)) % D); // 7 and D: coprime
+      const order = ordered ? await ops.loadOrder(lists, D) : null;
+      const one = order && (await ops.loadOrder(lists.slice(0, D), D));
       const x = await begin(ops, T);
       const h = ops.rmsNorm(x, norm, EPS);
-      const routes = ops.route(h, { gate, k: K, normalize: true });
-      return ops.read(ops.add(x, await ops.moe(h, routes, loaded)));
+      const routes = ops.route(one ? ops.reorder(h, one) : h, { gate, k: K, normalize: true });
+      return ops.read(ops.add(x, await ops.moe(h, routes, loaded, order)));
     },
   };
 }
@@ -186,6 +189,8 @@ export const TWINS: readonly Twin[] = [
   experts(FORMATS.q4_k, FEW, ["route", "expert_up_vec", "expert_down_vec"]),
   experts(FORMATS.iq4_nl, FEW, ["route", "expert_up_vec", "expert_down_vec"]),
   experts(FORMATS.q4, MANY, ["route", "group", "expert_up", "expert_down", "combine"]),
+  experts(FORMATS.q4, FEW, ["reorder", "route", "expert_up_vec", "expert_down_vec"], true),
+  experts(FORMATS.q4, MANY, ["reorder", "route", "group", "expert_up", "expert_down", "combine"], true),
   attention(FORMATS.f32, FEW, "f16", {}, ["qkv_vec", "attention_split", "rows"]),
   attention(FORMATS.f32, MANY, "f32", { window: 20 }, ["matmul", "rope", "append", "attention", "rows"]),
   attention(FORMATS.f16, FEW, "f16", { qkNorm: null }, ["qk_norm", "attention_split", "rows"]),

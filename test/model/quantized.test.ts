@@ -1,6 +1,7 @@
 // One Mixtral in every published way to hold its 4-bit matrices, against the logits that
 // transformers computed of the GPTQ folder: the same levels, zero points and scales, packed anew.
-// Groups in any order are made by moving the rows of w1 and w3, and the inputs of w2 with them.
+// Groups in any order are made by moving the rows of w1 and w3, and the inputs of w2 with them; other
+// orders are in input_order.test.ts.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,15 +9,12 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { inspect } from "../../src/cli/inspect.ts";
 import { type OpenOptions, open, quantize } from "../../src/index.ts";
-import type { StoredTensor } from "../../src/tensor/types.ts";
-import { openFolder } from "../../src/weights/folder.ts";
-import { nodeFiles } from "../../src/weights/node_files.ts";
+import { contentOf, innerMoved, split } from "../support/affine_model.ts";
 import { cpuOps } from "../support/cpu.ts";
 import { readExpected, worst } from "../support/expected.ts";
 import { inShared, titled } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
 import { type Affine, packAwq, packCompressed, packGptq } from "../support/pack_words.ts";
-import { generator } from "../support/random.ts";
 import { type TensorSpec, tensorFile } from "../weights/memory_files.ts";
 
 const gptq = inShared("fixtures/families/mixtral-gptq");
@@ -32,105 +30,6 @@ function temporary(): string {
   const path = mkdtempSync(join(tmpdir(), "hotset-quantized-"));
   onTestFinished(() => rmSync(path, { recursive: true }));
   return path;
-}
-
-/** Name of a matrix -> what it holds; and the tensors of others. */
-interface Content {
-  readonly matrices: Map<string, Affine>;
-  readonly others: Record<string, TensorSpec>;
-}
-
-/** A GPTQ folder, version 1, taken apart weight by weight. */
-async function contentOf(path: string): Promise<Content> {
-  const folder = await openFolder(await nodeFiles(path));
-  const { source, headers } = folder;
-  const read = async ({ bytes, read }: StoredTensor) => {
-    const data = new Uint8Array(bytes);
-    await read(0, data);
-    return data.buffer;
-  };
-  const content: Content = { matrices: new Map(), others: {} };
-  for (const name of headers.flatMap(({ tensors }) => [...tensors.keys()])) {
-    if (/\.(qzeros|scales|g_idx)$/.test(name)) continue;
-    const tensor = source.stored!(name);
-    const base = name.replace(/\.qweight$/, "");
-    if (base === name) {
-      const { dtype, shape } = tensor;
-      content.others[name] = { dtype, shape, data: new Uint8Array(await read(tensor)) };
-      continue;
-    }
-    const [rows, cols] = [tensor.shape[1]!, tensor.shape[0]! * 8];
-    const [words, points, scales, group] = await Promise.all(
-      [tensor, ...["qzeros", "scales", "g_idx"].map((part) => source.stored!(`${base}.${part}`))].map(read),
-    );
-    const [q, z, s] = [new Uint32Array(words!), new Uint32Array(points!), new Uint16Array(scales!)];
-    const groups = s.length / rows;
-    content.matrices.set(base, {
-      rows,
-      cols,
-      groups,
-      q: Uint8Array.from({ length: rows * cols }, (_, i) => {
-        const [r, c] = [Math.floor(i / cols), i % cols];
-        return (q[(c >> 3) * rows + r]! >>> (4 * (c % 8))) & 15;
-      }),
-      z: Uint8Array.from({ length: rows * groups }, (_, i) => {
-        const [r, g] = [Math.floor(i / groups), i % groups];
-        return ((z[(g * rows + r) >> 3]! >>> (4 * (r % 8))) & 15) + 1;
-      }),
-      s: Uint16Array.from({ length: rows * groups }, (_, i) => s[(i % groups) * rows + Math.floor(i / groups)]!),
-      group: new Int32Array(group!),
-    });
-  }
-  await folder.close();
-  return content;
-}
-
-/** Every group as `parts` groups. */
-function split(m: Affine, parts: number): Affine {
-  const many = { length: m.z.length * parts };
-  const of = (i: number) => Math.floor(i / parts);
-  const groups = m.groups * parts;
-  return {
-    ...m,
-    groups,
-    z: Uint8Array.from(many, (_, i) => m.z[of(i)]!),
-    s: Uint16Array.from(many, (_, i) => m.s[of(i)]!),
-    group: m.group.map((_, i) => Math.floor((i * groups) / m.cols)),
-  };
-}
-
-function rowsMoved(m: Affine, order: readonly number[]): Affine {
-  const move = <T extends Uint8Array | Uint16Array>(from: T, width: number): T => {
-    const to = from.slice() as T;
-    for (const [r, old] of order.entries()) to.set(from.subarray(old * width, (old + 1) * width), r * width);
-    return to;
-  };
-  return { ...m, q: move(m.q, m.cols), z: move(m.z, m.groups), s: move(m.s, m.groups) };
-}
-
-function columnsMoved(m: Affine, order: readonly number[]): Affine {
-  const q = m.q.map((_, i) => m.q[Math.floor(i / m.cols) * m.cols + order[i % m.cols]!]!);
-  return { ...m, q, group: Int32Array.from(order, (old) => m.group[old]!) };
-}
-
-/** The same model with the inner values of its experts in another order. */
-function anyOrder(matrices: ReadonlyMap<string, Affine>): Map<string, Affine> {
-  const next = generator(7);
-  const moved = new Map(matrices);
-  for (const [name, w2] of matrices) {
-    if (!name.endsWith(".w2")) continue;
-    const order = Array.from({ length: w2.cols }, (_, i) => i);
-    for (let i = order.length - 1; i > 0; i--) {
-      const j = Math.floor(next() * (i + 1));
-      [order[i], order[j]] = [order[j]!, order[i]!];
-    }
-    moved.set(name, columnsMoved(w2, order));
-    for (const up of ["w1", "w3"]) {
-      const base = name.replace(/w2$/, up);
-      moved.set(base, rowsMoved(matrices.get(base)!, order));
-    }
-  }
-  return moved;
 }
 
 const COMPRESSED = (weights: object) => ({
@@ -162,7 +61,7 @@ const VARIANTS: readonly Variant[] = [
   {
     name: "GPTQ with desc_act",
     config: { quant_method: "gptq", bits: 4, group_size: 128, desc_act: true },
-    change: anyOrder,
+    change: innerMoved,
     pack: (m) => packGptq(m),
   },
   {
@@ -179,7 +78,7 @@ const VARIANTS: readonly Variant[] = [
   {
     name: "compressed-tensors with zero points and groups in any order",
     config: COMPRESSED({ group_size: 128, symmetric: false, actorder: "group" }),
-    change: anyOrder,
+    change: innerMoved,
     pack: (m) => packCompressed(m, { zeros: true, index: true }),
   },
 ];

@@ -8,6 +8,7 @@ import { type Decoder, forward, loadDecoder } from "../../src/model/decoder.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
 import { type Architecture, kvGeometry } from "../../src/model/family.ts";
 import { type FormatPlan, keep } from "../../src/model/formats.ts";
+import { settleSources } from "../../src/model/input_order.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 
@@ -37,7 +38,7 @@ export async function loadFolder(
   const { files, file } = await nodeFolderOrFile(folder);
   const opened = await openFolder(files, file);
   const architecture = readArchitecture(opened.config, folder);
-  const sources = bindSources(architecture, opened.source);
+  const sources = await settleSources(bindSources(architecture, opened.source));
   const model = await loadDecoder(ops, architecture, sources, {
     plan: typeof precision === "string" ? keep(FORMATS[precision]) : precision,
   });

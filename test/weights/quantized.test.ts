@@ -70,19 +70,60 @@ describe("4-bit matrices", () => {
     }
   });
 
-  it("groups in any order are read exactly as f32", async () => {
-    const any = affine(16, 256, 64, { anyOrder: true });
-    for (const [tensors, config] of [
-      [packGptq(any), { ...GPTQ, group_size: 64, desc_act: true }],
+  /** The two methods with groups in any order. */
+  const anyOrder = (any: Affine, size: number) =>
+    [
+      [packGptq(any), { ...GPTQ, group_size: size, desc_act: true }],
       [
         packCompressed(any, { zeros: true, index: true }),
-        packed({ group_size: 64, symmetric: false, actorder: "group" }),
+        packed({ group_size: size, symmetric: false, actorder: "group" }),
       ],
-    ] as const) {
+    ] as const;
+
+  it.each([
+    [16, 256, 128, FORMATS.q4_g128],
+    [24, 640, 64, FORMATS.q4_g64],
+    [16, 104, 32, FORMATS.q4_g32],
+  ])("[%i, %i]: groups of %i in any order are sorted", async (rows, cols, size, format) => {
+    const any = affine(rows, cols, size, { anyOrder: true });
+    const values = valuesOf(any);
+    for (const [tensors, config] of anyOrder(any, size)) {
       const matrix = await matrixOf(tensors, config);
-      expect(matrix.format).toBeUndefined();
-      expect(await floatsOf(matrix)).toEqual(valuesOf(any));
+      expect(matrix.format).toBe(FORMATS.f32); // until its order is known
+      const settled = await matrix.settle!();
+      expect(settled.format).toBe(format);
+      const order = [...settled.order!];
+      expect([...order].sort((a, b) => a - b)).toEqual(Array.from(order.keys()));
+      expect(order.map((column) => any.group[column])).toEqual([...any.group].sort((a, b) => a - b));
+      const want = values.map((_, i) => values[Math.floor(i / cols) * cols + order[i % cols]!]!);
+      expect(await planesOf(settled, format)).toEqual(want);
+      expect(await floatsOf(settled)).toEqual(values);
+      expect(await floatsOf(matrix)).toEqual(values);
     }
+  });
+
+  it("groups in their order need no other (static groups)", async () => {
+    const any = affine(16, 256, 128);
+    for (const [tensors, config] of anyOrder(any, 128)) {
+      const settled = await (await matrixOf(tensors, config)).settle!();
+      expect(settled.order).toBeUndefined();
+      expect(await planesOf(settled, FORMATS.q4_g128)).toEqual(valuesOf(any));
+    }
+  });
+
+  it("groups of other sizes than config.json says are read exactly as f32", async () => {
+    const any = affine(16, 256, 64, { anyOrder: true });
+    any.group[any.group.indexOf(1)] = 2;
+    for (const [tensors, config] of anyOrder(any, 64)) {
+      const settled = await (await matrixOf(tensors, config)).settle!();
+      expect(settled).toMatchObject({ format: FORMATS.f32 });
+      expect(settled.readPlanes).toBeUndefined();
+      expect(await floatsOf(settled)).toEqual(valuesOf(any));
+    }
+  });
+
+  it("an order that config.json does not announce is refused", async () => {
+    const any = affine(16, 256, 64, { anyOrder: true });
     const matrix = await matrixOf(packGptq(any), { ...GPTQ, group_size: 64 });
     await expect(matrix.readRows(0, 1, new Float32Array(256))).rejects.toThrow(
       /g_idx: group of input \d+: expected \d, since config\.json says desc_act false/,
@@ -212,7 +253,7 @@ describe("FP8", () => {
   it("tiles that the format cannot hold are read as f32", async () => {
     const scale = { dtype: "F32", shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
     const matrix = await matrixOf({ weight, weight_scale_inv: scale }, { ...fp8, weight_block_size: [128, 64] });
-    expect(matrix.format).toBeUndefined();
+    expect(matrix.format).toBe(FORMATS.f32);
     const factor = (r: number, c: number) => 1 + 3 * (r >> 7) + (c >> 6);
     const want = Float32Array.from(bytes, (byte, i) => e4m3(byte) * factor(Math.floor(i / cols), i % cols));
     expect(await floatsOf(matrix)).toEqual(want);

@@ -23,6 +23,7 @@ export const JOBS = [
   "attention",
   "embed",
   "rows",
+  "reorder",
   "pack",
   "split",
   "weave",

@@ -20,6 +20,7 @@ import type {
   BackendMemory,
   Batch,
   Experts,
+  InputOrder,
   KvGeometry,
   KvStore,
   Matrix,
@@ -37,9 +38,18 @@ import { SimdAttention } from "./simd_attention.ts";
 import { OffloadedExperts, SimdExpertSlots } from "./simd_experts.ts";
 import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
-import { type ExpertMatrices, loadExpert, loadMatrix, type SimdMatrix } from "./simd_load.ts";
+import { type ExpertMatrices, loadExpert, loadMatrix } from "./simd_load.ts";
 import { SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
+import {
+  at,
+  type LoadedMatrix,
+  type SimdExperts,
+  type SimdOrder,
+  type SimdTensor,
+  type SimdVector,
+  sizes,
+} from "./simd_values.ts";
 import { Pending } from "./slices.ts";
 
 export interface SimdOptions {
@@ -51,24 +61,6 @@ export interface SimdOptions {
   readonly home: Heap;
   readonly pool: Pool;
   readonly limits?: Partial<HeapLimits> | undefined;
-}
-
-interface SimdTensor extends Tensor {
-  /** Address in the home heap of the values, row by row without padding. */
-  readonly at: number;
-  readonly integers: boolean; // u32, not f32
-}
-
-interface LoadedMatrix extends Matrix {
-  readonly packed: SimdMatrix;
-}
-
-interface SimdVector extends Vector {
-  readonly at: number;
-}
-
-interface SimdExperts extends Experts {
-  readonly matrices: readonly ExpertMatrices[]; // [E]
 }
 
 /** How many results of one verb and width exist at once (see ops.ts). */
@@ -133,6 +125,16 @@ class SimdOps implements Ops {
     this.#weightBytes += data.byteLength;
     const vector: SimdVector = { size: data.length, bytes: data.byteLength, at };
     return vector;
+  }
+
+  async loadOrder(lists: Uint32Array, cols: number): Promise<InputOrder> {
+    this.#open();
+    const bytes = lists.byteLength;
+    const at = this.#home.allocate(bytes, "the order of inputs");
+    this.#home.words.set(lists, at / 4);
+    this.#weightBytes += bytes;
+    const order: SimdOrder = { count: lists.length / cols, cols, bytes, at };
+    return order;
   }
 
   async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts> {
@@ -258,6 +260,16 @@ class SimdOps implements Ops {
     return y;
   }
 
+  reorder(x: Tensor, order: InputOrder): Tensor {
+    const [T, D] = sizes(x);
+    const y = this.#tensor("reorder", T, D);
+    const lists = (order as SimdOrder).at;
+    this.#later.push(() =>
+      this.#pool.run("reorder", this.#home, T, this.#products.rowsOf(D), at(x), 0, lists, D, y.at),
+    );
+    return y;
+  }
+
   matmul(x: Tensor, w: Matrix): Tensor {
     return this.#product("matmul", x, w);
   }
@@ -286,11 +298,12 @@ class SimdOps implements Ops {
     return { ids, weights };
   }
 
-  async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
+  async moe(x: Tensor, routes: Routes, experts: Experts, order: InputOrder | null = null): Promise<Tensor> {
     const [T, D] = sizes(x);
     const K = routes.ids.shape[1]!;
     const y = this.#tensor("moe", T, D);
-    const step = { x: at(x), T, D, ids: at(routes.ids), weights: at(routes.weights), K, y: y.at };
+    const lists = order && (order as SimdOrder).at;
+    const step = { x: at(x), T, D, ids: at(routes.ids), weights: at(routes.weights), K, y: y.at, order: lists };
     await this.#later.catchUp();
     const use = this.#moe.begin(step, experts.count);
     if (experts instanceof OffloadedExperts) {
@@ -382,13 +395,4 @@ class SimdOps implements Ops {
   #open(): void {
     if (this.#closed) throw new RequestError("The CPU backend is closed; open the model again");
   }
-}
-
-function at(x: Tensor): number {
-  return (x as SimdTensor).at;
-}
-
-/** Rows and columns. */
-function sizes(x: Tensor): readonly [number, number] {
-  return [x.shape[0]!, x.shape[1]!];
 }

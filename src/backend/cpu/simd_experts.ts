@@ -1,5 +1,7 @@
 // Equal slots for experts' records in the heaps, and the arithmetic on them, for offloading.
 
+import { reorder } from "../../../kernels/reorder.ts";
+import { rows } from "../../../kernels/rows.ts";
 import type { Format } from "../../tensor/format.ts";
 import { type ExpertShape, RECORD_ALIGN, recordLayout } from "../../tensor/record.ts";
 import type { ExpertSource } from "../../tensor/types.ts";
@@ -83,7 +85,14 @@ export class SimdExpertSlots implements HostExperts {
     return packRecord(this.#heaps, source, this.shape, heap, at, signal);
   }
 
-  compute(slot: number, x: Float32Array, tokens: Uint32Array, shares: Float32Array, y: Float32Array): void {
+  compute(
+    slot: number,
+    x: Float32Array,
+    tokens: Uint32Array,
+    shares: Float32Array,
+    y: Float32Array,
+    order?: Uint32Array,
+  ): void {
     const D = this.shape.hidden;
     const n = tokens.length;
     const space = this.#heaps.workspace(this.#home);
@@ -95,10 +104,12 @@ export class SimdExpertSlots implements HostExperts {
       y: space.at("rows to outside", 4 * n * D),
     };
     const { floats, words } = this.#home;
-    for (let i = 0; i < n; i++) floats.set(x.subarray(tokens[i]! * D, (tokens[i]! + 1) * D), at.x / 4 + i * D);
+    const own = floats.subarray(at.x / 4, at.x / 4 + n * D);
+    if (order) reorder(x, tokens, order, own, 0, n);
+    else rows(x, tokens, D, own, 0, n);
     words.fill(0, at.ids / 4, at.ids / 4 + n);
     floats.set(shares, at.weights / 4);
-    this.#moe.begin({ ...at, T: n, D, K: 1 }, 1);
+    this.#moe.begin({ ...at, T: n, D, K: 1, order: null }, 1);
     // Immediately: a device works meanwhile and waits for the result.
     for (const _ of this.#moe.add([{ expert: 0, tokens: n }], [this.matrices(slot)]));
     for (let i = 0; i < n; i++) {

@@ -24,6 +24,8 @@ export interface MoeStep {
   readonly K: number;
   /** [T, D] f32, to which the experts add. */
   readonly y: number;
+  /** [E, D] u32: the order of each expert's inputs; null: as they are. */
+  readonly order: number | null;
 }
 
 export class SimdMoe {
@@ -102,8 +104,7 @@ export class SimdMoe {
    */
   *add(group: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): Generator<void> {
     const experts = group.map(({ expert, tokens }) => ({ ...matrices[expert]!, rows: tokens }));
-    const [first, last] = [group[0]!.expert, group.at(-1)!.expert];
-    this.#addRows(first, last, yield* this.#rows(first, experts));
+    this.#addRows(group[0]!.expert, group.at(-1)!.expert, yield* this.#rows(group, experts));
   }
 
   /**
@@ -112,7 +113,8 @@ export class SimdMoe {
   *keep(expert: number, matrices: ExpertMatrices): Generator<void> {
     const { D, T, K } = this.#step!;
     const [from, to] = [this.#starts[expert]!, this.#starts[expert + 1]!];
-    const rows = yield* this.#rows(expert, [{ ...matrices, rows: to - from }]);
+    const tokens = to - from;
+    const rows = yield* this.#rows([{ expert, tokens }], [{ ...matrices, rows: tokens }]);
     const at = this.#heaps.workspace(this.#home).at("expert rows", 4 * T * K * D) + 4 * D * from;
     this.#home.bytes.copyWithin(at, rows, rows + 4 * D * (to - from));
     this.#kept.push(expert);
@@ -126,13 +128,27 @@ export class SimdMoe {
   }
 
   /**
-   * Computes the outputs [n, D] of consecutive experts from `first` on; returns their address in
-   * the home heap.
+   * Computes the outputs [n, D] of consecutive experts in use; returns their address in the home
+   * heap.
    */
-  *#rows(first: number, experts: readonly ExpertRows[]): Generator<void, number> {
-    const { x, T } = this.#step!;
-    this.#input ??= this.#products.input(this.#home, x, T, experts[0]!.w13, "expert input");
-    return yield* this.#products.experts(this.#input, this.#tokens + 4 * this.#starts[first]!, T, experts);
+  *#rows(use: readonly ExpertUse[], experts: readonly ExpertRows[]): Generator<void, number> {
+    const { x, T, D, order } = this.#step!;
+    const { w13 } = experts[0]!;
+    const tokens = this.#tokens + 4 * this.#starts[use[0]!.expert]!;
+    if (order === null) {
+      this.#input ??= this.#products.input(this.#home, x, T, w13, "expert input");
+      return yield* this.#products.experts(this.#input, tokens, T, experts);
+    }
+    const n = use.reduce((sum, one) => sum + one.tokens, 0);
+    const rows = this.#heaps.workspace(this.#home).at("reordered rows", 4 * n * D);
+    let row = 0;
+    for (const { expert, tokens: count } of use) {
+      const args = [x, tokens + 4 * row, order + 4 * D * expert, D, rows + 4 * D * row];
+      this.#heaps.pool.run("reorder", this.#home, count, this.#products.rowsOf(D), ...args);
+      row += count;
+    }
+    const input = this.#products.input(this.#home, rows, n, w13, "expert input");
+    return yield* this.#products.experts(input, null, n, experts);
   }
 
   #addRows(first: number, last: number, rows: number): void {

@@ -78,16 +78,16 @@ export class SimdProducts {
 
   /**
    * Computes rows of `all` [T, D] by their experts: `tokens` (u32 in the home heap) lists the rows
-   * of the first expert, then of the next. All weights are in one heap. Returns the results'
-   * address [n, D] in the home heap.
+   * of the first expert, then of the next; null: they are those of `all`, in order. All weights are
+   * in one heap. Returns the results' address [n, D] in the home heap.
    */
-  *experts(all: Input, tokens: number, T: number, experts: readonly ExpertRows[]): Generator<void, number> {
+  *experts(all: Input, tokens: number | null, T: number, experts: readonly ExpertRows[]): Generator<void, number> {
     const { w13, w2 } = experts[0]!;
     const { heap } = w13;
     const space = this.#heaps.workspace(heap);
     const n = experts.reduce((sum, { rows }) => sum + rows, 0);
     let gathered = all.at;
-    if (experts.length > 1 || n < T) {
+    if (tokens !== null && (experts.length > 1 || n < T)) {
       gathered = this.#heaps.workspace(this.#home).at("gathered", n * all.rowBytes);
       this.#pool.run("rows", this.#home, n, this.rowsOf(all.rowBytes / 4), all.at, tokens, all.rowBytes, gathered);
     }

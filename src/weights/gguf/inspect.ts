@@ -71,7 +71,7 @@ export async function inspectGguf(files: Files, name: string, describe: Describe
   let architecture: ArchitectureReport | null = null;
   let problem: string | null = null;
   try {
-    architecture = describe(await config(), `${label}: config.json`, await source());
+    architecture = await describe(await config(), `${label}: config.json`, await source());
   } catch (error) {
     if (!(error instanceof WeightsError)) throw error;
     problem = error.message;

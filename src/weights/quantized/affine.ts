@@ -20,8 +20,6 @@ export interface Levels {
   readonly halves: Uint16Array | null;
   /** [rows, groups], 0..15 */
   readonly zeros: Uint8Array;
-  /** The group of each column, where groups are not runs of columns. */
-  readonly index: Int32Array | null;
 }
 
 /** What is known of a matrix before it is read. */
@@ -31,8 +29,8 @@ export interface AffineShape {
   readonly cols: number;
   /** Columns of a group of the file. */
   readonly size: number;
-  /** Whether groups are runs of columns. */
-  readonly runs: boolean;
+  /** The group of each column, where groups may be other columns than runs of `size`. */
+  readonly groups?: Int32Array;
 }
 
 /** Formats by the columns of a group, the largest first. */
@@ -41,24 +39,41 @@ const AFFINE = Object.values<Format>(FORMATS)
   .sort((a, b) => b.columns - a.columns);
 
 /** The format whose groups the file's are made of, if there is one. */
-function formatOf({ size, cols, runs }: AffineShape): Format | null {
-  const found = runs ? AFFINE.find(({ columns }) => size >= cols || size % columns === 0) : undefined;
-  return found?.format ?? null;
+function formatOf({ size, cols }: AffineShape): Format | null {
+  return AFFINE.find(({ columns }) => size >= cols || size % columns === 0)?.format ?? null;
 }
 
-/** Matrices that were turned, the last used last, up to a number of bytes. */
+interface Turned {
+  readonly levels: Promise<Levels>;
+  readonly bytes: number;
+  /** 1: the row was asked for. */
+  readonly asked: Uint8Array;
+  left: number;
+}
+
+/**
+ * Matrices that were turned, the last used last, up to a number of bytes: each until all its rows
+ * were asked for.
+ */
 export class Kept {
   readonly #limit: number;
-  readonly #all = new Map<string, { readonly levels: Promise<Levels>; readonly bytes: number }>();
+  readonly #all = new Map<string, Turned>();
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  get({ name, rows, cols }: AffineShape, read: () => Promise<Levels>): Promise<Levels> {
-    const found = this.#all.get(name) ?? { levels: read(), bytes: (rows * cols) / 2 };
-    found.levels.catch(() => this.#all.delete(name));
+  /** The levels of a matrix, for rows [first, first + count) of it. */
+  get(shape: AffineShape, first: number, count: number, read: () => Promise<Levels>): Promise<Levels> {
+    const { name, rows, cols } = shape;
+    const known = this.#all.get(name);
+    const bytes = (rows * cols) / 2;
+    const found = known ?? { levels: read(), bytes, asked: new Uint8Array(rows), left: rows };
+    if (!known) found.levels.catch(() => this.#all.delete(name));
     this.#all.delete(name);
+    for (let row = first; row < first + count; row++) found.left -= 1 - found.asked[row]!;
+    found.asked.fill(1, first, first + count);
+    if (found.left === 0) return found.levels;
     let held = found.bytes;
     for (const { bytes } of this.#all.values()) held += bytes;
     for (const [oldest, { bytes }] of this.#all) {
@@ -69,66 +84,109 @@ export class Kept {
     this.#all.set(name, found);
     return found.levels;
   }
-
-  drop(name: string): void {
-    this.#all.delete(name);
-  }
 }
 
-/** A matrix whose levels `read` gets. */
+/**
+ * A matrix whose levels `read` gets: in planes with its columns sorted by group. As f32 if no format
+ * has such groups.
+ */
 export function affineMatrix(shape: AffineShape, kept: Kept, read: () => Promise<Levels>): MatrixSource {
-  const { name, rows, cols, size } = shape;
-  const format = formatOf(shape);
+  const { name, rows, cols, size, groups: index = null } = shape;
+  const order = index && sortedColumns(index, Math.ceil(cols / size));
+  const runs = index === null || isRuns(index, order!, size);
+  const format = runs ? formatOf(shape) : null;
+  const moved = order?.some((column, i) => column !== i) ? order : null;
+  const groupOf = runs ? null : index;
   const words = cols / 8;
 
   async function levelsOf(first: number, count: number): Promise<Levels> {
     if (first < 0 || count < 0 || first + count > rows)
       throw new RangeError(`rows ${first} to ${first + count} of ${rows} of ${name}`);
-    const levels = await kept.get(shape, read);
-    if (first + count === rows) kept.drop(name); // rows are read in order
-    return levels;
+    return kept.get(shape, first, count, read);
   }
 
   return {
     name,
     rows,
     cols,
+    format: format ?? FORMATS.f32,
+    ...(format && moved && { order: moved }),
     async readRows(first, count, into) {
-      const { words: all, scales, zeros, index } = await levelsOf(first, count);
+      const { words: all, scales, zeros } = await levelsOf(first, count);
       const groups = scales.length / rows;
       for (let r = 0; r < count; r++) {
         const row = first + r;
         for (let i = 0; i < cols; i++) {
-          const word = all[row * words + (i >>> 3)]!;
-          const level = (word >>> (8 * (i & 3) + (i & 4))) & 15;
-          const g = row * groups + (index ? index[i]! : Math.floor(i / size));
-          into[r * cols + i] = scales[g]! * (level - zeros[g]!);
+          const column = moved ? moved[i]! : i;
+          const word = all[row * words + (column >>> 3)]!;
+          const level = (word >>> placeOf(column)) & 15;
+          const g = row * groups + (groupOf ? groupOf[column]! : Math.floor(i / size));
+          into[r * cols + column] = scales[g]! * (level - zeros[g]!);
         }
       }
     },
     ...(format && {
-      format,
       async readPlanes(wanted: Format, first: number, count: number, planes: readonly Uint8Array[]) {
         if (wanted !== format) return false;
         const levels = await levelsOf(first, count);
-        for (let r = 0; r < count; r++) fillPlanes(shape, levels, first + r, rowsOfPlanes(planes, count, r, 1));
+        for (let r = 0; r < count; r++) fillPlanes(shape, levels, first + r, moved, rowsOfPlanes(planes, count, r, 1));
         return true;
       },
     }),
   };
 }
 
-/** Writes a row in the planes of formatOf(). */
+/** The same matrix, whose groups `index` reads: until then as f32. */
+export function affineInAnyOrder(
+  shape: AffineShape,
+  kept: Kept,
+  read: () => Promise<Levels>,
+  index: () => Promise<Int32Array>,
+): MatrixSource {
+  const { name, rows, cols } = shape;
+  let settled: Promise<MatrixSource> | null = null;
+  const settle = (): Promise<MatrixSource> => {
+    settled ??= index().then((groups) => affineMatrix({ ...shape, groups }, kept, read));
+    settled.catch(() => (settled = null));
+    return settled;
+  };
+  const readRows: MatrixSource["readRows"] = async (...range) => (await settle()).readRows(...range);
+  return { name, rows, cols, format: FORMATS.f32, readRows, settle };
+}
+
+/** Columns by their groups, and in order within each. */
+function sortedColumns(groups: Int32Array, count: number): Uint32Array {
+  const next = new Uint32Array(count + 1); // where a group's next column goes
+  for (const group of groups) next[group + 1]!++;
+  for (let g = 0; g < count; g++) next[g + 1]! += next[g]!;
+  const sorted = new Uint32Array(groups.length);
+  for (const [column, group] of groups.entries()) sorted[next[group]!++] = column;
+  return sorted;
+}
+
+/** Whether groups of columns that are sorted by them are runs of `size`, but for the last. */
+function isRuns(groups: Int32Array, sorted: Uint32Array, size: number): boolean {
+  return sorted.every((column, i) => groups[column] === Math.floor(i / size));
+}
+
+/** Where a column's nibble is in its word of eight. */
+function placeOf(column: number): number {
+  return 8 * (column & 3) + (column & 4);
+}
+
+/** Writes a row in the planes of formatOf(), its columns in this order, or as they are. */
 function fillPlanes(
   { name, rows, cols, size }: AffineShape,
   levels: Levels,
   row: number,
+  order: Uint32Array | null,
   planes: readonly Uint8Array[],
 ) {
   const words = cols / 8;
   const [nibbles, halves, zeros] = planes as [Uint8Array, Uint8Array, Uint8Array];
   nibbles.fill(0);
-  nibbles.set(new Uint8Array(levels.words.buffer, 4 * row * words, 4 * words));
+  if (order) moveNibbles(levels.words.subarray(row * words, (row + 1) * words), order, nibbles);
+  else nibbles.set(new Uint8Array(levels.words.buffer, 4 * row * words, 4 * words));
   zeros.fill(0);
   halves.fill(0);
   const span = (2 * nibbles.length) / zeros.length; // columns of a group of the format
@@ -148,4 +206,13 @@ function fillPlanes(
   // Where columns end within a group, its padding is levels at the zero point: weights of 0.
   const last = Math.ceil(cols / span);
   nibbles.fill(17 * zeros[last - 1]!, cols / 2, (last * span) / 2);
+}
+
+/** Column i of `into` is column order[i] of a row; bytes hold columns 0 and 4, 1 and 5, ... of a word. */
+function moveNibbles(row: Uint32Array, order: Uint32Array, into: Uint8Array) {
+  for (let byte = 0; byte < row.length * 4; byte++) {
+    const first = 2 * (byte & ~3) + (byte & 3);
+    const [low, high] = [order[first]!, order[first + 4]!];
+    into[byte] = ((row[low >>> 3]! >>> placeOf(low)) & 15) | (((row[high >>> 3]! >>> placeOf(high)) & 15) << 4);
+  }
 }

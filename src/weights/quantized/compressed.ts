@@ -6,7 +6,7 @@
 
 import { WeightsError } from "../../errors.ts";
 import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";
-import { affineMatrix, type Kept, type Levels } from "./affine.ts";
+import { affineInAnyOrder, affineMatrix, type Kept, type Levels } from "./affine.ts";
 import { orderWords } from "./nibbles.ts";
 import type { Packing, Parts } from "./packing.ts";
 import { bytesOf, expectTensor, groupsOf, integersOf, scalesOf } from "./tensors.ts";
@@ -63,8 +63,8 @@ function find(parts: Parts, { size, symmetric }: CompressedOptions): Found {
 
 function matrixOf(parts: Parts, kept: Kept, options: CompressedOptions): MatrixSource {
   const { rows, cols, groups, packed, scales, zeros, index } = find(parts, options);
-  const shape = { name: parts.name, rows, cols, size: Math.min(options.size, cols), runs: index === null };
-  return affineMatrix(shape, kept, async (): Promise<Levels> => {
+  const shape = { name: parts.name, rows, cols, size: Math.min(options.size, cols) };
+  const read = async (): Promise<Levels> => {
     if (parts.has(".weight_shape")) await checkShape(parts.get(".weight_shape"), rows, cols);
     const words = new Uint32Array((await bytesOf(packed)).buffer);
     orderWords(words);
@@ -75,8 +75,11 @@ function matrixOf(parts: Parts, kept: Kept, options: CompressedOptions): MatrixS
         for (let g = 0; g < groups; g++)
           points[r * groups + g] = (from[(r >>> 3) * groups + g]! >>> (4 * (r & 7))) & 15;
     }
-    return { words, ...(await scalesOf(scales)), zeros: points, index: index && (await groupsOf(index, groups)) };
-  });
+    return { words, ...(await scalesOf(scales)), zeros: points };
+  };
+  return index && groups > 1
+    ? affineInAnyOrder(shape, kept, read, () => groupsOf(index, groups))
+    : affineMatrix(shape, kept, read);
 }
 
 /** weight_shape says where rows end within a word: those are not read. */

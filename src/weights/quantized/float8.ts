@@ -46,6 +46,7 @@ function matrixOf(parts: Parts, { scale, tile }: Float8Options): MatrixSource {
   const [tall, wide] = [Math.min(tile[0], rows), Math.min(tile[1], cols)];
   const across = Math.ceil(cols / wide);
   const scales = scalesOf(parts.get(scale), Math.ceil(rows / tall), across);
+  const held = across === 1 || wide % COLUMNS === 0;
   let read: Promise<Float32Array> | null = null;
 
   /** The bytes of some rows, to `raw`, and all scales. */
@@ -85,8 +86,8 @@ function matrixOf(parts: Parts, { scale, tile }: Float8Options): MatrixSource {
         }
       }
     },
-    ...((across === 1 || wide % COLUMNS === 0) && {
-      format: FORMATS.f8,
+    format: held ? FORMATS.f8 : FORMATS.f32,
+    ...(held && {
       async readPlanes(format: Format, first: number, count: number, [bytes, scalePlane]: readonly Uint8Array[]) {
         if (format !== FORMATS.f8) return false;
         const raw = new Uint8Array(count * cols);

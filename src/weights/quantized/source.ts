@@ -113,9 +113,11 @@ function someRows(whole: MatrixSource, start: number, rows: number): MatrixSourc
     if (first < 0 || count < 0 || first + count > rows)
       throw new RangeError(`rows ${first} to ${first + count} of ${rows} of ${whole.name}`);
   };
+  const { settle, ...known } = whole;
   return {
-    ...whole,
+    ...known,
     rows,
+    ...(settle && { settle: async () => someRows(await settle(), start, rows) }),
     async readRows(first, count, into) {
       check(first, count);
       await whole.readRows(start + first, count, into);

@@ -8,7 +8,7 @@
 
 import { WeightsError } from "../../errors.ts";
 import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";
-import { affineMatrix, type Kept, type Levels } from "./affine.ts";
+import { affineInAnyOrder, affineMatrix, type Kept, type Levels } from "./affine.ts";
 import { transposeAwq, transposeGptq } from "./nibbles.ts";
 import type { Packing, Parts } from "./packing.ts";
 import { bytesOf, expectTensor, groupsOf, integersOf, scalesOf } from "./tensors.ts";
@@ -85,9 +85,9 @@ function matrixOf(parts: Parts, kept: Kept, options: WordsOptions): MatrixSource
   const { name } = parts;
   const found = find(parts, options);
   const { rows, cols, groups, qweight, index } = found;
-  const runs = groups === 1 || !options.anyOrder;
-  const shape = { name, rows, cols, size: Math.min(options.size, cols), runs };
-  return affineMatrix(shape, kept, async (): Promise<Levels> => {
+  const anyOrder = groups > 1 && options.anyOrder;
+  const shape = { name, rows, cols, size: Math.min(options.size, cols) };
+  const read = async (): Promise<Levels> => {
     if (parts.has(".bias") && !parts.isTaken(".bias")) await refuseBias(parts.get(".bias"));
     const words = new Uint32Array((rows * cols) / 8);
     await readWords(qweight, found, options, words);
@@ -95,9 +95,12 @@ function matrixOf(parts: Parts, kept: Kept, options: WordsOptions): MatrixSource
     const scales = transposed(stored.scales, new Float32Array(rows * groups), groups);
     const halves = stored.halves && transposed(stored.halves, new Uint16Array(rows * groups), groups);
     const zeros = zerosOf(await integersOf(found.qzeros), found, options);
-    const order = index && (await (runs ? expectRuns(index, shape.size, groups) : groupsOf(index, groups)));
-    return { words, scales, halves, zeros, index: order };
-  });
+    if (index && !anyOrder && groups > 1) await expectRuns(index, shape.size, groups);
+    return { words, scales, halves, zeros };
+  };
+  return anyOrder
+    ? affineInAnyOrder(shape, kept, read, () => groupsOf(index!, groups))
+    : affineMatrix(shape, kept, read);
 }
 
 /** Reads the next piece while one is turned. */
@@ -139,10 +142,10 @@ function zerosOf(from: Int32Array, { rows, groups }: Found, { method, zeroShift 
 }
 
 /** @throws WeightsError unless groups are runs of `size` inputs */
-async function expectRuns(tensor: StoredTensor, size: number, groups: number): Promise<null> {
+async function expectRuns(tensor: StoredTensor, size: number, groups: number): Promise<void> {
   const index = await groupsOf(tensor, groups);
   const wrong = index.findIndex((g, i) => g !== Math.floor(i / size));
-  if (wrong === -1) return null;
+  if (wrong === -1) return;
   throw new WeightsError(
     `${tensor.where}: group of input ${wrong}: expected ${Math.floor(wrong / size)}, since config.json says desc_act false, found ${index[wrong]}`,
   );

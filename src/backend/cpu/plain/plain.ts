@@ -11,6 +11,7 @@ import { group } from "../../../../kernels/group.ts";
 import { matmul } from "../../../../kernels/matmul.ts";
 import type { Packed } from "../../../../kernels/packed.ts";
 import { qkNorm } from "../../../../kernels/qk_norm.ts";
+import { reorder } from "../../../../kernels/reorder.ts";
 import { rmsNorm } from "../../../../kernels/rms_norm.ts";
 import { rope, ropeTable } from "../../../../kernels/rope.ts";
 import { route } from "../../../../kernels/route.ts";
@@ -26,6 +27,7 @@ import type {
   BackendMemory,
   Batch,
   Experts,
+  InputOrder,
   KvGeometry,
   KvStore,
   Matrix,
@@ -47,6 +49,10 @@ interface CpuMatrix extends Matrix {
 
 interface CpuVector extends Vector {
   readonly data: Float32Array;
+}
+
+interface CpuOrder extends InputOrder {
+  readonly lists: Uint32Array;
 }
 
 interface CpuExperts extends Experts {
@@ -96,6 +102,13 @@ class PlainOps implements Ops {
     this.#weightBytes += data.byteLength;
     const vector: CpuVector = { size: data.length, bytes: data.byteLength, data };
     return vector;
+  }
+
+  async loadOrder(lists: Uint32Array, cols: number): Promise<InputOrder> {
+    this.#open();
+    this.#weightBytes += lists.byteLength;
+    const order: CpuOrder = { count: lists.length / cols, cols, bytes: lists.byteLength, lists };
+    return order;
   }
 
   async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts> {
@@ -212,6 +225,12 @@ class PlainOps implements Ops {
     return y;
   }
 
+  reorder(x: Tensor, order: InputOrder): Tensor {
+    const y = this.#floats(x.shape);
+    reorder(floats(x), null, (order as CpuOrder).lists, y.data, 0, rowsOf(x));
+    return y;
+  }
+
   matmul(x: Tensor, w: Matrix): Tensor {
     return this.#product(x, w);
   }
@@ -232,7 +251,7 @@ class PlainOps implements Ops {
     return { ids, weights };
   }
 
-  async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
+  async moe(x: Tensor, routes: Routes, experts: Experts, order: InputOrder | null = null): Promise<Tensor> {
     const { w13, w2, hidden: D, intermediate: F } = experts as CpuExperts;
     const ids = (routes.ids as CpuTensor).data as Uint32Array;
     const weights = floats(routes.weights);
@@ -258,7 +277,13 @@ class PlainOps implements Ops {
       const gathered = this.#scratch.floats("gathered", n * D);
       const h = this.#scratch.floats("hidden", n * F);
       rows(floats(x), own, D, gathered, 0, n);
-      expertUp(gathered, n, w13[expert]!, h, 0, F, this.#scratch);
+      let inputs = gathered;
+      if (order) {
+        inputs = this.#scratch.floats("reordered", n * D);
+        const own = (order as CpuOrder).lists.subarray(expert * D, (expert + 1) * D);
+        reorder(gathered, null, own, inputs, 0, n);
+      }
+      expertUp(inputs, n, w13[expert]!, h, 0, F, this.#scratch);
       const [rowsIn, hidden] = [gathered.subarray(0, n * D), h.subarray(0, n * F)];
       this.#observer?.expert(this.#expertLayers, expert, rowsIn, hidden, shares.subarray(from, to));
       expertDown(h, own, shares.subarray(from, to), w2[expert]!, y.data, 0, D, this.#scratch);

@@ -326,6 +326,13 @@ export const TABLE = {
     grid: (n, o) => per64(n * o.vectors!),
     cost: (n, o) => moves(8 * n * o.vectors!),
   },
+  reorder: {
+    bindings: { p: "uniform", count: "uniform", x: "read", order: "read", ids: "read", y: "write" },
+    params: ["D", "K", "stride"],
+    overrides: ["EXPERTS"],
+    grid: (n, o) => per64(n * o.K! * o.D!),
+    cost: (n, o) => moves(n * o.D! * (1 + 2 * o.K!)),
+  },
   copy: {
     bindings: { p: "uniform", x: "read", y: "write" },
     params: ["vectors"],

@@ -73,6 +73,19 @@ export class AttentionCalls {
     this.#tools = tools;
   }
 
+  /** Writes k and v of every token to the cache. */
+  append(kv: KvStore, { keys, values }: Pick<Layer, "keys" | "values">, qkv: GpuTensor, shape: Attention): void {
+    const { heads, kvHeads, headDim } = shape;
+    const { plans, step, encoder } = this.#tools;
+    plans.run(`append ${keys.id} ${qkv.buffer.id}`, qkv.shape[0], () => [
+      encoder.call("append", {
+        variant: { kv: kv.precision },
+        params: { block: kv.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2, stride: qkv.stride },
+        buffers: { count: step.counts.tokens, step: step.words, qkv: qkv.buffer, keys, values },
+      }),
+    ]);
+  }
+
   /** Encodes attention of qkv's rows over a layer's cache. */
   encode(kv: KvStore, { keys, values }: Layer, qkv: GpuTensor, shape: Attention): GpuTensor {
     const { plans, scratch, step, software } = this.#tools;

@@ -9,7 +9,7 @@ import type { Plans } from "../dispatch/plans.ts";
 import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
 import { type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { MatvecVariant, Tuning } from "../tuning/tuning.ts";
-import type { GpuExperts, GpuMatrix, GpuVector, PackedWeights } from "../weights/space.ts";
+import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector, PackedWeights } from "../weights/space.ts";
 import type { RowKind, StepBatch } from "./batch.ts";
 import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
 
@@ -34,6 +34,13 @@ export interface Cache {
   readonly store: KvStore;
   readonly keys: Buffer;
   readonly values: Buffer;
+}
+
+/** Rows that experts multiply: of the tokens [n, D], or of what each token sends to its experts. */
+export interface ExpertInputs {
+  readonly x: GpuTensor;
+  /** Rows for each token: 1, or K of which each has the order of its expert's inputs. */
+  readonly each: number;
 }
 
 export class Products {
@@ -152,43 +159,84 @@ export class Products {
     return { ids, weights };
   }
 
+  /** Columns of computed rows x in the order of a matrix's inputs. */
+  reorder(x: GpuTensor, order: GpuOrder): GpuTensor {
+    const [n, D] = x.shape;
+    const y = this.#context.scratch.tensor("reorder", n, D, x.rows);
+    this.#reorder(x, order, null, y.buffer);
+    return y;
+  }
+
+  /** x [n, D] for experts, computed where they have orders; ids [n, K]. */
+  expertRows(x: GpuTensor, ids: GpuTensor, order: GpuOrder | null): ExpertInputs {
+    if (!order) return { x, each: 1 };
+    const each = ids.shape[1];
+    const buffer = this.#context.scratch.storage("reordered rows", x.shape[0], x.stride, x.rows, each);
+    this.#reorder(x, order, ids, buffer);
+    return { x: { ...x, buffer }, each };
+  }
+
+  #reorder(x: GpuTensor, order: GpuOrder, ids: GpuTensor | null, y: Buffer): void {
+    const { plans, step, encoder } = this.#context;
+    if (x.shape[1] !== order.cols) throw new RequestError(`reorder: rows [${x.shape}] in an order of ${order.cols}`);
+    const params = { D: order.cols, K: ids ? ids.shape[1] : 1, stride: x.stride };
+    plans.run(`reorder ${order.buffer.id} ${x.buffer.id} ${ids?.buffer.id} ${y.id}`, x.shape[0], () => [
+      encoder.call("reorder", {
+        params,
+        overrides: { EXPERTS: Number(ids !== null) },
+        buffers: {
+          count: step.counts[x.rows],
+          x: x.buffer,
+          order: order.buffer,
+          ids: ids?.buffer ?? order.buffer,
+          y,
+        },
+      }),
+    ]);
+  }
+
   /**
    * Encodes the experts' FFN but for its last product. The function that is returned encodes that:
-   * into y, or with `add` to what is there. x [n, D], ids and weights [n, K].
+   * into y, or with `add` to what is there. Inputs of n tokens, ids and weights [n, K].
    */
   moe(
-    x: GpuTensor,
+    inputs: ExpertInputs,
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
   ): (y: Buffer, stride: number, add: boolean) => void {
+    const { x } = inputs;
     const [n, width] = x.shape;
     if (width !== experts.hidden || ids.shape[0] !== n)
       throw new RequestError(
         `moe: rows [${x.shape}] and routes [${ids.shape}] for experts of hidden size ${experts.hidden}`,
       );
-    return n <= MATVEC_ROWS ? this.#moeVec(x, ids, weights, experts) : this.#moeTiles(x, ids, weights, experts);
+    return n <= MATVEC_ROWS
+      ? this.#moeVec(inputs, ids, weights, experts)
+      : this.#moeTiles(inputs, ids, weights, experts);
   }
 
-  #moeVec(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+  // Rows of their own for each of n K assignments are those of n K tokens with one expert each.
+
+  #moeVec({ x, each }: ExpertInputs, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
     const { count: E, intermediate: F, w13: up, w2: down } = experts;
     const { plans, scratch, tuning } = this.#context;
     const n = x.shape[0];
     const K = ids.shape[1];
     const variants = tuning.experts(up, down);
     const int8 = variants.up.arithmetic === "int8";
-    const from = int8 ? this.#quantized(x) : this.#matvec(x, up);
+    const from = int8 ? this.#quantized(x, each) : this.#matvec(x, up);
     const stride = int8 ? down.groups * 9 : padded(F);
     const act = scratch.storage(int8 ? "int8 expert activations" : "expert activations", n, stride, x.rows, K);
     const input = { ...from, ...variants.up };
     const key = `${from.x.id} ${input.key} ${ids.buffer.id}`;
-    plans.run(`expert_up_vec ${up.id} ${key} ${act.id}`, n, () =>
+    plans.run(`expert_up_vec ${up.id} ${key} ${act.id}`, n * each, () =>
       matvecCalls(
         this.#context.encoder,
         "expert_up_vec",
         up,
         input,
-        { E, K, y_stride: stride },
+        { E, K: K / each, y_stride: stride },
         { ids: ids.buffer, y: act },
       ),
     );
@@ -206,7 +254,7 @@ export class Products {
       );
   }
 
-  #moeTiles(x: GpuTensor, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+  #moeTiles({ x, each }: ExpertInputs, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
     const { plans, scratch, step, encoder, tuning } = this.#context;
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
     const n = x.shape[0];
@@ -217,14 +265,14 @@ export class Products {
     const sorted = scratch.storage("sorted assignments", n, 1, x.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
     const [tile, downTile] = [tuning.tileFor(up.format), tuning.tileFor(down.format)];
-    const from = this.#tileRows(tile, x);
+    const from = this.#tileRows(tile, x, each);
     const key = `${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [
       encoder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
     ]);
     const assignments = { starts, sorted };
-    const at = { E, K };
-    plans.run(`expert_up ${key}`, n, () =>
+    const at = { E, K: K / each };
+    plans.run(`expert_up ${key}`, n * each, () =>
       tileCalls(
         this.#context.encoder,
         "expert_up",
@@ -256,9 +304,9 @@ export class Products {
   }
 
   /** Rows of x rounded to int8, normed first where the norm was left to this kernel. */
-  #quantized(x: GpuTensor): Omit<MatvecInput, keyof MatvecVariant> {
+  #quantized(x: GpuTensor, each = 1): Omit<MatvecInput, keyof MatvecVariant> {
     const [n, D] = x.shape;
-    const y = this.#int8("int8 activations", x.buffer, n, D, x.rows, 1, x.norm);
+    const y = this.#int8("int8 activations", x.buffer, n, D, x.rows, each, x.norm);
     return { x: y, norm: null, D, eps: 0, key: "int8" };
   }
 
@@ -281,8 +329,8 @@ export class Products {
    * Rows of x as a tile takes them: the norm computed, and rounded to int8 where it
    * multiplies in that.
    */
-  #tileRows(tile: Tile, x: GpuTensor): Buffer {
-    return tile.int8 ? this.#quantized(x).x : this.#context.concrete(x).buffer;
+  #tileRows(tile: Tile, x: GpuTensor, each = 1): Buffer {
+    return tile.int8 ? this.#quantized(x, each).x : this.#context.concrete(x).buffer;
   }
 
   /** The input of a matrix-vector kernel; it computes a norm that was left to it. */

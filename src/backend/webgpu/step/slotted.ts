@@ -13,9 +13,9 @@ import type { Command } from "../dispatch/commands.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { Plans } from "../dispatch/plans.ts";
 import type { SlottedExperts } from "../weights/slots.ts";
-import type { GpuExperts } from "../weights/space.ts";
+import type { GpuExperts, GpuOrder } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
-import { MATVEC_ROWS, type Products } from "./products.ts";
+import { type ExpertInputs, MATVEC_ROWS, type Products } from "./products.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
 
 export interface SlottedContext {
@@ -49,8 +49,8 @@ export class SlottedMoe {
    * everything that later ones need.
    * @throws what the scheduler throws, the signal's reason, DeviceError
    */
-  async run(routed: Routed, experts: SlottedExperts): Promise<GpuTensor> {
-    const { device, encoder, scratch, step, maxTokens } = this.#context;
+  async run(routed: Routed, experts: SlottedExperts, order: GpuOrder | null): Promise<GpuTensor> {
+    const { device, encoder, scratch, step, maxTokens, products } = this.#context;
     const { layer, slots, scheduler, hidden } = experts;
     const { x, ids, weights } = routed;
     const signal = step.batch?.signal;
@@ -58,11 +58,12 @@ export class SlottedMoe {
     const K = ids.shape[1];
     const y = scratch.tensor("moe", n, hidden, x.rows);
     if (n === 0) return y;
+    const inputs = products.expertRows(x, ids, order);
     const before = encoder.take();
     const inSlots = slots.ofLayer(layer);
-    const hits = this.#pass(routed, inSlots, slots.table, layer * experts.count, y, false);
-    const transit = this.#pass(routed, slots.inTransit, slots.addedTable, 0, y, true);
-    const own = this.#pass(routed, inSlots, slots.addedTable, 0, y, true);
+    const hits = this.#pass(routed, inputs, inSlots, slots.table, layer * experts.count, y, false);
+    const transit = this.#pass(routed, inputs, slots.inTransit, slots.addedTable, 0, y, true);
+    const own = this.#pass(routed, inputs, inSlots, slots.addedTable, 0, y, true);
     const rows = scratch.storage("experts of the host", n, y.stride, x.rows);
     const host = this.#sum(y, rows);
     await encoder.compiled([...before, ...hits, ...transit, ...own, ...host]);
@@ -104,6 +105,7 @@ export class SlottedMoe {
       ids: chosen,
       weights: new Float32Array(weightWords!.buffer),
       x: new Float32Array(xWords!.buffer),
+      orderOf: (expert) => order?.lists.subarray(expert * hidden, (expert + 1) * hidden),
       signal,
       addTransit: (places) => add("transit", transit, places),
       addOwn: (places) => add("own", own, places),
@@ -129,6 +131,7 @@ export class SlottedMoe {
   /** Those of the experts that `table` has, from `first` on: y = or y += their outputs. */
   #pass(
     { x, ids, weights }: Routed,
+    inputs: ExpertInputs,
     experts: GpuExperts,
     table: Buffer,
     first: number,
@@ -145,7 +148,7 @@ export class SlottedMoe {
       plans.run(`place ${key} ${first}`, n, () => [
         encoder.call("place", { params: { K, first }, buffers: { count: step.counts[x.rows], ...buffers } }),
       ]);
-      products.moe(x, slots, shares, experts)(y.buffer, y.stride, add);
+      products.moe(inputs, slots, shares, experts)(y.buffer, y.stride, add);
     });
   }
 

@@ -11,6 +11,7 @@ import type {
   BackendMemory,
   Batch,
   Experts,
+  InputOrder,
   KvGeometry,
   KvStore,
   Matrix,
@@ -27,7 +28,7 @@ import { autotune, type TuningStore } from "../tuning/autotune.ts";
 import { probe } from "../tuning/probe.ts";
 import { type Abilities, Tuning } from "../tuning/tuning.ts";
 import { GpuSlots, type SlottedExperts } from "../weights/slots.ts";
-import type { GpuExperts, GpuMatrix, GpuVector } from "../weights/space.ts";
+import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector } from "../weights/space.ts";
 import { WeightLoader } from "../weights/weights.ts";
 import { AttentionCalls } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
@@ -140,6 +141,11 @@ export class Verbs implements WebGpuOps {
     return this.#loader.vector(source);
   }
 
+  async loadOrder(lists: Uint32Array<ArrayBuffer>, cols: number): Promise<InputOrder> {
+    this.#device.check();
+    return this.#loader.order(lists, cols);
+  }
+
   async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts> {
     this.#device.check();
     return this.#loader.layer(sources, up, down);
@@ -234,20 +240,17 @@ export class Verbs implements WebGpuOps {
     }
     this.#settle();
     const from = this.#tokenRows(qkv);
-    const { counts, words } = this.#step;
-    this.#plans.run(`append ${keys.id} ${from.buffer.id}`, from.shape[0], () => [
-      this.#encoder.call("append", {
-        variant: { kv: kv.precision },
-        params: { ...cacheShape(kv, shape), stride: from.stride },
-        buffers: { count: counts.tokens, step: words, qkv: from.buffer, keys, values },
-      }),
-    ]);
+    this.#attention.append(kv, { keys, values }, from, shape);
   }
 
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
     this.#settle();
     const from = this.#tokenRows(qkv);
     return this.#attention.encode(kv, (kv as GpuKv).layer(layer, this.#batch()), from, shape);
+  }
+
+  reorder(x: Tensor, order: InputOrder): Tensor {
+    return this.#products.reorder(this.#computed(this.#given(x)), order as GpuOrder);
   }
 
   matmul(x: Tensor, w: Matrix): Tensor {
@@ -285,12 +288,14 @@ export class Verbs implements WebGpuOps {
     return this.#products.route(this.#given(x), router);
   }
 
-  async moe(x: Tensor, routes: Routes, experts: Experts): Promise<Tensor> {
-    const from = this.#given(x);
+  async moe(x: Tensor, routes: Routes, experts: Experts, order?: InputOrder | null): Promise<Tensor> {
+    const from = order ? this.#computed(this.#given(x)) : this.#given(x);
+    const lists = (order ?? null) as GpuOrder | null;
     const { ids, weights } = { ids: this.#scratch.own(routes.ids), weights: this.#scratch.own(routes.weights) };
     if ("scheduler" in experts)
-      return this.#slotted.run({ x: this.#computed(from), ids, weights }, experts as SlottedExperts);
-    const finish = this.#products.moe(from, ids, weights, experts as GpuExperts);
+      return this.#slotted.run({ x: this.#computed(from), ids, weights }, experts as SlottedExperts, lists);
+    const rows = this.#products.expertRows(from, ids, lists);
+    const finish = this.#products.moe(rows, ids, weights, experts as GpuExperts);
     const tensor = this.#scratch.tensor("moe", from.shape[0], experts.hidden, from.rows);
     const encode = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
     this.#pending = { tensor, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
@@ -388,8 +393,4 @@ export class Verbs implements WebGpuOps {
       throw new RequestError(`a tensor [${x.shape}] of output rows was given to a verb that needs all tokens`);
     return tensor;
   }
-}
-
-function cacheShape(kv: KvStore, { heads, kvHeads, headDim }: Attention) {
-  return { block: kv.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
 }

@@ -3,7 +3,7 @@
 import { MemoryError } from "../../../errors.ts";
 import { type Format, GROUP, type PanelLayout, panelLayout } from "../../../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../../../tensor/record.ts";
-import type { Experts, Matrix, Vector } from "../../ops.ts";
+import type { Experts, InputOrder, Matrix, Vector } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
 
@@ -44,6 +44,11 @@ export interface GpuMatrix extends Matrix, PackedWeights {
 }
 export interface GpuVector extends Vector {
   readonly buffer: Buffer;
+}
+export interface GpuOrder extends InputOrder {
+  readonly buffer: Buffer;
+  /** What it holds. */
+  readonly lists: Uint32Array;
 }
 export interface GpuExperts extends Experts {
   readonly w13: PackedWeights; // [E, 2F, D], rows w1_0, w3_0, w1_1, ...

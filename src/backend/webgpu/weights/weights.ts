@@ -8,6 +8,7 @@ import type { Buffer, Device } from "../device/device.ts";
 import {
   type GpuExperts,
   type GpuMatrix,
+  type GpuOrder,
   type GpuVector,
   matrixSegments,
   type Segment,
@@ -51,6 +52,14 @@ export class WeightLoader {
     this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, values);
     await this.#device.settle();
     return { size, bytes: buffer.size, buffer };
+  }
+
+  async order(lists: Uint32Array<ArrayBuffer>, cols: number): Promise<GpuOrder> {
+    const bytes = lists.byteLength;
+    const buffer = this.#device.buffer("order of inputs", bytes, "weights", "storage");
+    this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, lists);
+    await this.#device.settle();
+    return { count: lists.length / cols, cols, bytes, buffer, lists };
   }
 
   async layer(sources: readonly ExpertSource[], up: Format, down: Format): Promise<GpuExperts> {

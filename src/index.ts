@@ -15,7 +15,7 @@ import type { Model } from "./engine/model.ts";
 import { DeviceError, RequestError } from "./errors.ts";
 import { fileSpill } from "./experts/node_spill.ts";
 import { startNodeGrammarWorker } from "./grammar/node_grammar_threads.ts";
-import { tokenizerFiles } from "./tokenizer/files.ts";
+import { TOKENIZER_PLACES, tokenizerFiles } from "./tokenizer/files.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { nodeFolderOrFile } from "./weights/node_files.ts";
 import { isSynthetic } from "./weights/synthetic.ts";
@@ -80,6 +80,7 @@ function platform(): Platform {
   const cache = cacheDirectory();
   return {
     files: nodeFolderOrFile,
+    tokenizer: (where) => nodeFolderOrFile(where, TOKENIZER_PLACES),
     gpu: openNodeGpu,
     mayHaveGpu: mayHaveGpu(),
     ram: Math.floor(RAM_SHARE * usableMemory()),
@@ -113,7 +114,7 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   checkFolder("loadTokenizer", folder);
   if (isSynthetic(folder)) throw new RequestError(`${folder} has no tokenizer: it takes token ids only`);
-  const files = await tokenizerFiles(await nodeFolderOrFile(folder));
+  const files = await tokenizerFiles(await nodeFolderOrFile(folder, TOKENIZER_PLACES));
   try {
     return await openTokenizer(files);
   } finally {

@@ -243,6 +243,8 @@ export interface ModelStats {
    * with less precise values; else null.
    */
   readonly repacked: string | null;
+  /** A sentence about a vocabulary that may be read otherwise than it was meant, or null. */
+  readonly tokenizerNote: string | null;
   readonly kv: "f16" | "f32";
   readonly context: number;
   readonly memory: BackendMemory;

@@ -43,6 +43,7 @@ export interface ModelParts {
   readonly context: number;
   readonly weights: string;
   readonly repacked: string | null;
+  readonly tokenizerNote?: string | null;
   readonly eos: ReadonlySet<number>;
   /** Texts that end every answer, from the folder. */
   readonly stops?: readonly string[];
@@ -220,6 +221,7 @@ export function createModel(parts: ModelParts): Model {
       backend: ops.info,
       weights: parts.weights,
       repacked: parts.repacked,
+      tokenizerNote: parts.tokenizerNote ?? null,
       kv: kv.precision,
       context,
       memory: ops.memory(),

@@ -2,10 +2,13 @@
 
 import { WeightsError } from "../errors.ts";
 import type { Files, Opened } from "../weights/files.ts";
-import { smallFilesOf } from "../weights/folder.ts";
+import { isGguf, smallFilesOf } from "../weights/folder.ts";
 
 /** Files that are a tokenizer each, the one that is read first in front. */
 const TOKENIZERS: readonly string[] = ["tokenizer.json", "tokenizer.model"];
+
+/** What the path of a tokenizer leads to, in words. */
+export const TOKENIZER_PLACES = "a folder with tokenizer.json or tokenizer.model, one of these files, or a GGUF file";
 
 /**
  * The folder to read a tokenizer and chat templates from; closing it closes the files.
@@ -15,6 +18,10 @@ export async function tokenizerFiles({ files, file }: Opened): Promise<Files> {
   const kind = file === null ? null : /\.(json|model)$/.exec(file)?.[0];
   if (file !== null && kind) return alone(files, file, `tokenizer${kind}`);
   if (file === null) for (const name of TOKENIZERS) if ((await files.size(name)) !== null) return files;
+  if (file !== null && !(await isGguf(files, file))) {
+    await files.close();
+    throw new WeightsError(`${files.label}/${file}: expected ${TOKENIZER_PLACES}; found another file`);
+  }
   return smallFilesOf({ files, file });
 }
 

@@ -6,6 +6,8 @@ import { basename, dirname, join } from "node:path";
 import { WeightsError } from "../errors.ts";
 import { type Files, isPlainPath, type Opened } from "./files.ts";
 
+/** What a path leads to. */
+const WEIGHTS = "a folder with config.json and safetensors files, or a GGUF file";
 /** The most bytes of one read; Node rejects 2^31 and more. */
 const MAX_READ = 2 ** 30;
 /** Alignment of reads past the page cache: the largest that any disk needs. */
@@ -19,12 +21,9 @@ const DIRECT: number | undefined = constants.O_DIRECT;
  * of the folder.
  * @throws WeightsError if there is no such folder.
  */
-export async function nodeFiles(folder: string): Promise<Files> {
+export async function nodeFiles(folder: string, expected = WEIGHTS): Promise<Files> {
   const found = await kindOf(folder);
-  if (found !== "folder")
-    throw new WeightsError(
-      `${folder}: expected a folder with config.json and safetensors files, or a GGUF file, found ${found}`,
-    );
+  if (found !== "folder") throw new WeightsError(`${folder}: expected ${expected}, found ${found}`);
   await refuseOuterFolder(folder);
   return new DiskFiles(folder, folder, async (subfolder = ".") =>
     (await entriesOf(join(folder, subfolder))).filter((entry) => !entry.isDirectory()).map((entry) => entry.name),
@@ -59,7 +58,7 @@ async function refuseOuterFolder(folder: string): Promise<void> {
       const named = models.slice(0, MOST_NAMED).map((name) => join(folder, name));
       const more = models.length > named.length ? ` (and ${models.length - named.length} more)` : "";
       throw new WeightsError(
-        `${folder}: expected a folder with config.json and safetensors files, or a GGUF file, found a folder around ${models.length === 1 ? "one" : "several"}; open ${named.join(" or ")}${more}`,
+        `${folder}: expected ${WEIGHTS}, found a folder around ${models.length === 1 ? "one" : "several"}; open ${named.join(" or ")}${more}`,
       );
     }
     level = looked.flatMap((name, i) =>
@@ -74,9 +73,12 @@ async function deadLink(path: string): Promise<string | null> {
   return found?.isSymbolicLink() ? await readlink(path) : null;
 }
 
-/** Opens a folder, or a file alone. @throws WeightsError if there is neither. */
-export async function nodeFolderOrFile(path: string): Promise<Opened> {
-  if ((await kindOf(path)) !== "file") return { files: await nodeFiles(path), file: null };
+/**
+ * Opens a folder, or a file alone. @param expected in words, for the message
+ * @throws WeightsError if there is neither
+ */
+export async function nodeFolderOrFile(path: string, expected = WEIGHTS): Promise<Opened> {
+  if ((await kindOf(path)) !== "file") return { files: await nodeFiles(path, expected), file: null };
   const name = basename(path);
   return {
     files: new DiskFiles(dirname(path), dirname(path), async (subfolder) => (subfolder === undefined ? [name] : [])),

@@ -30,5 +30,7 @@ export interface WeightsFolder {
   /** The files of weights. */
   readonly headers: readonly FileHeader[];
   readonly source: WeightSource;
+  /** A sentence about a vocabulary that may be read otherwise than it was meant. */
+  readonly tokenizerNote?: string | null;
   close(): Promise<void>;
 }

@@ -17,11 +17,10 @@ import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import { forward, loadDecoder } from "../model/decoder.ts";
 import { endsInConfig } from "../model/end_ids.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
-import { type Architecture, kvGeometry } from "../model/family.ts";
+import { type Architecture, kvGeometry, type ModelSources } from "../model/family.ts";
 import { footprintOf, parametersOf } from "../model/footprint.ts";
 import { expertShape, formatsText } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
-import type { WeightSource } from "../tensor/types.ts";
 import { tokenizerFiles } from "../tokenizer/files.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Files, Opened } from "../weights/files.ts";
@@ -81,10 +80,9 @@ export async function openModel(where: string, options: OpenOptions, platform: P
   let ops: Ops | null = null;
   let residency: Residency | null = null;
   try {
-    const { architecture, source, tokenizer } = input;
+    const { architecture, tokenizer } = input;
     checkStored(where, architecture, options);
-    const bound = bindSources(architecture, source); // checks names and shapes before loading
-    const sources = await settleSources(bound);
+    const sources = await settleSources(input.sources);
     gpu = options.backend === "cpu" ? null : await chooseGpu(options, platform);
     const context = chooseContext(options.context, architecture);
     const chunk = Math.min(options.chunk ?? (gpu ? 512 : 128), context);
@@ -157,6 +155,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       context,
       weights,
       repacked: repackedFrom(sources, options),
+      tokenizerNote: input.tokenizerNote,
       eos: new Set(input.eos),
       stops: input.stops,
       sampling: input.sampling,
@@ -184,8 +183,9 @@ export async function openModel(where: string, options: OpenOptions, platform: P
 
 interface Input {
   readonly architecture: Architecture;
-  readonly source: WeightSource;
+  readonly sources: ModelSources;
   readonly tokenizer: Tokenizer | null;
+  readonly tokenizerNote: string | null;
   readonly chat: ChatConventions | Error;
   readonly eos: readonly number[];
   readonly stops: readonly string[];
@@ -201,8 +201,9 @@ function openSynthetic(url: string, { needTokenizer, tokenizer }: OpenOptions): 
   const chat = new RequestError(`${url} has no tokenizer: it takes token ids only`);
   return {
     architecture,
-    source,
+    sources: bindSources(architecture, source),
     tokenizer: null,
+    tokenizerNote: null,
     chat,
     eos: architecture.config.eos_token_id,
     stops: [],
@@ -217,6 +218,8 @@ async function openWeights(path: string, platform: Platform, options: OpenOption
   try {
     const folder = await openFolder(given, file);
     const architecture = readArchitecture(folder.config, `${folder.label}/config.json`);
+    // Checks names and shapes, which is quick, before a vocabulary is read.
+    const sources = bindSources(architecture, folder.source);
     if (options.tokenizer !== undefined)
       other = await tokenizerFiles(await (platform.tokenizer ?? platform.files)(options.tokenizer));
     const files = other ?? folder.files;
@@ -233,8 +236,9 @@ async function openWeights(path: string, platform: Platform, options: OpenOption
     ]);
     return {
       architecture,
-      source: folder.source,
+      sources,
       tokenizer,
+      tokenizerNote: other ? null : (folder.tokenizerNote ?? null),
       chat,
       eos: [...ends].filter((id) => id < architecture.vocab),
       stops: tokenizer ? stopTexts(folder.generationConfig) : [],

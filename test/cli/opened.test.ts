@@ -24,3 +24,9 @@ it("a format that replaces the file's own is said, with what it replaces", () =>
 it("nothing is said of weights that are as the file has them", () => {
   expect(said({ weights: "q4_k (with q6_k)", repacked: null })).toBe("");
 });
+
+it("a vocabulary that may be misread is said", () => {
+  expect(said({ tokenizerNote: "words are cut by rules that fit few models" })).toBe(
+    "hotset: words are cut by rules that fit few models\n",
+  );
+});

@@ -134,7 +134,11 @@ export interface GgufConfig {
 
 function vocabularySize(keys: Keys): number {
   const tokens = keys.metadata.raw("tokenizer.ggml.tokens")?.value;
-  return keys.size("vocab_size", tokens instanceof Texts ? { otherwise: tokens.length } : {});
+  const { length } = tokens instanceof Texts ? tokens : { length: 0 };
+  const size = keys.size("vocab_size", length > 0 ? { otherwise: length } : {});
+  if (length > size)
+    throw keys.error("vocab_size", `expected at least the ${length} tokens that there are, found ${size}`);
+  return size;
 }
 
 function tokenId(metadata: Metadata, kind: string): number | null {

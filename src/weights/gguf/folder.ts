@@ -7,7 +7,7 @@ import { architectureOf, configOf } from "./config.ts";
 import type { GgufHeader, GgufTensor } from "./container.ts";
 import { MAX_ROPE_FACTORS } from "./limits.ts";
 import { hubTensors, ROPE_FACTORS } from "./names.ts";
-import { smallFiles } from "./small_files.ts";
+import { smallFiles, wordsNote } from "./small_files.ts";
 import { ggufSource } from "./source.ts";
 import { readParts } from "./split.ts";
 import { VirtualFiles } from "./virtual_files.ts";
@@ -68,6 +68,7 @@ export async function openGguf(files: Files, name: string): Promise<WeightsFolde
       generationConfig: await readJson(model.files, "generation_config.json", CONFIG_LIMIT),
       headers: model.headers.map(fileHeader),
       source,
+      tokenizerNote: wordsNote(model.headers[0]!.metadata),
       close: () => files.close(),
     };
   } catch (error) {

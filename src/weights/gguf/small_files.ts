@@ -57,11 +57,16 @@ export function tokenizerNote(m: Metadata): string | null {
     const read = lazily(() => readTokenizer(m, () => vocabularyOf(m)));
     if (tokenizerName(m, read) === null) return null;
     read();
-    if (m.has(WHOLE) || m.text(MODEL) !== "gpt2" || m.text(PRE, NO_NAME) !== NO_NAME) return null;
+    return wordsNote(m);
   } catch (error) {
     if (!(error instanceof WeightsError)) throw error;
     return error.message;
   }
+}
+
+/** The same for a vocabulary that can be used, or was not looked at. */
+export function wordsNote(m: Metadata): string | null {
+  if (m.has(WHOLE) || m.text(MODEL, "none") !== "gpt2" || m.text(PRE, NO_NAME) !== NO_NAME) return null;
   return `${PRE} is ${m.has(PRE) ? `"${NO_NAME}"` : "missing"}: words are cut by rules that fit few models; ${REMEDY}`;
 }
 

@@ -50,11 +50,12 @@ export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32"): n
 
 /**
  * The most values that a token of a step needs at once: residual, norm and sums [D], q, k, v and
- * the result of attention, gate/up and down of K experts.
+ * the result of attention, gate/up and down of K experts, and the inputs of those that have orders.
  */
-export function valuesPerToken({ hidden: D, layers }: Architecture): number {
-  const all = layers.map(({ attention: { heads, kvHeads, headDim }, experts: { perToken, intermediate } }) => {
-    return 4 * D + 2 * (heads + kvHeads) * headDim + perToken * (intermediate + D);
+export function valuesPerToken({ hidden: D, layers }: Architecture, sources: ModelSources): number {
+  const all = layers.map(({ attention: { heads, kvHeads, headDim }, experts: { perToken, intermediate } }, i) => {
+    const ordered = sources.layers[i]!.experts.some(({ w1 }) => w1.order) ? D : 0;
+    return 4 * D + 2 * (heads + kvHeads) * headDim + perToken * (intermediate + D + ordered);
   });
   return Math.max(...all);
 }

@@ -83,7 +83,7 @@ export function choosePlan(
       });
     },
     kvPerPosition: kvBytesPerPosition(a, kvPrecision),
-    scratch: 4 * (chunk * valuesPerToken(a) + logits) + (gpu ? 0 : scratchOf(budget)),
+    scratch: 4 * (chunk * valuesPerToken(a, sources) + logits) + (gpu ? 0 : scratchOf(budget)),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
     // If experts are offloaded, memory for cache positions is memory that experts cannot use.
     positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,

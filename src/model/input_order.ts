@@ -84,7 +84,7 @@ function moveColumns(source: MatrixSource, order: Uint32Array): MatrixSource {
       await source.readRows(first, count, into);
       for (let at = 0; at < into.length; at += order.length) {
         const row = into.slice(at, at + order.length);
-        for (const [i, column] of order.entries()) into[at + i] = row[column]!;
+        for (let i = 0; i < order.length; i++) into[at + i] = row[order[i]!]!;
       }
     },
   };
@@ -105,7 +105,7 @@ export function inReadOrder(sorted: MatrixSource, read: () => Promise<Uint32Arra
         await sorted.readRows(first, count, into);
         for (let at = 0; at < into.length; at += cols) {
           const row = into.slice(at, at + cols);
-          for (const [i, column] of order.entries()) into[at + column] = row[i]!;
+          for (let i = 0; i < cols; i++) into[at + order[i]!] = row[i]!;
         }
       },
     };

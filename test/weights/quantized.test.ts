@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../../src/errors.ts";
-import { rowPlanes } from "../../src/tensor/format.ts";
+import { panelLayout, rowPlanes } from "../../src/tensor/format.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { type Affine, packAwq, packCompressed, packGptq } from "../support/pack_words.ts";
 import { affine, floatsOf, matrixOf, planesOf, valuesOf } from "../support/quantized_matrix.ts";
@@ -100,6 +100,16 @@ describe("4-bit matrices", () => {
       expect(await floatsOf(settled)).toEqual(values);
       expect(await floatsOf(matrix)).toEqual(values);
     }
+  });
+
+  it.each([
+    [32, FORMATS.q4_g32],
+    [64, FORMATS.q4_g64],
+    [128, FORMATS.q4_g128],
+  ])("groups of %i in any order take at most 3 % more than in the file", (size, format) => {
+    const file = Object.values(packGptq(affine(64, 512, size, { anyOrder: true })));
+    const bytes = file.reduce((sum, { data }) => sum + data.byteLength, 0);
+    expect(panelLayout(format, 64, 512).bytes + 4 * 512).toBeLessThan(1.03 * bytes);
   });
 
   it("groups in their order need no other (static groups)", async () => {

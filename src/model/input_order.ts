@@ -3,8 +3,8 @@
 //
 // The matrix of a format of groups may have its columns sorted by group (MatrixSource.order). What
 // it is multiplied with has to be in that order. The inner values of an expert have no order that
-// anything else sees: rows of w1 and w3 are moved to where w2 wants them. For q, k and v, for w1 and
-// w3 of each expert, for o and the head, rows of activations are put in order (Ops.reorder()).
+// anything else sees: rows of w1 and w3 are moved to where w2 wants them. For q, k and v, for w1
+// and w3 of each expert, for o and the head, rows of activations are put in order (Ops.reorder()).
 
 import type { InputOrder, Ops } from "../backend/ops.ts";
 import { type Format, rowsOfPlanes } from "../tensor/format.ts";

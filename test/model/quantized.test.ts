@@ -1,7 +1,7 @@
 // One Mixtral in every published way to hold its 4-bit matrices, against the logits that
 // transformers computed of the GPTQ folder: the same levels, zero points and scales, packed anew.
-// Groups in any order are made by moving the rows of w1 and w3, and the inputs of w2 with them; other
-// orders are in input_order.test.ts.
+// Groups in any order are made by moving the rows of w1 and w3, and the inputs of w2 with them;
+// other orders are in input_order.test.ts.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

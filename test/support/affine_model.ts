@@ -1,5 +1,5 @@
-// The fixture of a GPTQ model, taken apart weight by weight, and the same model with the inputs of its
-// matrices in other orders.
+// The fixture of a GPTQ model, taken apart weight by weight, and the same model with the inputs of
+// its matrices in other orders.
 
 import type { StoredTensor } from "../../src/tensor/types.ts";
 import { openFolder } from "../../src/weights/folder.ts";
@@ -113,8 +113,8 @@ export function innerMoved(matrices: ReadonlyMap<string, Affine>): Map<string, A
 }
 
 /**
- * Groups of 32 in any order, where equal scales and zero points allow it: those that split() made of
- * one. Matrices with one `key` get one order.
+ * Groups of 32 in any order, where equal scales and zero points allow it: those that split() made
+ * of one. Matrices with one `key` get one order.
  */
 export function regrouped(matrices: ReadonlyMap<string, Affine>, key: (name: string) => string): Map<string, Affine> {
   const orders = new Map<string, Int32Array>();
@@ -136,5 +136,5 @@ export function regrouped(matrices: ReadonlyMap<string, Affine>, key: (name: str
   );
 }
 
-/** One order for q, k and v of a layer, and one for w1 and w3 of each expert, as GPTQ makes them. */
+/** An order for q, k and v of a layer, and one for w1 and w3 of each expert, as GPTQ has them. */
 export const BY_INPUTS = (name: string): string => name.replace(/\.(q|k|v)_proj$/, ".qkv").replace(/\.w[13]$/, ".w13");

@@ -87,8 +87,8 @@ export class Kept {
 }
 
 /**
- * A matrix whose levels `read` gets: in planes with its columns sorted by group. As f32 if no format
- * has such groups.
+ * A matrix whose levels `read` gets: in planes with its columns sorted by group. As f32 if no
+ * format has such groups.
  */
 export function affineMatrix(shape: AffineShape, kept: Kept, read: () => Promise<Levels>): MatrixSource {
   const { name, rows, cols, size, groups: index = null } = shape;
@@ -208,7 +208,7 @@ function fillPlanes(
   nibbles.fill(17 * zeros[last - 1]!, cols / 2, (last * span) / 2);
 }
 
-/** Column i of `into` is column order[i] of a row; bytes hold columns 0 and 4, 1 and 5, ... of a word. */
+/** Column i of `into` is column order[i] of a row. Bytes hold columns 0 and 4, 1 and 5, ... */
 function moveNibbles(row: Uint32Array, order: Uint32Array, into: Uint8Array) {
   for (let byte = 0; byte < row.length * 4; byte++) {
     const first = 2 * (byte & ~3) + (byte & 3);

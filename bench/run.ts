@@ -15,6 +15,7 @@ import { coldCommand } from "./cold.ts";
 import { expertsCommand } from "./experts/command.ts";
 import { formatsCommand } from "./formats_command.ts";
 import { ggufCommand } from "./gguf.ts";
+import { isaCommand } from "./isa/command.ts";
 import { loadCommand } from "./load.ts";
 import { masksCommand } from "./masks.ts";
 import { comparePeer, PEERS, type PeerName } from "./peer.ts";
@@ -37,6 +38,7 @@ const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--na
        npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--json]
        npm run bench -- formats [--formats q4,q4_k] [its other options: bench/README.md]
        npm run bench -- gguf <file> [--prompts 128,512] [--tokens <decoded>] [its other options: bench/README.md]
+       npm run bench -- isa [--kernels matmul_vec,route] [--formats q4] [--page] [its other options: bench/README.md]
        npm run bench -- load [--clients 1,4,16,64] [--seconds <each>] [its other options: bench/README.md]
        npm run bench -- masks [--vocabularies 32k,200k] [its other options: bench/README.md]
        npm run bench -- perplexity <model> ... --text <file> [its other options: bench/README.md]
@@ -120,6 +122,7 @@ function count(option: "threads" | "rounds", fallback: number): number {
 
 if (process.argv[2] === "experts") process.exit(await expertsCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "gguf") process.exit(await ggufCommand(root, process.argv.slice(3)));
+if (process.argv[2] === "isa") process.exit(await isaCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "load") process.exit(await loadCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "formats") process.exit(await formatsCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "masks") process.exit(await masksCommand(root, process.argv.slice(3)));

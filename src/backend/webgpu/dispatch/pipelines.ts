@@ -76,9 +76,11 @@ export class Pipelines {
     layout: GPUBindGroupLayout,
   ): Promise<GPUComputePipeline> {
     const module = this.#module(name, variant);
+    const { reduce, ...rest } = variant;
+    const own = module.shader.reduces ? variant : rest;
     const { result, refused } = this.#caught((gpu) =>
       gpu.createComputePipelineAsync({
-        label: name,
+        label: nameOf(name, own),
         layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
         compute: { module: module.gpu, entryPoint: "main", constants },
       }),
@@ -92,9 +94,8 @@ export class Pipelines {
       why = (await module.refused) ?? (error instanceof Error ? error.message : String(error));
     }
     this.#device.check();
-    const { reduce, ...rest } = variant;
     const said = (await found(module)) ?? `kernels/${name}.wgsl: no pipeline: ${words(why)}`;
-    throw new VariantError(name, module.shader.reduces ? variant : rest, said);
+    throw new VariantError(name, own, said);
   }
 
   /**

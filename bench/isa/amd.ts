@@ -1,0 +1,154 @@
+// Reads AMD machine code as Mesa's RADV prints it: its inner loops, and what an iteration does.
+
+/** What one pass through a piece of code does, a lane: of a loop an iteration. */
+export interface Work {
+  readonly instructions: number;
+  /** Of the vector ALU; two that are issued together count as one. */
+  readonly valu: number;
+  readonly salu: number;
+  /** Multiplications with an addition, each number of a packed or dotted one. */
+  readonly multiplyAdds: number;
+  /** Loads from buffers, their bytes, and the most bytes that are on their way at once. */
+  readonly loads: number;
+  readonly loadBytes: number;
+  readonly inFlight: number;
+  /** Loads of values that all lanes share. */
+  readonly scalarLoads: number;
+  readonly stores: number;
+  /** Reads and writes of workgroup memory. */
+  readonly ldsReads: number;
+  readonly ldsWrites: number;
+  readonly waits: number;
+  readonly barriers: number;
+  readonly branches: number;
+}
+
+interface Instruction {
+  readonly name: string;
+  /** All that follows the name. */
+  readonly rest: string;
+}
+
+/** Blocks by label, in order: the index of their first instruction. */
+interface Code {
+  readonly instructions: readonly Instruction[];
+  readonly labels: ReadonlyMap<string, number>;
+}
+
+/** The innermost loops of a listing, in order, and the whole. */
+export function workOf(assembly: string): { readonly whole: Work; readonly loops: readonly Work[] } {
+  const code = read(assembly);
+  const loops = innermost(code).map(([from, to]) => count(code.instructions.slice(from, to), true));
+  return { whole: count(code.instructions, false), loops };
+}
+
+/** What only tells the hardware how instructions depend on each other. */
+const HINT = /^s_(delay_alu|clause|nop)$/;
+
+function read(assembly: string): Code {
+  const instructions: Instruction[] = [];
+  const labels = new Map<string, number>();
+  for (const line of assembly.split("\n")) {
+    const label = /^\s*(BB\d+):/.exec(line)?.[1];
+    if (label !== undefined) {
+      labels.set(label, instructions.length);
+      continue;
+    }
+    const [, name, rest] = /^\s+([a-z][a-z0-9_]+)\b([^;]*)/.exec(line) ?? [];
+    if (name !== undefined && !HINT.test(name)) instructions.push({ name, rest: rest ?? "" });
+  }
+  return { instructions, labels };
+}
+
+/** Loops that have no other within, as [first instruction, end). A jump backwards makes one. */
+function innermost({ instructions, labels }: Code): [number, number][] {
+  const ends = new Map<number, number>();
+  for (const [i, { name, rest }] of instructions.entries()) {
+    if (!/^s_(c?branch)/.test(name)) continue;
+    const to = labels.get(/BB\d+/.exec(rest)?.[0] ?? "");
+    if (to !== undefined && to <= i) ends.set(to, Math.max(ends.get(to) ?? 0, i + 1));
+  }
+  const all = [...ends].sort(([a], [b]) => a - b);
+  const within = ([from, to]: [number, number], [start, end]: [number, number]): boolean =>
+    start >= from && end <= to && (start > from || end < to);
+  return all.filter((loop) => !all.some((other) => within(loop, other)));
+}
+
+/** Bytes a lane of a load or store, by the ending of its name. */
+const WIDTHS: readonly (readonly [RegExp, number])[] = [
+  [/(dwordx4|b128)$/, 16],
+  [/(dwordx3|b96)$/, 12],
+  [/(dwordx2|b64)$/, 8],
+  [/(dword|b32)$/, 4],
+  [/(short|ushort|sshort|b16|u16|i16)(_d16)?(_hi)?$/, 2],
+  [/(byte|ubyte|sbyte|b8|u8|i8)(_d16)?(_hi)?$/, 1],
+];
+
+/** Multiply-adds of an operation, by its name without "v_" and its encoding. */
+const PRODUCTS: readonly (readonly [RegExp, number])[] = [
+  [/^pk_(fma|fmac|mad)_/, 2],
+  [/^dot2c?_/, 2],
+  [/^dot4c?_/, 4],
+  [/^dot8c?_/, 8],
+  [/^(fma|fmac|fmaak|fmamk|mad|mac|madak|madmk)_(legacy_)?f(16|32)/, 1],
+  [/^(fma|mad)_mix(lo|hi)?_/, 1],
+  [/^mad_i32_i24/, 1], // of integers below 24 bits, where there are no dot products
+  [/^wmma_\w+_16x16x16_/, (16 * 16 * 16) / 32], // of a subgroup of 32 lanes
+];
+
+const first = (table: readonly (readonly [RegExp, number])[], name: string): number =>
+  table.find(([pattern]) => pattern.test(name))?.[1] ?? 0;
+
+function productsOf({ name, rest }: Instruction): number {
+  // Two operations that are issued together stand in one line, as `v_dual_a ... :: v_dual_b ...`.
+  const names = [name, ...(/::\s*(v_dual_\w+)/.exec(rest)?.slice(1) ?? [])];
+  return names.reduce((sum, one) => sum + first(PRODUCTS, one.replace(/^v_(dual_)?/, "")), 0);
+}
+
+const MEMORY = /^(buffer|global|flat|scratch)_(load|store)/;
+const LDS_READ = /^ds_(read|load)/;
+const LDS_WRITE = /^ds_(write|store)/;
+
+function count(code: readonly Instruction[], loop: boolean): Work {
+  const of = (pattern: RegExp): Instruction[] => code.filter(({ name }) => pattern.test(name));
+  const loads = of(/^(buffer|global|flat|scratch)_load/);
+  return {
+    instructions: code.length,
+    valu: of(/^v_/).length,
+    salu: of(
+      /^s_(?!waitcnt|wait_|c?branch|barrier|buffer_load|load|nop|endpgm|clause|delay_alu|code_end|inst_prefetch)/,
+    ).length,
+    multiplyAdds: code.reduce((sum, one) => sum + productsOf(one), 0),
+    loads: loads.length,
+    loadBytes: loads.reduce((sum, { name }) => sum + first(WIDTHS, name), 0),
+    inFlight: mostInFlight(code, loop ? 2 : 1),
+    scalarLoads: of(/^s_(buffer_)?load/).length,
+    stores: of(MEMORY).length - loads.length,
+    ldsReads: of(LDS_READ).length,
+    ldsWrites: of(LDS_WRITE).length,
+    waits: of(/^s_wait/).length,
+    barriers: of(/^s_barrier/).length,
+    branches: of(/^s_c?branch/).length,
+  };
+}
+
+/**
+ * The most bytes of loads that are on their way at once, in code that runs `times` times in turn.
+ * Loads arrive in order; a wait says how many may be left.
+ */
+function mostInFlight(code: readonly Instruction[], times: number): number {
+  const onTheWay: number[] = [];
+  let most = 0;
+  for (let i = 0; i < times; i++)
+    for (const { name, rest } of code) {
+      const left = /vmcnt\((\d+)\)/.exec(name === "s_waitcnt" ? rest : "");
+      if (left) onTheWay.splice(0, Math.max(0, onTheWay.length - Number(left[1])));
+      if (!/^(buffer|global|flat|scratch)_load/.test(name)) continue;
+      onTheWay.push(first(WIDTHS, name));
+      most = Math.max(
+        most,
+        onTheWay.reduce((sum, bytes) => sum + bytes, 0),
+      );
+    }
+  return most;
+}

@@ -1,0 +1,86 @@
+// Verdicts as a table: a line a kernel and family, with the loop that multiplies most.
+
+import type { Work } from "./amd.ts";
+import type { Verdict } from "./judge.ts";
+
+const COLUMNS = [
+  "VGPR",
+  "spill",
+  "LDS",
+  "waves",
+  "instr",
+  "loop",
+  "VALU",
+  "m-add",
+  "loads",
+  "B",
+  "flight",
+  "LDS r/w",
+  "page",
+  "loop +%",
+];
+
+/** The loop that a kernel spends its time in: with the most multiply-adds, else the longest. */
+export function mainLoop({ loops }: Pick<Verdict, "loops">): Work | null {
+  const most = Math.max(0, ...loops.map(({ multiplyAdds }) => multiplyAdds));
+  const sorted = loops
+    .filter(({ multiplyAdds }) => multiplyAdds === most)
+    .toSorted((a, b) => b.instructions - a.instructions);
+  return sorted[0] ?? null;
+}
+
+/**
+ * Kernel, variant and constants in words: "64x1" is 64 invocations in one team; zeros are left out.
+ */
+export function titleOf({ kernel, constants }: Pick<Verdict, "kernel" | "constants">): string {
+  const { THREADS, TEAM, ...rest } = constants;
+  const shape = THREADS === undefined ? [] : [TEAM === undefined ? `${THREADS}` : `${THREADS}x${THREADS / TEAM}`];
+  const others = Object.entries(rest).filter(([, value]) => value !== 0);
+  return [kernel, ...shape, ...others.map(([name, value]) => (value === 1 ? name : `${name}=${value}`))].join(" ");
+}
+
+export function tableOf(verdicts: readonly Verdict[]): string {
+  const key = (one: Verdict): string => `${one.family} ${titleOf(one)}`;
+  const inPages = new Map(verdicts.filter(({ checks }) => checks === "page").map((one) => [key(one), one]));
+  const shown = verdicts.filter(({ checks }) => checks === "none");
+  const rows = (shown.length > 0 ? shown : verdicts)
+    .toSorted((a, b) => (titleOf(a) < titleOf(b) ? -1 : titleOf(a) > titleOf(b) ? 1 : 0))
+    .map((one) => [titleOf(one), one.family, ...cells(one, shown.length > 0 ? inPages.get(key(one)) : undefined)]);
+  const all = [["kernel", "family", ...COLUMNS], ...rows];
+  const widths = all[0]!.map((_, i) => Math.max(...all.map((row) => row[i]!.length)));
+  return all
+    .map((row) =>
+      row
+        .map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+function cells(one: Verdict, page: Verdict | undefined): string[] {
+  const loop = mainLoop(one);
+  const own = loop
+    ? [
+        loop.instructions,
+        loop.valu,
+        loop.multiplyAdds,
+        loop.loads,
+        loop.loadBytes,
+        loop.inFlight,
+        `${loop.ldsReads}/${loop.ldsWrites}`,
+      ]
+    : Array.from({ length: 7 }, () => "-");
+  const other = page && mainLoop(page);
+  const more = loop && other ? (100 * (other.instructions / loop.instructions - 1)).toFixed(0) : "-";
+  return [
+    one.vgprs,
+    one.spilledVgprs + one.spilledSgprs || (one.scratchBytes > 0 ? `${one.scratchBytes} B` : 0),
+    one.ldsBytes,
+    one.waves,
+    one.whole.instructions,
+    ...own,
+    page ? page.vgprs : "-",
+    more,
+  ].map(String);
+}

@@ -7,7 +7,6 @@ import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { kernelNames, mayShare, relatedTests, testFiles } from "./test/setup/graph.ts";
 import Summary from "./test/setup/summary.ts";
-import { EVERYTHING } from "./test/support/level.ts";
 import { HUNG } from "./test/support/patience.ts";
 
 /** Node starts a worker from a file that it can run: the compiled one, also where the rest of the code is TypeScript. */
@@ -25,15 +24,20 @@ const compiledWorker = {
 /** Small files that take minutes, which vitest would begin last, going by their size: one process would then end long after the other. */
 const LONG = [
   "backend/webgpu",
-  "node/current_node",
+  "browser/conformance",
   "package/bundlers",
   "node/runtimes",
-  "browser/firefox",
-  "browser/conformance",
+  "backend/cpu",
+  "node/current_node",
+  "cli/quantize",
   "model/perplexity",
+  "experts/gguf",
   "experts/tales",
+  "browser/firefox",
   "browser/device",
-  "model/tales",
+  "backend/webgpu_matrix",
+  "backend/webgpu_left_out",
+  "model/families",
 ];
 
 class LongFirst extends BaseSequencer {
@@ -78,7 +82,7 @@ export default defineConfig({
       { extends: true, test: { name: "apart", include: tests.filter((test) => !mayShare(test)) } },
     ],
     // Some tests wait more than they compute.
-    maxWorkers: EVERYTHING ? 2 : 3,
+    maxWorkers: 3,
     sequence: { sequencer: LongFirst },
     testTimeout: HUNG,
     hookTimeout: HUNG,

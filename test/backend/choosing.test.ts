@@ -7,7 +7,7 @@ import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { SamplingOptions } from "../../src/engine/api.ts";
 import { createSampler, type Sampler } from "../../src/engine/sampler.ts";
 import { RequestError } from "../../src/errors.ts";
-import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { generator } from "../support/random.ts";
 import { attentionOf, inputTable, range } from "../support/steps.ts";
 
@@ -128,7 +128,7 @@ describe.skipIf(noAdapter)(`choosing on WebGPU${noAdapter ? `: ${NO_ADAPTER}` : 
       { V: 4096, rows: 64, steps: 100 },
       { V: 32000, rows: 8, steps: 20 },
     ])("gives the sampler's tokens from the same seeds, seldom undecided: V = $V", async ({ V, rows, steps: most }) => {
-      const steps = leftToFaster(adapter.name) ? most / 4 : most;
+      const steps = adapter.leftToFaster ? most / 4 : most;
       const undecided = await compare(ops, V, normal(rows * V, V, 4), steps);
       const total = undecided.reduce((sum, n) => sum + n, 0);
       expect(total, `undecided by settings: ${undecided}`).toBeLessThanOrEqual((SETTINGS.length * steps) / 50);

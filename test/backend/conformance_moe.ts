@@ -129,6 +129,7 @@ export function experts(
           w3: held(FORMATS[precision], e.w3, F, D),
           w2: held(FORMATS[precision], e.w2, D, F),
         }));
+        const known = new Map<string, Float64Array>();
         for (const T of counts) {
           ops().begin(batchOf(T));
           const h = ops().embed(input);
@@ -141,6 +142,7 @@ export function experts(
             await ops().read(routes.weights),
             weights,
             D,
+            known,
           );
           expectClose(await ops().read(y), want, D, allowedNmse(ops(), FORMATS[precision]));
         }

@@ -28,7 +28,7 @@ const TILE_CASES: Readonly<Partial<Record<TileName, readonly PackableName[]>>> =
  * The cases that also run without f16: SwiftShader takes four minutes for the others, which
  * need no feature.
  */
-const TILES_WITHOUT_F16: readonly string[] = ["shared64 q4", "int8 q8", "int8 q4"];
+const TILES_WITHOUT_F16: readonly string[] = ["shared64 q4", "int8 q4"];
 
 describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
@@ -43,7 +43,7 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
     conformance(
       `webgpu on ${adapter.name}, core features only, robust`,
       (options) => adapter.open({ ...options, optionalFeatures: false, robust: true }),
-      adapter.leftToPage ?? leftToCi,
+      adapter.leftToFaster ?? leftToCi,
     );
     for (const arithmetic of ARITHMETICS) {
       if (arithmetic === "f32") continue; // the runs above
@@ -52,13 +52,16 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
       describe.skipIf(skip)(`webgpu on ${adapter.name}, products in ${arithmetic}${why}`, () => {
         const own = (options: WebGpuOptions) => open({ ...options, arithmetics: [arithmetic] });
         // int8 shows that an arithmetic is taken
-        const left = arithmetic === "f16" ? leftToCi : null;
-        productConformance(arithmetic, own, left);
-        formatConformance(arithmetic, own, left);
+        productConformance(arithmetic, own, arithmetic === "f16" ? leftToCi : null);
+        formatConformance(arithmetic, own, adapter.leftToFaster ?? leftToCi);
       });
     }
     for (const tile of ["shared64", "int8"] as const)
-      formatConformance(`webgpu on ${adapter.name}, tile ${tile},`, (options) => open({ ...options, tile }), leftToCi);
+      formatConformance(
+        `webgpu on ${adapter.name}, tile ${tile},`,
+        (options) => open({ ...options, tile }),
+        adapter.leftToFaster ?? leftToCi,
+      );
     const f16 = adapter.features.has("shader-f16");
     for (const tile of tilesFor(FORMATS.q4, { f16: true, int8: true, matrix: false }))
       for (const weights of TILE_CASES[tile] ?? []) {

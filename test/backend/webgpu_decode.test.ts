@@ -10,7 +10,7 @@ import { createSampler } from "../../src/engine/sampler.ts";
 import { type Decoder, type DecoderLayer, forward } from "../../src/model/decoder.ts";
 import { kvGeometry } from "../../src/model/family.ts";
 import { concatRows } from "../../src/model/sources.ts";
-import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { adapters, NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
 
@@ -46,7 +46,7 @@ const bytesOf = (matrices: readonly Matrix[]) => matrices.reduce((sum, { bytes }
 describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
 
-  describe.each(adapters.map(({ name }) => name))("%s", (adapter) => {
+  describe.each(usualAdapters().map(({ name }) => name))("%s", (adapter) => {
     /** `file`: of the shared fixtures, whose matrices stay in formats of their own. */
     interface Case {
       readonly weights: PackableName;
@@ -65,9 +65,7 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
     ];
     for (const { weights, temperature, tune, qkv, file } of cases) {
       const there = file === undefined ? null : inShared(`fixtures/gguf/${file}`);
-      const left =
-        there?.skip ??
-        (weights === "q4" ? null : (leftToFaster(adapter) ?? (file?.startsWith("k2") ? null : leftToCi)));
+      const left = there?.skip ?? (weights === "q4" || file?.startsWith("k2") ? null : leftToCi);
       const what = file ?? `models/tales in ${weights}${qkv ? `, ${qkv} for q, k and v,` : ""}`;
       it.skipIf(left)(titled(`${what} at temperature ${temperature}, tuned ${tune}`, left), async () => {
         const where = there?.path ?? inRepo("models/tales");

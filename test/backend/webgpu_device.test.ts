@@ -1,7 +1,7 @@
 // The WebGPU backend as a user of a device: what it creates, splits, reports when the device fails,
 // and leaves behind.
 
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { splitParts } from "../../src/backend/webgpu/weights/space.ts";
@@ -93,6 +93,7 @@ describe.skipIf(noAdapter)(`webgpu device${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
 
   describe.each(adapters.map((adapter) => [adapter.name, adapter] as const))("%s", (_, adapter) => {
+    beforeEach(({ skip }) => skip(adapter.leftToPage !== undefined, adapter.leftToPage));
     it("creates nothing after a warm-up of one token and of a short prompt, and submits once a step", async () => {
       const ops = await adapter.open({ maxTokens: 40 });
       const { step } = await smallModel(ops);

@@ -1,4 +1,4 @@
-// Profiles on every adapter: rows that add up to what was dispatched, weights that are counted as
+// Profiles: rows that add up to what was dispatched, weights that are counted as
 // they are packed.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -7,7 +7,7 @@ import type { Matrix } from "../../src/backend/ops.ts";
 import { seen } from "../../src/backend/webgpu/dispatch/table.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { GpuExperts } from "../../src/backend/webgpu/weights/space.ts";
-import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { adapters, NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
 import { type KernelBench, openKernels } from "../support/kernels.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
@@ -45,7 +45,7 @@ const sum = <T>(of: readonly T[], value: (one: T) => number): number =>
   of.reduce((total, one) => total + value(one), 0);
 
 describe.skipIf(noAdapter)(`webgpu profiles${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
-  describe.each(adapters)("on $name", (adapter) => {
+  describe.each(usualAdapters())("on $name", (adapter) => {
     let ops: WebGpuOps;
     beforeAll(async () => {
       ops = await adapter.open({ maxTokens: 33 });

@@ -32,7 +32,7 @@ describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}
 
     /**
      * All shapes for products of q4; for the rest, whose shapes are the same text, the least and
-     * the most divided ones.
+     * the most divided ones. On the slower adapter those of q4 too.
      */
     function variants(precision: PackableName, teams?: number): MatvecVariant[] {
       const { arithmetics, subgroup } = ops.tuning.abilities;
@@ -42,7 +42,9 @@ describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}
         .filter((a) => teams !== undefined || a !== "int8")
         .flatMap((a) => {
           const all = ops.tuning.candidates(a, 32, a === "int8" ? teams : undefined);
-          return precision === "q4" && a === "f32" && teams === undefined ? all : all.slice(-2);
+          return precision === "q4" && a === "f32" && teams === undefined && !adapter.leftToFaster
+            ? all
+            : all.slice(-2);
         })
         .flatMap((variant) =>
           subgroup === null || variant.reduce === "tree" ? [variant] : [variant, { ...variant, reduce: "tree" }],
@@ -52,7 +54,8 @@ describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}
     // A variant is set for a width of matrix: each has one of its own.
     /** Where not everything runs: the precision whose shapes are all tested. */
     const some = ["f32", "f16", "q8", "q4"] as const;
-    const left = (precision: PackableName): string | null => (precision === "q4" ? null : leftToCi);
+    const left = (precision: PackableName): string | null =>
+      precision === "q4" ? null : (adapter.leftToFaster ?? leftToCi);
     for (const precision of some)
       it.skipIf(left(precision))(
         titled(`products with the norm in front, and behind a residual: ${precision}`, left(precision)),
@@ -122,7 +125,8 @@ describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}
         }
       });
 
-    it("are chosen by timing, remembered, and taken from what is remembered", async () => {
+    const slow = adapter.leftToFaster ?? null;
+    it.skipIf(slow)(titled("are chosen by timing, remembered, and taken from what is remembered", slow), async () => {
       const own = await adapter.open({ maxTokens: 1 });
       const [D, F] = [96, 64];
       await own.loadMatrix(memorySource("w", uniform(2 * D * D, 1), 2 * D, D), FORMATS.q4);

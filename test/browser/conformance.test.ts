@@ -11,7 +11,7 @@ import { casesInPage, type PageRun, startPage } from "../support/page_run.ts";
 import { HUNG } from "../support/patience.ts";
 
 const FILES = ["dist/test/backend/webgpu.test.js", "dist/test/backend/webgpu_device.test.js"];
-const VARIANTS = / > tiles\b|, products in /;
+const VARIANTS = / > tiles\b|, products in |, tile \w+,|core features only/;
 const PATIENCE = 2 * HUNG; // more than a page may be silent: page_run.ts then says why
 
 const skipped = noChromium ?? leftToCi;
@@ -37,15 +37,12 @@ describe.skipIf(skipped)(titled("in a page", skipped), () => {
     );
   });
 
-  // Variants of the products are the same shaders in both; the suite itself and the device are what
-  // a page may do otherwise.
+  // Variants are the same shaders in both: Node runs them, on this driver or on a faster one. The
+  // suite itself with all that the adapter has, and the device, are what a page may do otherwise.
   const left = node && !ALL ? cases.filter(({ name }) => VARIANTS.test(name)) : [];
-  describe.skipIf(left.length > 0)(
-    "variants of the products: left to Node, on the same driver (here too: HOTSET_ALL_TESTS=1)",
-    () => {
-      for (const { name } of left) it(name, () => {});
-    },
-  );
+  describe.skipIf(left.length > 0)("variants of the kernels: left to Node (here too: HOTSET_ALL_TESTS=1)", () => {
+    for (const { name } of left) it(name, () => {});
+  });
 
   describe("cases", () => {
     let run: PageRun;

@@ -13,11 +13,11 @@ import { HUNG } from "../support/patience.ts";
 import { generator } from "../support/random.ts";
 
 /** How often a run is killed: at first at any moment, at last where the small files are written. */
-const KILLS = EVERYTHING ? 20 : 4;
+const KILLS = EVERYTHING ? 12 : 4;
 
-/** About 60 MB in q4, in nine shards. */
+/** About 20 MB in q4, in nine shards. */
 const MODEL =
-  "synthetic:mixtral-8x7b?layers=8&hidden_size=512&intermediate_size=1024&num_attention_heads=8&vocab_size=2000";
+  "synthetic:mixtral-8x7b?layers=8&hidden_size=256&intermediate_size=704&num_attention_heads=8&vocab_size=1000";
 
 function temporary(): string {
   const folder = mkdtempSync(join(tmpdir(), "hotset-quantize-"));

@@ -307,7 +307,7 @@ describe("a model without control tokens", () => {
 
   it("an answer that others leave no memory for waits and is given, the same as alone", async () => {
     const tales = inRepo("models/tales");
-    const options = { backend: "cpu", weights: "q4", threads: 1 } as const;
+    const options = { backend: "cpu", weights: "q4", threads: 1, context: 1024 } as const;
     const small = await open(tales, { ...options, ram: 1 << 20 }).catch((error: Error) => error.message);
     const least = Number(/ is (\d+) MiB/.exec(String(small))?.[1]);
     const other = await open(tales, { ...options, ram: (least + 1) * 2 ** 20 });

@@ -7,7 +7,6 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { CONTESTANTS, replay } from "../../bench/experts/replay.ts";
 import type { RouteStep } from "../../src/experts/trace.ts";
 import { open } from "../../src/index.ts";
-import { leftToFaster } from "../support/adapters.ts";
 import { backends } from "../support/backends.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { EVERYTHING, leftToCi } from "../support/level.ts";
@@ -19,7 +18,7 @@ describe("a replay of the engine's own steps", () => {
     (name === "cpu" ? [4, 2, 7] : [3]).map((slots) => ({ name, options, slots })),
   );
   for (const { name, options, slots } of cases) {
-    const left = leftToFaster(name) ?? (slots === 2 || slots === 7 ? leftToCi : null);
+    const left = slots === 2 || slots === 7 ? leftToCi : null;
     it.skipIf(left)(
       titled(`has its hits, misses and admissions with ${slots} slots a layer on ${name}`, left),
       async () => {

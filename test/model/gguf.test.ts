@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Ops } from "../../src/backend/ops.ts";
-import { adapters, leftToFaster } from "../support/adapters.ts";
+import { usualAdapters } from "../support/adapters.ts";
 import { cpuOps } from "../support/cpu.ts";
 import { readExpected, worst } from "../support/expected.ts";
 import { inShared, titled } from "../support/fixtures.ts";
@@ -41,10 +41,8 @@ function read(name: string): Case {
  * other test of a whole model has, with HOTSET_ALL_TESTS=1 all.
  */
 const ON_WEBGPU = ["k2-Q4_K_M", ...(EVERYTHING ? ["k1-Q2_K", "k1-IQ4_XS", "t2-MXFP4_MOE"] : [])];
-const onWebGpu = adapters.flatMap((adapter) =>
-  cases
-    .filter(({ name }) => ALL || (leftToFaster(adapter.name) ? ON_WEBGPU.slice(0, 1) : ON_WEBGPU).includes(name))
-    .map((given) => ({ ...given, adapter })),
+const onWebGpu = usualAdapters().flatMap((adapter) =>
+  cases.filter(({ name }) => ALL || ON_WEBGPU.includes(name)).map((given) => ({ ...given, adapter })),
 );
 
 /** Prompts, or the first few, on a backend that has the model. @throws where results differ */

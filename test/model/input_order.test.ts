@@ -10,7 +10,7 @@ import type { Ops } from "../../src/backend/ops.ts";
 import { inspect } from "../../src/cli/inspect.ts";
 import type { OpenOptions } from "../../src/engine/api.ts";
 import { open, quantize } from "../../src/index.ts";
-import { adapters, leftToFaster } from "../support/adapters.ts";
+import { usualAdapters } from "../support/adapters.ts";
 import { BY_INPUTS, contentOf, regrouped, split } from "../support/affine_model.ts";
 import { backends } from "../support/backends.ts";
 import { cpuOps } from "../support/cpu.ts";
@@ -109,7 +109,7 @@ describe.skipIf(skip)(titled("inputs in the order of their groups", skip), () =>
     await compare(folder, ops, plain ? [0, 1] : undefined);
   });
 
-  const onWebGpu = adapters.filter(({ name }) => !leftToFaster(name));
+  const onWebGpu = usualAdapters();
   it.skipIf(onWebGpu.length === 0).each(onWebGpu)(
     "transformers' logits and tokens on $name",
     { timeout: 300_000 },
@@ -136,11 +136,10 @@ describe.skipIf(skip)(titled("inputs in the order of their groups", skip), () =>
   }
 
   for (const { name, options } of backends) {
-    const left = leftToFaster(name);
-    it.skipIf(left).each([
+    it.each([
       ["of the folder", usual],
       ["of a packed folder", packed],
-    ])(titled(`experts in slots on ${name}: %s`, left), async (_, folder) => {
+    ])(`experts in slots on ${name}: %s`, async (_, folder) => {
       const { ids, stats } = await greedyOf(folder, { ...options, expertSlots: 1 });
       expect(ids).toEqual(cases[1]!.greedy_ids);
       expect(stats.experts!.main.slots).toBe(1);

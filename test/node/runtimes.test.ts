@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { inRepo, titled } from "../support/fixtures.ts";
-import { leftToCi } from "../support/level.ts";
+import { ALL, leftToCi } from "../support/level.ts";
 import { HUNG } from "../support/patience.ts";
 
 /** Where `.ci/run` installs the packages `deno` and `bun`. */
@@ -82,25 +82,25 @@ describe("models/tales on another runtime", () => {
 describe("Deno's WebGPU", () => {
   const skip = leftToCi ?? lacks("deno") ?? noVulkan;
 
-  it.skipIf(skip).each(["subgroups conforms", "products in"])(
-    titled("passes the conformance suite: %s", skip),
-    (cases) => {
-      const at = (path: string): string => pathToFileURL(inRepo(`dist/test/support/${path}`)).href;
-      const imports = { vitest: at("runner.js"), [at("adapters.js")]: at("page_adapters.js") };
-      const map = join(FOLDER, "conformance.json");
-      writeFileSync(map, JSON.stringify({ imports }));
-      const options = ["--unstable-webgpu", "--node-modules-dir=manual", `--import-map=${map}`];
-      const suite = ["dist/test/support/node_host.js", "dist/test/backend/webgpu.test.js", "-t", cases];
-      const { status, stdout, stderr } = run(bin("deno"), ["run", "-A", ...options, ...suite], {
-        VK_DRIVER_FILES: LAVAPIPE,
-      });
-      const lines = stdout.trim().split("\n");
-      console.log(`Deno, ${cases}: ${lines.at(-1)}`);
-      expect(lines.filter((line) => line.startsWith("failed"))).toEqual([]);
-      expect(status, stderr.slice(-2000)).toBe(0);
-      // On that adapter, and all of them.
-      expect(lines[0]).toMatch(/llvmpipe.*in a page/);
-      expect(Number(/^(\d+) passed, 0 failed, 0 skipped$/.exec(lines.at(-1)!)?.[1])).toBeGreaterThan(100);
-    },
-  );
+  // Of the products in f16 and int8 one format each: the others differ in how they are unpacked,
+  // which the suite in f32 covers.
+  const CASES = ALL ? ["subgroups conforms", "products in"] : ["subgroups conforms", "(f16|int8) conforms .*q4'?$"];
+  it.skipIf(skip).each(CASES)(titled("passes the conformance suite: %s", skip), (cases) => {
+    const at = (path: string): string => pathToFileURL(inRepo(`dist/test/support/${path}`)).href;
+    const imports = { vitest: at("runner.js"), [at("adapters.js")]: at("page_adapters.js") };
+    const map = join(FOLDER, "conformance.json");
+    writeFileSync(map, JSON.stringify({ imports }));
+    const options = ["--unstable-webgpu", "--node-modules-dir=manual", `--import-map=${map}`];
+    const suite = ["dist/test/support/node_host.js", "dist/test/backend/webgpu.test.js", "-t", cases];
+    const { status, stdout, stderr } = run(bin("deno"), ["run", "-A", ...options, ...suite], {
+      VK_DRIVER_FILES: LAVAPIPE,
+    });
+    const lines = stdout.trim().split("\n");
+    console.log(`Deno, ${cases}: ${lines.at(-1)}`);
+    expect(lines.filter((line) => line.startsWith("failed"))).toEqual([]);
+    expect(status, stderr.slice(-2000)).toBe(0);
+    // On that adapter, and all of them.
+    expect(lines[0]).toMatch(/llvmpipe.*in a page/);
+    expect(Number(/^(\d+) passed, 0 failed, 0 skipped$/.exec(lines.at(-1)!)?.[1])).toBeGreaterThan(20);
+  });
 });

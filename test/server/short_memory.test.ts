@@ -3,6 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";
+import { EVERYTHING } from "../support/level.ts";
 import { some } from "../support/some.ts";
 import { openTales, type RealServer, serveReal } from "./real.ts";
 
@@ -58,7 +59,9 @@ describe("with less room than its clients' answers take", () => {
     expect(together.map(({ status }) => status)).toEqual(Array(clients).fill(200));
     const metrics = server.chat.metrics();
     expect(metrics).toMatchObject({ queued: 0, running: 0, waiting: 0, kv: { used: 0 } });
-    for (const [client, found] of together.entries()) expect(found).toEqual(await stream(bodies[client]!));
+    // A greedy one and a drawn one, both with log probabilities, where not everything runs.
+    const compared = EVERYTHING ? [...together.keys()] : [0, 4];
+    for (const client of compared) expect(together[client]).toEqual(await stream(bodies[client]!));
   });
 
   it("some of them gave up their place for others, and all blocks are back", () => {

@@ -3,14 +3,17 @@
 
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { it } from "vitest";
 import { listAdapterNames, openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { createWebGpuOps, type WebGpuOps, type WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
+import { titled } from "./fixtures.ts";
 import { ALL, EVERYTHING } from "./level.ts";
 
 const MESA = "/usr/share/vulkan/icd.d";
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
 const LEFT_TO_PAGE = "a page runs it on this driver, which is slow (here too: HOTSET_ALL_TESTS=1)";
+const LEFT_TO_FASTER = "skipped: slow here, and run on llvmpipe (here too: HOTSET_ALL_TESTS=1)";
 
 /**
  * Drivers of the installed software adapters: llvmpipe (f16, subgroups of 8) and SwiftShader (no
@@ -34,6 +37,10 @@ export interface TestAdapter {
    */
   readonly leftToPage?: string | undefined;
   /**
+   * Why tests are skipped that show nothing of this adapter beyond what the conformance suite does.
+   */
+  readonly leftToFaster?: string | undefined;
+  /**
    * `robust`: with all checks of a page's kernels (see openNodeGpu); default false, as in Node.
    */
   open(options: WebGpuOptions & { readonly robust?: boolean }): Promise<WebGpuOps>;
@@ -56,22 +63,30 @@ const opener = (name: string): Pick<TestAdapter, "open"> => ({
   },
 });
 
+const names = (await listAdapterNames()).slice(0, EVERYTHING ? undefined : 1);
+const isSlow = (name: string): boolean => !ALL && /swiftshader/i.test(name);
+
 /** Adapters to test on; empty on a machine without one. */
 export const adapters: readonly TestAdapter[] = await Promise.all(
-  (await listAdapterNames()).slice(0, EVERYTHING ? undefined : 1).map(async (name) => ({
+  names.map(async (name) => ({
     name,
     features: await featuresOf(name),
-    leftToPage: /swiftshader/i.test(name) && existsSync(SWIFTSHADER) && !ALL ? LEFT_TO_PAGE : undefined,
+    leftToPage: isSlow(name) && existsSync(SWIFTSHADER) ? LEFT_TO_PAGE : undefined,
+    leftToFaster: isSlow(name) && names.length > 1 ? LEFT_TO_FASTER : undefined,
     ...opener(name),
   })),
 );
 
 /**
- * Why a test is skipped on the slowest software adapter: the other one has all its features.
+ * The adapters for what lies above the kernels: models, sessions, slots. Where there are two
+ * software drivers, not the slower one: what is its own are the kernels, which the conformance
+ * suite runs there, and pages open models on it. A skipped test names it: call this where the tests
+ * are declared.
  */
-export function leftToFaster(name: string): string | null {
-  if (ALL || !/swiftshader/i.test(name) || adapters.length < 2) return null;
-  return "skipped: slow here, and run on llvmpipe (here too: HOTSET_ALL_TESTS=1)";
+export function usualAdapters(): readonly TestAdapter[] {
+  for (const { name, leftToFaster } of adapters)
+    if (leftToFaster) it.skip(titled(`on webgpu ${name}`, leftToFaster), () => {});
+  return adapters.filter(({ leftToFaster }) => !leftToFaster);
 }
 
 /**

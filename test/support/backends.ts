@@ -1,7 +1,7 @@
-// Every backend that this machine can run tests on: the CPU, and each WebGPU adapter.
+// Every backend that tests open models on: the CPU, and the usual WebGPU adapters of this machine.
 
 import type { Ops } from "../../src/backend/ops.ts";
-import { adapters, NO_ADAPTER, noAdapter } from "./adapters.ts";
+import { adapters, NO_ADAPTER, noAdapter, usualAdapters } from "./adapters.ts";
 import { cpuOps } from "./cpu.ts";
 
 export interface TestBackend {
@@ -23,7 +23,7 @@ const missing: readonly TestBackend[] = noAdapter
 
 export const backends: readonly TestBackend[] = [
   { name: "cpu", options: { backend: "cpu" }, make: (options) => cpuOps(options) },
-  ...adapters.map(({ name, open }) => ({
+  ...usualAdapters().map(({ name, open }) => ({
     name: `webgpu ${name}`,
     options: { backend: "webgpu", adapter: name } as const,
     make: open,

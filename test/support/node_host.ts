@@ -1,9 +1,9 @@
 // Runs compiled test files in Node, or in Deno, without vitest: `node
-// dist/test/support/node_host.js [--list] dist/test/x.test.js ... [-t text]`.
+// dist/test/support/node_host.js [--list] dist/test/x.test.js ... [-t pattern]`.
 //
 // For machines with only the packages of RUNNER_PACKAGES. --list prints the cases and runs none; -t
-// selects cases whose name contains the text. The last line is "N passed, N failed, N skipped"; the
-// exit code is 1 after a failure or if nothing ran.
+// selects cases whose name a regular expression matches. The last line is "N passed, N failed, N
+// skipped"; the exit code is 1 after a failure or if nothing ran.
 
 import * as module from "node:module";
 import { resolve } from "node:path";
@@ -24,15 +24,17 @@ if (!("Deno" in globalThis)) module.register(`data:text/javascript,${encodeURICo
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
+const only = new RegExp(values.only);
+
 function choose(cases: readonly Case[]): string[] {
-  const chosen = cases.filter(({ name }) => name.includes(values.only));
+  const chosen = cases.filter(({ name }) => only.test(name));
   if (!values.list) return chosen.map(({ id }) => id);
   for (const { name } of chosen) console.log(name);
   return [];
 }
 
 function report({ status, name, ms, reason }: CaseReport): void {
-  if (values.list || (status === "skipped" && !name.includes(values.only))) return;
+  if (values.list || (status === "skipped" && !only.test(name))) return;
   counts[status]++;
   console.log(`${status} ${name} (${ms} ms)${reason ? `: ${reason}` : ""}`);
 }

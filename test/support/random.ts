@@ -14,7 +14,9 @@ export function generator(seed: number): () => number {
 /** n uniform floats in [-range, range]. */
 export function uniform(n: number, seed: number, range = 1): Float32Array {
   const next = generator(seed);
-  return Float32Array.from({ length: n }, () => (2 * next() - 1) * range);
+  const x = new Float32Array(n);
+  for (let i = 0; i < n; i++) x[i] = (2 * next() - 1) * range; // from() takes ten times as long
+  return x;
 }
 
 /**

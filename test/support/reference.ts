@@ -175,28 +175,36 @@ export function route(
   return { ids, weights };
 }
 
-/** Σₖ weightₖ · w2(silu(w1 x) * (w3 x)): x [T, D], ids and weights [T, K] -> [T, D]. */
+/**
+ * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)): x [T, D], ids and weights [T, K] -> [T, D].
+ * @param known what experts give for rows of x: one who asks for the same rows again keeps it
+ */
 export function moe(
   x: Numbers,
   ids: ArrayLike<number>,
   weights: ArrayLike<number>,
   experts: readonly ExpertData[],
   D: number,
+  known = new Map<string, Float64Array>(),
 ): Float64Array {
   const T = x.length / D;
   const k = ids.length / T;
   const y = new Float64Array(T * D);
   for (let slot = 0; slot < ids.length; slot++) {
     const t = Math.floor(slot / k);
-    const expert = experts[ids[slot]!]!;
-    const row = x.subarray(t * D, (t + 1) * D);
-    const gate = matmul(row, expert.w1, D);
-    const up = matmul(row, expert.w3, D);
-    const hidden = gate.map((value, f) => (value / (1 + Math.exp(-value))) * up[f]!);
-    const down = matmul(hidden, expert.w2, hidden.length);
+    const key = `${t} ${ids[slot]}`;
+    const down = known.get(key) ?? expertOf(x.subarray(t * D, (t + 1) * D), experts[ids[slot]!]!, D);
+    known.set(key, down);
     for (let d = 0; d < D; d++) y[t * D + d]! += weights[slot]! * down[d]!;
   }
   return y;
+}
+
+function expertOf(row: Numbers, { w1, w3, w2 }: ExpertData, D: number): Float64Array {
+  const gate = matmul(row, w1, D);
+  const up = matmul(row, w3, D);
+  const hidden = gate.map((value, f) => (value / (1 + Math.exp(-value))) * up[f]!);
+  return matmul(hidden, w2, hidden.length);
 }
 
 /** NMSE of arithmetic in f32, in f16, and on activations quantized to int8. */

@@ -1,7 +1,12 @@
-// Tables of cases of which a plain `npm test` runs a few.
+// Tables of cases of which not every run takes all.
 
 import { it } from "vitest";
-import { EVERYTHING, leftToCi } from "./level.ts";
+import { EVERYTHING, leftToAll, leftToCi } from "./level.ts";
+
+/** Names how many cases are left out. */
+function leaveOut(count: number, why: string): void {
+  if (count > 0) it.skip(`${count} more such cases [${why}]`, () => {});
+}
 
 /**
  * The cases of a table. Where not everything runs, `count` of them, spread over it, and a skipped
@@ -9,6 +14,16 @@ import { EVERYTHING, leftToCi } from "./level.ts";
  */
 export function some<T>(cases: readonly T[], count: number): readonly T[] {
   if (EVERYTHING || cases.length <= count) return cases;
-  it.skip(`${cases.length - count} more such cases [${leftToCi}]`, () => {});
+  leaveOut(cases.length - count, leftToCi!);
   return Array.from({ length: count }, (_, i) => cases[Math.floor((i * cases.length) / count)]!);
+}
+
+/**
+ * The cases of a table of which those that `show` chooses prove as much as all of them, which only
+ * HOTSET_ALL_TESTS=1 runs. As some(), it declares a skipped test.
+ */
+export function shown<T>(cases: readonly T[], show: (one: T) => boolean): readonly T[] {
+  const kept = leftToAll === null ? cases : cases.filter(show);
+  leaveOut(cases.length - kept.length, leftToAll ?? "");
+  return kept;
 }

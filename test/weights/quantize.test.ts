@@ -17,7 +17,7 @@ import type { ExpertSource } from "../../src/tensor/types.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";
-import { adapters, leftToFaster, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
 import { cpuOps } from "../support/cpu.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
@@ -59,6 +59,8 @@ function expectSame(got: Float32Array, want: Float32Array): void {
   expect(Buffer.compare(new Uint8Array(got.buffer), new Uint8Array(want.buffer))).toBe(0);
 }
 
+const onAdapters = usualAdapters().map((adapter) => ({ ...adapter, title: `webgpu ${adapter.name}` }));
+
 describe.each(some([...AUTOMATIC].reverse(), 1))("%s", (weights) => {
   describe.each([...FIXTURES, tales])("of %s", (from) => {
     it("is the model that the original is at that precision, bit for bit, on the CPU backend", async () => {
@@ -95,10 +97,9 @@ describe.each(some([...AUTOMATIC].reverse(), 1))("%s", (weights) => {
     });
   });
 
-  const on = adapters.map((adapter) => ({ ...adapter, title: `webgpu ${adapter.name}` }));
   const none = noAdapter ? [] : [{ title: "webgpu (no adapter on this machine: with CI=true that is a failure)" }];
-  for (const { name, title, open } of on.length > 0 ? on : (none as typeof on)) {
-    const left = weights === "q4" ? null : (leftToFaster(name ?? "") ?? leftToCi);
+  for (const { title, open } of onAdapters.length > 0 ? onAdapters : (none as typeof onAdapters)) {
+    const left = weights === "q4" ? null : leftToCi;
     it.skipIf(left)(
       titled(`is the same model on ${title}, also where a matrix takes several bindings`, left),
       async () => {

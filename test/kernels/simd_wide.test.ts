@@ -1,5 +1,5 @@
-// Products with int8 activations have loops for engines that compute 128 bits at a time and others
-// for those that make 256 of them: both give the same bits, in every format that has them.
+// Products have loops for engines that compute 128 bits at a time and others for those that make
+// 256 of them: both give the same bits, in every format.
 
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
@@ -17,7 +17,7 @@ function panels(format: Format): Uint8Array {
   return Uint8Array.from({ length: panelLayout(format, ROWS, COLS).bytes }, () => Math.floor(next() * 256) & 0x3f);
 }
 
-function bits(bench: SimdBench, format: Format, wide: 0 | 1): Uint32Array[] {
+function bits(bench: SimdBench, format: Format, int8: boolean, wide: 0 | 1): Uint32Array[] {
   const { kernels, put, room } = bench;
   bench.setWide(wide);
   const { matmul, quantize, quantizedBytes } = bench.of(format);
@@ -25,25 +25,28 @@ function bits(bench: SimdBench, format: Format, wide: 0 | 1): Uint32Array[] {
   const most = Math.max(...TOKENS);
   const groups = COLS / 32;
   const x = put(Float32Array.from({ length: most * COLS }, () => 2 * next() - 1));
-  const rounded = room(most * quantizedBytes!(groups));
-  quantize!(0, most, 0, x, COLS, groups, rounded);
+  const rounded = int8 ? room(most * quantizedBytes!(groups)) : x;
+  if (int8) quantize!(0, most, 0, x, COLS, groups, rounded);
   const w = put(panels(format));
   return TOKENS.map((tokens) => {
     const y = room(4 * tokens * ROWS);
-    matmul!(0, ROWS / 8, kernels.maxThreads!() - 1, 1, w, groups, ROWS, rounded, tokens, y);
+    const thread = kernels.maxThreads!() - 1;
+    matmul!(0, ROWS / 8, thread, Number(int8), w, groups, ROWS, rounded, tokens, y);
     return new Uint32Array(bench.bytes(y, 4 * tokens * ROWS).buffer);
   });
 }
 
 describe.each(simdBenches().map(({ name }) => name))("%s", (name) => {
   it.each(
-    Object.values(FORMATS)
-      .filter(({ arithmetics }) => (arithmetics as readonly string[]).includes("int8"))
-      .map((format) => [format.name, format] as const),
-  )("%s: loops of 128 bits give the bits of those of 256", (_, format) => {
+    Object.values(FORMATS).flatMap((format) =>
+      (["f32", "int8"] as const)
+        .filter((arithmetic) => format.arithmetics.includes(arithmetic as never))
+        .map((arithmetic) => [format.name, arithmetic, format] as const),
+    ),
+  )("%s in %s: loops of 128 bits give the bits of those of 256", (_, arithmetic, format) => {
     const made = ([0, 1] as const).map((wide) => {
       const bench = simdBenches().find((other) => other.name === name)!;
-      return bits(bench, format, wide);
+      return bits(bench, format, arithmetic === "int8", wide);
     });
     expect(made[0]!.some((y) => y.some((word) => word !== 0))).toBe(true);
     expect(made[0]).toEqual(made[1]);

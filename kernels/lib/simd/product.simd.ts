@@ -4,7 +4,7 @@ import { INT8, SUPER } from "./format.simd";
 import { siluTimes } from "./lanes.simd";
 import { vecNarrow } from "./narrow_int8.simd";
 import { panelsOf, planeOf } from "./planes.simd";
-import { tileFloat, tileFloatBy2, tileFloatBy3, vecFloat } from "./product_float.simd";
+import { tileFloat, tileFloatBy2, tileFloatBy3, tileNarrow, vecFloat } from "./product_float.simd";
 import { tailBytes, vec4Int8, vecInt8, xGroup } from "./product_int8.simd";
 import { scratchOf } from "./scratch.simd";
 import { vecSuper } from "./super_int8.simd";
@@ -64,7 +64,8 @@ const CACHED: usize = 512 << 10;
         continue;
       }
       for (let t = first; t < tiled; t += 4) {
-        tileFloat(p0, p1, p2, p3, groups, x + <usize>t * stride, stride, out);
+        if (isWide()) tileFloat(p0, p1, p2, p3, groups, x + <usize>t * stride, stride, out);
+        else tileNarrow(p0, p1, p2, p3, groups, x + <usize>t * stride, stride, out);
         for (let i: u32 = 0; i < 4; i++) put(pairs, out + 32 * i, panel, N, y, t + i);
       }
       if (rest != 0) {

@@ -15,11 +15,13 @@ const GROUP: usize = 1024;
 
 /**
  * Eight rows, whose planes are at p0 .. p3, by `tokens` (2, 3 or 4, a constant) tokens, whose rows
- * of x lie `stride` bytes apart: [tokens, 8] f32 at out.
+ * of x lie `stride` bytes apart: [tokens, 8] f32 at out. `narrow` (a constant, with four tokens): a
+ * column is a loop of its own (wide.simd.ts).
  */
 // @ts-ignore: decorator
 @inline function tile(
   tokens: i32,
+  narrow: bool,
   p0: usize,
   p1: usize,
   p2: usize,
@@ -49,8 +51,28 @@ const GROUP: usize = 1024;
     let c1 = a0;
     let d0 = a0;
     let d1 = a0;
+    const last = x + 128;
+    if (narrow) {
+      for (; x < last; x += 4) {
+        const v0 = v128.load(w);
+        const v1 = v128.load(w, 16);
+        let value = v128.load32_splat(x);
+        a0 = madd(value, v0, a0);
+        a1 = madd(value, v1, a1);
+        value = v128.load32_splat(x + stride);
+        b0 = madd(value, v0, b0);
+        b1 = madd(value, v1, b1);
+        value = v128.load32_splat(x + stride2);
+        c0 = madd(value, v0, c0);
+        c1 = madd(value, v1, c1);
+        value = v128.load32_splat(x + stride3);
+        d0 = madd(value, v0, d0);
+        d1 = madd(value, v1, d1);
+        w += 32;
+      }
+    }
     // Four columns at once: else a third of the instructions would be arithmetic with addresses.
-    for (const last = x + 128; x < last; ) {
+    for (; !narrow && x < last; ) {
       const xb = x + stride;
       const xc = x + stride2;
       const xd = x + stride3;
@@ -210,6 +232,18 @@ const GROUP: usize = 1024;
 // a third.
 
 /** Eight rows by four, three or two tokens: [tokens, 8] f32 at out. */
+export function tileNarrow(
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  groups: usize,
+  x: usize,
+  stride: usize,
+  out: usize,
+): void {
+  tile(4, true, p0, p1, p2, p3, groups, x, stride, out);
+}
 export function tileFloat(
   p0: usize,
   p1: usize,
@@ -220,7 +254,7 @@ export function tileFloat(
   stride: usize,
   out: usize,
 ): void {
-  tile(4, p0, p1, p2, p3, groups, x, stride, out);
+  tile(4, false, p0, p1, p2, p3, groups, x, stride, out);
 }
 export function tileFloatBy3(
   p0: usize,
@@ -232,7 +266,7 @@ export function tileFloatBy3(
   stride: usize,
   out: usize,
 ): void {
-  tile(3, p0, p1, p2, p3, groups, x, stride, out);
+  tile(3, false, p0, p1, p2, p3, groups, x, stride, out);
 }
 export function tileFloatBy2(
   p0: usize,
@@ -244,7 +278,7 @@ export function tileFloatBy2(
   stride: usize,
   out: usize,
 ): void {
-  tile(2, p0, p1, p2, p3, groups, x, stride, out);
+  tile(2, false, p0, p1, p2, p3, groups, x, stride, out);
 }
 
 /** Sixteen rows by one token: 16 f32 at out. `q0` .. `q3` are the planes of the second eight. */

@@ -58,7 +58,9 @@ const SETS = {
 
 const weightsOf = (format) => `formats/${format}/weights.simd`;
 const packerOf = (format) => `formats/${format}/quantize.simd`;
+const splitterOf = (format) => `formats/${format}/split.simd`;
 const packs = (format) => existsSync(new URL(`${packerOf(format)}.ts`, here));
+const looksUp = (format) => existsSync(new URL(`${splitterOf(format)}.ts`, here));
 const formats = readdirSync(new URL("formats/", here))
   .filter((name) => existsSync(new URL(`${weightsOf(name)}.ts`, here)))
   .sort();
@@ -72,6 +74,7 @@ function unitOf(set, format, entries) {
   const stands = { "lib/simd/dot.simd": `lib/simd/${dot}.simd` };
   if (format !== null) stands["lib/simd/format.simd"] = weightsOf(format);
   if (packs(format)) stands["lib/simd/packer.simd"] = packerOf(format);
+  if (looksUp(format)) stands["lib/simd/splitter.simd"] = splitterOf(format);
   return { name: `${set}-${format ?? "base"}`, entries, stands, features };
 }
 
@@ -86,7 +89,10 @@ const ONLY = {
 /** The kernels of a format. */
 function kernelsOf(format) {
   const text = readFileSync(new URL(`${weightsOf(format)}.ts`, here), "utf8");
-  const has = (entry) => (entry === "pack.simd.ts" ? packs(format) : (ONLY[entry]?.test(text) ?? true));
+  const has = (entry) => {
+    if (entry === "pack.simd.ts") return packs(format);
+    return (entry === "split.simd.ts" && looksUp(format)) || (ONLY[entry]?.test(text) ?? true);
+  };
   return entries.filter((entry) => ofFormat(entry) && has(entry));
 }
 

@@ -1,16 +1,17 @@
 // Rows of a GGUF file's blocks as planes, bit for bit what ggml.split() of kernels/formats makes,
 // and woven into panels at once: they are still in the cache.
 
-import { P0, P1, P2, P3, splitGroup } from "./lib/simd/format.simd";
+import { P0, P1, P2, P3 } from "./lib/simd/format.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";
+import { splitBlock } from "./lib/simd/splitter.simd";
 import { weave } from "./weave.simd";
 
 /**
  * Rows [from, to) of `rowBytes` bytes of blocks, `groups` groups of `columns` columns and `bytes`
  * bytes each, to the row-major planes at p0 .. p3, and from there to the panels at out0 .. out3.
  * They are the rows at `blocks`, or (`sides` 2) those in turn with the rows at `others`. The last
- * group of a row may have fewer bytes: zeros follow. Bit k of `halves`: elements of plane k have
- * two bytes, not four.
+ * group of a row may have fewer bytes: zeros follow. `book` is where their codebook lies, if they
+ * have one. Bit k of `halves`: elements of plane k have two bytes, not four.
  */
 export function split(
   from: u32,
@@ -23,6 +24,7 @@ export function split(
   groups: usize,
   bytes: usize,
   columns: usize,
+  book: usize,
   p0: usize,
   p1: usize,
   p2: usize,
@@ -48,7 +50,8 @@ export function split(
         block = copy;
       }
       const at = place + g * each;
-      splitGroup(block, p0 + (at * P0) / 8, p1 + (at * P1) / 8, p2 + (at * P2) / 8, p3 + (at * P3) / 8);
+      const to2 = p2 + (at * P2) / 8;
+      splitBlock(block, bytes, book, p0 + (at * P0) / 8, p1 + (at * P1) / 8, to2, p3 + (at * P3) / 8);
     }
   }
   const per = groups * each;

@@ -102,7 +102,11 @@ export function splitOneBit(blocks: Uint8Array, at: number, plane: Uint8Array, t
 
 /** One bit of 32 weights, ggml's word at blocks[at] whose bit i is weight i, to plane[to]. */
 export function splitWord(blocks: Uint8Array, at: number, plane: Uint8Array, to: number): void {
-  const word = blocks[at]! | (blocks[at + 1]! << 8) | (blocks[at + 2]! << 16) | (blocks[at + 3]! << 24);
+  putOneBits(wordAt(blocks, at), plane, to);
+}
+
+/** One bit of 32 weights, bit i of a word that of weight i, to plane[to]. */
+export function putOneBits(word: number, plane: Uint8Array, to: number): void {
   for (let b = 0; b < 4; b++) {
     let bits = (word >>> b) & 0x11111111;
     bits = (bits | (bits >>> 3)) & 0x03030303;
@@ -111,9 +115,24 @@ export function splitWord(blocks: Uint8Array, at: number, plane: Uint8Array, to:
   }
 }
 
+/** The little-endian word of four bytes. */
+export function wordAt(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+}
+
+/** Writes a word as four bytes. */
+export function putWord(word: number, plane: Uint8Array, to: number): void {
+  for (let b = 0; b < 4; b++) plane[to + b] = word >>> (8 * b);
+}
+
 /** `count` bytes of blocks[at] to plane[to]. */
 export function splitBytes(blocks: Uint8Array, at: number, count: number, plane: Uint8Array, to: number): void {
   for (let i = 0; i < count; i++) plane[to + i] = blocks[at + i]!;
+}
+
+/** GgmlType.exponents of blocks with f16 at these bytes. */
+export function halvesAt(...at: number[]): readonly (readonly [byte: number, bits: number])[] {
+  return at.map((byte) => [byte + 1, 0x7c]);
 }
 
 /** A plane's numbers of two bytes: f16 bits, or others. */

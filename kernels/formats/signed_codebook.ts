@@ -3,7 +3,7 @@
 
 import type { Format } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
-import { nibble, words } from "./bits.ts";
+import { nibble, putWord, words } from "./bits.ts";
 
 export const PLANES = [
   { name: "codes", bytes: 128, element: 4 },
@@ -23,12 +23,12 @@ export function unpackSigned(values: Int8Array, unit: number): Format["unpack"] 
 }
 
 /**
- * Entries of a codebook as u16: the place of magnitude b in bits 4b..4b+2.
+ * A codebook of four magnitudes an entry, the place of each in a byte.
  * @param digits four an entry, each 0..7
  */
-export function codebook(digits: string): Uint16Array {
-  return Uint16Array.from({ length: digits.length / 4 }, (_, entry) =>
-    [3, 2, 1, 0].reduce((word, b) => (word << 4) | Number(digits[4 * entry + b]), 0),
+export function codebook(digits: string): Uint32Array {
+  return Uint32Array.from({ length: digits.length / 4 }, (_, entry) =>
+    [3, 2, 1, 0].reduce((word, b) => (word << 8) | Number(digits[4 * entry + b]), 0),
   );
 }
 
@@ -37,9 +37,16 @@ export function codebook(digits: string): Uint16Array {
  * @param first, next two entries of the codebook; bit b of `signs` is that of weight b
  */
 export function putCodes(first: number, next: number, signs: number, plane: Uint8Array, at: number): void {
-  for (let b = 0; b < 4; b++) {
-    const low = ((first >>> (4 * b)) & 7) | (((signs >>> b) & 1) << 3);
-    const high = ((next >>> (4 * b)) & 7) | (((signs >>> (4 + b)) & 1) << 3);
-    plane[at + b] = low | (high << 4);
-  }
+  putWord(first | (next << 4) | (eachByte(signs & 15) << 3) | (eachByte(signs >>> 4) << 7), plane, at);
+}
+
+/** Four bits as the lowest of a word's bytes. */
+function eachByte(bits: number): number {
+  return Math.imul(bits, 0x00204081) & 0x01010101;
+}
+
+/** Signs of eight weights: seven bits, and an eighth that makes the number of minuses even. */
+export function signsOf(seven: number): number {
+  const four = seven ^ (seven >>> 4);
+  return seven | (((0x6996 >>> (four & 15)) & 1) << 7);
 }

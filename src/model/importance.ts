@@ -99,7 +99,7 @@ function squaresOf<Key>(map: Map<Key, Squares>, key: Key, cols: number): Squares
 
 /** The same source, which packs with an importance. */
 function weighed(source: MatrixSource, importance: Float32Array): MatrixSource {
-  const { name, rows, cols, format, order } = source;
+  const { name, rows, cols, format, order, ggml } = source;
   return {
     name,
     rows,
@@ -107,6 +107,7 @@ function weighed(source: MatrixSource, importance: Float32Array): MatrixSource {
     importance,
     ...(format && { format }),
     ...(order && { order }),
+    ...(ggml && { ggml }),
     readRows: (first, count, into) => source.readRows(first, count, into),
     ...(source.readPlanes && { readPlanes: source.readPlanes.bind(source) }),
     ...(source.readBlocks && { readBlocks: source.readBlocks.bind(source) }),

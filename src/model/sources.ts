@@ -159,7 +159,7 @@ export function routedExperts(
 /** Matrices of equal width (or one alone), stacked by rows and read as one. */
 export function concatRows(name: string, parts: readonly MatrixSource[]): MatrixSource {
   if (parts.length === 1) return parts[0]!;
-  const { cols, format: first, importance, order } = parts[0]!; // of inputs, which all parts share
+  const { cols, format: first, importance, order, ggml } = parts[0]!; // of inputs, which all parts share
   const same = parts.every(({ format }) => format === first) ? first : undefined;
   /**
    * Calls `use` for each part that overlaps rows first..first+count-1, with the part's own range
@@ -194,7 +194,9 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
       });
     },
     ...(same &&
-      parts.every(({ readBlocks }) => readBlocks) && {
+      ggml &&
+      parts.every((part) => part.readBlocks && part.ggml === ggml) && {
+        ggml,
         async readBlocks(first: number, count: number, into: Uint8Array, signal?: AbortSignal) {
           const rowBytes = into.length / count;
           await each(first, count, async (part, from, rows, at) => {

@@ -41,14 +41,20 @@ export interface Format {
   pack?(row: Float32Array, planes: readonly Uint8Array[], importance?: Float32Array): void;
   /** Its representation in GGUF files. */
   readonly ggml?: GgmlType;
+  /** Other types of GGUF files that it holds, value for value. */
+  readonly alsoGgml?: readonly GgmlType[];
 }
 
 /** How GGUF files hold weights: blocks of a type. */
 export interface GgmlType {
   /** The type's number. */
   readonly type: number;
-  /** Bytes that hold a whole group: of one block mostly. */
+  /** Bytes that hold a whole group: of one block mostly. Differs among the types of a format. */
   readonly bytes: number;
+  /** Bytes of a block, and the bits of them that are all set where a weight may not be finite. */
+  readonly exponents: readonly (readonly [byte: number, bits: number])[];
+  /** What split() looks up: an entry's weights as bits, as the format orders them. */
+  readonly codebook?: Uint32Array;
   /**
    * Converts consecutive bytes of a row to groups of each plane. They may be one group or many, up
    * to the whole row. The last group may have fewer bytes, where the type's blocks are smaller than
@@ -128,21 +134,29 @@ export function packRows(
     format.pack(x.subarray(r * cols, (r + 1) * cols), rowsOfPlanes(planes, count, r, 1), importance);
 }
 
-/** Bytes of a row in a GGUF file. */
-export function rowBlocks({ ggml, group }: Format, cols: number): number {
-  return (cols * ggml!.bytes) / group;
+/** The types of GGUF files that a format holds. */
+export function ggmlTypes({ ggml, alsoGgml = [] }: Format): readonly GgmlType[] {
+  return ggml ? [ggml, ...alsoGgml] : [];
 }
 
-/** Splits `count` rows of blocks into row-major planes of exactly those rows. */
+/** Bytes of a row in a GGUF file. @param ggml one of the format's types */
+export function rowBlocks({ group }: Format, ggml: GgmlType, cols: number): number {
+  return (cols * ggml.bytes) / group;
+}
+
+/**
+ * Splits `count` rows of blocks into row-major planes of exactly those rows.
+ * @param ggml one of the format's types
+ */
 export function splitRows(
   format: Format,
+  ggml: GgmlType,
   blocks: Uint8Array,
   count: number,
   cols: number,
   planes: readonly Uint8Array[],
 ): void {
-  const ggml = format.ggml!;
-  const rowBytes = rowBlocks(format, cols);
+  const rowBytes = rowBlocks(format, ggml, cols);
   // Rows of whole groups follow each other like groups.
   const [runs, n] = rowBytes % ggml.bytes === 0 ? [1, count] : [count, 1];
   for (let i = 0; i < runs; i++)

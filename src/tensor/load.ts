@@ -5,6 +5,7 @@
 import { WeightsError } from "../errors.ts";
 import {
   type Format,
+  type GgmlType,
   PANEL_ROWS,
   type PanelLayout,
   packRows,
@@ -72,7 +73,13 @@ export function isInBlocks({ w1, w3, w2 }: ExpertSource, up: Format, down: Forma
 }
 
 function holdsBlocks(source: MatrixSource, format: Format): boolean {
-  return source.readBlocks !== undefined && source.format === format && format.ggml !== undefined;
+  return source.readBlocks !== undefined && source.ggml !== undefined && source.format === format;
+}
+
+/** Blocks of some rows of a matrix. */
+export interface Blocks {
+  readonly ggml: GgmlType;
+  readonly bytes: Uint8Array;
 }
 
 /** Memory and arithmetic to turn rows into panels. */
@@ -98,7 +105,7 @@ export interface PanelWork {
    */
   split(
     format: Format,
-    blocks: readonly Uint8Array[],
+    sides: readonly Blocks[],
     count: number,
     cols: number,
     planes: readonly Uint8Array[],
@@ -114,6 +121,9 @@ export interface PanelWork {
     panels: readonly Uint8Array[],
   ): void;
 }
+
+/** The work for panels of a format. What it made last may be overwritten by what it makes next. */
+export type PanelWorkOf = (format: Format) => PanelWork | Promise<PanelWork>;
 
 /** PanelWork on plain arrays, which are reused. */
 export function plainWork(pieceBytes = 16 * 2 ** 20): PanelWork {
@@ -137,17 +147,17 @@ export function plainWork(pieceBytes = 16 * 2 ** 20): PanelWork {
 /** PanelWork.split() in plain arrays. */
 export function splitSides(
   format: Format,
-  blocks: readonly Uint8Array[],
+  sides: readonly Blocks[],
   count: number,
   cols: number,
   planes: readonly Uint8Array[],
   panels: readonly Uint8Array[],
 ): void {
-  const n = count / blocks.length;
+  const n = count / sides.length;
   const rows = rowsOfPlanes(planes, count, 0, n);
-  for (const [side, own] of blocks.entries()) {
-    splitRows(format, own, n, cols, rows);
-    weave(format, rows, n, side, blocks.length, panels);
+  for (const [side, { ggml, bytes }] of sides.entries()) {
+    splitRows(format, ggml, bytes, n, cols, rows);
+    weave(format, rows, n, side, sides.length, panels);
   }
 }
 
@@ -164,7 +174,10 @@ export function pieceRows({ layout, alternate }: PanelSource, { pieceBytes }: Pa
   const { format, cols } = layout;
   const blocks = alternate.every((source) => holdsBlocks(source, format));
   const [most, rowBytes] = blocks
-    ? [Math.min(BLOCKS_PIECE / alternate.length, pieceBytes), rowBlocks(format, cols)]
+    ? [
+        Math.min(BLOCKS_PIECE / alternate.length, pieceBytes),
+        Math.max(...alternate.map(({ ggml }) => rowBlocks(format, ggml!, cols))),
+      ]
     : [pieceBytes, 4 * cols];
   return alternate.length * Math.max(1, Math.floor(most / (rowBytes * PANEL_ROWS))) * PANEL_ROWS;
 }
@@ -253,9 +266,9 @@ class BlocksAhead {
   #read(row: number, count: number, place: number): Promise<Uint8Array[]> {
     const { layout, alternate } = this.#source;
     const n = count / alternate.length;
-    const bytes = n * rowBlocks(layout.format, layout.cols);
     return Promise.all(
       alternate.map(async (matrix, side) => {
+        const bytes = n * rowBlocks(layout.format, matrix.ggml!, layout.cols);
         const into = this.#work.memory(`blocks ${place} ${side}`, bytes);
         await matrix.readBlocks!(row / alternate.length, n, into, this.#range.signal);
         return into;
@@ -281,7 +294,8 @@ async function makePanels(
       panels[p]!.fill(0, Math.floor(count / PANEL_ROWS) * PANEL_ROWS * rowBytes);
   if (blocks) {
     const planes = layout.planes.map(({ rowBytes }, p) => work.memory(`packed rows ${p}`, count * rowBytes));
-    work.split(format, blocks, count, cols, planes, panels);
+    const sides = blocks.map((bytes, side) => ({ ggml: alternate[side]!.ggml!, bytes }));
+    work.split(format, sides, count, cols, planes, panels);
     return;
   }
   for (const [side, source] of alternate.entries()) {

@@ -4,7 +4,7 @@
 // key/value heads, Dh head size, F expert intermediate size, E experts, K experts per token, V
 // vocabulary, L layers, S positions cached.
 
-import type { Format } from "./format.ts";
+import type { Format, GgmlType } from "./format.ts";
 
 /** Supported element types of stored weights (safetensors names). */
 export type StoredDtype = "F32" | "F16" | "BF16";
@@ -67,10 +67,9 @@ export interface MatrixSource {
    * Returns false if this format is not available; then use readRows and pack.
    */
   readPlanes?(format: Format, first: number, count: number, planes: readonly Uint8Array[]): Promise<boolean>;
-  /**
-   * The same rows as a GGUF file holds them, row after row, rowBlocks() bytes each. Present where
-   * the file has blocks of `format.ggml`.
-   */
+  /** The type of the blocks that a GGUF file has of it: one of those of `format`. */
+  readonly ggml?: GgmlType;
+  /** The same rows as the file holds them, row after row, rowBlocks() bytes each. With `ggml`. */
   readBlocks?(first: number, count: number, into: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** The bytes of a matrix that is stored in panels. */
   readonly panels?: StoredPanels;

@@ -61,17 +61,19 @@ export interface BlocksSource extends MatrixSource {
 /** A source that has blocks of a file's type. Their scales are finite and small. */
 export function blocksSource(name: string, format: Format, rows: number, cols: number, seed: number): BlocksSource {
   const data = uniform(rows * cols, seed);
-  const rowBytes = rowBlocks(format, cols);
+  const ggml = format.ggml!;
+  const rowBytes = rowBlocks(format, ggml, cols);
   const blocks = new Uint8Array(rows * rowBytes);
   for (let i = 0; i < blocks.length; i++) blocks[i] = Math.floor((data[(i * 7) % data.length]! + 1) * 127.5);
   const planes = rowPlanes(format, rows, cols);
-  splitRows(format, blocks, rows, cols, planes);
+  splitRows(format, ggml, blocks, rows, cols, planes);
   const reads = { open: 0, most: 0 };
   return {
     name,
     rows,
     cols,
     format,
+    ggml,
     blocks,
     planes,
     reads,

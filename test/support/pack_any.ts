@@ -1,7 +1,8 @@
 // Packs rows to formats that only files hold, near enough to test products with them.
 
-import { packNibbles } from "../../kernels/formats/bits.ts";
+import { packNibbles, packOneBit, packTwoBits } from "../../kernels/formats/bits.ts";
 import { E4M3 } from "../../kernels/formats/f8/f8.ts";
+import { IQ2_VALUES } from "../../kernels/formats/iq2/iq2.ts";
 import { IQ3_S_VALUES } from "../../kernels/formats/iq3_s/iq3_s.ts";
 import { IQ3_XXS_VALUES } from "../../kernels/formats/iq3_xxs/iq3_xxs.ts";
 import type { Format } from "../../src/tensor/format.ts";
@@ -46,6 +47,7 @@ const PACKS: Readonly<Record<string, Pack>> = {
   },
   iq3_s: codes(IQ3_S_VALUES, 15, 1),
   iq3_xxs: codes(IQ3_XXS_VALUES, 31, 0.5),
+  iq2: oddCodes(IQ2_VALUES, 43),
   f8(x, [weights, scales]) {
     const factors = new Float32Array(scales!.buffer, scales!.byteOffset, 2);
     for (let g = 0; g < 2; g++) {
@@ -74,6 +76,26 @@ function codes(values: Int8Array, most: number, unit: number): Pack {
     lowBits(
       Uint8Array.from(x, (w, i) => nearest(values, w / (d * scales![i >>> 5]! * unit || 1))),
       codes!,
+    );
+  };
+}
+
+/** Codes of two bits and one, odd scales of groups of 16 and their factor. */
+function oddCodes(values: Int8Array, most: number): Pack {
+  const own = values.map((value) => (Math.abs(value) > most ? 127 : value)); // in no codebook
+  return (x, [two, one, scales, factor]) => {
+    const d = half((8 * largest(x)) / most / 31);
+    put(factor!, 0, d);
+    const odd = groupsOf(x, 16).map((group) => level(((8 * largest(group)) / most / (d || 1) - 1) / 2, 15));
+    for (let j = 0; j < 8; j++) scales![j] = odd[2 * j]! | (odd[2 * j + 1]! << 4);
+    const codes = Uint8Array.from(x, (w, i) => nearest(own, (8 * w) / (d * (2 * odd[i >>> 4]! + 1) || 1)));
+    packTwoBits(
+      codes.map((code) => code & 3),
+      two!,
+    );
+    packOneBit(
+      codes.map((code) => code >>> 2),
+      one!,
     );
   };
 }

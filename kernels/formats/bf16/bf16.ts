@@ -15,6 +15,7 @@ export const bf16 = {
   ggml: {
     type: 30,
     bytes: 64,
+    exponents: [[1, 0x7f]],
     split(blocks, [weights]) {
       weights!.set(blocks);
       weights!.fill(0, blocks.length);

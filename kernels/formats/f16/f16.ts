@@ -2,7 +2,7 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT, toFiniteHalf } from "../../../src/tensor/half.ts";
-import { words } from "../bits.ts";
+import { halvesAt, words } from "../bits.ts";
 
 export const f16 = {
   name: "f16",
@@ -21,6 +21,7 @@ export const f16 = {
   ggml: {
     type: 1,
     bytes: 64,
+    exponents: halvesAt(0),
     split(blocks, [weights]) {
       weights!.set(blocks);
       weights!.fill(0, blocks.length);

@@ -18,6 +18,7 @@ export const f32 = {
   ggml: {
     type: 0,
     bytes: 128,
+    exponents: [[3, 0x7f]],
     split(blocks, [weights]) {
       weights!.set(blocks);
       weights!.fill(0, blocks.length);

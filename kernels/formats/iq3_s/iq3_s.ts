@@ -6,7 +6,7 @@
 // ../bits.ts.
 
 import type { Format } from "../../../src/tensor/format.ts";
-import { splitBytes } from "../bits.ts";
+import { halvesAt, splitBytes } from "../bits.ts";
 import { codebook, PLANES, putCodes, unpackSigned } from "../signed_codebook.ts";
 import { GRID } from "./grid.ts";
 
@@ -23,6 +23,8 @@ export const iq3_s = {
   ggml: {
     type: 21,
     bytes: 110,
+    exponents: halvesAt(0),
+    codebook: ENTRIES,
     // d: f16; low eight bits of 64 entries of the codebook, then their ninth bits, 8 bytes; signs,
     // 32 bytes; scales, two in a byte.
     split(blocks, [codes, scales, supers]) {

@@ -6,8 +6,8 @@
 // not hold them. A code is a magnitude's place, and 8 for minus; their order: ../bits.ts.
 
 import type { Format } from "../../../src/tensor/format.ts";
-import { splitBytes } from "../bits.ts";
-import { codebook, PLANES, putCodes, unpackSigned } from "../signed_codebook.ts";
+import { halvesAt, splitBytes, wordAt } from "../bits.ts";
+import { codebook, PLANES, putCodes, signsOf, unpackSigned } from "../signed_codebook.ts";
 import { GRID } from "./grid.ts";
 
 const ENTRIES = codebook(GRID);
@@ -23,30 +23,23 @@ export const iq3_xxs = {
   ggml: {
     type: 18,
     bytes: 98,
+    exponents: halvesAt(0),
+    codebook: ENTRIES,
     // d: f16; 64 entries of the codebook; a u32 a group of 32: seven bits of signs for each eight
     // weights (the eighth sign makes their number even) and four of a scale.
     split(blocks, [codes, scales, supers]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 98) {
         splitBytes(blocks, at, 2, supers!, 2 * g);
         for (let j = 0; j < 8; j++) {
-          const from = at + 66 + 4 * j;
-          const low = blocks[from]! | (blocks[from + 1]! << 8) | (blocks[from + 2]! << 16);
-          const word = low | (blocks[from + 3]! << 24);
+          const word = wordAt(blocks, at + 66 + 4 * j);
           scales![8 * g + j] = 2 * (word >>> 28) + 1;
           for (let k = 0; k < 4; k++) {
-            const seven = (word >>> (7 * k)) & 127;
             const entry = at + 2 + 8 * j + 2 * k;
             const [first, next] = [ENTRIES[blocks[entry]!]!, ENTRIES[blocks[entry + 1]!]!];
-            putCodes(first, next, seven | (isOdd(seven) << 7), codes!, 128 * g + 16 * j + 4 * k);
+            putCodes(first, next, signsOf((word >>> (7 * k)) & 127), codes!, 128 * g + 16 * j + 4 * k);
           }
         }
       }
     },
   },
 } as const satisfies Format;
-
-/** 1 if an odd number of the seven bits is set. */
-function isOdd(seven: number): number {
-  const four = seven ^ (seven >>> 4);
-  return (0x6996 >>> (four & 15)) & 1;
-}

@@ -4,7 +4,7 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
+import { halvesAt, nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
 import { eachGroup } from "../search/groups.ts";
 import { type Grid, packSigned, unevenGrid } from "../search/signed.ts";
 
@@ -41,6 +41,7 @@ export const iq4_nl = {
   ggml: {
     type: 20,
     bytes: 18,
+    exponents: halvesAt(0),
     // d: f16; 16 bytes of codes, the low nibbles first.
     split(blocks, [codes, scales]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 18) {

@@ -4,7 +4,7 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
+import { halvesAt, nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
 import { IQ4_GRID, IQ4_PEAKS, IQ4_VALUES } from "../iq4_nl/iq4_nl.ts";
 import { eachGroup } from "../search/groups.ts";
 import { packSigned256 } from "../search/signed.ts";
@@ -41,6 +41,7 @@ export const iq4_xs = {
   ggml: {
     type: 23,
     bytes: 136,
+    exponents: halvesAt(0),
     // d: f16; two high bits of eight scales, a u16; four low bits of them, 4 bytes; 16 bytes of
     // codes a group of 32, the low nibbles first.
     split(blocks, [codes, scales, supers]) {

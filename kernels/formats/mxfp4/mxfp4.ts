@@ -39,6 +39,7 @@ export const mxfp4 = {
   ggml: {
     type: 39,
     bytes: 34,
+    exponents: [[0, 0xfc]],
     // Two blocks, each an exponent, then 16 bytes of codes, the low nibbles first.
     split(blocks, [codes, exponents]) {
       const count = blocks.length / 17;

@@ -6,7 +6,7 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { packTwoBits, splitBytes, splitTwoBits, twoBits, words } from "../bits.ts";
+import { halvesAt, packTwoBits, splitBytes, splitTwoBits, twoBits, words } from "../bits.ts";
 import { packAffine256, tries } from "../search/affine.ts";
 import { eachGroup } from "../search/groups.ts";
 
@@ -44,6 +44,7 @@ export const q2_k = {
   ggml: {
     type: 10,
     bytes: 84,
+    exponents: halvesAt(80, 82),
     // 16 bytes of scales and mins; 64 bytes of levels; d, dmin: f16.
     split(blocks, [levels, pairs, supers]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 84) {

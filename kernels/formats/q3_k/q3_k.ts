@@ -7,7 +7,17 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { oneBit, packOneBit, packTwoBits, splitBytes, splitOneBit, splitTwoBits, twoBits, words } from "../bits.ts";
+import {
+  halvesAt,
+  oneBit,
+  packOneBit,
+  packTwoBits,
+  splitBytes,
+  splitOneBit,
+  splitTwoBits,
+  twoBits,
+  words,
+} from "../bits.ts";
 import { eachGroup } from "../search/groups.ts";
 import { evenGrid, packSigned256 } from "../search/signed.ts";
 
@@ -59,6 +69,7 @@ export const q3_k = {
   ggml: {
     type: 11,
     bytes: 110,
+    exponents: halvesAt(108),
     // 32 bytes of third bits; 64 bytes of low bits; 16 scales of 6 bits in 12 bytes; d: f16.
     split(blocks, [low, high, scales, supers]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 110) {

@@ -3,7 +3,7 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
+import { halvesAt, nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
 import { quantizeQ4Group } from "./quantize.ts";
 
 export const q4 = {
@@ -34,6 +34,7 @@ export const q4 = {
   ggml: {
     type: 2,
     bytes: 18,
+    exponents: halvesAt(0),
     // d: f16; 16 bytes of nibbles, the low ones first.
     split(blocks, [levels, scales]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 18) {

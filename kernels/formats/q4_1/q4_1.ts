@@ -3,7 +3,7 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
+import { halvesAt, nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
 import { packAffine, tries } from "../search/affine.ts";
 import { eachGroup } from "../search/groups.ts";
 
@@ -35,6 +35,7 @@ export const q4_1 = {
   ggml: {
     type: 3,
     bytes: 20,
+    exponents: halvesAt(0, 2),
     // d, m: f16; 16 bytes of nibbles, the low ones first.
     split(blocks, [levels, pairs]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 20) {

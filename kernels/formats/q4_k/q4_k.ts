@@ -5,7 +5,7 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
+import { halvesAt, nibble, packNibbles, splitBytes, splitNibbles, words } from "../bits.ts";
 import { packAffine256, tries } from "../search/affine.ts";
 import { eachGroup } from "../search/groups.ts";
 
@@ -40,6 +40,7 @@ export const q4_k = {
   ggml: {
     type: 12,
     bytes: 144,
+    exponents: halvesAt(0, 2),
     // d, dmin: f16; eight scales and mins of 6 bits in 12 bytes; 128 bytes of nibbles.
     split(blocks, [levels, pairs, supers]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 144) {

@@ -3,7 +3,7 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, oneBit, packFive, splitBytes, splitNibbles, splitWord, words } from "../bits.ts";
+import { halvesAt, nibble, oneBit, packFive, splitBytes, splitNibbles, splitWord, words } from "../bits.ts";
 import { eachGroup } from "../search/groups.ts";
 import { evenGrid, packSigned } from "../search/signed.ts";
 
@@ -36,6 +36,7 @@ export const q5_0 = {
   ggml: {
     type: 6,
     bytes: 22,
+    exponents: halvesAt(0),
     // d: f16; a word of fifth bits; 16 bytes of nibbles, the low ones first.
     split(blocks, [low, high, scales]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 22) {

@@ -3,7 +3,7 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, oneBit, packFive, splitBytes, splitNibbles, splitWord, words } from "../bits.ts";
+import { halvesAt, nibble, oneBit, packFive, splitBytes, splitNibbles, splitWord, words } from "../bits.ts";
 import { packAffine, tries } from "../search/affine.ts";
 import { eachGroup } from "../search/groups.ts";
 
@@ -36,6 +36,7 @@ export const q5_1 = {
   ggml: {
     type: 7,
     bytes: 24,
+    exponents: halvesAt(0, 2),
     // d, m: f16; a word of fifth bits; 16 bytes of nibbles, the low ones first.
     split(blocks, [low, high, pairs]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 24) {

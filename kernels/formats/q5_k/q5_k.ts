@@ -6,7 +6,7 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, oneBit, packFive, splitBytes, splitNibbles, splitOneBit, words } from "../bits.ts";
+import { halvesAt, nibble, oneBit, packFive, splitBytes, splitNibbles, splitOneBit, words } from "../bits.ts";
 import { splitScales } from "../q4_k/q4_k.ts";
 import { packAffine256, tries } from "../search/affine.ts";
 import { eachGroup } from "../search/groups.ts";
@@ -48,6 +48,7 @@ export const q5_k = {
   ggml: {
     type: 13,
     bytes: 176,
+    exponents: halvesAt(0, 2),
     // d, dmin: f16; eight scales and mins of 6 bits in 12 bytes; 32 bytes of fifth bits; 128 bytes
     // of nibbles.
     split(blocks, [low, high, pairs, supers]) {

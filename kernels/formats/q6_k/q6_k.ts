@@ -5,7 +5,17 @@
 
 import type { Format } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../../src/tensor/half.ts";
-import { nibble, packNibbles, packTwoBits, splitBytes, splitNibbles, splitTwoBits, twoBits, words } from "../bits.ts";
+import {
+  halvesAt,
+  nibble,
+  packNibbles,
+  packTwoBits,
+  splitBytes,
+  splitNibbles,
+  splitTwoBits,
+  twoBits,
+  words,
+} from "../bits.ts";
 import { eachGroup } from "../search/groups.ts";
 import { evenGrid, packSigned256 } from "../search/signed.ts";
 
@@ -56,6 +66,7 @@ export const q6_k = {
   ggml: {
     type: 14,
     bytes: 210,
+    exponents: halvesAt(208),
     // 128 bytes of low bits: of 64, the low nibbles are the first 64 weights; 64 bytes of high
     // bits; 16 scales; d: f16.
     split(blocks, [low, high, scales, supers]) {

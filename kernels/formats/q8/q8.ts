@@ -3,7 +3,7 @@
 
 import { type Format, GROUP } from "../../../src/tensor/format.ts";
 import { HALF_TO_FLOAT, toFiniteHalf } from "../../../src/tensor/half.ts";
-import { splitBytes, words } from "../bits.ts";
+import { halvesAt, splitBytes, words } from "../bits.ts";
 
 export const q8 = {
   name: "q8",
@@ -29,6 +29,7 @@ export const q8 = {
   ggml: {
     type: 8,
     bytes: 34,
+    exponents: halvesAt(0),
     // d: f16; 32 int8.
     split(blocks, [levels, scales]) {
       for (let g = 0, at = 0; at < blocks.length; g++, at += 34) {

@@ -3,7 +3,7 @@
 // before it computes, and what has no register then waits in memory. Where V8 makes 256 bits of two
 // halves, loops cost more than they save: product_int8.simd.ts and super_int8.simd.ts.
 
-import { madd, scaled, scaleOf } from "./dot.simd";
+import { madd } from "./dot.simd";
 import {
   CENTER,
   HIGH,
@@ -25,7 +25,7 @@ import {
   supers4,
 } from "./format.simd";
 import { wordAt } from "./near.simd";
-import { activation, dot, evenMask, factor, keep, KEPT, offsetOf, parts, startOf, starts, tailBytes, total, xGroup } from "./product_int8.simd";
+import { activation, dot, evenMask, factor, keep, KEPT, offsetOf, parts, scaled, scaleOf, startOf, starts, tailBytes, total, xGroup } from "./product_int8.simd";
 
 /** Parts of a group that have a scale or a word of the second plane of their own. */
 // @ts-ignore: decorator

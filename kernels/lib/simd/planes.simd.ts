@@ -44,7 +44,7 @@
 //                    offsets'; byte has 255 in each lane
 //   splitGroup(block, p0, p1, p2, p3)
 //                    splits one group of a GGUF file's blocks to row-major planes; absent where
-//                    files have none
+//                    files have none, or the format has a split.simd.ts of its own (splitter.simd.ts)
 //
 // lib/simd/defaults.simd.ts has those that a format lacks; unpack.simd.ts makes weights()
 // of the levels.

@@ -12,7 +12,19 @@
 // of both halves. With SUPER and offsets of 32 columns follow the sum as the upper int16 of a word
 // whose lower is 0, and CENTER times the sum if that is not 0.
 
-import { dot as dotLevels, EVEN, EVEN_NIBBLES, factors, madd, nibbles, PARTS, total as totalLevels, X_GROUP } from "./dot.simd";
+import {
+  dot as dotLevels,
+  EVEN,
+  EVEN_NIBBLES,
+  factors,
+  madd,
+  nibbles,
+  PARTS,
+  scaled as scaledLevels,
+  scaleOf as scaleOfLevels,
+  total as totalLevels,
+  X_GROUP,
+} from "./dot.simd";
 import {
   BITS,
   CENTER,
@@ -103,6 +115,18 @@ import { highOf, wordOf } from "./planes.simd";
 // @ts-ignore: decorator
 @inline export function total(sum: v128, ones: v128): v128 {
   return BITS == 8 ? sum : totalLevels(sum, ones);
+}
+
+/** A sum times the scales of sixteen columns, as scaleOf() gives them. */
+// @ts-ignore: decorator
+@inline export function scaled(sum: v128, scales: v128): v128 {
+  return BITS == 8 ? i32x4.mul(sum, scales) : scaledLevels(sum, scales);
+}
+
+/** One of the two signed bytes of four rows' pairs as scaled() takes it. */
+// @ts-ignore: decorator
+@inline export function scaleOf(pairs: v128, i: i32): v128 {
+  return BITS == 8 ? i32x4.shr_s(i32x4.shl(pairs, i == 0 ? 24 : 16), 24) : scaleOfLevels(pairs, i);
 }
 
 /** sum + columns 8j .. 8j + 7 of four rows, the first or the second of a panel. j is a constant. */

@@ -5,7 +5,6 @@
 // and f32 or what scaled() takes [8 rows] each: scales, offsets, the scales and minimums
 // of sixteen columns.
 
-import { scaleOf } from "./dot.simd";
 import {
   HIGH,
   LOW,
@@ -22,7 +21,7 @@ import {
   supers4,
 } from "./format.simd";
 import { highOf, wordOf } from "./planes.simd";
-import { evenMask, factor, offsetOf, parts } from "./product_int8.simd";
+import { evenMask, factor, offsetOf, parts, scaleOf } from "./product_int8.simd";
 
 /** Groups that are spread at a time. */
 export const BLOCK: usize = 8;

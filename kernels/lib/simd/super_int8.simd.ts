@@ -3,9 +3,8 @@
 // (quantize.simd.ts), so that sums stay integers through the eight groups of a super-block: a scale
 // costs a multiplication of integers, and f32 comes once in 256 columns.
 //
-// Sums fit in int32: 256 products of at most 63 * 127, times a scale of at most 128.
+// Sums fit in int32: 256 products of at most 127 * 127, times a scale of at most 128.
 
-import { scaled, scaleOf } from "./dot.simd";
 import {
   CENTER,
   HIGH,
@@ -24,7 +23,7 @@ import {
   supers4,
 } from "./format.simd";
 import { wordAt } from "./near.simd";
-import { eight, keep, KEPT, startOf, starts, tailBytes, total, xGroup } from "./product_int8.simd";
+import { eight, keep, KEPT, scaled, scaleOf, startOf, starts, tailBytes, total, xGroup } from "./product_int8.simd";
 
 /** Groups of a super-block. */
 const GROUPS: usize = 8;

@@ -1,7 +1,15 @@
 // Packs weights on all threads into heaps; stored panels are read directly into their place.
 
 import { MemoryError } from "../../errors.ts";
-import { type Format, GROUP, PANEL_ROWS, type PanelLayout, packRows, rowBlocks } from "../../tensor/format.ts";
+import {
+  type Format,
+  type GgmlType,
+  GROUP,
+  PANEL_ROWS,
+  type PanelLayout,
+  packRows,
+  rowBlocks,
+} from "../../tensor/format.ts";
 import {
   expertPanels,
   loadPanels,
@@ -117,6 +125,13 @@ async function loadAt(
 export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
   const space = heaps.workspace(heap);
   const grain = (cols: number): number => PANEL_ROWS * Math.ceil(GRAIN_WEIGHTS / cols / PANEL_ROWS);
+  /** Where kernels find a type's codebook; 0 if it has none. */
+  const codebookAt = ({ codebook }: GgmlType): number => {
+    if (codebook === undefined) return 0;
+    const at = space.at("codebook", codebook.byteLength);
+    new Uint32Array(heap.bytes.buffer, at, codebook.length).set(codebook);
+    return at;
+  };
   const work: PanelWork = {
     pieceBytes: PIECE_BYTES,
     aheadBytes: AHEAD_BYTES,
@@ -134,18 +149,19 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
       const args = [x.byteOffset, cols, format.group, importance?.byteOffset ?? 0];
       heaps.pool.run("pack", bound, count, grain(cols), ...args, first, second, third, fourth);
     },
-    split(format, blocks, count, cols, planes, panels) {
+    split(format, sides, count, cols, planes, panels) {
       const bound = heaps.kernels(format, heap);
-      // A format that few files have may have no kernel for it.
-      if (bound.kernels.split === undefined) {
-        splitSides(format, blocks, count, cols, planes, panels);
+      const [{ ggml, bytes }, other] = [sides[0]!, sides.at(-1)!];
+      // A format that few files have may have no kernel for it; few have w1 and w3 of two types.
+      if (bound.kernels.split === undefined || other.ggml !== ggml) {
+        splitSides(format, sides, count, cols, planes, panels);
         return;
       }
       const groups = Math.ceil(cols / format.group);
       const addresses = (of: readonly Uint8Array[]) => [0, 1, 2, 3].map((p) => of[p]?.byteOffset ?? 0);
       const halves = format.planes.reduce((bits, { element }, p) => bits | (element === 2 ? 1 << p : 0), 0);
-      const sides = [blocks[0]!.byteOffset, blocks.at(-1)!.byteOffset, blocks.length];
-      const from = [...sides, rowBlocks(format, cols), groups, format.ggml!.bytes, format.group];
+      const blocks = [bytes.byteOffset, other.bytes.byteOffset, sides.length, rowBlocks(format, ggml, cols)];
+      const from = [...blocks, groups, ggml.bytes, format.group, codebookAt(ggml)];
       const to = [...addresses(planes), halves, ...addresses(panels)];
       heaps.pool.run("split", bound, count, grain(cols), ...from, ...to);
     },

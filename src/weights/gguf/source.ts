@@ -1,7 +1,7 @@
 // Tensors of GGUF files as matrices of the checkpoint that they were made from.
 
 import { WeightsError } from "../../errors.ts";
-import { type Format, rowPlanes } from "../../tensor/format.ts";
+import { type Format, type GgmlType, rowPlanes, splitRows } from "../../tensor/format.ts";
 import type { MatrixSource, WeightSource } from "../../tensor/types.ts";
 import type { Files } from "../files.ts";
 import { checkFinite } from "../finite.ts";
@@ -30,13 +30,13 @@ export function ggufSource(label: string, files: Files, tensors: ReadonlyMap<str
     matrix(name, firstRow, rows) {
       const found = find(name);
       const { type, name: own } = found.tensor;
-      if (type.format === null) {
+      if (type.format === null || type.blocks === null) {
         const known = [...GGML_TYPES.values()].filter(({ format }) => format !== null).map((known) => known.name);
         throw new WeightsError(
           `${label}: tensor ${own} is of type ${type.name}, which is not computed with (${known.join(", ")} are); take another quantization of the model`,
         );
       }
-      return new GgufMatrix(files, name, found, type.format, firstRow, rows);
+      return new GgufMatrix(files, name, found, type.format, type.blocks, firstRow, rows);
     },
   };
 }
@@ -50,6 +50,7 @@ class GgufMatrix implements MatrixSource {
   readonly rows: number;
   readonly cols: number;
   readonly format: Format;
+  readonly ggml: GgmlType;
   readonly #files: Files;
   readonly #place: HubTensor;
   /** Lines of a row: 1, or all elements of a vector. */
@@ -59,10 +60,19 @@ class GgufMatrix implements MatrixSource {
   /** This matrix's first line in the tensor of the checkpoint. */
   readonly #first: number;
 
-  constructor(files: Files, name: string, place: HubTensor, format: Format, firstRow = 0, rows?: number) {
+  constructor(
+    files: Files,
+    name: string,
+    place: HubTensor,
+    format: Format,
+    ggml: GgmlType,
+    firstRow = 0,
+    rows?: number,
+  ) {
     const { shape, tensor, headRows } = place;
     this.name = name;
     this.format = format;
+    this.ggml = ggml;
     this.cols = shape.at(-1) ?? 1;
     const all = shape.slice(0, -1).reduce((product, size) => product * size, 1);
     this.rows = rows ?? all - firstRow;
@@ -94,7 +104,7 @@ class GgufMatrix implements MatrixSource {
       const start = (at - first * this.#lines) * length;
       for (let i = 0; i < lines; i++) {
         const own = raw.subarray(i * this.#lineBytes, (i + 1) * this.#lineBytes);
-        this.format.ggml!.split(own, planes);
+        this.ggml.split(own, planes);
         this.format.unpack(planes, length, into.subarray(start + i * length, start + (i + 1) * length));
       }
       this.#checkFinite(at, into.subarray(start, start + lines * length));
@@ -106,7 +116,7 @@ class GgufMatrix implements MatrixSource {
     const planes = rowPlanes(this.format, 1, this.#lineLength);
     const line = new Float32Array(this.#lineLength);
     for (let at = 0; at < blocks.length; at += this.#lineBytes) {
-      this.format.ggml!.split(blocks.subarray(at, at + this.#lineBytes), planes);
+      this.ggml.split(blocks.subarray(at, at + this.#lineBytes), planes);
       this.format.unpack(planes, this.#lineLength, line);
       this.#checkFinite(first + at / this.#lineBytes, line);
     }
@@ -124,6 +134,15 @@ class GgufMatrix implements MatrixSource {
       await this.#readLines(at, lines, blocks);
       if (mayOverflow(this.#place.tensor.type, blocks)) this.#checkBlocks(at, blocks);
     }
+  }
+
+  /** For rows that are read with those of another type of the same format. */
+  async readPlanes(format: Format, first: number, count: number, planes: readonly Uint8Array[]): Promise<boolean> {
+    if (format !== this.format || this.#lines > 1) return false;
+    const blocks = new Uint8Array(count * this.#lineBytes);
+    await this.readBlocks(first, count, blocks);
+    splitRows(format, this.ggml, blocks, count, this.cols, planes);
+    return true;
   }
 
   /** Lines `first ..` of this matrix, in the checkpoint's order, to the start of `into`. */

@@ -1,7 +1,7 @@
 // The numbers that GGUF files use for kinds of values and for types of tensors.
 
 import { FORMATS } from "../../../kernels/formats/index.ts";
-import type { Format } from "../../tensor/format.ts";
+import { type GgmlType as BlockType, type Format, ggmlTypes } from "../../tensor/format.ts";
 
 /** Kinds of metadata values, at their numbers. */
 export const VALUE_KINDS = [
@@ -45,54 +45,46 @@ export interface GgmlType {
   readonly name: string;
   readonly elements: number;
   readonly bytes: number;
-  /** Bytes of a block, and the bits of them that are all set where a weight may not be finite. */
-  readonly exponents: Exponents;
   /** The format that computes with it; null if there is none. */
   readonly format: Format | null;
+  /** What that says of the type's blocks. */
+  readonly blocks: BlockType | null;
 }
 
-type Exponents = readonly (readonly [byte: number, bits: number])[];
-
-/** The exponents of f16 numbers at these bytes of a block. */
-const halves = (...at: number[]): Exponents => at.map((byte) => [byte + 1, 0x7c]);
-
-/**
- * [id, name, elements, bytes] of every type that ggml gives a size, and the exponents of those that
- * are computed with.
- */
-const SIZES: readonly (readonly [number, string, number, number, Exponents?])[] = [
-  [0, "F32", 1, 4, [[3, 0x7f]]],
-  [1, "F16", 1, 2, halves(0)],
-  [2, "Q4_0", 32, 18, halves(0)],
-  [3, "Q4_1", 32, 20, halves(0, 2)],
-  [6, "Q5_0", 32, 22, halves(0)],
-  [7, "Q5_1", 32, 24, halves(0, 2)],
-  [8, "Q8_0", 32, 34, halves(0)],
+/** [id, name, elements, bytes] of every type that ggml gives a size. */
+const SIZES: readonly (readonly [number, string, number, number])[] = [
+  [0, "F32", 1, 4],
+  [1, "F16", 1, 2],
+  [2, "Q4_0", 32, 18],
+  [3, "Q4_1", 32, 20],
+  [6, "Q5_0", 32, 22],
+  [7, "Q5_1", 32, 24],
+  [8, "Q8_0", 32, 34],
   [9, "Q8_1", 32, 36],
-  [10, "Q2_K", 256, 84, halves(80, 82)],
-  [11, "Q3_K", 256, 110, halves(108)],
-  [12, "Q4_K", 256, 144, halves(0, 2)],
-  [13, "Q5_K", 256, 176, halves(0, 2)],
-  [14, "Q6_K", 256, 210, halves(208)],
+  [10, "Q2_K", 256, 84],
+  [11, "Q3_K", 256, 110],
+  [12, "Q4_K", 256, 144],
+  [13, "Q5_K", 256, 176],
+  [14, "Q6_K", 256, 210],
   [15, "Q8_K", 256, 292],
   [16, "IQ2_XXS", 256, 66],
   [17, "IQ2_XS", 256, 74],
-  [18, "IQ3_XXS", 256, 98, halves(0)],
+  [18, "IQ3_XXS", 256, 98],
   [19, "IQ1_S", 256, 50],
-  [20, "IQ4_NL", 32, 18, halves(0)],
-  [21, "IQ3_S", 256, 110, halves(0)],
+  [20, "IQ4_NL", 32, 18],
+  [21, "IQ3_S", 256, 110],
   [22, "IQ2_S", 256, 82],
-  [23, "IQ4_XS", 256, 136, halves(0)],
+  [23, "IQ4_XS", 256, 136],
   [24, "I8", 1, 1],
   [25, "I16", 1, 2],
   [26, "I32", 1, 4],
   [27, "I64", 1, 8],
   [28, "F64", 1, 8],
   [29, "IQ1_M", 256, 56],
-  [30, "BF16", 1, 2, [[1, 0x7f]]],
+  [30, "BF16", 1, 2],
   [34, "TQ1_0", 256, 54],
   [35, "TQ2_0", 256, 66],
-  [39, "MXFP4", 32, 17, [[0, 0xfc]]],
+  [39, "MXFP4", 32, 17],
   [40, "NVFP4", 64, 36],
   [41, "Q1_0", 128, 18],
   [42, "Q2_0", 64, 18],
@@ -110,20 +102,23 @@ export const RETIRED_TYPES: ReadonlyMap<number, string> = new Map([
   [38, "IQ4_NL_8_8"],
 ]);
 
-const FORMAT_BY_TYPE = new Map<number, Format>(
-  Object.values<Format>(FORMATS).flatMap((format) => (format.ggml ? [[format.ggml.type, format]] : [])),
+const COMPUTED = new Map(
+  Object.values<Format>(FORMATS).flatMap((format) =>
+    ggmlTypes(format).map((blocks) => [blocks.type, { format, blocks }] as const),
+  ),
 );
 
 /** By id. */
 export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map(
-  SIZES.map(([id, name, elements, bytes, exponents = []]) => [
+  SIZES.map(([id, name, elements, bytes]) => [
     id,
-    { id, name, elements, bytes, exponents, format: FORMAT_BY_TYPE.get(id) ?? null },
+    { id, name, elements, bytes, ...(COMPUTED.get(id) ?? { format: null, blocks: null }) },
   ]),
 );
 
 /** Whether blocks may hold a weight that is not finite. Never false if they do. */
-export function mayOverflow({ bytes, exponents }: GgmlType, blocks: Uint8Array): boolean {
+export function mayOverflow({ bytes, blocks: type }: GgmlType, blocks: Uint8Array): boolean {
+  const exponents = type?.exponents ?? [];
   // Only bits that are all set carry; branch-free, so it costs almost nothing.
   for (const [first, bits] of exponents) {
     const lowest = bits & -bits;

@@ -116,7 +116,7 @@ describe("tensors under the model hub's names, rows of q and k put back", () => 
     let finite = 0;
     for (let r = 0; r < length; r++) {
       const blocks = data.subarray(r * length, (r + 1) * length);
-      format.ggml!.split(blocks, planes);
+      type.blocks!.split(blocks, planes);
       format.unpack(planes, cols, row);
       const read = new Uint8Array(length);
       if (row.every(Number.isFinite)) {

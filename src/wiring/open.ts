@@ -2,7 +2,7 @@
 // Node and browsers (files, the GPU object, the size of memory) come in as a Platform.
 
 import { PACKABLE } from "../../kernels/formats/index.ts";
-import { createCpuOps } from "../backend/cpu/cpu.ts";
+import { createCpuOps, panelWorker } from "../backend/cpu/cpu.ts";
 import type { PoolWorker } from "../backend/cpu/pool.ts";
 import type { Ops } from "../backend/ops.ts";
 import type { TuningStore } from "../backend/webgpu/tuning/autotune.ts";
@@ -79,6 +79,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
   let gpu: PlatformGpu | null = null;
   let ops: Ops | null = null;
   let residency: Residency | null = null;
+  let panels: ReturnType<typeof panelWorker> | null = null;
   try {
     const { architecture, tokenizer } = input;
     checkStored(where, architecture, options);
@@ -94,8 +95,13 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     const weights = formatsText(sources, chosen);
 
     const exact = options.activations === "f32";
+    panels = gpu ? panelWorker(cpuOptions(options, platform)) : null;
     const webgpu = gpu
-      ? await createWebGpuOps(gpu.gpu, { maxTokens: chunk, ...(exact && { arithmetics: ["f32"] }) })
+      ? await createWebGpuOps(gpu.gpu, {
+          maxTokens: chunk,
+          ...(exact && { arithmetics: ["f32"] }),
+          ...(panels?.workOf && { workOf: panels.workOf }),
+        })
       : null;
     const backend: Ops =
       webgpu ??
@@ -127,6 +133,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
         options.onProgress?.(Math.min(done, total), total);
       },
     });
+    await panels?.close();
     await webgpu?.tune(platform.tuning);
     const kv = backend.createKv(kvGeometry(architecture), kvPrecision, BLOCK_SIZE, context);
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
@@ -173,6 +180,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       },
     });
   } catch (error) {
+    await panels?.close();
     await residency?.close();
     ops?.close();
     await gpu?.release();

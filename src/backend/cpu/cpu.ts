@@ -2,6 +2,7 @@
 // plain ones.
 
 import { DeviceError, RequestError } from "../../errors.ts";
+import type { PanelWorkOf } from "../../tensor/load.ts";
 import type { ExpertShape } from "../../tensor/record.ts";
 import type { HostExperts } from "../experts.ts";
 import type { Observer, Ops } from "../ops.ts";
@@ -107,12 +108,29 @@ export async function createCpuExpertClasses(
  * Packs weights into panels and records, without a model. @throws DeviceError without WebAssembly
  * SIMD, MemoryError
  */
-export async function createPacker({ threads = 1, startWorker }: Pick<CpuOptions, "threads" | "startWorker">) {
+export async function createPacker(options: Pick<CpuOptions, "threads" | "startWorker" | "fewerThreads">) {
+  const { threads = 1, startWorker, fewerThreads } = options;
   const [instructions] = instructionSets();
   if (instructions === undefined)
     throw new DeviceError("weights are packed with WebAssembly SIMD, which this runtime lacks or was told not to use");
-  const { modules, home, pool } = await start(instructions, threads, startWorker);
+  const { modules, home, pool } = await start(instructions, threads, startWorker, fewerThreads);
   return new Packer(new SimdHeaps(modules, home, pool), home);
+}
+
+/**
+ * A packer for a backend that computes elsewhere: it starts with the first work, and there is none
+ * without WebAssembly SIMD.
+ */
+export function panelWorker(options: Pick<CpuOptions, "threads" | "startWorker">) {
+  let packer: Promise<Packer> | null = null;
+  const workOf: PanelWorkOf | undefined = hasExpertSlots()
+    ? async (format) => {
+        packer ??= createPacker({ ...options, fewerThreads: true });
+        return (await packer).work(format);
+      }
+    : undefined;
+  const close = async (): Promise<void> => (await packer?.catch(() => null))?.close();
+  return { workOf, close };
 }
 
 /**

@@ -1,7 +1,14 @@
 // Packs matrices and experts for a file: panels and records in byte order, a few MiB at a time.
 
 import type { Format } from "../../tensor/format.ts";
-import { expertPanels, loadPanels, matrixPanels, type PanelSource, pieceRows } from "../../tensor/load.ts";
+import {
+  expertPanels,
+  loadPanels,
+  matrixPanels,
+  type PanelSource,
+  type PanelWork,
+  pieceRows,
+} from "../../tensor/load.ts";
 import { rowsOfPanels } from "../../tensor/panels.ts";
 import { type ExpertShape, recordLayout } from "../../tensor/record.ts";
 import type { ExpertSource, MatrixSource } from "../../tensor/types.ts";
@@ -42,6 +49,12 @@ export class Packer {
     await zeros(bytes - downOffset - down.bytes, sink);
   }
 
+  /** Work for panels of a format, on all threads; one load at a time. */
+  async work(format: Format): Promise<PanelWork> {
+    await this.#heaps.prepare(format, this.#heap);
+    return heapWork(this.#heaps, this.#heap);
+  }
+
   close(): void {
     this.#heaps.pool.close();
     this.#heaps.close();
@@ -50,8 +63,7 @@ export class Packer {
   /** Writes the first plane band by band; the others are kept until then. */
   async #stream(source: PanelSource, sink: Sink, signal: AbortSignal | undefined): Promise<void> {
     const { layout, rows } = source;
-    await this.#heaps.prepare(layout.format, this.#heap);
-    const work = heapWork(this.#heaps, this.#heap);
+    const work = await this.work(layout.format);
     const [first, others] = [layout.planes.slice(0, 1), layout.planes.slice(1)];
     const { rowBytes } = first[0]!;
     const piece = pieceRows(source, work);

@@ -2,6 +2,7 @@
 
 import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
+import type { PanelWorkOf } from "../../../tensor/load.ts";
 import type { ExpertShape } from "../../../tensor/record.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler } from "../../experts.ts";
@@ -46,6 +47,8 @@ export interface VerbsOptions {
   readonly abilities: Abilities;
   /** Bind at most this many bytes of weights at once. Default: what the device allows. */
   readonly maxWeightBytes?: number;
+  /** Where large matrices are made; one load at a time then. Default: plainWork(). */
+  readonly workOf?: PanelWorkOf;
   /** Called once, when close() has ended all that ran. */
   readonly onClose?: () => void;
 }
@@ -82,7 +85,7 @@ export class Verbs implements WebGpuOps {
     this.maxTokens = options.maxTokens;
     this.#device = device;
     this.#encoder = new StepEncoder(device, info.features.includes("subgroups"));
-    this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding);
+    this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding, options.workOf);
     this.#step = new StepBatch(device, this.#encoder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
     this.#plans = new Plans(this.#encoder);

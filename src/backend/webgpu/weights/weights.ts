@@ -2,7 +2,15 @@
 
 import { RequestError } from "../../../errors.ts";
 import { type Format, GROUP, PANEL_ROWS } from "../../../tensor/format.ts";
-import { expertPanels, loadPanels, matrixPanels, type PanelSource, plainWork } from "../../../tensor/load.ts";
+import {
+  expertPanels,
+  loadPanels,
+  matrixPanels,
+  type PanelSource,
+  type PanelWork,
+  type PanelWorkOf,
+  plainWork,
+} from "../../../tensor/load.ts";
 import type { ExpertSource, MatrixSource } from "../../../tensor/types.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import {
@@ -19,17 +27,25 @@ import {
 /** Bytes written before waiting: the queue keeps a copy of each until it is done. */
 const IN_FLIGHT = 256 * 2 ** 20;
 
+/** From how many bytes on a matrix is made elsewhere: threads take a while to start. */
+const MANY = 2 ** 20;
+
 export class WeightLoader {
   readonly #device: Device;
+  readonly #workOf: PanelWorkOf | undefined;
   readonly space: WeightSpace;
   /** What was loaded. */
   readonly matrices: GpuMatrix[] = [];
   readonly experts: GpuExperts[] = [];
   #inFlight = 0;
 
-  /** @param limit bytes of weights that one binding may hold */
-  constructor(device: Device, limit: number) {
+  /**
+   * @param limit bytes of weights that one binding may hold
+   * @param workOf of large matrices, for one load at a time; default: plain arrays
+   */
+  constructor(device: Device, limit: number, workOf?: PanelWorkOf) {
     this.#device = device;
+    this.#workOf = workOf;
     this.space = new WeightSpace(device, limit);
   }
 
@@ -92,8 +108,12 @@ export class WeightLoader {
     try {
       const weights = make(made);
       await this.#device.settle();
-      const work = plainWork();
-      for (const [source, segments] of fill(weights)) await this.#fill(source, segments, work);
+      const plain = plainWork();
+      for (const [source, segments] of fill(weights)) {
+        const { stored, layout } = source;
+        const few = stored !== null || layout.bytes < MANY;
+        await this.#fill(source, segments, few ? plain : ((await this.#workOf?.(layout.format)) ?? plain));
+      }
       await this.#device.settle();
       return weights;
     } catch (error) {
@@ -102,7 +122,7 @@ export class WeightLoader {
     }
   }
 
-  async #fill(source: PanelSource, segments: readonly Segment[], work: ReturnType<typeof plainWork>): Promise<void> {
+  async #fill(source: PanelSource, segments: readonly Segment[], work: PanelWork): Promise<void> {
     const device = this.#device;
     const { planes } = source.layout;
     await loadPanels(source, work, {

@@ -6,6 +6,7 @@ import { bf16 } from "./bf16/bf16.ts";
 import { f8 } from "./f8/f8.ts";
 import { f16 } from "./f16/f16.ts";
 import { f32 } from "./f32/f32.ts";
+import { iq1 } from "./iq1/iq1.ts";
 import { iq2 } from "./iq2/iq2.ts";
 import { iq3_s } from "./iq3_s/iq3_s.ts";
 import { iq3_xxs } from "./iq3_xxs/iq3_xxs.ts";
@@ -51,6 +52,7 @@ export const FORMATS = {
   iq3_xxs,
   q2_k,
   iq2,
+  iq1,
 } as const satisfies Readonly<Record<string, Format>>;
 
 export type FormatName = keyof typeof FORMATS;

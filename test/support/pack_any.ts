@@ -2,6 +2,7 @@
 
 import { packNibbles, packOneBit, packTwoBits } from "../../kernels/formats/bits.ts";
 import { E4M3 } from "../../kernels/formats/f8/f8.ts";
+import { IQ1_VALUES } from "../../kernels/formats/iq1/iq1.ts";
 import { IQ2_VALUES } from "../../kernels/formats/iq2/iq2.ts";
 import { IQ3_S_VALUES } from "../../kernels/formats/iq3_s/iq3_s.ts";
 import { IQ3_XXS_VALUES } from "../../kernels/formats/iq3_xxs/iq3_xxs.ts";
@@ -48,6 +49,7 @@ const PACKS: Readonly<Record<string, Pack>> = {
   iq3_s: codes(IQ3_S_VALUES, 15, 1),
   iq3_xxs: codes(IQ3_XXS_VALUES, 31, 0.5),
   iq2: oddCodes(IQ2_VALUES, 43),
+  iq1: oddCodes(IQ1_VALUES, 9),
   f8(x, [weights, scales]) {
     const factors = new Float32Array(scales!.buffer, scales!.byteOffset, 2);
     for (let g = 0; g < 2; g++) {

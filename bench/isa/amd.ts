@@ -1,27 +1,6 @@
 // Reads AMD machine code as Mesa's RADV prints it: its inner loops, and what an iteration does.
 
-/** What one pass through a piece of code does, a lane: of a loop an iteration. */
-export interface Work {
-  readonly instructions: number;
-  /** Of the vector ALU; two that are issued together count as one. */
-  readonly valu: number;
-  readonly salu: number;
-  /** Multiplications with an addition, each number of a packed or dotted one. */
-  readonly multiplyAdds: number;
-  /** Loads from buffers, their bytes, and the most bytes that are on their way at once. */
-  readonly loads: number;
-  readonly loadBytes: number;
-  readonly inFlight: number;
-  /** Loads of values that all lanes share. */
-  readonly scalarLoads: number;
-  readonly stores: number;
-  /** Reads and writes of workgroup memory. */
-  readonly ldsReads: number;
-  readonly ldsWrites: number;
-  readonly waits: number;
-  readonly barriers: number;
-  readonly branches: number;
-}
+import { innermost, type Work, type Works } from "./work.ts";
 
 interface Instruction {
   readonly name: string;
@@ -35,11 +14,15 @@ interface Code {
   readonly labels: ReadonlyMap<string, number>;
 }
 
-/** The innermost loops of a listing, in order, and the whole. */
-export function workOf(assembly: string): { readonly whole: Work; readonly loops: readonly Work[] } {
-  const code = read(assembly);
-  const loops = innermost(code).map(([from, to]) => count(code.instructions.slice(from, to), true));
-  return { whole: count(code.instructions, false), loops };
+/** Reads an assembly. */
+export function amdWorks(assembly: string): Works {
+  const { instructions, labels } = read(assembly);
+  const jumps = instructions.flatMap(({ name, rest }, from) => {
+    const to = /^s_c?branch/.test(name) ? labels.get(/BB\d+/.exec(rest)?.[0] ?? "") : undefined;
+    return to === undefined ? [] : [{ from, to }];
+  });
+  const loops = innermost(jumps).map(([from, to]) => count(instructions.slice(from, to), true));
+  return { whole: count(instructions, false), loops };
 }
 
 /** What only tells the hardware how instructions depend on each other. */
@@ -58,20 +41,6 @@ function read(assembly: string): Code {
     if (name !== undefined && !HINT.test(name)) instructions.push({ name, rest: rest ?? "" });
   }
   return { instructions, labels };
-}
-
-/** Loops that have no other within, as [first instruction, end). A jump backwards makes one. */
-function innermost({ instructions, labels }: Code): [number, number][] {
-  const ends = new Map<number, number>();
-  for (const [i, { name, rest }] of instructions.entries()) {
-    if (!/^s_(c?branch)/.test(name)) continue;
-    const to = labels.get(/BB\d+/.exec(rest)?.[0] ?? "");
-    if (to !== undefined && to <= i) ends.set(to, Math.max(ends.get(to) ?? 0, i + 1));
-  }
-  const all = [...ends].sort(([a], [b]) => a - b);
-  const within = ([from, to]: [number, number], [start, end]: [number, number]): boolean =>
-    start >= from && end <= to && (start > from || end < to);
-  return all.filter((loop) => !all.some((other) => within(loop, other)));
 }
 
 /** Bytes a lane of a load or store, by the ending of its name. */
@@ -105,13 +74,13 @@ function productsOf({ name, rest }: Instruction): number {
   return names.reduce((sum, one) => sum + first(PRODUCTS, one.replace(/^v_(dual_)?/, "")), 0);
 }
 
-const MEMORY = /^(buffer|global|flat|scratch)_(load|store)/;
+const LOAD = /^(buffer|global|flat)_load/;
 const LDS_READ = /^ds_(read|load)/;
 const LDS_WRITE = /^ds_(write|store)/;
 
 function count(code: readonly Instruction[], loop: boolean): Work {
   const of = (pattern: RegExp): Instruction[] => code.filter(({ name }) => pattern.test(name));
-  const loads = of(/^(buffer|global|flat|scratch)_load/);
+  const loads = of(LOAD);
   return {
     instructions: code.length,
     valu: of(/^v_/).length,
@@ -123,7 +92,8 @@ function count(code: readonly Instruction[], loop: boolean): Work {
     loadBytes: loads.reduce((sum, { name }) => sum + first(WIDTHS, name), 0),
     inFlight: mostInFlight(code, loop ? 2 : 1),
     scalarLoads: of(/^s_(buffer_)?load/).length,
-    stores: of(MEMORY).length - loads.length,
+    stores: of(/^(buffer|global|flat)_store/).length,
+    spills: of(/^scratch_/).length,
     ldsReads: of(LDS_READ).length,
     ldsWrites: of(LDS_WRITE).length,
     waits: of(/^s_wait/).length,
@@ -143,7 +113,7 @@ function mostInFlight(code: readonly Instruction[], times: number): number {
     for (const { name, rest } of code) {
       const left = /vmcnt\((\d+)\)/.exec(name === "s_waitcnt" ? rest : "");
       if (left) onTheWay.splice(0, Math.max(0, onTheWay.length - Number(left[1])));
-      if (!/^(buffer|global|flat|scratch)_load/.test(name)) continue;
+      if (!LOAD.test(name)) continue;
       onTheWay.push(first(WIDTHS, name));
       most = Math.max(
         most,

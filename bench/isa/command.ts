@@ -8,10 +8,11 @@ import { TILES, type TileName } from "../../src/backend/webgpu/tuning/tiles.ts";
 import { oneOf, resultName, wholes } from "../arguments.ts";
 import { about, writeResult } from "../result.ts";
 import { type JudgeOptions, judge, missing } from "./judge.ts";
+import { FAMILIES } from "./makers.ts";
 import { tableOf } from "./table.ts";
 
 const USAGE = `usage: npm run bench -- isa [--kernels matmul_vec,route] [--formats q4,q8 | --all] [--arithmetics f32,f16,int8]
-         [--reductions subgroups,tree] [--tiles shared64,int8] [--rows 1,4] [--family navi31,renoir] [--page | --both]
+         [--reductions subgroups,tree] [--tiles shared64,int8] [--rows 1,4] [--family navi31,renoir,tgl] [--page | --both]
          [--model synthetic:...] [--keep <folder for machine code>] [--name <of the result>] [--json]`;
 
 /** Formats of which most checkpoints are made. */
@@ -31,8 +32,8 @@ export async function isaCommand(root: URL, args: readonly string[]): Promise<nu
     console.error(`${(error as Error).message}\n${USAGE}`);
     return 2;
   }
-  const lacking = missing();
-  if (lacking !== null) {
+  const lacking = parsed.families.map(missing).find((what) => what !== null);
+  if (lacking) {
     console.error(`isa: this machine lacks ${lacking}`);
     return 1;
   }
@@ -89,7 +90,7 @@ function parse(args: readonly string[]): Parsed {
     reductions: list(values.reductions).map((one) => oneOf("reductions", one, ["subgroups", "tree"] as const)),
     tiles: list(values.tiles).map((tile) => oneOf("tiles", tile, Object.keys(TILES) as TileName[])),
     rows: wholes("rows", values.rows),
-    families: list(values.family),
+    families: list(values.family).map((family) => oneOf("family", family, FAMILIES)),
     checks: values.both ? ["none", "page"] : values.page ? ["page"] : ["none"],
     model: values.model,
     keep: values.keep,

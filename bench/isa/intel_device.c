@@ -182,18 +182,26 @@ static int parameter(int which) {
   }
 }
 
+typedef struct {
+  size_t length;
+  char *text;
+} Text;
+
+static void say(Text *to, const char *text) {
+  const size_t length = strlen(text);
+  if (to->text) memcpy(to->text, text, to->length < length ? to->length : length);
+  to->length = length;
+}
+
 static int version(void *argument) {
   struct {
     int parts[3];
-    struct {
-      size_t length;
-      char *text;
-    } name, date, description;
+    Text name, date, description;
   } *v = argument;
   v->parts[0] = 1, v->parts[1] = 6;
-  if (v->name.text) memcpy(v->name.text, "i915", v->name.length < 4 ? v->name.length : 4);
-  v->name.length = 4;
-  v->date.length = v->description.length = 0;
+  say(&v->name, "i915");
+  say(&v->date, "-");
+  say(&v->description, "-");
   return 0;
 }
 
@@ -221,7 +229,8 @@ static int drm(unsigned number, void *argument) {
       for (uint32_t i = 0; i < words[4]; i++) ((uint64_t *)longs[1])[i] = UINT64_MAX / 2;
       return 0;
     case 0x46: return *((int **)argument)[1] = parameter((int)words[0]), 0;
-    case 0x5b: return make_object(longs[0], &words[2]);
+    case 0x5b: // create an object: the old way and the new
+    case 0x7c: return make_object(longs[0], &words[2]);
     case 0x73: return make_object(longs[1], &words[5]); // of the caller's memory
     case 0x63: return longs[0] = longs[1] = (uint64_t)1 << 48, 0;
     case 0x64: return longs[1] = objects[words[0]], 0; // where to map it

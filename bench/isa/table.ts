@@ -1,10 +1,11 @@
 // Verdicts as a table: a line a kernel and family, with the loop that multiplies most.
 
-import type { Work } from "./amd.ts";
 import type { Verdict } from "./judge.ts";
+import type { Work } from "./work.ts";
 
 const COLUMNS = [
-  "VGPR",
+  "lanes",
+  "regs",
   "spill",
   "LDS",
   "waves",
@@ -17,6 +18,7 @@ const COLUMNS = [
   "flight",
   "LDS r/w",
   "page",
+  "spill",
   "loop +%",
 ];
 
@@ -64,23 +66,31 @@ function cells(one: Verdict, page: Verdict | undefined): string[] {
     ? [
         loop.instructions,
         loop.valu,
-        loop.multiplyAdds,
+        Math.round(loop.multiplyAdds),
         loop.loads,
-        loop.loadBytes,
-        loop.inFlight,
+        Math.round(loop.loadBytes),
+        Math.round(loop.inFlight),
         `${loop.ldsReads}/${loop.ldsWrites}`,
       ]
     : Array.from({ length: 7 }, () => "-");
-  const other = page && mainLoop(page);
+  const other = page ? mainLoop(page) : null;
   const more = loop && other ? (100 * (other.instructions / loop.instructions - 1)).toFixed(0) : "-";
   return [
-    one.vgprs,
-    one.spilledVgprs + one.spilledSgprs || (one.scratchBytes > 0 ? `${one.scratchBytes} B` : 0),
+    one.subgroup,
+    one.registers,
+    spillsOf(one, loop),
     one.ldsBytes,
-    one.waves,
+    one.waves ?? "-",
     one.whole.instructions,
     ...own,
-    page ? page.vgprs : "-",
+    page ? page.registers : "-",
+    page ? spillsOf(page, other) : "-",
     more,
   ].map(String);
+}
+
+/** Spilled registers, and how often the loop reads or writes one. */
+function spillsOf({ spills, scratchBytes }: Verdict, loop: Work | null): string {
+  const all = spills || (scratchBytes > 0 ? `${scratchBytes} B` : 0);
+  return loop && loop.spills > 0 ? `${all} (${loop.spills})` : `${all}`;
 }

@@ -2,7 +2,8 @@
 // is on its way from memory at once.
 
 import { beforeAll, describe, expect, it } from "vitest";
-import { workOf } from "../../bench/isa/amd.ts";
+import { amdWorks } from "../../bench/isa/amd.ts";
+import { intelWorks } from "../../bench/isa/intel.ts";
 import { type Judgement, judge, missing, parse } from "../../bench/isa/judge.ts";
 import { mainLoop, titleOf } from "../../bench/isa/table.ts";
 import { titled } from "../support/fixtures.ts";
@@ -12,7 +13,7 @@ import { HUNG } from "../support/patience.ts";
 const MOST_REGISTERS = 128;
 
 describe("bench/isa/amd.ts", () => {
-  const loop = workOf(`
+  const loop = amdWorks(`
 BB0:
 	s_mov_b32 s0, 0                                             ; be800080
 BB1:
@@ -51,6 +52,52 @@ BB4:
   });
 });
 
+describe("bench/isa/intel.ts", () => {
+  const works = intelWorks(
+    `
+mov(16)         g46<1>UD        0x00000000UD                    { align1 1H };
+
+LABEL4:
+cmp.ge.f0.0(16) null<1>UD       g34<8,8,1>UD    g28<0,1,0>UD    { align1 1H };
+(+f0.0) break(16) JIP:  LABEL3        UIP:  LABEL3              { align1 1H };
+send(16)        g2UD            g78UD           nullUD          0x04805001                0x00000000
+                            dp data 1 MsgDesc: (untyped surface read, Surface = 1, SIMD16, Mask = 0x0)  mlen 2 ex_mlen 0 rlen 8 { align1 1H $3 };
+send(16)        g10UD           g32UD           nullUD          0x04805004                0x00000000
+                            ugm MsgDesc: ( load, a32, d32, V2, L1STATE_L3MOCS dst_len = 4, src0_len = 2, src1_len = 0 bti )  BTI 1  base_offset 0  { align1 1H $5 };
+shr(16)         g84<1>UD        g2<8,8,1>UD     0x00000004UD    { align1 1H $3.dst compacted };
+send(16)        g1UD            g49UD           nullUD          0x048050fe                0x00000000
+                            dp data 1 MsgDesc: (untyped surface read, Surface = 254, SIMD16, Mask = 0x0)  mlen 2 ex_mlen 0 rlen 8 { align1 1H @4 $12 };
+send(8)         g9UD            g1UD            nullUD          0x048050fd                0x00000000
+                            data MsgDesc: (DC OWORD block read, bti 253, owords = 2, aligned = 0)  mlen 1 ex_mlen 0 rlen 1 { align1 WE_all 1Q $2 };
+sync nop(1)                     null<0,1,0>UB                   { align1 WE_all 1N $2.src };
+mad(16)         g94<1>F         g92<8,8,1>F     g14<8,8,1>F     g84<1,1,1>F { align1 1H @1 $5.dst compacted };
+mad(8)          g94<1>F         g92<8,8,1>F     g14<8,8,1>F     g84<1,1,1>F { align1 1Q };
+dp4a(16)        g94<1>D         g92<8,8,1>D     g14<8,8,1>D     g84<1,1,1>D { align1 1H };
+while(16)       JIP:  LABEL4                                    { align1 1H };
+
+LABEL3:
+endif(16)       JIP:  LABEL6                                    { align1 1H };
+`,
+    16,
+  );
+
+  it("finds the inner loop and counts an iteration, a lane", () => {
+    expect(works.loops.length).toBe(1);
+    expect(works.loops[0]).toMatchObject({
+      instructions: 12,
+      valu: 5,
+      multiplyAdds: 5.5,
+      ldsReads: 1,
+      spills: 1,
+      waits: 1,
+    });
+  });
+
+  it("counts the bytes of loads, and those on their way at once, before and since LSC", () => {
+    expect(works.loops[0]).toMatchObject({ loads: 2, loadBytes: 24, inFlight: 24, scalarLoads: 0 });
+  });
+});
+
 it("reads what driver.c writes", () => {
   const text = "executable 64\nstatistic VGPRs\t48\ntext 6 Assembly\nBB0:\n\n\n";
   const { subgroup, statistics, texts } = parse(Buffer.from(text));
@@ -59,7 +106,7 @@ it("reads what driver.c writes", () => {
   expect([...texts]).toEqual([["Assembly", "BB0:\n\n"]]);
 });
 
-const lacking = missing();
+const lacking = missing("navi31");
 const left = lacking === null ? null : `skipped: this machine lacks ${lacking}`;
 describe.skipIf(left)(titled("kernels on navi31", left), () => {
   const decode = ["matmul_vec", "qkv_vec", "route", "expert_up_vec", "expert_down_vec", "attention_split"];
@@ -86,13 +133,13 @@ describe.skipIf(left)(titled("kernels on navi31", left), () => {
   });
 
   it("keep registers out of memory", () => {
-    const spilled = verdicts.filter((one) => one.spilledVgprs + one.spilledSgprs + one.scratchBytes > 0);
+    const spilled = verdicts.filter((one) => one.spills + one.scratchBytes > 0);
     expect(spilled.map(titleOf)).toEqual([]);
   });
 
   it(`use at most ${MOST_REGISTERS} registers where they are for few rows`, () => {
     const many = verdicts.filter(
-      ({ kernel, vgprs }) => decode.includes(kernel.split(" ")[0]!) && vgprs > MOST_REGISTERS,
+      ({ kernel, registers }) => decode.includes(kernel.split(" ")[0]!) && registers > MOST_REGISTERS,
     );
     // Its products of f32 weights take 20 loads at once.
     expect(many.filter(({ kernel }) => !kernel.startsWith("route ")).map(titleOf)).toEqual([]);
@@ -106,5 +153,26 @@ describe.skipIf(left)(titled("kernels on navi31", left), () => {
       const { multiplyAdds, inFlight } = mainLoop(one)!;
       expect(inFlight, titleOf(one)).toBeGreaterThanOrEqual(36 * Math.floor(multiplyAdds / 64));
     }
+  });
+});
+
+const noIntel = missing("tgl");
+const leftIntel = noIntel === null ? null : `skipped: this machine lacks ${noIntel}`;
+describe.skipIf(leftIntel)(titled("kernels on Intel's tgl", leftIntel), () => {
+  it("are compiled, and read", { timeout: HUNG }, () => {
+    const { adapters, verdicts, refused } = judge(new URL("../../", import.meta.url), {
+      model: "synthetic:mixtral-8x7b?layers=1",
+      families: ["tgl"],
+      checks: ["none"],
+      formats: ["q4"],
+      arithmetics: ["f32"],
+      reductions: ["subgroups"],
+      tiles: [],
+      kernels: ["matmul_vec"],
+      rows: [1],
+    });
+    expect([adapters.tgl, refused]).toEqual([expect.stringMatching(/Intel/), []]);
+    for (const one of verdicts) expect(mainLoop(one)!.multiplyAdds, titleOf(one)).toBeGreaterThanOrEqual(64);
+    expect(verdicts.map(({ subgroup }) => subgroup)).toEqual([16, 16]);
   });
 });

@@ -1,0 +1,113 @@
+// Compilers for GPUs that are not there: Mesa's drivers for AMD and Intel, which generations they
+// compile for, and how what they say is read.
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { isAbsolute, join, resolve } from "node:path";
+import { RequestError } from "../../src/errors.ts";
+import { amdWorks } from "./amd.ts";
+import { intelWorks } from "./intel.ts";
+import type { Works } from "./work.ts";
+
+/** What a driver says of a kernel, in the words of all drivers. */
+export interface Figures {
+  /** Registers: AMD's vector registers of a lane; Intel's of 32 bytes of a subgroup, of 128. */
+  readonly registers: number;
+  /** Registers that are kept in memory. */
+  readonly spills: number;
+  /** Bytes of memory a lane for them and for arrays. */
+  readonly scratchBytes: number;
+  /** Bytes of workgroup memory. */
+  readonly ldsBytes: number;
+  /** Subgroups that a SIMD unit holds at once; null where the driver does not say. */
+  readonly waves: number | null;
+  /** The compiler's estimate for a subgroup. */
+  readonly cycles: number;
+}
+
+interface Maker {
+  readonly name: string;
+  /** The driver's manifest. */
+  readonly manifest: RegExp;
+  /** What a process has in its environment to compile for a family. */
+  env(family: string): Readonly<Record<string, string>>;
+  /** A library that stands for the device, which is loaded before all others. */
+  readonly device?: string;
+  /** What the driver calls the machine code. */
+  readonly assembly: string;
+  figures(statistic: (name: string) => number): Figures;
+  works(assembly: string, subgroup: number): Works;
+}
+
+const AMD: Maker = {
+  name: "Mesa's RADV",
+  manifest: /^radeon_icd.*\.json$/,
+  env: (family) => ({ RADV_FORCE_FAMILY: family }),
+  assembly: "Assembly",
+  figures: (of) => ({
+    registers: of("VGPRs"),
+    spills: of("Spilled VGPRs") + of("Spilled SGPRs"),
+    scratchBytes: of("Scratch size"),
+    ldsBytes: of("LDS size"),
+    waves: of("Subgroups per SIMD"),
+    cycles: of("Latency"),
+  }),
+  works: amdWorks,
+};
+
+/** PCI ids of one GPU a generation. */
+const INTEL_IDS: Readonly<Record<string, string>> = {
+  tgl: "9a49", // Iris Xe
+  dg2: "56a0", // Arc A770
+  mtl: "7d55", // Arc Graphics of a Core Ultra
+};
+
+const INTEL: Maker = {
+  name: "Mesa's ANV",
+  manifest: /^intel_icd.*\.json$/,
+  env: (family) => ({ HOTSET_ISA_PCI: INTEL_IDS[family]! }),
+  device: "intel_device.c",
+  assembly: "GEN Assembly",
+  figures: (of) => ({
+    registers: of("Max live registers"),
+    spills: of("Spill Count"),
+    scratchBytes: of("Scratch Memory Size"),
+    ldsBytes: of("Workgroup Memory Size"),
+    waves: null,
+    cycles: of("Cycle Count"),
+  }),
+  works: intelWorks,
+};
+
+/** AMD's generations that RADV compiles for without a device, from RDNA1 and late GCN on. */
+const AMD_FAMILIES = ["vega10", "vega20", "raven", "renoir", "navi10", "navi14", "navi21", "vangogh", "navi31"];
+
+export const FAMILIES = [...AMD_FAMILIES, ...Object.keys(INTEL_IDS)];
+
+/** @throws RequestError for a family that is none */
+export function makerOf(family: string): Maker {
+  if (AMD_FAMILIES.includes(family)) return AMD;
+  if (Object.hasOwn(INTEL_IDS, family)) return INTEL;
+  throw new RequestError(`--family: expected one of ${FAMILIES.join(", ")}, found "${family}"`);
+}
+
+const FOLDERS = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+
+/** A driver that is installed: its library, and the version of Vulkan that it has. */
+export interface Driver {
+  readonly library: string;
+  readonly version: string;
+}
+
+/** A maker's driver; null where it is not installed. */
+export function driverOf({ manifest }: Maker): Driver | null {
+  for (const folder of FOLDERS.filter(existsSync)) {
+    const file = readdirSync(folder).find((name) => manifest.test(name));
+    if (file === undefined) continue;
+    const { ICD } = JSON.parse(readFileSync(join(folder, file), "utf8"));
+    const path: string = ICD.library_path;
+    // A name alone is looked for where all libraries are; other paths start at the manifest.
+    const library = path.includes("/") && !isAbsolute(path) ? resolve(folder, path) : path;
+    return { library, version: ICD.api_version };
+  }
+  return null;
+}

@@ -80,6 +80,9 @@ export async function openSite(html: string): Promise<Site> {
     args: [
       "--no-sandbox",
       "--enable-unsafe-webgpu",
+      // To zero workgroup memory takes SwiftShader seconds a kernel. None of ours needs it: Node's
+      // runs are without, but for one with all of a page's checks.
+      "--enable-dawn-features=disable_workgroup_init",
       "--use-webgpu-adapter=swiftshader",
       "--disable-background-networking",
       "--disable-component-update",

@@ -17,6 +17,8 @@ export interface ProfileOptions extends StepsOptions {
   readonly model: string;
   /** Positions before the decoded tokens. */
   readonly contexts: readonly number[];
+  /** Sequences that are decoded together. */
+  readonly rows: readonly number[];
   /** Lengths of prompts. */
   readonly prompts: readonly number[];
   /** Tokens of a run that is measured: three times without timestamps, once with. */
@@ -41,10 +43,10 @@ export interface KernelRow {
 }
 
 export interface ProfileCase {
-  /** "decode at 4096", "prompt of 512". */
+  /** "decode at 4096", "decode of 16 at 4096", "prompt of 512". */
   readonly name: string;
   readonly kind: "decode" | "prompt";
-  /** Tokens before the step, and tokens of it. */
+  /** Tokens before the step, and tokens of it: of as many sequences where it decodes. */
   readonly context: number;
   readonly tokens: number;
   /** Wall time of an untouched step: the median of a few runs, and each run. */
@@ -93,7 +95,17 @@ export interface ProfileReport {
 
 export async function profile(options: ProfileOptions): Promise<ProfileReport> {
   const started = performance.now();
-  const { model, weights, kv, chunk, contexts, prompts, tokens, budgetMs = Number.POSITIVE_INFINITY } = options;
+  const {
+    model,
+    weights,
+    kv,
+    chunk,
+    contexts,
+    rows: together,
+    prompts,
+    tokens,
+    budgetMs = Number.POSITIVE_INFINITY,
+  } = options;
   const steps = await openSteps(model, options);
   try {
     const cases: ProfileCase[] = [];
@@ -113,7 +125,14 @@ export async function profile(options: ProfileOptions): Promise<ProfileReport> {
       skipped: [...skipped],
     });
     const wanted = [
-      ...contexts.map((context) => ({ name: `decode at ${context}`, kind: "decode" as const, context, tokens: 1 })),
+      ...together.flatMap((rows) =>
+        contexts.map((context) => ({
+          name: rows === 1 ? `decode at ${context}` : `decode of ${rows} at ${context}`,
+          kind: "decode" as const,
+          context,
+          tokens: rows,
+        })),
+      ),
       ...prompts.map((length) => ({
         name: `prompt of ${length}`,
         kind: "prompt" as const,
@@ -148,13 +167,14 @@ async function measure(
   const { ops } = steps;
   const decode = wanted.kind === "decode";
   const each = decode ? repeats : 1; // steps in a sample
-  await steps.reserve(wanted.context + (decode ? WARM_UP + (ROUNDS + 1) * repeats : wanted.tokens));
+  if (decode) await steps.reserve(wanted.context + WARM_UP + (ROUNDS + 1) * repeats, wanted.tokens);
+  else await steps.reserve(wanted.tokens);
   let at = wanted.context;
   /** Milliseconds of a step: a mean over a run of tokens, or the whole prompt. */
   const sample = async (count: number): Promise<number> => {
     const started = performance.now();
     if (decode) {
-      await steps.decode(at, count);
+      await steps.decode(at, count, wanted.tokens);
       at += count;
     } else
       for (let first = 0; first < wanted.tokens; first += chunk) {
@@ -227,12 +247,13 @@ function perLayer(kernels: readonly KernelRow[], layers: number, decode: boolean
  * See ProfileCase. The last layer's experts get only the rows with logits, and are not computed if
  * there are none.
  */
-function leastWeightBytes({ model, architecture }: Steps, { tokens }: Wanted, chunk: number): number {
+function leastWeightBytes({ model, architecture }: Steps, { kind, tokens }: Wanted, chunk: number): number {
   const { perToken: K, count: E } = architecture.layers[0]!.experts;
   let bytes = 0;
   for (let first = 0; first < tokens; first += chunk) {
     const count = Math.min(chunk, tokens - first);
-    const outputs = first + count === tokens ? 1 : 0;
+    const last = first + count === tokens ? 1 : 0;
+    const outputs = kind === "decode" ? count : last;
     for (const [i, layer] of model.layers.entries()) {
       const rows = i === model.layers.length - 1 ? outputs : count;
       const { w13, w2 } = layer.experts as GpuExperts;

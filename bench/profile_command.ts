@@ -11,7 +11,7 @@ import { type KernelRow, type ProfileCase, type ProfileOptions, type ProfileRepo
 import { about, stamp } from "./result.ts";
 
 const USAGE = `usage: npm run bench -- --profile [--model <folder or synthetic:...>] [--weights f32|f16|q8|q4] [--kv f16|f32]
-         [--contexts 0,1024] [--prompts 512] [--tokens <to decode>] [--chunk 512] [--adapter <part of a name>]
+         [--contexts 0,1024] [--rows 1,16] [--prompts 512] [--tokens <to decode>] [--chunk 512] [--adapter <part of a name>]
          [--budget <seconds>] [--name <of the result> | --out <file>] [--json]`;
 
 /** Runs a profile as the arguments say; returns the exit code. */
@@ -63,6 +63,7 @@ function parse(args: readonly string[]): Parsed {
       weights: { type: "string", default: "q4" },
       kv: { type: "string", default: "f16" },
       contexts: { type: "string", default: "0,1024" },
+      rows: { type: "string", default: "1" },
       prompts: { type: "string", default: "512" },
       tokens: { type: "string", default: "16" },
       chunk: { type: "string", default: "512" },
@@ -79,6 +80,7 @@ function parse(args: readonly string[]): Parsed {
     weights: oneOf<PackableName>("weights", values.weights, ["f32", "f16", "q8", "q4"]),
     kv: oneOf("kv", values.kv, ["f16", "f32"]),
     contexts: wholes("contexts", values.contexts, 0),
+    rows: wholes("rows", values.rows, 1),
     prompts: wholes("prompts", values.prompts, 1),
     tokens: whole("tokens", values.tokens, 1),
     chunk: whole("chunk", values.chunk, 1),
@@ -120,7 +122,7 @@ function caseTable(c: ProfileCase, report: ProfileReport): string {
   const more = ((c.weightBytes / c.leastWeightBytes - 1) * 100).toFixed(1);
   return [
     `${c.name}: ${c.stepMs.toFixed(3)} ms, ${c.tokensPerSecond.toFixed(1)} tok/s`,
-    cells(`  per ${decode ? "token" : "prompt"}`, COLUMNS),
+    cells(`  per ${decode ? "step" : "prompt"}`, COLUMNS),
     ...c.kernels.map((row) => cells(`  ${row.kernel}`, kernelCells(row))),
     c.kernelMs === null || c.spanMs === null
       ? "  this adapter has no timestamps: no times of kernels"

@@ -5,10 +5,12 @@
 // of that length.
 
 import { FORMATS, type PackableName } from "../kernels/formats/index.ts";
-import type { Batch, KvStore } from "../src/backend/ops.ts";
+import type { Batch, Chooser, KvStore } from "../src/backend/ops.ts";
 import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
+import type { RowForms } from "../src/backend/webgpu/tuning/rows.ts";
 import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts";
 import { DEPTH } from "../src/engine/stream.ts";
+import { warmUp } from "../src/engine/warm_up.ts";
 import { DeviceError } from "../src/errors.ts";
 import { type Decoder, forward, loadDecoder } from "../src/model/decoder.ts";
 import { type Architecture, kvGeometry } from "../src/model/family.ts";
@@ -38,6 +40,10 @@ export interface StepsOptions {
   /** Largest batch. */
   readonly chunk: number;
   readonly adapter?: string | undefined;
+  /** Which forms of products are used, by rows. Default: what is usual for the adapter. */
+  readonly forms?: RowForms;
+  /** Whether kernels are timed first; default true. */
+  readonly tune?: boolean;
 }
 
 export interface Steps {
@@ -45,8 +51,10 @@ export interface Steps {
   readonly architecture: Architecture;
   readonly model: Decoder;
   readonly loadMs: number;
-  /** Reserves cache for a sequence of this many positions. */
-  reserve(positions: number): Promise<void>;
+  /** The warm-up of open(). Writes to the first blocks of the cache. */
+  warmUp(): Promise<void>;
+  /** Reserves cache for sequences of this many positions. */
+  reserve(positions: number, sequences?: number): Promise<void>;
   /**
    * Computes tokens `first .. first + count - 1` of a sequence and reads the last one's
    * logits, or nothing.
@@ -55,44 +63,66 @@ export interface Steps {
   /**
    * Decodes `count` tokens from position `first` on, greedily, a few steps ahead of the ids that
    * have been read.
+   * @param sequences that are decoded together, a row of each step apiece
    * @param other the same model with its experts elsewhere
    */
-  decode(first: number, count: number, other?: Decoder): Promise<void>;
+  decode(first: number, count: number, sequences?: number, other?: Decoder): Promise<void>;
+  /** Computes the token at a position of each of some sequences, and reads all their logits. */
+  together(position: number, sequences: number): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Opens a folder of weights or a synthetic model. @throws DeviceError without an adapter */
-export async function openSteps(where: string, { weights, kv, chunk, adapter }: StepsOptions): Promise<Steps> {
+export async function openSteps(where: string, options: StepsOptions): Promise<Steps> {
+  const { weights, kv, chunk, adapter, forms, tune = true } = options;
   const started = performance.now();
   const { architecture, sources, close } = await openWeights(where);
   const gpu = await openNodeGpu(adapter);
   if (!gpu) throw new DeviceError("no WebGPU adapter was found (package webgpu and a Vulkan driver)");
-  const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose: () => void gpu.release() });
+  const onClose = (): void => void gpu.release();
+  const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose, ...(forms && { forms }) });
   const model = await loadDecoder(ops, architecture, sources, { plan: keep(FORMATS[weights]) });
   await close();
-  await ops.tune(null); // in every run: an earlier result may come from a busy machine
-  const chooser = ops.choosing.create({ ...GREEDY, vocab: architecture.vocab });
-  if (!chooser) throw new Error("the backend does not choose greedily");
+  if (tune) await ops.tune(null); // in every run: an earlier result may come from a busy machine
+  const greedy = (): Chooser => {
+    const chooser = ops.choosing.create({ ...GREEDY, vocab: architecture.vocab });
+    if (!chooser) throw new Error("the backend does not choose greedily");
+    return chooser;
+  };
+  const choosers: Chooser[] = [];
   const cache: KvStore = ops.createKv(kvGeometry(architecture), kv, BLOCK);
   return {
     ops,
     architecture,
     model,
     loadMs: performance.now() - started,
-    reserve: (positions) => cache.reserve(Math.ceil(positions / BLOCK)),
+    async warmUp() {
+      const positions = 4 * chunk;
+      await cache.reserve(Math.ceil(positions / BLOCK));
+      const { perToken, count } = architecture.layers[0]!.experts;
+      const together = ops.tuning.stepSizes(chunk, perToken, count);
+      await warmUp(ops, forward.bind(null, ops, model, cache), architecture.vocab, BLOCK, positions, together);
+    },
+    reserve: (positions, sequences = 1) => cache.reserve(sequences * Math.ceil(positions / BLOCK)),
     async step(first, count, logits) {
       await ops.read(await forward(ops, model, cache, batchOf(first, count, architecture.vocab, logits)));
     },
-    async decode(first, count, other = model) {
+    async decode(first, count, sequences = 1, other = model) {
       const inFlight: Promise<unknown>[] = [];
-      const { tables, ...batch } = batchOf(first, 1, architecture.vocab, true);
-      const whole = { ...batch, tables: [blocks(first + count)], choosers: [chooser] };
+      while (choosers.length < sequences) choosers.push(greedy());
+      const whole = {
+        ...together(first, count, sequences, architecture.vocab),
+        choosers: choosers.slice(0, sequences),
+      };
       for (let i = 0; i < count; i++) {
         const logits = await forward(ops, other, cache, i === 0 ? whole : "next");
         inFlight.push(ops.choosing.choose(logits));
         if (inFlight.length > DEPTH) await inFlight.shift();
       }
       await Promise.all(inFlight);
+    },
+    async together(position, sequences) {
+      await ops.read(await forward(ops, model, cache, together(position, 1, sequences, architecture.vocab)));
     },
     async close() {
       cache.close();
@@ -106,10 +136,27 @@ function blocks(positions: number): Uint32Array {
   return Uint32Array.from({ length: Math.ceil(positions / BLOCK) }, (_, i) => i);
 }
 
+/** A token at position `first` of each of some sequences, which have room for `count` more. */
+function together(first: number, count: number, sequences: number, vocab: number): Batch {
+  const rows = Uint32Array.from({ length: sequences }, (_, i) => i);
+  const each = Math.ceil((first + count) / BLOCK);
+  return {
+    tokens: rows.map((row) => tokenAt(first + row, vocab)),
+    positions: rows.map(() => first),
+    sequence: rows,
+    tables: [...rows].map((row) => Uint32Array.from({ length: each }, (_, i) => row * each + i)),
+    outputs: rows,
+  };
+}
+
+function tokenAt(position: number, vocab: number): number {
+  return (Math.imul(position + 1, 2654435761) >>> 0) % vocab;
+}
+
 function batchOf(first: number, count: number, vocab: number, logits: boolean): Batch {
   const positions = Uint32Array.from({ length: count }, (_, i) => first + i);
   return {
-    tokens: positions.map((position) => (Math.imul(position + 1, 2654435761) >>> 0) % vocab),
+    tokens: positions.map((position) => tokenAt(position, vocab)),
     positions,
     sequence: new Uint32Array(count),
     tables: [blocks(first + count)],

@@ -109,6 +109,7 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/choose_draw.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/choose_greedy.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/choose_top.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
+  "kernels/qkv_few.wgsl": "matmul, rope and append in one dispatch",
   "kernels/qkv_vec.wgsl": "rms_norm, matmul, rope and append in one dispatch",
   "kernels/combine.simd.ts": "the plain expert_down adds each expert's weighted result as it goes",
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
@@ -300,8 +301,9 @@ describe("files", () => {
     const kernels = filesUnder("kernels", ".wgsl", ".simd.ts").filter(
       (path) => !/^kernels\/(lib|formats)\//.test(path),
     );
-    // X_vec is the form of X for few tokens; X_split and X_reduce are X in two kernels.
-    const twin = (path: string): string => path.replace(/(_vec|_split|_reduce)?\.wgsl$|\.simd\.ts$/, ".ts");
+    // X_vec is the form of X for one token, X_few that for a few; X_split and X_reduce are X in two
+    // kernels.
+    const twin = (path: string): string => path.replace(/(_vec|_few|_split|_reduce)?\.wgsl$|\.simd\.ts$/, ".ts");
     const alone = kernels.filter((path) => !existsSync(new URL(twin(path), root)));
     expect(alone.filter((path) => !(path in NO_TWIN))).toEqual([]);
     expect(Object.keys(NO_TWIN).filter((path) => !alone.includes(path))).toEqual([]);

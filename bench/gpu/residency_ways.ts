@@ -107,7 +107,7 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
     };
     return {
       name,
-      decode: (tokens) => steps.decode(0, tokens, decoder),
+      decode: (tokens) => steps.decode(0, tokens, 1, decoder),
       clear() {
         tier.clear(); // on the device too, which holds another way's experts
         for (const { scores } of policies) scores.fill(0);

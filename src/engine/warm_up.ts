@@ -12,6 +12,7 @@ const CHUNK = 32;
  * Computes one token, two, and a chunk; and where the backend chooses tokens, as many as may be in
  * flight, greedy and drawn. No session may hold KV blocks yet: the steps write to the first ones.
  * @param positions room of the KV store
+ * @param together further numbers of tokens, each an output, as of so many sessions
  */
 export async function warmUp(
   ops: Ops,
@@ -19,6 +20,7 @@ export async function warmUp(
   vocab: number,
   blockSize: number,
   positions: number,
+  together: readonly number[] = [],
 ): Promise<void> {
   const zeros = (size: number): Batch => ({
     tokens: new Uint32Array(size),
@@ -27,6 +29,11 @@ export async function warmUp(
     tables: [Uint32Array.from({ length: Math.ceil(positions / blockSize) }, (_, i) => i)],
     outputs: Uint32Array.of(size - 1),
   });
+  // The largest first: buffers that later ones share are made once.
+  for (const size of together.toSorted((a, b) => b - a)) {
+    if (size > Math.min(ops.maxTokens, positions)) continue;
+    await ops.read(await forward({ ...zeros(size), outputs: Uint32Array.from({ length: size }, (_, i) => i) }));
+  }
   // One token; two of a prompt, which use other attention kernels; and a chunk.
   const sizes = [1, 2, CHUNK].map((size) => Math.min(size, ops.maxTokens, positions));
   for (const size of new Set(sizes)) await ops.read(await forward(zeros(size)));

@@ -139,11 +139,13 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);
+    const { perToken, count } = architecture.layers[0]!.experts;
     // The first steps compile every variant that later ones use. One that does not compile
     // is left out.
     for (let warm = webgpu === null; !warm; )
       try {
-        await warmUp(backend, step, architecture.vocab, BLOCK_SIZE, first);
+        const together = webgpu?.tuning.stepSizes(webgpu.maxTokens, perToken, count);
+        await warmUp(backend, step, architecture.vocab, BLOCK_SIZE, first, together);
         warm = true;
       } catch (error) {
         if (!webgpu?.leaveOut(error)) throw error;

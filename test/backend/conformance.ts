@@ -13,7 +13,7 @@ import { expectClose } from "../support/reference.ts";
 import { allowedNmse, batchOf, inputTable, range } from "../support/steps.ts";
 import { attentionConformance } from "./conformance_attention.ts";
 import { formats } from "./conformance_formats.ts";
-import { experts, moeConformance } from "./conformance_moe.ts";
+import { experts, moeConformance, unevenExperts } from "./conformance_moe.ts";
 
 /** Makes a backend. `maxTokens` is the largest batch that it will be asked to take. */
 export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
@@ -32,6 +32,9 @@ const SHAPES = [
 ] as const; // [D, N]
 // What reaches the forms for many tokens, and shapes that end within a tile and within a group.
 const MANY = { counts: [65, 64, 33], shapes: [SHAPES[0], SHAPES[3], SHAPES[5]] };
+
+// What takes a pass over the weights, and several; as few sessions, and as many.
+const FEW = { counts: [16, 2, 33, 4, 64, 5], shapes: [SHAPES[0], SHAPES[3], SHAPES[5]] };
 
 /** Declares cases over one backend, which they share; `left` says why none of them runs. */
 function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void, left?: string | null): void {
@@ -87,6 +90,21 @@ export function tileConformance(
   const declare = (ops: () => Ops): void => {
     products(ops, { ...MANY, precisions });
     if (verbs === "all") experts(ops, { counts: MANY.counts, precisions });
+  };
+  over(`${name} multiplies`, makeOps, declare, left);
+}
+
+/** Declares the part of the suite that the forms of products for a few rows have to do with. */
+export function fewConformance(
+  name: string,
+  makeOps: MakeOps,
+  precisions: readonly PackableName[],
+  left?: string | null,
+): void {
+  const declare = (ops: () => Ops): void => {
+    products(ops, { ...FEW, precisions });
+    experts(ops, { counts: FEW.counts, precisions });
+    unevenExperts(ops, precisions);
   };
   over(`${name} multiplies`, makeOps, declare, left);
 }

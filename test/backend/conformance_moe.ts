@@ -85,6 +85,47 @@ export function moeConformance(ops: () => Ops): void {
   experts(ops, { counts: TOKENS, precisions: AUTOMATIC });
 }
 
+/** E random experts of a format, and their weights as the format holds them. */
+async function loaded(ops: Ops, E: number, D: number, F: number, precision: PackableName) {
+  const format = FORMATS[precision];
+  const data: ExpertData[] = Array.from({ length: E }, (_, e) => ({
+    w1: uniform(F * D, 100 + e, 4 / Math.sqrt(D)),
+    w3: uniform(F * D, 200 + e, 2 / Math.sqrt(D)),
+    w2: uniform(D * F, 300 + e, 2 / Math.sqrt(F)),
+  }));
+  const sources = data.map((e, i) => expertSource(`expert ${i}`, e, D, F));
+  const experts = await ops.loadExperts(sources, format, format);
+  const weights = data.map((e) => ({
+    w1: held(format, e.w1, F, D),
+    w3: held(format, e.w3, F, D),
+    w2: held(format, e.w2, D, F),
+  }));
+  return { experts, weights };
+}
+
+/** moe() of experts that get 0, 1, 5, 16 and all 22 rows of a step. */
+export function unevenExperts(ops: () => Ops, precisions: readonly PackableName[]): void {
+  it.each(precisions)("moe of experts that get 0, 1, 5, 16 and 22 rows, %s", async (precision) => {
+    const [E, K, D, F] = [5, 2, 60, 50];
+    const first = [3, 2, 3, 3, 1, 3, 2, 3, 3, 3, 2, 3, 3, 3, 2, 3, 3, 3, 2, 3, 3, 3]; // and then expert 4
+    const T = first.length;
+    const x = uniform(T * D, 70);
+    for (const [t, expert] of first.entries()) for (let e = 0; e < E; e++) x[t * D + e] = e === expert ? 1 : e / 4 - 1;
+    const gate = Float32Array.from({ length: E * D }, (_, i) => (i % D === Math.floor(i / D) ? 1 : 0));
+    const input = await inputTable(ops(), x, D);
+    const router = await ops().loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
+    const { experts, weights } = await loaded(ops(), E, D, F, precision);
+    ops().begin(batchOf(T));
+    const h = ops().embed(input);
+    const routes = ops().route(h, { gate: router, k: K, normalize: true });
+    const y = await ops().moe(h, routes, experts);
+    const ids = await ops().read(routes.ids);
+    expect([...ids]).toEqual(first.flatMap((expert) => [expert, 4]));
+    const want = reference.moe(x, ids, await ops().read(routes.weights), weights, D);
+    expectClose(await ops().read(y), want, D, allowedNmse(ops(), FORMATS[precision]));
+  });
+}
+
 /** moe() alone, over steps of `counts` tokens. */
 export function experts(
   ops: () => Ops,
@@ -107,16 +148,7 @@ export function experts(
         const x = inputs(D, 50);
         const input = await inputTable(ops(), x, D);
         const router = await ops().loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
-        const data: ExpertData[] = Array.from({ length: E }, (_, e) => ({
-          w1: uniform(F * D, 100 + e, 4 / Math.sqrt(D)),
-          w3: uniform(F * D, 200 + e, 2 / Math.sqrt(D)),
-          w2: uniform(D * F, 300 + e, 2 / Math.sqrt(F)),
-        }));
-        const experts = await ops().loadExperts(
-          data.map((e, i) => expertSource(`expert ${i}`, e, D, F)),
-          FORMATS[precision],
-          FORMATS[precision],
-        );
+        const { experts, weights } = await loaded(ops(), E, D, F, precision);
         expect(experts).toMatchObject({
           count: E,
           hidden: D,
@@ -124,11 +156,6 @@ export function experts(
           up: FORMATS[precision],
           down: FORMATS[precision],
         });
-        const weights = data.map((e) => ({
-          w1: held(FORMATS[precision], e.w1, F, D),
-          w3: held(FORMATS[precision], e.w3, F, D),
-          w2: held(FORMATS[precision], e.w2, D, F),
-        }));
         const known = new Map<string, Float64Array>();
         for (const T of counts) {
           ops().begin(batchOf(T));

@@ -4,12 +4,13 @@
 import { afterEach, describe, it } from "vitest";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
+import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { type TileName, tilesFor } from "../../src/backend/webgpu/tuning/tiles.ts";
 import type { WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { canaries } from "../support/canaries.ts";
 import { leftToCi } from "../support/level.ts";
-import { conformance, formatConformance, productConformance, tileConformance } from "./conformance.ts";
+import { conformance, fewConformance, formatConformance, productConformance, tileConformance } from "./conformance.ts";
 
 /**
  * Variants of the products for many tokens, and the weights they are tested on: all for one of
@@ -61,6 +62,15 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
         `webgpu on ${adapter.name}, tile ${tile},`,
         (options) => open({ ...options, tile }),
         adapter.leftToFaster ?? leftToCi,
+      );
+    // The kernels for a few rows, up to as many as a GPU takes them for.
+    const few = { forms: usualForms(false) };
+    for (const arithmetic of ["f32", "int8"] as const)
+      fewConformance(
+        `webgpu on ${adapter.name}, forms of a GPU, ${arithmetic},`,
+        (options) => open({ ...options, ...few, arithmetics: [arithmetic] }),
+        ["q4"],
+        adapter.leftToFaster ?? null,
       );
     const f16 = adapter.features.has("shader-f16");
     for (const tile of tilesFor(FORMATS.q4, { f16: true, int8: true, matrix: false }))

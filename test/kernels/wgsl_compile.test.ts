@@ -31,11 +31,17 @@ describe("WGSL that reads weights", () => {
     const { name: weights, arithmetics } = format;
     const tiles = tilesFor(format, { f16: true, int8: true, matrix: false }).map((tile) => TILES[tile].variant);
     for (const kernel of KERNELS) {
+      const few = kernel.endsWith("_few");
       const variants: readonly Variant[] = TILED.includes(kernel)
         ? tiles
-        : arithmetics.map((arithmetic) => ({ arithmetic, reduce: "subgroups", kv: "f16" }));
+        : arithmetics
+            .filter((arithmetic) => !few || arithmetic !== "f16")
+            .map((arithmetic) => ({
+              ...{ arithmetic, reduce: "subgroups", kv: "f16" },
+              ...(few && { few: arithmetic === "int8" ? "8x4" : "4x16" }),
+            }));
       for (const variant of variants) {
-        if (variant.arithmetic === "int8" && kernel === "qkv_vec") continue; // it norms as it goes
+        if (variant.arithmetic === "int8" && kernel.startsWith("qkv_")) continue; // rows are f32
         const { code } = assemble(kernel, { ...variant, weights });
         const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
         expect(

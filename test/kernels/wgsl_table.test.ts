@@ -9,8 +9,8 @@ import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src
 
 type Full = Required<Variant>;
 
-const CORE = { kv: "f32", reduce: "tree", tile_size: 64, cell: "f32" } as const;
-const MORE = { kv: "f16", reduce: "subgroups", tile_size: 128, cell: "f16" } as const;
+const CORE = { kv: "f32", reduce: "tree", few: "8x4", tile_size: 64, cell: "f32" } as const;
+const MORE = { kv: "f16", reduce: "subgroups", few: "4x16", tile_size: 128, cell: "f16" } as const;
 /** Every format in every arithmetic that it has, with features of the device and without. */
 const VARIANTS: readonly Full[] = Object.values(FORMATS).flatMap(({ name: weights, arithmetics }) =>
   arithmetics.flatMap((arithmetic: Arithmetic): Full[] => [

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { ALL } from "../support/level.ts";
 import { MAX_TOKENS, TWINS, type Twin, twins, wanted } from "./twins.ts";
 import { checkKernels } from "./ways.ts";
@@ -31,6 +32,14 @@ const FEW = ["matmul_vec", "expert_up_vec"];
 const INT8 = EVERY ?? ["q8", "q4", "q4_k", "q5_1", "iq4_nl", "mxfp4"];
 const WIDE = EVERY ?? ["iq4_xs", "q3_k", "q5_k"];
 
+/** The twins of one or two rows, with the kernels for a few instead of those for one. */
+const ofFew = (kernels: readonly string[], formats: readonly string[]): Twin[] =>
+  through(kernels, formats).map((twin) => ({
+    ...twin,
+    kernels: twin.kernels.map((kernel) => kernel.replace(/_vec$/, "_few")),
+  }));
+const forms = usualForms(false);
+
 const WAYS: readonly Way[] = [
   {
     way: "without subgroups and f16",
@@ -40,6 +49,25 @@ const WAYS: readonly Way[] = [
   { way: "tile shared64", options: { tile: "shared64" }, of: through(MANY, ["q4"]) },
   { way: "tile int8", options: { tile: "int8" }, of: through(MANY, INT8), beside: ["quantize"] },
   { way: "products in f32", options: { arithmetics: ["f32"] }, of: through(FEW, ["f16", "q8", "q4"]) },
+  {
+    way: "products of a few rows",
+    options: { forms },
+    of: [
+      ...ofFew(["matmul_vec"], EVERY ?? ["f32", "f16", "f8", "q6_k", "q2_k", "q4_1"]),
+      ...ofFew(["qkv_vec"], ["f32"]),
+    ],
+  },
+  {
+    way: "products of a few rows without subgroups",
+    options: { forms, optionalFeatures: false },
+    of: [...ofFew(["matmul_vec", "expert_up_vec"], ["q4"]), ...ofFew(["qkv_vec"], ["f32"])],
+  },
+  {
+    way: "products of a few rows in int8",
+    options: { forms, arithmetics: ["int8"] },
+    of: ofFew(["expert_up_vec"], ["q4", "q4_k", "iq4_nl"]),
+    beside: ["quantize"],
+  },
   {
     way: "products in int8",
     options: { arithmetics: ["int8"] },

@@ -15,6 +15,7 @@ import { Device } from "./device/device.ts";
 import { ARITHMETICS, type Arithmetic } from "./dispatch/shader.ts";
 import { Verbs, type VerbsOptions } from "./step/verbs.ts";
 import type { WebGpuOps } from "./step/webgpu_ops.ts";
+import { type RowForms, usualForms } from "./tuning/rows.ts";
 import { type TileName, tilesFor, usualTile } from "./tuning/tiles.ts";
 
 export type { WebGpuOps } from "./step/webgpu_ops.ts";
@@ -27,6 +28,8 @@ export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
   readonly arithmetics?: readonly Arithmetic[];
   /** How products of many rows are computed. Default: what is usual for the kind of adapter. */
   readonly tile?: TileName;
+  /** Which forms of products are used, by rows. Default: what is usual for the kind of adapter. */
+  readonly forms?: RowForms;
   /** Default: the adapter that the platform prefers. */
   readonly adapter?: GPUAdapter;
   /** False keeps to the core of WebGPU where the adapter offers more. Default true. */
@@ -62,13 +65,14 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     const subgroup = wanted.includes("subgroups") ? (adapter.info.subgroupMaxSize ?? 128) : null;
     const { name, software } = describeAdapter(adapter);
     const tile = options.tile ?? usualTile(software);
+    const forms = options.forms ?? usualForms(software);
     if (!tilesFor(FORMATS.q4, can).includes(tile))
       throw new DeviceError(`tile ${tile}: this device lacks what it needs`);
     const device = new Device(await requestDevice(adapter, wanted));
     return new Verbs(
       device,
       { backend: "webgpu", device: name, software, threads: 1, features: wanted },
-      { ...options, abilities: { arithmetics, subgroup, tile, matrix }, onClose },
+      { ...options, abilities: { arithmetics, subgroup, tile, matrix, forms }, onClose },
     );
   } catch (error) {
     onClose();

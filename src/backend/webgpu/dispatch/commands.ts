@@ -1,8 +1,8 @@
 // Commands of a step: kernels bound to buffers, each dispatched over some rows, and a pass of them.
 
 import type { Batch } from "../../ops.ts";
+import type { Cost } from "./cost.ts";
 import type { Pipeline } from "./pipelines.ts";
-import type { Cost } from "./table.ts";
 
 /** A kernel bound to its buffers, ready to be dispatched again and again. */
 export interface Call {

@@ -6,17 +6,10 @@ import { panelLayout } from "../../../tensor/format.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { bytesOf, copyRows, type Readback, Staging } from "../device/readback.ts";
 import { type Call, type Command, encodePass, type PassWriter } from "./commands.ts";
+import type { PartShape, Work } from "./cost.ts";
 import { nameOf, Pipelines } from "./pipelines.ts";
 import type { Variant } from "./shader.ts";
-import {
-  type Access,
-  FLOAT_PARAMS,
-  type KernelLine,
-  type KernelName,
-  type PartShape,
-  TABLE,
-  type Work,
-} from "./table.ts";
+import { type Access, FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "./table.ts";
 
 const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
 

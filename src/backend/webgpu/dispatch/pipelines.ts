@@ -135,6 +135,9 @@ async function found({ gpu, shader }: Module): Promise<string | null> {
 }
 
 /** A kernel in one of its variants, in words. */
-export function nameOf(name: KernelName, { weights, kv, arithmetic, reduce, tile, tile_size, cell }: Variant): string {
-  return [name, weights, arithmetic, kv && `kv ${kv}`, reduce, tile, tile_size, cell].filter(Boolean).join(" ");
+export function nameOf(
+  name: KernelName,
+  { weights, kv, arithmetic, reduce, few, tile, tile_size, cell }: Variant,
+): string {
+  return [name, weights, arithmetic, kv && `kv ${kv}`, few, reduce, tile, tile_size, cell].filter(Boolean).join(" ");
 }

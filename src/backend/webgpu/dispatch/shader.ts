@@ -10,6 +10,8 @@ export interface Variant {
   readonly reduce?: "tree" | "subgroups";
   /** What weights are multiplied in: one of their format's arithmetics. */
   readonly arithmetic?: Arithmetic;
+  /** The shape of the kernels for a few tokens (few.ts). */
+  readonly few?: "8x4" | "4x16";
   /** How the kernels for many tokens work (tiles.ts). `shared` has a size and a type of cells. */
   readonly tile?: "registers" | "shared" | "int8" | "matrix";
   readonly tile_size?: 64 | 128;
@@ -23,7 +25,7 @@ export type Arithmetic = (typeof ARITHMETICS)[number];
  * The file that stands for `#import "lib/<path>.wgsl"`, without the ending. Weights are the
  * format's own file, and so are products where the format has a file for the arithmetic.
  */
-function helper(path: string, { weights, kv, reduce, arithmetic, tile, tile_size, cell }: Variant): string {
+function helper(path: string, { weights, kv, reduce, arithmetic, few, tile, tile_size, cell }: Variant): string {
   if (path === "matrix/weights") return `formats/${weights}/weights`;
   if (path === "matrix/products" && `formats/${weights}/products_${arithmetic}` in LIBS)
     return `formats/${weights}/products_${arithmetic}`;
@@ -32,10 +34,13 @@ function helper(path: string, { weights, kv, reduce, arithmetic, tile, tile_size
     kv,
     reduce,
     team: reduce,
+    sums: reduce,
     unit: arithmetic,
     products: arithmetic,
     matvec: kind,
     expert_out: kind,
+    few: kind,
+    few_shape: few,
     tile,
     tile_size,
     cell,

@@ -2,35 +2,23 @@
 // reads and computes. A test holds each line against the WGSL.
 
 import type { Batch } from "../../ops.ts";
+import {
+  attentionCost,
+  type Cost,
+  expertPasses,
+  experts,
+  moves,
+  type Params,
+  type PartShape,
+  passes,
+  product,
+  tiled,
+  tiledExperts,
+  type Work,
+} from "./cost.ts";
 
 /** How a kernel sees a buffer: a uniform, a storage buffer that it reads, or one that it writes. */
 export type Access = "uniform" | "read" | "write";
-
-/** What a grid may depend on of the weights that a kernel reads. */
-export interface PartShape {
-  readonly rows: number;
-  readonly groups: number;
-}
-
-/** What a kernel's cost may depend on beside its rows and params. */
-export interface Work extends PartShape {
-  /** Bytes of the weight part, all of its experts together, and the weights in it. */
-  readonly bytes: number;
-  readonly values: number;
-  /** Bytes of a cached key's or value's element. */
-  readonly kv: number;
-}
-
-/**
- * What a dispatch moves beside weights (each input and output once: what is read again comes from
- * caches), and its arithmetic.
- */
-export interface Cost {
-  readonly bytes: number;
-  readonly flops: number;
-}
-
-type Params = Readonly<Record<string, number>>;
 
 /** Params that are f32; all others are u32. */
 export const FLOAT_PARAMS: ReadonlySet<string> = new Set(["eps", "scale"]);
@@ -43,14 +31,14 @@ export interface KernelLine {
   readonly overrides: readonly string[];
   /**
    * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its
-   * params and overrides (for tiles `tokens` and `rows` too, the size of one: tiles.ts), `part` the
-   * rows and groups of the weight part. The linear count is folded into x and y where it is too
-   * large for x.
+   * params and overrides (for tiles and kernels for a few rows `tokens` and `rows` too, the size
+   * of one: tiles.ts, few.ts), `part` the rows and groups of the weight part. The linear count is
+   * folded into x and y where it is too large for x.
    */
   readonly grid: (n: number, o: Params, part: PartShape) => readonly [number, number];
   /**
-   * Bytes of matrices that it reads for n rows; those of experts as if tokens went to
-   * all parts alike.
+   * Bytes of matrices that it reads for n rows, again in each pass over them; those of experts as
+   * if tokens went to all parts alike.
    */
   readonly weights?: (n: number, o: Params, work: Work) => number;
   /** The rest of what it costs; only asked for in a profile. */
@@ -75,50 +63,6 @@ const teams = (rows: number, o: Params, each = 8) => Math.ceil(rows / each / (o.
 const MATVEC = { ...WEIGHTS, p: "uniform", x: "read", norm: "read" } as const;
 /** Tiles of assignments over all experts, at most: each expert may have one that is not full. */
 const tiles = (assignments: number, o: Params) => Math.floor(assignments / o.tokens!) + Math.min(o.E!, assignments);
-
-/**
- * The cost of a product over n rows: x, y, and a multiplication and an addition for each weight.
- */
-const product = (n: number, { rows, groups, values }: Work): Cost => ({
-  bytes: 4 * n * (32 * groups + rows),
-  flops: 2 * n * values,
-});
-/**
- * The cost of a product over `assignments` of tokens to experts with `share` of all weights each.
- */
-const experts = (assignments: number, share: number, work: Work): Cost => ({
-  ...product(assignments, work),
-  flops: 2 * assignments * share * work.values,
-});
-/** The cost of a kernel that moves `words` words of 4 bytes and computes `flops`. */
-const moves = (words: number, flops = 0): Cost => ({ bytes: 4 * words, flops });
-
-/**
- * What n queries of a batch see: `pairs` of query and key, and the `keys` that are read where runs
- * of up to `longest` queries that follow each other in a sequence read theirs together. `window` 0
- * sees all.
- */
-export function seen({ positions, sequence }: Batch, longest: number, window: number): { pairs: number; keys: number } {
-  let [pairs, keys, run] = [0, 0, 0];
-  for (const [t, position] of positions.entries()) {
-    const own = window > 0 ? Math.min(position + 1, window) : position + 1;
-    pairs += own;
-    const follows = t > 0 && sequence[t] === sequence[t - 1] && position === positions[t - 1]! + 1 && run < longest;
-    run = follows ? run + 1 : 1;
-    keys += follows ? 1 : own;
-  }
-  return { pairs, keys };
-}
-
-/**
- * The cost of attention over a batch whose runs of up to `longest` tokens read their keys together.
- */
-function attentionCost(o: Params, { kv }: Work, batch: Batch, longest: number): Cost {
-  const { pairs, keys } = seen(batch, longest, o.window!);
-  const width = 2 * o.pairs!; // Dh
-  const rows = batch.positions.length * 2 * o.heads! * width;
-  return { bytes: 4 * rows + 2 * kv * keys * o.kv_heads! * width, flops: 4 * pairs * o.heads! * width };
-}
 
 /**
  * Parts that the positions of each of n tokens are cut into, as kernels/lib/attention/splits.wgsl
@@ -149,12 +93,38 @@ export const TABLE = {
     weights: (n, _, { bytes }) => n * bytes,
     cost: (n, _, work) => product(n, work),
   },
+  matmul_few: {
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", count: "uniform", y: "write" },
+    params: ["y_stride"],
+    overrides: ["THREADS", "TEAM", "ADD"],
+    grid: (n, o, { rows }) => [teams(rows, o, o.rows) * passes(n, o), 1],
+    weights: (n, o, { bytes }) => passes(n, o) * bytes,
+    cost: (n, _, work) => product(n, work),
+  },
   qkv_vec: {
     bindings: { ...MATVEC, angles: "read", step: "read", y: "write", keys: "write", values: "write" },
     params: ["D", "eps", "y_stride", "block", "heads", "kv_heads", "pairs"],
     overrides: ["THREADS", "TEAM", "NORM"],
     grid: (n, o, { rows }) => [teams(rows, o, 16), n],
     weights: (n, _, { bytes }) => n * bytes,
+    cost: (n, _, work) => product(n, work),
+  },
+  qkv_few: {
+    bindings: {
+      ...WEIGHTS,
+      p: "uniform",
+      x: "read",
+      count: "uniform",
+      angles: "read",
+      step: "read",
+      y: "write",
+      keys: "write",
+      values: "write",
+    },
+    params: ["y_stride", "block", "heads", "kv_heads", "pairs"],
+    overrides: ["THREADS", "TEAM"],
+    grid: (n, o, { rows }) => [teams(rows, o, 2 * o.rows!) * passes(n, o), 1],
+    weights: (n, o, { bytes }) => passes(n, o) * bytes,
     cost: (n, _, work) => product(n, work),
   },
   quantize: {
@@ -169,8 +139,8 @@ export const TABLE = {
     params: ["y_stride"],
     overrides: ["ADD"],
     grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), Math.ceil(n / o.tokens!)],
-    weights: (_, __, { bytes }) => bytes,
-    cost: (n, _, work) => product(n, work),
+    weights: (n, o, { bytes }) => passes(n, o) * bytes,
+    cost: (n, o, work) => tiled(n, o, work),
   },
   qk_norm: {
     bindings: { p: "uniform", q_norm: "read", k_norm: "read", qkv: "write" },
@@ -279,15 +249,23 @@ export const TABLE = {
     overrides: ["THREADS", "TEAM", "NORM"],
     grid: (n, o, { rows }) => [teams(rows, o), n * o.K!],
     weights: (n, o, { bytes }) => (n * o.K! * bytes) / o.E!,
-    cost: (n, o, work) => experts(n * o.K!, 1 / o.E!, work),
+    cost: (n, o, work) => experts(n * o.K!, o, work),
+  },
+  expert_up_few: {
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
+    params: ["E", "K", "y_stride"],
+    overrides: ["THREADS", "TEAM"],
+    grid: (n, o, { rows }) => [tiles(n * o.K!, o), teams(rows, o, o.rows)],
+    weights: (n, o, { bytes }) => expertPasses(n * o.K!, o) * bytes,
+    cost: (n, o, work) => experts(n * o.K!, o, work),
   },
   expert_up: {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
     params: ["E", "K", "y_stride"],
     overrides: [],
     grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), tiles(n * o.K!, o)],
-    weights: (n, o, { bytes }) => (Math.min(o.E!, n * o.K!) * bytes) / o.E!,
-    cost: (n, o, work) => experts(n * o.K!, 1 / o.E!, work),
+    weights: (n, o, { bytes }) => expertPasses(n * o.K!, o) * bytes,
+    cost: (n, o, work) => tiledExperts(n * o.K!, o, work),
   },
   expert_down_vec: {
     bindings: { ...MATVEC, ids: "read", weights: "read", y: "write" },
@@ -295,15 +273,23 @@ export const TABLE = {
     overrides: ["THREADS", "TEAM", "NORM", "ADD"],
     grid: (n, o, { rows }) => [teams(rows, o), n],
     weights: (n, o, { bytes }) => (n * o.K! * bytes) / o.E!,
-    cost: (n, o, work) => experts(n * o.K!, 1 / o.E!, work),
+    cost: (n, o, work) => experts(n * o.K!, o, work),
+  },
+  expert_down_few: {
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
+    params: ["E", "y_stride"],
+    overrides: ["THREADS", "TEAM"],
+    grid: (assignments, o, { rows }) => [tiles(assignments, o), teams(rows, o, o.rows)],
+    weights: (assignments, o, { bytes }) => expertPasses(assignments, o) * bytes,
+    cost: (assignments, o, work) => experts(assignments, o, work),
   },
   expert_down: {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
     params: ["E", "y_stride"],
     overrides: [],
     grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), tiles(n, o)],
-    weights: (assignments, o, { bytes }) => (Math.min(o.E!, assignments) * bytes) / o.E!,
-    cost: (assignments, o, work) => experts(assignments, 1 / o.E!, work),
+    weights: (assignments, o, { bytes }) => expertPasses(assignments, o) * bytes,
+    cost: (assignments, o, work) => tiledExperts(assignments, o, work),
   },
   combine: {
     bindings: { p: "uniform", count: "uniform", x: "read", weights: "read", y: "write" },

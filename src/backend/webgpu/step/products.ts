@@ -1,11 +1,12 @@
-// Products with weights: row by row for few rows, with the norm in front and the residual behind in
-// the same dispatch, and by tiles for many.
+// Products with weights: row by row, with the norm in front and the residual behind in the same
+// dispatch; a few rows at once; and by tiles for many.
 
 import { MemoryError, RequestError } from "../../../errors.ts";
 import type { Attention, KvStore, QkNorm, Router, Routes } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { Plans } from "../dispatch/plans.ts";
+import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
 import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
 import { type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { MatvecVariant, Tuning } from "../tuning/tuning.ts";
@@ -13,8 +14,6 @@ import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector, PackedWeights } from "
 import type { RowKind, StepBatch } from "./batch.ts";
 import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
 
-/** Up to this many rows, a product row by row beats a tile that is mostly empty. */
-export const MATVEC_ROWS = 8;
 /** As route.wgsl has room for. */
 const MAX_EXPERTS = 1024;
 
@@ -54,15 +53,30 @@ export class Products {
   matmul(x: GpuTensor, w: GpuMatrix, y: Buffer, stride: number, add: boolean): void {
     checkWidth(x, w);
     const n = x.shape[0];
-    const { plans, step } = this.#context;
-    if (n <= MATVEC_ROWS) {
+    const { plans, step, tuning } = this.#context;
+    const form = tuning.form(n);
+    if (form === "vec") {
       const input = this.#matvec(x, w);
       plans.run(`matmul_vec ${w.id} ${x.buffer.id} ${input.key} ${y.id} ${add}`, n, () =>
         matvecCalls(this.#context.encoder, "matmul_vec", w, input, { y_stride: stride, ADD: Number(add) }, { y }),
       );
       return;
     }
-    const tile = this.#context.tuning.tileFor(w.format);
+    if (form !== "tile") {
+      const from = this.#context.concrete(x).buffer;
+      plans.run(`matmul_few ${form} ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
+        fewCalls(
+          this.#context.encoder,
+          "matmul_few",
+          tuning.few(w, form, false),
+          w,
+          { y_stride: stride, ADD: Number(add) },
+          { count: step.counts[x.rows], x: from, y },
+        ),
+      );
+      return;
+    }
+    const tile = tuning.tileFor(w.format);
     const from = this.#tileRows(tile, x);
     plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
       tileCalls(
@@ -80,7 +94,7 @@ export class Products {
   fusesQkv(n: number, matrices: readonly GpuMatrix[], { headDim, rope, qkNorm }: Attention): boolean {
     const usual = 2 * rope.inverse.length === headDim && qkNorm === null;
     const whole = matrices.every(({ ranges }) => ranges.every(({ rows }) => rows % headDim === 0));
-    return n <= MATVEC_ROWS && whole && headDim % 16 === 0 && usual;
+    return this.#context.tuning.form(n) !== "tile" && whole && headDim % 16 === 0 && usual;
   }
 
   /**
@@ -90,14 +104,30 @@ export class Products {
   qkv(x: GpuTensor, matrices: readonly GpuMatrix[], attention: Attention, y: GpuTensor, cache: Cache | null): void {
     for (const w of matrices) checkWidth(x, w);
     const { heads, kvHeads, headDim, rope } = attention;
-    const { plans, step, encoder } = this.#context;
+    const { plans, step, encoder, tuning } = this.#context;
     const n = x.shape[0];
+    const form = tuning.form(n);
     const angles = step.angles(rope);
     if (cache) {
       const { store, keys, values } = cache;
       const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
       const buffers = { angles, step: step.words, y: y.buffer, keys, values };
       for (const w of matrices) {
+        if (form !== "vec" && form !== "tile") {
+          const from = this.#context.concrete(x).buffer;
+          plans.run(`qkv_few ${form} ${w.id} ${from.id} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
+            fewCalls(
+              encoder,
+              "qkv_few",
+              tuning.few(w, form, false),
+              w,
+              params,
+              { ...buffers, count: step.counts.tokens, x: from },
+              store.precision,
+            ),
+          );
+          continue;
+        }
         const input = this.#matvec(x, w);
         plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
           matvecCalls(this.#context.encoder, "qkv_vec", w, input, params, buffers, store.precision),
@@ -211,9 +241,10 @@ export class Products {
       throw new RequestError(
         `moe: rows [${x.shape}] and routes [${ids.shape}] for experts of hidden size ${experts.hidden}`,
       );
-    return n <= MATVEC_ROWS
+    const form = this.#context.tuning.expertForm(n, ids.shape[1], experts.count);
+    return form === "vec"
       ? this.#moeVec(inputs, ids, weights, experts)
-      : this.#moeTiles(inputs, ids, weights, experts);
+      : this.#moeGrouped(form, inputs, ids, weights, experts);
   }
 
   // Rows of their own for each of n K assignments are those of n K tokens with one expert each.
@@ -254,8 +285,15 @@ export class Products {
       );
   }
 
-  #moeTiles({ x, each }: ExpertInputs, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
-    const { plans, scratch, step, encoder, tuning } = this.#context;
+  /** By expert: a few rows of each at once, or by tiles. */
+  #moeGrouped(
+    form: FewShape | "tile",
+    { x, each }: ExpertInputs,
+    ids: GpuTensor,
+    weights: GpuTensor,
+    experts: GpuExperts,
+  ) {
+    const { plans, scratch, step, encoder } = this.#context;
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
     const n = x.shape[0];
     const K = ids.shape[1];
@@ -264,34 +302,20 @@ export class Products {
     const out = scratch.storage("expert outputs", n, padded(D), x.rows, K);
     const sorted = scratch.storage("sorted assignments", n, 1, x.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
-    const [tile, downTile] = [tuning.tileFor(up.format), tuning.tileFor(down.format)];
-    const from = this.#tileRows(tile, x, each);
-    const key = `${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
+    const { upInt8, downInt8, calls } = this.#grouped(form, up, down);
+    const from = upInt8 ? this.#quantized(x, each).x : this.#context.concrete(x).buffer;
+    const key = `${form} ${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [
       encoder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
     ]);
     const assignments = { starts, sorted };
     const at = { E, K: K / each };
     plans.run(`expert_up ${key}`, n * each, () =>
-      tileCalls(
-        this.#context.encoder,
-        "expert_up",
-        tile,
-        up,
-        { ...at, y_stride: padded(F) },
-        { ...assignments, x: from, y: act },
-      ),
+      calls("expert_up", up, { ...at, y_stride: padded(F) }, { ...assignments, x: from, y: act }),
     );
-    const again = downTile.int8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
+    const again = downInt8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
     plans.run(`expert_down ${key}`, n * K, () =>
-      tileCalls(
-        this.#context.encoder,
-        "expert_down",
-        downTile,
-        down,
-        { ...at, y_stride: padded(D) },
-        { ...assignments, x: again, y: out },
-      ),
+      calls("expert_down", down, { ...at, y_stride: padded(D) }, { ...assignments, x: again, y: out }),
     );
     return (y: Buffer, stride: number, add: boolean): void =>
       plans.run(`combine ${key} ${y.id} ${add}`, n, () => [
@@ -301,6 +325,30 @@ export class Products {
           buffers: { count, x: out, weights: weights.buffer, y },
         }),
       ]);
+  }
+
+  /** Rows of an expert that each of its weights is read for at once, if n tokens choose K. */
+  tokensAtOnce(n: number, K: number, { count, w13 }: GpuExperts): number {
+    const { tuning } = this.#context;
+    const form = tuning.expertForm(n, K, count);
+    if (form === "vec") return 1;
+    return form === "tile" ? tuning.tileFor(w13.format).tokens : FEW[form].tokens;
+  }
+
+  /** The kernels of grouped experts in a form, and which of them take rows rounded to int8. */
+  #grouped(form: FewShape | "tile", up: PackedWeights, down: PackedWeights) {
+    const { encoder, tuning } = this.#context;
+    type Values = Readonly<Record<string, number>>;
+    type Buffers = Readonly<Record<string, Buffer>>;
+    if (form === "tile") {
+      const calls = (name: "expert_up" | "expert_down", w: PackedWeights, values: Values, buffers: Buffers) =>
+        tileCalls(encoder, name, tuning.tileFor(w.format), w, values, buffers);
+      return { upInt8: tuning.tileFor(up.format).int8, downInt8: tuning.tileFor(down.format).int8, calls };
+    }
+    const int8 = tuning.experts(up, down).up.arithmetic === "int8";
+    const calls = (name: "expert_up" | "expert_down", w: PackedWeights, values: Values, buffers: Buffers) =>
+      fewCalls(encoder, `${name}_few`, tuning.few(w, form, int8), w, values, buffers);
+    return { upInt8: int8, downInt8: int8, calls };
   }
 
   /** Rows of x rounded to int8, normed first where the norm was left to this kernel. */
@@ -329,8 +377,8 @@ export class Products {
    * Rows of x as a tile takes them: the norm computed, and rounded to int8 where it
    * multiplies in that.
    */
-  #tileRows(tile: Tile, x: GpuTensor, each = 1): Buffer {
-    return tile.int8 ? this.#quantized(x, each).x : this.#context.concrete(x).buffer;
+  #tileRows(tile: Tile, x: GpuTensor): Buffer {
+    return tile.int8 ? this.#quantized(x).x : this.#context.concrete(x).buffer;
   }
 
   /** The input of a matrix-vector kernel; it computes a norm that was left to it. */

@@ -10,12 +10,13 @@ import type { DeviceMoe } from "../../experts.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
 import type { Command } from "../dispatch/commands.ts";
+import { expertPasses } from "../dispatch/cost.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { Plans } from "../dispatch/plans.ts";
 import type { SlottedExperts } from "../weights/slots.ts";
 import type { GpuExperts, GpuOrder } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
-import { type ExpertInputs, MATVEC_ROWS, type Products } from "./products.ts";
+import type { ExpertInputs, Products } from "./products.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
 
 export interface SlottedContext {
@@ -81,7 +82,7 @@ export class SlottedMoe {
     const chosen = idWords!;
     encoder.weigh(
       hits,
-      share(chosen, n, inSlots, (expert) => slotOf[expert]! < slots.slots),
+      this.#share(chosen, n, inSlots, (expert) => slotOf[expert]! < slots.slots),
     );
     signal?.throwIfAborted();
 
@@ -97,7 +98,7 @@ export class SlottedMoe {
       encoder.submit(pass);
       encoder.weigh(
         pass,
-        share(chosen, n, kind === "own" ? inSlots : slots.inTransit, (expert) => places.has(expert)),
+        this.#share(chosen, n, kind === "own" ? inSlots : slots.inTransit, (expert) => places.has(expert)),
       );
     };
     const moe: DeviceMoe = {
@@ -152,6 +153,20 @@ export class SlottedMoe {
     });
   }
 
+  /**
+   * The part of the weights that a pass over `experts` would read if tokens went to them alike
+   * (KernelLine.weights) and does read.
+   */
+  #share(ids: Uint32Array, n: number, experts: GpuExperts, has: (expert: number) => boolean): number {
+    const tokens = this.#context.products.tokensAtOnce(n, ids.length / n, experts);
+    const rows = new Map<number, number>();
+    for (const expert of ids) if (has(expert)) rows.set(expert, (rows.get(expert) ?? 0) + 1);
+    let read = 0;
+    for (const count of rows.values()) read += Math.ceil(count / tokens);
+    if (tokens === 1) return read / ids.length;
+    return read / (experts.count * expertPasses(ids.length, { E: experts.count, tokens }));
+  }
+
   /** y += rows of y's shape. */
   #sum(y: GpuTensor, rows: Buffer): readonly Command[] {
     const { encoder, plans, step } = this.#context;
@@ -174,13 +189,4 @@ function writeRows(device: Device, to: Buffer, rows: Float32Array, D: number, st
     for (let r = 0; r < rows.length / D; r++) padded.set(rows.subarray(r * D, (r + 1) * D), r * stride);
   }
   upload(device, to, 0, new Uint8Array(padded.buffer, padded.byteOffset, padded.byteLength));
-}
-
-/**
- * The part of the weights that a pass would read if tokens went to its experts alike
- * (KernelLine.weights) and does read.
- */
-function share(ids: Uint32Array, n: number, { count }: GpuExperts, has: (expert: number) => boolean): number {
-  if (n <= MATVEC_ROWS) return ids.filter(has).length / ids.length;
-  return new Set(ids.filter(has)).size / Math.min(count, ids.length);
 }

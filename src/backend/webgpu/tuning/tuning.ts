@@ -6,6 +6,8 @@ import { FORMATS } from "../../../../kernels/formats/index.ts";
 import type { Format } from "../../../tensor/format.ts";
 import type { Arithmetic, Variant } from "../dispatch/shader.ts";
 import type { WeightKind } from "../weights/space.ts";
+import type { FewShape, FewVariant } from "./few.ts";
+import { type Form, formFor, type RowForms, rowsPerExpert, stepSizes } from "./rows.ts";
 import { TILES, type Tile, type TileName, takesInt8Tile, tilesFor } from "./tiles.ts";
 
 /** A variant of the matrix-vector kernels: kernels/lib/matrix/matvec_*.wgsl. */
@@ -34,6 +36,8 @@ export interface Abilities {
   readonly tile: TileName;
   /** Whether there are matrix units: TILES.matrix. */
   readonly matrix: boolean;
+  /** Which form of a product is used by its rows, unless other forms are set. */
+  readonly forms: RowForms;
 }
 
 /**
@@ -47,12 +51,16 @@ export class Tuning {
   /** The variant of products for many rows, of weights that it takes (tileFor()). */
   tile: TileName;
   #tiles: readonly TileName[] = Object.keys(TILES) as TileName[];
+  /** Which form of a product is used, by its rows. */
+  forms: RowForms;
+  readonly #without = new Set<FewShape>();
   readonly #matvec = new Map<string, MatvecVariant>();
   readonly #experts = new Map<string, ExpertVariants>();
 
   constructor(abilities: Abilities) {
     this.#abilities = abilities;
     this.tile = abilities.tile;
+    this.forms = abilities.forms;
   }
 
   get abilities(): Abilities {
@@ -76,6 +84,29 @@ export class Tuning {
     return { up: this.#usual(up), down: this.#usual(down) };
   }
 
+  /** How a matrix is multiplied by so many rows. */
+  form(rows: number): Form {
+    return formFor(this.forms.matrices, rows, this.#without);
+  }
+
+  /** How experts are, if n tokens choose K of E. */
+  expertForm(n: number, K: number, E: number): Form {
+    return formFor(this.forms.experts, rowsPerExpert(n, K, E), this.#without);
+  }
+
+  /** Steps of at most `most` tokens that between them use every form, if tokens choose K of E. */
+  stepSizes(most: number, K: number, E: number): readonly number[] {
+    return stepSizes(most, (n) => `${this.form(n)} ${this.expertForm(n, K, E)}`);
+  }
+
+  /** The variant for a few rows. */
+  few({ groups }: WeightKind, shape: FewShape, int8: boolean): FewVariant {
+    // Eight units an invocation; less than half of 64 would not be whole subgroups.
+    const team = groups > 64 ? 64 : 32;
+    const variant = this.#allowed({ arithmetic: "f32", reduce: this.#reduce(), threads: 64, teams: 64 / team });
+    return { ...variant, shape, arithmetic: int8 ? "int8" : "f32" };
+  }
+
   /** Whether experts may be multiplied by rounded activations now. */
   get usesInt8(): boolean {
     const { arithmetics } = this.abilities;
@@ -87,8 +118,13 @@ export class Tuning {
    * Excludes a variant that did not compile or was wrong, with all that share its tile, its
    * arithmetic or its use of subgroups. Returns whether another variant is left.
    */
-  leaveOut({ tile, tile_size, cell, arithmetic, reduce }: Variant): boolean {
+  leaveOut({ few, tile, tile_size, cell, arithmetic, reduce }: Variant): boolean {
     const { arithmetics } = this.#abilities;
+    if (few !== undefined && arithmetic === "f32") {
+      if (this.#without.has(few)) return false;
+      this.#without.add(few);
+      return true;
+    }
     if (tile !== undefined) {
       const before = this.#tiles.length;
       this.#tiles = this.#tiles.filter((name) => {

@@ -1,0 +1,46 @@
+// Expert down for few tokens an expert, each weight read once for all: y[s,d] = w2[d,:] . x[s,:],
+// expert = ids[s]
+//
+//   w [E, D, F] packed   x [T K, F] f32 or int8   starts, sorted: assignments by expert (group.wgsl)
+//   ->   y [T K, D] f32
+//
+// grid (jobs, ceil(rows of the part / (FEW_ROWS THREADS / TEAM))): a team makes FEW_ROWS rows of up
+// to TILE_X assignments of one expert, a job. The jobs of all experts are at most T K / TILE_X + E;
+// surplus workgroups, and those whose expert is not in the part, do nothing.
+#import "lib/matrix/few_shape.wgsl"
+#import "lib/matrix/expert_tile.wgsl"
+#import "lib/grid.wgsl"
+
+override THREADS: u32;
+override TEAM: u32;
+
+struct Params {
+  E: u32,
+  y_stride: u32, // floats a row of y
+}
+
+@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(4) var<storage, read> starts: array<u32>;
+@group(0) @binding(5) var<storage, read> sorted: array<u32>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+
+fn x_row(job: Job, m: u32) -> u32 {
+  return sorted[job.first + m];
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
+  let job = expert_job(group_index(group, groups), group.z * (THREADS / TEAM) * FEW_ROWS);
+  if (job.row >= part.rows || job.count == 0) {
+    return;
+  }
+  let row = job.row + lane.index / TEAM * FEW_ROWS;
+  make_sums(job, min(row, (part.rows - 1) / FEW_ROWS * FEW_ROWS), lane);
+  for (var i = lane.index % TEAM; i < job.count * FEW_ROWS; i += TEAM) {
+    let m = i / FEW_ROWS;
+    let r = i % FEW_ROWS;
+    if (row + r < part.rows) {
+      y[sorted[job.first + m] * p.y_stride + part.first_row + row + r] = sum_of(m, r, lane);
+    }
+  }
+}

@@ -1,0 +1,48 @@
+// The kernels for a few rows: each weight is read and unpacked once for all of them.
+
+import type { Buffer } from "../device/device.ts";
+import type { Call } from "../dispatch/commands.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
+import type { PackedWeights } from "../weights/space.ts";
+
+/**
+ * Rows of weights that a team makes, and of activations at most:
+ * kernels/lib/matrix/few_shape_*.wgsl.
+ */
+export const FEW = {
+  "8x4": { rows: 8, tokens: 4 },
+  "4x16": { rows: 4, tokens: 16 },
+} as const;
+
+export type FewShape = keyof typeof FEW;
+
+/** A variant of those kernels. Floats are multiplied in f32: f16 would save no instruction. */
+export interface FewVariant {
+  readonly shape: FewShape;
+  readonly arithmetic: "f32" | "int8";
+  readonly reduce: "tree" | "subgroups";
+  /** Invocations of a workgroup, and teams that they are divided into: powers of two. */
+  readonly threads: number;
+  readonly teams: number;
+}
+
+/** One of the kernels for a few rows, over all parts of its weights. */
+export function fewCalls(
+  encoder: StepEncoder,
+  name: "matmul_few" | "qkv_few" | "expert_up_few" | "expert_down_few",
+  { shape, arithmetic, reduce, threads, teams }: FewVariant,
+  w: PackedWeights,
+  values: Readonly<Record<string, number>>,
+  buffers: Readonly<Record<string, Buffer>>,
+  kv?: "f32" | "f16",
+): Call[] {
+  return w.parts.map((part) =>
+    encoder.call(name, {
+      variant: { weights: w.format.name, arithmetic, reduce, few: shape, ...(kv && { kv }) },
+      params: { ...values, ...FEW[shape] },
+      overrides: { THREADS: threads, TEAM: threads / teams, ...values },
+      buffers: { ...part.buffers, ...buffers },
+      part,
+    }),
+  );
+}

@@ -1,0 +1,76 @@
+// Which form of a product is used, by the rows that a matrix or an expert gets: matrix-vector for
+// one row, the kernels for a few rows, tiles for many. This is the one place that knows: timing may
+// put other thresholds here.
+
+import type { FewShape } from "./few.ts";
+
+/** How a product is computed: row by row, a few rows at once, or by tiles. */
+export type Form = "vec" | FewShape | "tile";
+
+/** Forms by rows, ascending: each for up to so many rows, tiles for more. */
+export type Thresholds = readonly (readonly [upTo: number, form: Exclude<Form, "tile">])[];
+
+export interface RowForms {
+  /** By the rows of the step. */
+  readonly matrices: Thresholds;
+  /** By the rows that an expert gets on average, of those that get any (rowsPerExpert()). */
+  readonly experts: Thresholds;
+}
+
+/**
+ * What is used before anything is timed. On a GPU a weight that is read costs more than all it is
+ * multiplied by, until there are some 16 rows, and tiles of 64 rows are a loss until they are half
+ * full. An expert gets more rows than the average now and then: a second pass over its weights
+ * then.
+ */
+const GPU: RowForms = {
+  matrices: [
+    [1, "vec"],
+    [4, "8x4"],
+    [64, "4x16"],
+  ],
+  experts: [
+    [1.1, "vec"],
+    [2, "8x4"],
+    [16, "4x16"],
+  ],
+};
+
+/** Software adapters compute more slowly than they read, and their tiles have 16 rows. */
+const SOFTWARE: RowForms = { matrices: [[8, "vec"]], experts: [[2.3, "vec"]] };
+
+export function usualForms(software: boolean): RowForms {
+  return software ? SOFTWARE : GPU;
+}
+
+/** The form for so many rows; `without`: shapes that the device does not take. */
+export function formFor(thresholds: Thresholds, rows: number, without: ReadonlySet<FewShape>): Form {
+  const left = thresholds.filter(([, form]) => form === "vec" || !without.has(form));
+  return left.find(([upTo]) => rows <= upTo)?.[1] ?? "tile";
+}
+
+/** Rows of an expert on average, of those that get any, if n tokens choose K of E alike. */
+export function rowsPerExpert(n: number, K: number, E: number): number {
+  if (n === 0) return 0;
+  const chosen = E * (1 - (1 - Math.min(K / E, 1)) ** n);
+  return (n * K) / chosen;
+}
+
+/** Up to so many rows each may well be a session's, with logits of its own. */
+const SESSIONS = 16;
+/** Steps of more rows than this have one form. */
+const LONGEST = 256;
+
+/**
+ * Numbers of rows, `most` at most, that between them use every form: of those that use the same
+ * ones the largest, but none above 16 that is not needed.
+ * @param formsOf names the forms that a step of n rows uses
+ */
+export function stepSizes(most: number, formsOf: (n: number) => string): readonly number[] {
+  const sizes = new Map<string, number>();
+  for (let n = 1; n <= Math.min(most, LONGEST); n++) {
+    const forms = formsOf(n);
+    if (n <= SESSIONS || !sizes.has(forms)) sizes.set(forms, n);
+  }
+  return [...sizes.values()];
+}

@@ -1,0 +1,93 @@
+// Steps of a few rows, as of so many sessions that decode together, counted with the forms that
+// GPUs use: what they read, what they multiply, what they make.
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openSteps, type Steps } from "../../bench/steps.ts";
+import type { Counters } from "../../src/backend/webgpu/device/device.ts";
+import { rowsPerExpert, stepSizes, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
+import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { inRepo } from "../support/fixtures.ts";
+
+const [adapter] = adapters;
+const MADE = ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"] as const;
+
+describe.skipIf(noAdapter)(`webgpu steps of a few rows: ${adapter?.name ?? NO_ADAPTER}`, () => {
+  it("there is an adapter", () => expect(adapter).toBeDefined());
+
+  describe("models/tales in q4", () => {
+    let steps: Steps;
+    beforeAll(async () => {
+      const forms = usualForms(false);
+      steps = await openSteps(inRepo("models/tales"), {
+        ...{ weights: "q4", kv: "f16", chunk: 65, tune: false, forms },
+        adapter: adapter!.name,
+      });
+      await steps.reserve(32, 65);
+      await steps.warmUp();
+    });
+    afterAll(() => steps?.close());
+
+    /** What one step of n rows, each with logits, adds to the counters. */
+    async function counted(n: number): Promise<Counters> {
+      const before = steps.ops.counters();
+      await steps.together(3, n);
+      const after = steps.ops.counters();
+      const names = Object.keys(before) as (keyof Counters)[];
+      return Object.fromEntries(names.map((name) => [name, after[name] - before[name]])) as unknown as Counters;
+    }
+
+    it("read each matrix once, and each expert that is chosen, in one submit that makes nothing", async () => {
+      const { model, architecture } = steps;
+      const { perToken, count } = architecture.layers[0]!.experts;
+      const dense = model.layers.flatMap(({ qkv, wo, router }) => [...qkv, wo, router.gate]);
+      const once = dense.reduce((sum, { bytes }) => sum + bytes, model.head.bytes);
+      const experts = model.layers.reduce((sum, layer) => sum + layer.experts.bytes, 0);
+      for (let n = 1; n <= 16; n++) {
+        const found = await counted(n);
+        const needed = once + (Math.min(n * perToken, count) / count) * experts;
+        expect(found.weightBytes, `${n} rows`).toBeGreaterThanOrEqual(needed * 0.999);
+        expect(found.weightBytes, `${n} rows`).toBeLessThanOrEqual(needed * 1.1);
+        expect(found.submits).toBe(1);
+        for (const made of MADE) expect(found[made], `${made} in a step of ${n} rows`).toBe(0);
+      }
+    });
+
+    it("multiply at most 1.5 times what is needed", async () => {
+      const { ops, model, architecture } = steps;
+      const { perToken, count } = architecture.layers[0]!.experts;
+      const values = (list: readonly { rows: number; cols: number }[]) =>
+        list.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+      const { hidden, intermediate } = model.layers[0]!.experts;
+      const dense =
+        values(model.layers.flatMap(({ qkv, wo, router }) => [...qkv, wo, router.gate])) + values([model.head]);
+      const token = dense + model.layers.length * perToken * 3 * hidden * intermediate;
+      expect(count).toBeGreaterThan(perToken);
+      for (const n of [9, 16, 17, 33, 64]) {
+        const { kernels } = await ops.profiling.run(() => steps.together(3, n));
+        const products = kernels.filter(({ weightBytes }) => weightBytes > 0);
+        const executed = products.reduce((sum, { flops }) => sum + flops / 2, 0);
+        expect(executed, `${n} rows`).toBeGreaterThanOrEqual(n * token * 0.999);
+        expect(executed, `${n} rows`).toBeLessThanOrEqual(n * token * 1.5);
+      }
+    });
+  });
+});
+
+describe("forms by rows", () => {
+  it("an expert's rows are those of a token where each goes to all, and one where there is one token", () => {
+    expect(rowsPerExpert(7, 3, 3)).toBe(7);
+    expect(rowsPerExpert(1, 2, 8)).toBeCloseTo(1, 12);
+    expect(rowsPerExpert(1, 8, 128)).toBeCloseTo(1, 12);
+    // Of two tokens that choose 2 of 8, the second finds a choice of the first with 1/4: 4 / 3.5.
+    expect(rowsPerExpert(2, 2, 8)).toBeCloseTo(4 / 3.5, 12);
+    expect(rowsPerExpert(0, 2, 8)).toBe(0);
+  });
+
+  it("a warm-up goes through all of them, in the largest steps of up to 16 rows", () => {
+    const formsOf = (n: number): string => `${n > 1} ${n > 4} ${n > 40}`;
+    expect(stepSizes(512, formsOf)).toEqual([1, 4, 16, 41]);
+    expect(stepSizes(41, formsOf)).toEqual([1, 4, 16, 41]);
+    expect(stepSizes(40, formsOf)).toEqual([1, 4, 16]);
+    expect(stepSizes(3, formsOf)).toEqual([1, 3]);
+  });
+});

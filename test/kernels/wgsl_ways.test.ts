@@ -3,9 +3,9 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
+import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
-import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { ALL } from "../support/level.ts";
 import { MAX_TOKENS, TWINS, type Twin, twins, wanted } from "./twins.ts";
 import { checkKernels } from "./ways.ts";
@@ -52,20 +52,17 @@ const WAYS: readonly Way[] = [
   {
     way: "products of a few rows",
     options: { forms },
-    of: [
-      ...ofFew(["matmul_vec"], EVERY ?? ["f32", "f16", "f8", "q6_k", "q2_k", "q4_1"]),
-      ...ofFew(["qkv_vec"], ["f32"]),
-    ],
+    of: [...ofFew(["matmul_vec"], EVERY ?? ["f16", "f8", "q6_k", "q2_k"]), ...ofFew(["qkv_vec"], ["f32"])],
   },
   {
     way: "products of a few rows without subgroups",
     options: { forms, optionalFeatures: false },
-    of: [...ofFew(["matmul_vec", "expert_up_vec"], ["q4"]), ...ofFew(["qkv_vec"], ["f32"])],
+    of: ofFew(["matmul_vec"], ["q4"]),
   },
   {
     way: "products of a few rows in int8",
     options: { forms, arithmetics: ["int8"] },
-    of: ofFew(["expert_up_vec"], ["q4", "q4_k", "iq4_nl"]),
+    of: ofFew(["expert_up_vec"], ["q4_k"]),
     beside: ["quantize"],
   },
   {

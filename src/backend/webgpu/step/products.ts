@@ -17,6 +17,9 @@ import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
 /** As route.wgsl has room for. */
 const MAX_EXPERTS = 1024;
 
+type Values = Readonly<Record<string, number>>;
+type Buffers = Readonly<Record<string, Buffer>>;
+
 /** What the products need of the backend. */
 export interface ProductContext {
   readonly encoder: StepEncoder;
@@ -338,17 +341,14 @@ export class Products {
   /** The kernels of grouped experts in a form, and which of them take rows rounded to int8. */
   #grouped(form: FewShape | "tile", up: PackedWeights, down: PackedWeights) {
     const { encoder, tuning } = this.#context;
-    type Values = Readonly<Record<string, number>>;
-    type Buffers = Readonly<Record<string, Buffer>>;
-    if (form === "tile") {
-      const calls = (name: "expert_up" | "expert_down", w: PackedWeights, values: Values, buffers: Buffers) =>
-        tileCalls(encoder, name, tuning.tileFor(w.format), w, values, buffers);
-      return { upInt8: tuning.tileFor(up.format).int8, downInt8: tuning.tileFor(down.format).int8, calls };
-    }
+    const [tile, downTile] = [tuning.tileFor(up.format), tuning.tileFor(down.format)];
     const int8 = tuning.experts(up, down).up.arithmetic === "int8";
     const calls = (name: "expert_up" | "expert_down", w: PackedWeights, values: Values, buffers: Buffers) =>
-      fewCalls(encoder, `${name}_few`, tuning.few(w, form, int8), w, values, buffers);
-    return { upInt8: int8, downInt8: int8, calls };
+      form === "tile"
+        ? tileCalls(encoder, name, w === up ? tile : downTile, w, values, buffers)
+        : fewCalls(encoder, `${name}_few`, tuning.few(w, form, int8), w, values, buffers);
+    const few = { upInt8: int8, downInt8: int8, calls };
+    return form === "tile" ? { upInt8: tile.int8, downInt8: downTile.int8, calls } : few;
   }
 
   /** Rows of x rounded to int8, normed first where the norm was left to this kernel. */

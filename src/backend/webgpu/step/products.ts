@@ -56,7 +56,7 @@ export class Products {
   matmul(x: GpuTensor, w: GpuMatrix, y: Buffer, stride: number, add: boolean): void {
     checkWidth(x, w);
     const n = x.shape[0];
-    const { plans, step, tuning } = this.#context;
+    const { plans, step, encoder, tuning } = this.#context;
     const form = tuning.form(n);
     if (form === "vec") {
       const input = this.#matvec(x, w);
@@ -67,15 +67,10 @@ export class Products {
     }
     if (form !== "tile") {
       const from = this.#context.concrete(x).buffer;
+      const few = tuning.few(w, form, false);
+      const buffers = { count: step.counts[x.rows], x: from, y };
       plans.run(`matmul_few ${form} ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
-        fewCalls(
-          this.#context.encoder,
-          "matmul_few",
-          tuning.few(w, form, false),
-          w,
-          { y_stride: stride, ADD: Number(add) },
-          { count: step.counts[x.rows], x: from, y },
-        ),
+        fewCalls(encoder, "matmul_few", few, w, { y_stride: stride, ADD: Number(add) }, buffers),
       );
       return;
     }

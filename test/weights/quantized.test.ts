@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../../src/errors.ts";
-import { panelLayout, rowPlanes } from "../../src/tensor/format.ts";
+import { type Format, panelLayout, rowPlanes } from "../../src/tensor/format.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { type Affine, packAwq, packCompressed, packGptq } from "../support/pack_words.ts";
 import { affine, floatsOf, matrixOf, planesOf, valuesOf } from "../support/quantized_matrix.ts";
@@ -32,7 +32,7 @@ const SHAPES = [
 describe("4-bit matrices", () => {
   describe.each(SHAPES)("[%i, %i] in groups of %i", (rows, cols, size, format) => {
     const any = affine(rows, cols, size);
-    const cases: [string, Record<string, TensorSpec>, object, Affine][] = [
+    const cases: [string, Record<string, TensorSpec>, object, Affine, Format?][] = [
       ["AWQ", packAwq(any), { ...AWQ, group_size: size }, any],
       ["GPTQ", packGptq(any), { ...GPTQ, group_size: size }, any],
       ["AutoRound", packGptq(any), { ...ROUND, group_size: size }, any],
@@ -46,13 +46,14 @@ describe("4-bit matrices", () => {
       packCompressed(symmetric, {}),
       packed({ group_size: size, symmetric: true }),
       symmetric,
+      format === FORMATS.q4_g32 ? FORMATS.q4 : format, // the same without zero points
     ]);
-    it.each(cases)("%s", async (_, tensors, config, want) => {
+    it.each(cases)("%s", async (_, tensors, config, want, held = format) => {
       const matrix = await matrixOf(tensors, config);
-      expect(matrix).toMatchObject({ rows, cols, format });
+      expect(matrix).toMatchObject({ rows, cols, format: held });
       expect(await floatsOf(matrix)).toEqual(valuesOf(want));
-      expect(await planesOf(matrix, format)).toEqual(valuesOf(want));
-      expect(await matrix.readPlanes?.(FORMATS.q4, 0, 8, rowPlanes(FORMATS.q4, 8, cols))).toBe(false);
+      expect(await planesOf(matrix, held)).toEqual(valuesOf(want));
+      expect(await matrix.readPlanes?.(FORMATS.q8, 0, 8, rowPlanes(FORMATS.q8, 8, cols))).toBe(false);
     });
   });
 
@@ -110,6 +111,11 @@ describe("4-bit matrices", () => {
     const file = Object.values(packGptq(affine(64, 512, size, { anyOrder: true })));
     const bytes = file.reduce((sum, { data }) => sum + data.byteLength, 0);
     expect(panelLayout(format, 64, 512).bytes + 4 * 512).toBeLessThan(1.03 * bytes);
+    // Without zero points in the file, too.
+    const symmetric = Object.values(packCompressed(affine(64, 512, size, { symmetric: true }), { index: true }));
+    const fewer = symmetric.reduce((sum, { data }) => sum + data.byteLength, 0);
+    const held = size === 32 ? FORMATS.q4 : format;
+    expect(panelLayout(held, 64, 512).bytes + 4 * 512).toBeLessThan(1.03 * fewer);
   });
 
   it("groups in their order need no other (static groups)", async () => {

@@ -7,7 +7,7 @@ import type { ArchitectureReport, Describe } from "../inspect.ts";
 import type { GgufTensor } from "./container.ts";
 import { openGgufModel } from "./folder.ts";
 import { type Metadata, Texts } from "./metadata.ts";
-import { tokenizerNote } from "./small_files.ts";
+import { tokenizerNote, wordsNote } from "./small_files.ts";
 
 /** All tensors of one type. */
 export interface TypeTotal {
@@ -89,7 +89,7 @@ export async function inspectGguf(files: Files, name: string, describe: Describe
     bytes: headers.reduce((sum, { bytes }) => sum + bytes, 0),
     types: totals(tensors.map(({ tensor }) => tensor)),
     tokenizer: tokenizerOf(metadata),
-    tokenizerNote: tokenizerNote(metadata),
+    tokenizerNote: problem === null ? tokenizerNote(metadata) : wordsNote(metadata), // the first may take long
     chatTemplates: [...metadata.keys()].flatMap((key) => {
       const found = /^tokenizer\.chat_template(?:\.(.+))?$/.exec(key);
       return found ? [found[1] ?? "default"] : [];

@@ -31,6 +31,8 @@ export interface AffineShape {
   readonly size: number;
   /** The group of each column, where groups may be other columns than runs of `size`. */
   readonly groups?: Int32Array;
+  /** Whether all zero points are known to be 8. */
+  readonly symmetric?: boolean;
 }
 
 /** Formats by the columns of a group, the largest first. */
@@ -39,8 +41,10 @@ const AFFINE = Object.values<Format>(FORMATS)
   .sort((a, b) => b.columns - a.columns);
 
 /** The format whose groups the file's are made of, if there is one. */
-function formatOf({ size, cols }: AffineShape): Format | null {
-  return AFFINE.find(({ columns }) => size >= cols || size % columns === 0)?.format ?? null;
+function formatOf({ size, cols, symmetric }: AffineShape): Format | null {
+  const found = AFFINE.find(({ columns }) => size >= cols || size % columns === 0);
+  // q4 is q4_g32 without the zero points, which are a twentieth of it.
+  return symmetric && found?.columns === 32 ? FORMATS.q4 : (found?.format ?? null);
 }
 
 interface Turned {
@@ -183,13 +187,14 @@ function fillPlanes(
   planes: readonly Uint8Array[],
 ) {
   const words = cols / 8;
-  const [nibbles, halves, zeros] = planes as [Uint8Array, Uint8Array, Uint8Array];
+  const [nibbles, halves, zeros] = planes as [Uint8Array, Uint8Array, Uint8Array | undefined];
   nibbles.fill(0);
   if (order) moveNibbles(levels.words.subarray(row * words, (row + 1) * words), order, nibbles);
   else nibbles.set(new Uint8Array(levels.words.buffer, 4 * row * words, 4 * words));
-  zeros.fill(0);
+  zeros?.fill(0);
   halves.fill(0);
-  const span = (2 * nibbles.length) / zeros.length; // columns of a group of the format
+  const span = (4 * nibbles.length) / halves.length; // columns of a group of the format
+  let zero = 0;
   const groups = levels.scales.length / rows;
   for (let g = 0; g * span < cols; g++) {
     const from = row * groups + Math.min(groups - 1, Math.floor((g * span) / size));
@@ -201,11 +206,12 @@ function fillPlanes(
       );
     halves[2 * g] = half & 255;
     halves[2 * g + 1] = half >>> 8;
-    zeros[g] = levels.zeros[from]!;
+    zero = levels.zeros[from]!;
+    if (zeros) zeros[g] = zero;
   }
   // Where columns end within a group, its padding is levels at the zero point: weights of 0.
   const last = Math.ceil(cols / span);
-  nibbles.fill(17 * zeros[last - 1]!, cols / 2, (last * span) / 2);
+  nibbles.fill(17 * zero, cols / 2, (last * span) / 2);
 }
 
 /** Column i of `into` is column order[i] of a row. Bytes hold columns 0 and 4, 1 and 5, ... */

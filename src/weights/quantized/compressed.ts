@@ -63,7 +63,7 @@ function find(parts: Parts, { size, symmetric }: CompressedOptions): Found {
 
 function matrixOf(parts: Parts, kept: Kept, options: CompressedOptions): MatrixSource {
   const { rows, cols, groups, packed, scales, zeros, index } = find(parts, options);
-  const shape = { name: parts.name, rows, cols, size: Math.min(options.size, cols) };
+  const shape = { name: parts.name, rows, cols, size: Math.min(options.size, cols), symmetric: options.symmetric };
   const read = async (): Promise<Levels> => {
     if (parts.has(".weight_shape")) await checkShape(parts.get(".weight_shape"), rows, cols);
     const words = new Uint32Array((await bytesOf(packed)).buffer);

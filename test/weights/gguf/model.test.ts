@@ -221,6 +221,19 @@ describe("metadata becomes config.json", () => {
     expect(config).toMatchObject({ vocab_size: 2, bos_token_id: 1, eos_token_id: null });
   });
 
+  it("more tokens than the vocabulary has are refused before they are read", async () => {
+    const tokens = Array.from({ length: 6 }, (_, i) => `t${i}`);
+    const file = modelFile({ "tokenizer.ggml.tokens": ["array", "string", tokens] });
+    expect(await messageOf(openFile(file))).toMatch(/llama\.vocab_size: expected at least the 6 tokens .*, found 5$/);
+  });
+
+  it("a vocabulary that may be misread is noted", async () => {
+    const words = { "tokenizer.ggml.model": ["string", "gpt2"] } as const satisfies Record<string, Given>;
+    expect((await openFile(modelFile(words))).tokenizerNote).toMatch(/^tokenizer\.ggml\.pre is missing: /);
+    const named = { ...words, "tokenizer.ggml.pre": ["string", "qwen2"] } as const satisfies Record<string, Given>;
+    expect((await openFile(modelFile(named))).tokenizerNote).toBeNull();
+  });
+
   it("with scaled RoPE: linear in three spellings, YaRN", async () => {
     expect(await scaling({ "llama.rope.scaling.type": ["string", "none"] })).toBeUndefined();
     const linear = { rope_type: "linear", factor: 4 };

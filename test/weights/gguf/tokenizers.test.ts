@@ -84,8 +84,12 @@ describe("a tokenizer from elsewhere", () => {
     file("tokenizer.json", "{}"); // is not read in place of the file that was named
     for (const path of [file("own.json", TALES_JSON), file("own.model", TALES_MODEL), join(TALES, "tokenizer.model")])
       expect((await loadTokenizer(path)).encode("Once upon a time"), path).toEqual([1, 2337, 662, 261, 536]);
-    await expect(loadTokenizer(file("notes.txt", "none"))).rejects.toThrow(/notes\.txt: expected a folder/);
-    await expect(loadTokenizer(join(place, "absent.json"))).rejects.toThrow(/absent\.json: .*found nothing/);
+    await expect(loadTokenizer(file("notes.txt", "none"))).rejects.toThrow(
+      /notes\.txt: expected a folder with tokenizer\.json/,
+    );
+    await expect(loadTokenizer(join(place, "absent.json"))).rejects.toThrow(
+      /absent\.json: .*tokenizer\.model.*found nothing/,
+    );
   });
 
   it("its template is used, and the model's own where it has none", async () => {

@@ -28,6 +28,8 @@ export interface Format {
    * that share a scale and a zero point.
    */
   readonly affine?: number;
+  /** The same of formats w = s (q - 8), without zero points. */
+  readonly centered?: number;
   /** The arithmetics of its products; always includes f32. */
   readonly arithmetics: readonly Arithmetic[];
   /** Columns that share a scale, where they are fewer than those of int8 activations. */

@@ -13,6 +13,7 @@ export const q4 = {
     { name: "levels", bytes: 16, element: 4 },
     { name: "scales", bytes: 2, element: 2 },
   ],
+  centered: GROUP,
   arithmetics: ["f32", "f16", "int8"],
   unpack([levels, scales], cols, into) {
     const halves = words(scales!);

@@ -43,8 +43,10 @@ const AFFINE = Object.values<Format>(FORMATS)
 /** The format whose groups the file's are made of, if there is one. */
 function formatOf({ size, cols, symmetric }: AffineShape): Format | null {
   const found = AFFINE.find(({ columns }) => size >= cols || size % columns === 0);
-  // q4 is q4_g32 without the zero points, which are a twentieth of it.
-  return symmetric && found?.columns === 32 ? FORMATS.q4 : (found?.format ?? null);
+  if (!found) return null;
+  // The same groups without zero points, which are a twentieth of groups of 32.
+  const centered = Object.values<Format>(FORMATS).find((format) => format.centered === found.columns);
+  return (symmetric && centered) || found.format;
 }
 
 interface Turned {

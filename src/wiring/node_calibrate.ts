@@ -1,14 +1,15 @@
-// Runs a model over a text to see what its matrices are multiplied with (Node only): in f32, by
-// plain kernels, on one thread.
+// Runs a model over a text to see what its matrices are multiplied with (Node only), on the CPU
+// with exact arithmetic.
 
 import { open } from "node:fs/promises";
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { createCpuOps } from "../backend/cpu/cpu.ts";
+import { type CpuOptions, createCpuOps } from "../backend/cpu/cpu.ts";
+import { startNodeWorker } from "../backend/cpu/node_threads.ts";
 import { RequestError } from "../errors.ts";
 import { forward, loadDecoder } from "../model/decoder.ts";
 import type { ModelSources } from "../model/family.ts";
 import { type Architecture, kvGeometry } from "../model/family.ts";
-import { packAll } from "../model/formats.ts";
+import { keep } from "../model/formats.ts";
 import { Importance } from "../model/importance.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -44,25 +45,32 @@ export async function calibrationText(path: string): Promise<string> {
   }
 }
 
+export interface CalibrateOptions extends Pick<CpuOptions, "threads" | "instructions"> {
+  /** Tokens of the text that have been run, and how many there are. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * The importance of the inputs of all matrices over a text. @throws RequestError for a text that is
- * too short; errors of loading; the signal's reason
+ * The importance of the inputs of all matrices over a text. Matrices keep the format that they are
+ * stored in; others are f32. @throws RequestError for a text that is too short; errors of loading;
+ * the signal's reason
  */
 export async function calibrate(
   architecture: Architecture,
   sources: ModelSources,
   tokenizer: Tokenizer,
   text: string,
-  onProgress: (done: number, total: number) => void,
-  signal?: AbortSignal,
+  { onProgress = () => {}, signal, ...cpu }: CalibrateOptions = {},
 ): Promise<Importance> {
   const ids = tokenizer.encode(text, { addBos: false }).slice(0, TOKENS);
   if (ids.length < LEAST)
     throw new RequestError(`calibrate: expected a text of at least ${LEAST} tokens, found ${ids.length}`);
   const importance = new Importance();
-  const ops = await createCpuOps({ maxTokens: PIECE, instructions: "plain", observer: importance });
+  const exact = { maxTokens: PIECE, activations: "f32", startWorker: startNodeWorker } as const;
+  const ops = await createCpuOps({ ...exact, ...cpu, observer: importance });
   try {
-    const model = await loadDecoder(ops, architecture, sources, { plan: packAll(FORMATS.f32), signal });
+    const model = await loadDecoder(ops, architecture, sources, { plan: keep(FORMATS.f32), signal });
     const kv = ops.createKv(kvGeometry(architecture), "f32", BLOCK);
     await kv.reserve(PIECE / BLOCK);
     const blocks = Uint32Array.from({ length: PIECE / BLOCK }, (_, i) => i);

@@ -5,11 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
+import type { LayerSources } from "../../src/model/family.ts";
 import { Importance } from "../../src/model/importance.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
-import { calibrate, calibrationText } from "../../src/wiring/node_calibrate.ts";
+import { type CalibrateOptions, calibrate, calibrationText } from "../../src/wiring/node_calibrate.ts";
 import { quantize } from "../../src/wiring/node_quantize.ts";
 import { inRepo } from "../support/fixtures.ts";
 
@@ -21,6 +22,12 @@ async function bound() {
   const architecture = readArchitecture(folder.config, fixture);
   return { architecture, sources: bindSources(architecture, folder.source) };
 }
+
+const matricesOf = ({ qkv, wo, experts }: LayerSources) => [
+  ...qkv,
+  wo,
+  ...experts.flatMap(({ w1, w3, w2 }) => [w1, w3, w2]),
+];
 
 /** Gives the same ids for every text. */
 const tokenizerOf = (count: number) =>
@@ -49,28 +56,35 @@ describe("Importance", () => {
 });
 
 describe("calibrate", () => {
-  it("sees every matrix of every layer, in the same way every time", async () => {
+  it("sees every matrix of every layer, whatever computes and on how many threads", async () => {
     const { architecture, sources } = await bound();
     const progress: number[] = [];
-    const run = () => calibrate(architecture, sources, tokenizerOf(300), "", (done) => progress.push(done));
-    const [one, two] = [(await run()).apply(sources), (await run()).apply(sources)];
+    const run = (options: CalibrateOptions) => calibrate(architecture, sources, tokenizerOf(300), "", options);
+    const onProgress = (done: number) => progress.push(done);
+    const one = (await run({ threads: 2, onProgress })).apply(sources);
+    const two = (await run({ threads: 1 })).apply(sources);
+    const plain = (await run({ instructions: "plain" })).apply(sources);
     expect(progress.slice(0, 2)).toEqual([256, 300]);
     for (const [i, layer] of one.layers.entries()) {
-      for (const source of [...layer.qkv, layer.wo, ...layer.experts.flatMap(({ w1, w2 }) => [w1, w2])]) {
+      const [found, expected] = [layer, plain.layers[i]!].map((of) => matricesOf(of));
+      for (const [m, source] of found!.entries()) {
         expect(source.importance, source.name).toHaveLength(source.cols);
         expect(source.importance!.every((w) => w > 0 && Number.isFinite(w))).toBe(true);
+        // SIMD sums in another order.
+        for (const [c, w] of expected![m]!.importance!.entries())
+          expect(source.importance![c]! / w, source.name).toBeCloseTo(1, 3);
       }
       const { w2 } = layer.experts[0]!;
       const row = new Float32Array(w2.cols);
       await w2.readRows(0, 1, row);
       expect(row.some((w) => w !== 0)).toBe(true);
-      expect(w2.importance).toEqual(two.layers[i]!.experts[0]!.w2.importance);
+      expect(matricesOf(two.layers[i]!).map((of) => of.importance)).toEqual(found!.map((of) => of.importance));
     }
   });
 
   it("refuses a text of a few words", async () => {
     const { architecture, sources } = await bound();
-    await expect(calibrate(architecture, sources, tokenizerOf(20), "", () => {})).rejects.toThrow(/at least 64 tokens/);
+    await expect(calibrate(architecture, sources, tokenizerOf(20), "")).rejects.toThrow(/at least 64 tokens/);
   });
 
   it("reads UTF-8 text from a file, and says what else is there", async () => {

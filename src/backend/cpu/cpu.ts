@@ -37,7 +37,7 @@ export interface CpuOptions {
    * default), or exactly.
    */
   readonly activations?: "int8" | "f32";
-  /** Of plain kernels only. */
+  /** Sees the inputs of matrices, not of experts that are offloaded. */
   readonly observer?: Observer;
   /** Limits of each WebAssembly memory, for tests. */
   readonly limits?: Partial<HeapLimits>;
@@ -48,16 +48,16 @@ export interface CpuOptions {
  * memory can be reserved
  */
 export async function createCpuOps(options: CpuOptions): Promise<Ops> {
-  const { maxTokens, threads = 1, deviceName = "CPU", startWorker, activations = "int8", limits } = options;
+  const { maxTokens, threads = 1, deviceName = "CPU", startWorker, activations = "int8", limits, observer } = options;
   const present = instructionSets();
   const instructions = options.instructions ?? present[0] ?? "plain";
-  if (instructions === "plain") return createPlainOps(maxTokens, deviceName, options.observer);
+  if (instructions === "plain") return createPlainOps(maxTokens, deviceName, observer);
   if (!present.includes(instructions))
     throw new RequestError(
       `instructions: ${instructions} does not run here; there are ${[...present, "plain"].join(", ")}`,
     );
   const { modules, home, pool } = await start(instructions, threads, startWorker, options.fewerThreads);
-  return createSimdOps({ maxTokens, deviceName, instructions, activations, modules, home, pool, limits });
+  return createSimdOps({ maxTokens, deviceName, instructions, activations, modules, home, pool, limits, observer });
 }
 
 /**

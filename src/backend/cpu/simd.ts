@@ -24,6 +24,7 @@ import type {
   KvGeometry,
   KvStore,
   Matrix,
+  Observer,
   Ops,
   Rope,
   Router,
@@ -31,12 +32,10 @@ import type {
   Vector,
 } from "../ops.ts";
 import type { Heap } from "./heap.ts";
-import type { InstructionSet } from "./instruction_set.ts";
-import type { KernelModules } from "./modules.ts";
 import type { Pool } from "./pool.ts";
 import { SimdAttention } from "./simd_attention.ts";
 import { OffloadedExperts, SimdExpertSlots } from "./simd_experts.ts";
-import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
+import { SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
 import { type ExpertMatrices, loadExpert, loadMatrix } from "./simd_load.ts";
 import { SimdMoe } from "./simd_moe.ts";
@@ -45,23 +44,13 @@ import {
   at,
   type LoadedMatrix,
   type SimdExperts,
+  type SimdOptions,
   type SimdOrder,
   type SimdTensor,
   type SimdVector,
   sizes,
 } from "./simd_values.ts";
 import { Pending } from "./slices.ts";
-
-export interface SimdOptions {
-  readonly maxTokens: number;
-  readonly deviceName: string;
-  readonly instructions: InstructionSet;
-  readonly activations: "int8" | "f32";
-  readonly modules: KernelModules;
-  readonly home: Heap;
-  readonly pool: Pool;
-  readonly limits?: Partial<HeapLimits> | undefined;
-}
 
 /** How many results of one verb and width exist at once (see ops.ts). */
 const RING = 2;
@@ -82,13 +71,17 @@ class SimdOps implements Ops {
   readonly #attention: SimdAttention;
   readonly #later = new Pending(() => this.#open());
   readonly #kv = new Set<SimdKv>();
+  readonly #observer: Observer | undefined;
+  #expertLayers = 0; // that are loaded
   #weightBytes = 0;
   #batch: Batch | null = null;
   #turned: Rope | null = null; // the RoPE of the step's table of angles
   #closed = false;
 
-  constructor({ maxTokens, deviceName, instructions, activations, modules, home, pool, limits }: SimdOptions) {
+  constructor(options: SimdOptions) {
+    const { maxTokens, deviceName, instructions, activations, modules, home, pool, limits } = options;
     this.maxTokens = maxTokens;
+    this.#observer = options.observer;
     this.#home = home;
     this.#pool = pool;
     this.#heaps = new SimdHeaps(modules, home, pool, limits);
@@ -145,7 +138,8 @@ class SimdOps implements Ops {
     const layout = recordLayout({ hidden, intermediate, up, down });
     const bytes = sources.length * (layout.up.bytes + layout.down.bytes);
     this.#weightBytes += bytes;
-    const experts: SimdExperts = { count: sources.length, hidden, intermediate, up, down, bytes, matrices };
+    const layer = this.#expertLayers++;
+    const experts: SimdExperts = { count: sources.length, hidden, intermediate, up, down, bytes, layer, matrices };
     return experts;
   }
 
@@ -217,8 +211,7 @@ class SimdOps implements Ops {
     const y = this.#tensor("qkv", T, width);
     let first = 0;
     for (const part of parts) {
-      const to = y.at + 4 * first;
-      this.#later.push(() => this.#products.product(at(x), T, (part as LoadedMatrix).packed, to, width));
+      this.#multiply(x, part, y.at + 4 * first, width);
       first += part.rows;
     }
     this.#later.push(() => {
@@ -317,10 +310,11 @@ class SimdOps implements Ops {
       this.#open();
       this.#moe.finish();
     } else {
-      const { matrices } = experts as SimdExperts;
+      const { layer, matrices } = experts as SimdExperts;
       for (const group of this.#moe.groups(use, matrices)) {
         if (this.#later.late) await this.#later.pause();
         await this.#later.spread(this.#moe.add(group, matrices));
+        if (this.#observer) this.#moe.show(this.#observer, layer, group, matrices);
       }
     }
     return y;
@@ -369,10 +363,18 @@ class SimdOps implements Ops {
 
   /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */
   #product(verb: string, x: Tensor, w: Matrix): SimdTensor {
-    const [T] = sizes(x);
-    const y = this.#tensor(verb, T, w.rows);
-    this.#later.push(() => this.#products.product(at(x), T, (w as LoadedMatrix).packed, y.at));
+    const y = this.#tensor(verb, sizes(x)[0], w.rows);
+    this.#multiply(x, w, y.at);
     return y;
+  }
+
+  /** x [T, D] · wᵀ, later, to `to` in the home heap, as columns of rows of `width` values. */
+  #multiply(x: Tensor, w: Matrix, to: number, width = w.rows): void {
+    const [T, D] = sizes(x);
+    this.#later.push(() => {
+      this.#observer?.input(w.name, D, this.#home.floats.subarray(at(x) / 4, at(x) / 4 + T * D));
+      return this.#products.product(at(x), T, (w as LoadedMatrix).packed, to, width);
+    });
   }
 
   /** Storage for a verb's result [T, width]. */

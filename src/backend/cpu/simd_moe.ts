@@ -3,6 +3,7 @@
 
 import { group } from "../../../kernels/group.ts";
 import type { ExpertUse } from "../experts.ts";
+import type { Observer } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import type { ExpertMatrices } from "./simd_load.ts";
@@ -105,6 +106,28 @@ export class SimdMoe {
   *add(group: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): Generator<void> {
     const experts = group.map(({ expert, tokens }) => ({ ...matrices[expert]!, rows: tokens }));
     this.#addRows(group[0]!.expert, group.at(-1)!.expert, yield* this.#rows(group, experts));
+  }
+
+  /** Shows what add() has just multiplied with these experts of the nth layer of experts. */
+  show(observer: Observer, layer: number, group: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): void {
+    const { x, D } = this.#step!;
+    const { floats, words } = this.#home;
+    const { heap, cols: F } = matrices[group[0]!.expert]!.w2;
+    const n = group.reduce((sum, { tokens }) => sum + tokens, 0);
+    // SimdProducts.experts() has left it there.
+    let hidden = this.#heaps.workspace(heap).at("hidden", 4 * n * F) / 4;
+    for (const { expert, tokens } of group) {
+      const from = this.#starts[expert]!;
+      const rows = new Float32Array(tokens * D);
+      for (let i = 0; i < tokens; i++) {
+        const row = x / 4 + words[this.#tokens / 4 + from + i]! * D;
+        rows.set(floats.subarray(row, row + D), i * D);
+      }
+      const shares = this.#shares / 4 + from;
+      const own = heap.floats.subarray(hidden, hidden + tokens * F);
+      observer.expert(layer, expert, rows, own, floats.subarray(shares, shares + tokens));
+      hidden += tokens * F;
+    }
   }
 
   /**

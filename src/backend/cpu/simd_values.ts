@@ -1,8 +1,25 @@
-// What is behind the handles of SimdOps.
+// What SimdOps is made of, and what is behind its handles.
 
 import type { Tensor } from "../../tensor/types.ts";
-import type { Experts, InputOrder, Matrix, Vector } from "../ops.ts";
+import type { Experts, InputOrder, Matrix, Observer, Vector } from "../ops.ts";
+import type { Heap } from "./heap.ts";
+import type { InstructionSet } from "./instruction_set.ts";
+import type { KernelModules } from "./modules.ts";
+import type { Pool } from "./pool.ts";
+import type { HeapLimits } from "./simd_heaps.ts";
 import type { ExpertMatrices, SimdMatrix } from "./simd_load.ts";
+
+export interface SimdOptions {
+  readonly maxTokens: number;
+  readonly deviceName: string;
+  readonly instructions: InstructionSet;
+  readonly activations: "int8" | "f32";
+  readonly observer?: Observer | undefined;
+  readonly modules: KernelModules;
+  readonly home: Heap;
+  readonly pool: Pool;
+  readonly limits?: Partial<HeapLimits> | undefined;
+}
 
 /** A value of a step. */
 export interface SimdTensor extends Tensor {
@@ -25,6 +42,8 @@ export interface SimdOrder extends InputOrder {
 }
 
 export interface SimdExperts extends Experts {
+  /** How many layers' experts were loaded before. */
+  readonly layer: number;
   readonly matrices: readonly ExpertMatrices[]; // [E]
 }
 

@@ -7,41 +7,61 @@
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { type Format, panelLayout } from "../tensor/format.ts";
 import type { MatrixSource } from "../tensor/types.ts";
-import type { FormatPlan, MatrixRole } from "./formats.ts";
+import type { ModelSources } from "./family.ts";
+import { bytesOf, type FormatPlan, type HeldMatrix, heldMatrices, type MatrixRole } from "./formats.ts";
 
-type Mix = Readonly<Record<Exclude<MatrixRole, "q" | "k" | "v" | "o">, PackableName>> & {
-  readonly q: PackableName;
-  readonly kv: PackableName;
-  readonly o: PackableName;
-  /** Formats of w1 and w3, and of w2, in the first layer of every eight (at least one). */
+type Mix = Readonly<Record<MatrixRole, PackableName>> & {
+  /**
+   * Formats of w1 and w3, and of w2, in the first eighth of layers (at least one): their errors
+   * reach all others.
+   */
   readonly first?: { readonly up?: PackableName; readonly down?: PackableName };
+  /**
+   * The format of w1 and w3 in the next quarter, whose errors cost least, where all weights take
+   * more than `above` bits on average without it: in models so small that embedding, attention and
+   * head are many of their weights.
+   */
+  readonly middle?: { readonly up: PackableName; readonly above: number };
 };
 
 export const MIXES = {
-  standard: { up: "iq4_xs", down: "iq4_xs", embed: "iq4_xs", head: "q5_k", q: "iq4_xs", kv: "q5_k", o: "iq4_xs" },
-  q6_k: { up: "q6_k", down: "q6_k", embed: "q6_k", head: "q8", q: "q6_k", kv: "q8", o: "q6_k" },
-  q5_k_m: { up: "q5_k", down: "q5_k", embed: "q5_k", head: "q6_k", q: "q5_k", kv: "q8", o: "q6_k" },
+  standard: {
+    up: "iq4_xs",
+    down: "iq4_xs",
+    embed: "q4_k",
+    head: "q5_k",
+    q: "q5_k",
+    k: "q6_k",
+    v: "q6_k",
+    o: "q6_k",
+    first: { down: "q5_0" },
+    middle: { up: "q3_k", above: 4.5 },
+  },
+  q6_k: { up: "q6_k", down: "q6_k", embed: "q6_k", head: "q8", q: "q6_k", k: "q8", v: "q8", o: "q6_k" },
+  q5_k_m: { up: "q5_k", down: "q5_k", embed: "q5_k", head: "q6_k", q: "q5_k", k: "q8", v: "q8", o: "q6_k" },
   q4_k_m: {
     up: "q4_k",
     down: "q5_k",
     embed: "q4_k",
     head: "q6_k",
     q: "q4_k",
-    kv: "q6_k",
+    k: "q6_k",
+    v: "q6_k",
     o: "q5_k",
     first: { up: "q5_k" },
   },
-  q4_k_s: { up: "q4_k", down: "q4_k", embed: "q4_k", head: "q6_k", q: "q4_k", kv: "q6_k", o: "q5_k" },
-  iq4_xs: { up: "iq4_xs", down: "iq4_xs", embed: "iq4_xs", head: "q6_k", q: "iq4_xs", kv: "q5_k", o: "q5_k" },
-  mxfp4_moe: { up: "mxfp4", down: "mxfp4", embed: "q8", head: "q8", q: "q8", kv: "q8", o: "q8" },
-  q3_k_m: { up: "q3_k", down: "q4_k", embed: "iq4_xs", head: "q6_k", q: "q4_k", kv: "q8", o: "q5_k" },
+  q4_k_s: { up: "q4_k", down: "q4_k", embed: "q4_k", head: "q6_k", q: "q4_k", k: "q6_k", v: "q6_k", o: "q5_k" },
+  iq4_xs: { up: "iq4_xs", down: "iq4_xs", embed: "iq4_xs", head: "q6_k", q: "iq4_xs", k: "q5_k", v: "q5_k", o: "q5_k" },
+  mxfp4_moe: { up: "mxfp4", down: "mxfp4", embed: "q8", head: "q8", q: "q8", k: "q8", v: "q8", o: "q8" },
+  q3_k_m: { up: "q3_k", down: "q4_k", embed: "iq4_xs", head: "q6_k", q: "q4_k", k: "q8", v: "q8", o: "q5_k" },
   q2_k: {
     up: "q2_k",
     down: "q3_k",
     embed: "iq4_xs",
     head: "q6_k",
     q: "iq4_xs",
-    kv: "q6_k",
+    k: "q6_k",
+    v: "q6_k",
     o: "iq4_xs",
     first: { up: "q3_k" },
   },
@@ -59,15 +79,27 @@ const NARROWER: Readonly<Partial<Record<PackableName, PackableName>>> = {
   iq4_xs: "iq4_nl",
 };
 
-/** The plan of a mix. @param depth layers of the model */
-export function mixPlan(name: MixName, depth: number): FormatPlan {
+/** The plan of a mix for a model. */
+export function mixPlan(name: MixName, sources: ModelSources): FormatPlan {
   const mix: Mix = MIXES[name];
-  const early = Math.max(1, Math.floor(depth / 8));
-  return (matrix, role, layer) => {
-    if (role === "up" || role === "down")
-      return fitted((layer < early ? mix.first?.[role] : undefined) ?? mix[role], matrix);
-    return fitted(role === "k" || role === "v" ? mix.kv : mix[role], matrix);
+  const depth = sources.layers.length;
+  const eighth = Math.max(1, Math.floor(depth / 8));
+  const usual: FormatPlan = (matrix, role, layer) => {
+    const own = role === "up" || role === "down" ? mix.first?.[role] : undefined;
+    return fitted((layer < eighth ? own : undefined) ?? mix[role], matrix);
   };
+  const { middle } = mix;
+  if (!middle || meanBits(sources, usual) <= middle.above) return usual;
+  const end = eighth + Math.ceil(depth / 4);
+  return (matrix, role, layer) =>
+    role === "up" && layer >= eighth && layer < end ? fitted(middle.up, matrix) : usual(matrix, role, layer);
+}
+
+/** Bits of a weight in a plan, on average over all matrices that it packs. */
+function meanBits(sources: ModelSources, plan: FormatPlan): number {
+  const held = heldMatrices(sources, plan);
+  const sum = (of: (matrix: HeldMatrix) => number) => held.reduce((total, matrix) => total + of(matrix), 0);
+  return (8 * sum(bytesOf)) / sum(({ rows, cols }) => rows * cols);
 }
 
 /** The format, or the narrower one if a row is smaller in it. */

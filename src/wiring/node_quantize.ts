@@ -46,10 +46,11 @@ export interface QuantizeOptions {
   readonly mix?: MixName;
   /**
    * A file of text like that which the model will see: errors of weights count by what they are
-   * multiplied with there. The model runs over the first 8,192 tokens, in f32 on one thread.
+   * multiplied with there. The model runs over the first 8,192 tokens, whole in memory and in f32
+   * where the input is not quantized.
    */
   readonly calibrate?: string;
-  /** Threads that convert; default: physical cores. */
+  /** Threads that convert and run the model; default: physical cores. */
   readonly threads?: number;
   /** Bytes written, including those of an earlier run, and the total. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -119,7 +120,7 @@ export async function quantize(from: string, to: string, options: QuantizeOption
     const bound = await settleSources(bindSources(architecture, source));
     const text = options.calibrate === undefined ? null : await calibrationText(options.calibrate);
     const depth = bound.layers.length;
-    const standard = mixPlan(mix ?? "standard", depth);
+    const standard = mixPlan(mix ?? "standard", bound);
     const plan = asked ? packAll(FORMATS[asked]) : mix ? standard : keepOr(standard);
     const formats = plannedFormats(bound, plan);
     const weights = formats.text;
@@ -141,7 +142,8 @@ export async function quantize(from: string, to: string, options: QuantizeOption
     let packer: Packer | null = null;
     try {
       enableWasmFeatures();
-      const sources = text === null ? bound : await calibrated(from, architecture, bound, text, options);
+      const sources =
+        text === null ? bound : await calibrated(from, architecture, bound, text, { ...options, threads });
       const weighed = sources === bound ? shards : storedShards(sources, formats);
       packer = await createPacker({ threads, startWorker: startNodeWorker });
       const tensors = new Map(weighed.flat().map((tensor) => [tensor.name, tensor]));
@@ -171,13 +173,14 @@ async function calibrated(
   architecture: Architecture,
   sources: ModelSources,
   text: string,
-  { onCalibrate = () => {}, signal }: QuantizeOptions,
+  { onCalibrate, signal, threads = 1 }: QuantizeOptions,
 ): Promise<ModelSources> {
   if (isSynthetic(from)) throw new RequestError(`calibrate: ${from} has no tokenizer; name a folder or a GGUF file`);
   const files = await tokenizerFiles(await nodeFolderOrFile(from));
   try {
     const tokenizer = await openTokenizer(files);
-    return (await calibrate(architecture, sources, tokenizer, text, onCalibrate, signal)).apply(sources);
+    const options = { threads, signal, ...(onCalibrate && { onProgress: onCalibrate }) };
+    return (await calibrate(architecture, sources, tokenizer, text, options)).apply(sources);
   } finally {
     await files.close();
   }

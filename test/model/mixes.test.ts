@@ -8,10 +8,12 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import { RequestError } from "../../src/errors.ts";
 import { quantize, verifyQuantized } from "../../src/index.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
+import type { ModelSources } from "../../src/model/family.ts";
 import { bytesOf, type FormatPlan, heldMatrices, keep, type MatrixRole } from "../../src/model/formats.ts";
 import { MIXES, type MixName, mixPlan } from "../../src/model/mixes.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
+import { parseSynthetic } from "../../src/weights/synthetic.ts";
 import { cpuOps } from "../support/cpu.ts";
 import { inRepo } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
@@ -22,17 +24,28 @@ const LLAMA_CPP = {
   q6_k: 7.16,
   q5_k_m: 6.007,
   q4_k_m: 5.286,
+  q4_k_s: 5.008,
   iq4_xs: 4.573,
   mxfp4_moe: 4.975,
   q3_k_m: 4.34,
   q2_k: 3.551,
 };
 
-async function bits(name: MixName): Promise<number> {
-  const folder = await openFolder(await nodeFiles(tales));
+async function bound(path: string): Promise<ModelSources> {
+  const folder = await openFolder(await nodeFiles(path));
   onTestFinished(() => folder.close());
-  const sources = bindSources(readArchitecture(folder.config, tales), folder.source);
-  const matrices = heldMatrices(sources, mixPlan(name, sources.layers.length));
+  return bindSources(readArchitecture(folder.config, path), folder.source);
+}
+
+/** Sources of Mixtral 8x7B's shapes. */
+function large(): ModelSources {
+  const { config, source } = parseSynthetic("synthetic:mixtral-8x7b");
+  return bindSources(readArchitecture(config, "synthetic"), source);
+}
+
+async function bits(name: MixName): Promise<number> {
+  const sources = await bound(tales);
+  const matrices = heldMatrices(sources, mixPlan(name, sources));
   const small = 6 * (8 + 2) * 256 + 256; // routers and norms, f32
   const bytes = matrices.reduce((sum, matrix) => sum + bytesOf(matrix), 4 * small);
   return (8 * bytes) / 19_807_488;
@@ -41,7 +54,7 @@ async function bits(name: MixName): Promise<number> {
 describe("mixPlan", () => {
   const matrix = (cols: number) => ({ name: "", rows: 8, cols, readRows: async () => {} });
   const named = (name: MixName, role: MatrixRole, layer: number, cols = 4096) =>
-    mixPlan(name, 32)(matrix(cols), role, layer).name;
+    mixPlan(name, large())(matrix(cols), role, layer).name;
 
   it("names formats by role and layer", () => {
     expect(named("q4_k_m", "up", 9)).toBe("q4_k");
@@ -58,8 +71,12 @@ describe("mixPlan", () => {
     expect(await bits(name as MixName)).toBeLessThanOrEqual(most);
   });
 
-  it("the standard mix takes at most 4.5 bits a weight", async () => {
+  it("the standard mix takes at most 4.5 bits a weight, in small models from w1 and w3", async () => {
     expect(await bits("standard")).toBeLessThanOrEqual(4.5);
+    const small = mixPlan("standard", await bound(tales));
+    const up = (plan: FormatPlan) => [0, 1, 2, 3, 4, 12].map((layer) => plan(matrix(256), "up", layer).name);
+    expect(up(small)).toEqual(["iq4_xs", "q3_k", "q3_k", "iq4_xs", "iq4_xs", "iq4_xs"]);
+    expect(new Set(up(mixPlan("standard", large())))).toEqual(new Set(["iq4_xs"]));
   });
 });
 
@@ -79,7 +96,7 @@ describe("quantize", () => {
       onTestFinished(() => model.close());
       return (await model.run(ids)).logits;
     };
-    const want = await logits(from, mixPlan(mix, 2));
+    const want = await logits(from, mixPlan(mix, await bound(from)));
     expect(want.every(Number.isFinite)).toBe(true);
     expect(await logits(to, keep(FORMATS.f32))).toEqual(want);
   });

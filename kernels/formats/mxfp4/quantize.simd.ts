@@ -51,7 +51,7 @@ function exponentOf(x: usize, scratch: usize): u32 {
   const bits = reinterpret<u32>(extreme / 12);
   const top = (bits >>> 23) + (bits & 0x7fffff ? 2 : 1);
   const exponents = i32x4.sub(i32x4.splat(top - 1), i32x4(0, 1, 2, 3));
-  v128.store(scratch, errors4(x, i32x4.shl(exponents, 23), -12, 12, values(), scratch), LANES);
+  v128.store(scratch, errors4(x, 32, i32x4.shl(exponents, 23), -12, 12, false, values(), scratch), LANES);
   let least: f32 = Infinity;
   let best: u32 = 0;
   for (let k: u32 = 0; k < 4; k++) {

@@ -120,6 +120,34 @@ export function squaredError(
   return sum;
 }
 
+/**
+ * The integer i near scale / d, within low..-low-1, whose s = d i leaves least error: as it rounds,
+ * one less or one more.
+ */
+function roundScale(
+  x: Float32Array,
+  w: Float32Array,
+  at: number,
+  n: number,
+  grid: Grid,
+  scale: number,
+  d: number,
+  low: number,
+): number {
+  const rounded = roundWithin(Math.fround(scale * inverseOf(d)), low, -low - 1);
+  let best = rounded;
+  let least = squaredError(x, w, at, n, grid, Math.fround(d * rounded));
+  for (const step of [-1, 1]) {
+    const i = roundWithin(rounded + step, low, -low - 1);
+    const error = squaredError(x, w, at, n, grid, Math.fround(d * i));
+    if (error < least) {
+      least = error;
+      best = i;
+    }
+  }
+  return best;
+}
+
 const found = new Float32Array(16);
 
 /**
@@ -141,18 +169,17 @@ export function packSigned256(
   let half = toFiniteHalf(Math.fround(extremeOf(found, 0, groups) / low));
   // The scales rounded, d is fitted anew to what the weights then become.
   let [over, under] = [0, 0];
-  let inverse = inverseOf(HALF_TO_FLOAT[half]!);
+  let d = HALF_TO_FLOAT[half]!;
   for (let j = 0; j < groups; j++) {
-    const i = roundWithin(Math.fround(found[j]! * inverse), low, -low - 1);
-    sums(x, w, j * n, n, grid, inverseOf(Math.fround(HALF_TO_FLOAT[half]! * i)));
+    const i = roundScale(x, w, j * n, n, grid, found[j]!, d, low);
+    sums(x, w, j * n, n, grid, inverseOf(Math.fround(d * i)));
     over += i * xq;
     under += i * i * qq;
   }
   if (under > 0) half = toFiniteHalf(over / under);
-  const d = HALF_TO_FLOAT[half]!;
-  inverse = inverseOf(d);
+  d = HALF_TO_FLOAT[half]!;
   for (let j = 0; j < groups; j++) {
-    const i = roundWithin(Math.fround(found[j]! * inverse), low, -low - 1);
+    const i = roundScale(x, w, j * n, n, grid, found[j]!, d, low);
     scales[j] = i;
     const own = inverseOf(Math.fround(d * i));
     for (let k = j * n; k < (j + 1) * n; k++) codes[k] = codeOf(grid, Math.fround(x[k]! * own));

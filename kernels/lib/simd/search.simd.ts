@@ -192,16 +192,26 @@ export function uneven(values: v128, scratch: usize): void {
   }
 }
 
-/** squaredError() of 32 weights at four scales; `values` of an uneven grid. */
+/** squaredError() of n weights at four scales. */
 // @ts-ignore: decorator
-@inline export function errors4(x: usize, scale: v128, low: f32, high: f32, values: v128, scratch: usize): v128 {
+@inline export function errors4(
+  x: usize,
+  n: i32,
+  scale: v128,
+  low: f32,
+  high: f32,
+  even: bool,
+  values: v128,
+  scratch: usize,
+): v128 {
   const inverse = inverse4(scale);
   const bottom = f32x4.splat(low);
   const top = f32x4.splat(high);
   let sum = f32x4.splat(0);
-  for (const end = x + 128; x < end; x += 4) {
+  for (const end = x + n * 4; x < end; x += 4) {
     const value = v128.load32_splat(x);
-    const q = valuesOf(codes4(f32x4.mul(value, inverse), bottom, top, scratch), values);
+    const t = f32x4.mul(value, inverse);
+    const q = even ? round4(t, bottom, top) : valuesOf(codes4(t, bottom, top, scratch), values);
     const difference = f32x4.sub(value, f32x4.mul(scale, q));
     sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(x, W), f32x4.mul(difference, difference)));
   }
@@ -221,6 +231,31 @@ export function uneven(values: v128, scratch: usize): void {
   const half = finiteHalf(signedScale(scratch + X, 32, peaks, low, high, even, values, scratch));
   codesOf(scratch + X, 32, inverseOf(ofHalf(half)), low, high, even, scratch + CODES, scratch);
   return half;
+}
+
+/** roundScale() of the n weights at x. */
+// @ts-ignore: decorator
+@inline function roundScale(
+  x: usize,
+  n: i32,
+  low: f32,
+  high: f32,
+  even: bool,
+  values: v128,
+  scale: f32,
+  d: f32,
+  least: f32,
+  scratch: usize,
+): f32 {
+  const rounded = f32x4.splat(roundOne(scale * inverseOf(d), least, -least - 1));
+  const near = round4(f32x4.add(rounded, f32x4(0, -1, 1, 0)), f32x4.splat(least), f32x4.splat(-least - 1));
+  v128.store(scratch, near, LANES);
+  const errors = errors4(x, n, f32x4.mul(f32x4.splat(d), near), low, high, even, values, scratch);
+  v128.store(scratch, errors, LANES + 16);
+  let best: usize = 0;
+  for (let k: usize = 4; k < 12; k += 4)
+    if (load<f32>(scratch + k, LANES + 16) < load<f32>(scratch + best, LANES + 16)) best = k;
+  return load<f32>(scratch + best, LANES);
 }
 
 /**
@@ -245,23 +280,23 @@ export function uneven(values: v128, scratch: usize): void {
       FOUND,
     );
   let half = finiteHalf(extremeOf(scratch + FOUND, <i32>groups) / least);
-  let over: f64 = 0;
-  let under: f64 = 0;
-  const d = ofHalf(half);
-  for (let j: usize = 0; j < groups; j++) {
-    const i = roundOne(load<f32>(scratch + 4 * j, FOUND) * inverseOf(d), least, -least - 1);
-    sums(scratch + X + j * n * 4, n, f32x4.splat(inverseOf(d * i)), low, high, even, values, scratch);
-    over += <f64>i * <f64>load<f32>(scratch, LANES);
-    under += <f64>i * <f64>i * <f64>load<f32>(scratch, LANES + 16);
+  for (let round = 0; round < 2; round++) {
+    let over: f64 = 0;
+    let under: f64 = 0;
+    const d = ofHalf(half);
+    for (let j: usize = 0; j < groups; j++) {
+      const x = scratch + X + j * n * 4;
+      const i = roundScale(x, n, low, high, even, values, load<f32>(scratch + 4 * j, FOUND), d, least, scratch);
+      if (round == 1) {
+        store<f32>(scratch + 4 * j, i, FOUND);
+        continue;
+      }
+      sums(x, n, f32x4.splat(inverseOf(d * i)), low, high, even, values, scratch);
+      over += <f64>i * <f64>load<f32>(scratch, LANES);
+      under += <f64>i * <f64>i * <f64>load<f32>(scratch, LANES + 16);
+    }
+    if (under > 0) half = finiteHalf(over / under);
   }
-  if (under > 0) half = finiteHalf(over / under);
-  const inverse = inverseOf(ofHalf(half));
-  for (let j: usize = 0; j < groups; j++)
-    store<f32>(
-      scratch + 4 * j,
-      roundOne(load<f32>(scratch + 4 * j, FOUND) * inverse, least, -least - 1),
-      FOUND,
-    );
   return half;
 }
 

@@ -1,6 +1,6 @@
-// Reads AMD machine code as Mesa's RADV prints it: its inner loops, and what an iteration does.
+// Reads AMD machine code as Mesa's RADV prints it: its loops, and what an iteration does.
 
-import { innermost, type Work, type Works } from "./work.ts";
+import { loopsOf, type Work, type Works } from "./work.ts";
 
 interface Instruction {
   readonly name: string;
@@ -21,7 +21,13 @@ export function amdWorks(assembly: string): Works {
     const to = /^s_c?branch/.test(name) ? labels.get(/BB\d+/.exec(rest)?.[0] ?? "") : undefined;
     return to === undefined ? [] : [{ from, to }];
   });
-  const loops = innermost(jumps).map(([from, to]) => count(instructions.slice(from, to), true));
+  const loops = loopsOf(jumps).map(({ depth, own }) => {
+    const work = count(
+      own.map((i) => instructions[i]!),
+      true,
+    );
+    return { ...work, depth };
+  });
   return { whole: count(instructions, false), loops };
 }
 

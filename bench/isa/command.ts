@@ -6,10 +6,10 @@ import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { TILES, type TileName } from "../../src/backend/webgpu/tuning/tiles.ts";
 import { oneOf, resultName, wholes } from "../arguments.ts";
-import { about, writeResult } from "../result.ts";
+import { about } from "../result.ts";
 import { type JudgeOptions, judge, missing } from "./judge.ts";
 import { FAMILIES } from "./makers.ts";
-import { tableOf } from "./table.ts";
+import { rowOf, tableOf } from "./table.ts";
 
 const USAGE = `usage: npm run bench -- isa [--kernels matmul_vec,route] [--formats q4,q8 | --all] [--arithmetics f32,f16,int8]
          [--reductions subgroups,tree] [--tiles shared64,int8] [--rows 1,4] [--family navi31,renoir,tgl] [--page | --both]
@@ -43,8 +43,8 @@ export async function isaCommand(root: URL, args: readonly string[]): Promise<nu
     onCompiled: (family, checks, count, seconds) =>
       console.error(`${family}, checks ${checks}: ${count} kernels in ${seconds.toFixed(1)} s`),
   });
-  const result = { ...about(root, name ?? "isa", args), kind: "isa", adapters, verdicts, refused };
-  if (json) console.log(JSON.stringify(result));
+  const head = { ...about(root, name ?? "isa", ["isa", ...args]), kind: "isa", adapters, refused };
+  if (json) console.log(JSON.stringify({ ...head, verdicts }));
   else {
     console.log(Object.values(adapters).join("\n"));
     console.log(tableOf(verdicts));
@@ -52,9 +52,12 @@ export async function isaCommand(root: URL, args: readonly string[]): Promise<nu
   for (const { family, checks, kernel, error } of refused)
     console.error(`not compiled for ${family}, checks ${checks}: ${kernel}: ${error}`);
   if (name !== undefined) {
-    writeResult(root, name, result, 0);
+    const file = (ending: string): URL => new URL(`bench/results/${name}.${ending}`, root);
     mkdirSync(new URL("bench/results/", root), { recursive: true });
-    writeFileSync(new URL(`bench/results/${name}.txt`, root), `${tableOf(verdicts)}\n`);
+    // A line a row.
+    const rows = verdicts.map((verdict) => `\n    ${JSON.stringify(rowOf(verdict))}`);
+    writeFileSync(file("json"), `${JSON.stringify(head, null, 2).replace(/\n}$/, "")},\n  "rows": [${rows}\n  ]\n}\n`);
+    writeFileSync(file("txt"), `${tableOf(verdicts)}\n`);
     console.log(`written to bench/results/${name}.json and .txt`);
   }
   return refused.length > 0 ? 1 : 0;

@@ -1,6 +1,6 @@
-// Reads Intel machine code as Mesa's ANV prints it: its inner loops, and what an iteration does.
+// Reads Intel machine code as Mesa's ANV prints it: its loops, and what an iteration does.
 
-import { innermost, type Work, type Works } from "./work.ts";
+import { loopsOf, type Work, type Works } from "./work.ts";
 
 interface Instruction {
   readonly name: string;
@@ -20,7 +20,14 @@ export function intelWorks(assembly: string, subgroup: number): Works {
     const to = name === "while" ? labels.get(/LABEL\d+/.exec(text)?.[0] ?? "") : undefined;
     return to === undefined ? [] : [{ from, to }];
   });
-  const loops = innermost(jumps).map(([from, to]) => count(instructions.slice(from, to), subgroup, true));
+  const loops = loopsOf(jumps).map(({ depth, own }) => {
+    const work = count(
+      own.map((i) => instructions[i]!),
+      subgroup,
+      true,
+    );
+    return { ...work, depth };
+  });
   return { whole: count(instructions, subgroup, false), loops };
 }
 

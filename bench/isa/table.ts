@@ -1,7 +1,7 @@
 // Verdicts as a table: a line a kernel and family, with the loop that multiplies most.
 
 import type { Verdict } from "./judge.ts";
-import type { Work } from "./work.ts";
+import type { Loop, Work } from "./work.ts";
 
 const COLUMNS = [
   "lanes",
@@ -22,13 +22,13 @@ const COLUMNS = [
   "loop +%",
 ];
 
+/** How often a loop is likely to run for each time that the loop around it does. */
+const TIMES = 8;
+
 /** The loop that a kernel spends its time in: with the most multiply-adds, else the longest. */
-export function mainLoop({ loops }: Pick<Verdict, "loops">): Work | null {
-  const most = Math.max(0, ...loops.map(({ multiplyAdds }) => multiplyAdds));
-  const sorted = loops
-    .filter(({ multiplyAdds }) => multiplyAdds === most)
-    .toSorted((a, b) => b.instructions - a.instructions);
-  return sorted[0] ?? null;
+export function mainLoop({ loops }: Pick<Verdict, "loops">): Loop | null {
+  const weight = ({ multiplyAdds, depth }: Loop): number => multiplyAdds * TIMES ** depth;
+  return loops.toSorted((a, b) => weight(b) - weight(a) || b.instructions - a.instructions)[0] ?? null;
 }
 
 /**
@@ -87,6 +87,14 @@ function cells(one: Verdict, page: Verdict | undefined): string[] {
     page ? spillsOf(page, other) : "-",
     more,
   ].map(String);
+}
+
+/** A verdict as results keep it: the main loop alone, without what is zero in it. */
+export function rowOf(verdict: Verdict) {
+  const { family, checks, subgroup, registers, spills, scratchBytes, ldsBytes, waves, cycles, whole } = verdict;
+  const loop = Object.entries(mainLoop(verdict) ?? {}).filter(([, value]) => value !== 0);
+  const figures = { registers, spills, scratchBytes, ldsBytes, waves, cycles, instructions: whole.instructions };
+  return { family, checks, kernel: titleOf(verdict), subgroup, ...figures, loop: Object.fromEntries(loop) };
 }
 
 /** Spilled registers, and how often the loop reads or writes one. */

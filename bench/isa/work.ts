@@ -25,21 +25,32 @@ export interface Work {
   readonly branches: number;
 }
 
-/** What a listing is in numbers: the whole, each instruction once, and its innermost loops. */
+/** What a listing is in numbers: the whole, each instruction once, and its loops. */
 export interface Works {
   readonly whole: Work;
-  readonly loops: readonly Work[];
+  readonly loops: readonly Loop[];
+}
+
+/** An iteration of a loop, without what is in a loop within it. */
+export interface Loop extends Work {
+  /** Loops around it. */
+  readonly depth: number;
 }
 
 /**
- * The loops without another one within, as [first instruction, end), in order: a jump from
- * instruction `from` back to instruction `to` makes one.
+ * The instructions of each loop that are not in one within it, by index: a jump from instruction
+ * `from` back to instruction `to` makes a loop.
  */
-export function innermost(jumps: readonly { readonly from: number; readonly to: number }[]): [number, number][] {
+export function loopsOf(
+  jumps: readonly { readonly from: number; readonly to: number }[],
+): { readonly depth: number; readonly own: readonly number[] }[] {
   const ends = new Map<number, number>();
   for (const { from, to } of jumps) if (to <= from) ends.set(to, Math.max(ends.get(to) ?? 0, from + 1));
   const all = [...ends].sort(([a], [b]) => a - b);
-  const within = ([from, to]: [number, number], [start, end]: [number, number]): boolean =>
-    start >= from && end <= to && (start > from || end < to);
-  return all.filter((loop) => !all.some((other) => within(loop, other)));
+  return all.map(([from, to]) => {
+    const within = all.filter(([start, end]) => start >= from && end <= to && end - start < to - from);
+    const depth = all.filter(([start, end]) => start <= from && end >= to && end - start > to - from).length;
+    const own = Array.from({ length: to - from }, (_, i) => from + i);
+    return { depth, own: own.filter((i) => !within.some(([start, end]) => i >= start && i < end)) };
+  });
 }

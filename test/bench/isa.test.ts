@@ -47,6 +47,16 @@ BB4:
     expect(loop.whole).toMatchObject({ instructions: 13, stores: 1, branches: 2 });
   });
 
+  it("keeps a loop within another one apart", () => {
+    const { loops } = amdWorks(
+      ["BB0:", "\tv_fma_f32 v0", "BB1:", "\tv_mul_f32 v0", "\ts_branch BB1", "\ts_branch BB0"].join("\n"),
+    );
+    expect(loops.map(({ instructions, multiplyAdds }) => [instructions, multiplyAdds])).toEqual([
+      [2, 1],
+      [2, 0],
+    ]);
+  });
+
   it("counts the bytes of loads, and those on their way at once", () => {
     expect(loop.loops[0]).toMatchObject({ loadBytes: 28, inFlight: 24 });
   });

@@ -2,8 +2,9 @@
 // take by itself.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { FORMATS } from "../../kernels/formats/index.ts";
+import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
 import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
+import { takesInt8Tile } from "../../src/backend/webgpu/tuning/tiles.ts";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { ALL } from "../support/level.ts";
@@ -29,7 +30,14 @@ const MANY = ["matmul", "expert_up"];
 const FEW = ["matmul_vec", "expert_up_vec"];
 
 /** Formats of each kind of levels, zero point and offset; or all. */
-const INT8 = EVERY ?? ["q8", "q4", "q4_k", "q5_1", "iq4_nl", "mxfp4"];
+const INT8 = EVERY?.filter((name) => takesInt8Tile(FORMATS[name as FormatName])) ?? [
+  "q8",
+  "q4",
+  "q4_k",
+  "q5_1",
+  "iq4_nl",
+  "mxfp4",
+];
 const WIDE = EVERY ?? ["iq4_xs", "q3_k", "q5_k"];
 
 /** The twins of one or two rows, with the kernels for a few instead of those for one. */

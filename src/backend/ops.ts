@@ -237,6 +237,12 @@ export interface Ops {
   readonly info: BackendInfo;
   /** Largest batch (T) that begin() takes. */
   readonly maxTokens: number;
+  /**
+   * Tokens of a prompt, at most maxTokens, that a step should take from `position` on: others wait
+   * for it, and some systems reset a device that is busy for seconds. It follows from what earlier
+   * steps have taken. Absent: always maxTokens.
+   */
+  chunk?(position: number): number;
 
   // ---- loading: every matrix is read in bounded pieces and packed on the way --------------------
   /** @throws WeightsError from the source, MemoryError or DeviceError if it does not fit. */

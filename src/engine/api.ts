@@ -31,7 +31,10 @@ export interface OpenOptions {
    * Most positions that a session may hold; default and maximum: config.max_position_embeddings.
    */
   readonly context?: number;
-  /** Tokens of a prompt computed in one step. Default 512 (WebGPU) or 128 (CPU). */
+  /**
+   * Tokens of a prompt computed in one step, at most: a GPU that would take long over them gets
+   * fewer. Default 1024 on a GPU, 512 on a software adapter, 128 on the CPU.
+   */
   readonly chunk?: number;
   /**
    * What q8 and q4 weights are multiplied by. "int8" (the default): activations rounded to int8 on

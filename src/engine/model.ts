@@ -273,12 +273,14 @@ function savedShape({ architecture, kv, weights }: ModelParts): SavedShape {
 /** Computes the steps of a model on a backend. */
 function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts): Runner {
   // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
-  if (onRoutes) return { logits: tracedLogits(ops, architecture.layers.length, forward, onRoutes) };
+  const chunk = (position: number): number => ops.chunk?.(position) ?? ops.maxTokens;
+  if (onRoutes) return { chunk, logits: tracedLogits(ops, architecture.layers.length, forward, onRoutes) };
   // Running ahead does not help steps that wait for experts.
   const choosing = experts ? undefined : ops.choosing;
   const logits = async (batch: Batch) => ops.read(await forward(batch));
-  if (!choosing) return { logits };
+  if (!choosing) return { chunk, logits };
   return {
+    chunk,
     logits,
     choosing: {
       create: (settings) => choosing.create(settings),

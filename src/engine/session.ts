@@ -149,8 +149,9 @@ export function createSession(model: SessionContext, restored: Restored | null =
         if (!sequence.admitted) await room.enter(sequence, tokens, signal);
         checkOpen();
         const at = reuse(tokens); // before every chunk: other sessions compute meanwhile
-        if (tokens.length - at <= stepper.maxTokens) return await last(tokens.slice(at), Math.max(0, at - done));
-        const chunk = tokens.slice(at, at + stepper.maxTokens);
+        const most = stepper.chunk(at);
+        if (tokens.length - at <= most) return await last(tokens.slice(at), Math.max(0, at - done));
+        const chunk = tokens.slice(at, at + most);
         await step(chunk, "none", signal);
         done += chunk.length;
         publish();

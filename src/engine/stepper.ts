@@ -19,6 +19,8 @@ import { maxRows, rowsOf, toBatch, type Work } from "./work.ts";
 
 /** Computes the steps. */
 export interface Runner {
+  /** Tokens of a prompt that a step should take from `position` on; absent: as many as it can. */
+  chunk?(position: number): number;
   /** Logits [R, V] of the batch's output rows, row-major. */
   logits(batch: Batch): Promise<Float32Array>;
   /** Present where the backend chooses tokens: see Choosing in backend/ops.ts. */
@@ -99,6 +101,8 @@ class Pause<T = unknown> {
 
 export interface Stepper {
   readonly maxTokens: number;
+  /** Tokens of a prompt that should be one step() from `position` on: at most maxTokens. */
+  chunk(position: number): number;
   /**
    * Appends `tokens` (1..maxTokens of them) to the sequence and returns logits [n, V]: of the last
    * token, of all (at most `maxRows(V)`), or of none (n = 0). One call at a time for a sequence,
@@ -329,6 +333,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
 
   return {
     maxTokens,
+    chunk: (position) => Math.min(maxTokens, runner.chunk?.(position) ?? maxTokens),
     step(sequence, tokens, wanted, signal) {
       return line(new Job(sequence, tokens, wanted, signal), signal);
     },

@@ -154,6 +154,18 @@ describe.each([
     await expectIdle(backend, 0);
   });
 
+  it("takes chunks as long as the backend wants them, at most what it can take", async () => {
+    const wanted = [3, 1, 100, 2];
+    const backend = fakeBackend({ chooses, maxTokens: 8, chunk: (at) => wanted[Math.min(at, 3)]! });
+    const session = backend.session();
+    const { ids } = await collect(session, [...prompt, ...prompt], on(2));
+    expect(ids).toEqual(greedy([...prompt, ...prompt], 2));
+    const sizes = backend.asked.slice(0, 5).map(({ tokens }) => tokens.length);
+    expect(sizes).toEqual([3, 2, 2, 2, 1]); // from positions 0, 3, 5, 7 and 9
+    session.close();
+    await expectIdle(backend, 0);
+  });
+
   it("takes no more blocks the twentieth time than the first", async () => {
     const { backend } = make();
     const blocks = async () => {

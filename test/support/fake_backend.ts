@@ -63,6 +63,8 @@ export function expected(prompt: readonly number[], count: number, o: SamplingOp
 export interface FakeOptions {
   /** Tokens a step; default 8. */
   readonly maxTokens?: number;
+  /** Tokens of a prompt that a step should take from a position on; default `maxTokens`. */
+  readonly chunk?: (position: number) => number;
   /** Blocks of 4 positions that the budget has room for; default 1000. */
   readonly blocks?: number;
   /** Blocks that the store can have, whatever the budget says. */
@@ -212,6 +214,7 @@ export function fakeBackend(options: FakeOptions = {}) {
     },
   };
   const runner: Runner = {
+    ...(options.chunk && { chunk: options.chunk }),
     async logits(batch) {
       quiet("a step for logits");
       last = null;

@@ -13,8 +13,8 @@ import {
 } from "./device/adapter.ts";
 import { Device } from "./device/device.ts";
 import { ARITHMETICS, type Arithmetic } from "./dispatch/shader.ts";
-import { Verbs, type VerbsOptions } from "./step/verbs.ts";
-import type { WebGpuOps } from "./step/webgpu_ops.ts";
+import { Verbs } from "./step/verbs.ts";
+import type { VerbsOptions, WebGpuOps } from "./step/webgpu_ops.ts";
 import { type RowForms, usualForms } from "./tuning/rows.ts";
 import { type TileName, tilesFor, usualTile } from "./tuning/tiles.ts";
 

@@ -3,11 +3,13 @@
 import type { Batch } from "../../ops.ts";
 import type { Cost } from "./cost.ts";
 import type { Pipeline } from "./pipelines.ts";
+import type { KernelName } from "./table.ts";
 
 /** A kernel bound to its buffers, ready to be dispatched again and again. */
 export interface Call {
   /** Kernel, variant and the shape of its weights, as "matmul_vec q4 6144x4096". */
   readonly name: string;
+  readonly kernel: KernelName;
   readonly pipeline: Pipeline;
   readonly group: GPUBindGroup;
   /** Workgroups for n rows: x, y, z. */

@@ -1,12 +1,14 @@
-// Encodes a step's dispatches, and submits them as one pass; makes and keeps the bind groups that
-// they use.
+// Encodes a step's dispatches, and submits them as one pass, or as several if they take long
+// (pace.ts); makes and keeps the bind groups that they use.
 
 import { formatOf } from "../../../../kernels/formats/index.ts";
 import { panelLayout } from "../../../tensor/format.ts";
+import type { Batch } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { bytesOf, copyRows, type Readback, Staging } from "../device/readback.ts";
 import { type Call, type Command, encodePass, type PassWriter } from "./commands.ts";
 import type { PartShape, Work } from "./cost.ts";
+import { IN_FLIGHT, NO_BATCH, Pace } from "./pace.ts";
 import { nameOf, Pipelines } from "./pipelines.ts";
 import type { Variant } from "./shader.ts";
 import { type Access, FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "./table.ts";
@@ -42,10 +44,19 @@ export class StepEncoder {
   /** Resolves when what was read before is submitted; null if it is. */
   #earlier: Promise<void> | null = null;
   readonly #staging: Staging;
+  readonly pace: Pace;
+  readonly #batch: () => Batch;
+  /** Submits that the device is at, the first one first; only those that are measured. */
+  readonly #running: Promise<void>[] = [];
 
-  /** @param subgroups whether reductions use subgroup operations */
-  constructor(device: Device, subgroups: boolean) {
+  /**
+   * @param subgroups whether reductions use subgroup operations
+   * @param batch of the step that is encoded
+   */
+  constructor(device: Device, subgroups: boolean, batch = () => NO_BATCH, pace = new Pace()) {
     this.#device = device;
+    this.pace = pace;
+    this.#batch = batch;
     this.#staging = new Staging(device);
     this.#pipelines = new Pipelines(device);
     this.reduce = subgroups ? "subgroups" : "tree";
@@ -79,6 +90,7 @@ export class StepEncoder {
     const o = { ...params, ...overrides };
     const call: Call = {
       name: part ? `${nameOf(name, variant ?? {})} ${part.rows}x${32 * part.groups}` : nameOf(name, variant ?? {}),
+      kernel: name,
       pipeline,
       group,
       grid: (n) => fold(line.grid(n, o, work)),
@@ -107,20 +119,27 @@ export class StepEncoder {
   /**
    * Submits what was encoded and waits for it; returns the rows asked for, [rows, width],
    * u32 as numbers.
+   * @throws the reason of `signal`, which ends a step between two of its submits
    */
-  async read(what: Readback): Promise<Float32Array> {
-    const bits = await this.readBits(what);
+  async read(what: Readback, signal?: AbortSignal): Promise<Float32Array> {
+    const bits = await this.readBits(what, signal);
     return what.type === "u32" ? Float32Array.from(bits) : new Float32Array(bits.buffer);
   }
 
   /**
    * The same as the words that the device holds. What was encoded is submitted before this returns,
-   * if the pipelines are compiled, so that the next step can be encoded while this one runs; and in
-   * the order of the calls in any case.
+   * if the pipelines are compiled and one submit holds it, so that the next step can be encoded
+   * while this one runs; and in the order of the calls in any case.
    */
-  async readBits(what: Readback): Promise<Uint32Array<ArrayBuffer>> {
+  async readBits(what: Readback, signal?: AbortSignal): Promise<Uint32Array<ArrayBuffer>> {
     const commands = this.take();
-    const [words] = await this.#inTurn(commands, () => this.submitAndRead(commands, [what]));
+    const batch = this.#batch();
+    const long = this.pace.fits(commands, batch) < commands.length;
+    let last = commands;
+    const before = async (): Promise<void> => {
+      last = await this.#submitFirst(commands, batch, signal);
+    };
+    const [words] = await this.#inTurn(commands, long ? before : null, () => this.submitAndRead(last, [what]));
     return words!;
   }
 
@@ -144,12 +163,12 @@ export class StepEncoder {
    * Resolves when these commands can be submitted at once, what was read before being submitted.
    */
   compiled(commands: readonly Command[]): Promise<void> {
-    return this.#inTurn(commands, async () => {});
+    return this.#inTurn(commands, null, async () => {});
   }
 
   /**
    * Submits commands that are `compiled`, without waiting for anything. The weights that they read
-   * are counted by weigh().
+   * are counted by weigh(). As many submits as their time needs.
    */
   submit(commands: readonly Command[]): void {
     this.#device.check();
@@ -185,12 +204,16 @@ export class StepEncoder {
   }
 
   /**
-   * Calls `then` when the pipelines of these commands are compiled and earlier ones are submitted:
-   * at once, if they are.
+   * Calls `then` when the pipelines of these commands are compiled, earlier ones are submitted and
+   * `before` is done: at once, if there is nothing to wait for.
    */
-  async #inTurn<T>(commands: readonly Command[], then: () => Promise<T>): Promise<T> {
-    if (this.#earlier || commands.some(({ call }) => call.pipeline.ready === null)) {
-      const turn = this.#compiled(commands, this.#earlier);
+  async #inTurn<T>(
+    commands: readonly Command[],
+    before: (() => Promise<void>) | null,
+    then: () => Promise<T>,
+  ): Promise<T> {
+    if (this.#earlier || before || commands.some(({ call }) => call.pipeline.ready === null)) {
+      const turn = this.#compiled(commands, this.#earlier).then(() => before?.());
       const earlier = turn.catch(() => {}); // its own caller hears of it
       this.#earlier = earlier;
       try {
@@ -210,7 +233,39 @@ export class StepEncoder {
     await earlier;
   }
 
+  /**
+   * Submits all of the commands but those that one submit holds, and returns these. Waits as the
+   * device goes, so that only a few submits are ahead of a signal, and what they take is known for
+   * the next ones.
+   */
+  async #submitFirst(
+    commands: readonly Command[],
+    batch: Batch,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly Command[]> {
+    for (let rest = commands; ; ) {
+      while (this.#running.length >= IN_FLIGHT) await this.#running[0];
+      signal?.throwIfAborted();
+      this.#device.check();
+      const count = this.pace.fits(rest, batch);
+      if (count === rest.length) return rest;
+      this.#submitOne(rest.slice(0, count), () => {}, 1);
+      rest = rest.slice(count);
+    }
+  }
+
+  /** Submits commands, in pieces that are short enough each, with `then` behind the last. */
   #submit(commands: readonly Command[], then: (encoder: GPUCommandEncoder) => void, share = 1): void {
+    const batch = this.#batch();
+    let rest = commands;
+    for (let count = this.pace.fits(rest, batch); count < rest.length; count = this.pace.fits(rest, batch)) {
+      this.#submitOne(rest.slice(0, count), () => {}, share);
+      rest = rest.slice(count);
+    }
+    this.#submitOne(rest, then, share);
+  }
+
+  #submitOne(commands: readonly Command[], then: (encoder: GPUCommandEncoder) => void, share: number): void {
     const device = this.#device;
     device.watched(() => {
       const encoder = device.gpu.createCommandEncoder();
@@ -222,6 +277,11 @@ export class StepEncoder {
     device.counters.dispatches += commands.length;
     this.weigh(commands, share);
     device.counters.submits++;
+    const ends = this.pace.begins(commands, this.#batch());
+    if (!ends) return;
+    const done = device.track(device.gpu.queue.onSubmittedWorkDone()).then(ends, () => {}); // a loss is told elsewhere
+    this.#running.push(done);
+    void done.then(() => this.#running.splice(this.#running.indexOf(done), 1));
   }
 
   #layout(bindings: readonly Access[]): GPUBindGroupLayout {

@@ -5,6 +5,7 @@ import type { Batch } from "../../ops.ts";
 import { type Buffer, type Device, MAP_MODE_READ } from "../device/device.ts";
 import { type Command, encodePass, type PassWriter } from "./commands.ts";
 import type { StepEncoder } from "./encoder.ts";
+import { NO_BATCH } from "./pace.ts";
 
 /** Timestamps of one query set; WebGPU takes at most 4096. */
 const QUERIES = 4096;
@@ -185,7 +186,7 @@ export class Profiling {
       };
       await copy(); // pages and clocks are there when measuring begins
       const started = performance.now();
-      const { kernels } = await this.#with(NO_BATCH, copy);
+      const { kernels } = await this.#with(() => NO_BATCH, copy);
       const ms = kernels[0]!.ms ?? performance.now() - started;
       return { bytes: x.size, bytesPerSecond: (2 * x.size * COPIES * 1000) / ms };
     } finally {
@@ -207,11 +208,3 @@ export class Profiling {
     return profiler.result();
   }
 }
-
-const NO_BATCH = (): Batch => ({
-  tokens: new Uint32Array(0),
-  positions: new Uint32Array(0),
-  sequence: new Uint32Array(0),
-  tables: [],
-  outputs: new Uint32Array(0),
-});

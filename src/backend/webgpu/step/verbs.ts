@@ -2,7 +2,6 @@
 
 import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
-import type { PanelWorkOf } from "../../../tensor/load.ts";
 import type { ExpertShape } from "../../../tensor/record.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler } from "../../experts.ts";
@@ -22,12 +21,13 @@ import type {
 } from "../../ops.ts";
 import type { Buffer, Counters, Device } from "../device/device.ts";
 import { StepEncoder } from "../dispatch/encoder.ts";
+import { NO_BATCH } from "../dispatch/pace.ts";
 import { VariantError } from "../dispatch/pipelines.ts";
 import { Plans } from "../dispatch/plans.ts";
 import { Profiling } from "../dispatch/profile.ts";
 import { autotune, type TuningStore } from "../tuning/autotune.ts";
 import { probe } from "../tuning/probe.ts";
-import { type Abilities, Tuning } from "../tuning/tuning.ts";
+import { Tuning } from "../tuning/tuning.ts";
 import { GpuSlots, type SlottedExperts } from "../weights/slots.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector } from "../weights/space.ts";
 import { WeightLoader } from "../weights/weights.ts";
@@ -39,19 +39,7 @@ import type { PendingDispatch } from "./pending.ts";
 import { type Cache, Products } from "./products.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
 import { SlottedMoe } from "./slotted.ts";
-import type { WebGpuOps } from "./webgpu_ops.ts";
-
-export interface VerbsOptions {
-  /** Largest batch (T) of a step. */
-  readonly maxTokens: number;
-  readonly abilities: Abilities;
-  /** Bind at most this many bytes of weights at once. Default: what the device allows. */
-  readonly maxWeightBytes?: number;
-  /** Where large matrices are made; one load at a time then. Default: plainWork(). */
-  readonly workOf?: PanelWorkOf;
-  /** Called once, when close() has ended all that ran. */
-  readonly onClose?: () => void;
-}
+import type { VerbsOptions, WebGpuOps } from "./webgpu_ops.ts";
 
 /** Implements the verbs over an open device. */
 export class Verbs implements WebGpuOps {
@@ -84,7 +72,8 @@ export class Verbs implements WebGpuOps {
     this.tuning = new Tuning(options.abilities);
     this.maxTokens = options.maxTokens;
     this.#device = device;
-    this.#encoder = new StepEncoder(device, info.features.includes("subgroups"));
+    const batch = (): Batch => this.#step.batch ?? NO_BATCH;
+    this.#encoder = new StepEncoder(device, info.features.includes("subgroups"), batch, options.pace);
     this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding, options.workOf);
     this.#step = new StepBatch(device, this.#encoder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
@@ -126,6 +115,10 @@ export class Verbs implements WebGpuOps {
     await probe(context);
     await autotune({ ...context, matrices, experts, slots: this.#slots, adapter: this.#info.device, tiles }, store);
     this.#plans.clear();
+  }
+
+  chunk(position: number): number {
+    return this.#encoder.pace.chunk(position, this.maxTokens);
   }
 
   counters(): Readonly<Counters> {
@@ -322,7 +315,7 @@ export class Verbs implements WebGpuOps {
 
   async read(x: Tensor): Promise<Float32Array> {
     const { buffer, shape, stride, type } = this.#computed(this.#given(x));
-    return this.#encoder.read({ buffer, rows: shape[0], width: shape[1], stride, type });
+    return this.#encoder.read({ buffer, rows: shape[0], width: shape[1], stride, type }, this.#step.batch?.signal);
   }
 
   memory(): BackendMemory {

@@ -1,12 +1,15 @@
-// What the WebGPU backend offers beyond the verbs: experts in slots, tuning, profiles, counters.
+// What the WebGPU backend offers beyond the verbs: experts in slots, tuning, profiles, counters; and
+// what it is opened with.
 
+import type { PanelWorkOf } from "../../../tensor/load.ts";
 import type { ExpertShape } from "../../../tensor/record.ts";
 import type { DeviceExperts, DeviceScheduler } from "../../experts.ts";
 import type { Choosing, Experts, Ops } from "../../ops.ts";
 import type { Counters } from "../device/device.ts";
+import type { Pace } from "../dispatch/pace.ts";
 import type { Profiling } from "../dispatch/profile.ts";
 import type { TuningStore } from "../tuning/autotune.ts";
-import type { Tuning } from "../tuning/tuning.ts";
+import type { Abilities, Tuning } from "../tuning/tuning.ts";
 
 /** Ops on WebGPU, with what residency, tests and measurements need beyond the interface. */
 export interface WebGpuOps extends Ops {
@@ -31,4 +34,18 @@ export interface WebGpuOps extends Ops {
   deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
   slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
   counters(): Readonly<Counters>;
+}
+
+export interface VerbsOptions {
+  /** Largest batch (T) of a step. */
+  readonly maxTokens: number;
+  readonly abilities: Abilities;
+  /** Bind at most this many bytes of weights at once. Default: what the device allows. */
+  readonly maxWeightBytes?: number;
+  /** Where large matrices are made; one load at a time then. Default: plainWork(). */
+  readonly workOf?: PanelWorkOf;
+  /** How long a submit may take, and what is known of it. */
+  readonly pace?: Pace;
+  /** Called once, when close() has ended all that ran. */
+  readonly onClose?: () => void;
 }

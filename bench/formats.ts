@@ -90,7 +90,7 @@ class Formats extends Trial {
 
   async compare({ formats, arithmetics, width, rounds }: FormatsOptions): Promise<FormatRow[]> {
     const x = this.random(width, width);
-    const rounded = this.quantized(x, width / 32, width);
+    const rounded = this.rounded(x, "int8", width / 32, width);
     const ids = this.filled(Uint32Array.from({ length: EXPERTS }, (_, k) => k));
     const y = this.buffer(4 * EXPERTS * width);
     const cases: Case[] = [];

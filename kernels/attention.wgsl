@@ -4,12 +4,13 @@
 //   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   sinks [H] f32
 //   ->   y [T, H Dh] f32
 //
-// grid (Hkv * ceil(G / abreast), runs), G = H / Hkv: a workgroup owns 128 / SHARES rows, queries
+// grid (Hkv * ceil(G / abreast), runs), G = H / Hkv: a workgroup owns 256 / SHARES rows, queries
 // that read the same keys: `abreast` heads of one key/value head for the tokens of a run, which
-// follow each other in one sequence. SHARES invocations own two rows: each keeps its share of their
-// dimensions, of the queries and of the results, in registers. Keys and values are brought in 32 /
-// SHARES positions at a time, as f32; maxima and sums are carried along (online softmax), so that
-// any length fits. SHARES is a power of two, Dh at most 32 SHARES.
+// follow each other in one sequence. SHARES invocations own four rows: each keeps its share of
+// their dimensions, of the queries and of the results, in registers. Keys and values are brought in
+// 64 / SHARES positions at a time, as f32; maxima and sums are carried along (online softmax), so
+// that any length fits. What the shares add to a score is summed by one of the invocations that own
+// its row, and weighed by it. SHARES is a power of two, Dh at most 16 SHARES.
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/attention/sinks.wgsl"
@@ -28,7 +29,7 @@ struct Params {
   stride: u32, // floats a row of qkv
   y_stride: u32, // floats a row of y
   abreast: u32, // heads that a workgroup takes
-  // Positions that are scored together: 8, or 4 with SHARES 8. Not a constant: a software adapter
+  // Positions that are scored together: 8, or 4 with SHARES 16. Not a constant: a software adapter
   // would unroll the loops over them, and compile for a minute.
   chunk: u32,
 }
@@ -51,28 +52,31 @@ struct Run {
 const THREADS = 64u;
 const MASKED = -3.0e38;
 
-// Positions in hand, as quads of four dimensions: [position, 8 SHARES quads], zero past
-// the head's dimensions.
-var<workgroup> key_tile: array<vec4f, 256>;
-var<workgroup> value_tile: array<vec4f, 256>;
-// what each invocation's share adds to the scores of its two rows: [key, invocation]
-var<workgroup> parts: array<vec2f, THREADS * 8>;
+// Positions in hand: quad i of an invocation's dimensions at [i][position * SHARES + share], zero
+// past the head's dimensions. An index each, because checks of one that is known cost nothing.
+var<workgroup> key_tile: array<array<vec4f, THREADS>, 4>;
+var<workgroup> value_tile: array<array<vec4f, THREADS>, 4>;
+// What each invocation's share adds to the scores of its four rows: [key][invocation]. Then, of
+// those that own the same rows, the first's are the scores and the second's the weights.
+var<workgroup> parts: array<array<vec4f, THREADS>, 8>;
 
-// An invocation's share of a row: quads share + i SHARES, i = 0 .. 3 in `near`, 4 .. 7 in `far`.
+// An invocation's share of four rows, dimensions 16 share .. 16 share + 15: a column is a
+// dimension, a component a row.
 struct Share {
-  near: mat4x4f,
-  far: mat4x4f,
+  a: mat4x4f,
+  b: mat4x4f,
+  c: mat4x4f,
+  d: mat4x4f,
 }
 // One query of the workgroup.
 struct Row {
   real: bool,
   head: u32,
-  position: u32,
   q: u32, // its first pair in qkv
   y: u32, // and in y
 }
 
-fn row_of(row: u32, run: Run, first_position: u32, group: u32) -> Row {
+fn row_of(row: u32, run: Run, group: u32) -> Row {
   let heads_each = p.heads / p.kv_heads;
   let chunks = (heads_each + p.abreast - 1) / p.abreast;
   let in_group = group % chunks * p.abreast + row % p.abreast;
@@ -82,7 +86,6 @@ fn row_of(row: u32, run: Run, first_position: u32, group: u32) -> Row {
   return Row(
     token < run.count && in_group < heads_each,
     head,
-    first_position + token,
     t * (p.stride / 2) + head * p.pairs,
     t * (p.y_stride / 2) + head * p.pairs,
   );
@@ -97,29 +100,22 @@ fn query_quad(row: Row, quad: u32) -> vec4f {
   return vec4f(query_pair(row, quad * 2), query_pair(row, quad * 2 + 1));
 }
 
-fn query(row: Row, share: u32) -> Share {
-  return Share(
-    mat4x4f(
-      query_quad(row, share),
-      query_quad(row, share + SHARES),
-      query_quad(row, share + SHARES * 2),
-      query_quad(row, share + SHARES * 3),
-    ),
-    mat4x4f(
-      query_quad(row, share + SHARES * 4),
-      query_quad(row, share + SHARES * 5),
-      query_quad(row, share + SHARES * 6),
-      query_quad(row, share + SHARES * 7),
-    ),
-  );
+// Four queries' dimensions 4 quad .. 4 quad + 3.
+fn query(first: u32, run: Run, group: u32, quad: u32) -> mat4x4f {
+  return transpose(mat4x4f(
+    query_quad(row_of(first, run, group), quad),
+    query_quad(row_of(first + 1, run, group), quad),
+    query_quad(row_of(first + 2, run, group), quad),
+    query_quad(row_of(first + 3, run, group), quad),
+  ));
 }
 
-// Brings in 32 / SHARES positions from `first` on, a unit of eight dimensions at a time; zeros
+// Brings in 64 / SHARES positions from `first` on, a unit of eight dimensions at a time; zeros
 // where there are none.
 fn bring(lane: u32, first: u32, end: u32, table: u32, kv_head: u32) {
   for (var i = lane; i < 128; i += THREADS) {
-    let unit = i % (SHARES * 4);
-    let position = first + i / (SHARES * 4);
+    let unit = i % (SHARES * 2);
+    let position = first + i / (SHARES * 2);
     var key = mat2x4f();
     var value = mat2x4f();
     if (unit * 4 < p.pairs && position < end) {
@@ -127,63 +123,67 @@ fn bring(lane: u32, first: u32, end: u32, table: u32, kv_head: u32) {
       key = kv_unpack(keys[at]);
       value = kv_unpack(values[at]);
     }
-    key_tile[i * 2] = key[0];
-    key_tile[i * 2 + 1] = key[1];
-    value_tile[i * 2] = value[0];
-    value_tile[i * 2 + 1] = value[1];
+    // Two units are an invocation's four quads.
+    let to = i / 2;
+    let quad = i % 2 * 2;
+    key_tile[quad][to] = key[0];
+    key_tile[quad + 1][to] = key[1];
+    value_tile[quad][to] = value[0];
+    value_tile[quad + 1][to] = value[1];
   }
 }
 
-fn key_share(at: u32) -> Share {
-  return Share(
-    mat4x4f(key_tile[at], key_tile[at + SHARES], key_tile[at + SHARES * 2], key_tile[at + SHARES * 3]),
-    mat4x4f(key_tile[at + SHARES * 4], key_tile[at + SHARES * 5], key_tile[at + SHARES * 6], key_tile[at + SHARES * 7]),
-  );
+// What a share of the key at [..][at] adds to the scores of four rows.
+fn product(q: ptr<function, Share>, at: u32) -> vec4f {
+  return (*q).a * key_tile[0][at] + (*q).b * key_tile[1][at] + (*q).c * key_tile[2][at] + (*q).d * key_tile[3][at];
 }
 
-fn value_share(at: u32) -> Share {
-  return Share(
-    mat4x4f(value_tile[at], value_tile[at + SHARES], value_tile[at + SHARES * 2], value_tile[at + SHARES * 3]),
-    mat4x4f(value_tile[at + SHARES * 4], value_tile[at + SHARES * 5], value_tile[at + SHARES * 6], value_tile[at + SHARES * 7]),
-  );
-}
-
-fn product(q: ptr<function, Share>, k: Share) -> f32 {
-  var sum = (*q).near[0] * k.near[0] + (*q).near[1] * k.near[1] + (*q).near[2] * k.near[2] + (*q).near[3] * k.near[3];
-  sum += (*q).far[0] * k.far[0] + (*q).far[1] * k.far[1] + (*q).far[2] * k.far[2] + (*q).far[3] * k.far[3];
-  return dot(sum, vec4f(1));
-}
-
-// The scores of the chunk's key k for two rows, from what the invocations that share them have
-// left; MASKED where a row does not see the key, which is at `position`.
-fn scores(k: u32, lane: u32, position: u32, begins: vec2u, ends: vec2u) -> vec2f {
-  let first = k * THREADS + lane / SHARES * SHARES;
-  var sum = parts[first];
+// The score of the chunk's key k for four rows, from what the invocations that share them have
+// left, of which `first` is the first; MASKED where a row does not see the key, at `position`.
+fn score(k: u32, first: u32, position: u32, begins: vec4u, ends: vec4u) -> vec4f {
+  var sum = parts[k][first];
   for (var i = 1u; i < SHARES; i++) {
-    sum += parts[first + i];
+    sum += parts[k][first + i];
   }
-  return select(vec2f(MASKED), sum, (vec2u(position) >= begins) & (vec2u(position) < ends));
+  return select(vec4f(MASKED), sum, (vec4u(position) >= begins) & (vec4u(position) < ends));
 }
 
-// Adds the value at value_tile[at], weighted, to the results of two rows.
-fn accumulate(a: ptr<function, Share>, b: ptr<function, Share>, at: u32, weight: vec2f) {
-  let value = value_share(at);
-  (*a).near += value.near * weight.x;
-  (*b).near += value.near * weight.y;
-  (*a).far += value.far * weight.x;
-  (*b).far += value.far * weight.y;
+fn weight(score: vec4f, top: vec4f) -> vec4f {
+  return select(vec4f(), exp(score - top), score > vec4f(MASKED));
 }
 
-fn store(row: Row, share: u32, result: mat4x4f, total: f32) {
-  for (var i = 0u; i < 4; i++) {
-    let pair = (share + i * SHARES) * 2;
-    if (row.real && pair < p.pairs) {
-      y[row.y + pair] = result[i].xy / total;
-      if (pair + 1 < p.pairs) {
-        y[row.y + pair + 1] = result[i].zw / total;
-      }
+fn times(value: vec4f, weight: vec4f) -> mat4x4f {
+  return mat4x4f(weight * value.x, weight * value.y, weight * value.z, weight * value.w);
+}
+
+// Adds the value at [..][at], weighted, to the results of four rows.
+fn accumulate(out: ptr<function, Share>, at: u32, weight: vec4f) {
+  (*out).a += times(value_tile[0][at], weight);
+  (*out).b += times(value_tile[1][at], weight);
+  (*out).c += times(value_tile[2][at], weight);
+  (*out).d += times(value_tile[3][at], weight);
+}
+
+fn faded(m: mat4x4f, by: vec4f) -> mat4x4f {
+  return mat4x4f(m[0] * by, m[1] * by, m[2] * by, m[3] * by);
+}
+
+fn store_quad(row: Row, quad: u32, result: vec4f) {
+  let pair = quad * 2;
+  if (row.real && pair < p.pairs) {
+    y[row.y + pair] = result.xy;
+    if (pair + 1 < p.pairs) {
+      y[row.y + pair + 1] = result.zw;
     }
   }
+}
+
+// Stores a row's dimensions 16 share .. 16 share + 15.
+fn store_row(row: Row, share: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
+  store_quad(row, share * 4, a);
+  store_quad(row, share * 4 + 1, b);
+  store_quad(row, share * 4 + 2, c);
+  store_quad(row, share * 4 + 3, d);
 }
 
 @compute @workgroup_size(THREADS)
@@ -191,54 +191,85 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let run = runs[workgroup.z];
   let group = workgroup.x;
   let token = token_at(run.first);
+  let position = token.position;
   let kv_head = group / ((p.heads / p.kv_heads + p.abreast - 1) / p.abreast);
-  let end = token.position + run.count;
+  let end = position + run.count;
   let share = lane % SHARES;
-  let row_a = row_of(lane / SHARES * 2, run, token.position, group);
-  let row_b = row_of(lane / SHARES * 2 + 1, run, token.position, group);
-  let begins = vec2u(window_begin(row_a.position), window_begin(row_b.position));
-  let ends = vec2u(row_a.position, row_b.position) + 1;
-  var query_a = query(row_a, share);
-  var query_b = query(row_b, share);
-  var out_a = Share();
-  var out_b = Share();
-  var top = vec2f(MASKED);
-  var total = vec2f();
+  let owner = lane / SHARES * SHARES; // the first of those that own the same rows
+  let first_row = lane / SHARES * 4;
+  let positions = position + (vec4u(first_row) + vec4u(0, 1, 2, 3)) / p.abreast;
+  let ends = positions + 1;
+  let begins = vec4u(
+    window_begin(positions.x),
+    window_begin(positions.y),
+    window_begin(positions.z),
+    window_begin(positions.w),
+  );
+  var queries = Share(
+    query(first_row, run, group, share * 4),
+    query(first_row, run, group, share * 4 + 1),
+    query(first_row, run, group, share * 4 + 2),
+    query(first_row, run, group, share * 4 + 3),
+  );
+  var out = Share();
+  var top = vec4f(MASKED);
+  var total = vec4f();
   if (SINKS == 1) { // what the softmax has seen before the first key
-    top = vec2f(sink_of(row_a.head), sink_of(row_b.head));
-    total = vec2f(1);
+    top = vec4f(
+      sink_of(row_of(first_row, run, group).head),
+      sink_of(row_of(first_row + 1, run, group).head),
+      sink_of(row_of(first_row + 2, run, group).head),
+      sink_of(row_of(first_row + 3, run, group).head),
+    );
+    total = vec4f(1);
   }
-  for (var first = window_begin(token.position); first < end; first += 32 / SHARES) {
+  for (var first = window_begin(position); first < end; first += THREADS / SHARES) {
     bring(lane, first, end, token.table, kv_head);
     workgroupBarrier();
-    for (var chunk = 0u; chunk < 32 / SHARES; chunk += p.chunk) {
-      let at = chunk * SHARES * 8 + share;
+    for (var chunk = 0u; chunk < THREADS / SHARES; chunk += p.chunk) {
+      let at = chunk * SHARES + share;
       for (var k = 0u; k < p.chunk; k++) {
-        let key = key_share(at + k * SHARES * 8);
-        parts[k * THREADS + lane] = vec2f(product(&query_a, key), product(&query_b, key));
+        parts[k][lane] = product(&queries, at + k * SHARES);
+      }
+      workgroupBarrier();
+      for (var k = share; k < p.chunk; k += SHARES) {
+        parts[k][owner] = score(k, owner, first + chunk + k, begins, ends);
       }
       workgroupBarrier();
       var best = top;
       for (var k = 0u; k < p.chunk; k++) {
-        best = max(best, scores(k, lane, first + chunk + k, begins, ends));
+        best = max(best, parts[k][owner]);
       }
       let fade = exp(top - best);
       top = best;
       total *= fade;
-      out_a = Share(out_a.near * fade.x, out_a.far * fade.x);
-      out_b = Share(out_b.near * fade.y, out_b.far * fade.y);
+      out = Share(faded(out.a, fade), faded(out.b, fade), faded(out.c, fade), faded(out.d, fade));
+      if (SHARES > 1) {
+        for (var k = share; k < p.chunk; k += SHARES) {
+          parts[k][owner + 1] = weight(parts[k][owner], top);
+        }
+        workgroupBarrier();
+      }
       for (var k = 0u; k < p.chunk; k++) {
-        let score = scores(k, lane, first + chunk + k, begins, ends);
-        let weight = select(vec2f(), exp(score - top), score > vec2f(MASKED));
-        total += weight;
-        accumulate(&out_a, &out_b, at + k * SHARES * 8, weight);
+        var weights: vec4f;
+        if (SHARES > 1) {
+          weights = parts[k][owner + 1];
+        } else {
+          weights = weight(parts[k][owner], top);
+        }
+        total += weights;
+        accumulate(&out, at + k * SHARES, weights);
       }
       // what comes next overwrites these parts, and the positions in hand after the last chunk
       workgroupBarrier();
     }
   }
-  store(row_a, share, out_a.near, total.x);
-  store(row_a, share + SHARES * 4, out_a.far, total.x);
-  store(row_b, share, out_b.near, total.y);
-  store(row_b, share + SHARES * 4, out_b.far, total.y);
+  let a = transpose(faded(out.a, 1 / total));
+  let b = transpose(faded(out.b, 1 / total));
+  let c = transpose(faded(out.c, 1 / total));
+  let d = transpose(faded(out.d, 1 / total));
+  store_row(row_of(first_row, run, group), share, a[0], b[0], c[0], d[0]);
+  store_row(row_of(first_row + 1, run, group), share, a[1], b[1], c[1], d[1]);
+  store_row(row_of(first_row + 2, run, group), share, a[2], b[2], c[2], d[2]);
+  store_row(row_of(first_row + 3, run, group), share, a[3], b[3], c[3], d[3]);
 }

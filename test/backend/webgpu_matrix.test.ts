@@ -47,7 +47,7 @@ function writtenOut(name: string, variant: Variant): Shader {
   const loops = shader.code
     .replace(/^(enable chromium_experimental_subgroup_matrix|diagnostic\(.*\));$/gm, "")
     .replace(/^alias (Left|Right|Result) = .*$/gm, "")
-    .replace("let subgroup = i / 32;", "lane = i % 32; let subgroup = i / 32;")
+    .replace("let subgroup = number_of_subgroup(i);", "lane = i % 32; let subgroup = i / 32;")
     .replaceAll("subgroupMatrixLoad<Left, col_major>(&x_tile, ", "Left(")
     .replaceAll("subgroupMatrixLoad<Right, row_major>(&w_tile, ", "Right(")
     .replaceAll("subgroupMatrixMultiplyAccumulate(", "multiply(")

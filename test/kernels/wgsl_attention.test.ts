@@ -108,14 +108,14 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
       const units = Math.ceil(headDim / 8);
       const fours = heads / kvHeads > 4 ? 2 : 1;
       const slices = Math.min(16, Math.floor(128 / fours / units));
-      const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 32)));
+      const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 16)));
       const params = {
         ...{ block: BLOCK, heads, kv_heads: kvHeads, pairs: headDim / 2, window, scale: 1 / Math.sqrt(headDim) },
         ...{
           stride,
           y_stride: width,
-          abreast: Math.min(heads / kvHeads, 128 / shares),
-          chunk: shares < 8 ? 8 : 4,
+          abreast: Math.min(heads / kvHeads, 256 / shares),
+          chunk: shares < 16 ? 8 : 4,
           most: 1,
           slices,
         },

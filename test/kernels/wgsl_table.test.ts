@@ -10,6 +10,7 @@ import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src
 type Full = Required<Variant>;
 
 const CORE = { kv: "f32", reduce: "tree", few: "8x4", tile_size: 64, cell: "f32" } as const;
+const WIDE = { ...CORE, tile_size: "64x128" } as const;
 const MORE = { kv: "f16", reduce: "subgroups", few: "4x16", tile_size: 128, cell: "f16" } as const;
 /** Every format in every arithmetic that it has, with features of the device and without. */
 const VARIANTS: readonly Full[] = Object.values(FORMATS).flatMap(({ name: weights, arithmetics }) =>
@@ -84,7 +85,11 @@ describe("the table of kernels", () => {
   it("uses every helper of kernels/lib", () => {
     const used = new Set<string>();
     for (const name of names)
-      for (const variant of [...VARIANTS, { ...VARIANTS[0]!, tile: "matrix" as const }]) {
+      for (const variant of [
+        ...VARIANTS,
+        { ...VARIANTS[0]!, ...WIDE, tile: "shared" as const },
+        { ...VARIANTS[0]!, tile: "matrix" as const },
+      ]) {
         const { code, origin } = assemble(name, variant);
         for (let line = code.split("\n").length; line > 0; line--) used.add(origin(line).split(".wgsl:")[0]!);
       }

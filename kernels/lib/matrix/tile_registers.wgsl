@@ -15,30 +15,36 @@ const TILE_X = 16u;
 const TILE_W = 128u;
 const TILE_THREADS = 64u;
 
-var<workgroup> x_tile: array<vec4f, TILE_X * 8>;
+var<workgroup> x_tile: array<array<array<vec4f, 8>, 4>, 4>; // [quad of rows][row of it][four columns]
 
+// Products of four activation rows with two weight rows.
 struct Quad {
   even: vec4f,
   odd: vec4f,
 }
 
-// Eight columns of four activation rows, the first of which is at x_tile[at], by those of two
-// weight rows.
-fn quad(at: u32, even: Eight, odd: Eight) -> Quad {
-  let a0 = x_tile[at];
-  let b0 = x_tile[at + 1];
-  let a1 = x_tile[at + 8];
-  let b1 = x_tile[at + 9];
-  let a2 = x_tile[at + 16];
-  let b2 = x_tile[at + 17];
-  let a3 = x_tile[at + 24];
-  let b3 = x_tile[at + 25];
-  return Quad(
-    vec4f(dot(even.lo, a0), dot(even.lo, a1), dot(even.lo, a2), dot(even.lo, a3))
-      + vec4f(dot(even.hi, b0), dot(even.hi, b1), dot(even.hi, b2), dot(even.hi, b3)),
-    vec4f(dot(odd.lo, a0), dot(odd.lo, a1), dot(odd.lo, a2), dot(odd.lo, a3))
-      + vec4f(dot(odd.hi, b0), dot(odd.hi, b1), dot(odd.hi, b2), dot(odd.hi, b3)),
-  );
+// Adds eight columns of a quad of activation rows by those of two weight rows.
+fn multiply(to: ptr<function, Quad>, quad: u32, unit: u32, even: Eight, odd: Eight) {
+  let a0 = x_tile[quad][0][unit * 2];
+  let b0 = x_tile[quad][0][unit * 2 + 1];
+  let a1 = x_tile[quad][1][unit * 2];
+  let b1 = x_tile[quad][1][unit * 2 + 1];
+  let a2 = x_tile[quad][2][unit * 2];
+  let b2 = x_tile[quad][2][unit * 2 + 1];
+  let a3 = x_tile[quad][3][unit * 2];
+  let b3 = x_tile[quad][3][unit * 2 + 1];
+  (*to).even += vec4f(dot(even.lo, a0), dot(even.lo, a1), dot(even.lo, a2), dot(even.lo, a3))
+    + vec4f(dot(even.hi, b0), dot(even.hi, b1), dot(even.hi, b2), dot(even.hi, b3));
+  (*to).odd += vec4f(dot(odd.lo, a0), dot(odd.lo, a1), dot(odd.lo, a2), dot(odd.lo, a3))
+    + vec4f(dot(odd.hi, b0), dot(odd.hi, b1), dot(odd.hi, b2), dot(odd.hi, b3));
+}
+
+// The m-th of sixteen numbers. With an index that varies, a compiler may keep them in memory all
+// along.
+fn nth(a: vec4f, b: vec4f, c: vec4f, d: vec4f, m: u32) -> f32 {
+  let quad = select(select(a, b, m >= 4), select(c, d, m >= 12), m >= 8);
+  let pair = select(quad.xy, quad.zw, m % 4 >= 2);
+  return select(pair.x, pair.y, m % 2 == 1);
 }
 
 // Contains barriers: call it in uniform control flow.
@@ -49,27 +55,34 @@ fn make_tile(job: Job, i: u32) {
   let x1 = x_row(job, min(i / 8 + 8, job.count - 1)) * part.groups * 8 + i % 8;
   let row = job.row + 2 * i;
   let near = min(row, (part.rows - 1) / 2 * 2);
-  var even = mat4x4f(); // products with 16 activation rows: [m / 4][m % 4]
-  var odd = mat4x4f();
+  var q0 = Quad();
+  var q1 = Quad();
+  var q2 = Quad();
+  var q3 = Quad();
   for (var group = 0u; group < part.groups; group++) {
-    x_tile[i] = x[x0 + group * 8];
-    x_tile[i + 64] = x[x1 + group * 8];
+    x_tile[i / 32][i / 8 % 4][i % 8] = x[x0 + group * 8];
+    x_tile[i / 32 + 2][i / 8 % 4][i % 8] = x[x1 + group * 8];
     workgroupBarrier();
     for (var unit = 0u; unit < 4; unit++) {
-      let w0 = weights8(job.expert, near, group * 4 + unit);
-      let w1 = weights8(job.expert, near + 1, group * 4 + unit);
-      let q0 = quad(unit * 2, w0, w1);
-      let q1 = quad(unit * 2 + 32, w0, w1);
-      let q2 = quad(unit * 2 + 64, w0, w1);
-      let q3 = quad(unit * 2 + 96, w0, w1);
-      even += mat4x4f(q0.even, q1.even, q2.even, q3.even);
-      odd += mat4x4f(q0.odd, q1.odd, q2.odd, q3.odd);
+      let even = weights8(job.expert, near, group * 4 + unit);
+      let odd = weights8(job.expert, near + 1, group * 4 + unit);
+      multiply(&q0, 0, unit, even, odd);
+      if (job.count > 4) {
+        multiply(&q1, 1, unit, even, odd);
+      }
+      if (job.count > 8) {
+        multiply(&q2, 2, unit, even, odd);
+      }
+      if (job.count > 12) {
+        multiply(&q3, 3, unit, even, odd);
+      }
     }
     workgroupBarrier();
   }
   if (row < part.rows) {
     for (var m = 0u; m < job.count; m++) {
-      store_pair(job, m, row, vec2f(even[m / 4][m % 4], odd[m / 4][m % 4]));
+      let even = nth(q0.even, q1.even, q2.even, q3.even, m);
+      store_pair(job, m, row, vec2f(even, nth(q0.odd, q1.odd, q2.odd, q3.odd, m)));
     }
   }
 }

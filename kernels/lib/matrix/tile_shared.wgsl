@@ -1,28 +1,27 @@
-// A tile of TILE rows of activations by TILE rows of weights, by a workgroup of 256, both staged in
-// workgroup memory: the variant for GPUs. Uses the kernel's x_row() and store_pair().
+// A tile of TILE_X rows of activations by TILE_W rows of weights, by a workgroup of 256, both
+// staged in workgroup memory: the variant for GPUs. Uses the kernel's x_row() and store_pair().
 //
-// 2048 / TILE columns a step: half of the invocations bring in weights, unpacked once for the whole
-// tile, the other half activations, each four rows by four columns, fetched while the step before
-// is multiplied. They lie column by column, four rows a cell, so that neighbours write and read
-// neighbouring cells: no two of them meet in a bank. An invocation then multiplies TILE / 16 rows
-// by TILE / 16 rows, in quads that are 64 rows apart.
+// 4 DEPTH columns a step: half of the invocations bring in weights, unpacked once for the whole
+// tile, others activations, each four rows by four columns, fetched while the step before is
+// multiplied. They lie column by column, four rows a cell, so that neighbours write and read
+// neighbouring cells: no two of them meet in a bank. An invocation then multiplies one or two quads
+// of either side, which are 64 rows apart (tile_size_*.wgsl); quads of activations that an expert
+// does not have are neither brought in nor multiplied.
 #import "lib/matrix/weights.wgsl"
 #import "lib/matrix/cell.wgsl"
 #import "lib/matrix/tile_job.wgsl"
 #import "lib/matrix/tile_size.wgsl"
+#import "lib/matrix/tile_store.wgsl"
 
-// Rows of groups * 8 vec4f whose padding is zero.
-@group(0) @binding(3) var<storage, read> x: array<vec4f>;
-
-const TILE_X = TILE;
-const TILE_W = TILE;
 const TILE_THREADS = 256u;
-const QUADS = TILE / 4; // quads of rows
-const DEPTH = 512 / TILE; // quads of columns a step
-const EACH = TILE / 64; // quads of rows that an invocation multiplies, on either side
+const X_QUADS = TILE_X / 4; // quads of rows
+const W_QUADS = TILE_W / 4;
+const DEPTH = 128 / W_QUADS; // quads of columns a step: one of weights for each of 128 invocations
 
-var<workgroup> x_tile: array<Cell, 512>; // [column, quad of rows]
-var<workgroup> w_tile: array<Cell, 512>;
+// [quad of columns][column of it][quad of rows]: an index each, because checks of an index that is
+// the same all along, or known, cost nothing.
+var<workgroup> x_tile: array<array<array<Cell, X_QUADS>, 4>, DEPTH>;
+var<workgroup> w_tile: array<array<array<Cell, W_QUADS>, 4>, DEPTH>;
 
 // What an invocation loads for the tile.
 struct Source {
@@ -32,71 +31,59 @@ struct Source {
   at: vec4u, // where four rows of activations start
 }
 
-// Four columns of four rows: [column] holds the rows.
-fn fetch(source: Source, quad: u32) -> mat4x4f {
+// Four columns of four rows.
+fn fetch(source: Source, quad: u32) -> Cells {
   if (source.weights) {
-    return weights4x4(source.expert, source.row, quad);
+    return w_cells(weights4x4(source.expert, source.row, quad));
   }
-  let at = source.at + quad;
-  return transpose(mat4x4f(x[at.x], x[at.y], x[at.z], x[at.w]));
+  return x_cells(source.at + quad);
+}
+
+// Products of four rows of activations by four of weights: [row of activations].
+fn outer(a: vec4f, b: vec4f) -> mat4x4f {
+  return mat4x4f(a.x * b, a.y * b, a.z * b, a.w * b);
 }
 
 // Contains barriers: call it in uniform control flow.
 fn make_tile(job: Job, i: u32) {
-  let rows = i % QUADS * 4;
-  let depth = i % 128 / QUADS;
-  // Rows past the end repeat the last ones; what they give is not stored.
+  let weights = i < 128;
+  let rows = select(i % X_QUADS, i % W_QUADS, weights);
+  let depth = select((i - 128) / X_QUADS, i / W_QUADS, weights);
+  let brings = weights || (depth < DEPTH && rows * 4 < job.count);
+  // Rows past the end repeat the last one; what they give is not stored.
   let last = job.count - 1;
-  let at = vec4u(
-    x_row(job, min(rows, last)),
-    x_row(job, min(rows + 1, last)),
-    x_row(job, min(rows + 2, last)),
-    x_row(job, min(rows + 3, last)),
-  );
-  let source = Source(i < 128, job.expert, min(job.row + rows, (part.rows - 1) / 4 * 4), at * part.groups * 8);
-  let to = depth * 4 * QUADS + rows / 4;
+  let at = start_of(vec4u(
+    x_row(job, min(rows * 4, last)),
+    x_row(job, min(rows * 4 + 1, last)),
+    x_row(job, min(rows * 4 + 2, last)),
+    x_row(job, min(rows * 4 + 3, last)),
+  ));
+  let source = Source(weights, job.expert, min(job.row + rows * 4, (part.rows - 1) / 4 * 4), at);
   let mine_x = i / 16;
   let mine_w = i % 16;
-  var sums: array<vec4f, EACH * 4 * EACH>; // [quad of x, row of it, quad of w]
-  var brought = fetch(source, depth);
+  var sums = Sums();
+  var brought = Cells();
+  if (brings) {
+    brought = fetch(source, depth);
+  }
   for (var quad = 0u; quad < part.groups * 8; quad += DEPTH) {
-    let cells = array(cell(brought[0]), cell(brought[1]), cell(brought[2]), cell(brought[3]));
-    if (source.weights) {
-      for (var j = 0u; j < 4; j++) {
-        w_tile[to + j * QUADS] = cells[j];
-      }
-    } else {
-      for (var j = 0u; j < 4; j++) {
-        x_tile[to + j * QUADS] = cells[j];
-      }
+    if (weights) {
+      w_tile[depth][0][rows] = brought.a;
+      w_tile[depth][1][rows] = brought.b;
+      w_tile[depth][2][rows] = brought.c;
+      w_tile[depth][3][rows] = brought.d;
+    } else if (brings) {
+      x_tile[depth][0][rows] = brought.a;
+      x_tile[depth][1][rows] = brought.b;
+      x_tile[depth][2][rows] = brought.c;
+      x_tile[depth][3][rows] = brought.d;
     }
     workgroupBarrier();
-    if (quad + DEPTH < part.groups * 8) {
+    if (brings && quad + DEPTH < part.groups * 8) {
       brought = fetch(source, quad + DEPTH + depth);
     }
-    for (var c = 0u; c < 512; c += QUADS) {
-      var b: array<vec4f, EACH>;
-      for (var r = 0u; r < EACH; r++) {
-        b[r] = vec4f(w_tile[c + mine_w + r * 16]);
-      }
-      for (var q = 0u; q < EACH; q++) {
-        let a = vec4f(x_tile[c + mine_x + q * 16]);
-        for (var r = 0u; r < EACH; r++) {
-          sums[(q * 4) * EACH + r] += a.x * b[r];
-          sums[(q * 4 + 1) * EACH + r] += a.y * b[r];
-          sums[(q * 4 + 2) * EACH + r] += a.z * b[r];
-          sums[(q * 4 + 3) * EACH + r] += a.w * b[r];
-        }
-      }
-    }
+    multiply(&sums, job.count, mine_x, mine_w);
     workgroupBarrier();
   }
-  for (var s = 0u; s < EACH * 4 * EACH; s++) {
-    let m = (s / (EACH * 4) * 16 + mine_x) * 4 + s / EACH % 4;
-    let row = job.row + (s % EACH * 16 + mine_w) * 4;
-    if (m < job.count && row < part.rows) {
-      store_pair(job, m, row, sums[s].xy);
-      store_pair(job, m, row + 2, sums[s].zw);
-    }
-  }
+  store_sums(job, sums, mine_x, mine_w);
 }

@@ -48,21 +48,26 @@ export const product = (n: number, { rows, groups, values }: Work): Cost => ({
   bytes: 4 * n * (32 * groups + rows),
   flops: 2 * n * values,
 });
-/** The same by tiles, which multiply as many rows as they have. */
-export const tiled = (n: number, o: Params, work: Work): Cost => ({
+/** Rows that a tile multiplies for n: whole quads of those that it has. */
+const inQuads = (n: number): number => 4 * Math.ceil(n / 4);
+/** The same by tiles. */
+export const tiled = (n: number, work: Work): Cost => ({
   ...product(n, work),
-  flops: 2 * passes(n, o) * o.tokens! * work.values,
+  flops: 2 * inQuads(n) * work.values,
 });
 /** The cost of a product over `assignments` of tokens to E experts with all weights together. */
 export const experts = (assignments: number, { E }: Params, work: Work): Cost => ({
   ...product(assignments, work),
   flops: (2 * assignments * work.values) / E!,
 });
-/** The same by tiles. */
-export const tiledExperts = (assignments: number, o: Params, work: Work): Cost => ({
-  ...product(assignments, work),
-  flops: 2 * expertPasses(assignments, o) * o.tokens! * work.values,
-});
+/** The same by tiles, as if tokens went to all experts alike. */
+export function tiledExperts(assignments: number, { E }: Params, work: Work): Cost {
+  const chosen = Math.min(E!, assignments);
+  return {
+    ...product(assignments, work),
+    flops: (2 * chosen * inQuads(assignments / chosen) * work.values) / E!,
+  };
+}
 /** The cost of a kernel that moves `words` words of 4 bytes and computes `flops`. */
 export const moves = (words: number, flops = 0): Cost => ({ bytes: 4 * words, flops });
 

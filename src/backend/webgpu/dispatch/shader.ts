@@ -14,9 +14,12 @@ export interface Variant {
   readonly few?: "8x4" | "4x16";
   /** How the kernels for many tokens work (tiles.ts). `shared` has a size and a type of cells. */
   readonly tile?: "registers" | "shared" | "int8" | "matrix";
-  readonly tile_size?: 64 | 128;
+  readonly tile_size?: TileSize;
   readonly cell?: "f32" | "f16";
 }
+
+/** Rows of activations by rows of weights, where they differ. */
+export type TileSize = 64 | "64x128" | 128;
 
 export const ARITHMETICS = ["f32", "f16", "int8"] as const;
 export type Arithmetic = (typeof ARITHMETICS)[number];

@@ -134,13 +134,20 @@ export const TABLE = {
     grid: (n) => [n, 1],
     cost: (n, o) => moves(n * (o.D! + 9 * o.groups!), 2 * n * o.D! * (1 + o.NORM!)),
   },
+  to_f16: {
+    bindings: { p: "uniform", count: "uniform", x: "read", norm: "read", y: "write" },
+    params: ["D", "eps", "groups", "each"],
+    overrides: ["THREADS", "NORM"],
+    grid: (n) => [n, 1],
+    cost: (n, o) => moves(n * (o.D! + 16 * o.groups!), 2 * n * o.D! * (1 + o.NORM!)),
+  },
   matmul: {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", count: "uniform", y: "write" },
     params: ["y_stride"],
     overrides: ["ADD"],
     grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), Math.ceil(n / o.tokens!)],
     weights: (n, o, { bytes }) => passes(n, o) * bytes,
-    cost: (n, o, work) => tiled(n, o, work),
+    cost: (n, _, work) => tiled(n, work),
   },
   qk_norm: {
     bindings: { p: "uniform", q_norm: "read", k_norm: "read", qkv: "write" },
@@ -187,7 +194,7 @@ export const TABLE = {
     params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "abreast", "chunk"],
     overrides: ["SINKS", "SHARES"],
     grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / o.abreast!), runs],
-    cost: (_, o, work, batch) => attentionCost(o, work, batch, Math.floor(128 / o.SHARES! / o.abreast!)),
+    cost: (_, o, work, batch) => attentionCost(o, work, batch, Math.floor(256 / o.SHARES! / o.abreast!)),
   },
   attention_split: {
     bindings: {

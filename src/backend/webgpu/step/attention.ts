@@ -17,8 +17,8 @@ import type { GpuTensor, Scratch } from "./scratch.ts";
  * only once.
  */
 const FEW_TOKENS = 8;
-/** Rows of attention.wgsl: each of its 64 invocations has two, or a share of two. */
-const ROWS = 128;
+/** Rows of attention.wgsl: each of its 64 invocations has four, or a share of four. */
+const ROWS = 256;
 /**
  * Workgroups that fill a large GPU several times over, and as many as a processor that plays one
  * has use for.
@@ -33,7 +33,7 @@ const SPLIT_POSITIONS = 64;
  * attention.wgsl's cut: the longest run of tokens that one workgroup takes, and of how many heads.
  */
 function runsOf({ heads, kvHeads, headDim }: Attention) {
-  const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 32)));
+  const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 16)));
   const rows = ROWS / shares;
   const abreast = Math.min(heads / kvHeads, rows);
   return { shares, abreast, longest: Math.floor(rows / abreast) };
@@ -143,7 +143,7 @@ export class AttentionCalls {
       stride,
       y_stride: yStride,
       abreast,
-      chunk: shares < 8 ? 8 : 4,
+      chunk: shares < 16 ? 8 : 4,
       most,
       slices,
     };

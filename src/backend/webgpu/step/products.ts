@@ -4,15 +4,14 @@
 import { MemoryError, RequestError } from "../../../errors.ts";
 import type { Attention, KvStore, QkNorm, Router, Routes } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
-import type { StepEncoder } from "../dispatch/encoder.ts";
-import type { Plans } from "../dispatch/plans.ts";
+import type { Arithmetic } from "../dispatch/shader.ts";
 import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
 import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
-import { type Tile, tileCalls } from "../tuning/tiles.ts";
+import { tileCalls } from "../tuning/tiles.ts";
 import type { MatvecVariant, Tuning } from "../tuning/tuning.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector, PackedWeights } from "../weights/space.ts";
-import type { RowKind, StepBatch } from "./batch.ts";
-import { type GpuTensor, type Norm, padded, type Scratch } from "./scratch.ts";
+import { type RoundingContext, rounded } from "./rounded.ts";
+import { type GpuTensor, padded } from "./scratch.ts";
 
 /** As route.wgsl has room for. */
 const MAX_EXPERTS = 1024;
@@ -21,11 +20,7 @@ type Values = Readonly<Record<string, number>>;
 type Buffers = Readonly<Record<string, Buffer>>;
 
 /** What the products need of the backend. */
-export interface ProductContext {
-  readonly encoder: StepEncoder;
-  readonly plans: Plans;
-  readonly scratch: Scratch;
-  readonly step: StepBatch;
+export interface ProductContext extends RoundingContext {
   readonly tuning: Tuning;
   /** The same tensor, its norm computed where that was left to the kernels that read it. */
   concrete(x: GpuTensor): GpuTensor;
@@ -75,7 +70,7 @@ export class Products {
       return;
     }
     const tile = tuning.tileFor(w.format);
-    const from = this.#tileRows(tile, x);
+    const from = this.#inputRows(tile.input, x);
     plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
       tileCalls(
         this.#context.encoder,
@@ -300,8 +295,8 @@ export class Products {
     const out = scratch.storage("expert outputs", n, padded(D), x.rows, K);
     const sorted = scratch.storage("sorted assignments", n, 1, x.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
-    const { upInt8, downInt8, calls } = this.#grouped(form, up, down);
-    const from = upInt8 ? this.#quantized(x, each).x : this.#context.concrete(x).buffer;
+    const { upInput, downInput, calls } = this.#grouped(form, up, down);
+    const from = this.#inputRows(upInput, x, each);
     const key = `${form} ${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [
       encoder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
@@ -311,7 +306,16 @@ export class Products {
     plans.run(`expert_up ${key}`, n * each, () =>
       calls("expert_up", up, { ...at, y_stride: padded(F) }, { ...assignments, x: from, y: act }),
     );
-    const again = downInt8 ? this.#int8("int8 expert activations", act, n, F, x.rows, K) : act;
+    const again =
+      downInput === "f32"
+        ? act
+        : rounded(this.#context, downInput, `${downInput} expert activations`, {
+            x: act,
+            n,
+            D: F,
+            rows: x.rows,
+            each: K,
+          });
     plans.run(`expert_down ${key}`, n * K, () =>
       calls("expert_down", down, { ...at, y_stride: padded(D) }, { ...assignments, x: again, y: out }),
     );
@@ -333,7 +337,7 @@ export class Products {
     return form === "tile" ? tuning.tileFor(w13.format).tokens : FEW[form].tokens;
   }
 
-  /** The kernels of grouped experts in a form, and which of them take rows rounded to int8. */
+  /** The kernels of grouped experts in a form, and what rows they take. */
   #grouped(form: FewShape | "tile", up: PackedWeights, down: PackedWeights) {
     const { encoder, tuning } = this.#context;
     const [tile, downTile] = [tuning.tileFor(up.format), tuning.tileFor(down.format)];
@@ -342,38 +346,33 @@ export class Products {
       form === "tile"
         ? tileCalls(encoder, name, w === up ? tile : downTile, w, values, buffers)
         : fewCalls(encoder, `${name}_few`, tuning.few(w, form, int8), w, values, buffers);
-    const few = { upInt8: int8, downInt8: int8, calls };
-    return form === "tile" ? { upInt8: tile.int8, downInt8: downTile.int8, calls } : few;
+    const few: Arithmetic = int8 ? "int8" : "f32";
+    const [upInput, downInput] = form === "tile" ? [tile.input, downTile.input] : [few, few];
+    return { upInput, downInput, calls };
   }
 
   /** Rows of x rounded to int8, normed first where the norm was left to this kernel. */
   #quantized(x: GpuTensor, each = 1): Omit<MatvecInput, keyof MatvecVariant> {
-    const [n, D] = x.shape;
-    const y = this.#int8("int8 activations", x.buffer, n, D, x.rows, each, x.norm);
+    const [, D] = x.shape;
+    const y = this.#inputRows("int8", x, each);
     return { x: y, norm: null, D, eps: 0, key: "int8" };
   }
 
-  /** n x each rows of D columns rounded to int8: quantize.wgsl. */
-  #int8(verb: string, x: Buffer, n: number, D: number, rows: RowKind, each: number, norm?: Norm): Buffer {
-    const { plans, scratch, step, encoder } = this.#context;
-    const groups = padded(D) / 32;
-    const y = scratch.storage(verb, n, groups * 9, rows, each);
-    plans.run(`quantize ${x.id} ${norm?.weights.id} ${norm?.eps} ${y.id}`, n * each, () => [
-      encoder.call("quantize", {
-        params: { D, eps: norm?.eps ?? 0, groups, each },
-        overrides: { THREADS: 64, NORM: norm ? 1 : 0 },
-        buffers: { count: step.counts[rows], x, norm: norm?.weights ?? x, y },
-      }),
-    ]);
-    return y;
-  }
-
   /**
-   * Rows of x as a tile takes them: the norm computed, and rounded to int8 where it
-   * multiplies in that.
+   * Rows of x as kernels for many take them: the norm computed, and rounded where they multiply in
+   * f16 or int8.
    */
-  #tileRows(tile: Tile, x: GpuTensor): Buffer {
-    return tile.int8 ? this.#quantized(x).x : this.#context.concrete(x).buffer;
+  #inputRows(input: Arithmetic, x: GpuTensor, each = 1): Buffer {
+    if (input === "f32") return this.#context.concrete(x).buffer;
+    const [n, D] = x.shape;
+    return rounded(this.#context, input, `${input} activations`, {
+      x: x.buffer,
+      n,
+      D,
+      rows: x.rows,
+      each,
+      norm: x.norm,
+    });
   }
 
   /** The input of a matrix-vector kernel; it computes a norm that was left to it. */

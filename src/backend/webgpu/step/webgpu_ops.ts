@@ -1,5 +1,5 @@
-// What the WebGPU backend offers beyond the verbs: experts in slots, tuning, profiles, counters; and
-// what it is opened with.
+// What the WebGPU backend offers beyond the verbs: experts in slots, tuning, profiles, counters;
+// and what it is opened with.
 
 import type { PanelWorkOf } from "../../../tensor/load.ts";
 import type { ExpertShape } from "../../../tensor/record.ts";

@@ -202,7 +202,7 @@ class Bench extends Trial {
     const finders = (int8: boolean) => {
       const stride = down.groups * (int8 ? 9 : 32);
       const act = this.buffer(K * stride * 4);
-      const from = int8 ? this.quantized(x, up.groups, D) : x;
+      const from = int8 ? this.rounded(x, "int8", up.groups, D) : x;
       const input: Omit<MatvecInput, keyof MatvecVariant> = { x: from, norm: null, D, eps: 0, key: "" };
       const ups = (variant: MatvecVariant) =>
         some.flatMap((e) =>
@@ -278,10 +278,10 @@ class Bench extends Trial {
         if (performance.now() > this.#until && best) break;
         const ms = await this.#tried(`tile ${name}`, async () => {
           const tile = tuning.tileFor(w.format, name);
-          const from = tile.int8 ? this.quantized(x, w.groups, w.cols, TILE_ROWS) : x;
+          const from = tile.input === "f32" ? x : this.rounded(x, tile.input, w.groups, w.cols, TILE_ROWS);
           const calls = tileCalls(encoder, "matmul", tile, w, { y_stride: stride, ADD: 0 }, { count, x: from, y });
           const got = await this.floats(calls, y, COMPARED_ROWS * stride, TILE_ROWS);
-          const tolerance = TILES[name].int8 ? TOLERANCE.int8 : TOLERANCE.f16;
+          const tolerance = TOLERANCE[tile.input === "int8" ? "int8" : "f16"];
           if (wanted && !this.#equal(`tile ${name}`, got, wanted, tolerance)) return null;
           return this.time(calls, best?.ms ?? Number.POSITIVE_INFINITY, TILE_ROWS);
         });

@@ -5,7 +5,7 @@ import type { Format } from "../../../tensor/format.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Call } from "../dispatch/commands.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
-import type { Variant } from "../dispatch/shader.ts";
+import type { Arithmetic, TileSize, Variant } from "../dispatch/shader.ts";
 import type { PackedWeights } from "../weights/space.ts";
 
 /** One variant of matmul, expert_up and expert_down for many tokens. */
@@ -14,9 +14,10 @@ export interface Tile {
   readonly tokens: number;
   readonly rows: number;
   /**
-   * Activations are rounded to int8 first (quantize.wgsl); the format must have that arithmetic.
+   * What activations are rounded to first, by quantize.wgsl or to_f16.wgsl; for int8 the format
+   * must have that arithmetic.
    */
-  readonly int8: boolean;
+  readonly input: Arithmetic;
   readonly variant: Pick<Variant, "tile" | "tile_size" | "cell" | "arithmetic">;
 }
 
@@ -27,40 +28,48 @@ export interface TileNeeds {
   readonly matrix: boolean;
 }
 
-const shared = (size: 64 | 128, cell: "f32" | "f16"): Tile => ({
-  tokens: size,
-  rows: size,
-  int8: false,
+const shared = (size: TileSize, cell: "f32" | "f16"): Tile => ({
+  tokens: size === 128 ? 128 : 64,
+  rows: size === 64 ? 64 : 128,
+  input: cell,
   variant: { tile: "shared", tile_size: size, cell, arithmetic: "f32" },
 });
 
 export const TILES = {
   /** Weights in registers: for CPUs, whose workgroup memory is memory. */
-  registers: { tokens: 16, rows: 128, int8: false, variant: { tile: "registers", arithmetic: "f32" } },
+  registers: { tokens: 16, rows: 128, input: "f32", variant: { tile: "registers", arithmetic: "f32" } },
   /** Both sides in workgroup memory. */
   shared64: shared(64, "f32"),
+  shared64x128: shared("64x128", "f32"),
   shared128: shared(128, "f32"),
   /** The same, held there as f16. */
   half64: shared(64, "f16"),
+  half64x128: shared("64x128", "f16"),
   half128: shared(128, "f16"),
   /** The same in int8 products. */
-  int8: { tokens: 64, rows: 64, int8: true, variant: { tile: "int8", arithmetic: "int8" } },
+  int8: { tokens: 64, rows: 64, input: "int8", variant: { tile: "int8", arithmetic: "int8" } },
   /**
    * The same on matrix units, which are an experiment of one WebGPU implementation: used only after
    * its results were compared.
    */
-  matrix: { tokens: 64, rows: 64, int8: false, variant: { tile: "matrix", arithmetic: "f32" } },
+  matrix: { tokens: 64, rows: 64, input: "f16", variant: { tile: "matrix", arithmetic: "f32" } },
 } as const satisfies Readonly<Record<string, Tile>>;
 
 export type TileName = keyof typeof TILES;
+
+/** Rounded activations: the kernel that makes them, and words of a row of `groups` groups. */
+export const ROUNDED = {
+  f16: { kernel: "to_f16", words: (groups: number) => groups * 16 + 2 },
+  int8: { kernel: "quantize", words: (groups: number) => groups * 9 },
+} as const;
 
 /** The variants that a device can run on weights of a format; the first needs nothing. */
 export function tilesFor(format: Format, device: TileNeeds): readonly TileName[] {
   const quantized = takesInt8Tile(format);
   return (Object.keys(TILES) as TileName[]).filter((name) => {
-    const { int8, variant }: Tile = TILES[name];
+    const { input, variant }: Tile = TILES[name];
     if (variant.tile === "matrix") return device.matrix;
-    return (variant.cell !== "f16" || device.f16) && (!int8 || (device.int8 && quantized));
+    return (variant.cell !== "f16" || device.f16) && (input !== "int8" || (device.int8 && quantized));
   });
 }
 

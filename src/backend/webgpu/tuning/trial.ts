@@ -7,6 +7,7 @@ import type { Buffer, Device } from "../device/device.ts";
 import type { Call } from "../dispatch/commands.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { GpuSlots } from "../weights/slots.ts";
+import { ROUNDED } from "./tiles.ts";
 
 /** Milliseconds of work that a timing lasts at least: far above what a submit costs. */
 const SAMPLE = 3;
@@ -43,11 +44,12 @@ export class Trial {
     return this.encoder.read({ buffer: out, rows: 1, width: size, stride: size, type: "f32" });
   }
 
-  protected quantized(x: Buffer, groups: number, D: number, rows = 1): Buffer {
-    const y = this.buffer(rows * groups * 36);
+  protected rounded(x: Buffer, to: "f16" | "int8", groups: number, D: number, rows = 1): Buffer {
+    const { kernel, words } = ROUNDED[to];
+    const y = this.buffer(rows * words(groups) * 4);
     const { encoder } = this;
     const count = this.count(rows);
-    const call = encoder.call("quantize", {
+    const call = encoder.call(kernel, {
       params: { D, eps: 0, groups, each: 1 },
       overrides: { THREADS: 64, NORM: 0 },
       buffers: { count, x, norm: x, y },

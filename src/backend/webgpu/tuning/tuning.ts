@@ -110,7 +110,7 @@ export class Tuning {
   /** Whether experts may be multiplied by rounded activations now. */
   get usesInt8(): boolean {
     const { arithmetics } = this.abilities;
-    if ((arithmetics.length === 1 && arithmetics[0] === "int8") || TILES[this.tile].int8) return true;
+    if ((arithmetics.length === 1 && arithmetics[0] === "int8") || TILES[this.tile].input === "int8") return true;
     return [...this.#experts.values()].some(({ up }) => up.arithmetic === "int8");
   }
 
@@ -155,7 +155,7 @@ export class Tuning {
    */
   tileFor(format: Format, wanted: TileName = this.tile): Tile {
     const suitable = (name: TileName): boolean =>
-      this.#tiles.includes(name) && (!TILES[name].int8 || takesInt8Tile(format));
+      this.#tiles.includes(name) && (TILES[name].input !== "int8" || takesInt8Tile(format));
     return TILES[[wanted, "shared64" as const, ...this.tilesFor(format)].find(suitable) ?? wanted];
   }
 

@@ -5,7 +5,9 @@ import type { BackendInfo, BackendMemory } from "../src/backend/ops.ts";
 import type { Counters } from "../src/backend/webgpu/device/device.ts";
 import type { CopyBandwidth, Profile } from "../src/backend/webgpu/dispatch/profile.ts";
 import type { GpuExperts } from "../src/backend/webgpu/weights/space.ts";
-import { openSteps, type Steps, type StepsOptions } from "./steps.ts";
+import { MemoryError } from "../src/errors.ts";
+import type { Case } from "./cases.ts";
+import type { Steps, StepsOptions } from "./steps.ts";
 
 /** Warm-up tokens: one more than the most in flight. */
 const WARM_UP = 5;
@@ -15,12 +17,8 @@ const ROUNDS = 3;
 export interface ProfileOptions extends StepsOptions {
   /** A weights folder or synthetic:... */
   readonly model: string;
-  /** Positions before the decoded tokens. */
-  readonly contexts: readonly number[];
-  /** Sequences that are decoded together. */
-  readonly rows: readonly number[];
-  /** Lengths of prompts. */
-  readonly prompts: readonly number[];
+  /** In the order in which they are measured. */
+  readonly cases: readonly Case[];
   /** Tokens of a run that is measured: three times without timestamps, once with. */
   readonly tokens: number;
   /** Starts no further case after this many milliseconds. */
@@ -40,25 +38,25 @@ export interface KernelRow {
   readonly flopsPerSecond: number | null;
   /** bytesPerSecond, relative to the copy bandwidth. */
   readonly ofCopy: number | null;
+  /** Standard error of ms by the grain of the timestamps. */
+  readonly errorMs: number | null;
 }
 
-export interface ProfileCase {
-  /** "decode at 4096", "decode of 16 at 4096", "prompt of 512". */
-  readonly name: string;
-  readonly kind: "decode" | "prompt";
-  /** Tokens before the step, and tokens of it: of as many sequences where it decodes. */
-  readonly context: number;
-  readonly tokens: number;
+export interface ProfileCase extends Case {
   /** Wall time of an untouched step: the median of a few runs, and each run. */
   readonly stepMs: number;
   readonly samples: readonly number[];
   readonly tokensPerSecond: number;
+  /** weightBytes in stepMs, relative to the copy bandwidth: by the clock, without timestamps. */
+  readonly weightsOfCopy: number;
   /** The same with one pass and two timestamps for each kernel, and the difference. */
   readonly profiledStepMs: number;
   readonly addedMs: number;
   /** In the profiled steps: the time of all kernels, and from the first start to the last end. */
   readonly kernelMs: number | null;
   readonly spanMs: number | null;
+  /** What timestamps were multiples of, in ns: large where a page's are coarse. Null: none. */
+  readonly grainNs: number | null;
   readonly kernels: readonly KernelRow[];
   /** In an untouched step. */
   readonly dispatches: number;
@@ -88,78 +86,58 @@ export interface ProfileReport {
   readonly memory: BackendMemory;
   /** The copy kernel in this run: the upper limit for a kernel's bandwidth. */
   readonly copy: CopyBandwidth;
+  /** The tuner's choices. */
+  readonly tuned: Steps["tuned"];
   readonly cases: readonly ProfileCase[];
   /** Cases that the time budget left out. */
   readonly skipped: readonly string[];
+  /** Cases for which the memory was too small. */
+  readonly failed: readonly { readonly name: string; readonly error: string }[];
 }
 
-export async function profile(options: ProfileOptions): Promise<ProfileReport> {
-  const started = performance.now();
-  const {
+/** Measures the cases one after the other. @throws DeviceError */
+export async function profile(steps: Steps, options: ProfileOptions): Promise<ProfileReport> {
+  const { model, weights, kv, chunk, tokens, budgetMs = Number.POSITIVE_INFINITY } = options;
+  const until = performance.now() + budgetMs;
+  const cases: ProfileCase[] = [];
+  const skipped: string[] = [];
+  const failed: { name: string; error: string }[] = [];
+  const copy = await steps.ops.profiling.copyBandwidth();
+  const report = (): ProfileReport => ({
     model,
+    backend: steps.ops.info,
     weights,
     kv,
+    layers: steps.architecture.layers.length,
     chunk,
-    contexts,
-    rows: together,
-    prompts,
-    tokens,
-    budgetMs = Number.POSITIVE_INFINITY,
-  } = options;
-  const steps = await openSteps(model, options);
-  try {
-    const cases: ProfileCase[] = [];
-    const skipped: string[] = [];
-    const copy = await steps.ops.profiling.copyBandwidth();
-    const report = (): ProfileReport => ({
-      model,
-      backend: steps.ops.info,
-      weights,
-      kv,
-      layers: steps.architecture.layers.length,
-      chunk,
-      loadMs: steps.loadMs,
-      memory: steps.ops.memory(),
-      copy,
-      cases: [...cases],
-      skipped: [...skipped],
-    });
-    const wanted = [
-      ...together.flatMap((rows) =>
-        contexts.map((context) => ({
-          name: rows === 1 ? `decode at ${context}` : `decode of ${rows} at ${context}`,
-          kind: "decode" as const,
-          context,
-          tokens: rows,
-        })),
-      ),
-      ...prompts.map((length) => ({
-        name: `prompt of ${length}`,
-        kind: "prompt" as const,
-        context: 0,
-        tokens: length,
-      })),
-    ];
-    for (const one of wanted) {
-      if (performance.now() - started > budgetMs) {
-        skipped.push(one.name);
-        continue;
-      }
+    loadMs: steps.loadMs,
+    memory: steps.ops.memory(),
+    copy,
+    tuned: steps.tuned,
+    cases: [...cases],
+    skipped: [...skipped],
+    failed: [...failed],
+  });
+  for (const one of options.cases) {
+    if (performance.now() > until) {
+      skipped.push(one.name);
+      continue;
+    }
+    try {
       const done = await measure(steps, one, one.kind === "decode" ? tokens : 1, chunk, copy);
       cases.push(done);
       options.onCase?.(done, report());
+    } catch (error) {
+      if (!(error instanceof MemoryError)) throw error;
+      failed.push({ name: one.name, error: error.message });
     }
-    return report();
-  } finally {
-    await steps.close();
   }
+  return report();
 }
-
-type Wanted = Pick<ProfileCase, "name" | "kind" | "context" | "tokens">;
 
 async function measure(
   steps: Steps,
-  wanted: Wanted,
+  wanted: Case,
   repeats: number,
   chunk: number,
   copy: CopyBandwidth,
@@ -200,10 +178,12 @@ async function measure(
     stepMs,
     samples,
     tokensPerSecond: (1000 * wanted.tokens) / stepMs,
+    weightsOfCopy: (1000 * per("weightBytes")) / stepMs / copy.bytesPerSecond,
     profiledStepMs,
     addedMs: profiledStepMs - stepMs,
     kernelMs: found.spanMs === null ? null : kernels.reduce((sum, { ms }) => sum + (ms ?? 0), 0),
     spanMs: found.spanMs === null ? null : found.spanMs / each,
+    grainNs: found.grainNs,
     kernels,
     dispatches: per("dispatches"),
     dispatchesPerLayer: perLayer(kernels, steps.architecture.layers.length, decode),
@@ -218,7 +198,7 @@ async function measure(
   };
 }
 
-function rows({ kernels }: Profile, steps: number, copy: number): KernelRow[] {
+function rows({ kernels, grainNs }: Profile, steps: number, copy: number): KernelRow[] {
   const all = kernels.reduce((sum, { ms }) => sum + (ms ?? 0), 0);
   return kernels.map(({ kernel, calls, ms, weightBytes, otherBytes, flops }) => {
     const bytes = weightBytes + otherBytes;
@@ -233,6 +213,8 @@ function rows({ kernels }: Profile, steps: number, copy: number): KernelRow[] {
       bytesPerSecond,
       flopsPerSecond: perSecond(flops),
       ofCopy: bytesPerSecond === null ? null : bytesPerSecond / copy,
+      // Of two timestamps each is off by up to a grain, alike: a variance of a sixth a call.
+      errorMs: grainNs === null ? null : (grainNs * Math.sqrt(calls / 6)) / 1e6 / steps,
     };
   });
 }
@@ -247,7 +229,7 @@ function perLayer(kernels: readonly KernelRow[], layers: number, decode: boolean
  * See ProfileCase. The last layer's experts get only the rows with logits, and are not computed if
  * there are none.
  */
-function leastWeightBytes({ model, architecture }: Steps, { kind, tokens }: Wanted, chunk: number): number {
+function leastWeightBytes({ model, architecture }: Steps, { kind, tokens }: Case, chunk: number): number {
   const { perToken: K, count: E } = architecture.layers[0]!.experts;
   let bytes = 0;
   for (let first = 0; first < tokens; first += chunk) {

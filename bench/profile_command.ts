@@ -3,15 +3,18 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import type { PackableName } from "../kernels/formats/index.ts";
+import { PACKABLE, type PackableName } from "../kernels/formats/index.ts";
 import { formatBytes, formatSeconds } from "../src/cli/output.ts";
 import { RequestError } from "../src/errors.ts";
 import { oneOf, resultName, whole, wholes } from "./arguments.ts";
+import { decodeCase, parseCases, promptCase } from "./cases.ts";
+import { openSteps } from "./node_steps.ts";
 import { type KernelRow, type ProfileCase, type ProfileOptions, type ProfileReport, profile } from "./profile.ts";
 import { about, stamp } from "./result.ts";
 
-const USAGE = `usage: npm run bench -- --profile [--model <folder or synthetic:...>] [--weights f32|f16|q8|q4] [--kv f16|f32]
-         [--contexts 0,1024] [--rows 1,16] [--prompts 512] [--tokens <to decode>] [--chunk 512] [--adapter <part of a name>]
+const USAGE = `usage: npm run bench -- --profile [--model <folder or synthetic:...>] [--weights q4|q4_k|...] [--kv f16|f32]
+         [--contexts 0,1024] [--rows 1,16] [--prompts 512] | [--cases 1@0,p512,16@4096]
+         [--tokens <to decode>] [--chunk 512] [--adapter <part of a name>]
          [--budget <seconds>] [--name <of the result> | --out <file>] [--json]`;
 
 /** Runs a profile as the arguments say; returns the exit code. */
@@ -30,18 +33,23 @@ export async function profileCommand(root: URL, args: readonly string[]): Promis
   if (options.out === undefined) mkdirSync(new URL("bench/results/", root), { recursive: true });
   // Written after each case, so that an aborted run leaves its results.
   const write = (report: ProfileReport): void => writeFileSync(file, `${JSON.stringify(result(report), null, 2)}\n`);
-  const report = await profile({
+  const started = performance.now();
+  const steps = await openSteps(options.model, options);
+  const { budgetMs } = options;
+  const report = await profile(steps, {
     ...options,
+    ...(budgetMs !== undefined && { budgetMs: budgetMs - (performance.now() - started) }),
     onCase(done, soFar) {
       write(soFar);
       if (options.json) return;
       if (soFar.cases.length === 1) console.log(headOf(soFar));
       console.log(caseTable(done, soFar));
     },
-  });
+  }).finally(() => steps.close());
   write(report);
   if (options.json) console.log(JSON.stringify(result(report)));
   else {
+    for (const { name, error } of report.failed) console.log(`${name}: ${error}`);
     if (report.skipped.length > 0) console.log(`not begun within the budget of time: ${report.skipped.join(", ")}`);
     console.log(`written to ${options.out ?? `bench/results/${name}.json`}`);
   }
@@ -49,6 +57,7 @@ export async function profileCommand(root: URL, args: readonly string[]): Promis
 }
 
 interface Parsed extends ProfileOptions {
+  readonly adapter: string | undefined;
   readonly name: string | undefined;
   readonly out: string | undefined;
   readonly json: boolean;
@@ -65,6 +74,7 @@ function parse(args: readonly string[]): Parsed {
       contexts: { type: "string", default: "0,1024" },
       rows: { type: "string", default: "1" },
       prompts: { type: "string", default: "512" },
+      cases: { type: "string" },
       tokens: { type: "string", default: "16" },
       chunk: { type: "string", default: "512" },
       adapter: { type: "string" },
@@ -75,13 +85,16 @@ function parse(args: readonly string[]): Parsed {
     },
   });
   const { model, adapter, out, json } = values;
+  const contexts = wholes("contexts", values.contexts, 0);
+  const products = [
+    ...wholes("rows", values.rows, 1).flatMap((rows) => contexts.map((context) => decodeCase(rows, context))),
+    ...wholes("prompts", values.prompts, 1).map(promptCase),
+  ];
   return {
     model,
-    weights: oneOf<PackableName>("weights", values.weights, ["f32", "f16", "q8", "q4"]),
+    weights: oneOf<PackableName>("weights", values.weights, PACKABLE),
     kv: oneOf("kv", values.kv, ["f16", "f32"]),
-    contexts: wholes("contexts", values.contexts, 0),
-    rows: wholes("rows", values.rows, 1),
-    prompts: wholes("prompts", values.prompts, 1),
+    cases: values.cases === undefined ? products : parseCases("--cases", values.cases),
     tokens: whole("tokens", values.tokens, 1),
     chunk: whole("chunk", values.chunk, 1),
     adapter,
@@ -111,6 +124,7 @@ function headOf({ model, backend, weights, kv, loadMs, copy, memory }: ProfileRe
   return lines.map(([name, value]) => `${name!.padEnd(12)}${value}\n`).join("");
 }
 
+const COARSE_NS = 1000;
 const COLUMNS = ["calls", "ms", "%", "bytes", "GB/s", "% copy", "GFLOP/s"];
 
 function caseTable(c: ProfileCase, report: ProfileReport): string {
@@ -126,10 +140,16 @@ function caseTable(c: ProfileCase, report: ProfileReport): string {
     ...c.kernels.map((row) => cells(`  ${row.kernel}`, kernelCells(row))),
     c.kernelMs === null || c.spanMs === null
       ? "  this adapter has no timestamps: no times of kernels"
-      : `  kernels ${c.kernelMs.toFixed(3)} ms of ${c.spanMs.toFixed(3)} ms from the first to the last; timing them made a step ${c.profiledStepMs.toFixed(3)} ms (${c.addedMs >= 0 ? "+" : ""}${c.addedMs.toFixed(3)})`,
+      : `${coarse(c)}  kernels ${c.kernelMs.toFixed(3)} ms of ${c.spanMs.toFixed(3)} ms from the first to the last; timing them made a step ${c.profiledStepMs.toFixed(3)} ms (${c.addedMs >= 0 ? "+" : ""}${c.addedMs.toFixed(3)})`,
     `  dispatches ${c.dispatches}${layer}, submits ${c.submits}, readbacks ${c.readbacks} of ${formatBytes(c.bytesRead)}, made after warm-up ${c.created}`,
-    `  weights ${formatBytes(c.weightBytes)}, at least ${formatBytes(c.leastWeightBytes)} (${c.weightBytes >= c.leastWeightBytes ? "+" : ""}${more} %)\n`,
+    `  weights at ${(100 * c.weightsOfCopy).toFixed(1)} % of the copy: ${formatBytes(c.weightBytes)}, at least ${formatBytes(c.leastWeightBytes)} (${c.weightBytes >= c.leastWeightBytes ? "+" : ""}${more} %)\n`,
   ].join("\n");
+}
+
+/** A note on timestamps that are longer than kernels may take. */
+function coarse({ grainNs }: ProfileCase): string {
+  if (grainNs === null || grainNs < COARSE_NS) return "";
+  return `  timestamps are multiples of ${(grainNs / 1000).toFixed(1)} us: times of kernels are sums over layers and steps\n`;
 }
 
 function kernelCells(row: KernelRow): string[] {

@@ -18,6 +18,7 @@ import { ggufCommand } from "./gguf.ts";
 import { isaCommand } from "./isa/command.ts";
 import { loadCommand } from "./load.ts";
 import { masksCommand } from "./masks.ts";
+import { pageCommand } from "./page/command.ts";
 import { comparePeer, PEERS, type PeerName } from "./peer.ts";
 import { perplexityCommand } from "./perplexity_command.ts";
 import { profileCommand } from "./profile_command.ts";
@@ -41,6 +42,7 @@ const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--na
        npm run bench -- isa [--kernels matmul_vec,route] [--formats q4] [--page] [its other options: bench/README.md]
        npm run bench -- load [--clients 1,4,16,64] [--seconds <each>] [its other options: bench/README.md]
        npm run bench -- masks [--vocabularies 32k,200k] [its other options: bench/README.md]
+       npm run bench -- page [--port <number> | --out <folder>]
        npm run bench -- perplexity <model> ... --text <file> [its other options: bench/README.md]
        npm run bench -- residency --model <folder> [--ram 12GiB] [its own options: bench/README.md]`;
 
@@ -126,6 +128,7 @@ if (process.argv[2] === "isa") process.exit(await isaCommand(root, process.argv.
 if (process.argv[2] === "load") process.exit(await loadCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "formats") process.exit(await formatsCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "masks") process.exit(await masksCommand(root, process.argv.slice(3)));
+if (process.argv[2] === "page") process.exit(await pageCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "cold") process.exit(await coldCommand(process.argv.slice(3)));
 if (process.argv[2] === "perplexity") process.exit(await perplexityCommand(process.argv.slice(3)));
 if (process.argv[2] === "residency") process.exit(await residencyCommand(root, process.argv.slice(3)));

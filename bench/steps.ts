@@ -6,16 +6,14 @@
 
 import { FORMATS, type PackableName } from "../kernels/formats/index.ts";
 import type { Batch, Chooser, KvStore } from "../src/backend/ops.ts";
-import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
 import type { RowForms } from "../src/backend/webgpu/tuning/rows.ts";
 import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts";
 import { DEPTH } from "../src/engine/stream.ts";
 import { warmUp } from "../src/engine/warm_up.ts";
-import { DeviceError } from "../src/errors.ts";
 import { type Decoder, forward, loadDecoder } from "../src/model/decoder.ts";
 import { type Architecture, kvGeometry } from "../src/model/family.ts";
 import { keep } from "../src/model/formats.ts";
-import { openWeights } from "./weights.ts";
+import type { OpenWeights } from "./synthetic.ts";
 
 const BLOCK = 32; // positions of a KV block, as open() has it
 
@@ -39,7 +37,6 @@ export interface StepsOptions {
   readonly kv: "f16" | "f32";
   /** Largest batch. */
   readonly chunk: number;
-  readonly adapter?: string | undefined;
   /** Which forms of products are used, by rows. Default: what is usual for the adapter. */
   readonly forms?: RowForms;
   /** Whether kernels are timed first; default true. */
@@ -51,6 +48,8 @@ export interface Steps {
   readonly architecture: Architecture;
   readonly model: Decoder;
   readonly loadMs: number;
+  /** The tuner's choices, by problem; empty where nothing was timed. */
+  readonly tuned: Readonly<Record<string, unknown>>;
   /** The warm-up of open(). Writes to the first blocks of the cache. */
   warmUp(): Promise<void>;
   /** Reserves cache for sequences of this many positions. */
@@ -72,18 +71,37 @@ export interface Steps {
   close(): Promise<void>;
 }
 
-/** Opens a folder of weights or a synthetic model. @throws DeviceError without an adapter */
-export async function openSteps(where: string, options: StepsOptions): Promise<Steps> {
-  const { weights, kv, chunk, adapter, forms, tune = true } = options;
+/**
+ * Loads a model onto the device, and closes the weights.
+ * @param onClose what to do once the device is closed
+ */
+export async function stepsOn(
+  gpu: GPU,
+  { architecture, sources, close }: OpenWeights,
+  options: StepsOptions,
+  onClose: () => void = () => {},
+): Promise<Steps> {
+  const { weights, kv, chunk, forms, tune = true } = options;
   const started = performance.now();
-  const { architecture, sources, close } = await openWeights(where);
-  const gpu = await openNodeGpu(adapter);
-  if (!gpu) throw new DeviceError("no WebGPU adapter was found (package webgpu and a Vulkan driver)");
-  const onClose = (): void => void gpu.release();
-  const ops = await createWebGpuOps(gpu.gpu, { maxTokens: chunk, onClose, ...(forms && { forms }) });
-  const model = await loadDecoder(ops, architecture, sources, { plan: keep(FORMATS[weights]) });
-  await close();
-  if (tune) await ops.tune(null); // in every run: an earlier result may come from a busy machine
+  const format = FORMATS[weights];
+  const ops = await createWebGpuOps(gpu, { maxTokens: chunk, onClose, ...(forms && { forms }) });
+  let model: Decoder;
+  let tuned: Readonly<Record<string, unknown>> = {};
+  try {
+    model = await loadDecoder(ops, architecture, sources, { plan: keep(format) });
+    if (tune)
+      await ops.tune({
+        read: async () => null, // timed in every run: an earlier result may come from a busy machine
+        async write(_, text) {
+          tuned = JSON.parse(text);
+        },
+      });
+  } catch (error) {
+    ops.close();
+    throw error;
+  } finally {
+    await close();
+  }
   const greedy = (): Chooser => {
     const chooser = ops.choosing.create({ ...GREEDY, vocab: architecture.vocab });
     if (!chooser) throw new Error("the backend does not choose greedily");
@@ -96,6 +114,7 @@ export async function openSteps(where: string, options: StepsOptions): Promise<S
     architecture,
     model,
     loadMs: performance.now() - started,
+    tuned,
     async warmUp() {
       const positions = 4 * chunk;
       await cache.reserve(Math.ceil(positions / BLOCK));

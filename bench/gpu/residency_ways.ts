@@ -17,7 +17,7 @@ import { recordReader } from "../../src/experts/record_reader.ts";
 import type { Decoder } from "../../src/model/decoder.ts";
 import type { Architecture } from "../../src/model/family.ts";
 import { expertShape, keep } from "../../src/model/formats.ts";
-import { openSteps } from "../steps.ts";
+import { openSteps } from "../node_steps.ts";
 import { openWeights } from "../weights.ts";
 
 export interface WaysOptions {

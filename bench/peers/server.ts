@@ -11,6 +11,7 @@ const TYPES: Readonly<Record<string, string>> = {
   mjs: "text/javascript",
   wasm: "application/wasm",
   json: "application/json",
+  css: "text/css",
 };
 
 const ISOLATED = {
@@ -31,10 +32,12 @@ export interface Served {
   close(): void;
 }
 
-/** Starts a server on a free local port. */
-export async function serve(site: Site): Promise<Served> {
+/** Starts a server on a local port; 0: a free one. */
+export async function serve(site: Site, wanted = 0): Promise<Served> {
   const server: Server = createServer((request, response) => answer(site, request, response));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(wanted, "127.0.0.1", resolve);
+  });
   const { port } = server.address() as AddressInfo;
   return {
     origin: `http://127.0.0.1:${port}`,

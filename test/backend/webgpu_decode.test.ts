@@ -2,7 +2,7 @@
 // of weights a token.
 
 import { describe, expect, it } from "vitest";
-import { openSteps } from "../../bench/steps.ts";
+import { openSteps } from "../../bench/node_steps.ts";
 import { openWeights } from "../../bench/weights.ts";
 import { FORMATS, type FormatName, type PackableName } from "../../kernels/formats/index.ts";
 import type { Batch, Matrix, Ops } from "../../src/backend/ops.ts";

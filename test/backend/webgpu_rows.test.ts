@@ -2,7 +2,8 @@
 // GPUs use: what they read, what they multiply, what they make.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openSteps, type Steps } from "../../bench/steps.ts";
+import { openSteps } from "../../bench/node_steps.ts";
+import type { Steps } from "../../bench/steps.ts";
 import type { Counters } from "../../src/backend/webgpu/device/device.ts";
 import { rowsPerExpert, stepSizes, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";

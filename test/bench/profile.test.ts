@@ -77,8 +77,9 @@ describe.skipIf(left)(titled("npm run bench -- --profile", left), () => {
 
 describe("options of --profile", () => {
   it.each([
-    [["--weights", "q3"], '--weights: expected one of f32, f16, q8, q4, found "q3"'],
+    [["--weights", "q3"], "--weights: expected one of f32, f16, q8, q6_k, "],
     [["--contexts", "0,x"], '--contexts: expected a whole number of at least 0, found "x"'],
+    [["--cases", "1@0,512"], '--cases: expected cases as 16@4096 (rows, positions) or p512, found "512"'],
     [["--tokens", "0"], '--tokens: expected a whole number of at least 1, found "0"'],
     [["--nonsense"], "nonsense"],
   ])("%s is refused", (args, message) => {

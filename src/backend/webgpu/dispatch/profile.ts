@@ -38,6 +38,8 @@ export interface Profile {
    * null without timestamps.
    */
   readonly spanMs: number | null;
+  /** Nanoseconds of which all timestamps were multiples; null without timestamps. */
+  readonly grainNs: number | null;
 }
 
 export interface CopyBandwidth {
@@ -74,6 +76,7 @@ export class Profiler implements PassWriter {
   readonly #timed: Timed[] = [];
   readonly #timestamps: boolean;
   #spanNs = 0;
+  #grainNs = 0n;
 
   /** @param batch of the step that is submitted */
   constructor(device: Device, batch: () => Batch) {
@@ -104,6 +107,7 @@ export class Profiler implements PassWriter {
       const times = new BigUint64Array(staging.gpu.getMappedRange(0, staging.size).slice(0, names.length * 16));
       for (const buffer of [resolved, staging]) this.#device.free(buffer);
       set.destroy();
+      for (const time of times) this.#grainNs = divisor(this.#grainNs, time);
       // A pass may be said to begin while the one before it still runs, and adapters have been seen
       // to begin late.
       let last = times[0]!;
@@ -122,7 +126,8 @@ export class Profiler implements PassWriter {
       ms: this.#timestamps ? ns / 1e6 : null,
     }));
     kernels.sort((a, b) => (b.ms ?? 0) - (a.ms ?? 0) || (a.kernel < b.kernel ? -1 : 1));
-    return { kernels, spanMs: this.#timestamps ? this.#spanNs / 1e6 : null };
+    if (!this.#timestamps) return { kernels, spanMs: null, grainNs: null };
+    return { kernels, spanMs: this.#spanNs / 1e6, grainNs: Number(this.#grainNs) };
   }
 
   #row(name: string): Row {
@@ -147,6 +152,11 @@ export class Profiler implements PassWriter {
     encoder.copyBufferToBuffer(resolved.gpu, 0, staging.gpu, 0, 8 * count);
     this.#timed.push({ names: commands.map(({ call }) => call.name), set, resolved, staging });
   }
+}
+
+/** The greatest common divisor (Euclid). */
+function divisor(a: bigint, b: bigint): bigint {
+  return b === 0n ? a : divisor(b, a % b);
 }
 
 /** What a backend offers for profiles. */

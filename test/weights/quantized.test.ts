@@ -137,6 +137,20 @@ describe("4-bit matrices", () => {
     }
   });
 
+  it("compressed-tensors: groups of a matrix that no calibration reached follow each other", async () => {
+    const any = affine(16, 256, 64);
+    const index = Int32Array.from(any.group).fill(-1);
+    const read = async (data: Int32Array) => {
+      const tensors = packCompressed({ ...any, group: data }, { zeros: true, index: true });
+      return (await matrixOf(tensors, packed({ group_size: 64, symmetric: false, actorder: "group" }))).settle!();
+    };
+    const settled = await read(index);
+    expect(settled).toMatchObject({ format: FORMATS.q4_g64 });
+    expect(settled.order).toBeUndefined();
+    expect(await floatsOf(settled)).toEqual(valuesOf(any));
+    await expect(read(Int32Array.from(index).fill(0, 1, 2))).rejects.toThrow(/group of input 0: expected 0 to 3/);
+  });
+
   it("an order that config.json does not announce is refused", async () => {
     const any = affine(16, 256, 64, { anyOrder: true });
     const matrix = await matrixOf(packGptq(any), { ...GPTQ, group_size: 64 });
@@ -185,6 +199,13 @@ describe("4-bit matrices", () => {
     const { g_idx: __, ...ordered } = packGptq(affine(16, 256, 128, { anyOrder: true }));
     const unknownOrder = matrixOf(ordered, { ...GPTQ, group_size: 128, desc_act: true });
     await expect(unknownOrder).rejects.toThrow(/tensor x\.g_idx is missing/);
+    const compressed = packCompressed(any, { zeros: true });
+    const announced = (actorder: unknown) =>
+      matrixOf(compressed, packed({ group_size: 128, symmetric: false, actorder }));
+    await expect(announced("group")).rejects.toThrow(/tensor x\.weight_g_idx is missing/);
+    await expect(announced("odd")).rejects.toThrow(/actorder: expected .*"group".*, found "odd"/);
+    for (const none of [null, false, "weight", "static"])
+      expect(await floatsOf(await announced(none))).toEqual(valuesOf(any));
     const infinite = packGptq({ ...any, s: any.s.fill(0x7c00, 3, 4) });
     const matrix = await matrixOf(infinite, { ...GPTQ, group_size: 128 });
     await expect(floatsOf(matrix)).rejects.toThrow(/x\.scales holds Infinity at element/);

@@ -16,6 +16,8 @@ export interface CompressedOptions {
   /** Inputs of a group; Infinity: all of them. */
   readonly size: number;
   readonly symmetric: boolean;
+  /** Whether the groups of inputs may lie in any order, which weight_g_idx has. */
+  readonly anyOrder: boolean;
 }
 
 interface Found {
@@ -40,7 +42,7 @@ export function compressedPacking(options: CompressedOptions): Packing {
   };
 }
 
-function find(parts: Parts, { size, symmetric }: CompressedOptions): Found {
+function find(parts: Parts, { size, symmetric, anyOrder }: CompressedOptions): Found {
   const packed = parts.get(".weight_packed");
   const [rows, words] = packed.shape as [number, number];
   if (packed.shape.length !== 2 || packed.dtype !== "I32")
@@ -57,7 +59,11 @@ function find(parts: Parts, { size, symmetric }: CompressedOptions): Found {
     packed,
     scales,
     zeros: symmetric ? null : expectTensor(parts.get(".weight_zero_point"), ["I32"], zeroShape, why),
-    index: parts.has(".weight_g_idx") ? expectTensor(parts.get(".weight_g_idx"), ["I32"], [cols], why) : null,
+    // Without it, groups in any order would be read as if they followed each other.
+    index:
+      parts.has(".weight_g_idx") || (anyOrder && groups > 1)
+        ? expectTensor(parts.get(".weight_g_idx"), ["I32"], [cols], why)
+        : null,
   };
 }
 
@@ -78,8 +84,16 @@ function matrixOf(parts: Parts, kept: Kept, options: CompressedOptions): MatrixS
     return { words, ...(await scalesOf(scales)), zeros: points };
   };
   return index && groups > 1
-    ? affineInAnyOrder(shape, kept, read, () => groupsOf(index, groups))
+    ? affineInAnyOrder(shape, kept, read, () => groupsOrRuns(index, groups, shape.size))
     : affineMatrix(shape, kept, read);
+}
+
+/** Matrices that no text of the calibration reached, as of rare experts, have -1 in all places. */
+async function groupsOrRuns(tensor: StoredTensor, groups: number, size: number): Promise<Int32Array> {
+  const index = await integersOf(tensor);
+  return index.every((group) => group === -1)
+    ? index.map((_, column) => Math.floor(column / size))
+    : groupsOf(tensor, groups);
 }
 
 /** weight_shape says where rows end within a word: those are not read. */

@@ -119,6 +119,9 @@ const METHODS: Readonly<Record<string, (c: Config) => Packing>> = {
   },
 };
 
+/** Values of actorder whose groups lie in any order. With others inputs lie as they are. */
+const ANY_ORDER: readonly unknown[] = [true, "group", "dynamic"];
+
 function compressedGroup(weights: Config, format: string): Packing {
   if (format === "pack-quantized") {
     weights.one("type", ["int"], "int");
@@ -126,10 +129,12 @@ function compressedGroup(weights: Config, format: string): Packing {
     const strategy = weights.one("strategy", ["group", "channel"]);
     const size = strategy === "group" ? weights.groupSize("group_size") : Number.POSITIVE_INFINITY;
     const symmetric = weights.one("symmetric", [true, false], true);
+    const order = weights.one("actorder", [...ANY_ORDER, false, "weight", "static"], false);
     return compressedPacking({
       label: `${label("compressed-tensors", size)}${symmetric ? ", symmetric" : ""}`,
       size,
       symmetric,
+      anyOrder: ANY_ORDER.includes(order),
     });
   }
   weights.one("type", ["float"]);

@@ -10,6 +10,7 @@ import { StepEncoder } from "../src/backend/webgpu/dispatch/encoder.ts";
 import type { Arithmetic } from "../src/backend/webgpu/dispatch/shader.ts";
 import { matvecCalls } from "../src/backend/webgpu/tuning/matvec.ts";
 import { somePanel, Trial } from "../src/backend/webgpu/tuning/trial.ts";
+import { placesFor } from "../src/backend/webgpu/tuning/tuning.ts";
 import { type PackedWeights, WeightSpace } from "../src/backend/webgpu/weights/space.ts";
 import { RequestError } from "../src/errors.ts";
 import { type Format, PANEL_ROWS } from "../src/tensor/format.ts";
@@ -113,14 +114,14 @@ class Formats extends Trial {
           const row = { kernel, arithmetic, format: name, bytes: w.bytes };
           cases.push({ row, calls, times: [] });
         };
-        const one = { ...input, threads: 64, teams: 1 };
+        const one = { ...input, threads: 64, teams: 1, atOnce: placesFor(format, this.#software) } as const;
         if (!int8)
           add(
             "matmul_vec",
             square,
             matvecCalls(this.encoder, "matmul_vec", square, one, { y_stride: width, ADD: 0 }, { y }),
           );
-        const many = int8 ? { ...input, threads: 256, teams: 8 } : one;
+        const many = int8 ? ({ ...one, threads: 256, teams: 8 } as const) : one;
         const values = { E: EXPERTS, K: EXPERTS, y_stride: int8 ? (width / 64) * 9 : width / 2 };
         add("expert_up_vec", experts, matvecCalls(this.encoder, "expert_up_vec", experts, many, values, { ids, y }));
       }

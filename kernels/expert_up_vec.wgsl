@@ -2,31 +2,29 @@
 // s = t K + k, expert = ids[s]
 //
 //   w [E, 2F, D] packed, rows w1_0, w3_0, w1_1, w3_1, ...
-//   x [T, D] f32, normed first or not, or int8   ids [T K]
+//   x [T, D] f32 or int8   ids [T K]
 //   ->   y [T K, F], f32 or int8 as x
 //
 // grid (ceil(rows of the part / (8 THREADS / TEAM)), T K): a team makes four outputs of one
 // assignment; nothing is made if the part lacks its expert. With int8 a workgroup makes 32 outputs,
 // a group.
 #import "lib/matrix/matvec.wgsl"
+#import "lib/matrix/no_norm.wgsl"
 #import "lib/matrix/expert_out.wgsl"
 #import "lib/silu.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;
 override TEAM: u32;
-override NORM: u32;
+override AT_ONCE: u32;
 
 struct Params {
-  D: u32, // columns that the norm's mean is over
-  eps: f32,
   K: u32,
   y_stride: u32, // words a row of y
 }
 
 @group(0) @binding(2) var<uniform> p: Params;
-@group(0) @binding(4) var<storage, read> norm: array<vec4f>; // NORM = 1: the norm's weights
-@group(0) @binding(5) var<storage, read> ids: array<u32>;
+@group(0) @binding(4) var<storage, read> ids: array<u32>;
 
 var<workgroup> made: array<f32, THREADS / TEAM * 4>;
 

@@ -5,10 +5,12 @@
 //
 // grid (ceil(rows of the part / (8 THREADS / TEAM)), T): a team makes eight rows of one token.
 #import "lib/matrix/matvec.wgsl"
+#import "lib/matrix/norm_first.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;
 override TEAM: u32;
+override AT_ONCE: u32;
 override NORM: u32;
 override ADD: u32;
 

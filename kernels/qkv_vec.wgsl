@@ -5,9 +5,11 @@
 //        keys, values [block, position in block, Hkv, Dh], f16 or f32
 //
 // grid (ceil(rows / 16 / (THREADS / TEAM)), T): a team makes two panels of one head, half a head
-// apart, which are the pairs that RoPE turns. Dh is a multiple of 16; parts hold whole heads, and
-// `first_row` of a part counts from the first row of q.
-#import "lib/matrix/matvec.wgsl"
+// apart, which are the pairs that RoPE turns, and reads x once for both. Dh is a multiple of 16;
+// parts hold whole heads, and `first_row` of a part counts from the first row of q.
+#import "lib/matrix/products.wgsl"
+#import "lib/matrix/norm_first.wgsl"
+#import "lib/team/team.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/token.wgsl"
@@ -38,6 +40,34 @@ struct Params {
 // of each team: its first eight rows, then the other eight
 var<workgroup> made: array<f32, THREADS / TEAM * 16>;
 
+struct Pair {
+  near: Rows8,
+  far: Rows8,
+}
+
+// Rows `near` .. `near + 7` and `far` .. `far + 7` times row `t` of x. Contains barriers: call it
+// in uniform control flow.
+fn pair_of(near: u32, far: u32, t: u32, lane: Lane) -> Pair {
+  var one = Sums();
+  var other = Sums();
+  for (var unit = lane.index % TEAM * SPAN; unit < part.groups * 4; unit += TEAM * SPAN) {
+    let y = products(0, near, unit, t);
+    let z = products(0, far, unit, t);
+    one.rows.lo += y.rows.lo;
+    one.rows.hi += y.rows.hi;
+    one.squares += y.squares;
+    other.rows.lo += z.rows.lo;
+    other.rows.hi += z.rows.hi;
+  }
+  one = team_sum(one, lane);
+  other = team_sum(other, lane);
+  let factor = norm_factor(one.squares);
+  return Pair(
+    Rows8(one.rows.lo * factor, one.rows.hi * factor),
+    Rows8(other.rows.lo * factor, other.rows.hi * factor),
+  );
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
   let team = lane.index / TEAM;
@@ -50,12 +80,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let inside = own * p.pairs * 2 < part.rows;
   let row = select(0, own * p.pairs * 2 + first, inside);
   let head = own + part.first_row / (p.pairs * 2);
-  let near = rows8(0, row, t, lane);
-  let far = rows8(0, row + p.pairs, t, lane);
+  let pair = pair_of(row, row + p.pairs, t, lane);
   let token = token_at(t);
   if (i < 8) {
-    let a = row_of(near, i);
-    let b = row_of(far, i);
+    let a = row_of(pair.near, i);
+    let b = row_of(pair.far, i);
     var turn = vec2f(1, 0);
     if (head < p.heads + p.kv_heads) {
       turn = angles[token.position * p.pairs + first + i];
@@ -65,15 +94,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   workgroupBarrier();
   if (i < 8 && inside) {
-    let pair = vec2f(made[team * 16 + i * 2], made[team * 16 + i * 2 + 1]);
+    let turned = vec2f(made[team * 16 + i * 2], made[team * 16 + i * 2 + 1]);
     let dimension = first + i % 4 * 2 + select(0, p.pairs, i >= 4);
     let at = t * p.y_stride + head * p.pairs * 2 + dimension;
-    y[at] = pair.x;
-    y[at + 1] = pair.y;
+    y[at] = turned.x;
+    y[at + 1] = turned.y;
     if (head >= p.heads + p.kv_heads) {
-      values[kv_at(token.table, token.position, head - p.heads - p.kv_heads) + dimension / 2] = kv_pack(pair);
+      values[kv_at(token.table, token.position, head - p.heads - p.kv_heads) + dimension / 2] = kv_pack(turned);
     } else if (head >= p.heads) {
-      keys[kv_at(token.table, token.position, head - p.heads) + dimension / 2] = kv_pack(pair);
+      keys[kv_at(token.table, token.position, head - p.heads) + dimension / 2] = kv_pack(turned);
     }
   }
 }

@@ -6,7 +6,7 @@
 //
 // grid T: a workgroup owns a row; an invocation takes whole groups.
 #import "lib/team/reduce.wgsl"
-#import "lib/matrix/quants.wgsl"
+#import "lib/matrix/quantize_row.wgsl"
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
@@ -42,21 +42,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let sum = workgroup_sum(squares, lane);
     scale = 1 / sqrt((sum.x + sum.y + sum.z + sum.w) / f32(p.D) + p.eps);
   }
-  for (var g = lane.index; g < p.groups; g += THREADS) {
-    var values: array<vec4f, 8>;
-    var top = vec4f();
-    for (var i = 0u; i < 8; i++) {
-      values[i] = x[start + g * 8 + i] * scale;
-      if (NORM == 1) {
-        values[i] *= norm[g * 8 + i];
-      }
-      top = max(top, abs(values[i]));
-    }
-    let most = max(max(top.x, top.y), max(top.z, top.w));
-    let to = t * p.groups * 9;
-    for (var i = 0u; i < 8; i++) {
-      y[to + g * 8 + i] = quants4(values[i], most);
-    }
-    y[to + p.groups * 8 + g] = bitcast<u32>(most / 127);
-  }
+  quantize_row(t, p.groups, scale, lane.index, THREADS);
 }

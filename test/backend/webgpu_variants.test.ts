@@ -41,11 +41,16 @@ describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}
       )
         .filter((a) => teams !== undefined || a !== "int8")
         .flatMap((a) => {
-          const all = ops.tuning.candidates(a, 32, a === "int8" ? teams : undefined);
+          const all = ops.tuning.candidates(
+            a,
+            { format: FORMATS[precision], groups: 32 },
+            a === "int8" ? teams : undefined,
+          );
           return precision === "q4" && a === "f32" && teams === undefined && !adapter.leftToFaster
             ? all
             : all.slice(-2);
         })
+        .map((variant, i): MatvecVariant => (i % 2 === 1 ? { ...variant, atOnce: 2 } : variant))
         .flatMap((variant) =>
           subgroup === null || variant.reduce === "tree" ? [variant] : [variant, { ...variant, reduce: "tree" }],
         );

@@ -1,6 +1,6 @@
 // Eight rows of f16 weights by eight columns, in f16.
 #import "lib/matrix/weights.wgsl"
-#import "lib/matrix/unit.wgsl"
+#import "lib/matrix/columns_float.wgsl"
 
 // A word holds two neighbouring columns; a unit has them in the order of bytes.
 fn one_row(p: u32, q: u32, r: u32, s: u32, u: Unit) -> f32 {
@@ -21,8 +21,10 @@ fn four_rows(at: u32, u: Unit) -> vec4f {
   );
 }
 
-fn products(expert: u32, row: u32, unit: u32, us: array<Unit, SPAN>) -> Rows8 {
-  let u = us[0];
+fn products(expert: u32, row: u32, unit: u32, t: u32) -> Sums {
+  let columns = columns_at(t, unit);
+  let u = columns.unit;
   let at = panel_at(expert, row) + unit * 8;
-  return Rows8(four_rows(at, u), four_rows(at + 1, u));
+  let rows = Rows8(u.scale * four_rows(at, u), u.scale * four_rows(at + 1, u));
+  return Sums(rows, columns.squares);
 }

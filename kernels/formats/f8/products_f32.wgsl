@@ -1,6 +1,6 @@
 // Eight rows of E4M3 weights by eight columns of f32 activations.
 #import "lib/matrix/weights.wgsl"
-#import "lib/matrix/unit.wgsl"
+#import "lib/matrix/columns_float.wgsl"
 
 fn four_by_four(words: vec4u, x: vec4f) -> vec4f {
   return vec4f(
@@ -11,14 +11,16 @@ fn four_by_four(words: vec4u, x: vec4f) -> vec4f {
   );
 }
 
-fn products(expert: u32, row: u32, unit: u32, us: array<Unit, SPAN>) -> Rows8 {
-  let u = us[0];
+fn products(expert: u32, row: u32, unit: u32, t: u32) -> Sums {
+  let columns = columns_at(t, unit);
+  let u = columns.unit;
   let panel = row / 8;
   let at = word_at(expert, panel, unit);
   let lo = scales4(expert, panel, 0, unit); // before the sums: loads take long
   let hi = scales4(expert, panel, 1, unit);
-  return Rows8(
+  let rows = Rows8(
     lo * (four_by_four(w[at], u.a) + four_by_four(w[at + 2], u.b)),
     hi * (four_by_four(w[at + 1], u.a) + four_by_four(w[at + 3], u.b)),
   );
+  return Sums(rows, columns.squares);
 }

@@ -2,7 +2,7 @@
 // quants, then a scale a group. Uses the kernel's params and `made`, the outputs of the workgroup;
 // those past the part's end are 0.
 #import "lib/matrix/quants.wgsl"
-@group(0) @binding(6) var<storage, read_write> y: array<u32>;
+@group(0) @binding(5) var<storage, read_write> y: array<u32>;
 
 // Outputs `first` .. of a assignment, `left` of them until the part ends.
 fn store_outputs(assignment: u32, first: u32, left: u32, lane: u32) {

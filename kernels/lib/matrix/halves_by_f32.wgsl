@@ -1,6 +1,6 @@
 // Eight rows of weights of 16 bits by eight columns of f32 activations.
 #import "lib/matrix/weights.wgsl"
-#import "lib/matrix/unit.wgsl"
+#import "lib/matrix/columns_float.wgsl"
 
 fn four_by_two(words: vec4u, x: vec2f) -> vec4f {
   return vec4f(
@@ -16,8 +16,10 @@ fn four_rows(at: u32, u: Unit) -> vec4f {
     + four_by_two(w[at + 6], u.b.zw);
 }
 
-fn products(expert: u32, row: u32, unit: u32, us: array<Unit, SPAN>) -> Rows8 {
-  let u = us[0];
+fn products(expert: u32, row: u32, unit: u32, t: u32) -> Sums {
+  let columns = columns_at(t, unit);
+  let u = columns.unit;
   let at = panel_at(expert, row) + unit * 8;
-  return Rows8(four_rows(at, u), four_rows(at + 1, u));
+  let rows = Rows8(four_rows(at, u), four_rows(at + 1, u));
+  return Sums(rows, columns.squares);
 }

@@ -4,8 +4,8 @@
 //
 //   ZERO, OFFSETS    constants: the level of weight 0; whether there are offsets
 //   WIDE             constant: whether a level takes more than half of a byte
-//   SPAN             constant: units of eight columns that products of single rows take at once, as
-//                    many as lie in a word and share a scale
+//   SPAN             constant: units of eight columns that products of single rows take at once, 1
+//                    or 2: as many as lie in a word and share a scale
 //   levels4(expert, panel, half, unit, side)
 //                    a word for each of four rows, the first (half 0) or the last of a panel:
 //                    their columns 8 unit + 4 side .. 8 unit + 4 side + 3; unit a multiple of SPAN

@@ -1,7 +1,14 @@
-// A panel of quantized weights by SPAN times eight columns, in f16: a level becomes a number by
+// A panel of quantized weights by activations in f16: a level becomes a number by
 // being the last bits of 1024.
 #import "lib/matrix/weights.wgsl"
-#import "lib/matrix/unit.wgsl"
+#import "lib/matrix/columns_float.wgsl"
+#import "lib/matrix/products_grouped.wgsl"
+
+struct Group {
+  rows: Rows8,
+  sum: f32, // of the activations, for OFFSETS
+  squares: f32,
+}
 
 // Every other level of a word, less the zero point.
 fn levels2(word: u32) -> vec2h {
@@ -26,25 +33,23 @@ fn four_rows(expert: u32, panel: u32, half: u32, unit: u32, k: u32, u: Unit) -> 
   return vec4f(one_row(lo.x, hi.x, u), one_row(lo.y, hi.y, u), one_row(lo.z, hi.z, u), one_row(lo.w, hi.w, u));
 }
 
-fn products(expert: u32, row: u32, unit: u32, us: array<Unit, SPAN>) -> Rows8 {
-  let panel = row / 8;
-  let lo = scales4(expert, panel, 0, unit); // before the sums: loads take long
-  let hi = scales4(expert, panel, 1, unit);
-  var y = Rows8();
-  var sum = 0.0;
-  for (var k = 0u; k < SPAN; k++) {
-    let u = us[k];
-    y.lo += four_rows(expert, panel, 0, unit, k, u);
-    y.hi += four_rows(expert, panel, 1, unit, k, u);
-    if (OFFSETS) {
-      sum += f32(dot(u.a + u.b, vec2h(1)) + dot(u.c + u.d, vec2h(1)));
-    }
-  }
-  y.lo *= lo;
-  y.hi *= hi;
+fn with_unit(group: Group, expert: u32, panel: u32, unit: u32, k: u32, t: u32) -> Group {
+  let columns = columns_at(t, unit + k);
+  let u = columns.unit;
+  let lo = group.rows.lo + u.scale * four_rows(expert, panel, 0, unit, k, u);
+  let hi = group.rows.hi + u.scale * four_rows(expert, panel, 1, unit, k, u);
+  var sum = group.sum;
   if (OFFSETS) {
-    y.lo -= offsets4(expert, panel, 0, unit) * sum;
-    y.hi -= offsets4(expert, panel, 1, unit) * sum;
+    sum += u.scale * f32(dot(u.a + u.b, vec2h(1)) + dot(u.c + u.d, vec2h(1)));
   }
-  return y;
+  return Group(Rows8(lo, hi), sum, group.squares + columns.squares);
+}
+
+fn scaled(group: Group, scales: Rows8, expert: u32, panel: u32, unit: u32) -> Sums {
+  var rows = Rows8(scales.lo * group.rows.lo, scales.hi * group.rows.hi);
+  if (OFFSETS) {
+    rows.lo -= offsets4(expert, panel, 0, unit) * group.sum;
+    rows.hi -= offsets4(expert, panel, 1, unit) * group.sum;
+  }
+  return Sums(rows, group.squares);
 }

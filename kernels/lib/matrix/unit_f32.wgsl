@@ -11,6 +11,3 @@ struct Unit {
 fn unit_of(x: Eight) -> Unit {
   return Unit(x.lo, x.hi, dot(x.lo + x.hi, vec4f(1)));
 }
-
-// What products of such units have to be multiplied by.
-const UNIT_SCALE = 1.0;

@@ -72,7 +72,7 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     return new Verbs(
       device,
       { backend: "webgpu", device: name, software, threads: 1, features: wanted },
-      { ...options, abilities: { arithmetics, subgroup, tile, matrix, forms }, onClose },
+      { ...options, abilities: { arithmetics, subgroup, tile, matrix, forms, software }, onClose },
     );
   } catch (error) {
     onClose();

@@ -40,7 +40,6 @@ function helper(path: string, { weights, kv, reduce, arithmetic, few, tile, tile
     sums: reduce,
     unit: arithmetic,
     products: arithmetic,
-    matvec: kind,
     expert_out: kind,
     few: kind,
     few_shape: few,

@@ -60,7 +60,7 @@ const CHOSEN = { step: "write", choosers: "write", tables: "write", ids: "write"
 const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
 /** Workgroups of a matrix-vector kernel, whose teams make `each` rows apiece. */
 const teams = (rows: number, o: Params, each = 8) => Math.ceil(rows / each / (o.THREADS! / o.TEAM!));
-const MATVEC = { ...WEIGHTS, p: "uniform", x: "read", norm: "read" } as const;
+const MATVEC = { ...WEIGHTS, p: "uniform", x: "read" } as const;
 /** Tiles of assignments over all experts, at most: each expert may have one that is not full. */
 const tiles = (assignments: number, o: Params) => Math.floor(assignments / o.tokens!) + Math.min(o.E!, assignments);
 
@@ -86,9 +86,9 @@ export const TABLE = {
     cost: (n, o) => moves((2 * n + 1) * o.D!, 4 * n * o.D!),
   },
   matmul_vec: {
-    bindings: { ...MATVEC, y: "write" },
+    bindings: { ...MATVEC, norm: "read", y: "write" },
     params: ["D", "eps", "y_stride"],
-    overrides: ["THREADS", "TEAM", "NORM", "ADD"],
+    overrides: ["THREADS", "TEAM", "AT_ONCE", "NORM", "ADD"],
     grid: (n, o, { rows }) => [teams(rows, o), n],
     weights: (n, _, { bytes }) => n * bytes,
     cost: (n, _, work) => product(n, work),
@@ -102,7 +102,7 @@ export const TABLE = {
     cost: (n, _, work) => product(n, work),
   },
   qkv_vec: {
-    bindings: { ...MATVEC, angles: "read", step: "read", y: "write", keys: "write", values: "write" },
+    bindings: { ...MATVEC, norm: "read", angles: "read", step: "read", y: "write", keys: "write", values: "write" },
     params: ["D", "eps", "y_stride", "block", "heads", "kv_heads", "pairs"],
     overrides: ["THREADS", "TEAM", "NORM"],
     grid: (n, o, { rows }) => [teams(rows, o, 16), n],
@@ -221,12 +221,15 @@ export const TABLE = {
       moves(n * o.heads! * o.pairs! * 2 * (splits(n, o.most!) + 1), 3 * n * o.heads! * o.pairs! * o.most!),
   },
   route: {
-    bindings: { ...MATVEC, bias: "read", ids: "write", weights: "write" },
+    bindings: { ...MATVEC, norm: "read", bias: "read", ids: "write", weights: "write", y: "write" },
     params: ["D", "eps", "K", "normalize", "sigmoid", "biased"],
-    overrides: ["THREADS", "TEAM", "NORM"],
+    overrides: ["THREADS", "TEAM", "NORM", "ROWS", "EXPERTS"],
     grid: (n) => [n, 1],
     weights: (n, _, { bytes }) => n * bytes,
-    cost: (n, _, work) => product(n, work),
+    cost: (n, o, work) => {
+      const { bytes, flops } = product(n, work);
+      return { bytes: bytes + (o.ROWS! > 0 ? n * o.D! * (o.ROWS === 1 ? 4 : 1) : 0), flops };
+    },
   },
   place: {
     bindings: {
@@ -252,8 +255,8 @@ export const TABLE = {
   },
   expert_up_vec: {
     bindings: { ...MATVEC, ids: "read", y: "write" },
-    params: ["D", "eps", "K", "y_stride"],
-    overrides: ["THREADS", "TEAM", "NORM"],
+    params: ["K", "y_stride"],
+    overrides: ["THREADS", "TEAM", "AT_ONCE"],
     grid: (n, o, { rows }) => [teams(rows, o), n * o.K!],
     weights: (n, o, { bytes }) => (n * o.K! * bytes) / o.E!,
     cost: (n, o, work) => experts(n * o.K!, o, work),
@@ -276,8 +279,8 @@ export const TABLE = {
   },
   expert_down_vec: {
     bindings: { ...MATVEC, ids: "read", weights: "read", y: "write" },
-    params: ["D", "eps", "K", "y_stride"],
-    overrides: ["THREADS", "TEAM", "NORM", "ADD"],
+    params: ["K", "y_stride"],
+    overrides: ["THREADS", "TEAM", "AT_ONCE", "SIDES", "ADD"],
     grid: (n, o, { rows }) => [teams(rows, o), n],
     weights: (n, o, { bytes }) => (n * o.K! * bytes) / o.E!,
     cost: (n, o, work) => experts(n * o.K!, o, work),

@@ -28,6 +28,8 @@ const WORKGROUPS = { gpu: 512, software: 4 } as const;
 const MAX_SPLITS = 64;
 /** Positions that are worth a split: two tiles at the least, whatever the head. */
 const SPLIT_POSITIONS = 64;
+/** Below so many positions one workgroup is done sooner than two dispatches are. */
+const WHOLE_POSITIONS = 128;
 
 /**
  * attention.wgsl's cut: the longest run of tokens that one workgroup takes, and of how many heads.
@@ -42,8 +44,8 @@ function runsOf({ heads, kvHeads, headDim }: Attention) {
 /**
  * Splits of all tokens of a step together, at most: what fills the device, but no more than the
  * store has positions for. It follows from the store's size and not from any sequence's length, so
- * that grids and scratch stay as they are while sequences grow; each token's own splits and their
- * spans are found on the device (kernels/lib/attention/splits.wgsl).
+ * that scratch stays as it is while sequences grow, and grids from WHOLE_POSITIONS on; each token's
+ * own splits and their spans are found on the device (kernels/lib/attention/splits.wgsl).
  */
 export function mostSplits(kv: KvStore, { heads, kvHeads }: Attention, software: boolean): number {
   const groups = kvHeads * Math.ceil(heads / kvHeads / 8);
@@ -106,8 +108,14 @@ export class AttentionCalls {
       split: plans.plan(`attention split ${key}`, () => this.#bind("split", kv, shape, cut, buffers)),
     };
     if (runs.count < n && n > FEW_TOKENS) plans.dispatch(calls.runs, runs.count);
-    else plans.dispatch(splits(n, most) > 1 ? calls.split : calls.whole, n);
+    else plans.dispatch(splits(n, most) > 1 && this.#far(shape) ? calls.split : calls.whole, n);
     return y;
+  }
+
+  /** Whether a token of the step sees positions that are worth more workgroups than one. */
+  #far({ window }: Attention): boolean {
+    const seen = (position: number): number => Math.min(position + 1, window ?? position + 1);
+    return this.#tools.step.batch!.positions.some((position) => seen(position) >= WHOLE_POSITIONS);
   }
 
   #bind(

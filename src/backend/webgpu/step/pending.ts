@@ -2,11 +2,13 @@
 
 import type { Buffer } from "../device/device.ts";
 import type { Cache } from "./products.ts";
+import type { ExpertRows } from "./routing.ts";
 import type { GpuTensor } from "./scratch.ts";
 
 /**
  * A verb's last dispatch, not encoded until the next verb is known. That verb may replace it by one
- * dispatch that does both: a sum with the residual, or a projection with the append to the cache.
+ * dispatch that does both: a sum with the residual, a projection with the append to the cache, or a
+ * router with the rows that its experts take.
  */
 export interface PendingDispatch {
   readonly tensor: GpuTensor;
@@ -15,6 +17,9 @@ export interface PendingDispatch {
   readonly reads?: Buffer;
   /** Encodes it with an append to the cache. */
   readonly append?: (cache: Cache) => void;
+  /** Encodes it with rows for the experts, made of those of `rowsOf`. */
+  readonly rows?: (to: ExpertRows) => void;
+  readonly rowsOf?: GpuTensor;
   /** Encodes it alone. */
   readonly alone: () => void;
 }

@@ -1,20 +1,19 @@
 // Products with weights: row by row, with the norm in front and the residual behind in the same
 // dispatch; a few rows at once; and by tiles for many.
 
-import { MemoryError, RequestError } from "../../../errors.ts";
-import type { Attention, KvStore, QkNorm, Router, Routes } from "../../ops.ts";
+import { RequestError } from "../../../errors.ts";
+import type { Attention, KvStore, QkNorm, Router } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
 import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
 import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
 import { tileCalls } from "../tuning/tiles.ts";
-import type { MatvecVariant, Tuning } from "../tuning/tuning.ts";
+import type { Tuning } from "../tuning/tuning.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector, PackedWeights } from "../weights/space.ts";
-import { type RoundingContext, rounded } from "./rounded.ts";
+import type { Norms } from "./norms.ts";
+import { type RoundingContext, rounded, roundedPlace } from "./rounded.ts";
+import { type Routed, routed } from "./routing.ts";
 import { type GpuTensor, padded } from "./scratch.ts";
-
-/** As route.wgsl has room for. */
-const MAX_EXPERTS = 1024;
 
 type Values = Readonly<Record<string, number>>;
 type Buffers = Readonly<Record<string, Buffer>>;
@@ -22,8 +21,7 @@ type Buffers = Readonly<Record<string, Buffer>>;
 /** What the products need of the backend. */
 export interface ProductContext extends RoundingContext {
   readonly tuning: Tuning;
-  /** The same tensor, its norm computed where that was left to the kernels that read it. */
-  concrete(x: GpuTensor): GpuTensor;
+  readonly norms: Norms;
 }
 
 /** Where q, k and v go besides the tensor: one layer of a KV store. */
@@ -38,6 +36,8 @@ export interface ExpertInputs {
   readonly x: GpuTensor;
   /** Rows for each token: 1, or K of which each has the order of its expert's inputs. */
   readonly each: number;
+  /** The rows as experts take them: normed, f32 or int8. */
+  readonly rows: (to: Arithmetic) => Buffer;
 }
 
 export class Products {
@@ -61,7 +61,7 @@ export class Products {
       return;
     }
     if (form !== "tile") {
-      const from = this.#context.concrete(x).buffer;
+      const from = this.rows(x, "f32");
       const few = tuning.few(w, form, false);
       const buffers = { count: step.counts[x.rows], x: from, y };
       plans.run(`matmul_few ${form} ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
@@ -70,7 +70,7 @@ export class Products {
       return;
     }
     const tile = tuning.tileFor(w.format);
-    const from = this.#inputRows(tile.input, x);
+    const from = this.rows(x, tile.input);
     plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
       tileCalls(
         this.#context.encoder,
@@ -107,7 +107,7 @@ export class Products {
       const buffers = { angles, step: step.words, y: y.buffer, keys, values };
       for (const w of matrices) {
         if (form !== "vec" && form !== "tile") {
-          const from = this.#context.concrete(x).buffer;
+          const from = this.rows(x, "f32");
           plans.run(`qkv_few ${form} ${w.id} ${from.id} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
             fewCalls(
               encoder,
@@ -121,7 +121,7 @@ export class Products {
           );
           continue;
         }
-        const input = this.#matvec(x, w);
+        const input = this.#matvec(x, w, 2);
         plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
           matvecCalls(this.#context.encoder, "qkv_vec", w, input, params, buffers, store.precision),
         );
@@ -149,37 +149,10 @@ export class Products {
     });
   }
 
-  route(x: GpuTensor, { k, ...router }: Router): Routes {
+  route(x: GpuTensor, router: Router): Routed {
     const gate = router.gate as GpuMatrix;
-    const bias = router.sigmoid?.bias as GpuVector | null | undefined;
     checkWidth(x, gate);
-    const { plans, scratch } = this.#context;
-    const n = x.shape[0];
-    if (!(k >= 1 && k <= gate.rows)) throw new RequestError(`route: ${k} experts a token of ${gate.rows}`);
-    if (gate.rows > MAX_EXPERTS)
-      throw new RequestError(`route: ${gate.rows} experts; the WebGPU backend routes among at most ${MAX_EXPERTS}`);
-    if (gate.parts.length > 1)
-      throw new MemoryError(`${gate.name}: a router of ${gate.bytes} bytes does not fit in one binding of this device`);
-    const ids = scratch.list("ids", n, k, x.rows, "u32");
-    const weights = scratch.list("weights", n, k, x.rows, "f32");
-    const input = this.#matvec(x, gate);
-    const rule = {
-      normalize: Number(router.normalize),
-      sigmoid: Number(router.sigmoid !== undefined),
-      biased: Number(bias != null),
-    };
-    const key = `${input.key} ${k} ${Object.values(rule)} ${bias?.buffer.id}`;
-    plans.run(`route ${gate.id} ${x.buffer.id} ${ids.buffer.id} ${weights.buffer.id} ${key}`, n, () =>
-      matvecCalls(
-        this.#context.encoder,
-        "route",
-        gate,
-        { ...input, threads: 64, teams: 1 },
-        { K: k, ...rule },
-        { bias: bias?.buffer ?? x.buffer, ids: ids.buffer, weights: weights.buffer },
-      ),
-    );
-    return { ids, weights };
+    return routed(this.#context, x, router, this.#matvec(x, gate));
   }
 
   /** Columns of computed rows x in the order of a matrix's inputs. */
@@ -192,11 +165,12 @@ export class Products {
 
   /** x [n, D] for experts, computed where they have orders; ids [n, K]. */
   expertRows(x: GpuTensor, ids: GpuTensor, order: GpuOrder | null): ExpertInputs {
-    if (!order) return { x, each: 1 };
+    if (!order) return { x, each: 1, rows: (to) => this.rows(x, to) };
     const each = ids.shape[1];
     const buffer = this.#context.scratch.storage("reordered rows", x.shape[0], x.stride, x.rows, each);
     this.#reorder(x, order, ids, buffer);
-    return { x: { ...x, buffer }, each };
+    const own = { ...x, buffer };
+    return { x: own, each, rows: (to) => this.rows(own, to, each) };
   }
 
   #reorder(x: GpuTensor, order: GpuOrder, ids: GpuTensor | null, y: Buffer): void {
@@ -242,29 +216,28 @@ export class Products {
 
   // Rows of their own for each of n K assignments are those of n K tokens with one expert each.
 
-  #moeVec({ x, each }: ExpertInputs, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+  #moeVec({ rows, each }: ExpertInputs, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
     const { count: E, intermediate: F, w13: up, w2: down } = experts;
     const { plans, scratch, tuning } = this.#context;
-    const n = x.shape[0];
-    const K = ids.shape[1];
+    const [n, K] = ids.shape;
     const variants = tuning.experts(up, down);
     const int8 = variants.up.arithmetic === "int8";
-    const from = int8 ? this.#quantized(x, each) : this.#matvec(x, up);
+    const x = rows(int8 ? "int8" : "f32");
     const stride = int8 ? down.groups * 9 : padded(F);
-    const act = scratch.storage(int8 ? "int8 expert activations" : "expert activations", n, stride, x.rows, K);
-    const input = { ...from, ...variants.up };
-    const key = `${from.x.id} ${input.key} ${ids.buffer.id}`;
+    const act = scratch.storage(int8 ? "int8 expert activations" : "expert activations", n, stride, ids.rows, K);
+    const plain = { norm: null, D: 0, eps: 0, key: "" };
+    const key = `${x.id} ${int8} ${ids.buffer.id}`;
     plans.run(`expert_up_vec ${up.id} ${key} ${act.id}`, n * each, () =>
       matvecCalls(
         this.#context.encoder,
         "expert_up_vec",
         up,
-        input,
+        { ...plain, x, ...variants.up },
         { E, K: K / each, y_stride: stride },
         { ids: ids.buffer, y: act },
       ),
     );
-    const again: MatvecInput = { x: act, norm: null, D: F, eps: 0, key: "", ...variants.down };
+    const again: MatvecInput = { ...plain, x: act, ...variants.down };
     return (y: Buffer, y_stride: number, add: boolean): void =>
       plans.run(`expert_down_vec ${down.id} ${key} ${weights.buffer.id} ${y.id} ${add}`, n, () =>
         matvecCalls(
@@ -281,22 +254,21 @@ export class Products {
   /** By expert: a few rows of each at once, or by tiles. */
   #moeGrouped(
     form: FewShape | "tile",
-    { x, each }: ExpertInputs,
+    { rows, each }: ExpertInputs,
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
   ) {
     const { plans, scratch, step, encoder } = this.#context;
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
-    const n = x.shape[0];
-    const K = ids.shape[1];
-    const count = step.counts[x.rows];
-    const act = scratch.storage("expert activations", n, padded(F), x.rows, K);
-    const out = scratch.storage("expert outputs", n, padded(D), x.rows, K);
-    const sorted = scratch.storage("sorted assignments", n, 1, x.rows, K);
+    const [n, K] = ids.shape;
+    const count = step.counts[ids.rows];
+    const act = scratch.storage("expert activations", n, padded(F), ids.rows, K);
+    const out = scratch.storage("expert outputs", n, padded(D), ids.rows, K);
+    const sorted = scratch.storage("sorted assignments", n, 1, ids.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
     const { upInput, downInput, calls } = this.#grouped(form, up, down);
-    const from = this.#inputRows(upInput, x, each);
+    const from = rows(upInput);
     const key = `${form} ${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [
       encoder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
@@ -313,7 +285,7 @@ export class Products {
             x: act,
             n,
             D: F,
-            rows: x.rows,
+            rows: ids.rows,
             each: K,
           });
     plans.run(`expert_down ${key}`, n * K, () =>
@@ -351,21 +323,14 @@ export class Products {
     return { upInput, downInput, calls };
   }
 
-  /** Rows of x rounded to int8, normed first where the norm was left to this kernel. */
-  #quantized(x: GpuTensor, each = 1): Omit<MatvecInput, keyof MatvecVariant> {
-    const [, D] = x.shape;
-    const y = this.#inputRows("int8", x, each);
-    return { x: y, norm: null, D, eps: 0, key: "int8" };
-  }
-
   /**
-   * Rows of x as kernels for many take them: the norm computed, and rounded where they multiply in
-   * f16 or int8.
+   * Rows of x by dispatches of their own: the norm computed where that was left to the reader, and
+   * rounded where kernels multiply in f16 or int8. @param each rows of x for each of its tokens
    */
-  #inputRows(input: Arithmetic, x: GpuTensor, each = 1): Buffer {
-    if (input === "f32") return this.#context.concrete(x).buffer;
+  rows(x: GpuTensor, to: Arithmetic, each = 1): Buffer {
+    if (to === "f32") return this.#context.norms.computed(x).buffer;
     const [n, D] = x.shape;
-    return rounded(this.#context, input, `${input} activations`, {
+    return rounded(this.#context, to, `${to} activations`, {
       x: x.buffer,
       n,
       D,
@@ -375,8 +340,17 @@ export class Products {
     });
   }
 
-  /** The input of a matrix-vector kernel; it computes a norm that was left to it. */
-  #matvec(x: GpuTensor, w: PackedWeights): MatvecInput {
+  /** Where rows(x, "int8") are. */
+  int8Rows(x: GpuTensor): Buffer {
+    const [n, D] = x.shape;
+    return roundedPlace(this.#context, "int8", "int8 activations", { n, D, rows: x.rows, each: 1 });
+  }
+
+  /**
+   * The input of a matrix-vector kernel, whose teams make so many panels; it computes a norm that
+   * was left to it.
+   */
+  #matvec(x: GpuTensor, w: PackedWeights, panels = 1): MatvecInput {
     const { norm } = x;
     return {
       x: x.buffer,
@@ -384,7 +358,7 @@ export class Products {
       D: x.shape[1],
       eps: norm?.eps ?? 0,
       key: norm ? `${norm.weights.id} ${norm.eps}` : "",
-      ...this.#context.tuning.matvec(w),
+      ...this.#context.tuning.matvec(w, panels),
     };
   }
 }

@@ -34,8 +34,8 @@ export function rounded(
   { x, n, D, rows, each, norm }: Rows,
 ): Buffer {
   const groups = padded(D) / 32;
-  const { kernel, words } = ROUNDED[to];
-  const y = scratch.storage(name, n, words(groups), rows, each);
+  const { kernel } = ROUNDED[to];
+  const y = roundedPlace({ scratch }, to, name, { n, D, rows, each });
   plans.run(`${kernel} ${x.id} ${norm?.weights.id} ${norm?.eps} ${y.id}`, n * each, () => [
     encoder.call(kernel, {
       params: { D, eps: norm?.eps ?? 0, groups, each },
@@ -44,4 +44,14 @@ export function rounded(
     }),
   ]);
   return y;
+}
+
+/** The scratch that rounded() writes. */
+export function roundedPlace(
+  { scratch }: Pick<RoundingContext, "scratch">,
+  to: "f16" | "int8",
+  name: string,
+  { n, D, rows, each }: Omit<Rows, "x" | "norm">,
+): Buffer {
+  return scratch.storage(name, n, ROUNDED[to].words(padded(D) / 32), rows, each);
 }

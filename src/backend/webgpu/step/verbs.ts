@@ -25,6 +25,7 @@ import { NO_BATCH } from "../dispatch/pace.ts";
 import { VariantError } from "../dispatch/pipelines.ts";
 import { Plans } from "../dispatch/plans.ts";
 import { Profiling } from "../dispatch/profile.ts";
+import type { Arithmetic } from "../dispatch/shader.ts";
 import { autotune, type TuningStore } from "../tuning/autotune.ts";
 import { probe } from "../tuning/probe.ts";
 import { Tuning } from "../tuning/tuning.ts";
@@ -35,6 +36,7 @@ import { AttentionCalls } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
 import { GpuChoosing } from "./choosing.ts";
 import { GpuKv } from "./kv.ts";
+import { Norms } from "./norms.ts";
 import type { PendingDispatch } from "./pending.ts";
 import { type Cache, Products } from "./products.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
@@ -61,8 +63,7 @@ export class Verbs implements WebGpuOps {
   readonly #slots: GpuSlots[] = [];
   /** Variants of kernels that this device does not take, each with the reason. */
   readonly #leftOut = new Set<string>();
-  /** Norms that were left to the kernels that read them, and then computed after all. */
-  readonly #concrete = new Map<GpuTensor, GpuTensor>();
+  readonly #norms: Norms;
   #pending: PendingDispatch | null = null;
   readonly #onClose: (() => void) | undefined;
   #closed = false;
@@ -80,11 +81,12 @@ export class Verbs implements WebGpuOps {
     this.#plans = new Plans(this.#encoder);
     const tools = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
     this.#attention = new AttentionCalls({ ...tools, software: info.software });
-    this.#products = new Products({ ...tools, tuning: this.tuning, concrete: (x) => this.#computed(x) });
+    this.#norms = new Norms(tools);
+    this.#products = new Products({ ...tools, tuning: this.tuning, norms: this.#norms });
     const { maxTokens } = options;
     this.#slotted = new SlottedMoe({ device, ...tools, products: this.#products, maxTokens });
     this.profiling = new Profiling(device, this.#encoder, () => this.#batch(), info.software);
-    this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#computed(this.#given(x)) });
+    this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#norms.computed(this.#given(x)) });
     this.#onClose = options.onClose;
   }
 
@@ -175,7 +177,7 @@ export class Verbs implements WebGpuOps {
     else if (this.#step.begin(batch, (b) => this.choosing.begin(b))) this.#plans.clear();
     this.#encoder.reset();
     this.#pending = null;
-    this.#concrete.clear();
+    this.#norms.begin();
     this.#scratch.begin();
   }
 
@@ -199,7 +201,7 @@ export class Verbs implements WebGpuOps {
   }
 
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
-    const of = this.#computed(this.#given(x));
+    const of = this.#norms.computed(this.#given(x));
     if (w.size !== of.shape[1]) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${of.shape[1]}`);
     // Kernels for few rows norm what they read: whether a dispatch of its own is needed shows when
     // it is used.
@@ -246,7 +248,7 @@ export class Verbs implements WebGpuOps {
   }
 
   reorder(x: Tensor, order: InputOrder): Tensor {
-    return this.#products.reorder(this.#computed(this.#given(x)), order as GpuOrder);
+    return this.#products.reorder(this.#norms.computed(this.#given(x)), order as GpuOrder);
   }
 
   matmul(x: Tensor, w: Matrix): Tensor {
@@ -270,7 +272,7 @@ export class Verbs implements WebGpuOps {
       return this.#scratch.reuse(to);
     }
     this.#settle();
-    const addend = this.#computed(from);
+    const addend = this.#norms.computed(from);
     this.#plans.run(`add ${to.buffer.id} ${addend.buffer.id}`, to.shape[0], () => [
       this.#encoder.call("add", {
         params: { vectors: to.stride / 4 },
@@ -281,17 +283,23 @@ export class Verbs implements WebGpuOps {
   }
 
   route(x: Tensor, router: Router): Routes {
-    return this.#products.route(this.#given(x), router);
+    const rowsOf = this.#given(x);
+    const { routes, encode } = this.#products.route(rowsOf, router);
+    this.#pending = { tensor: routes.ids as GpuTensor, rowsOf, rows: encode, alone: () => encode(null) };
+    return routes;
   }
 
   async moe(x: Tensor, routes: Routes, experts: Experts, order?: InputOrder | null): Promise<Tensor> {
-    const from = order ? this.#computed(this.#given(x)) : this.#given(x);
+    const from = this.#scratch.own(x);
     const lists = (order ?? null) as GpuOrder | null;
     const { ids, weights } = { ids: this.#scratch.own(routes.ids), weights: this.#scratch.own(routes.weights) };
-    if ("scheduler" in experts)
-      return this.#slotted.run({ x: this.#computed(from), ids, weights }, experts as SlottedExperts, lists);
-    const rows = this.#products.expertRows(from, ids, lists);
-    const finish = this.#products.moe(rows, ids, weights, experts as GpuExperts);
+    const slotted = "scheduler" in experts;
+    if (slotted || lists) this.#expertRows(from, "f32");
+    if (slotted)
+      return this.#slotted.run({ x: this.#norms.computed(from), ids, weights }, experts as SlottedExperts, lists);
+    const own = { x: from, each: 1, rows: (to: Arithmetic) => this.#expertRows(from, to) };
+    const inputs = lists ? this.#products.expertRows(this.#norms.computed(from), ids, lists) : own;
+    const finish = this.#products.moe(inputs, ids, weights, experts as GpuExperts);
     const tensor = this.#scratch.tensor("moe", from.shape[0], experts.hidden, from.rows);
     const encode = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
     this.#pending = { tensor, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
@@ -300,7 +308,7 @@ export class Verbs implements WebGpuOps {
 
   rows(x: Tensor): Tensor {
     this.#settle();
-    const from = this.#computed(this.#tokenRows(x));
+    const from = this.#norms.computed(this.#tokenRows(x));
     const n = this.#batch().outputs.length;
     const y = this.#scratch.tensor("rows", n, from.shape[1], "outputs");
     const { counts, outputs } = this.#step;
@@ -314,7 +322,7 @@ export class Verbs implements WebGpuOps {
   }
 
   async read(x: Tensor): Promise<Float32Array> {
-    const { buffer, shape, stride, type } = this.#computed(this.#given(x));
+    const { buffer, shape, stride, type } = this.#norms.computed(this.#given(x));
     return this.#encoder.read({ buffer, rows: shape[0], width: shape[1], stride, type }, this.#step.batch?.signal);
   }
 
@@ -347,24 +355,18 @@ export class Verbs implements WebGpuOps {
     return this.#scratch.own(x);
   }
 
-  /** The tensor itself, or what it is the norm of normed by a dispatch of its own, once. */
-  #computed(x: GpuTensor): GpuTensor {
-    if (!x.norm) return x;
-    const known = this.#concrete.get(x);
-    if (known) return this.#scratch.own(known);
-    const { of, weights, eps } = x.norm;
-    const [n, D] = of.shape;
-    const y = this.#scratch.tensor("rmsNorm", n, D, of.rows);
-    const vectors = of.stride / 4;
-    this.#plans.run(`rms_norm ${weights.id} ${of.buffer.id} ${y.buffer.id} ${eps}`, n, () => [
-      this.#encoder.call("rms_norm", {
-        params: { D, vectors, eps },
-        overrides: { THREADS: vectors > 256 ? 256 : 64 },
-        buffers: { count: this.#step.counts[of.rows], x: of.buffer, w: weights, y: y.buffer },
-      }),
-    ]);
-    this.#concrete.set(x, y);
-    return y;
+  /** The rows of x as experts take them: by the router, if it waits, or by their own dispatches. */
+  #expertRows(x: GpuTensor, to: Arithmetic): Buffer {
+    const pending = this.#pending;
+    const int8 = to === "int8";
+    if (pending?.rows && pending.rowsOf === x && (int8 || (to === "f32" && x.norm))) {
+      this.#pending = null;
+      const buffer = int8 ? this.#products.int8Rows(x) : this.#norms.place(x).buffer;
+      pending.rows({ buffer, int8 });
+      return buffer;
+    }
+    this.#settle();
+    return this.#products.rows(x, to);
   }
 
   #forget(buffer: Buffer): void {

@@ -48,7 +48,7 @@ export interface AutotuneContext {
 }
 
 /** Changes when kernels do: what was measured of older ones is measured again. */
-const VERSION = 3;
+const VERSION = 4;
 /** Rows of activations that tiles are timed on. */
 const TILE_ROWS = 256;
 /** How many of those rows are compared. */
@@ -103,11 +103,11 @@ function parse(text: string | null | undefined): Record<string, Found> {
 function isFound(x: unknown): x is Found {
   if (typeof x === "string") return x in TILES;
   if (typeof x !== "object" || x === null) return false;
-  const { up, down, arithmetic, reduce, threads, teams } = x as Partial<ExpertVariants & MatvecVariant>;
+  const { up, down, arithmetic, reduce, threads, teams, atOnce } = x as Partial<ExpertVariants & MatvecVariant>;
   if (up !== undefined) return isFound(up) && isFound(down);
   const size = (n: unknown): boolean => typeof n === "number" && [1, 2, 4, 8, 16, 32, 64, 128, 256].includes(n);
   const known = ["f32", "f16", "int8"].includes(String(arithmetic)) && ["tree", "subgroups"].includes(String(reduce));
-  return known && size(threads) && size(teams);
+  return known && [threads, teams, atOnce].every(size);
 }
 
 function problems(context: AutotuneContext, until: number): Problem[] {
@@ -313,18 +313,19 @@ class Bench extends Trial {
    */
   async #best(
     kernel: KernelName,
-    { format, groups }: WeightKind,
+    kind: WeightKind,
     arithmetics: readonly Arithmetic[],
     calls: (variant: MatvecVariant) => readonly Call[],
     out: { readonly y: Buffer; readonly size: number; readonly usual: MatvecVariant } | null,
     teams?: number,
   ): Promise<{ variant: MatvecVariant; ms: number } | null> {
     const { tuning } = this.#context;
+    const { format } = kind;
     const usable = arithmetics.filter(
       (a) => tuning.abilities.arithmetics.includes(a) && format.arithmetics.includes(a),
     );
     let best: { variant: MatvecVariant; ms: number } | null = null;
-    const first = plain(out?.usual ?? tuning.candidates("f32", groups)[0]!);
+    const first = plain(out?.usual ?? tuning.candidates("f32", kind)[0]!);
     const nameIt = ({ arithmetic, reduce, threads, teams: n }: MatvecVariant): string =>
       `${kernel} ${format.name} ${arithmetic} ${reduce} ${threads}x${n}`;
     const wanted = out && (await this.#tried(nameIt(first), () => this.floats(calls(first), out.y, out.size)));
@@ -350,7 +351,7 @@ class Bench extends Trial {
     }
     // All shapes in the first arithmetic, then the best of them in the others.
     for (const [i, arithmetic] of usable.entries()) {
-      const variants: MatvecVariant[] = tuning.candidates(arithmetic, groups, teams);
+      const variants: MatvecVariant[] = tuning.candidates(arithmetic, kind, teams);
       const likely =
         i === 0 || !best
           ? variants

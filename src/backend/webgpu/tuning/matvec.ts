@@ -29,14 +29,25 @@ export function matvecCalls(
   buffers: Readonly<Record<string, Buffer>>,
   kv?: "f32" | "f16",
 ): Call[] {
-  const { arithmetic, reduce, threads, teams, D, eps } = input;
+  const { arithmetic, reduce, threads, teams, atOnce, D, eps } = input;
+  const team = threads / teams;
+  const places = { AT_ONCE: atOnce, SIDES: sidesOf(values.K ?? 1, team) };
+  const overrides = { THREADS: threads, TEAM: team, ...places, NORM: input.norm ? 1 : 0, ...values };
   return w.parts.map((part) =>
     encoder.call(name, {
       variant: { weights: w.format.name, arithmetic, reduce, ...(kv && { kv }) },
       params: { D, eps, ...values },
-      overrides: { THREADS: threads, TEAM: threads / teams, NORM: input.norm ? 1 : 0, ...values },
+      overrides,
       buffers: { ...part.buffers, x: input.x, norm: input.norm ?? input.x, ...buffers },
       part,
     }),
   );
+}
+
+/**
+ * Experts that a team of expert_down_vec takes side by side: as many as a token has, but a side has
+ * eight invocations at least.
+ */
+function sidesOf(K: number, team: number): number {
+  return 2 ** Math.floor(Math.log2(Math.min(K, team / 8)));
 }

@@ -3,14 +3,14 @@
 // what was found and what is used without it.
 
 import { FORMATS } from "../../../../kernels/formats/index.ts";
-import type { Format } from "../../../tensor/format.ts";
+import { type Format, PANEL_ROWS, panelLayout } from "../../../tensor/format.ts";
 import type { Arithmetic, Variant } from "../dispatch/shader.ts";
-import type { WeightKind } from "../weights/space.ts";
+import type { PackedWeights, WeightKind } from "../weights/space.ts";
 import type { FewShape, FewVariant } from "./few.ts";
 import { type Form, formFor, type RowForms, rowsPerExpert, stepSizes } from "./rows.ts";
 import { TILES, type Tile, type TileName, takesInt8Tile, tilesFor } from "./tiles.ts";
 
-/** A variant of the matrix-vector kernels: kernels/lib/matrix/matvec_*.wgsl. */
+/** A variant of the matrix-vector kernels: kernels/lib/matrix/matvec.wgsl. */
 export interface MatvecVariant {
   readonly arithmetic: Arithmetic;
   readonly reduce: "tree" | "subgroups";
@@ -18,7 +18,12 @@ export interface MatvecVariant {
   readonly threads: number;
   /** Teams that they are divided into, each with eight rows of its own; a power of two. */
   readonly teams: number;
+  /** Of how many places an invocation asks for columns before it multiplies those of the first. */
+  readonly atOnce: 1 | 2;
 }
+
+/** Weights, and how many rows of them a dispatch has; many, where that is not said. */
+type Weights = WeightKind & Partial<Pick<PackedWeights, "parts">>;
 
 /** The variants of a layer's experts: both int8, or neither. */
 export interface ExpertVariants {
@@ -38,6 +43,8 @@ export interface Abilities {
   readonly matrix: boolean;
   /** Which form of a product is used by its rows, unless other forms are set. */
   readonly forms: RowForms;
+  /** The adapter is computed on the CPU. */
+  readonly software: boolean;
 }
 
 /**
@@ -45,6 +52,15 @@ export interface Abilities {
  * group of int8.
  */
 const INT8_TEAMS = 8;
+/**
+ * Invocations of a dispatch that keep the memory of a large GPU busy: with 36 bytes each (eight
+ * rows of eight columns of 4.5 bits) 3.5 MB are on their way, 0.8 us at 4.3 TB/s.
+ */
+const IN_FLIGHT = 98_304;
+/** Invocations of a workgroup that every device takes. */
+const MOST_THREADS = 256;
+/** Bytes of workgroup memory that every device has, and those of an invocation's sums. */
+const [SHARED, SUMS] = [16_384, 48];
 
 export class Tuning {
   #abilities: Abilities;
@@ -67,19 +83,31 @@ export class Tuning {
     return this.#abilities;
   }
 
-  /** The variant for products with weights of a kind. */
-  matvec(w: WeightKind): MatvecVariant {
-    return this.#matvec.get(kindOf(w)) ?? this.#usual(w);
+  /** The variant for products with weights of a kind, of which a team makes so many panels. */
+  matvec(w: Weights, panels = 1): MatvecVariant {
+    return this.#matvec.get(kindOf(w)) ?? this.#usual(w, panels);
+  }
+
+  /** The variant of route.wgsl for a gate of so many rows: one workgroup has all of them. */
+  route(gate: WeightKind, experts: number): MatvecVariant {
+    const panels = 2 ** Math.ceil(Math.log2(experts / PANEL_ROWS));
+    const teams = Math.min(Math.max(panels, 1), 8);
+    const usual = this.#allowed<MatvecVariant>({ ...this.#usual(gate), threads: MOST_THREADS, teams });
+    if (usual.reduce === "subgroups") return usual;
+    const room = (SHARED - 12 * experts) / SUMS; // beside three words an expert
+    const threads = Math.min(2 ** Math.floor(Math.log2(room)), MOST_THREADS);
+    return { ...usual, threads };
   }
 
   /** The variants for a layer's experts, by the kinds of both their matrices. */
-  experts(up: WeightKind, down: WeightKind): ExpertVariants {
+  experts(up: Weights, down: Weights): ExpertVariants {
     const found = this.#experts.get(`${kindOf(up)} ${kindOf(down)}`);
     if (found) return found;
     const { arithmetics } = this.abilities;
     if (arithmetics.length === 1 && arithmetics[0] === "int8" && takeInt8(up, down)) {
-      const variant = { ...this.#usual(up), arithmetic: "int8", threads: 256, teams: INT8_TEAMS } as const;
-      return { up: variant, down: variant };
+      const int8 = { arithmetic: "int8" } as const;
+      const shape = this.#allowed({ ...this.#usual(up), ...int8, threads: MOST_THREADS, teams: INT8_TEAMS });
+      return { up: shape, down: this.abilities.software ? shape : { ...this.#usual(down), ...int8 } };
     }
     return { up: this.#usual(up), down: this.#usual(down) };
   }
@@ -177,15 +205,29 @@ export class Tuning {
   }
 
   /** What is used where nothing was timed: the first arithmetic that the format has. */
-  #usual({ format, groups }: WeightKind): MatvecVariant {
-    const arithmetic = this.abilities.arithmetics.find((a) => a !== "int8" && format.arithmetics.includes(a)) ?? "f32";
+  #usual({ format, groups, parts }: Weights, panels = 1): MatvecVariant {
+    const { arithmetics, software } = this.abilities;
+    const arithmetic = arithmetics.find((a) => a !== "int8" && format.arithmetics.includes(a)) ?? "f32";
     // Eight units an invocation, and no team of less than eight.
-    const team = Math.min(Math.max(2 ** Math.ceil(Math.log2(groups / 2)), 8), 64);
-    return this.#allowed({ arithmetic, reduce: this.#reduce(), threads: 64, teams: 64 / team });
+    let team = Math.min(Math.max(2 ** Math.ceil(Math.log2(groups / 2)), 8), 64);
+    if (!software && parts) {
+      // Few teams: larger ones, as long as each invocation has two units.
+      const teams = Math.max(...parts.map(({ rows }) => rows)) / PANEL_ROWS / panels;
+      const most = Math.min(2 ** Math.floor(Math.log2(groups * 2)), MOST_THREADS);
+      team = Math.max(team, Math.min(2 ** Math.ceil(Math.log2(IN_FLIGHT / teams)), most));
+    }
+    const threads = Math.max(team, 64);
+    return this.#allowed({
+      arithmetic,
+      reduce: this.#reduce(),
+      threads,
+      teams: threads / team,
+      atOnce: placesFor(format, this.abilities.software),
+    });
   }
 
   /** A team must be whole subgroups, or the only one, or do without. */
-  #allowed(variant: MatvecVariant): MatvecVariant {
+  #allowed<T extends Pick<MatvecVariant, "reduce" | "threads" | "teams">>(variant: T): T {
     const { subgroup } = this.abilities;
     const apart = subgroup !== null && variant.teams > 1 && variant.threads / variant.teams < subgroup;
     return apart ? { ...variant, reduce: "tree" } : variant;
@@ -196,10 +238,11 @@ export class Tuning {
   }
 
   /**
-   * Variants of one arithmetic that are worth timing for rows of `groups` groups. @param teams only
-   * so many
+   * Variants of one arithmetic that are worth timing for weights of a kind. @param teams only so
+   * many
    */
-  candidates(arithmetic: Arithmetic, groups: number, teams?: number): MatvecVariant[] {
+  candidates(arithmetic: Arithmetic, { format, groups }: WeightKind, teams?: number): MatvecVariant[] {
+    const atOnce = placesFor(format, this.abilities.software);
     const units = 2 ** Math.ceil(Math.log2(groups * 4)); // what the invocations of a team stride over
     const shapes = [
       [64, 1],
@@ -213,8 +256,17 @@ export class Tuning {
     ] as const;
     return shapes
       .filter(([threads, n]) => (teams === undefined || n === teams) && threads / n <= Math.max(units, 32))
-      .map(([threads, n]) => this.#allowed({ arithmetic, reduce: this.#reduce(), threads, teams: n }));
+      .map(([threads, n]) => this.#allowed({ arithmetic, reduce: this.#reduce(), threads, teams: n, atOnce }));
   }
+}
+
+/**
+ * Of how many places an invocation asks for columns: two on GPUs, but for formats of more than 16
+ * bits, a unit of which takes half of its registers.
+ */
+export function placesFor(format: Format, software: boolean): MatvecVariant["atOnce"] {
+  const bits = panelLayout(format, PANEL_ROWS, 256).bytes / 256;
+  return software || bits > 16 ? 1 : 2;
 }
 
 /** Weights whose products have one variant, in words: "q4 128". */

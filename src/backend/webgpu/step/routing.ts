@@ -1,0 +1,73 @@
+// The router's dispatch, which may leave the rows that experts take.
+
+import { MemoryError, RequestError } from "../../../errors.ts";
+import type { Router, Routes } from "../../ops.ts";
+import type { Buffer } from "../device/device.ts";
+import type { StepEncoder } from "../dispatch/encoder.ts";
+import type { Plans } from "../dispatch/plans.ts";
+import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
+import type { Tuning } from "../tuning/tuning.ts";
+import type { GpuMatrix, GpuVector } from "../weights/space.ts";
+import type { GpuTensor, Scratch } from "./scratch.ts";
+
+/** As route.wgsl has room for. */
+const MAX_EXPERTS = 1024;
+
+/** Where rows that experts take go: normed, f32 or int8 (quantize.wgsl). */
+export interface ExpertRows {
+  readonly buffer: Buffer;
+  readonly int8: boolean;
+}
+
+export interface Routed {
+  readonly routes: Routes;
+  /** Encodes the choice, together with the experts' rows if they are wanted. */
+  readonly encode: (rows: ExpertRows | null) => void;
+}
+
+export interface RoutingTools {
+  readonly encoder: StepEncoder;
+  readonly plans: Plans;
+  readonly scratch: Scratch;
+  readonly tuning: Tuning;
+}
+
+/**
+ * The experts of rows x.
+ * @param like what a product with the gate would read
+ */
+export function routed(
+  { encoder, plans, scratch, tuning }: RoutingTools,
+  x: GpuTensor,
+  { k, ...router }: Router,
+  like: MatvecInput,
+): Routed {
+  const gate = router.gate as GpuMatrix;
+  const bias = router.sigmoid?.bias as GpuVector | null | undefined;
+  const n = x.shape[0];
+  const experts = gate.rows;
+  if (!(k >= 1 && k <= experts)) throw new RequestError(`route: ${k} experts a token of ${experts}`);
+  if (experts > MAX_EXPERTS)
+    throw new RequestError(`route: ${experts} experts; the WebGPU backend routes among at most ${MAX_EXPERTS}`);
+  if (gate.parts.length > 1)
+    throw new MemoryError(`${gate.name}: a router of ${gate.bytes} bytes does not fit in one binding of this device`);
+  const ids = scratch.list("ids", n, k, x.rows, "u32");
+  const weights = scratch.list("weights", n, k, x.rows, "f32");
+  const input = { ...like, ...tuning.route(gate, experts) };
+  const rule = {
+    normalize: Number(router.normalize),
+    sigmoid: Number(router.sigmoid !== undefined),
+    biased: Number(bias != null),
+  };
+  const buffers = { bias: bias?.buffer ?? x.buffer, ids: ids.buffer, weights: weights.buffer };
+  const key = `${x.buffer.id} ${ids.buffer.id} ${weights.buffer.id} ${input.key} ${k} ${Object.values(rule)} ${bias?.buffer.id}`;
+  const encode = (rows: ExpertRows | null): void => {
+    const y = rows?.buffer ?? scratch.storage("no rows for experts", 1, 1, "outputs");
+    const ROWS = rows === null ? 0 : rows.int8 ? 2 : 1;
+    const values = { K: k, ...rule, ROWS, EXPERTS: experts };
+    plans.run(`route ${gate.id} ${key} ${y.id} ${ROWS}`, n, () =>
+      matvecCalls(encoder, "route", gate, input, values, { ...buffers, y }),
+    );
+  };
+  return { routes: { ids, weights }, encode };
+}

@@ -116,6 +116,7 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/copy.wgsl": "computes nothing: profiles measure the device's bandwidth with it",
   "kernels/pack.simd.ts": "the plain form is pack() of each format in kernels/formats",
   "kernels/split.simd.ts": "the plain form is ggml.split() of each format in kernels/formats",
+  "kernels/subgroup_places.wgsl": "computes nothing: tells how a device divides workgroups",
   "kernels/to_f16.wgsl": "rounds for tiles alone: their products are held against exact ones",
   "kernels/weave.simd.ts": "the plain form is weave() in src/tensor/panels.ts, for every backend",
 };

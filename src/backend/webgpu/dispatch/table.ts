@@ -336,6 +336,13 @@ export const TABLE = {
     grid: (_, o) => [Math.ceil(o.vectors! / 1024), 1],
     cost: (_, o) => moves(8 * o.vectors!),
   },
+  subgroup_places: {
+    bindings: { y: "write" },
+    params: [],
+    overrides: ["THREADS"],
+    grid: () => [1, 1],
+    cost: (_, o) => moves(o.THREADS!),
+  },
   choose_best: {
     bindings: { ...CHOOSE, slices: "write" },
     params: ["V", "stride", "slices"],

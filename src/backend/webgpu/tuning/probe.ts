@@ -1,5 +1,5 @@
-// Checks that reductions by subgroup operations give what a tree gives on this device, and turns
-// them off where they do not.
+// Checks that reductions by subgroup operations give what a tree gives on this device, and that a
+// subgroup is invocations in a row, as teams take for granted; turns them off where that is not so.
 
 import { DeviceError } from "../../../errors.ts";
 import type { Device } from "../device/device.ts";
@@ -12,6 +12,8 @@ import { nmse, Trial } from "./trial.ts";
  */
 const COLUMNS = 300;
 const TOLERANCE = 1e-8;
+/** Invocations of the largest workgroup. */
+const THREADS = 256;
 
 /** Devices that were checked. */
 const asked = new WeakSet<Device>();
@@ -62,9 +64,19 @@ class Probe extends Trial {
           COLUMNS,
         );
       const error = nmse(await by("subgroups"), await by("tree"));
-      return error <= TOLERANCE ? null : `a row's norm differs (normalised error ${error.toExponential(1)})`;
+      if (!(error <= TOLERANCE)) return `a row's norm differs (normalised error ${error.toExponential(1)})`;
+      return (await this.#inARow()) ? null : "a subgroup is not invocations in a row";
     } finally {
       this.free();
     }
+  }
+
+  /** Whether the invocations of subgroups follow each other, in the order of the subgroups. */
+  async #inARow(): Promise<boolean> {
+    const y = this.buffer(THREADS * 4);
+    const call = this.encoder.call("subgroup_places", { overrides: { THREADS }, buffers: { y } });
+    this.encoder.dispatch(call, 1);
+    const places = await this.encoder.readBits({ buffer: y, rows: 1, width: THREADS, stride: THREADS, type: "u32" });
+    return places.every((place, i) => place === i);
   }
 }

@@ -52,11 +52,7 @@ export function addModelOptions(command: Command): Command {
       ).choices(["int8", "f32"]),
     )
     .option("--context <tokens>", "most positions of a session; default: the model's own", integer(1))
-    .option(
-      "--chunk <tokens>",
-      "prompt tokens computed in one step; at most; default: 1024, on the CPU 128",
-      integer(1),
-    )
+    .option("--chunk <tokens>", "most prompt tokens computed in one step; default: 1024, on the CPU 128", integer(1))
     .option(
       "--threads <count>",
       "threads of the CPU backend; default: physical cores, within the CPU quota",

@@ -84,9 +84,15 @@ async function write(
   process.stdout.write(`${what}; ${how}\n`);
 }
 
-async function verify(folder: string, to: string | undefined, { weights, mix, quiet }: Flags): Promise<void> {
-  if (to !== undefined || weights !== undefined || mix !== undefined)
-    throw new RequestError("quantize --verify takes one folder and no --weights or --mix: it writes nothing");
+async function verify(
+  folder: string,
+  to: string | undefined,
+  { weights, mix, calibrate, quiet }: Flags,
+): Promise<void> {
+  if ([to, weights, mix, calibrate].some((given) => given !== undefined))
+    throw new RequestError(
+      "quantize --verify takes one folder and no --weights, --mix or --calibrate: it writes nothing",
+    );
   const progress = longProgress("checking", quiet === true);
   const bytes = await interruptible((signal) =>
     verifyQuantized(folder, { signal, onProgress: progress.update }),

@@ -125,6 +125,17 @@ export function ownFormats({ embed, head, layers }: ModelSources): Set<Format | 
   return new Set([embed, ...(head ? [head] : []), ...others, ...experts].map(({ format }) => format));
 }
 
+/** Whether a plan rounds any matrix to a quantized format: one that it does not lie in. */
+export function roundsAny(sources: ModelSources, plan: FormatPlan): boolean {
+  let any = false;
+  heldMatrices(sources, (matrix, role, layer) => {
+    const format = plan(matrix, role, layer);
+    any ||= format.planes.length > 1 && format !== matrix.format;
+    return format;
+  });
+  return any;
+}
+
 /** Names of the quantized formats in the files whose values a plan rounds once more. */
 export function roundedAgain(sources: ModelSources, plan: FormatPlan): string[] {
   const names = new Set<string>();

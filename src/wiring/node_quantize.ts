@@ -13,7 +13,7 @@ import type { Packer } from "../backend/cpu/packer.ts";
 import { RequestError } from "../errors.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import type { Architecture, ModelSources } from "../model/family.ts";
-import { keepOr, packAll, roundedAgain } from "../model/formats.ts";
+import { keepOr, packAll, roundedAgain, roundsAny } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
 import { type MixName, mixPlan, MIXES as TABLE } from "../model/mixes.ts";
 import { plannedFormats, type StoredTensor, storedShards } from "../model/stored.ts";
@@ -122,6 +122,10 @@ export async function quantize(from: string, to: string, options: QuantizeOption
     const depth = bound.layers.length;
     const standard = mixPlan(mix ?? "standard", bound);
     const plan = asked ? packAll(FORMATS[asked]) : mix ? standard : keepOr(standard);
+    if (text !== null && !roundsAny(bound, plan))
+      throw new RequestError(
+        `calibrate: all matrices of ${from} stay as they are, and none is rounded by a text; leave it out, or name a mix or a format`,
+      );
     const formats = plannedFormats(bound, plan);
     const weights = formats.text;
     const shards = storedShards(bound, formats);

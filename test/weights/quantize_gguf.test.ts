@@ -1,7 +1,7 @@
 // hotset quantize of GGUF files: a packed folder of the same formats, whose values are the file's
 // to the bit.
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -85,6 +85,14 @@ describe("a packed folder of a GGUF file", () => {
     const made = await quantize(path, to, { weights: "q8", threads: 2 });
     expect(made).toMatchObject({ weights: "q8", roundedAgain: ["q4_k", "q6_k"] });
     await expect(quantize(path, to)).rejects.toThrow(/holds q8 weights .* to write q4_k \(with q6_k\) weights/);
+  });
+
+  it.skipIf(skip)(titled("takes a text to calibrate by only where weights are rounded", skip), async () => {
+    const calibrate = `${temporary()}.txt`;
+    writeFileSync(calibrate, "a short text");
+    const to = temporary();
+    await expect(quantize(path, to, { calibrate })).rejects.toThrow(/calibrate: all matrices of .* stay as they are/);
+    await expect(quantize(path, to, { calibrate, mix: "q2_k" })).rejects.toThrow(/a text of at least 64 tokens/);
   });
 
   const ids = [1, 17, 60, 99, 200, 5, 31];

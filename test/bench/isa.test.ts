@@ -4,7 +4,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { amdWorks } from "../../bench/isa/amd.ts";
 import { intelWorks } from "../../bench/isa/intel.ts";
-import { type Checks, type Judgement, judge, missing, parse, type Verdict } from "../../bench/isa/judge.ts";
+import { type Checks, type Judgement, judge, missing, parse } from "../../bench/isa/judge.ts";
 import { mainLoop, titleOf } from "../../bench/isa/table.ts";
 import { titled } from "../support/fixtures.ts";
 import { HUNG } from "../support/patience.ts";
@@ -157,19 +157,18 @@ describe.skipIf(left)(titled("kernels on navi31", left), () => {
   });
 
   it(`use at most ${MOST_REGISTERS} registers where they are for few rows`, () => {
-    // Twenty loads at once, in one workgroup a token: nothing waits for its registers.
-    const route = ({ kernel, registers }: Verdict): boolean => kernel.startsWith("route ") && registers <= 192;
-    const many = those(DECODE).filter((one) => one.registers > MOST_REGISTERS && !route(one));
+    const many = those(DECODE).filter(({ registers }) => registers > MOST_REGISTERS);
     expect(many.map(titleOf)).toEqual([]);
   });
 
-  it("have all of a unit's loads on their way before they multiply", () => {
+  it("have two units of weights on their way before they multiply", () => {
     const rows = those(/^\w+_vec q4 f32 /);
-    expect(rows.length).toBeGreaterThan(4);
+    expect(rows.length).toBeGreaterThan(3);
     // A unit is 8 rows by 8 columns: 64 multiply-adds, of 36 bytes of weights in q4.
     for (const one of rows) {
       const { multiplyAdds, inFlight } = mainLoop(one)!;
-      expect(inFlight, titleOf(one)).toBeGreaterThanOrEqual(36 * Math.floor(multiplyAdds / 64));
+      expect(multiplyAdds, titleOf(one)).toBeGreaterThanOrEqual(2 * 64);
+      expect(inFlight, titleOf(one)).toBeGreaterThanOrEqual(2 * 36);
     }
   });
 

@@ -139,7 +139,7 @@ export function experts(
       { name: "top 1", E: 8, K: 1, D: 64, F: 50, gate: uniform(8 * 64, 51) },
       { name: "every token to expert 7", E: 8, K: 1, D: 60, F: 112, gate: biasedGate(8, 60, [7]) },
       { name: "every token to experts 5 and 0", E: 8, K: 2, D: 64, F: 112, gate: biasedGate(8, 64, [5, 0]) },
-      { name: "more experts than tiles", E: 40, K: 1, D: 60, F: 50, gate: uniform(40 * 60, 51) },
+      { name: "more experts than tiles", E: 40, K: 6, D: 60, F: 50, gate: uniform(40 * 60, 51) },
       { name: "wide", E: 8, K: 2, D: 256, F: 112, gate: uniform(8 * 256, 51) },
     ];
     it.each(cases.flatMap((c) => precisions.map((precision) => ({ ...c, precision }))))(

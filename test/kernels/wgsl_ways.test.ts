@@ -68,6 +68,11 @@ const WAYS: readonly Way[] = [
     of: ofFew(["matmul_vec"], ["q4"]),
   },
   {
+    way: "products of a few rows, alone",
+    options: { forms: { ...forms, alone: true } },
+    of: ofFew(["matmul_vec", "expert_up_vec"], ["q4"]),
+  },
+  {
     way: "products of a few rows in int8",
     options: { forms, arithmetics: ["int8"] },
     of: ofFew(["expert_up_vec"], ["q4_k"]),

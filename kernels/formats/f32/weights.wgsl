@@ -19,8 +19,8 @@ fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
   );
 }
 
-// Columns 4 quad .. 4 quad + 3, a column each, of rows row .. row + 3; row a multiple of 4.
-fn weights4x4(expert: u32, row: u32, quad: u32) -> mat4x4f {
-  let at = panel_at(expert, row) + quad * 8 + row / 4 % 2;
+// Columns 8 unit + 4 side .. 8 unit + 4 side + 3, a column each, of half a panel.
+fn half4x4(expert: u32, panel: u32, half: u32, unit: u32, side: u32) -> mat4x4f {
+  let at = panel_at(expert, panel * 8) + unit * 16 + side * 8 + half;
   return mat4x4f(w[at], w[at + 2], w[at + 4], w[at + 6]);
 }

@@ -31,10 +31,10 @@ fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
   return Eight(scale * numbers4(w[at][row % 4]), scale * numbers4(w[at + 2][row % 4]));
 }
 
-// Columns 4 quad .. 4 quad + 3, a column each, of rows row .. row + 3; row a multiple of 4.
-fn weights4x4(expert: u32, row: u32, quad: u32) -> mat4x4f {
-  let scales = scales4(expert, row / 8, row / 4 % 2, quad / 2);
-  let words = w[word_at(expert, row / 8, quad / 2) + quad % 2 * 2 + row / 4 % 2];
+// Columns 8 unit + 4 side .. 8 unit + 4 side + 3, a column each, of half a panel.
+fn half4x4(expert: u32, panel: u32, half: u32, unit: u32, side: u32) -> mat4x4f {
+  let scales = scales4(expert, panel, half, unit);
+  let words = w[word_at(expert, panel, unit) + side * 2 + half];
   return transpose(mat4x4f(
     scales.x * numbers4(words.x),
     scales.y * numbers4(words.y),

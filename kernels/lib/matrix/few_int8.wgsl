@@ -14,12 +14,10 @@ struct Weights {
 }
 alias Columns = Unit;
 
-fn weights_at(expert: u32, row: u32, step: u32) -> Weights {
-  let panel = row / 8;
-  let half = row / 4 % 2;
+fn weights_at(expert: u32, panel: u32, half: u32, step: u32) -> Weights {
   return Weights(
-    levels4x4(expert, row, 2 * step),
-    levels4x4(expert, row, 2 * step + 1),
+    centred4(levels4(expert, panel, half, step, 0)),
+    centred4(levels4(expert, panel, half, step, 1)),
     scales4(expert, panel, half, step),
     offsets4(expert, panel, half, step),
   );

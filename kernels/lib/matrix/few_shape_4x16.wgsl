@@ -54,7 +54,7 @@ fn make_sums(job: Job, row: u32, lane: Lane) {
   var d = mat4x4f();
   for (var first = lane.index % TEAM * EACH; first < part.groups * STEPS; first += TEAM * EACH) {
     for (var step = first; step < first + EACH; step++) {
-      let w = weights_at(job.expert, row, step);
+      let w = weights_at(job.expert, row / 8, row / 4 % 2, step);
       add_four(&a, w, at_a, job.count, step);
       if (job.count > 4) {
         add_four(&b, w, at_b, job.count - 4, step);

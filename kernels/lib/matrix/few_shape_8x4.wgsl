@@ -18,8 +18,8 @@ fn make_sums(job: Job, row: u32, lane: Lane) {
   var far = mat4x4f(); // rows 4 .. 7
   for (var first = lane.index % TEAM * EACH; first < part.groups * STEPS; first += TEAM * EACH) {
     for (var step = first; step < first + EACH; step++) {
-      let v = weights_at(job.expert, row, step);
-      let w = weights_at(job.expert, row + 4, step);
+      let v = weights_at(job.expert, row / 8, 0, step);
+      let w = weights_at(job.expert, row / 8, 1, step);
       let a = columns_at(at.x, step);
       near[0] = plus_products(near[0], v, a);
       far[0] = plus_products(far[0], w, a);

@@ -55,29 +55,33 @@ fn weights8(expert: u32, row: u32, unit: u32) -> Eight {
   return Eight(lo, hi);
 }
 
-// Columns 4 quad .. 4 quad + 3, a column each, of rows row .. row + 3; row a multiple of 4.
-fn weights4x4(expert: u32, row: u32, quad: u32) -> mat4x4f {
-  let levels = levels4(expert, row / 8, row / 4 % 2, quad / 2, quad % 2);
-  let scales = scales4(expert, row / 8, row / 4 % 2, quad / 2);
-  let weights = mat4x4f(
-    scales * (vec4f(levels & vec4u(255)) - ZERO),
-    scales * (vec4f((levels >> vec4u(8)) & vec4u(255)) - ZERO),
-    scales * (vec4f((levels >> vec4u(16)) & vec4u(255)) - ZERO),
-    scales * (vec4f(levels >> vec4u(24)) - ZERO),
-  );
+// Columns 8 unit + 4 side .. 8 unit + 4 side + 3, a column each, of half a panel.
+fn half4x4(expert: u32, panel: u32, half: u32, unit: u32, side: u32) -> mat4x4f {
+  let levels = levels4(expert, panel, half, unit, side);
+  let scales = scales4(expert, panel, half, unit);
+  // What is taken off is multiplied too, so that a weight is one multiplication with an addition.
+  var less = ZERO * scales;
   if (OFFSETS) {
-    let offsets = offsets4(expert, row / 8, row / 4 % 2, quad / 2);
-    return weights - mat4x4f(offsets, offsets, offsets, offsets);
+    less += offsets4(expert, panel, half, unit);
   }
-  return weights;
+  return mat4x4f(
+    scales * vec4f(levels & vec4u(255)) - less,
+    scales * vec4f((levels >> vec4u(8)) & vec4u(255)) - less,
+    scales * vec4f((levels >> vec4u(16)) & vec4u(255)) - less,
+    scales * vec4f(levels >> vec4u(24)) - less,
+  );
 }
 
-// Levels less the zero point, as int8: a word a row, of the same rows and columns.
-fn levels4x4(expert: u32, row: u32, quad: u32) -> vec4u {
-  let levels = levels4(expert, row / 8, row / 4 % 2, quad / 2, quad % 2);
+// Levels less the zero point, as int8: a word a row.
+fn centred4(levels: vec4u) -> vec4u {
   if (ZERO == 128) {
     return levels ^ vec4u(0x80808080); // flipping the sign bit takes 128 off
   }
   // With the top bit set no byte borrows from its neighbour.
   return ((levels | vec4u(0x80808080)) - vec4u(ZERO * 0x01010101)) ^ vec4u(0x80808080);
+}
+
+// The same of columns 4 quad .. 4 quad + 3 of rows row .. row + 3; row a multiple of 4.
+fn levels4x4(expert: u32, row: u32, quad: u32) -> vec4u {
+  return centred4(levels4(expert, row / 8, row / 4 % 2, quad / 2, quad % 2));
 }

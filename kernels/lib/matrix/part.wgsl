@@ -29,3 +29,8 @@ struct Rows8 {
 fn row_of(rows: Rows8, i: u32) -> f32 {
   return select(rows.lo[i % 4], rows.hi[i % 4], i >= 4);
 }
+
+// Columns 4 quad .. 4 quad + 3, a column each, of rows row .. row + 3; row a multiple of 4.
+fn weights4x4(expert: u32, row: u32, quad: u32) -> mat4x4f {
+  return half4x4(expert, row / 8, row / 4 % 2, quad / 2, quad % 2);
+}

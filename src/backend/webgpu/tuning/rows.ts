@@ -15,6 +15,11 @@ export interface RowForms {
   readonly matrices: Thresholds;
   /** By the rows that an expert gets on average, of those that get any (rowsPerExpert()). */
   readonly experts: Thresholds;
+  /**
+   * Whether an invocation makes its rows of weights alone, all columns of them, where a few rows
+   * are multiplied at once; else a team shares the columns.
+   */
+  readonly alone: boolean;
 }
 
 /**
@@ -34,10 +39,25 @@ const GPU: RowForms = {
     [2, "8x4"],
     [16, "4x16"],
   ],
+  alone: false,
 };
 
-/** Software adapters compute more slowly than they read, and their tiles have 16 rows. */
-const SOFTWARE: RowForms = { matrices: [[8, "vec"]], experts: [[2.3, "vec"]] };
+/**
+ * Software adapters, on which a row's columns are read fastest by lanes that all read the same.
+ * Most of their time goes into arithmetic that several rows do not share, and they take seconds to
+ * compile a kernel: only steps that would leave tiles mostly empty get one of their own.
+ */
+const SOFTWARE: RowForms = {
+  matrices: [
+    [8, "vec"],
+    [16, "8x4"],
+  ],
+  experts: [
+    [2.3, "vec"],
+    [4.1, "8x4"],
+  ],
+  alone: true,
+};
 
 export function usualForms(software: boolean): RowForms {
   return software ? SOFTWARE : GPU;

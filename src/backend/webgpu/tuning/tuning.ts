@@ -129,10 +129,13 @@ export class Tuning {
 
   /** The variant for a few rows. */
   few({ groups }: WeightKind, shape: FewShape, int8: boolean): FewVariant {
+    const arithmetic = int8 ? "int8" : "f32";
+    const alone = shape === "8x4" ? 32 : 16; // as many as workgroup memory has room for
+    if (this.forms.alone) return { shape, arithmetic, reduce: "tree", threads: alone, teams: alone };
     // Eight units an invocation; less than half of 64 would not be whole subgroups.
     const team = groups > 64 ? 64 : 32;
     const variant = this.#allowed({ arithmetic: "f32", reduce: this.#reduce(), threads: 64, teams: 64 / team });
-    return { ...variant, shape, arithmetic: int8 ? "int8" : "f32" };
+    return { ...variant, shape, arithmetic };
   }
 
   /** Whether experts may be multiplied by rounded activations now. */

@@ -92,9 +92,9 @@ describe.skipIf(noAdapter)(`webgpu profiles${noAdapter ? `: ${NO_ADAPTER}` : ""}
         };
         const dense = sum(matrices, ({ bytes }) => bytes);
         expect(await counted(1)).toBe(dense + (experts.bytes * K) / E);
-        // More tokens than those for which matrices are read row by row, and as many as a tile
-        // takes; the router reads its own for each of them.
-        expect(await counted(16)).toBe(dense + 15 * matrices[1]!.bytes + experts.bytes);
+        // Two tiles of 16 tokens for q, k and v; the router reads its own for each token, the head
+        // for one, and an expert has 16 tokens at most.
+        expect(await counted(32)).toBe(dense + matrices[0]!.bytes + 31 * matrices[1]!.bytes + experts.bytes);
         if (maxWeightBytes) expect(experts.w13.parts.length).toBeGreaterThan(1);
         own.close();
       }

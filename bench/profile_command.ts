@@ -4,6 +4,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { PACKABLE, type PackableName } from "../kernels/formats/index.ts";
+import { variantInWords } from "../src/backend/webgpu/tuning/words.ts";
 import { formatBytes, formatSeconds } from "../src/cli/output.ts";
 import { RequestError } from "../src/errors.ts";
 import { oneOf, resultName, whole, wholes } from "./arguments.ts";
@@ -111,7 +112,7 @@ function seconds(text: string): number {
   return 1000 * Number(text);
 }
 
-function headOf({ model, backend, weights, kv, loadMs, copy, memory }: ProfileReport): string {
+function headOf({ model, backend, weights, kv, loadMs, copy, memory, tuned }: ProfileReport): string {
   const lines = [
     ["model", `${model}, ${weights}, cache ${kv}`],
     ["adapter", [`${backend.device}${backend.software ? " (software)" : ""}`, ...backend.features].join(", ")],
@@ -120,6 +121,8 @@ function headOf({ model, backend, weights, kv, loadMs, copy, memory }: ProfileRe
       "copy",
       `${formatBytes(copy.bytesPerSecond)}/s read and written (a kernel, ${formatBytes(copy.bytes)} to as much)`,
     ],
+    ...Object.entries(tuned).map(([problem, found]) => ["tuned", `${problem}: ${variantInWords(found)}`]),
+    ...(backend.leftOut ?? []).map((why) => ["left out", why]),
   ];
   return lines.map(([name, value]) => `${name!.padEnd(12)}${value}\n`).join("");
 }

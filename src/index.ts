@@ -8,7 +8,7 @@ import { startNodeWorker, usableCores } from "./backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import { openNodeGpu } from "./backend/webgpu/device/node_gpu.ts";
 import { fileStore } from "./backend/webgpu/tuning/node_store.ts";
-import { createWebGpuOps } from "./backend/webgpu/webgpu.ts";
+import { createWebGpuOps, type WebGpuOps } from "./backend/webgpu/webgpu.ts";
 import { openChat } from "./chat/conventions.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
@@ -19,7 +19,12 @@ import { TOKENIZER_PLACES, tokenizerFiles } from "./tokenizer/files.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { nodeFolderOrFile } from "./weights/node_files.ts";
 import { isSynthetic } from "./weights/synthetic.ts";
-import { type ExpertRates, measureExperts as measure } from "./wiring/measure.ts";
+import {
+  measureKernels as chosen,
+  type ExpertRates,
+  type KernelChoices,
+  measureExperts as measure,
+} from "./wiring/measure.ts";
 import { cacheDirectory } from "./wiring/node_cache.ts";
 import { openModel, type Platform } from "./wiring/open.ts";
 
@@ -34,7 +39,7 @@ export type { Constraint, Grammar, Grammars } from "./grammar/types.ts";
 export type { ModelConfig } from "./model/config.ts";
 export type { Architecture } from "./model/family.ts";
 export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
-export type { ExpertRates } from "./wiring/measure.ts";
+export type { ExpertRates, KernelChoices } from "./wiring/measure.ts";
 export {
   MIXES,
   type MixName,
@@ -131,17 +136,33 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
  */
 export async function measureExperts(adapter?: string): Promise<ExpertRates> {
   const { cores, startWorker } = platform();
-  const gpu = adapter === undefined ? null : await openNodeGpu(adapter);
-  if (adapter !== undefined && !gpu) throw new DeviceError(`no WebGPU adapter has a name that contains "${adapter}"`);
+  const cpu = { threads: cores, startWorker };
+  return adapter === undefined ? measure(cpu, null) : onAdapter(adapter, 1, (ops) => measure(cpu, ops));
+}
+
+/**
+ * Finds out which variants of kernels are fastest on an adapter, with q4 weights, whatever was
+ * found before. Takes up to a dozen seconds.
+ * @param adapter part of the name of a WebGPU adapter, as `hotset devices` prints it
+ * @throws DeviceError, MemoryError
+ */
+export async function measureKernels(adapter: string): Promise<KernelChoices> {
+  return onAdapter(adapter, 512, chosen);
+}
+
+/** @param maxTokens of a step @throws DeviceError if no adapter has the name */
+async function onAdapter<T>(adapter: string, maxTokens: number, work: (ops: WebGpuOps) => Promise<T>): Promise<T> {
+  const gpu = await openNodeGpu(adapter);
+  if (!gpu) throw new DeviceError(`no WebGPU adapter has a name that contains "${adapter}"`);
   try {
-    const ops = gpu && (await createWebGpuOps(gpu.gpu, { maxTokens: 1 }));
+    const ops = await createWebGpuOps(gpu.gpu, { maxTokens });
     try {
-      return await measure({ threads: cores, startWorker }, ops);
+      return await work(ops);
     } finally {
-      ops?.close();
+      ops.close();
     }
   } finally {
-    await gpu?.release();
+    await gpu.release();
   }
 }
 

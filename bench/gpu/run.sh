@@ -1,10 +1,12 @@
 #!/bin/sh
 # Sets up a bare NVIDIA Linux machine from the files beside this script, without a network, and measures hotset on it.
 #
-#   run.sh <stage>...     stages: setup conformance quick 8x7b 8x22b engine-8x7b residency-quick residency llama-quick llama-8x7b
+#   run.sh all            everything that fits the time, most valuable first
+#   run.sh <stage>...     stages: see the list in README.md
 #
 # Results go to $OUT (default ./out), one file a stage, written as they come. $LIMIT seconds (default 570) for all stages
 # together: what does not fit is not begun, and what is under way then is ended, with what it has written.
+# MODEL, CASES: what 8x7b measures, if something else.
 # HOTSET_HOME: where to unpack (default a folder of the system's temporary one). VK_DRIVER_FILES: the Vulkan driver, if not NVIDIA's.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,6 +16,19 @@ limit=${LIMIT:-570}
 began=$(date +%s)
 mkdir -p "$home/lib" "$out" || exit 1
 out=$(cd "$out" && pwd)
+
+# seconds_of <most>: what is left of the time, <most> at most
+seconds_of() {
+  seconds=$(left)
+  if [ "$seconds" -gt "$1" ]; then seconds=$1; fi
+  echo "$seconds"
+}
+
+# begun_within <most>: seconds after which a stage begins no case: three quarters of what it has
+begun_within() {
+  seconds=$(seconds_of "$1")
+  echo $((seconds > 40 ? seconds * 3 / 4 : 1))
+}
 
 left() { echo $((limit - $(date +%s) + began)); }
 
@@ -61,11 +76,11 @@ set_up() {
   fi
 }
 
-# limited <stage> <command>...: runs it within the time that is left
+# limited <stage> <most> <command>...: runs it within the time that is left, and within <most> seconds
 limited() {
   stage=$1
-  shift
-  seconds=$(left)
+  seconds=$(seconds_of "$2")
+  shift 2
   if [ "$seconds" -lt 10 ]; then echo "$stage: not begun, no time is left"; failed=1; return; fi
   echo "$stage: at most $seconds s"
   timeout "$seconds" "$@" || { echo "$stage: exit code $?"; failed=1; }
@@ -83,11 +98,10 @@ describe() {
   "$home/node" "$home/dist/src/cli/main.js" devices
 }
 
-# profile <stage> <model> <contexts> <prompts>: no case begins in the last quarter of the time
+# profile <stage> <most> <model> <weights> <cases> [tokens]
 profile() {
-  seconds=$(left)
-  limited "$1" "$home/node" "$home/dist/bench/gpu/profile.js" --model "$2" --contexts "$3" --prompts "$4" --tokens "${5:-32}" \
-    --budget $((seconds > 40 ? seconds * 3 / 4 : 1)) --name "$1" --out "$out/profile-$1.json"
+  limited "$1" "$2" "$home/node" "$home/dist/bench/gpu/profile.js" --model "$3" --weights "$4" --cases "$5" --tokens "${6:-32}" \
+    --budget "$(begun_within "$2")" --name "$1" --out "$out/profile-$1.json"
 }
 
 # llama <stage> <model> <contexts> <prompts>: llama.cpp, if the pack carries it; its file of weights stays in $home/gguf
@@ -99,40 +113,50 @@ llama() {
     mkdir -p "$home/llama.part" && unpack llama.tar | tar -xf - -C "$home/llama.part" || exit 1
     mv "$home/llama.part/node_modules/@node-llama-cpp" "$home/node_modules/" && rm -r "$home/llama.part" || exit 1
   fi
-  seconds=$(left)
-  HOTSET_BENCH_CACHE=$home/gguf limited "$1" "$home/node" "$home/dist/bench/gpu/llama.js" --model "$2" --contexts "$3" --prompts "$4" \
-    --tokens "${5:-32}" --budget $((seconds > 40 ? seconds * 3 / 4 : 1)) --out "$out/$1.json"
+  HOTSET_BENCH_CACHE=$home/gguf limited "$1" "$limit" "$home/node" "$home/dist/bench/gpu/llama.js" --model "$2" --contexts "$3" --prompts "$4" \
+    --tokens "${5:-32}" --budget "$(begun_within "$limit")" --out "$out/$1.json"
 }
 
 # residency <stage> <model> <tokens>: no round begins in the last quarter of the time
 residency() {
-  seconds=$(left)
-  limited "$1" "$home/node" "$home/dist/bench/gpu/residency.js" --model "$2" --slots 4 --tokens "$3" --warm-up "$3" \
-    --budget $((seconds > 40 ? seconds * 3 / 4 : 1)) --out "$out/$1.json"
+  limited "$1" "$limit" "$home/node" "$home/dist/bench/gpu/residency.js" --model "$2" --slots 4 --tokens "$3" --warm-up "$3" \
+    --budget "$(begun_within "$limit")" --out "$out/$1.json"
+}
+
+# conformance <name of the result> <most> <cases: a regular expression>
+conformance() {
+  limited "$1" "$2" "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" \
+    "$home/dist/test/backend/webgpu_profile.test.js" -t "$3" > "$out/$1.txt" 2>&1
+  grep -v '^passed' "$out/$1.txt" | tail -n 60
+  echo "$1: $(grep -c '^passed' "$out/$1.txt") passed, $(grep -c '^failed' "$out/$1.txt") failed"
 }
 
 small="synthetic:mixtral-8x7b?layers=3&hidden_size=256&intermediate_size=448&num_attention_heads=4&num_key_value_heads=2&vocab_size=1024"
+model=${MODEL:-synthetic:mixtral-8x7b}
+with=$(case $model in *\?*) echo "&" ;; *) echo "?" ;; esac)
+# Decoding alone and prompts say most, then the numbers of rows; what takes long or much memory comes last.
+cases=${CASES:-1@0,p512,16@0,1@4096,4@0,64@0,p2048,1@32600,2@0,8@0,32@0,p128,p32,16@4096,4@4096,64@4096,16@32600,2@4096,8@4096,32@4096,4@32600}
 set_up
 failed=0
+if [ "$*" = all ]; then set -- setup conformance-quick 8x7b 8x7b-q4_k llama-8x7b conformance; fi
 for stage in "$@"; do
   case $stage in
     setup) describe > "$out/setup.txt" 2>&1; cat "$out/setup.txt" ;;
-    conformance)
-      limited conformance "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" \
-        "$home/dist/test/backend/webgpu_profile.test.js" > "$out/conformance.txt" 2>&1
-      grep -v '^passed' "$out/conformance.txt" | tail -n 60 ;;
-    quick) profile quick "$small" 0,1000 64 4 ;;
-    8x7b) profile 8x7b synthetic:mixtral-8x7b 0,4096,32600 512,4096 ;;
-    8x22b) profile 8x22b synthetic:mixtral-8x22b 0,4096,32600 512,4096 ;;
+    conformance-quick) conformance "$stage" 75 '(?<!robust) conforms > |forms of a GPU' ;;
+    conformance) conformance "$stage" "$limit" . ;;
+    quick) profile quick "$limit" "$small" q4 1@0,16@0,1@1000,p64 4 ;;
+    8x7b) profile "$stage" 270 "$model" q4 "$cases" ;;
+    8x7b-q4_k) profile "$stage" 90 "$model${with}layers=8" q4_k "$cases" ;;
+    8x22b) profile "$stage" "$limit" synthetic:mixtral-8x22b q4 "$cases" ;;
     engine-8x7b)
-      limited "$stage" "$home/node" "$home/dist/src/cli/main.js" bench synthetic:mixtral-8x7b --backend webgpu --weights q4 --gpu-memory 60GiB \
+      limited "$stage" "$limit" "$home/node" "$home/dist/src/cli/main.js" bench synthetic:mixtral-8x7b --backend webgpu --weights q4 --gpu-memory 60GiB \
         --prompt-tokens 512 --decode-tokens 128 --repeats 3 --json > "$out/$stage.json" 2> "$out/$stage.txt"
       cat "$out/$stage.json" "$out/$stage.txt" ;;
     residency-quick) residency "$stage" "synthetic:mixtral-8x7b?layers=2&hidden_size=512&intermediate_size=1792" 8 ;;
     residency) residency "$stage" "synthetic:mixtral-8x7b?layers=8" 64 ;;
     llama-quick) llama "$stage" "$small" 0,64 64 4 ;;
-    llama-8x7b) llama "$stage" synthetic:mixtral-8x7b 0,4096,32600 512,4096 ;;
-    *) echo "unknown stage $stage: setup conformance quick 8x7b 8x22b engine-8x7b residency-quick residency llama-quick llama-8x7b"; failed=1 ;;
+    llama-8x7b) llama "$stage" "$model" 0,4096,32600 32,128,512,2048 ;;
+    *) echo "unknown stage $stage: setup conformance-quick conformance quick 8x7b 8x7b-q4_k 8x22b engine-8x7b residency-quick residency llama-quick llama-8x7b"; failed=1 ;;
   esac
 done
 exit $failed

@@ -4,8 +4,9 @@
 import type { Command } from "commander";
 import { hasSubgroups } from "../backend/webgpu/device/adapter.ts";
 import { listAdapterNames, openNodeGpu } from "../backend/webgpu/device/node_gpu.ts";
+import { variantInWords } from "../backend/webgpu/tuning/words.ts";
 import { HotsetError } from "../errors.ts";
-import { type ExpertRates, measureExperts } from "../index.ts";
+import { type ExpertRates, type KernelChoices, measureExperts, measureKernels } from "../index.ts";
 import { formatBytes } from "./output.ts";
 
 interface AdapterReport {
@@ -26,6 +27,13 @@ interface AdapterReport {
   readonly features: readonly string[];
   /** The time that one expert takes, or the reason why it could not be measured. */
   readonly expert: ExpertRates | string;
+  /** With --tune: which variants of kernels are fastest, or the reason why that is not known. */
+  readonly tuned?: KernelChoices | string;
+}
+
+interface Options {
+  readonly json?: true;
+  readonly tune?: true;
 }
 
 /** Adds the command to the program. */
@@ -34,14 +42,15 @@ export function addDevices(program: Command): void {
     .command("devices")
     .description("list the WebGPU adapters of this machine, and measure what an expert takes on each and on the CPU")
     .option("--json", "one JSON object")
-    .action(async (options: { json?: true }) => {
-      const adapters = await listAdapters();
-      const cpu = await measured();
+    .option("--tune", "find out which variants of kernels are fastest, with q4 weights: up to a dozen seconds each")
+    .action(async (options: Options) => {
+      const adapters = await listAdapters(options.tune ?? false);
+      const cpu = await reported(() => measureExperts());
       process.stdout.write(options.json ? `${JSON.stringify({ adapters, cpu }, null, 2)}\n` : text(adapters, cpu));
     });
 }
 
-async function listAdapters(): Promise<AdapterReport[]> {
+async function listAdapters(tune: boolean): Promise<AdapterReport[]> {
   const preferred = await driverOf();
   const reports: AdapterReport[] = [];
   for (const name of await listAdapterNames()) {
@@ -65,7 +74,8 @@ async function listAdapters(): Promise<AdapterReport[]> {
           maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
         },
         features: [...features].sort(),
-        expert: await measured(name),
+        expert: await reported(() => measureExperts(name)),
+        ...(tune && { tuned: await reported(() => measureKernels(name)) }),
       });
     }
     await node?.release();
@@ -80,10 +90,10 @@ async function driverOf(): Promise<string | null> {
   return node?.name ?? null;
 }
 
-/** The measurements that residency decides by. */
-async function measured(adapter?: string): Promise<ExpertRates | string> {
+/** What was measured, or why it could not be. */
+async function reported<T>(measure: () => Promise<T>): Promise<T | string> {
   try {
-    return await measureExperts(adapter);
+    return await measure();
   } catch (error) {
     if (!(error instanceof HotsetError)) throw error;
     return error.message;
@@ -108,6 +118,7 @@ function text(adapters: readonly AdapterReport[], cpu: ExpertRates | string): st
         `  subgroups   ${lanes}`,
         `  features    ${features.join(", ")}`,
         `  expert      ${typeof rest.expert === "string" ? rest.expert : toGpu(rest.expert)}`,
+        ...(rest.tuned === undefined ? [] : choices(rest.tuned)),
         "",
       ].join("\n");
     })
@@ -122,4 +133,15 @@ function onCpu({ model, bytes, cpu }: ExpertRates): string {
 function toGpu({ model, bytes, gpu }: ExpertRates): string {
   if (!gpu) return "not measured";
   return `${model} at q4 (${formatBytes(bytes)}): uploaded in ${gpu.upload.toFixed(1)} ms (${formatBytes((1000 * bytes) / gpu.upload)}/s); asking whether it is done ${gpu.sync.toFixed(2)} ms`;
+}
+
+/** A line for each choice. */
+function choices(tuned: KernelChoices | string): string[] {
+  if (typeof tuned === "string") return [`  tuned       ${tuned}`];
+  const { model, ms, found, leftOut } = tuned;
+  return [
+    `  tuned       ${model} at q4, in ${(ms / 1000).toFixed(1)} s`,
+    ...Object.entries(found).map(([problem, variant]) => `    ${problem}: ${variantInWords(variant)}`),
+    ...leftOut.map((why) => `    left out: ${why}`),
+  ];
 }

@@ -1,11 +1,12 @@
-// Measures the times to compute and to move one expert, on which offloading
-// decisions rest (experts/costs.ts).
+// Measures the times to compute and to move one expert, on which offloading decisions rest
+// (experts/costs.ts), and which variants of kernels are fastest.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type CpuOptions, createCpuExperts } from "../backend/cpu/cpu.ts";
 import type { WebGpuOps } from "../backend/webgpu/webgpu.ts";
 import { calibrate, calibrateHost } from "../experts/calibrate.ts";
 import { CLOCK } from "../experts/clock.ts";
+import { loadDecoder } from "../model/decoder.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import { expertShape, keep } from "../model/formats.ts";
 import { parseSynthetic } from "../weights/synthetic.ts";
@@ -20,6 +21,40 @@ export interface ExpertRates {
   readonly cpu: { readonly one: number; readonly each: number };
   /** Uploading to a GPU, and asking it whether it is done; null without one. */
   readonly gpu: { readonly upload: number; readonly sync: number } | null;
+}
+
+/** Which variants of kernels are used for a model, in the format of ExpertRates. */
+export interface KernelChoices {
+  /** The model whose layers they were timed on. */
+  readonly model: string;
+  readonly ms: number;
+  /** Problem -> variant, as the tuner has them. */
+  readonly found: Readonly<Record<string, unknown>>;
+  /** Variants that the device does not take, with the reason. */
+  readonly leftOut: readonly string[];
+}
+
+/** Two experts: as many as a token uses. Few rows of the head: variants are chosen by columns. */
+const TIMED = `${MEASURED.url}&num_local_experts=2&vocab_size=4096`;
+
+/**
+ * Times variants of kernels on one layer, whatever was found before: up to a dozen seconds.
+ * @throws MemoryError, DeviceError
+ */
+export async function measureKernels(ops: WebGpuOps): Promise<KernelChoices> {
+  const { config, source } = parseSynthetic(TIMED);
+  const architecture = readArchitecture(config, TIMED);
+  await loadDecoder(ops, architecture, bindSources(architecture, source), { plan: keep(FORMATS.q4) });
+  const started = performance.now();
+  let found: Readonly<Record<string, unknown>> = {};
+  await ops.tune({
+    read: async () => null,
+    async write(_, text) {
+      found = JSON.parse(text);
+    },
+  });
+  const ms = performance.now() - started;
+  return { model: MEASURED.title, ms, found, leftOut: ops.info.leftOut ?? [] };
 }
 
 /**

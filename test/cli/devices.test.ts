@@ -2,8 +2,11 @@
 // not an error.
 
 import { expect, it } from "vitest";
+import { variantInWords } from "../../src/backend/webgpu/tuning/words.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { hotset } from "../support/cli.ts";
+import { titled } from "../support/fixtures.ts";
+import { ALL } from "../support/level.ts";
 
 it.skipIf(noAdapter)(`lists each adapter with its limits${noAdapter ? `: ${NO_ADAPTER}` : ""}`, async () => {
   const json = await hotset(["devices", "--json"]);
@@ -16,4 +19,17 @@ it.skipIf(noAdapter)(`lists each adapter with its limits${noAdapter ? `: ${NO_AD
     for (const limit of Object.values(limits)) expect(limit).toBeGreaterThanOrEqual(8);
   const text = await hotset(["devices"]);
   for (const { name } of adapters) expect(text.stdout).toContain(name);
+});
+
+const left = noAdapter ? NO_ADAPTER : ALL ? null : "skipped: times kernels for ten seconds (here: HOTSET_ALL_TESTS=1)";
+it.skipIf(left)(titled("prints which variants of kernels are fastest", left), async () => {
+  const { stdout } = await hotset(["devices", "--tune"]);
+  // One choice for products with 4096 columns.
+  expect(stdout.match(/^ {4}matrix q4 128: (f32|f16) (tree|subgroups) \d+x\d+$/gm)).toHaveLength(adapters.length);
+});
+
+it("has variants in words", () => {
+  const variant = { arithmetic: "int8", reduce: "tree", threads: 64, teams: 8 };
+  expect(variantInWords({ up: variant, down: variant })).toBe("up int8 tree 64x8, down int8 tree 64x8");
+  expect(variantInWords("shared64")).toBe("shared64");
 });

@@ -37,14 +37,16 @@ export interface Judgement {
   readonly refused: readonly Refused[];
 }
 
-const compiler = ["cc", "gcc", "clang"].find((name) => spawnSync(name, ["--version"]).status === 0);
+/** The machine's C compiler. */
+const compiler = (): string | undefined =>
+  ["cc", "gcc", "clang"].find((name) => spawnSync(name, ["--version"]).status === 0);
 
 /** What this machine lacks to judge kernels for a family, in words; null if nothing. */
 export function missing(family: string): string | null {
   if (process.platform !== "linux") return "Mesa's drivers, which Linux has";
   const maker = makerOf(family);
   if (!driverOf(maker)) return `${maker.name} (Debian: mesa-vulkan-drivers; on Debian 12 from bookworm-backports)`;
-  if (compiler === undefined) return "a C compiler (Debian: gcc and libc6-dev)";
+  if (compiler() === undefined) return "a C compiler (Debian: gcc and libc6-dev)";
   return null;
 }
 
@@ -97,7 +99,7 @@ export function judge(root: URL, options: JudgeOptions): Judgement {
 function library(root: URL, name: string, folder: string): string {
   const made = join(folder, `${name}.so`);
   const source = fileURLToPath(new URL(`bench/isa/${name}`, root));
-  const { status, stderr } = spawnSync(compiler!, ["-shared", "-fPIC", "-O1", "-o", made, source, "-ldl"], {
+  const { status, stderr } = spawnSync(compiler()!, ["-shared", "-fPIC", "-O1", "-o", made, source, "-ldl"], {
     encoding: "utf8",
   });
   if (status !== 0) throw new Error(`${source} does not compile: ${stderr}`);

@@ -32,7 +32,8 @@ function alone(files: Files, file: string, name: string): Files {
     return TOKENIZERS.includes(asked) ? null : asked;
   };
   return {
-    label: files.label,
+    // messages name the file that readers expect: this says which one it was
+    label: file === name ? files.label : `${files.label} (${file})`,
     list: (subfolder) => files.list(subfolder),
     size: async (asked) => {
       const found = stored(asked);

@@ -87,6 +87,9 @@ describe("a tokenizer from elsewhere", () => {
     await expect(loadTokenizer(file("notes.txt", "none"))).rejects.toThrow(
       /notes\.txt: expected a folder with tokenizer\.json/,
     );
+    await expect(loadTokenizer(file("settings.json", "{}"))).rejects.toThrow(
+      / \(settings\.json\)\/tokenizer\.json: model: /,
+    );
     await expect(loadTokenizer(join(place, "absent.json"))).rejects.toThrow(
       /absent\.json: .*tokenizer\.model.*found nothing/,
     );

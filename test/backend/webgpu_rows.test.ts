@@ -4,8 +4,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openSteps } from "../../bench/node_steps.ts";
 import type { Steps } from "../../bench/steps.ts";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Counters } from "../../src/backend/webgpu/device/device.ts";
 import { rowsPerExpert, stepSizes, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
+import { Tuning } from "../../src/backend/webgpu/tuning/tuning.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { inRepo } from "../support/fixtures.ts";
 
@@ -72,6 +74,28 @@ describe.skipIf(noAdapter)(`webgpu steps of a few rows: ${adapter?.name ?? NO_AD
       }
     });
   });
+});
+
+it("experts are multiplied in int8 at first where a GPU prefers that, in f32 where that is not allowed or timed", () => {
+  const abilities = {
+    subgroup: 32,
+    tile: "shared64",
+    matrix: false,
+    forms: usualForms(false),
+    software: false,
+  } as const;
+  const kind = { format: FORMATS.q4, groups: 128 };
+  const of = (tuning: Tuning) => Object.values(tuning.experts(kind, kind)).map(({ arithmetic }) => arithmetic);
+  const first = new Tuning({ ...abilities, arithmetics: ["f32", "f16", "int8"], int8First: true });
+  expect(of(first)).toEqual(["int8", "int8"]);
+  expect(first.usesInt8).toBe(true);
+  first.startTiming();
+  expect(of(first)).toEqual(["f32", "f32"]);
+  expect(of(new Tuning({ ...abilities, arithmetics: ["f32"], int8First: true }))).toEqual(["f32", "f32"]);
+  expect(of(new Tuning({ ...abilities, arithmetics: ["f32", "int8"] }))).toEqual(["f32", "f32"]);
+  const float = { ...kind, format: FORMATS.f16 };
+  const other = new Tuning({ ...abilities, arithmetics: ["f32", "int8"], int8First: true });
+  expect(other.experts(float, float).up.arithmetic).toBe("f32");
 });
 
 describe("forms by rows", () => {

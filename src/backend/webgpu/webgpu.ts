@@ -8,6 +8,7 @@ import {
   hasMatrixUnits,
   hasSubgroups,
   MATRIX_UNITS,
+  prefersInt8,
   requestAdapter,
   requestDevice,
 } from "./device/adapter.ts";
@@ -66,13 +67,14 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     const { name, software } = describeAdapter(adapter);
     const tile = options.tile ?? usualTile(software);
     const forms = options.forms ?? usualForms(software);
+    const int8First = prefersInt8(adapter);
     if (!tilesFor(FORMATS.q4, can).includes(tile))
       throw new DeviceError(`tile ${tile}: this device lacks what it needs`);
     const device = new Device(await requestDevice(adapter, wanted));
     return new Verbs(
       device,
       { backend: "webgpu", device: name, software, threads: 1, features: wanted },
-      { ...options, abilities: { arithmetics, subgroup, tile, matrix, forms, software }, onClose },
+      { ...options, abilities: { arithmetics, subgroup, tile, matrix, forms, software, int8First }, onClose },
     );
   } catch (error) {
     onClose();

@@ -30,6 +30,15 @@ export function hasInt8Products(gpu: GPU): boolean {
 }
 
 /**
+ * Whether experts are better multiplied in int8 before anything is timed: on GPUs whose compiler
+ * takes four instructions and more a weight in f32, more time than memory takes, and one for four
+ * products in int8.
+ */
+export function prefersInt8({ info }: GPUAdapter): boolean {
+  return /nvidia/i.test([info.vendor, info.description].join(" "));
+}
+
+/**
  * Dawn's name for matrix units, which WebGPU itself does not have yet; only in Node,
  * behind a toggle.
  */

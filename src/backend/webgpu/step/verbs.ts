@@ -114,6 +114,7 @@ export class Verbs implements WebGpuOps {
     const { matrices, experts } = this.#loader;
     const leftOut = (why: string): void => void this.#leftOut.add(why);
     const context = { device: this.#device, encoder: this.#encoder, tuning: this.tuning, leftOut };
+    this.tuning.startTiming();
     await probe(context);
     await autotune({ ...context, matrices, experts, slots: this.#slots, adapter: this.#info.device, tiles }, store);
     this.#plans.clear();

@@ -45,6 +45,8 @@ export interface Abilities {
   readonly forms: RowForms;
   /** The adapter is computed on the CPU. */
   readonly software: boolean;
+  /** Experts are multiplied in int8, where that is allowed, as long as nothing was timed. */
+  readonly int8First?: boolean;
 }
 
 /**
@@ -103,8 +105,7 @@ export class Tuning {
   experts(up: Weights, down: Weights): ExpertVariants {
     const found = this.#experts.get(`${kindOf(up)} ${kindOf(down)}`);
     if (found) return found;
-    const { arithmetics } = this.abilities;
-    if (arithmetics.length === 1 && arithmetics[0] === "int8" && takeInt8(up, down)) {
+    if (this.#untimedInt8 && takeInt8(up, down)) {
       const int8 = { arithmetic: "int8" } as const;
       const shape = this.#allowed({ ...this.#usual(up), ...int8, threads: MOST_THREADS, teams: INT8_TEAMS });
       return { up: shape, down: this.abilities.software ? shape : { ...this.#usual(down), ...int8 } };
@@ -138,10 +139,20 @@ export class Tuning {
     return { ...variant, shape, arithmetic };
   }
 
+  /** From now on experts start from floats where those are allowed: int8 has to be faster. */
+  startTiming(): void {
+    this.#abilities = { ...this.#abilities, int8First: false };
+  }
+
+  /** Whether experts are multiplied in int8 where no variant was set. */
+  get #untimedInt8(): boolean {
+    const { arithmetics, int8First } = this.abilities;
+    return arithmetics.includes("int8") && (int8First === true || arithmetics.length === 1);
+  }
+
   /** Whether experts may be multiplied by rounded activations now. */
   get usesInt8(): boolean {
-    const { arithmetics } = this.abilities;
-    if ((arithmetics.length === 1 && arithmetics[0] === "int8") || TILES[this.tile].input === "int8") return true;
+    if (this.#untimedInt8 || TILES[this.tile].input === "int8") return true;
     return [...this.#experts.values()].some(({ up }) => up.arithmetic === "int8");
   }
 

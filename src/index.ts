@@ -142,7 +142,7 @@ export async function measureExperts(adapter?: string): Promise<ExpertRates> {
 
 /**
  * Finds out which variants of kernels are fastest on an adapter, with q4 weights, whatever was
- * found before. Takes up to a dozen seconds.
+ * found before. Takes up to half a minute.
  * @param adapter part of the name of a WebGPU adapter, as `hotset devices` prints it
  * @throws DeviceError, MemoryError
  */

@@ -4,7 +4,6 @@
 import type { Command } from "commander";
 import { hasSubgroups } from "../backend/webgpu/device/adapter.ts";
 import { listAdapterNames, openNodeGpu } from "../backend/webgpu/device/node_gpu.ts";
-import { variantInWords } from "../backend/webgpu/tuning/words.ts";
 import { HotsetError } from "../errors.ts";
 import { type ExpertRates, type KernelChoices, measureExperts, measureKernels } from "../index.ts";
 import { formatBytes } from "./output.ts";
@@ -42,7 +41,7 @@ export function addDevices(program: Command): void {
     .command("devices")
     .description("list the WebGPU adapters of this machine, and measure what an expert takes on each and on the CPU")
     .option("--json", "one JSON object")
-    .option("--tune", "find out which variants of kernels are fastest, with q4 weights: up to a dozen seconds each")
+    .option("--tune", "find out which variants of kernels are fastest, with q4 weights: up to half a minute each")
     .action(async (options: Options) => {
       const adapters = await listAdapters(options.tune ?? false);
       const cpu = await reported(() => measureExperts());
@@ -138,10 +137,19 @@ function toGpu({ model, bytes, gpu }: ExpertRates): string {
 /** A line for each choice. */
 function choices(tuned: KernelChoices | string): string[] {
   if (typeof tuned === "string") return [`  tuned       ${tuned}`];
-  const { model, ms, found, leftOut } = tuned;
+  const { model, ms, timed, leftOut } = tuned;
   return [
     `  tuned       ${model} at q4, in ${(ms / 1000).toFixed(1)} s`,
-    ...Object.entries(found).map(([problem, variant]) => `    ${problem}: ${variantInWords(variant)}`),
+    ...timed.map(choice),
     ...leftOut.map((why) => `    left out: ${why}`),
   ];
+}
+
+/** "qkv q4 128 6144: qkv_vec q4 f32 subgroups 128x2, 0.010 ms (usual: ..., 0.012 ms)". */
+function choice({ key, found, usual, tried }: KernelChoices["timed"][number]): string {
+  const timeOf = (name: string): string => {
+    const ms = tried.find((one) => one.name === name)?.ms;
+    return ms == null ? `${name}, not timed` : `${name}, ${ms.toFixed(3)} ms`;
+  };
+  return `    ${key}: ${timeOf(found)}${found === usual ? "" : ` (usual: ${timeOf(usual)})`}`;
 }

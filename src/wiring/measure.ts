@@ -3,6 +3,7 @@
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type CpuOptions, createCpuExperts } from "../backend/cpu/cpu.ts";
+import type { Solved } from "../backend/webgpu/tuning/problem.ts";
 import type { WebGpuOps } from "../backend/webgpu/webgpu.ts";
 import { calibrate, calibrateHost } from "../experts/calibrate.ts";
 import { CLOCK } from "../experts/clock.ts";
@@ -30,6 +31,8 @@ export interface KernelChoices {
   readonly ms: number;
   /** Problem -> variant, as the tuner has them. */
   readonly found: Readonly<Record<string, unknown>>;
+  /** What was timed for each. */
+  readonly timed: readonly Solved[];
   /** Variants that the device does not take, with the reason. */
   readonly leftOut: readonly string[];
 }
@@ -38,23 +41,25 @@ export interface KernelChoices {
 const TIMED = `${MEASURED.url}&num_local_experts=2&vocab_size=4096`;
 
 /**
- * Times variants of kernels on one layer, whatever was found before: up to a dozen seconds.
+ * Times variants of kernels on one layer, whatever was found before: up to half a minute.
  * @throws MemoryError, DeviceError
  */
 export async function measureKernels(ops: WebGpuOps): Promise<KernelChoices> {
   const { config, source } = parseSynthetic(TIMED);
   const architecture = readArchitecture(config, TIMED);
-  await loadDecoder(ops, architecture, bindSources(architecture, source), { plan: keep(FORMATS.q4) });
+  const plan = keep(FORMATS.q4);
+  const { layers } = await loadDecoder(ops, architecture, bindSources(architecture, source), { plan });
   const started = performance.now();
   let found: Readonly<Record<string, unknown>> = {};
-  await ops.tune({
+  const store = {
     read: async () => null,
-    async write(_, text) {
+    async write(_: string, text: string) {
       found = JSON.parse(text);
     },
-  });
+  };
+  const timed = await ops.tune(store, { layers });
   const ms = performance.now() - started;
-  return { model: MEASURED.title, ms, found, leftOut: ops.info.leftOut ?? [] };
+  return { model: MEASURED.title, ms, found, timed, leftOut: ops.info.leftOut ?? [] };
 }
 
 /**

@@ -139,7 +139,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       },
     });
     await panels?.close();
-    await webgpu?.tune(platform.tuning);
+    await webgpu?.tune(platform.tuning, { layers: model.layers, kv: kvPrecision, signal: options.signal });
     const kv = backend.createKv(kvGeometry(architecture), kvPrecision, BLOCK_SIZE, context);
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));

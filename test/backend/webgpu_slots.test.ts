@@ -353,7 +353,7 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
         const ops = await adapter.open({ maxTokens: 40 });
         const sizes: Sizes = { E: 8, K: 2, D: 64, F: 96, slots: 3, transit: 3, precision: p };
         const lab = await openLab(ops, sizes);
-        await ops.tune(null, false);
+        await ops.tune(null, { everything: false });
         const x = await lab.step(3, lab.slotted(scheduler(() => {})));
         for (const [slot, found] of [
           [0, true],

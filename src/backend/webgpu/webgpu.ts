@@ -3,6 +3,7 @@
 import { FORMATS } from "../../../kernels/formats/index.ts";
 import { DeviceError } from "../../errors.ts";
 import {
+  adapterKey,
   describeAdapter,
   hasInt8Products,
   hasMatrixUnits,
@@ -21,7 +22,7 @@ import { type TileName, tilesFor, usualTile } from "./tuning/tiles.ts";
 
 export type { WebGpuOps } from "./step/webgpu_ops.ts";
 
-export interface WebGpuOptions extends Omit<VerbsOptions, "abilities"> {
+export interface WebGpuOptions extends Omit<VerbsOptions, "abilities" | "adapterKey"> {
   /**
    * What products of few rows may be computed in. Default: all that the device can;
    * ["f32"] is exact.
@@ -71,10 +72,16 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     if (!tilesFor(FORMATS.q4, can).includes(tile))
       throw new DeviceError(`tile ${tile}: this device lacks what it needs`);
     const device = new Device(await requestDevice(adapter, wanted));
+    const threads = device.gpu.limits.maxComputeInvocationsPerWorkgroup;
     return new Verbs(
       device,
       { backend: "webgpu", device: name, software, threads: 1, features: wanted },
-      { ...options, abilities: { arithmetics, subgroup, tile, matrix, forms, software, int8First }, onClose },
+      {
+        ...options,
+        abilities: { arithmetics, subgroup, tile, matrix, forms, software, int8First, threads },
+        adapterKey: adapterKey(adapter),
+        onClose,
+      },
     );
   } catch (error) {
     onClose();

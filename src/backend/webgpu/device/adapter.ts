@@ -17,6 +17,18 @@ export function describeAdapter(adapter: GPUAdapter): AdapterInfo {
 }
 
 /**
+ * An adapter with its driver, as far as it says: a page learns neither the device nor the driver's
+ * version, but its browser's, which compiles the kernels.
+ */
+export function adapterKey({ info }: Pick<GPUAdapter, "info">): string {
+  const { vendor, architecture, device, description } = info;
+  const browser = description
+    ? ""
+    : ((globalThis as { navigator?: { userAgent?: string } }).navigator?.userAgent ?? "");
+  return [vendor, architecture, device, description, browser].filter(Boolean).join(" ") || "unknown adapter";
+}
+
+/**
  * Whether the kernels' subgroup variants can run: the feature, and subgroup_id, which tells
  * subgroups apart.
  */
@@ -67,6 +79,9 @@ export function hasMatrixUnits({ features, info }: GPUAdapter): boolean {
   return fits && info.subgroupMinSize === 32 && info.subgroupMaxSize === 32;
 }
 
+/** Invocations of a workgroup that no kernel needs more of; every device takes half of them. */
+const MOST_THREADS = 512;
+
 /** @throws DeviceError if there is none */
 export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -84,10 +99,17 @@ export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
 export async function requestDevice(adapter: GPUAdapter, features: readonly GPUFeatureName[]): Promise<GPUDevice> {
   const timestamps = (["timestamp-query"] as const).filter((feature) => adapter.features.has(feature));
   const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
+  const { maxComputeInvocationsPerWorkgroup: invocations, maxComputeWorkgroupSizeX: width } = adapter.limits;
+  const threads = Math.min(invocations, width, MOST_THREADS);
   try {
     return await adapter.requestDevice({
       label: "hotset",
-      requiredLimits: { maxStorageBufferBindingSize, maxBufferSize },
+      requiredLimits: {
+        maxStorageBufferBindingSize,
+        maxBufferSize,
+        maxComputeInvocationsPerWorkgroup: threads,
+        maxComputeWorkgroupSizeX: threads,
+      },
       requiredFeatures: [...features, ...timestamps],
     });
   } catch (error) {

@@ -7,7 +7,8 @@ import type { Buffer } from "../device/device.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
 import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
 import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
-import { tileCalls } from "../tuning/tiles.ts";
+import { rowsPerExpert } from "../tuning/rows.ts";
+import { type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector, PackedWeights } from "../weights/space.ts";
 import type { Norms } from "./norms.ts";
@@ -69,7 +70,7 @@ export class Products {
       );
       return;
     }
-    const tile = tuning.tileFor(w.format);
+    const tile = tuning.tileFor(w.format, "matrices", n);
     const from = this.rows(x, tile.input);
     plans.run(`matmul ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
       tileCalls(
@@ -267,7 +268,7 @@ export class Products {
     const out = scratch.storage("expert outputs", n, padded(D), ids.rows, K);
     const sorted = scratch.storage("sorted assignments", n, 1, ids.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
-    const { upInput, downInput, calls } = this.#grouped(form, up, down);
+    const { upInput, downInput, calls } = this.#grouped(form, up, down, rowsPerExpert(n, K, E));
     const from = rows(upInput);
     const key = `${form} ${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
     plans.run(`group ${key}`, n, () => [
@@ -306,13 +307,14 @@ export class Products {
     const { tuning } = this.#context;
     const form = tuning.expertForm(n, K, count);
     if (form === "vec") return 1;
-    return form === "tile" ? tuning.tileFor(w13.format).tokens : FEW[form].tokens;
+    const rows = rowsPerExpert(n, K, count);
+    return form === "tile" ? tuning.tileFor(w13.format, "experts", rows).tokens : FEW[form].tokens;
   }
 
   /** The kernels of grouped experts in a form, and what rows they take. */
-  #grouped(form: FewShape | "tile", up: PackedWeights, down: PackedWeights) {
+  #grouped(form: FewShape | "tile", up: PackedWeights, down: PackedWeights, each: number) {
     const { encoder, tuning } = this.#context;
-    const [tile, downTile] = [tuning.tileFor(up.format), tuning.tileFor(down.format)];
+    const [tile, downTile] = [up, down].map(({ format }) => tuning.tileFor(format, "experts", each)) as [Tile, Tile];
     const int8 = tuning.experts(up, down).up.arithmetic === "int8";
     const calls = (name: "expert_up" | "expert_down", w: PackedWeights, values: Values, buffers: Buffers) =>
       form === "tile"

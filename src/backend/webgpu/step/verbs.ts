@@ -26,8 +26,9 @@ import { VariantError } from "../dispatch/pipelines.ts";
 import { Plans } from "../dispatch/plans.ts";
 import { Profiling } from "../dispatch/profile.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
-import { autotune, type TuningStore } from "../tuning/autotune.ts";
-import { probe } from "../tuning/probe.ts";
+import { type TuningStore, tune } from "../tuning/autotune.ts";
+import type { TuneOptions } from "../tuning/options.ts";
+import type { Solved } from "../tuning/problem.ts";
 import { Tuning } from "../tuning/tuning.ts";
 import { GpuSlots, type SlottedExperts } from "../weights/slots.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector } from "../weights/space.ts";
@@ -47,6 +48,7 @@ import type { VerbsOptions, WebGpuOps } from "./webgpu_ops.ts";
 export class Verbs implements WebGpuOps {
   readonly maxTokens: number;
   readonly #info: BackendInfo;
+  readonly #adapter: string;
   readonly tuning: Tuning;
   readonly profiling: Profiling;
   readonly choosing: GpuChoosing;
@@ -70,6 +72,7 @@ export class Verbs implements WebGpuOps {
 
   constructor(device: Device, info: BackendInfo, options: VerbsOptions) {
     this.#info = info;
+    this.#adapter = options.adapterKey;
     this.tuning = new Tuning(options.abilities);
     this.maxTokens = options.maxTokens;
     this.#device = device;
@@ -109,15 +112,15 @@ export class Verbs implements WebGpuOps {
     return true;
   }
 
-  async tune(store: TuningStore | null, tiles = !this.#info.software): Promise<void> {
+  tune(store: TuningStore | null, options: TuneOptions = {}): Promise<readonly Solved[]> {
     this.#settle();
-    const { matrices, experts } = this.#loader;
+    const own = { device: this.#device, encoder: this.#encoder, plans: this.#plans, products: this.#products };
+    const { matrices, experts, space } = this.#loader;
+    const has = { matrices, experts, space, slots: this.#slots, tuning: this.tuning };
     const leftOut = (why: string): void => void this.#leftOut.add(why);
-    const context = { device: this.#device, encoder: this.#encoder, tuning: this.tuning, leftOut };
     this.tuning.startTiming();
-    await probe(context);
-    await autotune({ ...context, matrices, experts, slots: this.#slots, adapter: this.#info.device, tiles }, store);
-    this.#plans.clear();
+    const { software } = this.#info;
+    return tune({ ...own, ...has, ops: this, software, adapter: this.#adapter, leftOut }, store, options);
   }
 
   chunk(position: number): number {

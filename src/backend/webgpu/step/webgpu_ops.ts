@@ -9,6 +9,8 @@ import type { Counters } from "../device/device.ts";
 import type { Pace } from "../dispatch/pace.ts";
 import type { Profiling } from "../dispatch/profile.ts";
 import type { TuningStore } from "../tuning/autotune.ts";
+import type { TuneOptions } from "../tuning/options.ts";
+import type { Solved } from "../tuning/problem.ts";
 import type { Abilities, Tuning } from "../tuning/tuning.ts";
 
 /** Ops on WebGPU, with what residency, tests and measurements need beyond the interface. */
@@ -18,11 +20,11 @@ export interface WebGpuOps extends Ops {
   /**
    * Chooses the kernels that are fastest here for the weights loaded so far; `store`
    * remembers them. Between steps. Overwrites what transit slots hold (deviceExperts), which
-   * it times experts on.
-   * @param tiles whether products for many rows are timed too. Default: not on software adapters,
-   * whose workgroup memory is memory, so that the answer is known, and where it takes long
+   * it times experts on. Takes at most the budget, and then what one candidate of each problem that
+   * is left takes. Returns what was timed now.
+   * @throws the signal's reason, DeviceError
    */
-  tune(store: TuningStore | null, tiles?: boolean): Promise<void>;
+  tune(store: TuningStore | null, options?: TuneOptions): Promise<readonly Solved[]>;
   /**
    * After a step that failed because a variant of a kernel does not compile: does without what that
    * variant has (its arithmetic, its tile, subgroups), and names it in `info.leftOut`. Returns
@@ -40,6 +42,8 @@ export interface VerbsOptions {
   /** Largest batch (T) of a step. */
   readonly maxTokens: number;
   readonly abilities: Abilities;
+  /** The adapter and its driver: what is known of another version is not used. */
+  readonly adapterKey: string;
   /** Bind at most this many bytes of weights at once. Default: what the device allows. */
   readonly maxWeightBytes?: number;
   /** Where large matrices are made; one load at a time then. Default: plainWork(). */

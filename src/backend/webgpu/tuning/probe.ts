@@ -3,8 +3,8 @@
 
 import { DeviceError } from "../../../errors.ts";
 import type { Device } from "../device/device.ts";
-import type { AutotuneContext } from "./autotune.ts";
-import { nmse, Trial } from "./trial.ts";
+import { nmse, Trial, type TrialContext } from "./trial.ts";
+import type { Tuning } from "./tuning.ts";
 
 /**
  * Columns of the row that is reduced: more than a workgroup has invocations, and no
@@ -18,7 +18,7 @@ const THREADS = 256;
 /** Devices that were checked. */
 const asked = new WeakSet<Device>();
 
-type ProbeContext = Pick<AutotuneContext, "device" | "encoder" | "tuning" | "leftOut">;
+type ProbeContext = Required<TrialContext> & { readonly tuning: Tuning };
 
 /**
  * Turns subgroups off, with a note, where they do not compile or give something else.

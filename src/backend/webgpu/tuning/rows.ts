@@ -68,6 +68,32 @@ export function formFor(thresholds: Thresholds, rows: number, without: ReadonlyS
   return left.find(([upTo]) => rows <= upTo)?.[1] ?? "tile";
 }
 
+/**
+ * Rows that tiles are timed with: those of fewer rows have the tile of the next size, those of more
+ * the last one's.
+ */
+export const TILE_ROWS = [16, 64, 512] as const;
+
+/** The size whose tile products of so many rows have. */
+export function tileRows(rows: number): number {
+  return TILE_ROWS.find((size) => rows <= size) ?? TILE_ROWS.at(-1)!;
+}
+
+/**
+ * Thresholds from the best form at some numbers of rows, ascending: each up to the number that it
+ * was the best at, since a form's passes over the weights are cheapest when full. After the first
+ * number at which tiles are, nothing else follows.
+ */
+export function thresholdsFrom(best: readonly (readonly [rows: number, form: Form])[]): Thresholds {
+  const thresholds: [number, Exclude<Form, "tile">][] = [];
+  for (const [rows, form] of best) {
+    if (form === "tile") break;
+    if (thresholds.at(-1)?.[1] === form) thresholds.pop();
+    thresholds.push([rows, form]);
+  }
+  return thresholds;
+}
+
 /** Rows of an expert on average, of those that get any, if n tokens choose K of E alike. */
 export function rowsPerExpert(n: number, K: number, E: number): number {
   if (n === 0) return 0;
@@ -77,8 +103,8 @@ export function rowsPerExpert(n: number, K: number, E: number): number {
 
 /** Up to so many rows each may well be a session's, with logits of its own. */
 const SESSIONS = 16;
-/** Steps of more rows than this have one form. */
-const LONGEST = 256;
+/** Steps of more rows than this have the forms of those. */
+const LONGEST = 4096;
 
 /**
  * Numbers of rows, `most` at most, that between them use every form: of those that use the same

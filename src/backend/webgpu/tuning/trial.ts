@@ -1,47 +1,99 @@
 // The tools of a timing of kernels: inputs, a clock that the first run does not mislead, results to
 // compare, and their release.
 
+import { DeviceError } from "../../../errors.ts";
 import { type Format, PANEL_ROWS, packRows, rowPlanes } from "../../../tensor/format.ts";
 import { weave } from "../../../tensor/panels.ts";
 import type { Buffer, Device } from "../device/device.ts";
-import type { Call } from "../dispatch/commands.ts";
+import type { Call, Command } from "../dispatch/commands.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
+import { VariantError } from "../dispatch/pipelines.ts";
 import type { GpuSlots } from "../weights/slots.ts";
 import { ROUNDED } from "./tiles.ts";
 
-/** Milliseconds of work that a timing lasts at least: far above what a submit costs. */
-const SAMPLE = 3;
+/**
+ * Milliseconds of work that a timing lasts at least: far above what a submit costs, and above the
+ * steps of a page's clock. Software adapters, which are tried in tests with small matrices, are
+ * timed by Node's clock.
+ */
+const SAMPLE = { gpu: 20, software: 3 } as const;
+/** Timings of which the least counts. */
+const SAMPLES = 2;
+/** Rounds of one timing, at most. */
+const MOST_ROUNDS = 1000;
+
+export interface TrialContext {
+  readonly device: Device;
+  readonly encoder: StepEncoder;
+  /** Called for each variant that was left out, with the reason. */
+  leftOut?(why: string): void;
+}
 
 export class Trial {
   protected readonly device: Device;
   protected readonly encoder: StepEncoder;
   protected readonly buffers: Buffer[] = [];
+  readonly #leftOut: ((why: string) => void) | undefined;
+  readonly #sample: number;
 
-  constructor({ device, encoder }: { readonly device: Device; readonly encoder: StepEncoder }) {
+  constructor({ device, encoder, leftOut }: TrialContext, software = true) {
     this.device = device;
     this.encoder = encoder;
+    this.#leftOut = leftOut;
+    this.#sample = SAMPLE[software ? "software" : "gpu"];
   }
 
-  /** Milliseconds of one round of calls; stops early where it is far from `best`. */
-  protected async time(calls: readonly Call[], best: number, rows = 1): Promise<number> {
+  /** Milliseconds of one round of commands; stops early where it is far from `best`. */
+  async time(commands: readonly Command[], best: number): Promise<number> {
     const round = async (times: number): Promise<number> => {
-      for (let i = 0; i < times; i++) for (const call of calls) this.encoder.dispatch(call, rows);
+      for (let i = 0; i < times; i++) for (const { call, n } of commands) this.encoder.dispatch(call, n);
       const started = performance.now();
       await this.encoder.readBits({ buffer: this.buffers[0]!, rows: 0, width: 0, stride: 0, type: "u32" });
       return performance.now() - started;
     };
     await round(1); // compiles
-    const once = await round(1);
-    if (once > 2 * SAMPLE && once > 2 * best) return once;
-    const times = Math.max(1, Math.ceil(SAMPLE / once));
+    const once = Math.max(await round(1), 1e-3); // a page's clock may stand still
+    if (once > 2 * this.#sample && once > 2 * best) return once;
+    const times = Math.min(Math.ceil(this.#sample / once), MOST_ROUNDS);
     let least = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 3; i++) least = Math.min(least, (await round(times)) / times);
+    for (let i = 0; i < SAMPLES; i++) least = Math.min(least, (await round(times)) / times);
     return least;
+  }
+
+  /** The first `rows` rows of `width` numbers of a buffer, after what was encoded. */
+  async rows(buffer: Buffer, rows: number, width: number): Promise<Float32Array> {
+    return this.encoder.read({ buffer, rows: 1, width: rows * width, stride: rows * width, type: "f32" });
   }
 
   protected async floats(calls: readonly Call[], out: Buffer, size: number, rows = 1): Promise<Float32Array> {
     for (const call of calls) this.encoder.dispatch(call, rows);
-    return this.encoder.read({ buffer: out, rows: 1, width: size, stride: size, type: "f32" });
+    return this.rows(out, 1, size);
+  }
+
+  /**
+   * The result of `work` with a variant; null where the device does not take it, which is noted.
+   * @throws DeviceError once the device is lost
+   */
+  async tried<T>(variant: string, work: () => Promise<T>): Promise<T | null> {
+    try {
+      return await work();
+    } catch (error) {
+      this.device.check();
+      if (!(error instanceof DeviceError)) throw error;
+      this.encoder.reset();
+      this.#leftOut?.(`${error instanceof VariantError ? error.kernel : variant}: ${error.message}`);
+      return null;
+    }
+  }
+
+  /** Whether a variant's results are the plain variant's, near enough; else that is noted. */
+  equal(variant: string, got: Float32Array, wanted: Float32Array, tolerance: number): boolean {
+    const error = nmse(got, wanted);
+    if (error <= tolerance) return true;
+    this.#leftOut?.(
+      `${variant}: its results are not the plain variant's (normalised error ${error.toExponential(1)}, at most ${tolerance} is allowed)`,
+    );
+    return false;
   }
 
   protected rounded(x: Buffer, to: "f16" | "int8", groups: number, D: number, rows = 1): Buffer {
@@ -70,7 +122,7 @@ export class Trial {
    * Activations as a model has them, near enough: rows of `used` numbers of about unit size, then
    * zeros up to `width`.
    */
-  protected random(width: number, used: number, rows = 1): Buffer {
+  random(width: number, used: number, rows = 1): Buffer {
     let seed = 1;
     return this.filled(
       Float32Array.from({ length: rows * width }, (_, i) => {
@@ -80,19 +132,19 @@ export class Trial {
     );
   }
 
-  protected filled(data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): Buffer {
+  filled(data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): Buffer {
     const buffer = this.buffer(data.byteLength);
     this.device.gpu.queue.writeBuffer(buffer.gpu, 0, data);
     return buffer;
   }
 
-  protected buffer(bytes: number): Buffer {
+  buffer(bytes: number): Buffer {
     const buffer = this.device.buffer("tuning", bytes, "scratch", "storage");
     this.buffers.push(buffer);
     return buffer;
   }
 
-  protected free(): void {
+  free(): void {
     this.encoder.reset(); // time may have run out between encoding and submitting
     for (const buffer of this.buffers.splice(0)) {
       this.encoder.forget(buffer);

@@ -7,7 +7,7 @@ import { type Format, PANEL_ROWS, panelLayout } from "../../../tensor/format.ts"
 import type { Arithmetic, Variant } from "../dispatch/shader.ts";
 import type { PackedWeights, WeightKind } from "../weights/space.ts";
 import type { FewShape, FewVariant } from "./few.ts";
-import { type Form, formFor, type RowForms, rowsPerExpert, stepSizes } from "./rows.ts";
+import { type Form, formFor, type RowForms, rowsPerExpert, stepSizes, type Thresholds, tileRows } from "./rows.ts";
 import { TILES, type Tile, type TileName, takesInt8Tile, tilesFor } from "./tiles.ts";
 
 /** A variant of the matrix-vector kernels: kernels/lib/matrix/matvec.wgsl. */
@@ -47,6 +47,18 @@ export interface Abilities {
   readonly software: boolean;
   /** Experts are multiplied in int8, where that is allowed, as long as nothing was timed. */
   readonly int8First?: boolean;
+  /** Invocations of a workgroup, at most; absent: what every device takes. */
+  readonly threads?: number;
+}
+
+/** What a tile is for. */
+export type TileUse = "matrices" | "experts";
+
+/** What was found, and what is set for a while: all that variants follow from. */
+interface Found {
+  readonly matvec: Map<string, MatvecVariant>;
+  readonly experts: Map<string, ExpertVariants>;
+  readonly tiles: Map<string, TileName>;
 }
 
 /**
@@ -64,6 +76,27 @@ const MOST_THREADS = 256;
 /** Bytes of workgroup memory that every device has, and those of an invocation's sums. */
 const [SHARED, SUMS] = [16_384, 48];
 
+/** Shapes of a workgroup that are worth timing: invocations, and teams of them. */
+const SHAPES: readonly (readonly [threads: number, teams: number])[] = [
+  [64, 1],
+  [32, 1],
+  [64, 2],
+  [128, 4],
+  [256, 8],
+  [128, 1],
+  [256, 1],
+  [64, 8],
+];
+/** And on GPUs. */
+const MORE_SHAPES: typeof SHAPES = [
+  [128, 2],
+  [256, 2],
+  [256, 4],
+  [512, 1],
+  [128, 8],
+  [512, 8],
+];
+
 export class Tuning {
   #abilities: Abilities;
   /** The variant of products for many rows, of weights that it takes (tileFor()). */
@@ -72,8 +105,7 @@ export class Tuning {
   /** Which form of a product is used, by its rows. */
   forms: RowForms;
   readonly #without = new Set<FewShape>();
-  readonly #matvec = new Map<string, MatvecVariant>();
-  readonly #experts = new Map<string, ExpertVariants>();
+  #found: Found = { matvec: new Map(), experts: new Map(), tiles: new Map() };
 
   constructor(abilities: Abilities) {
     this.#abilities = abilities;
@@ -87,23 +119,39 @@ export class Tuning {
 
   /** The variant for products with weights of a kind, of which a team makes so many panels. */
   matvec(w: Weights, panels = 1): MatvecVariant {
-    return this.#matvec.get(kindOf(w)) ?? this.#usual(w, panels);
+    const { matvec } = this.#found;
+    return matvec.get(productOf(w, panels)) ?? matvec.get(kindOf(w)) ?? this.#usual(w, panels);
   }
 
   /** The variant of route.wgsl for a gate of so many rows: one workgroup has all of them. */
   route(gate: WeightKind, experts: number): MatvecVariant {
+    const found = this.#found.matvec.get(routeOf(gate, experts));
+    if (found) return found;
     const panels = 2 ** Math.ceil(Math.log2(experts / PANEL_ROWS));
     const teams = Math.min(Math.max(panels, 1), 8);
-    const usual = this.#allowed<MatvecVariant>({ ...this.#usual(gate), threads: MOST_THREADS, teams });
+    return this.#routeOf(gate, experts, MOST_THREADS, teams);
+  }
+
+  #routeOf(gate: WeightKind, experts: number, threads: number, teams: number): MatvecVariant {
+    const usual = this.#allowed<MatvecVariant>({ ...this.#usual(gate), threads, teams });
     if (usual.reduce === "subgroups") return usual;
     const room = (SHARED - 12 * experts) / SUMS; // beside three words an expert
-    const threads = Math.min(2 ** Math.floor(Math.log2(room)), MOST_THREADS);
-    return { ...usual, threads };
+    return { ...usual, threads: Math.min(2 ** Math.floor(Math.log2(room)), threads) };
+  }
+
+  /** Variants of route.wgsl that are worth timing. */
+  routes(gate: WeightKind, experts: number): MatvecVariant[] {
+    const shapes = [64, 128, 256].flatMap((threads) => [1, 2, 4, 8].map((teams) => [threads, teams] as const));
+    const most = Math.max(experts / PANEL_ROWS, 1);
+    return shapes
+      .filter(([, teams]) => teams < 2 * most)
+      .map(([threads, teams]) => this.#routeOf(gate, experts, threads, teams))
+      .filter(({ threads, teams }) => threads / teams >= 8);
   }
 
   /** The variants for a layer's experts, by the kinds of both their matrices. */
   experts(up: Weights, down: Weights): ExpertVariants {
-    const found = this.#experts.get(`${kindOf(up)} ${kindOf(down)}`);
+    const found = this.#found.experts.get(expertsOf(up, down));
     if (found) return found;
     if (this.#untimedInt8 && takeInt8(up, down)) {
       const int8 = { arithmetic: "int8" } as const;
@@ -125,7 +173,14 @@ export class Tuning {
 
   /** Steps of at most `most` tokens that between them use every form, if tokens choose K of E. */
   stepSizes(most: number, K: number, E: number): readonly number[] {
-    return stepSizes(most, (n) => `${this.form(n)} ${this.expertForm(n, K, E)}`);
+    return stepSizes(most, (n) => `${this.form(n)} ${this.expertForm(n, K, E)} ${this.#tilesAt(n, K, E)}`);
+  }
+
+  /** The sizes whose tiles a step of n tokens takes, where tiles of sizes differ. */
+  #tilesAt(n: number, K: number, E: number): string {
+    if (this.#found.tiles.size === 0) return "";
+    const dense = this.form(n) === "tile" ? tileRows(n) : "";
+    return `${dense} ${this.expertForm(n, K, E) === "tile" ? tileRows(rowsPerExpert(n, K, E)) : ""}`;
   }
 
   /** The variant for a few rows. */
@@ -153,7 +208,9 @@ export class Tuning {
   /** Whether experts may be multiplied by rounded activations now. */
   get usesInt8(): boolean {
     if (this.#untimedInt8 || TILES[this.tile].input === "int8") return true;
-    return [...this.#experts.values()].some(({ up }) => up.arithmetic === "int8");
+    const { experts, tiles } = this.#found;
+    if ([...tiles.values()].some((name) => TILES[name].input === "int8")) return true;
+    return [...experts.values()].some(({ up }) => up.arithmetic === "int8");
   }
 
   /**
@@ -173,6 +230,7 @@ export class Tuning {
         const { variant }: Tile = TILES[name];
         return variant.tile !== tile || variant.tile_size !== tile_size || variant.cell !== cell;
       });
+      for (const [key, name] of this.#found.tiles) if (!this.#tiles.includes(name)) this.#found.tiles.delete(key);
       const left = this.tilesFor(FORMATS.f32); // which suit all weights
       if (!this.#tiles.includes(this.tile)) {
         const next = [this.#abilities.tile, ...left].find((name) => left.includes(name));
@@ -186,19 +244,20 @@ export class Tuning {
     else if (reduce === "subgroups" && this.#abilities.subgroup !== null)
       this.#abilities = { ...this.#abilities, subgroup: null };
     else return false;
-    this.#matvec.clear(); // what was found may be of that kind
-    this.#experts.clear();
+    for (const found of Object.values(this.#found)) found.clear(); // it may be of that kind
     return true;
   }
 
-  /**
-   * The variant of products for many rows of weights of a format; `wanted`: instead of the one that
-   * is set.
-   */
-  tileFor(format: Format, wanted: TileName = this.tile): Tile {
+  /** The variant of products for many rows of weights of a format, each matrix getting so many. */
+  tileFor(format: Format, use: TileUse, rows: number): Tile {
+    return TILES[this.tileName(format, use, rows)];
+  }
+
+  tileName(format: Format, use: TileUse, rows: number): TileName {
+    const wanted = this.#found.tiles.get(tileOf(format, use, rows)) ?? this.tile;
     const suitable = (name: TileName): boolean =>
       this.#tiles.includes(name) && (TILES[name].input !== "int8" || takesInt8Tile(format));
-    return TILES[[wanted, "shared64" as const, ...this.tilesFor(format)].find(suitable) ?? wanted];
+    return [wanted, "shared64" as const, ...this.tilesFor(format)].find(suitable) ?? wanted;
   }
 
   /** The tiles for weights of a format that this device can run, and that were not left out. */
@@ -210,12 +269,45 @@ export class Tuning {
     return tilesFor(format, can).filter((name) => this.#tiles.includes(name));
   }
 
-  setMatvec(w: WeightKind, variant: MatvecVariant): void {
-    this.#matvec.set(kindOf(w), variant);
+  /** @param panels that a team makes; with parts, only for matrices of as many rows */
+  setMatvec(w: Weights, variant: MatvecVariant, panels = 1): void {
+    this.#found.matvec.set(w.parts ? productOf(w, panels) : kindOf(w), variant);
+  }
+
+  setRoute(gate: WeightKind, experts: number, variant: MatvecVariant): void {
+    this.#found.matvec.set(routeOf(gate, experts), variant);
   }
 
   setExperts(up: WeightKind, down: WeightKind, variants: ExpertVariants): void {
-    this.#experts.set(`${kindOf(up)} ${kindOf(down)}`, variants);
+    this.#found.experts.set(expertsOf(up, down), variants);
+  }
+
+  setTile(format: Format, use: TileUse, rows: number, name: TileName): void {
+    this.#found.tiles.set(tileOf(format, use, rows), name);
+  }
+
+  /** Calls `work` with every product in one form, whatever its rows. */
+  inForm<T>(form: Form, work: () => T): T {
+    const { forms } = this;
+    const always: Thresholds = form === "tile" ? [] : [[Number.POSITIVE_INFINITY, form]];
+    this.forms = { ...forms, matrices: always, experts: always };
+    try {
+      return work();
+    } finally {
+      this.forms = forms;
+    }
+  }
+
+  /** Calls `work` with what every device computes rightly: f32, row by row, reduced by a tree. */
+  plainly<T>(work: () => T): T {
+    const kept = [this.#found, this.#abilities] as const;
+    this.#found = { matvec: new Map(), experts: new Map(), tiles: new Map() };
+    this.#abilities = { ...this.#abilities, arithmetics: ["f32"], subgroup: null };
+    try {
+      return this.inForm("vec", work);
+    } finally {
+      [this.#found, this.#abilities] = kept;
+    }
   }
 
   /** What is used where nothing was timed: the first arithmetic that the format has. */
@@ -258,19 +350,13 @@ export class Tuning {
   candidates(arithmetic: Arithmetic, { format, groups }: WeightKind, teams?: number): MatvecVariant[] {
     const atOnce = placesFor(format, this.abilities.software);
     const units = 2 ** Math.ceil(Math.log2(groups * 4)); // what the invocations of a team stride over
-    const shapes = [
-      [64, 1],
-      [32, 1],
-      [64, 2],
-      [128, 4],
-      [256, 8],
-      [128, 1],
-      [256, 1],
-      [64, 8],
-    ] as const;
-    return shapes
-      .filter(([threads, n]) => (teams === undefined || n === teams) && threads / n <= Math.max(units, 32))
-      .map(([threads, n]) => this.#allowed({ arithmetic, reduce: this.#reduce(), threads, teams: n, atOnce }));
+    const { threads: most = MOST_THREADS, software } = this.abilities;
+    return [...SHAPES, ...(software ? [] : MORE_SHAPES)]
+      .filter(
+        ([threads, n]) => threads <= most && (teams === undefined || n === teams) && threads / n <= Math.max(units, 32),
+      )
+      .map(([threads, n]) => this.#allowed({ arithmetic, reduce: this.#reduce(), threads, teams: n, atOnce }))
+      .filter(({ reduce, threads }) => reduce === "subgroups" || threads * SUMS <= SHARED);
   }
 }
 
@@ -286,6 +372,25 @@ export function placesFor(format: Format, software: boolean): MatvecVariant["atO
 /** Weights whose products have one variant, in words: "q4 128". */
 export function kindOf({ format, groups }: WeightKind): string {
   return `${format.name} ${groups}`;
+}
+
+/** A product in words: "qkv q4 128 6144", with the rows of its largest part. */
+export function productOf(w: Weights, panels: number): string {
+  const rows = Math.max(0, ...(w.parts ?? []).map((part) => part.rows));
+  return `${panels === 2 ? "qkv" : "matrix"} ${kindOf(w)} ${rows}`;
+}
+
+/** A layer's experts in words. */
+export function expertsOf(up: WeightKind, down: WeightKind): string {
+  return `experts ${kindOf(up)} ${kindOf(down)}`;
+}
+
+/** A router in words. */
+export const routeOf = (gate: WeightKind, experts: number): string => `route ${gate.groups} ${experts}`;
+
+/** Tiles of products of about so many rows, in words: "tile experts q4 64". */
+export function tileOf(format: Format, use: TileUse, rows: number): string {
+  return `tile ${use} ${format.name} ${tileRows(rows)}`;
 }
 
 /** Whether an expert can take rounded activations: both of its matrices must. */

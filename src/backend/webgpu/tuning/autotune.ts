@@ -254,7 +254,12 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
   const dense = ofMatrices.map((alike) => alike.at(-1)!);
   const formats = grouped([...matrices, ...fused.flatMap((stack) => stack.matrices)], ({ format }) => format.name);
   const inTiles = formats.map((alike) => [...alike].sort((a, b) => squareness(b) - squareness(a))[0]!);
-  const tokensFor = (each: number, E: number): number => Math.min(Math.round((each * E) / perToken), maxTokens);
+  // As many tokens as give an expert so many rows, and not one more.
+  const tokensFor = (each: number, E: number): number => {
+    let n = Math.min(Math.round((each * E) / perToken), maxTokens);
+    while (n > 1 && rowsPerExpert(n, perToken, E) > each) n--;
+    return n;
+  };
 
   return [
     ...ofExperts.map((alike) => ask(0, () => questions.experts(alike), true)),
@@ -268,7 +273,7 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
         if (rowsPerExpert(tokens, perToken, some!.count) <= smaller) return [];
         return [ask(1, () => questions.tile("experts", some!, tokens, rows))];
       }),
-      ...(rows > 16 && Math.min(rows, maxTokens) > 16
+      ...(rows > 16 && Math.min(rows, maxTokens) > (TILE_ROWS.at(-2 - i) ?? 0)
         ? inTiles.map((w) => ask(1, () => questions.tile("matrices", w, Math.min(rows, maxTokens), rows)))
         : []),
     ]),

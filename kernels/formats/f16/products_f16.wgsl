@@ -4,8 +4,8 @@
 
 // A word holds two neighbouring columns; a unit has them in the order of bytes.
 fn one_row(p: u32, q: u32, r: u32, s: u32, u: Unit) -> f32 {
-  return f32(dot(bitcast<vec2h>(p), vec2h(u.a.x, u.b.x)) + dot(bitcast<vec2h>(q), vec2h(u.a.y, u.b.y)))
-    + f32(dot(bitcast<vec2h>(r), vec2h(u.c.x, u.d.x)) + dot(bitcast<vec2h>(s), vec2h(u.c.y, u.d.y)));
+  return f32(dot(vec2h(unpack2x16float(p)), vec2h(u.a.x, u.b.x)) + dot(vec2h(unpack2x16float(q)), vec2h(u.a.y, u.b.y)))
+    + f32(dot(vec2h(unpack2x16float(r)), vec2h(u.c.x, u.d.x)) + dot(vec2h(unpack2x16float(s)), vec2h(u.c.y, u.d.y)));
 }
 
 fn four_rows(at: u32, u: Unit) -> vec4f {

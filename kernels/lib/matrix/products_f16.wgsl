@@ -12,7 +12,7 @@ struct Group {
 
 // Every other level of a word, less the zero point.
 fn levels2(word: u32) -> vec2h {
-  return bitcast<vec2h>((word & 0x00ff00ff) | 0x64006400) - vec2h(1024 + ZERO);
+  return vec2h(unpack2x16float((word & 0x00ff00ff) | 0x64006400)) - vec2h(1024 + ZERO);
 }
 
 // Products of wide levels are large: each pair is summed by itself.

@@ -62,7 +62,8 @@ describe("the table of kernels", () => {
         const wgsl = code(name, variant);
         expect(bindings(wgsl)).toEqual(Object.entries(line.bindings));
         expect(params(wgsl)).toEqual([...line.params]);
-        expect([...wgsl.matchAll(/^override (\w+)/gm)].map((m) => m[1])).toEqual([...line.overrides]);
+        // Those that the WGSL computes of others are not the host's.
+        expect([...wgsl.matchAll(/^override (\w+): \w+;/gm)].map((m) => m[1])).toEqual([...line.overrides]);
       },
     );
 

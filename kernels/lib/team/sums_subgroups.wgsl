@@ -4,7 +4,10 @@
 #import "lib/team/reduce.wgsl"
 
 const SLOTS = TILE_X * FEW_ROWS / 4;
-var<workgroup> team_sums: array<vec4f, THREADS / 4 * SLOTS>; // no subgroup is smaller than four
+// No subgroup is smaller than four. A name for the size: wgpu (naga 29) panics over a formula of
+// overrides that are declared later.
+override TEAM_SUMS: u32 = THREADS / 4 * SLOTS;
+var<workgroup> team_sums: array<vec4f, TEAM_SUMS>;
 
 // Adds up `value` over the team. Call it in uniform control flow.
 fn put_sum(slot: u32, value: vec4f, lane: Lane) {

@@ -4,7 +4,9 @@
 #import "lib/team/reduce.wgsl"
 
 const SLOTS = TILE_X * FEW_ROWS / 4;
-var<workgroup> team_sums: array<vec4f, THREADS / TEAM * min(TEAM, 8) * SLOTS>;
+// A name for the size: wgpu (naga 29) panics over a formula of overrides that are declared later.
+override TEAM_SUMS: u32 = THREADS / TEAM * min(TEAM, 8) * SLOTS;
+var<workgroup> team_sums: array<vec4f, TEAM_SUMS>;
 
 // Adds up `value` over the team. Contains barriers: call it in uniform control flow.
 fn put_sum(slot: u32, value: vec4f, lane: Lane) {

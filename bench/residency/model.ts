@@ -9,6 +9,7 @@ import type { TuningStore } from "../../src/backend/webgpu/tuning/autotune.ts";
 import { openChat } from "../../src/chat/conventions.ts";
 import type { RouteStep } from "../../src/engine/api.ts";
 import { createModel, type Model } from "../../src/engine/model.ts";
+import { classesOf } from "../../src/experts/classes.ts";
 import { forward, loadDecoder } from "../../src/model/decoder.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
 import { kvGeometry, type ModelSources } from "../../src/model/family.ts";
@@ -87,10 +88,11 @@ export async function openUncached(
     threads: usableCores(),
     startWorker: startNodeWorker,
   });
+  const layers = sources.layers.map((layer, i) => ({ ...layer, shape: expertShape(layer, plan, i) }));
   const residency = await cpuResidency(ops, {
-    layers: sources.layers.map((layer, i) => ({ ...layer, shape: expertShape(layer, plan, i) })),
+    layers,
     perToken: architecture.layers[0]!.experts.perToken,
-    tiers: [{ slots: 0, extra: 0, transit: TRANSIT, ram: null }],
+    tiers: classesOf(layers.map(({ shape }) => shape)).map(() => ({ slots: 0, extra: 0, transit: TRANSIT, ram: null })),
     spill: () => null,
     learned: { store: NOTHING_LEARNED, name: "" },
   });
@@ -122,17 +124,18 @@ export async function openUncached(
   });
 }
 
-/** Sources whose records are read until this many are there, and never again. */
+/** Sources whose records are read until this many of a size are there, and never again. */
 function unread(sources: ModelSources, records: number): ModelSources {
-  let read = 0; // bytes
+  const read = new Map<number, number>(); // bytes, by the size of a record
   const layers = sources.layers.map((layer) => ({
     ...layer,
     experts: layer.experts.map((expert) => {
       const { record } = expert;
       if (!record) return expert;
       const first: typeof record.read = async (offset, into, ...more) => {
-        if (read >= records * record.bytes) return;
-        read += into.length;
+        const bytes = read.get(record.bytes) ?? 0;
+        if (bytes >= records * record.bytes) return;
+        read.set(record.bytes, bytes + into.length);
         await record.read(offset, into, ...more);
       };
       return { ...expert, record: { ...record, read: first } };

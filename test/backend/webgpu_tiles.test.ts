@@ -91,7 +91,8 @@ describe.skipIf(noAdapter)(`webgpu tiles${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
       it.skipIf(left)(titled(tile, left), async () => {
         const { tokens, rows } = TILES[tile];
         change = (code) => (code.includes("fn make_tile") ? counting(code, opens, each, stores) : code);
-        const ops = await adapter.open({ maxTokens: 200, tile });
+        const forms = { matrices: [], experts: [], alone: false }; // tiles, however few rows there are
+        const ops = await adapter.open({ maxTokens: 200, tile, forms });
         for (const T of [9, 16, 17, 33, 64, 68, 132]) {
           const made = await product(ops, uniform(T * D, T), uniform(N * D, 2), D);
           let all = 0;

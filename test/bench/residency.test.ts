@@ -33,7 +33,10 @@ interface Run {
 }
 
 describe.skipIf(leftToCi)(titled("npm run bench -- residency", leftToCi), () => {
-  beforeAll(() => quantize(`synthetic:mixtral-8x7b?layers=${LAYERS}&${SIZES}`, join(folder, "model"), { threads: 1 }));
+  // One format, so that all records have the same size.
+  beforeAll(() =>
+    quantize(`synthetic:mixtral-8x7b?layers=${LAYERS}&${SIZES}`, join(folder, "model"), { weights: "q4", threads: 1 }),
+  );
 
   it("measures every process and writes the result", () => {
     const lengths = ["--tokens", String(TOKENS), "--warm-up", "3", "--prompt", "5", "--repeats", "2"];

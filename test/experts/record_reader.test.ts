@@ -104,7 +104,7 @@ describe("records that have to be packed", () => {
       read: () => Promise.reject(new Error("nothing was kept")),
       close: async () => {},
     };
-    const { packed, read } = lab(spill, { format: FORMATS.q4, readBlocks: async () => {} });
+    const { packed, read } = lab(spill, { format: FORMATS.q4, ggml: FORMATS.q4.ggml!, readBlocks: async () => {} });
     await read(0, 1, 0);
     await read(0, 1, 2);
     expect(packed).toEqual(["1", "1"]);

@@ -131,7 +131,12 @@ export async function ggufCommand(root: URL, args: readonly string[]): Promise<n
     peer.close();
   }
   writeResult(root, name, {
-    ...about(root, name, process.argv.slice(2)),
+    // The file by its name: where it lies says nothing.
+    ...about(
+      root,
+      name,
+      process.argv.slice(2).map((word) => (word === file ? basename(word) : word)),
+    ),
     kind: "gguf",
     peer: { name: "llama.cpp", package: found.name, version: found.version },
     file: basename(file),

@@ -15,7 +15,8 @@ import { type Architecture, kvGeometry } from "../src/model/family.ts";
 import { keep } from "../src/model/formats.ts";
 import type { OpenWeights } from "./synthetic.ts";
 
-const BLOCK = 32; // positions of a KV block, as open() has it
+/** Positions of a KV block, as open() has it. */
+export const BLOCK = 32;
 
 /** The sampling of `hotset bench`. */
 const GREEDY = {
@@ -156,7 +157,7 @@ function blocks(positions: number): Uint32Array {
 }
 
 /** A token at position `first` of each of some sequences, which have room for `count` more. */
-function together(first: number, count: number, sequences: number, vocab: number): Batch {
+export function together(first: number, count: number, sequences: number, vocab: number): Batch {
   const rows = Uint32Array.from({ length: sequences }, (_, i) => i);
   const each = Math.ceil((first + count) / BLOCK);
   return {
@@ -172,7 +173,8 @@ function tokenAt(position: number, vocab: number): number {
   return (Math.imul(position + 1, 2654435761) >>> 0) % vocab;
 }
 
-function batchOf(first: number, count: number, vocab: number, logits: boolean): Batch {
+/** Tokens `first .. first + count - 1` of one sequence, with the last one's logits or without. */
+export function batchOf(first: number, count: number, vocab: number, logits: boolean): Batch {
   const positions = Uint32Array.from({ length: count }, (_, i) => first + i);
   return {
     tokens: positions.map((position) => tokenAt(position, vocab)),

@@ -1,6 +1,6 @@
 // Reads AMD machine code as Mesa's RADV prints it: its loops, and what an iteration does.
 
-import { loopsOf, type Work, type Works } from "./work.ts";
+import { type Work, type Works, worksOf } from "./work.ts";
 
 interface Instruction {
   readonly name: string;
@@ -21,14 +21,7 @@ export function amdWorks(assembly: string): Works {
     const to = /^s_c?branch/.test(name) ? labels.get(/BB\d+/.exec(rest)?.[0] ?? "") : undefined;
     return to === undefined ? [] : [{ from, to }];
   });
-  const loops = loopsOf(jumps).map(({ depth, own }) => {
-    const work = count(
-      own.map((i) => instructions[i]!),
-      true,
-    );
-    return { ...work, depth };
-  });
-  return { whole: count(instructions, false), loops };
+  return worksOf(instructions, jumps, count);
 }
 
 /** What only tells the hardware how instructions depend on each other. */
@@ -84,7 +77,7 @@ const LOAD = /^(buffer|global|flat)_load/;
 const LDS_READ = /^ds_(read|load)/;
 const LDS_WRITE = /^ds_(write|store)/;
 
-function count(code: readonly Instruction[], loop: boolean): Work {
+function count(code: readonly Instruction[], times: number): Work {
   const of = (pattern: RegExp): Instruction[] => code.filter(({ name }) => pattern.test(name));
   const loads = of(LOAD);
   return {
@@ -96,7 +89,7 @@ function count(code: readonly Instruction[], loop: boolean): Work {
     multiplyAdds: code.reduce((sum, one) => sum + productsOf(one), 0),
     loads: loads.length,
     loadBytes: loads.reduce((sum, { name }) => sum + first(WIDTHS, name), 0),
-    inFlight: mostInFlight(code, loop ? 2 : 1),
+    inFlight: mostInFlight(code, times),
     scalarLoads: of(/^s_(buffer_)?load/).length,
     stores: of(/^(buffer|global|flat)_store/).length,
     spills: of(/^scratch_/).length,

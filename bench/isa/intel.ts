@@ -1,6 +1,6 @@
 // Reads Intel machine code as Mesa's ANV prints it: its loops, and what an iteration does.
 
-import { loopsOf, type Work, type Works } from "./work.ts";
+import { type Work, type Works, worksOf } from "./work.ts";
 
 interface Instruction {
   readonly name: string;
@@ -20,15 +20,7 @@ export function intelWorks(assembly: string, subgroup: number): Works {
     const to = name === "while" ? labels.get(/LABEL\d+/.exec(text)?.[0] ?? "") : undefined;
     return to === undefined ? [] : [{ from, to }];
   });
-  const loops = loopsOf(jumps).map(({ depth, own }) => {
-    const work = count(
-      own.map((i) => instructions[i]!),
-      subgroup,
-      true,
-    );
-    return { ...work, depth };
-  });
-  return { whole: count(instructions, subgroup, false), loops };
+  return worksOf(instructions, jumps, (code, times) => count(code, subgroup, times));
 }
 
 function read(assembly: string) {
@@ -78,7 +70,7 @@ function messageOf({ name, text }: Instruction): Message | null {
 /** Multiply-adds a lane. */
 const PRODUCTS: Readonly<Record<string, number>> = { mad: 1, mac: 1, dp4a: 4 };
 
-function count(code: readonly Instruction[], subgroup: number, loop: boolean): Work {
+function count(code: readonly Instruction[], subgroup: number, times: number): Work {
   const messages = code.flatMap((one) => messageOf(one) ?? []);
   const those = (kind: Message["kind"], shared: boolean, uniform?: boolean): Message[] =>
     messages.filter((m) => m.kind === kind && m.shared === shared && (uniform ?? m.uniform) === m.uniform);
@@ -92,7 +84,7 @@ function count(code: readonly Instruction[], subgroup: number, loop: boolean): W
     multiplyAdds: code.reduce((sum, { name, lanes }) => sum + ((PRODUCTS[name] ?? 0) * lanes) / subgroup, 0),
     loads: loads.length,
     loadBytes: loads.reduce((sum, { bytes }) => sum + bytes, 0) / subgroup,
-    inFlight: mostInFlight(code, loop ? 2 : 1) / subgroup,
+    inFlight: mostInFlight(code, times) / subgroup,
     scalarLoads: those("load", false, true).length,
     stores: those("store", false).length,
     spills: those("spill", false).length,

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { driverOf, type Figures, makerOf } from "./makers.ts";
+import { driverOf, type Family, type Figures, makerOf } from "./makers.ts";
 import type { Works } from "./work.ts";
 import type { Compilation, Compiled, Order } from "./worker.ts";
 
@@ -15,8 +15,7 @@ export type Checks = "page" | "none";
 
 /** A kernel's machine code in numbers. */
 export interface Verdict extends Figures, Works {
-  /** Generation: "navi31". */
-  readonly family: string;
+  readonly family: Family;
   readonly checks: Checks;
   /** Kernel and variant in words, as "matmul_vec q4 f32 tree". */
   readonly kernel: string;
@@ -42,7 +41,7 @@ const compiler = (): string | undefined =>
   ["cc", "gcc", "clang"].find((name) => spawnSync(name, ["--version"]).status === 0);
 
 /** What this machine lacks to judge kernels for a family, in words; null if nothing. */
-export function missing(family: string): string | null {
+export function missing(family: Family): string | null {
   if (process.platform !== "linux") return "Mesa's drivers, which Linux has";
   const maker = makerOf(family);
   if (!driverOf(maker)) return `${maker.name} (Debian: mesa-vulkan-drivers; on Debian 12 from bookworm-backports)`;
@@ -51,11 +50,11 @@ export function missing(family: string): string | null {
 }
 
 export interface JudgeOptions extends Omit<Order, "page" | "folder"> {
-  readonly families: readonly string[];
+  readonly families: readonly Family[];
   readonly checks: readonly Checks[];
   /** Keeps the machine code of each kernel here. */
   readonly keep?: string | undefined;
-  readonly onCompiled?: (family: string, checks: Checks, kernels: number, seconds: number) => void;
+  readonly onCompiled?: (family: Family, checks: Checks, kernels: number, seconds: number) => void;
 }
 
 /**
@@ -106,7 +105,7 @@ function library(root: URL, name: string, folder: string): string {
   return made;
 }
 
-function compile(root: URL, family: string, order: Order): Compilation {
+function compile(root: URL, family: Family, order: Order): Compilation {
   const { folder } = order;
   const maker = makerOf(family);
   const driver = driverOf(maker)!;
@@ -138,7 +137,7 @@ function compile(root: URL, family: string, order: Order): Compilation {
 
 /** @param keep a folder for the machine code, or undefined */
 function verdictOf(
-  family: string,
+  family: Family,
   { kernel, constants }: Compiled,
   file: string,
   keep: string | undefined,

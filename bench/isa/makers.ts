@@ -3,7 +3,6 @@
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
-import { RequestError } from "../../src/errors.ts";
 import { amdWorks } from "./amd.ts";
 import { intelWorks } from "./intel.ts";
 import type { Works } from "./work.ts";
@@ -29,7 +28,7 @@ interface Maker {
   /** The driver's manifest. */
   readonly manifest: RegExp;
   /** What a process has in its environment to compile for a family. */
-  env(family: string): Readonly<Record<string, string>>;
+  env(family: Family): Readonly<Record<string, string>>;
   /** A library that stands for the device, which is loaded before all others. */
   readonly device?: string;
   /** What the driver calls the machine code. */
@@ -55,16 +54,16 @@ const AMD: Maker = {
 };
 
 /** PCI ids of one GPU a generation. */
-const INTEL_IDS: Readonly<Record<string, string>> = {
+const INTEL_IDS = {
   tgl: "9a49", // Iris Xe
   dg2: "56a0", // Arc A770
   mtl: "7d55", // Arc Graphics of a Core Ultra
-};
+} as const;
 
 const INTEL: Maker = {
   name: "Mesa's ANV",
   manifest: /^intel_icd.*\.json$/,
-  env: (family) => ({ HOTSET_ISA_PCI: INTEL_IDS[family]! }),
+  env: (family) => ({ HOTSET_ISA_PCI: INTEL_IDS[family as keyof typeof INTEL_IDS] }),
   device: "intel_device.c",
   assembly: "GEN Assembly",
   figures: (of) => ({
@@ -79,15 +78,25 @@ const INTEL: Maker = {
 };
 
 /** AMD's generations that RADV compiles for without a device, from RDNA1 and late GCN on. */
-const AMD_FAMILIES = ["vega10", "vega20", "raven", "renoir", "navi10", "navi14", "navi21", "vangogh", "navi31"];
+const AMD_FAMILIES = [
+  "vega10",
+  "vega20",
+  "raven",
+  "renoir",
+  "navi10",
+  "navi14",
+  "navi21",
+  "vangogh",
+  "navi31",
+] as const;
 
-export const FAMILIES = [...AMD_FAMILIES, ...Object.keys(INTEL_IDS)];
+/** A generation of GPUs. */
+export type Family = (typeof AMD_FAMILIES)[number] | keyof typeof INTEL_IDS;
 
-/** @throws RequestError for a family that is none */
-export function makerOf(family: string): Maker {
-  if (AMD_FAMILIES.includes(family)) return AMD;
-  if (Object.hasOwn(INTEL_IDS, family)) return INTEL;
-  throw new RequestError(`--family: expected one of ${FAMILIES.join(", ")}, found "${family}"`);
+export const FAMILIES: readonly Family[] = [...AMD_FAMILIES, ...(Object.keys(INTEL_IDS) as (keyof typeof INTEL_IDS)[])];
+
+export function makerOf(family: Family): Maker {
+  return family in INTEL_IDS ? INTEL : AMD;
 }
 
 const FOLDERS = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];

@@ -38,10 +38,27 @@ export interface Loop extends Work {
 }
 
 /**
+ * Counts a listing.
+ * @param jumps as loopsOf() takes them
+ * @param count what code does that runs `times` times in turn: a loop has its own loads before it
+ */
+export function worksOf<Instruction>(
+  code: readonly Instruction[],
+  jumps: Parameters<typeof loopsOf>[0],
+  count: (code: readonly Instruction[], times: number) => Work,
+): Works {
+  const loops = loopsOf(jumps).map(({ depth, own }) => {
+    const iteration = own.map((i) => code[i]!);
+    return { ...count(iteration, 2), depth };
+  });
+  return { whole: count(code, 1), loops };
+}
+
+/**
  * The instructions of each loop that are not in one within it, by index: a jump from instruction
  * `from` back to instruction `to` makes a loop.
  */
-export function loopsOf(
+function loopsOf(
   jumps: readonly { readonly from: number; readonly to: number }[],
 ): { readonly depth: number; readonly own: readonly number[] }[] {
   const ends = new Map<number, number>();

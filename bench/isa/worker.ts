@@ -15,6 +15,7 @@ import { forward, loadDecoder, type Output } from "../../src/model/decoder.ts";
 import { kvGeometry } from "../../src/model/family.ts";
 import { packAll } from "../../src/model/formats.ts";
 import type { Format } from "../../src/tensor/format.ts";
+import { BLOCK, batchOf, together } from "../steps.ts";
 import { openWeights } from "../weights.ts";
 import { blankSources } from "./blank.ts";
 
@@ -51,7 +52,6 @@ export interface Compilation {
   readonly compiled: readonly Compiled[];
 }
 
-const KV_BLOCK = 32;
 /** Positions of the cache: enough for as many splits as attention makes. */
 const POSITIONS = 8192;
 /** Tokens of a prompt. */
@@ -124,8 +124,8 @@ class Worker {
     const ops = await createWebGpuOps(this.#gpu, { maxTokens: PROMPT, adapter, ...options });
     const { architecture, sources } = await openWeights(this.#order.model);
     const model = await loadDecoder(ops, architecture, blankSources(sources, format), { plan: packAll(format) });
-    const cache: KvStore = ops.createKv(kvGeometry(architecture), "f16", KV_BLOCK);
-    await cache.reserve(POSITIONS / KV_BLOCK);
+    const cache: KvStore = ops.createKv(kvGeometry(architecture), "f16", BLOCK);
+    await cache.reserve(POSITIONS / BLOCK);
     await work(ops, async (batch, output) => {
       await ops.read(await forward(ops, model, cache, batch, undefined, output));
     });
@@ -174,28 +174,14 @@ class Worker {
 
 /** A token of each of n sequences, late enough that their positions are split. */
 function singles(n: number): Batch {
-  const each = Uint32Array.from({ length: n }, (_, i) => i);
-  const blocks = Math.max(1, Math.floor(POSITIONS / KV_BLOCK / n));
-  const position = blocks * KV_BLOCK - 1;
-  return {
-    tokens: each,
-    positions: each.map(() => position),
-    sequence: each,
-    tables: Array.from(each, (i) => Uint32Array.from({ length: blocks }, (_, block) => i * blocks + block)),
-    outputs: each,
-  };
+  const blocks = Math.max(1, Math.floor(POSITIONS / BLOCK / n));
+  return together(blocks * BLOCK - 1, 1, n, 1);
 }
 
 /** The first tokens of a prompt, with an output each, so that all of its experts are tiles. */
 function prompt(): Batch {
-  const positions = Uint32Array.from({ length: PROMPT }, (_, i) => i);
-  return {
-    tokens: positions,
-    positions,
-    sequence: new Uint32Array(PROMPT),
-    tables: [positions.subarray(0, PROMPT / KV_BLOCK)],
-    outputs: positions,
-  };
+  const batch = batchOf(0, PROMPT, 1, true);
+  return { ...batch, outputs: batch.positions };
 }
 
 const order = JSON.parse(process.argv[2]!) as Order;

@@ -3,7 +3,7 @@
 
 import type { Conformance, News, Order, Plan, StageResult } from "./types.ts";
 
-/** Share of the time that the conformance suite may take, and each format of what is left then. */
+/** Share of the time that the conformance suite may take. */
 const CONFORMANCE_SHARE = 0.15;
 /** What a worker has beyond its budget of time to end a case that it has begun. */
 const GRACE_MS = 30_000;
@@ -18,7 +18,7 @@ export interface RunOptions {
 export async function runStages(plan: Plan, { signal, onChange }: RunOptions): Promise<readonly StageResult[]> {
   const until = performance.now() + 60_000 * plan.minutes;
   const results: StageResult[] = [];
-  const stage = async (name: string, orders: (ms: number) => Order[], ms: number): Promise<void> => {
+  const stage = async (name: string, orders: readonly ((budgetMs: number) => Order)[], ms: number): Promise<void> => {
     if (signal.aborted || ms <= 0) return;
     const started = performance.now();
     const at = results.length;
@@ -30,9 +30,9 @@ export async function runStages(plan: Plan, { signal, onChange }: RunOptions): P
     };
     change({}, "starting");
     // The same with less memory, as long as that is what is missing.
-    for (const order of orders(ms)) {
+    for (const order of orders) {
       const left = ms - (performance.now() - started);
-      const end = await inWorker(order, left, signal, (news) => {
+      const end = await inWorker(order(left), left, signal, (news) => {
         if (news.kind === "progress") change({}, news.text);
         else if (news.kind === "profile") change({ profile: news.report }, "");
         else if (news.kind === "declared") {
@@ -50,16 +50,15 @@ export async function runStages(plan: Plan, { signal, onChange }: RunOptions): P
   const { conformance, weights, cases, tokens } = plan;
   if (conformance !== "") {
     const ms = CONFORMANCE_SHARE * 60_000 * plan.minutes;
-    await stage("conformance", () => [{ kind: "conformance", pattern: conformance }], ms);
+    await stage("conformance", [() => ({ kind: "conformance", pattern: conformance })], ms);
   }
   for (const [i, format] of weights.entries()) {
     const left = until - performance.now();
     const ms = i === weights.length - 1 ? left : (2 / 3) * left;
-    const orders = (budgetMs: number): Order[] =>
-      halved(plan.layers).map((layers) => {
-        const model = plan.model.replaceAll("LAYERS", String(layers));
-        return { kind: "profile", model, weights: format, cases, tokens, budgetMs };
-      });
+    const orders = halved(plan.layers).map((layers) => (budgetMs: number): Order => {
+      const model = plan.model.replaceAll("LAYERS", String(layers));
+      return { kind: "profile", model, weights: format, cases, tokens, budgetMs };
+    });
     await stage(`${format} weights`, orders, ms);
   }
   return results;

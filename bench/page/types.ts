@@ -53,7 +53,7 @@ export interface PageResult {
   /** Of the source that the page was built from; null outside of a checkout. */
   readonly commit: string | null;
   readonly browser: { readonly userAgent: string; readonly cores: number; readonly memoryGb: number | null };
-  readonly adapter: AdapterFacts | null;
+  readonly adapter: AdapterFacts;
   readonly plan: Plan;
   readonly stages: readonly StageResult[];
 }

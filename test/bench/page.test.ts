@@ -11,6 +11,7 @@ import { type Served, serve } from "../../bench/peers/server.ts";
 import { noChromium, openSite, type Site } from "../support/chromium.ts";
 import { titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
+import { HUNG } from "../support/patience.ts";
 
 const SIZES = "hidden_size=256&intermediate_size=256&num_attention_heads=4&num_key_value_heads=2&vocab_size=64";
 const PLAN = {
@@ -25,18 +26,20 @@ const PLAN = {
 
 const left = noChromium ?? leftToCi;
 describe.skipIf(left)(titled("bench/page", left), () => {
-  const folder = mkdtempSync(join(tmpdir(), "hotset-page-"));
+  let folder: string;
   let site: Site;
   let served: Served;
   let page: Page;
   const foreign: string[] = [];
   const problems: string[] = [];
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "hotset-page-"));
     await buildPage(new URL("../../", import.meta.url), folder);
     const html = readFileSync(join(folder, "index.html"), "utf8");
     served = await serve({ page: html, folders: { assets: join(folder, "assets") } });
     site = await openSite("<script>globalThis.ready = true</script>");
     ({ page } = await site.visit("/"));
+    page.setDefaultTimeout(HUNG);
     page.on("pageerror", (error) => problems.push(String(error)));
     page.on("console", (message) => problems.push(message.text()));
     page.on("request", (request) => {
@@ -59,9 +62,9 @@ describe.skipIf(left)(titled("bench/page", left), () => {
 
   it("runs its stages, and hands out what it found", async () => {
     await run();
-    await page.getByText(/^Done/).waitFor({ timeout: 120_000 });
+    await page.getByText(/^Done/).waitFor();
     const { kind, adapter, stages } = await result();
-    expect({ kind, vendor: adapter!.vendor, software: adapter!.software }).toEqual({
+    expect({ kind, vendor: adapter.vendor, software: adapter.software }).toEqual({
       kind: "page",
       vendor: "google",
       software: true,

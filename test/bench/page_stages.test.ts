@@ -31,7 +31,10 @@ function workers(answer: (order: Order) => News | null): Order[] {
   );
   return orders;
 }
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 const options = (onChange = (): void => {}, signal = new AbortController().signal) => ({ signal, onChange });
 const lacks: News = { kind: "failed", error: "MemoryError: no more", memory: true };
@@ -51,6 +54,16 @@ it("tries half as many layers where memory is too small, and says so", async () 
     ["q4 weights", "done", ["MemoryError: no more"]],
     ["q8 weights", "done", ["MemoryError: no more"]],
   ]);
+});
+
+it("gives the second try the time that the first has left", async () => {
+  vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
+  const orders = workers((order) => {
+    vi.advanceTimersByTime(10_000);
+    return order.kind === "profile" && order.model.endsWith("layers=4") ? lacks : { kind: "done" };
+  });
+  await runStages({ ...PLAN, weights: ["q4"] }, options());
+  expect(orders.map((order) => order.kind === "profile" && order.budgetMs)).toEqual([60_000, 50_000]);
 });
 
 it("goes on after a stage that fails", async () => {

@@ -5,8 +5,6 @@ import { nodeFolderOrFile } from "../src/weights/node_files.ts";
 import { isSynthetic } from "../src/weights/synthetic.ts";
 import { bound, type OpenWeights, openSynthetic } from "./synthetic.ts";
 
-export type { OpenWeights } from "./synthetic.ts";
-
 /** @param where a folder, a GGUF file, or `synthetic:...` @throws WeightsError, RequestError */
 export async function openWeights(where: string): Promise<OpenWeights> {
   if (isSynthetic(where)) return openSynthetic(where);

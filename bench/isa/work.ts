@@ -38,9 +38,10 @@ export interface Loop extends Work {
 }
 
 /**
- * Counts a listing.
+ * A listing in numbers.
  * @param jumps as loopsOf() takes them
- * @param count what code does that runs `times` times in turn: a loop has its own loads before it
+ * @param count counts code that runs `times` times in turn: a loop twice, since loads of one
+ * iteration may still be on their way in the next
  */
 export function worksOf<Instruction>(
   code: readonly Instruction[],

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Architecture } from "../../src/model/family.ts";
 import { isSynthetic } from "../../src/weights/synthetic.ts";
-import { type OpenWeights, openWeights } from "../weights.ts";
+import type { OpenWeights } from "../synthetic.ts";
+import { openWeights } from "../weights.ts";
 import { decoderGguf } from "./decoder_gguf.ts";
 import { writeGguf } from "./gguf.ts";
 

@@ -57,7 +57,6 @@ describe.skipIf(skip)(titled("inputs in the order of their groups", skip), () =>
   ];
 
   beforeAll(async () => {
-    if (skip) return;
     cases = JSON.parse(readFileSync(`${path}/expected.json`, "utf8")).cases;
     const config = JSON.parse(readFileSync(`${path}/config.json`, "utf8")) as object;
     const { matrices, others } = await contentOf(path);
@@ -110,13 +109,9 @@ describe.skipIf(skip)(titled("inputs in the order of their groups", skip), () =>
   });
 
   const onWebGpu = usualAdapters();
-  it.skipIf(onWebGpu.length === 0).each(onWebGpu)(
-    "transformers' logits and tokens on $name",
-    { timeout: 300_000 },
-    async (adapter) => {
-      await compare(usual, await adapter.open({ maxTokens: 64, arithmetics: ["f32"] }), [1]);
-    },
-  );
+  it.skipIf(onWebGpu.length === 0).each(onWebGpu)("transformers' logits and tokens on $name", async (adapter) => {
+    await compare(usual, await adapter.open({ maxTokens: 64, arithmetics: ["f32"] }), [1]);
+  });
 
   /** What a model writes after the second prompt. */
   async function greedyOf(folder: string, options: OpenOptions) {
@@ -146,7 +141,7 @@ describe.skipIf(skip)(titled("inputs in the order of their groups", skip), () =>
     });
   }
 
-  it("with int8 activations the tokens are the same", async () => {
+  it("with int8 activations the first tokens are the same", async () => {
     const { ids } = await greedyOf(usual, { backend: "cpu", activations: "int8" });
     expect(ids.slice(0, 8)).toEqual(cases[1]!.greedy_ids.slice(0, 8));
   });

@@ -12,6 +12,7 @@ import {
   SYNTHETIC_EXAMPLE,
   SYNTHETIC_MODELS,
   type SyntheticConfig,
+  type SyntheticModel,
   type SyntheticSizes,
   type SyntheticTensor,
   syntheticNames,
@@ -30,10 +31,12 @@ const OPTIONS: Readonly<Record<string, readonly [field: string, min: number, max
   layers: ["num_hidden_layers", 1, 1024],
   hidden_size: ["hidden_size", 1, 2 ** 17],
   intermediate_size: ["intermediate_size", 1, 2 ** 18],
+  moe_intermediate_size: ["moe_intermediate_size", 1, 2 ** 18],
   num_attention_heads: ["num_attention_heads", 1, 1024],
   num_key_value_heads: ["num_key_value_heads", 1, 1024],
   head_dim: ["head_dim", 2, 1024],
   num_local_experts: ["num_local_experts", 1, 1024],
+  num_experts: ["num_experts", 1, 1024],
   num_experts_per_tok: ["num_experts_per_tok", 1, 1024],
   vocab_size: ["vocab_size", 1, 2 ** 20],
   max_position_embeddings: ["max_position_embeddings", 1, 2 ** 24],
@@ -64,14 +67,17 @@ export function parseSynthetic(url: string): Synthetic {
     throw new RequestError(
       `${url}: expected ${SCHEME} and one of ${Object.keys(SYNTHETIC_MODELS).join(", ")}, as in ${SYNTHETIC_EXAMPLE}`,
     );
-  const config: Record<string, unknown> = { ...model };
+  const config: Record<string, unknown> = { ...model.config };
+  const options = Object.keys(OPTIONS).filter((option) => {
+    const [field] = OPTIONS[option]!;
+    return field === "" || field === "head_dim" || field in config;
+  });
   let seed = 1;
   const seen = new Set<string>();
   for (const [option, text] of new URLSearchParams(query)) {
-    const rule = Object.hasOwn(OPTIONS, option) ? OPTIONS[option] : undefined;
-    if (rule === undefined)
-      throw new RequestError(`${url}: unknown option ${option}; there are ${Object.keys(OPTIONS).join(", ")}`);
-    const [field, min, max] = rule;
+    if (!options.includes(option))
+      throw new RequestError(`${url}: unknown option ${option}; there are ${options.join(", ")}`);
+    const [field, min, max] = OPTIONS[option]!;
     const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
     if (seen.has(option) || !(value >= min && value <= max))
       throw new RequestError(
@@ -81,21 +87,22 @@ export function parseSynthetic(url: string): Synthetic {
     if (field === "") seed = value;
     else config[field] = value;
   }
-  return { config, source: syntheticSource(url, config, seed) };
+  return { config, source: syntheticSource(url, { config, names: model.names }, seed) };
 }
 
-function syntheticSource(label: string, config: SyntheticConfig, seed: number): WeightSource {
+function syntheticSource(label: string, { config, names }: SyntheticModel, seed: number): WeightSource {
   const size = (field: string): number => config[field] as number;
   const heads = size("num_attention_heads");
   const sizes: SyntheticSizes = {
     hidden: size("hidden_size"),
-    intermediate: size("intermediate_size"),
+    intermediate: size(config.moe_intermediate_size === undefined ? "intermediate_size" : "moe_intermediate_size"),
     layers: size("num_hidden_layers"),
     heads,
     kvHeads: size("num_key_value_heads"),
     headDim: config.head_dim === undefined ? Math.floor(size("hidden_size") / heads) : size("head_dim"),
-    experts: size("num_local_experts"),
+    experts: size(config.num_experts === undefined ? "num_local_experts" : "num_experts"),
     vocab: size("vocab_size"),
+    names,
   };
   const pools = new Pools(seed);
   const find = (name: string): SyntheticTensor => {

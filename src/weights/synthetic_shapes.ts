@@ -1,23 +1,58 @@
 // The models that a synthetic URL can name, and the tensors that each has.
 
-/** A config.json of transformers v4, with the fields that Mixtral's own has. */
+/** A config.json of transformers v4. */
 export type SyntheticConfig = Readonly<Record<string, unknown>>;
 
-const COMMON = {
+/** A model that a URL can name. */
+export interface SyntheticModel {
+  readonly config: SyntheticConfig;
+  readonly names: SyntheticNames;
+}
+
+/** How a family names what not all families have or name alike. */
+export interface SyntheticNames {
+  /** What a layer's router and experts begin with. */
+  readonly moe: "mlp." | "block_sparse_moe.";
+  /** An expert's gate, down and up. */
+  readonly matrices: readonly [gate: string, down: string, up: string];
+  /** RMS norms of q and k: of each head, of all heads together, or none. */
+  readonly qkNorm: "head" | "whole" | null;
+}
+
+const COMMON = { hidden_act: "silu", tie_word_embeddings: false, torch_dtype: "bfloat16" };
+
+const MIXTRAL = {
+  ...COMMON,
   architectures: ["MixtralForCausalLM"],
   model_type: "mixtral",
-  hidden_act: "silu",
   num_key_value_heads: 8,
   num_local_experts: 8,
   num_experts_per_tok: 2,
   rms_norm_eps: 1e-5,
   rope_theta: 1e6,
   sliding_window: null,
-  tie_word_embeddings: false,
-  torch_dtype: "bfloat16",
   bos_token_id: 1,
   eos_token_id: 2,
 };
+const MIXTRAL_NAMES: SyntheticNames = { moe: "block_sparse_moe.", matrices: ["w1", "w2", "w3"], qkNorm: null };
+
+const QWEN3 = {
+  ...COMMON,
+  architectures: ["Qwen3MoeForCausalLM"],
+  model_type: "qwen3_moe",
+  head_dim: 128,
+  num_key_value_heads: 4,
+  num_experts: 128,
+  num_experts_per_tok: 8,
+  norm_topk_prob: true,
+  rms_norm_eps: 1e-6,
+  rope_theta: 1e6,
+  vocab_size: 151936,
+  max_position_embeddings: 40960,
+  bos_token_id: 151643,
+  eos_token_id: 151645,
+};
+const MLP = { moe: "mlp.", matrices: ["gate_proj", "down_proj", "up_proj"] } as const;
 
 /** The model whose experts are measured where none is named, and what people call it. */
 export const MEASURED = { url: "synthetic:mixtral-8x7b?layers=1", title: "Mixtral 8x7B" } as const;
@@ -26,26 +61,73 @@ export const MEASURED = { url: "synthetic:mixtral-8x7b?layers=1", title: "Mixtra
 export const SYNTHETIC_EXAMPLE = "synthetic:mixtral-8x7b?layers=2&seed=1";
 
 /**
- * Name in the URL -> true shapes, as published with Mixtral 8x7B Instruct and 8x22B Instruct v0.1.
+ * Name in the URL -> true shapes, as published with Mixtral 8x7B Instruct and 8x22B Instruct v0.1,
+ * Qwen3-30B-A3B, Qwen3-235B-A22B, and OLMoE-1B-7B-0924.
  */
-export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticConfig>> = {
+export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
   "mixtral-8x7b": {
-    ...COMMON,
-    hidden_size: 4096,
-    intermediate_size: 14336,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    vocab_size: 32000,
-    max_position_embeddings: 32768,
+    names: MIXTRAL_NAMES,
+    config: {
+      ...MIXTRAL,
+      hidden_size: 4096,
+      intermediate_size: 14336,
+      num_hidden_layers: 32,
+      num_attention_heads: 32,
+      vocab_size: 32000,
+      max_position_embeddings: 32768,
+    },
   },
   "mixtral-8x22b": {
-    ...COMMON,
-    hidden_size: 6144,
-    intermediate_size: 16384,
-    num_hidden_layers: 56,
-    num_attention_heads: 48,
-    vocab_size: 32768,
-    max_position_embeddings: 65536,
+    names: MIXTRAL_NAMES,
+    config: {
+      ...MIXTRAL,
+      hidden_size: 6144,
+      intermediate_size: 16384,
+      num_hidden_layers: 56,
+      num_attention_heads: 48,
+      vocab_size: 32768,
+      max_position_embeddings: 65536,
+    },
+  },
+  "qwen3-30b-a3b": {
+    names: { ...MLP, qkNorm: "head" },
+    config: {
+      ...QWEN3,
+      hidden_size: 2048,
+      moe_intermediate_size: 768,
+      num_hidden_layers: 48,
+      num_attention_heads: 32,
+    },
+  },
+  "qwen3-235b-a22b": {
+    names: { ...MLP, qkNorm: "head" },
+    config: {
+      ...QWEN3,
+      hidden_size: 4096,
+      moe_intermediate_size: 1536,
+      num_hidden_layers: 94,
+      num_attention_heads: 64,
+    },
+  },
+  "olmoe-1b-7b": {
+    names: { ...MLP, qkNorm: "whole" },
+    config: {
+      ...COMMON,
+      architectures: ["OlmoeForCausalLM"],
+      model_type: "olmoe",
+      hidden_size: 2048,
+      intermediate_size: 1024,
+      num_hidden_layers: 16,
+      num_attention_heads: 16,
+      num_key_value_heads: 16,
+      num_experts: 64,
+      num_experts_per_tok: 8,
+      norm_topk_prob: false,
+      rope_theta: 1e4,
+      vocab_size: 50304,
+      max_position_embeddings: 4096,
+      eos_token_id: 50279,
+    },
   },
 };
 
@@ -69,10 +151,11 @@ export interface SyntheticSizes {
   readonly headDim: number; // Dh
   readonly experts: number; // E
   readonly vocab: number; // V
+  readonly names: SyntheticNames;
 }
 
 const LAYER_TENSOR = /^model\.layers\.(0|[1-9]\d{0,5})\.(.+)$/;
-const EXPERT_TENSOR = /^block_sparse_moe\.experts\.(0|[1-9]\d{0,5})\.(w[123])\.weight$/;
+const EXPERT_TENSOR = /^experts\.(0|[1-9]\d{0,5})\.(\w+)\.weight$/;
 
 /**
  * The tensor of a name, or null where the model has none. Every matrix has a standard deviation of
@@ -88,7 +171,9 @@ export function syntheticTensor(name: string, s: SyntheticSizes): SyntheticTenso
     std: 1 / Math.sqrt(cols),
     mean: 0,
   });
-  const norm: SyntheticTensor = { shape: [s.hidden], std: 0.05, mean: 1 };
+  const normOf = (size: number): SyntheticTensor => ({ shape: [size], std: 0.05, mean: 1 });
+  const norm = normOf(s.hidden);
+  const { moe, matrices, qkNorm } = s.names;
   if (name === "model.embed_tokens.weight")
     return { shape: [s.vocab, s.hidden], std: Math.sqrt(2 * s.layers), mean: 0 };
   if (name === "lm_head.weight") return matrix(s.vocab, s.hidden);
@@ -106,25 +191,31 @@ export function syntheticTensor(name: string, s: SyntheticSizes): SyntheticTenso
       return matrix(s.kvHeads * s.headDim, s.hidden);
     case "self_attn.o_proj.weight":
       return matrix(s.hidden, s.heads * s.headDim);
-    case "block_sparse_moe.gate.weight":
-      return matrix(s.experts, s.hidden);
+    case "self_attn.q_norm.weight":
+      return qkNorm && normOf(qkNorm === "head" ? s.headDim : s.heads * s.headDim);
+    case "self_attn.k_norm.weight":
+      return qkNorm && normOf(qkNorm === "head" ? s.headDim : s.kvHeads * s.headDim);
   }
-  const [, expert, w] = EXPERT_TENSOR.exec(part) ?? [];
-  if (w === undefined || Number(expert) >= s.experts) return null;
-  return w === "w2" ? matrix(s.hidden, s.intermediate) : matrix(s.intermediate, s.hidden);
+  if (!part.startsWith(moe)) return null;
+  const own = part.slice(moe.length);
+  if (own === "gate.weight") return matrix(s.experts, s.hidden);
+  const [, expert, w] = EXPERT_TENSOR.exec(own) ?? [];
+  if (w === undefined || !matrices.includes(w) || Number(expert) >= s.experts) return null;
+  return w === matrices[1] ? matrix(s.hidden, s.intermediate) : matrix(s.intermediate, s.hidden);
 }
 
 /** All tensor names, in the order of a checkpoint. */
 export function* syntheticNames(s: SyntheticSizes): Generator<string> {
+  const { moe, matrices, qkNorm } = s.names;
   yield "model.embed_tokens.weight";
   for (let i = 0; i < s.layers; i++) {
     const p = `model.layers.${i}.`;
     yield `${p}input_layernorm.weight`;
     for (const part of ["q", "k", "v", "o"]) yield `${p}self_attn.${part}_proj.weight`;
+    if (qkNorm) for (const part of ["q", "k"]) yield `${p}self_attn.${part}_norm.weight`;
     yield `${p}post_attention_layernorm.weight`;
-    yield `${p}block_sparse_moe.gate.weight`;
-    for (let e = 0; e < s.experts; e++)
-      for (const w of ["w1", "w2", "w3"]) yield `${p}block_sparse_moe.experts.${e}.${w}.weight`;
+    yield `${p}${moe}gate.weight`;
+    for (let e = 0; e < s.experts; e++) for (const w of matrices) yield `${p}${moe}experts.${e}.${w}.weight`;
   }
   yield "model.norm.weight";
   yield "lm_head.weight";

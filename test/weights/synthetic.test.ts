@@ -25,19 +25,22 @@ function same(a: ArrayBufferView, b: ArrayBufferView): boolean {
 }
 
 describe("a synthetic URL", () => {
-  // Parameter counts as published with the models ("46.7B", "12.9B active"; "141B", "39B active":
-  // rounded here to one decimal).
+  // Parameter counts as published with the models ("46.7B", "12.9B active"; "141B", "39B active";
+  // "30.5B", "3.3B", which is 3.35; "235B", "22B"; "6.92B", "1.28B": rounded here to one decimal).
   it.each([
-    ["synthetic:mixtral-8x7b", 32, 46.7, 12.9],
-    ["synthetic:mixtral-8x22b", 56, 140.6, 39.2],
-  ])("%s has the model's true shapes", (url, layers, total, active) => {
+    ["synthetic:mixtral-8x7b", 32, 31, 46.7, 12.9],
+    ["synthetic:mixtral-8x22b", 56, 31, 140.6, 39.2],
+    ["synthetic:qwen3-30b-a3b", 48, 393, 30.5, 3.4],
+    ["synthetic:qwen3-235b-a22b", 94, 393, 235.1, 22.2],
+    ["synthetic:olmoe-1b-7b", 16, 201, 6.9, 1.3],
+  ])("%s has the model's true shapes", (url, layers, each, total, active) => {
     const { config, source } = parseSynthetic(url);
     const c = readArchitecture(config, url);
     const sources = bindSources(c, source);
     expect(c.layers).toHaveLength(layers);
     expect(parametersOf(c, sources).total / 1e9).toBeCloseTo(total, 1);
     expect(parametersOf(c, sources).active / 1e9).toBeCloseTo(active, 1);
-    expect([...source.names()].length).toBe(3 + layers * 31);
+    expect([...source.names()].length).toBe(3 + layers * each);
     for (const name of source.names()) expect(source.has(name)).toBe(true);
   });
 
@@ -61,6 +64,8 @@ describe("a synthetic URL", () => {
     ["mixtral-8x7b", "expected synthetic:"],
     ["synthetic:mixtral-8x7b?layer=2", "unknown option layer; there are layers"],
     ["synthetic:mixtral-8x7b?__proto__=2", "unknown option __proto__"],
+    ["synthetic:mixtral-8x7b?num_experts=4", "unknown option num_experts; there are layers, hidden_size"],
+    ["synthetic:qwen3-30b-a3b?sliding_window=100", "unknown option sliding_window"],
     ["synthetic:mixtral-8x7b?layers=0", "from 1 to 1024"],
     ["synthetic:mixtral-8x7b?layers=99999999999", "from 1 to 1024"],
     ["synthetic:mixtral-8x7b?layers=1.5", 'found "1.5"'],

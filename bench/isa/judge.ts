@@ -121,7 +121,7 @@ function compile(root: URL, family: Family, order: Order): Compilation {
       ...process.env,
       VK_DRIVER_FILES: manifest,
       VK_ICD_FILENAMES: manifest, // for loaders before 1.3.207
-      HOTSET_ISA_DRIVER: driver.library,
+      HOTSET_ISA_DRIVER: driver.object,
       HOTSET_ISA_FOLDER: folder,
       MESA_SHADER_CACHE_DISABLE: "true",
       ...maker.env(family),

@@ -101,22 +101,27 @@ export function makerOf(family: Family): Maker {
 
 const FOLDERS = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
 
-/** A driver that is installed: its library, and the version of Vulkan that it has. */
+/** A driver that is installed: its shared object, and the version of Vulkan that it has. */
 export interface Driver {
-  readonly library: string;
+  readonly object: string;
   readonly version: string;
 }
 
+/** What the manifest of a Vulkan driver says of it. */
+interface Icd {
+  readonly library_path: string;
+  readonly api_version: string;
+}
+
 /** A maker's driver; null where it is not installed. */
-export function driverOf({ manifest }: Maker): Driver | null {
+export function driverOf(maker: Maker): Driver | null {
   for (const folder of FOLDERS.filter(existsSync)) {
-    const file = readdirSync(folder).find((name) => manifest.test(name));
+    const file = readdirSync(folder).find((name) => maker.manifest.test(name));
     if (file === undefined) continue;
-    const { ICD } = JSON.parse(readFileSync(join(folder, file), "utf8"));
-    const path: string = ICD.library_path;
+    const manifest = JSON.parse(readFileSync(join(folder, file), "utf8"));
+    const { library_path: path, api_version: version }: Icd = manifest.ICD;
     // A name alone is looked for where all libraries are; other paths start at the manifest.
-    const library = path.includes("/") && !isAbsolute(path) ? resolve(folder, path) : path;
-    return { library, version: ICD.api_version };
+    return { object: path.includes("/") && !isAbsolute(path) ? resolve(folder, path) : path, version };
   }
   return null;
 }

@@ -33,14 +33,14 @@ describe("a synthetic URL", () => {
     ["synthetic:qwen3-30b-a3b", 48, 393, 30.5, 3.4],
     ["synthetic:qwen3-235b-a22b", 94, 393, 235.1, 22.2],
     ["synthetic:olmoe-1b-7b", 16, 201, 6.9, 1.3],
-  ])("%s has the model's true shapes", (url, layers, each, total, active) => {
+  ])("%s has the model's true shapes", (url, layers, perLayer, total, active) => {
     const { config, source } = parseSynthetic(url);
     const c = readArchitecture(config, url);
     const sources = bindSources(c, source);
     expect(c.layers).toHaveLength(layers);
     expect(parametersOf(c, sources).total / 1e9).toBeCloseTo(total, 1);
     expect(parametersOf(c, sources).active / 1e9).toBeCloseTo(active, 1);
-    expect([...source.names()].length).toBe(3 + layers * each);
+    expect([...source.names()].length).toBe(3 + layers * perLayer);
     for (const name of source.names()) expect(source.has(name)).toBe(true);
   });
 

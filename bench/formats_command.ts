@@ -47,7 +47,7 @@ export async function formatsCommand(root: URL, args: readonly string[]): Promis
   console.log(`${adapter}, ${width} columns, the median ${clock} time of ${rounds} rounds`);
   for (const row of report.rows) console.log(lineOf(row));
   if (name !== undefined) {
-    writeResult(root, name, { ...about(root, name, args), kind: "formats", report });
+    writeResult(root, name, { ...about(root, name, ["formats", ...args]), kind: "formats", report });
     console.log(`written to bench/results/${name}.json`);
   }
   return 0;

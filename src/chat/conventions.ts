@@ -6,6 +6,7 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import type { Files } from "../weights/files.ts";
 import { checkMessages, checkTools, type PromptOptions, shownTools } from "./messages.ts";
 import { mistralPrompt, mistralVersion } from "./mistral.ts";
+import { marksOf, type ReasoningMarks, type ReasoningStart, reasoningVariables, startOf, withReasoning } from "./reasoning.ts";
 import type { ReplyParser } from "./reply.ts";
 import type { CallGrammar } from "./styles/call_grammar.ts";
 import { styleOf } from "./styles/index.ts";
@@ -13,6 +14,7 @@ import { ChatTemplate, readTemplate, type TemplateSource } from "./template.ts";
 import type { ChatMessage } from "./types.ts";
 
 export type { PromptOptions } from "./messages.ts";
+export type { ReasoningMarks, ReasoningOptions, ReasoningStart } from "./reasoning.ts";
 export type { ReplyEvent, ReplyParser } from "./reply.ts";
 export type { CallGrammar } from "./styles/call_grammar.ts";
 export type * from "./types.ts";
@@ -30,8 +32,13 @@ export interface ChatConventions {
    * folder's template fails
    */
   prompt(messages: readonly ChatMessage[], options?: PromptOptions): number[];
-  /** A parser for one answer to a prompt with the same options. */
-  parser(options?: PromptOptions): ReplyParser;
+  /**
+   * A parser for one answer to a prompt with the same options.
+   * @param prompt the prompt's ids: a template may open the reasoning itself
+   */
+  parser(options?: PromptOptions, prompt?: readonly number[]): ReplyParser;
+  /** How the model marks its reasoning, and where a prompt leaves it; null: it does not reason. */
+  reasoning(prompt: readonly number[]): { readonly marks: ReasoningMarks; readonly start: ReasoningStart } | null;
   /**
    * The grammar of tool calls, for constrained decoding; null if no tool may be called.
    * @param parallel whether an answer may hold several calls
@@ -51,7 +58,11 @@ export async function openChat(files: Files, tokenizer: Tokenizer, own = files):
   const source = (await readTemplate(files)) ?? (own === files ? null : await readTemplate(own));
   const version = mistralVersion(tokenizer, await files.list());
   const template = source === null ? null : new ChatTemplate(source, tokenizer);
-  const style = styleOf({ tokenizer, mistral: version, showsTools: template?.knowsTools !== false });
+  const text = source === null ? "" : source.text + (source.withTools ?? "");
+  const style = styleOf({ tokenizer, mistral: version, showsTools: template?.knowsTools !== false, template: text });
+  const marks = style.reasons ? null : marksOf(text);
+  const reasoning: ChatConventions["reasoning"] = (prompt) =>
+    marks === null ? null : { marks, start: startOf(prompt, marks, tokenizer) };
   return {
     source: source === null ? `Mistral's rules ${version}` : source.where,
     callStyle: style.name,
@@ -61,19 +72,25 @@ export async function openChat(files: Files, tokenizer: Tokenizer, own = files):
       checkTools(options);
       checkVariables(options, source);
       const shown = style.prompt(messages, options);
-      return template === null
-        ? mistralPrompt(tokenizer, version, shown.messages, shown.options)
-        : template.prompt(shown.messages, shown.options);
+      if (template === null) return mistralPrompt(tokenizer, version, shown.messages, shown.options);
+      const { reasoning = {}, templateVariables } = shown.options;
+      return template.prompt(shown.messages, {
+        ...shown.options,
+        templateVariables: reasoningVariables(reasoning, templateVariables),
+      });
     },
-    parser(options = {}) {
+    reasoning,
+    parser(options = {}, prompt = []) {
       checkTools(options);
       const { toolChoice = "auto" } = options;
-      return style.parser({
+      const parser = style.parser({
         tokenizer,
         tools: new Set(shownTools(options).map(({ name }) => name)),
         required: toolChoice !== "auto" && toolChoice !== "none",
         continued: options.continueAssistant ?? false,
       });
+      const found = reasoning(prompt);
+      return found === null ? parser : withReasoning(parser, found.marks, found.start, tokenizer);
     },
     callGrammar(options, parallel = true) {
       checkTools(options);

@@ -2,6 +2,7 @@
 // were not trained on.
 
 import { RequestError } from "../errors.ts";
+import type { ReasoningOptions } from "./reasoning.ts";
 import type { AssistantMessage, ChatMessage, ToolCall, ToolChoice, ToolDefinition } from "./types.ts";
 
 /** The form of call ids that Mistral's models were trained on. */
@@ -24,6 +25,8 @@ export interface PromptOptions {
   readonly continueAssistant?: boolean;
   /** Extra variables for the folder's chat template, by name. */
   readonly templateVariables?: Readonly<Record<string, unknown>>;
+  /** Whether and how much the model reasons. Default: as its template does. */
+  readonly reasoning?: ReasoningOptions;
 }
 
 /**
@@ -39,6 +42,8 @@ export function checkMessages(messages: readonly ChatMessage[], options: PromptO
   for (const [i, message] of messages.entries()) {
     const where = `messages[${i}]`;
     if (message.role !== "assistant" || message.content !== undefined) checkText(message.content, where);
+    if (message.role === "assistant" && message.reasoning !== undefined && typeof message.reasoning !== "string")
+      throw new RequestError(`${where}.reasoning: expected a text, found ${typeof message.reasoning}`);
     if (message.role === "tool") {
       const call = open.get(message.toolCallId);
       if (call === undefined || call.results === call.calls) {
@@ -180,9 +185,11 @@ export function mergeNeighbours(messages: readonly ChatMessage[]): ChatMessage[]
     } else if (message.role === "assistant" && before?.role === "assistant") {
       const calls = [...(before.toolCalls ?? []), ...(message.toolCalls ?? [])];
       const content = joined(before.content ?? "", message.content ?? "");
+      const reasoning = joined(before.reasoning ?? "", message.reasoning ?? "");
       merged[merged.length - 1] = {
         role: "assistant",
         ...(content === "" ? {} : { content }),
+        ...(reasoning === "" ? {} : { reasoning }),
         ...(calls.length === 0 ? {} : { toolCalls: calls }),
       };
     } else merged.push(message);

@@ -9,12 +9,19 @@ import { newCallId, TRAINED_ID } from "./messages.ts";
  */
 export type ReplyEvent =
   | { readonly type: "text"; readonly text: string }
+  | ReasoningEvent
   | ToolCallEvent
   | ToolArgumentsEvent
   /** The model began a tool call that cannot be parsed; its characters follow as text events. */
   | { readonly type: "malformed"; readonly problem: string }
   /** The answer ended inside a call, which is dropped. */
   | { readonly type: "cut" };
+
+/** The next piece of what the model thinks before it answers, without its marks. */
+export interface ReasoningEvent {
+  readonly type: "reasoning";
+  readonly text: string;
+}
 
 /**
  * A complete call; its arguments follow immediately. `index` counts the calls of the answer from 0.
@@ -36,6 +43,8 @@ export interface ToolArgumentsEvent {
 export interface ReplyParser {
   /** Whether the answer began with a space, which is not part of its text. */
   readonly spaceLeftOut: boolean;
+  /** Code points in front of the answer: its reasoning. Known from the first text on. */
+  readonly reasoned?: number;
   /**
    * @param text the text decoded since the last push, without control tokens
    * @param ids the tokens sampled since then

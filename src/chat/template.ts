@@ -316,6 +316,7 @@ function templateMessage(message: ChatMessage, disguise: Disguise, end: string):
   return {
     role: "assistant",
     ...(message.content === undefined ? {} : { content: untrusted(message.content + end) }),
+    ...(message.reasoning === undefined ? {} : { reasoning_content: untrusted(message.reasoning) }),
     ...(calls && calls.length > 0 ? { tool_calls: calls } : {}),
   };
 }

@@ -13,6 +13,8 @@ export interface UserMessage {
 export interface AssistantMessage {
   readonly role: "assistant";
   readonly content?: string;
+  /** What the model thought before this answer; templates decide whether to show it again. */
+  readonly reasoning?: string;
   readonly toolCalls?: readonly ToolCall[];
 }
 

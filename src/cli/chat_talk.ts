@@ -117,13 +117,20 @@ async function stream(
 ): Promise<{ readonly text: string; readonly finish: ChatFinish | null }> {
   const live = liveLine(process.stderr.isTTY);
   const terminal = process.stdout.isTTY;
+  const thoughts = dimmed();
   let text = "";
   let tokens = 0; // approximately: an event may stand for several
   let first: ExpertStats | null = null; // when decoding began
   try {
     for await (const event of chat.chat(messages, options)) {
       if (event.type === "finish") return { text, finish: event };
+      if (event.type === "reasoning") {
+        live.clear();
+        await thoughts.write(event.text, signal);
+        continue;
+      }
       if (event.type !== "text" || event.text === "") continue;
+      thoughts.end();
       text += event.text;
       tokens++;
       live.clear();
@@ -142,6 +149,24 @@ async function stream(
     }
     return { text, finish: null };
   } finally {
+    thoughts.end();
     live.clear();
   }
+}
+
+/** Prints reasoning: dimmed, on stderr, so that stdout contains only answers. */
+function dimmed(): { write(text: string, signal: AbortSignal): Promise<void>; end(): void } {
+  const terminal = process.stderr.isTTY;
+  let open = false;
+  return {
+    async write(text, signal) {
+      if (signal.aborted) throw signal.reason;
+      process.stderr.write(`${terminal && !open ? "\x1b[2m" : ""}${terminal ? printable(text) : text}`);
+      open = true;
+    },
+    end() {
+      if (open) process.stderr.write(terminal ? "\x1b[22m\n\n" : "\n");
+      open = false;
+    },
+  };
 }

@@ -2,13 +2,14 @@
 // server uses only these.
 
 import type { BackendMemory } from "../backend/ops.ts";
+import type { ReasoningOptions } from "../chat/reasoning.ts";
 import type { ChatMessage, ToolCall, ToolChoice, ToolDefinition } from "../chat/types.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { GenerateOptions } from "./api.ts";
 import type { ChatEvent } from "./events.ts";
 
 export type { ChatEvent, ChatFinish } from "./events.ts";
-export type { ChatMessage, ToolCall, ToolChoice, ToolDefinition };
+export type { ChatMessage, ReasoningOptions, ToolCall, ToolChoice, ToolDefinition };
 
 export type ResponseFormat =
   | { readonly type: "text" }
@@ -37,6 +38,8 @@ export interface ChatOptions extends GenerateOptions {
   readonly continueAssistant?: boolean;
   /** Further variables for the folder's chat template, by name: { enable_thinking: false }. */
   readonly templateVariables?: Readonly<Record<string, unknown>>;
+  /** Whether and how much the model reasons before it answers. Default: as its template does. */
+  readonly reasoning?: ReasoningOptions;
 }
 
 /** The load of a ChatModel at this moment, and its counters since it was created. */
@@ -95,7 +98,7 @@ export interface ChatModel {
    */
   countTokens(
     messages: readonly ChatMessage[],
-    options?: Pick<ChatOptions, "tools" | "toolChoice" | "templateVariables">,
+    options?: Pick<ChatOptions, "tools" | "toolChoice" | "templateVariables" | "reasoning">,
   ): number;
   /** `special`: with BOS in front, where the model's prompts begin with it. */
   tokenize(text: string, special: boolean): number[];

@@ -8,6 +8,7 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import type { GenerationResult, Piece, TokenLogprob } from "./api.ts";
 import type { ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
 import { constraintOf, textConstraint } from "./chat_constraint.ts";
+import { behindReasoning } from "./chat_reasoning.ts";
 import { echoed } from "./echo.ts";
 import type { ChatEvent, ChatFinish } from "./events.ts";
 import type { Model } from "./model_api.ts";
@@ -97,15 +98,17 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
     context,
     async *chat(messages, options = {}) {
       const ids = promptOf(messages, options);
-      const parser = conventions.parser(options);
+      const parser = conventions.parser(options, ids);
+      const reasoning = conventions.reasoning(ids);
       const calls = conventions.callGrammar(options, options.parallelToolCalls);
       const grammars = model.grammars;
       let logprobs: TokenLogprob[] = [];
       let called = false;
       let left = 0; // characters of the answer that are left out: the space it begins with
       const text = (shown: string): ChatEvent => {
-        const found = logprobs.map((token) => {
-          const shifted = { ...token, offset: token.offset - left };
+        const before = parser.reasoned ?? 0; // characters of the reasoning, which has none
+        const found = logprobs.filter(({ offset }) => offset >= before).map((token) => {
+          const shifted = { ...token, offset: token.offset - before - left };
           if (!parser.spaceLeftOut || left > 0 || token.bytes.length === 0) return shifted;
           left = 1;
           return withoutSpace(shifted);
@@ -113,13 +116,17 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
         logprobs = [];
         return { type: "text", text: shown, ...(options.logprobs !== undefined && { logprobs: found }) };
       };
-      const constrain = () => constraintOf({ grammars, tokenizer, vocab }, options, calls);
+      const constrain = async () => {
+        const answer = await constraintOf({ grammars, tokenizer, vocab }, options, calls);
+        return behindReasoning({ tokenizer, vocab }, reasoning, options.reasoning ?? {}, answer);
+      };
       for await (const piece of inTurn(ids, options, constrain, (generate) => generate())) {
         logprobs.push(...(piece.logprobs ?? []));
         const events = parser.push(piece.text, piece.ids);
         if (piece.finish) events.push(...parser.end(piece.finish.reason === "length"));
         for (const event of events) {
           if (event.type === "text") yield text(event.text);
+          else if (event.type === "reasoning") yield event;
           else if (event.type === "cut") logprobs = [];
           else if (event.type === "tool_call") {
             called = true;
@@ -192,6 +199,7 @@ function textLength(messages: readonly ChatMessage[], { tools = [], toolChoice }
   for (const message of messages as readonly ChatMessage[]) {
     length += message.content?.length ?? 0;
     if (message.role !== "assistant") continue;
+    length += message.reasoning?.length ?? 0;
     for (const call of message.toolCalls ?? []) length += call.arguments.length;
   }
   if (toolChoice === "none") return length;

@@ -2,6 +2,7 @@
 //
 //   the model's tokens  -> ReplyParser  -> the engine (ChatModel)      -> servers and commands
 //                          text            text, with log probabilities
+//                          reasoning       reasoning
 //                          tool_call       tool_call
 //                          tool_arguments  tool_arguments
 //                          malformed, cut  (dropped)
@@ -9,16 +10,17 @@
 //
 // Servers change the shape of these events only where they write them to the wire.
 
-import type { ToolArgumentsEvent, ToolCallEvent } from "../chat/reply.ts";
+import type { ReasoningEvent, ToolArgumentsEvent, ToolCallEvent } from "../chat/reply.ts";
 import type { GenerationResult, TokenLogprob } from "./api.ts";
 
 /**
- * What an answer yields, in order: texts and tool calls (each `tool_call` is followed by its
+ * What an answer yields, in order: reasoning, texts and tool calls (each `tool_call` is followed by its
  * arguments), then one `finish`. Calls come when they are whole: one that the end of the answer cut
  * off is left out. Log probabilities are those of the tokens since the last event that had any.
  */
 export type ChatEvent =
   | { readonly type: "text"; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }
+  | ReasoningEvent
   | ToolCallEvent
   | ToolArgumentsEvent
   | ChatFinish;

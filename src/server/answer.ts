@@ -7,6 +7,8 @@ import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";
 /** What a request that is not streamed is answered with. */
 export interface Answer {
   readonly text: string;
+  /** What the model thought before; "" if nothing. */
+  readonly reasoning: string;
   readonly logprobs: readonly TokenLogprob[];
   readonly calls: readonly ToolCall[];
   readonly finish: ChatFinish;
@@ -37,6 +39,9 @@ export async function* wholeCalls(events: AsyncIterable<ChatEvent>): AsyncGenera
       case "tool_arguments":
         if (open) open.text += event.text;
         break;
+      case "reasoning":
+        yield event;
+        break;
       case "text":
         if (event.text !== "") yield* close(false);
         yield event;
@@ -60,6 +65,7 @@ function isJson(text: string): boolean {
 /** Collects the events of one answer. */
 export class AnswerCollector {
   #text = "";
+  #reasoning = "";
   readonly #logprobs: TokenLogprob[] = [];
   readonly #calls: ToolCall[] = [];
   #call: { readonly id: string; readonly name: string } | null = null;
@@ -71,6 +77,9 @@ export class AnswerCollector {
       case "text":
         this.#text += event.text;
         for (const logprob of event.logprobs ?? []) this.#logprobs.push(logprob);
+        break;
+      case "reasoning":
+        this.#reasoning += event.text;
         break;
       case "tool_call":
         this.#call = event;
@@ -86,6 +95,12 @@ export class AnswerCollector {
   /** @throws Error if the answer ended without a finish event: a bug of the engine */
   get answer(): Answer {
     if (this.#finish === null) throw new Error("the answer ended without a finish event");
-    return { text: this.#text, logprobs: this.#logprobs, calls: this.#calls, finish: this.#finish };
+    return {
+      text: this.#text,
+      reasoning: this.#reasoning,
+      logprobs: this.#logprobs,
+      calls: this.#calls,
+      finish: this.#finish,
+    };
   }
 }

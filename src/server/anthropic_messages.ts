@@ -4,7 +4,7 @@
 import type { Context } from "hono";
 import { type Answer, AnswerCollector, wholeCalls } from "./answer.ts";
 import { anthropicPrompt, anthropicRequest } from "./anthropic_request.ts";
-import { stopOf, usageOf } from "./anthropic_shapes.ts";
+import { SIGNATURE, stopOf, usageOf } from "./anthropic_shapes.ts";
 import { messageEvents, PING } from "./anthropic_stream.ts";
 import { errorBody } from "./errors.ts";
 import { readJson } from "./json.ts";
@@ -46,10 +46,11 @@ export async function countTokens(c: Context, service: Service): Promise<Respons
   return c.json({ input_tokens: service.model.countTokens(messages, options) });
 }
 
-function message(head: object, { text, calls, finish }: Answer): object {
+function message(head: object, { text, reasoning, calls, finish }: Answer): object {
   return {
     ...head,
     content: [
+      ...(reasoning === "" ? [] : [{ type: "thinking", thinking: reasoning, signature: SIGNATURE }]),
       ...(text === "" ? [] : [{ type: "text", text }]),
       ...calls.map((call) => ({ type: "tool_use", id: call.id, name: call.name, input: inputOf(call.arguments) })),
     ],

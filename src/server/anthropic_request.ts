@@ -15,6 +15,7 @@ import {
 } from "./conversation_fields.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { checkModel } from "./openai_request.ts";
+import { reasoningOf } from "./reasoning_fields.ts";
 import { refuseUnsupported } from "./request_fields.ts";
 import { formatOf } from "./response_formats.ts";
 import { defined, maxTokensOf, samplingOf } from "./sampling.ts";
@@ -24,7 +25,7 @@ export interface AnthropicPrompt {
   readonly messages: readonly ChatMessage[];
   readonly options: Pick<
     ChatOptions,
-    "tools" | "toolChoice" | "parallelToolCalls" | "continueAssistant" | "templateVariables"
+    "tools" | "toolChoice" | "parallelToolCalls" | "continueAssistant" | "templateVariables" | "reasoning"
   >;
 }
 
@@ -71,7 +72,14 @@ export function anthropicPrompt(json: Json): AnthropicPrompt {
   const templateVariables = body.object("chat_template_kwargs")?.json;
   return {
     messages,
-    options: defined({ tools, toolChoice, parallelToolCalls, continueAssistant, templateVariables }),
+    options: defined({
+      tools,
+      toolChoice,
+      parallelToolCalls,
+      continueAssistant,
+      templateVariables,
+      reasoning: reasoningOf(body),
+    }),
   };
 }
 
@@ -109,11 +117,15 @@ function turn(fields: Fields): ChatMessage[] {
 
 function assistant(parts: readonly Fields[]): ChatMessage {
   let content = "";
+  let reasoning = "";
   const toolCalls: ToolCall[] = [];
   for (const part of parts) {
     const type = part.raw("type");
-    // Thoughts of another model, sent back with the conversation. They are not part of its text.
-    if (type === "thinking" || type === "redacted_thinking") continue;
+    if (type === "redacted_thinking") continue; // thoughts of another model, encrypted
+    if (type === "thinking") {
+      reasoning += part.string("thinking") ?? "";
+      continue;
+    }
     if (type !== "tool_use") {
       content += textPart(part);
       continue;
@@ -124,7 +136,7 @@ function assistant(parts: readonly Fields[]): ChatMessage {
       arguments: JSON.stringify(required(part.object("input"), part, "input").json),
     });
   }
-  return { role: "assistant", content, ...(toolCalls.length > 0 && { toolCalls }) };
+  return { role: "assistant", content, ...(reasoning !== "" && { reasoning }), ...(toolCalls.length > 0 && { toolCalls }) };
 }
 
 function choiceOf(body: Fields): { toolChoice: ToolChoice | undefined; parallelToolCalls: boolean | undefined } {

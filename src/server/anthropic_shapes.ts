@@ -19,3 +19,9 @@ export function usageOf({ usage }: ChatFinish): object {
     output_tokens: usage.completionTokens,
   };
 }
+
+/**
+ * The signature of a thinking block. Clients require one, and send it back; this server signs
+ * nothing and checks nothing.
+ */
+export const SIGNATURE = "unsigned";

@@ -2,7 +2,7 @@
 // content_block_start content_block_delta* content_block_stop }* message_delta message_stop.
 
 import type { ChatEvent } from "../engine/chat_api.ts";
-import { stopOf, usageOf } from "./anthropic_shapes.ts";
+import { SIGNATURE, stopOf, usageOf } from "./anthropic_shapes.ts";
 import { event } from "./sse.ts";
 
 /** An event. Clients expect its name twice: as the event's name and in its data. */
@@ -34,12 +34,19 @@ export async function* messageEvents(
   });
   let begun = false;
   let block = -1;
-  let inText = false;
-  const stop = function* (): Generator<string> {
-    if (inText) yield named("content_block_stop", { index: block });
-    inText = false;
-  };
+  let open: "text" | "thinking" | null = null;
   const delta = (change: object): string => named("content_block_delta", { index: block, delta: change });
+  const stop = function* (): Generator<string> {
+    if (open === "thinking") yield delta({ type: "signature_delta", signature: SIGNATURE });
+    if (open !== null) yield named("content_block_stop", { index: block });
+    open = null;
+  };
+  const within = function* (type: "text" | "thinking", content_block: object): Generator<string> {
+    if (open === type) return;
+    yield* stop();
+    open = type;
+    yield named("content_block_start", { index: ++block, content_block: { type, ...content_block } });
+  };
   for await (const event of start()) {
     // Not before the engine's first event: a request that it rejects is answered with a status.
     if (!begun) yield begin;
@@ -47,11 +54,12 @@ export async function* messageEvents(
     switch (event.type) {
       case "text":
         if (event.text === "") break;
-        if (!inText) {
-          inText = true;
-          yield named("content_block_start", { index: ++block, content_block: { type: "text", text: "" } });
-        }
+        yield* within("text", { text: "" });
         yield delta({ type: "text_delta", text: event.text });
+        break;
+      case "reasoning":
+        yield* within("thinking", { thinking: "", signature: "" });
+        yield delta({ type: "thinking_delta", thinking: event.text });
         break;
       case "tool_call": {
         yield* stop();

@@ -48,11 +48,12 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
   }
 }
 
-function choice({ text, logprobs, calls, finish }: Answer, index: number, request: OpenaiChatRequest): object {
+function choice({ text, reasoning, logprobs, calls, finish }: Answer, index: number, request: OpenaiChatRequest): object {
   const message = {
     role: "assistant",
     content: text === "" && calls.length > 0 ? null : text,
     refusal: null,
+    ...(reasoning !== "" && request.reasons && { reasoning_content: reasoning }),
     ...(calls.length > 0 && { tool_calls: calls.map(callShape) }),
   };
   return {
@@ -69,7 +70,7 @@ function callShape({ id, name, arguments: text }: ToolCall): object {
 }
 
 /**
- * The stream: a first delta with the role, then text and calls, a last one with the finish reason;
+ * The stream: a first delta with the role, then reasoning, text and calls, a last one with the finish reason;
  * and usage if wanted.
  */
 async function* chunks(
@@ -102,6 +103,8 @@ async function* chunks(
       const { id, name } = calls.get(index)!;
       const call = callShape({ id, name, arguments: event.text });
       yield chunk(delta(index, { tool_calls: [{ index: event.index, ...call }] }));
+    } else if (event.type === "reasoning") {
+      if (request.reasons) yield chunk(delta(index, { reasoning_content: event.text }));
     } else if (event.text !== "" || (wanted && event.logprobs?.length)) {
       yield chunk(delta(index, { content: event.text }, defined({ logprobs: chatLogprobs(event.logprobs, wanted) })));
     }

@@ -5,6 +5,7 @@ import type { ChatMessage, ChatOptions, ToolCall } from "../engine/chat_api.ts";
 import { checkToolResults, MOST_MESSAGES, textOf, withLastText } from "./conversation_fields.ts";
 import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { openaiTools } from "./openai_tools.ts";
+import { reasoningOf, showsReasoning } from "./reasoning_fields.ts";
 import { refuseUnsupported } from "./request_fields.ts";
 import { formatOf } from "./response_formats.ts";
 import { defined, maxTokensOf, samplingOf } from "./sampling.ts";
@@ -25,6 +26,8 @@ export interface OpenaiChatRequest {
   readonly n: number;
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** Whether answers show their reasoning. */
+  readonly reasons: boolean;
 }
 
 /** @throws RequestError that names the field */
@@ -40,6 +43,7 @@ export function openaiChatRequest(json: Json): OpenaiChatRequest {
     messages: body.boolean("safe_prompt") ? [{ role: "system", content: SAFE }, ...messages] : messages,
     n: body.integer("n", 1, MOST_CHOICES) ?? 1,
     ...streamOf(body),
+    reasons: showsReasoning(body),
     options: {
       ...samplingOf(body),
       ...defined({
@@ -50,6 +54,7 @@ export function openaiChatRequest(json: Json): OpenaiChatRequest {
         responseFormat: formatOf(body),
         continueAssistant,
         templateVariables: body.object("chat_template_kwargs")?.json,
+        reasoning: reasoningOf(body),
       }),
     },
   };
@@ -85,7 +90,13 @@ function assistant(fields: Fields): ChatMessage {
   const calls = fields.objects("tool_calls", MOST_CALLS)?.map(toolCall) ?? [];
   const content = textOf(fields, "content") ?? fields.string("refusal");
   // Some clients send null for an answer without text; others leave null fields out.
-  return { role: "assistant", content: content ?? "", ...(calls.length > 0 && { toolCalls: calls }) };
+  const reasoning = fields.string("reasoning_content") ?? fields.string("reasoning");
+  return {
+    role: "assistant",
+    content: content ?? "",
+    ...(reasoning && { reasoning }),
+    ...(calls.length > 0 && { toolCalls: calls }),
+  };
 }
 
 function toolCall(fields: Fields): ToolCall {

@@ -25,6 +25,10 @@ export interface FieldRow {
 const GENERATE: readonly Endpoint[] = ["chat", "completions", "messages"];
 const ALL: readonly Endpoint[] = [...GENERATE, "embeddings"];
 
+/** Fields read by reasoning_fields.ts. */
+const REASONING =
+  "reasoning reasoning_effort thinking think enable_thinking thinking_budget thinking_token_budget thinking_budget_tokens reasoning_budget";
+
 function honoured(on: readonly Endpoint[], names: string, note: string): FieldRow {
   return { names: names.split(" "), on, kind: "honoured", note };
 }
@@ -78,6 +82,8 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(["chat", "messages"], "tools tool_choice", "functions to call"),
   honoured(["chat"], "parallel_tool_calls", "whether an answer may hold several calls"),
   honoured(ALL, "key", "the API key, if no header has it"),
+  honoured(["chat", "messages"], REASONING, "whether and how much the model reasons, where it does"),
+  honoured(["chat"], "include_reasoning", "false: the reasoning is not shown"),
   // The answer.
   honoured(GENERATE, "max_tokens", "-1: as many as fit the context"),
   honoured(["chat", "completions"], "max_completion_tokens n_predict", "as max_tokens"),
@@ -224,6 +230,8 @@ export const FIELDS: readonly FieldRow[] = [
     unless: nothingOn,
   },
   harmless(["completions"], "raw continue_final_message add_generation_prompt", "prompts are continued as they are"),
+  refused(["chat", "messages"], "reasoning_format", "reasoning is always apart", ["auto", "deepseek"]),
+  onlyTrue(["chat", "messages"], "separate_reasoning", "reasoning is always apart"),
   refused(["chat", "messages"], "documents", "put them into a message"),
   refused(["completions"], "documents", "put them into the prompt"),
   refused(["completions"], "prefill assistant_prefill response_prefix", "end the prompt with it"),
@@ -302,17 +310,10 @@ export const FIELDS: readonly FieldRow[] = [
     "the server manages its memory itself",
   ),
   harmless(GENERATE, "prediction speculation draft_model", "hints for speculative decoding"),
-  harmless(
-    GENERATE,
-    "reasoning reasoning_effort include_reasoning thinking think verbosity",
-    "this model has no separate reasoning",
-  ),
-  harmless(
-    GENERATE,
-    "enable_thinking thinking_budget thinking_token_budget reasoning_format",
-    "this model has no separate reasoning",
-  ),
-  harmless(GENERATE, "separate_reasoning stream_reasoning", "this model has no separate reasoning"),
+  harmless(["completions"], `${REASONING} include_reasoning`, "prompts are continued as they are"),
+  harmless(["messages"], "include_reasoning", "thinking blocks are always shown"),
+  harmless(GENERATE, "verbosity stream_reasoning", "hints that models of this server do not know"),
+  harmless(["completions"], "separate_reasoning reasoning_format", "prompts are continued as they are"),
   harmless(
     GENERATE,
     "transforms context_management num_ctx generate_window truncation",

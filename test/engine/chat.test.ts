@@ -67,7 +67,7 @@ async function whole(events: AsyncIterable<ChatEvent>): Promise<Whole> {
       expect(event.index).toBe(calls.length);
       calls.push({ id: event.id, name: event.name, arguments: "" });
     } else if (event.type === "tool_arguments") calls[event.index]!.arguments += event.text;
-    else finish = event;
+    else if (event.type === "finish") finish = event;
   }
   return { text, calls, finish: finish! };
 }

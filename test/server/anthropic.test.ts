@@ -162,7 +162,7 @@ describe("what a request asks the engine for", () => {
       messages: [
         { role: "system", content: "Be kind." },
         { role: "user", content: "hi" },
-        { role: "assistant", content: "Using.", toolCalls },
+        { role: "assistant", content: "Using.", reasoning: "hm", toolCalls },
         { role: "tool", toolCallId: "toolu_1", content: "sunny" },
         { role: "tool", toolCallId: "toolu_2", content: "Error: no such city" },
         { role: "user", content: "And?" },
@@ -212,7 +212,10 @@ describe("what a request asks the engine for", () => {
       { topK: 0, stop: ["x"] },
     ],
     [{ model: undefined }, { maxTokens: 5 }],
-    [{ metadata: { user_id: "u" }, thinking: { type: "enabled", budget_tokens: 1024 }, betas: ["x"] }, {}],
+    [{ metadata: { user_id: "u" }, betas: ["x"] }, {}],
+    [{ thinking: { type: "enabled", budget_tokens: 1024 } }, { reasoning: { enabled: true, budget: 1024 } }],
+    [{ thinking: { type: "disabled" } }, { reasoning: { enabled: false } }],
+    [{ thinking: { type: "adaptive" }, output_config: { effort: "high" } }, { reasoning: { enabled: true, effort: "high" } }],
     [
       { output_config: { format: { type: "json_schema", schema: { type: "object" } } } },
       { responseFormat: { type: "json_schema", schema: { type: "object" }, strict: true } },

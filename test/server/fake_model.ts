@@ -8,6 +8,7 @@ import { abortReason } from "../../src/errors.ts";
 /** What an answer does, one after the other. */
 export type Act =
   | { readonly say: string }
+  | { readonly think: string }
   | { readonly call: string; readonly args: readonly string[] }
   | { readonly fail: Error }
   /** Waits until `when` resolves, or for ever; an abort ends the waiting. */
@@ -83,6 +84,10 @@ export function fakeModel(script: Script = {}): Fake {
           const some = logprobs === undefined ? {} : { logprobs: [logprobOf(act.say, logprobs, said)] };
           said += [...act.say].length;
           yield hand({ type: "text", text: act.say, ...some });
+        }
+        if ("think" in act) {
+          tokens++;
+          yield hand({ type: "reasoning", text: act.think });
         }
         if ("call" in act) {
           yield hand({ type: "tool_call", index: calls, id: `call${String(calls).padStart(5, "0")}`, name: act.call });

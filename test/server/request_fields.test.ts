@@ -4,10 +4,11 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import type { ChatMessage, ChatOptions } from "../../src/engine/chat_api.ts";
 import { createApp } from "../../src/server/app.ts";
 import { type Endpoint, FIELDS, type FieldRow } from "../../src/server/request_fields.ts";
 import { inRepo } from "../support/fixtures.ts";
-import { fakeModel } from "./fake_model.ts";
+import { fakeModel, standard } from "./fake_model.ts";
 import { fieldsTable } from "./fields_readme.ts";
 
 type Body = Readonly<Record<string, unknown>>;
@@ -26,7 +27,11 @@ const ENDPOINTS: Readonly<Record<Endpoint, { readonly path: string; readonly bod
  */
 async function ask(endpoint: Endpoint, fields: Body) {
   const { path, body } = ENDPOINTS[endpoint];
-  const model = fakeModel();
+  const acts = (given: readonly ChatMessage[], options: ChatOptions) => [
+    ...(given.length > 0 ? [{ think: "Hm." }] : []),
+    ...standard(given, options),
+  ];
+  const model = fakeModel({ acts });
   const app = createApp(model, "key" in fields ? { apiKey: "k" } : {});
   const response = await app.request(path, {
     method: "POST",
@@ -56,6 +61,16 @@ const EXAMPLES: Readonly<Record<string, readonly [value: unknown, beside?: Body]
   safe_prompt: [true],
   continue_final_message: [false, { messages: [...messages, { role: "assistant", content: "So" }] }],
   chat_template_kwargs: [{ enable_thinking: false }],
+  reasoning: [{ effort: "low" }],
+  reasoning_effort: ["low"],
+  thinking: [{ type: "disabled" }],
+  think: [false],
+  enable_thinking: [false],
+  thinking_budget: [10],
+  thinking_token_budget: [10],
+  thinking_budget_tokens: [10],
+  reasoning_budget: [10],
+  include_reasoning: [false],
   tools: ["see toolsOf"],
   tool_choice: ["see toolsOf"],
   parallel_tool_calls: [false],

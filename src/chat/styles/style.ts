@@ -18,6 +18,8 @@ export interface ModelTraits {
    * never mentions them.
    */
   readonly showsTools: boolean;
+  /** The text of the folder's chat template, the one for tools included; "" without one. */
+  readonly template: string;
 }
 
 export interface CallStyle {
@@ -32,6 +34,11 @@ export interface CallStyle {
     messages: readonly ChatMessage[],
     options: PromptOptions,
   ): { readonly messages: readonly ChatMessage[]; readonly options: PromptOptions };
+  /**
+   * Whether its parser reports reasoning itself (harmony's channels). Otherwise <think> and
+   * </think> are taken out of the answer before the parser gets it, where the template has them.
+   */
+  readonly reasons?: boolean;
   /** A parser for one answer as it is generated. */
   parser(options: ReplyOptions): ReplyParser;
   /**

@@ -6,7 +6,14 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import type { Files } from "../weights/files.ts";
 import { checkMessages, checkTools, type PromptOptions, shownTools } from "./messages.ts";
 import { mistralPrompt, mistralVersion } from "./mistral.ts";
-import { marksOf, type ReasoningMarks, type ReasoningStart, reasoningVariables, startOf, withReasoning } from "./reasoning.ts";
+import {
+  marksOf,
+  type ReasoningMarks,
+  type ReasoningStart,
+  reasoningVariables,
+  startOf,
+  withReasoning,
+} from "./reasoning.ts";
 import type { ReplyParser } from "./reply.ts";
 import type { CallGrammar } from "./styles/call_grammar.ts";
 import { styleOf } from "./styles/index.ts";
@@ -14,7 +21,7 @@ import { ChatTemplate, readTemplate, type TemplateSource } from "./template.ts";
 import type { ChatMessage } from "./types.ts";
 
 export type { PromptOptions } from "./messages.ts";
-export type { ReasoningMarks, ReasoningOptions, ReasoningStart } from "./reasoning.ts";
+export type { ReasoningMarks, ReasoningStart } from "./reasoning.ts";
 export type { ReplyEvent, ReplyParser } from "./reply.ts";
 export type { CallGrammar } from "./styles/call_grammar.ts";
 export type * from "./types.ts";
@@ -86,6 +93,7 @@ export async function openChat(files: Files, tokenizer: Tokenizer, own = files):
       const parser = style.parser({
         tokenizer,
         tools: new Set(shownTools(options).map(({ name }) => name)),
+        parameters: new Map(shownTools(options).map(({ name, parameters = {} }) => [name, parameters])),
         required: toolChoice !== "auto" && toolChoice !== "none",
         continued: options.continueAssistant ?? false,
       });

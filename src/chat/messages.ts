@@ -2,8 +2,7 @@
 // were not trained on.
 
 import { RequestError } from "../errors.ts";
-import type { ReasoningOptions } from "./reasoning.ts";
-import type { AssistantMessage, ChatMessage, ToolCall, ToolChoice, ToolDefinition } from "./types.ts";
+import type { AssistantMessage, ChatMessage, ReasoningOptions, ToolCall, ToolChoice, ToolDefinition } from "./types.ts";
 
 /** The form of call ids that Mistral's models were trained on. */
 export const TRAINED_ID = /^[a-zA-Z0-9]{9}$/;

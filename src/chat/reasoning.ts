@@ -3,6 +3,7 @@
 
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ReplyEvent, ReplyParser } from "./reply.ts";
+import type { ReasoningOptions } from "./types.ts";
 
 /** How a model marks its reasoning, as text. */
 export interface ReasoningMarks {
@@ -16,16 +17,6 @@ export interface ReasoningMarks {
  */
 export type ReasoningStart = "open" | "closed" | "none";
 
-/** How much a model is to reason. Where a template knows no switch, a budget of 0 turns it off. */
-export interface ReasoningOptions {
-  /** Default: as the folder's template does without being told. */
-  readonly enabled?: boolean;
-  /** "low", "medium", "high" and what else the template knows. "none" is `enabled: false`. */
-  readonly effort?: string;
-  /** Most tokens of reasoning; the end marker is forced behind them. Default: no limit. */
-  readonly budget?: number;
-}
-
 const THINK: ReasoningMarks = { open: "<think>", close: "</think>" };
 /** Tokens at the end of a prompt that are searched for marks. */
 const LAST = 16;
@@ -36,7 +27,11 @@ export function marksOf(template: string): ReasoningMarks | null {
 }
 
 /** What the end of a prompt, which the template wrote, says about reasoning. */
-export function startOf(prompt: readonly number[], { open, close }: ReasoningMarks, tokenizer: Tokenizer): ReasoningStart {
+export function startOf(
+  prompt: readonly number[],
+  { open, close }: ReasoningMarks,
+  tokenizer: Tokenizer,
+): ReasoningStart {
   const end = tokenizer.decode(prompt.slice(-LAST), { skipSpecialTokens: false }).trimEnd();
   return end.endsWith(open) ? "open" : end.endsWith(close) ? "closed" : "none";
 }

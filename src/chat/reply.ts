@@ -3,6 +3,7 @@
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { CallList } from "./call_list.ts";
 import { newCallId, TRAINED_ID } from "./messages.ts";
+import type { JsonSchema } from "./types.ts";
 
 /**
  * The parser's events. src/engine/events.ts shows which of them reach the consumer of an answer.
@@ -85,6 +86,8 @@ export interface ReplyOptions {
   readonly tokenizer: Tokenizer;
   /** Names of the tools that may be called. Without any, everything is text. */
   readonly tools: ReadonlySet<string>;
+  /** Schemas of their arguments, by name: for styles that write values as bare texts. */
+  readonly parameters?: ReadonlyMap<string, JsonSchema>;
   /** Whether the answer must be calls, so that none of it is text. */
   readonly required: boolean;
   /** Whether the answer continues a text in the prompt, so that its leading space is part of it. */

@@ -53,3 +53,13 @@ export interface ToolCall {
 
 /** Whether the model may call tools, must not, must call one, or must call this one. */
 export type ToolChoice = "auto" | "none" | "required" | { readonly name: string };
+
+/** How much a model is to reason. Where a template knows no switch, a budget of 0 turns it off. */
+export interface ReasoningOptions {
+  /** Default: as the folder's template does without being told. */
+  readonly enabled?: boolean;
+  /** "low", "medium", "high" and what else the template knows. "none" is `enabled: false`. */
+  readonly effort?: string;
+  /** Most tokens of reasoning; the end marker is forced behind them. Default: no limit. */
+  readonly budget?: number;
+}

@@ -2,8 +2,7 @@
 // server uses only these.
 
 import type { BackendMemory } from "../backend/ops.ts";
-import type { ReasoningOptions } from "../chat/reasoning.ts";
-import type { ChatMessage, ToolCall, ToolChoice, ToolDefinition } from "../chat/types.ts";
+import type { ChatMessage, ReasoningOptions, ToolCall, ToolChoice, ToolDefinition } from "../chat/types.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { GenerateOptions } from "./api.ts";
 import type { ChatEvent } from "./events.ts";

@@ -41,6 +41,13 @@ export async function constraintOf(
       { param: "response_format" },
     );
   }
+  if (calls.written && !calls.required) {
+    if (!text) return null; // calls may stand anywhere in the text; they are not constrained
+    throw new RequestError(
+      `response_format ${format} together with tools: this model writes calls between marks, which the format forbids; leave one of them out, or require a call`,
+      { param: "response_format" },
+    );
+  }
   const grammar = await callGrammar(parts.grammars, calls);
   const inner = await grammar.matcher();
   if (calls.required) return new Prefixed(calls.prefixIds, inner, parts.vocab);
@@ -122,11 +129,16 @@ async function renamed(name: string, compile: () => Promise<Grammar>): Promise<G
  * @throws RequestError for a `strict` tool
  */
 async function callGrammar(grammars: Grammars, calls: CallGrammar): Promise<Grammar> {
+  const { parts, written } = calls;
+  const schema = written ? {} : calls.schema;
   try {
-    return await blaming("tools", grammars.joined({ schema: calls.schema, parts: calls.parts }));
+    return await blaming("tools", grammars.joined({ schema, parts, ...(written && { written }) }));
   } catch (error) {
     if (!(error instanceof RequestError) || calls.parts.some(({ loose }) => !loose)) throw error;
-    return blaming("tools", grammars.jsonSchema(calls.plain));
+    return blaming(
+      "tools",
+      written ? grammars.joined({ schema, parts: [], written }) : grammars.jsonSchema(calls.plain),
+    );
   }
 }
 

@@ -107,12 +107,14 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
       let left = 0; // characters of the answer that are left out: the space it begins with
       const text = (shown: string): ChatEvent => {
         const before = parser.reasoned ?? 0; // characters of the reasoning, which has none
-        const found = logprobs.filter(({ offset }) => offset >= before).map((token) => {
-          const shifted = { ...token, offset: token.offset - before - left };
-          if (!parser.spaceLeftOut || left > 0 || token.bytes.length === 0) return shifted;
-          left = 1;
-          return withoutSpace(shifted);
-        });
+        const found = logprobs
+          .filter(({ offset }) => offset >= before)
+          .map((token) => {
+            const shifted = { ...token, offset: token.offset - before - left };
+            if (!parser.spaceLeftOut || left > 0 || token.bytes.length === 0) return shifted;
+            left = 1;
+            return withoutSpace(shifted);
+          });
         logprobs = [];
         return { type: "text", text: shown, ...(options.logprobs !== undefined && { logprobs: found }) };
       };

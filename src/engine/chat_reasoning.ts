@@ -60,8 +60,7 @@ class BehindReasoning implements Constraint {
     this.#marks = marks;
     this.#openId = parts.tokenizer.pieceToId(marks.open);
     this.#closeId = parts.tokenizer.pieceToId(marks.close);
-    this.#closing =
-      this.#closeId === null ? parts.tokenizer.encode(marks.close, { addBos: false }) : [this.#closeId];
+    this.#closing = this.#closeId === null ? parts.tokenizer.encode(marks.close, { addBos: false }) : [this.#closeId];
     this.#budget = budget;
     this.#answer = answer;
     this.#state = start === "open" ? "inside" : start === "none" && this.#openId !== null ? "head" : "answer";

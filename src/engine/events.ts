@@ -14,9 +14,10 @@ import type { ReasoningEvent, ToolArgumentsEvent, ToolCallEvent } from "../chat/
 import type { GenerationResult, TokenLogprob } from "./api.ts";
 
 /**
- * What an answer yields, in order: reasoning, texts and tool calls (each `tool_call` is followed by its
- * arguments), then one `finish`. Calls come when they are whole: one that the end of the answer cut
- * off is left out. Log probabilities are those of the tokens since the last event that had any.
+ * What an answer yields, in order: reasoning, texts and tool calls (each `tool_call` is followed by
+ * its arguments), then one `finish`. Calls come when they are whole: one that the end of the answer
+ * cut off is left out. Log probabilities are those of the tokens since the last event that had any;
+ * reasoning has none.
  */
 export type ChatEvent =
   | { readonly type: "text"; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }

@@ -8,6 +8,7 @@ import type { Printed } from "./print.ts";
 import { ANY_OBJECT, namesPlace, relaxed, Tries } from "./relaxed.ts";
 import { schemaGrammar } from "./schema.ts";
 import type { JoinedSchema, SchemaPart } from "./types.ts";
+import { writtenGrammar } from "./written.ts";
 
 /** Keywords that name schemas for references. They are dropped: references are rewritten. */
 const NAMES = new Set(
@@ -24,7 +25,10 @@ const REFERENCES = ["$ref", "$dynamicRef", "$recursiveRef"] as const;
  */
 export function joinedGrammar(joined: JoinedSchema, check: (printed: Printed) => void): Printed {
   const print = (parts: readonly SchemaPart[]): Printed => {
-    const printed = schemaGrammar(join(joined.schema, parts));
+    const whole = join(joined.schema, parts);
+    const printed =
+      joined.written === undefined ? schemaGrammar(whole) : writtenGrammar(new Document(whole), joined.written);
+    if (printed === null) throw new RequestError("tools: no call meets the schemas of the tools");
     check(printed);
     return printed;
   };

@@ -31,7 +31,21 @@ export interface Grammar {
 export interface JoinedSchema {
   readonly schema: object;
   readonly parts: readonly SchemaPart[];
+  /** What is written instead of a value of the schema, which then only holds the parts. */
+  readonly written?: readonly Written[];
 }
+
+/** A piece of a text that is not JSON as a whole. */
+export type Written =
+  | { readonly text: string }
+  /** JSON that is valid by the schema at this path of the joined schema: "$defs", a part's name. */
+  | { readonly value: readonly string[] }
+  /** Any text that does not contain this one. */
+  | { readonly until: string }
+  /** One of several sequences. */
+  | { readonly any: readonly (readonly Written[])[] }
+  /** `of`, repeated min to max times; null: without end. */
+  | { readonly of: readonly Written[]; readonly min: number; readonly max: number | null };
 
 export interface SchemaPart {
   readonly name: string;

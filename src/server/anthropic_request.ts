@@ -136,7 +136,12 @@ function assistant(parts: readonly Fields[]): ChatMessage {
       arguments: JSON.stringify(required(part.object("input"), part, "input").json),
     });
   }
-  return { role: "assistant", content, ...(reasoning !== "" && { reasoning }), ...(toolCalls.length > 0 && { toolCalls }) };
+  return {
+    role: "assistant",
+    content,
+    ...(reasoning !== "" && { reasoning }),
+    ...(toolCalls.length > 0 && { toolCalls }),
+  };
 }
 
 function choiceOf(body: Fields): { toolChoice: ToolChoice | undefined; parallelToolCalls: boolean | undefined } {

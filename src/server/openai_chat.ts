@@ -48,7 +48,11 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
   }
 }
 
-function choice({ text, reasoning, logprobs, calls, finish }: Answer, index: number, request: OpenaiChatRequest): object {
+function choice(
+  { text, reasoning, logprobs, calls, finish }: Answer,
+  index: number,
+  request: OpenaiChatRequest,
+): object {
   const message = {
     role: "assistant",
     content: text === "" && calls.length > 0 ? null : text,
@@ -70,8 +74,8 @@ function callShape({ id, name, arguments: text }: ToolCall): object {
 }
 
 /**
- * The stream: a first delta with the role, then reasoning, text and calls, a last one with the finish reason;
- * and usage if wanted.
+ * The stream: a first delta with the role, then reasoning, text and calls, a last one with the
+ * finish reason; and usage if wanted.
  */
 async function* chunks(
   events: AsyncIterable<Indexed<ChatEvent>>,

@@ -23,7 +23,11 @@ export function reasoningOf(body: Fields): ReasoningOptions | undefined {
     enabled:
       body.boolean("enable_thinking") ??
       (typeof think === "string" ? true : body.boolean("think")) ??
-      (thinking === undefined ? body.boolean("thinking") : switched === undefined ? undefined : switched !== "disabled") ??
+      (thinking === undefined
+        ? body.boolean("thinking")
+        : switched === undefined
+          ? undefined
+          : switched !== "disabled") ??
       router?.boolean("enabled"),
     effort:
       body.string("reasoning_effort", LONGEST_EFFORT) ??

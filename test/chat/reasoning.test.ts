@@ -5,7 +5,7 @@ import { openChat } from "../../src/chat/conventions.ts";
 import { marksOf, type ReasoningStart, reasoningVariables, withReasoning } from "../../src/chat/reasoning.ts";
 import { jsonStyle } from "../../src/chat/styles/json.ts";
 import { memoryFiles } from "../weights/memory_files.ts";
-import { CONTROL_FILES, controls, piecesOf } from "./support.ts";
+import { controls, piecesOf } from "./support.ts";
 
 const MARKS = { open: "<think>", close: "</think>" };
 
@@ -70,7 +70,7 @@ describe("reasoning", () => {
 
 {% else %}<think>
 {% endif %}`;
-    const chat = await openChat(memoryFiles({ ...CONTROL_FILES, "chat_template.jinja": template }), controls);
+    const chat = await openChat(memoryFiles({ "chat_template.jinja": template }), controls);
     const ask = { role: "user", content: "hi" } as const;
     const start = (ids: readonly number[]) => chat.reasoning(ids)?.start;
     expect(start(chat.prompt([ask]))).toBe("open");

@@ -215,7 +215,10 @@ describe("what a request asks the engine for", () => {
     [{ metadata: { user_id: "u" }, betas: ["x"] }, {}],
     [{ thinking: { type: "enabled", budget_tokens: 1024 } }, { reasoning: { enabled: true, budget: 1024 } }],
     [{ thinking: { type: "disabled" } }, { reasoning: { enabled: false } }],
-    [{ thinking: { type: "adaptive" }, output_config: { effort: "high" } }, { reasoning: { enabled: true, effort: "high" } }],
+    [
+      { thinking: { type: "adaptive" }, output_config: { effort: "high" } },
+      { reasoning: { enabled: true, effort: "high" } },
+    ],
     [
       { output_config: { format: { type: "json_schema", schema: { type: "object" } } } },
       { responseFormat: { type: "json_schema", schema: { type: "object" }, strict: true } },

@@ -26,6 +26,8 @@ export interface CallGrammar {
    * serves as arguments.
    */
   readonly plain: JsonSchema;
+  /** For calls that are not JSON as a whole: their text, marks included, instead of `schema`. */
+  readonly written?: readonly Written[];
 }
 
 /** The schema of one tool's arguments, a document of its own. */
@@ -37,6 +39,18 @@ export interface Parameters {
   /** Whether keywords that cannot be enforced are dropped; if not, the schema is rejected. */
   readonly loose: boolean;
 }
+
+/** A piece of a text that is not JSON as a whole. */
+export type Written =
+  | { readonly text: string }
+  /** JSON that is valid by the schema at this path: "$defs", a name of `parts`, and so on. */
+  | { readonly value: readonly string[] }
+  /** Any text that does not contain this one. */
+  | { readonly until: string }
+  /** One of several sequences. */
+  | { readonly any: readonly (readonly Written[])[] }
+  /** `of`, repeated min to max times; null: without end. */
+  | { readonly of: readonly Written[]; readonly min: number; readonly max: number | null };
 
 /** How a style writes a list of calls. */
 export interface CallForm {

@@ -1,11 +1,19 @@
 // The table of call styles. A new style is a file beside this one and a row here.
 
+import { glmStyle } from "./glm.ts";
 import { jsonStyle } from "./json.ts";
 import { mistralStyle } from "./mistral.ts";
+import { qwenJsonStyle } from "./qwen_json.ts";
+import { qwenXmlStyle } from "./qwen_xml.ts";
 import type { CallStyle, ModelTraits } from "./style.ts";
 
 /** Tried in this order: each returns its style if the model was trained on it, else null. */
-const STYLES: readonly ((model: ModelTraits) => CallStyle | null)[] = [mistralStyle];
+const STYLES: readonly ((model: ModelTraits) => CallStyle | null)[] = [
+  mistralStyle,
+  glmStyle,
+  qwenXmlStyle,
+  qwenJsonStyle,
+];
 
 /**
  * The style of a model. A model trained on none of them gets the JSON protocol, which

@@ -1,0 +1,47 @@
+// The call style of GLM-4.5 to 4.7: <tool_call>name<arg_key>key</arg_key><arg_value>value
+// </arg_value></tool_call>; the schema tells the values' types.
+
+import { createTaggedParser, type TaggedBody } from "../tagged_reply.ts";
+import { typedArguments } from "../typed_values.ts";
+import type { JsonSchema } from "../types.ts";
+import type { CallStyle, ModelTraits } from "./style.ts";
+import { memberGrammar, taggedGrammar } from "./tagged_grammar.ts";
+
+export function glmStyle({ template, showsTools }: ModelTraits): CallStyle | null {
+  return showsTools && template.includes("<arg_key>") ? glm : null;
+}
+
+export const glm: CallStyle = {
+  name: "glm",
+  prompt: (messages, options) => ({ messages, options }),
+  parser: (options) =>
+    createTaggedParser(
+      {
+        opens: [{ mark: "<tool_call>", close: "</tool_call>" }],
+        stray: ["</tool_call>"],
+        read: (body) => read(body, options.parameters),
+      },
+      options,
+    ),
+  grammar: (tools, choice, parallel) =>
+    taggedGrammar(tools, choice, parallel, (tool) => [
+      { text: `<tool_call>${tool.name}\n` },
+      ...memberGrammar(tool, {
+        open: (key) => `<arg_key>${key}</arg_key>\n<arg_value>`,
+        anyKey: ["<arg_key>", "</arg_key>\n<arg_value>"],
+        close: "</arg_value>\n",
+      }),
+      { text: "</tool_call>" },
+    ]),
+};
+
+function read(body: string, schemas: ReadonlyMap<string, JsonSchema> = new Map()): TaggedBody {
+  const at = body.indexOf("<arg_key>");
+  const name = (at < 0 ? body : body.slice(0, at)).trim();
+  if (name === "") return { malformed: "expected a name in front of <arg_key>" };
+  const found = body.matchAll(
+    /<arg_key>([\s\S]*?)<\/arg_key>\s*<arg_value>([\s\S]*?)(?:<\/arg_value>|(?=<arg_key>)|$)/g,
+  );
+  const pairs = [...found].map(([, key = "", value = ""]) => [key.trim(), value] as const);
+  return [{ name, arguments: typedArguments(pairs, schemas.get(name)) }];
+}

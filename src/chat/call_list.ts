@@ -156,7 +156,8 @@ export class CallList {
   }
 }
 
-function isObject(text: string): boolean {
+/** Whether a text is a JSON object. */
+export function isObject(text: string): boolean {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -23,7 +23,7 @@ import type { ChatMessage } from "./types.ts";
 export type { PromptOptions } from "./messages.ts";
 export type { ReasoningMarks, ReasoningStart } from "./reasoning.ts";
 export type { ReplyEvent, ReplyParser } from "./reply.ts";
-export type { CallGrammar } from "./styles/call_grammar.ts";
+export type { CallGrammar, HeadedCall } from "./styles/call_grammar.ts";
 export type * from "./types.ts";
 
 export interface ChatConventions {
@@ -73,7 +73,7 @@ export async function openChat(files: Files, tokenizer: Tokenizer, own = files):
   return {
     source: source === null ? `Mistral's rules ${version}` : source.where,
     callStyle: style.name,
-    stopIds: [...new Set([...tokenizer.eosIds, ...(template?.stopIds ?? [])])],
+    stopIds: [...new Set([...tokenizer.eosIds, ...(style.stopIds ?? template?.stopIds ?? [])])],
     prompt(messages, options = {}) {
       checkMessages(messages, options);
       checkTools(options);
@@ -83,6 +83,7 @@ export async function openChat(files: Files, tokenizer: Tokenizer, own = files):
       const { reasoning = {}, templateVariables } = shown.options;
       return template.prompt(shown.messages, {
         ...shown.options,
+        textArguments: style.textArguments ?? false,
         templateVariables: reasoningVariables(reasoning, templateVariables),
       });
     },

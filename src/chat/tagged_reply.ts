@@ -24,6 +24,8 @@ export interface TaggedSyntax {
     /** Whether both marks belong to the body: the model left out those around it. */
     readonly within?: true;
   }[];
+  /** Marks inside of bodies. */
+  readonly inner?: readonly string[];
   /** Marks that are dropped after a call. */
   readonly stray: readonly string[];
   /**
@@ -54,7 +56,7 @@ class TaggedParser implements ReplyParser {
     this.#syntax = syntax;
     this.#options = options;
     this.#skipSpace = !options.continued;
-    const marks = syntax.opens.flatMap(({ mark, close }) => [mark, close]);
+    const marks = [...syntax.opens.flatMap(({ mark, close }) => [mark, close]), ...(syntax.inner ?? [])];
     this.#controls = controlMarks(options.tokenizer, marks);
   }
 
@@ -176,7 +178,7 @@ class TaggedParser implements ReplyParser {
 }
 
 /** How many characters at the end of a text may begin one of the marks. */
-function beginnings(text: string, marks: readonly string[]): number {
+export function beginnings(text: string, marks: readonly string[]): number {
   const longest = Math.max(...marks.map((mark) => mark.length));
   for (let keep = Math.min(text.length, longest - 1); keep > 0; keep--)
     if (marks.some((mark) => mark.startsWith(text.slice(text.length - keep)))) return keep;
@@ -194,7 +196,7 @@ export function controlMarks(tokenizer: Tokenizer, marks: readonly string[]): Re
 }
 
 /** The text of an answer with the control tokens of `controls` spelled out in it. */
-function spelled(
+export function spelled(
   text: string,
   ids: readonly number[],
   controls: ReadonlyMap<number, string>,

@@ -17,6 +17,9 @@ const MAX_FILE = 16 * 2 ** 20;
 /** Maximum number of distinct first characters of control tokens that are disguised. */
 const MAX_DISGUISES = 16;
 
+/** What a prompt is made with; `textArguments` as in CallStyle. */
+export type TemplateOptions = PromptOptions & { readonly textArguments?: boolean };
+
 /** A chat template read from a folder. */
 export interface TemplateSource {
   /** The file, for error messages. */
@@ -147,7 +150,7 @@ export class ChatTemplate {
    * @throws RequestError with the template's own message if it rejects the conversation;
    * WeightsError if the template fails
    */
-  prompt(messages: readonly ChatMessage[], options: PromptOptions): number[] {
+  prompt(messages: readonly ChatMessage[], options: TemplateOptions): number[] {
     const system = systemText(messages);
     const turns = messages.filter((message) => message.role !== "system");
     const unused = (count: number): string[] =>
@@ -242,7 +245,7 @@ export class ChatTemplate {
   }
 
   /** The same, with its untrusted characters marked. */
-  #write(messages: readonly ChatMessage[], options: PromptOptions, disguise: Disguise, end: string): Str {
+  #write(messages: readonly ChatMessage[], options: TemplateOptions, disguise: Disguise, end: string): Str {
     const tools = this.knowsTools ? shownTools(options) : [];
     const continued = options.continueAssistant ? messages.length - 1 : -1;
     const given = Object.entries(options.templateVariables ?? {});
@@ -252,7 +255,9 @@ export class ChatTemplate {
       bos_token: "",
       eos_token: "",
       ...this.#source.tokens,
-      messages: messages.map((message, i) => templateMessage(message, disguise, i === continued ? end : "")),
+      messages: messages.map((message, i) =>
+        templateMessage(message, disguise, i === continued ? end : "", options.textArguments),
+      ),
       tools:
         tools.length === 0
           ? null
@@ -296,7 +301,12 @@ export class ChatTemplate {
 }
 
 /** Converts a message to the form that transformers passes to templates. */
-function templateMessage(message: ChatMessage, disguise: Disguise, end: string): Record<string, unknown> {
+function templateMessage(
+  message: ChatMessage,
+  disguise: Disguise,
+  end: string,
+  textArguments = false,
+): Record<string, unknown> {
   const untrusted = (data: unknown): Untrusted => new Untrusted(data, disguise);
   if (message.role === "tool") {
     const { content, toolCallId, name } = message;
@@ -311,12 +321,14 @@ function templateMessage(message: ChatMessage, disguise: Disguise, end: string):
   const calls = message.toolCalls?.map(({ id, name, arguments: text }) => ({
     id: untrusted(id),
     type: "function",
-    function: { name: untrusted(name), arguments: untrusted(argumentsOf(text)) },
+    function: { name: untrusted(name), arguments: untrusted(textArguments ? text : argumentsOf(text)) },
   }));
   return {
     role: "assistant",
     ...(message.content === undefined ? {} : { content: untrusted(message.content + end) }),
-    ...(message.reasoning === undefined ? {} : { reasoning_content: untrusted(message.reasoning) }),
+    ...(message.reasoning === undefined
+      ? {}
+      : { reasoning_content: untrusted(message.reasoning), thinking: untrusted(message.reasoning) }),
     ...(calls && calls.length > 0 ? { tool_calls: calls } : {}),
   };
 }

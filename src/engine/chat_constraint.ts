@@ -1,11 +1,12 @@
 // The constraint of an answer: the format of its text, the form of its tool calls, or both.
 
-import type { CallGrammar } from "../chat/conventions.ts";
+import type { CallGrammar, HeadedCall } from "../chat/conventions.ts";
 import { RequestError } from "../errors.ts";
 import { choicesToEbnf, gbnfToEbnf } from "../grammar/gbnf.ts";
 import type { Constraint, Grammar, Grammars } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ChatOptions, ResponseFormat } from "./chat_api.ts";
+import { oneOfHeaded } from "./headed_constraint.ts";
 
 export interface ConstraintParts {
   readonly grammars: Grammars;
@@ -41,13 +42,14 @@ export async function constraintOf(
       { param: "response_format" },
     );
   }
-  if (calls.written && !calls.required) {
+  if ((calls.written || calls.headed) && !calls.required) {
     if (!text) return null; // calls may stand anywhere in the text; they are not constrained
     throw new RequestError(
       `response_format ${format} together with tools: this model writes calls between marks, which the format forbids; leave one of them out, or require a call`,
       { param: "response_format" },
     );
   }
+  if (calls.headed) return headedConstraint(parts, calls, calls.headed);
   const grammar = await callGrammar(parts.grammars, calls);
   const inner = await grammar.matcher();
   if (calls.required) return new Prefixed(calls.prefixIds, inner, parts.vocab);
@@ -122,6 +124,19 @@ async function renamed(name: string, compile: () => Promise<Grammar>): Promise<G
     if (!(error instanceof RequestError)) throw error;
     throw new RequestError(error.message.replace(/^ebnf:/, `${name}:`), error.detail);
   }
+}
+
+/** One of several calls, each behind its header. @throws RequestError for a `strict` tool */
+async function headedConstraint(
+  { grammars, vocab }: ConstraintParts,
+  calls: CallGrammar,
+  headed: readonly HeadedCall[],
+): Promise<Constraint> {
+  const compiled = await Promise.all(headed.map(({ written }) => callGrammar(grammars, { ...calls, written })));
+  const options: { readonly head: readonly number[]; readonly text: Constraint }[] = [];
+  for (const [i, grammar] of compiled.entries())
+    options.push({ head: headed[i]!.headIds, text: await grammar.matcher() });
+  return oneOfHeaded(options, vocab);
 }
 
 /**

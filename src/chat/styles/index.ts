@@ -1,6 +1,9 @@
 // The table of call styles. A new style is a file beside this one and a row here.
 
+import { deepseekStyle } from "./deepseek.ts";
 import { glmStyle } from "./glm.ts";
+import { graniteStyle } from "./granite.ts";
+import { harmonyStyle } from "./harmony.ts";
 import { jsonStyle } from "./json.ts";
 import { mistralStyle } from "./mistral.ts";
 import { qwenJsonStyle } from "./qwen_json.ts";
@@ -10,6 +13,9 @@ import type { CallStyle, ModelTraits } from "./style.ts";
 /** Tried in this order: each returns its style if the model was trained on it, else null. */
 const STYLES: readonly ((model: ModelTraits) => CallStyle | null)[] = [
   mistralStyle,
+  harmonyStyle,
+  deepseekStyle,
+  graniteStyle,
   glmStyle,
   qwenXmlStyle,
   qwenJsonStyle,

@@ -39,6 +39,10 @@ export interface CallStyle {
    * </think> are taken out of the answer before the parser gets it, where the template has them.
    */
   readonly reasons?: boolean;
+  /** Tokens that end an answer, instead of the one that the template puts after a text. */
+  readonly stopIds?: readonly number[];
+  /** Whether the template takes the arguments of calls as texts, not as objects. */
+  readonly textArguments?: boolean;
   /** A parser for one answer as it is generated. */
   parser(options: ReplyOptions): ReplyParser;
   /**

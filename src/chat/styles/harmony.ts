@@ -1,0 +1,68 @@
+// The call style of gpt-oss (harmony): messages with headers, each in a channel: analysis is
+// reasoning, final is text, and what has a tool as its recipient is a call.
+
+import { createHarmonyParser } from "../harmony_reply.ts";
+import type { AssistantMessage, ChatMessage } from "../types.ts";
+import { callGrammar, type HeadedCall } from "./call_grammar.ts";
+import type { CallStyle, ModelTraits } from "./style.ts";
+
+export function harmonyStyle({ template, tokenizer }: ModelTraits): CallStyle | null {
+  if (!template.includes("<|channel|>") || !template.includes("<|message|>")) return null;
+  const id = (mark: string): number[] => tokenizer.encode(mark, { addBos: false, specialTokens: true });
+  // <|end|> only ends a message; others follow.
+  const stopIds = ["<|return|>", "<|call|>"].flatMap((mark) => tokenizer.pieceToId(mark) ?? []);
+  return {
+    name: "harmony",
+    reasons: true,
+    stopIds,
+    prompt: (messages, options) => ({ messages: oneCallEach(messages), options }),
+    parser: createHarmonyParser,
+    // A call ends the answer, so there is never more than one.
+    grammar: (tools, choice) => {
+      const form = { prefixIds: [], id: null, around: () => ({}) };
+      const grammar = callGrammar(tools, choice, false, form);
+      if (grammar === null) return null;
+      const named = typeof choice === "object" ? choice.name : null;
+      const headed = tools
+        .filter(({ name }) => named === null || name === named)
+        .map(
+          ({ name }, i): HeadedCall => ({
+            headIds: id(`<|channel|>commentary to=functions.${name} <|constrain|>json<|message|>`),
+            written: [{ value: ["$defs", `arguments${i}`] }],
+          }),
+        );
+      return { ...grammar, headed };
+    },
+  };
+}
+
+/**
+ * Conversations as the template can show them: each message of the assistant with at most one call,
+ * followed by its result, and with either a text or reasoning in front of the call.
+ */
+function oneCallEach(messages: readonly ChatMessage[]): ChatMessage[] {
+  const out: ChatMessage[] = [];
+  for (let i = 0; i < messages.length; i++) {
+    const message = messages[i]!;
+    if (message.role !== "assistant" || !message.toolCalls?.length) {
+      out.push(message);
+      continue;
+    }
+    const results: ChatMessage[] = [];
+    while (messages[i + 1]?.role === "tool") results.push(messages[++i]!);
+    for (const [k, call] of message.toolCalls.entries()) {
+      const single: AssistantMessage = { role: "assistant", toolCalls: [call] };
+      out.push(k === 0 ? { ...single, ...thoughts(message) } : single);
+      const at = results.findIndex((one) => one.role === "tool" && one.toolCallId === call.id);
+      if (at >= 0) out.push(...results.splice(at, 1));
+    }
+    out.push(...results);
+  }
+  return out;
+}
+
+/** The template shows the text in front of a call as analysis, and refuses both. */
+function thoughts({ content = "", reasoning = "" }: AssistantMessage): Partial<AssistantMessage> {
+  const all = [reasoning, content].filter((part) => part !== "").join("\n\n");
+  return all === "" ? {} : { reasoning: all };
+}

@@ -15,7 +15,7 @@ import {
   withReasoning,
 } from "./reasoning.ts";
 import type { ReplyParser } from "./reply.ts";
-import type { CallGrammar } from "./styles/call_grammar.ts";
+import type { CallGrammar, Written } from "./styles/call_grammar.ts";
 import { styleOf } from "./styles/index.ts";
 import { ChatTemplate, readTemplate, type TemplateSource } from "./template.ts";
 import type { ChatMessage } from "./types.ts";
@@ -23,7 +23,7 @@ import type { ChatMessage } from "./types.ts";
 export type { PromptOptions } from "./messages.ts";
 export type { ReasoningMarks, ReasoningStart } from "./reasoning.ts";
 export type { ReplyEvent, ReplyParser } from "./reply.ts";
-export type { CallGrammar, HeadedCall } from "./styles/call_grammar.ts";
+export type { CallGrammar, Written } from "./styles/call_grammar.ts";
 export type * from "./types.ts";
 
 export interface ChatConventions {
@@ -46,6 +46,8 @@ export interface ChatConventions {
   parser(options?: PromptOptions, prompt?: readonly number[]): ReplyParser;
   /** How the model marks its reasoning, and where a prompt leaves it; null: it does not reason. */
   reasoning(prompt: readonly number[]): { readonly marks: ReasoningMarks; readonly start: ReasoningStart } | null;
+  /** What stands in front of an answer that is a text; empty for most models. */
+  textHead(options?: PromptOptions): readonly Written[];
   /**
    * The grammar of tool calls, for constrained decoding; null if no tool may be called.
    * @param parallel whether an answer may hold several calls
@@ -67,7 +69,7 @@ export async function openChat(files: Files, tokenizer: Tokenizer, own = files):
   const template = source === null ? null : new ChatTemplate(source, tokenizer);
   const text = source === null ? "" : source.text + (source.withTools ?? "");
   const style = styleOf({ tokenizer, mistral: version, showsTools: template?.knowsTools !== false, template: text });
-  const marks = style.reasons ? null : marksOf(text);
+  const marks = style.reasons ?? marksOf(text);
   const reasoning: ChatConventions["reasoning"] = (prompt) =>
     marks === null ? null : { marks, start: startOf(prompt, marks, tokenizer) };
   return {
@@ -83,7 +85,7 @@ export async function openChat(files: Files, tokenizer: Tokenizer, own = files):
       const { reasoning = {}, templateVariables } = shown.options;
       return template.prompt(shown.messages, {
         ...shown.options,
-        textArguments: style.textArguments ?? false,
+        nullText: style.nullText ?? false,
         templateVariables: reasoningVariables(reasoning, templateVariables),
       });
     },
@@ -99,8 +101,9 @@ export async function openChat(files: Files, tokenizer: Tokenizer, own = files):
         continued: options.continueAssistant ?? false,
       });
       const found = reasoning(prompt);
-      return found === null ? parser : withReasoning(parser, found.marks, found.start, tokenizer);
+      return found === null || style.reasons ? parser : withReasoning(parser, found.marks, found.start, tokenizer);
     },
+    textHead: ({ continueAssistant = false } = {}) => (continueAssistant ? [] : (style.textHead ?? [])),
     callGrammar(options, parallel = true) {
       checkTools(options);
       return style.grammar(shownTools(options), options.toolChoice ?? "auto", parallel);

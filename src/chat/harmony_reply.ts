@@ -68,6 +68,7 @@ class HarmonyParser implements ReplyParser {
   /** Code points of the text so far, and those in front of the first that is shown. */
   #taken = 0;
   #reasoned: number | null = null;
+  #reasoningTokens = 0;
 
   constructor(options: ReplyOptions) {
     this.#options = options;
@@ -84,10 +85,16 @@ class HarmonyParser implements ReplyParser {
     return this.#reasoned ?? this.#taken;
   }
 
+  get reasoningTokens(): number {
+    return this.#reasoningTokens;
+  }
+
   push(text: string, ids: readonly number[]): ReplyEvent[] {
     this.#taken += [...text].length;
     this.#held += spelled(text, ids, this.#controls, this.#options.tokenizer);
+    const reasoning = this.#state === "reasoning";
     while (this.#state === "first" || this.#state === "header" ? this.#inHeader() : this.#inBody());
+    if (reasoning) this.#reasoningTokens += ids.length;
     return this.#flush();
   }
 

@@ -3,12 +3,19 @@
 
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ReplyEvent, ReplyParser } from "./reply.ts";
+import { beginnings, controlMarks } from "./tagged_reply.ts";
 import type { ReasoningOptions } from "./types.ts";
 
 /** How a model marks its reasoning, as text. */
 export interface ReasoningMarks {
   readonly open: string;
   readonly close: string;
+  /** What it writes in front of `open` where the prompt leaves it in the middle of a line. */
+  readonly lead?: string;
+  /** Whether reasoning may come again, between the messages of an answer. */
+  readonly again?: boolean;
+  /** Marks around the answer behind the reasoning. */
+  readonly answer?: { readonly open: string; readonly close: string };
 }
 
 /**
@@ -23,7 +30,14 @@ const LAST = 16;
 
 /** The marks of a chat template, by its text; null if it mentions none. */
 export function marksOf(template: string): ReasoningMarks | null {
-  return template.includes("</think>") || template.includes("<think>") ? THINK : null;
+  if (!template.includes("</think>") && !template.includes("<think>")) return null;
+  return {
+    ...THINK,
+    // GLM-4.5 and 4.6.
+    ...(/<\|assistant\|>[\s\S]*\\n<think>/.test(template) && { lead: "\n" }),
+    // Granite 3.3.
+    ...(template.includes("<response></response>") && { answer: { open: "<response>", close: "</response>" } }),
+  };
 }
 
 /** What the end of a prompt, which the template wrote, says about reasoning. */
@@ -69,30 +83,36 @@ class ReasoningParser implements ReplyParser {
   readonly #marks: ReasoningMarks;
   /** Marks that are control tokens, which have no text, by id. */
   readonly #controls: ReadonlyMap<number, string>;
+  readonly #closeId: number | null;
   readonly #tokenizer: Tokenizer;
   #state: "head" | "inside" | "behind" | "text";
   #held = "";
   /** Code points taken so far, and those of them that were reasoning. */
   #taken = 0;
   #reasoned = 0;
+  /** Tokens of the reasoning, and those of the head, which may become some. */
+  #tokens = 0;
+  #pending = 0;
   /** Whether the next text is the first of the reasoning, whose leading line ends are dropped. */
   #first = true;
+  /** The mark that ends the answer, where one began it; "" where not. */
+  #end = "";
 
   constructor(inner: ReplyParser, marks: ReasoningMarks, start: ReasoningStart, tokenizer: Tokenizer) {
     this.#inner = inner;
     this.#marks = marks;
     this.#tokenizer = tokenizer;
     this.#state = start === "open" ? "inside" : "head";
-    this.#controls = new Map(
-      [marks.open, marks.close].flatMap((mark) => {
-        const id = tokenizer.pieceToId(mark);
-        return id !== null && tokenizer.tokenBytes(id).length === 0 ? [[id, mark] as const] : [];
-      }),
-    );
+    this.#controls = controlMarks(tokenizer, [marks.open, marks.close]);
+    this.#closeId = tokenizer.pieceToId(marks.close);
   }
 
   get reasoned(): number {
     return this.#reasoned;
+  }
+
+  get reasoningTokens(): number {
+    return this.#tokens;
   }
 
   get spaceLeftOut(): boolean {
@@ -100,8 +120,26 @@ class ReasoningParser implements ReplyParser {
   }
 
   push(text: string, ids: readonly number[]): ReplyEvent[] {
-    if (this.#state === "text") return this.#inner.push(text, ids);
-    const { at, mark } = this.#control(ids);
+    const before = this.#state;
+    const events = this.#push(text, ids);
+    if (before === "head" || before === "inside") this.#count(ids);
+    return events;
+  }
+
+  /** Counts the tokens of a push that came in the head or within reasoning. */
+  #count(ids: readonly number[]): void {
+    this.#pending += ids.length;
+    if (this.#state === "head") return;
+    const closed = this.#state !== "inside";
+    const at = closed && this.#closeId !== null ? ids.indexOf(this.#closeId) : -1;
+    if (this.#reasoned > 0 || !this.#first || !closed || at >= 0)
+      this.#tokens += this.#pending - (at < 0 ? 0 : ids.length - at - 1);
+    this.#pending = 0;
+  }
+
+  #push(text: string, ids: readonly number[]): ReplyEvent[] {
+    if (this.#state === "text") return this.#answer(text, ids);
+    const at = ids.findIndex((id) => this.#controls.has(id));
     if (at < 0) {
       this.#taken += [...text].length;
       return this.#take(text, ids);
@@ -110,21 +148,18 @@ class ReasoningParser implements ReplyParser {
     const split = after !== "" && text.endsWith(after) ? text.length - after.length : text.length;
     this.#taken += [...text.slice(0, split)].length;
     return [
-      ...this.#take(text.slice(0, split) + mark, ids.slice(0, at)),
-      ...this.push(text.slice(split), ids.slice(at + 1)),
+      ...this.#take(text.slice(0, split) + this.#controls.get(ids[at]!)!, ids.slice(0, at)),
+      ...this.#push(text.slice(split), ids.slice(at + 1)),
     ];
-  }
-
-  #control(ids: readonly number[]): { readonly at: number; readonly mark: string } {
-    const at = ids.findIndex((id) => this.#controls.has(id));
-    return { at, mark: at < 0 ? "" : this.#controls.get(ids[at]!)! };
   }
 
   end(cut = false): ReplyEvent[] {
     const events: ReplyEvent[] = [];
-    if (this.#state === "inside") this.#emit(this.#held.trimEnd(), events);
-    else if (this.#state === "head") return [...this.#rest([], events), ...this.#inner.end(cut)];
-    if (this.#state !== "text") this.#reasoned = this.#taken;
+    if (this.#state === "inside") {
+      this.#emit(this.#held.trimEnd(), events);
+      this.#reasoned = this.#taken;
+    } else if (this.#state !== "text") this.#rest([], events);
+    else if (this.#held !== "") events.push(...this.#inner.push(this.#held, []));
     this.#state = "text";
     this.#held = "";
     return [...events, ...this.#inner.end(cut)];
@@ -135,10 +170,10 @@ class ReasoningParser implements ReplyParser {
     const events: ReplyEvent[] = [];
     this.#held += text;
     const { open, close } = this.#marks;
+    // A control token (of calls) ends the head at once.
+    const control = ids.some((id) => this.#tokenizer.isSpecial(id));
     if (this.#state === "head") {
       const seen = this.#held.trimStart();
-      // A control token (of calls) ends the head at once.
-      const control = ids.some((id) => this.#tokenizer.isSpecial(id));
       if (!control && seen.length < open.length && open.startsWith(seen)) return events;
       if (!seen.startsWith(open)) return this.#rest(ids, events);
       this.#state = "inside";
@@ -148,8 +183,7 @@ class ReasoningParser implements ReplyParser {
       const at = this.#held.indexOf(close);
       if (at < 0) {
         // What may begin the end marker, and the line ends in front of it, waits.
-        let keep = Math.min(this.#held.length, close.length - 1);
-        while (keep > 0 && !close.startsWith(this.#held.slice(this.#held.length - keep))) keep--;
+        const keep = beginnings(this.#held, [close]);
         const sure = this.#held.slice(0, this.#held.length - keep).trimEnd();
         this.#held = this.#held.slice(sure.length);
         this.#emit(sure, events);
@@ -161,8 +195,14 @@ class ReasoningParser implements ReplyParser {
     }
     // Line ends between the reasoning and the answer belong to neither.
     this.#held = this.#held.trimStart();
-    const control = ids.some((id) => this.#tokenizer.isSpecial(id));
     if (this.#held === "" && !control) return events;
+    const { answer } = this.#marks;
+    if (answer && !control && this.#held.length < answer.open.length && answer.open.startsWith(this.#held))
+      return events;
+    if (answer && this.#held.startsWith(answer.open)) {
+      this.#held = this.#held.slice(answer.open.length).trimStart();
+      this.#end = answer.close;
+    }
     return this.#rest(ids, events);
   }
 
@@ -171,8 +211,20 @@ class ReasoningParser implements ReplyParser {
     this.#reasoned = this.#taken - [...held].length;
     this.#state = "text";
     this.#held = "";
-    events.push(...this.#inner.push(held, ids));
+    events.push(...this.#answer(held, ids));
     return events;
+  }
+
+  /** Passes the answer on, without the mark that ends it. */
+  #answer(text: string, ids: readonly number[]): ReplyEvent[] {
+    if (this.#end === "") return this.#inner.push(text, ids);
+    this.#held += text;
+    const at = this.#held.indexOf(this.#end);
+    const sure = at < 0 ? this.#held.length - beginnings(this.#held, [this.#end]) : at;
+    const shown = this.#held.slice(0, sure);
+    this.#held = at < 0 ? this.#held.slice(sure) : this.#held.slice(at + this.#end.length);
+    if (at >= 0) this.#end = "";
+    return this.#inner.push(shown, ids);
   }
 
   #emit(text: string, events: ReplyEvent[]): void {

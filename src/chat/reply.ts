@@ -46,6 +46,8 @@ export interface ReplyParser {
   readonly spaceLeftOut: boolean;
   /** Code points in front of the answer: its reasoning. Known from the first text on. */
   readonly reasoned?: number;
+  /** Tokens of the reasoning so far, its end mark included. */
+  readonly reasoningTokens?: number;
   /**
    * @param text the text decoded since the last push, without control tokens
    * @param ids the tokens sampled since then

@@ -17,8 +17,8 @@ const MAX_FILE = 16 * 2 ** 20;
 /** Maximum number of distinct first characters of control tokens that are disguised. */
 const MAX_DISGUISES = 16;
 
-/** What a prompt is made with; `textArguments` as in CallStyle. */
-export type TemplateOptions = PromptOptions & { readonly textArguments?: boolean };
+/** What a prompt is made with; `nullText` as in CallStyle. */
+export type TemplateOptions = PromptOptions & { readonly nullText?: boolean };
 
 /** A chat template read from a folder. */
 export interface TemplateSource {
@@ -129,6 +129,8 @@ export class ChatTemplate {
   readonly #toolUse: Template | null;
   readonly #sealer: Sealer;
   readonly #knowsSystem: boolean;
+  /** Whether the template takes the arguments of calls as texts; null until a prompt has a call. */
+  #textArguments: boolean | null = null;
 
   /** @throws WeightsError for a template that cannot be read or run */
   constructor(source: TemplateSource, tokenizer: Tokenizer) {
@@ -161,6 +163,8 @@ export class ChatTemplate {
       ]);
     const end = options.continueAssistant ? unused(1)[0]! : "";
     const masks = (): string[] => unused(1 + MAX_DISGUISES).slice(1); // the first may be `end`
+    if (messages.some((message) => message.role === "assistant" && message.toolCalls?.length))
+      this.#textArguments ??= this.#tryArguments(options.nullText ?? false);
     let refusal: unknown;
     for (const tried of [turns, mergeNeighbours(turns)]) {
       const all = this.#withSystem(tried, system);
@@ -195,6 +199,30 @@ export class ChatTemplate {
     return this.#tryOut(messages)?.includes(probe) ?? false;
   }
 
+  /**
+   * Whether a template fails with arguments that are an object, as transformers gives them, or
+   * writes them as Python does, and takes them as a text.
+   */
+  #tryArguments(nullText: boolean): boolean {
+    const text = '{"probe": "hotset"}';
+    const [name, id] = ["example", "hotset000"];
+    const messages: ChatMessage[] = [
+      { role: "user", content: "Hello" },
+      { role: "assistant", toolCalls: [{ id, name, arguments: text }] },
+      { role: "tool", toolCallId: id, name, content: "1" },
+    ];
+    const shown = (asText: boolean): string | null => {
+      try {
+        return this.#tryOut(messages, { nullText }, asText);
+      } catch (error) {
+        if (error instanceof WeightsError) return null;
+        throw error;
+      }
+    };
+    const shownObject = shown(false);
+    return (shownObject === null || shownObject.includes("{'probe'")) && (shown(true)?.includes(text) ?? false);
+  }
+
   /** The token after an assistant's text: the model was trained to end its answers with it. */
   #findEnd(tokenizer: Tokenizer): readonly number[] {
     const probe = "hotset probes for the end of an answer";
@@ -217,10 +245,11 @@ export class ChatTemplate {
    * Renders a probe conversation, with an example tool if need be; null if the template rejects it.
    * @throws WeightsError
    */
-  #tryOut(messages: readonly ChatMessage[]): string | null {
-    const run = (options: PromptOptions): string | null => {
+  #tryOut(messages: readonly ChatMessage[], fixed: TemplateOptions = {}, textArguments = false): string | null {
+    const run = (options: TemplateOptions): string | null => {
       try {
-        return this.render(messages, options, (text) => text, String.fromCharCode(0xe000));
+        const all = { ...fixed, ...options };
+        return plain(this.#write(messages, all, (text) => text, String.fromCharCode(0xe000), textArguments));
       } catch (error) {
         if (error instanceof RequestError) return null;
         throw error;
@@ -245,7 +274,13 @@ export class ChatTemplate {
   }
 
   /** The same, with its untrusted characters marked. */
-  #write(messages: readonly ChatMessage[], options: TemplateOptions, disguise: Disguise, end: string): Str {
+  #write(
+    messages: readonly ChatMessage[],
+    options: TemplateOptions,
+    disguise: Disguise,
+    end: string,
+    textArguments = this.#textArguments ?? false,
+  ): Str {
     const tools = this.knowsTools ? shownTools(options) : [];
     const continued = options.continueAssistant ? messages.length - 1 : -1;
     const given = Object.entries(options.templateVariables ?? {});
@@ -256,7 +291,7 @@ export class ChatTemplate {
       eos_token: "",
       ...this.#source.tokens,
       messages: messages.map((message, i) =>
-        templateMessage(message, disguise, i === continued ? end : "", options.textArguments),
+        templateMessage(message, disguise, i === continued ? end : "", textArguments, options.nullText ?? false),
       ),
       tools:
         tools.length === 0
@@ -305,7 +340,8 @@ function templateMessage(
   message: ChatMessage,
   disguise: Disguise,
   end: string,
-  textArguments = false,
+  textArguments: boolean,
+  nullText: boolean,
 ): Record<string, unknown> {
   const untrusted = (data: unknown): Untrusted => new Untrusted(data, disguise);
   if (message.role === "tool") {
@@ -323,9 +359,11 @@ function templateMessage(
     type: "function",
     function: { name: untrusted(name), arguments: untrusted(textArguments ? text : argumentsOf(text)) },
   }));
+  const { content = "" } = message;
+  const text = content + end === "" && nullText && calls ? { content: null } : { content: untrusted(content + end) };
   return {
     role: "assistant",
-    ...(message.content === undefined ? {} : { content: untrusted(message.content + end) }),
+    ...(message.content === undefined && text.content !== null ? {} : text),
     ...(message.reasoning === undefined
       ? {}
       : { reasoning_content: untrusted(message.reasoning), thinking: untrusted(message.reasoning) }),

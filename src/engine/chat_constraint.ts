@@ -1,12 +1,12 @@
 // The constraint of an answer: the format of its text, the form of its tool calls, or both.
 
-import type { CallGrammar, HeadedCall } from "../chat/conventions.ts";
+import type { CallGrammar, Written } from "../chat/conventions.ts";
 import { RequestError } from "../errors.ts";
 import { choicesToEbnf, gbnfToEbnf } from "../grammar/gbnf.ts";
 import type { Constraint, Grammar, Grammars } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ChatOptions, ResponseFormat } from "./chat_api.ts";
-import { oneOfHeaded } from "./headed_constraint.ts";
+import { hasControls, type Marked, markedConstraint } from "./marked_constraint.ts";
 
 export interface ConstraintParts {
   readonly grammars: Grammars;
@@ -24,16 +24,21 @@ export interface ConstraintParts {
  * - Keywords of a tool's schema that cannot be enforced are dropped, or rejected where the tool is
  *   `strict`.
  * @param calls from ChatConventions.callGrammar()
+ * @param head what stands in front of a text in a format, from ChatConventions.textHead()
  * @throws RequestError that names an unsupported keyword or combination
  */
 export async function constraintOf(
   parts: ConstraintParts,
   options: ChatOptions,
   calls: CallGrammar | null,
+  head: readonly Written[] = [],
 ): Promise<Constraint | null> {
   const { responseFormat } = options;
   const text = await reportedGrammar(parts.grammars, options);
-  if (!calls) return (await text?.matcher()) ?? null;
+  if (!calls) {
+    if (text && hasControls(head, parts.tokenizer)) return marked(parts, [...head, { grammar: text }]);
+    return (await text?.matcher()) ?? null;
+  }
   const [first] = calls.prefixIds;
   const format = responseFormat?.type ?? "text";
   if (first === undefined && !calls.required && format !== "text" && format !== "json") {
@@ -42,14 +47,14 @@ export async function constraintOf(
       { param: "response_format" },
     );
   }
-  if ((calls.written || calls.headed) && !calls.required) {
+  if (calls.written && !calls.required) {
     if (!text) return null; // calls may stand anywhere in the text; they are not constrained
     throw new RequestError(
       `response_format ${format} together with tools: this model writes calls between marks, which the format forbids; leave one of them out, or require a call`,
       { param: "response_format" },
     );
   }
-  if (calls.headed) return headedConstraint(parts, calls, calls.headed);
+  if (calls.written && hasControls(calls.written, parts.tokenizer)) return marked(parts, calls.written, calls);
   const grammar = await callGrammar(parts.grammars, calls);
   const inner = await grammar.matcher();
   if (calls.required) return new Prefixed(calls.prefixIds, inner, parts.vocab);
@@ -126,24 +131,31 @@ async function renamed(name: string, compile: () => Promise<Grammar>): Promise<G
   }
 }
 
-/** One of several calls, each behind its header. @throws RequestError for a `strict` tool */
-async function headedConstraint(
-  { grammars, vocab }: ConstraintParts,
-  calls: CallGrammar,
-  headed: readonly HeadedCall[],
+/**
+ * What is written around control tokens: each value is compiled with the parameters that it needs.
+ * @throws RequestError for a `strict` tool
+ */
+async function marked(
+  { grammars, tokenizer, vocab }: ConstraintParts,
+  written: readonly Marked[],
+  calls?: CallGrammar,
 ): Promise<Constraint> {
-  const compiled = await Promise.all(headed.map(({ written }) => callGrammar(grammars, { ...calls, written })));
-  const options: { readonly head: readonly number[]; readonly text: Constraint }[] = [];
-  for (const [i, grammar] of compiled.entries())
-    options.push({ head: headed[i]!.headIds, text: await grammar.matcher() });
-  return oneOfHeaded(options, vocab);
+  const compile = (piece: Written): Promise<Grammar> => {
+    const parts = calls?.parts.filter(({ name }) => "value" in piece && piece.value[1] === name) ?? [];
+    return callGrammar(grammars, { schema: {}, plain: {}, parts, written: [piece] });
+  };
+  const empty = await grammars.joined({ schema: {}, parts: [], written: [] });
+  return markedConstraint({ tokenizer, vocab, empty, compile }, written);
 }
 
 /**
  * The grammar of calls; if that is too large, of calls with any object as arguments.
  * @throws RequestError for a `strict` tool
  */
-async function callGrammar(grammars: Grammars, calls: CallGrammar): Promise<Grammar> {
+async function callGrammar(
+  grammars: Grammars,
+  calls: Pick<CallGrammar, "parts" | "written" | "schema" | "plain">,
+): Promise<Grammar> {
   const { parts, written } = calls;
   const schema = written ? {} : calls.schema;
   try {

@@ -119,8 +119,9 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
         return { type: "text", text: shown, ...(options.logprobs !== undefined && { logprobs: found }) };
       };
       const constrain = async () => {
-        const answer = await constraintOf({ grammars, tokenizer, vocab }, options, calls);
-        return behindReasoning({ tokenizer, vocab }, reasoning, options.reasoning ?? {}, answer);
+        const parts = { grammars, tokenizer, vocab };
+        const answer = () => constraintOf(parts, options, calls, conventions.textHead(options));
+        return behindReasoning(parts, reasoning, options.reasoning ?? {}, await answer(), answer);
       };
       for await (const piece of inTurn(ids, options, constrain, (generate) => generate())) {
         logprobs.push(...(piece.logprobs ?? []));
@@ -139,7 +140,7 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
         if (!piece.finish) continue;
         // Log probabilities of tokens without text, such as the one that ended the answer.
         if (logprobs.length > 0) yield text("");
-        yield finished(piece.finish, called);
+        yield finished(piece.finish, called, parser.reasoningTokens);
       }
     },
     async *complete(prompt, options = {}) {
@@ -217,13 +218,13 @@ function tooLong(tokens: number, context: number, least = ""): RequestError {
   );
 }
 
-function finished(result: GenerationResult, called: boolean): ChatFinish {
+function finished(result: GenerationResult, called: boolean, reasoningTokens = 0): ChatFinish {
   const { reason, promptTokens, cachedTokens, completionTokens, seed, timings, stop } = result;
   return {
     type: "finish",
     reason: reason === "length" ? "length" : called ? "tool_calls" : "stop",
     ...(stop !== undefined && { stopSequence: stop }),
-    usage: { promptTokens, cachedTokens, completionTokens },
+    usage: { promptTokens, cachedTokens, completionTokens, ...(reasoningTokens > 0 && { reasoningTokens }) },
     seed,
     timings,
   };

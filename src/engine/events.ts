@@ -32,11 +32,15 @@ export interface ChatFinish {
   readonly reason: "stop" | "length" | "tool_calls";
   /** The one of the `stop` texts that ended it. */
   readonly stopSequence?: string;
-  /** cachedTokens: how many of promptTokens were not computed again. */
+  /**
+   * cachedTokens: how many of promptTokens were not computed again. reasoningTokens: how many of
+   * completionTokens are reasoning; left out where none is.
+   */
   readonly usage: {
     readonly promptTokens: number;
     readonly cachedTokens: number;
     readonly completionTokens: number;
+    readonly reasoningTokens?: number;
   };
   readonly seed: number;
   readonly timings: GenerationResult["timings"];

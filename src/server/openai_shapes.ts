@@ -20,9 +20,10 @@ export function now(): number {
 
 /** The usage of all answers. A prompt counts once, however many (`perPrompt`) answers it got. */
 export function usageOf(answers: readonly ChatFinish[], perPrompt: number): object {
-  let [prompt, cached, completion] = [0, 0, 0];
+  let [prompt, cached, completion, reasoning] = [0, 0, 0, 0];
   for (const [i, { usage }] of answers.entries()) {
     completion += usage.completionTokens;
+    reasoning += usage.reasoningTokens ?? 0;
     if (i % perPrompt !== 0) continue;
     prompt += usage.promptTokens;
     cached += usage.cachedTokens;
@@ -32,6 +33,7 @@ export function usageOf(answers: readonly ChatFinish[], perPrompt: number): obje
     completion_tokens: completion,
     total_tokens: prompt + completion,
     prompt_tokens_details: { cached_tokens: cached },
+    ...(reasoning > 0 && { completion_tokens_details: { reasoning_tokens: reasoning } }),
   };
 }
 

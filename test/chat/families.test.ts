@@ -4,7 +4,7 @@
 import { describe, expect, it } from "vitest";
 import { harmonyHeader } from "../../src/chat/harmony_reply.ts";
 import type { ReplyEvent } from "../../src/chat/reply.ts";
-import { deepseek, deepseekFenced } from "../../src/chat/styles/deepseek.ts";
+import { deepseekCalls } from "../../src/chat/styles/deepseek.ts";
 import { graniteCalls } from "../../src/chat/styles/granite.ts";
 import { harmonyStyle } from "../../src/chat/styles/harmony.ts";
 import { styleOf } from "../../src/chat/styles/index.ts";
@@ -46,8 +46,8 @@ const tokenizer = await tokenizerOf({
 const traits = (template: string) => ({ tokenizer, mistral: "v1", showsTools: true, template }) as const;
 const STYLES = {
   harmony: harmonyStyle(traits("<|channel|> <|message|>"))!,
-  deepseek,
-  fenced: deepseekFenced,
+  deepseek: deepseekCalls(false),
+  fenced: deepseekCalls(true),
   granite: graniteCalls(tokenizer.pieceToId("<|tool_call|>")),
 };
 type Name = keyof typeof STYLES;

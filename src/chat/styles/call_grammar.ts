@@ -28,15 +28,6 @@ export interface CallGrammar {
   readonly plain: JsonSchema;
   /** For calls that are not JSON as a whole: their text, marks included, instead of `schema`. */
   readonly written?: readonly Written[];
-  /** For one call behind a header of control tokens and text, which names the tool. */
-  readonly headed?: readonly HeadedCall[];
-}
-
-/** A call whose header is fixed; none is the beginning of another. */
-export interface HeadedCall {
-  readonly headIds: readonly number[];
-  /** The text behind the header, up to the end of the answer. */
-  readonly written: readonly Written[];
 }
 
 /** The schema of one tool's arguments, a document of its own. */
@@ -51,6 +42,7 @@ export interface Parameters {
 
 /** A piece of a text that is not JSON as a whole. */
 export type Written =
+  /** This text; marks in it that are control tokens mean those. */
   | { readonly text: string }
   /** JSON that is valid by the schema at this path: "$defs", a name of `parts`, and so on. */
   | { readonly value: readonly string[] }

@@ -2,7 +2,10 @@
 // <｜tool▁call▁end｜>, V3 and R1 write the type, the name and fenced JSON there.
 
 import { isObject } from "../call_list.ts";
+import { type PromptOptions, shownTools } from "../messages.ts";
+import { pythonJson } from "../python_json.ts";
 import { createTaggedParser, type TaggedBody, type TaggedCall } from "../tagged_reply.ts";
+import type { ChatMessage } from "../types.ts";
 import type { CallStyle, ModelTraits } from "./style.ts";
 import { taggedGrammar } from "./tagged_grammar.ts";
 
@@ -13,21 +16,26 @@ const [CALLS, CALLS_END] = [mark("tool calls begin"), mark("tool calls end")];
 const [CALL, CALL_END, SEPARATOR] = [mark("tool call begin"), mark("tool call end"), mark("tool sep")];
 
 export function deepseekStyle({ template, showsTools }: ModelTraits): CallStyle | null {
-  if (!showsTools || !template.includes(CALL)) return null;
-  return template.includes("```json") ? deepseekFenced : deepseek;
+  if (!template.includes(CALL)) return null;
+  return deepseekCalls(template.includes("```json"), showsTools);
 }
 
-/** V3.1. */
-export const deepseek: CallStyle = styleWith("deepseek", "", "");
-/** V3 and R1. */
-export const deepseekFenced: CallStyle = styleWith("deepseek-fenced", "\n```json\n", "\n```");
-
-function styleWith(name: string, before: string, after: string): CallStyle {
-  const fenced = before !== "";
+/**
+ * @param fenced as V3 and R1 write calls, not V3.1
+ * @param showsTools false: as in the published folders, whose templates show calls and results, but
+ * not the tools; the system prompt does
+ */
+export function deepseekCalls(fenced: boolean, showsTools = true): CallStyle {
+  const head = (name: string): string =>
+    fenced ? `${CALL}function${SEPARATOR}${name}\n\`\`\`json\n` : `${CALL}${name}${SEPARATOR}`;
+  const tail = `${fenced ? "\n```" : ""}${CALL_END}`;
   return {
-    name,
-    textArguments: true,
-    prompt: (messages, options) => ({ messages, options }),
+    name: fenced ? "deepseek-fenced" : "deepseek",
+    nullText: true,
+    prompt: (messages, options) => ({
+      messages: showsTools ? messages : withTools(messages, options, `${CALLS}${head("name")}{}${tail}${CALLS_END}`),
+      options,
+    }),
     parser: (options) =>
       createTaggedParser(
         {
@@ -42,16 +50,32 @@ function styleWith(name: string, before: string, after: string): CallStyle {
         },
         options,
       ),
-    grammar: (tools, choice, parallel) => {
-      const grammar = taggedGrammar(tools, choice, parallel, (tool) => [
-        { text: `${CALL}${fenced ? `function${SEPARATOR}${tool.name}` : `${tool.name}${SEPARATOR}`}${before}` },
-        tool.parameters([]),
-        { text: `${after}${CALL_END}` },
-      ]);
-      if (grammar === null) return null;
-      return { ...grammar, written: [{ text: CALLS }, ...(grammar.written ?? []), { text: CALLS_END }] };
-    },
+    grammar: (tools, choice, parallel) =>
+      taggedGrammar(
+        tools,
+        choice,
+        parallel,
+        (tool) => [{ text: head(tool.name) }, tool.parameters([]), { text: tail }],
+        { before: [{ text: CALLS }], between: fenced ? "\n" : "", after: CALLS_END },
+      ),
   };
+}
+
+/** The conversation with the tools and the form of calls behind the last system message. */
+function withTools(messages: readonly ChatMessage[], options: PromptOptions, form: string): ChatMessage[] {
+  const tools = shownTools(options);
+  if (tools.length === 0) return [...messages];
+  const listed = tools.map(
+    ({ name, description = "", parameters = {} }) =>
+      `### ${name}\nDescription: ${description}\n\nParameters: ${pythonJson(parameters)}`,
+  );
+  const content = [
+    "## Tools\nYou can call these tools:",
+    ...listed,
+    `To call tools, write this and nothing behind it, with a tool's name and its arguments as a JSON object by its parameters' schema: ${form}\nSeveral calls follow each other between the outer marks.`,
+  ].join("\n\n");
+  const at = messages.findLastIndex(({ role }) => role === "system") + 1;
+  return messages.toSpliced(at, 0, { role: "system", content });
 }
 
 function read(body: string): TaggedBody {

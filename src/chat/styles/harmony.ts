@@ -2,38 +2,47 @@
 // reasoning, final is text, and what has a tool as its recipient is a call.
 
 import { createHarmonyParser } from "../harmony_reply.ts";
+import type { PromptOptions } from "../messages.ts";
 import type { AssistantMessage, ChatMessage } from "../types.ts";
-import { callGrammar, type HeadedCall } from "./call_grammar.ts";
 import type { CallStyle, ModelTraits } from "./style.ts";
+import { taggedGrammar } from "./tagged_grammar.ts";
+
+/** Between two messages of an answer; the prompt ends with the first one's. */
+const NEXT = { of: [{ text: "<|start|>assistant" }], min: 0, max: 1 };
+const REASONING = { open: "<|channel|>analysis<|message|>", close: "<|end|>", again: true };
+/** The levels of effort that other models have, by those of gpt-oss. */
+const EFFORTS: Readonly<Record<string, string>> = { minimal: "low", xhigh: "high", max: "high" };
 
 export function harmonyStyle({ template, tokenizer }: ModelTraits): CallStyle | null {
   if (!template.includes("<|channel|>") || !template.includes("<|message|>")) return null;
-  const id = (mark: string): number[] => tokenizer.encode(mark, { addBos: false, specialTokens: true });
   // <|end|> only ends a message; others follow.
   const stopIds = ["<|return|>", "<|call|>"].flatMap((mark) => tokenizer.pieceToId(mark) ?? []);
   return {
     name: "harmony",
-    reasons: true,
+    reasons: REASONING,
+    textHead: [NEXT, { text: "<|channel|>final<|message|>" }],
     stopIds,
-    prompt: (messages, options) => ({ messages: oneCallEach(messages), options }),
+    prompt: (messages, options) => ({ messages: oneCallEach(messages), options: knownEffort(options) }),
     parser: createHarmonyParser,
     // A call ends the answer, so there is never more than one.
-    grammar: (tools, choice) => {
-      const form = { prefixIds: [], id: null, around: () => ({}) };
-      const grammar = callGrammar(tools, choice, false, form);
-      if (grammar === null) return null;
-      const named = typeof choice === "object" ? choice.name : null;
-      const headed = tools
-        .filter(({ name }) => named === null || name === named)
-        .map(
-          ({ name }, i): HeadedCall => ({
-            headIds: id(`<|channel|>commentary to=functions.${name} <|constrain|>json<|message|>`),
-            written: [{ value: ["$defs", `arguments${i}`] }],
-          }),
-        );
-      return { ...grammar, headed };
-    },
+    grammar: (tools, choice) =>
+      taggedGrammar(
+        tools,
+        choice,
+        false,
+        ({ name, parameters }) => [
+          { text: `<|channel|>commentary to=functions.${name} <|constrain|>json<|message|>` },
+          parameters([]),
+        ],
+        { before: [NEXT], between: "", after: "<|call|>" },
+      ),
   };
+}
+
+function knownEffort(options: PromptOptions): PromptOptions {
+  const { effort } = options.reasoning ?? {};
+  const known = EFFORTS[effort ?? ""];
+  return known === undefined ? options : { ...options, reasoning: { ...options.reasoning, effort: known } };
 }
 
 /**

@@ -4,9 +4,10 @@
 import type { Tokenizer } from "../../tokenizer/types.ts";
 import type { PromptOptions } from "../messages.ts";
 import type { MistralVersion } from "../mistral.ts";
+import type { ReasoningMarks } from "../reasoning.ts";
 import type { ReplyOptions, ReplyParser } from "../reply.ts";
 import type { ChatMessage, ToolChoice, ToolDefinition } from "../types.ts";
-import type { CallGrammar } from "./call_grammar.ts";
+import type { CallGrammar, Written } from "./call_grammar.ts";
 
 /** The properties of a model by which its style is chosen. */
 export interface ModelTraits {
@@ -35,14 +36,16 @@ export interface CallStyle {
     options: PromptOptions,
   ): { readonly messages: readonly ChatMessage[]; readonly options: PromptOptions };
   /**
-   * Whether its parser reports reasoning itself (harmony's channels). Otherwise <think> and
-   * </think> are taken out of the answer before the parser gets it, where the template has them.
+   * The marks of reasoning that its parser reports itself (harmony's channels). Without them <think>
+   * and </think> are taken out of the answer before the parser gets it, where the template has them.
    */
-  readonly reasons?: boolean;
+  readonly reasons?: ReasoningMarks;
+  /** What stands in front of an answer's text: harmony's header. */
+  readonly textHead?: readonly Written[];
   /** Tokens that end an answer, instead of the one that the template puts after a text. */
   readonly stopIds?: readonly number[];
-  /** Whether the template takes the arguments of calls as texts, not as objects. */
-  readonly textArguments?: boolean;
+  /** Whether templates are given null, not "", as the text of a message that only calls tools. */
+  readonly nullText?: boolean;
   /** A parser for one answer as it is generated. */
   parser(options: ReplyOptions): ReplyParser;
   /**

@@ -23,8 +23,18 @@ export interface MemberMarks {
   readonly close: string;
 }
 
+/** What is written in front of calls, between two of them, and behind all. */
+export interface Around {
+  readonly before: readonly Written[];
+  readonly between: string;
+  readonly after: string;
+}
+
+/** Lines: behind reasoning models leave one or two of them empty. */
+export const LINES: Around = { before: [{ of: [{ text: "\n" }], min: 0, max: 2 }], between: "\n", after: "" };
+
 /**
- * Calls one after the other, a line end between them; null if no tool may be called.
+ * Calls one after the other; null if no tool may be called.
  * @param write one call of a tool, all its marks included
  */
 export function taggedGrammar(
@@ -32,6 +42,7 @@ export function taggedGrammar(
   choice: ToolChoice,
   parallel: boolean,
   write: (tool: WrittenTool) => readonly Written[],
+  { before, between, after }: Around = LINES,
 ): CallGrammar | null {
   const form = { prefixIds: [], id: null, around: () => ({}) };
   const grammar = callGrammar(tools, choice, parallel, form);
@@ -49,9 +60,10 @@ export function taggedGrammar(
       });
     });
   const one: Written = { any: calls };
-  const more: readonly Written[] = named === null && parallel ? [{ of: [{ text: "\n" }, one], min: 0, max: null }] : [];
-  // Behind reasoning models leave a line or two empty.
-  return { ...grammar, written: [{ of: [{ text: "\n" }], min: 0, max: 2 }, one, ...more] };
+  const literal = (text: string): Written[] => (text === "" ? [] : [{ text }]);
+  const more: readonly Written[] =
+    named === null && parallel ? [{ of: [...literal(between), one], min: 0, max: null }] : [];
+  return { ...grammar, written: [...before, one, ...more, ...literal(after)] };
 }
 
 /**

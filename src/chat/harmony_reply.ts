@@ -28,8 +28,11 @@ export interface HarmonyHeader {
  * recipient may stand in front of the channel or behind it.
  */
 export function harmonyHeader(text: string): HarmonyHeader {
-  const channel = /<\|channel\|>([^\s<]*)/.exec(text);
-  const rest = channel === null ? text : text.replace(channel[0], " ");
+  const [first, last] = [text.indexOf(CHANNEL), text.lastIndexOf(CHANNEL)];
+  // Models sometimes begin anew; the last channel counts.
+  const single = first < last ? text.slice(0, first) + text.slice(last) : text;
+  const channel = /<\|channel\|>([^\s<]*)/.exec(single);
+  const rest = channel === null ? single : single.replace(channel[0], " ");
   const words = rest
     .replaceAll(CONSTRAIN, ` ${CONSTRAIN}`)
     .split(/\s+/)

@@ -95,6 +95,8 @@ class ReasoningParser implements ReplyParser {
   #pending = 0;
   /** Whether the next text is the first of the reasoning, whose leading line ends are dropped. */
   #first = true;
+  /** Whether the mark that opens reasoning may still come. */
+  #opens = true;
   /** The mark that ends the answer, where one began it; "" where not. */
   #end = "";
 
@@ -177,9 +179,17 @@ class ReasoningParser implements ReplyParser {
       if (!control && seen.length < open.length && open.startsWith(seen)) return events;
       if (!seen.startsWith(open)) return this.#rest(ids, events);
       this.#state = "inside";
+      this.#opens = false;
       this.#held = seen.slice(open.length);
     }
     if (this.#state === "inside") {
+      if (this.#opens) {
+        // Some models open again what their template has opened.
+        const seen = this.#held.trimStart();
+        if (!control && seen.length < open.length && open.startsWith(seen)) return events;
+        this.#opens = false;
+        if (seen.startsWith(open)) this.#held = seen.slice(open.length);
+      }
       const at = this.#held.indexOf(close);
       if (at < 0) {
         // What may begin the end marker, and the line ends in front of it, waits.

@@ -20,9 +20,10 @@ import {
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
 import { loadingProgress } from "./progress.ts";
+import { addReasoningOptions, chatDefaults, type ReasoningFlags } from "./reasoning_options.ts";
 import { addSamplingOptions, type GenerationFlags, SAMPLING_NAMES } from "./sampling_options.ts";
 
-interface ChatFlags extends ModelFlags, FormatFlags, GenerationFlags {
+interface ChatFlags extends ModelFlags, FormatFlags, GenerationFlags, ReasoningFlags {
   readonly system?: string;
   readonly maxTokens?: number;
   /** False with --no-history; commander's default is true. */
@@ -35,7 +36,7 @@ export function addChat(program: Command): void {
     .description("chat with the model in a weights folder; /help lists the commands")
     .argument("<folder>", "weights folder (config.json, safetensors, tokenizer) or GGUF file")
     .option("--system <text>", "system message, in front of the whole conversation");
-  addFormatOptions(addSamplingOptions(addModelOptions(command)))
+  addReasoningOptions(addFormatOptions(addSamplingOptions(addModelOptions(command))))
     .option("--no-history", "do not read or save the history of typed messages")
     .action(async (folder: string, flags: ChatFlags) => {
       const format = await requestedFormat(flags);
@@ -62,7 +63,11 @@ async function begin(model: Model, flags: ChatFlags, format: RequestedFormat | n
   return {
     model,
     chat: model.serving(),
-    options: { ...pick(flags, ["maxTokens", "stop"]), ...(format && { responseFormat: format.format }) },
+    options: {
+      ...pick(flags, ["maxTokens", "stop"]),
+      ...(format && { responseFormat: format.format }),
+      ...chatDefaults(flags),
+    },
     conversation: { system: flags.system || null, exchanges: [], sampling: pick(flags, SAMPLING_NAMES) },
     file: null,
     last: null,

@@ -14,7 +14,7 @@ export interface Talk {
   readonly model: Model;
   readonly chat: ChatModel;
   /** Options of every answer. */
-  readonly options: Pick<ChatOptions, "maxTokens" | "stop" | "responseFormat">;
+  readonly options: Pick<ChatOptions, "maxTokens" | "stop" | "responseFormat" | "reasoning" | "templateVariables">;
   conversation: Conversation;
   /** The last file that was saved or loaded. */
   file: string | null;

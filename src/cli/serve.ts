@@ -13,6 +13,7 @@ import { exitSoon, interruptible } from "./interrupt.ts";
 import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
 import { print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
+import { addReasoningOptions, chatDefaults, type ReasoningFlags, withDefaults } from "./reasoning_options.ts";
 import { checked, integer, number, size } from "./values.ts";
 
 /** Most answers that the engine computes at once, and most that wait. */
@@ -37,7 +38,7 @@ const CLOSING_MS = 10_000;
  */
 const LOG_WAITS = 4 * 2 ** 20;
 
-interface ServeFlags extends ModelFlags, LoadOptions, Pick<ListenOptions, (typeof LISTEN)[number]> {
+interface ServeFlags extends ModelFlags, LoadOptions, ReasoningFlags, Pick<ListenOptions, (typeof LISTEN)[number]> {
   readonly allowHost?: readonly string[];
   readonly apiKey?: string;
   readonly apiKeyFile?: string;
@@ -96,7 +97,7 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
         .choices(["text", "json", "off"])
         .default("text"),
     );
-  addModelOptions(command).action(async (folder: string, flags: ServeFlags) => {
+  addReasoningOptions(addModelOptions(command)).action(async (folder: string, flags: ServeFlags) => {
     if (flags.apiKey === "") command.error("--api-key is empty: leave it out, or give a key");
     let drain: (() => void) | null = null;
     const work = (signal: AbortSignal): Promise<void> =>
@@ -150,7 +151,7 @@ async function serve(
     log.event("listening", { address: new URL(server.url).host, pid: process.pid });
     model = await load(folder, { ...flags, parallel, queue }, openChat, signal);
     const terminated = new Promise<void>((resolve) => onTerminate(resolve));
-    server.ready(model);
+    server.ready(withDefaults(model, chatDefaults(flags)));
     log.event("ready", { url: server.url, model: model.name, context: model.context });
     await print(`${greeting(model, server.url, flags, keys.length > 0)}\n`, signal);
     await Promise.race([terminated, aborted(signal)]);

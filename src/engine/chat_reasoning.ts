@@ -4,6 +4,7 @@
 import type { ReasoningMarks, ReasoningOptions, ReasoningStart } from "../chat/conventions.ts";
 import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
+import { spellBytes } from "../tokenizer/byte_alphabet.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 
 interface Parts {
@@ -48,6 +49,8 @@ class BehindReasoning implements Constraint {
   readonly #vocab: number;
   /** The mark that opens reasoning, as tokens; empty if it is none of the vocabulary. */
   readonly #opening: readonly number[];
+  /** The token that models write in front of the opening where its line has not begun; once. */
+  #leadId: number | null;
   readonly #closeId: number | null;
   readonly #closing: readonly number[];
   readonly #budget: number;
@@ -59,8 +62,8 @@ class BehindReasoning implements Constraint {
   /** Whether `answer` was given tokens of reasoning, and another has to take its place. */
   #spent = false;
   /**
-   * "head": the mark that opens reasoning may come, and `opened` tokens of it have. In a free answer
-   * of messages with headers, that is wherever one may begin.
+   * "head": the mark that opens reasoning may come, and `opened` tokens of it have. In a free
+   * answer of messages with headers, that is wherever one may begin.
    */
   #state: "head" | "inside" | "answer";
   #opened = 0;
@@ -83,6 +86,7 @@ class BehindReasoning implements Constraint {
     const openId = tokenizer.pieceToId(marks.open);
     const spelled = openId === null ? tokenizer.encode(marks.open, { addBos: false, specialTokens: true }) : [openId];
     this.#opening = openId !== null || spelled.some((id) => tokenizer.isSpecial(id)) ? spelled : [];
+    this.#leadId = marks.lead === undefined ? null : pieceOf(marks.lead, tokenizer);
     this.#closeId = tokenizer.pieceToId(marks.close);
     this.#closing = this.#closeId === null ? tokenizer.encode(marks.close, { addBos: false }) : [this.#closeId];
     this.#state = start === "open" ? "inside" : start === "none" && this.#opening.length > 0 ? "head" : "answer";
@@ -110,17 +114,9 @@ class BehindReasoning implements Constraint {
     if (this.#allowed === null) return null;
     const both = this.#allowed.slice();
     both[next >> 5]! |= 1 << (next & 31);
-    const lead = this.#lead;
+    const lead = this.#opened === 0 ? this.#leadId : null;
     if (lead !== null) both[lead >> 5]! |= 1 << (lead & 31);
     return both;
-  }
-
-  /** The token that models write in front of the opening where its line has not begun. */
-  get #lead(): number | null {
-    const { lead } = this.#marks;
-    const fits = this.#state === "head" && this.#opened === 0 && this.#answer !== null && lead !== undefined;
-    const ids = fits ? this.#tokenizer.encode(lead, { addBos: false }) : [];
-    return ids.length === 1 ? ids[0]! : null;
   }
 
   #only(id: number): Int32Array {
@@ -141,7 +137,7 @@ class BehindReasoning implements Constraint {
     else if (this.#state === "answer") this.#answer?.accept(id);
     else if (id === this.#opening[this.#opened]) this.#open(id);
     else if (this.#answer === null && this.#opened === 0 && this.#isBlank(id)) return;
-    else if (this.#allowed && !has(this.#allowed, id) && id === this.#lead) return;
+    else if (this.#opened === 0 && this.#allowed && !has(this.#allowed, id) && id === this.#leadId) this.#leadId = null;
     else this.#begin(id);
   }
 
@@ -190,6 +186,14 @@ class BehindReasoning implements Constraint {
   close(): void {
     this.#answer?.close();
   }
+}
+
+/** The token that is this text, however the vocabulary spells it. */
+function pieceOf(text: string, tokenizer: Tokenizer): number | null {
+  const bytes = new TextEncoder().encode(text);
+  const hex = bytes[0]!.toString(16).toUpperCase().padStart(2, "0");
+  const id = tokenizer.pieceToId(text) ?? tokenizer.pieceToId(spellBytes(bytes));
+  return id ?? (bytes.length === 1 ? tokenizer.pieceToId(`<0x${hex}>`) : null);
 }
 
 function has(mask: Int32Array, id: number): boolean {

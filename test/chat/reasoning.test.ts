@@ -54,6 +54,49 @@ describe("reasoning", () => {
     expect(read([..."Yes"]).before).toBe(0);
   });
 
+  it("counts its tokens, the end mark's among them", () => {
+    const counted = (parts: readonly (readonly [string, number[]])[], start: ReasoningStart = "none"): number => {
+      const inner = jsonStyle.parser({ tokenizer: controls, tools: new Set(), continued: false, required: false });
+      const parser = withReasoning(inner, MARKS, start, controls);
+      for (const [text, ids] of parts) parser.push(text, ids);
+      parser.end();
+      return parser.reasoningTokens!;
+    };
+    expect(
+      counted([
+        ["<think>", [301]],
+        ["a b", [302, 303]],
+        ["</think>", [304]],
+        ["\n\n", [305]],
+        ["Yes", [306]],
+      ]),
+    ).toBe(4);
+    expect(
+      counted([
+        ["<th", [301]],
+        ["ink>a</th", [302]],
+        ["ink>Yes", [303, 304]],
+      ]),
+    ).toBe(4);
+    expect(
+      counted(
+        [
+          ["a", [301]],
+          ["b", [302]],
+        ],
+        "open",
+      ),
+    ).toBe(2);
+    expect(
+      counted([
+        ["<th", [301]],
+        ["in air", [302]],
+        [".", [303]],
+      ]),
+    ).toBe(0);
+    expect(counted([["Yes", [301]]], "closed")).toBe(0);
+  });
+
   it("is known by the template, and switched by its variables", () => {
     expect(marksOf("... {{ '</think>' }}")).toEqual(MARKS);
     expect(marksOf("no such mark")).toBeNull();

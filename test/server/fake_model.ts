@@ -68,7 +68,7 @@ export function fakeModel(script: Script = {}): Fake {
   ): AsyncGenerator<ChatEvent> {
     running++;
     const { signal, logprobs } = options;
-    let [calls, tokens, said] = [0, 0, before];
+    let [calls, tokens, said, thought] = [0, 0, before, 0];
     const hand = (event: ChatEvent): ChatEvent => {
       handed++;
       return event;
@@ -87,6 +87,7 @@ export function fakeModel(script: Script = {}): Fake {
         }
         if ("think" in act) {
           tokens++;
+          thought++;
           yield hand({ type: "reasoning", text: act.think });
         }
         if ("call" in act) {
@@ -103,7 +104,12 @@ export function fakeModel(script: Script = {}): Fake {
         type: "finish",
         reason,
         ...(stopSequence !== undefined && { stopSequence }),
-        usage: { promptTokens: prompt, cachedTokens: 1, completionTokens: tokens },
+        usage: {
+          promptTokens: prompt,
+          cachedTokens: 1,
+          completionTokens: tokens,
+          ...(thought > 0 && { reasoningTokens: thought }),
+        },
         seed: options.seed ?? 7,
         timings: TIMINGS,
       });

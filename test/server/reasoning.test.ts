@@ -41,6 +41,20 @@ describe("reasoning", () => {
     ]);
   });
 
+  it("OpenAI: usage tells the tokens of reasoning, where there are some", async () => {
+    const usage = async (body: object, model = fakeModel({ acts })): Promise<object> =>
+      ((await (await ask("chat", body, model)).json()) as { usage: object }).usage;
+    expect(await usage({ n: 2 })).toMatchObject({
+      completion_tokens: 8,
+      completion_tokens_details: { reasoning_tokens: 4 },
+    });
+    expect(await usage({}, fakeModel())).not.toHaveProperty("completion_tokens_details");
+    const streamed = eventsOf(
+      await (await ask("chat", { stream: true, stream_options: { include_usage: true } })).text(),
+    );
+    expect(streamed.at(-2)!.data).toMatchObject({ usage: { completion_tokens_details: { reasoning_tokens: 2 } } });
+  });
+
   it.each([{ include_reasoning: false }, { reasoning: { exclude: true } }])("OpenAI: left out by %j", async (body) => {
     expect(await (await ask("chat", body)).text()).not.toContain("Let me");
     expect(await (await ask("chat", { ...body, stream: true })).text()).not.toContain("Let me");

@@ -36,8 +36,9 @@ export interface CallStyle {
     options: PromptOptions,
   ): { readonly messages: readonly ChatMessage[]; readonly options: PromptOptions };
   /**
-   * The marks of reasoning that its parser reports itself (harmony's channels). Without them <think>
-   * and </think> are taken out of the answer before the parser gets it, where the template has them.
+   * The marks of reasoning that its parser reports itself (harmony's channels). Without them
+   * <think> and </think> are taken out of the answer before the parser gets it, where the template
+   * has them.
    */
   readonly reasons?: ReasoningMarks;
   /** What stands in front of an answer's text: harmony's header. */

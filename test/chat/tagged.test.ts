@@ -5,12 +5,13 @@ import { describe, expect, it } from "vitest";
 import type { ReplyEvent } from "../../src/chat/reply.ts";
 import { glm } from "../../src/chat/styles/glm.ts";
 import { styleOf } from "../../src/chat/styles/index.ts";
+import { minimax } from "../../src/chat/styles/minimax.ts";
 import { qwenJson } from "../../src/chat/styles/qwen_json.ts";
 import { qwenXml } from "../../src/chat/styles/qwen_xml.ts";
 import type { JsonSchema } from "../../src/chat/types.ts";
 import { controls } from "./support.ts";
 
-const STYLES = { json: qwenJson, xml: qwenXml, glm };
+const STYLES = { json: qwenJson, xml: qwenXml, glm, minimax };
 type Name = keyof typeof STYLES;
 
 const SCHEMA: JsonSchema = {
@@ -124,6 +125,15 @@ const CASES: readonly (readonly [Name, string, string, readonly unknown[]])[] = 
     "",
     [PARIS, ["now", {}]],
   ],
+  [
+    "minimax",
+    'I look.\n\n<minimax:tool_call>\n<invoke name="weather">\n<parameter name="city">a < "b"</parameter>\n<parameter name="days">3</parameter>\n<parameter name="tags">["x"]</parameter>\n</invoke>\n<invoke name="now">\n</invoke>\n</minimax:tool_call>',
+    "I look.",
+    [
+      ["weather", { city: 'a < "b"', days: 3, tags: ["x"] }],
+      ["now", {}],
+    ],
+  ],
 ];
 
 describe("calls between tags", () => {
@@ -134,6 +144,7 @@ describe("calls between tags", () => {
   it.each<[Name, string]>([
     ["json", '<tool_call>\n{"name": "weather", "argum'],
     ["xml", "<tool_call>\n<function=weather>\n<parameter=city>\nPa"],
+    ["minimax", '<minimax:tool_call>\n<invoke name="weather">\n<parameter name="city">Pa'],
     ["glm", "<tool_call>weather\n<arg_key>ci"],
   ])("%s: a call that the limit cut off is dropped: %j", (style, answer) => {
     expect(everyCut(style, `So. ${answer}`, { cut: true })).toEqual({ text: "So.", calls: [], others: ["cut"] });
@@ -143,6 +154,7 @@ describe("calls between tags", () => {
     ["json", "<tool_call>\nweather, please\n</tool_call>"],
     ["json", '<tool_call>{"name": "weather", "arguments": []}</tool_call>'],
     ["xml", "<tool_call>weather</tool_call>"],
+    ["minimax", "<minimax:tool_call>weather</minimax:tool_call>"],
     ["glm", "<tool_call><arg_key>a</arg_key></tool_call>"],
   ])("%s: what is no call stays text: %j", (style, answer) => {
     expect(everyCut(style, answer)).toEqual({ text: answer, calls: [], others: ["malformed"] });
@@ -161,6 +173,7 @@ describe("calls between tags", () => {
     ["{{ '<tool_call>' }} {{ tools }} {{ tool_call.arguments | tojson }}", "qwen-json"],
     ["<tool_call>\n<function={{ name }}>\n<parameter={{ k }}> {{ tools }} arguments", "qwen-xml"],
     ["<tool_call>{{ name }}\n<arg_key>{{ k }}</arg_key> {{ tools }} arguments", "glm"],
+    ["<minimax:tool_call>{{ tools }}", "minimax"],
     ["{{ messages }}", "json"],
   ])("the template tells the style: %j", (template, name) => {
     const traits = { tokenizer: controls, mistral: "v1", showsTools: template.includes("tools"), template } as const;

@@ -3,6 +3,8 @@
 import { afterAll, describe, expect, it } from "vitest";
 import type { ReasoningStart } from "../../src/chat/reasoning.ts";
 import { glm } from "../../src/chat/styles/glm.ts";
+import { graniteCalls } from "../../src/chat/styles/granite.ts";
+import { minimax } from "../../src/chat/styles/minimax.ts";
 import { qwenJson } from "../../src/chat/styles/qwen_json.ts";
 import { qwenXml } from "../../src/chat/styles/qwen_xml.ts";
 import type { CallStyle } from "../../src/chat/styles/style.ts";
@@ -100,6 +102,9 @@ describe("calls between tags that must come", () => {
   const J = (args: string) => `<tool_call>\n{"name": "weather", "arguments": ${args}}\n</tool_call>`;
   const X = (args: string) => `<tool_call>\n<function=weather>\n${args}</function>\n</tool_call>`;
   const G = (args: string) => `<tool_call>weather\n${args}</tool_call>`;
+  const N = (args: string) => `{"name": "weather", "arguments": ${args}}`;
+  const M = (args: string) => `<minimax:tool_call>\n<invoke name="weather">\n${args}</invoke>\n</minimax:tool_call>`;
+  const B = (key: string, value: string) => `<parameter name="${key}">${value}</parameter>\n`;
   const P = (key: string, value: string) => `<parameter=${key}>\n${value}\n</parameter>\n`;
   const A = (key: string, value: string) => `<arg_key>${key}</arg_key>\n<arg_value>${value}</arg_value>\n`;
 
@@ -119,6 +124,12 @@ describe("calls between tags that must come", () => {
     ["glm", glm, G(A("city", "Rome") + A("days", "3")), true],
     ["glm", glm, G(A("days", "3")), false],
     ["glm", glm, G(A("city", "Rome") + A("other", "x")), false],
+    ["minimax", minimax, M(B("city", "Rome < 2") + B("days", "3")), true],
+    ["minimax", minimax, M(`${B("city", "Rome")}</invoke>\n<invoke name="now">\n`), true],
+    ["minimax", minimax, M(B("days", "3")), false],
+    ["granite", graniteCalls(null), `<|tool_call|>[${N('{"city": "Rome"}')}, ${N('{"city": "Oslo"}')}]`, true],
+    ["granite", graniteCalls(null), `<|tool_call|>[${N('{"days": 3}')}]`, false],
+    ["minimax", minimax, M(B("city", "Rome") + B("days", "x")), false],
   ])("%s: %#", async (_, style, text, is) => {
     expect([text, await held(style, text)]).toEqual([text, is]);
   });

@@ -6,6 +6,7 @@ import { controlId } from "../mistral.ts";
 import { createTaggedParser, type TaggedBody, type TaggedCall } from "../tagged_reply.ts";
 import { callGrammar } from "./call_grammar.ts";
 import type { CallStyle, ModelTraits } from "./style.ts";
+import { taggedGrammar } from "./tagged_grammar.ts";
 
 const CALL = "<|tool_call|>";
 const END = "<|end_of_text|>";
@@ -22,11 +23,19 @@ export function graniteCalls(callsId: number | null): CallStyle {
     prompt: (messages, options) => ({ messages, options }),
     parser: (options) => createTaggedParser({ opens: [{ mark: CALL, close: END }], stray: [], read }, options),
     grammar: (tools, choice, parallel) =>
-      callGrammar(tools, choice, parallel, {
-        prefixIds: callsId === null ? [] : [callsId],
-        id: null,
-        around: (list) => list,
-      }),
+      callsId === null
+        ? taggedGrammar(
+            tools,
+            choice,
+            parallel,
+            ({ name, parameters }) => [
+              { text: `{"name": ${JSON.stringify(name)}, "arguments": ` },
+              parameters([]),
+              { text: "}" },
+            ],
+            { before: [{ text: `${CALL}[` }], between: ", ", after: "]" },
+          )
+        : callGrammar(tools, choice, parallel, { prefixIds: [callsId], id: null, around: (list) => list }),
   };
 }
 

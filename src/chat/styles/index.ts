@@ -5,6 +5,7 @@ import { glmStyle } from "./glm.ts";
 import { graniteStyle } from "./granite.ts";
 import { harmonyStyle } from "./harmony.ts";
 import { jsonStyle } from "./json.ts";
+import { minimaxStyle } from "./minimax.ts";
 import { mistralStyle } from "./mistral.ts";
 import { qwenJsonStyle } from "./qwen_json.ts";
 import { qwenXmlStyle } from "./qwen_xml.ts";
@@ -16,6 +17,7 @@ const STYLES: readonly ((model: ModelTraits) => CallStyle | null)[] = [
   harmonyStyle,
   deepseekStyle,
   graniteStyle,
+  minimaxStyle,
   glmStyle,
   qwenXmlStyle,
   qwenJsonStyle,

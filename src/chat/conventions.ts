@@ -23,7 +23,7 @@ import type { ChatMessage } from "./types.ts";
 export type { PromptOptions } from "./messages.ts";
 export type { ReasoningMarks, ReasoningStart } from "./reasoning.ts";
 export type { ReplyEvent, ReplyParser } from "./reply.ts";
-export type { CallGrammar, Written } from "./styles/call_grammar.ts";
+export type { BegunCalls, CallGrammar, Written } from "./styles/call_grammar.ts";
 export type * from "./types.ts";
 
 export interface ChatConventions {

@@ -31,7 +31,7 @@ export function harmonyHeader(text: string): HarmonyHeader {
   const [first, last] = [text.indexOf(CHANNEL), text.lastIndexOf(CHANNEL)];
   // Models sometimes begin anew; the last channel counts.
   const single = first < last ? text.slice(0, first) + text.slice(last) : text;
-  const channel = /<\|channel\|>([^\s<]*)/.exec(single);
+  const channel = /<\|channel\|>(?:\s*(?!to=)([^\s<]+))?/.exec(single);
   const rest = channel === null ? single : single.replace(channel[0], " ");
   const words = rest
     .replaceAll(CONSTRAIN, ` ${CONSTRAIN}`)

@@ -5,8 +5,12 @@ import { RequestError } from "../errors.ts";
 import { choicesToEbnf, gbnfToEbnf } from "../grammar/gbnf.ts";
 import type { Constraint, Grammar, Grammars } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
+import { begunCalls } from "./begun_constraint.ts";
 import type { ChatOptions, ResponseFormat } from "./chat_api.ts";
-import { hasControls, type Marked, markedConstraint } from "./marked_constraint.ts";
+import { hasControls, type Marked, markedConstraint, stopsOf } from "./marked_constraint.ts";
+
+/** The grammar of the empty text. */
+const EMPTY = { schema: {}, parts: [], written: [] };
 
 export interface ConstraintParts {
   readonly grammars: Grammars;
@@ -20,7 +24,8 @@ export interface ConstraintParts {
  * - A response format applies from the first token.
  * - Required calls (tool_choice "required" or a name) apply from the first token, control tokens
  *   included.
- * - Optional calls apply from where the model begins one.
+ * - Optional calls apply from where the model begins one; calls between marks only if a tool is
+ *   `strict`.
  * - Keywords of a tool's schema that cannot be enforced are dropped, or rejected where the tool is
  *   `strict`.
  * @param calls from ChatConventions.callGrammar()
@@ -48,13 +53,14 @@ export async function constraintOf(
     );
   }
   if (calls.written && !calls.required) {
-    if (!text) return null; // calls may stand anywhere in the text; they are not constrained
+    if (!text) return begun(parts, calls);
     throw new RequestError(
       `response_format ${format} together with tools: this model writes calls between marks, which the format forbids; leave one of them out, or require a call`,
       { param: "response_format" },
     );
   }
-  if (calls.written && hasControls(calls.written, parts.tokenizer)) return marked(parts, calls.written, calls);
+  const { written } = calls;
+  if (written) return writtenConstraint(parts, { ...calls, written });
   const grammar = await callGrammar(parts.grammars, calls);
   const inner = await grammar.matcher();
   if (calls.required) return new Prefixed(calls.prefixIds, inner, parts.vocab);
@@ -132,6 +138,34 @@ async function renamed(name: string, compile: () => Promise<Grammar>): Promise<G
 }
 
 /**
+ * Optional calls that may stand anywhere in a text. They are free, and the model as fast as without
+ * a constraint, unless a tool is `strict`.
+ * @throws RequestError for a `strict` tool
+ */
+async function begun(parts: ConstraintParts, calls: CallGrammar): Promise<Constraint | null> {
+  const { begun } = calls;
+  const mark = begun ? parts.tokenizer.pieceToId(begun.mark) : null;
+  if (!begun || mark === null || calls.parts.every(({ loose }) => loose)) return null;
+  const make = (written: readonly Written[]) => writtenConstraint(parts, { ...calls, written });
+  for (const written of begun.all) (await make(written)).close(); // compiled: faults are found now
+  const stops = await stopsOf(await parts.grammars.joined(EMPTY));
+  const begin = (head: string): Promise<Constraint> | null => {
+    const written = begun.follows(head);
+    return written && make(written);
+  };
+  return begunCalls({ tokenizer: parts.tokenizer, mark, stops, begin });
+}
+
+/** @throws RequestError for a `strict` tool */
+async function writtenConstraint(
+  parts: ConstraintParts,
+  calls: CallGrammar & { readonly written: readonly Written[] },
+): Promise<Constraint> {
+  if (hasControls(calls.written, parts.tokenizer)) return marked(parts, calls.written, calls);
+  return (await callGrammar(parts.grammars, calls)).matcher();
+}
+
+/**
  * What is written around control tokens: each value is compiled with the parameters that it needs.
  * @throws RequestError for a `strict` tool
  */
@@ -144,7 +178,7 @@ async function marked(
     const parts = calls?.parts.filter(({ name }) => "value" in piece && piece.value[1] === name) ?? [];
     return callGrammar(grammars, { schema: {}, plain: {}, parts, written: [piece] });
   };
-  const empty = await grammars.joined({ schema: {}, parts: [], written: [] });
+  const empty = await grammars.joined(EMPTY);
   return markedConstraint({ tokenizer, vocab, empty, compile }, written);
 }
 

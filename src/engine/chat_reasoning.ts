@@ -136,7 +136,7 @@ class BehindReasoning implements Constraint {
     if (this.#state === "inside") this.#reason(id);
     else if (this.#state === "answer") this.#answer?.accept(id);
     else if (id === this.#opening[this.#opened]) this.#open(id);
-    else if (this.#answer === null && this.#opened === 0 && this.#isBlank(id)) return;
+    else if (this.#allowed === null && this.#opened === 0 && this.#isBlank(id)) this.#answer?.accept(id);
     else if (this.#opened === 0 && this.#allowed && !has(this.#allowed, id) && id === this.#leadId) this.#leadId = null;
     else this.#begin(id);
   }
@@ -151,7 +151,7 @@ class BehindReasoning implements Constraint {
     // The answer may begin with the same token.
     if (this.#answer === null) return;
     this.#spent = true;
-    if (this.#allowed && has(this.#allowed, id)) this.#answer.accept(id);
+    if (this.#allowed !== undefined && (this.#allowed === null || has(this.#allowed, id))) this.#answer.accept(id);
     else this.#allowed = undefined;
   }
 

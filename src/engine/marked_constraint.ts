@@ -32,10 +32,15 @@ export async function markedConstraint(parts: MarkedParts, written: readonly Mar
   const graph = new Graph(parts);
   const end = graph.add({ kind: "end" });
   const start = await graph.sequence(written, end);
-  const empty = await parts.empty.matcher();
-  const stops = (await empty.mask())!.slice();
-  empty.close();
-  return new MarkedConstraint(graph.nodes, start, stops, parts.vocab);
+  return new MarkedConstraint(graph.nodes, start, await stopsOf(parts.empty), parts.vocab);
+}
+
+/** The tokens that end a text, as a mask, from the grammar of the empty text. */
+export async function stopsOf(empty: Grammar): Promise<Int32Array> {
+  const matcher = await empty.matcher();
+  const stops = (await matcher.mask())!.slice();
+  matcher.close();
+  return stops;
 }
 
 function tokensOf(text: string, tokenizer: Tokenizer): number[] {

@@ -197,6 +197,59 @@ describe("required calls around control tokens", () => {
   });
 });
 
+describe("optional calls of a strict tool", () => {
+  const strict = tools.map((tool) => ({ ...tool, strict: tool.name === "weather" }));
+  const begun = async (style: CallStyle, given: readonly ToolDefinition[] = strict) =>
+    constraintOf(parts, { tools: given }, style.grammar(given, "auto", true));
+  const J = (args: string): Piece[] => ['<tool_call>\n{"name": "weather", "arguments": ', V(args), "}\n</tool_call>"];
+  const deepseek = deepseekCalls(false);
+  const D_CALL = (args: Piece): Piece[] => [CALLS, `${CALL}weather${SEP}`, args, CALL_END, CALLS_END];
+
+  it.each<[string, CallStyle, readonly Piece[], boolean]>([
+    ["json: text", qwenJson, [V("Well.")], true],
+    [
+      "json: a call in a text, and another",
+      qwenJson,
+      [V("So."), ...J('{"city": "Rome"}'), V("and"), ...J('{"city": "Oslo"}')],
+      true,
+    ],
+    ["json: arguments", qwenJson, [V("So."), ...J('{"days": 3}')], false],
+    ["json: arguments of the second", qwenJson, [...J('{"city": "Rome"}'), V("\n"), ...J('{"days": 3}')], false],
+    ["deepseek", deepseek, [V("So."), ...D_CALL(ROME), V("Done")], true],
+    ["deepseek: arguments", deepseek, D_CALL(BAD), false],
+    ["gpt-oss", harmony, [...THINK, NEXT, HEAD("weather"), ROME, "<|call|>"], true],
+    ["gpt-oss: arguments", harmony, [...THINK, NEXT, HEAD("weather"), BAD], false],
+    ["gpt-oss: another header", harmony, [" to=functions.weather<|channel|>commentary json<|message|>", BAD], false],
+    ["gpt-oss: another tool", harmony, [HEAD("now"), V("[1")], false],
+    ["gpt-oss: a tool that is none", harmony, [HEAD("other"), BAD, "<|call|>"], true],
+    ["gpt-oss: a text", harmony, [...THINK, NEXT, "<|channel|>final<|message|>", BAD, "<|return|>"], true],
+  ])("are held where they begin: %s", async (_, style, pieces, is) => {
+    expect(await allows(await begun(style), pieces, null)).toBe(is);
+  });
+
+  it("gpt-oss: behind reasoning within its budget", async () => {
+    const make = () => begun(harmony);
+    const reasoning = { marks: harmony.reasons!, start: "none" } as const;
+    const held = async (pieces: readonly Piece[]): Promise<boolean> =>
+      allows(behindReasoning(parts, reasoning, { budget: 100 }, await make(), make), pieces, null);
+    expect(await held([...THINK, NEXT, HEAD("weather"), ROME, "<|call|>"])).toBe(true);
+    expect(await held([...THINK, NEXT, HEAD("weather"), BAD])).toBe(false);
+    expect(await held([HEAD("weather"), BAD])).toBe(false);
+    expect(await held(["<|channel|>final<|message|>", BAD])).toBe(true);
+  });
+
+  it("those of other tools are free, and cost nothing", async () => {
+    for (const style of [qwenJson, deepseek, harmony]) expect(await begun(style, tools)).toBeNull();
+  });
+
+  it("a keyword that cannot be held is refused before anything is generated", async () => {
+    const pattern = { type: "string", pattern: "^(a)\\1b" };
+    const odd = [{ name: "f", strict: true, parameters: { type: "object", properties: { a: pattern } } }];
+    for (const style of [qwenJson, deepseek, harmony])
+      await expect(begun(style, odd)).rejects.toThrow(/tool "f".*pattern/);
+  });
+});
+
 describe("reasoning whose marks are tokens", () => {
   it.each<[string, readonly Piece[], string | undefined, boolean]>([
     ["behind a line end", [V("\n"), "<think>", V("Hm."), "</think>", V("12")], "\n", true],

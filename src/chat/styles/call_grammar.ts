@@ -28,6 +28,20 @@ export interface CallGrammar {
   readonly plain: JsonSchema;
   /** For calls that are not JSON as a whole: their text, marks included, instead of `schema`. */
   readonly written?: readonly Written[];
+  /** Where optional calls that are not JSON as a whole begin; null: no token tells. */
+  readonly begun?: BegunCalls | null;
+}
+
+/** A token, and what follows it where a call begins. */
+export interface BegunCalls {
+  readonly mark: string;
+  /** All that may follow it. */
+  readonly all: readonly (readonly Written[])[];
+  /**
+   * The one of `all` that follows, by the text in front of the mark, control tokens by name; null
+   * if no call begins there.
+   */
+  follows(head: string): readonly Written[] | null;
 }
 
 /** The schema of one tool's arguments, a document of its own. */

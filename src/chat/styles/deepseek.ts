@@ -56,7 +56,7 @@ export function deepseekCalls(fenced: boolean, showsTools = true): CallStyle {
         choice,
         parallel,
         (tool) => [{ text: head(tool.name) }, tool.parameters([]), { text: tail }],
-        { before: [{ text: CALLS }], between: fenced ? "\n" : "", after: CALLS_END },
+        { before: [{ text: CALLS }], between: fenced ? "\n" : "", after: CALLS_END, mark: CALLS },
       ),
   };
 }

@@ -33,7 +33,7 @@ export function graniteCalls(callsId: number | null): CallStyle {
               parameters([]),
               { text: "}" },
             ],
-            { before: [{ text: `${CALL}[` }], between: ", ", after: "]" },
+            { before: [{ text: `${CALL}[` }], between: ", ", after: "]", mark: CALL },
           )
         : callGrammar(tools, choice, parallel, { prefixIds: [callsId], id: null, around: (list) => list }),
   };

@@ -1,9 +1,10 @@
 // The call style of gpt-oss (harmony): messages with headers, each in a channel: analysis is
 // reasoning, final is text, and what has a tool as its recipient is a call.
 
-import { createHarmonyParser } from "../harmony_reply.ts";
+import { createHarmonyParser, harmonyHeader } from "../harmony_reply.ts";
 import type { PromptOptions } from "../messages.ts";
 import type { AssistantMessage, ChatMessage } from "../types.ts";
+import type { Written } from "./call_grammar.ts";
 import type { CallStyle, ModelTraits } from "./style.ts";
 import { taggedGrammar } from "./tagged_grammar.ts";
 
@@ -25,18 +26,30 @@ export function harmonyStyle({ template, tokenizer }: ModelTraits): CallStyle | 
     prompt: (messages, options) => ({ messages: oneCallEach(messages), options: knownEffort(options) }),
     parser: createHarmonyParser,
     // A call ends the answer, so there is never more than one.
-    grammar: (tools, choice) =>
-      taggedGrammar(
+    grammar: (tools, choice) => {
+      const behind = new Map<string, readonly Written[]>();
+      const grammar = taggedGrammar(
         tools,
         choice,
         false,
-        ({ name, parameters }) => [
-          { text: `<|channel|>commentary to=functions.${name} <|constrain|>json<|message|>` },
-          parameters([]),
-        ],
-        { before: [NEXT], between: "", after: "<|call|>" },
-      ),
+        ({ name, parameters }) => {
+          behind.set(name, [parameters([]), { text: "<|call|>" }]);
+          return [{ text: `<|channel|>commentary to=functions.${name} <|constrain|>json<|message|>` }, parameters([])];
+        },
+        { before: [NEXT], between: "", after: "<|call|>", mark: "" },
+      );
+      const follows = (head: string) => behind.get(recipientOf(head) ?? "") ?? null;
+      return grammar && { ...grammar, begun: { mark: "<|message|>", all: [...behind.values()], follows } };
+    },
   };
+}
+
+/** The tool that the last header of a text addresses; the prompt may have begun it. */
+function recipientOf(text: string): string | null {
+  const message = Math.max(text.lastIndexOf("<|message|>"), text.lastIndexOf("<|end|>"));
+  const own = text.slice(Math.max(message, 0)).replace(/^<\|(?:message|end)\|>/, "");
+  const header = own.includes("<|start|>") ? own.slice(own.lastIndexOf("<|start|>") + 9) : `assistant ${own}`;
+  return harmonyHeader(header).recipient?.replace(/^functions\./, "") ?? null;
 }
 
 function knownEffort(options: PromptOptions): PromptOptions {

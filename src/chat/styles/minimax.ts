@@ -35,7 +35,7 @@ export const minimax: CallStyle = {
         }),
         { text: "</invoke>\n" },
       ],
-      { before: [...LINES.before, { text: `${OPEN}\n` }], between: "", after: CLOSE },
+      { before: [...LINES.before, { text: `${OPEN}\n` }], between: "", after: CLOSE, mark: OPEN },
     ),
 };
 

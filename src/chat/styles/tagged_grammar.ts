@@ -28,10 +28,17 @@ export interface Around {
   readonly before: readonly Written[];
   readonly between: string;
   readonly after: string;
+  /** The mark with which each call, or `before`, begins. */
+  readonly mark: string;
 }
 
 /** Lines: behind reasoning models leave one or two of them empty. */
-export const LINES: Around = { before: [{ of: [{ text: "\n" }], min: 0, max: 2 }], between: "\n", after: "" };
+export const LINES: Around = {
+  before: [{ of: [{ text: "\n" }], min: 0, max: 2 }],
+  between: "\n",
+  after: "",
+  mark: "<tool_call>",
+};
 
 /**
  * Calls one after the other; null if no tool may be called.
@@ -42,7 +49,7 @@ export function taggedGrammar(
   choice: ToolChoice,
   parallel: boolean,
   write: (tool: WrittenTool) => readonly Written[],
-  { before, between, after }: Around = LINES,
+  { before, between, after, mark }: Around = LINES,
 ): CallGrammar | null {
   const form = { prefixIds: [], id: null, around: () => ({}) };
   const grammar = callGrammar(tools, choice, parallel, form);
@@ -63,7 +70,31 @@ export function taggedGrammar(
   const literal = (text: string): Written[] => (text === "" ? [] : [{ text }]);
   const more: readonly Written[] =
     named === null && parallel ? [{ of: [...literal(between), one], min: 0, max: null }] : [];
-  return { ...grammar, written: [...before, one, ...more, ...literal(after)] };
+  const all = [...before, one, ...more, ...literal(after)];
+  // Calls that stand alone are held one by one.
+  const begun = withoutMark(after === "" ? [one] : all, mark);
+  return {
+    ...grammar,
+    written: all,
+    begun: begun && { mark, all: [begun], follows: () => begun },
+  };
+}
+
+/** What follows the mark with which pieces begin; null if they begin otherwise. */
+function withoutMark(pieces: readonly Written[], mark: string): Written[] | null {
+  const [first, ...rest] = pieces;
+  if (first === undefined) return null;
+  if ("text" in first) {
+    if (!first.text.startsWith(mark)) return null;
+    return first.text === mark ? rest : [{ text: first.text.slice(mark.length) }, ...rest];
+  }
+  if ("of" in first) return withoutMark(rest, mark); // empty lines
+  if (!("any" in first)) return null;
+  const any = first.any.flatMap((one) => {
+    const left = withoutMark(one, mark);
+    return left === null ? [] : [left];
+  });
+  return any.length < first.any.length ? null : [{ any }, ...rest];
 }
 
 /**

@@ -202,6 +202,8 @@ describe("answers of gpt-oss, DeepSeek and Granite", () => {
     ["assistant<|channel|>commentary to=functions.f<|constrain|>json", "commentary", "functions.f", "json", ""],
     ["assistant functions.f<|channel|>commentary", "commentary", "functions.f", null, ""],
     ["assistant<|channel|>final a b to=all json", "final", "all", "json", "a b"],
+    ["assistant<|channel|> commentary to=functions.f", "commentary", "functions.f", null, ""],
+    ["assistant<|channel|> to=functions.f", null, "functions.f", null, ""],
     ["assistant", null, null, null, ""],
   ])("harmony's header %j", (text, channel, recipient, type, surplus) => {
     expect(harmonyHeader(text)).toEqual({ role: "assistant", channel, recipient, type, surplus });

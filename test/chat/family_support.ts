@@ -10,10 +10,14 @@ export const D = (words: string): string => `<\uff5c${words.replaceAll(" ", "\u2
 
 const json = JSON.parse(TALES_JSON) as { added_tokens: object[] };
 
-/** A chat with a template whose marks are tokens; those in angles alone are part of the text. */
-export async function chatOf(template: string) {
+/**
+ * Files of a vocabulary in which the marks of a template are tokens, and its size. Marks in angles
+ * alone are part of the text, all others are control tokens.
+ */
+export function markedFiles(template: string) {
   const found = template.match(/<\|[a-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|<\/?think>|<\/?tool_call>/g) ?? [];
-  const added = [...new Set(found)].map((content, i) => ({
+  const marks = [...new Set(found)];
+  const added = marks.map((content, i) => ({
     id: 4096 + i,
     content,
     special: !/^<\/?[a-z_]+>$/.test(content),
@@ -22,10 +26,16 @@ export async function chatOf(template: string) {
     rstrip: false,
     single_word: false,
   }));
-  const tokenizer = await tokenizerOf({
+  const files = {
     "tokenizer.json": { ...json, added_tokens: [...json.added_tokens, ...added] },
     "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>" },
-  });
+  };
+  return { files, size: 4096 + marks.length };
+}
+
+/** A chat with a template in its own vocabulary. */
+export async function chatOf(template: string) {
+  const tokenizer = await tokenizerOf(markedFiles(template).files);
   const chat = await openChat(memoryFiles({ "chat_template.jinja": template }), tokenizer);
   /** The prompt without the spaces that this vocabulary puts behind control tokens. */
   const prompt = (...given: Parameters<typeof chat.prompt>): string =>
@@ -60,3 +70,7 @@ export const HARMONY = `<|start|>system<|message|>Reasoning: {{ reasoning_effort
 export const GRANITE = `{% if tools %}{{ tools | tojson }}<|tool_call|>{% endif %}
 {%- for m in messages %}<|start_of_role|>{{ m.role }}<|end_of_role|>{{ m.content }}<|end_of_text|>
 {% endfor %}{% if thinking %}<think></think><response></response>{% endif %}<|start_of_role|>assistant<|end_of_role|>`;
+/** Qwen3-Coder. */
+export const CODER = QWEN.replace('{"arguments": {}}', "<function=f><parameter=p>");
+/** DeepSeek's R1 and V3. */
+export const R1 = DEEPSEEK.replace("+ c.function.arg", "+ '\\n```json\\n' + c.function.arg");

@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { ChatMessage, ToolDefinition } from "../../src/chat/types.ts";
-import { chatOf, D, DEEPSEEK, GLM, GLM_LINES, GRANITE, HARMONY, QWEN } from "./family_support.ts";
+import { CODER, chatOf, D, DEEPSEEK, GLM, GLM_LINES, GRANITE, HARMONY, QWEN, R1 } from "./family_support.ts";
 
 const user = (content: string): ChatMessage => ({ role: "user", content });
 const tools: readonly ToolDefinition[] = [{ name: "now", description: "The time.", parameters: { type: "object" } }];
@@ -17,16 +17,11 @@ const result: ChatMessage = { role: "tool", toolCallId: "abcdefghi", content: "n
 describe("chat templates of families", () => {
   it.each([
     ["Qwen3", QWEN, "qwen-json", ["</s>", "<|im_end|>"]],
-    ["Qwen3-Coder", QWEN.replace('{"arguments": {}}', "<function=f><parameter=p>"), "qwen-xml", ["</s>", "<|im_end|>"]],
+    ["Qwen3-Coder", CODER, "qwen-xml", ["</s>", "<|im_end|>"]],
     ["GLM-4.7", GLM, "glm-compact", ["</s>", "<|user|>", "<|observation|>"]],
     ["GLM-4.6", GLM_LINES, "glm", ["</s>"]],
     ["DeepSeek V3.1", DEEPSEEK, "deepseek", ["</s>", D("end of sentence")]],
-    [
-      "DeepSeek R1",
-      DEEPSEEK.replace("+ c.function.arg", "+ '\\n```json\\n' + c.function.arg"),
-      "deepseek-fenced",
-      ["</s>", D("end of sentence")],
-    ],
+    ["DeepSeek R1", R1, "deepseek-fenced", ["</s>", D("end of sentence")]],
     ["gpt-oss", HARMONY, "harmony", ["</s>", "<|return|>", "<|call|>"]],
     ["Granite", GRANITE, "granite", ["</s>", "<|end_of_text|>"]],
   ])("%s: the style of calls and the ends of answers", async (_, template, style, ends) => {

@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import type { ReplyEvent } from "../../src/chat/reply.ts";
 import type { ToolDefinition } from "../../src/chat/types.ts";
-import { chatOf, D, DEEPSEEK, GLM, GLM_LINES, GRANITE, HARMONY, QWEN } from "./family_support.ts";
+import { CODER, chatOf, D, DEEPSEEK, GLM, GLM_LINES, GRANITE, HARMONY, QWEN, R1 } from "./family_support.ts";
 
 const tools: readonly ToolDefinition[] = [
   {
@@ -24,11 +24,8 @@ const [CALL, CALL_END, SEP] = [D("tool call begin"), D("tool call end"), D("tool
 /** Everything that is a mark in one of the families. */
 const MARK =
   /(<\|[a-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|<\/?think>|<\/?tool_call>|<\/?arg_key>|<\/?arg_value>|<\/?response>)/;
-const CODER = QWEN.replace('{"arguments": {}}', "<function=f><parameter=p>");
 /** Qwen3.5 and 3.6. */
 const OPENED = `${CODER.replace("{% if enable_thinking is defined and not enable_thinking %}", "{% if false %}")}<think>\n`;
-const R1 = DEEPSEEK.replace("+ c.function.arg", "+ '\\n```json\\n' + c.function.arg");
-
 interface Wanted {
   readonly reasoning?: string;
   readonly text?: string;

@@ -1,10 +1,12 @@
-// Matrix product for many tokens: y[t,n] = sum_c w[n,c] x[t,c], added to y or not
+// Matrix product for many tokens: y[t,n] = sum_c w[n,c] x[t,c], a bias added or
+// not, added to y or not
 //
 //   w [N, C] packed   x [T, C] f32   ->   y [T, N] f32
 //
 // grid (ceil(rows of the part / TILE_W), ceil(T / TILE_X)): a workgroup makes a tile of TILE_X
 // tokens by TILE_W rows.
 #import "lib/matrix/tile.wgsl"
+#import "lib/matrix/bias.wgsl"
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
@@ -24,10 +26,14 @@ fn x_row(job: Job, m: u32) -> u32 {
 
 fn store_pair(job: Job, m: u32, row: u32, values: vec2f) {
   let at = ((job.first + m) * p.y_stride + part.first_row + row) / 2;
+  var sums = values;
+  if (BIAS == 1) {
+    sums += vec2f(bias_of(row), bias_of(row + 1));
+  }
   if (ADD == 1) {
-    y[at] += values;
+    y[at] += sums;
   } else {
-    y[at] = values;
+    y[at] = sums;
   }
 }
 

@@ -1,11 +1,12 @@
-// Matrix product for few tokens, each weight read once for all: y[t,n] = sum_c w[n,c] x[t,c], added
-// to y or not
+// Matrix product for few tokens, each weight read once for all: y[t,n] = sum_c w[n,c] x[t,c], a
+// bias added or not, added to y or not
 //
 //   w [N, C] packed   x [T, C] f32   ->   y [T, N] f32
 //
 // grid ceil(rows of the part / (FEW_ROWS THREADS / TEAM)) ceil(T / TILE_X): a team makes FEW_ROWS
 // rows of up to TILE_X tokens; where there are more, those of the same rows are side by side.
 #import "lib/matrix/few_shape.wgsl"
+#import "lib/matrix/bias.wgsl"
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 
@@ -43,6 +44,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (row + r < part.rows) {
       let at = (first + m) * p.y_stride + part.first_row + row + r;
       var value = sum_of(m, r, lane);
+      if (BIAS == 1) {
+        value += bias_of(row + r);
+      }
       if (ADD == 1) {
         value += y[at];
       }

@@ -1,11 +1,12 @@
-// Matrix product for few tokens: y[t,n] = sum_c w[n,c] x[t,c], x normed first or not, added to
-// y or not
+// Matrix product for few tokens: y[t,n] = sum_c w[n,c] x[t,c], x normed first or not, a bias
+// added or not, added to y or not
 //
 //   w [N, C] packed   x [T, C] f32   norm [C] f32   ->   y [T, N] f32
 //
 // grid (ceil(rows of the part / (8 THREADS / TEAM)), T): a team makes eight rows of one token.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/matrix/norm_first.wgsl"
+#import "lib/matrix/bias.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;
@@ -33,6 +34,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (i < 8 && row + i < part.rows) {
     let at = t * p.y_stride + part.first_row + row + i;
     var value = row_of(sum, i);
+    if (BIAS == 1) {
+      value += bias_of(row + i);
+    }
     if (ADD == 1) {
       value += y[at];
     }

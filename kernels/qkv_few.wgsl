@@ -1,5 +1,5 @@
-// Projection of q, k and v for few tokens, each weight read once for all, with RoPE and the KV
-// append behind
+// Projection of q, k and v for few tokens, each weight read once for all, with a bias or
+// none, RoPE and the KV append behind
 //
 //   w [rows, D] packed: some heads of the (H + 2 Hkv) Dh rows   x [T, D] f32   angles [positions, Dh / 2] (cos, sin)
 //   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v
@@ -10,6 +10,7 @@
 // is a multiple of 16; parts hold whole heads, and `first_row` of a part counts from the first row
 // of q.
 #import "lib/matrix/few_shape.wgsl"
+#import "lib/matrix/bias.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/token.wgsl"
@@ -51,7 +52,11 @@ fn made_at(m: u32, half: u32, lane: Lane) -> u32 {
 fn make_half(job: Job, row: u32, half: u32, lane: Lane) {
   make_sums(job, row, lane);
   for (var i = lane.index % TEAM; i < job.count * FEW_ROWS; i += TEAM) {
-    made[made_at(i / FEW_ROWS, half, lane) + i % FEW_ROWS] = sum_of(i / FEW_ROWS, i % FEW_ROWS, lane);
+    var value = sum_of(i / FEW_ROWS, i % FEW_ROWS, lane);
+    if (BIAS == 1) {
+      value += bias_of(row + i % FEW_ROWS);
+    }
+    made[made_at(i / FEW_ROWS, half, lane) + i % FEW_ROWS] = value;
   }
   workgroupBarrier();
 }

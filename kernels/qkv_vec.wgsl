@@ -1,4 +1,5 @@
-// Projection of q, k and v for few tokens, with the norm in front and RoPE and the KV append behind
+// Projection of q, k and v for few tokens, with the norm in front and a bias or none,
+// RoPE and the KV append behind
 //
 //   w [rows, D] packed: some heads of the (H + 2 Hkv) Dh rows   x [T, D] f32   norm [D]   angles [positions, Dh / 2] (cos, sin)
 //   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v
@@ -9,6 +10,7 @@
 // parts hold whole heads, and `first_row` of a part counts from the first row of q.
 #import "lib/matrix/products.wgsl"
 #import "lib/matrix/norm_first.wgsl"
+#import "lib/matrix/bias.wgsl"
 #import "lib/team/team.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
@@ -83,8 +85,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let pair = pair_of(row, row + p.pairs, t, lane);
   let token = token_at(t);
   if (i < 8) {
-    let a = row_of(pair.near, i);
-    let b = row_of(pair.far, i);
+    var a = row_of(pair.near, i);
+    var b = row_of(pair.far, i);
+    if (BIAS == 1) {
+      a += bias_of(row + i);
+      b += bias_of(row + p.pairs + i);
+    }
     var turn = vec2f(1, 0);
     if (head < p.heads + p.kv_heads) {
       turn = angles[token.position * p.pairs + first + i];

@@ -1,7 +1,7 @@
 // Router: the K largest scores, softmax or sigmoid of the gate's logits; equal: the
 // lowest expert first; and the rows that the experts take
 //
-//   w [E, D] packed: the gate   x [T, D] f32   norm [D] f32   bias [E] f32
+//   w [E, D] packed: the gate, with a bias of its own or none   x [T, D] f32   norm [D] f32   bias [E] f32
 //   ->   ids [T, K] u32   weights [T, K] f32
 //        y: the normed rows, [T, D] f32 (ROWS 1) or int8 (ROWS 2: quantize.wgsl); none (ROWS 0)
 //
@@ -13,6 +13,7 @@
 // in the order (value descending, id ascending).
 #import "lib/matrix/matvec.wgsl"
 #import "lib/matrix/norm_first.wgsl"
+#import "lib/matrix/bias.wgsl"
 #import "lib/matrix/quantize_row.wgsl"
 #import "lib/grid.wgsl"
 
@@ -85,7 +86,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let sum = sums8(0, min(row, (E - 1) / 8 * 8), t, lane);
     factor = norm_factor(sum.squares);
     if (i < 8 && row + i < E) {
-      let logit = row_of(sum.rows, i) * factor;
+      var logit = row_of(sum.rows, i) * factor;
+      if (BIAS == 1) {
+        logit += bias_of(row + i);
+      }
       logits[row + i] = logit;
       if (p.biased == 1) {
         values[row + i] = ordered(score_of(logit, 0) + bias[row + i]);

@@ -9,12 +9,13 @@ import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
 
-/** A weight matrix [rows, cols] on the backend; y = x · Wᵀ. */
+/** A weight matrix [rows, cols] on the backend; y = x · Wᵀ + b with the bias that its source had. */
 export interface Matrix {
   readonly name: string;
   readonly rows: number;
   readonly cols: number;
   readonly format: Format;
+  /** Of the matrix and its bias. */
   readonly bytes: number;
 }
 
@@ -292,7 +293,7 @@ export interface Ops {
    */
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor;
   /**
-   * Projection, q and k with the layer's qkNorm and RoPE: [T, (H + 2 Hkv) Dh] as q | k | v. The
+   * Projection, biases added, q and k with the layer's qkNorm and RoPE: [T, (H + 2 Hkv) Dh] as q | k | v. The
    * rows of `parts` one below the other are those of q, k and v; a part holds whole heads.
    */
   qkv(x: Tensor, parts: readonly Matrix[], attention: Attention): Tensor;
@@ -304,7 +305,7 @@ export interface Ops {
   attention(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): Tensor;
   /** The columns of x as a matrix takes them: [T, D]. */
   reorder(x: Tensor, order: InputOrder): Tensor;
-  /** x · wᵀ: [T, rows of w]. */
+  /** x · wᵀ + w's bias: [T, rows of w]. */
   matmul(x: Tensor, w: Matrix): Tensor;
   /** x + y, in x's storage: x and norms of x must not be used again. */
   add(x: Tensor, y: Tensor): Tensor;

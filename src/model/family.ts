@@ -27,6 +27,9 @@ export interface LayerArchitecture {
   };
 }
 
+/** Products that may have biases, in every layer: q, k and v; o; the router's gate; the head. */
+export type Biased = "qkv" | "o" | "gate" | "head";
+
 /** A decoder, with everything that loading, planning and inspecting need. */
 export interface Architecture {
   /** The fields of config.json. */
@@ -39,6 +42,8 @@ export interface Architecture {
   readonly eps: number;
   /** Whether the embedding is also the head. */
   readonly tied: boolean;
+  /** Products with biases; absent: none. */
+  readonly biases?: readonly Biased[];
   readonly layers: readonly LayerArchitecture[]; // [L]
   /** The formats of a packed folder's matrices (`hotset quantize`), or null. */
   readonly stored: StoredFormats | null;

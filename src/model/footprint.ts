@@ -16,18 +16,23 @@ export interface Footprint {
 }
 
 /** A layer's vectors, which stay f32. */
-const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, gateBias }: Omit<LayerSources, "gate">) => {
-  return [attnNorm, ffnNorm, ...(qkNorm ? [qkNorm.q, qkNorm.k] : []), ...(gateBias ? [gateBias] : [])];
+const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, gateBias, qkv, wo, gate }: LayerSources) => {
+  const norms = [attnNorm, ffnNorm, ...(qkNorm ? [qkNorm.q, qkNorm.k] : [])];
+  return [...norms, ...(gateBias ? [gateBias] : []), ...biasesOf([...qkv, wo, gate])];
 };
+
+const biasesOf = (matrices: readonly MatrixSource[]) => matrices.flatMap(({ bias }) => bias ?? []);
 
 export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint {
   const vector = ({ rows, cols }: MatrixSource): number => 4 * rows * cols;
   const matrices = heldMatrices(sources, plan);
   const experts = matrices.filter(({ role }) => role === "up" || role === "down");
-  const own = sum(sources.layers, ({ gate, ...layer }) => {
-    return panelLayout(FORMATS.f32, gate.rows, gate.cols).bytes + sum(vectorsOf(layer), vector);
+  const own = sum(sources.layers, (layer) => {
+    const { rows, cols } = layer.gate;
+    return panelLayout(FORMATS.f32, rows, cols).bytes + sum(vectorsOf(layer), vector);
   });
-  const weights = sum(matrices, bytesOf) + own + vector(sources.norm) + orderBytes(sources, plan);
+  const outer = sum([sources.norm, ...biasesOf(sources.head ? [sources.head] : [])], vector);
+  const weights = sum(matrices, bytesOf) + own + outer + orderBytes(sources, plan);
   return { weights, dense: weights - sum(experts, bytesOf) };
 }
 
@@ -35,7 +40,7 @@ export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint 
 export function parametersOf(a: Architecture, { embed, norm, head, layers }: ModelSources) {
   const values = ({ rows, cols }: MatrixSource): number => rows * cols;
   const expert = ({ w1, w2, w3 }: ExpertSource): number => values(w1) + values(w2) + values(w3);
-  const dense = sum([embed, norm, ...(head ? [head] : [])], values);
+  const dense = sum([embed, norm, ...(head ? [head, ...biasesOf([head])] : [])], values);
   const own = sum(layers, (layer) => sum([...layer.qkv, layer.wo, layer.gate, ...vectorsOf(layer)], values));
   const all = sum(layers, (layer) => sum(layer.experts, expert));
   const used = sum(layers, (layer, i) => a.layers[i]!.experts.perToken * expert(layer.experts[0]!));

@@ -99,7 +99,7 @@ function squaresOf<Key>(map: Map<Key, Squares>, key: Key, cols: number): Squares
 
 /** The same source, which packs with an importance. */
 function weighed(source: MatrixSource, importance: Float32Array): MatrixSource {
-  const { name, rows, cols, format, order, ggml } = source;
+  const { name, rows, cols, format, order, ggml, bias } = source;
   return {
     name,
     rows,
@@ -108,6 +108,7 @@ function weighed(source: MatrixSource, importance: Float32Array): MatrixSource {
     ...(format && { format }),
     ...(order && { order }),
     ...(ggml && { ggml }),
+    ...(bias && { bias }),
     readRows: (first, count, into) => source.readRows(first, count, into),
     ...(source.readPlanes && { readPlanes: source.readPlanes.bind(source) }),
     ...(source.readBlocks && { readBlocks: source.readBlocks.bind(source) }),

@@ -95,7 +95,7 @@ function moveColumns(source: MatrixSource, order: Uint32Array): MatrixSource {
  * column order[i].
  */
 export function inReadOrder(sorted: MatrixSource, read: () => Promise<Uint32Array>): MatrixSource {
-  const { name, rows, cols, format } = sorted;
+  const { name, rows, cols, format, bias } = sorted;
   const settle = async (): Promise<MatrixSource> => {
     const order = await read();
     return {
@@ -111,7 +111,7 @@ export function inReadOrder(sorted: MatrixSource, read: () => Promise<Uint32Arra
     };
   };
   const readRows: MatrixSource["readRows"] = async (...range) => (await settle()).readRows(...range);
-  return { name, rows, cols, ...(format && { format }), readRows, settle };
+  return { name, rows, cols, ...(format && { format }), ...(bias && { bias }), readRows, settle };
 }
 
 /** The order in which a matrix takes its inputs when it is held in a format. */

@@ -4,6 +4,7 @@
 import { WeightsError } from "../errors.ts";
 import { rowsOfPlanes } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource, StoredBytes, WeightSource } from "../tensor/types.ts";
+import { concatBiases, takeProduct } from "./bias.ts";
 import type { Architecture, LayerSources, ModelSources, Take } from "./family.ts";
 
 /** Takes from a source. `type`: the model_type of config.json, for messages. */
@@ -93,14 +94,14 @@ export function usualSources(
     const p = `model.layers.${i}.`;
     const q = attention.heads * attention.headDim;
     const kv = attention.kvHeads * attention.headDim;
-    const project = (name: string, rows: number) => take.matrix(`${p}self_attn.${name}_proj.weight`, rows, D);
+    const project = (name: string, rows: number) => takeProduct(a, take, "qkv", `${p}self_attn.${name}_proj`, rows, D);
     const norm = (name: string, whole: number) =>
       vector(`${p}self_attn.${name}_norm.weight`, qkNorm === "whole" ? whole : attention.headDim);
     return {
       attnNorm: vector(`${p}input_layernorm.weight`),
       qkv: [project("q", q), project("k", kv), project("v", kv)],
       qkNorm: qkNorm && { q: norm("q", q), k: norm("k", kv) },
-      wo: take.matrix(`${p}self_attn.o_proj.weight`, D, q),
+      wo: takeProduct(a, take, "o", `${p}self_attn.o_proj`, D, q),
       ffnNorm: vector(`${p}post_attention_layernorm.weight`),
       gateBias: null,
       ...moe(p, experts),
@@ -109,7 +110,7 @@ export function usualSources(
   return {
     embed: take.matrix("model.embed_tokens.weight", a.vocab, D),
     norm: vector("model.norm.weight"),
-    head: a.tied ? null : take.matrix("lm_head.weight", a.vocab, D),
+    head: a.tied ? null : takeProduct(a, take, "head", "lm_head", a.vocab, D),
     layers,
   };
 }
@@ -120,7 +121,7 @@ export function usualSources(
  */
 export function mlpSources(a: Architecture, take: Take): ModelSources {
   return usualSources(a, take, (p, { count: E, intermediate: F }) => ({
-    gate: take.matrix(`${p}mlp.gate.weight`, E, a.hidden),
+    gate: takeProduct(a, take, "gate", `${p}mlp.gate`, E, a.hidden),
     experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
   }));
 }
@@ -160,6 +161,7 @@ export function routedExperts(
 export function concatRows(name: string, parts: readonly MatrixSource[]): MatrixSource {
   if (parts.length === 1) return parts[0]!;
   const { cols, format: first, importance, order, ggml } = parts[0]!; // of inputs, which all parts share
+  const bias = concatBiases(name, parts);
   const same = parts.every(({ format }) => format === first) ? first : undefined;
   /**
    * Calls `use` for each part that overlaps rows first..first+count-1, with the part's own range
@@ -185,6 +187,7 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
     rows: parts.reduce((sum, part) => sum + part.rows, 0),
     cols,
     ...(same && { format: same }),
+    ...(bias && { bias }),
     ...(importance && { importance }),
     ...(same && order && { order }),
     async readRows(first, count, into) {

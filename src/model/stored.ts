@@ -10,7 +10,8 @@ import { type Format, panelLayout } from "../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../tensor/record.ts";
 import { storedExpert, storedMatrix } from "../tensor/stored.ts";
 import type { ExpertSource, MatrixSource, StoredBytes } from "../tensor/types.ts";
-import type { Architecture, LayerSources, ModelSources } from "./family.ts";
+import { biased } from "./bias.ts";
+import type { Architecture, Biased, LayerSources, ModelSources } from "./family.ts";
 import { expertShape, type FormatPlan, formatsText, qkvFormats, runsOf } from "./formats.ts";
 import { expertOrders, inReadOrder, orderIn } from "./input_order.ts";
 import { type CheckedTake, concatRows } from "./sources.ts";
@@ -20,6 +21,7 @@ const EMBED = "model.embed_tokens.blocks";
 const NORM = "model.norm.weight";
 const HEAD = "lm_head.blocks";
 const HEAD_ORDER = "lm_head.order";
+const HEAD_BIAS = "lm_head.bias";
 const layerNames = (i: number) => {
   const p = `model.layers.${i}.`;
   return {
@@ -28,7 +30,11 @@ const layerNames = (i: number) => {
     qkv: (first: number, end: number) => `${p}self_attn.${"qkv".slice(first, end)}_proj.blocks`,
     wo: `${p}self_attn.o_proj.blocks`,
     gate: `${p}block_sparse_moe.gate.weight`,
-    gateBias: `${p}block_sparse_moe.gate.bias`,
+    gateBias: `${p}block_sparse_moe.gate.bias`, // to choose by
+    // What is added to products, where they have biases.
+    qkvBias: (first: number, end: number) => `${p}self_attn.${"qkv".slice(first, end)}_proj.bias`,
+    woBias: `${p}self_attn.o_proj.bias`,
+    logitsBias: `${p}block_sparse_moe.gate.logits.bias`,
     attnNorm: `${p}input_layernorm.weight`,
     ffnNorm: `${p}post_attention_layernorm.weight`,
     qNorm: `${p}self_attn.q_norm.weight`,
@@ -80,24 +86,28 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
   const ordered = (name: string, lists: Uint32Array | null | undefined): StoredTensor[] => {
     return lists ? [{ kind: "order", name, shape: [4 * lists.length], lists }] : [];
   };
+  const bias = (name: string, { bias }: MatrixSource): StoredTensor[] => (bias ? [vector(name, bias)] : []);
   const layers = sources.layers.map((layer, i) => {
     const names = layerNames(i);
     const { gate, gateBias, qkNorm, experts, qkv, wo } = layer;
     const { q, k, v, o, up, down } = stored.layer(i);
     const { rows: intermediate, cols: hidden } = experts[0]!.w1;
     const shape = { count: experts.length, hidden, intermediate, up, down };
-    const projections = runsOf([q, k, v]).map(({ format, first, end }) => {
+    const projections = runsOf([q, k, v]).flatMap(({ format, first, end }) => {
       const name = names.qkv(first, end);
-      return packed(name, concatRows(name, qkv.slice(first, end)), format);
+      const joined = concatRows(name, qkv.slice(first, end));
+      return [packed(name, joined, format), ...bias(names.qkvBias(first, end), joined)];
     });
     return [
       ...experts.map((source, e) => record(names.record(e), source, shape)),
       ...projections,
       packed(names.wo, wo, o),
+      ...bias(names.woBias, wo),
       ...ordered(names.qkvOrder, orderIn(qkv[0]!, q)),
       ...ordered(names.woOrder, orderIn(wo, o)),
       ...ordered(names.expertOrders, expertOrders(experts, up)),
       { kind: "f32", name: names.gate, shape: [gate.rows, gate.cols], source: gate } as const,
+      ...bias(names.logitsBias, gate),
       vector(names.attnNorm, layer.attnNorm),
       vector(names.ffnNorm, layer.ffnNorm),
       ...(qkNorm ? [vector(names.qNorm, qkNorm.q), vector(names.kNorm, qkNorm.k)] : []),
@@ -106,7 +116,12 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
   });
   const outer = [packed(EMBED, sources.embed, stored.embed), vector(NORM, sources.norm)];
   const { head } = sources;
-  if (head !== null) outer.push(packed(HEAD, head, stored.head), ...ordered(HEAD_ORDER, orderIn(head, stored.head)));
+  if (head !== null)
+    outer.push(
+      packed(HEAD, head, stored.head),
+      ...bias(HEAD_BIAS, head),
+      ...ordered(HEAD_ORDER, orderIn(head, stored.head)),
+    );
   return [...layers, outer];
 }
 
@@ -115,6 +130,8 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
   const { hidden: D, vocab: V } = a;
   const packed = (name: string, rows: number, cols: number, format: Format): MatrixSource =>
     storedMatrix(name, rows, cols, { format, ...take.bytes(name, panelLayout(format, rows, cols).bytes) });
+  const withBias = (matrix: MatrixSource, of: Biased, name: string): MatrixSource =>
+    a.biases?.includes(of) ? biased(matrix, take.matrix(name, matrix.rows)) : matrix;
   /** Reads `count` orders of `cols` inputs, once; null: they come as they are. */
   const ordersOf = (name: string, count: number, cols: number): ((i: number) => Promise<Uint32Array>) | null => {
     if (!take.has(name)) return null;
@@ -130,7 +147,9 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
   return {
     embed: packed(EMBED, V, D, stored.embed),
     norm: take.matrix(NORM, D),
-    head: a.tied ? null : inOrder(packed(HEAD, V, D, stored.head), ordersOf(HEAD_ORDER, 1, D)),
+    head: a.tied
+      ? null
+      : inOrder(withBias(packed(HEAD, V, D, stored.head), "head", HEAD_BIAS), ordersOf(HEAD_ORDER, 1, D)),
     layers: a.layers.map(({ attention, qkNorm, experts }, i): LayerSources => {
       const names = layerNames(i);
       const { count, intermediate } = experts;
@@ -144,12 +163,13 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
         attnNorm: take.matrix(names.attnNorm, D),
         qkv: runsOf([q, k, v]).map(({ format, first, end }) => {
           const rows = [qRows, kvRows, kvRows].slice(first, end).reduce((sum, n) => sum + n, 0);
-          return inOrder(packed(names.qkv(first, end), rows, D, format), qkvOrder);
+          const joined = packed(names.qkv(first, end), rows, D, format);
+          return inOrder(withBias(joined, "qkv", names.qkvBias(first, end)), qkvOrder);
         }),
         qkNorm: qkNorm && { q: norm(names.qNorm, qRows), k: norm(names.kNorm, kvRows) },
-        wo: inOrder(packed(names.wo, D, qRows, o), ordersOf(names.woOrder, 1, qRows)),
+        wo: inOrder(withBias(packed(names.wo, D, qRows, o), "o", names.woBias), ordersOf(names.woOrder, 1, qRows)),
         ffnNorm: take.matrix(names.ffnNorm, D),
-        gate: take.matrix(names.gate, count, D),
+        gate: withBias(take.matrix(names.gate, count, D), "gate", names.logitsBias),
         gateBias: experts.score === "sigmoid" ? take.matrix(names.gateBias, count) : null,
         experts: Array.from({ length: count }, (_, e) => {
           const name = names.record(e);

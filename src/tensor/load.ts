@@ -35,6 +35,16 @@ export interface PanelSource {
   readonly stored: StoredPanels | null;
 }
 
+/** A matrix's bias [rows], or null. @throws WeightsError */
+export async function biasOf({ name, rows, bias }: MatrixSource): Promise<Float32Array<ArrayBuffer> | null> {
+  if (!bias) return null;
+  if (bias.rows * bias.cols !== rows)
+    throw new RangeError(`${name}: a bias of ${bias.rows * bias.cols} for ${rows} rows`);
+  const values = new Float32Array(rows);
+  await bias.readRows(0, bias.rows, values);
+  return values;
+}
+
 /** A matrix in a format. */
 export function matrixPanels(source: MatrixSource, format: Format): PanelSource {
   const { rows, cols, panels } = source;

@@ -84,6 +84,8 @@ export interface MatrixSource {
    * @throws WeightsError
    */
   settle?(): Promise<MatrixSource>;
+  /** [1, rows] or [rows, 1]: what is added to every product with the matrix, in f32. */
+  readonly bias?: MatrixSource;
   /** [cols]: what a weight's error counts when the matrix is packed (Format.pack()). */
   readonly importance?: Float32Array;
 }

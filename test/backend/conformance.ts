@@ -6,7 +6,7 @@ import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/ind
 import type { Ops } from "../../src/backend/ops.ts";
 import { RequestError, WeightsError } from "../../src/errors.ts";
 import { panelLayout } from "../../src/tensor/format.ts";
-import { held, memorySource, packedSource } from "../support/memory_source.ts";
+import { held, memorySource, packedSource, withBias } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
@@ -201,6 +201,30 @@ function products(ops: () => Ops, { counts, shapes, precisions }: Cases): void {
         }
       },
     );
+
+    it.each(precisions)("x += norm(x) by [50, 50] and a bias, in %s", async (precision) => {
+      const D = 50;
+      const x = uniform(MAX_TOKENS * D, 41);
+      const w = uniform(D * D, 42, 0.1);
+      const [bias, norm] = [uniform(D, 43, 2), uniform(D, 44, 2)];
+      const input = await inputTable(ops(), x, D);
+      const m = await ops().loadMatrix(withBias(memorySource("w", w, D, D), bias), FORMATS[precision]);
+      const v = await ops().loadVector(memorySource("norm", norm, 1, D));
+      const weights = held(FORMATS[precision], w, D, D);
+      const nmse = allowedNmse(ops(), FORMATS[precision]);
+      for (const T of counts) {
+        const own = x.subarray(0, T * D);
+        const want = reference.matmul(own, weights, D, bias);
+        ops().begin(batchOf(T));
+        expectClose(await ops().read(ops().matmul(ops().embed(input), m)), want, D, nmse);
+        const sums = reference.matmul(reference.rmsNorm(own, norm, 1e-5), weights, D, bias);
+        ops().begin(batchOf(T));
+        const residual = ops().embed(input);
+        const sum = ops().add(residual, ops().matmul(ops().rmsNorm(residual, v, 1e-5), m));
+        const all = sums.map((value, i) => value + own[i]!);
+        expectClose(await ops().read(sum), all, D, nmse);
+      }
+    });
 
     it.each(AUTOMATIC)("embeds tokens in any order, again and again, from a table in %s", async (precision) => {
       const [V, D] = [320, 60];

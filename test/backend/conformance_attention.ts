@@ -4,7 +4,7 @@
 import { describe, expect, it } from "vitest";
 import { AUTOMATIC, FORMATS } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
-import { held, memorySource, sourceFor } from "../support/memory_source.ts";
+import { held, memorySource, sourceFor, withBias } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
@@ -191,6 +191,7 @@ export function attentionConformance(ops: () => Ops): void {
   });
 
   describe("qkv in parts", () => {
+    // Those of the second have biases, but for k.
     const mixes = [
       ["q4_k", "q8", "q6_k"],
       ["q8", "f32", "q4"],
@@ -214,11 +215,15 @@ export function attentionConformance(ops: () => Ops): void {
         const loaded = await ops().loadVector(memorySource("norm", norm, 1, D));
         const parts = [heads, kvHeads, kvHeads].map((n, i) => {
           const w = uniform(n * headDim * D, 73 + i, 0.3);
-          return { format: FORMATS[names[i]!], w, rows: n * headDim };
+          const rows = n * headDim;
+          const bias = names === mixes[1] && i !== 1 ? uniform(rows, 83 + i, 2) : null;
+          return { format: FORMATS[names[i]!], w, rows, bias };
         });
         const matrices: Matrix[] = [];
-        for (const [i, { format, w, rows }] of parts.entries())
-          matrices.push(await ops().loadMatrix(sourceFor(format, `part ${i}`, w, rows, D), format));
+        for (const [i, { format, w, rows, bias }] of parts.entries()) {
+          const source = sourceFor(format, `part ${i}`, w, rows, D);
+          matrices.push(await ops().loadMatrix(bias ? withBias(source, bias) : source, format));
+        }
         const positions = Uint32Array.from({ length: T }, (_, t) => t + 30);
         const tables = [Uint32Array.of(0, 1, 2, 3)];
         const store = ops().createKv({ layers: 1, kvHeads, headDim }, "f32", 32);
@@ -230,7 +235,9 @@ export function attentionConformance(ops: () => Ops): void {
         expect(y.shape).toEqual([T, width]);
         const got = await ops().read(y);
         const normed = reference.rmsNorm(x, norm, 1e-5);
-        const products = parts.map(({ format, w, rows }) => reference.matmul(normed, held(format, w, rows, D), D));
+        const products = parts.map(({ format, w, rows, bias }) =>
+          reference.matmul(normed, held(format, w, rows, D), D, bias),
+        );
         const rows = Array.from({ length: T }, (_, t) =>
           products.flatMap((all, i) => [...all.subarray(t * parts[i]!.rows, (t + 1) * parts[i]!.rows)]),
         );

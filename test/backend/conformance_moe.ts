@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Ops, Vector } from "../../src/backend/ops.ts";
-import { type ExpertData, expertSource, held, memorySource } from "../support/memory_source.ts";
+import { type ExpertData, expertSource, held, memorySource, withBias } from "../support/memory_source.ts";
 import { integers, uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
@@ -80,6 +80,21 @@ export function moeConformance(ops: () => Ops): void {
         expectClose(await ops().read(routes.weights), Float64Array.from(want.weights), K);
       }
     });
+  });
+
+  it("a router whose gate has a bias: top 6 of 40", async () => {
+    const [E, K, D] = [40, 6, 64];
+    const [x, gate] = [inputs(D, 50), uniform(E * D, 51)];
+    const bias = uniform(E, 56, 9); // so large that it changes who is chosen
+    const input = await inputTable(ops(), x, D);
+    const m = await ops().loadMatrix(withBias(memorySource("gate", gate, E, D), bias), FORMATS.f32);
+    for (const T of [65, 1, 7]) {
+      ops().begin(batchOf(T));
+      const routes = ops().route(ops().embed(input), { gate: m, k: K, normalize: true });
+      const want = reference.route(x.subarray(0, T * D), gate, D, K, { added: bias });
+      expect([...(await ops().read(routes.ids))]).toEqual(want.ids);
+      expectClose(await ops().read(routes.weights), Float64Array.from(want.weights), K);
+    }
   });
 
   experts(ops, { counts: TOKENS, precisions: AUTOMATIC });

@@ -8,7 +8,7 @@ import { splitParts } from "../../src/backend/webgpu/weights/space.ts";
 import { DeviceError, MemoryError, RequestError } from "../../src/errors.ts";
 import { panelLayout } from "../../src/tensor/format.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
-import { expertSource, memorySource } from "../support/memory_source.ts";
+import { expertSource, memorySource, withBias } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { expectClose } from "../support/reference.ts";
 import { attentionOf, batchOf, inputTable, range } from "../support/steps.ts";
@@ -24,7 +24,8 @@ async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
   const norm = await ops.loadVector(memorySource("norm", uniform(D, 2), 1, D));
   const qkv = await ops.loadMatrix(memorySource("qkv", uniform(128 * D, 3, 0.2), 128, D), FORMATS[precision]);
   const gate = await ops.loadMatrix(memorySource("gate", uniform(E * D, 4), E, D), FORMATS.f32);
-  const head = await ops.loadMatrix(memorySource("head", uniform(500 * D, 5, 0.2), 500, D), FORMATS[precision]);
+  const rows = withBias(memorySource("head", uniform(500 * D, 5, 0.2), 500, D), uniform(500, 6, 2));
+  const head = await ops.loadMatrix(rows, FORMATS[precision]);
   const data = Array.from({ length: E }, (_, e) => ({
     w1: uniform(F * D, 10 + e, 0.2),
     w3: uniform(F * D, 20 + e, 0.2),

@@ -2,13 +2,14 @@
 
 import { expect, it } from "vitest";
 import { nextLayerPrediction } from "../../src/experts/prediction.ts";
-import { memorySource } from "../support/memory_source.ts";
+import { memorySource, withBias } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 
 const [E, D, K] = [12, 16, 3];
 
-it.each([false, true])("is what the next router chooses for the same residual, with a bias: %s", async (biased) => {
+it.each([false, true])("is what the next router chooses for the same residual, with biases: %s", async (biased) => {
+  const added = uniform(E, 8, 2);
   const bias = uniform(E, 9, 0.7);
   const layers = [0, 1].map((i) => {
     const norm = uniform(D, 1 + i).map((w) => w + 2);
@@ -16,11 +17,17 @@ it.each([false, true])("is what the next router chooses for the same residual, w
     const source = (name: string, data: Float32Array, rows: number) =>
       memorySource(name, data, rows, data.length / rows);
     const gateBias = biased ? source("bias", bias, 1) : null;
-    return { norm, weights: gate, ffnNorm: source("norm", norm, 1), gate: source("gate", gate, E), gateBias };
+    return {
+      norm,
+      weights: gate,
+      ffnNorm: source("norm", norm, 1),
+      gate: biased ? withBias(source("gate", gate, E), added) : source("gate", gate, E),
+      gateBias,
+    };
   });
   const [first, next] = layers as [(typeof layers)[0], (typeof layers)[0]];
   const predict = await nextLayerPrediction(layers, K);
-  const rule = { sigmoid: biased, bias: biased ? bias : null };
+  const rule = { sigmoid: biased, bias: biased ? bias : null, added: biased ? added : null };
   for (let seed = 20; seed < 30; seed++) {
     const residual = uniform(D, seed);
     const x = Float32Array.from(reference.rmsNorm(residual, first.norm, 0));

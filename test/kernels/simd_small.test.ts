@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import { add } from "../../kernels/add.ts";
+import { addBias } from "../../kernels/add_bias.ts";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { packedMatrix, unpackRow } from "../../kernels/packed.ts";
 import { qkNorm } from "../../kernels/qk_norm.ts";
@@ -123,6 +124,18 @@ describe.each(simdBenches())("$name", ({ kernels, of, put, room, floats, bytes }
     const [at, weights] = [put(x), put(w)];
     for (const [from, to] of ranges(T)) kernels.qkNorm!(from, to, 0, at, width, first, runs, weights, 1e-3, D);
     expectEach(floats(at, T * width), want, 2 ** -23);
+  });
+
+  it("addBias: bit for bit, and nothing outside its columns", () => {
+    const [T, width, first, N] = [7, 40, 3, 29];
+    const [y, bias] = [uniform(T * width, 15), uniform(N, 16)];
+    const want = y.map((value, i) => value + (bias[(i % width) - first] ?? 0));
+    const own = y.slice();
+    addBias(own, width, first, bias, 0, T);
+    expect(own).toEqual(want);
+    const [at, values] = [put(y), put(bias)];
+    for (const [from, to] of ranges(T)) kernels.addBias!(from, to, 0, at, width, first, values, N);
+    expect(floats(at, T * width)).toEqual(want);
   });
 
   it("add: bit for bit, and nothing outside its range", () => {

@@ -56,7 +56,7 @@ describe.skipIf(noAdapter)(`route in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
         n: T,
         variant: { weights: "f32", arithmetic, reduce },
         params: { D, eps: EPS, K, normalize: 1, sigmoid: 0, biased: 0 },
-        overrides: { THREADS: threads, TEAM: threads / teams, NORM: 1, ROWS: rows, EXPERTS: E },
+        overrides: { BIAS: 0, THREADS: threads, TEAM: threads / teams, NORM: 1, ROWS: rows, EXPERTS: E },
         buffers: { w, part, x, norm, bias: new Float32Array(4), ids, weights, y },
       });
       const own = Float32Array.from({ length: T * D }, (_, i) => x[Math.floor(i / D) * groups * 32 + (i % D)]!);

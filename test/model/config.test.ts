@@ -45,12 +45,14 @@ describe("config.json of a Qwen3-MoE", () => {
     const b = readArchitecture({ ...bare, head_dim: null }, "config.json");
     expect([b.eps, b.layers[0]!.experts.normalize]).toEqual([1e-6, false]);
     expect(b.layers[0]!.attention).toMatchObject({ headDim: 16, rope: defaultRope(1e4, 16) });
+    expect(b.biases).toEqual([]);
+    expect(readArchitecture({ ...QWEN3, attention_bias: true }, "config.json").biases).toEqual(["qkv", "o"]);
   });
 
   it.each<[object, string]>([
     [{ decoder_sparse_step: 2 }, "decoder_sparse_step: expected 1, found 2"],
     [{ mlp_only_layers: [0] }, "mlp_only_layers: expected an empty list, found a list"],
-    [{ attention_bias: true }, "attention_bias: expected false, found true"],
+    [{ attention_bias: 1 }, "attention_bias: expected true or false, found 1"],
     [{ use_sliding_window: true }, "use_sliding_window: expected false, found true"],
     [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor: expected 1 (24 of 24 values of a head rotate), found 0.5"],
     [

@@ -15,7 +15,7 @@ import { nodeFiles } from "../../src/weights/node_files.ts";
 import { backends } from "../support/backends.ts";
 import { cpuOps, cpuPaths, readyCpuOps } from "../support/cpu.ts";
 import { type Expected, readExpected, worst } from "../support/expected.ts";
-import { inShared, titled } from "../support/fixtures.ts";
+import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
 import { tensorFile } from "../weights/memory_files.ts";
 
@@ -25,7 +25,8 @@ interface Case {
 }
 
 const inFamilies = (name: string) => ({ name, ...inShared(`fixtures/families/${name}`) });
-const FOLDERS = ["qwen3_moe-a", "olmoe-a", "minimax_m2-a"].map(inFamilies);
+const BIASED = { name: "qwen3_moe-biased", path: inRepo("test/fixtures/qwen3_moe-biased"), skip: null };
+const FOLDERS = [BIASED, ...["qwen3_moe-a", "olmoe-a", "minimax_m2-a"].map(inFamilies)];
 /** With a scaling of RoPE each. */
 const SCALED = ["mixtral-linear-a", "mixtral-llama3-a", "mixtral-yarn-a"].map(inFamilies);
 /** With matrices of four bits, of FP8, and others of four bits, which are the same in memory. */

@@ -10,7 +10,7 @@ import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { cpuOps } from "../support/cpu.ts";
 import { readExpected, worst } from "../support/expected.ts";
-import { inShared, titled } from "../support/fixtures.ts";
+import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
 import { type Given, ggufFile, type MadeTensor } from "../weights/gguf/make_gguf.ts";
 import { convert, type Weights } from "../weights/gguf/make_model.ts";
@@ -65,8 +65,12 @@ const yarn = (c: Config): Keys => ({
   "llama.rope.scaling.original_context_length": ["u32", c.rope_scaling!.original_max_position_embeddings!],
 });
 
+const qwen3 = (c: Config): Keys => ({ "qwen3moe.expert_feed_forward_length": ["u32", c.moe_intermediate_size!] });
+
 interface Case {
   readonly folder: string;
+  /** Whether it is in the repository. */
+  readonly own?: true;
   readonly architecture: string;
   readonly keys: (c: Config) => Keys;
   readonly tensors?: (c: Config) => MadeTensor[];
@@ -75,8 +79,9 @@ const cases: readonly Case[] = [
   {
     folder: "qwen3_moe-a",
     architecture: "qwen3moe",
-    keys: (c) => ({ "qwen3moe.expert_feed_forward_length": ["u32", c.moe_intermediate_size!] }),
+    keys: qwen3,
   },
+  { folder: "qwen3_moe-biased", own: true, architecture: "qwen3moe", keys: qwen3 },
   { folder: "olmoe-a", architecture: "olmoe", keys: () => ({}) },
   {
     folder: "minimax_m2-a",
@@ -121,7 +126,8 @@ async function converted(path: string, { architecture, keys, tensors }: Case): P
 
 describe("architectures of GGUF files", () => {
   for (const given of cases) {
-    const { path, skip } = inShared(`fixtures/families/${given.folder}`);
+    const own = { path: inRepo(`test/fixtures/${given.folder}`), skip: null };
+    const { path, skip } = given.own ? own : inShared(`fixtures/families/${given.folder}`);
     it.skipIf(skip)(titled(`${given.architecture}, ${given.folder}: logits of transformers`, skip), async () => {
       const folder = mkdtempSync(join(tmpdir(), "hotset-gguf-"));
       onTestFinished(() => rmSync(folder, { recursive: true }));

@@ -20,6 +20,11 @@ export function memorySource(name: string, data: Float32Array, rows: number, col
   };
 }
 
+/** The same matrix with a bias [rows]. */
+export function withBias(source: MatrixSource, bias: Float32Array): MatrixSource {
+  return { ...source, bias: memorySource(`bias of ${source.name}`, bias, 1, source.rows) };
+}
+
 /**
  * The same, but returns rows already packed in `format`, and false for another format.
  */

@@ -8,14 +8,14 @@ import type { ExpertData } from "./memory_source.ts";
 
 type Numbers = Float32Array | Float64Array;
 
-/** y = x wᵀ: x [T, D], w [N, D] -> [T, N]. */
-export function matmul(x: Numbers, w: Numbers, D: number): Float64Array {
+/** y = x wᵀ + bias: x [T, D], w [N, D], bias [N] -> [T, N]. */
+export function matmul(x: Numbers, w: Numbers, D: number, bias: Numbers | null = null): Float64Array {
   const T = x.length / D;
   const N = w.length / D;
   const y = new Float64Array(T * N);
   for (let t = 0; t < T; t++)
     for (let n = 0; n < N; n++) {
-      let sum = 0;
+      let sum = bias?.[n] ?? 0;
       for (let d = 0; d < D; d++) sum += x[t * D + d]! * w[n * D + d]!;
       y[t * N + n] = sum;
     }
@@ -144,8 +144,10 @@ export class Timeline {
 export interface RouteRule {
   readonly normalize?: boolean;
   readonly sigmoid?: boolean;
-  /** [E] */
+  /** [E]: added to scores to choose by. */
   readonly bias?: Numbers | null;
+  /** [E]: the gate's own, added to logits. */
+  readonly added?: Numbers | null;
 }
 
 /** The k largest scores of the gate; equal ones: the lowest expert first. */
@@ -154,10 +156,10 @@ export function route(
   gate: Numbers,
   D: number,
   k: number,
-  { normalize = true, sigmoid = false, bias = null }: RouteRule = {},
+  { normalize = true, sigmoid = false, bias = null, added = null }: RouteRule = {},
 ): { ids: number[]; weights: number[] } {
   const E = gate.length / D;
-  const logits = matmul(x, gate, D);
+  const logits = matmul(x, gate, D, added);
   const ids: number[] = [];
   const weights: number[] = [];
   for (let row = 0; row < logits.length; row += E) {

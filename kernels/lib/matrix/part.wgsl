@@ -10,6 +10,7 @@ struct Part {
   planes: vec4u, // where each plane starts in an expert's packed matrix, in units of 16 bytes
   stride: u32, // from one expert's packed matrix to the next, in units of 16 bytes
   groups: u32, // groups of 32 columns a row
+  biases: u32, // where the rows' biases start, in units of 16 bytes (bias.wgsl)
 }
 
 @group(0) @binding(1) var<uniform> part: Part;

@@ -19,6 +19,7 @@ export const JOBS = [
   "qkNorm",
   "rope",
   "add",
+  "addBias",
   "append",
   "attention",
   "embed",

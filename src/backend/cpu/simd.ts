@@ -101,9 +101,9 @@ class SimdOps implements Ops {
 
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
-    const packed = await loadMatrix(this.#heaps, source, format);
+    const packed = await loadMatrix(this.#heaps, this.#home, source, format);
     const { name, rows, cols } = source;
-    const { bytes } = panelLayout(format, rows, cols);
+    const bytes = panelLayout(format, rows, cols).bytes + (source.bias ? 4 * rows : 0);
     this.#weightBytes += bytes;
     const matrix: LoadedMatrix = { name, rows, cols, format, bytes, packed };
     return matrix;
@@ -361,14 +361,14 @@ class SimdOps implements Ops {
 
   // ---- parts of verbs ---------------------------------------------------------------------------
 
-  /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */
+  /** x [T, D] · wᵀ + its bias as a new tensor [T, rows of w]. */
   #product(verb: string, x: Tensor, w: Matrix): SimdTensor {
     const y = this.#tensor(verb, sizes(x)[0], w.rows);
     this.#multiply(x, w, y.at);
     return y;
   }
 
-  /** x [T, D] · wᵀ, later, to `to` in the home heap, as columns of rows of `width` values. */
+  /** x [T, D] · wᵀ + its bias, later, to `to` in the home heap, as columns of rows of `width` values. */
   #multiply(x: Tensor, w: Matrix, to: number, width = w.rows): void {
     const [T, D] = sizes(x);
     this.#later.push(() => {

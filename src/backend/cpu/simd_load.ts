@@ -11,6 +11,7 @@ import {
   rowBlocks,
 } from "../../tensor/format.ts";
 import {
+  biasOf,
   expertPanels,
   loadPanels,
   matrixPanels,
@@ -34,6 +35,8 @@ export interface SimdMatrix {
   /** Groups of 32 columns. */
   readonly groups: number;
   readonly at: number;
+  /** Address in the home heap of its bias [rows]; null: none. */
+  readonly bias: number | null;
 }
 
 /** An expert's two matrices, in one heap. */
@@ -51,12 +54,21 @@ const PIECE_BYTES = 4 * 2 ** 20;
 export const AHEAD_BYTES = 64 * 2 ** 20;
 /** Rows that are packed faster than handed to another thread. */
 const GRAIN_WEIGHTS = 16_384;
-/** Loads one matrix into a heap with room. @throws WeightsError, MemoryError */
-export async function loadMatrix(heaps: SimdHeaps, source: MatrixSource, format: Format): Promise<SimdMatrix> {
+
+/** Loads one matrix into a heap with room, its bias into `home`. @throws WeightsError, MemoryError */
+export async function loadMatrix(
+  heaps: SimdHeaps,
+  home: Heap,
+  source: MatrixSource,
+  format: Format,
+): Promise<SimdMatrix> {
   const panels = matrixPanels(source, format);
   const { heap, at } = await allocate(heaps, source, format.name, panels.layout.bytes);
   await loadAt(heaps, panels, heap, at);
-  return matrixAt(heap, at, panels.layout, source.rows);
+  const values = await biasOf(source);
+  const bias = values && home.allocate(values.byteLength, `the bias of ${source.name}`);
+  if (bias !== null) home.floats.set(values!, bias / 4);
+  return { ...matrixAt(heap, at, panels.layout, source.rows), bias };
 }
 
 /** Loads one expert as a record into a heap with room. @throws WeightsError, MemoryError */
@@ -189,5 +201,5 @@ async function allocate(heaps: SimdHeaps, { name, rows, cols }: MatrixSource, fo
 
 /** A matrix of `rows` rows at an address. */
 function matrixAt(heap: Heap, at: number, { format, cols, padded }: PanelLayout, rows: number): SimdMatrix {
-  return { heap, format, rows, cols, groups: padded / GROUP, at };
+  return { heap, format, rows, cols, groups: padded / GROUP, at, bias: null };
 }

@@ -48,7 +48,7 @@ export class SimdProducts {
   }
 
   /**
-   * x [T, D] · wᵀ, both x and y in the home heap, as columns of rows of `width` values. Yields
+   * x [T, D] · wᵀ + its bias, both x and y in the home heap, as columns of rows of `width` values. Yields
    * where the event loop may run, like the following methods.
    */
   *product(x: number, T: number, w: SimdMatrix, y: number, width = w.rows): Generator<void> {
@@ -68,12 +68,12 @@ export class SimdProducts {
       macsOf(w, T),
       args,
     );
-    if (direct) return;
     const { bytes } = this.#home;
-    for (let t = 0; t < T; t++) {
+    for (let t = 0; t < T && !direct; t++) {
       const from = to + 4 * t * rows;
       bytes.set(heap.bytes.subarray(from, from + 4 * rows), y + 4 * t * width);
     }
+    if (w.bias !== null) this.#pool.run("addBias", this.#home, T, this.rowsOf(rows), y, width, 0, w.bias, rows);
   }
 
   /**

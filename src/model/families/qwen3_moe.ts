@@ -13,15 +13,15 @@ export const qwen3Moe: Family = {
   types: ["qwen3_moe"],
 
   architecture(c) {
-    // Dense layers, biases and windows are not implemented; no published model has them.
+    // Dense layers and windows are not implemented; no published model has them.
     c.only("decoder_sparse_step", [1]);
     c.only("mlp_only_layers", [[], null], "an empty list");
-    c.only("attention_bias", [false]);
     c.only("use_sliding_window", [false]);
     const { depth, ...common } = commonFields(c);
     const intermediate = c.size("moe_intermediate_size");
     const shape = headFields(c, common.hidden);
     const experts = expertFields(c, "num_experts", "num_local_experts");
+    const biases = c.flag("attention_bias", false) ? (["qkv", "o"] as const) : [];
     const normalize = c.flag("norm_topk_prob", false);
     const eps = c.positive("rms_norm_eps", 1e-6);
     const rope = readRope(c, shape.headDim, 1e4);
@@ -30,7 +30,7 @@ export const qwen3Moe: Family = {
       qkNorm: "head",
       experts: { ...experts, intermediate, activation: "silu", score: "softmax", normalize },
     };
-    return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
+    return { ...common, ...closingFields(c), eps, biases, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },
 
   sources: mlpSources,

@@ -11,6 +11,15 @@ export interface MoeNames {
   readonly down: string;
 }
 
+/** What fields of config.json follow from beside the keys. */
+export interface ConfigFacts {
+  readonly experts: number;
+  /** Values of a head that turn. */
+  readonly turned: number;
+  /** Whether q, k and v have biases. */
+  readonly biased: boolean;
+}
+
 /** One architecture, and the family of the model hub that its files were made from. */
 export interface GgufArchitecture {
   /** The value of general.architecture, which its keys begin with. */
@@ -25,8 +34,8 @@ export interface GgufArchitecture {
   readonly gating: 1 | 2;
   /** Whether a part of a head may turn. */
   readonly partialRope?: true;
-  /** The fields of config.json that not all have. `turned`: values of a head that turn. */
-  config(keys: Keys, sizes: { readonly experts: number; readonly turned: number }): object;
+  /** The fields of config.json that not all have. */
+  config(keys: Keys, facts: ConfigFacts): object;
 }
 
 const MLP: MoeNames = { prefix: "mlp.", gate: "gate_proj", up: "up_proj", down: "down_proj" };
@@ -59,10 +68,11 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
     moe: MLP,
     permuted: false,
     gating: 1,
-    config(keys, { experts }) {
+    config(keys, { experts, biased }) {
       keys.only("attention.sliding_window", [0]);
       return {
         model_type: "qwen3_moe",
+        attention_bias: biased,
         moe_intermediate_size: keys.size("expert_feed_forward_length"),
         num_experts: experts,
         norm_topk_prob: normalizes(keys, true),

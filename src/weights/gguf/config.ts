@@ -69,6 +69,8 @@ function refusal(metadata: Metadata, problem: string): WeightsError {
 export interface TensorFacts {
   /** Whether there is no head beside the embedding. */
   readonly tied: boolean;
+  /** Whether q, k and v have biases. */
+  readonly biased: boolean;
   /** Whether any tensor is quantized. */
   readonly quantized: boolean;
   /** The divisors of RoPE's frequencies, if the file has them. */
@@ -119,7 +121,7 @@ export function configOf(architecture: GgufArchitecture, metadata: Metadata, fac
   if (!architecture.partialRope && turned !== headDim)
     throw keys.error("rope.dimension_count", `expected ${headDim}, the size of a head, found ${turned}`);
   const experts = keys.size("expert_count", { most: MAX_EXPERTS });
-  return { ...common, ...architecture.config(keys, { experts, turned }) };
+  return { ...common, ...architecture.config(keys, { experts, turned, biased: facts.biased }) };
 }
 
 /** config.json, with the fields that say where rows lie. */

@@ -84,6 +84,7 @@ const OTHERS = {
   "input_layernorm.weight": "attn_norm.weight",
   "post_attention_layernorm.weight": "ffn_norm.weight",
   "self_attn.o_proj.weight": "attn_output.weight",
+  "self_attn.o_proj.bias": "attn_output.bias",
   "self_attn.q_norm.weight": "attn_q_norm.weight",
   "self_attn.k_norm.weight": "attn_k_norm.weight",
   "gate.weight": "ffn_gate_inp.weight",
@@ -119,6 +120,10 @@ function layer(from: Checkpoint, i: number, options: Conversion): MadeTensor[] {
   });
   if (fused) tensors.push(f32(`${b}attn_qkv.weight`, [q, k, v]));
   else for (const [name, part] of Object.entries({ q, k, v })) tensors.push(f32(`${b}attn_${name}.weight`, [part]));
+  for (const name of ["q", "k", "v"]) {
+    const bias = from.get(`${p}self_attn.${name}_proj.bias`);
+    if (bias) tensors.push(f32(`${b}attn_${name}.bias`, [bias]));
+  }
   const [gate, up, down] = [each(0), each(1), each(2)];
   for (const [name, all] of Object.entries({ gate, up, down })) {
     if (single) tensors.push(...all.map((one, e) => f32(`${b}ffn_${name}.${e}.weight`, [one])));

@@ -2,6 +2,7 @@
 // one thread.
 
 import { add } from "../../../../kernels/add.ts";
+import { addBias } from "../../../../kernels/add_bias.ts";
 import { append } from "../../../../kernels/append.ts";
 import { attention } from "../../../../kernels/attention.ts";
 import { embed } from "../../../../kernels/embed.ts";
@@ -19,7 +20,7 @@ import { rows } from "../../../../kernels/rows.ts";
 import { Scratch } from "../../../../kernels/scratch.ts";
 import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
-import { expertPanels, matrixPanels, plainWork } from "../../../tensor/load.ts";
+import { biasOf, expertPanels, matrixPanels, plainWork } from "../../../tensor/load.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
 import type {
   Attention,
@@ -45,6 +46,7 @@ import { loadPacked } from "./load.ts";
 
 interface CpuMatrix extends Matrix {
   readonly packed: Packed;
+  readonly bias: Float32Array | null;
 }
 
 interface CpuVector extends Vector {
@@ -89,9 +91,11 @@ class PlainOps implements Ops {
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
     const packed = await loadPacked(matrixPanels(source, format), this.#work);
-    const bytes = packed.layout.bytes;
+    const bias = await biasOf(source);
+    const bytes = packed.layout.bytes + (bias?.byteLength ?? 0);
     this.#weightBytes += bytes;
-    const matrix: CpuMatrix = { name: source.name, rows: source.rows, cols: source.cols, format, bytes, packed };
+    const { name, rows, cols } = source;
+    const matrix: CpuMatrix = { name, rows, cols, format, bytes, packed, bias };
     return matrix;
   }
 
@@ -321,11 +325,13 @@ class PlainOps implements Ops {
     this.#closed = true;
   }
 
-  /** x [T, D] · wᵀ as a new tensor [T, rows of w]. */
+  /** x [T, D] · wᵀ + its bias as a new tensor [T, rows of w]. */
   #product(x: Tensor, w: Matrix): CpuTensor & { data: Float32Array } {
     const y = this.#floats([rowsOf(x), w.rows]);
     this.#observer?.input(w.name, w.cols, floats(x));
-    matmul(floats(x), rowsOf(x), (w as CpuMatrix).packed, y.data, 0, w.rows, this.#scratch);
+    const { packed, bias } = w as CpuMatrix;
+    matmul(floats(x), rowsOf(x), packed, y.data, 0, w.rows, this.#scratch);
+    if (bias) addBias(y.data, w.rows, 0, bias, 0, rowsOf(x));
     return y;
   }
 

@@ -88,7 +88,7 @@ export const TABLE = {
   matmul_vec: {
     bindings: { ...MATVEC, norm: "read", y: "write" },
     params: ["D", "eps", "y_stride"],
-    overrides: ["THREADS", "TEAM", "AT_ONCE", "NORM", "ADD"],
+    overrides: ["BIAS", "THREADS", "TEAM", "AT_ONCE", "NORM", "ADD"],
     grid: (n, o, { rows }) => [teams(rows, o), n],
     weights: (n, _, { bytes }) => n * bytes,
     cost: (n, _, work) => product(n, work),
@@ -96,7 +96,7 @@ export const TABLE = {
   matmul_few: {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", count: "uniform", y: "write" },
     params: ["y_stride"],
-    overrides: ["THREADS", "TEAM", "ADD"],
+    overrides: ["BIAS", "THREADS", "TEAM", "ADD"],
     grid: (n, o, { rows }) => [teams(rows, o, o.rows) * passes(n, o), 1],
     weights: (n, o, { bytes }) => passes(n, o) * bytes,
     cost: (n, _, work) => product(n, work),
@@ -104,7 +104,7 @@ export const TABLE = {
   qkv_vec: {
     bindings: { ...MATVEC, norm: "read", angles: "read", step: "read", y: "write", keys: "write", values: "write" },
     params: ["D", "eps", "y_stride", "block", "heads", "kv_heads", "pairs"],
-    overrides: ["THREADS", "TEAM", "NORM"],
+    overrides: ["BIAS", "THREADS", "TEAM", "NORM"],
     grid: (n, o, { rows }) => [teams(rows, o, 16), n],
     weights: (n, _, { bytes }) => n * bytes,
     cost: (n, _, work) => product(n, work),
@@ -122,7 +122,7 @@ export const TABLE = {
       values: "write",
     },
     params: ["y_stride", "block", "heads", "kv_heads", "pairs"],
-    overrides: ["THREADS", "TEAM"],
+    overrides: ["BIAS", "THREADS", "TEAM"],
     grid: (n, o, { rows }) => [teams(rows, o, 2 * o.rows!) * passes(n, o), 1],
     weights: (n, o, { bytes }) => passes(n, o) * bytes,
     cost: (n, _, work) => product(n, work),
@@ -144,7 +144,7 @@ export const TABLE = {
   matmul: {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", count: "uniform", y: "write" },
     params: ["y_stride"],
-    overrides: ["ADD"],
+    overrides: ["BIAS", "ADD"],
     grid: (n, o, { rows }) => [Math.ceil(rows / o.rows!), Math.ceil(n / o.tokens!)],
     weights: (n, o, { bytes }) => passes(n, o) * bytes,
     cost: (n, _, work) => tiled(n, work),
@@ -223,7 +223,7 @@ export const TABLE = {
   route: {
     bindings: { ...MATVEC, norm: "read", bias: "read", ids: "write", weights: "write", y: "write" },
     params: ["D", "eps", "K", "normalize", "sigmoid", "biased"],
-    overrides: ["THREADS", "TEAM", "NORM", "ROWS", "EXPERTS"],
+    overrides: ["BIAS", "THREADS", "TEAM", "NORM", "ROWS", "EXPERTS"],
     grid: (n) => [n, 1],
     weights: (n, _, { bytes }) => n * bytes,
     cost: (n, o, work) => {

@@ -40,7 +40,7 @@ export function fewCalls(
     encoder.call(name, {
       variant: { weights: w.format.name, arithmetic, reduce, few: shape, ...(kv && { kv }) },
       params: { ...values, ...FEW[shape] },
-      overrides: { THREADS: threads, TEAM: threads / teams, ...values },
+      overrides: { THREADS: threads, TEAM: threads / teams, BIAS: Number(w.biased), ...values },
       buffers: { ...part.buffers, ...buffers },
       part,
     }),

@@ -32,7 +32,14 @@ export function matvecCalls(
   const { arithmetic, reduce, threads, teams, atOnce, D, eps } = input;
   const team = threads / teams;
   const places = { AT_ONCE: atOnce, SIDES: sidesOf(values.K ?? 1, team) };
-  const overrides = { THREADS: threads, TEAM: team, ...places, NORM: input.norm ? 1 : 0, ...values };
+  const overrides = {
+    THREADS: threads,
+    TEAM: team,
+    ...places,
+    NORM: input.norm ? 1 : 0,
+    BIAS: Number(w.biased),
+    ...values,
+  };
   return w.parts.map((part) =>
     encoder.call(name, {
       variant: { weights: w.format.name, arithmetic, reduce, ...(kv && { kv }) },

@@ -98,7 +98,7 @@ export function tileCalls(
     encoder.call(name, {
       variant: { weights: w.format.name, ...variant },
       params: { ...values, tokens, rows },
-      overrides: values,
+      overrides: { BIAS: Number(w.biased), ...values },
       buffers: { ...part.buffers, ...buffers },
       part,
     }),

@@ -1,7 +1,7 @@
 // Device memory for packed matrices: parts of at most what one binding holds, and where bytes go.
 
 import { MemoryError } from "../../../errors.ts";
-import { type Format, GROUP, type PanelLayout, panelLayout } from "../../../tensor/format.ts";
+import { type Format, GROUP, PANEL_ROWS, type PanelLayout, panelLayout } from "../../../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../../../tensor/record.ts";
 import type { Experts, InputOrder, Matrix, Vector } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
@@ -33,6 +33,8 @@ export interface WeightKind {
 export interface PackedWeights extends WeightKind {
   readonly id: number;
   readonly parts: readonly WeightPart[];
+  /** Whether each part has biases of its rows behind them, f32. */
+  readonly biased: boolean;
   /** What each part holds, and the layout of each expert's rows in it. */
   readonly ranges: readonly (PartRange & { readonly layout: PanelLayout })[];
   readonly bytes: number;
@@ -116,23 +118,33 @@ export class WeightSpace {
     this.#limit = Math.min(limit, device.maxBinding);
   }
 
-  /** Room for E matrices [rows, cols]. @throws MemoryError */
-  matrices(name: string, format: Format, E: number, rows: number, cols: number, made: Buffer[]): PackedWeights {
+  /** Room for E matrices [rows, cols]; with biases, which need E = 1. @throws MemoryError */
+  matrices(
+    name: string,
+    format: Format,
+    E: number,
+    rows: number,
+    cols: number,
+    made: Buffer[],
+    biased = false,
+  ): PackedWeights {
     const device = this.#device;
+    const biasBytes = (of: number): number => (biased ? 4 * PANEL_ROWS * Math.ceil(of / PANEL_ROWS) : 0);
     const groups = Math.ceil(cols / GROUP);
-    const split = splitParts(name, format, E, rows, cols, this.#limit);
+    const split = splitParts(name, format, E, rows, cols, this.#limit - biasBytes(rows));
     const ranges = split.map((range) => ({ ...range, layout: panelLayout(format, range.rows, cols) }));
     const parts = ranges.map(({ expert, experts, row, rows, layout }): WeightPart => {
-      const w = device.buffer(name, layout.bytes * experts, "weights", "storage");
+      const w = device.buffer(name, layout.bytes * experts + biasBytes(rows), "weights", "storage");
       const part = device.buffer(`${name} (part)`, 48, "scratch", "uniform");
       made.push(w, part);
       const planes = [0, 1, 2, 3].map((i) => (layout.planes[i]?.offset ?? 0) / 16);
-      const words = Uint32Array.from([expert, experts, row, rows, ...planes, layout.bytes / 16, groups]);
+      const each = layout.bytes / 16;
+      const words = Uint32Array.from([expert, experts, row, rows, ...planes, each, groups, each * experts]);
       device.gpu.queue.writeBuffer(part.gpu, 0, words);
       return { buffers: { w, part }, rows, groups, words };
     });
     const bytes = parts.reduce((sum, { buffers }) => sum + buffers.w.size, 0);
-    return { id: this.#nextId++, format, groups, parts, ranges, bytes };
+    return { id: this.#nextId++, format, groups, parts, biased, ranges, bytes };
   }
 
   /**

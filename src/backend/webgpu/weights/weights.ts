@@ -3,6 +3,7 @@
 import { RequestError } from "../../../errors.ts";
 import { type Format, GROUP, PANEL_ROWS } from "../../../tensor/format.ts";
 import {
+  biasOf,
   expertPanels,
   loadPanels,
   matrixPanels,
@@ -19,6 +20,7 @@ import {
   type GpuOrder,
   type GpuVector,
   matrixSegments,
+  type PackedWeights,
   type Segment,
   WeightSpace,
   writeSegments,
@@ -52,12 +54,23 @@ export class WeightLoader {
   async matrix(source: MatrixSource, format: Format): Promise<GpuMatrix> {
     const { name, rows, cols } = source;
     const panels = matrixPanels(source, format);
+    const bias = await biasOf(source);
     const matrix = await this.#loaded(
-      (made) => ({ name, rows, cols, ...this.space.matrices(name, format, 1, rows, cols, made) }),
+      (made) => {
+        const own = this.space.matrices(name, format, 1, rows, cols, made, bias !== null);
+        if (bias) this.#putBias(own, bias);
+        return { name, rows, cols, ...own };
+      },
       (matrix) => [[panels, matrixSegments(matrix, 0, panels.layout)]],
     );
     this.matrices.push(matrix);
     return matrix;
+  }
+
+  /** Writes a matrix's bias [rows] behind the rows of each part. */
+  #putBias({ parts, ranges }: PackedWeights, bias: Float32Array<ArrayBuffer>): void {
+    for (const [i, { row, rows, layout }] of ranges.entries())
+      this.#device.gpu.queue.writeBuffer(parts[i]!.buffers.w.gpu, layout.bytes, bias, row, rows);
   }
 
   async vector(source: MatrixSource): Promise<GpuVector> {

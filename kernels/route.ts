@@ -1,50 +1,117 @@
-// The router: the K experts with the largest scores, softmax(logits) or sigmoid(logits), and those
-// scores, which may be made to sum to 1.
+// The router: the K experts with the largest scores, softmax(logits) or sigmoid(logits), and their
+// weights, which need not sum to 1; or sparsemixer's two.
 
-/** How experts are chosen and weighed (Router in src/backend/ops.ts). */
-export interface Rule {
-  readonly normalize: boolean;
-  /** Null: softmax. `bias` [E] is added to the sigmoids to choose by. */
-  readonly sigmoid: { readonly bias: Float32Array | null } | null;
+import type { RouteRule, ScoreRule } from "../src/tensor/route_rule.ts";
+
+/** Whether experts are chosen by scores: the order of logits is another, or their sums are. */
+export const choosesByScores = (rule: ScoreRule, biased: boolean): boolean => biased || rule.groups?.by === "two";
+
+/** What is wrong with a rule for k of E experts; null: nothing. */
+export function wrongRule(rule: RouteRule, E: number, k: number): string | null {
+  if (!(k >= 1 && k <= E)) return `${k} experts a token of ${E}`;
+  if (rule.score === "sparsemixer") return k === 2 ? null : `sparsemixer chooses 2 experts a token, not ${k}`;
+  if (!rule.groups) return null;
+  const { count, kept } = rule.groups;
+  if (E % count !== 0) return `${E} experts are not ${count} equal groups`;
+  if (kept > count || kept * (E / count) < k) return `${k} experts a token from ${kept} of ${count} groups of ${E / count}`;
+  return null;
 }
 
-/** What a sum of scores is at least: without any, weights are 0 and not NaN. */
-const LEAST = 1e-20;
-
 /**
- * Rows [from, to): logits [T, E] -> ids [T, K] and weights [T, K], the largest first; equal ones:
- * lowest id first. Softmax with `normalize` is softmax over the chosen logits.
+ * Rows [from, to): logits [T, E] -> ids [T, K] and weights [T, K], best first; equal ones: lowest
+ * id first, of groups too.
+ * @param bias [E]: added to scores to choose by, not to weights; null: none
  */
 export function route(
   logits: Float32Array,
   E: number,
   K: number,
-  { normalize, sigmoid }: Rule,
+  rule: RouteRule,
+  bias: Float32Array | null,
   ids: Uint32Array,
   weights: Float32Array,
   from: number,
   to: number,
 ): void {
-  const scoreOf = (logit: number, max: number) => (sigmoid ? 1 / (1 + Math.exp(-logit)) : Math.exp(logit - max));
   for (let t = from; t < to; t++) {
     const own = logits.subarray(t * E, (t + 1) * E);
-    const bias = sigmoid?.bias;
-    const chosenBy = bias ? own.map((logit, e) => Math.fround(scoreOf(logit, 0)) + bias[e]!) : own;
-    // Insertion into a sorted list of K: a later expert passes an earlier one only
-    // if strictly greater.
-    const first = t * K;
-    for (let e = 0; e < E; e++) {
-      let at = Math.min(e, K);
-      while (at > 0 && !(chosenBy[ids[first + at - 1]!]! >= chosenBy[e]!)) at--;
-      if (at === K) continue;
-      ids.copyWithin(first + at + 1, first + at, first + Math.min(e, K - 1));
-      ids[first + at] = e;
+    const chosen = ids.subarray(t * K, (t + 1) * K);
+    const shares = weights.subarray(t * K, (t + 1) * K);
+    if (rule.score === "sparsemixer") {
+      best(own, chosen);
+      mix(own, rule.jitter, chosen, shares);
+    } else byScores(own, rule, bias, chosen, shares);
+  }
+}
+
+/** The experts with the largest values, the largest first. */
+function best(values: Float32Array, ids: Uint32Array): void {
+  const K = ids.length;
+  // Insertion into a sorted list of K: a later expert passes an earlier one only if strictly
+  // greater.
+  for (let e = 0; e < values.length; e++) {
+    let at = Math.min(e, K);
+    while (at > 0 && !(values[ids[at - 1]!]! >= values[e]!)) at--;
+    if (at === K) continue;
+    ids.copyWithin(at + 1, at, Math.min(e, K - 1));
+    ids[at] = e;
+  }
+}
+
+function byScores(
+  logits: Float32Array,
+  rule: ScoreRule,
+  bias: Float32Array | null,
+  ids: Uint32Array,
+  weights: Float32Array,
+): void {
+  const { score, groups, normalize, added, least, factor } = rule;
+  const softmax = score === "softmax";
+  let top = Number.NEGATIVE_INFINITY;
+  if (softmax) for (let e = 0; e < logits.length; e++) top = Math.max(top, logits[e]!);
+  const scoreOf = (logit: number): number => (softmax ? Math.exp(logit - top) : 1 / (1 + Math.exp(-logit)));
+  const byScore = choosesByScores(rule, bias !== null);
+  // softmax's denominator; it cancels where weights are divided by their sum and nothing else
+  let all = 1;
+  if (softmax && (byScore || !normalize || added > 0 || least > 0)) {
+    all = 0;
+    for (let e = 0; e < logits.length; e++) all += scoreOf(logits[e]!);
+  }
+  let values = logits;
+  if (byScore) values = logits.map((logit, e) => Math.fround(scoreOf(logit) / all) + (bias ? bias[e]! : 0));
+  best(groups ? onlyGroups(values, groups) : values, ids);
+  let total = 1;
+  if (normalize) {
+    total = added;
+    for (const e of ids) total += scoreOf(logits[e]!) / all;
+    total = Math.max(total, least);
+  }
+  for (const [k, e] of ids.entries()) weights[k] = (scoreOf(logits[e]!) / all / total) * factor;
+}
+
+/** The values of the best groups' experts; those of others are the least of all. */
+function onlyGroups(values: Float32Array, { count, kept, by }: NonNullable<ScoreRule["groups"]>): Float32Array {
+  const size = values.length / count;
+  const two = new Uint32Array(Math.min(by === "two" ? 2 : 1, size));
+  const worth = Float32Array.from({ length: count }, (_, g) => {
+    const own = values.subarray(g * size, (g + 1) * size);
+    best(own, two);
+    return two.reduce((sum, e) => sum + own[e]!, 0);
+  });
+  const groups = new Uint32Array(kept);
+  best(worth, groups);
+  return values.map((value, e) => (groups.includes(Math.floor(e / size)) ? value : Number.NEGATIVE_INFINITY));
+}
+
+/** Sparsemixer's weights of the two best. */
+function mix(logits: Float32Array, jitter: number, ids: Uint32Array, weights: Float32Array): void {
+  for (const [k, own] of ids.entries()) {
+    const top = logits[own]!;
+    let sum = 0;
+    for (const [e, logit] of logits.entries()) {
+      if (k === 1 && e === ids[0]) continue;
+      if (!((top - logit) / Math.max(Math.abs(logit), top) > 2 * jitter)) sum += Math.exp(logit - top);
     }
-    const max = own[ids[first]!]!;
-    let sum = sigmoid && !normalize ? 1 : 0;
-    if (normalize) for (let k = 0; k < K; k++) sum += scoreOf(own[ids[first + k]!]!, max);
-    else if (!sigmoid) for (let e = 0; e < E; e++) sum += scoreOf(own[e]!, max);
-    sum = Math.max(sum, LEAST);
-    for (let k = 0; k < K; k++) weights[first + k] = scoreOf(own[ids[first + k]!]!, max) / sum;
+    weights[k] = 1 / sum;
   }
 }

@@ -1,13 +1,14 @@
-// Router: the K largest scores, softmax or sigmoid of the gate's logits; equal: the
-// lowest expert first; and the rows that the experts take
+// Router: the K largest scores, softmax or sigmoid of the gate's logits, from all experts or from the
+// best groups; or sparsemixer's two; equal: the lowest first; and the rows that the experts take
 //
 //   w [E, D] packed: the gate, with a bias of its own or none   x [T, D] f32   norm [D] f32   bias [E] f32
 //   ->   ids [T, K] u32   weights [T, K] f32
 //        y: the normed rows, [T, D] f32 (ROWS 1) or int8 (ROWS 2: quantize.wgsl); none (ROWS 0)
 //
-// weight = score / sum, over the K chosen where weights are to sum to 1; a score is
-// exp(logit - max) / its sum over all E, or 1 / (1 + exp(-logit)), to which a bias is added
-// to choose experts by.
+// weight = score * factor, divided by max(sum + added, least) over the K chosen if normalised; a
+// score is exp(logit - max) / its sum over all E, or 1 / (1 + exp(-logit)), to which a bias is added
+// to choose experts by. RULE 0: softmax without bias and floor, or sigmoid; 1: any score, and groups;
+// 2: sparsemixer (route.ts has the formula).
 //
 // grid T: a workgroup owns a token. An expert's place is the number of those that come before it,
 // in the order (value descending, id ascending).
@@ -22,6 +23,7 @@ override TEAM: u32;
 override NORM: u32;
 override ROWS: u32;
 override EXPERTS: u32; // E, the size of what the workgroup keeps
+override RULE: u32;
 
 const AT_ONCE = 1u; // a unit of f32 weights is sixteen loads
 
@@ -29,9 +31,17 @@ struct Params {
   D: u32, // columns that the norm's mean is over
   eps: f32,
   K: u32,
-  normalize: u32, // 1: the weights sum to 1
+  normalize: u32, // 1: the weights are divided by their sum
   sigmoid: u32, // 1: a score is a logit's sigmoid
-  biased: u32, // 1: experts are chosen by sigmoid + bias
+  biased: u32, // 1: experts are chosen by score + bias
+  by_score: u32, // 1: experts are chosen by scores, not by logits (RULE 1)
+  groups: u32, // of experts; 1: all may be chosen (RULE 1)
+  kept: u32, // of the groups
+  by_two: u32, // 1: a group is as good as the sum of its best two
+  added: f32, // to the sum
+  least: f32, // that the sum is
+  factor: f32,
+  jitter: f32, // RULE 2
 }
 
 @group(0) @binding(2) var<uniform> p: Params;
@@ -58,6 +68,90 @@ fn score_of(logit: f32, top: f32) -> f32 {
 fn ordered(value: f32) -> u32 {
   let bits = bitcast<u32>(select(value, 0, value == 0)); // -0 is 0
   return bits ^ select(0x80000000u, 0xffffffffu, bits >> 31 == 1);
+}
+
+// The number of a word.
+fn number_of(word: u32) -> f32 {
+  return bitcast<f32>(word ^ select(0xffffffffu, 0x80000000u, word >> 31 == 1));
+}
+
+// What group g is chosen by: its best value, or the sum of its best two.
+fn worth_of(g: u32) -> u32 {
+  let size = part.rows / p.groups;
+  var best = 0u;
+  var second = 0u;
+  for (var e = g * size; e < (g + 1) * size; e++) {
+    let value = values[e];
+    second = max(second, min(best, value));
+    best = max(best, value);
+  }
+  if (p.by_two == 1 && size > 1) {
+    return ordered(number_of(best) + number_of(second));
+  }
+  return best;
+}
+
+// How many groups come before g.
+fn better_groups(g: u32) -> u32 {
+  var before = 0u;
+  for (var other = 0u; other < p.groups; other++) {
+    before += select(0u, 1u, chosen[other] > chosen[g] || (chosen[other] == chosen[g] && other < g));
+  }
+  return before;
+}
+
+// What experts are chosen by where that is a score; leaves the least word to those of groups that
+// are not kept. All invocations take part. Returns the largest logit and softmax's denominator.
+fn choose_by(lane: u32) -> vec2f {
+  let E = part.rows;
+  var top = logits[0];
+  for (var e = 1u; e < E; e++) {
+    top = max(top, logits[e]);
+  }
+  var all = 1.0;
+  if (p.sigmoid == 0) {
+    all = 0;
+    for (var e = 0u; e < E; e++) {
+      all += exp(logits[e] - top);
+    }
+  }
+  if (p.by_score == 1) {
+    for (var e = lane; e < E; e += THREADS) {
+      var value = score_of(logits[e], top) / all;
+      if (p.biased == 1) {
+        value += bias[e];
+      }
+      values[e] = ordered(value);
+    }
+    workgroupBarrier();
+  }
+  if (p.groups > 1) {
+    for (var g = lane; g < p.groups; g += THREADS) {
+      chosen[g] = worth_of(g);
+    }
+    workgroupBarrier();
+    for (var e = lane; e < E; e += THREADS) {
+      if (better_groups(e / (E / p.groups)) >= p.kept) {
+        values[e] = 0;
+      }
+    }
+    workgroupBarrier();
+  }
+  return vec2f(top, all);
+}
+
+// Sparsemixer's weight of the k-th of the chosen two.
+fn mixed(k: u32) -> f32 {
+  let top = logits[chosen[k]];
+  var sum = 0.0;
+  for (var e = 0u; e < part.rows; e++) {
+    let logit = logits[e];
+    let far = (top - logit) / max(abs(logit), top) > 2 * p.jitter;
+    if (!far && (k == 0 || e != chosen[0])) {
+      sum += exp(logit - top);
+    }
+  }
+  return 1 / sum;
 }
 
 // Row t of x, normed, for the experts.
@@ -91,7 +185,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         logit += bias_of(row + i);
       }
       logits[row + i] = logit;
-      if (p.biased == 1) {
+      if (RULE == 0 && p.biased == 1) {
         values[row + i] = ordered(score_of(logit, 0) + bias[row + i]);
       } else {
         values[row + i] = ordered(logit);
@@ -104,6 +198,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   } else if (ROWS == 2) {
     quantize_row(t, part.groups, factor, lane.index, THREADS);
   }
+  var of_all = vec2f(0, 1);
+  if (RULE == 1) {
+    of_all = choose_by(lane.index);
+  }
   for (var e = lane.index; e < E; e += THREADS) {
     let own = values[e];
     var before = 0u;
@@ -114,25 +212,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     chosen[before] = e;
   }
   workgroupBarrier();
-  let top = logits[chosen[0]];
+  if (RULE == 2) {
+    for (var k = lane.index; k < p.K; k += THREADS) {
+      ids[t * p.K + k] = chosen[k];
+      weights[t * p.K + k] = mixed(k);
+    }
+    return;
+  }
+  let top = select(logits[chosen[0]], of_all.x, RULE == 1);
   for (var e = lane.index; e < E; e += THREADS) {
     values[e] = bitcast<u32>(score_of(logits[e], top));
   }
   workgroupBarrier();
-  var total = f32(p.sigmoid);
+  var total = select(f32(p.sigmoid), of_all.y, RULE == 1);
   if (p.normalize == 1) {
-    total = 0;
+    total = p.added * of_all.y;
     for (var k = 0u; k < p.K; k++) {
       total += bitcast<f32>(values[chosen[k]]);
     }
-  } else if (p.sigmoid == 0) {
+    total = max(total, p.least * of_all.y);
+  } else if (RULE == 0 && p.sigmoid == 0) {
     for (var e = 0u; e < E; e++) {
       total += bitcast<f32>(values[e]);
     }
   }
-  total = max(total, 1e-20); // without any score the weights are 0 and not NaN
   for (var k = lane.index; k < p.K; k += THREADS) {
     ids[t * p.K + k] = chosen[k];
-    weights[t * p.K + k] = bitcast<f32>(values[chosen[k]]) / total;
+    weights[t * p.K + k] = bitcast<f32>(values[chosen[k]]) / total * p.factor;
   }
 }

@@ -96,7 +96,8 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   const device = await ops.deviceExperts(shape, L, slots, TRANSIT);
   const rates = await calibrate({ host, slot: await ram.acquire(0, 0, "demand"), device, clock: CLOCK });
   ram.release(0, 0);
-  const predict = await nextLayerPrediction(sources, architecture.layers[0]!.experts.perToken);
+  const { perToken, rule } = architecture.layers[0]!.experts;
+  const predict = await nextLayerPrediction(sources, perToken, rule);
   const tiered = (name: string, options: Pick<DeviceTierOptions, "places" | "predict">): WayModel => {
     const costs = new Costs(rates);
     const policies = Array.from({ length: L }, () => new Ewma(E));

@@ -92,6 +92,7 @@ export async function openUncached(
   const residency = await cpuResidency(ops, {
     layers,
     perToken: architecture.layers[0]!.experts.perToken,
+    rule: architecture.layers[0]!.experts.rule,
     tiers: classesOf(layers.map(({ shape }) => shape)).map(() => ({ slots: 0, extra: 0, transit: TRANSIT, ram: null })),
     spill: () => null,
     learned: { store: NOTHING_LEARNED, name: "" },

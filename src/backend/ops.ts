@@ -4,6 +4,7 @@
 // the same width: a forward pass needs no more, so a step's memory is bounded. Using one later is
 // an error where it is detected. WebGPU only encodes until read(). Letters: see tensor/types.ts.
 
+import type { RouteRule } from "../tensor/route_rule.ts";
 import type { Format } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
@@ -43,20 +44,19 @@ export interface InputOrder {
   readonly bytes: number;
 }
 
-/** How one layer chooses experts: those with the k largest scores. */
+/** How one layer chooses experts and weighs them. */
 export interface Router {
   readonly gate: Matrix; // [E, D]
   readonly k: number; // K
-  /** Whether the chosen scores are divided by their sum. */
-  readonly normalize: boolean;
-  /**
-   * Absent: a score is the softmax over all of the gate's logits. Present: it is the sigmoid of one
-   * logit, and `bias` [E] is added to choose experts by, not to their weights.
-   */
-  readonly sigmoid?: { readonly bias: Vector | null };
+  readonly rule: RouteRule;
+  /** [E]: added to scores to choose experts by, not to their weights. */
+  readonly bias: Vector | null;
 }
 
-/** The experts of each token, likeliest first: ids [T, K] (u32) and their weights [T, K] (f32). */
+/**
+ * The experts of each token, in the order of choice: ids [T, K] (u32) and their weights [T, K]
+ * (f32), which need not sum to 1.
+ */
 export interface Routes {
   readonly ids: Tensor;
   readonly weights: Tensor;

@@ -135,8 +135,8 @@ export async function loadDecoder(
       router: {
         gate: await matrix(s.gate, FORMATS.f32),
         k: own.perToken,
-        normalize: own.normalize,
-        ...(own.score === "sigmoid" && { sigmoid: { bias: s.gateBias && (await vector(s.gateBias)) } }),
+        rule: own.rule,
+        bias: s.gateBias && (await vector(s.gateBias)),
       },
       experts: experts ? experts(i, s.experts) : await done(ops.loadExperts(s.experts, up, down)),
     });

@@ -1,6 +1,7 @@
 // What a family of models provides: an architecture in our own letters, and the sources
 // of its tensors.
 
+import type { RouteRule } from "../tensor/route_rule.ts";
 import type { Attention, KvGeometry } from "../backend/ops.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import type { Fields, ModelConfig } from "./config.ts";
@@ -20,10 +21,10 @@ export interface LayerArchitecture {
     readonly intermediate: number; // F
     /** The gate's activation: w2(silu(w1 x) * (w3 x)). */
     readonly activation: "silu";
-    /** The router's scores; sigmoid: with a bias to choose experts by. */
-    readonly score: "softmax" | "sigmoid";
-    /** Whether the K chosen scores are divided by their sum. */
-    readonly normalize: boolean;
+    /** How the router chooses and weighs them. */
+    readonly rule: RouteRule;
+    /** Whether a bias is added to scores to choose by (LayerSources.gateBias). */
+    readonly biased: boolean;
   };
 }
 

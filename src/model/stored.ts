@@ -170,7 +170,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
         wo: inOrder(withBias(packed(names.wo, D, qRows, o), "o", names.woBias), ordersOf(names.woOrder, 1, qRows)),
         ffnNorm: take.matrix(names.ffnNorm, D),
         gate: withBias(take.matrix(names.gate, count, D), "gate", names.logitsBias),
-        gateBias: experts.score === "sigmoid" ? take.matrix(names.gateBias, count) : null,
+        gateBias: experts.biased ? take.matrix(names.gateBias, count) : null,
         experts: Array.from({ length: count }, (_, e) => {
           const name = names.record(e);
           const stored = storedExpert(name, expert, { up, down, ...take.bytes(name, recordLayout(expert).bytes) });

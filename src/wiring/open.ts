@@ -120,8 +120,8 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       const name = `experts-${fingerprint(`${platform.identity(where)} ${weights}`)}`;
       const learned = { store: platform.tuning, name };
       const layers = sources.layers.map((layer, i) => ({ ...layer, shape: expertShape(layer, chosen, i) }));
-      const { perToken } = architecture.layers[0]!.experts;
-      const setting = { layers, perToken, tiers: plan.tiers, spill: () => platform.spill(), learned };
+      const { perToken, rule } = architecture.layers[0]!.experts;
+      const setting = { layers, perToken, rule, tiers: plan.tiers, spill: () => platform.spill(), learned };
       residency = webgpu
         ? await deviceResidency(webgpu, setting, cpuOptions(options, platform))
         : await cpuResidency(backend, setting);

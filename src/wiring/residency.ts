@@ -22,6 +22,7 @@ import { RamTier } from "../experts/ram_tier.ts";
 import { Conversions, recordReader, type Spill } from "../experts/record_reader.ts";
 import { type ExpertStats, type LayerStats, layerStats, type TierStats } from "../experts/stats.ts";
 import { type Scores, scoresFromText, scoresToText } from "../experts/warm_start.ts";
+import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource } from "../tensor/types.ts";
 
@@ -57,6 +58,7 @@ export interface ResidencyOptions {
   readonly layers: readonly ExpertLayer[];
   /** Experts that a token uses, K. */
   readonly perToken: number;
+  readonly rule: RouteRule;
   /** The plan of each class, in the order of classesOf(). */
   readonly tiers: readonly Tiers[];
   /** Makes a place for experts that had to be packed, one for each class; null: there is none. */
@@ -250,7 +252,7 @@ export async function deviceResidency(
  * Classes with their parts; policies that start from what earlier runs learned, and `keep`, which
  * saves them.
  */
-async function setUp({ layers, perToken, tiers, spill, learned }: ResidencyOptions) {
+async function setUp({ layers, perToken, rule, tiers, spill, learned }: ResidencyOptions) {
   const counts = layers.map(({ shape }) => shape.count);
   const policies = new Policies(layers, scoresFromText(await learned.store.read(learned.name), counts));
   const keep = (): Promise<void> => learned.store.write(learned.name, scoresToText(policies.scores));
@@ -258,7 +260,7 @@ async function setUp({ layers, perToken, tiers, spill, learned }: ResidencyOptio
   const classes: ClassParts[] = [];
   for (const [c, found] of classesOf(layers.map(({ shape }) => shape)).entries()) {
     const own = found.layers.map((layer) => layers[layer]!);
-    const predict = await nextLayerPrediction(own, perToken);
+    const predict = await nextLayerPrediction(own, perToken, rule);
     const last = found.layers.includes(layers.length - 1);
     const policy = policies.ofClass(found);
     classes.push({ ...found, tiers: tiers[c]!, own, policy, predict, spill: spill(), conversions, last });

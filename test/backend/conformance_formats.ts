@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { ALL } from "../support/level.ts";
@@ -107,7 +108,7 @@ export function formats(ops: () => Ops): void {
       for (const T of TOKENS) {
         ops().begin(batchOf(T));
         const h = ops().embed(input);
-        const routes = ops().route(h, { gate: router, k: K, normalize: true });
+        const routes = ops().route(h, { gate: router, k: K, rule: SOFTMAX, bias: null });
         const y = await ops().moe(h, routes, experts);
         const [ids, shares] = [await ops().read(routes.ids), await ops().read(routes.weights)];
         const want = reference.moe(rows.subarray(0, T * D), ids, shares, weights, D, known);

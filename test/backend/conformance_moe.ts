@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
-import type { Ops, Vector } from "../../src/backend/ops.ts";
+import { type RouteRule, SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
+import type { Ops } from "../../src/backend/ops.ts";
 import { type ExpertData, expertSource, held, memorySource, withBias } from "../support/memory_source.ts";
 import { integers, uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -55,27 +56,23 @@ export function moeConformance(ops: () => Ops): void {
       const m = await ops().loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
       const bias = uniform(E, 55, 0.7); // so large that it changes who is chosen
       const vector = await ops().loadVector(memorySource("bias", bias, 1, E));
-      const all: { readonly normalize: boolean; readonly sigmoid?: { bias: Vector | null } }[] = [
-        { normalize: true },
-        { normalize: false },
-        { normalize: false, sigmoid: { bias: null } },
-        { normalize: true, sigmoid: { bias: vector } },
-        { normalize: false, sigmoid: { bias: vector } },
+      const all: { readonly rule: RouteRule; readonly biased?: boolean }[] = [
+        { rule: SOFTMAX },
+        { rule: { ...SOFTMAX, normalize: false } },
+        { rule: { ...SIGMOID, normalize: false } },
+        { rule: SIGMOID, biased: true },
+        { rule: { ...SIGMOID, normalize: false, factor: 2.5 }, biased: true },
       ];
       // Sigmoids of logits in the hundreds are denormal or 0 in f32, which devices may flush.
-      const rules = all.filter(({ sigmoid }) => name !== "logits in the hundreds" || !sigmoid);
-      for (const { T, rule } of TOKENS.flatMap((T) => rules.map((rule) => ({ T, rule })))) {
+      const rules = all.filter(({ rule }) => name !== "logits in the hundreds" || rule.score !== "sigmoid");
+      for (const { T, rule, biased } of TOKENS.flatMap((T) => rules.map((rule) => ({ T, ...rule })))) {
         ops().begin(batchOf(T));
-        const routes = ops().route(ops().embed(input), { gate: m, k: K, ...rule });
+        const routes = ops().route(ops().embed(input), { gate: m, k: K, rule, bias: biased ? vector : null });
         expect([routes.ids.shape, routes.weights.shape]).toEqual([
           [T, K],
           [T, K],
         ]);
-        const want = reference.route(x.subarray(0, T * D), gate, D, K, {
-          normalize: rule.normalize,
-          sigmoid: rule.sigmoid !== undefined,
-          bias: rule.sigmoid?.bias ? bias : null,
-        });
+        const want = reference.route(x.subarray(0, T * D), gate, D, K, { ...rule, bias: biased ? bias : null });
         expect([...(await ops().read(routes.ids))]).toEqual(want.ids);
         expectClose(await ops().read(routes.weights), Float64Array.from(want.weights), K);
       }
@@ -90,14 +87,58 @@ export function moeConformance(ops: () => Ops): void {
     const m = await ops().loadMatrix(withBias(memorySource("gate", gate, E, D), bias), FORMATS.f32);
     for (const T of [65, 1, 7]) {
       ops().begin(batchOf(T));
-      const routes = ops().route(ops().embed(input), { gate: m, k: K, normalize: true });
-      const want = reference.route(x.subarray(0, T * D), gate, D, K, { added: bias });
+      const routes = ops().route(ops().embed(input), { gate: m, k: K, rule: SOFTMAX, bias: null });
+      const want = reference.route(x.subarray(0, T * D), gate, D, K, { logitsBias: bias });
       expect([...(await ops().read(routes.ids))]).toEqual(want.ids);
       expectClose(await ops().read(routes.weights), Float64Array.from(want.weights), K);
     }
   });
 
+  rules(ops);
   experts(ops, { counts: TOKENS, precisions: AUTOMATIC });
+}
+
+/** Rules of the families other than Mixtral's, one shape each. */
+function rules(ops: () => Ops): void {
+  const two = { count: 4, kept: 2, by: "two" } as const;
+  const mixer: RouteRule = { score: "sparsemixer", jitter: 0.05 };
+  const cases: { name: string; E: number; K: number; rule: RouteRule; biased?: true; low?: number }[] = [
+    {
+      name: "the groups with the best expert, softmax not renormalised, times 16",
+      ...{ E: 32, K: 3, rule: { ...SOFTMAX, normalize: false, factor: 16, groups: { count: 8, kept: 3, by: "max" } } },
+    },
+    {
+      name: "the groups with the best two, sigmoid and bias, + 1e-2",
+      ...{ E: 32, K: 3, biased: true, rule: { ...SIGMOID, added: 1e-2, factor: 2.5, groups: two } },
+    },
+    {
+      name: "the groups with the best two, softmax without bias",
+      ...{ E: 32, K: 3, rule: { ...SOFTMAX, groups: two } },
+    },
+    {
+      name: "10 of 512, the groups with the best two",
+      ...{ E: 512, K: 10, biased: true, rule: { ...SIGMOID, groups: { count: 8, kept: 4, by: "two" } } },
+    },
+    { name: "softmax and bias, divided by 0.9 at least", E: 32, K: 3, biased: true, rule: { ...SOFTMAX, least: 0.9 } },
+    { name: "sparsemixer", E: 32, K: 2, rule: mixer },
+    { name: "sparsemixer of negative logits", E: 32, K: 2, rule: mixer, low: -60 },
+  ];
+  it.each(cases)("route by $name", async ({ E, K, rule, biased, low = 0 }) => {
+    const D = 64;
+    const x = inputs(D, 50);
+    const gate = uniform(E * D, 51).map((value, i) => (i % D === 0 ? value + low : value));
+    const bias = uniform(E, 55, 0.7); // so large that it changes who is chosen
+    const input = await inputTable(ops(), x, D);
+    const m = await ops().loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
+    const vector = biased ? await ops().loadVector(memorySource("bias", bias, 1, E)) : null;
+    for (const T of [65, 1]) {
+      ops().begin(batchOf(T));
+      const routes = ops().route(ops().embed(input), { gate: m, k: K, rule, bias: vector });
+      const want = reference.route(x.subarray(0, T * D), gate, D, K, { ...rule, bias: biased ? bias : null });
+      expect([...(await ops().read(routes.ids))]).toEqual(want.ids);
+      expectClose(await ops().read(routes.weights), Float64Array.from(want.weights), K);
+    }
+  });
 }
 
 /** E random experts of a format, and their weights as the format holds them. */
@@ -132,7 +173,7 @@ export function unevenExperts(ops: () => Ops, precisions: readonly PackableName[
     const { experts, weights } = await loaded(ops(), E, D, F, precision);
     ops().begin(batchOf(T));
     const h = ops().embed(input);
-    const routes = ops().route(h, { gate: router, k: K, normalize: true });
+    const routes = ops().route(h, { gate: router, k: K, rule: SOFTMAX, bias: null });
     const y = await ops().moe(h, routes, experts);
     const ids = await ops().read(routes.ids);
     expect([...ids]).toEqual(first.flatMap((expert) => [expert, 4]));
@@ -175,7 +216,7 @@ export function experts(
         for (const T of counts) {
           ops().begin(batchOf(T));
           const h = ops().embed(input);
-          const routes = ops().route(h, { gate: router, k: K, normalize: true });
+          const routes = ops().route(h, { gate: router, k: K, rule: SOFTMAX, bias: null });
           const y = await ops().moe(h, routes, experts);
           expect(y.shape).toEqual([T, D]);
           const want = reference.moe(
@@ -218,7 +259,7 @@ export function experts(
       for (const T of counts) {
         ops().begin(batchOf(T));
         const h = ops().embed(input);
-        const routes = ops().route(h, { gate: router, k: K, normalize: true });
+        const routes = ops().route(h, { gate: router, k: K, rule: SOFTMAX, bias: null });
         const y = await ops().read(await ops().moe(h, routes, experts, order));
         const [ids, shares] = [await ops().read(routes.ids), await ops().read(routes.weights)];
         const want = reference.moe(x.subarray(0, T * D), ids, shares, weights, D);

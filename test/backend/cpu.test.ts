@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { MemoryError, RequestError } from "../../src/errors.ts";
 import { cpuInstructions, cpuOps } from "../support/cpu.ts";
 import { leftToAll, leftToCi } from "../support/level.ts";
@@ -89,7 +90,7 @@ describe("cpu", () => {
       for (const experts of [loaded, stored]) {
         ops.begin(batchOf(T));
         const x = ops.embed(input);
-        results.push(await ops.read(await ops.moe(x, ops.route(x, { gate, k: K, normalize: true }), experts)));
+        results.push(await ops.read(await ops.moe(x, ops.route(x, { gate, k: K, rule: SOFTMAX, bias: null }), experts)));
       }
       expect(results[1]).toEqual(results[0]);
     }

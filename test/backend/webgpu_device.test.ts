@@ -3,6 +3,7 @@
 
 import { beforeEach, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { splitParts } from "../../src/backend/webgpu/weights/space.ts";
 import { DeviceError, MemoryError, RequestError } from "../../src/errors.ts";
@@ -45,7 +46,7 @@ async function smallModel(ops: Ops, precision: "f32" | "q4" = "f32") {
     ops.append(kv, 0, h, ATTENTION);
     x = ops.add(x, ops.attention(kv, 0, h, ATTENTION));
     const g = ops.rmsNorm(x, norm, 1e-5);
-    x = ops.add(x, await ops.moe(g, ops.route(g, { gate, k: K, normalize: true }), experts));
+    x = ops.add(x, await ops.moe(g, ops.route(g, { gate, k: K, rule: SOFTMAX, bias: null }), experts));
     return ops.read(ops.matmul(ops.rows(x), head));
   };
   return { kv, step, head };

@@ -3,6 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { Matrix } from "../../src/backend/ops.ts";
 import { seen } from "../../src/backend/webgpu/dispatch/cost.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
@@ -35,7 +36,7 @@ async function layer(ops: WebGpuOps) {
     const h = ops.qkv(x, [qkv], ATTENTION);
     ops.append(kv, 0, h, ATTENTION);
     x = ops.add(x, ops.attention(kv, 0, h, ATTENTION));
-    x = ops.rows(ops.add(x, await ops.moe(x, ops.route(x, { gate, k: K, normalize: true }), experts)));
+    x = ops.rows(ops.add(x, await ops.moe(x, ops.route(x, { gate, k: K, rule: SOFTMAX, bias: null }), experts)));
     return ops.read(ops.matmul(x, head));
   };
   return { step, matrices: [qkv, gate, head] as readonly Matrix[], experts };

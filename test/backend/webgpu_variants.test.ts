@@ -3,6 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
 import type { MatvecVariant } from "../../src/backend/webgpu/tuning/tuning.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
@@ -116,7 +117,7 @@ describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}
           );
           ops.begin(batchOf(T));
           const h = ops.rmsNorm(ops.embed(input), v, 1e-5);
-          const routes = ops.route(h, { gate: router, k: K, normalize: true });
+          const routes = ops.route(h, { gate: router, k: K, rule: SOFTMAX, bias: null });
           const y = await ops.moe(h, routes, experts);
           const normed = Float32Array.from(reference.rmsNorm(x, norm, 1e-5));
           const ids = await ops.read(routes.ids);

@@ -3,6 +3,7 @@
 
 import { describe, expect, it, onTestFinished } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import type { Experts, Matrix, Ops } from "../../src/backend/ops.ts";
 import type { Tiers } from "../../src/engine/budget.ts";
@@ -58,7 +59,7 @@ async function stack(ops: Ops, layers: readonly ExpertLayer[]) {
     ops.begin(batchOf(tokens.length, { tokens: Uint32Array.from(tokens) }));
     let x = ops.embed(input);
     for (const [layer, gate] of gates.entries()) {
-      const routes = ops.route(x, { gate, k: K, normalize: true });
+      const routes = ops.route(x, { gate, k: K, rule: SOFTMAX, bias: null });
       x = ops.add(x, await ops.moe(x, routes, experts(layer)));
     }
     return ops.read(x);
@@ -116,7 +117,7 @@ describe("classes of layers", () => {
     const loaded: Experts[] = [];
     for (const { shape, experts } of layers) loaded.push(await ops.loadExperts(experts, shape.up, shape.down));
     const tiers = tiersOf(shapes, null);
-    const residency = await cpuResidency(ops, { layers, perToken: K, tiers, spill: () => null, learned });
+    const residency = await cpuResidency(ops, { layers, perToken: K, rule: SOFTMAX, tiers, spill: () => null, learned });
     onTestFinished(() => residency.close());
     for (const tokens of STEPS)
       expect(await step(tokens, residency.experts)).toEqual(await step(tokens, (layer) => loaded[layer]!));
@@ -140,7 +141,7 @@ describe("classes of layers", () => {
       for (const { shape, experts } of layers) loaded.push(await ops.loadExperts(experts, shape.up, shape.down));
       const tiers = tiersOf(shapes, { quota: 4, extra: 0, slots: 4 * 3 + 3 });
       const cpu = { threads: 1, startWorker: startNodeWorker, activations: "f32" } as const;
-      const residency = await deviceResidency(ops, { layers, perToken: K, tiers, spill: () => null, learned }, cpu);
+      const residency = await deviceResidency(ops, { layers, perToken: K, rule: SOFTMAX, tiers, spill: () => null, learned }, cpu);
       onTestFinished(() => residency.close());
       for (const tokens of STEPS) {
         const want = await step(tokens, (layer) => loaded[layer]!);

@@ -1,6 +1,7 @@
 // The prediction of the next layer's experts: its router, for rows as the layer before norms them.
 
 import { expect, it } from "vitest";
+import { SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { nextLayerPrediction } from "../../src/experts/prediction.ts";
 import { memorySource, withBias } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
@@ -26,8 +27,12 @@ it.each([false, true])("is what the next router chooses for the same residual, w
     };
   });
   const [first, next] = layers as [(typeof layers)[0], (typeof layers)[0]];
-  const predict = await nextLayerPrediction(layers, K);
-  const rule = { sigmoid: biased, bias: biased ? bias : null, added: biased ? added : null };
+  const predict = await nextLayerPrediction(layers, K, biased ? SIGMOID : SOFTMAX);
+  const rule: reference.Rule = {
+    score: biased ? "sigmoid" : "softmax",
+    bias: biased ? bias : null,
+    logitsBias: biased ? added : null,
+  };
   for (let seed = 20; seed < 30; seed++) {
     const residual = uniform(D, seed);
     const x = Float32Array.from(reference.rmsNorm(residual, first.norm, 0));
@@ -41,6 +46,6 @@ it("counts all rows of a step, first choices most", async () => {
   const ones = memorySource("norm", Float32Array.of(1, 1), 1, 2);
   const gate = (...weights: number[]) => memorySource("gate", Float32Array.from(weights), weights.length / 2, 2);
   const layers = [gate(0, 0, 0, 0, 0, 0), gate(1, 0, 0, 1, 2, 0)].map((gate) => ({ gate, ffnNorm: ones }));
-  const predict = await nextLayerPrediction(layers, 1);
+  const predict = await nextLayerPrediction(layers, 1, SOFTMAX);
   expect(predict(0, Float32Array.of(0, 1, 1, 0, 1, 0))).toEqual([2, 1]);
 });

@@ -13,6 +13,7 @@ import { packedMatrix, unpackRow } from "../../kernels/packed.ts";
 import { rmsNorm } from "../../kernels/rms_norm.ts";
 import { rope, ropeTable, ropeTurns } from "../../kernels/rope.ts";
 import { route } from "../../kernels/route.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { Scratch } from "../../kernels/scratch.ts";
 import { panelLayout } from "../../src/tensor/format.ts";
 import { held } from "../support/memory_source.ts";
@@ -172,7 +173,7 @@ describe("route", () => {
   it("gives valid experts whatever the logits are", () => {
     const logits = Float32Array.of(Number.NaN, 1, Number.NaN, 2, 3, 3, 3, 3, -1e38, 1e38, 0, 0);
     const ids = new Uint32Array(6);
-    route(logits, 4, 2, { normalize: true, sigmoid: null }, ids, new Float32Array(6), 0, 3);
+    route(logits, 4, 2, SOFTMAX, null, ids, new Float32Array(6), 0, 3);
     expect([...ids].every((id) => id < 4)).toBe(true);
     expect([...ids.subarray(2)]).toEqual([0, 1, 1, 2]);
   });

@@ -4,6 +4,7 @@
 
 import { it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { createPlainOps } from "../../src/backend/cpu/plain/plain.ts";
 import type { Attention, Experts, Ops } from "../../src/backend/ops.ts";
 import type { Format } from "../../src/tensor/format.ts";
@@ -129,7 +130,7 @@ function experts(format: Format, T: number, kernels: readonly string[], ordered 
       const one = order && (await ops.loadOrder(lists.slice(0, D), D));
       const x = await begin(ops, T);
       const h = ops.rmsNorm(x, norm, EPS);
-      const routes = ops.route(one ? ops.reorder(h, one) : h, { gate, k: K, normalize: true });
+      const routes = ops.route(one ? ops.reorder(h, one) : h, { gate, k: K, rule: SOFTMAX, bias: null });
       return ops.read(ops.add(x, await ops.moe(h, routes, loaded, order)));
     },
   };

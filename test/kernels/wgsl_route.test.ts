@@ -3,6 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
+import { numbersOf } from "../../src/backend/webgpu/step/routing.ts";
 import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { Tuning } from "../../src/backend/webgpu/tuning/tuning.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
@@ -51,12 +53,13 @@ describe.skipIf(noAdapter)(`route in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       const [ids, weights] = [new Uint32Array(T * K), new Float32Array(T * K)];
       const y = new Uint32Array(T * groups * (rows === 1 ? 32 : 9));
       const w = panels(gate, D, groups * 32);
+      const { RULE, ...numbers } = numbersOf(SOFTMAX, false);
       await bench.run({
         name: "route",
         n: T,
         variant: { weights: "f32", arithmetic, reduce },
-        params: { D, eps: EPS, K, normalize: 1, sigmoid: 0, biased: 0 },
-        overrides: { BIAS: 0, THREADS: threads, TEAM: threads / teams, NORM: 1, ROWS: rows, EXPERTS: E },
+        params: { D, eps: EPS, K, ...numbers },
+        overrides: { BIAS: 0, THREADS: threads, TEAM: threads / teams, NORM: 1, ROWS: rows, EXPERTS: E, RULE },
         buffers: { w, part, x, norm, bias: new Float32Array(4), ids, weights, y },
       });
       const own = Float32Array.from({ length: T * D }, (_, i) => x[Math.floor(i / D) * groups * 32 + (i % D)]!);

@@ -1,6 +1,7 @@
 // config.json as people have it: both spellings, and every field that is wrong refused by its name.
 
 import { describe, expect, it } from "vitest";
+import { SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { MODEL_TYPES, readArchitecture } from "../../src/model/families/index.ts";
 import { defaultRope } from "../../src/model/rope.ts";
@@ -39,11 +40,11 @@ describe("config.json of a Qwen3-MoE", () => {
         rope: defaultRope(1e6, 24),
       },
       qkNorm: "head",
-      experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", score: "softmax", normalize: true },
+      experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", rule: SOFTMAX, biased: false },
     });
     const { rms_norm_eps, rope_theta, ...bare } = QWEN3;
     const b = readArchitecture({ ...bare, head_dim: null }, "config.json");
-    expect([b.eps, b.layers[0]!.experts.normalize]).toEqual([1e-6, false]);
+    expect([b.eps, b.layers[0]!.experts.rule]).toEqual([1e-6, { ...SOFTMAX, normalize: false }]);
     expect(b.layers[0]!.attention).toMatchObject({ headDim: 16, rope: defaultRope(1e4, 16) });
     expect(b.biases).toEqual([]);
     expect(readArchitecture({ ...QWEN3, attention_bias: true }, "config.json").biases).toEqual(["qkv", "o"]);
@@ -78,7 +79,7 @@ describe("config.json of a MiniMax-M2", () => {
 
   it("turns a part of each head, and chooses by sigmoids", () => {
     const [layer] = readArchitecture(M2, "config.json").layers;
-    expect(layer).toMatchObject({ qkNorm: "whole", experts: { score: "sigmoid", normalize: true } });
+    expect(layer).toMatchObject({ qkNorm: "whole", experts: { rule: SIGMOID, biased: true } });
     expect(layer!.attention.rope).toEqual(defaultRope(1e6, 8));
   });
 
@@ -102,7 +103,7 @@ describe("config.json of a Mixtral", () => {
       expect(layer).toEqual({
         attention: { heads: 4, kvHeads: 2, headDim: 16, scale: 0.25, window: 40, rope: defaultRope(1e6, 16) },
         qkNorm: null,
-        experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", score: "softmax", normalize: true },
+        experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", rule: SOFTMAX, biased: false },
       });
     const common = { head_dim: 16, sliding_window: 40, tie_word_embeddings: false, bos_token_id: null, stored: null };
     expect(a.config).toEqual({ ...MIXTRAL, ...common, eos_token_id: [2] });

@@ -141,40 +141,86 @@ export class Timeline {
   }
 }
 
-export interface RouteRule {
-  readonly normalize?: boolean;
-  readonly sigmoid?: boolean;
+/** A router's rule (RouteRule of kernels/route.ts), each field by default Mixtral's. */
+export interface Rule {
+  readonly score?: "softmax" | "sigmoid" | "sparsemixer";
   /** [E]: added to scores to choose by. */
   readonly bias?: Numbers | null;
   /** [E]: the gate's own, added to logits. */
-  readonly added?: Numbers | null;
+  readonly logitsBias?: Numbers | null;
+  readonly groups?: { readonly count: number; readonly kept: number; readonly by: "max" | "two" } | null;
+  readonly normalize?: boolean;
+  readonly added?: number;
+  readonly least?: number;
+  readonly factor?: number;
+  readonly jitter?: number;
 }
 
-/** The k largest scores of the gate; equal ones: the lowest expert first. */
+const softmaxOf = (values: readonly number[]): number[] => {
+  const max = Math.max(...values);
+  const exps = values.map((value) => Math.exp(value - max));
+  const all = exps.reduce((a, b) => a + b, 0);
+  return exps.map((exp) => exp / all);
+};
+
+/** Indexes, those of the largest values first; equal ones: the lowest first. */
+const sorted = (values: readonly number[]): number[] =>
+  values.map((_, i) => i).sort((a, b) => values[b]! - values[a]! || a - b);
+
+/** The experts of rows x, and their weights, by one rule for all of them. */
 export function route(
   x: Numbers,
   gate: Numbers,
   D: number,
   k: number,
-  { normalize = true, sigmoid = false, bias = null, added = null }: RouteRule = {},
+  rule: Rule = {},
 ): { ids: number[]; weights: number[] } {
   const E = gate.length / D;
-  const logits = matmul(x, gate, D, added);
+  const logits = matmul(x, gate, D, rule.logitsBias);
   const ids: number[] = [];
   const weights: number[] = [];
   for (let row = 0; row < logits.length; row += E) {
     const own = [...logits.subarray(row, row + E)];
-    const max = Math.max(...own);
-    const exps = own.map((logit) => (sigmoid ? 1 / (1 + Math.exp(-logit)) : Math.exp(logit - max)));
-    const all = sigmoid ? 1 : exps.reduce((a, b) => a + b, 0);
-    const by = bias ? exps.map((value, e) => value / all + bias[e]!) : own;
-    const order = own.map((_, e) => e).sort((a, b) => by[b]! - by[a]! || a - b);
-    const chosen = order.slice(0, k);
-    const total = normalize ? chosen.reduce((sum, e) => sum + exps[e]!, 0) : all;
+    const [chosen, shares] = rule.score === "sparsemixer" ? mixedRoute(own, rule.jitter!) : scoredRoute(own, k, rule);
     ids.push(...chosen);
-    weights.push(...chosen.map((e) => exps[e]! / total));
+    weights.push(...shares);
   }
   return { ids, weights };
+}
+
+function scoredRoute(logits: number[], k: number, rule: Rule): [number[], number[]] {
+  const { score = "softmax", bias = null, groups = null, normalize = true, added = 0, least = 0, factor = 1 } = rule;
+  const scores = score === "softmax" ? softmaxOf(logits) : logits.map((logit) => 1 / (1 + Math.exp(-logit)));
+  // Scores of equal order as the logits, but for rounding: logits, so that ties are the same.
+  let by = bias ? scores.map((value, e) => value + bias[e]!) : groups?.by === "two" ? scores : logits;
+  if (groups) {
+    const size = logits.length / groups.count;
+    const worth = Array.from({ length: groups.count }, (_, g) => {
+      const [first, second] = by.slice(g * size, (g + 1) * size).sort((a, b) => b - a);
+      return groups.by === "two" ? first! + (second ?? 0) : first!;
+    });
+    const kept = sorted(worth).slice(0, groups.kept);
+    by = by.map((value, e) => (kept.includes(Math.floor(e / size)) ? value : Number.NEGATIVE_INFINITY));
+  }
+  const chosen = sorted(by).slice(0, k);
+  const sum = chosen.reduce((sum, e) => sum + scores[e]!, 0);
+  const total = normalize ? Math.max(sum + added, least) : 1;
+  return [chosen, chosen.map((e) => (scores[e]! / total) * factor)];
+}
+
+/** As transformers' modeling_phimoe.py: one softmax a choice, over what the mask leaves. */
+function mixedRoute(logits: number[], jitter: number): [number[], number[]] {
+  const chosen = sorted(logits).slice(0, 2);
+  const shares = chosen.map((own, i) => {
+    const left = logits.map((logit, e) => (i === 1 && e === chosen[0] ? Number.NEGATIVE_INFINITY : logit));
+    const max = Math.max(...left);
+    const near = left.map((value, e) => {
+      const factor = Math.max(Math.abs(logits[e]!), max);
+      return (max - logits[e]!) / factor > 2 * jitter ? Number.NEGATIVE_INFINITY : value;
+    });
+    return softmaxOf(near)[own]!;
+  });
+  return [chosen, shares];
 }
 
 /**

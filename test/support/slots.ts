@@ -2,6 +2,7 @@
 // handle misses in every way.
 
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { DeviceExperts, DeviceMoe, DevicePlace, DeviceScheduler } from "../../src/backend/experts.ts";
 import { NO_SLOT } from "../../src/backend/experts.ts";
 import type { Experts, Matrix, Vector } from "../../src/backend/ops.ts";
@@ -148,7 +149,7 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
       ops.begin(batchOf(T, signal && { signal }));
       const h = ops.embed(input);
       const g = ops.rmsNorm(h, norm, 1e-5);
-      return ops.read(ops.add(h, await ops.moe(g, ops.route(g, { gate, k: K, normalize: true }), experts)));
+      return ops.read(ops.add(h, await ops.moe(g, ops.route(g, { gate, k: K, rule: SOFTMAX, bias: null }), experts)));
     },
     want(T) {
       const rows = x.subarray(0, T * D);

@@ -273,7 +273,7 @@ class SimdOps implements Ops {
     return x;
   }
 
-  route(x: Tensor, { gate, k, normalize, sigmoid }: Router): Routes {
+  route(x: Tensor, { gate, k, rule, bias }: Router): Routes {
     const [T] = sizes(x);
     const logits = this.#product("gate", x, gate);
     const ids = { ...this.#tensor("ids", T, k), integers: true };
@@ -283,10 +283,9 @@ class SimdOps implements Ops {
       const values = floats.subarray(logits.at / 4, logits.at / 4 + T * gate.rows);
       const chosen = words.subarray(ids.at / 4, ids.at / 4 + T * k);
       const shares = floats.subarray(weights.at / 4, weights.at / 4 + T * k);
-      const bias = sigmoid?.bias as SimdVector | null | undefined;
-      const biases = bias ? floats.subarray(bias.at / 4, bias.at / 4 + bias.size) : null;
-      const rule = { normalize, sigmoid: sigmoid ? { bias: biases } : null };
-      route(values, gate.rows, k, rule, chosen, shares, 0, T);
+      const at = bias && (bias as SimdVector).at / 4;
+      const biases = at === null ? null : floats.subarray(at, at + gate.rows);
+      route(values, gate.rows, k, rule, biases, chosen, shares, 0, T);
     });
     return { ids, weights };
   }

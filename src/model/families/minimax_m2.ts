@@ -3,6 +3,7 @@
 //
 // Semantics and defaults are those of transformers' modeling_minimax_m2.py.
 
+import { SIGMOID } from "../../tensor/route_rule.ts";
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";
 import { readRope } from "../rope.ts";
@@ -29,7 +30,7 @@ export const minimaxM2: Family = {
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
       qkNorm: "whole",
-      experts: { ...experts, intermediate, activation: "silu", score: "sigmoid", normalize: true },
+      experts: { ...experts, intermediate, activation: "silu", rule: SIGMOID, biased: true },
     };
     return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },

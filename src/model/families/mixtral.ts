@@ -3,6 +3,7 @@
 // Semantics as in transformers' modeling_mixtral.py: RoPE rotates the two halves of a head (i, i +
 // Dh/2), not interleaved pairs.
 
+import { SOFTMAX } from "../../tensor/route_rule.ts";
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";
 import { readRope } from "../rope.ts";
@@ -22,7 +23,7 @@ export const mixtral: Family = {
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window, rope },
       qkNorm: null,
-      experts: { ...experts, intermediate, activation: "silu", score: "softmax", normalize: true },
+      experts: { ...experts, intermediate, activation: "silu", rule: SOFTMAX, biased: false },
     };
     return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },

@@ -3,6 +3,7 @@
 //
 // Semantics and defaults are those of transformers' modeling_olmoe.py.
 
+import { SOFTMAX } from "../../tensor/route_rule.ts";
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";
 import { readRope } from "../rope.ts";
@@ -24,7 +25,7 @@ export const olmoe: Family = {
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
       qkNorm: "whole",
-      experts: { ...experts, intermediate, activation: "silu", score: "softmax", normalize },
+      experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, normalize }, biased: false },
     };
     return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },

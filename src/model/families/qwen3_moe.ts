@@ -4,6 +4,7 @@
 // Semantics and defaults are those of transformers' modeling_qwen3_moe.py. head_dim is a field of
 // its own, not D / H.
 
+import { SOFTMAX } from "../../tensor/route_rule.ts";
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";
 import { readRope } from "../rope.ts";
@@ -28,7 +29,7 @@ export const qwen3Moe: Family = {
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
       qkNorm: "head",
-      experts: { ...experts, intermediate, activation: "silu", score: "softmax", normalize },
+      experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, normalize }, biased: false },
     };
     return { ...common, ...closingFields(c), eps, biases, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },

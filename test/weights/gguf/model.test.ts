@@ -148,14 +148,14 @@ describe("architectures", () => {
       ...norms(["blk.0.attn_q_norm.weight", HEAD_DIM], ["blk.0.attn_k_norm.weight", HEAD_DIM]),
     ];
     const { architecture: a } = await bound(ggufFile({ keys, tensors }));
-    expect(a.layers[0]).toMatchObject({ qkNorm: "head", experts: { count: 3, intermediate: F, normalize: true } });
+    expect(a.layers[0]).toMatchObject({ qkNorm: "head", experts: { count: 3, intermediate: F, rule: { normalize: true } } });
     expect(a.config).toMatchObject({ model_type: "qwen3_moe", rope_theta: 1e6, rms_norm_eps: 1e-5 });
   });
 
   it("olmoe", async () => {
     const tensors = [...mlp(), ...norms(["blk.0.attn_q_norm.weight", 32], ["blk.0.attn_k_norm.weight", 16])];
     const { architecture: a } = await bound(ggufFile({ keys: keysOf("olmoe"), tensors }));
-    expect(a.layers[0]).toMatchObject({ qkNorm: "whole", experts: { normalize: false } });
+    expect(a.layers[0]).toMatchObject({ qkNorm: "whole", experts: { rule: { normalize: false } } });
     const clamped = ggufFile({ keys: keysOf("olmoe", { "olmoe.attention.clamp_kqv": ["f32", 8] }), tensors });
     expect(await messageOf(openFile(clamped))).toMatch(/olmoe\.attention\.clamp_kqv: expected 0, found 8/);
   });
@@ -172,7 +172,7 @@ describe("architectures", () => {
     ];
     const { architecture: a } = await bound(ggufFile({ keys, tensors }));
     expect(a.layers[0]!.attention.rope.inverse).toHaveLength(2);
-    expect(a.layers[0]!.experts.score).toBe("sigmoid");
+    expect(a.layers[0]!.experts.rule.score).toBe("sigmoid");
   });
 });
 

@@ -244,14 +244,13 @@ class PlainOps implements Ops {
     return x;
   }
 
-  route(x: Tensor, { gate, k, normalize, sigmoid }: Router): Routes {
+  route(x: Tensor, { gate, k, rule, bias }: Router): Routes {
     const T = rowsOf(x);
     const logits = this.#product(x, gate);
     const ids: CpuTensor & { data: Uint32Array } = { shape: [T, k], data: this.#arena.ids(T * k) };
     const weights = this.#floats([T, k]);
-    const bias = (sigmoid?.bias as CpuVector | null | undefined)?.data ?? null;
-    const rule = { normalize, sigmoid: sigmoid ? { bias } : null };
-    route(logits.data, gate.rows, k, rule, ids.data, weights.data, 0, T);
+    const biases = bias && (bias as CpuVector).data;
+    route(logits.data, gate.rows, k, rule, biases, ids.data, weights.data, 0, T);
     return { ids, weights };
   }
 

@@ -21,11 +21,11 @@ import {
 export type Access = "uniform" | "read" | "write";
 
 /** Params that are f32; all others are u32. */
-export const FLOAT_PARAMS: ReadonlySet<string> = new Set(["eps", "scale"]);
+export const FLOAT_PARAMS: ReadonlySet<string> = new Set(["eps", "scale", "added", "least", "factor", "jitter"]);
 
 export interface KernelLine {
   readonly bindings: Readonly<Record<string, Access>>;
-  /** Fields of its `Params`, in order, written to a uniform; u32 but for eps and scale. */
+  /** Fields of its `Params`, in order, written to a uniform; u32 but for FLOAT_PARAMS. */
   readonly params: readonly string[];
   /** Constants of its pipeline. Few: each combination is compiled anew. */
   readonly overrides: readonly string[];
@@ -222,8 +222,11 @@ export const TABLE = {
   },
   route: {
     bindings: { ...MATVEC, norm: "read", bias: "read", ids: "write", weights: "write", y: "write" },
-    params: ["D", "eps", "K", "normalize", "sigmoid", "biased"],
-    overrides: ["BIAS", "THREADS", "TEAM", "NORM", "ROWS", "EXPERTS"],
+    params: [
+      ...["D", "eps", "K", "normalize", "sigmoid", "biased", "by_score", "groups", "kept", "by_two"],
+      ...["added", "least", "factor", "jitter"],
+    ],
+    overrides: ["BIAS", "THREADS", "TEAM", "NORM", "ROWS", "EXPERTS", "RULE"],
     grid: (n) => [n, 1],
     weights: (n, _, { bytes }) => n * bytes,
     cost: (n, o, work) => {

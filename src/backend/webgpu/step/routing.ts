@@ -1,5 +1,7 @@
 // The router's dispatch, which may leave the rows that experts take.
 
+import { choosesByScores, wrongRule } from "../../../../kernels/route.ts";
+import type { RouteRule } from "../../../tensor/route_rule.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
 import type { Router, Routes } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
@@ -39,14 +41,15 @@ export interface RoutingTools {
 export function routed(
   { encoder, plans, scratch, tuning }: RoutingTools,
   x: GpuTensor,
-  { k, ...router }: Router,
+  { k, rule, ...router }: Router,
   like: MatvecInput,
 ): Routed {
   const gate = router.gate as GpuMatrix;
-  const bias = router.sigmoid?.bias as GpuVector | null | undefined;
+  const bias = router.bias as GpuVector | null;
   const n = x.shape[0];
   const experts = gate.rows;
-  if (!(k >= 1 && k <= experts)) throw new RequestError(`route: ${k} experts a token of ${experts}`);
+  const wrong = wrongRule(rule, experts, k);
+  if (wrong !== null) throw new RequestError(`route: ${wrong}`);
   if (experts > MAX_EXPERTS)
     throw new RequestError(`route: ${experts} experts; the WebGPU backend routes among at most ${MAX_EXPERTS}`);
   if (gate.parts.length > 1)
@@ -54,20 +57,37 @@ export function routed(
   const ids = scratch.list("ids", n, k, x.rows, "u32");
   const weights = scratch.list("weights", n, k, x.rows, "f32");
   const input = { ...like, ...tuning.route(gate, experts) };
-  const rule = {
-    normalize: Number(router.normalize),
-    sigmoid: Number(router.sigmoid !== undefined),
-    biased: Number(bias != null),
-  };
+  const numbers = numbersOf(rule, bias !== null);
   const buffers = { bias: bias?.buffer ?? x.buffer, ids: ids.buffer, weights: weights.buffer };
-  const key = `${x.buffer.id} ${ids.buffer.id} ${weights.buffer.id} ${input.key} ${k} ${Object.values(rule)} ${bias?.buffer.id}`;
+  const key = `${x.buffer.id} ${ids.buffer.id} ${weights.buffer.id} ${input.key} ${k} ${Object.values(numbers)} ${bias?.buffer.id}`;
   const encode = (rows: ExpertRows | null): void => {
     const y = rows?.buffer ?? scratch.storage("no rows for experts", 1, 1, "outputs");
     const ROWS = rows === null ? 0 : rows.int8 ? 2 : 1;
-    const values = { K: k, ...rule, ROWS, EXPERTS: experts };
+    const values = { K: k, ...numbers, ROWS, EXPERTS: experts };
     plans.run(`route ${gate.id} ${key} ${y.id} ${ROWS}`, n, () =>
       matvecCalls(encoder, "route", gate, input, values, { ...buffers, y }),
     );
   };
   return { routes: { ids, weights }, encode };
+}
+
+/** A rule as route.wgsl's params and its RULE. */
+export function numbersOf(rule: RouteRule, biased: boolean) {
+  const none = { normalize: 0, sigmoid: 0, biased: 0, by_score: 0, groups: 1, kept: 1, by_two: 0 };
+  if (rule.score === "sparsemixer") return { ...none, added: 0, least: 0, factor: 1, jitter: rule.jitter, RULE: 2 };
+  const { score, groups, normalize, added, least, factor } = rule;
+  const softmax = score === "softmax";
+  // what needs softmax's denominator before or beside the choice
+  const wide = groups !== null || (softmax && (biased || added > 0 || least > 0));
+  return {
+    normalize: Number(normalize),
+    sigmoid: Number(!softmax),
+    biased: Number(biased),
+    by_score: Number(choosesByScores(rule, biased)),
+    groups: groups?.count ?? 1,
+    kept: groups?.kept ?? 1,
+    by_two: Number(groups?.by === "two"),
+    ...{ added, least, factor, jitter: 0 },
+    RULE: Number(wide),
+  };
 }

@@ -1,7 +1,7 @@
 // What the tuner asks about products with a model's weights, as a step has them: by kernel, format,
 // size and rows.
 
-import type { Attention } from "../../ops.ts";
+import type { Attention, Router } from "../../ops.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
 import type { Cache, Products } from "../step/products.ts";
 import type { GpuTensor } from "../step/scratch.ts";
@@ -32,10 +32,8 @@ export interface Projection {
 }
 
 /** A layer's router: its gate, and what it computes from the scores. */
-export interface Gate {
+export interface Gate extends Router {
   readonly gate: GpuMatrix;
-  readonly k: number;
-  readonly normalize: boolean;
 }
 
 /** What the questions are about. */

@@ -1,0 +1,42 @@
+// Rules by which a router chooses experts and weighs them.
+
+/** Experts by scores of their logits. */
+export interface ScoreRule {
+  readonly score: "softmax" | "sigmoid";
+  /**
+   * The E experts are `count` groups of neighbours; only those of the `kept` best are chosen from.
+   * A group is as good as its best expert ("max"), or as the sum of its best two ("two").
+   */
+  readonly groups: { readonly count: number; readonly kept: number; readonly by: "max" | "two" } | null;
+  /** Whether the chosen scores are divided by their sum: max(sum + added, least). */
+  readonly normalize: boolean;
+  readonly added: number;
+  readonly least: number;
+  /** Weights are multiplied by it at last. */
+  readonly factor: number;
+}
+
+/**
+ * Two experts (Liu et al., GRIN, arXiv 2409.12136): expert i = argmax s weighs softmax(s)_i over
+ * the experts with (s_i - s_e) / max(|s_e|, s_i) <= 2 jitter; the second likewise without the first.
+ */
+export interface SparseMixer {
+  readonly score: "sparsemixer";
+  readonly jitter: number;
+}
+
+/** How experts are chosen and weighed (Router in src/backend/ops.ts). */
+export type RouteRule = ScoreRule | SparseMixer;
+
+/** Softmax over the chosen logits: the usual rule, from which others differ in a few fields. */
+export const SOFTMAX: ScoreRule = {
+  score: "softmax",
+  groups: null,
+  normalize: true,
+  added: 0,
+  least: 0,
+  factor: 1,
+};
+
+/** Sigmoids over their sum; without any score, weights are 0 and not NaN. */
+export const SIGMOID: ScoreRule = { ...SOFTMAX, score: "sigmoid", least: 1e-20 };

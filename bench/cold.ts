@@ -73,7 +73,7 @@ async function make(path: string, layers: number): Promise<void> {
   const url = `synthetic:mixtral-8x7b?layers=${layers}`;
   const a = readArchitecture(parseSynthetic(url).config, url);
   const { attention, experts } = a.layers[0]!;
-  const [D, F, E] = [a.hidden, experts.intermediate, experts.count];
+  const [D, F, E] = [a.hidden, experts!.intermediate, experts!.count];
   const [q, kv] = [attention.heads * attention.headDim, attention.kvHeads * attention.headDim];
   const tensors: GgufTensor[] = [
     random("token_embd.weight", "q4_k", [D, a.vocab]),

@@ -29,6 +29,7 @@ export function pooled({ architecture, sources, close }: OpenWeights): OpenWeigh
         qkv: layer.qkv.map(matrix),
         wo: matrix(layer.wo),
         experts: layer.experts.map(expert),
+        ffn: layer.ffn && { ...expert(layer.ffn), gate: layer.ffn.gate },
       })),
     },
     close,

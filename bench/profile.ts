@@ -230,7 +230,7 @@ function perLayer(kernels: readonly KernelRow[], layers: number, decode: boolean
  * there are none.
  */
 function leastWeightBytes({ model, architecture }: Steps, { kind, tokens }: Case, chunk: number): number {
-  const { perToken: K, count: E } = architecture.layers[0]!.experts;
+  const { perToken: K, count: E } = architecture.layers[0]!.experts!;
   let bytes = 0;
   for (let first = 0; first < tokens; first += chunk) {
     const count = Math.min(chunk, tokens - first);
@@ -240,7 +240,7 @@ function leastWeightBytes({ model, architecture }: Steps, { kind, tokens }: Case
       const rows = i === model.layers.length - 1 ? outputs : count;
       const { w13, w2 } = layer.experts as GpuExperts;
       for (const matrix of [...layer.qkv, layer.wo]) bytes += matrix.bytes;
-      if (rows > 0) bytes += layer.router.gate.bytes + (Math.min(E, rows * K) / E) * (w13.bytes + w2.bytes);
+      if (rows > 0) bytes += layer.router!.gate.bytes + (Math.min(E, rows * K) / E) * (w13.bytes + w2.bytes);
     }
     if (outputs > 0) bytes += model.head.bytes;
   }

@@ -119,7 +119,7 @@ export async function stepsOn(
     async warmUp() {
       const positions = 4 * chunk;
       await cache.reserve(Math.ceil(positions / BLOCK));
-      const { perToken, count } = architecture.layers[0]!.experts;
+      const { perToken, count } = architecture.layers[0]!.experts!;
       const together = ops.tuning.stepSizes(chunk, perToken, count);
       await warmUp(ops, forward.bind(null, ops, model, cache), architecture.vocab, BLOCK, positions, together);
     },

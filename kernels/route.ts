@@ -13,7 +13,8 @@ export function wrongRule(rule: RouteRule, E: number, k: number): string | null 
   if (!rule.groups) return null;
   const { count, kept } = rule.groups;
   if (E % count !== 0) return `${E} experts are not ${count} equal groups`;
-  if (kept > count || kept * (E / count) < k) return `${k} experts a token from ${kept} of ${count} groups of ${E / count}`;
+  if (kept > count || kept * (E / count) < k)
+    return `${k} experts a token from ${kept} of ${count} groups of ${E / count}`;
   return null;
 }
 

@@ -24,7 +24,7 @@ export async function collectTraces(model: string, onKind: (kind: string, trace:
   });
   try {
     const layers = opened.architecture.layers.length;
-    const { count: experts, perToken: k } = opened.architecture.layers[0]!.experts;
+    const { count: experts, perToken: k } = opened.architecture.layers[0]!.experts!;
     for (const [kind, texts] of Object.entries(TEXTS)) {
       steps = [];
       for (const [seed, text] of texts.entries()) {

@@ -15,7 +15,7 @@ import { nextLayerPrediction } from "../../src/experts/prediction.ts";
 import { RamTier } from "../../src/experts/ram_tier.ts";
 import { recordReader } from "../../src/experts/record_reader.ts";
 import type { Decoder } from "../../src/model/decoder.ts";
-import type { Architecture } from "../../src/model/family.ts";
+import { type Architecture, routingOf } from "../../src/model/family.ts";
 import { expertShape, keep } from "../../src/model/formats.ts";
 import { openSteps } from "../node_steps.ts";
 import { openWeights } from "../weights.ts";
@@ -96,8 +96,12 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   const device = await ops.deviceExperts(shape, L, slots, TRANSIT);
   const rates = await calibrate({ host, slot: await ram.acquire(0, 0, "demand"), device, clock: CLOCK });
   ram.release(0, 0);
-  const { perToken, rule } = architecture.layers[0]!.experts;
-  const predict = await nextLayerPrediction(sources, perToken, rule);
+  const { perToken, rule } = routingOf(architecture);
+  const predict = await nextLayerPrediction(
+    sources.map((layer) => ({ ...layer, gate: layer.gate! })),
+    perToken,
+    rule,
+  );
   const tiered = (name: string, options: Pick<DeviceTierOptions, "places" | "predict">): WayModel => {
     const costs = new Costs(rates);
     const policies = Array.from({ length: L }, () => new Ewma(E));

@@ -19,8 +19,12 @@ export function blankSources({ embed, norm, head, layers }: ModelSources, format
       qkv: [matrix(stacked(layer.qkv))],
       wo: matrix(layer.wo),
       ffnNorm: matrix(layer.ffnNorm),
-      gate: blank(layer.gate, FORMATS.f32),
+      gate: layer.gate && blank(layer.gate, FORMATS.f32),
       experts: layer.experts.map((expert) => blankExpert(expert, format)),
+      ffn: layer.ffn && {
+        ...blankExpert(layer.ffn, format),
+        gate: layer.ffn.gate && blank(layer.ffn.gate, FORMATS.f32),
+      },
     })),
   };
 }

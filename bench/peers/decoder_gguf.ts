@@ -30,7 +30,7 @@ export function decoderGguf(a: Architecture, { embed, norm, head, layers }: Mode
       matrix(`${p}attn_v.weight`, cut(qkv, q + kv, kv)),
       matrix(`${p}attn_output.weight`, layer.wo),
       plain(`${p}ffn_norm.weight`, layer.ffnNorm),
-      plain(`${p}ffn_gate_inp.weight`, layer.gate),
+      plain(`${p}ffn_gate_inp.weight`, layer.gate!),
     );
     const names = { w1: "ffn_gate_exps", w2: "ffn_down_exps", w3: "ffn_up_exps" } as const;
     for (const w of ["w1", "w2", "w3"] as const) {
@@ -52,7 +52,7 @@ export function metadata(a: Architecture): Record<string, GgufValue> {
     "llama.block_count": { u32: a.layers.length },
     "llama.context_length": { u32: a.context },
     "llama.embedding_length": { u32: a.hidden },
-    "llama.feed_forward_length": { u32: experts.intermediate },
+    "llama.feed_forward_length": { u32: experts!.intermediate },
     "llama.attention.head_count": { u32: attention.heads },
     "llama.attention.head_count_kv": { u32: attention.kvHeads },
     "llama.attention.key_length": { u32: attention.headDim },
@@ -60,8 +60,8 @@ export function metadata(a: Architecture): Record<string, GgufValue> {
     "llama.attention.layer_norm_rms_epsilon": { f32: a.eps },
     "llama.rope.dimension_count": { u32: attention.headDim },
     "llama.rope.freq_base": { f32: a.config.rope_theta as number },
-    "llama.expert_count": { u32: experts.count },
-    "llama.expert_used_count": { u32: experts.perToken },
+    "llama.expert_count": { u32: experts!.count },
+    "llama.expert_used_count": { u32: experts!.perToken },
     "llama.vocab_size": { u32: a.vocab },
     "tokenizer.ggml.model": { text: "llama" },
     "tokenizer.ggml.bos_token_id": { u32: 1 },

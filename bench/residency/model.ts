@@ -12,9 +12,9 @@ import { createModel, type Model } from "../../src/engine/model.ts";
 import { classesOf } from "../../src/experts/classes.ts";
 import { forward, loadDecoder } from "../../src/model/decoder.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
-import { kvGeometry, type ModelSources } from "../../src/model/family.ts";
+import { kvGeometry, type ModelSources, routingOf } from "../../src/model/family.ts";
 import { parametersOf } from "../../src/model/footprint.ts";
-import { expertShape, keep } from "../../src/model/formats.ts";
+import { expertLayers, keep } from "../../src/model/formats.ts";
 import { settleSources } from "../../src/model/input_order.ts";
 import type { Files } from "../../src/weights/files.ts";
 import { openFolder } from "../../src/weights/folder.ts";
@@ -88,11 +88,11 @@ export async function openUncached(
     threads: usableCores(),
     startWorker: startNodeWorker,
   });
-  const layers = sources.layers.map((layer, i) => ({ ...layer, shape: expertShape(layer, plan, i) }));
+  const layers = expertLayers(sources, plan);
   const residency = await cpuResidency(ops, {
     layers,
-    perToken: architecture.layers[0]!.experts.perToken,
-    rule: architecture.layers[0]!.experts.rule,
+    perToken: routingOf(architecture).perToken,
+    rule: routingOf(architecture).rule,
     tiers: classesOf(layers.map(({ shape }) => shape)).map(() => ({ slots: 0, extra: 0, transit: TRANSIT, ram: null })),
     spill: () => null,
     learned: { store: NOTHING_LEARNED, name: "" },

@@ -4,9 +4,9 @@
 // the same width: a forward pass needs no more, so a step's memory is bounded. Using one later is
 // an error where it is detected. WebGPU only encodes until read(). Letters: see tensor/types.ts.
 
-import type { RouteRule } from "../tensor/route_rule.ts";
 import type { Format } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
+import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
 
@@ -34,6 +34,23 @@ export interface Experts {
   /** Formats of w1 and w3, and of w2. */
   readonly up: Format;
   readonly down: Format;
+  readonly bytes: number;
+}
+
+/** What a gate's products go through before they are multiplied with those of w3. */
+export type Activation = "silu";
+
+/** What every token takes of a layer, on the backend: a dense part, or shared experts. */
+export interface Ffn {
+  readonly hidden: number; // D
+  readonly intermediate: number; // F
+  /** Formats of w1 and w3, and of w2. */
+  readonly up: Format;
+  readonly down: Format;
+  readonly activation: Activation;
+  /** [1, D], f32: the result is multiplied by sigmoid(gate . x). Null: it is taken as it is. */
+  readonly gate: Matrix | null;
+  /** Without those of the gate. */
   readonly bytes: number;
 }
 
@@ -257,6 +274,8 @@ export interface Ops {
    * are one pass.
    */
   loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts>;
+  /** A feed-forward layer; `gate` was loaded by loadMatrix(). Rows of w1 and w3 alternate. */
+  loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn>;
   /**
    * Offloading in host memory: `slots` slots for experts, and a layer's experts that `store`
    * provides in these slots. Absent on a backend that cannot offload.
@@ -319,6 +338,8 @@ export interface Ops {
    * inputs of each expert's w1 and w3, if they are not x as it is
    */
   moe(x: Tensor, routes: Routes, experts: Experts, order?: InputOrder | null): Promise<Tensor>;
+  /** w2(silu(w1 x) * (w3 x)), times sigmoid(gate . x) where there is a gate: [T, D]. */
+  ffn(x: Tensor, w: Ffn): Tensor;
   /** The batch's output rows of x: [R, D]. Every later verb of the step works on R rows. */
   rows(x: Tensor): Tensor;
   /**

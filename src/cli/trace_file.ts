@@ -28,9 +28,10 @@ export function createTraceFile(path: string): TraceFile {
   const append = (line: string): void => attempt(() => appendFileSync(file, line));
   return {
     onRoutes: (step) => append(traceLine(step)),
-    begin(label, { architecture: { layers } }) {
-      const { count: experts, perToken: k } = layers[0]!.experts;
-      append(traceHeader({ model: label, layers: layers.length, experts, k }));
+    begin(label, { architecture }) {
+      const routers = architecture.layers.flatMap((layer) => layer.experts ?? []);
+      const { count: experts, perToken: k } = routers[0]!; // a model that opens has one
+      append(traceHeader({ model: label, layers: routers.length, experts, k }));
     },
     close: () => closeSync(file),
   };

@@ -11,7 +11,7 @@ import { createThreadedGrammars } from "../grammar/threaded.ts";
 import type { Grammars } from "../grammar/types.ts";
 import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import type { Output, RouteWatcher } from "../model/decoder.ts";
-import { type Architecture, kvGeometry } from "../model/family.ts";
+import { type Architecture, kvGeometry, sparseLayers } from "../model/family.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { SamplingOptions, Session } from "./api.ts";
@@ -274,7 +274,7 @@ function savedShape({ architecture, kv, weights }: ModelParts): SavedShape {
 function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts): Runner {
   // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
   const chunk = (position: number): number => ops.chunk?.(position) ?? ops.maxTokens;
-  if (onRoutes) return { chunk, logits: tracedLogits(ops, architecture.layers.length, forward, onRoutes) };
+  if (onRoutes) return { chunk, logits: tracedLogits(ops, sparseLayers(architecture).length, forward, onRoutes) };
   // Running ahead does not help steps that wait for experts.
   const choosing = experts ? undefined : ops.choosing;
   const logits = async (batch: Batch) => ops.read(await forward(batch));

@@ -73,6 +73,14 @@ export class Fields {
     return this.fail(name, `an integer from 1 to ${most}`);
   }
 
+  /** A whole number from 0 to `most`. */
+  indexTo(field: string, most: number, otherwise: number): number {
+    const value = this.#json[field] ?? otherwise;
+    if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= most)
+      return this.keep(field, value);
+    return this.fail(field, `an integer from 0 to ${most}`);
+  }
+
   /** A number of layers, heads or experts. */
   count(field: string, rule: Omit<SizeRule, "most"> = {}): number {
     return this.size(field, { ...rule, most: MAX_COUNT });
@@ -93,6 +101,14 @@ export class Fields {
     const value = this.#json[field] ?? otherwise;
     if (typeof value === "boolean") return this.keep(field, value);
     return this.fail(field, "true or false");
+  }
+
+  /** A list of layers' numbers, below `depth`; absent or null: none. */
+  indices(field: string, depth: number): readonly number[] {
+    const value = this.#json[field] ?? [];
+    const isIndex = (i: unknown) => typeof i === "number" && Number.isInteger(i) && i >= 0 && i < depth;
+    if (Array.isArray(value) && value.every(isIndex)) return this.keep(field, value as readonly number[]);
+    return this.fail(field, `a list of layers from 0 to ${depth - 1}`);
   }
 
   /** Rejects all other values; an absent field passes. */

@@ -5,6 +5,7 @@ import type {
   Attention,
   Batch,
   Experts,
+  Ffn,
   InputOrder,
   KvStore,
   Matrix,
@@ -14,10 +15,10 @@ import type {
   Vector,
 } from "../backend/ops.ts";
 import type { Format } from "../tensor/format.ts";
-import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
-import type { Architecture, ModelSources } from "./family.ts";
-import { expertShape, type FormatPlan, joinedQkv } from "./formats.ts";
-import { expertOrders, loadOrder, orderIn } from "./input_order.ts";
+import type { MatrixSource, Tensor } from "../tensor/types.ts";
+import type { Architecture, FfnSource, ModelSources } from "./family.ts";
+import { expertShape, type FormatPlan, ffnFormats, joinedQkv } from "./formats.ts";
+import { expertOrders, loadOrder, moveColumns, orderIn } from "./input_order.ts";
 
 export interface DecoderLayer {
   readonly attnNorm: Vector; // [D]
@@ -26,10 +27,13 @@ export interface DecoderLayer {
   readonly attention: Attention;
   readonly wo: Matrix; // [D, H Dh]
   readonly ffnNorm: Vector; // [D]
-  readonly router: Router; // its gate [E, D] is always f32
-  readonly experts: Experts;
-  /** How qkv, wo and each expert's w1 and w3 take their inputs; null: as they are. */
-  readonly orders: Readonly<Record<"qkv" | "wo" | "experts", InputOrder | null>>;
+  /** Its gate [E, D] is always f32. Null, as experts are: a dense layer. */
+  readonly router: Router | null;
+  readonly experts: Experts | null;
+  /** What every token takes: the dense layer, or the shared experts. */
+  readonly ffn: Ffn | null;
+  /** How qkv, wo, ffn and each expert's w1 and w3 take their inputs; null: as they are. */
+  readonly orders: Readonly<Record<"qkv" | "wo" | "experts" | "ffn", InputOrder | null>>;
 }
 
 /** A model on a backend. */
@@ -42,7 +46,10 @@ export interface Decoder {
   readonly headOrder: InputOrder | null;
 }
 
-/** Called with each layer's routes during the step; for evaluation and traces. */
+/**
+ * Called with the routes of each layer that has a router, counted from 0, during the step; for
+ * evaluation and traces.
+ */
 export type RouteWatcher = (layer: number, routes: Routes) => Promise<void>;
 
 /**
@@ -66,6 +73,7 @@ export async function forward(
   const inOrder = (x: Tensor, order: InputOrder | null) => (order ? ops.reorder(x, order) : x);
   ops.begin(batch);
   let x = ops.embed(m.embed); // [T, D]
+  let routers = 0;
   for (const [i, layer] of m.layers.entries()) {
     const h = ops.rmsNorm(x, layer.attnNorm, eps); // [T, D]
     const qkv = ops.qkv(inOrder(h, layer.orders.qkv), layer.qkv, layer.attention); // [T, (H + 2 Hkv) Dh], RoPE applied
@@ -75,9 +83,14 @@ export async function forward(
     if (i === m.layers.length - 1) x = ops.rows(x); // [R, D]
     if (x.shape[0] === 0) return x;
     const g = ops.rmsNorm(x, layer.ffnNorm, eps);
-    const routes = ops.route(g, layer.router); // [T, K]
-    await watch?.(i, routes);
-    x = ops.add(x, await ops.moe(g, routes, layer.experts, layer.orders.experts));
+    const outputs: Tensor[] = [];
+    if (layer.router && layer.experts) {
+      const routes = ops.route(g, layer.router); // [T, K]
+      await watch?.(routers++, routes);
+      outputs.push(await ops.moe(g, routes, layer.experts, layer.orders.experts));
+    }
+    if (layer.ffn) outputs.push(ops.ffn(inOrder(g, layer.orders.ffn), layer.ffn));
+    for (const y of outputs) x = ops.add(x, y);
   }
   const h = ops.rmsNorm(x, m.norm, eps); // [R, D]
   return output === "hidden" ? h : ops.matmul(inOrder(h, m.headOrder), m.head); // [R, V]
@@ -85,8 +98,11 @@ export async function forward(
 
 export interface LoadOptions {
   readonly plan: FormatPlan;
-  /** Returns a layer's offloaded experts; absent: all experts are loaded. */
-  readonly experts?: ((layer: number, sources: readonly ExpertSource[]) => Experts) | undefined;
+  /**
+   * Returns the offloaded experts of a layer, counted among those that have a router; absent: all
+   * experts are loaded.
+   */
+  readonly experts?: ((layer: number) => Experts) | undefined;
   /** Called after each matrix with its bytes on the backend. */
   readonly onLoaded?: (bytes: number) => void;
   readonly signal?: AbortSignal | undefined;
@@ -108,22 +124,31 @@ export async function loadDecoder(
   const matrix = (from: MatrixSource, format: Format) => done(ops.loadMatrix(from, format));
   const vector = (from: MatrixSource) => done(ops.loadVector(from));
 
+  const ffn = async (from: FfnSource, layer: number): Promise<Ffn> => {
+    const { up, down } = ffnFormats(from, plan, layer);
+    const order = orderIn(from.w1, up); // in which the gate gets its inputs too
+    const gate = from.gate && (await matrix(order ? moveColumns(from.gate, order) : from.gate, FORMATS.f32));
+    return done(ops.loadFfn(from, gate, up, down));
+  };
+
+  let sparse = 0; // layers with experts so far
   signal?.throwIfAborted();
   const embed = await matrix(sources.embed, plan(sources.embed, "embed", -1));
   const layers: DecoderLayer[] = [];
   for (const [i, s] of sources.layers.entries()) {
     const { attention, experts: own } = architecture.layers[i]!;
     const norms = s.qkNorm && { q: await vector(s.qkNorm.q), k: await vector(s.qkNorm.k), eps: architecture.eps };
-    const { up, down } = expertShape(s, plan, i);
+    const shape = own && expertShape(s, plan, i);
     const qkv: Matrix[] = [];
     const parts = joinedQkv(s, plan, i);
     for (const { source, format } of parts) qkv.push(await matrix(source, format));
     const o = plan(s.wo, "o", i);
-    const lists = expertOrders(s.experts, up);
+    const lists = shape && expertOrders(s.experts, shape.up);
     const orders = {
       qkv: await loadOrder(ops, orderIn(parts[0]!.source, parts[0]!.format)),
       wo: await loadOrder(ops, orderIn(s.wo, o)),
       experts: lists && (await ops.loadOrder(lists, architecture.hidden)),
+      ffn: await loadOrder(ops, s.ffn ? orderIn(s.ffn.w1, ffnFormats(s.ffn, plan, i).up) : undefined),
     };
     layers.push({
       attnNorm: await vector(s.attnNorm),
@@ -132,13 +157,14 @@ export async function loadDecoder(
       wo: await matrix(s.wo, o),
       orders,
       ffnNorm: await vector(s.ffnNorm),
-      router: {
-        gate: await matrix(s.gate, FORMATS.f32),
+      router: own && {
+        gate: await matrix(s.gate!, FORMATS.f32),
         k: own.perToken,
         rule: own.rule,
         bias: s.gateBias && (await vector(s.gateBias)),
       },
-      experts: experts ? experts(i, s.experts) : await done(ops.loadExperts(s.experts, up, down)),
+      experts: shape && (experts?.(sparse++) ?? (await done(ops.loadExperts(s.experts, shape.up, shape.down)))),
+      ffn: s.ffn && (await ffn(s.ffn, i)),
     });
   }
   const norm = await vector(sources.norm);

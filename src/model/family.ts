@@ -1,8 +1,9 @@
 // What a family of models provides: an architecture in our own letters, and the sources
 // of its tensors.
 
+import type { Activation, Attention, KvGeometry } from "../backend/ops.ts";
+import { WeightsError } from "../errors.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
-import type { Attention, KvGeometry } from "../backend/ops.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import type { Fields, ModelConfig } from "./config.ts";
 import type { StoredFormats } from "./stored_formats.ts";
@@ -15,18 +16,29 @@ export interface LayerArchitecture {
    * together, or none.
    */
   readonly qkNorm: "head" | "whole" | null;
+  /** Null: a dense layer, which has no router. */
   readonly experts: {
     readonly count: number; // E
     readonly perToken: number; // K
     readonly intermediate: number; // F
     /** The gate's activation: w2(silu(w1 x) * (w3 x)). */
-    readonly activation: "silu";
+    readonly activation: Activation;
     /** How the router chooses and weighs them. */
     readonly rule: RouteRule;
     /** Whether a bias is added to scores to choose by (LayerSources.gateBias). */
     readonly biased: boolean;
-  };
+  } | null;
+  /** The feed-forward layer that a dense layer has in place of experts. */
+  readonly dense: { readonly intermediate: number } | null;
+  /**
+   * Shared experts, side by side, whose output is added to that of the router's; gated: times
+   * sigmoid(gate . x).
+   */
+  readonly shared: { readonly intermediate: number; readonly gated: boolean } | null;
 }
+
+/** How a model's layers choose experts. */
+export type Routing = NonNullable<LayerArchitecture["experts"]>;
 
 /** Products that may have biases, in every layer: q, k and v; o; the router's gate; the head. */
 export type Biased = "qkv" | "o" | "gate" | "head";
@@ -50,6 +62,12 @@ export interface Architecture {
   readonly stored: StoredFormats | null;
 }
 
+/** What every token takes of a layer: its dense part, or its shared experts. */
+export interface FfnSource extends ExpertSource {
+  /** [1, D], or null. */
+  readonly gate: MatrixSource | null;
+}
+
 /** The sources of one layer's tensors. */
 export interface LayerSources {
   readonly attnNorm: MatrixSource;
@@ -58,9 +76,11 @@ export interface LayerSources {
   readonly qkNorm: { readonly q: MatrixSource; readonly k: MatrixSource } | null;
   readonly wo: MatrixSource;
   readonly ffnNorm: MatrixSource;
-  readonly gate: MatrixSource;
+  /** The router's; null: a dense layer. */
+  readonly gate: MatrixSource | null;
   readonly gateBias: MatrixSource | null;
-  readonly experts: readonly ExpertSource[]; // [E]
+  readonly experts: readonly ExpertSource[]; // [E]; none in a dense layer
+  readonly ffn: FfnSource | null;
 }
 
 /** The sources of a model's tensors. */
@@ -84,6 +104,8 @@ export interface Take {
    */
   rows(name: string, first: number, rows: number): MatrixSource;
   has(name: string): boolean;
+  /** Layers from this number on may be in the files: they are not read. */
+  skipLayersFrom(layer: number): void;
 }
 
 /** One file of src/model/families. */
@@ -94,6 +116,24 @@ export interface Family {
   architecture(c: Fields): Architecture;
   /** @throws WeightsError for a missing or a wrongly shaped tensor */
   sources(a: Architecture, take: Take): ModelSources;
+}
+
+/** The numbers of the layers with a router, ascending. */
+export function sparseLayers({ layers }: Pick<Architecture, "layers">): number[] {
+  return layers.flatMap(({ experts }, i) => (experts ? [i] : []));
+}
+
+/**
+ * The experts of the first layer that has a router: in the supported families those of all.
+ * @throws WeightsError for a model without any
+ */
+export function routingOf({ layers }: Pick<Architecture, "layers">): Routing {
+  const found = layers.find(({ experts }) => experts)?.experts;
+  if (!found)
+    throw new WeightsError(
+      `config.json: expected a layer with experts, found ${layers.length} dense layers; hotset runs mixtures of experts`,
+    );
+  return found;
 }
 
 /** The sizes of a position in the KV cache, the same in all layers. */

@@ -11,26 +11,27 @@ import { orderBytes } from "./input_order.ts";
 export interface Footprint {
   /** All weights; router and norms stay f32. */
   readonly weights: number;
-  /** The part of them that is not in experts. */
+  /** The part of them that is not in a router's experts: always in memory. */
   readonly dense: number;
 }
 
 /** A layer's vectors, which stay f32. */
 const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, gateBias, qkv, wo, gate }: LayerSources) => {
   const norms = [attnNorm, ffnNorm, ...(qkNorm ? [qkNorm.q, qkNorm.k] : [])];
-  return [...norms, ...(gateBias ? [gateBias] : []), ...biasesOf([...qkv, wo, gate])];
+  return [...norms, ...(gateBias ? [gateBias] : []), ...biasesOf([...qkv, wo, ...(gate ? [gate] : [])])];
 };
 
 const biasesOf = (matrices: readonly MatrixSource[]) => matrices.flatMap(({ bias }) => bias ?? []);
+
+/** A layer's gates, of its router and of its shared experts, which stay f32 too. */
+const gatesOf = ({ gate, ffn }: LayerSources) => [...(gate ? [gate] : []), ...(ffn?.gate ? [ffn.gate] : [])];
 
 export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint {
   const vector = ({ rows, cols }: MatrixSource): number => 4 * rows * cols;
   const matrices = heldMatrices(sources, plan);
   const experts = matrices.filter(({ role }) => role === "up" || role === "down");
-  const own = sum(sources.layers, (layer) => {
-    const { rows, cols } = layer.gate;
-    return panelLayout(FORMATS.f32, rows, cols).bytes + sum(vectorsOf(layer), vector);
-  });
+  const gate = ({ rows, cols }: MatrixSource): number => panelLayout(FORMATS.f32, rows, cols).bytes;
+  const own = sum(sources.layers, (layer) => sum(gatesOf(layer), gate) + sum(vectorsOf(layer), vector));
   const outer = sum([sources.norm, ...biasesOf(sources.head ? [sources.head] : [])], vector);
   const weights = sum(matrices, bytesOf) + own + outer + orderBytes(sources, plan);
   return { weights, dense: weights - sum(experts, bytesOf) };
@@ -41,9 +42,14 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
   const values = ({ rows, cols }: MatrixSource): number => rows * cols;
   const expert = ({ w1, w2, w3 }: ExpertSource): number => values(w1) + values(w2) + values(w3);
   const dense = sum([embed, norm, ...(head ? [head, ...biasesOf([head])] : [])], values);
-  const own = sum(layers, (layer) => sum([...layer.qkv, layer.wo, layer.gate, ...vectorsOf(layer)], values));
+  const own = sum(layers, (layer) => {
+    const { qkv, wo, ffn } = layer;
+    return sum([...qkv, wo, ...gatesOf(layer), ...vectorsOf(layer)], values) + (ffn ? expert(ffn) : 0);
+  });
   const all = sum(layers, (layer) => sum(layer.experts, expert));
-  const used = sum(layers, (layer, i) => a.layers[i]!.experts.perToken * expert(layer.experts[0]!));
+  const used = sum(layers, ({ experts: [first] }, i) => {
+    return first ? a.layers[i]!.experts!.perToken * expert(first) : 0;
+  });
   return { total: dense + own + all, active: dense + own + used };
 }
 
@@ -55,12 +61,15 @@ export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32"): n
 
 /**
  * The most values that a token of a step needs at once: residual, norm and sums [D], q, k, v and
- * the result of attention, gate/up and down of K experts, and the inputs of those that have orders.
+ * the result of attention, gate/up and down of K experts and of shared ones, and the inputs of
+ * those that have orders.
  */
 export function valuesPerToken({ hidden: D, layers }: Architecture, sources: ModelSources): number {
-  const all = layers.map(({ attention: { heads, kvHeads, headDim }, experts: { perToken, intermediate } }, i) => {
+  const all = layers.map(({ attention: { heads, kvHeads, headDim }, experts, dense, shared }, i) => {
     const ordered = sources.layers[i]!.experts.some(({ w1 }) => w1.order) ? D : 0;
-    return 4 * D + 2 * (heads + kvHeads) * headDim + perToken * (intermediate + D + ordered);
+    const routed = experts ? experts.perToken * (experts.intermediate + D + ordered) : 0;
+    const ffn = dense ?? shared;
+    return 4 * D + 2 * (heads + kvHeads) * headDim + routed + (ffn ? ffn.intermediate + D : 0);
   });
   return Math.max(...all);
 }

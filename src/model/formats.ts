@@ -3,12 +3,15 @@
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type Format, panelLayout } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
-import type { MatrixSource } from "../tensor/types.ts";
-import type { LayerSources, ModelSources } from "./family.ts";
+import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
+import type { FfnSource, LayerSources, ModelSources } from "./family.ts";
 import { concatRows } from "./sources.ts";
 
-/** What a matrix is for. `up`: w1 and w3 of an expert, which have one format; `down`: w2. */
-export type MatrixRole = "embed" | "head" | "q" | "k" | "v" | "o" | "up" | "down";
+/**
+ * What a matrix is for. `up`: w1 and w3 of an expert, which have one format; `down`: w2. `ffnUp`
+ * and `ffnDown`: those of a dense layer or of shared experts.
+ */
+export type MatrixRole = "embed" | "head" | "q" | "k" | "v" | "o" | "up" | "down" | "ffnUp" | "ffnDown";
 
 /** Names the format of a matrix. @param layer of the matrix; -1 outside of layers */
 export type FormatPlan = (matrix: MatrixSource, role: MatrixRole, layer: number) => Format;
@@ -71,6 +74,20 @@ export function expertShape({ experts }: Pick<LayerSources, "experts">, plan: Fo
   return { count: experts.length, hidden: w1.cols, intermediate: w1.rows, up: common(ups), down: common(downs) };
 }
 
+/** The layers that have a router and experts, with the shapes of these. */
+export function expertLayers({ layers }: Pick<ModelSources, "layers">, plan: FormatPlan) {
+  return layers.flatMap((layer, i) => {
+    const { gate, gateBias, ffnNorm, experts } = layer;
+    return gate ? [{ gate, gateBias, ffnNorm, experts, shape: expertShape(layer, plan, i) }] : [];
+  });
+}
+
+/** The formats of a dense layer or of shared experts: of w1 and w3 together, and of w2. */
+export function ffnFormats({ w1, w3, w2 }: FfnSource, plan: FormatPlan, layer: number) {
+  const up = common([plan(w1, "ffnUp", layer), plan(w3, "ffnUp", layer)]);
+  return { up, down: plan(w2, "ffnDown", layer) };
+}
+
 function common(formats: readonly Format[]): Format {
   const [first] = formats;
   return formats.every((format) => format === first) ? first! : FORMATS.f32;
@@ -84,21 +101,23 @@ export interface HeldMatrix {
   readonly role: MatrixRole;
 }
 
-/** All matrices but the routers' gates, which are f32. */
+/** All matrices but the gates of routers and shared experts, which are f32. */
 export function heldMatrices({ embed, head, layers }: ModelSources, plan: FormatPlan): HeldMatrix[] {
   const held = (role: MatrixRole, { rows, cols }: MatrixSource, format: Format) => ({ role, rows, cols, format });
   return [
     held("embed", embed, plan(embed, "embed", -1)),
     ...(head ? [held("head", head, plan(head, "head", -1))] : []),
     ...layers.flatMap((layer, i) => {
-      const { up, down } = expertShape(layer, plan, i);
+      const { experts, ffn } = layer;
+      const both = (own: readonly ExpertSource[], roles: readonly [MatrixRole, MatrixRole], up: Format, down: Format) =>
+        own.flatMap(({ w1, w2 }) => [held(roles[0], { ...w1, rows: 2 * w1.rows }, up), held(roles[1], w2, down)]);
+      const shape = experts.length > 0 ? expertShape(layer, plan, i) : null;
+      const own = ffn && ffnFormats(ffn, plan, i);
       return [
         ...joinedQkv(layer, plan, i).map(({ source, format }) => held("q", source, format)),
         held("o", layer.wo, plan(layer.wo, "o", i)),
-        ...layer.experts.flatMap(({ w1, w2 }) => [
-          held("up", { ...w1, rows: 2 * w1.rows }, up),
-          held("down", w2, down),
-        ]),
+        ...(shape ? both(experts, ["up", "down"], shape.up, shape.down) : []),
+        ...(own ? both([ffn], ["ffnUp", "ffnDown"], own.up, own.down) : []),
       ];
     }),
   ];
@@ -120,7 +139,8 @@ export function formatsText(sources: ModelSources, plan: FormatPlan): string {
 
 /** The formats that matrices are stored in; undefined: one that is packed when it is loaded. */
 export function ownFormats({ embed, head, layers }: ModelSources): Set<Format | undefined> {
-  const experts = layers.flatMap((layer) => layer.experts.flatMap(({ w1, w2, w3 }) => [w1, w2, w3]));
+  const parts = layers.flatMap(({ experts, ffn }) => [...experts, ...(ffn ? [ffn] : [])]);
+  const experts = parts.flatMap(({ w1, w2, w3 }) => [w1, w2, w3]);
   const others = layers.flatMap(({ qkv, wo }) => [...qkv, wo]);
   return new Set([embed, ...(head ? [head] : []), ...others, ...experts].map(({ format }) => format));
 }

@@ -4,7 +4,7 @@
 
 import type { Observer } from "../backend/ops.ts";
 import type { MatrixSource } from "../tensor/types.ts";
-import type { ModelSources } from "./family.ts";
+import type { FfnSource, LayerSources, ModelSources } from "./family.ts";
 
 /**
  * An expert that few tokens reach is taken for the layer's mean, as if so many reached that too.
@@ -64,16 +64,18 @@ export class Importance implements Observer {
 
   /** The sources, each with the importance of its columns where the text says it. */
   apply(sources: ModelSources): ModelSources {
-    const known = (source: MatrixSource): MatrixSource => {
-      const squares = this.#matrices.get(source.name);
+    const known = (source: MatrixSource, name = source.name): MatrixSource => {
+      const squares = this.#matrices.get(name);
       return squares ? weighed(source, squares.means(squares.sums, 0)) : source;
     };
+    // Backends name what w1 and w3 are multiplied with by w1.
+    const ffn = ({ w1, w3, w2 }: FfnSource) => ({ w1: known(w1), w3: known(w3, w1.name), w2: known(w2) });
     return {
       ...sources,
       head: sources.head && known(sources.head),
-      layers: sources.layers.map((layer, i) => ({
+      layers: numbered(sources.layers).map(({ layer, i }) => ({
         ...layer,
-        qkv: layer.qkv.map(known),
+        qkv: layer.qkv.map((part) => known(part)),
         wo: known(layer.wo),
         experts: layer.experts.map((expert, e) => {
           const { w1, w3, w2 } = expert;
@@ -86,9 +88,16 @@ export class Importance implements Observer {
           const down = own.means(new Float64Array(w2.cols).fill(mean), OWN_TOKENS);
           return { w1: weighed(w1, up), w3: weighed(w3, up), w2: weighed(w2, down) };
         }),
+        ffn: layer.ffn && { ...layer.ffn, ...ffn(layer.ffn) },
       })),
     };
   }
+}
+
+/** Layers with their numbers among those that have experts. */
+function numbered(layers: readonly LayerSources[]) {
+  let next = 0;
+  return layers.map((layer) => ({ layer, i: layer.experts.length > 0 ? next++ : next }));
 }
 
 function squaresOf<Key>(map: Map<Key, Squares>, key: Key, cols: number): Squares {

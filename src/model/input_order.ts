@@ -10,7 +10,7 @@ import type { InputOrder, Ops } from "../backend/ops.ts";
 import { type Format, rowsOfPlanes } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import type { LayerSources, ModelSources } from "./family.ts";
-import { expertShape, type FormatPlan, joinedQkv } from "./formats.ts";
+import { expertShape, type FormatPlan, ffnFormats, joinedQkv } from "./formats.ts";
 
 type Order = Uint32Array | undefined;
 
@@ -22,12 +22,13 @@ type Order = Uint32Array | undefined;
 export async function settleSources(sources: ModelSources): Promise<ModelSources> {
   const { head, layers } = sources;
   const settled: LayerSources[] = [];
-  for (const { qkv, wo, experts, ...layer } of layers)
+  for (const { qkv, wo, experts, ffn, ...layer } of layers)
     settled.push({
       ...layer,
       qkv: await together(qkv),
       wo: (await wo.settle?.()) ?? wo,
       experts: await Promise.all(experts.map(settleExpert)),
+      ffn: ffn && { ...(await settleExpert(ffn)), gate: ffn.gate },
     });
   return { ...sources, head: (await head?.settle?.()) ?? head, layers: settled };
 }
@@ -76,7 +77,7 @@ function moveRows(source: MatrixSource, order: Uint32Array): MatrixSource {
 }
 
 /** The same matrix with column order[i] as column i, as its planes have them. */
-function moveColumns(source: MatrixSource, order: Uint32Array): MatrixSource {
+export function moveColumns(source: MatrixSource, order: Uint32Array): MatrixSource {
   const { order: _, ...rest } = source;
   return {
     ...rest,
@@ -127,7 +128,7 @@ export async function loadOrder(ops: Ops, order: Order): Promise<InputOrder | nu
 /** Those of w1 and w3 of all experts of a layer, which are held in `up`; null: none has one. */
 export function expertOrders(experts: readonly ExpertSource[], up: Format): Uint32Array<ArrayBuffer> | null {
   const orders = experts.map(({ w1 }) => orderIn(w1, up));
-  if (orders.every((order) => order === undefined)) return null;
+  if (orders.every((order) => order === undefined)) return null; // nor where there are no experts
   const { cols } = experts[0]!.w1;
   const lists = new Uint32Array(experts.length * cols);
   for (const [e, order] of orders.entries())
@@ -138,11 +139,12 @@ export function expertOrders(experts: readonly ExpertSource[], up: Format): Uint
 /** Bytes of all orders on the backend. */
 export function orderBytes({ head, layers }: ModelSources, plan: FormatPlan): number {
   const of = (order: Order | null): number => 4 * (order?.length ?? 0);
-  const layer = ({ qkv, wo, experts }: LayerSources, i: number): number => {
-    const { up } = expertShape({ experts }, plan, i);
+  const layer = ({ qkv, wo, experts, ffn }: LayerSources, i: number): number => {
+    const up = experts.length > 0 ? expertShape({ experts }, plan, i).up : null;
+    const shared = ffn && orderIn(ffn.w1, ffnFormats(ffn, plan, i).up);
     const [q] = joinedQkv({ qkv }, plan, i);
-    const all = experts.some(({ w1 }) => orderIn(w1, up)) ? 4 * experts.length * experts[0]!.w1.cols : 0;
-    return of(orderIn(q!.source, q!.format)) + of(orderIn(wo, plan(wo, "o", i))) + all;
+    const all = up && experts.some(({ w1 }) => orderIn(w1, up)) ? 4 * experts.length * experts[0]!.w1.cols : 0;
+    return of(orderIn(q!.source, q!.format)) + of(orderIn(wo, plan(wo, "o", i))) + of(shared) + all;
   };
   return layers.reduce((sum, one, i) => sum + layer(one, i), of(head && orderIn(head, plan(head, "head", -1))));
 }

@@ -10,7 +10,7 @@ import type { MatrixSource } from "../tensor/types.ts";
 import type { ModelSources } from "./family.ts";
 import { bytesOf, type FormatPlan, type HeldMatrix, heldMatrices, type MatrixRole } from "./formats.ts";
 
-type Mix = Readonly<Record<MatrixRole, PackableName>> & {
+type Mix = Readonly<Record<Exclude<MatrixRole, keyof typeof LIKE>, PackableName>> & {
   /**
    * Formats of w1 and w3, and of w2, in the first eighth of layers (at least one): their errors
    * reach all others.
@@ -79,6 +79,9 @@ const NARROWER: Readonly<Partial<Record<PackableName, PackableName>>> = {
   iq4_xs: "iq4_nl",
 };
 
+/** Dense layers and shared experts, which each token passes through, have formats of attention. */
+const LIKE = { ffnUp: "q", ffnDown: "o" } as const;
+
 /** The plan of a mix for a model. */
 export function mixPlan(name: MixName, sources: ModelSources): FormatPlan {
   const mix: Mix = MIXES[name];
@@ -86,7 +89,10 @@ export function mixPlan(name: MixName, sources: ModelSources): FormatPlan {
   const eighth = Math.max(1, Math.floor(depth / 8));
   const usual: FormatPlan = (matrix, role, layer) => {
     const own = role === "up" || role === "down" ? mix.first?.[role] : undefined;
-    return fitted((layer < eighth ? own : undefined) ?? mix[role], matrix);
+    return fitted(
+      (layer < eighth ? own : undefined) ?? mix[role === "ffnUp" || role === "ffnDown" ? LIKE[role] : role],
+      matrix,
+    );
   };
   const { middle } = mix;
   if (!middle || meanBits(sources, usual) <= middle.above) return usual;

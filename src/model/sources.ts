@@ -5,13 +5,14 @@ import { WeightsError } from "../errors.ts";
 import { rowsOfPlanes } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource, StoredBytes, WeightSource } from "../tensor/types.ts";
 import { concatBiases, takeProduct } from "./bias.ts";
-import type { Architecture, LayerSources, ModelSources, Take } from "./family.ts";
+import type { Architecture, FfnSource, LayerSources, ModelSources, Routing, Take } from "./family.ts";
 
 /** Takes from a source. `type`: the model_type of config.json, for messages. */
 export class CheckedTake implements Take {
   readonly #source: WeightSource;
   readonly #type: string;
   readonly #used = new Set<string>();
+  #end = Number.POSITIVE_INFINITY; // of the layers that are read
 
   constructor(source: WeightSource, type: string) {
     this.#source = source;
@@ -25,6 +26,10 @@ export class CheckedTake implements Take {
 
   rows(name: string, first: number, rows: number): MatrixSource {
     return this.#source.matrix(name, first, rows);
+  }
+
+  skipLayersFrom(layer: number): void {
+    this.#end = layer;
   }
 
   has(name: string): boolean {
@@ -50,7 +55,9 @@ export class CheckedTake implements Take {
   refuseExtra(tied: boolean): void {
     // Old checkpoints store RoPE's inverse frequencies; a tied one may repeat the
     // embedding as lm_head.
-    const harmless = (name: string) => name.endsWith(".rotary_emb.inv_freq") || (tied && name === "lm_head.weight");
+    const after = (name: string) => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1) >= this.#end;
+    const harmless = (name: string) =>
+      name.endsWith(".rotary_emb.inv_freq") || (tied && name === "lm_head.weight") || after(name);
     const extra: string[] = [];
     for (const name of this.#source.names()) if (!this.#used.has(name) && !harmless(name)) extra.push(name);
     if (extra.length > 0) {
@@ -79,18 +86,17 @@ export class CheckedTake implements Take {
  * The tensors with the same names in most families: all except a layer's router and experts, which
  * `moe` takes.
  * @param moe gets the layer's prefix, such as "model.layers.3."
+ * @param names of dense layers and shared experts
  */
 export function usualSources(
   a: Architecture,
   take: Take,
-  moe: (
-    prefix: string,
-    experts: Architecture["layers"][number]["experts"],
-  ) => Pick<LayerSources, "gate" | "experts"> & Partial<LayerSources>,
+  moe: (prefix: string, experts: Routing) => Pick<LayerSources, "gate" | "experts"> & Partial<LayerSources>,
+  names: FfnNames = MLP,
 ): ModelSources {
   const { hidden: D } = a;
   const vector = (name: string, size = D): MatrixSource => take.matrix(name, size);
-  const layers = a.layers.map(({ attention, qkNorm, experts }, i): LayerSources => {
+  const layers = a.layers.map(({ attention, qkNorm, experts, dense, shared }, i): LayerSources => {
     const p = `model.layers.${i}.`;
     const q = attention.heads * attention.headDim;
     const kv = attention.kvHeads * attention.headDim;
@@ -104,7 +110,10 @@ export function usualSources(
       wo: takeProduct(a, take, "o", `${p}self_attn.o_proj`, D, q),
       ffnNorm: vector(`${p}post_attention_layernorm.weight`),
       gateBias: null,
-      ...moe(p, experts),
+      ...(experts ? moe(p, experts) : { gate: null, experts: [] }),
+      ffn: dense
+        ? ffnSource(take, `${p}${names.dense}`, { D, F: dense.intermediate })
+        : shared && ffnSource(take, `${p}${names.shared}`, { D, F: shared.intermediate }, shared.gated),
     };
   });
   return {
@@ -112,6 +121,28 @@ export function usualSources(
     norm: vector("model.norm.weight"),
     head: a.tied ? null : takeProduct(a, take, "head", "lm_head", a.vocab, D),
     layers,
+  };
+}
+
+/** The names of a dense layer's part and of shared experts, whose gate's is that with `_gate`. */
+interface FfnNames {
+  readonly dense: string;
+  readonly shared: string;
+}
+const MLP: FfnNames = { dense: "mlp", shared: "mlp.shared_expert" };
+
+/** What every token takes of a layer: gate_proj, up_proj and down_proj. */
+function ffnSource(
+  take: Take,
+  name: string,
+  { D, F }: { readonly D: number; readonly F: number },
+  gated = false,
+): FfnSource {
+  return {
+    w1: take.matrix(`${name}.gate_proj.weight`, F, D),
+    w3: take.matrix(`${name}.up_proj.weight`, F, D),
+    w2: take.matrix(`${name}.down_proj.weight`, D, F),
+    gate: gated ? take.matrix(`${name}_gate.weight`, 1, D) : null,
   };
 }
 

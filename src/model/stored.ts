@@ -12,7 +12,7 @@ import { storedExpert, storedMatrix } from "../tensor/stored.ts";
 import type { ExpertSource, MatrixSource, StoredBytes } from "../tensor/types.ts";
 import { biased } from "./bias.ts";
 import type { Architecture, Biased, LayerSources, ModelSources } from "./family.ts";
-import { expertShape, type FormatPlan, formatsText, qkvFormats, runsOf } from "./formats.ts";
+import { expertShape, type FormatPlan, ffnFormats, formatsText, qkvFormats, runsOf } from "./formats.ts";
 import { expertOrders, inReadOrder, orderIn } from "./input_order.ts";
 import { type CheckedTake, concatRows } from "./sources.ts";
 import type { StoredFormats, StoredLayer } from "./stored_formats.ts";
@@ -29,6 +29,10 @@ const layerNames = (i: number) => {
     // Rows of q, then k, then v: of all three, or of the neighbours that share a format.
     qkv: (first: number, end: number) => `${p}self_attn.${"qkv".slice(first, end)}_proj.blocks`,
     wo: `${p}self_attn.o_proj.blocks`,
+    // A dense layer or shared experts, as one expert; their gate, and the order of w1 and w3.
+    ffn: `${p}ffn.record`,
+    ffnGate: `${p}ffn.gate.weight`,
+    ffnOrder: `${p}ffn.order`,
     gate: `${p}block_sparse_moe.gate.weight`,
     gateBias: `${p}block_sparse_moe.gate.bias`, // to choose by
     // What is added to products, where they have biases.
@@ -60,8 +64,14 @@ export function plannedFormats(sources: ModelSources, plan: FormatPlan): StoredF
   const { embed, head } = sources;
   const layers = sources.layers.map((layer, i): StoredLayer => {
     const [q, k, v] = qkvFormats(layer, plan, i) as [Format, Format, Format];
-    const { up, down } = expertShape(layer, plan, i);
-    return { q, k, v, o: plan(layer.wo, "o", i), up, down };
+    const { experts, ffn } = layer;
+    const routed = experts.length > 0 ? expertShape(layer, plan, i) : null;
+    const own = ffn && ffnFormats(ffn, plan, i);
+    return {
+      ...{ q, k, v, o: plan(layer.wo, "o", i) },
+      ...(routed && { up: routed.up, down: routed.down }),
+      ...(own && { ffnUp: own.up, ffnDown: own.down }),
+    };
   });
   const own = plan(embed, "embed", -1);
   return {
@@ -80,6 +90,9 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
   const packed = (name: string, source: MatrixSource, format: Format): StoredTensor => {
     return { kind: "panels", name, shape: [panelLayout(format, source.rows, source.cols).bytes], source, format };
   };
+  const matrix = (name: string, source: MatrixSource): StoredTensor => {
+    return { kind: "f32", name, shape: [source.rows, source.cols], source };
+  };
   const vector = (name: string, source: MatrixSource): StoredTensor => {
     return { kind: "f32", name, shape: [source.rows * source.cols], source };
   };
@@ -89,25 +102,28 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
   const bias = (name: string, { bias }: MatrixSource): StoredTensor[] => (bias ? [vector(name, bias)] : []);
   const layers = sources.layers.map((layer, i) => {
     const names = layerNames(i);
-    const { gate, gateBias, qkNorm, experts, qkv, wo } = layer;
-    const { q, k, v, o, up, down } = stored.layer(i);
-    const { rows: intermediate, cols: hidden } = experts[0]!.w1;
-    const shape = { count: experts.length, hidden, intermediate, up, down };
+    const { gate, gateBias, qkNorm, experts, ffn, qkv, wo } = layer;
+    const { q, k, v, o, up, down, ffnUp, ffnDown } = stored.layer(i);
+    const of = ({ w1 }: ExpertSource, up: Format | undefined, down: Format | undefined): ExpertShape => {
+      return { count: experts.length, hidden: w1.cols, intermediate: w1.rows, up: up!, down: down! };
+    };
     const projections = runsOf([q, k, v]).flatMap(({ format, first, end }) => {
       const name = names.qkv(first, end);
       const joined = concatRows(name, qkv.slice(first, end));
       return [packed(name, joined, format), ...bias(names.qkvBias(first, end), joined)];
     });
     return [
-      ...experts.map((source, e) => record(names.record(e), source, shape)),
+      ...experts.map((source, e) => record(names.record(e), source, of(source, up, down))),
+      ...(ffn ? [record(names.ffn, ffn, of(ffn, ffnUp, ffnDown))] : []),
       ...projections,
       packed(names.wo, wo, o),
       ...bias(names.woBias, wo),
       ...ordered(names.qkvOrder, orderIn(qkv[0]!, q)),
       ...ordered(names.woOrder, orderIn(wo, o)),
-      ...ordered(names.expertOrders, expertOrders(experts, up)),
-      { kind: "f32", name: names.gate, shape: [gate.rows, gate.cols], source: gate } as const,
-      ...bias(names.logitsBias, gate),
+      ...ordered(names.expertOrders, up && expertOrders(experts, up)),
+      ...ordered(names.ffnOrder, ffn && orderIn(ffn.w1, ffnUp!)),
+      ...(gate ? [matrix(names.gate, gate), ...bias(names.logitsBias, gate)] : []),
+      ...(ffn?.gate ? [matrix(names.ffnGate, ffn.gate)] : []),
       vector(names.attnNorm, layer.attnNorm),
       vector(names.ffnNorm, layer.ffnNorm),
       ...(qkNorm ? [vector(names.qNorm, qkNorm.q), vector(names.kNorm, qkNorm.k)] : []),
@@ -133,7 +149,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
   const withBias = (matrix: MatrixSource, of: Biased, name: string): MatrixSource =>
     a.biases?.includes(of) ? biased(matrix, take.matrix(name, matrix.rows)) : matrix;
   /** Reads `count` orders of `cols` inputs, once; null: they come as they are. */
-  const ordersOf = (name: string, count: number, cols: number): ((i: number) => Promise<Uint32Array>) | null => {
+  const ordersOf = (name: string, count: number, cols: number): Orders => {
     if (!take.has(name)) return null;
     const stored = take.bytes(name, 4 * count * cols);
     let lists: Promise<Uint32Array> | null = null;
@@ -142,7 +158,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
       return (await lists).subarray(i * cols, (i + 1) * cols);
     };
   };
-  const inOrder = (matrix: MatrixSource, orders: ReturnType<typeof ordersOf>, i = 0): MatrixSource =>
+  const inOrder = (matrix: MatrixSource, orders: Orders, i = 0): MatrixSource =>
     orders ? inReadOrder(matrix, () => orders(i)) : matrix;
   return {
     embed: packed(EMBED, V, D, stored.embed),
@@ -150,15 +166,27 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
     head: a.tied
       ? null
       : inOrder(withBias(packed(HEAD, V, D, stored.head), "head", HEAD_BIAS), ordersOf(HEAD_ORDER, 1, D)),
-    layers: a.layers.map(({ attention, qkNorm, experts }, i): LayerSources => {
+    layers: a.layers.map(({ attention, qkNorm, experts, dense, shared }, i): LayerSources => {
       const names = layerNames(i);
-      const { count, intermediate } = experts;
-      const { q, k, v, o, up, down } = stored.layer(i);
-      const expert = { count, hidden: D, intermediate, up, down };
+      const { q, k, v, o, ...formats } = stored.layer(i);
+      /** A record of an expert of these sizes, whose inputs may have an order of their own. */
+      const record = (
+        name: string,
+        F: number,
+        roles: readonly ["up" | "ffnUp", "down" | "ffnDown"],
+        orders: Orders,
+        e = 0,
+      ) => {
+        const [up, down] = roles.map((role) => formats[role] ?? missing(i, role)) as [Format, Format];
+        const shape = { count: 1, hidden: D, intermediate: F, up, down };
+        const stored = storedExpert(name, shape, { up, down, ...take.bytes(name, recordLayout(shape).bytes) });
+        return { ...stored, w1: inOrder(stored.w1, orders, e), w3: inOrder(stored.w3, orders, e) };
+      };
       const [qRows, kvRows] = [attention.heads * attention.headDim, attention.kvHeads * attention.headDim];
       const norm = (name: string, whole: number) => take.matrix(name, qkNorm === "whole" ? whole : attention.headDim);
       const qkvOrder = ordersOf(names.qkvOrder, 1, D);
-      const orders = ordersOf(names.expertOrders, count, D);
+      const orders = experts && ordersOf(names.expertOrders, experts.count, D);
+      const ffn = dense ?? shared;
       return {
         attnNorm: take.matrix(names.attnNorm, D),
         qkv: runsOf([q, k, v]).map(({ format, first, end }) => {
@@ -169,16 +197,27 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
         qkNorm: qkNorm && { q: norm(names.qNorm, qRows), k: norm(names.kNorm, kvRows) },
         wo: inOrder(withBias(packed(names.wo, D, qRows, o), "o", names.woBias), ordersOf(names.woOrder, 1, qRows)),
         ffnNorm: take.matrix(names.ffnNorm, D),
-        gate: withBias(take.matrix(names.gate, count, D), "gate", names.logitsBias),
-        gateBias: experts.biased ? take.matrix(names.gateBias, count) : null,
-        experts: Array.from({ length: count }, (_, e) => {
-          const name = names.record(e);
-          const stored = storedExpert(name, expert, { up, down, ...take.bytes(name, recordLayout(expert).bytes) });
-          return { ...stored, w1: inOrder(stored.w1, orders, e), w3: inOrder(stored.w3, orders, e) };
-        }),
+        gate: experts && withBias(take.matrix(names.gate, experts.count, D), "gate", names.logitsBias),
+        gateBias: experts?.biased ? take.matrix(names.gateBias, experts.count) : null,
+        experts: Array.from({ length: experts?.count ?? 0 }, (_, e) =>
+          record(names.record(e), experts!.intermediate, ["up", "down"], orders, e),
+        ),
+        ffn: ffn && {
+          ...record(names.ffn, ffn.intermediate, ["ffnUp", "ffnDown"], ordersOf(names.ffnOrder, 1, D)),
+          gate: shared?.gated ? take.matrix(names.ffnGate, 1, D) : null,
+        },
       };
     }),
   };
+}
+
+/** Reads one of a tensor's orders; null: there are none. */
+type Orders = ((i: number) => Promise<Uint32Array>) | null;
+
+function missing(layer: number, role: string): never {
+  throw new WeightsError(
+    `config.json: quantization_config: formats: layers[${layer}]: ${role} is missing, and the layer has such weights; quantize the original again`,
+  );
 }
 
 /** @throws WeightsError for one that is no order of all inputs */

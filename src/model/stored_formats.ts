@@ -10,8 +10,12 @@ import { WeightsError } from "../errors.ts";
 import type { Format } from "../tensor/format.ts";
 import { describe } from "./describe.ts";
 
-/** The formats of a layer's matrices; of `up`: w1 and w3 of its experts, of `down`: w2. */
-export type StoredLayer = Readonly<Record<(typeof LAYER)[number], Format>>;
+/**
+ * The formats of a layer's matrices; of `up`: w1 and w3 of its experts, of `down`: w2; ffnUp and
+ * ffnDown: those of a dense layer or of shared experts. What a layer does not have is absent.
+ */
+export type StoredLayer = Readonly<Record<(typeof ALWAYS)[number], Format>> &
+  Readonly<Partial<Record<(typeof PARTS)[number], Format>>>;
 
 export interface StoredFormats {
   /** In words, for users: "q4", or "q4_k (with q6_k, q8)". */
@@ -22,17 +26,20 @@ export interface StoredFormats {
   layer(layer: number): StoredLayer;
 }
 
-const LAYER = ["q", "k", "v", "o", "up", "down"] as const;
+const ALWAYS = ["q", "k", "v", "o"] as const;
+const PARTS = ["up", "down", "ffnUp", "ffnDown"] as const;
+const LAYER = [...ALWAYS, ...PARTS] as const;
 const VERSIONS = [1, 2] as const;
 
 /** The quantization_config of a packed folder: the first version that can say it. */
 export function quantizationConfig(stored: StoredFormats, depth: number) {
   const { text, embed, head } = stored;
   const layers = Array.from({ length: depth }, (_, i) => stored.layer(i));
-  const all = new Set([embed, head, ...layers.flatMap((layer) => LAYER.map((role) => layer[role]))]);
+  const all = new Set([embed, head, ...layers.flatMap((layer) => LAYER.flatMap((role) => layer[role] ?? []))]);
   const written = { quant_method: "hotset", format: 1, weights: text };
   if (all.size === 1 && "pack" in embed) return written;
-  const names = layers.map((layer) => Object.fromEntries(LAYER.map((role) => [role, layer[role].name])));
+  const own = (layer: StoredLayer) => LAYER.flatMap((role) => (layer[role] ? [[role, layer[role].name]] : []));
+  const names = layers.map((layer) => Object.fromEntries(own(layer)));
   return { ...written, format: 2, formats: { embed: embed.name, head: head.name, layers: names } };
 }
 
@@ -49,7 +56,7 @@ export function readStoredFormats(value: unknown, where: string, depth: number):
     if (name === undefined)
       throw new WeightsError(`${at}: weights: expected one of ${PACKABLE.join(", ")}, found ${describe(weights)}`);
     const one = FORMATS[name];
-    const layer = { q: one, k: one, v: one, o: one, up: one, down: one };
+    const layer = { q: one, k: one, v: one, o: one, up: one, down: one, ffnUp: one, ffnDown: one };
     return { text: name, embed: one, head: one, layer: () => layer };
   }
   const { embed, head, layers } = fieldsOf(formats, `${at}: formats`);
@@ -60,7 +67,9 @@ export function readStoredFormats(value: unknown, where: string, depth: number):
   const read = layers.map((layer, i) => {
     const place = `${at}: formats: layers[${i}]`;
     const fields = fieldsOf(layer, place);
-    return Object.fromEntries(LAYER.map((role) => [role, named(fields[role], `${place}: ${role}`)])) as StoredLayer;
+    const has = (role: (typeof LAYER)[number]) => ALWAYS.some((own) => own === role) || fields[role] !== undefined;
+    const roles = LAYER.filter(has).map((role) => [role, named(fields[role], `${place}: ${role}`)]);
+    return Object.fromEntries(roles) as StoredLayer;
   });
   return {
     text: typeof weights === "string" ? weights.slice(0, 200) : "mixed",

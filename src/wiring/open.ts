@@ -17,9 +17,9 @@ import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import { forward, loadDecoder } from "../model/decoder.ts";
 import { endsInConfig } from "../model/end_ids.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
-import { type Architecture, kvGeometry, type ModelSources } from "../model/family.ts";
+import { type Architecture, kvGeometry, type ModelSources, routingOf } from "../model/family.ts";
 import { footprintOf, parametersOf } from "../model/footprint.ts";
-import { expertShape, formatsText } from "../model/formats.ts";
+import { expertLayers, formatsText } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
 import { tokenizerFiles } from "../tokenizer/files.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -119,8 +119,8 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     if (plan.tiers) {
       const name = `experts-${fingerprint(`${platform.identity(where)} ${weights}`)}`;
       const learned = { store: platform.tuning, name };
-      const layers = sources.layers.map((layer, i) => ({ ...layer, shape: expertShape(layer, chosen, i) }));
-      const { perToken, rule } = architecture.layers[0]!.experts;
+      const layers = expertLayers(sources, chosen);
+      const { perToken, rule } = routingOf(architecture);
       const setting = { layers, perToken, rule, tiers: plan.tiers, spill: () => platform.spill(), learned };
       residency = webgpu
         ? await deviceResidency(webgpu, setting, cpuOptions(options, platform))
@@ -144,7 +144,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);
-    const { perToken, count } = architecture.layers[0]!.experts;
+    const { perToken, count } = routingOf(architecture);
     // The first steps compile every variant that later ones use. One that does not compile
     // is left out.
     for (let warm = webgpu === null; !warm; )

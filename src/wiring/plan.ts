@@ -11,7 +11,7 @@ import type { Architecture, ModelSources } from "../model/family.ts";
 import { footprintOf, kvBytesPerPosition, valuesPerToken } from "../model/footprint.ts";
 import {
   bytesOf,
-  expertShape,
+  expertLayers,
   type FormatPlan,
   formatsText,
   heldMatrices,
@@ -77,7 +77,7 @@ export function choosePlan(
     weights: (name) => footprint(name).weights,
     dense: (name) => footprint(name).dense,
     classes: (name) => {
-      const shapes = sources.layers.map((layer, i) => expertShape(layer, formats(name), i));
+      const shapes = expertLayers(sources, formats(name)).map(({ shape }) => shape);
       return classesOf(shapes).map(({ shape, layers }) => {
         return { layers: layers.length, experts: shape.count, record: recordLayout(shape).bytes };
       });

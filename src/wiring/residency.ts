@@ -22,8 +22,8 @@ import { RamTier } from "../experts/ram_tier.ts";
 import { Conversions, recordReader, type Spill } from "../experts/record_reader.ts";
 import { type ExpertStats, type LayerStats, layerStats, type TierStats } from "../experts/stats.ts";
 import { type Scores, scoresFromText, scoresToText } from "../experts/warm_start.ts";
-import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertShape } from "../tensor/record.ts";
+import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource } from "../tensor/types.ts";
 
 /**

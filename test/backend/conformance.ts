@@ -12,6 +12,7 @@ import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
 import { allowedNmse, batchOf, inputTable, range } from "../support/steps.ts";
 import { attentionConformance } from "./conformance_attention.ts";
+import { ffnConformance } from "./conformance_ffn.ts";
 import { formats } from "./conformance_formats.ts";
 import { experts, moeConformance, unevenExperts } from "./conformance_moe.ts";
 
@@ -60,6 +61,7 @@ export function conformance(name: string, makeOps: MakeOps, left?: string | null
     dense(ops);
     attentionConformance(ops);
     moeConformance(ops);
+    ffnConformance(ops);
     lifetime(makeOps);
   };
   over(`${name} conforms`, makeOps, declare, left);
@@ -70,6 +72,7 @@ export function productConformance(name: string, makeOps: MakeOps, left?: string
   const declare = (ops: () => Ops): void => {
     products(ops, { counts: TOKENS, shapes: SHAPES, precisions: AUTOMATIC });
     moeConformance(ops);
+    ffnConformance(ops);
   };
   over(`${name} conforms`, makeOps, declare, left);
 }

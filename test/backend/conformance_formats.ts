@@ -3,9 +3,9 @@
 
 import { describe, expect, it } from "vitest";
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
-import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { WeightsError } from "../../src/errors.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { ALL } from "../support/level.ts";
 import { type ExpertData, expertSource, held, memorySource, sourceFor } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";

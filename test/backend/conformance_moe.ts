@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
-import { type RouteRule, SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { Ops } from "../../src/backend/ops.ts";
+import { type RouteRule, SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { type ExpertData, expertSource, held, memorySource, withBias } from "../support/memory_source.ts";
 import { integers, uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";

@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { MemoryError, RequestError } from "../../src/errors.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { cpuInstructions, cpuOps } from "../support/cpu.ts";
 import { leftToAll, leftToCi } from "../support/level.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
@@ -90,7 +90,9 @@ describe("cpu", () => {
       for (const experts of [loaded, stored]) {
         ops.begin(batchOf(T));
         const x = ops.embed(input);
-        results.push(await ops.read(await ops.moe(x, ops.route(x, { gate, k: K, rule: SOFTMAX, bias: null }), experts)));
+        results.push(
+          await ops.read(await ops.moe(x, ops.route(x, { gate, k: K, rule: SOFTMAX, bias: null }), experts)),
+        );
       }
       expect(results[1]).toEqual(results[0]);
     }

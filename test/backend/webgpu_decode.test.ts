@@ -121,13 +121,13 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
             expect(each(made)).toBe(0);
           // Each active weight once: all matrices, but of the embedding a row and of the experts
           // those of a token.
-          const { perToken, count } = architecture.layers[0]!.experts;
+          const { perToken, count } = architecture.layers[0]!.experts!;
           const share = perToken / count;
           const least =
             model.head.bytes +
             model.embed.bytes / architecture.vocab +
             model.layers.reduce(
-              (sum, l) => sum + bytesOf([...l.qkv, l.wo, l.router.gate]) + l.experts.bytes * share,
+              (sum, l) => sum + bytesOf([...l.qkv, l.wo, l.router!.gate]) + l.experts!.bytes * share,
               0,
             );
           expect(each("weightBytes")).toBeGreaterThanOrEqual(least * 0.999);

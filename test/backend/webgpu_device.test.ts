@@ -3,11 +3,11 @@
 
 import { beforeEach, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { splitParts } from "../../src/backend/webgpu/weights/space.ts";
 import { DeviceError, MemoryError, RequestError } from "../../src/errors.ts";
 import { panelLayout } from "../../src/tensor/format.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { expertSource, memorySource, withBias } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";

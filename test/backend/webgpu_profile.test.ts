@@ -3,11 +3,11 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { Matrix } from "../../src/backend/ops.ts";
 import { seen } from "../../src/backend/webgpu/dispatch/cost.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { GpuExperts } from "../../src/backend/webgpu/weights/space.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { adapters, NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
 import { type KernelBench, openKernels } from "../support/kernels.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";

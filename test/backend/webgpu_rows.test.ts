@@ -41,10 +41,10 @@ describe.skipIf(noAdapter)(`webgpu steps of a few rows: ${adapter?.name ?? NO_AD
 
     it("read each matrix once, and each expert that is chosen, in one submit that makes nothing", async () => {
       const { model, architecture } = steps;
-      const { perToken, count } = architecture.layers[0]!.experts;
-      const dense = model.layers.flatMap(({ qkv, wo, router }) => [...qkv, wo, router.gate]);
+      const { perToken, count } = architecture.layers[0]!.experts!;
+      const dense = model.layers.flatMap(({ qkv, wo, router }) => [...qkv, wo, router!.gate]);
       const once = dense.reduce((sum, { bytes }) => sum + bytes, model.head.bytes);
-      const experts = model.layers.reduce((sum, layer) => sum + layer.experts.bytes, 0);
+      const experts = model.layers.reduce((sum, layer) => sum + layer.experts!.bytes, 0);
       for (let n = 1; n <= 16; n++) {
         const found = await counted(n);
         const needed = once + (Math.min(n * perToken, count) / count) * experts;
@@ -57,12 +57,12 @@ describe.skipIf(noAdapter)(`webgpu steps of a few rows: ${adapter?.name ?? NO_AD
 
     it("multiply at most 1.5 times what is needed", async () => {
       const { ops, model, architecture } = steps;
-      const { perToken, count } = architecture.layers[0]!.experts;
+      const { perToken, count } = architecture.layers[0]!.experts!;
       const values = (list: readonly { rows: number; cols: number }[]) =>
         list.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
-      const { hidden, intermediate } = model.layers[0]!.experts;
+      const { hidden, intermediate } = model.layers[0]!.experts!;
       const dense =
-        values(model.layers.flatMap(({ qkv, wo, router }) => [...qkv, wo, router.gate])) + values([model.head]);
+        values(model.layers.flatMap(({ qkv, wo, router }) => [...qkv, wo, router!.gate])) + values([model.head]);
       const token = dense + model.layers.length * perToken * 3 * hidden * intermediate;
       expect(count).toBeGreaterThan(perToken);
       for (const n of [9, 16, 17, 33, 64]) {

@@ -3,11 +3,11 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
-import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
 import type { MatvecVariant } from "../../src/backend/webgpu/tuning/tuning.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { GpuMatrix } from "../../src/backend/webgpu/weights/space.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";

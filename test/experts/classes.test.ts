@@ -3,12 +3,12 @@
 
 import { describe, expect, it, onTestFinished } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { startNodeWorker } from "../../src/backend/cpu/node_threads.ts";
 import type { Experts, Matrix, Ops } from "../../src/backend/ops.ts";
 import type { Tiers } from "../../src/engine/budget.ts";
 import { byLayer, classesOf } from "../../src/experts/classes.ts";
 import type { ExpertShape } from "../../src/tensor/record.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { cpuResidency, deviceResidency, type ExpertLayer, type Residency } from "../../src/wiring/residency.ts";
 import { adapters, NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
 import { cpuOps } from "../support/cpu.ts";
@@ -117,7 +117,14 @@ describe("classes of layers", () => {
     const loaded: Experts[] = [];
     for (const { shape, experts } of layers) loaded.push(await ops.loadExperts(experts, shape.up, shape.down));
     const tiers = tiersOf(shapes, null);
-    const residency = await cpuResidency(ops, { layers, perToken: K, rule: SOFTMAX, tiers, spill: () => null, learned });
+    const residency = await cpuResidency(ops, {
+      layers,
+      perToken: K,
+      rule: SOFTMAX,
+      tiers,
+      spill: () => null,
+      learned,
+    });
     onTestFinished(() => residency.close());
     for (const tokens of STEPS)
       expect(await step(tokens, residency.experts)).toEqual(await step(tokens, (layer) => loaded[layer]!));
@@ -141,7 +148,11 @@ describe("classes of layers", () => {
       for (const { shape, experts } of layers) loaded.push(await ops.loadExperts(experts, shape.up, shape.down));
       const tiers = tiersOf(shapes, { quota: 4, extra: 0, slots: 4 * 3 + 3 });
       const cpu = { threads: 1, startWorker: startNodeWorker, activations: "f32" } as const;
-      const residency = await deviceResidency(ops, { layers, perToken: K, rule: SOFTMAX, tiers, spill: () => null, learned }, cpu);
+      const residency = await deviceResidency(
+        ops,
+        { layers, perToken: K, rule: SOFTMAX, tiers, spill: () => null, learned },
+        cpu,
+      );
       onTestFinished(() => residency.close());
       for (const tokens of STEPS) {
         const want = await step(tokens, (layer) => loaded[layer]!);

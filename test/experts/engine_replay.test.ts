@@ -38,7 +38,7 @@ describe("a replay of the engine's own steps", () => {
           onRoutes: (step) => void steps.push(step),
         });
         const layers = model.architecture.layers.length;
-        const { count: experts, perToken: k } = model.architecture.layers[0]!.experts;
+        const { count: experts, perToken: k } = model.architecture.layers[0]!.experts!;
         try {
           const prompt = "Once upon a time there lived in a wood a fox who had never seen the sea. ".repeat(2);
           // Two sessions at once: prompts, steps of two tokens and chunks beside decoded tokens.

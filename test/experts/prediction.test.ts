@@ -1,8 +1,8 @@
 // The prediction of the next layer's experts: its router, for rows as the layer before norms them.
 
 import { expect, it } from "vitest";
-import { SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { nextLayerPrediction } from "../../src/experts/prediction.ts";
+import { SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { memorySource, withBias } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";

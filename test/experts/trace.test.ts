@@ -135,7 +135,7 @@ describe.each(backends)("onRoutes on $name", ({ options }) => {
         [1, 1],
       ]);
       const layers = model.architecture.layers.length;
-      const { count: experts, perToken: k } = model.architecture.layers[0]!.experts;
+      const { count: experts, perToken: k } = model.architecture.layers[0]!.experts!;
       const rows = (step: RouteStep) => step.layers.map((layer) => layer.length / k);
       // The first chunk has no logits, so its last layer's experts are not needed. The second chunk
       // has those of one row.

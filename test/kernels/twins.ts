@@ -4,10 +4,10 @@
 
 import { it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { createPlainOps } from "../../src/backend/cpu/plain/plain.ts";
 import type { Attention, Experts, Ops } from "../../src/backend/ops.ts";
 import type { Format } from "../../src/tensor/format.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { Tensor } from "../../src/tensor/types.ts";
 import { expertSource, memorySource, sourceFor } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";

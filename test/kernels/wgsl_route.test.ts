@@ -3,10 +3,10 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { numbersOf } from "../../src/backend/webgpu/step/routing.ts";
 import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { Tuning } from "../../src/backend/webgpu/tuning/tuning.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { type KernelBench, openKernels } from "../support/kernels.ts";
 import { integers } from "../support/random.ts";

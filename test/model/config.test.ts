@@ -1,10 +1,10 @@
 // config.json as people have it: both spellings, and every field that is wrong refused by its name.
 
 import { describe, expect, it } from "vitest";
-import { SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { MODEL_TYPES, readArchitecture } from "../../src/model/families/index.ts";
 import { defaultRope } from "../../src/model/rope.ts";
+import { SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 
 const MIXTRAL = {
   model_type: "mixtral",
@@ -41,18 +41,22 @@ describe("config.json of a Qwen3-MoE", () => {
       },
       qkNorm: "head",
       experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", rule: SOFTMAX, biased: false },
+      dense: null,
+      shared: null,
     });
     const { rms_norm_eps, rope_theta, ...bare } = QWEN3;
     const b = readArchitecture({ ...bare, head_dim: null }, "config.json");
-    expect([b.eps, b.layers[0]!.experts.rule]).toEqual([1e-6, { ...SOFTMAX, normalize: false }]);
+    expect([b.eps, b.layers[0]!.experts!.rule]).toEqual([1e-6, { ...SOFTMAX, normalize: false }]);
     expect(b.layers[0]!.attention).toMatchObject({ headDim: 16, rope: defaultRope(1e4, 16) });
     expect(b.biases).toEqual([]);
     expect(readArchitecture({ ...QWEN3, attention_bias: true }, "config.json").biases).toEqual(["qkv", "o"]);
   });
 
   it.each<[object, string]>([
-    [{ decoder_sparse_step: 2 }, "decoder_sparse_step: expected 1, found 2"],
-    [{ mlp_only_layers: [0] }, "mlp_only_layers: expected an empty list, found a list"],
+    [{ decoder_sparse_step: 0 }, "decoder_sparse_step: expected an integer from 1 to 4096, found 0"],
+    [{ decoder_sparse_step: 4 }, "decoder_sparse_step: expected a layer with experts beside those of mlp_only_layers"],
+    [{ mlp_only_layers: [3] }, "mlp_only_layers: expected a list of layers from 0 to 2, found a list"],
+    [{ mlp_only_layers: [0], intermediate_size: undefined }, "intermediate_size: expected an integer"],
     [{ attention_bias: 1 }, "attention_bias: expected true or false, found 1"],
     [{ use_sliding_window: true }, "use_sliding_window: expected false, found true"],
     [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor: expected 1 (24 of 24 values of a head rotate), found 0.5"],
@@ -94,6 +98,34 @@ describe("config.json of a MiniMax-M2", () => {
   });
 });
 
+describe("config.json of a GLM-4.5", () => {
+  const { num_local_experts, ...rest } = MIXTRAL;
+  const own = { model_type: "glm4_moe", n_routed_experts: 8, moe_intermediate_size: 40, n_shared_experts: 2 };
+  const GLM = { ...rest, ...own };
+
+  it("has dense layers first, and shared experts in the others", () => {
+    const { layers } = readArchitecture(GLM, "config.json");
+    expect(layers.map(({ dense }) => dense)).toEqual([{ intermediate: 96 }, null, null]);
+    const shared = { intermediate: 80, gated: false };
+    expect(layers.map((layer) => layer.shared)).toEqual([null, shared, shared]);
+    expect(layers.map(({ experts }) => experts?.rule.score)).toEqual([undefined, "sigmoid", "sigmoid"]);
+    expect(layers[0]!.attention.rope).toEqual(defaultRope(1e6, 8)); // half of a head
+    const bare = readArchitecture({ ...GLM, n_shared_experts: 0, first_k_dense_replace: 0 }, "config.json");
+    expect(bare.layers.map(({ shared, dense }) => [shared, dense])).toEqual(Array(3).fill([null, null]));
+  });
+
+  it.each<[object, string]>([
+    [{ n_group: 3 }, "n_group: expected a divisor of the number of experts, 8, found 3"],
+    [{ topk_group: 2 }, "topk_group: expected an integer from 1 to 1, found 2"],
+    [{ routed_scaling_factor: 0 }, "routed_scaling_factor: expected a positive number, found 0"],
+    [{ first_k_dense_replace: 3 }, "first_k_dense_replace: expected less than num_hidden_layers (3), found 3"],
+    [{ first_k_dense_replace: 4 }, "first_k_dense_replace: expected an integer from 0 to 3, found 4"],
+    [{ partial_rotary_factor: 2 }, "partial_rotary_factor: expected a number above 0, and 1 at most, found 2"],
+  ])("with %j is refused", (change, message) => {
+    expect(() => readArchitecture({ ...GLM, ...change }, "config.json")).toThrow(`config.json: ${message}`);
+  });
+});
+
 describe("config.json of a Mixtral", () => {
   it("becomes an architecture in our letters", () => {
     const a = readArchitecture({ ...MIXTRAL, sliding_window: 40 }, "config.json");
@@ -104,6 +136,8 @@ describe("config.json of a Mixtral", () => {
         attention: { heads: 4, kvHeads: 2, headDim: 16, scale: 0.25, window: 40, rope: defaultRope(1e6, 16) },
         qkNorm: null,
         experts: { count: 8, perToken: 2, intermediate: 96, activation: "silu", rule: SOFTMAX, biased: false },
+        dense: null,
+        shared: null,
       });
     const common = { head_dim: 16, sliding_window: 40, tie_word_embeddings: false, bos_token_id: null, stored: null };
     expect(a.config).toEqual({ ...MIXTRAL, ...common, eos_token_id: [2] });

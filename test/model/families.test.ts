@@ -135,7 +135,7 @@ describe.each([
           const chosen = await expertsOf(expected, n, layers.length, prompt_ids.length);
           // With a bias the order of choice is not the order of weights, which the reference has.
           const ordered = (all: number[][][]) =>
-            layers[0]!.experts.rule.score === "softmax"
+            layers[0]!.experts!.rule.score === "softmax"
               ? all
               : all.map((l) => l.map((ids) => ids.toSorted((a, b) => a - b)));
           expect(ordered(experts), `prompt ${n}`).toEqual(ordered(chosen));

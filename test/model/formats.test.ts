@@ -33,6 +33,7 @@ function layer(names: Names): LayerSources {
     gate: matrix("gate", 2, D),
     gateBias: null,
     experts: [expert, expert],
+    ffn: null,
   };
 }
 

@@ -6,7 +6,7 @@ import type { Batch, KvStore, Ops } from "../../src/backend/ops.ts";
 import { argMax } from "../../src/engine/sampler.ts";
 import { type Decoder, forward, loadDecoder } from "../../src/model/decoder.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
-import { type Architecture, kvGeometry } from "../../src/model/family.ts";
+import { type Architecture, kvGeometry, routingOf, sparseLayers } from "../../src/model/family.ts";
 import { type FormatPlan, keep } from "../../src/model/formats.ts";
 import { settleSources } from "../../src/model/input_order.ts";
 import { openFolder } from "../../src/weights/folder.ts";
@@ -72,10 +72,10 @@ function batch(ids: readonly number[], first: number, all: boolean): Batch {
 }
 
 async function run(ops: Ops, model: Decoder, kv: KvStore, ids: readonly number[]) {
-  const { vocab: V, layers } = model.architecture;
-  const K = layers[0]!.experts.perToken;
+  const { vocab: V } = model.architecture;
+  const K = routingOf(model.architecture).perToken;
   const logits = new Float32Array(ids.length * V);
-  const experts: number[][][] = Array.from({ length: layers.length }, () => []);
+  const experts: number[][][] = Array.from({ length: sparseLayers(model.architecture).length }, () => []);
   await kv.reserve(Math.ceil(ids.length / BLOCK));
   for (let at = 0; at < ids.length; at += ops.maxTokens) {
     const step = batch(ids.slice(at, at + ops.maxTokens), at, true);

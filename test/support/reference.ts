@@ -255,6 +255,20 @@ function expertOf(row: Numbers, { w1, w3, w2 }: ExpertData, D: number): Float64A
   return matmul(hidden, w2, hidden.length);
 }
 
+/** w2(silu(w1 x) * (w3 x)), times sigmoid(gate . x) if there is a gate [D]: x [T, D] -> [T, D]. */
+export function ffn(x: Numbers, weights: ExpertData, gate: Numbers | null, D: number): Float64Array {
+  const y = new Float64Array(x.length);
+  for (let at = 0; at < x.length; at += D) {
+    const row = x.subarray(at, at + D);
+    const share = gate ? 1 / (1 + Math.exp(-matmul(row, gate, D)[0]!)) : 1;
+    y.set(
+      expertOf(row, weights, D).map((value) => share * value),
+      at,
+    );
+  }
+  return y;
+}
+
 /** NMSE of arithmetic in f32, in f16, and on activations quantized to int8. */
 export const FLOAT_NMSE = 1e-9;
 export const HALF_NMSE = 4e-6;

@@ -2,12 +2,12 @@
 // handle misses in every way.
 
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
-import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import type { DeviceExperts, DeviceMoe, DevicePlace, DeviceScheduler } from "../../src/backend/experts.ts";
 import { NO_SLOT } from "../../src/backend/experts.ts";
 import type { Experts, Matrix, Vector } from "../../src/backend/ops.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { ExpertShape } from "../../src/tensor/record.ts";
+import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { type ExpertData, expertSource, held, memorySource } from "./memory_source.ts";
 import { generator, uniform } from "./random.ts";
 import { type HostExpert, hostExpert, recordOf } from "./records.ts";

@@ -42,7 +42,7 @@ function* matricesOf({ embed, head, norm, layers }: ModelSources): Generator<rea
   for (const [i, layer] of layers.entries()) {
     yield [`qkv ${i}`, concatRows(`qkv ${i}`, layer.qkv)];
     yield [`wo ${i}`, layer.wo];
-    yield [`gate ${i}`, layer.gate];
+    yield [`gate ${i}`, layer.gate!];
     yield [`norms ${i}`, concatRows("norms", [layer.attnNorm, layer.ffnNorm])];
     for (const [e, expert] of layer.experts.entries())
       for (const name of ["w1", "w3", "w2"] as const) yield [`${name} of ${e} ${i}`, expert[name]];

@@ -49,7 +49,7 @@ describe("a synthetic URL", () => {
     const { config, source } = parseSynthetic(url);
     const c = readArchitecture(config, url);
     const { attention, experts } = c.layers[0]!;
-    expect([c.layers.length, experts.count, attention.headDim, attention.window]).toEqual([3, 5, 64, 100]);
+    expect([c.layers.length, experts!.count, attention.headDim, attention.window]).toEqual([3, 5, 64, 100]);
     bindSources(c, source);
     expect(source.label).toBe(url);
     expect(source.has("model.layers.3.input_layernorm.weight")).toBe(false);
@@ -168,7 +168,7 @@ describe("a plain f64 forward pass over 32 layers", () => {
     const { config, source } = parseSynthetic(NARROW);
     const c = readArchitecture(config, NARROW);
     const { hidden: D } = c;
-    const [L, E] = [c.layers.length, c.layers[0]!.experts.count];
+    const [L, E] = [c.layers.length, c.layers[0]!.experts!.count];
     const { heads, kvHeads, headDim: Dh } = c.layers[0]!.attention;
     const T = 48;
     const { embed, layers } = bindSources(c, source);
@@ -177,7 +177,7 @@ describe("a plain f64 forward pass over 32 layers", () => {
     const counts = Array.from({ length: L }, () => new Array<number>(E).fill(0));
     for (const [l, layer] of layers.entries()) {
       const [n1, qkvW, wo, n2, gate] = await Promise.all(
-        [layer.attnNorm, concatRows("qkv", layer.qkv), layer.wo, layer.ffnNorm, layer.gate].map((m) => read(m)),
+        [layer.attnNorm, concatRows("qkv", layer.qkv), layer.wo, layer.ffnNorm, layer.gate!].map((m) => read(m)),
       );
       const qkv = x.map((row) => times(qkvW!, rmsNorm(row, n1!)));
       for (let t = T - 1; t >= 0; t--) add(x[t]!, times(wo!, attend(qkv, t, heads, kvHeads, Dh)));

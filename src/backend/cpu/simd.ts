@@ -20,6 +20,7 @@ import type {
   BackendMemory,
   Batch,
   Experts,
+  Ffn,
   InputOrder,
   KvGeometry,
   KvStore,
@@ -35,6 +36,7 @@ import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import { SimdAttention } from "./simd_attention.ts";
 import { OffloadedExperts, SimdExpertSlots } from "./simd_experts.ts";
+import { type SimdFfn, SimdFfns } from "./simd_ffn.ts";
 import { SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
 import { type ExpertMatrices, loadExpert, loadMatrix } from "./simd_load.ts";
@@ -67,6 +69,7 @@ class SimdOps implements Ops {
   readonly #heaps: SimdHeaps;
   readonly #products: SimdProducts;
   readonly #moe: SimdMoe;
+  readonly #ffns: SimdFfns;
   readonly #rings = new Map<string, number>();
   readonly #attention: SimdAttention;
   readonly #later = new Pending(() => this.#open());
@@ -88,6 +91,7 @@ class SimdOps implements Ops {
     this.#products = new SimdProducts(this.#heaps, home, activations === "int8");
     this.#attention = new SimdAttention(this.#heaps, home, this.#products);
     this.#moe = new SimdMoe(this.#heaps, home, this.#products);
+    this.#ffns = new SimdFfns(this.#heaps, home, this.#products);
     const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
     if (activations === "int8") features.push("int8-activations");
     this.#info = { backend: "cpu", device: deviceName, software: false, threads: pool.threads, features };
@@ -96,8 +100,6 @@ class SimdOps implements Ops {
   get info(): BackendInfo {
     return { ...this.#info, threads: this.#pool.running };
   }
-
-  // ---- loading ----------------------------------------------------------------------------------
 
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
@@ -143,6 +145,13 @@ class SimdOps implements Ops {
     return experts;
   }
 
+  async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
+    this.#open();
+    const ffn = await this.#ffns.load(source, gate, up, down);
+    this.#weightBytes += ffn.bytes;
+    return ffn;
+  }
+
   async expertSlots(shape: ExpertShape, slots: number): Promise<HostExperts> {
     this.#open();
     const made = await SimdExpertSlots.create(shape, slots, this.#heaps, this.#home, this.#products);
@@ -161,8 +170,6 @@ class SimdOps implements Ops {
     return kv;
   }
 
-  // ---- a step -----------------------------------------------------------------------------------
-
   begin(batch: Batch | "next"): void {
     if (batch === "next") throw new RequestError("this backend chooses no tokens: give it a batch");
     this.#open();
@@ -180,18 +187,8 @@ class SimdOps implements Ops {
     const bad = tokens.find((id) => id >= table.rows);
     if (bad !== undefined)
       throw new RequestError(`Token id ${bad} is not in the vocabulary: ids are 0 to ${table.rows - 1}`);
-    const { heap, format, at, groups, rows, cols } = (table as LoadedMatrix).packed;
-    const T = tokens.length;
-    const y = this.#tensor("embed", T, cols);
-    this.#later.push(() => {
-      const space = this.#heaps.workspace(heap);
-      const ids = space.at("ids", 4 * T);
-      heap.words.set(tokens, ids / 4);
-      const to = heap === this.#home ? y.at : space.at("rows", 4 * T * cols);
-      const own = this.#heaps.kernels(format, heap);
-      this.#pool.run("embed", own, T, this.#products.rowsOf(cols), ids, at, groups, rows, cols, to);
-      this.#products.copy(heap, to, this.#home, y.at, 4 * T * cols);
-    });
+    const y = this.#tensor("embed", tokens.length, table.cols);
+    this.#later.push(() => this.#products.embed(tokens, (table as LoadedMatrix).packed, y.at));
     return y;
   }
 
@@ -319,15 +316,18 @@ class SimdOps implements Ops {
     return y;
   }
 
+  ffn(x: Tensor, w: Ffn): Tensor {
+    const [T, D] = sizes(x);
+    const y = this.#tensor("ffn", T, D);
+    const logits = w.gate && this.#product("ffn gate", x, w.gate);
+    this.#later.push(() => this.#ffns.run(at(x), T, w as SimdFfn, logits?.at ?? null, y.at, this.#observer));
+    return y;
+  }
+
   rows(x: Tensor): Tensor {
     const { outputs } = this.#step();
-    const [, D] = sizes(x);
-    const y = this.#tensor("rows", outputs.length, D);
-    this.#later.push(() => {
-      outputs.forEach((row, i) => {
-        this.#home.floats.copyWithin(y.at / 4 + i * D, at(x) / 4 + row * D, at(x) / 4 + (row + 1) * D);
-      });
-    });
+    const y = this.#tensor("rows", outputs.length, sizes(x)[1]);
+    this.#later.push(() => this.#products.rows(at(x), outputs, sizes(x)[1], y.at));
     return y;
   }
 

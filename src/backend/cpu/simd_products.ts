@@ -76,6 +76,24 @@ export class SimdProducts {
     if (w.bias !== null) this.#pool.run("addBias", this.#home, T, this.rowsOf(rows), y, width, 0, w.bias, rows);
   }
 
+  /** Rows of a table for tokens, to y [T, D] in the home heap. */
+  embed(tokens: Uint32Array, { heap, format, at, groups, rows, cols }: SimdMatrix, y: number): void {
+    const T = tokens.length;
+    const space = this.#heaps.workspace(heap);
+    const ids = space.at("ids", 4 * T);
+    heap.words.set(tokens, ids / 4);
+    const to = heap === this.#home ? y : space.at("rows", 4 * T * cols);
+    const own = this.#heaps.kernels(format, heap);
+    this.#pool.run("embed", own, T, this.rowsOf(cols), ids, at, groups, rows, cols, to);
+    this.copy(heap, to, this.#home, y, 4 * T * cols);
+  }
+
+  /** Rows of x, both in the home heap, of D values. */
+  rows(x: number, rows: Uint32Array, D: number, y: number): void {
+    for (const [i, row] of rows.entries())
+      this.#home.floats.copyWithin(y / 4 + i * D, x / 4 + row * D, x / 4 + (row + 1) * D);
+  }
+
   /**
    * Computes rows of `all` [T, D] by their experts: `tokens` (u32 in the home heap) lists the rows
    * of the first expert, then of the next; null: they are those of `all`, in order. All weights are

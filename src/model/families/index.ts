@@ -5,12 +5,13 @@ import { Fields } from "../config.ts";
 import type { Architecture, Family, ModelSources } from "../family.ts";
 import { CheckedTake } from "../sources.ts";
 import { storedSources } from "../stored.ts";
+import { glm4Moe } from "./glm4_moe.ts";
 import { minimaxM2 } from "./minimax_m2.ts";
 import { mixtral } from "./mixtral.ts";
 import { olmoe } from "./olmoe.ts";
 import { qwen3Moe } from "./qwen3_moe.ts";
 
-const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe, minimaxM2];
+const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe, minimaxM2, glm4Moe];
 
 /** The supported values of model_type. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => types);

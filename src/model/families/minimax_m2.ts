@@ -31,6 +31,8 @@ export const minimaxM2: Family = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
       qkNorm: "whole",
       experts: { ...experts, intermediate, activation: "silu", rule: SIGMOID, biased: true },
+      dense: null,
+      shared: null,
     };
     return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },

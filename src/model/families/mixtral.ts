@@ -24,6 +24,8 @@ export const mixtral: Family = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window, rope },
       qkNorm: null,
       experts: { ...experts, intermediate, activation: "silu", rule: SOFTMAX, biased: false },
+      dense: null,
+      shared: null,
     };
     return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },

@@ -148,7 +148,10 @@ describe("architectures", () => {
       ...norms(["blk.0.attn_q_norm.weight", HEAD_DIM], ["blk.0.attn_k_norm.weight", HEAD_DIM]),
     ];
     const { architecture: a } = await bound(ggufFile({ keys, tensors }));
-    expect(a.layers[0]).toMatchObject({ qkNorm: "head", experts: { count: 3, intermediate: F, rule: { normalize: true } } });
+    expect(a.layers[0]).toMatchObject({
+      qkNorm: "head",
+      experts: { count: 3, intermediate: F, rule: { normalize: true } },
+    });
     expect(a.config).toMatchObject({ model_type: "qwen3_moe", rope_theta: 1e6, rms_norm_eps: 1e-5 });
   });
 
@@ -172,7 +175,7 @@ describe("architectures", () => {
     ];
     const { architecture: a } = await bound(ggufFile({ keys, tensors }));
     expect(a.layers[0]!.attention.rope.inverse).toHaveLength(2);
-    expect(a.layers[0]!.experts.rule.score).toBe("sigmoid");
+    expect(a.layers[0]!.experts!.rule.score).toBe("sigmoid");
   });
 });
 

@@ -17,6 +17,7 @@ import { rmsNorm } from "../../../../kernels/rms_norm.ts";
 import { rope, ropeTable } from "../../../../kernels/rope.ts";
 import { route } from "../../../../kernels/route.ts";
 import { rows } from "../../../../kernels/rows.ts";
+import { scaleRows } from "../../../../kernels/scale_rows.ts";
 import { Scratch } from "../../../../kernels/scratch.ts";
 import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
@@ -28,6 +29,7 @@ import type {
   BackendMemory,
   Batch,
   Experts,
+  Ffn,
   InputOrder,
   KvGeometry,
   KvStore,
@@ -60,6 +62,13 @@ interface CpuOrder extends InputOrder {
 interface CpuExperts extends Experts {
   readonly w13: readonly Packed[]; // [2F, D] each, rows of w1 and w3 in turn
   readonly w2: readonly Packed[]; // [D, F] each
+}
+
+interface CpuFfn extends Ffn {
+  /** Names of w1 and w2, for an observer. */
+  readonly names: readonly [up: string, down: string];
+  readonly w13: Packed; // [2F, D], rows of w1 and w3 in turn
+  readonly w2: Packed; // [D, F]
 }
 
 /** The plain CPU backend. `deviceName`: of the processor, for info.device. */
@@ -130,6 +139,19 @@ class PlainOps implements Ops {
     const { rows: hidden, cols: intermediate } = sources[0]!.w2;
     const experts: CpuExperts = { count: sources.length, hidden, intermediate, up, down, bytes, w13, w2 };
     return experts;
+  }
+
+  async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
+    this.#open();
+    const panels = expertPanels(source, up, down);
+    const w13 = await loadPacked(panels.up, this.#work);
+    const w2 = await loadPacked(panels.down, this.#work);
+    const bytes = w13.layout.bytes + w2.layout.bytes;
+    this.#weightBytes += bytes;
+    const { rows: hidden, cols: intermediate, name } = source.w2;
+    const names = [source.w1.name, name] as const;
+    const ffn: CpuFfn = { hidden, intermediate, up, down, activation: "silu", gate, bytes, names, w13, w2 };
+    return ffn;
   }
 
   createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number): KvStore {
@@ -292,6 +314,19 @@ class PlainOps implements Ops {
       expertDown(h, own, shares.subarray(from, to), w2[expert]!, y.data, 0, D, this.#scratch);
     }
     this.#expertLayers++;
+    return y;
+  }
+
+  ffn(x: Tensor, w: Ffn): Tensor {
+    const { w13, w2, names, hidden: D, intermediate: F, gate } = w as CpuFfn;
+    const T = rowsOf(x);
+    const y = this.#floats([T, D]);
+    const h = this.#scratch.floats("hidden", T * F).subarray(0, T * F);
+    this.#observer?.input(names[0], D, floats(x));
+    expertUp(floats(x), T, w13, h, 0, F, this.#scratch);
+    this.#observer?.input(names[1], F, h);
+    matmul(h, T, w2, y.data, 0, D, this.#scratch);
+    if (gate) scaleRows(y.data, D, this.#product(x, gate).data);
     return y;
   }
 

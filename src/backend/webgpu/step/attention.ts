@@ -1,7 +1,8 @@
 // Which kernel attention takes, and how its work is cut: by runs of tokens, or token by token with
 // their positions in splits.
 
-import type { Attention, KvStore } from "../../ops.ts";
+import { RequestError } from "../../../errors.ts";
+import type { Attention, KvStore, Matrix } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Call } from "../dispatch/commands.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
@@ -178,4 +179,15 @@ export class AttentionCalls {
     };
     return [split(parts, { most, y_stride: rowOfParts }), encoder.call("attention_reduce", reduced)];
   }
+}
+
+/** Rows of q, k and v together. @throws RequestError for parts that are not whole heads */
+export function widthOfHeads(matrices: readonly Matrix[], { heads, kvHeads, headDim }: Attention): number {
+  const width = matrices.reduce((sum, { rows }) => sum + rows, 0);
+  const whole = matrices.every(({ rows }) => rows % headDim === 0);
+  if (width !== (heads + 2 * kvHeads) * headDim || !whole || headDim % 2 !== 0)
+    throw new RequestError(
+      `${matrices.map(({ name }) => name).join(", ")}: ${matrices.map(({ rows }) => rows).join(" + ")} rows for ${heads} + 2 x ${kvHeads} heads of ${headDim} (even)`,
+    );
+  return width;
 }

@@ -15,6 +15,8 @@ export interface PendingDispatch {
   /** Encodes it with a sum into `to`, which it may not read. */
   readonly addTo?: (to: GpuTensor) => void;
   readonly reads?: Buffer;
+  /** Whether it may wait on while ffn() of the same rows is encoded. */
+  readonly waits?: boolean;
   /** Encodes it with an append to the cache. */
   readonly append?: (cache: Cache) => void;
   /** Encodes it with rows for the experts, made of those of `rowsOf`. */

@@ -150,10 +150,11 @@ export class Products {
     });
   }
 
-  route(x: GpuTensor, router: Router): Routed {
+  /** @param of names the place of its results: a layer may have two routers */
+  route(x: GpuTensor, router: Router, of = ""): Routed {
     const gate = router.gate as GpuMatrix;
     checkWidth(x, gate);
-    return routed(this.#context, x, router, this.#matvec(x, gate));
+    return routed(this.#context, x, router, this.#matvec(x, gate), of);
   }
 
   /** Columns of computed rows x in the order of a matrix's inputs. */
@@ -196,12 +197,14 @@ export class Products {
   /**
    * Encodes the experts' FFN but for its last product. The function that is returned encodes that:
    * into y, or with `add` to what is there. Inputs of n tokens, ids and weights [n, K].
+   * @param of names what waits for that: results of two may wait
    */
   moe(
     inputs: ExpertInputs,
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
+    of = "expert",
   ): (y: Buffer, stride: number, add: boolean) => void {
     const { x } = inputs;
     const [n, width] = x.shape;
@@ -211,13 +214,13 @@ export class Products {
       );
     const form = this.#context.tuning.expertForm(n, ids.shape[1], experts.count);
     return form === "vec"
-      ? this.#moeVec(inputs, ids, weights, experts)
-      : this.#moeGrouped(form, inputs, ids, weights, experts);
+      ? this.#moeVec(inputs, ids, weights, experts, of)
+      : this.#moeGrouped(form, inputs, ids, weights, experts, of);
   }
 
   // Rows of their own for each of n K assignments are those of n K tokens with one expert each.
 
-  #moeVec({ rows, each }: ExpertInputs, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts) {
+  #moeVec({ rows, each }: ExpertInputs, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts, of: string) {
     const { count: E, intermediate: F, w13: up, w2: down } = experts;
     const { plans, scratch, tuning } = this.#context;
     const [n, K] = ids.shape;
@@ -225,7 +228,7 @@ export class Products {
     const int8 = variants.up.arithmetic === "int8";
     const x = rows(int8 ? "int8" : "f32");
     const stride = int8 ? down.groups * 9 : padded(F);
-    const act = scratch.storage(int8 ? "int8 expert activations" : "expert activations", n, stride, ids.rows, K);
+    const act = scratch.storage(int8 ? `int8 ${of} activations` : `${of} activations`, n, stride, ids.rows, K);
     const plain = { norm: null, D: 0, eps: 0, key: "" };
     const key = `${x.id} ${int8} ${ids.buffer.id}`;
     plans.run(`expert_up_vec ${up.id} ${key} ${act.id}`, n * each, () =>
@@ -259,13 +262,14 @@ export class Products {
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
+    of: string,
   ) {
     const { plans, scratch, step, encoder } = this.#context;
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
     const [n, K] = ids.shape;
     const count = step.counts[ids.rows];
-    const act = scratch.storage("expert activations", n, padded(F), ids.rows, K);
-    const out = scratch.storage("expert outputs", n, padded(D), ids.rows, K);
+    const act = scratch.storage(`${of} activations`, n, padded(F), ids.rows, K);
+    const out = scratch.storage(`${of} outputs`, n, padded(D), ids.rows, K);
     const sorted = scratch.storage("sorted assignments", n, 1, ids.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
     const { upInput, downInput, calls } = this.#grouped(form, up, down, rowsPerExpert(n, K, E));

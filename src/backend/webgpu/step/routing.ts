@@ -1,8 +1,8 @@
 // The router's dispatch, which may leave the rows that experts take.
 
 import { choosesByScores, wrongRule } from "../../../../kernels/route.ts";
-import type { RouteRule } from "../../../tensor/route_rule.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
+import type { RouteRule } from "../../../tensor/route_rule.ts";
 import type { Router, Routes } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
@@ -37,12 +37,14 @@ export interface RoutingTools {
 /**
  * The experts of rows x.
  * @param like what a product with the gate would read
+ * @param of names the place of ids and weights
  */
 export function routed(
   { encoder, plans, scratch, tuning }: RoutingTools,
   x: GpuTensor,
   { k, rule, ...router }: Router,
   like: MatvecInput,
+  of = "",
 ): Routed {
   const gate = router.gate as GpuMatrix;
   const bias = router.bias as GpuVector | null;
@@ -54,8 +56,8 @@ export function routed(
     throw new RequestError(`route: ${experts} experts; the WebGPU backend routes among at most ${MAX_EXPERTS}`);
   if (gate.parts.length > 1)
     throw new MemoryError(`${gate.name}: a router of ${gate.bytes} bytes does not fit in one binding of this device`);
-  const ids = scratch.list("ids", n, k, x.rows, "u32");
-  const weights = scratch.list("weights", n, k, x.rows, "f32");
+  const ids = scratch.list(`${of} ids`, n, k, x.rows, "u32");
+  const weights = scratch.list(`${of} weights`, n, k, x.rows, "f32");
   const input = { ...like, ...tuning.route(gate, experts) };
   const numbers = numbersOf(rule, bias !== null);
   const buffers = { bias: bias?.buffer ?? x.buffer, ids: ids.buffer, weights: weights.buffer };

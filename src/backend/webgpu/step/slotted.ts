@@ -16,6 +16,7 @@ import type { Plans } from "../dispatch/plans.ts";
 import type { SlottedExperts } from "../weights/slots.ts";
 import type { GpuExperts, GpuOrder } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
+import { addRows } from "./lookup.ts";
 import type { ExpertInputs, Products } from "./products.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
 
@@ -169,15 +170,7 @@ export class SlottedMoe {
 
   /** y += rows of y's shape. */
   #sum(y: GpuTensor, rows: Buffer): readonly Command[] {
-    const { encoder, plans, step } = this.#context;
-    return encoder.collect(() =>
-      plans.run(`add ${y.buffer.id} ${rows.id}`, y.shape[0], () => [
-        encoder.call("add", {
-          params: { vectors: y.stride / 4 },
-          buffers: { count: step.counts[y.rows], x: y.buffer, y: rows },
-        }),
-      ]),
-    );
+    return this.#context.encoder.collect(() => addRows(this.#context, y, rows));
   }
 }
 

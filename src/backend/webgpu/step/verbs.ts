@@ -11,6 +11,7 @@ import type {
   BackendMemory,
   Batch,
   Experts,
+  Ffn,
   InputOrder,
   KvGeometry,
   KvStore,
@@ -33,10 +34,12 @@ import { Tuning } from "../tuning/tuning.ts";
 import { GpuSlots, type SlottedExperts } from "../weights/slots.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector } from "../weights/space.ts";
 import { WeightLoader } from "../weights/weights.ts";
-import { AttentionCalls } from "./attention.ts";
+import { AttentionCalls, widthOfHeads } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
 import { GpuChoosing } from "./choosing.ts";
+import { FfnCalls, ffnOf, type GpuFfn } from "./ffn.ts";
 import { GpuKv } from "./kv.ts";
+import { addRows, embedded, type LookupTools, outputRows } from "./lookup.ts";
 import { Norms } from "./norms.ts";
 import type { PendingDispatch } from "./pending.ts";
 import { type Cache, Products } from "./products.ts";
@@ -60,6 +63,8 @@ export class Verbs implements WebGpuOps {
   readonly #plans: Plans;
   readonly #products: Products;
   readonly #attention: AttentionCalls;
+  readonly #tools: LookupTools;
+  readonly #ffn: FfnCalls;
   readonly #slotted: SlottedMoe;
   /** What deviceExperts() has made. */
   readonly #slots: GpuSlots[] = [];
@@ -67,6 +72,8 @@ export class Verbs implements WebGpuOps {
   readonly #leftOut = new Set<string>();
   readonly #norms: Norms;
   #pending: PendingDispatch | null = null;
+  /** One that waits beside it: of the experts of a layer that has shared ones too. */
+  #beside: PendingDispatch | null = null;
   readonly #onClose: (() => void) | undefined;
   #closed = false;
 
@@ -83,10 +90,12 @@ export class Verbs implements WebGpuOps {
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
     this.#plans = new Plans(this.#encoder);
     const tools = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
+    this.#tools = tools;
     this.#attention = new AttentionCalls({ ...tools, software: info.software });
     this.#norms = new Norms(tools);
     this.#products = new Products({ ...tools, tuning: this.tuning, norms: this.#norms });
     const { maxTokens } = options;
+    this.#ffn = new FfnCalls({ device, products: this.#products, maxTokens });
     this.#slotted = new SlottedMoe({ device, ...tools, products: this.#products, maxTokens });
     this.profiling = new Profiling(device, this.#encoder, () => this.#batch(), info.software);
     this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#norms.computed(this.#given(x)) });
@@ -153,6 +162,11 @@ export class Verbs implements WebGpuOps {
     return this.#loader.layer(sources, up, down);
   }
 
+  async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
+    this.#device.check();
+    return ffnOf(await this.#loader.one(source, up, down), gate);
+  }
+
   async deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts> {
     this.#device.check();
     const made = await GpuSlots.create(this.#device, this.#loader.space, shape, layers, slots, transit);
@@ -181,27 +195,13 @@ export class Verbs implements WebGpuOps {
     else if (this.#step.begin(batch, (b) => this.choosing.begin(b))) this.#plans.clear();
     this.#encoder.reset();
     this.#pending = null;
+    this.#beside = null;
     this.#norms.begin();
     this.#scratch.begin();
   }
 
   embed(table: Matrix): Tensor {
-    const w = table as GpuMatrix;
-    const { tokens } = this.#batch();
-    const stray = tokens.find((id) => id >= w.rows);
-    if (stray !== undefined)
-      throw new RequestError(`token id ${stray} is outside the vocabulary of ${w.rows} (${w.name})`);
-    const y = this.#scratch.tensor("embed", tokens.length, w.cols, "tokens");
-    this.#plans.run(`embed ${w.id} ${y.buffer.id}`, tokens.length, () =>
-      w.parts.map((part) =>
-        this.#encoder.call("embed", {
-          variant: { weights: w.format.name },
-          buffers: { ...part.buffers, count: this.#step.counts.tokens, step: this.#step.words, y: y.buffer },
-          part,
-        }),
-      ),
-    );
-    return y;
+    return embedded(this.#tools, table as GpuMatrix, this.#batch());
   }
 
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
@@ -214,13 +214,7 @@ export class Verbs implements WebGpuOps {
   }
 
   qkv(x: Tensor, matrices: readonly Matrix[], shape: Attention): Tensor {
-    const { heads, kvHeads, headDim } = shape;
-    const width = matrices.reduce((sum, { rows }) => sum + rows, 0);
-    const whole = matrices.every(({ rows }) => rows % headDim === 0);
-    if (width !== (heads + 2 * kvHeads) * headDim || !whole || headDim % 2 !== 0)
-      throw new RequestError(
-        `${matrices.map(({ name }) => name).join(", ")}: ${matrices.map(({ rows }) => rows).join(" + ")} rows for ${heads} + 2 x ${kvHeads} heads of ${headDim} (even)`,
-      );
+    const width = widthOfHeads(matrices, shape);
     this.#settle();
     const from = this.#tokenRows(x);
     const tensor = this.#scratch.tensor("qkv", from.shape[0], width, "tokens");
@@ -269,20 +263,17 @@ export class Verbs implements WebGpuOps {
     const from = this.#scratch.own(y);
     if (to.shape[0] !== from.shape[0] || to.shape[1] !== from.shape[1] || to === from || to.norm)
       throw new RequestError(`add: needs two tensors of one shape, found [${x.shape}] and [${y.shape}]`);
-    const pending = this.#pending;
-    if (pending?.addTo && pending.tensor === from && pending.reads !== to.buffer) {
-      this.#pending = null;
+    const fits = (one: PendingDispatch | null) => one?.addTo && one.tensor === from && one.reads !== to.buffer;
+    const pending = [this.#pending, this.#beside].find(fits);
+    if (pending?.addTo) {
+      if (pending === this.#pending) this.#pending = null;
+      else this.#beside = null;
       pending.addTo(to);
       return this.#scratch.reuse(to);
     }
     this.#settle();
     const addend = this.#norms.computed(from);
-    this.#plans.run(`add ${to.buffer.id} ${addend.buffer.id}`, to.shape[0], () => [
-      this.#encoder.call("add", {
-        params: { vectors: to.stride / 4 },
-        buffers: { count: this.#step.counts[to.rows], x: to.buffer, y: addend.buffer },
-      }),
-    ]);
+    addRows(this.#tools, to, addend.buffer);
     return this.#scratch.reuse(to);
   }
 
@@ -306,23 +297,31 @@ export class Verbs implements WebGpuOps {
     const finish = this.#products.moe(inputs, ids, weights, experts as GpuExperts);
     const tensor = this.#scratch.tensor("moe", from.shape[0], experts.hidden, from.rows);
     const encode = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
+    this.#pending = { tensor, waits: true, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
+    return tensor;
+  }
+
+  ffn(x: Tensor, w: Ffn): Tensor {
+    const from = this.#scratch.own(x);
+    if (this.#pending?.waits) {
+      // The sum over experts of the same rows: its last dispatch reads nothing that this writes.
+      this.#beside = this.#pending;
+      this.#pending = null;
+    } else if (w.gate) this.#settle();
+    const beside = this.#beside;
+    this.#beside = null; // so that nothing below settles it
+    const rows = (to: Arithmetic) => this.#expertRows(from, to);
+    const finish = this.#ffn.encode({ x: from, each: 1, rows }, w as GpuFfn);
+    const tensor = this.#scratch.tensor("ffn", from.shape[0], w.hidden, from.rows);
+    const encode = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
+    this.#beside = beside;
     this.#pending = { tensor, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
     return tensor;
   }
 
   rows(x: Tensor): Tensor {
     this.#settle();
-    const from = this.#norms.computed(this.#tokenRows(x));
-    const n = this.#batch().outputs.length;
-    const y = this.#scratch.tensor("rows", n, from.shape[1], "outputs");
-    const { counts, outputs } = this.#step;
-    this.#plans.run(`rows ${from.buffer.id} ${y.buffer.id}`, n, () => [
-      this.#encoder.call("rows", {
-        params: { vectors: y.stride / 4 },
-        buffers: { count: counts.outputs, x: from.buffer, outputs, y: y.buffer },
-      }),
-    ]);
-    return y;
+    return outputRows(this.#tools, this.#norms.computed(this.#tokenRows(x)), this.#batch());
   }
 
   async read(x: Tensor): Promise<Float32Array> {
@@ -343,11 +342,12 @@ export class Verbs implements WebGpuOps {
 
   // ---- inside -----------------------------------------------------------------------------------
 
-  /** Encodes the pending dispatch. */
+  /** Encodes the pending dispatches. */
   #settle(): void {
-    const pending = this.#pending;
+    const waiting = [this.#beside, this.#pending];
+    this.#beside = null;
     this.#pending = null;
-    pending?.alone();
+    for (const one of waiting) one?.alone();
   }
 
   /**

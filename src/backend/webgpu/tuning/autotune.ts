@@ -216,7 +216,7 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
   const { tuning, products, space, slots } = context;
   const { maxTokens } = context.ops;
   const experts = [...context.experts, ...slots.flatMap((held) => [held.ofLayer(0), held.inTransit])];
-  const perToken = layers[0]?.router.k ?? 2;
+  const perToken = layers.find(({ router }) => router)?.router?.k ?? 2;
   const questions = new Questions({
     tuning,
     products,
@@ -237,7 +237,7 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
   const fused = stacks.filter(({ matrices, attention }) =>
     tuning.inForm("vec", () => products.fusesQkv(1, matrices, attention)),
   );
-  const gates = layers.map(({ router }) => router as Gate);
+  const gates = layers.flatMap(({ router }) => (router ? [router as Gate] : []));
   const own = new Set<unknown>([
     ...gates.map(({ gate }) => gate),
     ...layers.flatMap(({ qkv }, i) => (fused.includes(stacks[i]!) ? qkv : [])),

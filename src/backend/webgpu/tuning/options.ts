@@ -6,7 +6,8 @@ import type { Attention, Matrix, Router } from "../../ops.ts";
 export interface TunedLayer {
   readonly qkv: readonly Matrix[];
   readonly attention: Attention;
-  readonly router: Router;
+  /** Null in a dense layer. */
+  readonly router: Router | null;
 }
 
 export interface TuneOptions {

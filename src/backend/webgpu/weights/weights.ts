@@ -92,12 +92,23 @@ export class WeightLoader {
   }
 
   async layer(sources: readonly ExpertSource[], up: Format, down: Format): Promise<GpuExperts> {
+    const layer = await this.#layer(sources, up, down);
+    this.experts.push(layer);
+    return layer;
+  }
+
+  /** An expert that every token goes to: it is not timed, experts of its kind are. */
+  one(source: ExpertSource, up: Format, down: Format): Promise<GpuExperts> {
+    return this.#layer([source], up, down);
+  }
+
+  async #layer(sources: readonly ExpertSource[], up: Format, down: Format): Promise<GpuExperts> {
     const first = sources[0];
     if (!first) throw new RequestError("a layer of experts needs at least one expert, found none");
     const { name, rows: intermediate, cols: hidden } = first.w1;
     const count = sources.length;
     const shape = { count, hidden, intermediate, up, down };
-    const layer = await this.#loaded(
+    return this.#loaded(
       (made) => this.space.experts(`${count} experts from ${name}`, shape, count, made),
       ({ w13, w2 }) =>
         sources.flatMap((source, e): [PanelSource, Segment[]][] => {
@@ -108,8 +119,6 @@ export class WeightLoader {
           ];
         }),
     );
-    this.experts.push(layer);
-    return layer;
   }
 
   /** Makes room with `make`, and fills it with what `fill` says. Nothing is kept if that fails. */

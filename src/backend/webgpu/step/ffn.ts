@@ -1,0 +1,71 @@
+// A feed-forward layer that every token takes: the experts' kernels over one expert, to which all
+// rows go with weight 1, or with the sigmoid that a router of one expert gives them.
+
+import { type ScoreRule, SIGMOID } from "../../../tensor/route_rule.ts";
+import type { Ffn, Matrix } from "../../ops.ts";
+import type { Buffer, Device } from "../device/device.ts";
+import type { GpuExperts } from "../weights/space.ts";
+import type { ExpertInputs, Products } from "./products.ts";
+import type { GpuTensor } from "./scratch.ts";
+
+/** A router of one expert, whose weight is the sigmoid of its logit. */
+const ONE: ScoreRule = { ...SIGMOID, normalize: false };
+
+export interface GpuFfn extends Ffn {
+  readonly experts: GpuExperts; // one
+}
+
+export function ffnOf(experts: GpuExperts, gate: Matrix | null): GpuFfn {
+  const { hidden, intermediate, up, down, bytes } = experts;
+  return { hidden, intermediate, up, down, activation: "silu", gate, bytes, experts };
+}
+
+export interface FfnContext {
+  readonly device: Device;
+  readonly products: Products;
+  readonly maxTokens: number;
+}
+
+export class FfnCalls {
+  readonly #context: FfnContext;
+  #same: { readonly ids: Buffer; readonly weights: Buffer } | null = null;
+
+  constructor(context: FfnContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Encodes all but the last product of rows [n, D]. The function that is returned encodes that:
+   * into y, or with `add` to what is there.
+   */
+  encode(inputs: ExpertInputs, { experts, gate }: GpuFfn): (y: Buffer, stride: number, add: boolean) => void {
+    const { products } = this.#context;
+    const { x } = inputs;
+    if (gate) {
+      const router = { gate, k: 1, rule: ONE, bias: null };
+      const { routes, encode } = products.route(x, router, "ffn");
+      encode(null);
+      return products.moe(inputs, routes.ids as GpuTensor, routes.weights as GpuTensor, experts, "ffn");
+    }
+    const { ids, weights } = this.#alike();
+    const list = { shape: [x.shape[0], 1], stride: 1, rows: x.rows } as const;
+    return products.moe(
+      inputs,
+      { ...list, buffer: ids, type: "u32" },
+      { ...list, buffer: weights, type: "f32" },
+      experts,
+      "ffn",
+    );
+  }
+
+  /** Expert 0 and weight 1 for as many rows as a step may have. */
+  #alike() {
+    if (this.#same) return this.#same;
+    const { device, maxTokens } = this.#context;
+    const ids = device.buffer("ids of one expert", 4 * maxTokens, "scratch", "storage");
+    const weights = device.buffer("weights of 1", 4 * maxTokens, "scratch", "storage");
+    device.gpu.queue.writeBuffer(weights.gpu, 0, new Float32Array(maxTokens).fill(1));
+    this.#same = { ids, weights };
+    return this.#same;
+  }
+}

@@ -1,0 +1,75 @@
+// GLM-4.5, 4.6 and 4.7: a part of each head turns, q and k are normed head by head or not, the
+// first layers are dense, the others choose by sigmoid + bias and have shared experts beside.
+//
+// Semantics and defaults are those of transformers' modeling_glm4_moe.py. Layers after the last
+// one, which predict several tokens at once (num_nextn_predict_layers), are not read.
+
+import { closingFields, commonFields, expertFields, type Fields, headFields } from "../config.ts";
+import type { Family, LayerArchitecture } from "../family.ts";
+import { readRope } from "../rope.ts";
+import { groupedSigmoid } from "../routing.ts";
+import { routedExperts, usualSources } from "../sources.ts";
+
+const ONE_GROUP = { groups: 1, kept: 1, factor: 1 };
+
+export const glm4Moe: Family = {
+  types: ["glm4_moe"],
+
+  architecture(c) {
+    const { depth, ...common } = commonFields(c);
+    const intermediate = c.size("moe_intermediate_size");
+    const shape = headFields(c, common.hidden);
+    const experts = expertFields(c, "n_routed_experts", "num_local_experts");
+    const shared = c.indexTo("n_shared_experts", 4096, 1);
+    const qkNorm = c.flag("use_qk_norm", false);
+    const eps = c.positive("rms_norm_eps", 1e-5);
+    const first = c.indexTo("first_k_dense_replace", depth, 1);
+    const rope = readRope(c, Math.floor(shape.headDim * turnedPart(c)), 1e4);
+    const own = {
+      attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
+      qkNorm: qkNorm ? "head" : null,
+    } as const;
+    const sparse: LayerArchitecture = {
+      ...own,
+      experts: {
+        ...experts,
+        intermediate,
+        activation: "silu",
+        rule: groupedSigmoid(c, experts.count, ONE_GROUP),
+        biased: true,
+      },
+      dense: null,
+      shared: shared > 0 ? { intermediate: shared * intermediate, gated: false } : null,
+    };
+    if (first === depth) c.fail("first_k_dense_replace", `less than num_hidden_layers (${depth})`);
+    const dense = (): LayerArchitecture => {
+      return { ...own, experts: null, dense: { intermediate: c.size("intermediate_size") }, shared: null };
+    };
+    const before = first > 0 ? Array<LayerArchitecture>(first).fill(dense()) : [];
+    const layers = [...before, ...Array<LayerArchitecture>(depth - first).fill(sparse)];
+    return { ...common, ...closingFields(c), eps, biases: c.flag("attention_bias", false) ? ["qkv"] : [], layers };
+  },
+
+  sources(a, take) {
+    take.skipLayersFrom(a.layers.length);
+    const names = { dense: "mlp", shared: "mlp.shared_experts" };
+    return usualSources(
+      a,
+      take,
+      (p, { count: E, intermediate: F }) => ({
+        gate: take.matrix(`${p}mlp.gate.weight`, E, a.hidden),
+        gateBias: take.matrix(`${p}mlp.gate.e_score_correction_bias`, E),
+        experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
+      }),
+      names,
+    );
+  },
+};
+
+/** The share of a head that turns: a key of its own, in transformers v5 among those of RoPE. */
+function turnedPart(c: Fields): number {
+  const { partial_rotary_factor: nested } = (c.raw("rope_parameters") ?? {}) as Readonly<Record<string, unknown>>;
+  const part = c.raw("partial_rotary_factor") ?? nested ?? 0.5;
+  if (typeof part === "number" && part > 0 && part <= 1) return part;
+  return c.fail("partial_rotary_factor", "a number above 0, and 1 at most");
+}

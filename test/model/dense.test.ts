@@ -1,0 +1,121 @@
+// Models with dense layers and shared experts against transformers' own outputs: resident, with
+// experts in slots, packed by `hotset quantize`; what plans and traces say of them.
+
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
+import { inspect } from "../../src/cli/inspect.ts";
+import { open, quantize, type RouteStep } from "../../src/index.ts";
+import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
+import { sparseLayers } from "../../src/model/family.ts";
+import { footprintOf, parametersOf } from "../../src/model/footprint.ts";
+import { keep } from "../../src/model/formats.ts";
+import { panelLayout } from "../../src/tensor/format.ts";
+import { openFolder } from "../../src/weights/folder.ts";
+import { nodeFiles } from "../../src/weights/node_files.ts";
+import { backends } from "../support/backends.ts";
+import { cpuPaths, readyCpuOps } from "../support/cpu.ts";
+import { worst } from "../support/expected.ts";
+import { inRepo } from "../support/fixtures.ts";
+import { loadFolder } from "../support/model.ts";
+
+interface Expected {
+  readonly ids: number[];
+  readonly logits: number[][];
+  readonly greedy_prompt: number;
+  readonly greedy_ids: number[];
+}
+
+const FOLDERS = [
+  { name: "qwen3_moe", sparse: [1] },
+  { name: "glm4_moe", sparse: [1, 2] },
+].map((folder) => ({ ...folder, path: inRepo(`test/fixtures/dense/${folder.name}`) }));
+
+const EXACT = { weights: "f32", kv: "f32", activations: "f32", context: 64 } as const;
+const paths = cpuPaths().map(({ name, options }) => ({
+  name,
+  make: ({ maxTokens }: { maxTokens: number }) => readyCpuOps({ ...options, maxTokens, activations: "f32" }),
+}));
+
+function temporary(): string {
+  const path = mkdtempSync(join(tmpdir(), "hotset-dense-"));
+  onTestFinished(() => rmSync(path, { recursive: true }));
+  return join(path, "packed");
+}
+
+describe.each(FOLDERS)("$name", ({ path, sparse }) => {
+  const expected: Expected = JSON.parse(readFileSync(`${path}/expected.json`, "utf8"));
+  const { ids, greedy_prompt, greedy_ids } = expected;
+  const want = Float32Array.from(expected.logits.flat());
+
+  it.each([...paths, ...backends.filter(({ name }) => name !== "cpu")])(
+    "logits and greedy tokens of transformers: $name",
+    async ({ make }) => {
+      const model = await loadFolder(path, await make({ maxTokens: 16 }), "f32", "f32");
+      try {
+        expect(worst((await model.run(ids)).logits, want)).toBeLessThan(2e-4);
+        await model.run(ids.slice(0, greedy_prompt));
+        expect(await model.greedy(greedy_ids.length)).toEqual(greedy_ids);
+      } finally {
+        model.close();
+      }
+    },
+  );
+
+  it.each(backends)(
+    "the same with experts in slots, and routes of the layers that have them: $name",
+    async (backend) => {
+      const steps: RouteStep[] = [];
+      const onRoutes = (step: RouteStep) => void steps.push(step);
+      const model = await open(path, { ...backend.options, ...EXACT, chunk: 16, expertSlots: 3, onRoutes });
+      try {
+        expect(worst(await model.logits(ids), want)).toBeLessThan(2e-4);
+        const { main } = model.stats().experts!;
+        expect(main.slots).toBe(3);
+        expect(main.layers).toHaveLength(sparse.length);
+        expect(steps[0]!.layers.map((layer) => layer.length > 0)).toEqual(sparse.map(() => true));
+      } finally {
+        await model.close();
+      }
+    },
+  );
+
+  it("is packed, with the same result", async () => {
+    for (const weights of ["f32", "q8"] as const) {
+      const to = temporary();
+      await quantize(path, to, { weights, threads: 1 });
+      const logits: Float32Array[] = [];
+      for (const folder of [path, to]) {
+        const model = await open(folder, { ...EXACT, weights, backend: "cpu", threads: 1 });
+        logits.push(await model.logits(ids));
+        await model.close();
+      }
+      expect(logits[1]).toEqual(logits[0]);
+    }
+    const mixed = temporary();
+    await quantize(path, mixed, { threads: 1 }); // a format for each kind of matrix
+    expect(await inspect(mixed)).toMatchObject({ problem: null });
+    const model = await open(mixed, { backend: "cpu", threads: 1, context: 64 });
+    expect(await model.logits(ids)).toHaveLength(want.length);
+    await model.close();
+  });
+
+  it("counts what every token takes as always resident, and all of it as parameters", async () => {
+    const folder = await openFolder(await nodeFiles(path));
+    const a = readArchitecture(folder.config, "config.json");
+    const sources = bindSources(a, folder.source);
+    expect(sparseLayers(a)).toEqual(sparse);
+    const { weights, dense } = footprintOf(sources, keep(FORMATS.f32));
+    const bytes = (rows: number, cols: number) => panelLayout(FORMATS.f32, rows, cols).bytes;
+    const [D, F, E, K] = [36, 18, 6, 2];
+    expect(weights - dense).toBe(sparse.length * E * (bytes(2 * F, D) + bytes(D, F)));
+    const { total, active } = parametersOf(a, sources);
+    let values = 0;
+    for (const name of folder.source.names()) values += folder.source.shape(name).reduce((x, y) => x * y, 1);
+    expect(total).toBe(values);
+    expect(active).toBe(total - sparse.length * (E - K) * 3 * D * F);
+    await folder.close();
+  });
+});

@@ -6,7 +6,7 @@ import type { Scratch } from "./scratch.ts";
 
 /**
  * Columns [from, to) of y [rows, D]: y[tokens[i]] += weights[i] * (w2 h[i]), for the n =
- * tokens.length rows of h [n, F]; w2 [D, F].
+ * tokens.length rows of h [n, F]; w2 [D, F]. @param bias [D] that w2 h gets, or null
  */
 export function expertDown(
   h: Float32Array,
@@ -17,6 +17,7 @@ export function expertDown(
   from: number,
   to: number,
   scratch: Scratch,
+  bias: Float32Array | null = null,
 ): void {
   const D = w2.rows;
   const down = scratch.floats("down", tokens.length * D);
@@ -24,6 +25,6 @@ export function expertDown(
   for (let i = 0; i < tokens.length; i++) {
     const row = tokens[i]! * D;
     const weight = weights[i]!;
-    for (let d = from; d < to; d++) y[row + d] = y[row + d]! + weight * down[i * D + d]!;
+    for (let d = from; d < to; d++) y[row + d] = y[row + d]! + weight * (down[i * D + d]! + (bias ? bias[d]! : 0));
   }
 }

@@ -8,6 +8,7 @@
 // those whose expert is not in the part, do nothing.
 #import "lib/matrix/tile.wgsl"
 #import "lib/matrix/expert_tile.wgsl"
+#import "lib/ffn/bias.wgsl"
 #import "lib/grid.wgsl"
 
 struct Params {
@@ -25,7 +26,9 @@ fn x_row(job: Job, m: u32) -> u32 {
 }
 
 fn store_pair(job: Job, m: u32, row: u32, values: vec2f) {
-  y[(sorted[job.first + m] * p.y_stride + part.first_row + row) / 2] = values;
+  let s = sorted[job.first + m];
+  let at = part.first_row + row;
+  y[(s * p.y_stride + at) / 2] = vec2f(biased(values.x, s, at), biased(values.y, s, at + 1));
 }
 
 @compute @workgroup_size(TILE_THREADS)

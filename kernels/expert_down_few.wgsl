@@ -9,6 +9,7 @@
 // surplus workgroups, and those whose expert is not in the part, do nothing.
 #import "lib/matrix/few_shape.wgsl"
 #import "lib/matrix/expert_tile.wgsl"
+#import "lib/ffn/bias.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;
@@ -40,7 +41,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let m = i / FEW_ROWS;
     let r = i % FEW_ROWS;
     if (row + r < part.rows) {
-      y[sorted[job.first + m] * p.y_stride + part.first_row + row + r] = sum_of(m, r, lane);
+      let s = sorted[job.first + m];
+      let at = part.first_row + row + r;
+      y[s * p.y_stride + at] = biased(sum_of(m, r, lane), s, at);
     }
   }
 }

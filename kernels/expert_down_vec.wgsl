@@ -10,6 +10,7 @@
 // to what those before them wrote.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/matrix/no_norm.wgsl"
+#import "lib/ffn/share_bias.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;
@@ -46,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   sum = team_sum(sum, lane);
   if (i < 8 && row + i < part.rows) {
     let at = t * p.y_stride + part.first_row + row + i;
-    var value = row_of(sum.rows, i);
+    var value = with_biases(row_of(sum.rows, i), t, part.first_row + row + i);
     if (ADD == 1 || part.first_expert > 0) {
       value += y[at];
     }

@@ -1,12 +1,13 @@
 // h = silu(w1 x) * (w3 x): the first half of an expert, gate and up in one pass.
 
+import { activate, type Gating, SILU } from "./activate.ts";
 import { matmul } from "./matmul.ts";
 import type { Packed } from "./packed.ts";
 import type { Scratch } from "./scratch.ts";
 
 /**
  * Columns [from, to) of h [T, F]; x [T, D], w13 [2F, D] with row 2f of w1 (gate) and row 2f + 1 of
- * w3 (up).
+ * w3 (up). @param gating another activation (activate.ts), and biases
  */
 export function expertUp(
   x: Float32Array,
@@ -16,13 +17,10 @@ export function expertUp(
   from: number,
   to: number,
   scratch: Scratch,
+  gating: Gating = SILU,
 ): void {
   const F = w13.rows / 2;
   const both = scratch.floats("gate and up", T * 2 * F);
   matmul(x, T, w13, both, 2 * from, 2 * to, scratch);
-  for (let t = 0; t < T; t++)
-    for (let f = from; f < to; f++) {
-      const gate = both[2 * (t * F + f)]!;
-      h[t * F + f] = (gate / (1 + Math.exp(-gate))) * both[2 * (t * F + f) + 1]!;
-    }
+  activate(both, gating, h, F, from, to, T);
 }

@@ -10,7 +10,8 @@
 // and those whose expert is not in the part, do nothing.
 #import "lib/matrix/tile.wgsl"
 #import "lib/matrix/expert_tile.wgsl"
-#import "lib/silu.wgsl"
+#import "lib/ffn/activation.wgsl"
+#import "lib/ffn/bias.wgsl"
 #import "lib/grid.wgsl"
 
 struct Params {
@@ -30,7 +31,10 @@ fn x_row(job: Job, m: u32) -> u32 {
 
 // The w1 row and the w3 row of one output.
 fn store_pair(job: Job, m: u32, row: u32, values: vec2f) {
-  y[sorted[job.first + m] * p.y_stride + (part.first_row + row) / 2] = silu(values.x) * values.y;
+  let assignment = sorted[job.first + m];
+  let at = part.first_row + row;
+  y[assignment * p.y_stride + at / 2] =
+    gated(biased(values.x, assignment, at), biased(values.y, assignment, at + 1));
 }
 
 @compute @workgroup_size(TILE_THREADS)

@@ -10,7 +10,8 @@
 // T K / TILE_X + E; surplus workgroups, and those whose expert is not in the part, do nothing.
 #import "lib/matrix/few_shape.wgsl"
 #import "lib/matrix/expert_tile.wgsl"
-#import "lib/silu.wgsl"
+#import "lib/ffn/activation.wgsl"
+#import "lib/ffn/bias.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;
@@ -43,8 +44,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let m = i / (FEW_ROWS / 2);
     let r = i % (FEW_ROWS / 2) * 2;
     if (row + r < part.rows) {
-      let at = sorted[job.first + m] * p.y_stride + (part.first_row + row + r) / 2;
-      y[at] = silu(sum_of(m, r, lane)) * sum_of(m, r + 1, lane);
+      let assignment = sorted[job.first + m];
+      let at = part.first_row + row + r;
+      y[assignment * p.y_stride + at / 2] =
+        gated(biased(sum_of(m, r, lane), assignment, at), biased(sum_of(m, r + 1, lane), assignment, at + 1));
     }
   }
 }

@@ -11,7 +11,8 @@
 #import "lib/matrix/matvec.wgsl"
 #import "lib/matrix/no_norm.wgsl"
 #import "lib/matrix/expert_out.wgsl"
-#import "lib/silu.wgsl"
+#import "lib/ffn/activation.wgsl"
+#import "lib/ffn/vec_bias.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;
@@ -41,8 +42,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let sum = rows8(expert, min(row, part.rows - 1), assignment / p.K, lane);
   let i = lane.index % TEAM;
   if (i < 4) {
-    let gate = row_of(sum, i * 2);
-    made[team * 4 + i] = select(0, silu(gate) * row_of(sum, i * 2 + 1), row + i * 2 < part.rows);
+    let at = part.first_row + row + i * 2;
+    let gate = biased(row_of(sum, i * 2), assignment, at);
+    let up = biased(row_of(sum, i * 2 + 1), assignment, at + 1);
+    made[team * 4 + i] = select(0, gated(gate, up), row + i * 2 < part.rows);
   }
   workgroupBarrier();
   store_outputs(assignment, (part.first_row + first) / 2, (part.rows - first) / 2, lane.index);

@@ -6,7 +6,7 @@
 // grid (ceil(rows of the part / TILE_W), ceil(T / TILE_X)): a workgroup makes a tile of TILE_X
 // tokens by TILE_W rows.
 #import "lib/matrix/tile.wgsl"
-#import "lib/matrix/bias.wgsl"
+#import "lib/matrix/row_bias.wgsl"
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 

@@ -6,7 +6,7 @@
 // grid ceil(rows of the part / (FEW_ROWS THREADS / TEAM)) ceil(T / TILE_X): a team makes FEW_ROWS
 // rows of up to TILE_X tokens; where there are more, those of the same rows are side by side.
 #import "lib/matrix/few_shape.wgsl"
-#import "lib/matrix/bias.wgsl"
+#import "lib/matrix/row_bias.wgsl"
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
 

@@ -6,7 +6,7 @@
 // grid (ceil(rows of the part / (8 THREADS / TEAM)), T): a team makes eight rows of one token.
 #import "lib/matrix/matvec.wgsl"
 #import "lib/matrix/norm_first.wgsl"
-#import "lib/matrix/bias.wgsl"
+#import "lib/matrix/row_bias.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;

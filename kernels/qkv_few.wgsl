@@ -10,7 +10,7 @@
 // is a multiple of 16; parts hold whole heads, and `first_row` of a part counts from the first row
 // of q.
 #import "lib/matrix/few_shape.wgsl"
-#import "lib/matrix/bias.wgsl"
+#import "lib/matrix/row_bias.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/token.wgsl"

@@ -10,7 +10,7 @@
 // parts hold whole heads, and `first_row` of a part counts from the first row of q.
 #import "lib/matrix/products.wgsl"
 #import "lib/matrix/norm_first.wgsl"
-#import "lib/matrix/bias.wgsl"
+#import "lib/matrix/row_bias.wgsl"
 #import "lib/team/team.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"

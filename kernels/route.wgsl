@@ -14,7 +14,7 @@
 // in the order (value descending, id ascending).
 #import "lib/matrix/matvec.wgsl"
 #import "lib/matrix/norm_first.wgsl"
-#import "lib/matrix/bias.wgsl"
+#import "lib/matrix/row_bias.wgsl"
 #import "lib/matrix/quantize_row.wgsl"
 #import "lib/grid.wgsl"
 

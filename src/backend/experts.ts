@@ -1,8 +1,10 @@
 // Offloaded experts: what a backend offers (slots for records, arithmetic on them), and the
 // interfaces through which it asks src/experts, which decides where each expert is.
 
+import { type Gating, SILU } from "../../kernels/activate.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource } from "../tensor/types.ts";
+import type { ExpertRule, Vector } from "./ops.ts";
 
 /** An expert that tokens of a step go to, and how many. */
 export interface ExpertUse {
@@ -15,6 +17,29 @@ export function usesOf(ids: Iterable<number>): ExpertUse[] {
   const tokens = new Map<number, number>();
   for (const id of ids) tokens.set(id, (tokens.get(id) ?? 0) + 1);
   return [...tokens].map(([expert, n]) => ({ expert, tokens: n })).sort((a, b) => a.expert - b.expert);
+}
+
+/** What one expert does besides its matrices, for the host: ExpertRule in ops.ts. */
+export interface HostRule {
+  readonly gating: Gating;
+  readonly down: Float32Array | null; // [D]: the bias of w2
+}
+
+const PLAIN: HostRule = { gating: SILU, down: null };
+
+/** An expert's part of its layer's rule. @param values of a vector */
+export function ruleOf(
+  rule: ExpertRule | undefined,
+  expert: number,
+  F: number,
+  D: number,
+  values: (of: Vector) => Float32Array,
+): HostRule {
+  if (!rule) return PLAIN;
+  const { activation, limit, biases } = rule;
+  const bias = biases && values(biases.up).subarray(expert * 2 * F, (expert + 1) * 2 * F);
+  const down = biases && values(biases.down).subarray(expert * D, (expert + 1) * D);
+  return { gating: { activation, limit, bias }, down };
 }
 
 /** Equal slots in host memory, each for an expert's record, and the CPU's arithmetic on them. */
@@ -33,6 +58,7 @@ export interface HostExperts {
   /**
    * y [T, D] += share * w2(silu(w1 x) * (w3 x)) for rows `tokens` [n] of x [T, D], on all threads;
    * returns when done. @param order [D] of the inputs of w1 and w3, if they are not x as it is
+   * @param rule of the expert, if it is not silu without biases
    * @throws DeviceError if a thread has failed
    */
   compute(
@@ -42,6 +68,7 @@ export interface HostExperts {
     shares: Float32Array,
     y: Float32Array,
     order?: Uint32Array,
+    rule?: HostRule,
   ): void;
   close(): void;
 }
@@ -101,6 +128,8 @@ export interface DeviceMoe {
   readonly x: Float32Array; // [T, D]
   /** The order in which an expert takes the columns of x [D]; undefined: as they are. */
   orderOf(expert: number): Uint32Array | undefined;
+  /** What an expert does besides its matrices; undefined: silu without biases. */
+  ruleOf(expert: number): HostRule | undefined;
   readonly signal?: AbortSignal | undefined;
   /**
    * Adds the outputs of experts in transit slots: expert -> transit slot. Submitted immediately.

@@ -4,6 +4,7 @@
 // the same width: a forward pass needs no more, so a step's memory is bounded. Using one later is
 // an error where it is detected. WebGPU only encodes until read(). Letters: see tensor/types.ts.
 
+import type { Activation } from "../../kernels/activate.ts";
 import type { Format } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
@@ -26,6 +27,18 @@ export interface Vector {
   readonly bytes: number;
 }
 
+/**
+ * What a layer's experts do besides their matrices:
+ * w2(f(w1 x + b1) * (w3 x + b3)) + b2, where f(gate) * up is as kernels/activate.ts has it.
+ */
+export interface ExpertRule {
+  readonly activation: Activation;
+  /** Where swiglu_oai cuts its inputs; not read by others. */
+  readonly limit: number;
+  /** up [E, 2F], b1 and b3 in turn; down [E, D]. Null: none. */
+  readonly biases: { readonly up: Vector; readonly down: Vector } | null;
+}
+
 /** The E experts of one layer on the backend. */
 export interface Experts {
   readonly count: number; // E
@@ -35,10 +48,9 @@ export interface Experts {
   readonly up: Format;
   readonly down: Format;
   readonly bytes: number;
+  /** Absent: silu, and no biases. */
+  readonly rule?: ExpertRule | undefined;
 }
-
-/** What a gate's products go through before they are multiplied with those of w3. */
-export type Activation = "silu";
 
 /** What every token takes of a layer, on the backend: a dense part, or shared experts. */
 export interface Ffn {
@@ -47,7 +59,6 @@ export interface Ffn {
   /** Formats of w1 and w3, and of w2. */
   readonly up: Format;
   readonly down: Format;
-  readonly activation: Activation;
   /** [1, D], f32: the result is multiplied by sigmoid(gate . x). Null: it is taken as it is. */
   readonly gate: Matrix | null;
   /** Without those of the gate. */
@@ -273,7 +284,7 @@ export interface Ops {
    * All experts of one layer, in order. Rows of w1 and w3 alternate, so that gate and up
    * are one pass.
    */
-  loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts>;
+  loadExperts(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<Experts>;
   /** A feed-forward layer; `gate` was loaded by loadMatrix(). Rows of w1 and w3 alternate. */
   loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn>;
   /**
@@ -282,7 +293,7 @@ export interface Ops {
    * @throws MemoryError
    */
   expertSlots?(shape: ExpertShape, slots: number): Promise<HostExperts>;
-  offloadedExperts?(layer: number, slots: HostExperts, store: HostStore): Experts;
+  offloadedExperts?(layer: number, slots: HostExperts, store: HostStore, rule?: ExpertRule): Experts;
   /**
    * Offloading in device memory: empty slots, `slots` for each of `layers` layers and `transit`
    * shared ones, at least one of each; and a layer's experts in them. moe() asks the scheduler for
@@ -290,7 +301,7 @@ export interface Ops {
    * @throws MemoryError, DeviceError: nothing is allocated then
    */
   deviceExperts?(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
-  slottedExperts?(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
+  slottedExperts?(layer: number, device: DeviceExperts, scheduler: DeviceScheduler, rule?: ExpertRule): Experts;
   /** An empty KvStore. @param positions of the longest sequence, if known */
   createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions?: number): KvStore;
 
@@ -334,8 +345,8 @@ export interface Ops {
    */
   route(x: Tensor, router: Router): Routes;
   /**
-   * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts: [T, D]. @param order of the
-   * inputs of each expert's w1 and w3, if they are not x as it is
+   * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts, or what their rule says: [T, D].
+   * @param order of the inputs of each expert's w1 and w3, if they are not x as it is
    */
   moe(x: Tensor, routes: Routes, experts: Experts, order?: InputOrder | null): Promise<Tensor>;
   /** w2(silu(w1 x) * (w3 x)), times sigmoid(gate . x) where there is a gate: [T, D]. */

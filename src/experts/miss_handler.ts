@@ -185,7 +185,8 @@ export class MissHandler {
     const { step, ram, costs, clock, uploads, counters, ring } = this.#options;
     this.#y ??= new Float32Array(step.x.length);
     const started = clock.now();
-    ram.experts.compute(slot!, step.x, rows.tokens, rows.shares, this.#y, step.orderOf(rows.expert));
+    const { expert, tokens, shares } = rows;
+    ram.experts.compute(slot!, step.x, tokens, shares, this.#y, step.orderOf(expert), step.ruleOf(expert));
     const ms = uploads.worked() - started;
     costs.computed(rows.tokens.length, ms);
     counters.ms.host += ms;

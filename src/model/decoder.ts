@@ -4,6 +4,7 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import type {
   Attention,
   Batch,
+  ExpertRule,
   Experts,
   Ffn,
   InputOrder,
@@ -16,7 +17,7 @@ import type {
 } from "../backend/ops.ts";
 import type { Format } from "../tensor/format.ts";
 import type { MatrixSource, Tensor } from "../tensor/types.ts";
-import type { Architecture, FfnSource, ModelSources } from "./family.ts";
+import type { Architecture, FfnSource, LayerSources, ModelSources, Routing } from "./family.ts";
 import { expertShape, type FormatPlan, ffnFormats, joinedQkv } from "./formats.ts";
 import { expertOrders, loadOrder, moveColumns, orderIn } from "./input_order.ts";
 
@@ -102,7 +103,7 @@ export interface LoadOptions {
    * Returns the offloaded experts of a layer, counted among those that have a router; absent: all
    * experts are loaded.
    */
-  readonly experts?: ((layer: number) => Experts) | undefined;
+  readonly experts?: ((layer: number, rule?: ExpertRule) => Experts) | undefined;
   /** Called after each matrix with its bytes on the backend. */
   readonly onLoaded?: (bytes: number) => void;
   readonly signal?: AbortSignal | undefined;
@@ -131,6 +132,12 @@ export async function loadDecoder(
     return done(ops.loadFfn(from, gate, up, down));
   };
 
+  const ruleOf = async (own: Routing, biases: LayerSources["expertBiases"]): Promise<ExpertRule | undefined> => {
+    const { activation, limit = 0 } = own;
+    const added = biases ? { up: await vector(biases.up), down: await vector(biases.down) } : null;
+    return activation === "silu" && !added ? undefined : { activation, limit, biases: added };
+  };
+
   let sparse = 0; // layers with experts so far
   signal?.throwIfAborted();
   const embed = await matrix(sources.embed, plan(sources.embed, "embed", -1));
@@ -150,10 +157,11 @@ export async function loadDecoder(
       experts: lists && (await ops.loadOrder(lists, architecture.hidden)),
       ffn: await loadOrder(ops, s.ffn ? orderIn(s.ffn.w1, ffnFormats(s.ffn, plan, i).up) : undefined),
     };
+    const rule = own ? await ruleOf(own, s.expertBiases) : undefined;
     layers.push({
       attnNorm: await vector(s.attnNorm),
       qkv,
-      attention: { ...attention, qkNorm: norms, sinks: null },
+      attention: { ...attention, qkNorm: norms, sinks: s.sinks ? await vector(s.sinks) : null },
       wo: await matrix(s.wo, o),
       orders,
       ffnNorm: await vector(s.ffnNorm),
@@ -163,7 +171,8 @@ export async function loadDecoder(
         rule: own.rule,
         bias: s.gateBias && (await vector(s.gateBias)),
       },
-      experts: shape && (experts?.(sparse++) ?? (await done(ops.loadExperts(s.experts, shape.up, shape.down)))),
+      experts:
+        shape && (experts?.(sparse++, rule) ?? (await done(ops.loadExperts(s.experts, shape.up, shape.down, rule)))),
       ffn: s.ffn && (await ffn(s.ffn, i)),
     });
   }

@@ -1,7 +1,8 @@
 // What a family of models provides: an architecture in our own letters, and the sources
 // of its tensors.
 
-import type { Activation, Attention, KvGeometry } from "../backend/ops.ts";
+import type { Activation } from "../../kernels/activate.ts";
+import type { Attention, KvGeometry } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
@@ -21,8 +22,10 @@ export interface LayerArchitecture {
     readonly count: number; // E
     readonly perToken: number; // K
     readonly intermediate: number; // F
-    /** The gate's activation: w2(silu(w1 x) * (w3 x)). */
+    /** The gate's activation: w2(silu(w1 x) * (w3 x)), or as kernels/activate.ts has it. */
     readonly activation: Activation;
+    /** Where swiglu_oai cuts its inputs; absent for others. */
+    readonly limit?: number;
     /** How the router chooses and weighs them. */
     readonly rule: RouteRule;
     /** Whether a bias is added to scores to choose by (LayerSources.gateBias). */
@@ -75,11 +78,15 @@ export interface LayerSources {
   readonly qkv: readonly MatrixSource[];
   readonly qkNorm: { readonly q: MatrixSource; readonly k: MatrixSource } | null;
   readonly wo: MatrixSource;
+  /** Attention's [H]; absent: none. */
+  readonly sinks?: MatrixSource;
   readonly ffnNorm: MatrixSource;
   /** The router's; null: a dense layer. */
   readonly gate: MatrixSource | null;
   readonly gateBias: MatrixSource | null;
   readonly experts: readonly ExpertSource[]; // [E]; none in a dense layer
+  /** up [E, 2F], of w1 and w3 in turn; down [E, D]. Absent: experts have none. */
+  readonly expertBiases?: { readonly up: MatrixSource; readonly down: MatrixSource };
   readonly ffn: FfnSource | null;
 }
 

@@ -247,3 +247,33 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
     },
   };
 }
+
+/** Rows `side`, `side` + 2, ... of a matrix: the gates or the ups of one that has them in turn. */
+export function everyOther(whole: MatrixSource, side: 0 | 1): MatrixSource {
+  const { name, rows, cols, format } = whole;
+  /** Every other row of `from` to `to`, whose rows are as long. */
+  const pick = <T extends Float32Array | Uint8Array>(from: T, to: T, count: number): void => {
+    const width = to.length / count;
+    for (let r = 0; r < count; r++)
+      to.set(from.subarray((2 * r + side) * width, (2 * r + side + 1) * width), r * width);
+  };
+  return {
+    name,
+    rows: rows / 2,
+    cols,
+    ...(format && { format }),
+    async readRows(first, count, into) {
+      const both = new Float32Array(2 * count * cols);
+      await whole.readRows(2 * first, 2 * count, both);
+      pick(both, into, count);
+    },
+    ...(whole.readPlanes && {
+      async readPlanes(wanted, first, count, planes) {
+        const both = planes.map(({ length }) => new Uint8Array(2 * length));
+        if (!(await whole.readPlanes!(wanted, 2 * first, 2 * count, both))) return false;
+        for (const [p, plane] of planes.entries()) pick(both[p]!, plane, count);
+        return true;
+      },
+    }),
+  };
+}

@@ -6,7 +6,7 @@
 
 import { type CpuOptions, createCpuExpertClasses } from "../backend/cpu/cpu.ts";
 import type { HostExperts } from "../backend/experts.ts";
-import type { Experts, Ops } from "../backend/ops.ts";
+import type { ExpertRule, Experts, Ops } from "../backend/ops.ts";
 import type { WebGpuOps } from "../backend/webgpu/webgpu.ts";
 import type { Tiers } from "../engine/budget.ts";
 import { AbTrial } from "../experts/ab_trial.ts";
@@ -34,7 +34,7 @@ const BYPASS = { window: 4, rounds: 3 } as const;
 /** Where a model's offloaded experts are. */
 export interface Residency {
   /** A layer's experts, for loading the model. */
-  experts(layer: number): Experts;
+  experts(layer: number, rule?: ExpertRule): Experts;
   stats(): ExpertStats;
   /** Resets slots and counters after a warm-up. */
   clear(): void;
@@ -110,6 +110,8 @@ interface ClassParts extends ExpertClass {
   readonly last: boolean;
 }
 
+type MakeExperts = (rule?: ExpertRule) => Experts;
+
 /** Tiers of the CPU backend: RAM, and the disk behind it. @throws MemoryError, WeightsError */
 export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise<Residency> {
   const { classes, policies, keep, experts } = await setUp(options);
@@ -121,11 +123,15 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
     rams.push({ slots, tier: ramTier(slots, { quota, extra }, parts, trials, parts.policy, parts.predict), quota });
   }
   const made = classes.map(({ layers }, c) =>
-    layers.map((_, i) => ops.offloadedExperts!(i, rams[c]!.slots, rams[c]!.tier)),
+    layers.map(
+      (_, i): MakeExperts =>
+        (rule) =>
+          ops.offloadedExperts!(i, rams[c]!.slots, rams[c]!.tier, rule),
+    ),
   );
   const ofLayer = byLayer(classes, made);
   return {
-    experts: (layer) => ofLayer[layer]!,
+    experts: (layer, rule) => ofLayer[layer]!(rule),
     stats() {
       const counters = rams.map(({ tier }) => tier.counters);
       return {
@@ -185,7 +191,7 @@ export async function deviceResidency(
     const thread = new StepThread();
     const deviceTrials = new Trials();
     const devices: { readonly tier: DeviceTier; readonly quota: number }[] = [];
-    const made: Experts[][] = [];
+    const made: MakeExperts[][] = [];
     for (const [c, parts] of classes.entries()) {
       const { slots, transit } = parts.tiers;
       const device = await ops.deviceExperts(parts.shape, parts.layers.length, slots, transit);
@@ -196,12 +202,12 @@ export async function deviceResidency(
       const { prefetchTrial } = deviceTrials.for(parts);
       const tier = new DeviceTier({ device, ram, policy, costs, clock: CLOCK, predict, prefetchTrial, thread });
       devices.push({ tier, quota: slots });
-      made.push(parts.layers.map((_, i) => ops.slottedExperts(i, device, tier)));
+      made.push(parts.layers.map((_, i) => (rule) => ops.slottedExperts(i, device, tier, rule)));
     }
     const ofLayer = byLayer(classes, made);
     let before = devices.map(({ tier }) => tier.counters.snapshot());
     return {
-      experts: (layer) => ofLayer[layer]!,
+      experts: (layer, rule) => ofLayer[layer]!(rule),
       stats() {
         const counts = devices.map(({ tier }, c) => difference(tier.counters.snapshot(), before[c]!));
         const bytes = (cause: "demand" | "admission" | "prefetch" | "wasted") =>

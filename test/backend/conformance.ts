@@ -14,7 +14,7 @@ import { allowedNmse, batchOf, inputTable, range } from "../support/steps.ts";
 import { attentionConformance } from "./conformance_attention.ts";
 import { ffnConformance } from "./conformance_ffn.ts";
 import { formats } from "./conformance_formats.ts";
-import { experts, moeConformance, unevenExperts } from "./conformance_moe.ts";
+import { biasedExperts, experts, moeConformance, unevenExperts } from "./conformance_moe.ts";
 
 /** Makes a backend. `maxTokens` is the largest batch that it will be asked to take. */
 export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
@@ -108,6 +108,7 @@ export function fewConformance(
     products(ops, { ...FEW, precisions });
     experts(ops, { counts: FEW.counts, precisions });
     unevenExperts(ops, precisions);
+    biasedExperts(ops, precisions[0]!, FEW.counts.slice(0, 2));
   };
   over(`${name} multiplies`, makeOps, declare, left);
 }

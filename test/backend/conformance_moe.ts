@@ -1,8 +1,9 @@
 // Conformance of route and moe: exact expert ids, ties, experts without tokens, every precision.
 
 import { describe, expect, it } from "vitest";
+import type { Activation } from "../../kernels/activate.ts";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
-import type { Ops } from "../../src/backend/ops.ts";
+import type { ExpertRule, Ops } from "../../src/backend/ops.ts";
 import { type RouteRule, SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { type ExpertData, expertSource, held, memorySource, withBias } from "../support/memory_source.ts";
 import { integers, uniform } from "../support/random.ts";
@@ -96,6 +97,7 @@ export function moeConformance(ops: () => Ops): void {
 
   rules(ops);
   experts(ops, { counts: TOKENS, precisions: AUTOMATIC });
+  expertRules(ops, [1, 5, 65]);
 }
 
 /** Rules of the families other than Mixtral's, one shape each. */
@@ -142,7 +144,7 @@ function rules(ops: () => Ops): void {
 }
 
 /** E random experts of a format, and their weights as the format holds them. */
-async function loaded(ops: Ops, E: number, D: number, F: number, precision: PackableName) {
+async function loaded(ops: Ops, E: number, D: number, F: number, precision: PackableName, rule?: ExpertRule) {
   const format = FORMATS[precision];
   const data: ExpertData[] = Array.from({ length: E }, (_, e) => ({
     w1: uniform(F * D, 100 + e, 4 / Math.sqrt(D)),
@@ -150,7 +152,7 @@ async function loaded(ops: Ops, E: number, D: number, F: number, precision: Pack
     w2: uniform(D * F, 300 + e, 2 / Math.sqrt(F)),
   }));
   const sources = data.map((e, i) => expertSource(`expert ${i}`, e, D, F));
-  const experts = await ops.loadExperts(sources, format, format);
+  const experts = await ops.loadExperts(sources, format, format, rule);
   const weights = data.map((e) => ({
     w1: held(format, e.w1, F, D),
     w3: held(format, e.w3, F, D),
@@ -180,6 +182,63 @@ export function unevenExperts(ops: () => Ops, precisions: readonly PackableName[
     const want = reference.moe(x, ids, await ops().read(routes.weights), weights, D);
     expectClose(await ops().read(y), want, D, allowedNmse(ops(), FORMATS[precision]));
   });
+}
+
+/** A rule with random biases, which are large enough that swiglu_oai's limit cuts gates and ups. */
+export async function ruleWithBiases(ops: Ops, activation: Activation, E: number, D: number, F: number) {
+  const rule = { activation, limit: 0.9, up: uniform(E * 2 * F, 80, 1.5), down: uniform(E * D, 81) };
+  const up = await ops.loadVector(memorySource("up biases", rule.up, E, 2 * F));
+  const down = await ops.loadVector(memorySource("down biases", rule.down, E, D));
+  return { loaded: { activation, limit: rule.limit, biases: { up, down } }, rule };
+}
+
+const ACTIVATIONS = ["silu", "gelu", "gelu_tanh", "relu2", "swiglu_oai"] as const satisfies Activation[];
+
+/** moe() of experts with other activations, and with biases. */
+export function expertRules(ops: () => Ops, counts: readonly number[]): void {
+  rulesHold(ops, [
+    ...ACTIVATIONS.map((activation): RuleCase => ({ activation, biased: false, precision: "f32", counts: [1] })),
+    { activation: "silu", biased: true, precision: "f32", counts: [1] },
+    { activation: "swiglu_oai", biased: true, precision: "f32", counts },
+    { activation: "swiglu_oai", biased: true, precision: "q4", counts },
+  ]);
+}
+
+interface RuleCase {
+  readonly activation: Activation;
+  readonly biased: boolean;
+  readonly precision: PackableName;
+  readonly counts: readonly number[];
+}
+
+/** moe() of gpt-oss's experts, with biases. */
+export function biasedExperts(ops: () => Ops, precision: PackableName, counts: readonly number[]): void {
+  rulesHold(ops, [{ activation: "swiglu_oai", biased: true, precision, counts }]);
+}
+
+function rulesHold(ops: () => Ops, cases: readonly RuleCase[]): void {
+  const [E, K, D, F] = [5, 2, 60, 50];
+  it.each(cases)(
+    "moe of $activation, biases $biased, $precision",
+    async ({ activation, biased, precision, counts }) => {
+      const x = inputs(D, 50);
+      const input = await inputTable(ops(), x, D);
+      const gate = await ops().loadMatrix(memorySource("gate", uniform(E * D, 51), E, D), FORMATS.f32);
+      const own = await ruleWithBiases(ops(), activation, E, D, F);
+      const given = biased ? own.loaded : { ...own.loaded, biases: null };
+      const rule = biased ? own.rule : { ...own.rule, up: null, down: null };
+      const { experts, weights } = await loaded(ops(), E, D, F, precision, given);
+      for (const T of counts) {
+        ops().begin(batchOf(T));
+        const h = ops().embed(input);
+        const routes = ops().route(h, { gate, k: K, rule: { ...SOFTMAX, normalize: false }, bias: null });
+        const y = await ops().read(await ops().moe(h, routes, experts));
+        const [ids, shares] = [await ops().read(routes.ids), await ops().read(routes.weights)];
+        const want = reference.moe(x.subarray(0, T * D), ids, shares, weights, D, new Map(), rule);
+        expectClose(y, want, D, allowedNmse(ops(), FORMATS[precision]));
+      }
+    },
+  );
 }
 
 /** moe() alone, over steps of `counts` tokens. */

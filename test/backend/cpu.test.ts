@@ -10,6 +10,7 @@ import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { attentionOf, batchOf, inputTable } from "../support/steps.ts";
 import { conformance, formatConformance } from "./conformance.ts";
+import { ruleWithBiases } from "./conformance_moe.ts";
 
 const best = cpuInstructions()[0];
 for (const instructions of cpuInstructions()) {
@@ -76,14 +77,20 @@ describe("cpu", () => {
       const data = { w1: uniform(F * D, 3 + e), w3: uniform(F * D, 13 + e), w2: uniform(D * F, 23 + e) };
       return expertSource(`expert ${e}`, data, D, F, up, down);
     });
-    const loaded = await ops.loadExperts(sources, up, down);
+    const rule = (await ruleWithBiases(ops, "swiglu_oai", E, D, F)).loaded;
+    const loaded = await ops.loadExperts(sources, up, down, rule);
     const slots = await ops.expertSlots!({ count: E, hidden: D, intermediate: F, up, down }, E);
     for (const [e, source] of sources.entries()) await slots.convert(source, E - 1 - e);
-    const stored = ops.offloadedExperts!(0, slots, {
-      async visit(_layer, use, _x, compute) {
-        for (const { expert } of [...use].reverse()) await compute(expert, E - 1 - expert);
+    const stored = ops.offloadedExperts!(
+      0,
+      slots,
+      {
+        async visit(_layer, use, _x, compute) {
+          for (const { expert } of [...use].reverse()) await compute(expert, E - 1 - expert);
+        },
       },
-    });
+      rule,
+    );
     expect(stored).toMatchObject({ up, down });
     for (const T of [40, 1, 3]) {
       const results = [];

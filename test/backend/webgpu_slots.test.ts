@@ -28,8 +28,30 @@ interface Case extends Sizes {
 
 const CASES: readonly Case[] = [
   { what: "8 experts, top 2", E: 8, K: 2, D: 64, F: 112, slots: 4, transit: 2, precision: "f32", resident: [6, 1, 3] },
-  { what: "odd sizes, 3 experts", E: 3, K: 2, D: 60, F: 50, slots: 2, transit: 1, precision: "q8", resident: [2] },
-  { what: "3 of 5 experts", E: 5, K: 3, D: 60, F: 50, slots: 3, transit: 3, precision: "f16", resident: [4, 0, 1] },
+  {
+    what: "odd sizes, 3 experts",
+    E: 3,
+    K: 2,
+    D: 60,
+    F: 50,
+    slots: 2,
+    transit: 1,
+    precision: "q8",
+    resident: [2],
+    biased: true,
+  },
+  {
+    what: "3 of 5 experts",
+    E: 5,
+    K: 3,
+    D: 60,
+    F: 50,
+    slots: 3,
+    transit: 3,
+    precision: "f16",
+    resident: [4, 0, 1],
+    biased: true,
+  },
   {
     what: "two stored formats",
     E: 5,

@@ -30,6 +30,10 @@ export class FakeMoe implements DeviceMoe {
     return undefined;
   }
 
+  ruleOf(): undefined {
+    return undefined;
+  }
+
   /** Starts the device's work on the experts in its slots. */
   hits(): void {
     const { device, rates } = this.#machine;

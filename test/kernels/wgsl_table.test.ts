@@ -5,9 +5,26 @@ import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { KERNELS, LIBS } from "../../kernels/wgsl.ts";
 import { type Arithmetic, assemble, type Variant } from "../../src/backend/webgpu/dispatch/shader.ts";
-import { FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
+import {
+  BIASED,
+  FLOAT_PARAMS,
+  type KernelLine,
+  type KernelName,
+  TABLE,
+  variantOverrides,
+} from "../../src/backend/webgpu/dispatch/table.ts";
 
-type Full = Required<Variant>;
+type Full = Required<Omit<Variant, "activation" | "biases">>;
+
+const EXPERTS = [
+  "expert_up",
+  "expert_up_few",
+  "expert_up_vec",
+  "expert_down",
+  "expert_down_few",
+  "expert_down_vec",
+] as const;
+const ACTIVATIONS = ["silu", "gelu", "gelu_tanh", "relu2", "swiglu_oai"] as const;
 
 const CORE = { kv: "f32", reduce: "tree", few: "8x4", tile_size: 64, cell: "f32" } as const;
 const WIDE = { ...CORE, tile_size: "64x128" } as const;
@@ -83,6 +100,16 @@ describe("the table of kernels", () => {
     });
   });
 
+  it.each(EXPERTS)("%s with biases binds them behind the rest", (name) => {
+    const wgsl = code(name, { ...VARIANTS[0]!, activation: "swiglu_oai", biases: "added" });
+    expect(bindings(wgsl)).toEqual(Object.entries({ ...TABLE[name].bindings, ...BIASED }));
+    const own = variantOverrides({
+      biases: "added",
+      ...(name.startsWith("expert_up") && { activation: "swiglu_oai" }),
+    });
+    expect([...wgsl.matchAll(/^override (\w+): \w+ = \d+;/gm)].map((m) => m[1]).sort()).toEqual([...own].sort());
+  });
+
   it("uses every helper of kernels/lib", () => {
     const used = new Set<string>();
     for (const name of names)
@@ -90,6 +117,7 @@ describe("the table of kernels", () => {
         ...VARIANTS,
         { ...VARIANTS[0]!, ...WIDE, tile: "shared" as const },
         { ...VARIANTS[0]!, tile: "matrix" as const },
+        ...ACTIVATIONS.map((activation) => ({ ...VARIANTS[0]!, activation, biases: "added" as const })),
       ]) {
         const { code, origin } = assemble(name, variant);
         for (let line = code.split("\n").length; line > 0; line--) used.add(origin(line).split(".wgsl:")[0]!);

@@ -5,6 +5,7 @@ import { expertDown } from "../../kernels/expert_down.ts";
 import { expertUp } from "../../kernels/expert_up.ts";
 import { type Packed, packedMatrix } from "../../kernels/packed.ts";
 import { Scratch } from "../../kernels/scratch.ts";
+import type { HostRule } from "../../src/backend/experts.ts";
 import { type Format, panelLayout } from "../../src/tensor/format.ts";
 import { planesOf, weave } from "../../src/tensor/panels.ts";
 import { type ExpertShape, recordLayout } from "../../src/tensor/record.ts";
@@ -39,7 +40,13 @@ export function recordOf(shape: ExpertShape, data: ExpertData): Uint8Array {
 }
 
 /** y [T, D] += share * expert(x row) for rows `tokens` of x [T, D], by the plain kernels. */
-export type HostExpert = (x: Float32Array, tokens: Uint32Array, shares: Float32Array, y: Float32Array) => void;
+export type HostExpert = (
+  x: Float32Array,
+  tokens: Uint32Array,
+  shares: Float32Array,
+  y: Float32Array,
+  rule?: HostRule,
+) => void;
 
 export function hostExpert(shape: ExpertShape, data: ExpertData): HostExpert {
   const { hidden: D, intermediate: F } = shape;
@@ -48,11 +55,11 @@ export function hostExpert(shape: ExpertShape, data: ExpertData): HostExpert {
     packedMatrix(panelLayout(format, rows, cols), rows, panelsOf(format, matrix, rows, cols));
   const up = packed(shape.up, alternate(data, D), 2 * F, D);
   const down = packed(shape.down, data.w2, D, F);
-  return (x, tokens, shares, y) => {
+  return (x, tokens, shares, y, rule) => {
     const own = new Float32Array(tokens.length * D);
     for (const [i, t] of tokens.entries()) own.set(x.subarray(t * D, (t + 1) * D), i * D);
     const h = new Float32Array(tokens.length * F);
-    expertUp(own, tokens.length, up, h, 0, F, scratch);
-    expertDown(h, tokens, shares, down, y, 0, D, scratch);
+    expertUp(own, tokens.length, up, h, 0, F, scratch, rule?.gating);
+    expertDown(h, tokens, shares, down, y, 0, D, scratch, rule?.down);
   };
 }

@@ -2,6 +2,7 @@
 // with the kernels.
 
 import { expect } from "vitest";
+import type { Activation } from "../../kernels/activate.ts";
 import type { Attention } from "../../src/backend/ops.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
 import type { ExpertData } from "./memory_source.ts";
@@ -223,8 +224,43 @@ function mixedRoute(logits: number[], jitter: number): [number[], number[]] {
   return [chosen, shares];
 }
 
+/** What experts do besides their matrices: up [E, 2F], of w1 and w3 in turn, and down [E, D]. */
+export interface ExpertRule {
+  readonly activation: Activation;
+  readonly limit: number;
+  readonly up: Numbers | null;
+  readonly down: Numbers | null;
+}
+
+const SILU: ExpertRule = { activation: "silu", limit: 0, up: null, down: null };
+
+/** As torch.nn.functional's silu, gelu and gelu(approximate="tanh"), and gpt-oss's model.py. */
+const GATED: Readonly<Record<Activation, (g: number, u: number, limit: number) => number>> = {
+  silu: (g, u) => (g / (1 + Math.exp(-g))) * u,
+  gelu: (g, u) => 0.5 * g * (1 + erf(g / Math.SQRT2)) * u,
+  gelu_tanh: (g, u) => 0.5 * g * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (g + 0.044715 * g * g * g))) * u,
+  relu2: (g, u) => (g > 0 ? g * g : 0) * u,
+  swiglu_oai(g, u, limit) {
+    const gate = g > limit ? limit : g;
+    const up = Math.abs(u) > limit ? Math.sign(u) * limit : u;
+    return (up + 1) * gate * (1 / (1 + Math.exp(-1.702 * gate)));
+  },
+};
+
+/** The error function by its Taylor series, which f64 sums to 1e-9 up to |x| = 4. */
+function erf(x: number): number {
+  if (Math.abs(x) > 4) return Math.sign(x);
+  let term = x;
+  let sum = x;
+  for (let n = 1; n < 100; n++) {
+    term *= (-x * x) / n;
+    sum += term / (2 * n + 1);
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum;
+}
+
 /**
- * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)): x [T, D], ids and weights [T, K] -> [T, D].
+ * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)), or what the rule says: x [T, D], ids and weights [T, K] -> [T, D].
  * @param known what experts give for rows of x: one who asks for the same rows again keeps it
  */
 export function moe(
@@ -234,6 +270,7 @@ export function moe(
   experts: readonly ExpertData[],
   D: number,
   known = new Map<string, Float64Array>(),
+  rule: ExpertRule = SILU,
 ): Float64Array {
   const T = x.length / D;
   const k = ids.length / T;
@@ -241,18 +278,20 @@ export function moe(
   for (let slot = 0; slot < ids.length; slot++) {
     const t = Math.floor(slot / k);
     const key = `${t} ${ids[slot]}`;
-    const down = known.get(key) ?? expertOf(x.subarray(t * D, (t + 1) * D), experts[ids[slot]!]!, D);
+    const down = known.get(key) ?? expertOf(x.subarray(t * D, (t + 1) * D), experts[ids[slot]!]!, D, rule, ids[slot]!);
     known.set(key, down);
     for (let d = 0; d < D; d++) y[t * D + d]! += weights[slot]! * down[d]!;
   }
   return y;
 }
 
-function expertOf(row: Numbers, { w1, w3, w2 }: ExpertData, D: number): Float64Array {
-  const gate = matmul(row, w1, D);
-  const up = matmul(row, w3, D);
-  const hidden = gate.map((value, f) => (value / (1 + Math.exp(-value))) * up[f]!);
-  return matmul(hidden, w2, hidden.length);
+function expertOf(row: Numbers, { w1, w3, w2 }: ExpertData, D: number, rule: ExpertRule, e: number): Float64Array {
+  const F = w1.length / D;
+  const { activation, limit, up: b13, down: b2 } = rule;
+  const gate = matmul(row, w1, D).map((value, f) => value + (b13 ? b13[2 * (e * F + f)]! : 0));
+  const up = matmul(row, w3, D).map((value, f) => value + (b13 ? b13[2 * (e * F + f) + 1]! : 0));
+  const hidden = gate.map((value, f) => GATED[activation](value, up[f]!, limit));
+  return matmul(hidden, w2, F).map((value, d) => value + (b2 ? b2[e * D + d]! : 0));
 }
 
 /** w2(silu(w1 x) * (w3 x)), times sigmoid(gate . x) if there is a gate [D]: x [T, D] -> [T, D]. */
@@ -262,7 +301,7 @@ export function ffn(x: Numbers, weights: ExpertData, gate: Numbers | null, D: nu
     const row = x.subarray(at, at + D);
     const share = gate ? 1 / (1 + Math.exp(-matmul(row, gate, D)[0]!)) : 1;
     y.set(
-      expertOf(row, weights, D).map((value) => share * value),
+      expertOf(row, weights, D, SILU, 0).map((value) => share * value),
       at,
     );
   }

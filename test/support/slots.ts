@@ -4,7 +4,7 @@
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
 import type { DeviceExperts, DeviceMoe, DevicePlace, DeviceScheduler } from "../../src/backend/experts.ts";
 import { NO_SLOT } from "../../src/backend/experts.ts";
-import type { Experts, Matrix, Vector } from "../../src/backend/ops.ts";
+import type { ExpertRule, Experts, Matrix, Vector } from "../../src/backend/ops.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { ExpertShape } from "../../src/tensor/record.ts";
 import { SOFTMAX } from "../../src/tensor/route_rule.ts";
@@ -24,6 +24,8 @@ export interface Sizes {
   /** The format of w1 and w3, and of w2 without `down`. */
   readonly precision: FormatName;
   readonly down?: FormatName;
+  /** Experts of gpt-oss's activation, with biases; else silu without. */
+  readonly biased?: boolean;
 }
 
 /** Tokens of the input table. */
@@ -87,7 +89,7 @@ export function onHost(step: DeviceMoe, experts: readonly number[], host: readon
   const y = new Float32Array(step.x.length);
   for (const expert of experts) {
     const { tokens, shares } = rowsOf(step, expert, D);
-    host[expert]!(step.x, tokens, shares, y);
+    host[expert]!(step.x, tokens, shares, y, step.ruleOf(expert));
   }
   step.addHost(y);
 }
@@ -128,7 +130,19 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
   const gate: Matrix = await ops.loadMatrix(memorySource("gate", gateData, E, D), FORMATS.f32);
   const norm: Vector = await ops.loadVector(memorySource("norm", normData, 1, D));
   const sources = data.map((d, e) => expertSource(`expert ${e}`, d, D, F, up, down));
-  const loaded = await ops.loadExperts(sources, up, down);
+  const biases = { up: uniform(E * 2 * F, 80, 1.5), down: uniform(E * D, 81) };
+  const rule: ExpertRule | undefined = sizes.biased
+    ? {
+        activation: "swiglu_oai",
+        limit: 0.9,
+        biases: {
+          up: await ops.loadVector(memorySource("up biases", biases.up, E, 2 * F)),
+          down: await ops.loadVector(memorySource("down biases", biases.down, E, D)),
+        },
+      }
+    : undefined;
+  const known: reference.ExpertRule | undefined = rule && { ...rule, ...biases };
+  const loaded = await ops.loadExperts(sources, up, down, rule);
   const device = await ops.deviceExperts(shape, 3, slots, transit);
   const records = data.map((d) => recordOf(shape, d));
   const weights = data.map((d) => ({
@@ -144,7 +158,7 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
     host: data.map((d) => hostExpert(shape, d)),
     records,
     loaded,
-    slotted: (scheduler) => ops.slottedExperts(1, device, scheduler),
+    slotted: (scheduler) => ops.slottedExperts(1, device, scheduler, rule),
     async step(T, experts, signal) {
       ops.begin(batchOf(T, signal && { signal }));
       const h = ops.embed(input);
@@ -155,7 +169,7 @@ export async function openLab(ops: WebGpuOps, sizes: Sizes): Promise<SlotLab> {
       const rows = x.subarray(0, T * D);
       const g = reference.rmsNorm(rows, normData, 1e-5);
       const { ids, weights: shares } = reference.route(g, gateData, D, K);
-      return reference.moe(g, ids, shares, weights, D).map((value, i) => value + rows[i]!);
+      return reference.moe(g, ids, shares, weights, D, new Map(), known).map((value, i) => value + rows[i]!);
     },
   };
 }

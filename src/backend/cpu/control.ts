@@ -13,6 +13,7 @@ export const JOBS = [
   "matmul",
   "expertUp",
   "expertDown",
+  "activateRows",
   "addWeighted",
   "quantize",
   "rmsNorm",

@@ -19,6 +19,7 @@ import type {
   BackendInfo,
   BackendMemory,
   Batch,
+  ExpertRule,
   Experts,
   Ffn,
   InputOrder,
@@ -45,6 +46,7 @@ import { SimdProducts } from "./simd_products.ts";
 import {
   at,
   type LoadedMatrix,
+  ruleAt,
   type SimdExperts,
   type SimdOptions,
   type SimdOrder,
@@ -132,7 +134,7 @@ class SimdOps implements Ops {
     return order;
   }
 
-  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts> {
+  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<Experts> {
     this.#open();
     const matrices: ExpertMatrices[] = [];
     for (const source of sources) matrices.push(await loadExpert(this.#heaps, source, up, down));
@@ -141,7 +143,10 @@ class SimdOps implements Ops {
     const bytes = sources.length * (layout.up.bytes + layout.down.bytes);
     this.#weightBytes += bytes;
     const layer = this.#expertLayers++;
-    const experts: SimdExperts = { count: sources.length, hidden, intermediate, up, down, bytes, layer, matrices };
+    const experts: SimdExperts = {
+      count: sources.length,
+      ...{ hidden, intermediate, up, down, bytes, rule, layer, matrices },
+    };
     return experts;
   }
 
@@ -159,8 +164,8 @@ class SimdOps implements Ops {
     return made;
   }
 
-  offloadedExperts(layer: number, slots: HostExperts, store: HostStore): Experts {
-    return new OffloadedExperts(layer, slots as SimdExpertSlots, store);
+  offloadedExperts(layer: number, slots: HostExperts, store: HostStore, rule?: ExpertRule): Experts {
+    return new OffloadedExperts(layer, slots as SimdExpertSlots, store, rule);
   }
 
   createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
@@ -292,7 +297,9 @@ class SimdOps implements Ops {
     const K = routes.ids.shape[1]!;
     const y = this.#tensor("moe", T, D);
     const lists = order && (order as SimdOrder).at;
-    const step = { x: at(x), T, D, ids: at(routes.ids), weights: at(routes.weights), K, y: y.at, order: lists };
+    const { ids, weights } = routes;
+    const rule = ruleAt(experts.rule);
+    const step = { x: at(x), T, D, ids: at(ids), weights: at(weights), K, y: y.at, order: lists, rule };
     await this.#later.catchUp();
     const use = this.#moe.begin(step, experts.count);
     if (experts instanceof OffloadedExperts) {

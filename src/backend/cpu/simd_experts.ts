@@ -5,13 +5,13 @@ import { rows } from "../../../kernels/rows.ts";
 import type { Format } from "../../tensor/format.ts";
 import { type ExpertShape, RECORD_ALIGN, recordLayout } from "../../tensor/record.ts";
 import type { ExpertSource } from "../../tensor/types.ts";
-import type { HostExperts, HostStore } from "../experts.ts";
-import type { Experts } from "../ops.ts";
+import type { HostExperts, HostRule, HostStore } from "../experts.ts";
+import type { ExpertRule, Experts } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import { type ExpertMatrices, expertAt, packRecord } from "./simd_load.ts";
 import { SimdMoe } from "./simd_moe.ts";
-import type { SimdProducts } from "./simd_products.ts";
+import type { SimdProducts, SimdRule } from "./simd_products.ts";
 
 export class SimdExpertSlots implements HostExperts {
   readonly shape: ExpertShape;
@@ -92,6 +92,7 @@ export class SimdExpertSlots implements HostExperts {
     shares: Float32Array,
     y: Float32Array,
     order?: Uint32Array,
+    rule?: HostRule,
   ): void {
     const D = this.shape.hidden;
     const n = tokens.length;
@@ -109,7 +110,7 @@ export class SimdExpertSlots implements HostExperts {
     else rows(x, tokens, D, own, 0, n);
     words.fill(0, at.ids / 4, at.ids / 4 + n);
     floats.set(shares, at.weights / 4);
-    this.#moe.begin({ ...at, T: n, D, K: 1, order: null }, 1);
+    this.#moe.begin({ ...at, T: n, D, K: 1, order: null, rule: rule ? this.#own(rule) : null }, 1);
     // Immediately: a device works meanwhile and waits for the result.
     for (const _ of this.#moe.add([{ expert: 0, tokens: n }], [this.matrices(slot)]));
     for (let i = 0; i < n; i++) {
@@ -121,6 +122,17 @@ export class SimdExpertSlots implements HostExperts {
   close(): void {
     this.#onClose();
   }
+
+  /** A rule from outside, its biases in the home heap. */
+  #own({ gating: { activation, limit, bias }, down }: HostRule): SimdRule {
+    const copied = (name: string, values: Float32Array | null): number => {
+      if (values === null) return 0;
+      const at = this.#heaps.workspace(this.#home).at(name, values.byteLength);
+      this.#home.floats.set(values, at / 4);
+      return at;
+    };
+    return { activation, limit, up: copied("bias from outside", bias), down: copied("last bias from outside", down) };
+  }
 }
 
 /** A layer's offloaded experts. */
@@ -130,8 +142,10 @@ export class OffloadedExperts implements Experts {
   readonly store: HostStore;
   /** The slots belong to the model, not to the layer. */
   readonly bytes = 0;
+  readonly rule: ExpertRule | undefined;
 
-  constructor(layer: number, slots: SimdExpertSlots, store: HostStore) {
+  constructor(layer: number, slots: SimdExpertSlots, store: HostStore, rule?: ExpertRule) {
+    this.rule = rule;
     this.layer = layer;
     this.slots = slots;
     this.store = store;

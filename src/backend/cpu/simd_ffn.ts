@@ -34,7 +34,7 @@ export class SimdFfns {
     const layout = recordLayout({ hidden, intermediate, up, down });
     const bytes = layout.up.bytes + layout.down.bytes;
     const names = [source.w1.name, source.w2.name] as const;
-    return { hidden, intermediate, up, down, activation: "silu", gate, bytes, names, matrices };
+    return { hidden, intermediate, up, down, gate, bytes, names, matrices };
   }
 
   /**
@@ -52,7 +52,7 @@ export class SimdFfns {
     const { w13, w2 } = matrices;
     const [D, F] = [w13.cols, w2.cols];
     const input = this.#products.input(this.#home, x, T, w13, "input");
-    const rows = yield* this.#products.experts(input, null, T, [{ ...matrices, rows: T }]);
+    const rows = yield* this.#products.experts(input, null, T, [{ ...matrices, expert: 0, rows: T }], null);
     if (observer) {
       const h = this.#heaps.workspace(w2.heap).at("hidden", 4 * T * F) / 4; // where experts() has left it
       observer.input(names[0], D, this.#home.floats.subarray(x / 4, x / 4 + T * D));

@@ -7,7 +7,7 @@ import type { Observer } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import type { ExpertMatrices } from "./simd_load.ts";
-import type { ExpertRows, Input, SimdProducts } from "./simd_products.ts";
+import type { ExpertRows, Input, SimdProducts, SimdRule } from "./simd_products.ts";
 
 /**
  * Multiply-adds of experts that are computed in parallel: few enough that the event loop runs often
@@ -27,6 +27,8 @@ export interface MoeStep {
   readonly y: number;
   /** [E, D] u32: the order of each expert's inputs; null: as they are. */
   readonly order: number | null;
+  /** Null: silu without biases. */
+  readonly rule: SimdRule | null;
 }
 
 export class SimdMoe {
@@ -104,7 +106,7 @@ export class SimdMoe {
    * the same y.
    */
   *add(group: readonly ExpertUse[], matrices: readonly ExpertMatrices[]): Generator<void> {
-    const experts = group.map(({ expert, tokens }) => ({ ...matrices[expert]!, rows: tokens }));
+    const experts = group.map(({ expert, tokens }) => ({ ...matrices[expert]!, expert, rows: tokens }));
     this.#addRows(group[0]!.expert, group.at(-1)!.expert, yield* this.#rows(group, experts));
   }
 
@@ -137,7 +139,7 @@ export class SimdMoe {
     const { D, T, K } = this.#step!;
     const [from, to] = [this.#starts[expert]!, this.#starts[expert + 1]!];
     const tokens = to - from;
-    const rows = yield* this.#rows([{ expert, tokens }], [{ ...matrices, rows: tokens }]);
+    const rows = yield* this.#rows([{ expert, tokens }], [{ ...matrices, expert, rows: tokens }]);
     const at = this.#heaps.workspace(this.#home).at("expert rows", 4 * T * K * D) + 4 * D * from;
     this.#home.bytes.copyWithin(at, rows, rows + 4 * D * (to - from));
     this.#kept.push(expert);
@@ -155,12 +157,12 @@ export class SimdMoe {
    * heap.
    */
   *#rows(use: readonly ExpertUse[], experts: readonly ExpertRows[]): Generator<void, number> {
-    const { x, T, D, order } = this.#step!;
+    const { x, T, D, order, rule } = this.#step!;
     const { w13 } = experts[0]!;
     const tokens = this.#tokens + 4 * this.#starts[use[0]!.expert]!;
     if (order === null) {
       this.#input ??= this.#products.input(this.#home, x, T, w13, "expert input");
-      return yield* this.#products.experts(this.#input, tokens, T, experts);
+      return yield* this.#products.experts(this.#input, tokens, T, experts, rule);
     }
     const n = use.reduce((sum, one) => sum + one.tokens, 0);
     const rows = this.#heaps.workspace(this.#home).at("reordered rows", 4 * n * D);
@@ -171,7 +173,7 @@ export class SimdMoe {
       row += count;
     }
     const input = this.#products.input(this.#home, rows, n, w13, "expert input");
-    return yield* this.#products.experts(input, null, n, experts);
+    return yield* this.#products.experts(input, null, n, experts, rule);
   }
 
   #addRows(first: number, last: number, rows: number): void {

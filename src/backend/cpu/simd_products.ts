@@ -1,6 +1,7 @@
 // Products with packed weights: quantizes or pads inputs, and runs in the weights' heap
 // on useful threads.
 
+import type { Activation } from "../../../kernels/activate.ts";
 import { GROUP, PANEL_ROWS } from "../../tensor/format.ts";
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
@@ -16,9 +17,21 @@ export interface Input {
 
 /** An expert and the number of its rows. */
 export interface ExpertRows extends ExpertMatrices {
+  /** Its number in the layer. */
+  readonly expert: number;
   readonly rows: number;
 }
 
+/** ExpertRule with addresses of biases in the home heap; 0: none. */
+export interface SimdRule {
+  readonly activation: Activation;
+  readonly limit: number;
+  readonly up: number; // [E, 2F]
+  readonly down: number; // [E, D]
+}
+
+/** By their numbers in kernels/activate.simd.ts. */
+const ACTIVATIONS: readonly Activation[] = ["silu", "gelu", "gelu_tanh", "relu2", "swiglu_oai"];
 /** u32s of an expert in the kernels' table (kernels/lib/simd/experts.simd.ts). */
 const EXPERT_WORDS = 3;
 // Work that is computed faster than handed to another thread, which takes a few microseconds.
@@ -97,9 +110,16 @@ export class SimdProducts {
   /**
    * Computes rows of `all` [T, D] by their experts: `tokens` (u32 in the home heap) lists the rows
    * of the first expert, then of the next; null: they are those of `all`, in order. All weights are
-   * in one heap. Returns the results' address [n, D] in the home heap.
+   * in one heap. Returns the results' address [n, D] in the home heap. @param rule null: silu
+   * without biases
    */
-  *experts(all: Input, tokens: number | null, T: number, experts: readonly ExpertRows[]): Generator<void, number> {
+  *experts(
+    all: Input,
+    tokens: number | null,
+    T: number,
+    experts: readonly ExpertRows[],
+    rule: SimdRule | null,
+  ): Generator<void, number> {
     const { w13, w2 } = experts[0]!;
     const { heap } = w13;
     const space = this.#heaps.workspace(heap);
@@ -112,15 +132,46 @@ export class SimdProducts {
     const x = this.inHeap(heap, "gathered rows", gathered, n * all.rowBytes);
     const F = w13.rows / 2;
     const h = space.at("hidden", 4 * n * F);
-    yield* this.#expertJob("expertUp", experts, n, (expert) => expert.w13, x, h);
+    if (rule === null) yield* this.#expertJob("expertUp", experts, n, ({ w13 }) => w13, x, h);
+    else {
+      const both = space.at("gate and up", 8 * n * F);
+      yield* this.#expertJob("expertDown", experts, n, ({ w13 }) => w13, x, both);
+      yield;
+      this.#activate(heap, experts, rule, both, h);
+    }
     yield;
     const input = this.input(heap, h, n, w2, "hidden input");
     const y = space.at("down", 4 * n * w2.rows);
-    yield* this.#expertJob("expertDown", experts, n, (expert) => expert.w2, input.at, y);
+    yield* this.#expertJob("expertDown", experts, n, ({ w2 }) => w2, input.at, y);
+    if (rule?.down) this.#addBiases(heap, experts, rule.down, y);
     if (heap === this.#home) return y;
     const down = this.#heaps.workspace(this.#home).at("down", 4 * n * w2.rows);
     this.copy(heap, y, this.#home, down, 4 * n * w2.rows);
     return down;
+  }
+
+  /** both [n, 2F] -> h [n, F], in a heap. */
+  #activate(heap: Heap, experts: readonly ExpertRows[], rule: SimdRule, both: number, h: number): void {
+    const { rows: width } = experts[0]!.w13; // 2F
+    const kind = ACTIVATIONS.indexOf(rule.activation);
+    let row = 0;
+    for (const { expert, rows } of experts) {
+      const bias = rule.up && this.inHeap(heap, "expert bias", rule.up + 4 * width * expert, 4 * width);
+      const args = [kind, rule.limit, both + 4 * width * row, bias, width / 2, h + 2 * width * row];
+      this.#pool.run("activateRows", heap, rows, this.rowsOf(width), ...args);
+      row += rows;
+    }
+  }
+
+  /** y [n, D] += each row's bias, in a heap. */
+  #addBiases(heap: Heap, experts: readonly ExpertRows[], biases: number, y: number): void {
+    const { rows: D } = experts[0]!.w2;
+    let row = 0;
+    for (const { expert, rows } of experts) {
+      const bias = this.inHeap(heap, "expert bias", biases + 4 * D * expert, 4 * D);
+      this.#pool.run("addBias", heap, rows, this.rowsOf(D), y + 4 * D * row, D, 0, bias, D);
+      row += rows;
+    }
   }
 
   /** A kernel of lib/simd/experts.simd.ts over one matrix of each expert. */

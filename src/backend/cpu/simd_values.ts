@@ -1,13 +1,14 @@
 // What SimdOps is made of, and what is behind its handles.
 
 import type { Tensor } from "../../tensor/types.ts";
-import type { Experts, InputOrder, Matrix, Observer, Vector } from "../ops.ts";
+import type { ExpertRule, Experts, InputOrder, Matrix, Observer, Vector } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { InstructionSet } from "./instruction_set.ts";
 import type { KernelModules } from "./modules.ts";
 import type { Pool } from "./pool.ts";
 import type { HeapLimits } from "./simd_heaps.ts";
 import type { ExpertMatrices, SimdMatrix } from "./simd_load.ts";
+import type { SimdRule } from "./simd_products.ts";
 
 export interface SimdOptions {
   readonly maxTokens: number;
@@ -50,6 +51,14 @@ export interface SimdExperts extends Experts {
 /** Its address. */
 export function at(x: Tensor): number {
   return (x as SimdTensor).at;
+}
+
+/** A layer's rule by addresses; null for silu without biases. */
+export function ruleAt(rule: ExpertRule | undefined): SimdRule | null {
+  if (!rule || (rule.activation === "silu" && rule.biases === null)) return null;
+  const { activation, limit, biases } = rule;
+  const of = (vector: Vector | undefined): number => (vector ? (vector as SimdVector).at : 0);
+  return { activation, limit, up: of(biases?.up), down: of(biases?.down) };
 }
 
 /** Rows and columns. */

@@ -4,6 +4,7 @@
 import { WeightsError } from "../../errors.ts";
 import { compressedPacking } from "./compressed.ts";
 import { float8Packing } from "./float8.ts";
+import { mxfp4Packing } from "./mxfp4.ts";
 import type { Packing } from "./packing.ts";
 import { wordsPacking } from "./words.ts";
 
@@ -105,6 +106,8 @@ const METHODS: Readonly<Record<string, (c: Config) => Packing>> = {
     return first;
   },
 
+  // Which modules are not converted shows in the tensors.
+  mxfp4: () => mxfp4Packing,
   fp8(c) {
     c.one("fmt", ["e4m3"], "e4m3");
     const tile = c.raw("weight_block_size");

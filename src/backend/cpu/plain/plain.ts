@@ -23,11 +23,13 @@ import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
 import { biasOf, expertPanels, matrixPanels, plainWork } from "../../../tensor/load.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
+import { ruleOf } from "../../experts.ts";
 import type {
   Attention,
   BackendInfo,
   BackendMemory,
   Batch,
+  ExpertRule,
   Experts,
   Ffn,
   InputOrder,
@@ -124,7 +126,7 @@ class PlainOps implements Ops {
     return order;
   }
 
-  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts> {
+  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<Experts> {
     this.#open();
     const w13: Packed[] = [];
     const w2: Packed[] = [];
@@ -137,7 +139,7 @@ class PlainOps implements Ops {
     }
     this.#weightBytes += bytes;
     const { rows: hidden, cols: intermediate } = sources[0]!.w2;
-    const experts: CpuExperts = { count: sources.length, hidden, intermediate, up, down, bytes, w13, w2 };
+    const experts: CpuExperts = { count: sources.length, hidden, intermediate, up, down, bytes, rule, w13, w2 };
     return experts;
   }
 
@@ -150,7 +152,7 @@ class PlainOps implements Ops {
     this.#weightBytes += bytes;
     const { rows: hidden, cols: intermediate, name } = source.w2;
     const names = [source.w1.name, name] as const;
-    const ffn: CpuFfn = { hidden, intermediate, up, down, activation: "silu", gate, bytes, names, w13, w2 };
+    const ffn: CpuFfn = { hidden, intermediate, up, down, gate, bytes, names, w13, w2 };
     return ffn;
   }
 
@@ -277,7 +279,7 @@ class PlainOps implements Ops {
   }
 
   async moe(x: Tensor, routes: Routes, experts: Experts, order: InputOrder | null = null): Promise<Tensor> {
-    const { w13, w2, hidden: D, intermediate: F } = experts as CpuExperts;
+    const { w13, w2, hidden: D, intermediate: F, rule } = experts as CpuExperts;
     const ids = (routes.ids as CpuTensor).data as Uint32Array;
     const weights = floats(routes.weights);
     const k = routes.ids.shape[1]!;
@@ -308,10 +310,11 @@ class PlainOps implements Ops {
         const own = (order as CpuOrder).lists.subarray(expert * D, (expert + 1) * D);
         reorder(gathered, null, own, inputs, 0, n);
       }
-      expertUp(inputs, n, w13[expert]!, h, 0, F, this.#scratch);
+      const { gating, down } = ruleOf(rule, expert, F, D, (of) => (of as CpuVector).data);
+      expertUp(inputs, n, w13[expert]!, h, 0, F, this.#scratch, gating);
       const [rowsIn, hidden] = [gathered.subarray(0, n * D), h.subarray(0, n * F)];
       this.#observer?.expert(this.#expertLayers, expert, rowsIn, hidden, shares.subarray(from, to));
-      expertDown(h, own, shares.subarray(from, to), w2[expert]!, y.data, 0, D, this.#scratch);
+      expertDown(h, own, shares.subarray(from, to), w2[expert]!, y.data, 0, D, this.#scratch, down);
     }
     this.#expertLayers++;
     return y;

@@ -11,7 +11,15 @@ import type { PartShape, Work } from "./cost.ts";
 import { IN_FLIGHT, NO_BATCH, Pace } from "./pace.ts";
 import { nameOf, Pipelines } from "./pipelines.ts";
 import type { Variant } from "./shader.ts";
-import { type Access, FLOAT_PARAMS, type KernelLine, type KernelName, TABLE } from "./table.ts";
+import {
+  type Access,
+  BIASED,
+  FLOAT_PARAMS,
+  type KernelLine,
+  type KernelName,
+  TABLE,
+  variantOverrides,
+} from "./table.ts";
 
 const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
 
@@ -69,14 +77,16 @@ export class StepEncoder {
   call(name: KernelName, { variant, params, overrides, buffers, part }: Binding): Call {
     const line: KernelLine = TABLE[name];
     const values = line.params.map((field) => fieldOf(params, field, name));
-    const constants = Object.fromEntries(line.overrides.map((field) => [field, fieldOf(overrides, field, name)]));
-    const ids = Object.keys(line.bindings).map((b) => (b === "p" ? "p" : bufferOf(buffers, b, name).id));
+    const fields = [...line.overrides, ...(variant ? variantOverrides(variant) : [])];
+    const constants = Object.fromEntries(fields.map((field) => [field, fieldOf(overrides, field, name)]));
+    const bindings: KernelLine["bindings"] = variant?.biases ? { ...line.bindings, ...BIASED } : line.bindings;
+    const ids = Object.keys(bindings).map((b) => (b === "p" ? "p" : bufferOf(buffers, b, name).id));
     const full: Variant = { reduce: this.reduce, ...variant };
     const key = `${nameOf(name, full)} ${Object.values(constants)} ${values} ${ids}`;
     const known = this.#calls.get(key);
     if (known) return known.call;
-    const layout = this.#layout(Object.values(line.bindings));
-    const used = Object.keys(line.bindings).map((b) =>
+    const layout = this.#layout(Object.values(bindings));
+    const used = Object.keys(bindings).map((b) =>
       b === "p" ? this.#paramsOf(line, values) : bufferOf(buffers, b, name),
     );
     const group = this.#device.gpu.createBindGroup({

@@ -137,7 +137,21 @@ async function found({ gpu, shader }: Module): Promise<string | null> {
 /** A kernel in one of its variants, in words. */
 export function nameOf(
   name: KernelName,
-  { weights, kv, arithmetic, reduce, few, tile, tile_size, cell }: Variant,
+  { weights, kv, arithmetic, reduce, few, tile, tile_size, cell, activation, biases }: Variant,
 ): string {
-  return [name, weights, arithmetic, kv && `kv ${kv}`, few, reduce, tile, tile_size, cell].filter(Boolean).join(" ");
+  return [
+    name,
+    weights,
+    arithmetic,
+    kv && `kv ${kv}`,
+    few,
+    reduce,
+    tile,
+    tile_size,
+    cell,
+    activation,
+    biases && "biased",
+  ]
+    .filter(Boolean)
+    .join(" ");
 }

@@ -1,6 +1,7 @@
 // Puts a kernel's WGSL together: #import lines are replaced by the helpers of kernels/lib and the
 // files of kernels/formats, each at most once.
 
+import type { Activation } from "../../../../kernels/activate.ts";
 import { KERNELS, LIBS } from "../../../../kernels/wgsl.ts";
 
 /** Which files a kernel is assembled from: what its imports stand for. */
@@ -16,6 +17,10 @@ export interface Variant {
   readonly tile?: "registers" | "shared" | "int8" | "matrix";
   readonly tile_size?: TileSize;
   readonly cell?: "f32" | "f16";
+  /** Of experts. Absent: silu. */
+  readonly activation?: Activation;
+  /** Whether experts have biases. Absent: none. */
+  readonly biases?: "added";
 }
 
 /** Rows of activations by rows of weights, where they differ. */
@@ -28,7 +33,10 @@ export type Arithmetic = (typeof ARITHMETICS)[number];
  * The file that stands for `#import "lib/<path>.wgsl"`, without the ending. Weights are the
  * format's own file, and so are products where the format has a file for the arithmetic.
  */
-function helper(path: string, { weights, kv, reduce, arithmetic, few, tile, tile_size, cell }: Variant): string {
+function helper(
+  path: string,
+  { weights, kv, reduce, arithmetic, few, tile, tile_size, cell, ...ffn }: Variant,
+): string {
   if (path === "matrix/weights") return `formats/${weights}/weights`;
   if (path === "matrix/products" && `formats/${weights}/products_${arithmetic}` in LIBS)
     return `formats/${weights}/products_${arithmetic}`;
@@ -46,6 +54,10 @@ function helper(path: string, { weights, kv, reduce, arithmetic, few, tile, tile
     tile,
     tile_size,
     cell,
+    activation: ffn.activation ?? "silu",
+    bias: ffn.biases ?? "none",
+    vec_bias: ffn.biases ?? "none",
+    share_bias: ffn.biases ?? "none",
   };
   const choice = choices[path.slice(path.lastIndexOf("/") + 1)];
   return choice === undefined ? `lib/${path}` : `lib/${path}_${choice}`;

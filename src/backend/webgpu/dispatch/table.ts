@@ -16,6 +16,7 @@ import {
   tiledExperts,
   type Work,
 } from "./cost.ts";
+import type { Variant } from "./shader.ts";
 
 /** How a kernel sees a buffer: a uniform, a storage buffer that it reads, or one that it writes. */
 export type Access = "uniform" | "read" | "write";
@@ -43,6 +44,14 @@ export interface KernelLine {
   readonly weights?: (n: number, o: Params, work: Work) => number;
   /** The rest of what it costs; only asked for in a profile. */
   readonly cost: (n: number, o: Params, work: Work, batch: Batch) => Cost;
+}
+
+/** What kernels of experts bind besides, where these have biases: kernels/lib/ffn/*bias_added.wgsl. */
+export const BIASED = { biases: "read", chosen: "read" } as const;
+
+/** Override constants that only some variants have. */
+export function variantOverrides({ activation, biases }: Variant): readonly string[] {
+  return [...(activation === "swiglu_oai" ? ["LIMIT"] : []), ...(biases ? ["BIAS_ROWS"] : [])];
 }
 
 const WEIGHTS = { w: "read", part: "uniform" } as const;

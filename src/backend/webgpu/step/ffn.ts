@@ -17,7 +17,7 @@ export interface GpuFfn extends Ffn {
 
 export function ffnOf(experts: GpuExperts, gate: Matrix | null): GpuFfn {
   const { hidden, intermediate, up, down, bytes } = experts;
-  return { hidden, intermediate, up, down, activation: "silu", gate, bytes, experts };
+  return { hidden, intermediate, up, down, gate, bytes, experts };
 }
 
 export interface FfnContext {
@@ -45,7 +45,7 @@ export class FfnCalls {
       const router = { gate, k: 1, rule: ONE, bias: null };
       const { routes, encode } = products.route(x, router, "ffn");
       encode(null);
-      return products.moe(inputs, routes.ids as GpuTensor, routes.weights as GpuTensor, experts, "ffn");
+      return products.moe(inputs, routes.ids as GpuTensor, routes.weights as GpuTensor, experts, { names: "ffn" });
     }
     const { ids, weights } = this.#alike();
     const list = { shape: [x.shape[0], 1], stride: 1, rows: x.rows } as const;
@@ -54,7 +54,7 @@ export class FfnCalls {
       { ...list, buffer: ids, type: "u32" },
       { ...list, buffer: weights, type: "f32" },
       experts,
-      "ffn",
+      { names: "ffn" },
     );
   }
 

@@ -11,6 +11,7 @@ import { rowsPerExpert } from "../tuning/rows.ts";
 import { type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector, PackedWeights } from "../weights/space.ts";
+import { type KernelRule, kernelRule, type RuleHalf } from "./expert_rule.ts";
 import type { Norms } from "./norms.ts";
 import { type RoundingContext, rounded, roundedPlace } from "./rounded.ts";
 import { type Routed, routed } from "./routing.ts";
@@ -39,6 +40,12 @@ export interface ExpertInputs {
   readonly each: number;
   /** The rows as experts take them: normed, f32 or int8. */
   readonly rows: (to: Arithmetic) => Buffer;
+}
+
+/** Of whom: names of scratch buffers; what experts do besides their matrices. */
+interface MoeOf {
+  readonly names: string;
+  readonly rule: KernelRule;
 }
 
 export class Products {
@@ -117,14 +124,14 @@ export class Products {
               w,
               params,
               { ...buffers, count: step.counts.tokens, x: from },
-              store.precision,
+              { kv: store.precision },
             ),
           );
           continue;
         }
         const input = this.#matvec(x, w, 2);
         plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-          matvecCalls(this.#context.encoder, "qkv_vec", w, input, params, buffers, store.precision),
+          matvecCalls(this.#context.encoder, "qkv_vec", w, input, params, buffers, { kv: store.precision }),
         );
       }
       return;
@@ -197,14 +204,15 @@ export class Products {
   /**
    * Encodes the experts' FFN but for its last product. The function that is returned encodes that:
    * into y, or with `add` to what is there. Inputs of n tokens, ids and weights [n, K].
-   * @param of names what waits for that: results of two may wait
+   * @param of names: what waits for that: results of two may wait
+   * chosen: the ids of the experts, where `ids` are of slots
    */
   moe(
     inputs: ExpertInputs,
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
-    of = "expert",
+    { names = "expert", chosen = ids }: { readonly names?: string; readonly chosen?: GpuTensor } = {},
   ): (y: Buffer, stride: number, add: boolean) => void {
     const { x } = inputs;
     const [n, width] = x.shape;
@@ -213,14 +221,21 @@ export class Products {
         `moe: rows [${x.shape}] and routes [${ids.shape}] for experts of hidden size ${experts.hidden}`,
       );
     const form = this.#context.tuning.expertForm(n, ids.shape[1], experts.count);
+    const rule = kernelRule(experts, chosen);
     return form === "vec"
-      ? this.#moeVec(inputs, ids, weights, experts, of)
-      : this.#moeGrouped(form, inputs, ids, weights, experts, of);
+      ? this.#moeVec(inputs, ids, weights, experts, { names, rule })
+      : this.#moeGrouped(form, inputs, ids, weights, experts, { names, rule });
   }
 
   // Rows of their own for each of n K assignments are those of n K tokens with one expert each.
 
-  #moeVec({ rows, each }: ExpertInputs, ids: GpuTensor, weights: GpuTensor, experts: GpuExperts, of: string) {
+  #moeVec(
+    { rows, each }: ExpertInputs,
+    ids: GpuTensor,
+    weights: GpuTensor,
+    experts: GpuExperts,
+    { names, rule }: MoeOf,
+  ) {
     const { count: E, intermediate: F, w13: up, w2: down } = experts;
     const { plans, scratch, tuning } = this.#context;
     const [n, K] = ids.shape;
@@ -228,17 +243,18 @@ export class Products {
     const int8 = variants.up.arithmetic === "int8";
     const x = rows(int8 ? "int8" : "f32");
     const stride = int8 ? down.groups * 9 : padded(F);
-    const act = scratch.storage(int8 ? `int8 ${of} activations` : `${of} activations`, n, stride, ids.rows, K);
+    const act = scratch.storage(int8 ? `int8 ${names} activations` : `${names} activations`, n, stride, ids.rows, K);
     const plain = { norm: null, D: 0, eps: 0, key: "" };
-    const key = `${x.id} ${int8} ${ids.buffer.id}`;
+    const key = `${x.id} ${int8} ${ids.buffer.id} ${rule.key}`;
     plans.run(`expert_up_vec ${up.id} ${key} ${act.id}`, n * each, () =>
       matvecCalls(
         this.#context.encoder,
         "expert_up_vec",
         up,
         { ...plain, x, ...variants.up },
-        { E, K: K / each, y_stride: stride },
-        { ids: ids.buffer, y: act },
+        { E, K: K / each, y_stride: stride, ...rule.up.values },
+        { ids: ids.buffer, y: act, ...rule.up.buffers },
+        rule.up.files,
       ),
     );
     const again: MatvecInput = { ...plain, x: act, ...variants.down };
@@ -249,8 +265,9 @@ export class Products {
           "expert_down_vec",
           down,
           again,
-          { E, K, y_stride, ADD: Number(add) },
-          { ids: ids.buffer, weights: weights.buffer, y },
+          { E, K, y_stride, ADD: Number(add), ...rule.down.values },
+          { ids: ids.buffer, weights: weights.buffer, y, ...rule.down.buffers },
+          rule.down.files,
         ),
       );
   }
@@ -262,26 +279,26 @@ export class Products {
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
-    of: string,
+    { names, rule }: MoeOf,
   ) {
     const { plans, scratch, step, encoder } = this.#context;
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
     const [n, K] = ids.shape;
     const count = step.counts[ids.rows];
-    const act = scratch.storage(`${of} activations`, n, padded(F), ids.rows, K);
-    const out = scratch.storage(`${of} outputs`, n, padded(D), ids.rows, K);
+    const act = scratch.storage(`${names} activations`, n, padded(F), ids.rows, K);
+    const out = scratch.storage(`${names} outputs`, n, padded(D), ids.rows, K);
     const sorted = scratch.storage("sorted assignments", n, 1, ids.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
     const { upInput, downInput, calls } = this.#grouped(form, up, down, rowsPerExpert(n, K, E));
     const from = rows(upInput);
-    const key = `${form} ${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id}`;
+    const key = `${form} ${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id} ${rule.key}`;
     plans.run(`group ${key}`, n, () => [
       encoder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
     ]);
     const assignments = { starts, sorted };
     const at = { E, K: K / each };
     plans.run(`expert_up ${key}`, n * each, () =>
-      calls("expert_up", up, { ...at, y_stride: padded(F) }, { ...assignments, x: from, y: act }),
+      calls("expert_up", up, { ...at, y_stride: padded(F) }, { ...assignments, x: from, y: act }, rule.up),
     );
     const again =
       downInput === "f32"
@@ -294,7 +311,7 @@ export class Products {
             each: K,
           });
     plans.run(`expert_down ${key}`, n * K, () =>
-      calls("expert_down", down, { ...at, y_stride: padded(D) }, { ...assignments, x: again, y: out }),
+      calls("expert_down", down, { ...at, y_stride: padded(D) }, { ...assignments, x: again, y: out }, rule.down),
     );
     return (y: Buffer, stride: number, add: boolean): void =>
       plans.run(`combine ${key} ${y.id} ${add}`, n, () => [
@@ -320,10 +337,15 @@ export class Products {
     const { encoder, tuning } = this.#context;
     const [tile, downTile] = [up, down].map(({ format }) => tuning.tileFor(format, "experts", each)) as [Tile, Tile];
     const int8 = tuning.experts(up, down).up.arithmetic === "int8";
-    const calls = (name: "expert_up" | "expert_down", w: PackedWeights, values: Values, buffers: Buffers) =>
-      form === "tile"
-        ? tileCalls(encoder, name, w === up ? tile : downTile, w, values, buffers)
-        : fewCalls(encoder, `${name}_few`, tuning.few(w, form, int8), w, values, buffers);
+    const calls = (name: "expert_up" | "expert_down", w: PackedWeights, own: Values, read: Buffers, half: RuleHalf) => {
+      const [values, buffers] = [
+        { ...own, ...half.values },
+        { ...read, ...half.buffers },
+      ];
+      return form === "tile"
+        ? tileCalls(encoder, name, w === up ? tile : downTile, w, values, buffers, half.files)
+        : fewCalls(encoder, `${name}_few`, tuning.few(w, form, int8), w, values, buffers, half.files);
+    };
     const few: Arithmetic = int8 ? "int8" : "f32";
     const [upInput, downInput] = form === "tile" ? [tile.input, downTile.input] : [few, few];
     return { upInput, downInput, calls };

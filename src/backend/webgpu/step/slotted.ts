@@ -6,7 +6,8 @@
 // added later is in submits of its own.
 
 import { RequestError } from "../../../errors.ts";
-import type { DeviceMoe } from "../../experts.ts";
+import { type DeviceMoe, ruleOf } from "../../experts.ts";
+import type { Vector } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
 import type { Command } from "../dispatch/commands.ts";
@@ -14,7 +15,7 @@ import { expertPasses } from "../dispatch/cost.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { Plans } from "../dispatch/plans.ts";
 import type { SlottedExperts } from "../weights/slots.ts";
-import type { GpuExperts, GpuOrder } from "../weights/space.ts";
+import type { GpuExperts, GpuOrder, GpuVector } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
 import { addRows } from "./lookup.ts";
 import type { ExpertInputs, Products } from "./products.ts";
@@ -53,7 +54,7 @@ export class SlottedMoe {
    */
   async run(routed: Routed, experts: SlottedExperts, order: GpuOrder | null): Promise<GpuTensor> {
     const { device, encoder, scratch, step, maxTokens, products } = this.#context;
-    const { layer, slots, scheduler, hidden } = experts;
+    const { layer, slots, scheduler, hidden, intermediate, rule } = experts;
     const { x, ids, weights } = routed;
     const signal = step.batch?.signal;
     const n = x.shape[0];
@@ -62,9 +63,10 @@ export class SlottedMoe {
     if (n === 0) return y;
     const inputs = products.expertRows(x, ids, order);
     const before = encoder.take();
-    const inSlots = slots.ofLayer(layer);
+    const inSlots = { ...slots.ofLayer(layer), rule };
+    const inTransit = { ...slots.inTransit, rule };
     const hits = this.#pass(routed, inputs, inSlots, slots.table, layer * experts.count, y, false);
-    const transit = this.#pass(routed, inputs, slots.inTransit, slots.addedTable, 0, y, true);
+    const transit = this.#pass(routed, inputs, inTransit, slots.addedTable, 0, y, true);
     const own = this.#pass(routed, inputs, inSlots, slots.addedTable, 0, y, true);
     const rows = scratch.storage("experts of the host", n, y.stride, x.rows);
     const host = this.#sum(y, rows);
@@ -108,6 +110,7 @@ export class SlottedMoe {
       weights: new Float32Array(weightWords!.buffer),
       x: new Float32Array(xWords!.buffer),
       orderOf: (expert) => order?.lists.subarray(expert * hidden, (expert + 1) * hidden),
+      ruleOf: (expert) => (rule ? ruleOf(rule, expert, intermediate, hidden, valuesOf) : undefined),
       signal,
       addTransit: (places) => add("transit", transit, places),
       addOwn: (places) => add("own", own, places),
@@ -150,7 +153,7 @@ export class SlottedMoe {
       plans.run(`place ${key} ${first}`, n, () => [
         encoder.call("place", { params: { K, first }, buffers: { count: step.counts[x.rows], ...buffers } }),
       ]);
-      products.moe(inputs, slots, shares, experts)(y.buffer, y.stride, add);
+      products.moe(inputs, slots, shares, experts, { chosen: ids })(y.buffer, y.stride, add);
     });
   }
 
@@ -173,6 +176,8 @@ export class SlottedMoe {
     return this.#context.encoder.collect(() => addRows(this.#context, y, rows));
   }
 }
+
+const valuesOf = (of: Vector): Float32Array => (of as GpuVector).values;
 
 /** Rows [n, D] to a buffer whose rows take `stride` floats, the rest of them 0. */
 function writeRows(device: Device, to: Buffer, rows: Float32Array, D: number, stride: number): void {

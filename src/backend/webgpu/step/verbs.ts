@@ -10,6 +10,7 @@ import type {
   BackendInfo,
   BackendMemory,
   Batch,
+  ExpertRule,
   Experts,
   Ffn,
   InputOrder,
@@ -157,9 +158,9 @@ export class Verbs implements WebGpuOps {
     return this.#loader.order(lists, cols);
   }
 
-  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format): Promise<Experts> {
+  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<Experts> {
     this.#device.check();
-    return this.#loader.layer(sources, up, down);
+    return this.#loader.layer(sources, up, down, rule);
   }
 
   async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
@@ -174,10 +175,10 @@ export class Verbs implements WebGpuOps {
     return made;
   }
 
-  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts {
+  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler, rule?: ExpertRule): Experts {
     const slots = device as GpuSlots;
     const { bytes } = slots.ofLayer(layer);
-    const experts: SlottedExperts = { ...slots.shape, bytes, layer, slots, scheduler };
+    const experts: SlottedExperts = { ...slots.shape, bytes, layer, slots, scheduler, rule };
     return experts;
   }
 

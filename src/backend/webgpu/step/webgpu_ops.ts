@@ -4,7 +4,7 @@
 import type { PanelWorkOf } from "../../../tensor/load.ts";
 import type { ExpertShape } from "../../../tensor/record.ts";
 import type { DeviceExperts, DeviceScheduler } from "../../experts.ts";
-import type { Choosing, Experts, Ops } from "../../ops.ts";
+import type { Choosing, ExpertRule, Experts, Ops } from "../../ops.ts";
 import type { Counters } from "../device/device.ts";
 import type { Pace } from "../dispatch/pace.ts";
 import type { Profiling } from "../dispatch/profile.ts";
@@ -34,7 +34,7 @@ export interface WebGpuOps extends Ops {
   readonly profiling: Profiling;
   readonly choosing: Choosing;
   deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
-  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler): Experts;
+  slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler, rule?: ExpertRule): Experts;
   counters(): Readonly<Counters>;
 }
 

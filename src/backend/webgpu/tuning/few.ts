@@ -3,6 +3,7 @@
 import type { Buffer } from "../device/device.ts";
 import type { Call } from "../dispatch/commands.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
+import type { Variant } from "../dispatch/shader.ts";
 import type { PackedWeights } from "../weights/space.ts";
 
 /**
@@ -34,11 +35,11 @@ export function fewCalls(
   w: PackedWeights,
   values: Readonly<Record<string, number>>,
   buffers: Readonly<Record<string, Buffer>>,
-  kv?: "f32" | "f16",
+  files: Pick<Variant, "kv" | "activation" | "biases"> = {},
 ): Call[] {
   return w.parts.map((part) =>
     encoder.call(name, {
-      variant: { weights: w.format.name, arithmetic, reduce, few: shape, ...(kv && { kv }) },
+      variant: { weights: w.format.name, arithmetic, reduce, few: shape, ...files },
       params: { ...values, ...FEW[shape] },
       overrides: { THREADS: threads, TEAM: threads / teams, BIAS: Number(w.biased), ...values },
       buffers: { ...part.buffers, ...buffers },

@@ -3,6 +3,7 @@
 import type { Buffer } from "../device/device.ts";
 import type { Call } from "../dispatch/commands.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
+import type { Variant } from "../dispatch/shader.ts";
 import type { KernelName } from "../dispatch/table.ts";
 import type { PackedWeights } from "../weights/space.ts";
 import type { MatvecVariant } from "./tuning.ts";
@@ -27,7 +28,7 @@ export function matvecCalls(
   input: MatvecInput,
   values: Readonly<Record<string, number>>,
   buffers: Readonly<Record<string, Buffer>>,
-  kv?: "f32" | "f16",
+  files: Pick<Variant, "kv" | "activation" | "biases"> = {},
 ): Call[] {
   const { arithmetic, reduce, threads, teams, atOnce, D, eps } = input;
   const team = threads / teams;
@@ -42,7 +43,7 @@ export function matvecCalls(
   };
   return w.parts.map((part) =>
     encoder.call(name, {
-      variant: { weights: w.format.name, arithmetic, reduce, ...(kv && { kv }) },
+      variant: { weights: w.format.name, arithmetic, reduce, ...files },
       params: { D, eps, ...values },
       overrides,
       buffers: { ...part.buffers, x: input.x, norm: input.norm ?? input.x, ...buffers },

@@ -93,10 +93,11 @@ export function tileCalls(
   w: PackedWeights,
   values: Readonly<Record<string, number>>,
   buffers: Readonly<Record<string, Buffer>>,
+  files: Pick<Variant, "activation" | "biases"> = {},
 ): Call[] {
   return w.parts.map((part) =>
     encoder.call(name, {
-      variant: { weights: w.format.name, ...variant },
+      variant: { weights: w.format.name, ...variant, ...files },
       params: { ...values, tokens, rows },
       overrides: { BIAS: Number(w.biased), ...values },
       buffers: { ...part.buffers, ...buffers },

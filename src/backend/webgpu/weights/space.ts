@@ -46,6 +46,8 @@ export interface GpuMatrix extends Matrix, PackedWeights {
 }
 export interface GpuVector extends Vector {
   readonly buffer: Buffer;
+  /** What it holds, zeros behind it: for experts that the host computes. */
+  readonly values: Float32Array;
 }
 export interface GpuOrder extends InputOrder {
   readonly buffer: Buffer;

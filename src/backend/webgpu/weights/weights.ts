@@ -13,6 +13,7 @@ import {
   plainWork,
 } from "../../../tensor/load.ts";
 import type { ExpertSource, MatrixSource } from "../../../tensor/types.ts";
+import type { ExpertRule } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import {
   type GpuExperts,
@@ -80,7 +81,7 @@ export class WeightLoader {
     const buffer = this.#device.buffer(source.name, values.byteLength, "weights", "storage");
     this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, values);
     await this.#device.settle();
-    return { size, bytes: buffer.size, buffer };
+    return { size, bytes: buffer.size, buffer, values };
   }
 
   async order(lists: Uint32Array<ArrayBuffer>, cols: number): Promise<GpuOrder> {
@@ -91,8 +92,8 @@ export class WeightLoader {
     return { count: lists.length / cols, cols, bytes, buffer, lists };
   }
 
-  async layer(sources: readonly ExpertSource[], up: Format, down: Format): Promise<GpuExperts> {
-    const layer = await this.#layer(sources, up, down);
+  async layer(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<GpuExperts> {
+    const layer = { ...(await this.#layer(sources, up, down)), rule };
     this.experts.push(layer);
     return layer;
   }

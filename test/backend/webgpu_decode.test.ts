@@ -13,10 +13,12 @@ import { concatRows } from "../../src/model/sources.ts";
 import { adapters, NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
+import { memorySource } from "../support/memory_source.ts";
 
 const BLOCK = 32;
 const TOKENS = 12;
 
+type Turn = "normed" | "half rotated";
 type Three = readonly [q: FormatName, k: FormatName, v: FormatName];
 
 /** The model with q, k and v of each layer in formats of their own. */
@@ -41,6 +43,29 @@ async function inThree(ops: Ops, model: Decoder, where: string, formats: Three):
   return { ...model, layers };
 }
 
+/** The model with q and k normed head by head, or half of a head rotated. */
+async function turnedBy(ops: Ops, model: Decoder, turn: Turn): Promise<Decoder> {
+  const ones = (size: number) =>
+    ops.loadVector(
+      memorySource(
+        "ones",
+        Float32Array.from({ length: size }, () => 1),
+        1,
+        size,
+      ),
+    );
+  const layers: DecoderLayer[] = [];
+  for (const layer of model.layers) {
+    const { headDim, rope } = layer.attention;
+    const attention =
+      turn === "half rotated"
+        ? { rope: { ...rope, inverse: rope.inverse.slice(0, headDim / 4) } }
+        : { qkNorm: { q: await ones(headDim), k: await ones(headDim), eps: 1e-5 } };
+    layers.push({ ...layer, attention: { ...layer.attention, ...attention } });
+  }
+  return { ...model, layers };
+}
+
 const bytesOf = (matrices: readonly Matrix[]) => matrices.reduce((sum, { bytes }) => sum + bytes, 0);
 
 describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
@@ -54,24 +79,29 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       readonly tune: boolean;
       readonly qkv?: Three;
       readonly file?: string;
+      readonly turn?: Turn;
     }
     const cases: readonly Case[] = [
       { weights: "f32", temperature: 0, tune: false },
       { weights: "q4", temperature: 0, tune: true },
       { weights: "q8", temperature: 0.8, tune: false },
       { weights: "q4", temperature: 0, tune: false, qkv: ["q4", "q8", "f16"] },
+      { weights: "q4", temperature: 0, tune: false, turn: "normed" },
+      { weights: "q4", temperature: 0, tune: false, turn: "half rotated" },
       { weights: "f32", temperature: 0, tune: false, file: "k2-Q4_K_M.gguf" },
       { weights: "f32", temperature: 0, tune: true, file: "tales-Q4_K_M.gguf" },
     ];
-    for (const { weights, temperature, tune, qkv, file } of cases) {
+    for (const { weights, temperature, tune, qkv, file, turn } of cases) {
       const there = file === undefined ? null : inShared(`fixtures/gguf/${file}`);
       const left = there?.skip ?? (weights === "q4" || file?.startsWith("k2") ? null : leftToCi);
-      const what = file ?? `models/tales in ${weights}${qkv ? `, ${qkv} for q, k and v,` : ""}`;
+      const what =
+        file ?? `models/tales in ${weights}${qkv ? `, ${qkv} for q, k and v,` : ""}${turn ? `, ${turn},` : ""}`;
       it.skipIf(left)(titled(`${what} at temperature ${temperature}, tuned ${tune}`, left), async () => {
         const where = there?.path ?? inRepo("models/tales");
         const steps = await openSteps(where, { weights, kv: "f16", chunk: 8, adapter });
         const { ops, architecture } = steps;
-        const model = qkv ? await inThree(ops, steps.model, where, qkv) : steps.model;
+        const own = qkv ? await inThree(ops, steps.model, where, qkv) : steps.model;
+        const model = turn ? await turnedBy(ops, own, turn) : own;
         try {
           if (tune) await ops.tune(null);
           const kv = ops.createKv(kvGeometry(architecture), "f16", BLOCK, 256);
@@ -100,21 +130,23 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
           const far: Batch = { ...first, positions: Uint32Array.of(128) };
           // Beside the layers: the embedding, the rows of the output, the head, and what chooses
           // the token. In a layer: a product for each matrix of q, k and v, attention, o, the
-          // router, and two for the experts; from 128 positions on perhaps the sum of splits.
+          // router, and two for the experts; one for norms of q and k or a head rotated in part; from
+          // 128 positions on perhaps the sum of splits.
           const beside = 3 + (temperature === 0 ? 2 : 4);
           const matrices = Math.max(...model.layers.map((layer) => layer.qkv.length));
+          const turns = turn ? 1 : 0;
           const perLayer = (tokens: number, dispatches: number): number =>
             (dispatches / tokens - beside) / architecture.layers.length;
           const start = ops.counters().dispatches;
           await decode(far, 2);
-          expect(perLayer(2, ops.counters().dispatches - start)).toBeLessThanOrEqual(matrices + 6);
+          expect(perLayer(2, ops.counters().dispatches - start)).toBeLessThanOrEqual(matrices + turns + 6);
           const before = ops.counters();
           const ids = await decode(first, TOKENS);
           const after = ops.counters();
           const each = (name: keyof typeof after) => (after[name] - before[name]) / TOKENS;
 
           expect(ids.every((id) => id < architecture.vocab)).toBe(true);
-          expect(perLayer(TOKENS, after.dispatches - before.dispatches)).toBeLessThanOrEqual(matrices + 5);
+          expect(perLayer(TOKENS, after.dispatches - before.dispatches)).toBeLessThanOrEqual(matrices + turns + 5);
           expect(each("submits")).toBe(1);
           expect(each("bytesRead")).toBeLessThanOrEqual(64);
           for (const made of ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"] as const)

@@ -193,8 +193,8 @@ export const TWINS: readonly Twin[] = [
   experts(FORMATS.q4, FEW, ["reorder", "route", "expert_up_vec", "expert_down_vec"], true),
   experts(FORMATS.q4, MANY, ["reorder", "route", "group", "expert_up", "expert_down", "combine"], true),
   attention(FORMATS.f32, FEW, "f16", {}, ["qkv_vec", "attention_split", "rows"]),
-  attention(FORMATS.f32, MANY, "f32", { window: 20 }, ["matmul", "rope", "append", "attention", "rows"]),
-  attention(FORMATS.f16, FEW, "f16", { qkNorm: null }, ["qk_norm", "attention_split", "rows"]),
+  attention(FORMATS.f32, MANY, "f32", { window: 20 }, ["matmul", "qkv_turn", "attention", "rows"]),
+  attention(FORMATS.f16, FEW, "f16", { qkNorm: null }, ["qkv_turn", "attention_split", "rows"]),
 ];
 
 /**

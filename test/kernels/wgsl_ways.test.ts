@@ -20,6 +20,8 @@ interface Way {
   readonly of: readonly Twin[];
   /** Kernels that it takes beside a twin's own. */
   readonly beside?: readonly string[];
+  /** Kernels that it does without. */
+  readonly without?: readonly string[];
 }
 
 /** Twins of one of these kernels, with weights in formats that show what differs. */
@@ -75,8 +77,8 @@ const WAYS: readonly Way[] = [
   {
     way: "products of a few rows in int8",
     options: { forms, arithmetics: ["int8"] },
-    of: ofFew(["expert_up_vec"], ["q4_k"]),
-    beside: ["quantize"],
+    of: ofFew(["expert_up_vec"], ["q4_k", "iq4_nl"]),
+    without: ["quantize"],
   },
   {
     way: "products in int8",
@@ -93,7 +95,7 @@ describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain 
   it("there is an adapter", () => expect(adapter).toBeDefined());
 
   const ways = [...WAYS, ...(f16 ? F16_WAYS : [])].map((way) => ({ ...way, of: wanted(way.of) }));
-  describe.each(ways.filter(({ of }) => of.length > 0))("$way", ({ options, of, beside = [] }) => {
+  describe.each(ways.filter(({ of }) => of.length > 0))("$way", ({ options, of, beside = [], without }) => {
     let ops: WebGpuOps;
     beforeAll(async () => {
       ops = await adapter!.open({ maxTokens: MAX_TOKENS, ...options });
@@ -102,7 +104,7 @@ describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain 
 
     twins(
       () => ops,
-      ({ kernels }, run) => checkKernels(ops, [...kernels, ...beside], run),
+      ({ kernels }, run) => checkKernels(ops, [...kernels, ...beside], run, without),
       of,
     );
   });

@@ -50,6 +50,7 @@ function helper(
     products: arithmetic,
     expert_out: kind,
     few: kind,
+    few_out: kind,
     few_shape: few,
     tile,
     tile_size,

@@ -158,22 +158,29 @@ export const TABLE = {
     weights: (n, o, { bytes }) => passes(n, o) * bytes,
     cost: (n, _, work) => tiled(n, work),
   },
-  qk_norm: {
-    bindings: { p: "uniform", q_norm: "read", k_norm: "read", qkv: "write" },
-    params: ["stride", "q_runs", "q_size", "k_runs", "k_size", "eps"],
-    overrides: ["THREADS"],
-    grid: (n, o) => [o.q_runs! + o.k_runs!, n],
-    cost: (n, o) => {
-      const values = o.q_runs! * o.q_size! + o.k_runs! * o.k_size!;
-      return moves(2 * n * values, 4 * n * values);
+  qkv_turn: {
+    bindings: {
+      p: "uniform",
+      x: "read",
+      q_norm: "read",
+      k_norm: "read",
+      angles: "read",
+      step: "read",
+      y: "write",
+      keys: "write",
+      values: "write",
     },
-  },
-  rope: {
-    bindings: { p: "uniform", count: "uniform", step: "read", angles: "read", qkv: "write" },
-    params: ["turned", "pairs", "head", "stride"],
-    overrides: [],
-    grid: (n, o) => per64(n * o.turned! * o.pairs!),
-    cost: (n, o) => moves(6 * n * o.turned! * o.pairs!, 6 * n * o.turned! * o.pairs!),
+    params: ["stride", "block", "heads", "kv_heads", "pairs", "turned", "q_size", "k_size", "eps"],
+    overrides: ["THREADS", "NORM", "APPEND"],
+    grid: (n, o) => [o.heads! + 2 * o.kv_heads!, n],
+    cost: (n, o, { kv }) => {
+      const [turned, written] = [o.heads! + o.kv_heads!, 2 * o.kv_heads! * o.APPEND!];
+      const values = 2 * n * o.pairs! * (turned + o.kv_heads!);
+      return {
+        bytes: 8 * values + 2 * n * o.pairs! * written * kv,
+        flops: n * turned * (6 * o.turned! + 8 * o.pairs! * o.NORM!),
+      };
+    },
   },
   append: {
     bindings: {
@@ -276,8 +283,8 @@ export const TABLE = {
   expert_up_few: {
     bindings: { ...WEIGHTS, p: "uniform", x: "read", starts: "read", sorted: "read", y: "write" },
     params: ["E", "K", "y_stride"],
-    overrides: ["THREADS", "TEAM"],
-    grid: (n, o, { rows }) => [tiles(n * o.K!, o), teams(rows, o, o.rows)],
+    overrides: ["THREADS", "TEAM", "TURNS"],
+    grid: (n, o, { rows }) => [tiles(n * o.K!, o), teams(rows, o, o.rows! * o.TURNS!)],
     weights: (n, o, { bytes }) => expertPasses(n * o.K!, o) * bytes,
     cost: (n, o, work) => experts(n * o.K!, o, work),
   },

@@ -2,7 +2,7 @@
 // dispatch; a few rows at once; and by tiles for many.
 
 import { RequestError } from "../../../errors.ts";
-import type { Attention, KvStore, QkNorm, Router } from "../../ops.ts";
+import type { Attention, KvStore, Router } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
 import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
@@ -98,63 +98,89 @@ export class Products {
     return this.#context.tuning.form(n) !== "tile" && whole && headDim % 16 === 0 && usual;
   }
 
-  /**
-   * Projection by stacked() matrices with norms and RoPE; with `cache`, which needs fusesQkv(), k
-   * and v are appended too.
-   */
+  /** Projection by stacked() matrices with norms and RoPE; with `cache` k and v are appended too. */
   qkv(x: GpuTensor, matrices: readonly GpuMatrix[], attention: Attention, y: GpuTensor, cache: Cache | null): void {
     for (const w of matrices) checkWidth(x, w);
+    if (cache && this.fusesQkv(x.shape[0], matrices, attention)) {
+      this.#qkvFused(x, matrices, attention, y, cache);
+      return;
+    }
+    const projected = this.#context.scratch.storage("projection", x.shape[0], y.stride, "tokens");
+    for (const w of matrices) this.matmul(x, w, projected, y.stride, false);
+    this.#turn(projected, attention, y, cache);
+  }
+
+  #qkvFused(x: GpuTensor, matrices: readonly GpuMatrix[], attention: Attention, y: GpuTensor, cache: Cache): void {
     const { heads, kvHeads, headDim, rope } = attention;
     const { plans, step, encoder, tuning } = this.#context;
     const n = x.shape[0];
     const form = tuning.form(n);
     const angles = step.angles(rope);
-    if (cache) {
-      const { store, keys, values } = cache;
-      const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
-      const buffers = { angles, step: step.words, y: y.buffer, keys, values };
-      for (const w of matrices) {
-        if (form !== "vec" && form !== "tile") {
-          const from = this.rows(x, "f32");
-          plans.run(`qkv_few ${form} ${w.id} ${from.id} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-            fewCalls(
-              encoder,
-              "qkv_few",
-              tuning.few(w, form, false),
-              w,
-              params,
-              { ...buffers, count: step.counts.tokens, x: from },
-              { kv: store.precision },
-            ),
-          );
-          continue;
-        }
-        const input = this.#matvec(x, w, 2);
-        plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-          matvecCalls(this.#context.encoder, "qkv_vec", w, input, params, buffers, { kv: store.precision }),
+    const { store, keys, values } = cache;
+    const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
+    const buffers = { angles, step: step.words, y: y.buffer, keys, values };
+    const kv = { kv: store.precision };
+    for (const w of matrices) {
+      if (form !== "vec" && form !== "tile") {
+        const from = this.rows(x, "f32");
+        plans.run(`qkv_few ${form} ${w.id} ${from.id} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
+          fewCalls(
+            encoder,
+            "qkv_few",
+            tuning.few(w, form, false),
+            w,
+            params,
+            { ...buffers, count: step.counts.tokens, x: from },
+            kv,
+          ),
         );
+        continue;
       }
-      return;
+      const input = this.#matvec(x, w, 2);
+      plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
+        matvecCalls(encoder, "qkv_vec", w, input, params, buffers, kv),
+      );
     }
-    for (const w of matrices) this.matmul(x, w, y.buffer, y.stride, false);
-    if (attention.qkNorm) this.#qkNorm(attention, attention.qkNorm, y);
-    plans.run(`rope ${y.buffer.id} ${angles.id} ${heads + kvHeads} ${headDim}`, n, () => [
-      encoder.call("rope", {
-        params: { turned: heads + kvHeads, pairs: rope.inverse.length, head: headDim, stride: y.stride },
-        buffers: { count: step.counts.tokens, step: step.words, angles, qkv: y.buffer },
-      }),
-    ]);
   }
 
-  #qkNorm({ heads, kvHeads, headDim }: Attention, { q, k, eps }: QkNorm, y: GpuTensor): void {
-    const { plans, encoder } = this.#context;
-    const [q_norm, k_norm] = [(q as GpuVector).buffer, (k as GpuVector).buffer];
-    plans.run(`qk_norm ${y.buffer.id} ${q_norm.id} ${k_norm.id}`, y.shape[0], () => {
-      const runs = { q_runs: (heads * headDim) / q.size, k_runs: (kvHeads * headDim) / k.size };
-      const params = { stride: y.stride, ...runs, q_size: q.size, k_size: k.size, eps };
-      const overrides = { THREADS: q.size > 256 ? 256 : 64 };
-      return [encoder.call("qk_norm", { params, overrides, buffers: { q_norm, k_norm, qkv: y.buffer } })];
-    });
+  /** y of the products x = q | k | v: norms, RoPE and, with `cache`, the append. */
+  #turn(x: Buffer, { heads, kvHeads, headDim, rope, qkNorm }: Attention, y: GpuTensor, cache: Cache | null): void {
+    const { plans, scratch, step, encoder } = this.#context;
+    const angles = step.angles(rope);
+    const [q, k] = [qkNorm?.q as GpuVector | undefined, qkNorm?.k as GpuVector | undefined];
+    const keys = cache?.keys ?? scratch.storage("no keys", 1, 4, "outputs");
+    const values = cache?.values ?? scratch.storage("no values", 1, 4, "outputs");
+    plans.run(`qkv_turn ${y.buffer.id} ${angles.id} ${q?.buffer.id} ${k?.buffer.id} ${keys.id}`, y.shape[0], () => [
+      encoder.call("qkv_turn", {
+        variant: { kv: cache?.store.precision ?? "f32" },
+        params: {
+          stride: y.stride,
+          block: cache?.store.blockSize ?? 1,
+          heads,
+          kv_heads: kvHeads,
+          pairs: headDim / 2,
+          turned: rope.inverse.length,
+          q_size: q?.size ?? 1,
+          k_size: k?.size ?? 1,
+          eps: qkNorm?.eps ?? 0,
+        },
+        overrides: {
+          THREADS: (q?.size ?? 0) > 256 ? 256 : 64,
+          NORM: Number(qkNorm !== null),
+          APPEND: Number(cache !== null),
+        },
+        buffers: {
+          x,
+          q_norm: q?.buffer ?? x,
+          k_norm: k?.buffer ?? x,
+          angles,
+          step: step.words,
+          y: y.buffer,
+          keys,
+          values,
+        },
+      }),
+    ]);
   }
 
   /** @param of names the place of its results: a layer may have two routers */
@@ -285,11 +311,14 @@ export class Products {
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
     const [n, K] = ids.shape;
     const count = step.counts[ids.rows];
-    const act = scratch.storage(`${names} activations`, n, padded(F), ids.rows, K);
+    const { upInput, downInput, calls } = this.#grouped(form, up, down, rowsPerExpert(n, K, E));
+    // The kernels for a few rows round what they make; after tiles that is a dispatch of its own.
+    const rounds = form !== "tile" && downInput === "int8";
+    const stride = rounds ? down.groups * 9 : padded(F);
+    const act = scratch.storage(rounds ? `int8 ${names} activations` : `${names} activations`, n, stride, ids.rows, K);
     const out = scratch.storage(`${names} outputs`, n, padded(D), ids.rows, K);
     const sorted = scratch.storage("sorted assignments", n, 1, ids.rows, K);
     const starts = scratch.storage("expert starts", 1, E + 1, "outputs");
-    const { upInput, downInput, calls } = this.#grouped(form, up, down, rowsPerExpert(n, K, E));
     const from = rows(upInput);
     const key = `${form} ${up.id} ${from.id} ${ids.buffer.id} ${weights.buffer.id} ${rule.key}`;
     plans.run(`group ${key}`, n, () => [
@@ -298,10 +327,10 @@ export class Products {
     const assignments = { starts, sorted };
     const at = { E, K: K / each };
     plans.run(`expert_up ${key}`, n * each, () =>
-      calls("expert_up", up, { ...at, y_stride: padded(F) }, { ...assignments, x: from, y: act }, rule.up),
+      calls("expert_up", up, { ...at, y_stride: stride }, { ...assignments, x: from, y: act }, rule.up),
     );
     const again =
-      downInput === "f32"
+      rounds || downInput === "f32"
         ? act
         : rounded(this.#context, downInput, `${downInput} expert activations`, {
             x: act,

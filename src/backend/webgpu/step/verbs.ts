@@ -220,10 +220,8 @@ export class Verbs implements WebGpuOps {
     const from = this.#tokenRows(x);
     const tensor = this.#scratch.tensor("qkv", from.shape[0], width, "tokens");
     const parts = this.#loader.space.stacked(matrices as readonly GpuMatrix[]);
-    const encode = (cache: Cache | null): void => this.#products.qkv(from, parts, shape, tensor, cache);
-    const alone = (): void => encode(null);
-    const fused = this.#products.fusesQkv(from.shape[0], parts, shape);
-    this.#pending = { tensor, alone, ...(fused && { append: encode }) };
+    const append = (cache: Cache | null): void => this.#products.qkv(from, parts, shape, tensor, cache);
+    this.#pending = { tensor, alone: () => append(null), append };
     return tensor;
   }
 

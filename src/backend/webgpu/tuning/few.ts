@@ -37,11 +37,13 @@ export function fewCalls(
   buffers: Readonly<Record<string, Buffer>>,
   files: Pick<Variant, "kv" | "activation" | "biases"> = {},
 ): Call[] {
+  // Those of expert_up_few, whose workgroups make whole groups of int8: of 32 outputs, 64 rows.
+  const TURNS = arithmetic === "int8" ? Math.max(1, 64 / (teams * FEW[shape].rows)) : 1;
   return w.parts.map((part) =>
     encoder.call(name, {
       variant: { weights: w.format.name, arithmetic, reduce, few: shape, ...files },
       params: { ...values, ...FEW[shape] },
-      overrides: { THREADS: threads, TEAM: threads / teams, BIAS: Number(w.biased), ...values },
+      overrides: { THREADS: threads, TEAM: threads / teams, TURNS, BIAS: Number(w.biased), ...values },
       buffers: { ...part.buffers, ...buffers },
       part,
     }),

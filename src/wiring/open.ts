@@ -149,9 +149,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     // is left out.
     for (let warm = webgpu === null; !warm; )
       try {
-        // A software adapter compiles a form when it is needed: it takes seconds.
-        const hardware = webgpu?.info.software ? null : webgpu;
-        const together = hardware?.tuning.stepSizes(hardware.maxTokens, perToken, count);
+        const together = webgpu?.tuning.stepSizes(webgpu.maxTokens, perToken, count);
         await warmUp(backend, step, architecture.vocab, BLOCK_SIZE, first, together);
         warm = true;
       } catch (error) {

@@ -8,14 +8,42 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Counters } from "../../src/backend/webgpu/device/device.ts";
 import { rowsPerExpert, stepSizes, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { Tuning } from "../../src/backend/webgpu/tuning/tuning.ts";
+import { openModel } from "../../src/wiring/open.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { inRepo } from "../support/fixtures.ts";
+import { writeTinyFolder } from "../support/tiny_folder.ts";
+import { watchedGpu } from "../support/watched_gpu.ts";
 
 const [adapter] = adapters;
 const MADE = ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"] as const;
 
 describe.skipIf(noAdapter)(`webgpu steps of a few rows: ${adapter?.name ?? NO_ADAPTER}`, () => {
   it("there is an adapter", () => expect(adapter).toBeDefined());
+
+  it("compile nothing once a model is open, with the adapter's own forms", async () => {
+    const folder = writeTinyFolder({}, 64);
+    try {
+      const watched = watchedGpu(adapter!.name);
+      const compiled: string[] = [];
+      watched.onShader = (code) => {
+        compiled.push(code.slice(0, 80));
+        return code;
+      };
+      // As much cache as all sessions need from the start: growing may create more.
+      const options = { backend: "webgpu", adapter: adapter!.name, weights: "q4", context: 512, chunk: 32 } as const;
+      const model = await openModel(folder.path, options, watched.platform);
+      expect(compiled.length).toBeGreaterThan(0);
+      compiled.length = 0;
+      for (const rows of [2, 4, 8, 12, 16, 20]) {
+        const prompt = Array.from({ length: rows }, (_, i) => 3 + i);
+        const answer = model.session().generate(prompt, { maxTokens: 2, temperature: 0, ignoreEos: true });
+        for await (const _ of answer) expect(compiled, `${rows} rows`).toEqual([]);
+      }
+      await model.close();
+    } finally {
+      folder.remove();
+    }
+  });
 
   describe("models/tales in q4", () => {
     let steps: Steps;

@@ -1,18 +1,6 @@
 // h = f(gate + its bias) * (up + its bias): what is between the two halves of an expert.
 
-/** What a gate goes through: activate() has the formulas. */
-export type Activation = "silu" | "gelu" | "gelu_tanh" | "relu2" | "swiglu_oai";
-
-/** What an expert does with its products, besides weighing them. */
-export interface Gating {
-  readonly activation: Activation;
-  /** Where swiglu_oai cuts its inputs; not read by others. */
-  readonly limit: number;
-  /** [2F], a gate's and an up's in turn; null: none. */
-  readonly bias: Float32Array | null;
-}
-
-export const SILU: Gating = { activation: "silu", limit: Number.POSITIVE_INFINITY, bias: null };
+import type { Activation, Gating } from "../src/tensor/activation.ts";
 
 /** Columns [from, to) of h [n, F]; both [n, 2F] has a gate and an up in turn. */
 export function activate(
@@ -54,7 +42,7 @@ function gated(activation: Activation, limit: number, g: number, u: number): num
   }
 }
 
-/** Coefficients of erfc, from the last to the first: Numerical Recipes, "erfcc", to 1.2e-7 of it. */
+/** Coefficients of erfc, last to first: Numerical Recipes, "erfcc", to 1.2e-7 of it. */
 const ERFC = [
   0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368,
   -1.26551223,

@@ -1,6 +1,7 @@
 // h = silu(w1 x) * (w3 x): the first half of an expert, gate and up in one pass.
 
-import { activate, type Gating, SILU } from "./activate.ts";
+import { type Gating, SILU } from "../src/tensor/activation.ts";
+import { activate } from "./activate.ts";
 import { matmul } from "./matmul.ts";
 import type { Packed } from "./packed.ts";
 import type { Scratch } from "./scratch.ts";

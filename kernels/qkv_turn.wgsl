@@ -1,14 +1,14 @@
-// Between the projection of q, k and v and attention: RMSNorm of q and k run by run, rotary position
-// embedding, and the KV append
+// Between the projection of q, k and v and attention: RMSNorm of q and k run by run, rotary
+// position embedding, and the KV append
 //
 //   x [T, (H + 2 Hkv) Dh] f32 as q | k | v   q_norm [q_size]   k_norm [k_size] f32
 //   angles [positions, rd / 2] (cos, sin) f32
 //   ->   y as x
 //        keys, values [block, position in block, Hkv, Dh], f16 or f32; not with APPEND 0
 //
-// The norm is x / sqrt(mean(x^2) + eps) * w over runs of as many values as it has weights: a head, or
-// all heads. Pairs (i, i + rd / 2) of a head turn by position * inverse[i]; dimensions from rd on
-// stay. The angles come from the host: WGSL's own cos is poor at large ones.
+// The norm is x / sqrt(mean(x^2) + eps) * w over runs of as many values as it has weights: a head,
+// or all heads. Pairs (i, i + rd / 2) of a head turn by position * inverse[i]; dimensions from rd
+// on stay. The angles come from the host: WGSL's own cos is poor at large ones.
 //
 // grid (H + 2 Hkv, T): a workgroup owns a head of one token; with runs of all heads it takes their
 // squares by itself, which is why y is not x.

@@ -1,14 +1,14 @@
-// Router: the K largest scores, softmax or sigmoid of the gate's logits, from all experts or from the
-// best groups; or sparsemixer's two; equal: the lowest first; and the rows that the experts take
+// Router: the K largest scores, softmax or sigmoid of the gate's logits, from all experts or from
+// the best groups; or sparsemixer's two; equal: the lowest first; and the rows that experts take
 //
 //   w [E, D] packed: the gate, with a bias of its own or none   x [T, D] f32   norm [D] f32   bias [E] f32
 //   ->   ids [T, K] u32   weights [T, K] f32
 //        y: the normed rows, [T, D] f32 (ROWS 1) or int8 (ROWS 2: quantize.wgsl); none (ROWS 0)
 //
 // weight = score * factor, divided by max(sum + added, least) over the K chosen if normalised; a
-// score is exp(logit - max) / its sum over all E, or 1 / (1 + exp(-logit)), to which a bias is added
-// to choose experts by. RULE 0: softmax without bias and floor, or sigmoid; 1: any score, and groups;
-// 2: sparsemixer (route.ts has the formula).
+// score is exp(logit - max) / its sum over all E, or 1 / (1 + exp(-logit)), to which a bias is
+// added to choose experts by. RULE 0: softmax without bias and floor, or sigmoid; 1: any score, and
+// groups; 2: sparsemixer (route.ts has the formula).
 //
 // grid T: a workgroup owns a token. An expert's place is the number of those that come before it,
 // in the order (value descending, id ascending).

@@ -1,10 +1,9 @@
 // Offloaded experts: what a backend offers (slots for records, arithmetic on them), and the
 // interfaces through which it asks src/experts, which decides where each expert is.
 
-import { type Gating, SILU } from "../../kernels/activate.ts";
+import type { Gating } from "../tensor/activation.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource } from "../tensor/types.ts";
-import type { ExpertRule, Vector } from "./ops.ts";
 
 /** An expert that tokens of a step go to, and how many. */
 export interface ExpertUse {
@@ -23,23 +22,6 @@ export function usesOf(ids: Iterable<number>): ExpertUse[] {
 export interface HostRule {
   readonly gating: Gating;
   readonly down: Float32Array | null; // [D]: the bias of w2
-}
-
-const PLAIN: HostRule = { gating: SILU, down: null };
-
-/** An expert's part of its layer's rule. @param values of a vector */
-export function ruleOf(
-  rule: ExpertRule | undefined,
-  expert: number,
-  F: number,
-  D: number,
-  values: (of: Vector) => Float32Array,
-): HostRule {
-  if (!rule) return PLAIN;
-  const { activation, limit, biases } = rule;
-  const bias = biases && values(biases.up).subarray(expert * 2 * F, (expert + 1) * 2 * F);
-  const down = biases && values(biases.down).subarray(expert * D, (expert + 1) * D);
-  return { gating: { activation, limit, bias }, down };
 }
 
 /** Equal slots in host memory, each for an expert's record, and the CPU's arithmetic on them. */

@@ -4,14 +4,14 @@
 // the same width: a forward pass needs no more, so a step's memory is bounded. Using one later is
 // an error where it is detected. WebGPU only encodes until read(). Letters: see tensor/types.ts.
 
-import type { Activation } from "../../kernels/activate.ts";
+import type { Activation } from "../tensor/activation.ts";
 import type { Format } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
 
-/** A weight matrix [rows, cols] on the backend; y = x · Wᵀ + b with the bias that its source had. */
+/** A weight matrix [rows, cols] on the backend; y = x · Wᵀ + b with its source's bias. */
 export interface Matrix {
   readonly name: string;
   readonly rows: number;
@@ -323,8 +323,9 @@ export interface Ops {
    */
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor;
   /**
-   * Projection, biases added, q and k with the layer's qkNorm and RoPE: [T, (H + 2 Hkv) Dh] as q | k | v. The
-   * rows of `parts` one below the other are those of q, k and v; a part holds whole heads.
+   * Projection, biases added, q and k with the layer's qkNorm and RoPE: [T, (H + 2 Hkv) Dh] as
+   * q | k | v. The rows of `parts` one below the other are those of q, k and v; a part holds whole
+   * heads.
    */
   qkv(x: Tensor, parts: readonly Matrix[], attention: Attention): Tensor;
   /** Writes k and v of every token to its sequence's block. */
@@ -345,7 +346,8 @@ export interface Ops {
    */
   route(x: Tensor, router: Router): Routes;
   /**
-   * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts, or what their rule says: [T, D].
+   * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts, or what their rule says:
+   * [T, D].
    * @param order of the inputs of each expert's w1 and w3, if they are not x as it is
    */
   moe(x: Tensor, routes: Routes, experts: Experts, order?: InputOrder | null): Promise<Tensor>;

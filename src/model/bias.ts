@@ -36,7 +36,7 @@ export function takeProduct(
   return a.biases?.includes(of) ? biased(matrix, take.matrix(`${name}.bias`, rows)) : matrix;
 }
 
-/** The bias of matrices that are joined by rows: zeros where a part has none; null: none has one. */
+/** The bias of matrices joined by rows: zeros where a part has none; null: none has one. */
 export function concatBiases(name: string, parts: readonly MatrixSource[]): MatrixSource | null {
   if (parts.every(({ bias }) => !bias)) return null;
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);

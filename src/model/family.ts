@@ -1,9 +1,9 @@
 // What a family of models provides: an architecture in our own letters, and the sources
 // of its tensors.
 
-import type { Activation } from "../../kernels/activate.ts";
 import type { Attention, KvGeometry } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
+import type { Activation } from "../tensor/activation.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import type { Fields, ModelConfig } from "./config.ts";

@@ -12,7 +12,8 @@ export interface GroupDefaults {
 
 /**
  * DeepSeek-V3's rule, also GLM's: sigmoids, of the groups with the best two (n_group, topk_group),
- * renormalised (norm_topk_prob), times routed_scaling_factor (transformers' route_tokens_to_experts).
+ * renormalised (norm_topk_prob), times routed_scaling_factor: transformers'
+ * route_tokens_to_experts().
  * @param experts of a layer
  */
 export function groupedSigmoid(c: Fields, experts: number, defaults: GroupDefaults): ScoreRule {

@@ -18,7 +18,8 @@ export interface ScoreRule {
 
 /**
  * Two experts (Liu et al., GRIN, arXiv 2409.12136): expert i = argmax s weighs softmax(s)_i over
- * the experts with (s_i - s_e) / max(|s_e|, s_i) <= 2 jitter; the second likewise without the first.
+ * the experts with (s_i - s_e) / max(|s_e|, s_i) <= 2 jitter; the second likewise without the
+ * first.
  */
 export interface SparseMixer {
   readonly score: "sparsemixer";

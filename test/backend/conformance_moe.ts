@@ -1,9 +1,9 @@
 // Conformance of route and moe: exact expert ids, ties, experts without tokens, every precision.
 
 import { describe, expect, it } from "vitest";
-import type { Activation } from "../../kernels/activate.ts";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { ExpertRule, Ops } from "../../src/backend/ops.ts";
+import type { Activation } from "../../src/tensor/activation.ts";
 import { type RouteRule, SIGMOID, SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { type ExpertData, expertSource, held, memorySource, withBias } from "../support/memory_source.ts";
 import { integers, uniform } from "../support/random.ts";

@@ -130,8 +130,8 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
           const far: Batch = { ...first, positions: Uint32Array.of(128) };
           // Beside the layers: the embedding, the rows of the output, the head, and what chooses
           // the token. In a layer: a product for each matrix of q, k and v, attention, o, the
-          // router, and two for the experts; one for norms of q and k or a head rotated in part; from
-          // 128 positions on perhaps the sum of splits.
+          // router, and two for the experts; one for norms of q and k or a head rotated in part;
+          // from 128 positions on perhaps the sum of splits.
           const beside = 3 + (temperature === 0 ? 2 : 4);
           const matrices = Math.max(...model.layers.map((layer) => layer.qkv.length));
           const turns = turn ? 1 : 0;

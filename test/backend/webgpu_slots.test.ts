@@ -4,7 +4,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type DeviceMoe, type DeviceScheduler, NO_SLOT } from "../../src/backend/experts.ts";
-import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
+import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import { DeviceError, MemoryError, RequestError, WeightsError } from "../../src/errors.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { canaries } from "../support/canaries.ts";
@@ -12,6 +12,7 @@ import { titled } from "../support/fixtures.ts";
 import { expertSource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { expectClose, INT8_NMSE } from "../support/reference.ts";
+import { SLOT_CASES } from "../support/slot_cases.ts";
 import { onHost, openLab, Residents, type Sizes, type SlotLab, scheduler, schedulers } from "../support/slots.ts";
 import { shown, some } from "../support/some.ts";
 import { allowedNmse, range } from "../support/steps.ts";
@@ -19,90 +20,6 @@ import { allowedNmse, range } from "../support/steps.ts";
 const COUNTS = [1, 3, 40]; // few rows and many
 const TILE = 16; // rows of an expert for which a software adapter reads its weights once
 const SAME = 1e-11; // NMSE between orders of the same sums in f32
-
-interface Case extends Sizes {
-  readonly what: string;
-  readonly resident: readonly number[];
-  readonly options?: Omit<WebGpuOptions, "maxTokens">;
-}
-
-const CASES: readonly Case[] = [
-  { what: "8 experts, top 2", E: 8, K: 2, D: 64, F: 112, slots: 4, transit: 2, precision: "f32", resident: [6, 1, 3] },
-  {
-    what: "odd sizes, 3 experts",
-    E: 3,
-    K: 2,
-    D: 60,
-    F: 50,
-    slots: 2,
-    transit: 1,
-    precision: "q8",
-    resident: [2],
-    biased: true,
-  },
-  {
-    what: "3 of 5 experts",
-    E: 5,
-    K: 3,
-    D: 60,
-    F: 50,
-    slots: 3,
-    transit: 3,
-    precision: "f16",
-    resident: [4, 0, 1],
-    biased: true,
-  },
-  {
-    what: "two stored formats",
-    E: 5,
-    K: 2,
-    D: 288,
-    F: 64,
-    slots: 3,
-    transit: 2,
-    precision: "q4_k",
-    down: "q6_k",
-    resident: [1, 4],
-  },
-  { what: "none resident", E: 8, K: 2, D: 64, F: 112, slots: 2, transit: 2, precision: "q4", resident: [] },
-  // Below an expert's gate and up (57 KB), above its w2: rows of one slot, and slots by twos.
-  {
-    what: "parts",
-    E: 8,
-    K: 2,
-    D: 64,
-    F: 112,
-    slots: 5,
-    transit: 3,
-    precision: "f32",
-    options: { maxWeightBytes: 60_000 },
-    resident: [7, 2, 0],
-  },
-  {
-    what: "parts of rows",
-    E: 5,
-    K: 2,
-    D: 96,
-    F: 470,
-    slots: 3,
-    transit: 2,
-    precision: "q4",
-    options: { maxWeightBytes: 25_000 },
-    resident: [1, 4],
-  },
-  {
-    what: "activations in int8",
-    E: 8,
-    K: 2,
-    D: 64,
-    F: 112,
-    slots: 4,
-    transit: 2,
-    precision: "q8",
-    options: { arithmetics: ["int8"], tile: "int8" },
-    resident: [5, 0],
-  },
-];
 
 describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
@@ -112,28 +29,31 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
   describe.each(adapters.map((adapter) => [adapter.name, adapter] as const))("%s", (_, adapter) => {
     // What no kernel has to do with is the same on every adapter.
     const slow = adapter.leftToFaster ?? null;
-    describe.each(slow ? shown(CASES, (one) => one === CASES[0]) : some(CASES, 3))("$what, $precision", (sizes) => {
-      let lab: SlotLab;
-      let ops: WebGpuOps;
-      beforeAll(async () => {
-        ops = guard(await adapter.open({ maxTokens: 40, ...sizes.options }));
-        lab = await openLab(ops, sizes);
-        for (const [slot, expert] of sizes.resident.entries()) lab.residents.put(expert, slot, 1000);
-      });
-      afterAll(() => ops?.close());
+    describe.each(slow ? shown(SLOT_CASES, (one) => one === SLOT_CASES[0]) : some(SLOT_CASES, 3))(
+      "$what, $precision",
+      (sizes) => {
+        let lab: SlotLab;
+        let ops: WebGpuOps;
+        beforeAll(async () => {
+          ops = guard(await adapter.open({ maxTokens: 40, ...sizes.options }));
+          lab = await openLab(ops, sizes);
+          for (const [slot, expert] of sizes.resident.entries()) lab.residents.put(expert, slot, 1000);
+        });
+        afterAll(() => ops?.close());
 
-      it.each(["transit", "own", "host", "mixture"])("gives what loaded experts give: %s", async (name) => {
-        const experts = lab.slotted(schedulers(lab)[name]!);
-        for (const T of [...COUNTS, ...(name === "mixture" ? [2, 40, 1, 8, 9, 1] : [])]) {
-          const want = await lab.step(T, lab.loaded);
-          const got = await lab.step(T, experts);
-          // The host rounds no activations.
-          const rounded = sizes.options?.tile === "int8" && name !== "transit";
-          expectClose(got, want, sizes.D, rounded ? INT8_NMSE : SAME);
-          expectClose(got, lab.want(T), sizes.D, allowedNmse(ops, FORMATS[sizes.precision]));
-        }
-      });
-    });
+        it.each(["transit", "own", "host", "mixture"])("gives what loaded experts give: %s", async (name) => {
+          const experts = lab.slotted(schedulers(lab)[name]!);
+          for (const T of [...COUNTS, ...(name === "mixture" ? [2, 40, 1, 8, 9, 1] : [])]) {
+            const want = await lab.step(T, lab.loaded);
+            const got = await lab.step(T, experts);
+            // The host rounds no activations.
+            const rounded = sizes.options?.tile === "int8" && name !== "transit";
+            expectClose(got, want, sizes.D, rounded ? INT8_NMSE : SAME);
+            expectClose(got, lab.want(T), sizes.D, allowedNmse(ops, FORMATS[sizes.precision]));
+          }
+        });
+      },
+    );
 
     describe.skipIf(slow)(titled("a layer", slow), () => {
       const sizes: Sizes = { E: 6, K: 2, D: 64, F: 96, slots: 6, transit: 2, precision: "f32" };

@@ -2,8 +2,8 @@
 // with the kernels.
 
 import { expect } from "vitest";
-import type { Activation } from "../../kernels/activate.ts";
 import type { Attention } from "../../src/backend/ops.ts";
+import type { Activation } from "../../src/tensor/activation.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
 import type { ExpertData } from "./memory_source.ts";
 
@@ -260,7 +260,8 @@ function erf(x: number): number {
 }
 
 /**
- * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)), or what the rule says: x [T, D], ids and weights [T, K] -> [T, D].
+ * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)), or what the rule says: x [T, D], ids and weights [T, K]
+ * -> [T, D].
  * @param known what experts give for rows of x: one who asks for the same rows again keeps it
  */
 export function moe(

@@ -10,8 +10,8 @@
 import { ropeTable } from "../../../kernels/rope.ts";
 import { route } from "../../../kernels/route.ts";
 import { RequestError } from "../../errors.ts";
-import { type Format, panelLayout } from "../../tensor/format.ts";
-import { type ExpertShape, recordLayout } from "../../tensor/record.ts";
+import type { Format } from "../../tensor/format.ts";
+import type { ExpertShape } from "../../tensor/record.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../tensor/types.ts";
 import type { HostExperts, HostStore } from "../experts.ts";
 import type {
@@ -36,11 +36,10 @@ import type {
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import { SimdAttention } from "./simd_attention.ts";
-import { OffloadedExperts, SimdExpertSlots } from "./simd_experts.ts";
+import { OffloadedExperts, type SimdExpertSlots } from "./simd_experts.ts";
 import { type SimdFfn, SimdFfns } from "./simd_ffn.ts";
 import { SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
-import { type ExpertMatrices, loadExpert, loadMatrix } from "./simd_load.ts";
 import { SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
 import {
@@ -54,6 +53,7 @@ import {
   type SimdVector,
   sizes,
 } from "./simd_values.ts";
+import { SimdWeights } from "./simd_weights.ts";
 import { Pending } from "./slices.ts";
 
 /** How many results of one verb and width exist at once (see ops.ts). */
@@ -70,6 +70,7 @@ class SimdOps implements Ops {
   readonly #pool: Pool;
   readonly #heaps: SimdHeaps;
   readonly #products: SimdProducts;
+  readonly #weights: SimdWeights;
   readonly #moe: SimdMoe;
   readonly #ffns: SimdFfns;
   readonly #rings = new Map<string, number>();
@@ -77,8 +78,6 @@ class SimdOps implements Ops {
   readonly #later = new Pending(() => this.#open());
   readonly #kv = new Set<SimdKv>();
   readonly #observer: Observer | undefined;
-  #expertLayers = 0; // that are loaded
-  #weightBytes = 0;
   #batch: Batch | null = null;
   #turned: Rope | null = null; // the RoPE of the step's table of angles
   #closed = false;
@@ -91,6 +90,7 @@ class SimdOps implements Ops {
     this.#pool = pool;
     this.#heaps = new SimdHeaps(modules, home, pool, limits);
     this.#products = new SimdProducts(this.#heaps, home, activations === "int8");
+    this.#weights = new SimdWeights(this.#heaps, home, this.#products);
     this.#attention = new SimdAttention(this.#heaps, home, this.#products);
     this.#moe = new SimdMoe(this.#heaps, home, this.#products);
     this.#ffns = new SimdFfns(this.#heaps, home, this.#products);
@@ -105,63 +105,32 @@ class SimdOps implements Ops {
 
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
-    const packed = await loadMatrix(this.#heaps, this.#home, source, format);
-    const { name, rows, cols } = source;
-    const bytes = panelLayout(format, rows, cols).bytes + (source.bias ? 4 * rows : 0);
-    this.#weightBytes += bytes;
-    const matrix: LoadedMatrix = { name, rows, cols, format, bytes, packed };
-    return matrix;
+    return this.#weights.matrix(source, format);
   }
 
   async loadVector(source: MatrixSource): Promise<Vector> {
     this.#open();
-    const data = new Float32Array(source.rows * source.cols);
-    await source.readRows(0, source.rows, data);
-    const at = this.#home.allocate(data.byteLength, source.name);
-    this.#home.floats.set(data, at / 4);
-    this.#weightBytes += data.byteLength;
-    const vector: SimdVector = { size: data.length, bytes: data.byteLength, at };
-    return vector;
+    return this.#weights.vector(source);
   }
 
   async loadOrder(lists: Uint32Array, cols: number): Promise<InputOrder> {
     this.#open();
-    const bytes = lists.byteLength;
-    const at = this.#home.allocate(bytes, "the order of inputs");
-    this.#home.words.set(lists, at / 4);
-    this.#weightBytes += bytes;
-    const order: SimdOrder = { count: lists.length / cols, cols, bytes, at };
-    return order;
+    return this.#weights.order(lists, cols);
   }
 
   async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<Experts> {
     this.#open();
-    const matrices: ExpertMatrices[] = [];
-    for (const source of sources) matrices.push(await loadExpert(this.#heaps, source, up, down));
-    const { rows: hidden, cols: intermediate } = sources[0]!.w2;
-    const layout = recordLayout({ hidden, intermediate, up, down });
-    const bytes = sources.length * (layout.up.bytes + layout.down.bytes);
-    this.#weightBytes += bytes;
-    const layer = this.#expertLayers++;
-    const experts: SimdExperts = {
-      count: sources.length,
-      ...{ hidden, intermediate, up, down, bytes, rule, layer, matrices },
-    };
-    return experts;
+    return this.#weights.experts(sources, up, down, rule);
   }
 
   async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
     this.#open();
-    const ffn = await this.#ffns.load(source, gate, up, down);
-    this.#weightBytes += ffn.bytes;
-    return ffn;
+    return this.#weights.ffn(this.#ffns, source, gate, up, down);
   }
 
   async expertSlots(shape: ExpertShape, slots: number): Promise<HostExperts> {
     this.#open();
-    const made = await SimdExpertSlots.create(shape, slots, this.#heaps, this.#home, this.#products);
-    this.#weightBytes += made.bytes;
-    return made;
+    return this.#weights.slots(shape, slots);
   }
 
   offloadedExperts(layer: number, slots: HostExperts, store: HostStore, rule?: ExpertRule): Experts {
@@ -351,7 +320,8 @@ class SimdOps implements Ops {
     let kv = 0;
     for (const store of this.#kv) kv += store.blocks * store.blockBytes;
     const used = this.#closed ? 0 : this.#heaps.used;
-    return { weights: this.#weightBytes, kv, scratch: Math.max(0, used - this.#weightBytes - kv) };
+    const weights = this.#weights.bytes;
+    return { weights, kv, scratch: Math.max(0, used - weights - kv) };
   }
 
   close(): void {
@@ -359,7 +329,7 @@ class SimdOps implements Ops {
     this.#closed = true;
     for (const kv of this.#kv) kv.close();
     this.#kv.clear();
-    this.#weightBytes = 0;
+    this.#weights.bytes = 0;
     this.#pool.close();
     this.#heaps.close();
     this.#batch = null;
@@ -374,7 +344,7 @@ class SimdOps implements Ops {
     return y;
   }
 
-  /** x [T, D] · wᵀ + its bias, later, to `to` in the home heap, as columns of rows of `width` values. */
+  /** x [T, D] · wᵀ + its bias, later, to `to` in the home heap: columns of rows of `width`. */
   #multiply(x: Tensor, w: Matrix, to: number, width = w.rows): void {
     const [T, D] = sizes(x);
     this.#later.push(() => {

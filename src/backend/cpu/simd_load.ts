@@ -55,7 +55,7 @@ export const AHEAD_BYTES = 64 * 2 ** 20;
 /** Rows that are packed faster than handed to another thread. */
 const GRAIN_WEIGHTS = 16_384;
 
-/** Loads one matrix into a heap with room, its bias into `home`. @throws WeightsError, MemoryError */
+/** Loads a matrix into a heap with room, its bias into `home`. @throws WeightsError, MemoryError */
 export async function loadMatrix(
   heaps: SimdHeaps,
   home: Heap,

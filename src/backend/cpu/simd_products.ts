@@ -1,7 +1,7 @@
 // Products with packed weights: quantizes or pads inputs, and runs in the weights' heap
 // on useful threads.
 
-import type { Activation } from "../../../kernels/activate.ts";
+import type { Activation } from "../../tensor/activation.ts";
 import { GROUP, PANEL_ROWS } from "../../tensor/format.ts";
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
@@ -61,8 +61,8 @@ export class SimdProducts {
   }
 
   /**
-   * x [T, D] · wᵀ + its bias, both x and y in the home heap, as columns of rows of `width` values. Yields
-   * where the event loop may run, like the following methods.
+   * x [T, D] · wᵀ + its bias, both x and y in the home heap, as columns of rows of `width` values.
+   * Yields where the event loop may run, like the following methods.
    */
   *product(x: number, T: number, w: SimdMatrix, y: number, width = w.rows): Generator<void> {
     const { heap } = w;

@@ -1,6 +1,6 @@
-// MXFP4 as gpt-oss publishes it: `x_blocks` U8 [.., rows, in / 32, 16], codes of two columns a byte,
-// the first in the low nibble, and `x_scales` U8 [.., rows, in / 32], exponents. Read as one matrix
-// of all rows.
+// MXFP4 as gpt-oss publishes it: `x_blocks` U8 [.., rows, in / 32, 16], codes of two columns a
+// byte, the first in the low nibble, and `x_scales` U8 [.., rows, in / 32], exponents. Read as one
+// matrix of all rows.
 
 import { FORMATS } from "../../../kernels/formats/index.ts";
 import { WeightsError } from "../../errors.ts";

@@ -23,7 +23,7 @@ import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
 import { biasOf, expertPanels, matrixPanels, plainWork } from "../../../tensor/load.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
-import { ruleOf } from "../../experts.ts";
+import { ruleOf } from "../../host_rule.ts";
 import type {
   Attention,
   BackendInfo,

@@ -1,8 +1,8 @@
 // Puts a kernel's WGSL together: #import lines are replaced by the helpers of kernels/lib and the
 // files of kernels/formats, each at most once.
 
-import type { Activation } from "../../../../kernels/activate.ts";
 import { KERNELS, LIBS } from "../../../../kernels/wgsl.ts";
+import type { Activation } from "../../../tensor/activation.ts";
 
 /** Which files a kernel is assembled from: what its imports stand for. */
 export interface Variant {

@@ -46,7 +46,7 @@ export interface KernelLine {
   readonly cost: (n: number, o: Params, work: Work, batch: Batch) => Cost;
 }
 
-/** What kernels of experts bind besides, where these have biases: kernels/lib/ffn/*bias_added.wgsl. */
+/** What kernels of experts bind besides, if these have biases: kernels/lib/ffn/*bias_added.wgsl. */
 export const BIASED = { biases: "read", chosen: "read" } as const;
 
 /** Override constants that only some variants have. */

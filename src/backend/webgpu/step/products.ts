@@ -2,7 +2,7 @@
 // dispatch; a few rows at once; and by tiles for many.
 
 import { RequestError } from "../../../errors.ts";
-import type { Attention, KvStore, Router } from "../../ops.ts";
+import type { Attention, Router } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
 import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
@@ -10,12 +10,13 @@ import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
 import { rowsPerExpert } from "../tuning/rows.ts";
 import { type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { Tuning } from "../tuning/tuning.ts";
-import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector, PackedWeights } from "../weights/space.ts";
+import type { GpuExperts, GpuMatrix, GpuOrder, PackedWeights } from "../weights/space.ts";
 import { type KernelRule, kernelRule, type RuleHalf } from "./expert_rule.ts";
 import type { Norms } from "./norms.ts";
 import { type RoundingContext, rounded, roundedPlace } from "./rounded.ts";
 import { type Routed, routed } from "./routing.ts";
 import { type GpuTensor, padded } from "./scratch.ts";
+import { type Cache, turn } from "./turn.ts";
 
 type Values = Readonly<Record<string, number>>;
 type Buffers = Readonly<Record<string, Buffer>>;
@@ -24,13 +25,6 @@ type Buffers = Readonly<Record<string, Buffer>>;
 export interface ProductContext extends RoundingContext {
   readonly tuning: Tuning;
   readonly norms: Norms;
-}
-
-/** Where q, k and v go besides the tensor: one layer of a KV store. */
-export interface Cache {
-  readonly store: KvStore;
-  readonly keys: Buffer;
-  readonly values: Buffer;
 }
 
 /** Rows that experts multiply: of the tokens [n, D], or of what each token sends to its experts. */
@@ -98,7 +92,7 @@ export class Products {
     return this.#context.tuning.form(n) !== "tile" && whole && headDim % 16 === 0 && usual;
   }
 
-  /** Projection by stacked() matrices with norms and RoPE; with `cache` k and v are appended too. */
+  /** Projection by stacked() matrices, norms and RoPE; with `cache` k and v are appended too. */
   qkv(x: GpuTensor, matrices: readonly GpuMatrix[], attention: Attention, y: GpuTensor, cache: Cache | null): void {
     for (const w of matrices) checkWidth(x, w);
     if (cache && this.fusesQkv(x.shape[0], matrices, attention)) {
@@ -107,7 +101,7 @@ export class Products {
     }
     const projected = this.#context.scratch.storage("projection", x.shape[0], y.stride, "tokens");
     for (const w of matrices) this.matmul(x, w, projected, y.stride, false);
-    this.#turn(projected, attention, y, cache);
+    turn(this.#context, projected, attention, y, cache);
   }
 
   #qkvFused(x: GpuTensor, matrices: readonly GpuMatrix[], attention: Attention, y: GpuTensor, cache: Cache): void {
@@ -141,46 +135,6 @@ export class Products {
         matvecCalls(encoder, "qkv_vec", w, input, params, buffers, kv),
       );
     }
-  }
-
-  /** y of the products x = q | k | v: norms, RoPE and, with `cache`, the append. */
-  #turn(x: Buffer, { heads, kvHeads, headDim, rope, qkNorm }: Attention, y: GpuTensor, cache: Cache | null): void {
-    const { plans, scratch, step, encoder } = this.#context;
-    const angles = step.angles(rope);
-    const [q, k] = [qkNorm?.q as GpuVector | undefined, qkNorm?.k as GpuVector | undefined];
-    const keys = cache?.keys ?? scratch.storage("no keys", 1, 4, "outputs");
-    const values = cache?.values ?? scratch.storage("no values", 1, 4, "outputs");
-    plans.run(`qkv_turn ${y.buffer.id} ${angles.id} ${q?.buffer.id} ${k?.buffer.id} ${keys.id}`, y.shape[0], () => [
-      encoder.call("qkv_turn", {
-        variant: { kv: cache?.store.precision ?? "f32" },
-        params: {
-          stride: y.stride,
-          block: cache?.store.blockSize ?? 1,
-          heads,
-          kv_heads: kvHeads,
-          pairs: headDim / 2,
-          turned: rope.inverse.length,
-          q_size: q?.size ?? 1,
-          k_size: k?.size ?? 1,
-          eps: qkNorm?.eps ?? 0,
-        },
-        overrides: {
-          THREADS: (q?.size ?? 0) > 256 ? 256 : 64,
-          NORM: Number(qkNorm !== null),
-          APPEND: Number(cache !== null),
-        },
-        buffers: {
-          x,
-          q_norm: q?.buffer ?? x,
-          k_norm: k?.buffer ?? x,
-          angles,
-          step: step.words,
-          y: y.buffer,
-          keys,
-          values,
-        },
-      }),
-    ]);
   }
 
   /** @param of names the place of its results: a layer may have two routers */

@@ -6,7 +6,8 @@
 // added later is in submits of its own.
 
 import { RequestError } from "../../../errors.ts";
-import { type DeviceMoe, ruleOf } from "../../experts.ts";
+import type { DeviceMoe } from "../../experts.ts";
+import { ruleOf } from "../../host_rule.ts";
 import type { Vector } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { upload } from "../device/upload.ts";

@@ -43,9 +43,10 @@ import { GpuKv } from "./kv.ts";
 import { addRows, embedded, type LookupTools, outputRows } from "./lookup.ts";
 import { Norms } from "./norms.ts";
 import type { PendingDispatch } from "./pending.ts";
-import { type Cache, Products } from "./products.ts";
+import { Products } from "./products.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
 import { SlottedMoe } from "./slotted.ts";
+import type { Cache } from "./turn.ts";
 import type { VerbsOptions, WebGpuOps } from "./webgpu_ops.ts";
 
 /** Implements the verbs over an open device. */

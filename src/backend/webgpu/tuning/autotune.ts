@@ -8,7 +8,8 @@
 
 import type { Attention } from "../../ops.ts";
 import type { GpuKv } from "../step/kv.ts";
-import type { Cache, Products } from "../step/products.ts";
+import type { Products } from "../step/products.ts";
+import type { Cache } from "../step/turn.ts";
 import type { GpuSlots } from "../weights/slots.ts";
 import type { GpuExperts, GpuMatrix, WeightSpace } from "../weights/space.ts";
 import type { TunedLayer, TuneOptions } from "./options.ts";

@@ -1,0 +1,60 @@
+// Between the products q | k | v and attention: norms of q and k, RoPE, the append to the cache.
+
+import type { Attention, KvStore } from "../../ops.ts";
+import type { Buffer } from "../device/device.ts";
+import type { GpuVector } from "../weights/space.ts";
+import type { RoundingContext } from "./rounded.ts";
+import type { GpuTensor } from "./scratch.ts";
+
+/** Where q, k and v go besides the tensor: one layer of a KV store. */
+export interface Cache {
+  readonly store: KvStore;
+  readonly keys: Buffer;
+  readonly values: Buffer;
+}
+
+/** y of the products x = q | k | v: norms, RoPE and, with `cache`, the append. */
+export function turn(
+  context: RoundingContext,
+  x: Buffer,
+  { heads, kvHeads, headDim, rope, qkNorm }: Attention,
+  y: GpuTensor,
+  cache: Cache | null,
+): void {
+  const { plans, scratch, step, encoder } = context;
+  const angles = step.angles(rope);
+  const [q, k] = [qkNorm?.q as GpuVector | undefined, qkNorm?.k as GpuVector | undefined];
+  const keys = cache?.keys ?? scratch.storage("no keys", 1, 4, "outputs");
+  const values = cache?.values ?? scratch.storage("no values", 1, 4, "outputs");
+  plans.run(`qkv_turn ${y.buffer.id} ${angles.id} ${q?.buffer.id} ${k?.buffer.id} ${keys.id}`, y.shape[0], () => [
+    encoder.call("qkv_turn", {
+      variant: { kv: cache?.store.precision ?? "f32" },
+      params: {
+        stride: y.stride,
+        block: cache?.store.blockSize ?? 1,
+        heads,
+        kv_heads: kvHeads,
+        pairs: headDim / 2,
+        turned: rope.inverse.length,
+        q_size: q?.size ?? 1,
+        k_size: k?.size ?? 1,
+        eps: qkNorm?.eps ?? 0,
+      },
+      overrides: {
+        THREADS: (q?.size ?? 0) > 256 ? 256 : 64,
+        NORM: Number(qkNorm !== null),
+        APPEND: Number(cache !== null),
+      },
+      buffers: {
+        x,
+        q_norm: q?.buffer ?? x,
+        k_norm: k?.buffer ?? x,
+        angles,
+        step: step.words,
+        y: y.buffer,
+        keys,
+        values,
+      },
+    }),
+  ]);
+}

@@ -6,18 +6,6 @@ import type { RouteRule, ScoreRule } from "../src/tensor/route_rule.ts";
 /** Whether experts are chosen by scores: the order of logits is another, or their sums are. */
 export const choosesByScores = (rule: ScoreRule, biased: boolean): boolean => biased || rule.groups?.by === "two";
 
-/** What is wrong with a rule for k of E experts; null: nothing. */
-export function wrongRule(rule: RouteRule, E: number, k: number): string | null {
-  if (!(k >= 1 && k <= E)) return `${k} experts a token of ${E}`;
-  if (rule.score === "sparsemixer") return k === 2 ? null : `sparsemixer chooses 2 experts a token, not ${k}`;
-  if (!rule.groups) return null;
-  const { count, kept } = rule.groups;
-  if (E % count !== 0) return `${E} experts are not ${count} equal groups`;
-  if (kept > count || kept * (E / count) < k)
-    return `${k} experts a token from ${kept} of ${count} groups of ${E / count}`;
-  return null;
-}
-
 /**
  * Rows [from, to): logits [T, E] -> ids [T, K] and weights [T, K], best first; equal ones: lowest
  * id first, of groups too.

@@ -11,10 +11,11 @@ import { type ExpertShape, recordLayout } from "../tensor/record.ts";
 import { storedExpert, storedMatrix } from "../tensor/stored.ts";
 import type { ExpertSource, MatrixSource, StoredBytes } from "../tensor/types.ts";
 import { biased } from "./bias.ts";
+import type { CheckedTake } from "./checked_take.ts";
 import type { Architecture, Biased, LayerSources, ModelSources } from "./family.ts";
 import { expertShape, type FormatPlan, ffnFormats, formatsText, qkvFormats, runsOf } from "./formats.ts";
 import { expertOrders, inReadOrder, orderIn } from "./input_order.ts";
-import { type CheckedTake, concatRows } from "./sources.ts";
+import { concatRows } from "./sources.ts";
 import type { StoredFormats, StoredLayer } from "./stored_formats.ts";
 
 const EMBED = "model.embed_tokens.blocks";

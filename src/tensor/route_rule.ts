@@ -41,3 +41,15 @@ export const SOFTMAX: ScoreRule = {
 
 /** Sigmoids over their sum; without any score, weights are 0 and not NaN. */
 export const SIGMOID: ScoreRule = { ...SOFTMAX, score: "sigmoid", least: 1e-20 };
+
+/** What is wrong with a rule for k of E experts; null: nothing. */
+export function wrongRule(rule: RouteRule, E: number, k: number): string | null {
+  if (!(k >= 1 && k <= E)) return `${k} experts a token of ${E}`;
+  if (rule.score === "sparsemixer") return k === 2 ? null : `sparsemixer chooses 2 experts a token, not ${k}`;
+  if (!rule.groups) return null;
+  const { count, kept } = rule.groups;
+  if (E % count !== 0) return `${E} experts are not ${count} equal groups`;
+  if (kept > count || kept * (E / count) < k)
+    return `${k} experts a token from ${kept} of ${count} groups of ${E / count}`;
+  return null;
+}

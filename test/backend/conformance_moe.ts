@@ -102,26 +102,29 @@ export function moeConformance(ops: () => Ops): void {
 
 /** Rules of the families other than Mixtral's, one shape each. */
 function rules(ops: () => Ops): void {
-  const two = { count: 4, kept: 2, by: "two" } as const;
+  const two = { count: 8, kept: 4, by: "two" } as const;
   const mixer: RouteRule = { score: "sparsemixer", jitter: 0.05 };
+  // All of one size, the largest: a driver takes seconds to compile the kernel of another.
   const cases: { name: string; E: number; K: number; rule: RouteRule; biased?: true; low?: number }[] = [
     {
       name: "the groups with the best expert, softmax not renormalised, times 16",
-      ...{ E: 32, K: 3, rule: { ...SOFTMAX, normalize: false, factor: 16, groups: { count: 8, kept: 3, by: "max" } } },
+      ...{ E: 512, K: 3, rule: { ...SOFTMAX, normalize: false, factor: 16, groups: { count: 8, kept: 3, by: "max" } } },
     },
     {
       name: "the groups with the best two, sigmoid and bias, + 1e-2",
-      ...{ E: 32, K: 3, biased: true, rule: { ...SIGMOID, added: 1e-2, factor: 2.5, groups: two } },
+      ...{ E: 512, K: 10, biased: true, rule: { ...SIGMOID, added: 1e-2, factor: 2.5, groups: two } },
     },
     {
       name: "the groups with the best two, softmax without bias",
-      ...{ E: 32, K: 3, rule: { ...SOFTMAX, groups: two } },
+      ...{ E: 512, K: 3, rule: { ...SOFTMAX, groups: two } },
     },
     {
-      name: "10 of 512, the groups with the best two",
-      ...{ E: 512, K: 10, biased: true, rule: { ...SIGMOID, groups: { count: 8, kept: 4, by: "two" } } },
+      name: "softmax and bias, divided by 0.05 at least",
+      E: 512,
+      K: 10,
+      biased: true,
+      rule: { ...SOFTMAX, least: 0.05 },
     },
-    { name: "softmax and bias, divided by 0.9 at least", E: 32, K: 3, biased: true, rule: { ...SOFTMAX, least: 0.9 } },
     { name: "sparsemixer", E: 32, K: 2, rule: mixer },
     { name: "sparsemixer of negative logits", E: 32, K: 2, rule: mixer, low: -60 },
   ];
@@ -133,7 +136,7 @@ function rules(ops: () => Ops): void {
     const input = await inputTable(ops(), x, D);
     const m = await ops().loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
     const vector = biased ? await ops().loadVector(memorySource("bias", bias, 1, E)) : null;
-    for (const T of [65, 1]) {
+    for (const T of [9, 1]) {
       ops().begin(batchOf(T));
       const routes = ops().route(ops().embed(input), { gate: m, k: K, rule, bias: vector });
       const want = reference.route(x.subarray(0, T * D), gate, D, K, { ...rule, bias: biased ? bias : null });

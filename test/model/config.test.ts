@@ -117,6 +117,10 @@ describe("config.json of a GLM-4.5", () => {
   it.each<[object, string]>([
     [{ n_group: 3 }, "n_group: expected a divisor of the number of experts, 8, found 3"],
     [{ topk_group: 2 }, "topk_group: expected an integer from 1 to 1, found 2"],
+    [
+      { n_group: 8 },
+      "expected a router that can choose a token's experts, found 2 experts a token from 1 of 8 groups of 1; check",
+    ],
     [{ routed_scaling_factor: 0 }, "routed_scaling_factor: expected a positive number, found 0"],
     [{ first_k_dense_replace: 3 }, "first_k_dense_replace: expected less than num_hidden_layers (3), found 3"],
     [{ first_k_dense_replace: 4 }, "first_k_dense_replace: expected an integer from 0 to 3, found 4"],

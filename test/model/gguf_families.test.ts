@@ -34,8 +34,8 @@ function common(a: string, c: Config): Keys {
     }),
     [`${a}.attention.layer_norm_rms_epsilon`]: ["f32", c.rms_norm_eps ?? 1e-5],
     [`${a}.rope.freq_base`]: ["f32", c.rope_theta!],
-    [`${a}.expert_count`]: ["u32", c.num_local_experts ?? c.num_experts!],
-    [`${a}.expert_used_count`]: ["u32", c.num_experts_per_tok!],
+    [`${a}.expert_count`]: ["u32", c.num_local_experts ?? c.num_experts ?? c.n_routed_experts ?? c.moe_num_experts!],
+    [`${a}.expert_used_count`]: ["u32", c.num_experts_per_tok ?? c.moe_k!],
     [`${a}.vocab_size`]: ["u32", c.vocab_size!],
   };
 }
@@ -67,6 +67,21 @@ const yarn = (c: Config): Keys => ({
 
 const qwen3 = (c: Config): Keys => ({ "qwen3moe.expert_feed_forward_length": ["u32", c.moe_intermediate_size!] });
 
+/** With the layer that predicts several tokens at once. */
+const glm4 = (c: Config): Keys => ({
+  "glm4moe.block_count": ["u32", c.num_hidden_layers! + c.num_nextn_predict_layers!],
+  "glm4moe.nextn_predict_layers": ["u32", c.num_nextn_predict_layers!],
+  "glm4moe.rope.dimension_count": ["u32", c.head_dim! * c.partial_rotary_factor!],
+  "glm4moe.expert_group_count": ["u32", c.n_group!],
+  "glm4moe.expert_group_used_count": ["u32", c.topk_group!],
+  "glm4moe.expert_feed_forward_length": ["u32", c.moe_intermediate_size!],
+  "glm4moe.expert_shared_count": ["u32", c.n_shared_experts!],
+  "glm4moe.leading_dense_block_count": ["u32", c.first_k_dense_replace!],
+  "glm4moe.expert_gating_func": ["u32", 2],
+  "glm4moe.expert_weights_scale": ["f32", c.routed_scaling_factor!],
+  "glm4moe.expert_weights_norm": ["bool", true],
+});
+
 interface Case {
   readonly folder: string;
   /** Whether it is in the repository. */
@@ -74,6 +89,8 @@ interface Case {
   readonly architecture: string;
   readonly keys: (c: Config) => Keys;
   readonly tensors?: (c: Config) => MadeTensor[];
+  /** Names that it has otherwise than most. */
+  readonly renamed?: Readonly<Record<string, string>>;
 }
 const cases: readonly Case[] = [
   {
@@ -93,6 +110,12 @@ const cases: readonly Case[] = [
     }),
   },
   {
+    folder: "glm4_moe-a",
+    architecture: "glm4moe",
+    keys: glm4,
+    renamed: { "ffn_norm.weight": "post_attention_norm.weight" },
+  },
+  {
     folder: "mixtral-linear-a",
     architecture: "llama",
     keys: (c) => ({
@@ -105,7 +128,7 @@ const cases: readonly Case[] = [
 ];
 
 /** The folder's checkpoint as a GGUF file of F32. */
-async function converted(path: string, { architecture, keys, tensors }: Case): Promise<Uint8Array> {
+async function converted(path: string, { architecture, keys, tensors, renamed = {} }: Case): Promise<Uint8Array> {
   const { source, config, close } = await openFolder(await nodeFiles(path));
   const c = config as Config;
   const weights = new Map<string, Weights>();
@@ -117,7 +140,7 @@ async function converted(path: string, { architecture, keys, tensors }: Case): P
   }
   await close();
   const sizes = { heads: c.num_attention_heads!, kvHeads: c.num_key_value_heads! };
-  const made = convert(weights, { ...sizes, permute: architecture === "llama" });
+  const made = convert(weights, { ...sizes, permute: architecture === "llama", renamed });
   return ggufFile({
     keys: Object.entries({ ...common(architecture, c), ...keys(c) }),
     tensors: [...made, ...(tensors?.(c) ?? [])],

@@ -1,9 +1,11 @@
 // The table of model families. A new family is a file and a line here.
 
+import { WeightsError } from "../../errors.ts";
+import { wrongRule } from "../../tensor/route_rule.ts";
 import type { WeightSource } from "../../tensor/types.ts";
+import { CheckedTake } from "../checked_take.ts";
 import { Fields } from "../config.ts";
 import type { Architecture, Family, ModelSources } from "../family.ts";
-import { CheckedTake } from "../sources.ts";
 import { storedSources } from "../stored.ts";
 import { glm4Moe } from "./glm4_moe.ts";
 import { minimaxM2 } from "./minimax_m2.ts";
@@ -25,11 +27,23 @@ export function readArchitecture(raw: unknown, where: string): Architecture {
   const fields = new Fields(raw, where);
   const type = fields.raw("model_type");
   const family = FAMILIES.find(({ types }) => types.some((known) => known === type));
-  if (family) return family.architecture(fields);
+  if (family) return possible(family.architecture(fields), where);
   return fields.fail(
     "model_type",
     `one of the supported types (${MODEL_TYPES.map((t) => JSON.stringify(t)).join(", ")})`,
   );
+}
+
+/** @throws WeightsError for a router that cannot choose as many experts as it should */
+function possible(a: Architecture, where: string): Architecture {
+  for (const { experts } of a.layers) {
+    const wrong = experts && wrongRule(experts.rule, experts.count, experts.perToken);
+    if (wrong)
+      throw new WeightsError(
+        `${where}: expected a router that can choose a token's experts, found ${wrong}; check the fields of experts and groups`,
+      );
+  }
+  return a;
 }
 
 /**

@@ -14,10 +14,13 @@ export interface MoeNames {
 /** What fields of config.json follow from beside the keys. */
 export interface ConfigFacts {
   readonly experts: number;
-  /** Values of a head that turn. */
+  /** Values of a head, and those that turn. */
+  readonly headDim: number;
   readonly turned: number;
   /** Whether q, k and v have biases. */
   readonly biased: boolean;
+  /** Whether q and k have norms. */
+  readonly normed: boolean;
 }
 
 /** One architecture, and the family of the model hub that its files were made from. */
@@ -34,12 +37,25 @@ export interface GgufArchitecture {
   readonly gating: 1 | 2;
   /** Whether a part of a head may turn. */
   readonly partialRope?: true;
+  /** Parts of a layer that others do not have, or name otherwise: `model.layers.N.` follows. */
+  readonly parts?: Readonly<Record<string, string>>;
+  /** Keys that only some architectures compute with. */
+  readonly reads?: readonly string[];
   /** The fields of config.json that not all have. */
   config(keys: Keys, facts: ConfigFacts): object;
 }
 
 const MLP: MoeNames = { prefix: "mlp.", gate: "gate_proj", up: "up_proj", down: "down_proj" };
 const SPARSE: MoeNames = { prefix: "block_sparse_moe.", gate: "w1", up: "w3", down: "w2" };
+
+/** The matrices of a dense layer, or (`kind`: "_shexp") of shared experts. */
+function ffnParts(name: string, kind: "" | "_shexp" = ""): Readonly<Record<string, string>> {
+  return {
+    [`ffn_gate${kind}.weight`]: `${name}.gate_proj.weight`,
+    [`ffn_up${kind}.weight`]: `${name}.up_proj.weight`,
+    [`ffn_down${kind}.weight`]: `${name}.down_proj.weight`,
+  };
+}
 
 /** expert_weights_norm, where a file says it. */
 function normalizes(keys: Keys, otherwise: boolean): boolean {
@@ -100,6 +116,7 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
     permuted: false,
     gating: 2,
     partialRope: true,
+    parts: { "exp_probs_b.bias": "block_sparse_moe.e_score_correction_bias" },
     config(keys, { experts, turned }) {
       keys.only("attention.sliding_window", [0]);
       keys.only("expert_weights_norm", [true]);
@@ -108,6 +125,44 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
         intermediate_size: keys.size("expert_feed_forward_length"),
         num_local_experts: experts,
         rotary_dim: turned,
+      };
+    },
+  },
+  {
+    name: "glm4moe",
+    moe: MLP,
+    permuted: false,
+    gating: 2,
+    partialRope: true,
+    parts: {
+      "post_attention_norm.weight": "post_attention_layernorm.weight",
+      "exp_probs_b.bias": "mlp.gate.e_score_correction_bias",
+      ...ffnParts("mlp"),
+      ...ffnParts("mlp.shared_experts", "_shexp"),
+    },
+    reads: [
+      "expert_shared_count",
+      "expert_weights_scale",
+      "expert_group_count",
+      "leading_dense_block_count",
+      "nextn_predict_layers",
+    ],
+    config(keys, { experts, turned, headDim, biased, normed }) {
+      keys.only("attention.sliding_window", [0]);
+      return {
+        model_type: "glm4_moe",
+        attention_bias: biased,
+        use_qk_norm: normed,
+        partial_rotary_factor: turned / headDim,
+        intermediate_size: keys.size("feed_forward_length"),
+        moe_intermediate_size: keys.size("expert_feed_forward_length"),
+        n_routed_experts: experts,
+        n_shared_experts: keys.count("expert_shared_count"),
+        first_k_dense_replace: keys.count("leading_dense_block_count"),
+        n_group: Math.max(1, keys.count("expert_group_count")),
+        topk_group: Math.max(1, keys.count("expert_group_used_count")),
+        routed_scaling_factor: keys.float("expert_weights_scale", 0) || 1,
+        norm_topk_prob: normalizes(keys, false),
       };
     },
   },

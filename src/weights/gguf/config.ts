@@ -71,6 +71,8 @@ export interface TensorFacts {
   readonly tied: boolean;
   /** Whether q, k and v have biases. */
   readonly biased: boolean;
+  /** Whether q and k have norms. */
+  readonly normed: boolean;
   /** Whether any tensor is quantized. */
   readonly quantized: boolean;
   /** The divisors of RoPE's frequencies, if the file has them. */
@@ -86,7 +88,7 @@ export function configOf(architecture: GgufArchitecture, metadata: Metadata, fac
   const version = metadata.integer("general.quantization_version", 2);
   if (facts.quantized && version !== 2)
     throw metadata.error("general.quantization_version", `expected 2, found ${version}: quantize the model again`);
-  for (const [key, neutral] of Object.entries(NEUTRAL)) keys.only(key, neutral);
+  for (const [key, neutral] of Object.entries(NEUTRAL)) if (!architecture.reads?.includes(key)) keys.only(key, neutral);
   keys.only("expert_gating_func", [0, architecture.gating]);
   const hidden = keys.size("embedding_length");
   const heads = keys.size("attention.head_count", { most: 4096 });
@@ -100,9 +102,15 @@ export function configOf(architecture: GgufArchitecture, metadata: Metadata, fac
       `expected key_length (${headDim}), found ${valueDim}: that is not implemented`,
     );
   const context = keys.size("context_length");
+  const blocks = keys.size("block_count", { most: MAX_LAYERS });
+  // Those that predict several tokens at once are the last, and are not read.
+  const unread = keys.count("nextn_predict_layers");
+  if (unread >= blocks)
+    throw keys.error("nextn_predict_layers", `expected less than block_count (${blocks}), found ${unread}`);
   const common: GgufConfig = {
     hidden_size: hidden,
-    num_hidden_layers: keys.size("block_count", { most: MAX_LAYERS }),
+    num_hidden_layers: blocks - unread,
+    ...(unread > 0 && { num_nextn_predict_layers: unread }),
     num_attention_heads: heads,
     num_key_value_heads: keys.size("attention.head_count_kv", { otherwise: heads, most: 4096 }),
     head_dim: headDim,
@@ -121,13 +129,14 @@ export function configOf(architecture: GgufArchitecture, metadata: Metadata, fac
   if (!architecture.partialRope && turned !== headDim)
     throw keys.error("rope.dimension_count", `expected ${headDim}, the size of a head, found ${turned}`);
   const experts = keys.size("expert_count", { most: MAX_EXPERTS });
-  return { ...common, ...architecture.config(keys, { experts, turned, biased: facts.biased }) };
+  return { ...common, ...architecture.config(keys, { ...facts, experts, headDim, turned }) };
 }
 
 /** config.json, with the fields that say where rows lie. */
 export interface GgufConfig {
   readonly hidden_size: number;
   readonly num_hidden_layers: number;
+  readonly num_nextn_predict_layers?: number;
   readonly num_attention_heads: number;
   readonly num_key_value_heads: number;
   readonly head_dim: number;

@@ -19,6 +19,8 @@ export interface HubTensor {
 /** Sizes of config.json that places depend on. */
 export interface Sizes {
   readonly num_hidden_layers: number;
+  /** Layers after those, which are not read; absent: none. */
+  readonly num_nextn_predict_layers?: number;
   readonly num_attention_heads: number;
   readonly num_key_value_heads: number;
   readonly head_dim: number;
@@ -60,7 +62,7 @@ export function hubTensors(
   const found = new Map<string, HubTensor>();
   for (const { file, tensors } of files)
     for (const tensor of tensors.values()) {
-      if (tensor.name === ROPE_FACTORS) continue;
+      if (tensor.name === ROPE_FACTORS || isUnread(tensor.name, sizes)) continue;
       const add: Add = (name, { shape = tensor.shape, firstRow = 0, headRows = 0 } = {}) => {
         const other = found.get(name);
         if (other !== undefined)
@@ -74,10 +76,16 @@ export function hubTensors(
   return found;
 }
 
+/** Whether a tensor is of a layer that predicts several tokens at once. */
+function isUnread(name: string, { num_hidden_layers: depth, num_nextn_predict_layers: unread = 0 }: Sizes): boolean {
+  const layer = Number(/^blk\.(\d{1,4})\./.exec(name)?.[1] ?? -1);
+  return layer >= depth && layer < depth + unread;
+}
+
 type Add = (name: string, range?: Partial<Pick<HubTensor, "shape" | "firstRow" | "headRows">>) => void;
 
 /** Adds a tensor under its names; false if it has none. */
-function placeTensor({ moe, permuted }: GgufArchitecture, sizes: Sizes, tensor: GgufTensor, add: Add): boolean {
+function placeTensor({ moe, permuted, parts }: GgufArchitecture, sizes: Sizes, tensor: GgufTensor, add: Add): boolean {
   const outer = /^(\w+)\.(weight|bias)$/.exec(tensor.name);
   const known = outer && OUTER[outer[1]!];
   if (known) {
@@ -89,6 +97,11 @@ function placeTensor({ moe, permuted }: GgufArchitecture, sizes: Sizes, tensor: 
   const p = `model.layers.${Number(layer)}.`;
   const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = sizes;
   const headRows = permuted ? headDim : 0;
+  const own = parts?.[`${part}.${kind}`];
+  if (own !== undefined) {
+    add(p + own);
+    return true;
+  }
   if (Object.hasOwn(LAYER, part)) {
     const turns = (part === "attn_q" || part === "attn_k") && rowsOf(tensor) % headDim === 0;
     add(`${p}${LAYER[part]}.${kind}`, turns ? { headRows } : {});
@@ -105,10 +118,6 @@ function placeTensor({ moe, permuted }: GgufArchitecture, sizes: Sizes, tensor: 
   }
   if (part === "ffn_gate_inp") {
     add(`${p}${moe.prefix}gate.${kind}`);
-    return true;
-  }
-  if (part === "exp_probs_b" && kind === "bias") {
-    add(`${p}${moe.prefix}e_score_correction_bias`);
     return true;
   }
   return kind === "weight" && placeExperts(`${p}${moe.prefix}experts.`, part, moe, tensor, add);

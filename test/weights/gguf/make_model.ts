@@ -68,6 +68,8 @@ export interface Conversion {
   readonly permute?: boolean;
   readonly heads?: number;
   readonly kvHeads?: number;
+  /** Names that this architecture has otherwise. */
+  readonly renamed?: Readonly<Record<string, string>>;
 }
 
 /** A tensor of parts along its first dimension, or (stacked) along a new one. */
@@ -79,8 +81,8 @@ function f32(name: string, parts: readonly Weights[], stacked = false): MadeTens
   return { name, type: 0, dims: shape.toReversed(), data: new Uint8Array(all.buffer) };
 }
 
-/** Names of tensors outside of experts. */
-const OTHERS = {
+/** Names of tensors outside of routed experts, after the prefix of the layer or `moe`. */
+const OTHERS: Record<string, string> = {
   "input_layernorm.weight": "attn_norm.weight",
   "post_attention_layernorm.weight": "ffn_norm.weight",
   "self_attn.o_proj.weight": "attn_output.weight",
@@ -89,24 +91,38 @@ const OTHERS = {
   "self_attn.k_norm.weight": "attn_k_norm.weight",
   "gate.weight": "ffn_gate_inp.weight",
   e_score_correction_bias: "exp_probs_b.bias",
+  "gate.e_score_correction_bias": "exp_probs_b.bias",
+  "moe_statics.e_score_correction_bias": "exp_probs_b.bias",
+  "shared_expert_gate.weight": "ffn_gate_inp_shexp.weight",
 };
+const FFN = { gate_proj: "ffn_gate", up_proj: "ffn_up", down_proj: "ffn_down" };
+for (const [name, own] of Object.entries(FFN)) {
+  OTHERS[`${name}.weight`] = `${own}.weight`;
+  for (const of of ["shared_expert", "shared_experts"]) OTHERS[`${of}.${name}.weight`] = `${own}_shexp.weight`;
+}
 
 /** The tensors of the file. */
 export function convert(from: Checkpoint, options: Conversion = {}): MadeTensor[] {
   const tensors = [f32("token_embd.weight", [from.get("model.embed_tokens.weight")!])];
   if (from.has("lm_head.weight")) tensors.push(f32("output.weight", [from.get("lm_head.weight")!]));
   tensors.push(f32("output_norm.weight", [from.get("model.norm.weight")!]));
-  for (let i = 0; from.has(`model.layers.${i}.input_layernorm.weight`); i++) tensors.push(...layer(from, i, options));
+  let i = 0;
+  for (; from.has(`model.layers.${i}.self_attn.q_proj.weight`); i++) tensors.push(...layer(from, i, options));
+  // of a layer that predicts several tokens at once
+  for (const name of ["enorm", "hnorm", "eh_proj"]) {
+    const found = from.get(`model.layers.${i}.${name}.weight`);
+    if (found) tensors.push(f32(`blk.${i}.nextn.${name}.weight`, [found]));
+  }
   return tensors;
 }
 
 function layer(from: Checkpoint, i: number, options: Conversion): MadeTensor[] {
-  const { single, fused, permute = true, heads = HEADS, kvHeads = KV_HEADS } = options;
+  const { single, fused, permute = true, heads = HEADS, kvHeads = KV_HEADS, renamed = {} } = options;
   const p = `model.layers.${i}.`;
-  const moe = from.has(`${p}mlp.gate.weight`) ? "mlp." : "block_sparse_moe.";
+  const moe = from.has(`${p}block_sparse_moe.gate.weight`) ? "block_sparse_moe." : "mlp.";
   const names = moe === "mlp." ? ["gate_proj", "up_proj", "down_proj"] : ["w1", "w3", "w2"];
   const expert = (e: number, matrix: number) => from.get(`${p}${moe}experts.${e}.${names[matrix]}.weight`)!;
-  const count = from.get(`${p}${moe}gate.weight`)!.shape[0]!;
+  const count = from.get(`${p}${moe}gate.weight`)?.shape[0] ?? 0; // 0: a dense layer
   const each = (matrix: number): Weights[] => Array.from({ length: count }, (_, e) => expert(e, matrix));
   const project = (name: string, n: number): Weights => {
     const found = from.get(`${p}self_attn.${name}_proj.weight`)!;
@@ -116,7 +132,7 @@ function layer(from: Checkpoint, i: number, options: Conversion): MadeTensor[] {
   const b = `blk.${i}.`;
   const tensors = Object.entries(OTHERS).flatMap(([name, own]) => {
     const found = from.get(p + name) ?? from.get(p + moe + name);
-    return found ? [f32(b + own, [found])] : [];
+    return found ? [f32(b + (renamed[own] ?? own), [found])] : [];
   });
   if (fused) tensors.push(f32(`${b}attn_qkv.weight`, [q, k, v]));
   else for (const [name, part] of Object.entries({ q, k, v })) tensors.push(f32(`${b}attn_${name}.weight`, [part]));
@@ -124,6 +140,7 @@ function layer(from: Checkpoint, i: number, options: Conversion): MadeTensor[] {
     const bias = from.get(`${p}self_attn.${name}_proj.bias`);
     if (bias) tensors.push(f32(`${b}attn_${name}.bias`, [bias]));
   }
+  if (count === 0) return tensors;
   const [gate, up, down] = [each(0), each(1), each(2)];
   for (const [name, all] of Object.entries({ gate, up, down })) {
     if (single) tensors.push(...all.map((one, e) => f32(`${b}ffn_${name}.${e}.weight`, [one])));

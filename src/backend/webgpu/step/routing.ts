@@ -1,8 +1,8 @@
 // The router's dispatch, which may leave the rows that experts take.
 
-import { choosesByScores, wrongRule } from "../../../../kernels/route.ts";
+import { choosesByScores } from "../../../../kernels/route.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
-import type { RouteRule } from "../../../tensor/route_rule.ts";
+import { type RouteRule, wrongRule } from "../../../tensor/route_rule.ts";
 import type { Router, Routes } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";

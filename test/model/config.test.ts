@@ -50,6 +50,8 @@ describe("config.json of a Qwen3-MoE", () => {
     expect(b.layers[0]!.attention).toMatchObject({ headDim: 16, rope: defaultRope(1e4, 16) });
     expect(b.biases).toEqual([]);
     expect(readArchitecture({ ...QWEN3, attention_bias: true }, "config.json").biases).toEqual(["qkv", "o"]);
+    const c = readArchitecture({ ...QWEN3, use_sliding_window: true, sliding_window: 7 }, "config.json");
+    expect(c.layers.map(({ attention }) => attention.window)).toEqual([7, 7, 7]);
   });
 
   it.each<[object, string]>([
@@ -58,7 +60,8 @@ describe("config.json of a Qwen3-MoE", () => {
     [{ mlp_only_layers: [3] }, "mlp_only_layers: expected a list of layers from 0 to 2, found a list"],
     [{ mlp_only_layers: [0], intermediate_size: undefined }, "intermediate_size: expected an integer"],
     [{ attention_bias: 1 }, "attention_bias: expected true or false, found 1"],
-    [{ use_sliding_window: true }, "use_sliding_window: expected false, found true"],
+    [{ use_sliding_window: 1 }, "use_sliding_window: expected true or false, found 1"],
+    [{ use_sliding_window: true, sliding_window: 0 }, "sliding_window: expected an integer from 1"],
     [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor: expected 1 (24 of 24 values of a head rotate), found 0.5"],
     [
       { rope_parameters: { rope_theta: 1e6, partial_rotary_factor: 0.25 } },
@@ -95,6 +98,44 @@ describe("config.json of a MiniMax-M2", () => {
     [{ shared_intermediate_size: 64 }, "shared_intermediate_size: expected 0 (shared experts are not implemented)"],
   ])("with %j is refused", (change, message) => {
     expect(() => readArchitecture({ ...M2, ...change }, "config.json")).toThrow(`config.json: ${message}`);
+  });
+});
+
+describe("config.json of a Qwen2-MoE", () => {
+  const { num_local_experts, rms_norm_eps, rope_theta, ...rest } = MIXTRAL;
+  const own = { model_type: "qwen2_moe", num_experts: 8, moe_intermediate_size: 40, sliding_window: 9 };
+  const QWEN2 = { ...rest, ...own };
+  const windows = (config: object) =>
+    readArchitecture(config, "config.json").layers.map(({ attention }) => attention.window);
+
+  it("has biases and a shared expert with a gate, whatever of it has a default", () => {
+    const a = readArchitecture({ ...QWEN2, shared_expert_intermediate_size: 48, mlp_only_layers: [1] }, "config.json");
+    expect([a.eps, a.biases]).toEqual([1e-6, ["qkv"]]);
+    const shared = { intermediate: 48, gated: true };
+    expect(a.layers.map((layer) => layer.shared)).toEqual([shared, null, shared]);
+    expect(a.layers.map(({ dense }) => dense)).toEqual([null, { intermediate: 96 }, null]);
+    expect(a.layers[0]!.experts!.rule).toEqual({ ...SOFTMAX, normalize: false });
+    const bare = readArchitecture({ ...QWEN2, qkv_bias: false, norm_topk_prob: true }, "config.json");
+    expect([bare.biases, bare.layers[0]!.experts!.rule]).toEqual([[], SOFTMAX]);
+    expect(bare.layers[0]!.shared).toEqual({ intermediate: 5632, gated: true });
+  });
+
+  it("has windows in every other one of its first layers, or where layer_types says so", () => {
+    const used = { ...QWEN2, use_sliding_window: true };
+    expect(windows(QWEN2)).toEqual([null, null, null]);
+    expect(windows(used)).toEqual([9, null, 9]);
+    expect(windows({ ...used, max_window_layers: 2 })).toEqual([9, null, null]);
+    const layer_types = ["full_attention", "sliding_attention", "full_attention"];
+    expect(windows({ ...used, layer_types })).toEqual([null, 9, null]);
+    const all = Array(3).fill("full_attention");
+    expect(windows({ ...QWEN2, layer_types: all, sliding_window: 0 })).toEqual([null, null, null]);
+    expect(() => windows({ ...QWEN2, layer_types })).toThrow(
+      "layer_types: expected full_attention only, because use_sliding_window is not true",
+    );
+    expect(() => windows({ ...used, layer_types: ["full_attention"] })).toThrow(
+      "layer_types: expected 3 of sliding_attention or full_attention, found a list",
+    );
+    expect(() => windows({ ...used, sliding_window: null, max_window_layers: -1 })).toThrow("max_window_layers");
   });
 });
 

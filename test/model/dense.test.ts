@@ -31,6 +31,7 @@ interface Expected {
 const FOLDERS = [
   { name: "qwen3_moe", sparse: [1] },
   { name: "glm4_moe", sparse: [1, 2] },
+  { name: "qwen2_moe", sparse: [0, 2, 3, 4] },
 ].map((folder) => ({ ...folder, path: inRepo(`test/fixtures/dense/${folder.name}`) }));
 
 const EXACT = { weights: "f32", kv: "f32", activations: "f32", context: 64 } as const;

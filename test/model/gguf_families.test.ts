@@ -110,6 +110,14 @@ const cases: readonly Case[] = [
     }),
   },
   {
+    folder: "qwen2_moe-a",
+    architecture: "qwen2moe",
+    keys: (c) => ({
+      "qwen2moe.expert_feed_forward_length": ["u32", c.moe_intermediate_size!],
+      "qwen2moe.expert_shared_feed_forward_length": ["u32", c.shared_expert_intermediate_size!],
+    }),
+  },
+  {
     folder: "glm4_moe-a",
     architecture: "glm4moe",
     keys: glm4,

@@ -11,9 +11,10 @@ import { glm4Moe } from "./glm4_moe.ts";
 import { minimaxM2 } from "./minimax_m2.ts";
 import { mixtral } from "./mixtral.ts";
 import { olmoe } from "./olmoe.ts";
+import { qwen2Moe } from "./qwen2_moe.ts";
 import { qwen3Moe } from "./qwen3_moe.ts";
 
-const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe, minimaxM2, glm4Moe];
+const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe, minimaxM2, glm4Moe, qwen2Moe];
 
 /** The supported values of model_type. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => types);

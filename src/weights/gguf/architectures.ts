@@ -129,6 +129,29 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
     },
   },
   {
+    name: "qwen2moe",
+    moe: MLP,
+    permuted: false,
+    gating: 1,
+    parts: {
+      ...ffnParts("mlp.shared_expert", "_shexp"),
+      "ffn_gate_inp_shexp.weight": "mlp.shared_expert_gate.weight",
+    },
+    reads: ["expert_shared_feed_forward_length"],
+    config(keys, { experts, biased }) {
+      keys.only("attention.sliding_window", [0]);
+      const shared = keys.size("feed_forward_length");
+      return {
+        model_type: "qwen2_moe",
+        qkv_bias: biased,
+        moe_intermediate_size: keys.size("expert_feed_forward_length"),
+        shared_expert_intermediate_size: keys.size("expert_shared_feed_forward_length", { otherwise: shared }),
+        num_experts: experts,
+        norm_topk_prob: normalizes(keys, false),
+      };
+    },
+  },
+  {
     name: "glm4moe",
     moe: MLP,
     permuted: false,

@@ -10,6 +10,7 @@ export class CheckedTake implements Take {
   readonly #type: string;
   readonly #used = new Set<string>();
   #end = Number.POSITIVE_INFINITY; // of the layers that are read
+  #skipped: RegExp | null = null;
 
   constructor(source: WeightSource, type: string) {
     this.#source = source;
@@ -27,6 +28,10 @@ export class CheckedTake implements Take {
 
   skipLayersFrom(layer: number): void {
     this.#end = layer;
+  }
+
+  skip(names: RegExp): void {
+    this.#skipped = names;
   }
 
   has(name: string): boolean {
@@ -54,7 +59,10 @@ export class CheckedTake implements Take {
     // embedding as lm_head.
     const after = (name: string) => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1) >= this.#end;
     const harmless = (name: string) =>
-      name.endsWith(".rotary_emb.inv_freq") || (tied && name === "lm_head.weight") || after(name);
+      name.endsWith(".rotary_emb.inv_freq") ||
+      (tied && name === "lm_head.weight") ||
+      after(name) ||
+      this.#skipped?.test(name);
     const extra: string[] = [];
     for (const name of this.#source.names()) if (!this.#used.has(name) && !harmless(name)) extra.push(name);
     if (extra.length > 0) {

@@ -126,7 +126,7 @@ interface SizeRule {
 }
 
 /** The fields of every family. Call it first: fields are displayed in the order of reading. */
-export function commonFields(c: Fields) {
+export function commonFields(c: Fields, { tied = false } = {}) {
   c.keep("model_type", String(c.raw("model_type")));
   c.only("hidden_act", ["silu"]);
   return {
@@ -134,7 +134,7 @@ export function commonFields(c: Fields) {
     depth: c.count("num_hidden_layers"), // L
     vocab: c.size("vocab_size"),
     context: c.size("max_position_embeddings"),
-    tied: c.flag("tie_word_embeddings", false),
+    tied: c.flag("tie_word_embeddings", tied),
   };
 }
 
@@ -151,11 +151,12 @@ export function headFields(c: Fields, hidden: number) {
   return { heads, kvHeads, headDim };
 }
 
-/** Experts of a layer, in one of two spellings, and experts of a token. */
-export function expertFields(c: Fields, field: string, spelling: string) {
+/** Experts of a layer and of a token; each has two spellings, or those of a token have one. */
+export function expertFields(c: Fields, field: string, spelling: string, perTokenSpelling = "") {
   const count = c.count(field, { spelling });
-  const perToken = c.count("num_experts_per_tok");
-  if (perToken > count) c.fail("num_experts_per_tok", `at most ${field} (${count})`);
+  const perToken = c.count("num_experts_per_tok", { spelling: perTokenSpelling });
+  const named = c.has("num_experts_per_tok") ? "num_experts_per_tok" : perTokenSpelling;
+  if (perToken > count) c.fail(named, `at most ${field} (${count})`);
   return { count, perToken };
 }
 

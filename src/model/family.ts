@@ -113,6 +113,8 @@ export interface Take {
   has(name: string): boolean;
   /** Layers from this number on may be in the files: they are not read. */
   skipLayersFrom(layer: number): void;
+  /** Tensors with such names may be in the files: they are not read. */
+  skip(names: RegExp): void;
 }
 
 /** One file of src/model/families. */

@@ -139,6 +139,43 @@ describe("config.json of a Qwen2-MoE", () => {
   });
 });
 
+describe("config.json of an ERNIE 4.5", () => {
+  const { num_local_experts, num_experts_per_tok, rms_norm_eps, rope_theta, ...rest } = MIXTRAL;
+  const own = { model_type: "ernie4_5_moe", moe_num_experts: 8, moe_k: 2, moe_intermediate_size: 40 };
+  const ERNIE = { ...rest, ...own, num_hidden_layers: 6 };
+  const sparse = (change: object) =>
+    readArchitecture({ ...ERNIE, ...change }, "config.json").layers.flatMap(({ experts }, i) => (experts ? [i] : []));
+
+  it("is tied, and has dense layers and shared experts, whatever of it has a default", () => {
+    const a = readArchitecture(ERNIE, "config.json");
+    expect([a.tied, a.eps]).toEqual([true, 1e-5]);
+    const [dense, other] = a.layers;
+    expect([dense!.dense, dense!.experts, dense!.shared]).toEqual([{ intermediate: 96 }, null, null]);
+    expect(other!.shared).toEqual({ intermediate: 80, gated: false });
+    const rule = { ...SOFTMAX, least: 1e-12 };
+    expect(other!.experts).toMatchObject({ count: 8, perToken: 2, intermediate: 40, rule, biased: true });
+    expect(other!.attention.rope).toEqual(defaultRope(5e5, 16));
+    const bare = { ...ERNIE, moe_layer_start_index: 0, intermediate_size: undefined, moe_num_shared_experts: 0 };
+    expect(readArchitecture(bare, "config.json").layers[0]).toMatchObject({ dense: null, shared: null });
+  });
+
+  it("has experts in a range of layers, or one of each interval", () => {
+    expect(sparse({})).toEqual([1, 2, 3, 4, 5]);
+    expect(sparse({ moe_layer_end_index: -1, moe_layer_start_index: 3 })).toEqual([3, 4, 5]);
+    expect(sparse({ moe_layer_end_index: 4, moe_layer_start_index: 2, moe_layer_interval: 2 })).toEqual([3]);
+  });
+
+  it.each<[object, string]>([
+    [{ use_bias: true }, "use_bias: expected false (biases of dense layers and experts are not implemented)"],
+    [{ moe_use_aux_free: false }, "moe_use_aux_free: expected true, found false"],
+    [{ moe_layer_end_index: 6 }, "moe_layer_end_index: expected an integer from 0 to 5, found 6"],
+    [{ moe_layer_end_index: 0 }, "moe_layer_interval: expected a layer with experts from 1 to 0"],
+    [{ moe_k: 9 }, "moe_k: expected at most moe_num_experts (8), found 9"],
+  ])("with %j is refused", (change, message) => {
+    expect(() => readArchitecture({ ...ERNIE, ...change }, "config.json")).toThrow(`config.json: ${message}`);
+  });
+});
+
 describe("config.json of a GLM-4.5", () => {
   const { num_local_experts, ...rest } = MIXTRAL;
   const own = { model_type: "glm4_moe", n_routed_experts: 8, moe_intermediate_size: 40, n_shared_experts: 2 };

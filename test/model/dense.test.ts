@@ -32,6 +32,7 @@ const FOLDERS = [
   { name: "qwen3_moe", sparse: [1] },
   { name: "glm4_moe", sparse: [1, 2] },
   { name: "qwen2_moe", sparse: [0, 2, 3, 4] },
+  { name: "ernie4_5_moe", sparse: [1, 3] },
 ].map((folder) => ({ ...folder, path: inRepo(`test/fixtures/dense/${folder.name}`) }));
 
 const EXACT = { weights: "f32", kv: "f32", activations: "f32", context: 64 } as const;

@@ -27,7 +27,10 @@ interface Case {
 
 const inFamilies = (name: string) => ({ name, ...inShared(`fixtures/families/${name}`) });
 const BIASED = { name: "qwen3_moe-biased", path: inRepo("test/fixtures/qwen3_moe-biased"), skip: null };
-const FOLDERS = [BIASED, ...["qwen3_moe-a", "olmoe-a", "minimax_m2-a", "glm4_moe-a", "qwen2_moe-a"].map(inFamilies)];
+const FOLDERS = [
+  BIASED,
+  ...["qwen3_moe-a", "olmoe-a", "minimax_m2-a", "glm4_moe-a", "qwen2_moe-a", "ernie4_5_moe-a"].map(inFamilies),
+];
 /** With a scaling of RoPE each. */
 const SCALED = ["mixtral-linear-a", "mixtral-llama3-a", "mixtral-yarn-a"].map(inFamilies);
 /** With matrices of four bits, of FP8, and others of four bits, which are the same in memory. */

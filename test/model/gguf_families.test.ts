@@ -118,6 +118,18 @@ const cases: readonly Case[] = [
     }),
   },
   {
+    folder: "ernie4_5_moe-a",
+    architecture: "ernie4_5-moe",
+    keys: (c) => ({
+      "ernie4_5-moe.expert_feed_forward_length": ["u32", c.moe_intermediate_size!],
+      "ernie4_5-moe.expert_shared_count": ["u32", c.moe_num_shared_experts!],
+      // what the converter writes
+      "ernie4_5-moe.expert_shared_feed_forward_length": ["u32", c.intermediate_size! / c.num_key_value_heads!],
+      "ernie4_5-moe.leading_dense_block_count": ["u32", c.moe_layer_start_index!],
+      "ernie4_5-moe.interleave_moe_layer_step": ["u32", c.moe_layer_interval!],
+    }),
+  },
+  {
     folder: "glm4_moe-a",
     architecture: "glm4moe",
     keys: glm4,

@@ -7,6 +7,7 @@ import { CheckedTake } from "../checked_take.ts";
 import { Fields } from "../config.ts";
 import type { Architecture, Family, ModelSources } from "../family.ts";
 import { storedSources } from "../stored.ts";
+import { ernie45Moe } from "./ernie4_5_moe.ts";
 import { glm4Moe } from "./glm4_moe.ts";
 import { minimaxM2 } from "./minimax_m2.ts";
 import { mixtral } from "./mixtral.ts";
@@ -14,7 +15,7 @@ import { olmoe } from "./olmoe.ts";
 import { qwen2Moe } from "./qwen2_moe.ts";
 import { qwen3Moe } from "./qwen3_moe.ts";
 
-const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe, minimaxM2, glm4Moe, qwen2Moe];
+const FAMILIES: readonly Family[] = [mixtral, qwen3Moe, olmoe, minimaxM2, glm4Moe, qwen2Moe, ernie45Moe];
 
 /** The supported values of model_type. */
 export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => types);

@@ -14,11 +14,11 @@ export const olmoe: Family = {
 
   architecture(c) {
     c.only("clip_qkv", [null], "null (clipping is not implemented)");
-    c.only("attention_bias", [false]);
     const { depth, ...common } = commonFields(c);
     const intermediate = c.size("intermediate_size");
     const shape = headFields(c, common.hidden);
     const experts = expertFields(c, "num_experts", "num_local_experts");
+    const biases = c.flag("attention_bias", false) ? (["qkv", "o"] as const) : [];
     const normalize = c.flag("norm_topk_prob", false);
     const eps = c.positive("rms_norm_eps", 1e-5);
     const rope = readRope(c, shape.headDim, 1e4);
@@ -29,7 +29,7 @@ export const olmoe: Family = {
       dense: null,
       shared: null,
     };
-    return { ...common, ...closingFields(c), eps, layers: Array<LayerArchitecture>(depth).fill(layer) };
+    return { ...common, ...closingFields(c), eps, biases, layers: Array<LayerArchitecture>(depth).fill(layer) };
   },
 
   sources: mlpSources,

@@ -152,6 +152,38 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
     },
   },
   {
+    name: "ernie4_5-moe",
+    moe: MLP,
+    // As in the checkpoint, whose RoPE turns neighbours: the family puts them in order.
+    permuted: false,
+    gating: 1,
+    parts: {
+      "exp_probs_b.bias": "mlp.moe_statics.e_score_correction_bias",
+      ...ffnParts("mlp"),
+      ...ffnParts("mlp.shared_experts", "_shexp"),
+    },
+    // The converter's length of shared experts is another number; the count is right.
+    reads: [
+      "expert_shared_count",
+      "expert_shared_feed_forward_length",
+      "leading_dense_block_count",
+      "interleave_moe_layer_step",
+    ],
+    config(keys, { experts }) {
+      keys.only("attention.sliding_window", [0]);
+      keys.only("expert_weights_norm", [true]);
+      return {
+        model_type: "ernie4_5_moe",
+        intermediate_size: keys.size("feed_forward_length"),
+        moe_intermediate_size: keys.size("expert_feed_forward_length"),
+        moe_num_experts: experts,
+        moe_num_shared_experts: keys.count("expert_shared_count"),
+        moe_layer_start_index: keys.count("leading_dense_block_count"),
+        moe_layer_interval: Math.max(1, keys.count("interleave_moe_layer_step")),
+      };
+    },
+  },
+  {
     name: "glm4moe",
     moe: MLP,
     permuted: false,

@@ -1,5 +1,5 @@
-// Between the projection of q, k and v and attention: RMSNorm of q and k run by run, rotary
-// position embedding, and the KV append
+// Between the projection of q, k and v and attention: RMSNorm of q and k run by run, the clip of
+// all three, rotary position embedding, and the KV append
 //
 //   x [T, (H + 2 Hkv) Dh] f32 as q | k | v   q_norm [q_size]   k_norm [k_size] f32
 //   angles [positions, rd / 2] (cos, sin) f32
@@ -20,6 +20,7 @@
 
 override THREADS: u32;
 override NORM: u32;
+override CLIP: u32;
 override APPEND: u32;
 
 struct Params {
@@ -32,6 +33,7 @@ struct Params {
   q_size: u32,
   k_size: u32,
   eps: f32,
+  clip: f32, // CLIP = 1
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -84,6 +86,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       value *= q_norm[first + d];
     } else if (NORM == 1 && is_k) {
       value *= k_norm[first + d];
+    }
+    if (CLIP == 1) {
+      value = clamp(value, -p.clip, p.clip);
     }
     head_values[d] = value;
   }

@@ -113,7 +113,7 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/choose_greedy.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/choose_top.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/qkv_few.wgsl": "matmul, rope and append in one dispatch",
-  "kernels/qkv_turn.wgsl": "qk_norm, rope and append in one dispatch",
+  "kernels/qkv_turn.wgsl": "qk_norm, clip, rope and append in one dispatch",
   "kernels/qkv_vec.wgsl": "rms_norm, matmul, rope and append in one dispatch",
   "kernels/combine.simd.ts": "the plain expert_down adds each expert's weighted result as it goes",
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",

@@ -122,6 +122,8 @@ export interface Attention {
   readonly rope: Rope;
   /** Null: q and k are not normed. */
   readonly qkNorm: QkNorm | null;
+  /** q, k (normed) and v are cut at ±clip before RoPE. Absent: they are not. */
+  readonly clip?: number;
   /**
    * [H]: an unscaled logit for each head that takes part in the softmax without a
    * value. Null: none.
@@ -323,9 +325,9 @@ export interface Ops {
    */
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor;
   /**
-   * Projection, biases added, q and k with the layer's qkNorm and RoPE: [T, (H + 2 Hkv) Dh] as
-   * q | k | v. The rows of `parts` one below the other are those of q, k and v; a part holds whole
-   * heads.
+   * Projection, biases added, q and k with the layer's qkNorm, clip and RoPE: [T, (H + 2 Hkv) Dh]
+   * as q | k | v. The rows of `parts` one below the other are those of q, k and v; a part holds
+   * whole heads.
    */
   qkv(x: Tensor, parts: readonly Matrix[], attention: Attention): Tensor;
   /** Writes k and v of every token to its sequence's block. */

@@ -101,7 +101,8 @@ async function layerOn(ops: Ops, layer: Layer, seed: number) {
   const { heads, kvHeads, headDim, normed, logits } = layer;
   const load = (w: Float32Array) => ops.loadVector(memorySource("vector", w, 1, w.length));
   const sinks = logits ? await load(logits) : null;
-  const turn = (qkv: Float64Array, positions: Uint32Array) => reference.rope(qkv, positions, layer);
+  const turn = (qkv: Float64Array, positions: Uint32Array) =>
+    reference.rope(reference.clip(qkv, layer.clip), positions, layer);
   if (!normed) return { attention: { ...layer, sinks } as Attention, made: turn };
   const [q, k] = [heads, kvHeads].map((n, i) => uniform(normed === "head" ? headDim : n * headDim, seed + i, 2));
   const eps = 1e-2; // so large that it matters
@@ -126,7 +127,7 @@ const CASES: readonly Case[] = [
   [RAGGED, 64, layersOf(4, 2, 16, { window: 16 })],
   [RAGGED, 64, layersOf(4, 2, 16, { window: 7, scale: 0.11 }, { scale: 0.6 })],
   [RAGGED, 64, layersOf(4, 2, 32, { rope: partialRope(16) }, { rope: partialRope(32, 1.3466), window: 9 })],
-  [RAGGED, 64, layersOf(4, 2, 16, { normed: "head" }, { normed: "whole", rope: partialRope(8) })],
+  [RAGGED, 64, layersOf(4, 2, 16, { normed: "head" }, { normed: "whole", rope: partialRope(8), clip: 0.8 })],
   [RAGGED, 64, layersOf(4, 2, 16, { logits: uniform(4, 60, 5) }, { window: 16, logits: uniform(4, 61, 5) })],
   [BLOCK_EDGES, 64, layersOf(4, 2, 16)],
   [BLOCK_EDGES, 60, layersOf(6, 3, 10, { window: 5 })],
@@ -144,7 +145,7 @@ const CASES: readonly Case[] = [
 ].flatMap(([scenario, D, layers]) => (["f32", "f16"] as const).map((kv) => ({ scenario, D, layers, kv }) as Case));
 
 /** What a case's title says of a layer beyond its heads. */
-function titleOf({ headDim, window, scale, rope, normed, logits }: Layer): string {
+function titleOf({ headDim, window, scale, rope, normed, logits, clip }: Layer): string {
   const turned = 2 * rope.inverse.length;
   return [
     `window ${window}`,
@@ -152,6 +153,7 @@ function titleOf({ headDim, window, scale, rope, normed, logits }: Layer): strin
     ...(turned === headDim ? [] : [`${turned} turned`]),
     ...(normed ? [`normed by ${normed}`] : []),
     ...(logits ? ["sinks"] : []),
+    ...(clip ? [`clipped at ${clip}`] : []),
     ...(rope.factor === 1 ? [] : [`factor ${rope.factor}`]),
   ].join(", ");
 }
@@ -168,6 +170,7 @@ export function attentionConformance(ops: () => Ops): void {
         attentionOf(3, 1, 128),
         attentionOf(4, 2, 32, { rope: partialRope(16, 1.3466) }),
         { ...attentionOf(4, 2, 24), normed: "head" } as Layer,
+        { ...attentionOf(8, 2, 16), clip: 0.7 } as Layer,
         { ...attentionOf(3, 1, 6), normed: "whole" } as Layer,
         { ...attentionOf(16, 2, 32), normed: "whole" } as Layer,
       ].flatMap((shape) => AUTOMATIC.map((precision) => ({ shape, precision, ...shape, parts: titleOf(shape) }))),

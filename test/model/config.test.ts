@@ -139,6 +139,21 @@ describe("config.json of a Qwen2-MoE", () => {
   });
 });
 
+describe("config.json of an OLMoE", () => {
+  const { num_local_experts, ...rest } = MIXTRAL;
+  const OLMOE = { ...rest, model_type: "olmoe", num_experts: 8 };
+
+  it("has biases and a clip of q, k and v where it says so", () => {
+    const plain = readArchitecture({ ...OLMOE, clip_qkv: null }, "config.json");
+    expect([plain.biases, "clip" in plain.layers[0]!.attention]).toEqual([[], false]);
+    const a = readArchitecture({ ...OLMOE, clip_qkv: 8, attention_bias: true }, "config.json");
+    expect([a.biases, a.layers[0]!.attention.clip]).toEqual([["qkv", "o"], 8]);
+    expect(() => readArchitecture({ ...OLMOE, clip_qkv: 0 }, "config.json")).toThrow(
+      "clip_qkv: expected a positive number, found 0",
+    );
+  });
+});
+
 describe("config.json of an ERNIE 4.5", () => {
   const { num_local_experts, num_experts_per_tok, rms_norm_eps, rope_theta, ...rest } = MIXTRAL;
   const own = { model_type: "ernie4_5_moe", moe_num_experts: 8, moe_k: 2, moe_intermediate_size: 40 };

@@ -33,6 +33,7 @@ const FOLDERS = [
   { name: "glm4_moe", sparse: [1, 2] },
   { name: "qwen2_moe", sparse: [0, 2, 3, 4] },
   { name: "ernie4_5_moe", sparse: [1, 3] },
+  { name: "olmoe", sparse: [0, 1] },
 ].map((folder) => ({ ...folder, path: inRepo(`test/fixtures/dense/${folder.name}`) }));
 
 const EXACT = { weights: "f32", kv: "f32", activations: "f32", context: 64 } as const;
@@ -111,7 +112,7 @@ describe.each(FOLDERS)("$name", ({ path, sparse }) => {
     expect(sparseLayers(a)).toEqual(sparse);
     const { weights, dense } = footprintOf(sources, keep(FORMATS.f32));
     const bytes = (rows: number, cols: number) => panelLayout(FORMATS.f32, rows, cols).bytes;
-    const [D, F, E, K] = [36, 18, 6, 2];
+    const [D, F, E, K] = [a.hidden, 18, 6, 2];
     expect(weights - dense).toBe(sparse.length * E * (bytes(2 * F, D) + bytes(D, F)));
     const { total, active } = parametersOf(a, sources);
     let values = 0;

@@ -73,6 +73,11 @@ export function qkNorm(
   return y;
 }
 
+/** Values cut at ±limit; absent: as they are. */
+export function clip(x: Float64Array, limit = Number.POSITIVE_INFINITY): Float64Array {
+  return x.map((value) => Math.min(Math.max(value, -limit), limit));
+}
+
 /**
  * RoPE as transformers does it: the angle is rounded to f32, pairs are (i, i + rd/2) of the first
  * rd dimensions of a head. qkv [T, (H + 2 Hkv) Dh]: q and k rotated, v unchanged.

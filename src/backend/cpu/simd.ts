@@ -7,6 +7,7 @@
 // Values of a step are in the home heap. Weights and cached keys may be in others (a WebAssembly
 // memory ends at 4 GiB): a verb that needs them runs there, on a copy of its small inputs.
 
+import { clip } from "../../../kernels/clip.ts";
 import { ropeTable } from "../../../kernels/rope.ts";
 import { route } from "../../../kernels/route.ts";
 import { RequestError } from "../../errors.ts";
@@ -175,7 +176,7 @@ class SimdOps implements Ops {
     return y;
   }
 
-  qkv(x: Tensor, parts: readonly Matrix[], { heads, kvHeads, headDim, rope, qkNorm }: Attention): Tensor {
+  qkv(x: Tensor, parts: readonly Matrix[], { heads, kvHeads, headDim, rope, qkNorm, clip: limit }: Attention): Tensor {
     const { positions } = this.#step();
     const T = positions.length;
     const width = parts.reduce((sum, { rows }) => sum + rows, 0);
@@ -200,6 +201,8 @@ class SimdOps implements Ops {
         norm(qkNorm.q, 0, heads * headDim, qkNorm.eps);
         norm(qkNorm.k, heads * headDim, kvHeads * headDim, qkNorm.eps);
       }
+      // By one thread: no published model is cut.
+      if (limit !== undefined) clip(this.#home.floats.subarray(y.at / 4, y.at / 4 + T * width), limit);
       this.#pool.run("rope", this.#home, T, grain, y.at, width, heads + kvHeads, headDim, pairs, table);
     });
     return y;

@@ -5,6 +5,7 @@ import { add } from "../../../../kernels/add.ts";
 import { addBias } from "../../../../kernels/add_bias.ts";
 import { append } from "../../../../kernels/append.ts";
 import { attention } from "../../../../kernels/attention.ts";
+import { clip } from "../../../../kernels/clip.ts";
 import { embed } from "../../../../kernels/embed.ts";
 import { expertDown } from "../../../../kernels/expert_down.ts";
 import { expertUp } from "../../../../kernels/expert_up.ts";
@@ -194,7 +195,7 @@ class PlainOps implements Ops {
 
   qkv(x: Tensor, parts: readonly Matrix[], attention: Attention): Tensor {
     const { positions } = this.#step();
-    const { heads, kvHeads, headDim, rope: turns, qkNorm: norms } = attention;
+    const { heads, kvHeads, headDim, rope: turns, qkNorm: norms, clip: limit } = attention;
     const width = parts.reduce((sum, { rows }) => sum + rows, 0);
     const y = this.#floats([rowsOf(x), width]);
     let first = 0;
@@ -210,6 +211,7 @@ class PlainOps implements Ops {
       qkNorm(y.data, width, 0, all / q.length, q, norms.eps, 0, rowsOf(x));
       qkNorm(y.data, width, all, (kvHeads * headDim) / k.length, k, norms.eps, 0, rowsOf(x));
     }
+    if (limit !== undefined) clip(y.data, limit);
     const pairs = turns.inverse.length;
     const table = this.#scratch.floats("rope", 2 * positions.length * pairs);
     if (turns !== this.#turned) ropeTable(positions, turns, table);

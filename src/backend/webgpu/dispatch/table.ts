@@ -22,7 +22,7 @@ import type { Variant } from "./shader.ts";
 export type Access = "uniform" | "read" | "write";
 
 /** Params that are f32; all others are u32. */
-export const FLOAT_PARAMS: ReadonlySet<string> = new Set(["eps", "scale", "added", "least", "factor", "jitter"]);
+export const FLOAT_PARAMS: ReadonlySet<string> = new Set("eps clip scale added least factor jitter".split(" "));
 
 export interface KernelLine {
   readonly bindings: Readonly<Record<string, Access>>;
@@ -170,8 +170,8 @@ export const TABLE = {
       keys: "write",
       values: "write",
     },
-    params: ["stride", "block", "heads", "kv_heads", "pairs", "turned", "q_size", "k_size", "eps"],
-    overrides: ["THREADS", "NORM", "APPEND"],
+    params: ["stride", "block", "heads", "kv_heads", "pairs", "turned", "q_size", "k_size", "eps", "clip"],
+    overrides: ["THREADS", "NORM", "CLIP", "APPEND"],
     grid: (n, o) => [o.heads! + 2 * o.kv_heads!, n],
     cost: (n, o, { kv }) => {
       const [turned, written] = [o.heads! + o.kv_heads!, 2 * o.kv_heads! * o.APPEND!];

@@ -86,8 +86,8 @@ export class Products {
   }
 
   /** Whether qkv() can do all of it in one dispatch a part. */
-  fusesQkv(n: number, matrices: readonly GpuMatrix[], { headDim, rope, qkNorm }: Attention): boolean {
-    const usual = 2 * rope.inverse.length === headDim && qkNorm === null;
+  fusesQkv(n: number, matrices: readonly GpuMatrix[], { headDim, rope, qkNorm, clip }: Attention): boolean {
+    const usual = 2 * rope.inverse.length === headDim && qkNorm === null && clip === undefined;
     const whole = matrices.every(({ ranges }) => ranges.every(({ rows }) => rows % headDim === 0));
     return this.#context.tuning.form(n) !== "tile" && whole && headDim % 16 === 0 && usual;
   }

@@ -1,4 +1,5 @@
-// Between the products q | k | v and attention: norms of q and k, RoPE, the append to the cache.
+// Between the products q | k | v and attention: norms of q and k, the clip of all three, RoPE, the
+// append to the cache.
 
 import type { Attention, KvStore } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
@@ -13,11 +14,11 @@ export interface Cache {
   readonly values: Buffer;
 }
 
-/** y of the products x = q | k | v: norms, RoPE and, with `cache`, the append. */
+/** y of the products x = q | k | v: norms, clip, RoPE and, with `cache`, the append. */
 export function turn(
   context: RoundingContext,
   x: Buffer,
-  { heads, kvHeads, headDim, rope, qkNorm }: Attention,
+  { heads, kvHeads, headDim, rope, qkNorm, clip }: Attention,
   y: GpuTensor,
   cache: Cache | null,
 ): void {
@@ -39,10 +40,12 @@ export function turn(
         q_size: q?.size ?? 1,
         k_size: k?.size ?? 1,
         eps: qkNorm?.eps ?? 0,
+        clip: clip ?? 0,
       },
       overrides: {
         THREADS: (q?.size ?? 0) > 256 ? 256 : 64,
         NORM: Number(qkNorm !== null),
+        CLIP: Number(clip !== undefined),
         APPEND: Number(cache !== null),
       },
       buffers: {

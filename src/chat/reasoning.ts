@@ -35,8 +35,8 @@ export function marksOf(template: string): ReasoningMarks | null {
     ...THINK,
     // GLM-4.5 and 4.6.
     ...(/<\|assistant\|>[\s\S]*\\n<think>/.test(template) && { lead: "\n" }),
-    // Granite 3.3.
-    ...(template.includes("<response></response>") && { answer: { open: "<response>", close: "</response>" } }),
+    // Granite 3.3, ERNIE 4.5.
+    ...(template.includes("<response>") && { answer: { open: "<response>", close: "</response>" } }),
   };
 }
 
@@ -99,6 +99,8 @@ class ReasoningParser implements ReplyParser {
   #opens = true;
   /** The mark that ends the answer, where one began it; "" where not. */
   #end = "";
+  /** Whether white space that comes next is dropped: behind one of the answer's marks. */
+  #blank = false;
 
   constructor(inner: ReplyParser, marks: ReasoningMarks, start: ReasoningStart, tokenizer: Tokenizer) {
     this.#inner = inner;
@@ -210,8 +212,8 @@ class ReasoningParser implements ReplyParser {
     if (answer && !control && this.#held.length < answer.open.length && answer.open.startsWith(this.#held))
       return events;
     if (answer && this.#held.startsWith(answer.open)) {
-      this.#held = this.#held.slice(answer.open.length).trimStart();
-      this.#end = answer.close;
+      this.#held = this.#held.slice(answer.open.length);
+      [this.#end, this.#blank] = [answer.close, true];
     }
     return this.#rest(ids, events);
   }
@@ -225,16 +227,22 @@ class ReasoningParser implements ReplyParser {
     return events;
   }
 
-  /** Passes the answer on, without the mark that ends it. */
+  /** Passes the answer on, without the mark that ends it and the white space around that. */
   #answer(text: string, ids: readonly number[]): ReplyEvent[] {
-    if (this.#end === "") return this.#inner.push(text, ids);
-    this.#held += text;
+    const own = this.#blank ? text.trimStart() : text;
+    if (own !== "") this.#blank = false;
+    if (this.#end === "") return this.#inner.push(own, ids);
+    this.#held += own;
     const at = this.#held.indexOf(this.#end);
     const sure = at < 0 ? this.#held.length - beginnings(this.#held, [this.#end]) : at;
-    const shown = this.#held.slice(0, sure);
-    this.#held = at < 0 ? this.#held.slice(sure) : this.#held.slice(at + this.#end.length);
-    if (at >= 0) this.#end = "";
-    return this.#inner.push(shown, ids);
+    const shown = this.#held.slice(0, sure).trimEnd();
+    if (at < 0) {
+      this.#held = this.#held.slice(shown.length);
+      return this.#inner.push(shown, ids);
+    }
+    const rest = this.#held.slice(at + this.#end.length);
+    [this.#held, this.#end, this.#blank] = ["", "", true];
+    return [...this.#inner.push(shown, []), ...this.#answer(rest, ids)];
   }
 
   #emit(text: string, events: ReplyEvent[]): void {

@@ -23,6 +23,8 @@ export interface TaggedSyntax {
     readonly close: string;
     /** Whether both marks belong to the body: the model left out those around it. */
     readonly within?: true;
+    /** What ends each of several calls in the body. */
+    readonly each?: string;
   }[];
   /** Marks inside of bodies. */
   readonly inner?: readonly string[];
@@ -78,13 +80,22 @@ class TaggedParser implements ReplyParser {
     const held = open === null ? this.#between(this.#held) : this.#held;
     this.#held = "";
     this.#open = null;
-    if (open !== null) {
+    if (open !== null && cut) this.#cutOff(open, held);
+    else if (open !== null) {
       const read = this.#syntax.read(held);
-      if (Array.isArray(read) && !cut) this.#report(read);
-      else if (cut || this.#options.required) this.#events.push({ type: "cut" });
+      if (Array.isArray(read)) this.#report(read);
+      else if (this.#options.required) this.#events.push({ type: "cut" });
       else this.#fail("the answer ends within a call", open.within ? held : open.mark + held);
     } else if (held.trim() !== "" || this.#calls === 0) this.#emitText(held);
     return this.#flush();
+  }
+
+  /** The limit came within a body: calls that are whole by then count. */
+  #cutOff({ each }: TaggedSyntax["opens"][number], held: string): void {
+    const last = each === undefined ? -1 : held.lastIndexOf(each);
+    const read = last < 0 ? [] : this.#syntax.read(held.slice(0, last + each!.length));
+    if (Array.isArray(read)) this.#report(read);
+    this.#events.push({ type: "cut" });
   }
 
   /** Gives out text that no call follows; true once a call has begun. */

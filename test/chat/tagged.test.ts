@@ -150,6 +150,14 @@ describe("calls between tags", () => {
     expect(everyCut(style, `So. ${answer}`, { cut: true })).toEqual({ text: "So.", calls: [], others: ["cut"] });
   });
 
+  it("calls that were whole when the limit came are calls", () => {
+    const now = '<invoke name="now">\n</invoke>\n';
+    for (const rest of [now, `${now}<invoke name="weather">\n<parameter name="city">Pa`]) {
+      const found = everyCut("minimax", `<minimax:tool_call>\n${now}${rest}`, { cut: true });
+      expect(found).toEqual({ text: "", calls: Array(2).fill(["now", {}]), others: ["cut"] });
+    }
+  });
+
   it.each<[Name, string]>([
     ["json", "<tool_call>\nweather, please\n</tool_call>"],
     ["json", '<tool_call>{"name": "weather", "arguments": []}</tool_call>'],

@@ -40,7 +40,7 @@ export function deepseekCalls(fenced: boolean, showsTools = true): CallStyle {
       createTaggedParser(
         {
           opens: [
-            { mark: CALLS, close: CALLS_END },
+            { mark: CALLS, close: CALLS_END, each: CALL_END },
             // Sometimes the outer mark is left out.
             { mark: CALL, close: CALL_END, within: true },
           ],

@@ -18,7 +18,11 @@ export const minimax: CallStyle = {
   prompt: (messages, options) => ({ messages, options }),
   parser: (options) =>
     createTaggedParser(
-      { opens: [{ mark: OPEN, close: CLOSE }], stray: [CLOSE], read: (body) => read(body, options.parameters) },
+      {
+        opens: [{ mark: OPEN, close: CLOSE, each: "</invoke>" }],
+        stray: [CLOSE],
+        read: (body) => read(body, options.parameters),
+      },
       options,
     ),
   grammar: (tools, choice, parallel) =>

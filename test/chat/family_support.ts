@@ -15,7 +15,8 @@ const json = JSON.parse(TALES_JSON) as { added_tokens: object[] };
  * alone are part of the text, all others are control tokens.
  */
 export function markedFiles(template: string) {
-  const found = template.match(/<\|[a-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|<\/?think>|<\/?tool_call>/g) ?? [];
+  const all = template.includes("tool_list") ? `${template}<|tool_call_start|><|tool_call_end|>` : template;
+  const found = all.match(/<\|[a-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|<\/?think>|<\/?tool_call>/g) ?? [];
   const marks = [...new Set(found)];
   const added = marks.map((content, i) => ({
     id: 4096 + i,
@@ -74,3 +75,14 @@ export const GRANITE = `{% if tools %}{{ tools | tojson }}<|tool_call|>{% endif 
 export const CODER = QWEN.replace('{"arguments": {}}', "<function=f><parameter=p>");
 /** DeepSeek's R1 and V3. */
 export const R1 = DEEPSEEK.replace("+ c.function.arg", "+ '\\n```json\\n' + c.function.arg");
+/** LFM2, whose template leaves calls out of earlier messages. */
+export const LFM2 = `{% if tools %}<|tool_list_start|>{{ tools | tojson }}<|tool_list_end|>{% endif %}
+{%- for m in messages %}<|im_start|>{{ m.role }}
+{{ m.content }}<|im_end|>
+{% endfor %}<|im_start|>assistant
+`;
+/** MiniMax-M2. */
+export const MINIMAX = `{% if tools %}{{ tools | tojson }}<minimax:tool_call></minimax:tool_call>{% endif %}
+{%- for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[ai]
+<think>
+{# </think> #}`;

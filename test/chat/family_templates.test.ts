@@ -3,7 +3,8 @@
 
 import { describe, expect, it } from "vitest";
 import type { ChatMessage, ToolDefinition } from "../../src/chat/types.ts";
-import { CODER, chatOf, D, DEEPSEEK, GLM, GLM_LINES, GRANITE, HARMONY, QWEN, R1 } from "./family_support.ts";
+import * as families from "./family_support.ts";
+import { chatOf, D } from "./family_support.ts";
 
 const user = (content: string): ChatMessage => ({ role: "user", content });
 const tools: readonly ToolDefinition[] = [{ name: "now", description: "The time.", parameters: { type: "object" } }];
@@ -16,24 +17,26 @@ const result: ChatMessage = { role: "tool", toolCallId: "abcdefghi", content: "n
 
 describe("chat templates of families", () => {
   it.each([
-    ["Qwen3", QWEN, "qwen-json", ["</s>", "<|im_end|>"]],
-    ["Qwen3-Coder", CODER, "qwen-xml", ["</s>", "<|im_end|>"]],
-    ["GLM-4.7", GLM, "glm-compact", ["</s>", "<|user|>", "<|observation|>"]],
-    ["GLM-4.6", GLM_LINES, "glm", ["</s>"]],
-    ["DeepSeek V3.1", DEEPSEEK, "deepseek", ["</s>", D("end of sentence")]],
-    ["DeepSeek R1", R1, "deepseek-fenced", ["</s>", D("end of sentence")]],
-    ["gpt-oss", HARMONY, "harmony", ["</s>", "<|return|>", "<|call|>"]],
-    ["Granite", GRANITE, "granite", ["</s>", "<|end_of_text|>"]],
+    ["Qwen3", families.QWEN, "qwen-json", ["</s>", "<|im_end|>"]],
+    ["Qwen3-Coder", families.CODER, "qwen-xml", ["</s>", "<|im_end|>"]],
+    ["GLM-4.7", families.GLM, "glm-compact", ["</s>", "<|user|>", "<|observation|>"]],
+    ["GLM-4.6", families.GLM_LINES, "glm", ["</s>"]],
+    ["DeepSeek V3.1", families.DEEPSEEK, "deepseek", ["</s>", D("end of sentence")]],
+    ["DeepSeek R1", families.R1, "deepseek-fenced", ["</s>", D("end of sentence")]],
+    ["gpt-oss", families.HARMONY, "harmony", ["</s>", "<|return|>", "<|call|>"]],
+    ["MiniMax-M2", families.MINIMAX, "minimax", ["</s>"]],
+    ["LFM2", families.LFM2, "lfm2", ["</s>", "<|im_end|>"]],
+    ["Granite", families.GRANITE, "granite", ["</s>", "<|end_of_text|>"]],
   ])("%s: the style of calls and the ends of answers", async (_, template, style, ends) => {
     const { chat, stops } = await chatOf(template);
     expect([chat.callStyle, stops]).toEqual([style, ends]);
   });
 
   it.each([
-    ["Qwen3", QWEN, { start: {}, on: {}, off: { start: "closed" } }],
-    ["GLM-4.7", GLM, { start: { start: "open" }, on: { start: "open" }, off: { start: "closed" } }],
-    ["GLM-4.6", GLM_LINES, { start: { lead: "\n" }, on: { lead: "\n" }, off: { start: "closed" } }],
-    ["DeepSeek", DEEPSEEK, { start: { start: "closed" }, on: { start: "open" }, off: { start: "closed" } }],
+    ["Qwen3", families.QWEN, { start: {}, on: {}, off: { start: "closed" } }],
+    ["GLM-4.7", families.GLM, { start: { start: "open" }, on: { start: "open" }, off: { start: "closed" } }],
+    ["GLM-4.6", families.GLM_LINES, { start: { lead: "\n" }, on: { lead: "\n" }, off: { start: "closed" } }],
+    ["DeepSeek", families.DEEPSEEK, { start: { start: "closed" }, on: { start: "open" }, off: { start: "closed" } }],
   ] as const)("%s: the switch of reasoning, and what it leaves open", async (_, template, wanted) => {
     const { chat } = await chatOf(template);
     for (const [name, enabled] of [
@@ -50,7 +53,7 @@ describe("chat templates of families", () => {
   });
 
   it("gpt-oss: effort is a word of its system message, in its own levels", async () => {
-    const { chat, prompt } = await chatOf(HARMONY);
+    const { chat, prompt } = await chatOf(families.HARMONY);
     const effortOf = (effort?: string): string | undefined =>
       /Reasoning: (\w+)/.exec(prompt([user("Hi")], effort === undefined ? {} : { reasoning: { effort } }))?.[1];
     expect([undefined, "high", "low", "minimal", "xhigh", "none"].map(effortOf)).toEqual([
@@ -68,7 +71,7 @@ describe("chat templates of families", () => {
   });
 
   it("DeepSeek: tools that the template does not show are in the system prompt; arguments are texts", async () => {
-    const { prompt } = await chatOf(DEEPSEEK);
+    const { prompt } = await chatOf(families.DEEPSEEK);
     const text = prompt([{ role: "system", content: "Be brief." }, user("Hi"), call, result], { tools });
     expect(text).toMatch(/^Be brief\.\n\n## Tools[\s\S]*### now\nDescription: The time\.[\s\S]*\{"type": "object"\}/);
     expect(text).toContain(
@@ -92,8 +95,17 @@ describe("chat templates of families", () => {
     expect(prompt([user("Hi"), call, result], { tools })).toContain('Hi{"zone": "CET"}noon');
   });
 
+  it("LFM2: calls that the template leaves out are in the text, as Python writes them", async () => {
+    const { prompt } = await chatOf(families.LFM2);
+    const text = '{"a": "b\\"c", "n": 1.0, "on": true, "of": [null, {"x": false}]}';
+    const mixed: ChatMessage = { role: "assistant", toolCalls: [{ id: "abcdefghi", name: "now", arguments: text }] };
+    expect(prompt([user("Hi"), mixed, result], { tools })).toContain(
+      'now(a="b\\"c", n=1.0, on=True, of=[None, {"x": False}])',
+    );
+  });
+
   it("reasoning goes back to the template, with the conversation", async () => {
-    const { prompt } = await chatOf(QWEN);
+    const { prompt } = await chatOf(families.QWEN);
     const before: ChatMessage = { role: "assistant", reasoning: "A greeting.", content: "Hello" };
     expect(prompt([user("Hi"), before, user("?")])).toContain("<think>A greeting.</think>Hello<|im_end|>");
   });

@@ -5,7 +5,8 @@
 import { describe, expect, it } from "vitest";
 import type { ReplyEvent } from "../../src/chat/reply.ts";
 import type { ToolDefinition } from "../../src/chat/types.ts";
-import { CODER, chatOf, D, DEEPSEEK, GLM, GLM_LINES, GRANITE, HARMONY, QWEN, R1 } from "./family_support.ts";
+import * as families from "./family_support.ts";
+import { chatOf, D } from "./family_support.ts";
 
 const tools: readonly ToolDefinition[] = [
   {
@@ -25,7 +26,7 @@ const [CALL, CALL_END, SEP] = [D("tool call begin"), D("tool call end"), D("tool
 const MARK =
   /(<\|[a-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|<\/?think>|<\/?tool_call>|<\/?arg_key>|<\/?arg_value>|<\/?response>)/;
 /** Qwen3.5 and 3.6. */
-const OPENED = `${CODER.replace("{% if enable_thinking is defined and not enable_thinking %}", "{% if false %}")}<think>\n`;
+const OPENED = `${families.CODER.replace("{% if enable_thinking is defined and not enable_thinking %}", "{% if false %}")}<think>\n`;
 interface Wanted {
   readonly reasoning?: string;
   readonly text?: string;
@@ -41,22 +42,28 @@ const CODE = 'def f(a):\n    return a < 2\n\nprint(f("x"))';
 const CASES: readonly Case[] = [
   [
     "Qwen3 thinks and calls twice",
-    QWEN,
+    families.QWEN,
     null,
     `<think>\nBoth, "Oslo" first.\n\nThen 2 < 3.\n</think>\n\n${J('{"city": "Oslo"}')}\n${J('{"city": "Oslo", "days": 3}')}<|im_end|>`,
     { reasoning: 'Both, "Oslo" first.\n\nThen 2 < 3.', calls: [OSLO, THREE] },
   ],
-  ["Qwen3, thinking off", QWEN, false, `I look.\n${J('{"city": "Oslo"}')}`, { text: "I look.", calls: [OSLO] }],
+  [
+    "Qwen3, thinking off",
+    families.QWEN,
+    false,
+    `I look.\n${J('{"city": "Oslo"}')}`,
+    { text: "I look.", calls: [OSLO] },
+  ],
   [
     "Qwen3-Coder writes code",
-    CODER,
+    families.CODER,
     null,
     `I run it.\n<tool_call>\n<function=python>\n<parameter=code>\n${CODE}\n</parameter>\n</function>\n</tool_call>`,
     { text: "I run it.", calls: [["python", { code: CODE }]] },
   ],
   [
     "Qwen3-Coder leaves the opening out, and types are the schema's",
-    CODER,
+    families.CODER,
     null,
     '<function=weather>\n<parameter=city>\n12\n</parameter>\n<parameter=days>\n3\n</parameter>\n<parameter=units>\n["C"]\n</parameter>\n</function>\n</tool_call>',
     { calls: [["weather", { city: "12", days: 3, units: ["C"] }]] },
@@ -81,91 +88,112 @@ const CASES: readonly Case[] = [
   ["Qwen3.5 stops thinking at once", OPENED, null, "</think>\n\nYes.", { text: "Yes." }],
   [
     "GLM-4.6 begins a line",
-    GLM_LINES,
+    families.GLM_LINES,
     null,
     "\n<think>Look it up.</think>\nI look.\n<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>",
     { reasoning: "Look it up.", text: "I look.", calls: [THREE] },
   ],
   [
     "GLM-4.7, all in one line",
-    GLM,
+    families.GLM,
     true,
     "Two.</think><tool_call>weather<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call><tool_call>now</tool_call>",
     { reasoning: "Two.", calls: [OSLO, ["now", {}]] },
   ],
-  ["GLM-4.7, thinking off", GLM, false, "Just so.", { text: "Just so." }],
+  ["GLM-4.7, thinking off", families.GLM, false, "Just so.", { text: "Just so." }],
   [
     "DeepSeek V3.1 thinks, speaks and calls twice",
-    DEEPSEEK,
+    families.DEEPSEEK,
     true,
     `Both.</think>I look.${CALLS}${CALL}weather${SEP}{"city": "Oslo"}${CALL_END}${CALL}now${SEP}{}${CALL_END}${CALLS_END}`,
     { reasoning: "Both.", text: "I look.", calls: [OSLO, ["now", {}]] },
   ],
-  ["DeepSeek V3.1, thinking off", DEEPSEEK, null, "Yes.", { text: "Yes." }],
+  ["DeepSeek V3.1, thinking off", families.DEEPSEEK, null, "Yes.", { text: "Yes." }],
   [
     "DeepSeek R1 fences arguments, here without a line behind them",
-    R1,
+    families.R1,
     true,
     `Hm.\n</think>\n\n${CALLS}${CALL}function${SEP}weather\n\`\`\`json\n{"city": "Oslo"}\`\`\`${CALL_END}\n${CALL}function${SEP}now\n\`\`\`json\n{}\n\`\`\`${CALL_END}${CALLS_END}`,
     { reasoning: "Hm.", calls: [OSLO, ["now", {}]] },
   ],
   [
     "gpt-oss thinks and answers",
-    HARMONY,
+    families.HARMONY,
     null,
     "<|channel|>analysis<|message|>Simple.<|end|><|start|>assistant<|channel|>final<|message|>2 + 2 = 4.<|return|>",
     { reasoning: "Simple.", text: "2 + 2 = 4." },
   ],
   [
     "gpt-oss plans aloud, then calls",
-    HARMONY,
+    families.HARMONY,
     null,
     '<|channel|>analysis<|message|>A file.<|end|><|start|>assistant<|channel|>commentary<|message|>**Plan**:\n1. Look<|end|><|start|>assistant<|channel|>commentary to=functions.weather<|constrain|>json<|message|>{"city": "Oslo"}<|call|>',
     { reasoning: "A file.", text: "**Plan**:\n1. Look", calls: [OSLO] },
   ],
   [
     "gpt-oss names the recipient in front of the channel, here analysis",
-    HARMONY,
+    families.HARMONY,
     null,
     '<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant to=functions.weather<|channel|>analysis <|constrain|>json<|message|>{"city": "Oslo"}',
     { reasoning: "Hm.", calls: [OSLO] },
   ],
   [
     "gpt-oss writes code for another type, and ends with <|end|>",
-    HARMONY,
+    families.HARMONY,
     null,
     '<|channel|>commentary to=weather code<|message|>{"city": "Oslo", "days": 3}<|end|>',
     { calls: [THREE] },
   ],
   [
     "gpt-oss begins a header twice",
-    HARMONY,
+    families.HARMONY,
     null,
     "<|channel|>commentary to=assistant<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=assistant<|channel|>final<|message|>Yes.",
     { reasoning: "Hm.", text: "Yes." },
   ],
   [
     "gpt-oss answers in a format",
-    HARMONY,
+    families.HARMONY,
     null,
     '<|channel|>final <|constrain|>json<|message|>{"a": "<b>"}<|return|>',
     { text: '{"a": "<b>"}' },
   ],
   [
     "Granite 3.1 calls",
-    GRANITE,
+    families.GRANITE,
     null,
     '<|tool_call|>[{"name": "weather", "arguments": {"city": "Oslo"}}, {"name": "now", "arguments": {}}]<|end_of_text|>',
     { calls: [OSLO, ["now", {}]] },
   ],
   [
     "Granite 3.3 marks its thoughts and its answer",
-    GRANITE,
+    families.GRANITE,
     true,
     "<think>A < b.</think>\n<response>So <b> it is.</response>",
     { reasoning: "A < b.", text: "So <b> it is." },
   ],
-  ["Granite 3.3 without marks", GRANITE, true, "It is 4 </response>.", { text: "It is 4 </response>." }],
+  [
+    "ERNIE 4.5 in lines of their own, with a call behind them",
+    `${families.QWEN}{# <response> #}`,
+    null,
+    `<think>\nHm.\n</think>\n\n<response>\nI look,\n\nnow.\n</response>\n${J('{"city": "Oslo"}')}\n`,
+    { reasoning: "Hm.", text: "I look,\n\nnow.", calls: [OSLO] },
+  ],
+  [
+    "LFM2 writes Python, and a text behind it",
+    families.LFM2,
+    null,
+    "I look. <|tool_call_start|>[weather(city='Oslo', days=3), now()]<|tool_call_end|>Both are asked.<|im_end|>",
+    { text: "I look.Both are asked.", calls: [THREE, ["now", {}]] },
+  ],
+  [
+    "MiniMax-M2 thinks in a block that its template opened",
+    families.MINIMAX,
+    null,
+    'Two.\n</think>\n\n<minimax:tool_call>\n<invoke name="weather">\n<parameter name="city">Oslo</parameter>\n</invoke>\n<invoke name="now">\n</invoke>\n</minimax:tool_call>',
+    { reasoning: "Two.", calls: [OSLO, ["now", {}]] },
+  ],
+  ["Granite 3.3 without marks", families.GRANITE, true, "It is 4 </response>.", { text: "It is 4 </response>." }],
 ];
 
 describe("transcripts", () => {

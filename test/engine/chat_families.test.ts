@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ChatEvent, ChatOptions, ToolDefinition } from "../../src/engine/chat_api.ts";
 import type { Model } from "../../src/engine/model.ts";
 import { open } from "../../src/index.ts";
-import { CODER, DEEPSEEK, GLM, GLM_LINES, GRANITE, HARMONY, markedFiles, QWEN, R1 } from "../chat/family_support.ts";
+import * as families from "../chat/family_support.ts";
+import { markedFiles } from "../chat/family_support.ts";
 import { writeTinyFolder } from "../support/tiny_folder.ts";
 
 const tools: readonly ToolDefinition[] = [
@@ -37,14 +38,16 @@ const schema = {
 };
 
 describe.each([
-  ["Qwen3", QWEN, true],
-  ["Qwen3-Coder", CODER, true],
-  ["GLM-4.7", GLM, true],
-  ["GLM-4.6", GLM_LINES, true],
-  ["DeepSeek V3.1", DEEPSEEK, true],
-  ["DeepSeek R1", R1, true],
-  ["gpt-oss", HARMONY, false],
-  ["Granite", GRANITE, true],
+  ["Qwen3", families.QWEN, true],
+  ["Qwen3-Coder", families.CODER, true],
+  ["GLM-4.7", families.GLM, true],
+  ["GLM-4.6", families.GLM_LINES, true],
+  ["DeepSeek V3.1", families.DEEPSEEK, true],
+  ["DeepSeek R1", families.R1, true],
+  ["gpt-oss", families.HARMONY, false],
+  ["MiniMax-M2", families.MINIMAX, true],
+  ["LFM2", families.LFM2, true],
+  ["Granite", families.GRANITE, true],
 ] as const)("%s", (_, template, parallel) => {
   let model: Model;
   let folder: ReturnType<typeof writeTinyFolder>;

@@ -5,6 +5,7 @@ import { glmStyle } from "./glm.ts";
 import { graniteStyle } from "./granite.ts";
 import { harmonyStyle } from "./harmony.ts";
 import { jsonStyle } from "./json.ts";
+import { lfm2Style } from "./lfm2.ts";
 import { minimaxStyle } from "./minimax.ts";
 import { mistralStyle } from "./mistral.ts";
 import { qwenJsonStyle } from "./qwen_json.ts";
@@ -18,6 +19,7 @@ const STYLES: readonly ((model: ModelTraits) => CallStyle | null)[] = [
   deepseekStyle,
   graniteStyle,
   minimaxStyle,
+  lfm2Style,
   glmStyle,
   qwenXmlStyle,
   qwenJsonStyle,

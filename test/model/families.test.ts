@@ -64,8 +64,8 @@ async function greedyOf(model: Model, prompt: readonly number[], count: number):
 }
 
 /**
- * The folder with its experts in transformers v5's fused layout, F32, and config.json as
- * v5 writes it.
+ * The folder with its experts in transformers v5's fused layout, F32, and names and config.json as
+ * v5 writes them.
  */
 async function fused(path: string): Promise<string> {
   const folder = await openFolder(await nodeFiles(path));
@@ -79,11 +79,13 @@ async function fused(path: string): Promise<string> {
   };
   const EXPERT = /^(.*\.experts\.)(\d+)\.(gate_proj|up_proj|down_proj|w1|w2|w3)\.weight$/;
   const ROLES: Readonly<Record<string, string>> = { w1: "gate", w3: "up", w2: "down" };
+  const renamed = (name: string) =>
+    name.replace(".block_sparse_moe.", ".mlp.").replace(".mlp.moe_statics.", ".mlp.gate.moe_statics.");
   const stacks = new Map<string, Map<number, Record<string, Float32Array>>>();
   for (const name of source.names()) {
     const [, prefix, e, matrix] = EXPERT.exec(name) ?? [];
     if (!prefix || !e || !matrix)
-      tensors[name] = { dtype: "F32", shape: [...source.shape(name)], data: await read(name) };
+      tensors[renamed(name)] = { dtype: "F32", shape: [...source.shape(name)], data: await read(name) };
     else {
       const stack = stacks.get(prefix) ?? new Map<number, Record<string, Float32Array>>();
       stack.set(Number(e), {
@@ -100,8 +102,12 @@ async function fused(path: string): Promise<string> {
     const joined = (part: (e: Record<string, Float32Array>) => Float32Array[]) =>
       Float32Array.from(all.flatMap((e) => part(e).flatMap((values) => [...values])));
     const up = joined((e) => [e.gate!, e.up!]);
-    tensors[`${prefix}gate_up_proj`] = { dtype: "F32", shape: [all.length, 2 * F, D], data: up };
-    tensors[`${prefix}down_proj`] = { dtype: "F32", shape: [all.length, D, F], data: joined((e) => [e.down!]) };
+    tensors[renamed(`${prefix}gate_up_proj`)] = { dtype: "F32", shape: [all.length, 2 * F, D], data: up };
+    tensors[renamed(`${prefix}down_proj`)] = {
+      dtype: "F32",
+      shape: [all.length, D, F],
+      data: joined((e) => [e.down!]),
+    };
   }
   await folder.close();
   const to = temporary();

@@ -8,8 +8,11 @@ import type { Activation } from "../tensor/activation.ts";
 import type { Format } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
-import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
+import type { ExpertSource, MatrixSource, Tensor, Vector } from "../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
+import type { RecurrentVerbs, StateStore } from "./recurrent.ts";
+
+export type { Vector } from "../tensor/types.ts";
 
 /** A weight matrix [rows, cols] on the backend; y = x · Wᵀ + b with its source's bias. */
 export interface Matrix {
@@ -18,12 +21,6 @@ export interface Matrix {
   readonly cols: number;
   readonly format: Format;
   /** Of the matrix and its bias. */
-  readonly bytes: number;
-}
-
-/** A weight vector [size] on the backend, always f32 (norms). */
-export interface Vector {
-  readonly size: number;
   readonly bytes: number;
 }
 
@@ -136,6 +133,8 @@ export interface KvGeometry {
   readonly layers: number; // L
   readonly kvHeads: number; // Hkv
   readonly headDim: number; // Dh
+  /** Values of each state of a sequence (recurrent.ts); absent: the model has none. */
+  readonly states?: readonly number[];
 }
 
 /**
@@ -151,6 +150,8 @@ export interface KvStore {
   readonly maxBlocks?: number;
   /** Bytes of one block over all layers, K and V. */
   readonly blockBytes: number;
+  /** Beside keys and values, where the geometry has any; closed with them. */
+  readonly states?: StateStore;
   /**
    * Ensures that block ids below `blocks` exist; keeps the contents of existing ones.
    * Only between steps.
@@ -184,6 +185,8 @@ export interface Batch {
   readonly positions: Uint32Array; // [T]
   readonly sequence: Uint32Array; // [T], index into tables
   readonly tables: readonly Uint32Array[]; // [B] block ids of each sequence, in order of position
+  /** [B] the slot of each sequence's states; absent: the model has none. */
+  readonly states?: Uint32Array;
   /** Rows of the batch with logits, ascending. Empty for a prompt chunk that is not the last. */
   readonly outputs: Uint32Array; // [R]
   /** The chooser of each output row's next token; only for a step that ends with choose(). */
@@ -363,6 +366,8 @@ export interface Ops {
    * @throws DeviceError if the device was lost or rejected a command.
    */
   read(x: Tensor): Promise<Float32Array>;
+  /** The verbs of layers with states; absent: this backend cannot run such models. */
+  readonly recurrent?: RecurrentVerbs;
   /** Chooses tokens on the backend; present if reading logits back is expensive. */
   readonly choosing?: Choosing;
 

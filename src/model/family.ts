@@ -4,6 +4,7 @@
 import type { Attention, KvGeometry } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
 import type { Activation } from "../tensor/activation.ts";
+import type { DeltaShape } from "../tensor/delta_shape.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import type { Fields, ModelConfig } from "./config.ts";
@@ -11,7 +12,15 @@ import type { StoredFormats } from "./stored_formats.ts";
 
 /** One layer, before its weights are loaded. */
 export interface LayerArchitecture {
-  readonly attention: Omit<Attention, "qkNorm" | "sinks">;
+  /** Null: the layer has `recurrence` in place of attention, and no keys and values. */
+  readonly attention: Omit<Attention, "qkNorm" | "sinks"> | null;
+  /** Absent: the layer has attention. */
+  readonly recurrence?: Recurrence;
+  /**
+   * Whether the result of attention, or of the delta rule, is gated: times sigmoid of a product of
+   * the layer's input, or normed and times its silu. Absent: no.
+   */
+  readonly gated?: boolean;
   /**
    * RMS norms of q and k between projection and RoPE: over each head, over all heads
    * together, or none.
@@ -39,6 +48,13 @@ export interface LayerArchitecture {
    */
   readonly shared: { readonly intermediate: number; readonly gated: boolean } | null;
 }
+
+/** What a layer does in place of attention, over a state of fixed size. */
+export type Recurrence =
+  /** A convolution over `taps` positions of q, k and v, then the gated delta rule. */
+  | { readonly kind: "delta"; readonly taps: number; readonly shape: DeltaShape }
+  /** C ⊙ conv(B ⊙ x), of D channels. */
+  | { readonly kind: "conv"; readonly taps: number };
 
 /** How a model's layers choose experts. */
 export type Routing = NonNullable<LayerArchitecture["experts"]>;
@@ -71,11 +87,31 @@ export interface FfnSource extends ExpertSource {
   readonly gate: MatrixSource | null;
 }
 
+/** The vectors of a layer's recurrence, and its gates, which stay f32. */
+export interface RecurrenceSources {
+  /** [taps, C], the oldest position's first. */
+  readonly conv: MatrixSource;
+  /** Of the delta rule. */
+  readonly delta?: {
+    /** [2 Hv, D]: the rows of b, then of a. */
+    readonly gates: MatrixSource;
+    readonly aLog: MatrixSource; // [Hv]
+    readonly dtBias: MatrixSource; // [Hv]
+    /** [dv]: of its result, before the gate. */
+    readonly norm: MatrixSource;
+  };
+}
+
 /** The sources of one layer's tensors. */
 export interface LayerSources {
   readonly attnNorm: MatrixSource;
-  /** q, k and v; or one matrix of their rows. */
+  /**
+   * q, k and v; or one matrix of their rows. Of a short convolution: one of the rows of B, C and x.
+   */
   readonly qkv: readonly MatrixSource[];
+  /** [H Dh, D], or [Hv dv, D]: of `gated` layers. */
+  readonly outGate?: MatrixSource;
+  readonly recurrence?: RecurrenceSources;
   readonly qkNorm: { readonly q: MatrixSource; readonly k: MatrixSource } | null;
   readonly wo: MatrixSource;
   /** Attention's [H]; absent: none. */
@@ -145,10 +181,46 @@ export function routingOf({ layers }: Pick<Architecture, "layers">): Routing {
   return found;
 }
 
-/** The sizes of a position in the KV cache, the same in all layers. */
-export function kvGeometry({ layers }: Architecture): KvGeometry {
-  const { kvHeads, headDim } = layers[0]!.attention;
-  if (layers.some(({ attention }) => attention.kvHeads !== kvHeads || attention.headDim !== headDim))
+/**
+ * The sizes of a position in the KV cache, the same in all layers that have attention, and states.
+ */
+export function kvGeometry({ layers, hidden }: Architecture): KvGeometry {
+  const all = layers.flatMap(({ attention }) => attention ?? []);
+  const { kvHeads, headDim } = all[0]!;
+  if (all.some((attention) => attention.kvHeads !== kvHeads || attention.headDim !== headDim))
     throw new Error("layers whose keys have different sizes are not implemented");
-  return { layers: layers.length, kvHeads, headDim };
+  const states = layers.flatMap(({ recurrence }) => (recurrence ? statesOf(recurrence, hidden) : []));
+  return { layers: all.length, kvHeads, headDim, ...(states.length > 0 && { states }) };
+}
+
+/** Whether a sequence has states beside keys and values. */
+export function hasStates({ layers }: Architecture): boolean {
+  return layers.some(({ recurrence }) => recurrence !== undefined);
+}
+
+/** Channels of a recurrence's convolution. */
+export function convChannels(recurrence: Recurrence, hidden: number): number {
+  if (recurrence.kind === "conv") return hidden;
+  const { keyHeads, valueHeads, keyDim, valueDim } = recurrence.shape;
+  return 2 * keyHeads * keyDim + valueHeads * valueDim;
+}
+
+/** Values of a layer's states: of its convolution, and of the delta rule. */
+function statesOf(recurrence: Recurrence, hidden: number): number[] {
+  const conv = (recurrence.taps - 1) * convChannels(recurrence, hidden);
+  if (recurrence.kind === "conv") return [conv];
+  const { valueHeads, keyDim, valueDim } = recurrence.shape;
+  return [conv, valueHeads * keyDim * valueDim];
+}
+
+/** Rows of a layer's first matrices together: q, k and v, or what its recurrence takes. */
+export function inputRows({ attention, recurrence }: LayerArchitecture, hidden: number): number {
+  if (attention) return (attention.heads + 2 * attention.kvHeads) * attention.headDim;
+  return recurrence!.kind === "conv" ? 3 * hidden : convChannels(recurrence!, hidden);
+}
+
+/** Columns of a layer's output matrix. */
+export function outputCols({ attention, recurrence }: LayerArchitecture, hidden: number): number {
+  if (attention) return attention.heads * attention.headDim;
+  return recurrence!.kind === "conv" ? hidden : recurrence!.shape.valueHeads * recurrence!.shape.valueDim;
 }

@@ -3,7 +3,14 @@
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { panelLayout } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
-import { type Architecture, kvGeometry, type LayerSources, type ModelSources } from "./family.ts";
+import {
+  type Architecture,
+  inputRows,
+  kvGeometry,
+  type LayerSources,
+  type ModelSources,
+  outputCols,
+} from "./family.ts";
 import { bytesOf, type FormatPlan, heldMatrices } from "./formats.ts";
 import { orderBytes } from "./input_order.ts";
 
@@ -16,15 +23,18 @@ export interface Footprint {
 }
 
 /** A layer's vectors, which stay f32. */
-const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, gateBias, qkv, wo, gate }: LayerSources) => {
+const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, gateBias, qkv, wo, gate, recurrence }: LayerSources) => {
   const norms = [attnNorm, ffnNorm, ...(qkNorm ? [qkNorm.q, qkNorm.k] : [])];
+  const { conv, delta } = recurrence ?? {};
+  if (conv) norms.push(conv, ...(delta ? [delta.aLog, delta.dtBias, delta.norm] : []));
   return [...norms, ...(gateBias ? [gateBias] : []), ...biasesOf([...qkv, wo, ...(gate ? [gate] : [])])];
 };
 
 const biasesOf = (matrices: readonly MatrixSource[]) => matrices.flatMap(({ bias }) => bias ?? []);
 
-/** A layer's gates, of its router and of its shared experts, which stay f32 too. */
-const gatesOf = ({ gate, ffn }: LayerSources) => [...(gate ? [gate] : []), ...(ffn?.gate ? [ffn.gate] : [])];
+/** A layer's gates, of its router, its shared experts and its delta rule, which stay f32 too. */
+const gatesOf = ({ gate, ffn, recurrence }: LayerSources) =>
+  [gate, ffn?.gate, recurrence?.delta?.gates].flatMap((one) => one ?? []);
 
 export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint {
   const vector = ({ rows, cols }: MatrixSource): number => 4 * rows * cols;
@@ -43,8 +53,11 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
   const expert = ({ w1, w2, w3 }: ExpertSource): number => values(w1) + values(w2) + values(w3);
   const dense = sum([embed, norm, ...(head ? [head, ...biasesOf([head])] : [])], values);
   const own = sum(layers, (layer) => {
-    const { qkv, wo, ffn } = layer;
-    return sum([...qkv, wo, ...gatesOf(layer), ...vectorsOf(layer)], values) + (ffn ? expert(ffn) : 0);
+    const { qkv, wo, outGate, ffn } = layer;
+    return (
+      sum([...qkv, wo, ...(outGate ? [outGate] : []), ...gatesOf(layer), ...vectorsOf(layer)], values) +
+      (ffn ? expert(ffn) : 0)
+    );
   });
   const all = sum(layers, (layer) => sum(layer.experts, expert));
   const used = sum(layers, ({ experts: [first] }, i) => {
@@ -59,17 +72,25 @@ export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32"): n
   return 2 * layers * kvHeads * headDim * (precision === "f32" ? 4 : 2);
 }
 
+/** Bytes of the states of one sequence. */
+export function stateBytes(a: Architecture): number {
+  return 4 * sum(kvGeometry(a).states ?? [], (values) => values);
+}
+
 /**
  * The most values that a token of a step needs at once: residual, norm and sums [D], q, k, v and
  * the result of attention, gate/up and down of K experts and of shared ones, and the inputs of
  * those that have orders.
  */
 export function valuesPerToken({ hidden: D, layers }: Architecture, sources: ModelSources): number {
-  const all = layers.map(({ attention: { heads, kvHeads, headDim }, experts, dense, shared }, i) => {
+  const all = layers.map((layer, i) => {
+    const { experts, dense, shared, recurrence, gated } = layer;
+    // q, k and v and the result of attention, each once more where the layer has neither.
+    const mixed = inputRows(layer, D) * (recurrence ? 2 : 1) + outputCols(layer, D) * (gated ? 2 : 1);
     const ordered = sources.layers[i]!.experts.some(({ w1 }) => w1.order) ? D : 0;
     const routed = experts ? experts.perToken * (experts.intermediate + D + ordered) : 0;
     const ffn = dense ?? shared;
-    return 4 * D + 2 * (heads + kvHeads) * headDim + routed + (ffn ? ffn.intermediate + D : 0);
+    return 4 * D + mixed + routed + (ffn ? ffn.intermediate + D : 0);
   });
   return Math.max(...all);
 }

@@ -8,10 +8,11 @@ import type { FfnSource, LayerSources, ModelSources } from "./family.ts";
 import { concatRows } from "./sources.ts";
 
 /**
- * What a matrix is for. `up`: w1 and w3 of an expert, which have one format; `down`: w2. `ffnUp`
- * and `ffnDown`: those of a dense layer or of shared experts.
+ * What a matrix is for. `q` is also a recurrence's only matrix of inputs. `up`: w1 and w3 of an
+ * expert, which have one format; `down`: w2. `ffnUp` and `ffnDown`: those of a dense layer or of
+ * shared experts.
  */
-export type MatrixRole = "embed" | "head" | "q" | "k" | "v" | "o" | "up" | "down" | "ffnUp" | "ffnDown";
+export type MatrixRole = "embed" | "head" | "q" | "k" | "v" | "o" | "outGate" | "up" | "down" | "ffnUp" | "ffnDown";
 
 /** Names the format of a matrix. @param layer of the matrix; -1 outside of layers */
 export type FormatPlan = (matrix: MatrixSource, role: MatrixRole, layer: number) => Format;
@@ -116,6 +117,7 @@ export function heldMatrices({ embed, head, layers }: ModelSources, plan: Format
       return [
         ...joinedQkv(layer, plan, i).map(({ source, format }) => held("q", source, format)),
         held("o", layer.wo, plan(layer.wo, "o", i)),
+        ...(layer.outGate ? [held("outGate", layer.outGate, plan(layer.outGate, "outGate", i))] : []),
         ...(shape ? both(experts, ["up", "down"], shape.up, shape.down) : []),
         ...(own ? both([ffn], ["ffnUp", "ffnDown"], own.up, own.down) : []),
       ];
@@ -141,7 +143,7 @@ export function formatsText(sources: ModelSources, plan: FormatPlan): string {
 export function ownFormats({ embed, head, layers }: ModelSources): Set<Format | undefined> {
   const parts = layers.flatMap(({ experts, ffn }) => [...experts, ...(ffn ? [ffn] : [])]);
   const experts = parts.flatMap(({ w1, w2, w3 }) => [w1, w2, w3]);
-  const others = layers.flatMap(({ qkv, wo }) => [...qkv, wo]);
+  const others = layers.flatMap(({ qkv, wo, outGate }) => [...qkv, wo, ...(outGate ? [outGate] : [])]);
   return new Set([embed, ...(head ? [head] : []), ...others, ...experts].map(({ format }) => format));
 }
 

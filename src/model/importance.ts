@@ -77,6 +77,7 @@ export class Importance implements Observer {
         ...layer,
         qkv: layer.qkv.map((part) => known(part)),
         wo: known(layer.wo),
+        ...(layer.outGate && { outGate: known(layer.outGate) }),
         experts: layer.experts.map((expert, e) => {
           const { w1, w3, w2 } = expert;
           const all = this.#layers.get(i);

@@ -79,8 +79,13 @@ const NARROWER: Readonly<Partial<Record<PackableName, PackableName>>> = {
   iq4_xs: "iq4_nl",
 };
 
-/** Dense layers and shared experts, which each token passes through, have formats of attention. */
-const LIKE = { ffnUp: "q", ffnDown: "o" } as const;
+/**
+ * Dense layers and shared experts, which each token passes through, have formats of attention; so
+ * do gates of its results.
+ */
+const LIKE = { ffnUp: "q", ffnDown: "o", outGate: "q" } as const;
+
+const isLike = (role: MatrixRole): role is keyof typeof LIKE => Object.hasOwn(LIKE, role);
 
 /** The plan of a mix for a model. */
 export function mixPlan(name: MixName, sources: ModelSources): FormatPlan {
@@ -89,10 +94,7 @@ export function mixPlan(name: MixName, sources: ModelSources): FormatPlan {
   const eighth = Math.max(1, Math.floor(depth / 8));
   const usual: FormatPlan = (matrix, role, layer) => {
     const own = role === "up" || role === "down" ? mix.first?.[role] : undefined;
-    return fitted(
-      (layer < eighth ? own : undefined) ?? mix[role === "ffnUp" || role === "ffnDown" ? LIKE[role] : role],
-      matrix,
-    );
+    return fitted((layer < eighth ? own : undefined) ?? mix[isLike(role) ? LIKE[role] : role], matrix);
   };
   const { middle } = mix;
   if (!middle || meanBits(sources, usual) <= middle.above) return usual;

@@ -15,6 +15,7 @@ import { attentionConformance } from "./conformance_attention.ts";
 import { ffnConformance } from "./conformance_ffn.ts";
 import { formats } from "./conformance_formats.ts";
 import { biasedExperts, experts, moeConformance, unevenExperts } from "./conformance_moe.ts";
+import { recurrentConformance } from "./conformance_recurrent.ts";
 
 /** Makes a backend. `maxTokens` is the largest batch that it will be asked to take. */
 export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
@@ -62,6 +63,7 @@ export function conformance(name: string, makeOps: MakeOps, left?: string | null
     attentionConformance(ops);
     moeConformance(ops);
     ffnConformance(ops);
+    recurrentConformance(ops);
     lifetime(makeOps);
   };
   over(`${name} conforms`, makeOps, declare, left);

@@ -6,6 +6,7 @@ import { checkBlock } from "../kv_block.ts";
 import type { Batch, KvGeometry, KvStore } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
+import { SimdStates } from "./simd_states.ts";
 
 /** The layers of one heap. */
 export interface KvPart {
@@ -38,6 +39,7 @@ export class SimdKv implements KvStore {
   /** Bytes of one plane: the keys or the values of one layer in one block. */
   readonly planeBytes: number;
   readonly parts: KvPart[] = [];
+  readonly states?: SimdStates;
   readonly #layers: number;
   readonly #layersPerPart: number;
   readonly #heaps: SimdHeaps;
@@ -49,7 +51,7 @@ export class SimdKv implements KvStore {
    * @param positions of the longest sequence, which determine the number of heaps for the layers
    */
   constructor(
-    { layers, kvHeads, headDim }: KvGeometry,
+    { layers, kvHeads, headDim, states }: KvGeometry,
     precision: "f32" | "f16",
     blockSize: number,
     positions: number,
@@ -65,6 +67,7 @@ export class SimdKv implements KvStore {
     const parts = this.#small ? 1 : Math.min(layers, Math.ceil(longest / heaps.limits.kv));
     this.#layersPerPart = Math.ceil(layers / parts);
     this.#heaps = heaps;
+    if (states) this.states = new SimdStates(states, heaps);
   }
 
   get blocks(): number {
@@ -185,6 +188,7 @@ export class SimdKv implements KvStore {
   }
 
   close(): void {
+    this.states?.close();
     for (const { heap, blocks, blockBytes, step } of this.parts) {
       for (const at of blocks) heap.free(at, blockBytes);
       if (step.bytes > 0) heap.free(step.at, step.bytes);

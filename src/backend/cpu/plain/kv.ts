@@ -4,6 +4,7 @@ import type { KvPlane } from "../../../../kernels/append.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
 import { checkBlock } from "../../kv_block.ts";
 import type { KvGeometry, KvStore } from "../../ops.ts";
+import { CpuStates } from "./recurrent.ts";
 
 export class CpuKv implements KvStore {
   readonly blockSize: number;
@@ -12,15 +13,17 @@ export class CpuKv implements KvStore {
   /** keys[layer][block id] and values[layer][block id], each plane [blockSize, Hkv, Dh]. */
   readonly keys: readonly KvPlane[][];
   readonly values: readonly KvPlane[][];
+  readonly states?: CpuStates;
   readonly #planeSize: number;
   #blocks = 0;
   #closed = false;
 
-  constructor({ layers, kvHeads, headDim }: KvGeometry, precision: "f32" | "f16", blockSize: number) {
+  constructor({ layers, kvHeads, headDim, states }: KvGeometry, precision: "f32" | "f16", blockSize: number) {
     this.blockSize = blockSize;
     this.precision = precision;
     this.#planeSize = blockSize * kvHeads * headDim;
     this.blockBytes = layers * 2 * this.#planeSize * (precision === "f32" ? 4 : 2);
+    if (states) this.states = new CpuStates(states);
     this.keys = Array.from({ length: layers }, () => []);
     this.values = Array.from({ length: layers }, () => []);
   }
@@ -69,6 +72,7 @@ export class CpuKv implements KvStore {
   }
 
   close(): void {
+    this.states?.close();
     for (const planes of [...this.keys, ...this.values]) planes.length = 0;
     this.#blocks = 0;
     this.#closed = true;

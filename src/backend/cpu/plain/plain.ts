@@ -48,31 +48,16 @@ import { Yielder } from "../slices.ts";
 import { Arena, type CpuTensor } from "./arena.ts";
 import { CpuKv } from "./kv.ts";
 import { loadPacked } from "./load.ts";
-
-interface CpuMatrix extends Matrix {
-  readonly packed: Packed;
-  readonly bias: Float32Array | null;
-}
-
-interface CpuVector extends Vector {
-  readonly data: Float32Array;
-}
-
-interface CpuOrder extends InputOrder {
-  readonly lists: Uint32Array;
-}
-
-interface CpuExperts extends Experts {
-  readonly w13: readonly Packed[]; // [2F, D] each, rows of w1 and w3 in turn
-  readonly w2: readonly Packed[]; // [D, F] each
-}
-
-interface CpuFfn extends Ffn {
-  /** Names of w1 and w2, for an observer. */
-  readonly names: readonly [up: string, down: string];
-  readonly w13: Packed; // [2F, D], rows of w1 and w3 in turn
-  readonly w2: Packed; // [D, F]
-}
+import { plainRecurrent } from "./recurrent.ts";
+import {
+  type CpuExperts,
+  type CpuFfn,
+  type CpuMatrix,
+  type CpuOrder,
+  type CpuVector,
+  floats,
+  rowsOf,
+} from "./values.ts";
 
 /** The plain CPU backend. `deviceName`: of the processor, for info.device. */
 export function createPlainOps(maxTokens: number, deviceName: string, observer: Observer | null = null): Ops {
@@ -93,6 +78,11 @@ class PlainOps implements Ops {
   readonly #observer: Observer | null;
   #expertLayers = 0; // of the step so far
   readonly #yielder = new Yielder();
+  readonly recurrent = plainRecurrent({
+    step: () => this.#step(),
+    floats: (shape) => this.#floats(shape),
+    values: (vector) => (vector as CpuVector).data,
+  });
 
   constructor(maxTokens: number, deviceName: string, observer: Observer | null) {
     this.maxTokens = maxTokens;
@@ -350,7 +340,8 @@ class PlainOps implements Ops {
 
   memory(): BackendMemory {
     let kv = 0;
-    for (const store of this.#kv) kv += store.blocks * store.blockBytes;
+    for (const { blocks, blockBytes, states } of this.#kv)
+      kv += blocks * blockBytes + (states ? states.slots * states.slotBytes : 0);
     return { weights: this.#weightBytes, kv, scratch: this.#arena.bytes + this.#scratch.bytes };
   }
 
@@ -389,12 +380,4 @@ class PlainOps implements Ops {
   #open(): void {
     if (this.#closed) throw new RequestError("The CPU backend is closed; open the model again");
   }
-}
-
-function floats(x: Tensor): Float32Array {
-  return (x as CpuTensor).data as Float32Array;
-}
-
-function rowsOf(x: Tensor): number {
-  return x.shape[0]!;
 }

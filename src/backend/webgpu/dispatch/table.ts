@@ -16,6 +16,7 @@ import {
   tiledExperts,
   type Work,
 } from "./cost.ts";
+import { RECURRENT } from "./recurrent_lines.ts";
 import type { Variant } from "./shader.ts";
 
 /** How a kernel sees a buffer: a uniform, a storage buffer that it reads, or one that it writes. */
@@ -80,6 +81,7 @@ const tiles = (assignments: number, o: Params) => Math.floor(assignments / o.tok
 export const splits = (n: number, most: number) => Math.max(Math.floor(most / n), 1);
 
 export const TABLE = {
+  ...RECURRENT,
   embed: {
     bindings: { ...WEIGHTS, count: "uniform", step: "read", y: "write" },
     params: [],

@@ -5,6 +5,7 @@ import { checkBlock, contentBytes } from "../../kv_block.ts";
 import type { Batch, KvGeometry, KvStore } from "../../ops.ts";
 import { type Buffer, type Device, MAP_MODE_READ, mib } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
+import { GpuStates } from "./states.ts";
 
 /** Largest head: attention.wgsl shares a row among 8 invocations at most, 32 dimensions each. */
 const MAX_HEAD_DIM = 256;
@@ -13,6 +14,7 @@ export class GpuKv implements KvStore {
   readonly blockSize: number;
   readonly precision: "f32" | "f16";
   readonly blockBytes: number;
+  readonly states?: GpuStates;
   readonly #device: Device;
   readonly #forget: (buffer: Buffer) => void;
   readonly #layers: { keys: Buffer; values: Buffer }[] = [];
@@ -33,7 +35,7 @@ export class GpuKv implements KvStore {
     blockSize: number,
     forget: (buffer: Buffer) => void,
   ) {
-    const { layers, kvHeads, headDim } = geometry;
+    const { layers, kvHeads, headDim, states } = geometry;
     if (headDim > MAX_HEAD_DIM) {
       throw new DeviceError(
         `head_dim ${headDim}: the WebGPU backend computes heads of at most ${MAX_HEAD_DIM}; use backend cpu`,
@@ -41,6 +43,7 @@ export class GpuKv implements KvStore {
     }
     this.#device = device;
     this.#forget = forget;
+    if (states) this.states = new GpuStates(device, states, forget);
     this.blockSize = blockSize;
     this.precision = precision;
     this.#layerCount = layers;
@@ -168,6 +171,7 @@ export class GpuKv implements KvStore {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.states?.close();
     for (const layer of this.#layers.splice(0)) this.#release(layer);
     this.#blocks = 0;
   }

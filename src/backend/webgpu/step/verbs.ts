@@ -44,12 +44,12 @@ import { addRows, embedded, type LookupTools, outputRows } from "./lookup.ts";
 import { Norms } from "./norms.ts";
 import type { PendingDispatch } from "./pending.ts";
 import { Products } from "./products.ts";
+import { RecurrentCalls } from "./recurrent.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
 import { SlottedMoe } from "./slotted.ts";
 import type { Cache } from "./turn.ts";
 import type { VerbsOptions, WebGpuOps } from "./webgpu_ops.ts";
 
-/** Implements the verbs over an open device. */
 export class Verbs implements WebGpuOps {
   readonly maxTokens: number;
   readonly #info: BackendInfo;
@@ -57,6 +57,7 @@ export class Verbs implements WebGpuOps {
   readonly tuning: Tuning;
   readonly profiling: Profiling;
   readonly choosing: GpuChoosing;
+  readonly recurrent: RecurrentCalls;
   readonly #device: Device;
   readonly #encoder: StepEncoder;
   readonly #loader: WeightLoader;
@@ -85,8 +86,8 @@ export class Verbs implements WebGpuOps {
     this.tuning = new Tuning(options.abilities);
     this.maxTokens = options.maxTokens;
     this.#device = device;
-    const batch = (): Batch => this.#step.batch ?? NO_BATCH;
-    this.#encoder = new StepEncoder(device, info.features.includes("subgroups"), batch, options.pace);
+    const subgroups = info.features.includes("subgroups");
+    this.#encoder = new StepEncoder(device, subgroups, () => this.#step.batch ?? NO_BATCH, options.pace);
     this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding, options.workOf);
     this.#step = new StepBatch(device, this.#encoder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
@@ -96,11 +97,13 @@ export class Verbs implements WebGpuOps {
     this.#attention = new AttentionCalls({ ...tools, software: info.software });
     this.#norms = new Norms(tools);
     this.#products = new Products({ ...tools, tuning: this.tuning, norms: this.#norms });
-    const { maxTokens } = options;
-    this.#ffn = new FfnCalls({ device, products: this.#products, maxTokens });
-    this.#slotted = new SlottedMoe({ device, ...tools, products: this.#products, maxTokens });
+    const own = { device, products: this.#products, maxTokens: options.maxTokens };
+    this.#ffn = new FfnCalls(own);
+    this.#slotted = new SlottedMoe({ ...tools, ...own });
     this.profiling = new Profiling(device, this.#encoder, () => this.#batch(), info.software);
-    this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#norms.computed(this.#given(x)) });
+    const given = (x: Tensor): GpuTensor => this.#norms.computed(this.#given(x));
+    this.choosing = new GpuChoosing({ device, ...tools, given });
+    this.recurrent = new RecurrentCalls({ ...tools, ...own, given, batch: () => this.#batch() });
     this.#onClose = options.onClose;
   }
 
@@ -209,8 +212,7 @@ export class Verbs implements WebGpuOps {
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
     const of = this.#norms.computed(this.#given(x));
     if (w.size !== of.shape[1]) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${of.shape[1]}`);
-    // Kernels for few rows norm what they read: whether a dispatch of its own is needed shows when
-    // it is used.
+    // Kernels for few rows norm what they read; for others it is computed when it is used.
     const normed: GpuTensor = { ...of, norm: { of, weights: (w as GpuVector).buffer, eps } };
     return normed;
   }

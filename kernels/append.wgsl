@@ -3,12 +3,14 @@
 //   qkv [T, (H + 2 Hkv) Dh] f32   ->   keys, values [block, position in block, Hkv, Dh], f16 or f32
 //
 // grid ceil(T * Hkv * Dh / 2 / 64): an invocation writes two neighbouring dimensions of one head's
-// k and of its v.
+// k and of its v; with VALUES 0 there is no v in qkv.
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/step.wgsl"
 #import "lib/token.wgsl"
 #import "lib/grid.wgsl"
+
+override VALUES: u32;
 
 struct Params {
   block: u32, // positions a block
@@ -43,5 +45,7 @@ fn main(
   let k = t * p.stride + ((p.heads + head) * p.pairs + i) * 2;
   let v = k + p.kv_heads * p.pairs * 2;
   keys[to] = kv_pack(vec2f(qkv[k], qkv[k + 1]));
-  values[to] = kv_pack(vec2f(qkv[v], qkv[v + 1]));
+  if (VALUES == 1) {
+    values[to] = kv_pack(vec2f(qkv[v], qkv[v + 1]));
+  }
 }

@@ -8,7 +8,7 @@
 // weight 0, and what no query of the tile sees is not read. So results do not depend on how the
 // work was cut.
 
-import { addOne, addTwo, scoreOne, scoreTwo } from "./lib/simd/attend.simd";
+import { addEach, scoreEach } from "./lib/simd/attend.simd";
 import { exp4, half as halfToFloat, halves, maxOf, sumOf } from "./lib/simd/lanes.simd";
 
 /** Queries of a tile: with their sums they fit in the first cache. */
@@ -33,18 +33,21 @@ const END: usize = 24;
 }
 
 /** Bytes of scratch that a thread needs. */
-export function attentionScratch(blockSize: u32, heads: u32, kvHeads: u32, headDim: u32): u32 {
+export function attentionScratch(blockSize: u32, heads: u32, kvHeads: u32, headDim: u32, valueDim: u32): u32 {
   const queries = <usize>max(TILE, heads / kvHeads);
-  return <u32>(queries * (2 * paddedBytes(headDim) + STATE + scoreBytes(blockSize)) + 4 * paddedBytes(headDim));
+  const both = paddedBytes(headDim) + paddedBytes(valueDim);
+  return <u32>(queries * (both + STATE + scoreBytes(blockSize)) + 4 * both);
 }
 
 /**
  * Unit u of [from, to): the queries that share KV head u mod Hkv, of token t = u / Hkv. q [H, Dh]
- * at row t of `width` floats, y [T, H, Dh]. The token sees positions max(0, p + 1 - window) .. p =
- * positions[t] (window 0: all of them) of the blocks at the addresses in the u32 array at address
- * tables[t]: keys at keyOffset and values at valueOffset of a block, each [blockSize, Hkv, Dh] in
- * f32, or in f16 where `half` is not 0. `sinks` [H]: a logit a head that joins the softmax and has
- * no value; 0: none. `scratchBytes` at `scratch` a thread.
+ * at row t of `width` floats, y [T, H, valueDim]. The token sees positions max(0, p + 1 - window)
+ * .. p = positions[t] (window 0: all of them) of the blocks at the addresses in the u32 array at
+ * address tables[t]: keys at keyOffset and values at valueOffset of a block, each [blockSize,
+ * rowHeads, Dh] in f32, or in f16 where `half` is not 0. rowHeads is Hkv; or 1 where all KV heads
+ * are the same one and values, of which valueDim numbers count, may be a part of keys. `sinks`
+ * [H]: a logit a head that joins the softmax and has no value; 0: none. `scratchBytes` at
+ * `scratch` a thread.
  */
 export function attention(
   from: u32,
@@ -67,12 +70,14 @@ export function attention(
   scratch: usize,
   scratchBytes: u32,
   y: usize,
+  valueDim: u32,
+  rowHeads: u32,
 ): void {
   const group = heads / kvHeads;
-  const padded = paddedBytes(headDim);
+  const both = paddedBytes(headDim) + paddedBytes(valueDim);
   const own = scratch + <usize>thread * <usize>scratchBytes;
   // Padding of queries and rows is zero and stays so.
-  if (padded != <usize>headDim * 4) memory.fill(own, 0, <usize>(max(TILE, group) * 2 + 4) * padded);
+  if (both != <usize>(headDim + valueDim) * 4) memory.fill(own, 0, <usize>(max(TILE, group) + 4) * both);
   for (let u = from; u < to; ) {
     const t = u / kvHeads;
     const firstHead = u % kvHeads;
@@ -106,6 +111,8 @@ export function attention(
           half,
           own,
           y,
+          valueDim,
+          rowHeads,
         );
     u += whole > 0 ? tokens * kvHeads : endHead - firstHead;
   }
@@ -151,21 +158,27 @@ function attendTile(
   half: u32,
   queries: usize,
   y: usize,
+  valueDim: u32,
+  rowHeads: u32,
 ): void {
   const padded = paddedBytes(headDim);
+  const paddedValue = paddedBytes(valueDim);
   const most = <usize>max(TILE, group);
   const sums = queries + most * padded;
-  const rows = sums + most * padded;
-  const states = rows + 4 * padded;
+  const rows = sums + most * paddedValue;
+  const valueRows = valueDim == headDim ? rows : rows + 4 * padded;
+  const states = rows + 4 * (padded + paddedValue);
   const scores = states + most * STATE;
   const headBytes = <usize>headDim * 4;
+  const valueBytes = <usize>valueDim * 4;
   const each = tokens * group; // queries of a KV head
   const total = count * each;
   const rowBytes = half ? headBytes / 2 : headBytes;
-  const stride = <usize>kvHeads * rowBytes;
+  const stride = <usize>rowHeads * rowBytes;
+  const headStride = rowHeads == kvHeads ? rowBytes : 0; // from one KV head to the next
   // Many queries are worth a copy of the rows as f32, one after the other: in place they all fall
   // on the same few lines of the first cache, being whole pages apart.
-  const copied = headBytes != padded || each > (half ? 4 : 8);
+  const copied = headBytes != padded || valueBytes != paddedValue || each > (half ? 4 : 8);
   const raw = half != 0 && !copied;
   const step = scoreBytes(blockSize);
   for (let i: u32 = 0; i < total; i++) {
@@ -183,7 +196,7 @@ function attendTile(
     store<u32>(state, end, END);
     const from = q + <usize>(t + token) * <usize>width * 4 + <usize>head * headBytes;
     scaled(from, headDim, scale, raw, queries + <usize>i * padded);
-    memory.fill(sums + <usize>i * padded, 0, padded);
+    memory.fill(sums + <usize>i * paddedValue, 0, paddedValue);
   }
   const low = load<u32>(states, FIRST);
   const high = position + tokens;
@@ -191,31 +204,32 @@ function attendTile(
     const start = block * blockSize;
     const begin = max(low, start) - start;
     const end = min(high - start, blockSize);
-    const base = <usize>load<u32>(table + <usize>block * 4) + <usize>kvHead * rowBytes;
+    const base = <usize>load<u32>(table + <usize>block * 4) + <usize>kvHead * headStride;
     const keys = base + <usize>keyOffset;
     const values = base + <usize>valueOffset;
     for (let p = begin & ~3; p < end; p += 4)
       for (let h: u32 = 0; h < count; h++) {
         const i = <usize>(h * each);
         const into = scores + i * step + <usize>p * 4;
-        const plane = keys + <usize>h * rowBytes;
+        const plane = keys + <usize>h * headStride;
         meet(false, plane, stride, p, begin, end, headDim, half, copied, rows, each, queries + i * padded, into, step);
       }
     for (let i: usize = 0; i < <usize>total; i++)
-      weigh(states + i * STATE, sums + i * padded, padded, scores + i * step, start, begin & ~3, end, raw);
+      weigh(states + i * STATE, sums + i * paddedValue, paddedValue, scores + i * step, start, begin & ~3, end, raw);
     for (let p = begin & ~3; p < end; p += 4)
       for (let h: u32 = 0; h < count; h++) {
         const i = <usize>(h * each);
         const weights = scores + i * step + <usize>p * 4;
-        const plane = values + <usize>h * rowBytes;
-        meet(true, plane, stride, p, begin, end, headDim, half, copied, rows, each, sums + i * padded, weights, step);
+        const plane = values + <usize>h * headStride;
+        const at = sums + i * paddedValue;
+        meet(true, plane, stride, p, begin, end, valueDim, half, copied, valueRows, each, at, weights, step);
       }
   }
   for (let i: u32 = 0; i < total; i++) {
     const token = (i % each) / group;
     const head = (kvHead + i / each) * group + (i % group);
-    const into = y + (<usize>(t + token) * <usize>(group * kvHeads) + <usize>head) * headBytes;
-    finish(states + <usize>i * STATE, sums + <usize>i * padded, into, headDim);
+    const into = y + (<usize>(t + token) * <usize>(group * kvHeads) + <usize>head) * valueBytes;
+    finish(states + <usize>i * STATE, sums + <usize>i * paddedValue, into, valueDim);
   }
 }
 
@@ -352,48 +366,4 @@ function weigh(
     total = f32x4.add(total, weight);
   }
   v128.store(state, total);
-}
-
-/** Four rows' scores for each of `count` queries. */
-// @ts-ignore: decorator
-@inline function scoreEach(
-  count: u32,
-  query: usize,
-  r0: usize,
-  r1: usize,
-  r2: usize,
-  r3: usize,
-  padded: usize,
-  into: usize,
-  step: usize,
-  raw: bool,
-): void {
-  for (; count >= 2; count -= 2) {
-    scoreTwo(query, query + padded, r0, r1, r2, r3, padded, into, into + step, raw);
-    query += 2 * padded;
-    into += 2 * step;
-  }
-  if (count != 0) scoreOne(query, r0, r1, r2, r3, padded, into, raw);
-}
-
-/** Four weighted rows added to the sums of each of `count` queries. */
-// @ts-ignore: decorator
-@inline function addEach(
-  count: u32,
-  sums: usize,
-  weights: usize,
-  step: usize,
-  r0: usize,
-  r1: usize,
-  r2: usize,
-  r3: usize,
-  padded: usize,
-  raw: bool,
-): void {
-  for (; count >= 2; count -= 2) {
-    addTwo(sums, sums + padded, weights, weights + step, r0, r1, r2, r3, padded, raw);
-    sums += 2 * padded;
-    weights += 2 * step;
-  }
-  if (count != 0) addOne(sums, weights, r0, r1, r2, r3, padded, raw);
 }

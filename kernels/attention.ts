@@ -23,14 +23,17 @@ export interface AttentionHeads {
   readonly heads: number; // H
   readonly kvHeads: number; // Hkv
   readonly headDim: number; // Dh
+  /** kv: values are the last numbers of keys, in their planes; absent: Dh, in their own. */
+  readonly latent?: number;
   readonly scale: number;
   /** [H]: a logit a head that joins the softmax and has no value; null: none. */
   readonly sinks: Float32Array | null;
 }
 
 /**
- * Heads of KV heads [from, to) for one token: q [H, Dh] at qAt, y [H, Dh] at yAt. Block by block:
- * with m the largest score so far and l = Σ exp(score - m), a larger score rescales l and y once.
+ * Heads of KV heads [from, to) for one token: q [H, Dh] at qAt, y [H, Dh] or [H, kv] at yAt. Block
+ * by block: with m the largest score so far and l = Σ exp(score - m), a larger score rescales l and
+ * y once.
  */
 export function attention(
   q: Float32Array,
@@ -43,24 +46,27 @@ export function attention(
   to: number,
   scratch: Scratch,
 ): void {
-  const { heads, kvHeads, headDim, scale, sinks } = shape;
+  const { heads, kvHeads, headDim, latent, scale, sinks } = shape;
+  const valueDim = latent ?? headDim;
   const { blockSize, table, first, end } = span;
   const group = heads / kvHeads; // query heads that share a KV head
   const width = kvHeads * headDim;
   const scores = scratch.doubles("scores", blockSize);
   const max = scratch.doubles("max", group);
   const total = scratch.doubles("total", group);
-  const sums = scratch.doubles("attended", group * headDim);
+  const sums = scratch.doubles("attended", group * valueDim);
   for (let kvHead = from; kvHead < to; kvHead++) {
     // A sink is what the softmax has seen before the first key.
     for (let h = 0; h < group; h++) max[h] = sinks ? sinks[kvHead * group + h]! : Number.NEGATIVE_INFINITY;
     total.fill(sinks ? 1 : 0, 0, group);
-    sums.fill(0, 0, group * headDim);
+    sums.fill(0, 0, group * valueDim);
     for (let block = Math.floor(first / blockSize); block * blockSize < end; block++) {
       const low = Math.max(first - block * blockSize, 0);
       const high = Math.min(end - block * blockSize, blockSize);
       const k = asFloats(span.keys[table[block]!]!, low, high, width, kvHead * headDim, headDim, scratch, "keys");
-      const v = asFloats(span.values[table[block]!]!, low, high, width, kvHead * headDim, headDim, scratch, "values");
+      const v = latent
+        ? k
+        : asFloats(span.values[table[block]!]!, low, high, width, kvHead * headDim, headDim, scratch, "values");
       for (let h = 0; h < group; h++) {
         const query = qAt + (kvHead * group + h) * headDim;
         let peak = max[h]!;
@@ -73,19 +79,19 @@ export function attention(
         max[h] = peak;
         if (fade !== 1) {
           total[h] = total[h]! * fade;
-          for (let d = 0; d < headDim; d++) sums[h * headDim + d] = sums[h * headDim + d]! * fade;
+          for (let d = 0; d < valueDim; d++) sums[h * valueDim + d] = sums[h * valueDim + d]! * fade;
         }
         for (let p = low; p < high; p++) {
           const weight = Math.exp(scores[p]! - peak);
           total[h] = total[h]! + weight;
-          const at = p * width + kvHead * headDim;
-          for (let d = 0; d < headDim; d++) sums[h * headDim + d] = sums[h * headDim + d]! + weight * v[at + d]!;
+          const at = p * width + (kvHead + 1) * headDim - valueDim;
+          for (let d = 0; d < valueDim; d++) sums[h * valueDim + d] = sums[h * valueDim + d]! + weight * v[at + d]!;
         }
       }
     }
     for (let h = 0; h < group; h++)
-      for (let d = 0; d < headDim; d++)
-        y[yAt + (kvHead * group + h) * headDim + d] = sums[h * headDim + d]! / total[h]!;
+      for (let d = 0; d < valueDim; d++)
+        y[yAt + (kvHead * group + h) * valueDim + d] = sums[h * valueDim + d]! / total[h]!;
   }
 }
 

@@ -1,8 +1,8 @@
 // Attention, the splits of single tokens put together: y = sum of exp(max - greatest max) out / sum
 // of exp(max - greatest max) sum
 //
-//   x [T, splits, H Dh + 2 H] f32, as attention_split leaves it   sinks [H] f32
-//   ->   y [T, H Dh] f32
+//   x [T, splits, H Dv + 2 H] f32, as attention_split leaves it   sinks [H] f32
+//   ->   y [T, H Dv] f32
 //
 // grid (H, T): a workgroup owns a head of a token, an invocation its share of the dimensions. At
 // most 64 splits.
@@ -13,7 +13,7 @@
 
 struct Params {
   heads: u32, // H
-  pairs: u32, // Dh / 2
+  pairs: u32, // Dv / 2
   most: u32, // splits of all tokens together
   stride: u32, // floats a row of x
   y_stride: u32, // floats a row of y

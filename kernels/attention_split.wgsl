@@ -2,7 +2,10 @@
 // value, with the max and the sum of the weights
 //
 //   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   sinks [H] f32
-//   ->   y [T, splits, H Dh + 2 H] f32, or [T, H Dh]
+//   ->   y [T, splits, H Dv + 2 H] f32, or [T, H Dv]
+//
+// A value has Dv = Dh - skip numbers: where values are the ends of keys, both bind the keys, and
+// the first `skip` outputs of a head are not stored.
 //
 // grid (Hkv * ceil(G / 8), T * splits), G = H / Hkv: a workgroup owns 8 heads of one key/value head
 // (all, if there are fewer) for one token and one split of the positions that it sees; their spans
@@ -39,6 +42,7 @@ struct Params {
   // SLICES again: a software adapter unrolls loops whose length is a constant, and compiles for
   // many seconds
   slices: u32,
+  skip: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -147,6 +151,10 @@ fn add_values(out: Eight, soft: Soft, v0: mat2x4f, v1: mat2x4f, v2: mat2x4f, v3:
   return plus(plus(plus(plus(faded(out, soft.fade), w[0], v0), w[1], v1), w[2], v2), w[3], v3);
 }
 
+fn value_size() -> u32 {
+  return p.pairs * 2 - p.skip;
+}
+
 // Heads of the workgroup: the first, and how many.
 struct Heads {
   first: u32,
@@ -167,8 +175,8 @@ fn store(quad: mat4x4f, dimension: u32, q: u32, heads: Heads, row: u32, lane: u3
       sum += parts[slice * UNITS * 4 + i];
     }
     let d = i / 4 * 8 + dimension + i % 4;
-    for (var h = q; h < min(q + 4, heads.count) && d < p.pairs * 2; h++) {
-      y[row + (heads.first + h) * p.pairs * 2 + d] = sum[h - q];
+    for (var h = q; h < min(q + 4, heads.count) && d >= p.skip && d < p.pairs * 2; h++) {
+      y[row + (heads.first + h) * value_size() + d - p.skip] = sum[h - q];
     }
   }
 }
@@ -196,7 +204,7 @@ fn finish(out: Eight, soft: Soft, q: u32, heads: Heads, row: u32, lane: u32) {
     total += scores[slice * 2 + 1] * exp(scores[slice * 2] - top);
   }
   if (splits_each() > 1 && lane == 0) {
-    let at = row + (p.pairs * p.heads + heads.first) * 2;
+    let at = row + value_size() * p.heads + heads.first * 2;
     for (var h = q; h < min(q + 4, heads.count); h++) {
       y[at + h * 2] = top[h - q];
       y[at + h * 2 + 1] = total[h - q];
@@ -228,7 +236,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let to = min(origin + span, end);
   if (origin >= end) {
     for (var h = lane; h < heads.count; h += UNITS * SLICES) {
-      y[row + (p.pairs * p.heads + heads.first + h) * 2 + 1] = 0;
+      y[row + value_size() * p.heads + (heads.first + h) * 2 + 1] = 0;
     }
     return;
   }

@@ -1,15 +1,23 @@
 // The contents of a KV block as they leave a backend and come back: what every store checks alike.
 
 import { RequestError } from "../errors.ts";
-import type { KvGeometry, KvStore } from "./ops.ts";
+import type { Attention, KvGeometry, KvStore } from "./ops.ts";
 
 /** The bytes of one block as KvStore.readBlock() gives it. */
-export function contentBytes(
-  { layers, kvHeads, headDim }: KvGeometry,
-  precision: "f32" | "f16",
-  blockSize: number,
-): number {
-  return 2 * layers * blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
+export function contentBytes(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number): number {
+  const { layers, kvHeads, headDim } = geometry;
+  return planesOf(geometry) * layers * blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
+}
+
+/** Planes of a layer: its keys, and its values unless they are a part of them. */
+export function planesOf({ keysOnly = false }: KvGeometry): 1 | 2 {
+  return keysOnly ? 1 : 2;
+}
+
+/** What lies in a row of q, k and v, and how many values attention gives a head. */
+export function rowOf({ heads, kvHeads, headDim, latent }: Omit<Attention, "qkNorm" | "sinks">) {
+  const kv = kvHeads * headDim; // floats of keys, and of values that are not a part of them
+  return { q: heads * headDim, kv, width: heads * headDim + (latent ? 1 : 2) * kv, valueDim: latent ?? headDim };
 }
 
 /**

@@ -8,11 +8,11 @@ import type { Activation } from "../tensor/activation.ts";
 import type { Format } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
-import type { ExpertSource, MatrixSource, Tensor, Vector } from "../tensor/types.ts";
+import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
-import type { RecurrentVerbs, StateStore } from "./recurrent.ts";
+import type { KvGeometry, KvStore } from "./kv_store.ts";
 
-export type { Vector } from "../tensor/types.ts";
+export type { KvGeometry, KvStore } from "./kv_store.ts";
 
 /** A weight matrix [rows, cols] on the backend; y = x · Wᵀ + b with its source's bias. */
 export interface Matrix {
@@ -21,6 +21,21 @@ export interface Matrix {
   readonly cols: number;
   readonly format: Format;
   /** Of the matrix and its bias. */
+  readonly bytes: number;
+}
+
+/** A weight vector [size] on the backend, always f32 (norms). */
+export interface Vector {
+  readonly size: number;
+  readonly bytes: number;
+}
+
+/** Matrices [rows, cols] of one format on the backend, one for each head. */
+export interface HeadMatrices {
+  readonly heads: number; // H
+  readonly rows: number;
+  readonly cols: number;
+  readonly format: Format;
   readonly bytes: number;
 }
 
@@ -107,11 +122,25 @@ export interface QkNorm {
   readonly eps: number;
 }
 
+/** How the queries and the key of multi-head latent attention (MLA) are made: see Ops.latent(). */
+export interface Latent {
+  /** H x [kv, dn]: the transpose of what makes the first dn numbers of a head's key of a latent. */
+  readonly absorb: HeadMatrices;
+  /** [kv]: RMS norm of the latent. */
+  readonly norm: Vector;
+  readonly eps: number;
+}
+
 /** The attention of one layer. */
 export interface Attention {
   readonly heads: number; // H
   readonly kvHeads: number; // Hkv
   readonly headDim: number; // Dh
+  /**
+   * kv: values are the last `latent` numbers of keys, and are not stored again (MLA, whose one key
+   * of dr + kv numbers serves all heads). Absent: values of their own, Dh each.
+   */
+  readonly latent?: number;
   /** The factor of scores before the softmax, usually 1 / sqrt(Dh). */
   readonly scale: number;
   /** Position i sees key j if 0 <= i - j < window; null: every earlier key. */
@@ -128,51 +157,6 @@ export interface Attention {
   readonly sinks: Vector | null;
 }
 
-/** The sizes of a position in the KV cache: keys and values [Hkv, Dh] of each layer. */
-export interface KvGeometry {
-  readonly layers: number; // L
-  readonly kvHeads: number; // Hkv
-  readonly headDim: number; // Dh
-  /** Values of each state of a sequence (recurrent.ts); absent: the model has none. */
-  readonly states?: readonly number[];
-}
-
-/**
- * Storage of keys and values in blocks of `blockSize` positions: [block, position in block, Hkv,
- * Dh] for each layer.
- */
-export interface KvStore {
-  readonly blockSize: number;
-  readonly precision: "f32" | "f16";
-  /** Blocks that exist now. */
-  readonly blocks: number;
-  /** An upper limit of blocks; absent: only memory limits them. */
-  readonly maxBlocks?: number;
-  /** Bytes of one block over all layers, K and V. */
-  readonly blockBytes: number;
-  /** Beside keys and values, where the geometry has any; closed with them. */
-  readonly states?: StateStore;
-  /**
-   * Ensures that block ids below `blocks` exist; keeps the contents of existing ones.
-   * Only between steps.
-   * @throws MemoryError if the backend cannot allocate them.
-   */
-  reserve(blocks: number): Promise<void>;
-  /**
-   * A block's contents, the same on every backend: for each layer its keys, then its
-   * values, [blockSize, Hkv, Dh] each, as f32 or f16, little-endian. Only between steps,
-   * like the following methods.
-   * @throws RequestError for a block that does not exist
-   */
-  readBlock(id: number): Promise<Uint8Array>;
-  /**
-   * Writes contents returned by readBlock().
-   * @throws RequestError for a missing block or another size
-   */
-  writeBlock(id: number, bytes: Uint8Array): Promise<void>;
-  close(): void;
-}
-
 /**
  * One step's tokens: a flat list over any number of sequences. A prompt chunk, one decoded token
  * and twenty sessions decoding together are the same call. Example, a 3-token chunk of sequence 0
@@ -185,8 +169,6 @@ export interface Batch {
   readonly positions: Uint32Array; // [T]
   readonly sequence: Uint32Array; // [T], index into tables
   readonly tables: readonly Uint32Array[]; // [B] block ids of each sequence, in order of position
-  /** [B] the slot of each sequence's states; absent: the model has none. */
-  readonly states?: Uint32Array;
   /** Rows of the batch with logits, ascending. Empty for a prompt chunk that is not the last. */
   readonly outputs: Uint32Array; // [R]
   /** The chooser of each output row's next token; only for a step that ends with choose(). */
@@ -281,6 +263,8 @@ export interface Ops {
   // ---- loading: every matrix is read in bounded pieces and packed on the way --------------------
   /** @throws WeightsError from the source, MemoryError or DeviceError if it does not fit. */
   loadMatrix(source: MatrixSource, format: Format): Promise<Matrix>;
+  /** The matrices of all heads, which have one shape. */
+  loadHeads(sources: readonly MatrixSource[], format: Format): Promise<HeadMatrices>;
   /** A [1, n] or [n, 1] source as f32 [n]. */
   loadVector(source: MatrixSource): Promise<Vector>;
   /** Lists [count, cols]: input i of a matrix is column list[i] of the rows that it is given. */
@@ -333,10 +317,20 @@ export interface Ops {
    * whole heads.
    */
   qkv(x: Tensor, parts: readonly Matrix[], attention: Attention): Tensor;
+  /**
+   * MLA in its absorbed form: the queries of all heads against the latent itself, then the one key,
+   * [T, (H + 1) (dr + kv)] in place of qkv()'s q | k | v. A head's query is the last dr numbers of
+   * its part of q [T, H (dn + dr)], with RoPE, and absorb_h times the first dn. The key is the last
+   * dr numbers of c [T, kv + dr], with RoPE, and the first kv, normed.
+   */
+  latent(q: Tensor, c: Tensor, latent: Latent, attention: Attention): Tensor;
+  /** Each head's own product: x [T, H cols], w_h x_h -> [T, H rows]. */
+  heads(x: Tensor, w: HeadMatrices): Tensor;
   /** Writes k and v of every token to its sequence's block. */
   append(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): void;
   /**
-   * softmax(scale q kᵀ) v over the sequence's cached positions up to the token's own: [T, H Dh].
+   * softmax(scale q kᵀ) v over the sequence's cached positions up to the token's own: [T, H Dh], or
+   * [T, H kv] where values are a part of keys.
    */
   attention(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): Tensor;
   /** The columns of x as a matrix takes them: [T, D]. */
@@ -366,8 +360,6 @@ export interface Ops {
    * @throws DeviceError if the device was lost or rejected a command.
    */
   read(x: Tensor): Promise<Float32Array>;
-  /** The verbs of layers with states; absent: this backend cannot run such models. */
-  readonly recurrent?: RecurrentVerbs;
   /** Chooses tokens on the backend; present if reading logits back is expensive. */
   readonly choosing?: Choosing;
 

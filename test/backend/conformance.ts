@@ -14,8 +14,8 @@ import { allowedNmse, batchOf, inputTable, range } from "../support/steps.ts";
 import { attentionConformance } from "./conformance_attention.ts";
 import { ffnConformance } from "./conformance_ffn.ts";
 import { formats } from "./conformance_formats.ts";
+import { latentConformance } from "./conformance_latent.ts";
 import { biasedExperts, experts, moeConformance, unevenExperts } from "./conformance_moe.ts";
-import { recurrentConformance } from "./conformance_recurrent.ts";
 
 /** Makes a backend. `maxTokens` is the largest batch that it will be asked to take. */
 export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
@@ -61,9 +61,9 @@ export function conformance(name: string, makeOps: MakeOps, left?: string | null
     products(ops, { counts: TOKENS, shapes: SHAPES, precisions: AUTOMATIC });
     dense(ops);
     attentionConformance(ops);
+    latentConformance(ops);
     moeConformance(ops);
     ffnConformance(ops);
-    recurrentConformance(ops);
     lifetime(makeOps);
   };
   over(`${name} conforms`, makeOps, declare, left);

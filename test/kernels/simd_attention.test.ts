@@ -79,7 +79,7 @@ function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
   const want = tokens.flatMap(({ s, p }, t) => [
     ...timeline.attend(s, p, x.subarray(t * width, t * width + heads * headDim), geometry),
   ]);
-  const scratchBytes = kernels.attentionScratch!(blockSize, heads, kvHeads, headDim);
+  const scratchBytes = kernels.attentionScratch!(blockSize, heads, kvHeads, headDim, headDim);
   const size = T * heads * headDim;
   const q = put(x);
   const positions = put(Uint32Array.from(tokens, ({ p }) => p));
@@ -100,7 +100,21 @@ function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
   ];
   return {
     run: (from, to, thread) =>
-      kernels.attention!(from, to, thread, q, width, positions, table, ...shape, scratch, scratchBytes, y),
+      kernels.attention!(
+        from,
+        to,
+        thread,
+        q,
+        width,
+        positions,
+        table,
+        ...shape,
+        scratch,
+        scratchBytes,
+        y,
+        headDim,
+        kvHeads,
+      ),
     units: T * kvHeads,
     got: () => {
       expect(floats(y + size * 4, 4)).toEqual(new Float32Array(4).fill(MARK));
@@ -226,11 +240,11 @@ describe.each(simdBenches())("attention, $name", (bench) => {
       const values = Float32Array.from({ length: blockSize * headDim }, (_, i) => i);
       const block = put(new Float32Array([...keys, ...values]));
       const y = room(heads * headDim * 4);
-      const scratchBytes = kernels.attentionScratch!(blockSize, heads, kvHeads, headDim);
+      const scratchBytes = kernels.attentionScratch!(blockSize, heads, kvHeads, headDim, headDim);
       const at = [put(new Float32Array(heads * headDim).fill(1)), heads * headDim, put(Uint32Array.of(6))];
       const table = put(Uint32Array.of(put(Uint32Array.of(block))));
       const shape = [0, keys.byteLength, blockSize, heads, kvHeads, headDim, 0.5, 0, 0, 0];
-      kernels.attention!(0, 1, 0, ...at, table, ...shape, room(scratchBytes), scratchBytes, y);
+      kernels.attention!(0, 1, 0, ...at, table, ...shape, room(scratchBytes), scratchBytes, y, headDim, 1);
       expectClose(floats(y, heads * headDim), Float32Array.of(12, 13, 14, 15, 12, 13, 14, 15), 8, 1e-12);
     }
   });
@@ -242,11 +256,11 @@ describe.each(simdBenches())("attention, $name", (bench) => {
       const values = Uint16Array.from({ length: headDim * 8 }, (_, i) => (from + i) | ((i & 1) << 15));
       const block = put(Uint16Array.from([...new Uint16Array(headDim * 8), ...values]));
       const y = room(headDim * 4);
-      const scratchBytes = kernels.attentionScratch!(8, 1, 1, headDim);
+      const scratchBytes = kernels.attentionScratch!(8, 1, 1, headDim, headDim);
       const at = [put(new Float32Array(headDim)), headDim, put(Uint32Array.of(7))];
       const table = put(Uint32Array.of(put(Uint32Array.of(block))));
       const shape = [0, values.byteLength, 8, 1, 1, headDim, 0.125, 0, 0, 1];
-      kernels.attention!(0, 1, 0, ...at, table, ...shape, room(scratchBytes), scratchBytes, y);
+      kernels.attention!(0, 1, 0, ...at, table, ...shape, room(scratchBytes), scratchBytes, y, headDim, 1);
       const mean = Float64Array.from({ length: headDim }, (_, d) => {
         let sum = 0;
         for (let p = 0; p < 8; p++) sum += HALF_TO_FLOAT[values[p * headDim + d]!]! / 8;

@@ -118,6 +118,7 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
           chunk: shares < 16 ? 8 : 4,
           most: 1,
           slices,
+          skip: 0,
         },
       };
       const count = Uint32Array.of(T, 0, 0, 0);

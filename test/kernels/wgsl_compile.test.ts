@@ -3,8 +3,9 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
+import type { KernelLine } from "../../src/backend/webgpu/dispatch/line.ts";
 import { assemble, type Variant } from "../../src/backend/webgpu/dispatch/shader.ts";
-import { type KernelLine, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
+import { TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
 import { TILES, tilesFor } from "../../src/backend/webgpu/tuning/tiles.ts";
 import type { Format } from "../../src/tensor/format.ts";
 

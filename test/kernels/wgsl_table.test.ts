@@ -4,11 +4,11 @@
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { KERNELS, LIBS } from "../../kernels/wgsl.ts";
+import type { KernelLine } from "../../src/backend/webgpu/dispatch/line.ts";
 import { type Arithmetic, assemble, type Variant } from "../../src/backend/webgpu/dispatch/shader.ts";
 import {
   BIASED,
   FLOAT_PARAMS,
-  type KernelLine,
   type KernelName,
   TABLE,
   variantOverrides,

@@ -6,7 +6,8 @@ import { requestAdapter, requestDevice } from "../../src/backend/webgpu/device/a
 import { type Buffer, Device } from "../../src/backend/webgpu/device/device.ts";
 import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { type Binding, StepEncoder } from "../../src/backend/webgpu/dispatch/encoder.ts";
-import { type KernelLine, type KernelName, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
+import type { KernelLine } from "../../src/backend/webgpu/dispatch/line.ts";
+import { type KernelName, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
 
 type Numbers = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 

@@ -4,7 +4,6 @@
 import { expect } from "vitest";
 import type { Attention } from "../../src/backend/ops.ts";
 import type { Activation } from "../../src/tensor/activation.ts";
-import type { DeltaShape } from "../../src/tensor/delta_shape.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
 import type { ExpertData } from "./memory_source.ts";
 
@@ -44,6 +43,8 @@ export interface Geometry {
   readonly window: number | null;
   /** [H]: logits that join the softmax and have no value. */
   readonly logits?: Numbers;
+  /** Values are the last numbers of keys, so many. */
+  readonly latent?: number;
 }
 
 /** RoPE's inverse frequencies as transformers has them, in f32: theta^(-2i/rd), [rd/2]. */
@@ -105,6 +106,48 @@ export function rope(
   return y;
 }
 
+/** Each head's own product: x [T, H cols], w [H] of [rows, cols] -> [T, H rows]. */
+export function heads(x: Numbers, w: readonly Numbers[], H: number, cols: number): Float64Array {
+  const T = x.length / (H * cols);
+  const rows = Array.from({ length: T }, (_, t) =>
+    w.flatMap((own, h) => [...matmul(x.subarray((t * H + h) * cols, (t * H + h + 1) * cols), own, cols)]),
+  );
+  return Float64Array.from(rows.flat());
+}
+
+/**
+ * Multi-head latent attention's queries and key: of q [T, H (nope + turned)] and c [T, kv + turned]
+ * [T, (H + 1) (turned + kv)], each the turned part, then that over the latent.
+ */
+export function latent(
+  q: Numbers,
+  c: Numbers,
+  of: {
+    readonly H: number;
+    readonly nope: number;
+    readonly turned: number;
+    readonly kv: number;
+    readonly weights: readonly Numbers[]; // [H] of [kv, nope]
+    readonly norm: Numbers;
+    readonly eps: number;
+  },
+  positions: Uint32Array,
+  g: Pick<Attention, "rope">,
+): Float64Array {
+  const { H, nope, turned, kv, weights, norm, eps } = of;
+  const rows = [...positions].map((_, t) => {
+    const queries = weights.flatMap((w, h) => {
+      const own = q.subarray((t * H + h) * (nope + turned), (t * H + h + 1) * (nope + turned));
+      return [...own.subarray(nope), ...matmul(own.subarray(0, nope), w, nope)];
+    });
+    const own = c.subarray(t * (kv + turned), (t + 1) * (kv + turned));
+    return [...queries, ...own.subarray(kv), ...rmsNorm(own.subarray(0, kv), norm, eps)];
+  });
+  // One head more than there are queries turns with them: the key. Nothing is a value.
+  const all = Float64Array.from(rows.flat());
+  return rope(all, positions, { heads: H + 1, kvHeads: 0, headDim: turned + kv, rope: g.rope });
+}
+
 /**
  * Keys and values by sequence and position: what a KV store must return, whatever its blocks.
  */
@@ -124,13 +167,15 @@ export class Timeline {
   /** softmax(scale q kᵀ) v for one token: q [H, Dh] -> [H, Dh]. */
   attend(sequence: number, position: number, q: Numbers, g: Geometry): Float64Array {
     const { heads, kvHeads, headDim } = g;
+    const size = g.latent ?? headDim; // of a value
     const first = g.window === null ? 0 : Math.max(0, position - g.window + 1);
     const seen: Float64Array[] = [];
     for (let p = first; p <= position; p++) seen.push(this.#rows.get(`${sequence} ${p}`)!);
-    const y = new Float64Array(heads * headDim);
+    const y = new Float64Array(heads * size);
     for (let h = 0; h < heads; h++) {
       const kvHead = Math.floor((h * kvHeads) / heads);
       const at = kvHead * headDim;
+      const value = g.latent ? headDim - size : kvHeads * headDim + at;
       const scores = seen.map((row) => {
         let sum = 0;
         for (let d = 0; d < headDim; d++) sum += q[h * headDim + d]! * row[at + d]!;
@@ -141,7 +186,7 @@ export class Timeline {
       const total = scores.reduce((sum, score) => sum + Math.exp(score - max), Math.exp(sink - max));
       seen.forEach((row, p) => {
         const weight = Math.exp(scores[p]! - max) / total;
-        for (let d = 0; d < headDim; d++) y[h * headDim + d]! += weight * row[kvHeads * headDim + at + d]!;
+        for (let d = 0; d < size; d++) y[h * size + d]! += weight * row[value + d]!;
       });
     }
     return y;
@@ -336,64 +381,4 @@ export function expectClose(got: Numbers, want: Numbers, width: number, nmse = F
     if (!(error <= nmse * norm))
       expect.fail(`row ${row / width} of ${want.length / width}: NMSE ${error / norm}, allowed ${nmse}`);
   }
-}
-
-/**
- * silu of a causal convolution of x [T, C] with w [taps, C]; gated: of [T, 3 C], B, C and x, C ⊙ (w
- * * (B ⊙ x)). -> [T, C]
- */
-export function conv(x: Numbers, w: Numbers, C: number, gated: boolean): Float64Array {
-  const [taps, width] = [w.length / C, gated ? 3 * C : C];
-  const T = x.length / width;
-  const y = new Float64Array(T * C);
-  for (let t = 0; t < T; t++)
-    for (let c = 0; c < C; c++) {
-      let sum = 0;
-      for (let j = Math.max(0, t - taps + 1); j <= t; j++) {
-        const input = gated ? x[j * width + c]! * x[j * width + 2 * C + c]! : x[j * width + c]!;
-        sum += w[(taps - 1 - (t - j)) * C + c]! * input;
-      }
-      y[t * C + c] = gated ? sum * x[t * width + C + c]! : sum / (1 + Math.exp(-sum));
-    }
-  return y;
-}
-
-/**
- * The gated delta rule as its formula: qkv [T, 2 Hk dk + Hv dv], gates [T, 2 Hv] as b, a.
- * -> [T, Hv dv]
- */
-export function deltaRule(
-  qkv: Numbers,
-  gates: Numbers,
-  aLog: Numbers,
-  dtBias: Numbers,
-  { keyHeads, valueHeads, keyDim, valueDim }: DeltaShape,
-): Float64Array {
-  const width = 2 * keyHeads * keyDim + valueHeads * valueDim;
-  const T = qkv.length / width;
-  const y = new Float64Array(T * valueHeads * valueDim);
-  const unit = (v: Numbers): number[] => {
-    const values = [...v];
-    const length = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) + 1e-6);
-    return values.map((value) => value / length);
-  };
-  for (let h = 0; h < valueHeads; h++) {
-    const S = Array.from({ length: keyDim }, () => new Float64Array(valueDim));
-    const own = Math.floor((h * keyHeads) / valueHeads);
-    for (let t = 0; t < T; t++) {
-      const row = qkv.subarray(t * width, (t + 1) * width);
-      const q = unit(row.subarray(own * keyDim, (own + 1) * keyDim)).map((value) => value / Math.sqrt(keyDim));
-      const k = unit(row.subarray((keyHeads + own) * keyDim, (keyHeads + own + 1) * keyDim));
-      const v = row.subarray(2 * keyHeads * keyDim + h * valueDim);
-      const beta = 1 / (1 + Math.exp(-gates[2 * t * valueHeads + h]!));
-      const g = -Math.exp(aLog[h]!) * Math.log1p(Math.exp(gates[(2 * t + 1) * valueHeads + h]! + dtBias[h]!));
-      for (const values of S) for (let j = 0; j < valueDim; j++) values[j]! *= Math.exp(g);
-      for (let j = 0; j < valueDim; j++) {
-        const known = S.reduce((sum, values, i) => sum + values[j]! * k[i]!, 0);
-        for (const [i, values] of S.entries()) values[j]! += k[i]! * beta * (v[j]! - known);
-        y[(t * valueHeads + h) * valueDim + j] = S.reduce((sum, values, i) => sum + values[j]! * q[i]!, 0);
-      }
-    }
-  }
-  return y;
 }

@@ -144,3 +144,47 @@ import { smallHalves } from "./lanes.simd";
     v128.store(y + d, madd(four(r3, d, raw), a3, madd(four(r2, d, raw), a2, sum)));
   }
 }
+
+/** Four rows' scores for each of `count` queries. */
+// @ts-ignore: decorator
+@inline export function scoreEach(
+  count: u32,
+  query: usize,
+  r0: usize,
+  r1: usize,
+  r2: usize,
+  r3: usize,
+  padded: usize,
+  into: usize,
+  step: usize,
+  raw: bool,
+): void {
+  for (; count >= 2; count -= 2) {
+    scoreTwo(query, query + padded, r0, r1, r2, r3, padded, into, into + step, raw);
+    query += 2 * padded;
+    into += 2 * step;
+  }
+  if (count != 0) scoreOne(query, r0, r1, r2, r3, padded, into, raw);
+}
+
+/** Four weighted rows added to the sums of each of `count` queries. */
+// @ts-ignore: decorator
+@inline export function addEach(
+  count: u32,
+  sums: usize,
+  weights: usize,
+  step: usize,
+  r0: usize,
+  r1: usize,
+  r2: usize,
+  r3: usize,
+  padded: usize,
+  raw: bool,
+): void {
+  for (; count >= 2; count -= 2) {
+    addTwo(sums, sums + padded, weights, weights + step, r0, r1, r2, r3, padded, raw);
+    sums += 2 * padded;
+    weights += 2 * step;
+  }
+  if (count != 0) addOne(sums, weights, r0, r1, r2, r3, padded, raw);
+}

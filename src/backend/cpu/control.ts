@@ -21,9 +21,6 @@ export const JOBS = [
   "rope",
   "add",
   "addBias",
-  "conv",
-  "deltaRule",
-  "gate",
   "append",
   "attention",
   "embed",
@@ -57,7 +54,7 @@ export const PAGES = 10; // size of the heap's memory
 export const MODULE = 11; // number of the module that the kernel is in
 
 /** The most arguments of a kernel after its range and thread: as many as takePiece() spells out. */
-export const MAX_ARGS = 17;
+export const MAX_ARGS = 19;
 
 export interface Control {
   readonly buffer: SharedArrayBuffer;
@@ -87,6 +84,6 @@ export function takePiece({ state, args: a }: Control, kernels: Kernels, thread:
   // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does
   // not have are ignored.
   // biome-ignore format: MAX_ARGS arguments
-  kernel(from, to, thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!, a[16]!);
+  kernel(from, to, thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!, a[16]!, a[17]!, a[18]!);
   return true;
 }

@@ -15,7 +15,13 @@ export type Kernels = Readonly<Record<string, Kernel>> & {
   readonly wideAt: () => number;
   readonly maxThreads: () => number;
   readonly quantizedBytes: (groups: number) => number;
-  readonly attentionScratch: (blockSize: number, heads: number, kvHeads: number, headDim: number) => number;
+  readonly attentionScratch: (
+    blockSize: number,
+    heads: number,
+    kvHeads: number,
+    headDim: number,
+    valueDim: number,
+  ) => number;
 };
 
 /** The kernels of a module, bound to a heap's memory: a job runs one of them. */

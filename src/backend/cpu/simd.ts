@@ -7,14 +7,13 @@
 // Values of a step are in the home heap. Weights and cached keys may be in others (a WebAssembly
 // memory ends at 4 GiB): a verb that needs them runs there, on a copy of its small inputs.
 
-import { clip } from "../../../kernels/clip.ts";
-import { ropeTable } from "../../../kernels/rope.ts";
 import { route } from "../../../kernels/route.ts";
 import { RequestError } from "../../errors.ts";
 import type { Format } from "../../tensor/format.ts";
 import type { ExpertShape } from "../../tensor/record.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../tensor/types.ts";
 import type { HostExperts, HostStore } from "../experts.ts";
+import { rowOf } from "../kv_block.ts";
 import type {
   Attention,
   BackendInfo,
@@ -23,18 +22,18 @@ import type {
   ExpertRule,
   Experts,
   Ffn,
+  HeadMatrices,
   InputOrder,
   KvGeometry,
   KvStore,
+  Latent,
   Matrix,
   Observer,
   Ops,
-  Rope,
   Router,
   Routes,
   Vector,
 } from "../ops.ts";
-import type { RecurrentVerbs } from "../recurrent.ts";
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import { SimdAttention } from "./simd_attention.ts";
@@ -42,9 +41,9 @@ import { OffloadedExperts, type SimdExpertSlots } from "./simd_experts.ts";
 import { type SimdFfn, SimdFfns } from "./simd_ffn.ts";
 import { SimdHeaps } from "./simd_heaps.ts";
 import { SimdKv } from "./simd_kv.ts";
+import { SimdLatent } from "./simd_latent.ts";
 import { SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
-import { simdRecurrent } from "./simd_states.ts";
 import {
   at,
   type LoadedMatrix,
@@ -76,14 +75,13 @@ class SimdOps implements Ops {
   readonly #weights: SimdWeights;
   readonly #moe: SimdMoe;
   readonly #ffns: SimdFfns;
-  readonly recurrent: RecurrentVerbs;
   readonly #rings = new Map<string, number>();
   readonly #attention: SimdAttention;
+  readonly #latent: SimdLatent;
   readonly #later = new Pending(() => this.#open());
   readonly #kv = new Set<SimdKv>();
   readonly #observer: Observer | undefined;
   #batch: Batch | null = null;
-  #turned: Rope | null = null; // the RoPE of the step's table of angles
   #closed = false;
 
   constructor(options: SimdOptions) {
@@ -96,13 +94,9 @@ class SimdOps implements Ops {
     this.#products = new SimdProducts(this.#heaps, home, activations === "int8");
     this.#weights = new SimdWeights(this.#heaps, home, this.#products);
     this.#attention = new SimdAttention(this.#heaps, home, this.#products);
+    this.#latent = new SimdLatent(this.#heaps, home, this.#products, this.#attention);
     this.#moe = new SimdMoe(this.#heaps, home, this.#products);
     this.#ffns = new SimdFfns(this.#heaps, home, this.#products);
-    this.recurrent = simdRecurrent({
-      ...{ heaps: this.#heaps, home, products: this.#products, later: this.#later },
-      step: () => this.#step(),
-      tensor: (verb, T, width) => this.#tensor(verb, T, width),
-    });
     const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
     if (activations === "int8") features.push("int8-activations");
     this.#info = { backend: "cpu", device: deviceName, software: false, threads: pool.threads, features };
@@ -115,6 +109,11 @@ class SimdOps implements Ops {
   async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     this.#open();
     return this.#weights.matrix(source, format);
+  }
+
+  async loadHeads(sources: readonly MatrixSource[], format: Format): Promise<HeadMatrices> {
+    this.#open();
+    return this.#weights.heads(sources, format);
   }
 
   async loadVector(source: MatrixSource): Promise<Vector> {
@@ -162,7 +161,7 @@ class SimdOps implements Ops {
     this.#batch = batch;
     this.#pool.wake();
     this.#later.begin(batch.signal);
-    this.#turned = null;
+    this.#attention.begin();
   }
 
   embed(table: Matrix): Tensor {
@@ -184,7 +183,7 @@ class SimdOps implements Ops {
     return y;
   }
 
-  qkv(x: Tensor, parts: readonly Matrix[], { heads, kvHeads, headDim, rope, qkNorm, clip: limit }: Attention): Tensor {
+  qkv(x: Tensor, parts: readonly Matrix[], shape: Attention): Tensor {
     const { positions } = this.#step();
     const T = positions.length;
     const width = parts.reduce((sum, { rows }) => sum + rows, 0);
@@ -194,25 +193,21 @@ class SimdOps implements Ops {
       this.#multiply(x, part, y.at + 4 * first, width);
       first += part.rows;
     }
-    this.#later.push(() => {
-      const pairs = rope.inverse.length;
-      const table = this.#heaps.workspace(this.#home).at("rope", 8 * T * pairs);
-      if (rope !== this.#turned)
-        ropeTable(positions, rope, this.#home.floats.subarray(table / 4, table / 4 + 2 * T * pairs));
-      this.#turned = rope;
-      const grain = this.#products.rowsOf(width);
-      const norm = (of: Vector, first: number, values: number, eps: number): void => {
-        const args = [y.at, width, first, values / of.size, (of as SimdVector).at, eps, of.size];
-        this.#pool.run("qkNorm", this.#home, T, grain, ...args);
-      };
-      if (qkNorm) {
-        norm(qkNorm.q, 0, heads * headDim, qkNorm.eps);
-        norm(qkNorm.k, heads * headDim, kvHeads * headDim, qkNorm.eps);
-      }
-      // By one thread: no published model is cut.
-      if (limit !== undefined) clip(this.#home.floats.subarray(y.at / 4, y.at / 4 + T * width), limit);
-      this.#pool.run("rope", this.#home, T, grain, y.at, width, heads + kvHeads, headDim, pairs, table);
-    });
+    this.#later.push(() => this.#attention.turn({ at: y.at, width }, positions, shape));
+    return y;
+  }
+
+  latent(q: Tensor, c: Tensor, latent: Latent, shape: Attention): Tensor {
+    const { positions } = this.#step();
+    const y = this.#tensor("latent", positions.length, rowOf(shape).width);
+    this.#later.push(() => this.#latent.queries(at(q), at(c), y.at, positions, latent, shape));
+    return y;
+  }
+
+  heads(x: Tensor, w: HeadMatrices): Tensor {
+    const [T] = sizes(x);
+    const y = this.#tensor("heads", T, w.heads * w.rows);
+    this.#later.push(() => this.#latent.heads(at(x), T, w, y.at));
     return y;
   }
 
@@ -228,7 +223,7 @@ class SimdOps implements Ops {
     const batch = this.#step();
     const store = kv as SimdKv;
     store.lists(store.part(layer), batch);
-    const y = this.#tensor("attention", batch.tokens.length, shape.heads * shape.headDim);
+    const y = this.#tensor("attention", batch.tokens.length, shape.heads * rowOf(shape).valueDim);
     const from = { at: at(qkv), width: sizes(qkv)[1] };
     const sinks = shape.sinks && (shape.sinks as SimdVector).at;
     this.#later.push(() => this.#attention.attend(store, layer, batch, from, shape, sinks, y.at));
@@ -329,8 +324,7 @@ class SimdOps implements Ops {
 
   memory(): BackendMemory {
     let kv = 0;
-    for (const { blocks, blockBytes, states } of this.#kv)
-      kv += blocks * blockBytes + (states ? states.slots * states.slotBytes : 0);
+    for (const store of this.#kv) kv += store.blocks * store.blockBytes;
     const used = this.#closed ? 0 : this.#heaps.used;
     const weights = this.#weights.bytes;
     return { weights, kv, scratch: Math.max(0, used - weights - kv) };

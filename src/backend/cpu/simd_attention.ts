@@ -1,11 +1,15 @@
-// Writes keys and values to the cache, and computes attention over it, in the heaps that
-// hold the cache.
+// Turns q and k, writes keys and values to the cache, and computes attention over it, in the heaps
+// that hold the cache.
 
-import type { Attention, Batch } from "../ops.ts";
+import { clip } from "../../../kernels/clip.ts";
+import { ropeTable } from "../../../kernels/rope.ts";
+import { rowOf } from "../kv_block.ts";
+import type { Attention, Batch, Rope, Vector } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import type { SimdKv } from "./simd_kv.ts";
 import type { SimdProducts } from "./simd_products.ts";
+import type { SimdVector } from "./simd_values.ts";
 
 /** q, k and v of a step's tokens, [T, width] f32 at an address of the home heap. */
 export interface Projected {
@@ -17,6 +21,7 @@ export class SimdAttention {
   readonly #heaps: SimdHeaps;
   readonly #home: Heap;
   readonly #products: SimdProducts;
+  #turned: Rope | null = null; // the RoPE of the step's table of angles
 
   constructor(heaps: SimdHeaps, home: Heap, products: SimdProducts) {
     this.#heaps = heaps;
@@ -24,24 +29,53 @@ export class SimdAttention {
     this.#products = products;
   }
 
+  /** Forgets the angles of an earlier step. */
+  begin(): void {
+    this.#turned = null;
+  }
+
+  /** q and k of rows [T, width] at `at`, normed as the layer says and turned, in place. */
+  turn({ at, width }: Projected, positions: Uint32Array, shape: Attention): void {
+    const { heads, kvHeads, headDim, rope, qkNorm, clip: limit } = shape;
+    const T = positions.length;
+    const pairs = rope.inverse.length;
+    const table = this.#heaps.workspace(this.#home).at("rope", 8 * T * pairs);
+    if (rope !== this.#turned)
+      ropeTable(positions, rope, this.#home.floats.subarray(table / 4, table / 4 + 2 * T * pairs));
+    this.#turned = rope;
+    if (qkNorm) {
+      this.norm({ at, width }, T, 0, heads * headDim, qkNorm.q, qkNorm.eps);
+      this.norm({ at, width }, T, heads * headDim, kvHeads * headDim, qkNorm.k, qkNorm.eps);
+    }
+    // By one thread: no published model is cut.
+    if (limit !== undefined) clip(this.#home.floats.subarray(at / 4, at / 4 + T * width), limit);
+    const grain = this.#products.rowsOf(width);
+    this.#heaps.pool.run("rope", this.#home, T, grain, at, width, heads + kvHeads, headDim, pairs, table);
+  }
+
+  /** RMS norms of `values` floats of each row, from float `first` on, in runs as long as `w`. */
+  norm({ at, width }: Projected, T: number, first: number, values: number, w: Vector, eps: number): void {
+    const args = [at, width, first, values / w.size, (w as SimdVector).at, eps, w.size];
+    this.#heaps.pool.run("qkNorm", this.#home, T, this.#products.rowsOf(width), ...args);
+  }
+
   /** Writes keys and values. */
   append(store: SimdKv, layer: number, batch: Batch, { at, width }: Projected, shape: Attention): void {
     const { heap } = store.part(layer);
     const T = batch.tokens.length;
     const from = this.#products.inHeap(heap, "qkv", at, 4 * T * width);
-    const kvWidth = shape.kvHeads * shape.headDim;
+    const { q, kv } = rowOf(shape);
     const half = store.precision === "f16" ? 1 : 0;
-    for (const plane of [0, 1]) {
+    for (let plane = 0; plane < store.planes; plane++) {
       const addresses = store.addresses(store.part(layer), batch, store.offset(layer) + plane * store.planeBytes);
-      const first = shape.heads * shape.headDim + plane * kvWidth;
-      const grain = this.#products.rowsOf(kvWidth);
-      this.#heaps.pool.run("append", heap, T, grain, from, width, first, addresses, kvWidth, half);
+      const grain = this.#products.rowsOf(kv);
+      this.#heaps.pool.run("append", heap, T, grain, from, width, q + plane * kv, addresses, kv, half);
     }
   }
 
   /**
-   * Attention's results [T, H Dh] at `y` in the home heap, where `sinks` lie too. Yields where the
-   * event loop may run.
+   * Attention's results [T, H Dh], or [T, H kv] of a latent, at `y` in the home heap, where `sinks`
+   * lie too. Yields where the event loop may run.
    */
   *attend(
     store: SimdKv,
@@ -56,16 +90,19 @@ export class SimdAttention {
     const { heap } = part;
     const { pool } = this.#heaps;
     const { positions, tables } = store.lists(part, batch);
-    const { heads, kvHeads, headDim, scale } = shape;
-    const { blockSize, planeBytes } = store;
+    const { heads, headDim, scale, latent } = shape;
+    const { valueDim } = rowOf(shape);
+    const kvHeads = latent ? sharesOf(heads) : shape.kvHeads;
+    const { blockSize } = store;
     const T = batch.tokens.length;
     const q = this.#products.inHeap(heap, "qkv", at, 4 * T * width);
     const space = this.#heaps.workspace(heap);
-    const to = heap === this.#home ? y : space.at("attended", 4 * T * heads * headDim);
-    const scratchBytes = heap.kernels.attentionScratch(blockSize, heads, kvHeads, headDim);
+    const to = heap === this.#home ? y : space.at("attended", 4 * T * heads * valueDim);
+    const scratchBytes = heap.kernels.attentionScratch(blockSize, heads, kvHeads, headDim, valueDim);
     const scratch = space.at("attention", scratchBytes * pool.threads);
     const keys = store.offset(layer);
     const half = store.precision === "f16" ? 1 : 0;
+    const values = keys + (latent ? (headDim - latent) * (half ? 2 : 4) : store.planeBytes);
     const window = shape.window ?? 0;
     const logits = sinks === null ? 0 : this.#products.inHeap(heap, "sinks", sinks, 4 * heads);
     const units = T * kvHeads;
@@ -74,11 +111,18 @@ export class SimdAttention {
     const grain = T < 4 * pool.threads ? Math.ceil(units / pool.threads) : 4 * kvHeads;
     let seen = 0; // pairs of a token and a position
     for (const position of batch.positions) seen += window > 0 ? Math.min(position + 1, window) : position + 1;
-    const macs = 2 * heads * headDim * seen;
+    const macs = heads * (headDim + valueDim) * seen;
     const alone = macs <= this.#products.grain.floatMacs;
     // biome-ignore format: the kernel's arguments in order
-    const args = [q, width, positions, tables, keys, keys + planeBytes, blockSize, heads, kvHeads, headDim, scale, logits, window, half, scratch, scratchBytes, to];
+    const args = [q, width, positions, tables, keys, values, blockSize, heads, kvHeads, headDim, scale, logits, window, half, scratch, scratchBytes, to, valueDim, shape.kvHeads];
     yield* this.#products.slices.run("attention", heap, units, alone ? units : grain, macs / units, args);
-    this.#products.copy(heap, to, this.#home, y, 4 * T * heads * headDim);
+    this.#products.copy(heap, to, this.#home, y, 4 * T * heads * valueDim);
   }
+}
+
+/** Parts that heads of one key are cut into, of eight heads at most: threads take them apart. */
+function sharesOf(heads: number): number {
+  let parts = Math.ceil(heads / 8);
+  while (heads % parts !== 0) parts++;
+  return parts;
 }

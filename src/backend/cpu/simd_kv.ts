@@ -2,17 +2,16 @@
 // one is too small.
 
 import { RequestError } from "../../errors.ts";
-import { checkBlock } from "../kv_block.ts";
+import { checkBlock, planesOf } from "../kv_block.ts";
 import type { Batch, KvGeometry, KvStore } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import { SimdStates } from "./simd_states.ts";
 
 /** The layers of one heap. */
 export interface KvPart {
   readonly heap: Heap;
   readonly blockBytes: number;
-  /** Address of each block: for each layer its keys, then its values, [blockSize, Hkv, Dh] each. */
+  /** Address of each block: of each layer keys, then values if any, [blockSize, Hkv, Dh] each. */
   readonly blocks: number[];
   /** The current step's lists for attention, in this heap. */
   readonly step: StepLists;
@@ -39,7 +38,8 @@ export class SimdKv implements KvStore {
   /** Bytes of one plane: the keys or the values of one layer in one block. */
   readonly planeBytes: number;
   readonly parts: KvPart[] = [];
-  readonly states?: SimdStates;
+  /** Planes of a layer: values may be a part of keys. */
+  readonly planes: 1 | 2;
   readonly #layers: number;
   readonly #layersPerPart: number;
   readonly #heaps: SimdHeaps;
@@ -50,24 +50,19 @@ export class SimdKv implements KvStore {
   /**
    * @param positions of the longest sequence, which determine the number of heaps for the layers
    */
-  constructor(
-    { layers, kvHeads, headDim, states }: KvGeometry,
-    precision: "f32" | "f16",
-    blockSize: number,
-    positions: number,
-    heaps: SimdHeaps,
-  ) {
+  constructor(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions: number, heaps: SimdHeaps) {
+    const { layers, kvHeads, headDim } = geometry;
     this.blockSize = blockSize;
+    this.planes = planesOf(geometry);
     this.precision = precision;
     this.planeBytes = blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
-    this.blockBytes = layers * 2 * this.planeBytes;
+    this.blockBytes = layers * this.planes * this.planeBytes;
     this.#layers = layers;
     const longest = Math.max(1, Math.ceil(positions / blockSize)) * this.blockBytes;
     this.#small = longest <= heaps.limits.homeKv;
     const parts = this.#small ? 1 : Math.min(layers, Math.ceil(longest / heaps.limits.kv));
     this.#layersPerPart = Math.ceil(layers / parts);
     this.#heaps = heaps;
-    if (states) this.states = new SimdStates(states, heaps);
   }
 
   get blocks(): number {
@@ -80,7 +75,7 @@ export class SimdKv implements KvStore {
       const layers = Math.min(this.#layersPerPart, this.#layers - first);
       const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, addresses: 0 };
       const heap = await this.#heaps.forKv(this.#small);
-      this.parts.push({ heap, blockBytes: layers * 2 * this.planeBytes, blocks: [], step });
+      this.parts.push({ heap, blockBytes: layers * this.planes * this.planeBytes, blocks: [], step });
     }
     for (; this.#blocks < blocks; this.#blocks++) this.#grow(blocks);
   }
@@ -122,9 +117,9 @@ export class SimdKv implements KvStore {
     return part;
   }
 
-  /** Byte offset of a layer's keys in a block of its part; its values come planeBytes later. */
+  /** Byte offset of a layer's keys in a block of its part; their own values: planeBytes later. */
   offset(layer: number): number {
-    return (layer % this.#layersPerPart) * 2 * this.planeBytes;
+    return (layer % this.#layersPerPart) * this.planes * this.planeBytes;
   }
 
   /**
@@ -188,7 +183,6 @@ export class SimdKv implements KvStore {
   }
 
   close(): void {
-    this.states?.close();
     for (const { heap, blocks, blockBytes, step } of this.parts) {
       for (const at of blocks) heap.free(at, blockBytes);
       if (step.bytes > 0) heap.free(step.at, step.bytes);

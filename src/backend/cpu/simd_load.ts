@@ -8,6 +8,7 @@ import {
   PANEL_ROWS,
   type PanelLayout,
   packRows,
+  panelLayout,
   rowBlocks,
 } from "../../tensor/format.ts";
 import {
@@ -52,6 +53,8 @@ const PIECE_BYTES = 4 * 2 ** 20;
  * computed.
  */
 export const AHEAD_BYTES = 64 * 2 ** 20;
+/** Where a packed matrix may begin. */
+const ALIGN = 64;
 /** Rows that are packed faster than handed to another thread. */
 const GRAIN_WEIGHTS = 16_384;
 
@@ -69,6 +72,20 @@ export async function loadMatrix(
   const bias = values && home.allocate(values.byteLength, `the bias of ${source.name}`);
   if (bias !== null) home.floats.set(values!, bias / 4);
   return { ...matrixAt(heap, at, panels.layout, source.rows), bias };
+}
+
+/** Loads matrices of one shape into one heap with room. @throws WeightsError, MemoryError */
+export async function loadEach(
+  heaps: SimdHeaps,
+  sources: readonly MatrixSource[],
+  format: Format,
+): Promise<readonly SimdMatrix[]> {
+  const { rows, cols } = sources[0]!;
+  const layout = panelLayout(format, rows, cols);
+  const bytes = Math.ceil(layout.bytes / ALIGN) * ALIGN;
+  const { heap, at } = await allocate(heaps, sources[0]!, format.name, bytes * sources.length);
+  for (const [i, source] of sources.entries()) await loadAt(heaps, matrixPanels(source, format), heap, at + i * bytes);
+  return sources.map((_, i) => matrixAt(heap, at + i * bytes, layout, rows));
 }
 
 /** Loads one expert as a record into a heap with room. @throws WeightsError, MemoryError */

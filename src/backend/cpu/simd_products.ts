@@ -89,6 +89,25 @@ export class SimdProducts {
     if (w.bias !== null) this.#pool.run("addBias", this.#home, T, this.rowsOf(rows), y, width, 0, w.bias, rows);
   }
 
+  /**
+   * T rows of each head [H T, cols] by its own matrix, all in one heap: the address in the home
+   * heap of [H T, rows].
+   */
+  *heads(x: number, T: number, matrices: readonly SimdMatrix[]): Generator<void, number> {
+    const w = matrices[0]!;
+    const { heap } = w;
+    const n = T * matrices.length;
+    const input = this.input(this.#home, x, n, w, "heads' input");
+    const from = this.inHeap(heap, "copied heads' input", input.at, n * input.rowBytes);
+    const y = this.#heaps.workspace(heap).at("heads' output", 4 * n * w.rows);
+    const all = matrices.map((own, expert) => ({ w13: own, w2: own, expert, rows: T }));
+    yield* this.#expertJob("expertDown", all, n, ({ w2 }) => w2, from, y);
+    if (heap === this.#home) return y;
+    const to = this.#heaps.workspace(this.#home).at("heads' output", 4 * n * w.rows);
+    this.copy(heap, y, this.#home, to, 4 * n * w.rows);
+    return to;
+  }
+
   /** Rows of a table for tokens, to y [T, D] in the home heap. */
   embed(tokens: Uint32Array, { heap, format, at, groups, rows, cols }: SimdMatrix, y: number): void {
     const T = tokens.length;

@@ -1,7 +1,7 @@
 // What SimdOps is made of, and what is behind its handles.
 
 import type { Tensor } from "../../tensor/types.ts";
-import type { ExpertRule, Experts, InputOrder, Matrix, Observer, Vector } from "../ops.ts";
+import type { ExpertRule, Experts, HeadMatrices, InputOrder, Matrix, Observer, Vector } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { InstructionSet } from "./instruction_set.ts";
 import type { KernelModules } from "./modules.ts";
@@ -31,6 +31,10 @@ export interface SimdTensor extends Tensor {
 
 export interface LoadedMatrix extends Matrix {
   readonly packed: SimdMatrix;
+}
+
+export interface SimdHeads extends HeadMatrices {
+  readonly matrices: readonly SimdMatrix[]; // [H], in one heap
 }
 
 export interface SimdVector extends Vector {

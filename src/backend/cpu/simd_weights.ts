@@ -3,14 +3,14 @@
 import { type Format, panelLayout } from "../../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../../tensor/record.ts";
 import type { ExpertSource, MatrixSource } from "../../tensor/types.ts";
-import type { ExpertRule, Experts, Ffn, InputOrder, Matrix, Vector } from "../ops.ts";
+import type { ExpertRule, Experts, Ffn, HeadMatrices, InputOrder, Matrix, Vector } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import { SimdExpertSlots } from "./simd_experts.ts";
 import type { SimdFfns } from "./simd_ffn.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
-import { type ExpertMatrices, loadExpert, loadMatrix } from "./simd_load.ts";
+import { type ExpertMatrices, loadEach, loadExpert, loadMatrix } from "./simd_load.ts";
 import type { SimdProducts } from "./simd_products.ts";
-import type { LoadedMatrix, SimdExperts, SimdOrder, SimdVector } from "./simd_values.ts";
+import type { LoadedMatrix, SimdExperts, SimdHeads, SimdOrder, SimdVector } from "./simd_values.ts";
 
 export class SimdWeights {
   readonly #heaps: SimdHeaps;
@@ -33,6 +33,15 @@ export class SimdWeights {
     this.bytes += bytes;
     const matrix: LoadedMatrix = { name, rows, cols, format, bytes, packed };
     return matrix;
+  }
+
+  async heads(sources: readonly MatrixSource[], format: Format): Promise<HeadMatrices> {
+    const { rows, cols } = sources[0]!;
+    const matrices = await loadEach(this.#heaps, sources, format);
+    const bytes = sources.length * panelLayout(format, rows, cols).bytes;
+    this.bytes += bytes;
+    const heads: SimdHeads = { heads: sources.length, rows, cols, format, bytes, matrices };
+    return heads;
   }
 
   async vector(source: MatrixSource): Promise<Vector> {

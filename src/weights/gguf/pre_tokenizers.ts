@@ -65,7 +65,7 @@ const QWEN35_PATTERN = [
   String.raw` ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*`,
   LINES,
 ].join("|");
-const DEEPSEEK_V3_PATTERN = [
+const DEEPSEEK3_PATTERN = [
   "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+",
   String.raw`[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+`,
   String.raw` ?[\p{P}\p{S}]+[\r\n]*`,
@@ -114,7 +114,7 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ["refact", DIGITS_FIRST],
   ["starcoder", DIGITS_FIRST],
   ["smollm", DIGITS_FIRST],
-  ["deepseek-v3", { patterns: [String.raw`\p{N}{1,3}`, `[${CJK_AND_KANA}]+`, DEEPSEEK_V3_PATTERN] }],
+  ["deepseek-v3", { patterns: [String.raw`\p{N}{1,3}`, `[${CJK_AND_KANA}]+`, DEEPSEEK3_PATTERN] }],
   [
     "deepseek-llm",
     {

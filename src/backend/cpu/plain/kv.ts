@@ -2,30 +2,33 @@
 
 import type { KvPlane } from "../../../../kernels/append.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
-import { checkBlock } from "../../kv_block.ts";
+import { checkBlock, planesOf } from "../../kv_block.ts";
 import type { KvGeometry, KvStore } from "../../ops.ts";
-import { CpuStates } from "./recurrent.ts";
 
 export class CpuKv implements KvStore {
   readonly blockSize: number;
   readonly precision: "f32" | "f16";
   readonly blockBytes: number;
-  /** keys[layer][block id] and values[layer][block id], each plane [blockSize, Hkv, Dh]. */
+  /**
+   * keys[layer][block id] and values[layer][block id], each plane [blockSize, Hkv, Dh]; values that
+   * are a part of keys: the same planes.
+   */
   readonly keys: readonly KvPlane[][];
   readonly values: readonly KvPlane[][];
-  readonly states?: CpuStates;
   readonly #planeSize: number;
+  readonly #planes: number; // of a layer
   #blocks = 0;
   #closed = false;
 
-  constructor({ layers, kvHeads, headDim, states }: KvGeometry, precision: "f32" | "f16", blockSize: number) {
+  constructor(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number) {
+    const { layers, kvHeads, headDim } = geometry;
     this.blockSize = blockSize;
     this.precision = precision;
     this.#planeSize = blockSize * kvHeads * headDim;
-    this.blockBytes = layers * 2 * this.#planeSize * (precision === "f32" ? 4 : 2);
-    if (states) this.states = new CpuStates(states);
+    this.#planes = planesOf(geometry);
+    this.blockBytes = layers * this.#planes * this.#planeSize * (precision === "f32" ? 4 : 2);
     this.keys = Array.from({ length: layers }, () => []);
-    this.values = Array.from({ length: layers }, () => []);
+    this.values = this.#planes === 1 ? this.keys : Array.from({ length: layers }, () => []);
   }
 
   get blocks(): number {
@@ -39,8 +42,9 @@ export class CpuKv implements KvStore {
       const Plane = this.precision === "f32" ? Float32Array : Uint16Array;
       const planeBytes = this.#planeSize * Plane.BYTES_PER_ELEMENT;
       for (const [layer, keys] of this.keys.entries()) {
-        keys.push(new Plane(block, 2 * layer * planeBytes, this.#planeSize));
-        this.values[layer]!.push(new Plane(block, (2 * layer + 1) * planeBytes, this.#planeSize));
+        const at = this.#planes * layer * planeBytes;
+        keys.push(new Plane(block, at, this.#planeSize));
+        if (this.#planes === 2) this.values[layer]!.push(new Plane(block, at + planeBytes, this.#planeSize));
       }
     }
   }
@@ -72,7 +76,6 @@ export class CpuKv implements KvStore {
   }
 
   close(): void {
-    this.states?.close();
     for (const planes of [...this.keys, ...this.values]) planes.length = 0;
     this.#blocks = 0;
     this.#closed = true;

@@ -7,9 +7,9 @@ import { append } from "../../../../kernels/append.ts";
 import { attention } from "../../../../kernels/attention.ts";
 import { clip } from "../../../../kernels/clip.ts";
 import { embed } from "../../../../kernels/embed.ts";
-import { expertDown } from "../../../../kernels/expert_down.ts";
 import { expertUp } from "../../../../kernels/expert_up.ts";
-import { group } from "../../../../kernels/group.ts";
+import { type HeadColumns, heads } from "../../../../kernels/heads.ts";
+import { latent } from "../../../../kernels/latent.ts";
 import { matmul } from "../../../../kernels/matmul.ts";
 import type { Packed } from "../../../../kernels/packed.ts";
 import { qkNorm } from "../../../../kernels/qk_norm.ts";
@@ -24,7 +24,7 @@ import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
 import { biasOf, expertPanels, matrixPanels, plainWork } from "../../../tensor/load.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
-import { ruleOf } from "../../host_rule.ts";
+import { rowOf } from "../../kv_block.ts";
 import type {
   Attention,
   BackendInfo,
@@ -33,9 +33,11 @@ import type {
   ExpertRule,
   Experts,
   Ffn,
+  HeadMatrices,
   InputOrder,
   KvGeometry,
   KvStore,
+  Latent,
   Matrix,
   Observer,
   Ops,
@@ -48,10 +50,11 @@ import { Yielder } from "../slices.ts";
 import { Arena, type CpuTensor } from "./arena.ts";
 import { CpuKv } from "./kv.ts";
 import { loadPacked } from "./load.ts";
-import { plainRecurrent } from "./recurrent.ts";
+import { type ExpertWatcher, moe } from "./moe.ts";
 import {
   type CpuExperts,
   type CpuFfn,
+  type CpuHeads,
   type CpuMatrix,
   type CpuOrder,
   type CpuVector,
@@ -63,6 +66,8 @@ import {
 export function createPlainOps(maxTokens: number, deviceName: string, observer: Observer | null = null): Ops {
   return new PlainOps(maxTokens, deviceName, observer);
 }
+
+type Columns = Omit<HeadColumns, "width">;
 
 class PlainOps implements Ops {
   readonly info: BackendInfo;
@@ -78,11 +83,6 @@ class PlainOps implements Ops {
   readonly #observer: Observer | null;
   #expertLayers = 0; // of the step so far
   readonly #yielder = new Yielder();
-  readonly recurrent = plainRecurrent({
-    step: () => this.#step(),
-    floats: (shape) => this.#floats(shape),
-    values: (vector) => (vector as CpuVector).data,
-  });
 
   constructor(maxTokens: number, deviceName: string, observer: Observer | null) {
     this.maxTokens = maxTokens;
@@ -99,6 +99,17 @@ class PlainOps implements Ops {
     const { name, rows, cols } = source;
     const matrix: CpuMatrix = { name, rows, cols, format, bytes, packed, bias };
     return matrix;
+  }
+
+  async loadHeads(sources: readonly MatrixSource[], format: Format): Promise<HeadMatrices> {
+    this.#open();
+    const packed: Packed[] = [];
+    for (const source of sources) packed.push(await loadPacked(matrixPanels(source, format), this.#work));
+    const bytes = packed.reduce((sum, { layout }) => sum + layout.bytes, 0);
+    this.#weightBytes += bytes;
+    const { rows, cols } = sources[0]!;
+    const heads: CpuHeads = { heads: sources.length, rows, cols, format, bytes, packed };
+    return heads;
   }
 
   async loadVector(source: MatrixSource): Promise<Vector> {
@@ -184,8 +195,7 @@ class PlainOps implements Ops {
   }
 
   qkv(x: Tensor, parts: readonly Matrix[], attention: Attention): Tensor {
-    const { positions } = this.#step();
-    const { heads, kvHeads, headDim, rope: turns, qkNorm: norms, clip: limit } = attention;
+    const { heads, kvHeads, headDim, qkNorm: norms, clip: limit } = attention;
     const width = parts.reduce((sum, { rows }) => sum + rows, 0);
     const y = this.#floats([rowsOf(x), width]);
     let first = 0;
@@ -202,19 +212,32 @@ class PlainOps implements Ops {
       qkNorm(y.data, width, all, (kvHeads * headDim) / k.length, k, norms.eps, 0, rowsOf(x));
     }
     if (limit !== undefined) clip(y.data, limit);
-    const pairs = turns.inverse.length;
-    const table = this.#scratch.floats("rope", 2 * positions.length * pairs);
-    if (turns !== this.#turned) ropeTable(positions, turns, table);
-    this.#turned = turns;
-    rope(y.data, width, heads + kvHeads, headDim, pairs, table, 0, rowsOf(x));
+    this.#turn(y, attention);
     return y;
   }
 
-  append(kv: KvStore, layer: number, qkv: Tensor, { heads, kvHeads, headDim }: Attention): void {
+  latent(q: Tensor, c: Tensor, { absorb, norm, eps }: Latent, attention: Attention): Tensor {
+    const { heads: H, headDim, latent: kv = 0 } = attention;
+    const T = rowsOf(q);
+    const [rope, width] = [headDim - kv, (H + 1) * headDim];
+    const y = this.#floats([T, width]);
+    latent(floats(q), floats(c), { heads: H, nope: absorb.cols, rope, latent: kv }, y.data, 0, T);
+    this.#heads(q, { first: 0, each: absorb.cols + rope }, absorb, y, { first: rope, each: headDim });
+    qkNorm(y.data, width, H * headDim + rope, 1, (norm as CpuVector).data, eps, 0, T);
+    this.#turn(y, attention);
+    return y;
+  }
+
+  heads(x: Tensor, w: HeadMatrices): Tensor {
+    const y = this.#floats([rowsOf(x), w.heads * w.rows]);
+    this.#heads(x, { first: 0, each: w.cols }, w, y, { first: 0, each: w.rows });
+    return y;
+  }
+
+  append(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): void {
     const { positions, sequence, tables } = this.#step();
     const store = kv as CpuKv;
-    const kvWidth = kvHeads * headDim;
-    const width = heads * headDim + 2 * kvWidth;
+    const { q, kv: kvWidth, width } = rowOf(shape);
     for (let t = 0; t < positions.length; t++) {
       const position = positions[t]!;
       const block = tables[sequence[t]!]![Math.floor(position / store.blockSize)]!;
@@ -223,8 +246,9 @@ class PlainOps implements Ops {
         throw new RequestError(
           `KV cache: position ${position} of sequence ${sequence[t]} has no block (${store.blocks} reserved); reserve() it before the step`,
         );
-      const at = t * width + heads * headDim;
+      const at = t * width + q;
       append(floats(qkv), at, keys, position % store.blockSize, kvWidth);
+      if (shape.latent) continue;
       append(floats(qkv), at + kvWidth, store.values[layer]![block]!, position % store.blockSize, kvWidth);
     }
   }
@@ -232,15 +256,15 @@ class PlainOps implements Ops {
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
     const { positions, sequence, tables } = this.#step();
     const { keys, values, blockSize } = kv as CpuKv;
-    const { heads, kvHeads, headDim, window } = shape;
-    const width = (heads + 2 * kvHeads) * headDim;
+    const { heads, kvHeads, window } = shape;
+    const { width, valueDim } = rowOf(shape);
     const kernel = { ...shape, sinks: shape.sinks && (shape.sinks as CpuVector).data };
-    const y = this.#floats([positions.length, heads * headDim]);
+    const y = this.#floats([positions.length, heads * valueDim]);
     for (let t = 0; t < positions.length; t++) {
       const end = positions[t]! + 1;
       const first = window === null ? 0 : Math.max(0, end - window);
       const span = { keys: keys[layer]!, values: values[layer]!, blockSize, table: tables[sequence[t]!]!, first, end };
-      attention(floats(qkv), t * width, span, kernel, y.data, t * heads * headDim, 0, kvHeads, this.#scratch);
+      attention(floats(qkv), t * width, span, kernel, y.data, t * heads * valueDim, 0, kvHeads, this.#scratch);
     }
     return y;
   }
@@ -271,43 +295,10 @@ class PlainOps implements Ops {
   }
 
   async moe(x: Tensor, routes: Routes, experts: Experts, order: InputOrder | null = null): Promise<Tensor> {
-    const { w13, w2, hidden: D, intermediate: F, rule } = experts as CpuExperts;
-    const ids = (routes.ids as CpuTensor).data as Uint32Array;
-    const weights = floats(routes.weights);
-    const k = routes.ids.shape[1]!;
     const y = this.#floats(x.shape);
-    y.data.fill(0);
-    const assignments = ids.length;
-    const starts = this.#arena.ids(experts.count + 1);
-    const sorted = this.#arena.ids(assignments);
-    group(ids, experts.count, starts, sorted);
-    const tokens = this.#arena.ids(assignments);
-    const shares = this.#arena.floats(assignments);
-    for (let i = 0; i < assignments; i++) {
-      tokens[i] = Math.floor(sorted[i]! / k);
-      shares[i] = weights[sorted[i]!]!;
-    }
-    for (let expert = 0; expert < experts.count; expert++) {
-      const [from, to] = [starts[expert]!, starts[expert + 1]!];
-      const n = to - from;
-      if (n === 0) continue;
-      await this.#yielder.yield();
-      const own = tokens.subarray(from, to);
-      const gathered = this.#scratch.floats("gathered", n * D);
-      const h = this.#scratch.floats("hidden", n * F);
-      rows(floats(x), own, D, gathered, 0, n);
-      let inputs = gathered;
-      if (order) {
-        inputs = this.#scratch.floats("reordered", n * D);
-        const own = (order as CpuOrder).lists.subarray(expert * D, (expert + 1) * D);
-        reorder(gathered, null, own, inputs, 0, n);
-      }
-      const { gating, down } = ruleOf(rule, expert, F, D, (of) => (of as CpuVector).data);
-      expertUp(inputs, n, w13[expert]!, h, 0, F, this.#scratch, gating);
-      const [rowsIn, hidden] = [gathered.subarray(0, n * D), h.subarray(0, n * F)];
-      this.#observer?.expert(this.#expertLayers, expert, rowsIn, hidden, shares.subarray(from, to));
-      expertDown(h, own, shares.subarray(from, to), w2[expert]!, y.data, 0, D, this.#scratch, down);
-    }
+    const tools = { arena: this.#arena, scratch: this.#scratch, yielder: this.#yielder };
+    const seen: ExpertWatcher = (...rows) => this.#observer?.expert(this.#expertLayers, ...rows);
+    await moe(x, routes, experts as CpuExperts, order as CpuOrder | null, y.data, tools, seen);
     this.#expertLayers++;
     return y;
   }
@@ -340,8 +331,7 @@ class PlainOps implements Ops {
 
   memory(): BackendMemory {
     let kv = 0;
-    for (const { blocks, blockBytes, states } of this.#kv)
-      kv += blocks * blockBytes + (states ? states.slots * states.slotBytes : 0);
+    for (const store of this.#kv) kv += store.blocks * store.blockBytes;
     return { weights: this.#weightBytes, kv, scratch: this.#arena.bytes + this.#scratch.bytes };
   }
 
@@ -363,6 +353,33 @@ class PlainOps implements Ops {
     matmul(floats(x), rowsOf(x), packed, y.data, 0, w.rows, this.#scratch);
     if (bias) addBias(y.data, w.rows, 0, bias, 0, rowsOf(x));
     return y;
+  }
+
+  /** Turns q and k of rows of q, k and v, in place. */
+  #turn(y: CpuTensor & { data: Float32Array }, { heads, kvHeads, headDim, rope: turns }: Attention): void {
+    const { positions } = this.#step();
+    const pairs = turns.inverse.length;
+    const table = this.#scratch.floats("rope", 2 * positions.length * pairs);
+    if (turns !== this.#turned) ropeTable(positions, turns, table);
+    this.#turned = turns;
+    rope(y.data, y.shape[1]!, heads + kvHeads, headDim, pairs, table, 0, rowsOf(y));
+  }
+
+  /** Each head's product, of columns of x's rows to columns of y's. */
+  #heads(x: Tensor, own: Columns, w: HeadMatrices, y: CpuTensor & { data: Float32Array }, into: Columns): void {
+    const [from, to] = [x, y].map(({ shape }) => shape[1]!) as [number, number];
+    const { packed } = w as CpuHeads;
+    heads(
+      floats(x),
+      { ...own, width: from },
+      rowsOf(x),
+      packed,
+      y.data,
+      { ...into, width: to },
+      0,
+      w.heads,
+      this.#scratch,
+    );
   }
 
   #floats(shape: readonly number[]): CpuTensor & { data: Float32Array } {

@@ -1,8 +1,8 @@
-// What is behind the plain backend's handles.
+// What is behind the plain CPU backend's handles.
 
 import type { Packed } from "../../../../kernels/packed.ts";
 import type { Tensor } from "../../../tensor/types.ts";
-import type { Experts, Ffn, InputOrder, Matrix, Vector } from "../../ops.ts";
+import type { Experts, Ffn, HeadMatrices, InputOrder, Matrix, Vector } from "../../ops.ts";
 import type { CpuTensor } from "./arena.ts";
 
 export interface CpuMatrix extends Matrix {
@@ -12,6 +12,11 @@ export interface CpuMatrix extends Matrix {
 
 export interface CpuVector extends Vector {
   readonly data: Float32Array;
+}
+
+/** One matrix a head. */
+export interface CpuHeads extends HeadMatrices {
+  readonly packed: readonly Packed[]; // [H]
 }
 
 export interface CpuOrder extends InputOrder {

@@ -8,18 +8,11 @@ import type { Buffer, Device } from "../device/device.ts";
 import { bytesOf, copyRows, type Readback, Staging } from "../device/readback.ts";
 import { type Call, type Command, encodePass, type PassWriter } from "./commands.ts";
 import type { PartShape, Work } from "./cost.ts";
+import type { Access, KernelLine } from "./line.ts";
 import { IN_FLIGHT, NO_BATCH, Pace } from "./pace.ts";
 import { nameOf, Pipelines } from "./pipelines.ts";
 import type { Variant } from "./shader.ts";
-import {
-  type Access,
-  BIASED,
-  FLOAT_PARAMS,
-  type KernelLine,
-  type KernelName,
-  TABLE,
-  variantOverrides,
-} from "./table.ts";
+import { BIASED, FLOAT_PARAMS, type KernelName, TABLE, variantOverrides } from "./table.ts";
 
 const MAX_GROUPS = 65535; // workgroups a dimension that every device takes
 

@@ -1,51 +1,23 @@
 // One line a kernel: its bindings in order, its params, its override constants, its grid, what it
 // reads and computes. A test holds each line against the WGSL.
 
-import type { Batch } from "../../ops.ts";
+import { CHOOSING } from "./choosing_lines.ts";
 import {
   attentionCost,
-  type Cost,
   expertPasses,
   experts,
   moves,
   type Params,
-  type PartShape,
   passes,
   product,
   tiled,
   tiledExperts,
-  type Work,
 } from "./cost.ts";
-import { RECURRENT } from "./recurrent_lines.ts";
+import type { KernelLine } from "./line.ts";
 import type { Variant } from "./shader.ts";
-
-/** How a kernel sees a buffer: a uniform, a storage buffer that it reads, or one that it writes. */
-export type Access = "uniform" | "read" | "write";
 
 /** Params that are f32; all others are u32. */
 export const FLOAT_PARAMS: ReadonlySet<string> = new Set("eps clip scale added least factor jitter".split(" "));
-
-export interface KernelLine {
-  readonly bindings: Readonly<Record<string, Access>>;
-  /** Fields of its `Params`, in order, written to a uniform; u32 but for FLOAT_PARAMS. */
-  readonly params: readonly string[];
-  /** Constants of its pipeline. Few: each combination is compiled anew. */
-  readonly overrides: readonly string[];
-  /**
-   * Workgroups: [linear count, second dimension]. `n` is the rows that the verb works on, `o` its
-   * params and overrides (for tiles and kernels for a few rows `tokens` and `rows` too, the size
-   * of one: tiles.ts, few.ts), `part` the rows and groups of the weight part. The linear count is
-   * folded into x and y where it is too large for x.
-   */
-  readonly grid: (n: number, o: Params, part: PartShape) => readonly [number, number];
-  /**
-   * Bytes of matrices that it reads for n rows, again in each pass over them; those of experts as
-   * if tokens went to all parts alike.
-   */
-  readonly weights?: (n: number, o: Params, work: Work) => number;
-  /** The rest of what it costs; only asked for in a profile. */
-  readonly cost: (n: number, o: Params, work: Work, batch: Batch) => Cost;
-}
 
 /** What kernels of experts bind besides, if these have biases: kernels/lib/ffn/*bias_added.wgsl. */
 export const BIASED = { biases: "read", chosen: "read" } as const;
@@ -56,17 +28,6 @@ export function variantOverrides({ activation, biases }: Variant): readonly stri
 }
 
 const WEIGHTS = { w: "read", part: "uniform" } as const;
-/** What both first halves of choosing read, and what both second halves write. */
-const CHOOSE = {
-  p: "uniform",
-  count: "uniform",
-  step: "read",
-  outputs: "read",
-  choosers: "read",
-  tables: "read",
-  logits: "read",
-} as const;
-const CHOSEN = { step: "write", choosers: "write", tables: "write", ids: "write" } as const;
 const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
 /** Workgroups of a matrix-vector kernel, whose teams make `each` rows apiece. */
 const teams = (rows: number, o: Params, each = 8) => Math.ceil(rows / each / (o.THREADS! / o.TEAM!));
@@ -81,7 +42,6 @@ const tiles = (assignments: number, o: Params) => Math.floor(assignments / o.tok
 export const splits = (n: number, most: number) => Math.max(Math.floor(most / n), 1);
 
 export const TABLE = {
-  ...RECURRENT,
   embed: {
     bindings: { ...WEIGHTS, count: "uniform", step: "read", y: "write" },
     params: [],
@@ -194,9 +154,44 @@ export const TABLE = {
       values: "write",
     },
     params: ["block", "heads", "kv_heads", "pairs", "stride"],
-    overrides: [],
+    overrides: ["VALUES"],
     grid: (n, o) => per64(n * o.kv_heads! * o.pairs!),
-    cost: (n, o, { kv }) => ({ bytes: 4 * n * o.kv_heads! * o.pairs! * (4 + kv), flops: 0 }),
+    cost: (n, o, { kv }) => ({ bytes: 2 * (1 + o.VALUES!) * n * o.kv_heads! * o.pairs! * (4 + kv), flops: 0 }),
+  },
+  head_rows: {
+    bindings: { p: "uniform", count: "uniform", x: "read", y: "write" },
+    params: ["heads", "stride", "each", "size", "padded"],
+    overrides: [],
+    grid: (n, o) => per64(n * o.heads! * o.padded!),
+    cost: (n, o) => moves(n * o.heads! * (o.size! + o.padded!)),
+  },
+  heads: {
+    bindings: { ...WEIGHTS, p: "uniform", x: "read", count: "uniform", y: "write" },
+    params: ["heads", "y_stride", "y_each"],
+    overrides: ["THREADS", "TEAM"],
+    grid: (n, o, { rows }) => [o.heads! * passes(n, o), teams(rows, o, o.rows)],
+    weights: (n, o, { bytes }) => passes(n, o) * bytes,
+    cost: (n, o, work) => product(n * o.heads!, work),
+  },
+  latent_turn: {
+    bindings: {
+      p: "uniform",
+      q: "read",
+      absorbed: "read",
+      c: "read",
+      norm: "read",
+      angles: "read",
+      step: "read",
+      y: "write",
+      keys: "write",
+    },
+    params: ["q_stride", "c_stride", "y_stride", "block", "heads", "kv_heads", "pairs", "nope", "turned", "eps"],
+    overrides: ["APPEND"],
+    grid: (n, o) => [o.heads! + 1, n],
+    cost: (n, o, { kv }) => {
+      const values = 2 * n * o.pairs! * (o.heads! + 1);
+      return { bytes: 8 * values + 2 * n * o.pairs! * o.APPEND! * kv, flops: 6 * n * o.turned! * (o.heads! + 1) };
+    },
   },
   attention: {
     bindings: {
@@ -225,7 +220,7 @@ export const TABLE = {
       sinks: "read",
       y: "write",
     },
-    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "most", "slices"],
+    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "most", "slices", "skip"],
     overrides: ["SINKS", "UNITS", "SLICES", "FOURS"],
     grid: (n, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / 8), n * splits(n, o.most!)],
     cost: (_, o, work, batch) => attentionCost(o, work, batch, 1),
@@ -364,34 +359,7 @@ export const TABLE = {
     grid: () => [1, 1],
     cost: (_, o) => moves(o.THREADS!),
   },
-  choose_best: {
-    bindings: { ...CHOOSE, slices: "write" },
-    params: ["V", "stride", "slices"],
-    overrides: [],
-    grid: (n, o) => [o.slices!, n],
-    cost: (n, o) => moves(n * o.V!),
-  },
-  choose_top: {
-    bindings: { ...CHOOSE, slices: "write", ranked: "write" },
-    params: ["V", "stride", "slices"],
-    overrides: [],
-    grid: (n, o) => [o.slices!, n],
-    cost: (n, o) => moves(n * (o.V! + 512 * o.slices!), 4 * n * o.V!),
-  },
-  choose_greedy: {
-    bindings: { p: "uniform", count: "uniform", outputs: "read", slices: "read", ...CHOSEN },
-    params: ["V", "slices"],
-    overrides: [],
-    grid: (n) => [n, 1],
-    cost: (n, o) => moves(4 * n * o.slices!),
-  },
-  choose_draw: {
-    bindings: { p: "uniform", count: "uniform", outputs: "read", slices: "read", ranked: "read", ...CHOSEN },
-    params: ["V", "slices"],
-    overrides: [],
-    grid: (n) => [n, 1],
-    cost: (n, o) => moves(516 * n * o.slices!),
-  },
+  ...CHOOSING,
 } as const satisfies Record<string, KernelLine>;
 
 export type KernelName = keyof typeof TABLE;

@@ -2,6 +2,7 @@
 // their positions in splits.
 
 import { RequestError } from "../../../errors.ts";
+import { rowOf } from "../../kv_block.ts";
 import type { Attention, KvStore, Matrix } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Call } from "../dispatch/commands.ts";
@@ -78,13 +79,20 @@ export class AttentionCalls {
 
   /** Writes k and v of every token to the cache. */
   append(kv: KvStore, { keys, values }: Pick<Layer, "keys" | "values">, qkv: GpuTensor, shape: Attention): void {
-    const { heads, kvHeads, headDim } = shape;
+    const { heads, kvHeads, headDim, latent } = shape;
     const { plans, step, encoder } = this.#tools;
     plans.run(`append ${keys.id} ${qkv.buffer.id}`, qkv.shape[0], () => [
       encoder.call("append", {
         variant: { kv: kv.precision },
         params: { block: kv.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2, stride: qkv.stride },
-        buffers: { count: step.counts.tokens, step: step.words, qkv: qkv.buffer, keys, values },
+        overrides: { VALUES: latent ? 0 : 1 },
+        buffers: {
+          count: step.counts.tokens,
+          step: step.words,
+          qkv: qkv.buffer,
+          keys,
+          values: latent ? this.#tools.scratch.storage("no values", 1, 4, "outputs") : values,
+        },
       }),
     ]);
   }
@@ -93,22 +101,24 @@ export class AttentionCalls {
   encode(kv: KvStore, { keys, values }: Layer, qkv: GpuTensor, shape: Attention): GpuTensor {
     const { plans, scratch, step, software } = this.#tools;
     const n = qkv.shape[0];
+    const { valueDim } = rowOf(shape);
     const runs = step.runs(runsOf(shape).longest);
     const most = mostSplits(kv, shape, software);
     // Rows of a split: outputs, then a maximum and a sum a head.
-    const rowOfParts = shape.heads * (shape.headDim + 2);
+    const rowOfParts = shape.heads * (valueDim + 2);
     const parts = most > 1 ? scratch.storage("attention splits", most, rowOfParts, "outputs") : null;
-    const y = scratch.tensor("attention", n, shape.heads * shape.headDim, "tokens");
+    const y = scratch.tensor("attention", n, shape.heads * valueDim, "tokens");
     const key = `${keys.id} ${qkv.buffer.id} ${y.buffer.id}`;
     const cut = { most, stride: qkv.stride, yStride: y.stride, rowOfParts };
     const buffers = { runs: runs.buffer, qkv: qkv.buffer, keys, values, parts, y: y.buffer };
     // All at once: a warm-up with one token serves prompts too.
     const calls: Record<AttentionKernel, readonly Call[]> = {
-      runs: plans.plan(`attention runs ${key}`, () => this.#bind("runs", kv, shape, cut, buffers)),
+      runs: shape.latent ? [] : plans.plan(`attention runs ${key}`, () => this.#bind("runs", kv, shape, cut, buffers)),
       whole: plans.plan(`attention whole ${key}`, () => this.#bind("whole", kv, shape, cut, buffers)),
       split: plans.plan(`attention split ${key}`, () => this.#bind("split", kv, shape, cut, buffers)),
     };
-    if (runs.count < n && n > FEW_TOKENS) plans.dispatch(calls.runs, runs.count);
+    // Keys as long as those of latents do not fit into what runs of tokens share.
+    if (runs.count < n && n > FEW_TOKENS && !shape.latent) plans.dispatch(calls.runs, runs.count);
     else plans.dispatch(splits(n, most) > 1 && this.#far(shape) ? calls.split : calls.whole, n);
     return y;
   }
@@ -135,12 +145,13 @@ export class AttentionCalls {
   ): readonly Call[] {
     const { encoder, step } = this.#tools;
     const { heads, kvHeads, headDim, scale } = shape;
+    const { valueDim } = rowOf(shape);
     const { shares, abreast } = runsOf(shape);
     const units = Math.ceil(headDim / 8);
     const fours = heads / kvHeads > 4 ? 2 : 1;
     // Of 128 invocations with four heads in registers, 64 with eight; 16 slices keep a tile within
     // 64 positions.
-    const slices = Math.min(16, Math.floor(128 / fours / units));
+    const slices = Math.max(1, Math.min(16, Math.floor(128 / fours / units)));
     const variant = { kv: kv.precision };
     const params = {
       block: kv.blockSize,
@@ -155,6 +166,7 @@ export class AttentionCalls {
       chunk: shares < 16 ? 8 : 4,
       most,
       slices,
+      skip: headDim - valueDim,
     };
     const SINKS = shape.sinks ? 1 : 0;
     const overrides = { SINKS, SHARES: shares, UNITS: units, SLICES: slices, FOURS: fours };
@@ -173,7 +185,7 @@ export class AttentionCalls {
     if (kernel === "whole") return [split(y, { most: 1, y_stride: yStride })];
     if (parts === null) return []; // a store that small is never split
     const reduced = {
-      params: { ...params, stride: rowOfParts },
+      params: { ...params, pairs: valueDim / 2, stride: rowOfParts },
       overrides: { SINKS },
       buffers: { count, x: parts, sinks: sinks ?? parts, y },
     };

@@ -1,23 +1,25 @@
 // The KV store on the device: two buffers a layer, replaced by larger ones as it grows.
 
 import { DeviceError, MemoryError, RequestError } from "../../../errors.ts";
-import { checkBlock, contentBytes } from "../../kv_block.ts";
+import { checkBlock, contentBytes, planesOf } from "../../kv_block.ts";
 import type { Batch, KvGeometry, KvStore } from "../../ops.ts";
 import { type Buffer, type Device, MAP_MODE_READ, mib } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
-import { GpuStates } from "./states.ts";
 
 /** Largest head: attention.wgsl shares a row among 8 invocations at most, 32 dimensions each. */
 const MAX_HEAD_DIM = 256;
+/** And without values of its own: attention_split.wgsl's workgroup memory (16 KiB). */
+const MAX_LATENT_KEY = 1000;
 
 export class GpuKv implements KvStore {
   readonly blockSize: number;
   readonly precision: "f32" | "f16";
   readonly blockBytes: number;
-  readonly states?: GpuStates;
   readonly #device: Device;
   readonly #forget: (buffer: Buffer) => void;
+  /** Values that are a part of keys are the same buffer. */
   readonly #layers: { keys: Buffer; values: Buffer }[] = [];
+  readonly #planesEach: 1 | 2; // of a layer
   readonly #layerCount: number;
   readonly #side: number; // bytes of one block of keys of one layer
   readonly #head: number; // bytes of one head's key, without padding
@@ -35,22 +37,23 @@ export class GpuKv implements KvStore {
     blockSize: number,
     forget: (buffer: Buffer) => void,
   ) {
-    const { layers, kvHeads, headDim, states } = geometry;
-    if (headDim > MAX_HEAD_DIM) {
+    const { layers, kvHeads, headDim } = geometry;
+    this.#planesEach = planesOf(geometry);
+    const most = this.#planesEach === 1 ? MAX_LATENT_KEY : MAX_HEAD_DIM;
+    if (headDim > most) {
       throw new DeviceError(
-        `head_dim ${headDim}: the WebGPU backend computes heads of at most ${MAX_HEAD_DIM}; use backend cpu`,
+        `head_dim ${headDim}: the WebGPU backend computes heads of at most ${most}; use backend cpu`,
       );
     }
     this.#device = device;
     this.#forget = forget;
-    if (states) this.states = new GpuStates(device, states, forget);
     this.blockSize = blockSize;
     this.precision = precision;
     this.#layerCount = layers;
     const padded = Math.ceil(headDim / 8) * 8; // kernels/lib/attention/paged.wgsl says why
     this.#padded = padded * (precision === "f16" ? 2 : 4);
     this.#side = blockSize * kvHeads * this.#padded;
-    this.blockBytes = 2 * layers * this.#side;
+    this.blockBytes = this.#planesEach * layers * this.#side;
     this.#head = headDim * (precision === "f16" ? 2 : 4);
     this.#content = contentBytes(geometry, precision, blockSize);
   }
@@ -76,23 +79,26 @@ export class GpuKv implements KvStore {
     // A layer at a time, so that old and new exist together for one layer only.
     for (let layer = 0; layer < this.#layerCount; layer++) {
       const keys = this.#device.buffer("KV cache: keys", bytes, "kv", "storage");
-      const values = this.#device.buffer("KV cache: values", bytes, "kv", "storage");
+      const alone = this.#planesEach === 1;
+      const values = alone ? keys : this.#device.buffer("KV cache: values", bytes, "kv", "storage");
+      const made = { keys, values };
       try {
         await this.#device.settle();
       } catch (error) {
-        this.#device.free(keys);
-        this.#device.free(values);
+        for (const buffer of this.#buffers(made)) this.#device.free(buffer);
         throw error;
       }
       const old = this.#layers[layer];
       if (old) {
         const encoder = this.#device.gpu.createCommandEncoder();
-        encoder.copyBufferToBuffer(old.keys.gpu, 0, keys.gpu, 0, Math.min(old.keys.size, keys.size));
-        encoder.copyBufferToBuffer(old.values.gpu, 0, values.gpu, 0, Math.min(old.values.size, values.size));
+        for (const [i, from] of this.#buffers(old).entries()) {
+          const to = this.#buffers(made)[i]!;
+          encoder.copyBufferToBuffer(from.gpu, 0, to.gpu, 0, Math.min(from.size, to.size));
+        }
         this.#device.gpu.queue.submit([encoder.finish()]);
         this.#release(old);
       }
-      this.#layers[layer] = { keys, values };
+      this.#layers[layer] = made;
     }
     this.#blocks = blocks;
   }
@@ -128,9 +134,13 @@ export class GpuKv implements KvStore {
     await this.#device.settle();
   }
 
-  /** Keys and values of each layer, in the order of a block's contents. */
+  /** Keys of each layer, and its values if it has any, in the order of a block's contents. */
   #planes(): Buffer[] {
-    return this.#layers.flatMap(({ keys, values }) => [keys, values]);
+    return this.#layers.flatMap((layer) => this.#buffers(layer));
+  }
+
+  #buffers({ keys, values }: { readonly keys: Buffer; readonly values: Buffer }): Buffer[] {
+    return this.#planesEach === 1 ? [keys] : [keys, values];
   }
 
   /**
@@ -171,13 +181,12 @@ export class GpuKv implements KvStore {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.states?.close();
     for (const layer of this.#layers.splice(0)) this.#release(layer);
     this.#blocks = 0;
   }
 
-  #release({ keys, values }: { keys: Buffer; values: Buffer }): void {
-    for (const buffer of [keys, values]) {
+  #release(layer: { keys: Buffer; values: Buffer }): void {
+    for (const buffer of this.#buffers(layer)) {
       this.#forget(buffer);
       this.#device.free(buffer);
     }

@@ -25,3 +25,31 @@ export interface PendingDispatch {
   /** Encodes it alone. */
   readonly alone: () => void;
 }
+
+/** What waits: the dispatch of the last verb, and perhaps one beside it. */
+export class Waiting {
+  last: PendingDispatch | null = null;
+  /** Of the experts of a layer that has shared ones too. */
+  beside: PendingDispatch | null = null;
+
+  clear(): void {
+    this.last = null;
+    this.beside = null;
+  }
+
+  /** Encodes both. */
+  settle(): void {
+    const waiting = [this.beside, this.last];
+    this.clear();
+    for (const one of waiting) one?.alone();
+  }
+
+  /** Takes the one that makes `from`, if it can be encoded with a sum into `to`. */
+  takeSum(from: GpuTensor, to: GpuTensor): PendingDispatch["addTo"] {
+    const fits = (one: PendingDispatch | null) => one?.addTo && one.tensor === from && one.reads !== to.buffer;
+    const found = [this.last, this.beside].find(fits);
+    if (found === this.last) this.last = null;
+    else if (found) this.beside = null;
+    return found?.addTo;
+  }
+}

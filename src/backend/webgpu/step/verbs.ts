@@ -13,9 +13,11 @@ import type {
   ExpertRule,
   Experts,
   Ffn,
+  HeadMatrices,
   InputOrder,
   KvGeometry,
   KvStore,
+  Latent,
   Matrix,
   Router,
   Routes,
@@ -33,23 +35,24 @@ import type { TuneOptions } from "../tuning/options.ts";
 import type { Solved } from "../tuning/problem.ts";
 import { Tuning } from "../tuning/tuning.ts";
 import { GpuSlots, type SlottedExperts } from "../weights/slots.ts";
-import type { GpuExperts, GpuMatrix, GpuOrder, GpuVector } from "../weights/space.ts";
+import type { GpuExperts, GpuHeads, GpuMatrix, GpuOrder, GpuVector } from "../weights/space.ts";
 import { WeightLoader } from "../weights/weights.ts";
 import { AttentionCalls, widthOfHeads } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
 import { GpuChoosing } from "./choosing.ts";
 import { FfnCalls, ffnOf, type GpuFfn } from "./ffn.ts";
 import { GpuKv } from "./kv.ts";
+import { LatentCalls } from "./latent.ts";
 import { addRows, embedded, type LookupTools, outputRows } from "./lookup.ts";
 import { Norms } from "./norms.ts";
-import type { PendingDispatch } from "./pending.ts";
+import { Waiting } from "./pending.ts";
 import { Products } from "./products.ts";
-import { RecurrentCalls } from "./recurrent.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
 import { SlottedMoe } from "./slotted.ts";
 import type { Cache } from "./turn.ts";
 import type { VerbsOptions, WebGpuOps } from "./webgpu_ops.ts";
 
+/** Implements the verbs over an open device. */
 export class Verbs implements WebGpuOps {
   readonly maxTokens: number;
   readonly #info: BackendInfo;
@@ -57,7 +60,6 @@ export class Verbs implements WebGpuOps {
   readonly tuning: Tuning;
   readonly profiling: Profiling;
   readonly choosing: GpuChoosing;
-  readonly recurrent: RecurrentCalls;
   readonly #device: Device;
   readonly #encoder: StepEncoder;
   readonly #loader: WeightLoader;
@@ -66,6 +68,7 @@ export class Verbs implements WebGpuOps {
   readonly #plans: Plans;
   readonly #products: Products;
   readonly #attention: AttentionCalls;
+  readonly #latent: LatentCalls;
   readonly #tools: LookupTools;
   readonly #ffn: FfnCalls;
   readonly #slotted: SlottedMoe;
@@ -74,9 +77,7 @@ export class Verbs implements WebGpuOps {
   /** Variants of kernels that this device does not take, each with the reason. */
   readonly #leftOut = new Set<string>();
   readonly #norms: Norms;
-  #pending: PendingDispatch | null = null;
-  /** One that waits beside it: of the experts of a layer that has shared ones too. */
-  #beside: PendingDispatch | null = null;
+  readonly #waiting = new Waiting();
   readonly #onClose: (() => void) | undefined;
   #closed = false;
 
@@ -86,24 +87,24 @@ export class Verbs implements WebGpuOps {
     this.tuning = new Tuning(options.abilities);
     this.maxTokens = options.maxTokens;
     this.#device = device;
-    const subgroups = info.features.includes("subgroups");
-    this.#encoder = new StepEncoder(device, subgroups, () => this.#step.batch ?? NO_BATCH, options.pace);
+    const batch = (): Batch => this.#step.batch ?? NO_BATCH;
+    this.#encoder = new StepEncoder(device, info.features.includes("subgroups"), batch, options.pace);
     this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding, options.workOf);
     this.#step = new StepBatch(device, this.#encoder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
     this.#plans = new Plans(this.#encoder);
-    const tools = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
+    const own = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
+    const tools = { ...own, software: info.software };
     this.#tools = tools;
-    this.#attention = new AttentionCalls({ ...tools, software: info.software });
+    this.#attention = new AttentionCalls(tools);
+    this.#latent = new LatentCalls({ ...tools, tuning: this.tuning });
     this.#norms = new Norms(tools);
     this.#products = new Products({ ...tools, tuning: this.tuning, norms: this.#norms });
-    const own = { device, products: this.#products, maxTokens: options.maxTokens };
-    this.#ffn = new FfnCalls(own);
-    this.#slotted = new SlottedMoe({ ...tools, ...own });
+    const { maxTokens } = options;
+    this.#ffn = new FfnCalls({ device, products: this.#products, maxTokens });
+    this.#slotted = new SlottedMoe({ device, ...tools, products: this.#products, maxTokens });
     this.profiling = new Profiling(device, this.#encoder, () => this.#batch(), info.software);
-    const given = (x: Tensor): GpuTensor => this.#norms.computed(this.#given(x));
-    this.choosing = new GpuChoosing({ device, ...tools, given });
-    this.recurrent = new RecurrentCalls({ ...tools, ...own, given, batch: () => this.#batch() });
+    this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#norms.computed(this.#given(x)) });
     this.#onClose = options.onClose;
   }
 
@@ -127,14 +128,14 @@ export class Verbs implements WebGpuOps {
   }
 
   tune(store: TuningStore | null, options: TuneOptions = {}): Promise<readonly Solved[]> {
-    this.#settle();
+    this.#waiting.settle();
     const own = { device: this.#device, encoder: this.#encoder, plans: this.#plans, products: this.#products };
     const { matrices, experts, space } = this.#loader;
     const has = { matrices, experts, space, slots: this.#slots, tuning: this.tuning };
-    const leftOut = (why: string): void => void this.#leftOut.add(why);
-    this.tuning.startTiming();
     const { software } = this.#info;
-    return tune({ ...own, ...has, ops: this, software, adapter: this.#adapter, leftOut }, store, options);
+    const of = { ops: this, software, adapter: this.#adapter, leftOut: (why: string) => void this.#leftOut.add(why) };
+    this.tuning.startTiming();
+    return tune({ ...own, ...has, ...of }, store, options);
   }
 
   chunk(position: number): number {
@@ -147,28 +148,27 @@ export class Verbs implements WebGpuOps {
 
   // ---- loading ----------------------------------------------------------------------------------
 
-  async loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
-    this.#device.check();
+  loadMatrix(source: MatrixSource, format: Format): Promise<Matrix> {
     return this.#loader.matrix(source, format);
   }
 
-  async loadVector(source: MatrixSource): Promise<Vector> {
-    this.#device.check();
+  loadHeads(sources: readonly MatrixSource[], format: Format): Promise<HeadMatrices> {
+    return this.#loader.heads(sources, format);
+  }
+
+  loadVector(source: MatrixSource): Promise<Vector> {
     return this.#loader.vector(source);
   }
 
-  async loadOrder(lists: Uint32Array<ArrayBuffer>, cols: number): Promise<InputOrder> {
-    this.#device.check();
+  loadOrder(lists: Uint32Array<ArrayBuffer>, cols: number): Promise<InputOrder> {
     return this.#loader.order(lists, cols);
   }
 
-  async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<Experts> {
-    this.#device.check();
+  loadExperts(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<Experts> {
     return this.#loader.layer(sources, up, down, rule);
   }
 
   async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
-    this.#device.check();
     return ffnOf(await this.#loader.one(source, up, down), gate);
   }
 
@@ -180,10 +180,7 @@ export class Verbs implements WebGpuOps {
   }
 
   slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler, rule?: ExpertRule): Experts {
-    const slots = device as GpuSlots;
-    const { bytes } = slots.ofLayer(layer);
-    const experts: SlottedExperts = { ...slots.shape, bytes, layer, slots, scheduler, rule };
-    return experts;
+    return (device as GpuSlots).experts(layer, scheduler, rule);
   }
 
   createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
@@ -199,8 +196,7 @@ export class Verbs implements WebGpuOps {
     if (batch === "next") this.#step.next();
     else if (this.#step.begin(batch, (b) => this.choosing.begin(b))) this.#plans.clear();
     this.#encoder.reset();
-    this.#pending = null;
-    this.#beside = null;
+    this.#waiting.clear();
     this.#norms.begin();
     this.#scratch.begin();
   }
@@ -212,39 +208,48 @@ export class Verbs implements WebGpuOps {
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
     const of = this.#norms.computed(this.#given(x));
     if (w.size !== of.shape[1]) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${of.shape[1]}`);
-    // Kernels for few rows norm what they read; for others it is computed when it is used.
+    // Kernels for few rows norm what they read: whether a dispatch of its own is needed shows when
+    // it is used.
     const normed: GpuTensor = { ...of, norm: { of, weights: (w as GpuVector).buffer, eps } };
     return normed;
   }
 
   qkv(x: Tensor, matrices: readonly Matrix[], shape: Attention): Tensor {
     const width = widthOfHeads(matrices, shape);
-    this.#settle();
+    this.#waiting.settle();
     const from = this.#tokenRows(x);
     const tensor = this.#scratch.tensor("qkv", from.shape[0], width, "tokens");
     const parts = this.#loader.space.stacked(matrices as readonly GpuMatrix[]);
     const append = (cache: Cache | null): void => this.#products.qkv(from, parts, shape, tensor, cache);
-    this.#pending = { tensor, alone: () => append(null), append };
+    this.#waiting.last = { tensor, alone: () => append(null), append };
     return tensor;
+  }
+
+  latent(q: Tensor, c: Tensor, latent: Latent, shape: Attention): Tensor {
+    const [own, latents] = [q, c].map((x) => this.#norms.computed(this.#given(x))) as [GpuTensor, GpuTensor];
+    this.#waiting.last = this.#latent.queries(own, latents, latent, shape);
+    return this.#waiting.last.tensor;
+  }
+
+  heads(x: Tensor, w: HeadMatrices): Tensor {
+    return this.#latent.heads(this.#norms.computed(this.#given(x)), w as GpuHeads);
   }
 
   append(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): void {
     const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
-    const pending = this.#pending;
+    const pending = this.#waiting.last;
     if (pending?.append && pending.tensor === qkv) {
-      this.#pending = null;
+      this.#waiting.last = null;
       pending.append({ store: kv, keys, values });
       return;
     }
-    this.#settle();
-    const from = this.#tokenRows(qkv);
-    this.#attention.append(kv, { keys, values }, from, shape);
+    this.#waiting.settle();
+    this.#attention.append(kv, { keys, values }, this.#tokenRows(qkv), shape);
   }
 
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
-    this.#settle();
-    const from = this.#tokenRows(qkv);
-    return this.#attention.encode(kv, (kv as GpuKv).layer(layer, this.#batch()), from, shape);
+    this.#waiting.settle();
+    return this.#attention.encode(kv, (kv as GpuKv).layer(layer, this.#batch()), this.#tokenRows(qkv), shape);
   }
 
   reorder(x: Tensor, order: InputOrder): Tensor {
@@ -256,7 +261,12 @@ export class Verbs implements WebGpuOps {
     const tensor = this.#scratch.tensor("matmul", from.shape[0], w.rows, from.rows);
     const encode = (y: GpuTensor, add: boolean): void =>
       this.#products.matmul(from, w as GpuMatrix, y.buffer, y.stride, add);
-    this.#pending = { tensor, reads: from.buffer, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
+    this.#waiting.last = {
+      tensor,
+      reads: from.buffer,
+      addTo: (to) => encode(to, true),
+      alone: () => encode(tensor, false),
+    };
     return tensor;
   }
 
@@ -265,15 +275,12 @@ export class Verbs implements WebGpuOps {
     const from = this.#scratch.own(y);
     if (to.shape[0] !== from.shape[0] || to.shape[1] !== from.shape[1] || to === from || to.norm)
       throw new RequestError(`add: needs two tensors of one shape, found [${x.shape}] and [${y.shape}]`);
-    const fits = (one: PendingDispatch | null) => one?.addTo && one.tensor === from && one.reads !== to.buffer;
-    const pending = [this.#pending, this.#beside].find(fits);
-    if (pending?.addTo) {
-      if (pending === this.#pending) this.#pending = null;
-      else this.#beside = null;
-      pending.addTo(to);
+    const encode = this.#waiting.takeSum(from, to);
+    if (encode) {
+      encode(to);
       return this.#scratch.reuse(to);
     }
-    this.#settle();
+    this.#waiting.settle();
     const addend = this.#norms.computed(from);
     addRows(this.#tools, to, addend.buffer);
     return this.#scratch.reuse(to);
@@ -282,7 +289,7 @@ export class Verbs implements WebGpuOps {
   route(x: Tensor, router: Router): Routes {
     const rowsOf = this.#given(x);
     const { routes, encode } = this.#products.route(rowsOf, router);
-    this.#pending = { tensor: routes.ids as GpuTensor, rowsOf, rows: encode, alone: () => encode(null) };
+    this.#waiting.last = { tensor: routes.ids as GpuTensor, rowsOf, rows: encode, alone: () => encode(null) };
     return routes;
   }
 
@@ -299,30 +306,30 @@ export class Verbs implements WebGpuOps {
     const finish = this.#products.moe(inputs, ids, weights, experts as GpuExperts);
     const tensor = this.#scratch.tensor("moe", from.shape[0], experts.hidden, from.rows);
     const encode = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
-    this.#pending = { tensor, waits: true, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
+    this.#waiting.last = { tensor, waits: true, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
     return tensor;
   }
 
   ffn(x: Tensor, w: Ffn): Tensor {
     const from = this.#scratch.own(x);
-    if (this.#pending?.waits) {
+    if (this.#waiting.last?.waits) {
       // The sum over experts of the same rows: its last dispatch reads nothing that this writes.
-      this.#beside = this.#pending;
-      this.#pending = null;
-    } else if (w.gate) this.#settle();
-    const beside = this.#beside;
-    this.#beside = null; // so that nothing below settles it
+      this.#waiting.beside = this.#waiting.last;
+      this.#waiting.last = null;
+    } else if (w.gate) this.#waiting.settle();
+    const beside = this.#waiting.beside;
+    this.#waiting.beside = null; // so that nothing below settles it
     const rows = (to: Arithmetic) => this.#expertRows(from, to);
     const finish = this.#ffn.encode({ x: from, each: 1, rows }, w as GpuFfn);
     const tensor = this.#scratch.tensor("ffn", from.shape[0], w.hidden, from.rows);
     const encode = (y: GpuTensor, add: boolean): void => finish(y.buffer, y.stride, add);
-    this.#beside = beside;
-    this.#pending = { tensor, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
+    this.#waiting.beside = beside;
+    this.#waiting.last = { tensor, addTo: (to) => encode(to, true), alone: () => encode(tensor, false) };
     return tensor;
   }
 
   rows(x: Tensor): Tensor {
-    this.#settle();
+    this.#waiting.settle();
     return outputRows(this.#tools, this.#norms.computed(this.#tokenRows(x)), this.#batch());
   }
 
@@ -344,34 +351,26 @@ export class Verbs implements WebGpuOps {
 
   // ---- inside -----------------------------------------------------------------------------------
 
-  /** Encodes the pending dispatches. */
-  #settle(): void {
-    const waiting = [this.#beside, this.#pending];
-    this.#beside = null;
-    this.#pending = null;
-    for (const one of waiting) one?.alone();
-  }
-
   /**
    * A verb's argument, after everything that it may depend on is encoded.
    * @throws RequestError if its life is over
    */
   #given(x: Tensor): GpuTensor {
-    this.#settle();
+    this.#waiting.settle();
     return this.#scratch.own(x);
   }
 
   /** The rows of x as experts take them: by the router, if it waits, or by their own dispatches. */
   #expertRows(x: GpuTensor, to: Arithmetic): Buffer {
-    const pending = this.#pending;
+    const pending = this.#waiting.last;
     const int8 = to === "int8";
     if (pending?.rows && pending.rowsOf === x && (int8 || (to === "f32" && x.norm))) {
-      this.#pending = null;
+      this.#waiting.last = null;
       const buffer = int8 ? this.#products.int8Rows(x) : this.#norms.place(x).buffer;
       pending.rows({ buffer, int8 });
       return buffer;
     }
-    this.#settle();
+    this.#waiting.settle();
     return this.#products.rows(x, to);
   }
 

@@ -193,7 +193,6 @@ class Caches {
 
   async open(layers: readonly TunedLayer[], kv: "f32" | "f16"): Promise<void> {
     for (const { attention } of layers) {
-      if (!attention) continue;
       const { kvHeads, headDim } = attention;
       const key = `${kvHeads} ${headDim}`;
       if (this.#made.has(key)) continue;
@@ -232,8 +231,7 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
     always,
     make: () => problem(context, question()),
   });
-  const attending = layers.flatMap(({ qkv, attention }) => (attention ? [{ qkv, attention }] : []));
-  const stacks = attending.map(({ qkv, attention }) => ({
+  const stacks = layers.map(({ qkv, attention }) => ({
     matrices: space.stacked(qkv as readonly GpuMatrix[]),
     attention,
   }));
@@ -243,7 +241,7 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
   const gates = layers.flatMap(({ router }) => (router ? [router as Gate] : []));
   const own = new Set<unknown>([
     ...gates.map(({ gate }) => gate),
-    ...attending.flatMap(({ qkv }, i) => (fused.includes(stacks[i]!) ? qkv : [])),
+    ...layers.flatMap(({ qkv }, i) => (fused.includes(stacks[i]!) ? qkv : [])),
   ]);
   // Routers that the model does not name: small, and alone in f32.
   const isRouter = ({ format }: GpuMatrix, _: number, all: readonly GpuMatrix[]): boolean =>

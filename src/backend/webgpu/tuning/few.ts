@@ -30,7 +30,7 @@ export interface FewVariant {
 /** One of the kernels for a few rows, over all parts of its weights. */
 export function fewCalls(
   encoder: StepEncoder,
-  name: "matmul_few" | "qkv_few" | "expert_up_few" | "expert_down_few",
+  name: "matmul_few" | "qkv_few" | "expert_up_few" | "expert_down_few" | "heads",
   { shape, arithmetic, reduce, threads, teams }: FewVariant,
   w: PackedWeights,
   values: Readonly<Record<string, number>>,

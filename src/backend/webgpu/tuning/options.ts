@@ -5,8 +5,7 @@ import type { Attention, Matrix, Router } from "../../ops.ts";
 /** What a model does with its weights, as far as kernels follow from it. */
 export interface TunedLayer {
   readonly qkv: readonly Matrix[];
-  /** Null: the layer has a recurrence. */
-  readonly attention: Attention | null;
+  readonly attention: Attention;
   /** Null in a dense layer. */
   readonly router: Router | null;
 }

@@ -7,7 +7,7 @@
 import { MemoryError, RequestError } from "../../../errors.ts";
 import { type ExpertShape, type RecordLayout, recordLayout } from "../../../tensor/record.ts";
 import { type DeviceExperts, type DevicePlace, type DeviceScheduler, NO_SLOT } from "../../experts.ts";
-import type { Experts } from "../../ops.ts";
+import type { ExpertRule, Experts } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { type GpuExperts, recordSegments, type Segment, type WeightSpace, writeSegments } from "./space.ts";
 
@@ -103,6 +103,12 @@ export class GpuSlots implements DeviceExperts {
     if (!(layer >= 0 && layer < this.layers))
       throw new RequestError(`experts in slots: layer ${layer} of ${this.layers}`);
     return this.#sets[layer]!;
+  }
+
+  /** A layer's experts, whose misses the scheduler takes. */
+  experts(layer: number, scheduler: DeviceScheduler, rule?: ExpertRule): SlottedExperts {
+    const { bytes } = this.ofLayer(layer);
+    return { ...this.shape, bytes, layer, slots: this, scheduler, rule };
   }
 
   /** The transit slots as the kernels' experts. */

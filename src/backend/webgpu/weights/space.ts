@@ -3,7 +3,7 @@
 import { MemoryError } from "../../../errors.ts";
 import { type Format, GROUP, PANEL_ROWS, type PanelLayout, panelLayout } from "../../../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../../../tensor/record.ts";
-import type { Experts, InputOrder, Matrix, Vector } from "../../ops.ts";
+import type { Experts, HeadMatrices, InputOrder, Matrix, Vector } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
 
@@ -41,6 +41,11 @@ export interface PackedWeights extends WeightKind {
 }
 
 export interface GpuMatrix extends Matrix, PackedWeights {
+  readonly format: Format;
+  readonly bytes: number;
+}
+/** Kernels see heads as experts. */
+export interface GpuHeads extends HeadMatrices, PackedWeights {
   readonly format: Format;
   readonly bytes: number;
 }

@@ -17,6 +17,7 @@ import type { ExpertRule } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import {
   type GpuExperts,
+  type GpuHeads,
   type GpuMatrix,
   type GpuOrder,
   type GpuVector,
@@ -53,6 +54,7 @@ export class WeightLoader {
   }
 
   async matrix(source: MatrixSource, format: Format): Promise<GpuMatrix> {
+    this.#device.check();
     const { name, rows, cols } = source;
     const panels = matrixPanels(source, format);
     const bias = await biasOf(source);
@@ -68,6 +70,22 @@ export class WeightLoader {
     return matrix;
   }
 
+  /** The matrices of all heads: those of a layer's experts to kernels. They are not timed. */
+  async heads(sources: readonly MatrixSource[], format: Format): Promise<GpuHeads> {
+    this.#device.check();
+    const { name, rows, cols } = sources[0]!;
+    const heads = sources.length;
+    const own = await this.#loaded(
+      (made) => this.space.matrices(`${heads} heads from ${name}`, format, heads, rows, cols, made),
+      (all) =>
+        sources.map((source, h): [PanelSource, Segment[]] => {
+          const panels = matrixPanels(source, format);
+          return [panels, matrixSegments(all, h, panels.layout)];
+        }),
+    );
+    return { heads, rows, cols, ...own };
+  }
+
   /** Writes a matrix's bias [rows] behind the rows of each part. */
   #putBias({ parts, ranges }: PackedWeights, bias: Float32Array<ArrayBuffer>): void {
     for (const [i, { row, rows, layout }] of ranges.entries())
@@ -75,6 +93,7 @@ export class WeightLoader {
   }
 
   async vector(source: MatrixSource): Promise<GpuVector> {
+    this.#device.check();
     const size = source.rows * source.cols;
     const values = new Float32Array(Math.ceil(size / GROUP) * GROUP);
     await source.readRows(0, source.rows, values.subarray(0, size));
@@ -85,6 +104,7 @@ export class WeightLoader {
   }
 
   async order(lists: Uint32Array<ArrayBuffer>, cols: number): Promise<GpuOrder> {
+    this.#device.check();
     const bytes = lists.byteLength;
     const buffer = this.#device.buffer("order of inputs", bytes, "weights", "storage");
     this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, lists);
@@ -104,6 +124,7 @@ export class WeightLoader {
   }
 
   async #layer(sources: readonly ExpertSource[], up: Format, down: Format): Promise<GpuExperts> {
+    this.#device.check();
     const first = sources[0];
     if (!first) throw new RequestError("a layer of experts needs at least one expert, found none");
     const { name, rows: intermediate, cols: hidden } = first.w1;

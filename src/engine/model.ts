@@ -1,6 +1,6 @@
 // A model ready to use: weights on a backend, a KV cache, a tokenizer; sessions come from here.
 
-import { contentBytes } from "../backend/kv_block.ts";
+import { contentBytes, planesOf } from "../backend/kv_block.ts";
 import type { Batch, KvStore, Ops } from "../backend/ops.ts";
 import type { ChatConventions } from "../chat/conventions.ts";
 import { MemoryError, RequestError } from "../errors.ts";
@@ -11,7 +11,7 @@ import { createThreadedGrammars } from "../grammar/threaded.ts";
 import type { Grammars } from "../grammar/types.ts";
 import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import type { Output, RouteWatcher } from "../model/decoder.ts";
-import { type Architecture, hasStates, kvGeometry, sparseLayers } from "../model/family.ts";
+import { type Architecture, kvGeometry, sparseLayers } from "../model/family.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { SamplingOptions, Session } from "./api.ts";
@@ -117,9 +117,8 @@ export function createModel(parts: ModelParts): Model {
    */
   async function hidden(sequence: Claim, tokens: readonly number[], cut: AbortSignal): Promise<Float32Array> {
     const batch = toBatch([{ sequence, tokens, position: sequence.length, wanted: "all" }], cut);
-    sequence.stepping(sequence.length);
     const rows = await ops.read(await parts.forward(batch, undefined, "hidden"));
-    sequence.reached(sequence.length + tokens.length);
+    sequence.length += tokens.length;
     return rows;
   }
 
@@ -134,13 +133,7 @@ export function createModel(parts: ModelParts): Model {
         eos: parts.eos,
         stops: parts.stops ?? [],
         sampling: parts.sampling,
-        save: (tokens, { blocks, state }) =>
-          writeSaved(
-            shape,
-            tokens,
-            (index) => kv.readBlock(blocks[index]!),
-            state ? () => kv.states!.read(state.slot) : undefined,
-          ),
+        save: (tokens, blocks) => writeSaved(shape, tokens, (index) => kv.readBlock(blocks[index]!)),
         onClose: () => open.delete(session),
       },
       restored,
@@ -193,8 +186,7 @@ export function createModel(parts: ModelParts): Model {
             cut.throwIfAborted();
             await kv.writeBlock(claim.blocks[i]!, block);
           }
-          if (saved.state) await kv.states!.write(claim.state!.slot, saved.state);
-          claim.reached(saved.tokens.length);
+          claim.length = saved.tokens.length;
         }, signal);
         alive();
       } catch (error) {
@@ -273,9 +265,8 @@ function savedShape({ architecture, kv, weights }: ModelParts): SavedShape {
   return {
     fingerprint: { ...(Object.fromEntries(named) as Fingerprint), weights, kv: kv.precision },
     blockSize: kv.blockSize,
-    planes: 2 * geometry.layers,
+    planes: planesOf(geometry) * geometry.layers,
     blockBytes: contentBytes(geometry, kv.precision, kv.blockSize),
-    ...(kv.states && { stateBytes: kv.states.slotBytes }),
   };
 }
 
@@ -284,8 +275,8 @@ function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts)
   // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
   const chunk = (position: number): number => ops.chunk?.(position) ?? ops.maxTokens;
   if (onRoutes) return { chunk, logits: tracedLogits(ops, sparseLayers(architecture).length, forward, onRoutes) };
-  // Running ahead does not help steps that wait for experts; states cannot go back from it.
-  const choosing = experts || hasStates(architecture) ? undefined : ops.choosing;
+  // Running ahead does not help steps that wait for experts.
+  const choosing = experts ? undefined : ops.choosing;
   const logits = async (batch: Batch) => ops.read(await forward(batch));
   if (!choosing) return { chunk, logits };
   return {

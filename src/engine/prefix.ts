@@ -26,12 +26,9 @@ export class PrefixIndex {
    */
   readonly #idle = new Set<Node>();
   readonly #blockSize: number;
-  readonly #forgotten: (block: number) => void;
 
-  /** @param forgotten called with each block that is no longer found */
-  constructor(blockSize: number, forgotten: (block: number) => void = () => {}) {
+  constructor(blockSize: number) {
     this.#blockSize = blockSize;
-    this.#forgotten = forgotten;
   }
 
   /** Blocks that no session holds. */
@@ -89,7 +86,6 @@ export class PrefixIndex {
     const freed = [...node.after.values()].flatMap((after) => this.forget(after.block));
     (node.before ? node.before.after : this.#first).delete(node.tokens);
     this.#nodes.delete(block);
-    this.#forgotten(block);
     if (this.#idle.delete(node)) freed.push(block);
     return freed;
   }

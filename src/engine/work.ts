@@ -48,10 +48,5 @@ export function toBatch(works: readonly Work[], signal?: AbortSignal): Batch {
     }
   }
   const tables = works.map((work) => Uint32Array.from(work.sequence.blocks));
-  const slots = works.flatMap(({ sequence: { state } }) => state?.slot ?? []);
-  return {
-    ...{ tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs) },
-    ...(slots.length > 0 && { states: Uint32Array.from(slots) }),
-    ...(signal && { signal }),
-  };
+  return { tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs), ...(signal && { signal }) };
 }

@@ -9,25 +9,21 @@ export class CheckedTake implements Take {
   readonly #source: WeightSource;
   readonly #type: string;
   readonly #used = new Set<string>();
-  readonly #root: string; // of a text model's tensors: "model."
   #end = Number.POSITIVE_INFINITY; // of the layers that are read
   #skipped: RegExp | null = null;
 
   constructor(source: WeightSource, type: string) {
     this.#source = source;
     this.#type = type;
-    // Beside a part that sees, the text model's have a name of their own.
-    const beside = "model.language_model.";
-    this.#root = source.has(`${beside}embed_tokens.weight`) ? beside : "model.";
   }
 
   matrix(name: string, ...shape: number[]): MatrixSource {
     this.#check(name, shape);
-    return this.#source.matrix(this.#stored(name));
+    return this.#source.matrix(name);
   }
 
   rows(name: string, first: number, rows: number): MatrixSource {
-    return this.#source.matrix(this.#stored(name), first, rows);
+    return this.#source.matrix(name, first, rows);
   }
 
   skipLayersFrom(layer: number): void {
@@ -39,12 +35,7 @@ export class CheckedTake implements Take {
   }
 
   has(name: string): boolean {
-    return this.#source.has(this.#stored(name));
-  }
-
-  /** A tensor's name in the files. */
-  #stored(name: string): string {
-    return name.startsWith("model.") ? this.#root + name.slice("model.".length) : name;
+    return this.#source.has(name);
   }
 
   /** A tensor of `size` bytes. */
@@ -66,8 +57,7 @@ export class CheckedTake implements Take {
   refuseExtra(tied: boolean): void {
     // Old checkpoints store RoPE's inverse frequencies; a tied one may repeat the
     // embedding as lm_head.
-    const LAYER = /^model\.(?:language_model\.)?layers\.(\d+)\./;
-    const after = (name: string) => Number(LAYER.exec(name)?.[1] ?? -1) >= this.#end;
+    const after = (name: string) => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1) >= this.#end;
     const harmless = (name: string) =>
       name.endsWith(".rotary_emb.inv_freq") ||
       (tied && name === "lm_head.weight") ||
@@ -83,8 +73,7 @@ export class CheckedTake implements Take {
     }
   }
 
-  #check(asked: string, shape: readonly number[]): void {
-    const name = this.#stored(asked);
+  #check(name: string, shape: readonly number[]): void {
     this.#used.add(name);
     if (!this.#source.has(name))
       throw new WeightsError(

@@ -4,7 +4,6 @@
 import type { Attention, KvGeometry } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
 import type { Activation } from "../tensor/activation.ts";
-import type { DeltaShape } from "../tensor/delta_shape.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import type { Fields, ModelConfig } from "./config.ts";
@@ -12,20 +11,14 @@ import type { StoredFormats } from "./stored_formats.ts";
 
 /** One layer, before its weights are loaded. */
 export interface LayerArchitecture {
-  /** Null: the layer has `recurrence` in place of attention, and no keys and values. */
-  readonly attention: Omit<Attention, "qkNorm" | "sinks"> | null;
-  /** Absent: the layer has attention. */
-  readonly recurrence?: Recurrence;
-  /**
-   * Whether the result of attention, or of the delta rule, is gated: times sigmoid of a product of
-   * the layer's input, or normed and times its silu. Absent: no.
-   */
-  readonly gated?: boolean;
+  readonly attention: Omit<Attention, "qkNorm" | "sinks">;
   /**
    * RMS norms of q and k between projection and RoPE: over each head, over all heads
    * together, or none.
    */
   readonly qkNorm: "head" | "whole" | null;
+  /** Of a layer whose keys and values are made of a latent; absent in others. */
+  readonly latent?: LatentArchitecture;
   /** Null: a dense layer, which has no router. */
   readonly experts: {
     readonly count: number; // E
@@ -49,12 +42,15 @@ export interface LayerArchitecture {
   readonly shared: { readonly intermediate: number; readonly gated: boolean } | null;
 }
 
-/** What a layer does in place of attention, over a state of fixed size. */
-export type Recurrence =
-  /** A convolution over `taps` positions of q, k and v, then the gated delta rule. */
-  | { readonly kind: "delta"; readonly taps: number; readonly shape: DeltaShape }
-  /** C ⊙ conv(B ⊙ x), of D channels. */
-  | { readonly kind: "conv"; readonly taps: number };
+/** Sizes of multi-head latent attention beside those that Attention has: see src/model/mla.ts. */
+export interface LatentArchitecture {
+  /** Between the two products that make queries; null: they are one. */
+  readonly rank: number | null;
+  readonly nope: number; // dn: numbers of a head that do not turn
+  readonly value: number; // dv
+  /** Whether RoPE turns neighbours, which the order of rows makes halves. */
+  readonly interleaved: boolean;
+}
 
 /** How a model's layers choose experts. */
 export type Routing = NonNullable<LayerArchitecture["experts"]>;
@@ -87,31 +83,26 @@ export interface FfnSource extends ExpertSource {
   readonly gate: MatrixSource | null;
 }
 
-/** The vectors of a layer's recurrence, and its gates, which stay f32. */
-export interface RecurrenceSources {
-  /** [taps, C], the oldest position's first. */
-  readonly conv: MatrixSource;
-  /** Of the delta rule. */
-  readonly delta?: {
-    /** [2 Hv, D]: the rows of b, then of a. */
-    readonly gates: MatrixSource;
-    readonly aLog: MatrixSource; // [Hv]
-    readonly dtBias: MatrixSource; // [Hv]
-    /** [dv]: of its result, before the gate. */
-    readonly norm: MatrixSource;
-  };
+/**
+ * What a layer with multi-head latent attention has in place of q, k and v. Numbers that turn are
+ * the last ones of a head and of kv, in halves.
+ */
+export interface LatentSources {
+  readonly q: MatrixSource; // [H (dn + dr), D]; with `low`, [rank, D]
+  /** The second product of queries, and the norm before it. */
+  readonly low: { readonly norm: MatrixSource; readonly b: MatrixSource } | null;
+  readonly kv: MatrixSource; // [kv + dr, D]
+  readonly norm: MatrixSource; // [kv]
+  readonly absorb: readonly MatrixSource[]; // [H], [kv, dn] each
+  readonly expand: readonly MatrixSource[]; // [H], [dv, kv] each
 }
 
 /** The sources of one layer's tensors. */
 export interface LayerSources {
   readonly attnNorm: MatrixSource;
-  /**
-   * q, k and v; or one matrix of their rows. Of a short convolution: one of the rows of B, C and x.
-   */
+  /** q, k and v; or one matrix of their rows; none with a latent. */
   readonly qkv: readonly MatrixSource[];
-  /** [H Dh, D], or [Hv dv, D]: of `gated` layers. */
-  readonly outGate?: MatrixSource;
-  readonly recurrence?: RecurrenceSources;
+  readonly latent?: LatentSources;
   readonly qkNorm: { readonly q: MatrixSource; readonly k: MatrixSource } | null;
   readonly wo: MatrixSource;
   /** Attention's [H]; absent: none. */
@@ -181,46 +172,15 @@ export function routingOf({ layers }: Pick<Architecture, "layers">): Routing {
   return found;
 }
 
-/**
- * The sizes of a position in the KV cache, the same in all layers that have attention, and states.
- */
-export function kvGeometry({ layers, hidden }: Architecture): KvGeometry {
-  const all = layers.flatMap(({ attention }) => attention ?? []);
-  const { kvHeads, headDim } = all[0]!;
-  if (all.some((attention) => attention.kvHeads !== kvHeads || attention.headDim !== headDim))
+/** The sizes of a position in the KV cache, the same in all layers. */
+export function kvGeometry({ layers }: Architecture): KvGeometry {
+  const { kvHeads, headDim, latent } = layers[0]!.attention;
+  if (layers.some(({ attention: a }) => a.kvHeads !== kvHeads || a.headDim !== headDim || a.latent !== latent))
     throw new Error("layers whose keys have different sizes are not implemented");
-  const states = layers.flatMap(({ recurrence }) => (recurrence ? statesOf(recurrence, hidden) : []));
-  return { layers: all.length, kvHeads, headDim, ...(states.length > 0 && { states }) };
+  return { layers: layers.length, kvHeads, headDim, ...(latent && { keysOnly: true }) };
 }
 
-/** Whether a sequence has states beside keys and values. */
-export function hasStates({ layers }: Architecture): boolean {
-  return layers.some(({ recurrence }) => recurrence !== undefined);
-}
-
-/** Channels of a recurrence's convolution. */
-export function convChannels(recurrence: Recurrence, hidden: number): number {
-  if (recurrence.kind === "conv") return hidden;
-  const { keyHeads, valueHeads, keyDim, valueDim } = recurrence.shape;
-  return 2 * keyHeads * keyDim + valueHeads * valueDim;
-}
-
-/** Values of a layer's states: of its convolution, and of the delta rule. */
-function statesOf(recurrence: Recurrence, hidden: number): number[] {
-  const conv = (recurrence.taps - 1) * convChannels(recurrence, hidden);
-  if (recurrence.kind === "conv") return [conv];
-  const { valueHeads, keyDim, valueDim } = recurrence.shape;
-  return [conv, valueHeads * keyDim * valueDim];
-}
-
-/** Rows of a layer's first matrices together: q, k and v, or what its recurrence takes. */
-export function inputRows({ attention, recurrence }: LayerArchitecture, hidden: number): number {
-  if (attention) return (attention.heads + 2 * attention.kvHeads) * attention.headDim;
-  return recurrence!.kind === "conv" ? 3 * hidden : convChannels(recurrence!, hidden);
-}
-
-/** Columns of a layer's output matrix. */
-export function outputCols({ attention, recurrence }: LayerArchitecture, hidden: number): number {
-  if (attention) return attention.heads * attention.headDim;
-  return recurrence!.kind === "conv" ? hidden : recurrence!.shape.valueHeads * recurrence!.shape.valueDim;
+/** Inputs of o: what attention gives all heads of a layer together. */
+export function attendedWidth({ attention, latent }: Pick<LayerArchitecture, "attention" | "latent">): number {
+  return attention.heads * (latent?.value ?? attention.headDim);
 }

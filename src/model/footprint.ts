@@ -1,18 +1,13 @@
 // The parameters of a model and the memory it needs, counted from its sources.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
+import { contentBytes, rowOf } from "../backend/kv_block.ts";
 import { panelLayout } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
-import {
-  type Architecture,
-  inputRows,
-  kvGeometry,
-  type LayerSources,
-  type ModelSources,
-  outputCols,
-} from "./family.ts";
+import { type Architecture, attendedWidth, kvGeometry, type LayerSources, type ModelSources } from "./family.ts";
 import { bytesOf, type FormatPlan, heldMatrices } from "./formats.ts";
 import { orderBytes } from "./input_order.ts";
+import { latentValues, latentVectors } from "./latent.ts";
 
 /** Bytes that a model's weights need in memory. */
 export interface Footprint {
@@ -23,18 +18,16 @@ export interface Footprint {
 }
 
 /** A layer's vectors, which stay f32. */
-const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, gateBias, qkv, wo, gate, recurrence }: LayerSources) => {
-  const norms = [attnNorm, ffnNorm, ...(qkNorm ? [qkNorm.q, qkNorm.k] : [])];
-  const { conv, delta } = recurrence ?? {};
-  if (conv) norms.push(conv, ...(delta ? [delta.aLog, delta.dtBias, delta.norm] : []));
+const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, latent, gateBias, qkv, wo, gate }: LayerSources) => {
+  const inner = latent ? latentVectors(latent) : qkNorm ? [qkNorm.q, qkNorm.k] : [];
+  const norms = [attnNorm, ffnNorm, ...inner];
   return [...norms, ...(gateBias ? [gateBias] : []), ...biasesOf([...qkv, wo, ...(gate ? [gate] : [])])];
 };
 
 const biasesOf = (matrices: readonly MatrixSource[]) => matrices.flatMap(({ bias }) => bias ?? []);
 
-/** A layer's gates, of its router, its shared experts and its delta rule, which stay f32 too. */
-const gatesOf = ({ gate, ffn, recurrence }: LayerSources) =>
-  [gate, ffn?.gate, recurrence?.delta?.gates].flatMap((one) => one ?? []);
+/** A layer's gates, of its router and of its shared experts, which stay f32 too. */
+const gatesOf = ({ gate, ffn }: LayerSources) => [...(gate ? [gate] : []), ...(ffn?.gate ? [ffn.gate] : [])];
 
 export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint {
   const vector = ({ rows, cols }: MatrixSource): number => 4 * rows * cols;
@@ -53,11 +46,9 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
   const expert = ({ w1, w2, w3 }: ExpertSource): number => values(w1) + values(w2) + values(w3);
   const dense = sum([embed, norm, ...(head ? [head, ...biasesOf([head])] : [])], values);
   const own = sum(layers, (layer) => {
-    const { qkv, wo, outGate, ffn } = layer;
-    return (
-      sum([...qkv, wo, ...(outGate ? [outGate] : []), ...gatesOf(layer), ...vectorsOf(layer)], values) +
-      (ffn ? expert(ffn) : 0)
-    );
+    const { qkv, wo, ffn, latent } = layer;
+    const others = (ffn ? expert(ffn) : 0) + (latent ? latentValues(latent) : 0);
+    return sum([...qkv, wo, ...gatesOf(layer), ...vectorsOf(layer)], values) + others;
   });
   const all = sum(layers, (layer) => sum(layer.experts, expert));
   const used = sum(layers, ({ experts: [first] }, i) => {
@@ -68,29 +59,24 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
 
 /** Bytes of keys and values of one position over all layers. */
 export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32"): number {
-  const { layers, kvHeads, headDim } = kvGeometry(a);
-  return 2 * layers * kvHeads * headDim * (precision === "f32" ? 4 : 2);
-}
-
-/** Bytes of the states of one sequence. */
-export function stateBytes(a: Architecture): number {
-  return 4 * sum(kvGeometry(a).states ?? [], (values) => values);
+  return contentBytes(kvGeometry(a), precision, 1);
 }
 
 /**
  * The most values that a token of a step needs at once: residual, norm and sums [D], q, k, v and
  * the result of attention, gate/up and down of K experts and of shared ones, and the inputs of
- * those that have orders.
+ * those that have orders; with latent attention the queries before they are absorbed too, and its
+ * result before it is expanded.
  */
 export function valuesPerToken({ hidden: D, layers }: Architecture, sources: ModelSources): number {
   const all = layers.map((layer, i) => {
-    const { experts, dense, shared, recurrence, gated } = layer;
-    // q, k and v and the result of attention, each once more where the layer has neither.
-    const mixed = inputRows(layer, D) * (recurrence ? 2 : 1) + outputCols(layer, D) * (gated ? 2 : 1);
+    const { attention, latent, experts, dense, shared } = layer;
+    const { q, width, valueDim } = rowOf(attention);
+    const own = latent ? (latent.rank ?? 0) + q + attention.headDim + attention.heads * valueDim : 0;
     const ordered = sources.layers[i]!.experts.some(({ w1 }) => w1.order) ? D : 0;
     const routed = experts ? experts.perToken * (experts.intermediate + D + ordered) : 0;
     const ffn = dense ?? shared;
-    return 4 * D + mixed + routed + (ffn ? ffn.intermediate + D : 0);
+    return 4 * D + width + attendedWidth(layer) + own + routed + (ffn ? ffn.intermediate + D : 0);
   });
   return Math.max(...all);
 }

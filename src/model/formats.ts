@@ -4,15 +4,27 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import { type Format, panelLayout } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
-import type { FfnSource, LayerSources, ModelSources } from "./family.ts";
+import type { FfnSource, LatentSources, LayerSources, ModelSources } from "./family.ts";
 import { concatRows } from "./sources.ts";
 
 /**
- * What a matrix is for. `q` is also a recurrence's only matrix of inputs. `up`: w1 and w3 of an
- * expert, which have one format; `down`: w2. `ffnUp` and `ffnDown`: those of a dense layer or of
- * shared experts.
+ * What a matrix is for. `up`: w1 and w3 of an expert, which have one format; `down`: w2. `ffnUp`
+ * and `ffnDown`: those of a dense layer or of shared experts. Of latent attention: q and `qb`, the
+ * two products of queries; k, that of latents; `absorb` and v, those of heads.
  */
-export type MatrixRole = "embed" | "head" | "q" | "k" | "v" | "o" | "outGate" | "up" | "down" | "ffnUp" | "ffnDown";
+export type MatrixRole =
+  | "embed"
+  | "head"
+  | "q"
+  | "k"
+  | "v"
+  | "o"
+  | "qb"
+  | "absorb"
+  | "up"
+  | "down"
+  | "ffnUp"
+  | "ffnDown";
 
 /** Names the format of a matrix. @param layer of the matrix; -1 outside of layers */
 export type FormatPlan = (matrix: MatrixSource, role: MatrixRole, layer: number) => Format;
@@ -83,6 +95,28 @@ export function expertLayers({ layers }: Pick<ModelSources, "layers">, plan: For
   });
 }
 
+/** The format of all heads' matrices. */
+export function headsFormat(
+  heads: readonly MatrixSource[],
+  role: "absorb" | "v",
+  plan: FormatPlan,
+  layer: number,
+): Format {
+  return common(heads.map((source) => plan(source, role, layer)));
+}
+
+/** A layer's matrices of latent attention but o. */
+export function latentMatrices({ q, low, kv, absorb, expand }: LatentSources) {
+  const all: { role: MatrixRole; source: MatrixSource; heads?: readonly MatrixSource[] }[] = [
+    { role: "q", source: q },
+    ...(low ? [{ role: "qb", source: low.b } as const] : []),
+    { role: "k", source: kv },
+    ...absorb.map((source) => ({ role: "absorb", source, heads: absorb }) as const),
+    ...expand.map((source) => ({ role: "v", source, heads: expand }) as const),
+  ];
+  return all;
+}
+
 /** The formats of a dense layer or of shared experts: of w1 and w3 together, and of w2. */
 export function ffnFormats({ w1, w3, w2 }: FfnSource, plan: FormatPlan, layer: number) {
   const up = common([plan(w1, "ffnUp", layer), plan(w3, "ffnUp", layer)]);
@@ -116,13 +150,25 @@ export function heldMatrices({ embed, head, layers }: ModelSources, plan: Format
       const own = ffn && ffnFormats(ffn, plan, i);
       return [
         ...joinedQkv(layer, plan, i).map(({ source, format }) => held("q", source, format)),
+        ...(layer.latent ? heldLatent(layer.latent, plan, i) : []),
         held("o", layer.wo, plan(layer.wo, "o", i)),
-        ...(layer.outGate ? [held("outGate", layer.outGate, plan(layer.outGate, "outGate", i))] : []),
         ...(shape ? both(experts, ["up", "down"], shape.up, shape.down) : []),
         ...(own ? both([ffn], ["ffnUp", "ffnDown"], own.up, own.down) : []),
       ];
     }),
   ];
+}
+
+function heldLatent(latent: LatentSources, plan: FormatPlan, layer: number): HeldMatrix[] {
+  const { absorb, expand } = latent;
+  const common = {
+    absorb: headsFormat(absorb, "absorb", plan, layer),
+    v: headsFormat(expand, "v", plan, layer),
+  };
+  return latentMatrices(latent).map(({ role, source: { rows, cols, ...source } }) => {
+    const format = role === "absorb" || role === "v" ? common[role] : plan({ ...source, rows, cols }, role, layer);
+    return { role, rows, cols, format };
+  });
 }
 
 /** Bytes of a held matrix. */
@@ -143,7 +189,8 @@ export function formatsText(sources: ModelSources, plan: FormatPlan): string {
 export function ownFormats({ embed, head, layers }: ModelSources): Set<Format | undefined> {
   const parts = layers.flatMap(({ experts, ffn }) => [...experts, ...(ffn ? [ffn] : [])]);
   const experts = parts.flatMap(({ w1, w2, w3 }) => [w1, w2, w3]);
-  const others = layers.flatMap(({ qkv, wo, outGate }) => [...qkv, wo, ...(outGate ? [outGate] : [])]);
+  const latents = layers.flatMap(({ latent }) => (latent ? latentMatrices(latent).map(({ source }) => source) : []));
+  const others = [...layers.flatMap(({ qkv, wo }) => [...qkv, wo]), ...latents];
   return new Set([embed, ...(head ? [head] : []), ...others, ...experts].map(({ format }) => format));
 }
 

@@ -4,7 +4,7 @@
 
 import type { Observer } from "../backend/ops.ts";
 import type { MatrixSource } from "../tensor/types.ts";
-import type { FfnSource, LayerSources, ModelSources } from "./family.ts";
+import type { FfnSource, LatentSources, LayerSources, ModelSources } from "./family.ts";
 
 /**
  * An expert that few tokens reach is taken for the layer's mean, as if so many reached that too.
@@ -70,14 +70,18 @@ export class Importance implements Observer {
     };
     // Backends name what w1 and w3 are multiplied with by w1.
     const ffn = ({ w1, w3, w2 }: FfnSource) => ({ w1: known(w1), w3: known(w3, w1.name), w2: known(w2) });
+    // Not the matrices of heads: what they are multiplied with is not shown.
+    const latent = ({ q, low, kv, ...rest }: LatentSources): LatentSources => {
+      return { ...rest, q: known(q), low: low && { ...low, b: known(low.b) }, kv: known(kv) };
+    };
     return {
       ...sources,
       head: sources.head && known(sources.head),
       layers: numbered(sources.layers).map(({ layer, i }) => ({
         ...layer,
         qkv: layer.qkv.map((part) => known(part)),
+        ...(layer.latent && { latent: latent(layer.latent) }),
         wo: known(layer.wo),
-        ...(layer.outGate && { outGate: known(layer.outGate) }),
         experts: layer.experts.map((expert, e) => {
           const { w1, w3, w2 } = expert;
           const all = this.#layers.get(i);

@@ -7,10 +7,12 @@
 // and w3 of each expert, for o and the head, rows of activations are put in order (Ops.reorder()).
 
 import type { InputOrder, Ops } from "../backend/ops.ts";
+import { WeightsError } from "../errors.ts";
 import { type Format, rowsOfPlanes } from "../tensor/format.ts";
-import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
+import type { ExpertSource, MatrixSource, StoredBytes } from "../tensor/types.ts";
 import type { LayerSources, ModelSources } from "./family.ts";
 import { expertShape, type FormatPlan, ffnFormats, joinedQkv } from "./formats.ts";
+import { settleLatent } from "./latent.ts";
 
 type Order = Uint32Array | undefined;
 
@@ -22,10 +24,10 @@ type Order = Uint32Array | undefined;
 export async function settleSources(sources: ModelSources): Promise<ModelSources> {
   const { head, layers } = sources;
   const settled: LayerSources[] = [];
-  for (const { qkv, wo, outGate, experts, ffn, ...layer } of layers)
+  for (const { qkv, wo, experts, ffn, latent, ...layer } of layers)
     settled.push({
       ...layer,
-      ...(outGate && { outGate: (await outGate.settle?.()) ?? outGate }),
+      ...(latent && { latent: await settleLatent(latent) }),
       qkv: await together(qkv),
       wo: (await wo.settle?.()) ?? wo,
       experts: await Promise.all(experts.map(settleExpert)),
@@ -45,7 +47,7 @@ async function settleExpert(expert: ExpertSource): Promise<ExpertSource> {
 /** Matrices of the same inputs, which have one order. */
 async function together(matrices: readonly MatrixSource[]): Promise<readonly MatrixSource[]> {
   const settled = await Promise.all(matrices.map((matrix) => matrix.settle?.() ?? matrix));
-  const { order } = settled[0]!;
+  const order = settled[0]?.order;
   if (!settled.every((other) => equal(other.order, order))) return matrices;
   return settled.map((matrix) => (order ? { ...matrix, order } : matrix)); // one array
 }
@@ -121,11 +123,6 @@ export function orderIn({ order, format }: MatrixSource, held: Format): Order {
   return format === held ? order : undefined;
 }
 
-/** Rows as a matrix with this order takes them. */
-export function inOrder(ops: Ops, x: Tensor, order: InputOrder | null): Tensor {
-  return order ? ops.reorder(x, order) : x;
-}
-
 /** One order on the backend, or null. */
 export async function loadOrder(ops: Ops, order: Order): Promise<InputOrder | null> {
   return order ? ops.loadOrder(Uint32Array.from(order), order.length) : null;
@@ -145,13 +142,31 @@ export function expertOrders(experts: readonly ExpertSource[], up: Format): Uint
 /** Bytes of all orders on the backend. */
 export function orderBytes({ head, layers }: ModelSources, plan: FormatPlan): number {
   const of = (order: Order | null): number => 4 * (order?.length ?? 0);
-  const layer = ({ qkv, wo, outGate, experts, ffn }: LayerSources, i: number): number => {
+  const layer = ({ qkv, wo, experts, ffn }: LayerSources, i: number): number => {
     const up = experts.length > 0 ? expertShape({ experts }, plan, i).up : null;
     const shared = ffn && orderIn(ffn.w1, ffnFormats(ffn, plan, i).up);
     const [q] = joinedQkv({ qkv }, plan, i);
-    const gate = outGate && orderIn(outGate, plan(outGate, "outGate", i));
     const all = up && experts.some(({ w1 }) => orderIn(w1, up)) ? 4 * experts.length * experts[0]!.w1.cols : 0;
-    return of(orderIn(q!.source, q!.format)) + of(orderIn(wo, plan(wo, "o", i))) + of(gate) + of(shared) + all;
+    return of(q && orderIn(q.source, q.format)) + of(orderIn(wo, plan(wo, "o", i))) + of(shared) + all;
   };
   return layers.reduce((sum, one, i) => sum + layer(one, i), of(head && orderIn(head, plan(head, "head", -1))));
+}
+
+/**
+ * Reads the orders of `cols` inputs that a packed folder has.
+ * @throws WeightsError for one that is no order of all inputs
+ */
+export async function readOrders(name: string, stored: StoredBytes, cols: number): Promise<Uint32Array> {
+  const lists = new Uint32Array(stored.bytes / 4);
+  await stored.read(0, new Uint8Array(lists.buffer));
+  const seen = new Uint32Array(cols); // the last list that had a column, from 1 on
+  for (const [i, column] of lists.entries()) {
+    const list = Math.floor(i / cols) + 1;
+    if (column >= cols || seen[column] === list)
+      throw new WeightsError(
+        `${name}: expected an order of ${cols} inputs, found ${column}${column < cols ? " twice" : ""} at element ${i}; the file is damaged: quantize the original again`,
+      );
+    seen[column] = list;
+  }
+  return lists;
 }

@@ -1,6 +1,6 @@
 // Rules of routers, from the fields of config.json that several families share.
 
-import { type ScoreRule, SIGMOID } from "../tensor/route_rule.ts";
+import { type ScoreRule, SIGMOID, SOFTMAX } from "../tensor/route_rule.ts";
 import type { Fields } from "./config.ts";
 
 /** The defaults of fields whose families differ. */
@@ -17,11 +17,27 @@ export interface GroupDefaults {
  * @param experts of a layer
  */
 export function groupedSigmoid(c: Fields, experts: number, defaults: GroupDefaults): ScoreRule {
-  const groups = c.size("n_group", { most: experts, otherwise: defaults.groups });
-  if (experts % groups !== 0) c.fail("n_group", `a divisor of the number of experts, ${experts}`);
-  const kept = c.size("topk_group", { most: groups, otherwise: defaults.kept });
+  const groups = groupFields(c, experts, defaults, "two");
   const normalize = c.flag("norm_topk_prob", true);
   const factor = c.positive("routed_scaling_factor", defaults.factor);
-  const by = groups > 1 ? ({ count: groups, kept, by: "two" } as const) : null;
-  return { ...SIGMOID, groups: by, normalize, added: 1e-20, least: 0, factor };
+  return { ...SIGMOID, groups, normalize, added: 1e-20, least: 0, factor };
+}
+
+/**
+ * DeepSeek-V2's rule: softmax over all, of the groups with the best expert where topk_method says
+ * so, times routed_scaling_factor and not renormalised (transformers' DeepseekV2TopkRouter).
+ */
+export function groupedSoftmax(c: Fields, experts: number): ScoreRule {
+  c.only("topk_method", ["greedy", "group_limited_greedy"]);
+  c.only("norm_topk_prob", [false, null], "false (weights are not renormalised)");
+  const grouped = c.raw("topk_method") === "group_limited_greedy";
+  const groups = grouped ? groupFields(c, experts, { groups: 1, kept: 1, factor: 1 }, "max") : null;
+  return { ...SOFTMAX, groups, normalize: false, factor: c.positive("routed_scaling_factor", 1) };
+}
+
+function groupFields(c: Fields, experts: number, defaults: GroupDefaults, by: "max" | "two"): ScoreRule["groups"] {
+  const count = c.size("n_group", { most: experts, otherwise: defaults.groups });
+  if (experts % count !== 0) c.fail("n_group", `a divisor of the number of experts, ${experts}`);
+  const kept = c.size("topk_group", { most: count, otherwise: defaults.kept });
+  return count > 1 ? { count, kept, by } : null;
 }

@@ -7,15 +7,15 @@ import { CheckedTake } from "../checked_take.ts";
 import { Fields } from "../config.ts";
 import type { Architecture, Family, ModelSources } from "../family.ts";
 import { storedSources } from "../stored.ts";
+import { deepseekV2 } from "./deepseek_v2.ts";
+import { deepseekV3, glm4MoeLite } from "./deepseek_v3.ts";
 import { ernie45Moe } from "./ernie4_5_moe.ts";
 import { glm4Moe } from "./glm4_moe.ts";
-import { lfm2Moe } from "./lfm2_moe.ts";
 import { minimaxM2 } from "./minimax_m2.ts";
 import { mixtral } from "./mixtral.ts";
 import { olmoe } from "./olmoe.ts";
 import { qwen2Moe } from "./qwen2_moe.ts";
 import { qwen3Moe } from "./qwen3_moe.ts";
-import { qwen3Next } from "./qwen3_next.ts";
 
 const FAMILIES: readonly Family[] = [
   mixtral,
@@ -25,8 +25,9 @@ const FAMILIES: readonly Family[] = [
   glm4Moe,
   qwen2Moe,
   ernie45Moe,
-  qwen3Next,
-  lfm2Moe,
+  deepseekV2,
+  deepseekV3,
+  glm4MoeLite,
 ];
 
 /** The supported values of model_type. */
@@ -38,7 +39,7 @@ export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => ty
  * @throws WeightsError with the field, its value and what is expected
  */
 export function readArchitecture(raw: unknown, where: string): Architecture {
-  const fields = new Fields(withText(raw), where);
+  const fields = new Fields(raw, where);
   const type = fields.raw("model_type");
   const family = FAMILIES.find(({ types }) => types.some((known) => known === type));
   if (family) return possible(family.architecture(fields), where);
@@ -58,12 +59,6 @@ function possible(a: Architecture, where: string): Architecture {
       );
   }
   return a;
-}
-
-/** The fields of a model that also sees, with those of its text model. */
-function withText(raw: unknown): unknown {
-  const { text_config: text, model_type } = (raw ?? {}) as Readonly<Record<string, unknown>>;
-  return typeof text === "object" && text !== null ? { ...(raw as object), ...text, model_type } : raw;
 }
 
 /**

@@ -1,0 +1,27 @@
+// DeepSeek-V2, V2-Lite and Coder-V2: multi-head latent attention, the first layers dense, the
+// others with softmax routers that do not renormalise, and shared experts.
+//
+// Semantics and defaults are those of transformers' modeling_deepseek_v2.py.
+
+import type { Family } from "../family.ts";
+import { latentArchitecture, latentModelSources } from "../latent_family.ts";
+import { latentFields } from "../mla.ts";
+import { groupedSoftmax } from "../routing.ts";
+
+export const deepseekV2: Family = {
+  types: ["deepseek_v2"],
+
+  architecture(c) {
+    c.only("mlp_bias", [false]);
+    c.only("scoring_func", ["softmax"]);
+    return latentArchitecture(c, {
+      dense: 0,
+      shared: 2,
+      biased: false,
+      attention: () => latentFields(c, true),
+      rule: (experts) => groupedSoftmax(c, experts),
+    });
+  },
+
+  sources: latentModelSources,
+};

@@ -1,0 +1,68 @@
+// What the families with multi-head latent attention share: layers, and names of tensors.
+
+import { closingFields, commonFields, expertFields, type Fields } from "./config.ts";
+import type { Architecture, LayerArchitecture, ModelSources, Routing, Take } from "./family.ts";
+import { routedExperts, usualSources } from "./sources.ts";
+
+/** In what they differ. */
+interface Differences {
+  /** Defaults of first_k_dense_replace and n_shared_experts. */
+  readonly dense: number;
+  readonly shared: number;
+  /** Whether experts are chosen by scores + bias. */
+  readonly biased: boolean;
+  attention(): Pick<LayerArchitecture, "attention" | "latent">;
+  rule(experts: number): Routing["rule"];
+}
+
+export function latentArchitecture(c: Fields, own: Differences): Architecture {
+  c.only("attention_bias", [false], "false (biases of attention are not implemented)");
+  c.only("moe_layer_freq", [1], "1 (each layer after the dense ones has experts)");
+  const { depth, ...common } = commonFields(c);
+  const intermediate = c.size("moe_intermediate_size");
+  const attention = own.attention();
+  const experts = expertFields(c, "n_routed_experts", "num_local_experts");
+  const shared = c.raw("n_shared_experts") === null ? 0 : c.indexTo("n_shared_experts", 4096, own.shared);
+  const eps = c.positive("rms_norm_eps", 1e-6);
+  const types = layerTypes(c, depth, own.dense);
+  const rule = own.rule(experts.count);
+  const sparse: LayerArchitecture = {
+    ...attention,
+    qkNorm: null,
+    experts: { ...experts, intermediate, activation: "silu", rule, biased: own.biased },
+    dense: null,
+    shared: shared > 0 ? { intermediate: shared * intermediate, gated: false } : null,
+  };
+  const wide = types.includes("dense") ? { intermediate: c.size("intermediate_size") } : null;
+  const dense: LayerArchitecture = { ...sparse, experts: null, dense: wide, shared: null };
+  const layers = types.map((type) => (type === "dense" ? dense : sparse));
+  return { ...common, ...closingFields(c), eps, layers };
+}
+
+/** mlp_layer_types, or first_k_dense_replace dense layers before the others. */
+function layerTypes(c: Fields, depth: number, otherwise: number): readonly unknown[] {
+  const first = c.indexTo("first_k_dense_replace", depth, Math.min(otherwise, depth));
+  const types = c.raw("mlp_layer_types");
+  if (types == null) {
+    if (first === depth) c.fail("first_k_dense_replace", `less than num_hidden_layers (${depth})`);
+    return Array.from({ length: depth }, (_, i) => (i < first ? "dense" : "sparse"));
+  }
+  const known = (type: unknown): boolean => type === "dense" || type === "sparse";
+  if (Array.isArray(types) && types.length === depth && types.every(known) && types.includes("sparse")) return types;
+  return c.fail("mlp_layer_types", `${depth} of "dense" or "sparse", of which one is "sparse"`);
+}
+
+export function latentModelSources(a: Architecture, take: Take): ModelSources {
+  take.skipLayersFrom(a.layers.length);
+  const names = { dense: "mlp", shared: "mlp.shared_experts" };
+  return usualSources(
+    a,
+    take,
+    (p, { count: E, intermediate: F, biased }) => ({
+      gate: take.matrix(`${p}mlp.gate.weight`, E, a.hidden),
+      ...(biased && { gateBias: take.matrix(`${p}mlp.gate.e_score_correction_bias`, E) }),
+      experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
+    }),
+    names,
+  );
+}

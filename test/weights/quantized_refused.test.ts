@@ -48,7 +48,7 @@ describe("what is not read", () => {
       { quantization_config: { quant_method: "bitsandbytes", load_in_4bit: true } },
       'quant_method "bitsandbytes" is not read',
     ],
-    [{ quantization_config: { quant_method: "mxfp4" } }, 'quant_method "mxfp4" is not read'],
+    [{ quantization_config: { quant_method: "hqq" } }, 'quant_method "hqq" is not read'],
     [{ quantization_config: { quant_method: "toString" } }, 'quant_method "toString" is not read'],
     [{ quantization_config: { quant_method: 4 } }, "quant_method 4 is not read"],
     [{ quantization_config: [] }, "quantization_config: expected an object, found a list"],

@@ -90,6 +90,7 @@ function headSources(
     // As newer GGUF files have them: split, and keys transposed.
     take.matrix(keys, H, kv, nope);
     take.matrix(values, H, value, kv);
+    if (take.has(both)) take.matrix(both, H * (nope + value), kv); // some files have all three
     return {
       absorb: each((h) => take.rows(keys, h * kv, kv)),
       expand: each((h) => take.rows(values, h * value, value)),

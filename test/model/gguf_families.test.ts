@@ -82,6 +82,42 @@ const glm4 = (c: Config): Keys => ({
   "glm4moe.expert_weights_norm": ["bool", true],
 });
 
+/** With latent attention: as older files have it, or with heads' products split. */
+const deepseek2 = (c: Config, split: boolean): Keys => {
+  const a = "deepseek2";
+  const { qk_nope_head_dim: nope, qk_rope_head_dim: turned, v_head_dim: value, kv_lora_rank: kv } = c;
+  const own = [nope! + turned!, value!] as const;
+  const lengths = (of: string, [key, values]: readonly [number, number]): Keys => ({
+    [`${a}.attention.key_length${of}`]: ["u32", key],
+    [`${a}.attention.value_length${of}`]: ["u32", values],
+  });
+  return {
+    ...(split
+      ? { ...lengths("", [kv! + turned!, kv!]), ...lengths("_mla", own), [`${a}.attention.head_count_kv`]: ["u32", 1] }
+      : lengths("", own)),
+    [`${a}.attention.kv_lora_rank`]: ["u32", kv!],
+    ...(c.q_lora_rank && { [`${a}.attention.q_lora_rank`]: ["u32", c.q_lora_rank] }),
+    [`${a}.rope.dimension_count`]: ["u32", turned!],
+    ...(c.rope_scaling && {
+      [`${a}.rope.scaling.type`]: ["string", "yarn"],
+      [`${a}.rope.scaling.factor`]: ["f32", c.rope_scaling.factor!],
+      [`${a}.rope.scaling.original_context_length`]: ["u32", c.rope_scaling.original_max_position_embeddings!],
+      [`${a}.rope.scaling.yarn_log_multiplier`]: ["f32", 0.1 * c.rope_scaling.mscale_all_dim!],
+    }),
+    [`${a}.expert_feed_forward_length`]: ["u32", c.moe_intermediate_size!],
+    [`${a}.expert_shared_count`]: ["u32", c.n_shared_experts!],
+    [`${a}.expert_weights_scale`]: ["f32", c.routed_scaling_factor!],
+    [`${a}.leading_dense_block_count`]: ["u32", c.first_k_dense_replace!],
+  };
+};
+/** Its router, as files of DeepSeek-V3 and GLM-4.7-Flash have it. */
+const sigmoid = (c: Config): Keys => ({
+  "deepseek2.expert_gating_func": ["u32", 2],
+  "deepseek2.expert_weights_norm": ["bool", true],
+  "deepseek2.expert_group_count": ["u32", c.n_group!],
+  "deepseek2.expert_group_used_count": ["u32", c.topk_group!],
+});
+
 interface Case {
   readonly folder: string;
   /** Whether it is in the repository. */
@@ -89,6 +125,8 @@ interface Case {
   readonly architecture: string;
   readonly keys: (c: Config) => Keys;
   readonly tensors?: (c: Config) => MadeTensor[];
+  /** Whether products of heads are split. */
+  readonly split?: true;
   /** Names that it has otherwise than most. */
   readonly renamed?: Readonly<Record<string, string>>;
 }
@@ -135,6 +173,25 @@ const cases: readonly Case[] = [
     keys: glm4,
     renamed: { "ffn_norm.weight": "post_attention_norm.weight" },
   },
+  { folder: "deepseek_v2-a", architecture: "deepseek2", keys: (c) => deepseek2(c, false) },
+  { folder: "deepseek_v2-a", architecture: "deepseek2", keys: (c) => deepseek2(c, true), split: true },
+  {
+    folder: "deepseek_v3-a",
+    architecture: "deepseek2",
+    keys: (c) => ({ ...deepseek2(c, true), ...sigmoid(c) }),
+    split: true,
+  },
+  {
+    folder: "glm4_moe_lite-a",
+    architecture: "deepseek2",
+    keys: (c) => ({
+      ...deepseek2(c, true),
+      ...sigmoid(c),
+      "deepseek2.block_count": ["u32", c.num_hidden_layers! + c.num_nextn_predict_layers!],
+      "deepseek2.nextn_predict_layers": ["u32", c.num_nextn_predict_layers!],
+    }),
+    split: true,
+  },
   {
     folder: "mixtral-linear-a",
     architecture: "llama",
@@ -148,7 +205,10 @@ const cases: readonly Case[] = [
 ];
 
 /** The folder's checkpoint as a GGUF file of F32. */
-async function converted(path: string, { architecture, keys, tensors, renamed = {} }: Case): Promise<Uint8Array> {
+async function converted(
+  path: string,
+  { architecture, keys, tensors, split, renamed = {} }: Case,
+): Promise<Uint8Array> {
   const { source, config, close } = await openFolder(await nodeFiles(path));
   const c = config as Config;
   const weights = new Map<string, Weights>();
@@ -160,10 +220,19 @@ async function converted(path: string, { architecture, keys, tensors, renamed = 
   }
   await close();
   const sizes = { heads: c.num_attention_heads!, kvHeads: c.num_key_value_heads! };
-  const made = convert(weights, { ...sizes, permute: architecture === "llama", renamed });
+  const { qk_nope_head_dim: nope, v_head_dim: value } = c;
+  const made = convert(weights, {
+    ...sizes,
+    permute: architecture === "llama",
+    ...(split && { split: { nope: nope!, value: value! } }),
+    renamed,
+  });
+  const own = keys(c);
+  // The converter leaves layers that predict several tokens away, or says how many there are.
+  const written = made.filter(({ name }) => !name.includes(".nextn.") || own[`${architecture}.nextn_predict_layers`]);
   return ggufFile({
-    keys: Object.entries({ ...common(architecture, c), ...keys(c) }),
-    tensors: [...made, ...(tensors?.(c) ?? [])],
+    keys: Object.entries({ ...common(architecture, c), ...own }),
+    tensors: [...written, ...(tensors?.(c) ?? [])],
   });
 }
 
@@ -171,23 +240,29 @@ describe("architectures of GGUF files", () => {
   for (const given of cases) {
     const own = { path: inRepo(`test/fixtures/${given.folder}`), skip: null };
     const { path, skip } = given.own ? own : inShared(`fixtures/families/${given.folder}`);
-    it.skipIf(skip)(titled(`${given.architecture}, ${given.folder}: logits of transformers`, skip), async () => {
-      const folder = mkdtempSync(join(tmpdir(), "hotset-gguf-"));
-      onTestFinished(() => rmSync(folder, { recursive: true }));
-      writeFileSync(join(folder, "m.gguf"), await converted(path, given));
-      const expected = await readExpected(path);
-      const model = await loadFolder(folder, await cpuOps({ maxTokens: 64, activations: "f32" }), "f32", "f32");
-      try {
-        const { cases: prompts } = JSON.parse(readFileSync(`${path}/expected.json`, "utf8"));
-        for (const [n, { prompt_ids, greedy_ids }] of prompts.entries()) {
-          const want = await expected.floats(`p${n}.logits_f32`);
-          const { logits } = await model.run(prompt_ids);
-          expect(worst(logits.subarray(-want.length), want), `prompt ${n}`).toBeLessThan(2e-4);
-          expect(await model.greedy(greedy_ids.length), `prompt ${n}`).toEqual(greedy_ids);
+    it.skipIf(skip)(
+      titled(
+        `${given.architecture}, ${given.folder}${given.split ? ", heads split" : ""}: logits of transformers`,
+        skip,
+      ),
+      async () => {
+        const folder = mkdtempSync(join(tmpdir(), "hotset-gguf-"));
+        onTestFinished(() => rmSync(folder, { recursive: true }));
+        writeFileSync(join(folder, "m.gguf"), await converted(path, given));
+        const expected = await readExpected(path);
+        const model = await loadFolder(folder, await cpuOps({ maxTokens: 64, activations: "f32" }), "f32", "f32");
+        try {
+          const { cases: prompts } = JSON.parse(readFileSync(`${path}/expected.json`, "utf8"));
+          for (const [n, { prompt_ids, greedy_ids }] of prompts.entries()) {
+            const want = await expected.floats(`p${n}.logits_f32`);
+            const { logits } = await model.run(prompt_ids);
+            expect(worst(logits.subarray(-want.length), want), `prompt ${n}`).toBeLessThan(2e-4);
+            expect(await model.greedy(greedy_ids.length), `prompt ${n}`).toEqual(greedy_ids);
+          }
+        } finally {
+          model.close();
         }
-      } finally {
-        model.close();
-      }
-    });
+      },
+    );
   }
 });

@@ -21,6 +21,8 @@ export interface ConfigFacts {
   readonly biased: boolean;
   /** Whether q and k have norms. */
   readonly normed: boolean;
+  /** Whether routers have a bias to choose by. */
+  readonly chosenByBias: boolean;
 }
 
 /** One architecture, and the family of the model hub that its files were made from. */
@@ -33,10 +35,15 @@ export interface GgufArchitecture {
    * that it turns halves.
    */
   readonly permuted: boolean;
-  /** The value of expert_gating_func that the family computes: 1 softmax, 2 sigmoid. */
-  readonly gating: 1 | 2;
+  /**
+   * The value of expert_gating_func that the family computes: 1 softmax, 2 sigmoid; null: config()
+   * says.
+   */
+  readonly gating: 1 | 2 | null;
   /** Whether a part of a head may turn. */
   readonly partialRope?: true;
+  /** Whether keys and values are made of latents, and have sizes of their own. */
+  readonly latent?: true;
   /** Parts of a layer that others do not have, or name otherwise: `model.layers.N.` follows. */
   readonly parts?: Readonly<Record<string, string>>;
   /** Keys that only some architectures compute with. */
@@ -215,6 +222,67 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
         n_shared_experts: keys.count("expert_shared_count"),
         first_k_dense_replace: keys.count("leading_dense_block_count"),
         n_group: Math.max(1, keys.count("expert_group_count")),
+        topk_group: Math.max(1, keys.count("expert_group_used_count")),
+        routed_scaling_factor: keys.float("expert_weights_scale", 0) || 1,
+        norm_topk_prob: normalizes(keys, false),
+      };
+    },
+  },
+  {
+    // DeepSeek-V2 and V3, Moonlight, GLM-4.7-Flash and others with latent attention.
+    name: "deepseek2",
+    moe: MLP,
+    permuted: false,
+    gating: null,
+    partialRope: true,
+    latent: true,
+    parts: {
+      "attn_q_a.weight": "self_attn.q_a_proj.weight",
+      "attn_q_a_norm.weight": "self_attn.q_a_layernorm.weight",
+      "attn_q_b.weight": "self_attn.q_b_proj.weight",
+      "attn_kv_a_mqa.weight": "self_attn.kv_a_proj_with_mqa.weight",
+      "attn_kv_a_norm.weight": "self_attn.kv_a_layernorm.weight",
+      // Older files have it whole, newer ones split, and the part of keys transposed.
+      "attn_kv_b.weight": "self_attn.kv_b_proj.weight",
+      "attn_k_b.weight": "self_attn.k_b_proj.weight",
+      "attn_v_b.weight": "self_attn.v_b_proj.weight",
+      "exp_probs_b.bias": "mlp.gate.e_score_correction_bias",
+      ...ffnParts("mlp"),
+      ...ffnParts("mlp.shared_experts", "_shexp"),
+    },
+    reads: [
+      "expert_shared_count",
+      "expert_weights_scale",
+      "expert_group_count",
+      "leading_dense_block_count",
+      "nextn_predict_layers",
+      "rope.scaling.yarn_log_multiplier",
+    ],
+    config(keys, { experts, turned, chosenByBias }) {
+      // Those of heads, where key_length and value_length are those of latents.
+      const [key, value] = ["key", "value"].map((of) =>
+        keys.size(`attention.${of}_length${keys.has("attention.key_length_mla") ? "_mla" : ""}`),
+      ) as [number, number];
+      if (turned >= key)
+        throw keys.error("rope.dimension_count", `expected less than the ${key} numbers of a head, found ${turned}`);
+      keys.only("expert_gating_func", [0, chosenByBias ? 2 : 1]);
+      const groups = Math.max(1, keys.count("expert_group_count"));
+      return {
+        ...(chosenByBias
+          ? { model_type: "deepseek_v3" }
+          : { model_type: "deepseek_v2", topk_method: groups > 1 ? "group_limited_greedy" : "greedy" }),
+        num_key_value_heads: keys.size("attention.head_count"),
+        kv_lora_rank: keys.size("attention.kv_lora_rank"),
+        q_lora_rank: keys.has("attention.q_lora_rank") ? keys.size("attention.q_lora_rank") : null,
+        qk_nope_head_dim: key - turned,
+        qk_rope_head_dim: turned,
+        v_head_dim: value,
+        intermediate_size: keys.size("feed_forward_length"),
+        moe_intermediate_size: keys.size("expert_feed_forward_length"),
+        n_routed_experts: experts,
+        n_shared_experts: keys.count("expert_shared_count"),
+        first_k_dense_replace: keys.count("leading_dense_block_count"),
+        n_group: groups,
         topk_group: Math.max(1, keys.count("expert_group_used_count")),
         routed_scaling_factor: keys.float("expert_weights_scale", 0) || 1,
         norm_topk_prob: normalizes(keys, false),

@@ -73,6 +73,8 @@ export interface TensorFacts {
   readonly biased: boolean;
   /** Whether q and k have norms. */
   readonly normed: boolean;
+  /** Whether routers have a bias to choose by. */
+  readonly chosenByBias: boolean;
   /** Whether any tensor is quantized. */
   readonly quantized: boolean;
   /** The divisors of RoPE's frequencies, if the file has them. */
@@ -89,14 +91,14 @@ export function configOf(architecture: GgufArchitecture, metadata: Metadata, fac
   if (facts.quantized && version !== 2)
     throw metadata.error("general.quantization_version", `expected 2, found ${version}: quantize the model again`);
   for (const [key, neutral] of Object.entries(NEUTRAL)) if (!architecture.reads?.includes(key)) keys.only(key, neutral);
-  keys.only("expert_gating_func", [0, architecture.gating]);
+  if (architecture.gating) keys.only("expert_gating_func", [0, architecture.gating]);
   const hidden = keys.size("embedding_length");
   const heads = keys.size("attention.head_count", { most: 4096 });
   const headDim = keys.size("attention.key_length", { otherwise: Math.floor(hidden / heads) });
   if (!keys.has("attention.key_length") && hidden % heads !== 0)
     throw keys.error("embedding_length", `expected a multiple of head_count (${heads}), found ${hidden}`);
   const valueDim = keys.size("attention.value_length", { otherwise: headDim });
-  if (valueDim !== headDim)
+  if (valueDim !== headDim && !architecture.latent)
     throw keys.error(
       "attention.value_length",
       `expected key_length (${headDim}), found ${valueDim}: that is not implemented`,
@@ -118,7 +120,7 @@ export function configOf(architecture: GgufArchitecture, metadata: Metadata, fac
     max_position_embeddings: context,
     rms_norm_eps: keys.float("attention.layer_norm_rms_epsilon"),
     rope_theta: keys.float("rope.freq_base", 10_000),
-    ...ropeScaling(keys, context, facts.ropeFactors),
+    ...ropeScaling(architecture, keys, context, facts.ropeFactors),
     num_experts_per_tok: keys.size("expert_used_count", { most: MAX_EXPERTS }),
     hidden_act: "silu",
     tie_word_embeddings: facts.tied,
@@ -160,7 +162,12 @@ function tokenId(metadata: Metadata, kind: string): number | null {
 }
 
 /** `rope_scaling` of config.json, if there is any. */
-function ropeScaling(keys: Keys, context: number, factors: readonly number[] | null): object {
+function ropeScaling(
+  { reads }: GgufArchitecture,
+  keys: Keys,
+  context: number,
+  factors: readonly number[] | null,
+): object {
   // A factor without a type is linear; the oldest key has the factor itself.
   const factor = keys.float("rope.scaling.factor", keys.float("rope.scale_linear", 0));
   const type = keys.text("rope.scaling.type", "linear");
@@ -178,7 +185,9 @@ function ropeScaling(keys: Keys, context: number, factors: readonly number[] | n
   }
   keys.only("rope.scaling.yarn_ext_factor", [-1, 1]);
   keys.only("rope.scaling.yarn_attn_factor", [0, -1, 1]);
-  keys.only("rope.scaling.yarn_log_multiplier", [0]);
+  const log = "rope.scaling.yarn_log_multiplier";
+  if (!reads?.includes(log)) keys.only(log, [0]);
+  const mscale = 10 * keys.float(log, 0); // of scores; cos and sin then have the factor 1
   return {
     rope_scaling: {
       rope_type: "yarn",
@@ -186,6 +195,7 @@ function ropeScaling(keys: Keys, context: number, factors: readonly number[] | n
       original_max_position_embeddings: keys.size("rope.scaling.original_context_length", { otherwise: context }),
       beta_fast: keys.float("rope.scaling.yarn_beta_fast", 32),
       beta_slow: keys.float("rope.scaling.yarn_beta_slow", 1),
+      ...(mscale !== 0 && { mscale, mscale_all_dim: mscale }),
       ...(growth !== 1 && growth !== 0 && { attention_factor: growth * (0.1 * Math.log(Math.max(1, factor)) + 1) }),
     },
   };

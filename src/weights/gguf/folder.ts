@@ -100,6 +100,7 @@ async function bind(label: string, files: Files, headers: readonly GgufHeader[])
     tied: find("output.weight") === null,
     biased: find("blk.0.attn_q.bias") !== null || find("blk.0.attn_qkv.bias") !== null,
     normed: find("blk.0.attn_q_norm.weight") !== null,
+    chosenByBias: headers.some(({ tensors }) => [...tensors.keys()].some((name) => /\.exp_probs_b\.bias$/.test(name))),
     quantized: headers.some(({ tensors }) => [...tensors.values()].some(({ type }) => type.elements > 1)),
     ropeFactors: factors && (await readFactors(label, files, factors.file, factors.tensor)),
   });

@@ -68,6 +68,8 @@ export interface Conversion {
   readonly permute?: boolean;
   readonly heads?: number;
   readonly kvHeads?: number;
+  /** Of latent attention: heads' products split, the keys' transposed. */
+  readonly split?: { readonly nope: number; readonly value: number };
   /** Names that this architecture has otherwise. */
   readonly renamed?: Readonly<Record<string, string>>;
 }
@@ -107,7 +109,7 @@ export function convert(from: Checkpoint, options: Conversion = {}): MadeTensor[
   if (from.has("lm_head.weight")) tensors.push(f32("output.weight", [from.get("lm_head.weight")!]));
   tensors.push(f32("output_norm.weight", [from.get("model.norm.weight")!]));
   let i = 0;
-  for (; from.has(`model.layers.${i}.self_attn.q_proj.weight`); i++) tensors.push(...layer(from, i, options));
+  for (; from.has(`model.layers.${i}.self_attn.o_proj.weight`); i++) tensors.push(...layer(from, i, options));
   // of a layer that predicts several tokens at once
   for (const name of ["enorm", "hnorm", "eh_proj"]) {
     const found = from.get(`model.layers.${i}.${name}.weight`);
@@ -116,8 +118,43 @@ export function convert(from: Checkpoint, options: Conversion = {}): MadeTensor[
   return tensors;
 }
 
+/** kv_b_proj as newer files have it: [H, kv, dn] and [H, dv, kv]. */
+function splitHeads({ shape, data }: Weights, { nope, value }: { readonly nope: number; readonly value: number }) {
+  const [rows, kv] = shape as [number, number];
+  const H = rows / (nope + value);
+  const at = (h: number, row: number, c: number) => data[(h * (nope + value) + row) * kv + c]!;
+  const keys = Float32Array.from({ length: H * kv * nope }, (_, i) =>
+    at(Math.floor(i / (kv * nope)), i % nope, Math.floor(i / nope) % kv),
+  );
+  const values = Float32Array.from({ length: H * value * kv }, (_, i) =>
+    at(Math.floor(i / (value * kv)), nope + (Math.floor(i / kv) % value), i % kv),
+  );
+  return { k_b: { shape: [H, kv, nope], data: keys }, v_b: { shape: [H, value, kv], data: values } };
+}
+
+/** The tensors of latent attention. */
+function latentTensors(from: Checkpoint, p: string, b: string, split: Conversion["split"]): MadeTensor[] {
+  const names = {
+    q_proj: "q",
+    q_a_proj: "q_a",
+    q_a_layernorm: "q_a_norm",
+    q_b_proj: "q_b",
+    kv_a_proj_with_mqa: "kv_a_mqa",
+    kv_a_layernorm: "kv_a_norm",
+    ...(!split && { kv_b_proj: "kv_b" }),
+  };
+  const both = split ? Object.entries(splitHeads(from.get(`${p}self_attn.kv_b_proj.weight`)!, split)) : [];
+  return [
+    ...Object.entries(names).flatMap(([name, own]) => {
+      const found = from.get(`${p}self_attn.${name}.weight`);
+      return found ? [f32(`${b}attn_${own}.weight`, [found])] : [];
+    }),
+    ...both.map(([name, weights]) => f32(`${b}attn_${name}.weight`, [weights])),
+  ];
+}
+
 function layer(from: Checkpoint, i: number, options: Conversion): MadeTensor[] {
-  const { single, fused, permute = true, heads = HEADS, kvHeads = KV_HEADS, renamed = {} } = options;
+  const { single, fused, permute = true, heads = HEADS, kvHeads = KV_HEADS, split, renamed = {} } = options;
   const p = `model.layers.${i}.`;
   const moe = from.has(`${p}block_sparse_moe.gate.weight`) ? "block_sparse_moe." : "mlp.";
   const names = moe === "mlp." ? ["gate_proj", "up_proj", "down_proj"] : ["w1", "w3", "w2"];
@@ -128,14 +165,17 @@ function layer(from: Checkpoint, i: number, options: Conversion): MadeTensor[] {
     const found = from.get(`${p}self_attn.${name}_proj.weight`)!;
     return permute && n > 0 ? permuted(found, n) : found;
   };
-  const [q, k, v] = [project("q", heads), project("k", kvHeads), project("v", 0)];
   const b = `blk.${i}.`;
   const tensors = Object.entries(OTHERS).flatMap(([name, own]) => {
     const found = from.get(p + name) ?? from.get(p + moe + name);
     return found ? [f32(b + (renamed[own] ?? own), [found])] : [];
   });
-  if (fused) tensors.push(f32(`${b}attn_qkv.weight`, [q, k, v]));
-  else for (const [name, part] of Object.entries({ q, k, v })) tensors.push(f32(`${b}attn_${name}.weight`, [part]));
+  if (from.has(`${p}self_attn.kv_b_proj.weight`)) tensors.push(...latentTensors(from, p, b, split));
+  else {
+    const [q, k, v] = [project("q", heads), project("k", kvHeads), project("v", 0)];
+    if (fused) tensors.push(f32(`${b}attn_qkv.weight`, [q, k, v]));
+    else for (const [name, part] of Object.entries({ q, k, v })) tensors.push(f32(`${b}attn_${name}.weight`, [part]));
+  }
   for (const name of ["q", "k", "v"]) {
     const bias = from.get(`${p}self_attn.${name}_proj.bias`);
     if (bias) tensors.push(f32(`${b}attn_${name}.bias`, [bias]));

@@ -276,8 +276,8 @@ describe("metadata becomes config.json", () => {
     ["no architecture", { "general.architecture": undefined }, /general\.architecture: is missing/],
     [
       "another architecture",
-      { "general.architecture": ["string", "deepseek2"] },
-      /"deepseek2" is not supported; .*llama, qwen3moe/,
+      { "general.architecture": ["string", "grok"] },
+      /"grok" is not supported; .*llama, qwen3moe/,
     ],
     ["a dense model", { "llama.expert_count": undefined }, /no Mixture-of-Experts model/],
     ["no experts", { "llama.expert_count": ["u32", 0] }, /no Mixture-of-Experts model/],

@@ -74,7 +74,7 @@ async function make(path: string, layers: number): Promise<void> {
   const a = readArchitecture(parseSynthetic(url).config, url);
   const { attention, experts } = a.layers[0]!;
   const [D, F, E] = [a.hidden, experts!.intermediate, experts!.count];
-  const [q, kv] = [attention.heads * attention.headDim, attention.kvHeads * attention.headDim];
+  const [q, kv] = [attention!.heads * attention!.headDim, attention!.kvHeads * attention!.headDim];
   const tensors: GgufTensor[] = [
     random("token_embd.weight", "q4_k", [D, a.vocab]),
     flat("output_norm.weight", [D], 1),

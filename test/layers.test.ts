@@ -119,6 +119,8 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/qkv_vec.wgsl": "rms_norm, matmul, rope and append in one dispatch",
   "kernels/combine.simd.ts": "the plain expert_down adds each expert's weighted result as it goes",
   "kernels/combine.wgsl": "the plain expert_down adds each expert's weighted result as it goes",
+  "kernels/delta_factors.wgsl": "deltaFactors() in kernels/delta_rule.ts",
+  "kernels/gated_norm.wgsl": "rms_norm and gate in one dispatch",
   "kernels/copy.wgsl": "computes nothing: profiles measure the device's bandwidth with it",
   "kernels/pack.simd.ts": "the plain form is pack() of each format in kernels/formats",
   "kernels/split.simd.ts": "the plain form is ggml.split() of each format in kernels/formats",

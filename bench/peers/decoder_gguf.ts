@@ -15,7 +15,7 @@ const PIECE = 2 ** 22;
 
 /** Metadata and tensors. Weights are read only by the tensors' data(). */
 export function decoderGguf(a: Architecture, { embed, norm, head, layers }: ModelSources): Gguf {
-  const { heads, kvHeads, headDim } = a.layers[0]!.attention;
+  const { heads, kvHeads, headDim } = a.layers[0]!.attention!;
   const q = heads * headDim;
   const kv = kvHeads * headDim;
   const tensors: GgufTensor[] = [matrix("token_embd.weight", embed), plain("output_norm.weight", norm)];
@@ -53,12 +53,12 @@ export function metadata(a: Architecture): Record<string, GgufValue> {
     "llama.context_length": { u32: a.context },
     "llama.embedding_length": { u32: a.hidden },
     "llama.feed_forward_length": { u32: experts!.intermediate },
-    "llama.attention.head_count": { u32: attention.heads },
-    "llama.attention.head_count_kv": { u32: attention.kvHeads },
-    "llama.attention.key_length": { u32: attention.headDim },
-    "llama.attention.value_length": { u32: attention.headDim },
+    "llama.attention.head_count": { u32: attention!.heads },
+    "llama.attention.head_count_kv": { u32: attention!.kvHeads },
+    "llama.attention.key_length": { u32: attention!.headDim },
+    "llama.attention.value_length": { u32: attention!.headDim },
     "llama.attention.layer_norm_rms_epsilon": { f32: a.eps },
-    "llama.rope.dimension_count": { u32: attention.headDim },
+    "llama.rope.dimension_count": { u32: attention!.headDim },
     "llama.rope.freq_base": { f32: a.config.rope_theta as number },
     "llama.expert_count": { u32: experts!.count },
     "llama.expert_used_count": { u32: experts!.perToken },

@@ -1,5 +1,7 @@
 // The KV cache of a backend, as the engine sees it.
 
+import type { StateStore } from "./recurrent.ts";
+
 /** The sizes of a position in the KV cache: keys and values [Hkv, Dh] of each layer. */
 export interface KvGeometry {
   readonly layers: number; // L
@@ -7,6 +9,8 @@ export interface KvGeometry {
   readonly headDim: number; // Dh
   /** Keys only: values are a part of them (Attention.latent). */
   readonly keysOnly?: boolean;
+  /** Values of each state of a sequence (recurrent.ts); absent: the model has none. */
+  readonly states?: readonly number[];
 }
 
 /**
@@ -22,6 +26,8 @@ export interface KvStore {
   readonly maxBlocks?: number;
   /** Bytes of one block over all layers, keys and values. */
   readonly blockBytes: number;
+  /** Beside keys and values, where the geometry has any; closed with them. */
+  readonly states?: StateStore;
   /**
    * Ensures that block ids below `blocks` exist; keeps the contents of existing ones.
    * Only between steps.

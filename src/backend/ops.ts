@@ -8,10 +8,12 @@ import type { Activation } from "../tensor/activation.ts";
 import type { Format } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
-import type { ExpertSource, MatrixSource, Tensor } from "../tensor/types.ts";
+import type { ExpertSource, MatrixSource, Tensor, Vector } from "../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
 import type { KvGeometry, KvStore } from "./kv_store.ts";
+import type { RecurrentVerbs } from "./recurrent.ts";
 
+export type { Vector } from "../tensor/types.ts";
 export type { KvGeometry, KvStore } from "./kv_store.ts";
 
 /** A weight matrix [rows, cols] on the backend; y = x · Wᵀ + b with its source's bias. */
@@ -21,12 +23,6 @@ export interface Matrix {
   readonly cols: number;
   readonly format: Format;
   /** Of the matrix and its bias. */
-  readonly bytes: number;
-}
-
-/** A weight vector [size] on the backend, always f32 (norms). */
-export interface Vector {
-  readonly size: number;
   readonly bytes: number;
 }
 
@@ -169,6 +165,8 @@ export interface Batch {
   readonly positions: Uint32Array; // [T]
   readonly sequence: Uint32Array; // [T], index into tables
   readonly tables: readonly Uint32Array[]; // [B] block ids of each sequence, in order of position
+  /** [B] the slot of each sequence's states; absent: the model has none. */
+  readonly states?: Uint32Array;
   /** Rows of the batch with logits, ascending. Empty for a prompt chunk that is not the last. */
   readonly outputs: Uint32Array; // [R]
   /** The chooser of each output row's next token; only for a step that ends with choose(). */
@@ -360,6 +358,8 @@ export interface Ops {
    * @throws DeviceError if the device was lost or rejected a command.
    */
   read(x: Tensor): Promise<Float32Array>;
+  /** The verbs of layers with states; absent: this backend cannot run such models. */
+  readonly recurrent?: RecurrentVerbs;
   /** Chooses tokens on the backend; present if reading logits back is expensive. */
   readonly choosing?: Choosing;
 

@@ -11,6 +11,11 @@ export class Claim {
   readonly blocks: number[] = [];
   /** Positions whose keys and values are in the cache. */
   length = 0;
+  /**
+   * Where the model's layers have states: the sequence's slot (states.ts), and how many positions
+   * it has taken in; null: unknown, during a step and after one that failed.
+   */
+  state: { readonly slot: number; position: number | null } | null = null;
   /** Place of the current work in the order of arrival; null: there is no work. */
   order: number | null = null;
   /** Most positions that the work may use. */
@@ -50,6 +55,25 @@ export class Claim {
   rest(): void {
     this.asked = false;
     this.since = performance.now();
+  }
+
+  /** Whether its states, if it has any, are those of its positions. */
+  get whole(): boolean {
+    return !this.state || this.state.position === this.length;
+  }
+
+  /** A step that takes in positions from `position` on begins. */
+  stepping(position: number): void {
+    if (!this.state) return;
+    const { position: at } = this.state;
+    if (at !== position) throw new Error(`a step at position ${position} of a sequence whose states are at ${at}`);
+    this.state.position = null;
+  }
+
+  /** The step has computed all positions up to `length`. */
+  reached(length: number): void {
+    this.length = length;
+    if (this.state) this.state.position = length;
   }
 
   /** The blocks are about to be taken away. */

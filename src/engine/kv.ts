@@ -7,7 +7,9 @@
 
 import type { KvStore } from "../backend/ops.ts";
 import { MemoryError } from "../errors.ts";
+import type { Claim } from "./claim.ts";
 import { PrefixIndex } from "./prefix.ts";
+import { States } from "./states.ts";
 
 /** The store does not grow beyond this to keep blocks that no session holds. */
 const CACHE_BYTES = 2 ** 30;
@@ -67,6 +69,24 @@ export interface BlockPool {
    * block that others hold as well: the block is left to them.
    */
   adopt(blocks: number[], tokens: readonly number[], held: number): number;
+  /** The states of a model that has any; null: all of a sequence is in its blocks. */
+  readonly states: States | null;
+  /**
+   * adopt() for a sequence. With states: from where they are, if that is `held`, else from the last
+   * checkpoint, else from the beginning.
+   */
+  resume(claim: Claim, tokens: readonly number[], held: number): number;
+  /**
+   * Where a step of at most `most` of `total` tokens should end that begins at `at`. With states:
+   * at a whole block, where others can go on, and at the last before the end, which is `kept` for
+   * them.
+   */
+  stepEnd(total: number, at: number, most: number): { readonly end: number; readonly kept: boolean };
+  /**
+   * Makes a checkpoint of a sequence with states that ends with a block; `kept`: beside its last
+   * one.
+   */
+  checkpoint(claim: Claim, kept: boolean): void;
   /**
    * Lets others find the full blocks of `tokens`, whose keys and values are in `blocks`. Blocks
    * with the same contents are merged: the one found first replaces the other in `blocks`.
@@ -99,7 +119,8 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
   const free = Array.from({ length: store.blocks }, (_, i) => store.blocks - 1 - i);
   const expected = new Map<number[], number>();
   const users: number[] = []; // by block: the number of sessions that hold it
-  const index = new PrefixIndex(store.blockSize);
+  const states = store.states ? new States(store.states) : null;
+  const index = new PrefixIndex(store.blockSize, (block) => states?.forget(block));
   const maxBlocks = Math.min(Math.floor(maxBytes / store.blockBytes), store.maxBlocks ?? Number.POSITIVE_INFINITY);
   const cacheBlocks = Math.min(maxBlocks, Math.floor(CACHE_BYTES / store.blockBytes));
   /**
@@ -186,8 +207,38 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     released();
   }
 
+  /**
+   * The blocks of the beginning of `tokens`, without the last one, behind which a text can go on.
+   */
+  function begun(tokens: readonly number[]): number[] {
+    const found = index.find(tokens, Math.floor((tokens.length - 1) / store.blockSize));
+    while (states && found.length > 0 && !states.has(found.at(-1)!)) found.pop();
+    return found;
+  }
+
   function shrink(blocks: number[], positions: number): void {
     while (blocks.length > Math.ceil(positions / store.blockSize)) release(blocks.pop()!);
+  }
+
+  function adopt(blocks: number[], tokens: readonly number[], held: number): number {
+    shrink(blocks, held);
+    const begun = held % store.blockSize;
+    const most = Math.floor((tokens.length - 1) / store.blockSize);
+    const found = most * store.blockSize > held ? index.find(tokens, most) : [];
+    if (found.length * store.blockSize > held) {
+      for (const block of found) share(block);
+      shrink(blocks, 0);
+      blocks.push(...found);
+      return found.length * store.blockSize;
+    }
+    const last = blocks[blocks.length - 1];
+    if (begun === 0 || last === undefined || !index.has(last)) return held;
+    if (users[last]! > 1) {
+      shrink(blocks, held - begun);
+      return held - begun;
+    }
+    free.push(...index.forget(last));
+    return held;
   }
 
   return {
@@ -201,8 +252,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     missing,
     own: (blocks) => blocks.reduce((sum, block) => sum + (users[block] === 1 ? 1 : 0), 0),
     shared(tokens) {
-      const found = index.find(tokens, Math.floor((tokens.length - 1) / store.blockSize));
-      return found.reduce((sum, block) => sum + ((users[block] ?? 0) > 0 ? 1 : 0), 0);
+      return begun(tokens).reduce((sum, block) => sum + ((users[block] ?? 0) > 0 ? 1 : 0), 0);
     },
     watch(listener) {
       released = listener;
@@ -239,25 +289,38 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
       }
     },
     shrink,
-    adopt(blocks, tokens, held) {
-      shrink(blocks, held);
-      const begun = held % store.blockSize;
-      const most = Math.floor((tokens.length - 1) / store.blockSize);
-      const found = most * store.blockSize > held ? index.find(tokens, most) : [];
-      if (found.length * store.blockSize > held) {
+    adopt,
+    states,
+    resume(claim, tokens, held) {
+      if (!states) return adopt(claim.blocks, tokens, held);
+      const { blocks, state } = claim;
+      const at = state?.position === held ? held : 0;
+      const found = begun(tokens);
+      const reached = found.length * store.blockSize;
+      if (reached > at) {
         for (const block of found) share(block);
         shrink(blocks, 0);
-        blocks.push(...found);
-        return found.length * store.blockSize;
+        if (states.load(claim, found.at(-1)!, reached)) {
+          blocks.push(...found);
+          return reached;
+        }
+        for (const block of found.toReversed()) release(block);
+        return 0;
       }
-      const last = blocks[blocks.length - 1];
-      if (begun === 0 || last === undefined || !index.has(last)) return held;
-      if (users[last]! > 1) {
-        shrink(blocks, held - begun);
-        return held - begun;
-      }
-      free.push(...index.forget(last));
-      return held;
+      shrink(blocks, at);
+      if (state) state.position = at;
+      return at;
+    },
+    stepEnd(total, at, most) {
+      const end = Math.min(total, at + most);
+      const last = Math.floor((total - 1) / store.blockSize) * store.blockSize;
+      const whole = Math.floor(Math.min(end, last) / store.blockSize) * store.blockSize;
+      return states && whole > at ? { end: whole, kept: whole === last } : { end, kept: false };
+    },
+    checkpoint(claim, kept) {
+      const { blocks, state, length } = claim;
+      const last = blocks[length / store.blockSize - 1];
+      if (states && state?.position === length && last !== undefined && index.has(last)) states.keep(claim, last, kept);
     },
     publish(blocks, tokens) {
       const full = Math.floor(tokens.length / store.blockSize);

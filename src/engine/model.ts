@@ -11,7 +11,7 @@ import { createThreadedGrammars } from "../grammar/threaded.ts";
 import type { Grammars } from "../grammar/types.ts";
 import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import type { Output, RouteWatcher } from "../model/decoder.ts";
-import { type Architecture, kvGeometry, sparseLayers } from "../model/family.ts";
+import { type Architecture, hasStates, kvGeometry, sparseLayers } from "../model/family.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { SamplingOptions, Session } from "./api.ts";
@@ -117,8 +117,9 @@ export function createModel(parts: ModelParts): Model {
    */
   async function hidden(sequence: Claim, tokens: readonly number[], cut: AbortSignal): Promise<Float32Array> {
     const batch = toBatch([{ sequence, tokens, position: sequence.length, wanted: "all" }], cut);
+    sequence.stepping(sequence.length);
     const rows = await ops.read(await parts.forward(batch, undefined, "hidden"));
-    sequence.length += tokens.length;
+    sequence.reached(sequence.length + tokens.length);
     return rows;
   }
 
@@ -133,7 +134,13 @@ export function createModel(parts: ModelParts): Model {
         eos: parts.eos,
         stops: parts.stops ?? [],
         sampling: parts.sampling,
-        save: (tokens, blocks) => writeSaved(shape, tokens, (index) => kv.readBlock(blocks[index]!)),
+        save: (tokens, { blocks, state }) =>
+          writeSaved(
+            shape,
+            tokens,
+            (index) => kv.readBlock(blocks[index]!),
+            state ? () => kv.states!.read(state.slot) : undefined,
+          ),
         onClose: () => open.delete(session),
       },
       restored,
@@ -186,7 +193,8 @@ export function createModel(parts: ModelParts): Model {
             cut.throwIfAborted();
             await kv.writeBlock(claim.blocks[i]!, block);
           }
-          claim.length = saved.tokens.length;
+          if (saved.state) await kv.states!.write(claim.state!.slot, saved.state);
+          claim.reached(saved.tokens.length);
         }, signal);
         alive();
       } catch (error) {
@@ -267,6 +275,7 @@ function savedShape({ architecture, kv, weights }: ModelParts): SavedShape {
     blockSize: kv.blockSize,
     planes: planesOf(geometry) * geometry.layers,
     blockBytes: contentBytes(geometry, kv.precision, kv.blockSize),
+    ...(kv.states && { stateBytes: kv.states.slotBytes }),
   };
 }
 
@@ -275,8 +284,8 @@ function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts)
   // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
   const chunk = (position: number): number => ops.chunk?.(position) ?? ops.maxTokens;
   if (onRoutes) return { chunk, logits: tracedLogits(ops, sparseLayers(architecture).length, forward, onRoutes) };
-  // Running ahead does not help steps that wait for experts.
-  const choosing = experts ? undefined : ops.choosing;
+  // Running ahead does not help steps that wait for experts; states cannot go back from it.
+  const choosing = experts || hasStates(architecture) ? undefined : ops.choosing;
   const logits = async (batch: Batch) => ops.read(await forward(batch));
   if (!choosing) return { chunk, logits };
   return {

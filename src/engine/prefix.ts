@@ -26,9 +26,12 @@ export class PrefixIndex {
    */
   readonly #idle = new Set<Node>();
   readonly #blockSize: number;
+  readonly #forgotten: (block: number) => void;
 
-  constructor(blockSize: number) {
+  /** @param forgotten called with each block that is no longer found */
+  constructor(blockSize: number, forgotten: (block: number) => void = () => {}) {
     this.#blockSize = blockSize;
+    this.#forgotten = forgotten;
   }
 
   /** Blocks that no session holds. */
@@ -86,6 +89,7 @@ export class PrefixIndex {
     const freed = [...node.after.values()].flatMap((after) => this.forget(after.block));
     (node.before ? node.before.after : this.#first).delete(node.tokens);
     this.#nodes.delete(block);
+    this.#forgotten(block);
     if (this.#idle.delete(node)) freed.push(block);
     return freed;
   }

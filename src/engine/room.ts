@@ -103,6 +103,7 @@ export function createRoom(pool: BlockPool): Room {
     claim.size = tokens.length;
     claim.shared = pool.shared(tokens);
     if (others.length === 0) return true;
+    if (pool.states && others.length >= pool.states.most) return false;
     const share = Math.max(Math.min(SHARE, Math.floor(OF_CACHE * capacity())), Math.ceil(OF_TOKENS * tokens.length));
     // An answer that runs ahead may hold more than a share; it gives the rest back before
     // the next batch.
@@ -143,12 +144,20 @@ export function createRoom(pool: BlockPool): Room {
   function evict(claim: Claim): void {
     if (claim.order !== null && claim.admitted) suspensions++;
     claim.evict();
-    pool.shrink(claim.blocks, 0);
+    free(claim);
   }
+
+  function free(claim: Claim): void {
+    pool.shrink(claim.blocks, 0);
+    pool.states?.release(claim);
+  }
+
+  /** Whether a sequence holds what others may need: blocks, or a slot of states. */
+  const holds = ({ blocks, state }: Claim): boolean => blocks.length > 0 || state !== null;
 
   /** Whose blocks to evict for `claim`: see the top of this file. */
   function victim(claim: Claim): Claim | null {
-    const holders = [...claims].filter((other) => other !== claim && other.blocks.length > 0 && !other.pinned);
+    const holders = [...claims].filter((other) => other !== claim && holds(other) && !other.pinned);
     const idle = holders.filter((other) => other.idle);
     if (idle.length > 0) return idle.reduce((a, b) => (b.since < a.since ? b : a));
     const younger = holders.filter(({ order }) => (order ?? 0) > (claim.order ?? 0));
@@ -156,7 +165,7 @@ export function createRoom(pool: BlockPool): Room {
   }
 
   /** Whether older or pinned work holds blocks that will come back. */
-  const othersHold = (claim: Claim): boolean => [...claims].some((other) => other !== claim && other.blocks.length > 0);
+  const othersHold = (claim: Claim): boolean => [...claims].some((other) => other !== claim && holds(other));
 
   function tooMuch(positions: number): MemoryError {
     return new MemoryError(
@@ -196,7 +205,7 @@ export function createRoom(pool: BlockPool): Room {
       claims.delete(claim);
       claim.admitted = false;
       claim.length = 0;
-      pool.shrink(claim.blocks, 0);
+      free(claim);
       changed();
     },
     async enter(claim, tokens, signal) {
@@ -234,7 +243,7 @@ export function createRoom(pool: BlockPool): Room {
       check(positions);
       while (claim.admitted) {
         const missing = pool.missing(claim.blocks, positions);
-        while (pool.available < missing) {
+        while (pool.available < missing || pool.states?.take(claim) === false) {
           const other = victim(claim);
           if (other) evict(other);
           else if (othersHold(claim)) {

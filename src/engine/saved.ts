@@ -2,9 +2,10 @@
 // are valid for.
 //
 //   "HOTSETKV"  u32 version  u32 length of the header  header (JSON)
-//   u32 token[]  blocks  u32 CRC-32 of all before it
+//   u32 token[]  blocks  states  u32 CRC-32 of all before it
 //
-// All numbers are little-endian. A block is what KvStore.readBlock() gives. Places without a token
+// All numbers are little-endian. A block is what KvStore.readBlock() gives; states, of a model that
+// has any and a session with a token, are what StateStore.read() gives. Places without a token
 // are zeroed, because they may contain data of another session.
 
 import { MemoryError, RequestError } from "../errors.ts";
@@ -30,12 +31,16 @@ export interface SavedShape {
   readonly planes: number;
   /** Bytes of a block as readBlock() gives it. */
   readonly blockBytes: number;
+  /** Bytes of a sequence's states; absent: the model has none. */
+  readonly stateBytes?: number;
 }
 
 export interface Saved {
   readonly tokens: readonly number[];
   /** Their blocks, in order: views of the given bytes. */
   readonly blocks: readonly Uint8Array[];
+  /** Null: there are none. */
+  readonly state: Uint8Array | null;
 }
 
 /** The bytes of a session. @throws MemoryError where they do not fit in one array */
@@ -43,14 +48,15 @@ export async function writeSaved(
   shape: SavedShape,
   tokens: readonly number[],
   readBlock: (index: number) => Promise<Uint8Array>,
+  readStates?: () => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
-  const { fingerprint, blockSize, blockBytes } = shape;
-  const header = new TextEncoder().encode(
-    JSON.stringify({ ...fingerprint, blockSize, blockBytes, tokens: tokens.length }),
-  );
+  const { blockSize, blockBytes } = shape;
+  const header = new TextEncoder().encode(JSON.stringify({ ...wantedOf(shape), tokens: tokens.length }));
   const count = Math.ceil(tokens.length / blockSize);
   const first = START + header.length + 4 * tokens.length;
-  const bytes = allocate(first + count * blockBytes + 4);
+  const stateBytes = statesOf(shape, tokens.length);
+  const end = first + count * blockBytes;
+  const bytes = allocate(end + stateBytes + 4);
   const view = new DataView(bytes.buffer);
   bytes.set(new TextEncoder().encode(MAGIC));
   view.setUint32(8, VERSION, true);
@@ -62,6 +68,7 @@ export async function writeSaved(
     block.set(await readBlock(i));
     clearFrom(block, shape, tokens.length - i * blockSize);
   }
+  if (readStates && stateBytes > 0) bytes.set(await readStates(), end);
   view.setUint32(bytes.length - 4, crc32(bytes.subarray(0, -4)), true);
   return bytes;
 }
@@ -81,11 +88,7 @@ export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, c
     fail(`expected format version ${VERSION}, found ${version}; it was written by another hotset`);
   const headerBytes = view.getUint32(12, true);
   const header = parseHeader(bytes, headerBytes);
-  for (const [name, wanted] of Object.entries({
-    ...shape.fingerprint,
-    blockSize: shape.blockSize,
-    blockBytes: shape.blockBytes,
-  })) {
+  for (const [name, wanted] of Object.entries(wantedOf(shape))) {
     const found = Object.hasOwn(header, name) ? header[name] : undefined;
     if (found !== wanted)
       fail(
@@ -100,7 +103,9 @@ export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, c
   const blocks = Math.ceil(count / shape.blockSize);
   const at = START + headerBytes;
   const first = at + 4 * count;
-  const size = first + blocks * shape.blockBytes + 4;
+  const end = first + blocks * shape.blockBytes;
+  const stateBytes = statesOf(shape, count);
+  const size = end + stateBytes + 4;
   if (bytes.length !== size)
     fail(`expected ${size} bytes for ${count} tokens, found ${bytes.length}; it was cut off or changed`);
   const [sum, wanted] = [crc32(bytes.subarray(0, -4)), view.getUint32(size - 4, true)];
@@ -113,7 +118,18 @@ export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, c
     blocks: Array.from({ length: blocks }, (_, i) =>
       bytes.subarray(first + i * shape.blockBytes, first + (i + 1) * shape.blockBytes),
     ),
+    state: stateBytes > 0 ? bytes.subarray(end, end + stateBytes) : null,
   };
+}
+
+/** What the header says of the model. */
+function wantedOf({ fingerprint, blockSize, blockBytes, stateBytes }: SavedShape): Fingerprint {
+  return { ...fingerprint, blockSize, blockBytes, ...(stateBytes && { stateBytes }) };
+}
+
+/** Bytes of the states of a session with so many tokens. */
+function statesOf({ stateBytes = 0 }: SavedShape, tokens: number): number {
+  return tokens > 0 ? stateBytes : 0;
 }
 
 function parseHeader(bytes: Uint8Array, length: number): Readonly<Record<string, unknown>> {

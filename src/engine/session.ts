@@ -36,8 +36,8 @@ export interface SessionContext {
   readonly stops?: readonly string[];
   /** Defaults of sampling, from the model's folder. */
   readonly sampling: SamplingOptions;
-  /** The bytes of a session that holds `tokens` in `blocks`. Called between steps. */
-  readonly save: (tokens: readonly number[], blocks: readonly number[]) => Promise<Uint8Array>;
+  /** The bytes of a session that holds `tokens`. Called between steps. */
+  readonly save: (tokens: readonly number[], claim: Claim) => Promise<Uint8Array>;
   readonly onClose: () => void;
 }
 
@@ -81,16 +81,21 @@ export function createSession(model: SessionContext, restored: Restored | null =
     while (common < limit && held[common] === tokens[common]) common++;
     evicted = Math.min(evicted, common);
     common = Math.min(common, sequence.length);
-    const cached = pool.adopt(sequence.blocks, tokens, common);
+    const cached = pool.resume(sequence, tokens, common);
     held.length = Math.min(common, cached); // the rest belonged to another text
     for (let i = held.length; i < cached; i++) held.push(tokens[i]!);
     sequence.length = cached;
     return cached;
   }
 
-  /** Lets other sessions find what this one has computed. */
-  function publish(): void {
-    if (!restored && !closed) pool.publish(sequence.blocks, held.slice(0, sequence.length));
+  /**
+   * Lets other sessions find what this one has computed; `kept`: they may begin here as long as
+   * there is room for it.
+   */
+  function publish(kept = false): void {
+    if (restored || closed) return;
+    pool.publish(sequence.blocks, held.slice(0, sequence.length));
+    pool.checkpoint(sequence, kept);
   }
 
   /**
@@ -149,12 +154,11 @@ export function createSession(model: SessionContext, restored: Restored | null =
         if (!sequence.admitted) await room.enter(sequence, tokens, signal);
         checkOpen();
         const at = reuse(tokens); // before every chunk: other sessions compute meanwhile
-        const most = stepper.chunk(at);
-        if (tokens.length - at <= most) return await last(tokens.slice(at), Math.max(0, at - done));
-        const chunk = tokens.slice(at, at + most);
-        await step(chunk, "none", signal);
-        done += chunk.length;
-        publish();
+        const { end, kept } = pool.stepEnd(tokens.length, at, stepper.chunk(at));
+        if (end === tokens.length) return await last(tokens.slice(at), Math.max(0, at - done));
+        await step(tokens.slice(at, end), "none", signal);
+        done += end - at;
+        publish(kept);
       } catch (error) {
         if (!(await resumes(error))) throw error;
       }
@@ -354,11 +358,10 @@ export function createSession(model: SessionContext, restored: Restored | null =
       room.begin(sequence, tokens.length);
       try {
         for (;;) {
-          // Evicted tokens are computed again.
-          if (sequence.length < tokens.length) await compute(tokens, (rest) => step(rest, "none"));
-          const saved = await stepper.between(async () =>
-            sequence.length < tokens.length ? null : await model.save(tokens, sequence.blocks),
-          );
+          // Evicted tokens are computed again, also where states were lost with a step that failed.
+          const whole = () => sequence.length === tokens.length && (tokens.length === 0 || sequence.whole);
+          if (!whole()) await compute(tokens, (rest) => step(rest, "none"));
+          const saved = await stepper.between(async () => (whole() ? await model.save(tokens, sequence) : null));
           if (saved) return saved;
         }
       } finally {

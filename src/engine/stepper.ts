@@ -61,7 +61,7 @@ class Job implements Work {
   done(logits: Float32Array): void {
     if (this.over) return;
     this.over = true;
-    this.sequence.length += this.tokens.length;
+    this.sequence.reached(this.sequence.length + this.tokens.length);
     this.#resolve(logits);
   }
 
@@ -241,6 +241,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
         for (const work of works) if (work instanceof Job) work.done(new Float32Array(0));
         return;
       }
+      for (const { sequence, position } of works) sequence.stepping(position);
       const logits = await cuttable(works, (cut) => runner.logits(toBatch(works, cut)));
       let row = 0;
       for (const work of works) {

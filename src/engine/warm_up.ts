@@ -10,7 +10,8 @@ const CHUNK = 32;
 
 /**
  * Computes one token, two, and a chunk; and where the backend chooses tokens, as many as may be in
- * flight, greedy and drawn. No session may hold KV blocks yet: the steps write to the first ones.
+ * flight, greedy and drawn. No session may hold KV blocks or slots of states yet: the steps write
+ * to the first ones.
  * @param positions room of the KV store
  * @param together further numbers of tokens, each an output, as of so many sessions
  */
@@ -27,6 +28,7 @@ export async function warmUp(
     positions: Uint32Array.from({ length: size }, (_, i) => i),
     sequence: new Uint32Array(size),
     tables: [Uint32Array.from({ length: Math.ceil(positions / blockSize) }, (_, i) => i)],
+    states: Uint32Array.of(0),
     outputs: Uint32Array.of(size - 1),
   });
   // The largest first: buffers that later ones share are made once.

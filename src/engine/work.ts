@@ -48,5 +48,10 @@ export function toBatch(works: readonly Work[], signal?: AbortSignal): Batch {
     }
   }
   const tables = works.map((work) => Uint32Array.from(work.sequence.blocks));
-  return { tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs), ...(signal && { signal }) };
+  const slots = works.flatMap(({ sequence: { state } }) => state?.slot ?? []);
+  return {
+    ...{ tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs) },
+    ...(slots.length > 0 && { states: Uint32Array.from(slots) }),
+    ...(signal && { signal }),
+  };
 }

@@ -25,7 +25,7 @@ export function biased(matrix: MatrixSource, bias: MatrixSource): MatrixSource {
 
 /** The tensors `name`.weight [rows, cols] and, where the architecture has biases, `name`.bias. */
 export function takeProduct(
-  a: Architecture,
+  a: Pick<Architecture, "biases">,
   take: Take,
   of: Biased,
   name: string,

@@ -9,21 +9,25 @@ export class CheckedTake implements Take {
   readonly #source: WeightSource;
   readonly #type: string;
   readonly #used = new Set<string>();
+  readonly #root: string; // of a text model's tensors: "model."
   #end = Number.POSITIVE_INFINITY; // of the layers that are read
   #skipped: RegExp | null = null;
 
   constructor(source: WeightSource, type: string) {
     this.#source = source;
     this.#type = type;
+    // Beside a part that sees, the text model's have a name of their own.
+    const beside = "model.language_model.";
+    this.#root = source.has(`${beside}embed_tokens.weight`) ? beside : "model.";
   }
 
   matrix(name: string, ...shape: number[]): MatrixSource {
     this.#check(name, shape);
-    return this.#source.matrix(name);
+    return this.#source.matrix(this.#stored(name));
   }
 
   rows(name: string, first: number, rows: number): MatrixSource {
-    return this.#source.matrix(name, first, rows);
+    return this.#source.matrix(this.#stored(name), first, rows);
   }
 
   skipLayersFrom(layer: number): void {
@@ -35,7 +39,12 @@ export class CheckedTake implements Take {
   }
 
   has(name: string): boolean {
-    return this.#source.has(name);
+    return this.#source.has(this.#stored(name));
+  }
+
+  /** A tensor's name in the files. */
+  #stored(name: string): string {
+    return name.startsWith("model.") ? this.#root + name.slice("model.".length) : name;
   }
 
   /** A tensor of `size` bytes. */
@@ -57,7 +66,8 @@ export class CheckedTake implements Take {
   refuseExtra(tied: boolean): void {
     // Old checkpoints store RoPE's inverse frequencies; a tied one may repeat the
     // embedding as lm_head.
-    const after = (name: string) => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1) >= this.#end;
+    const LAYER = /^model\.(?:language_model\.)?layers\.(\d+)\./;
+    const after = (name: string) => Number(LAYER.exec(name)?.[1] ?? -1) >= this.#end;
     const harmless = (name: string) =>
       name.endsWith(".rotary_emb.inv_freq") ||
       (tied && name === "lm_head.weight") ||
@@ -73,7 +83,8 @@ export class CheckedTake implements Take {
     }
   }
 
-  #check(name: string, shape: readonly number[]): void {
+  #check(asked: string, shape: readonly number[]): void {
+    const name = this.#stored(asked);
     this.#used.add(name);
     if (!this.#source.has(name))
       throw new WeightsError(

@@ -19,16 +19,24 @@ import type { Format } from "../tensor/format.ts";
 import type { MatrixSource, Tensor } from "../tensor/types.ts";
 import type { Architecture, FfnSource, LayerSources, ModelSources, Routing } from "./family.ts";
 import { expertShape, type FormatPlan, ffnFormats, joinedQkv } from "./formats.ts";
-import { expertOrders, loadOrder, moveColumns, orderIn } from "./input_order.ts";
+import { expertOrders, inOrder, loadOrder, moveColumns, orderIn } from "./input_order.ts";
 import { type LoadedLatent, loadLatent } from "./latent.ts";
+import { type LoadedRecurrence, loadRecurrence, recur } from "./recurrence.ts";
 
 export interface DecoderLayer {
   readonly attnNorm: Vector; // [D]
-  /** [(H + 2 Hkv) Dh, D]: rows of q, then k, then v, in parts of whole heads. */
+  /**
+   * [(H + 2 Hkv) Dh, D]: rows of q, then k, then v, in parts of whole heads; or the one that a
+   * recurrence takes.
+   */
   readonly qkv: readonly Matrix[];
-  readonly attention: Attention;
+  /** Null: the layer has a recurrence. */
+  readonly attention: Attention | null;
   /** What makes q, k and v in place of `qkv` (src/model/mla.ts); null: there is no latent. */
   readonly latent: LoadedLatent | null;
+  readonly recurrence: LoadedRecurrence | null;
+  /** [H Dh, D]: of what the result is gated by, or null. */
+  readonly outGate: Matrix | null;
   readonly wo: Matrix; // [D, H Dh], [D, H dv] with a latent
   readonly ffnNorm: Vector; // [D]
   /** Its gate [E, D] is always f32. Null, as experts are: a dense layer. */
@@ -37,7 +45,7 @@ export interface DecoderLayer {
   /** What every token takes: the dense layer, or the shared experts. */
   readonly ffn: Ffn | null;
   /** How qkv, wo, ffn and each expert's w1 and w3 take their inputs; null: as they are. */
-  readonly orders: Readonly<Record<"qkv" | "wo" | "experts" | "ffn", InputOrder | null>>;
+  readonly orders: Readonly<Record<"qkv" | "outGate" | "wo" | "experts" | "ffn", InputOrder | null>>;
 }
 
 /** A model on a backend. */
@@ -74,33 +82,40 @@ export async function forward(
   output: Output = "logits",
 ): Promise<Tensor> {
   const { eps } = m.architecture;
-  const inOrder = (x: Tensor, order: InputOrder | null) => (order ? ops.reorder(x, order) : x);
   ops.begin(batch);
   let x = ops.embed(m.embed); // [T, D]
-  let routers = 0;
+  const next = { router: 0, kv: 0, state: 0 }; // numbers of those that layers have
   for (const [i, layer] of m.layers.entries()) {
     const h = ops.rmsNorm(x, layer.attnNorm, eps); // [T, D]
-    const qkv = layer.latent
-      ? latentQkv(ops, h, layer.latent, layer.attention) // [T, (H + 1) (dr + kv)]
-      : ops.qkv(inOrder(h, layer.orders.qkv), layer.qkv, layer.attention); // [T, (H + 2 Hkv) Dh], RoPE applied
-    ops.append(kv, i, qkv, layer.attention);
-    let a = ops.attention(kv, i, qkv, layer.attention); // [T, H Dh]
-    if (layer.latent) a = ops.heads(a, layer.latent.expand); // [T, H kv] -> [T, H dv]
-    x = ops.add(x, ops.matmul(inOrder(a, layer.orders.wo), layer.wo));
+    let a: Tensor; // [T, H Dh]
+    if (layer.attention) {
+      const qkv = layer.latent
+        ? latentQkv(ops, h, layer.latent, layer.attention) // [T, (H + 1) (dr + kv)]
+        : ops.qkv(inOrder(ops, h, layer.orders.qkv), layer.qkv, layer.attention); // [T, (H + 2 Hkv) Dh], RoPE applied
+      ops.append(kv, next.kv, qkv, layer.attention);
+      a = ops.attention(kv, next.kv++, qkv, layer.attention);
+      if (layer.latent) a = ops.heads(a, layer.latent.expand); // [T, H kv] -> [T, H dv]
+      const gate = layer.outGate && ops.matmul(inOrder(ops, h, layer.orders.outGate), layer.outGate);
+      if (gate) a = ops.recurrent!.gate(a, gate);
+    } else {
+      a = recur(ops, kv.states!, next.state, layer, h); // or [T, Hv dv], or [T, D]
+      next.state += layer.recurrence!.delta ? 2 : 1;
+    }
+    x = ops.add(x, ops.matmul(inOrder(ops, a, layer.orders.wo), layer.wo));
     if (i === m.layers.length - 1) x = ops.rows(x); // [R, D]
     if (x.shape[0] === 0) return x;
     const g = ops.rmsNorm(x, layer.ffnNorm, eps);
     const outputs: Tensor[] = [];
     if (layer.router && layer.experts) {
       const routes = ops.route(g, layer.router); // [T, K]
-      await watch?.(routers++, routes);
+      await watch?.(next.router++, routes);
       outputs.push(await ops.moe(g, routes, layer.experts, layer.orders.experts));
     }
-    if (layer.ffn) outputs.push(ops.ffn(inOrder(g, layer.orders.ffn), layer.ffn));
+    if (layer.ffn) outputs.push(ops.ffn(inOrder(ops, g, layer.orders.ffn), layer.ffn));
     for (const y of outputs) x = ops.add(x, y);
   }
   const h = ops.rmsNorm(x, m.norm, eps); // [R, D]
-  return output === "hidden" ? h : ops.matmul(inOrder(h, m.headOrder), m.head); // [R, V]
+  return output === "hidden" ? h : ops.matmul(inOrder(ops, h, m.headOrder), m.head); // [R, V]
 }
 
 /** The queries and the key of multi-head latent attention. */
@@ -157,16 +172,18 @@ export async function loadDecoder(
   const embed = await matrix(sources.embed, plan(sources.embed, "embed", -1));
   const layers: DecoderLayer[] = [];
   for (const [i, s] of sources.layers.entries()) {
-    const { attention, experts: own } = architecture.layers[i]!;
+    const { attention, recurrence, experts: own } = architecture.layers[i]!;
     const norms = s.qkNorm && { q: await vector(s.qkNorm.q), k: await vector(s.qkNorm.k), eps: architecture.eps };
     const shape = own && expertShape(s, plan, i);
     const qkv: Matrix[] = [];
     const parts = joinedQkv(s, plan, i);
     for (const { source, format } of parts) qkv.push(await matrix(source, format));
     const o = plan(s.wo, "o", i);
+    const outGate = s.outGate && { source: s.outGate, format: plan(s.outGate, "outGate", i) };
     const lists = shape && expertOrders(s.experts, shape.up);
     const orders = {
       qkv: await loadOrder(ops, parts[0] && orderIn(parts[0].source, parts[0].format)),
+      outGate: await loadOrder(ops, outGate && orderIn(outGate.source, outGate.format)),
       wo: await loadOrder(ops, orderIn(s.wo, o)),
       experts: lists && (await ops.loadOrder(lists, architecture.hidden)),
       ffn: await loadOrder(ops, s.ffn ? orderIn(s.ffn.w1, ffnFormats(s.ffn, plan, i).up) : undefined),
@@ -175,8 +192,10 @@ export async function loadDecoder(
     layers.push({
       attnNorm: await vector(s.attnNorm),
       qkv,
-      attention: { ...attention, qkNorm: norms, sinks: s.sinks ? await vector(s.sinks) : null },
+      attention: attention && { ...attention, qkNorm: norms, sinks: s.sinks ? await vector(s.sinks) : null },
       latent: s.latent ? await loadLatent(s.latent, plan, i, { matrix, heads, vector }) : null,
+      recurrence: recurrence ? await loadRecurrence(recurrence, s.recurrence!, architecture, { matrix, vector }) : null,
+      outGate: outGate ? await matrix(outGate.source, outGate.format) : null,
       wo: await matrix(s.wo, o),
       orders,
       ffnNorm: await vector(s.ffnNorm),

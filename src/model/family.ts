@@ -7,11 +7,20 @@ import type { Activation } from "../tensor/activation.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import type { Fields, ModelConfig } from "./config.ts";
+import { convChannels, type Recurrence, recurrentStates } from "./recurrence_shape.ts";
 import type { StoredFormats } from "./stored_formats.ts";
 
 /** One layer, before its weights are loaded. */
 export interface LayerArchitecture {
-  readonly attention: Omit<Attention, "qkNorm" | "sinks">;
+  /** Null: the layer has `recurrence` in place of attention, and no keys and values. */
+  readonly attention: Omit<Attention, "qkNorm" | "sinks"> | null;
+  /** Absent: the layer has attention. */
+  readonly recurrence?: Recurrence;
+  /**
+   * Whether the result of attention, or of the delta rule, is gated: times sigmoid of a product of
+   * the layer's input, or normed and times its silu. Absent: no.
+   */
+  readonly gated?: boolean;
   /**
    * RMS norms of q and k between projection and RoPE: over each head, over all heads
    * together, or none.
@@ -97,12 +106,33 @@ export interface LatentSources {
   readonly expand: readonly MatrixSource[]; // [H], [dv, kv] each
 }
 
+/** The vectors of a layer's recurrence, and its gates, which stay f32. */
+export interface RecurrenceSources {
+  /** [taps, C], the oldest position's first. */
+  readonly conv: MatrixSource;
+  /** Of the delta rule. */
+  readonly delta?: {
+    /** [2 Hv, D]: the rows of b, then of a. */
+    readonly gates: MatrixSource;
+    readonly aLog: MatrixSource; // [Hv]
+    readonly dtBias: MatrixSource; // [Hv]
+    /** [dv]: of its result, before the gate. */
+    readonly norm: MatrixSource;
+  };
+}
+
 /** The sources of one layer's tensors. */
 export interface LayerSources {
   readonly attnNorm: MatrixSource;
-  /** q, k and v; or one matrix of their rows; none with a latent. */
+  /**
+   * q, k and v; or one matrix of their rows; none with a latent. Of a short convolution: one of the
+   * rows of B, C and x.
+   */
   readonly qkv: readonly MatrixSource[];
   readonly latent?: LatentSources;
+  /** [H Dh, D], or [Hv dv, D]: of `gated` layers. */
+  readonly outGate?: MatrixSource;
+  readonly recurrence?: RecurrenceSources;
   readonly qkNorm: { readonly q: MatrixSource; readonly k: MatrixSource } | null;
   readonly wo: MatrixSource;
   /** Attention's [H]; absent: none. */
@@ -172,15 +202,35 @@ export function routingOf({ layers }: Pick<Architecture, "layers">): Routing {
   return found;
 }
 
-/** The sizes of a position in the KV cache, the same in all layers. */
-export function kvGeometry({ layers }: Architecture): KvGeometry {
-  const { kvHeads, headDim, latent } = layers[0]!.attention;
-  if (layers.some(({ attention: a }) => a.kvHeads !== kvHeads || a.headDim !== headDim || a.latent !== latent))
+/**
+ * The sizes of a position in the KV cache, the same in all layers that have attention, and states.
+ */
+export function kvGeometry({ layers, hidden }: Architecture): KvGeometry {
+  const all = layers.flatMap(({ attention }) => attention ?? []);
+  const { kvHeads, headDim, latent } = all[0]!;
+  if (all.some((a) => a.kvHeads !== kvHeads || a.headDim !== headDim || a.latent !== latent))
     throw new Error("layers whose keys have different sizes are not implemented");
-  return { layers: layers.length, kvHeads, headDim, ...(latent && { keysOnly: true }) };
+  const states = layers.flatMap(({ recurrence }) => (recurrence ? recurrentStates(recurrence, hidden) : []));
+  return {
+    ...{ layers: all.length, kvHeads, headDim },
+    ...(latent && { keysOnly: true }),
+    ...(states.length > 0 && { states }),
+  };
 }
 
-/** Inputs of o: what attention gives all heads of a layer together. */
-export function attendedWidth({ attention, latent }: Pick<LayerArchitecture, "attention" | "latent">): number {
-  return attention.heads * (latent?.value ?? attention.headDim);
+/** Whether a sequence has states beside keys and values. */
+export function hasStates({ layers }: Architecture): boolean {
+  return layers.some(({ recurrence }) => recurrence !== undefined);
+}
+
+/** Rows of a layer's first matrices together: q, k and v, or what its recurrence takes. */
+export function inputRows({ attention, recurrence }: LayerArchitecture, hidden: number): number {
+  if (attention) return (attention.heads + 2 * attention.kvHeads) * attention.headDim;
+  return recurrence!.kind === "conv" ? 3 * hidden : convChannels(recurrence!, hidden);
+}
+
+/** Columns of a layer's output matrix. */
+export function outputCols({ attention, latent, recurrence }: LayerArchitecture, hidden: number): number {
+  if (attention) return attention.heads * (latent?.value ?? attention.headDim);
+  return recurrence!.kind === "conv" ? hidden : recurrence!.shape.valueHeads * recurrence!.shape.valueDim;
 }

@@ -4,7 +4,15 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import { contentBytes, rowOf } from "../backend/kv_block.ts";
 import { panelLayout } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
-import { type Architecture, attendedWidth, kvGeometry, type LayerSources, type ModelSources } from "./family.ts";
+import {
+  type Architecture,
+  inputRows,
+  kvGeometry,
+  type LayerArchitecture,
+  type LayerSources,
+  type ModelSources,
+  outputCols,
+} from "./family.ts";
 import { bytesOf, type FormatPlan, heldMatrices } from "./formats.ts";
 import { orderBytes } from "./input_order.ts";
 import { latentValues, latentVectors } from "./latent.ts";
@@ -18,16 +26,19 @@ export interface Footprint {
 }
 
 /** A layer's vectors, which stay f32. */
-const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, latent, gateBias, qkv, wo, gate }: LayerSources) => {
+const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, latent, recurrence, gateBias, qkv, wo, gate }: LayerSources) => {
   const inner = latent ? latentVectors(latent) : qkNorm ? [qkNorm.q, qkNorm.k] : [];
-  const norms = [attnNorm, ffnNorm, ...inner];
+  const { conv, delta } = recurrence ?? {};
+  const own = [...(conv ? [conv] : []), ...(delta ? [delta.aLog, delta.dtBias, delta.norm] : [])];
+  const norms = [attnNorm, ffnNorm, ...inner, ...own];
   return [...norms, ...(gateBias ? [gateBias] : []), ...biasesOf([...qkv, wo, ...(gate ? [gate] : [])])];
 };
 
 const biasesOf = (matrices: readonly MatrixSource[]) => matrices.flatMap(({ bias }) => bias ?? []);
 
-/** A layer's gates, of its router and of its shared experts, which stay f32 too. */
-const gatesOf = ({ gate, ffn }: LayerSources) => [...(gate ? [gate] : []), ...(ffn?.gate ? [ffn.gate] : [])];
+/** A layer's gates, of its router, its shared experts and its delta rule, which stay f32 too. */
+const gatesOf = ({ gate, ffn, recurrence }: LayerSources) =>
+  [gate, ffn?.gate, recurrence?.delta?.gates].flatMap((one) => one ?? []);
 
 export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint {
   const vector = ({ rows, cols }: MatrixSource): number => 4 * rows * cols;
@@ -46,8 +57,8 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
   const expert = ({ w1, w2, w3 }: ExpertSource): number => values(w1) + values(w2) + values(w3);
   const dense = sum([embed, norm, ...(head ? [head, ...biasesOf([head])] : [])], values);
   const own = sum(layers, (layer) => {
-    const { qkv, wo, ffn, latent } = layer;
-    const others = (ffn ? expert(ffn) : 0) + (latent ? latentValues(latent) : 0);
+    const { qkv, wo, outGate, ffn, latent } = layer;
+    const others = (ffn ? expert(ffn) : 0) + (latent ? latentValues(latent) : 0) + (outGate ? values(outGate) : 0);
     return sum([...qkv, wo, ...gatesOf(layer), ...vectorsOf(layer)], values) + others;
   });
   const all = sum(layers, (layer) => sum(layer.experts, expert));
@@ -62,6 +73,11 @@ export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32"): n
   return contentBytes(kvGeometry(a), precision, 1);
 }
 
+/** Bytes of the states of one sequence. */
+export function stateBytes(a: Architecture): number {
+  return 4 * sum(kvGeometry(a).states ?? [], (values) => values);
+}
+
 /**
  * The most values that a token of a step needs at once: residual, norm and sums [D], q, k, v and
  * the result of attention, gate/up and down of K experts and of shared ones, and the inputs of
@@ -70,15 +86,25 @@ export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32"): n
  */
 export function valuesPerToken({ hidden: D, layers }: Architecture, sources: ModelSources): number {
   const all = layers.map((layer, i) => {
-    const { attention, latent, experts, dense, shared } = layer;
-    const { q, width, valueDim } = rowOf(attention);
-    const own = latent ? (latent.rank ?? 0) + q + attention.headDim + attention.heads * valueDim : 0;
+    const { attention, latent, experts, dense, shared, gated } = layer;
+    // q, k and v and the result of attention, each once more where the layer has neither.
+    const own = attention ? mixedValues(attention, latent) : 2 * inputRows(layer, D);
+    const mixed = own + outputCols(layer, D) * (gated ? 2 : 1);
     const ordered = sources.layers[i]!.experts.some(({ w1 }) => w1.order) ? D : 0;
     const routed = experts ? experts.perToken * (experts.intermediate + D + ordered) : 0;
     const ffn = dense ?? shared;
-    return 4 * D + width + attendedWidth(layer) + own + routed + (ffn ? ffn.intermediate + D : 0);
+    return 4 * D + mixed + routed + (ffn ? ffn.intermediate + D : 0);
   });
   return Math.max(...all);
+}
+
+/** q, k and v, and with a latent what they are made of. */
+function mixedValues(
+  attention: NonNullable<LayerArchitecture["attention"]>,
+  latent: LayerArchitecture["latent"],
+): number {
+  const { q, width, valueDim } = rowOf(attention);
+  return width + (latent ? (latent.rank ?? 0) + q + attention.headDim + attention.heads * valueDim : 0);
 }
 
 function sum<T>(all: readonly T[], of: (one: T, index: number) => number): number {

@@ -8,8 +8,9 @@ import type { FfnSource, LatentSources, LayerSources, ModelSources } from "./fam
 import { concatRows } from "./sources.ts";
 
 /**
- * What a matrix is for. `up`: w1 and w3 of an expert, which have one format; `down`: w2. `ffnUp`
- * and `ffnDown`: those of a dense layer or of shared experts. Of latent attention: q and `qb`, the
+ * What a matrix is for. `q` is also a recurrence's only matrix of inputs. `up`: w1 and w3 of an
+ * expert, which have one format; `down`: w2. `ffnUp` and `ffnDown`: those of a dense layer or of
+ * shared experts. Of latent attention: q and `qb`, the
  * two products of queries; k, that of latents; `absorb` and v, those of heads.
  */
 export type MatrixRole =
@@ -19,6 +20,7 @@ export type MatrixRole =
   | "k"
   | "v"
   | "o"
+  | "outGate"
   | "qb"
   | "absorb"
   | "up"
@@ -152,6 +154,7 @@ export function heldMatrices({ embed, head, layers }: ModelSources, plan: Format
         ...joinedQkv(layer, plan, i).map(({ source, format }) => held("q", source, format)),
         ...(layer.latent ? heldLatent(layer.latent, plan, i) : []),
         held("o", layer.wo, plan(layer.wo, "o", i)),
+        ...(layer.outGate ? [held("outGate", layer.outGate, plan(layer.outGate, "outGate", i))] : []),
         ...(shape ? both(experts, ["up", "down"], shape.up, shape.down) : []),
         ...(own ? both([ffn], ["ffnUp", "ffnDown"], own.up, own.down) : []),
       ];
@@ -190,7 +193,7 @@ export function ownFormats({ embed, head, layers }: ModelSources): Set<Format | 
   const parts = layers.flatMap(({ experts, ffn }) => [...experts, ...(ffn ? [ffn] : [])]);
   const experts = parts.flatMap(({ w1, w2, w3 }) => [w1, w2, w3]);
   const latents = layers.flatMap(({ latent }) => (latent ? latentMatrices(latent).map(({ source }) => source) : []));
-  const others = [...layers.flatMap(({ qkv, wo }) => [...qkv, wo]), ...latents];
+  const others = [...layers.flatMap(({ qkv, wo, outGate }) => [...qkv, wo, ...(outGate ? [outGate] : [])]), ...latents];
   return new Set([embed, ...(head ? [head] : []), ...others, ...experts].map(({ format }) => format));
 }
 

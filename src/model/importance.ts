@@ -82,6 +82,7 @@ export class Importance implements Observer {
         qkv: layer.qkv.map((part) => known(part)),
         ...(layer.latent && { latent: latent(layer.latent) }),
         wo: known(layer.wo),
+        ...(layer.outGate && { outGate: known(layer.outGate) }),
         experts: layer.experts.map((expert, e) => {
           const { w1, w3, w2 } = expert;
           const all = this.#layers.get(i);

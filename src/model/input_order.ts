@@ -9,7 +9,7 @@
 import type { InputOrder, Ops } from "../backend/ops.ts";
 import { WeightsError } from "../errors.ts";
 import { type Format, rowsOfPlanes } from "../tensor/format.ts";
-import type { ExpertSource, MatrixSource, StoredBytes } from "../tensor/types.ts";
+import type { ExpertSource, MatrixSource, StoredBytes, Tensor } from "../tensor/types.ts";
 import type { LayerSources, ModelSources } from "./family.ts";
 import { expertShape, type FormatPlan, ffnFormats, joinedQkv } from "./formats.ts";
 import { settleLatent } from "./latent.ts";
@@ -24,9 +24,10 @@ type Order = Uint32Array | undefined;
 export async function settleSources(sources: ModelSources): Promise<ModelSources> {
   const { head, layers } = sources;
   const settled: LayerSources[] = [];
-  for (const { qkv, wo, experts, ffn, latent, ...layer } of layers)
+  for (const { qkv, wo, outGate, experts, ffn, latent, ...layer } of layers)
     settled.push({
       ...layer,
+      ...(outGate && { outGate: (await outGate.settle?.()) ?? outGate }),
       ...(latent && { latent: await settleLatent(latent) }),
       qkv: await together(qkv),
       wo: (await wo.settle?.()) ?? wo,
@@ -123,6 +124,11 @@ export function orderIn({ order, format }: MatrixSource, held: Format): Order {
   return format === held ? order : undefined;
 }
 
+/** Rows as a matrix with this order takes them. */
+export function inOrder(ops: Ops, x: Tensor, order: InputOrder | null): Tensor {
+  return order ? ops.reorder(x, order) : x;
+}
+
 /** One order on the backend, or null. */
 export async function loadOrder(ops: Ops, order: Order): Promise<InputOrder | null> {
   return order ? ops.loadOrder(Uint32Array.from(order), order.length) : null;
@@ -142,12 +148,14 @@ export function expertOrders(experts: readonly ExpertSource[], up: Format): Uint
 /** Bytes of all orders on the backend. */
 export function orderBytes({ head, layers }: ModelSources, plan: FormatPlan): number {
   const of = (order: Order | null): number => 4 * (order?.length ?? 0);
-  const layer = ({ qkv, wo, experts, ffn }: LayerSources, i: number): number => {
+  const layer = ({ qkv, wo, outGate, experts, ffn }: LayerSources, i: number): number => {
     const up = experts.length > 0 ? expertShape({ experts }, plan, i).up : null;
     const shared = ffn && orderIn(ffn.w1, ffnFormats(ffn, plan, i).up);
     const [q] = joinedQkv({ qkv }, plan, i);
+    const gate = outGate && orderIn(outGate, plan(outGate, "outGate", i));
     const all = up && experts.some(({ w1 }) => orderIn(w1, up)) ? 4 * experts.length * experts[0]!.w1.cols : 0;
-    return of(q && orderIn(q.source, q.format)) + of(orderIn(wo, plan(wo, "o", i))) + of(shared) + all;
+    const first = of(q && orderIn(q.source, q.format));
+    return first + of(orderIn(wo, plan(wo, "o", i))) + of(gate) + of(shared) + all;
   };
   return layers.reduce((sum, one, i) => sum + layer(one, i), of(head && orderIn(head, plan(head, "head", -1))));
 }

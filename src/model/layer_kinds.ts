@@ -35,5 +35,5 @@ export function withWindows(
   window: number,
   has: readonly boolean[],
 ): readonly LayerArchitecture[] {
-  return layers.map((layer, i) => (has[i] ? { ...layer, attention: { ...layer.attention, window } } : layer));
+  return layers.map((layer, i) => (has[i] ? { ...layer, attention: { ...layer.attention!, window } } : layer));
 }

@@ -80,10 +80,12 @@ const NARROWER: Readonly<Partial<Record<PackableName, PackableName>>> = {
 };
 
 /**
- * Dense layers and shared experts, which each token passes through, have formats of attention; the
- * products of latent attention those that they stand for.
+ * Dense layers and shared experts, which each token passes through, have formats of attention; so
+ * do gates of its results, and the products of latent attention those that they stand for.
  */
-const LIKE = { ffnUp: "q", ffnDown: "o", qb: "q", absorb: "v" } as const;
+const LIKE = { ffnUp: "q", ffnDown: "o", outGate: "q", qb: "q", absorb: "v" } as const;
+
+const isLike = (role: MatrixRole): role is keyof typeof LIKE => Object.hasOwn(LIKE, role);
 
 /** The plan of a mix for a model. */
 export function mixPlan(name: MixName, sources: ModelSources): FormatPlan {
@@ -100,8 +102,6 @@ export function mixPlan(name: MixName, sources: ModelSources): FormatPlan {
   return (matrix, role, layer) =>
     role === "up" && layer >= eighth && layer < end ? fitted(middle.up, matrix) : usual(matrix, role, layer);
 }
-
-const isLike = (role: MatrixRole): role is keyof typeof LIKE => Object.hasOwn(LIKE, role);
 
 /** Bits of a weight in a plan, on average over all matrices that it packs. */
 function meanBits(sources: ModelSources, plan: FormatPlan): number {

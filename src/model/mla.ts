@@ -55,7 +55,10 @@ export function takeLatent(
   take: Take,
   p: string,
   D: number,
-  { attention, latent }: { readonly attention: LayerArchitecture["attention"]; readonly latent: LatentArchitecture },
+  {
+    attention,
+    latent,
+  }: { readonly attention: NonNullable<LayerArchitecture["attention"]>; readonly latent: LatentArchitecture },
 ): LatentSources {
   const { heads: H, headDim, latent: kv = 0 } = attention;
   const { rank, nope, value, interleaved } = latent;

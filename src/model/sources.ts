@@ -6,10 +6,11 @@ import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import { concatBiases, takeProduct } from "./bias.ts";
 import {
   type Architecture,
-  attendedWidth,
   type FfnSource,
+  type LayerArchitecture,
   type LayerSources,
   type ModelSources,
+  outputCols,
   type Routing,
   type Take,
 } from "./family.ts";
@@ -20,30 +21,23 @@ import { takeLatent } from "./mla.ts";
  * `moe` takes.
  * @param moe gets the layer's prefix, such as "model.layers.3."
  * @param names of dense layers and shared experts
+ * @param mixer takes attention, or what a layer has in its place
  */
 export function usualSources(
   a: Architecture,
   take: Take,
   moe: (prefix: string, experts: Routing) => Pick<LayerSources, "gate" | "experts"> & Partial<LayerSources>,
   names: FfnNames = MLP,
+  mixer: (prefix: string, layer: LayerArchitecture) => MixerSources = (p, layer) => attentionSources(a, take, p, layer),
 ): ModelSources {
   const { hidden: D } = a;
   const vector = (name: string, size = D): MatrixSource => take.matrix(name, size);
   const layers = a.layers.map((layer, i): LayerSources => {
-    const { attention, latent, qkNorm, experts, dense, shared } = layer;
+    const { experts, dense, shared } = layer;
     const p = `model.layers.${i}.`;
-    const q = attention.heads * attention.headDim;
-    const kv = attention.kvHeads * attention.headDim;
-    const project = (name: string, rows: number) => takeProduct(a, take, "qkv", `${p}self_attn.${name}_proj`, rows, D);
-    const norm = (name: string, whole: number) =>
-      vector(`${p}self_attn.${name}_norm.weight`, qkNorm === "whole" ? whole : attention.headDim);
     return {
       attnNorm: vector(`${p}input_layernorm.weight`),
-      ...(latent
-        ? { qkv: [], latent: takeLatent(take, p, D, { attention, latent }) }
-        : { qkv: [project("q", q), project("k", kv), project("v", kv)] }),
-      qkNorm: qkNorm && { q: norm("q", q), k: norm("k", kv) },
-      wo: takeProduct(a, take, "o", `${p}self_attn.o_proj`, D, attendedWidth(layer)),
+      ...mixer(p, layer),
       ffnNorm: vector(`${p}post_attention_layernorm.weight`),
       gateBias: null,
       ...(experts ? moe(p, experts) : { gate: null, experts: [] }),
@@ -57,6 +51,33 @@ export function usualSources(
     norm: vector("model.norm.weight"),
     head: a.tied ? null : takeProduct(a, take, "head", "lm_head", a.vocab, D),
     layers,
+  };
+}
+
+/** What a layer takes of attention or of a recurrence. */
+export type MixerSources = Pick<LayerSources, "qkv" | "latent" | "qkNorm" | "wo" | "outGate" | "recurrence">;
+
+/** Attention under its usual names. @param query where q is not q_proj */
+export function attentionSources(
+  { hidden: D, ...a }: Pick<Architecture, "hidden" | "biases">,
+  take: Take,
+  p: string,
+  layer: LayerArchitecture,
+  query?: MatrixSource,
+): MixerSources {
+  const { latent, qkNorm } = layer;
+  const attention = layer.attention!;
+  const { heads, kvHeads, headDim } = attention;
+  const [q, kv] = [heads * headDim, kvHeads * headDim];
+  const project = (name: string, rows: number) => takeProduct(a, take, "qkv", `${p}self_attn.${name}_proj`, rows, D);
+  const norm = (name: string, whole: number) =>
+    take.matrix(`${p}self_attn.${name}_norm.weight`, qkNorm === "whole" ? whole : headDim);
+  return {
+    ...(latent
+      ? { qkv: [], latent: takeLatent(take, p, D, { attention, latent }) }
+      : { qkv: [query ?? project("q", q), project("k", kv), project("v", kv)] }),
+    qkNorm: qkNorm && { q: norm("q", q), k: norm("k", kv) },
+    wo: takeProduct(a, take, "o", `${p}self_attn.o_proj`, D, outputCols(layer, D)),
   };
 }
 

@@ -14,52 +14,21 @@ import { biased } from "./bias.ts";
 import type { CheckedTake } from "./checked_take.ts";
 import {
   type Architecture,
-  attendedWidth,
   type Biased,
+  inputRows,
   type LatentSources,
   type LayerSources,
   type ModelSources,
+  outputCols,
+  type RecurrenceSources,
 } from "./family.ts";
 import { expertShape, type FormatPlan, ffnFormats, formatsText, qkvFormats, runsOf } from "./formats.ts";
 import { expertOrders, inReadOrder, orderIn, readOrders } from "./input_order.ts";
+import { convChannels, type Recurrence } from "./recurrence_shape.ts";
 import { concatRows } from "./sources.ts";
 import type { StoredFormats, StoredLayer } from "./stored_formats.ts";
 import { latentFormats, latentFromStored, storedLatent } from "./stored_latent.ts";
-
-const EMBED = "model.embed_tokens.blocks";
-const NORM = "model.norm.weight";
-const HEAD = "lm_head.blocks";
-const HEAD_ORDER = "lm_head.order";
-const HEAD_BIAS = "lm_head.bias";
-const layerNames = (i: number) => {
-  const p = `model.layers.${i}.`;
-  return {
-    prefix: p,
-    record: (e: number) => `${p}block_sparse_moe.experts.${e}.record`,
-    // Rows of q, then k, then v: of all three, or of the neighbours that share a format.
-    qkv: (first: number, end: number) => `${p}self_attn.${"qkv".slice(first, end)}_proj.blocks`,
-    wo: `${p}self_attn.o_proj.blocks`,
-    // A dense layer or shared experts, as one expert; their gate, and the order of w1 and w3.
-    ffn: `${p}ffn.record`,
-    ffnGate: `${p}ffn.gate.weight`,
-    ffnOrder: `${p}ffn.order`,
-    gate: `${p}block_sparse_moe.gate.weight`,
-    gateBias: `${p}block_sparse_moe.gate.bias`, // to choose by
-    // What is added to products, where they have biases.
-    qkvBias: (first: number, end: number) => `${p}self_attn.${"qkv".slice(first, end)}_proj.bias`,
-    woBias: `${p}self_attn.o_proj.bias`,
-    logitsBias: `${p}block_sparse_moe.gate.logits.bias`,
-    attnNorm: `${p}input_layernorm.weight`,
-    ffnNorm: `${p}post_attention_layernorm.weight`,
-    qNorm: `${p}self_attn.q_norm.weight`,
-    kNorm: `${p}self_attn.k_norm.weight`,
-    // In which order inputs come, as u32, where that is not their own: of qkv, of wo, of each
-    // expert's w1 and w3.
-    qkvOrder: `${p}self_attn.qkv_proj.order`,
-    woOrder: `${p}self_attn.o_proj.order`,
-    expertOrders: `${p}block_sparse_moe.experts.order`,
-  };
-};
+import { EMBED, HEAD, HEAD_BIAS, HEAD_ORDER, layerNames, NORM } from "./stored_names.ts";
 
 /** A tensor to write, and its sources. */
 export type StoredTensor = { readonly name: string; readonly shape: readonly number[] } & (
@@ -73,13 +42,14 @@ export type StoredTensor = { readonly name: string; readonly shape: readonly num
 export function plannedFormats(sources: ModelSources, plan: FormatPlan): StoredFormats {
   const { embed, head } = sources;
   const layers = sources.layers.map((layer, i): StoredLayer => {
-    const [q, k, v] = qkvFormats(layer, plan, i) as [Format, Format, Format];
-    const { experts, ffn, latent } = layer;
+    const [q, k = q, v = q] = qkvFormats(layer, plan, i) as [Format, Format?, Format?];
+    const { experts, ffn, latent, outGate } = layer;
     const routed = experts.length > 0 ? expertShape(layer, plan, i) : null;
     const own = ffn && ffnFormats(ffn, plan, i);
     return {
       ...(latent ? latentFormats(latent, plan, i) : { q, k, v }),
       o: plan(layer.wo, "o", i),
+      ...(outGate && { outGate: plan(outGate, "outGate", i) }),
       ...(routed && { up: routed.up, down: routed.down }),
       ...(own && { ffnUp: own.up, ffnDown: own.down }),
     };
@@ -113,8 +83,9 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
   const bias = (name: string, { bias }: MatrixSource): StoredTensor[] => (bias ? [vector(name, bias)] : []);
   const layers = sources.layers.map((layer, i) => {
     const names = layerNames(i);
-    const { gate, gateBias, qkNorm, experts, ffn, qkv, wo } = layer;
-    const { q, k, v, o, up, down, ffnUp, ffnDown } = stored.layer(i);
+    const { gate, gateBias, qkNorm, experts, ffn, qkv, wo, outGate, recurrence } = layer;
+    const { q, k, v, o, up, down, ffnUp, ffnDown, ...formats } = stored.layer(i);
+    const { conv, delta } = recurrence ?? {};
     const of = ({ w1 }: ExpertSource, up: Format | undefined, down: Format | undefined): ExpertShape => {
       return { count: experts.length, hidden: w1.cols, intermediate: w1.rows, up: up!, down: down! };
     };
@@ -130,8 +101,13 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
       ...(layer.latent ? storedLatent(names.prefix, layer.latent, stored.layer(i), packed, vector) : []),
       packed(names.wo, wo, o),
       ...bias(names.woBias, wo),
+      ...(outGate ? [packed(names.outGate, outGate, formats.outGate!)] : []),
+      ...(conv ? [vector(names.conv, conv)] : []),
+      ...(delta ? [matrix(names.deltaGates, delta.gates)] : []),
+      ...(delta ? (["aLog", "dtBias", "norm"] as const).map((name) => vector(names.delta(name), delta[name])) : []),
       ...ordered(names.qkvOrder, qkv[0] && orderIn(qkv[0], q)),
       ...ordered(names.woOrder, orderIn(wo, o)),
+      ...ordered(names.gateOrder, outGate && orderIn(outGate, formats.outGate!)),
       ...ordered(names.expertOrders, up && expertOrders(experts, up)),
       ...ordered(names.ffnOrder, ffn && orderIn(ffn.w1, ffnUp!)),
       ...(gate ? [matrix(names.gate, gate), ...bias(names.logitsBias, gate)] : []),
@@ -185,7 +161,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
       ? null
       : inOrder(withBias(packed(HEAD, V, D, stored.head), "head", HEAD_BIAS), ordersOf(HEAD_ORDER, 1, D)),
     layers: a.layers.map((layer, i): LayerSources => {
-      const { attention, latent, qkNorm, experts, dense, shared } = layer;
+      const { attention, latent, recurrence, gated, qkNorm, experts, dense, shared } = layer;
       const names = layerNames(i);
       const { q, k, v, o, ...formats } = stored.layer(i);
       /** A record of an expert of these sizes, whose inputs may have an order of their own. */
@@ -201,22 +177,31 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
         const stored = storedExpert(name, shape, { up, down, ...take.bytes(name, recordLayout(shape).bytes) });
         return { ...stored, w1: inOrder(stored.w1, orders, e), w3: inOrder(stored.w3, orders, e) };
       };
-      const [qRows, kvRows] = [attention.heads * attention.headDim, attention.kvHeads * attention.headDim];
-      const oCols = attendedWidth(layer);
-      const norm = (name: string, whole: number) => take.matrix(name, qkNorm === "whole" ? whole : attention.headDim);
+      const cols = outputCols(layer, D);
+      // Of a recurrence: one matrix.
+      const { headDim = 0, kvHeads = 0 } = attention ?? {};
+      const parts = attention ? [cols, kvHeads * headDim, kvHeads * headDim] : [inputRows(layer, D), 0, 0];
+      const norm = (name: string, whole: number) => take.matrix(name, qkNorm === "whole" ? whole : headDim);
       const qkvOrder = ordersOf(names.qkvOrder, 1, D);
       const orders = experts && ordersOf(names.expertOrders, experts.count, D);
       const ffn = dense ?? shared;
       return {
         attnNorm: take.matrix(names.attnNorm, D),
-        ...(latent && { latent: latentOf(i, { attention, latent }) }),
+        ...(latent && { latent: latentOf(i, { attention: attention!, latent }) }),
         qkv: runsOf(latent ? [] : [q, k, v]).map(({ format, first, end }) => {
-          const rows = [qRows, kvRows, kvRows].slice(first, end).reduce((sum, n) => sum + n, 0);
+          const rows = parts.slice(first, end).reduce((sum, n) => sum + n, 0);
           const joined = packed(names.qkv(first, end), rows, D, format);
           return inOrder(withBias(joined, "qkv", names.qkvBias(first, end)), qkvOrder);
         }),
-        qkNorm: qkNorm && { q: norm(names.qNorm, qRows), k: norm(names.kNorm, kvRows) },
-        wo: inOrder(withBias(packed(names.wo, D, oCols, o), "o", names.woBias), ordersOf(names.woOrder, 1, oCols)),
+        qkNorm: qkNorm && { q: norm(names.qNorm, cols), k: norm(names.kNorm, parts[1]!) },
+        wo: inOrder(withBias(packed(names.wo, D, cols, o), "o", names.woBias), ordersOf(names.woOrder, 1, cols)),
+        ...(gated && {
+          outGate: inOrder(
+            packed(names.outGate, cols, D, formats.outGate ?? missing(i, "outGate")),
+            ordersOf(names.gateOrder, 1, D),
+          ),
+        }),
+        ...(recurrence && { recurrence: storedRecurrence(recurrence, names, D, take) }),
         ffnNorm: take.matrix(names.ffnNorm, D),
         gate: experts && withBias(take.matrix(names.gate, experts.count, D), "gate", names.logitsBias),
         gateBias: experts?.biased ? take.matrix(names.gateBias, experts.count) : null,
@@ -230,6 +215,21 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
       };
     }),
   };
+}
+
+function storedRecurrence(
+  recurrence: Recurrence,
+  names: ReturnType<typeof layerNames>,
+  D: number,
+  take: CheckedTake,
+): RecurrenceSources {
+  const conv = take.matrix(names.conv, recurrence.taps * convChannels(recurrence, D));
+  if (recurrence.kind === "conv") return { conv };
+  const { valueHeads, valueDim } = recurrence.shape;
+  const [aLog, dtBias] = (["aLog", "dtBias"] as const).map((name) => take.matrix(names.delta(name), valueHeads));
+  const gates = take.matrix(names.deltaGates, 2 * valueHeads, D);
+  const norm = take.matrix(names.delta("norm"), valueDim);
+  return { conv, delta: { gates, aLog: aLog!, dtBias: dtBias!, norm } };
 }
 
 /** Reads one of a tensor's orders; null: there are none. */

@@ -11,9 +11,9 @@ import type { Format } from "../tensor/format.ts";
 import { describe } from "./describe.ts";
 
 /**
- * The formats of a layer's matrices; of `up`: w1 and w3 of its experts, of `down`: w2; ffnUp and
- * ffnDown: those of a dense layer or of shared experts; `qb` and `absorb`: those of latent
- * attention. What a layer does not have is absent.
+ * The formats of a layer's matrices (of a recurrence's first one: q, k and v); of `up`: w1 and w3
+ * of its experts, of `down`: w2; ffnUp and ffnDown: those of a dense layer or of shared experts;
+ * `qb` and `absorb`: those of latent attention. What a layer does not have is absent.
  */
 export type StoredLayer = Readonly<Record<(typeof ALWAYS)[number], Format>> &
   Readonly<Partial<Record<(typeof PARTS)[number], Format>>>;
@@ -28,7 +28,7 @@ export interface StoredFormats {
 }
 
 const ALWAYS = ["q", "k", "v", "o"] as const;
-const PARTS = ["up", "down", "ffnUp", "ffnDown", "qb", "absorb"] as const;
+const PARTS = ["outGate", "up", "down", "ffnUp", "ffnDown", "qb", "absorb"] as const;
 const LAYER = [...ALWAYS, ...PARTS] as const;
 const VERSIONS = [1, 2] as const;
 
@@ -57,7 +57,7 @@ export function readStoredFormats(value: unknown, where: string, depth: number):
     if (name === undefined)
       throw new WeightsError(`${at}: weights: expected one of ${PACKABLE.join(", ")}, found ${describe(weights)}`);
     const one = FORMATS[name];
-    const parts = { up: one, down: one, ffnUp: one, ffnDown: one, qb: one, absorb: one };
+    const parts = { outGate: one, up: one, down: one, ffnUp: one, ffnDown: one, qb: one, absorb: one };
     const layer = { q: one, k: one, v: one, o: one, ...parts };
     return { text: name, embed: one, head: one, layer: () => layer };
   }

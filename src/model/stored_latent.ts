@@ -51,7 +51,10 @@ export function storedLatent<Tensor>(
 export function latentFromStored(
   p: string,
   D: number,
-  { attention, latent }: { readonly attention: LayerArchitecture["attention"]; readonly latent: LatentArchitecture },
+  {
+    attention,
+    latent,
+  }: { readonly attention: NonNullable<LayerArchitecture["attention"]>; readonly latent: LatentArchitecture },
   formats: Readonly<Record<"q" | "k" | "v" | "absorb", Format>> & { readonly qb?: Format },
   packed: (name: string, rows: number, cols: number, format: Format) => MatrixSource,
   vector: (name: string, size: number) => MatrixSource,

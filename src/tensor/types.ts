@@ -14,6 +14,12 @@ export interface Tensor {
   readonly shape: readonly number[];
 }
 
+/** A weight vector [size] on a backend, always f32 (norms). */
+export interface Vector {
+  readonly size: number;
+  readonly bytes: number;
+}
+
 /** The bytes of a stored tensor. */
 export interface StoredBytes {
   readonly bytes: number;

@@ -73,6 +73,7 @@ export async function calibrate(
     const model = await loadDecoder(ops, architecture, sources, { plan: keep(FORMATS.f32), signal });
     const kv = ops.createKv(kvGeometry(architecture), "f32", BLOCK);
     await kv.reserve(PIECE / BLOCK);
+    await kv.states?.reserve(1);
     const blocks = Uint32Array.from({ length: PIECE / BLOCK }, (_, i) => i);
     for (let at = 0; at < ids.length; at += PIECE) {
       signal?.throwIfAborted();
@@ -80,7 +81,14 @@ export async function calibrate(
       const T = tokens.length;
       const positions = Uint32Array.from({ length: T }, (_, i) => i);
       // All outputs, so that the head's inputs are seen too.
-      const batch = { tokens, positions, sequence: new Uint32Array(T), tables: [blocks], outputs: positions };
+      const batch = {
+        tokens,
+        positions,
+        sequence: new Uint32Array(T),
+        tables: [blocks],
+        states: Uint32Array.of(0),
+        outputs: positions,
+      };
       await forward(ops, model, kv, batch);
       onProgress(Math.min(ids.length, at + PIECE), ids.length);
     }

@@ -26,7 +26,7 @@ import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/token
 import type { Files, Opened } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
-import { BLOCK_SIZE, choosePlan, formatsOf, repackedFrom } from "./plan.ts";
+import { BLOCK_SIZE, choosePlan, formatsOf, repackedFrom, stateSlots } from "./plan.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
 
 /** A WebGPU implementation, held until release(). */
@@ -141,7 +141,9 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     await panels?.close();
     await webgpu?.tune(platform.tuning, { layers: model.layers, kv: kvPrecision, signal: options.signal });
     const kv = backend.createKv(kvGeometry(architecture), kvPrecision, BLOCK_SIZE, context);
-    const first = Math.min(context, FIRST_POSITIONS, Math.floor(plan.kvBytes / kv.blockBytes) * BLOCK_SIZE);
+    const { slots, kvBytes } = stateSlots(architecture, plan);
+    await kv.states?.reserve(slots);
+    const first = Math.min(context, FIRST_POSITIONS, Math.floor(kvBytes / kv.blockBytes) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
     const step = forward.bind(null, backend, model, kv);
     const { perToken, count } = routingOf(architecture);
@@ -165,7 +167,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       chat: input.chat,
       ops: backend,
       kv,
-      kvBytes: plan.kvBytes,
+      kvBytes,
       context,
       weights,
       repacked: repackedFrom(sources, options),

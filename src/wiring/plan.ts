@@ -8,7 +8,7 @@ import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budge
 import { maxRows } from "../engine/work.ts";
 import { classesOf } from "../experts/classes.ts";
 import type { Architecture, ModelSources } from "../model/family.ts";
-import { footprintOf, kvBytesPerPosition, valuesPerToken } from "../model/footprint.ts";
+import { footprintOf, kvBytesPerPosition, stateBytes, valuesPerToken } from "../model/footprint.ts";
 import {
   bytesOf,
   expertLayers,
@@ -29,6 +29,11 @@ const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
 const CPU_SCRATCH = 17 * 2 ** 20;
 /** Positions of the KV cache if experts are offloaded and no context was requested. */
 const TIERED_POSITIONS = 4096;
+/** Slots of states: one that goes on and checkpoints; and as many as are useful. */
+const LEAST_STATES = 4;
+const MOST_STATES = 32;
+/** States take at most this part of the KV cache's bytes, beside the least. */
+const STATES_PART = 1 / 4;
 /** Positions of a KV block. */
 export const BLOCK_SIZE = 32;
 export interface PlanInput {
@@ -60,6 +65,17 @@ export function repackedFrom(sources: ModelSources, { weights = "auto" }: OpenOp
   return others.length > 0 ? formatsText(sources, keep(format)) : null;
 }
 
+/**
+ * Slots for the states of sequences and their checkpoints (engine/states.ts), and what they leave
+ * of the KV cache's bytes. Where experts are offloaded its bytes are those of the positions.
+ */
+export function stateSlots(a: Architecture, { kvBytes, tiers }: Plan) {
+  const bytes = stateBytes(a);
+  if (bytes === 0) return { slots: 0, kvBytes };
+  const more = tiers ? 0 : Math.min(MOST_STATES - LEAST_STATES, Math.floor((STATES_PART * kvBytes) / bytes));
+  return { slots: LEAST_STATES + more, kvBytes: kvBytes - more * bytes };
+}
+
 /** @throws MemoryError where no plan fits the budget */
 export function choosePlan(
   a: Architecture,
@@ -83,7 +99,8 @@ export function choosePlan(
       });
     },
     kvPerPosition: kvBytesPerPosition(a, kvPrecision),
-    scratch: 4 * (chunk * valuesPerToken(a, sources) + logits) + (gpu ? 0 : scratchOf(budget)),
+    scratch:
+      LEAST_STATES * stateBytes(a) + 4 * (chunk * valuesPerToken(a, sources) + logits) + (gpu ? 0 : scratchOf(budget)),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
     // If experts are offloaded, memory for cache positions is memory that experts cannot use.
     positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,

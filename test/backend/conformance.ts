@@ -16,6 +16,7 @@ import { ffnConformance } from "./conformance_ffn.ts";
 import { formats } from "./conformance_formats.ts";
 import { latentConformance } from "./conformance_latent.ts";
 import { biasedExperts, experts, moeConformance, unevenExperts } from "./conformance_moe.ts";
+import { recurrentConformance } from "./conformance_recurrent.ts";
 
 /** Makes a backend. `maxTokens` is the largest batch that it will be asked to take. */
 export type MakeOps = (options: { maxTokens: number }) => Promise<Ops>;
@@ -64,6 +65,7 @@ export function conformance(name: string, makeOps: MakeOps, left?: string | null
     latentConformance(ops);
     moeConformance(ops);
     ffnConformance(ops);
+    recurrentConformance(ops);
     lifetime(makeOps);
   };
   over(`${name} conforms`, makeOps, declare, left);

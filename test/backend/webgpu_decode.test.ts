@@ -27,7 +27,7 @@ async function inThree(ops: Ops, model: Decoder, where: string, formats: Three):
   const layers: DecoderLayer[] = [];
   for (const [i, layer] of model.layers.entries()) {
     const whole = concatRows(`qkv ${i}`, sources.layers[i]!.qkv);
-    const { heads, kvHeads, headDim } = layer.attention;
+    const { heads, kvHeads, headDim } = layer.attention!;
     const qkv: Matrix[] = [];
     let above = 0;
     for (const [part, count] of [heads, kvHeads, kvHeads].entries()) {
@@ -56,12 +56,12 @@ async function turnedBy(ops: Ops, model: Decoder, turn: Turn): Promise<Decoder> 
     );
   const layers: DecoderLayer[] = [];
   for (const layer of model.layers) {
-    const { headDim, rope } = layer.attention;
+    const { headDim, rope } = layer.attention!;
     const attention =
       turn === "half rotated"
         ? { rope: { ...rope, inverse: rope.inverse.slice(0, headDim / 4) } }
         : { qkNorm: { q: await ones(headDim), k: await ones(headDim), eps: 1e-5 } };
-    layers.push({ ...layer, attention: { ...layer.attention, ...attention } });
+    layers.push({ ...layer, attention: { ...layer.attention!, ...attention } });
   }
   return { ...model, layers };
 }

@@ -159,6 +159,39 @@ const norm: Twin = {
   },
 };
 
+/** A convolution, the delta rule and its gate, over two steps; then a gate without a norm. */
+const recurrence: Twin = {
+  name: "a layer with states",
+  kernels: ["conv", "delta_factors", "delta_rule", "gated_norm", "gate"],
+  format: FORMATS.f32,
+  async run(ops) {
+    const [shape, taps] = [{ keyHeads: 1, valueHeads: 2, keyDim: 16, valueDim: 32 }, 3]; // 96 channels
+    const [weights, w] = [await vector(ops, taps * D, 11), await vector(ops, 32, 14)];
+    const delta = { ...shape, aLog: await vector(ops, 2, 12), dtBias: await vector(ops, 2, 13) };
+    const [gates, z] = [await matrix(ops, 4, 15, FORMATS.f32), await matrix(ops, 64, 16, FORMATS.f32)];
+    const table = await inputTable(ops, rows(MAX_TOKENS, 1, 1), D);
+    const store = ops.createKv({ layers: 1, kvHeads: 1, headDim: 8, states: [2 * D, 1024] }, "f32", 16);
+    const states = store.states!;
+    await states.reserve(2);
+    let out = new Float32Array(0);
+    for (const [first, count] of [
+      [0, MANY],
+      [MANY, FEW],
+    ] as const) {
+      const positions = Uint32Array.from({ length: count }, (_, i) => first + i);
+      ops.begin(batchOf(count, { positions, states: Uint32Array.of(1) }));
+      const x = ops.embed(table);
+      const verbs = ops.recurrent!;
+      const mixed = verbs.conv(states, 0, x, { channels: D, taps, weights, gated: false });
+      const o = verbs.delta(states, 1, mixed, ops.matmul(x, gates), delta);
+      const y = verbs.gatedNorm(o, ops.matmul(x, z), w, EPS);
+      out = Float32Array.from(await ops.read(verbs.gate(y, ops.matmul(x, z))));
+    }
+    store.close();
+    return out;
+  },
+};
+
 /**
  * What `vitest related` asks for: kernels that depend on a changed file, formats whose own files
  * have changed; all of them otherwise.
@@ -181,6 +214,7 @@ export function wanted(all: readonly Twin[]): readonly Twin[] {
 export const TWINS: readonly Twin[] = [
   sum,
   norm,
+  recurrence,
   ...Object.values(FORMATS).flatMap((format): Twin[] => [
     embedding(format),
     product(format, FEW, ["matmul_vec"]),

@@ -51,7 +51,7 @@ describe("config.json of a Qwen3-MoE", () => {
     expect(b.biases).toEqual([]);
     expect(readArchitecture({ ...QWEN3, attention_bias: true }, "config.json").biases).toEqual(["qkv", "o"]);
     const c = readArchitecture({ ...QWEN3, use_sliding_window: true, sliding_window: 7 }, "config.json");
-    expect(c.layers.map(({ attention }) => attention.window)).toEqual([7, 7, 7]);
+    expect(c.layers.map(({ attention }) => attention!.window)).toEqual([7, 7, 7]);
   });
 
   it.each<[object, string]>([
@@ -87,7 +87,7 @@ describe("config.json of a MiniMax-M2", () => {
   it("turns a part of each head, and chooses by sigmoids", () => {
     const [layer] = readArchitecture(M2, "config.json").layers;
     expect(layer).toMatchObject({ qkNorm: "whole", experts: { rule: SIGMOID, biased: true } });
-    expect(layer!.attention.rope).toEqual(defaultRope(1e6, 8));
+    expect(layer!.attention!.rope).toEqual(defaultRope(1e6, 8));
   });
 
   it.each<[object, string]>([
@@ -106,7 +106,7 @@ describe("config.json of a Qwen2-MoE", () => {
   const own = { model_type: "qwen2_moe", num_experts: 8, moe_intermediate_size: 40, sliding_window: 9 };
   const QWEN2 = { ...rest, ...own };
   const windows = (config: object) =>
-    readArchitecture(config, "config.json").layers.map(({ attention }) => attention.window);
+    readArchitecture(config, "config.json").layers.map(({ attention }) => attention!.window);
 
   it("has biases and a shared expert with a gate, whatever of it has a default", () => {
     const a = readArchitecture({ ...QWEN2, shared_expert_intermediate_size: 48, mlp_only_layers: [1] }, "config.json");
@@ -145,9 +145,9 @@ describe("config.json of an OLMoE", () => {
 
   it("has biases and a clip of q, k and v where it says so", () => {
     const plain = readArchitecture({ ...OLMOE, clip_qkv: null }, "config.json");
-    expect([plain.biases, "clip" in plain.layers[0]!.attention]).toEqual([[], false]);
+    expect([plain.biases, "clip" in plain.layers[0]!.attention!]).toEqual([[], false]);
     const a = readArchitecture({ ...OLMOE, clip_qkv: 8, attention_bias: true }, "config.json");
-    expect([a.biases, a.layers[0]!.attention.clip]).toEqual([["qkv", "o"], 8]);
+    expect([a.biases, a.layers[0]!.attention!.clip]).toEqual([["qkv", "o"], 8]);
     expect(() => readArchitecture({ ...OLMOE, clip_qkv: 0 }, "config.json")).toThrow(
       "clip_qkv: expected a positive number, found 0",
     );
@@ -169,7 +169,7 @@ describe("config.json of an ERNIE 4.5", () => {
     expect(other!.shared).toEqual({ intermediate: 80, gated: false });
     const rule = { ...SOFTMAX, least: 1e-12 };
     expect(other!.experts).toMatchObject({ count: 8, perToken: 2, intermediate: 40, rule, biased: true });
-    expect(other!.attention.rope).toEqual(defaultRope(5e5, 16));
+    expect(other!.attention!.rope).toEqual(defaultRope(5e5, 16));
     const bare = { ...ERNIE, moe_layer_start_index: 0, intermediate_size: undefined, moe_num_shared_experts: 0 };
     expect(readArchitecture(bare, "config.json").layers[0]).toMatchObject({ dense: null, shared: null });
   });
@@ -191,6 +191,71 @@ describe("config.json of an ERNIE 4.5", () => {
   });
 });
 
+describe("config.json of a hybrid", () => {
+  const { num_local_experts, ...rest } = MIXTRAL;
+  const sizes = {
+    linear_num_key_heads: 2,
+    linear_num_value_heads: 4,
+    linear_key_head_dim: 8,
+    linear_value_head_dim: 6,
+  };
+  const NEXT = { ...rest, ...sizes, model_type: "qwen3_next", num_hidden_layers: 4, num_experts: 8 };
+  const types = ["conv", "full_attention", "conv"];
+  const LFM = { ...rest, model_type: "lfm2_moe", num_experts: 8, layer_types: types, num_dense_layers: 1 };
+
+  it("has the delta rule in three of four layers", () => {
+    const { layers } = readArchitecture(NEXT, "config.json");
+    const shape = { keyHeads: 2, valueHeads: 4, keyDim: 8, valueDim: 6 };
+    const linear = { attention: null, recurrence: { kind: "delta", taps: 4, shape }, gated: true };
+    expect(layers.slice(0, 3)).toMatchObject([linear, linear, linear]);
+    expect(layers[3]).toMatchObject({ qkNorm: "head", gated: true, shared: { gated: true } });
+    expect(layers[3]!.attention!.rope).toEqual(defaultRope(1e6, 4)); // a quarter of a head
+  });
+
+  it("is read beside a part that sees", () => {
+    const { eos_token_id, ...text } = NEXT;
+    const type = "qwen3_5_moe";
+    const both = {
+      model_type: type,
+      text_config: { ...text, model_type: `${type}_text` },
+      vision_config: { depth: 2 },
+    };
+    const read = readArchitecture({ ...both, eos_token_id }, "config.json");
+    expect(read).toEqual(readArchitecture({ ...NEXT, model_type: type }, "config.json"));
+  });
+
+  it("has convolutions, and dense layers first", () => {
+    const { layers, tied } = readArchitecture(LFM, "config.json");
+    expect(layers.map(({ recurrence }) => recurrence)).toEqual([
+      { kind: "conv", taps: 3 },
+      undefined,
+      { kind: "conv", taps: 3 },
+    ]);
+    expect(layers.map(({ dense }) => dense)).toEqual([{ intermediate: 96 }, null, null]);
+    expect(layers[2]!.experts).toMatchObject({
+      intermediate: 1792,
+      biased: true,
+      rule: { score: "sigmoid", added: 1e-6 },
+    });
+    expect(tied).toBe(true); // if config.json does not say it
+  });
+
+  it.each<[object, object, string]>([
+    [NEXT, { attention_bias: true }, "attention_bias: expected false, found true"],
+    [NEXT, { mlp_only_layers: [1] }, "mlp_only_layers: expected [] or null, found a list"],
+    [NEXT, { decoder_sparse_step: 2 }, "decoder_sparse_step: expected 1, found 2"],
+    [NEXT, { linear_num_value_heads: 3 }, "linear_num_value_heads: expected a multiple of linear_num_key_heads (2)"],
+    [NEXT, { layer_types: ["mamba"] }, 'layer_types: expected a list of 4, of "full_attention" (once at least) and'],
+    [NEXT, { full_attention_interval: 5 }, "layer_types: expected a list of 4"],
+    [NEXT, { partial_rotary_factor: 2 }, "partial_rotary_factor: expected a number above 0, and 1 at most, found 2"],
+    [LFM, { conv_bias: true }, "conv_bias: expected false, found true"],
+    [LFM, { layer_types: undefined }, 'layer_types: expected a list of 3, of "full_attention" (once at least) and'],
+    [LFM, { num_dense_layers: 3 }, "num_dense_layers: expected an integer from 0 to 2, found 3"],
+  ])("%#: with %j is refused", (base, change, message) => {
+    expect(() => readArchitecture({ ...base, ...change }, "config.json")).toThrow(`config.json: ${message}`);
+  });
+});
+
 describe("config.json of a GLM-4.5", () => {
   const { num_local_experts, ...rest } = MIXTRAL;
   const own = { model_type: "glm4_moe", n_routed_experts: 8, moe_intermediate_size: 40, n_shared_experts: 2 };
@@ -202,7 +267,7 @@ describe("config.json of a GLM-4.5", () => {
     const shared = { intermediate: 80, gated: false };
     expect(layers.map((layer) => layer.shared)).toEqual([null, shared, shared]);
     expect(layers.map(({ experts }) => experts?.rule.score)).toEqual([undefined, "sigmoid", "sigmoid"]);
-    expect(layers[0]!.attention.rope).toEqual(defaultRope(1e6, 8)); // half of a head
+    expect(layers[0]!.attention!.rope).toEqual(defaultRope(1e6, 8)); // half of a head
     const bare = readArchitecture({ ...GLM, n_shared_experts: 0, first_k_dense_replace: 0 }, "config.json");
     expect(bare.layers.map(({ shared, dense }) => [shared, dense])).toEqual(Array(3).fill([null, null]));
   });
@@ -246,7 +311,7 @@ describe("config.json of a Mixtral", () => {
     expect(readArchitecture(v5, "config.json")).toEqual(readArchitecture(MIXTRAL, "config.json"));
     const nulls = { ...MIXTRAL, head_dim: null, sliding_window: null, rope_scaling: null, quantization_config: null };
     expect(readArchitecture(nulls, "config.json")).toEqual(readArchitecture(MIXTRAL, "config.json"));
-    const { kvHeads } = readArchitecture({ ...MIXTRAL, num_key_value_heads: null }, "c").layers[0]!.attention;
+    const { kvHeads } = readArchitecture({ ...MIXTRAL, num_key_value_heads: null }, "c").layers[0]!.attention!;
     expect(kvHeads).toBe(4);
   });
 

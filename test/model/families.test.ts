@@ -2,7 +2,7 @@
 // transformers' own outputs: resident and in slots, in every spelling and layout, and packed
 // by `hotset quantize`.
 
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -33,6 +33,11 @@ const FOLDERS = [
 ];
 /** With latent attention. */
 const LATENT = ["deepseek_v2-a", "deepseek_v3-a", "glm4_moe_lite-a"].map(inFamilies);
+/** With states: hybrids.test.ts has their logits. */
+const HYBRIDS = [
+  inFamilies("qwen3_5_moe-a"),
+  ...["qwen3_next", "lfm2_moe"].map((name) => ({ name, path: inRepo(`test/fixtures/hybrids/${name}`), skip: null })),
+];
 /** With a scaling of RoPE each. */
 const SCALED = ["mixtral-linear-a", "mixtral-llama3-a", "mixtral-yarn-a"].map(inFamilies);
 /** With matrices of four bits, of FP8, and others of four bits, which are the same in memory. */
@@ -115,7 +120,8 @@ async function fused(path: string): Promise<string> {
   const to = temporary();
   mkdirSync(to, { recursive: true });
   writeFileSync(join(to, "model.safetensors"), tensorFile(tensors));
-  cpSync(`${path}/config.v5.json`, join(to, "config.json"));
+  const config = [`${path}/config.v5.json`, `${path}/config.json`].find((file) => existsSync(file));
+  cpSync(config!, join(to, "config.json"));
   return to;
 }
 
@@ -165,7 +171,7 @@ describe.each([
   });
 });
 
-describe.each([...FOLDERS, ...LATENT])("$name", ({ path, skip }) => {
+describe.each([...FOLDERS, ...LATENT, ...HYBRIDS])("$name", ({ path, skip }) => {
   it.skipIf(skip).each(backends)(titled("the same tokens with experts in slots: $name", skip), async ({ options }) => {
     const exact = { weights: "f32", kv: "f32", activations: "f32", chunk: 32, context: 256 } as const;
     const model = await open(path, { ...options, ...exact, expertSlots: 3 });

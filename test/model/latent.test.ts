@@ -71,7 +71,7 @@ describe("config.json of a DeepSeek-V2", () => {
     const rope_scaling = { type: "yarn", factor: 40, original_max_position_embeddings: 4096, mscale_all_dim: 0.9 };
     const [layer] = readArchitecture({ ...V2, ...grouped, rope_scaling }, "config.json").layers;
     expect(layer!.experts!.rule).toMatchObject({ groups: { count: 3, kept: 2, by: "max" }, factor: 16 });
-    expect(layer!.attention.scale).toBeCloseTo((0.09 * Math.log(40) + 1) ** 2 / Math.sqrt(24), 12);
+    expect(layer!.attention!.scale).toBeCloseTo((0.09 * Math.log(40) + 1) ** 2 / Math.sqrt(24), 12);
   });
 
   it.each<[object, string]>([

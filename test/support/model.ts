@@ -44,6 +44,7 @@ export async function loadFolder(
   });
   await opened.close();
   const store = ops.createKv(kvGeometry(architecture), kv, BLOCK);
+  await store.states?.reserve(1);
   let last: { ids: readonly number[]; logits: Float32Array } = { ids: [], logits: new Float32Array(0) };
   return {
     architecture,
@@ -67,6 +68,7 @@ function batch(ids: readonly number[], first: number, all: boolean): Batch {
     positions: Uint32Array.from({ length: T }, (_, i) => first + i),
     sequence: new Uint32Array(T),
     tables: [Uint32Array.from({ length: Math.ceil((first + T) / BLOCK) }, (_, i) => i)],
+    states: Uint32Array.of(0),
     outputs: all ? Uint32Array.from({ length: T }, (_, i) => i) : Uint32Array.of(T - 1),
   };
 }

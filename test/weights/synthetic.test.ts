@@ -49,7 +49,7 @@ describe("a synthetic URL", () => {
     const { config, source } = parseSynthetic(url);
     const c = readArchitecture(config, url);
     const { attention, experts } = c.layers[0]!;
-    expect([c.layers.length, experts!.count, attention.headDim, attention.window]).toEqual([3, 5, 64, 100]);
+    expect([c.layers.length, experts!.count, attention!.headDim, attention!.window]).toEqual([3, 5, 64, 100]);
     bindSources(c, source);
     expect(source.label).toBe(url);
     expect(source.has("model.layers.3.input_layernorm.weight")).toBe(false);
@@ -169,7 +169,7 @@ describe("a plain f64 forward pass over 32 layers", () => {
     const c = readArchitecture(config, NARROW);
     const { hidden: D } = c;
     const [L, E] = [c.layers.length, c.layers[0]!.experts!.count];
-    const { heads, kvHeads, headDim: Dh } = c.layers[0]!.attention;
+    const { heads, kvHeads, headDim: Dh } = c.layers[0]!.attention!;
     const T = 48;
     const { embed, layers } = bindSources(c, source);
     const table = await read(embed);

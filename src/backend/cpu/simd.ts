@@ -34,6 +34,7 @@ import type {
   Routes,
   Vector,
 } from "../ops.ts";
+import type { RecurrentVerbs } from "../recurrent.ts";
 import type { Heap } from "./heap.ts";
 import type { Pool } from "./pool.ts";
 import { SimdAttention } from "./simd_attention.ts";
@@ -44,6 +45,7 @@ import { SimdKv } from "./simd_kv.ts";
 import { SimdLatent } from "./simd_latent.ts";
 import { SimdMoe } from "./simd_moe.ts";
 import { SimdProducts } from "./simd_products.ts";
+import { simdRecurrent } from "./simd_states.ts";
 import {
   at,
   type LoadedMatrix,
@@ -75,6 +77,7 @@ class SimdOps implements Ops {
   readonly #weights: SimdWeights;
   readonly #moe: SimdMoe;
   readonly #ffns: SimdFfns;
+  readonly recurrent: RecurrentVerbs;
   readonly #rings = new Map<string, number>();
   readonly #attention: SimdAttention;
   readonly #latent: SimdLatent;
@@ -97,6 +100,11 @@ class SimdOps implements Ops {
     this.#latent = new SimdLatent(this.#heaps, home, this.#products, this.#attention);
     this.#moe = new SimdMoe(this.#heaps, home, this.#products);
     this.#ffns = new SimdFfns(this.#heaps, home, this.#products);
+    this.recurrent = simdRecurrent({
+      ...{ heaps: this.#heaps, home, products: this.#products, later: this.#later },
+      step: () => this.#step(),
+      tensor: (verb, T, width) => this.#tensor(verb, T, width),
+    });
     const features = [instructions === "simd128" ? "simd128" : "relaxed-simd"];
     if (activations === "int8") features.push("int8-activations");
     this.#info = { backend: "cpu", device: deviceName, software: false, threads: pool.threads, features };
@@ -324,7 +332,7 @@ class SimdOps implements Ops {
 
   memory(): BackendMemory {
     let kv = 0;
-    for (const store of this.#kv) kv += store.blocks * store.blockBytes;
+    for (const store of this.#kv) kv += store.bytes;
     const used = this.#closed ? 0 : this.#heaps.used;
     const weights = this.#weights.bytes;
     return { weights, kv, scratch: Math.max(0, used - weights - kv) };

@@ -6,6 +6,7 @@ import { checkBlock, planesOf } from "../kv_block.ts";
 import type { Batch, KvGeometry, KvStore } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
+import { SimdStates } from "./simd_states.ts";
 
 /** The layers of one heap. */
 export interface KvPart {
@@ -40,6 +41,7 @@ export class SimdKv implements KvStore {
   readonly parts: KvPart[] = [];
   /** Planes of a layer: values may be a part of keys. */
   readonly planes: 1 | 2;
+  readonly states?: SimdStates;
   readonly #layers: number;
   readonly #layersPerPart: number;
   readonly #heaps: SimdHeaps;
@@ -51,7 +53,7 @@ export class SimdKv implements KvStore {
    * @param positions of the longest sequence, which determine the number of heaps for the layers
    */
   constructor(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions: number, heaps: SimdHeaps) {
-    const { layers, kvHeads, headDim } = geometry;
+    const { layers, kvHeads, headDim, states } = geometry;
     this.blockSize = blockSize;
     this.planes = planesOf(geometry);
     this.precision = precision;
@@ -63,10 +65,16 @@ export class SimdKv implements KvStore {
     const parts = this.#small ? 1 : Math.min(layers, Math.ceil(longest / heaps.limits.kv));
     this.#layersPerPart = Math.ceil(layers / parts);
     this.#heaps = heaps;
+    if (states) this.states = new SimdStates(states, heaps);
   }
 
   get blocks(): number {
     return this.#blocks;
+  }
+
+  /** Of all blocks and states. */
+  get bytes(): number {
+    return this.#blocks * this.blockBytes + (this.states ? this.states.slots * this.states.slotBytes : 0);
   }
 
   async reserve(blocks: number): Promise<void> {
@@ -183,6 +191,7 @@ export class SimdKv implements KvStore {
   }
 
   close(): void {
+    this.states?.close();
     for (const { heap, blocks, blockBytes, step } of this.parts) {
       for (const at of blocks) heap.free(at, blockBytes);
       if (step.bytes > 0) heap.free(step.at, step.bytes);

@@ -55,7 +55,7 @@ export const ernie45Moe: Family = {
     };
     const sources = usualSources(a, take, moe, names);
     const layers = sources.layers.map((layer, i) => {
-      const { headDim } = a.layers[i]!.attention;
+      const { headDim } = a.layers[i]!.attention!;
       const [q, k, v] = layer.qkv;
       return { ...layer, qkv: [halfSplitRows(q!, headDim), halfSplitRows(k!, headDim), v!] };
     });

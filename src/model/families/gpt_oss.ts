@@ -51,7 +51,7 @@ export const gptOss: Family = {
       take.matrix(down, E * D, F);
       return {
         gate: takeProduct(a, take, "gate", `${p}mlp.router`, E, D),
-        sinks: take.matrix(`${p}self_attn.sinks`, a.layers[0]!.attention.heads),
+        sinks: take.matrix(`${p}self_attn.sinks`, a.layers[0]!.attention!.heads),
         experts: Array.from({ length: E }, (_, e) => ({
           w1: everyOther(take.rows(both, e * 2 * F, 2 * F), 0),
           w3: everyOther(take.rows(both, e * 2 * F, 2 * F), 1),

@@ -11,11 +11,13 @@ import { deepseekV2 } from "./deepseek_v2.ts";
 import { deepseekV3, glm4MoeLite } from "./deepseek_v3.ts";
 import { ernie45Moe } from "./ernie4_5_moe.ts";
 import { glm4Moe } from "./glm4_moe.ts";
+import { lfm2Moe } from "./lfm2_moe.ts";
 import { minimaxM2 } from "./minimax_m2.ts";
 import { mixtral } from "./mixtral.ts";
 import { olmoe } from "./olmoe.ts";
 import { qwen2Moe } from "./qwen2_moe.ts";
 import { qwen3Moe } from "./qwen3_moe.ts";
+import { qwen3Next } from "./qwen3_next.ts";
 
 const FAMILIES: readonly Family[] = [
   mixtral,
@@ -28,6 +30,8 @@ const FAMILIES: readonly Family[] = [
   deepseekV2,
   deepseekV3,
   glm4MoeLite,
+  qwen3Next,
+  lfm2Moe,
 ];
 
 /** The supported values of model_type. */
@@ -39,7 +43,7 @@ export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => ty
  * @throws WeightsError with the field, its value and what is expected
  */
 export function readArchitecture(raw: unknown, where: string): Architecture {
-  const fields = new Fields(raw, where);
+  const fields = new Fields(withText(raw), where);
   const type = fields.raw("model_type");
   const family = FAMILIES.find(({ types }) => types.some((known) => known === type));
   if (family) return possible(family.architecture(fields), where);
@@ -59,6 +63,12 @@ function possible(a: Architecture, where: string): Architecture {
       );
   }
   return a;
+}
+
+/** The fields of a model that also sees, with those of its text model. */
+function withText(raw: unknown): unknown {
+  const { text_config: text, model_type } = (raw ?? {}) as Readonly<Record<string, unknown>>;
+  return typeof text === "object" && text !== null ? { ...(raw as object), ...text, model_type } : raw;
 }
 
 /**

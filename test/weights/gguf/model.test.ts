@@ -174,7 +174,7 @@ describe("architectures", () => {
       ...norms(["blk.0.attn_q_norm.weight", 32], ["blk.0.attn_k_norm.weight", 16], ["blk.0.exp_probs_b.bias", 3]),
     ];
     const { architecture: a } = await bound(ggufFile({ keys, tensors }));
-    expect(a.layers[0]!.attention.rope.inverse).toHaveLength(2);
+    expect(a.layers[0]!.attention!.rope.inverse).toHaveLength(2);
     expect(a.layers[0]!.experts!.rule.score).toBe("sigmoid");
   });
 });
@@ -265,8 +265,8 @@ describe("metadata becomes config.json", () => {
     const factors = Float32Array.of(1, 2, 4, 8);
     const tensor = { name: "rope_freqs.weight", type: 0, dims: [4], data: new Uint8Array(factors.buffer) };
     const { architecture } = await bound(modelFile({}, [...convert(checkpoint()), tensor]));
-    const plain = (await bound(modelFile())).architecture.layers[0]!.attention.rope.inverse;
-    const { inverse } = architecture.layers[0]!.attention.rope;
+    const plain = (await bound(modelFile())).architecture.layers[0]!.attention!.rope.inverse;
+    const { inverse } = architecture.layers[0]!.attention!.rope;
     expect([...inverse]).toEqual([...plain].map((value, i) => Math.fround(value / factors[i]!)));
     const bad = { ...tensor, dims: [2], data: new Uint8Array(8) };
     expect(await messageOf(bound(modelFile({}, [...convert(checkpoint()), bad])))).toMatch(/factors: expected 4/);

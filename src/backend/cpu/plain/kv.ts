@@ -4,6 +4,7 @@ import type { KvPlane } from "../../../../kernels/append.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
 import { checkBlock, planesOf } from "../../kv_block.ts";
 import type { KvGeometry, KvStore } from "../../ops.ts";
+import { CpuStates } from "./recurrent.ts";
 
 export class CpuKv implements KvStore {
   readonly blockSize: number;
@@ -15,24 +16,31 @@ export class CpuKv implements KvStore {
    */
   readonly keys: readonly KvPlane[][];
   readonly values: readonly KvPlane[][];
+  readonly states?: CpuStates;
   readonly #planeSize: number;
   readonly #planes: number; // of a layer
   #blocks = 0;
   #closed = false;
 
   constructor(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number) {
-    const { layers, kvHeads, headDim } = geometry;
+    const { layers, kvHeads, headDim, states } = geometry;
     this.blockSize = blockSize;
     this.precision = precision;
     this.#planeSize = blockSize * kvHeads * headDim;
     this.#planes = planesOf(geometry);
     this.blockBytes = layers * this.#planes * this.#planeSize * (precision === "f32" ? 4 : 2);
+    if (states) this.states = new CpuStates(states);
     this.keys = Array.from({ length: layers }, () => []);
     this.values = this.#planes === 1 ? this.keys : Array.from({ length: layers }, () => []);
   }
 
   get blocks(): number {
     return this.#blocks;
+  }
+
+  /** Of all blocks and states. */
+  get bytes(): number {
+    return this.#blocks * this.blockBytes + (this.states ? this.states.slots * this.states.slotBytes : 0);
   }
 
   async reserve(blocks: number): Promise<void> {
@@ -76,6 +84,7 @@ export class CpuKv implements KvStore {
   }
 
   close(): void {
+    this.states?.close();
     for (const planes of [...this.keys, ...this.values]) planes.length = 0;
     this.#blocks = 0;
     this.#closed = true;

@@ -1,5 +1,4 @@
-// The CPU backend without WebAssembly SIMD: every verb of Ops by plain kernels, on typed arrays and
-// one thread.
+// The CPU backend without WebAssembly SIMD: every verb of Ops by plain kernels, on one thread.
 
 import { add } from "../../../../kernels/add.ts";
 import { addBias } from "../../../../kernels/add_bias.ts";
@@ -22,7 +21,7 @@ import { scaleRows } from "../../../../kernels/scale_rows.ts";
 import { Scratch } from "../../../../kernels/scratch.ts";
 import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
-import { biasOf, expertPanels, matrixPanels, plainWork } from "../../../tensor/load.ts";
+import { biasOf, matrixPanels, plainWork } from "../../../tensor/load.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
 import { rowOf } from "../../kv_block.ts";
 import type {
@@ -49,8 +48,9 @@ import type {
 import { Yielder } from "../slices.ts";
 import { Arena, type CpuTensor } from "./arena.ts";
 import { CpuKv } from "./kv.ts";
-import { loadPacked } from "./load.ts";
+import { loadExpert, loadPacked } from "./load.ts";
 import { type ExpertWatcher, moe } from "./moe.ts";
+import { plainRecurrent } from "./recurrent.ts";
 import {
   type CpuExperts,
   type CpuFfn,
@@ -83,6 +83,10 @@ class PlainOps implements Ops {
   readonly #observer: Observer | null;
   #expertLayers = 0; // of the step so far
   readonly #yielder = new Yielder();
+  readonly recurrent = plainRecurrent(
+    () => this.#step(),
+    (shape) => this.#floats(shape),
+  );
 
   constructor(maxTokens: number, deviceName: string, observer: Observer | null) {
     this.maxTokens = maxTokens;
@@ -130,14 +134,13 @@ class PlainOps implements Ops {
 
   async loadExperts(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<Experts> {
     this.#open();
-    const w13: Packed[] = [];
-    const w2: Packed[] = [];
+    const [w13, w2]: [Packed[], Packed[]] = [[], []];
     let bytes = 0;
     for (const source of sources) {
-      const panels = expertPanels(source, up, down);
-      w13.push(await loadPacked(panels.up, this.#work));
-      w2.push(await loadPacked(panels.down, this.#work));
-      bytes += w13.at(-1)!.layout.bytes + w2.at(-1)!.layout.bytes;
+      const one = await loadExpert(source, up, down, this.#work);
+      w13.push(one.w13);
+      w2.push(one.w2);
+      bytes += one.bytes;
     }
     this.#weightBytes += bytes;
     const { rows: hidden, cols: intermediate } = sources[0]!.w2;
@@ -147,14 +150,10 @@ class PlainOps implements Ops {
 
   async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
     this.#open();
-    const panels = expertPanels(source, up, down);
-    const w13 = await loadPacked(panels.up, this.#work);
-    const w2 = await loadPacked(panels.down, this.#work);
-    const bytes = w13.layout.bytes + w2.layout.bytes;
-    this.#weightBytes += bytes;
+    const one = await loadExpert(source, up, down, this.#work);
+    this.#weightBytes += one.bytes;
     const { rows: hidden, cols: intermediate, name } = source.w2;
-    const names = [source.w1.name, name] as const;
-    const ffn: CpuFfn = { hidden, intermediate, up, down, gate, bytes, names, w13, w2 };
+    const ffn: CpuFfn = { hidden, intermediate, up, down, gate, names: [source.w1.name, name], ...one };
     return ffn;
   }
 
@@ -331,7 +330,7 @@ class PlainOps implements Ops {
 
   memory(): BackendMemory {
     let kv = 0;
-    for (const store of this.#kv) kv += store.blocks * store.blockBytes;
+    for (const store of this.#kv) kv += store.bytes;
     return { weights: this.#weightBytes, kv, scratch: this.#arena.bytes + this.#scratch.bytes };
   }
 

@@ -14,6 +14,7 @@ import {
   tiledExperts,
 } from "./cost.ts";
 import type { KernelLine } from "./line.ts";
+import { RECURRENT } from "./recurrent_lines.ts";
 import type { Variant } from "./shader.ts";
 
 /** Params that are f32; all others are u32. */
@@ -42,6 +43,7 @@ const tiles = (assignments: number, o: Params) => Math.floor(assignments / o.tok
 export const splits = (n: number, most: number) => Math.max(Math.floor(most / n), 1);
 
 export const TABLE = {
+  ...RECURRENT,
   embed: {
     bindings: { ...WEIGHTS, count: "uniform", step: "read", y: "write" },
     params: [],

@@ -5,6 +5,7 @@ import { checkBlock, contentBytes, planesOf } from "../../kv_block.ts";
 import type { Batch, KvGeometry, KvStore } from "../../ops.ts";
 import { type Buffer, type Device, MAP_MODE_READ, mib } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
+import { GpuStates } from "./states.ts";
 
 /** Largest head: attention.wgsl shares a row among 8 invocations at most, 32 dimensions each. */
 const MAX_HEAD_DIM = 256;
@@ -15,6 +16,7 @@ export class GpuKv implements KvStore {
   readonly blockSize: number;
   readonly precision: "f32" | "f16";
   readonly blockBytes: number;
+  readonly states?: GpuStates;
   readonly #device: Device;
   readonly #forget: (buffer: Buffer) => void;
   /** Values that are a part of keys are the same buffer. */
@@ -37,7 +39,7 @@ export class GpuKv implements KvStore {
     blockSize: number,
     forget: (buffer: Buffer) => void,
   ) {
-    const { layers, kvHeads, headDim } = geometry;
+    const { layers, kvHeads, headDim, states } = geometry;
     this.#planesEach = planesOf(geometry);
     const most = this.#planesEach === 1 ? MAX_LATENT_KEY : MAX_HEAD_DIM;
     if (headDim > most) {
@@ -47,6 +49,7 @@ export class GpuKv implements KvStore {
     }
     this.#device = device;
     this.#forget = forget;
+    if (states) this.states = new GpuStates(device, states, forget);
     this.blockSize = blockSize;
     this.precision = precision;
     this.#layerCount = layers;
@@ -181,6 +184,7 @@ export class GpuKv implements KvStore {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.states?.close();
     for (const layer of this.#layers.splice(0)) this.#release(layer);
     this.#blocks = 0;
   }

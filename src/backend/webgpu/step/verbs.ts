@@ -47,12 +47,12 @@ import { addRows, embedded, type LookupTools, outputRows } from "./lookup.ts";
 import { Norms } from "./norms.ts";
 import { Waiting } from "./pending.ts";
 import { Products } from "./products.ts";
+import { RecurrentCalls } from "./recurrent.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
 import { SlottedMoe } from "./slotted.ts";
 import type { Cache } from "./turn.ts";
 import type { VerbsOptions, WebGpuOps } from "./webgpu_ops.ts";
 
-/** Implements the verbs over an open device. */
 export class Verbs implements WebGpuOps {
   readonly maxTokens: number;
   readonly #info: BackendInfo;
@@ -60,6 +60,7 @@ export class Verbs implements WebGpuOps {
   readonly tuning: Tuning;
   readonly profiling: Profiling;
   readonly choosing: GpuChoosing;
+  readonly recurrent: RecurrentCalls;
   readonly #device: Device;
   readonly #encoder: StepEncoder;
   readonly #loader: WeightLoader;
@@ -72,8 +73,7 @@ export class Verbs implements WebGpuOps {
   readonly #tools: LookupTools;
   readonly #ffn: FfnCalls;
   readonly #slotted: SlottedMoe;
-  /** What deviceExperts() has made. */
-  readonly #slots: GpuSlots[] = [];
+  readonly #slots: GpuSlots[] = []; // that deviceExperts() has made
   /** Variants of kernels that this device does not take, each with the reason. */
   readonly #leftOut = new Set<string>();
   readonly #norms: Norms;
@@ -87,24 +87,26 @@ export class Verbs implements WebGpuOps {
     this.tuning = new Tuning(options.abilities);
     this.maxTokens = options.maxTokens;
     this.#device = device;
-    const batch = (): Batch => this.#step.batch ?? NO_BATCH;
-    this.#encoder = new StepEncoder(device, info.features.includes("subgroups"), batch, options.pace);
+    const subgroups = info.features.includes("subgroups");
+    this.#encoder = new StepEncoder(device, subgroups, () => this.#step.batch ?? NO_BATCH, options.pace);
     this.#loader = new WeightLoader(device, options.maxWeightBytes ?? device.maxBinding, options.workOf);
     this.#step = new StepBatch(device, this.#encoder, options.maxTokens);
     this.#scratch = new Scratch(device, options.maxTokens, (buffer) => this.#forget(buffer));
     this.#plans = new Plans(this.#encoder);
-    const own = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
-    const tools = { ...own, software: info.software };
-    this.#tools = tools;
+    const parts = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
+    this.#tools = parts;
+    const tools = { ...parts, software: info.software };
     this.#attention = new AttentionCalls(tools);
     this.#latent = new LatentCalls({ ...tools, tuning: this.tuning });
     this.#norms = new Norms(tools);
     this.#products = new Products({ ...tools, tuning: this.tuning, norms: this.#norms });
-    const { maxTokens } = options;
-    this.#ffn = new FfnCalls({ device, products: this.#products, maxTokens });
-    this.#slotted = new SlottedMoe({ device, ...tools, products: this.#products, maxTokens });
+    const own = { device, products: this.#products, maxTokens: options.maxTokens };
+    this.#ffn = new FfnCalls(own);
+    this.#slotted = new SlottedMoe({ ...tools, ...own });
     this.profiling = new Profiling(device, this.#encoder, () => this.#batch(), info.software);
-    this.choosing = new GpuChoosing({ device, ...tools, given: (x) => this.#norms.computed(this.#given(x)) });
+    const given = (x: Tensor): GpuTensor => this.#norms.computed(this.#given(x));
+    this.choosing = new GpuChoosing({ device, ...tools, given });
+    this.recurrent = new RecurrentCalls({ ...tools, ...own, given, batch: () => this.#batch() });
     this.#onClose = options.onClose;
   }
 
@@ -208,8 +210,7 @@ export class Verbs implements WebGpuOps {
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
     const of = this.#norms.computed(this.#given(x));
     if (w.size !== of.shape[1]) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${of.shape[1]}`);
-    // Kernels for few rows norm what they read: whether a dispatch of its own is needed shows when
-    // it is used.
+    // Kernels for few rows norm what they read; for others it is computed when it is used.
     const normed: GpuTensor = { ...of, norm: { of, weights: (w as GpuVector).buffer, eps } };
     return normed;
   }

@@ -193,6 +193,7 @@ class Caches {
 
   async open(layers: readonly TunedLayer[], kv: "f32" | "f16"): Promise<void> {
     for (const { attention } of layers) {
+      if (!attention) continue;
       const { kvHeads, headDim } = attention;
       const key = `${kvHeads} ${headDim}`;
       if (this.#made.has(key)) continue;
@@ -231,7 +232,8 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
     always,
     make: () => problem(context, question()),
   });
-  const stacks = layers.map(({ qkv, attention }) => ({
+  const attending = layers.flatMap(({ qkv, attention }) => (attention ? [{ qkv, attention }] : []));
+  const stacks = attending.map(({ qkv, attention }) => ({
     matrices: space.stacked(qkv as readonly GpuMatrix[]),
     attention,
   }));
@@ -241,7 +243,7 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
   const gates = layers.flatMap(({ router }) => (router ? [router as Gate] : []));
   const own = new Set<unknown>([
     ...gates.map(({ gate }) => gate),
-    ...layers.flatMap(({ qkv }, i) => (fused.includes(stacks[i]!) ? qkv : [])),
+    ...attending.flatMap(({ qkv }, i) => (fused.includes(stacks[i]!) ? qkv : [])),
   ]);
   // Routers that the model does not name: small, and alone in f32.
   const isRouter = ({ format }: GpuMatrix, _: number, all: readonly GpuMatrix[]): boolean =>

@@ -5,7 +5,8 @@ import type { Attention, Matrix, Router } from "../../ops.ts";
 /** What a model does with its weights, as far as kernels follow from it. */
 export interface TunedLayer {
   readonly qkv: readonly Matrix[];
-  readonly attention: Attention;
+  /** Null: the layer has a recurrence. */
+  readonly attention: Attention | null;
   /** Null in a dense layer. */
   readonly router: Router | null;
 }

@@ -1,0 +1,115 @@
+// A depthwise causal convolution over positions, y_t = silu(Σ_j w_j x_(t - taps + 1 + j)); gated:
+// of B ⊙ x, times C and without silu.
+
+import { siluTimes } from "./lib/simd/lanes.simd";
+
+/** Channels of a unit. */
+// @ts-ignore: decorator
+@inline const BLOCK: u32 = 64;
+/** Bytes of a run in the table: its first row, its rows, its state's address, whether it is new. */
+// @ts-ignore: decorator
+@inline const RUN: usize = 16;
+
+/** Four values, or one in the first lane. */
+// @ts-ignore: decorator
+@inline function read(four: bool, p: usize): v128 {
+  return four ? v128.load(p) : v128.load32_zero(p);
+}
+
+// @ts-ignore: decorator
+@inline function write(four: bool, p: usize, v: v128): void {
+  if (four) v128.store(p, v);
+  else v128.store32_lane(p, v, 0);
+}
+
+/** All rows of a run, of four channels or of one. */
+// @ts-ignore: decorator
+@inline function channels(
+  four: bool,
+  x: usize,
+  rowBytes: usize,
+  gated: u32,
+  w: usize,
+  taps: u32,
+  C: usize,
+  state: usize,
+  fresh: bool,
+  rows: u32,
+  y: usize,
+): void {
+  const before = <i32>taps - 1;
+  if (fresh) for (let j = 0; j < before; j++) write(four, state + <usize>j * C, i32x4.splat(0));
+  for (let t: i32 = 0; t < <i32>rows; t++) {
+    let sum = f32x4.splat(0);
+    for (let j: i32 = 0; j <= before; j++) {
+      const at = input(four, x, rowBytes, gated, C, state, t - before + j, before);
+      sum = f32x4.add(sum, f32x4.mul(read(four, w + <usize>j * C), at));
+    }
+    const out = gated
+      ? f32x4.mul(sum, read(four, x + <usize>t * rowBytes + C))
+      : siluTimes(sum, f32x4.splat(1.0));
+    write(four, y + <usize>t * C, out);
+  }
+  // Oldest first, so that no row is overwritten before it has moved.
+  for (let j: i32 = 0; j < before; j++)
+    write(four, state + <usize>j * C, input(four, x, rowBytes, gated, C, state, <i32>rows - before + j, before));
+}
+
+/** Row t of the state (negative), or of the step. */
+// @ts-ignore: decorator
+@inline function input(
+  four: bool,
+  x: usize,
+  rowBytes: usize,
+  gated: u32,
+  C: usize,
+  state: usize,
+  t: i32,
+  before: i32,
+): v128 {
+  if (t < 0) return read(four, state + <usize>(t + before) * C);
+  const at = x + <usize>t * rowBytes;
+  const own = read(four, at);
+  return gated ? f32x4.mul(own, read(four, at + 2 * C)) : own;
+}
+
+/**
+ * Units [from, to): unit u is a block of channels of run u div blocks. x [T, C], gated: [T, 3 C],
+ * B, C and x side by side; w [taps, C], the oldest row's first; `runs` [n, 4] u32; a state [taps -
+ * 1, C] is updated; y [T, C].
+ */
+export function conv(
+  from: u32,
+  to: u32,
+  thread: u32,
+  x: usize,
+  gated: u32,
+  w: usize,
+  taps: u32,
+  C: u32,
+  runs: usize,
+  y: usize,
+): void {
+  const blocks = (C + BLOCK - 1) / BLOCK;
+  const bytes = <usize>C * 4;
+  const rowBytes = gated ? 3 * bytes : bytes;
+  for (let u = from; u < to; u++) {
+    const run = runs + <usize>(u / blocks) * RUN;
+    const first = <usize>load<u32>(run);
+    const rows = load<u32>(run, 4);
+    const state = <usize>load<u32>(run, 8);
+    const fresh = load<u32>(run, 12) != 0;
+    const own = x + first * rowBytes;
+    const out = y + first * bytes;
+    let c = (u % blocks) * BLOCK;
+    const end = min(c + BLOCK, C);
+    for (; c + 4 <= end; c += 4) {
+      const at = <usize>c * 4;
+      channels(true, own + at, rowBytes, gated, w + at, taps, bytes, state + at, fresh, rows, out + at);
+    }
+    for (; c < end; c++) {
+      const at = <usize>c * 4;
+      channels(false, own + at, rowBytes, gated, w + at, taps, bytes, state + at, fresh, rows, out + at);
+    }
+  }
+}

@@ -1,0 +1,55 @@
+// The table's lines of layers with states (table.ts says what a line has).
+
+import { moves, type Params } from "./cost.ts";
+
+const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
+
+export const RECURRENT = {
+  conv: {
+    bindings: { p: "uniform", runs: "read", x: "read", w: "read", state: "write", y: "write" },
+    params: ["C", "taps", "stride", "y_stride"],
+    overrides: ["GATED"],
+    grid: (n: number, o: Params) => [Math.ceil(o.C! / 64), n] as const,
+    // Of a run of one row.
+    cost: (n: number, o: Params) => moves(n * o.C! * (2 + 2 * o.GATED! + 3 * o.taps!), 2 * n * o.C! * o.taps!),
+  },
+  delta_factors: {
+    bindings: {
+      p: "uniform",
+      count: "uniform",
+      qkv: "read",
+      gates: "read",
+      a_log: "read",
+      dt_bias: "read",
+      factors: "write",
+    },
+    params: ["key_heads", "value_heads", "dk", "stride", "gate_stride"],
+    overrides: [],
+    grid: (n: number, o: Params) => per64(n * o.value_heads!),
+    cost: (n: number, o: Params) =>
+      moves(n * (2 * o.key_heads! * o.dk! + 6 * o.value_heads!), 4 * n * o.value_heads! * o.dk!),
+  },
+  delta_rule: {
+    bindings: { p: "uniform", runs: "read", qkv: "read", factors: "read", state: "write", y: "write" },
+    params: ["key_heads", "value_heads", "dv", "stride", "y_stride"],
+    overrides: ["DK", "TILE"],
+    grid: (n: number, o: Params) => [o.value_heads! * Math.ceil(o.dv! / 16), n] as const,
+    // Of a run of one row.
+    cost: (n: number, o: Params) =>
+      moves(2 * n * o.value_heads! * o.dv! * (o.DK! + 2), 7 * n * o.value_heads! * o.DK! * o.dv!),
+  },
+  gate: {
+    bindings: { p: "uniform", count: "uniform", x: "write", g: "read" },
+    params: ["vectors"],
+    overrides: [],
+    grid: (n: number, o: Params) => per64(n * o.vectors!),
+    cost: (n: number, o: Params) => moves(12 * n * o.vectors!, 16 * n * o.vectors!),
+  },
+  gated_norm: {
+    bindings: { p: "uniform", x: "write", g: "read", w: "read" },
+    params: ["D", "runs", "stride", "eps"],
+    overrides: ["THREADS"],
+    grid: (n: number, o: Params) => [o.runs!, n] as const,
+    cost: (n: number, o: Params) => moves(n * o.D! * (4 * o.runs! + 1), 10 * n * o.D! * o.runs!),
+  },
+} as const;

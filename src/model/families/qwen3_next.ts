@@ -1,0 +1,160 @@
+// Qwen3-Next, and the text of Qwen3.5 and Qwen3.6: three of four layers have a convolution and the
+// gated delta rule in place of attention; attention's result is gated too; shared experts with a
+// gate.
+//
+// Semantics and defaults are those of transformers' modeling_qwen3_next.py and
+// modeling_qwen3_5_moe.py. All norms but that of the delta rule multiply by 1 + w. The part of a
+// folder that sees (model.visual), and layers that predict several tokens at once (mtp), are not
+// read. With text alone, mrope_section changes nothing.
+
+import { SOFTMAX } from "../../tensor/route_rule.ts";
+import type { MatrixSource } from "../../tensor/types.ts";
+import { closingFields, commonFields, expertFields, type Fields, headFields } from "../config.ts";
+import type { Architecture, Family, LayerArchitecture, LayerSources, Take } from "../family.ts";
+import type { Recurrence } from "../recurrence_shape.ts";
+import { readRope } from "../rope.ts";
+import { attentionSources, concatRows, type MixerSources, routedExperts, usualSources } from "../sources.ts";
+import { plusOne, rowsOfGroups, transposed } from "../views.ts";
+
+type Delta = Extract<Recurrence, { kind: "delta" }>;
+
+export const qwen3Next: Family = {
+  types: ["qwen3_next", "qwen3_5_moe", "qwen3_5_moe_text"],
+
+  architecture(c) {
+    c.only("attention_bias", [false]);
+    c.only("mlp_only_layers", [[], null]);
+    c.only("decoder_sparse_step", [1]);
+    const { depth, ...common } = commonFields(c);
+    const intermediate = c.size("moe_intermediate_size", { otherwise: 512 });
+    const shared = c.size("shared_expert_intermediate_size", { otherwise: 512 });
+    const shape = headFields(c, common.hidden);
+    const experts = expertFields(c, "num_experts", "num_local_experts");
+    // Qwen3.5 has no such switch.
+    const normalize = c.raw("model_type") === "qwen3_next" ? c.flag("norm_topk_prob", true) : true;
+    const eps = c.positive("rms_norm_eps", 1e-6);
+    const rope = readRope(c, Math.floor(shape.headDim * turnedPart(c)), 1e4);
+    const delta = deltaFields(c);
+    const own = {
+      experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, normalize }, biased: false },
+      dense: null,
+      shared: { intermediate: shared, gated: true },
+      gated: true,
+    } as const;
+    const full: LayerArchitecture = {
+      attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
+      qkNorm: "head",
+      ...own,
+    };
+    const linear: LayerArchitecture = { attention: null, recurrence: delta, qkNorm: null, ...own };
+    const layers = layerTypes(c, depth).map((type) => (type === "full_attention" ? full : linear));
+    return { ...common, ...closingFields(c), eps, layers };
+  },
+
+  sources(a, take) {
+    take.skip(/^(mtp|model\.visual)\./);
+    const D = a.hidden;
+    const sources = usualSources(
+      a,
+      take,
+      (p, { count: E, intermediate: F }) => ({
+        gate: take.matrix(`${p}mlp.gate.weight`, E, D),
+        experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D }),
+      }),
+      undefined,
+      (p, layer) => (layer.attention ? gatedAttention(a, take, p, layer) : deltaSources(D, take, p, layer.recurrence)),
+    );
+    const normed = ({ attnNorm, ffnNorm, qkNorm, ...layer }: LayerSources): LayerSources => ({
+      ...layer,
+      attnNorm: plusOne(attnNorm),
+      ffnNorm: plusOne(ffnNorm),
+      qkNorm: qkNorm && { q: plusOne(qkNorm.q), k: plusOne(qkNorm.k) },
+    });
+    return { ...sources, norm: plusOne(sources.norm), layers: sources.layers.map(normed) };
+  },
+};
+
+function deltaFields(c: Fields): Delta {
+  const keyHeads = c.count("linear_num_key_heads", { otherwise: 16 });
+  const valueHeads = c.count("linear_num_value_heads", { otherwise: 32 });
+  if (valueHeads % keyHeads !== 0) c.fail("linear_num_value_heads", `a multiple of linear_num_key_heads (${keyHeads})`);
+  const keyDim = c.size("linear_key_head_dim", { otherwise: 128 });
+  const valueDim = c.size("linear_value_head_dim", { otherwise: 128 });
+  const taps = c.size("linear_conv_kernel_dim", { otherwise: 4, most: 64 });
+  return { kind: "delta", taps, shape: { keyHeads, valueHeads, keyDim, valueDim } };
+}
+
+/** Each layer's kind: a list, or every full_attention_interval'th is full. */
+function layerTypes(c: Fields, depth: number): readonly string[] {
+  const interval = c.count("full_attention_interval", { otherwise: 4 });
+  const usual = Array.from({ length: depth }, (_, i) => ((i + 1) % interval === 0 ? "full" : "linear"));
+  const types = c.raw("layer_types") ?? usual.map((kind) => `${kind}_attention`);
+  const known = ["full_attention", "linear_attention"];
+  const fits = Array.isArray(types) && types.length === depth && types.every((type) => known.includes(type));
+  if (!fits || !types.includes("full_attention"))
+    return c.fail("layer_types", `a list of ${depth}, of "full_attention" (once at least) and "linear_attention"`);
+  return types;
+}
+
+/** The share of a head that turns: a key of its own, in transformers v5 among those of RoPE. */
+function turnedPart(c: Fields): number {
+  const { partial_rotary_factor: nested } = (c.raw("rope_parameters") ?? {}) as Readonly<Record<string, unknown>>;
+  const part = c.raw("partial_rotary_factor") ?? nested ?? 0.25;
+  if (typeof part === "number" && part > 0 && part <= 1) return part;
+  return c.fail("partial_rotary_factor", "a number above 0, and 1 at most");
+}
+
+/** q_proj has the rows of a head's q, then those of its gate. */
+function gatedAttention(a: Architecture, take: Take, p: string, layer: LayerArchitecture): MixerSources {
+  const { heads, headDim } = layer.attention!;
+  const both = take.matrix(`${p}self_attn.q_proj.weight`, 2 * heads * headDim, a.hidden);
+  const half = (side: 0 | 1) => rowsOfGroups(both, 2 * headDim, side * headDim, headDim);
+  return { ...attentionSources(a, take, p, layer, half(0)), outGate: half(1) };
+}
+
+function deltaSources(D: number, take: Take, p: string, recurrence: LayerArchitecture["recurrence"]): MixerSources {
+  const { taps, shape } = recurrence as Delta;
+  const { keyHeads, valueHeads, keyDim, valueDim } = shape;
+  const [keys, values] = [keyHeads * keyDim, valueHeads * valueDim];
+  const of = `${p}linear_attn.`;
+  const projections = take.has(`${of}in_proj_qkvz.weight`)
+    ? byKeyHead(D, take, of, shape)
+    : {
+        qkv: take.matrix(`${of}in_proj_qkv.weight`, 2 * keys + values, D),
+        z: take.matrix(`${of}in_proj_z.weight`, values, D),
+        gates: ["b", "a"].map((name) => take.matrix(`${of}in_proj_${name}.weight`, valueHeads, D)),
+      };
+  return {
+    qkv: [projections.qkv],
+    qkNorm: null,
+    outGate: projections.z,
+    wo: take.matrix(`${of}out_proj.weight`, D, values),
+    recurrence: {
+      conv: transposed(take.matrix(`${of}conv1d.weight`, 2 * keys + values, 1, taps)),
+      delta: {
+        gates: concatRows(`${of}in_proj_ba`, projections.gates),
+        aLog: take.matrix(`${of}A_log`, valueHeads),
+        dtBias: take.matrix(`${of}dt_bias`, valueHeads),
+        norm: take.matrix(`${of}norm.weight`, valueDim),
+      },
+    },
+  };
+}
+
+/**
+ * Qwen3-Next's matrices: of each key head its q, k, v and z, and its b and a, one after the other.
+ */
+function byKeyHead(D: number, take: Take, of: string, { keyHeads, valueHeads, keyDim, valueDim }: Delta["shape"]) {
+  const each = valueHeads / keyHeads;
+  const values = each * valueDim;
+  const group = 2 * (keyDim + values);
+  const whole = take.matrix(`${of}in_proj_qkvz.weight`, keyHeads * group, D);
+  const both = take.matrix(`${of}in_proj_ba.weight`, 2 * valueHeads, D);
+  const part = (first: number, count: number): MatrixSource => rowsOfGroups(whole, group, first, count);
+  const parts = [part(0, keyDim), part(keyDim, keyDim), part(2 * keyDim, values)];
+  return {
+    qkv: concatRows(whole.name, parts),
+    z: part(2 * keyDim + values, values),
+    gates: [0, each].map((first) => rowsOfGroups(both, 2 * each, first, each)),
+  };
+}

@@ -109,6 +109,46 @@ function attention(format: Format, T: number, kv: "f32" | "f16", parts: Partial<
   };
 }
 
+/** Attention over latents, after a step that filled the cache before it. */
+function latent(format: Format, T: number, kv: "f32" | "f16"): Twin {
+  const [H, nope, turned, size, value] = [3, 12, 8, 40, 20];
+  return {
+    name: `attention of ${T} rows over latents in ${kv}`,
+    kernels: ["head_rows", "heads", "latent_turn", "attention_split"],
+    format,
+    async run(ops) {
+      const heads = (rows: number, cols: number, seed: number) =>
+        ops.loadHeads(
+          Array.from({ length: H }, (_, h) => {
+            return sourceFor(format, `head ${h}`, uniform(rows * cols, seed + h, 2 / Math.sqrt(cols)), rows, cols);
+          }),
+          format,
+        );
+      const [absorb, expand] = [await heads(size, nope, 50), await heads(value, size, 60)];
+      const norm = await vector(ops, size, 70);
+      const q = await inputTable(ops, uniform(MAX_TOKENS * H * (nope + turned), 71), H * (nope + turned));
+      const c = await inputTable(ops, uniform(MAX_TOKENS * (size + turned), 72), size + turned);
+      const { inverse } = attentionOf(1, 1, turned).rope;
+      const way = attentionOf(H, 1, turned + size, { latent: size, rope: { inverse, factor: 1 }, scale: 0.2 });
+      const store = ops.createKv({ layers: 1, kvHeads: 1, headDim: turned + size, keysOnly: true }, kv, 16);
+      await store.reserve(5);
+      const tables = [Uint32Array.of(4, 0, 2, 1, 3)];
+      let out = new Float32Array(0);
+      for (const [first, count] of [
+        [0, MAX_TOKENS],
+        [MAX_TOKENS, T],
+      ] as const) {
+        ops.begin(batchOf(count, { positions: Uint32Array.from({ length: count }, (_, i) => first + i), tables }));
+        const made = ops.latent(ops.embed(q), ops.embed(c), { absorb, norm, eps: EPS }, way);
+        ops.append(store, 0, made, way);
+        out = Float32Array.from(await ops.read(ops.heads(ops.attention(store, 0, made, way), expand)));
+      }
+      store.close();
+      return out;
+    },
+  };
+}
+
 function experts(format: Format, T: number, kernels: readonly string[], ordered = false): Twin {
   return {
     name: `experts of ${T} rows${ordered ? ", each with an order of its inputs" : ""}`,
@@ -229,6 +269,7 @@ export const TWINS: readonly Twin[] = [
   attention(FORMATS.f32, FEW, "f16", {}, ["qkv_vec", "attention_split", "rows"]),
   attention(FORMATS.f32, MANY, "f32", { window: 20 }, ["matmul", "qkv_turn", "attention", "rows"]),
   attention(FORMATS.f16, FEW, "f16", { qkNorm: null }, ["qkv_turn", "attention_split", "rows"]),
+  latent(FORMATS.f32, FEW, "f16"),
 ];
 
 /**

@@ -138,14 +138,15 @@ export function commonFields(c: Fields, { tied = false } = {}) {
   };
 }
 
-/** Query heads, key/value heads, and their size: `head_dim`, by default D / H. */
-export function headFields(c: Fields, hidden: number) {
+/** Query heads, key/value heads, and their size: `head_dim`, if it is absent `usual` or D / H. */
+export function headFields(c: Fields, hidden: number, usual?: number) {
   const heads = c.count("num_attention_heads");
   const kvHeads = c.count("num_key_value_heads", c.raw("num_key_value_heads") === null ? { otherwise: heads } : {});
   if (heads % kvHeads !== 0) c.fail("num_key_value_heads", `a divisor of num_attention_heads (${heads})`);
-  if (!c.has("head_dim") && hidden % heads !== 0)
+  const otherwise = c.raw("head_dim") === undefined ? (usual ?? hidden / heads) : hidden / heads;
+  if (!c.has("head_dim") && !Number.isInteger(otherwise))
     c.fail("hidden_size", `a multiple of num_attention_heads (${heads}), or a head_dim field`);
-  const headDim = c.size("head_dim", { otherwise: hidden / heads });
+  const headDim = c.size("head_dim", { otherwise });
   if (headDim % 2 !== 0)
     throw new WeightsError(`${c.where}: head_dim: expected an even number (RoPE rotates pairs), found ${headDim}`);
   return { heads, kvHeads, headDim };

@@ -28,6 +28,8 @@ export interface LayerArchitecture {
   readonly qkNorm: "head" | "whole" | null;
   /** Of a layer whose keys and values are made of a latent; absent in others. */
   readonly latent?: LatentArchitecture;
+  /** Whether heads have sinks (LayerSources.sinks). */
+  readonly sinks?: true;
   /** Null: a dense layer, which has no router. */
   readonly experts: {
     readonly count: number; // E
@@ -64,8 +66,11 @@ export interface LatentArchitecture {
 /** How a model's layers choose experts. */
 export type Routing = NonNullable<LayerArchitecture["experts"]>;
 
-/** Products that may have biases, in every layer: q, k and v; o; the router's gate; the head. */
-export type Biased = "qkv" | "o" | "gate" | "head";
+/**
+ * Products that may have biases, in every layer: q, k and v; o; the router's gate; all three of an
+ * expert; the head.
+ */
+export type Biased = "qkv" | "o" | "gate" | "experts" | "head";
 
 /** A decoder, with everything that loading, planning and inspecting need. */
 export interface Architecture {

@@ -26,12 +26,14 @@ export interface Footprint {
 }
 
 /** A layer's vectors, which stay f32. */
-const vectorsOf = ({ attnNorm, ffnNorm, qkNorm, latent, recurrence, gateBias, qkv, wo, gate }: LayerSources) => {
+const vectorsOf = (layer: LayerSources) => {
+  const { attnNorm, ffnNorm, qkNorm, latent, recurrence, gateBias, qkv, wo, gate, sinks, expertBiases } = layer;
   const inner = latent ? latentVectors(latent) : qkNorm ? [qkNorm.q, qkNorm.k] : [];
   const { conv, delta } = recurrence ?? {};
   const own = [...(conv ? [conv] : []), ...(delta ? [delta.aLog, delta.dtBias, delta.norm] : [])];
   const norms = [attnNorm, ffnNorm, ...inner, ...own];
-  return [...norms, ...(gateBias ? [gateBias] : []), ...biasesOf([...qkv, wo, ...(gate ? [gate] : [])])];
+  const added = [...(expertBiases ? [expertBiases.up, expertBiases.down] : []), ...(sinks ? [sinks] : [])];
+  return [...norms, ...added, ...(gateBias ? [gateBias] : []), ...biasesOf([...qkv, wo, ...(gate ? [gate] : [])])];
 };
 
 const biasesOf = (matrices: readonly MatrixSource[]) => matrices.flatMap(({ bias }) => bias ?? []);
@@ -61,11 +63,14 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
     const others = (ffn ? expert(ffn) : 0) + (latent ? latentValues(latent) : 0) + (outGate ? values(outGate) : 0);
     return sum([...qkv, wo, ...gatesOf(layer), ...vectorsOf(layer)], values) + others;
   });
-  const all = sum(layers, (layer) => sum(layer.experts, expert));
-  const used = sum(layers, ({ experts: [first] }, i) => {
-    return first ? a.layers[i]!.experts!.perToken * expert(first) : 0;
+  const unused = sum(layers, ({ experts: [first], expertBiases }, i) => {
+    if (!first) return 0;
+    const { count, perToken } = a.layers[i]!.experts!;
+    const biases = expertBiases ? (values(expertBiases.up) + values(expertBiases.down)) / count : 0;
+    return (count - perToken) * (expert(first) + biases);
   });
-  return { total: dense + own + all, active: dense + own + used };
+  const total = dense + own + sum(layers, (layer) => sum(layer.experts, expert));
+  return { total, active: total - unused };
 }
 
 /** Bytes of keys and values of one position over all layers. */

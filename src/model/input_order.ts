@@ -41,8 +41,9 @@ async function settleExpert(expert: ExpertSource): Promise<ExpertSource> {
   const [[w1, w3], w2] = await Promise.all([together([expert.w1, expert.w3]), expert.w2.settle?.() ?? expert.w2]);
   const { order } = w2;
   if (w1 === expert.w1 && w3 === expert.w3 && w2 === expert.w2) return expert;
-  if (!order) return { ...expert, w1: w1!, w3: w3!, w2 };
-  return { ...expert, w1: moveRows(w1!, order), w3: moveRows(w3!, order), w2: moveColumns(w2, order) };
+  const { w13, ...apart } = expert;
+  if (!order) return { ...apart, w1: w1!, w3: w3!, w2 };
+  return { ...apart, w1: moveRows(w1!, order), w3: moveRows(w3!, order), w2: moveColumns(w2, order) };
 }
 
 /** Matrices of the same inputs, which have one order. */

@@ -15,6 +15,7 @@ import {
   type Take,
 } from "./family.ts";
 import { takeLatent } from "./mla.ts";
+import { stackedExperts } from "./stacked.ts";
 
 /**
  * The tensors with the same names in most families: all except a layer's router and experts, which
@@ -136,13 +137,7 @@ export function routedExperts(
       w3: take.matrix(name(e, up), F, D),
       w2: take.matrix(name(e, down), D, F),
     }));
-  take.matrix(fused[0], E, 2 * F, D);
-  take.matrix(fused[1], E, D, F);
-  return Array.from({ length: E }, (_, e) => ({
-    w1: take.rows(fused[0], e * 2 * F, F),
-    w3: take.rows(fused[0], (e * 2 + 1) * F, F),
-    w2: take.rows(fused[1], e * D, D),
-  }));
+  return stackedExperts(take, ...fused, { E, F, D });
 }
 
 /** Matrices of equal width (or one alone), stacked by rows and read as one. */
@@ -202,35 +197,5 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
         return (await part.readPlanes?.(format, from, rows, own)) ?? false;
       });
     },
-  };
-}
-
-/** Rows `side`, `side` + 2, ... of a matrix: the gates or the ups of one that has them in turn. */
-export function everyOther(whole: MatrixSource, side: 0 | 1): MatrixSource {
-  const { name, rows, cols, format } = whole;
-  /** Every other row of `from` to `to`, whose rows are as long. */
-  const pick = <T extends Float32Array | Uint8Array>(from: T, to: T, count: number): void => {
-    const width = to.length / count;
-    for (let r = 0; r < count; r++)
-      to.set(from.subarray((2 * r + side) * width, (2 * r + side + 1) * width), r * width);
-  };
-  return {
-    name,
-    rows: rows / 2,
-    cols,
-    ...(format && { format }),
-    async readRows(first, count, into) {
-      const both = new Float32Array(2 * count * cols);
-      await whole.readRows(2 * first, 2 * count, both);
-      pick(both, into, count);
-    },
-    ...(whole.readPlanes && {
-      async readPlanes(wanted, first, count, planes) {
-        const both = planes.map(({ length }) => new Uint8Array(2 * length));
-        if (!(await whole.readPlanes!(wanted, 2 * first, 2 * count, both))) return false;
-        for (const [p, plane] of planes.entries()) pick(both[p]!, plane, count);
-        return true;
-      },
-    }),
   };
 }

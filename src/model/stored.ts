@@ -23,12 +23,13 @@ import {
   type RecurrenceSources,
 } from "./family.ts";
 import { expertShape, type FormatPlan, ffnFormats, formatsText, qkvFormats, runsOf } from "./formats.ts";
-import { expertOrders, inReadOrder, orderIn, readOrders } from "./input_order.ts";
+import { expertOrders, orderIn } from "./input_order.ts";
 import { convChannels, type Recurrence } from "./recurrence_shape.ts";
 import { concatRows } from "./sources.ts";
 import type { StoredFormats, StoredLayer } from "./stored_formats.ts";
 import { latentFormats, latentFromStored, storedLatent } from "./stored_latent.ts";
 import { EMBED, HEAD, HEAD_BIAS, HEAD_ORDER, layerNames, NORM } from "./stored_names.ts";
+import { inOrder, type Orders, storedOrders } from "./stored_orders.ts";
 
 /** A tensor to write, and its sources. */
 export type StoredTensor = { readonly name: string; readonly shape: readonly number[] } & (
@@ -83,7 +84,7 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
   const bias = (name: string, { bias }: MatrixSource): StoredTensor[] => (bias ? [vector(name, bias)] : []);
   const layers = sources.layers.map((layer, i) => {
     const names = layerNames(i);
-    const { gate, gateBias, qkNorm, experts, ffn, qkv, wo, outGate, recurrence } = layer;
+    const { gate, gateBias, qkNorm, experts, expertBiases, ffn, qkv, wo, sinks, outGate, recurrence } = layer;
     const { q, k, v, o, up, down, ffnUp, ffnDown, ...formats } = stored.layer(i);
     const { conv, delta } = recurrence ?? {};
     const of = ({ w1 }: ExpertSource, up: Format | undefined, down: Format | undefined): ExpertShape => {
@@ -116,6 +117,10 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
       vector(names.ffnNorm, layer.ffnNorm),
       ...(qkNorm ? [vector(names.qNorm, qkNorm.q), vector(names.kNorm, qkNorm.k)] : []),
       ...(gateBias ? [vector(names.gateBias, gateBias)] : []),
+      ...(expertBiases
+        ? [vector(names.expertUpBias, expertBiases.up), vector(names.expertDownBias, expertBiases.down)]
+        : []),
+      ...(sinks ? [vector(names.sinks, sinks)] : []),
     ];
   });
   const outer = [packed(EMBED, sources.embed, stored.embed), vector(NORM, sources.norm)];
@@ -142,18 +147,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
   };
   const withBias = (matrix: MatrixSource, of: Biased, name: string): MatrixSource =>
     a.biases?.includes(of) ? biased(matrix, take.matrix(name, matrix.rows)) : matrix;
-  /** Reads `count` orders of `cols` inputs, once; null: they come as they are. */
-  const ordersOf = (name: string, count: number, cols: number): Orders => {
-    if (!take.has(name)) return null;
-    const stored = take.bytes(name, 4 * count * cols);
-    let lists: Promise<Uint32Array> | null = null;
-    return async (i) => {
-      lists ??= readOrders(name, stored, cols);
-      return (await lists).subarray(i * cols, (i + 1) * cols);
-    };
-  };
-  const inOrder = (matrix: MatrixSource, orders: Orders, i = 0): MatrixSource =>
-    orders ? inReadOrder(matrix, () => orders(i)) : matrix;
+  const ordersOf = (name: string, count: number, cols: number): Orders => storedOrders(take, name, count, cols);
   return {
     embed: packed(EMBED, V, D, stored.embed),
     norm: take.matrix(NORM, D),
@@ -161,7 +155,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
       ? null
       : inOrder(withBias(packed(HEAD, V, D, stored.head), "head", HEAD_BIAS), ordersOf(HEAD_ORDER, 1, D)),
     layers: a.layers.map((layer, i): LayerSources => {
-      const { attention, latent, recurrence, gated, qkNorm, experts, dense, shared } = layer;
+      const { attention, latent, recurrence, gated, qkNorm, sinks, experts, dense, shared } = layer;
       const names = layerNames(i);
       const { q, k, v, o, ...formats } = stored.layer(i);
       /** A record of an expert of these sizes, whose inputs may have an order of their own. */
@@ -205,6 +199,14 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
         ffnNorm: take.matrix(names.ffnNorm, D),
         gate: experts && withBias(take.matrix(names.gate, experts.count, D), "gate", names.logitsBias),
         gateBias: experts?.biased ? take.matrix(names.gateBias, experts.count) : null,
+        ...(sinks && { sinks: take.matrix(names.sinks, attention!.heads) }),
+        ...(experts &&
+          a.biases?.includes("experts") && {
+            expertBiases: {
+              up: take.matrix(names.expertUpBias, experts.count * 2 * experts.intermediate),
+              down: take.matrix(names.expertDownBias, experts.count * D),
+            },
+          }),
         experts: Array.from({ length: experts?.count ?? 0 }, (_, e) =>
           record(names.record(e), experts!.intermediate, ["up", "down"], orders, e),
         ),
@@ -231,9 +233,6 @@ function storedRecurrence(
   const norm = take.matrix(names.delta("norm"), valueDim);
   return { conv, delta: { gates, aLog: aLog!, dtBias: dtBias!, norm } };
 }
-
-/** Reads one of a tensor's orders; null: there are none. */
-type Orders = ((i: number) => Promise<Uint32Array>) | null;
 
 function missing(layer: number, role: string): never {
   throw new WeightsError(

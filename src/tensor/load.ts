@@ -58,14 +58,14 @@ export function expertPanels(
   up: Format,
   down: Format,
 ): { readonly up: PanelSource; readonly down: PanelSource } {
-  const { w1, w3, w2 } = source;
+  const { w1, w3, w2, w13 } = source;
   const record = source.record?.up === up && source.record.down === down ? source.record : null;
   const layout = recordLayout({ hidden: w1.cols, intermediate: w1.rows, up, down });
   return {
     up: {
       layout: layout.up,
       rows: 2 * w1.rows,
-      alternate: [w1, w3],
+      alternate: w13 ? [w13] : [w1, w3],
       stored: record && storedPart(record, layout.up, 0),
     },
     down: {

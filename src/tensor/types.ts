@@ -101,6 +101,8 @@ export interface ExpertSource {
   readonly w1: MatrixSource; // gate [F, D]
   readonly w3: MatrixSource; // up   [F, D]
   readonly w2: MatrixSource; // down [D, F]
+  /** [2F, D], rows of w1 and w3 in turn, where they lie so: read in their place. */
+  readonly w13?: MatrixSource;
   /** The bytes of an expert that is stored as a record. */
   readonly record?: StoredRecord;
 }

@@ -88,12 +88,13 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       { weights: "q4", temperature: 0, tune: false, qkv: ["q4", "q8", "f16"] },
       { weights: "q4", temperature: 0, tune: false, turn: "normed" },
       { weights: "q4", temperature: 0, tune: false, turn: "half rotated" },
-      { weights: "f32", temperature: 0, tune: false, file: "k2-Q4_K_M.gguf" },
-      { weights: "f32", temperature: 0, tune: true, file: "tales-Q4_K_M.gguf" },
+      { weights: "f32", temperature: 0, tune: false, file: "gguf/k2-Q4_K_M.gguf" },
+      { weights: "f32", temperature: 0, tune: false, file: "families/gpt_oss-a" },
+      { weights: "f32", temperature: 0, tune: true, file: "gguf/tales-Q4_K_M.gguf" },
     ];
     for (const { weights, temperature, tune, qkv, file, turn } of cases) {
-      const there = file === undefined ? null : inShared(`fixtures/gguf/${file}`);
-      const left = there?.skip ?? (weights === "q4" || file?.startsWith("k2") ? null : leftToCi);
+      const there = file === undefined ? null : inShared(`fixtures/${file}`);
+      const left = there?.skip ?? (weights === "q4" || file?.includes("k2") ? null : leftToCi);
       const what =
         file ?? `models/tales in ${weights}${qkv ? `, ${qkv} for q, k and v,` : ""}${turn ? `, ${turn},` : ""}`;
       it.skipIf(left)(titled(`${what} at temperature ${temperature}, tuned ${tune}`, left), async () => {

@@ -27,10 +27,14 @@ interface Case {
 
 const inFamilies = (name: string) => ({ name, ...inShared(`fixtures/families/${name}`) });
 const BIASED = { name: "qwen3_moe-biased", path: inRepo("test/fixtures/qwen3_moe-biased"), skip: null };
-const FOLDERS = [
+/** Those whose tensors transformers v5 names otherwise. */
+const APART = [
   BIASED,
   ...["qwen3_moe-a", "olmoe-a", "minimax_m2-a", "glm4_moe-a", "qwen2_moe-a", "ernie4_5_moe-a"].map(inFamilies),
 ];
+/** With experts in MXFP4 blocks as published, and those numbers as transformers unpacks them. */
+const [BLOCKS, PLAIN] = ["gpt_oss-a", "gpt_oss-a-bf16"].map(inFamilies);
+const FOLDERS = [...APART, BLOCKS!];
 /** With latent attention. */
 const LATENT = ["deepseek_v2-a", "deepseek_v3-a", "glm4_moe_lite-a"].map(inFamilies);
 /** With states: hybrids.test.ts has their logits. */
@@ -133,6 +137,7 @@ const devices = backends.filter(({ name }) => name !== "cpu");
 
 describe.each([
   ...[...FOLDERS, ...LATENT, ...SCALED, FOUR_BITS!].map((folder) => ({ ...folder, ways: [...paths, ...devices] })),
+  { ...PLAIN!, ways: [paths[0]!] },
   { ...FLOAT8!, ways: [paths[0]!, ...devices] },
   { ...MORE!, ways: [paths[0]!] },
 ])("$name", ({ path, skip, ways }) => {
@@ -184,6 +189,29 @@ describe.each([...FOLDERS, ...LATENT, ...HYBRIDS])("$name", ({ path, skip }) => 
     }
   });
 
+  it.skipIf(skip)(titled("is packed by hotset quantize, bit for bit what it is without", skip), async () => {
+    const [{ prompt_ids }] = casesOf(path).slice(1) as [Case];
+    // Blocks of four bits are kept where no format is asked for.
+    for (const weights of path === BLOCKS!.path ? (["f32", "auto"] as const) : (["f32", "q8"] as const)) {
+      const to = join(temporary(), "packed");
+      await quantize(path, to, { ...(weights !== "auto" && { weights }), threads: 1 });
+      const logits: Float32Array[] = [];
+      for (const folder of [path, to]) {
+        const model = await open(folder, { backend: "cpu", weights, threads: 1, context: 64 });
+        logits.push(await model.logits(prompt_ids));
+        await model.close();
+      }
+      expect(logits[1]).toEqual(logits[0]);
+      const report = await inspect(to);
+      expect(report).toMatchObject({
+        problem: null,
+        architecture: { config: { stored: weights === "auto" ? "bf16 (with mxfp4)" : weights } },
+      });
+    }
+  });
+});
+
+describe.each([...APART, ...LATENT, ...HYBRIDS])("$name", ({ path, skip }) => {
   it.skipIf(skip)(titled("is read in the fused layout, bit for bit", skip), async () => {
     const [{ prompt_ids }] = casesOf(path).slice(1) as [Case];
     const run = async (folder: string) => {
@@ -194,24 +222,9 @@ describe.each([...FOLDERS, ...LATENT, ...HYBRIDS])("$name", ({ path, skip }) => 
     };
     expect(await run(await fused(path))).toEqual(await run(path));
   });
+});
 
-  it.skipIf(skip)(titled("is packed by hotset quantize, bit for bit what it is without", skip), async () => {
-    const [{ prompt_ids }] = casesOf(path).slice(1) as [Case];
-    for (const weights of ["f32", "q8"] as const) {
-      const to = join(temporary(), "packed");
-      await quantize(path, to, { weights, threads: 1 });
-      const logits: Float32Array[] = [];
-      for (const folder of [path, to]) {
-        const model = await open(folder, { backend: "cpu", weights, threads: 1, context: 64 });
-        logits.push(await model.logits(prompt_ids));
-        await model.close();
-      }
-      expect(logits[1]).toEqual(logits[0]);
-      const report = await inspect(to);
-      expect(report).toMatchObject({ problem: null, architecture: { config: { stored: weights } } });
-    }
-  });
-
+describe.each([...FOLDERS, ...LATENT, ...HYBRIDS, PLAIN!])("$name", ({ path, skip }) => {
   it.skipIf(skip)(titled("is reported by hotset inspect", skip), async () => {
     const report = await inspect(path);
     if (report.kind !== "folder") throw new Error("not a folder");

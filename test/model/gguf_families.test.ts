@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import type { WeightSource } from "../../src/tensor/types.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { cpuOps } from "../support/cpu.ts";
@@ -13,6 +14,7 @@ import { readExpected, worst } from "../support/expected.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
 import { type Given, ggufFile, type MadeTensor } from "../weights/gguf/make_gguf.ts";
+import { gptOssTensors } from "../weights/gguf/make_gpt_oss.ts";
 import { convert, type Weights } from "../weights/gguf/make_model.ts";
 
 type Config = Readonly<Record<string, number>> & { readonly rope_scaling?: Readonly<Record<string, number>> };
@@ -59,10 +61,10 @@ function llama3Factors(c: Config): MadeTensor {
   return { name: "rope_freqs.weight", type: 0, dims: [factors.length], data: new Uint8Array(factors.buffer) };
 }
 
-const yarn = (c: Config): Keys => ({
-  "llama.rope.scaling.type": ["string", "yarn"],
-  "llama.rope.scaling.factor": ["f32", c.rope_scaling!.factor!],
-  "llama.rope.scaling.original_context_length": ["u32", c.rope_scaling!.original_max_position_embeddings!],
+const yarn = (a: string, c: Config): Keys => ({
+  [`${a}.rope.scaling.type`]: ["string", "yarn"],
+  [`${a}.rope.scaling.factor`]: ["f32", c.rope_scaling!.factor!],
+  [`${a}.rope.scaling.original_context_length`]: ["u32", c.rope_scaling!.original_max_position_embeddings!],
 });
 
 const qwen3 = (c: Config): Keys => ({ "qwen3moe.expert_feed_forward_length": ["u32", c.moe_intermediate_size!] });
@@ -129,6 +131,8 @@ interface Case {
   readonly split?: true;
   /** Names that it has otherwise than most. */
   readonly renamed?: Readonly<Record<string, string>>;
+  /** All tensors, of an architecture whose layers are not the usual ones. */
+  readonly make?: (source: WeightSource) => Promise<MadeTensor[]>;
 }
 const cases: readonly Case[] = [
   {
@@ -200,17 +204,31 @@ const cases: readonly Case[] = [
       "llama.rope.scaling.factor": ["f32", c.rope_scaling!.factor!],
     }),
   },
-  { folder: "mixtral-yarn-a", architecture: "llama", keys: yarn },
+  { folder: "mixtral-yarn-a", architecture: "llama", keys: (c) => yarn("llama", c) },
+  {
+    folder: "gpt_oss-a",
+    architecture: "gpt-oss",
+    keys: (c) => ({
+      ...yarn("gpt-oss", c),
+      "gpt-oss.attention.sliding_window": ["u32", c.sliding_window!],
+      "gpt-oss.expert_feed_forward_length": ["u32", c.intermediate_size!],
+    }),
+    make: gptOssTensors,
+  },
   { folder: "mixtral-llama3-a", architecture: "llama", keys: () => ({}), tensors: (c) => [llama3Factors(c)] },
 ];
 
 /** The folder's checkpoint as a GGUF file of F32. */
-async function converted(
-  path: string,
-  { architecture, keys, tensors, split, renamed = {} }: Case,
-): Promise<Uint8Array> {
+async function converted(path: string, given: Case): Promise<Uint8Array> {
+  const { architecture, keys, tensors, make, split, renamed = {} } = given;
   const { source, config, close } = await openFolder(await nodeFiles(path));
   const c = config as Config;
+  const all = Object.entries({ ...common(architecture, c), ...keys(c) });
+  if (make) {
+    const made = await make(source);
+    await close();
+    return ggufFile({ keys: all, tensors: made });
+  }
   const weights = new Map<string, Weights>();
   for (const name of source.names()) {
     const matrix = source.matrix(name);
@@ -231,7 +249,7 @@ async function converted(
   // The converter leaves layers that predict several tokens away, or says how many there are.
   const written = made.filter(({ name }) => !name.includes(".nextn.") || own[`${architecture}.nextn_predict_layers`]);
   return ggufFile({
-    keys: Object.entries({ ...common(architecture, c), ...own }),
+    keys: all,
     tensors: [...written, ...(tensors?.(c) ?? [])],
   });
 }

@@ -1,7 +1,7 @@
 // MXFP4 of gpt-oss against the same numbers dequantized by transformers, which lie transposed.
 
 import { expect, it } from "vitest";
-import { everyOther } from "../../src/model/sources.ts";
+import { everyOther } from "../../src/model/stacked.ts";
 import { openFolder } from "../../src/weights/folder.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { inShared, titled } from "../support/fixtures.ts";

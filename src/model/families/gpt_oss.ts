@@ -4,11 +4,13 @@
 // Semantics and defaults are those of transformers' modeling_gpt_oss.py.
 
 import { SOFTMAX } from "../../tensor/route_rule.ts";
+import type { ExpertSource } from "../../tensor/types.ts";
 import { takeProduct } from "../bias.ts";
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
-import type { Family, LayerArchitecture } from "../family.ts";
+import type { Family, LayerArchitecture, LayerSources, Take } from "../family.ts";
 import { readRope } from "../rope.ts";
-import { everyOther, usualSources } from "../sources.ts";
+import { routedExperts, usualSources } from "../sources.ts";
+import { everyOther, inTurn, Transposed } from "../stacked.ts";
 
 export const gptOss: Family = {
   types: ["gpt_oss"],
@@ -17,11 +19,13 @@ export const gptOss: Family = {
     c.only("attention_bias", [true]);
     const { depth, ...common } = commonFields(c);
     const intermediate = c.size("intermediate_size");
-    const shape = headFields(c, common.hidden);
-    const experts = expertFields(c, "num_local_experts", "num_experts");
+    const shape = headFields(c, common.hidden, 64);
+    const experts = expertFields(c, "num_local_experts", "num_experts", "experts_per_token");
     const window = c.size("sliding_window", { otherwise: 128 });
     const limit = c.positive("swiglu_limit", 7);
     const eps = c.positive("rms_norm_eps", 1e-5);
+    // transformers would scale by YaRN as it is published: rather than guess, ask for it.
+    if (!c.has("rope_scaling") && !c.has("rope_parameters")) c.fail("rope_scaling", "RoPE's scaling, as published");
     const rope = readRope(c, shape.headDim, 1.5e5);
     const kinds = c.raw("layer_types");
     const known = ["sliding_attention", "full_attention"];
@@ -33,35 +37,72 @@ export const gptOss: Family = {
       return {
         attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: own, rope },
         qkNorm: null,
+        sinks: true,
         // Softmax over the chosen logits: the same as over all, renormalised.
         experts: { ...experts, intermediate, activation: "swiglu_oai", limit, rule: SOFTMAX, biased: false },
         dense: null,
         shared: null,
       };
     });
-    return { ...common, ...closingFields(c), eps, biases: ["qkv", "o", "gate"], layers };
+    return { ...common, ...closingFields(c), eps, biases: ["qkv", "o", "gate", "experts"], layers };
   },
 
-  /** MXFP4 blocks, whose rows are gates and ups in turn. */
   sources(a, take) {
-    return usualSources(a, take, (p, { count: E, intermediate: F }) => {
-      const [D, of] = [a.hidden, `${p}mlp.experts.`];
-      const [both, down] = [`${of}gate_up_proj.weight`, `${of}down_proj.weight`];
-      take.matrix(both, E * 2 * F, D);
-      take.matrix(down, E * D, F);
-      return {
-        gate: takeProduct(a, take, "gate", `${p}mlp.router`, E, D),
-        sinks: take.matrix(`${p}self_attn.sinks`, a.layers[0]!.attention!.heads),
-        experts: Array.from({ length: E }, (_, e) => ({
-          w1: everyOther(take.rows(both, e * 2 * F, 2 * F), 0),
-          w3: everyOther(take.rows(both, e * 2 * F, 2 * F), 1),
-          w2: take.rows(down, e * D, D),
-        })),
-        expertBiases: {
-          up: take.matrix(`${of}gate_up_proj_bias`, E, 2 * F),
-          down: take.matrix(`${of}down_proj_bias`, E, D),
-        },
-      };
-    });
+    const transposed = new Transposed(take);
+    return usualSources(a, take, (p, { count: E, intermediate: F }) => ({
+      gate: takeProduct(a, take, "gate", `${p}mlp.router`, E, a.hidden),
+      sinks: take.matrix(`${p}self_attn.sinks`, a.layers[0]!.attention!.heads),
+      ...expertsOf(take, transposed, `${p}mlp.`, { E, F, D: a.hidden }),
+    }));
   },
 };
+
+/**
+ * A layer's experts and their biases, in one of three layouts: MXFP4 blocks as published, [E, 2F,
+ * D] with gates and ups in turn; those numbers dequantized by transformers, transposed: [E, D, 2F]
+ * and [E, F, D]; or GGUF's, a matrix each, whose biases are a tensor for each kind.
+ */
+function expertsOf(
+  take: Take,
+  transposed: Transposed,
+  prefix: string,
+  sizes: { readonly E: number; readonly F: number; readonly D: number },
+): Pick<LayerSources, "experts" | "expertBiases"> {
+  const { E, F, D } = sizes;
+  const of = `${prefix}experts.`;
+  const [both, down] = [`${of}gate_up_proj`, `${of}down_proj`];
+  const each = (expert: (e: number) => ExpertSource) => Array.from({ length: E }, (_, e) => expert(e));
+  if (take.has(`${of}0.gate_proj.weight`))
+    return {
+      experts: routedExperts(take, prefix, ["gate_proj", "up_proj", "down_proj"], sizes),
+      expertBiases: {
+        up: inTurn(take.matrix(`${of}gate_proj.bias`, E, F), take.matrix(`${of}up_proj.bias`, E, F)),
+        down: take.matrix(`${of}down_proj.bias`, E, D),
+      },
+    };
+  const expertBiases = { up: take.matrix(`${both}_bias`, E, 2 * F), down: take.matrix(`${down}_bias`, E, D) };
+  if (take.has(both)) {
+    take.matrix(both, E, D, 2 * F);
+    take.matrix(down, E, F, D);
+    const side = (e: number, ...sides: [number, number]) => transposed.matrix(both, e, [2 * F, D], sides);
+    const experts = each((e) => ({
+      w1: side(e, 0, 2),
+      w3: side(e, 1, 2),
+      w2: transposed.matrix(down, e, [D, F]),
+      w13: side(e, 0, 1),
+    }));
+    return { experts, expertBiases };
+  }
+  take.matrix(`${both}.weight`, E * 2 * F, D);
+  take.matrix(`${down}.weight`, E * D, F);
+  const experts = each((e) => {
+    const w13 = take.rows(`${both}.weight`, e * 2 * F, 2 * F);
+    return {
+      w1: everyOther(w13, 0),
+      w3: everyOther(w13, 1),
+      w2: take.rows(`${down}.weight`, e * D, D),
+      w13,
+    };
+  });
+  return { experts, expertBiases };
+}

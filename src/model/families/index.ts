@@ -11,6 +11,7 @@ import { deepseekV2 } from "./deepseek_v2.ts";
 import { deepseekV3, glm4MoeLite } from "./deepseek_v3.ts";
 import { ernie45Moe } from "./ernie4_5_moe.ts";
 import { glm4Moe } from "./glm4_moe.ts";
+import { gptOss } from "./gpt_oss.ts";
 import { lfm2Moe } from "./lfm2_moe.ts";
 import { minimaxM2 } from "./minimax_m2.ts";
 import { mixtral } from "./mixtral.ts";
@@ -32,6 +33,7 @@ const FAMILIES: readonly Family[] = [
   glm4MoeLite,
   qwen3Next,
   lfm2Moe,
+  gptOss,
 ];
 
 /** The supported values of model_type. */

@@ -36,10 +36,12 @@ export interface GgufArchitecture {
    */
   readonly permuted: boolean;
   /**
-   * The value of expert_gating_func that the family computes: 1 softmax, 2 sigmoid; null: config()
-   * says.
+   * The value of expert_gating_func that the family computes: 1 softmax, 2 sigmoid, 3 softmax of
+   * the chosen; null: config() says.
    */
-  readonly gating: 1 | 2 | null;
+  readonly gating: 1 | 2 | 3 | null;
+  /** Whether YaRN's ramp begins and ends between pairs; llama.cpp rounds it, the model does not. */
+  readonly exactRamp?: true;
   /** Whether a part of a head may turn. */
   readonly partialRope?: true;
   /** Whether keys and values are made of latents, and have sizes of their own. */
@@ -286,6 +288,31 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
         topk_group: Math.max(1, keys.count("expert_group_used_count")),
         routed_scaling_factor: keys.float("expert_weights_scale", 0) || 1,
         norm_topk_prob: normalizes(keys, false),
+      };
+    },
+  },
+  {
+    name: "gpt-oss",
+    moe: MLP,
+    permuted: false,
+    gating: 3,
+    exactRamp: true,
+    parts: {
+      "attn_sinks.weight": "self_attn.sinks",
+      "post_attention_norm.weight": "post_attention_layernorm.weight",
+      "ffn_gate_inp.weight": "mlp.router.weight",
+      "ffn_gate_inp.bias": "mlp.router.bias",
+      "ffn_gate_exps.bias": "mlp.experts.gate_proj.bias",
+      "ffn_up_exps.bias": "mlp.experts.up_proj.bias",
+      "ffn_down_exps.bias": "mlp.experts.down_proj.bias",
+    },
+    config(keys, { experts }) {
+      keys.only("attention.sliding_window_pattern", [2]);
+      return {
+        model_type: "gpt_oss",
+        intermediate_size: keys.size("expert_feed_forward_length"),
+        num_local_experts: experts,
+        sliding_window: keys.size("attention.sliding_window"),
       };
     },
   },

@@ -163,7 +163,7 @@ function tokenId(metadata: Metadata, kind: string): number | null {
 
 /** `rope_scaling` of config.json, if there is any. */
 function ropeScaling(
-  { reads }: GgufArchitecture,
+  { reads, exactRamp }: GgufArchitecture,
   keys: Keys,
   context: number,
   factors: readonly number[] | null,
@@ -196,6 +196,7 @@ function ropeScaling(
       beta_fast: keys.float("rope.scaling.yarn_beta_fast", 32),
       beta_slow: keys.float("rope.scaling.yarn_beta_slow", 1),
       ...(mscale !== 0 && { mscale, mscale_all_dim: mscale }),
+      ...(exactRamp && { truncate: false }),
       ...(growth !== 1 && growth !== 0 && { attention_factor: growth * (0.1 * Math.log(Math.max(1, factor)) + 1) }),
     },
   };

@@ -8,6 +8,7 @@ import { FORMATS } from "../../../kernels/formats/index.ts";
 import { WeightsError } from "../../errors.ts";
 import { type Format, rowsOfPlanes } from "../../tensor/format.ts";
 import { HALF_TO_FLOAT, toHalf } from "../../tensor/half.ts";
+import type { Kept } from "../../tensor/kept.ts";
 import type { MatrixSource } from "../../tensor/types.ts";
 
 /** A matrix at the file's own bits, row after row. */
@@ -49,54 +50,11 @@ function formatOf({ size, cols, symmetric }: AffineShape): Format | null {
   return (symmetric && centered) || found.format;
 }
 
-interface Turned {
-  readonly levels: Promise<Levels>;
-  readonly bytes: number;
-  /** 1: the row was asked for. */
-  readonly asked: Uint8Array;
-  left: number;
-}
-
-/**
- * Matrices that were turned, the last used last, up to a number of bytes: each until all its rows
- * were asked for.
- */
-export class Kept {
-  readonly #limit: number;
-  readonly #all = new Map<string, Turned>();
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  /** The levels of a matrix, for rows [first, first + count) of it. */
-  get(shape: AffineShape, first: number, count: number, read: () => Promise<Levels>): Promise<Levels> {
-    const { name, rows, cols } = shape;
-    const known = this.#all.get(name);
-    const bytes = (rows * cols) / 2;
-    const found = known ?? { levels: read(), bytes, asked: new Uint8Array(rows), left: rows };
-    if (!known) found.levels.catch(() => this.#all.delete(name));
-    this.#all.delete(name);
-    for (let row = first; row < first + count; row++) found.left -= 1 - found.asked[row]!;
-    found.asked.fill(1, first, first + count);
-    if (found.left === 0) return found.levels;
-    let held = found.bytes;
-    for (const { bytes } of this.#all.values()) held += bytes;
-    for (const [oldest, { bytes }] of this.#all) {
-      if (held <= this.#limit) break;
-      this.#all.delete(oldest);
-      held -= bytes;
-    }
-    this.#all.set(name, found);
-    return found.levels;
-  }
-}
-
 /**
  * A matrix whose levels `read` gets: in planes with its columns sorted by group. As f32 if no
  * format has such groups.
  */
-export function affineMatrix(shape: AffineShape, kept: Kept, read: () => Promise<Levels>): MatrixSource {
+export function affineMatrix(shape: AffineShape, kept: Kept<Levels>, read: () => Promise<Levels>): MatrixSource {
   const { name, rows, cols, size, groups: index = null } = shape;
   const order = index && sortedColumns(index, Math.ceil(cols / size));
   const runs = index === null || isRuns(index, order!, size);
@@ -104,11 +62,12 @@ export function affineMatrix(shape: AffineShape, kept: Kept, read: () => Promise
   const moved = order?.some((column, i) => column !== i) ? order : null;
   const groupOf = runs ? null : index;
   const words = cols / 8;
+  const turned = { name, rows, bytes: (rows * cols) / 2 };
 
   async function levelsOf(first: number, count: number): Promise<Levels> {
     if (first < 0 || count < 0 || first + count > rows)
       throw new RangeError(`rows ${first} to ${first + count} of ${rows} of ${name}`);
-    return kept.get(shape, first, count, read);
+    return kept.get(turned, { first, count }, read);
   }
 
   return {
@@ -145,7 +104,7 @@ export function affineMatrix(shape: AffineShape, kept: Kept, read: () => Promise
 /** The same matrix, whose groups `index` reads: until then as f32. */
 export function affineInAnyOrder(
   shape: AffineShape,
-  kept: Kept,
+  kept: Kept<Levels>,
   read: () => Promise<Levels>,
   index: () => Promise<Int32Array>,
 ): MatrixSource {

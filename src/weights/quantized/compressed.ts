@@ -5,8 +5,9 @@
 // plus 8; weight_g_idx I32 [in], each input's group, where inputs were reordered; weight_shape [2].
 
 import { WeightsError } from "../../errors.ts";
+import type { Kept } from "../../tensor/kept.ts";
 import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";
-import { affineInAnyOrder, affineMatrix, type Kept, type Levels } from "./affine.ts";
+import { affineInAnyOrder, affineMatrix, type Levels } from "./affine.ts";
 import { orderWords } from "./nibbles.ts";
 import type { Packing, Parts } from "./packing.ts";
 import { bytesOf, expectTensor, groupsOf, integersOf, scalesOf } from "./tensors.ts";
@@ -67,7 +68,7 @@ function find(parts: Parts, { size, symmetric, anyOrder }: CompressedOptions): F
   };
 }
 
-function matrixOf(parts: Parts, kept: Kept, options: CompressedOptions): MatrixSource {
+function matrixOf(parts: Parts, kept: Kept<Levels>, options: CompressedOptions): MatrixSource {
   const { rows, cols, groups, packed, scales, zeros, index } = find(parts, options);
   const shape = { name: parts.name, rows, cols, size: Math.min(options.size, cols), symmetric: options.symmetric };
   const read = async (): Promise<Levels> => {

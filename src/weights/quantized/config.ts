@@ -12,7 +12,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** What is read, for messages. */
 const READ =
-  "hotset reads AWQ (gemm), GPTQ and AutoRound of 4 bits, compressed-tensors of 4 bits (pack-quantized) and FP8, FP8 in blocks, GGUF, and what `hotset quantize` writes";
+  "hotset reads AWQ (gemm), GPTQ and AutoRound of 4 bits, compressed-tensors of 4 bits (pack-quantized) and FP8, FP8 in blocks, gpt-oss's MXFP4, GGUF, and what `hotset quantize` writes";
 
 /** Fields of one object of config.json. */
 class Config {

@@ -44,11 +44,12 @@ function matrixOf(parts: Parts): MatrixSource {
         `${scales.where}: exponent ${own[bad]} of row ${first + Math.floor(bad / blocks)}: at most ${MOST_EXPONENT} is a finite scale; the file is damaged`,
       );
     const [width, each] = [codes.length / count, exponents.length / count];
+    turn(new Uint32Array(raw.buffer));
     codes.fill(0);
     exponents.fill(0);
     for (let r = 0; r < count; r++) {
       exponents.set(own.subarray(r * blocks, (r + 1) * blocks), r * each);
-      for (let i = 0; i < blocks * 16; i += 4) turn(raw, r * blocks * 16 + i, codes, r * width + i);
+      codes.set(raw.subarray(r * blocks * 16, (r + 1) * blocks * 16), r * width);
     }
   }
 
@@ -74,11 +75,16 @@ function matrixOf(parts: Parts): MatrixSource {
   };
 }
 
-/** Eight columns, in pairs of neighbours, to the order of kernels/formats/bits.ts. */
-function turn(from: Uint8Array, at: number, to: Uint8Array, there: number): void {
-  for (let half = 0; half < 2; half++) {
-    const [near, far] = [from[at + half]!, from[at + 2 + half]!];
-    to[there + 2 * half] = (near & 15) | (far << 4);
-    to[there + 2 * half + 1] = (near >>> 4) | (far & 0xf0);
+/** Words of eight columns, in pairs of neighbours, in the order of kernels/formats/bits.ts. */
+function turn(words: Uint32Array): void {
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    // Columns 0, 2, 4, 6 and 1, 3, 5, 7 as bytes; then the last two of each are in the high
+    // nibbles of the first two.
+    let even = word & 0x0f0f0f0f;
+    let odd = (word >>> 4) & 0x0f0f0f0f;
+    even |= even >>> 12;
+    odd |= odd >>> 12;
+    words[i] = (even & 255) | ((odd & 255) << 8) | ((even & 0xff00) << 8) | ((odd & 0xff00) << 16);
   }
 }

@@ -1,8 +1,9 @@
 // How a quantization method stores a matrix: which tensors stand for `x.weight`, and the matrix
 // that they make.
 
+import type { Kept } from "../../tensor/kept.ts";
 import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";
-import type { Kept } from "./affine.ts";
+import type { Levels } from "./affine.ts";
 
 /** The tensors of one matrix, by the endings of their names. */
 export interface Parts {
@@ -26,5 +27,5 @@ export interface Packing {
   /** [rows, cols]. @throws WeightsError for tensors that do not fit together */
   shape(parts: Parts): readonly [number, number];
   /** @throws WeightsError for tensors that do not fit together */
-  matrix(parts: Parts, kept: Kept): MatrixSource;
+  matrix(parts: Parts, kept: Kept<Levels>): MatrixSource;
 }

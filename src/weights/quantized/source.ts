@@ -3,8 +3,9 @@
 
 import { formatOf } from "../../../kernels/formats/index.ts";
 import { WeightsError } from "../../errors.ts";
+import { Kept } from "../../tensor/kept.ts";
 import type { MatrixSource, StoredTensor, WeightSource } from "../../tensor/types.ts";
-import { Kept } from "./affine.ts";
+import type { Levels } from "./affine.ts";
 import { packingOf } from "./config.ts";
 import type { Packing, Parts } from "./packing.ts";
 
@@ -33,7 +34,7 @@ export function quantizedSource(source: WeightSource, config: unknown, where: st
 function unpacking(source: WeightSource, packing: Packing): WeightSource {
   const { endings } = packing;
   const [mark] = endings;
-  const kept = new Kept(KEPT);
+  const kept = new Kept<Levels>(KEPT);
   const taken = new Set<string>();
 
   /** `x` of a quantized `x.weight`, or null. */

@@ -7,8 +7,9 @@
 // which hold z - 1 in the first version; scales [in / g, out]; g_idx I32 [in], each input's group.
 
 import { WeightsError } from "../../errors.ts";
+import type { Kept } from "../../tensor/kept.ts";
 import type { MatrixSource, StoredTensor } from "../../tensor/types.ts";
-import { affineInAnyOrder, affineMatrix, type Kept, type Levels } from "./affine.ts";
+import { affineInAnyOrder, affineMatrix, type Levels } from "./affine.ts";
 import { transposeAwq, transposeGptq } from "./nibbles.ts";
 import type { Packing, Parts } from "./packing.ts";
 import { bytesOf, expectTensor, groupsOf, integersOf, scalesOf } from "./tensors.ts";
@@ -81,7 +82,7 @@ function find(parts: Parts, { method, size, anyOrder }: WordsOptions): Found {
   };
 }
 
-function matrixOf(parts: Parts, kept: Kept, options: WordsOptions): MatrixSource {
+function matrixOf(parts: Parts, kept: Kept<Levels>, options: WordsOptions): MatrixSource {
   const { name } = parts;
   const found = find(parts, options);
   const { rows, cols, groups, qweight, index } = found;

@@ -31,6 +31,7 @@ const BIASED = { name: "qwen3_moe-biased", path: inRepo("test/fixtures/qwen3_moe
 const APART = [
   BIASED,
   ...["qwen3_moe-a", "olmoe-a", "minimax_m2-a", "glm4_moe-a", "qwen2_moe-a", "ernie4_5_moe-a"].map(inFamilies),
+  inFamilies("granitemoe-a"),
 ];
 /** With experts in MXFP4 blocks as published, and those numbers as transformers unpacks them. */
 const [BLOCKS, PLAIN] = ["gpt_oss-a", "gpt_oss-a-bf16"].map(inFamilies);
@@ -74,6 +75,13 @@ async function greedyOf(model: Model, prompt: readonly number[], count: number):
   return ids;
 }
 
+/** What is stacked in v4 already, with its names in v5. */
+const STACKED: readonly (readonly [v4: string, v5: string])[] = [
+  ["input_linear.weight", "experts.gate_up_proj"],
+  ["output_linear.weight", "experts.down_proj"],
+  ["router.layer.weight", "router.weight"],
+];
+
 /**
  * The folder with its experts in transformers v5's fused layout, F32, and names and config.json as
  * v5 writes them.
@@ -90,8 +98,11 @@ async function fused(path: string): Promise<string> {
   };
   const EXPERT = /^(.*\.experts\.)(\d+)\.(gate_proj|up_proj|down_proj|w1|w2|w3)\.weight$/;
   const ROLES: Readonly<Record<string, string>> = { w1: "gate", w3: "up", w2: "down" };
-  const renamed = (name: string) =>
-    name.replace(".block_sparse_moe.", ".mlp.").replace(".mlp.moe_statics.", ".mlp.gate.moe_statics.");
+  const renamed = (name: string) => {
+    const stacked = STACKED.find(([old]) => name.endsWith(old));
+    if (stacked) return name.replace(...stacked);
+    return name.replace(".block_sparse_moe.", ".mlp.").replace(".mlp.moe_statics.", ".mlp.gate.moe_statics.");
+  };
   const stacks = new Map<string, Map<number, Record<string, Float32Array>>>();
   for (const name of source.names()) {
     const [, prefix, e, matrix] = EXPERT.exec(name) ?? [];

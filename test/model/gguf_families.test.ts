@@ -15,7 +15,7 @@ import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
 import { type Given, ggufFile, type MadeTensor } from "../weights/gguf/make_gguf.ts";
 import { gptOssTensors } from "../weights/gguf/make_gpt_oss.ts";
-import { convert, type Weights } from "../weights/gguf/make_model.ts";
+import { type Checkpoint, convert, type Weights } from "../weights/gguf/make_model.ts";
 
 type Config = Readonly<Record<string, number>> & { readonly rope_scaling?: Readonly<Record<string, number>> };
 type Keys = Readonly<Record<string, Given>>;
@@ -120,6 +120,26 @@ const sigmoid = (c: Config): Keys => ({
   "deepseek2.expert_group_used_count": ["u32", c.topk_group!],
 });
 
+/** Granite's stacked experts as a matrix each. */
+function asMixtral(weights: Checkpoint): Checkpoint {
+  const renamed = new Map<string, Weights>();
+  for (const [name, weight] of weights) {
+    const [, of, linear] = /^(.+\.block_sparse_moe\.)(input|output)_linear\.weight$/.exec(name) ?? [];
+    const [E, rows, cols] = weight.shape as [number, number, number];
+    const matrices = linear === "input" ? ["w1", "w3"] : ["w2"];
+    const own = rows / matrices.length;
+    if (!of) renamed.set(name.replace("router.layer", "gate"), weight);
+    else
+      for (let e = 0; e < E; e++)
+        for (const [i, matrix] of matrices.entries()) {
+          const first = (e * rows + i * own) * cols;
+          const data = weight.data.subarray(first, first + own * cols);
+          renamed.set(`${of}experts.${e}.${matrix}.weight`, { shape: [own, cols], data });
+        }
+  }
+  return renamed;
+}
+
 interface Case {
   readonly folder: string;
   /** Whether it is in the repository. */
@@ -131,6 +151,8 @@ interface Case {
   readonly split?: true;
   /** Names that it has otherwise than most. */
   readonly renamed?: Readonly<Record<string, string>>;
+  /** The checkpoint with the names and the layout of Mixtral's. */
+  readonly rename?: (weights: Checkpoint) => Checkpoint;
   /** All tensors, of an architecture whose layers are not the usual ones. */
   readonly make?: (source: WeightSource) => Promise<MadeTensor[]>;
 }
@@ -215,12 +237,24 @@ const cases: readonly Case[] = [
     }),
     make: gptOssTensors,
   },
+  {
+    folder: "granitemoe-a",
+    architecture: "granitemoe",
+    keys: (c) => ({
+      "granitemoe.attention.scale": ["f32", c.attention_multiplier!],
+      "granitemoe.embedding_scale": ["f32", c.embedding_multiplier!],
+      "granitemoe.residual_scale": ["f32", c.residual_multiplier!],
+      "granitemoe.logit_scale": ["f32", c.logits_scaling!],
+      "granitemoe.rope.dimension_count": ["u32", c.hidden_size! / c.num_attention_heads!],
+    }),
+    rename: asMixtral,
+  },
   { folder: "mixtral-llama3-a", architecture: "llama", keys: () => ({}), tensors: (c) => [llama3Factors(c)] },
 ];
 
 /** The folder's checkpoint as a GGUF file of F32. */
 async function converted(path: string, given: Case): Promise<Uint8Array> {
-  const { architecture, keys, tensors, make, split, renamed = {} } = given;
+  const { architecture, keys, tensors, make, rename, split, renamed = {} } = given;
   const { source, config, close } = await openFolder(await nodeFiles(path));
   const c = config as Config;
   const all = Object.entries({ ...common(architecture, c), ...keys(c) });
@@ -239,9 +273,9 @@ async function converted(path: string, given: Case): Promise<Uint8Array> {
   await close();
   const sizes = { heads: c.num_attention_heads!, kvHeads: c.num_key_value_heads! };
   const { qk_nope_head_dim: nope, v_head_dim: value } = c;
-  const made = convert(weights, {
+  const made = convert(rename?.(weights) ?? weights, {
     ...sizes,
-    permute: architecture === "llama",
+    permute: architecture === "llama" || architecture === "granitemoe",
     ...(split && { split: { nope: nope!, value: value! } }),
     renamed,
   });

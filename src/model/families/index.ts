@@ -12,6 +12,7 @@ import { deepseekV3, glm4MoeLite } from "./deepseek_v3.ts";
 import { ernie45Moe } from "./ernie4_5_moe.ts";
 import { glm4Moe } from "./glm4_moe.ts";
 import { gptOss } from "./gpt_oss.ts";
+import { graniteMoe } from "./granitemoe.ts";
 import { lfm2Moe } from "./lfm2_moe.ts";
 import { minimaxM2 } from "./minimax_m2.ts";
 import { mixtral } from "./mixtral.ts";
@@ -34,6 +35,7 @@ const FAMILIES: readonly Family[] = [
   qwen3Next,
   lfm2Moe,
   gptOss,
+  graniteMoe,
 ];
 
 /** The supported values of model_type. */

@@ -316,4 +316,28 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
       };
     },
   },
+  {
+    name: "granitemoe",
+    moe: SPARSE,
+    permuted: true,
+    gating: 1,
+    parts: { "ffn_gate_inp.weight": "block_sparse_moe.router.layer.weight" },
+    reads: ["attention.scale", "embedding_scale", "residual_scale", "logit_scale"],
+    config(keys, { experts, headDim, biased }) {
+      keys.only("attention.sliding_window", [0]);
+      keys.only("expert_weights_norm", [true]);
+      keys.only("rope.scaling.finetuned", [true]); // false: no RoPE
+      return {
+        model_type: "granitemoe",
+        attention_bias: biased,
+        intermediate_size: keys.size("feed_forward_length"),
+        num_local_experts: experts,
+        // 0 and an absent key are what llama.cpp computes without them.
+        attention_multiplier: keys.float("attention.scale", 0) || 1 / Math.sqrt(headDim),
+        embedding_multiplier: keys.float("embedding_scale", 0) || 1,
+        residual_multiplier: keys.float("residual_scale", 0) || 1,
+        logits_scaling: keys.float("logit_scale", 0) || 1,
+      };
+    },
+  },
 ];

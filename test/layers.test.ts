@@ -236,6 +236,7 @@ const NAMES_A_FORMAT: Readonly<Record<string, string>> = {
   "src/model/mixes.ts": "the table of mixes",
   "src/backend/webgpu/webgpu.ts": "a format with int8 products, to ask which tiles the device has",
   "src/weights/quantized/mxfp4.ts": "gpt-oss's published blocks are read as the format's own",
+  "src/weights/synthetic_shapes.ts": "gpt-oss's experts are published in it",
   "src/wiring/measure.ts": "rates are measured with the format that offloaded models have",
 };
 

@@ -6,7 +6,7 @@
 // same price.
 
 import { RequestError, WeightsError } from "../errors.ts";
-import { type Format, GROUP, packRows, rowPlanes } from "../tensor/format.ts";
+import { type Format, GROUP, packRows, rowPlanes, unpackRows } from "../tensor/format.ts";
 import type { MatrixSource, WeightSource } from "../tensor/types.ts";
 import {
   SYNTHETIC_EXAMPLE,
@@ -123,6 +123,7 @@ class SyntheticMatrix implements MatrixSource {
   readonly name: string;
   readonly rows: number;
   readonly cols: number;
+  readonly format?: Format;
   readonly #tensor: SyntheticTensor;
   readonly #pools: Pools;
   readonly #firstRow: number;
@@ -134,6 +135,7 @@ class SyntheticMatrix implements MatrixSource {
     this.cols = tensor.shape.at(-1)!;
     const all = tensor.shape.length === 1 ? 1 : tensor.shape[0]!;
     this.rows = rows ?? all - firstRow;
+    if (tensor.format) this.format = tensor.format;
     this.#tensor = tensor;
     this.#pools = pools;
     this.#firstRow = firstRow;
@@ -148,30 +150,35 @@ class SyntheticMatrix implements MatrixSource {
 
   async readRows(first: number, count: number, into: Float32Array): Promise<void> {
     this.#check(first, count);
-    const pool = this.#pools.floats(this.#tensor.std);
+    const { std, format } = this.#tensor;
+    const pool = format ? this.#pools.unpacked(format, std) : this.#pools.floats(std);
     for (let r = 0; r < count; r++) copyRun(pool, this.#cut(first + r) * GROUP, into, r * this.cols, this.cols);
     if (this.#tensor.mean !== 0) for (let i = 0; i < count * this.cols; i++) into[i]! += this.#tensor.mean;
   }
 
   async readPlanes(format: Format, first: number, count: number, planes: readonly Uint8Array[]): Promise<boolean> {
-    if (format.group !== GROUP || !format.pack) return false;
+    if (this.format ? format !== this.format : format.group !== GROUP || !format.pack) return false;
     // A row that ends within a group is padded with zeros, which the pool's groups are not.
-    if (this.cols % GROUP !== 0 || this.#tensor.mean !== 0) return false;
+    if (this.cols % format.group !== 0 || this.#tensor.mean !== 0) return false;
     this.#check(first, count);
     const pool = this.#pools.packed(format, this.#tensor.std);
     for (let r = 0; r < count; r++) {
       const cut = this.#cut(first + r);
       for (const [p, { bytes }] of format.planes.entries()) {
-        const rowBytes = (this.cols / GROUP) * bytes;
-        copyRun(pool[p]!, cut * bytes, planes[p]!, r * rowBytes, rowBytes);
+        const rowBytes = (this.cols / format.group) * bytes;
+        copyRun(pool[p]!, ((cut * GROUP) / format.group) * bytes, planes[p]!, r * rowBytes, rowBytes);
       }
     }
     return true;
   }
 
-  /** Where in the pool, in groups of 32, row `row` of this matrix starts. */
+  /**
+   * Where in the pool, in groups of 32, row `row` of this matrix starts: a multiple of its format's
+   * groups.
+   */
   #cut(row: number): number {
-    return (this.#base + Math.imul(this.#firstRow + row, this.#stride)) & (CUTS - 1);
+    const cut = (this.#base + Math.imul(this.#firstRow + row, this.#stride)) & (CUTS - 1);
+    return this.format ? cut - (cut % (this.format.group / GROUP)) : cut;
   }
 
   #check(first: number, count: number): void {
@@ -197,6 +204,7 @@ function copyRun<T extends Float32Array | Uint8Array>(ring: T, start: number, in
 class Pools {
   readonly #seed: number;
   readonly #scaled = new Map<number, Float32Array>();
+  readonly #unpackedPools = new Map<string, Float32Array>();
   readonly #packedPools = new Map<string, readonly Uint8Array[]>();
 
   constructor(seed: number) {
@@ -212,7 +220,19 @@ class Pools {
     return pool;
   }
 
-  /** The pool's planes: CUTS groups. */
+  /** The values of the packed pool, for matrices that lie in the format. */
+  unpacked(format: Format, std: number): Float32Array {
+    const key = `${format.name} ${std}`;
+    let pool = this.#unpackedPools.get(key);
+    if (pool === undefined) {
+      pool = new Float32Array(POOL);
+      unpackRows(format, this.packed(format, std), 1, POOL, pool);
+      this.#unpackedPools.set(key, pool);
+    }
+    return pool;
+  }
+
+  /** The pool's planes, of POOL weights. */
   packed(format: Format, std: number): readonly Uint8Array[] {
     const key = `${format.name} ${std}`;
     let pool = this.#packedPools.get(key);

@@ -1,5 +1,8 @@
 // The models that a synthetic URL can name, and the tensors that each has.
 
+import { FORMATS } from "../../kernels/formats/index.ts";
+import type { Format } from "../tensor/format.ts";
+
 /** A config.json of transformers v4. */
 export type SyntheticConfig = Readonly<Record<string, unknown>>;
 
@@ -9,14 +12,19 @@ export interface SyntheticModel {
   readonly names: SyntheticNames;
 }
 
-/** How a family names what not all families have or name alike. */
+/** What not all families have or name alike. */
 export interface SyntheticNames {
   /** What a layer's router and experts begin with. */
   readonly moe: "mlp." | "block_sparse_moe.";
-  /** An expert's gate, down and up. */
-  readonly matrices: readonly [gate: string, down: string, up: string];
+  /**
+   * An expert's gate, down and up; or all experts in two matrices of blocks of a format, as
+   * src/weights/quantized shows them: gate_up_proj, rows of gates and ups in turn, and down_proj.
+   */
+  readonly matrices: readonly [gate: string, down: string, up: string] | Format;
   /** RMS norms of q and k: of each head, of all heads together, or none. */
   readonly qkNorm: "head" | "whole" | null;
+  /** Whether attention has sinks, and all products but the head's have biases. */
+  readonly sinksAndBiases?: true;
 }
 
 const COMMON = { hidden_act: "silu", tie_word_embeddings: false, torch_dtype: "bfloat16" };
@@ -52,6 +60,34 @@ const QWEN3 = {
   bos_token_id: 151643,
   eos_token_id: 151645,
 };
+const GPT_OSS = {
+  ...COMMON,
+  architectures: ["GptOssForCausalLM"],
+  model_type: "gpt_oss",
+  hidden_size: 2880,
+  intermediate_size: 2880,
+  num_attention_heads: 64,
+  num_key_value_heads: 8,
+  head_dim: 64,
+  attention_bias: true,
+  num_experts_per_tok: 4,
+  sliding_window: 128,
+  swiglu_limit: 7,
+  rms_norm_eps: 1e-5,
+  rope_theta: 150000,
+  rope_scaling: {
+    rope_type: "yarn",
+    factor: 32,
+    beta_fast: 32,
+    beta_slow: 1,
+    original_max_position_embeddings: 4096,
+    truncate: false,
+  },
+  vocab_size: 201088,
+  max_position_embeddings: 131072,
+  eos_token_id: 200002,
+};
+const GPT_OSS_NAMES: SyntheticNames = { moe: "mlp.", matrices: FORMATS.mxfp4, qkNorm: null, sinksAndBiases: true };
 const MLP = { moe: "mlp.", matrices: ["gate_proj", "down_proj", "up_proj"] } as const;
 
 /** The model whose experts are measured where none is named, and what people call it. */
@@ -62,7 +98,7 @@ export const SYNTHETIC_EXAMPLE = "synthetic:mixtral-8x7b?layers=2&seed=1";
 
 /**
  * Name in the URL -> true shapes, as published with Mixtral 8x7B Instruct and 8x22B Instruct v0.1,
- * Qwen3-30B-A3B, Qwen3-235B-A22B, and OLMoE-1B-7B-0924.
+ * Qwen3-30B-A3B, Qwen3-235B-A22B, OLMoE-1B-7B-0924, and gpt-oss-20b and -120b.
  */
 export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
   "mixtral-8x7b": {
@@ -129,6 +165,14 @@ export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
       eos_token_id: 50279,
     },
   },
+  "gpt-oss-20b": {
+    names: GPT_OSS_NAMES,
+    config: { ...GPT_OSS, num_hidden_layers: 24, num_local_experts: 32 },
+  },
+  "gpt-oss-120b": {
+    names: GPT_OSS_NAMES,
+    config: { ...GPT_OSS, num_hidden_layers: 36, num_local_experts: 128 },
+  },
 };
 
 /**
@@ -139,6 +183,8 @@ export interface SyntheticTensor {
   readonly shape: readonly number[];
   readonly std: number;
   readonly mean: 0 | 1;
+  /** The format that the matrix is stored in; absent: none. */
+  readonly format?: Format;
 }
 
 /** Sizes that shapes are made of. */
@@ -157,64 +203,79 @@ export interface SyntheticSizes {
 const LAYER_TENSOR = /^model\.layers\.(0|[1-9]\d{0,5})\.(.+)$/;
 const EXPERT_TENSOR = /^experts\.(0|[1-9]\d{0,5})\.(\w+)\.weight$/;
 
+/** Every matrix has a standard deviation of 1/sqrt(inputs). */
+function matrix(rows: number, cols: number): SyntheticTensor {
+  return { shape: [rows, cols], std: 1 / Math.sqrt(cols), mean: 0 };
+}
+
+const norm = (size: number): SyntheticTensor => ({ shape: [size], std: 0.05, mean: 1 });
+const bias = (...shape: number[]): SyntheticTensor => ({ shape, std: 0.05, mean: 0 });
+
+/** The tensors of a layer by their names, without experts that are a tensor a matrix. */
+function partsOf(s: SyntheticSizes): Readonly<Record<string, SyntheticTensor>> {
+  const { hidden: D, intermediate: F, experts: E } = s;
+  const [q, kv] = [s.heads * s.headDim, s.kvHeads * s.headDim];
+  const { moe, matrices, qkNorm, sinksAndBiases: more } = s.names;
+  const product = (name: string, rows: number, cols: number) => ({
+    [`${name}.weight`]: matrix(rows, cols),
+    ...(more && { [`${name}.bias`]: bias(rows) }),
+  });
+  const of = `${moe}experts.`;
+  return {
+    "input_layernorm.weight": norm(D),
+    ...product("self_attn.q_proj", q, D),
+    ...product("self_attn.k_proj", kv, D),
+    ...product("self_attn.v_proj", kv, D),
+    ...product("self_attn.o_proj", D, q),
+    ...(more && { "self_attn.sinks": { shape: [s.heads], std: 1, mean: 0 } as const }),
+    ...(qkNorm && {
+      "self_attn.q_norm.weight": norm(qkNorm === "head" ? s.headDim : q),
+      "self_attn.k_norm.weight": norm(qkNorm === "head" ? s.headDim : kv),
+    }),
+    "post_attention_layernorm.weight": norm(D),
+    ...product(more ? `${moe}router` : `${moe}gate`, E, D),
+    ...("name" in matrices && {
+      [`${of}gate_up_proj.weight`]: { ...matrix(E * 2 * F, D), format: matrices },
+      [`${of}gate_up_proj_bias`]: bias(E, 2 * F),
+      [`${of}down_proj.weight`]: { ...matrix(E * D, F), format: matrices },
+      [`${of}down_proj_bias`]: bias(E, D),
+    }),
+  };
+}
+
 /**
- * The tensor of a name, or null where the model has none. Every matrix has a standard deviation of
- * 1/sqrt(inputs): what goes in normalised comes out normalised, so attention scores and router
- * logits are about standard normal. Each of a layer's two branches then adds at most about a
- * variance of 1 to the residual; the embedding's 2 L keeps tokens apart to the last layer, and with
- * them their routes. (The same ratio as GPT-2's initialisation, which instead divides the branches
- * by sqrt(2 L); weights that small would make f16 scales subnormal.)
+ * The tensor of a name, or null where the model has none. What goes into a matrix normalised comes
+ * out normalised, so attention scores and router logits are about standard normal. Each of a
+ * layer's two branches then adds at most about a variance of 1 to the residual; the embedding's 2 L
+ * keeps tokens apart to the last layer, and with them their routes. (The same ratio as GPT-2's
+ * initialisation, which instead divides the branches by sqrt(2 L); weights that small would make
+ * f16 scales subnormal.)
  */
 export function syntheticTensor(name: string, s: SyntheticSizes): SyntheticTensor | null {
-  const matrix = (rows: number, cols: number): SyntheticTensor => ({
-    shape: [rows, cols],
-    std: 1 / Math.sqrt(cols),
-    mean: 0,
-  });
-  const normOf = (size: number): SyntheticTensor => ({ shape: [size], std: 0.05, mean: 1 });
-  const norm = normOf(s.hidden);
-  const { moe, matrices, qkNorm } = s.names;
+  const { moe, matrices } = s.names;
   if (name === "model.embed_tokens.weight")
     return { shape: [s.vocab, s.hidden], std: Math.sqrt(2 * s.layers), mean: 0 };
   if (name === "lm_head.weight") return matrix(s.vocab, s.hidden);
-  if (name === "model.norm.weight") return norm;
+  if (name === "model.norm.weight") return norm(s.hidden);
   const [, layer, part] = LAYER_TENSOR.exec(name) ?? [];
   if (part === undefined || Number(layer) >= s.layers) return null;
-  switch (part) {
-    case "input_layernorm.weight":
-    case "post_attention_layernorm.weight":
-      return norm;
-    case "self_attn.q_proj.weight":
-      return matrix(s.heads * s.headDim, s.hidden);
-    case "self_attn.k_proj.weight":
-    case "self_attn.v_proj.weight":
-      return matrix(s.kvHeads * s.headDim, s.hidden);
-    case "self_attn.o_proj.weight":
-      return matrix(s.hidden, s.heads * s.headDim);
-    case "self_attn.q_norm.weight":
-      return qkNorm && normOf(qkNorm === "head" ? s.headDim : s.heads * s.headDim);
-    case "self_attn.k_norm.weight":
-      return qkNorm && normOf(qkNorm === "head" ? s.headDim : s.kvHeads * s.headDim);
+  if (!part.startsWith(`${moe}experts.`) || "name" in matrices) {
+    const parts = partsOf(s);
+    return Object.hasOwn(parts, part) ? parts[part]! : null;
   }
-  if (!part.startsWith(moe)) return null;
-  const own = part.slice(moe.length);
-  if (own === "gate.weight") return matrix(s.experts, s.hidden);
-  const [, expert, w] = EXPERT_TENSOR.exec(own) ?? [];
+  const [, expert, w] = EXPERT_TENSOR.exec(part.slice(moe.length)) ?? [];
   if (w === undefined || !matrices.includes(w) || Number(expert) >= s.experts) return null;
   return w === matrices[1] ? matrix(s.hidden, s.intermediate) : matrix(s.intermediate, s.hidden);
 }
 
 /** All tensor names, in the order of a checkpoint. */
 export function* syntheticNames(s: SyntheticSizes): Generator<string> {
-  const { moe, matrices, qkNorm } = s.names;
+  const { moe, matrices } = s.names;
   yield "model.embed_tokens.weight";
   for (let i = 0; i < s.layers; i++) {
     const p = `model.layers.${i}.`;
-    yield `${p}input_layernorm.weight`;
-    for (const part of ["q", "k", "v", "o"]) yield `${p}self_attn.${part}_proj.weight`;
-    if (qkNorm) for (const part of ["q", "k"]) yield `${p}self_attn.${part}_norm.weight`;
-    yield `${p}post_attention_layernorm.weight`;
-    yield `${p}${moe}gate.weight`;
+    for (const part of Object.keys(partsOf(s))) yield p + part;
+    if ("name" in matrices) continue;
     for (let e = 0; e < s.experts; e++) for (const w of matrices) yield `${p}${moe}experts.${e}.${w}.weight`;
   }
   yield "model.norm.weight";

@@ -5,7 +5,7 @@ import { RequestError } from "../../src/errors.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
 import { parametersOf } from "../../src/model/footprint.ts";
 import { concatRows } from "../../src/model/sources.ts";
-import { packRows, rowPlanes } from "../../src/tensor/format.ts";
+import { packRows, rowPlanes, unpackRows } from "../../src/tensor/format.ts";
 import type { MatrixSource } from "../../src/tensor/types.ts";
 import { isSynthetic, parseSynthetic } from "../../src/weights/synthetic.ts";
 
@@ -26,13 +26,16 @@ function same(a: ArrayBufferView, b: ArrayBufferView): boolean {
 
 describe("a synthetic URL", () => {
   // Parameter counts as published with the models ("46.7B", "12.9B active"; "141B", "39B active";
-  // "30.5B", "3.3B", which is 3.35; "235B", "22B"; "6.92B", "1.28B": rounded here to one decimal).
+  // "30.5B", "3.3B", which is 3.35; "235B", "22B"; "6.92B", "1.28B"; "20.91B", "3.61B" and
+  // "116.83B", "5.13B", which leave out the embedding's 0.58B: rounded here to one decimal).
   it.each([
     ["synthetic:mixtral-8x7b", 32, 31, 46.7, 12.9],
     ["synthetic:mixtral-8x22b", 56, 31, 140.6, 39.2],
     ["synthetic:qwen3-30b-a3b", 48, 393, 30.5, 3.4],
     ["synthetic:qwen3-235b-a22b", 94, 393, 235.1, 22.2],
     ["synthetic:olmoe-1b-7b", 16, 201, 6.9, 1.3],
+    ["synthetic:gpt-oss-20b", 24, 17, 20.9, 4.2],
+    ["synthetic:gpt-oss-120b", 36, 17, 116.8, 5.7],
   ])("%s has the model's true shapes", (url, layers, perLayer, total, active) => {
     const { config, source } = parseSynthetic(url);
     const c = readArchitecture(config, url);
@@ -151,6 +154,24 @@ describe("synthetic weights", () => {
     const want = rowPlanes(format, rows, matrix.cols);
     packRows(format, await read(matrix, 5, rows), rows, matrix.cols, want);
     expect(got.every((plane, p) => same(plane, want[p]!))).toBe(true);
+  });
+
+  it("of gpt-oss's experts lie in blocks of four bits, whose values rows have", async () => {
+    const { config, source } = parseSynthetic("synthetic:gpt-oss-20b?layers=1&num_local_experts=4");
+    const { layers } = bindSources(readArchitecture(config, "config.json"), source);
+    const { w1, w13, w2 } = layers[0]!.experts[3]!;
+    for (const matrix of [w13!, w2]) {
+      const { format, cols } = matrix;
+      const planes = rowPlanes(format!, 40, cols);
+      expect([format!.name, await matrix.readPlanes!(format!, 2840, 40, planes)]).toEqual(["mxfp4", true]);
+      const unpacked = new Float32Array(40 * cols);
+      unpackRows(format!, planes, 40, cols, unpacked);
+      expect(same(unpacked, await read(matrix, 2840, 40))).toBe(true);
+      expect(await matrix.readPlanes!(FORMATS.q8, 2840, 40, rowPlanes(FORMATS.q8, 40, cols))).toBe(false);
+      const spread = Math.sqrt((unpacked.reduce((sum, x) => sum + x * x, 0) / unpacked.length) * cols);
+      expect(Math.abs(spread - 1)).toBeLessThan(0.03);
+    }
+    expect(same(await read(w1, 7, 1), await read(w13!, 14, 1))).toBe(true);
   });
 
   it("are not packed where rows end within a group", async () => {

@@ -16,6 +16,7 @@ struct Params {
   dk: u32,
   stride: u32, // floats a row of qkv
   gate_stride: u32,
+  tiled: u32, // 1: value head h takes key head h mod Hk, else h / (Hv / Hk)
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -46,7 +47,8 @@ fn main(
     return;
   }
   let head = i % p.value_heads;
-  let q = t * p.stride + head / (p.value_heads / p.key_heads) * p.dk;
+  let key = select(head / (p.value_heads / p.key_heads), head % p.key_heads, p.tiled == 1);
+  let q = t * p.stride + key * p.dk;
   let b = gates[t * p.gate_stride + head];
   let a = gates[t * p.gate_stride + p.value_heads + head] + dt_bias[head];
   // ln(1 + exp(a)) without what overflows, or is lost beside 1.

@@ -130,6 +130,7 @@ export function deltaRule(
   Hv: u32,
   dk: u32,
   dv: u32,
+  tiled: u32,
   runs: usize,
   y: usize,
 ): void {
@@ -145,7 +146,8 @@ export function deltaRule(
     const rows = load<u32>(run, 4);
     const S = <usize>load<u32>(run, 8) + <usize>head * dk * stride;
     if (load<u32>(run, 12)) memory.fill(S, 0, <usize>dk * stride);
-    const q = qkv + first * rowBytes + <usize>(head / (Hv / Hk)) * dk * 4;
+    const keyHead = tiled ? head % Hk : head / (Hv / Hk);
+    const q = qkv + first * rowBytes + <usize>keyHead * dk * 4;
     const v = qkv + first * rowBytes + 2 * keys + <usize>head * stride;
     const f = factors + first * factorBytes + <usize>head * 16;
     const out = y + first * outBytes + <usize>head * stride;

@@ -7,7 +7,7 @@
 // sigmoid(b). Yang, Kautz, Hatamizadeh: Gated Delta Networks (arXiv 2412.06464), as in
 // transformers' torch_recurrent_gated_delta_rule().
 
-import type { DeltaShape } from "../src/tensor/delta_shape.ts";
+import { type DeltaShape, keyHeadOf } from "../src/tensor/delta_shape.ts";
 
 /** Values of deltaFactors() for each row and value head: q's scale, k's, beta, exp(g). */
 export const FACTORS = 4;
@@ -23,7 +23,7 @@ const EPS = 1e-6;
  * @param into [T, Hv, FACTORS]
  */
 export function deltaFactors(
-  { keyHeads, valueHeads, keyDim, valueDim }: DeltaShape,
+  shape: DeltaShape,
   qkv: Float32Array,
   gates: Float32Array,
   aLog: Float32Array,
@@ -32,17 +32,18 @@ export function deltaFactors(
   from: number,
   to: number,
 ): void {
+  const { keyHeads, valueHeads, keyDim, valueDim, tiled } = shape;
   const keys = keyHeads * keyDim;
   const width = 2 * keys + valueHeads * valueDim;
-  const each = valueHeads / keyHeads;
+  const back = (tiled ? keyHeads : 1) * FACTORS; // to the last head of the same key head
   for (let t = from; t < to; t++)
     for (let head = 0; head < valueHeads; head++) {
       const at = (t * valueHeads + head) * FACTORS;
-      const q = t * width + Math.floor(head / each) * keyDim;
-      if (head % each === 0) {
+      const q = t * width + keyHeadOf(shape, head) * keyDim;
+      if (tiled ? head < keyHeads : head % (valueHeads / keyHeads) === 0) {
         into[at] = 1 / (length(qkv, q, keyDim) * Math.sqrt(keyDim));
         into[at + 1] = 1 / length(qkv, q + keys, keyDim);
-      } else into.copyWithin(at, at - FACTORS, at - FACTORS + 2);
+      } else into.copyWithin(at, at - back, at - back + 2);
       const b = gates[t * 2 * valueHeads + head]!;
       const a = gates[(t * 2 + 1) * valueHeads + head]! + dtBias[head]!;
       into[at + 2] = 1 / (1 + Math.exp(-b));
@@ -57,17 +58,18 @@ export function deltaFactors(
  * @param into [T, Hv dv]
  */
 export function deltaRule(
-  { keyHeads, valueHeads, keyDim, valueDim }: DeltaShape,
+  shape: DeltaShape,
   qkv: Float32Array,
   factors: Float32Array,
   state: Float32Array,
   into: Float32Array,
   head: number,
 ): void {
+  const { keyHeads, valueHeads, keyDim, valueDim } = shape;
   const [keys, values] = [keyHeads * keyDim, valueHeads * valueDim];
   const width = 2 * keys + values;
   const own = state.subarray(head * keyDim * valueDim, (head + 1) * keyDim * valueDim);
-  const keyHead = Math.floor(head / (valueHeads / keyHeads));
+  const keyHead = keyHeadOf(shape, head);
   const delta = new Float64Array(valueDim);
   const answer = new Float64Array(valueDim);
   for (let t = 0; t < qkv.length / width; t++) {

@@ -18,6 +18,7 @@ struct Params {
   dv: u32,
   stride: u32, // floats a row of qkv
   y_stride: u32,
+  tiled: u32, // 1: value head h takes key head h mod Hk, else h / (Hv / Hk)
 }
 
 const COLUMNS = 16u;
@@ -52,7 +53,7 @@ fn main(
   let column = group_index(group, groups) % blocks * COLUMNS + c;
   let inside = column < p.dv;
   let run = runs[group.z];
-  let key = head / (p.value_heads / p.key_heads) * DK;
+  let key = select(head / (p.value_heads / p.key_heads), head % p.key_heads, p.tiled == 1) * DK;
   let keys = p.key_heads * DK;
   let own = (run.z * p.value_heads + head) * DK * p.dv + column;
   for (var i = slice; i < DK; i += SLICES) {

@@ -116,10 +116,10 @@ export function recurrentConformance(ops: () => Ops): void {
     });
 
     it.each([
-      { keyHeads: 2, valueHeads: 4, keyDim: 8, valueDim: 12 },
-      { keyHeads: 1, valueHeads: 3, keyDim: 37, valueDim: 21 },
-      { keyHeads: 1, valueHeads: 1, keyDim: 128, valueDim: 128 },
-    ])("the delta rule of $valueHeads heads of [$keyDim, $valueDim]", async (shape) => {
+      { keyHeads: 2, valueHeads: 4, keyDim: 8, valueDim: 12, tiled: false },
+      { keyHeads: 2, valueHeads: 6, keyDim: 37, valueDim: 21, tiled: true },
+      { keyHeads: 1, valueHeads: 1, keyDim: 128, valueDim: 128, tiled: false },
+    ])("the delta rule of $valueHeads heads of [$keyDim, $valueDim], tiled: $tiled", async (shape) => {
       const { keyHeads, valueHeads, keyDim, valueDim } = shape;
       const [values, width] = [valueHeads * valueDim, 2 * keyHeads * keyDim + valueHeads * valueDim];
       const [x, g] = [uniform(ROWS * width, 830, 2), uniform(ROWS * 2 * valueHeads, 840, 3)];

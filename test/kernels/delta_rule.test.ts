@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { conv } from "../../kernels/conv.ts";
 import { deltaFactors, deltaRule, FACTORS } from "../../kernels/delta_rule.ts";
 
-const SHAPE = { keyHeads: 1, valueHeads: 2, keyDim: 4, valueDim: 3 };
+const SHAPE = { keyHeads: 1, valueHeads: 2, keyDim: 4, valueDim: 3, tiled: false };
 const [T, C, TAPS, VALUES] = [5, 14, 4, 6];
 // biome-ignore format: numbers
 const X = Float32Array.of(

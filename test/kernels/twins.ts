@@ -205,7 +205,7 @@ const recurrence: Twin = {
   kernels: ["conv", "delta_factors", "delta_rule", "gated_norm", "gate"],
   format: FORMATS.f32,
   async run(ops) {
-    const [shape, taps] = [{ keyHeads: 1, valueHeads: 2, keyDim: 16, valueDim: 32 }, 3]; // 96 channels
+    const [shape, taps] = [{ keyHeads: 1, valueHeads: 2, keyDim: 16, valueDim: 32, tiled: false }, 3]; // 96 channels
     const [weights, w] = [await vector(ops, taps * D, 11), await vector(ops, 32, 14)];
     const delta = { ...shape, aLog: await vector(ops, 2, 12), dtBias: await vector(ops, 2, 13) };
     const [gates, z] = [await matrix(ops, 4, 15, FORMATS.f32), await matrix(ops, 64, 16, FORMATS.f32)];

@@ -33,7 +33,7 @@ export function deltaRule(
   gates: Numbers,
   aLog: Numbers,
   dtBias: Numbers,
-  { keyHeads, valueHeads, keyDim, valueDim }: DeltaShape,
+  { keyHeads, valueHeads, keyDim, valueDim, tiled }: DeltaShape,
 ): Float64Array {
   const width = 2 * keyHeads * keyDim + valueHeads * valueDim;
   const T = qkv.length / width;
@@ -45,7 +45,7 @@ export function deltaRule(
   };
   for (let h = 0; h < valueHeads; h++) {
     const S = Array.from({ length: keyDim }, () => new Float64Array(valueDim));
-    const own = Math.floor((h * keyHeads) / valueHeads);
+    const own = tiled ? h % keyHeads : Math.floor((h * keyHeads) / valueHeads);
     for (let t = 0; t < T; t++) {
       const row = qkv.subarray(t * width, (t + 1) * width);
       const q = unit(row.subarray(own * keyDim, (own + 1) * keyDim)).map((value) => value / Math.sqrt(keyDim));

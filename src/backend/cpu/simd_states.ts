@@ -156,7 +156,7 @@ export function simdRecurrent({ heaps, home, products, later, step, tensor }: Co
         const units = table.runs * valueHeads;
         const macs = (4 * keyDim * values * T) / units;
         const grain = Math.max(1, Math.ceil(products.grain.floatMacs / macs));
-        const args = [from, factors, keyHeads, valueHeads, keyDim, valueDim, table.at, to];
+        const args = [from, factors, keyHeads, valueHeads, keyDim, valueDim, Number(w.tiled), table.at, to];
         yield* products.slices.run("deltaRule", heap, units, grain, macs, args);
         products.copy(heap, to, home, y.at, 4 * T * values);
       });

@@ -81,7 +81,10 @@ function deltaFields(c: Fields): Delta {
   const keyDim = c.size("linear_key_head_dim", { otherwise: 128 });
   const valueDim = c.size("linear_value_head_dim", { otherwise: 128 });
   const taps = c.size("linear_conv_kernel_dim", { otherwise: 4, most: 64 });
-  return { kind: "delta", taps, shape: { keyHeads, valueHeads, keyDim, valueDim } };
+  // A GGUF file of Qwen3.5 has its value heads in another order.
+  c.only("linear_value_head_order", ["grouped", "tiled"]);
+  const tiled = c.raw("linear_value_head_order") === "tiled";
+  return { kind: "delta", taps, shape: { keyHeads, valueHeads, keyDim, valueDim, tiled } };
 }
 
 /** Each layer's kind: a list, or every full_attention_interval'th is full. */
@@ -117,22 +120,21 @@ function deltaSources(D: number, take: Take, p: string, recurrence: LayerArchite
   const { keyHeads, valueHeads, keyDim, valueDim } = shape;
   const [keys, values] = [keyHeads * keyDim, valueHeads * valueDim];
   const of = `${p}linear_attn.`;
-  const projections = take.has(`${of}in_proj_qkvz.weight`)
+  const { qkv, z } = take.has(`${of}in_proj_qkvz.weight`)
     ? byKeyHead(D, take, of, shape)
     : {
         qkv: take.matrix(`${of}in_proj_qkv.weight`, 2 * keys + values, D),
         z: take.matrix(`${of}in_proj_z.weight`, values, D),
-        gates: ["b", "a"].map((name) => take.matrix(`${of}in_proj_${name}.weight`, valueHeads, D)),
       };
   return {
-    qkv: [projections.qkv],
+    qkv: [qkv],
     qkNorm: null,
-    outGate: projections.z,
+    outGate: z,
     wo: take.matrix(`${of}out_proj.weight`, D, values),
     recurrence: {
       conv: transposed(take.matrix(`${of}conv1d.weight`, 2 * keys + values, 1, taps)),
       delta: {
-        gates: concatRows(`${of}in_proj_ba`, projections.gates),
+        gates: concatRows(`${of}in_proj_ba`, gatesOf(D, take, of, shape)),
         aLog: take.matrix(`${of}A_log`, valueHeads),
         dtBias: take.matrix(`${of}dt_bias`, valueHeads),
         norm: take.matrix(`${of}norm.weight`, valueDim),
@@ -141,20 +143,21 @@ function deltaSources(D: number, take: Take, p: string, recurrence: LayerArchite
   };
 }
 
-/**
- * Qwen3-Next's matrices: of each key head its q, k, v and z, and its b and a, one after the other.
- */
-function byKeyHead(D: number, take: Take, of: string, { keyHeads, valueHeads, keyDim, valueDim }: Delta["shape"]) {
+/** The rows of b, and of a; Qwen3-Next has both by key head in one matrix. */
+function gatesOf(D: number, take: Take, of: string, { keyHeads, valueHeads }: Delta["shape"]): MatrixSource[] {
+  if (!take.has(`${of}in_proj_ba.weight`))
+    return ["b", "a"].map((name) => take.matrix(`${of}in_proj_${name}.weight`, valueHeads, D));
+  const both = take.matrix(`${of}in_proj_ba.weight`, 2 * valueHeads, D);
   const each = valueHeads / keyHeads;
-  const values = each * valueDim;
+  return [0, each].map((first) => rowsOfGroups(both, 2 * each, first, each));
+}
+
+/** Qwen3-Next's other matrix: of each key head its q, k, v and z, one after the other. */
+function byKeyHead(D: number, take: Take, of: string, { keyHeads, valueHeads, keyDim, valueDim }: Delta["shape"]) {
+  const values = (valueHeads / keyHeads) * valueDim;
   const group = 2 * (keyDim + values);
   const whole = take.matrix(`${of}in_proj_qkvz.weight`, keyHeads * group, D);
-  const both = take.matrix(`${of}in_proj_ba.weight`, 2 * valueHeads, D);
   const part = (first: number, count: number): MatrixSource => rowsOfGroups(whole, group, first, count);
   const parts = [part(0, keyDim), part(keyDim, keyDim), part(2 * keyDim, values)];
-  return {
-    qkv: concatRows(whole.name, parts),
-    z: part(2 * keyDim + values, values),
-    gates: [0, each].map((first) => rowsOfGroups(both, 2 * each, first, each)),
-  };
+  return { qkv: concatRows(whole.name, parts), z: part(2 * keyDim + values, values) };
 }

@@ -1,75 +1,7 @@
 // The architectures of GGUF files that are read, under llama.cpp's names. A new one is an entry.
 
-import type { Keys } from "./keys.ts";
-
-/** How the model hub names a layer's router and experts. */
-export interface MoeNames {
-  /** "mlp." or "block_sparse_moe.". */
-  readonly prefix: string;
-  readonly gate: string;
-  readonly up: string;
-  readonly down: string;
-}
-
-/** What fields of config.json follow from beside the keys. */
-export interface ConfigFacts {
-  readonly experts: number;
-  /** Values of a head, and those that turn. */
-  readonly headDim: number;
-  readonly turned: number;
-  /** Whether q, k and v have biases. */
-  readonly biased: boolean;
-  /** Whether q and k have norms. */
-  readonly normed: boolean;
-  /** Whether routers have a bias to choose by. */
-  readonly chosenByBias: boolean;
-}
-
-/** One architecture, and the family of the model hub that its files were made from. */
-export interface GgufArchitecture {
-  /** The value of general.architecture, which its keys begin with. */
-  readonly name: string;
-  readonly moe: MoeNames;
-  /**
-   * Whether rows of q and k are in the order in which RoPE turns neighbours; they are put back so
-   * that it turns halves.
-   */
-  readonly permuted: boolean;
-  /**
-   * The value of expert_gating_func that the family computes: 1 softmax, 2 sigmoid, 3 softmax of
-   * the chosen; null: config() says.
-   */
-  readonly gating: 1 | 2 | 3 | null;
-  /** Whether YaRN's ramp begins and ends between pairs; llama.cpp rounds it, the model does not. */
-  readonly exactRamp?: true;
-  /** Whether a part of a head may turn. */
-  readonly partialRope?: true;
-  /** Whether keys and values are made of latents, and have sizes of their own. */
-  readonly latent?: true;
-  /** Parts of a layer that others do not have, or name otherwise: `model.layers.N.` follows. */
-  readonly parts?: Readonly<Record<string, string>>;
-  /** Keys that only some architectures compute with. */
-  readonly reads?: readonly string[];
-  /** The fields of config.json that not all have. */
-  config(keys: Keys, facts: ConfigFacts): object;
-}
-
-const MLP: MoeNames = { prefix: "mlp.", gate: "gate_proj", up: "up_proj", down: "down_proj" };
-const SPARSE: MoeNames = { prefix: "block_sparse_moe.", gate: "w1", up: "w3", down: "w2" };
-
-/** The matrices of a dense layer, or (`kind`: "_shexp") of shared experts. */
-function ffnParts(name: string, kind: "" | "_shexp" = ""): Readonly<Record<string, string>> {
-  return {
-    [`ffn_gate${kind}.weight`]: `${name}.gate_proj.weight`,
-    [`ffn_up${kind}.weight`]: `${name}.up_proj.weight`,
-    [`ffn_down${kind}.weight`]: `${name}.down_proj.weight`,
-  };
-}
-
-/** expert_weights_norm, where a file says it. */
-function normalizes(keys: Keys, otherwise: boolean): boolean {
-  return keys.metadata.flag(keys.name("expert_weights_norm"), otherwise);
-}
+import { ffnParts, type GgufArchitecture, MLP, normalizes, SPARSE } from "./architecture.ts";
+import { HYBRIDS } from "./hybrids.ts";
 
 export const ARCHITECTURES: readonly GgufArchitecture[] = [
   {
@@ -340,4 +272,5 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
       };
     },
   },
+  ...HYBRIDS,
 ];

@@ -1,7 +1,8 @@
 // Metadata as the config.json that the file was made from, with the model hub's names of fields.
 
 import { WeightsError } from "../../errors.ts";
-import { ARCHITECTURES, type GgufArchitecture } from "./architectures.ts";
+import type { GgufArchitecture } from "./architecture.ts";
+import { ARCHITECTURES } from "./architectures.ts";
 import { Keys } from "./keys.ts";
 import { MAX_EXPERTS, MAX_LAYERS } from "./limits.ts";
 import { type Metadata, Texts } from "./metadata.ts";
@@ -114,7 +115,9 @@ export function configOf(architecture: GgufArchitecture, metadata: Metadata, fac
     num_hidden_layers: blocks - unread,
     ...(unread > 0 && { num_nextn_predict_layers: unread }),
     num_attention_heads: heads,
-    num_key_value_heads: keys.size("attention.head_count_kv", { otherwise: heads, most: 4096 }),
+    num_key_value_heads: architecture.mixed
+      ? keys.sameOrNone("attention.head_count_kv")
+      : keys.size("attention.head_count_kv", { otherwise: heads, most: 4096 }),
     head_dim: headDim,
     vocab_size: vocabularySize(keys),
     max_position_embeddings: context,

@@ -33,6 +33,15 @@ export class Keys {
     return this.#same(key) ?? this.metadata.integer(this.name(key), 0);
   }
 
+  /** The one number of a list with a number a layer, of which some may be 0. */
+  sameOrNone(key: string): number {
+    const all = Array.from(this.metadata.numbers(this.name(key)));
+    const found = all.find((value) => value !== 0);
+    const fits = found !== undefined && found > 0 && found <= 4096 && Number.isInteger(found);
+    if (fits && all.every((value) => value === 0 || value === found)) return found;
+    throw this.error(key, `expected the same whole number, or 0, in every layer, found ${all.slice(0, 8).join(", ")}`);
+  }
+
   float(key: string, otherwise?: number): number {
     return this.metadata.float(this.name(key), otherwise);
   }

@@ -1,7 +1,7 @@
 // The tensors of GGUF files under the names of the model hub, as ranges of rows.
 
 import { WeightsError } from "../../errors.ts";
-import type { GgufArchitecture } from "./architectures.ts";
+import type { GgufArchitecture } from "./architecture.ts";
 import type { GgufTensor } from "./container.ts";
 import { MAX_EXPERTS } from "./limits.ts";
 
@@ -14,6 +14,8 @@ export interface HubTensor {
   readonly firstRow: number;
   /** Rows of a head whose rows are to be put back; 0: they lie as in the checkpoint. */
   readonly headRows: number;
+  /** What the checkpoint has for the file's values; absent: those. */
+  readonly value?: ((x: number) => number) | undefined;
 }
 
 /** Sizes of config.json that places depend on. */
@@ -69,7 +71,7 @@ export function hubTensors(
           throw new WeightsError(
             `${label}: tensors ${other.tensor.name} and ${tensor.name} are the same part of the model`,
           );
-        found.set(name, { file, tensor, shape, firstRow, headRows });
+        found.set(name, { file, tensor, shape, firstRow, headRows, value: architecture.value?.(name) });
       };
       if (!placeTensor(architecture, sizes, tensor, add)) add(tensor.name);
     }
@@ -85,23 +87,31 @@ function isUnread(name: string, { num_hidden_layers: depth, num_nextn_predict_la
 type Add = (name: string, range?: Partial<Pick<HubTensor, "shape" | "firstRow" | "headRows">>) => void;
 
 /** Adds a tensor under its names; false if it has none. */
-function placeTensor({ moe, permuted, parts }: GgufArchitecture, sizes: Sizes, tensor: GgufTensor, add: Add): boolean {
+function placeTensor(
+  { moe, permuted, parts, outer: others }: GgufArchitecture,
+  sizes: Sizes,
+  tensor: GgufTensor,
+  add: Add,
+): boolean {
   const outer = /^(\w+)\.(weight|bias)$/.exec(tensor.name);
-  const known = outer && OUTER[outer[1]!];
+  const known = outer && (others?.[outer[1]!] ?? OUTER[outer[1]!]);
   if (known) {
     add(`${known}.${outer[2]}`);
     return true;
   }
-  const [, layer, part, kind] = /^blk\.(\d{1,4})\.(.+)\.(weight|bias)$/.exec(tensor.name) ?? [];
+  const [, layer, part, kind] = /^blk\.(\d{1,4})\.(.+?)(?:\.(weight|bias))?$/.exec(tensor.name) ?? [];
   if (layer === undefined || part === undefined || Number(layer) >= sizes.num_hidden_layers) return false;
   const p = `model.layers.${Number(layer)}.`;
   const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = sizes;
   const headRows = permuted ? headDim : 0;
-  const own = parts?.[`${part}.${kind}`];
+  const own = parts?.[kind === undefined ? part : `${part}.${kind}`];
   if (own !== undefined) {
-    add(p + own);
+    // The taps of a convolution have a dimension of 1 there.
+    const [channels, taps] = tensor.shape;
+    add(p + own, /\bconv(1d)?\.weight$/.test(own) ? { shape: [channels!, 1, taps!] } : {});
     return true;
   }
+  if (kind === undefined) return false;
   if (Object.hasOwn(LAYER, part)) {
     const turns = (part === "attn_q" || part === "attn_k") && rowsOf(tensor) % headDim === 0;
     add(`${p}${LAYER[part]}.${kind}`, turns ? { headRows } : {});

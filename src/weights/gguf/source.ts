@@ -107,7 +107,10 @@ class GgufMatrix implements MatrixSource {
         this.ggml.split(own, planes);
         this.format.unpack(planes, length, into.subarray(start + i * length, start + (i + 1) * length));
       }
-      this.#checkFinite(at, into.subarray(start, start + lines * length));
+      const read = into.subarray(start, start + lines * length);
+      const { value } = this.#place;
+      if (value) for (const [i, x] of read.entries()) read[i] = value(x);
+      this.#checkFinite(at, read);
     }
   }
 

@@ -23,7 +23,7 @@ export const RECURRENT = {
       dt_bias: "read",
       factors: "write",
     },
-    params: ["key_heads", "value_heads", "dk", "stride", "gate_stride"],
+    params: ["key_heads", "value_heads", "dk", "stride", "gate_stride", "tiled"],
     overrides: [],
     grid: (n: number, o: Params) => per64(n * o.value_heads!),
     cost: (n: number, o: Params) =>
@@ -31,7 +31,7 @@ export const RECURRENT = {
   },
   delta_rule: {
     bindings: { p: "uniform", runs: "read", qkv: "read", factors: "read", state: "write", y: "write" },
-    params: ["key_heads", "value_heads", "dv", "stride", "y_stride"],
+    params: ["key_heads", "value_heads", "dv", "stride", "y_stride", "tiled"],
     overrides: ["DK", "TILE"],
     grid: (n: number, o: Params) => [o.value_heads! * Math.ceil(o.dv! / 16), n] as const,
     // Of a run of one row.

@@ -67,7 +67,7 @@ export class RecurrentCalls implements RecurrentVerbs {
     const y = scratch.tensor("delta", T, valueHeads * dv, "tokens");
     const state = (states as GpuStates).part(part);
     const key = `${state.id} ${from.buffer.id} ${of.buffer.id} ${y.buffer.id}`;
-    const shape = { key_heads: keyHeads, value_heads: valueHeads, stride: from.stride };
+    const shape = { key_heads: keyHeads, value_heads: valueHeads, stride: from.stride, tiled: Number(w.tiled) };
     plans.run(`delta_factors ${key}`, T, () => [
       encoder.call("delta_factors", {
         params: { ...shape, dk, gate_stride: of.stride },

@@ -15,7 +15,7 @@ import { expertSource, held, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose, FLOAT_NMSE, HALF_NMSE, INT8_NMSE } from "../support/reference.ts";
-import { batchOf, inputTable } from "../support/steps.ts";
+import { attentionOf, batchOf, inputTable } from "../support/steps.ts";
 
 const NMSE = { f32: FLOAT_NMSE, f16: HALF_NMSE, int8: INT8_NMSE } as const;
 
@@ -169,6 +169,13 @@ describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}
       expect(own.tuning.matvec(w).threads).not.toBe(7);
       // What a step needs is kept, but no input of a timing: those are 3 MB.
       expect(own.memory().scratch - scratch).toBeLessThan(2 ** 18);
+      own.close();
+    });
+
+    it.skipIf(slow)(titled("are timed without the projections of latents, whose keys are long", slow), async () => {
+      const own = await adapter.open({ maxTokens: 4 });
+      const attention = attentionOf(4, 1, 576, { latent: 512 });
+      await own.tune(null, { layers: [{ qkv: [], attention, router: null }] });
       own.close();
     });
   });

@@ -193,7 +193,7 @@ class Caches {
 
   async open(layers: readonly TunedLayer[], kv: "f32" | "f16"): Promise<void> {
     for (const { attention } of layers) {
-      if (!attention) continue;
+      if (!attention || attention.latent) continue; // which qkv() does not append
       const { kvHeads, headDim } = attention;
       const key = `${kvHeads} ${headDim}`;
       if (this.#made.has(key)) continue;
@@ -232,7 +232,9 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
     always,
     make: () => problem(context, question()),
   });
-  const attending = layers.flatMap(({ qkv, attention }) => (attention ? [{ qkv, attention }] : []));
+  const attending = layers.flatMap(({ qkv, attention }) => {
+    return attention && !attention.latent ? [{ qkv, attention }] : [];
+  });
   const stacks = attending.map(({ qkv, attention }) => ({
     matrices: space.stacked(qkv as readonly GpuMatrix[]),
     attention,

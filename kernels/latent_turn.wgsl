@@ -2,7 +2,7 @@
 // one key, and the KV append
 //
 //   q [T, H (dn + dr)]   absorbed [T, H, kv]   c [T, kv + dr]   norm [kv]
-//   angles [positions, dr / 2] (cos, sin)   all f32
+//   angles [rows, dr / 2] (cos, sin)   all f32
 //   ->   y [T, (H + 1) (dr + kv)] f32: of each head q[dn ..], turned, and absorbed; then the key
 //        c[kv ..], turned, and c[.. kv] / sqrt(mean(c^2) + eps) * norm
 //        keys [block, position in block, dr + kv], f16 or f32; not with APPEND 0
@@ -41,10 +41,10 @@ struct Params {
 
 const THREADS = 64u;
 
-// Number d of the part that turns, of which the first is at `at` of q or c.
-fn turned(is_key: bool, at: u32, d: u32, position: u32) -> f32 {
+// Number d of the part that turns, by a row of angles; its first is at `at` of q or c.
+fn turned(is_key: bool, at: u32, d: u32, row: u32) -> f32 {
   let late = d >= p.turned;
-  let turn = angles[position * p.turned + d % p.turned];
+  let turn = angles[row * p.turned + d % p.turned];
   let value = part_of(is_key, at + d);
   let other = part_of(is_key, at + select(d + p.turned, d - p.turned, late));
   return value * turn.x + other * select(-turn.y, turn.y, late);
@@ -80,10 +80,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let d = pair * 2;
     var two: vec2f;
     if (d < rope) {
-      two = vec2f(
-        turned(is_key, turning, d, token.position),
-        turned(is_key, turning, d + 1, token.position),
-      );
+      let row = angle_row(token);
+      two = vec2f(turned(is_key, turning, d, row), turned(is_key, turning, d + 1, row));
     } else if (is_key) {
       let i = d - rope;
       let at = t * p.c_stride + i;

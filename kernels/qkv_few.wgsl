@@ -1,7 +1,7 @@
 // Projection of q, k and v for few tokens, each weight read once for all, with a bias or
 // none, RoPE and the KV append behind
 //
-//   w [rows, D] packed: some heads of the (H + 2 Hkv) Dh rows   x [T, D] f32   angles [positions, Dh / 2] (cos, sin)
+//   w [rows, D] packed: some heads of the (H + 2 Hkv) Dh rows   x [T, D] f32   angles [rows, Dh / 2] (cos, sin)
 //   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v
 //        keys, values [block, position in block, Hkv, Dh], f16 or f32
 //
@@ -93,7 +93,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var near_pair = vec2f(made[a], made[a + 1]);
     var far_pair = vec2f(made[b], made[b + 1]);
     if (head < p.heads + p.kv_heads) {
-      let turns = vec4f(angles[token.position * p.pairs + first + r], angles[token.position * p.pairs + first + r + 1]);
+      let angle = angle_row(token) * p.pairs + first + r;
+      let turns = vec4f(angles[angle], angles[angle + 1]);
       let turned = near_pair * turns.xz - far_pair * turns.yw;
       far_pair = far_pair * turns.xz + near_pair * turns.yw;
       near_pair = turned;

@@ -2,7 +2,7 @@
 // all three, rotary position embedding, and the KV append
 //
 //   x [T, (H + 2 Hkv) Dh] f32 as q | k | v   q_norm [q_size]   k_norm [k_size] f32
-//   angles [positions, rd / 2] (cos, sin) f32
+//   angles [rows, rd / 2] (cos, sin) f32
 //   ->   y as x
 //        keys, values [block, position in block, Hkv, Dh], f16 or f32; not with APPEND 0
 //
@@ -48,14 +48,14 @@ struct Params {
 
 var<workgroup> head_values: array<f32, 256>;
 
-// Dimension d of the head, turned.
-fn turned(d: u32, position: u32) -> f32 {
+// Dimension d of the head, turned by a row of angles.
+fn turned(d: u32, row: u32) -> f32 {
   let value = head_values[d];
   if (d >= p.turned * 2) {
     return value;
   }
   let late = d >= p.turned;
-  let turn = angles[position * p.turned + d % p.turned];
+  let turn = angles[row * p.turned + d % p.turned];
   let other = head_values[select(d + p.turned, d - p.turned, late)];
   return value * turn.x + other * select(-turn.y, turn.y, late);
 }
@@ -98,7 +98,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let d = pair * 2;
     var two = vec2f(head_values[d], head_values[d + 1]);
     if (is_q || is_k) {
-      two = vec2f(turned(d, token.position), turned(d + 1, token.position));
+      let row = angle_row(token);
+      two = vec2f(turned(d, row), turned(d + 1, row));
     }
     y[at + d] = two.x;
     y[at + d + 1] = two.y;

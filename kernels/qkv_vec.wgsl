@@ -1,7 +1,7 @@
 // Projection of q, k and v for few tokens, with the norm in front and a bias or none,
 // RoPE and the KV append behind
 //
-//   w [rows, D] packed: some heads of the (H + 2 Hkv) Dh rows   x [T, D] f32   norm [D]   angles [positions, Dh / 2] (cos, sin)
+//   w [rows, D] packed: some heads of the (H + 2 Hkv) Dh rows   x [T, D] f32   norm [D]   angles [rows, Dh / 2] (cos, sin)
 //   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v
 //        keys, values [block, position in block, Hkv, Dh], f16 or f32
 //
@@ -93,7 +93,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     var turn = vec2f(1, 0);
     if (head < p.heads + p.kv_heads) {
-      turn = angles[token.position * p.pairs + first + i];
+      turn = angles[angle_row(token) * p.pairs + first + i];
     }
     made[team * 16 + i] = a * turn.x - b * turn.y;
     made[team * 16 + 8 + i] = b * turn.x + a * turn.y;

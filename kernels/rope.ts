@@ -21,17 +21,14 @@ export function ropeTable(positions: Uint32Array, { inverse, factor }: Frequenci
     }
 }
 
-/**
- * The same for positions 0 .. n - 1, cos and sin side by side, as WGSL takes them: [n, rd/2, 2].
- */
-export function ropeTurns(n: number, { inverse, factor }: Frequencies, into: Float32Array): void {
+/** Row `row` of a table for WGSL, cos and sin side by side: [rows, rd/2, 2]. */
+export function ropeTurns(position: number, { inverse, factor }: Frequencies, into: Float32Array, row: number): void {
   const pairs = inverse.length;
-  for (let position = 0; position < n; position++)
-    for (let i = 0; i < pairs; i++) {
-      const angle = Math.fround(position * inverse[i]!);
-      into[(position * pairs + i) * 2] = Math.fround(Math.cos(angle)) * factor;
-      into[(position * pairs + i) * 2 + 1] = Math.fround(Math.sin(angle)) * factor;
-    }
+  for (let i = 0; i < pairs; i++) {
+    const angle = Math.fround(position * inverse[i]!);
+    into[(row * pairs + i) * 2] = Math.fround(Math.cos(angle)) * factor;
+    into[(row * pairs + i) * 2 + 1] = Math.fround(Math.sin(angle)) * factor;
+  }
 }
 
 /**

@@ -12,6 +12,7 @@ import type { ExpertSource, MatrixSource, Tensor, Vector } from "../tensor/types
 import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
 import type { KvGeometry, KvStore } from "./kv_store.ts";
 import type { RecurrentVerbs } from "./recurrent.ts";
+import type { Rope } from "./rope.ts";
 
 export type { Vector } from "../tensor/types.ts";
 export type { KvGeometry, KvStore } from "./kv_store.ts";
@@ -99,16 +100,6 @@ export interface Routes {
 }
 
 /**
- * Rotary position embedding: in the first rd dimensions of a head the pair (i, i + rd/2) rotates by
- * position * inverse[i]; cos and sin are multiplied by `factor`. Dimensions from rd on do not
- * change. Layers with the same RoPE share one object, because backends keep a table for each.
- */
-export interface Rope {
-  readonly inverse: Float64Array; // [rd/2]
-  readonly factor: number;
-}
-
-/**
  * RMS norms of q and k between projection and RoPE, each over runs as long as its weights: Dh for
  * each head, H Dh (Hkv Dh) for all heads together.
  */
@@ -167,6 +158,8 @@ export interface Batch {
   readonly tables: readonly Uint32Array[]; // [B] block ids of each sequence, in order of position
   /** [B] the slot of each sequence's states; absent: the model has none. */
   readonly states?: Uint32Array;
+  /** Each sequence's anchor (RopeLengths); absent: 0, each position turns by its own. */
+  readonly anchors?: Uint32Array; // [B]
   /** Rows of the batch with logits, ascending. Empty for a prompt chunk that is not the last. */
   readonly outputs: Uint32Array; // [R]
   /** The chooser of each output row's next token; only for a step that ends with choose(). */

@@ -1,5 +1,7 @@
 // A claim: one sequence's blocks of the KV cache, and the state of the work that wants them.
 
+import type { RopeLengths } from "../backend/rope.ts";
+
 /**
  * A consumer that has not requested a token for this many milliseconds is idle: other answers may
  * evict its blocks.
@@ -16,6 +18,9 @@ export class Claim {
    * it has taken in; null: unknown, during a step and after one that failed.
    */
   state: { readonly slot: number; position: number | null } | null = null;
+  /** The length at which its text was last read as a prompt, and its key: see RopeLengths. */
+  anchor = 0;
+  key = 0;
   /** Place of the current work in the order of arrival; null: there is no work. */
   order: number | null = null;
   /** Most positions that the work may use. */
@@ -44,6 +49,18 @@ export class Claim {
   get idle(): boolean {
     if (this.pinned) return false;
     return !this.admitted || (!this.asked && performance.now() - this.since >= PAUSE_MS);
+  }
+
+  /**
+   * The text is read as a prompt of n tokens. False: its keys and values in the cache are not those
+   * of such a text.
+   */
+  readAs(n: number, lengths: RopeLengths | null): boolean {
+    const key = lengths?.key(n) ?? 0;
+    const same = key === this.key;
+    this.anchor = lengths ? n : 0;
+    this.key = key;
+    return same;
   }
 
   /** The consumer waits for a token. */

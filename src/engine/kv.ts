@@ -39,9 +39,9 @@ export interface BlockPool {
   own(blocks: readonly number[]): number;
   /**
    * Full blocks of the beginning of `tokens` (without its last one) that some sequence holds:
-   * adopting them takes no room.
+   * adopting them takes no room. `key`, here and below: see RopeLengths.
    */
-  shared(tokens: readonly number[]): number;
+  shared(tokens: readonly number[], key?: number): number;
   /** Calls `released` whenever a block is given back. */
   watch(released: () => void): void;
   /**
@@ -68,7 +68,7 @@ export interface BlockPool {
    * held then: at most all tokens but the last. They are fewer than `held` where that ends within a
    * block that others hold as well: the block is left to them.
    */
-  adopt(blocks: number[], tokens: readonly number[], held: number): number;
+  adopt(blocks: number[], tokens: readonly number[], held: number, key?: number): number;
   /** The states of a model that has any; null: all of a sequence is in its blocks. */
   readonly states: States | null;
   /**
@@ -93,7 +93,7 @@ export interface BlockPool {
    * Steps in flight may still use the one that was given back, because blocks are handed out
    * between steps only.
    */
-  publish(blocks: number[], tokens: readonly number[]): void;
+  publish(blocks: number[], tokens: readonly number[], key?: number): void;
   usage(): KvUsage;
 }
 
@@ -210,8 +210,8 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
   /**
    * The blocks of the beginning of `tokens`, without the last one, behind which a text can go on.
    */
-  function begun(tokens: readonly number[]): number[] {
-    const found = index.find(tokens, Math.floor((tokens.length - 1) / store.blockSize));
+  function begun(tokens: readonly number[], key?: number): number[] {
+    const found = index.find(tokens, Math.floor((tokens.length - 1) / store.blockSize), key);
     while (states && found.length > 0 && !states.has(found.at(-1)!)) found.pop();
     return found;
   }
@@ -220,11 +220,11 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     while (blocks.length > Math.ceil(positions / store.blockSize)) release(blocks.pop()!);
   }
 
-  function adopt(blocks: number[], tokens: readonly number[], held: number): number {
+  function adopt(blocks: number[], tokens: readonly number[], held: number, key?: number): number {
     shrink(blocks, held);
     const begun = held % store.blockSize;
     const most = Math.floor((tokens.length - 1) / store.blockSize);
-    const found = most * store.blockSize > held ? index.find(tokens, most) : [];
+    const found = most * store.blockSize > held ? index.find(tokens, most, key) : [];
     if (found.length * store.blockSize > held) {
       for (const block of found) share(block);
       shrink(blocks, 0);
@@ -251,8 +251,8 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     },
     missing,
     own: (blocks) => blocks.reduce((sum, block) => sum + (users[block] === 1 ? 1 : 0), 0),
-    shared(tokens) {
-      return begun(tokens).reduce((sum, block) => sum + ((users[block] ?? 0) > 0 ? 1 : 0), 0);
+    shared(tokens, key) {
+      return begun(tokens, key).reduce((sum, block) => sum + ((users[block] ?? 0) > 0 ? 1 : 0), 0);
     },
     watch(listener) {
       released = listener;
@@ -292,10 +292,10 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     adopt,
     states,
     resume(claim, tokens, held) {
-      if (!states) return adopt(claim.blocks, tokens, held);
+      if (!states) return adopt(claim.blocks, tokens, held, claim.key);
       const { blocks, state } = claim;
       const at = state?.position === held ? held : 0;
-      const found = begun(tokens);
+      const found = begun(tokens, claim.key);
       const reached = found.length * store.blockSize;
       if (reached > at) {
         for (const block of found) share(block);
@@ -322,13 +322,13 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
       const last = blocks[length / store.blockSize - 1];
       if (states && state?.position === length && last !== undefined && index.has(last)) states.keep(claim, last, kept);
     },
-    publish(blocks, tokens) {
+    publish(blocks, tokens, key) {
       const full = Math.floor(tokens.length / store.blockSize);
       let i = full;
       while (i > 0 && !index.has(blocks[i - 1]!)) i--;
       for (; i < full; i++) {
         const own = blocks[i]!;
-        const block = index.add(own, i === 0 ? null : blocks[i - 1]!, tokens, i);
+        const block = index.add(own, i === 0 ? null : blocks[i - 1]!, tokens, i, key);
         if (block === own) continue;
         share(block);
         blocks[i] = block;

@@ -11,7 +11,7 @@ import { createThreadedGrammars } from "../grammar/threaded.ts";
 import type { Grammars } from "../grammar/types.ts";
 import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import type { Output, RouteWatcher } from "../model/decoder.ts";
-import { type Architecture, hasStates, kvGeometry, sparseLayers } from "../model/family.ts";
+import { type Architecture, hasStates, kvGeometry, ropeLengths, sparseLayers } from "../model/family.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { SamplingOptions, Session } from "./api.ts";
@@ -24,7 +24,8 @@ import { createQueue, type Queue } from "./queue.ts";
 import { createRoom } from "./room.ts";
 import { tracedLogits } from "./route_trace.ts";
 import { type Fingerprint, readSaved, type SavedShape, writeSaved } from "./saved.ts";
-import { createSession, type Restored } from "./session.ts";
+import { createSession } from "./session.ts";
+import type { Restored } from "./session_context.ts";
 import { createStepper, type Runner } from "./stepper.ts";
 import { textCodec } from "./text.ts";
 import { maxRows, toBatch } from "./work.ts";
@@ -72,6 +73,7 @@ export function createModel(parts: ModelParts): Model {
   const open = new Set<Session>();
   let grammars: Grammars | null = null;
   const shape = savedShape(parts);
+  const lengths = ropeLengths(architecture);
   let closing: Promise<void> | null = null;
 
   const alive = (): void => {
@@ -101,6 +103,7 @@ export function createModel(parts: ModelParts): Model {
     compute: (sequence: Claim, chunk: readonly number[], at: number) => Promise<void>,
   ): Promise<void> {
     const sequence = room.claim();
+    sequence.readAs(ids.length, lengths);
     room.begin(sequence, ids.length);
     try {
       await stepper.hold(sequence, ids, signal);
@@ -131,13 +134,14 @@ export function createModel(parts: ModelParts): Model {
         text,
         vocab,
         context,
+        lengths,
         eos: parts.eos,
         stops: parts.stops ?? [],
         sampling: parts.sampling,
-        save: (tokens, { blocks, state }) =>
+        save: (tokens, { anchor, blocks, state }) =>
           writeSaved(
             shape,
-            tokens,
+            { tokens, anchor },
             (index) => kv.readBlock(blocks[index]!),
             state ? () => kv.states!.read(state.slot) : undefined,
           ),
@@ -185,6 +189,7 @@ export function createModel(parts: ModelParts): Model {
       alive();
       const saved = readSaved(bytes, shape, vocab, context);
       const claim = room.claim();
+      claim.readAs(saved.anchor, lengths);
       room.begin(claim, saved.tokens.length);
       try {
         await stepper.hold(claim, saved.tokens, signal);

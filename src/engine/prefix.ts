@@ -6,6 +6,7 @@
 //   "abcd" block 0 ─┬─ "efgh" block 1
 //                   ├─ "efgx" block 3
 //                   └─ "xxxx" block 5
+// Where RoPE depends on the length of a text, its key (RopeLengths) begins the path.
 // A path is found by the tokens themselves, never by a hash: no session can get another
 // conversation's cache.
 
@@ -43,11 +44,11 @@ export class PrefixIndex {
     return this.#nodes.has(block);
   }
 
-  /** The blocks that hold the beginning of `tokens`, at most `most`. */
-  find(tokens: readonly number[], most: number): number[] {
+  /** The blocks that hold the beginning of `tokens`, read with `key`, at most `most`. */
+  find(tokens: readonly number[], most: number, key = 0): number[] {
     const blocks: number[] = [];
     for (let level = this.#first; blocks.length < most; ) {
-      const node = level.get(this.#key(tokens, blocks.length));
+      const node = level.get(this.#part(tokens, blocks.length, key));
       if (!node) break;
       blocks.push(node.block);
       level = node.after;
@@ -60,14 +61,14 @@ export class PrefixIndex {
    * (null: none). Returns the block that find() gives for this part from now on: an older one, if
    * these tokens were here already.
    */
-  add(block: number, before: number | null, tokens: readonly number[], index: number): number {
+  add(block: number, before: number | null, tokens: readonly number[], index: number, key = 0): number {
     const parent = before === null ? null : this.#nodes.get(before)!;
     const level = parent ? parent.after : this.#first;
-    const key = this.#key(tokens, index);
-    const found = level.get(key);
+    const part = this.#part(tokens, index, key);
+    const found = level.get(part);
     if (found) return found.block;
-    const node: Node = { block, tokens: key, before: parent, after: new Map() };
-    level.set(key, node);
+    const node: Node = { block, tokens: part, before: parent, after: new Map() };
+    level.set(part, node);
     this.#nodes.set(block, node);
     return block;
   }
@@ -100,7 +101,9 @@ export class PrefixIndex {
     return null;
   }
 
-  #key(tokens: readonly number[], index: number): string {
-    return tokens.slice(index * this.#blockSize, (index + 1) * this.#blockSize).join();
+  /** Part `index` of the tokens; the first one with the key. */
+  #part(tokens: readonly number[], index: number, key: number): string {
+    const part = tokens.slice(index * this.#blockSize, (index + 1) * this.#blockSize).join();
+    return index === 0 && key !== 0 ? `${key}:${part}` : part;
   }
 }

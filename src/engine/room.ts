@@ -101,7 +101,7 @@ export function createRoom(pool: BlockPool): Room {
   function fits({ claim, tokens }: Waiting): boolean {
     const others = [...claims].filter((other) => other !== claim && other.admitted && !other.idle);
     claim.size = tokens.length;
-    claim.shared = pool.shared(tokens);
+    claim.shared = pool.shared(tokens, claim.key);
     if (others.length === 0) return true;
     if (pool.states && others.length >= pool.states.most) return false;
     const share = Math.max(Math.min(SHARE, Math.floor(OF_CACHE * capacity())), Math.ceil(OF_TOKENS * tokens.length));

@@ -37,6 +37,8 @@ export interface SavedShape {
 
 export interface Saved {
   readonly tokens: readonly number[];
+  /** Of their keys: see RopeLengths. */
+  readonly anchor: number;
   /** Their blocks, in order: views of the given bytes. */
   readonly blocks: readonly Uint8Array[];
   /** Null: there are none. */
@@ -46,12 +48,14 @@ export interface Saved {
 /** The bytes of a session. @throws MemoryError where they do not fit in one array */
 export async function writeSaved(
   shape: SavedShape,
-  tokens: readonly number[],
+  { tokens, anchor }: Pick<Saved, "tokens" | "anchor">,
   readBlock: (index: number) => Promise<Uint8Array>,
   readStates?: () => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
   const { blockSize, blockBytes } = shape;
-  const header = new TextEncoder().encode(JSON.stringify({ ...wantedOf(shape), tokens: tokens.length }));
+  const header = new TextEncoder().encode(
+    JSON.stringify({ ...wantedOf(shape), tokens: tokens.length, ...(anchor > 0 && { anchor }) }),
+  );
   const count = Math.ceil(tokens.length / blockSize);
   const first = START + header.length + 4 * tokens.length;
   const stateBytes = statesOf(shape, tokens.length);
@@ -100,6 +104,9 @@ export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, c
     fail(`tokens: expected a count, found ${JSON.stringify(count)}`);
   if (count > context)
     fail(`${count} tokens do not fit in the context of ${context}; open the model with a larger context`);
+  const { anchor = 0 } = header;
+  if (typeof anchor !== "number" || !Number.isInteger(anchor) || anchor < 0)
+    fail(`anchor: expected a count, found ${JSON.stringify(anchor)}`);
   const blocks = Math.ceil(count / shape.blockSize);
   const at = START + headerBytes;
   const first = at + 4 * count;
@@ -115,6 +122,7 @@ export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, c
   if (bad >= 0) fail(`token ${bad}: expected an id from 0 to ${vocab - 1}, found ${tokens[bad]}`);
   return {
     tokens,
+    anchor,
     blocks: Array.from({ length: blocks }, (_, i) =>
       bytes.subarray(first + i * shape.blockBytes, first + (i + 1) * shape.blockBytes),
     ),

@@ -3,16 +3,14 @@
 import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
 import { turn } from "../turn.ts";
-import type { FinishReason, GenerateOptions, Piece, SamplingOptions, Session, TokenLogprob } from "./api.ts";
+import type { FinishReason, GenerateOptions, Piece, Session, TokenLogprob } from "./api.ts";
 import { createBans } from "./bans.ts";
-import { type Claim, Evicted } from "./claim.ts";
+import { Evicted } from "./claim.ts";
 import { checkCount, checkPrompt, checkStops, setOptions } from "./generate_options.ts";
-import type { Room } from "./room.ts";
 import { createSampler, logProbabilities } from "./sampler.ts";
-import type { Stepper } from "./stepper.ts";
+import type { Restored, SessionContext } from "./session_context.ts";
 import { createStopFilter } from "./stop.ts";
 import type { Stream } from "./stream.ts";
-import type { TextCodec } from "./text.ts";
 import { TokenTexts } from "./token_texts.ts";
 
 /**
@@ -21,39 +19,9 @@ import { TokenTexts } from "./token_texts.ts";
  */
 const RESERVED = 4096;
 
-/** What a session needs of its model. */
-export interface SessionContext {
-  readonly stepper: Stepper;
-  readonly room: Room;
-  readonly text: TextCodec;
-  /** V */
-  readonly vocab: number;
-  /** Most positions of a session, prompt and answer together. */
-  readonly context: number;
-  /** Tokens that end a text. */
-  readonly eos: ReadonlySet<number>;
-  /** Texts that end every answer, from the model's folder. */
-  readonly stops?: readonly string[];
-  /** Defaults of sampling, from the model's folder. */
-  readonly sampling: SamplingOptions;
-  /** The bytes of a session that holds `tokens`. Called between steps. */
-  readonly save: (tokens: readonly number[], claim: Claim) => Promise<Uint8Array>;
-  readonly onClose: () => void;
-}
-
-/**
- * The state of a restored session. It is never shared with other sessions, because this process did
- * not compute it.
- */
-export interface Restored {
-  readonly tokens: readonly number[];
-  /** Holds their blocks. */
-  readonly claim: Claim;
-}
-
 /** Opens a session. Only the session knows how to compute its sequence again. */
 export function createSession(model: SessionContext, restored: Restored | null = null): Session {
-  const { stepper, room, context } = model;
+  const { stepper, room, context, lengths = null } = model;
   const { pool } = room;
   const sequence = restored?.claim ?? room.claim();
   sequence.onEvict = evict;
@@ -88,13 +56,20 @@ export function createSession(model: SessionContext, restored: Restored | null =
     return cached;
   }
 
+  /** The text is read as a prompt of n tokens from now on, with new keys if it had others. */
+  function readAs(n: number): void {
+    if (sequence.readAs(n, lengths)) return;
+    pool.shrink(sequence.blocks, 0);
+    sequence.length = 0;
+  }
+
   /**
    * Lets other sessions find what this one has computed; `kept`: they may begin here as long as
    * there is room for it.
    */
   function publish(kept = false): void {
     if (restored || closed) return;
-    pool.publish(sequence.blocks, held.slice(0, sequence.length));
+    pool.publish(sequence.blocks, held.slice(0, sequence.length), sequence.key);
     pool.checkpoint(sequence, kept);
   }
 
@@ -212,6 +187,9 @@ export function createSession(model: SessionContext, restored: Restored | null =
     const bans = createBans(options, { vocab: model.vocab, ends: endIds, encode: model.text.plain });
     let streams = wantLogprobs === null && !constraint && !bans; // whether the backend may choose
     room.begin(sequence, promptTokens + Math.max(0, most - 1));
+    readAs(promptTokens);
+    /** Tokens that the text may have before it must be read again. */
+    const until = (): number => lengths?.until(sequence.anchor) ?? Number.POSITIVE_INFINITY;
     if (options.maxTokens !== undefined) {
       // without the last token's
       pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1);
@@ -241,7 +219,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
     ): Promise<{ id: number; logits: Float32Array | null }> {
       if (count === 0) cachedTokens = cached;
       const { signal } = options;
-      if (streams) stream = stepper.stream({ sequence, tokens: rest, sampler, most: most - count, ends, signal });
+      const ahead = Math.min(most - count, until() + 1 - ids.length);
+      if (streams) stream = stepper.stream({ sequence, tokens: rest, sampler, most: ahead, ends, signal });
       if (stream) {
         const from = sequence.length;
         const id = await stream.next();
@@ -260,6 +239,12 @@ export function createSession(model: SessionContext, restored: Restored | null =
     }
 
     for (; count < most; count++) {
+      if (ids.length > until()) {
+        await stream?.stop();
+        stream = null;
+        publish();
+        readAs(ids.length);
+      }
       sequence.ask();
       const { id, logits } = await next();
       sequence.rest();
@@ -356,6 +341,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
       busy = true;
       const tokens = [...held];
       room.begin(sequence, tokens.length);
+      if (sequence.anchor > tokens.length) readAs(tokens.length); // of a prompt that was not read to its end
       try {
         for (;;) {
           // Evicted tokens are computed again, also where states were lost with a step that failed.

@@ -49,9 +49,10 @@ export function toBatch(works: readonly Work[], signal?: AbortSignal): Batch {
   }
   const tables = works.map((work) => Uint32Array.from(work.sequence.blocks));
   const slots = works.flatMap(({ sequence: { state } }) => state?.slot ?? []);
+  const anchors = Uint32Array.from(works, (work) => work.sequence.anchor);
   return {
-    ...{ tokens, positions, sequence, tables, outputs: Uint32Array.from(outputs) },
+    ...{ tokens, positions, sequence, tables, anchors, outputs: Uint32Array.from(outputs) },
     ...(slots.length > 0 && { states: Uint32Array.from(slots) }),
-    ...(signal && { signal }),
+    ...(signal && signal ),
   };
 }

@@ -1,6 +1,6 @@
 // RoPE's frequencies: the one place where they are computed.
 
-import type { Rope } from "../backend/ops.ts";
+import type { Frequencies, Rope } from "../backend/rope.ts";
 import { WeightsError } from "../errors.ts";
 import { Fields } from "./config.ts";
 import { describe } from "./describe.ts";
@@ -8,8 +8,10 @@ import { describe } from "./describe.ts";
 /** Scales RoPE to contexts beyond the training. `context`: the model's positions now. */
 type Scaling = (c: Fields, plain: Rope, theta: number, context: number) => Rope;
 
+/** The field of the trained context, where the model's is longer. */
+const TRAINED = "original_max_position_embeddings";
 /** By their names in config.json. */
-const SCALINGS: Readonly<Record<string, Scaling>> = { linear, llama3, yarn, factors };
+const SCALINGS: Readonly<Record<string, Scaling>> = { linear, dynamic, llama3, yarn, longrope, factors };
 
 /**
  * RoPE over the first `dimensions` (rd) of a head, from config.json: transformers v4 has
@@ -40,7 +42,9 @@ export function readRope(c: Fields, dimensions: number, otherwise?: number): Rop
       const known = ["default", ...Object.keys(SCALINGS)].map((name) => JSON.stringify(name)).join(", ");
       throw new WeightsError(`${c.where}: ${field}: rope type ${describe(kind)} is not supported (only ${known} are)`);
     }
-    scaling = { kind, fields: new Fields(block, `${c.where}: ${field}`), scale: SCALINGS[kind]! };
+    // Some files have this one beside the block.
+    const outside = c.has(TRAINED) ? { [TRAINED]: c.raw(TRAINED) } : {};
+    scaling = { kind, fields: new Fields({ ...outside, ...block }, `${c.where}: ${field}`), scale: SCALINGS[kind]! };
   }
   const nested = (c.raw("rope_parameters") as Record<string, unknown> | null | undefined)?.rope_theta;
   const theta = nested ?? c.raw("rope_theta") ?? otherwise;
@@ -51,9 +55,25 @@ export function readRope(c: Fields, dimensions: number, otherwise?: number): Rop
   const plain = defaultRope(c.keep("rope_theta", theta), dimensions);
   if (!scaling) return plain;
   const { kind, fields, scale } = scaling;
-  const { inverse, factor } = scale(fields, plain, theta, c.checked.max_position_embeddings as number);
+  const scaled = scale(fields, plain, theta, c.checked.max_position_embeddings as number);
   c.keep("rope_scaling", [kind, ...Object.entries(fields.checked).map((entry) => entry.join(" "))].join(", "));
+  return { ...scaled, ...rounded(scaled) };
+}
+
+function rounded({ inverse, factor }: Frequencies): Frequencies {
   return { inverse: inverse.map(Math.fround), factor: Math.fround(factor) };
+}
+
+/**
+ * The most positions of a sequence, where max_position_embeddings are `context`: dynamic scaling
+ * begins there, and is meant for its factor times as many.
+ */
+export function stretchedContext(c: Fields, context: number): number {
+  for (const field of ["rope_scaling", "rope_parameters"]) {
+    const { rope_type, type, factor } = (c.raw(field) ?? {}) as Record<string, unknown>;
+    if ((rope_type ?? type) === "dynamic") return Math.floor(context * Math.max(1, factor as number));
+  }
+  return context;
 }
 
 /**
@@ -82,13 +102,64 @@ function linear(c: Fields, { inverse }: Rope): Rope {
   return { inverse: inverse.map((value) => value / factor), factor: 1 };
 }
 
+/**
+ * Texts of up to `context` tokens turn as they are; for one of n, theta grows so that the slowest
+ * pair turns as far as in a text of `context`, were the factor 1.
+ */
+function dynamic(c: Fields, plain: Rope, theta: number, context: number): Rope {
+  const factor = c.positive("factor");
+  const rd = 2 * plain.inverse.length;
+  let last = { n: 0, frequencies: plain as Frequencies };
+  return {
+    ...plain,
+    lengths: {
+      at(n) {
+        if (n <= context) return plain;
+        const growth = (factor * n) / context - (factor - 1);
+        if (n !== last.n) last = { n, frequencies: defaultRope(theta * growth ** (rd / (rd - 2)), rd) };
+        return last.frequencies;
+      },
+      key: (anchor) => (anchor <= context ? 0 : anchor),
+      until: () => Number.POSITIVE_INFINITY,
+    },
+  };
+}
+
 /** Each frequency divided by a number of its own, as GGUF files have them for llama3 scaling. */
-function factors(c: Fields, { inverse }: Rope): Rope {
-  const list = c.raw("factors");
+function factors(c: Fields, plain: Rope): Rope {
+  return { inverse: divided(c, "factors", plain), factor: 1 };
+}
+
+/**
+ * LongRoPE: each frequency divided by a number of its own, and by others in a text that is longer
+ * than those of the training: such a text is read again when it comes to that. `short_mscale` and
+ * `long_mscale` are Phi-3.5-MoE's.
+ */
+function longrope(c: Fields, plain: Rope, _: number, context: number): Rope {
+  const trained = c.size(TRAINED);
+  const factor = c.positive("factor", context / trained);
+  const usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(trained));
+  const growth = c.has("attention_factor") ? c.positive("attention_factor") : usual;
+  const of = (which: "short" | "long") =>
+    rounded({ inverse: divided(c, `${which}_factor`, plain), factor: c.positive(`${which}_mscale`, growth) });
+  const [short, long] = [of("short"), of("long")];
+  return {
+    ...short,
+    lengths: {
+      at: (n) => (n > trained ? long : short),
+      key: (anchor) => (anchor > trained ? 1 : 0),
+      until: (anchor) => (anchor > trained ? Number.POSITIVE_INFINITY : trained),
+    },
+  };
+}
+
+/** Frequencies divided by those of a list. */
+function divided(c: Fields, field: string, { inverse }: Rope): Float64Array {
+  const list = c.raw(field);
   const good = (value: unknown): value is number => typeof value === "number" && value > 0 && Number.isFinite(value);
   if (!Array.isArray(list) || list.length !== inverse.length || !list.every(good))
-    return c.fail("factors", `${inverse.length} positive numbers`);
-  return { inverse: inverse.map((value, i) => value / (list[i] as number)), factor: 1 };
+    return c.fail(field, `${inverse.length} positive numbers`);
+  return inverse.map((value, i) => value / (list[i] as number));
 }
 
 /** Scales long wavelengths, keeps short ones, and blends those between. */

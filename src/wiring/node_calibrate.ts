@@ -87,6 +87,7 @@ export async function calibrate(
         sequence: new Uint32Array(T),
         tables: [blocks],
         states: Uint32Array.of(0),
+        anchors: Uint32Array.of(T),
         outputs: positions,
       };
       await forward(ops, model, kv, batch);

@@ -4,6 +4,7 @@
 import { describe, expect, it } from "vitest";
 import { AUTOMATIC, FORMATS } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
+import type { Rope } from "../../src/backend/rope.ts";
 import { held, memorySource, sourceFor, withBias } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -13,8 +14,8 @@ import { allowedNmse, attentionOf, batchOf, inputTable } from "../support/steps.
 const BLOCK = 16;
 
 /** RoPE of the first `dimensions` of a head. */
-function partialRope(dimensions: number, factor = 1) {
-  return { inverse: reference.inverseFrequencies(1e4, dimensions), factor };
+function partialRope(dimensions: number, factor = 1, theta = 1e4) {
+  return { inverse: reference.inverseFrequencies(theta, dimensions), factor };
 }
 
 /** `count` tokens of a sequence from position `from`. */
@@ -191,6 +192,57 @@ export function attentionConformance(ops: () => Ops): void {
         expectClose(await ops().read(y), want, rows, allowedNmse(ops(), FORMATS[precision]));
       },
     );
+  });
+
+  describe("qkv of texts whose RoPE depends on their length", () => {
+    /** From 41 tokens on, a frequency of its own for every length. */
+    const byLength = (dimensions: number): Rope => {
+      const plain = partialRope(dimensions);
+      const at = (n: number) => (n <= 40 ? plain : partialRope(dimensions, 1 + n / 100, 1e4 * n));
+      return { ...plain, lengths: { at, key: (n) => n, until: () => Number.POSITIVE_INFINITY } };
+    };
+    // A prompt of 60 tokens in pieces, beside a text that is decoded past 40 and a short prompt.
+    const PLACES = [
+      { sequence: 0, from: 1, to: 5, anchor: 60 },
+      { sequence: 1, from: 44, to: 45, anchor: 12 },
+      { sequence: 2, from: 0, to: 3, anchor: 3 },
+    ];
+    it.each([
+      { turned: 16, places: PLACES },
+      { turned: 16, places: [{ sequence: 0, from: 57, to: 58, anchor: 60 }] },
+      { turned: 8, places: [{ sequence: 0, from: 2, to: 62, anchor: 60 }] }, // 60 and 61 were decoded
+    ])("$turned of 16 dimensions, $places", async ({ turned, places }) => {
+      const shape = attentionOf(4, 2, 16, { rope: byLength(turned) });
+      const [D, rows] = [64, 8 * 16];
+      const all = places.flatMap(({ sequence, from, to, anchor }) =>
+        Array.from({ length: to - from }, (_, i) => ({ sequence, position: from + i, anchor })),
+      );
+      const positions = Uint32Array.from(all, ({ position }) => position);
+      const x = uniform(all.length * D, 91);
+      const w = uniform(rows * D, 92, 0.3);
+      const input = await inputTable(ops(), x, D);
+      const m = await ops().loadMatrix(memorySource("qkv", w, rows, D), FORMATS.f32);
+      const store = ops().createKv({ layers: 1, kvHeads: 2, headDim: 16 }, "f32", 32);
+      await store.reserve(6);
+      const [sequence, anchors] = [
+        Uint32Array.from(all, (token) => token.sequence),
+        Uint32Array.from(places, ({ anchor }) => anchor),
+      ];
+      const tables = places.map((_, i) => Uint32Array.of(2 * i, 2 * i + 1));
+      for (const given of [anchors, null]) {
+        ops().begin(batchOf(all.length, { positions, sequence, tables, ...(given && { anchors: given }) }));
+        const y = ops().qkv(ops().embed(input), [m], shape);
+        ops().append(store, 0, y, shape); // fused with it where that is possible
+        const products = reference.matmul(x, w, D);
+        const want = all.flatMap(({ position, anchor }, t) => {
+          const rope = shape.rope.lengths!.at(Math.max(given ? anchor : 0, position + 1));
+          const row = products.subarray(t * rows, (t + 1) * rows);
+          return [...reference.rope(row, Uint32Array.of(position), { ...shape, rope })];
+        });
+        expectClose(await ops().read(y), Float64Array.from(want), rows);
+      }
+      store.close();
+    });
   });
 
   describe("qkv in parts", () => {

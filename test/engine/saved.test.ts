@@ -10,12 +10,13 @@ import { generator } from "../support/random.ts";
 describe("the bytes of a session", () => {
   const shape: SavedShape = { fingerprint: { model: "a", size: 3 }, blockSize: 4, planes: 2, blockBytes: 32 };
   const tokens = [1, 2, 3, 4, 5, 6];
-  const save = () => writeSaved(shape, tokens, async () => new Uint8Array(32).fill(7));
+  const save = () => writeSaved(shape, { tokens, anchor: 5 }, async () => new Uint8Array(32).fill(7));
   const read = (bytes: Uint8Array) => readSaved(bytes, shape, 10, 100);
 
   it("hold nothing of places that no token has", async () => {
     const found = read(await save());
     expect(found.tokens).toEqual(tokens);
+    expect(found.anchor).toBe(5);
     const half = [...new Array<number>(8).fill(7), ...new Array<number>(8).fill(0)];
     expect(found.blocks.map((block) => [...block])).toEqual([new Array<number>(32).fill(7), [...half, ...half]]);
   });
@@ -55,6 +56,7 @@ describe("the bytes of a session", () => {
     [{ tokens: 1e12 }, /do not fit in the context/],
     [{ tokens: -1 }, /expected a count/],
     [{ tokens: "6" }, /expected a count/],
+    [{ anchor: -1 }, /anchor: expected a count/],
     [{ size: undefined }, /size: this model has 3/],
     [{ model: "b" }, /model: this model has "a", the session was saved with "b"/],
   ])("with a header that says %j are refused", (change, message) => {

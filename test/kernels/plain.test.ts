@@ -126,7 +126,7 @@ describe("rope", () => {
     const table = new Float32Array(3 * 6);
     ropeTable(Uint32Array.of(0, 1, 2), frequencies, table);
     const turns = new Float32Array(3 * 6);
-    ropeTurns(3, frequencies, turns);
+    for (let position = 0; position < 3; position++) ropeTurns(position, frequencies, turns, position);
     for (let position = 0; position < 3; position++)
       for (let i = 0; i < 3; i++) {
         const angle = Math.fround(position * frequencies.inverse[i]!);

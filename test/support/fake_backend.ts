@@ -4,6 +4,7 @@
 
 import { expect } from "vitest";
 import { type Batch, type Chooser, type ChooserSettings, type KvStore, UNDECIDED } from "../../src/backend/ops.ts";
+import type { RopeLengths } from "../../src/backend/rope.ts";
 import type { GenerateOptions, SamplingOptions, Session } from "../../src/engine/api.ts";
 import { Claim } from "../../src/engine/claim.ts";
 import { createBlockPool } from "../../src/engine/kv.ts";
@@ -71,6 +72,11 @@ export interface FakeOptions {
   readonly storeBlocks?: number;
   /** False: a backend that only gives logits. */
   readonly chooses?: boolean;
+  /**
+   * How keys depend on the length of the text: the cache then holds each id plus 1000 times the
+   * key of the length by which its position turned.
+   */
+  readonly lengths?: RopeLengths;
   /** Whether the host has to choose what follows this history. */
   readonly undecided?: (history: readonly number[]) => boolean;
   /**
@@ -145,7 +151,8 @@ export function fakeBackend(options: FakeOptions = {}) {
     for (const [t, token] of batch.tokens.entries()) {
       const [block, at] = place(t, batch.positions[t]!);
       memory[block] ??= [];
-      memory[block][at] = token;
+      const length = Math.max(batch.anchors![batch.sequence[t]!]!, batch.positions[t]! + 1);
+      memory[block][at] = token + 1000 * (options.lengths?.key(length) ?? 0);
     }
     return [...batch.outputs].map((row) =>
       Array.from({ length: batch.positions[row]! + 1 }, (_, position) => {
@@ -271,6 +278,7 @@ export function fakeBackend(options: FakeOptions = {}) {
         },
         vocab: VOCAB,
         context,
+        lengths: options.lengths ?? null,
         eos: new Set([EOS]),
         sampling: {},
         save: async (tokens) => Uint8Array.from(tokens),

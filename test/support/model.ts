@@ -61,7 +61,8 @@ export async function loadFolder(
   };
 }
 
-function batch(ids: readonly number[], first: number, all: boolean): Batch {
+/** @param anchor the length of the prompt that the ids are part of; 0: they are decoded */
+function batch(ids: readonly number[], first: number, all: boolean, anchor = 0): Batch {
   const T = ids.length;
   return {
     tokens: Uint32Array.from(ids),
@@ -69,6 +70,7 @@ function batch(ids: readonly number[], first: number, all: boolean): Batch {
     sequence: new Uint32Array(T),
     tables: [Uint32Array.from({ length: Math.ceil((first + T) / BLOCK) }, (_, i) => i)],
     states: Uint32Array.of(0),
+    anchors: Uint32Array.of(anchor),
     outputs: all ? Uint32Array.from({ length: T }, (_, i) => i) : Uint32Array.of(T - 1),
   };
 }
@@ -80,7 +82,7 @@ async function run(ops: Ops, model: Decoder, kv: KvStore, ids: readonly number[]
   const experts: number[][][] = Array.from({ length: sparseLayers(model.architecture).length }, () => []);
   await kv.reserve(Math.ceil(ids.length / BLOCK));
   for (let at = 0; at < ids.length; at += ops.maxTokens) {
-    const step = batch(ids.slice(at, at + ops.maxTokens), at, true);
+    const step = batch(ids.slice(at, at + ops.maxTokens), at, true, ids.length);
     const out = await forward(ops, model, kv, step, async (layer, routes) => {
       const found = await ops.read(routes.ids);
       for (let i = 0; i < found.length; i += K) experts[layer]!.push([...found.subarray(i, i + K)]);

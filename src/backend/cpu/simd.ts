@@ -192,23 +192,22 @@ class SimdOps implements Ops {
   }
 
   qkv(x: Tensor, parts: readonly Matrix[], shape: Attention): Tensor {
-    const { positions } = this.#step();
-    const T = positions.length;
+    const batch = this.#step();
     const width = parts.reduce((sum, { rows }) => sum + rows, 0);
-    const y = this.#tensor("qkv", T, width);
+    const y = this.#tensor("qkv", batch.tokens.length, width);
     let first = 0;
     for (const part of parts) {
       this.#multiply(x, part, y.at + 4 * first, width);
       first += part.rows;
     }
-    this.#later.push(() => this.#attention.turn({ at: y.at, width }, positions, shape));
+    this.#later.push(() => this.#attention.turn({ at: y.at, width }, batch, shape));
     return y;
   }
 
   latent(q: Tensor, c: Tensor, latent: Latent, shape: Attention): Tensor {
-    const { positions } = this.#step();
-    const y = this.#tensor("latent", positions.length, rowOf(shape).width);
-    this.#later.push(() => this.#latent.queries(at(q), at(c), y.at, positions, latent, shape));
+    const batch = this.#step();
+    const y = this.#tensor("latent", batch.tokens.length, rowOf(shape).width);
+    this.#later.push(() => this.#latent.queries(at(q), at(c), y.at, batch, latent, shape));
     return y;
   }
 

@@ -2,9 +2,10 @@
 // that hold the cache.
 
 import { clip } from "../../../kernels/clip.ts";
-import { ropeTable } from "../../../kernels/rope.ts";
 import { rowOf } from "../kv_block.ts";
-import type { Attention, Batch, Rope, Vector } from "../ops.ts";
+import type { Attention, Batch, Vector } from "../ops.ts";
+import type { Rope } from "../rope.ts";
+import { angleTable } from "./angles.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import type { SimdKv } from "./simd_kv.ts";
@@ -35,13 +36,13 @@ export class SimdAttention {
   }
 
   /** q and k of rows [T, width] at `at`, normed as the layer says and turned, in place. */
-  turn({ at, width }: Projected, positions: Uint32Array, shape: Attention): void {
+  turn({ at, width }: Projected, batch: Batch, shape: Attention): void {
     const { heads, kvHeads, headDim, rope, qkNorm, clip: limit } = shape;
-    const T = positions.length;
+    const T = batch.tokens.length;
     const pairs = rope.inverse.length;
     const table = this.#heaps.workspace(this.#home).at("rope", 8 * T * pairs);
     if (rope !== this.#turned)
-      ropeTable(positions, rope, this.#home.floats.subarray(table / 4, table / 4 + 2 * T * pairs));
+      angleTable(rope, batch, this.#home.floats.subarray(table / 4, table / 4 + 2 * T * pairs));
     this.#turned = rope;
     if (qkNorm) {
       this.norm({ at, width }, T, 0, heads * headDim, qkNorm.q, qkNorm.eps);

@@ -1,7 +1,7 @@
 // Multi-head latent attention: products of each head, and what queries and the key are made of.
 
 import { latent } from "../../../kernels/latent.ts";
-import type { Attention, HeadMatrices, Latent } from "../ops.ts";
+import type { Attention, Batch, HeadMatrices, Latent } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { Projected, SimdAttention } from "./simd_attention.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
@@ -32,11 +32,11 @@ export class SimdLatent {
     q: number,
     c: number,
     y: number,
-    positions: Uint32Array,
+    batch: Batch,
     { absorb, norm, eps }: Latent,
     shape: Attention,
   ): Generator<void> {
-    const T = positions.length;
+    const T = batch.tokens.length;
     const { heads: H, headDim, latent: kv = 0 } = shape;
     const [nope, rope, width] = [absorb.cols, headDim - kv, (H + 1) * headDim];
     const { floats } = this.#home;
@@ -45,7 +45,7 @@ export class SimdLatent {
     const own = { at: q, width: H * (nope + rope), first: 0, each: nope + rope };
     yield* this.#multiply(own, T, absorb, { at: y, width, first: rope, each: headDim });
     this.#attention.norm({ at: y, width }, T, H * headDim + rope, kv, norm, eps);
-    this.#attention.turn({ at: y, width }, positions, shape);
+    this.#attention.turn({ at: y, width }, batch, shape);
   }
 
   /** Ops.heads() of x [T, H cols] to y [T, H rows], both in the home heap. */

@@ -6,6 +6,7 @@ import type { WeightSource } from "../../tensor/types.ts";
 import { CheckedTake } from "../checked_take.ts";
 import { Fields } from "../config.ts";
 import type { Architecture, Family, ModelSources } from "../family.ts";
+import { stretchedContext } from "../rope.ts";
 import { storedSources } from "../stored.ts";
 import { deepseekV2 } from "./deepseek_v2.ts";
 import { deepseekV3, glm4MoeLite } from "./deepseek_v3.ts";
@@ -50,7 +51,10 @@ export function readArchitecture(raw: unknown, where: string): Architecture {
   const fields = new Fields(withText(raw), where);
   const type = fields.raw("model_type");
   const family = FAMILIES.find(({ types }) => types.some((known) => known === type));
-  if (family) return possible(family.architecture(fields), where);
+  if (family) {
+    const architecture = possible(family.architecture(fields), where);
+    return { ...architecture, context: stretchedContext(fields, architecture.context) };
+  }
   return fields.fail(
     "model_type",
     `one of the supported types (${MODEL_TYPES.map((t) => JSON.stringify(t)).join(", ")})`,

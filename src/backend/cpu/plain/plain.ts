@@ -14,7 +14,7 @@ import type { Packed } from "../../../../kernels/packed.ts";
 import { qkNorm } from "../../../../kernels/qk_norm.ts";
 import { reorder } from "../../../../kernels/reorder.ts";
 import { rmsNorm } from "../../../../kernels/rms_norm.ts";
-import { rope, ropeTable } from "../../../../kernels/rope.ts";
+import { rope } from "../../../../kernels/rope.ts";
 import { route } from "../../../../kernels/route.ts";
 import { rows } from "../../../../kernels/rows.ts";
 import { scaleRows } from "../../../../kernels/scale_rows.ts";
@@ -40,11 +40,12 @@ import type {
   Matrix,
   Observer,
   Ops,
-  Rope,
   Router,
   Routes,
   Vector,
 } from "../../ops.ts";
+import type { Rope } from "../../rope.ts";
+import { angleTable } from "../angles.ts";
 import { Yielder } from "../slices.ts";
 import { Arena, type CpuTensor } from "./arena.ts";
 import { CpuKv } from "./kv.ts";
@@ -356,10 +357,10 @@ class PlainOps implements Ops {
 
   /** Turns q and k of rows of q, k and v, in place. */
   #turn(y: CpuTensor & { data: Float32Array }, { heads, kvHeads, headDim, rope: turns }: Attention): void {
-    const { positions } = this.#step();
+    const batch = this.#step();
     const pairs = turns.inverse.length;
-    const table = this.#scratch.floats("rope", 2 * positions.length * pairs);
-    if (turns !== this.#turned) ropeTable(positions, turns, table);
+    const table = this.#scratch.floats("rope", 2 * batch.positions.length * pairs);
+    if (turns !== this.#turned) angleTable(turns, batch, table);
     this.#turned = turns;
     rope(y.data, y.shape[1]!, heads + kvHeads, headDim, pairs, table, 0, rowsOf(y));
   }

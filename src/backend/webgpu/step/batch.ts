@@ -3,7 +3,8 @@
 
 import { ropeTurns } from "../../../../kernels/rope.ts";
 import { RequestError } from "../../../errors.ts";
-import type { Batch, Rope } from "../../ops.ts";
+import type { Batch } from "../../ops.ts";
+import { anchored, frequenciesOf, type Rope } from "../../rope.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
 
@@ -14,8 +15,8 @@ export class StepBatch {
   readonly counts: Readonly<Record<RowKind, Buffer>>; // uniforms
   readonly outputs: Buffer; // [R]
   /**
-   * [T] of Token (kernels/lib/token.wgsl), room for the largest batch; then the block ids of
-   * all sequences.
+   * [T] of Token (kernels/lib/token.wgsl), room for the largest batch; then of each sequence what
+   * its positions lack to be rows of angles, and its block ids.
    */
   words: Buffer;
   batch: Batch | null = null;
@@ -23,8 +24,9 @@ export class StepBatch {
   readonly #encoder: StepEncoder;
   readonly #maxTokens: number;
   readonly #runs = new Map<number, { buffer: Buffer; count: number }>(); // count 0: not of this batch
-  readonly #angles = new Map<Rope, { buffer: Buffer; positions: number }>();
-  #longest = 0;
+  readonly #angles = new Map<Rope, Angles>();
+  #longest = 1024; // positions that tables of angles have rows for
+  #anchored = false; // tokens of the batch turn as in longer texts: by rows of their own
   /**
    * Whether every token is an output of its own sequence and has a chooser: the one chosen takes
    * its place.
@@ -57,8 +59,8 @@ export class StepBatch {
     const starts: number[] = [];
     let end = tables;
     for (const table of batch.tables) {
-      starts.push(end);
-      end += table.length;
+      starts.push(end + 1);
+      end += 1 + table.length;
     }
     const grown = end * 4 > this.words.size;
     if (grown) {
@@ -67,7 +69,11 @@ export class StepBatch {
       this.words = this.#device.buffer("batch: tokens and block tables", end * 8, "scratch", "storage");
     }
     const blocks = new Uint32Array(end - tables);
-    for (const [b, table] of batch.tables.entries()) blocks.set(table, starts[b]! - tables);
+    const shifts = this.#shifts(batch);
+    for (const [b, table] of batch.tables.entries()) {
+      blocks[starts[b]! - tables - 1] = shifts[b]!;
+      blocks.set(table, starts[b]! - tables);
+    }
     const tokens = new Uint32Array(batch.tokens.length * 4);
     for (let t = 0; t < batch.tokens.length; t++) {
       tokens[4 * t] = batch.tokens[t]!;
@@ -106,10 +112,12 @@ export class StepBatch {
         'begin("next") goes on from a step that ended in choose(), and had one token of each sequence, all of them outputs',
       );
     }
+    if (this.#anchored) throw new RequestError('begin("next") follows steps at the end of a text, not within a prompt');
     this.#chosen = false;
     // Which tokens they are is not known here: 0 stands for any.
     const positions = batch.positions.map((position) => position + 1);
     this.batch = { ...batch, tokens: new Uint32Array(batch.tokens.length), positions };
+    this.#reach(positions);
   }
 
   /**
@@ -140,32 +148,85 @@ export class StepBatch {
     return runs;
   }
 
+  /** Tables of angles that are used from now on have rows for these positions. */
+  #reach(positions: Uint32Array): void {
+    const last = positions.reduce((max, position) => Math.max(max, position), 0);
+    if (last >= this.#longest) this.#longest = Math.max(last + 1, Math.min(2 * this.#longest, 2 ** 20));
+  }
+
   /** Makes the tables of angles that are to come long enough for sequences of so many positions. */
   expect(positions: number): void {
     this.#longest = Math.max(this.#longest, positions);
   }
 
   /**
-   * cos and sin of the angles of every position that the batch may have [positions, rd / 2],
-   * computed once.
+   * cos and sin [rows, rd / 2]: rows of every position that the batch may have, as in a text that
+   * ends there, computed once; then rows of the tokens of the batch, if some turn otherwise.
    */
   angles(rope: Rope): Buffer {
-    const known = this.#angles.get(rope);
-    const last = this.batch ? this.batch.positions.reduce((max, position) => Math.max(max, position), 0) : 0;
-    const need = Math.max(this.#longest, last + 1);
-    if (known && known.positions >= need) return known.buffer;
-    if (known) {
-      this.#encoder.forget(known.buffer);
-      this.#device.free(known.buffer);
+    const own = this.#anchored || rope.lengths !== undefined;
+    const rows = this.#longest + (own ? this.#maxTokens : 0);
+    let known = this.#angles.get(rope);
+    if (!known || known.rows < rows || known.positions < this.#longest) {
+      if (known) {
+        this.#encoder.forget(known.buffer);
+        this.#device.free(known.buffer);
+      }
+      known = this.#table(rope, rows);
+      this.#angles.set(rope, known);
     }
-    const size = Math.max(need, Math.min(2 * (known?.positions ?? 0), 2 ** 20), 1024);
-    const turns = new Float32Array(size * rope.inverse.length * 2);
-    const buffer = this.#device.buffer("RoPE angles", turns.byteLength, "scratch", "storage");
-    ropeTurns(size, rope, turns);
-    this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, turns);
-    this.#angles.set(rope, { buffer, positions: size });
-    return buffer;
+    if (this.#anchored && known.batch !== this.batch) this.#ownRows(rope, known.buffer);
+    known.batch = this.batch;
+    return known.buffer;
   }
+
+  #table(rope: Rope, rows: number): Angles {
+    const positions = this.#longest;
+    const turns = new Float32Array(positions * rope.inverse.length * 2);
+    for (let p = 0; p < positions; p++) ropeTurns(p, rope.lengths?.at(p + 1) ?? rope, turns, p);
+    const buffer = this.#device.buffer("RoPE angles", (turns.byteLength / positions) * rows, "scratch", "storage");
+    this.#device.gpu.queue.writeBuffer(buffer.gpu, 0, turns);
+    return { buffer, rows, positions, batch: null };
+  }
+
+  /** Writes the rows of the batch's own tokens, behind those of positions. */
+  #ownRows(rope: Rope, buffer: Buffer): void {
+    const batch = this.batch!;
+    const row = rope.inverse.length * 2;
+    const turns = new Float32Array(batch.positions.length * row);
+    for (const [t, position] of batch.positions.entries()) ropeTurns(position, frequenciesOf(rope, batch, t), turns, t);
+    this.#device.gpu.queue.writeBuffer(buffer.gpu, this.#longest * row * 4, turns);
+  }
+
+  /**
+   * What the positions of each sequence lack to be rows of angles: nothing, or, where some turn as
+   * in a longer text, what leads to the rows of the batch's tokens.
+   */
+  #shifts(batch: Batch): Uint32Array {
+    const { positions, sequence } = batch;
+    this.#reach(positions);
+    const shifts = new Uint32Array(batch.tables.length);
+    for (let t = 0; t < positions.length; t++)
+      if (anchored(batch, t) && shifts[sequence[t]!] === 0) shifts[sequence[t]!] = this.#longest + t - positions[t]!;
+    this.#anchored = shifts.some((shift) => shift > 0);
+    const astray = positions.findIndex((position, t) => {
+      const shift = shifts[sequence[t]!]!;
+      return shift > 0 && shift !== (this.#longest + t - position) >>> 0;
+    });
+    if (astray >= 0)
+      throw new RequestError(`batch: token ${astray} does not follow the one before it, as a prompt's tokens must`);
+    return shifts;
+  }
+}
+
+/** A table of angles on the device. */
+interface Angles {
+  readonly buffer: Buffer;
+  readonly rows: number;
+  /** Rows that stand for positions. */
+  readonly positions: number;
+  /** Whose tokens have rows of their own. */
+  batch: Batch | null;
 }
 
 function checkBatch({ tokens, positions, sequence, tables, outputs }: Batch, maxTokens: number): void {

@@ -1,6 +1,8 @@
 // y = x / sqrt(mean(x²) + eps) * w, row by row. In f64 throughout, as the plain kernel: no square
 // leaves its range.
 
+import { highOf, lowOf, sumOf } from "./lib/simd/doubles.simd";
+
 /** Rows [from, to) of y [T, D]; x [T, D], w [D]. y may be x. */
 export function rmsNorm(from: u32, to: u32, thread: u32, x: usize, w: usize, eps: f64, D: u32, y: usize): void {
   const bytes = <usize>D * 4;
@@ -18,8 +20,7 @@ export function rmsNorm(from: u32, to: u32, thread: u32, x: usize, w: usize, eps
       low = f64x2.add(low, f64x2.mul(a, a));
       high = f64x2.add(high, f64x2.mul(b, b));
     }
-    const pair = f64x2.add(low, high);
-    let sum = f64x2.extract_lane(pair, 0) + f64x2.extract_lane(pair, 1);
+    let sum = sumOf(f64x2.add(low, high));
     for (; d < bytes; d += 4) sum += <f64>load<f32>(xp + d) * <f64>load<f32>(xp + d);
     const scale = 1 / sqrt<f64>(sum / <f64>D + eps);
     const scales = f64x2.splat(scale);
@@ -32,16 +33,4 @@ export function rmsNorm(from: u32, to: u32, thread: u32, x: usize, w: usize, eps
     }
     for (; d < bytes; d += 4) store<f32>(yp + d, <f32>(<f64>load<f32>(xp + d) * scale * <f64>load<f32>(w + d)));
   }
-}
-
-/** The first two of four f32 as f64. */
-// @ts-ignore: decorator
-@inline function lowOf(v: v128): v128 {
-  return f64x2.promote_low_f32x4(v);
-}
-
-/** The last two of four f32 as f64. */
-// @ts-ignore: decorator
-@inline function highOf(v: v128): v128 {
-  return f64x2.promote_low_f32x4(v128.shuffle<i32>(v, v, 2, 3, 2, 3));
 }

@@ -302,6 +302,8 @@ export interface Ops {
    * as long as x.
    */
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor;
+  /** (x - mean(x)) / sqrt(mean((x - mean(x))²) + eps) * w + bias, by row, in f32: [T, D]. */
+  layerNorm(x: Tensor, w: Vector, bias: Vector, eps: number): Tensor;
   /**
    * Projection, biases added, q and k with the layer's qkNorm, clip and RoPE: [T, (H + 2 Hkv) Dh]
    * as q | k | v. The rows of `parts` one below the other are those of q, k and v; a part holds

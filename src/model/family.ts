@@ -243,7 +243,7 @@ export function outputCols({ attention, latent, recurrence }: LayerArchitecture,
 
 /** How keys depend on the length of the text, if they do; the same in all layers. */
 export function ropeLengths({ layers }: Architecture): RopeLengths | null {
-  const all = new Set(layers.flatMap(({ attention }) => attention.rope.lengths ?? []));
+  const all = new Set(layers.flatMap(({ attention }) => attention?.rope.lengths ?? []));
   if (all.size > 1) throw new Error("layers whose RoPE depends on the text's length differently are not implemented");
   return [...all][0] ?? null;
 }

@@ -287,6 +287,33 @@ function dense(ops: () => Ops): void {
     });
   });
 
+  describe("layerNorm", () => {
+    it.each([60, 1000])("D = %i, then a product and again", async (D) => {
+      const x = uniform(MAX_TOKENS * D, D + 5);
+      x.fill(0.25, D, 2 * D); // a row without variance is the bias
+      for (let i = 0; i < D; i++) x[2 * D + i]! += 100; // a mean far from zero
+      const [w, bias] = [uniform(D, D + 6), uniform(D, D + 7)];
+      const input = await inputTable(ops(), x, D);
+      const [v, b] = await Promise.all([w, bias].map((data) => ops().loadVector(memorySource("vector", data, 1, D))));
+      const weights = uniform(7 * D, D + 8, 0.1);
+      const m = await ops().loadMatrix(memorySource("m", weights, 7, D), FORMATS.f32);
+      for (const T of [1, 5, 33]) {
+        const own = x.subarray(0, T * D);
+        const normed = reference.layerNorm(own, w, bias, 1e-5);
+        ops().begin(batchOf(T));
+        const residual = ops().embed(input);
+        const h = ops().layerNorm(residual, v!, b!, 1e-5);
+        expect(h.shape).toEqual([T, D]);
+        expectClose(await ops().read(h), normed, D);
+        expectClose(await ops().read(ops().matmul(h, m)), reference.matmul(normed, weights, D), 7);
+        const sum = ops().add(residual, h);
+        const twice = own.map((value, i) => value + normed[i]!);
+        const again = reference.layerNorm(twice, w, bias, 1e-5);
+        expectClose(await ops().read(ops().layerNorm(sum, v!, b!, 1e-5)), again, D);
+      }
+    });
+  });
+
   describe("rows", () => {
     const D = 60;
     const N = 97;

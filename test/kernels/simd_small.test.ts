@@ -8,6 +8,7 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import { packedMatrix, unpackRow } from "../../kernels/packed.ts";
 import { qkNorm } from "../../kernels/qk_norm.ts";
 import { reorder } from "../../kernels/reorder.ts";
+import { layerNorm } from "../../kernels/layer_norm.ts";
 import { rmsNorm } from "../../kernels/rms_norm.ts";
 import { rope, ropeTable } from "../../kernels/rope.ts";
 import { rows } from "../../kernels/rows.ts";
@@ -15,7 +16,7 @@ import { panelLayout } from "../../src/tensor/format.ts";
 import { toFiniteHalf } from "../../src/tensor/half.ts";
 import { generator, uniform } from "../support/random.ts";
 import { panelsOf } from "../support/records.ts";
-import { expectClose, inverseFrequencies, rmsNorm as rmsNormOf } from "../support/reference.ts";
+import { expectClose, inverseFrequencies, layerNorm as layerNormOf, rmsNorm as rmsNormOf } from "../support/reference.ts";
 import { simdBenches } from "../support/simd.ts";
 
 const MARK = 12345; // what lies where nothing may be written
@@ -63,6 +64,25 @@ describe.each(simdBenches())("$name", ({ kernels, of, put, room, floats, bytes }
           expect(floats(at, 2 * D)).toEqual(x.subarray(0, 2 * D));
           expect(floats(at + 5 * D * 4, 4 * D)).toEqual(x.subarray(5 * D));
         }
+      }
+    });
+  });
+
+  describe("layerNorm", () => {
+    it.each([1, 2, 3, 4, 7, 32, 61, 130])("D = %i", (D) => {
+      const T = 9;
+      for (const x of [uniform(T * D, 1), uniform(T * D, 2, 1e30), uniform(T * D, 3, 1e-30), new Float32Array(T * D)]) {
+        const [w, b] = [uniform(D, 4, 3), uniform(D, 5, 3)];
+        const want = new Float32Array(T * D);
+        layerNorm(x, w, b, 1e-5, want, 0, T);
+        expectClose(want, layerNormOf(x, w, b, 1e-5), D);
+        const [at, weights, bias, y] = [put(x), put(w), put(b), room(T * D * 4 + 4)];
+        for (const [from, to] of ranges(T)) kernels.layerNorm!(from, to, 0, at, weights, bias, 1e-5, D, y);
+        expectEach(floats(y, T * D), want, 2 ** -20, new Float32Array(T * D).fill(3));
+        expect(floats(y + T * D * 4, 1)[0]).toBe(0);
+        kernels.layerNorm!(2, 5, 0, at, weights, bias, 1e-5, D, at); // in place
+        expect(floats(at + 2 * D * 4, 3 * D)).toEqual(floats(y + 2 * D * 4, 3 * D));
+        expect(floats(at, 2 * D)).toEqual(x.subarray(0, 2 * D));
       }
     });
   });

@@ -189,6 +189,16 @@ const sum: Twin = {
   },
 };
 
+const layerNorm: Twin = {
+  name: "a layer norm",
+  kernels: ["layer_norm"],
+  format: FORMATS.f32,
+  async run(ops) {
+    const [w, bias] = [await vector(ops, D, 4), await vector(ops, D, 5)];
+    return ops.read(ops.layerNorm(await begin(ops, MANY), w, bias, EPS));
+  },
+};
+
 const norm: Twin = {
   name: "a norm by itself",
   kernels: ["rms_norm"],
@@ -255,6 +265,7 @@ export const TWINS: readonly Twin[] = [
   sum,
   norm,
   recurrence,
+  layerNorm,
   ...Object.values(FORMATS).flatMap((format): Twin[] => [
     embedding(format),
     product(format, FEW, ["matmul_vec"]),

@@ -145,7 +145,7 @@ async function fused(path: string): Promise<string> {
 /** An architecture in which RoPE that depends on the text's length says what it is. */
 function toldOf({ layers, ...rest }: Architecture): object {
   const told = layers.map(({ attention, ...layer }) => {
-    const { lengths, ...rope } = attention.rope;
+    const { lengths, ...rope } = attention?.rope ?? {};
     const samples = [1, 64, 65, 300].map((n) => [lengths?.at(n), lengths?.key(n), lengths?.until(n)]);
     return { ...layer, attention: { ...attention, rope, samples } };
   });

@@ -35,6 +35,19 @@ export function rmsNorm(x: Numbers, w: Numbers, eps: number): Float64Array {
   return y;
 }
 
+/** (x - mean) / sqrt(variance + eps) * w + b, by row: x [T, D], w and b [D]. */
+export function layerNorm(x: Numbers, w: Numbers, b: Numbers, eps: number): Float64Array {
+  const D = w.length;
+  const y = new Float64Array(x.length);
+  for (let row = 0; row < x.length; row += D) {
+    const own = [...x.subarray(row, row + D)];
+    const mean = own.reduce((sum, value) => sum + value, 0) / D;
+    const variance = own.reduce((sum, value) => sum + (value - mean) ** 2, 0) / D;
+    for (let d = 0; d < D; d++) y[row + d] = ((own[d]! - mean) / Math.sqrt(variance + eps)) * w[d]! + b[d]!;
+  }
+  return y;
+}
+
 export interface Geometry {
   readonly heads: number;
   readonly kvHeads: number;

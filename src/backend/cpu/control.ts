@@ -17,6 +17,7 @@ export const JOBS = [
   "addWeighted",
   "quantize",
   "rmsNorm",
+  "layerNorm",
   "qkNorm",
   "rope",
   "add",

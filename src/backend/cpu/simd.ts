@@ -183,11 +183,18 @@ class SimdOps implements Ops {
   }
 
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
+    return this.#norm("rmsNorm", x, [w], eps);
+  }
+
+  layerNorm(x: Tensor, w: Vector, bias: Vector, eps: number): Tensor {
+    return this.#norm("layerNorm", x, [w, bias], eps);
+  }
+
+  #norm(kernel: "rmsNorm" | "layerNorm", x: Tensor, vectors: readonly Vector[], eps: number): Tensor {
     const [T, D] = sizes(x);
     const y = this.#tensor("norm", T, D);
-    this.#later.push(() =>
-      this.#pool.run("rmsNorm", this.#home, T, this.#products.rowsOf(D), at(x), (w as SimdVector).at, eps, D, y.at),
-    );
+    const args = [at(x), ...vectors.map((vector) => (vector as SimdVector).at), eps, D, y.at];
+    this.#later.push(() => this.#pool.run(kernel, this.#home, T, this.#products.rowsOf(D), ...args));
     return y;
   }
 

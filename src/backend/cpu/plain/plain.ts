@@ -7,8 +7,8 @@ import { attention } from "../../../../kernels/attention.ts";
 import { clip } from "../../../../kernels/clip.ts";
 import { embed } from "../../../../kernels/embed.ts";
 import { expertUp } from "../../../../kernels/expert_up.ts";
-import { type HeadColumns, heads } from "../../../../kernels/heads.ts";
 import { latent } from "../../../../kernels/latent.ts";
+import { layerNorm } from "../../../../kernels/layer_norm.ts";
 import { matmul } from "../../../../kernels/matmul.ts";
 import type { Packed } from "../../../../kernels/packed.ts";
 import { qkNorm } from "../../../../kernels/qk_norm.ts";
@@ -48,6 +48,7 @@ import type { Rope } from "../../rope.ts";
 import { angleTable } from "../angles.ts";
 import { Yielder } from "../slices.ts";
 import { Arena, type CpuTensor } from "./arena.ts";
+import { headProducts } from "./heads.ts";
 import { CpuKv } from "./kv.ts";
 import { loadExpert, loadPacked } from "./load.ts";
 import { type ExpertWatcher, moe } from "./moe.ts";
@@ -67,8 +68,6 @@ import {
 export function createPlainOps(maxTokens: number, deviceName: string, observer: Observer | null = null): Ops {
   return new PlainOps(maxTokens, deviceName, observer);
 }
-
-type Columns = Omit<HeadColumns, "width">;
 
 class PlainOps implements Ops {
   readonly info: BackendInfo;
@@ -194,6 +193,12 @@ class PlainOps implements Ops {
     return y;
   }
 
+  layerNorm(x: Tensor, w: Vector, bias: Vector, eps: number): Tensor {
+    const y = this.#floats(x.shape);
+    layerNorm(floats(x), (w as CpuVector).data, (bias as CpuVector).data, eps, y.data, 0, rowsOf(x));
+    return y;
+  }
+
   qkv(x: Tensor, parts: readonly Matrix[], attention: Attention): Tensor {
     const { heads, kvHeads, headDim, qkNorm: norms, clip: limit } = attention;
     const width = parts.reduce((sum, { rows }) => sum + rows, 0);
@@ -222,7 +227,8 @@ class PlainOps implements Ops {
     const [rope, width] = [headDim - kv, (H + 1) * headDim];
     const y = this.#floats([T, width]);
     latent(floats(q), floats(c), { heads: H, nope: absorb.cols, rope, latent: kv }, y.data, 0, T);
-    this.#heads(q, { first: 0, each: absorb.cols + rope }, absorb, y, { first: rope, each: headDim });
+    const own = { first: 0, each: absorb.cols + rope };
+    headProducts([q, own], absorb, [y, { first: rope, each: headDim }], this.#scratch);
     qkNorm(y.data, width, H * headDim + rope, 1, (norm as CpuVector).data, eps, 0, T);
     this.#turn(y, attention);
     return y;
@@ -230,7 +236,7 @@ class PlainOps implements Ops {
 
   heads(x: Tensor, w: HeadMatrices): Tensor {
     const y = this.#floats([rowsOf(x), w.heads * w.rows]);
-    this.#heads(x, { first: 0, each: w.cols }, w, y, { first: 0, each: w.rows });
+    headProducts([x, { first: 0, each: w.cols }], w, [y, { first: 0, each: w.rows }], this.#scratch);
     return y;
   }
 
@@ -363,23 +369,6 @@ class PlainOps implements Ops {
     if (turns !== this.#turned) angleTable(turns, batch, table);
     this.#turned = turns;
     rope(y.data, y.shape[1]!, heads + kvHeads, headDim, pairs, table, 0, rowsOf(y));
-  }
-
-  /** Each head's product, of columns of x's rows to columns of y's. */
-  #heads(x: Tensor, own: Columns, w: HeadMatrices, y: CpuTensor & { data: Float32Array }, into: Columns): void {
-    const [from, to] = [x, y].map(({ shape }) => shape[1]!) as [number, number];
-    const { packed } = w as CpuHeads;
-    heads(
-      floats(x),
-      { ...own, width: from },
-      rowsOf(x),
-      packed,
-      y.data,
-      { ...into, width: to },
-      0,
-      w.heads,
-      this.#scratch,
-    );
   }
 
   #floats(shape: readonly number[]): CpuTensor & { data: Float32Array } {

@@ -32,6 +32,13 @@ const WEIGHTS = { w: "read", part: "uniform" } as const;
 const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
 /** Workgroups of a matrix-vector kernel, whose teams make `each` rows apiece. */
 const teams = (rows: number, o: Params, each = 8) => Math.ceil(rows / each / (o.THREADS! / o.TEAM!));
+/** A norm of each row. */
+const NORM: Omit<KernelLine, "bindings"> = {
+  params: ["D", "vectors", "eps"],
+  overrides: ["THREADS"],
+  grid: (n) => [n, 1],
+  cost: (n, o) => moves((2 * n + 1) * o.D!, 4 * n * o.D!),
+};
 const MATVEC = { ...WEIGHTS, p: "uniform", x: "read" } as const;
 /** Tiles of assignments over all experts, at most: each expert may have one that is not full. */
 const tiles = (assignments: number, o: Params) => Math.floor(assignments / o.tokens!) + Math.min(o.E!, assignments);
@@ -51,13 +58,8 @@ export const TABLE = {
     grid: (n, _, { groups }) => per64(n * groups * 4),
     cost: (n, _, { rows, groups, bytes }) => ({ bytes: n * (bytes / rows + 128 * groups), flops: 0 }),
   },
-  rms_norm: {
-    bindings: { p: "uniform", count: "uniform", x: "read", w: "read", y: "write" },
-    params: ["D", "vectors", "eps"],
-    overrides: ["THREADS"],
-    grid: (n) => [n, 1],
-    cost: (n, o) => moves((2 * n + 1) * o.D!, 4 * n * o.D!),
-  },
+  rms_norm: { ...NORM, bindings: { p: "uniform", count: "uniform", x: "read", w: "read", y: "write" } },
+  layer_norm: { ...NORM, bindings: { p: "uniform", count: "uniform", x: "read", w: "read", b: "read", y: "write" } },
   matmul_vec: {
     bindings: { ...MATVEC, norm: "read", y: "write" },
     params: ["D", "eps", "y_stride"],

@@ -208,11 +208,11 @@ export class Verbs implements WebGpuOps {
   }
 
   rmsNorm(x: Tensor, w: Vector, eps: number): Tensor {
-    const of = this.#norms.computed(this.#given(x));
-    if (w.size !== of.shape[1]) throw new RequestError(`rmsNorm: weights of ${w.size} for rows of ${of.shape[1]}`);
-    // Kernels for few rows norm what they read; for others it is computed when it is used.
-    const normed: GpuTensor = { ...of, norm: { of, weights: (w as GpuVector).buffer, eps } };
-    return normed;
+    return this.#norms.later(this.#given(x), w as GpuVector, eps);
+  }
+
+  layerNorm(x: Tensor, w: Vector, bias: Vector, eps: number): Tensor {
+    return this.#norms.layer(this.#given(x), w as GpuVector, bias as GpuVector, eps);
   }
 
   qkv(x: Tensor, matrices: readonly Matrix[], shape: Attention): Tensor {

@@ -14,7 +14,7 @@ export interface GateSource {
    * [E]: added to the scores to choose by; null or absent: none.
    */
   readonly gateBias?: MatrixSource | null;
-  readonly ffnNorm: MatrixSource; // [D]
+  readonly ffnNorm: MatrixSource; // [D], a LayerNorm's with its bias
 }
 
 /** From a layer and its experts' input x [T, D]: the next layer's likely experts, best first. */
@@ -36,20 +36,28 @@ export async function nextLayerPrediction(
   // [i]: layer i + 1's router, for x as layer i norms it
   const routers: { gate: Float32Array; added: Float32Array | null; bias: Float32Array | null }[] = [];
   let before: Float32Array | null = null;
+  let biasBefore: Float32Array | null = null;
   for (const { gate, gateBias, ffnNorm } of layers) {
     const { rows, cols } = gate;
-    const norm = new Float32Array(cols);
-    await ffnNorm.readRows(0, ffnNorm.rows, norm);
+    const norm = await vectorOf(ffnNorm);
+    const normBias = ffnNorm.bias ? await vectorOf(ffnNorm.bias) : null;
     if (before) {
       const weights = new Float32Array(rows * cols);
       await gate.readRows(0, rows, weights);
       const ratio = norm.map((w, d) => (Math.abs(before![d]!) > SMALL ? w / before![d]! : 0));
+      let added = await biasOf(gate);
+      if (normBias) {
+        // x has the bias of layer i's norm: w' (x - b) / w + b' is w' / w x + (b' - w' / w b)
+        const shift = normBias.map((b, d) => b - ratio[d]! * (biasBefore?.[d] ?? 0));
+        added ??= new Float32Array(rows);
+        for (let i = 0; i < weights.length; i++) added[Math.floor(i / cols)]! += weights[i]! * shift[i % cols]!;
+      }
       for (let i = 0; i < weights.length; i++) weights[i]! *= ratio[i % cols]!;
-      const bias = gateBias ? new Float32Array(rows) : null;
-      if (bias) await gateBias!.readRows(0, gateBias!.rows, bias);
-      routers.push({ gate: weights, added: await biasOf(gate), bias });
+      const bias = gateBias ? await vectorOf(gateBias) : null;
+      routers.push({ gate: weights, added, bias });
     }
     before = norm;
+    biasBefore = normBias;
   }
   return (layer, x) => {
     const router = routers[layer];
@@ -73,4 +81,10 @@ export async function nextLayerPrediction(
     }
     return [...wanted.keys()].filter((e) => wanted[e]! > 0).sort((a, b) => wanted[b]! - wanted[a]!);
   };
+}
+
+async function vectorOf(source: MatrixSource): Promise<Float32Array> {
+  const values = new Float32Array(source.rows * source.cols);
+  await source.readRows(0, source.rows, values);
+  return values;
 }

@@ -36,6 +36,12 @@ export function takeProduct(
   return a.biases?.includes(of) ? biased(matrix, take.matrix(`${name}.bias`, rows)) : matrix;
 }
 
+/** A norm before attention, experts or head: `name`.weight [D], a LayerNorm's with `name`.bias. */
+export function takeNorm({ hidden, layerNorms }: Architecture, take: Take, name: string): MatrixSource {
+  const weight = take.matrix(`${name}.weight`, hidden);
+  return layerNorms ? biased(weight, take.matrix(`${name}.bias`, hidden)) : weight;
+}
+
 /** The bias of matrices joined by rows: zeros where a part has none; null: none has one. */
 export function concatBiases(name: string, parts: readonly MatrixSource[]): MatrixSource | null {
   if (parts.every(({ bias }) => !bias)) return null;

@@ -23,8 +23,14 @@ import { expertOrders, inOrder, loadOrder, moveColumns, orderIn } from "./input_
 import { type LoadedLatent, loadLatent } from "./latent.ts";
 import { type LoadedRecurrence, loadRecurrence, recur } from "./recurrence.ts";
 
+/** A norm of rows: a LayerNorm has a bias, an RMS norm none. */
+export interface Norm {
+  readonly weight: Vector; // [D]
+  readonly bias: Vector | null; // [D]
+}
+
 export interface DecoderLayer {
-  readonly attnNorm: Vector; // [D]
+  readonly attnNorm: Norm;
   /**
    * [(H + 2 Hkv) Dh, D]: rows of q, then k, then v, in parts of whole heads; or the one that a
    * recurrence takes.
@@ -38,7 +44,7 @@ export interface DecoderLayer {
   /** [H Dh, D]: of what the result is gated by, or null. */
   readonly outGate: Matrix | null;
   readonly wo: Matrix; // [D, H Dh], [D, H dv] with a latent
-  readonly ffnNorm: Vector; // [D]
+  readonly ffnNorm: Norm;
   /** Its gate [E, D] is always f32. Null, as experts are: a dense layer. */
   readonly router: Router | null;
   readonly experts: Experts | null;
@@ -53,7 +59,7 @@ export interface Decoder {
   readonly architecture: Architecture;
   readonly embed: Matrix; // [V, D]
   readonly layers: readonly DecoderLayer[];
-  readonly norm: Vector; // [D]
+  readonly norm: Norm;
   readonly head: Matrix; // [V, D]
   readonly headOrder: InputOrder | null;
 }
@@ -82,11 +88,13 @@ export async function forward(
   output: Output = "logits",
 ): Promise<Tensor> {
   const { eps } = m.architecture;
+  const norm = (x: Tensor, { weight, bias }: Norm) =>
+    bias ? ops.layerNorm(x, weight, bias, eps) : ops.rmsNorm(x, weight, eps);
   ops.begin(batch);
   let x = ops.embed(m.embed); // [T, D]
   const next = { router: 0, kv: 0, state: 0 }; // numbers of those that layers have
   for (const [i, layer] of m.layers.entries()) {
-    const h = ops.rmsNorm(x, layer.attnNorm, eps); // [T, D]
+    const h = norm(x, layer.attnNorm); // [T, D]
     let a: Tensor; // [T, H Dh]
     if (layer.attention) {
       const qkv = layer.latent
@@ -104,7 +112,7 @@ export async function forward(
     x = ops.add(x, ops.matmul(inOrder(ops, a, layer.orders.wo), layer.wo));
     if (i === m.layers.length - 1) x = ops.rows(x); // [R, D]
     if (x.shape[0] === 0) return x;
-    const g = ops.rmsNorm(x, layer.ffnNorm, eps);
+    const g = norm(x, layer.ffnNorm);
     const outputs: Tensor[] = [];
     if (layer.router && layer.experts) {
       const routes = ops.route(g, layer.router); // [T, K]
@@ -114,7 +122,7 @@ export async function forward(
     if (layer.ffn) outputs.push(ops.ffn(inOrder(ops, g, layer.orders.ffn), layer.ffn));
     for (const y of outputs) x = ops.add(x, y);
   }
-  const h = ops.rmsNorm(x, m.norm, eps); // [R, D]
+  const h = norm(x, m.norm); // [R, D]
   return output === "hidden" ? h : ops.matmul(inOrder(ops, h, m.headOrder), m.head); // [R, V]
 }
 
@@ -153,6 +161,9 @@ export async function loadDecoder(
   const matrix = (from: MatrixSource, format: Format) => done(ops.loadMatrix(from, format));
   const vector = (from: MatrixSource) => done(ops.loadVector(from));
   const heads = (from: readonly MatrixSource[], format: Format) => done(ops.loadHeads(from, format));
+  const norm = async (from: MatrixSource): Promise<Norm> => {
+    return { weight: await vector(from), bias: from.bias ? await vector(from.bias) : null };
+  };
 
   const ffn = async (from: FfnSource, layer: number): Promise<Ffn> => {
     const { up, down } = ffnFormats(from, plan, layer);
@@ -190,7 +201,7 @@ export async function loadDecoder(
     };
     const rule = own ? await ruleOf(own, s.expertBiases) : undefined;
     layers.push({
-      attnNorm: await vector(s.attnNorm),
+      attnNorm: await norm(s.attnNorm),
       qkv,
       attention: attention && { ...attention, qkNorm: norms, sinks: s.sinks ? await vector(s.sinks) : null },
       latent: s.latent ? await loadLatent(s.latent, plan, i, { matrix, heads, vector }) : null,
@@ -198,7 +209,7 @@ export async function loadDecoder(
       outGate: outGate ? await matrix(outGate.source, outGate.format) : null,
       wo: await matrix(s.wo, o),
       orders,
-      ffnNorm: await vector(s.ffnNorm),
+      ffnNorm: await norm(s.ffnNorm),
       router: own && {
         gate: await matrix(s.gate!, FORMATS.f32),
         k: own.perToken,
@@ -210,14 +221,14 @@ export async function loadDecoder(
       ffn: s.ffn && (await ffn(s.ffn, i)),
     });
   }
-  const norm = await vector(sources.norm);
+  const last = await norm(sources.norm);
   const { head } = sources;
   const headFormat = head && plan(head, "head", -1);
   return {
     architecture,
     embed,
     layers,
-    norm,
+    norm: last,
     head: head ? await matrix(head, headFormat!) : embed,
     headOrder: head && (await loadOrder(ops, orderIn(head, headFormat!))),
   };

@@ -81,8 +81,10 @@ export interface Architecture {
   readonly hidden: number; // D
   /** The most positions of a sequence. */
   readonly context: number;
-  /** Epsilon of the RMS norms before attention, experts and head. */
+  /** Epsilon of the norms before attention, experts and head. */
   readonly eps: number;
+  /** Whether these are LayerNorms with biases; absent: RMS norms. */
+  readonly layerNorms?: true;
   /** Whether the embedding is also the head. */
   readonly tied: boolean;
   /** Products with biases; absent: none. */
@@ -129,6 +131,7 @@ export interface RecurrenceSources {
 
 /** The sources of one layer's tensors. */
 export interface LayerSources {
+  /** As ffnNorm and the last one: a LayerNorm's has its bias. */
   readonly attnNorm: MatrixSource;
   /**
    * q, k and v; or one matrix of their rows; none with a latent. Of a short convolution: one of the

@@ -33,7 +33,8 @@ const vectorsOf = (layer: LayerSources) => {
   const own = [...(conv ? [conv] : []), ...(delta ? [delta.aLog, delta.dtBias, delta.norm] : [])];
   const norms = [attnNorm, ffnNorm, ...inner, ...own];
   const added = [...(expertBiases ? [expertBiases.up, expertBiases.down] : []), ...(sinks ? [sinks] : [])];
-  return [...norms, ...added, ...(gateBias ? [gateBias] : []), ...biasesOf([...qkv, wo, ...(gate ? [gate] : [])])];
+  const biases = biasesOf([attnNorm, ffnNorm, ...qkv, wo, ...(gate ? [gate] : [])]);
+  return [...norms, ...added, ...(gateBias ? [gateBias] : []), ...biases];
 };
 
 const biasesOf = (matrices: readonly MatrixSource[]) => matrices.flatMap(({ bias }) => bias ?? []);
@@ -48,7 +49,8 @@ export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint 
   const experts = matrices.filter(({ role }) => role === "up" || role === "down");
   const gate = ({ rows, cols }: MatrixSource): number => panelLayout(FORMATS.f32, rows, cols).bytes;
   const own = sum(sources.layers, (layer) => sum(gatesOf(layer), gate) + sum(vectorsOf(layer), vector));
-  const outer = sum([sources.norm, ...biasesOf(sources.head ? [sources.head] : [])], vector);
+  const { norm, head } = sources;
+  const outer = sum([norm, ...biasesOf(head ? [norm, head] : [norm])], vector);
   const weights = sum(matrices, bytesOf) + own + outer + orderBytes(sources, plan);
   return { weights, dense: weights - sum(experts, bytesOf) };
 }
@@ -57,7 +59,8 @@ export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint 
 export function parametersOf(a: Architecture, { embed, norm, head, layers }: ModelSources) {
   const values = ({ rows, cols }: MatrixSource): number => rows * cols;
   const expert = ({ w1, w2, w3 }: ExpertSource): number => values(w1) + values(w2) + values(w3);
-  const dense = sum([embed, norm, ...(head ? [head, ...biasesOf([head])] : [])], values);
+  const outer = head ? [norm, head] : [norm];
+  const dense = sum([embed, ...outer, ...biasesOf(outer)], values);
   const own = sum(layers, (layer) => {
     const { qkv, wo, outGate, ffn, latent } = layer;
     const others = (ffn ? expert(ffn) : 0) + (latent ? latentValues(latent) : 0) + (outGate ? values(outGate) : 0);

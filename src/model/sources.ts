@@ -3,7 +3,7 @@
 
 import { rowsOfPlanes } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
-import { concatBiases, takeProduct } from "./bias.ts";
+import { concatBiases, takeNorm, takeProduct } from "./bias.ts";
 import {
   type Architecture,
   type FfnSource,
@@ -32,14 +32,13 @@ export function usualSources(
   mixer: (prefix: string, layer: LayerArchitecture) => MixerSources = (p, layer) => attentionSources(a, take, p, layer),
 ): ModelSources {
   const { hidden: D } = a;
-  const vector = (name: string, size = D): MatrixSource => take.matrix(name, size);
   const layers = a.layers.map((layer, i): LayerSources => {
     const { experts, dense, shared } = layer;
     const p = `model.layers.${i}.`;
     return {
-      attnNorm: vector(`${p}input_layernorm.weight`),
+      attnNorm: takeNorm(a, take, `${p}input_layernorm`),
       ...mixer(p, layer),
-      ffnNorm: vector(`${p}post_attention_layernorm.weight`),
+      ffnNorm: takeNorm(a, take, `${p}post_attention_layernorm`),
       gateBias: null,
       ...(experts ? moe(p, experts) : { gate: null, experts: [] }),
       ffn: dense
@@ -49,7 +48,7 @@ export function usualSources(
   });
   return {
     embed: take.matrix("model.embed_tokens.weight", a.vocab, D),
-    norm: vector("model.norm.weight"),
+    norm: takeNorm(a, take, "model.norm"),
     head: a.tied ? null : takeProduct(a, take, "head", "lm_head", a.vocab, D),
     layers,
   };

@@ -10,7 +10,7 @@ import { type Format, panelLayout } from "../tensor/format.ts";
 import { type ExpertShape, recordLayout } from "../tensor/record.ts";
 import { storedExpert, storedMatrix } from "../tensor/stored.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
-import { biased } from "./bias.ts";
+import { biased, takeNorm } from "./bias.ts";
 import type { CheckedTake } from "./checked_take.ts";
 import {
   type Architecture,
@@ -82,6 +82,9 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
     return lists ? [{ kind: "order", name, shape: [4 * lists.length], lists }] : [];
   };
   const bias = (name: string, { bias }: MatrixSource): StoredTensor[] => (bias ? [vector(name, bias)] : []);
+  const norm = (name: string, source: MatrixSource): StoredTensor[] => {
+    return [vector(`${name}.weight`, source), ...bias(`${name}.bias`, source)];
+  };
   const layers = sources.layers.map((layer, i) => {
     const names = layerNames(i);
     const { gate, gateBias, qkNorm, experts, expertBiases, ffn, qkv, wo, sinks, outGate, recurrence } = layer;
@@ -113,8 +116,8 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
       ...ordered(names.ffnOrder, ffn && orderIn(ffn.w1, ffnUp!)),
       ...(gate ? [matrix(names.gate, gate), ...bias(names.logitsBias, gate)] : []),
       ...(ffn?.gate ? [matrix(names.ffnGate, ffn.gate)] : []),
-      vector(names.attnNorm, layer.attnNorm),
-      vector(names.ffnNorm, layer.ffnNorm),
+      ...norm(names.attnNorm, layer.attnNorm),
+      ...norm(names.ffnNorm, layer.ffnNorm),
       ...(qkNorm ? [vector(names.qNorm, qkNorm.q), vector(names.kNorm, qkNorm.k)] : []),
       ...(gateBias ? [vector(names.gateBias, gateBias)] : []),
       ...(expertBiases
@@ -123,7 +126,7 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
       ...(sinks ? [vector(names.sinks, sinks)] : []),
     ];
   });
-  const outer = [packed(EMBED, sources.embed, stored.embed), vector(NORM, sources.norm)];
+  const outer = [packed(EMBED, sources.embed, stored.embed), ...norm(NORM, sources.norm)];
   const { head } = sources;
   if (head !== null)
     outer.push(
@@ -150,7 +153,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
   const ordersOf = (name: string, count: number, cols: number): Orders => storedOrders(take, name, count, cols);
   return {
     embed: packed(EMBED, V, D, stored.embed),
-    norm: take.matrix(NORM, D),
+    norm: takeNorm(a, take, NORM),
     head: a.tied
       ? null
       : inOrder(withBias(packed(HEAD, V, D, stored.head), "head", HEAD_BIAS), ordersOf(HEAD_ORDER, 1, D)),
@@ -180,7 +183,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
       const orders = experts && ordersOf(names.expertOrders, experts.count, D);
       const ffn = dense ?? shared;
       return {
-        attnNorm: take.matrix(names.attnNorm, D),
+        attnNorm: takeNorm(a, take, names.attnNorm),
         ...(latent && { latent: latentOf(i, { attention: attention!, latent }) }),
         qkv: runsOf(latent ? [] : [q, k, v]).map(({ format, first, end }) => {
           const rows = parts.slice(first, end).reduce((sum, n) => sum + n, 0);
@@ -196,7 +199,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
           ),
         }),
         ...(recurrence && { recurrence: storedRecurrence(recurrence, names, D, take) }),
-        ffnNorm: take.matrix(names.ffnNorm, D),
+        ffnNorm: takeNorm(a, take, names.ffnNorm),
         gate: experts && withBias(take.matrix(names.gate, experts.count, D), "gate", names.logitsBias),
         gateBias: experts?.biased ? take.matrix(names.gateBias, experts.count) : null,
         ...(sinks && { sinks: take.matrix(names.sinks, attention!.heads) }),

@@ -1,7 +1,7 @@
 // The names of a packed folder's tensors, the same for all families.
 
 export const EMBED = "model.embed_tokens.blocks";
-export const NORM = "model.norm.weight";
+export const NORM = "model.norm";
 export const HEAD = "lm_head.blocks";
 export const HEAD_ORDER = "lm_head.order";
 export const HEAD_BIAS = "lm_head.bias";
@@ -32,8 +32,8 @@ export const layerNames = (i: number) => {
     expertUpBias: `${p}block_sparse_moe.experts.up.bias`,
     expertDownBias: `${p}block_sparse_moe.experts.down.bias`,
     sinks: `${p}self_attn.sinks`,
-    attnNorm: `${p}input_layernorm.weight`,
-    ffnNorm: `${p}post_attention_layernorm.weight`,
+    attnNorm: `${p}input_layernorm`,
+    ffnNorm: `${p}post_attention_layernorm`,
     qNorm: `${p}self_attn.q_norm.weight`,
     kNorm: `${p}self_attn.k_norm.weight`,
     // In which order inputs come, as u32, where that is not their own: of qkv, of wo, of each

@@ -42,6 +42,23 @@ it.each([false, true])("is what the next router chooses for the same residual, w
   expect(predict(1, new Float32Array(D))).toEqual([]); // there is no layer after the last
 });
 
+it("goes from one LayerNorm to the next", async () => {
+  const norms = [1, 2].map((seed) => ({ w: uniform(D, seed).map((w) => w + 2), b: uniform(D, seed + 2) }));
+  const weights = uniform(E * D, 5);
+  const layers = norms.map(({ w, b }) => ({
+    gate: memorySource("gate", weights, E, D),
+    ffnNorm: { ...memorySource("norm", w, 1, D), bias: memorySource("bias", b, 1, D) },
+  }));
+  const predict = await nextLayerPrediction(layers, K, SOFTMAX);
+  const [first, next] = norms as [(typeof norms)[0], (typeof norms)[0]];
+  for (let seed = 20; seed < 30; seed++) {
+    const residual = uniform(D, seed);
+    const x = Float32Array.from(reference.layerNorm(residual, first.w, first.b, 0));
+    const wanted = reference.route(reference.layerNorm(residual, next.w, next.b, 0), weights, D, K);
+    expect(predict(0, x)).toEqual(wanted.ids);
+  }
+});
+
 it("counts all rows of a step, first choices most", async () => {
   const ones = memorySource("norm", Float32Array.of(1, 1), 1, 2);
   const gate = (...weights: number[]) => memorySource("gate", Float32Array.from(weights), weights.length / 2, 2);

@@ -5,10 +5,10 @@ import { describe, expect, it } from "vitest";
 import { add } from "../../kernels/add.ts";
 import { addBias } from "../../kernels/add_bias.ts";
 import { FORMATS } from "../../kernels/formats/index.ts";
+import { layerNorm } from "../../kernels/layer_norm.ts";
 import { packedMatrix, unpackRow } from "../../kernels/packed.ts";
 import { qkNorm } from "../../kernels/qk_norm.ts";
 import { reorder } from "../../kernels/reorder.ts";
-import { layerNorm } from "../../kernels/layer_norm.ts";
 import { rmsNorm } from "../../kernels/rms_norm.ts";
 import { rope, ropeTable } from "../../kernels/rope.ts";
 import { rows } from "../../kernels/rows.ts";
@@ -16,7 +16,12 @@ import { panelLayout } from "../../src/tensor/format.ts";
 import { toFiniteHalf } from "../../src/tensor/half.ts";
 import { generator, uniform } from "../support/random.ts";
 import { panelsOf } from "../support/records.ts";
-import { expectClose, inverseFrequencies, layerNorm as layerNormOf, rmsNorm as rmsNormOf } from "../support/reference.ts";
+import {
+  expectClose,
+  inverseFrequencies,
+  layerNorm as layerNormOf,
+  rmsNorm as rmsNormOf,
+} from "../support/reference.ts";
 import { simdBenches } from "../support/simd.ts";
 
 const MARK = 12345; // what lies where nothing may be written

@@ -75,7 +75,7 @@ describe("config.json of a Qwen3-MoE", () => {
     [{ norm_topk_prob: "yes" }, 'norm_topk_prob: expected true or false, found "yes"'],
     [{ num_experts_per_tok: 9 }, "num_experts_per_tok: expected at most num_experts (8), found 9"],
     [{ moe_intermediate_size: undefined }, "moe_intermediate_size: expected an integer"],
-    [{ rope_scaling: { rope_type: "dynamic", factor: 4 } }, 'rope_scaling: rope type "dynamic" is not supported'],
+    [{ rope_scaling: { rope_type: "ntk", factor: 4 } }, 'rope_scaling: rope type "ntk" is not supported'],
   ])("with %j is refused", (change, message) => {
     expect(() => readArchitecture({ ...QWEN3, ...change }, "config.json")).toThrow(`config.json: ${message}`);
   });
@@ -256,6 +256,30 @@ describe("config.json of a hybrid", () => {
   });
 });
 
+describe("config.json of a Phi-3.5-MoE", () => {
+  const { rope_theta, ...rest } = MIXTRAL;
+  const PHI = { ...rest, model_type: "phimoe", attention_bias: true, lm_head_bias: true };
+
+  it("has LayerNorms, biases and two experts by sparsemixer", () => {
+    const a = readArchitecture(PHI, "config.json");
+    expect(a).toMatchObject({ layerNorms: true, biases: ["qkv", "o", "head"] });
+    expect(a.layers[0]!.experts!.rule).toEqual({ score: "sparsemixer", jitter: 0.01 });
+    expect(a.layers[0]!.attention!.rope).toEqual(defaultRope(1e6, 16));
+    const bare = readArchitecture({ ...PHI, attention_bias: false, lm_head_bias: undefined }, "config.json");
+    expect(bare.biases).toEqual([]);
+  });
+
+  it.each<[object, string]>([
+    [{ num_experts_per_tok: 1 }, "num_experts_per_tok: expected 2, which is what sparsemixer chooses, found 1"],
+    [{ router_jitter_noise: -1 }, "router_jitter_noise: expected a positive number, found -1"],
+    [{ tie_word_embeddings: true }, "lm_head_bias: expected false where tie_word_embeddings is true, found true"],
+    [{ attention_bias: "yes" }, 'attention_bias: expected true or false, found "yes"'],
+    [{ hidden_act: "gelu" }, 'hidden_act: expected "silu", found "gelu"'],
+  ])("with %j is refused", (change, message) => {
+    expect(() => readArchitecture({ ...PHI, ...change }, "config.json")).toThrow(`config.json: ${message}`);
+  });
+});
+
 describe("config.json of a GLM-4.5", () => {
   const { num_local_experts, ...rest } = MIXTRAL;
   const own = { model_type: "glm4_moe", n_routed_experts: 8, moe_intermediate_size: 40, n_shared_experts: 2 };
@@ -341,9 +365,12 @@ describe("config.json of a Mixtral", () => {
       { rope_theta: undefined },
       "rope_theta (or rope_parameters.rope_theta): expected a positive number, found nothing",
     ],
+    [{ rope_scaling: { type: "ntk" } }, 'rope_scaling: rope type "ntk" is not supported (only "default", "linear"'],
+    [{ rope_scaling: { type: "dynamic" } }, "rope_scaling: factor: expected a positive number, found nothing"],
+    [{ rope_scaling: { type: "longrope" } }, "rope_scaling: original_max_position_embeddings: expected an integer"],
     [
-      { rope_scaling: { type: "dynamic" } },
-      'rope_scaling: rope type "dynamic" is not supported (only "default", "linear"',
+      { original_max_position_embeddings: 64, rope_scaling: { type: "longrope", short_factor: [1, 2] } },
+      "rope_scaling: short_factor: expected 8 positive numbers, found a list",
     ],
     [{ rope_scaling: { type: "constructor" } }, 'rope type "constructor" is not supported'],
     [{ rope_scaling: { type: "linear" } }, "rope_scaling: factor: expected a positive number, found nothing"],

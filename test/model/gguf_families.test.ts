@@ -2,7 +2,7 @@
 // llama.cpp's converter, against transformers' outputs for the originals: what an architecture's
 // keys mean (norms of q and k, the router, RoPE and its scalings).
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -252,6 +252,26 @@ const cases: readonly Case[] = [
   { folder: "mixtral-llama3-a", architecture: "llama", keys: () => ({}), tensors: (c) => [llama3Factors(c)] },
 ];
 
+/** LongRoPE as the converter writes it: its attn_factor, not short_mscale and long_mscale. */
+const phimoe: Case = {
+  folder: "phimoe-a",
+  architecture: "phimoe",
+  keys: (c) => ({
+    "phimoe.rope.scaling.original_context_length": ["u32", c.rope_scaling!.original_max_position_embeddings!],
+    "phimoe.rope.scaling.attn_factor": ["f32", PHIMOE_GROWTH],
+    "phimoe.attention.sliding_window": ["u32", c.sliding_window!],
+    "phimoe.rope.dimension_count": ["u32", c.hidden_size! / c.num_attention_heads!],
+  }),
+  tensors: ({ rope_scaling }) =>
+    (["long", "short"] as const).map((which) => {
+      const factors = Float32Array.from((rope_scaling as unknown as Record<string, number[]>)[`${which}_factor`]!);
+      const data = new Uint8Array(factors.buffer);
+      return { name: `rope_factors_${which}.weight`, type: 0, dims: [factors.length], data };
+    }),
+};
+/** sqrt(1 + ln(2048 / 64) / ln 64), which is 1.3540. */
+const PHIMOE_GROWTH = Math.sqrt(1 + 5 / 6);
+
 /** The folder's checkpoint as a GGUF file of F32. */
 async function converted(path: string, given: Case): Promise<Uint8Array> {
   const { architecture, keys, tensors, make, rename, split, renamed = {} } = given;
@@ -317,4 +337,29 @@ describe("architectures of GGUF files", () => {
       },
     );
   }
+
+  const { path, skip } = inShared("fixtures/families/phimoe-a");
+  it.skipIf(skip)(titled("phimoe: what the folder gives with the file's attn_factor", skip), async () => {
+    const folder = mkdtempSync(join(tmpdir(), "hotset-gguf-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    mkdirSync(join(folder, "gguf"));
+    writeFileSync(join(folder, "gguf/m.gguf"), await converted(path, phimoe));
+    const { rope_scaling, ...config } = JSON.parse(readFileSync(`${path}/config.json`, "utf8"));
+    const { short_mscale, long_mscale, short_factor, long_factor, ...own } = rope_scaling;
+    // the file has them in f32
+    const [short, long] = [short_factor, long_factor].map((list) => list.map(Math.fround));
+    const rounded = { ...config, rope_scaling: { ...own, short_factor: short, long_factor: long } };
+    writeFileSync(join(folder, "config.json"), JSON.stringify(rounded));
+    cpSync(`${path}/model.safetensors`, join(folder, "model.safetensors"));
+    const { cases: prompts } = JSON.parse(readFileSync(`${path}/expected.json`, "utf8"));
+    const results = [];
+    for (const from of [folder, join(folder, "gguf")]) {
+      const model = await loadFolder(from, await cpuOps({ maxTokens: 64, activations: "f32" }), "f32", "f32");
+      const all = [];
+      for (const { prompt_ids } of prompts) all.push((await model.run(prompt_ids)).logits, await model.greedy(24));
+      model.close();
+      results.push(all);
+    }
+    expect(results[1]).toEqual(results[0]);
+  });
 });

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";
+import { argMax } from "../../src/engine/sampler.ts";
 import { open } from "../../src/index.ts";
 import { backends } from "../support/backends.ts";
 import { inShared, titled } from "../support/fixtures.ts";
@@ -16,11 +17,11 @@ interface Case {
   readonly greedy_ids_cached?: number[];
 }
 
-const FOLDERS = ["mixtral-dynamic-a"].map((name) => ({ name, ...inShared(`fixtures/families/${name}`) }));
+const FOLDERS = ["mixtral-dynamic-a", "phimoe-a"].map((name) => ({ name, ...inShared(`fixtures/families/${name}`) }));
 const EXACT = { weights: "f32", kv: "f32", activations: "f32", chunk: 32, context: 256 } as const;
 const greedily = (maxTokens: number) => ({ maxTokens, temperature: 0, ignoreEos: true });
 
-describe.each(FOLDERS)("$name", ({ path, skip }) => {
+describe.each(FOLDERS)("$name", ({ name, path, skip }) => {
   const cases = (): Case[] => JSON.parse(readFileSync(`${path}/expected.json`, "utf8")).cases;
   const opened = async (options: object, use: (model: Model) => Promise<void>) => {
     const model = await open(path, { ...options, ...EXACT });
@@ -50,5 +51,21 @@ describe.each(FOLDERS)("$name", ({ path, skip }) => {
         restored.close();
       }
     }),
+  );
+
+  if (name !== "phimoe-a") return; // dynamic scaling reads no text again
+  it.skipIf(skip).each(backends)(
+    titled("a text that outgrows the short factors goes on with the long ones: $name", skip),
+    ({ options }) =>
+      opened(options, async (model) => {
+        const text = cases()[2]!.prompt_ids.slice(0, 60);
+        const { ids } = await collect(model.session().generate(text, greedily(8)));
+        const whole = [...text, ...ids];
+        // As the whole text is read at once: up to 64 tokens by the short factors.
+        for (let n = text.length; n < whole.length; n++) {
+          const logits = await model.logits(whole.slice(0, n));
+          expect(argMax(logits.subarray(-model.architecture.vocab)), `after ${n}`).toBe(whole[n]);
+        }
+      }),
   );
 });

@@ -18,6 +18,7 @@ import { lfm2Moe } from "./lfm2_moe.ts";
 import { minimaxM2 } from "./minimax_m2.ts";
 import { mixtral } from "./mixtral.ts";
 import { olmoe } from "./olmoe.ts";
+import { phimoe } from "./phimoe.ts";
 import { qwen2Moe } from "./qwen2_moe.ts";
 import { qwen3Moe } from "./qwen3_moe.ts";
 import { qwen3Next } from "./qwen3_next.ts";
@@ -37,6 +38,7 @@ const FAMILIES: readonly Family[] = [
   lfm2Moe,
   gptOss,
   graniteMoe,
+  phimoe,
 ];
 
 /** The supported values of model_type. */

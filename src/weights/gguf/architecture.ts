@@ -17,8 +17,9 @@ export interface ConfigFacts {
   /** Values of a head, and those that turn. */
   readonly headDim: number;
   readonly turned: number;
-  /** Whether q, k and v have biases. */
+  /** Whether q, k and v have biases; the head. */
   readonly biased: boolean;
+  readonly headBiased: boolean;
   /** Whether q and k have norms. */
   readonly normed: boolean;
   /** Whether routers have a bias to choose by. */

@@ -272,5 +272,22 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
       };
     },
   },
+  {
+    name: "phimoe",
+    moe: SPARSE,
+    permuted: false,
+    gating: 1,
+    config(keys, { experts, biased, headBiased }) {
+      const window = keys.count("attention.sliding_window");
+      return {
+        model_type: "phimoe",
+        intermediate_size: keys.size("feed_forward_length"),
+        num_local_experts: experts,
+        attention_bias: biased,
+        lm_head_bias: headBiased,
+        sliding_window: window === 0 ? null : window,
+      };
+    },
+  },
   ...HYBRIDS,
 ];

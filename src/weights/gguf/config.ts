@@ -6,6 +6,7 @@ import { ARCHITECTURES } from "./architectures.ts";
 import { Keys } from "./keys.ts";
 import { MAX_EXPERTS, MAX_LAYERS } from "./limits.ts";
 import { type Metadata, Texts } from "./metadata.ts";
+import { ROPE_FACTORS } from "./names.ts";
 
 /** Keys that change what is computed, and the values that do not. */
 const NEUTRAL: Readonly<Record<string, readonly (number | boolean)[]>> = {
@@ -66,20 +67,23 @@ function refusal(metadata: Metadata, problem: string): WeightsError {
   return new WeightsError(`${metadata.where} ${problem}`);
 }
 
+/** The divisors of RoPE's frequencies that a file has: for all texts, short ones, long ones. */
+export type RopeFactors = Readonly<Record<"all" | "short" | "long", readonly number[] | null>>;
+
 /** What config.json gets from tensors rather than from metadata. */
 export interface TensorFacts {
   /** Whether there is no head beside the embedding. */
   readonly tied: boolean;
-  /** Whether q, k and v have biases. */
+  /** Whether q, k and v have biases; the head. */
   readonly biased: boolean;
+  readonly headBiased: boolean;
   /** Whether q and k have norms. */
   readonly normed: boolean;
   /** Whether routers have a bias to choose by. */
   readonly chosenByBias: boolean;
   /** Whether any tensor is quantized. */
   readonly quantized: boolean;
-  /** The divisors of RoPE's frequencies, if the file has them. */
-  readonly ropeFactors: readonly number[] | null;
+  readonly ropeFactors: RopeFactors;
 }
 
 /**
@@ -169,7 +173,7 @@ function ropeScaling(
   { reads, exactRamp }: GgufArchitecture,
   keys: Keys,
   context: number,
-  factors: readonly number[] | null,
+  { all: factors, short, long }: RopeFactors,
 ): object {
   // A factor without a type is linear; the oldest key has the factor itself.
   const factor = keys.float("rope.scaling.factor", keys.float("rope.scale_linear", 0));
@@ -180,11 +184,15 @@ function ropeScaling(
     return { rope_scaling: { rope_type: "factors", factors } };
   }
   const growth = keys.float("rope.scaling.attn_factor", 1);
+  if (short !== null || long !== null) return longRope(keys, context, short, long);
   if (type !== "yarn") {
     keys.only("rope.scaling.attn_factor", [0, 1]);
     if (plain) return {};
     if (type === "linear") return { rope_scaling: { rope_type: "linear", factor } };
-    throw keys.error("rope.scaling.type", `expected none, linear or yarn, found ${JSON.stringify(type.slice(0, 80))}`);
+    throw keys.error(
+      "rope.scaling.type",
+      `expected none, linear or yarn (longrope has tensors of factors), found ${JSON.stringify(type.slice(0, 80))}`,
+    );
   }
   keys.only("rope.scaling.yarn_ext_factor", [-1, 1]);
   keys.only("rope.scaling.yarn_attn_factor", [0, -1, 1]);
@@ -201,6 +209,31 @@ function ropeScaling(
       ...(mscale !== 0 && { mscale, mscale_all_dim: mscale }),
       ...(exactRamp && { truncate: false }),
       ...(growth !== 1 && growth !== 0 && { attention_factor: growth * (0.1 * Math.log(Math.max(1, factor)) + 1) }),
+    },
+  };
+}
+
+/** The converter names no type; its attn_factor is what cos and sin are multiplied by. */
+function longRope(
+  keys: Keys,
+  context: number,
+  short: readonly number[] | null,
+  long: readonly number[] | null,
+): object {
+  const type = keys.text("rope.scaling.type", "longrope");
+  if (type !== "longrope" || !short || !long)
+    throw keys.error(
+      "rope.scaling.type",
+      `expected longrope and the tensors ${ROPE_FACTORS.short} and ${ROPE_FACTORS.long}, found ${JSON.stringify(type.slice(0, 80))} and ${short ? "no long" : long ? "no short" : "both"} factors`,
+    );
+  const growth = keys.float("rope.scaling.attn_factor", 0);
+  return {
+    rope_scaling: {
+      rope_type: "longrope",
+      short_factor: short,
+      long_factor: long,
+      original_max_position_embeddings: keys.size("rope.scaling.original_context_length", { otherwise: context }),
+      ...(growth !== 0 && { attention_factor: growth }),
     },
   };
 }

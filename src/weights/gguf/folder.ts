@@ -95,14 +95,22 @@ async function bind(label: string, files: Files, headers: readonly GgufHeader[])
     }
     return null;
   };
-  const factors = find(ROPE_FACTORS);
+  const factors = async (name: string): Promise<readonly number[] | null> => {
+    const found = find(name);
+    return found && readFactors(label, files, found.file, found.tensor);
+  };
   const config = configOf(architecture, metadata, {
     tied: find("output.weight") === null,
     biased: find("blk.0.attn_q.bias") !== null || find("blk.0.attn_qkv.bias") !== null,
+    headBiased: find("output.bias") !== null,
     normed: find("blk.0.attn_q_norm.weight") !== null,
     chosenByBias: headers.some(({ tensors }) => [...tensors.keys()].some((name) => /\.exp_probs_b\.bias$/.test(name))),
     quantized: headers.some(({ tensors }) => [...tensors.values()].some(({ type }) => type.elements > 1)),
-    ropeFactors: factors && (await readFactors(label, files, factors.file, factors.tensor)),
+    ropeFactors: {
+      all: await factors(ROPE_FACTORS.all),
+      short: await factors(ROPE_FACTORS.short),
+      long: await factors(ROPE_FACTORS.long),
+    },
   });
   const source = ggufSource(label, files, hubTensors(label, architecture, config, headers));
   return { config, source };

@@ -47,8 +47,12 @@ const LAYER: Readonly<Record<string, string>> = {
   attn_k_norm: "self_attn.k_norm",
 };
 
-/** RoPE's frequencies, which config.json has. */
-export const ROPE_FACTORS = "rope_freqs.weight";
+/** Divisors of RoPE's frequencies, which config.json has: llama3's, and longrope's. */
+export const ROPE_FACTORS = {
+  all: "rope_freqs.weight",
+  short: "rope_factors_short.weight",
+  long: "rope_factors_long.weight",
+} as const;
 
 /**
  * By their names in the checkpoint. A tensor of another name keeps it, so that it is refused as one
@@ -64,7 +68,7 @@ export function hubTensors(
   const found = new Map<string, HubTensor>();
   for (const { file, tensors } of files)
     for (const tensor of tensors.values()) {
-      if (tensor.name === ROPE_FACTORS || isUnread(tensor.name, sizes)) continue;
+      if (Object.values(ROPE_FACTORS).some((name) => name === tensor.name) || isUnread(tensor.name, sizes)) continue;
       const add: Add = (name, { shape = tensor.shape, firstRow = 0, headRows = 0 } = {}) => {
         const other = found.get(name);
         if (other !== undefined)

@@ -86,7 +86,9 @@ function f32(name: string, parts: readonly Weights[], stacked = false): MadeTens
 /** Names of tensors outside of routed experts, after the prefix of the layer or `moe`. */
 const OTHERS: Record<string, string> = {
   "input_layernorm.weight": "attn_norm.weight",
+  "input_layernorm.bias": "attn_norm.bias",
   "post_attention_layernorm.weight": "ffn_norm.weight",
+  "post_attention_layernorm.bias": "ffn_norm.bias",
   "self_attn.o_proj.weight": "attn_output.weight",
   "self_attn.o_proj.bias": "attn_output.bias",
   "self_attn.q_norm.weight": "attn_q_norm.weight",
@@ -108,6 +110,11 @@ export function convert(from: Checkpoint, options: Conversion = {}): MadeTensor[
   const tensors = [f32("token_embd.weight", [from.get("model.embed_tokens.weight")!])];
   if (from.has("lm_head.weight")) tensors.push(f32("output.weight", [from.get("lm_head.weight")!]));
   tensors.push(f32("output_norm.weight", [from.get("model.norm.weight")!]));
+  for (const [name, own] of [
+    ["lm_head.bias", "output.bias"],
+    ["model.norm.bias", "output_norm.bias"],
+  ] as const)
+    if (from.has(name)) tensors.push(f32(own, [from.get(name)!]));
   let i = 0;
   for (; from.has(`model.layers.${i}.self_attn.o_proj.weight`); i++) tensors.push(...layer(from, i, options));
   // of a layer that predicts several tokens at once

@@ -3,7 +3,7 @@
 import { type Command, Option } from "commander";
 import { PACKABLE } from "../../kernels/formats/index.ts";
 import type { OpenOptions } from "../engine/api.ts";
-import { integer, size } from "./values.ts";
+import { integer, number, size } from "./values.ts";
 
 const NAMES = [
   "backend",
@@ -13,6 +13,9 @@ const NAMES = [
   "kv",
   "activations",
   "context",
+  "ropeScaling",
+  "ropeScale",
+  "ropeTheta",
   "chunk",
   "threads",
   "ram",
@@ -22,7 +25,7 @@ const NAMES = [
 ] as const;
 
 /** The parsed options. An option that was not given has no key. */
-export type ModelFlags = Pick<OpenOptions, (typeof NAMES)[number]>;
+export type ModelFlags = Pick<OpenOptions, (typeof NAMES)[number]> & { readonly ropeFreqBase?: number };
 
 export function addModelOptions(command: Command): Command {
   return command
@@ -52,6 +55,19 @@ export function addModelOptions(command: Command): Command {
       ).choices(["int8", "f32"]),
     )
     .option("--context <tokens>", "most positions of a session; default: the model's own", integer(1))
+    .addOption(
+      new Option(
+        "--rope-scaling <type>",
+        "scales RoPE for a --context beyond the trained one; default: as the model says",
+      ).choices(["none", "linear", "yarn"]),
+    )
+    .option("--rope-scale <factor>", "by how much the context grows; default: as --context needs", number(1))
+    .option("--rope-theta <base>", "RoPE's base; default: the model's", number(1))
+    .addOption(
+      new Option("--rope-freq-base <base>", "the same, as llama.cpp calls it")
+        .argParser(number(1))
+        .conflicts("ropeTheta"),
+    )
     .option("--chunk <tokens>", "most prompt tokens computed in one step; default: 1024, on the CPU 128", integer(1))
     .option(
       "--threads <count>",
@@ -82,6 +98,7 @@ export function pick<T extends object, K extends keyof T>(from: T, keys: readonl
   return Object.fromEntries(present) as Pick<T, K>;
 }
 
-export function openOptions(flags: ModelFlags): ModelFlags {
-  return pick(flags, NAMES);
+export function openOptions(flags: ModelFlags): Pick<OpenOptions, (typeof NAMES)[number]> {
+  const { ropeFreqBase } = flags;
+  return { ...pick(flags, NAMES), ...(ropeFreqBase !== undefined && { ropeTheta: ropeFreqBase }) };
 }

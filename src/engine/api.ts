@@ -28,9 +28,23 @@ export interface OpenOptions {
   /** Precision of cached keys and values. Default "f16" on WebGPU and "f32" on the CPU. */
   readonly kv?: "f16" | "f32";
   /**
-   * Most positions that a session may hold; default and maximum: config.max_position_embeddings.
+   * Most positions that a session may hold; default and maximum: config.max_position_embeddings,
+   * which ropeScaling changes.
    */
   readonly context?: number;
+  /**
+   * Scales RoPE for contexts beyond the trained one: "linear" (all frequencies), "yarn" (slow ones)
+   * or "none" where config.json has a scaling. Default: as config.json says. A model whose
+   * frequencies were trained with a scaling of another kind (LongRoPE, llama3) refuses it.
+   */
+  readonly ropeScaling?: "none" | "linear" | "yarn";
+  /**
+   * By how much the trained context grows, at least 1. Default: `context` divided by it. Without
+   * ropeScaling it is that of a model's YaRN, else linear.
+   */
+  readonly ropeScale?: number;
+  /** RoPE's base, in place of config.json's rope_theta; at least 1. */
+  readonly ropeTheta?: number;
   /**
    * Tokens of a prompt computed in one step, at most: a GPU that would take long over them gets
    * fewer. Default 1024 on a GPU, 512 on a software adapter, 128 on the CPU.

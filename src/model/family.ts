@@ -2,7 +2,6 @@
 // of its tensors.
 
 import type { Attention, KvGeometry } from "../backend/ops.ts";
-import type { RopeLengths } from "../backend/rope.ts";
 import { WeightsError } from "../errors.ts";
 import type { Activation } from "../tensor/activation.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
@@ -242,11 +241,4 @@ export function inputRows({ attention, recurrence }: LayerArchitecture, hidden: 
 export function outputCols({ attention, latent, recurrence }: LayerArchitecture, hidden: number): number {
   if (attention) return attention.heads * (latent?.value ?? attention.headDim);
   return recurrence!.kind === "conv" ? hidden : recurrence!.shape.valueHeads * recurrence!.shape.valueDim;
-}
-
-/** How keys depend on the length of the text, if they do; the same in all layers. */
-export function ropeLengths({ layers }: Architecture): RopeLengths | null {
-  const all = new Set(layers.flatMap(({ attention }) => attention?.rope.lengths ?? []));
-  if (all.size > 1) throw new Error("layers whose RoPE depends on the text's length differently are not implemented");
-  return [...all][0] ?? null;
 }

@@ -1,9 +1,10 @@
 // RoPE's frequencies: the one place where they are computed.
 
-import type { Frequencies, Rope } from "../backend/rope.ts";
+import type { Frequencies, Rope, RopeLengths } from "../backend/rope.ts";
 import { WeightsError } from "../errors.ts";
 import { Fields } from "./config.ts";
 import { describe } from "./describe.ts";
+import type { Architecture } from "./family.ts";
 
 /** Scales RoPE to contexts beyond the training. `context`: the model's positions now. */
 type Scaling = (c: Fields, plain: Rope, theta: number, context: number) => Rope;
@@ -199,4 +200,11 @@ function yarn(c: Fields, { inverse }: Rope, theta: number, context: number): Rop
   const [mscale, all] = [given("mscale"), given("mscale_all_dim")];
   const usual = mscale !== null && all !== null ? growth(mscale) / growth(all) : growth(1);
   return { inverse: scaled, factor: given("attention_factor") ?? usual };
+}
+
+/** How keys depend on the length of the text, if they do; the same in all layers. */
+export function ropeLengths({ layers }: Architecture): RopeLengths | null {
+  const all = new Set(layers.flatMap(({ attention }) => attention?.rope.lengths ?? []));
+  if (all.size > 1) throw new Error("layers whose RoPE depends on the text's length differently are not implemented");
+  return [...all][0] ?? null;
 }

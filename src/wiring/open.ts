@@ -21,6 +21,7 @@ import { type Architecture, kvGeometry, type ModelSources, routingOf } from "../
 import { footprintOf, parametersOf } from "../model/footprint.ts";
 import { expertLayers, formatsText } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
+import { withRope } from "../model/rope_options.ts";
 import { tokenizerFiles } from "../tokenizer/files.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Files, Opened } from "../weights/files.ts";
@@ -210,10 +211,10 @@ interface Input {
   close(): Promise<void>;
 }
 
-function openSynthetic(url: string, { needTokenizer, tokenizer }: OpenOptions): Input {
+function openSynthetic(url: string, options: OpenOptions): Input {
   const { config: raw, source } = parseSynthetic(url);
-  const architecture = readArchitecture(raw, url);
-  if (needTokenizer || tokenizer !== undefined)
+  const architecture = readArchitecture(withRope(raw, options), url);
+  if (options.needTokenizer || options.tokenizer !== undefined)
     throw new RequestError(`${url} has no tokenizer: it takes token ids only`);
   const chat = new RequestError(`${url} has no tokenizer: it takes token ids only`);
   return {
@@ -234,7 +235,7 @@ async function openWeights(path: string, platform: Platform, options: OpenOption
   let other: Files | null = null;
   try {
     const folder = await openFolder(given, file);
-    const architecture = readArchitecture(folder.config, `${folder.label}/config.json`);
+    const architecture = readArchitecture(withRope(folder.config, options), `${folder.label}/config.json`);
     // Checks names and shapes, which is quick, before a vocabulary is read.
     const sources = bindSources(architecture, folder.source);
     if (options.tokenizer !== undefined)
@@ -297,7 +298,9 @@ function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, sta
 function chooseContext(asked: number | undefined, { context: most }: Architecture): number {
   if (asked === undefined) return most;
   if (asked > most)
-    throw new RequestError(`context: this model has at most ${most} positions, ${asked} were asked for`);
+    throw new RequestError(
+      `context: this model has at most ${most} positions, ${asked} were asked for; ropeScaling (--rope-scaling) is for more`,
+    );
   return asked;
 }
 
@@ -317,13 +320,19 @@ function checkOptions(options: OpenOptions): void {
       throw new RequestError(`${name}: expected a whole number of at least 1, found ${String(value)}`);
     }
   }
+  for (const name of ["ropeScale", "ropeTheta"] as const) {
+    const value = options[name];
+    if (value !== undefined && !(Number.isFinite(value) && value >= 1))
+      throw new RequestError(`${name}: expected a number of at least 1, found ${String(value)}`);
+  }
   const choices = {
     backend: ["auto", "webgpu", "cpu"],
     weights: ["auto", ...PACKABLE],
     kv: ["f16", "f32"],
     activations: ["int8", "f32"],
+    ropeScaling: ["none", "linear", "yarn"],
   } as const satisfies Partial<Record<keyof OpenOptions, readonly string[]>>;
-  for (const name of ["backend", "weights", "kv", "activations"] as const) {
+  for (const name of ["backend", "weights", "kv", "activations", "ropeScaling"] as const) {
     const value: string | undefined = options[name];
     if (value !== undefined && !(choices[name] as readonly string[]).includes(value)) {
       throw new RequestError(`${name}: expected one of ${choices[name].join(", ")}, found ${String(value)}`);

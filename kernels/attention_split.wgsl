@@ -59,11 +59,15 @@ const MASKED = -3.0e38;
 
 // What each invocation adds to the scores, a row of an odd number of vectors a position against
 // bank conflicts; at the end, what each adds to the outputs.
-var<workgroup> parts: array<vec4f, FOURS * SLICES * 4 * (UNITS | 1)>;
+// Names for sizes: wgpu (naga 29) panics over a formula of overrides that are declared later.
+override PARTS: u32 = FOURS * SLICES * 4 * (UNITS | 1);
+override SCORES: u32 = FOURS * SLICES * 4;
+override PLACES: u32 = SLICES * 8;
+var<workgroup> parts: array<vec4f, PARTS>;
 // [four of heads, position]; at the end, the slices' maxima and sums
-var<workgroup> scores: array<vec4f, FOURS * SLICES * 4>;
+var<workgroup> scores: array<vec4f, SCORES>;
 // where the positions of this tile and of the next one lie
-var<workgroup> places: array<u32, SLICES * 8>;
+var<workgroup> places: array<u32, PLACES>;
 
 // Eight dimensions of four heads: a column is a dimension, a row a head.
 struct Eight {

@@ -11,9 +11,9 @@
 // workgroups, and those whose expert is not in the part, do nothing.
 #import "lib/matrix/few_shape.wgsl"
 #import "lib/matrix/expert_tile.wgsl"
+#import "lib/matrix/few_out.wgsl"
 #import "lib/ffn/activation.wgsl"
 #import "lib/ffn/bias.wgsl"
-#import "lib/matrix/few_out.wgsl"
 #import "lib/grid.wgsl"
 
 override THREADS: u32;

@@ -27,7 +27,9 @@ struct Params {
 @group(0) @binding(2) var<uniform> p: Params;
 @group(0) @binding(4) var<storage, read> ids: array<u32>;
 
-var<workgroup> made: array<f32, THREADS / TEAM * 4>;
+// A name for the size: wgpu (naga 29) panics over a formula of overrides that are declared later.
+override MADE: u32 = THREADS / TEAM * 4;
+var<workgroup> made: array<f32, MADE>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {

@@ -37,7 +37,9 @@ struct Params {
 @group(0) @binding(9) var<storage, read_write> values: array<KvPair>;
 
 // [team, token, half of the head, row]
-var<workgroup> made: array<f32, THREADS / TEAM * TILE_X * 2 * FEW_ROWS>;
+// A name for the size: wgpu (naga 29) panics over a formula of overrides that are declared later.
+override MADE: u32 = THREADS / TEAM * TILE_X * 2 * FEW_ROWS;
+var<workgroup> made: array<f32, MADE>;
 
 fn x_row(job: Job, m: u32) -> u32 {
   return job.first + m;

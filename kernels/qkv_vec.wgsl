@@ -40,7 +40,9 @@ struct Params {
 @group(0) @binding(9) var<storage, read_write> values: array<KvPair>;
 
 // of each team: its first eight rows, then the other eight
-var<workgroup> made: array<f32, THREADS / TEAM * 16>;
+// A name for the size: wgpu (naga 29) panics over a formula of overrides that are declared later.
+override MADE: u32 = THREADS / TEAM * 16;
+var<workgroup> made: array<f32, MADE>;
 
 struct Pair {
   near: Rows8,

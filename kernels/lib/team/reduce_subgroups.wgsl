@@ -10,7 +10,9 @@ struct Lane {
   @builtin(num_subgroups) subgroups: u32,
 }
 
-var<workgroup> partial: array<vec4f, THREADS / 4>; // no subgroup is smaller than four
+// A name for the size: wgpu (naga 29) panics over a formula of overrides that are declared later.
+override PARTIALS: u32 = THREADS / 4; // no subgroup is smaller than four
+var<workgroup> partial: array<vec4f, PARTIALS>;
 
 // Every invocation gets the sum. Contains barriers: call it in uniform control flow.
 fn workgroup_sum(value: vec4f, lane: Lane) -> vec4f {

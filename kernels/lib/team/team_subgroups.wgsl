@@ -7,7 +7,9 @@ struct Sums {
   squares: f32,
 }
 
-var<workgroup> team_partial: array<Sums, THREADS / 4>; // no subgroup is smaller than four
+// A name for the size: wgpu (naga 29) panics over a formula of overrides that are declared later.
+override TEAM_PARTIALS: u32 = THREADS / 4; // no subgroup is smaller than four
+var<workgroup> team_partial: array<Sums, TEAM_PARTIALS>;
 
 // Every invocation gets its team's sums. Contains barriers: call it in uniform control flow.
 fn team_sum(value: Sums, lane: Lane) -> Sums {

@@ -12,8 +12,8 @@ import type { Format } from "../../src/tensor/format.ts";
 const KERNELS = Object.entries<KernelLine>(TABLE)
   .filter(([, { bindings }]) => "part" in bindings)
   .map(([name]) => name);
-/** Those that take rows of f32 only, which they norm as they go. */
-const NORMING = ["qkv_vec", "qkv_few", "route"];
+/** Those that take rows of f32 only. */
+const EXACT = ["qkv_vec", "qkv_few", "route", "heads"];
 const TILED = ["matmul", "expert_up", "expert_down"];
 
 describe("WGSL that reads weights", () => {
@@ -34,7 +34,7 @@ describe("WGSL that reads weights", () => {
     const { name: weights, arithmetics } = format;
     const tiles = tilesFor(format, { f16: true, int8: true, matrix: false }).map((tile) => TILES[tile].variant);
     for (const kernel of KERNELS) {
-      const few = kernel.endsWith("_few");
+      const few = kernel.endsWith("_few") || kernel === "heads";
       const variants: readonly Variant[] = TILED.includes(kernel)
         ? tiles
         : arithmetics
@@ -44,7 +44,7 @@ describe("WGSL that reads weights", () => {
               ...(few && { few: arithmetic === "int8" ? "8x4" : "4x16" }),
             }));
       for (const variant of variants) {
-        if (variant.arithmetic === "int8" && NORMING.includes(kernel)) continue;
+        if (variant.arithmetic === "int8" && EXACT.includes(kernel)) continue;
         const { code } = assemble(kernel, { ...variant, weights });
         const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
         expect(

@@ -62,7 +62,11 @@ const WAYS: readonly Way[] = [
   {
     way: "products of a few rows",
     options: { forms },
-    of: [...ofFew(["matmul_vec"], EVERY ?? ["f16", "f8", "q6_k", "q2_k"]), ...ofFew(["qkv_vec"], ["f32"])],
+    of: [
+      ...ofFew(["matmul_vec"], EVERY ?? ["f16", "f8", "q6_k", "q2_k"]),
+      ...ofFew(["qkv_vec"], ["f32"]),
+      ...through(["heads"], ["f32"]),
+    ],
   },
   {
     way: "products of a few rows without subgroups",

@@ -130,8 +130,9 @@ export class LatentCalls {
 
   /** As matrices of few rows have it; a software adapter compiles one. */
   #form(n: number): FewShape {
-    const { tuning, software } = this.#tools;
+    const { tuning } = this.#tools;
     const few = tuning.form(16);
-    return n <= FEW["8x4"].tokens || software || few === "vec" || few === "tile" ? "8x4" : few;
+    const one = n <= FEW["8x4"].tokens || tuning.forms.alone;
+    return one || few === "vec" || few === "tile" ? "8x4" : few;
   }
 }

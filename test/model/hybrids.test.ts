@@ -1,16 +1,21 @@
 // Models whose layers have states: chunks of every size give the outputs of transformers, and
 // sessions that share, go back, are saved, aborted or evicted write what a fresh one writes.
 
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { argMax } from "../../src/engine/sampler.ts";
 import type { Model, OpenOptions, Session } from "../../src/index.ts";
 import { open } from "../../src/index.ts";
+import { openFolder } from "../../src/weights/folder.ts";
+import { nodeFiles } from "../../src/weights/node_files.ts";
 import { backends } from "../support/backends.ts";
 import { cpuPaths, readyCpuOps } from "../support/cpu.ts";
 import { readExpected, worst } from "../support/expected.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
+import { tensorFile } from "../weights/memory_files.ts";
 
 const { path, skip } = inShared("fixtures/families/qwen3_5_moe-a");
 const own = (name: string) => ({ name, path: inRepo(`test/fixtures/hybrids/${name}`), skip: null });
@@ -88,6 +93,43 @@ describe.each(FOLDERS)("$name", ({ path, skip, within }) => {
   });
 });
 
+/** The folder as a part of a model that also sees, and that predicts several tokens at once. */
+async function beside(): Promise<string> {
+  const { source, config, close } = await openFolder(await nodeFiles(path));
+  const { eos_token_id, tie_word_embeddings, ...text } = config as Readonly<Record<string, unknown>>;
+  const one = { dtype: "F32", shape: [1], data: Float32Array.of(1) };
+  const tensors: Record<string, { dtype: string; shape: number[]; data: Float32Array }> = {
+    "model.visual.patch_embed.proj.weight": one,
+    "mtp.layers.0.input_layernorm.weight": one,
+  };
+  for (const name of source.names()) {
+    const matrix = source.matrix(name);
+    const data = new Float32Array(matrix.rows * matrix.cols);
+    await matrix.readRows(0, matrix.rows, data);
+    tensors[name.replace(/^model\./, "model.language_model.")] = { dtype: "F32", shape: [...source.shape(name)], data };
+  }
+  await close();
+  const to = mkdtempSync(join(tmpdir(), "hotset-sees-"));
+  onTestFinished(() => rmSync(to, { recursive: true }));
+  writeFileSync(join(to, "model.safetensors"), tensorFile(tensors));
+  const both = { model_type: "qwen3_5_moe", text_config: text, vision_config: {}, tie_word_embeddings };
+  writeFileSync(join(to, "config.json"), JSON.stringify({ ...both, eos_token_id }));
+  return to;
+}
+
+describe("a model that also sees", () => {
+  it.skipIf(skip)(titled("is its text model", skip), async () => {
+    const { prompt_ids } = casesOf()[1]!;
+    const logits: Float32Array[] = [];
+    for (const folder of [path, await beside()]) {
+      const model = await open(folder, { ...EXACT, backend: "cpu", context: 64 });
+      onTestFinished(() => model.close());
+      logits.push(await model.logits(prompt_ids));
+    }
+    expect(logits[1]).toEqual(logits[0]);
+  });
+});
+
 describe.each(backends)("layers with states, $name", ({ options }) => {
   it.skipIf(skip)(titled("sessions that share steps, and fewer slots than sessions", skip), async () => {
     const model = await opened(options, { expertSlots: 3 }); // with which there are four slots
@@ -148,6 +190,13 @@ describe.each(backends)("layers with states, $name", ({ options }) => {
     expect((await written(empty, prompt, 24)).ids).toEqual(answer);
     saved[saved.length - 100]! ^= 1;
     await expect(other.restore(saved)).rejects.toThrow("its checksum is wrong");
+  });
+
+  it.skipIf(skip)(titled("embeds a text in chunks as at once", skip), async () => {
+    const { prompt_ids: prompt } = casesOf()[1]!;
+    const [whole, chunks] = [await opened(options), await opened(options, { chunk: 5 })];
+    const [a, b] = [await whole.embed(prompt), await chunks.embed(prompt)];
+    expect(worst(b, a)).toBeLessThan(1e-4);
   });
 
   it.skipIf(skip)(titled("a step that was aborted leaves nothing behind", skip), async () => {

@@ -22,37 +22,29 @@ import { siluTimes } from "./lib/simd/lanes.simd";
   else v128.store32_lane(p, v, 0);
 }
 
-/** All rows of a run, of four channels or of one. */
+/** Row t of a run, of four channels or of one. */
 // @ts-ignore: decorator
-@inline function channels(
+@inline function row(
   four: bool,
+  t: i32,
   x: usize,
   rowBytes: usize,
   gated: u32,
   w: usize,
-  taps: u32,
+  before: i32,
   C: usize,
   state: usize,
-  fresh: bool,
-  rows: u32,
   y: usize,
 ): void {
-  const before = <i32>taps - 1;
-  if (fresh) for (let j = 0; j < before; j++) write(four, state + <usize>j * C, i32x4.splat(0));
-  for (let t: i32 = 0; t < <i32>rows; t++) {
-    let sum = f32x4.splat(0);
-    for (let j: i32 = 0; j <= before; j++) {
-      const at = input(four, x, rowBytes, gated, C, state, t - before + j, before);
-      sum = f32x4.add(sum, f32x4.mul(read(four, w + <usize>j * C), at));
-    }
-    const out = gated
-      ? f32x4.mul(sum, read(four, x + <usize>t * rowBytes + C))
-      : siluTimes(sum, f32x4.splat(1.0));
-    write(four, y + <usize>t * C, out);
+  let sum = f32x4.splat(0);
+  for (let j: i32 = 0; j <= before; j++) {
+    const at = input(four, x, rowBytes, gated, C, state, t - before + j, before);
+    sum = f32x4.add(sum, f32x4.mul(read(four, w + <usize>j * C), at));
   }
-  // Oldest first, so that no row is overwritten before it has moved.
-  for (let j: i32 = 0; j < before; j++)
-    write(four, state + <usize>j * C, input(four, x, rowBytes, gated, C, state, <i32>rows - before + j, before));
+  const out = gated
+    ? f32x4.mul(sum, read(four, x + <usize>t * rowBytes + C))
+    : siluTimes(sum, f32x4.splat(1.0));
+  write(four, y + <usize>t * C, out);
 }
 
 /** Row t of the state (negative), or of the step. */
@@ -93,23 +85,30 @@ export function conv(
   const blocks = (C + BLOCK - 1) / BLOCK;
   const bytes = <usize>C * 4;
   const rowBytes = gated ? 3 * bytes : bytes;
+  const before = <i32>taps - 1;
   for (let u = from; u < to; u++) {
     const run = runs + <usize>(u / blocks) * RUN;
     const first = <usize>load<u32>(run);
-    const rows = load<u32>(run, 4);
+    const rows = <i32>load<u32>(run, 4);
     const state = <usize>load<u32>(run, 8);
     const fresh = load<u32>(run, 12) != 0;
     const own = x + first * rowBytes;
     const out = y + first * bytes;
-    let c = (u % blocks) * BLOCK;
-    const end = min(c + BLOCK, C);
-    for (; c + 4 <= end; c += 4) {
-      const at = <usize>c * 4;
-      channels(true, own + at, rowBytes, gated, w + at, taps, bytes, state + at, fresh, rows, out + at);
+    const begin = <usize>(u % blocks) * BLOCK * 4;
+    const end = min(begin + BLOCK * 4, bytes);
+    const fours = begin + ((end - begin) & ~15);
+    for (let j = 0; fresh && j < before; j++) memory.fill(state + <usize>j * bytes + begin, 0, end - begin);
+    // Row by row, so that a block's channels of a row are read together.
+    for (let t: i32 = 0; t < rows; t++) {
+      let c = begin;
+      for (; c < fours; c += 16) row(true, t, own + c, rowBytes, gated, w + c, before, bytes, state + c, out + c);
+      for (; c < end; c += 4) row(false, t, own + c, rowBytes, gated, w + c, before, bytes, state + c, out + c);
     }
-    for (; c < end; c++) {
-      const at = <usize>c * 4;
-      channels(false, own + at, rowBytes, gated, w + at, taps, bytes, state + at, fresh, rows, out + at);
+    // Oldest first, so that no row is overwritten before it has moved.
+    for (let j: i32 = 0; j < before; j++) {
+      const to = state + <usize>j * bytes;
+      for (let c = begin; c < end; c += 4)
+        write(false, to + c, input(false, own + c, rowBytes, gated, bytes, state + c, rows - before + j, before));
     }
   }
 }

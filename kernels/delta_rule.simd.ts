@@ -5,10 +5,20 @@
 // a step: their part of S stays in the first cache.
 
 import { madd } from "./lib/simd/dot.simd";
+import { sumOf } from "./lib/simd/lanes.simd";
+import { scratchOf } from "./lib/simd/scratch.simd";
 
 /** Bytes of a run in the table: its first row, its rows, its state's address, whether it is new. */
 // @ts-ignore: decorator
 @inline const RUN: usize = 16;
+
+/**
+ * From so many rows on, sixteen columns of S are copied to the thread's scratch if they fit there.
+ */
+// @ts-ignore: decorator
+@inline const LOCAL_ROWS: u32 = 4;
+// @ts-ignore: decorator
+@inline const LOCAL_DK: u32 = 160;
 
 /** Four values, or one in the first lane. */
 // @ts-ignore: decorator
@@ -22,9 +32,20 @@ import { madd } from "./lib/simd/dot.simd";
   else v128.store32_lane(p, v, 0);
 }
 
+/** Σ a b over n values. */
+// @ts-ignore: decorator
+@inline function dot(a: usize, b: usize, n: u32): v128 {
+  let sum = f32x4.splat(0);
+  let i: u32 = 0;
+  for (; i + 4 <= n; i += 4) sum = madd(v128.load(a + <usize>i * 4), v128.load(b + <usize>i * 4), sum);
+  for (; i < n; i++) sum = madd(v128.load32_zero(a + <usize>i * 4), v128.load32_zero(b + <usize>i * 4), sum);
+  return f32x4.splat(sumOf(sum));
+}
+
 /**
  * 4 `vectors` columns (1 unless `four`), all rows of a run: q, k, v, factors, out are addresses of
- * its first row; S of the columns.
+ * its first row; S of the columns. S is read once for Sᵀk and Sᵀq as it was, and once to change it:
+ * o is exp(g) Sᵀq + (k q) delta.
  */
 // @ts-ignore: decorator
 @inline function columns(
@@ -52,60 +73,53 @@ import { madd } from "./lib/simd/dot.simd";
     let b = a;
     let c = a;
     let d = a;
+    let oa = a;
+    let ob = a;
+    let oc = a;
+    let od = a;
     let at = S;
     for (let i: u32 = 0; i < dk; i++, at += stride) {
       const ki = v128.load32_splat(k + <usize>i * 4);
-      const s = f32x4.mul(read(four, at), decay);
-      write(four, at, s);
+      const qi = v128.load32_splat(q + <usize>i * 4);
+      const s = read(four, at);
       a = madd(ki, s, a);
+      oa = madd(qi, s, oa);
       if (vectors > 1) {
-        const s1 = f32x4.mul(v128.load(at, 16), decay);
-        const s2 = f32x4.mul(v128.load(at, 32), decay);
-        const s3 = f32x4.mul(v128.load(at, 48), decay);
-        v128.store(at, s1, 16);
-        v128.store(at, s2, 32);
-        v128.store(at, s3, 48);
+        const s1 = v128.load(at, 16);
+        const s2 = v128.load(at, 32);
+        const s3 = v128.load(at, 48);
         b = madd(ki, s1, b);
+        ob = madd(qi, s1, ob);
         c = madd(ki, s2, c);
+        oc = madd(qi, s2, oc);
         d = madd(ki, s3, d);
+        od = madd(qi, s3, od);
       }
     }
     // k is scaled here, twice: in k (v - Sᵀ k) both times.
     const twice = f32x4.mul(beta, kScale);
-    a = f32x4.mul(twice, f32x4.sub(read(four, v), f32x4.mul(kScale, a)));
-    let oa = f32x4.splat(0);
-    let ob = oa;
-    let oc = oa;
-    let od = oa;
+    const known = f32x4.mul(decay, kScale);
+    const both = f32x4.mul(qScale, dot(k, q, dk));
+    const kept = f32x4.mul(qScale, decay);
+    a = f32x4.mul(twice, f32x4.sub(read(four, v), f32x4.mul(known, a)));
+    write(four, out, madd(both, a, f32x4.mul(kept, oa)));
     if (vectors > 1) {
-      b = f32x4.mul(twice, f32x4.sub(v128.load(v, 16), f32x4.mul(kScale, b)));
-      c = f32x4.mul(twice, f32x4.sub(v128.load(v, 32), f32x4.mul(kScale, c)));
-      d = f32x4.mul(twice, f32x4.sub(v128.load(v, 48), f32x4.mul(kScale, d)));
+      b = f32x4.mul(twice, f32x4.sub(v128.load(v, 16), f32x4.mul(known, b)));
+      c = f32x4.mul(twice, f32x4.sub(v128.load(v, 32), f32x4.mul(known, c)));
+      d = f32x4.mul(twice, f32x4.sub(v128.load(v, 48), f32x4.mul(known, d)));
+      v128.store(out, madd(both, b, f32x4.mul(kept, ob)), 16);
+      v128.store(out, madd(both, c, f32x4.mul(kept, oc)), 32);
+      v128.store(out, madd(both, d, f32x4.mul(kept, od)), 48);
     }
     at = S;
     for (let i: u32 = 0; i < dk; i++, at += stride) {
       const ki = v128.load32_splat(k + <usize>i * 4);
-      const qi = v128.load32_splat(q + <usize>i * 4);
-      const s = madd(ki, a, read(four, at));
-      write(four, at, s);
-      oa = madd(qi, s, oa);
+      write(four, at, madd(ki, a, f32x4.mul(decay, read(four, at))));
       if (vectors > 1) {
-        const s1 = madd(ki, b, v128.load(at, 16));
-        const s2 = madd(ki, c, v128.load(at, 32));
-        const s3 = madd(ki, d, v128.load(at, 48));
-        v128.store(at, s1, 16);
-        v128.store(at, s2, 32);
-        v128.store(at, s3, 48);
-        ob = madd(qi, s1, ob);
-        oc = madd(qi, s2, oc);
-        od = madd(qi, s3, od);
+        v128.store(at, madd(ki, b, f32x4.mul(decay, v128.load(at, 16))), 16);
+        v128.store(at, madd(ki, c, f32x4.mul(decay, v128.load(at, 32))), 32);
+        v128.store(at, madd(ki, d, f32x4.mul(decay, v128.load(at, 48))), 48);
       }
-    }
-    write(four, out, f32x4.mul(qScale, oa));
-    if (vectors > 1) {
-      v128.store(out, f32x4.mul(qScale, ob), 16);
-      v128.store(out, f32x4.mul(qScale, oc), 32);
-      v128.store(out, f32x4.mul(qScale, od), 48);
     }
     q += rowBytes;
     k += rowBytes;
@@ -113,6 +127,12 @@ import { madd } from "./lib/simd/dot.simd";
     factors += factorBytes;
     out += outBytes;
   }
+}
+
+/** Copies dk rows of sixteen values. */
+// @ts-ignore: decorator
+@inline function move(from: usize, fromStride: usize, to: usize, toStride: usize, dk: u32): void {
+  for (let i: u32 = 0; i < dk; i++) memory.copy(to + <usize>i * toStride, from + <usize>i * fromStride, 64);
 }
 
 /**
@@ -154,7 +174,14 @@ export function deltaRule(
     let j: u32 = 0;
     for (; j + 16 <= dv; j += 16) {
       const at = <usize>j * 4;
-      columns(4, true, S + at, stride, dk, rows, q, q + keys, v + at, rowBytes, f, factorBytes, out + at, outBytes);
+      // Of several rows in a place of their own: rows of S are far apart, and few sets of a cache
+      // have them all.
+      const own = rows >= LOCAL_ROWS && dk <= LOCAL_DK;
+      const tile = own ? scratchOf(thread) : S + at;
+      const tileStride = own ? 64 : stride;
+      if (own) move(S + at, stride, tile, 64, dk);
+      columns(4, true, tile, tileStride, dk, rows, q, q + keys, v + at, rowBytes, f, factorBytes, out + at, outBytes);
+      if (own) move(tile, 64, S + at, stride, dk);
     }
     for (; j + 4 <= dv; j += 4) {
       const at = <usize>j * 4;

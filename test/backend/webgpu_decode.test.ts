@@ -90,6 +90,7 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       { weights: "q4", temperature: 0, tune: false, turn: "half rotated" },
       { weights: "f32", temperature: 0, tune: false, file: "gguf/k2-Q4_K_M.gguf" },
       { weights: "f32", temperature: 0, tune: false, file: "families/gpt_oss-a" },
+      { weights: "f32", temperature: 0, tune: false, file: "families/phimoe-a" },
       { weights: "f32", temperature: 0, tune: true, file: "gguf/tales-Q4_K_M.gguf" },
     ];
     for (const { weights, temperature, tune, qkv, file, turn } of cases) {
@@ -132,10 +133,11 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
           // Beside the layers: the embedding, the rows of the output, the head, and what chooses
           // the token. In a layer: a product for each matrix of q, k and v, attention, o, the
           // router, and two for the experts; one for norms of q and k or a head rotated in part;
-          // from 128 positions on perhaps the sum of splits.
-          const beside = 3 + (temperature === 0 ? 2 : 4);
+          // from 128 positions on perhaps the sum of splits. LayerNorms are dispatches of their own.
+          const norms = architecture.layerNorms ? 2 : 0;
+          const beside = 3 + norms / 2 + (temperature === 0 ? 2 : 4);
           const matrices = Math.max(...model.layers.map((layer) => layer.qkv.length));
-          const turns = turn ? 1 : 0;
+          const turns = (turn ? 1 : 0) + norms;
           const perLayer = (tokens: number, dispatches: number): number =>
             (dispatches / tokens - beside) / architecture.layers.length;
           const start = ops.counters().dispatches;

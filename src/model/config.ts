@@ -97,6 +97,13 @@ export class Fields {
     return this.fail(field, "a positive number");
   }
 
+  /** A number that is not negative. */
+  amount(field: string, otherwise: number): number {
+    const value = this.#json[field] ?? otherwise;
+    if (typeof value === "number" && Number.isFinite(value) && value >= 0) return this.keep(field, value);
+    return this.fail(field, "a number from 0 on");
+  }
+
   flag(field: string, otherwise: boolean): boolean {
     const value = this.#json[field] ?? otherwise;
     if (typeof value === "boolean") return this.keep(field, value);

@@ -137,7 +137,7 @@ function factors(c: Fields, plain: Rope): Rope {
  * `long_mscale` are Phi-3.5-MoE's.
  */
 function longrope(c: Fields, plain: Rope, _: number, context: number): Rope {
-  const trained = c.size(TRAINED);
+  const trained = c.size(TRAINED, { otherwise: context });
   const factor = c.positive("factor", context / trained);
   const usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(trained));
   const growth = c.has("attention_factor") ? c.positive("attention_factor") : usual;

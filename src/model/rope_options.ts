@@ -35,7 +35,10 @@ export function withRope(config: unknown, options: RopeOptions): unknown {
     throw new RequestError(
       `${scaled ? "ropeScaling" : "ropeTheta"}: this model has RoPE by the type of the layer; leave the option away`,
     );
-  const { block, context } = scaled ? scaling(config, own, options) : { block: own, context: null };
+  const original = own.original_max_position_embeddings ?? config.original_max_position_embeddings;
+  const trained = original ?? config.max_position_embeddings;
+  if (typeof trained !== "number") return config; // the family says so
+  const { block, context } = scaled ? scaling(trained, own, options) : { block: own, context: null };
   const theta = ropeTheta === undefined ? {} : { rope_theta: ropeTheta };
   return {
     ...config,
@@ -45,8 +48,11 @@ export function withRope(config: unknown, options: RopeOptions): unknown {
   };
 }
 
-/** The block of config.json that scales RoPE, and the context that it scales it to. */
-function scaling(config: Json, own: Json, { ropeScaling, ropeScale, context }: RopeOptions) {
+/**
+ * The block of config.json that scales RoPE, and the context that it scales it to.
+ * @param trained the context without it
+ */
+function scaling(trained: number, own: Json, { ropeScaling, ropeScale, context }: RopeOptions) {
   const found = own.rope_type ?? own.type ?? "default";
   if (!REPLACED.includes(found))
     throw new RequestError(
@@ -57,9 +63,6 @@ function scaling(config: Json, own: Json, { ropeScaling, ropeScale, context }: R
     throw new RequestError(
       `ropeScaling: this model's attention is scaled with its YaRN, expected yarn, found ${kind}; ropeScale changes its factor`,
     );
-  // Where the numbers are wrong, the family says so.
-  const original = own.original_max_position_embeddings ?? config.original_max_position_embeddings;
-  const trained = (original ?? config.max_position_embeddings) as number;
   const shared = pick(own, SHARED);
   if (kind === "none") {
     if (ropeScale !== undefined) throw new RequestError("ropeScale: has no meaning with ropeScaling none");

@@ -21,7 +21,6 @@ import { type Architecture, kvGeometry, type ModelSources, routingOf } from "../
 import { footprintOf, parametersOf } from "../model/footprint.ts";
 import { expertLayers, formatsText } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
-import { withRope } from "../model/rope_options.ts";
 import { tokenizerFiles } from "../tokenizer/files.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Files, Opened } from "../weights/files.ts";
@@ -213,7 +212,7 @@ interface Input {
 
 function openSynthetic(url: string, options: OpenOptions): Input {
   const { config: raw, source } = parseSynthetic(url);
-  const architecture = readArchitecture(withRope(raw, options), url);
+  const architecture = readArchitecture(raw, url, options);
   if (options.needTokenizer || options.tokenizer !== undefined)
     throw new RequestError(`${url} has no tokenizer: it takes token ids only`);
   const chat = new RequestError(`${url} has no tokenizer: it takes token ids only`);
@@ -235,7 +234,7 @@ async function openWeights(path: string, platform: Platform, options: OpenOption
   let other: Files | null = null;
   try {
     const folder = await openFolder(given, file);
-    const architecture = readArchitecture(withRope(folder.config, options), `${folder.label}/config.json`);
+    const architecture = readArchitecture(folder.config, `${folder.label}/config.json`, options);
     // Checks names and shapes, which is quick, before a vocabulary is read.
     const sources = bindSources(architecture, folder.source);
     if (options.tokenizer !== undefined)

@@ -271,7 +271,7 @@ describe("config.json of a Phi-3.5-MoE", () => {
 
   it.each<[object, string]>([
     [{ num_experts_per_tok: 1 }, "num_experts_per_tok: expected 2, which is what sparsemixer chooses, found 1"],
-    [{ router_jitter_noise: -1 }, "router_jitter_noise: expected a positive number, found -1"],
+    [{ router_jitter_noise: -1 }, "router_jitter_noise: expected a number from 0 on, found -1"],
     [{ tie_word_embeddings: true }, "lm_head_bias: expected false where tie_word_embeddings is true, found true"],
     [{ attention_bias: "yes" }, 'attention_bias: expected true or false, found "yes"'],
     [{ hidden_act: "gelu" }, 'hidden_act: expected "silu", found "gelu"'],
@@ -367,7 +367,7 @@ describe("config.json of a Mixtral", () => {
     ],
     [{ rope_scaling: { type: "ntk" } }, 'rope_scaling: rope type "ntk" is not supported (only "default", "linear"'],
     [{ rope_scaling: { type: "dynamic" } }, "rope_scaling: factor: expected a positive number, found nothing"],
-    [{ rope_scaling: { type: "longrope" } }, "rope_scaling: original_max_position_embeddings: expected an integer"],
+    [{ rope_scaling: { type: "longrope" } }, "rope_scaling: short_factor: expected 8 positive numbers, found nothing"],
     [
       { original_max_position_embeddings: 64, rope_scaling: { type: "longrope", short_factor: [1, 2] } },
       "rope_scaling: short_factor: expected 8 positive numbers, found a list",

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { open } from "../../src/index.ts";
+import { readArchitecture } from "../../src/model/families/index.ts";
 import { type RopeOptions, withRope } from "../../src/model/rope_options.ts";
 import { inShared, titled } from "../support/fixtures.ts";
 import { collect } from "../support/pieces.ts";
@@ -57,6 +58,18 @@ describe("config.json with the RoPE that is asked for", () => {
     [{ ropeScaling: "none" }, GPT_OSS, { max_position_embeddings: 4096, rope_scaling: { rope_type: "default" } }],
   ])("%j", (options, config, wanted) => {
     expect(withRope(config, options)).toEqual(wanted);
+  });
+
+  it("is that of the text model of a model that also sees", () => {
+    const text = { ...PLAIN, hidden_size: 64, num_hidden_layers: 1, vocab_size: 10, rms_norm_eps: 1e-5 };
+    const sizes = { intermediate_size: 32, num_local_experts: 2, num_experts_per_tok: 1, num_attention_heads: 1 };
+    const config = { model_type: "mixtral", text_config: { ...text, ...sizes, num_key_value_heads: 1 } };
+    const { context, layers } = readArchitecture(config, "config.json", { ropeScale: 2 });
+    expect([context, layers[0]!.attention!.rope.inverse[0]]).toEqual([8192, 0.5]);
+    const { max_position_embeddings, ...without } = config.text_config;
+    expect(() => readArchitecture({ ...config, text_config: without }, "config.json", { ropeScale: 2 })).toThrow(
+      "config.json: max_position_embeddings: expected an integer",
+    );
   });
 
   it.each<[RopeOptions, object, RegExp]>([

@@ -7,6 +7,7 @@ import { CheckedTake } from "../checked_take.ts";
 import { Fields } from "../config.ts";
 import type { Architecture, Family, ModelSources } from "../family.ts";
 import { stretchedContext } from "../rope.ts";
+import { type RopeOptions, withRope } from "../rope_options.ts";
 import { storedSources } from "../stored.ts";
 import { deepseekV2 } from "./deepseek_v2.ts";
 import { deepseekV3, glm4MoeLite } from "./deepseek_v3.ts";
@@ -47,10 +48,12 @@ export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => ty
 /**
  * Checks config.json, with keys of transformers v4 or v5.
  * @param where names the file in messages, as "folder/config.json"
- * @throws WeightsError with the field, its value and what is expected
+ * @param rope what is asked for in place of its RoPE
+ * @throws WeightsError with the field, its value and what is expected; RequestError for RoPE that
+ * the model cannot have
  */
-export function readArchitecture(raw: unknown, where: string): Architecture {
-  const fields = new Fields(withText(raw), where);
+export function readArchitecture(raw: unknown, where: string, rope: RopeOptions = {}): Architecture {
+  const fields = new Fields(withRope(withText(raw), rope), where);
   const type = fields.raw("model_type");
   const family = FAMILIES.find(({ types }) => types.some((known) => known === type));
   if (family) {

@@ -19,7 +19,7 @@ export const phimoe: Family = {
     const shape = headFields(c, common.hidden);
     const experts = expertFields(c, "num_local_experts", "num_experts");
     if (experts.perToken !== 2) c.fail("num_experts_per_tok", "2, which is what sparsemixer chooses");
-    const rule = { score: "sparsemixer", jitter: c.positive("router_jitter_noise", 0.01) } as const;
+    const rule = { score: "sparsemixer", jitter: c.amount("router_jitter_noise", 0.01) } as const;
     const biases: Biased[] = c.flag("attention_bias", false) ? ["qkv", "o"] : [];
     if (c.flag("lm_head_bias", false)) biases.push("head");
     if (common.tied && biases.includes("head")) c.fail("lm_head_bias", "false where tie_word_embeddings is true");

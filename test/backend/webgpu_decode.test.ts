@@ -133,7 +133,8 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
           // Beside the layers: the embedding, the rows of the output, the head, and what chooses
           // the token. In a layer: a product for each matrix of q, k and v, attention, o, the
           // router, and two for the experts; one for norms of q and k or a head rotated in part;
-          // from 128 positions on perhaps the sum of splits. LayerNorms are dispatches of their own.
+          // from 128 positions on perhaps the sum of splits. LayerNorms have dispatches of their
+          // own.
           const norms = architecture.layerNorms ? 2 : 0;
           const beside = 3 + norms / 2 + (temperature === 0 ? 2 : 4);
           const matrices = Math.max(...model.layers.map((layer) => layer.qkv.length));

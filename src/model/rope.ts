@@ -77,6 +77,14 @@ export function stretchedContext(c: Fields, context: number): number {
   return context;
 }
 
+/** The share of a head that turns: a key of its own, in transformers v5 among those of RoPE. */
+export function turnedPart(c: Fields, otherwise: number): number {
+  const { partial_rotary_factor: nested } = (c.raw("rope_parameters") ?? {}) as Readonly<Record<string, unknown>>;
+  const part = c.raw("partial_rotary_factor") ?? nested ?? otherwise;
+  if (typeof part === "number" && part > 0 && part <= 1) return part;
+  return c.fail("partial_rotary_factor", "a number above 0, and 1 at most");
+}
+
 /**
  * The share of a head that rotates, where config.json says one, is the family's.
  * @throws WeightsError where it is another

@@ -4,9 +4,9 @@
 // Semantics and defaults are those of transformers' modeling_glm4_moe.py. Layers after the last
 // one, which predict several tokens at once (num_nextn_predict_layers), are not read.
 
-import { closingFields, commonFields, expertFields, type Fields, headFields } from "../config.ts";
+import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";
-import { readRope } from "../rope.ts";
+import { readRope, turnedPart } from "../rope.ts";
 import { groupedSigmoid } from "../routing.ts";
 import { routedExperts, usualSources } from "../sources.ts";
 
@@ -24,7 +24,7 @@ export const glm4Moe: Family = {
     const qkNorm = c.flag("use_qk_norm", false);
     const eps = c.positive("rms_norm_eps", 1e-5);
     const first = c.indexTo("first_k_dense_replace", depth, 1);
-    const rope = readRope(c, Math.floor(shape.headDim * turnedPart(c)), 1e4);
+    const rope = readRope(c, Math.floor(shape.headDim * turnedPart(c, 0.5)), 1e4);
     const own = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
       qkNorm: qkNorm ? "head" : null,
@@ -65,11 +65,3 @@ export const glm4Moe: Family = {
     );
   },
 };
-
-/** The share of a head that turns: a key of its own, in transformers v5 among those of RoPE. */
-function turnedPart(c: Fields): number {
-  const { partial_rotary_factor: nested } = (c.raw("rope_parameters") ?? {}) as Readonly<Record<string, unknown>>;
-  const part = c.raw("partial_rotary_factor") ?? nested ?? 0.5;
-  if (typeof part === "number" && part > 0 && part <= 1) return part;
-  return c.fail("partial_rotary_factor", "a number above 0, and 1 at most");
-}

@@ -12,7 +12,7 @@ import type { MatrixSource } from "../../tensor/types.ts";
 import { closingFields, commonFields, expertFields, type Fields, headFields } from "../config.ts";
 import type { Architecture, Family, LayerArchitecture, LayerSources, Take } from "../family.ts";
 import type { Recurrence } from "../recurrence_shape.ts";
-import { readRope } from "../rope.ts";
+import { readRope, turnedPart } from "../rope.ts";
 import { attentionSources, concatRows, type MixerSources, routedExperts, usualSources } from "../sources.ts";
 import { plusOne, rowsOfGroups, transposed } from "../views.ts";
 
@@ -33,7 +33,7 @@ export const qwen3Next: Family = {
     // Qwen3.5 has no such switch.
     const normalize = c.raw("model_type") === "qwen3_next" ? c.flag("norm_topk_prob", true) : true;
     const eps = c.positive("rms_norm_eps", 1e-6);
-    const rope = readRope(c, Math.floor(shape.headDim * turnedPart(c)), 1e4);
+    const rope = readRope(c, Math.floor(shape.headDim * turnedPart(c, 0.25)), 1e4);
     const delta = deltaFields(c);
     const own = {
       experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, normalize }, biased: false },
@@ -97,14 +97,6 @@ function layerTypes(c: Fields, depth: number): readonly string[] {
   if (!fits || !types.includes("full_attention"))
     return c.fail("layer_types", `a list of ${depth}, of "full_attention" (once at least) and "linear_attention"`);
   return types;
-}
-
-/** The share of a head that turns: a key of its own, in transformers v5 among those of RoPE. */
-function turnedPart(c: Fields): number {
-  const { partial_rotary_factor: nested } = (c.raw("rope_parameters") ?? {}) as Readonly<Record<string, unknown>>;
-  const part = c.raw("partial_rotary_factor") ?? nested ?? 0.25;
-  if (typeof part === "number" && part > 0 && part <= 1) return part;
-  return c.fail("partial_rotary_factor", "a number above 0, and 1 at most");
 }
 
 /** q_proj has the rows of a head's q, then those of its gate. */

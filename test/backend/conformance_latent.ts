@@ -35,7 +35,7 @@ interface Sizes {
 
 /** Few: a software adapter compiles attention anew for each size of a key. */
 const CASES: readonly (Sizes & { readonly store: "f32" | "f16"; readonly precision: PackableName })[] = [
-  { H: 3, nope: 12, turned: 8, kv: 40, store: "f32", precision: "f32" },
+  { H: 3, nope: 12, turned: 6, kv: 40, store: "f32", precision: "f32" },
   { H: 18, nope: 64, turned: 16, kv: 96, store: "f16", precision: "q8" },
   { H: 5, nope: 24, turned: 64, kv: 512, store: "f16", precision: "f32" }, // a latent of published models
 ];

@@ -44,10 +44,8 @@ export class LatentCalls {
       throw new RequestError(
         `latent: rows [${q.shape}] and [${c.shape}] for ${H} heads of ${each} and a key of ${headDim}`,
       );
-    if (turned % 8 !== 0 || kv % 2 !== 0)
-      throw new DeviceError(
-        `latent attention of ${turned} + ${kv}: the WebGPU backend turns whole eights of numbers; use backend cpu`,
-      );
+    if (kv % 2 !== 0)
+      throw new DeviceError(`latents of ${kv} numbers: the WebGPU backend takes even sizes; use backend cpu`);
     const n = q.shape[0];
     const absorbed = scratch.storage("absorbed queries", n, H * kv, "tokens");
     this.#multiply({ x: q, each, size: absorb.cols }, absorb as GpuHeads, absorbed, H * kv);

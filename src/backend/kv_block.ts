@@ -9,6 +9,11 @@ export function contentBytes(geometry: KvGeometry, precision: "f32" | "f16", blo
   return planesOf(geometry) * layers * blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
 }
 
+/** Numbers that a head takes in a store on WebGPU: kernels/lib/attention/paged.wgsl says why. */
+export function paddedHead(headDim: number): number {
+  return Math.ceil(headDim / 8) * 8;
+}
+
 /** Planes of a layer: its keys, and its values unless they are a part of them. */
 export function planesOf({ keysOnly = false }: KvGeometry): 1 | 2 {
   return keysOnly ? 1 : 2;

@@ -1,7 +1,7 @@
 // The parameters of a model and the memory it needs, counted from its sources.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { contentBytes, rowOf } from "../backend/kv_block.ts";
+import { contentBytes, paddedHead, rowOf } from "../backend/kv_block.ts";
 import { panelLayout } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import {
@@ -76,9 +76,11 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
   return { total, active: total - unused };
 }
 
-/** Bytes of keys and values of one position over all layers. */
-export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32"): number {
-  return contentBytes(kvGeometry(a), precision, 1);
+/** Bytes of keys and values of one position over all layers. @param webgpu in a store there */
+export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32", webgpu = false): number {
+  const geometry = kvGeometry(a);
+  const headDim = webgpu ? paddedHead(geometry.headDim) : geometry.headDim;
+  return contentBytes({ ...geometry, headDim }, precision, 1);
 }
 
 /** Bytes of the states of one sequence. */

@@ -98,7 +98,7 @@ export function choosePlan(
         return { layers: layers.length, experts: shape.count, record: recordLayout(shape).bytes };
       });
     },
-    kvPerPosition: kvBytesPerPosition(a, kvPrecision),
+    kvPerPosition: kvBytesPerPosition(a, kvPrecision, gpu !== null),
     scratch:
       LEAST_STATES * stateBytes(a) + 4 * (chunk * valuesPerToken(a, sources) + logits) + (gpu ? 0 : scratchOf(budget)),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks

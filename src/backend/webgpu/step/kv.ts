@@ -1,7 +1,7 @@
 // The KV store on the device: two buffers a layer, replaced by larger ones as it grows.
 
 import { DeviceError, MemoryError, RequestError } from "../../../errors.ts";
-import { checkBlock, contentBytes, planesOf } from "../../kv_block.ts";
+import { checkBlock, contentBytes, paddedHead, planesOf } from "../../kv_block.ts";
 import type { Batch, KvGeometry, KvStore } from "../../ops.ts";
 import { type Buffer, type Device, MAP_MODE_READ, mib } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
@@ -53,8 +53,7 @@ export class GpuKv implements KvStore {
     this.blockSize = blockSize;
     this.precision = precision;
     this.#layerCount = layers;
-    const padded = Math.ceil(headDim / 8) * 8; // kernels/lib/attention/paged.wgsl says why
-    this.#padded = padded * (precision === "f16" ? 2 : 4);
+    this.#padded = paddedHead(headDim) * (precision === "f16" ? 2 : 4);
     this.#side = blockSize * kvHeads * this.#padded;
     this.blockBytes = this.#planesEach * layers * this.#side;
     this.#head = headDim * (precision === "f16" ? 2 : 4);

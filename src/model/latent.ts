@@ -61,8 +61,10 @@ export async function settleLatent(s: LatentSources): Promise<LatentSources> {
   };
 }
 
-/** Norms, which stay f32. */
-export const latentVectors = ({ low, norm }: LatentSources): MatrixSource[] => [...(low ? [low.norm] : []), norm];
+/** Norms and biases, which stay f32. */
+export function latentVectors({ q, low, kv, norm }: LatentSources): MatrixSource[] {
+  return [...(low ? [low.norm] : []), norm, ...[q, kv].flatMap(({ bias }) => bias ?? [])];
+}
 
 /** Weights of a layer's own matrices. */
 export function latentValues(s: LatentSources): number {

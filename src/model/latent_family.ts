@@ -16,7 +16,6 @@ interface Differences {
 }
 
 export function latentArchitecture(c: Fields, own: Differences): Architecture {
-  c.only("attention_bias", [false], "false (biases of attention are not implemented)");
   c.only("moe_layer_freq", [1], "1 (each layer after the dense ones has experts)");
   const { depth, ...common } = commonFields(c);
   const intermediate = c.size("moe_intermediate_size");
@@ -36,7 +35,8 @@ export function latentArchitecture(c: Fields, own: Differences): Architecture {
   const wide = types.includes("dense") ? { intermediate: c.size("intermediate_size") } : null;
   const dense: LayerArchitecture = { ...sparse, experts: null, dense: wide, shared: null };
   const layers = types.map((type) => (type === "dense" ? dense : sparse));
-  return { ...common, ...closingFields(c), eps, layers };
+  const biases = c.flag("attention_bias", false) ? (["qkv", "o"] as const) : [];
+  return { ...common, ...closingFields(c), eps, biases, layers };
 }
 
 /** mlp_layer_types, or first_k_dense_replace dense layers before the others. */

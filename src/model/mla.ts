@@ -7,8 +7,9 @@
 // section 2.1).
 
 import type { MatrixSource } from "../tensor/types.ts";
+import { takeProduct } from "./bias.ts";
 import type { Fields } from "./config.ts";
-import type { LatentArchitecture, LatentSources, LayerArchitecture, Take } from "./family.ts";
+import type { Architecture, LatentArchitecture, LatentSources, LayerArchitecture, Take } from "./family.ts";
 import { readRope } from "./rope.ts";
 import { halfSplitRows } from "./row_order.ts";
 
@@ -50,11 +51,15 @@ function yarnGrowth(c: Fields): number {
   return 1;
 }
 
-/** The tensors of self_attn but o_proj. @param p the layer's prefix, such as "model.layers.3." */
+/**
+ * The tensors of self_attn but o_proj. Biases of q, k and v are those of what the hidden state is
+ * multiplied with first: q_a_proj, not q_proj, and kv_a_proj.
+ * @param p the layer's prefix, such as "model.layers.3."
+ */
 export function takeLatent(
+  a: Pick<Architecture, "hidden" | "biases">,
   take: Take,
   p: string,
-  D: number,
   {
     attention,
     latent,
@@ -62,16 +67,18 @@ export function takeLatent(
 ): LatentSources {
   const { heads: H, headDim, latent: kv = 0 } = attention;
   const { rank, nope, value, interleaved } = latent;
+  const { hidden: D } = a;
   const turned = headDim - kv;
   const own = (name: string, ...shape: number[]) => take.matrix(`${p}self_attn.${name}.weight`, ...shape);
+  const first = (name: string, rows: number) => takeProduct(a, take, "qkv", `${p}self_attn.${name}`, rows, D);
   const turnedLast = (matrix: MatrixSource, size: number) =>
     interleaved ? halfSplitRows(matrix, size, size - turned, turned) : matrix;
   const queries = (name: string, cols: number) => turnedLast(own(name, H * (nope + turned), cols), nope + turned);
   return {
     ...(rank === null
       ? { q: queries("q_proj", D), low: null }
-      : { q: own("q_a_proj", rank, D), low: { norm: own("q_a_layernorm", rank), b: queries("q_b_proj", rank) } }),
-    kv: turnedLast(own("kv_a_proj_with_mqa", headDim, D), headDim),
+      : { q: first("q_a_proj", rank), low: { norm: own("q_a_layernorm", rank), b: queries("q_b_proj", rank) } }),
+    kv: turnedLast(first("kv_a_proj_with_mqa", headDim), headDim),
     norm: own("kv_a_layernorm", kv),
     ...headSources(take, p, { H, nope, value, kv }),
   };

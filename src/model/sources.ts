@@ -74,7 +74,7 @@ export function attentionSources(
     take.matrix(`${p}self_attn.${name}_norm.weight`, qkNorm === "whole" ? whole : headDim);
   return {
     ...(latent
-      ? { qkv: [], latent: takeLatent(take, p, D, { attention, latent }) }
+      ? { qkv: [], latent: takeLatent({ hidden: D, ...a }, take, p, { attention, latent }) }
       : { qkv: [query ?? project("q", q), project("k", kv), project("v", kv)] }),
     qkNorm: qkNorm && { q: norm("q", q), k: norm("k", kv) },
     wo: takeProduct(a, take, "o", `${p}self_attn.o_proj`, D, outputCols(layer, D)),

@@ -146,7 +146,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
     const { absorb = missing(i, "absorb"), qb, ...formats } = stored.layer(i);
     if (layer.latent.rank !== null && !qb) missing(i, "qb");
     const own = { ...formats, absorb, ...(qb && { qb }) };
-    return latentFromStored(layerNames(i).prefix, D, layer, own, packed, (name, size) => take.matrix(name, size));
+    return latentFromStored(layerNames(i).prefix, a, layer, own, packed, (name, size) => take.matrix(name, size));
   };
   const withBias = (matrix: MatrixSource, of: Biased, name: string): MatrixSource =>
     a.biases?.includes(of) ? biased(matrix, take.matrix(name, matrix.rows)) : matrix;

@@ -31,6 +31,9 @@ interface Expected {
 const FOLDERS = [
   { name: "qwen3_moe", sparse: [1] },
   { name: "glm4_moe", sparse: [1, 2] },
+  { name: "deepseek_v2", sparse: [1, 2] },
+  { name: "deepseek_v3", sparse: [1, 2] },
+  { name: "glm4_moe_lite", sparse: [0, 2] },
   { name: "qwen2_moe", sparse: [0, 2, 3, 4] },
   { name: "ernie4_5_moe", sparse: [1, 3] },
   { name: "olmoe", sparse: [0, 1] },

@@ -78,7 +78,6 @@ describe("config.json of a DeepSeek-V2", () => {
     [{ norm_topk_prob: true }, "norm_topk_prob: expected false (weights are not renormalised), found true"],
     [{ topk_method: "noaux_tc" }, 'topk_method: expected "greedy" or "group_limited_greedy", found "noaux_tc"'],
     [{ scoring_func: "sigmoid" }, 'scoring_func: expected "softmax", found "sigmoid"'],
-    [{ attention_bias: true }, "attention_bias: expected false (biases of attention are not implemented), found true"],
     [{ mlp_bias: true }, "mlp_bias: expected false, found true"],
     [{ moe_layer_freq: 2 }, "moe_layer_freq: expected 1 (each layer after the dense ones has experts), found 2"],
     [{ qk_rope_head_dim: 7 }, "qk_rope_head_dim: expected an even number (RoPE rotates pairs), found 7"],

@@ -108,13 +108,24 @@ export function valuesPerToken({ hidden: D, layers }: Architecture, sources: Mod
   return Math.max(...all);
 }
 
-/** q, k and v, and with a latent what they are made of. */
+/**
+ * Values that the last layer takes for a row whose logits are read, where results of rows that are
+ * outputs have places of their own; with the logits that are read.
+ */
+export function valuesPerOutput({ hidden: D, vocab, layers }: Architecture): number {
+  const { experts, dense, shared } = layers.at(-1)!;
+  const routed = experts ? experts.perToken * (experts.intermediate + D) : 0;
+  const ffn = dense ?? shared;
+  return vocab + 4 * D + routed + (ffn ? ffn.intermediate + D : 0);
+}
+
+/** q, k and v before and after norms and RoPE, and with a latent what they are made of. */
 function mixedValues(
   attention: NonNullable<LayerArchitecture["attention"]>,
   latent: LayerArchitecture["latent"],
 ): number {
   const { q, width, valueDim } = rowOf(attention);
-  return width + (latent ? (latent.rank ?? 0) + q + attention.headDim + attention.heads * valueDim : 0);
+  return 2 * width + (latent ? (latent.rank ?? 0) + q + attention.headDim + attention.heads * valueDim : 0);
 }
 
 function sum<T>(all: readonly T[], of: (one: T, index: number) => number): number {

@@ -8,7 +8,7 @@ import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budge
 import { maxRows } from "../engine/work.ts";
 import { classesOf } from "../experts/classes.ts";
 import type { Architecture, ModelSources } from "../model/family.ts";
-import { footprintOf, kvBytesPerPosition, stateBytes, valuesPerToken } from "../model/footprint.ts";
+import { footprintOf, kvBytesPerPosition, stateBytes, valuesPerOutput, valuesPerToken } from "../model/footprint.ts";
 import {
   bytesOf,
   expertLayers,
@@ -29,6 +29,8 @@ const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
 const CPU_SCRATCH = 17 * 2 ** 20;
 /** Positions of the KV cache if experts are offloaded and no context was requested. */
 const TIERED_POSITIONS = 4096;
+/** Rows of which a step on a GPU keeps the outputs, as of so many sessions, at most. */
+const TOGETHER = 64;
 /** Slots of states: one that goes on and checkpoints; and as many as are useful. */
 const LEAST_STATES = 4;
 const MOST_STATES = 32;
@@ -100,7 +102,9 @@ export function choosePlan(
     },
     kvPerPosition: kvBytesPerPosition(a, kvPrecision, gpu !== null),
     scratch:
-      LEAST_STATES * stateBytes(a) + 4 * (chunk * valuesPerToken(a, sources) + logits) + (gpu ? 0 : scratchOf(budget)),
+      LEAST_STATES * stateBytes(a) +
+      4 * (chunk * valuesPerToken(a, sources) + logits) +
+      (gpu ? 4 * Math.min(chunk, TOGETHER) * valuesPerOutput(a) : scratchOf(budget)),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
     // If experts are offloaded, memory for cache positions is memory that experts cannot use.
     positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,

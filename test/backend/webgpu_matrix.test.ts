@@ -77,7 +77,7 @@ describe("matrix units", () => {
       const { code } = real.assemble(kernel, { weights, arithmetic: "f32", reduce: "subgroups", tile: "matrix" });
       const module = device.createShaderModule({ code });
       expect((await module.getCompilationInfo()).messages.map(({ message }) => message)).toEqual([]);
-      const constants = kernel === "matmul" ? { ADD: 1 } : {};
+      const constants = kernel === "matmul" ? { ADD: 1, BIAS: 0 } : {};
       const compute = { module, entryPoint: "main", constants };
       await expect(device.createComputePipelineAsync({ layout: "auto", compute })).resolves.toBeDefined();
     }

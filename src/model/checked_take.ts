@@ -86,6 +86,7 @@ export class CheckedTake implements Take {
   #check(asked: string, shape: readonly number[]): void {
     const name = this.#stored(asked);
     this.#used.add(name);
+    this.#source.make?.(name, shape);
     if (!this.#source.has(name))
       throw new WeightsError(
         `${this.#source.label}: tensor ${name} [${shape}] is missing; the checkpoint is incomplete or no ${this.#type}`,

@@ -113,6 +113,8 @@ export interface WeightSource {
   readonly label: string;
   has(name: string): boolean;
   names(): Iterable<string>;
+  /** Of a source that makes its tensors: makes this one, unless it is there. */
+  make?(name: string, shape: readonly number[]): void;
   /** Shape of a stored tensor. @throws WeightsError if it is missing. */
   shape(name: string): readonly number[];
   /**

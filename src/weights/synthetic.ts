@@ -13,9 +13,7 @@ import {
   SYNTHETIC_MODELS,
   type SyntheticConfig,
   type SyntheticModel,
-  type SyntheticSizes,
   type SyntheticTensor,
-  syntheticNames,
   syntheticTensor,
 } from "./synthetic_shapes.ts";
 
@@ -87,33 +85,25 @@ export function parseSynthetic(url: string): Synthetic {
     if (field === "") seed = value;
     else config[field] = value;
   }
-  return { config, source: syntheticSource(url, { config, names: model.names }, seed) };
+  const { layer_types: kinds, num_hidden_layers: depth } = config;
+  if (Array.isArray(kinds)) config.layer_types = kinds.slice(0, depth as number);
+  return { config, source: syntheticSource(url, { ...model, config }, seed) };
 }
 
-function syntheticSource(label: string, { config, names }: SyntheticModel, seed: number): WeightSource {
-  const size = (field: string): number => config[field] as number;
-  const heads = size("num_attention_heads");
-  const sizes: SyntheticSizes = {
-    hidden: size("hidden_size"),
-    intermediate: size(config.moe_intermediate_size === undefined ? "intermediate_size" : "moe_intermediate_size"),
-    layers: size("num_hidden_layers"),
-    heads,
-    kvHeads: size("num_key_value_heads"),
-    headDim: config.head_dim === undefined ? Math.floor(size("hidden_size") / heads) : size("head_dim"),
-    experts: size(config.num_experts === undefined ? "num_local_experts" : "num_experts"),
-    vocab: size("vocab_size"),
-    names,
-  };
+/** Makes each tensor when it is asked for, of the shape that is asked for. */
+function syntheticSource(label: string, model: SyntheticModel, seed: number): WeightSource {
+  const tensors = new Map<string, SyntheticTensor>();
   const pools = new Pools(seed);
   const find = (name: string): SyntheticTensor => {
-    const tensor = syntheticTensor(name, sizes);
-    if (tensor === null) throw new WeightsError(`${label}: tensor ${name} is missing`);
+    const tensor = tensors.get(name);
+    if (!tensor) throw new WeightsError(`${label}: tensor ${name} is missing`);
     return tensor;
   };
   return {
     label,
-    has: (name) => syntheticTensor(name, sizes) !== null,
-    names: () => syntheticNames(sizes),
+    make: (name, shape) => void (tensors.has(name) || tensors.set(name, syntheticTensor(name, shape, model))),
+    has: (name) => tensors.has(name) || model.stored?.names.test(name) === true,
+    names: () => tensors.keys(),
     shape: (name) => find(name).shape,
     matrix: (name, firstRow, rows) => new SyntheticMatrix(name, find(name), pools, seed, firstRow, rows),
   };

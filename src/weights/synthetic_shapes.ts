@@ -9,22 +9,10 @@ export type SyntheticConfig = Readonly<Record<string, unknown>>;
 /** A model that a URL can name. */
 export interface SyntheticModel {
   readonly config: SyntheticConfig;
-  readonly names: SyntheticNames;
-}
-
-/** What not all families have or name alike. */
-export interface SyntheticNames {
-  /** What a layer's router and experts begin with. */
-  readonly moe: "mlp." | "block_sparse_moe.";
-  /**
-   * An expert's gate, down and up; or all experts in two matrices of blocks of a format, as
-   * src/weights/quantized shows them: gate_up_proj, rows of gates and ups in turn, and down_proj.
-   */
-  readonly matrices: readonly [gate: string, down: string, up: string] | Format;
-  /** RMS norms of q and k: of each head, of all heads together, or none. */
-  readonly qkNorm: "head" | "whole" | null;
-  /** Whether attention has sinks, and all products but the head's have biases. */
-  readonly sinksAndBiases?: true;
+  /** Matrices that lie in a format, as src/weights/quantized shows those of files. */
+  readonly stored?: { readonly names: RegExp; readonly format: Format };
+  /** Norms whose weight w is stored as w - 1. */
+  readonly shifted?: RegExp;
 }
 
 const COMMON = { hidden_act: "silu", tie_word_embeddings: false, torch_dtype: "bfloat16" };
@@ -42,7 +30,6 @@ const MIXTRAL = {
   bos_token_id: 1,
   eos_token_id: 2,
 };
-const MIXTRAL_NAMES: SyntheticNames = { moe: "block_sparse_moe.", matrices: ["w1", "w2", "w3"], qkNorm: null };
 
 const QWEN3 = {
   ...COMMON,
@@ -87,8 +74,31 @@ const GPT_OSS = {
   max_position_embeddings: 131072,
   eos_token_id: 200002,
 };
-const GPT_OSS_NAMES: SyntheticNames = { moe: "mlp.", matrices: FORMATS.mxfp4, qkNorm: null, sinksAndBiases: true };
-const MLP = { moe: "mlp.", matrices: ["gate_proj", "down_proj", "up_proj"] } as const;
+const GPT_OSS_EXPERTS = { names: /experts\.(gate_up|down)_proj\.weight$/, format: FORMATS.mxfp4 };
+
+/** What Qwen3-Next and Qwen3.5 share. */
+const QWEN3_NEXT = {
+  ...COMMON,
+  hidden_size: 2048,
+  intermediate_size: 5120,
+  moe_intermediate_size: 512,
+  shared_expert_intermediate_size: 512,
+  num_attention_heads: 16,
+  num_key_value_heads: 2,
+  head_dim: 256,
+  partial_rotary_factor: 0.25,
+  full_attention_interval: 4,
+  linear_num_key_heads: 16,
+  linear_num_value_heads: 32,
+  linear_key_head_dim: 128,
+  linear_value_head_dim: 128,
+  linear_conv_kernel_dim: 4,
+  rms_norm_eps: 1e-6,
+  rope_theta: 1e7,
+  max_position_embeddings: 262144,
+  eos_token_id: 151645,
+};
+const SHIFTED = /(?<!linear_attn\.)norm\.weight$/;
 
 /** The model whose experts are measured where none is named, and what people call it. */
 export const MEASURED = { url: "synthetic:mixtral-8x7b?layers=1", title: "Mixtral 8x7B" } as const;
@@ -98,11 +108,12 @@ export const SYNTHETIC_EXAMPLE = "synthetic:mixtral-8x7b?layers=2&seed=1";
 
 /**
  * Name in the URL -> true shapes, as published with Mixtral 8x7B Instruct and 8x22B Instruct v0.1,
- * Qwen3-30B-A3B, Qwen3-235B-A22B, OLMoE-1B-7B-0924, and gpt-oss-20b and -120b.
+ * Qwen3-30B-A3B, Qwen3-235B-A22B, OLMoE-1B-7B-0924, gpt-oss-20b and -120b, the text of
+ * Qwen3.6-35B-A3B, Qwen3-Next-80B-A3B, GLM-4.7-Flash, DeepSeek-V2-Lite, Granite 3.1 1B-A400M and
+ * LFM2-8B-A1B.
  */
 export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
   "mixtral-8x7b": {
-    names: MIXTRAL_NAMES,
     config: {
       ...MIXTRAL,
       hidden_size: 4096,
@@ -114,7 +125,6 @@ export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
     },
   },
   "mixtral-8x22b": {
-    names: MIXTRAL_NAMES,
     config: {
       ...MIXTRAL,
       hidden_size: 6144,
@@ -126,7 +136,6 @@ export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
     },
   },
   "qwen3-30b-a3b": {
-    names: { ...MLP, qkNorm: "head" },
     config: {
       ...QWEN3,
       hidden_size: 2048,
@@ -136,7 +145,6 @@ export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
     },
   },
   "qwen3-235b-a22b": {
-    names: { ...MLP, qkNorm: "head" },
     config: {
       ...QWEN3,
       hidden_size: 4096,
@@ -146,7 +154,6 @@ export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
     },
   },
   "olmoe-1b-7b": {
-    names: { ...MLP, qkNorm: "whole" },
     config: {
       ...COMMON,
       architectures: ["OlmoeForCausalLM"],
@@ -166,12 +173,160 @@ export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
     },
   },
   "gpt-oss-20b": {
-    names: GPT_OSS_NAMES,
+    stored: GPT_OSS_EXPERTS,
     config: { ...GPT_OSS, num_hidden_layers: 24, num_local_experts: 32 },
   },
   "gpt-oss-120b": {
-    names: GPT_OSS_NAMES,
+    stored: GPT_OSS_EXPERTS,
     config: { ...GPT_OSS, num_hidden_layers: 36, num_local_experts: 128 },
+  },
+  "qwen3.6-35b-a3b": {
+    config: {
+      ...QWEN3_NEXT,
+      architectures: ["Qwen3_5MoeForCausalLM"],
+      model_type: "qwen3_5_moe_text",
+      num_hidden_layers: 40,
+      num_experts: 256,
+      num_experts_per_tok: 8,
+      vocab_size: 248320,
+    },
+    shifted: SHIFTED,
+  },
+  "qwen3-next-80b-a3b": {
+    config: {
+      ...QWEN3_NEXT,
+      architectures: ["Qwen3NextForCausalLM"],
+      model_type: "qwen3_next",
+      num_hidden_layers: 48,
+      num_experts: 512,
+      num_experts_per_tok: 10,
+      norm_topk_prob: true,
+      vocab_size: 151936,
+    },
+    shifted: SHIFTED,
+  },
+  "glm-4.7-flash": {
+    config: {
+      ...COMMON,
+      architectures: ["Glm4MoeLiteForCausalLM"],
+      model_type: "glm4_moe_lite",
+      hidden_size: 2048,
+      intermediate_size: 10240,
+      moe_intermediate_size: 1536,
+      num_hidden_layers: 47,
+      num_attention_heads: 20,
+      num_key_value_heads: 20,
+      q_lora_rank: 768,
+      kv_lora_rank: 512,
+      qk_nope_head_dim: 192,
+      qk_rope_head_dim: 64,
+      v_head_dim: 256,
+      n_routed_experts: 64,
+      n_shared_experts: 1,
+      num_experts_per_tok: 4,
+      first_k_dense_replace: 1,
+      routed_scaling_factor: 1.8,
+      rms_norm_eps: 1e-5,
+      rope_theta: 1e6,
+      vocab_size: 154880,
+      max_position_embeddings: 202752,
+      eos_token_id: 154820,
+    },
+  },
+  "deepseek-v2-lite": {
+    config: {
+      ...COMMON,
+      architectures: ["DeepseekV2ForCausalLM"],
+      model_type: "deepseek_v2",
+      hidden_size: 2048,
+      intermediate_size: 10944,
+      moe_intermediate_size: 1408,
+      num_hidden_layers: 27,
+      num_attention_heads: 16,
+      num_key_value_heads: 16,
+      q_lora_rank: null,
+      kv_lora_rank: 512,
+      qk_nope_head_dim: 128,
+      qk_rope_head_dim: 64,
+      v_head_dim: 128,
+      n_routed_experts: 64,
+      n_shared_experts: 2,
+      num_experts_per_tok: 6,
+      first_k_dense_replace: 1,
+      topk_method: "greedy",
+      norm_topk_prob: false,
+      rms_norm_eps: 1e-6,
+      rope_theta: 1e4,
+      rope_scaling: {
+        type: "yarn",
+        factor: 40,
+        beta_fast: 32,
+        beta_slow: 1,
+        // biome-ignore lint/suspicious/noApproximativeNumericConstant: as published
+        mscale: 0.707,
+        // biome-ignore lint/suspicious/noApproximativeNumericConstant: as published
+        mscale_all_dim: 0.707,
+        original_max_position_embeddings: 4096,
+      },
+      vocab_size: 102400,
+      max_position_embeddings: 163840,
+      eos_token_id: 100001,
+    },
+  },
+  "granite-3.1-1b-a400m": {
+    config: {
+      ...COMMON,
+      architectures: ["GraniteMoeForCausalLM"],
+      model_type: "granitemoe",
+      hidden_size: 1024,
+      intermediate_size: 512,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      num_key_value_heads: 8,
+      num_local_experts: 32,
+      num_experts_per_tok: 8,
+      embedding_multiplier: 12,
+      attention_multiplier: 0.015625,
+      residual_multiplier: 0.22,
+      logits_scaling: 6,
+      rms_norm_eps: 1e-6,
+      rope_theta: 1.5e6,
+      tie_word_embeddings: true,
+      vocab_size: 49155,
+      max_position_embeddings: 131072,
+      eos_token_id: 0,
+    },
+  },
+  "lfm2-8b-a1b": {
+    config: {
+      ...COMMON,
+      architectures: ["Lfm2MoeForCausalLM"],
+      model_type: "lfm2_moe",
+      hidden_size: 2048,
+      intermediate_size: 7168,
+      moe_intermediate_size: 1792,
+      num_hidden_layers: 24,
+      num_attention_heads: 32,
+      num_key_value_heads: 8,
+      num_experts: 32,
+      num_experts_per_tok: 4,
+      num_dense_layers: 2,
+      conv_L_cache: 3,
+      conv_bias: false,
+      use_expert_bias: true,
+      norm_topk_prob: true,
+      routed_scaling_factor: 1,
+      layer_types: [2, 3, 3, 3, 3, 2, 2].flatMap((conv, i) => [
+        ...Array<string>(conv).fill("conv"),
+        ...(i < 6 ? ["full_attention"] : []),
+      ]),
+      norm_eps: 1e-5,
+      rope_theta: 1e6,
+      tie_word_embeddings: true,
+      vocab_size: 65536,
+      max_position_embeddings: 128000,
+      eos_token_id: 7,
+    },
   },
 };
 
@@ -187,97 +342,25 @@ export interface SyntheticTensor {
   readonly format?: Format;
 }
 
-/** Sizes that shapes are made of. */
-export interface SyntheticSizes {
-  readonly hidden: number; // D
-  readonly intermediate: number; // F
-  readonly layers: number; // L
-  readonly heads: number; // H
-  readonly kvHeads: number; // Hkv
-  readonly headDim: number; // Dh
-  readonly experts: number; // E
-  readonly vocab: number; // V
-  readonly names: SyntheticNames;
-}
-
-const LAYER_TENSOR = /^model\.layers\.(0|[1-9]\d{0,5})\.(.+)$/;
-const EXPERT_TENSOR = /^experts\.(0|[1-9]\d{0,5})\.(\w+)\.weight$/;
-
-/** Every matrix has a standard deviation of 1/sqrt(inputs). */
-function matrix(rows: number, cols: number): SyntheticTensor {
-  return { shape: [rows, cols], std: 1 / Math.sqrt(cols), mean: 0 };
-}
-
-const norm = (size: number): SyntheticTensor => ({ shape: [size], std: 0.05, mean: 1 });
-const bias = (...shape: number[]): SyntheticTensor => ({ shape, std: 0.05, mean: 0 });
-
-/** The tensors of a layer by their names, without experts that are a tensor a matrix. */
-function partsOf(s: SyntheticSizes): Readonly<Record<string, SyntheticTensor>> {
-  const { hidden: D, intermediate: F, experts: E } = s;
-  const [q, kv] = [s.heads * s.headDim, s.kvHeads * s.headDim];
-  const { moe, matrices, qkNorm, sinksAndBiases: more } = s.names;
-  const product = (name: string, rows: number, cols: number) => ({
-    [`${name}.weight`]: matrix(rows, cols),
-    ...(more && { [`${name}.bias`]: bias(rows) }),
-  });
-  const of = `${moe}experts.`;
-  return {
-    "input_layernorm.weight": norm(D),
-    ...product("self_attn.q_proj", q, D),
-    ...product("self_attn.k_proj", kv, D),
-    ...product("self_attn.v_proj", kv, D),
-    ...product("self_attn.o_proj", D, q),
-    ...(more && { "self_attn.sinks": { shape: [s.heads], std: 1, mean: 0 } as const }),
-    ...(qkNorm && {
-      "self_attn.q_norm.weight": norm(qkNorm === "head" ? s.headDim : q),
-      "self_attn.k_norm.weight": norm(qkNorm === "head" ? s.headDim : kv),
-    }),
-    "post_attention_layernorm.weight": norm(D),
-    ...product(more ? `${moe}router` : `${moe}gate`, E, D),
-    ...("name" in matrices && {
-      [`${of}gate_up_proj.weight`]: { ...matrix(E * 2 * F, D), format: matrices },
-      [`${of}gate_up_proj_bias`]: bias(E, 2 * F),
-      [`${of}down_proj.weight`]: { ...matrix(E * D, F), format: matrices },
-      [`${of}down_proj_bias`]: bias(E, D),
-    }),
-  };
-}
-
 /**
- * The tensor of a name, or null where the model has none. What goes into a matrix normalised comes
- * out normalised, so attention scores and router logits are about standard normal. Each of a
- * layer's two branches then adds at most about a variance of 1 to the residual; the embedding's 2 L
- * keeps tokens apart to the last layer, and with them their routes. (The same ratio as GPT-2's
+ * A tensor that the model's family asks for. What goes into a matrix normalised comes out
+ * normalised, so attention scores and router logits are about standard normal. Each of a layer's
+ * two branches then adds at most about a variance of 1 to the residual; the embedding's 2 L keeps
+ * tokens apart to the last layer, and with them their routes. (The same ratio as GPT-2's
  * initialisation, which instead divides the branches by sqrt(2 L); weights that small would make
  * f16 scales subnormal.)
  */
-export function syntheticTensor(name: string, s: SyntheticSizes): SyntheticTensor | null {
-  const { moe, matrices } = s.names;
+export function syntheticTensor(
+  name: string,
+  shape: readonly number[],
+  { config, stored, shifted }: SyntheticModel,
+): SyntheticTensor {
   if (name === "model.embed_tokens.weight")
-    return { shape: [s.vocab, s.hidden], std: Math.sqrt(2 * s.layers), mean: 0 };
-  if (name === "lm_head.weight") return matrix(s.vocab, s.hidden);
-  if (name === "model.norm.weight") return norm(s.hidden);
-  const [, layer, part] = LAYER_TENSOR.exec(name) ?? [];
-  if (part === undefined || Number(layer) >= s.layers) return null;
-  if (!part.startsWith(`${moe}experts.`) || "name" in matrices) {
-    const parts = partsOf(s);
-    return Object.hasOwn(parts, part) ? parts[part]! : null;
-  }
-  const [, expert, w] = EXPERT_TENSOR.exec(part.slice(moe.length)) ?? [];
-  if (w === undefined || !matrices.includes(w) || Number(expert) >= s.experts) return null;
-  return w === matrices[1] ? matrix(s.hidden, s.intermediate) : matrix(s.intermediate, s.hidden);
-}
-
-/** All tensor names, in the order of a checkpoint. */
-export function* syntheticNames(s: SyntheticSizes): Generator<string> {
-  const { moe, matrices } = s.names;
-  yield "model.embed_tokens.weight";
-  for (let i = 0; i < s.layers; i++) {
-    const p = `model.layers.${i}.`;
-    for (const part of Object.keys(partsOf(s))) yield p + part;
-    if ("name" in matrices) continue;
-    for (let e = 0; e < s.experts; e++) for (const w of matrices) yield `${p}${moe}experts.${e}.${w}.weight`;
-  }
-  yield "model.norm.weight";
-  yield "lm_head.weight";
+    return { shape, std: Math.sqrt(2 * (config.num_hidden_layers as number)), mean: 0 };
+  if (name.endsWith("bias")) return { shape, std: 0.05, mean: 0 };
+  if (name.endsWith(".sinks")) return { shape, std: 1, mean: 0 };
+  if (shape.length === 1)
+    return { shape, std: 0.05, mean: name.endsWith("norm.weight") && !shifted?.test(name) ? 1 : 0 };
+  const matrix = { shape, std: 1 / Math.sqrt(shape.at(-1)!), mean: 0 } as const;
+  return stored?.names.test(name) ? { ...matrix, format: stored.format } : matrix;
 }

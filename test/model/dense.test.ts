@@ -9,7 +9,7 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import { inspect } from "../../src/cli/inspect.ts";
 import { open, quantize, type RouteStep } from "../../src/index.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
-import { sparseLayers } from "../../src/model/family.ts";
+import { routingOf, sparseLayers } from "../../src/model/family.ts";
 import { footprintOf, parametersOf } from "../../src/model/footprint.ts";
 import { keep } from "../../src/model/formats.ts";
 import { panelLayout } from "../../src/tensor/format.ts";
@@ -30,6 +30,7 @@ interface Expected {
 
 const FOLDERS = [
   { name: "qwen3_moe", sparse: [1] },
+  { name: "qwen3_moe_many", sparse: [0, 1], slots: 64 },
   { name: "glm4_moe", sparse: [1, 2] },
   { name: "deepseek_v2", sparse: [1, 2] },
   { name: "deepseek_v3", sparse: [1, 2] },
@@ -37,7 +38,7 @@ const FOLDERS = [
   { name: "qwen2_moe", sparse: [0, 2, 3, 4] },
   { name: "ernie4_5_moe", sparse: [1, 3] },
   { name: "olmoe", sparse: [0, 1] },
-].map((folder) => ({ ...folder, path: inRepo(`test/fixtures/dense/${folder.name}`) }));
+].map((folder) => ({ slots: 3, ...folder, path: inRepo(`test/fixtures/dense/${folder.name}`) }));
 
 const EXACT = { weights: "f32", kv: "f32", activations: "f32", context: 64 } as const;
 const paths = cpuPaths().map(({ name, options }) => ({
@@ -51,7 +52,7 @@ function temporary(): string {
   return join(path, "packed");
 }
 
-describe.each(FOLDERS)("$name", ({ path, sparse }) => {
+describe.each(FOLDERS)("$name", ({ path, sparse, slots }) => {
   const expected: Expected = JSON.parse(readFileSync(`${path}/expected.json`, "utf8"));
   const { ids, greedy_prompt, greedy_ids } = expected;
   const want = Float32Array.from(expected.logits.flat());
@@ -75,11 +76,11 @@ describe.each(FOLDERS)("$name", ({ path, sparse }) => {
     async (backend) => {
       const steps: RouteStep[] = [];
       const onRoutes = (step: RouteStep) => void steps.push(step);
-      const model = await open(path, { ...backend.options, ...EXACT, chunk: 16, expertSlots: 3, onRoutes });
+      const model = await open(path, { ...backend.options, ...EXACT, chunk: 16, expertSlots: slots, onRoutes });
       try {
         expect(worst(await model.logits(ids), want)).toBeLessThan(2e-4);
         const { main } = model.stats().experts!;
-        expect(main.slots).toBe(3);
+        expect(main.slots).toBe(slots);
         expect(main.layers).toHaveLength(sparse.length);
         expect(steps[0]!.layers.map((layer) => layer.length > 0)).toEqual(sparse.map(() => true));
       } finally {
@@ -115,7 +116,8 @@ describe.each(FOLDERS)("$name", ({ path, sparse }) => {
     expect(sparseLayers(a)).toEqual(sparse);
     const { weights, dense } = footprintOf(sources, keep(FORMATS.f32));
     const bytes = (rows: number, cols: number) => panelLayout(FORMATS.f32, rows, cols).bytes;
-    const [D, F, E, K] = [a.hidden, 18, 6, 2];
+    const { intermediate: F, count: E, perToken: K } = routingOf(a);
+    const D = a.hidden;
     expect(weights - dense).toBe(sparse.length * E * (bytes(2 * F, D) + bytes(D, F)));
     const { total, active } = parametersOf(a, sources);
     let values = 0;

@@ -53,7 +53,7 @@ function counting(code: string, opens: string, each: number, stores: string): st
   return `${put(
     counted,
     "row: u32, values: vec2f) {",
-    "row: u32, sums: vec2f) { let values = vec2f(f32(atomicLoad(&total)));",
+    "row: u32, given: vec2f) { let values = vec2f(f32(atomicLoad(&total)));",
   )}
 var<private> counted: u32;
 var<workgroup> total: atomic<u32>;`;

@@ -53,6 +53,6 @@ export function toBatch(works: readonly Work[], signal?: AbortSignal): Batch {
   return {
     ...{ tokens, positions, sequence, tables, anchors, outputs: Uint32Array.from(outputs) },
     ...(slots.length > 0 && { states: Uint32Array.from(slots) }),
-    ...(signal && signal),
+    ...(signal && { signal }),
   };
 }

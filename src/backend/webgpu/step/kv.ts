@@ -1,4 +1,5 @@
-// The KV store on the device: two buffers a layer, replaced by larger ones as it grows.
+// The KV store on the device: two buffers a layer (one where values are a part of keys), replaced
+// by larger ones as it grows.
 
 import { DeviceError, MemoryError, RequestError } from "../../../errors.ts";
 import { checkBlock, contentBytes, paddedHead, planesOf } from "../../kv_block.ts";
@@ -73,15 +74,15 @@ export class GpuKv implements KvStore {
     if (this.#closed) throw new RequestError("the KV store is closed");
     if (blocks <= this.#blocks) return;
     const bytes = blocks * this.#side;
+    const alone = this.#planesEach === 1;
     if (bytes > this.#device.maxBinding) {
       throw new MemoryError(
-        `KV cache: ${blocks * this.blockSize} positions take ${mib(bytes)} a layer for keys and as much for values, and this device binds at most ${mib(this.#device.maxBinding)} at once: room for ${Math.floor(this.#device.maxBinding / this.#side) * this.blockSize} positions over all sessions; shorten the context, close sessions, or use an f16 cache`,
+        `KV cache: ${blocks * this.blockSize} positions take ${mib(bytes)} a layer for keys${alone ? "" : " and as much for values"}, and this device binds at most ${mib(this.#device.maxBinding)} at once: room for ${Math.floor(this.#device.maxBinding / this.#side) * this.blockSize} positions over all sessions; shorten the context, close sessions, or use an f16 cache`,
       );
     }
     // A layer at a time, so that old and new exist together for one layer only.
     for (let layer = 0; layer < this.#layerCount; layer++) {
       const keys = this.#device.buffer("KV cache: keys", bytes, "kv", "storage");
-      const alone = this.#planesEach === 1;
       const values = alone ? keys : this.#device.buffer("KV cache: values", bytes, "kv", "storage");
       const made = { keys, values };
       try {

@@ -46,6 +46,7 @@ export class Waiting {
 
   /** Takes the one that makes `from`, if it can be encoded with a sum into `to`. */
   takeSum(from: GpuTensor, to: GpuTensor): PendingDispatch["addTo"] {
+    if (this.last?.tensor === to || this.beside?.tensor === to) return undefined; // to be written yet
     const fits = (one: PendingDispatch | null) => one?.addTo && one.tensor === from && one.reads !== to.buffer;
     const found = [this.last, this.beside].find(fits);
     if (found === this.last) this.last = null;

@@ -36,7 +36,7 @@ export interface ExpertInputs {
   readonly rows: (to: Arithmetic) => Buffer;
 }
 
-/** Of whom: names of scratch buffers; what experts do besides their matrices. */
+/** Names of scratch buffers, and what the experts do besides their matrices. */
 interface MoeOf {
   readonly names: string;
   readonly rule: KernelRule;
@@ -184,8 +184,8 @@ export class Products {
   /**
    * Encodes the experts' FFN but for its last product. The function that is returned encodes that:
    * into y, or with `add` to what is there. Inputs of n tokens, ids and weights [n, K].
-   * @param of names: what waits for that: results of two may wait
-   * chosen: the ids of the experts, where `ids` are of slots
+   * @param of `names`: of scratch buffers, which that last product reads; two of them may wait
+   * `chosen`: the ids of the experts, where `ids` are of slots
    */
   moe(
     inputs: ExpertInputs,

@@ -2,25 +2,11 @@
 // of B ⊙ x, times C and without silu.
 
 import { siluTimes } from "./lib/simd/lanes.simd";
+import { read, RUN, write } from "./lib/simd/runs.simd";
 
 /** Channels of a unit. */
 // @ts-ignore: decorator
 @inline const BLOCK: u32 = 64;
-/** Bytes of a run in the table: its first row, its rows, its state's address, whether it is new. */
-// @ts-ignore: decorator
-@inline const RUN: usize = 16;
-
-/** Four values, or one in the first lane. */
-// @ts-ignore: decorator
-@inline function read(four: bool, p: usize): v128 {
-  return four ? v128.load(p) : v128.load32_zero(p);
-}
-
-// @ts-ignore: decorator
-@inline function write(four: bool, p: usize, v: v128): void {
-  if (four) v128.store(p, v);
-  else v128.store32_lane(p, v, 0);
-}
 
 /** Row t of a run, of four channels or of one. */
 // @ts-ignore: decorator

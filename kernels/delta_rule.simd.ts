@@ -6,11 +6,8 @@
 
 import { madd } from "./lib/simd/dot.simd";
 import { sumOf } from "./lib/simd/lanes.simd";
+import { read, RUN, write } from "./lib/simd/runs.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";
-
-/** Bytes of a run in the table: its first row, its rows, its state's address, whether it is new. */
-// @ts-ignore: decorator
-@inline const RUN: usize = 16;
 
 /**
  * From so many rows on, sixteen columns of S are copied to the thread's scratch if they fit there.
@@ -19,18 +16,6 @@ import { scratchOf } from "./lib/simd/scratch.simd";
 @inline const LOCAL_ROWS: u32 = 4;
 // @ts-ignore: decorator
 @inline const LOCAL_DK: u32 = 160;
-
-/** Four values, or one in the first lane. */
-// @ts-ignore: decorator
-@inline function read(four: bool, p: usize): v128 {
-  return four ? v128.load(p) : v128.load32_zero(p);
-}
-
-// @ts-ignore: decorator
-@inline function write(four: bool, p: usize, v: v128): void {
-  if (four) v128.store(p, v);
-  else v128.store32_lane(p, v, 0);
-}
 
 /** Σ a b over n values. */
 // @ts-ignore: decorator

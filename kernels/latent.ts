@@ -1,4 +1,5 @@
-// What MLA's queries and key take as it is: q'_h = q_h[dn ..] | ., key = c[kv ..] | c[.. kv].
+// The parts of queries and key of MLA that are copies: q'_h = q_h[dn ..] | ., key = c[kv ..] |
+// c[.. kv].
 
 /** Sizes of multi-head latent attention: H heads of dn + dr numbers, a latent of kv. */
 export interface LatentSizes {

@@ -19,7 +19,7 @@ export interface ModelConfig {
 export type ConfigValue = string | number | boolean | null | readonly number[];
 
 /** The largest size: beyond every real model, and small enough that products are exact integers. */
-const MAX_SIZE = 2 ** 24;
+export const MAX_SIZE = 2 ** 24;
 /** The most layers, heads, and experts of a layer. */
 const MAX_COUNT = 4096;
 

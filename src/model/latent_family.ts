@@ -1,8 +1,8 @@
-// What the families with multi-head latent attention share: layers, and names of tensors.
+// The architecture that the families with multi-head latent attention share.
 
 import { closingFields, commonFields, expertFields, type Fields } from "./config.ts";
-import type { Architecture, LayerArchitecture, ModelSources, Routing, Take } from "./family.ts";
-import { routedExperts, usualSources } from "./sources.ts";
+import type { Architecture, LayerArchitecture, Routing } from "./family.ts";
+import { layerKinds } from "./layer_kinds.ts";
 
 /** In what they differ. */
 interface Differences {
@@ -40,29 +40,14 @@ export function latentArchitecture(c: Fields, own: Differences): Architecture {
 }
 
 /** mlp_layer_types, or first_k_dense_replace dense layers before the others. */
-function layerTypes(c: Fields, depth: number, otherwise: number): readonly unknown[] {
+function layerTypes(c: Fields, depth: number, otherwise: number) {
   const first = c.indexTo("first_k_dense_replace", depth, Math.min(otherwise, depth));
-  const types = c.raw("mlp_layer_types");
-  if (types == null) {
-    if (first === depth) c.fail("first_k_dense_replace", `less than num_hidden_layers (${depth})`);
-    return Array.from({ length: depth }, (_, i) => (i < first ? "dense" : "sparse"));
-  }
-  const known = (type: unknown): boolean => type === "dense" || type === "sparse";
-  if (Array.isArray(types) && types.length === depth && types.every(known) && types.includes("sparse")) return types;
-  return c.fail("mlp_layer_types", `${depth} of "dense" or "sparse", of which one is "sparse"`);
-}
-
-export function latentModelSources(a: Architecture, take: Take): ModelSources {
-  take.skipLayersFrom(a.layers.length);
-  const names = { dense: "mlp", shared: "mlp.shared_experts" };
-  return usualSources(
-    a,
-    take,
-    (p, { count: E, intermediate: F, biased }) => ({
-      gate: take.matrix(`${p}mlp.gate.weight`, E, a.hidden),
-      ...(biased && { gateBias: take.matrix(`${p}mlp.gate.e_score_correction_bias`, E) }),
-      experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
-    }),
-    names,
-  );
+  const field = "mlp_layer_types";
+  if (first === depth && !c.has(field)) c.fail("first_k_dense_replace", `less than num_hidden_layers (${depth})`);
+  return layerKinds(c, depth, {
+    field,
+    known: ["sparse", "dense"],
+    needed: "sparse",
+    usual: (i) => (i < first ? "dense" : "sparse"),
+  });
 }

@@ -19,14 +19,36 @@ export function withDense(c: Fields, depth: number, sparse: LayerArchitecture): 
   return numbers.map((i) => (isDense(i) ? dense : sparse));
 }
 
-/** layer_types: whether each layer has a window, or what `otherwise` says of it. */
-export function windowed(c: Fields, depth: number, otherwise: (layer: number) => boolean): readonly boolean[] {
-  const kinds = c.raw("layer_types");
-  if (kinds == null) return Array.from({ length: depth }, (_, i) => otherwise(i));
-  const known = ["sliding_attention", "full_attention"];
-  if (!Array.isArray(kinds) || kinds.length !== depth || !kinds.every((kind) => known.includes(kind)))
-    return c.fail("layer_types", `${depth} of ${known.join(" or ")}`);
-  return kinds.map((kind) => kind === known[0]);
+interface KindRule<Kind> {
+  /** The field that lists the kinds; by default layer_types. */
+  readonly field?: string;
+  readonly known: readonly Kind[];
+  /** A kind that one layer must have. */
+  readonly needed?: Kind;
+  /** Each layer's kind where the field is absent; without it the field must be there. */
+  readonly usual?: (layer: number) => Kind;
+}
+
+/** Each layer's kind, from a list in config.json. @throws WeightsError for an unfit list */
+export function layerKinds<Kind extends string>(
+  c: Fields,
+  depth: number,
+  { field = "layer_types", known, needed, usual }: KindRule<Kind>,
+): readonly Kind[] {
+  const kinds = c.raw(field) ?? (usual && Array.from({ length: depth }, (_, i) => usual(i)));
+  const fits = Array.isArray(kinds) && kinds.length === depth && kinds.every((kind) => known.includes(kind));
+  if (fits && (needed === undefined || kinds.includes(needed))) return kinds;
+  const names = known.map((kind) => `"${kind}"${kind === needed ? " (once at least)" : ""}`);
+  return c.fail(field, `a list of ${depth}, of ${names.join(" and ")}`);
+}
+
+/** layer_types: whether each layer has a window, or what `usual` says of it. */
+export function windowed(c: Fields, depth: number, usual: (layer: number) => boolean): readonly boolean[] {
+  const kinds = layerKinds(c, depth, {
+    known: ["sliding_attention", "full_attention"],
+    usual: (i) => (usual(i) ? "sliding_attention" : "full_attention"),
+  });
+  return kinds.map((kind) => kind === "sliding_attention");
 }
 
 /** The same layers, of which some see only the last `window` positions. */

@@ -12,6 +12,7 @@ import type { Fields } from "./config.ts";
 import type { Architecture, LatentArchitecture, LatentSources, LayerArchitecture, Take } from "./family.ts";
 import { readRope } from "./rope.ts";
 import { halfSplitRows } from "./row_order.ts";
+import { transposed } from "./views.ts";
 
 /**
  * Sizes of attention, by default those of DeepSeek's code.
@@ -110,21 +111,5 @@ function headSources(
   return {
     absorb: each((h) => transposed(take.rows(both, h * (nope + value), nope))),
     expand: each((h) => take.rows(both, h * (nope + value) + nope, value)),
-  };
-}
-
-/** The transpose, packed again unless its format holds one number at a time. */
-function transposed(source: MatrixSource): MatrixSource {
-  const { rows, cols, format } = source;
-  return {
-    name: `${source.name}, transposed`,
-    rows: cols,
-    cols: rows,
-    ...(format?.planes.length === 1 && format.pack && { format }),
-    async readRows(first, count, into) {
-      const whole = new Float32Array(rows * cols);
-      await source.readRows(0, rows, whole);
-      for (let r = 0; r < count; r++) for (let c = 0; c < rows; c++) into[r * rows + c] = whole[c * cols + first + r]!;
-    },
   };
 }

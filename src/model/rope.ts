@@ -2,7 +2,7 @@
 
 import type { Frequencies, Rope, RopeLengths } from "../backend/rope.ts";
 import { WeightsError } from "../errors.ts";
-import { Fields } from "./config.ts";
+import { Fields, MAX_SIZE } from "./config.ts";
 import { describe } from "./describe.ts";
 import type { Architecture } from "./family.ts";
 
@@ -72,17 +72,24 @@ function rounded({ inverse, factor }: Frequencies): Frequencies {
 export function stretchedContext(c: Fields, context: number): number {
   for (const field of ["rope_scaling", "rope_parameters"]) {
     const { rope_type, type, factor } = (c.raw(field) ?? {}) as Record<string, unknown>;
-    if ((rope_type ?? type) === "dynamic") return Math.floor(context * Math.max(1, factor as number));
+    if ((rope_type ?? type) === "dynamic" && typeof factor === "number" && factor > 1)
+      return Math.floor(Math.min(context * factor, MAX_SIZE));
   }
   return context;
 }
 
-/** The share of a head that turns: a key of its own, in transformers v5 among those of RoPE. */
-export function turnedPart(c: Fields, otherwise: number): number {
+/**
+ * How many values of a head turn. config.json has their share, which is a key of its own, and in
+ * transformers v5 among those of RoPE; `otherwise`: its default.
+ */
+export function turnedPart(c: Fields, headDim: number, otherwise: number): number {
   const { partial_rotary_factor: nested } = (c.raw("rope_parameters") ?? {}) as Readonly<Record<string, unknown>>;
   const part = c.raw("partial_rotary_factor") ?? nested ?? otherwise;
-  if (typeof part === "number" && part > 0 && part <= 1) return part;
-  return c.fail("partial_rotary_factor", "a number above 0, and 1 at most");
+  if (!(typeof part === "number" && part > 0 && part <= 1))
+    return c.fail("partial_rotary_factor", "a number above 0, and 1 at most");
+  const turned = Math.floor(headDim * part);
+  if (turned > 0 && turned % 2 === 0) return turned;
+  return c.fail("partial_rotary_factor", `an even number of a head's ${headDim} values (RoPE rotates pairs)`);
 }
 
 /**

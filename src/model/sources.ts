@@ -27,9 +27,9 @@ import { stackedExperts } from "./stacked.ts";
 export function usualSources(
   a: Architecture,
   take: Take,
-  moe: (prefix: string, experts: Routing) => Pick<LayerSources, "gate" | "experts"> & Partial<LayerSources>,
+  moe: Moe,
   names: FfnNames = MLP,
-  mixer: (prefix: string, layer: LayerArchitecture) => MixerSources = (p, layer) => attentionSources(a, take, p, layer),
+  mixer: Mixer = (p, layer) => attentionSources(a, take, p, layer),
 ): ModelSources {
   const { hidden: D } = a;
   const layers = a.layers.map((layer, i): LayerSources => {
@@ -53,6 +53,12 @@ export function usualSources(
     layers,
   };
 }
+
+/** Takes the router and the experts of the layer with a prefix. */
+type Moe = (prefix: string, experts: Routing) => Pick<LayerSources, "gate" | "experts"> & Partial<LayerSources>;
+
+/** Takes attention, or what a layer has in its place. */
+type Mixer = (prefix: string, layer: LayerArchitecture) => MixerSources;
 
 /** What a layer takes of attention or of a recurrence. */
 export type MixerSources = Pick<LayerSources, "qkv" | "latent" | "qkNorm" | "wo" | "outGate" | "recurrence">;
@@ -87,6 +93,7 @@ interface FfnNames {
   readonly shared: string;
 }
 const MLP: FfnNames = { dense: "mlp", shared: "mlp.shared_expert" };
+export const SHARED_EXPERTS: FfnNames = { dense: "mlp", shared: "mlp.shared_experts" };
 
 /** What every token takes of a layer: gate_proj, up_proj and down_proj. */
 function ffnSource(
@@ -104,14 +111,25 @@ function ffnSource(
 }
 
 /**
- * The sources of a family that names its router `mlp.gate` and its experts' matrices
- * `mlp.experts.3.gate_proj`.
+ * The sources of a family that names its router `mlp.gate`, the bias to choose by
+ * `mlp.gate.e_score_correction_bias`, and its experts' matrices `mlp.experts.3.gate_proj`.
  */
-export function mlpSources(a: Architecture, take: Take): ModelSources {
-  return usualSources(a, take, (p, { count: E, intermediate: F }) => ({
+export function mlpSources(a: Architecture, take: Take, names?: FfnNames, mixer?: Mixer): ModelSources {
+  const moe: Moe = (p, { count: E, intermediate: F, biased }) => ({
     gate: takeProduct(a, take, "gate", `${p}mlp.gate`, E, a.hidden),
+    ...(biased && { gateBias: take.matrix(`${p}mlp.gate.e_score_correction_bias`, E) }),
     experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
-  }));
+  });
+  return usualSources(a, take, moe, names, mixer);
+}
+
+/**
+ * The same with shared experts at `mlp.shared_experts`. Layers after the last one, which predict
+ * several tokens at once, are not read.
+ */
+export function sharedMlpSources(a: Architecture, take: Take): ModelSources {
+  take.skipLayersFrom(a.layers.length);
+  return mlpSources(a, take, SHARED_EXPERTS);
 }
 
 /** The names of an expert's matrices: gate, up and down. */

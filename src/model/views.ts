@@ -1,5 +1,5 @@
-// Other views of a checkpoint's tensors: a part of each head's rows, a transposed vector of taps,
-// norms that are stored less one.
+// Other views of a checkpoint's tensors: a part of each head's rows, the transpose, a function of
+// each value.
 
 import { rowsOfPlanes } from "../tensor/format.ts";
 import type { MatrixSource } from "../tensor/types.ts";
@@ -59,23 +59,24 @@ export function rowsOfGroups(whole: MatrixSource, group: number, first: number, 
   };
 }
 
-/** [cols, rows] of a small matrix [rows, cols], as one row. */
+/** The transpose of a small matrix, packed again unless its format holds one number at a time. */
 export function transposed(source: MatrixSource): MatrixSource {
-  const { name, rows, cols } = source;
+  const { rows, cols, format } = source;
   return {
-    name,
-    rows: 1,
-    cols: rows * cols,
-    async readRows(_first, _count, into) {
-      const own = new Float32Array(rows * cols);
-      await source.readRows(0, rows, own);
-      for (let r = 0; r < rows; r++) for (let c = 0; c < cols; c++) into[c * rows + r] = own[r * cols + c]!;
+    name: `${source.name}, transposed`,
+    rows: cols,
+    cols: rows,
+    ...(format?.planes.length === 1 && format.pack && { format }),
+    async readRows(first, count, into) {
+      const whole = new Float32Array(rows * cols);
+      await source.readRows(0, rows, whole);
+      for (let r = 0; r < count; r++) for (let c = 0; c < rows; c++) into[r * rows + c] = whole[c * cols + first + r]!;
     },
   };
 }
 
-/** A vector plus one: weights of norms that multiply by 1 + w. */
-export function plusOne(source: MatrixSource): MatrixSource {
+/** The same vector, or small matrix, with `of` of each value. */
+export function mapped(source: MatrixSource, of: (x: number) => number): MatrixSource {
   const { name, rows, cols } = source;
   return {
     name,
@@ -83,7 +84,7 @@ export function plusOne(source: MatrixSource): MatrixSource {
     cols,
     async readRows(first, count, into) {
       await source.readRows(first, count, into);
-      for (let i = 0; i < into.length; i++) into[i]! += 1;
+      for (let i = 0; i < count * cols; i++) into[i] = of(into[i]!);
     },
   };
 }

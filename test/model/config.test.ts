@@ -133,7 +133,7 @@ describe("config.json of a Qwen2-MoE", () => {
       "layer_types: expected full_attention only, because use_sliding_window is not true",
     );
     expect(() => windows({ ...used, layer_types: ["full_attention"] })).toThrow(
-      "layer_types: expected 3 of sliding_attention or full_attention, found a list",
+      'layer_types: expected a list of 3, of "sliding_attention" and "full_attention", found a list',
     );
     expect(() => windows({ ...used, sliding_window: null, max_window_layers: -1 })).toThrow("max_window_layers");
   });
@@ -306,6 +306,7 @@ describe("config.json of a GLM-4.5", () => {
     [{ routed_scaling_factor: 0 }, "routed_scaling_factor: expected a positive number, found 0"],
     [{ first_k_dense_replace: 3 }, "first_k_dense_replace: expected less than num_hidden_layers (3), found 3"],
     [{ first_k_dense_replace: 4 }, "first_k_dense_replace: expected an integer from 0 to 3, found 4"],
+    [{ head_dim: 10 }, "partial_rotary_factor: expected an even number of a head's 10 values (RoPE rotates pairs)"],
     [{ partial_rotary_factor: 2 }, "partial_rotary_factor: expected a number above 0, and 1 at most, found 2"],
   ])("with %j is refused", (change, message) => {
     expect(() => readArchitecture({ ...GLM, ...change }, "config.json")).toThrow(`config.json: ${message}`);

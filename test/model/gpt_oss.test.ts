@@ -44,9 +44,12 @@ describe("config.json of a gpt-oss", () => {
     [{ attention_bias: false }, "attention_bias: expected true, found false"],
     [
       { layer_types: ["full_attention"] },
-      "layer_types: expected 3 of sliding_attention or full_attention, found a list",
+      'layer_types: expected a list of 3, of "sliding_attention" and "full_attention", found a list',
     ],
-    [{ layer_types: Array(3).fill("chunked_attention") }, "layer_types: expected 3 of sliding_attention or"],
+    [
+      { layer_types: Array(3).fill("chunked_attention") },
+      'layer_types: expected a list of 3, of "sliding_attention" and',
+    ],
     [{ swiglu_limit: 0 }, "swiglu_limit: expected a positive number, found 0"],
     [{ hidden_act: "gelu" }, 'hidden_act: expected "silu", found "gelu"'],
     [{ rope_scaling: null }, "rope_scaling: expected RoPE's scaling, as published, found null"],

@@ -112,7 +112,8 @@ describe("config.json of a DeepSeek-V3 or a GLM-4.7-Flash", () => {
     [{ scoring_func: "softmax" }, 'scoring_func: expected "sigmoid", found "softmax"'],
     [{ topk_method: "greedy" }, 'topk_method: expected "noaux_tc", found "greedy"'],
     [{ topk_group: 1 }, "expected a router that can choose a token's experts, found 4 experts a token from 1 of 4"],
-    [{ mlp_layer_types: ["dense"] }, 'mlp_layer_types: expected 3 of "dense" or "sparse"'],
+    [{ mlp_layer_types: ["dense"] }, 'mlp_layer_types: expected a list of 3, of "sparse" (once at least) and "dense"'],
+    [{ mlp_layer_types: Array(3).fill("dense") }, 'mlp_layer_types: expected a list of 3, of "sparse" (once at least)'],
     [{ rope_interleave: 1 }, "rope_interleave: expected true or false, found 1"],
   ])("with %j is refused", (change, message) => {
     expect(() => readArchitecture({ ...V3, ...change }, "config.json")).toThrow(`config.json: ${message}`);

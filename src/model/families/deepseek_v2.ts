@@ -4,9 +4,10 @@
 // Semantics and defaults are those of transformers' modeling_deepseek_v2.py.
 
 import type { Family } from "../family.ts";
-import { latentArchitecture, latentModelSources } from "../latent_family.ts";
+import { latentArchitecture } from "../latent_family.ts";
 import { latentFields } from "../mla.ts";
 import { groupedSoftmax } from "../routing.ts";
+import { sharedMlpSources } from "../sources.ts";
 
 export const deepseekV2: Family = {
   types: ["deepseek_v2"],
@@ -23,5 +24,5 @@ export const deepseekV2: Family = {
     });
   },
 
-  sources: latentModelSources,
+  sources: sharedMlpSources,
 };

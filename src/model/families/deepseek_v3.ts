@@ -7,9 +7,10 @@
 
 import type { Fields } from "../config.ts";
 import type { Family } from "../family.ts";
-import { latentArchitecture, latentModelSources } from "../latent_family.ts";
+import { latentArchitecture } from "../latent_family.ts";
 import { latentFields } from "../mla.ts";
 import { type GroupDefaults, groupedSigmoid } from "../routing.ts";
+import { sharedMlpSources } from "../sources.ts";
 
 const family = (type: string, dense: number, groups: GroupDefaults): Family => ({
   types: [type],
@@ -26,7 +27,7 @@ const family = (type: string, dense: number, groups: GroupDefaults): Family => (
     });
   },
 
-  sources: latentModelSources,
+  sources: sharedMlpSources,
 });
 
 export const deepseekV3 = family("deepseek_v3", 3, { groups: 8, kept: 4, factor: 2.5 });

@@ -8,7 +8,7 @@ import { closingFields, commonFields, expertFields, type Fields, headFields } fr
 import type { Family, LayerArchitecture, Routing } from "../family.ts";
 import { readRope } from "../rope.ts";
 import { halfSplitRows } from "../row_order.ts";
-import { routedExperts, usualSources } from "../sources.ts";
+import { routedExperts, SHARED_EXPERTS, usualSources } from "../sources.ts";
 
 export const ernie45Moe: Family = {
   types: ["ernie4_5_moe"],
@@ -43,7 +43,6 @@ export const ernie45Moe: Family = {
   /** transformers v5 has the bias within the gate; `mtp` predicts several tokens at once. */
   sources(a, take) {
     take.skip(/^model\.mtp_/);
-    const names = { dense: "mlp", shared: "mlp.shared_experts" };
     const moe = (p: string, { count: E, intermediate: F }: Routing) => {
       const bias = "moe_statics.e_score_correction_bias";
       const inGate = take.has(`${p}mlp.gate.${bias}`);
@@ -53,7 +52,7 @@ export const ernie45Moe: Family = {
         experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
       };
     };
-    const sources = usualSources(a, take, moe, names);
+    const sources = usualSources(a, take, moe, SHARED_EXPERTS);
     const layers = sources.layers.map((layer, i) => {
       const { headDim } = a.layers[i]!.attention!;
       const [q, k, v] = layer.qkv;

@@ -8,7 +8,7 @@ import { closingFields, commonFields, expertFields, headFields } from "../config
 import type { Family, LayerArchitecture } from "../family.ts";
 import { readRope, turnedPart } from "../rope.ts";
 import { groupedSigmoid } from "../routing.ts";
-import { routedExperts, usualSources } from "../sources.ts";
+import { sharedMlpSources } from "../sources.ts";
 
 const ONE_GROUP = { groups: 1, kept: 1, factor: 1 };
 
@@ -24,7 +24,7 @@ export const glm4Moe: Family = {
     const qkNorm = c.flag("use_qk_norm", false);
     const eps = c.positive("rms_norm_eps", 1e-5);
     const first = c.indexTo("first_k_dense_replace", depth, 1);
-    const rope = readRope(c, Math.floor(shape.headDim * turnedPart(c, 0.5)), 1e4);
+    const rope = readRope(c, turnedPart(c, shape.headDim, 0.5), 1e4);
     const own = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
       qkNorm: qkNorm ? "head" : null,
@@ -50,18 +50,5 @@ export const glm4Moe: Family = {
     return { ...common, ...closingFields(c), eps, biases: c.flag("attention_bias", false) ? ["qkv"] : [], layers };
   },
 
-  sources(a, take) {
-    take.skipLayersFrom(a.layers.length);
-    const names = { dense: "mlp", shared: "mlp.shared_experts" };
-    return usualSources(
-      a,
-      take,
-      (p, { count: E, intermediate: F }) => ({
-        gate: take.matrix(`${p}mlp.gate.weight`, E, a.hidden),
-        gateBias: take.matrix(`${p}mlp.gate.e_score_correction_bias`, E),
-        experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D: a.hidden }),
-      }),
-      names,
-    );
-  },
+  sources: sharedMlpSources,
 };

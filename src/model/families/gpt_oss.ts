@@ -8,6 +8,7 @@ import type { ExpertSource } from "../../tensor/types.ts";
 import { takeProduct } from "../bias.ts";
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture, LayerSources, Take } from "../family.ts";
+import { windowed, withWindows } from "../layer_kinds.ts";
 import { readRope } from "../rope.ts";
 import { routedExperts, usualSources } from "../sources.ts";
 import { everyOther, inTurn, Transposed } from "../stacked.ts";
@@ -27,23 +28,17 @@ export const gptOss: Family = {
     // transformers would scale by YaRN as it is published: rather than guess, ask for it.
     if (!c.has("rope_scaling") && !c.has("rope_parameters")) c.fail("rope_scaling", "RoPE's scaling, as published");
     const rope = readRope(c, shape.headDim, 1.5e5);
-    const kinds = c.raw("layer_types");
-    const known = ["sliding_attention", "full_attention"];
-    const types = kinds ?? Array.from({ length: depth }, (_, i) => known[i % 2]!);
-    if (!Array.isArray(types) || types.length !== depth || !types.every((kind) => known.includes(kind)))
-      c.fail("layer_types", `${depth} of ${known.join(" or ")}`);
-    const layers = (types as readonly string[]).map((kind): LayerArchitecture => {
-      const own = kind === "sliding_attention" ? window : null;
-      return {
-        attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: own, rope },
-        qkNorm: null,
-        sinks: true,
-        // Softmax over the chosen logits: the same as over all, renormalised.
-        experts: { ...experts, intermediate, activation: "swiglu_oai", limit, rule: SOFTMAX, biased: false },
-        dense: null,
-        shared: null,
-      };
-    });
+    const layer: LayerArchitecture = {
+      attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
+      qkNorm: null,
+      sinks: true,
+      // Softmax over the chosen logits: the same as over all, renormalised.
+      experts: { ...experts, intermediate, activation: "swiglu_oai", limit, rule: SOFTMAX, biased: false },
+      dense: null,
+      shared: null,
+    };
+    const has = windowed(c, depth, (i) => i % 2 === 0);
+    const layers = withWindows(Array<LayerArchitecture>(depth).fill(layer), window, has);
     return { ...common, ...closingFields(c), eps, biases: ["qkv", "o", "gate", "experts"], layers };
   },
 

@@ -20,6 +20,7 @@ import type { Family } from "../family.ts";
 import { readRope } from "../rope.ts";
 import { routedExperts, usualSources } from "../sources.ts";
 import { stackedExperts } from "../stacked.ts";
+import { mapped } from "../views.ts";
 
 const MULTIPLIERS = ["embedding_multiplier", "residual_multiplier", "logits_scaling"] as const;
 
@@ -90,18 +91,7 @@ function factorsOf(config: ModelConfig) {
 }
 
 /** The same vector, times a factor. */
-function times(vector: MatrixSource, factor: number): MatrixSource {
-  const { name, rows, cols } = vector;
-  return {
-    name,
-    rows,
-    cols,
-    async readRows(first, count, into) {
-      await vector.readRows(first, count, into);
-      for (let i = 0; i < count * cols; i++) into[i]! *= factor;
-    },
-  };
-}
+const times = (vector: MatrixSource, factor: number) => mapped(vector, (x) => x * factor);
 
 /** The same matrix with its bias, if it has one, times a factor. */
 function withBias(matrix: MatrixSource, factor: number): MatrixSource {

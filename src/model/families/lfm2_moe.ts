@@ -5,8 +5,9 @@
 
 import { SIGMOID } from "../../tensor/route_rule.ts";
 import type { ExpertSource } from "../../tensor/types.ts";
-import { closingFields, commonFields, expertFields, type Fields, headFields } from "../config.ts";
+import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture, LayerSources, Take } from "../family.ts";
+import { layerKinds } from "../layer_kinds.ts";
 import { readRope } from "../rope.ts";
 import { type MixerSources, routedExperts } from "../sources.ts";
 import { transposed } from "../views.ts";
@@ -34,9 +35,10 @@ export const lfm2Moe: Family = {
     const rule = { ...SIGMOID, normalize, added: 1e-6, least: 0, factor };
     const routed = { ...experts, intermediate, activation: "silu", rule, biased } as const;
     const wide = first > 0 ? c.size("intermediate_size") : 0;
-    const layers = layerTypes(c, depth).map(
-      (type, i): LayerArchitecture => ({
-        ...(type === "conv"
+    const kinds = layerKinds(c, depth, { known: ["full_attention", "conv"], needed: "full_attention" });
+    const layers = kinds.map(
+      (kind, i): LayerArchitecture => ({
+        ...(kind === "conv"
           ? { attention: null, recurrence: { kind: "conv", taps }, qkNorm: null }
           : { attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope }, qkNorm: "head" }),
         experts: i < first ? null : routed,
@@ -71,14 +73,6 @@ export const lfm2Moe: Family = {
     };
   },
 };
-
-function layerTypes(c: Fields, depth: number): readonly string[] {
-  const types = c.raw("layer_types");
-  const known = ["full_attention", "conv"];
-  const fits = Array.isArray(types) && types.length === depth && types.every((type) => known.includes(type));
-  if (fits && types.includes("full_attention")) return types;
-  return c.fail("layer_types", `a list of ${depth}, of "full_attention" (once at least) and "conv"`);
-}
 
 function attention(
   D: number,

@@ -11,10 +11,11 @@ import { SOFTMAX } from "../../tensor/route_rule.ts";
 import type { MatrixSource } from "../../tensor/types.ts";
 import { closingFields, commonFields, expertFields, type Fields, headFields } from "../config.ts";
 import type { Architecture, Family, LayerArchitecture, LayerSources, Take } from "../family.ts";
+import { layerKinds } from "../layer_kinds.ts";
 import type { Recurrence } from "../recurrence_shape.ts";
 import { readRope, turnedPart } from "../rope.ts";
-import { attentionSources, concatRows, type MixerSources, routedExperts, usualSources } from "../sources.ts";
-import { plusOne, rowsOfGroups, transposed } from "../views.ts";
+import { attentionSources, concatRows, type MixerSources, mlpSources } from "../sources.ts";
+import { mapped, rowsOfGroups, transposed } from "../views.ts";
 
 type Delta = Extract<Recurrence, { kind: "delta" }>;
 
@@ -33,7 +34,7 @@ export const qwen3Next: Family = {
     // Qwen3.5 has no such switch.
     const normalize = c.raw("model_type") === "qwen3_next" ? c.flag("norm_topk_prob", true) : true;
     const eps = c.positive("rms_norm_eps", 1e-6);
-    const rope = readRope(c, Math.floor(shape.headDim * turnedPart(c, 0.25)), 1e4);
+    const rope = readRope(c, turnedPart(c, shape.headDim, 0.25), 1e4);
     const delta = deltaFields(c);
     const own = {
       experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, normalize }, biased: false },
@@ -47,22 +48,20 @@ export const qwen3Next: Family = {
       ...own,
     };
     const linear: LayerArchitecture = { attention: null, recurrence: delta, qkNorm: null, ...own };
-    const layers = layerTypes(c, depth).map((type) => (type === "full_attention" ? full : linear));
+    const interval = c.count("full_attention_interval", { otherwise: 4 });
+    const kinds = layerKinds(c, depth, {
+      known: ["full_attention", "linear_attention"],
+      needed: "full_attention",
+      usual: (i) => ((i + 1) % interval === 0 ? "full_attention" : "linear_attention"),
+    });
+    const layers = kinds.map((kind) => (kind === "full_attention" ? full : linear));
     return { ...common, ...closingFields(c), eps, layers };
   },
 
   sources(a, take) {
     take.skip(/^(mtp|model\.visual)\./);
-    const D = a.hidden;
-    const sources = usualSources(
-      a,
-      take,
-      (p, { count: E, intermediate: F }) => ({
-        gate: take.matrix(`${p}mlp.gate.weight`, E, D),
-        experts: routedExperts(take, `${p}mlp.`, ["gate_proj", "up_proj", "down_proj"], { E, F, D }),
-      }),
-      undefined,
-      (p, layer) => (layer.attention ? gatedAttention(a, take, p, layer) : deltaSources(D, take, p, layer.recurrence)),
+    const sources = mlpSources(a, take, undefined, (p, layer) =>
+      layer.attention ? gatedAttention(a, take, p, layer) : deltaSources(a.hidden, take, p, layer.recurrence),
     );
     const normed = ({ attnNorm, ffnNorm, qkNorm, ...layer }: LayerSources): LayerSources => ({
       ...layer,
@@ -73,6 +72,9 @@ export const qwen3Next: Family = {
     return { ...sources, norm: plusOne(sources.norm), layers: sources.layers.map(normed) };
   },
 };
+
+/** The weights of a norm that multiplies by 1 + w. */
+const plusOne = (norm: MatrixSource) => mapped(norm, (w) => w + 1);
 
 function deltaFields(c: Fields): Delta {
   const keyHeads = c.count("linear_num_key_heads", { otherwise: 16 });
@@ -85,18 +87,6 @@ function deltaFields(c: Fields): Delta {
   c.only("linear_value_head_order", ["grouped", "tiled"]);
   const tiled = c.raw("linear_value_head_order") === "tiled";
   return { kind: "delta", taps, shape: { keyHeads, valueHeads, keyDim, valueDim, tiled } };
-}
-
-/** Each layer's kind: a list, or every full_attention_interval'th is full. */
-function layerTypes(c: Fields, depth: number): readonly string[] {
-  const interval = c.count("full_attention_interval", { otherwise: 4 });
-  const usual = Array.from({ length: depth }, (_, i) => ((i + 1) % interval === 0 ? "full" : "linear"));
-  const types = c.raw("layer_types") ?? usual.map((kind) => `${kind}_attention`);
-  const known = ["full_attention", "linear_attention"];
-  const fits = Array.isArray(types) && types.length === depth && types.every((type) => known.includes(type));
-  if (!fits || !types.includes("full_attention"))
-    return c.fail("layer_types", `a list of ${depth}, of "full_attention" (once at least) and "linear_attention"`);
-  return types;
 }
 
 /** q_proj has the rows of a head's q, then those of its gate. */

@@ -11,12 +11,8 @@ export interface MoeNames {
   readonly down: string;
 }
 
-/** What fields of config.json follow from beside the keys. */
-export interface ConfigFacts {
-  readonly experts: number;
-  /** Values of a head, and those that turn. */
-  readonly headDim: number;
-  readonly turned: number;
+/** Which tensors a file has, as fields of config.json follow from that. */
+export interface TensorsPresent {
   /** Whether q, k and v have biases; the head. */
   readonly biased: boolean;
   readonly headBiased: boolean;
@@ -24,6 +20,14 @@ export interface ConfigFacts {
   readonly normed: boolean;
   /** Whether routers have a bias to choose by. */
   readonly chosenByBias: boolean;
+}
+
+/** What an architecture's own fields of config.json follow from, beside the keys. */
+export interface ConfigFacts extends TensorsPresent {
+  readonly experts: number;
+  /** Values of a head, and those that turn. */
+  readonly headDim: number;
+  readonly turned: number;
 }
 
 /** One architecture, and the family of the model hub that its files were made from. */

@@ -2,6 +2,41 @@
 
 import { ffnParts, type GgufArchitecture, MLP, normalizes, SPARSE } from "./architecture.ts";
 import { HYBRIDS } from "./hybrids.ts";
+import type { Keys } from "./keys.ts";
+
+/**
+ * What the architectures have in common whose experts come in groups, with dense layers before
+ * them and shared experts beside them.
+ */
+const GROUPED = {
+  parts: {
+    "exp_probs_b.bias": "mlp.gate.e_score_correction_bias",
+    ...ffnParts("mlp"),
+    ...ffnParts("mlp.shared_experts", "_shexp"),
+  },
+  reads: [
+    "expert_shared_count",
+    "expert_weights_scale",
+    "expert_group_count",
+    "leading_dense_block_count",
+    "nextn_predict_layers",
+  ],
+} as const;
+
+/** The fields of config.json that these have. */
+function groupedFields(keys: Keys, experts: number): object {
+  return {
+    intermediate_size: keys.size("feed_forward_length"),
+    moe_intermediate_size: keys.size("expert_feed_forward_length"),
+    n_routed_experts: experts,
+    n_shared_experts: keys.count("expert_shared_count"),
+    first_k_dense_replace: keys.count("leading_dense_block_count"),
+    n_group: Math.max(1, keys.count("expert_group_count")),
+    topk_group: Math.max(1, keys.count("expert_group_used_count")),
+    routed_scaling_factor: keys.float("expert_weights_scale", 0) || 1,
+    norm_topk_prob: normalizes(keys, false),
+  };
+}
 
 export const ARCHITECTURES: readonly GgufArchitecture[] = [
   {
@@ -132,17 +167,9 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
     partialRope: true,
     parts: {
       "post_attention_norm.weight": "post_attention_layernorm.weight",
-      "exp_probs_b.bias": "mlp.gate.e_score_correction_bias",
-      ...ffnParts("mlp"),
-      ...ffnParts("mlp.shared_experts", "_shexp"),
+      ...GROUPED.parts,
     },
-    reads: [
-      "expert_shared_count",
-      "expert_weights_scale",
-      "expert_group_count",
-      "leading_dense_block_count",
-      "nextn_predict_layers",
-    ],
+    reads: GROUPED.reads,
     config(keys, { experts, turned, headDim, biased, normed }) {
       keys.only("attention.sliding_window", [0]);
       return {
@@ -150,15 +177,7 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
         attention_bias: biased,
         use_qk_norm: normed,
         partial_rotary_factor: turned / headDim,
-        intermediate_size: keys.size("feed_forward_length"),
-        moe_intermediate_size: keys.size("expert_feed_forward_length"),
-        n_routed_experts: experts,
-        n_shared_experts: keys.count("expert_shared_count"),
-        first_k_dense_replace: keys.count("leading_dense_block_count"),
-        n_group: Math.max(1, keys.count("expert_group_count")),
-        topk_group: Math.max(1, keys.count("expert_group_used_count")),
-        routed_scaling_factor: keys.float("expert_weights_scale", 0) || 1,
-        norm_topk_prob: normalizes(keys, false),
+        ...groupedFields(keys, experts),
       };
     },
   },
@@ -180,18 +199,9 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
       "attn_kv_b.weight": "self_attn.kv_b_proj.weight",
       "attn_k_b.weight": "self_attn.k_b_proj.weight",
       "attn_v_b.weight": "self_attn.v_b_proj.weight",
-      "exp_probs_b.bias": "mlp.gate.e_score_correction_bias",
-      ...ffnParts("mlp"),
-      ...ffnParts("mlp.shared_experts", "_shexp"),
+      ...GROUPED.parts,
     },
-    reads: [
-      "expert_shared_count",
-      "expert_weights_scale",
-      "expert_group_count",
-      "leading_dense_block_count",
-      "nextn_predict_layers",
-      "rope.scaling.yarn_log_multiplier",
-    ],
+    reads: [...GROUPED.reads, "rope.scaling.yarn_log_multiplier"],
     config(keys, { experts, turned, chosenByBias }) {
       // Those of heads, where key_length and value_length are those of latents.
       const [key, value] = ["key", "value"].map((of) =>
@@ -200,26 +210,18 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
       if (turned >= key)
         throw keys.error("rope.dimension_count", `expected less than the ${key} numbers of a head, found ${turned}`);
       keys.only("expert_gating_func", [0, chosenByBias ? 2 : 1]);
-      const groups = Math.max(1, keys.count("expert_group_count"));
+      const grouped = keys.count("expert_group_count") > 1;
       return {
         ...(chosenByBias
           ? { model_type: "deepseek_v3" }
-          : { model_type: "deepseek_v2", topk_method: groups > 1 ? "group_limited_greedy" : "greedy" }),
+          : { model_type: "deepseek_v2", topk_method: grouped ? "group_limited_greedy" : "greedy" }),
         num_key_value_heads: keys.size("attention.head_count"),
         kv_lora_rank: keys.size("attention.kv_lora_rank"),
         q_lora_rank: keys.has("attention.q_lora_rank") ? keys.size("attention.q_lora_rank") : null,
         qk_nope_head_dim: key - turned,
         qk_rope_head_dim: turned,
         v_head_dim: value,
-        intermediate_size: keys.size("feed_forward_length"),
-        moe_intermediate_size: keys.size("expert_feed_forward_length"),
-        n_routed_experts: experts,
-        n_shared_experts: keys.count("expert_shared_count"),
-        first_k_dense_replace: keys.count("leading_dense_block_count"),
-        n_group: groups,
-        topk_group: Math.max(1, keys.count("expert_group_used_count")),
-        routed_scaling_factor: keys.float("expert_weights_scale", 0) || 1,
-        norm_topk_prob: normalizes(keys, false),
+        ...groupedFields(keys, experts),
       };
     },
   },

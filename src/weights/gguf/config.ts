@@ -1,7 +1,7 @@
 // Metadata as the config.json that the file was made from, with the model hub's names of fields.
 
 import { WeightsError } from "../../errors.ts";
-import type { GgufArchitecture } from "./architecture.ts";
+import type { GgufArchitecture, TensorsPresent } from "./architecture.ts";
 import { ARCHITECTURES } from "./architectures.ts";
 import { Keys } from "./keys.ts";
 import { MAX_EXPERTS, MAX_LAYERS } from "./limits.ts";
@@ -71,16 +71,9 @@ function refusal(metadata: Metadata, problem: string): WeightsError {
 export type RopeFactors = Readonly<Record<"all" | "short" | "long", readonly number[] | null>>;
 
 /** What config.json gets from tensors rather than from metadata. */
-export interface TensorFacts {
+export interface TensorFacts extends TensorsPresent {
   /** Whether there is no head beside the embedding. */
   readonly tied: boolean;
-  /** Whether q, k and v have biases; the head. */
-  readonly biased: boolean;
-  readonly headBiased: boolean;
-  /** Whether q and k have norms. */
-  readonly normed: boolean;
-  /** Whether routers have a bias to choose by. */
-  readonly chosenByBias: boolean;
   /** Whether any tensor is quantized. */
   readonly quantized: boolean;
   readonly ropeFactors: RopeFactors;

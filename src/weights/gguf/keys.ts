@@ -28,9 +28,11 @@ export class Keys {
     throw this.error(key, `expected a whole number from 1 to ${most}, found ${value}`);
   }
 
-  /** A whole number, 0 if the key is absent. */
+  /** A whole number from 0 on, 0 if the key is absent. */
   count(key: string): number {
-    return this.#same(key) ?? this.metadata.integer(this.name(key), 0);
+    const value = this.#same(key) ?? this.metadata.integer(this.name(key), 0);
+    if (value >= 0) return value;
+    throw this.error(key, `expected a whole number from 0 on, found ${value}`);
   }
 
   /** The one number of a list with a number a layer, of which some may be 0. */

@@ -302,6 +302,11 @@ describe("metadata becomes config.json", () => {
     ["shared experts", { "llama.expert_shared_count": ["u32", 1] }, /expert_shared_count/],
     ["dense layers", { "llama.leading_dense_block_count": ["u32", 1] }, /leading_dense_block_count/],
     ["another scaling", { "llama.rope.scaling.type": ["string", "longrope"] }, /expected none, linear or yarn/],
+    [
+      "a negative count",
+      { "llama.attention.sliding_window": ["i32", -1] },
+      /sliding_window: expected .* from 0 on, found -1/,
+    ],
     ["a context of nothing", { "llama.context_length": ["u32", 0] }, /context_length/],
   ])("refuses %s by name", async (_, changes, problem) => {
     expect(await messageOf(openFile(modelFile(changes)))).toMatch(problem);

@@ -123,7 +123,7 @@ class SyntheticMatrix implements MatrixSource {
   constructor(name: string, tensor: SyntheticTensor, pools: Pools, seed: number, firstRow = 0, rows?: number) {
     this.name = name;
     this.cols = tensor.shape.at(-1)!;
-    const all = tensor.shape.length === 1 ? 1 : tensor.shape[0]!;
+    const all = tensor.shape.slice(0, -1).reduce((a, b) => a * b, 1);
     this.rows = rows ?? all - firstRow;
     if (tensor.format) this.format = tensor.format;
     this.#tensor = tensor;

@@ -1,4 +1,4 @@
-// The models that a synthetic URL can name, and the tensors that each has.
+// The models that a synthetic URL can name, and how the values of their tensors are made.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Format } from "../tensor/format.ts";

@@ -29,7 +29,7 @@ const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
 const CPU_SCRATCH = 17 * 2 ** 20;
 /** Positions of the KV cache if experts are offloaded and no context was requested. */
 const TIERED_POSITIONS = 4096;
-/** Rows of which a step on a GPU keeps the outputs, as of so many sessions, at most. */
+/** Rows of a step whose logits are read, one a session: a GPU's budget counts so many at most. */
 const TOGETHER = 64;
 /** Slots of states: one that goes on and checkpoints; and as many as are useful. */
 const LEAST_STATES = 4;

@@ -6,6 +6,7 @@ import type { Counters } from "../src/backend/webgpu/device/device.ts";
 import type { CopyBandwidth, Profile } from "../src/backend/webgpu/dispatch/profile.ts";
 import type { GpuExperts } from "../src/backend/webgpu/weights/space.ts";
 import { MemoryError } from "../src/errors.ts";
+import { routingOf } from "../src/model/family.ts";
 import type { Case } from "./cases.ts";
 import type { Steps, StepsOptions } from "./steps.ts";
 
@@ -230,7 +231,7 @@ function perLayer(kernels: readonly KernelRow[], layers: number, decode: boolean
  * there are none.
  */
 function leastWeightBytes({ model, architecture }: Steps, { kind, tokens }: Case, chunk: number): number {
-  const { perToken: K, count: E } = architecture.layers[0]!.experts!;
+  const { perToken: K, count: E } = routingOf(architecture);
   let bytes = 0;
   for (let first = 0; first < tokens; first += chunk) {
     const count = Math.min(chunk, tokens - first);
@@ -238,9 +239,15 @@ function leastWeightBytes({ model, architecture }: Steps, { kind, tokens }: Case
     const outputs = kind === "decode" ? count : last;
     for (const [i, layer] of model.layers.entries()) {
       const rows = i === model.layers.length - 1 ? outputs : count;
-      const { w13, w2 } = layer.experts as GpuExperts;
-      for (const matrix of [...layer.qkv, layer.wo]) bytes += matrix.bytes;
-      if (rows > 0) bytes += layer.router!.gate.bytes + (Math.min(E, rows * K) / E) * (w13.bytes + w2.bytes);
+      const { qkv, wo, outGate, latent, recurrence, router, experts, ffn } = layer;
+      const own = latent ? [latent.q, latent.low?.b, latent.kv, latent.absorb, latent.expand] : qkv;
+      for (const matrix of [...own, outGate, recurrence?.delta?.gates, wo]) bytes += matrix?.bytes ?? 0;
+      if (rows === 0) continue;
+      if (router) {
+        const { w13, w2 } = experts as GpuExperts;
+        bytes += router.gate.bytes + (Math.min(E, rows * K) / E) * (w13.bytes + w2.bytes);
+      }
+      if (ffn) bytes += ffn.bytes + (ffn.gate?.bytes ?? 0);
     }
     if (outputs > 0) bytes += model.head.bytes;
   }

@@ -11,7 +11,7 @@ import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts
 import { DEPTH } from "../src/engine/stream.ts";
 import { warmUp } from "../src/engine/warm_up.ts";
 import { type Decoder, forward, loadDecoder } from "../src/model/decoder.ts";
-import { type Architecture, kvGeometry } from "../src/model/family.ts";
+import { type Architecture, kvGeometry, routingOf } from "../src/model/family.ts";
 import { keep } from "../src/model/formats.ts";
 import type { OpenWeights } from "./synthetic.ts";
 
@@ -119,7 +119,7 @@ export async function stepsOn(
     async warmUp() {
       const positions = 4 * chunk;
       await cache.reserve(Math.ceil(positions / BLOCK));
-      const { perToken, count } = architecture.layers[0]!.experts!;
+      const { perToken, count } = routingOf(architecture);
       const together = ops.tuning.stepSizes(chunk, perToken, count);
       await warmUp(ops, forward.bind(null, ops, model, cache), architecture.vocab, BLOCK, positions, together);
     },

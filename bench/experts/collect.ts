@@ -3,6 +3,7 @@
 
 import type { Trace } from "../../src/experts/trace.ts";
 import { open, type RouteStep } from "../../src/index.ts";
+import { routingOf, sparseLayers } from "../../src/model/family.ts";
 import { TEXTS } from "./texts.ts";
 
 /** Tokens to decode after each beginning, past any end of text. */
@@ -23,8 +24,8 @@ export async function collectTraces(model: string, onKind: (kind: string, trace:
     onRoutes: (step) => void steps.push(step),
   });
   try {
-    const layers = opened.architecture.layers.length;
-    const { count: experts, perToken: k } = opened.architecture.layers[0]!.experts!;
+    const layers = sparseLayers(opened.architecture).length;
+    const { count: experts, perToken: k } = routingOf(opened.architecture);
     for (const [kind, texts] of Object.entries(TEXTS)) {
       steps = [];
       for (const [seed, text] of texts.entries()) {

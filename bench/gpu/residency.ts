@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Costs } from "../../src/experts/costs.ts";
 import { type CounterValues, difference, total } from "../../src/experts/counters.ts";
+import { routingOf } from "../../src/model/family.ts";
 import { median } from "../residency/bounds.ts";
 import { commit, machine } from "../result.ts";
 import { openWays, type WayModel } from "./residency_ways.ts";
@@ -130,8 +131,8 @@ function write(): void {
       model: values.model,
       backend,
       layers: architecture.layers.length,
-      experts: architecture.layers[0]!.experts!.count,
-      perToken: architecture.layers[0]!.experts!.perToken,
+      experts: routingOf(architecture).count,
+      perToken: routingOf(architecture).perToken,
       slots,
       recordBytes,
       threads,

@@ -1,4 +1,4 @@
-// A layer's rule of experts as the host takes it: one expert's part.
+// One expert's part of its layer's rule, for experts that the host computes.
 
 import { SILU } from "../tensor/activation.ts";
 import type { HostRule } from "./experts.ts";

@@ -1,4 +1,4 @@
-// The contents of a KV block as they leave a backend and come back: what every store checks alike.
+// The layout of a KV block and of rows of q, k and v, and the checks that all KV stores share.
 
 import { RequestError } from "../errors.ts";
 import type { Attention, KvGeometry, KvStore } from "./ops.ts";

@@ -1,4 +1,4 @@
-// What state stores of all backends check alike: the runs of a batch, and slots.
+// Checks that the state stores of all backends share: the runs of a batch, and slots.
 
 import { RequestError } from "../errors.ts";
 import type { Batch } from "./ops.ts";

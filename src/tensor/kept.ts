@@ -1,20 +1,21 @@
-// Matrices that are turned whole when their first rows are asked for, and let go after the last.
+// A cache of matrices that can only be converted whole (transposed, or unpacked by columns), and
+// whose rows are read in pieces: made for the first rows, dropped after the last.
 
-interface Turned<T> {
+interface Converted<T> {
   readonly value: Promise<T>;
   readonly bytes: number;
-  /** 1: the row was asked for. */
-  readonly asked: Uint8Array;
-  left: number;
+  /** 1: the row was read. */
+  readonly done: Uint8Array;
+  left: number; // rows that were not
 }
 
 /**
- * Matrices that were turned, the last used last, up to a number of bytes: each until all its rows
- * were asked for.
+ * Converted matrices, the last used last, up to a number of bytes: each until all its rows were
+ * read.
  */
 export class Kept<T> {
   readonly #limit: number;
-  readonly #all = new Map<string, Turned<T>>();
+  readonly #all = new Map<string, Converted<T>>();
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -30,13 +31,13 @@ export class Kept<T> {
     read: () => Promise<T>,
   ): Promise<T> {
     const known = this.#all.get(name);
-    const found = known ?? { value: read(), bytes, asked: new Uint8Array(rows), left: rows };
+    const found = known ?? { value: read(), bytes, done: new Uint8Array(rows), left: rows };
     if (!known) found.value.catch(() => this.#all.delete(name));
     this.#all.delete(name);
     for (let i = 0; i < count; i++) {
       const row = first + i * step;
-      found.left -= 1 - found.asked[row]!;
-      found.asked[row] = 1;
+      found.left -= 1 - found.done[row]!;
+      found.done[row] = 1;
     }
     if (found.left === 0) return found.value;
     let held = found.bytes;

@@ -14,7 +14,7 @@ export interface Tensor {
   readonly shape: readonly number[];
 }
 
-/** A weight vector [size] on a backend, always f32 (norms). */
+/** A weight vector [size] on a backend, always f32: a norm, a bias, sinks. */
 export interface Vector {
   readonly size: number;
   readonly bytes: number;

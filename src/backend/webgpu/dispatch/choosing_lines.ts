@@ -1,4 +1,4 @@
-// The lines of the table of kernels (table.ts) that choose tokens.
+// Lines of the table of kernels (table.ts) for the choice of tokens.
 
 import { moves } from "./cost.ts";
 import type { KernelLine } from "./line.ts";

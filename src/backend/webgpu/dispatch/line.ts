@@ -1,4 +1,4 @@
-// What the table of kernels (table.ts) has in a line.
+// A line of the table of kernels (table.ts): what the backend knows of a kernel.
 
 import type { Batch } from "../../ops.ts";
 import type { Cost, Params, PartShape, Work } from "./cost.ts";
@@ -27,3 +27,6 @@ export interface KernelLine {
   /** The rest of what it costs; only asked for in a profile. */
   readonly cost: (n: number, o: Params, work: Work, batch: Batch) => Cost;
 }
+
+/** The grid of so many invocations in workgroups of 64. */
+export const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;

@@ -1,8 +1,7 @@
-// The table's lines of layers with states (table.ts says what a line has).
+// Lines of the table of kernels (table.ts) for layers with states.
 
 import { moves, type Params } from "./cost.ts";
-
-const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
+import { per64 } from "./line.ts";
 
 export const RECURRENT = {
   conv: {

@@ -13,7 +13,7 @@ import {
   tiled,
   tiledExperts,
 } from "./cost.ts";
-import type { KernelLine } from "./line.ts";
+import { type KernelLine, per64 } from "./line.ts";
 import { RECURRENT } from "./recurrent_lines.ts";
 import type { Variant } from "./shader.ts";
 
@@ -29,7 +29,6 @@ export function variantOverrides({ activation, biases }: Variant): readonly stri
 }
 
 const WEIGHTS = { w: "read", part: "uniform" } as const;
-const per64 = (invocations: number) => [Math.ceil(invocations / 64), 1] as const;
 /** Workgroups of a matrix-vector kernel, whose teams make `each` rows apiece. */
 const teams = (rows: number, o: Params, each = 8) => Math.ceil(rows / each / (o.THREADS! / o.TEAM!));
 /** A norm of each row. */

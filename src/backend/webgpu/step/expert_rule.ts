@@ -1,11 +1,11 @@
-// What kernels of experts get for their layer's rule: files, constants and buffers.
+// The rule of a layer's experts as kernels take it: files, constants and buffers.
 
 import type { Buffer } from "../device/device.ts";
 import type { Variant } from "../dispatch/shader.ts";
 import type { GpuExperts, GpuVector } from "../weights/space.ts";
 import type { GpuTensor } from "./scratch.ts";
 
-/** Of the kernels of one half. */
+/** For the kernels of one half: of w1 and w3, or of w2. */
 export interface RuleHalf {
   readonly files: Pick<Variant, "activation" | "biases">;
   readonly values: Readonly<Record<string, number>>;
@@ -15,14 +15,14 @@ export interface RuleHalf {
 export interface KernelRule {
   readonly up: RuleHalf;
   readonly down: RuleHalf;
-  /** Tells apart what plans depend on. */
+  /** Different for rules whose calls differ. */
   readonly key: string;
 }
 
 const NOTHING: RuleHalf = { files: {}, values: {}, buffers: {} };
 const SILU: KernelRule = { up: NOTHING, down: NOTHING, key: "" };
 
-/** Of a layer's experts. @param chosen ids of experts [n, K], whose biases are added */
+/** The rule of a layer's experts. @param chosen ids of experts [n, K], whose biases are added */
 export function kernelRule({ rule, intermediate, hidden }: GpuExperts, chosen: GpuTensor): KernelRule {
   if (!rule) return SILU;
   const { activation, limit, biases } = rule;

@@ -11,7 +11,7 @@ import type { PendingDispatch } from "./pending.ts";
 import { type GpuTensor, padded } from "./scratch.ts";
 import type { Cache } from "./turn.ts";
 
-/** Where a row of x has a head's numbers: from h * each on, `size` of them. */
+/** The numbers of each head in rows of x: `size` of them, head h's from h * each on. */
 interface Columns {
   readonly x: GpuTensor;
   readonly each: number;
@@ -126,7 +126,7 @@ export class LatentCalls {
     );
   }
 
-  /** As matrices of few rows have it; a software adapter compiles one. */
+  /** The form of matrices for a few rows; on a software adapter 8x4 always: one is compiled. */
   #form(n: number): FewShape {
     const { tuning } = this.#tools;
     const few = tuning.form(16);

@@ -13,7 +13,7 @@ export class GpuStates implements StateStore {
   readonly #bytes: readonly number[]; // of each part in a slot
   readonly #forget: (buffer: Buffer) => void;
   #parts: Buffer[] = [];
-  /** A part on its way from slot to slot: a buffer is not copied to itself. */
+  /** A part on its way from slot to slot: WebGPU does not copy within a buffer. */
   #between: Buffer | null = null;
   #slots = 0;
   #closed = false;

@@ -4,6 +4,7 @@ import type { Batch, Ops } from "../backend/ops.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { createSampler } from "./sampler.ts";
 import { DEPTH } from "./stream.ts";
+import { maxRows } from "./work.ts";
 
 /** Tokens of the step that represents the chunks of a prompt. */
 const CHUNK = 32;
@@ -13,7 +14,8 @@ const CHUNK = 32;
  * flight, greedy and drawn. No session may hold KV blocks or slots of states yet: the steps write
  * to the first ones.
  * @param positions room of the KV store
- * @param together further numbers of tokens, each an output, as of so many sessions
+ * @param together further numbers of tokens, each with logits, one for each of as many sessions;
+ * of no more rows than a step of sessions has
  */
 export async function warmUp(
   ops: Ops,
@@ -34,7 +36,8 @@ export async function warmUp(
   // The largest first: buffers that later ones share are made once.
   for (const size of together.toSorted((a, b) => b - a)) {
     if (size > Math.min(ops.maxTokens, positions)) continue;
-    await ops.read(await forward({ ...zeros(size), outputs: Uint32Array.from({ length: size }, (_, i) => i) }));
+    const rows = Math.min(size, maxRows(vocab));
+    await ops.read(await forward({ ...zeros(size), outputs: Uint32Array.from({ length: rows }, (_, i) => i) }));
   }
   // One token; two of a prompt, which use other attention kernels; and a chunk.
   const sizes = [1, 2, CHUNK].map((size) => Math.min(size, ops.maxTokens, positions));

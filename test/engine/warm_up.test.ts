@@ -46,6 +46,20 @@ describe("warm-up", () => {
     expect(await asked(512, false)).toEqual(forms);
   });
 
+  it("and further numbers of tokens, with logits of no more rows than a step may have", async () => {
+    const rows: [number, number][] = [];
+    const ops: Pick<Ops, "maxTokens" | "read"> = { maxTokens: 128, read: async () => new Float32Array(1) };
+    const forward = async (batch: Batch | "next"): Promise<Tensor> => {
+      if (batch !== "next") rows.push([batch.tokens.length, batch.outputs.length]);
+      return TENSOR;
+    };
+    await warmUp(ops as Ops, forward, 2 ** 22, 32, 512, [3, 64, 200]); // 4 rows of 2^22 logits
+    expect(rows.slice(0, 2)).toEqual([
+      [64, 4],
+      [3, 3],
+    ]);
+  });
+
   it("and, on a backend that chooses, as many steps as may be in flight", async () => {
     const both = [0, 1].flatMap((temperature) => [`chooser at ${temperature}`, ...ahead, "closed"]);
     expect(await asked(512, true)).toEqual([...forms, ...both]);

@@ -174,9 +174,13 @@ async function marked(
   written: readonly Marked[],
   calls?: CallGrammar,
 ): Promise<Constraint> {
+  const compiled = new Map<string, Promise<Grammar>>(); // a value may stand in several places
   const compile = (piece: Written): Promise<Grammar> => {
+    const key = JSON.stringify(piece);
     const parts = calls?.parts.filter(({ name }) => "value" in piece && piece.value[1] === name) ?? [];
-    return callGrammar(grammars, { schema: {}, plain: {}, parts, written: [piece] });
+    const grammar = compiled.get(key) ?? callGrammar(grammars, { schema: {}, plain: {}, parts, written: [piece] });
+    compiled.set(key, grammar);
+    return grammar;
   };
   const empty = await grammars.joined(EMPTY);
   return markedConstraint({ tokenizer, vocab, empty, compile }, written);

@@ -4,6 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import type { ReasoningStart } from "../../src/chat/reasoning.ts";
 import { glm } from "../../src/chat/styles/glm.ts";
 import { graniteCalls } from "../../src/chat/styles/granite.ts";
+import { lfm2 } from "../../src/chat/styles/lfm2.ts";
 import { minimax } from "../../src/chat/styles/minimax.ts";
 import { qwenJson } from "../../src/chat/styles/qwen_json.ts";
 import { qwenXml } from "../../src/chat/styles/qwen_xml.ts";
@@ -139,6 +140,24 @@ describe("calls between tags that must come", () => {
     expect(await held(qwenJson, two, false)).toBe(false);
     expect(await held(qwenJson, two, true, "weather")).toBe(false);
     expect(await held(qwenJson, J('{"city": "Rome"}'), true, "now")).toBe(false);
+  });
+
+  it.each([3, 9])("%i optional arguments, of which any may be the first", async (count) => {
+    const properties = Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, { type: "integer" }]));
+    for (const required of [[], ["last"]]) {
+      const parameters = { type: "object", properties: { ...properties, last: { type: "boolean" } }, required };
+      const many = [{ name: "f", parameters }];
+      const grammar = lfm2.grammar(many, "required", true);
+      const call = async (given: string): Promise<boolean> => {
+        const text = `<|tool_call_start|>[f(${given})]<|tool_call_end|>`;
+        return allows(await constraintOf(parts, { tools: many, toolChoice: "required" }, grammar), text);
+      };
+      expect(await call("k1=1, k2=2, last=true")).toBe(true);
+      expect(await call("last=true")).toBe(true);
+      expect(await call("k1=1")).toBe(required.length === 0);
+      expect(await call("k1=true, last=true")).toBe(false);
+      expect(await call("k1=1, ")).toBe(false);
+    }
   });
 
   it("a strict tool is refused for what bare texts cannot be held to", () => {

@@ -9,6 +9,8 @@ import type { CallStyle, ModelTraits } from "./style.ts";
 import { taggedGrammar, type WrittenTool } from "./tagged_grammar.ts";
 
 const [OPEN, CLOSE] = ["<|tool_call_start|>", "<|tool_call_end|>"];
+/** Most optional arguments in front of the first required one that keep the schema's order. */
+const MOST_LEAD = 8;
 
 export function lfm2Style({ template, showsTools }: ModelTraits): CallStyle | null {
   if (!showsTools) return null;
@@ -59,7 +61,11 @@ function jsonCalls(body: string): readonly TaggedCall[] | null {
   }
 }
 
-/** The arguments with commas between them, in the schema's order; each is JSON by its schema. */
+/**
+ * The arguments with commas between them, in the schema's order; each is JSON by its schema. Any of
+ * the optional ones in front may be the first. Where they are many, their order is free, so that
+ * the grammar does not grow with the square of their number.
+ */
 function members({ schema, parameters }: WrittenTool): readonly Written[] {
   const keys = Object.keys((schema?.properties ?? {}) as object).filter((key) => /^\w+$/.test(key));
   const required = new Set(Array.isArray(schema?.required) ? (schema.required as unknown[]) : []);
@@ -73,5 +79,11 @@ function members({ schema, parameters }: WrittenTool): readonly Written[] {
     const here = [...member(key), ...rest(i + 1)];
     return required.has(key) ? here : [{ any: [here, first(i + 1)] }];
   };
-  return first(0);
+  const at = keys.findIndex((key) => required.has(key));
+  const lead = at < 0 ? keys : keys.slice(0, at);
+  if (lead.length <= MOST_LEAD) return first(0);
+  const any: Written = { any: lead.map(member) };
+  const free: readonly Written[] = [any, { of: [{ text: ", " }, any], min: 0, max: null }];
+  if (at < 0) return [{ of: free, min: 0, max: 1 }];
+  return [{ of: [any, { text: ", " }], min: 0, max: null }, ...first(at)];
 }

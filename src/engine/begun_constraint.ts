@@ -60,8 +60,14 @@ class Begun implements Constraint {
     const { tokenizer, mark } = this.#options;
     if (this.#beginning !== null) this.#waiting.push(id);
     else if (this.#call !== null) this.#call.accept(id);
-    else if (id === mark) this.#beginning = this.#options.begin(this.#head);
+    else if (id === mark) this.#begin();
     this.#head = (this.#head + tokenizer.tokenText(id)).slice(-MOST_HEAD);
+  }
+
+  #begin(): void {
+    this.#beginning = this.#options.begin(this.#head);
+    // It may fail long before mask() throws that: until then no one would handle it.
+    this.#beginning?.catch(() => {});
   }
 
   close(): void {

@@ -143,7 +143,7 @@ class MarkedConstraint implements Constraint {
       else {
         const last = node.kind === "end";
         const from = last ? this.#stops : own!;
-        for (const [i, word] of from.entries()) mask[i]! |= last ? word : word & ~(this.#stops[i] ?? 0);
+        for (let i = 0; i < from.length; i++) mask[i]! |= last ? from[i]! : from[i]! & ~(this.#stops[i] ?? 0);
       }
     }
     return mask;

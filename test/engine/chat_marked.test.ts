@@ -10,6 +10,7 @@ import { qwenJson } from "../../src/chat/styles/qwen_json.ts";
 import { qwenXml } from "../../src/chat/styles/qwen_xml.ts";
 import type { CallStyle } from "../../src/chat/styles/style.ts";
 import type { ReasoningOptions, ToolDefinition } from "../../src/chat/types.ts";
+import { begunCalls } from "../../src/engine/begun_constraint.ts";
 import { constraintOf } from "../../src/engine/chat_constraint.ts";
 import { behindReasoning } from "../../src/engine/chat_reasoning.ts";
 import { hasControls } from "../../src/engine/marked_constraint.ts";
@@ -236,6 +237,14 @@ describe("optional calls of a strict tool", () => {
     expect(await held([...THINK, NEXT, HEAD("weather"), BAD])).toBe(false);
     expect(await held([HEAD("weather"), BAD])).toBe(false);
     expect(await held(["<|channel|>final<|message|>", BAD])).toBe(true);
+  });
+
+  it("one that cannot begin fails where its mask is wanted", async () => {
+    const begin = () => Promise.reject(new Error("closed"));
+    const constraint = begunCalls({ tokenizer, mark: idOf("<tool_call>"), stops: new Int32Array(1), begin });
+    constraint.accept(idOf("<tool_call>"));
+    await new Promise((resolve) => setTimeout(resolve, 5)); // a rejection without a handler ends the process
+    await expect(constraint.mask()).rejects.toThrow("closed");
   });
 
   it("those of other tools are free, and cost nothing", async () => {

@@ -56,13 +56,14 @@ describe("chat templates of families", () => {
     const { chat, prompt } = await chatOf(families.HARMONY);
     const effortOf = (effort?: string): string | undefined =>
       /Reasoning: (\w+)/.exec(prompt([user("Hi")], effort === undefined ? {} : { reasoning: { effort } }))?.[1];
-    expect([undefined, "high", "low", "minimal", "xhigh", "none"].map(effortOf)).toEqual([
+    expect([undefined, "high", "low", "minimal", "xhigh", "none", "constructor"].map(effortOf)).toEqual([
       "medium",
       "high",
       "low",
       "low",
       "high",
       "medium",
+      "constructor",
     ]);
     expect(chat.reasoning(chat.prompt([user("Hi")]))).toMatchObject({
       marks: { open: "<|channel|>analysis<|message|>", close: "<|end|>" },

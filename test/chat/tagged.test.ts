@@ -8,6 +8,7 @@ import { styleOf } from "../../src/chat/styles/index.ts";
 import { minimax } from "../../src/chat/styles/minimax.ts";
 import { qwenJson } from "../../src/chat/styles/qwen_json.ts";
 import { qwenXml } from "../../src/chat/styles/qwen_xml.ts";
+import { typedArguments } from "../../src/chat/typed_values.ts";
 import type { JsonSchema } from "../../src/chat/types.ts";
 import { controls } from "./support.ts";
 
@@ -175,6 +176,25 @@ describe("calls between tags", () => {
   it("an answer that must be calls has no text", () => {
     const answer = '\n<tool_call>{"name": "now", "arguments": {}}</tool_call> there';
     expect(everyCut("json", answer, { required: true })).toEqual({ text: "", calls: [["now", {}]], others: [] });
+  });
+
+  it.each<[Name, string, string, string]>([
+    ["xml", "<tool_call><function=weather>", "<parameter=", "</function></tool_call>"],
+    ["xml", "<tool_call>", "<function=", "</tool_call>"],
+    ["glm", "<tool_call>weather", "<arg_key>", "</tool_call>"],
+  ])("%s: marks that nothing follows take no more time than others: %s%s", (style, before, mark, after) => {
+    const begun = performance.now();
+    read(style, [before, mark.repeat(50_000), after]);
+    expect(performance.now() - begun).toBeLessThan(1000);
+  });
+
+  it("schemas that refer to each other many times are read once", () => {
+    const both = [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/b" }, { type: "integer" }];
+    const $defs = { a: { anyOf: Array(40).fill(both).flat() }, b: { anyOf: Array(40).fill(both).flat() } };
+    const schema = { type: "object", properties: { n: { $ref: "#/$defs/a" } }, $defs };
+    const begun = performance.now();
+    expect(typedArguments([["n", "1"]], schema)).toBe('{"n": 1}');
+    expect(performance.now() - begun).toBeLessThan(1000);
   });
 
   it.each([

@@ -3,7 +3,7 @@
 // the name and around values, 4.7 does not.
 
 import { createTaggedParser, type TaggedBody } from "../tagged_reply.ts";
-import { typedArguments } from "../typed_values.ts";
+import { marked, typedArguments } from "../typed_values.ts";
 import type { JsonSchema } from "../types.ts";
 import type { CallStyle, ModelTraits } from "./style.ts";
 import { LINES, memberGrammar, taggedGrammar } from "./tagged_grammar.ts";
@@ -56,9 +56,10 @@ function read(body: string, schemas: ReadonlyMap<string, JsonSchema> = new Map()
   const at = body.indexOf("<arg_key>");
   const name = (at < 0 ? body : body.slice(0, at)).trim();
   if (name === "") return { malformed: "expected a name in front of <arg_key>" };
-  const found = body.matchAll(
-    /<arg_key>([\s\S]*?)<\/arg_key>\s*<arg_value>([\s\S]*?)(?:<\/arg_value>|(?=<arg_key>)|$)/g,
-  );
-  const pairs = [...found].map(([, key = "", value = ""]) => [key.trim(), value] as const);
+  const found = [...marked(body, { open: "<arg_key>", middle: "</arg_key>", close: "</arg_value>" })];
+  const pairs = found.flatMap(([key, rest]) => {
+    const value = /^\s*<arg_value>([\s\S]*)$/.exec(rest);
+    return value === null ? [] : [[key.trim(), value[1]!] as const];
+  });
   return [{ name, arguments: typedArguments(pairs, schemas.get(name)) }];
 }

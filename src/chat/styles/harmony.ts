@@ -12,7 +12,11 @@ import { taggedGrammar } from "./tagged_grammar.ts";
 const NEXT = { of: [{ text: "<|start|>assistant" }], min: 0, max: 1 };
 const REASONING = { open: "<|channel|>analysis<|message|>", close: "<|end|>", again: true };
 /** The levels of effort that other models have, by those of gpt-oss. */
-const EFFORTS: Readonly<Record<string, string>> = { minimal: "low", xhigh: "high", max: "high" };
+const EFFORTS: ReadonlyMap<string, string> = new Map([
+  ["minimal", "low"],
+  ["xhigh", "high"],
+  ["max", "high"],
+]);
 
 export function harmonyStyle({ template, tokenizer }: ModelTraits): CallStyle | null {
   if (!template.includes("<|channel|>") || !template.includes("<|message|>")) return null;
@@ -54,7 +58,7 @@ function recipientOf(text: string): string | null {
 
 function knownEffort(options: PromptOptions): PromptOptions {
   const { effort } = options.reasoning ?? {};
-  const known = EFFORTS[effort ?? ""];
+  const known = EFFORTS.get(effort ?? "");
   return known === undefined ? options : { ...options, reasoning: { ...options.reasoning, effort: known } };
 }
 

@@ -2,7 +2,7 @@
 // </parameter></invoke></minimax:tool_call>; the schema tells the values' types.
 
 import { createTaggedParser, type TaggedBody } from "../tagged_reply.ts";
-import { typedArguments } from "../typed_values.ts";
+import { marked, typedArguments } from "../typed_values.ts";
 import type { JsonSchema } from "../types.ts";
 import type { CallStyle, ModelTraits } from "./style.ts";
 import { LINES, memberGrammar, taggedGrammar } from "./tagged_grammar.ts";
@@ -44,11 +44,10 @@ export const minimax: CallStyle = {
 };
 
 function read(body: string, schemas: ReadonlyMap<string, JsonSchema> = new Map()): TaggedBody {
-  const calls = [...body.matchAll(/<invoke name="([^"]*)">([\s\S]*?)(?:<\/invoke>|(?=<invoke name=)|$)/g)];
+  const calls = [...marked(body, { open: '<invoke name="', middle: '">', close: "</invoke>" })];
   if (calls.length === 0) return { malformed: 'expected <invoke name="...">, found none' };
-  return calls.map(([, name = "", inner = ""]) => {
-    const found = inner.matchAll(/<parameter name="([^"]*)">([\s\S]*?)(?:<\/parameter>|(?=<parameter name=)|$)/g);
-    const pairs = [...found].map(([, key = "", value = ""]) => [key, value] as const);
+  return calls.map(([name, inner]) => {
+    const pairs = [...marked(inner, { open: '<parameter name="', middle: '">', close: "</parameter>" })];
     return { name, arguments: typedArguments(pairs, schemas.get(name)) };
   });
 }

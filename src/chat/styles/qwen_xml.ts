@@ -2,7 +2,7 @@
 // value</parameter></function></tool_call>; the schema tells the values' types.
 
 import { createTaggedParser, type TaggedBody } from "../tagged_reply.ts";
-import { typedArguments } from "../typed_values.ts";
+import { marked, typedArguments } from "../typed_values.ts";
 import type { JsonSchema } from "../types.ts";
 import type { CallStyle, ModelTraits } from "./style.ts";
 import { memberGrammar, taggedGrammar } from "./tagged_grammar.ts";
@@ -40,15 +40,13 @@ export const qwenXml: CallStyle = {
 };
 
 function read(body: string, schemas: ReadonlyMap<string, JsonSchema> = new Map()): TaggedBody {
-  const functions = [...body.matchAll(/<function=([^>]*)>([\s\S]*?)(?:<\/function>|(?=<function=)|$)/g)];
+  const functions = [...marked(body, { open: "<function=", middle: ">", close: "</function>" })];
   if (functions.length === 0) return { malformed: "expected <function=name>, found none" };
-  return functions.map(([, given = "", inner = ""]) => {
+  return functions.map(([given, inner]) => {
     const name = given.trim();
-    const found = inner.matchAll(/<parameter=([^>]*)>([\s\S]*?)(?:<\/parameter>|(?=<parameter=)|$)/g);
+    const found = [...marked(inner, { open: "<parameter=", middle: ">", close: "</parameter>" })];
     // One line end on either side belongs to the marks.
-    const pairs = [...found].map(
-      ([, key = "", value = ""]) => [key.trim(), value.replace(/^\n/, "").replace(/\n$/, "")] as const,
-    );
+    const pairs = found.map(([key, value]) => [key.trim(), value.replace(/^\n/, "").replace(/\n$/, "")] as const);
     return { name, arguments: typedArguments(pairs, schemas.get(name)) };
   });
 }

@@ -242,6 +242,7 @@ describe("config.json of a hybrid", () => {
 
   it.each<[object, object, string]>([
     [NEXT, { attention_bias: true }, "attention_bias: expected false, found true"],
+    [NEXT, { attn_output_gate: false }, "attn_output_gate: expected true, found false"],
     [NEXT, { mlp_only_layers: [1] }, "mlp_only_layers: expected [] or null, found a list"],
     [NEXT, { decoder_sparse_step: 2 }, "decoder_sparse_step: expected 1, found 2"],
     [NEXT, { linear_num_value_heads: 3 }, "linear_num_value_heads: expected a multiple of linear_num_key_heads (2)"],

@@ -24,6 +24,7 @@ export const qwen3Next: Family = {
 
   architecture(c) {
     c.only("attention_bias", [false]);
+    c.only("attn_output_gate", [true]);
     c.only("mlp_only_layers", [[], null]);
     c.only("decoder_sparse_step", [1]);
     const { depth, ...common } = commonFields(c);

@@ -70,6 +70,8 @@ export interface Ffn {
   readonly down: Format;
   /** [1, D], f32: the result is multiplied by sigmoid(gate . x). Null: it is taken as it is. */
   readonly gate: Matrix | null;
+  /** Of one expert. Absent: silu, and no biases. */
+  readonly rule?: ExpertRule | undefined;
   /** Without those of the gate. */
   readonly bytes: number;
 }
@@ -266,7 +268,7 @@ export interface Ops {
    */
   loadExperts(sources: readonly ExpertSource[], up: Format, down: Format, rule?: ExpertRule): Promise<Experts>;
   /** A feed-forward layer; `gate` was loaded by loadMatrix(). Rows of w1 and w3 alternate. */
-  loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn>;
+  loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format, rule?: ExpertRule): Promise<Ffn>;
   /**
    * Offloading in host memory: `slots` slots for experts, and a layer's experts that `store`
    * provides in these slots. Absent on a backend that cannot offload.
@@ -343,7 +345,10 @@ export interface Ops {
    * @param order of the inputs of each expert's w1 and w3, if they are not x as it is
    */
   moe(x: Tensor, routes: Routes, experts: Experts, order?: InputOrder | null): Promise<Tensor>;
-  /** w2(silu(w1 x) * (w3 x)), times sigmoid(gate . x) where there is a gate: [T, D]. */
+  /**
+   * w2(silu(w1 x) * (w3 x)), or what its rule says, times sigmoid(gate . x) where there is a gate:
+   * [T, D].
+   */
   ffn(x: Tensor, w: Ffn): Tensor;
   /** The batch's output rows of x: [R, D]. Every later verb of the step works on R rows. */
   rows(x: Tensor): Tensor;

@@ -72,7 +72,8 @@ export class CheckedTake implements Take {
       name.endsWith(".rotary_emb.inv_freq") ||
       (tied && name === "lm_head.weight") ||
       after(name) ||
-      this.#skipped?.test(name);
+      this.#skipped?.test(name) ||
+      this.#source.shape(name).includes(0); // of no shared experts
     const extra: string[] = [];
     for (const name of this.#source.names()) if (!this.#used.has(name) && !harmless(name)) extra.push(name);
     if (extra.length > 0) {

@@ -1,6 +1,7 @@
 // Reads config.json field by field: each is checked as it is read, and kept for display.
 
 import { WeightsError } from "../errors.ts";
+import type { Activation } from "../tensor/activation.ts";
 import { describe } from "./describe.ts";
 import { endIds } from "./end_ids.ts";
 import { readStoredFormats, type StoredFormats } from "./stored_formats.ts";
@@ -132,11 +133,36 @@ interface SizeRule {
   readonly otherwise?: number;
 }
 
+/** By their names in config.json, which are those of transformers' ACT2FN. */
+const ACTIVATIONS: Readonly<Record<string, Activation>> = {
+  silu: "silu",
+  swish: "silu",
+  gelu: "gelu",
+  gelu_python: "gelu",
+  gelu_new: "gelu_tanh",
+  gelu_fast: "gelu_tanh",
+  gelu_pytorch_tanh: "gelu_tanh",
+  relu2: "relu2",
+};
+
+function activationField(c: Fields): Activation {
+  const name = c.raw("hidden_act") ?? "silu";
+  if (typeof name === "string" && Object.hasOwn(ACTIVATIONS, name)) return ACTIVATIONS[name]!;
+  return c.fail("hidden_act", `one of ${Object.keys(ACTIVATIONS).join(", ")}`);
+}
+
+interface CommonDefaults {
+  readonly tied?: boolean;
+  /** What the family's code has, where hidden_act does not choose it. */
+  readonly activation?: Activation;
+}
+
 /** The fields of every family. Call it first: fields are displayed in the order of reading. */
-export function commonFields(c: Fields, { tied = false } = {}) {
+export function commonFields(c: Fields, { tied = false, activation }: CommonDefaults = {}) {
   c.keep("model_type", String(c.raw("model_type")));
-  c.only("hidden_act", ["silu"]);
+  if (activation) c.only("hidden_act", ["silu"]);
   return {
+    activation: activation ?? activationField(c),
     hidden: c.size("hidden_size"),
     depth: c.count("num_hidden_layers"), // L
     vocab: c.size("vocab_size"),

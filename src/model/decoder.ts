@@ -17,7 +17,7 @@ import type {
 } from "../backend/ops.ts";
 import type { Format } from "../tensor/format.ts";
 import type { MatrixSource, Tensor } from "../tensor/types.ts";
-import type { Architecture, FfnSource, LayerSources, ModelSources, Routing } from "./family.ts";
+import type { Architecture, FfnBiases, FfnSource, ModelSources } from "./family.ts";
 import { expertShape, type FormatPlan, ffnFormats, joinedQkv } from "./formats.ts";
 import { expertOrders, inOrder, loadOrder, moveColumns, orderIn } from "./input_order.ts";
 import { type LoadedLatent, loadLatent } from "./latent.ts";
@@ -165,17 +165,17 @@ export async function loadDecoder(
     return { weight: await vector(from), bias: from.bias ? await vector(from.bias) : null };
   };
 
+  const { activation, limit = 0 } = architecture;
+  const ruleOf = async (biases: FfnBiases | undefined): Promise<ExpertRule | undefined> => {
+    const added = biases ? { up: await vector(biases.up), down: await vector(biases.down) } : null;
+    return activation === "silu" && !added ? undefined : { activation, limit, biases: added };
+  };
+
   const ffn = async (from: FfnSource, layer: number): Promise<Ffn> => {
     const { up, down } = ffnFormats(from, plan, layer);
     const order = orderIn(from.w1, up); // in which the gate gets its inputs too
     const gate = from.gate && (await matrix(order ? moveColumns(from.gate, order) : from.gate, FORMATS.f32));
-    return done(ops.loadFfn(from, gate, up, down));
-  };
-
-  const ruleOf = async (own: Routing, biases: LayerSources["expertBiases"]): Promise<ExpertRule | undefined> => {
-    const { activation, limit = 0 } = own;
-    const added = biases ? { up: await vector(biases.up), down: await vector(biases.down) } : null;
-    return activation === "silu" && !added ? undefined : { activation, limit, biases: added };
+    return done(ops.loadFfn(from, gate, up, down, await ruleOf(from.biases)));
   };
 
   let sparse = 0; // layers with experts so far
@@ -199,7 +199,7 @@ export async function loadDecoder(
       experts: lists && (await ops.loadOrder(lists, architecture.hidden)),
       ffn: await loadOrder(ops, s.ffn ? orderIn(s.ffn.w1, ffnFormats(s.ffn, plan, i).up) : undefined),
     };
-    const rule = own ? await ruleOf(own, s.expertBiases) : undefined;
+    const rule = own ? await ruleOf(s.expertBiases) : undefined;
     layers.push({
       attnNorm: await norm(s.attnNorm),
       qkv,

@@ -35,10 +35,6 @@ export interface LayerArchitecture {
     readonly count: number; // E
     readonly perToken: number; // K
     readonly intermediate: number; // F
-    /** The gate's activation: w2(silu(w1 x) * (w3 x)), or as kernels/activate.ts has it. */
-    readonly activation: Activation;
-    /** Where swiglu_oai cuts its inputs; absent for others. */
-    readonly limit?: number;
     /** How the router chooses and weighs them. */
     readonly rule: RouteRule;
     /** Whether a bias is added to scores to choose by (LayerSources.gateBias). */
@@ -68,9 +64,9 @@ export type Routing = NonNullable<LayerArchitecture["experts"]>;
 
 /**
  * Products that may have biases, in every layer: q, k and v; o; the router's gate; all three of an
- * expert; the head.
+ * expert; all three of a dense layer and of shared experts; the head.
  */
-export type Biased = "qkv" | "o" | "gate" | "experts" | "head";
+export type Biased = "qkv" | "o" | "gate" | "experts" | "ffn" | "head";
 
 /** A decoder, with everything that loading, planning and inspecting need. */
 export interface Architecture {
@@ -84,6 +80,10 @@ export interface Architecture {
   readonly eps: number;
   /** Whether these are LayerNorms with biases; absent: RMS norms. */
   readonly layerNorms?: true;
+  /** Of every feed-forward part: w2(silu(w1 x) * (w3 x)), or as kernels/activate.ts has it. */
+  readonly activation: Activation;
+  /** Where swiglu_oai cuts its inputs; absent for others. */
+  readonly limit?: number;
   /** Whether the embedding is also the head. */
   readonly tied: boolean;
   /** Products with biases; absent: none. */
@@ -97,6 +97,13 @@ export interface Architecture {
 export interface FfnSource extends ExpertSource {
   /** [1, D], or null. */
   readonly gate: MatrixSource | null;
+  readonly biases?: FfnBiases;
+}
+
+/** Vectors: up [.., 2F], of w1 and w3 in turn; down [.., D]; a row for each expert. */
+export interface FfnBiases {
+  readonly up: MatrixSource;
+  readonly down: MatrixSource;
 }
 
 /**
@@ -150,8 +157,7 @@ export interface LayerSources {
   readonly gate: MatrixSource | null;
   readonly gateBias: MatrixSource | null;
   readonly experts: readonly ExpertSource[]; // [E]; none in a dense layer
-  /** up [E, 2F], of w1 and w3 in turn; down [E, D]. Absent: experts have none. */
-  readonly expertBiases?: { readonly up: MatrixSource; readonly down: MatrixSource };
+  readonly expertBiases?: FfnBiases; // of E rows
   readonly ffn: FfnSource | null;
 }
 

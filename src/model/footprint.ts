@@ -27,13 +27,15 @@ export interface Footprint {
 
 /** A layer's vectors, which stay f32. */
 const vectorsOf = (layer: LayerSources) => {
-  const { attnNorm, ffnNorm, qkNorm, latent, recurrence, gateBias, qkv, wo, gate, sinks, expertBiases } = layer;
+  const { attnNorm, ffnNorm, qkNorm, latent, recurrence, gateBias, qkv, wo, outGate, gate, sinks, expertBiases, ffn } =
+    layer;
   const inner = latent ? latentVectors(latent) : qkNorm ? [qkNorm.q, qkNorm.k] : [];
   const { conv, delta } = recurrence ?? {};
   const own = [...(conv ? [conv] : []), ...(delta ? [delta.aLog, delta.dtBias, delta.norm] : [])];
   const norms = [attnNorm, ffnNorm, ...inner, ...own];
-  const added = [...(expertBiases ? [expertBiases.up, expertBiases.down] : []), ...(sinks ? [sinks] : [])];
-  const biases = biasesOf([attnNorm, ffnNorm, ...qkv, wo, ...(gate ? [gate] : [])]);
+  const pairs = [expertBiases, ffn?.biases].flatMap((both) => (both ? [both.up, both.down] : []));
+  const added = [...pairs, ...(sinks ? [sinks] : [])];
+  const biases = biasesOf([attnNorm, ffnNorm, ...qkv, wo, gate, outGate].flatMap((one) => one ?? []));
   return [...norms, ...added, ...(gateBias ? [gateBias] : []), ...biases];
 };
 
@@ -49,8 +51,8 @@ export function footprintOf(sources: ModelSources, plan: FormatPlan): Footprint 
   const experts = matrices.filter(({ role }) => role === "up" || role === "down");
   const gate = ({ rows, cols }: MatrixSource): number => panelLayout(FORMATS.f32, rows, cols).bytes;
   const own = sum(sources.layers, (layer) => sum(gatesOf(layer), gate) + sum(vectorsOf(layer), vector));
-  const { norm, head } = sources;
-  const outer = sum([norm, ...biasesOf(head ? [norm, head] : [norm])], vector);
+  const { embed, norm, head } = sources;
+  const outer = sum([norm, ...biasesOf([norm, head ?? embed])], vector);
   const weights = sum(matrices, bytesOf) + own + outer + orderBytes(sources, plan);
   return { weights, dense: weights - sum(experts, bytesOf) };
 }
@@ -60,7 +62,7 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
   const values = ({ rows, cols }: MatrixSource): number => rows * cols;
   const expert = ({ w1, w2, w3 }: ExpertSource): number => values(w1) + values(w2) + values(w3);
   const outer = head ? [norm, head] : [norm];
-  const dense = sum([embed, ...outer, ...biasesOf(outer)], values);
+  const dense = sum([embed, ...outer, ...biasesOf([norm, head ?? embed])], values);
   const own = sum(layers, (layer) => {
     const { qkv, wo, outGate, ffn, latent } = layer;
     const others = (ffn ? expert(ffn) : 0) + (latent ? latentValues(latent) : 0) + (outGate ? values(outGate) : 0);

@@ -1,7 +1,7 @@
 // The architecture that the families with multi-head latent attention share.
 
 import { closingFields, commonFields, expertFields, type Fields } from "./config.ts";
-import type { Architecture, LayerArchitecture, Routing } from "./family.ts";
+import type { Architecture, Biased, LayerArchitecture, Routing } from "./family.ts";
 import { layerKinds } from "./layer_kinds.ts";
 
 /** In what they differ. */
@@ -11,6 +11,8 @@ interface Differences {
   readonly shared: number;
   /** Whether experts are chosen by scores + bias. */
   readonly biased: boolean;
+  /** Whether dense layers and shared experts have biases; absent: no. */
+  readonly ffnBiases?: boolean;
   attention(): Pick<LayerArchitecture, "attention" | "latent">;
   rule(experts: number): Routing["rule"];
 }
@@ -28,14 +30,15 @@ export function latentArchitecture(c: Fields, own: Differences): Architecture {
   const sparse: LayerArchitecture = {
     ...attention,
     qkNorm: null,
-    experts: { ...experts, intermediate, activation: "silu", rule, biased: own.biased },
+    experts: { ...experts, intermediate, rule, biased: own.biased },
     dense: null,
     shared: shared > 0 ? { intermediate: shared * intermediate, gated: false } : null,
   };
   const wide = types.includes("dense") ? { intermediate: c.size("intermediate_size") } : null;
   const dense: LayerArchitecture = { ...sparse, experts: null, dense: wide, shared: null };
   const layers = types.map((type) => (type === "dense" ? dense : sparse));
-  const biases = c.flag("attention_bias", false) ? (["qkv", "o"] as const) : [];
+  const biases: Biased[] = c.flag("attention_bias", false) ? ["qkv", "o"] : [];
+  if (own.ffnBiases) biases.push("ffn");
   return { ...common, ...closingFields(c), eps, biases, layers };
 }
 

@@ -5,18 +5,19 @@ import type { Fields } from "./config.ts";
 import type { LayerArchitecture } from "./family.ts";
 
 /**
- * All layers: `sparse`, but for those that mlp_only_layers lists, and those whose number from 1 on
- * decoder_sparse_step does not divide, which are dense, without shared experts.
+ * The same layers, but for those that mlp_only_layers lists, and those whose number from 1 on
+ * decoder_sparse_step does not divide: they are dense, without shared experts.
  */
-export function withDense(c: Fields, depth: number, sparse: LayerArchitecture): readonly LayerArchitecture[] {
+export function withDense(c: Fields, layers: readonly LayerArchitecture[]): readonly LayerArchitecture[] {
+  const depth = layers.length;
   const step = c.count("decoder_sparse_step", { otherwise: 1 });
   const listed = c.indices("mlp_only_layers", depth);
   const isDense = (i: number): boolean => (i + 1) % step !== 0 || listed.includes(i);
-  const numbers = Array.from({ length: depth }, (_, i) => i);
-  if (!numbers.some(isDense)) return numbers.map(() => sparse);
+  const numbers = [...layers.keys()];
+  if (!numbers.some(isDense)) return layers;
   if (numbers.every(isDense)) c.fail("decoder_sparse_step", "a layer with experts beside those of mlp_only_layers");
-  const dense = { ...sparse, experts: null, dense: { intermediate: c.size("intermediate_size") }, shared: null };
-  return numbers.map((i) => (isDense(i) ? dense : sparse));
+  const dense = { experts: null, dense: { intermediate: c.size("intermediate_size") }, shared: null };
+  return layers.map((layer, i) => (isDense(i) ? { ...layer, ...dense } : layer));
 }
 
 interface KindRule<Kind> {

@@ -10,7 +10,7 @@ import type { MatrixSource } from "../tensor/types.ts";
 import { takeProduct } from "./bias.ts";
 import type { Fields } from "./config.ts";
 import type { Architecture, LatentArchitecture, LatentSources, LayerArchitecture, Take } from "./family.ts";
-import { readRope } from "./rope.ts";
+import { readRope, ropeBlock } from "./rope.ts";
 import { halfSplitRows } from "./row_order.ts";
 import { transposed } from "./views.ts";
 
@@ -44,12 +44,10 @@ export function latentFields(c: Fields, interleaved: boolean): Pick<LayerArchite
  * without that field.
  */
 function yarnGrowth(c: Fields): number {
-  for (const field of ["rope_parameters", "rope_scaling"]) {
-    const { rope_type, type, factor, mscale_all_dim: all } = (c.raw(field) ?? {}) as Readonly<Record<string, unknown>>;
-    if ((rope_type ?? type ?? "default") === "default") continue;
-    if (typeof all === "number" && typeof factor === "number" && factor > 1) return 0.1 * all * Math.log(factor) + 1;
-  }
-  return 1;
+  const { kind, block } = ropeBlock(c);
+  const { factor, mscale_all_dim: all } = block;
+  const grows = kind !== "default" && typeof all === "number" && typeof factor === "number" && factor > 1;
+  return grows ? 0.1 * all * Math.log(factor) + 1 : 1;
 }
 
 /**

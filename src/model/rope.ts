@@ -21,14 +21,44 @@ const SCALINGS: Readonly<Record<string, Scaling>> = { linear, dynamic, llama3, y
  * @throws WeightsError for a type of scaling that is not implemented
  */
 export function readRope(c: Fields, dimensions: number, otherwise?: number): Rope {
-  checkPart(c, "partial_rotary_factor", c.raw("partial_rotary_factor"), dimensions);
-  let scaling: { readonly kind: string; readonly fields: Fields; readonly scale: Scaling } | null = null;
-  for (const field of ["rope_scaling", "rope_parameters"]) {
-    const block = c.raw(field);
-    if (block == null) continue;
+  const { field, kind, block } = ropeBlock(c);
+  checkPart(c, dimensions);
+  const theta = block.rope_theta ?? c.raw("rope_theta") ?? otherwise;
+  if (!(typeof theta === "number" && Number.isFinite(theta) && theta > 0))
+    throw new WeightsError(
+      `${c.where}: rope_theta (or rope_parameters.rope_theta): expected a positive number, found ${describe(theta)}`,
+    );
+  const plain = defaultRope(c.keep("rope_theta", theta), dimensions);
+  if (kind === "default") return plain;
+  if (typeof kind !== "string" || !Object.hasOwn(SCALINGS, kind)) {
+    const known = ["default", ...Object.keys(SCALINGS)].map((name) => JSON.stringify(name)).join(", ");
+    throw new WeightsError(`${c.where}: ${field}: rope type ${describe(kind)} is not supported (only ${known} are)`);
+  }
+  // Some files have this one beside the block.
+  const outside = c.has(TRAINED) ? { [TRAINED]: c.raw(TRAINED) } : {};
+  const fields = new Fields({ ...outside, ...block }, `${c.where}: ${field}`);
+  const scaled = SCALINGS[kind]!(fields, plain, theta, c.checked.max_position_embeddings as number);
+  c.keep("rope_scaling", [kind, ...Object.entries(fields.checked).map((entry) => entry.join(" "))].join(", "));
+  return { ...scaled, ...rounded(scaled) };
+}
+
+/** RoPE's fields that are together in config.json: where, and the type of scaling. */
+interface RopeBlock {
+  readonly field: "rope_scaling" | "rope_parameters";
+  readonly kind: unknown;
+  readonly block: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * v4's `rope_scaling` if it says something, otherwise v5's `rope_parameters`: as in transformers,
+ * whose release 5 writes fields of v4 with their defaults beside.
+ */
+export function ropeBlock(c: Fields): RopeBlock {
+  const says = ({ block }: RopeBlock): boolean => Object.keys(block).length > 0;
+  const [scaling, parameters] = (["rope_scaling", "rope_parameters"] as const).map((field): RopeBlock => {
+    const block = c.raw(field) ?? {};
     if (typeof block !== "object" || Array.isArray(block))
       throw new WeightsError(`${c.where}: ${field}: expected an object or null, found ${describe(block)}`);
-    const { rope_type, type, partial_rotary_factor: part } = block as Record<string, unknown>;
     const nested = Object.entries(block).find(
       ([, value]) => typeof value === "object" && value !== null && !Array.isArray(value),
     );
@@ -36,29 +66,10 @@ export function readRope(c: Fields, dimensions: number, otherwise?: number): Rop
       throw new WeightsError(
         `${c.where}: ${field}: ${nested[0]}: RoPE by the type of the layer is not supported, expected one set of fields`,
       );
-    checkPart(c, `${field}: partial_rotary_factor`, part, dimensions);
-    const kind = rope_type ?? type ?? "default";
-    if (kind === "default") continue;
-    if (typeof kind !== "string" || !Object.hasOwn(SCALINGS, kind)) {
-      const known = ["default", ...Object.keys(SCALINGS)].map((name) => JSON.stringify(name)).join(", ");
-      throw new WeightsError(`${c.where}: ${field}: rope type ${describe(kind)} is not supported (only ${known} are)`);
-    }
-    // Some files have this one beside the block.
-    const outside = c.has(TRAINED) ? { [TRAINED]: c.raw(TRAINED) } : {};
-    scaling = { kind, fields: new Fields({ ...outside, ...block }, `${c.where}: ${field}`), scale: SCALINGS[kind]! };
-  }
-  const nested = (c.raw("rope_parameters") as Record<string, unknown> | null | undefined)?.rope_theta;
-  const theta = nested ?? c.raw("rope_theta") ?? otherwise;
-  if (!(typeof theta === "number" && Number.isFinite(theta) && theta > 0))
-    throw new WeightsError(
-      `${c.where}: rope_theta (or rope_parameters.rope_theta): expected a positive number, found ${describe(theta)}`,
-    );
-  const plain = defaultRope(c.keep("rope_theta", theta), dimensions);
-  if (!scaling) return plain;
-  const { kind, fields, scale } = scaling;
-  const scaled = scale(fields, plain, theta, c.checked.max_position_embeddings as number);
-  c.keep("rope_scaling", [kind, ...Object.entries(fields.checked).map((entry) => entry.join(" "))].join(", "));
-  return { ...scaled, ...rounded(scaled) };
+    const { rope_type, type } = block as Record<string, unknown>;
+    return { field, kind: rope_type ?? type ?? "default", block: block as RopeBlock["block"] };
+  }) as [RopeBlock, RopeBlock];
+  return says(scaling) ? scaling : parameters;
 }
 
 function rounded({ inverse, factor }: Frequencies): Frequencies {
@@ -70,33 +81,38 @@ function rounded({ inverse, factor }: Frequencies): Frequencies {
  * begins there, and is meant for its factor times as many.
  */
 export function stretchedContext(c: Fields, context: number): number {
-  for (const field of ["rope_scaling", "rope_parameters"]) {
-    const { rope_type, type, factor } = (c.raw(field) ?? {}) as Record<string, unknown>;
-    if ((rope_type ?? type) === "dynamic" && typeof factor === "number" && factor > 1)
-      return Math.floor(Math.min(context * factor, MAX_SIZE));
-  }
-  return context;
+  const { kind, block } = ropeBlock(c);
+  const { factor } = block;
+  if (kind !== "dynamic" || typeof factor !== "number" || factor <= 1) return context;
+  return Math.floor(Math.min(context * factor, MAX_SIZE));
 }
 
-/**
- * How many values of a head turn. config.json has their share, which is a key of its own, and in
- * transformers v5 among those of RoPE; `otherwise`: its default.
- */
+/** The share of a head that rotates, where config.json says one: among RoPE's fields, or beside. */
+function partOf(c: Fields): { readonly field: string; readonly part: unknown } {
+  const { field, block } = ropeBlock(c);
+  const own = "partial_rotary_factor";
+  return block[own] == null ? { field: own, part: c.raw(own) } : { field: `${field}: ${own}`, part: block[own] };
+}
+
+/** How many values of a head turn. @param otherwise their share where config.json says none */
 export function turnedPart(c: Fields, headDim: number, otherwise: number): number {
-  const { partial_rotary_factor: nested } = (c.raw("rope_parameters") ?? {}) as Readonly<Record<string, unknown>>;
-  const part = c.raw("partial_rotary_factor") ?? nested ?? otherwise;
+  const { field, part: said } = partOf(c);
+  const part = said ?? otherwise;
   if (!(typeof part === "number" && part > 0 && part <= 1))
-    return c.fail("partial_rotary_factor", "a number above 0, and 1 at most");
+    throw new WeightsError(`${c.where}: ${field}: expected a number above 0, and 1 at most, found ${describe(part)}`);
   const turned = Math.floor(headDim * part);
   if (turned > 0 && turned % 2 === 0) return turned;
-  return c.fail("partial_rotary_factor", `an even number of a head's ${headDim} values (RoPE rotates pairs)`);
+  throw new WeightsError(
+    `${c.where}: ${field}: expected an even number of a head's ${headDim} values (RoPE rotates pairs), found ${part}`,
+  );
 }
 
 /**
  * The share of a head that rotates, where config.json says one, is the family's.
  * @throws WeightsError where it is another
  */
-function checkPart(c: Fields, field: string, part: unknown, dimensions: number): void {
+function checkPart(c: Fields, dimensions: number): void {
+  const { field, part } = partOf(c);
   const headDim = c.checked.head_dim as number;
   if (part == null || (typeof part === "number" && Math.floor(part * headDim) === dimensions)) return;
   throw new WeightsError(

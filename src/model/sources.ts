@@ -3,7 +3,7 @@
 
 import { rowsOfPlanes } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
-import { concatBiases, takeNorm, takeProduct } from "./bias.ts";
+import { biased, concatBiases, takeNorm, takeProduct } from "./bias.ts";
 import {
   type Architecture,
   type FfnSource,
@@ -15,7 +15,7 @@ import {
   type Take,
 } from "./family.ts";
 import { takeLatent } from "./mla.ts";
-import { stackedExperts } from "./stacked.ts";
+import { inTurn, stackedExperts } from "./stacked.ts";
 
 /**
  * The tensors with the same names in most families: all except a layer's router and experts, which
@@ -42,12 +42,13 @@ export function usualSources(
       gateBias: null,
       ...(experts ? moe(p, experts) : { gate: null, experts: [] }),
       ffn: dense
-        ? ffnSource(take, `${p}${names.dense}`, { D, F: dense.intermediate })
-        : shared && ffnSource(take, `${p}${names.shared}`, { D, F: shared.intermediate }, shared.gated),
+        ? ffnSource(a, take, `${p}${names.dense}`, dense.intermediate)
+        : shared && ffnSource(a, take, `${p}${names.shared}`, shared.intermediate, shared.gated),
     };
   });
+  const embed = take.matrix("model.embed_tokens.weight", a.vocab, D);
   return {
-    embed: take.matrix("model.embed_tokens.weight", a.vocab, D),
+    embed: a.tied && a.biases?.includes("head") ? biased(embed, take.matrix("lm_head.bias", a.vocab)) : embed,
     norm: takeNorm(a, take, "model.norm"),
     head: a.tied ? null : takeProduct(a, take, "head", "lm_head", a.vocab, D),
     layers,
@@ -96,17 +97,16 @@ const MLP: FfnNames = { dense: "mlp", shared: "mlp.shared_expert" };
 export const SHARED_EXPERTS: FfnNames = { dense: "mlp", shared: "mlp.shared_experts" };
 
 /** What every token takes of a layer: gate_proj, up_proj and down_proj. */
-function ffnSource(
-  take: Take,
-  name: string,
-  { D, F }: { readonly D: number; readonly F: number },
-  gated = false,
-): FfnSource {
+function ffnSource({ hidden: D, biases }: Architecture, take: Take, name: string, F: number, gated = false): FfnSource {
+  const bias = (of: string, rows: number) => take.matrix(`${name}.${of}_proj.bias`, rows);
   return {
     w1: take.matrix(`${name}.gate_proj.weight`, F, D),
     w3: take.matrix(`${name}.up_proj.weight`, F, D),
     w2: take.matrix(`${name}.down_proj.weight`, D, F),
     gate: gated ? take.matrix(`${name}_gate.weight`, 1, D) : null,
+    ...(biases?.includes("ffn") && {
+      biases: { up: inTurn(bias("gate", F), bias("up", F)), down: bias("down", D) },
+    }),
   };
 }
 

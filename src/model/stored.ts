@@ -15,6 +15,7 @@ import type { CheckedTake } from "./checked_take.ts";
 import {
   type Architecture,
   type Biased,
+  type FfnBiases,
   inputRows,
   type LatentSources,
   type LayerSources,
@@ -85,6 +86,7 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
   const norm = (name: string, source: MatrixSource): StoredTensor[] => {
     return [vector(`${name}.weight`, source), ...bias(`${name}.bias`, source)];
   };
+  const both = (up: string, down: string, of: FfnBiases) => [vector(up, of.up), vector(down, of.down)];
   const layers = sources.layers.map((layer, i) => {
     const names = layerNames(i);
     const { gate, gateBias, qkNorm, experts, expertBiases, ffn, qkv, wo, sinks, outGate, recurrence } = layer;
@@ -105,7 +107,7 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
       ...(layer.latent ? storedLatent(names.prefix, layer.latent, stored.layer(i), packed, vector) : []),
       packed(names.wo, wo, o),
       ...bias(names.woBias, wo),
-      ...(outGate ? [packed(names.outGate, outGate, formats.outGate!)] : []),
+      ...(outGate ? [packed(names.outGate, outGate, formats.outGate!), ...bias(names.outGateBias, outGate)] : []),
       ...(conv ? [vector(names.conv, conv)] : []),
       ...(delta ? [matrix(names.deltaGates, delta.gates)] : []),
       ...(delta ? (["aLog", "dtBias", "norm"] as const).map((name) => vector(names.delta(name), delta[name])) : []),
@@ -120,13 +122,13 @@ export function storedShards(sources: ModelSources, stored: StoredFormats): Stor
       ...norm(names.ffnNorm, layer.ffnNorm),
       ...(qkNorm ? [vector(names.qNorm, qkNorm.q), vector(names.kNorm, qkNorm.k)] : []),
       ...(gateBias ? [vector(names.gateBias, gateBias)] : []),
-      ...(expertBiases
-        ? [vector(names.expertUpBias, expertBiases.up), vector(names.expertDownBias, expertBiases.down)]
-        : []),
+      ...(expertBiases ? both(names.expertUpBias, names.expertDownBias, expertBiases) : []),
+      ...(ffn?.biases ? both(names.ffnUpBias, names.ffnDownBias, ffn.biases) : []),
       ...(sinks ? [vector(names.sinks, sinks)] : []),
     ];
   });
-  const outer = [packed(EMBED, sources.embed, stored.embed), ...norm(NORM, sources.norm)];
+  const { embed } = sources;
+  const outer = [packed(EMBED, embed, stored.embed), ...bias(HEAD_BIAS, embed), ...norm(NORM, sources.norm)];
   const { head } = sources;
   if (head !== null)
     outer.push(
@@ -150,9 +152,13 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
   };
   const withBias = (matrix: MatrixSource, of: Biased, name: string): MatrixSource =>
     a.biases?.includes(of) ? biased(matrix, take.matrix(name, matrix.rows)) : matrix;
+  const both = (up: string, down: string, count: number, F: number): FfnBiases => {
+    return { up: take.matrix(up, count * 2 * F), down: take.matrix(down, count * D) };
+  };
   const ordersOf = (name: string, count: number, cols: number): Orders => storedOrders(take, name, count, cols);
+  const embed = packed(EMBED, V, D, stored.embed);
   return {
-    embed: packed(EMBED, V, D, stored.embed),
+    embed: a.tied ? withBias(embed, "head", HEAD_BIAS) : embed,
     norm: takeNorm(a, take, NORM),
     head: a.tied
       ? null
@@ -182,19 +188,21 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
       const qkvOrder = ordersOf(names.qkvOrder, 1, D);
       const orders = experts && ordersOf(names.expertOrders, experts.count, D);
       const ffn = dense ?? shared;
+      // A recurrence's products have no biases.
+      const added = attention ? withBias : (matrix: MatrixSource) => matrix;
       return {
         attnNorm: takeNorm(a, take, names.attnNorm),
         ...(latent && { latent: latentOf(i, { attention: attention!, latent }) }),
         qkv: runsOf(latent ? [] : [q, k, v]).map(({ format, first, end }) => {
           const rows = parts.slice(first, end).reduce((sum, n) => sum + n, 0);
           const joined = packed(names.qkv(first, end), rows, D, format);
-          return inOrder(withBias(joined, "qkv", names.qkvBias(first, end)), qkvOrder);
+          return inOrder(added(joined, "qkv", names.qkvBias(first, end)), qkvOrder);
         }),
         qkNorm: qkNorm && { q: norm(names.qNorm, cols), k: norm(names.kNorm, parts[1]!) },
-        wo: inOrder(withBias(packed(names.wo, D, cols, o), "o", names.woBias), ordersOf(names.woOrder, 1, cols)),
+        wo: inOrder(added(packed(names.wo, D, cols, o), "o", names.woBias), ordersOf(names.woOrder, 1, cols)),
         ...(gated && {
           outGate: inOrder(
-            packed(names.outGate, cols, D, formats.outGate ?? missing(i, "outGate")),
+            added(packed(names.outGate, cols, D, formats.outGate ?? missing(i, "outGate")), "qkv", names.outGateBias),
             ordersOf(names.gateOrder, 1, D),
           ),
         }),
@@ -205,10 +213,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
         ...(sinks && { sinks: take.matrix(names.sinks, attention!.heads) }),
         ...(experts &&
           a.biases?.includes("experts") && {
-            expertBiases: {
-              up: take.matrix(names.expertUpBias, experts.count * 2 * experts.intermediate),
-              down: take.matrix(names.expertDownBias, experts.count * D),
-            },
+            expertBiases: both(names.expertUpBias, names.expertDownBias, experts.count, experts.intermediate),
           }),
         experts: Array.from({ length: experts?.count ?? 0 }, (_, e) =>
           record(names.record(e), experts!.intermediate, ["up", "down"], orders, e),
@@ -216,6 +221,7 @@ export function storedSources(a: Architecture, stored: StoredFormats, take: Chec
         ffn: ffn && {
           ...record(names.ffn, ffn.intermediate, ["ffnUp", "ffnDown"], ordersOf(names.ffnOrder, 1, D)),
           gate: shared?.gated ? take.matrix(names.ffnGate, 1, D) : null,
+          ...(a.biases?.includes("ffn") && { biases: both(names.ffnUpBias, names.ffnDownBias, 1, ffn.intermediate) }),
         },
       };
     }),

@@ -23,10 +23,13 @@ export const layerNames = (i: number) => {
     ffn: `${p}ffn.record`,
     ffnGate: `${p}ffn.gate.weight`,
     ffnOrder: `${p}ffn.order`,
+    ffnUpBias: `${p}ffn.up.bias`,
+    ffnDownBias: `${p}ffn.down.bias`,
     gate: `${p}block_sparse_moe.gate.weight`,
     gateBias: `${p}block_sparse_moe.gate.bias`, // to choose by
     // What is added to products, where they have biases.
     qkvBias: (first: number, end: number) => `${p}self_attn.${"qkv".slice(first, end)}_proj.bias`,
+    outGateBias: `${p}self_attn.gate_proj.bias`,
     woBias: `${p}self_attn.o_proj.bias`,
     logitsBias: `${p}block_sparse_moe.gate.logits.bias`,
     expertUpBias: `${p}block_sparse_moe.experts.up.bias`,

@@ -5,11 +5,11 @@ import { rowsOfPlanes } from "../tensor/format.ts";
 import type { MatrixSource } from "../tensor/types.ts";
 
 /**
- * Rows of a matrix without a bias whose rows come in groups of `group`: of each the `count` rows
- * from `first` on.
+ * Rows of a matrix whose rows come in groups of `group`: of each the `count` rows from `first` on;
+ * its bias too.
  */
 export function rowsOfGroups(whole: MatrixSource, group: number, first: number, count: number): MatrixSource {
-  const { name, rows, cols, format, order, importance, ggml } = whole;
+  const { name, rows, cols, format, order, importance, ggml, bias } = whole;
   /**
    * Calls `use` for each run of rows of `whole` that rows from..from+n-1 are, and its place in
    * them.
@@ -34,6 +34,7 @@ export function rowsOfGroups(whole: MatrixSource, group: number, first: number, 
     ...(format && { format }),
     ...(order && { order }),
     ...(importance && { importance }),
+    ...(bias && { bias: elementsOfGroups(bias, group, first, count) }),
     async readRows(from, n, into) {
       await each(from, n, async (start, run, at) => {
         await whole.readRows(start, run, into.subarray(at * cols, (at + run) * cols));
@@ -56,6 +57,21 @@ export function rowsOfGroups(whole: MatrixSource, group: number, first: number, 
         },
       }),
     ...(whole.settle && { settle: async () => rowsOfGroups(await whole.settle!(), group, first, count) }),
+  };
+}
+
+/** A vector's elements that come in groups, likewise. */
+function elementsOfGroups(whole: MatrixSource, group: number, first: number, count: number): MatrixSource {
+  const size = whole.rows * whole.cols;
+  return {
+    name: whole.name,
+    rows: 1,
+    cols: (size / group) * count,
+    async readRows(_first, _count, into) {
+      const all = new Float32Array(size);
+      await whole.readRows(0, whole.rows, all);
+      for (let i = 0; i < into.length; i++) into[i] = all[Math.floor(i / count) * group + first + (i % count)]!;
+    },
   };
 }
 

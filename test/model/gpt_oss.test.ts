@@ -26,14 +26,14 @@ const GPT_OSS = {
 
 describe("config.json of a gpt-oss", () => {
   it("has sinks, windows in every other layer, biases, and a head size of its own", () => {
-    const { layers, biases, eps } = readArchitecture(GPT_OSS, "config.json");
+    const { layers, biases, eps, activation, limit } = readArchitecture(GPT_OSS, "config.json");
     expect(layers.map(({ attention }) => attention!.window)).toEqual([128, null, 128]);
     expect(layers[0]).toMatchObject({
       attention: { headDim: 64, scale: 0.125 },
       sinks: true,
-      experts: { perToken: 2, activation: "swiglu_oai", limit: 7 },
+      experts: { perToken: 2 },
     });
-    expect([biases, eps]).toEqual([["qkv", "o", "gate", "experts"], 1e-5]);
+    expect([biases, eps, activation, limit]).toEqual([["gate", "experts", "qkv", "o"], 1e-5, "swiglu_oai", 7]);
     expect(layers[0]!.attention!.rope.factor).toBeCloseTo(0.1 * Math.log(4) + 1, 6);
     const own = { head_dim: null, sliding_window: 7, layer_types: Array(3).fill("sliding_attention") };
     const other = readArchitecture({ ...GPT_OSS, ...own }, "config.json").layers;
@@ -41,7 +41,7 @@ describe("config.json of a gpt-oss", () => {
   });
 
   it.each<[object, string]>([
-    [{ attention_bias: false }, "attention_bias: expected true, found false"],
+    [{ attention_bias: 0 }, "attention_bias: expected true or false, found 0"],
     [
       { layer_types: ["full_attention"] },
       'layer_types: expected a list of 3, of "sliding_attention" and "full_attention", found a list',

@@ -139,9 +139,9 @@ class SimdOps implements Ops {
     return this.#weights.experts(sources, up, down, rule);
   }
 
-  async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
+  async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format, rule?: ExpertRule): Promise<Ffn> {
     this.#open();
-    return this.#weights.ffn(this.#ffns, source, gate, up, down);
+    return { ...(await this.#weights.ffn(this.#ffns, source, gate, up, down)), rule };
   }
 
   async expertSlots(shape: ExpertShape, slots: number): Promise<HostExperts> {

@@ -9,6 +9,7 @@ import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import { type ExpertMatrices, loadExpert } from "./simd_load.ts";
 import type { SimdProducts } from "./simd_products.ts";
+import { ruleAt } from "./simd_values.ts";
 
 export interface SimdFfn extends Ffn {
   /** Names of w1 and w2, for an observer. */
@@ -38,13 +39,13 @@ export class SimdFfns {
   }
 
   /**
-   * y [T, D] = w2(silu(w1 x) * (w3 x)) of rows [T, D], both in the home heap; `gate` [T]: there
-   * too, logits by whose sigmoids it is multiplied, or null.
+   * y [T, D] = w2(silu(w1 x) * (w3 x)), or what the rule says, of rows [T, D], both in the home
+   * heap; `gate` [T]: there too, logits by whose sigmoids it is multiplied, or null.
    */
   *run(
     x: number,
     T: number,
-    { matrices, names }: SimdFfn,
+    { matrices, names, rule }: SimdFfn,
     gate: number | null,
     y: number,
     observer: Observer | undefined,
@@ -52,7 +53,7 @@ export class SimdFfns {
     const { w13, w2 } = matrices;
     const [D, F] = [w13.cols, w2.cols];
     const input = this.#products.input(this.#home, x, T, w13, "input");
-    const rows = yield* this.#products.experts(input, null, T, [{ ...matrices, expert: 0, rows: T }], null);
+    const rows = yield* this.#products.experts(input, null, T, [{ ...matrices, expert: 0, rows: T }], ruleAt(rule));
     if (observer) {
       const h = this.#heaps.workspace(w2.heap).at("hidden", 4 * T * F) / 4; // where experts() has left it
       observer.input(names[0], D, this.#home.floats.subarray(x / 4, x / 4 + T * D));

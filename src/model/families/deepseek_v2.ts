@@ -13,9 +13,10 @@ export const deepseekV2: Family = {
   types: ["deepseek_v2"],
 
   architecture(c) {
-    c.only("mlp_bias", [false]);
     c.only("scoring_func", ["softmax"]);
+    const ffnBiases = c.flag("mlp_bias", false);
     return latentArchitecture(c, {
+      ffnBiases,
       dense: 0,
       shared: 2,
       biased: false,

@@ -5,7 +5,7 @@
 
 import { SOFTMAX } from "../../tensor/route_rule.ts";
 import { closingFields, commonFields, expertFields, type Fields, headFields } from "../config.ts";
-import type { Family, LayerArchitecture, Routing } from "../family.ts";
+import type { Biased, Family, LayerArchitecture, Routing } from "../family.ts";
 import { readRope } from "../rope.ts";
 import { halfSplitRows } from "../row_order.ts";
 import { routedExperts, SHARED_EXPERTS, usualSources } from "../sources.ts";
@@ -14,7 +14,6 @@ export const ernie45Moe: Family = {
   types: ["ernie4_5_moe"],
 
   architecture(c) {
-    c.only("use_bias", [false, null], "false (biases of dense layers and experts are not implemented)");
     c.only("moe_use_aux_free", [true]);
     const { depth, ...common } = commonFields(c, { tied: true });
     const intermediate = c.size("moe_intermediate_size");
@@ -30,14 +29,17 @@ export const ernie45Moe: Family = {
     };
     const sparse: LayerArchitecture = {
       ...own,
-      experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, least }, biased: true },
+      experts: { ...experts, intermediate, rule: { ...SOFTMAX, least }, biased: true },
       dense: null,
       shared: shared > 0 ? { intermediate: shared * intermediate, gated: false } : null,
     };
+    // The routed experts have none.
+    const biases: Biased[] = c.flag("use_bias", false) ? ["qkv", "o", "ffn"] : [];
+    if (biases.length > 0) biases.push("head");
     const isSparse = sparseRange(c, depth);
     const dense = isSparse.includes(false) ? { intermediate: c.size("intermediate_size") } : null;
     const layers = isSparse.map((yes) => (yes ? sparse : { ...own, experts: null, dense, shared: null }));
-    return { ...common, ...closingFields(c), eps, layers };
+    return { ...common, ...closingFields(c), eps, biases, layers };
   },
 
   /** transformers v5 has the bias within the gate; `mtp` predicts several tokens at once. */

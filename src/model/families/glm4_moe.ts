@@ -34,7 +34,6 @@ export const glm4Moe: Family = {
       experts: {
         ...experts,
         intermediate,
-        activation: "silu",
         rule: groupedSigmoid(c, experts.count, ONE_GROUP),
         biased: true,
       },

@@ -1,13 +1,14 @@
 // gpt-oss: experts with biases and a clamped SwiGLU, sinks, windows in alternate layers, biases on
 // q, k, v, o and the router.
 //
-// Semantics and defaults are those of transformers' modeling_gpt_oss.py.
+// Semantics and defaults are those of transformers' modeling_gpt_oss.py, but for swiglu_limit:
+// there it is always 7, while OpenAI's own code reads it.
 
 import { SOFTMAX } from "../../tensor/route_rule.ts";
 import type { ExpertSource } from "../../tensor/types.ts";
 import { takeProduct } from "../bias.ts";
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
-import type { Family, LayerArchitecture, LayerSources, Take } from "../family.ts";
+import type { Biased, Family, LayerArchitecture, LayerSources, Take } from "../family.ts";
 import { windowed, withWindows } from "../layer_kinds.ts";
 import { readRope } from "../rope.ts";
 import { routedExperts, usualSources } from "../sources.ts";
@@ -17,14 +18,15 @@ export const gptOss: Family = {
   types: ["gpt_oss"],
 
   architecture(c) {
-    c.only("attention_bias", [true]);
-    const { depth, ...common } = commonFields(c);
+    const { depth, ...common } = commonFields(c, { activation: "swiglu_oai" });
     const intermediate = c.size("intermediate_size");
     const shape = headFields(c, common.hidden, 64);
     const experts = expertFields(c, "num_local_experts", "num_experts", "experts_per_token");
     const window = c.size("sliding_window", { otherwise: 128 });
     const limit = c.positive("swiglu_limit", 7);
     const eps = c.positive("rms_norm_eps", 1e-5);
+    const biases: Biased[] = ["gate", "experts"];
+    if (c.flag("attention_bias", true)) biases.push("qkv", "o");
     // transformers would scale by YaRN as it is published: rather than guess, ask for it.
     if (!c.has("rope_scaling") && !c.has("rope_parameters")) c.fail("rope_scaling", "RoPE's scaling, as published");
     const rope = readRope(c, shape.headDim, 1.5e5);
@@ -33,13 +35,13 @@ export const gptOss: Family = {
       qkNorm: null,
       sinks: true,
       // Softmax over the chosen logits: the same as over all, renormalised.
-      experts: { ...experts, intermediate, activation: "swiglu_oai", limit, rule: SOFTMAX, biased: false },
+      experts: { ...experts, intermediate, rule: SOFTMAX, biased: false },
       dense: null,
       shared: null,
     };
     const has = windowed(c, depth, (i) => i % 2 === 0);
     const layers = withWindows(Array<LayerArchitecture>(depth).fill(layer), window, has);
-    return { ...common, ...closingFields(c), eps, biases: ["qkv", "o", "gate", "experts"], layers };
+    return { ...common, ...closingFields(c), eps, limit, biases, layers };
   },
 
   sources(a, take) {

@@ -45,7 +45,6 @@ export const graniteMoe: Family = {
       experts: {
         ...experts,
         intermediate,
-        activation: "silu",
         // Softmax over the chosen logits: the same as over all, renormalised.
         rule: { ...SOFTMAX, factor: branch },
         biased: false,

@@ -19,7 +19,7 @@ export const lfm2Moe: Family = {
 
   architecture(c) {
     c.only("conv_bias", [false]);
-    const { depth, ...common } = commonFields(c);
+    const { depth, ...common } = commonFields(c, { activation: "silu" });
     const tied = c.flag(c.has("tie_embedding") ? "tie_embedding" : "tie_word_embeddings", true);
     c.keep("tie_word_embeddings", tied);
     const shape = headFields(c, common.hidden);
@@ -33,7 +33,7 @@ export const lfm2Moe: Family = {
     const rope = readRope(c, shape.headDim, 1e6);
     const taps = c.size("conv_L_cache", { otherwise: 3, most: 64 });
     const rule = { ...SIGMOID, normalize, added: 1e-6, least: 0, factor };
-    const routed = { ...experts, intermediate, activation: "silu", rule, biased } as const;
+    const routed = { ...experts, intermediate, rule, biased } as const;
     const wide = first > 0 ? c.size("intermediate_size") : 0;
     const kinds = layerKinds(c, depth, { known: ["full_attention", "conv"], needed: "full_attention" });
     const layers = kinds.map(

@@ -6,7 +6,7 @@
 import { SIGMOID } from "../../tensor/route_rule.ts";
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Family, LayerArchitecture } from "../family.ts";
-import { readRope } from "../rope.ts";
+import { readRope, turnedPart } from "../rope.ts";
 import { routedExperts, usualSources } from "../sources.ts";
 
 export const minimaxM2: Family = {
@@ -24,13 +24,14 @@ export const minimaxM2: Family = {
     const shape = headFields(c, common.hidden);
     const experts = expertFields(c, "num_local_experts", "num_experts");
     const eps = c.positive("rms_norm_eps", 1e-6);
-    const turned = c.size("rotary_dim", { most: shape.headDim });
+    // Published files have rotary_dim in place of the share.
+    const turned = c.has("rotary_dim") ? c.size("rotary_dim", { most: shape.headDim }) : shape.headDim;
     if (turned % 2 !== 0) c.fail("rotary_dim", "an even number");
-    const rope = readRope(c, turned, 5e6);
+    const rope = readRope(c, turnedPart(c, shape.headDim, turned / shape.headDim), 5e6);
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
       qkNorm: "whole",
-      experts: { ...experts, intermediate, activation: "silu", rule: SIGMOID, biased: true },
+      experts: { ...experts, intermediate, rule: SIGMOID, biased: true },
       dense: null,
       shared: null,
     };

@@ -23,7 +23,7 @@ export const mixtral: Family = {
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window, rope },
       qkNorm: null,
-      experts: { ...experts, intermediate, activation: "silu", rule: SOFTMAX, biased: false },
+      experts: { ...experts, intermediate, rule: SOFTMAX, biased: false },
       dense: null,
       shared: null,
     };

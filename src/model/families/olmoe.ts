@@ -25,7 +25,7 @@ export const olmoe: Family = {
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope, ...(clip !== null && { clip }) },
       qkNorm: "whole",
-      experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, normalize }, biased: false },
+      experts: { ...experts, intermediate, rule: { ...SOFTMAX, normalize }, biased: false },
       dense: null,
       shared: null,
     };

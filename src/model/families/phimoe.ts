@@ -7,7 +7,7 @@
 
 import { closingFields, commonFields, expertFields, headFields } from "../config.ts";
 import type { Biased, Family, LayerArchitecture } from "../family.ts";
-import { readRope } from "../rope.ts";
+import { readRope, ropeBlock } from "../rope.ts";
 import { routedExperts, usualSources } from "../sources.ts";
 
 export const phimoe: Family = {
@@ -22,14 +22,15 @@ export const phimoe: Family = {
     const rule = { score: "sparsemixer", jitter: c.amount("router_jitter_noise", 0.01) } as const;
     const biases: Biased[] = c.flag("attention_bias", false) ? ["qkv", "o"] : [];
     if (c.flag("lm_head_bias", false)) biases.push("head");
-    if (common.tied && biases.includes("head")) c.fail("lm_head_bias", "false where tie_word_embeddings is true");
     const eps = c.positive("rms_norm_eps", 1e-5);
+    const { field, kind } = ropeBlock(c);
+    if (kind !== "default" && kind !== "longrope") c.fail(field, "longrope, the type that the model's own code has");
     const rope = readRope(c, shape.headDim, 1e6);
     const window = c.sizeOrNull("sliding_window");
     const layer: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window, rope },
       qkNorm: null,
-      experts: { ...experts, intermediate, activation: "silu", rule, biased: false },
+      experts: { ...experts, intermediate, rule, biased: false },
       dense: null,
       shared: null,
     };

@@ -26,11 +26,11 @@ export const qwen2Moe: Family = {
     const sparse: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window: null, rope },
       qkNorm: null,
-      experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, normalize }, biased: false },
+      experts: { ...experts, intermediate, rule: { ...SOFTMAX, normalize }, biased: false },
       dense: null,
       shared: { intermediate: shared, gated: true },
     };
-    const layers = windows(c, depth, withDense(c, depth, sparse));
+    const layers = windows(c, depth, withDense(c, Array<LayerArchitecture>(depth).fill(sparse)));
     return { ...common, ...closingFields(c), eps, biases, layers };
   },
 

@@ -28,11 +28,11 @@ export const qwen3Moe: Family = {
     const sparse: LayerArchitecture = {
       attention: { ...shape, scale: 1 / Math.sqrt(shape.headDim), window, rope },
       qkNorm: "head",
-      experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, normalize }, biased: false },
+      experts: { ...experts, intermediate, rule: { ...SOFTMAX, normalize }, biased: false },
       dense: null,
       shared: null,
     };
-    const layers = withDense(c, depth, sparse);
+    const layers = withDense(c, Array<LayerArchitecture>(depth).fill(sparse));
     return { ...common, ...closingFields(c), eps, biases, layers };
   },
 

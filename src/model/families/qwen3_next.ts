@@ -9,9 +9,10 @@
 
 import { SOFTMAX } from "../../tensor/route_rule.ts";
 import type { MatrixSource } from "../../tensor/types.ts";
+import { takeProduct } from "../bias.ts";
 import { closingFields, commonFields, expertFields, type Fields, headFields } from "../config.ts";
 import type { Architecture, Family, LayerArchitecture, LayerSources, Take } from "../family.ts";
-import { layerKinds } from "../layer_kinds.ts";
+import { layerKinds, withDense } from "../layer_kinds.ts";
 import type { Recurrence } from "../recurrence_shape.ts";
 import { readRope, turnedPart } from "../rope.ts";
 import { attentionSources, concatRows, type MixerSources, mlpSources } from "../sources.ts";
@@ -19,26 +20,32 @@ import { mapped, rowsOfGroups, transposed } from "../views.ts";
 
 type Delta = Extract<Recurrence, { kind: "delta" }>;
 
+/** Fields that only Qwen3-Next has, as they are where all layers have experts. */
+const ALL_SPARSE = [
+  ["mlp_only_layers", [[], null]],
+  ["decoder_sparse_step", [1]],
+] as const;
+
 export const qwen3Next: Family = {
   types: ["qwen3_next", "qwen3_5_moe", "qwen3_5_moe_text"],
 
   architecture(c) {
-    c.only("attention_bias", [false]);
     c.only("attn_output_gate", [true]);
-    c.only("mlp_only_layers", [[], null]);
-    c.only("decoder_sparse_step", [1]);
-    const { depth, ...common } = commonFields(c);
+    const isNext = c.raw("model_type") === "qwen3_next";
+    const { depth, ...common } = commonFields(c, { activation: "silu" });
     const intermediate = c.size("moe_intermediate_size", { otherwise: 512 });
     const shared = c.size("shared_expert_intermediate_size", { otherwise: 512 });
     const shape = headFields(c, common.hidden);
     const experts = expertFields(c, "num_experts", "num_local_experts");
     // Qwen3.5 has no such switch.
-    const normalize = c.raw("model_type") === "qwen3_next" ? c.flag("norm_topk_prob", true) : true;
+    const normalize = isNext ? c.flag("norm_topk_prob", true) : true;
+    // Of attention; the delta rule's products have none.
+    const biases = c.flag("attention_bias", false) ? (["qkv", "o"] as const) : [];
     const eps = c.positive("rms_norm_eps", 1e-6);
     const rope = readRope(c, turnedPart(c, shape.headDim, 0.25), 1e4);
     const delta = deltaFields(c);
     const own = {
-      experts: { ...experts, intermediate, activation: "silu", rule: { ...SOFTMAX, normalize }, biased: false },
+      experts: { ...experts, intermediate, rule: { ...SOFTMAX, normalize }, biased: false },
       dense: null,
       shared: { intermediate: shared, gated: true },
       gated: true,
@@ -55,8 +62,11 @@ export const qwen3Next: Family = {
       needed: "full_attention",
       usual: (i) => ((i + 1) % interval === 0 ? "full_attention" : "linear_attention"),
     });
-    const layers = kinds.map((kind) => (kind === "full_attention" ? full : linear));
-    return { ...common, ...closingFields(c), eps, layers };
+    const mixers = kinds.map((kind) => (kind === "full_attention" ? full : linear));
+    // Those of Qwen3.5 are all sparse.
+    if (!isNext) for (const [field, all] of ALL_SPARSE) c.only(field, all);
+    const layers = isNext ? withDense(c, mixers) : mixers;
+    return { ...common, ...closingFields(c), eps, biases, layers };
   },
 
   sources(a, take) {
@@ -93,7 +103,7 @@ function deltaFields(c: Fields): Delta {
 /** q_proj has the rows of a head's q, then those of its gate. */
 function gatedAttention(a: Architecture, take: Take, p: string, layer: LayerArchitecture): MixerSources {
   const { heads, headDim } = layer.attention!;
-  const both = take.matrix(`${p}self_attn.q_proj.weight`, 2 * heads * headDim, a.hidden);
+  const both = takeProduct(a, take, "qkv", `${p}self_attn.q_proj`, 2 * heads * headDim, a.hidden);
   const half = (side: 0 | 1) => rowsOfGroups(both, 2 * headDim, side * headDim, headDim);
   return { ...attentionSources(a, take, p, layer, half(0)), outGate: half(1) };
 }

@@ -23,6 +23,7 @@ import { RequestError } from "../../../errors.ts";
 import type { Format } from "../../../tensor/format.ts";
 import { biasOf, matrixPanels, plainWork } from "../../../tensor/load.ts";
 import type { ExpertSource, MatrixSource, Tensor } from "../../../tensor/types.ts";
+import { ruleOf } from "../../host_rule.ts";
 import { rowOf } from "../../kv_block.ts";
 import type {
   Attention,
@@ -148,12 +149,12 @@ class PlainOps implements Ops {
     return experts;
   }
 
-  async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
+  async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format, rule?: ExpertRule): Promise<Ffn> {
     this.#open();
     const one = await loadExpert(source, up, down, this.#work);
     this.#weightBytes += one.bytes;
     const { rows: hidden, cols: intermediate, name } = source.w2;
-    const ffn: CpuFfn = { hidden, intermediate, up, down, gate, names: [source.w1.name, name], ...one };
+    const ffn: CpuFfn = { hidden, intermediate, up, down, gate, rule, names: [source.w1.name, name], ...one };
     return ffn;
   }
 
@@ -310,14 +311,16 @@ class PlainOps implements Ops {
   }
 
   ffn(x: Tensor, w: Ffn): Tensor {
-    const { w13, w2, names, hidden: D, intermediate: F, gate } = w as CpuFfn;
+    const { w13, w2, names, hidden: D, intermediate: F, gate, rule } = w as CpuFfn;
     const T = rowsOf(x);
     const y = this.#floats([T, D]);
     const h = this.#scratch.floats("hidden", T * F).subarray(0, T * F);
     this.#observer?.input(names[0], D, floats(x));
-    expertUp(floats(x), T, w13, h, 0, F, this.#scratch);
+    const { gating, down } = ruleOf(rule, 0, F, D, (of) => (of as CpuVector).data);
+    expertUp(floats(x), T, w13, h, 0, F, this.#scratch, gating);
     this.#observer?.input(names[1], F, h);
     matmul(h, T, w2, y.data, 0, D, this.#scratch);
+    if (down) addBias(y.data, D, 0, down, 0, T);
     if (gate) scaleRows(y.data, D, this.#product(x, gate).data);
     return y;
   }

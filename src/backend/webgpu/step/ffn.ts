@@ -16,8 +16,8 @@ export interface GpuFfn extends Ffn {
 }
 
 export function ffnOf(experts: GpuExperts, gate: Matrix | null): GpuFfn {
-  const { hidden, intermediate, up, down, bytes } = experts;
-  return { hidden, intermediate, up, down, gate, bytes, experts };
+  const { hidden, intermediate, up, down, bytes, rule } = experts;
+  return { hidden, intermediate, up, down, gate, bytes, rule, experts };
 }
 
 export interface FfnContext {

@@ -170,8 +170,8 @@ export class Verbs implements WebGpuOps {
     return this.#loader.layer(sources, up, down, rule);
   }
 
-  async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format): Promise<Ffn> {
-    return ffnOf(await this.#loader.one(source, up, down), gate);
+  async loadFfn(source: ExpertSource, gate: Matrix | null, up: Format, down: Format, rule?: ExpertRule): Promise<Ffn> {
+    return ffnOf({ ...(await this.#loader.one(source, up, down)), rule }, gate);
   }
 
   async deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts> {

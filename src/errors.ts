@@ -59,6 +59,20 @@ export class DeviceError extends HotsetError {
   override readonly name = "DeviceError";
 }
 
+/** The model hub cannot be reached, refuses, or sent something else than it promised. */
+export class HubError extends HotsetError {
+  override readonly name = "HubError";
+  /** The HTTP status; 0 if there was no answer. */
+  readonly status: number;
+  /** Seconds until the hub wants to be asked again, if it said so. */
+  readonly retryAfter: number | null;
+  constructor(message: string, status: number, options: ErrorOptions = {}, retryAfter: number | null = null) {
+    super(message, options);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
 /** The abort reason of `signal` as an Error: what an aborted call rejects with. */
 export function abortReason(signal: AbortSignal): Error {
   return signal.reason instanceof Error ? signal.reason : new DOMException("The operation was aborted", "AbortError");

@@ -15,6 +15,7 @@ import type { Model } from "./engine/model.ts";
 import { DeviceError, RequestError } from "./errors.ts";
 import { fileSpill } from "./experts/node_spill.ts";
 import { startNodeGrammarWorker } from "./grammar/node_grammar_threads.ts";
+import { placeOf } from "./hub/node_place.ts";
 import { TOKENIZER_PLACES, tokenizerFiles } from "./tokenizer/files.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { nodeFolderOrFile } from "./weights/node_files.ts";
@@ -32,10 +33,13 @@ export type { PackableName as Precision } from "../kernels/formats/index.ts";
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
 export type { Model } from "./engine/model.ts";
-export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
+export { DeviceError, HotsetError, HubError, MemoryError, RequestError, WeightsError } from "./errors.ts";
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { Constraint, Grammar, Grammars } from "./grammar/types.ts";
+export { type CachedModel, cachedModels, prepareRemoval, type Removal } from "./hub/node_models.ts";
+export { isModelName, placeOf } from "./hub/node_place.ts";
+export { type Pulled, type PullOptions, type PullPlan, pull, pulledPath } from "./hub/node_pull.ts";
 export type { ModelConfig } from "./model/config.ts";
 export type { Architecture } from "./model/family.ts";
 export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
@@ -103,13 +107,15 @@ function platform(): Platform {
 /**
  * Opens a model.
  * @param folder a folder of weights as published on the model hub, a GGUF file (of a split model
- * any part), or `synthetic:NAME?layers=2&seed=1`
+ * any part), the name of a model that pull() has downloaded, or `synthetic:NAME?layers=2&seed=1`
  * @throws WeightsError for faults of the folder, MemoryError for a budget that is too small,
  * DeviceError for an unavailable GPU, RequestError for a bad option
  */
 export async function open(folder: string, options: OpenOptions = {}): Promise<Model> {
   checkFolder("open", folder);
-  return openModel(folder, options, platform());
+  const { tokenizer } = options;
+  const places = tokenizer === undefined ? options : { ...options, tokenizer: await placeOf(tokenizer) };
+  return openModel(await placeOf(folder), places, platform());
 }
 
 /**
@@ -119,7 +125,7 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   checkFolder("loadTokenizer", folder);
   if (isSynthetic(folder)) throw new RequestError(`${folder} has no tokenizer: it takes token ids only`);
-  const files = await tokenizerFiles(await nodeFolderOrFile(folder, TOKENIZER_PLACES));
+  const files = await tokenizerFiles(await nodeFolderOrFile(await placeOf(folder), TOKENIZER_PLACES));
   try {
     return await openTokenizer(files);
   } finally {

@@ -60,6 +60,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
   { name: "weights", paths: /^src\/weights\//, knows: ["formats"] },
   { name: "tokenizer", paths: /^src\/tokenizer\//, knows: ["weights"] },
   { name: "chat", paths: /^src\/chat\//, knows: ["weights", "tokenizer"] },
+  { name: "hub", paths: /^src\/hub\//, knows: ["weights"] },
   { name: "grammar", paths: /^src\/grammar\//, knows: ["tokenizer"] },
   { name: "ops", paths: /^src\/backend\/[^/]+$/, knows: ["formats"] },
   { name: "webgpu", paths: /^src\/backend\/webgpu\//, knows: ["ops", "kernels", "formats"] },
@@ -74,7 +75,20 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
   {
     name: "join",
     paths: /^src\/(wiring\/\w+|index|browser)\.ts$/,
-    knows: ["ops", "formats", "webgpu", "cpu", "experts", "model", "engine", "weights", "tokenizer", "chat", "grammar"],
+    knows: [
+      "ops",
+      "formats",
+      "webgpu",
+      "cpu",
+      "experts",
+      "model",
+      "engine",
+      "weights",
+      "tokenizer",
+      "chat",
+      "grammar",
+      "hub",
+    ],
   },
   { name: "server", paths: /^src\/server\//, knows: ["join", "engine"] },
   { name: "cli", paths: /^src\/cli\//, knows: ["join", "formats", "engine", "server"] },
@@ -89,6 +103,8 @@ const KNOWS_MORE: Readonly<Record<string, { readonly layers: readonly string[]; 
 
 /** Which files may import which package. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
+  "@huggingface/hub": /^src\/hub\/hub\.ts$/,
+  undici: /^src\/hub\/node_\w+\.ts$/,
   commander: /^src\/cli\//,
   webgpu: /^src\/backend\/webgpu\/device\/node_\w+\.ts$/,
   "@huggingface/tokenizers": /^src\/tokenizer\//,
@@ -214,6 +230,7 @@ const NAMES_A_FAMILY: Readonly<Record<string, string>> = {
   "src/weights/gguf/architectures.ts": "which family a GGUF file was made from: its own table",
   "src/weights/gguf/hybrids.ts": "the part of that table with states",
   "src/weights/synthetic_shapes.ts": "true shapes of published models, and their tensors' names: a table of its own",
+  "src/hub/short_names.ts": "names of popular models: a table of its own",
   "src/cli/bench.ts": "help: a synthetic model that can be typed as it stands",
   "src/cli/quantize.ts": "help: a synthetic model that can be typed as it stands",
 };
@@ -236,6 +253,7 @@ const NAMES_A_FORMAT: Readonly<Record<string, string>> = {
   "kernels/formats/index.ts": "those that are chosen automatically",
   "src/model/mixes.ts": "the table of mixes",
   "src/backend/webgpu/webgpu.ts": "a format with int8 products, to ask which tiles the device has",
+  "src/hub/short_names.ts": "the tags of published files",
   "src/weights/quantized/mxfp4.ts": "gpt-oss's published blocks are read as the format's own",
   "src/weights/synthetic_shapes.ts": "gpt-oss's experts are published in it",
   "src/wiring/measure.ts": "rates are measured with the format that offloaded models have",

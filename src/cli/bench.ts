@@ -9,7 +9,8 @@ import { RequestError } from "../errors.ts";
 import { type Model, open } from "../index.ts";
 import { reportOpened } from "./debug.ts";
 import { interruptible } from "./interrupt.ts";
-import { addModelOptions, type ModelFlags, openOptions } from "./model_options.ts";
+import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions } from "./model_options.ts";
+import { modelPlace } from "./model_place.ts";
 import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
 import { integer } from "./values.ts";
@@ -51,7 +52,7 @@ export function addBench(program: Command): void {
   const command = program
     .command("bench")
     .description("measure loading, prefill and decode of one model on one backend")
-    .argument("<model>", "weights folder, GGUF file, or synthetic:mixtral-8x7b?layers=2");
+    .argument("<model>", `${MODEL_ARGUMENT}, or synthetic:mixtral-8x7b?layers=2`);
   addModelOptions(command)
     .option("--prompt-tokens <count>", "length of the prompt", integer(1), 128)
     .option("--decode-tokens <count>", "tokens to generate after it", integer(1), 32)
@@ -69,7 +70,7 @@ export function addBench(program: Command): void {
 async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Promise<BenchReport> {
   const progress = loadingProgress(false);
   const options = { ...openOptions(flags), onProgress: progress.update, signal };
-  const model = reportOpened(await open(label, options).finally(progress.end));
+  const model = reportOpened(await open(await modelPlace(label, flags, signal), options).finally(progress.end));
   try {
     const { promptTokens, decodeTokens, repeats, seed } = flags;
     const { context } = model.stats();

@@ -18,7 +18,8 @@ import {
   requestedFormat,
 } from "./format_options.ts";
 import { interruptible } from "./interrupt.ts";
-import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
+import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions, pick } from "./model_options.ts";
+import { modelPlace } from "./model_place.ts";
 import { loadingProgress } from "./progress.ts";
 import { addReasoningOptions, chatDefaults, type ReasoningFlags } from "./reasoning_options.ts";
 import { addSamplingOptions, type GenerationFlags, SAMPLING_NAMES } from "./sampling_options.ts";
@@ -34,7 +35,7 @@ export function addChat(program: Command): void {
   const command = program
     .command("chat")
     .description("chat with the model in a weights folder; /help lists the commands")
-    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer) or GGUF file")
+    .argument("<folder>", MODEL_ARGUMENT)
     .option("--system <text>", "system message, in front of the whole conversation");
   addReasoningOptions(addFormatOptions(addSamplingOptions(addModelOptions(command))))
     .option("--no-history", "do not read or save the history of typed messages")
@@ -54,7 +55,7 @@ export function addChat(program: Command): void {
 async function load(folder: string, flags: ChatFlags, signal: AbortSignal): Promise<Model> {
   const progress = loadingProgress(false);
   const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal };
-  return reportOpened(await open(folder, options).finally(progress.end));
+  return reportOpened(await open(await modelPlace(folder, flags, signal), options).finally(progress.end));
 }
 
 /** @throws RequestError for a format that cannot be enforced, before anything is typed */

@@ -9,7 +9,8 @@ import { expertsLine, expertsTable } from "./experts.ts";
 import { addFormatOptions, constraintFor, type FormatFlags, requestedFormat } from "./format_options.ts";
 import { interruptible } from "./interrupt.ts";
 import { liveLine } from "./live.ts";
-import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
+import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions, pick } from "./model_options.ts";
+import { modelPlace } from "./model_place.ts";
 import { formatBytes, formatRate, formatSeconds, print, printable } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
 import { promptFromStdin } from "./prompt.ts";
@@ -31,7 +32,7 @@ export function addGenerate(program: Command): void {
   const command = program
     .command("generate")
     .description("continue a prompt with the model in a weights folder")
-    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer) or GGUF file")
+    .argument("<folder>", MODEL_ARGUMENT)
     .option("-p, --prompt <text>", "the text to continue; default: stdin");
   addFormatOptions(addSamplingOptions(addModelOptions(command)))
     .option("--logprobs <count>", "with --json: this many most likely tokens at each step", integer(0, 20))
@@ -62,7 +63,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     ...(trace && { onRoutes: trace.onRoutes }),
     signal,
   };
-  const model = reportOpened(await open(folder, options).finally(progress.end));
+  const model = reportOpened(await open(await modelPlace(folder, flags, signal), options).finally(progress.end));
   const terminal = process.stdout.isTTY && !flags.json;
   const live = liveLine(process.stderr.isTTY && !flags.quiet);
   let constraint: Constraint | null = null;

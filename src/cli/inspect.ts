@@ -5,6 +5,7 @@
 import type { Command } from "commander";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../errors.ts";
+import { placeOf } from "../index.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import { footprintOf, kvBytesPerPosition, parametersOf } from "../model/footprint.ts";
@@ -26,8 +27,12 @@ import { nodeFolderOrFile } from "../weights/node_files.ts";
 export function addInspect(program: Command): void {
   program
     .command("inspect")
+    .alias("show")
     .description("show what a weights folder or file contains, and the memory that it needs")
-    .argument("<path>", "a weights folder, a GGUF file (of a split model any part), or one .safetensors file")
+    .argument(
+      "<path>",
+      "a weights folder, a GGUF file (of a split model any part), one .safetensors file, or the name of a downloaded model",
+    )
     .option("--json", "one JSON object")
     .action(async (path: string, options: { json?: true }) => {
       const report = await inspect(path);
@@ -40,7 +45,7 @@ type Report = FolderReport | FileReport | GgufReport;
 
 /** Reports on a folder or a file. @throws WeightsError if it cannot be read. */
 export async function inspect(path: string): Promise<Report> {
-  const { files, file } = await nodeFolderOrFile(path);
+  const { files, file } = await nodeFolderOrFile(await placeOf(path));
   try {
     if (file !== null && !(await isGguf(files, file))) return await inspectFile(files, file);
     const gguf = await ggufName(files, file);

@@ -5,6 +5,10 @@ import { PACKABLE } from "../../kernels/formats/index.ts";
 import type { OpenOptions } from "../engine/api.ts";
 import { integer, number, size } from "./values.ts";
 
+/** What commands that open a model take. */
+export const MODEL_ARGUMENT =
+  "weights folder (config.json, safetensors, tokenizer), GGUF file, or a name on the model hub";
+
 const NAMES = [
   "backend",
   "adapter",
@@ -25,7 +29,10 @@ const NAMES = [
 ] as const;
 
 /** The parsed options. An option that was not given has no key. */
-export type ModelFlags = Pick<OpenOptions, (typeof NAMES)[number]> & { readonly ropeFreqBase?: number };
+export type ModelFlags = Pick<OpenOptions, (typeof NAMES)[number]> & {
+  readonly ropeFreqBase?: number;
+  readonly yes?: true;
+};
 
 export function addModelOptions(command: Command): Command {
   return command
@@ -54,6 +61,7 @@ export function addModelOptions(command: Command): Command {
         "what q8 and q4 weights are multiplied by; default: int8 (WebGPU: where it is faster); f32 is exact",
       ).choices(["int8", "f32"]),
     )
+    .option("--yes", "download a model that is not on this machine without asking")
     .option("--context <tokens>", "most positions of a session; default: the model's own", integer(1))
     .addOption(
       new Option(

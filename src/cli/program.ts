@@ -11,6 +11,7 @@ import { addDevices } from "./devices.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { Interrupted } from "./interrupt.ts";
+import { addModels } from "./models.ts";
 import { addQuantize } from "./quantize.ts";
 import { addServe } from "./serve.ts";
 import { addTokenize } from "./tokenize.ts";
@@ -32,6 +33,7 @@ const program = new Command("hotset")
   });
 addGenerate(program);
 addChat(program);
+addModels(program);
 addInspect(program);
 addQuantize(program);
 addTokenize(program);

@@ -10,7 +10,8 @@ import { type ListenOptions, startServer } from "../server/node_serve.ts";
 import { readKeys } from "./api_keys.ts";
 import { EnvCommand } from "./env_options.ts";
 import { exitSoon, interruptible } from "./interrupt.ts";
-import { addModelOptions, type ModelFlags, openOptions, pick } from "./model_options.ts";
+import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions, pick } from "./model_options.ts";
+import { modelPlace } from "./model_place.ts";
 import { print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
 import { addReasoningOptions, chatDefaults, type ReasoningFlags, withDefaults } from "./reasoning_options.ts";
@@ -54,7 +55,7 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
   const command = new EnvCommand("serve")
     .copyInheritedSettings(program)
     .description("answer OpenAI's and Anthropic's APIs over HTTP with the model in a weights folder")
-    .argument("<folder>", "weights folder (config.json, safetensors, tokenizer) or GGUF file")
+    .argument("<folder>", MODEL_ARGUMENT)
     .option("--port <number>", "port to listen on; 0: any free port", integer(0, 65_535), 8080)
     .option(
       "--host <address>",
@@ -172,7 +173,7 @@ async function load(folder: string, flags: ServeFlags, openChat: OpenChat, signa
   const progress = loadingProgress(false);
   const { parallel, queue } = flags;
   const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal, parallel, queue };
-  return await openChat(folder, options).finally(progress.end);
+  return await openChat(await modelPlace(folder, flags, signal), options).finally(progress.end);
 }
 
 /** Rejects when `signal` aborts. */

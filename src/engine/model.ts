@@ -262,8 +262,13 @@ export function createModel(parts: ModelParts): Model {
   return model;
 }
 
-/** The last part of a path or URL, such as "Mistral-Small-Instruct". */
+/**
+ * The last part of a path or URL, such as "Mistral-Small-Instruct"; of a folder in the hub's cache
+ * (models--owner--name/snapshots/<commit>) the repository's.
+ */
 function nameOf(label: string): string {
+  const cached = /models--[^/\\]+?--([^/\\]+)[/\\]snapshots[/\\][^/\\]+[/\\]?$/.exec(label);
+  if (cached) return cached[1]!;
   return label.split(/[\\/]/).findLast((part) => part !== "" && part !== ".") ?? label;
 }
 

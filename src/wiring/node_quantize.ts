@@ -11,6 +11,7 @@ import { startNodeWorker, usableCores } from "../backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../backend/cpu/node_wasm.ts";
 import type { Packer } from "../backend/cpu/packer.ts";
 import { RequestError } from "../errors.ts";
+import { placeOf } from "../hub/node_place.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import type { Architecture, ModelSources } from "../model/family.ts";
 import { keepOr, packAll, roundedAgain, roundsAny } from "../model/formats.ts";
@@ -89,7 +90,7 @@ function version(): string {
  * Writes a model's weights to the folder `to` in the layout that the kernels take
  * (src/weights/packed_folder.ts). The same call resumes one that was interrupted, even by a kill;
  * the result has the same bytes.
- * @param from a folder of weights, or `synthetic:...`
+ * @param from a folder of weights, a GGUF file, the name of a downloaded model, or `synthetic:...`
  * @param to a folder that does not exist, is empty, or was left incomplete by the same call
  * @throws RequestError for a wrong option or an input that is packed already; WeightsError for
  * faults of either folder or its disk; the signal's reason
@@ -110,7 +111,7 @@ export async function quantize(from: string, to: string, options: QuantizeOption
   for (const path of [from, to])
     if (typeof path !== "string" || path === "") throw new RequestError("quantize: expected the paths of two folders");
   signal?.throwIfAborted();
-  const input = isSynthetic(from) ? syntheticInput(from) : await folderInput(from);
+  const input = isSynthetic(from) ? syntheticInput(from) : await folderInput(await placeOf(from));
   try {
     const { architecture, source, label } = input;
     if (architecture.stored !== null)
@@ -180,7 +181,7 @@ async function calibrated(
   { onCalibrate, signal, threads = 1 }: QuantizeOptions,
 ): Promise<ModelSources> {
   if (isSynthetic(from)) throw new RequestError(`calibrate: ${from} has no tokenizer; name a folder or a GGUF file`);
-  const files = await tokenizerFiles(await nodeFolderOrFile(from));
+  const files = await tokenizerFiles(await nodeFolderOrFile(await placeOf(from)));
   try {
     const tokenizer = await openTokenizer(files);
     const options = { threads, signal, ...(onCalibrate && { onProgress: onCalibrate }) };

@@ -19,9 +19,17 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Starts `hotset` with `args` in the root of the repository; it is killed when the test ends. */
-export function start(args: readonly string[], input?: string | Uint8Array): ChildProcess {
-  const child = spawn(process.execPath, ["dist/src/cli/main.js", ...args], { cwd: root });
+type Environment = Readonly<Record<string, string>>;
+
+/**
+ * Starts `hotset` with `args` in the root of the repository; it is killed when the test ends.
+ * @param env variables beside those of this process
+ */
+export function start(args: readonly string[], input?: string | Uint8Array, env: Environment = {}): ChildProcess {
+  const child = spawn(process.execPath, ["dist/src/cli/main.js", ...args], {
+    cwd: root,
+    env: { ...process.env, ...env },
+  });
   onTestFinished(() => void child.kill("SIGKILL"));
   child.stdin.on("error", () => {}); // a command that does not read its stdin
   if (input !== undefined) child.stdin.end(input);
@@ -43,8 +51,12 @@ export function outcome(child: ChildProcess): Promise<Outcome> {
 }
 
 /** Runs `hotset` to its end. */
-export function hotset(args: readonly string[], input: string | Uint8Array = ""): Promise<Outcome> {
-  return outcome(start(args, input));
+export function hotset(
+  args: readonly string[],
+  input: string | Uint8Array = "",
+  env: Environment = {},
+): Promise<Outcome> {
+  return outcome(start(args, input, env));
 }
 
 /** A copy of models/tales that a test may damage; removed when the test ends. */

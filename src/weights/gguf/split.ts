@@ -31,6 +31,13 @@ export function modelNames(names: readonly string[]): string[] {
     .sort();
 }
 
+/** The files of a model by the name of any of them: itself, or all parts in order. */
+export function partsOf(name: string): readonly string[] {
+  const [, base, , of] = NAME.exec(name) ?? [];
+  if (base === undefined || Number(of) < 1 || Number(of) > MAX_PARTS) return [name];
+  return Array.from({ length: Number(of) }, (_, no) => partName(base, no, Number(of)));
+}
+
 /**
  * Reads the fronts of a model's files; `name` may be any of them.
  * @throws WeightsError for a part that is missing, or that belongs to another model
@@ -45,7 +52,7 @@ export async function readParts(files: Files, name: string): Promise<readonly Gg
     throw new WeightsError(
       `${files.label}: ${name} is one of ${count} parts of a model; their names must end in -00001-of-${String(count).padStart(5, "0")}.gguf and so on, as they were published`,
     );
-  const names = Array.from({ length: count }, (_, no) => partName(base, no, count));
+  const names = partsOf(name);
   const missing: string[] = [];
   for (const part of names) if (part !== name && (await files.size(part)) === null) missing.push(part);
   if (missing.length > 0)

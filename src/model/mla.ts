@@ -18,7 +18,10 @@ import { transposed } from "./views.ts";
  * Sizes of attention, by default those of DeepSeek's code.
  * @param interleaved whether RoPE turns neighbours; otherwise halves
  */
-export function latentFields(c: Fields, interleaved: boolean): Pick<LayerArchitecture, "attention" | "latent"> {
+export function latentFields(
+  c: Fields,
+  interleaved: boolean,
+): Pick<LayerArchitecture, "attention" | "latent" | "qkNorm"> {
   const heads = c.count("num_attention_heads");
   const kvHeads = c.count("num_key_value_heads", { otherwise: heads });
   if (kvHeads !== heads)
@@ -36,6 +39,7 @@ export function latentFields(c: Fields, interleaved: boolean): Pick<LayerArchite
   return {
     attention: { heads, kvHeads: 1, headDim: turned + latent, latent, scale, window: null, rope },
     latent: { rank, nope, value, interleaved },
+    qkNorm: null,
   };
 }
 

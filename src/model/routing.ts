@@ -8,6 +8,8 @@ export interface GroupDefaults {
   readonly groups: number;
   readonly kept: number;
   readonly factor: number;
+  /** Whether weights are renormalised; absent: yes. */
+  readonly normalize?: boolean;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface GroupDefaults {
  */
 export function groupedSigmoid(c: Fields, experts: number, defaults: GroupDefaults): ScoreRule {
   const groups = groupFields(c, experts, defaults, "two");
-  const normalize = c.flag("norm_topk_prob", true);
+  const normalize = c.flag("norm_topk_prob", defaults.normalize ?? true);
   const factor = c.positive("routed_scaling_factor", defaults.factor);
   return { ...SIGMOID, groups, normalize, added: 1e-20, least: 0, factor };
 }

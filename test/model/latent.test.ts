@@ -105,6 +105,8 @@ describe("config.json of a DeepSeek-V3 or a GLM-4.7-Flash", () => {
     expect(lite.map(({ dense }) => (dense ? "dense" : "sparse"))).toEqual(types);
     expect(lite[0]!.latent!.interleaved).toBe(false);
     expect(lite[0]!.experts!.rule).toMatchObject({ groups: null, factor: 1.8 });
+    const eps = (own: object) => readArchitecture({ ...own, rms_norm_eps: undefined }, "config.json").eps;
+    expect([eps(V3), eps(LITE)]).toEqual([1e-6, 1e-5]); // as in transformers
   });
 
   it.each<[object, string]>([

@@ -4,7 +4,7 @@
 // Semantics and defaults are those of transformers' modeling_deepseek_v2.py.
 
 import type { Family } from "../family.ts";
-import { latentArchitecture } from "../latent_family.ts";
+import { groupedArchitecture } from "../grouped_family.ts";
 import { latentFields } from "../mla.ts";
 import { groupedSoftmax } from "../routing.ts";
 import { sharedMlpSources } from "../sources.ts";
@@ -14,12 +14,13 @@ export const deepseekV2: Family = {
 
   architecture(c) {
     c.only("scoring_func", ["softmax"]);
-    const ffnBiases = c.flag("mlp_bias", false);
-    return latentArchitecture(c, {
-      ffnBiases,
+    return groupedArchitecture(c, {
       dense: 0,
       shared: 2,
+      eps: 1e-6,
       biased: false,
+      biases: ["qkv", "o"],
+      mlpBias: true,
       attention: () => latentFields(c, true),
       rule: (experts) => groupedSoftmax(c, experts),
     });

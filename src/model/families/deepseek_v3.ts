@@ -7,21 +7,23 @@
 
 import type { Fields } from "../config.ts";
 import type { Family } from "../family.ts";
-import { latentArchitecture } from "../latent_family.ts";
+import { groupedArchitecture } from "../grouped_family.ts";
 import { latentFields } from "../mla.ts";
 import { type GroupDefaults, groupedSigmoid } from "../routing.ts";
 import { sharedMlpSources } from "../sources.ts";
 
-const family = (type: string, dense: number, groups: GroupDefaults): Family => ({
+const family = (type: string, dense: number, eps: number, groups: GroupDefaults): Family => ({
   types: [type],
 
   architecture(c: Fields) {
     c.only("scoring_func", ["sigmoid"]);
     c.only("topk_method", ["noaux_tc"]);
-    return latentArchitecture(c, {
+    return groupedArchitecture(c, {
       dense,
       shared: 1,
+      eps,
       biased: true,
+      biases: ["qkv", "o"],
       attention: () => latentFields(c, c.flag("rope_interleave", true)),
       rule: (experts) => groupedSigmoid(c, experts, groups),
     });
@@ -30,5 +32,5 @@ const family = (type: string, dense: number, groups: GroupDefaults): Family => (
   sources: sharedMlpSources,
 });
 
-export const deepseekV3 = family("deepseek_v3", 3, { groups: 8, kept: 4, factor: 2.5 });
-export const glm4MoeLite = family("glm4_moe_lite", 1, { groups: 1, kept: 1, factor: 1.8 });
+export const deepseekV3 = family("deepseek_v3", 3, 1e-6, { groups: 8, kept: 4, factor: 2.5 });
+export const glm4MoeLite = family("glm4_moe_lite", 1, 1e-5, { groups: 1, kept: 1, factor: 1.8 });

@@ -256,6 +256,30 @@ describe("config.json of a GLM-4.5", () => {
   });
 });
 
+describe("config.json of a dots.llm1", () => {
+  const { num_local_experts, ...rest } = MIXTRAL;
+  const DOTS = { ...rest, model_type: "dots1", n_routed_experts: 8, moe_intermediate_size: 40 };
+  const windows = (change: object) =>
+    readArchitecture({ ...DOTS, ...change }, "config.json").layers.map(({ attention }) => attention!.window);
+
+  it("has norms of heads, and what transformers has by default", () => {
+    const { layers, eps } = readArchitecture({ ...DOTS, rms_norm_eps: undefined }, "config.json");
+    const rule = { score: "sigmoid", normalize: false, factor: 1, groups: null };
+    expect(layers).toMatchObject(Array(3).fill({ qkNorm: "head", dense: null, shared: null, experts: { rule } }));
+    expect(eps).toBe(1e-6);
+  });
+
+  it("has windows after max_window_layers, or as layer_types says", () => {
+    expect(windows({})).toEqual([null, null, null]);
+    expect(windows({ max_window_layers: 1 })).toEqual([null, 4096, 4096]);
+    expect(windows({ max_window_layers: 1, sliding_window: null })).toEqual([null, null, null]);
+    const layer_types = ["sliding_attention", "full_attention", "full_attention"];
+    expect(windows({ layer_types, sliding_window: 20 })).toEqual([20, null, null]);
+    expect(() => windows({ layer_types, sliding_window: null })).toThrow("sliding_window: expected a number, because");
+    expect(() => windows({ scoring_func: "softmax" })).toThrow('scoring_func: expected "sigmoid" or "noaux_tc"');
+  });
+});
+
 describe("config.json of a Mixtral", () => {
   it("becomes an architecture in our letters", () => {
     const a = readArchitecture({ ...MIXTRAL, sliding_window: 40 }, "config.json");

@@ -29,9 +29,11 @@ interface Case {
 
 const inFamilies = (name: string) => ({ name, ...inShared(`fixtures/families/${name}`) });
 const BIASED = { name: "qwen3_moe-biased", path: inRepo("test/fixtures/qwen3_moe-biased"), skip: null };
+const DOTS = { name: "dots1", path: inRepo("test/fixtures/dots1"), skip: null };
 /** Those whose tensors transformers v5 names otherwise. */
 const APART = [
   BIASED,
+  DOTS,
   ...["qwen3_moe-a", "olmoe-a", "minimax_m2-a", "glm4_moe-a", "qwen2_moe-a", "ernie4_5_moe-a"].map(inFamilies),
   ...["granitemoe-a", "phimoe-a"].map(inFamilies),
 ];

@@ -199,6 +199,21 @@ const cases: readonly Case[] = [
     keys: glm4,
     renamed: { "ffn_norm.weight": "post_attention_norm.weight" },
   },
+  {
+    folder: "dots1",
+    own: true,
+    architecture: "dots1",
+    keys: (c) => ({
+      "dots1.expert_feed_forward_length": ["u32", c.moe_intermediate_size!],
+      "dots1.expert_group_count": ["u32", c.n_group!],
+      "dots1.expert_group_used_count": ["u32", c.topk_group!],
+      "dots1.leading_dense_block_count": ["u32", c.first_k_dense_replace!],
+      "dots1.expert_shared_count": ["u32", c.n_shared_experts!],
+      "dots1.expert_weights_scale": ["f32", c.routed_scaling_factor!],
+      "dots1.expert_weights_norm": ["bool", true],
+      "dots1.expert_gating_func": ["u32", 2],
+    }),
+  },
   { folder: "deepseek_v2-a", architecture: "deepseek2", keys: (c) => deepseek2(c, false) },
   { folder: "deepseek_v2-a", architecture: "deepseek2", keys: (c) => deepseek2(c, true), split: true },
   {

@@ -11,6 +11,7 @@ import { type RopeOptions, withRope } from "../rope_options.ts";
 import { storedSources } from "../stored.ts";
 import { deepseekV2 } from "./deepseek_v2.ts";
 import { deepseekV3, glm4MoeLite } from "./deepseek_v3.ts";
+import { dots1 } from "./dots1.ts";
 import { ernie45Moe } from "./ernie4_5_moe.ts";
 import { glm4Moe } from "./glm4_moe.ts";
 import { gptOss } from "./gpt_oss.ts";
@@ -30,6 +31,7 @@ const FAMILIES: readonly Family[] = [
   olmoe,
   minimaxM2,
   glm4Moe,
+  dots1,
   qwen2Moe,
   ernie45Moe,
   deepseekV2,

@@ -182,6 +182,18 @@ export const ARCHITECTURES: readonly GgufArchitecture[] = [
     },
   },
   {
+    name: "dots1",
+    moe: MLP,
+    permuted: false,
+    gating: 2,
+    parts: GROUPED.parts,
+    reads: GROUPED.reads,
+    config(keys, { experts, biased }) {
+      keys.only("attention.sliding_window", [0]);
+      return { model_type: "dots1", attention_bias: biased, sliding_window: null, ...groupedFields(keys, experts) };
+    },
+  },
+  {
     // DeepSeek-V2 and V3, Moonlight, GLM-4.7-Flash and others with latent attention.
     name: "deepseek2",
     moe: MLP,

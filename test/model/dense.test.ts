@@ -84,20 +84,28 @@ describe.each(FOLDERS)("$name", ({ path, sparse, slots, within, on }) => {
     },
   );
 
-  it.each(on)("the same with experts in slots, and routes of the layers that have them: $name", async (backend) => {
-    const steps: RouteStep[] = [];
-    const onRoutes = (step: RouteStep) => void steps.push(step);
-    const model = await open(path, { ...backend.options, ...EXACT, chunk: 16, expertSlots: slots, onRoutes });
-    try {
-      expect(worst(await model.logits(ids), want)).toBeLessThan(within);
-      const { main } = model.stats().experts!;
-      expect(main.slots).toBe(slots);
-      expect(main.layers).toHaveLength(sparse.length);
-      expect(steps[0]!.layers.map((layer) => layer.length > 0)).toEqual(sparse.map(() => true));
-    } finally {
-      await model.close();
-    }
-  });
+  it.each(on)(
+    "the same with experts in slots, greedy tokens too, and routes of the layers that have them: $name",
+    async (backend) => {
+      const steps: RouteStep[] = [];
+      const onRoutes = (step: RouteStep) => void steps.push(step);
+      const model = await open(path, { ...backend.options, ...EXACT, chunk: 16, expertSlots: slots, onRoutes });
+      try {
+        expect(worst(await model.logits(ids), want)).toBeLessThan(within);
+        const options = { maxTokens: greedy_ids.length, temperature: 0, ignoreEos: true };
+        const written: number[] = [];
+        for await (const piece of model.session().generate(ids.slice(0, greedy_prompt), options))
+          written.push(...piece.ids);
+        expect(written).toEqual(greedy_ids);
+        const { main } = model.stats().experts!;
+        expect(main.slots).toBe(slots);
+        expect(main.layers).toHaveLength(sparse.length);
+        expect(steps[0]!.layers.map((layer) => layer.length > 0)).toEqual(sparse.map(() => true));
+      } finally {
+        await model.close();
+      }
+    },
+  );
 
   it("is packed, with the same result", async () => {
     for (const weights of ["f32", "q8"] as const) {

@@ -23,8 +23,8 @@ export interface Chart {
 }
 
 /** Colours that colour-blind readers can tell apart (Okabe and Ito), for light and dark pages. */
-const LIGHT = ["#8a8f98", "#0072b2", "#d55e00", "#a2558a", "#009e73", "#56a0d3", "#b07d00"];
-const DARK = ["#8a8f98", "#4ea3e0", "#ff8a3d", "#d98bc0", "#2fc89b", "#8cc8f2", "#e8b62f"];
+const LIGHT = ["#8a8f98", "#0072b2", "#d55e00", "#a2558a", "#009e73", "#56a0d3", "#b07d00", "#6a4fbf"];
+const DARK = ["#8a8f98", "#4ea3e0", "#ff8a3d", "#d98bc0", "#2fc89b", "#8cc8f2", "#e8b62f", "#a992f0"];
 
 const SIZE = { width: 780, height: 440 } as const;
 const AREA = { left: 70, right: 590, top: 78, bottom: 376 } as const;

@@ -14,7 +14,7 @@ import { figuresOf, type Means, type Metric, means, type PolicyFigures } from ".
 import { hitRateChart, uploadsChart } from "./pictures.ts";
 
 const USAGE = `usage: npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--out <folder>] [--json]
-       npm run bench -- experts --record [--model <folder>]   writes bench/experts/traces again`;
+       npm run bench -- experts --record [--model <folder>] [--out <folder>]   default: bench/experts/traces`;
 
 /** The largest trace: it is read whole. 256 MiB are a million tokens of Mixtral 8x7B. */
 const LARGEST = 2 ** 28;
@@ -29,7 +29,7 @@ export async function expertsCommand(root: URL, args: readonly string[]): Promis
     return 2;
   }
   try {
-    if (options.record) await recordAll(root, options.model);
+    if (options.record) await recordAll(root, options);
     else replayAll(root, args, options);
     return 0;
   } catch (error) {
@@ -76,10 +76,12 @@ function parse(args: readonly string[]): Options {
   };
 }
 
-async function recordAll(root: URL, model: string): Promise<void> {
+async function recordAll(root: URL, { model, out }: Options): Promise<void> {
+  const folder = out ?? fileURLToPath(new URL("bench/experts/traces", root));
+  mkdirSync(folder, { recursive: true });
   await collectTraces(model, (kind, trace) => {
-    const file = `bench/experts/traces/${kind}.jsonl`;
-    writeFileSync(new URL(file, root), traceHeader(trace) + trace.steps.map(traceLine).join(""));
+    const file = join(folder, `${kind}.jsonl`);
+    writeFileSync(file, traceHeader(trace) + trace.steps.map(traceLine).join(""));
     console.log(`${file}: ${trace.steps.filter(decodes).length} decoded tokens`);
   });
 }
@@ -163,6 +165,7 @@ function replayAll(root: URL, args: readonly string[], options: Options): void {
 
 const TITLES: readonly (readonly [Metric, string])[] = [
   ["hitRate", "hit rate"],
+  ["reads", "experts that are missing, a token"],
   ["uploads", "experts uploaded to stay, a token"],
   ["complete", "steps of a layer without a miss"],
   ["gap", "share of the way from random to Belady"],

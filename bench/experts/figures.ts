@@ -8,6 +8,8 @@ export interface Figures {
   readonly slots: number;
   /** Share of expert uses that were hits. */
   readonly hitRate: number;
+  /** Missing experts for each token, over all layers: what is read if only slots hold records. */
+  readonly reads: number;
   /** Admitted experts for each token, over all layers. */
   readonly uploads: number;
   /** Share of a layer's steps without a miss. */
@@ -52,6 +54,7 @@ export function figuresOf(trace: Trace, slots: readonly number[]): PolicyFigures
       return {
         slots: n,
         hitRate: rate,
+        reads: ratio(decode.misses, decode.tokens),
         uploads: ratio(decode.admissions, decode.tokens),
         complete: ratio(decode.complete, decode.layerSteps),
         gap: belady - random < POINT ? null : (rate - random) / (belady - random),
@@ -77,7 +80,7 @@ function ratio(part: number, whole: number): number {
 }
 
 /** Means over traces with equal weights. */
-export type Metric = "hitRate" | "uploads" | "complete" | "gap" | "extraSlots";
+export type Metric = "hitRate" | "reads" | "uploads" | "complete" | "gap" | "extraSlots";
 export type Means = Readonly<Record<Metric, number | null>> & { readonly slots: number };
 
 /**
@@ -97,6 +100,7 @@ export function means(traces: readonly (readonly PolicyFigures[])[]): { policy: 
       return {
         slots,
         hitRate: mean("hitRate"),
+        reads: mean("reads"),
         uploads: mean("uploads"),
         complete: mean("complete"),
         gap: mean("gap"),

@@ -6,10 +6,16 @@ import type { Metric, means } from "./figures.ts";
 type Mean = ReturnType<typeof means>;
 
 /** The style of each policy, best first; policies that know the whole trace are dashed. */
-const LOOKS: readonly { readonly policy: string; readonly colour: number; readonly dashed?: boolean }[] = [
+const LOOKS: readonly {
+  readonly policy: string;
+  readonly colour: number;
+  readonly dashed?: boolean;
+  readonly bold?: boolean;
+}[] = [
   { policy: "Belady+bypass", colour: 4, dashed: true },
   { policy: "Belady", colour: 5, dashed: true },
-  { policy: "EWMA+bypass", colour: 2 },
+  { policy: "hotset, RAM", colour: 2, bold: true },
+  { policy: "hotset, device", colour: 7, bold: true },
   { policy: "static", colour: 6, dashed: true },
   { policy: "LFU", colour: 3 },
   { policy: "LRU", colour: 1 },
@@ -19,11 +25,11 @@ const LOOKS: readonly { readonly policy: string; readonly colour: number; readon
 const NOTE = "dashed: by hindsight";
 
 function lines(mean: Mean, metric: Metric) {
-  return LOOKS.map(({ policy, colour, dashed }) => ({
-    name: policy === "EWMA+bypass" ? "EWMA (hotset)" : policy,
+  return LOOKS.map(({ policy, colour, dashed = false, bold = false }) => ({
+    name: policy,
     colour,
-    dashed: dashed === true,
-    bold: policy === "EWMA+bypass",
+    dashed,
+    bold,
     points: mean
       .find((one) => one.policy === policy)!
       .bySlots.map((figures) => [figures.slots, figures[metric] ?? 0] as const),

@@ -1,9 +1,11 @@
 // Replays a trace through the cache that the engine uses (src/experts/layer_cache.ts), and counts.
 
 import { type ExpertUse, usesOf } from "../../src/backend/experts.ts";
+import { Adaptive } from "../../src/experts/adaptive.ts";
 import { Ewma } from "../../src/experts/ewma.ts";
 import { LayerCache, type Policy } from "../../src/experts/layer_cache.ts";
 import { decodes, type Trace } from "../../src/experts/trace.ts";
+import { PRICE } from "../../src/wiring/policies.ts";
 import { Belady, BeladyBypass, Lfu, Lru, Random, Static } from "./policies.ts";
 
 /** The steps of one layer. */
@@ -31,6 +33,8 @@ export const CONTESTANTS: readonly Contestant[] = [
   { name: "LRU", create: () => new Lru() },
   { name: "LFU", create: () => new Lfu() },
   { name: "EWMA+bypass", create: (experts) => new Ewma(experts) },
+  { name: "hotset, device", create: (experts, slots) => new Adaptive({ experts, slots, price: PRICE.device }) },
+  { name: "hotset, RAM", create: (experts, slots) => new Adaptive({ experts, slots, price: PRICE.ram }) },
   { name: "static", create: () => new Static(), initial: mostUsed },
   { name: "Belady", create: (experts, _s, steps) => new Belady(experts, uses(steps)) },
   { name: "Belady+bypass", create: (experts, _s, steps) => new BeladyBypass(experts, uses(steps)) },

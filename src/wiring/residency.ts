@@ -16,15 +16,16 @@ import { CLOCK } from "../experts/clock.ts";
 import { Costs } from "../experts/costs.ts";
 import { difference } from "../experts/counters.ts";
 import { DeviceTier, StepThread } from "../experts/device_tier.ts";
-import { Ewma } from "../experts/ewma.ts";
+import type { Policy } from "../experts/layer_cache.ts";
 import { type GateSource, nextLayerPrediction, type Predict } from "../experts/prediction.ts";
 import { RamTier } from "../experts/ram_tier.ts";
 import { Conversions, recordReader, type Spill } from "../experts/record_reader.ts";
 import { type ExpertStats, type LayerStats, layerStats, type TierStats } from "../experts/stats.ts";
-import { type Scores, scoresFromText, scoresToText } from "../experts/warm_start.ts";
+import { scoresFromText, scoresToText } from "../experts/warm_start.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource } from "../tensor/types.ts";
+import { Policies, type PRICE } from "./policies.ts";
 
 /**
  * The trial of reading past the page cache has short turns: it may double the speed, or halve it.
@@ -101,7 +102,7 @@ function seen(trial: AbTrial, timed: boolean): Pick<AbTrial, "on" | "deciding" |
 interface ClassParts extends ExpertClass {
   readonly tiers: Tiers;
   readonly own: readonly ExpertLayer[];
-  readonly policy: (layer: number) => Ewma;
+  readonly policy: (layer: number) => Policy;
   readonly predict: Predict;
   readonly spill: Spill | null;
   /** Of all classes. */
@@ -114,7 +115,7 @@ type MakeExperts = (rule?: ExpertRule) => Experts;
 
 /** Tiers of the CPU backend: RAM, and the disk behind it. @throws MemoryError, WeightsError */
 export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise<Residency> {
-  const { classes, policies, keep, experts } = await setUp(options);
+  const { classes, policies, keep, experts } = await setUp(options, "ram");
   const trials = new Trials();
   const rams: { readonly slots: HostExperts; readonly tier: RamTier; readonly quota: number }[] = [];
   for (const parts of classes) {
@@ -170,12 +171,13 @@ export async function deviceResidency(
   options: ResidencyOptions,
   cpu: Omit<CpuOptions, "maxTokens" | "deviceName">,
 ): Promise<Residency> {
-  const { classes, policies, keep, experts } = await setUp(options);
+  const { classes, policies, keep, experts } = await setUp(options, "device");
   const hosts = await createCpuExpertClasses(
     classes.map(({ shape, tiers }) => ({ shape, slots: tiers.ram!.slots })),
     cpu,
   );
-  const behind = new Policies(options.layers, null);
+  const quotas = classes.map(({ tiers }) => ({ slots: tiers.ram!.quota, extra: tiers.ram!.extra }));
+  const behind = new Policies(classes, quotas, "ram");
   const trials = new Trials();
   const rams = classes.map((parts, c) => {
     const { quota, extra } = parts.tiers.ram!;
@@ -258,13 +260,15 @@ export async function deviceResidency(
  * Classes with their parts; policies that start from what earlier runs learned, and `keep`, which
  * saves them.
  */
-async function setUp({ layers, perToken, rule, tiers, spill, learned }: ResidencyOptions) {
+async function setUp({ layers, perToken, rule, tiers, spill, learned }: ResidencyOptions, tier: keyof typeof PRICE) {
   const counts = layers.map(({ shape }) => shape.count);
-  const policies = new Policies(layers, scoresFromText(await learned.store.read(learned.name), counts));
+  const alike = classesOf(layers.map(({ shape }) => shape));
+  const seeds = scoresFromText(await learned.store.read(learned.name), counts);
+  const policies = new Policies(alike, tiers, tier, seeds);
   const keep = (): Promise<void> => learned.store.write(learned.name, scoresToText(policies.scores));
   const conversions = new Conversions();
   const classes: ClassParts[] = [];
-  for (const [c, found] of classesOf(layers.map(({ shape }) => shape)).entries()) {
+  for (const [c, found] of alike.entries()) {
     const own = found.layers.map((layer) => layers[layer]!);
     const predict = await nextLayerPrediction(own, perToken, rule);
     const last = found.layers.includes(layers.length - 1);
@@ -288,37 +292,12 @@ function readsInTurn(ram: RamTier, { layers, shape }: ExpertClass): () => Promis
   };
 }
 
-/** A policy for each layer of the model. */
-class Policies {
-  readonly #layers: readonly Ewma[];
-  readonly #seeds: Scores | null;
-
-  constructor(layers: readonly ExpertLayer[], seeds: Scores | null) {
-    this.#seeds = seeds;
-    this.#layers = layers.map(({ shape }, layer) => new Ewma(shape.count, undefined, seeds?.[layer]));
-  }
-
-  /** The policies of a class's layers, counted from 0. */
-  ofClass({ layers }: ExpertClass): (layer: number) => Ewma {
-    return (layer) => this.#layers[layers[layer]!]!;
-  }
-
-  get scores(): number[][] {
-    return this.#layers.map(({ scores }) => [...scores]);
-  }
-
-  /** Resets the scores to the initial ones. */
-  clear(): void {
-    for (const [layer, { scores }] of this.#layers.entries()) scores.set(this.#seeds?.[layer] ?? scores.map(() => 0));
-  }
-}
-
 function ramTier(
   experts: HostExperts,
   { quota, extra }: { readonly quota: number; readonly extra: number },
   parts: ClassParts,
   trials: Trials,
-  policy: (layer: number) => Ewma,
+  policy: (layer: number) => Policy,
   predict?: Predict,
 ): RamTier {
   const { own, spill, conversions } = parts;

@@ -11,7 +11,7 @@ import { backends } from "../support/backends.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { EVERYTHING, leftToCi } from "../support/level.ts";
 
-const ewma = CONTESTANTS.find(({ name }) => name === "EWMA+bypass")!;
+const ofTier = (tier: "RAM" | "device") => CONTESTANTS.find(({ name }) => name === `hotset, ${tier}`)!;
 
 describe("a replay of the engine's own steps", () => {
   const cases = backends.flatMap(({ name, options }) =>
@@ -55,7 +55,8 @@ describe("a replay of the engine's own steps", () => {
             expect(layer.routed).toBe(layer.hits + layer.misses);
             for (const count of ["hits", "misses", "admissions"] as const) engine[count] += layer[count];
           }
-          const { decode, prefill } = replay({ model: "m", layers, experts, k, steps }, ewma, slots);
+          const own = ofTier(name === "cpu" ? "RAM" : "device");
+          const { decode, prefill } = replay({ model: "m", layers, experts, k, steps }, own, slots);
           expect(steps.some((step) => step.tokens === 2 && step.sequences === 2)).toBe(true);
           expect(engine).toEqual({
             hits: decode.hits + prefill.hits,

@@ -16,7 +16,7 @@ export function blankSources({ embed, norm, head, layers }: ModelSources, format
     layers: layers.map((layer) => ({
       ...layer,
       attnNorm: matrix(layer.attnNorm),
-      qkv: [matrix(stacked(layer.qkv))],
+      qkv: layer.qkv.length > 0 ? [matrix(stacked(layer.qkv))] : [],
       wo: matrix(layer.wo),
       ffnNorm: matrix(layer.ffnNorm),
       gate: layer.gate && blank(layer.gate, FORMATS.f32),

@@ -21,6 +21,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   expert_up: "tiles",
   expert_down: "tiles",
   attention: "attention",
+  attention_latent: "attention",
 };
 /** Between steps. */
 export const NO_BATCH: Batch = {

@@ -212,6 +212,13 @@ export const TABLE = {
     grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / o.abreast!), runs],
     cost: (_, o, work, batch) => attentionCost(o, work, batch, Math.floor(256 / o.SHARES! / o.abreast!)),
   },
+  attention_latent: {
+    bindings: { p: "uniform", runs: "read", step: "read", qkv: "read", keys: "read", y: "write" },
+    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "skip"],
+    overrides: [],
+    grid: (runs, o) => [o.groups!, runs],
+    cost: (_, o, work, batch) => attentionCost(o, work, batch, o.longest!),
+  },
   attention_split: {
     bindings: {
       p: "uniform",

@@ -21,6 +21,9 @@ import type { GpuTensor, Scratch } from "./scratch.ts";
 const FEW_TOKENS = 8;
 /** Rows of attention.wgsl: each of its 64 invocations has four, or a share of four. */
 const ROWS = 256;
+/** Rows of attention_latent.wgsl, and dimensions of a value: a slab. */
+const LATENT_ROWS = 32;
+const LATENT_SLAB = 512;
 /**
  * Workgroups that fill a large GPU several times over, and as many as a processor that plays one
  * has use for.
@@ -41,6 +44,16 @@ function runsOf({ heads, kvHeads, headDim }: Attention) {
   const rows = ROWS / shares;
   const abreast = Math.min(heads / kvHeads, rows);
   return { shares, abreast, longest: Math.floor(rows / abreast) };
+}
+
+/**
+ * The same of attention_latent.wgsl, whose workgroups take 32 rows: the fewest tokens whose heads
+ * are whole workgroups.
+ */
+function latentRunsOf({ heads }: Attention) {
+  let longest = 1;
+  while ((longest * heads) % LATENT_ROWS !== 0) longest *= 2;
+  return { longest, groups: (longest * heads) / LATENT_ROWS };
 }
 
 /**
@@ -102,7 +115,7 @@ export class AttentionCalls {
     const { plans, scratch, step, software } = this.#tools;
     const n = qkv.shape[0];
     const { valueDim } = rowOf(shape);
-    const runs = step.runs(runsOf(shape).longest);
+    const runs = step.runs((shape.latent ? latentRunsOf(shape) : runsOf(shape)).longest);
     const most = mostSplits(kv, shape, software);
     // Rows of a split: outputs, then a maximum and a sum a head.
     const rowOfParts = shape.heads * (valueDim + 2);
@@ -113,12 +126,12 @@ export class AttentionCalls {
     const buffers = { runs: runs.buffer, qkv: qkv.buffer, keys, values, parts, y: y.buffer };
     // All at once: a warm-up with one token serves prompts too.
     const calls: Record<AttentionKernel, readonly Call[]> = {
-      runs: shape.latent ? [] : plans.plan(`attention runs ${key}`, () => this.#bind("runs", kv, shape, cut, buffers)),
+      runs: plans.plan(`attention runs ${key}`, () => this.#bind("runs", kv, shape, cut, buffers)),
       whole: plans.plan(`attention whole ${key}`, () => this.#bind("whole", kv, shape, cut, buffers)),
       split: plans.plan(`attention split ${key}`, () => this.#bind("split", kv, shape, cut, buffers)),
     };
-    // Keys as long as those of latents do not fit into what runs of tokens share.
-    if (runs.count < n && n > FEW_TOKENS && !shape.latent) plans.dispatch(calls.runs, runs.count);
+    const tiled = !shape.latent || !shape.sinks; // attention_latent.wgsl takes no sinks
+    if (tiled && runs.count < n && n > FEW_TOKENS) plans.dispatch(calls.runs, runs.count);
     else plans.dispatch(splits(n, most) > 1 && this.#far(shape) ? calls.split : calls.whole, n);
     return y;
   }
@@ -173,6 +186,15 @@ export class AttentionCalls {
     const count = step.counts.tokens;
     const sinks = (shape.sinks as GpuVector | null)?.buffer;
     const buffers = { count, step: step.words, ...cached, sinks: sinks ?? cached.qkv };
+    if (kernel === "runs" && shape.latent) {
+      const { longest, groups } = latentRunsOf(shape);
+      const slabs = Math.ceil((units - Math.floor(params.skip / 8)) / (LATENT_SLAB / 8));
+      const own = { ...params, longest, groups: groups * slabs };
+      const { values: _, ...read } = cached;
+      return [
+        encoder.call("attention_latent", { variant, params: own, buffers: { step: step.words, ...read, runs, y } }),
+      ];
+    }
     if (kernel === "runs")
       return [encoder.call("attention", { variant, params, overrides, buffers: { ...buffers, runs, y } })];
     const split = (to: Buffer, own: Readonly<Record<"most" | "y_stride", number>>): Call =>

@@ -4,13 +4,16 @@
 //   runs [n]: first row, rows, slot, 1 if it begins at position 0
 //   state [slots, Hv, dk, dv] f32   ->   y [T, Hv dv], state
 //
+// With a = S^T k and b = S^T q of S as it was, delta = beta (v - exp(g) a): S becomes exp(g) S +
+// k delta, and o is exp(g) b + (k q) delta.
+//
 // grid (Hv * ceil(dv / 16), n): a workgroup takes 16 columns of a head's S, which do not meet the
-// others, through all rows of a run, and keeps them in its memory. Of four invocations of a column
-// each has every fourth row of S.
+// others, through all rows of a run. Of four invocations of a column each keeps every fourth quad
+// of its S in registers; q, k and v come eight rows at a time. So a row is one barrier.
 #import "lib/grid.wgsl"
 
 override DK: u32;
-override TILE: u32; // 16 DK
+override QUADS: u32; // ceil(DK / 16): quads of a column that an invocation has, at most 12
 
 struct Params {
   key_heads: u32, // Hk
@@ -23,6 +26,7 @@ struct Params {
 
 const COLUMNS = 16u;
 const SLICES = 4u;
+const ROWS = 8u;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> runs: array<vec4u>;
@@ -31,11 +35,27 @@ const SLICES = 4u;
 @group(0) @binding(4) var<storage, read_write> state: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
-var<workgroup> S: array<f32, TILE>;
-var<workgroup> q: array<f32, DK>;
-var<workgroup> k: array<f32, DK>;
-var<workgroup> known: array<f32, 64>;
-var<workgroup> answers: array<f32, 64>;
+// A name for the size: wgpu (naga 29) panics over a formula of overrides that are declared later.
+override QUADS_OF_ROWS: u32 = 8 * 4 * QUADS;
+// Rows in hand, scaled, zeros past DK: [row][quad].
+var<workgroup> q: array<vec4f, QUADS_OF_ROWS>;
+var<workgroup> k: array<vec4f, QUADS_OF_ROWS>;
+var<workgroup> v: array<f32, 128>; // [row][column]
+// What each invocation adds to a, b and k q: of even rows, then of odd ones, so that no invocation
+// waits for those that still read the row before.
+var<workgroup> parts: array<vec3f, 128>;
+
+// Four numbers of a row of qkv, those at and past DK as zeros.
+fn quad_at(row: u32, d: u32, scale: f32) -> vec4f {
+  let last = DK - 1;
+  let x = vec4f(
+    qkv[row + min(d, last)],
+    qkv[row + min(d + 1, last)],
+    qkv[row + min(d + 2, last)],
+    qkv[row + min(d + 3, last)],
+  );
+  return select(vec4f(), x * scale, vec4u(d, d + 1, d + 2, d + 3) < vec4u(DK));
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -50,56 +70,68 @@ fn main(
   }
   let c = lane % COLUMNS;
   let slice = lane / COLUMNS;
-  let column = group_index(group, groups) % blocks * COLUMNS + c;
+  let first_column = group_index(group, groups) % blocks * COLUMNS;
+  let column = first_column + c;
   let inside = column < p.dv;
   let run = runs[group.z];
   let key = select(head / (p.value_heads / p.key_heads), head % p.key_heads, p.tiled == 1) * DK;
   let keys = p.key_heads * DK;
   let own = (run.z * p.value_heads + head) * DK * p.dv + column;
-  for (var i = slice; i < DK; i += SLICES) {
-    var s = 0.0;
-    if (inside && run.w == 0) {
-      s = state[own + i * p.dv];
+  var S: array<vec4f, 12>;
+  for (var j = 0u; j < QUADS; j++) {
+    var s = vec4f();
+    for (var i = 0u; i < 4; i++) {
+      let row = (j * SLICES + slice) * 4 + i;
+      if (inside && run.w == 0 && row < DK) {
+        s[i] = state[own + row * p.dv];
+      }
     }
-    S[i * COLUMNS + c] = s;
+    S[j] = s;
   }
-  for (var t = run.x; t < run.x + run.y; t++) {
-    let row = t * p.stride;
-    let f = factors[t * p.value_heads + head];
+  for (var first = run.x; first < run.x + run.y; first += ROWS) {
+    let rows = min(ROWS, run.x + run.y - first);
     workgroupBarrier();
-    for (var i = lane; i < DK; i += 64) {
-      q[i] = qkv[row + key + i] * f.x;
-      k[i] = qkv[row + keys + key + i] * f.y;
+    for (var i = lane; i < rows * QUADS * SLICES; i += 64) {
+      let t = first + i / (QUADS * SLICES);
+      let at = t * p.stride + key;
+      let d = i % (QUADS * SLICES) * 4;
+      let f = factors[t * p.value_heads + head];
+      q[i] = quad_at(at, d, f.x);
+      k[i] = quad_at(at + keys, d, f.y);
+    }
+    for (var i = lane; i < rows * COLUMNS; i += 64) {
+      let from_column = min(first_column + i % COLUMNS, p.dv - 1);
+      v[i] = qkv[(first + i / COLUMNS) * p.stride + 2 * keys + head * p.dv + from_column];
     }
     workgroupBarrier();
-    var sum = 0.0;
-    for (var i = slice; i < DK; i += SLICES) {
-      let s = S[i * COLUMNS + c] * f.w;
-      S[i * COLUMNS + c] = s;
-      sum += s * k[i];
-    }
-    known[lane] = sum;
-    workgroupBarrier();
-    var v = 0.0;
-    if (inside) {
-      v = qkv[row + 2 * keys + head * p.dv + column];
-    }
-    let delta = f.z * (v - (known[c] + known[c + 16] + known[c + 32] + known[c + 48]));
-    var answer = 0.0;
-    for (var i = slice; i < DK; i += SLICES) {
-      let s = S[i * COLUMNS + c] + k[i] * delta;
-      S[i * COLUMNS + c] = s;
-      answer += s * q[i];
-    }
-    answers[lane] = answer;
-    workgroupBarrier();
-    if (slice == 0 && inside) {
-      y[t * p.y_stride + head * p.dv + column] = answers[c] + answers[c + 16] + answers[c + 32] + answers[c + 48];
+    for (var r = 0u; r < rows; r++) {
+      let f = factors[(first + r) * p.value_heads + head];
+      let at = r * QUADS * SLICES + slice;
+      var sum = vec3f();
+      for (var j = 0u; j < QUADS; j++) {
+        let k4 = k[at + j * SLICES];
+        let q4 = q[at + j * SLICES];
+        sum += vec3f(dot(S[j], k4), dot(S[j], q4), dot(k4, q4));
+      }
+      let side = r % 2 * 64;
+      parts[side + lane] = sum;
+      workgroupBarrier();
+      let all = parts[side + c] + parts[side + c + 16] + parts[side + c + 32] + parts[side + c + 48];
+      let delta = f.z * (v[r * COLUMNS + c] - f.w * all.x);
+      for (var j = 0u; j < QUADS; j++) {
+        S[j] = S[j] * f.w + k[at + j * SLICES] * delta;
+      }
+      if (slice == 0 && inside) {
+        y[(first + r) * p.y_stride + head * p.dv + column] = f.w * all.y + all.z * delta;
+      }
     }
   }
-  for (var i = slice; i < DK; i += SLICES) {
-    if (inside) {
-      state[own + i * p.dv] = S[i * COLUMNS + c];
+  for (var j = 0u; j < QUADS; j++) {
+    for (var i = 0u; i < 4; i++) {
+      let row = (j * SLICES + slice) * 4 + i;
+      if (inside && row < DK) {
+        state[own + row * p.dv] = S[j][i];
+      }
     }
   }
 }

@@ -126,8 +126,10 @@ class Worker {
     const model = await loadDecoder(ops, architecture, blankSources(sources, format), { plan: packAll(format) });
     const cache: KvStore = ops.createKv(kvGeometry(architecture), "f16", BLOCK);
     await cache.reserve(POSITIONS / BLOCK);
+    await cache.states?.reserve(Math.max(1, ...this.#order.rows));
     await work(ops, async (batch, output) => {
-      await ops.read(await forward(ops, model, cache, batch, undefined, output));
+      const states = cache.states && { states: Uint32Array.from(batch.tables.keys()) };
+      await ops.read(await forward(ops, model, cache, { ...batch, ...states }, undefined, output));
     });
     cache.close();
     ops.close();

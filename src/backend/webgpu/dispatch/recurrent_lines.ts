@@ -31,7 +31,7 @@ export const RECURRENT = {
   delta_rule: {
     bindings: { p: "uniform", runs: "read", qkv: "read", factors: "read", state: "write", y: "write" },
     params: ["key_heads", "value_heads", "dv", "stride", "y_stride", "tiled"],
-    overrides: ["DK", "TILE"],
+    overrides: ["DK", "QUADS"],
     grid: (n: number, o: Params) => [o.value_heads! * Math.ceil(o.dv! / 16), n] as const,
     // Of a run of one row.
     cost: (n: number, o: Params) =>

@@ -11,10 +11,8 @@ import type { LookupTools } from "./lookup.ts";
 import type { GpuTensor } from "./scratch.ts";
 import type { GpuStates } from "./states.ts";
 
-/** Rows of a head's state: so many fit the memory of a workgroup (kernels/delta_rule.wgsl). */
+/** Rows of a head's state: so many fit the registers of a workgroup (kernels/delta_rule.wgsl). */
 const MAX_KEY_DIM = 192;
-/** Columns of a state that a workgroup has there. */
-const COLUMNS = 16;
 
 interface RecurrentTools extends LookupTools {
   readonly device: Device;
@@ -80,7 +78,7 @@ export class RecurrentCalls implements RecurrentVerbs {
     plans.run(`delta_rule ${key}`, n, () => [
       encoder.call("delta_rule", {
         params: { ...shape, dv, y_stride: y.stride },
-        overrides: { DK: dk, TILE: COLUMNS * dk },
+        overrides: { DK: dk, QUADS: Math.ceil(dk / 16) },
         buffers: { runs: this.#runs, qkv: from.buffer, factors, state, y: y.buffer },
       }),
     ]);

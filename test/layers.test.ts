@@ -124,6 +124,7 @@ const MAX_MODEL_LINES = 250;
 
 /** Kernels without a plain TypeScript form of their name, each with its reason. */
 const NO_TWIN: Readonly<Record<string, string>> = {
+  "kernels/attention_latent.wgsl": "attention, where values are a part of the keys that all heads share",
   "kernels/choose_best.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/choose_draw.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/choose_greedy.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",

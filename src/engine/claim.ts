@@ -87,10 +87,15 @@ export class Claim {
     this.state.position = null;
   }
 
+  /** The steps that have begun are over: its states, if it has any, have taken in so many. */
+  stepped(positions: number): void {
+    if (this.state) this.state.position = positions;
+  }
+
   /** The step has computed all positions up to `length`. */
   reached(length: number): void {
     this.length = length;
-    if (this.state) this.state.position = length;
+    this.stepped(length);
   }
 
   /** The blocks are about to be taken away. */

@@ -295,15 +295,20 @@ function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts)
   // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
   const chunk = (position: number): number => ops.chunk?.(position) ?? ops.maxTokens;
   if (onRoutes) return { chunk, logits: tracedLogits(ops, sparseLayers(architecture).length, forward, onRoutes) };
-  // Running ahead does not help steps that wait for experts; states cannot go back from it.
-  const choosing = experts || hasStates(architecture) ? undefined : ops.choosing;
+  // Running ahead does not help steps that wait for experts.
+  const choosing = experts ? undefined : ops.choosing;
   const logits = async (batch: Batch) => ops.read(await forward(batch));
   if (!choosing) return { chunk, logits };
   return {
     chunk,
     logits,
     choosing: {
-      create: (settings) => choosing.create(settings),
+      // One draw in twenty falls outside of the device's candidates where nothing limits them. With
+      // states that costs up to a block of positions, which are computed again.
+      create: (settings) => {
+        const unlimited = settings.temperature > 0 && settings.topK === 0;
+        return unlimited && hasStates(architecture) ? null : choosing.create(settings);
+      },
       submit: async (batch) => ({ ids: choosing.choose(await forward(batch)) }),
     },
   };

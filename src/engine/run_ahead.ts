@@ -38,7 +38,10 @@ export async function runAhead(
   stepper: RunAheadContext,
 ): Promise<void> {
   const { pool } = stepper;
-  const repeats = works.length === streams.length && works.every((work) => work.tokens.length === 1);
+  // The step that begins a text clears its states: no "next" is like it.
+  const repeats =
+    works.length === streams.length &&
+    works.every(({ tokens, position, sequence }) => tokens.length === 1 && (position > 0 || sequence.state === null));
   if (repeats) {
     const reach = ({ sequence, position, limit }: Stream) => ({
       blocks: sequence.blocks,
@@ -50,8 +53,16 @@ export async function runAhead(
   let broken = false; // a step could not be submitted: none follows it
   let failure: { readonly error: unknown } | null = null;
   let last: Promise<void> = Promise.resolve();
+  /** Where the states of each stream are when all steps so far have ended. */
+  const reached = streams.map(({ position, tokens }) => position + tokens.length);
 
   async function submit(batch: Batch | "next"): Promise<void> {
+    if (batch !== "next") for (const { sequence, position } of works) sequence.stepping(position);
+    for (const [row, stream] of streams.entries()) {
+      if (batch !== "next") continue;
+      if (inFlight === 0) stream.sequence.stepping(reached[row]!);
+      reached[row]!++;
+    }
     inFlight++;
     for (const stream of streams) stream.inFlight++;
     let ids: Promise<Uint32Array>;
@@ -77,7 +88,9 @@ export async function runAhead(
     inFlight--;
     for (const [row, stream] of streams.entries()) {
       stream.inFlight--;
-      if (ids && failure === null) stream.arrived(ids[row]!);
+      if (!ids || failure !== null) continue;
+      if (inFlight === 0) stream.sequence.stepped(reached[row]!);
+      stream.arrived(ids[row]!);
     }
     stepper.notify();
   }

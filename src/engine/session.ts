@@ -10,7 +10,7 @@ import { checkCount, checkPrompt, checkStops, setOptions } from "./generate_opti
 import { createSampler, logProbabilities } from "./sampler.ts";
 import type { Restored, SessionContext } from "./session_context.ts";
 import { createStopFilter } from "./stop.ts";
-import type { Stream } from "./stream.ts";
+import { type Stream, Undecided } from "./stream.ts";
 import { TokenTexts } from "./token_texts.ts";
 
 /**
@@ -34,6 +34,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
   let busy = false;
   let closed = false;
   let stream: Stream | null = null; // of the running generation, if the backend chooses its tokens
+  let undecided = false; // the host chooses its next token
 
   function checkOpen(): void {
     if (closed) throw new RequestError("the session was closed");
@@ -83,9 +84,13 @@ export function createSession(model: SessionContext, restored: Restored | null =
     stream?.evict();
   }
 
-  /** Whether to go on after an error: the blocks were evicted and must be requested again. */
+  /**
+   * Whether to go on after an error: the blocks were evicted and must be requested again, or the
+   * states must come to the token whose logits the host needs.
+   */
   async function resumes(error: unknown): Promise<boolean> {
-    if (!(error instanceof Evicted)) return false;
+    if (!(error instanceof Evicted) && !(error instanceof Undecided)) return false;
+    undecided = error instanceof Undecided;
     await stream?.stop();
     stream = null;
     return true;
@@ -201,6 +206,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
      */
     async function next(): Promise<{ id: number; logits: Float32Array | null }> {
       if (stream) {
+        if (pool.states && sequence.length % pool.blockSize === 0) publish();
         try {
           const id = await stream.next();
           held.push(ids[ids.length - 1]!);
@@ -220,7 +226,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
       if (count === 0) cachedTokens = cached;
       const { signal } = options;
       const ahead = Math.min(most - count, until() + 1 - ids.length);
-      if (streams) stream = stepper.stream({ sequence, tokens: rest, sampler, most: ahead, ends, signal });
+      if (streams && !undecided)
+        stream = stepper.stream({ sequence, tokens: rest, sampler, most: ahead, ends, signal });
       if (stream) {
         const from = sequence.length;
         const id = await stream.next();
@@ -228,7 +235,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
         publish();
         return { id, logits: null };
       }
-      streams = false;
+      streams &&= undecided;
+      undecided = false;
       const begun = step(rest, "last", signal);
       const mask = constraint ? await maskWhile(begun, constraint) : null;
       const logits = await begun;

@@ -3,7 +3,8 @@
 // Layers with states (backend/recurrent.ts) cannot go back to an earlier position. So the states
 // after a block of a text are copied to a slot of their own, a checkpoint, and a text that shares
 // the block's beginning goes on from there. Checkpoints are made
-//   - at the last whole block of a prompt, and of an answer, as far as it has come,
+//   - at the last whole block of a prompt, and of an answer, as far as it has come: steps that run
+//     ahead wait there (stream.ts), because what they do beyond an answer's end is lost with them,
 //   - every INTERVAL positions of a long text.
 // Where slots run short, the checkpoint that was used least recently is given up; sequences give up
 // theirs as they give up their blocks (room.ts).

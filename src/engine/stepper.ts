@@ -121,7 +121,7 @@ export interface Stepper {
    * choose. The sequence belongs to the stream until its stop() has resolved.
    * @throws MemoryError where the backend has no memory for a chooser
    */
-  stream(options: StreamOptions): Stream | null;
+  stream(options: Omit<StreamOptions, "edge">): Stream | null;
   /**
    * Runs `work` between two steps: in its turn, and the next step waits for it. Rejects as step()
    * does, but `work` must stop by itself when `cut` is aborted.
@@ -351,7 +351,8 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       if (closed) throw new RequestError("the model is closed");
       const chooser = runner.choosing?.create(options.sampler.chooser()) ?? null;
       if (chooser === null) return null;
-      const stream = new Stream(options, chooser, () => {
+      const edge = pool.states ? pool.blockSize : undefined;
+      const stream = new Stream({ ...options, edge }, chooser, () => {
         if (stream.over && !stream.stepping) settle(stream);
         notify();
       });

@@ -33,6 +33,11 @@ export interface StreamOptions {
   readonly most: number;
   /** Whether the generation ends with this id. */
   readonly ends: (id: number) => boolean;
+  /**
+   * Of a sequence with states, which cannot go back: no step goes beyond a position that is a
+   * multiple of this before the consumer has come there and kept them (states.ts).
+   */
+  readonly edge?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -49,6 +54,7 @@ type Place = "idle" | "queued" | "stepping";
  * How the next token comes about:
  *
  *   backend --UNDECIDED arrives, or equip() finds no chooser--> host --done()--> backend
+ *   (with states, UNDECIDED: over, and the session computes the last token again)
  *   backend, host --an end id, fail(), evict(), stop()--> over
  */
 type Phase =
@@ -67,6 +73,14 @@ interface Over {
   readonly evicted: boolean;
   /** Set once the consumer has stopped it: only its resources are left to free. */
   readonly stopped: { readonly promise: Promise<void>; readonly resolve: () => void } | null;
+}
+
+/**
+ * What a stream of a sequence with states ends with where the host has to choose: they have gone
+ * beyond the token whose logits it needs.
+ */
+export class Undecided extends Error {
+  override readonly name = "Undecided";
 }
 
 interface Ask {
@@ -88,6 +102,7 @@ export class Stream implements Work {
   #chooser: Chooser | null;
   readonly #sampler: Sampler;
   readonly #ends: (id: number) => boolean;
+  readonly #edge: number | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #wake: () => void;
   readonly #onAbort: () => void;
@@ -107,6 +122,7 @@ export class Stream implements Work {
     this.#chooser = chooser;
     this.#sampler = options.sampler;
     this.#ends = options.ends;
+    this.#edge = options.edge;
     this.#left = options.most;
     this.#take = options.tokens.length;
     this.#wake = wake;
@@ -200,7 +216,13 @@ export class Stream implements Work {
 
   /** Whether a token may follow those in flight, as far as the generation goes. */
   get goesOn(): boolean {
-    return this.#phase.name === "backend" && this.#left > this.inFlight;
+    return this.#phase.name === "backend" && this.#left > this.inFlight && !this.#atEdge;
+  }
+
+  /** Whether the next step has to wait until the consumer has taken all ids before it. */
+  get #atEdge(): boolean {
+    if (this.#edge === undefined || (this.position + this.inFlight) % this.#edge !== 0) return false;
+    return this.inFlight > 0 || this.#ids.length > 0 || this.#ask === null;
   }
 
   /** Whether the consumer is close enough behind for one more step. */
@@ -214,7 +236,7 @@ export class Stream implements Work {
    * each of its tokens.
    */
   get ready(): boolean {
-    return !this.over && this.inFlight === 0 && this.#left > 0 && this.#ids.length <= DEPTH / 2;
+    return !this.over && this.inFlight === 0 && this.#left > 0 && this.#ids.length <= DEPTH / 2 && !this.#atEdge;
   }
 
   /** Whether the stepper should queue it. */
@@ -242,16 +264,17 @@ export class Stream implements Work {
   /** The id of the oldest step in flight has arrived. */
   arrived(id: number): void {
     if (this.#phase.name !== "backend") return; // it ran ahead of an end, or of the host
-    if (id === UNDECIDED) {
+    if (id === UNDECIDED && this.#edge !== undefined) this.fail(new Undecided());
+    else if (id === UNDECIDED) {
       // The last token is computed once more, for its logits; its keys and values
       // are there already.
       this.position += this.tokens.length - 1;
       this.tokens = this.tokens.slice(-1);
       this.#phase = { name: "host" };
-      return;
+    } else {
+      this.#sampler.accept(id);
+      this.#put(id);
     }
-    this.#sampler.accept(id);
-    this.#put(id);
   }
 
   /**

@@ -174,5 +174,48 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
         }
       });
     }
+
+    it.each(["qwen3_next", "lfm2_moe"])("%s, whose layers have states: a submit a token, ahead", async (name) => {
+      const folder = inRepo(`test/fixtures/hybrids/${name}`);
+      const steps = await openSteps(folder, { weights: "q4", kv: "f16", chunk: 8, adapter });
+      const { ops, architecture, model } = steps;
+      const kv = ops.createKv(kvGeometry(architecture), "f16", BLOCK);
+      await kv.reserve(2);
+      await kv.states!.reserve(2);
+      const chooser = ops.choosing!.create(createSampler({ temperature: 0 }, architecture.vocab, []).chooser())!;
+      /** Greedy tokens of slot 1, one after the other or all in flight. */
+      const decode = async (ahead: boolean): Promise<number[]> => {
+        const ids: number[] = [];
+        const waiting: Promise<Uint32Array>[] = [];
+        for (let position = 0, token = 1; position <= TOKENS; position++, token = ids.at(-1)!) {
+          const batch: Batch = {
+            tokens: Uint32Array.of(token),
+            positions: Uint32Array.of(position),
+            sequence: Uint32Array.of(0),
+            tables: [Uint32Array.of(1)],
+            states: Uint32Array.of(1),
+            outputs: Uint32Array.of(0),
+            choosers: [chooser],
+          };
+          const chosen = ops.choosing!.choose(await forward(ops, model, kv, ahead && position > 1 ? "next" : batch));
+          if (!ahead || position === 0) ids.push((await chosen)[0]!);
+          else waiting.push(chosen);
+        }
+        return [...ids, ...(await Promise.all(waiting)).map((row) => row[0]!)];
+      };
+      try {
+        const one = await decode(false);
+        await decode(true); // places to read from
+        const before = ops.counters();
+        expect(await decode(true)).toEqual(one);
+        const after = ops.counters();
+        expect(after.submits - before.submits).toBe(TOKENS + 1);
+        for (const made of ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"] as const)
+          expect(after[made] - before[made]).toBe(0);
+      } finally {
+        kv.close();
+        await steps.close();
+      }
+    });
   });
 });

@@ -77,6 +77,8 @@ export interface FakeOptions {
    * key of the length by which its position turned.
    */
   readonly lengths?: RopeLengths;
+  /** Slots of states: what the model sees is then what a sequence's slot has taken in. */
+  readonly states?: number;
   /** Whether the host has to choose what follows this history. */
   readonly undecided?: (history: readonly number[]) => boolean;
   /**
@@ -113,7 +115,21 @@ export function fakeBackend(options: FakeOptions = {}) {
   const quiet = (what: string): void => {
     if (inFlight > 0) throw new Error(`${what} while ${inFlight} steps are in flight`);
   };
+  const slots: number[][] = [];
   const store: KvStore = {
+    ...(options.states !== undefined && {
+      states: {
+        ...{ slots: options.states, slotBytes: 4 },
+        reserve: async () => {},
+        copy(from, to) {
+          quiet("copy()");
+          slots[to] = [...slots[from]!];
+        },
+        read: async () => new Uint8Array(4),
+        write: async () => {},
+        close() {},
+      },
+    }),
     blockSize: 4,
     precision: "f32",
     blockBytes: 100,
@@ -153,13 +169,23 @@ export function fakeBackend(options: FakeOptions = {}) {
       memory[block] ??= [];
       const length = Math.max(batch.anchors![batch.sequence[t]!]!, batch.positions[t]! + 1);
       memory[block][at] = token + 1000 * (options.lengths?.key(length) ?? 0);
+      if (options.states !== undefined) takeIn(batch, t);
     }
-    return [...batch.outputs].map((row) =>
+    const seen = (row: number): number[] =>
       Array.from({ length: batch.positions[row]! + 1 }, (_, position) => {
         const [block, at] = place(row, position);
         return memory[block]![at]!;
-      }),
-    );
+      });
+    const held = (row: number): number[] => [...slots[batch.states![batch.sequence[row]!]!]!];
+    return [...batch.outputs].map(options.states === undefined ? seen : held);
+  }
+
+  /** A sequence's states take in a token. */
+  function takeIn({ tokens, positions, sequence, states }: Batch, t: number): void {
+    const [slot, position] = [states![sequence[t]!]!, positions[t]!];
+    if (position === 0) slots[slot] = [];
+    const taken = slots[slot]!.push(tokens[t]!);
+    if (taken !== position + 1) throw new Error(`states of ${taken - 1} positions take in position ${position}`);
   }
 
   function note(how: Asked["how"], batch: Batch): void {

@@ -27,6 +27,7 @@ const bufferOf = (vector: Vector): Buffer => (vector as GpuVector).buffer;
 export class RecurrentCalls implements RecurrentVerbs {
   readonly #tools: RecurrentTools;
   readonly #runs: Buffer;
+  #written: readonly number[] = [];
   /** What is in it: the runs of a batch in a store. */
   #now: { readonly batch: Batch; readonly states: StateStore; readonly count: number } | null = null;
 
@@ -118,7 +119,10 @@ export class RecurrentCalls implements RecurrentVerbs {
     if (this.#now?.batch === batch && this.#now.states === states) return this.#now.count;
     const runs = runsOf(batch, states);
     const words = runs.flatMap(({ first, rows, slot, fresh }) => [first, rows, slot, Number(fresh)]);
-    device.gpu.queue.writeBuffer(this.#runs.gpu, 0, Uint32Array.from(words));
+    // Steps that follow each other have the same runs: none is written while one may still wait.
+    if (words.some((word, i) => word !== this.#written[i]))
+      device.gpu.queue.writeBuffer(this.#runs.gpu, 0, Uint32Array.from(words));
+    this.#written = words;
     this.#now = { batch, states, count: runs.length };
     return runs.length;
   }

@@ -18,6 +18,8 @@ export type ResponseFormat =
   | { readonly type: "ebnf"; readonly grammar: string }
   /** llama.cpp's grammar notation. */
   | { readonly type: "gbnf"; readonly grammar: string }
+  /** Free text and tags in turns: the `format` of xgrammar's structural tags. */
+  | { readonly type: "structural_tag"; readonly format: unknown }
   /** One of these texts. */
   | { readonly type: "choice"; readonly choices: readonly string[] };
 

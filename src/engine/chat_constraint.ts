@@ -118,6 +118,8 @@ async function compileFormat(grammars: Grammars, format?: ResponseFormat): Promi
       return grammars.regex(format.pattern);
     case "ebnf":
       return grammars.ebnf(format.grammar);
+    case "structural_tag":
+      return grammars.structural(format.format);
     case "gbnf":
       return renamed("grammar", async () => grammars.ebnf(gbnfToEbnf(format.grammar)));
     case "choice":

@@ -13,6 +13,7 @@ import type { Printed } from "./print.ts";
 import { parseRegex } from "./regex.ts";
 import { Rules } from "./rules.ts";
 import { schemaGrammar } from "./schema.ts";
+import { refusedTag, structuralTag } from "./structural_tag.ts";
 import type { Constraint, Grammar, Grammars } from "./types.ts";
 import { Invalid, Unsupported } from "./unsupported.ts";
 import { type CompiledGrammar, type Compiler, loadXGrammar, type XGrammar } from "./xgrammar.ts";
@@ -36,6 +37,9 @@ const HERE: CompileLimits = { text: 1024 * 1024, work: 8_000_000 };
 
 /** The part of a tokenizer that grammars need. */
 export type Tokens = Pick<Tokenizer, "vocabSize" | "isSpecial" | "tokenBytes">;
+
+/** What the library compiles: a grammar's text, or a structural tag's. */
+type Source = Printed & { readonly structural?: true };
 
 interface Library {
   readonly api: XGrammar;
@@ -69,7 +73,7 @@ export function createGrammars(
     return library;
   };
 
-  function check(name: string, { text, sets }: Printed): void {
+  function check(name: string, { text, sets }: Pick<Printed, "text" | "sets">): void {
     cost ??= tokensByFirstByte(tokenizer);
     let work = 0;
     const known = new Map<string, number>();
@@ -88,7 +92,7 @@ export function createGrammars(
   }
 
   /** Compiles equal texts once and keeps those used last. */
-  function compiled(key: string, name: string, print: () => Printed): Promise<CompiledGrammar> {
+  function compiled(key: string, name: string, print: () => Source): Promise<CompiledGrammar> {
     const known = kept.get(key);
     if (known) {
       kept.delete(key);
@@ -100,7 +104,10 @@ export function createGrammars(
       check(name, printed);
       const { compiler } = await open();
       if (closed) throw new RequestError("the model is closed");
-      return compiler.compileGrammar(printed.text);
+      if (!printed.structural) return compiler.compileGrammar(printed.text);
+      return compiler.compileStructuralTag(printed.text).catch((error: unknown) => {
+        throw typeof error === "number" ? refusedTag() : error;
+      });
     })();
     kept.set(key, made);
     made.catch(() => kept.delete(key));
@@ -116,7 +123,7 @@ export function createGrammars(
   async function grammar(
     key: string,
     name: string,
-    print: () => Printed,
+    print: () => Source,
     warnings: readonly string[] = [],
   ): Promise<Grammar> {
     if (closed) throw new RequestError("the model is closed");
@@ -145,6 +152,10 @@ export function createGrammars(
         joinedGrammar(schema, (printed) => check("tools", printed)),
       ),
     regex: async (pattern) => grammar(`regex ${pattern}`, "regex", () => regexGrammar(pattern)),
+    structural: async (format) => {
+      const printed = structuralTag(format, regexGrammar);
+      return grammar(`structural ${printed.text}`, "structural_tag", () => printed, printed.warnings);
+    },
     ebnf: async (text) => grammar(`ebnf ${text}`, "ebnf", () => ebnfGrammar(text)),
     close() {
       if (closed) return;

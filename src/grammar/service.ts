@@ -107,6 +107,8 @@ function compile(grammars: Grammars, { kind, text }: GrammarSource): Promise<Gra
       return grammars.joined(JSON.parse(text));
     case "regex":
       return grammars.regex(text);
+    case "structural":
+      return grammars.structural(JSON.parse(text));
     case "ebnf":
       return grammars.ebnf(text);
   }

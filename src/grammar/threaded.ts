@@ -54,6 +54,10 @@ export function createThreadedGrammars(
       if (typeof text !== "string") throw new RequestError(`ebnf: expected a text, found ${typeof text}`);
       return grammar({ kind: "ebnf", text }, (grammars) => grammars.ebnf(text));
     },
+    structural: async (format) =>
+      grammar({ kind: "structural", text: schemaText(format, "structural_tag: the format") }, (grammars) =>
+        grammars.structural(format),
+      ),
     close() {
       closed = true;
       pool.close();
@@ -63,12 +67,12 @@ export function createThreadedGrammars(
 }
 
 /** @throws RequestError for a value that has no JSON text */
-function schemaText(schema: unknown): string {
+function schemaText(schema: unknown, what = "json_schema: the schema"): string {
   try {
     return JSON.stringify(schema) ?? "null";
   } catch (error) {
     const why = error instanceof RangeError ? "is nested too deep" : `is not valid JSON: ${(error as Error).message}`;
-    throw new RequestError(`json_schema: the schema ${why}`);
+    throw new RequestError(`${what} ${why}`);
   }
 }
 

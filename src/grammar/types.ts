@@ -83,6 +83,11 @@ export interface Grammars {
    * @throws RequestError that says where it is wrong
    */
   ebnf(text: string): Promise<Grammar>;
+  /**
+   * Texts of a structural tag, given as its `format` (structural_tag.ts).
+   * @throws RequestError that names the place of what is wrong, or not supported
+   */
+  structural(format: unknown): Promise<Grammar>;
   /** Frees everything; open constraints end with an error. */
   close(): void;
 }

@@ -5,7 +5,7 @@ import type { Grammar } from "./types.ts";
 
 /** The source of a grammar. Schemas travel as JSON text. */
 export interface GrammarSource {
-  readonly kind: "json" | "json_schema" | "tools" | "regex" | "ebnf";
+  readonly kind: "json" | "json_schema" | "tools" | "regex" | "ebnf" | "structural";
   readonly text: string;
 }
 

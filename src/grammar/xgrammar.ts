@@ -16,6 +16,8 @@ export interface Matcher extends Owned {
 }
 export interface Compiler extends Owned {
   compileGrammar(ebnf: string): Promise<CompiledGrammar>;
+  /** @param json of a structural tag. Throws a number where it is refused. */
+  compileStructuralTag(json: string): Promise<CompiledGrammar>;
 }
 export interface XGrammar {
   readonly TokenizerInfo: {

@@ -108,7 +108,11 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(GENERATE, "temperature top_p top_k min_p", "top_k 0 and -1: all"),
   honoured(GENERATE, "repetition_penalty repeat_penalty frequency_penalty presence_penalty", "over the whole context"),
   honoured(GENERATE, "seed random_seed", "-1: any; 64 bits, of which 53 count"),
-  honoured(GENERATE, "response_format", "text, json_object (with schema), json_schema, regex, ebnf, grammar (GBNF)"),
+  honoured(
+    GENERATE,
+    "response_format",
+    "text, json_object (with schema), json_schema, regex, ebnf, grammar (GBNF), structural_tag",
+  ),
   honoured(GENERATE, "text", "its format, as in OpenAI's responses API; the same as response_format"),
   honoured(GENERATE, "output_config output_format", "its format: a JSON schema"),
   honoured(GENERATE, "json_schema guided_json", "a JSON schema, or its text"),
@@ -117,7 +121,8 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(GENERATE, "guided_choice", "one of these texts"),
   honoured(GENERATE, "guided_grammar ebnf", "a grammar in xgrammar's EBNF"),
   honoured(GENERATE, "grammar", "a grammar in llama.cpp's GBNF"),
-  honoured(GENERATE, "structured_outputs", "vLLM's: json, json_object, regex, choice or grammar"),
+  honoured(GENERATE, "structured_outputs", "vLLM's: json, json_object, regex, choice, grammar or structural_tag"),
+  honoured(GENERATE, "structural_tag", "xgrammar's structural tag, or its text"),
   honoured(GENERATE, "format", 'Ollama\'s: "json" or a JSON schema'),
 
   // Other names of supported fields.
@@ -268,7 +273,7 @@ export const FIELDS: readonly FieldRow[] = [
     "the server runs no searches or tools",
   ),
   refused(GENERATE, "safety_model", "answers are not moderated"),
-  refused(GENERATE, "structural_tag guided_whitespace_pattern", "use response_format, or a grammar"),
+  refused(GENERATE, "guided_whitespace_pattern", "use response_format, or a grammar"),
   refused(GENERATE, "grammar_lazy", "a grammar applies from the first token"),
   refused(GENERATE, "include_stop_str_in_output no_stop_trim", "stop texts are not part of the answer"),
   onlyTrue(GENERATE, "skip_special_tokens detokenize", "special tokens have no text"),

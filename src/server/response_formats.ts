@@ -26,6 +26,7 @@ const SPELLINGS: Readonly<Record<string, (body: Fields, name: string) => Respons
   ebnf: ebnfField,
   grammar: gbnfField,
   structured_outputs: structuredOutputs,
+  structural_tag: structuralField,
   format: ollamaFormat,
 };
 
@@ -57,6 +58,7 @@ const KIND_OF: Readonly<Partial<Record<ResponseFormat["type"], string>>> = {
   regex: "regex",
   choice: "choice",
   ebnf: "grammar",
+  structural_tag: "structural_tag",
 };
 
 /** The events of an answer. Errors about its format name the field that the client sent. */
@@ -68,7 +70,7 @@ export async function* namingField<T>(format: ResponseFormat | undefined, events
     if (field === undefined || !(error instanceof RequestError) || error.detail.param !== "response_format")
       throw error;
     const rest = error.message.replace(
-      /^(json_schema|json_object|regex|ebnf|grammar|choice): |^response_format \w+ /,
+      /^(json_schema|json_object|regex|ebnf|grammar|choice|structural_tag): |^response_format \w+ /,
       "",
     );
     throw new RequestError(`${field}: ${rest}`, { ...error.detail, param: field });
@@ -78,7 +80,7 @@ export async function* namingField<T>(format: ResponseFormat | undefined, events
 /** The types `regex` and `ebnf` are hotset's own. */
 function responseFormat(body: Fields, name: string): ResponseFormat | undefined {
   const format = required(body.object(name), body, name);
-  const types = ["text", "json_object", "json_schema", "json", "regex", "ebnf", "grammar"] as const;
+  const types = ["text", "json_object", "json_schema", "json", "regex", "ebnf", "grammar", "structural_tag"] as const;
   switch (required(format.oneOf("type", types), format, "type")) {
     case "text":
       return { type: "text" };
@@ -96,7 +98,33 @@ function responseFormat(body: Fields, name: string): ResponseFormat | undefined 
       return ebnfField(format, "grammar");
     case "grammar":
       return gbnfField(format, "grammar");
+    case "structural_tag":
+      return structuralTag(format);
   }
+}
+
+/**
+ * xgrammar's structural tag: its format, or what clients of vLLM and SGLang sent before, tags with
+ * schemas (`structures`) and what they begin with (`triggers`).
+ */
+function structuralTag(given: Fields): ResponseFormat {
+  if (!given.has("structures"))
+    return { type: "structural_tag", format: required(given.raw("format"), given, "format") };
+  const structures = required(given.objects("structures", MOST_CHOICES), given, "structures");
+  const tags = structures.map((one) => ({
+    begin: one.raw("begin"),
+    content: { type: "json_schema", json_schema: schemaField(one, "schema").schema },
+    end: one.raw("end"),
+  }));
+  return { type: "structural_tag", format: { type: "triggered_tags", triggers: given.raw("triggers"), tags } };
+}
+
+/** The same as an object, or as its JSON text. */
+function structuralField(fields: Fields, name: string): ResponseFormat {
+  const given = required(fields.raw(name), fields, name);
+  const tag = typeof given === "string" ? parsed(fields, name, given, "a structural tag") : given;
+  if (!isObject(tag)) throw wrong(fields.path(name), "expected a structural tag", given);
+  return structuralTag(fieldsOf(tag, fields.path(name)));
 }
 
 /** OpenAI's responses API has the format within `text`, beside other fields. */
@@ -171,11 +199,11 @@ function objectSchema(fields: Fields, name: string): ResponseFormat {
   return { ...format, schema: { type: "object", ...rest, ...(all !== undefined && { allOf: all }) } };
 }
 
-function parsed(fields: Fields, name: string, text: string): unknown {
+function parsed(fields: Fields, name: string, text: string, what = "a JSON schema"): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw wrong(fields.path(name), "expected a JSON schema", text);
+    throw wrong(fields.path(name), `expected ${what}`, text);
   }
 }
 
@@ -211,6 +239,7 @@ const STRUCTURED: Readonly<Record<string, (fields: Fields, name: string) => Resp
   regex: regexField,
   choice: choiceField,
   grammar: ebnfField,
+  structural_tag: structuralField,
 };
 
 /** Options of vLLM's grammar libraries, and of white space in JSON, which is always short here. */

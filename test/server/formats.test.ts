@@ -26,6 +26,17 @@ const JSON_OBJECT: ResponseFormat = { type: "json" };
 const GBNF: ResponseFormat = { type: "gbnf", grammar: 'root ::= "a".' };
 const EBNF: ResponseFormat = { type: "ebnf", grammar: 'root ::= "a"' };
 const REGEX: ResponseFormat = { type: "regex", pattern: "a+" };
+const TAG = { type: "structural_tag", format: { type: "any_text" } } as const;
+/** As clients of vLLM and SGLang sent tags before xgrammar had formats. */
+const STRUCTURE = { begin: "<f=a>", schema, end: "</f>" };
+const TRIGGERED: ResponseFormat = {
+  type: "structural_tag",
+  format: {
+    type: "triggered_tags",
+    triggers: ["<f="],
+    tags: [{ begin: "<f=a>", content: { type: "json_schema", json_schema: schema }, end: "</f>" }],
+  },
+};
 const CHOICE: ResponseFormat = { type: "choice", choices: ["yes", "no"] };
 
 describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
@@ -101,6 +112,12 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
     [{ text: { verbosity: "low" } }, undefined],
     [{ output_config: { effort: "low" } }, undefined],
     [{ output_format: { type: "json_schema", schema } }, SCHEMA],
+    [{ response_format: { type: "structural_tag", format: TAG.format } }, TAG],
+    [{ response_format: { type: "structural_tag", structures: [STRUCTURE], triggers: ["<f="] } }, TRIGGERED],
+    [{ structural_tag: { type: "structural_tag", format: TAG.format } }, TAG],
+    [{ structural_tag: JSON.stringify(TAG) }, TAG],
+    [{ structured_outputs: { structural_tag: JSON.stringify(TAG) } }, TAG],
+    [{ structured_outputs: { structural_tag: { structures: [STRUCTURE], triggers: ["<f="] } } }, TRIGGERED],
   ])("%j", async (fields, expected) => {
     const model = fakeModel();
     const response = await post(path, fields, model);
@@ -110,7 +127,11 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
 
   it.each<[object, RegExp]>([
     [{ response_format: { type: "xml" } }, /^response_format\.type: expected one of .*found "xml"/],
-    [{ response_format: { type: "structural_tag" } }, /^response_format\.type/],
+    [{ response_format: { type: "structural_tag" } }, /^response_format\.format: is required/],
+    [
+      { response_format: { type: "structural_tag", structures: [{ begin: "<a>", end: "</a>" }], triggers: ["<a"] } },
+      /^response_format\.structures\[0\]\.schema: is required/,
+    ],
     [{ response_format: "json" }, /^response_format: expected an object/],
     [{ response_format: { type: "json_schema" } }, /^response_format\.json_schema: is required/],
     [
@@ -133,7 +154,9 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
     [{ guided_choice: "a" }, /^guided_choice: expected an array/],
     [{ structured_outputs: {} }, /^structured_outputs: expected one of json, .*found 0/],
     [{ structured_outputs: { json: schema, regex: "a" } }, /^structured_outputs: .*found 2/],
-    [{ structured_outputs: { structural_tag: "{}" } }, /^structured_outputs\.structural_tag: is not supported/],
+    [{ structured_outputs: { structural_tag: "{}" } }, /^structured_outputs\.structural_tag\.format: is required/],
+    [{ structural_tag: "{" }, /^structural_tag: expected a structural tag, found "\{"/],
+    [{ structural_tag: 5 }, /^structural_tag: expected a structural tag, found 5/],
     [
       { structured_outputs: { json: schema, disable_additional_properties: true } },
       /disable_additional_properties: is not supported/,

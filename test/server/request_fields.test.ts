@@ -118,6 +118,7 @@ const EXAMPLES: Readonly<Record<string, readonly [value: unknown, beside?: Body]
   guided_grammar: ['root ::= "a"'],
   ebnf: ['root ::= "a"'],
   grammar: ['root ::= "a"'],
+  structural_tag: [{ format: { type: "any_text" } }],
   structured_outputs: [{ regex: "a+" }],
   format: ["json"],
 };

@@ -2,18 +2,13 @@
 // and with two experts, formats taking turns, so that all meet the same machine.
 
 import { FORMATS, type FormatName } from "../kernels/formats/index.ts";
-import { describeAdapter, requestAdapter, requestDevice } from "../src/backend/webgpu/device/adapter.ts";
-import { type Buffer, Device } from "../src/backend/webgpu/device/device.ts";
-import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
 import type { Call } from "../src/backend/webgpu/dispatch/commands.ts";
-import { StepEncoder } from "../src/backend/webgpu/dispatch/encoder.ts";
 import type { Arithmetic } from "../src/backend/webgpu/dispatch/shader.ts";
 import { matvecCalls } from "../src/backend/webgpu/tuning/matvec.ts";
-import { somePanel, Trial } from "../src/backend/webgpu/tuning/trial.ts";
 import { placesFor } from "../src/backend/webgpu/tuning/tuning.ts";
-import { type PackedWeights, WeightSpace } from "../src/backend/webgpu/weights/space.ts";
-import { RequestError } from "../src/errors.ts";
-import { type Format, PANEL_ROWS } from "../src/tensor/format.ts";
+import type { PackedWeights } from "../src/backend/webgpu/weights/space.ts";
+import type { Format } from "../src/tensor/format.ts";
+import { KernelTrial, onDevice } from "./kernel_trial.ts";
 import { median } from "./residency/bounds.ts";
 
 export interface FormatsOptions {
@@ -49,25 +44,12 @@ export interface FormatsReport {
 
 /** Experts, all of which the token takes. */
 const EXPERTS = 2;
-/** Dispatches of a timing. */
-const REPEATS = 4;
-
 export async function timeFormats(options: FormatsOptions): Promise<FormatsReport> {
-  const node = await openNodeGpu(options.adapter);
-  if (!node) throw new RequestError("bench: expected a WebGPU adapter, found none");
-  const adapter = await requestAdapter(node.gpu);
-  const wanted: readonly GPUFeatureName[] = ["shader-f16", "subgroups"];
-  const features = wanted.filter((name) => adapter.features.has(name));
-  const device = new Device(await requestDevice(adapter, features));
-  const { name, software } = describeAdapter(adapter);
-  try {
-    const rows = await new Formats(device, features.includes("subgroups"), software).compare(options);
+  return onDevice(options.adapter, async (on) => {
+    const rows = await new Formats(on).compare(options);
     const { width, rounds } = options;
-    return { adapter: name, clock: software ? "processor" : "wall", width, rounds, rows };
-  } finally {
-    await device.close();
-    await node.release();
-  }
+    return { adapter: on.name, clock: on.software ? "processor" : "wall", width, rounds, rows };
+  });
 }
 
 interface Case {
@@ -76,19 +58,7 @@ interface Case {
   readonly times: number[];
 }
 
-class Formats extends Trial {
-  readonly #space: WeightSpace;
-  readonly #reduce: "tree" | "subgroups";
-
-  readonly #software: boolean;
-
-  constructor(device: Device, subgroups: boolean, software: boolean) {
-    super({ device, encoder: new StepEncoder(device, subgroups) });
-    this.#space = new WeightSpace(device, Number.POSITIVE_INFINITY);
-    this.#software = software;
-    this.#reduce = subgroups ? "subgroups" : "tree";
-  }
-
+class Formats extends KernelTrial {
   async compare({ formats, arithmetics, width, rounds }: FormatsOptions): Promise<FormatRow[]> {
     const x = this.random(width, width);
     const rounded = this.rounded(x, "int8", width / 32, width);
@@ -97,8 +67,8 @@ class Formats extends Trial {
     const cases: Case[] = [];
     for (const name of formats) {
       const format: Format = FORMATS[name];
-      const square = this.#filled(format, 1, width, width);
-      const experts = this.#filled(format, EXPERTS, width, width);
+      const square = this.weights(format, 1, width, width);
+      const experts = this.weights(format, EXPERTS, width, width);
       for (const arithmetic of arithmetics.filter((known) => format.arithmetics.includes(known))) {
         const int8 = arithmetic === "int8";
         const input = {
@@ -108,13 +78,13 @@ class Formats extends Trial {
           eps: 0,
           key: "",
           arithmetic,
-          reduce: this.#reduce,
+          reduce: this.reduce,
         };
         const add = (kernel: FormatRow["kernel"], w: PackedWeights, calls: readonly Call[]): void => {
           const row = { kernel, arithmetic, format: name, bytes: w.bytes };
           cases.push({ row, calls, times: [] });
         };
-        const one = { ...input, threads: 64, teams: 1, atOnce: placesFor(format, this.#software) } as const;
+        const one = { ...input, threads: 64, teams: 1, atOnce: placesFor(format, this.software) } as const;
         if (!int8)
           add(
             "matmul_vec",
@@ -128,7 +98,7 @@ class Formats extends Trial {
     }
     for (let round = 0; round <= rounds; round++)
       for (const one of cases) {
-        const took = await this.#took(one.calls);
+        const took = await this.took(one.calls);
         if (round > 0) one.times.push(took); // the first compiles
       }
     this.free();
@@ -138,34 +108,5 @@ class Formats extends Trial {
       const q4 = cases.find(({ row }) => row.format === "q4" && row.kernel === kernel && row.arithmetic === arithmetic);
       return { ...one.row, ms: median(one.times), ofQ4: q4 ? perByte(one) / perByte(q4) : null };
     });
-  }
-
-  /** Milliseconds of calls: of all processors together where they compute them. */
-  async #took(calls: readonly Call[]): Promise<number> {
-    for (let i = 0; i < REPEATS; i++) for (const call of calls) this.encoder.dispatch(call, 1);
-    const [started, before] = [performance.now(), process.cpuUsage()];
-    await this.encoder.readBits({ buffer: this.buffers[0]!, rows: 0, width: 0, stride: 0, type: "u32" });
-    if (!this.#software) return (performance.now() - started) / REPEATS;
-    const { user, system } = process.cpuUsage(before);
-    return (user + system) / 1000 / REPEATS;
-  }
-
-  /** E matrices [rows, cols] of the same panel again and again. */
-  #filled(format: Format, E: number, rows: number, cols: number): PackedWeights {
-    const made: Buffer[] = [];
-    const w = this.#space.matrices(format.name, format, E, rows, cols, made);
-    this.buffers.push(...made);
-    const panel = somePanel(format, cols, 0);
-    const { queue } = this.device.gpu;
-    for (const [i, part] of w.parts.entries()) {
-      const { layout, experts } = w.ranges[i]!;
-      for (let e = 0; e < experts; e++)
-        for (const [p, { offset }] of layout.planes.entries()) {
-          const all = new Uint8Array((layout.rows / PANEL_ROWS) * panel[p]!.length);
-          for (let at = 0; at < all.length; at += panel[p]!.length) all.set(panel[p]!, at);
-          queue.writeBuffer(part.buffers.w.gpu, e * layout.bytes + offset, all);
-        }
-    }
-    return w;
   }
 }

@@ -24,6 +24,7 @@ import { perplexityCommand } from "./perplexity_command.ts";
 import { profileCommand } from "./profile_command.ts";
 import { residencyCommand } from "./residency/command.ts";
 import { about, stamp, writeResult } from "./result.ts";
+import { shapesCommand } from "./shapes/command.ts";
 import { type Measurement, suite } from "./suite.ts";
 
 // This file runs as dist/bench/run.js.
@@ -44,7 +45,8 @@ const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--na
        npm run bench -- masks [--vocabularies 32k,200k] [its other options: bench/README.md]
        npm run bench -- page [--port <number> | --out <folder>]
        npm run bench -- perplexity <model> ... --text <file> [its other options: bench/README.md]
-       npm run bench -- residency --model <folder> [--ram 12GiB] [its own options: bench/README.md]`;
+       npm run bench -- residency --model <folder> [--ram 12GiB] [its own options: bench/README.md]
+       npm run bench -- shapes [--models <a model>,...] [--format q4] [its other options: bench/README.md]`;
 
 /** One entry of "runs" in a result: a report, or why there is none. */
 interface Run extends Measurement {
@@ -132,6 +134,7 @@ if (process.argv[2] === "page") process.exit(await pageCommand(root, process.arg
 if (process.argv[2] === "cold") process.exit(await coldCommand(process.argv.slice(3)));
 if (process.argv[2] === "perplexity") process.exit(await perplexityCommand(process.argv.slice(3)));
 if (process.argv[2] === "residency") process.exit(await residencyCommand(root, process.argv.slice(3)));
+if (process.argv[2] === "shapes") process.exit(await shapesCommand(root, process.argv.slice(3)));
 if (process.argv.includes("--profile")) process.exit(await profileCommand(root, process.argv.slice(2)));
 
 const flags = options();

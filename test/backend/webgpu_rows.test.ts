@@ -6,8 +6,9 @@ import { openSteps } from "../../bench/node_steps.ts";
 import type { Steps } from "../../bench/steps.ts";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Counters } from "../../src/backend/webgpu/device/device.ts";
+import { sidesOf } from "../../src/backend/webgpu/tuning/matvec.ts";
 import { rowsPerExpert, stepSizes, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
-import { Tuning } from "../../src/backend/webgpu/tuning/tuning.ts";
+import { type Abilities, Tuning } from "../../src/backend/webgpu/tuning/tuning.ts";
 import { openModel } from "../../src/wiring/open.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { inRepo } from "../support/fixtures.ts";
@@ -104,25 +105,67 @@ describe.skipIf(noAdapter)(`webgpu steps of a few rows: ${adapter?.name ?? NO_AD
   });
 });
 
+const GPU: Abilities = {
+  arithmetics: ["f32"],
+  subgroup: 32,
+  tile: "shared64",
+  matrix: false,
+  forms: usualForms(false),
+  software: false,
+};
+
+describe("a team that takes all experts of a token", () => {
+  const variant = (team: number) => ({ threads: 256, teams: 256 / team, atOnce: 2 }) as const;
+
+  it.each([
+    ["two, of 14336 columns", 2, 448, 256, 2],
+    ["eight, of 768", 8, 24, 32, 4],
+    ["eight, of 512", 8, 16, 256, 8],
+    // four at once would wait 3 x 4 times, with half a turn idle; two wait 5 x 2 times
+    ["ten, of 512", 10, 16, 32, 2],
+    // and four 2 x 11 times, two 3 x 6
+    ["six, of 1408", 6, 44, 32, 2],
+    ["one", 1, 16, 64, 1],
+    ["ten, with less than eight invocations", 10, 16, 4, 1],
+  ])("takes as many at once as keep it busy: %s", (_, K, groups, team, sides) => {
+    expect(sidesOf(K, groups, variant(team))).toBe(sides);
+  });
+
+  it("is the larger the more there are, on GPUs: until enough invocations ask for weights", () => {
+    const tuning = new Tuning(GPU);
+    const of = (F: number, D: number, K: number) => {
+      const parts = (rows: number) => [{ rows }] as never;
+      const { up, down } = tuning.experts(
+        { format: FORMATS.q4, groups: D / 32, parts: parts(2 * F) },
+        { format: FORMATS.q4, groups: F / 32, parts: parts(D) },
+        K,
+      );
+      return [up, down].map(({ threads, teams }) => threads / teams);
+    };
+    expect(of(14336, 4096, 2)).toEqual([64, 256]);
+    expect(of(512, 2048, 1)).toEqual([128, 32]); // one shared expert: two units an invocation
+    expect(of(512, 2048, 10)).toEqual([128, 256]);
+    expect(of(768, 2048, 8)).toEqual([128, 256]);
+    const widest = (K: number) =>
+      Math.max(
+        ...tuning.candidates("f32", { format: FORMATS.q4, groups: 16 }, undefined, K).map((v) => v.threads / v.teams),
+      );
+    expect([1, 10].map(widest)).toEqual([64, 256]);
+  });
+});
+
 it("experts are multiplied in int8 at first where a GPU prefers that, in f32 where that is not allowed or timed", () => {
-  const abilities = {
-    subgroup: 32,
-    tile: "shared64",
-    matrix: false,
-    forms: usualForms(false),
-    software: false,
-  } as const;
   const kind = { format: FORMATS.q4, groups: 128 };
   const of = (tuning: Tuning) => Object.values(tuning.experts(kind, kind)).map(({ arithmetic }) => arithmetic);
-  const first = new Tuning({ ...abilities, arithmetics: ["f32", "f16", "int8"], int8First: true });
+  const first = new Tuning({ ...GPU, arithmetics: ["f32", "f16", "int8"], int8First: true });
   expect(of(first)).toEqual(["int8", "int8"]);
   expect(first.usesInt8).toBe(true);
   first.startTiming();
   expect(of(first)).toEqual(["f32", "f32"]);
-  expect(of(new Tuning({ ...abilities, arithmetics: ["f32"], int8First: true }))).toEqual(["f32", "f32"]);
-  expect(of(new Tuning({ ...abilities, arithmetics: ["f32", "int8"] }))).toEqual(["f32", "f32"]);
+  expect(of(new Tuning({ ...GPU, arithmetics: ["f32"], int8First: true }))).toEqual(["f32", "f32"]);
+  expect(of(new Tuning({ ...GPU, arithmetics: ["f32", "int8"] }))).toEqual(["f32", "f32"]);
   const float = { ...kind, format: FORMATS.f16 };
-  const other = new Tuning({ ...abilities, arithmetics: ["f32", "int8"], int8First: true });
+  const other = new Tuning({ ...GPU, arithmetics: ["f32", "int8"], int8First: true });
   expect(other.experts(float, float).up.arithmetic).toBe("f32");
 });
 

@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
+import { sidesOf } from "../../src/backend/webgpu/tuning/matvec.ts";
 import type { MatvecVariant } from "../../src/backend/webgpu/tuning/tuning.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import type { GpuMatrix } from "../../src/backend/webgpu/weights/space.ts";
@@ -93,44 +94,65 @@ describe.skipIf(noAdapter)(`webgpu variants${noAdapter ? `: ${NO_ADAPTER}` : ""}
         },
       );
 
+    /** Compares K of E experts [F, D] in one variant. */
+    async function checkExperts(
+      precision: PackableName,
+      variant: MatvecVariant,
+      { E, K, D, F, seed }: Readonly<Record<"E" | "K" | "D" | "F" | "seed", number>>,
+    ): Promise<void> {
+      const format = FORMATS[precision];
+      const kindOf = (cols: number) => ({ format, groups: Math.ceil(cols / 32) });
+      ops.tuning.setExperts(kindOf(D), kindOf(F), { up: variant, down: variant });
+      const x = uniform(T * D, seed);
+      const norm = new Float32Array(D).fill(1);
+      const data = Array.from({ length: E }, (_, e) => ({
+        w1: uniform(F * D, e, 0.3),
+        w3: uniform(F * D, 100 + e, 0.3),
+        w2: uniform(D * F, 200 + e, 0.3),
+      }));
+      const gate = uniform(E * D, 30);
+      const input = await inputTable(ops, x, D);
+      const router = await ops.loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
+      const v = await ops.loadVector(memorySource("n", norm, 1, D));
+      const sources = data.map((d, e) => expertSource(`expert ${e}`, d, D, F));
+      const experts = await ops.loadExperts(sources, format, format);
+      ops.begin(batchOf(T));
+      const h = ops.rmsNorm(ops.embed(input), v, 1e-5);
+      const routes = ops.route(h, { gate: router, k: K, rule: SOFTMAX, bias: null });
+      const y = await ops.moe(h, routes, experts);
+      const normed = Float32Array.from(reference.rmsNorm(x, norm, 1e-5));
+      const ids = await ops.read(routes.ids);
+      expect([...ids]).toEqual(reference.route(normed, gate, D, K).ids);
+      const weights = data.map((d) => ({
+        w1: held(format, d.w1, F, D),
+        w3: held(format, d.w3, F, D),
+        w2: held(format, d.w2, D, F),
+      }));
+      const want = reference.moe(normed, ids, await ops.read(routes.weights), weights, D);
+      expectClose(await ops.read(y), want, D, NMSE[variant.arithmetic]);
+    }
+
     for (const precision of some.slice(1))
       it.skipIf(left(precision))(titled(`experts: ${precision}`, left(precision)), async () => {
-        for (const [i, variant] of variants(precision, 8).entries()) {
-          const [D, F] = [40 + 32 * i, 50];
-          const format = FORMATS[precision];
-          ops.tuning.setExperts({ format, groups: i + 2 }, { format, groups: 2 }, { up: variant, down: variant });
-          const x = uniform(T * D, i);
-          const norm = new Float32Array(D).fill(1);
-          const data = Array.from({ length: E }, (_, e) => ({
-            w1: uniform(F * D, e, 0.3),
-            w3: uniform(F * D, 10 + e, 0.3),
-            w2: uniform(D * F, 20 + e, 0.3),
-          }));
-          const gate = uniform(E * D, 30);
-          const input = await inputTable(ops, x, D);
-          const router = await ops.loadMatrix(memorySource("gate", gate, E, D), FORMATS.f32);
-          const v = await ops.loadVector(memorySource("n", norm, 1, D));
-          const experts = await ops.loadExperts(
-            data.map((d, e) => expertSource(`expert ${e}`, d, D, F)),
-            FORMATS[precision],
-            FORMATS[precision],
-          );
-          ops.begin(batchOf(T));
-          const h = ops.rmsNorm(ops.embed(input), v, 1e-5);
-          const routes = ops.route(h, { gate: router, k: K, rule: SOFTMAX, bias: null });
-          const y = await ops.moe(h, routes, experts);
-          const normed = Float32Array.from(reference.rmsNorm(x, norm, 1e-5));
-          const ids = await ops.read(routes.ids);
-          expect([...ids]).toEqual(reference.route(normed, gate, D, K).ids);
-          const weights = data.map((d) => ({
-            w1: held(FORMATS[precision], d.w1, F, D),
-            w3: held(FORMATS[precision], d.w3, F, D),
-            w2: held(FORMATS[precision], d.w2, D, F),
-          }));
-          const want = reference.moe(normed, ids, await ops.read(routes.weights), weights, D);
-          expectClose(await ops.read(y), want, D, NMSE[variant.arithmetic]);
-        }
+        for (const [i, variant] of variants(precision, 8).entries())
+          await checkExperts(precision, variant, { E, K, D: 40 + 32 * i, F: 50, seed: i });
       });
+
+    it("ten and six experts a token, of which teams take one, two, four or eight at once", async () => {
+      const { subgroup } = ops.tuning.abilities;
+      const shape = { arithmetic: "f32", atOnce: 2, reduce: subgroup === null ? "tree" : "subgroups" } as const;
+      const cases = [
+        { K: 10, F: 512, threads: 256, teams: 1, sides: 8 },
+        { K: 6, F: 258, threads: 256, teams: 8, sides: 4 },
+        { K: 10, F: 512, threads: 256, teams: 8, sides: 2 },
+        { K: 10, F: 258, threads: 8, teams: 1, sides: 1 },
+      ];
+      for (const [i, { K, F, threads, teams, sides }] of cases.entries()) {
+        const variant: MatvecVariant = { ...shape, threads, teams };
+        expect(sidesOf(K, Math.ceil(F / 32), variant)).toBe(sides);
+        await checkExperts("q4", variant, { E: 11, K, D: 40 + 32 * i, F, seed: i });
+      }
+    });
 
     const slow = adapter.leftToFaster ?? null;
     it.skipIf(slow)(titled("are chosen by timing, remembered, and taken from what is remembered", slow), async () => {

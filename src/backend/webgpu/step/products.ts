@@ -219,7 +219,7 @@ export class Products {
     const { count: E, intermediate: F, w13: up, w2: down } = experts;
     const { plans, scratch, tuning } = this.#context;
     const [n, K] = ids.shape;
-    const variants = tuning.experts(up, down);
+    const variants = tuning.experts(up, down, K);
     const int8 = variants.up.arithmetic === "int8";
     const x = rows(int8 ? "int8" : "f32");
     const stride = int8 ? down.groups * 9 : padded(F);

@@ -32,7 +32,7 @@ export function matvecCalls(
 ): Call[] {
   const { arithmetic, reduce, threads, teams, atOnce, D, eps } = input;
   const team = threads / teams;
-  const places = { AT_ONCE: atOnce, SIDES: sidesOf(values.K ?? 1, team) };
+  const places = { AT_ONCE: atOnce, SIDES: sidesOf(values.K ?? 1, w.groups, input) };
   const overrides = {
     THREADS: threads,
     TEAM: team,
@@ -53,9 +53,22 @@ export function matvecCalls(
 }
 
 /**
- * Experts that a team of expert_down_vec takes side by side: as many as a token has, but a side has
- * eight invocations at least.
+ * Experts that a team of expert_down_vec takes side by side, so that the busiest invocation asks
+ * for weights as seldom as can be: ten experts keep two sides busy for five turns, four for three
+ * of which the last is half idle. The more sides, the less is repeated; a side has eight
+ * invocations at least.
  */
-function sidesOf(K: number, team: number): number {
-  return 2 ** Math.floor(Math.log2(Math.min(K, team / 8)));
+export function sidesOf(
+  K: number,
+  groups: number,
+  { threads, teams, atOnce }: Pick<MatvecVariant, "threads" | "teams" | "atOnce">,
+): number {
+  const team = threads / teams;
+  let [best, least] = [1, Number.POSITIVE_INFINITY];
+  for (let sides = 1; sides <= Math.min(K, Math.max(team / 8, 1)); sides *= 2) {
+    const units = Math.ceil((groups * 4 * sides) / team); // of an expert, for one invocation
+    const turns = Math.ceil(K / sides) * Math.ceil(units / atOnce);
+    if (turns <= least) [best, least] = [sides, turns];
+  }
+  return best;
 }

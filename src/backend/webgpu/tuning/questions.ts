@@ -116,9 +116,9 @@ export class Questions {
 
   /** The variants of experts of one size, for one token. */
   experts(alike: readonly GpuExperts[]): Question<ExpertVariants> {
-    const { tuning } = this.#subject;
+    const { tuning, perToken } = this.#subject;
     const { w13: up, w2: down } = alike[0]!;
-    const usual = tuning.experts(up, down);
+    const usual = tuning.experts(up, down, perToken);
     const can = (a: Arithmetic): boolean => tuning.abilities.arithmetics.includes(a);
     const floats = (["f32", "f16"] as const).filter(can);
     const takes = (a: Arithmetic): boolean => [up, down].every(({ format }) => format.arithmetics.includes(a));
@@ -132,7 +132,9 @@ export class Questions {
     const ups = (a: Arithmetic, teams?: number) => (best: ExpertVariants) =>
       tuning.candidates(a, up, teams).map((variant) => ({ up: variant, down: { ...best.down, arithmetic: a } }));
     const downs = (a: Arithmetic) => (best: ExpertVariants) =>
-      best.down.arithmetic === a ? tuning.candidates(a, down).map((variant) => ({ ...best, down: variant })) : [];
+      best.down.arithmetic === a
+        ? tuning.candidates(a, down, undefined, perToken).map((variant) => ({ ...best, down: variant }))
+        : [];
     return {
       key: `${expertsOf(up, down)} ${up.parts.length}`,
       rows: 1,

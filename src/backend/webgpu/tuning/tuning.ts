@@ -149,16 +149,16 @@ export class Tuning {
       .filter(({ threads, teams }) => threads / teams >= 8);
   }
 
-  /** The variants for a layer's experts, by the kinds of both their matrices. */
-  experts(up: Weights, down: Weights): ExpertVariants {
+  /** The variants for a layer's experts; a team of the second product takes a token's K of them. */
+  experts(up: Weights, down: Weights, K = 1): ExpertVariants {
     const found = this.#found.experts.get(expertsOf(up, down));
     if (found) return found;
     if (this.#untimedInt8 && takeInt8(up, down)) {
       const int8 = { arithmetic: "int8" } as const;
       const shape = this.#allowed({ ...this.#usual(up), ...int8, threads: MOST_THREADS, teams: INT8_TEAMS });
-      return { up: shape, down: this.abilities.software ? shape : { ...this.#usual(down), ...int8 } };
+      return { up: shape, down: this.abilities.software ? shape : { ...this.#usual(down, 1, K), ...int8 } };
     }
-    return { up: this.#usual(up), down: this.#usual(down) };
+    return { up: this.#usual(up), down: this.#usual(down, 1, K) };
   }
 
   /** How a matrix is multiplied by so many rows. */
@@ -311,7 +311,7 @@ export class Tuning {
   }
 
   /** What is used where nothing was timed: the first arithmetic that the format has. */
-  #usual({ format, groups, parts }: Weights, panels = 1): MatvecVariant {
+  #usual({ format, groups, parts }: Weights, panels = 1, K = 1): MatvecVariant {
     const { arithmetics, software } = this.abilities;
     const arithmetic = arithmetics.find((a) => a !== "int8" && format.arithmetics.includes(a)) ?? "f32";
     // Eight units an invocation, and no team of less than eight.
@@ -319,7 +319,7 @@ export class Tuning {
     if (!software && parts) {
       // Few teams: larger ones, as long as each invocation has two units.
       const teams = Math.max(...parts.map(({ rows }) => rows)) / PANEL_ROWS / panels;
-      const most = Math.min(2 ** Math.floor(Math.log2(groups * 2)), MOST_THREADS);
+      const most = Math.min(2 ** Math.floor(Math.log2(groups * 2 * K)), MOST_THREADS);
       team = Math.max(team, Math.min(2 ** Math.ceil(Math.log2(IN_FLIGHT / teams)), most));
     }
     const threads = Math.max(team, 64);
@@ -344,12 +344,12 @@ export class Tuning {
   }
 
   /**
-   * Variants of one arithmetic that are worth timing for weights of a kind. @param teams only so
-   * many
+   * Variants of one arithmetic that are worth timing for weights of a kind, of which a team takes
+   * K. @param teams only so many
    */
-  candidates(arithmetic: Arithmetic, { format, groups }: WeightKind, teams?: number): MatvecVariant[] {
+  candidates(arithmetic: Arithmetic, { format, groups }: WeightKind, teams?: number, K = 1): MatvecVariant[] {
     const atOnce = placesFor(format, this.abilities.software);
-    const units = 2 ** Math.ceil(Math.log2(groups * 4)); // what the invocations of a team stride over
+    const units = 2 ** Math.ceil(Math.log2(groups * 4 * K)); // what the invocations of a team stride over
     const { threads: most = MOST_THREADS, software } = this.abilities;
     return [...SHAPES, ...(software ? [] : MORE_SHAPES)]
       .filter(

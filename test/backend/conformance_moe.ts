@@ -220,7 +220,7 @@ export function biasedExperts(ops: () => Ops, precision: PackableName, counts: r
 }
 
 function rulesHold(ops: () => Ops, cases: readonly RuleCase[]): void {
-  const [E, K, D, F] = [5, 2, 60, 50];
+  const [E, K, D, F] = [5, 2, 61, 50];
   it.each(cases)(
     "moe of $activation, biases $biased, $precision",
     async ({ activation, biased, precision, counts }) => {
@@ -228,6 +228,7 @@ function rulesHold(ops: () => Ops, cases: readonly RuleCase[]): void {
       const input = await inputTable(ops(), x, D);
       const gate = await ops().loadMatrix(memorySource("gate", uniform(E * D, 51), E, D), FORMATS.f32);
       const own = await ruleWithBiases(ops(), activation, E, D, F);
+      const ones = await ops().loadVector(memorySource("ones", new Float32Array(D).fill(1), 1, D));
       const given = biased ? own.loaded : { ...own.loaded, biases: null };
       const rule = biased ? own.rule : { ...own.rule, up: null, down: null };
       const { experts, weights } = await loaded(ops(), E, D, F, precision, given);
@@ -235,10 +236,14 @@ function rulesHold(ops: () => Ops, cases: readonly RuleCase[]): void {
         ops().begin(batchOf(T));
         const h = ops().embed(input);
         const routes = ops().route(h, { gate, k: K, rule: { ...SOFTMAX, normalize: false }, bias: null });
-        const y = await ops().read(await ops().moe(h, routes, experts));
+        const sum = await ops().moe(h, routes, experts);
+        const y = await ops().read(sum);
+        // What pads a row of odd length is no part of it.
+        const normed = await ops().read(ops().rmsNorm(sum, ones, 1e-5));
         const [ids, shares] = [await ops().read(routes.ids), await ops().read(routes.weights)];
         const want = reference.moe(x.subarray(0, T * D), ids, shares, weights, D, new Map(), rule);
         expectClose(y, want, D, allowedNmse(ops(), FORMATS[precision]));
+        expectClose(normed, reference.rmsNorm(y, new Float32Array(D).fill(1), 1e-5), D, 1e-9);
       }
     },
   );

@@ -4,7 +4,8 @@
 
 override BIAS_ROWS: u32 = 1; // the host's only in this variant
 
-// What row `row` of an assignment's expert gives: its product and its bias.
+// What row `row` of an assignment's expert gives: its product and its bias. What pads rows of odd
+// length stays 0.
 fn biased(value: f32, assignment: u32, row: u32) -> f32 {
-  return value + biases[chosen[assignment] * BIAS_ROWS + row];
+  return select(value, value + biases[chosen[assignment] * BIAS_ROWS + row], row < BIAS_ROWS);
 }

@@ -231,6 +231,7 @@ const NAMES_A_FAMILY: Readonly<Record<string, string>> = {
   "src/weights/gguf/architectures.ts": "which family a GGUF file was made from: its own table",
   "src/weights/gguf/hybrids.ts": "the part of that table with states",
   "src/weights/synthetic_shapes.ts": "true shapes of published models, and their tensors' names: a table of its own",
+  "src/weights/synthetic_grouped.ts": "more of that table",
   "src/hub/short_names.ts": "names of popular models: a table of its own",
   "src/cli/bench.ts": "help: a synthetic model that can be typed as it stands",
   "src/cli/quantize.ts": "help: a synthetic model that can be typed as it stands",

@@ -8,14 +8,8 @@
 import { RequestError, WeightsError } from "../errors.ts";
 import { type Format, GROUP, packRows, rowPlanes, unpackRows } from "../tensor/format.ts";
 import type { MatrixSource, WeightSource } from "../tensor/types.ts";
-import {
-  SYNTHETIC_EXAMPLE,
-  SYNTHETIC_MODELS,
-  type SyntheticConfig,
-  type SyntheticModel,
-  type SyntheticTensor,
-  syntheticTensor,
-} from "./synthetic_shapes.ts";
+import type { SyntheticConfig, SyntheticModel } from "./synthetic_model.ts";
+import { SYNTHETIC_EXAMPLE, SYNTHETIC_MODELS, type SyntheticTensor, syntheticTensor } from "./synthetic_shapes.ts";
 
 const SCHEME = "synthetic:";
 const POOL = 2 ** 20;

@@ -2,20 +2,8 @@
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Format } from "../tensor/format.ts";
-
-/** A config.json of transformers v4. */
-export type SyntheticConfig = Readonly<Record<string, unknown>>;
-
-/** A model that a URL can name. */
-export interface SyntheticModel {
-  readonly config: SyntheticConfig;
-  /** Matrices that lie in a format, as src/weights/quantized shows those of files. */
-  readonly stored?: { readonly names: RegExp; readonly format: Format };
-  /** Norms whose weight w is stored as w - 1. */
-  readonly shifted?: RegExp;
-}
-
-const COMMON = { hidden_act: "silu", tie_word_embeddings: false, torch_dtype: "bfloat16" };
+import { GROUPED_MODELS } from "./synthetic_grouped.ts";
+import { COMMON, type SyntheticModel } from "./synthetic_model.ts";
 
 const MIXTRAL = {
   ...COMMON,
@@ -109,8 +97,8 @@ export const SYNTHETIC_EXAMPLE = "synthetic:mixtral-8x7b?layers=2&seed=1";
 /**
  * Name in the URL -> true shapes, as published with Mixtral 8x7B Instruct and 8x22B Instruct v0.1,
  * Qwen3-30B-A3B, Qwen3-235B-A22B, OLMoE-1B-7B-0924, gpt-oss-20b and -120b, the text of
- * Qwen3.6-35B-A3B, Qwen3-Next-80B-A3B, GLM-4.7-Flash, DeepSeek-V2-Lite, Granite 3.1 1B-A400M and
- * LFM2-8B-A1B.
+ * Qwen3.6-35B-A3B, Qwen3-Next-80B-A3B, Qwen1.5-MoE-A2.7B, MiniMax-M2, Phi-3.5-MoE, Granite 3.1
+ * 1B-A400M and LFM2-8B-A1B; and those of synthetic_grouped.ts.
  */
 export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
   "mixtral-8x7b": {
@@ -205,72 +193,68 @@ export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
     },
     shifted: SHIFTED,
   },
-  "glm-4.7-flash": {
+  "qwen1.5-moe-a2.7b": {
     config: {
       ...COMMON,
-      architectures: ["Glm4MoeLiteForCausalLM"],
-      model_type: "glm4_moe_lite",
+      architectures: ["Qwen2MoeForCausalLM"],
+      model_type: "qwen2_moe",
       hidden_size: 2048,
-      intermediate_size: 10240,
-      moe_intermediate_size: 1536,
-      num_hidden_layers: 47,
-      num_attention_heads: 20,
-      num_key_value_heads: 20,
-      q_lora_rank: 768,
-      kv_lora_rank: 512,
-      qk_nope_head_dim: 192,
-      qk_rope_head_dim: 64,
-      v_head_dim: 256,
-      n_routed_experts: 64,
-      n_shared_experts: 1,
-      num_experts_per_tok: 4,
-      first_k_dense_replace: 1,
-      routed_scaling_factor: 1.8,
-      rms_norm_eps: 1e-5,
-      rope_theta: 1e6,
-      vocab_size: 154880,
-      max_position_embeddings: 202752,
-      eos_token_id: 154820,
-    },
-  },
-  "deepseek-v2-lite": {
-    config: {
-      ...COMMON,
-      architectures: ["DeepseekV2ForCausalLM"],
-      model_type: "deepseek_v2",
-      hidden_size: 2048,
-      intermediate_size: 10944,
+      intermediate_size: 5632,
       moe_intermediate_size: 1408,
-      num_hidden_layers: 27,
+      shared_expert_intermediate_size: 5632,
+      num_hidden_layers: 24,
       num_attention_heads: 16,
       num_key_value_heads: 16,
-      q_lora_rank: null,
-      kv_lora_rank: 512,
-      qk_nope_head_dim: 128,
-      qk_rope_head_dim: 64,
-      v_head_dim: 128,
-      n_routed_experts: 64,
-      n_shared_experts: 2,
-      num_experts_per_tok: 6,
-      first_k_dense_replace: 1,
-      topk_method: "greedy",
+      num_experts: 60,
+      num_experts_per_tok: 4,
       norm_topk_prob: false,
       rms_norm_eps: 1e-6,
+      rope_theta: 1e6,
+      vocab_size: 151936,
+      max_position_embeddings: 8192,
+      eos_token_id: 151643,
+    },
+  },
+  "minimax-m2": {
+    config: {
+      ...COMMON,
+      architectures: ["MiniMaxM2ForCausalLM"],
+      model_type: "minimax_m2",
+      hidden_size: 3072,
+      intermediate_size: 1536,
+      num_hidden_layers: 62,
+      num_attention_heads: 48,
+      num_key_value_heads: 8,
+      head_dim: 128,
+      rotary_dim: 64,
+      num_local_experts: 256,
+      num_experts_per_tok: 8,
+      rms_norm_eps: 1e-6,
+      rope_theta: 5e6,
+      vocab_size: 200064,
+      max_position_embeddings: 196608,
+      eos_token_id: 200020,
+    },
+  },
+  "phi-3.5-moe": {
+    config: {
+      ...COMMON,
+      architectures: ["PhimoeForCausalLM"],
+      model_type: "phimoe",
+      hidden_size: 4096,
+      intermediate_size: 6400,
+      num_hidden_layers: 32,
+      num_attention_heads: 32,
+      num_key_value_heads: 8,
+      num_local_experts: 16,
+      num_experts_per_tok: 2,
+      attention_bias: true,
+      lm_head_bias: true,
+      rms_norm_eps: 1e-5,
       rope_theta: 1e4,
-      rope_scaling: {
-        type: "yarn",
-        factor: 40,
-        beta_fast: 32,
-        beta_slow: 1,
-        // biome-ignore lint/suspicious/noApproximativeNumericConstant: as published
-        mscale: 0.707,
-        // biome-ignore lint/suspicious/noApproximativeNumericConstant: as published
-        mscale_all_dim: 0.707,
-        original_max_position_embeddings: 4096,
-      },
-      vocab_size: 102400,
-      max_position_embeddings: 163840,
-      eos_token_id: 100001,
+      vocab_size: 32064,
+      max_position_embeddings: 4096,
+      eos_token_id: 32000,
     },
   },
   "granite-3.1-1b-a400m": {
@@ -328,6 +312,7 @@ export const SYNTHETIC_MODELS: Readonly<Record<string, SyntheticModel>> = {
       eos_token_id: 7,
     },
   },
+  ...GROUPED_MODELS,
 };
 
 /**

@@ -36,7 +36,9 @@ describe("a synthetic URL", () => {
   // "30.5B", "3.3B", which is 3.35; "235B", "22B"; "6.92B", "1.28B"; "20.91B", "3.61B" and
   // "116.83B", "5.13B", which leave out the embedding's 0.58B; "35B", "3B"; "80B", "3B";
   // "29.9B", "3B"; "15.7B", "2.4B" without the embedding's 0.2B; "1.3B", "400M" with it once;
-  // "8.3B", "1.5B", which is 1.56: rounded here to one decimal).
+  // "8.3B", "1.5B", which is 1.56; "14.3B", "2.7B"; "41.9B", "6.6B"; "230B", "10B" and
+  // "106B", "12B" without embedding and head; "21B", "3B"; "671B", "37B": rounded here to one
+  // decimal).
   it.each([
     ["synthetic:mixtral-8x7b", 32, 46.7, 12.9],
     ["synthetic:mixtral-8x22b", 56, 140.6, 39.2],
@@ -51,6 +53,12 @@ describe("a synthetic URL", () => {
     ["synthetic:deepseek-v2-lite", 27, 15.7, 2.7],
     ["synthetic:granite-3.1-1b-a400m", 24, 1.3, 0.4],
     ["synthetic:lfm2-8b-a1b", 24, 8.3, 1.6],
+    ["synthetic:qwen1.5-moe-a2.7b", 24, 14.3, 2.7],
+    ["synthetic:minimax-m2", 62, 228.7, 11],
+    ["synthetic:phi-3.5-moe", 32, 41.9, 6.6],
+    ["synthetic:glm-4.5-air", 46, 106.9, 13.4],
+    ["synthetic:ernie-4.5-21b-a3b", 28, 21.8, 3.4],
+    ["synthetic:deepseek-v3", 61, 671, 37.6],
   ])("%s has the model's true shapes", (url, layers, total, active) => {
     const { config, source } = parseSynthetic(url);
     const c = readArchitecture(config, url);

@@ -11,6 +11,8 @@ export interface Progress {
 }
 
 const REDRAW_MS = 100;
+/** The rate is that of this time: a download slows down and recovers. */
+const RATE_MS = 10_000;
 
 export function loadingProgress(quiet: boolean): Progress {
   return progressLine("loading", quiet);
@@ -18,12 +20,14 @@ export function loadingProgress(quiet: boolean): Progress {
 
 /** For work that takes minutes: with its rate and the remaining time. */
 export function longProgress(verb: string, quiet: boolean): Progress {
-  const started = performance.now();
-  let first: number | null = null; // bytes done before this run
+  const recent: { readonly at: number; readonly done: number }[] = [];
   return progressLine(verb, quiet, (done, total) => {
-    first ??= done;
-    const seconds = (performance.now() - started) / 1000;
-    const rate = (done - first) / seconds;
+    recent.push({ at: performance.now(), done });
+    // The first one counts what was done before this run, and what was waited for before it.
+    while (recent.length > 2 && recent[1]!.at < performance.now() - RATE_MS) recent.shift();
+    const { at, done: before } = recent[0]!;
+    const seconds = (performance.now() - at) / 1000;
+    const rate = (done - before) / seconds;
     if (seconds < 1 || rate <= 0) return "";
     return `, ${formatBytes(rate)}/s, ${formatDuration((total - done) / rate)} left`;
   });

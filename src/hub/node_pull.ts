@@ -198,11 +198,13 @@ class Pull {
     const { bavail, bsize } = await statfs(this.#cache.folder);
     if (missing === 0 || bavail * bsize >= missing + SPARE) return;
     throw new HubError(
-      `${nameText(this.#name)} needs ${missing} bytes more, and the disk of ${this.#cache.folder} has ${bavail * bsize} free: make room, or set HF_HUB_CACHE to a folder elsewhere`,
+      `${nameText(this.#name)} needs ${gigabytes(missing)} more, and the disk of ${this.#cache.folder} has ${gigabytes(bavail * bsize)} free: make room, or set HF_HUB_CACHE to a folder elsewhere`,
       0,
     );
   }
 }
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
 
 /** @throws HubError if the hub gives none: then nothing could be checked */
 function digestOfListed({ path, digest }: ListedFile, { repo }: ModelName): Digest {

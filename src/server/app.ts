@@ -16,6 +16,7 @@ import { listModels, oneModel } from "./models.ts";
 import { chatCompletions } from "./openai_chat.ts";
 import { completions } from "./openai_completions.ts";
 import { embeddings } from "./openai_embeddings.ts";
+import { responses } from "./openai_responses.ts";
 import { askedPath, dialectOf, routePath } from "./paths.ts";
 import { health, livez, PROBES, readinessOf, readyz, root } from "./probes.ts";
 import { createService, type ServerOptions, type Service } from "./service.ts";
@@ -38,6 +39,7 @@ interface Route {
 
 const ROUTES: readonly Route[] = [
   { method: "POST", path: "/v1/chat/completions", handler: chatCompletions },
+  { method: "POST", path: "/v1/responses", handler: responses },
   { method: "POST", path: "/v1/completions", handler: completions },
   { method: "POST", path: "/v1/embeddings", handler: embeddings },
   { method: "GET", path: "/v1/models", handler: listModels },

@@ -8,7 +8,7 @@ import { type Fields, fieldsOf, type Json, required, wrong } from "./fields.ts";
 export const MOST_MESSAGES = 100_000;
 const MOST_PARTS = 10_000;
 /** A sanity limit: the body limit bounds the work on tools. */
-const MOST_TOOLS = 100_000;
+export const MOST_TOOLS = 100_000;
 const TOOL_NAME = /^[\w.-]{1,128}$/;
 
 /**
@@ -41,6 +41,9 @@ export function textPart(part: Fields): string {
     case "text":
     case "refusal":
       return required(part.string(type), part, type);
+    case "input_text":
+    case "output_text":
+      return required(part.string("text"), part, "text");
     case "document": {
       const source = required(part.object("source"), part, "source");
       const kind = source.oneOf("type", ["text", "content"]);
@@ -62,17 +65,25 @@ function headed(heading: readonly (string | undefined)[], text: string): string 
   return `${[...lines, ...(lines.length > 0 ? [""] : []), text].join("\n")}\n\n`;
 }
 
-/** The definitions of a request's `tools`; `define` reads one, given its fields. */
-export function toolsOf(body: Fields, define: (tool: Fields) => ToolDefinition): readonly ToolDefinition[] | undefined {
-  const tools = body.objects("tools", MOST_TOOLS)?.map(define);
-  const names = new Set<string>();
-  for (const [i, { name }] of (tools ?? []).entries()) {
+/**
+ * The definitions of a request's `tools`; `define` reads one, given its fields, or returns null for
+ * one that is passed over.
+ */
+export function toolsOf(
+  body: Fields,
+  define: (tool: Fields) => ToolDefinition | null,
+): readonly ToolDefinition[] | undefined {
+  const tools = new Map<string, ToolDefinition>();
+  for (const [i, fields] of (body.objects("tools", MOST_TOOLS) ?? []).entries()) {
+    const tool = define(fields);
+    if (tool === null) continue;
+    const { name } = tool;
     const path = `tools[${i}].name`;
     if (!TOOL_NAME.test(name)) throw wrong(path, "expected 1 to 128 letters, digits, _, - or .", name);
-    if (names.has(name)) throw wrong(path, "this name is used by an earlier tool", name);
-    names.add(name);
+    if (tools.has(name)) throw wrong(path, "this name is used by an earlier tool", name);
+    tools.set(name, tool);
   }
-  return tools && tools.length > 0 ? tools : undefined;
+  return tools.size > 0 ? [...tools.values()] : undefined;
 }
 
 /**

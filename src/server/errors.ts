@@ -117,7 +117,7 @@ export function errorBody(failure: Failure, dialect: Dialect): object {
 }
 
 /** Programs that shorten an overlong conversation recognize the wording of each API. */
-function messageOf({ message, overflow }: Failure, dialect: Dialect): string {
+export function messageOf({ message, overflow }: Failure, dialect: Dialect): string {
   if (!overflow) return message;
   const { tokens, context } = overflow;
   if (dialect !== "anthropic")

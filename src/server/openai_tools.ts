@@ -2,8 +2,8 @@
 // of the tools.
 
 import type { ToolChoice, ToolDefinition } from "../engine/chat_api.ts";
-import { checkChoice, schemaOf, toolsOf } from "./conversation_fields.ts";
-import { type Fields, fieldsOf, required, wrong } from "./fields.ts";
+import { checkChoice, MOST_TOOLS, schemaOf, toolsOf } from "./conversation_fields.ts";
+import { type Fields, fieldsOf, isObject, required, wrong } from "./fields.ts";
 import { defined } from "./sampling.ts";
 
 export interface ToolsAndChoice {
@@ -11,9 +11,15 @@ export interface ToolsAndChoice {
   readonly toolChoice?: ToolChoice;
 }
 
-/** @throws RequestError that names the field */
-export function openaiTools(body: Fields): ToolsAndChoice {
-  const tools = toolsOf(body, openaiTool);
+/**
+ * @param define reads one tool; null: it is passed over
+ * @throws RequestError that names the field
+ */
+export function openaiTools(
+  body: Fields,
+  define: (tool: Fields) => ToolDefinition | null = openaiTool,
+): ToolsAndChoice {
+  const tools = toolsOf(body, define);
   const choice = typeof body.raw("tool_choice") === "object" ? body.object("tool_choice") : undefined;
   if (choice?.raw("type") === "allowed_tools") return allowed(choice, tools ?? []);
   const toolChoice = choice === undefined ? modeOf(body) : { name: nameOf(choice) };
@@ -24,7 +30,19 @@ export function openaiTools(body: Fields): ToolsAndChoice {
 function openaiTool(fields: Fields): ToolDefinition {
   const type = fields.string("type") ?? "function";
   if (type !== "function") throw wrong(fields.path("type"), 'expected "function"', type);
-  const tool = required(fields.object("function"), fields, "function");
+  return definition(required(fields.object("function"), fields, "function"));
+}
+
+/**
+ * A tool of the responses API, whose fields are beside its type. Tools of other kinds (web_search,
+ * namespace, ...) are run by the API's own server: they are passed over, since clients offer them
+ * to every server.
+ */
+export function flatTool(fields: Fields): ToolDefinition | null {
+  return (fields.string("type") ?? "function") === "function" ? definition(fields) : null;
+}
+
+function definition(tool: Fields): ToolDefinition {
   return {
     name: required(tool.string("name"), tool, "name"),
     ...schemaOf(tool, "parameters"),
@@ -52,12 +70,13 @@ function nameOf(choice: Fields): string {
 function allowed(choice: Fields, tools: readonly ToolDefinition[]): ToolsAndChoice {
   const given = choice.object("allowed_tools") ?? choice;
   const mode = required(given.oneOf("mode", ["auto", "required"]), given, "mode");
-  const named = required(given.array("tools", tools.length), given, "tools");
+  const named = required(given.array("tools", MOST_TOOLS), given, "tools");
   const names = new Set<string>();
   for (const [i, one] of named.entries()) {
     const path = given.path(`tools[${i}]`);
-    const isObject = typeof one === "object" && one !== null && !Array.isArray(one);
-    const name = isObject ? nameOf(fieldsOf(one as Record<string, unknown>, path)) : one;
+    const fields = isObject(one) ? fieldsOf(one, path) : null;
+    if (fields && (fields.raw("type") ?? "function") !== "function") continue; // passed over above
+    const name = fields ? nameOf(fields) : one;
     if (typeof name !== "string" || !tools.some((tool) => tool.name === name))
       throw wrong(path, "expected one of the request's tools", name);
     names.add(name);

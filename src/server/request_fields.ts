@@ -3,7 +3,7 @@
 
 import { type Fields, isObject, wrong } from "./fields.ts";
 
-export type Endpoint = "chat" | "completions" | "messages" | "embeddings";
+export type Endpoint = "chat" | "completions" | "messages" | "responses" | "embeddings";
 
 /** Fields that are treated alike. */
 export interface FieldRow {
@@ -22,7 +22,8 @@ export interface FieldRow {
   readonly unless?: (body: Fields) => boolean;
 }
 
-const GENERATE: readonly Endpoint[] = ["chat", "completions", "messages"];
+const GENERATE: readonly Endpoint[] = ["chat", "completions", "messages", "responses"];
+const CONVERSATIONS: readonly Endpoint[] = ["chat", "messages", "responses"];
 const ALL: readonly Endpoint[] = [...GENERATE, "embeddings"];
 
 /** Fields read by reasoning_fields.ts. */
@@ -71,21 +72,25 @@ function nothingOn(body: Fields): boolean {
 export const FIELDS: readonly FieldRow[] = [
   // The prompt.
   honoured(["chat", "messages"], "messages", "the conversation"),
+  honoured(["responses"], "input", "a text, or the conversation as items"),
+  honoured(["responses"], "instructions", "a system message in front"),
   honoured(["completions"], "prompt", "the text or token ids to continue"),
   honoured(["completions"], "echo", "the prompt comes first"),
   honoured(["messages"], "system", "a system message"),
   honoured(["embeddings"], "input", "texts or token ids"),
   honoured(["embeddings"], "encoding_format", "float or base64"),
   honoured(["chat"], "safe_prompt", "Mistral's system message in front of the conversation"),
-  honoured(["chat"], "continue_final_message", "false: a last message of the assistant is not continued"),
-  honoured(["chat", "messages"], "chat_template_kwargs", "variables of the folder's chat template"),
-  honoured(["chat", "messages"], "tools tool_choice", "functions to call"),
-  honoured(["chat"], "parallel_tool_calls", "whether an answer may hold several calls"),
+  honoured(["chat", "responses"], "continue_final_message", "false: a last message of the assistant is not continued"),
+  honoured(CONVERSATIONS, "chat_template_kwargs", "variables of the folder's chat template"),
+  honoured(CONVERSATIONS, "tools tool_choice", "functions to call; in responses other kinds are passed over"),
+  honoured(["chat", "responses"], "parallel_tool_calls", "whether an answer may hold several calls"),
   honoured(ALL, "key", "the API key, if no header has it"),
-  honoured(["chat", "messages"], REASONING, "whether and how much the model reasons, where it does"),
-  honoured(["chat"], "include_reasoning", "false: the reasoning is not shown"),
+  honoured(CONVERSATIONS, REASONING, "whether and how much the model reasons, where it does"),
+  honoured(["chat", "responses"], "include_reasoning", "false: the reasoning is not shown"),
+  honoured(["responses"], "include", "reasoning.encrypted_content, message.output_text.logprobs"),
   // The answer.
-  honoured(GENERATE, "max_tokens", "-1: as many as fit the context"),
+  honoured(["chat", "completions", "messages"], "max_tokens", "-1: as many as fit the context"),
+  honoured(["responses"], "max_output_tokens", "-1: as many as fit the context"),
   honoured(["chat", "completions"], "max_completion_tokens n_predict", "as max_tokens"),
   honoured(["chat", "completions"], "n", "answers to one prompt"),
   honoured(GENERATE, "stream", "server-sent events"),
@@ -95,8 +100,9 @@ export const FIELDS: readonly FieldRow[] = [
     "include_usage, and OpenRouter's include: usage in the stream",
   ),
   honoured(["chat"], "logprobs top_logprobs", "log probabilities under the model's own distribution"),
+  honoured(["responses"], "top_logprobs", "likeliest tokens at each place, with include"),
   honoured(["completions"], "logprobs", "how many likeliest tokens to give at each place"),
-  honoured(["chat", "completions"], "stop", "texts that end the answer; empty ones do not"),
+  honoured(["chat", "completions", "responses"], "stop", "texts that end the answer; empty ones do not"),
   honoured(["messages"], "stop_sequences", "texts that end the answer; empty ones do not"),
   honoured(GENERATE, "stop_strings stop_words", "more texts that end the answer"),
   honoured(GENERATE, "stop_token_ids eos_token_id", "tokens that end the answer and are not part of it"),
@@ -126,23 +132,31 @@ export const FIELDS: readonly FieldRow[] = [
   honoured(GENERATE, "format", 'Ollama\'s: "json" or a JSON schema'),
 
   // Other names of supported fields.
-  refused(["chat", "messages"], "functions", "use tools"),
-  refused(["chat", "messages"], "function_call", "use tool_choice"),
+  refused(CONVERSATIONS, "functions", "use tools"),
+  refused(CONVERSATIONS, "function_call", "use tool_choice"),
   refused(["completions"], "tools functions", "use /v1/chat/completions"),
   refused(["completions"], "tool_choice function_call", "use /v1/chat/completions", ["none", "auto"]),
   harmless(["completions"], "parallel_tool_calls", "there are no tools"),
   onlyTrue(["messages"], "parallel_tool_calls", "use disable_parallel_tool_use in tool_choice"),
   refused(["chat", "messages"], "prompt input contents", "use messages"),
+  refused(["responses"], "messages contents", "use input"),
+  refused(["responses"], "prompt", "there are no stored prompts: use instructions and input"),
   refused(["completions"], "messages input contents", "use prompt"),
   refused(["chat"], "system instructions systemInstruction system_instruction", "use a message of the role system"),
   refused(["completions"], "system instructions systemInstruction system_instruction", "put it into the prompt"),
+  refused(["responses"], "system systemInstruction system_instruction", "use instructions"),
   refused(["messages"], "instructions systemInstruction system_instruction", "use system"),
   refused(["messages"], "safe_prompt", "put it into system"),
+  refused(["responses"], "safe_prompt", "put it into instructions"),
   refused(["completions"], "safe_prompt", "put it into the prompt"),
-  refused(GENERATE, "context previous_response_id conversation", "send the whole conversation or prompt"),
+  refused(
+    GENERATE,
+    "context previous_response_id conversation",
+    "nothing is kept: send the whole conversation or prompt",
+  ),
   refused(GENERATE, "prompt_embeds", "give texts or token ids"),
   refused(
-    ["chat", "completions"],
+    ["chat", "completions", "responses"],
     "stop_sequences stop_sequence stopSequences stopping_strings custom_stopping_strings",
     "use stop",
   ),
@@ -154,9 +168,14 @@ export const FIELDS: readonly FieldRow[] = [
   refused(GENERATE, "end_id", "use stop_token_ids", [-1]),
   refused(["messages"], "max_completion_tokens n_predict", "use max_tokens"),
   refused(
-    GENERATE,
+    ["chat", "completions", "messages"],
     "max_new_tokens max_output_tokens maxOutputTokens max_length num_predict max_tokens_to_sample",
     "use max_tokens",
+  ),
+  refused(
+    ["responses"],
+    "max_tokens max_completion_tokens n_predict max_new_tokens maxOutputTokens max_length num_predict max_tokens_to_sample",
+    "use max_output_tokens",
   ),
   refused(GENERATE, "min_new_tokens min_length", "use min_tokens", [0]),
   refused(GENERATE, "ban_eos_token", "use ignore_eos"),
@@ -181,6 +200,7 @@ export const FIELDS: readonly FieldRow[] = [
   refused(GENERATE, "regex_pattern", "use regex"),
   refused(GENERATE, "n_probs return_logprob top_logprobs_num top_n_tokens", "use logprobs", [0]),
   refused(["chat", "completions"], "n_cmpl num_return_sequences", "use n", [1]),
+  refused(["responses"], "logprobs", "use include with message.output_text.logprobs"),
   refused(
     GENERATE,
     "options parameters sampling_params generationConfig generation_config extra_body nvext",
@@ -227,25 +247,25 @@ export const FIELDS: readonly FieldRow[] = [
   refused(GENERATE, "lora lora_path adapter_id", "there are no adapters"),
   // Unsupported ways to make the prompt or the answer.
   refused(GENERATE, "suffix", "there is no fill-in-the-middle"),
-  refused(["chat", "messages"], "chat_template template", "the folder's template is used"),
-  refused(["chat", "messages"], "raw", "use /v1/completions"),
+  refused(CONVERSATIONS, "chat_template template", "the folder's template is used"),
+  refused(CONVERSATIONS, "raw", "use /v1/completions"),
   refused(["completions"], "chat_template template", "prompts are continued as they are; use /v1/chat/completions"),
   {
     ...refused(["completions"], "chat_template_kwargs", "prompts are continued as they are; use /v1/chat/completions"),
     unless: nothingOn,
   },
   harmless(["completions"], "raw continue_final_message add_generation_prompt", "prompts are continued as they are"),
-  refused(["chat", "messages"], "reasoning_format", "reasoning is always apart", ["auto", "deepseek"]),
-  onlyTrue(["chat", "messages"], "separate_reasoning", "reasoning is always apart"),
-  refused(["chat", "messages"], "documents", "put them into a message"),
+  refused(CONVERSATIONS, "reasoning_format", "reasoning is always apart", ["auto", "deepseek"]),
+  onlyTrue(CONVERSATIONS, "separate_reasoning", "reasoning is always apart"),
+  refused(CONVERSATIONS, "documents", "put them into a message"),
   refused(["completions"], "documents", "put them into the prompt"),
   refused(["completions"], "prefill assistant_prefill response_prefix", "end the prompt with it"),
   refused(
-    ["chat", "messages"],
+    CONVERSATIONS,
     "prefill assistant_prefill response_prefix",
     "end the conversation with the assistant's message",
   ),
-  refused(["chat", "messages"], "echo return_full_text", "the conversation is not repeated"),
+  refused(CONVERSATIONS, "echo return_full_text", "the conversation is not repeated"),
   {
     ...onlyTrue(["messages"], "continue_final_message", "leave out the last message of the assistant"),
     unless: (body) => body.raw("continue_final_message") === false && !endsWithAssistant(body),
@@ -255,12 +275,12 @@ export const FIELDS: readonly FieldRow[] = [
     unless: (body) => body.raw("add_generation_prompt") === false && endsWithAssistant(body),
   },
   {
-    ...onlyTrue(["chat"], "add_generation_prompt", "only beside continue_final_message"),
+    ...onlyTrue(["chat", "responses"], "add_generation_prompt", "only beside continue_final_message"),
     unless: (body) => body.raw("continue_final_message") === true,
   },
   refused(GENERATE, "prompt_mode guardrails", "the server adds no prompts"),
-  refused(["chat", "messages"], "add_special_tokens", "the chat template has them already"),
-  onlyTrue(["chat", "messages"], "add_bos_token", "prompts of conversations begin with it"),
+  refused(CONVERSATIONS, "add_special_tokens", "the chat template has them already"),
+  onlyTrue(CONVERSATIONS, "add_bos_token", "prompts of conversations begin with it"),
   onlyTrue(["completions", "embeddings"], "add_special_tokens add_bos_token", "give token ids instead"),
   refused(ALL, "truncate_prompt_tokens prompt_truncate_len", "prompts are never cut"),
   refused(ALL, "truncate", "texts are never cut", ["NONE", "none"]),
@@ -285,7 +305,7 @@ export const FIELDS: readonly FieldRow[] = [
   ),
   refused(GENERATE, "prompt_logprobs logprob_token_ids", "/v1/completions has echo with logprobs"),
   refused(["messages"], "logprobs top_logprobs", "use /v1/chat/completions", [0]),
-  refused(["messages"], "n n_cmpl num_return_sequences", "one answer for each request", [1]),
+  refused(["messages", "responses"], "n n_cmpl num_return_sequences", "one answer for each request", [1]),
   refused(GENERATE, "background", "answers are given at once"),
   refused(["embeddings"], "dimensions output_dimension", "vectors have the model's width"),
   refused(["embeddings"], "output_dtype embedding_type embedding_types", "use encoding_format", ["float", ["float"]]),
@@ -324,9 +344,10 @@ export const FIELDS: readonly FieldRow[] = [
     "transforms context_management num_ctx generate_window truncation",
     "for prompts that are too long: those are rejected",
   ),
+  harmless(["chat", "completions", "messages"], "include", "what answers of the responses API contain"),
   harmless(GENERATE, "container speed inference_geo betas", "how a hosting service runs the request"),
   harmless(GENERATE, "max_tool_calls", "for tools that a server runs: there are none"),
-  harmless(["messages"], "stream_options usage", "streams contain the usage anyway"),
+  harmless(["messages", "responses"], "stream_options usage", "streams contain the usage anyway"),
   harmless(
     GENERATE,
     "mirostat_tau mirostat_eta mirostat_lr dry_base dry_allowed_length dry_penalty_last_n dry_range",

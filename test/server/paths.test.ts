@@ -61,7 +61,7 @@ describe("paths and methods", () => {
     ["GET", "/api/v7/llm", 404],
     ["GET", "/api/v7/llmmodels", 404],
     ["GET", "/api/v7/llm/health", 200],
-    ["POST", "/v1/responses", 404],
+    ["POST", "/v1/responses/x", 404],
     ["GET", "/v1/chat/completions", 405],
     ["POST", "/v1/models", 405],
     ["DELETE", "/v1/models/fake-mixtral", 405],
@@ -85,7 +85,11 @@ const OPENROUTER = { "user-agent": "speakeasy-sdk/typescript 1.3.19 2.914.0 1.0.
 describe("a path that is not there is named, in the shape that its clients read", () => {
   it.each<[string, Record<string, string>, (message: string) => object]>([
     ["/v1/nothing", {}, (message) => ({ error: { message, type: "not_found_error", param: null, code: null } })],
-    ["/v1/responses", VERSION, (message) => ({ error: { message, type: "not_found_error", param: null, code: null } })],
+    [
+      "/v1/responses/x",
+      VERSION,
+      (message) => ({ error: { message, type: "not_found_error", param: null, code: null } }),
+    ],
     ["/v1/messages/batches", {}, (message) => ({ type: "error", error: { type: "not_found_error", message } })],
     ["/api/v7/llm/v1/messages/x", {}, (message) => ({ type: "error", error: { type: "not_found_error", message } })],
     ["/v1/files", VERSION, (message) => ({ type: "error", error: { type: "not_found_error", message } })],

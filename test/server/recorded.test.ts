@@ -47,8 +47,9 @@ describe(titled("requests recorded from the official clients", skip), () => {
     const response = await send(request);
     const path = request.url.replace(/^\/\w+\//, "/");
     if (path === "/v1/responses") {
-      expect(response.status).toBe(404);
-      expect(await response.json()).toMatchObject({ error: { type: "not_found_error", message: expect.any(String) } });
+      expect(response.status).toBe(200);
+      const text = { type: "output_text", text: "Hi" };
+      expect(await response.json()).toMatchObject({ object: "response", output: [{ content: [text] }] });
       return;
     }
     expect(response.status).toBe(200);

@@ -18,6 +18,7 @@ const ENDPOINTS: Readonly<Record<Endpoint, { readonly path: string; readonly bod
   chat: { path: "/v1/chat/completions", body: { messages } },
   completions: { path: "/v1/completions", body: { prompt: "a" } },
   messages: { path: "/v1/messages", body: { messages, max_tokens: 9 } },
+  responses: { path: "/v1/responses", body: { input: "hi" } },
   embeddings: { path: "/v1/embeddings", body: { input: "a" } },
 };
 
@@ -38,7 +39,12 @@ async function ask(endpoint: Endpoint, fields: Body) {
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ ...body, ...fields }),
   });
-  const text = (await response.text()).replaceAll(/"(id|created)":("[^"]*"|\d+)/g, "");
+  // Identifiers and times differ each time; the responses API repeats what the caller said of
+  // itself.
+  const text = (await response.text()).replaceAll(
+    /"(id|call_id|created|created_at|completed_at|user|metadata|safety_identifier|prompt_cache_key)":(null|true|false|\d+|"[^"]*"|\{[^}]*\}|\[[^\]]*\])/g,
+    "",
+  );
   const asked = model.asked.map(({ options: { signal: _, ...options }, ...rest }) => ({ ...rest, options }));
   return { status: response.status, text, asked };
 }
@@ -47,7 +53,9 @@ async function ask(endpoint: Endpoint, fields: Body) {
 const toolsOf = (endpoint: Endpoint) =>
   endpoint === "messages"
     ? [{ name: "f", input_schema: { type: "object" } }]
-    : [{ type: "function", function: { name: "f" } }];
+    : endpoint === "responses"
+      ? [{ type: "function", name: "f" }]
+      : [{ type: "function", function: { name: "f" } }];
 const schema = { type: "object" };
 
 /** A value with which a field has an effect, and what it needs beside it. */
@@ -56,7 +64,10 @@ const EXAMPLES: Readonly<Record<string, readonly [value: unknown, beside?: Body]
   prompt: ["other"],
   echo: [true],
   system: ["Be kind."],
-  input: [["a", "b"]],
+  input: ["see exampleOf"],
+  instructions: ["Be kind."],
+  include: [["message.output_text.logprobs"]],
+  max_output_tokens: [5],
   encoding_format: ["base64"],
   safe_prompt: [true],
   continue_final_message: [false, { messages: [...messages, { role: "assistant", content: "So" }] }],
@@ -128,6 +139,10 @@ function exampleOf(endpoint: Endpoint, name: string): readonly [value: unknown, 
   if (name === "tools") return [tools];
   if (name === "tool_choice") return [endpoint === "messages" ? { type: "none" } : "none", { tools }];
   if (name === "logprobs" && endpoint === "completions") return [2];
+  if (name === "top_logprobs" && endpoint === "responses") return [2];
+  if (name === "continue_final_message" && endpoint === "responses")
+    return [false, { input: [...messages, { role: "assistant", content: "So" }] }];
+  if (name === "input") return [endpoint === "responses" ? "other" : ["a", "b"]];
   return EXAMPLES[name]!;
 }
 
@@ -152,10 +167,10 @@ describe("the table", () => {
     expect(all.filter((one, i) => all.indexOf(one) !== i)).toEqual([]);
   });
 
-  it("has each field on all three endpoints that write answers", () => {
+  it("has each field on all endpoints that write answers", () => {
     const rows = (endpoint: Endpoint) =>
       new Set(FIELDS.flatMap(({ names, on }) => (on.includes(endpoint) ? names : [])));
-    const writing = (["chat", "completions", "messages"] as const).map(
+    const writing = (["chat", "completions", "messages", "responses"] as const).map(
       (endpoint) => [endpoint, rows(endpoint)] as const,
     );
     const known = new Set(writing.flatMap(([, names]) => [...names]));

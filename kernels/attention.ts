@@ -8,9 +8,9 @@ import type { Scratch } from "./scratch.ts";
 
 /** One token's place among the cached keys. */
 export interface AttentionSpan {
-  /** Keys and values of one layer, by block id. */
-  readonly keys: readonly KvPlane[];
-  readonly values: readonly KvPlane[];
+  /** Keys and values of one layer, by block id; undefined in blocks before all that are seen. */
+  readonly keys: readonly (KvPlane | undefined)[];
+  readonly values: readonly (KvPlane | undefined)[];
   readonly blockSize: number;
   /** Block ids of the token's sequence, in order of position. */
   readonly table: Uint32Array;

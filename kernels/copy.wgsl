@@ -1,5 +1,5 @@
-// Copy: y = x, the yardstick of bandwidth: a profile gives each kernel's bytes a second as a share
-// of this one's.
+// Copy: y = x. Also the yardstick of bandwidth: a profile gives each kernel's bytes a second as a
+// share of this one's.
 //
 //   x [n] vec4u   ->   y
 //

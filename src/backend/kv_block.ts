@@ -19,6 +19,13 @@ export function planesOf({ keysOnly = false }: KvGeometry): 1 | 2 {
   return keysOnly ? 1 : 2;
 }
 
+/** The numbers of the layers that keep every block, and of those that have panes. */
+export function layersOf({ layers, windows }: KvGeometry): { readonly full: number[]; readonly windowed: number[] } {
+  const all = Array.from({ length: layers }, (_, i) => i);
+  const has = (layer: number): boolean => windows?.layers[layer] ?? false;
+  return { full: all.filter((layer) => !has(layer)), windowed: all.filter(has) };
+}
+
 /** What lies in a row of q, k and v, and how many values attention gives a head. */
 export function rowOf({ heads, kvHeads, headDim, latent }: Omit<Attention, "qkNorm" | "sinks">) {
   const kv = kvHeads * headDim; // floats of keys, and of values that are not a part of them

@@ -11,6 +11,39 @@ export interface KvGeometry {
   readonly keysOnly?: boolean;
   /** Values of each state of a sequence (recurrent.ts); absent: the model has none. */
   readonly states?: readonly number[];
+  /** Layers that keep only what a window shows; absent: all keep every position. */
+  readonly windows?: {
+    /** Positions that they see, the token's own included. */
+    readonly positions: number;
+    /** [L] whether a layer is one of them. */
+    readonly layers: readonly boolean[];
+  };
+}
+
+/**
+ * Panes: what the layers with a window keep of a block, in places of their own. A block that no
+ * sequence sees through its window needs none, and these layers must not read it then.
+ */
+export interface PaneStore {
+  /** KvGeometry.windows.positions */
+  readonly window: number;
+  /** Panes that exist now. */
+  readonly panes: number;
+  /** An upper limit of panes; absent: only memory limits them. */
+  readonly maxPanes?: number;
+  /** Bytes of a pane over all layers that have them. */
+  readonly paneBytes: number;
+  /**
+   * Ensures that panes below `panes` exist; keeps the contents of existing ones. Only between
+   * steps.
+   * @throws MemoryError if the backend cannot allocate them
+   */
+  reserve(panes: number): Promise<void>;
+  /**
+   * The pane of a block from the next begin() with a batch on; null: none. Contents stay with the
+   * pane.
+   */
+  assign(block: number, pane: number | null): void;
 }
 
 /**
@@ -24,8 +57,10 @@ export interface KvStore {
   readonly blocks: number;
   /** An upper limit of blocks; absent: only memory limits them. */
   readonly maxBlocks?: number;
-  /** Bytes of one block over all layers, keys and values. */
+  /** Bytes of one block, keys and values of all layers that keep it: 0 where all have panes. */
   readonly blockBytes: number;
+  /** Where the geometry has windows. */
+  readonly panes?: PaneStore;
   /** Beside keys and values, where the geometry has any; closed with them. */
   readonly states?: StateStore;
   /**
@@ -36,13 +71,13 @@ export interface KvStore {
   reserve(blocks: number): Promise<void>;
   /**
    * A block's contents, the same on every backend: for each layer its keys, then its
-   * values where there are any, [blockSize, Hkv, Dh] each, as f32 or f16, little-endian. Only
-   * between steps, like the following methods.
+   * values where there are any, [blockSize, Hkv, Dh] each, as f32 or f16, little-endian; zeros
+   * where the block has no pane. Only between steps, like the following methods.
    * @throws RequestError for a block that does not exist
    */
   readBlock(id: number): Promise<Uint8Array>;
   /**
-   * Writes contents returned by readBlock().
+   * Writes contents returned by readBlock(), those of a pane if the block has one.
    * @throws RequestError for a missing block or another size
    */
   writeBlock(id: number, bytes: Uint8Array): Promise<void>;

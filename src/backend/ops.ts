@@ -15,7 +15,7 @@ import type { RecurrentVerbs } from "./recurrent.ts";
 import type { Rope } from "./rope.ts";
 
 export type { Vector } from "../tensor/types.ts";
-export type { KvGeometry, KvStore } from "./kv_store.ts";
+export type { KvGeometry, KvStore, PaneStore } from "./kv_store.ts";
 
 /** A weight matrix [rows, cols] on the backend; y = x · Wᵀ + b with its source's bias. */
 export interface Matrix {

@@ -6,6 +6,7 @@ import { AUTOMATIC, FORMATS } from "../../kernels/formats/index.ts";
 import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
 import type { Rope } from "../../src/backend/rope.ts";
 import { held, memorySource, sourceFor, withBias } from "../support/memory_source.ts";
+import { Panes, type Run } from "../support/panes.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
@@ -17,9 +18,6 @@ const BLOCK = 16;
 function partialRope(dimensions: number, factor = 1, theta = 1e4) {
   return { inverse: reference.inverseFrequencies(theta, dimensions), factor };
 }
-
-/** `count` tokens of a sequence from position `from`. */
-type Run = readonly [sequence: number, from: number, count: number];
 
 interface Scenario {
   readonly name: string;
@@ -325,7 +323,7 @@ export function attentionConformance(ops: () => Ops): void {
 
 /**
  * Plays a scenario on two layers with their own projections; the store grows to just what
- * each step needs.
+ * each step needs. Layers with windows have panes.
  */
 async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> {
   const { heads, kvHeads, headDim } = layers[0];
@@ -341,11 +339,16 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
     weights.push(w);
     projections.push(await ops.loadMatrix(memorySource(`qkv ${layer}`, w, width, D), FORMATS.f32));
   }
-  const store = ops.createKv({ layers: layers.length, kvHeads, headDim }, kv, BLOCK);
+  const window = Math.max(...layers.map((layer) => layer.window ?? 0));
+  const geometry = { layers: layers.length, kvHeads, headDim };
+  const windows = { positions: window, layers: layers.map((layer) => layer.window !== null) };
+  const store = ops.createKv(window > 0 ? { ...geometry, windows } : geometry, kv, BLOCK);
+  const panes = new Panes(store, scenario.tables);
   const timelines = projections.map(() => new reference.Timeline(kv));
   for (const [index, runs] of scenario.steps.entries()) {
     const batch = batchOfRuns(scenario, runs, index, V);
     await store.reserve(Math.max(...batch.tables.flatMap((ids) => [...ids])) + 1);
+    await panes.place(runs);
     ops.begin(batch);
     const x = ops.embed(table);
     for (const [layer, projection] of projections.entries()) {

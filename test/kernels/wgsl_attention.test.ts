@@ -161,15 +161,11 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
 
 describe("splits of a step", () => {
   const mixtral = attentionOf(32, 8, 128);
-  const store = (positions: number) =>
-    ({ blocks: positions / BLOCK, blockSize: BLOCK, precision: "f16" }) as Parameters<typeof mostSplits>[0];
 
   it("follow the store's size up to what fills a device, and stay there", () => {
-    const most = [16, 64, 128, 1024, 4096, 32768, 2 ** 20].map((positions) =>
-      mostSplits(store(positions), mixtral, false),
-    );
+    const most = [16, 64, 128, 1024, 4096, 32768, 2 ** 20].map((positions) => mostSplits(positions, mixtral, false));
     expect(most).toEqual([1, 1, 2, 16, 64, 64, 64]);
-    expect(mostSplits(store(32768), mixtral, true)).toBe(1);
-    expect(mostSplits(store(32768), { ...mixtral, heads: 4, kvHeads: 1 }, true)).toBe(4);
+    expect(mostSplits(32768, mixtral, true)).toBe(1);
+    expect(mostSplits(32768, { ...mixtral, heads: 4, kvHeads: 1 }, true)).toBe(4);
   });
 });

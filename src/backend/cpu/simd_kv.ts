@@ -1,18 +1,23 @@
-// Keys and values in blocks that grow with the sequences; layers are spread over several heaps if
-// one is too small.
+// Keys and values in blocks and panes that grow with the sequences; layers are spread over several
+// heaps if one is too small.
 
 import { RequestError } from "../../errors.ts";
-import { checkBlock, planesOf } from "../kv_block.ts";
-import type { Batch, KvGeometry, KvStore } from "../ops.ts";
+import { checkBlock, contentBytes, layersOf, planesOf } from "../kv_block.ts";
+import type { Batch, KvGeometry, KvStore, PaneStore } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import { SimdStates } from "./simd_states.ts";
 
-/** The layers of one heap. */
+/** Layers of one heap that have their places together: in blocks, or in panes. */
 export interface KvPart {
   readonly heap: Heap;
-  readonly blockBytes: number;
-  /** Address of each block: of each layer keys, then values if any, [blockSize, Hkv, Dh] each. */
+  /** Their numbers. */
+  readonly layers: readonly number[];
+  /** Bytes of a place: of each layer keys, then values if any, [blockSize, Hkv, Dh] each. */
+  readonly placeBytes: number;
+  /** The address of each place. */
+  readonly places: number[];
+  /** The address of each block: its place, or that of its pane; 0: it has none. */
   readonly blocks: number[];
   /** The current step's lists for attention, in this heap. */
   readonly step: StepLists;
@@ -38,96 +43,143 @@ export class SimdKv implements KvStore {
   readonly blockBytes: number;
   /** Bytes of one plane: the keys or the values of one layer in one block. */
   readonly planeBytes: number;
-  readonly parts: KvPart[] = [];
   /** Planes of a layer: values may be a part of keys. */
   readonly planes: 1 | 2;
   readonly states?: SimdStates;
-  readonly #layers: number;
-  readonly #layersPerPart: number;
+  readonly panes?: PaneStore;
+  readonly #layers: ReturnType<typeof layersOf>;
+  readonly #parts: { readonly full: KvPart[]; readonly windowed: KvPart[] } = { full: [], windowed: [] };
+  /** The part that holds a layer, and where its keys begin in a place. */
+  readonly #at: { readonly part: KvPart; readonly offset: number }[] = [];
+  readonly #content: number;
+  readonly #positions: number;
   readonly #heaps: SimdHeaps;
-  readonly #small: boolean;
   #blocks = 0;
+  #panes = 0;
   #closed = false;
 
   /**
    * @param positions of the longest sequence, which determine the number of heaps for the layers
    */
   constructor(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions: number, heaps: SimdHeaps) {
-    const { layers, kvHeads, headDim, states } = geometry;
+    const { kvHeads, headDim, states, windows } = geometry;
     this.blockSize = blockSize;
     this.planes = planesOf(geometry);
     this.precision = precision;
     this.planeBytes = blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
-    this.blockBytes = layers * this.planes * this.planeBytes;
-    this.#layers = layers;
-    const longest = Math.max(1, Math.ceil(positions / blockSize)) * this.blockBytes;
-    this.#small = longest <= heaps.limits.homeKv;
-    const parts = this.#small ? 1 : Math.min(layers, Math.ceil(longest / heaps.limits.kv));
-    this.#layersPerPart = Math.ceil(layers / parts);
+    this.#content = contentBytes(geometry, precision, blockSize);
+    this.#layers = layersOf(geometry);
+    this.blockBytes = this.#layers.full.length * this.planes * this.planeBytes;
+    this.#positions = positions;
     this.#heaps = heaps;
     if (states) this.states = new SimdStates(states, heaps);
+    if (windows) this.panes = this.#paneStore(windows.positions);
   }
 
   get blocks(): number {
     return this.#blocks;
   }
 
-  /** Of all blocks and states. */
+  /** Of all blocks, panes and states. */
   get bytes(): number {
-    return this.#blocks * this.blockBytes + (this.states ? this.states.slots * this.states.slotBytes : 0);
+    const states = this.states ? this.states.slots * this.states.slotBytes : 0;
+    return this.#blocks * this.blockBytes + this.#panes * (this.panes?.paneBytes ?? 0) + states;
   }
 
   async reserve(blocks: number): Promise<void> {
-    if (this.#closed) throw new RequestError("This KV store is closed; create another with createKv()");
-    for (let first = this.parts.length * this.#layersPerPart; first < this.#layers; first += this.#layersPerPart) {
-      const layers = Math.min(this.#layersPerPart, this.#layers - first);
-      const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, addresses: 0 };
-      const heap = await this.#heaps.forKv(this.#small);
-      this.parts.push({ heap, blockBytes: layers * this.planes * this.planeBytes, blocks: [], step });
+    await this.#prepare();
+    for (; this.#blocks < blocks; this.#blocks++) {
+      this.#grow(this.#parts.full, this.#blocks, `block ${this.#blocks} of ${blocks}`);
+      for (const { places, blocks } of this.#parts.full) blocks[this.#blocks] = places[this.#blocks]!;
+      for (const { blocks } of this.#parts.windowed) blocks[this.#blocks] = 0;
     }
-    for (; this.#blocks < blocks; this.#blocks++) this.#grow(blocks);
   }
 
-  #grow(wanted: number): void {
-    for (const { heap, blocks, blockBytes } of this.parts) {
-      if (blocks.length > this.#blocks) continue; // an earlier call failed in a later part
-      const what = `KV cache: block ${this.#blocks} of ${wanted}`;
-      blocks.push(heap.allocate(blockBytes, what));
+  #paneStore(window: number): PaneStore {
+    const panes = (): number => this.#panes;
+    return {
+      ...{ window, paneBytes: this.#layers.windowed.length * this.planes * this.planeBytes },
+      get panes() {
+        return panes();
+      },
+      reserve: async (count) => {
+        await this.#prepare();
+        for (; this.#panes < count; this.#panes++)
+          this.#grow(this.#parts.windowed, this.#panes, `pane ${this.#panes} of ${count}`);
+      },
+      assign: (block, pane) => {
+        for (const { blocks, places } of this.#parts.windowed) blocks[block] = pane === null ? 0 : places[pane]!;
+      },
+    };
+  }
+
+  /** Spreads the layers over heaps. */
+  async #prepare(): Promise<void> {
+    if (this.#closed) throw new RequestError("This KV store is closed; create another with createKv()");
+    await this.#spread(this.#parts.full, this.#layers.full);
+    await this.#spread(this.#parts.windowed, this.#layers.windowed);
+  }
+
+  async #spread(parts: KvPart[], layers: readonly number[]): Promise<void> {
+    const layerBytes = this.planes * this.planeBytes;
+    const longest = Math.max(1, Math.ceil(this.#positions / this.blockSize)) * layerBytes * layers.length;
+    const { limits } = this.#heaps;
+    const small = longest <= limits.homeKv;
+    const each = Math.ceil(layers.length / (small ? 1 : Math.min(layers.length, Math.ceil(longest / limits.kv))));
+    for (let first = parts.length * each; first < layers.length; first += each) {
+      const own = layers.slice(first, first + each);
+      const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, addresses: 0 };
+      const heap = await this.#heaps.forKv(small);
+      const part = { heap, layers: own, placeBytes: own.length * layerBytes, places: [], blocks: [], step };
+      parts.push(part);
+      for (const [i, layer] of own.entries()) this.#at[layer] = { part, offset: i * layerBytes };
+    }
+  }
+
+  /** Makes place `place` in each of the parts. */
+  #grow(parts: readonly KvPart[], place: number, name: string): void {
+    for (const { heap, places, placeBytes } of parts) {
+      if (places.length > place) continue; // an earlier call failed in a later part
+      places.push(heap.allocate(placeBytes, `KV cache: ${name}`));
     }
   }
 
   async readBlock(id: number): Promise<Uint8Array> {
-    checkBlock(this, id, this.blockBytes);
-    const bytes = new Uint8Array(this.blockBytes);
+    checkBlock(this, id, this.#content);
+    const bytes = new Uint8Array(this.#content);
     this.#each(id, (inHeap, at) => bytes.set(inHeap, at));
     return bytes;
   }
 
   async writeBlock(id: number, bytes: Uint8Array): Promise<void> {
-    checkBlock(this, id, this.blockBytes, bytes);
+    checkBlock(this, id, this.#content, bytes);
     this.#each(id, (inHeap, at) => inHeap.set(bytes.subarray(at, at + inHeap.length)));
   }
 
-  /** A block's layers in each heap, and where they begin in its contents. */
+  /** What a block has of each layer in a heap, and where that begins in its contents. */
   #each(id: number, use: (inHeap: Uint8Array, at: number) => void): void {
-    let at = 0;
-    for (const { heap, blocks, blockBytes } of this.parts) {
-      use(heap.bytes.subarray(blocks[id]!, blocks[id]! + blockBytes), at);
-      at += blockBytes;
+    const bytes = this.planes * this.planeBytes;
+    for (const [layer, { part, offset }] of this.#at.entries()) {
+      const block = part.blocks[id]!;
+      if (block !== 0) use(part.heap.bytes.subarray(block + offset, block + offset + bytes), layer * bytes);
     }
   }
 
   /** The part that holds a layer. @throws RequestError before the first reserve() */
   part(layer: number): KvPart {
-    const part = this.parts[Math.floor(layer / this.#layersPerPart)];
-    if (part === undefined)
-      throw new RequestError("KV cache: it has no blocks, or was closed; reserve() some before the step");
-    return part;
+    return this.#layer(layer).part;
   }
 
-  /** Byte offset of a layer's keys in a block of its part; their own values: planeBytes later. */
+  /** Byte offset of a layer's keys in a place of its part; their own values: planeBytes later. */
   offset(layer: number): number {
-    return (layer % this.#layersPerPart) * this.planes * this.planeBytes;
+    return this.#layer(layer).offset;
+  }
+
+  #layer(layer: number) {
+    const found = this.#at[layer];
+    if (found === undefined)
+      throw new RequestError("KV cache: it has no blocks, or was closed; reserve() some before the step");
+    return found;
   }
 
   /**
@@ -139,7 +191,7 @@ export class SimdKv implements KvStore {
     if (step.batch === batch) return step;
     const { positions, sequence, tables } = batch;
     const T = positions.length;
-    this.#check(batch);
+    this.#check(batch, blocks);
     const bytes = 4 * (3 * T + tables.reduce((sum, table) => sum + table.length, 0));
     if (bytes > step.bytes) {
       if (step.bytes > 0) heap.free(step.at, step.bytes);
@@ -179,26 +231,28 @@ export class SimdKv implements KvStore {
     return step.addresses;
   }
 
-  #check({ positions, sequence, tables }: Batch): void {
+  #check({ positions, sequence, tables }: Batch, blocks: readonly number[]): void {
     for (let t = 0; t < positions.length; t++) {
       // Only the token's own block: those before it were checked when they were written.
       const block = tables[sequence[t]!]![Math.floor(positions[t]! / this.blockSize)];
-      if (block === undefined || block >= this.#blocks)
-        throw new RequestError(
-          `KV cache: position ${positions[t]} of sequence ${sequence[t]} has no block (${this.#blocks} reserved); reserve() it before the step`,
-        );
+      if (block !== undefined && block < this.#blocks && blocks[block] !== 0) continue;
+      throw new RequestError(
+        `KV cache: position ${positions[t]} of sequence ${sequence[t]} has no block (${this.#blocks} reserved), or the block no pane; reserve() it before the step`,
+      );
     }
   }
 
   close(): void {
     this.states?.close();
-    for (const { heap, blocks, blockBytes, step } of this.parts) {
-      for (const at of blocks) heap.free(at, blockBytes);
+    for (const { heap, places, placeBytes, step } of [...this.#parts.full, ...this.#parts.windowed]) {
+      for (const at of places) heap.free(at, placeBytes);
       if (step.bytes > 0) heap.free(step.at, step.bytes);
-      blocks.length = 0;
     }
-    this.parts.length = 0;
+    this.#parts.full.length = 0;
+    this.#parts.windowed.length = 0;
+    this.#at.length = 0;
     this.#blocks = 0;
+    this.#panes = 0;
     this.#closed = true;
   }
 }

@@ -1,9 +1,10 @@
-// Keys and values in blocks that grow with the sequences: one allocation a block, over all layers.
+// Keys and values in blocks that grow with the sequences: one allocation a block, over all layers
+// that keep it, and one a pane.
 
 import type { KvPlane } from "../../../../kernels/append.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
-import { checkBlock, planesOf } from "../../kv_block.ts";
-import type { KvGeometry, KvStore } from "../../ops.ts";
+import { checkBlock, contentBytes, layersOf, planesOf } from "../../kv_block.ts";
+import type { KvGeometry, KvStore, PaneStore } from "../../ops.ts";
 import { CpuStates } from "./recurrent.ts";
 
 export class CpuKv implements KvStore {
@@ -11,25 +12,33 @@ export class CpuKv implements KvStore {
   readonly precision: "f32" | "f16";
   readonly blockBytes: number;
   /**
-   * keys[layer][block id] and values[layer][block id], each plane [blockSize, Hkv, Dh]; values that
-   * are a part of keys: the same planes.
+   * keys[layer][block id] and values[layer][block id], each plane [blockSize, Hkv, Dh], undefined
+   * in a block without a pane; values that are a part of keys: the same planes.
    */
-  readonly keys: readonly KvPlane[][];
-  readonly values: readonly KvPlane[][];
+  readonly keys: readonly (KvPlane | undefined)[][];
+  readonly values: readonly (KvPlane | undefined)[][];
   readonly states?: CpuStates;
+  readonly panes?: PaneStore;
   readonly #planeSize: number;
   readonly #planes: number; // of a layer
+  readonly #layers: ReturnType<typeof layersOf>;
+  readonly #content: number;
+  readonly #panes: ArrayBuffer[] = [];
   #blocks = 0;
   #closed = false;
 
   constructor(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number) {
-    const { layers, kvHeads, headDim, states } = geometry;
+    const { layers, kvHeads, headDim, states, windows } = geometry;
     this.blockSize = blockSize;
     this.precision = precision;
     this.#planeSize = blockSize * kvHeads * headDim;
     this.#planes = planesOf(geometry);
-    this.blockBytes = layers * this.#planes * this.#planeSize * (precision === "f32" ? 4 : 2);
+    this.#layers = layersOf(geometry);
+    this.#content = contentBytes(geometry, precision, blockSize);
+    const each = this.#content / layers;
+    this.blockBytes = this.#layers.full.length * each;
     if (states) this.states = new CpuStates(states);
+    if (windows) this.panes = this.#paneStore(windows.positions, this.#layers.windowed.length * each);
     this.keys = Array.from({ length: layers }, () => []);
     this.values = this.#planes === 1 ? this.keys : Array.from({ length: layers }, () => []);
   }
@@ -38,47 +47,81 @@ export class CpuKv implements KvStore {
     return this.#blocks;
   }
 
-  /** Of all blocks and states. */
+  /** Of all blocks, panes and states. */
   get bytes(): number {
-    return this.#blocks * this.blockBytes + (this.states ? this.states.slots * this.states.slotBytes : 0);
+    const states = this.states ? this.states.slots * this.states.slotBytes : 0;
+    return this.#blocks * this.blockBytes + this.#panes.length * (this.panes?.paneBytes ?? 0) + states;
   }
 
   async reserve(blocks: number): Promise<void> {
-    if (this.#closed) throw new RequestError("This KV store is closed; create another with createKv()");
+    this.#open();
     for (; this.#blocks < blocks; this.#blocks++) {
-      const block = this.#allocate(blocks);
-      const Plane = this.precision === "f32" ? Float32Array : Uint16Array;
-      const planeBytes = this.#planeSize * Plane.BYTES_PER_ELEMENT;
-      for (const [layer, keys] of this.keys.entries()) {
-        const at = this.#planes * layer * planeBytes;
-        keys.push(new Plane(block, at, this.#planeSize));
-        if (this.#planes === 2) this.values[layer]!.push(new Plane(block, at + planeBytes, this.#planeSize));
-      }
+      const block = this.#allocate(this.blockBytes, `block ${this.#blocks} of ${blocks}`);
+      this.#place(this.#layers.full, this.#blocks, block);
+      this.#place(this.#layers.windowed, this.#blocks, null);
+    }
+  }
+
+  #paneStore(window: number, paneBytes: number): PaneStore {
+    const panes = this.#panes;
+    return {
+      ...{ window, paneBytes },
+      get panes() {
+        return panes.length;
+      },
+      reserve: async (count) => {
+        this.#open();
+        while (panes.length < count) panes.push(this.#allocate(paneBytes, `pane ${panes.length} of ${count}`));
+      },
+      assign: (block, pane) => this.#place(this.#layers.windowed, block, pane === null ? null : panes[pane]!),
+    };
+  }
+
+  /** Lets the planes of some layers of a block lie in a buffer, one after the other, or nowhere. */
+  #place(layers: readonly number[], id: number, buffer: ArrayBuffer | null): void {
+    const Plane = this.precision === "f32" ? Float32Array : Uint16Array;
+    const bytes = this.#planeSize * Plane.BYTES_PER_ELEMENT;
+    const plane = (at: number) => (buffer ? new Plane(buffer, at * bytes, this.#planeSize) : undefined);
+    for (const [i, layer] of layers.entries()) {
+      this.keys[layer]![id] = plane(this.#planes * i);
+      if (this.#planes === 2) this.values[layer]![id] = plane(this.#planes * i + 1);
     }
   }
 
   async readBlock(id: number): Promise<Uint8Array> {
-    checkBlock(this, id, this.blockBytes);
-    return this.#bytes(id).slice();
+    checkBlock(this, id, this.#content);
+    const bytes = new Uint8Array(this.#content);
+    for (const { plane, at } of this.#contents(id)) bytes.set(plane, at);
+    return bytes;
   }
 
   async writeBlock(id: number, bytes: Uint8Array): Promise<void> {
-    checkBlock(this, id, this.blockBytes, bytes);
-    this.#bytes(id).set(bytes);
+    checkBlock(this, id, this.#content, bytes);
+    for (const { plane, at } of this.#contents(id)) plane.set(bytes.subarray(at, at + plane.length));
   }
 
-  /** All layers of a block. */
-  #bytes(id: number): Uint8Array {
-    return new Uint8Array(this.keys[0]![id]!.buffer, 0, this.blockBytes);
+  /** The planes of a block that are anywhere, and where they begin in its contents. */
+  #contents(id: number): { readonly plane: Uint8Array; readonly at: number }[] {
+    const both = this.#planes === 2 ? [this.keys, this.values] : [this.keys];
+    const planes = this.keys.flatMap((_, layer) => both.map((all) => all[layer]![id]));
+    return planes.flatMap((plane, i) => {
+      if (!plane) return [];
+      const bytes = new Uint8Array(plane.buffer, plane.byteOffset, plane.byteLength);
+      return { plane: bytes, at: i * plane.byteLength };
+    });
   }
 
-  #allocate(wanted: number): ArrayBuffer {
+  #open(): void {
+    if (this.#closed) throw new RequestError("This KV store is closed; create another with createKv()");
+  }
+
+  #allocate(bytes: number, what: string): ArrayBuffer {
     try {
-      return new ArrayBuffer(this.blockBytes);
+      return new ArrayBuffer(bytes);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw new MemoryError(
-        `KV cache: block ${this.#blocks} of ${wanted} (${this.blockBytes} bytes each) could not be allocated; use a shorter context or fewer sessions`,
+        `KV cache: ${what} (${bytes} bytes each) could not be allocated; use a shorter context or fewer sessions`,
       );
     }
   }
@@ -86,6 +129,7 @@ export class CpuKv implements KvStore {
   close(): void {
     this.states?.close();
     for (const planes of [...this.keys, ...this.values]) planes.length = 0;
+    this.#panes.length = 0;
     this.#blocks = 0;
     this.#closed = true;
   }

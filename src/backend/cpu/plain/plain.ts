@@ -251,7 +251,7 @@ class PlainOps implements Ops {
       const keys = store.keys[layer]![block];
       if (keys === undefined)
         throw new RequestError(
-          `KV cache: position ${position} of sequence ${sequence[t]} has no block (${store.blocks} reserved); reserve() it before the step`,
+          `KV cache: position ${position} of sequence ${sequence[t]} has no block (${store.blocks} reserved), or the block no pane; reserve() it before the step`,
         );
       const at = t * width + q;
       append(floats(qkv), at, keys, position % store.blockSize, kvWidth);

@@ -11,7 +11,7 @@ import type { Plans } from "../dispatch/plans.ts";
 import { splits } from "../dispatch/table.ts";
 import type { GpuVector } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
-import type { GpuKv } from "./kv.ts";
+import type { Cache } from "./kv.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
 
 /**
@@ -58,17 +58,16 @@ function latentRunsOf({ heads }: Attention) {
 
 /**
  * Splits of all tokens of a step together, at most: what fills the device, but no more than the
- * store has positions for. It follows from the store's size and not from any sequence's length, so
- * that scratch stays as it is while sequences grow, and grids from WHOLE_POSITIONS on; each token's
- * own splits and their spans are found on the device (kernels/lib/attention/splits.wgsl).
+ * layer's store has `positions` for. It follows from the store's size and not from any sequence's
+ * length, so that scratch stays as it is while sequences grow, and grids from WHOLE_POSITIONS on;
+ * each token's own splits and their spans are found on the device
+ * (kernels/lib/attention/splits.wgsl).
  */
-export function mostSplits(kv: KvStore, { heads, kvHeads }: Attention, software: boolean): number {
+export function mostSplits(positions: number, { heads, kvHeads }: Attention, software: boolean): number {
   const groups = kvHeads * Math.ceil(heads / kvHeads / 8);
   const wanted = Math.floor(WORKGROUPS[software ? "software" : "gpu"] / groups);
-  return Math.max(1, Math.min(wanted, MAX_SPLITS, Math.ceil((kv.blocks * kv.blockSize) / SPLIT_POSITIONS)));
+  return Math.max(1, Math.min(wanted, MAX_SPLITS, Math.ceil(positions / SPLIT_POSITIONS)));
 }
-
-type Layer = ReturnType<GpuKv["layer"]>;
 
 /** What attention is encoded with. */
 export interface AttentionTools {
@@ -91,7 +90,7 @@ export class AttentionCalls {
   }
 
   /** Writes k and v of every token to the cache. */
-  append(kv: KvStore, { keys, values }: Pick<Layer, "keys" | "values">, qkv: GpuTensor, shape: Attention): void {
+  append({ store: kv, keys, values, words }: Cache, qkv: GpuTensor, shape: Attention): void {
     const { heads, kvHeads, headDim, latent } = shape;
     const { plans, step, encoder } = this.#tools;
     plans.run(`append ${keys.id} ${qkv.buffer.id}`, qkv.shape[0], () => [
@@ -101,7 +100,7 @@ export class AttentionCalls {
         overrides: { VALUES: latent ? 0 : 1 },
         buffers: {
           count: step.counts.tokens,
-          step: step.words,
+          step: words ?? step.words,
           qkv: qkv.buffer,
           keys,
           values: latent ? this.#tools.scratch.storage("no values", 1, 4, "outputs") : values,
@@ -111,19 +110,19 @@ export class AttentionCalls {
   }
 
   /** Encodes attention of qkv's rows over a layer's cache. */
-  encode(kv: KvStore, { keys, values }: Layer, qkv: GpuTensor, shape: Attention): GpuTensor {
+  encode({ store: kv, keys, values, words, positions }: Cache, qkv: GpuTensor, shape: Attention): GpuTensor {
     const { plans, scratch, step, software } = this.#tools;
     const n = qkv.shape[0];
     const { valueDim } = rowOf(shape);
     const runs = step.runs((shape.latent ? latentRunsOf(shape) : runsOf(shape)).longest);
-    const most = mostSplits(kv, shape, software);
+    const most = mostSplits(positions, shape, software);
     // Rows of a split: outputs, then a maximum and a sum a head.
     const rowOfParts = shape.heads * (valueDim + 2);
     const parts = most > 1 ? scratch.storage("attention splits", most, rowOfParts, "outputs") : null;
     const y = scratch.tensor("attention", n, shape.heads * valueDim, "tokens");
     const key = `${keys.id} ${qkv.buffer.id} ${y.buffer.id}`;
     const cut = { most, stride: qkv.stride, yStride: y.stride, rowOfParts };
-    const buffers = { runs: runs.buffer, qkv: qkv.buffer, keys, values, parts, y: y.buffer };
+    const buffers = { step: words ?? step.words, runs: runs.buffer, qkv: qkv.buffer, keys, values, parts, y: y.buffer };
     // All at once: a warm-up with one token serves prompts too.
     const calls: Record<AttentionKernel, readonly Call[]> = {
       runs: plans.plan(`attention runs ${key}`, () => this.#bind("runs", kv, shape, cut, buffers)),
@@ -152,7 +151,7 @@ export class AttentionCalls {
       parts,
       y,
       ...cached
-    }: Readonly<Record<"runs" | "qkv" | "keys" | "values" | "y", Buffer>> & {
+    }: Readonly<Record<"step" | "runs" | "qkv" | "keys" | "values" | "y", Buffer>> & {
       readonly parts: Buffer | null;
     },
   ): readonly Call[] {
@@ -185,15 +184,13 @@ export class AttentionCalls {
     const overrides = { SINKS, SHARES: shares, UNITS: units, SLICES: slices, FOURS: fours };
     const count = step.counts.tokens;
     const sinks = (shape.sinks as GpuVector | null)?.buffer;
-    const buffers = { count, step: step.words, ...cached, sinks: sinks ?? cached.qkv };
+    const buffers = { count, ...cached, sinks: sinks ?? cached.qkv };
     if (kernel === "runs" && shape.latent) {
       const { longest, groups } = latentRunsOf(shape);
       const slabs = Math.ceil((units - Math.floor(params.skip / 8)) / (LATENT_SLAB / 8));
       const own = { ...params, longest, groups: groups * slabs };
       const { values: _, ...read } = cached;
-      return [
-        encoder.call("attention_latent", { variant, params: own, buffers: { step: step.words, ...read, runs, y } }),
-      ];
+      return [encoder.call("attention_latent", { variant, params: own, buffers: { ...read, runs, y } })];
     }
     if (kernel === "runs")
       return [encoder.call("attention", { variant, params, overrides, buffers: { ...buffers, runs, y } })];

@@ -7,6 +7,7 @@ import type { Batch } from "../../ops.ts";
 import { anchored, frequenciesOf, type Rope } from "../../rope.ts";
 import type { Buffer, Device } from "../device/device.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
+import type { Cache, GpuKv } from "./kv.ts";
 
 /** Which rows a tensor has: all T tokens of the batch, or the R output rows. */
 export type RowKind = "tokens" | "outputs";
@@ -20,6 +21,11 @@ export class StepBatch {
    */
   words: Buffer;
   batch: Batch | null = null;
+  /** The same for layers whose tables name panes, and the batch that its tokens are of. */
+  #windowed: { readonly buffer: Buffer; batch: Batch | null } | null = null;
+  /** The batch that begin() was given last, and its words: tokens, then tables. */
+  #begun: { readonly batch: Batch; readonly tokens: Uint32Array<ArrayBuffer>; readonly blocks: Uint32Array } | null =
+    null;
   readonly #device: Device;
   readonly #encoder: StepEncoder;
   readonly #maxTokens: number;
@@ -64,9 +70,8 @@ export class StepBatch {
     }
     const grown = end * 4 > this.words.size;
     if (grown) {
-      this.#encoder.forget(this.words);
-      this.#device.free(this.words);
-      this.words = this.#device.buffer("batch: tokens and block tables", end * 8, "scratch", "storage");
+      this.words = this.#grown(this.words, end * 8);
+      if (this.#windowed) this.#windowed = { buffer: this.#grown(this.#windowed.buffer, end * 8), batch: null };
     }
     const blocks = new Uint32Array(end - tables);
     const shifts = this.#shifts(batch);
@@ -92,7 +97,52 @@ export class StepBatch {
     if (batch.outputs.length > 0) queue.writeBuffer(this.outputs.gpu, 0, new Uint32Array(batch.outputs));
     for (const runs of this.#runs.values()) runs.count = 0;
     this.batch = batch;
+    this.#begun = { batch, tokens, blocks };
     return grown;
+  }
+
+  #grown(buffer: Buffer, bytes: number): Buffer {
+    this.#encoder.forget(buffer);
+    this.#device.free(buffer);
+    return this.#device.buffer("batch: tokens and block tables", bytes, "scratch", "storage");
+  }
+
+  /** A layer of a store, with the tables of its places. */
+  cache(store: GpuKv, index: number, batch: Batch): Cache {
+    const layer = store.layer(index, batch);
+    return { store, words: layer.windowed ? this.#windowedWords(store) : null, ...layer };
+  }
+
+  /**
+   * `words` with the panes of blocks in the tables, in place of the blocks. Tokens that the device
+   * has chosen are copied there by a dispatch of the step.
+   */
+  #windowedWords(kv: GpuKv): Buffer {
+    this.#windowed ??= { buffer: this.#empty(), batch: null };
+    const windowed = this.#windowed;
+    if (windowed.batch === this.batch) return windowed.buffer;
+    windowed.batch = this.batch;
+    const { batch, tokens, blocks } = this.#begun!;
+    if (batch === this.batch) {
+      const panes = blocks.slice();
+      let at = 0;
+      for (const table of batch.tables) {
+        panes.set(kv.panesOf(table), at + 1);
+        at += 1 + table.length;
+      }
+      const { queue } = this.#device.gpu;
+      queue.writeBuffer(windowed.buffer.gpu, 0, tokens);
+      queue.writeBuffer(windowed.buffer.gpu, 16 * this.#maxTokens, panes);
+    } else {
+      const params = { vectors: this.#maxTokens };
+      const buffers = { x: this.words, y: windowed.buffer };
+      this.#encoder.dispatch(this.#encoder.call("copy", { params, buffers }), this.#maxTokens);
+    }
+    return windowed.buffer;
+  }
+
+  #empty(): Buffer {
+    return this.#device.buffer("batch: tokens and panes", this.words.size, "scratch", "storage");
   }
 
   /** Ends the step with the choice of its next tokens. @throws RequestError the second time */

@@ -7,9 +7,9 @@ import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 import type { GpuHeads, GpuVector } from "../weights/space.ts";
 import type { AttentionTools } from "./attention.ts";
+import type { Cache } from "./kv.ts";
 import type { PendingDispatch } from "./pending.ts";
 import { type GpuTensor, padded } from "./scratch.ts";
-import type { Cache } from "./turn.ts";
 
 /** The numbers of each head in rows of x: `size` of them, head h's from h * each on. */
 interface Columns {
@@ -88,7 +88,7 @@ export class LatentCalls {
           c: c.buffer,
           norm: norm.buffer,
           angles,
-          step: step.words,
+          step: cache?.words ?? step.words,
           y: y.buffer,
           keys,
         },

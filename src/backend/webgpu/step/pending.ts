@@ -1,9 +1,9 @@
 // A dispatch that waits for the next verb, which may take its place with one that does both.
 
 import type { Buffer } from "../device/device.ts";
+import type { Cache } from "./kv.ts";
 import type { ExpertRows } from "./routing.ts";
 import type { GpuTensor } from "./scratch.ts";
-import type { Cache } from "./turn.ts";
 
 /**
  * A verb's last dispatch, not encoded until the next verb is known. That verb may replace it by one

@@ -12,11 +12,12 @@ import { type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, PackedWeights } from "../weights/space.ts";
 import { type KernelRule, kernelRule, type RuleHalf } from "./expert_rule.ts";
+import type { Cache } from "./kv.ts";
 import type { Norms } from "./norms.ts";
 import { type RoundingContext, rounded, roundedPlace } from "./rounded.ts";
 import { type Routed, routed } from "./routing.ts";
 import { type GpuTensor, padded } from "./scratch.ts";
-import { type Cache, turn } from "./turn.ts";
+import { turn } from "./turn.ts";
 
 type Values = Readonly<Record<string, number>>;
 type Buffers = Readonly<Record<string, Buffer>>;
@@ -110,9 +111,9 @@ export class Products {
     const n = x.shape[0];
     const form = tuning.form(n);
     const angles = step.angles(rope);
-    const { store, keys, values } = cache;
+    const { store, keys, values, words } = cache;
     const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
-    const buffers = { angles, step: step.words, y: y.buffer, keys, values };
+    const buffers = { angles, step: words ?? step.words, y: y.buffer, keys, values };
     const kv = { kv: store.precision };
     for (const w of matrices) {
       if (form !== "vec" && form !== "tile") {

@@ -1,18 +1,12 @@
 // Between the products q | k | v and attention: norms of q and k, the clip of all three, RoPE, the
 // append to the cache.
 
-import type { Attention, KvStore } from "../../ops.ts";
+import type { Attention } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { GpuVector } from "../weights/space.ts";
+import type { Cache } from "./kv.ts";
 import type { RoundingContext } from "./rounded.ts";
 import type { GpuTensor } from "./scratch.ts";
-
-/** Where q, k and v go besides the tensor: one layer of a KV store. */
-export interface Cache {
-  readonly store: KvStore;
-  readonly keys: Buffer;
-  readonly values: Buffer;
-}
 
 /** y of the products x = q | k | v: norms, clip, RoPE and, with `cache`, the append. */
 export function turn(
@@ -53,7 +47,7 @@ export function turn(
         q_norm: q?.buffer ?? x,
         k_norm: k?.buffer ?? x,
         angles,
-        step: step.words,
+        step: cache?.words ?? step.words,
         y: y.buffer,
         keys,
         values,

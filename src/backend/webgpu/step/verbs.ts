@@ -41,7 +41,7 @@ import { AttentionCalls, widthOfHeads } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
 import { GpuChoosing } from "./choosing.ts";
 import { FfnCalls, ffnOf, type GpuFfn } from "./ffn.ts";
-import { GpuKv } from "./kv.ts";
+import { type Cache, GpuKv } from "./kv.ts";
 import { LatentCalls } from "./latent.ts";
 import { addRows, embedded, type LookupTools, outputRows } from "./lookup.ts";
 import { Norms } from "./norms.ts";
@@ -50,7 +50,6 @@ import { Products } from "./products.ts";
 import { RecurrentCalls } from "./recurrent.ts";
 import { type GpuTensor, Scratch } from "./scratch.ts";
 import { SlottedMoe } from "./slotted.ts";
-import type { Cache } from "./turn.ts";
 import type { VerbsOptions, WebGpuOps } from "./webgpu_ops.ts";
 
 export class Verbs implements WebGpuOps {
@@ -237,20 +236,20 @@ export class Verbs implements WebGpuOps {
   }
 
   append(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): void {
-    const { keys, values } = (kv as GpuKv).layer(layer, this.#batch());
+    const cache = this.#step.cache(kv as GpuKv, layer, this.#batch());
     const pending = this.#waiting.last;
     if (pending?.append && pending.tensor === qkv) {
       this.#waiting.last = null;
-      pending.append({ store: kv, keys, values });
+      pending.append(cache);
       return;
     }
     this.#waiting.settle();
-    this.#attention.append(kv, { keys, values }, this.#tokenRows(qkv), shape);
+    this.#attention.append(cache, this.#tokenRows(qkv), shape);
   }
 
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
     this.#waiting.settle();
-    return this.#attention.encode(kv, (kv as GpuKv).layer(layer, this.#batch()), this.#tokenRows(qkv), shape);
+    return this.#attention.encode(this.#step.cache(kv as GpuKv, layer, this.#batch()), this.#tokenRows(qkv), shape);
   }
 
   reorder(x: Tensor, order: InputOrder): Tensor {

@@ -7,9 +7,8 @@
 // that is slow to compile must not take the time at every start.
 
 import type { Attention } from "../../ops.ts";
-import type { GpuKv } from "../step/kv.ts";
+import type { Cache, GpuKv } from "../step/kv.ts";
 import type { Products } from "../step/products.ts";
-import type { Cache } from "../step/turn.ts";
 import type { GpuSlots } from "../weights/slots.ts";
 import type { GpuExperts, GpuMatrix, WeightSpace } from "../weights/space.ts";
 import type { TunedLayer, TuneOptions } from "./options.ts";
@@ -205,7 +204,7 @@ class Caches {
 
   of({ kvHeads, headDim }: Attention, n: number): Cache {
     const store = this.#made.get(`${kvHeads} ${headDim}`)!;
-    return { store, ...store.layer(0, batchOf(n)) };
+    return { store, words: null, ...store.layer(0, batchOf(n)) };
   }
 
   close(): void {

@@ -3,9 +3,9 @@
 
 import type { Attention, Router } from "../../ops.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
+import type { Cache } from "../step/kv.ts";
 import type { Products } from "../step/products.ts";
 import type { GpuTensor } from "../step/scratch.ts";
-import type { Cache } from "../step/turn.ts";
 import type { GpuSlots } from "../weights/slots.ts";
 import type { GpuExperts, GpuMatrix } from "../weights/space.ts";
 import { activations, first, results, routes } from "./inputs.ts";

@@ -8,7 +8,7 @@ import { FORMATS, type PackableName } from "../kernels/formats/index.ts";
 import type { Batch, Chooser, KvStore } from "../src/backend/ops.ts";
 import type { RowForms } from "../src/backend/webgpu/tuning/rows.ts";
 import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts";
-import { DEPTH } from "../src/engine/stream.ts";
+import { DEPTH } from "../src/engine/depth.ts";
 import { warmUp } from "../src/engine/warm_up.ts";
 import { type Decoder, forward, loadDecoder } from "../src/model/decoder.ts";
 import { type Architecture, kvGeometry, routingOf } from "../src/model/family.ts";

@@ -8,9 +8,11 @@ import { WeightsError } from "../errors.ts";
 import { placeOf } from "../index.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
-import { footprintOf, kvBytesPerPosition, parametersOf } from "../model/footprint.ts";
+import { type Architecture, kvGeometry } from "../model/family.ts";
+import { footprintOf, kvBlockBytes, parametersOf } from "../model/footprint.ts";
 import { formatsText, keep, ownFormats } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
+import { windowsOf } from "../model/layer_kinds.ts";
 import { ggufName, isGguf } from "../weights/folder.ts";
 import { type GgufReport, inspectGguf } from "../weights/gguf/inspect.ts";
 import {
@@ -67,9 +69,19 @@ const describeModel: Describe = async (raw, where, source) => {
     config: architecture.config,
     parameters: parametersOf(architecture, sources),
     memory: Object.fromEntries(memory) as Record<string, number>,
-    kvPerPosition: kvBytesPerPosition(architecture, "f16"),
+    ...cacheOf(architecture),
   };
 };
+
+/** What the KV cache takes a position, and for windows. */
+function cacheOf(architecture: Architecture): Pick<ArchitectureReport, "kvPerPosition" | "kvWindow"> {
+  const found = windowsOf(architecture);
+  const windows = found && found.positions < architecture.context ? found : undefined;
+  const geometry = { ...kvGeometry(architecture), ...(windows && { windows }) };
+  const { blockBytes, paneBytes } = kvBlockBytes(geometry, "f16", 1);
+  const positions = windows?.positions ?? 0;
+  return { kvPerPosition: blockBytes, ...(windows && { kvWindow: { positions, bytes: positions * paneBytes } }) };
+}
 
 function textOf(report: Report): string {
   if (report.kind === "file") return fileText(report);
@@ -148,8 +160,9 @@ function sizeRows({ parameters }: ArchitectureReport): [string, string][] {
   return [["parameters", `${count(parameters.total)} total, ${count(parameters.active)} active per token`]];
 }
 
-function contextMemory({ kvPerPosition }: ArchitectureReport): string {
-  return `${size(1024 * kvPerPosition)} per 1,024 positions (f16)`;
+function contextMemory({ kvPerPosition, kvWindow }: ArchitectureReport): string {
+  const window = kvWindow ? `, and ${size(kvWindow.bytes)} for windows of ${count(kvWindow.positions)}` : "";
+  return `${size(1024 * kvPerPosition)} per 1,024 positions${window} (f16)`;
 }
 
 function dtypeLines({ dtypes }: FolderReport | FileReport): string[] {

@@ -17,8 +17,8 @@ export interface Needs {
   readonly dense: (format: PackableName) => number;
   /** The classes of expert layers (experts/classes.ts). */
   readonly classes: (format: PackableName) => readonly ExpertNeeds[];
-  /** Bytes of keys and values a position, over all layers. */
-  readonly kvPerPosition: number;
+  /** Bytes of a KV cache with room for so many positions. */
+  readonly kv: (positions: number) => number;
   /** Bytes of intermediate values of the largest step. */
   readonly scratch: number;
   readonly context: number;
@@ -103,7 +103,7 @@ const USUAL_TRANSIT = 5;
  */
 export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets: Budgets): Plan {
   const { main, slots } = budgets;
-  const kv = needs.kvPerPosition * Math.min(needs.context, USEFUL_POSITIONS);
+  const kv = needs.kv(Math.min(needs.context, USEFUL_POSITIONS));
   const least = (p: PackableName): number => needs.weights(p) + needs.scratch + kv;
   const candidates: readonly PackableName[] = wanted === "auto" ? AUTOMATIC : [wanted];
   const weights = candidates.find((p) => least(p) <= main.bytes);
@@ -119,7 +119,7 @@ export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets:
 function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: asked }: Budgets): Plan {
   const classes = needs.classes(weights);
   const experts = mostExperts(classes);
-  const kvBytes = needs.kvPerPosition * (needs.positions ?? Math.min(needs.context, USEFUL_POSITIONS));
+  const kvBytes = needs.kv(needs.positions ?? Math.min(needs.context, USEFUL_POSITIONS));
   const fixed = needs.dense(weights) + needs.scratch + kvBytes;
   const room = main.bytes - fixed;
   const slots = Math.min(

@@ -8,8 +8,10 @@
 import type { KvStore } from "../backend/ops.ts";
 import { MemoryError } from "../errors.ts";
 import type { Claim } from "./claim.ts";
+import { cacheWithin, sizesOf } from "./panes.ts";
 import { PrefixIndex } from "./prefix.ts";
 import { States } from "./states.ts";
+import { Windows } from "./windows.ts";
 
 /** The store does not grow beyond this to keep blocks that no session holds. */
 const CACHE_BYTES = 2 ** 30;
@@ -21,6 +23,12 @@ const CACHE_BYTES = 2 ** 30;
 export interface Reach {
   readonly blocks: number[];
   readonly positions: number;
+}
+
+/** Tokens of a sequence, from position `from` on to `to`. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** Hands out block ids of one KvStore; several sequences share it. */
@@ -51,10 +59,11 @@ export interface BlockPool {
    */
   expect(blocks: number[], positions: number): void;
   /**
-   * Lengthens `blocks` until it covers `positions`; all or nothing.
+   * Lengthens `blocks` until it covers `positions`; all or nothing. With windows: the next step
+   * takes the tokens of `span`, by default all, and their panes are there.
    * @throws MemoryError past the budget
    */
-  grow(blocks: number[], positions: number): Promise<void>;
+  grow(blocks: number[], positions: number, span?: Span): Promise<void>;
   /**
    * Lengthens each list towards its positions, one block each in turn, as far as there is
    * room, if any.
@@ -71,6 +80,8 @@ export interface BlockPool {
   adopt(blocks: number[], tokens: readonly number[], held: number, key?: number): number;
   /** The states of a model that has any; null: all of a sequence is in its blocks. */
   readonly states: States | null;
+  /** Where layers have panes; null: all layers keep all blocks. */
+  readonly windows: Windows | null;
   /**
    * adopt() for a sequence. With states: from where they are, if that is `held`, else from the last
    * checkpoint, else from the beginning.
@@ -108,21 +119,27 @@ export interface KvUsage {
   readonly blocks: number;
   readonly free: number;
   readonly cached: number;
+  /** The same of panes, where layers have windows. */
+  readonly panes?: { readonly most: number; readonly panes: number; readonly cached: number };
 }
 
 /**
  * A pool over an unused `store`, of at most `maxBytes`. The store grows by doubling, in grow() and
  * extend() only: between steps.
+ * @param chunk most tokens of a step
  */
-export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
+export function createBlockPool(store: KvStore, maxBytes: number, chunk = 1): BlockPool {
   // the next one last
   const free = Array.from({ length: store.blocks }, (_, i) => store.blocks - 1 - i);
   const expected = new Map<number[], number>();
   const users: number[] = []; // by block: the number of sessions that hold it
   const states = store.states ? new States(store.states) : null;
+  const sizes = sizesOf(store, chunk);
+  const room = cacheWithin(maxBytes, sizes);
+  const windows = store.panes ? new Windows(store.panes, store.blockSize, sizes.needs, room.panes) : null;
   const index = new PrefixIndex(store.blockSize, (block) => states?.forget(block));
-  const maxBlocks = Math.min(Math.floor(maxBytes / store.blockBytes), store.maxBlocks ?? Number.POSITIVE_INFINITY);
-  const cacheBlocks = Math.min(maxBlocks, Math.floor(CACHE_BYTES / store.blockBytes));
+  const maxBlocks = Math.min(room.blocks, store.maxBlocks ?? Number.POSITIVE_INFINITY);
+  const cacheBlocks = Math.min(maxBlocks, Math.floor(CACHE_BYTES / (store.blockBytes || sizes.paneBytes)));
   /**
    * A size that the backend refused although the budget has room: not requested again where it is
    * not essential.
@@ -183,14 +200,20 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     while (free.length < want) {
       const block = index.evict();
       if (block === null) return;
-      free.push(block);
+      freed(block);
     }
+  }
+
+  function freed(block: number): void {
+    windows?.freed(block);
+    free.push(block);
   }
 
   /** The next free block, with one user. */
   function take(): number {
     const block = free.pop()!;
     users[block] = 1;
+    windows?.fresh(block);
     return block;
   }
 
@@ -203,7 +226,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
     users[block] = users[block]! - 1;
     if (users[block] > 0) return;
     if (index.has(block)) index.rest(block);
-    else free.push(block);
+    else freed(block);
     released();
   }
 
@@ -213,18 +236,31 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
   function begun(tokens: readonly number[], key?: number): number[] {
     const found = index.find(tokens, Math.floor((tokens.length - 1) / store.blockSize), key);
     while (states && found.length > 0 && !states.has(found.at(-1)!)) found.pop();
-    return found;
+    return windows?.begun(found) ?? found;
   }
 
   function shrink(blocks: number[], positions: number): void {
-    while (blocks.length > Math.ceil(positions / store.blockSize)) release(blocks.pop()!);
+    const count = Math.ceil(positions / store.blockSize);
+    windows?.cut(blocks, count);
+    while (blocks.length > count) release(blocks.pop()!);
   }
 
   function adopt(blocks: number[], tokens: readonly number[], held: number, key?: number): number {
+    const own = windows?.usable(blocks, held) ?? held;
+    const most = Math.floor((tokens.length - 1) / store.blockSize);
+    const found = most * store.blockSize > own ? index.find(tokens, most, key) : [];
+    const at = goOn(blocks, windows?.begun(found, true) ?? found, own);
+    if (!windows) return at;
+    const usable = windows.usable(blocks, at);
+    shrink(blocks, usable);
+    windows.enter(blocks, usable);
+    return usable;
+  }
+
+  /** adopt() of blocks that were found, or of the first `held` positions. */
+  function goOn(blocks: number[], found: readonly number[], held: number): number {
     shrink(blocks, held);
     const begun = held % store.blockSize;
-    const most = Math.floor((tokens.length - 1) / store.blockSize);
-    const found = most * store.blockSize > held ? index.find(tokens, most, key) : [];
     if (found.length * store.blockSize > held) {
       for (const block of found) share(block);
       shrink(blocks, 0);
@@ -237,7 +273,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
       shrink(blocks, held - begun);
       return held - begun;
     }
-    free.push(...index.forget(last));
+    for (const block of index.forget(last)) freed(block);
     return held;
   }
 
@@ -261,7 +297,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
       if (positions > 0) expected.set(blocks, positions);
       else expected.delete(blocks);
     },
-    async grow(blocks, positions) {
+    async grow(blocks, positions, span = { from: 0, to: positions }) {
       const want = missing(blocks, positions);
       if (store.blocks + want - free.length > cacheBlocks) evict(want);
       const need = store.blocks + want - free.length;
@@ -277,20 +313,28 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
       evict(want); // where the backend has no room
       if (want > free.length) await mustEnlarge(store.blocks + want - free.length);
       for (let i = 0; i < want; i++) blocks.push(take());
+      await windows?.grow(blocks, span.from, span.to);
     },
     async extend(wants) {
       const want = wants.reduce((sum, { blocks, positions }) => sum + missing(blocks, positions), 0);
       if (store.blocks + want - free.length > cacheBlocks) evict(want);
       const need = store.blocks + want - free.length;
       if (need > store.blocks) (await tryEnlarge(Math.max(need, 2 * store.blocks))) || (await tryEnlarge(need));
-      for (let short = [...wants]; short.length > 0 && free.length > 0; ) {
+      let left = Math.min(want, free.length);
+      if (windows) left = await windows.prepare(left);
+      for (let short = [...wants]; short.length > 0 && left > 0; ) {
         short = short.filter(({ blocks, positions }) => missing(blocks, positions) > 0);
-        for (const { blocks } of short) if (free.length > 0) blocks.push(take());
+        for (const { blocks } of short) {
+          if (left-- <= 0) break;
+          blocks.push(take());
+          windows?.extend(blocks);
+        }
       }
     },
     shrink,
     adopt,
     states,
+    windows,
     resume(claim, tokens, held) {
       if (!states) return adopt(claim.blocks, tokens, held, claim.key);
       const { blocks, state } = claim;
@@ -330,10 +374,12 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
         const own = blocks[i]!;
         const block = index.add(own, i === 0 ? null : blocks[i - 1]!, tokens, i, key);
         if (block === own) continue;
+        windows?.merge(blocks, i, own, block);
         share(block);
         blocks[i] = block;
         release(own);
       }
+      windows?.leave(blocks, tokens.length);
     },
     usage: () => ({
       blockSize: store.blockSize,
@@ -341,6 +387,7 @@ export function createBlockPool(store: KvStore, maxBytes: number): BlockPool {
       blocks: store.blocks,
       free: free.length,
       cached: index.idle,
+      ...(windows && { panes: { most: windows.most, panes: windows.store.panes, cached: windows.cached } }),
     }),
   };
 }

@@ -1,6 +1,6 @@
 // A model ready to use: weights on a backend, a KV cache, a tokenizer; sessions come from here.
 
-import { contentBytes, planesOf } from "../backend/kv_block.ts";
+import { contentBytes, layersOf, planesOf } from "../backend/kv_block.ts";
 import type { Batch, KvStore, Ops } from "../backend/ops.ts";
 import type { ChatConventions } from "../chat/conventions.ts";
 import { MemoryError, RequestError } from "../errors.ts";
@@ -12,13 +12,14 @@ import type { Grammars } from "../grammar/types.ts";
 import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import type { Output, RouteWatcher } from "../model/decoder.ts";
 import { type Architecture, hasStates, kvGeometry, sparseLayers } from "../model/family.ts";
+import { windowsOf } from "../model/layer_kinds.ts";
 import { ropeLengths } from "../model/rope.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { SamplingOptions, Session } from "./api.ts";
 import type { ChatModel } from "./chat_api.ts";
 import { createChatModel } from "./chat_model.ts";
-import type { Claim } from "./claim.ts";
+import { type Claim, Evicted } from "./claim.ts";
 import { createBlockPool } from "./kv.ts";
 import type { Model } from "./model_api.ts";
 import { createQueue, type Queue } from "./queue.ts";
@@ -66,7 +67,7 @@ export interface ModelParts {
 export function createModel(parts: ModelParts): Model {
   const { ops, kv, architecture } = parts;
   const { vocab } = architecture;
-  const pool = createBlockPool(kv, parts.kvBytes);
+  const pool = createBlockPool(kv, parts.kvBytes, ops.maxTokens);
   const room = createRoom(pool);
   const context = Math.min(parts.context, room.capacity); // no more than the memory has room for
   const stepper = createStepper(runnerOf(parts), room, ops.maxTokens, vocab);
@@ -107,7 +108,7 @@ export function createModel(parts: ModelParts): Model {
     sequence.readAs(ids.length, lengths);
     room.begin(sequence, ids.length);
     try {
-      await stepper.hold(sequence, ids, signal);
+      await stepper.hold(sequence, ids, 0, signal);
       for (let at = 0; at < ids.length; at += size) await compute(sequence, ids.slice(at, at + size), at);
     } finally {
       room.end(sequence);
@@ -120,10 +121,12 @@ export function createModel(parts: ModelParts): Model {
    * [T, D].
    */
   async function hidden(sequence: Claim, tokens: readonly number[], cut: AbortSignal): Promise<Float32Array> {
-    const batch = toBatch([{ sequence, tokens, position: sequence.length, wanted: "all" }], cut);
-    sequence.stepping(sequence.length);
+    const { length: position } = sequence;
+    if (!(await room.place(sequence, position + tokens.length))) throw new Evicted();
+    const batch = toBatch([{ sequence, tokens, position, wanted: "all" }], cut);
+    sequence.stepping(position);
     const rows = await ops.read(await parts.forward(batch, undefined, "hidden"));
-    sequence.reached(sequence.length + tokens.length);
+    sequence.reached(position + tokens.length);
     return rows;
   }
 
@@ -139,10 +142,10 @@ export function createModel(parts: ModelParts): Model {
         eos: parts.eos,
         stops: parts.stops ?? [],
         sampling: parts.sampling,
-        save: (tokens, { anchor, blocks, state }) =>
+        save: (tokens, { anchor, blocks, state }, seen) =>
           writeSaved(
             shape,
-            { tokens, anchor },
+            { tokens, anchor, seen: pool.windows?.seen(tokens.length) ?? seen },
             (index) => kv.readBlock(blocks[index]!),
             state ? () => kv.states!.read(state.slot) : undefined,
           ),
@@ -193,7 +196,7 @@ export function createModel(parts: ModelParts): Model {
       claim.readAs(saved.anchor, lengths);
       room.begin(claim, saved.tokens.length);
       try {
-        await stepper.hold(claim, saved.tokens, signal);
+        await stepper.hold(claim, saved.tokens, saved.tokens.length, signal);
         await stepper.between(async (cut) => {
           for (const [i, block] of saved.blocks.entries()) {
             cut.throwIfAborted();
@@ -208,7 +211,7 @@ export function createModel(parts: ModelParts): Model {
         throw error;
       }
       room.end(claim);
-      return begin({ tokens: saved.tokens, claim });
+      return begin({ tokens: saved.tokens, claim, seen: saved.seen ?? 0 });
     },
     async logits(ids, signal) {
       alive();
@@ -281,10 +284,14 @@ function savedShape({ architecture, kv, weights }: ModelParts): SavedShape {
     return [name, typeof value === "string" || typeof value === "number" || value === null ? value : String(value)];
   });
   const geometry = kvGeometry(architecture);
+  const windows = windowsOf(architecture);
+  const each = planesOf(geometry);
+  const { windowed } = layersOf({ ...geometry, ...(windows && { windows }) });
   return {
     fingerprint: { ...(Object.fromEntries(named) as Fingerprint), weights, kv: kv.precision },
     blockSize: kv.blockSize,
-    planes: planesOf(geometry) * geometry.layers,
+    planes: each * geometry.layers,
+    windowed: windowed.flatMap((layer) => Array.from({ length: each }, (_, side) => each * layer + side)),
     blockBytes: contentBytes(geometry, kv.precision, kv.blockSize),
     ...(kv.states && { stateBytes: kv.states.slotBytes }),
   };

@@ -15,7 +15,7 @@
 
 import { abortReason, MemoryError, RequestError } from "../errors.ts";
 import { Claim, PAUSE_MS } from "./claim.ts";
-import type { BlockPool } from "./kv.ts";
+import type { BlockPool, Span } from "./kv.ts";
 
 /** Positions of a share, where the cache is large. */
 const SHARE = 256;
@@ -59,12 +59,13 @@ export interface Room {
   /** Makes a claim that waits in enter() reject. */
   leave(claim: Claim, error: Error): void;
   /**
-   * Between steps: gives the sequence blocks for `positions`, evicting others if need be. False:
-   * its own were evicted, and it must enter() again.
+   * Between steps: gives the sequence blocks for `positions`, and panes for the tokens of `span`,
+   * by default those that it lacks; evicts others if need be. False: its own were evicted, and it
+   * must enter() again.
    * @throws MemoryError if nothing is left to evict, as on a device that has less memory than its
    * budget
    */
-  place(claim: Claim, positions: number): Promise<boolean>;
+  place(claim: Claim, positions: number, span?: Span): Promise<boolean>;
   /** Counts tokens that were computed again. */
   recomputed(tokens: number): void;
   usage(): RoomUsage;
@@ -104,6 +105,8 @@ export function createRoom(pool: BlockPool): Room {
     claim.shared = pool.shared(tokens, claim.key);
     if (others.length === 0) return true;
     if (pool.states && others.length >= pool.states.most) return false;
+    const pinned = others.filter((other) => other.pinned).length;
+    if (pool.windows?.fits(others.length + 1, pinned) === false) return false;
     const share = Math.max(Math.min(SHARE, Math.floor(OF_CACHE * capacity())), Math.ceil(OF_TOKENS * tokens.length));
     // An answer that runs ahead may hold more than a share; it gives the rest back before
     // the next batch.
@@ -164,6 +167,12 @@ export function createRoom(pool: BlockPool): Room {
     return younger.length === 0 ? null : younger.reduce((a, b) => (b.order! > a.order! ? b : a));
   }
 
+  /** Whether a sequence can have no panes for tokens while others hold theirs. */
+  function lacks({ blocks }: Claim, { from, to }: Span): boolean {
+    const { windows } = pool;
+    return windows !== null && windows.available(blocks) < windows.wanted(blocks, from, to);
+  }
+
   /** Whether older or pinned work holds blocks that will come back. */
   const othersHold = (claim: Claim): boolean => [...claims].some((other) => other !== claim && holds(other));
 
@@ -198,6 +207,7 @@ export function createRoom(pool: BlockPool): Room {
       claim.order = null;
       claim.admitted = false;
       claim.pinned = false;
+      pool.windows?.unpledge(claim.blocks);
       claim.rest();
       changed();
     },
@@ -239,11 +249,11 @@ export function createRoom(pool: BlockPool): Room {
     leave(claim, error) {
       waiting.find((entry) => entry.claim === claim)?.refuse(error);
     },
-    async place(claim, positions) {
+    async place(claim, positions, span = { from: claim.length, to: positions }) {
       check(positions);
       while (claim.admitted) {
         const missing = pool.missing(claim.blocks, positions);
-        while (pool.available < missing || pool.states?.take(claim) === false) {
+        while (pool.available < missing || lacks(claim, span) || pool.states?.take(claim) === false) {
           const other = victim(claim);
           if (other) evict(other);
           else if (othersHold(claim)) {
@@ -252,7 +262,7 @@ export function createRoom(pool: BlockPool): Room {
           } else throw tooMuch(positions);
         }
         try {
-          await pool.grow(claim.blocks, positions);
+          await pool.grow(claim.blocks, positions, span);
           return true;
         } catch (error) {
           // The device has less memory than the budget: blocks of others may be enough.

@@ -6,7 +6,8 @@
 //
 // All numbers are little-endian. A block is what KvStore.readBlock() gives; states, of a model that
 // has any and a session with a token, are what StateStore.read() gives. Places without a token
-// are zeroed, because they may contain data of another session.
+// are zeroed, because they may contain data of another session; so are those of layers with a
+// window before position `seen` of the header (absent: 0), from which on the session has them.
 
 import { MemoryError, RequestError } from "../errors.ts";
 import { crc32 } from "./crc32.ts";
@@ -27,8 +28,12 @@ export interface SavedShape {
   readonly fingerprint: Fingerprint;
   /** Positions a block. */
   readonly blockSize: number;
-  /** Planes in a block, one after the other: keys and values of each layer. */
+  /**
+   * Planes in a block, one after the other: keys and values of each layer; and those of layers with
+   * a window.
+   */
   readonly planes: number;
+  readonly windowed?: readonly number[];
   /** Bytes of a block as readBlock() gives it. */
   readonly blockBytes: number;
   /** Bytes of a sequence's states; absent: the model has none. */
@@ -39,6 +44,8 @@ export interface Saved {
   readonly tokens: readonly number[];
   /** Of their keys: see RopeLengths. */
   readonly anchor: number;
+  /** The first position that layers with a window have; absent: 0. */
+  readonly seen?: number;
   /** Their blocks, in order: views of the given bytes. */
   readonly blocks: readonly Uint8Array[];
   /** Null: there are none. */
@@ -48,13 +55,18 @@ export interface Saved {
 /** The bytes of a session. @throws MemoryError where they do not fit in one array */
 export async function writeSaved(
   shape: SavedShape,
-  { tokens, anchor }: Pick<Saved, "tokens" | "anchor">,
+  { tokens, anchor, seen = 0 }: Pick<Saved, "tokens" | "anchor" | "seen">,
   readBlock: (index: number) => Promise<Uint8Array>,
   readStates?: () => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
   const { blockSize, blockBytes } = shape;
   const header = new TextEncoder().encode(
-    JSON.stringify({ ...wantedOf(shape), tokens: tokens.length, ...(anchor > 0 && { anchor }) }),
+    JSON.stringify({
+      ...wantedOf(shape),
+      tokens: tokens.length,
+      ...(anchor > 0 && { anchor }),
+      ...(seen > 0 && { seen }),
+    }),
   );
   const count = Math.ceil(tokens.length / blockSize);
   const first = START + header.length + 4 * tokens.length;
@@ -71,6 +83,7 @@ export async function writeSaved(
     const block = bytes.subarray(first + i * blockBytes, first + (i + 1) * blockBytes);
     block.set(await readBlock(i));
     clearFrom(block, shape, tokens.length - i * blockSize);
+    if (i * blockSize < seen) clearWindowed(block, shape);
   }
   if (readStates && stateBytes > 0) bytes.set(await readStates(), end);
   view.setUint32(bytes.length - 4, crc32(bytes.subarray(0, -4)), true);
@@ -104,9 +117,12 @@ export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, c
     fail(`tokens: expected a count, found ${JSON.stringify(count)}`);
   if (count > context)
     fail(`${count} tokens do not fit in the context of ${context}; open the model with a larger context`);
-  const { anchor = 0 } = header;
-  if (typeof anchor !== "number" || !Number.isInteger(anchor) || anchor < 0)
-    fail(`anchor: expected a count, found ${JSON.stringify(anchor)}`);
+  const counted = (name: "anchor" | "seen"): number => {
+    const { [name]: found = 0 } = header;
+    if (typeof found === "number" && Number.isInteger(found) && found >= 0) return found;
+    return fail(`${name}: expected a count, found ${JSON.stringify(found)}`);
+  };
+  const [anchor, seen] = [counted("anchor"), counted("seen")];
   const blocks = Math.ceil(count / shape.blockSize);
   const at = START + headerBytes;
   const first = at + 4 * count;
@@ -123,6 +139,7 @@ export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, c
   return {
     tokens,
     anchor,
+    ...(seen > 0 && { seen }),
     blocks: Array.from({ length: blocks }, (_, i) =>
       bytes.subarray(first + i * shape.blockBytes, first + (i + 1) * shape.blockBytes),
     ),
@@ -159,6 +176,12 @@ function clearFrom(block: Uint8Array, { planes, blockBytes, blockSize }: SavedSh
   if (position >= blockSize) return;
   const plane = blockBytes / planes;
   for (let at = 0; at < blockBytes; at += plane) block.fill(0, at + (plane / blockSize) * position, at + plane);
+}
+
+/** Zeroes a block's planes of layers with a window. */
+function clearWindowed(block: Uint8Array, { planes, windowed = [] }: SavedShape): void {
+  const plane = block.length / planes;
+  for (const i of windowed) block.fill(0, i * plane, (i + 1) * plane);
 }
 
 function allocate(size: number): Uint8Array<ArrayBuffer> {

@@ -30,6 +30,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
    * unless some were evicted.
    */
   let held: number[] = [...(restored?.tokens ?? [])];
+  /** From where on layers with a window have them, although the store keeps all blocks. */
+  let seen = pool.windows ? 0 : (restored?.seen ?? 0);
   let evicted = 0; // how many of them had been computed when their blocks were evicted
   let busy = false;
   let closed = false;
@@ -50,6 +52,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
     while (common < limit && held[common] === tokens[common]) common++;
     evicted = Math.min(evicted, common);
     common = Math.min(common, sequence.length);
+    if (seen > 0 && common < restored!.tokens.length) common = seen = 0; // a window would begin before it
     const cached = pool.resume(sequence, tokens, common);
     held.length = Math.min(common, cached); // the rest belonged to another text
     for (let i = held.length; i < cached; i++) held.push(tokens[i]!);
@@ -66,12 +69,13 @@ export function createSession(model: SessionContext, restored: Restored | null =
 
   /**
    * Lets other sessions find what this one has computed; `kept`: they may begin here as long as
-   * there is room for it.
+   * there is room for it; `ends`: a prompt or an answer does, and may be gone on with.
    */
-  function publish(kept = false): void {
+  function publish({ kept = false, ends = false } = {}): void {
     if (restored || closed) return;
     pool.publish(sequence.blocks, held.slice(0, sequence.length), sequence.key);
     pool.checkpoint(sequence, kept);
+    if (ends) pool.windows?.keep(sequence.blocks, sequence.length);
   }
 
   /**
@@ -79,7 +83,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
    * place is needed.
    */
   function evict(): void {
-    publish();
+    publish({ ends: true });
     evicted = Math.max(evicted, sequence.length);
     stream?.evict();
   }
@@ -138,7 +142,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
         if (end === tokens.length) return await last(tokens.slice(at), Math.max(0, at - done));
         await step(tokens.slice(at, end), "none", signal);
         done += end - at;
-        publish(kept);
+        publish({ kept });
       } catch (error) {
         if (!(await resumes(error))) throw error;
       }
@@ -232,7 +236,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
         const from = sequence.length;
         const id = await stream.next();
         computed(from, rest);
-        publish();
+        publish({ ends: true });
         return { id, logits: null };
       }
       streams &&= undecided;
@@ -240,7 +244,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
       const begun = step(rest, "last", signal);
       const mask = constraint ? await maskWhile(begun, constraint) : null;
       const logits = await begun;
-      if (sequence.length % pool.blockSize === 0 || count === 0) publish();
+      if (sequence.length % pool.blockSize === 0 || count === 0) publish({ ends: count === 0 });
       const id = sampler.next(logits, bans ? bans.mask(ids.slice(promptTokens), mask) : mask);
       constraint?.accept(id);
       return { id, logits };
@@ -339,7 +343,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
         await stream?.stop();
         stream = null;
         busy = false;
-        publish();
+        publish({ ends: true });
         leave();
       }
     },
@@ -355,7 +359,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
           // Evicted tokens are computed again, also where states were lost with a step that failed.
           const whole = () => sequence.length === tokens.length && (tokens.length === 0 || sequence.whole);
           if (!whole()) await compute(tokens, (rest) => step(rest, "none"));
-          const saved = await stepper.between(async () => (whole() ? await model.save(tokens, sequence) : null));
+          const saved = await stepper.between(async () => (whole() ? await model.save(tokens, sequence, seen) : null));
           if (saved) return saved;
         }
       } finally {

@@ -24,8 +24,10 @@ export interface SessionContext {
   readonly stops?: readonly string[];
   /** Defaults of sampling, from the model's folder. */
   readonly sampling: SamplingOptions;
-  /** The bytes of a session that holds `tokens`. Called between steps. */
-  readonly save: (tokens: readonly number[], claim: Claim) => Promise<Uint8Array>;
+  /**
+   * The bytes of a session that holds `tokens`; `seen`: see Restored. Called between steps.
+   */
+  readonly save: (tokens: readonly number[], claim: Claim, seen: number) => Promise<Uint8Array>;
   readonly onClose: () => void;
 }
 
@@ -37,4 +39,6 @@ export interface Restored {
   readonly tokens: readonly number[];
   /** Holds their blocks. */
   readonly claim: Claim;
+  /** The first position that layers with a window have. */
+  readonly seen: number;
 }

@@ -129,10 +129,10 @@ export interface Stepper {
   between<T>(work: (cut: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
    * Waits for blocks for all of `tokens` and takes them: they cannot be evicted until
-   * the work ends.
+   * the work ends. With windows, the panes are those that a step at `position` needs.
    * @throws as room.enter() and between()
    */
-  hold(sequence: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
+  hold(sequence: Claim, tokens: readonly number[], position: number, signal?: AbortSignal): Promise<void>;
   /** Rejects waiting work and cuts the running step; resolves when no step runs any more. */
   close(): Promise<void>;
 }
@@ -339,11 +339,13 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       return line(new Job(sequence, tokens, wanted, signal), signal);
     },
     between,
-    async hold(sequence, tokens, signal) {
+    async hold(sequence, tokens, position, signal) {
+      const span = { from: position, to: Math.min(tokens.length, position + maxTokens) };
       while (!sequence.pinned) {
         await room.enter(sequence, tokens, signal);
         await between(async () => {
-          sequence.pinned = await room.place(sequence, tokens.length);
+          pool.windows?.pledge(sequence.blocks);
+          sequence.pinned = await room.place(sequence, tokens.length, span);
         }, signal);
       }
     },

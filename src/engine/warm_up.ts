@@ -2,8 +2,8 @@
 
 import type { Batch, Ops } from "../backend/ops.ts";
 import type { Tensor } from "../tensor/types.ts";
+import { DEPTH } from "./depth.ts";
 import { createSampler } from "./sampler.ts";
-import { DEPTH } from "./stream.ts";
 import { maxRows } from "./work.ts";
 
 /** Tokens of the step that represents the chunks of a prompt. */

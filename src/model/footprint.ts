@@ -1,7 +1,8 @@
 // The parameters of a model and the memory it needs, counted from its sources.
 
 import { FORMATS } from "../../kernels/formats/index.ts";
-import { contentBytes, paddedHead, rowOf } from "../backend/kv_block.ts";
+import { contentBytes, layersOf, paddedHead, rowOf } from "../backend/kv_block.ts";
+import type { KvGeometry } from "../backend/ops.ts";
 import { panelLayout } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import {
@@ -78,11 +79,16 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
   return { total, active: total - unused };
 }
 
-/** Bytes of keys and values of one position over all layers. @param webgpu in a store there */
-export function kvBytesPerPosition(a: Architecture, precision: "f16" | "f32", webgpu = false): number {
-  const geometry = kvGeometry(a);
+/**
+ * Bytes of keys and values of `positions` of them in the layers that keep all, and in those with
+ * windows. @param webgpu in a store there
+ */
+export function kvBlockBytes(geometry: KvGeometry, precision: "f16" | "f32", positions: number, webgpu = false) {
+  const { full, windowed } = layersOf(geometry);
   const headDim = webgpu ? paddedHead(geometry.headDim) : geometry.headDim;
-  return contentBytes({ ...geometry, headDim }, precision, 1);
+  const of = (layers: readonly number[]): number =>
+    contentBytes({ ...geometry, headDim, layers: layers.length }, precision, positions);
+  return { blockBytes: of(full), paneBytes: of(windowed) };
 }
 
 /** Bytes of the states of one sequence. */

@@ -1,8 +1,9 @@
 // Which layers of a model are of which kind, from the fields of config.json that several families
 // share.
 
+import type { KvGeometry } from "../backend/ops.ts";
 import type { Fields } from "./config.ts";
-import type { LayerArchitecture } from "./family.ts";
+import type { Architecture, LayerArchitecture } from "./family.ts";
 
 /**
  * The same layers, but for those that mlp_only_layers lists, and those whose number from 1 on
@@ -59,4 +60,11 @@ export function withWindows(
   has: readonly boolean[],
 ): readonly LayerArchitecture[] {
   return layers.map((layer, i) => (has[i] ? { ...layer, attention: { ...layer.attention!, window } } : layer));
+}
+
+/** The longest window, and which of the layers with attention have one; undefined: none. */
+export function windowsOf({ layers }: Pick<Architecture, "layers">): KvGeometry["windows"] {
+  const all = layers.flatMap(({ attention }) => (attention ? [attention.window] : []));
+  const positions = Math.max(0, ...all.map((window) => window ?? 0));
+  return positions > 0 ? { positions, layers: all.map((window) => window !== null) } : undefined;
 }

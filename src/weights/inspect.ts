@@ -17,8 +17,10 @@ export interface ArchitectureReport {
   readonly parameters: { readonly total: number; readonly active: number };
   /** Bytes of all weights in memory in each format that is chosen automatically, or as stored. */
   readonly memory: Readonly<Record<string, number>>;
-  /** Bytes of keys and values for one position, in f16. */
+  /** Bytes of keys and values for one position, in f16, in layers that keep all positions. */
   readonly kvPerPosition: number;
+  /** Positions that layers with a window see, and their bytes; absent: there are none. */
+  readonly kvWindow?: { readonly positions: number; readonly bytes: number };
 }
 
 /**

@@ -10,6 +10,7 @@ import { createWebGpuOps } from "../backend/webgpu/webgpu.ts";
 import type { ChatConventions } from "../chat/conventions.ts";
 import type { OpenOptions, SamplingOptions } from "../engine/api.ts";
 import { createModel, type Model } from "../engine/model.ts";
+import { cacheWithin, sizesOf } from "../engine/panes.ts";
 import { warmUp } from "../engine/warm_up.ts";
 import { DeviceError, RequestError, WeightsError } from "../errors.ts";
 import type { Spill } from "../experts/record_reader.ts";
@@ -17,7 +18,7 @@ import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import { forward, loadDecoder } from "../model/decoder.ts";
 import { endsInConfig } from "../model/end_ids.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
-import { type Architecture, kvGeometry, type ModelSources, routingOf } from "../model/family.ts";
+import { type Architecture, type ModelSources, routingOf } from "../model/family.ts";
 import { footprintOf, parametersOf } from "../model/footprint.ts";
 import { expertLayers, formatsText } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
@@ -26,7 +27,7 @@ import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/token
 import type { Files, Opened } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
-import { BLOCK_SIZE, choosePlan, formatsOf, repackedFrom, stateSlots } from "./plan.ts";
+import { BLOCK_SIZE, cacheGeometry, choosePlan, formatsOf, repackedFrom, stateSlots } from "./plan.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
 
 /** A WebGPU implementation, held until release(). */
@@ -140,11 +141,14 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     });
     await panels?.close();
     await webgpu?.tune(platform.tuning, { layers: model.layers, kv: kvPrecision, signal: options.signal });
-    const kv = backend.createKv(kvGeometry(architecture), kvPrecision, BLOCK_SIZE, context);
+    const kv = backend.createKv(cacheGeometry(architecture, context, chunk), kvPrecision, BLOCK_SIZE, context);
     const { slots, kvBytes } = stateSlots(architecture, plan);
     await kv.states?.reserve(slots);
-    const first = Math.min(context, FIRST_POSITIONS, Math.floor(kvBytes / kv.blockBytes) * BLOCK_SIZE);
+    const { blocks, panes } = cacheWithin(kvBytes, sizesOf(kv, chunk));
+    const first = Math.min(context, FIRST_POSITIONS, (kv.panes ? panes : blocks) * BLOCK_SIZE);
     await kv.reserve(Math.ceil(first / BLOCK_SIZE));
+    if (webgpu) await kv.panes?.reserve(kv.blocks);
+    for (let i = 0; i < (kv.panes?.panes ?? 0); i++) kv.panes!.assign(i, i); // for the first steps
     const step = forward.bind(null, backend, model, kv);
     const { perToken, count } = routingOf(architecture);
     // The first steps compile every variant that later ones use. One that does not compile

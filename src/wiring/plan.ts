@@ -3,12 +3,14 @@
 
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { hasExpertSlots, stagingBytes } from "../backend/cpu/cpu.ts";
+import type { KvGeometry } from "../backend/ops.ts";
 import type { OpenOptions } from "../engine/api.ts";
 import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budget.ts";
+import { cacheBytes, paneNeeds } from "../engine/panes.ts";
 import { maxRows } from "../engine/work.ts";
 import { classesOf } from "../experts/classes.ts";
-import type { Architecture, ModelSources } from "../model/family.ts";
-import { footprintOf, kvBytesPerPosition, stateBytes, valuesPerOutput, valuesPerToken } from "../model/footprint.ts";
+import { type Architecture, kvGeometry, type ModelSources } from "../model/family.ts";
+import { footprintOf, kvBlockBytes, stateBytes, valuesPerOutput, valuesPerToken } from "../model/footprint.ts";
 import {
   bytesOf,
   expertLayers,
@@ -19,6 +21,7 @@ import {
   ownFormats,
   packAll,
 } from "../model/formats.ts";
+import { windowsOf } from "../model/layer_kinds.ts";
 import { recordLayout } from "../tensor/record.ts";
 
 /** The default GPU budget: WebGPU cannot tell how much memory there is. */
@@ -78,6 +81,18 @@ export function stateSlots(a: Architecture, { kvBytes, tiers }: Plan) {
   return { slots: LEAST_STATES + more, kvBytes: kvBytes - more * bytes };
 }
 
+/**
+ * The sizes of the KV cache. Windows count where one sequence needs fewer panes for them than its
+ * context has blocks; states cannot go back to where a window is.
+ */
+export function cacheGeometry(a: Architecture, context: number, chunk: number): KvGeometry {
+  const geometry = kvGeometry(a);
+  const windows = windowsOf(a);
+  if (!windows || geometry.states) return geometry;
+  const { each, chunk: more } = paneNeeds(windows.positions, chunk, BLOCK_SIZE);
+  return each + more < Math.ceil(context / BLOCK_SIZE) ? { ...geometry, windows } : geometry;
+}
+
 /** @throws MemoryError where no plan fits the budget */
 export function choosePlan(
   a: Architecture,
@@ -91,6 +106,9 @@ export function choosePlan(
   const wanted = a.stored === null ? (options.weights ?? "auto") : "auto";
   const footprint = (name: PackableName) => footprintOf(sources, formats(name));
   const scratchOf = (bytes: number) => CPU_SCRATCH + (inBlocks(sources) ? stagingBytes(bytes, largest(sources)) : 0);
+  const geometry = cacheGeometry(a, context, chunk);
+  const needsOfPanes = paneNeeds(geometry.windows?.positions ?? 1, chunk, BLOCK_SIZE);
+  const sizes = { ...kvBlockBytes(geometry, kvPrecision, BLOCK_SIZE, gpu !== null), needs: needsOfPanes };
   const needs: Needs = {
     weights: (name) => footprint(name).weights,
     dense: (name) => footprint(name).dense,
@@ -100,7 +118,7 @@ export function choosePlan(
         return { layers: layers.length, experts: shape.count, record: recordLayout(shape).bytes };
       });
     },
-    kvPerPosition: kvBytesPerPosition(a, kvPrecision, gpu !== null),
+    kv: (positions) => cacheBytes(Math.ceil(positions / BLOCK_SIZE), sizes),
     scratch:
       LEAST_STATES * stateBytes(a) +
       4 * (chunk * valuesPerToken(a, sources) + logits) +

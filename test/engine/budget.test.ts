@@ -8,7 +8,7 @@ const needs = {
   weights: (p: PackableName) => sizes[p]! * 1e6,
   dense: (p: PackableName) => (sizes[p]! * 1e6) / 10,
   classes: (p: PackableName) => [{ layers: 4, experts: 8, record: (sizes[p]! * 1e6 * 0.9) / 32 }],
-  kvPerPosition: 1e4,
+  kv: (positions: number) => 1e4 * positions,
   scratch: 1e7,
   context: 8192,
 };

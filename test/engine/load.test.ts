@@ -2,17 +2,23 @@
 // stops is gone within a step.
 
 import { describe, expect, it } from "vitest";
+import { DEPTH } from "../../src/engine/depth.ts";
 import { createQueue } from "../../src/engine/queue.ts";
-import { DEPTH } from "../../src/engine/stream.ts";
 import { BusyError } from "../../src/errors.ts";
-import { expectIdle, fakeBackend, greedy, on, settle } from "../support/fake_backend.ts";
+import { expectIdle, type FakeOptions, fakeBackend, greedy, on, settle } from "../support/fake_backend.ts";
 import { collect } from "../support/pieces.ts";
 import { generator } from "../support/random.ts";
 
-describe.each([
-  ["a backend that chooses", true],
-  ["a backend that gives logits", false],
-])("on %s", (_, chooses) => {
+/** Panes of five positions and what is ahead; the second budget has no room for five clients. */
+const WINDOWS = { window: 5 };
+
+describe.each<[string, boolean, FakeOptions]>([
+  ["a backend that chooses", true, {}],
+  ["a backend that gives logits", false, {}],
+  ["a backend that chooses, with windows", true, WINDOWS],
+  ["a backend that gives logits, with windows", false, { ...WINDOWS, blocks: 60 }],
+  ["a backend that chooses, with windows in all layers", true, { ...WINDOWS, blockBytes: 0, blocks: 40 }],
+])("on %s", (_, chooses, options) => {
   it.each([1, 2, 3, 4])(
     "clients that come, share beginnings, leave and wait are never mixed up (seed %i)",
     async (seed) => {
@@ -21,6 +27,7 @@ describe.each([
       const backend = fakeBackend({
         chooses,
         blocks: 75, // five clients with 12 blocks each, and what little they may reach ahead
+        ...options,
         late: () => settle(whole(8)),
         undecided: (history) => history.length % 11 === seed,
       });
@@ -75,7 +82,7 @@ describe.each([
   );
 
   it("a client that stops frees its memory within a step, and the others are not affected", async () => {
-    const backend = fakeBackend({ chooses });
+    const backend = fakeBackend({ chooses, ...options, blocks: 1000 });
     const abort = new AbortController();
     const texts = [
       [1, 2, 3],
@@ -106,7 +113,7 @@ describe.each([
   });
 
   it("a client that stops before its first step is not computed", async () => {
-    const backend = fakeBackend({ chooses, maxTokens: 4 });
+    const backend = fakeBackend({ chooses, ...options, blocks: 1000, maxTokens: 4 });
     const busy = collect(backend.session().generate([1, 2, 3], on(30)));
     await settle(5);
     const abort = new AbortController();

@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions, Session } from "../../src/engine/api.ts";
-import { DEPTH } from "../../src/engine/stream.ts";
+import { DEPTH } from "../../src/engine/depth.ts";
 import { DeviceError, MemoryError } from "../../src/errors.ts";
 import { turn } from "../../src/turn.ts";
 import {

@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/engine/api.ts";
-import { DEPTH } from "../../src/engine/stream.ts";
+import { DEPTH } from "../../src/engine/depth.ts";
 import { expectIdle, type FakeBackend, fakeBackend, greedy, on, settle } from "../support/fake_backend.ts";
 import { collect } from "../support/pieces.ts";
 

@@ -4,7 +4,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/engine/api.ts";
-import { DEPTH } from "../../src/engine/stream.ts";
+import { DEPTH } from "../../src/engine/depth.ts";
 import { DeviceError, RequestError } from "../../src/errors.ts";
 import {
   admitted,

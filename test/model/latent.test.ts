@@ -10,7 +10,7 @@ import type { Model } from "../../src/engine/model.ts";
 import { open, quantize } from "../../src/index.ts";
 import { readArchitecture } from "../../src/model/families/index.ts";
 import { kvGeometry } from "../../src/model/family.ts";
-import { kvBytesPerPosition } from "../../src/model/footprint.ts";
+import { kvBlockBytes } from "../../src/model/footprint.ts";
 import { defaultRope } from "../../src/model/rope.ts";
 import { backends } from "../support/backends.ts";
 import { inShared, titled } from "../support/fixtures.ts";
@@ -62,7 +62,7 @@ describe("config.json of a DeepSeek-V2", () => {
     });
     expect(a.layers.map(({ dense }) => dense)).toEqual([{ intermediate: 64 }, null, null]);
     expect(kvGeometry(a)).toEqual({ layers: 3, kvHeads: 1, headDim: 40, keysOnly: true });
-    expect(kvBytesPerPosition(a, "f16")).toBe(3 * 40 * 2);
+    expect(kvBlockBytes(kvGeometry(a), "f16", 1)).toEqual({ blockBytes: 3 * 40 * 2, paneBytes: 0 });
   });
 
   it("keeps groups by their best expert, and grows scores with YaRN", () => {

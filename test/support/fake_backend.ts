@@ -13,6 +13,7 @@ import { createSession } from "../../src/engine/session.ts";
 import { createStepper, type Runner } from "../../src/engine/stepper.ts";
 import { MemoryError } from "../../src/errors.ts";
 import { turn } from "../../src/turn.ts";
+import { FakePanes, type OfBlocks } from "./fake_panes.ts";
 
 export const VOCAB = 16;
 export const EOS = 0;
@@ -66,8 +67,12 @@ export interface FakeOptions {
   readonly maxTokens?: number;
   /** Tokens of a prompt that a step should take from a position on; default `maxTokens`. */
   readonly chunk?: (position: number) => number;
-  /** Blocks of 4 positions that the budget has room for; default 1000. */
+  /** Blocks of 4 positions that the budget has room for, or panes as well; default 1000. */
   readonly blocks?: number;
+  /** Positions that a layer sees which keeps panes; absent: there is none. */
+  readonly window?: number;
+  /** Bytes of a block, of 100; 0: all layers have panes. */
+  readonly blockBytes?: number;
   /** Blocks that the store can have, whatever the budget says. */
   readonly storeBlocks?: number;
   /** False: a backend that only gives logits. */
@@ -104,13 +109,14 @@ export function fakeBackend(options: FakeOptions = {}) {
   const created: ChooserSettings[] = [];
   const reserved: number[] = [];
   const memory: number[][] = [];
+  const panes = options.window === undefined ? null : new FakePanes(options.window, () => quiet("reserve() of panes"));
   let blocks = 0;
   let inFlight = 0;
   let most = 0;
   let steps = 0;
   let spoiled: (logits: Float32Array) => void = () => {};
   /** The step that "next" continues, on the device. */
-  let last: { batch: Batch; ids: readonly number[] } | null = null;
+  let last: { batch: Batch; ids: readonly number[]; panes: OfBlocks | undefined } | null = null;
 
   const quiet = (what: string): void => {
     if (inFlight > 0) throw new Error(`${what} while ${inFlight} steps are in flight`);
@@ -132,10 +138,11 @@ export function fakeBackend(options: FakeOptions = {}) {
     }),
     blockSize: 4,
     precision: "f32",
-    blockBytes: 100,
+    blockBytes: options.blockBytes ?? 100,
     get blocks() {
       return blocks;
     },
+    ...(panes && { panes: panes.store }),
     async reserve(n) {
       quiet("reserve()");
       reserved.push(n);
@@ -152,7 +159,7 @@ export function fakeBackend(options: FakeOptions = {}) {
   };
 
   /** Writes the batch's tokens to the cache; the history that each output row sees. */
-  function compute(batch: Batch): number[][] {
+  function compute(batch: Batch, own = panes?.ofBlocks): number[][] {
     const tables = batch.tables.flatMap((table) => [...table]);
     for (const [t, position] of batch.positions.entries()) {
       const written = batch.tables[batch.sequence[t]!]![Math.floor(position / 4)];
@@ -171,6 +178,7 @@ export function fakeBackend(options: FakeOptions = {}) {
       memory[block][at] = token + 1000 * (options.lengths?.key(length) ?? 0);
       if (options.states !== undefined) takeIn(batch, t);
     }
+    if (own) panes!.look(batch, own, memory);
     const seen = (row: number): number[] =>
       Array.from({ length: batch.positions[row]! + 1 }, (_, position) => {
         const [block, at] = place(row, position);
@@ -224,7 +232,8 @@ export function fakeBackend(options: FakeOptions = {}) {
       if (what !== "next") quiet("begin()");
       const batch = what === "next" ? following() : what;
       note(what === "next" ? "next" : "begin", batch);
-      const histories = compute(batch);
+      const own = what === "next" ? last!.panes : panes?.ofBlocks;
+      const histories = compute(batch, own);
       const ids = histories.map((history, row) => {
         const chooser = batch.choosers![row] as FakeChooser;
         if (!choosers.has(chooser)) throw new Error("a closed chooser");
@@ -233,7 +242,7 @@ export function fakeBackend(options: FakeOptions = {}) {
         chooser.counts.set(id, (chooser.counts.get(id) ?? 0) + 1);
         return id;
       });
-      last = { batch, ids };
+      last = { batch, ids, panes: own };
       const taking = [...(batch.choosers as readonly FakeChooser[])];
       for (const chooser of taking) chooser.busy++;
       most = Math.max(most, ++inFlight);
@@ -261,7 +270,7 @@ export function fakeBackend(options: FakeOptions = {}) {
     },
     ...(options.chooses === false ? {} : { choosing }),
   };
-  const pool = createBlockPool(store, (options.blocks ?? 1000) * 100);
+  const pool = createBlockPool(store, (options.blocks ?? 1000) * 100, maxTokens);
   const room = createRoom(pool);
   const stepper = createStepper(runner, room, maxTokens, VOCAB);
 
@@ -359,7 +368,10 @@ export async function expectIdle(backend: FakeBackend, blocks: number): Promise<
   const { free, cached } = pool.usage();
   expect(had - free - cached).toBe(blocks);
   const rest: number[] = [];
-  await pool.extend([{ blocks: rest, positions: 4 * free }]);
-  expect([new Set(rest).size, store.blocks]).toEqual([free, had]); // no block is lost
+  const { windows } = pool;
+  if (blocks === 0) expect(windows?.available(null)).toBe(windows?.most); // and no pane
+  const some = Math.min(free, windows?.available(null) ?? free);
+  await pool.grow(rest, 4 * some);
+  expect([new Set(rest).size, store.blocks]).toEqual([some, had]); // no block is lost
   pool.shrink(rest, 0);
 }

@@ -61,6 +61,11 @@ export class CallList {
     return this.#expects === "list";
   }
 
+  /** Whether the next character belongs to a text in quotation marks. */
+  get inString(): boolean {
+    return (this.#expects === "key" || this.#expects === "value") && this.#scanner.inString;
+  }
+
   push(character: string): ListScan {
     this.raw += character;
     if (this.#expects === "key" || this.#expects === "value") return this.#inValue(character);

@@ -108,8 +108,7 @@ class HarmonyParser implements ReplyParser {
     else if (this.#state === "text" || this.#state === "reasoning") this.#emit(held);
     else if (this.#toCall(held) && (cut || this.#options.required)) this.#events.push({ type: "cut" });
     else if (this.#state === "first" && !MARKS.some((mark) => held.includes(mark))) this.#plain(held);
-    else if (held.trim() !== "" && !cut)
-      this.#events.push({ type: "malformed", problem: "the answer ends in a header" });
+    else if (held.trim() !== "") this.#lost(held, cut, "the answer ends in a header");
     this.#state = "header";
     return this.#flush();
   }
@@ -131,7 +130,7 @@ class HarmonyParser implements ReplyParser {
       // A message without a header, or an end mark twice.
       const lost = this.#held.slice(0, end[0]);
       this.#held = this.#held.slice(end[0] + end[1]);
-      if (lost.trim() !== "") this.#events.push({ type: "malformed", problem: "a header without <|message|>" });
+      if (lost.trim() !== "") this.#lost(lost, false, "a header without <|message|>");
       this.#state = "header";
       return true;
     }
@@ -151,6 +150,13 @@ class HarmonyParser implements ReplyParser {
   #begin(state: "text" | "reasoning" | "call"): void {
     this.#state = state;
     this.#apart = this.#shown.has(state);
+  }
+
+  /** What stands where a header should, and ends without <|message|>: text without one. */
+  #lost(held: string, cut: boolean, problem: string): void {
+    const begun = cut && "assistant".startsWith(held.trim());
+    if (!begun && !MARKS.some((mark) => held.includes(mark))) this.#plain(held);
+    else if (!cut) this.#events.push({ type: "malformed", problem });
   }
 
   #plain(text: string): void {

@@ -26,6 +26,11 @@ export class JsonScanner {
   #escaped: "" | "\\" | number = "";
   #word = "";
 
+  /** Whether a string has begun and not ended. */
+  get inString(): boolean {
+    return this.#expects === "string";
+  }
+
   push(character: string): Scan {
     if (this.#expects === "string") return this.#inString(character);
     if (this.#expects === "word") {

@@ -31,9 +31,10 @@ export interface TaggedSyntax {
   /** Marks that are dropped after a call. */
   readonly stray: readonly string[];
   /**
-   * @param body the text between the marks, or the rest of an answer that ended before the second
+   * What reads a body: given the text between the marks, or the rest of an answer that ended before
+   * the second. After "open" it is given a longer text that begins with the last one.
    */
-  read(body: string): TaggedBody;
+  reader(): (body: string) => TaggedBody;
 }
 
 export function createTaggedParser(syntax: TaggedSyntax, options: ReplyOptions): ReplyParser {
@@ -48,6 +49,7 @@ class TaggedParser implements ReplyParser {
   /** Text that is not decided yet; within a call its whole body so far. */
   #held = "";
   #open: TaggedSyntax["opens"][number] | null = null;
+  #read: (body: string) => TaggedBody = () => "open";
   /** Where in `held` the end mark is looked for. */
   #from = 0;
   #calls = 0;
@@ -82,7 +84,7 @@ class TaggedParser implements ReplyParser {
     this.#open = null;
     if (open !== null && cut) this.#cutOff(open, held);
     else if (open !== null) {
-      const read = this.#syntax.read(held);
+      const read = this.#read(held);
       if (Array.isArray(read)) this.#report(read);
       else if (this.#options.required) this.#events.push({ type: "cut" });
       else this.#fail("the answer ends within a call", open.within ? held : open.mark + held);
@@ -93,7 +95,7 @@ class TaggedParser implements ReplyParser {
   /** The limit came within a body: calls that are whole by then count. */
   #cutOff({ each }: TaggedSyntax["opens"][number], held: string): void {
     const last = each === undefined ? -1 : held.lastIndexOf(each);
-    const read = last < 0 ? [] : this.#syntax.read(held.slice(0, last + each!.length));
+    const read = last < 0 ? [] : this.#syntax.reader()(held.slice(0, last + each!.length));
     if (Array.isArray(read)) this.#report(read);
     this.#events.push({ type: "cut" });
   }
@@ -106,6 +108,7 @@ class TaggedParser implements ReplyParser {
       if (found < 0 || (at >= 0 && found >= at)) continue;
       at = found;
       this.#open = one;
+      this.#read = this.#syntax.reader();
     }
     if (this.#open !== null) {
       this.#emitText(this.#between(this.#held.slice(0, at)).trimEnd());
@@ -141,7 +144,7 @@ class TaggedParser implements ReplyParser {
       return false;
     }
     const end = at + close.length;
-    const read = this.#syntax.read(this.#held.slice(0, within ? end : at));
+    const read = this.#read(this.#held.slice(0, within ? end : at));
     if (read === "open") {
       this.#from = end;
       return true;

@@ -4,7 +4,7 @@
 
 import type { Command } from "commander";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
-import { WeightsError } from "../errors.ts";
+import { RequestError, WeightsError } from "../errors.ts";
 import { placeOf } from "../index.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
@@ -24,6 +24,7 @@ import {
   inspectFolder,
 } from "../weights/inspect.ts";
 import { nodeFolderOrFile } from "../weights/node_files.ts";
+import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
 
 /** Adds the command to the program. */
 export function addInspect(program: Command): void {
@@ -45,8 +46,17 @@ export function addInspect(program: Command): void {
 
 type Report = FolderReport | FileReport | GgufReport;
 
-/** Reports on a folder or a file. @throws WeightsError if it cannot be read. */
+/**
+ * Reports on a folder or a file.
+ * @throws WeightsError if it cannot be read, RequestError for a synthetic model
+ */
 export async function inspect(path: string): Promise<Report> {
+  if (isSynthetic(path)) {
+    parseSynthetic(path); // an unknown name is said first
+    throw new RequestError(
+      `${path}: expected a folder or a file, found a synthetic model, which has none; \`hotset bench\` measures it, \`hotset quantize\` writes it to a folder`,
+    );
+  }
   const { files, file } = await nodeFolderOrFile(await placeOf(path));
   try {
     if (file !== null && !(await isGguf(files, file))) return await inspectFile(files, file);

@@ -14,8 +14,8 @@ interface Parts {
 }
 
 /**
- * `answer` behind reasoning. As it is where the model does not reason, or where nothing has to be
- * held: neither a budget nor an answer's constraint.
+ * `answer` behind reasoning, which closes it, also where this throws. As it is where the model does
+ * not reason, or where nothing has to be held: neither a budget nor an answer's constraint.
  * @param reasoning how the model marks reasoning, and where the prompt left it
  * @param renew another constraint like `answer`, for one that begins with the same tokens as
  * reasoning
@@ -28,7 +28,13 @@ export function behindReasoning(
   answer: Constraint | null,
   renew: () => Promise<Constraint | null> = async () => null,
 ): Constraint | null {
-  const budget = budgetOf(options);
+  let budget: number;
+  try {
+    budget = budgetOf(options);
+  } catch (error) {
+    answer?.close();
+    throw error;
+  }
   if (reasoning === null || (answer === null && budget === Number.POSITIVE_INFINITY)) return answer;
   if (reasoning.start === "closed" && answer === null) return null;
   return new BehindReasoning(parts, reasoning.marks, reasoning.start, budget, answer, renew);

@@ -31,7 +31,9 @@ export function readRope(c: Fields, dimensions: number, otherwise?: number): Rop
   const plain = defaultRope(c.keep("rope_theta", theta), dimensions);
   if (kind === "default") return plain;
   if (typeof kind !== "string" || !Object.hasOwn(SCALINGS, kind)) {
-    const known = ["default", ...Object.keys(SCALINGS)].map((name) => JSON.stringify(name)).join(", ");
+    // config.json has no factors by themselves: they are how GGUF files have others.
+    const names = Object.keys(SCALINGS).filter((name) => SCALINGS[name] !== factors);
+    const known = ["default", ...names].map((name) => JSON.stringify(name)).join(", ");
     throw new WeightsError(`${c.where}: ${field}: rope type ${describe(kind)} is not supported (only ${known} are)`);
   }
   // Some files have this one beside the block.

@@ -145,6 +145,14 @@ describe("cpu", () => {
     expect(ops.memory().weights).toBe(0);
   });
 
+  it.each(["plain", best] as const)("turns states that do not fit into a MemoryError: %s", async (instructions) => {
+    const ops = await cpuOps({ maxTokens: 4, instructions: instructions! });
+    const { states } = ops.createKv({ layers: 1, kvHeads: 1, headDim: 8, states: [16, 2 ** 40] }, "f32", 16);
+    await expect(states!.reserve(2)).rejects.toThrow(MemoryError);
+    await expect(states!.reserve(2)).rejects.toThrow(/state.* 1 of 2/);
+    expect(states!.slots).toBe(0);
+  });
+
   it("uses its working memory again step after step", async () => {
     const ops = await cpuOps({ maxTokens: 8 });
     const table = await ops.loadMatrix(memorySource("t", uniform(64 * 64, 1), 64, 64), FORMATS.q8);

@@ -134,6 +134,9 @@ const CASES: readonly (readonly [Name, string, string, string, readonly unknown[
     [],
   ],
   ["harmony", "Hello there", "Hello there", "", []],
+  ["harmony", "<|channel|>final<|message|>One.<|end|>Two.", "One.\n\nTwo.", "", []],
+  ["harmony", "<|channel|>final<|message|>One.<|end|>Two.<|end|>", "One.\n\nTwo.", "", []],
+  ["harmony", "<|channel|>analysis<|message|>Hm.<|end|>Two", "Two", "Hm.", []],
   ["harmony", "<|channel|>final<|message|>One.<|channel|>analysis<|message|>Two.", "One.", "Two.", []],
   [
     "deepseek",

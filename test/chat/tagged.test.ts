@@ -188,6 +188,14 @@ describe("calls between tags", () => {
     expect(performance.now() - begun).toBeLessThan(1000);
   });
 
+  it("ends within a text are read once", () => {
+    const text = "</tool_call>".repeat(10_000);
+    const begun = performance.now();
+    const { calls } = read("json", [`<tool_call>{"name": "now", "arguments": {"a": "`, text, '"}}</tool_call>']);
+    expect(performance.now() - begun).toBeLessThan(2000); // again at each of them: a minute
+    expect(calls).toEqual([["now", { a: text }]]);
+  });
+
   it("schemas that refer to each other many times are read once", () => {
     const both = [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/b" }, { type: "integer" }];
     const $defs = { a: { anyOf: Array(40).fill(both).flat() }, b: { anyOf: Array(40).fill(both).flat() } };

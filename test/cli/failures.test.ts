@@ -68,6 +68,11 @@ describe("an impossible request: exit code 1, one line", () => {
     expectFailure(await hotset(["generate", "", ...GENERATE]), /expected the path of a weights folder/);
   });
 
+  it("a look into a synthetic model, and into one that is none", async () => {
+    expectFailure(await hotset(["inspect", "synthetic:mixtral-8x7b"]), /found a synthetic model.*hotset bench/);
+    expectFailure(await hotset(["inspect", "synthetic:nothing"]), /expected synthetic: and one of mixtral-8x7b/);
+  });
+
   it("a text for a model without a tokenizer, before its weights are loaded", async () => {
     expectFailure(await hotset(["generate", "synthetic:mixtral-8x7b?layers=1", ...GENERATE]), /has no tokenizer/);
     const folder = talesCopy();

@@ -52,6 +52,16 @@ describe("reasoning", () => {
     expect(await allows(await json("closed"), '{"a": 1}')).toBe(true);
   });
 
+  it("a bad budget closes the constraint of the answer", () => {
+    let closed = 0;
+    const answer = { mask: async () => null, accept() {}, ended: false, close: () => void closed++ };
+    for (const budget of [-1, 0.5, Number.NaN])
+      expect(() => behindReasoning(parts, { marks: MARKS, start: "open" }, { budget }, answer)).toThrow(
+        "reasoning.budget: expected a number of tokens from 0",
+      );
+    expect(closed).toBe(3);
+  });
+
   it.each([0, 1, 3])("ends after a budget of %i tokens", async (budget) => {
     const constraint = behindReasoning(parts, { marks: MARKS, start: "open" }, { budget }, null)!;
     for (let i = 0; i < budget; i++) {

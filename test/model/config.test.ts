@@ -348,7 +348,10 @@ describe("config.json of a Mixtral", () => {
       { rope_theta: undefined },
       "rope_theta (or rope_parameters.rope_theta): expected a positive number, found nothing",
     ],
-    [{ rope_scaling: { type: "ntk" } }, 'rope_scaling: rope type "ntk" is not supported (only "default", "linear"'],
+    [
+      { rope_scaling: { type: "ntk" } },
+      'rope_scaling: rope type "ntk" is not supported (only "default", "linear", "dynamic", "llama3", "yarn", "longrope" are)',
+    ],
     [{ rope_scaling: { type: "dynamic" } }, "rope_scaling: factor: expected a positive number, found nothing"],
     [{ rope_scaling: { type: "longrope" } }, "rope_scaling: short_factor: expected 8 positive numbers, found nothing"],
     [

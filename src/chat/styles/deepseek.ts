@@ -46,7 +46,7 @@ export function deepseekCalls(fenced: boolean, showsTools = true): CallStyle {
           ],
           inner: [SEPARATOR],
           stray: [CALLS_END],
-          read,
+          reader: () => read,
         },
         options,
       ),

@@ -29,7 +29,7 @@ function styleWith(name: string, line: string): CallStyle {
         {
           opens: [{ mark: "<tool_call>", close: "</tool_call>" }],
           stray: ["</tool_call>"],
-          read: (body) => read(body, options.parameters),
+          reader: () => (body) => read(body, options.parameters),
         },
         options,
       ),

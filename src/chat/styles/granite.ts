@@ -21,7 +21,8 @@ export function graniteCalls(callsId: number | null): CallStyle {
   return {
     name: "granite",
     prompt: (messages, options) => ({ messages, options }),
-    parser: (options) => createTaggedParser({ opens: [{ mark: CALL, close: END }], stray: [], read }, options),
+    parser: (options) =>
+      createTaggedParser({ opens: [{ mark: CALL, close: END }], stray: [], reader: () => read }, options),
     grammar: (tools, choice, parallel) =>
       callsId === null
         ? taggedGrammar(

@@ -33,7 +33,8 @@ const spelled: CallStyle["prompt"] = (messages, options) => ({
 export const lfm2: CallStyle = {
   name: "lfm2",
   prompt: (messages, options) => ({ messages, options }),
-  parser: (options) => createTaggedParser({ opens: [{ mark: OPEN, close: CLOSE }], stray: [CLOSE], read }, options),
+  parser: (options) =>
+    createTaggedParser({ opens: [{ mark: OPEN, close: CLOSE }], stray: [CLOSE], reader: () => read }, options),
   grammar: (tools, choice, parallel) =>
     taggedGrammar(tools, choice, parallel, (tool) => [{ text: `${tool.name}(` }, ...members(tool), { text: ")" }], {
       before: [{ text: `${OPEN}[` }],

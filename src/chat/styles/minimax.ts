@@ -21,7 +21,7 @@ export const minimax: CallStyle = {
       {
         opens: [{ mark: OPEN, close: CLOSE, each: "</invoke>" }],
         stray: [CLOSE],
-        read: (body) => read(body, options.parameters),
+        reader: () => (body) => read(body, options.parameters),
       },
       options,
     ),

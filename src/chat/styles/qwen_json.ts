@@ -16,7 +16,7 @@ export const qwenJson: CallStyle = {
   prompt: (messages, options) => ({ messages, options }),
   parser: (options) =>
     createTaggedParser(
-      { opens: [{ mark: "<tool_call>", close: "</tool_call>" }], stray: ["</tool_call>"], read },
+      { opens: [{ mark: "<tool_call>", close: "</tool_call>" }], stray: ["</tool_call>"], reader },
       options,
     ),
   grammar: (tools, choice, parallel) =>
@@ -27,16 +27,27 @@ export const qwenJson: CallStyle = {
     ]),
 };
 
-function read(body: string): TaggedBody {
+/** A reader of one body. */
+function reader(): (body: string) => TaggedBody {
   const calls: TaggedCall[] = [];
   const list = new CallList({
     knows: () => true, // unknown names are reported by the parser
     call: (name, _, text) => calls.push({ name, arguments: text }),
   });
-  for (const character of `[${body}]`) {
+  list.push("[");
+  let read = 0;
+  const taken = (character: string): TaggedBody => {
     const scan = list.push(character);
     if (scan === "done") return calls.length > 0 ? calls : { malformed: "expected a call, found nothing" };
-    if (scan !== "more") return scan;
-  }
-  return "open";
+    return scan === "more" ? "open" : scan;
+  };
+  return (body) => {
+    while (read < body.length) {
+      const character = String.fromCodePoint(body.codePointAt(read)!);
+      read += character.length;
+      const found = taken(character);
+      if (found !== "open") return found;
+    }
+    return list.inString ? "open" : taken("]");
+  };
 }

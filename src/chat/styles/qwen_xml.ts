@@ -23,7 +23,7 @@ export const qwenXml: CallStyle = {
           { mark: "<function=", close: "</function>", within: true },
         ],
         stray: ["</tool_call>"],
-        read: (body) => read(body, options.parameters),
+        reader: () => (body) => read(body, options.parameters),
       },
       options,
     ),

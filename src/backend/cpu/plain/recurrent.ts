@@ -4,7 +4,7 @@ import { conv } from "../../../../kernels/conv.ts";
 import { deltaFactors, deltaRule, FACTORS } from "../../../../kernels/delta_rule.ts";
 import { gate } from "../../../../kernels/gate.ts";
 import { rmsNorm } from "../../../../kernels/rms_norm.ts";
-import { RequestError } from "../../../errors.ts";
+import { MemoryError, RequestError } from "../../../errors.ts";
 import type { Tensor } from "../../../tensor/types.ts";
 import type { Batch, Vector } from "../../ops.ts";
 import type { Conv, Delta, RecurrentVerbs, StateStore } from "../../recurrent.ts";
@@ -29,7 +29,19 @@ export class CpuStates implements StateStore {
 
   async reserve(slots: number): Promise<void> {
     if (this.#closed) throw new RequestError("states: this store is closed; create another with createKv()");
-    while (this.slots < slots) this.#parts.push(this.#sizes.map((size) => new Float32Array(size)));
+    while (this.slots < slots) this.#parts.push(this.#allocate(slots));
+  }
+
+  /** @throws MemoryError */
+  #allocate(wanted: number): Float32Array[] {
+    try {
+      return this.#sizes.map((size) => new Float32Array(size));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new MemoryError(
+        `states: those of sequence ${this.slots + 1} of ${wanted} (${this.slotBytes} bytes each) could not be allocated; use fewer sessions`,
+      );
+    }
   }
 
   part(slot: number, part: number): Float32Array {

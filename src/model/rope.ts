@@ -6,8 +6,11 @@ import { Fields, MAX_SIZE } from "./config.ts";
 import { describe } from "./describe.ts";
 import type { Architecture } from "./family.ts";
 
-/** Scales RoPE to contexts beyond the training. `context`: the model's positions now. */
-type Scaling = (c: Fields, plain: Rope, theta: number, context: number) => Rope;
+/**
+ * Scales RoPE to contexts beyond the training. `context`: the model's positions now; `dimensions`:
+ * values of a head that turn.
+ */
+type Scaling = (c: Fields, plain: Rope, theta: number, context: number, dimensions: number) => Rope;
 
 /** The field of the trained context, where the model's is longer. */
 const TRAINED = "original_max_position_embeddings";
@@ -39,7 +42,7 @@ export function readRope(c: Fields, dimensions: number, otherwise?: number): Rop
   // Some files have this one beside the block.
   const outside = c.has(TRAINED) ? { [TRAINED]: c.raw(TRAINED) } : {};
   const fields = new Fields({ ...outside, ...block }, `${c.where}: ${field}`);
-  const scaled = SCALINGS[kind]!(fields, plain, theta, c.checked.max_position_embeddings as number);
+  const scaled = SCALINGS[kind]!(fields, plain, theta, c.checked.max_position_embeddings as number, dimensions);
   c.keep("rope_scaling", [kind, ...Object.entries(fields.checked).map((entry) => entry.join(" "))].join(", "));
   return { ...scaled, ...rounded(scaled) };
 }
@@ -96,17 +99,18 @@ function partOf(c: Fields): { readonly field: string; readonly part: unknown } {
   return block[own] == null ? { field: own, part: c.raw(own) } : { field: `${field}: ${own}`, part: block[own] };
 }
 
-/** How many values of a head turn. @param otherwise their share where config.json says none */
+/**
+ * How many values of a head turn; of an odd number the last one in a pair with the next value, as
+ * in transformers. @param otherwise their share where config.json says none
+ */
 export function turnedPart(c: Fields, headDim: number, otherwise: number): number {
   const { field, part: said } = partOf(c);
   const part = said ?? otherwise;
   if (!(typeof part === "number" && part > 0 && part <= 1))
     throw new WeightsError(`${c.where}: ${field}: expected a number above 0, and 1 at most, found ${describe(part)}`);
   const turned = Math.floor(headDim * part);
-  if (turned > 0 && turned % 2 === 0) return turned;
-  throw new WeightsError(
-    `${c.where}: ${field}: expected an even number of a head's ${headDim} values (RoPE rotates pairs), found ${part}`,
-  );
+  if (turned > 0) return turned;
+  throw new WeightsError(`${c.where}: ${field}: expected one of a head's ${headDim} values at least, found ${part}`);
 }
 
 /**
@@ -124,7 +128,7 @@ function checkPart(c: Fields, dimensions: number): void {
 
 /** Pair i rotates by theta^(-2i/rd) a position, in f32 step by step as in transformers. */
 export function defaultRope(theta: number, dimensions: number): Rope {
-  const inverse = Float64Array.from({ length: dimensions / 2 }, (_, i) =>
+  const inverse = Float64Array.from({ length: Math.ceil(dimensions / 2) }, (_, i) =>
     Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / dimensions))),
   );
   return { inverse, factor: 1 };
@@ -140,9 +144,8 @@ function linear(c: Fields, { inverse }: Rope): Rope {
  * Texts of up to `context` tokens turn as they are; for one of n, theta grows so that the slowest
  * pair turns as far as in a text of `context`, were the factor 1.
  */
-function dynamic(c: Fields, plain: Rope, theta: number, context: number): Rope {
+function dynamic(c: Fields, plain: Rope, theta: number, context: number, rd: number): Rope {
   const factor = c.positive("factor");
-  const rd = 2 * plain.inverse.length;
   let last = { n: 0, frequencies: plain as Frequencies };
   return {
     ...plain,
@@ -212,8 +215,9 @@ function llama3(c: Fields, { inverse }: Rope, _: number, context: number): Rope 
 }
 
 /** YaRN: scales slow pairs, keeps fast ones, with a ramp between; q and k grow a little. */
-function yarn(c: Fields, { inverse }: Rope, theta: number, context: number): Rope {
-  const rd = 2 * inverse.length;
+function yarn(c: Fields, { inverse }: Rope, theta: number, context: number, rd: number): Rope {
+  if (rd % 2 !== 0)
+    throw new WeightsError(`${c.where}: rope_type: yarn turns an even number of a head's values, found ${rd}`);
   const trained = c.size("original_max_position_embeddings", { otherwise: context });
   const factor = c.positive("factor", context / trained);
   // 0 means "none" too

@@ -235,6 +235,9 @@ describe("config.json of a GLM-4.5", () => {
     const more = { partial_rotary_factor: 0.5, rope_parameters: { rope_theta: 1e5, partial_rotary_factor: 0.75 } };
     const other = readArchitecture({ ...GLM, ...more }, "config.json");
     expect(other.layers[0]!.attention!.rope).toEqual(defaultRope(1e5, 12));
+    // 5 values, of which the last turns in a pair with the sixth
+    const odd = readArchitecture({ ...GLM, head_dim: 10 }, "config.json").layers[0]!.attention!.rope.inverse;
+    expect([...odd]).toEqual([1, 2, 3].map((n) => Math.fround(1 / Math.fround(1e6 ** Math.fround((2 * (n - 1)) / 5)))));
     const bare = readArchitecture({ ...GLM, n_shared_experts: 0, first_k_dense_replace: 0 }, "config.json");
     expect(bare.layers.map(({ shared, dense }) => [shared, dense])).toEqual(Array(3).fill([null, null]));
   });
@@ -249,7 +252,11 @@ describe("config.json of a GLM-4.5", () => {
     [{ routed_scaling_factor: 0 }, "routed_scaling_factor: expected a positive number, found 0"],
     [{ first_k_dense_replace: 3 }, "first_k_dense_replace: expected less than num_hidden_layers (3), found 3"],
     [{ first_k_dense_replace: 4 }, "first_k_dense_replace: expected an integer from 0 to 3, found 4"],
-    [{ head_dim: 10 }, "partial_rotary_factor: expected an even number of a head's 10 values (RoPE rotates pairs)"],
+    [{ partial_rotary_factor: 0.01 }, "partial_rotary_factor: expected one of a head's 16 values at least, found 0.01"],
+    [
+      { head_dim: 10, rope_scaling: { type: "yarn", factor: 2 } },
+      "rope_scaling: rope_type: yarn turns an even number of a head's values, found 5",
+    ],
     [{ partial_rotary_factor: 2 }, "partial_rotary_factor: expected a number above 0, and 1 at most, found 2"],
   ])("with %j is refused", (change, message) => {
     expect(() => readArchitecture({ ...GLM, ...change }, "config.json")).toThrow(`config.json: ${message}`);

@@ -13,6 +13,8 @@ import { keyCheck } from "./auth.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
 import { createMetrics } from "./metrics.ts";
 import { listModels, oneModel } from "./models.ts";
+import { ollamaChat, ollamaGenerate } from "./ollama_chat.ts";
+import { ollamaEmbed, ollamaEmbedding, ollamaLoaded, ollamaShow, ollamaTags, ollamaVersion } from "./ollama_models.ts";
 import { chatCompletions } from "./openai_chat.ts";
 import { completions } from "./openai_completions.ts";
 import { embeddings } from "./openai_embeddings.ts";
@@ -26,6 +28,8 @@ import { TrackedRequest } from "./tracked_request.ts";
 
 export type { ServerOptions } from "./service.ts";
 
+/** Content types of answers that go on after their status. */
+const STREAMS = /^(?:text\/event-stream|application\/x-ndjson)/;
 /** Paths that need no model. */
 const OTHERS = [...PROBES, "/metrics"];
 
@@ -46,6 +50,14 @@ const ROUTES: readonly Route[] = [
   { method: "GET", path: "/v1/models/:id{.+}", handler: oneModel },
   { method: "POST", path: "/v1/messages", handler: messages },
   { method: "POST", path: "/v1/messages/count_tokens", handler: countTokens },
+  { method: "GET", path: "/api/version", handler: ollamaVersion },
+  { method: "GET", path: "/api/tags", handler: ollamaTags },
+  { method: "GET", path: "/api/ps", handler: ollamaLoaded },
+  { method: "POST", path: "/api/show", handler: ollamaShow },
+  { method: "POST", path: "/api/chat", handler: ollamaChat },
+  { method: "POST", path: "/api/generate", handler: ollamaGenerate },
+  { method: "POST", path: "/api/embed", handler: ollamaEmbed },
+  { method: "POST", path: "/api/embeddings", handler: ollamaEmbedding },
   { method: "POST", path: "/tokenize", handler: tokenize },
   { method: "POST", path: "/detokenize", handler: detokenize },
 ];
@@ -76,7 +88,7 @@ export function createApp(model: ChatModel | ServerState, options: ServerOptions
     c.header("x-request-id", tracked.id); // where OpenAI's clients look
     c.header("request-id", tracked.id); // and Anthropic's
     if (tracked.warning !== null) c.header("x-hotset-warning", tracked.warning);
-    tracked.responded(c.res.status, c.res.headers.get("content-type")?.startsWith("text/event-stream") === true);
+    tracked.responded(c.res.status, STREAMS.test(c.res.headers.get("content-type") ?? ""));
   });
   app.use(async (c, next) => {
     if (!OTHERS.includes(c.req.path)) access.check(c.req.raw.headers, c.req.url);

@@ -1,5 +1,5 @@
-// Server-sent events at the reader's pace: the next piece of an answer is requested when the last
-// one has been read.
+// Server-sent events, or lines of JSON, at the reader's pace: the next piece of an answer is
+// requested when the last one has been read.
 
 import { type Failure, failureOf } from "./errors.ts";
 import { leftFailure } from "./tracked_request.ts";
@@ -11,6 +11,8 @@ export interface StreamSettings {
   readonly keepAliveMs: number;
   /** Default: a comment, which every client ignores. */
   readonly keepAlive?: string;
+  /** Default: that of server-sent events. */
+  readonly contentType?: string;
   /** The event for a failure after the first event. */
   readonly failed: (failure: Failure) => string;
   /** Called with unexpected errors. */
@@ -84,7 +86,9 @@ export async function streamed(events: AsyncIterator<string>, settings: StreamSe
     },
     { highWaterMark: 0 },
   );
-  return new Response(body, { headers: HEADERS });
+  return new Response(body, {
+    headers: { ...HEADERS, ...(settings.contentType !== undefined && { "content-type": settings.contentType }) },
+  });
 }
 
 const WAITING = Symbol("nothing yet");

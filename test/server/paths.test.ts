@@ -93,7 +93,7 @@ describe("a path that is not there is named, in the shape that its clients read"
     ["/v1/messages/batches", {}, (message) => ({ type: "error", error: { type: "not_found_error", message } })],
     ["/api/v7/llm/v1/messages/x", {}, (message) => ({ type: "error", error: { type: "not_found_error", message } })],
     ["/v1/files", VERSION, (message) => ({ type: "error", error: { type: "not_found_error", message } })],
-    ["/api/tags", {}, (message) => ({ error: message })],
+    ["/api/nothing", {}, (message) => ({ error: message })],
     ["/api/v1/credits", {}, (message) => ({ error: { code: 404, message, type: "not_found_error" } })],
     [
       "/v1/fim/completions",

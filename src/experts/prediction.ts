@@ -70,17 +70,33 @@ export async function nextLayerPrediction(
     const best = new Uint32Array(perToken);
     const weights = new Float32Array(perToken);
     for (let t = 0; t < x.length / D; t++) {
-      for (let e = 0; e < E; e++) {
-        let sum = added?.[e] ?? 0;
-        for (let d = 0; d < D; d++) sum += gate[e * D + d]! * x[t * D + d]!;
-        logits[e] = sum;
-      }
+      for (let e = 0; e < E; e++) logits[e] = (added?.[e] ?? 0) + product(gate, e * D, x, t * D, D);
       route(logits, E, perToken, rule, bias, best, weights, 0, 1);
       // the first choice is the surest
       for (const [rank, e] of best.entries()) wanted[e]! += 1 - rank / (2 * perToken);
     }
     return [...wanted.keys()].filter((e) => wanted[e]! > 0).sort((a, b) => wanted[b]! - wanted[a]!);
   };
+}
+
+/**
+ * A row of a times a row of b, by four sums, which do not wait for each other: half of one sum's
+ * time, which many experts make felt (128 of 2,048 columns: 0.18 ms a layer).
+ */
+function product(a: Float32Array, row: number, b: Float32Array, other: number, D: number): number {
+  let s = 0;
+  let t = 0;
+  let u = 0;
+  let v = 0;
+  let d = 0;
+  for (; d + 3 < D; d += 4) {
+    s += a[row + d]! * b[other + d]!;
+    t += a[row + d + 1]! * b[other + d + 1]!;
+    u += a[row + d + 2]! * b[other + d + 2]!;
+    v += a[row + d + 3]! * b[other + d + 3]!;
+  }
+  for (; d < D; d++) s += a[row + d]! * b[other + d]!;
+  return s + t + u + v;
 }
 
 async function vectorOf(source: MatrixSource): Promise<Float32Array> {

@@ -7,7 +7,7 @@ import { memorySource, withBias } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 
-const [E, D, K] = [12, 16, 3];
+const [E, D, K] = [12, 18, 3];
 
 it.each([false, true])("is what the next router chooses for the same residual, with biases: %s", async (biased) => {
   const added = uniform(E, 8, 2);

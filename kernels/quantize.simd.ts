@@ -26,6 +26,7 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
     let tail = integers + groups * xGroup();
     let left: i32 = D;
     let step: f32 = 0;
+    let sum: i32 = 0; // of the group before
     for (let g: u32 = 0; g < groups; g++) {
       if (SUPER && (g & 7) == 0) step = stepOf(xp, max(0, min(256, left)));
       let values = xp;
@@ -35,7 +36,7 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
         if (left > 0) memory.copy(values, xp, left * 4);
       }
       if (!SUPER) step = stepOf(values, 32);
-      group(values, integers, tail, step);
+      sum = group(values, integers, tail, step, sum);
       left -= 32;
       xp += 128;
       integers += xGroup();
@@ -54,8 +55,9 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
   return maxOf(most) / 127;
 }
 
+/** Returns the sum of the integers; `before`: that of the group before. */
 // @ts-ignore: decorator
-@inline function group(x: usize, integers: usize, tail: usize, step: f32): void {
+@inline function group(x: usize, integers: usize, tail: usize, step: f32, before: i32): i32 {
   const inverse = f32x4.splat(step > 0 ? 1 / step : 0);
   store<f32>(tail, step);
   const first = sixteen(x, integers, inverse);
@@ -64,6 +66,7 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
   const high = i32x4.extract_lane(first, 2) + i32x4.extract_lane(first, 3);
   const low2 = i32x4.extract_lane(second, 0) + i32x4.extract_lane(second, 1);
   const high2 = i32x4.extract_lane(second, 2) + i32x4.extract_lane(second, 3);
+  const sum = low + high + low2 + high2;
   if (CENTER != 0) {
     if (SIXTEENS) {
       store<i32>(tail + 4, begin(low, high));
@@ -73,15 +76,14 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
   if (OFFSETS) {
     const to = tail + 4 + 4 * starts();
     if (SIXTEENS) store<i32>(to, ((low + high) & 0xffff) | ((low2 + high2) << 16));
+    else if (!SUPER) store<f32>(to, <f32>sum);
     else {
-      const sum = low + high + low2 + high2;
-      store<f32>(to, <f32>sum);
-      if (SUPER) {
-        store<i32>(to + 4, sum << 16);
-        if (CENTER != 0) store<i32>(to + 8, CENTER * sum);
-      }
+      store<i32>(to, (before & 0xffff) | (sum << 16));
+      store<i32>(to + 4, sum << 16);
+      if (CENTER != 0) store<i32>(to + 8, CENTER * sum);
     }
   }
+  return sum;
 }
 
 /** What a sum of products begins with. */

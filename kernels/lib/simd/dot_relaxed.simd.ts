@@ -74,6 +74,12 @@ export const EVEN_NIBBLES: u32 = 0;
   return i32x4.dot_i16x8_s(sum, scales);
 }
 
+/** Scales as int32, a row a lane, as scaled() takes them. */
+// @ts-ignore: decorator
+@inline export function scalesOf(scales: v128): v128 {
+  return v128.or(v128.and(scales, i32x4.splat(0xffff)), i32x4.shl(scales, 16));
+}
+
 /** One of the two signed bytes of four rows' pairs as scaled() takes it. */
 // @ts-ignore: decorator
 @inline export function scaleOf(pairs: v128, i: i32): v128 {

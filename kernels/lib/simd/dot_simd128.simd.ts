@@ -75,6 +75,12 @@ export const EVEN_NIBBLES: u32 = 0x000f000f;
   return i32x4.mul(sum, scales);
 }
 
+/** Scales as int32, a row a lane, as scaled() takes them. */
+// @ts-ignore: decorator
+@inline export function scalesOf(scales: v128): v128 {
+  return scales;
+}
+
 /** One of the two signed bytes of four rows' pairs as scaled() takes it. */
 // @ts-ignore: decorator
 @inline export function scaleOf(pairs: v128, i: i32): v128 {

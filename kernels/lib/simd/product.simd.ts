@@ -9,6 +9,7 @@ import { tailBytes, vec4Int8, vecInt8, xGroup } from "./product_int8.simd";
 import { scratchOf } from "./scratch.simd";
 import { vecSuper } from "./super_int8.simd";
 import { MOST, panelInt8, SUMS } from "./tile_int8.simd";
+import { panelSuper } from "./tile_super.simd";
 import { isWide } from "./wide.simd";
 
 /** Bytes of x that are kept in the second-level cache while panels of w pass by. */
@@ -50,7 +51,9 @@ const CACHED: usize = 512 << 10;
   for (let first: u32 = 0; first < T; first += chunk) {
     const end = min(T, first + chunk);
     const tiled = first + ((end - first) & ~3);
-    const rest = rests && end - tiled > 1 ? end - tiled : 0;
+    // With SUPER one token is a tile too, if the weights are spread for others.
+    const least: u32 = SUPER && int8 && tiled > first ? 1 : 2;
+    const rest = rests && end - tiled >= least ? end - tiled : 0;
     for (let panel = from; panel < to; panel++) {
       const p0 = planeOf(0, w, panels, panel, groups);
       const p1 = planeOf(1, w, panels, panel, groups);
@@ -59,7 +62,10 @@ const CACHED: usize = 512 << 10;
       if (INT8 && int8) {
         const count = tiled + rest - first;
         if (count == 0) break;
-        panelInt8(p0, p1, p2, p3, groups, x + <usize>first * stride, stride, count, out);
+        const xp = x + <usize>first * stride;
+        const last = planeOf(0, w, panels, to, groups);
+        if (SUPER) panelSuper(p0, p1, p2, p3, groups, xp, stride, count, out, last);
+        else panelInt8(p0, p1, p2, p3, groups, xp, stride, count, out, last);
         for (let i: u32 = 0; i < count; i++) put(pairs, out + SUMS + 32 * i, panel, N, y, first + i);
         continue;
       }

@@ -22,6 +22,7 @@ import {
   PARTS,
   scaled as scaledLevels,
   scaleOf as scaleOfLevels,
+  scalesOf as scalesOfLevels,
   total as totalLevels,
   X_GROUP,
 } from "./dot.simd";
@@ -121,6 +122,15 @@ import { highOf, wordOf } from "./planes.simd";
 // @ts-ignore: decorator
 @inline export function scaled(sum: v128, scales: v128): v128 {
   return BITS == 8 ? i32x4.mul(sum, scales) : scaledLevels(sum, scales);
+}
+
+/**
+ * Scales as int32, a row a lane, as scaled() takes them; or as they are where sums are of int32
+ * before (OFFSETS and CENTER).
+ */
+// @ts-ignore: decorator
+@inline export function scalesOf(scales: v128): v128 {
+  return BITS == 8 || (OFFSETS && CENTER != 0) ? scales : scalesOfLevels(scales);
 }
 
 /** One of the two signed bytes of four rows' pairs as scaled() takes it. */

@@ -2,11 +2,13 @@
 // eight groups of columns at a time, is spread in the thread's scratch (spread_int8.simd.ts)
 // to the factors of products, which then meet all tokens: nearly twice as fast as making them for
 // each four tokens. Few tokens meet the words themselves, where those of the first plane say all.
+// Formats whose scales are integers: tile_super.simd.ts.
 
 import { madd } from "./dot.simd";
-import { BITS, CENTER, HIGH, OFFSETS, offset4, P0, pairs4, SIXTEENS, scale4, supers4 } from "./format.simd";
+import { BITS, HIGH, OFFSETS, offset4, P0, pairs4, scale4, supers4 } from "./format.simd";
 import { wordAt } from "./near.simd";
-import { dot, offsetOf, parts, scaled, starts, tailBytes, total, xGroup } from "./product_int8.simd";
+import { dot, offsetOf, parts, startOf, starts, tailBytes, total, xGroup } from "./product_int8.simd";
+import { readAhead } from "./read_ahead.simd";
 import { BLOCK, FACTORS, factorOf, SCALES, SPREAD_END, scaleBytes, spread } from "./spread_int8.simd";
 import { isWide } from "./wide.simd";
 
@@ -37,21 +39,13 @@ const SPREAD: u32 = 4;
   return direct ? P0 / (2 * parts()) : 128;
 }
 
-/** What a sum begins with: startOf() where i is no constant. */
-// @ts-ignore: decorator
-@inline function startAt(tail: usize, i: usize): v128 {
-  return CENTER == 0 ? i32x4.splat(0) : v128.load32_splat(tail + 4 + 4 * i);
-}
-
 /** y + a group's products as f32 times both scales, less the offset times the activations' sum. */
 // @ts-ignore: decorator
-@inline function join(y: v128, sum: v128, tail: usize, scale: v128, offset: v128, minimums: v128): v128 {
+@inline function join(y: v128, sum: v128, tail: usize, scale: v128, offset: v128): v128 {
   const step = v128.load32_splat(tail);
   y = madd(f32x4.mul(f32x4.convert_i32x4_s(sum), step), scale, y);
   if (!OFFSETS) return y;
-  let taken = wordAt(tail, 1 + <i32>starts());
-  if (SIXTEENS) taken = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(taken, minimums));
-  return f32x4.sub(y, f32x4.mul(f32x4.mul(taken, step), offset));
+  return f32x4.sub(y, f32x4.mul(f32x4.mul(wordAt(tail, 1 + <i32>starts()), step), offset));
 }
 
 /**
@@ -79,7 +73,6 @@ const SPREAD: u32 = 4;
 ): void {
   const stride2 = 2 * stride;
   const stride3 = 3 * stride;
-  const runs: usize = SIXTEENS ? 2 : 1;
   let y00 = v128.load(y);
   let y01 = v128.load(y, 16);
   let y10 = v128.load(y, 32);
@@ -89,177 +82,136 @@ const SPREAD: u32 = 4;
   let y30 = tokens > 3 ? v128.load(y, 96) : y00;
   let y31 = tokens > 3 ? v128.load(y, 112) : y00;
   for (let g: usize = 0; g < count; g++) {
-    let t00 = i32x4.splat(0);
-    let t01 = t00;
-    let t10 = t00;
-    let t11 = t00;
-    let t20 = t00;
-    let t21 = t00;
-    let t30 = t00;
-    let t31 = t00;
-    for (let i: usize = 0; i < runs; i++) {
-      let a0 = startAt(tail, i);
-      let a1 = a0;
-      let b0 = startAt(tail + stride, i);
-      let b1 = b0;
-      let c0 = tokens > 2 ? startAt(tail + stride2, i) : a0;
-      let c1 = c0;
-      let d0 = tokens > 3 ? startAt(tail + stride3, i) : a0;
-      let d1 = d0;
-      const last = x + (SIXTEENS ? xGroup() / 2 : xGroup());
-      if (narrow) {
-        for (; x < last; x += 4) {
-          const w0 = v128.load(w);
-          const w1 = v128.load(w, 16);
-          let v = v128.load32_splat(x);
-          a0 = dot(a0, v, w0);
-          a1 = dot(a1, v, w1);
-          v = v128.load32_splat(x + stride);
-          b0 = dot(b0, v, w0);
-          b1 = dot(b1, v, w1);
-          if (tokens > 2) {
-            v = v128.load32_splat(x + stride2);
-            c0 = dot(c0, v, w0);
-            c1 = dot(c1, v, w1);
-          }
-          if (tokens > 3) {
-            v = v128.load32_splat(x + stride3);
-            d0 = dot(d0, v, w0);
-            d1 = dot(d1, v, w1);
-          }
-          w += 32;
-        }
-      }
-      for (; !narrow && x < last; x += 16) {
-        const xb = x + stride;
-        const xc = x + stride2;
-        const xd = x + stride3;
-        let w0 = step(direct, w, 0);
-        let w1 = step(direct, w + 16, 0);
+    let a0 = startOf(tail, 0);
+    let a1 = a0;
+    let b0 = startOf(tail + stride, 0);
+    let b1 = b0;
+    let c0 = tokens > 2 ? startOf(tail + stride2, 0) : a0;
+    let c1 = c0;
+    let d0 = tokens > 3 ? startOf(tail + stride3, 0) : a0;
+    let d1 = d0;
+    const last = x + xGroup();
+    if (narrow) {
+      for (; x < last; x += 4) {
+        const w0 = v128.load(w);
+        const w1 = v128.load(w, 16);
         let v = v128.load32_splat(x);
         a0 = dot(a0, v, w0);
         a1 = dot(a1, v, w1);
-        v = v128.load32_splat(xb);
+        v = v128.load32_splat(x + stride);
         b0 = dot(b0, v, w0);
         b1 = dot(b1, v, w1);
         if (tokens > 2) {
-          v = v128.load32_splat(xc);
+          v = v128.load32_splat(x + stride2);
           c0 = dot(c0, v, w0);
           c1 = dot(c1, v, w1);
         }
         if (tokens > 3) {
-          v = v128.load32_splat(xd);
+          v = v128.load32_splat(x + stride3);
           d0 = dot(d0, v, w0);
           d1 = dot(d1, v, w1);
         }
-        w0 = step(direct, w, 1);
-        w1 = step(direct, w + 16, 1);
-        v = v128.load32_splat(x, 4);
-        a0 = dot(a0, v, w0);
-        a1 = dot(a1, v, w1);
-        v = v128.load32_splat(xb, 4);
-        b0 = dot(b0, v, w0);
-        b1 = dot(b1, v, w1);
-        if (tokens > 2) {
-          v = v128.load32_splat(xc, 4);
-          c0 = dot(c0, v, w0);
-          c1 = dot(c1, v, w1);
-        }
-        if (tokens > 3) {
-          v = v128.load32_splat(xd, 4);
-          d0 = dot(d0, v, w0);
-          d1 = dot(d1, v, w1);
-        }
-        w0 = step(direct, w, 2);
-        w1 = step(direct, w + 16, 2);
-        v = v128.load32_splat(x, 8);
-        a0 = dot(a0, v, w0);
-        a1 = dot(a1, v, w1);
-        v = v128.load32_splat(xb, 8);
-        b0 = dot(b0, v, w0);
-        b1 = dot(b1, v, w1);
-        if (tokens > 2) {
-          v = v128.load32_splat(xc, 8);
-          c0 = dot(c0, v, w0);
-          c1 = dot(c1, v, w1);
-        }
-        if (tokens > 3) {
-          v = v128.load32_splat(xd, 8);
-          d0 = dot(d0, v, w0);
-          d1 = dot(d1, v, w1);
-        }
-        w0 = step(direct, w, 3);
-        w1 = step(direct, w + 16, 3);
-        v = v128.load32_splat(x, 12);
-        a0 = dot(a0, v, w0);
-        a1 = dot(a1, v, w1);
-        v = v128.load32_splat(xb, 12);
-        b0 = dot(b0, v, w0);
-        b1 = dot(b1, v, w1);
-        if (tokens > 2) {
-          v = v128.load32_splat(xc, 12);
-          c0 = dot(c0, v, w0);
-          c1 = dot(c1, v, w1);
-        }
-        if (tokens > 3) {
-          v = v128.load32_splat(xd, 12);
-          d0 = dot(d0, v, w0);
-          d1 = dot(d1, v, w1);
-        }
-        w += stepBytes(direct);
-      }
-      if (SIXTEENS) {
-        const at = s + (OFFSETS ? 64 : 32) + 32 * i;
-        const s0 = v128.load(at);
-        const s1 = v128.load(at, 16);
-        t00 = i32x4.add(t00, scaled(a0, s0));
-        t01 = i32x4.add(t01, scaled(a1, s1));
-        t10 = i32x4.add(t10, scaled(b0, s0));
-        t11 = i32x4.add(t11, scaled(b1, s1));
-        if (tokens > 2) {
-          t20 = i32x4.add(t20, scaled(c0, s0));
-          t21 = i32x4.add(t21, scaled(c1, s1));
-        }
-        if (tokens > 3) {
-          t30 = i32x4.add(t30, scaled(d0, s0));
-          t31 = i32x4.add(t31, scaled(d1, s1));
-        }
-      } else {
-        t00 = total(a0, i16x8.splat(1));
-        t01 = total(a1, i16x8.splat(1));
-        t10 = total(b0, i16x8.splat(1));
-        t11 = total(b1, i16x8.splat(1));
-        if (tokens > 2) {
-          t20 = total(c0, i16x8.splat(1));
-          t21 = total(c1, i16x8.splat(1));
-        }
-        if (tokens > 3) {
-          t30 = total(d0, i16x8.splat(1));
-          t31 = total(d1, i16x8.splat(1));
-        }
+        w += 32;
       }
     }
-    const a0 = direct ? pairs4(p1, p2, p3, g, 0) : i32x4.splat(0);
-    const a1 = direct ? pairs4(p1, p2, p3, g, 1) : a0;
-    const b0 = direct ? supers4(p1, p2, p3, g, 0) : a0;
-    const b1 = direct ? supers4(p1, p2, p3, g, 1) : a0;
-    const s0 = direct ? scale4(a0, b0, g) : v128.load(s);
-    const s1 = direct ? scale4(a1, b1, g) : v128.load(s, 16);
-    const o0 = !OFFSETS ? s0 : direct ? offsetOf(s0, offset4(a0, b0, g)) : v128.load(s, 32);
-    const o1 = !OFFSETS ? s1 : direct ? offsetOf(s1, offset4(a1, b1, g)) : v128.load(s, 48);
-    const m0 = SIXTEENS && OFFSETS ? v128.load(s, 128) : s0;
-    const m1 = SIXTEENS && OFFSETS ? v128.load(s, 144) : s1;
-    y00 = join(y00, t00, tail, s0, o0, m0);
-    y01 = join(y01, t01, tail, s1, o1, m1);
-    y10 = join(y10, t10, tail + stride, s0, o0, m0);
-    y11 = join(y11, t11, tail + stride, s1, o1, m1);
+    for (; !narrow && x < last; x += 16) {
+      const xb = x + stride;
+      const xc = x + stride2;
+      const xd = x + stride3;
+      let w0 = step(direct, w, 0);
+      let w1 = step(direct, w + 16, 0);
+      let v = v128.load32_splat(x);
+      a0 = dot(a0, v, w0);
+      a1 = dot(a1, v, w1);
+      v = v128.load32_splat(xb);
+      b0 = dot(b0, v, w0);
+      b1 = dot(b1, v, w1);
+      if (tokens > 2) {
+        v = v128.load32_splat(xc);
+        c0 = dot(c0, v, w0);
+        c1 = dot(c1, v, w1);
+      }
+      if (tokens > 3) {
+        v = v128.load32_splat(xd);
+        d0 = dot(d0, v, w0);
+        d1 = dot(d1, v, w1);
+      }
+      w0 = step(direct, w, 1);
+      w1 = step(direct, w + 16, 1);
+      v = v128.load32_splat(x, 4);
+      a0 = dot(a0, v, w0);
+      a1 = dot(a1, v, w1);
+      v = v128.load32_splat(xb, 4);
+      b0 = dot(b0, v, w0);
+      b1 = dot(b1, v, w1);
+      if (tokens > 2) {
+        v = v128.load32_splat(xc, 4);
+        c0 = dot(c0, v, w0);
+        c1 = dot(c1, v, w1);
+      }
+      if (tokens > 3) {
+        v = v128.load32_splat(xd, 4);
+        d0 = dot(d0, v, w0);
+        d1 = dot(d1, v, w1);
+      }
+      w0 = step(direct, w, 2);
+      w1 = step(direct, w + 16, 2);
+      v = v128.load32_splat(x, 8);
+      a0 = dot(a0, v, w0);
+      a1 = dot(a1, v, w1);
+      v = v128.load32_splat(xb, 8);
+      b0 = dot(b0, v, w0);
+      b1 = dot(b1, v, w1);
+      if (tokens > 2) {
+        v = v128.load32_splat(xc, 8);
+        c0 = dot(c0, v, w0);
+        c1 = dot(c1, v, w1);
+      }
+      if (tokens > 3) {
+        v = v128.load32_splat(xd, 8);
+        d0 = dot(d0, v, w0);
+        d1 = dot(d1, v, w1);
+      }
+      w0 = step(direct, w, 3);
+      w1 = step(direct, w + 16, 3);
+      v = v128.load32_splat(x, 12);
+      a0 = dot(a0, v, w0);
+      a1 = dot(a1, v, w1);
+      v = v128.load32_splat(xb, 12);
+      b0 = dot(b0, v, w0);
+      b1 = dot(b1, v, w1);
+      if (tokens > 2) {
+        v = v128.load32_splat(xc, 12);
+        c0 = dot(c0, v, w0);
+        c1 = dot(c1, v, w1);
+      }
+      if (tokens > 3) {
+        v = v128.load32_splat(xd, 12);
+        d0 = dot(d0, v, w0);
+        d1 = dot(d1, v, w1);
+      }
+      w += stepBytes(direct);
+    }
+    const ones = i16x8.splat(1);
+    const pairs0 = direct ? pairs4(p1, p2, p3, g, 0) : ones;
+    const pairs1 = direct ? pairs4(p1, p2, p3, g, 1) : ones;
+    const supers0 = direct ? supers4(p1, p2, p3, g, 0) : ones;
+    const supers1 = direct ? supers4(p1, p2, p3, g, 1) : ones;
+    const s0 = direct ? scale4(pairs0, supers0, g) : v128.load(s);
+    const s1 = direct ? scale4(pairs1, supers1, g) : v128.load(s, 16);
+    const o0 = !OFFSETS ? s0 : direct ? offsetOf(s0, offset4(pairs0, supers0, g)) : v128.load(s, 32);
+    const o1 = !OFFSETS ? s1 : direct ? offsetOf(s1, offset4(pairs1, supers1, g)) : v128.load(s, 48);
+    y00 = join(y00, total(a0, ones), tail, s0, o0);
+    y01 = join(y01, total(a1, ones), tail, s1, o1);
+    y10 = join(y10, total(b0, ones), tail + stride, s0, o0);
+    y11 = join(y11, total(b1, ones), tail + stride, s1, o1);
     if (tokens > 2) {
-      y20 = join(y20, t20, tail + stride2, s0, o0, m0);
-      y21 = join(y21, t21, tail + stride2, s1, o1, m1);
+      y20 = join(y20, total(c0, ones), tail + stride2, s0, o0);
+      y21 = join(y21, total(c1, ones), tail + stride2, s1, o1);
     }
     if (tokens > 3) {
-      y30 = join(y30, t30, tail + stride3, s0, o0, m0);
-      y31 = join(y31, t31, tail + stride3, s1, o1, m1);
+      y30 = join(y30, total(d0, ones), tail + stride3, s0, o0);
+      y31 = join(y31, total(d1, ones), tail + stride3, s1, o1);
     }
     tail += tailBytes();
     s += scaleBytes();
@@ -306,12 +258,12 @@ function directBy2(w: usize, p1: usize, p2: usize, p3: usize, count: usize, x: u
 /** Whether weights may meet few tokens unspread: step() can make factors of one plane's words. */
 // @ts-ignore: decorator
 @inline function direct(): bool {
-  return !HIGH && !SIXTEENS;
+  return !HIGH;
 }
 
 /**
  * Eight rows, whose planes are at p0 .. p3, by 2 .. MOST tokens, of which the last tile has not
- * one: [tokens, 8] f32 at scratch + SUMS.
+ * one: [tokens, 8] f32 at scratch + SUMS. The thread goes on to read the first plane until `end`.
  */
 export function panelInt8(
   p0: usize,
@@ -323,6 +275,7 @@ export function panelInt8(
   stride: usize,
   tokens: u32,
   scratch: usize,
+  end: usize,
 ): void {
   let y = scratch + SUMS;
   memory.fill(y, 0, <usize>tokens * 32);
@@ -343,6 +296,7 @@ export function panelInt8(
   for (let g: usize = 0; g < groups; g += BLOCK) {
     const count = min<usize>(BLOCK, groups - g);
     spread(p0, p1, p2, p3, g, count, scratch);
+    readAhead(p0 + g * P0, BLOCK * P0, end, scratch);
     let own = x + g * xGroup();
     let tail = tails + g * tailBytes();
     y = scratch + SUMS;

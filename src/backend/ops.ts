@@ -249,7 +249,7 @@ export interface Ops {
   /**
    * Tokens of a prompt, at most maxTokens, that a step should take from `position` on: others wait
    * for it, and some systems reset a device that is busy for seconds. It follows from what earlier
-   * steps have taken. Absent: always maxTokens.
+   * steps have taken. Absent: maxTokens, fewer beside other sessions.
    */
   chunk?(position: number): number;
 

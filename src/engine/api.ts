@@ -47,7 +47,8 @@ export interface OpenOptions {
   readonly ropeTheta?: number;
   /**
    * Tokens of a prompt computed in one step, at most: a GPU that would take long over them gets
-   * fewer. Default 1024 on a GPU, 512 on a software adapter, 128 on the CPU.
+   * fewer, a CPU at most 128 while other sessions wait. Default 1024 on a GPU, 512 on a software
+   * adapter, 256 on the CPU.
    */
   readonly chunk?: number;
   /**

@@ -297,10 +297,17 @@ function savedShape({ architecture, kv, weights }: ModelParts): SavedShape {
   };
 }
 
+/**
+ * The largest chunk of a prompt while other sessions wait for it, on a backend that does not say
+ * how long it takes: of 30B parameters a few seconds on a small CPU.
+ */
+const SHARED_CHUNK = 128;
+
 /** Computes the steps of a model on a backend. */
 function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts): Runner {
   // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
-  const chunk = (position: number): number => ops.chunk?.(position) ?? ops.maxTokens;
+  const chunk = (position: number, alone: boolean): number =>
+    ops.chunk?.(position) ?? (alone ? ops.maxTokens : Math.min(SHARED_CHUNK, ops.maxTokens));
   if (onRoutes) return { chunk, logits: tracedLogits(ops, sparseLayers(architecture).length, forward, onRoutes) };
   // Running ahead does not help steps that wait for experts.
   const choosing = experts ? undefined : ops.choosing;

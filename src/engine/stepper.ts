@@ -19,8 +19,8 @@ import { maxRows, rowsOf, toBatch, type Work } from "./work.ts";
 
 /** Computes the steps. */
 export interface Runner {
-  /** Tokens of a prompt that a step should take from `position` on; absent: as many as it can. */
-  chunk?(position: number): number;
+  /** Prompt tokens of a step from `position` on; `alone`: no others wait. Absent: all that fit. */
+  chunk?(position: number, alone: boolean): number;
   /** Logits [R, V] of the batch's output rows, row-major. */
   logits(batch: Batch): Promise<Float32Array>;
   /** Present where the backend chooses tokens: see Choosing in backend/ops.ts. */
@@ -143,6 +143,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
   const streams = new Set<Stream>();
   let running: Promise<void> | null = null;
   let closed = false;
+  let shared = false; // whether the last step had several works
   /** The work that runs now, and the signal that ends it early. */
   let present: { readonly works: readonly (Job | Stream | Pause)[]; readonly cut: AbortController } | null = null;
   let wake: () => void = () => {};
@@ -152,6 +153,8 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     new Promise((resolve) => {
       wake = resolve;
     });
+
+  const alone = (): boolean => !shared && waiting.length === 0 && present === null && streams.size === 0;
 
   /** Queues the streams that should join the next step. */
   function enqueue(): void {
@@ -232,6 +235,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
   /** One step, or as many as can follow it while the same streams take part. */
   async function compute(taken: readonly (Job | Stream)[]): Promise<void> {
     let works = taken;
+    shared = taken.length > 1;
     try {
       works = (await admit(taken)).filter(stays);
       if (works.length === 0) return;
@@ -270,10 +274,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     }
   }
 
-  /**
-   * A stream has left a step: frees the blocks that it took for further steps, and all else if it
-   * is at its end.
-   */
+  /** A stream has left a step: frees its blocks for further steps, and at its end all else. */
   function settle(stream: Stream): void {
     stream.leave();
     if (stream.over) stream.release();
@@ -334,7 +335,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
 
   return {
     maxTokens,
-    chunk: (position) => Math.min(maxTokens, runner.chunk?.(position) ?? maxTokens),
+    chunk: (position) => Math.min(maxTokens, runner.chunk?.(position, alone()) ?? maxTokens),
     step(sequence, tokens, wanted, signal) {
       return line(new Job(sequence, tokens, wanted, signal), signal);
     },

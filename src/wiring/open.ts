@@ -74,6 +74,8 @@ export interface Platform {
  * (Ops.chunk); with more of them an expert's tiles are fuller, and weights are read less often.
  */
 const GPU_CHUNK = { gpu: 1024, software: 512 } as const;
+/** The same on the CPU, where a prompt beside other sessions takes half of it (engine/model.ts). */
+const CPU_CHUNK = 256;
 /** Initial positions of the KV cache. */
 const FIRST_POSITIONS = 512;
 
@@ -92,7 +94,8 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     const sources = await settleSources(input.sources);
     gpu = options.backend === "cpu" ? null : await chooseGpu(options, platform);
     const context = chooseContext(options.context, architecture);
-    const chunk = Math.min(options.chunk ?? (gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : 128), context);
+    const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : CPU_CHUNK;
+    const chunk = Math.min(options.chunk ?? most, context);
     const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
     const formats = formatsOf(architecture, options);
     const { ram } = platform;

@@ -166,6 +166,22 @@ describe.each([
     await expectIdle(backend, 0);
   });
 
+  it("is alone until another session's work waits, or was in its step", async () => {
+    const heard: boolean[] = [];
+    const backend = fakeBackend({ chooses, maxTokens: 8, chunk: (_at, alone) => (heard.push(alone), 2) });
+    const [one, two] = [backend.session(), backend.session()];
+    await collect(one, prompt, on(1));
+    expect(heard).toEqual(heard.map(() => true));
+    const before = heard.length;
+    await Promise.all([collect(one, [...prompt, ...prompt], on(1)), collect(two, [9, 8, 7, 6, 5, 4], on(1))]);
+    expect(heard.slice(before + 2)).toContain(false);
+    const together = heard.length;
+    await collect(two, [1, 2, 3, 4, 5, 6], on(1));
+    expect(heard.slice(together + 1)).toEqual(heard.slice(together + 1).map(() => true));
+    for (const session of [one, two]) session.close();
+    await expectIdle(backend, 0);
+  });
+
   it("takes no more blocks the twentieth time than the first", async () => {
     const { backend } = make();
     const blocks = async () => {

@@ -66,7 +66,7 @@ export interface FakeOptions {
   /** Tokens a step; default 8. */
   readonly maxTokens?: number;
   /** Tokens of a prompt that a step should take from a position on; default `maxTokens`. */
-  readonly chunk?: (position: number) => number;
+  readonly chunk?: (position: number, alone: boolean) => number;
   /** Blocks of 4 positions that the budget has room for, or panes as well; default 1000. */
   readonly blocks?: number;
   /** Positions that a layer sees which keeps panes; absent: there is none. */

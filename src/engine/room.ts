@@ -105,11 +105,12 @@ export function createRoom(pool: BlockPool): Room {
     claim.shared = pool.shared(tokens, claim.key);
     if (others.length === 0) return true;
     if (pool.states && others.length >= pool.states.most) return false;
-    const pinned = others.filter((other) => other.pinned).length;
-    if (pool.windows?.fits(others.length + 1, pinned) === false) return false;
     const share = Math.max(Math.min(SHARE, Math.floor(OF_CACHE * capacity())), Math.ceil(OF_TOKENS * tokens.length));
     // An answer that runs ahead may hold more than a share; it gives the rest back before
     // the next batch.
+    const pinned = others.filter((other) => other.pinned).length;
+    const blocks = [claim, ...others].map((one) => wanted(one, share));
+    if (pool.windows?.fits(blocks, pinned) === false) return false;
     let more = 0;
     for (const one of [claim, ...others]) more += wanted(one, share) - Math.max(one.blocks.length, one.shared);
     let spare = pool.available;

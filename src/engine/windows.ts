@@ -65,10 +65,13 @@ export class Windows {
     return this.#idle.size + this.#kept.size;
   }
 
-  /** Whether there are panes for so many sequences at once, some of which are pledged all. */
-  fits(sequences: number, pledged: number): boolean {
+  /**
+   * Whether there are panes for sequences of so many blocks at once, some of which are pledged all.
+   */
+  fits(sequences: readonly number[], pledged: number): boolean {
     const { each, chunk } = this.#needs;
-    return sequences * each + (pledged + 1) * chunk <= this.most;
+    const own = sequences.reduce((sum, blocks) => sum + Math.min(each, blocks), 0);
+    return own + (pledged + 1) * chunk <= this.most;
   }
 
   /** The first block that a token at `position` sees. */

@@ -112,6 +112,14 @@ describe("panes", () => {
     expect([windows.available(two), windows.wanted(one, 8, 9)]).toEqual([6, 1]);
   });
 
+  it("of short texts in a long window are as few as their blocks", async () => {
+    const backend = fakeBackend({ window: 100, blockBytes: 0, blocks: 40, chooses: false });
+    const prompts = Array.from({ length: 8 }, (_, i) => [i, 3, 5, 7, 9, 2]);
+    const answers = prompts.map((prompt) => collect(backend.session().generate(prompt, on(10))));
+    expect((await Promise.all(answers)).map(({ ids }) => ids)).toEqual(prompts.map((prompt) => greedy(prompt, 10)));
+    expect(Math.max(...backend.asked.map(({ positions }) => positions.filter((at) => at > 6).length))).toBe(8);
+  });
+
   it("that the backend refuses are not asked for again", async () => {
     const { store } = windowsOf(0);
     const asked: number[] = [];

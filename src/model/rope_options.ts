@@ -29,7 +29,8 @@ export function withRope(config: unknown, options: RopeOptions): unknown {
   const { ropeScaling, ropeScale, ropeTheta } = options;
   const scaled = ropeScaling !== undefined || ropeScale !== undefined;
   if ((!scaled && ropeTheta === undefined) || !isObject(config)) return config;
-  const field = isObject(config.rope_parameters) ? "rope_parameters" : "rope_scaling";
+  const isNew = isObject(config.rope_parameters) && !says(config.rope_scaling);
+  const field = isNew ? "rope_parameters" : "rope_scaling";
   const own = isObject(config[field]) ? config[field] : {};
   if (Object.values(own).some(isObject))
     throw new RequestError(
@@ -43,7 +44,7 @@ export function withRope(config: unknown, options: RopeOptions): unknown {
   return {
     ...config,
     ...theta,
-    [field]: field === "rope_parameters" ? { ...block, ...theta } : block,
+    [field]: isNew || "rope_theta" in block ? { ...block, ...theta } : block,
     ...(context !== null && { max_position_embeddings: context }),
   };
 }
@@ -82,6 +83,11 @@ function scaling(trained: number, own: Json, { ropeScaling, ropeScale, context }
 
 function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether a block of v4 has fields, so that it is what counts (src/model/rope.ts). */
+function says(block: unknown): boolean {
+  return isObject(block) && Object.keys(block).length > 0;
 }
 
 function pick(from: Json, names: readonly string[]): Json {

@@ -55,6 +55,15 @@ describe("config.json with the RoPE that is asked for", () => {
         },
       },
     ],
+    [
+      // the block that counts where there are two
+      { ropeScale: 4, ropeTheta: 9 },
+      { ...V5, rope_scaling: { type: "linear", factor: 2, rope_theta: 8 } },
+      {
+        ...{ ...V5, max_position_embeddings: 16_384, rope_theta: 9 },
+        rope_scaling: { rope_type: "linear", factor: 4, rope_theta: 9 },
+      },
+    ],
     [{ ropeScaling: "none" }, GPT_OSS, { max_position_embeddings: 4096, rope_scaling: { rope_type: "default" } }],
   ])("%j", (options, config, wanted) => {
     expect(withRope(config, options)).toEqual(wanted);
